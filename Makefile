@@ -1,0 +1,257 @@
+# stoke. `make help` lists the targets; everything generated goes below $(BUILD).
+#
+#   make BUILD=elsewhere     another build directory         make V=1        show the commands
+#   make WERROR=1            warnings are errors             make BYTECODE=0 embed the Lua sources as text alone
+
+# ---- settings -------------------------------------------------------------------------------------------------------
+
+BUILD    ?= build
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+CFLAGS   ?= -O2 -g
+BYTECODE ?= 1
+JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
+
+FUZZ_SECONDS ?= 30
+TESTS        ?= tests/lua
+NPM          ?= $(BUILD)/npm
+
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
+           -Wwrite-strings -Wundef -Wformat=2 -Werror=implicit $(if $(WERROR),-Werror)
+
+# EXTRA is added to compile and link lines alike; the hostile builds below set it.
+EXTRA ?=
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+
+ifeq ($(V),)
+  quiet = @printf '  %-5s %s\n' '$(1)' '$(2)';
+endif
+
+# A make of its own, so that packages installed a moment ago are seen; parallel unless told otherwise.
+again = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+
+# ---- libraries: asked of pkg-config; Lua must be 5.4, by whatever name --------------------------------------------
+
+PKG_CONFIG ?= pkg-config
+hash       := \#
+comma      := ,
+
+LUA := $(shell for name in lua5.4 lua-5.4 lua54 lua; do \
+         flags=$$($(PKG_CONFIG) --cflags $$name 2>/dev/null) || continue; \
+         version=$$(printf '$(hash)include <lua.h>\nLUA_VERSION_NUM\n' | $(CC) $$flags -E -P - 2>/dev/null | tail -n 1); \
+         if [ "$$version" = 504 ]; then echo $$name; break; fi; \
+       done)
+LIBRARIES = $(LUA) libuv libcurl libmicrohttpd libcrypto
+
+# In a plain := these run once; they are empty, quietly, while the packages are still missing.
+LIB_CFLAGS := $(if $(LUA),$(shell $(PKG_CONFIG) --cflags $(LIBRARIES) 2>/dev/null))
+LIB_LIBS   := $(if $(LUA),$(shell $(PKG_CONFIG) --libs $(LIBRARIES) 2>/dev/null))
+LUA_CFLAGS := $(if $(LUA),$(shell $(PKG_CONFIG) --cflags $(LUA) 2>/dev/null))
+LUA_LIBS   := $(if $(LUA),$(shell $(PKG_CONFIG) --libs $(LUA) 2>/dev/null))
+
+COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE -fno-omit-frame-pointer -pthread $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(EXTRA) \
+          -iquote host $(LIB_CFLAGS) -MMD -MP
+# liblua is shared and our symbols are exported: C modules such as cjson.so find lua_* in the process.
+LINK    = $(CC) $(CFLAGS) $(EXTRA) $(LDFLAGS) -pthread -rdynamic
+LIBS    = $(LIB_LIBS) -lm -ldl
+
+# ---- the binary -----------------------------------------------------------------------------------------------------
+
+BIN         := $(BUILD)/stoke
+HOST_SRC    := $(wildcard host/*.c)
+HOST_OBJ    := $(HOST_SRC:%.c=$(BUILD)/obj/%.o)
+ENGINE_OBJ  := $(filter-out $(BUILD)/obj/host/main.o,$(HOST_OBJ)) $(BUILD)/obj/embed.o
+ENGINES     := $(BUILD)/libstoke.a
+LUA_SRC     := $(shell find lua stdlib -name '*.lua' 2>/dev/null | LC_ALL=C sort)
+
+.PHONY: all
+all: $(BIN) ## build the binary, build/stoke
+
+$(BIN): $(HOST_OBJ) $(BUILD)/obj/embed.o
+	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
+
+# Everything but main(): C tests and fuzz targets take all of it, benchmarks only what they name.
+$(ENGINES): $(ENGINE_OBJ)
+	$(call quiet,AR,$@)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/obj/%.o: %.c | $(BUILD)/libraries
+	@mkdir -p $(@D)
+	$(call quiet,CC,$<)$(COMPILE) -c -o $@ $<
+
+# Tells a missing library by name, once, instead of a page of compiler errors.
+$(BUILD)/libraries:
+	@mkdir -p $(@D)
+	@test -n '$(LUA)' || { echo 'stoke: no Lua 5.4 found by $(CC) and $(PKG_CONFIG); try: make packages' >&2; exit 1; }
+	@$(PKG_CONFIG) --print-errors --exists $(LIBRARIES) || { echo 'stoke: try: make packages' >&2; exit 1; }
+	@echo $(LIBRARIES) >$@
+
+# ---- the Lua sources, inside the binary ----------------------------------------------------------------------------
+
+$(BUILD)/generate: host/embed/generate.c | $(BUILD)/libraries
+	$(call quiet,CC,$<)$(CC) -std=gnu11 $(WARNINGS) -O1 $(LUA_CFLAGS) -o $@ $< $(LUA_LIBS)
+
+# The list changes when a file comes or goes; its time only when it changed.
+$(BUILD)/embed.list: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LUA_SRC)' | cmp -s - $@ || echo '$(LUA_SRC)' >$@
+
+$(BUILD)/embed.c: $(BUILD)/generate $(BUILD)/embed.list $(LUA_SRC)
+	$(call quiet,EMBED,$(words $(LUA_SRC)) Lua files)$(BUILD)/generate $(if $(WERROR),--strict) \
+	  $(if $(filter 0,$(BYTECODE)),--text) $(LUA_SRC) >$@
+
+$(BUILD)/obj/embed.o: $(BUILD)/embed.c host/embed.h
+	@mkdir -p $(@D)
+	$(call quiet,CC,$<)$(CC) -std=gnu11 $(EXTRA) -iquote host -c -o $@ $<
+
+.PHONY: FORCE
+FORCE:
+
+# ---- the two commands ------------------------------------------------------------------------------------------------
+
+.PHONY: packages run test
+packages: ## install the packages the build needs (Debian; elsewhere: print their names)
+	@.ci/packages build
+
+run: ## install what is missing, build, and stream an answer: Ollama's, else the simulator's
+	@.ci/packages build
+	+@$(again) all
+	@$(BIN) agents/hello.lua --sim=auto
+
+test: ## install what tests need, build, and run every test
+	@.ci/packages build test
+	+@$(again) tests
+	+@$(again) npm
+	@$(RUN_TESTS)
+
+# ---- tests: C tests and lints are run by tests/lua/test_c.lua and test_lint.lua, so that one line counts them all ----
+
+TEST_ENV  = STOKE_BIN='$(BIN)' STOKE_BUILD='$(BUILD)' STOKE_NPM='$(NPM)'
+RUN_TESTS = $(TEST_ENV) $(BIN) test --internal $(TESTS)
+
+C_TESTS   := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(wildcard tests/c/*.c))
+PEER      := $(if $(wildcard tests/peers/peer.c),$(BUILD)/peer)
+TLS_LIBS   = $(shell $(PKG_CONFIG) --libs openssl libuv)
+
+.PHONY: tests npm
+tests: all $(PEER) $(C_TESTS)
+
+$(BUILD)/c/%: $(BUILD)/obj/tests/c/%.o $(ENGINE_OBJ)
+	@mkdir -p $(@D)
+	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
+
+$(BUILD)/peer: $(BUILD)/obj/tests/peers/peer.o
+	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(TLS_LIBS)
+
+# The official JavaScript client, once; afterwards no network is needed. Its test says so when it is not there.
+npm:
+	@[ -f '$(NPM)/node_modules/ollama/package.json' ] || ! command -v npm >/dev/null || { \
+	  mkdir -p '$(NPM)' && echo '  NPM   ollama' && \
+	  npm install --prefix '$(NPM)' --no-audit --no-fund --loglevel=error --fetch-retries=1 --fetch-timeout=15000 \
+	    ollama@0.6 >'$(NPM)/install.log' 2>&1 || \
+	  echo 'npm: the ollama package could not be fetched (see $(NPM)/install.log); its test will be skipped'; }
+
+# ---- hostile builds: the same suite, each in a directory of its own -------------------------------------------------
+
+SANITIZE = -O1 -g -fno-omit-frame-pointer
+variant  = $(again) BUILD='$(BUILD)/$(1)' NPM='$(NPM)' EXTRA='$(2)' BYTECODE=$(BYTECODE)
+in       = STOKE_BIN='$(BUILD)/$(1)/stoke' STOKE_BUILD='$(BUILD)/$(1)' STOKE_NPM='$(NPM)'
+
+ASAN_ENV = ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 UBSAN_OPTIONS=print_stacktrace=1:exitcode=99 \
+           LSAN_OPTIONS=exitcode=99
+
+.PHONY: asan tsan valgrind gcstress oom fuzz cov
+# ThreadSanitizer of gcc 12 cannot live with the wide address randomisation of newer kernels.
+FIXED = $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
+asan: ## the suite under AddressSanitizer and UBSan
+	@.ci/packages build test
+	+@$(call variant,asan,-fsanitize=address$(comma)undefined -fno-sanitize-recover=all $(SANITIZE)) tests
+	+@$(again) npm
+	@$(ASAN_ENV) STOKE_SCALE=0.2 $(call in,asan) $(BUILD)/asan/stoke test --internal $(TESTS)
+
+tsan: ## the suite under ThreadSanitizer
+	@.ci/packages build test
+	+@$(call variant,tsan,-fsanitize=thread $(SANITIZE)) tests
+	@TSAN_OPTIONS=exitcode=99 STOKE_SCALE=0.2 $(call in,tsan) $(FIXED) $(BUILD)/tsan/stoke test --internal $(TESTS)
+
+valgrind: ## the suite, scaled down, under valgrind
+	@.ci/packages build test check
+	+@$(call variant,valgrind,-gdwarf-4 -O1) tests
+	@STOKE_SCALE=0.02 $(call in,valgrind) valgrind -q --error-exitcode=99 --leak-check=full \
+	  --show-leak-kinds=definite --errors-for-leak-kinds=definite --trace-children=yes \
+	  --trace-children-skip='*/node,*/npm,*/sh,*/bash,*/lua5.4,*/luacheck,*/openssl,/usr/bin/*,/bin/*' \
+	  $(BUILD)/valgrind/stoke test --internal $(TESTS)
+
+gcstress: ## the suite with a full collection at every turn of the pump, under AddressSanitizer
+	@.ci/packages build test
+	+@$(call variant,asan,-fsanitize=address$(comma)undefined -fno-sanitize-recover=all $(SANITIZE)) tests
+	@$(ASAN_ENV) STOKE_GC=stress STOKE_SCALE=0.05 $(call in,asan) $(BUILD)/asan/stoke test --internal $(TESTS)
+
+oom: ## fail the Nth allocation, N counted up until the run succeeds
+	@.ci/packages build test
+	+@$(call variant,asan,-fsanitize=address$(comma)undefined -fno-sanitize-recover=all $(SANITIZE)) all
+	@$(ASAN_ENV) lua5.4 tests/oom.lua $(BUILD)/asan/stoke
+
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (30)
+	@.ci/packages build check
+	+@$(call variant,fuzz,-fsanitize=fuzzer-no-link$(comma)address$(comma)undefined -fno-sanitize-recover=all $(SANITIZE)) \
+	  CC=clang $(FUZZERS:%='$(BUILD)/fuzz/fuzz-%')
+	@set -e; for name in $(FUZZERS); do \
+	  mkdir -p '$(BUILD)/fuzz/corpus/'$$name; seeds=; [ ! -d tests/fuzz/$$name ] || seeds=tests/fuzz/$$name; \
+	  echo "fuzz: $$name, $(FUZZ_SECONDS) s"; \
+	  '$(BUILD)/fuzz/fuzz-'$$name -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -verbosity=0 \
+	    -print_final_stats=1 -artifact_prefix='$(BUILD)/fuzz/'$$name- '$(BUILD)/fuzz/corpus/'$$name $$seeds; \
+	done; echo "fuzz: $(words $(FUZZERS)) targets, no finding"
+
+$(BUILD)/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(ENGINE_OBJ)
+	$(call quiet,LD,$@)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+cov: ## line and branch coverage of the C side
+	@.ci/packages build test check
+	+@$(call variant,cov,--coverage -O0) tests
+	@find '$(BUILD)/cov' -name '*.gcda' -delete
+	@STOKE_SCALE=0.2 $(call in,cov) $(BUILD)/cov/stoke test --internal $(TESTS)
+	@gcovr -r . --object-directory '$(BUILD)/cov' -f host/ --print-summary
+
+# ---- figures, lints, the rest ---------------------------------------------------------------------------------------
+
+BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+
+.PHONY: bench lint format hooks install clean help
+bench: ## the figures, beside a bare C client in the same run
+	@.ci/packages build bench
+	+@$(again) all $(BENCH)
+	@BENCH='$(BUILD)/bench' STOKE_BIN='$(BIN)' sh tests/bench/run.sh
+
+$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(ENGINES)
+	@mkdir -p $(@D)
+	$(call quiet,LD,$@)$(LINK) -Wl,--no-as-needed -o $@ $^ $(LIBS)
+
+lint: ## luacheck, layers, sizes, words
+	@.ci/packages test
+	@lua5.4 tests/lint/run.lua
+
+format: ## clang-format on the C sources
+	@.ci/packages check
+	clang-format -i $(wildcard host/*.[ch] host/*/*.[ch] tests/*/*.[ch])
+
+hooks: ## run the lints before each commit
+	@ln -sf ../../tests/lint/pre-commit "$$(git rev-parse --git-dir)/hooks/pre-commit"
+
+install: all ## install the binary to PREFIX/bin (PREFIX=/usr/local, DESTDIR)
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/stoke'
+
+clean: ## remove what was built
+	rm -rf '$(BUILD)'
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+-include $(HOST_OBJ:.o=.d) $(wildcard $(BUILD)/obj/tests/*/*.d)

@@ -1,0 +1,42 @@
+/* embed.h - the Lua sources of lua/ and stdlib/ that are part of the binary. The table is generated at build time by
+ * host/embed/generate.c into build/embed.c; everything in it is constant and lives as long as the process. */
+#ifndef STOKE_EMBED_H
+#define STOKE_EMBED_H
+
+#include <string.h>
+
+#include "base.h"
+
+/* Every chunk of ours is named so; a place in a script is one that is not. */
+#define EMBED_PREFIX "@stoke:"
+
+struct embedded_source {
+  const char *name;           /* "core.driver.fs", "stoke.http", "stoke" */
+  const char *chunkname;      /* "@stoke:lua/driver/fs.lua": what tracebacks show */
+  const unsigned char *bytes; /* the source text, for help() and for reading */
+  size_t len;
+  const unsigned char
+      *code; /* the same, compiled, with debug information; NULL when built with BYTECODE=0 */
+  size_t code_len;
+};
+
+extern const struct embedded_source embedded_sources[]; /* sorted by name, strcmp order */
+extern const size_t embedded_count;
+
+/* The source with this module name, or NULL. */
+static inline const struct embedded_source *embed_find(const char *name) {
+  size_t low = 0, high = embedded_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    int order = strcmp(name, embedded_sources[middle].name);
+    if (order == 0) return &embedded_sources[middle];
+    if (order < 0) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return NULL;
+}
+
+#endif

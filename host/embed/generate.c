@@ -1,0 +1,179 @@
+/* generate.c - build tool, no part of stoke: prints embed.c, the table of Lua sources that host/embed.h declares.
+ *
+ *   generate [--strict] [--text] FILE...    lua/x.lua and stdlib/x.lua, paths relative to the repository
+ *
+ * Each file goes in as text and, compiled by the very liblua that stoke links to, as bytecode, because parsing some
+ * hundred kilobytes of Lua would take longer than all the rest of the start. --text leaves the bytecode out.
+ * A file that does not compile is reported and goes in as text alone (requiring it then raises the syntax error);
+ * with --strict it ends the build. The process is short: what it allocates goes with it. */
+#include <errno.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct source {
+  const char *path;
+  char *name;
+  char *text;
+  size_t len;
+  bool compiled;
+};
+
+static void die(const char *what, const char *path) {
+  fprintf(stderr, "embed: %s: %s\n", path, what);
+  exit(1);
+}
+
+static void *need(void *block) {
+  if (block == NULL) die("out of memory", "generate");
+  return block;
+}
+
+/* lua/driver/fs.lua -> core.driver.fs; stdlib/http/serve.lua -> stoke.http.serve; x/init.lua -> x */
+static char *module_name(const char *path) {
+  const char *prefix, *rest;
+  if (strncmp(path, "lua/", 4) == 0) {
+    prefix = "core";
+    rest = path + 4;
+  } else if (strncmp(path, "stdlib/", 7) == 0) {
+    prefix = "stoke";
+    rest = path + 7;
+  } else {
+    die("only files below lua/ and stdlib/ are embedded", path);
+    return NULL;
+  }
+  size_t len = strlen(rest);
+  if (len < 5 || strcmp(rest + len - 4, ".lua") != 0) die("is no .lua file", path);
+  char *name = need(malloc(strlen(prefix) + len + 2));
+  int used = sprintf(name, "%s.%.*s", prefix, (int)(len - 4), rest);
+  for (char *c = name; *c != '\0'; c++) {
+    if (*c == '/') *c = '.';
+  }
+  if (used > 5 && strcmp(name + used - 5, ".init") == 0) name[used - 5] = '\0';
+  return name;
+}
+
+static void read_source(struct source *s, const char *path) {
+  FILE *f = fopen(path, "rb");
+  if (f == NULL) die(strerror(errno), path);
+  size_t room = 1 << 16;
+  s->path = path;
+  s->name = module_name(path);
+  s->text = need(malloc(room));
+  size_t got;
+  while ((got = fread(s->text + s->len, 1, room - s->len, f)) > 0) {
+    s->len += got;
+    if (s->len == room) s->text = need(realloc(s->text, room *= 2));
+  }
+  if (ferror(f)) die("cannot be read", path);
+  fclose(f);
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const struct source *)a)->name, ((const struct source *)b)->name);
+}
+
+/* One string literal a row: compilers read literals many times faster than lists of numbers. */
+static void print_bytes(const char *bytes, size_t len) {
+  for (size_t i = 0; i < len; i++) {
+    unsigned char c = (unsigned char)bytes[i];
+    if (i % 48 == 0) fputs(i == 0 ? "  \"" : "\"\n  \"", stdout);
+    if (c >= ' ' && c < 127 && c != '"' && c != '\\' && c != '?') {
+      putchar(c);
+    } else {
+      printf("\\%03o", c);
+    }
+  }
+  fputs(len == 0 ? "  \"\"" : "\"", stdout);
+}
+
+static int append(lua_State *L, const void *bytes, size_t len, void *ud) {
+  (void)L;
+  luaL_addlstring(ud, bytes, len);
+  return 0;
+}
+
+/* Pushes the bytecode of s, or a message; false when it does not compile. */
+static bool compile(lua_State *L, const struct source *s) {
+  lua_pushfstring(L, "@stoke:%s", s->path);
+  const char *text = s->text;
+  size_t len = s->len;
+  if (luaL_loadbufferx(L, text, len, lua_tostring(L, -1), "t") != LUA_OK) return false;
+  luaL_Buffer b;
+  lua_State *strings =
+      luaL_newstate(); /* the buffer must not sit above the function lua_dump reads */
+  need(strings);
+  luaL_buffinit(strings, &b);
+  lua_dump(L, append, &b, 0);
+  luaL_pushresult(&b);
+  const char *code = lua_tolstring(strings, -1, &len);
+  lua_pushlstring(L, code, len);
+  lua_close(strings);
+  return true;
+}
+
+static bool print_source(lua_State *L, struct source *s, size_t index, bool text_only) {
+  bool ok = true;
+  printf("\n/* %s */\nstatic const char text_%zu[] =\n", s->path, index);
+  print_bytes(s->text, s->len);
+  puts(";");
+  if (!text_only) {
+    ok = s->compiled = compile(L, s);
+    size_t len;
+    const char *result = lua_tolstring(L, -1, &len);
+    if (ok) {
+      printf("static const char code_%zu[] =\n", index);
+      print_bytes(result, len);
+      puts(";");
+    } else {
+      fprintf(stderr, "embed: %s\n", result);
+    }
+    lua_settop(L, 0);
+  }
+  return ok;
+}
+
+static void print_row(const struct source *s, size_t index) {
+  printf("  {\"%s\", \"@stoke:%s\", (const unsigned char *)text_%zu, sizeof text_%zu - 1, ", s->name,
+         s->path, index, index);
+  if (s->compiled) {
+    printf("(const unsigned char *)code_%zu, sizeof code_%zu - 1},\n", index, index);
+  } else {
+    puts("NULL, 0},");
+  }
+}
+
+int main(int argc, char **argv) {
+  bool strict = false, text_only = false, ok = true;
+  struct source *sources = need(calloc((size_t)argc, sizeof *sources));
+  size_t count = 0;
+  for (int i = 1; i < argc; i++) {
+    if (strcmp(argv[i], "--strict") == 0) {
+      strict = true;
+    } else if (strcmp(argv[i], "--text") == 0) {
+      text_only = true;
+    } else {
+      read_source(&sources[count++], argv[i]);
+    }
+  }
+  qsort(sources, count, sizeof *sources, by_name);
+  for (size_t i = 1; i < count; i++) {
+    if (strcmp(sources[i].name, sources[i - 1].name) == 0) {
+      fprintf(stderr, "embed: %s and %s are both module %s\n", sources[i - 1].path, sources[i].path,
+              sources[i].name);
+      return 1;
+    }
+  }
+  lua_State *L = need(luaL_newstate());
+  puts("/* Generated by host/embed/generate.c. */\n#include \"embed.h\"");
+  for (size_t i = 0; i < count; i++) ok = print_source(L, &sources[i], i, text_only) && ok;
+  puts("\nconst struct embedded_source embedded_sources[] = {");
+  for (size_t i = 0; i < count; i++) print_row(&sources[i], i);
+  if (count == 0) puts("  {NULL, NULL, NULL, 0, NULL, 0},");
+  printf("};\nconst size_t embedded_count = %zu;\n", count);
+  lua_close(L);
+  return ok || !strict ? 0 : 1;
+}

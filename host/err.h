@@ -1,0 +1,34 @@
+/* err.h - errors that can happen, as values. The only file that makes an error object for Lua. */
+#ifndef STOKE_ERR_H
+#define STOKE_ERR_H
+
+#include <lua.h>
+
+#include "base.h"
+
+#define ERR_MESSAGE_MAX 256
+
+/* Filled by engines, which know no Lua. `kind` is a static string out of the table in lua/errors.lua; NULL = no error. */
+struct err {
+  const char *kind;
+  int code;                      /* errno or library code, 0 when there is none */
+  const char *phase;             /* static string, for timeouts: connect, first_byte, idle, total; else NULL */
+  char message[ERR_MESSAGE_MAX]; /* cut when longer */
+};
+
+void err_clear(struct err *e);
+void err_set(struct err *e, const char *kind, int code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* The kind that fits a negative libuv error code: refused, dns, timeout, os ... */
+void err_set_uv(struct err *e, int uv_code, const char *what);
+
+/* Push nil and an error object; both return 2, for `return err_push(...)`. */
+int err_push(lua_State *L, const struct err *e);
+int err_pushf(lua_State *L, const char *kind, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Raise kind `argument`: a bug of the caller. Never after an allocation. */
+int err_argument(lua_State *L, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

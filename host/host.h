@@ -1,0 +1,89 @@
+/* host.h - the one structure everything hangs from; passed by pointer, never global. */
+#ifndef STOKE_HOST_H
+#define STOKE_HOST_H
+
+#include <lua.h>
+#include <uv.h>
+
+#include "base.h"
+#include "err.h"
+#include "mem.h"
+#include "timers.h"
+
+struct task;
+struct net;
+struct httpd;
+struct console;
+struct watchdog;
+
+enum clock_kind { CLOCK_REAL, CLOCK_VIRTUAL };
+
+/* A thing that happened and that Lua policy answers: a deadline passed, a signal came, a task died of an error nothing
+ * could catch. Embedded in its source, queued without allocating, read by the keeper task (lua/keeper.lua). */
+struct event {
+  struct event *next;
+  const char *kind; /* "alarm", "signal", "died", "deadlock"; static */
+  int ref;          /* registry: what it is about, or LUA_NOREF; stays the source's */
+  int number;
+  bool queued;
+};
+
+struct host {
+  uv_loop_t loop;
+  lua_State *L; /* the main thread of the state; runs nothing but start-up */
+  struct mem mem;
+
+  /* tasks */
+  struct task *ready_head, **ready_tail;
+  struct task *current;
+  struct task *live;
+  size_t task_count, system_count;
+  uint64_t task_ids;
+
+  /* time */
+  enum clock_kind clock;
+  uint64_t virtual_now; /* ns */
+  double virtual_epoch; /* what the wall clock says at virtual time 0 */
+  struct timers timers;
+  uv_timer_t uv_timer;
+
+  /* what keeps the loop from ending, and virtual time from moving: native operations in flight */
+  size_t inflight;
+  size_t handles; /* open native objects a script could leak: requests, processes, servers, files */
+
+  /* events for the keeper */
+  struct event *event_head, **event_tail;
+  struct op *keeper_wait;
+  struct event deadlock, signal;
+
+  struct net *net;         /* engines are made on first use and closed by host_close in host/state.c */
+  struct httpd *httpd;
+  struct console *console;
+  struct watchdog *watchdog;
+
+  uv_async_t wake; /* from the signal handler */
+  bool gc_stress;  /* a full collection before each resume */
+  bool stopping;
+  int exit_code;
+};
+
+/* The host of any lua_State of it: the allocator's userdata is host->mem. */
+static inline struct host *host_of(lua_State *L) {
+  void *ud;
+  (void)lua_getallocf(L, &ud);
+  return CONTAINER_OF(ud, struct host, mem);
+}
+
+uint64_t host_now(const struct host *h); /* ns, monotonic; the clock seam */
+double host_wall(const struct host *h);  /* seconds since 1970; follows the virtual clock in tests */
+
+/* state.c. host_init fills the caller's struct host; false (with e filled) when out of memory. */
+bool host_init(struct host *h, struct err *e);
+void host_close(struct host *h);
+
+/* loop.c: run until stopping, or nothing is left that could wake a task. Returns the exit code. */
+int host_run(struct host *h);
+void host_event(struct host *h, struct event *ev, const char *kind, int number); /* a no-op while it is queued */
+void host_event_drop(struct host *h, struct event *ev); /* its source goes away */
+
+#endif

@@ -1,0 +1,61 @@
+/* l_about.c - host.about: what this binary is made of. */
+#include <curl/curl.h>
+#include <lauxlib.h>
+#include <microhttpd.h>
+#include <openssl/crypto.h>
+
+#include "host.h"
+#include "hostlibs.h"
+
+/* versions() -> { stoke =, lua =, libuv =, libcurl =, libmicrohttpd =, openssl = } as found at run time */
+static int l_versions(lua_State *L) {
+  lua_createtable(L, 0, 6);
+  lua_pushliteral(L, STOKE_VERSION);
+  lua_setfield(L, -2, "stoke");
+  lua_pushliteral(L, LUA_RELEASE);
+  lua_setfield(L, -2, "lua");
+  lua_pushstring(L, uv_version_string());
+  lua_setfield(L, -2, "libuv");
+  lua_pushstring(L, curl_version());
+  lua_setfield(L, -2, "libcurl");
+  lua_pushstring(L, MHD_get_version());
+  lua_setfield(L, -2, "libmicrohttpd");
+  lua_pushstring(L, OpenSSL_version(OPENSSL_VERSION));
+  lua_setfield(L, -2, "openssl");
+  return 1;
+}
+
+/* executable() -> path of the running program */
+static int l_executable(lua_State *L) {
+  char path[4096];
+  size_t size = sizeof path;
+  if (uv_exepath(path, &size) != 0) return 0;
+  lua_pushlstring(L, path, size);
+  return 1;
+}
+
+/* processors() -> how many this process may use */
+static int l_processors(lua_State *L) {
+  uv_cpu_info_t *infos;
+  int count = 0;
+  if (uv_cpu_info(&infos, &count) == 0) uv_free_cpu_info(infos, count);
+  lua_pushinteger(L, count > 0 ? count : 1);
+  return 1;
+}
+
+/* memory() -> bytes held by Lua and the engines now, and at most */
+static int l_memory(lua_State *L) {
+  struct host *h = host_of(L);
+  lua_pushinteger(L, (lua_Integer)h->mem.used);
+  lua_pushinteger(L, (lua_Integer)h->mem.peak);
+  return 2;
+}
+
+int luaopen_host_about(lua_State *L) {
+  static const luaL_Reg functions[] = {{"versions", l_versions}, {"memory", l_memory},
+                                       {"executable", l_executable}, {"processors", l_processors}, {NULL, NULL}};
+  luaL_newlib(L, functions);
+  lua_pushliteral(L, STOKE_VERSION);
+  lua_setfield(L, -2, "version");
+  return 1;
+}

@@ -1,0 +1,84 @@
+/* loop.c - one turn: timers, then tasks, then the operating system. */
+#include "host.h"
+#include "op.h"
+#include "task.h"
+
+uint64_t host_now(const struct host *h) {
+  return h->clock == CLOCK_VIRTUAL ? h->virtual_now : uv_hrtime();
+}
+
+double host_wall(const struct host *h) {
+  if (h->clock == CLOCK_VIRTUAL) return h->virtual_epoch + (double)h->virtual_now / 1e9;
+  uv_timeval64_t tv;
+  uv_gettimeofday(&tv);
+  return (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
+}
+
+void host_event(struct host *h, struct event *ev, const char *kind, int number) {
+  if (ev->queued) return;
+  ev->queued = true;
+  ev->kind = kind;
+  ev->number = number;
+  ev->next = NULL;
+  *h->event_tail = ev;
+  h->event_tail = &ev->next;
+  struct op *keeper = h->keeper_wait;
+  h->keeper_wait = NULL;
+  if (keeper) op_done(keeper);
+}
+
+void host_event_drop(struct host *h, struct event *ev) {
+  if (!ev->queued) return;
+  struct event **link = &h->event_head;
+  while (*link != ev) link = &(*link)->next;
+  *link = ev->next;
+  if (h->event_tail == &ev->next) h->event_tail = link;
+  ev->queued = false;
+}
+
+/* Virtual time moves only when nothing can happen at the present moment any more. True: a timer is due now. */
+static bool advance_virtual(struct host *h) {
+  uint64_t at;
+  if (!timers_next(h, &at)) return false;
+  if (at <= h->virtual_now) return true;
+  if (h->inflight > 0) return false;
+  h->virtual_now = at;
+  return true;
+}
+
+/* No task is runnable: wait for the system, unless nothing could ever come from it. */
+static void wait_for_system(struct host *h) {
+  uint64_t at;
+  bool timer = h->clock == CLOCK_REAL && timers_next(h, &at);
+  if (timer || h->inflight > 0 || uv_loop_alive(&h->loop)) {
+    if (timer) uv_ref((uv_handle_t *)&h->uv_timer);
+    uv_run(&h->loop, UV_RUN_ONCE);
+    uv_unref((uv_handle_t *)&h->uv_timer);
+  } else if (h->keeper_wait) {
+    host_event(h, &h->deadlock, "deadlock", 0);
+  } else {
+    h->stopping = true; /* not even the keeper is left */
+  }
+}
+
+/* Several turns of tasks for one look at the system: a poll costs as much as resuming a few tasks. */
+#define TURNS_PER_POLL 8
+
+int host_run(struct host *h) {
+  while (!h->stopping) {
+    timers_run(h);
+    int turns = 0;
+    while (!h->stopping && turns < TURNS_PER_POLL && task_pump(h)) turns++;
+    if (h->stopping) break;
+    if (h->ready_head) {
+      uv_run(&h->loop, UV_RUN_NOWAIT);
+      continue;
+    }
+    if (h->clock == CLOCK_VIRTUAL) { /* what libuv still holds of this instant comes before time moves */
+      uv_run(&h->loop, UV_RUN_NOWAIT);
+      if (h->ready_head || advance_virtual(h)) continue;
+    }
+    wait_for_system(h);
+  }
+  return h->exit_code;
+}

@@ -1,0 +1,32 @@
+/* main.c - read top down: a host, the first task, the loop, the end. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "console.h"
+#include "state.h"
+#include "watchdog.h"
+
+#define FLUSH_LIMIT 2.0 /* seconds given to a slow reader of our output at the end */
+#define SLICE_LIMIT 1.0 /* seconds a task may run without waiting before it is reported */
+
+static int fail(const struct err *e) {
+  fprintf(stderr, "stoke: %s\n", e->message);
+  return 1;
+}
+
+int main(int argc, char **argv) {
+  struct host h;
+  struct err e;
+  err_clear(&e);
+  console_guard();
+  signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, told where it is written */
+  if (!host_init(&h, &e)) return fail(&e);
+  if (!watchdog_open(&h, SLICE_LIMIT)) fprintf(stderr, "stoke: no watchdog: a task that never waits will not be reported\n");
+  watchdog_catch_signals(&h);
+  int code = host_start(&h, argc, argv, &e) ? host_run(&h) : fail(&e);
+  (void)console_flush(&h, FLUSH_LIMIT); /* what cannot be written has nobody left to read it */
+  host_close(&h);
+  return code;
+}

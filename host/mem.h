@@ -1,0 +1,29 @@
+/* mem.h - the allocation seam. One `struct mem` per host counts what Lua and the engines hold, enforces the cap, and
+ * can fail the Nth allocation on purpose (make oom). Loop thread only; code on other threads uses malloc. */
+#ifndef STOKE_MEM_H
+#define STOKE_MEM_H
+
+#include "base.h"
+
+struct mem {
+  size_t used;       /* bytes held now */
+  size_t peak;       /* most bytes ever held */
+  size_t cap;        /* refuse beyond this; 0 = no cap */
+  uint64_t calls;    /* allocations and growths asked for so far */
+  uint64_t fail_at;  /* fail the allocation with this number, and no other; 0 = none */
+};
+
+void mem_init(struct mem *m);
+
+/* NULL when the cap is reached, the system refuses, or the failure is on purpose. The caller owns the block and gives it
+ * back with mem_free. mem_calloc zeroes. mem_grow keeps the old block untouched when it fails. */
+void *mem_alloc(struct mem *m, size_t size);
+void *mem_calloc(struct mem *m, size_t size);
+void *mem_grow(struct mem *m, void *block, size_t size);
+char *mem_strndup(struct mem *m, const char *s, size_t len);
+void mem_free(struct mem *m, void *block);
+
+/* lua_Alloc over the same counters; ud is the struct mem. */
+void *mem_lua_alloc(void *ud, void *block, size_t old_size, size_t new_size);
+
+#endif

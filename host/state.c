@@ -1,0 +1,204 @@
+/* state.c - makes a host and takes it apart: the Lua state, the libraries scripts may come to see, the loop. */
+#include "state.h"
+
+#include <lauxlib.h>
+#include <lualib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "call.h"
+#include "console.h"
+#include "embed.h"
+#include "host.h"
+#include "hostlibs.h"
+#include "task.h"
+#include "watchdog.h"
+
+#define WEAK(name) __attribute__((weak)) int luaopen_host_##name(lua_State *L);
+HOSTLIBS(WEAK)
+#define ENTRY(name) {"host." #name, luaopen_host_##name},
+static const luaL_Reg hostlibs[] = {HOSTLIBS(ENTRY){NULL, NULL}};
+#undef ENTRY
+
+/* While developing, STOKE_PATH names a source tree that is read instead of the binary's own copy. */
+static bool load_from_tree(lua_State *L, const char *tree, const char *name) {
+  static const char *const patterns[] = {"%s/%s/%s.lua", "%s/%s/%s/init.lua"};
+  bool core = strncmp(name, "core.", 5) == 0, std = strncmp(name, "stoke.", 6) == 0;
+  if (!core && !std && strcmp(name, "stoke") != 0) return false;
+  const char *room = core ? "lua" : "stdlib";
+  const char *rest = core ? name + 5 : std ? name + 6 : "init";
+  rest = luaL_gsub(L, rest, ".", "/");
+  for (size_t i = 0; i < COUNT_OF(patterns); i++) {
+    const char *path = lua_pushfstring(L, patterns[i], tree, room, rest);
+    FILE *f = fopen(path, "rb");
+    if (!f) continue;
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    size_t n;
+    do {
+      n = fread(luaL_prepbuffer(&b), 1, LUAL_BUFFERSIZE, f);
+      luaL_addsize(&b, n);
+    } while (n > 0);
+    fclose(f);
+    luaL_pushresult(&b);
+    const char *chunkname = lua_pushfstring(L, EMBED_PREFIX "%s", path + strlen(tree) + 1);
+    if (luaL_loadbufferx(L, lua_tostring(L, -2), lua_rawlen(L, -2), chunkname, "t") != LUA_OK) lua_error(L);
+    lua_pushstring(L, path);
+    return true;
+  }
+  return false;
+}
+
+/* package.searchers entry: modules that are part of the binary. */
+static int search_embedded(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1), *tree = getenv("STOKE_PATH");
+  if (tree && load_from_tree(L, tree, name)) return 2;
+  const struct embedded_source *s = embed_find(name);
+  if (!s) {
+    lua_pushfstring(L, "no module '%s' in the binary", name);
+    return 1;
+  }
+  const char *bytes = (const char *)(s->code ? s->code : s->bytes);
+  size_t len = s->code ? s->code_len : s->len;
+  if (luaL_loadbufferx(L, bytes, len, s->chunkname, s->code ? "b" : "t") != LUA_OK) return lua_error(L);
+  lua_pushstring(L, s->chunkname + 1);
+  return 2;
+}
+
+static void keep_searchers(lua_State *L) {
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "searchers");
+  lua_createtable(L, 3, 0);
+  lua_rawgeti(L, -2, 1); /* preload */
+  lua_rawseti(L, -2, 1);
+  lua_pushcfunction(L, search_embedded);
+  lua_rawseti(L, -2, 2);
+  lua_setfield(L, -3, "searchers");
+  lua_pop(L, 2);
+}
+
+static int open_libraries(lua_State *L) {
+  luaL_openlibs(L);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  for (const luaL_Reg *lib = hostlibs; lib->name; lib++) {
+    if (!lib->func) continue;
+    lua_pushcfunction(L, lib->func);
+    lua_setfield(L, -2, lib->name);
+  }
+  lua_pop(L, 1);
+  keep_searchers(L);
+  return 0;
+}
+
+static int on_panic(lua_State *L) {
+  const char *message = lua_tostring(L, -1);
+  fprintf(stderr, "stoke: error outside any task: %s\n", message ? message : "?");
+  return 0; /* Lua aborts */
+}
+
+static void raise_file_limit(void) {
+  struct rlimit r;
+  if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == r.rlim_max) return;
+  r.rlim_cur = r.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &r);
+}
+
+static void unref_async(uv_async_t *async) {
+  (void)async;
+}
+
+bool host_init(struct host *h, struct err *e) {
+  memset(h, 0, sizeof *h);
+  mem_init(&h->mem);
+  h->ready_tail = &h->ready_head;
+  h->event_tail = &h->event_head;
+  h->deadlock.ref = h->signal.ref = LUA_NOREF;
+  const char *fail_at = getenv("STOKE_MEM_FAIL"), *gc = getenv("STOKE_GC"), *cap = getenv("STOKE_MEM_CAP");
+  if (fail_at) h->mem.fail_at = strtoull(fail_at, NULL, 10);
+  if (cap) h->mem.cap = (size_t)strtoull(cap, NULL, 10);
+  h->gc_stress = gc && strcmp(gc, "stress") == 0;
+  raise_file_limit();
+  int rc = uv_loop_init(&h->loop);
+  if (rc != 0) {
+    err_set_uv(e, rc, "cannot make an event loop");
+    return false;
+  }
+  uv_timer_init(&h->loop, &h->uv_timer);
+  uv_unref((uv_handle_t *)&h->uv_timer);
+  rc = uv_async_init(&h->loop, &h->wake, unref_async);
+  if (rc != 0) {
+    err_set_uv(e, rc, "cannot make a wake-up descriptor");
+    return false;
+  }
+  uv_unref((uv_handle_t *)&h->wake);
+  h->L = lua_newstate(mem_lua_alloc, &h->mem);
+  if (!h->L) {
+    err_set(e, "os", 0, "out of memory: cannot make a Lua state");
+    return false;
+  }
+  lua_atpanic(h->L, on_panic);
+  memset(lua_getextraspace(h->L), 0, LUA_EXTRASPACE); /* no task; coroutines copy it */
+  lua_pushcfunction(h->L, open_libraries);
+  return call_protected(h->L, 0, 0, e);
+}
+
+static int make_arguments(lua_State *L) {
+  int argc = lua_gettop(L);
+  lua_createtable(L, argc, 0);
+  for (int i = 1; i < argc; i++) { /* argv[0] is the program */
+    lua_pushstring(L, lua_touserdata(L, i + 1));
+    lua_rawseti(L, -2, i);
+  }
+  return 1;
+}
+
+bool host_start(struct host *h, int argc, char **argv, struct err *e) {
+  lua_State *L = h->L;
+  if (!lua_checkstack(L, argc + 4)) {
+    err_set(e, "os", 0, "out of memory: too many arguments");
+    return false;
+  }
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "core.boot");
+  if (!call_protected(L, 1, 1, e)) return false;
+  for (int i = 0; i < argc; i++) lua_pushlightuserdata(L, argv[i]);
+  lua_pushcfunction(L, make_arguments);
+  lua_insert(L, -argc - 1);
+  if (!call_protected(L, argc, 1, e)) return false;
+  return call_protected(L, 1, 0, e);
+}
+
+/* --- taking it apart ------------------------------------------------------------------------------------------------ */
+
+static void close_leftover(uv_handle_t *handle, void *ud) {
+  (void)ud;
+  if (!uv_is_closing(handle)) uv_close(handle, NULL);
+}
+
+#define DRAIN_TURNS 1000
+
+void net_close(struct host *h) __attribute__((weak));
+void httpd_close(struct host *h) __attribute__((weak));
+
+/* Each step needs the ones after it still standing. */
+void host_close(struct host *h) {
+  /* 1. Waits first: their native halves still know the loop, and none of their tasks will run again. */
+  for (struct task *t = h->live; t; t = t->live_next)
+    if (t->op && t->op->verdict == OP_PENDING) op_cancel(t->op);
+  /* 2. The state: finalizers close what scripts left open; they may still use engines and loop. */
+  if (h->L) lua_gc(h->L, LUA_GCSTOP, 0);
+  tasks_free(h);
+  if (h->L) lua_close(h->L);
+  h->L = NULL;
+  /* 3. Engines, which then hold no request any more. */
+  if (net_close) net_close(h);
+  console_close(h);
+  if (httpd_close) httpd_close(h);
+  watchdog_close(h);
+  /* 4. Closings in flight; bounded, because a stuck native call must not keep the process. */
+  for (int i = 0; i < DRAIN_TURNS && h->inflight > 0; i++) uv_run(&h->loop, UV_RUN_ONCE);
+  /* 5. Whatever is still there, and the loop itself. */
+  uv_walk(&h->loop, close_leftover, NULL);
+  uv_run(&h->loop, UV_RUN_DEFAULT);
+  (void)uv_loop_close(&h->loop);
+}

@@ -1,0 +1,53 @@
+/* task.h - a task is a coroutine that the pump may resume. The tree of tasks, scopes and cancellation are Lua
+ * (lua/task.lua); here is only who runs next and what each one waits for. */
+#ifndef STOKE_TASK_H
+#define STOKE_TASK_H
+
+#include <lua.h>
+
+#include "host.h"
+#include "op.h"
+
+struct task {
+  struct host *host;
+  lua_State *co;
+  int ref;             /* registry: the Lua record of this task, whose field `co` anchors the thread */
+  uint64_t id;
+  struct op *op;       /* what it waits for; held until its continuation has run */
+  struct task *next;   /* ready queue */
+  struct task *live_next, **live_prev;
+  const char *waits;   /* name of the wait, for stoke.tasks() */
+  uint64_t since;      /* when it began to wait, ns */
+  bool queued, system, abandoned;
+  bool interrupted;    /* cancelled while it was not waiting: its next wait ends at once */
+  uint8_t park_result;
+  struct op park;      /* await, channel, sleep: embedded, so that parking allocates nothing */
+  struct timer timer;  /* of the park */
+};
+
+/* Tells the keeper of a task that ended in a way its body could not catch. */
+struct died {
+  struct event event; /* ref: the task's record, released by the reader */
+  char why[200];
+};
+
+/* Makes a task that will run function(...) and queues it. Stack of L: record, function, arguments; all are popped. The record
+ * gets the thread as field `co`. NULL (and e filled) when out of memory; may raise a memory error before anything is made. */
+struct task *task_new(lua_State *L, int nargs, struct err *e);
+struct task *task_of_thread(lua_State *co); /* NULL when it is no live task */
+static inline struct task *task_current(const struct host *h) { return h->current; }
+void task_push_record(lua_State *L, const struct task *t);
+void task_ready(struct task *t); /* queue it; a wake during a pump waits for the next turn */
+bool task_pump(struct host *h);  /* one turn: resume all that were ready; false when none was */
+
+/* Waits of the runtime itself. task_park suspends like any primitive; results: true when woken, false when the seconds
+ * (negative = no limit) are over. task_wake is false when it was not parked. */
+int task_park(lua_State *L, const char *label, double seconds);
+bool task_wake(struct task *t);
+
+/* Ends a task that does not end by itself: its wait is cancelled and it is never resumed again. */
+void task_abandon(struct task *t);
+
+void tasks_free(struct host *h); /* at the end: all records, whatever they waited for */
+
+#endif

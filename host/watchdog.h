@@ -1,0 +1,28 @@
+/* watchdog.h - notices a slice (one resume of a task) that does not end, names its file and line, and lets Ctrl-C break it.
+ * A thread only looks at a counter; it arms a debug hook through a signal when a slice overruns, because a hook that is
+ * always set doubles the cost of tight loops. */
+#ifndef STOKE_WATCHDOG_H
+#define STOKE_WATCHDOG_H
+
+#include <lua.h>
+
+#include "base.h"
+
+struct host;
+struct watchdog;
+
+/* Starts the thread; seconds = length of a slice that is reported, 0 = never. False when the system refuses. */
+bool watchdog_open(struct host *h, double seconds);
+void watchdog_close(struct host *h);
+
+void watchdog_enter(struct host *h, lua_State *co); /* a slice begins */
+void watchdog_leave(struct host *h);
+/* A coroutine inside the slice starts or stops running: hooks are per coroutine. Returns the one that ran before. */
+lua_State *watchdog_switch(struct host *h, lua_State *co);
+
+/* SIGINT and SIGTERM: the first becomes an event for the keeper and breaks a slice that overruns, the second ends the
+ * process at once. */
+void watchdog_catch_signals(struct host *h);
+void watchdog_forget_signal(struct host *h); /* the next one is a first one again */
+
+#endif

@@ -1,0 +1,2 @@
+--- What this binary is made of.
+return require "host.about"

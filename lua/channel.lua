@@ -1,0 +1,239 @@
+--- Channels and semaphores: queues between tasks, always bounded, always cancellable.
+
+local host = require "host.task"
+local errors = require "core.errors"
+local scopes = require "core.scope"
+
+local M = {}
+
+---@class stoke.channel
+---@field capacity integer
+local Channel = {}
+Channel.__index = Channel
+Channel.__name = "stoke.channel"
+
+--- Make a channel. A send waits while `capacity` values are queued; with 0 it waits for a receiver.
+---@param capacity? integer default 0
+---@return stoke.channel
+function M.new(capacity)
+  capacity = capacity or 0
+  if math.type(capacity) ~= "integer" or capacity < 0 then
+    errors.argument("channel: the capacity must be an integer >= 0, got %s", tostring(capacity))
+  end
+  return setmetatable({ capacity = capacity, first = 1, last = 0, senders = {}, receivers = {} }, Channel)
+end
+
+--- The oldest waiter that still waits, taken off the list. A ticket of a select is shared by several lists.
+local function take(list)
+  while #list > 0 do
+    local ticket = table.remove(list, 1)
+    if not ticket.done then
+      ticket.done = true
+      return ticket
+    end
+  end
+end
+
+local function drop(list, ticket)
+  for i = #list, 1, -1 do
+    if list[i] == ticket then return table.remove(list, i) end
+  end
+end
+
+--- Park until the ticket is done; takes it off the lists when cancelled.
+local function wait(ticket, label, lists, seconds)
+  local task = host.current()
+  while not ticket.done do
+    local woken, err = host.park(label, seconds)
+    if not ticket.done and not woken then
+      ticket.done = true
+      for _, list in ipairs(lists) do drop(list, ticket) end
+      if woken == false then return false end
+      scopes.deliver(task)
+      error(err, 0)
+    end
+  end
+  return true
+end
+
+local function enter(what)
+  local task = host.current()
+  if not task then errors.argument("%s waits, so it can only be called inside a task", what) end
+  scopes.deliver(task)
+  return task
+end
+
+local function finish(ticket, channel, value, ok)
+  ticket.channel, ticket.value, ticket.ok = channel, value, ok
+  host.wake(ticket.task.co)
+end
+
+--- Try without waiting: true when the value went to a receiver or into the buffer.
+local function offer(channel, value)
+  local receiver = take(channel.receivers)
+  if receiver then
+    finish(receiver, channel, value, true)
+    return true
+  end
+  if channel.last - channel.first + 1 < channel.capacity then
+    channel.last = channel.last + 1
+    channel[channel.last] = value
+    return true
+  end
+  return false
+end
+
+--- Try without waiting: found, value.
+local function poll(channel)
+  if channel.first <= channel.last then
+    local value = channel[channel.first]
+    channel[channel.first] = nil
+    channel.first = channel.first + 1
+    local sender = take(channel.senders)
+    if sender then
+      channel.last = channel.last + 1
+      channel[channel.last] = sender.sent
+      finish(sender, channel, nil, true)
+    end
+    return true, value
+  end
+  local sender = take(channel.senders)
+  if sender then
+    finish(sender, channel, nil, true)
+    return true, sender.sent
+  end
+  return false
+end
+
+--- Put a value in; waits while the channel is full.
+---@param value any not nil
+---Raises `argument` on a closed channel (also when it closes meanwhile).
+function Channel:send(value)
+  if value == nil then errors.argument("channel:send: nil cannot be sent; close the channel to end it") end
+  local task = enter("channel:send")
+  if self.closed then errors.argument("channel:send: the channel is closed") end
+  if offer(self, value) then return end
+  local ticket = { task = task, sent = value }
+  self.senders[#self.senders + 1] = ticket
+  wait(ticket, "channel.send", { self.senders })
+  if not ticket.ok then errors.argument("channel:send: the channel was closed") end
+end
+
+--- Take the oldest value; waits while there is none.
+---@param seconds? number how long at most
+---@return any value nil when the channel is closed and empty, or the time is up
+---@return string? why "closed" or "timeout" when there is none
+function Channel:recv(seconds)
+  local task = enter("channel:recv")
+  local found, value = poll(self)
+  if found then return value end
+  if self.closed then return nil, "closed" end
+  local ticket = { task = task }
+  self.receivers[#self.receivers + 1] = ticket
+  if not wait(ticket, "channel.recv", { self.receivers }, seconds) then return nil, "timeout" end
+  if not ticket.ok then return nil, "closed" end
+  return ticket.value
+end
+
+--- No more values; what is queued can still be received. Idempotent.
+function Channel:close()
+  if self.closed then return end
+  self.closed = true
+  for _, list in ipairs { self.receivers, self.senders } do
+    local ticket = take(list)
+    while ticket do
+      finish(ticket, self, nil, false)
+      ticket = take(list)
+    end
+  end
+end
+
+Channel.__close = Channel.close
+
+--- `for value in channel do`: until it is closed and empty.
+function Channel:__call()
+  return (self:recv())
+end
+
+--- Wait for the first of several channels to have a value (or to be closed).
+---@param channels stoke.channel[]
+---@param seconds? number
+---@return stoke.channel|nil channel nil when the time is up
+---@return any value nil when that channel is closed
+function M.select(channels, seconds)
+  local task = enter("stoke.select")
+  if #channels == 0 then errors.argument("stoke.select: no channel to wait for") end
+  for _, channel in ipairs(channels) do
+    local found, value = poll(channel)
+    if found then return channel, value end
+    if channel.closed then return channel, nil end
+  end
+  local ticket, lists = { task = task }, {}
+  for i, channel in ipairs(channels) do
+    lists[i] = channel.receivers
+    lists[i][#lists[i] + 1] = ticket
+  end
+  local got = wait(ticket, "select", lists, seconds)
+  for _, list in ipairs(lists) do drop(list, ticket) end
+  if not got then return nil end
+  return ticket.channel, ticket.value
+end
+
+-- ---- semaphores ---------------------------------------------------------------------------------------------------------
+
+---@class stoke.semaphore
+local Semaphore = {}
+Semaphore.__index = Semaphore
+Semaphore.__name = "stoke.semaphore"
+
+--- At most `count` holders at once, oldest waiter first.
+---@param count integer
+---@return stoke.semaphore
+function M.semaphore(count)
+  if math.type(count) ~= "integer" or count < 1 then
+    errors.argument("semaphore: the count must be an integer >= 1, got %s", tostring(count))
+  end
+  return setmetatable({ free = count, waiting = {} }, Semaphore)
+end
+
+local Permit = { __name = "stoke.permit" }
+Permit.__index = Permit
+
+--- Give it back; a no-op the second time.
+function Permit:release()
+  local semaphore = self.semaphore
+  if not semaphore then return end
+  self.semaphore = nil
+  local ticket = take(semaphore.waiting)
+  if ticket then finish(ticket, nil, nil, true) else semaphore.free = semaphore.free + 1 end
+end
+
+Permit.__close = Permit.release
+
+--- Wait for a place. `local permit <close> = semaphore:acquire()` gives it back at the end of the block.
+---@return { release: fun(self) }
+function Semaphore:acquire()
+  local task = enter("semaphore:acquire")
+  if self.free > 0 then
+    self.free = self.free - 1
+  else
+    local ticket = { task = task }
+    self.waiting[#self.waiting + 1] = ticket
+    while not ticket.done do
+      local woken, err = host.park("semaphore")
+      if woken == nil then
+        if ticket.done then
+          Permit.release { semaphore = self }
+        else
+          ticket.done = true
+          drop(self.waiting, ticket)
+        end
+        scopes.deliver(task)
+        error(err, 0)
+      end
+    end
+  end
+  return setmetatable({ semaphore = self }, Permit)
+end
+
+return M

@@ -1,0 +1,188 @@
+--- Effects on files: fs.read, fs.write, fs.list, fs.stat, fs.mkdir, fs.remove, fs.rename.
+---
+--- Composed of the single requests of host.fs. A file is a to-be-closed value, so a cancel between two steps leaks nothing;
+--- a temp file vanishes with its close unless it was published.
+
+local effect = require "core.effect"
+local errors = require "core.errors"
+local host = require "host.fs"
+local pid = require "host.env".pid
+
+local READ_MAX = 64 << 20 -- fs.read refuses more, unless told otherwise
+local READ_CHUNK = 64 << 20
+local WRITE_CHUNK = 1 << 20 -- copied for the thread that writes it
+
+local function refuse(kind, format, ...)
+  return nil, errors.new(kind, format:format(...))
+end
+
+-- ---- read -----------------------------------------------------------------------------------------------------------------
+
+--- All that comes out of the file. `sized` = it says its size truly, so that a short read is the end.
+local function slurp(file, path, size, sized, max)
+  local parts, got = {}, 0
+  while true do
+    local want = math.min(max - got, math.max(size - got, 65536), READ_CHUNK - 1) + 1
+    local bytes, err = file:read(want)
+    if err then return nil, err end
+    if bytes == "" then break end
+    if bytes then
+      got = got + #bytes
+      parts[#parts + 1] = bytes
+      if got > max then return refuse("limit", 'cannot read "%s": it is larger than %d bytes', path, max) end
+      if sized and #bytes < want and got >= size then break end
+    else
+      local _, failed = file:wait()
+      if failed then return nil, failed end
+    end
+  end
+  return table.concat(parts)
+end
+
+local function read(q)
+  local file, err = host.open(q.path, "read")
+  if err then return nil, err end
+  local _ <close> = file
+  local max = q.max or READ_MAX
+  local st, failed = file:stat()
+  if failed then return nil, failed end
+  if st.type == "directory" then return refuse("os", 'cannot read "%s": it is a folder', q.path) end
+  local regular = st.type == "file"
+  if regular and st.size > max then
+    return refuse("limit", 'cannot read "%s": it has %d bytes, more than %d', q.path, st.size, max)
+  end
+  if not regular then -- a fifo without a writer looks like one at its end
+    local _, gone = file:wait()
+    if gone then return nil, gone end
+  end
+  return slurp(file, q.path, regular and st.size or 0, regular and st.size > 0, max)
+end
+
+-- ---- write ----------------------------------------------------------------------------------------------------------------
+
+local function put(file, data)
+  local at, size = 1, #data
+  while at <= size do
+    local n, err = file:write(data, at, math.min(size - at + 1, WRITE_CHUNK))
+    if err then return nil, err, at - 1 end
+    if n then
+      at = at + n
+    else
+      local _, failed = file:wait(true)
+      if failed then return nil, failed, at - 1 end
+    end
+  end
+  return true
+end
+
+--- Into what is there: a device, a fifo, or the end of a file.
+local function write_in_place(q, regular)
+  local file, err = host.open(q.path, regular and "append" or "write", q.mode)
+  if err then return nil, err end
+  local _ <close> = file
+  local before = regular and file:stat()
+  local ok, failed, written = put(file, q.data)
+  if ok then return true end
+  if before and written > 0 then -- take back the half, unless somebody else has appended meanwhile
+    local now = file:stat()
+    if now and now.size == before.size + written then file:truncate(before.size) end
+  end
+  return nil, failed
+end
+
+local count = 0
+
+--- A new file beside the target that nobody else has.
+local function open_temp(target, mode, shown)
+  local folder = target:match "^(.*/)[^/]*$" or ""
+  while true do
+    count = count + 1
+    local path = ("%s.stoke-%d-%d.tmp"):format(folder, pid(), count)
+    local file, err = host.open(path, "temp", mode, shown)
+    if file or err.code ~= host.EEXIST then return file, err end
+  end
+end
+
+--- The old content or the new one, never half of it: a temp file, flushed to the disk, takes the name in one step.
+local function replace(q, st)
+  local target = q.path
+  if st then -- a link stays a link: what it points to is replaced
+    local link, err = host.stat(target, true)
+    if link and link.type == "link" then target, err = host.resolve(target) end
+    if err then return nil, err end
+  end
+  local mode = q.mode or (st and st.mode) or nil
+  local file, err = open_temp(target, mode, q.path)
+  if err then return nil, err end
+  local _ <close> = file
+  local ok
+  if mode then
+    ok, err = file:chmod(mode) -- what the umask took away
+    if err and (q.mode or err.kind == "cancelled") then return nil, err end
+  end
+  ok, err = put(file, q.data)
+  if ok then ok, err = file:sync() end
+  if ok then ok, err = file:publish(target) end
+  return ok, err
+end
+
+local function write(q)
+  local st, err = host.stat(q.path)
+  if err then return nil, err end
+  if st and st.type == "directory" then return refuse("os", 'cannot write "%s": it is a folder', q.path) end
+  local regular = not st or st.type == "file"
+  if q.append or not regular then return write_in_place(q, regular) end
+  return replace(q, st)
+end
+
+-- ---- the rest ---------------------------------------------------------------------------------------------------------------
+
+local function list(q)
+  local entries, err = host.list(q.path)
+  if err then return nil, err end
+  for _, entry in ipairs(entries) do
+    if entry.type == "unknown" then -- not every file system tells
+      local st, failed = host.stat(q.path .. "/" .. entry.name, true)
+      if failed and failed.kind == "cancelled" then return nil, failed end
+      if st then entry.type = st.type end
+    end
+  end
+  return entries
+end
+
+local function mkdir(path, parents)
+  local ok, err = host.mkdir(path)
+  if ok or not parents then return ok, err end
+  if err.code == host.ENOENT then
+    local up = path:match "^(.*[^/])/+[^/]+/*$"
+    if not up then return nil, err end
+    ok, err = mkdir(up, true)
+    if err then return nil, err end
+    ok, err = host.mkdir(path)
+    if ok then return true end
+  end
+  if err.code == host.EEXIST then
+    local st, failed = host.stat(path)
+    if failed then return nil, failed end
+    if st and st.type == "directory" then return true end
+  end
+  return nil, err
+end
+
+local function remove(q)
+  local path = q.path:match "^(.-)/+$" or q.path -- with a slash behind it a link would be followed
+  if path == "" then path = "/" end
+  if q.recursive then return host.remove_tree(path) end
+  local st, err = host.stat(path, true)
+  if err then return nil, err end
+  if st and st.type == "directory" then return host.rmdir(path) end
+  return host.unlink(path)
+end
+
+effect.define("fs.read", { run = read })
+effect.define("fs.write", { run = write })
+effect.define("fs.list", { run = list })
+effect.define("fs.stat", { run = function(q) return host.stat(q.path, q.link) end })
+effect.define("fs.mkdir", { run = function(q) return mkdir(q.path, q.parents) end })
+effect.define("fs.remove", { run = remove })
+effect.define("fs.rename", { run = function(q) return host.rename(q.from, q.to) end })

@@ -1,0 +1,211 @@
+--- THE DOOR. Everything the outside world can change the answer of goes through perform(name, request).
+---
+--- To add an effect: a driver file in lua/driver/ that requires its `host.*` module and calls effect.define, a module of
+--- stdlib/ that requires the driver and calls effect.perform, and a test. Gates stand in one fixed order:
+---
+---   span     opens, so that queueing is visible                     lua/gate/span.lua
+---   scope    cancelled? past the deadline?                          lua/scope.lua
+---   policy   allow or deny                                          M.policy
+---   (replay  its place; the recorded outcome instead of the work)
+---   budget   reserve calls, settle tokens and seconds               lua/gate/budget.lua
+---   (cache   its place; exact hit or single flight)
+---   retry {  pool    wait for a slot of that key                    lua/gate/retry.lua, lua/gate/pool.lua
+---            (intent its place; journal it before the work)
+---            driver  the only part that does the work }
+---   settle   one guard: cost, slot given back, span closed
+---
+--- A gate that nothing configured costs one nil check; an effect no gate wants goes straight to its driver.
+
+local host = require "host.task"
+local errors = require "core.errors"
+local scopes = require "core.scope"
+local budget = require "core.gate.budget"
+local pool = require "core.gate.pool"
+local retry = require "core.gate.retry"
+local span = require "core.gate.span"
+
+local M = {}
+
+---@class stoke.effect
+---@field run fun(q: table, call: table): any, stoke.error? the driver; returns value, or nil and an error; never raises
+---@field stream? boolean run returns a source: { next = fun(self), close = fun(self) }
+---@field pool? fun(q: table): string?, integer? key and width of the pool the call waits in; nil = none
+---@field retry? { attempts: integer, base: number, max: number } only for errors that say retryable
+---@field usage? fun(value: any): table? what a finished call consumed: { input_tokens, output_tokens }
+---@field quiet? boolean never traced (clock, randomness)
+
+local effects = {}
+local current, deliver = host.current, scopes.deliver
+
+--- Decides about every gated effect: fun(name, q) -> true | nil, reason. nil = all allowed.
+M.policy = nil
+
+--- Register an effect.
+---@param name string "llm.chat"
+---@param def stoke.effect
+function M.define(name, def)
+  def.name = name
+  def.gated = def.stream or def.pool or def.retry or false
+  effects[name] = def
+end
+
+--- Every effect's name, sorted.
+function M.names()
+  local names = {}
+  for name in next, effects do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+local function unknown(name)
+  local near = errors.suggest(tostring(name), M.names())
+  errors.argument("unknown effect %s%s", tostring(name), near and (" (did you mean %s?)"):format(near) or "")
+end
+
+-- ---- settle -----------------------------------------------------------------------------------------------------------
+
+--- One record a gated call: the gates keep what they must give back in it, and settle runs exactly once.
+local Call = {}
+Call.__index = Call
+
+function Call:settle(value, err)
+  if self.settled then return end
+  self.settled = true
+  local slot = self.slot
+  if slot then
+    self.slot = nil
+    pool.release(slot)
+  end
+  local used = value ~= nil and self.def.usage and self.def.usage(value) or nil
+  if self.budget then budget.settle(self.budget, used, self) end
+  if self.span then span.close(self.span, self, err, used) end
+end
+
+function Call:__close(err)
+  if not self.settled then self:settle(nil, err or errors.new("cancelled", "left before it settled")) end
+end
+
+-- ---- streams ------------------------------------------------------------------------------------------------------------
+
+--- What perform returns for an effect with `stream`: owned by the scope it was opened in, settled once.
+---@class stoke.stream
+local Stream = {}
+Stream.__index = Stream
+Stream.__name = "stoke.stream"
+
+local function stream_end(stream, err)
+  if stream.ended then return end
+  stream.ended = true
+  scopes.disown(stream.scope, stream)
+  stream.source:close()
+  stream.call:settle(err == nil and stream.source or nil, err)
+end
+
+--- The next item; nil at the end; nil and an error when it broke. `given` is what the caller has taken off the source itself.
+function Stream:next(given)
+  if self.ended then return nil, self.err end
+  local task = current()
+  deliver(task)
+  local item, err = self.source:next(given)
+  if item ~= nil then
+    self.call.begun = true
+    return item
+  end
+  self.err = err
+  stream_end(self, err)
+  if err and err.kind == "cancelled" then deliver(task) end
+  return nil, err
+end
+
+--- Cut the stream; its connection closes at once. A no-op the second time.
+function Stream:close()
+  if not self.ended then stream_end(self, errors.new("cancelled", "the stream was closed")) end
+end
+
+function Stream:__close()
+  self:close()
+end
+
+-- ---- perform ------------------------------------------------------------------------------------------------------------
+
+--- The driver, once a slot is there; again while the error may pass and the retry gate agrees.
+local function attempts(def, q, call)
+  while true do
+    call.attempts = (call.attempts or 0) + 1
+    if def.pool then
+      local slot, err = pool.acquire(def.pool(q))
+      if err then return nil, err end
+      call.slot = slot
+    end
+    call.started = span.now()
+    local value, err = def.run(q, call)
+    if err == nil then return value end
+    if call.slot then
+      pool.release(call.slot)
+      call.slot = nil
+    end
+    if not def.retry or q.once then return nil, err end
+    local again, cancelled = retry.again(def, err, call.attempts)
+    if not again then return nil, cancelled or err end
+  end
+end
+
+--- A copy of the call for its stream to settle, after the guard in gated() is gone.
+local function hand_over(call)
+  local copy = setmetatable({}, Call)
+  for key, value in next, call do copy[key] = value end
+  call.settled = true
+  return copy
+end
+
+local function gated(def, q, task, scope)
+  local call <close> = setmetatable({ def = def, q = q }, Call)
+  if span.on and not def.quiet then call.span = span.open(def, q, task) end
+  if M.policy then
+    local allowed, reason = M.policy(def.name, q)
+    if not allowed then
+      local err = errors.new("denied", ("%s is not allowed: %s"):format(def.name, reason or "by policy"))
+      call:settle(nil, err)
+      return nil, err
+    end
+  end
+  if scope.budget then
+    local err = budget.reserve(scope.budget, def, call)
+    if err then
+      call:settle(nil, err)
+      return nil, err
+    end
+  end
+  local value, err = attempts(def, q, call)
+  if err ~= nil then
+    call:settle(nil, err)
+    if err.kind == "cancelled" then deliver(task) end
+    return nil, err
+  end
+  if def.stream then
+    local stream = setmetatable({ source = value, scope = scope, call = hand_over(call) }, Stream)
+    scopes.own(scope, stream)
+    return stream
+  end
+  call:settle(value)
+  return value
+end
+
+--- Perform an effect.
+---@param name string
+---@param q any the request: pure data
+---@return any value nil and an error for a failure of the world
+---Raises `argument` for an unknown effect and outside a task, `cancelled` when the scope was cancelled.
+function M.perform(name, q)
+  local def = effects[name] or unknown(name)
+  local task = current()
+  if not task then errors.argument("%s is an effect, so it can only be used inside a task", name) end
+  local scope = task.scope or task
+  if scope.cancelled and not task.unwinding then deliver(task) end
+  if def.gated or scope.gated or M.policy or (span.on and not def.quiet) then return gated(def, q, task, scope) end
+  local value, err = def.run(q)
+  if value == nil and err and err.kind == "cancelled" then deliver(task) end
+  return value, err
+end
+
+return M

@@ -1,0 +1,273 @@
+--- The script's environment: every standard function is kept, made an effect, or refused with what to use instead.
+---
+--- Globals are strict: reading an undefined one and assigning a new one inside a function are errors. `require` is ours, so a
+--- module's body may wait.
+
+local coro = require "core.coro"
+local effect = require "core.effect"
+local errors = require "core.errors"
+local stdio = require "core.stdio"
+require "core.driver.env"
+require "core.driver.fs"
+require "core.driver.rand"
+require "core.driver.time"
+
+local M = {}
+
+local function copy(from, names)
+  local out = {}
+  for name in names:gmatch "%S+" do out[name] = from[name] end
+  return out
+end
+
+local function refuse(name, instead)
+  return function()
+    errors.argument("%s is not available to scripts: %s", name, instead)
+  end
+end
+
+local function perform(name, q) return errors.check(effect.perform(name, q)) end
+
+-- ---- kept as they are -----------------------------------------------------------------------------------------------------
+
+local G = copy(_G, [[_VERSION assert collectgarbage error getmetatable ipairs next pairs rawequal rawget rawlen rawset select
+  setmetatable tonumber tostring type warn]])
+M.globals = G
+G._G = G
+G.string = copy(string, "byte char find format gmatch gsub len lower match pack packsize rep reverse sub unpack upper")
+G.table = copy(table, "concat insert move pack remove sort unpack")
+G.utf8 = copy(utf8, "char charpattern codepoint codes len offset")
+G.math = copy(math, [[abs acos asin atan ceil cos deg exp floor fmod huge log max maxinteger min mininteger modf pi rad sin
+  sqrt tan tointeger type ult]])
+G.debug = copy(debug, "getinfo traceback getlocal getmetatable getupvalue upvalueid")
+G.coroutine, G.pcall, G.xpcall = coro.coroutine, coro.pcall, coro.xpcall
+
+-- ---- made effects -----------------------------------------------------------------------------------------------------------
+
+G.print = stdio.print
+G.math.random = function(low, high)
+  if low == nil then return perform("rand.float") end
+  if high == nil then low, high = 1, low end
+  return perform("rand.int", { low = low, high = high })
+end
+G.math.randomseed = function(seed) perform("rand.seed", { seed = math.tointeger(seed) or 0 }) end
+
+G.os = { difftime = os.difftime }
+function G.os.time(t)
+  if t then return os.time(t) end
+  return math.floor(perform "time.now")
+end
+function G.os.date(format, t) return os.date(format, t or G.os.time()) end
+function G.os.clock() return perform "time.cpu" end
+function G.os.getenv(name) return perform("env.get", { name = name }) end
+function G.os.exit(code)
+  if code == nil or code == true then code = 0 elseif code == false then code = 1 end
+  errors.raise("exit", "the script called os.exit", { code = code })
+end
+-- The standard functions answer nil and a message where ours raise.
+local function told(value, err)
+  if err then return nil, err.message, err.code end
+  return value == nil and true or value
+end
+function G.os.remove(path) return told(effect.perform("fs.remove", { path = path })) end
+function G.os.rename(from, to) return told(effect.perform("fs.rename", { from = from, to = to })) end
+G.os.execute = refuse("os.execute", "stoke.proc runs programs, without a shell")
+G.os.tmpname = refuse("os.tmpname", "choose a name below os.getenv 'TMPDIR'")
+G.os.setlocale = refuse("os.setlocale", "numbers would be read and written differently")
+
+G.io = {}
+function G.io.write(...)
+  local parts = table.pack(...)
+  for i = 1, parts.n do
+    if type(parts[i]) ~= "string" and type(parts[i]) ~= "number" then
+      errors.argument("io.write: argument %d is a %s, not a string or number", i, type(parts[i]))
+    end
+  end
+  stdio.write(table.concat(parts))
+  return G.io.stdout
+end
+function G.io.read(what)
+  what = type(what) == "string" and what:gsub("^%*", "") or what or "l"
+  if what == "l" then return stdio.read_line() end
+  if what == "L" then
+    local line = stdio.read_line()
+    return line and line .. "\n"
+  end
+  if what == "a" then return stdio.read_all() end
+  if what == "n" then return tonumber(stdio.read_line() or "") end
+  if math.type(what) == "integer" then return stdio.read(what) end
+  errors.argument("io.read: the format must be 'l', 'L', 'a', 'n' or a number of bytes")
+end
+function G.io.lines(path)
+  if not path then return function() return stdio.read_line() end end
+  return perform("fs.read", { path = path }):gmatch "([^\n]*)\n?"
+end
+local Out = { __index = {}, __name = "stoke.output" }
+function Out.__index:write(...)
+  local parts = { ... }
+  for i = 1, #parts do parts[i] = tostring(parts[i]) end
+  self.put(table.concat(parts))
+  return self
+end
+function Out.__index.flush(self) return self end
+function Out.__index.setvbuf() return true end
+G.io.stdout = setmetatable({ put = stdio.write }, Out)
+G.io.stderr = setmetatable({ put = stdio.err }, Out)
+G.io.stdin = { read = function(_, what) return G.io.read(what) end, lines = function() return G.io.lines() end }
+G.io.open = refuse("io.open", "stoke.fs reads and writes whole files")
+G.io.popen = refuse("io.popen", "stoke.proc runs programs, without a shell")
+G.io.tmpfile = refuse("io.tmpfile", "stoke.fs writes files")
+G.io.input = refuse("io.input", "io.read reads standard input, stoke.fs files")
+G.io.output = refuse("io.output", "io.write writes standard output, stoke.fs files")
+
+-- ---- loading code: text only ------------------------------------------------------------------------------------------------
+
+function G.load(chunk, name, mode, env)
+  if mode and mode ~= "t" then errors.argument("load: only text can be loaded, not mode %q", mode) end
+  if type(chunk) == "function" then
+    local parts = {}
+    for part in chunk do
+      if part == "" then break end
+      parts[#parts + 1] = part
+    end
+    chunk = table.concat(parts)
+  end
+  return load(chunk, name, "t", env == nil and G or env)
+end
+function G.loadfile(path, _, env)
+  local code, err = effect.perform("fs.read", { path = path })
+  if err then return nil, err.message end
+  return G.load((code:gsub("^#[^\n]*", "")), "@" .. path, "t", env)
+end
+function G.dofile(path)
+  local chunk, message = G.loadfile(path)
+  if not chunk then error(message, 2) end
+  return chunk()
+end
+
+-- ---- require ------------------------------------------------------------------------------------------------------------------
+
+--- true lets scripts require core.* and host.*: stoke's own tests.
+M.internal = false
+
+local folder = "."
+local loading = {}
+G.package = { loaded = {}, preload = {}, config = package.config, cpath = package.cpath, path = "" }
+for _, name in ipairs { "string", "table", "utf8", "math", "os", "io", "coroutine", "debug", "package" } do
+  G.package.loaded[name] = G[name]
+end
+G.package.loaded._G = G
+
+--- Where require looks first: beside the script.
+function M.set_folder(path)
+  folder = path
+  G.package.path = table.concat({ folder .. "/?.lua", folder .. "/?/init.lua", "./?.lua", "./?/init.lua",
+    "./lua_modules/share/lua/5.4/?.lua", "./lua_modules/share/lua/5.4/?/init.lua", os.getenv "LUA_PATH_5_4" or os.getenv "LUA_PATH"
+  }, ";")
+  G.package.cpath = "./lua_modules/lib/lua/5.4/?.so;" .. package.cpath
+end
+
+local function from_file(name, tried)
+  for template in G.package.path:gmatch "[^;]+" do
+    local path = template:gsub("%?", (name:gsub("%.", "/")))
+    local stat = effect.perform("fs.stat", { path = path })
+    if stat and stat.type == "file" then
+      local chunk, message = G.loadfile(path)
+      if not chunk then errors.raise("script", message) end
+      return chunk, path
+    end
+    tried[#tried + 1] = path
+  end
+end
+
+local function from_library(name, tried)
+  local path, message = package.searchpath(name, G.package.cpath)
+  if not path then
+    tried[#tried + 1] = (message:gsub("^%s*no file '", ""):gsub("'\n%s*no file '", ", "):gsub("'$", ""))
+    return
+  end
+  local open = "luaopen_" .. name:gsub("^.*%-", ""):gsub("%.", "_")
+  local f, why = package.loadlib(path, open)
+  if not f then errors.raise("script", ("module '%s' cannot be loaded from %s: %s"):format(name, path, why)) end
+  return f, path
+end
+
+local function find(name)
+  if G.package.preload[name] then return G.package.preload[name], ":preload:" end
+  local tried = {}
+  local chunk, path = from_file(name, tried)
+  if not chunk then chunk, path = from_library(name, tried) end
+  if chunk then return chunk, path end
+  errors.raise("script", ("module '%s' not found"):format(name),
+    { hint = "looked for " .. table.concat(tried, ", ") })
+end
+
+local function ours(name)
+  local ok, module = pcall(require, name)
+  if ok then return module end
+  if tostring(module):find("module '" .. name .. "' not found", 1, true) then
+    errors.raise("script", ("the runtime has no module '%s'"):format(name),
+      { hint = "stoke.args config env fs http json log ollama proc rand sim test time" })
+  end
+  error(module, 0)
+end
+
+--- As require, but a module's body may wait; two tasks that need the same module wait for one loading.
+function G.require(name)
+  if type(name) ~= "string" then errors.argument("require: a module name expected, got %s", type(name)) end
+  local loaded = G.package.loaded
+  if loaded[name] ~= nil then return loaded[name] end
+  if name:find "^core%." or name:find "^host%." then
+    if M.internal then return require(name) end
+    errors.argument("module '%s' belongs to the runtime; scripts use stoke.*", name)
+  end
+  if name == "stoke" or name:find "^stoke%." then
+    loaded[name] = ours(name)
+    return loaded[name]
+  end
+  if name == "cjson.safe" and not package.searchpath(name, G.package.cpath) then -- lives in cjson.so
+    loaded[name] = package.loadlib(package.searchpath("cjson", G.package.cpath) or "", "luaopen_cjson_safe")()
+    return loaded[name]
+  end
+  while loading[name] do
+    if loading[name] == require "host.task".current() then
+      errors.raise("script", ("module '%s' requires itself, directly or through others"):format(name))
+    end
+    require "core.task".park("require " .. name, 0.01)
+    if loaded[name] ~= nil then return loaded[name] end
+  end
+  loading[name] = require "host.task".current() or true
+  local guard <close> = setmetatable({}, { __close = function() loading[name] = nil end })
+  local chunk, path = find(name)
+  local value = chunk(name, path)
+  if value ~= nil then loaded[name] = value elseif loaded[name] == nil then loaded[name] = true end
+  return loaded[name], path
+end
+
+-- ---- strict globals --------------------------------------------------------------------------------------------------------------
+
+local function global_names()
+  local names = {}
+  for name in next, G do if type(name) == "string" then names[#names + 1] = name end end
+  table.sort(names)
+  return names
+end
+
+setmetatable(G, {
+  __index = function(_, name)
+    local near = type(name) == "string" and errors.suggest(name, global_names())
+    error(("undefined variable '%s'%s"):format(tostring(name), near and (" (did you mean '%s'?)"):format(near) or ""), 2)
+  end,
+  __newindex = function(_, name, value)
+    local info = debug.getinfo(2, "S")
+    if info and info.what ~= "main" and info.what ~= "C" then
+      error(("assignment to the undeclared global '%s' inside a function; write `local %s`, or assign it once at the top of "
+        .. "the file"):format(tostring(name), tostring(name)), 2)
+    end
+    rawset(G, name, value)
+  end,
+})
+
+M.set_folder "."
+
+return M

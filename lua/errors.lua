@@ -1,0 +1,182 @@
+--- The one error shape, its kinds, and what each kind means for a retry and for the exit code.
+---
+--- An error is a table { kind, message, hint?, retryable, cause?, traceback? } with a shared metatable. `host.*` functions
+--- and effect.perform return them as a second value; stdlib raises them.
+
+local metatable = require "host.err".metatable
+local site = require "host.task".site
+
+local M = {}
+
+---@class stoke.error
+---@field kind string one of errors.kinds
+---@field message string what happened, where, in one line
+---@field hint? string how to mend it
+---@field where? string "file:line" of the script that met it
+---@field retryable boolean whether the same call may work later
+---@field cause? any the error behind this one
+---@field traceback? string
+---@field suppressed? stoke.error[] errors of siblings that came after this one
+
+--- kind -> { exit code, may a retry help?, hint }
+M.kinds = {
+  argument = { exit = 1 },
+  script = { exit = 1 },
+  os = { exit = 1 },
+  replay = { exit = 1 },
+  usage = { exit = 2, hint = "stoke --help shows how it is used" },
+  auth = { exit = 3, hint = "check the key or the headers of this endpoint in stoke.config.lua, or OLLAMA_API_KEY" },
+  refused = { exit = 4, retryable = true, hint = "is the server running? (ollama serve; or try --sim)" },
+  dns = { exit = 4, retryable = true, hint = "check the host name" },
+  tls = { exit = 4, hint = "check the certificate, or the scheme of the URL" },
+  unreachable = { exit = 4, retryable = true, hint = "check the network and the address" },
+  tool = { exit = 5 },
+  http = { exit = 5 },
+  overloaded = { exit = 5, retryable = true, hint = "the server is busy; call less at once or later" },
+  protocol = { exit = 5, hint = "is this really the server that was meant? (stoke doctor)" },
+  incomplete = { exit = 5, retryable = true },
+  invalid_output = { exit = 5 },
+  context_overflow = { exit = 5, hint = "shorten the input, or give the model a larger num_ctx in its profile" },
+  budget = { exit = 6 },
+  limit = { exit = 6 },
+  max_steps = { exit = 6 },
+  loop = { exit = 6 },
+  denied = { exit = 7 },
+  needs_approval = { exit = 7 },
+  timeout = { exit = 124, retryable = true },
+  deadline = { exit = 124 },
+  cancelled = { exit = 130 },
+  exit = { exit = 0 }, -- os.exit: unwinds like any error, reported by nobody
+}
+
+--- Make an error object.
+---@param kind string
+---@param message string
+---@param fields? table hint, cause, retryable and whatever the kind carries
+---@return stoke.error
+function M.new(kind, message, fields)
+  local err = fields or {}
+  err.kind, err.message = kind, message
+  return setmetatable(err, metatable)
+end
+
+function metatable.__index(err, key)
+  local kind = M.kinds[rawget(err, "kind")]
+  if key == "retryable" then return kind ~= nil and kind.retryable or false end
+  if key == "hint" then return kind and kind.hint end
+  if key == "exit" then return kind and kind.exit or 1 end
+end
+
+function metatable.__tostring(err)
+  local text = ("%s: %s"):format(err.kind, err.message)
+  if rawget(err, "where") then text = ("%s\n  at %s"):format(text, err.where) end
+  if err.hint then text = text .. "\n  hint: " .. err.hint end
+  if err.cause and type(err.cause) == "table" and err.cause.message then
+    text = text .. "\n  cause: " .. tostring(err.cause):gsub("\n", "\n  ")
+  end
+  return text
+end
+
+--- true for a table made by this module or by the host.
+function M.is(value)
+  return type(value) == "table" and getmetatable(value) == metatable
+end
+
+--- Raise an error object.
+---@param kind string
+---@param message string
+---@param fields? table
+function M.raise(kind, message, fields)
+  error(M.new(kind, message, fields), 0)
+end
+
+--- Raise kind `argument`: a mistake in the calling code.
+---@param format string as string.format
+function M.argument(format, ...)
+  error(M.new("argument", select("#", ...) > 0 and format:format(...) or format), 0)
+end
+
+--- The way stdlib turns `nil, err` into a raise: `return errors.check(effect.perform(...))`.
+---@generic T
+---@param value T
+---@param err? stoke.error
+---@return T value
+function M.check(value, err)
+  if err ~= nil then error(err, 0) end
+  return value
+end
+
+--- Whatever was raised, as an error object; plain strings become kind `script`.
+---@param raised any
+---@return stoke.error
+function M.wrap(raised)
+  if M.is(raised) then return raised end
+  if type(raised) ~= "string" then raised = "an error that is no text: " .. tostring(raised) end
+  return M.new("script", raised)
+end
+
+--- Message handler for xpcall: an error object that knows where it was raised.
+function M.handler(raised)
+  local err = M.wrap(raised)
+  if M.is(raised) and not rawget(err, "where") then err.where = site() end
+  if not rawget(err, "traceback") then err.traceback = debug.traceback("", 2):gsub("^\n", "") end
+  return err
+end
+
+--- Edit distance with transpositions (optimal string alignment), for did-you-mean.
+local function distance(a, b)
+  local rows = { [0] = {} }
+  for j = 0, #b do rows[0][j] = j end
+  for i = 1, #a do
+    local row = { [0] = i }
+    rows[i] = row
+    for j = 1, #b do
+      local same = a:byte(i) == b:byte(j)
+      row[j] = math.min(rows[i - 1][j] + 1, row[j - 1] + 1, rows[i - 1][j - 1] + (same and 0 or 1))
+      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        row[j] = math.min(row[j], rows[i - 2][j - 2] + 1)
+      end
+    end
+  end
+  return rows[#a][#b]
+end
+
+--- The entry of `list` that `word` was probably meant to be.
+---@param word string
+---@param list string[]
+---@return string|nil
+function M.suggest(word, list)
+  local best, best_distance
+  for _, candidate in ipairs(list) do
+    local d = distance(word:lower(), candidate:lower())
+    if d <= math.max(1, #candidate // 3) and (not best or d < best_distance) then
+      best, best_distance = candidate, d
+    end
+  end
+  return best
+end
+
+--- Check an options table against the names it may hold; raises `argument` with did-you-mean.
+---@param options table|nil
+---@param known table<string, true|string> name -> true, or the Lua type wanted
+---@param what string whose options these are, for the message
+---@return table options never nil
+function M.options(options, known, what)
+  if options == nil then return {} end
+  if type(options) ~= "table" then M.argument("%s: options must be a table, got %s", what, type(options)) end
+  for name, value in next, options do
+    local wanted = known[name]
+    if not wanted then
+      local names = {}
+      for candidate in next, known do names[#names + 1] = candidate end
+      table.sort(names)
+      local near = type(name) == "string" and M.suggest(name, names)
+      M.argument("%s: unknown option %s%s", what, tostring(name), near and (" (did you mean %s?)"):format(near) or "")
+    elseif wanted ~= true and type(value) ~= wanted then
+      M.argument("%s: option %s must be a %s, got %s", what, name, wanted, type(value))
+    end
+  end
+  return options
+end
+
+return M

@@ -1,0 +1,30 @@
+--- The retry gate: errors that say `retryable` are tried again after a pause that doubles and is jittered (full jitter, Brooker
+--- 2015), while a token bucket per effect has some left: when a server is down for all, retries must not multiply the load.
+
+local host = require "host.task"
+local random = require "core.random"
+
+local M = {}
+
+--- Each first call earns a tenth of a retry; at most this many are saved up.
+M.saved = 20
+M.earned = 0.1
+
+local buckets = {}
+
+--- May this call be tried again? Waits the pause.
+---@return boolean again
+---@return stoke.error|nil cancelled when the wait was cancelled
+function M.again(def, err, attempts)
+  local bucket = buckets[def.name] or M.saved
+  if attempts == 1 then bucket = math.min(M.saved, bucket + M.earned) end
+  buckets[def.name] = bucket
+  if not err.retryable or err.began or attempts >= def.retry.attempts or bucket < 1 then return false end
+  buckets[def.name] = bucket - 1
+  local pause = math.min(def.retry.max, def.retry.base * 2 ^ (attempts - 1)) * random.float()
+  local woken, cancelled = host.park("retry", math.max(pause, err.retry_after or 0))
+  if woken == nil then return false, cancelled end
+  return true
+end
+
+return M

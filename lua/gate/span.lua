@@ -1,0 +1,56 @@
+--- The span gate: what each effect did and how long it queued and ran, to STOKE_DEBUG=effect and --trace FILE.
+--- Bodies and secrets stay out unless asked (--trace-bodies).
+
+local time = require "host.time"
+
+local M = {}
+
+--- true when anybody looks; perform checks this first.
+M.on = false
+--- Sinks: fun(record). A record is { name, id, task, start, queue, run, error?, input_tokens?, output_tokens? }, seconds.
+M.sinks = {}
+M.bodies = false
+
+M.now = time.monotonic
+local count = 0
+
+--- Add a sink.
+---@param sink fun(record: table)
+function M.listen(sink)
+  M.sinks[#M.sinks + 1] = sink
+  M.on = true
+end
+
+function M.open(def, q, task)
+  count = count + 1
+  return { id = count, name = def.name, task = task, q = q, opened = M.now(), wall = time.wall() }
+end
+
+--- Where a request goes, for one line of a trace: no bodies.
+local function summary(q)
+  if type(q) ~= "table" then return q ~= nil and tostring(q) or nil end
+  return q.url or q.path or q.model or (q.argv and q.argv[1]) or q.key
+end
+
+function M.close(self, call, err, used)
+  local now = M.now()
+  local started = call.started or now
+  local record = {
+    span = self.id, name = self.name, task = self.task.name or self.task.site, start = self.wall,
+    queue = started - self.opened, run = now - started, attempts = call.attempts, about = summary(self.q),
+    error = err and err.kind or nil, message = err and err.message or nil,
+    input_tokens = used and used.input_tokens, output_tokens = used and used.output_tokens,
+    request = M.bodies and self.q or nil,
+  }
+  for _, sink in ipairs(M.sinks) do sink(record) end
+end
+
+--- A sink that prints one readable line to `write`.
+function M.printer(write)
+  return function(r)
+    write(("effect %-14s queue %.3f s  run %.3f s%s%s  [%s]\n"):format(r.name, r.queue, r.run,
+      r.about and ("  " .. tostring(r.about)) or "", r.error and ("  " .. r.error) or "", tostring(r.task)))
+  end
+end
+
+return M

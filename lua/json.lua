@@ -1,0 +1,2 @@
+--- The JSON engine, for the core and stdlib.
+return require "host.json"

@@ -1,0 +1,68 @@
+--- The keeper: the system task that answers what the host reports: alarms, signals, tasks that died, a deadlock.
+
+local host = require "host.task"
+local errors = require "core.errors"
+local scopes = require "core.scope"
+local tasks = require "core.task"
+
+local M = {}
+
+local SIGNALS = { [2] = { name = "SIGINT", exit = 130 }, [15] = { name = "SIGTERM", exit = 143 } }
+
+--- What a signal does: fun(number, name). A terminal program may take it over; nil gives the default back.
+M.on_signal = nil
+
+--- The first task; a signal cancels it.
+M.main = nil
+
+local function on_signal(number)
+  local signal = SIGNALS[number] or { name = "signal " .. number, exit = 128 + number }
+  if M.on_signal then
+    host.forget_signal()
+    return M.on_signal(number, signal.name)
+  end
+  M.exit_code = signal.exit
+  if M.main then M.main:cancel(signal.name) end
+end
+
+local function on_deadlock()
+  local waiting = {}
+  for _, entry in ipairs(tasks.list()) do
+    if #waiting < 5 then
+      waiting[#waiting + 1] = ("%s waits for %s"):format(entry.name or entry.site, entry.waits or "?")
+    end
+  end
+  local err = errors.new("script", "deadlock: nothing is left that could wake a task: " .. table.concat(waiting, "; "))
+  M.deadlock = err
+  if M.main and not M.main.state then
+    scopes.cancel(M.main, errors.new("cancelled", err.message))
+  else
+    host.stop(1)
+  end
+end
+
+local handlers = {
+  alarm = function(payload)
+    local about, alarm = payload[1], payload[2]
+    about.on_alarm(about)
+    alarm:stop()
+  end,
+  signal = function(_, number) on_signal(number) end,
+  died = function(record, why) tasks.died(record, why) end,
+  deadlock = on_deadlock,
+}
+
+--- Start the keeper.
+function M.start()
+  tasks.spawn(function()
+    while true do
+      local kind, payload, detail = host.next_event()
+      if kind then
+        local ok, err = xpcall(handlers[kind], debug.traceback, payload, detail)
+        if not ok then io.stderr:write("stoke: internal error: ", tostring(err), "\n") end
+      end
+    end
+  end, { system = true, name = "keeper" })
+end
+
+return M

@@ -1,0 +1,86 @@
+/* l_pick.c - the hot path of a token stream: rq lines whose one interesting member is a short text become event tables
+ * here; every other line, every wait and every end is left to Lua. */
+#include "l_pick.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "host.h"
+#include "json.h"
+#include "l_http.h"
+#include "task.h"
+
+#define SPEC "stoke.pick"
+#define SCRATCH 1024 /* longer escaped texts take the slow path */
+
+/* Upvalues of the iterator. */
+enum { UP_REQUEST = 1, UP_SPEC, UP_SLOW, UP_MORE };
+
+/* pick(words) -> spec; words as in json.h */
+int l_pick_compile(lua_State *L) {
+  const char *why = NULL, *words = luaL_checkstring(L, 1);
+  struct pick_spec spec;
+  if (!pick_compile(&spec, words, &why)) return err_argument(L, "pick: %s", why);
+  memcpy(lua_newuserdatauv(L, sizeof spec, 0), &spec, sizeof spec);
+  luaL_newmetatable(L, SPEC);
+  lua_setmetatable(L, -2);
+  return 1;
+}
+
+static int after_slow(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  (void)ctx;
+  lua_replace(L, lua_upvalueindex(UP_MORE));
+  return 1;
+}
+
+/* Lua goes on: slow(state, line | nil) -> event, whether the same line held more. */
+static int call_slow(lua_State *L, const char *line, size_t len) {
+  lua_settop(L, 1);
+  lua_pushvalue(L, lua_upvalueindex(UP_SLOW));
+  lua_pushvalue(L, 1);
+  if (line)
+    lua_pushlstring(L, line, len);
+  else
+    lua_pushnil(L);
+  lua_callk(L, 2, 2, 0, after_slow);
+  return after_slow(L, LUA_OK, 0);
+}
+
+static int push_event(lua_State *L, const struct pick *p) {
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, p->second ? "thinking" : "text");
+  lua_setfield(L, -2, "type");
+  lua_pushlstring(L, p->text, p->len);
+  lua_setfield(L, -2, "text");
+  return 1;
+}
+
+static int next_event(lua_State *L) {
+  struct rq *r = *(struct rq **)lua_touserdata(L, lua_upvalueindex(UP_REQUEST));
+  const struct pick_spec *spec = lua_touserdata(L, lua_upvalueindex(UP_SPEC));
+  struct task *t = task_current(host_of(L));
+  const char *line;
+  size_t len;
+  if (!r || !t || t->interrupted || r->waiting || lua_toboolean(L, lua_upvalueindex(UP_MORE))) return call_slow(L, NULL, 0);
+  while (rq_next_line(r, &line, &len)) {
+    char scratch[SCRATCH];
+    struct pick p;
+    rq_took(r);
+    if (pick_line(spec, line, len, scratch, sizeof scratch, &p) != PICK_PLAIN) return call_slow(L, line, len);
+    if (p.len > 0) return push_event(L, &p);
+  }
+  return call_slow(L, NULL, 0);
+}
+
+/* iterator(request, spec, slow) -> function(state): the next event. Lines that the spec does not cover go to
+ * slow(state, line); slow(state, nil) means that none is at hand: it waits for one, or tells the end. */
+int l_pick_iterator(lua_State *L) {
+  (void)rq_check(L);
+  luaL_checkudata(L, 2, SPEC);
+  luaL_checktype(L, 3, LUA_TFUNCTION);
+  lua_settop(L, 3);
+  lua_pushboolean(L, 0);
+  lua_pushcclosure(L, next_event, 4);
+  return 1;
+}

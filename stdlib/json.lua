@@ -1,0 +1,84 @@
+--- JSON, strictly as RFC 8259 has it, and the same bytes from the same values in every run.
+---
+--- Numbers: an integer that fits 64 bits is an integer, every other number a float; a float is written so that it
+--- reads back as the same float, with a point or an exponent (`1.0`, `0.1`, `1e+300`). null is `json.null`; it and
+--- arrays pass between here and `require "cjson"` (an empty array loses its mark there). Arrays that were decoded stay
+--- arrays, also when they are emptied; a table you make is an array when its keys are 1 to n, an object when they are
+--- strings, and `{}` when it is empty: say `json.array()` for `[]`. Keys are written sorted by their bytes, or in the
+--- order the table declares. No metamethod runs: what a table holds itself is what counts.
+
+local engine = require "core.json"
+local errors = require "core.errors"
+
+local M = {}
+
+--- JSON's null, which unlike nil can stand in a table. The same value as `cjson.null`.
+M.null = engine.null
+
+local DECODE = { ordered = "boolean", max_depth = "number", max_size = "number" }
+local ENCODE = { pretty = "boolean", max_depth = "number", max_size = "number" }
+
+--- Read one JSON text.
+---@param text string UTF-8, with nothing but white space round the value
+---@param options? { ordered?: boolean, max_depth?: integer, max_size?: integer }
+---  ordered: every object remembers the order of its keys, and `encode` keeps it (a key that comes twice has its first
+---  place and its last value; keys added later follow, sorted). The order hangs on the table's metatable: give a copy
+---  `setmetatable(copy, getmetatable(original))` to keep it.
+---  max_depth: tables in tables, at most and unless given 1000. max_size: bytes, 64 MiB unless given.
+---@return any value
+---Raises `protocol` for text that is no JSON, with `err.offset`, the byte it fails at, counted from 1; `argument`.
+---
+--- Example: `local reply = json.decode '{"ok": true, "items": []}'`
+function M.decode(text, options)
+  if options ~= nil then errors.options(options, DECODE, "json.decode") end
+  local value, err = engine.decode(text, options)
+  if err ~= nil then
+    err.hint = "strict JSON is wanted: no comments, no trailing commas, UTF-8, one value"
+    error(err, 0)
+  end
+  return value
+end
+
+--- Write a value as JSON text.
+---@param value any table, string, number, boolean or json.null
+---@param options? { pretty?: boolean, max_depth?: integer, max_size?: integer }
+---  pretty: line breaks and two spaces a level, for people. max_depth, max_size: as for decode.
+---@return string text
+---Raises `argument` naming the place of what JSON cannot say: functions, NaN and infinities, strings that are not
+---UTF-8, lists with holes, tables with other keys than strings or 1 to n, cycles; `limit` for a text over max_size.
+---
+--- Example: `print(json.encode({ name = "Oslo", tags = json.array() }, { pretty = true }))`
+function M.encode(value, options)
+  if options ~= nil then errors.options(options, ENCODE, "json.encode") end
+  local text, err = engine.encode(value, options)
+  if err ~= nil then error(err, 0) end
+  return text
+end
+
+--- Mark a table as an array: it is written as `[]` even when it is empty.
+---@generic T : table
+---@param list? T a new table when left out
+---@return T list the same table; its metatable is now the mark
+---Raises `argument` when it is no table or has a metatable of its own.
+---
+--- Example: `json.encode { stop = json.array() }  --> {"stop":[]}`
+function M.array(list) return engine.array(list) end
+
+--- Mark a table as an object, and say in which order its keys are written.
+---@generic T : table
+---@param object? T a new table when left out
+---@param order? string[] keys that come first, in this order, where the table has them; the others follow, sorted
+---@return T object the same table; its metatable is now the mark
+---Raises `argument` when it is no table or has a metatable of its own, or the order is no list of different strings.
+---
+--- Example: `json.encode(json.object({ a = 1, b = 2 }, { "b" }))  --> {"b":2,"a":1}`
+function M.object(object, order) return engine.object(object, order) end
+
+--- Does this value stand for an array: a table marked as one, or one with a first item and no mark?
+---@param value any
+---@return boolean
+---
+--- Example: `json.is_array(json.decode "[]")  --> true`
+function M.is_array(value) return engine.is_array(value) end
+
+return M

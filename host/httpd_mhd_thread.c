@@ -1,0 +1,375 @@
+/* httpd_mhd_thread.c - the half of the socket engine that libmicrohttpd calls, on its own thread: collects a request,
+ * hands it to the loop and suspends; copies out what the loop has written, or suspends. Memory by malloc. Nothing waits
+ * here but for the mutex, which nobody holds for longer than a copy of one buffer. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "httpd_mhd.h"
+
+#define BODY_START 4096
+#define WHOLE_MAX 65536
+
+static void lock(struct mhd_server *s) { pthread_mutex_lock(&s->mutex); }
+static void unlock(struct mhd_server *s) { pthread_mutex_unlock(&s->mutex); }
+
+void mhd_tell(struct mhd_exchange *x) {
+  struct mhd_server *s = x->server;
+  if (x->in_news) return;
+  x->in_news = true;
+  x->news_next = NULL;
+  *s->news_tail = x;
+  s->news_tail = &x->news_next;
+}
+
+static void free_segments(struct mhd_exchange *x) {
+  struct segment *seg;
+  while ((seg = x->segments) != NULL) {
+    x->segments = seg->next;
+    free(seg);
+  }
+  x->segments_tail = &x->segments;
+  x->held = 0;
+}
+
+void mhd_free_exchange(struct mhd_exchange *x) {
+  free_segments(x);
+  if (x->response) MHD_destroy_response(x->response);
+  free(x->head);
+  free(x->body);
+  free(x);
+}
+
+/* --- connections -------------------------------------------------------------------------------------------------- */
+
+static void connection_opened(struct mhd_server *s, struct MHD_Connection *c, void **socket) {
+  const union MHD_ConnectionInfo *fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+  struct mhd_connection *mc = calloc(1, sizeof *mc);
+  *socket = mc;
+  if (!mc) return; /* its requests are refused */
+  mc->server = s;
+  mc->fd = fd->connect_fd;
+  mc->reading_since = uv_hrtime();
+  lock(s);
+  mc->prev = &s->connections;
+  mc->next = s->connections;
+  if (mc->next) mc->next->prev = &mc->next;
+  s->connections = mc;
+  leave_watch(&s->leave, mc->fd, mc);
+  unlock(s);
+}
+
+static void connection_closed(struct mhd_server *s, struct mhd_connection *mc) {
+  if (!mc) return;
+  lock(s);
+  leave_forget(&s->leave, mc->fd); /* the descriptor is still open here */
+  *mc->prev = mc->next;
+  if (mc->next) mc->next->prev = mc->prev;
+  unlock(s);
+  free(mc);
+}
+
+void mhd_on_connection(void *cls, struct MHD_Connection *c, void **socket,
+                       enum MHD_ConnectionNotificationCode code) {
+  if (code == MHD_CONNECTION_NOTIFY_STARTED)
+    connection_opened(cls, c, socket);
+  else
+    connection_closed(cls, *socket);
+}
+
+/* --- the head of a request ---------------------------------------------------------------------------------------- */
+
+void *mhd_on_uri(void *cls, const char *uri, struct MHD_Connection *c) {
+  size_t len = strlen(uri);
+  struct mhd_exchange *x = calloc(1, sizeof *x + len + 1);
+  if (!x) return NULL;
+  memcpy(x->target, uri, len + 1);
+  x->base.target = x->target;
+  x->server = cls;
+  x->base.server = &x->server->base;
+  x->connection = c;
+  x->segments_tail = &x->segments;
+  return x;
+}
+
+/* Two passes over the headers of libmicrohttpd: sizes, then copies. */
+struct copy {
+  struct header *headers;
+  size_t count, bytes;
+  char *to;
+  bool bad;
+};
+
+static enum MHD_Result measure(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
+                               const char *value, size_t value_len) {
+  struct copy *c = cls;
+  (void)kind;
+  c->count++;
+  c->bytes += name_len + value_len + 2;
+  if (memchr(name, 0, name_len) || (value && memchr(value, 0, value_len))) c->bad = true;
+  return MHD_YES;
+}
+
+static char *put(struct copy *c, const char *s, size_t len) {
+  char *at = c->to;
+  if (len) memcpy(at, s, len);
+  at[len] = 0;
+  c->to += len + 1;
+  return at;
+}
+
+static enum MHD_Result copy_one(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
+                                const char *value, size_t value_len) {
+  struct copy *c = cls;
+  (void)kind;
+  c->headers[c->count].name = put(c, name, name_len);
+  c->headers[c->count].value = put(c, value, value ? value_len : 0);
+  c->count++;
+  return MHD_YES;
+}
+
+static void set_peer(struct mhd_exchange *x) {
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  char ip[INET6_ADDRSTRLEN] = "?";
+  const struct sockaddr *sa = info ? info->client_addr : NULL;
+  int port = 0;
+  if (sa && sa->sa_family == AF_INET) {
+    const struct sockaddr_in *in = (const void *)sa;
+    uv_ip4_name(in, ip, sizeof ip);
+    port = ntohs(in->sin_port);
+  } else if (sa && sa->sa_family == AF_INET6) {
+    const struct sockaddr_in6 *in6 = (const void *)sa;
+    uv_ip6_name(in6, ip, sizeof ip);
+    port = ntohs(in6->sin6_port);
+  }
+  snprintf(x->base.peer, sizeof x->base.peer, strchr(ip, ':') ? "[%s]:%d" : "%s:%d", ip, port);
+}
+
+/* Fills the request but for its body. An HTTP status when it must be refused, -1 when out of memory. */
+static int copy_head(struct mhd_exchange *x, const char *method) {
+  struct copy c = {0};
+  MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, measure, &c);
+  if (c.bad) return 400;
+  if (c.bytes + 2 * c.count + strlen(x->target) > x->server->max_header) return 431;
+  x->head = malloc(c.count * sizeof(struct header) + c.bytes + strlen(method) + 1);
+  if (!x->head) return -1;
+  c.headers = x->base.headers = (struct header *)x->head;
+  c.to = x->head + c.count * sizeof(struct header);
+  c.count = 0;
+  MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, copy_one, &c);
+  x->base.header_count = c.count;
+  x->base.method = put(&c, method, strlen(method));
+  set_peer(x);
+  return httpd_check_head(x->base.headers, c.count, x->http_1_1);
+}
+
+static bool body_announced_too_long(const struct mhd_exchange *x) {
+  for (size_t i = 0; i < x->base.header_count; i++)
+    if (httpd_same(x->base.headers[i].name, "Content-Length")) {
+      errno = 0;
+      unsigned long long n = strtoull(x->base.headers[i].value, NULL, 10);
+      return errno != 0 || n > x->server->max_body;
+    }
+  return false;
+}
+
+/* Answers without the loop, and closes the connection: after a refusal nothing it says can be trusted. */
+static enum MHD_Result refuse(struct mhd_exchange *x, int status) {
+  struct MHD_Response *r = MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+  if (!r) return MHD_NO;
+  x->stage = STAGE_REFUSED;
+  enum MHD_Result rc = MHD_add_response_header(r, "Connection", "close");
+  if (rc == MHD_YES) rc = MHD_queue_response(x->connection, (unsigned)status, r);
+  MHD_destroy_response(r);
+  return rc;
+}
+
+static enum MHD_Result begin(struct mhd_exchange *x, const char *method, const char *version) {
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+  x->socket = info ? info->socket_context : NULL;
+  x->http_1_1 = strcmp(version, "HTTP/1.1") == 0;
+  int status = x->socket ? copy_head(x, method) : -1;
+  if (status < 0) return MHD_NO;
+  if (status == 0 && body_announced_too_long(x)) status = 413;
+  if (status > 0) return refuse(x, status);
+  x->stage = STAGE_BODY;
+  return MHD_YES;
+}
+
+/* --- its body ----------------------------------------------------------------------------------------------------- */
+
+static enum MHD_Result take_body(struct mhd_exchange *x, const char *data, size_t len) {
+  size_t max = x->server->max_body;
+  x->body_seen += len;
+  if (x->body_seen > max) { /* chunked: the answer must wait for its end; but not for ever */
+    free(x->body);
+    x->body = NULL;
+    return x->body_seen / 2 > max + BODY_START ? MHD_NO : MHD_YES;
+  }
+  if (x->body_seen > x->body_size) {
+    size_t size = x->body_size ? x->body_size : BODY_START;
+    while (size < x->body_seen) size *= 2;
+    char *grown = realloc(x->body, size);
+    if (!grown) return MHD_NO;
+    x->body = grown;
+    x->body_size = size;
+  }
+  memcpy(x->body + x->body_seen - len, data, len);
+  return MHD_YES;
+}
+
+/* The request is complete: over to the loop. */
+static enum MHD_Result arrive(struct mhd_exchange *x) {
+  struct mhd_server *s = x->server;
+  if (x->body_seen > s->max_body) return refuse(x, 413);
+  x->base.body = x->body;
+  x->base.body_len = x->body_seen;
+  lock(s);
+  if (s->closing) {
+    unlock(s);
+    return refuse(x, 503);
+  }
+  x->stage = STAGE_WAITING;
+  x->socket->exchange = x;
+  x->socket->reading_since = 0;
+  x->left = x->socket->left;
+  x->suspended = true;
+  *s->arrived_tail = x;
+  s->arrived_tail = &x->arrived_next;
+  MHD_suspend_connection(x->connection);
+  unlock(s);
+  uv_async_send(&s->async);
+  return MHD_YES;
+}
+
+/* One segment; several when nothing shows where one ends. */
+static size_t copy_out(struct mhd_exchange *x, char *buf, size_t max) {
+  size_t n = 0;
+  struct segment *seg;
+  while ((seg = x->segments) != NULL && n < max) {
+    size_t part = seg->len - seg->off < max - n ? seg->len - seg->off : max - n;
+    memcpy(buf + n, seg->bytes + seg->off, part);
+    n += part;
+    seg->off += part;
+    if (seg->off < seg->len) break;
+    x->segments = seg->next;
+    if (!x->segments) x->segments_tail = &x->segments;
+    free(seg);
+    if (x->base.announced < 0) break;
+  }
+  x->held -= n;
+  return n;
+}
+
+static enum MHD_Result copy_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value) {
+  (void)kind;
+  return MHD_add_response_header(cls, name, value);
+}
+
+/* Under the mutex: a short reply that is whole already goes out in one packet, for which libmicrohttpd must have it in one
+ * piece. NULL when it is not so, or memory ran out: then the bytes are read from the segments. */
+static struct MHD_Response *whole_reply(struct mhd_exchange *x) {
+  size_t len = x->held;
+  if (!x->ended || x->cut || len == 0 || len > WHOLE_MAX || x->base.announced != (int64_t)len) return NULL;
+  char *bytes = malloc(len);
+  struct MHD_Response *r = bytes ? MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_MUST_FREE) : NULL;
+  if (!r) {
+    free(bytes);
+    return NULL;
+  }
+  MHD_get_response_headers(x->response, copy_header, r);
+  copy_out(x, bytes, len);
+  MHD_destroy_response(x->response);
+  return r;
+}
+
+/* Resumed: the reply is there, or the connection must end. */
+static enum MHD_Result reply(struct mhd_exchange *x) {
+  struct mhd_server *s = x->server;
+  lock(s);
+  bool over = s->aborting || x->left || (x->ended && !x->response);
+  struct MHD_Response *r = over || !x->response ? NULL : whole_reply(x);
+  if (!r) r = x->response;
+  if (!over && !r) {
+    x->suspended = true;
+    MHD_suspend_connection(x->connection);
+  }
+  if (!over) x->response = NULL;
+  unlock(s);
+  if (over) return MHD_NO;
+  if (!r) return MHD_YES;
+  x->stage = STAGE_REPLIED;
+  enum MHD_Result rc = MHD_queue_response(x->connection, (unsigned)x->status, r);
+  MHD_destroy_response(r);
+  return rc;
+}
+
+enum MHD_Result mhd_on_request(void *cls, struct MHD_Connection *c, const char *url, const char *method,
+                               const char *version, const char *data, size_t *size, void **state) {
+  struct mhd_exchange *x = *state;
+  (void)cls, (void)c, (void)url;
+  if (!x) return MHD_NO;
+  if (x->stage == STAGE_HEAD) return begin(x, method, version);
+  if (*size > 0) {
+    enum MHD_Result rc = x->stage == STAGE_BODY ? take_body(x, data, *size) : MHD_YES;
+    *size = 0;
+    return rc;
+  }
+  if (x->stage == STAGE_BODY) return arrive(x);
+  if (x->stage == STAGE_WAITING) return reply(x);
+  return MHD_YES;
+}
+
+/* --- the reply ---------------------------------------------------------------------------------------------------- */
+
+ssize_t mhd_on_read(void *cls, uint64_t pos, char *buf, size_t max) {
+  struct mhd_exchange *x = cls;
+  (void)pos;
+  struct mhd_server *s = x->server;
+  ssize_t n;
+  bool tell = false;
+  lock(s);
+  if (s->aborting || x->left) {
+    n = MHD_CONTENT_READER_END_WITH_ERROR;
+  } else if (x->segments) {
+    n = (ssize_t)copy_out(x, buf, max);
+    if (x->tell_low && x->held < x->low) {
+      x->tell_low = false;
+      tell = x->low_reached = true;
+    }
+    if (x->tell_empty && x->held == 0) tell = true;
+    if (tell) mhd_tell(x);
+  } else if (x->ended) {
+    n = x->cut ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
+  } else {
+    n = 0;
+    x->suspended = true;
+    MHD_suspend_connection(x->connection);
+  }
+  unlock(s);
+  if (tell) uv_async_send(&s->async);
+  return n;
+}
+
+/* The exchange is over, for better or worse; also called for those that never arrived. */
+void mhd_on_completed(void *cls, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode code) {
+  struct mhd_exchange *x = *state;
+  struct mhd_server *s = cls;
+  (void)c;
+  if (!x) return;
+  *state = NULL;
+  if (x->stage < STAGE_WAITING) {
+    mhd_free_exchange(x);
+    return;
+  }
+  lock(s);
+  x->done = true;
+  if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK) x->left = true;
+  x->socket->exchange = NULL;
+  x->socket->reading_since = uv_hrtime();
+  free_segments(x);
+  mhd_tell(x);
+  unlock(s);
+  uv_async_send(&s->async);
+}

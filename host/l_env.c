@@ -1,0 +1,65 @@
+/* l_env.c - host.env: reads the environment of the process. get(name) -> string | nil; names() ->
+ * sorted array; pid(). */
+#include <lauxlib.h>
+#include <lua.h>
+#include <string.h>
+#include <uv.h>
+
+#include "err.h"
+
+extern char **environ;
+
+int luaopen_host_env(lua_State *L);
+
+struct name {
+  const char *bytes;
+  size_t len;
+};
+
+static int l_get(lua_State *L) {
+  size_t len;
+  const char *name = luaL_checklstring(L, 1, &len);
+  if (strlen(name) != len)
+    return err_argument(L, "an environment variable's name holds no NUL byte");
+  lua_pushstring(L, getenv(name)); /* nil when unset */
+  return 1;
+}
+
+/* By bytes: `<` in Lua would follow the locale. */
+static int by_bytes(const void *a, const void *b) {
+  const struct name *x = a, *y = b;
+  int order = memcmp(x->bytes, y->bytes, x->len < y->len ? x->len : y->len);
+  return order ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+static int l_names(lua_State *L) {
+  int count = 0, kept = 0, n = 0;
+  while (environ && environ[count]) count++;
+  struct name *names = lua_newuserdatauv(L, ((size_t)count + 1) * sizeof *names, 0);
+  for (int i = 0; i < count; i++) {
+    const char *equals = strchr(environ[i], '=');
+    if (equals && equals != environ[i]) {
+      names[kept++] = (struct name){environ[i], (size_t)(equals - environ[i])};
+    }
+  }
+  if (kept > 1) qsort(names, (size_t)kept, sizeof *names, by_bytes);
+  lua_createtable(L, kept, 0);
+  for (int i = 0; i < kept; i++) {
+    if (i > 0 && by_bytes(&names[i], &names[i - 1]) == 0) continue; /* a name given twice */
+    lua_pushlstring(L, names[i].bytes, names[i].len);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
+static int l_pid(lua_State *L) {
+  lua_pushinteger(L, uv_os_getpid());
+  return 1;
+}
+
+int luaopen_host_env(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"get", l_get}, {"names", l_names}, {"pid", l_pid}, {NULL, NULL}};
+  luaL_newlib(L, functions);
+  return 1;
+}

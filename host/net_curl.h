@@ -1,0 +1,74 @@
+/* net_curl.h - inside the libcurl back end: net_curl_loop.c ties a multi handle to the loop, net_curl.c makes requests
+ * with it, net_curl_err.c names what went wrong. */
+#ifndef STOKE_NET_CURL_H
+#define STOKE_NET_CURL_H
+
+#include <curl/curl.h>
+#include <uv.h>
+
+#include "net_impl.h"
+
+/* One socket of curl's. Kept while the socket lives, also when curl lets it rest between two requests: so that a reused
+ * connection costs no system call of ours. Only for sockets we opened ourselves, of whose end curl tells us. */
+struct curl_poll {
+  uv_poll_t uv;
+  struct curl_engine *engine;
+  curl_socket_t fd;
+  int wanted; /* what curl waits for: UV_READABLE | UV_WRITABLE; 0 = at rest */
+  int polled; /* what libuv polls for */
+  bool ours, opened;
+};
+
+struct transfer;
+
+struct curl_engine {
+  struct host *host;
+  CURLM *multi;
+  uv_timer_t timer;
+  struct curl_poll **polls; /* by fd */
+  size_t polls_size;
+  struct transfer *pool; /* ended ones, with their handle, for the next request */
+  size_t pooled, live;
+  struct transfer *doomed; /* cancelled while curl was on the stack */
+  int handles;             /* uv handles not closed yet, and one for the engine itself */
+  bool inside;             /* curl is on the stack: nothing may be removed */
+};
+
+/* Its own first member is the base, so the two may be cast into each other. */
+struct transfer {
+  struct net_request base;
+  struct curl_engine *engine;
+  CURL *easy;
+  struct transfer *next; /* in the pool, or among the doomed */
+  char *url, *method, *body;
+  char *header_key; /* the headers the handle has, each followed by LF */
+  struct curl_slist *headers;
+  size_t body_len, body_size;
+  char *head; /* "Name: value\n" of the head being read */
+  size_t head_len, head_size;
+  int max_redirects;
+  int status;
+  bool custom;    /* curl was told the name of the method */
+  bool special;   /* has options a pooled handle must not keep */
+  bool location;  /* the head being read sends us elsewhere */
+  bool head_done; /* the final head was delivered */
+  bool stopped;   /* the sink wants no more */
+  bool doomed, oom, retried, head_only, long_head;
+  char error[CURL_ERROR_SIZE];
+};
+
+/* net_curl_loop.c */
+struct curl_engine *curl_engine_of(struct net *net, struct err *e); /* makes it on first use; NULL with e filled */
+curl_socket_t curl_engine_open(void *engine, curlsocktype purpose, struct curl_sockaddr *address);
+int curl_engine_close_socket(void *engine, curl_socket_t fd);
+void curl_engine_kick(struct curl_engine *c); /* let curl look at its timers, then end what is done */
+
+/* net_curl.c */
+void transfer_done(struct transfer *t, CURLcode result); /* curl is through with it */
+void transfer_free(struct transfer *t);
+void transfer_drop(struct transfer *t); /* remove it from curl, recycle it */
+
+/* net_curl_err.c */
+void transfer_error(const struct transfer *t, CURLcode result, struct err *e);
+
+#endif

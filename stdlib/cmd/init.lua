@@ -1,0 +1,191 @@
+-- stoke.cmd: the command line. Takes the runtime's own flags out of argv, puts them into force, then
+-- runs a script or a verb. A verb is a module stdlib/cmd/VERB.lua returning `function(argv)`.
+
+local args = require "stoke.args"
+local config = require "stoke.config"
+local errors = require "core.errors"
+local json = require "core.json"
+local log = require "stoke.log"
+local stdio = require "core.stdio"
+
+local M = {}
+
+---The verbs in the order help shows them. `talks`: the verb speaks to a model server, so that --sim
+---has a meaning; `bare`: it works without reading any configuration.
+M.verbs = {
+  { name = "run", summary = "run a script (no FILE: ./main.lua)", usage = "run [FILE] [ARGS]",
+    talks = true },
+  { name = "chat", summary = "talk to a model in the terminal", usage = "chat [MODEL]",
+    talks = true },
+  { name = "models", summary = "list the models the server has, or has loaded",
+    usage = "models [--loaded]", talks = true },
+  { name = "pull", summary = "download a model", usage = "pull NAME", talks = true },
+  { name = "sim", summary = "serve the built-in simulator on a port", usage = "sim [--port N]" },
+  { name = "test", summary = "run tests", usage = "test [FILES]" },
+  { name = "doctor", summary = "check the set-up and print every setting", usage = "doctor",
+    talks = true },
+  { name = "version", summary = "print the version", usage = "version", bare = true },
+  { name = "help", summary = "show this, or the help of a verb", usage = "help [VERB]",
+    bare = true },
+}
+
+local FLAGS = { "--help", "--version", "-e", "-h" }
+for _, f in ipairs(args.runtime) do FLAGS[#FLAGS + 1] = "--" .. f.name end
+
+---@param name string
+---@return table|nil verb
+function M.find(name)
+  for _, v in ipairs(M.verbs) do if v.name == name then return v end end
+end
+
+local function verb_names()
+  local names = {}
+  for i, v in ipairs(M.verbs) do names[i] = v.name end
+  return names
+end
+
+-- A regular file that can be read: opening a folder works too, reading it does not.
+local function is_file(path)
+  local f = io.open(path, "rb")
+  if not f then return false end
+  local _, problem = f:read(0)
+  f:close()
+  return problem == nil
+end
+
+-- One JSON line per effect, written as the effect ends.
+local function start_trace(path, bodies)
+  local file, problem = io.open(path, "wb")
+  if not file then errors.raise("usage", "cannot write the trace: " .. problem) end
+  file:setvbuf "line"
+  local span = require "core.gate.span"
+  span.bodies = bodies
+  span.listen(function(record)
+    local ok, line = pcall(json.encode, record)
+    if not ok then
+      record.request = nil
+      line = json.encode(record)
+    end
+    file:write(line, "\n")
+  end)
+end
+
+---Start the simulator behind the default endpoint where the settings ask for it.
+local function simulate()
+  local mode = config.get().sim
+  if mode == "off" then return end
+  if mode == "auto" then
+    local ollama = require "stoke.ollama"
+    if config.endpoint_chosen() or pcall(ollama.version) then return end
+    stdio.err(("stoke: no Ollama at %s, using the built-in simulator (its answers"
+      .. " are made by rules, not by a model)\n"):format(config.endpoint().url))
+  end
+  local url = require "stoke.sim".start_default()
+  config.use_endpoint("sim", url, config.source "sim")
+end
+
+---Put the runtime's flags into force.
+---@param flags table<string, string|boolean> by name, as args.split_runtime gives them
+---@param talks? boolean the work ahead speaks to a model server
+function M.apply(flags, talks)
+  config.load { flags = flags }
+  local c = config.get()
+  log.configure { level = c.log.level, format = c.log.format }
+  require "core.gate.pool".default_width = c.pool.per_model
+  if flags.seed then
+    local seed = math.tointeger(tonumber(flags.seed))
+    if not seed then
+      errors.raise("usage", ("--seed wants a whole number, got '%s'"):format(flags.seed))
+    end
+    require "core.random".seed(seed)
+  end
+  if flags.trace then
+    start_trace(flags.trace, flags["trace-bodies"] ~= nil)
+  elseif flags["trace-bodies"] then
+    errors.raise("usage", "--trace-bodies needs --trace FILE")
+  end
+  if talks then simulate() end
+end
+
+local function tail(list, from) return table.move(list, from, #list, 1, {}) end
+
+---Run a script: a path, "-" for standard input.
+---@param path string
+---@param argv string[] the script's own words
+---@param flags? table runtime flags still to be put into force
+function M.run_file(path, argv, flags)
+  if path ~= "-" and not is_file(path) then
+    local verb = errors.suggest(path, verb_names())
+    errors.raise("usage", ("no file %s"):format(path), {
+      hint = verb and ("did you mean 'stoke %s'?"):format(verb) or nil })
+  end
+  if flags then M.apply(flags, true) end
+  local script = require "core.script"
+  if path == "-" then return script.run_string(stdio.read_all(), "=stdin", argv) end
+  return script.run_file(path, argv)
+end
+
+---Run code given on the command line.
+---@param argv string[] the code, then its words
+function M.run_code(argv)
+  if not argv[1] then errors.raise("usage", "-e wants code: stoke -e 'print(1 + 1)'") end
+  require "core.script".run_string(argv[1], "=-e", tail(argv, 2))
+end
+
+local function unknown_flag(word)
+  local near = errors.suggest(word:match "^[^=]*", FLAGS)
+  errors.raise("usage", ("unknown flag %s"):format(word), {
+    hint = near and ("did you mean %s?"):format(near) or "stoke --help shows them all" })
+end
+
+local function unknown_word(word)
+  local near = errors.suggest(word, verb_names())
+  errors.raise("usage", ("'%s' is neither a verb nor a file"):format(word), {
+    hint = near and ("did you mean 'stoke %s'?"):format(near)
+           or "stoke --help shows the verbs; a script ends in .lua or is an existing file" })
+end
+
+local function run_verb(verb, argv, flags)
+  if not verb.bare then
+    local asks = argv[1] == "--help" or argv[1] == "-h"
+    if not asks then M.apply(flags, verb.talks) end
+  end
+  local run = require("stoke.cmd." .. verb.name)
+  if type(run) == "table" then run = run.main end
+  return run(argv)
+end
+
+---Run a command line.
+---
+---The first word decides: a verb's name; else a script, if it ends in .lua, has a slash or is a
+---file. So a file named like a verb is run as ./NAME.
+---@param argv string[] the words after the program's name
+---Raises `usage` for a command line that makes no sense; otherwise what the script or verb raises.
+function M.main(argv)
+  local flags, rest = args.split_runtime(argv)
+  local first = rest[1]
+  if first == "--" then
+    rest = tail(rest, 2)
+    first = rest[1]
+    if not first then return run_verb(M.find "help", {}, flags) end
+    return M.run_file(first, tail(rest, 2), flags)
+  end
+  if first == nil or first == "--help" or first == "-h" then
+    return run_verb(M.find "help", tail(rest, 2), flags)
+  elseif first == "--version" then
+    return run_verb(M.find "version", tail(rest, 2), flags)
+  elseif first == "-e" then
+    M.apply(flags, true)
+    return M.run_code(tail(rest, 2))
+  elseif first:find "^%-." then
+    unknown_flag(first)
+  end
+  local verb = M.find(first)
+  if verb then return run_verb(verb, tail(rest, 2), flags) end
+  if first ~= "-" and not first:find "/" and not first:find "%.lua$" and not is_file(first) then
+    unknown_word(first)
+  end
+  return M.run_file(first, tail(rest, 2), flags)
+end
+
+return M

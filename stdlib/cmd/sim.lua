@@ -1,0 +1,53 @@
+-- stoke sim [--port N] [--model NAME[,key=value...]]... [--fault KIND] ...
+
+local args = require "stoke.args"
+local errors = require "core.errors"
+local stdio = require "core.stdio"
+
+local SPEC = {
+  name = "stoke sim",
+  summary = "Serve a simulated Ollama. Its first line is its address; it runs until stopped.",
+  examples = {
+    { "stoke sim", "on port 11434, with a few models" },
+    { "stoke sim --port 0 --model tiny,tps=500 --slots 4", "any free port, one fast model" },
+    { "stoke sim --fault reset:0.1", "a tenth of the streams break" },
+    { "stoke sim --script replies.lua", "answers from a script" },
+  },
+  options = {
+    { "port", type = "integer", default = 11434, help = "0 takes any free one" },
+    { "model", type = "list", placeholder = "NAME[,key=value...]",
+      help = "a model to have, may be repeated; keys: tps, load, caps, size, fault, ..." },
+    { "slots", type = "integer", default = 1, help = "requests a model works on at once" },
+    { "max-loaded", type = "integer", default = 3, help = "models in memory at once" },
+    { "max-queue", type = "integer", default = 512, help = "requests that may wait for a load" },
+    { "load-seconds", type = "number", placeholder = "S", help = "how long a model takes to load" },
+    { "tokens-per-second", type = "number", placeholder = "N", help = "speed of every model; 0 = at once" },
+    { "script", placeholder = "FILE", help = "a Lua file returning a list of replies or a function" },
+    { "fault", placeholder = "KIND", help = "404 500 503 hang hang-mid reset error-line silent-end html slow "
+      .. "cuts nondone; KIND:0.1 strikes a tenth of the requests" },
+  },
+}
+
+local function load_script(path)
+  if not path then return nil end
+  local file, problem = io.open(path, "rb")
+  if not file then errors.raise("usage", "cannot read the script: " .. problem) end
+  local text = file:read "a"
+  file:close()
+  local script, err = require "stoke.sim.script".compile(text, path)
+  if not script then errors.raise("script", err) end
+  return script
+end
+
+---@param argv string[]
+return function(argv)
+  local a = args.parse(SPEC, argv)
+  local chosen = a.model
+  local server <close> = require "stoke.sim".serve {
+    port = a.port, models = chosen and #chosen > 0 and chosen or nil, slots = a.slots, max_loaded = a.max_loaded,
+    max_queue = a.max_queue, load_seconds = a.load_seconds, tokens_per_second = a.tokens_per_second,
+    script = load_script(a.script), fault = a.fault,
+  }
+  stdio.write(("http://127.0.0.1:%d\n"):format(server.port))
+  require "core.task".park "sim.serve"
+end

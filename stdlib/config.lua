@@ -1,0 +1,424 @@
+-- stoke.config: the settings of a run, each with the place it came from. A value is looked for in
+-- flags, then the environment, then ./stoke.config.lua, then the user's file below XDG_CONFIG_HOME,
+-- then the table BUILT_IN. A file is Lua text returning one table, run with nothing in reach:
+--
+--     return {
+--       endpoint = "gpu",
+--       endpoints = { gpu = { url = "http://10.0.0.7:11434" },
+--                     cloud = { url = "https://ollama.com", key = "..." } },
+--       profiles = { ["qwen2.5:3b"] = { num_ctx = 8192 } },
+--       timeouts = { idle = 60 },
+--     }
+--
+-- A named endpoint or profile is taken whole from the first place that has it: a file in the current
+-- folder cannot point the user's key at another address.
+
+local errors = require "core.errors"
+
+local M = {}
+
+local DEFAULT_URL = "http://127.0.0.1:11434"
+local BUILT_IN = {
+  endpoint = "default",
+  endpoints = { default = { url = DEFAULT_URL } },
+  profiles = {},
+  timeouts = { connect = 2, load = 300, first_byte = 60, idle = 120 },
+  pool = { per_model = 2 },
+  log = { level = "info", format = "text" },
+  sim = "off",
+}
+
+-- The shape of a configuration. A string names a checker; { each = shape } is a map from any name;
+-- other tables list their keys.
+local SHAPE = {
+  endpoint = "string",
+  endpoints = { each = { url = "url", key = "string", headers = { each = "string" } } },
+  profiles = { each = { num_ctx = "count", num_batch = "count", num_gpu = "integer",
+    main_gpu = "integer", num_thread = "integer", use_mmap = "boolean",
+    draft_num_predict = "integer", keep_alive = "keep_alive" } },
+  timeouts = { connect = "seconds", load = "seconds", first_byte = "seconds", idle = "seconds",
+               total = "seconds" },
+  pool = { per_model = "count" },
+  log = { level = "level", format = "format" },
+  sim = "sim",
+}
+-- Named entries replace each other whole instead of being mixed.
+local WHOLE = { endpoints = true, profiles = true }
+
+local function one_of(...)
+  local list = { ... }
+  return { list = list, want = "one of " .. table.concat(list, ", "), ok = function(v)
+    for _, name in ipairs(list) do if v == name then return true end end
+    return false
+  end }
+end
+
+-- Each checker: what is wanted, in words, and the test.
+local CHECK = {
+  string = { want = "a string", ok = function(v) return type(v) == "string" and v ~= "" end },
+  boolean = { want = "true or false", ok = function(v) return type(v) == "boolean" end },
+  integer = { want = "a whole number", ok = function(v) return math.type(v) == "integer" end },
+  count = { want = "a whole number of at least 1",
+            ok = function(v) return math.type(v) == "integer" and v >= 1 end },
+  seconds = { want = "seconds, more than 0 (or false for no limit)", ok = function(v)
+    return v == false or (type(v) == "number" and v > 0 and v < math.huge)
+  end },
+  keep_alive = { want = "seconds or a duration such as \"10m\"", ok = function(v)
+    return type(v) == "number" or (type(v) == "string" and v:find "%d" ~= nil)
+  end },
+  url = { want = "an address such as \"http://10.0.0.7:11434\"", ok = function(v)
+    return type(v) == "string" and M.parse_host(v) ~= nil
+  end },
+  level = one_of("debug", "info", "warn", "error", "off"),
+  format = one_of("text", "json"),
+  sim = one_of("off", "on", "auto"),
+}
+
+local function sorted_keys(t)
+  local keys = {}
+  for k in pairs(t) do keys[#keys + 1] = k end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  return keys
+end
+
+local function show(v) return type(v) == "string" and ("%q"):format(v) or tostring(v) end
+
+-- `key` is nil where the source is itself the setting: a flag, a variable.
+local function complain(source, key, problem, hint)
+  local what = key and source .. ": " .. key or source
+  errors.raise("usage", ("%s %s"):format(what, problem), { hint = hint })
+end
+
+local function check_leaf(source, key, kind, v)
+  local c = CHECK[kind]
+  if c.ok(v) then return end
+  local near = c.list and type(v) == "string" and errors.suggest(v, c.list)
+  complain(source, key, ("wants %s, got %s"):format(c.want,
+           type(v) == "table" and "a table" or show(v)),
+           near and ("did you mean %q?"):format(near) or nil)
+end
+
+local function check_table(source, key, shape, v)
+  if type(shape) == "string" then return check_leaf(source, key, shape, v) end
+  if type(v) ~= "table" then
+    complain(source, key == "" and "the file" or key, "wants a table, got " .. show(v))
+  end
+  for _, name in ipairs(sorted_keys(v)) do
+    local path = key == "" and tostring(name) or key .. "." .. tostring(name)
+    if type(name) ~= "string" then complain(source, path, "is not a name") end
+    local inner = shape.each or shape[name]
+    if not inner then
+      local near = errors.suggest(name, sorted_keys(shape))
+      complain(source, path, "is no setting", near and ("did you mean '%s'?"):format(near)
+               or "known here: " .. table.concat(sorted_keys(shape), ", "))
+    end
+    check_table(source, path, inner, v[name])
+  end
+end
+
+-- OLLAMA_HOST -----------------------------------------------------------------------------------
+
+-- host:port as Go's net.SplitHostPort reads it; nil when there is no port or the text is ambiguous.
+local function split_host_port(text)
+  local host, port = text:match "^%[([^%[%]]*)%]:([^:%[%]]*)$"
+  if host then return host, port end
+  return text:match "^([^:%[%]]*):([^:%[%]]*)$"
+end
+
+local function good_port(text)
+  if not text:find "^%+?%d+$" then return nil end
+  local n = math.tointeger(tonumber((text:gsub("^%+", ""))))
+  return n and n <= 65535 and n or nil
+end
+
+---Read an address the way Ollama reads OLLAMA_HOST: port 11434 unless a scheme says 80 or 443, a bad
+---port counts as none, bare "ollama.com" means https. Addresses that mean "every interface" become
+---loopback, since nobody can connect to them.
+---@param text string
+---@return string|nil url "scheme://host:port/path" without a trailing slash
+---@return string? problem what is wrong with the text
+function M.parse_host(text)
+  text = text:match "^%s*(.-)%s*$":gsub("^[\"']+", ""):gsub("[\"']+$", ""):match "^%s*(.-)%s*$"
+  local scheme, rest = text:match "^(.-)://(.*)$"
+  local port = "11434"
+  if not scheme then
+    scheme, rest = "http", text
+    if text == "ollama.com" then scheme, port = "https", "443" end
+  else
+    scheme = scheme:lower()
+    if scheme == "http" then port = "80" elseif scheme == "https" then port = "443"
+    else return nil, ("'%s' is no scheme: http or https"):format(scheme) end
+  end
+  local authority, path = rest:match "^([^/]*)(.*)$"
+  if (authority .. path):find "[%s%c\127\"<>\\^`{|}]" or authority:find "[@?#]" then
+    return nil, ("'%s' is no address"):format(text)
+  end
+  local host, given = split_host_port(authority)
+  if host then
+    port = good_port(given) or port
+  else
+    host = authority:gsub("^%[", ""):gsub("%]$", "")
+  end
+  if host == "" or host == "0.0.0.0" then host = "127.0.0.1" elseif host == "::" then host = "::1" end
+  if host:find "[%[%]]" then return nil, ("'%s' is no address"):format(text) end
+  if host:find ":" then host = "[" .. host .. "]" end
+  return ("%s://%s:%d%s"):format(scheme, host, tonumber(port), (path:gsub("/+$", "")))
+end
+
+-- Places ----------------------------------------------------------------------------------------
+
+-- Wrapping quotes and blanks are dropped, as Ollama does with its variables.
+local function env_value(getenv, name)
+  local v = getenv(name)
+  v = v and v:match "^%s*(.-)%s*$":gsub("^[\"']", ""):gsub("[\"']$", "")
+  return v ~= "" and v or nil
+end
+
+local function address(source, text)
+  local url, problem = M.parse_host(text)
+  if not url then errors.raise("usage", ("%s: %s"):format(source, problem)) end
+  return url
+end
+
+-- A file's table: Lua text only, an empty environment, one table returned.
+local function read_file(path, text)
+  local chunk, problem = load(text, "@" .. path, "t", {})
+  if not chunk then errors.raise("usage", problem) end
+  local ok, t = pcall(chunk)
+  if not ok then
+    errors.raise("usage", tostring(t), { hint = "a configuration file is plain data: no functions" })
+  end
+  if type(t) ~= "table" then
+    errors.raise("usage", path .. ": must return a table", { hint = "return { ... }" })
+  end
+  check_table(path, "", SHAPE, t)
+  return t
+end
+
+local function flags_layer(flags, out)
+  if flags.sim ~= nil then
+    local v = flags.sim
+    v = v == true and "on" or v == false and "off" or v
+    check_leaf("--sim", nil, "sim", v)
+    out[#out + 1] = { source = "flag --sim", values = { sim = v } }
+  end
+  if flags.log then
+    check_leaf("--log", nil, "level", flags.log)
+    out[#out + 1] = { source = "flag --log", values = { log = { level = flags.log } } }
+  end
+  if flags.endpoint then
+    check_leaf("--endpoint", nil, "string", flags.endpoint)
+    out[#out + 1] = { source = "flag --endpoint", values = { endpoint = flags.endpoint } }
+  end
+end
+
+local function env_layer(getenv, out)
+  local function leaf(name, kind, wrap)
+    local v = env_value(getenv, name)
+    if not v then return end
+    check_leaf(name, nil, kind, v)
+    out[#out + 1] = { source = "environment " .. name, values = wrap(v) }
+  end
+  leaf("STOKE_ENDPOINT", "string", function(v) return { endpoint = v } end)
+  leaf("OLLAMA_HOST", "string", function(v)
+    return { endpoint = "ollama_host", endpoints = {
+      ollama_host = { url = address("OLLAMA_HOST", v), key = env_value(getenv, "OLLAMA_API_KEY") } } }
+  end)
+  leaf("STOKE_LOG", "level", function(v) return { log = { level = v } } end)
+  leaf("STOKE_LOG_FORMAT", "format", function(v) return { log = { format = v } } end)
+  leaf("STOKE_SIM", "sim", function(v) return { sim = v } end)
+end
+
+local function user_file(getenv)
+  local base = env_value(getenv, "XDG_CONFIG_HOME")
+  if not base or base:sub(1, 1) ~= "/" then
+    local home = env_value(getenv, "HOME")
+    if not home then return nil end
+    base = home .. "/.config"
+  end
+  return base .. "/stoke/config.lua"
+end
+
+local function file_layers(opts, getenv, out)
+  local named = opts.flags.config or env_value(getenv, "STOKE_CONFIG")
+  local places = named and { named } or { "./stoke.config.lua", user_file(getenv) }
+  for _, path in ipairs(places) do
+    local text, problem = opts.read(path)
+    if text then
+      out[#out + 1] = { source = path, values = read_file(path, text) }
+    elseif named or problem then
+      errors.raise("usage", ("cannot read the configuration %s: %s")
+                   :format(path, problem or "no such file"))
+    end
+  end
+end
+
+-- The default reader: nil for a file that is not there, nil and the reason for any other failure.
+local function read_disk(path)
+  local f, problem, code = io.open(path, "rb")
+  if not f then
+    if code == 2 then return nil end
+    return nil, (problem:gsub("^.-: ", "", 1))
+  end
+  local text, why = f:read "a"
+  f:close()
+  if not text then return nil, why end
+  return text
+end
+
+-- Merging ---------------------------------------------------------------------------------------
+
+-- Lower one layer under what is there; sources are kept by dotted key.
+local function lay(into, from, sources, source, path, whole)
+  for _, k in ipairs(sorted_keys(from)) do
+    local key, v = path == "" and k or path .. "." .. k, from[k]
+    if type(v) == "table" and not whole then
+      if into[k] == nil then into[k] = {} end
+      lay(into[k], v, sources, source, key, WHOLE[key])
+    elseif into[k] == nil then
+      into[k] = v
+      sources[key] = source
+    end
+  end
+end
+
+---@class stoke.config.Settings
+---@field values table the merged settings
+---@field sources table<string, string> where each came from, by dotted key
+local current
+
+---Read every place and keep the result as the settings of this run.
+---@param opts? {flags?: table, getenv?: function, read?: function}
+---`flags`: values of the runtime's flags by name; `getenv(name)` and `read(path)` (text, or nil and
+---the reason unless there is no such file) stand in for the environment and the disk.
+---@return stoke.config.Settings
+---Raises `usage` for an unknown key or a wrong value, naming place, key and the likely intent.
+function M.load(opts)
+  opts = opts or {}
+  local getenv = opts.getenv or os.getenv
+  local layers = {}
+  local flags = opts.flags or {}
+  flags_layer(flags, layers)
+  env_layer(getenv, layers)
+  file_layers({ flags = flags, read = opts.read or read_disk }, getenv, layers)
+  layers[#layers + 1] = { source = "built in", values = BUILT_IN }
+  local s = { values = {}, sources = {}, direct = {}, api_key = env_value(getenv, "OLLAMA_API_KEY") }
+  for _, layer in ipairs(layers) do lay(s.values, layer.values, s.sources, layer.source, "") end
+  current = s
+  M.endpoint()
+  return s
+end
+
+---The merged settings, read on first use. Treat the table as read-only.
+---
+---    local idle = config.get().timeouts.idle     -- seconds, or false for no limit
+---@return table
+function M.get() return (current or M.load()).values end
+
+---The place a setting came from: "flag --log", "environment OLLAMA_HOST", a file's path, "built in".
+---@param key string dotted, as in "timeouts.idle"
+---@return string|nil
+function M.source(key)
+  M.get()
+  return current.sources[key]
+end
+
+local function with_key(e, trusted)
+  if not e.key and (trusted or e.url:find "^https://ollama%.com:") then e.key = current.api_key end
+  return e
+end
+
+---The endpoint of a name or an address; without either the default one. OLLAMA_API_KEY goes to the
+---server of OLLAMA_HOST, to one given as an address, and to ollama.com; never to one a file names.
+---@param name? string
+---@return {name: string, url: string, headers: table<string, string>, key: string|nil, source: string}
+---Raises `usage` for an unknown name.
+function M.endpoint(name)
+  local values = M.get()
+  local asked = name or values.endpoint
+  local e = values.endpoints[asked]
+  if e then
+    local headers = {}
+    for k, v in pairs(e.headers or {}) do headers[k] = v end
+    return with_key({ name = asked, url = current.direct[asked] or address("endpoint", e.url),
+                      headers = headers, key = e.key,
+                      source = current.sources["endpoints." .. asked] })
+  end
+  if asked:find "[.:/]" or asked == "localhost" then
+    local source = name and "script" or current.sources.endpoint
+    return with_key({ name = asked, url = address(source, asked), headers = {}, source = source },
+                    name or source:find "^flag" or source:find "^environment")
+  end
+  local names = sorted_keys(values.endpoints)
+  local near = errors.suggest(asked, names)
+  errors.raise("usage", ("no endpoint is named '%s'"):format(asked), {
+    hint = near and ("did you mean '%s'?"):format(near)
+           or "known: " .. table.concat(names, ", ") .. "; or give an address" })
+end
+
+---True when somebody chose an endpoint: a flag, the environment or a file.
+---@return boolean
+function M.endpoint_chosen()
+  M.get()
+  local name = current.values.endpoint
+  return current.sources.endpoint ~= "built in"
+         or current.sources["endpoints." .. name] ~= "built in"
+end
+
+---Point the default endpoint somewhere else for this run, as `--sim` does with the simulator.
+---@param name string
+---@param url string any scheme
+---@param source string what explain() says about it
+function M.use_endpoint(name, url, source)
+  local s = current or M.load()
+  s.values.endpoint, s.values.endpoints[name], s.direct[name] = name, { url = url }, url
+  s.sources.endpoint, s.sources["endpoints." .. name] = source, source
+end
+
+---The profile of a model: its load options and keep_alive. Empty when none is configured.
+---@param model string as given to the call; "qwen3" and "qwen3:latest" are one model
+---@return table
+function M.profile(model)
+  local profiles = M.get().profiles
+  local p = profiles[model]
+  if not p and not model:find ":" then p = profiles[model .. ":latest"] end
+  if not p then p = profiles[model:match "^(.*):latest$" or ""] end
+  return p or {}
+end
+
+local SECRET = { key = true, authorization = true, ["proxy-authorization"] = true, cookie = true }
+
+local function mask(key, v)
+  local last = key:match "([^.]*)$":lower()
+  if SECRET[last] or last:find "key$" or last:find "token" or last:find "secret" then
+    return "********"
+  end
+  if type(v) == "string" and v:find "^%a+://[^/]*@" then
+    return (v:gsub("^(%a+://)[^/]*@", "%1********@"))
+  end
+  return v
+end
+
+local function flatten(t, path, source, sources, out)
+  for _, k in ipairs(sorted_keys(t)) do
+    local key = path == "" and k or path .. "." .. k
+    local from = sources[key] or source
+    if type(t[k]) == "table" then
+      flatten(t[k], key, from, sources, out)
+    else
+      out[#out + 1] = { key = key, value = mask(key, t[k]), source = from }
+    end
+  end
+end
+
+---Every setting with its value and place, sorted by key; secrets are masked.
+---@return {key: string, value: any, source: string}[]
+function M.explain()
+  M.get()
+  local out = {}
+  flatten(current.values, "", nil, current.sources, out)
+  table.sort(out, function(a, b) return a.key < b.key end)
+  return out
+end
+
+return M

@@ -1,0 +1,130 @@
+--- Files. Every function waits without blocking the others, and raises kind `os` when the system says no.
+
+local effect = require "core.effect"
+local errors = require "core.errors"
+require "core.driver.fs"
+
+local M = {}
+
+local function check_path(path, what)
+  if type(path) ~= "string" then errors.argument("%s: the path must be a string, got %s", what, type(path)) end
+  if path == "" then errors.argument("%s: the path is empty", what) end
+  if path:find("\0", 1, true) then errors.argument("%s: the path holds a NUL byte", what) end
+  return path
+end
+
+--- "0600" or 384.
+local function check_mode(mode, what)
+  local number = mode
+  if type(mode) == "string" then number = mode:find "^[0-7]+$" and tonumber(mode, 8) end
+  if math.type(number) ~= "integer" or number < 0 or number > 4095 then
+    errors.argument("%s: mode must be octal digits in a string, such as \"0600\", or a number up to 4095", what)
+  end
+  return number
+end
+
+local function perform(name, q) return errors.check(effect.perform(name, q)) end
+
+--- The whole content of a file. A fifo or a device is read to its end.
+---@param path string
+---@param options? { max?: integer } max: more bytes than this raise kind `limit`; 64 MB when not given
+---@return string bytes
+---Raises `os`, `limit`, `argument`, `cancelled`.
+---
+--- Example: `local text = fs.read "notes.txt"`
+function M.read(path, options)
+  options = errors.options(options, { max = "number" }, "fs.read")
+  local max = options.max and math.tointeger(options.max)
+  if options.max and (not max or max < 0) then errors.argument("fs.read: max must be a whole number of bytes") end
+  return perform("fs.read", { path = check_path(path, "fs.read"), max = max })
+end
+
+--- Write a file: whole or not at all. A reader sees the old content or the new one; a full disk leaves the old one. A symbolic
+--- link stays, and what it points to is replaced. With `append` the bytes go to the end of what is there.
+---@param path string
+---@param data string
+---@param options? { append?: boolean, mode?: string|integer } mode: "0600"; a replaced file keeps its own when not given
+---Raises `os`, `argument`, `cancelled`.
+---
+--- Example: `fs.write("notes.txt", text, { mode = "0600" })`
+function M.write(path, data, options)
+  options = errors.options(options, { append = "boolean", mode = true }, "fs.write")
+  if type(data) ~= "string" then errors.argument("fs.write: the data must be a string, got %s", type(data)) end
+  perform("fs.write", {
+    path = check_path(path, "fs.write"), data = data, append = options.append or nil,
+    mode = options.mode and check_mode(options.mode, "fs.write"),
+  })
+end
+
+---@class stoke.fs.entry
+---@field name string
+---@field type "file"|"directory"|"link"|"fifo"|"socket"|"device"|"unknown"
+
+--- What is in a folder, sorted by the bytes of the names, without `.` and `..`.
+---@param path string
+---@return stoke.fs.entry[]
+---Raises `os`, `argument`, `cancelled`.
+---
+--- Example: `for _, entry in ipairs(fs.list ".") do print(entry.type, entry.name) end`
+function M.list(path)
+  return perform("fs.list", { path = check_path(path, "fs.list") })
+end
+
+---@class stoke.fs.stat
+---@field type "file"|"directory"|"link"|"fifo"|"socket"|"device"|"unknown"
+---@field size integer bytes
+---@field mode integer permission bits
+---@field mtime number seconds since 1970; also atime and ctime
+---@field uid integer also gid, ino, dev and nlink
+
+--- What is at a path; nil when there is nothing. Links are followed, unless `link` is set.
+---@param path string
+---@param options? { link?: boolean } link: about the link itself
+---@return stoke.fs.stat|nil
+---Raises `os` (a folder on the way may not be entered), `argument`, `cancelled`.
+---
+--- Example: `if not fs.stat "cache" then fs.mkdir "cache" end`
+function M.stat(path, options)
+  options = errors.options(options, { link = "boolean" }, "fs.stat")
+  return perform("fs.stat", { path = check_path(path, "fs.stat"), link = options.link or nil })
+end
+
+--- Make a folder.
+---@param path string
+---@param options? { parents?: boolean } parents: those above it too, and it is no error that it exists
+---Raises `os`, `argument`, `cancelled`.
+---
+--- Example: `fs.mkdir("out/2024/07", { parents = true })`
+function M.mkdir(path, options)
+  options = errors.options(options, { parents = "boolean" }, "fs.mkdir")
+  perform("fs.mkdir", { path = check_path(path, "fs.mkdir"), parents = options.parents or nil })
+end
+
+--- Remove a file, a link or an empty folder; with `recursive` a folder and all that is in it. Links are removed, never
+--- followed.
+---@param path string
+---@param options? { recursive?: boolean }
+---Raises `os` (also when there is nothing), `argument`, `cancelled`.
+---
+--- Example: `fs.remove("out", { recursive = true })`
+function M.remove(path, options)
+  options = errors.options(options, { recursive = "boolean" }, "fs.remove")
+  check_path(path, "fs.remove")
+  local last = path:match "([^/]*)/*$"
+  if options.recursive and (last == "" or last == "." or last == "..") then
+    errors.argument("fs.remove: \"%s\" is not removed with all that is in it; name a folder", path)
+  end
+  perform("fs.remove", { path = path, recursive = options.recursive or nil })
+end
+
+--- Give a file or folder another name; one that has that name already is replaced.
+---@param from string
+---@param to string
+---Raises `os` (also across file systems), `argument`, `cancelled`.
+---
+--- Example: `fs.rename("draft.txt", "final.txt")`
+function M.rename(from, to)
+  perform("fs.rename", { from = check_path(from, "fs.rename"), to = check_path(to, "fs.rename") })
+end
+
+return M

@@ -1,0 +1,129 @@
+--- The reply to a request, as a handler writes it.
+
+local errors = require "core.errors"
+local json = require "stoke.json"
+local scopes = require "core.scope"
+local tasks = require "core.task"
+
+---@class stoke.http.reply
+---@field started boolean the head is on its way
+---@field ended boolean
+---@field gone boolean the client has left
+local Reply = {}
+Reply.__index = Reply
+Reply.__name = "stoke.http.reply"
+
+---@param exchange table of the host
+local function new(exchange)
+  return setmetatable({ exchange = exchange, started = false, ended = false, gone = false }, Reply)
+end
+
+--- "Name: value" lines, sorted by name: the order of a table must not show on the wire.
+local function lines_of(headers)
+  local lines = {}
+  for name, value in next, headers do
+    if type(name) ~= "string" then
+      errors.argument("headers are a table { [\"Name\"] = value }, got a key that is a %s", type(name))
+    end
+    local values = type(value) == "table" and value or { value }
+    for i, v in ipairs(values) do
+      if type(v) ~= "string" and type(v) ~= "number" then
+        errors.argument("header %s: a string expected, got %s", name, type(v))
+      end
+      lines[#lines + 1] = { name, i, ("%s: %s"):format(name, v) }
+    end
+  end
+  table.sort(lines, function(a, b)
+    if a[1] ~= b[1] then return a[1] < b[1] end
+    return a[2] < b[2]
+  end)
+  for i, line in ipairs(lines) do lines[i] = line[3] end
+  return lines
+end
+
+local function has(headers, wanted)
+  for name in next, headers do
+    if type(name) == "string" and name:lower() == wanted then return true end
+  end
+  return false
+end
+
+function Reply:fail(err)
+  if err.kind == "cancelled" then scopes.deliver(tasks.current()) end
+  if err.kind == "incomplete" then self.gone = true end
+  error(err, 0)
+end
+
+function Reply:check_unsent(what)
+  if self.started or self.ended then errors.argument("%s: this request has been replied to already", what) end
+end
+
+function Reply:head(status, headers, length)
+  if math.type(status) ~= "integer" then errors.argument("the status must be an integer, got %s", tostring(status)) end
+  local ok, err = self.exchange:reply(status, lines_of(headers), length)
+  if not ok then self:fail(err) end
+  self.started = true
+end
+
+--- Reply at once and whole.
+---@param status integer
+---@param headers? table<string, string|string[]>
+---@param body? string|table a table goes out as JSON
+---Raises `argument`; `incomplete` when the client has gone.
+---
+--- Example: `res:reply(201, { Location = "/notes/7" })`
+function Reply:reply(status, headers, body)
+  self:check_unsent "res:reply"
+  headers = headers or {}
+  if type(body) == "table" then
+    if not has(headers, "content-type") then
+      local copy = { ["Content-Type"] = "application/json" }
+      for name, value in next, headers do copy[name] = value end
+      headers = copy
+    end
+    body = json.encode(body)
+  elseif body ~= nil and type(body) ~= "string" then
+    errors.argument("res:reply: the body must be a string or a table, got %s", type(body))
+  end
+  self:head(status, headers, body and #body or 0)
+  if body and body ~= "" then self:write(body) end
+  self:finish()
+end
+
+--- Begin a reply whose bytes follow by res:write; it ends when the handler returns.
+---@param status? integer 200 unless given
+---@param headers? table<string, string|string[]>
+---
+--- Example: `res:start(200, { ["Content-Type"] = "application/x-ndjson" })`
+function Reply:start(status, headers)
+  self:check_unsent "res:start"
+  self:head(status or 200, headers or {}, -1)
+end
+
+--- Send bytes; each call is a chunk of its own. Waits while a slow client has more than a megabyte to take.
+---@param bytes string
+---Raises `incomplete` when the client has gone.
+function Reply:write(bytes)
+  if self.ended then errors.argument "res:write: the reply has ended" end
+  if not self.started then self:start() end
+  local me = tasks.current()
+  if me then scopes.deliver(me) end
+  local ok, err = self.exchange:write(bytes)
+  if not ok then self:fail(err) end
+end
+
+--- End the reply now; otherwise it ends when the handler returns.
+function Reply:finish()
+  if self.ended then return end
+  self.ended = true
+  self.exchange:finish()
+end
+
+--- Cut the connection, so that the client knows the reply is not whole; what was written goes out before.
+function Reply:reset()
+  if self.ended then return end
+  self.ended = true
+  self.exchange:reset()
+end
+
+return { new = new }

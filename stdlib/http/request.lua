@@ -1,0 +1,132 @@
+--- A request as a handler sees it, and the rules by which it is let in.
+
+local errors = require "core.errors"
+local json = require "stoke.json"
+
+local M = {}
+
+-- ---- the target ---------------------------------------------------------------------------------------------------------
+
+local function hex(digits) return string.char(tonumber(digits, 16)) end
+
+local function unescape(text)
+  return (text:gsub("%%(%x%x)", hex))
+end
+
+--- A path without escapes and without dot segments, so that none climbs above the root; nil when it is no path.
+---@param raw string
+---@return string|nil
+function M.path(raw)
+  if raw:sub(1, 1) ~= "/" or raw:gsub("%%%x%x", ""):find("%", 1, true) then return nil end
+  local path = unescape(raw)
+  if path:find("\0", 1, true) then return nil end
+  local kept, last = {}, nil
+  for segment in path:gmatch "[^/]*" do
+    last = segment
+    if segment == ".." then
+      kept[#kept] = nil
+    elseif segment ~= "." and segment ~= "" then
+      kept[#kept + 1] = segment
+    end
+  end
+  local slash = #kept > 0 and (last == "" or last == "." or last == "..") and "/" or ""
+  return "/" .. table.concat(kept, "/") .. slash
+end
+
+--- The fields of a query or a form; of a name that comes twice, the last.
+---@param text string "a=1&b=two+words"
+---@return table<string, string>
+function M.query(text)
+  local fields = {}
+  for field in text:gmatch "[^&]+" do
+    local name, value = field:match "^([^=]*)=?(.*)$"
+    name, value = name:gsub("+", " "), value:gsub("+", " ")
+    fields[unescape(name)] = unescape(value)
+  end
+  return fields
+end
+
+-- ---- who may ask --------------------------------------------------------------------------------------------------------
+
+--- Whether a host name or address is this machine's own.
+---@param host string without port
+function M.is_loopback(host)
+  host = host:lower():gsub("^%[(.*)%]$", "%1"):gsub("%.$", "")
+  return host == "localhost" or host:find("%.localhost$") ~= nil or host == "::1" or
+    host:find("^127%.%d+%.%d+%.%d+$") ~= nil
+end
+
+local function without_port(authority)
+  return authority:match "^(%[.*%]):%d*$" or authority:match "^([^:]*):%d*$" or authority
+end
+
+--- A browser page from elsewhere can reach a server on loopback by a name that it controls, or by posting to it; what it
+--- cannot do is lie about Host and Origin.
+---@param headers table<string, string>
+---@param guard { hosts: table<string, true>, origins: table<string, true> }
+function M.is_welcome(headers, guard)
+  local host, origin = headers.host, headers.origin
+  if host then
+    local name = without_port(host)
+    if not (M.is_loopback(name) or guard.hosts[name:lower()] or guard.hosts[host:lower()]) then return false end
+  end
+  if origin and not guard.origins["*"] and not guard.origins[origin:lower()] then
+    local authority = origin:match "^%w[%w+.-]*://([^/]+)$"
+    return authority ~= nil and M.is_loopback(without_port(authority))
+  end
+  return true
+end
+
+-- ---- the object -----------------------------------------------------------------------------------------------------------
+
+---@class stoke.http.incoming
+---@field method string
+---@field path string unescaped, free of dot segments, begins with a slash
+---@field target string path and query as they were sent
+---@field query table<string, string>
+---@field headers table<string, string> names in lower case; of a name that comes twice, all values with commas between
+---@field body string
+---@field peer string "127.0.0.1:51234", or "mem"
+local Request = {}
+Request.__index = Request
+Request.__name = "stoke.http.incoming"
+
+--- The body, read as JSON. A body that is none is answered with 400 when the handler lets the error pass.
+---@return any
+---Raises `protocol`.
+function Request:json()
+  local ok, value = pcall(json.decode, self.body)
+  if ok then return value end
+  errors.raise("protocol", "the body is not JSON: " .. (errors.is(value) and value.message or tostring(value)),
+    { status = 400, cause = value })
+end
+
+local function header_table(list)
+  local headers = {}
+  for _, pair in ipairs(list) do
+    local name = pair[1]:lower()
+    local before = headers[name]
+    headers[name] = before and (before .. (name == "cookie" and "; " or ", ") .. pair[2]) or pair[2]
+  end
+  return headers
+end
+
+--- The request of an exchange; nil and the status to refuse it with.
+---@param exchange table of the host
+---@param guard? table for is_welcome
+---@return stoke.http.incoming|nil
+---@return integer|nil status
+function M.read(exchange, guard)
+  local method, target, body, peer, list = exchange:request()
+  if not method then return nil, 400 end
+  local headers = header_table(list)
+  if guard and not M.is_welcome(headers, guard) then return nil, 403 end
+  local raw = target:gsub("^%w+://[^/?#]*", "")
+  local path, query = raw:match "^([^?]*)%??(.*)$"
+  path = (raw == "*" and "*") or M.path(path == "" and "/" or path)
+  if not path then return nil, 400 end
+  return setmetatable({ method = method, path = path, target = target, query = M.query(query), headers = headers,
+    body = body, peer = peer }, Request)
+end
+
+return M

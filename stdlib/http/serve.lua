@@ -1,0 +1,257 @@
+--- An HTTP server, on a port or in memory.
+---
+---     local http = require "stoke.http"
+---     local server <close> = http.serve { port = 8080, handler = function(req, res)
+---       if req.path == "/time" then return { now = stoke.time.now() } end      -- a table: JSON
+---       res:start(200, { ["Content-Type"] = "text/plain" })                    -- or piece by piece
+---       for i = 1, 10 do res:write(i .. "\n") stoke.sleep(1) end
+---     end }
+---
+--- Each request runs in a task of its own. What its handler raises is answered with 500 and logged, and the server lives on.
+--- A handler whose client leaves is cancelled. Cancelling the scope cuts what runs; close() lets it end first.
+
+local errors = require "core.errors"
+local scopes = require "core.scope"
+local tasks = require "core.task"
+local effect = require "core.effect"
+local log = require "stoke.log"
+local replies = require "stoke.http.reply"
+local requests = require "stoke.http.request"
+require "core.driver.server"
+
+local MB = 1024 * 1024
+local FLUSH = 1 -- seconds for bytes still under way when the server has been cancelled
+local TEXT = { ["Content-Type"] = "text/plain; charset=utf-8" }
+
+local OPTIONS = {
+  port = "number", address = "string", mem = "string", handler = "function", on_error = "function",
+  max_body = "number", max_header = "number", max_connections = "number", header_timeout = "number", drain = "number",
+  origins = "table", hosts = "table", system = "boolean",
+}
+
+---@class stoke.http.server
+---@field url string "http://127.0.0.1:8080", without a slash at its end
+---@field port integer 0 in memory
+local Server = {}
+Server.__index = Server
+Server.__name = "stoke.http.server"
+
+-- ---- one request ----------------------------------------------------------------------------------------------------------
+
+local function report(server, err, req)
+  if server.on_error then
+    local ok, second = xpcall(server.on_error, errors.handler, err, req)
+    if ok then return end
+    log.error("on_error of a server failed", { error = second.message })
+  end
+  log.error("a request failed", { method = req.method, path = req.path, error = tostring(err) })
+end
+
+--- The handler came back with a value, or just came back.
+local function conclude(res, value)
+  if res.ended then return end
+  if res.started then return res:finish() end
+  if value == nil then return res:reply(204) end
+  if type(value) == "string" then return res:reply(200, TEXT, value) end
+  if type(value) == "table" then return res:reply(200, nil, value) end
+  errors.argument("a handler returned a %s; a string goes out as text, a table as JSON", type(value))
+end
+
+--- The handler raised.
+local function fail(server, err, req, res, me)
+  if me.cancelled then
+    if not res.started and not res.ended and (server.stopping or server.task.cancelled) and not me.client_left then
+      return pcall(res.reply, res, 503, { Connection = "close" })
+    end
+    return res:reset()
+  end
+  if res.gone then return res:reset() end
+  local refused = math.type(rawget(err, "status")) == "integer" and err.kind == "protocol"
+  if not refused then report(server, err, req) end
+  if res.started or res.ended then return res:reset() end
+  pcall(res.reply, res, refused and err.status or 500, TEXT, refused and err.message .. "\n" or "internal error\n")
+end
+
+local Guard = {}
+
+--- Whatever happened: the client is not left waiting, and the server no longer counts on this task.
+function Guard.__close(guard)
+  guard.res:reset()
+  guard.server.running[guard.id] = nil
+end
+
+local function answer(server, exchange, id)
+  local res = replies.new(exchange)
+  local _ <close> = setmetatable({ server = server, res = res, id = id }, Guard)
+  local req, status = requests.read(exchange, server.guard)
+  if not req then return res:reply(status) end
+  local ok, result = xpcall(server.handler, errors.handler, req, res)
+  if ok then ok, result = xpcall(conclude, errors.handler, res, result) end
+  if not ok then fail(server, result, req, res, tasks.current()) end
+end
+
+-- ---- the server's own task ------------------------------------------------------------------------------------------------
+
+local function begin(server, exchange, me)
+  local id = exchange:id()
+  local task
+  if server.system then
+    task = tasks.spawn(answer, { name = "http.request", system = true }, server, exchange, id)
+  else
+    task = tasks.start(me, "http.request", answer, server, exchange, id)
+  end
+  server.running[id] = task
+end
+
+local function running(server)
+  local list = {}
+  for id, task in next, server.running do list[#list + 1] = { id, task } end
+  table.sort(list, function(a, b) return a[1] < b[1] end)
+  return list
+end
+
+--- Until the task has ended, however it ends; raises the caller's own cancellation.
+local function wait_for(task)
+  while not task.state do
+    local ok, err = pcall(task.await, task)
+    if not ok and not task.state then error(err, 0) end
+  end
+end
+
+--- Runs when the supervising task ends, for whatever reason.
+local function shut(supervisor)
+  local server = supervisor.server
+  server.stopping = true
+  server.native:stop()
+  local left = running(server)
+  for _, entry in ipairs(left) do entry[2]:cancel("the server was stopped") end
+  for _, entry in ipairs(left) do wait_for(entry[2]) end
+  while not server.native:close(supervisor.drained and server.drain or FLUSH) do supervisor.drained = false end
+  server.closed = true
+  if server.closer then tasks.wake(server.closer) end
+end
+
+local function client_left(server, id)
+  local task = server.running[id]
+  if not task or task.state then return end
+  task.client_left = true
+  task:cancel("the client has left")
+end
+
+local function supervise(server)
+  local me = tasks.current()
+  local supervisor <close> = setmetatable({ server = server }, { __close = shut })
+  me.on_child_error = function(err) log.error("a request failed", { error = tostring(err) }) end
+  while true do
+    local exchange, err = server.native:accept()
+    if math.type(exchange) == "integer" then
+      client_left(server, exchange)
+    elseif exchange then
+      begin(server, exchange, me)
+    elseif exchange == nil and not err then
+      supervisor.drained = true
+      return
+    elseif err then
+      scopes.deliver(me)
+      if err.kind == "cancelled" then return end
+      log.error("a request could not be taken", { error = err.message })
+      scopes.park("http.serve", 0.1)
+    end
+  end
+end
+
+-- ---- what the caller holds --------------------------------------------------------------------------------------------------
+
+local Cut = {}
+
+--- close() was interrupted: no more patience.
+function Cut.__close(cut)
+  local task = cut.server.task
+  if not task.state then task:cancel("the server was closed") end
+end
+
+--- Stop: no new requests; those under way have `drain` seconds to end, then they are cancelled. Waits until all is down.
+--- A no-op the second time.
+function Server:close()
+  if self.closed then return end
+  self.stopping = true
+  self.native:stop()
+  local task, me = self.task, tasks.current()
+  if not me or task == me then return end
+  do
+    local _ <close> = setmetatable({ server = self }, Cut)
+    self.closer = me
+    if not task.state then scopes.park("http.serve.close", self.drain) end
+  end
+  wait_for(task)
+end
+
+function Server:__close()
+  self:close()
+end
+
+local function set_of(list, what)
+  local set = {}
+  for i, item in ipairs(list or {}) do
+    if type(item) ~= "string" then errors.argument("http.serve: %s[%d] must be a string", what, i) end
+    set[item:lower()] = true
+  end
+  return set
+end
+
+local function check(options)
+  options = errors.options(options, OPTIONS, "http.serve")
+  if not options.handler then errors.argument("http.serve: handler is missing: fun(req, res)") end
+  if options.mem and (options.port or options.address) then
+    errors.argument("http.serve: mem is a server without port and address")
+  end
+  for _, name in ipairs { "port", "max_body", "max_header", "max_connections" } do
+    local value = options[name]
+    if value and (not math.tointeger(value) or value < 0) then
+      errors.argument("http.serve: %s must be an integer, zero or more", name)
+    end
+  end
+  for _, name in ipairs { "drain", "header_timeout" } do
+    if options[name] and not (options[name] >= 0) then errors.argument("http.serve: %s must be seconds, zero or more", name) end
+  end
+  return options
+end
+
+--- Serve HTTP. The server is a child of the current scope, which therefore does not end before it.
+---@param options { handler: fun(req: stoke.http.incoming, res: stoke.http.reply): any, port?: integer, mem?: string }
+---  handler: a string it returns goes out as text, a table as JSON, nothing as 204, unless it used `res`;
+---  port (0: any free one) and address (127.0.0.1), or mem: a name, for http://NAME.mem/ inside this process;
+---  on_error(err, req) instead of a line in the log; max_body (16 MB; 413 beyond), max_header (64 KB; 431),
+---  max_connections (10000; more wait to be accepted), header_timeout (60 seconds for a request to arrive);
+---  drain (5 seconds for requests under way when the server closes);
+---  on loopback a request must be addressed to loopback or one of `hosts`, and come from a page of loopback or one of
+---  `origins` ("*": any), else 403; system: its tasks are the host's own, and no scope's children
+---@return stoke.http.server
+---Raises `argument`; `os` when it cannot listen.
+---
+--- Example: `local server <close> = http.serve { port = 0, handler = function(req) return "you asked for " .. req.path end }`
+local function serve(options)
+  options = check(options)
+  local address = options.address or "127.0.0.1"
+  local native = errors.check(effect.perform("http.serve", {
+    port = options.port and math.tointeger(options.port), address = options.address, mem = options.mem,
+    max_body = math.tointeger(options.max_body or 16 * MB), max_header = math.tointeger(options.max_header or 64 * 1024),
+    max_connections = math.tointeger(options.max_connections or 10000), header_timeout = options.header_timeout or 60,
+  }))
+  local host = address:find(":", 1, true) and "[" .. address .. "]" or address
+  local guarded = not options.mem and requests.is_loopback(address)
+  local server = setmetatable({
+    native = native, handler = options.handler, on_error = options.on_error, drain = options.drain or 5,
+    system = options.system or false, running = {}, port = native:port(),
+    guard = guarded and { hosts = set_of(options.hosts, "hosts"), origins = set_of(options.origins, "origins") } or nil,
+    url = options.mem and ("http://%s.mem"):format(options.mem) or ("http://%s:%d"):format(host, native:port()),
+  }, Server)
+  if options.system then
+    server.task = tasks.spawn(supervise, { name = "http.serve", system = true }, server)
+  else
+    server.task = tasks.spawn(supervise, { name = "http.serve" }, server)
+  end
+  return server
+end
+
+return serve

@@ -1,0 +1,310 @@
+--- `require "stoke"`: tasks, scopes and channels, and the door to the other modules (stoke.http is require "stoke.http").
+---
+--- Every function that waits can be cancelled; durations are seconds.
+
+local channel = require "core.channel"
+local errors = require "core.errors"
+local host = require "core.about"
+local scopes = require "core.scope"
+local script = require "core.script"
+local tasks = require "core.task"
+local budgets = require "core.gate.budget"
+local time = require "stoke.time"
+
+local M = {}
+
+M.version = host.version
+
+local function check_function(f, what)
+  if type(f) ~= "function" then errors.argument("%s: a function expected, got %s", what, type(f)) end
+end
+
+local function check_seconds(seconds, what)
+  if type(seconds) ~= "number" or not (seconds >= 0) then
+    errors.argument("%s: seconds must be a number >= 0, got %s", what, tostring(seconds))
+  end
+end
+
+-- ---- tasks --------------------------------------------------------------------------------------------------------------
+
+--- Say what the script does. The body of a file only defines; this runs once the file is loaded, as the first task.
+---@param f fun(args: string[]): any
+---
+--- Example: `stoke.main(function(args) print(#args) end)`
+function M.main(f)
+  check_function(f, "stoke.main")
+  script.set_main(f)
+end
+
+--- Run a function in a task of its own, a child of the current scope.
+---@param f function
+---@param ... any its arguments
+---@return stoke.task with :await() and :cancel()
+---
+--- Example: `local t = stoke.spawn(function() return 42 end); print(t:await())`
+function M.spawn(f, ...)
+  check_function(f, "stoke.spawn")
+  return tasks.spawn(f, nil, ...)
+end
+
+M.sleep = time.sleep
+
+local timers = {}
+
+--- Call a function every so many seconds, by name: naming it again replaces it. It belongs to the host, not to the caller;
+--- an error in it is logged and it goes on.
+---@param name string
+---@param seconds number
+---@param f function
+---@return stoke.task
+---
+--- Example: `stoke.every("heartbeat", 60, function() print("alive") end)`
+function M.every(name, seconds, f)
+  if type(name) ~= "string" then errors.argument("stoke.every: the name must be a string, got %s", type(name)) end
+  check_seconds(seconds, "stoke.every")
+  check_function(f, "stoke.every")
+  if timers[name] then timers[name]:cancel("replaced") end
+  timers[name] = tasks.start(script.timers(), "every " .. name, function()
+    while true do
+      time.sleep(seconds)
+      local _, err = M.try(f)
+      if err then require("stoke.log").error("a timer failed", { timer = name, error = tostring(err) }) end
+    end
+  end)
+  return timers[name]
+end
+
+--- What lives: one entry a task, oldest first.
+---@param all? boolean the host's own tasks too
+---@return { name?: string, site: string, waits?: string, seconds?: number }[]
+---
+--- Example: `for _, t in ipairs(stoke.tasks()) do print(t.site, t.waits, t.seconds) end`
+function M.tasks(all) return tasks.list(all) end
+
+-- ---- scopes -------------------------------------------------------------------------------------------------------------
+
+local SCOPE_OPTIONS = { deadline = "number", budget = "table" }
+
+--- Open a scope: `local s <close> = stoke.scope{}`. Leaving it cancels and joins what was spawned in it and raises the first
+--- error of a child.
+---@param options? { deadline?: number, budget?: { calls?: integer, tokens?: integer, seconds?: number } }
+---@return stoke.scope
+---
+--- Example: `local s <close> = stoke.scope { deadline = 60 }`
+function M.scope(options)
+  options = errors.options(options, SCOPE_OPTIONS, "stoke.scope")
+  if options.deadline then check_seconds(options.deadline, "stoke.scope: deadline") end
+  local fields = { deadline = options.deadline }
+  if options.budget then
+    local me = tasks.current()
+    fields.budget = budgets.new(options.budget, me and scopes.innermost(me).budget)
+  end
+  return scopes.open(fields)
+end
+
+--- Run a function in a task of this scope.
+---@param f function
+---@return stoke.task
+---
+--- Example: `local t = scope:spawn(fetch, url)`
+function scopes.Scope:spawn(f, ...)
+  check_function(f, "scope:spawn")
+  return tasks.start(self, nil, f, ...)
+end
+
+--- Wait until every task of this scope has ended; raises the first error.
+---
+--- Example: `scope:wait()`
+function scopes.Scope:wait()
+  while self.first do
+    self.joining = tasks.current()
+    scopes.park("scope.wait")
+  end
+end
+
+--- Apply a function to every item, several at once; results in the order of the list.
+---@generic T, R
+---@param list T[]
+---@param f fun(item: T, index: integer): R
+---@param options? { limit?: integer } at most so many at once (default: all)
+---@return R[]
+---
+--- Example: `local pages = scope:map(urls, fetch, { limit = 8 })`
+function scopes.Scope:map(list, f, options)
+  if type(list) ~= "table" then errors.argument("scope:map: a list expected, got %s", type(list)) end
+  check_function(f, "scope:map")
+  options = errors.options(options, { limit = "number" }, "scope:map")
+  local limit = options.limit or #list
+  if #list > 0 and limit < 1 then errors.argument("scope:map: limit must be at least 1") end
+  local results, next_index, workers = {}, 0, {}
+  for w = 1, math.min(limit, #list) do
+    workers[w] = tasks.start(self, nil, function()
+      while next_index < #list do
+        next_index = next_index + 1
+        local index = next_index
+        results[index] = f(list[index], index)
+      end
+    end)
+  end
+  for _, worker in ipairs(workers) do worker:await() end
+  return results
+end
+
+-- ---- several at once ----------------------------------------------------------------------------------------------------
+
+local function check_functions(list, what)
+  if type(list) ~= "table" or #list == 0 then errors.argument("%s: a list of functions expected", what) end
+  for _, f in ipairs(list) do check_function(f, what) end
+end
+
+--- Run all functions at once and wait for all; the first error cancels the rest and is raised.
+---@param functions (fun(): any)[]
+---@return any[] results in the order given
+---
+--- Example: `local r = stoke.all { function() return 1 end, function() return 2 end }`
+function M.all(functions)
+  check_functions(functions, "stoke.all")
+  local scope <close> = scopes.open({})
+  local running, results = {}, {}
+  for i, f in ipairs(functions) do running[i] = tasks.start(scope, nil, f) end
+  for i, task in ipairs(running) do results[i] = task:await() end
+  return results
+end
+
+--- Start all; hand over to `on_end` each end in turn until it says stop.
+local function first(functions, on_end)
+  local ends = channel.new(#functions)
+  local scope <close> = scopes.open({})
+  for i, f in ipairs(functions) do
+    tasks.start(scope, nil, function()
+      local value, err = M.try(f)
+      ends:send { index = i, value = value, err = err }
+    end)
+  end
+  for _ = 1, #functions do
+    local result = ends:recv()
+    if on_end(result) then return result.value, result.index end
+  end
+end
+
+--- Run all at once; the first to end wins, value or error, and the rest are cancelled.
+---@param functions (fun(): any)[]
+---@return any value
+---@return integer index of the winner
+---
+--- Example: `local answer, who = stoke.race { ask_small, ask_large }`
+function M.race(functions)
+  check_functions(functions, "stoke.race")
+  return first(functions, function(result)
+    if result.err then error(result.err, 0) end
+    return true
+  end)
+end
+
+--- Run all at once; the first that succeeds wins and the rest are cancelled. Raises only when all failed.
+---@param functions (fun(): any)[]
+---@return any value
+---@return integer index of the winner
+---
+--- Example: `local page = stoke.any { from_mirror_a, from_mirror_b }`
+function M.any(functions)
+  check_functions(functions, "stoke.any")
+  local failures = {}
+  local value, index = first(functions, function(result)
+    if not result.err then return true end
+    failures[#failures + 1] = result.err
+    return false
+  end)
+  if index then return value, index end
+  local err = failures[1]
+  err.suppressed = table.move(failures, 2, #failures, 1, {})
+  error(err, 0)
+end
+
+--- Run a function for so many seconds at most.
+---@param seconds number
+---@param f function
+---@param ... any its arguments
+---@return any ... what it returned
+---Raises kind `timeout`.
+---
+--- Example: `local answer = stoke.timeout(30, ask, question)`
+function M.timeout(seconds, f, ...)
+  check_seconds(seconds, "stoke.timeout")
+  check_function(f, "stoke.timeout")
+  local scope <close> = scopes.open({ deadline = seconds, deadline_kind = "timeout" })
+  return f(...)
+end
+
+--- Run a function that a cancellation from outside does not interrupt, for so many seconds at most.
+---@param seconds number
+---@param f function
+---@return any ... what it returned
+---
+--- Example: `stoke.shield(2, function() save(state) end)`
+function M.shield(seconds, f, ...)
+  check_seconds(seconds, "stoke.shield")
+  check_function(f, "stoke.shield")
+  local scope <close> = scopes.open({ shield = true, deadline = seconds, deadline_kind = "timeout" })
+  return f(...)
+end
+
+local function tried(ok, value, ...)
+  if ok then return value, nil, ... end
+  return nil, value
+end
+
+--- Run a function and get its error as a value. What it spawned has ended when this returns. `cancelled` of the calling task
+--- goes on.
+---@param f function
+---@param ... any its arguments
+---@return any value
+---@return stoke.error? err
+---
+--- Example: `local page, err = stoke.try(http.get, url)`
+function M.try(f, ...)
+  check_function(f, "stoke.try")
+  local me = tasks.current()
+  local function inner(...)
+    local scope <close> = scopes.open({})
+    return f(...)
+  end
+  local function outcome(ok, ...)
+    if not ok and me then scopes.deliver(me) end
+    return tried(ok, ...)
+  end
+  return outcome(xpcall(inner, errors.handler, ...))
+end
+
+-- ---- between tasks --------------------------------------------------------------------------------------------------------
+
+M.channel = channel.new
+M.select = channel.select
+M.semaphore = channel.semaphore
+
+--- Load options by model, sent with every call to it: num_ctx, num_gpu, num_batch, keep_alive ...
+---@param profiles table<string, table>
+---
+--- Example: `stoke.models { ["qwen2.5:3b"] = { num_ctx = 8192 } }`
+function M.models(profiles) M.ollama.profiles(profiles) end
+
+-- ---- the other modules, on first use ---------------------------------------------------------------------------------------
+
+local MODULES = { "args", "config", "env", "fs", "http", "json", "log", "ollama", "proc", "rand", "sim", "test", "time" }
+local known = {}
+for _, name in ipairs(MODULES) do known[name] = true end
+
+return setmetatable(M, {
+  __index = function(_, name)
+    if known[name] then
+      local module = require("stoke." .. name)
+      M[name] = module
+      return module
+    end
+    local names = table.move(MODULES, 1, #MODULES, 1, {})
+    for key in next, M do names[#names + 1] = key end
+    table.sort(names)
+    local near = type(name) == "string" and errors.suggest(name, names)
+    errors.argument("stoke.%s does not exist%s", tostring(name), near and (" (did you mean stoke.%s?)"):format(near) or "")
+  end,
+})

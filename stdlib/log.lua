@@ -1,0 +1,195 @@
+-- stoke.log: what a program says about itself while it runs, on stderr, one line an event:
+--
+--     12:03:04 info  model loaded  model=qwen2.5:3b seconds=2.1
+--
+-- or, with STOKE_LOG_FORMAT=json, one JSON object a line. Logging never raises: whatever value it
+-- is given, it prints something.
+
+local json = require "core.json"
+local stdio = require "core.stdio"
+local term = require "stoke.term"
+local time = require "stoke.time"
+
+local M = {}
+
+local RANK = { debug = 1, info = 2, warn = 3, error = 4, off = 5 }
+local STYLE = { debug = "dim", info = "green", warn = "yellow", error = "red" }
+
+---The levels, quietest last.
+M.levels = { "debug", "info", "warn", "error", "off" }
+
+local settings = { level = "info", format = "text", colour = nil, write = nil, now = nil }
+
+---Set where and how much is written. Only what is given changes; values that are no level or no
+---format are ignored (stoke.config checks them, and names the place they came from).
+---`write(line)` and `now()`, wall seconds, stand in for stderr and the clock.
+---@param opts {level?: string, format?: string, colour?: boolean, write?: function, now?: function}
+function M.configure(opts)
+  if RANK[opts.level] then settings.level = opts.level end
+  if opts.format == "text" or opts.format == "json" then settings.format = opts.format end
+  if opts.colour ~= nil then settings.colour = opts.colour end
+  if opts.write then settings.write = opts.write end
+  if opts.now then settings.now = opts.now end
+end
+
+---@return string level in force
+function M.level() return settings.level end
+
+---True when a line of this level would be written: ask before building an expensive field.
+---@param level string
+---@return boolean
+function M.enabled(level) return (RANK[level] or 0) >= RANK[settings.level] end
+
+-- Any value as text, without ever raising: a __tostring may fail, a __name may be no string.
+local function show(v)
+  if type(v) == "string" then return v end
+  if math.type(v) == "float" and v == math.floor(v) and math.abs(v) < 1e15 then
+    return ("%.0f"):format(v)
+  end
+  if math.type(v) == "float" then return ("%.6g"):format(v) end
+  local ok, text = pcall(tostring, v)
+  return ok and text or "<" .. type(v) .. ">"
+end
+
+local function has_tostring(v)
+  local ok, mt = pcall(getmetatable, v)
+  return ok and type(mt) == "table" and rawget(mt, "__tostring") ~= nil
+end
+
+local function valid_utf8(s)
+  if utf8.len(s) then return s end
+  return (s:gsub("[\x80-\xFF]", "?"))
+end
+
+-- A copy json.encode cannot refuse: keys are strings, no cycles, no functions, no NaN, four deep.
+local function plain(v, depth)
+  local kind = type(v)
+  if kind == "string" then return valid_utf8(v) end
+  if kind == "boolean" then return v end
+  if kind == "number" then
+    if v ~= v or v == math.huge or v == -math.huge then return show(v) end
+    return v
+  end
+  if kind ~= "table" or has_tostring(v) then return valid_utf8(show(v)) end
+  if depth == 0 then return "..." end
+  local out, n = {}, #v
+  if n > 0 then
+    for i = 1, n do out[i] = plain(rawget(v, i), depth - 1) end
+    return json.array(out)
+  end
+  for k, item in next, v do out[valid_utf8(show(k))] = plain(item, depth - 1) end
+  return json.object(out)
+end
+
+local function compact(v)
+  local ok, text = pcall(function() return json.encode(plain(v, 4)) end)
+  return ok and text or "<" .. type(v) .. ">"
+end
+
+local ESCAPES = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+local function escape(text)
+  return (valid_utf8(text):gsub("[%c\127]", function(c)
+    return ESCAPES[c] or ("\\x%02x"):format(c:byte())
+  end))
+end
+
+local function quoted(v)
+  local text
+  if type(v) == "table" and not has_tostring(v) then text = compact(v) else text = show(v) end
+  if text ~= "" and not text:find "[%s%c\"=\127]" then return valid_utf8(text) end
+  return '"' .. escape(text:gsub("\\", "\\\\"):gsub('"', '\\"')) .. '"'
+end
+
+local function sorted(fields)
+  local keys, values = {}, {}
+  for k, v in next, fields do
+    local name = show(k)
+    if values[name] == nil then keys[#keys + 1] = name end
+    values[name] = v
+  end
+  table.sort(keys)
+  return keys, values
+end
+
+local function text_line(level, message, fields, when)
+  local colour = settings.colour
+  if colour == nil then colour = term.colour(2) end
+  local out = { term.paint("dim", os.date("%H:%M:%S", when // 1 | 0), colour), " ",
+                term.paint(STYLE[level], ("%-5s"):format(level), colour), " ", escape(message) }
+  local keys, values = sorted(fields)
+  for i, k in ipairs(keys) do
+    out[#out + 1] = i == 1 and "  " or " "
+    out[#out + 1] = term.paint("dim", escape(k:gsub("[%s=\"]", "_")) .. "=", colour)
+    out[#out + 1] = quoted(values[k])
+  end
+  return table.concat(out)
+end
+
+local function json_line(level, message, fields, when)
+  local out, order = plain(fields, 4), { "time", "level", "msg" }
+  if out[1] ~= nil then out = { fields = out } end
+  for k in next, out do
+    if k ~= "time" and k ~= "level" and k ~= "msg" then order[#order + 1] = k end
+  end
+  table.sort(order, function(a, b)
+    local first = { time = 1, level = 2, msg = 3 }
+    local x, y = first[a] or 4, first[b] or 4
+    if x ~= y then return x < y end
+    return a < b
+  end)
+  out.time = os.date("!%Y-%m-%dT%H:%M:%S", when // 1 | 0) .. (".%03dZ"):format(when % 1 * 1000 // 1)
+  out.level, out.msg = level, valid_utf8(message)
+  return json.encode(json.object(out, order))
+end
+
+local function emit(level, message, fields)
+  local when = (settings.now or time.now)()
+  local format = settings.format == "json" and json_line or text_line
+  local ok, line = pcall(format, level, show(message), fields, when)
+  if not ok then line = level .. " " .. escape(show(message)) end
+  (settings.write or stdio.err)(line .. "\n")
+end
+
+local function as_fields(v)
+  if v == nil then return {} end
+  if type(v) ~= "table" or has_tostring(v) then return { value = v } end
+  return v
+end
+
+local function say(level, message, base, fields)
+  if not M.enabled(level) then return end
+  fields = as_fields(fields)
+  if base then
+    local all = {}
+    for k, v in next, base do all[k] = v end
+    for k, v in next, fields do all[k] = v end
+    fields = all
+  end
+  pcall(emit, level, message, fields)
+end
+
+---@class stoke.log.Logger
+---@field debug fun(message: any, fields?: table)
+---@field info fun(message: any, fields?: table)
+---@field warn fun(message: any, fields?: table)
+---@field error fun(message: any, fields?: table)
+---@field with fun(fields: table): stoke.log.Logger
+
+local function logger(into, base)
+  for _, level in ipairs { "debug", "info", "warn", "error" } do
+    into[level] = function(message, fields) say(level, message, base, fields) end
+  end
+  ---A logger that adds these fields to every line; a line's own field of that name wins.
+  ---
+  ---    local mine = log.with { agent = "critic" }
+  ---    mine.info("done", { seconds = 2.1 })      -- ... info  done  agent=critic seconds=2.1
+  into.with = function(fields)
+    local all = {}
+    for k, v in next, base or {} do all[k] = v end
+    for k, v in next, as_fields(fields) do all[k] = v end
+    return logger({}, all)
+  end
+  return into
+end
+
+return logger(M, nil)

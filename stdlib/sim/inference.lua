@@ -1,0 +1,229 @@
+--- generate, chat and embed: what the server checks, in its order and with its texts, and the
+--- request the scheduler gets.
+
+local json = require "stoke.sim.gojson"
+local decode = require "stoke.sim.decode"
+local options = require "stoke.sim.options"
+local models = require "stoke.sim.models"
+local prompt = require "stoke.sim.prompt"
+local reply = require "stoke.sim.reply"
+local rules = require "stoke.sim.rules"
+local wire = require "stoke.sim.wire"
+local deliver = require "stoke.sim.deliver"
+local embed = require "stoke.sim.embed"
+local scheduler = require "stoke.sim.scheduler"
+
+local M = {}
+
+local function refuse(res, status, text)
+  res:reply(status, wire.JSON, wire.error(text))
+  return nil
+end
+
+local function read(req, res, name)
+  local body, err = decode.request(req.body, decode.requests[name])
+  if not body then return refuse(res, 400, err) end
+  return body
+end
+
+-- The load options and merged options of a request, or nil after an error was sent.
+local function resolve(sim, res, body, model)
+  local merged, err = options.merge(decode.pairs_of(body.options), model)
+  if not merged then return refuse(res, 500, err) end
+  return merged, options.load_options(merged, model, sim.context, body.shift, sim.scheduler:slots_of(model))
+end
+
+-- "json" or a schema; nil when unset; false and the server's text when it is neither.
+local function format_of(body)
+  local f = body.format
+  if f == nil or f == json.null or f == "" then return nil end
+  if f == "json" or json.is_object(f) then return f end
+  return false, ('invalid format: "%s"; expected "json" or a valid JSON Schema object')
+    :format((json.encode(f):gsub('[\\"]', '\\%0')))
+end
+
+local function scripted(sim, body, endpoint)
+  sim.answers = sim.answers + 1
+  if not sim.script then return nil end
+  body.endpoint = endpoint
+  return sim.script(body, sim.answers)
+end
+
+-- The answer of a request that only wants to see its prompt.
+local function rendered(q, res, text)
+  local o = wire.object { name = q.name, chat = q.chat, at = wire.time(q.sim.wall()), done = false }
+  local info = json.encode(json.object { { "rendered_template", text } })
+  return res:reply(200, wire.JSON, o:sub(1, -2) .. ',"_debug_info":' .. info .. "}")
+end
+
+-- Called by the scheduler when the request has a runner.
+local function prepare(request, runner)
+  local q = request.q
+  local sim, body, model = q.sim, q.body, request.model
+  local format, bad = format_of(body)
+  if format == false then return nil, { 500, bad } end
+  local text, tokens = prompt.build(body, model, request.merged, runner.opts)
+  if not text then return nil, tokens end
+  if body._debug_render_only then
+    return { prompt = text, prompt_tokens = 0, n = 0, tps = 0, prefill = 0, lines = {}, thinking = 0, text = "",
+      reply = function() return rendered(q, q.res, text) end }
+  end
+  local ok, answer, why = pcall(scripted, sim, body, q.chat and "chat" or "generate")
+  if not ok then return nil, { 500, "the script failed: " .. tostring(answer) } end
+  if why then return nil, { 500, why } end
+  answer = answer or rules.answer {
+    messages = body.messages, prompt = body.prompt, suffix = body.suffix, system = body.system, tools = body.tools,
+    format = format, model = q.name, think = q.think,
+  }
+  return reply.job(answer, {
+    model = model, prompt = text, prompt_tokens = tokens, merged = request.merged, opts = runner.opts,
+    random = sim.random, fault = q.fault,
+  })
+end
+
+-- Checks abilities; true, or nil after an error was sent.
+local function able(res, model, name, body, chat)
+  if not models.can(model, "completion") then
+    return refuse(res, 400, ('"%s" does not support %s'):format(name, chat and "chat" or "generate"))
+  end
+  local function lacks(cap)
+    return refuse(res, 400, models.long_name(name) .. " does not support " .. cap)
+  end
+  if body.tools and #body.tools > 0 and not models.can(model, "tools") then return lacks "tools" end
+  if body.suffix and body.suffix ~= "" and not models.can(model, "insert") then return lacks "insert" end
+  if body.think and not models.can(model, "thinking") then
+    return refuse(res, 400, ('"%s" does not support thinking'):format(name))
+  end
+  return true
+end
+
+-- What generate and chat share once the model is known. `empty`: no prompt, so load or unload only.
+local function serve(sim, res, body, model, chat, empty)
+  local name = body.model
+  if (body.top_logprobs or 0) < 0 or (body.top_logprobs or 0) > 20 then
+    return refuse(res, 400, "top_logprobs must be between 0 and 20")
+  end
+  if empty and body.keep_alive == 0 then
+    sim.scheduler:unload(model, sim.clock())
+    sim:kick()
+    return res:reply(200, wire.JSON, wire.object { name = name, chat = chat, at = wire.time(sim.wall()), done = true,
+      done_reason = "unload" })
+  end
+  if body.raw and ((body.template or "") ~= "" or (body.system or "") ~= "" or #(body.context or {}) > 0) then
+    return refuse(res, 400, "raw mode does not support template, system, or context")
+  end
+  if not able(res, model, name, body, chat) then return end
+  local merged, opts = resolve(sim, res, body, model)
+  if not merged then return end
+  local think = body.think
+  if think == nil then think = models.can(model, "thinking") end
+  local q = { sim = sim, res = res, name = name, chat = chat, body = body, stream = body.stream ~= false, think = think,
+    fault = sim:fault_for(model) }
+  q.request = { model = model, opts = opts, merged = merged, keep = scheduler.keep(body.keep_alive),
+    kind = empty and "load" or "run", prepare = prepare, q = q }
+  return deliver.run(sim, res, q)
+end
+
+--- POST /api/generate
+function M.generate(sim, req, res)
+  local body = read(req, res, "generate")
+  if not body then return end
+  body.model, body.prompt = body.model or "", body.prompt or ""
+  local model = models.valid_name(body.model) and sim.models:find(body.model)
+  if not model then return refuse(res, 404, ("model '%s' not found"):format(body.model)) end
+  return serve(sim, res, body, model, false, body.prompt == "")
+end
+
+--- POST /api/chat
+function M.chat(sim, req, res)
+  local body = read(req, res, "chat")
+  if not body then return end
+  body.model, body.messages = body.model or "", body.messages or json.array()
+  if not models.valid_name(body.model) then return refuse(res, 400, "model is required") end
+  local model = sim.models:find(body.model)
+  if not model then return refuse(res, 404, ("model '%s' not found"):format(body.model)) end
+  return serve(sim, res, body, model, true, #body.messages == 0)
+end
+
+-- Embeddings --------------------------------------------------------------------------------------
+
+local NO_EMBEDDING = json.encode(json.object { { "error", json.object {
+  { "code", 501 }, { "message", "This server does not support embeddings. Start it with `--embeddings`" },
+  { "type", "not_supported_error" },
+} } })
+
+local function inputs_of(input)
+  if input == nil then return {} end
+  if type(input) == "string" then return input ~= "" and { input } or {} end
+  if not json.is_array(input) then return nil end
+  for _, s in ipairs(input) do if type(s) ~= "string" then return nil end end
+  return input
+end
+
+local function embed_prepare(request, runner)
+  local q = request.q
+  local model = request.model
+  if not model.embed_only then return nil, { 501, NO_EMBEDDING } end
+  local limit, total, texts = runner.opts.num_ctx, 0, {}
+  for i, s in ipairs(q.inputs) do
+    local n = prompt.tokens(s)
+    if n > limit then
+      if q.body.truncate == false then return nil, { 400, "the input length exceeds the context length" } end
+      s, n = s:sub(1, limit * 4), limit
+    end
+    texts[i], total = s, total + n
+  end
+  return { prompt = "", prompt_tokens = total, n = 0, tps = 0, prefill = model.prefill, fault = q.fault, text = "",
+    lines = {}, thinking = 0, reply = function(t) return q.answer(t, texts, total) end }
+end
+
+-- Both embedding calls: answer(ticket, texts, tokens) writes the reply; loaded() the one of a load.
+local function embedding(sim, res, body, inputs, answer, empty)
+  local model = models.valid_name(body.model) and sim.models:find(body.model)
+  if not model then return refuse(res, 404, ('model "%s" not found, try pulling it first'):format(body.model)) end
+  local merged, opts = resolve(sim, res, body, model)
+  if not merged then return end
+  local q = { sim = sim, name = body.model, chat = false, stream = false, body = body, inputs = inputs,
+    answer = answer, loaded = empty, fault = sim:fault_for(model) }
+  q.request = { model = model, opts = opts, merged = merged, keep = scheduler.keep(body.keep_alive),
+    kind = #inputs == 0 and "load" or "run", prepare = embed_prepare, q = q }
+  return deliver.run(sim, res, q)
+end
+
+local function rows_of(texts, model, dimensions)
+  local rows = {}
+  for i, s in ipairs(texts) do
+    local v = embed.vector(s, model.embedding)
+    rows[i] = dimensions and dimensions > 0 and embed.shorten(v, dimensions) or v
+  end
+  return rows
+end
+
+--- POST /api/embed
+function M.embed(sim, req, res)
+  local body = read(req, res, "embed")
+  if not body then return end
+  body.model = body.model or ""
+  local inputs = inputs_of(body.input)
+  if not inputs then return refuse(res, 400, "invalid input type") end
+  if body.model == "" then return refuse(res, 404, "model '' not found") end
+  return embedding(sim, res, body, inputs, function(t, texts, tokens)
+    local rows = rows_of(texts, t.request.model, body.dimensions)
+    res:reply(200, wire.JSON, wire.embed(body.model, rows, wire.nanos(t.ends - t.arrived), wire.nanos(t.load_seconds),
+      tokens))
+  end, function() res:reply(200, wire.JSON, wire.embed(body.model, {})) end)
+end
+
+--- POST /api/embeddings (the old call)
+function M.embeddings(sim, req, res)
+  local body = read(req, res, "embeddings")
+  if not body then return end
+  if not models.valid_name(body.model or "") then return refuse(res, 400, "model is required") end
+  local inputs = inputs_of(body.prompt)
+  return embedding(sim, res, body, inputs, function(t, texts)
+    local rows = rows_of(texts, t.request.model)
+    res:reply(200, wire.JSON, '{"embedding":' .. wire.rows(rows):sub(2, -2) .. "}")
+  end, function() res:reply(200, wire.JSON, '{"embedding":[]}') end)
+end
+
+return M

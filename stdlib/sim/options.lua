@@ -1,0 +1,90 @@
+--- Options of a request: which are load options, how they are typed, and when they force a loaded
+--- model out.
+
+local M = {}
+
+-- name -> the type the server insists on, as its error text names it
+local TYPES = {
+  num_keep = "integer", seed = "integer", num_predict = "integer", top_k = "integer", repeat_last_n = "integer",
+  num_ctx = "integer", num_batch = "integer", num_gpu = "integer", main_gpu = "integer", num_thread = "integer",
+  draft_num_predict = "integer",
+  top_p = "float32", min_p = "float32", typical_p = "float32", temperature = "float32", repeat_penalty = "float32",
+  presence_penalty = "float32", frequency_penalty = "float32",
+  use_mmap = "boolean", stop = "array",
+}
+
+local MATCHES = {
+  integer = function(v) return type(v) == "number" end,
+  float32 = function(v) return type(v) == "number" end,
+  boolean = function(v) return type(v) == "boolean" end,
+  array = function(v) return type(v) == "table" and getmetatable(v) ~= nil and getmetatable(v).__name == "array" end,
+}
+
+--- Checks options and merges them over the model's own parameters.
+---@param list { [1]: string, [2]: any }[] name and value in the order sent; nulls already left out
+---@param model table
+---@return table? merged
+---@return string? err the server's text (status 500)
+function M.merge(list, model)
+  local out = {}
+  for k, v in pairs(model.parameters) do out[k] = v end
+  if model.num_ctx then out.num_ctx = model.num_ctx end
+  for _, item in ipairs(list) do
+    local name, value = item[1], item[2]
+    local want = TYPES[name]
+    if want then
+      if not MATCHES[want](value) then return nil, ('option "%s" must be of type %s'):format(name, want) end
+      if want == "array" then
+        for _, s in ipairs(value) do
+          if type(s) ~= "string" then return nil, ('option "%s" must be of an array of strings'):format(name) end
+        end
+      end
+      if want == "integer" then value = math.tointeger(value) or math.floor(value) end
+      out[name] = value
+    end
+  end
+  return out
+end
+
+local function has(list, word)
+  for _, w in ipairs(list) do if w == word then return true end end
+  return false
+end
+
+--- The load options of a request.
+---@param merged table
+---@param model table
+---@param context integer the server's default window
+---@param shift boolean? what the request says
+---@param slots integer
+function M.load_options(merged, model, context, shift, slots)
+  local ctx = merged.num_ctx or context
+  if ctx < 4 then ctx = 4 end
+  if has(model.caps, "vision") and ctx < 2048 then ctx = 2048 end
+  if ctx > model.context then ctx = model.context end
+  local total = ctx * slots
+  if shift == nil then shift = model.family ~= "deepseek2" end
+  return {
+    num_ctx = ctx, auto_ctx = merged.num_ctx == nil,
+    num_batch = merged.num_batch or (total <= 4096 and 512 or total <= 32768 and 1024 or 2048),
+    auto_batch = merged.num_batch == nil,
+    num_gpu = merged.num_gpu or -1, main_gpu = merged.main_gpu or 0, use_mmap = merged.use_mmap,
+    num_thread = merged.num_thread or 0, shift = shift,
+  }
+end
+
+--- Must this runner go before the request can be served? Everything else (temperature, stop,
+--- format, tools, keep_alive) never does that.
+---@param runner table
+---@param request table
+---@return boolean
+function M.needs_reload(runner, request)
+  local a, b = runner.opts, request.opts
+  if a.num_ctx ~= b.num_ctx and not (a.auto_ctx and b.auto_ctx) then return true end
+  if a.num_batch ~= b.num_batch and not (a.auto_batch and b.auto_batch) then return true end
+  if b.num_gpu >= 0 and a.num_gpu ~= b.num_gpu then return true end
+  if b.use_mmap ~= nil and a.use_mmap ~= b.use_mmap then return true end
+  return a.main_gpu ~= b.main_gpu or a.num_thread ~= b.num_thread or a.shift ~= b.shift
+end
+
+return M

@@ -1,0 +1,270 @@
+-- stoke.term: what a program needs to know about the terminal it writes to: whether colour is
+-- welcome, how wide a text is, how to draw a table or a progress bar. Everything here is plain
+-- text in, plain text out; only `progress` and `table` write.
+
+local stdio = require "core.stdio"
+
+local M = {}
+
+local SGR = { bold = "1", dim = "2", red = "31", green = "32", yellow = "33", blue = "34",
+              magenta = "35", cyan = "36" }
+
+---True when text on this descriptor may carry colour: a terminal that is not "dumb", and no
+---NO_COLOR (https://no-color.org: any non-empty value). CLICOLOR_FORCE=1 asks for colour in a pipe.
+---@param fd integer 1 for stdout, 2 for stderr
+---@param getenv? fun(name: string): string|nil defaults to the process environment
+---@return boolean
+function M.colour(fd, getenv)
+  getenv = getenv or os.getenv
+  if (getenv "NO_COLOR" or "") ~= "" then return false end
+  local force = getenv "CLICOLOR_FORCE"
+  if force and force ~= "" and force ~= "0" then return true end
+  return stdio.is_tty(fd) and getenv "TERM" ~= "dumb"
+end
+
+---Wrap a text in a style, or return it as it is.
+---@param style "bold"|"dim"|"red"|"green"|"yellow"|"blue"|"magenta"|"cyan"
+---@param text string
+---@param on boolean the answer of `colour`, asked once by the caller
+---@return string
+function M.paint(style, text, on)
+  if not on or text == "" then return text end
+  return "\27[" .. SGR[style] .. "m" .. text .. "\27[0m"
+end
+
+---Columns of the terminal; 80 when nobody knows.
+---@return integer
+function M.columns()
+  local n = stdio.columns()
+  if n and n > 0 then return n end
+  n = math.tointeger(tonumber(os.getenv "COLUMNS" or ""))
+  return n and n > 0 and n or 80
+end
+
+-- Zero width: combining marks, zero-width space and joiners, variation selectors. Two columns:
+-- East Asian wide and the emoji planes. Ranges are sorted; a table of a few dozen is enough for
+-- names and progress lines, it does not pretend to be a text engine.
+local ZERO = { { 0x300, 0x36F }, { 0x483, 0x489 }, { 0x591, 0x5BD }, { 0x610, 0x61A },
+  { 0x64B, 0x65F }, { 0x6D6, 0x6DC }, { 0x900, 0x902 }, { 0x93C, 0x93C }, { 0xE31, 0xE31 },
+  { 0xE34, 0xE3A }, { 0xE47, 0xE4E }, { 0x1AB0, 0x1AFF }, { 0x1DC0, 0x1DFF },
+  { 0x200B, 0x200F }, { 0x2028, 0x202E }, { 0x2060, 0x2064 }, { 0x20D0, 0x20FF },
+  { 0xFE00, 0xFE0F }, { 0xFE20, 0xFE2F }, { 0xFEFF, 0xFEFF }, { 0xE0000, 0xE0FFF } }
+local WIDE = { { 0x1100, 0x115F }, { 0x231A, 0x231B }, { 0x23E9, 0x23EC }, { 0x2614, 0x2615 },
+  { 0x2648, 0x2653 }, { 0x26A1, 0x26A1 }, { 0x26BD, 0x26BE }, { 0x2705, 0x2705 },
+  { 0x274C, 0x274C }, { 0x2753, 0x2755 }, { 0x2795, 0x2797 }, { 0x2E80, 0x303E },
+  { 0x3041, 0x33FF }, { 0x3400, 0x4DBF }, { 0x4E00, 0x9FFF }, { 0xA000, 0xA4CF },
+  { 0xA960, 0xA97F }, { 0xAC00, 0xD7A3 }, { 0xF900, 0xFAFF }, { 0xFE30, 0xFE6F },
+  { 0xFF00, 0xFF60 }, { 0xFFE0, 0xFFE6 }, { 0x1F300, 0x1F64F }, { 0x1F680, 0x1F6FF },
+  { 0x1F900, 0x1F9FF }, { 0x1FA70, 0x1FAFF }, { 0x20000, 0x3FFFD } }
+
+local function within(ranges, cp)
+  local lo, hi = 1, #ranges
+  while lo <= hi do
+    local mid = (lo + hi) // 2
+    local r = ranges[mid]
+    if cp < r[1] then hi = mid - 1 elseif cp > r[2] then lo = mid + 1 else return true end
+  end
+  return false
+end
+
+local function char_width(cp)
+  if cp < 0x20 or (cp >= 0x7F and cp < 0xA0) then return 0 end
+  if cp < 0x300 then return 1 end
+  if within(ZERO, cp) then return 0 end
+  return within(WIDE, cp) and 2 or 1
+end
+
+-- Iterate characters; a byte that is not UTF-8 counts as one character of width 1.
+local function chars(text)
+  local i = 1
+  return function()
+    if i > #text then return nil end
+    local len = utf8.len(text, i, i)
+    local cp, last
+    if len then
+      cp = utf8.codepoint(text, i)
+      last = utf8.offset(text, 2, i) - 1
+    else
+      cp, last = 0xFFFD, i
+    end
+    local ch = text:sub(i, last)
+    i = last + 1
+    return ch, char_width(cp)
+  end
+end
+
+---Columns a text takes on a terminal; style escapes take none.
+---@param text string
+---@return integer
+function M.width(text)
+  local n = 0
+  for _, w in chars((text:gsub("\27%[[%d;]*m", ""))) do n = n + w end
+  return n
+end
+
+---Cut or pad a text to exactly `columns`; a cut text ends in "…".
+---@param text string without style escapes
+---@param columns integer
+---@param right? boolean pad on the left
+---@return string
+function M.fit(text, columns, right)
+  local width = M.width(text)
+  if width <= columns then
+    local pad = (" "):rep(columns - width)
+    return right and pad .. text or text .. pad
+  end
+  local out, n = {}, 0
+  for ch, w in chars(text) do
+    if n + w > columns - 1 then break end
+    out[#out + 1], n = ch, n + w
+  end
+  return table.concat(out) .. "…" .. (" "):rep(columns - 1 - n)
+end
+
+---Make text from outside (a model, a server) safe to show: control characters other than newline
+---and tab are dropped, so that it cannot move the cursor, retitle the window or change colours.
+---@param text string
+---@return string
+function M.clean(text)
+  text = text:gsub("\r\n", "\n"):gsub("[\0-\8\11-\31\127]", "")
+  return (text:gsub("\xC2[\x80-\x9F]", ""))
+end
+
+---Format bytes: "815 B", "4.7 GB" (powers of 1000, as Ollama prints them).
+---@param n number
+---@return string
+function M.bytes(n)
+  local units = { "B", "kB", "MB", "GB", "TB" }
+  local i = 1
+  while n >= 999.5 and i < #units do n, i = n / 1000, i + 1 end
+  if i == 1 or n >= 99.95 then return ("%.0f %s"):format(n, units[i]) end
+  return ("%.1f %s"):format(n, units[i])
+end
+
+---Format seconds: "0.3s", "42s", "3m05s", "2h10m", "4d03h", "113d".
+---@param s number
+---@return string
+function M.duration(s)
+  if s < 0 then return "-" .. M.duration(-s) end
+  if s < 9.95 then return ("%.1fs"):format(s) end
+  if s >= 1e9 then return "for ever" end
+  local n = math.floor(s + 0.5)
+  if n < 60 then return ("%ds"):format(n) end
+  if n < 3600 then return ("%dm%02ds"):format(n // 60, n % 60) end
+  if n < 86400 then return ("%dh%02dm"):format(n // 3600, n % 3600 // 60) end
+  if n >= 864000 then return ("%dd"):format(n // 86400) end
+  return ("%dd%02dh"):format(n // 86400, n % 86400 // 3600)
+end
+
+---Lay out rows in columns, two spaces apart. The first row is the heading. Columns named in
+---`right` are set flush right. Cells are cleaned.
+---@param rows string[][]
+---@param opts? {right?: table<integer, boolean>, colour?: boolean}
+---@return string text ends in a newline; "" for no rows
+function M.layout(rows, opts)
+  opts = opts or {}
+  local widths = {}
+  for _, row in ipairs(rows) do
+    for c, cell in ipairs(row) do
+      row[c] = M.clean(cell):gsub("[\n\t]", " ")
+      widths[c] = math.max(widths[c] or 0, M.width(row[c]))
+    end
+  end
+  local out = {}
+  for r, row in ipairs(rows) do
+    local cells = {}
+    for c, cell in ipairs(row) do
+      cells[c] = M.fit(cell, widths[c], opts.right and opts.right[c])
+    end
+    local line = table.concat(cells, "  "):gsub("%s+$", "")
+    out[r] = M.paint("bold", line, r == 1 and opts.colour or false) .. "\n"
+  end
+  return table.concat(out)
+end
+
+---@class stoke.term.Progress
+local Progress = {}
+Progress.__index = Progress
+
+---A progress bar on stderr. On a terminal it redraws one line, at most ten times a second; elsewhere
+---it prints one plain line per label and per tenth of the way.
+---@param opts {write?: fun(text: string), tty?: boolean, columns?: fun(): integer, now: fun(): number}
+---@return stoke.term.Progress
+function M.progress(opts)
+  local tty = opts.tty
+  if tty == nil then tty = stdio.is_tty(2) and os.getenv "TERM" ~= "dumb" end
+  return setmetatable({ write = opts.write or stdio.err, tty = tty, now = opts.now,
+                        columns = opts.columns or M.columns, drawn = false, samples = {} },
+                      Progress)
+end
+
+-- Bytes per second over the last five seconds: a rate since the start would hide a stall, and a
+-- resumed download would count bytes that never travelled.
+local function rate_of(bar, done, now)
+  local s = bar.samples
+  s[#s + 1] = { now, done }
+  while #s > 2 and now - s[2][1] >= 5 do table.remove(s, 1) end
+  local t = now - s[1][1]
+  if t <= 0 then return nil end
+  return (done - s[1][2]) / t
+end
+
+local function bar_line(bar, label, done, total, rate)
+  local part = total > 0 and math.min(done / total, 1) or 0
+  local tail = (" %3d%%  %s / %s"):format(math.floor(part * 100), M.bytes(done), M.bytes(total))
+  if rate and rate > 0 then
+    tail = tail .. ("  %s/s"):format(M.bytes(rate))
+    if done < total then tail = tail .. "  " .. M.duration((total - done) / rate) end
+  end
+  local columns = bar.columns() - 1
+  local room = columns - M.width(tail) - M.width(label) - 3
+  if room < 5 then return M.fit(label .. tail, columns) end
+  room = math.min(room, 40)
+  local full = math.floor(part * room)
+  return ("%s [%s%s]%s"):format(label, ("#"):rep(full), (" "):rep(room - full), tail)
+end
+
+local function next_label(bar, label)
+  if bar.label == label then return end
+  if bar.drawn then bar.write "\n" end
+  bar.label, bar.drawn, bar.tenth, bar.at, bar.samples = label, false, -1, nil, {}
+end
+
+---Show the state of one step.
+---@param label string what is going on; a new label starts a new line
+---@param done? number bytes so far
+---@param total? number bytes in all; without it the label stands alone
+function Progress:update(label, done, total)
+  label = M.clean(label):gsub("\n", " ")
+  next_label(self, label)
+  local now = self.now()
+  if not total then
+    if not self.drawn and self.tenth == -1 then
+      self.tenth = 0
+      self.write(self.tty and "\r\27[K" .. M.fit(label, self.columns() - 1):gsub("%s+$", "")
+                 or label .. "\n")
+      self.drawn = self.tty
+    end
+    return
+  end
+  done = done or 0
+  local tenth = total > 0 and done * 10 // total or 0
+  if self.tty then
+    if self.at and now - self.at < 0.1 and done < total then return end
+    self.at, self.drawn = now, true
+    self.write("\r\27[K" .. bar_line(self, label, done, total, rate_of(self, done, now)))
+  elseif tenth > self.tenth then
+    self.tenth = tenth
+    self.write(("%s %d%% of %s\n"):format(label, total > 0 and math.min(100, done * 100 // total)
+                                           or 0, M.bytes(total)))
+  end
+end
+
+---End the line being drawn; safe to call twice, and as `<close>`.
+function Progress:finish()
+  if self.drawn then self.write "\n" end
+  self.drawn, self.label = false, nil
+end
+Progress.__close = Progress.finish
+
+return M

@@ -1,0 +1,118 @@
+-- The figures, each beside its yardstick in the same run: sides take turns, the median counts. Run by run.sh.
+-- CPU and memory of both sides are taken from outside (measure.c) as the difference of a long run and a short one, so
+-- that start-up falls out.
+local bench, stoke, url = os.getenv "BENCH", os.getenv "STOKE_BIN", os.getenv "OLLAMA_HOST"
+local files = tonumber(os.getenv "FILES") or 1024
+local ROUNDS = 5
+
+-- What a command printed as key=value, numbers.
+local function values(command)
+  local p = assert(io.popen(command))
+  local text = p:read "a"
+  if not p:close() then error("this failed: " .. command, 0) end
+  local found = {}
+  for k, v in text:gmatch "([%w_]+)=([%d.]+)" do found[k] = tonumber(v) end
+  return found
+end
+
+local function measure(command, stop)
+  return values(("%s/measure %s%s"):format(bench, stop and "--stop " or "", command))
+end
+
+local function lua(script, ...) return table.concat({ stoke, "tests/bench/" .. script, ... }, " ") end
+
+local function median(list)
+  table.sort(list)
+  return list[(#list + 1) // 2]
+end
+
+-- Runs both functions in turns; returns their medians.
+local function turns(rounds, a, b)
+  local as, bs = {}, {}
+  for i = 1, rounds do as[i], bs[i] = a(), b() end
+  return median(as), median(bs)
+end
+
+local function row(what, unit, ours, theirs, limit)
+  local ratio = ours / theirs
+  print(("%-46s %10.1f %10.1f %-6s %5.2fx  (at most %.2fx)%s"):format(
+    what, ours, theirs, unit, ratio, limit, ratio > limit and "  MISSED" or ""))
+end
+
+local function figure(what, unit, ours, limit, above)
+  local missed = ours > limit
+  if above then missed = ours < limit end
+  print(("%-46s %10.1f %10s %-6s %6s  (%s %g)%s"):format(
+    what, ours, "", unit, "", above and "over" or "under", limit, missed and "  MISSED" or ""))
+end
+
+-- CPU milliseconds of `script` doing `n` times its work, above what `few` times cost.
+local function work(script, few, n)
+  return measure(lua(script, n)).cpu_ms - measure(lua(script, few)).cpu_ms
+end
+
+local function calls()
+  local n = 20000
+  local ours, theirs = turns(ROUNDS,
+    function() return work("call.lua", 64, n) / (n - 64) * 1e3 end,
+    function() return values(("%s/client call %s %d"):format(bench, url, n)).call_us end)
+  row("call, not streamed, 64 at once: CPU per call", "us", ours, theirs, 1.5)
+end
+
+local function streams()
+  local n, lines = 2000, 257
+  local ours, theirs = turns(ROUNDS,
+    function() return work("stream.lua", 64, n) / ((n - 64) * lines) * 1e6 end,
+    function() return values(("%s/client stream %s %d"):format(bench, url, n)).line_ns end)
+  row("streamed token, 64 at once: CPU per line", "ns", ours, theirs, 2)
+end
+
+local function parked()
+  local n = 100000
+  local idle = measure(lua("park.lua", 0), true).rss_kb
+  local full = measure(lua("park.lua", n), true).rss_kb
+  figure("a parked task", "B", (full - idle) * 1024 / n, 2500)
+  figure("100,000 parked tasks", "MB", full / 1024, 250)
+  figure("idle memory", "MB", idle / 1024, 16)
+end
+
+local function held()
+  local n = math.min(10000, files - 100)
+  local ours = (measure(lua("hold.lua", n), true).rss_kb - measure(lua("hold.lua", 1), true).rss_kb) * 1024 / (n - 1)
+  local theirs = values(("%s/client hold %s %d"):format(bench, url, n)).stream_bytes
+  row(("%d streams in flight: memory per stream"):format(n), "B", ours, theirs, 1.3)
+end
+
+local function start()
+  local ours, theirs = turns(21,
+    function() return measure(lua "startup.lua").first_ms end,
+    function() return measure(bench .. "/startup").first_ms end)
+  row("start to the first line", "ms", ours, theirs, 1.5)
+  local p = io.popen(("strip -o %s/stripped %s && wc -c <%s/stripped"):format(bench, stoke, bench))
+  figure("binary, stripped", "KB", tonumber(p:read "a") / 1024, 2048)
+  p:close()
+end
+
+local function engines()
+  local rates = {}
+  for i = 1, ROUNDS do rates[i] = values(bench .. "/lines").lines_mb_s end
+  figure("lines framed", "MB/s", median(rates), 500, true)
+  io.stdout:flush()
+  local f = io.open "tests/bench/json.lua"
+  if f then
+    f:close()
+    os.execute(lua "json.lua")
+  end
+end
+
+print(("%-46s %10s %10s"):format("", "stoke", "bare C"))
+local failed = false
+for _, part in ipairs { calls, streams, held, parked, start, engines } do
+  local ok, err = pcall(part)
+  if not ok then
+    failed = true
+    print("failed: " .. tostring(err))
+  end
+  io.stdout:flush()
+end
+os.exit(not failed)

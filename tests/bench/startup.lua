@@ -1,0 +1,2 @@
+-- make bench: what a script's first line costs.
+print "first line"

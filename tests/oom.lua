@@ -1,0 +1,70 @@
+-- make oom: runs each program below with its Nth allocation failing (STOKE_MEM_FAIL=N), N counted up until nothing
+-- fails any more. Every run must end by itself: success, or an exit code with a message. A signal, an abort, a sanitizer's
+-- report or a leak is a finding.  lua5.4 tests/oom.lua BINARY [FIRST]
+--
+-- Up to DENSE every N is tried; from there on N grows by STEP, so that the whole ends within minutes.
+local binary, first = arg[1], tonumber(arg[2] or 1)
+local DENSE, STEP = 200, 1.03
+local SECONDS = 30 -- for one run
+
+local SANITIZER = 99 -- exit code of the sanitizers, set by the Makefile
+local out = os.tmpname()
+
+local PROGRAMS = {
+  { "first line", "-e 'print(1)'" },
+  { "tasks", "-e 'local s = require \"stoke\" s.spawn(s.sleep, 0.001):await() print(1)'" },
+  { "simulator", "agents/hello.lua --sim" },
+  { "broken script", "-e 'error {}'", fails = true },
+}
+
+local function run(command, n)
+  local line = ("STOKE_MEM_FAIL=%d timeout -s KILL %d %s %s >%s 2>&1 </dev/null"):format(
+    n, SECONDS, binary, command, out)
+  local _, how, code = os.execute(line)
+  local f = assert(io.open(out, "rb"))
+  local text = f:read "a"
+  f:close()
+  return how == "signal" and 128 + code or code, text
+end
+
+-- What is wrong with such an end, or nil.
+local function fault(code, text)
+  if code == 137 then return ("did not end within %d s"):format(SECONDS) end
+  if code >= 128 then return ("died of signal %d"):format(code - 128) end
+  if code == SANITIZER or text:find "Sanitizer" or text:find "runtime error:" then return "a sanitizer's report" end
+  if text:find "internal error" or text:find "PANIC" then return "an internal error" end
+  if code ~= 0 and text == "" then return ("exit code %d without a message"):format(code) end
+end
+
+-- Nothing fails any more: neither here nor at three later points.
+local function is_past(program, n)
+  for _, factor in ipairs { 1, 2, 4, 8 } do
+    local code, text = run(program[2], n * factor)
+    local normal = (code ~= 0) == (program.fails or false)
+    if not normal or text:find "memory" then return false end
+  end
+  return true
+end
+
+local findings, runs = 0, 0
+for _, program in ipairs(PROGRAMS) do
+  local n, tried = first, 0
+  while true do
+    local code, text = run(program[2], n)
+    local what = fault(code, text)
+    tried = tried + 1
+    if what then
+      findings = findings + 1
+      print(("oom: %s, allocation %d: %s\n%s"):format(program[1], n, what, text:sub(1, 1500)))
+      if findings >= 10 then os.exit(1) end
+    end
+    if (code ~= 0) == (program.fails or false) and tried % 10 == 0 and is_past(program, n) then break end
+    n = n < DENSE and n + 1 or math.ceil(n * STEP)
+  end
+  runs = runs + tried
+  print(("oom: %s: %d runs, up to allocation %d"):format(program[1], tried, n))
+  io.stdout:flush()
+end
+os.remove(out)
+print(("oom: %d runs, %d findings"):format(runs, findings))
+os.exit(findings == 0 and 0 or 1)

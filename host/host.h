@@ -62,6 +62,7 @@ struct host {
   struct watchdog *watchdog;
 
   uv_async_t wake; /* from the signal handler */
+  bool polling;    /* inside uv_run */
   bool gc_stress;  /* a full collection before each resume */
   bool stopping;
   int exit_code;

@@ -46,13 +46,19 @@ static bool advance_virtual(struct host *h) {
   return true;
 }
 
+static void poll_system(struct host *h, uv_run_mode mode) {
+  h->polling = true;
+  uv_run(&h->loop, mode);
+  h->polling = false;
+}
+
 /* No task is runnable: wait for the system, unless nothing could ever come from it. */
 static void wait_for_system(struct host *h) {
   uint64_t at;
   bool timer = h->clock == CLOCK_REAL && timers_next(h, &at);
   if (timer || h->inflight > 0 || uv_loop_alive(&h->loop)) {
     if (timer) uv_ref((uv_handle_t *)&h->uv_timer);
-    uv_run(&h->loop, UV_RUN_ONCE);
+    poll_system(h, UV_RUN_ONCE);
     uv_unref((uv_handle_t *)&h->uv_timer);
   } else if (h->keeper_wait) {
     host_event(h, &h->deadlock, "deadlock", 0);
@@ -71,11 +77,11 @@ int host_run(struct host *h) {
     while (!h->stopping && turns < TURNS_PER_POLL && task_pump(h)) turns++;
     if (h->stopping) break;
     if (h->ready_head) {
-      uv_run(&h->loop, UV_RUN_NOWAIT);
+      poll_system(h, UV_RUN_NOWAIT);
       continue;
     }
     if (h->clock == CLOCK_VIRTUAL) { /* what libuv still holds of this instant comes before time moves */
-      uv_run(&h->loop, UV_RUN_NOWAIT);
+      poll_system(h, UV_RUN_NOWAIT);
       if (h->ready_head || advance_virtual(h)) continue;
     }
     wait_for_system(h);

@@ -58,6 +58,7 @@ void task_ready(struct task *t) {
   t->next = NULL;
   *h->ready_tail = t;
   h->ready_tail = &t->next;
+  if (h->polling) uv_stop(&h->loop); /* made ready before the poll of the same uv_run: it must not block */
 }
 
 static void task_free(struct task *t) {

@@ -63,7 +63,7 @@ static void heap_remove(struct timers *ts, struct timer *t) {
 }
 
 static void on_uv_timer(uv_timer_t *uv) {
-  (void)uv; /* only wakes the loop; timers_run does the work once a turn */
+  uv_stop(uv->loop); /* timers come before the poll of the same uv_run: it must not block, timers_run has work */
 }
 
 /* libuv's clock has whole milliseconds; round up so that we never wake before the deadline. */

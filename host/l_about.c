@@ -4,6 +4,7 @@
 #include <microhttpd.h>
 #include <openssl/crypto.h>
 
+#include "embed.h"
 #include "host.h"
 #include "hostlibs.h"
 
@@ -43,6 +44,16 @@ static int l_processors(lua_State *L) {
   return 1;
 }
 
+/* modules() -> names of the Lua modules in the binary, sorted: "core.effect", "stoke", "stoke.http" */
+static int l_modules(lua_State *L) {
+  lua_createtable(L, (int)embedded_count, 0);
+  for (size_t i = 0; i < embedded_count; i++) {
+    lua_pushstring(L, embedded_sources[i].name);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
 /* memory() -> bytes held by Lua and the engines now, and at most */
 static int l_memory(lua_State *L) {
   struct host *h = host_of(L);
@@ -52,7 +63,7 @@ static int l_memory(lua_State *L) {
 }
 
 int luaopen_host_about(lua_State *L) {
-  static const luaL_Reg functions[] = {{"versions", l_versions}, {"memory", l_memory},
+  static const luaL_Reg functions[] = {{"versions", l_versions}, {"modules", l_modules}, {"memory", l_memory},
                                        {"executable", l_executable}, {"processors", l_processors}, {NULL, NULL}};
   luaL_newlib(L, functions);
   lua_pushliteral(L, STOKE_VERSION);

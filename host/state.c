@@ -11,11 +11,11 @@
 #include "embed.h"
 #include "host.h"
 #include "hostlibs.h"
+#include "httpd_impl.h"
+#include "net.h"
 #include "task.h"
 #include "watchdog.h"
 
-#define WEAK(name) __attribute__((weak)) int luaopen_host_##name(lua_State *L);
-HOSTLIBS(WEAK)
 #define ENTRY(name) {"host." #name, luaopen_host_##name},
 static const luaL_Reg hostlibs[] = {HOSTLIBS(ENTRY){NULL, NULL}};
 #undef ENTRY
@@ -81,7 +81,6 @@ static int open_libraries(lua_State *L) {
   luaL_openlibs(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   for (const luaL_Reg *lib = hostlibs; lib->name; lib++) {
-    if (!lib->func) continue;
     lua_pushcfunction(L, lib->func);
     lua_setfield(L, -2, lib->name);
   }
@@ -177,9 +176,6 @@ static void close_leftover(uv_handle_t *handle, void *ud) {
 
 #define DRAIN_TURNS 1000
 
-void net_close(struct host *h) __attribute__((weak));
-void httpd_close(struct host *h) __attribute__((weak));
-
 /* Each step needs the ones after it still standing. */
 void host_close(struct host *h) {
   /* 1. Waits first: their native halves still know the loop, and none of their tasks will run again. */
@@ -191,9 +187,9 @@ void host_close(struct host *h) {
   if (h->L) lua_close(h->L);
   h->L = NULL;
   /* 3. Engines, which then hold no request any more. */
-  if (net_close) net_close(h);
+  net_close(h);
   console_close(h);
-  if (httpd_close) httpd_close(h);
+  httpd_close(h);
   watchdog_close(h);
   /* 4. Closings in flight; bounded, because a stuck native call must not keep the process. */
   for (int i = 0; i < DRAIN_TURNS && h->inflight > 0; i++) uv_run(&h->loop, UV_RUN_ONCE);

@@ -206,8 +206,9 @@ local function ours(name)
   local ok, module = pcall(require, name)
   if ok then return module end
   if tostring(module):find("module '" .. name .. "' not found", 1, true) then
-    errors.raise("script", ("the runtime has no module '%s'"):format(name),
-      { hint = "stoke.args config env fs http json log ollama proc rand sim test time" })
+    local near = errors.suggest(name, require "host.about".modules())
+    errors.raise("script", ("the runtime has no module '%s'%s"):format(name, near and (" (did you mean '%s'?)"):format(near)
+      or ""))
   end
   error(module, 0)
 end

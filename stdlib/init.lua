@@ -290,18 +290,23 @@ function M.models(profiles) M.ollama.profiles(profiles) end
 
 -- ---- the other modules, on first use ---------------------------------------------------------------------------------------
 
-local MODULES = { "args", "config", "env", "fs", "http", "json", "log", "ollama", "proc", "rand", "sim", "test", "time" }
-local known = {}
-for _, name in ipairs(MODULES) do known[name] = true end
+local function modules()
+  local names = {}
+  for _, name in ipairs(host.modules()) do
+    names[#names + 1] = name:match "^stoke%.(%l+)$"
+  end
+  return names
+end
 
 return setmetatable(M, {
   __index = function(_, name)
-    if known[name] then
-      local module = require("stoke." .. name)
-      M[name] = module
-      return module
+    local names = modules()
+    for _, known in ipairs(names) do
+      if known == name then
+        M[name] = require("stoke." .. name)
+        return M[name]
+      end
     end
-    local names = table.move(MODULES, 1, #MODULES, 1, {})
     for key in next, M do names[#names + 1] = key end
     table.sort(names)
     local near = type(name) == "string" and errors.suggest(name, names)

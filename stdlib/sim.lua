@@ -157,10 +157,9 @@ end
 
 --- Tells the machine's driver that something changed.
 function Sim:kick()
-  if self.waiters == 0 then return end
   if self.driver then
     self.tasks.wake(self.driver)
-  else
+  elseif self.waiters > 0 then
     self.driver = self.tasks.spawn(drive, { name = "sim", system = true }, self)
   end
 end
@@ -202,6 +201,9 @@ function Server:close()
   if self.closed then return end
   self.closed = true
   self.inner:close()
+  self.sim:kick()
+  local driver = self.sim.driver
+  if driver then driver:await() end -- nobody waits any more, so it ends
 end
 
 Server.__close = Server.close
@@ -211,7 +213,7 @@ local default
 --- The simulator that stands in for a server behind --sim: in memory, started once.
 ---@return string url
 function M.start_default()
-  if not default then default = M.serve { mem = "ollama" } end
+  if not default or default.inner.closed then default = M.serve { mem = "ollama" } end
   return default.url
 end
 

@@ -4,8 +4,9 @@
 --
 -- Up to DENSE every N is tried; from there on N grows by STEP, so that the whole ends within minutes.
 local binary, first = arg[1], tonumber(arg[2] or 1)
-local DENSE, STEP = 200, 1.03
-local SECONDS = 30 -- for one run
+local DENSE, STEP = 400, 1.01
+local SECONDS = 30   -- for one run
+local FINDINGS = 100 -- then it gives up
 
 local SANITIZER = 99 -- exit code of the sanitizers, set by the Makefile
 local out = os.tmpname()
@@ -46,7 +47,16 @@ local function is_past(program, n)
   return true
 end
 
-local findings, runs = 0, 0
+local findings, runs, known = 0, 0, {}
+
+-- The whole text once for each place in our sources; the same again is one line.
+local function tell(program, n, what, text)
+  local place = text:match "host/[%w_]+%.[ch]:%d+" or text:match "[^\n]*" or ""
+  print(("oom: %s, allocation %d: %s, %s"):format(program[1], n, what, place))
+  if not known[what .. place] then print(text:sub(1, 3000)) end
+  known[what .. place] = true
+end
+
 for _, program in ipairs(PROGRAMS) do
   local n, tried = first, 0
   while true do
@@ -55,8 +65,8 @@ for _, program in ipairs(PROGRAMS) do
     tried = tried + 1
     if what then
       findings = findings + 1
-      print(("oom: %s, allocation %d: %s\n%s"):format(program[1], n, what, text:sub(1, 1500)))
-      if findings >= 10 then os.exit(1) end
+      tell(program, n, what, text)
+      if findings >= FINDINGS then os.exit(1) end
     end
     if (code ~= 0) == (program.fails or false) and tried % 10 == 0 and is_past(program, n) then break end
     n = n < DENSE and n + 1 or math.ceil(n * STEP)

@@ -90,8 +90,8 @@ local function ask(chat, line)
   keeper.on_signal = nil
   if ok and not err then return end
   for i = #chat.messages, before + 1, -1 do chat.messages[i] = nil end
-  local stopped = not ok or err.kind == "cancelled"
-  stdio.err(term.paint("red", stopped and "\n(stopped)" or tostring(err), term.colour(2)) .. "\n")
+  local text = (not ok or err.kind == "cancelled") and "\n(stopped)" or term.clean(tostring(err))
+  stdio.err(term.paint("red", text, term.colour(2)) .. "\n")
 end
 
 -- Words of the conversation itself. Returns "end", "done" or nil for an ordinary message.

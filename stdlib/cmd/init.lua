@@ -3,6 +3,7 @@
 
 local args = require "stoke.args"
 local config = require "stoke.config"
+local effect = require "core.effect"
 local errors = require "core.errors"
 local json = require "core.json"
 local log = require "stoke.log"
@@ -70,13 +71,20 @@ local function start_trace(path, bodies)
   end)
 end
 
+-- One quick question, without the retries a call has: this is asked before anything else runs.
+local function server_answers()
+  require "stoke.ollama"
+  local _, err = effect.perform("llm.admin", { protocol = "ollama", method = "GET",
+    path = "/api/version", once = true, timeouts = { connect = 1, first_byte = 2 } })
+  return err == nil
+end
+
 ---Start the simulator behind the default endpoint where the settings ask for it.
 local function simulate()
   local mode = config.get().sim
   if mode == "off" then return end
   if mode == "auto" then
-    local ollama = require "stoke.ollama"
-    if config.endpoint_chosen() or pcall(ollama.version) then return end
+    if config.endpoint_chosen() or server_answers() then return end
     stdio.err(("stoke: no Ollama at %s, using the built-in simulator (its answers"
       .. " are made by rules, not by a model)\n"):format(config.endpoint().url))
   end

@@ -35,18 +35,29 @@ local function load_script(path)
   local text = file:read "a"
   file:close()
   local script, err = require "stoke.sim.script".compile(text, path)
-  if not script then errors.raise("script", err) end
+  if not script then errors.raise("usage", err) end
   return script
+end
+
+-- A bad model or fault came from the command line: a usage error, not one of a script.
+local function serve(options)
+  local ok, server = pcall(require "stoke.sim".serve, options)
+  if ok then return server end
+  local err = server
+  if errors.is(err) and err.kind == "argument" then
+    errors.raise("usage", (err.message:gsub("^sim%.%w+: ", "")), { hint = err.hint })
+  end
+  error(err, 0)
 end
 
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
   local chosen = a.model
-  local server <close> = require "stoke.sim".serve {
-    port = a.port, models = chosen and #chosen > 0 and chosen or nil, slots = a.slots, max_loaded = a.max_loaded,
-    max_queue = a.max_queue, load_seconds = a.load_seconds, tokens_per_second = a.tokens_per_second,
-    script = load_script(a.script), fault = a.fault,
+  local server <close> = serve {
+    port = a.port, models = chosen and #chosen > 0 and chosen or nil, slots = a.slots,
+    max_loaded = a.max_loaded, max_queue = a.max_queue, load_seconds = a.load_seconds,
+    tokens_per_second = a.tokens_per_second, script = load_script(a.script), fault = a.fault,
   }
   stdio.write(("http://127.0.0.1:%d\n"):format(server.port))
   require "core.task".park "sim.serve"

@@ -38,6 +38,7 @@ local function wait_for_grant(sim, g)
   until t.state == "running" or t.state == "done" or t.state == "failed"
   sim.waiters = sim.waiters - 1
   g.waiting = false
+  if sim.waiters == 0 then sim:kick() end
 end
 
 local function wait_until(sim, due)

@@ -3,7 +3,8 @@
  *   measure [--stop] COMMAND...
  *
  * prints first_ms= (start to its first line of output), rss_kb= (its memory at that line) and cpu_ms= (user and system
- * time of its whole life). --stop ends it after the first line. Fails when it prints nothing or, without --stop, fails. */
+ * time of its whole life). --stop ends it after the first line. Fails when it prints nothing, takes longer than
+ * LIMIT_SECONDS or, without --stop, fails. */
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -14,6 +15,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { LIMIT_SECONDS = 60 };
 
 static double now_ms(void) {
   struct timespec t;
@@ -47,6 +50,7 @@ int main(int argc, char **argv) {
     dup2(out[1], 1);
     close(out[0]);
     close(out[1]);
+    alarm(LIMIT_SECONDS); /* survives exec */
     execvp(command[0], command);
     perror(command[0]);
     _exit(127);

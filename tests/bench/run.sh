@@ -7,6 +7,6 @@ out=$BENCH/server.url
 "$BENCH/server" >"$out" &
 server=$!
 trap 'kill $server 2>/dev/null' EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 while [ ! -s "$out" ]; do sleep 0.05; done
-OLLAMA_HOST=$(cat "$out") FILES=$(ulimit -n) lua5.4 tests/bench/run.lua
+STOKE_CONFIG=tests/bench/stoke.config.lua OLLAMA_HOST=$(cat "$out") FILES=$(ulimit -n) lua5.4 tests/bench/run.lua

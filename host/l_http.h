@@ -51,6 +51,8 @@ void rq_free_wait(struct op *op);
 
 /* A complete line is at hand: true. The over-long one fails the request. */
 bool rq_next_line(struct rq *r, const char **line, size_t *len);
+/* The line that was just taken is read again next time; nothing may have been fed in between. */
+void rq_put_back(struct rq *r, const char *line);
 
 extern const struct net_sink rq_sink;
 void rq_unref(struct rq *r);

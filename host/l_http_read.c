@@ -42,7 +42,7 @@ static void cut(struct rq *r) {
 
 void rq_fail(struct rq *r, const struct err *e) {
   cut(r);
-  if (!r->ended) r->err = *e;
+  if (!r->err.kind) r->err = *e;
   r->ended = true;
   wake(r);
 }
@@ -56,7 +56,7 @@ static void fail_memory(struct rq *r) {
 void rq_close(struct rq *r) {
   struct err e;
   err_set(&e, "incomplete", 0, "this request was closed before its answer was read to the end");
-  rq_fail(r, &e);
+  if (!r->ended || held(r)) rq_fail(r, &e);
   lines_close(&r->lines);
 }
 
@@ -72,6 +72,11 @@ bool rq_next_line(struct rq *r, const char **line, size_t *len) {
   err_set(&e, "limit", 0, "a line of the answer is longer than max_line (%zu bytes)", r->lines.max_line);
   rq_fail(r, &e);
   return false;
+}
+
+void rq_put_back(struct rq *r, const char *line) {
+  r->lines.start = (size_t)(line - r->lines.buf);
+  r->lines.scanned = 0;
 }
 
 static bool next_event(struct rq *r) {

@@ -11,10 +11,10 @@
 #include "task.h"
 
 #define SPEC "stoke.pick"
-#define SCRATCH 1024 /* longer escaped texts take the slow path */
+#define ROOM 2048 /* bytes of one event; longer escaped texts take the slow path */
 
 /* Upvalues of the iterator. */
-enum { UP_REQUEST = 1, UP_SPEC, UP_SLOW, UP_MORE };
+enum { UP_REQUEST = 1, UP_SPEC, UP_SLOW, UP_MERGE, UP_MORE };
 
 /* pick(words) -> spec; words as in json.h */
 int l_pick_compile(lua_State *L) {
@@ -47,40 +47,54 @@ static int call_slow(lua_State *L, const char *line, size_t len) {
   return after_slow(L, LUA_OK, 0);
 }
 
-static int push_event(lua_State *L, const struct pick *p) {
+static int push_event(lua_State *L, const char *text, size_t len, bool second) {
   lua_createtable(L, 0, 2);
-  lua_pushstring(L, p->second ? "thinking" : "text");
+  lua_pushstring(L, second ? "thinking" : "text");
   lua_setfield(L, -2, "type");
-  lua_pushlstring(L, p->text, p->len);
+  lua_pushlstring(L, text, len);
   lua_setfield(L, -2, "text");
   return 1;
 }
 
+/* Texts that have already come are handed over as one event: a script that is slower than the server gets larger pieces, not
+ * a longer queue. `room` is full when a text might no longer fit. */
 static int next_event(lua_State *L) {
   struct rq *r = *(struct rq **)lua_touserdata(L, lua_upvalueindex(UP_REQUEST));
   const struct pick_spec *spec = lua_touserdata(L, lua_upvalueindex(UP_SPEC));
   struct task *t = task_current(host_of(L));
+  char room[ROOM];
+  size_t used = 0, len;
+  bool second = false;
   const char *line;
-  size_t len;
-  if (!r || !t || t->interrupted || r->waiting || lua_toboolean(L, lua_upvalueindex(UP_MORE))) return call_slow(L, NULL, 0);
+  if (!r || !t || t->interrupted || r->waiting || lua_toboolean(L, lua_upvalueindex(UP_MORE)))
+    return call_slow(L, NULL, 0);
   while (rq_next_line(r, &line, &len)) {
-    char scratch[SCRATCH];
     struct pick p;
+    bool plain = pick_line(spec, line, len, room + used, sizeof room - used, &p) == PICK_PLAIN;
+    if (used > 0 && (!plain || (p.len > 0 && p.second != second) || p.len > sizeof room - used)) {
+      rq_put_back(r, line);
+      break;
+    }
     rq_took(r);
-    if (pick_line(spec, line, len, scratch, sizeof scratch, &p) != PICK_PLAIN) return call_slow(L, line, len);
-    if (p.len > 0) return push_event(L, &p);
+    if (!plain) return call_slow(L, line, len);
+    if (p.len > sizeof room) return push_event(L, p.text, p.len, p.second);
+    memmove(room + used, p.text, p.len);
+    used += p.len;
+    if (p.len == 0) continue;
+    second = p.second;
+    if (!lua_toboolean(L, lua_upvalueindex(UP_MERGE))) break;
   }
-  return call_slow(L, NULL, 0);
+  return used > 0 ? push_event(L, room, used, second) : call_slow(L, NULL, 0);
 }
 
-/* iterator(request, spec, slow) -> function(state): the next event. Lines that the spec does not cover go to
+/* iterator(request, spec, slow, merge) -> function(state): the next event. Lines that the spec does not cover go to
  * slow(state, line); slow(state, nil) means that none is at hand: it waits for one, or tells the end. */
 int l_pick_iterator(lua_State *L) {
   (void)rq_check(L);
   luaL_checkudata(L, 2, SPEC);
   luaL_checktype(L, 3, LUA_TFUNCTION);
-  lua_settop(L, 3);
-  lua_pushboolean(L, 0);
-  lua_pushcclosure(L, next_event, 4);
+  lua_settop(L, 4);
+  lua_pushboolean(L, 1); /* the driver has read the first event already */
+  lua_pushcclosure(L, next_event, 5);
   return 1;
 }

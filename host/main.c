@@ -1,4 +1,5 @@
 /* main.c - read top down: a host, the first task, the loop, the end. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,11 +23,14 @@ int main(int argc, char **argv) {
   err_clear(&e);
   console_guard();
   signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, told where it is written */
+  signal(SIGXFSZ, SIG_IGN); /* and so is a file that grew to its limit */
+  mem_tune();
   if (!host_init(&h, &e)) return fail(&e);
   if (!watchdog_open(&h, SLICE_LIMIT)) fprintf(stderr, "stoke: no watchdog: a task that never waits will not be reported\n");
   watchdog_catch_signals(&h);
   int code = host_start(&h, argc, argv, &e) ? host_run(&h) : fail(&e);
-  (void)console_flush(&h, FLUSH_LIMIT); /* what cannot be written has nobody left to read it */
+  bool lost = !console_flush(&h, FLUSH_LIMIT) && console_lost(&h, &e);
+  if (lost && e.code != EPIPE && code == 0) code = fail(&e); /* a full disk; nobody left to read is no failure */
   host_close(&h);
   return code;
 }

@@ -1,19 +1,62 @@
-/* mem.c - counted allocation. Each block carries its size in a header, so that C blocks can be counted when they are freed;
- * Lua tells the old size itself and needs none. */
+/* mem.c - counted allocation, and for Lua's small blocks a pool: free lists by size over large chunks. Lua makes and drops
+ * short strings and tables all the time and tells each block's size, so a pool needs neither headers nor searching; malloc
+ * would merge and split the same blocks over and over. Memory checkers see every block apart: they build with
+ * MEM_POOLED 0. */
 #include "mem.h"
 
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
-#define HEADER 16 /* keeps malloc's alignment */
+#ifndef MEM_POOLED
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MEM_POOLED 0
+#elif defined(__has_feature)
+#define MEM_POOLED (!__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer))
+#else
+#define MEM_POOLED 1
+#endif
+#endif
+
+#define HEADER 16 /* of a C block: its size; keeps malloc's alignment */
+#define CHUNK (32 * 1024)
+
+struct mem_free {
+  struct mem_free *next;
+};
+
+struct mem_chunk {
+  struct mem_chunk *next;
+  size_t unused; /* keeps what follows aligned to 16 */
+};
+
+void mem_tune(void) {
+#ifdef __GLIBC__
+  mallopt(M_TRIM_THRESHOLD, 32 << 20);
+  mallopt(M_TOP_PAD, 1 << 20);
+#endif
+}
 
 void mem_init(struct mem *m) {
   memset(m, 0, sizeof *m);
 }
 
+void mem_release(struct mem *m) {
+  while (m->chunks) {
+    struct mem_chunk *c = m->chunks;
+    m->chunks = c->next;
+    free(c);
+  }
+  memset(m->free, 0, sizeof m->free);
+  m->fresh = m->fresh_end = NULL;
+}
+
 /* true when this allocation may happen. */
 static bool mem_admit(struct mem *m, size_t more) {
   m->calls++;
-  if (__builtin_expect(m->fail_at != 0 && m->calls == m->fail_at, 0)) return false;
+  /* two in a row: Lua tries again after a collection */
+  if (__builtin_expect(m->fail_at != 0 && m->calls - m->fail_at < 2, 0)) return false;
   return m->cap == 0 || m->used + more <= m->cap;
 }
 
@@ -21,6 +64,8 @@ static void mem_count(struct mem *m, size_t less, size_t more) {
   m->used += more - less;
   if (m->used > m->peak) m->peak = m->used;
 }
+
+/* --- blocks of C: the size is in front ------------------------------------------------------------------------------ */
 
 void *mem_grow(struct mem *m, void *block, size_t size) {
   char *old = block ? (char *)block - HEADER : NULL;
@@ -62,18 +107,77 @@ void mem_free(struct mem *m, void *block) {
   free(p);
 }
 
+/* --- blocks of Lua --------------------------------------------------------------------------------------------------- */
+
+static inline size_t class_of(size_t size) {
+  return (size - 1) / MEM_STEP;
+}
+
+static inline bool is_small(size_t size) {
+  return MEM_POOLED && size <= MEM_STEP * MEM_CLASSES;
+}
+
+/* Carves blocks of one class; what is left of the old chunk is lost, at most one block's size. */
+static void *pool_fresh(struct mem *m, size_t size) {
+  if ((size_t)(m->fresh_end - m->fresh) < size) {
+    struct mem_chunk *c = malloc(CHUNK);
+    if (!c) return NULL;
+    c->next = m->chunks;
+    m->chunks = c;
+    m->fresh = (char *)(c + 1);
+    m->fresh_end = (char *)c + CHUNK;
+  }
+  void *p = m->fresh;
+  m->fresh += size;
+  return p;
+}
+
+static inline void *raw_alloc(struct mem *m, size_t size) {
+  if (!is_small(size)) return malloc(size);
+  size_t class = class_of(size);
+  struct mem_free *f = m->free[class];
+  if (!f) return pool_fresh(m, (class + 1) * MEM_STEP);
+  m->free[class] = f->next;
+  return f;
+}
+
+static inline void raw_free(struct mem *m, void *block, size_t size) {
+  if (!is_small(size)) {
+    free(block);
+    return;
+  }
+  struct mem_free *f = block;
+  f->next = m->free[class_of(size)];
+  m->free[class_of(size)] = f;
+}
+
+static void *raw_resize(struct mem *m, void *block, size_t old_size, size_t new_size) {
+  bool small = is_small(old_size);
+  if (!small && !is_small(new_size)) return realloc(block, new_size);
+  if (small && is_small(new_size) && class_of(old_size) == class_of(new_size)) return block;
+  void *p = raw_alloc(m, new_size);
+  if (!p) return NULL;
+  memcpy(p, block, old_size < new_size ? old_size : new_size);
+  raw_free(m, block, old_size);
+  return p;
+}
+
 void *mem_lua_alloc(void *ud, void *block, size_t old_size, size_t new_size) {
   struct mem *m = ud;
-  if (!block) old_size = 0; /* then it is a type tag, not a size */
+  if (!block || old_size == 0) { /* without a block, old_size is a type tag */
+    if (new_size == 0 || !mem_admit(m, new_size)) return NULL;
+    void *p = raw_alloc(m, new_size);
+    if (p) mem_count(m, 0, new_size);
+    return p;
+  }
   if (new_size == 0) {
     mem_count(m, old_size, 0);
-    free(block);
+    raw_free(m, block, old_size);
     return NULL;
   }
-  /* Lua requires that shrinking never fails. */
   if (new_size > old_size && !mem_admit(m, new_size - old_size)) return NULL;
-  void *p = realloc(block, new_size);
-  if (!p) return NULL;
+  void *p = raw_resize(m, block, old_size, new_size);
+  if (!p) return new_size <= old_size ? block : NULL; /* Lua requires that shrinking never fails */
   mem_count(m, old_size, new_size);
   return p;
 }

@@ -5,15 +5,31 @@
 
 #include "base.h"
 
+#define MEM_STEP 16u    /* pooled sizes are multiples of this */
+#define MEM_CLASSES 24u /* up to 384 bytes */
+
+struct mem_free;
+struct mem_chunk;
+
 struct mem {
   size_t used;       /* bytes held now */
   size_t peak;       /* most bytes ever held */
   size_t cap;        /* refuse beyond this; 0 = no cap */
   uint64_t calls;    /* allocations and growths asked for so far */
-  uint64_t fail_at;  /* fail the allocation with this number, and no other; 0 = none */
+  uint64_t fail_at;  /* fail the allocation with this number and the next; 0 = none */
+
+  /* the pool of Lua's small blocks; its chunks go back to the system with mem_release */
+  struct mem_free *free[MEM_CLASSES];
+  struct mem_chunk *chunks;
+  char *fresh, *fresh_end;
 };
 
+/* Once a process: large buffers come and go with each request, and giving them back to the system in between costs more than
+ * the requests. */
+void mem_tune(void);
+
 void mem_init(struct mem *m);
+void mem_release(struct mem *m); /* after the last block was given back */
 
 /* NULL when the cap is reached, the system refuses, or the failure is on purpose. The caller owns the block and gives it
  * back with mem_free. mem_calloc zeroes. mem_grow keeps the old block untouched when it fails. */

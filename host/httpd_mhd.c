@@ -10,7 +10,7 @@
 #include "httpd_mhd.h"
 
 #define BACKLOG 4096
-#define CONNECTION_OVERHEAD (16 * 1024) /* of libmicrohttpd's memory per connection, beyond the head of a request */
+#define CONNECTION_OVERHEAD (8 * 1024) /* of libmicrohttpd's memory per connection, beyond the head of a request */
 #define COPY_BLOCK 16384
 #define CHUNKED_BLOCK 1024
 

@@ -10,6 +10,7 @@
 
 #define BODY_START 4096
 #define WHOLE_MAX 65536
+#define SWALLOW_MAX (16u << 20) /* bytes of a refused body that are still read */
 
 static void lock(struct mhd_server *s) { pthread_mutex_lock(&s->mutex); }
 static void unlock(struct mhd_server *s) { pthread_mutex_unlock(&s->mutex); }
@@ -164,14 +165,21 @@ static int copy_head(struct mhd_exchange *x, const char *method) {
   return httpd_check_head(x->base.headers, c.count, x->http_1_1);
 }
 
-static bool body_announced_too_long(const struct mhd_exchange *x) {
+static const char *header_of(const struct mhd_exchange *x, const char *name) {
   for (size_t i = 0; i < x->base.header_count; i++)
-    if (httpd_same(x->base.headers[i].name, "Content-Length")) {
-      errno = 0;
-      unsigned long long n = strtoull(x->base.headers[i].value, NULL, 10);
-      return errno != 0 || n > x->server->max_body;
-    }
-  return false;
+    if (httpd_same(x->base.headers[i].name, name)) return x->base.headers[i].value;
+  return NULL;
+}
+
+/* A body announced as too long is refused at once when its sender waits for our word, or when it is huge; else it is taken
+ * and thrown away, because a connection closed in the middle of an upload often loses the answer. */
+static bool refuse_body(const struct mhd_exchange *x) {
+  const char *length = header_of(x, "Content-Length");
+  if (!length) return false;
+  errno = 0;
+  unsigned long long n = strtoull(length, NULL, 10);
+  if (errno == 0 && n <= x->server->max_body) return false;
+  return errno != 0 || n > x->server->max_body + SWALLOW_MAX || header_of(x, "Expect");
 }
 
 /* Answers without the loop, and closes the connection: after a refusal nothing it says can be trusted. */
@@ -191,7 +199,7 @@ static enum MHD_Result begin(struct mhd_exchange *x, const char *method, const c
   x->http_1_1 = strcmp(version, "HTTP/1.1") == 0;
   int status = x->socket ? copy_head(x, method) : -1;
   if (status < 0) return MHD_NO;
-  if (status == 0 && body_announced_too_long(x)) status = 413;
+  if (status == 0 && refuse_body(x)) status = 413;
   if (status > 0) return refuse(x, status);
   x->stage = STAGE_BODY;
   return MHD_YES;
@@ -202,10 +210,10 @@ static enum MHD_Result begin(struct mhd_exchange *x, const char *method, const c
 static enum MHD_Result take_body(struct mhd_exchange *x, const char *data, size_t len) {
   size_t max = x->server->max_body;
   x->body_seen += len;
-  if (x->body_seen > max) { /* chunked: the answer must wait for its end; but not for ever */
+  if (x->body_seen > max) { /* the refusal waits for its end, but not for ever */
     free(x->body);
     x->body = NULL;
-    return x->body_seen / 2 > max + BODY_START ? MHD_NO : MHD_YES;
+    return x->body_seen > max + SWALLOW_MAX ? MHD_NO : MHD_YES;
   }
   if (x->body_seen > x->body_size) {
     size_t size = x->body_size ? x->body_size : BODY_START;

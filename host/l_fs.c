@@ -216,17 +216,36 @@ static int push_stat(lua_State *L, struct op *op) {
   return 1;
 }
 
+struct entry {
+  const char *name;
+  uv_dirent_type_t type;
+};
+
 static int by_name(const void *a, const void *b) {
-  return strcmp(((const uv_dirent_t *)a)->name, ((const uv_dirent_t *)b)->name);
+  return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
+}
+
+/* libuv frees each entry when it gives the next one (the last, when it says there is none), so the
+ * names live in a table of Lua. */
+static size_t read_entries(lua_State *L, struct request *r, struct entry *entries, size_t max) {
+  uv_dirent_t d;
+  size_t n = 0;
+  lua_createtable(L, (int)max, 0);
+  while (uv_fs_scandir_next(&r->fs, &d) == 0) {
+    CHECK(n < max);
+    entries[n++] = (struct entry){lua_pushstring(L, d.name), d.type};
+    lua_rawseti(L, -2, (lua_Integer)n);
+  }
+  return n;
 }
 
 /* Sorted here, by bytes: scandir's order and that of `<` in Lua follow the locale. */
 static int push_entries(lua_State *L, struct op *op) {
   struct request *r = of_op(op);
   if (r->result < 0) return push_failure(L, r);
-  size_t count = (size_t)r->result, n = 0;
-  uv_dirent_t *entries = lua_newuserdatauv(L, (count + 1) * sizeof *entries, 0);
-  while (n < count && uv_fs_scandir_next(&r->fs, &entries[n]) == 0) n++;
+  size_t max = (size_t)r->result;
+  struct entry *entries = lua_newuserdatauv(L, (max + 1) * sizeof *entries, 0);
+  size_t n = read_entries(L, r, entries, max);
   qsort(entries, n, sizeof *entries, by_name);
   lua_createtable(L, (int)n, 0);
   for (size_t i = 0; i < n; i++) {

@@ -189,7 +189,7 @@ static int l_open(lua_State *L) {
                             .mem = opt_string(L, "mem"),
                             .port = (int)opt_integer(L, "port", 0, 65535),
                             .max_body = (size_t)opt_integer(L, "max_body", 16 * MB, (lua_Integer)1 << 40),
-                            .max_header = (size_t)opt_integer(L, "max_header", 65536, 16 * MB),
+                            .max_header = (size_t)opt_integer(L, "max_header", 16384, 16 * MB),
                             .max_connections = (int)opt_integer(L, "max_connections", 10000, 1 << 20)};
   lua_getfield(L, 1, "header_timeout");
   o.header_timeout = luaL_optnumber(L, -1, 60);

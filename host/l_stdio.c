@@ -76,18 +76,22 @@ static int await_room(lua_State *L, struct host *h, int fd) {
   return op_await(L, &o->op);
 }
 
-/* write(fd, bytes) -> true; returns before a slow reader has taken them, unless a megabyte is kept
- * already. nil and an error of kind `os` when they cannot go; its field `pipe` is true when the
- * other end is closed. */
+/* write(fd, ...) -> true; returns before a slow reader has taken the strings and numbers, unless a
+ * megabyte is kept already. nil and an error of kind `os` when they cannot go; its field `pipe` is
+ * true when the other end is closed. */
 static int l_write(lua_State *L) {
   lua_Integer fd = luaL_checkinteger(L, 1);
-  size_t len;
-  const char *bytes = luaL_checklstring(L, 2, &len);
+  int count = lua_gettop(L);
+  for (int i = 2; i <= count; i++) luaL_checkstring(L, i);
   if (fd != 1 && fd != 2)
     return err_argument(L, "write: the descriptor is 1 or 2, not %lld", (long long)fd);
   struct host *h = host_of(L);
-  struct err e;
-  if (!console_write(h, (int)fd, bytes, len, &e)) return push_error(L, &e);
+  for (int i = 2; i <= count; i++) {
+    struct err e;
+    size_t len;
+    const char *bytes = lua_tolstring(L, i, &len);
+    if (!console_write(h, (int)fd, bytes, len, &e)) return push_error(L, &e);
+  }
   if (console_kept(h, (int)fd) >= CONSOLE_HIGH) return await_room(L, h, (int)fd);
   lua_pushboolean(L, 1);
   return 1;

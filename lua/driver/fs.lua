@@ -115,11 +115,11 @@ local function replace(q, st)
   local file, err = open_temp(target, mode, q.path)
   if err then return nil, err end
   local _ <close> = file
-  local ok
   if mode then
-    ok, err = file:chmod(mode) -- what the umask took away
-    if err and (q.mode or err.kind == "cancelled") then return nil, err end
+    local _, failed = file:chmod(mode) -- what the umask took away
+    if failed and (q.mode or failed.kind == "cancelled") then return nil, failed end
   end
+  local ok
   ok, err = put(file, q.data)
   if ok then ok, err = file:sync() end
   if ok then ok, err = file:publish(target) end
@@ -156,8 +156,8 @@ local function mkdir(path, parents)
   if err.code == host.ENOENT then
     local up = path:match "^(.*[^/])/+[^/]+/*$"
     if not up then return nil, err end
-    ok, err = mkdir(up, true)
-    if err then return nil, err end
+    local made, failed = mkdir(up, true)
+    if not made then return nil, failed end
     ok, err = host.mkdir(path)
     if ok then return true end
   end

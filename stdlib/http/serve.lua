@@ -8,7 +8,8 @@
 ---     end }
 ---
 --- Each request runs in a task of its own. What its handler raises is answered with 500 and logged, and the server lives on.
---- A handler whose client leaves is cancelled. Cancelling the scope cuts what runs; close() lets it end first.
+--- A handler whose client leaves is cancelled; closing only its sending side counts as leaving. Cancelling the scope cuts what
+--- runs; close() lets it end first.
 
 local errors = require "core.errors"
 local scopes = require "core.scope"
@@ -221,7 +222,8 @@ end
 ---@param options { handler: fun(req: stoke.http.incoming, res: stoke.http.reply): any, port?: integer, mem?: string }
 ---  handler: a string it returns goes out as text, a table as JSON, nothing as 204, unless it used `res`;
 ---  port (0: any free one) and address (127.0.0.1), or mem: a name, for http://NAME.mem/ inside this process;
----  on_error(err, req) instead of a line in the log; max_body (16 MB; 413 beyond), max_header (64 KB; 431),
+---  on_error(err, req) instead of a line in the log; max_body (16 MB; 413 beyond), max_header (16 KB; 431;
+---  each connection costs about that much memory),
 ---  max_connections (10000; more wait to be accepted), header_timeout (60 seconds for a request to arrive);
 ---  drain (5 seconds for requests under way when the server closes);
 ---  on loopback a request must be addressed to loopback or one of `hosts`, and come from a page of loopback or one of
@@ -235,7 +237,7 @@ local function serve(options)
   local address = options.address or "127.0.0.1"
   local native = errors.check(effect.perform("http.serve", {
     port = options.port and math.tointeger(options.port), address = options.address, mem = options.mem,
-    max_body = math.tointeger(options.max_body or 16 * MB), max_header = math.tointeger(options.max_header or 64 * 1024),
+    max_body = math.tointeger(options.max_body or 16 * MB), max_header = math.tointeger(options.max_header or 16 * 1024),
     max_connections = math.tointeger(options.max_connections or 10000), header_timeout = options.header_timeout or 60,
   }))
   local host = address:find(":", 1, true) and "[" .. address .. "]" or address

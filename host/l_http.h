@@ -21,7 +21,7 @@ struct rq {
   struct net_request *net; /* NULL once it ended or was cut */
   struct lines lines;      /* bytes that came and are not read yet, whatever they are read as */
   struct sse sse;
-  struct err err; /* why it failed; kind NULL = it did not */
+  const struct err *err; /* why it failed; NULL = it did not; owned, but for the one about memory */
   char *head;     /* "Name: value\n" lines */
   size_t head_len;
   int status; /* 0 until the head is there */

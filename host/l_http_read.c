@@ -15,6 +15,8 @@ static size_t held(const struct rq *r) {
   return r->lines.end - r->lines.start;
 }
 
+static const struct err no_memory = {"os", ENOMEM, NULL, "not enough memory for the answer"};
+
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
 void rq_unref(struct rq *r) {
@@ -24,7 +26,16 @@ void rq_unref(struct rq *r) {
   lines_close(&r->lines);
   sse_close(&r->sse);
   mem_free(m, r->head);
+  if (r->err != &no_memory) mem_free(m, (void *)r->err);
   mem_free(m, r);
+}
+
+/* The first reason stays. */
+static void set_error(struct rq *r, const struct err *e) {
+  if (r->err) return;
+  struct err *copy = e == &no_memory ? NULL : mem_alloc(&r->host->mem, sizeof *copy);
+  if (copy) *copy = *e;
+  r->err = copy ? copy : &no_memory;
 }
 
 static void wake(struct rq *r) {
@@ -42,15 +53,9 @@ static void cut(struct rq *r) {
 
 void rq_fail(struct rq *r, const struct err *e) {
   cut(r);
-  if (!r->err.kind) r->err = *e;
+  set_error(r, e);
   r->ended = true;
   wake(r);
-}
-
-static void fail_memory(struct rq *r) {
-  struct err e;
-  err_set(&e, "os", ENOMEM, "not enough memory for the answer");
-  rq_fail(r, &e);
 }
 
 void rq_close(struct rq *r) {
@@ -85,7 +90,7 @@ static bool next_event(struct rq *r) {
   while (!r->event && rq_next_line(r, &line, &len)) {
     r->event = sse_line(&r->sse, line, len);
     if (r->sse.failed) {
-      fail_memory(r);
+      rq_fail(r, &no_memory);
       return false;
     }
   }
@@ -96,7 +101,7 @@ static void on_head(void *ud, int status, const char *block, size_t len) {
   struct rq *r = ud;
   r->head = mem_strndup(&r->host->mem, block, len);
   if (!r->head) {
-    fail_memory(r);
+    rq_fail(r, &no_memory);
     return;
   }
   r->head_len = len;
@@ -121,7 +126,7 @@ static bool on_data(void *ud, const char *bytes, size_t len) {
     return false;
   }
   if (!lines_feed(&r->lines, bytes, len)) {
-    fail_memory(r);
+    rq_fail(r, &no_memory);
     return false;
   }
   if (r->armed && satisfied(r, bytes, len)) wake(r);
@@ -132,7 +137,7 @@ static void on_end(void *ud, const struct err *e) {
   struct rq *r = ud;
   r->net = NULL;
   r->ended = true;
-  if (e) r->err = *e;
+  if (e) set_error(r, e);
   wake(r);
 }
 
@@ -187,7 +192,7 @@ void rq_free_wait(struct op *op) {
 }
 
 int rq_push_end(lua_State *L, struct rq *r) {
-  if (r->err.kind) return err_push(L, &r->err);
+  if (r->err) return err_push(L, r->err);
   lua_pushnil(L);
   return 1;
 }
@@ -234,7 +239,7 @@ static int take_line(lua_State *L, struct rq *r) {
   size_t len;
   if (!rq_next_line(r, &line, &len)) {
     if (!r->ended) return 0;
-    if (r->err.kind || !lines_rest(&r->lines, &line, &len)) return rq_push_end(L, r);
+    if (r->err || !lines_rest(&r->lines, &line, &len)) return rq_push_end(L, r);
   }
   lua_pushlstring(L, line, len);
   rq_took(r);
@@ -263,7 +268,7 @@ READ(event, "http.event", RQ_EVENT)
 /* body() -> all the rest as one string | nil, err */
 static int take_body(lua_State *L, struct rq *r) {
   if (!r->ended) return 0;
-  if (r->err.kind) return rq_push_end(L, r);
+  if (r->err) return rq_push_end(L, r);
   size_t len = held(r);
   lua_pushlstring(L, len ? r->lines.buf + r->lines.start : "", len);
   r->lines.start = r->lines.end;

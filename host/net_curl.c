@@ -21,7 +21,7 @@ static struct mem *mem_of(const struct transfer *t) {
 
 static bool head_add(struct transfer *t, const char *s, size_t len) {
   if (t->head_len + len + 1 > t->head_size) {
-    size_t size = t->head_size ? t->head_size * 2 : 512;
+    size_t size = t->head_size ? t->head_size * 2 : 256;
     while (size < t->head_len + len + 1) size *= 2;
     char *head = mem_grow(mem_of(t), t->head, size);
     if (!head) {
@@ -105,6 +105,7 @@ static int on_sent(void *ud, char *ip, char *local_ip, int port, int local_port)
   (void)local_ip;
   (void)port;
   (void)local_port;
+  t->sent = true;
   if (!t->doomed) net_sent(&t->base);
   return CURL_PREREQFUNC_OK;
 }
@@ -130,7 +131,7 @@ static void set_once(struct transfer *t) {
   SET(t, CURLOPT_PREREQFUNCTION, on_sent);
   SET(t, CURLOPT_PREREQDATA, t);
   SET(t, CURLOPT_OPENSOCKETFUNCTION, curl_engine_open);
-  SET(t, CURLOPT_OPENSOCKETDATA, t->engine);
+  SET(t, CURLOPT_OPENSOCKETDATA, t);
   SET(t, CURLOPT_CLOSESOCKETFUNCTION, curl_engine_close_socket);
   SET(t, CURLOPT_CLOSESOCKETDATA, t->engine);
 }

@@ -8,15 +8,18 @@
 
 #include "net_impl.h"
 
-/* One socket of curl's. Kept while the socket lives, also when curl lets it rest between two requests: so that a reused
- * connection costs no system call of ours. Only for sockets we opened ourselves, of whose end curl tells us. */
+/* One socket of curl's. Once it carries requests it is kept, also while curl lets it rest between two of them, so that a
+ * reused connection costs no system call of ours; curl tells when it closes it. A socket that is still connecting (or in
+ * the handshake of TLS) is closed by curl 7.88 without a word to CLOSESOCKETFUNCTION, so that one is let go at once. */
 struct curl_poll {
   uv_poll_t uv;
   struct curl_engine *engine;
   curl_socket_t fd;
   int wanted; /* what curl waits for: UV_READABLE | UV_WRITABLE; 0 = at rest */
   int polled; /* what libuv polls for */
-  bool ours, opened;
+  bool mine;  /* opened by curl_engine_open */
+  bool rests; /* carries requests */
+  bool opened;
 };
 
 struct transfer;
@@ -53,13 +56,14 @@ struct transfer {
   bool location;  /* the head being read sends us elsewhere */
   bool head_done; /* the final head was delivered */
   bool stopped;   /* the sink wants no more */
+  bool sent; /* connected: its socket carries requests */
   bool doomed, oom, retried, head_only, long_head;
   char error[CURL_ERROR_SIZE];
 };
 
 /* net_curl_loop.c */
 struct curl_engine *curl_engine_of(struct net *net, struct err *e); /* makes it on first use; NULL with e filled */
-curl_socket_t curl_engine_open(void *engine, curlsocktype purpose, struct curl_sockaddr *address);
+curl_socket_t curl_engine_open(void *transfer, curlsocktype purpose, struct curl_sockaddr *address);
 int curl_engine_close_socket(void *engine, curl_socket_t fd);
 void curl_engine_kick(struct curl_engine *c); /* let curl look at its timers, then end what is done */
 

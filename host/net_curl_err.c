@@ -48,28 +48,8 @@ static void broken(const struct transfer *t, CURLcode result, const char *where,
     err_set(e, "incomplete", (int)result, "%s closed the connection without an answer: %s", where, text);
 }
 
-void transfer_error(const struct transfer *t, CURLcode result, struct err *e) {
-  char where[WHERE_MAX];
-  const char *text = text_of(t, result);
-  net_where(t->url, where, sizeof where);
-  if (t->oom) {
-    err_set(e, "os", ENOMEM, "not enough memory for the answer of %s", where);
-    return;
-  }
-  if (t->long_head) {
-    err_set(e, "protocol", 0, "%s sent a head without end", where);
-    return;
-  }
+static bool is_tls(CURLcode result) {
   switch (result) {
-  case CURLE_COULDNT_CONNECT: connect_error(t, where, e); break;
-  case CURLE_COULDNT_RESOLVE_HOST:
-  case CURLE_COULDNT_RESOLVE_PROXY:
-    err_set(e, "dns", (int)result, "cannot connect to %s: no address found for that name", where);
-    break;
-  case CURLE_OPERATION_TIMEDOUT:
-    err_set(e, "timeout", (int)result, "%s: %s", where, text);
-    e->phase = "connect";
-    break;
   case CURLE_SSL_CONNECT_ERROR:
   case CURLE_SSL_ENGINE_NOTFOUND:
   case CURLE_SSL_ENGINE_SETFAILED:
@@ -84,8 +64,36 @@ void transfer_error(const struct transfer *t, CURLcode result, struct err *e) {
   case CURLE_SSL_ISSUER_ERROR:
   case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
   case CURLE_SSL_INVALIDCERTSTATUS:
-  case CURLE_SSL_CLIENTCERT:
+  case CURLE_SSL_CLIENTCERT: return true;
+  default: return false;
+  }
+}
+
+void transfer_error(const struct transfer *t, CURLcode result, struct err *e) {
+  char where[WHERE_MAX];
+  const char *text = text_of(t, result);
+  net_where(t->url, where, sizeof where);
+  if (t->oom) {
+    err_set(e, "os", ENOMEM, "not enough memory for the answer of %s", where);
+    return;
+  }
+  if (t->long_head) {
+    err_set(e, "protocol", 0, "%s sent a head without end", where);
+    return;
+  }
+  if (is_tls(result)) {
     err_set(e, "tls", (int)result, "no trusted TLS connection to %s: %s", where, text);
+    return;
+  }
+  switch (result) {
+  case CURLE_COULDNT_CONNECT: connect_error(t, where, e); break;
+  case CURLE_COULDNT_RESOLVE_HOST:
+  case CURLE_COULDNT_RESOLVE_PROXY:
+    err_set(e, "dns", (int)result, "cannot connect to %s: no address found for that name", where);
+    break;
+  case CURLE_OPERATION_TIMEDOUT:
+    err_set(e, "timeout", (int)result, "%s: %s", where, text);
+    e->phase = "connect";
     break;
   case CURLE_GOT_NOTHING:
   case CURLE_PARTIAL_FILE:

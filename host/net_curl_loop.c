@@ -88,7 +88,7 @@ static struct curl_poll *poll_find(const struct curl_engine *c, curl_socket_t fd
   return (size_t)fd < c->polls_size ? c->polls[fd] : NULL;
 }
 
-static struct curl_poll *poll_make(struct curl_engine *c, curl_socket_t fd, bool ours) {
+static struct curl_poll *poll_make(struct curl_engine *c, curl_socket_t fd, bool mine) {
   struct mem *m = &c->host->mem;
   if ((size_t)fd >= c->polls_size) {
     size_t size = c->polls_size ? c->polls_size * 2 : 64;
@@ -103,7 +103,7 @@ static struct curl_poll *poll_make(struct curl_engine *c, curl_socket_t fd, bool
   if (!p) return NULL;
   p->engine = c;
   p->fd = fd;
-  p->ours = ours;
+  p->mine = mine;
   return c->polls[fd] = p;
 }
 
@@ -141,14 +141,20 @@ static void on_poll(uv_poll_t *uv, int status, int events) {
   if (p && p->wanted && !p->polled) poll_want(p, p->wanted);
 }
 
+/* Does this socket carry requests by now? */
+static bool carries(CURL *easy) {
+  char *private = NULL;
+  curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+  return private && ((struct transfer *)private)->sent;
+}
+
 static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *unused) {
   struct curl_engine *c = ud;
   struct curl_poll *p = poll_find(c, fd);
-  (void)easy;
   (void)unused;
   if (what == CURL_POLL_REMOVE || what == CURL_POLL_NONE) {
     if (!p) return 0;
-    if (!p->ours) { /* a pipe of the resolver: curl closes it without a word */
+    if (!p->rests) {
       poll_close(p);
       return 0;
     }
@@ -156,25 +162,36 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *un
     if (p->opened) uv_unref((uv_handle_t *)&p->uv);
     return 0;
   }
-  if (!p) p = poll_make(c, fd, false);
+  if (!p) p = poll_make(c, fd, false); /* a pipe of the resolver */
   /* Failing here would make curl abort every transfer for good. Without a poll the resolver still works by its timer, and
    * a connection runs into its time limit. */
-  if (p)
-    poll_want(p, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0));
+  if (!p) return 0;
+  if (p->mine && !p->rests) p->rests = carries(easy);
+  poll_want(p, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0));
   return 0;
 }
 
 /* Ours, for CLOEXEC: a child process that inherited the connection would keep it open past a cancel. */
-curl_socket_t curl_engine_open(void *engine, curlsocktype purpose, struct curl_sockaddr *a) {
-  struct curl_engine *c = engine;
+curl_socket_t curl_engine_open(void *transfer, curlsocktype purpose, struct curl_sockaddr *a) {
+  struct transfer *t = transfer;
+  struct curl_engine *c = t->engine;
+  int wanted = 0;
   (void)purpose;
+  t->sent = false;
   int fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
-  if (!poll_make(c, fd, true)) {
+  struct curl_poll *p = poll_find(c, fd);
+  if (p) { /* closed behind our back, the number is back at once: curl believes it is polled already */
+    wanted = p->wanted;
+    poll_close(p);
+  }
+  p = poll_make(c, fd, true);
+  if (!p) {
     close(fd);
     errno = ENOMEM;
     return CURL_SOCKET_BAD;
   }
+  if (wanted) poll_want(p, wanted);
   return fd;
 }
 

@@ -247,16 +247,18 @@ local function encode_multipart(parts)
   return table.concat(out), "multipart/form-data; boundary=" .. boundary
 end
 
+local BODIES = { "body", "json", "form", "multipart" }
+
 --- The body of a request and its type, out of the one option that gives it.
 local function body_of(options, what)
   local given
-  for _, name in ipairs { "body", "json", "form", "multipart" } do
+  for i = 1, #BODIES do
+    local name = BODIES[i]
     if options[name] ~= nil then
       if given then errors.argument("%s: %s and %s cannot both be the body", what, given, name) end
       given = name
     end
   end
-  if not given then return nil end
   if given == "json" then
     return errors.check(require("core.json").encode(options.json)), TYPES.json
   elseif given == "form" then
@@ -276,8 +278,16 @@ local function add_header(list, name, value, what)
   list[#list + 1] = name .. ": " .. value
 end
 
+-- What most requests send; never changed, so it can be shared.
+local PLAIN = { AGENT }
+local JSON = { AGENT, "Content-Type: " .. TYPES.json }
+
 --- Headers as a list of lines, by name; ours only where the caller has none of that name.
 local function header_list(headers, content_type, what)
+  if not headers then
+    if not content_type then return PLAIN end
+    if content_type == TYPES.json then return JSON end
+  end
   local list, names, given = {}, {}, {}
   for name in next, headers or {} do
     names[#names + 1] = name

@@ -1,11 +1,10 @@
 /* peer.c - a server with bad manners, for tests. It prints one line, "PORT REFUSED_PORT TLS_PORT STUCK_PORT", and serves
  * until it is killed; the path of a request names what it does (table `scenes` below; GET /stats tells what it saw). A
  * connection to REFUSED_PORT is refused, one to STUCK_PORT never gets through. TLS_PORT has a certificate for "localhost"
- * that nobody signed; `peer FILE` writes it there.
+ * that nobody signed; `peer PREFIX` writes it to PREFIX.PID.
  * A thread for each connection, blocking calls: plain to read, and good for a few hundred of them. */
 #include <arpa/inet.h>
-#include <ctype.h>
-#include <errno.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
@@ -116,7 +115,10 @@ static bool read_head(struct peer *p) {
   while (!(end = strstr(p->request, "\r\n\r\n")))
     if (!read_some(p)) return false;
   p->head_len = (size_t)(end - p->request) + 4;
-  return sscanf(p->request, "%15s %511s", p->method, p->path) == 2;
+  if (sscanf(p->request, "%15s %511s", p->method, p->path) != 2) return false;
+  char *slash = strncmp(p->path, "http://", 7) == 0 ? strchr(p->path + 7, '/') : NULL; /* asked as a proxy */
+  if (slash) memmove(p->path, slash, strlen(slash) + 1);
+  return true;
 }
 
 static bool read_body(struct peer *p) {
@@ -418,6 +420,7 @@ static void *accept_all(void *arg) {
     pthread_t thread;
     int fd = accept(d->fd, NULL, NULL);
     if (fd < 0) continue;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     struct peer *p = calloc(1, sizeof *p);
     p->fd = fd;
     p->stats = d->stats;
@@ -452,7 +455,8 @@ static void open_stuck(int *port) {
 }
 
 /* A certificate for localhost, signed by itself, in memory. */
-static SSL_CTX *make_tls(const char *file) {
+static SSL_CTX *make_tls(const char *prefix) {
+  char file[512];
   EVP_PKEY *key = EVP_EC_gen("P-256");
   X509 *cert = X509_new();
   X509_NAME *name = X509_get_subject_name(cert);
@@ -471,7 +475,8 @@ static SSL_CTX *make_tls(const char *file) {
   X509_sign(cert, key, EVP_sha256());
   SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
   if (SSL_CTX_use_certificate(tls, cert) != 1 || SSL_CTX_use_PrivateKey(tls, key) != 1) exit(1);
-  FILE *out = file ? fopen(file, "w") : NULL;
+  snprintf(file, sizeof file, "%s.%d", prefix ? prefix : "", (int)getpid());
+  FILE *out = prefix ? fopen(file, "w") : NULL;
   if (out) {
     PEM_write_X509(out, cert);
     fclose(out);

@@ -15,7 +15,7 @@ bool call_protected(lua_State *L, int nargs, int nresults, struct err *e) {
   lua_insert(L, base);
   int status = lua_pcall(L, nargs, nresults, base);
   if (status != LUA_OK) {
-    const char *message = lua_tostring(L, -1);
+    const char *message = status == LUA_ERRMEM ? "out of memory" : lua_tostring(L, -1);
     err_set(e, status == LUA_ERRMEM ? "os" : "script", 0, "%s", message ? message : "?");
     lua_settop(L, base - 1);
     return false;

@@ -1,7 +1,9 @@
 /* l_hash.c - host.hash: sha256(s) -> hex; new() -> d; d:update(s) -> d; d:hex() -> hex of what was
- * fed so far. */
+ * fed so far; base64(s) -> text, with padding, in one line. */
 #include <lauxlib.h>
+#include <limits.h>
 #include <lua.h>
+#include <openssl/evp.h>
 
 #include "err.h"
 #include "hash.h"
@@ -52,6 +54,17 @@ static int l_hex(lua_State *L) {
   return 1;
 }
 
+static int l_base64(lua_State *L) {
+  size_t len;
+  luaL_Buffer b;
+  const char *s = luaL_checklstring(L, 1, &len);
+  if (len > INT_MAX / 4 * 3) return err_pushf(L, "limit", "%zu bytes are too many for base64", len);
+  unsigned char *out = (unsigned char *)luaL_buffinitsize(L, &b, (len + 2) / 3 * 4 + 1);
+  int n = EVP_EncodeBlock(out, (const unsigned char *)s, (int)len);
+  luaL_pushresultsize(&b, (size_t)n);
+  return 1;
+}
+
 static int l_gc(lua_State *L) {
   struct hash **d = luaL_checkudata(L, 1, DIGEST);
   hash_free(*d);
@@ -61,7 +74,7 @@ static int l_gc(lua_State *L) {
 
 int luaopen_host_hash(lua_State *L) {
   static const luaL_Reg methods[] = {{"update", l_update}, {"hex", l_hex}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"sha256", l_sha256}, {"new", l_new}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"sha256", l_sha256}, {"new", l_new}, {"base64", l_base64}, {NULL, NULL}};
   if (luaL_newmetatable(L, DIGEST)) {
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");

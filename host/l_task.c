@@ -40,6 +40,19 @@ static int l_park(lua_State *L) {
   return task_park(L, label, seconds);
 }
 
+/* can_wait() -> whether a wait is possible here */
+static int l_can_wait(lua_State *L) {
+  lua_pushboolean(L, op_possible(L));
+  return 1;
+}
+
+/* enter(name) -> record of the running task; raises `argument` where nothing can wait. For what queues before it parks. */
+static int l_enter(lua_State *L) {
+  op_enter(L, luaL_checkstring(L, 1));
+  task_push_record(L, task_current(host_of(L)));
+  return 1;
+}
+
 /* wake(co) -> whether it was parked */
 static int l_wake(lua_State *L) {
   struct task *t = check_live(L, 1);
@@ -125,13 +138,25 @@ static int l_site(lua_State *L) {
   return 0;
 }
 
-/* running(co) -> the coroutine that ran before; told to the watchdog around each resume */
-static int l_running(lua_State *L) {
+/* step_in(co) -> token; to be told before the calling coroutine resumes `co`: where the caller cannot wait, `co` cannot */
+static int l_step_in(lua_State *L) {
+  struct host *h = host_of(L);
+  struct task *t = task_current(h);
   lua_State *co = lua_tothread(L, 1);
-  lua_State *before = watchdog_switch(host_of(L), co ? co : L);
-  if (!before) return 0;
-  lua_pushboolean(L, 1);
+  watchdog_switch(h, co ? co : L);
+  lua_pushboolean(L, t && t->blocked);
+  if (t && !lua_isyieldable(L)) t->blocked = true;
   return 1;
+}
+
+/* step_out(me, token): `me` runs again */
+static int l_step_out(lua_State *L) {
+  struct host *h = host_of(L);
+  struct task *t = task_current(h);
+  lua_State *me = lua_tothread(L, 1);
+  watchdog_switch(h, me ? me : L);
+  if (t) t->blocked = lua_toboolean(L, 2);
+  return 0;
 }
 
 static int l_stop(lua_State *L) {
@@ -247,7 +272,8 @@ int luaopen_host_task(lua_State *L) {
       {"new", l_new},           {"current", l_current},   {"park", l_park},
       {"wake", l_wake},         {"interrupt", l_interrupt}, {"resist", l_resist}, {"abandon", l_abandon},
       {"waiting", l_waiting},   {"list", l_list},         {"system", l_system},
-      {"counts", l_counts},     {"site", l_site},         {"running", l_running},
+      {"counts", l_counts},     {"site", l_site},         {"enter", l_enter},
+      {"can_wait", l_can_wait}, {"step_in", l_step_in},   {"step_out", l_step_out},
       {"stop", l_stop},         {"next_event", l_next_event}, {"alarm", l_alarm},
       {"forget_signal", l_forget_signal},
       {NULL, NULL}};

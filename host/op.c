@@ -17,22 +17,36 @@ void op_init(struct op *op, const struct op_class *cls) {
   op->verdict = OP_PENDING;
 }
 
+bool op_possible(lua_State *L) {
+  struct task *t = task_current(host_of(L));
+  return t && !t->blocked && lua_isyieldable(L);
+}
+
 void op_enter(lua_State *L, const char *name) {
   struct task *t = task_current(host_of(L));
   if (!t) err_argument(L, "%s waits, so it can only be called inside a task", name);
-  if (!lua_isyieldable(L))
+  if (t->blocked || !lua_isyieldable(L))
     err_argument(L, "%s waits, and nothing can wait here: inside table.sort, string.gsub, tostring, "
-                    "a finalizer or coroutine.close", name);
-  if (t->op) { /* left behind when a push raised a memory error that the script caught */
-    struct op *old = t->op;
-    t->op = NULL;
-    op_unref(old);
-  }
+                    "a message handler, a finalizer or coroutine.close", name);
+  if (t->op) op_drop(t);
+}
+
+void op_drop(struct task *t) {
+  struct op *op = t->op;
+  if (!op) return;
+  t->op = NULL;
+  t->waits = NULL;
+  op->task = NULL; /* nobody to wake */
+  op_cancel(op);
+  op_unref(op);
 }
 
 static int op_results(lua_State *L, struct op *op) {
   struct task *t = task_current(host_of(L));
   int n;
+  /* only the pump knows when a wait is over; `op` may be gone when it is not this task's */
+  if (!t || t->op != op || op->verdict == OP_PENDING)
+    return err_argument(L, "this coroutine waits, and was resumed by somebody else meanwhile");
   if (op->verdict == OP_CANCELLED)
     n = err_pushf(L, "cancelled", "cancelled while waiting for %s",
                   t->waits ? t->waits : op->cls->name);

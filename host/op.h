@@ -7,7 +7,10 @@
  *
  * An op has two halves, each holding one reference: the native half (dropped by the callback that ends it, with op_unref)
  * and the waiter (dropped by op_await's continuation). cls->free runs when both are gone. An op embedded in a longer-lived
- * object may be initialised again as soon as its continuation has run and its native half let go. */
+ * object may be initialised again as soon as its continuation has run and its native half let go.
+ *
+ * A continuation may never come: a C module resumed the coroutine itself, or could not pass the yield on. Then op_drop
+ * closes the wait when its task begins another one or ends. */
 #ifndef STOKE_OP_H
 #define STOKE_OP_H
 
@@ -40,7 +43,10 @@ extern void *const op_sentinel;
 /* refs = 2. */
 void op_init(struct op *op, const struct op_class *cls);
 
-/* Raises `argument` when the running code is no task or cannot yield here (inside table.sort, __gc, ...). */
+/* May the running code wait? It must be a task, and neither its coroutine nor one that resumed it may be held by C. */
+bool op_possible(lua_State *L);
+
+/* Raises `argument` unless op_possible. */
 void op_enter(lua_State *L, const char *name);
 
 /* Suspends the running task until the verdict, then returns what cls->push pushed, or nil and an error of kind
@@ -55,5 +61,8 @@ void op_done(struct op *op);
 void op_cancel(struct op *op);
 
 void op_unref(struct op *op);
+
+/* Closes what `t` waits for, if anything, without waking it. */
+void op_drop(struct task *t);
 
 #endif

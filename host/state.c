@@ -106,6 +106,24 @@ static void unref_async(uv_async_t *async) {
   (void)async;
 }
 
+static bool make_state(struct host *h, struct err *e) {
+  int rc = uv_async_init(&h->loop, &h->wake, unref_async);
+  if (rc != 0) {
+    err_set_uv(e, rc, "cannot make a wake-up descriptor");
+    return false;
+  }
+  uv_unref((uv_handle_t *)&h->wake);
+  h->L = lua_newstate(mem_lua_alloc, &h->mem);
+  if (!h->L) {
+    err_set(e, "os", 0, "out of memory: cannot make a Lua state");
+    return false;
+  }
+  lua_atpanic(h->L, on_panic);
+  memset(lua_getextraspace(h->L), 0, LUA_EXTRASPACE); /* no task; coroutines copy it */
+  lua_pushcfunction(h->L, open_libraries);
+  return call_protected(h->L, 0, 0, e);
+}
+
 bool host_init(struct host *h, struct err *e) {
   memset(h, 0, sizeof *h);
   mem_init(&h->mem);
@@ -124,47 +142,32 @@ bool host_init(struct host *h, struct err *e) {
   }
   uv_timer_init(&h->loop, &h->uv_timer);
   uv_unref((uv_handle_t *)&h->uv_timer);
-  rc = uv_async_init(&h->loop, &h->wake, unref_async);
-  if (rc != 0) {
-    err_set_uv(e, rc, "cannot make a wake-up descriptor");
-    return false;
-  }
-  uv_unref((uv_handle_t *)&h->wake);
-  h->L = lua_newstate(mem_lua_alloc, &h->mem);
-  if (!h->L) {
-    err_set(e, "os", 0, "out of memory: cannot make a Lua state");
-    return false;
-  }
-  lua_atpanic(h->L, on_panic);
-  memset(lua_getextraspace(h->L), 0, LUA_EXTRASPACE); /* no task; coroutines copy it */
-  lua_pushcfunction(h->L, open_libraries);
-  return call_protected(h->L, 0, 0, e);
+  if (make_state(h, e)) return true;
+  host_close(h);
+  return false;
 }
 
-static int make_arguments(lua_State *L) {
-  int argc = lua_gettop(L);
+/* start(argv, argc): require "core.boot" (arguments) */
+static int start(lua_State *L) {
+  char **argv = lua_touserdata(L, 1);
+  int argc = (int)lua_tointeger(L, 2);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "core.boot");
+  lua_call(L, 1, 1);
   lua_createtable(L, argc, 0);
   for (int i = 1; i < argc; i++) { /* argv[0] is the program */
-    lua_pushstring(L, lua_touserdata(L, i + 1));
+    lua_pushstring(L, argv[i]);
     lua_rawseti(L, -2, i);
   }
-  return 1;
+  lua_call(L, 1, 0);
+  return 0;
 }
 
 bool host_start(struct host *h, int argc, char **argv, struct err *e) {
-  lua_State *L = h->L;
-  if (!lua_checkstack(L, argc + 4)) {
-    err_set(e, "os", 0, "out of memory: too many arguments");
-    return false;
-  }
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "core.boot");
-  if (!call_protected(L, 1, 1, e)) return false;
-  for (int i = 0; i < argc; i++) lua_pushlightuserdata(L, argv[i]);
-  lua_pushcfunction(L, make_arguments);
-  lua_insert(L, -argc - 1);
-  if (!call_protected(L, argc, 1, e)) return false;
-  return call_protected(L, 1, 0, e);
+  lua_pushcfunction(h->L, start); /* outside a protected call nothing may allocate */
+  lua_pushlightuserdata(h->L, argv);
+  lua_pushinteger(h->L, argc);
+  return call_protected(h->L, 2, 0, e);
 }
 
 /* --- taking it apart ------------------------------------------------------------------------------------------------ */
@@ -176,7 +179,7 @@ static void close_leftover(uv_handle_t *handle, void *ud) {
 
 #define DRAIN_TURNS 1000
 
-/* Each step needs the ones after it still standing. */
+/* Each step needs the ones after it still standing. What was never made is skipped. */
 void host_close(struct host *h) {
   /* 1. Waits first: their native halves still know the loop, and none of their tasks will run again. */
   for (struct task *t = h->live; t; t = t->live_next)
@@ -197,4 +200,5 @@ void host_close(struct host *h) {
   uv_walk(&h->loop, close_leftover, NULL);
   uv_run(&h->loop, UV_RUN_DEFAULT);
   (void)uv_loop_close(&h->loop);
+  mem_release(&h->mem);
 }

@@ -18,13 +18,17 @@ void task_push_record(lua_State *L, const struct task *t) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, t->ref);
 }
 
+/* What nearly every task comes to need. Growing to it now, and not while running, leaves the small first stack for the next
+ * coroutine; else each parked task would pay for both. */
+#define TASK_STACK 60
+
 struct task *task_new(lua_State *L, int nargs, struct err *e) {
   struct host *h = host_of(L);
   int record = lua_gettop(L) - nargs - 1;
   luaL_checkstack(L, 4, "task");
   lua_State *co = lua_newthread(L);
   lua_setfield(L, record, "co");
-  if (!lua_checkstack(co, nargs + 1)) {
+  if (!lua_checkstack(co, nargs + TASK_STACK)) {
     lua_settop(L, record - 1);
     err_set(e, "os", 0, "out of memory: no room for a task's arguments");
     return NULL;
@@ -63,7 +67,7 @@ void task_ready(struct task *t) {
 
 static void task_free(struct task *t) {
   struct host *h = t->host;
-  if (t->op) op_unref(t->op); /* a push that raised left it here */
+  op_drop(t); /* a push that raised, or a coroutine that nobody resumed, left it here */
   timer_stop(h, &t->timer);
   *slot_of(t->co) = NULL;
   *t->live_prev = t->live_next;
@@ -101,6 +105,7 @@ static void resume(struct host *h, struct task *t) {
   }
   int nres = 0, nargs = lua_status(co) == LUA_YIELD ? 0 : lua_gettop(co) - 1;
   h->current = t;
+  t->blocked = false;
   if (h->gc_stress) lua_gc(h->L, LUA_GCCOLLECT, 0);
   watchdog_enter(h, co);
   int status = lua_resume(co, h->L, nargs, &nres);
@@ -132,6 +137,11 @@ bool task_pump(struct host *h) {
 
 void tasks_free(struct host *h) {
   while (h->live) task_free(h->live);
+  while (h->event_head) { /* what the keeper did not come to read */
+    struct event *ev = h->event_head;
+    host_event_drop(h, ev);
+    if (strcmp(ev->kind, "died") == 0) mem_free(&h->mem, CONTAINER_OF(ev, struct died, event));
+  }
 }
 
 /* --- parking ------------------------------------------------------------------------------------------------------ */

@@ -20,6 +20,7 @@ struct task {
   uint64_t since;      /* when it began to wait, ns */
   bool queued, system, abandoned;
   bool interrupted;    /* cancelled while it was not waiting: its next wait ends at once */
+  bool blocked;        /* it runs a coroutine that was resumed where nothing can wait */
   uint8_t park_result;
   struct op park;      /* await, channel, sleep: embedded, so that parking allocates nothing */
   struct timer timer;  /* of the park */

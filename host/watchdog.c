@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "embed.h"
 #include "host.h"
 
 #define TICK_NS (100 * 1000000ull)
@@ -25,6 +26,7 @@ struct watchdog {
   atomic_int signals, signo;
   uint64_t limit_ns;
   lua_State *volatile running; /* loop thread and its signal handler only */
+  volatile unsigned armed;     /* the slice the hook is meant for; it may outlive it in a coroutine */
   unsigned reported;           /* the slice already reported */
   int breaks;                  /* how often this slice was interrupted */
 };
@@ -33,32 +35,48 @@ static struct watchdog *the_watchdog;
 
 /* --- inside the slice ---------------------------------------------------------------------------------------------- */
 
+static bool is_from(const char *source, const char *prefix) {
+  return strncmp(source, prefix, strlen(prefix)) == 0;
+}
+
+/* The innermost place in a script; in the runtime only where there is no script below. */
 static void where(lua_State *L, char *out, size_t size) {
   lua_Debug ar;
+  bool found = false;
+  snprintf(out, size, "?");
   for (int level = 0; lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "Sl", &ar);
-    if (ar.currentline > 0) {
-      snprintf(out, size, "%s:%d", ar.short_src, ar.currentline);
-      return;
-    }
+    bool ours = is_from(ar.source, EMBED_PREFIX);
+    if (ar.currentline <= 0 || (found && ours)) continue;
+    snprintf(out, size, "%s:%d", ar.short_src, ar.currentline);
+    found = true;
+    if (!ours) return;
   }
-  snprintf(out, size, "?");
 }
 
 static void on_hook(lua_State *L, lua_Debug *ar) {
   struct watchdog *w = the_watchdog;
   char place[LUA_IDSIZE + 16];
-  (void)ar;
+  unsigned slice = atomic_load(&w->slice);
+  if (w->armed != slice) {
+    lua_sethook(L, NULL, 0, 0);
+    return;
+  }
   where(L, place, sizeof place);
   if (atomic_load(&w->signals) > 0) {
+    lua_getinfo(L, "S", ar);
+    if (is_from(ar->source, EMBED_PREFIX "lua/")) { /* what the core is changing must stay whole */
+      lua_sethook(L, on_hook, LUA_MASKCOUNT, 1);
+      return;
+    }
     /* close handlers get a little room; code that catches the error again and again gets none */
     lua_sethook(L, on_hook, LUA_MASKCOUNT, ++w->breaks < 4 ? 10000 : 1);
     err_pushf(L, "cancelled", "interrupted at %s", place);
     lua_error(L);
   }
   lua_sethook(L, NULL, 0, 0);
-  if (w->reported == atomic_load(&w->slice)) return;
-  w->reported = atomic_load(&w->slice);
+  if (w->reported == slice) return;
+  w->reported = slice;
   fprintf(stderr,
           "stoke: a task has run for %.1f s without waiting, at %s; nothing else can run meanwhile (Ctrl-C breaks it)\n",
           (double)w->limit_ns / 1e9, place);
@@ -67,8 +85,9 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
 static void on_overrun(int sig) {
   struct watchdog *w = the_watchdog;
   (void)sig;
-  if (w && w->running)
-    lua_sethook(w->running, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+  if (!w || !w->running) return;
+  w->armed = atomic_load(&w->slice);
+  lua_sethook(w->running, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
 void watchdog_enter(struct host *h, lua_State *co) {
@@ -76,8 +95,8 @@ void watchdog_enter(struct host *h, lua_State *co) {
   if (!w) return;
   w->running = co;
   w->breaks = 0;
-  atomic_fetch_add_explicit(&w->slice, 1, memory_order_relaxed);
-  if (atomic_load_explicit(&w->asleep, memory_order_relaxed)) {
+  atomic_fetch_add(&w->slice, 1); /* in order with the load: the thread falls asleep by looking at both the other way round */
+  if (atomic_load(&w->asleep)) {
     uv_mutex_lock(&w->mutex);
     uv_cond_signal(&w->cond);
     uv_mutex_unlock(&w->mutex);

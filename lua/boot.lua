@@ -5,6 +5,7 @@
 local coro = require "core.coro"
 pcall, xpcall, coroutine.wrap, coroutine.resume = coro.pcall, coro.xpcall, coro.coroutine.wrap, coro.coroutine.resume
 
+local stdio = require "host.stdio"
 local host = require "host.task"
 local keeper = require "core.keeper"
 local tasks = require "core.task"
@@ -14,20 +15,30 @@ local function trace_effects()
   local wanted = os.getenv "STOKE_DEBUG"
   if not wanted or not ("," .. wanted .. ","):find(",effect,", 1, true) then return end
   local span = require "core.gate.span"
-  span.listen(span.printer(function(text) io.stderr:write(text) end))
+  span.listen(span.printer(function(text) stdio.write(2, text) end))
 end
 
---- "file:line: " of a script error is already in its message; ours name it in the traceback.
+--- A traceback without the runtime's own frames; nil when nothing of the script's is left that the message does not say.
+local function readable(traceback)
+  if os.getenv "STOKE_DEBUG" then return traceback end
+  local lines = {}
+  for line in traceback:gmatch "[^\n]+" do
+    local ours = line:find("\tstoke:", 1, true) or line:find("\t[C]:", 1, true) or line:find("\t(...tail", 1, true)
+    if not ours then lines[#lines + 1] = line end
+  end
+  return #lines > 3 and table.concat(lines, "\n") or nil -- heading, the place itself, "in task main"
+end
+
+--- Say on standard error, after what standard output still holds, how the script failed.
 local function report(err)
-  local stderr = function(text) io.stderr:write(text) end
-  stderr(("stoke: %s\n"):format(tostring(err)))
+  local text = { ("stoke: %s"):format(tostring(err)) }
   if err.kind == "script" or err.kind == "argument" or os.getenv "STOKE_DEBUG" then
-    local traceback = rawget(err, "traceback")
-    if traceback then stderr(traceback .. "\n") end
+    text[2] = readable(rawget(err, "traceback") or "")
   end
-  for _, other in ipairs(rawget(err, "suppressed") or {}) do
-    stderr(("also: %s\n"):format(tostring(other)))
-  end
+  local others = rawget(err, "suppressed") or {}
+  for i = 1, math.min(#others, 3) do text[#text + 1] = ("also: %s"):format(tostring(others[i])) end
+  if #others > 3 then text[#text + 1] = ("and %d more"):format(#others - 3) end
+  stdio.write(2, table.concat(text, "\n") .. "\n")
 end
 
 --- Exit code of how the main task ended.
@@ -57,11 +68,7 @@ return function(argv)
   local main = tasks.spawn(function() return require "stoke.cmd".main(argv) end, { name = "main" })
   keeper.main = main
   tasks.spawn(function()
-    while not main.state do
-      main.waiters = main.waiters or {}
-      table.insert(main.waiters, host.current())
-      host.park "main"
-    end
+    while not main.state do pcall(main.await, main) end
     host.stop(verdict(main))
   end, { system = true, name = "reporter" })
 end

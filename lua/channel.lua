@@ -2,6 +2,7 @@
 
 local host = require "host.task"
 local errors = require "core.errors"
+local fifo = require "core.fifo"
 local scopes = require "core.scope"
 
 local M = {}
@@ -23,37 +24,44 @@ function M.new(capacity)
   return setmetatable({ capacity = capacity, first = 1, last = 0, senders = {}, receivers = {} }, Channel)
 end
 
---- The oldest waiter that still waits, taken off the list. A ticket of a select is shared by several lists.
-local function take(list)
-  while #list > 0 do
-    local ticket = table.remove(list, 1)
-    if not ticket.done then
+--- Wake the oldest waiter, taken off the queue; passes over those whose task has been cancelled a moment ago. A select stands
+--- in several queues, with one ticket.
+local function take(queue)
+  local place = fifo.pop(queue)
+  while place do
+    local ticket = place.ticket or place
+    local co = ticket.task.co
+    if not ticket.done and co and host.wake(co) then
       ticket.done = true
       return ticket
     end
+    place = fifo.pop(queue)
   end
 end
 
-local function drop(list, ticket)
-  for i = #list, 1, -1 do
-    if list[i] == ticket then return table.remove(list, i) end
-  end
-end
-
---- Park until the ticket is done; takes it off the lists when cancelled.
-local function wait(ticket, label, lists, seconds)
-  local task = host.current()
+--- Park until the ticket is done; false when the time is up.
+local function wait(ticket, label, seconds)
   while not ticket.done do
     local woken, err = host.park(label, seconds)
     if not ticket.done and not woken then
       ticket.done = true
-      for _, list in ipairs(lists) do drop(list, ticket) end
-      if woken == false then return false end
-      scopes.deliver(task)
-      error(err, 0)
+      return false, err
     end
   end
   return true
+end
+
+--- As wait, for a ticket in one queue; raises when cancelled.
+local function stand(queue, ticket, label, seconds)
+  fifo.push(queue, ticket)
+  local got, err = wait(ticket, label, seconds)
+  if got then return true end
+  fifo.remove(queue, ticket)
+  if err then
+    scopes.deliver(ticket.task)
+    error(err, 0)
+  end
+  return false
 end
 
 local function enter(what)
@@ -63,9 +71,15 @@ local function enter(what)
   return task
 end
 
+local function check_seconds(seconds, what)
+  if seconds ~= nil and (type(seconds) ~= "number" or not (seconds >= 0)) then
+    errors.argument("%s: seconds must be a number >= 0, got %s", what, tostring(seconds))
+  end
+end
+
+--- What the woken waiter finds when it runs.
 local function finish(ticket, channel, value, ok)
   ticket.channel, ticket.value, ticket.ok = channel, value, ok
-  host.wake(ticket.task.co)
 end
 
 --- Try without waiting: true when the value went to a receiver or into the buffer.
@@ -113,9 +127,9 @@ function Channel:send(value)
   local task = enter("channel:send")
   if self.closed then errors.argument("channel:send: the channel is closed") end
   if offer(self, value) then return end
+  host.enter("channel:send") -- before a ticket stands anywhere: nothing is handed to a task that cannot wait for it
   local ticket = { task = task, sent = value }
-  self.senders[#self.senders + 1] = ticket
-  wait(ticket, "channel.send", { self.senders })
+  stand(self.senders, ticket, "channel.send")
   if not ticket.ok then errors.argument("channel:send: the channel was closed") end
 end
 
@@ -124,13 +138,14 @@ end
 ---@return any value nil when the channel is closed and empty, or the time is up
 ---@return string? why "closed" or "timeout" when there is none
 function Channel:recv(seconds)
+  check_seconds(seconds, "channel:recv")
   local task = enter("channel:recv")
   local found, value = poll(self)
   if found then return value end
   if self.closed then return nil, "closed" end
+  host.enter("channel:recv")
   local ticket = { task = task }
-  self.receivers[#self.receivers + 1] = ticket
-  if not wait(ticket, "channel.recv", { self.receivers }, seconds) then return nil, "timeout" end
+  if not stand(self.receivers, ticket, "channel.recv", seconds) then return nil, "timeout" end
   if not ticket.ok then return nil, "closed" end
   return ticket.value
 end
@@ -161,20 +176,31 @@ end
 ---@return stoke.channel|nil channel nil when the time is up
 ---@return any value nil when that channel is closed
 function M.select(channels, seconds)
+  if type(channels) ~= "table" or #channels == 0 then errors.argument("stoke.select: no channel to wait for") end
+  for i, channel in ipairs(channels) do
+    if getmetatable(channel) ~= Channel then
+      errors.argument("stoke.select: item %d is no channel but a %s", i, type(channel))
+    end
+  end
+  check_seconds(seconds, "stoke.select")
   local task = enter("stoke.select")
-  if #channels == 0 then errors.argument("stoke.select: no channel to wait for") end
   for _, channel in ipairs(channels) do
     local found, value = poll(channel)
     if found then return channel, value end
     if channel.closed then return channel, nil end
   end
-  local ticket, lists = { task = task }, {}
+  host.enter("stoke.select")
+  local ticket, places = { task = task }, {}
   for i, channel in ipairs(channels) do
-    lists[i] = channel.receivers
-    lists[i][#lists[i] + 1] = ticket
+    places[i] = { ticket = ticket }
+    fifo.push(channel.receivers, places[i])
   end
-  local got = wait(ticket, "select", lists, seconds)
-  for _, list in ipairs(lists) do drop(list, ticket) end
+  local got, err = wait(ticket, "select", seconds)
+  for i, channel in ipairs(channels) do fifo.remove(channel.receivers, places[i]) end
+  if err then
+    scopes.deliver(task)
+    error(err, 0)
+  end
   if not got then return nil end
   return ticket.channel, ticket.value
 end
@@ -205,7 +231,7 @@ function Permit:release()
   if not semaphore then return end
   self.semaphore = nil
   local ticket = take(semaphore.waiting)
-  if ticket then finish(ticket, nil, nil, true) else semaphore.free = semaphore.free + 1 end
+  if not ticket then semaphore.free = semaphore.free + 1 end
 end
 
 Permit.__close = Permit.release
@@ -217,21 +243,8 @@ function Semaphore:acquire()
   if self.free > 0 then
     self.free = self.free - 1
   else
-    local ticket = { task = task }
-    self.waiting[#self.waiting + 1] = ticket
-    while not ticket.done do
-      local woken, err = host.park("semaphore")
-      if woken == nil then
-        if ticket.done then
-          Permit.release { semaphore = self }
-        else
-          ticket.done = true
-          drop(self.waiting, ticket)
-        end
-        scopes.deliver(task)
-        error(err, 0)
-      end
-    end
+    host.enter("semaphore:acquire")
+    stand(self.waiting, { task = task }, "semaphore")
   end
   return setmetatable({ semaphore = self }, Permit)
 end

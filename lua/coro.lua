@@ -1,55 +1,104 @@
 --- The coroutine library and pcall as scripts see them.
 ---
 --- A native wait inside a user's coroutine yields the host's sentinel; resume() passes it up to the task, waits there, and
---- goes on with the inner coroutine, so effects work inside generators. pcall and its kin end the unwinding of a cancelled
---- task: what runs between the raise and the catch are `<close>` handlers, after it every effect raises again.
+--- goes on with the inner coroutine, so effects work inside generators. A coroutine that waits so is nobody else's to resume
+--- or close. pcall and its kin end the unwinding of a cancelled task: what runs between the raise and the catch are `<close>`
+--- handlers, after it every effect raises again.
 
 local host = require "host.task"
 local errors = require "core.errors"
 
-local raw_resume, raw_yield, raw_create = coroutine.resume, coroutine.yield, coroutine.create
-local raw_pcall, raw_xpcall, raw_running = pcall, xpcall, coroutine.running
-local sentinel, current, running = host.sentinel, host.current, host.running
+local raw = coroutine
+local raw_resume, raw_yield, raw_create, raw_running = raw.resume, raw.yield, raw.create, raw.running
+local raw_pcall, raw_xpcall = pcall, xpcall
+local sentinel, current, step_in, step_out = host.sentinel, host.current, host.step_in, host.step_out
 
-local M = { coroutine = {} }
+local M = { coroutine = {}, raw_xpcall = raw_xpcall, raw_pcall = raw_pcall }
 for name, f in next, coroutine do M.coroutine[name] = f end
 
-local function caught(ok, ...)
-  if not ok then
-    local task = current()
-    if task and task.unwinding then task.unwinding = nil end
+-- Coroutines that wait inside a task, and tasks' own that a script has got hold of: only the runtime resumes them.
+local held = setmetatable({}, { __mode = "k" })
+
+local function caught(task, unwinding, ok, ...)
+  if not ok and task then task.unwinding = unwinding end
+  return ok, ...
+end
+
+local function step(me, co, blocked, ok, ...)
+  step_out(me, blocked)
+  if ok and ... == sentinel then
+    held[co] = true
+    raw_yield(sentinel)
+    held[co] = nil
+    return step(me, co, step_in(co), raw_resume(co))
   end
   return ok, ...
 end
 
-local function step(me, co, ok, value, ...)
-  running(me)
-  if ok and value == sentinel then
-    raw_yield(sentinel)
-    running(co)
-    return step(me, co, raw_resume(co))
-  end
-  return caught(ok, value, ...)
+local function check(co, what)
+  if type(co) ~= "thread" then errors.argument("%s: a coroutine expected, got %s", what, type(co)) end
 end
+
+local HELD = "cannot resume a coroutine that waits inside a task; the task goes on with it"
 
 --- As coroutine.resume.
 function M.coroutine.resume(co, ...)
-  if type(co) ~= "thread" then errors.argument("coroutine.resume: a coroutine expected, got %s", type(co)) end
-  running(co)
-  return step(raw_running(), co, raw_resume(co, ...))
+  check(co, "coroutine.resume")
+  if held[co] then return false, HELD end
+  local task = current()
+  return caught(task, task and task.unwinding, step(raw_running(), co, step_in(co), raw_resume(co, ...)))
 end
 
-local resume = M.coroutine.resume
+-- The error keeps the place inside the generator; plain strings name theirs themselves.
+local function keep_place(err)
+  return errors.is(err) and errors.handler(err) or err
+end
 
 local function unwrap(ok, ...)
   if not ok then error((...), 0) end
   return ...
 end
 
---- As coroutine.wrap.
+--- As coroutine.wrap. Its `<close>` variables run, and may wait, before an error leaves it.
 function M.coroutine.wrap(f)
-  local co = raw_create(f)
-  return function(...) return unwrap(resume(co, ...)) end
+  if type(f) ~= "function" then errors.argument("coroutine.wrap: a function expected, got %s", type(f)) end
+  local co = raw_create(function(...) return unwrap(raw_xpcall(f, keep_place, ...)) end)
+  return function(...)
+    if held[co] then error(HELD, 2) end
+    return unwrap(step(raw_running(), co, step_in(co), raw_resume(co, ...)))
+  end
+end
+
+--- As coroutine.close. What it closes cannot wait.
+function M.coroutine.close(co)
+  check(co, "coroutine.close")
+  if held[co] then errors.argument("coroutine.close: the coroutine waits inside a task; cancel the task instead") end
+  local task = current()
+  return caught(task, task and task.unwinding, raw.close(co))
+end
+
+--- As coroutine.status; "normal" while it waits inside a task.
+function M.coroutine.status(co)
+  check(co, "coroutine.status")
+  return held[co] and co ~= raw_running() and "normal" or raw.status(co)
+end
+
+--- As coroutine.running; the body of a task is the main coroutine to the script.
+function M.coroutine.running()
+  local co, main = raw_running()
+  local task = current()
+  if task and task.co == co then
+    held[co] = true
+    main = true
+  end
+  return co, main
+end
+
+--- As coroutine.isyieldable; there is nobody to yield to in the body of a task.
+function M.coroutine.isyieldable(co)
+  local task = current()
+  if task and task.co == (co or raw_running()) then return false end
+  return raw.isyieldable(co or raw_running())
 end
 
 --- As coroutine.yield; in a task's own body there is nobody to yield to.
@@ -62,13 +111,15 @@ function M.coroutine.yield(...)
 end
 
 --- As pcall, across waits too.
-function M.pcall(f, ...)
-  return caught(raw_pcall(f, ...))
+function M.pcall(...)
+  local task = current()
+  return caught(task, task and task.unwinding, raw_pcall(...))
 end
 
 --- As xpcall, across waits too.
-function M.xpcall(f, handler, ...)
-  return caught(raw_xpcall(f, handler, ...))
+function M.xpcall(...)
+  local task = current()
+  return caught(task, task and task.unwinding, raw_xpcall(...))
 end
 
 return M

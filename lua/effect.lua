@@ -150,12 +150,11 @@ local function attempts(def, q, call)
   end
 end
 
---- A copy of the call for its stream to settle, after the guard in gated() is gone.
+--- What the stream needs of the call to settle it, after the guard in gated() is gone.
 local function hand_over(call)
-  local copy = setmetatable({}, Call)
-  for key, value in next, call do copy[key] = value end
   call.settled = true
-  return copy
+  return setmetatable({ def = call.def, q = call.span and call.q, slot = call.slot, budget = call.budget, span = call.span,
+    started = call.started, attempts = call.attempts }, Call)
 end
 
 local function gated(def, q, task, scope)

@@ -77,13 +77,7 @@ G.os.setlocale = refuse("os.setlocale", "numbers would be read and written diffe
 
 G.io = {}
 function G.io.write(...)
-  local parts = table.pack(...)
-  for i = 1, parts.n do
-    if type(parts[i]) ~= "string" and type(parts[i]) ~= "number" then
-      errors.argument("io.write: argument %d is a %s, not a string or number", i, type(parts[i]))
-    end
-  end
-  stdio.write(table.concat(parts))
+  stdio.write(...)
   return G.io.stdout
 end
 function G.io.read(what)
@@ -245,7 +239,7 @@ function G.require(name)
   return loaded[name], path
 end
 
--- ---- strict globals --------------------------------------------------------------------------------------------------------------
+-- ---- strict globals ------------------------------------------------------------------------------------------------------------
 
 local function global_names()
   local names = {}

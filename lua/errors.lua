@@ -111,6 +111,9 @@ end
 ---@return stoke.error
 function M.wrap(raised)
   if M.is(raised) then return raised end
+  -- a native function that the runtime called with the script's own argument
+  local complaint = type(raised) == "string" and raised:match "^stoke:[^:]+:%d+: (bad argument .*)"
+  if complaint then return M.new("argument", complaint) end
   if type(raised) ~= "string" then raised = "an error that is no text: " .. tostring(raised) end
   return M.new("script", raised)
 end
@@ -118,7 +121,7 @@ end
 --- Message handler for xpcall: an error object that knows where it was raised.
 function M.handler(raised)
   local err = M.wrap(raised)
-  if M.is(raised) and not rawget(err, "where") then err.where = site() end
+  if not rawget(err, "where") and err.kind ~= "script" and err.kind ~= "usage" then err.where = site() end
   if not rawget(err, "traceback") then err.traceback = debug.traceback("", 2):gsub("^\n", "") end
   return err
 end
@@ -149,7 +152,7 @@ function M.suggest(word, list)
   local best, best_distance
   for _, candidate in ipairs(list) do
     local d = distance(word:lower(), candidate:lower())
-    if d <= math.max(1, #candidate // 3) and (not best or d < best_distance) then
+    if d <= math.max(1, #candidate * 2 // 5) and (not best or d < best_distance) then
       best, best_distance = candidate, d
     end
   end

@@ -44,8 +44,8 @@ end
 local handlers = {
   alarm = function(payload)
     local about, alarm = payload[1], payload[2]
-    about.on_alarm(about)
     alarm:stop()
+    about.on_alarm(about)
   end,
   signal = function(_, number) on_signal(number) end,
   died = function(record, why) tasks.died(record, why) end,

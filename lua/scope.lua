@@ -4,19 +4,27 @@
 ---   1. Leaving a scope waits for its children. A task that returns waits; a `<close>` scope cancels what is left, then waits.
 ---   2. Errors go up: a child that fails cancels its scope and is raised where the scope ends, the others in `suppressed`.
 ---   3. Cancellation goes down, and sticks: every later effect inside raises `cancelled`, except in shield() and in
----      `<close>` handlers; both have five seconds in all, then the task is abandoned and reported.
+---      `<close>` handlers; both have five seconds in all, then what is left is cut off and reported.
 ---
 --- Fields of a scope (a task's record is one): up (scope it belongs to), first/last (children, linked by next/prev),
 --- spawned (how many ever), cancelled (the error its effects raise), failed (first child error), owned (streams), task
---- (owner, absent in a task's own record), outer (scope below it on the owner's stack), shield, alarm, on_child_error.
+--- (owner, absent in a task's own record), outer (scope below it on the owner's stack), shield, alarm, on_child_error,
+--- closing and closed, joining (its owner, at the end), watchers (who waits for its children to end).
+---
+--- A task is `unwinding` from the raise of its cancellation to where that is caught: what runs meanwhile are `<close>`
+--- handlers, which may wait, and whose own scopes nothing from outside cancels.
 
 local host = require "host.task"
 local errors = require "core.errors"
+local fifo = require "core.fifo"
 
 local M = {}
 
 --- Seconds a cancelled task has for its `<close>` handlers and shields.
 M.GRACE = 5
+
+--- Where the host says that something was cut off.
+function M.tell(text) io.stderr:write("stoke: ", text, "\n") end
 
 ---@class stoke.scope
 local Scope = {}
@@ -32,16 +40,26 @@ local function innermost(task)
 end
 M.innermost = innermost
 
---- Raise the cancellation of the current scope, unless the task is already unwinding from it: what runs between that raise
---- and the catch are `<close>` handlers, which may still wait.
----@param task table
-local function deliver(task)
+--- The task has heard of its cancellation: an error is on its way up.
+local function unwind(task)
   local scope = task.scope or task
   local reason = scope.cancelled
-  if reason and not task.unwinding then
-    task.unwinding = true
+  if not reason then return end
+  if not scope.overdue then task.unwinding = true end
+  while scope and scope.cancelled == reason do
     scope.delivered = true
-    host.resist()
+    scope = scope.outer
+  end
+  host.resist()
+end
+M.unwind = unwind
+
+--- Raise the cancellation of the current scope, unless the task is already unwinding from it.
+---@param task table
+local function deliver(task)
+  local reason = (task.scope or task).cancelled
+  if reason and not task.unwinding then
+    unwind(task)
     error(reason, 0)
   end
 end
@@ -73,12 +91,24 @@ function M.link(scope, child)
   scope.spawned = (scope.spawned or 0) + 1
 end
 
+local function wake_all(queue)
+  local task = fifo.pop(queue)
+  while task do
+    host.wake(task.co)
+    task = fifo.pop(queue)
+  end
+end
+M.wake_all = wake_all
+
 function M.unlink(child)
   local scope, prev, next = child.up, child.prev, child.next
   if prev then prev.next = next else scope.first = next end
   if next then next.prev = prev else scope.last = prev end
-  child.prev, child.next = nil, nil
-  if not scope.first and scope.joining then host.wake(scope.joining.co) end
+  child.up, child.prev, child.next = nil, nil, nil
+  if not scope.first then
+    if scope.joining then host.wake(scope.joining.co) end
+    if scope.watchers then wake_all(scope.watchers) end
+  end
 end
 
 --- Wait until no child is left. Nothing interrupts this wait; cancelled children end within the grace.
@@ -90,54 +120,85 @@ function M.join(scope)
   scope.joining = nil
 end
 
+--- Park the running task in a queue of waiting ones, until it is taken off.
+---@return boolean|nil woken nil and an error when it was cancelled
+local function queue_up(queue, task, label)
+  fifo.push(queue, task)
+  local woken, err = host.park(label)
+  fifo.remove(queue, task)
+  return woken, err
+end
+M.queue_up = queue_up
+
+--- Hand the children over to another scope.
+local function adopt(from, to)
+  while from.first do
+    local child = from.first
+    local next = child.next
+    from.first = next
+    if next then next.prev = nil else from.last = nil end
+    child.next = nil
+    M.link(to, child)
+  end
+end
+
 -- ---- cancellation -------------------------------------------------------------------------------------------------
 
-local function mark(scope, reason)
-  if scope.cancelled then return end
-  scope.cancelled = reason
-  local owner = scope.task or scope
-  -- scopes opened inside this one by the same task, up to a shield
-  local inner, shielded = owner.scope, false
-  while inner and inner ~= scope do
-    if inner.shield then shielded = true end
-    inner = inner.outer
+--- Mark what the owner has opened inside `scope`, up to a shield, and end its wait if the innermost is reached.
+local function mark_stack(owner, scope, reason, add)
+  local inside, top = nil, owner.scope
+  while top and top ~= scope do
+    inside = inside or {}
+    inside[#inside + 1] = top
+    top = top.outer
   end
-  if not scope.closing_down and owner.co and (inner == scope or scope == owner) then
-    local top = owner.scope
-    if not shielded then
-      while top and top ~= scope do
-        mark(top, reason)
-        top = top.outer
-      end
-      if not owner.unwinding and not owner.ending then host.interrupt(owner.co) end
-    else
-      local below = {} -- those under the shield are cancelled; what it protects is not
-      while top and top ~= scope do
-        below[#below + 1] = top
-        top = top.outer
-      end
-      for i = #below, 1, -1 do
-        if below[i].shield then break end
-        mark(below[i], reason)
-      end
+  if top ~= scope and scope ~= owner then return end -- it is on nobody's stack any more
+  for i = inside and #inside or 0, 1, -1 do
+    local inner = inside[i]
+    if inner.shield then return end
+    if not inner.cancelled then
+      inner.cancelled = reason
+      add(inner)
     end
   end
-  local child = scope.first
-  while child do
-    mark(child, reason)
-    child = child.next
+  if not owner.unwinding and not owner.ending then host.interrupt(owner.co) end
+end
+
+--- Mark a scope and all below it, oldest first. A list instead of recursion: a tree may be deep.
+local function mark(scope, reason)
+  local list, count = { scope }, 1
+  local function add_children(parent)
+    local child = parent.last
+    while child do
+      count = count + 1
+      list[count] = child
+      child = child.prev
+    end
+  end
+  while count > 0 do
+    local s = list[count]
+    list[count] = nil
+    count = count - 1
+    if not s.cancelled then
+      s.cancelled = reason
+      add_children(s)
+      local owner = s.task or s
+      if owner.co and not s.closing then mark_stack(owner, s, reason, add_children) end
+    end
   end
 end
 
 --- Cancel a scope and all below it. Idempotent.
 ---@param scope table
 ---@param reason stoke.error of kind `cancelled`: what its effects raise
+---@return boolean whether this did it
 function M.cancel(scope, reason)
-  if scope.cancelled then return end
+  if scope.cancelled or scope.closed or scope.state then return false end
   mark(scope, reason)
-  if (scope.first or scope.co) and not scope.grace and scope.co ~= false then
-    scope.grace = host.alarm({ on_alarm = M.abandon_rest, scope = scope }, M.GRACE)
+  if scope.co ~= false and not scope.grace then
+    scope.grace = host.alarm({ on_alarm = M.overdue, scope = scope }, M.GRACE)
   end
+  return true
 end
 
 --- A child of this scope failed.
@@ -147,22 +208,65 @@ function M.child_failed(scope, child, err)
     scope.failed = err
     M.cancel(scope, errors.new("cancelled", "a task of the same scope failed: " .. tostring(err.message), { cause = err }))
   elseif err ~= scope.failed then
-    local list = rawget(scope.failed, "suppressed") or {}
-    scope.failed.suppressed = list
-    if #list < 16 then list[#list + 1] = err end
+    M.suppress(scope.failed, err)
   end
 end
 
---- The grace is over: what still runs below the scope is cut off.
-function M.abandon_rest(about)
-  local scope = about.scope
-  local child = scope.first
-  while child do
-    local next = child.next
-    M.abandon_rest { scope = child }
-    child = next
+--- Note an error beside the one that is raised.
+function M.suppress(err, other)
+  local list = rawget(err, "suppressed")
+  if not list then
+    list = {}
+    err.suppressed = list
   end
-  if scope.co and scope.abandon then scope:abandon() end
+  if err ~= other and #list < 16 then list[#list + 1] = other end
+end
+
+--- Every task below a scope, parents first.
+local function below(scope)
+  local found, list, count = {}, { scope }, 1
+  while count > 0 do
+    local s = list[count]
+    list[count] = nil
+    count = count - 1
+    if s.co and s ~= scope then found[#found + 1] = s end
+    local top = (s.task or s).scope -- with s, what its owner has opened inside it
+    while top and top ~= s do
+      count = count + 1
+      list[count] = top
+      if not s.task then top = top.outer else break end -- the rest comes with that one
+    end
+    local child = s.last
+    while child do
+      count = count + 1
+      list[count] = child
+      child = child.prev
+    end
+  end
+  return found
+end
+M.below = below
+
+--- The grace is over: the tasks below are cut off, innermost first, then the scope itself.
+function M.overdue(about)
+  local scope = about.scope
+  if scope.closed or scope.state then return end
+  local list, owner = below(scope), scope.task
+  if not owner then table.insert(list, 1, scope) end
+  for i = #list, 1, -1 do list[i]:cut_off(#list - i) end
+  if not owner then return end
+  local top = owner.scope
+  if top.closing and not top.first then return end -- it was waiting for them, and ends now
+  M.tell(("the scope opened at %s did not end within %g s of being cancelled; what it still waits for is cut")
+    :format(scope.site, M.GRACE))
+  scope.grace = host.alarm(about, M.GRACE)
+  while top and top ~= scope do
+    top.cancelled, top.overdue = top.cancelled or scope.cancelled, true
+    top = top.outer
+  end
+  scope.overdue = true
+  owner.unwinding = nil
+  host.interrupt(owner.co)
 end
 
 function M.stop_alarms(scope)
@@ -203,18 +307,24 @@ end
 
 -- ---- scopes opened with <close> -------------------------------------------------------------------------------------
 
+--- Whether a scope can be opened here: leaving it waits.
+M.can_open = host.can_wait
+
 --- Open a scope inside the running task.
 ---@param fields table deadline (seconds), deadline_kind, shield, on_child_error, budget
 function M.open(fields)
-  local task = current()
-  if not task then errors.argument("a scope can only be opened inside a task") end
+  local task = host.enter("a scope") -- leaving it waits
   local outer = innermost(task)
   local scope = setmetatable(fields, Scope)
   scope.task, scope.outer, scope.site = task, task.scope, host.site()
-  if not scope.shield then
+  scope.budget = scope.budget or outer.budget
+  scope.gated = outer.gated or scope.budget ~= nil
+  scope.system = outer.system
+  if task.unwinding then -- a `<close>` handler: what it does is not cut short by what it answers
+    scope.shield, scope.was_unwinding = true, true
+    task.unwinding = nil
+  elseif not scope.shield then
     scope.cancelled = outer.cancelled
-    scope.budget = scope.budget or outer.budget
-    scope.gated = outer.gated or scope.budget ~= nil
   end
   task.scope = scope
   if scope.deadline then
@@ -225,46 +335,66 @@ end
 
 function M.deadline_passed(about)
   local scope = about.scope
-  M.cancel(scope, errors.new("cancelled",
-    ("the deadline of %g s of the scope opened at %s has passed"):format(scope.deadline, scope.site)))
-  scope.passed = scope.cancelled
+  local reason = errors.new("cancelled",
+    ("the deadline of %g s of the scope opened at %s has passed"):format(scope.deadline, scope.site))
+  if M.cancel(scope, reason) then scope.passed = reason end
 end
 
---- What leaving the scope raises: the error that caused it, not the cancellation it caused.
+--- What leaving the scope raises instead of `err`: the error that caused it, not the cancellation it caused.
 local function outcome(scope, err)
-  if scope.failed and (err == nil or err == scope.cancelled) then return scope.failed end
-  if scope.passed and (err == scope.passed or (err == nil and scope.delivered)) then
-    return errors.new(scope.deadline_kind or "deadline", (scope.passed.message:gsub("^the deadline", "deadline")),
-      { seconds = scope.deadline })
+  local failed, passed = scope.failed, scope.passed
+  if failed and (err == nil or err == scope.cancelled) then return failed end
+  if passed and (err == passed or (err == nil and scope.delivered)) then
+    return errors.new(scope.deadline_kind or "deadline", (passed.message:gsub("^the deadline", "deadline")),
+      { seconds = scope.deadline, where = rawget(passed, "where"), traceback = rawget(passed, "traceback") })
   end
-  if scope.failed and errors.is(err) and err ~= scope.failed then
-    err.suppressed = rawget(err, "suppressed") or { scope.failed }
+  if failed and err ~= failed then
+    local both = errors.wrap(err)
+    M.suppress(both, failed)
+    return both ~= err and both or nil
   end
   return nil
 end
 
 --- Cancel and wait for what is left in the innermost scope of the running task, and take it off the stack.
 function M.shut(scope)
-  if scope.first then M.cancel(scope, errors.new("cancelled", "its scope was left")) end
-  M.join(scope)
+  local task = scope.task
+  scope.closing = true
+  if scope.first then
+    M.cancel(scope, errors.new("cancelled", "its scope was left"))
+    if host.can_wait() then M.join(scope) else adopt(scope, scope.outer or task) end
+  end
   M.close_owned(scope)
   M.stop_alarms(scope)
   scope.closed = true
-  scope.task.scope = scope.outer
+  task.scope = scope.outer
+  if not innermost(task).cancelled then host.resist() end
+end
+
+local function is_open(task, scope)
+  local top = task.scope
+  while top and top ~= scope do top = top.outer end
+  return top ~= nil
 end
 
 function Scope:__close(err)
   local task = current()
-  if self.closed or task ~= self.task then return end
+  if self.closed then return end
+  if task ~= self.task then
+    errors.raise("script", ("the scope opened at %s can only be closed by the task that opened it"):format(self.site))
+  end
+  if not is_open(task, self) then return end
+  local misplaced
   if task.scope ~= self then
-    local inner = task.scope
-    self.closed = true
-    errors.raise("script", ("scopes closed out of order: the one opened at %s is still open inside the one opened at %s")
-      :format(inner and inner.site or "?", self.site), { hint = "declare scopes as `local s <close> = stoke.scope{}`" })
+    misplaced = errors.new("script",
+      ("scopes closed out of order: the one opened at %s is still open inside the one opened at %s")
+      :format(task.scope.site, self.site), { hint = "declare scopes as `local s <close> = stoke.scope{}`" })
+    while task.scope ~= self do M.shut(task.scope) end
   end
   M.shut(self)
-  local raised = outcome(self, err)
-  if not innermost(task).cancelled then task.unwinding = nil end
+  local raised = outcome(self, err) or (err == nil and misplaced) or nil
+  local goes_up = raised ~= nil or err ~= nil
+  task.unwinding = goes_up and innermost(task).cancelled and true or self.was_unwinding
   if raised then error(raised, 0) end
 end
 
@@ -277,6 +407,27 @@ end
 ---@param message? string
 function Scope:cancel(message)
   M.cancel(self, errors.new("cancelled", message or "the scope was cancelled"))
+end
+
+--- Wait until every task of this scope has ended; raises the first error.
+---
+--- Example: `scope:wait()`
+function Scope:wait()
+  local task = host.enter "scope:wait"
+  deliver(task)
+  while self.first do
+    self.watchers = self.watchers or {}
+    local woken, err = queue_up(self.watchers, task, "scope.wait")
+    if woken == nil then
+      if self.failed then break end
+      deliver(task)
+      error(err, 0)
+    end
+  end
+  if self.failed then
+    unwind(task)
+    error(self.failed, 0)
+  end
 end
 
 return M

@@ -16,10 +16,10 @@ local function checked(value, err)
 end
 
 --- Write to standard output; returns before a slow reader has taken it, unless a megabyte is already waiting.
----@param text string
+---@param ... string|number
 ---Raises kind `os` when the other end is gone.
-function M.write(text)
-  return checked(host.write(1, text))
+function M.write(...)
+  return checked(host.write(1, ...))
 end
 
 --- Write to standard error.

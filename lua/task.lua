@@ -3,6 +3,10 @@
 local host = require "host.task"
 local errors = require "core.errors"
 local scopes = require "core.scope"
+local coro = require "core.coro"
+
+local xpcall, pcall = coro.raw_xpcall, coro.raw_pcall
+local deliver = scopes.deliver
 
 local M = {}
 
@@ -17,7 +21,7 @@ M.Task = Task
 
 --- Roots of the tree: what belongs to nobody. `system` tasks (keeper, simulator) are not traced and no leak.
 M.root = setmetatable({ site = "the host", co = false }, Task)
-M.system = setmetatable({ site = "the host", co = false }, Task)
+M.system = setmetatable({ site = "the host", co = false, system = true }, Task)
 
 M.current = host.current
 M.park = scopes.park
@@ -42,17 +46,14 @@ local function settle(task, state, err, value, ...)
   local parent = task.up
   scopes.stop_alarms(task)
   scopes.unlink(task)
-  local waiters = task.waiters
-  if waiters then
-    task.waiters = nil
-    for _, waiter in ipairs(waiters) do host.wake(waiter.co) end
-  end
+  task.co = false -- a handle that is kept does not keep the stack
+  if task.waiters then scopes.wake_all(task.waiters) end
   if state == "failed" then scopes.child_failed(parent, task, err) end
 end
 
 --- Runs in the task itself, after its function: closes what is open, waits for the children.
 local function finish(task, ok, ...)
-  task.unwinding = nil
+  task.unwinding = true -- what is closed now may wait
   task.ending = true
   if task.cancelled then host.resist() end
   local err = not ok and errors.wrap((...)) or nil
@@ -67,8 +68,8 @@ local function finish(task, ok, ...)
     err = failed
   elseif task.cancelled and (not err or err.kind == "cancelled") then
     return settle(task, "cancelled", task.cancelled)
-  elseif failed and err ~= failed then
-    err.suppressed = rawget(err, "suppressed") or { failed }
+  elseif failed then
+    scopes.suppress(err, failed)
   end
   if not err then return settle(task, "done", nil, ...) end
   if rawget(err, "traceback") and err.last_task ~= task then
@@ -89,20 +90,25 @@ end
 ---@param f function
 ---@return stoke.task
 function M.start(scope, name, f, ...)
-  if scope.cancelled then
-    local me = host.current()
-    if me then scopes.deliver(me) end
-    error(scope.cancelled, 0)
-  end
-  if scope.closed or scope.state then
+  if scope.closed or scope.closing or scope.state then
     errors.argument("the scope opened at %s has ended; nothing can be spawned in it", scope.site)
   end
+  if scope.cancelled then
+    local me = host.current()
+    if me then deliver(me) end
+    error(scope.cancelled, 0)
+  end
   local task = setmetatable({ site = host.site() or "the host", name = name }, Task)
+  if scope.gated then task.budget, task.gated = scope.budget, true end
   scopes.link(scope, task)
-  local ok, err = host.new(task, body, task, f, ...)
-  if not ok then
+  local raised, ok, err = pcall(host.new, task, body, task, f, ...) -- raises when out of memory
+  if not raised or not ok then
     scopes.unlink(task)
-    error(err, 0)
+    error(raised and err or ok, 0)
+  end
+  if scope.system then
+    task.system = true
+    host.system(task.co)
   end
   return task
 end
@@ -114,9 +120,7 @@ end
 function M.spawn(f, options, ...)
   local me = host.current()
   if options and options.system then
-    local task = M.start(M.system, options.name, f, ...)
-    host.system(task.co)
-    return task
+    return M.start(M.system, options.name, f, ...)
   end
   return M.start(me and scopes.innermost(me) or M.root, options and options.name, f, ...)
 end
@@ -136,12 +140,6 @@ local function results(task)
   error(err, 0)
 end
 
-local function remove(list, item)
-  for i = 1, #list do
-    if list[i] == item then return table.remove(list, i) end
-  end
-end
-
 --- Wait for the task to end.
 ---@return any ... what its function returned
 ---Raises the task's error; kind `cancelled` when it was cancelled.
@@ -149,19 +147,18 @@ function Task:await()
   local me = host.current()
   if not me then errors.argument("task:await waits, so it can only be called inside a task") end
   if me == self then errors.argument("a task cannot await itself") end
-  scopes.deliver(me)
+  deliver(me)
+  if not self.state then host.enter("task:await") end
   while not self.state do
-    local waiters = self.waiters or {}
-    self.waiters = waiters
-    waiters[#waiters + 1] = me
-    local woken, err = host.park("task.await")
-    if not self.state then remove(waiters, me) end
+    self.waiters = self.waiters or {}
+    local woken, err = scopes.queue_up(self.waiters, me, "task.await")
     if woken == nil then
       if self.state == "failed" then break end -- its failure is why: raise that, not the echo
-      scopes.deliver(me)
+      deliver(me)
       error(err, 0)
     end
   end
+  if self.state ~= "done" then scopes.unwind(me) end
   return results(self)
 end
 
@@ -172,26 +169,40 @@ function Task:cancel(message)
   scopes.cancel(self, errors.new("cancelled", message or ("the task %s was cancelled"):format(name_of(self))))
 end
 
---- Cut off a task that does not end; its native waits are closed, its `<close>` handlers do not run.
-function Task:abandon()
+local REPORTED = 8
+
+--- Cut off this one task, which has not ended in time; its native waits are closed, its `<close>` handlers do not run.
+---@param before integer how many went the same way in the same moment: only the first are told
+function Task:cut_off(before)
   if self.state or not self.co then return end
   local waits = host.waiting(self.co)
-  io.stderr:write(("stoke: abandoned task %s: it did not end within %g s of being cancelled%s\n")
-    :format(name_of(self), scopes.GRACE, waits and ("; it waits for " .. waits) or ""))
+  if before < REPORTED then
+    scopes.tell(("abandoned task %s: it did not end within %g s of being cancelled%s"):format(
+      name_of(self), scopes.GRACE, waits and ("; it waits for " .. waits) or ""))
+  elseif before == REPORTED then
+    scopes.tell("more tasks were abandoned with these")
+  end
   host.abandon(self.co)
-  local inner = self.scope
+  local owners, inner = {}, self.scope
   while inner do
-    scopes.close_owned(inner)
     scopes.stop_alarms(inner)
+    inner.closed = true
+    if inner.owned then owners[#owners + 1] = inner end
     inner = inner.outer
   end
-  scopes.close_owned(self)
-  settle(self, "cancelled", self.cancelled)
+  if self.owned then owners[#owners + 1] = self end
+  if owners[1] then -- closing may wait, and this may be the keeper
+    M.spawn(function()
+      for _, owner in ipairs(owners) do scopes.close_owned(owner) end
+    end, { system = true, name = "closing" })
+  end
+  settle(self, "cancelled", self.cancelled or errors.new("cancelled", "the task was abandoned"))
 end
 
 --- Settle a task whose body could not (the allocator failed in its last instructions).
 function M.died(task, why)
-  if task.state then return end
+  if not task.up then return end
+  for _, child in ipairs(scopes.below(task)) do child:cancel("the task that spawned it died") end
   settle(task, "failed", errors.new("os", why))
 end
 
@@ -203,12 +214,12 @@ end
 
 --- Every live task, oldest first.
 ---@param all? boolean system tasks too
----@return { task: stoke.task, name?: string, site: string, waits?: string, seconds?: number, path: string }[]
+---@return { task: stoke.task, name?: string, site: string, waits?: string, seconds?: number }[]
 function M.list(all)
   local records, out = host.list(), {}
   for i = #records, 1, -1 do
     local task = records[i]
-    if all or task.up ~= M.system then
+    if all or not task.system then
       local waits, seconds = host.waiting(task.co)
       out[#out + 1] = { task = task, name = task.name, site = task.site, waits = waits, seconds = seconds }
     end

@@ -287,6 +287,9 @@ end
 ---@field sources table<string, string> where each came from, by dotted key
 local current
 
+---Goes up whenever the settings change: what was worked out of them is good as long as it stands still.
+M.revision = 0
+
 ---Read every place and keep the result as the settings of this run.
 ---@param opts? {flags?: table, getenv?: function, read?: function}
 ---`flags`: values of the runtime's flags by name; `getenv(name)` and `read(path)` (text, or nil and
@@ -304,7 +307,7 @@ function M.load(opts)
   layers[#layers + 1] = { source = "built in", values = BUILT_IN }
   local s = { values = {}, sources = {}, direct = {}, api_key = env_value(getenv, "OLLAMA_API_KEY") }
   for _, layer in ipairs(layers) do lay(s.values, layer.values, s.sources, layer.source, "") end
-  current = s
+  current, M.revision = s, M.revision + 1
   M.endpoint()
   return s
 end
@@ -371,6 +374,7 @@ end
 ---@param source string what explain() says about it
 function M.use_endpoint(name, url, source)
   local s = current or M.load()
+  M.revision = M.revision + 1
   s.values.endpoint, s.values.endpoints[name], s.direct[name] = name, { url = url }, url
   s.sources.endpoint, s.sources["endpoints." .. name] = source, source
 end

@@ -112,16 +112,6 @@ function scopes.Scope:spawn(f, ...)
   return tasks.start(self, nil, f, ...)
 end
 
---- Wait until every task of this scope has ended; raises the first error.
----
---- Example: `scope:wait()`
-function scopes.Scope:wait()
-  while self.first do
-    self.joining = tasks.current()
-    scopes.park("scope.wait")
-  end
-end
-
 --- Apply a function to every item, several at once; results in the order of the list.
 ---@generic T, R
 ---@param list T[]
@@ -152,8 +142,10 @@ end
 
 -- ---- several at once ----------------------------------------------------------------------------------------------------
 
-local function check_functions(list, what)
-  if type(list) ~= "table" or #list == 0 then errors.argument("%s: a list of functions expected", what) end
+local function check_functions(list, what, may_be_empty)
+  if type(list) ~= "table" or (#list == 0 and not may_be_empty) then
+    errors.argument("%s: a list of functions expected", what)
+  end
   for _, f in ipairs(list) do check_function(f, what) end
 end
 
@@ -163,7 +155,7 @@ end
 ---
 --- Example: `local r = stoke.all { function() return 1 end, function() return 2 end }`
 function M.all(functions)
-  check_functions(functions, "stoke.all")
+  check_functions(functions, "stoke.all", true)
   local scope <close> = scopes.open({})
   local running, results = {}, {}
   for i, f in ipairs(functions) do running[i] = tasks.start(scope, nil, f) end
@@ -269,6 +261,7 @@ function M.try(f, ...)
     local scope <close> = scopes.open({})
     return f(...)
   end
+  if not scopes.can_open() then inner = f end -- inside table.sort and its kin: nothing can wait for what it spawns
   local function outcome(ok, ...)
     if not ok and me then scopes.deliver(me) end
     return tried(ok, ...)

@@ -4,25 +4,36 @@
 ---   closing the connection is the only cancel; a stream may end without done:true; errors may come as a line after 200;
 ---   load options (num_ctx ...) reload the model when they differ, so they belong to the model's profile, never to a call;
 ---   keep_alive on every call can wedge other loads, so only load, pin and unload take it; think is sent explicitly;
----   over-long prompts are cut silently unless truncate = false is sent.
+---   over-long prompts are cut silently unless truncate = false is sent, and by old servers even then.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
-local json = require "core.json"
 local llm = require "core.driver.llm"
 local config = require "stoke.config"
+local check = require "stoke.ollama.options"
 local protocol = require "stoke.ollama.protocol"
 local transfer = require "stoke.ollama.transfer"
+local window = require "stoke.ollama.window"
 
 local M = {}
 
 llm.protocol("ollama", protocol)
 llm.usage = protocol.usage
 
--- ---- profiles -----------------------------------------------------------------------------------------------------------
+---@class stoke.ollama.profile
+---@field num_ctx? integer the context window, tokens
+---@field num_batch? integer
+---@field num_gpu? integer layers on GPUs, -1 = as many as fit
+---@field main_gpu? integer
+---@field num_thread? integer
+---@field use_mmap? boolean
+---@field draft_num_predict? integer
+---@field shift? boolean false: stop at the window's end instead of sliding it
+---@field keep_alive? number|string seconds or a duration; used by ollama.load alone
 
 --- Set the load options of models for this run: they are sent with every call, always the same.
----@param profiles table<string, { num_ctx?: integer, num_gpu?: integer, num_batch?: integer, keep_alive?: number|string }>
+---@param profiles table<string, stoke.ollama.profile>
+---Raises `argument`.
 ---
 --- Example: `ollama.profiles { ["qwen2.5:3b"] = { num_ctx = 8192 } }`
 function M.profiles(profiles)
@@ -32,12 +43,14 @@ end
 -- ---- requests -------------------------------------------------------------------------------------------------------------
 
 local COMMON = {
-  model = "string", options = "table", format = true, think = true, logprobs = "boolean", top_logprobs = "number",
-  endpoint = "string", timeouts = "table", stream = "boolean", keep_alive = true,
+  model = "string", options = "table", format = true, think = true, truncate = "boolean", logprobs = "boolean",
+  top_logprobs = "number", endpoint = "string", timeouts = "table", stream = "boolean", keep_alive = true, shift = true,
+  _debug_render_only = "boolean",
 }
 local CHAT = { messages = "table", tools = "table" }
 local GENERATE = { prompt = "string", suffix = "string", system = "string", template = "string", raw = "boolean",
   images = "table", context = "table" }
+
 local function known(...)
   local out = {}
   for _, part in ipairs { COMMON, ... } do
@@ -45,145 +58,205 @@ local function known(...)
   end
   return out
 end
-local CHAT_OPTIONS, GENERATE_OPTIONS = known(CHAT), known(GENERATE)
-local STREAM_OPTIONS = known(CHAT, GENERATE)
+
+local MERGE = { merge = "boolean" }
+local ALLOWED = {
+  [false] = { chat = known(CHAT), generate = known(GENERATE) },
+  [true] = { chat = known(CHAT, MERGE), generate = known(GENERATE, MERGE) },
+}
+local PATHS = { chat = "/api/chat", generate = "/api/generate" }
 
 --- What goes through the door: pure data, nothing of this process in it.
-local function request(what, path, options, allowed)
-  options = errors.options(options, allowed, what)
-  if not options.model then errors.argument("%s: model is missing", what) end
-  if options.keep_alive ~= nil then
-    errors.raise("argument", what .. ": keep_alive on a call can keep other models from loading",
-      { hint = "set it once: ollama.load { model =, keep_alive = }, or in the model's profile" })
+local function request(what, way, given, stream)
+  given = check.check(what, given, ALLOWED[stream][way])
+  if given.stream ~= nil and given.stream ~= stream then
+    errors.argument("%s: %s", what, stream and "it streams; ollama.chat and ollama.generate do not"
+      or "one reply is its value; ollama.stream gives events as they come")
   end
-  protocol.check_options(what, options)
+  local body = protocol.body(given, protocol.endpoint(given.endpoint), stream)
+  if way == "chat" then
+    if not given.messages then errors.argument("%s: messages is missing", what) end
+    body.messages = check.messages(what, given.messages, protocol.images)
+    body.tools = given.tools and #given.tools > 0 and given.tools or nil
+  else
+    if not given.prompt then errors.argument("%s: prompt is missing", what) end
+    for name in next, GENERATE do body[name] = given[name] end
+    if given.images then body.images = #given.images > 0 and protocol.images(what, given.images) or nil end
+    if given.context then body.context = check.list(given.context) end
+  end
   return {
-    protocol = "ollama", path = path, model = options.model, endpoint = options.endpoint,
-    timeouts = options.timeouts, body = protocol.body(options),
+    protocol = "ollama", path = PATHS[way], model = given.model, endpoint = given.endpoint, timeouts = given.timeouts,
+    body = body,
   }
 end
 
-local function perform(q)
-  return errors.check(effect.perform("llm.chat", q))
+--- One call, its reply checked for a prompt that was cut.
+local function ask(q)
+  local reply, err = effect.perform("llm.chat", q)
+  if err then error(window.complete(err, q), 0) end
+  err = window.cut(q, reply)
+  if err then error(err, 0) end
+  return reply
 end
+
+---@class stoke.ollama.call
+---@field model string
+---@field options? table sampling: temperature, seed, stop, num_predict, top_k, top_p ...
+---@field format? "json"|table a JSON Schema; does not mix with tools
+---@field think? boolean|"low"|"medium"|"high"|"max" false when not given
+---@field truncate? boolean true: let the server cut a prompt that does not fit, instead of context_overflow
+---@field logprobs? boolean
+---@field top_logprobs? integer 0 to 20
+---@field endpoint? string name or address
+---@field timeouts? table seconds by phase, { connect, first_byte, idle, total }, false = no limit; from when the call has its turn
+
+---@class stoke.ollama.chat: stoke.ollama.call
+---@field messages table[] { role =, content =, images =, tool_calls =, tool_name = ... }
+---@field tools? table[]
+
+---@class stoke.ollama.generate: stoke.ollama.call
+---@field prompt string
+---@field suffix? string
+---@field system? string
+---@field template? string
+---@field raw? boolean
+---@field images? (string|{ path: string })[] base64, or files
+---@field context? integer[]
 
 --- One answer of a conversation.
----@param options { model: string, messages: table[], tools?: table[], format?: any, think?: boolean|string, options?: table, endpoint?: string, timeouts?: table }
+---@param given stoke.ollama.chat
 ---@return table reply the API's own: .message.content, .message.tool_calls, .done_reason, .eval_count ...
----Raises refused, dns, tls, timeout, http, overloaded, protocol, incomplete, context_overflow, cancelled.
+---Raises refused, dns, tls, unreachable, timeout, auth, http, overloaded, protocol, incomplete, invalid_output, context_overflow,
+---limit, budget, denied, argument, cancelled.
 ---
 --- Example: `print(ollama.chat { model = "qwen2.5:3b", messages = { { role = "user", content = "Hi" } } }.message.content)`
-function M.chat(options)
-  local q = request("ollama.chat", "/api/chat", options, CHAT_OPTIONS)
-  if not options.messages then errors.argument("ollama.chat: messages is missing") end
-  q.body.messages = protocol.messages(options.messages)
-  q.body.tools = options.tools and #options.tools > 0 and json.array(options.tools) or nil
-  return perform(q)
-end
-
-local function generate_body(q, options)
-  local body = q.body
-  for name in next, GENERATE do body[name] = options[name] end
-  if options.images then body.images = protocol.images(options.images) end
-  return q
+function M.chat(given)
+  return ask(request("ollama.chat", "chat", given, false))
 end
 
 --- One completion of a prompt; with `suffix` it fills the hole between the two, with `raw` no template is used.
----@param options { model: string, prompt: string, suffix?: string, system?: string, raw?: boolean, images?: (string|{path:string})[], format?: any, options?: table }
+---@param given stoke.ollama.generate
 ---@return table reply the API's own: .response, .done_reason, .eval_count ...
+---Raises what ollama.chat raises.
 ---
 --- Example: `print(ollama.generate { model = "qwen2.5-coder:3b", prompt = "def f(", suffix = "return x" }.response)`
-function M.generate(options)
-  local q = request("ollama.generate", "/api/generate", options, GENERATE_OPTIONS)
-  if not options.prompt then errors.argument("ollama.generate: prompt is missing") end
-  return perform(generate_body(q, options))
+function M.generate(given)
+  return ask(request("ollama.generate", "generate", given, false))
+end
+
+--- The last event, before the script sees it.
+local function on_done(event, q)
+  local err = window.cut(q, event.reply)
+  if err then error(err, 0) end
 end
 
 --- Events of an answer as it comes; give `messages` (chat) or `prompt` (generate).
 ---
---- { type = "text", text = }, { type = "thinking", text = }, { type = "tool_call", id =, name =, arguments = },
---- { type = "done", reason = "stop"|"length", usage =, reply = the API's last line }. Act on tool calls after done. Leaving
---- the loop closes the connection.
----@param options table as chat or generate
+--- { type = "text", text = }, { type = "thinking", text = }, { type = "tool_call", id =, name =, arguments =, call = as the
+--- server wrote it }, { type = "done", reason = "stop"|"length", usage =, reply = the API's last line }. Act on tool calls after
+--- done. Leaving the loop closes the connection. Text that has come while the script was busy is one event; merge = false keeps
+--- one for each line of the server.
+---@param given stoke.ollama.chat|stoke.ollama.generate and merge?: boolean
 ---@return fun(): table iterator for generic `for`
+---Raises what ollama.chat raises, when it is called and while it is iterated. Once an event was read, nothing is tried again.
 ---
 --- Example: `for ev in ollama.stream { model = m, prompt = "Hi" } do io.write(ev.text or "") end`
-function M.stream(options)
-  local chat = options and options.messages ~= nil
-  local q = request("ollama.stream", chat and "/api/chat" or "/api/generate", options, STREAM_OPTIONS)
-  if chat then
-    q.body.messages = protocol.messages(options.messages)
-    q.body.tools = options.tools and #options.tools > 0 and json.array(options.tools) or nil
-  else
-    if not options.prompt then errors.argument("ollama.stream: messages or prompt is missing") end
-    generate_body(q, options)
+function M.stream(given)
+  local chat = type(given) == "table" and given.messages ~= nil
+  if type(given) == "table" and not chat and given.prompt == nil then
+    errors.argument("ollama.stream: messages or prompt is missing")
   end
-  local stream = errors.check(effect.perform("llm.stream", q))
-  return llm.iterator(stream), stream, nil, stream
+  local q = request("ollama.stream", chat and "chat" or "generate", given, true)
+  local stream, err = effect.perform("llm.stream", q)
+  if err then error(window.complete(err, q), 0) end
+  return llm.iterator(stream, given.merge ~= false, on_done), stream, nil, stream
 end
 
---- Vectors of one or several texts.
----@param options { model: string, input: string|string[], dimensions?: integer, truncate?: boolean, endpoint?: string }
+local EMBED = { model = "string", input = true, dimensions = "number", truncate = "boolean", options = "table",
+  endpoint = "string", timeouts = "table", keep_alive = true }
+
+--- Vectors of one or several texts. All or nothing: one text that is too long fails the call, unless truncate = true.
+---@param given { model: string, input: string|string[], dimensions?: integer, truncate?: boolean, options?: table }
+---  also endpoint and timeouts, as for chat
 ---@return table reply .embeddings, one row a text, in their order
+---Raises what ollama.chat raises.
 ---
 --- Example: `local v = ollama.embed { model = "nomic-embed-text", input = "a text" }.embeddings[1]`
-function M.embed(options)
-  local allowed = { model = "string", input = true, dimensions = "number", truncate = "boolean", options = "table",
-    endpoint = "string", timeouts = "table" }
-  local q = request("ollama.embed", "/api/embed", options, allowed)
-  if options.input == nil then errors.argument("ollama.embed: input is missing") end
-  q.body.think, q.body.format = nil, nil
-  q.body.truncate = options.truncate or false
-  q.body.input = type(options.input) == "table" and json.array(options.input) or options.input
-  q.body.dimensions = options.dimensions
-  return perform(q)
+function M.embed(given)
+  given = check.check("ollama.embed", given, EMBED)
+  local input = given.input
+  if input == nil then errors.argument("ollama.embed: input is missing") end
+  for i = 1, type(input) == "table" and #input or 0 do
+    if type(input[i]) ~= "string" then errors.argument("ollama.embed: input[%d] must be a string, got %s", i, type(input[i])) end
+  end
+  if type(input) ~= "table" and type(input) ~= "string" then
+    errors.argument("ollama.embed: input must be a string or a list of strings, got %s", type(input))
+  end
+  return ask {
+    protocol = "ollama", path = "/api/embed", model = given.model, endpoint = given.endpoint, timeouts = given.timeouts,
+    body = protocol.embed_body(given, protocol.endpoint(given.endpoint)),
+  }
 end
 
 -- ---- loading --------------------------------------------------------------------------------------------------------------
 
+local LOAD = { model = "string", keep_alive = true, endpoint = "string", timeouts = "table" }
+
 --- Load a model, with its profile's options, and wait until it is ready. keep_alive: seconds or a Go duration, how long it
 --- stays without work; negative = until told otherwise.
----@param options { model: string, keep_alive?: number|string, endpoint?: string, timeouts?: table }
+---@param given { model: string, keep_alive?: number|string, endpoint?: string, timeouts?: table }
 ---@return table reply done_reason is "load"
+---Raises what ollama.chat raises.
 ---
 --- Example: `ollama.load { model = "qwen2.5:3b", keep_alive = "30m" }`
-function M.load(options)
-  options = errors.options(options, { model = "string", keep_alive = true, endpoint = "string", timeouts = "table" },
-    "ollama.load")
-  if not options.model then errors.argument("ollama.load: model is missing") end
-  local keep_alive = options.keep_alive
-  if keep_alive == nil then keep_alive = protocol.profile(options.model).keep_alive end
-  local body = protocol.body { model = options.model }
-  body.think, body.truncate, body.keep_alive = nil, nil, keep_alive
-  return perform { protocol = "ollama", path = "/api/generate", model = options.model, endpoint = options.endpoint,
-    timeouts = options.timeouts, body = body }
+function M.load(given)
+  given = errors.options(given, LOAD, "ollama.load")
+  local model = check.model("ollama.load", given.model)
+  if given.timeouts then check.timeouts("ollama.load", given.timeouts) end
+  local keep_alive = given.keep_alive
+  if keep_alive == nil then keep_alive = protocol.profile(model).keep_alive end
+  if keep_alive ~= nil then check.keep_alive("ollama.load", keep_alive) end
+  local q = { protocol = "ollama", path = "/api/generate", model = model, endpoint = given.endpoint, timeouts = given.timeouts,
+    body = protocol.load_body(model, protocol.endpoint(given.endpoint), keep_alive) }
+  local reply, err = effect.perform("llm.chat", q)
+  if err and err.status == 400 and err.message:find("does not support generate", 1, true) then -- it embeds
+    q.path, q.body.input, q.body.stream, q.body.shift = "/api/embed", "", nil, nil
+    reply, err = effect.perform("llm.chat", q)
+    if reply then reply.done_reason = "load" end
+  end
+  return errors.check(reply, err)
 end
 
 --- Keep a model loaded until it is unloaded. Ollama may still evict it for another model's load.
 ---@param model string
+---@param endpoint? string
+---@return table reply
+---Raises what ollama.chat raises.
 ---
 --- Example: `ollama.pin "qwen2.5:3b"`
-function M.pin(model)
-  return M.load { model = model, keep_alive = -1 }
+function M.pin(model, endpoint)
+  return M.load { model = check.model("ollama.pin", model), keep_alive = -1, endpoint = endpoint }
+end
+
+local function admin(method, path, body, endpoint, once)
+  protocol.endpoint(endpoint)
+  return errors.check(effect.perform("llm.admin", { protocol = "ollama", method = method, path = path, body = body,
+    endpoint = endpoint, model = body and body.model, once = once }))
 end
 
 --- Free a model's memory once its running calls have ended. Returns before that; ollama.ps tells when it has happened.
 ---@param model string
 ---@param endpoint? string
+---@return table reply done_reason is "unload"
+---Raises what ollama.chat raises.
 ---
 --- Example: `ollama.unload "qwen2.5:3b"`
 function M.unload(model, endpoint)
-  if type(model) ~= "string" then errors.argument("ollama.unload: a model name expected, got %s", type(model)) end
-  return errors.check(effect.perform("llm.admin", { protocol = "ollama", path = "/api/generate", model = model,
-    endpoint = endpoint, body = { model = model, keep_alive = 0 } }))
+  check.model("ollama.unload", model)
+  return admin("POST", "/api/generate", { model = model, keep_alive = 0, stream = false }, endpoint)
 end
 
 -- ---- inventory --------------------------------------------------------------------------------------------------------------
-
-local function admin(method, path, body, endpoint, once)
-  return errors.check(effect.perform("llm.admin", { protocol = "ollama", method = method, path = path, body = body,
-    endpoint = endpoint, model = body and body.model, once = once }))
-end
 
 --- The models of the server.
 ---@param endpoint? string name or address
@@ -214,6 +287,7 @@ function M.version(endpoint) return admin("GET", "/api/version", nil, endpoint, 
 --- Example: `print(table.concat(ollama.show("qwen2.5:3b").capabilities, " "))`
 function M.show(model, options)
   options = errors.options(options, { verbose = "boolean", endpoint = "string" }, "ollama.show")
+  check.model("ollama.show", model)
   return admin("POST", "/api/show", { model = model, verbose = options.verbose }, options.endpoint)
 end
 
@@ -224,16 +298,21 @@ end
 ---
 --- Example: `ollama.copy("qwen2.5:3b", "mine")`
 function M.copy(source, destination, endpoint)
-  admin("POST", "/api/copy", { source = source, destination = destination }, endpoint)
+  check.model("ollama.copy: source", source)
+  check.model("ollama.copy: destination", destination)
+  protocol.endpoint(endpoint)
+  errors.check(effect.perform("llm.admin", { protocol = "ollama", path = "/api/copy", model = source, endpoint = endpoint,
+    body = { source = source, destination = destination } }))
 end
 
---- Delete a model. One that is loaded goes on until its keep_alive ends.
+--- Delete a model. One that is loaded goes on until its keep_alive ends. Asked once: a second try could not tell its own success.
 ---@param model string
 ---@param endpoint? string
 ---
 --- Example: `ollama.delete "mine"`
 function M.delete(model, endpoint)
-  admin("DELETE", "/api/delete", { model = model }, endpoint)
+  check.model("ollama.delete", model)
+  admin("DELETE", "/api/delete", { model = model }, endpoint, true)
 end
 
 M.pull, M.push, M.create = transfer.pull, transfer.push, transfer.create
@@ -247,8 +326,8 @@ M.blob, M.blob_exists = transfer.blob, transfer.blob_exists
 M.image = protocol.image
 
 --- Tokens and times of a reply, in the shape `usage` has everywhere.
----@param reply table of chat, generate or embed, or a stream's last line
----@return table usage
+---@param reply table of chat, generate or embed, or a stream's last event or line
+---@return table|nil usage { input_tokens, output_tokens, calls, attempts, tool_calls, repairs, seconds, load_seconds, estimated }
 ---
 --- Example: `print(ollama.usage(reply).output_tokens)`
 M.usage = protocol.usage

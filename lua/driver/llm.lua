@@ -1,19 +1,23 @@
 --- Drives a model server: one call, or one stream of lines, in any dialect. What is vendor's own is in a protocol table that a
 --- module of stdlib registers with M.protocol(name, table):
 ---
----   request(q, stream) -> { method, url, headers, body, connect, first_byte, idle, total }
----   error(status, body, q) -> stoke.error       an answer that is no success
----   reply(text, q) -> value | nil, err          the whole body of a call that is not streamed
----   picks                                       path -> words (host/json.h): the lines read without decoding
+---   request(q, stream) -> { method, url, headers, body, connect, first_byte, idle, total } | nil, err
+---   error(status, body, q, head) -> stoke.error   an answer that is no success
+---   broken(err, q) -> stoke.error                 the connection failed: the same error, with what the dialect knows of it
+---   reply(text, q, attempts) -> value | nil, err  the whole body of a call that is not streamed
+---   picks                                         path -> words (host/json.h): the lines read without decoding
 ---   line(text, state) -> event | nil, err | events (list), finished     any other line; nothing = no event
----   incomplete(state) -> stoke.error            the stream ended before `finished`
----   pool(q) -> key | nil                        what calls wait for each other by
+---   incomplete(state) -> stoke.error              the stream ended before `finished`
+---   pool(q) -> key | nil                          what calls wait for each other by
 ---   usage(value) -> { input_tokens, output_tokens, seconds }
+---
+--- `state` is the protocol's own, made as { q =, attempts = }.
 ---
 --- Effects: llm.chat (one reply), llm.stream (events) and llm.admin (everything but inference); q.protocol names the table.
 
 local effect = require "core.effect"
 local http = require "host.http"
+local alarm = require "host.task".alarm
 
 local M = {}
 
@@ -31,20 +35,28 @@ end
 local RETRY = { attempts = 3, base = 0.25, max = 4 }
 
 local function pool_key(q)
-  local protocol = protocols[q.protocol]
-  return protocol.pool and protocol.pool(q)
+  local pool = protocols[q.protocol].pool
+  return pool and pool(q)
+end
+
+--- A failure of the connection. Once the server has been asked it may be at work, and its work may take longer than the time
+--- given: asking again by itself would add to its load, so only a connection that never came about is tried again.
+local function broken(protocol, err, q)
+  if err.kind == "cancelled" then return err end
+  if err.kind == "timeout" and rawget(err, "phase") ~= "connect" then err.began = true end
+  return protocol.broken and protocol.broken(err, q) or err
 end
 
 -- ---- one reply ----------------------------------------------------------------------------------------------------------
 
-local function call(q)
+local function call(q, record)
   local protocol = protocols[q.protocol]
   local request, invalid = protocol.request(q, false)
-  if invalid then return nil, invalid end
+  if not request then return nil, invalid end
   local status, head, body = http.fetch(request)
-  if not status then return nil, head end
-  if status >= 400 then return nil, protocol.error(status, body, q, head) end
-  return protocol.reply(body, q)
+  if not status then return nil, broken(protocol, head, q) end
+  if status >= 300 then return nil, protocol.error(status, body, q, head) end
+  return protocol.reply(body, q, record.attempts)
 end
 
 -- ---- a stream of events ---------------------------------------------------------------------------------------------------
@@ -74,16 +86,35 @@ local function digest(source, line)
   return true
 end
 
+--- Seconds that the end of the answer may take once its last event was read.
+local GOODBYE = 1
+
+local function give_up(about) about.request:close() end
+
+--- After the last event the connection still owes the end of the answer; taken off it, it can serve the next call.
+local function drain(source)
+  source.drained = true
+  local limit = alarm({ on_alarm = give_up, request = source.request }, GOODBYE)
+  local _, err = source.request:line()
+  limit:stop()
+  if err and err.kind == "cancelled" then return nil, err end
+end
+
 --- The next event, waiting for it. `line` is one already read.
 function Source:next(line)
   while true do
     local event = take(self)
     if event then return event end
-    if self.finished then return nil end
+    if self.finished then
+      if not self.drained then return drain(self) end
+      return nil
+    end
     if not line then
       local err
       line, err = self.request:line()
-      if not line then return nil, err or self.protocol.incomplete(self.state) end
+      if not line then
+        return nil, err and broken(self.protocol, err, self.state.q) or self.protocol.incomplete(self.state)
+      end
     end
     local ok, err = digest(self, line)
     if not ok then return nil, err end
@@ -95,37 +126,43 @@ function Source:close()
   self.request:close()
 end
 
-local function open(q)
+--- An answer that is no success; its body says why.
+local function refused(request, protocol, status, q, head)
+  local body, why = request:body()
+  request:close()
+  if not body then return broken(protocol, why, q) end
+  return protocol.error(status, body, q, head)
+end
+
+local function open(q, record)
   local protocol = protocols[q.protocol]
   local options, invalid = protocol.request(q, true)
-  if invalid then return nil, invalid end
+  if not options then return nil, invalid end
   local request, err = http.start(options)
-  if not request then return nil, err end
+  if not request then return nil, broken(protocol, err, q) end
   local status, head = request:head()
   if not status then
     request:close()
-    return nil, head
+    return nil, broken(protocol, head, q)
   end
-  if status >= 400 then
-    local body, why = request:body()
-    request:close()
-    return nil, body and protocol.error(status, body, q, head) or why
-  end
-  local source = setmetatable({ request = request, protocol = protocol, state = { q = q }, events = {}, first = 1 }, Source)
+  if status >= 300 then return nil, refused(request, protocol, status, q, head) end
+  local source = setmetatable({ request = request, protocol = protocol, events = {}, first = 1,
+    state = { q = q, attempts = record.attempts } }, Source)
   -- The first event, before anybody can have seen one: a failure up to here may be tried again.
   local event, failed = source:next()
   if failed then
     request:close()
     return nil, failed
   end
-  source.events, source.first = { event }, 1
-  source.done = nil
+  if event then
+    source.first = source.first - 1
+    source.events[source.first] = event
+  end
   return source
 end
 
-local function usage_of(value)
-  local done = value.done or value
-  return done.usage or nil
+local function usage_of(source)
+  return source.done and source.done.usage or nil
 end
 
 effect.define("llm.chat", {
@@ -142,17 +179,20 @@ function M.usage() return nil end
 --- The fastest way through a stream: a function for generic `for`. Plain lines become { type = "text"|"thinking", text = }
 --- without a look at the gates; all else goes through the stream's own next.
 ---@param stream stoke.stream of effect llm.stream
+---@param merge? boolean texts that have come already become one event
+---@param on_done? fun(event: table, q: table) sees the event of type "done" before the script; may raise
 ---@return fun(stream): table|nil
-function M.iterator(stream)
+function M.iterator(stream, merge, on_done)
   local source = stream.source
   local spec = source.protocol.specs[source.state.q.path]
   local function slow(_, line)
     local event, err = stream:next(line)
     if err then error(err, 0) end
+    if event and on_done and event.type == "done" then on_done(event, source.state.q) end
     return event, source.finished or source.events[source.first] ~= nil
   end
-  if not spec then return slow end
-  return http.iterator(source.request, spec, slow)
+  if not spec then return function() return (slow()) end end
+  return http.iterator(source.request, spec, slow, merge)
 end
 
 return M

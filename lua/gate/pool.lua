@@ -2,6 +2,7 @@
 --- to the next waiter, so no late-comer overtakes.
 
 local host = require "host.task"
+local fifo = require "core.fifo"
 
 local M = {}
 
@@ -16,21 +17,26 @@ function M.acquire(key, width)
   if not key then return nil end
   local pool = pools[key]
   if not pool then
-    pool = { key = key, busy = 0, first = 1, last = 0 }
+    pool = { key = key, busy = 0, waiting = 0 }
     pools[key] = pool
   end
-  width = width or M.default_width
-  if pool.busy < width and pool.first > pool.last then
+  pool.width = width or M.default_width
+  if pool.busy < pool.width and pool.waiting == 0 then
     pool.busy = pool.busy + 1
     return pool
   end
-  local ticket = { task = host.current() }
-  local place = pool.last + 1
-  pool.last, pool[place] = place, ticket
+  local ticket = { task = host.enter("pool " .. key) }
+  fifo.push(pool, ticket)
+  pool.waiting = pool.waiting + 1
   while not ticket.granted do
     local woken, err = host.park("pool " .. key)
     if woken == nil then
-      if ticket.granted then M.release(pool) else ticket.gone = true end
+      if ticket.granted then
+        M.release(pool)
+      else
+        fifo.remove(pool, ticket)
+        pool.waiting = pool.waiting - 1
+      end
       return nil, err
     end
   end
@@ -39,24 +45,23 @@ end
 
 --- Give a slot back.
 function M.release(pool)
-  while pool.first <= pool.last do
-    local ticket = pool[pool.first]
-    pool[pool.first] = nil
-    pool.first = pool.first + 1
-    if not ticket.gone then
+  pool.busy = pool.busy - 1
+  while pool.waiting > 0 and pool.busy < pool.width do
+    local ticket = fifo.pop(pool)
+    pool.waiting = pool.waiting - 1
+    if not ticket.task.state then -- its task may have been cut off
+      pool.busy = pool.busy + 1
       ticket.granted = true
       host.wake(ticket.task.co)
-      return
     end
   end
-  pool.busy = pool.busy - 1
-  if pool.busy == 0 then pools[pool.key] = nil end
+  if pool.busy == 0 and pool.waiting == 0 then pools[pool.key] = nil end
 end
 
 --- What runs and waits: { key, busy, waiting }, sorted by key.
 function M.list()
   local out = {}
-  for key, pool in next, pools do out[#out + 1] = { key = key, busy = pool.busy, waiting = pool.last - pool.first + 1 } end
+  for key, pool in next, pools do out[#out + 1] = { key = key, busy = pool.busy, waiting = pool.waiting } end
   table.sort(out, function(a, b) return a.key < b.key end)
   return out
 end

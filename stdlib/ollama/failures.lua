@@ -6,64 +6,101 @@ local json = require "core.json"
 
 local M = {}
 
---- Errors may be JSON inside JSON: {"error":"{\"error\":{\"message\":...}}"}.
-local function unwrap(text)
-  if type(text) == "table" then return tostring(text.message or text.error or "unknown error") end
-  if type(text) == "string" and text:find "^%s*{" then
-    local inner = json.decode(text)
-    if type(inner) == "table" and inner.error then return unwrap(inner.error) end
-  end
-  return tostring(text)
+-- ---- texts ----------------------------------------------------------------------------------------------------------------
+
+--- One line, fit for a terminal: what a server sent may hold anything.
+local function clean(text)
+  return (text:gsub("[%c\127%s]+", " "):gsub("^ ", ""):gsub(" $", ""))
 end
 
---- The prompt does not fit.
+--- The beginning of a text, whole characters only.
+local function excerpt(text, size)
+  text = clean(text:sub(1, size * 4))
+  if #text <= size then return text end
+  while size > 0 and text:byte(size + 1) >= 0x80 and text:byte(size + 1) < 0xC0 do size = size - 1 end
+  return text:sub(1, size) .. "..."
+end
+
+--- The error in words. It may be JSON inside JSON: {"error":"{\"error\":{\"message\":...}}"}.
+local function words(value, depth)
+  if depth > 4 then return "unknown error" end
+  if type(value) == "table" then
+    local inner = value.message
+    if inner == nil then inner = value.error end
+    return inner ~= nil and words(inner, depth + 1) or "unknown error"
+  end
+  if type(value) ~= "string" then return value ~= json.null and tostring(value) or "unknown error" end
+  if value:find "^%s*{" then
+    local inner = json.decode(value)
+    if type(inner) == "table" and (inner.error ~= nil or inner.message ~= nil) then return words(inner, depth + 1) end
+  end
+  local text = clean(value)
+  return text ~= "" and text or "unknown error"
+end
+
+-- ---- the prompt does not fit ------------------------------------------------------------------------------------------------
+
+--- The prompt does not fit. `tokens` and `window` are numbers, or nil where nobody knows (stoke.ollama.window fills them in).
+---@param model string
 ---@param tokens integer|nil how many the prompt has
 ---@param window integer|nil how many fit
-function M.overflow(model, tokens, window, message)
-  return errors.new("context_overflow", message or ("the prompt for %s has %s tokens, the context window %s")
-    :format(model, tokens and tostring(tokens) or "more", window and tostring(window) or "fewer"),
-    { tokens = tokens, window = window, model = model })
+---@param said? string what the server said
+---@param estimated? boolean tokens is a guess from the bytes
+function M.overflow(model, tokens, window, said, estimated)
+  local has = not tokens and "too many tokens" or ("%s%d tokens"):format(estimated and "about " or "", tokens)
+  local text = ("the prompt for %s has %s, its context window %s"):format(model, has, window and window or "fewer")
+  return errors.new("context_overflow", text,
+    { tokens = tokens, window = window, model = model, server = said, estimated = estimated })
 end
 
---- { pattern, kind, retryable, hint }; first match wins.
-local MEANINGS = {
-  { "not found", "http", false, "pull" },
-  { "does not support", "http", false, "stoke models shows what a model can do (capabilities)" },
-  { "server busy", "overloaded", true, "the server's queue of loads is full" },
-  { "requires more system memory", "overloaded", false, "unload another model, or lower num_ctx in the profile" },
-  { "unable to load full model", "overloaded", false, "unload another model, or lower num_ctx in the profile" },
-  { "out%-of%-memory", "overloaded", false, "unload another model, or lower num_ctx in the profile" },
-  { "unexpectedly stopped", "incomplete", true },
-  { "process has terminated", "incomplete", true },
-  { "no slots available", "overloaded", true },
-  { "timed out waiting for", "timeout", true, "the model did not finish loading on the server" },
-  { "error parsing tool call", "invalid_output", true, "the model wrote a call that the server could not read" },
-  { "invalid tool call arguments", "invalid_output", true, "the model wrote a call that the server could not read" },
-  { "request canceled", "incomplete", true },
-  { "option \"", "http", false, "an option has the wrong type" },
-  { "invalid format", "http", false, "format must be \"json\" or a JSON Schema object" },
-}
-
+--- Is this about the window? With the numbers, where they are in it.
 local function overflow_numbers(text)
   local tokens, window = text:match "%((%d+) tokens%) exceeds the available context size %((%d+) tokens%)"
   if tokens then return true, math.tointeger(tonumber(tokens)), math.tointeger(tonumber(window)) end
   return text:find("exceeds the context length", 1, true) ~= nil
     or text:find("longer than the context length", 1, true) ~= nil
+    or text:find("exceed_context_size", 1, true) ~= nil
 end
+
+-- ---- meanings ---------------------------------------------------------------------------------------------------------------
+
+local MEMORY = "unload another model (ollama.unload), or lower num_ctx in the profile"
+local CALL = "the model wrote a tool call that the server could not read; ask again, perhaps with another seed"
+local RUNNER = "the model's process ended on the server; its log says why"
+
+--- { pattern, kind, retryable, hint }; the first that fits.
+local MEANINGS = {
+  { "^model ['\"].-['\"] not found", "http", false, "pull" },
+  { "pull model manifest", "http", false, "no such model in the library; check the name at https://ollama.com/library" },
+  { "does not support", "http", false, "`stoke models` lists models, ollama.show(name).capabilities what one can do" },
+  { "server busy", "overloaded", true, "the server's queue of loads is full; ask for fewer models at once" },
+  { "requires more system memory", "overloaded", false, MEMORY },
+  { "unable to load full model", "overloaded", false, MEMORY },
+  { "memory layout cannot be allocated", "overloaded", false, MEMORY },
+  { "out%-of%-memory", "overloaded", false, MEMORY },
+  { "no slots available", "overloaded", true },
+  { "unexpectedly stopped", "incomplete", true, RUNNER },
+  { "process has terminated", "incomplete", true, RUNNER },
+  { "error was encountered while running the model", "incomplete", true, RUNNER },
+  { "^request canceled", "incomplete", true, "the server took this client for gone; asking again may help" },
+  { "timed out waiting for llama", "timeout", true, "the model did not finish loading on the server (OLLAMA_LOAD_TIMEOUT)" },
+  { "error parsing tool call", "invalid_output", true, CALL },
+  { "invalid tool call arguments", "invalid_output", true, CALL },
+  { "^option \"", "http", false, "an option has the wrong type" },
+  { "invalid format", "http", false, "format must be \"json\" or a JSON Schema object" },
+}
 
 local function classify(text, q, fields, kind, retryable)
   local over, tokens, window = overflow_numbers(text)
   if over then
-    window = window or (q.body and q.body.options and q.body.options.num_ctx)
-    local err = M.overflow(q.model, tokens, window)
-    err.status, err.server = fields.status, text
+    local err = M.overflow(q.model or "the model", tokens, window, text)
+    err.status = fields.status
     return err
   end
   for _, meaning in ipairs(MEANINGS) do
     if text:find(meaning[1]) then
       kind, retryable = meaning[2], meaning[3]
-      fields.hint = meaning[4] == "pull" and q.model and ("stoke pull %s"):format(q.model)
-        or meaning[4] ~= "pull" and meaning[4] or nil
+      fields.hint = meaning[4] ~= "pull" and meaning[4] or q.model and q.model ~= "" and "stoke pull " .. q.model or nil
       break
     end
   end
@@ -71,61 +108,107 @@ local function classify(text, q, fields, kind, retryable)
   return errors.new(kind, text, fields)
 end
 
+-- ---- answers ----------------------------------------------------------------------------------------------------------------
+
+--- status -> { kind, retryable }
 local STATUS = {
-  [401] = { "auth", false }, [403] = { "auth", false }, [429] = { "overloaded", true }, [499] = { "incomplete", true },
-  [502] = { "overloaded", true }, [503] = { "overloaded", true }, [504] = { "timeout", true },
+  [401] = { "auth", false }, [403] = { "auth", false }, [408] = { "timeout", true }, [429] = { "overloaded", true },
+  [499] = { "incomplete", true }, [502] = { "overloaded", true }, [503] = { "overloaded", true }, [504] = { "timeout", true },
+}
+local OTHER = { "http", false }
+local WHO = "a proxy or another program answered; check the address (stoke doctor)"
+
+local HINTS = {
+  [401] = "set OLLAMA_API_KEY, or the endpoint's key in stoke.config.lua",
+  [404] = "nothing is at this path; is it Ollama's address? (stoke doctor)",
 }
 
---- An answer with a status of 400 or more.
----@param status integer
+--- A body that is not Ollama's {"error": ...}.
+local function foreign(status, body, fields, known)
+  local text = excerpt(body, 120)
+  fields.retryable = known[2]
+  if status < 400 then
+    fields.hint = "check the scheme and path of the address (stoke doctor)"
+    return errors.new("protocol", ("status %d instead of an answer"):format(status), fields)
+  end
+  if body:find "^%s*<" then
+    fields.hint = WHO
+    return errors.new("protocol", ("status %d with HTML instead of JSON: %s"):format(status, text), fields)
+  end
+  fields.hint = HINTS[status]
+  if status == 403 and text == "" then
+    fields.hint = "Ollama refuses this Host or Origin; check OLLAMA_HOST and OLLAMA_ORIGINS on the server"
+  end
+  return errors.new(known[1], ("status %d%s"):format(status, text ~= "" and ": " .. text or ""), fields)
+end
+
+--- An answer that is no success.
+---@param status integer 300 or more
 ---@param body string
 ---@param q table the request
 ---@param head? string header lines
 function M.status(status, body, q, head)
   local parsed = json.decode(body)
   local fields = { status = status, model = q.model }
-  local known = STATUS[status] or { "http", false }
-  if type(parsed) ~= "table" or parsed.error == nil then
-    local text = body:gsub("%s+", " "):sub(1, 120)
-    if body:find "^%s*<" then
-      return errors.new("protocol", ("status %d with HTML instead of JSON: %s"):format(status, text),
-        { status = status, hint = "a proxy or another program answered; check the address (stoke doctor)" })
-    end
-    fields.retryable = known[2]
-    if status == 403 and body == "" then
-      fields.hint = "Ollama refuses this Host or Origin; check OLLAMA_HOST and OLLAMA_ORIGINS on the server"
-    end
-    return errors.new(known[1], ("status %d%s"):format(status, text ~= "" and ": " .. text or ""), fields)
-  end
-  local seconds = head and head:lower():match "retry%-after:%s*(%d+)"
+  local known = STATUS[status] or OTHER
+  local seconds = head and ("\n" .. head):lower():match "\nretry%-after:[ \t]*(%d+)"
   fields.retry_after = seconds and tonumber(seconds)
-  fields.signin_url = parsed.signin_url
-  local err = classify(unwrap(parsed.error), q, fields, known[1], known[2])
-  if status == 404 and err.kind == "http" and q.model and not rawget(err, "hint") then
-    err.hint = ("stoke pull %s"):format(q.model)
+  if type(parsed) ~= "table" or parsed.error == nil or status < 400 then return foreign(status, body, fields, known) end
+  local url = parsed.signin_url
+  fields.signin_url = type(url) == "string" and clean(url) or nil
+  local err = classify(words(parsed.error, 0), q, fields, known[1], known[2])
+  if status == 401 and not rawget(err, "hint") then
+    err.hint = fields.signin_url and "sign in: " .. fields.signin_url or HINTS[401]
   end
   return err
 end
 
 --- An error line in a stream that began with 200.
-function M.line(text, q)
-  return classify(unwrap(text), q, { model = q.model }, "http", false)
+function M.line(value, q)
+  return classify(words(value, 0), q, { model = q.model }, "http", false)
 end
 
---- The stream, or an answer with done:false, ended without done:true.
+local PHASES = {
+  connect = "check the network and the address, or raise timeouts.connect",
+  first_byte = "a cold load or the server's queue comes first; ollama.load before, or raise timeouts.load and first_byte",
+  idle = "the server fell silent in the middle of the answer; timeouts.idle says how long that may last",
+  total = "timeouts.total was given for this call; num_predict bounds the length of an answer",
+}
+
+--- The connection failed.
+function M.broken(err, q)
+  err.model = q.model
+  if err.kind == "timeout" and not rawget(err, "hint") then err.hint = PHASES[err.phase] end
+  return err
+end
+
+--- The stream, or an answer that is not streamed, ended without done:true.
 function M.incomplete(q, partial)
   return errors.new("incomplete", ("the answer of %s ended before it was done"):format(q.model or "the server"),
     { partial = partial, model = q.model, hint = "the server stopped or the model repeated itself; asking again may help" })
 end
 
---- Something that is no JSON where JSON was due.
-function M.broken(text, err, q)
-  local excerpt = text:gsub("%s+", " "):sub(1, 80)
-  if text:find "^%s*<" then
-    return errors.new("protocol", "HTML instead of JSON: " .. excerpt,
-      { model = q.model, hint = "a proxy or another program answered; check the address (stoke doctor)" })
+--- Something that is no JSON where JSON was due. JSON that stops in the middle is an answer cut short.
+---@param text string
+---@param err? stoke.error of the decoder
+function M.no_json(text, err, q)
+  if err and err.offset and err.offset > #text then
+    local cut = M.incomplete(q)
+    cut.cause = err
+    return cut
   end
-  return errors.new("protocol", ("the server sent broken JSON: %s"):format(excerpt), { model = q.model, cause = err })
+  local fields = { model = q.model, cause = err }
+  if text:find "^%s*<" then
+    fields.hint = WHO
+    return errors.new("protocol", "HTML instead of JSON: " .. excerpt(text, 80), fields)
+  end
+  return errors.new("protocol", "the server sent broken JSON: " .. excerpt(text, 80), fields)
+end
+
+--- JSON, but not what the API says.
+---@param what string "message.content is a number"
+function M.odd(what, q)
+  return errors.new("protocol", ("the server's answer is not Ollama's: %s"):format(what), { model = q.model })
 end
 
 return M

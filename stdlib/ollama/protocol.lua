@@ -1,20 +1,61 @@
---- Ollama's wire: how requests are shaped and lines read. Pure but for the settings; lua/driver/llm.lua does the work.
+--- Ollama's wire: how requests are shaped and answers read, for lua/driver/llm.lua, which does the work.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
 local json = require "core.json"
 local config = require "stoke.config"
 local failures = require "stoke.ollama.failures"
+local options = require "stoke.ollama.options"
+local replies = require "stoke.ollama.replies"
 
 local M = {}
 
--- ---- profiles -----------------------------------------------------------------------------------------------------------
+-- ---- endpoints ------------------------------------------------------------------------------------------------------------
 
---- Options that reload a model when they differ from what it was loaded with (server/sched.go, needsReload).
-local LOAD_OPTIONS = { num_ctx = true, num_batch = true, num_gpu = true, main_gpu = true, use_mmap = true, num_thread = true,
-  draft_num_predict = true }
-local PROFILE = { num_ctx = "number", num_batch = "number", num_gpu = "number", main_gpu = "number", use_mmap = "boolean",
-  num_thread = "number", draft_num_predict = "number", keep_alive = true }
+--- What is known of an endpoint, by the name asked for (false = the default one), made once a revision of the settings. The same
+--- list of headers also means that nothing has to be set up again for the next request.
+local endpoints = {}
+
+local function header(endpoint, name, value)
+  if not name:find "^[%w!#$%%&'*+.^_`|~-]+$" or value:find "[\r\n%z]" then -- the value may be a secret: not shown
+    errors.raise("usage", ("endpoint %s: the header %q cannot be sent"):format(endpoint.name, name),
+      { hint = "a name has letters, digits and dashes; a value has one line" })
+  end
+  return name .. ": " .. value
+end
+
+local function headers_of(endpoint)
+  local headers, names, authorized = { "Content-Type: application/json" }, {}, false
+  for name in next, endpoint.headers do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    headers[#headers + 1] = header(endpoint, name, endpoint.headers[name])
+    authorized = authorized or name:lower() == "authorization"
+  end
+  if endpoint.key and not authorized then
+    headers[#headers + 1] = header(endpoint, "Authorization", "Bearer " .. endpoint.key)
+  end
+  return headers
+end
+
+--- The endpoint of a name or an address.
+---@param name? string
+---@return table known { url, headers, urls (by path), pools (keys by model) }
+---Raises `usage` for a name nobody knows.
+function M.endpoint(name)
+  local known = endpoints[name or false]
+  if known and known.revision == config.revision then return known end
+  local endpoint = config.endpoint(name)
+  known = { url = endpoint.url, headers = headers_of(endpoint), revision = config.revision, pools = {}, loads = {} }
+  known.urls = setmetatable({}, { __index = function(urls, path)
+    urls[path] = known.url .. path
+    return urls[path]
+  end })
+  endpoints[name or false] = known
+  return known
+end
+
+-- ---- profiles -------------------------------------------------------------------------------------------------------------
 
 local own = {}
 
@@ -24,227 +65,155 @@ local function canonical(model)
 end
 M.canonical = canonical
 
+--- Set profiles of this run; each replaces the one the model had.
 function M.set_profiles(profiles)
   if type(profiles) ~= "table" then errors.argument("ollama.profiles: a table of profiles by model expected") end
+  local checked = {}
   for model, profile in next, profiles do
-    own[canonical(model)] = errors.options(profile, PROFILE, ("profile of %s"):format(model))
+    options.model("ollama.profiles", model)
+    checked[canonical(model)] = options.profile(model, profile)
   end
+  for model, profile in next, checked do own[model] = profile end
+  endpoints = {}
 end
 
 function M.profile(model)
   return own[canonical(model)] or config.profile(model)
 end
 
---- Sampling options of a call: load options are refused.
-function M.check_options(what, options)
-  for name in next, options.options or {} do
-    if LOAD_OPTIONS[name] then
-      errors.raise("argument", ("%s: %s is a load option; differing between calls it reloads the model each time")
-        :format(what, tostring(name)),
-        { hint = ('set it for the model: stoke.models { ["%s"] = { %s = ... } }, or in stoke.config.lua')
-          :format(options.model, tostring(name)) })
-    end
-  end
+--- The load options of a model, the same table each time: { options | nil, shift | nil }.
+local function load_of(endpoint, model)
+  local load = endpoint.loads[model]
+  if load then return load end
+  local profile, chosen = M.profile(model), {}
+  for _, name in ipairs(options.LOAD) do chosen[name] = profile[name] end
+  load = { options = next(chosen) ~= nil and chosen or nil, shift = profile.shift }
+  endpoint.loads[model] = load
+  return load
 end
 
--- ---- bodies -------------------------------------------------------------------------------------------------------------
+-- ---- bodies -----------------------------------------------------------------------------------------------------------------
 
---- Base64 of a file.
+--- Base64 of a file's bytes.
+---@param path string
+---@return string
 function M.image(path)
+  if type(path) ~= "string" then errors.argument("ollama.image: a path expected, got %s", type(path)) end
   require "core.driver.fs"
-  return require "core.hash".base64(errors.check(effect.perform("fs.read", { path = path })))
+  return errors.check(require "core.hash".base64(errors.check(effect.perform("fs.read", { path = path }))))
 end
 
---- { path = } becomes the file's bytes; strings are base64 already.
-function M.images(list)
+--- { path = } becomes the file's bytes; strings are base64 already, a leading data: URL is taken off.
+function M.images(what, list)
   local out = json.array {}
-  for i, image in ipairs(list) do
-    out[i] = type(image) == "table" and M.image(image.path) or image
+  for i = 1, #list do
+    local image = list[i]
+    if type(image) == "table" and type(image.path) == "string" then
+      out[i] = M.image(image.path)
+    elseif type(image) == "string" then
+      out[i] = image:gsub("^data:[^,]*;base64,", "")
+    else
+      errors.argument("%s: images[%d] must be { path = } or base64, got %s", what, i, type(image))
+    end
   end
   return out
 end
 
---- Messages as the server wants them: images read, empty lists never sent as objects.
-function M.messages(messages)
-  local out
-  for i, message in ipairs(messages) do
-    if type(message) ~= "table" or type(message.role) ~= "string" then
-      errors.argument("messages[%d]: a table with role and content expected", i)
-    end
-    local images, calls = message.images, message.tool_calls
-    if images or (calls and #calls == 0) then
-      out = out or table.move(messages, 1, #messages, 1, {})
-      local copy = {}
-      for name, value in next, message do copy[name] = value end
-      copy.images = images and #images > 0 and M.images(images) or nil
-      if calls and #calls == 0 then copy.tool_calls = nil end
-      out[i] = copy
-    end
-  end
-  return json.array(out or messages)
+--- The sampling options of a call and the load options of its model. `stop = {}` would go out as an object: left out.
+local function merge(given, load)
+  if not given then return load end
+  local empty_stop = given.stop ~= nil and next(given.stop) == nil
+  if not load and not empty_stop then return given end
+  local merged = {}
+  for name, value in next, given do merged[name] = value end
+  for name, value in next, load or {} do merged[name] = value end
+  if empty_stop then merged.stop = nil end
+  return merged
 end
 
---- The part of the body that all inference calls share.
-function M.body(options)
-  local load, merged = M.profile(options.model), options.options
-  local copied = false
-  for name in next, LOAD_OPTIONS do
-    if load[name] ~= nil then
-      if not copied then
-        local copy = {}
-        for key, value in next, merged or {} do copy[key] = value end
-        merged, copied = copy, true
-      end
-      merged[name] = load[name]
-    end
-  end
-  local think = options.think
-  if think == nil then think = false end
+--- The part of the body that chat and generate share; the options were checked.
+---@param given table
+---@param endpoint table
+---@param stream boolean
+function M.body(given, endpoint, stream)
+  local load = load_of(endpoint, given.model)
   return {
-    model = options.model, options = merged, format = options.format, think = think, truncate = false,
-    logprobs = options.logprobs, top_logprobs = options.top_logprobs,
+    model = given.model, stream = stream, options = merge(given.options, load.options), format = given.format,
+    think = given.think or false,
+    truncate = given.truncate or false, shift = load.shift, logprobs = given.logprobs, top_logprobs = given.top_logprobs,
+    _debug_render_only = given._debug_render_only,
   }
 end
 
--- ---- request --------------------------------------------------------------------------------------------------------------
-
---- Header lists by endpoint name, made once: the same list means that nothing has to be set up again.
-local prepared = {}
-
-local function endpoint_of(name)
-  local known = prepared[name or false]
-  if known and known.settings == config.get() and known.url == config.endpoint(name).url then return known end
-  local endpoint = config.endpoint(name)
-  local headers, names = { "Content-Type: application/json" }, {}
-  for header in next, endpoint.headers or {} do names[#names + 1] = header end
-  table.sort(names)
-  for _, header in ipairs(names) do headers[#headers + 1] = header .. ": " .. endpoint.headers[header] end
-  if endpoint.key then headers[#headers + 1] = "Authorization: Bearer " .. endpoint.key end
-  known = { url = endpoint.url, headers = headers, settings = config.get() }
-  prepared[name or false] = known
-  return known
-end
-
-local STREAMS = { ["/api/chat"] = true, ["/api/generate"] = true, ["/api/pull"] = true, ["/api/push"] = true,
-  ["/api/create"] = true }
+-- ---- requests ---------------------------------------------------------------------------------------------------------------
 
 --- Seconds until the first byte: a cold load and the queue of the server come before it, and without streaming the whole
 --- answer does. A shorter limit would abort loads again and again (the server drops a load whose client left).
 local ANSWER = 600
 
+local function first_byte(limits, stream)
+  if not limits.load or not limits.first_byte then return 0 end
+  return limits.load + limits.first_byte + (stream and 0 or ANSWER)
+end
+
+local function limit(given, configured)
+  if given == nil then given = configured end
+  return given or 0
+end
+
+local NONE = {}
+
+--- The body that only loads: the model's own options and nothing else, or it would be loaded anew for the first call.
+function M.load_body(model, endpoint, keep_alive)
+  local load = load_of(endpoint, model)
+  return { model = model, stream = false, options = load.options, shift = load.shift, keep_alive = keep_alive }
+end
+
+--- The body of an embedding call.
+function M.embed_body(given, endpoint)
+  return {
+    model = given.model, options = merge(given.options, load_of(endpoint, given.model).options),
+    input = type(given.input) == "table" and options.list(given.input) or given.input,
+    truncate = given.truncate or false, dimensions = given.dimensions,
+  }
+end
+
+--- What host.http is asked for.
+---@param q table { path, body | raw, method?, endpoint?, timeouts? }
+---@param stream boolean
 function M.request(q, stream)
-  local endpoint = endpoint_of(q.endpoint)
-  local limits, given = config.get().timeouts, q.timeouts or {}
-  local body = q.body
-  local text, invalid = q.raw
-  if body then
-    if STREAMS[q.path] then body.stream = stream end
-    text, invalid = json.encode(body)
+  local endpoint = M.endpoint(q.endpoint)
+  local limits, given = config.get().timeouts, q.timeouts or NONE
+  local text = q.raw
+  if q.body then
+    local invalid
+    text, invalid = json.encode(q.body)
     if not text then return nil, invalid end
   end
-  local first = given.first_byte
-  if first == nil then
-    first = (limits.load or 0) + (limits.first_byte or 0) + (stream and 0 or ANSWER)
-    if not limits.load or not limits.first_byte then first = 0 end
-  end
-  local function limit(name)
-    local value = given[name]
-    if value == nil then value = limits[name] end
-    return value or 0
-  end
   return {
-    method = q.method or "POST", url = endpoint.url .. q.path, headers = endpoint.headers, body = text,
-    connect = limit "connect", first_byte = first, idle = limit "idle", total = limit "total",
+    method = q.method or "POST", url = endpoint.urls[q.path], headers = endpoint.headers, body = text,
+    connect = limit(given.connect, limits.connect), first_byte = limit(given.first_byte, first_byte(limits, stream)),
+    idle = limit(given.idle, limits.idle), total = limit(given.total, limits.total),
     max_line = 16 * 1024 * 1024, max_bytes = 256 * 1024 * 1024,
   }
 end
 
--- ---- replies ----------------------------------------------------------------------------------------------------------------
-
---- Tool-call arguments keep the order the model wrote them in: they go back byte for byte.
-local function decode(text)
-  if text:find('"tool_calls"', 1, true) then return json.decode(text, { ordered = true }) end
-  return json.decode(text)
-end
-
-function M.usage(reply)
-  if reply.usage then return reply.usage end
-  if not (reply.done or reply.embeddings) then return nil end
-  local calls = reply.message and reply.message.tool_calls
-  return {
-    input_tokens = reply.prompt_eval_count or 0, output_tokens = reply.eval_count or 0, calls = 1, attempts = 1,
-    tool_calls = calls and #calls or 0, repairs = 0, seconds = (reply.total_duration or 0) / 1e9,
-    load_seconds = (reply.load_duration or 0) / 1e9, estimated = false,
-  }
-end
-
---- Servers that do not know truncate=false cut the prompt and answer 200; the count then fills the window.
-local function overflowed(reply, q)
-  local window = q.body and q.body.options and q.body.options.num_ctx
-  local read = reply.prompt_eval_count
-  if not window or not read or read < window then return nil end
-  return failures.overflow(q.model, read, window)
-end
-
---- The whole body of a call that is not streamed.
-function M.reply(text, q)
-  if text == "" then return {} end
-  local reply, err = decode(text)
-  if err then return nil, failures.broken(text, err, q) end
-  if type(reply) ~= "table" then return nil, failures.broken(text, nil, q) end
-  if reply.error then return nil, failures.line(reply.error, q) end
-  if reply.done == false then
-    local message = reply.message
-    return nil, failures.incomplete(q, message and message.content or reply.response)
-  end
-  local overflow = overflowed(reply, q)
-  if overflow then return nil, overflow end
-  return reply
-end
-
---- Lines that hold one piece of text and nothing else to look at.
-M.picks = {
-  ["/api/chat"] = "model created_at message.role message.content:text message.thinking:second done=false",
-  ["/api/generate"] = "model created_at response:text thinking:second done=false",
-}
-
-local function call_event(call, state)
-  local f = call["function"] or {}
-  state.calls = (state.calls or 0) + 1
-  return {
-    type = "tool_call", id = call.id or ("call_%d"):format(state.calls), name = f.name, arguments = f.arguments or {},
-    call = call,
-  }
-end
-
---- One line of a chat or generate stream: events, and whether it was the last.
-function M.line(text, state)
-  local chunk, err = decode(text)
-  if err or type(chunk) ~= "table" then return nil, failures.broken(text, err, state.q) end
-  if chunk.error then return nil, failures.line(chunk.error, state.q) end
-  local message, events = chunk.message or chunk, {}
-  local thinking, content = message.thinking, message.content or chunk.response
-  if thinking and thinking ~= "" then events[1] = { type = "thinking", text = thinking } end
-  if content and content ~= "" then
-    events[#events + 1] = { type = "text", text = content, logprobs = chunk.logprobs }
-  end
-  for _, call in ipairs(message.tool_calls or {}) do events[#events + 1] = call_event(call, state) end
-  if not chunk.done then return #events > 0 and events or nil end
-  local overflow = overflowed(chunk, state.q)
-  if overflow then return nil, overflow end
-  local usage = M.usage(chunk)
-  usage.tool_calls = state.calls or 0
-  events[#events + 1] = { type = "done", reason = chunk.done_reason, usage = usage, reply = chunk }
-  return events, true
-end
-
-function M.incomplete(state) return failures.incomplete(state.q) end
-
-M.error = failures.status
-
 --- Calls to one model of one server wait for each other; what the server answers at once does not.
 function M.pool(q)
-  return endpoint_of(q.endpoint).url .. " " .. canonical(q.model)
+  local endpoint = M.endpoint(q.endpoint)
+  local key = endpoint.pools[q.model]
+  if not key then
+    key = endpoint.url .. " " .. canonical(q.model)
+    endpoint.pools[q.model] = key
+  end
+  return key
 end
+
+-- ---- answers ----------------------------------------------------------------------------------------------------------------
+
+M.reply, M.line, M.picks, M.usage = replies.reply, replies.line, replies.picks, replies.usage
+M.error, M.broken = failures.status, failures.broken
+
+function M.incomplete(state) return failures.incomplete(state.q) end
 
 return M

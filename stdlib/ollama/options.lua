@@ -1,0 +1,196 @@
+--- What a script may give: options of calls and profiles, checked before anything is sent.
+
+local errors = require "core.errors"
+local json = require "core.json"
+
+local M = {}
+
+-- ---- load options ---------------------------------------------------------------------------------------------------------
+
+--- Options that reload a model when they differ from what it was loaded with (server/sched.go, needsReload).
+M.LOAD = { "draft_num_predict", "main_gpu", "num_batch", "num_ctx", "num_gpu", "num_thread", "use_mmap" }
+
+local LOAD = {}
+for _, name in ipairs(M.LOAD) do LOAD[name] = true end
+
+local PROFILE = { num_ctx = "number", num_batch = "number", num_gpu = "number", main_gpu = "number", use_mmap = "boolean",
+  num_thread = "number", draft_num_predict = "number", keep_alive = true, shift = "boolean" }
+
+--- Options of each call; they never reload.
+local SAMPLING = { "frequency_penalty", "min_p", "num_keep", "num_predict", "presence_penalty", "repeat_last_n",
+  "repeat_penalty", "seed", "stop", "temperature", "top_k", "top_p", "typical_p" }
+local SAMPLES = {}
+for _, name in ipairs(SAMPLING) do SAMPLES[name] = true end
+
+--- Seconds, or a Go duration such as "10m"; the server takes a number in quotes for an error.
+function M.keep_alive(what, value)
+  local kind = type(value)
+  if kind == "number" then
+    if value ~= value then errors.argument("%s: keep_alive is not a number", what) end
+    return value
+  end
+  if kind ~= "string" then errors.argument("%s: keep_alive must be seconds or a duration such as \"10m\", got %s", what, kind) end
+  local rest = value:gsub("^[+-]", "")
+  if rest == "0" then return value end
+  local parts = 0
+  while rest ~= "" do
+    local after = rest:match "^%d+%.?%d*(.*)$" or rest:match "^%.%d+(.*)$"
+    local unit = after and (after:match "^ns" or after:match "^us" or after:match "^µs" or after:match "^ms"
+      or after:match "^[smh]")
+    if not unit then break end
+    rest, parts = after:sub(#unit + 1), parts + 1
+  end
+  if rest ~= "" or parts == 0 then
+    errors.raise("argument", ("%s: keep_alive %q is no duration"):format(what, value),
+      { hint = "seconds as a number, or units: \"90s\", \"10m\", \"1h30m\"; negative = until told otherwise" })
+  end
+  return value
+end
+
+--- A copy of a profile that was checked.
+function M.profile(model, given)
+  local what = ("profile of %s"):format(model)
+  local profile = {}
+  for name, value in next, errors.options(given, PROFILE, what) do
+    if type(value) == "number" and name ~= "keep_alive" then
+      value = math.tointeger(value) or errors.argument("%s: %s must be a whole number, got %s", what, name, value)
+    end
+    profile[name] = value
+  end
+  if profile.keep_alive ~= nil then M.keep_alive(what, profile.keep_alive) end
+  return profile
+end
+
+-- ---- calls ------------------------------------------------------------------------------------------------------------------
+
+local function refuse_load(what, model, name)
+  errors.raise("argument", ("%s: %s is a load option; differing between calls it reloads the model each time")
+    :format(what, name),
+    { hint = ('set it for the model: stoke.models { ["%s"] = { %s = ... } }, or in stoke.config.lua'):format(model, name) })
+end
+
+local function sampling(what, model, options)
+  local names = {}
+  for name in next, options do names[#names + 1] = tostring(name) end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    if LOAD[name] then refuse_load(what, model, name) end
+    if not SAMPLES[name] then -- a newer server may know more, but it also ignores what it does not know
+      local near = errors.suggest(name, SAMPLING)
+      if near then errors.argument("%s: unknown option options.%s (did you mean %s?)", what, name, near) end
+    end
+  end
+  local stop = options.stop
+  if stop ~= nil and (type(stop) ~= "table" or stop[1] == nil and next(stop) ~= nil) then
+    errors.argument("%s: options.stop must be a list of strings", what)
+  end
+end
+
+local LEVELS = { low = true, medium = true, high = true, max = true }
+
+local function thinking(what, think)
+  if type(think) == "boolean" or LEVELS[think] then return end
+  errors.argument("%s: think must be true, false, \"low\", \"medium\", \"high\" or \"max\", got %s", what,
+    type(think) == "string" and ("%q"):format(think) or type(think))
+end
+
+local function format_of(what, options)
+  local format = options.format
+  if format ~= "json" and (type(format) ~= "table" or next(format) == nil or json.is_array(format)) then
+    errors.argument("%s: format must be \"json\" or a JSON Schema (a table), got %s", what,
+      type(format) == "table" and "an empty one or a list" or type(format) == "string" and ("%q"):format(format) or type(format))
+  end
+  if options.tools and next(options.tools) ~= nil then
+    errors.raise("argument", what .. ": format and tools do not mix: the model could write no call",
+      { hint = "call the tools first, then ask once more with format and without tools" })
+  end
+end
+
+local TIMEOUTS = { connect = true, first_byte = true, idle = true, total = true }
+
+--- Seconds by phase; false lifts a limit.
+function M.timeouts(what, timeouts)
+  errors.options(timeouts, TIMEOUTS, what .. ": timeouts")
+  for _, name in ipairs { "connect", "first_byte", "idle", "total" } do
+    local value = timeouts[name]
+    if value ~= nil and value ~= false and not (type(value) == "number" and value > 0) then
+      errors.argument("%s: timeouts.%s must be seconds above 0, or false for no limit, got %s", what, name, tostring(value))
+    end
+  end
+end
+
+--- What all inference calls may hold; raises `argument`.
+---@param what string "ollama.chat"
+---@param options table
+---@param allowed table
+function M.check(what, options, allowed)
+  options = errors.options(options, allowed, what)
+  M.model(what, options.model)
+  if options.keep_alive ~= nil then
+    errors.raise("argument", what .. ": keep_alive on a call can keep other models from loading",
+      { hint = "set it once: ollama.load { model =, keep_alive = }, or in the model's profile" })
+  end
+  if options.shift ~= nil then refuse_load(what, options.model, "shift") end
+  if options.options then sampling(what, options.model, options.options) end
+  if options.think ~= nil then thinking(what, options.think) end
+  if options.format ~= nil then format_of(what, options) end
+  if options.timeouts then M.timeouts(what, options.timeouts) end
+  return options
+end
+
+--- A model's name.
+function M.model(what, model)
+  if model == nil then errors.argument("%s: model is missing", what) end
+  if type(model) ~= "string" or model == "" then
+    errors.argument("%s: a model's name expected, got %s", what, model == "" and "an empty string" or type(model))
+  end
+  return model
+end
+
+-- ---- messages -----------------------------------------------------------------------------------------------------------------
+
+--- Mark an empty list, which would go out as {}; any other is one by itself.
+function M.list(list)
+  return next(list) == nil and json.array {} or list
+end
+
+local function check_call(what, i, call)
+  local f = type(call) == "table" and call["function"]
+  if type(f) ~= "table" or type(f.name) ~= "string" then
+    errors.argument("%s: messages[%d].tool_calls: each needs function = { name =, arguments = }", what, i)
+  end
+  if type(f.arguments) == "string" then
+    errors.raise("argument", ("%s: messages[%d]: the arguments of %s are a string; Ollama wants a table"):format(what, i, f.name),
+      { hint = "send back the tool_calls of the reply as they came" })
+  end
+end
+
+--- Messages as the server wants them: images read, empty lists left out.
+---@param what string
+---@param messages table[]
+---@param images fun(what: string, list: table): table reads them
+function M.messages(what, messages, images)
+  local out
+  for i = 1, #messages do
+    local message = messages[i]
+    if type(message) ~= "table" or type(message.role) ~= "string" then
+      errors.argument("%s: messages[%d] must be a table with role and content", what, i)
+    end
+    local calls = message.tool_calls
+    if type(calls) == "table" then
+      for j = 1, #calls do check_call(what, i, calls[j]) end
+    end
+    local empty_calls = type(calls) == "table" and #calls == 0
+    if message.images or empty_calls then
+      local copy = setmetatable({}, getmetatable(message))
+      for name, value in next, message do copy[name] = value end
+      if empty_calls then copy.tool_calls = nil end
+      if message.images then copy.images = #message.images > 0 and images(what, message.images) or nil end
+      out = out or table.move(messages, 1, #messages, 1, {})
+      out[i] = copy
+    end
+  end
+  return M.list(out or messages)
+end
+
+return M

@@ -123,6 +123,7 @@ static void set_once(struct transfer *t) {
   SET(t, CURLOPT_ACCEPT_ENCODING, "");
   SET(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   SET(t, CURLOPT_TCP_KEEPALIVE, 1L);
+  SET(t, CURLOPT_BUFFERSIZE, 8192L); /* half of curl's: a stream of tokens never fills it, and there are thousands */
   SET(t, CURLOPT_CONNECTTIMEOUT_MS, (long)INT_MAX); /* our timers decide */
   SET(t, CURLOPT_WRITEFUNCTION, on_body);
   SET(t, CURLOPT_WRITEDATA, t);

@@ -80,7 +80,7 @@ double host_wall(const struct host *h);  /* seconds since 1970; follows the virt
 
 /* state.c. host_init fills the caller's struct host; false (with e filled) when out of memory. */
 bool host_init(struct host *h, struct err *e);
-void host_close(struct host *h);
+bool host_close(struct host *h); /* false: a native call is stuck, and its memory with it */
 
 /* loop.c: run until stopping, or nothing is left that could wake a task. Returns the exit code. */
 int host_run(struct host *h);

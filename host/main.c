@@ -31,6 +31,6 @@ int main(int argc, char **argv) {
   int code = host_start(&h, argc, argv, &e) ? host_run(&h) : fail(&e);
   bool lost = !console_flush(&h, FLUSH_LIMIT) && console_lost(&h, &e);
   if (lost && e.code != EPIPE && code == 0) code = fail(&e); /* a full disk; nobody left to read is no failure */
-  host_close(&h);
+  if (!host_close(&h)) _exit(code); /* exit() would wait for the thread that is stuck */
   return code;
 }

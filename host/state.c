@@ -103,12 +103,12 @@ static void raise_file_limit(void) {
   (void)setrlimit(RLIMIT_NOFILE, &r);
 }
 
-static void unref_async(uv_async_t *async) {
-  (void)async;
+static void on_nothing(uv_async_t *async) {
+  (void)async; /* watchdog_catch_signals puts its own in place */
 }
 
 static bool make_state(struct host *h, struct err *e) {
-  int rc = uv_async_init(&h->loop, &h->wake, unref_async);
+  int rc = uv_async_init(&h->loop, &h->wake, on_nothing);
   if (rc != 0) {
     err_set_uv(e, rc, "cannot make a wake-up descriptor");
     return false;
@@ -144,7 +144,7 @@ bool host_init(struct host *h, struct err *e) {
   uv_timer_init(&h->loop, &h->uv_timer);
   uv_unref((uv_handle_t *)&h->uv_timer);
   if (make_state(h, e)) return true;
-  host_close(h);
+  (void)host_close(h);
   return false;
 }
 
@@ -178,10 +178,22 @@ static void close_leftover(uv_handle_t *handle, void *ud) {
   if (!uv_is_closing(handle)) uv_close(handle, NULL);
 }
 
-#define DRAIN_TURNS 1000
+#define NATIVE_LIMIT 3.0 /* seconds: children get two between SIGTERM and SIGKILL */
+#define CLOSING_LIMIT 0.5
+
+/* Runs the loop until nothing (or, with `all` false, no operation) is left; false when the time is up. */
+static bool drain(struct host *h, bool all, double seconds) {
+  uint64_t until = uv_hrtime() + (uint64_t)(seconds * 1e9);
+  while (all || h->inflight > 0) {
+    if (uv_run(&h->loop, UV_RUN_NOWAIT) == 0) return true;
+    if (uv_hrtime() > until) return false;
+    uv_sleep(1);
+  }
+  return true;
+}
 
 /* Each step needs the ones after it still standing. What was never made is skipped. */
-void host_close(struct host *h) {
+bool host_close(struct host *h) {
   /* 1. Waits first: their native halves still know the loop, and none of their tasks will run again. */
   for (struct task *t = h->live; t; t = t->live_next)
     if (t->op && t->op->verdict == OP_PENDING) op_cancel(t->op);
@@ -196,10 +208,11 @@ void host_close(struct host *h) {
   httpd_close(h);
   watchdog_close(h);
   /* 4. Closings in flight; bounded, because a stuck native call must not keep the process. */
-  for (int i = 0; i < DRAIN_TURNS && h->inflight > 0; i++) uv_run(&h->loop, UV_RUN_ONCE);
+  (void)drain(h, false, NATIVE_LIMIT);
   /* 5. Whatever is still there, and the loop itself. */
   uv_walk(&h->loop, close_leftover, NULL);
-  uv_run(&h->loop, UV_RUN_DEFAULT);
+  if (!drain(h, true, CLOSING_LIMIT)) return false;
   (void)uv_loop_close(&h->loop);
   mem_release(&h->mem);
+  return true;
 }

@@ -19,11 +19,15 @@ local function open_things()
   return { tasks = all - system, handles = handles }
 end
 
+--- true while a test runs that has not asked for the real world.
+M.closed = false
+
 --- Begin. `real` keeps the machine's clock and network.
 ---@param real? boolean
 function M.enter(real)
   time.virtual(not real and M.EPOCH or nil)
   http.deny(not real)
+  M.closed = not real
   before = open_things()
 end
 

@@ -180,7 +180,7 @@ tsan: ## the suite under ThreadSanitizer
 
 valgrind: ## the suite, scaled down, under valgrind
 	@.ci/packages build test check
-	+@$(call variant,valgrind,-gdwarf-4 -O1) tests
+	+@$(call variant,valgrind,-gdwarf-4 -O1 -DMEM_POOLED=0) tests
 	@STOKE_SCALE=0.02 $(call in,valgrind) valgrind -q --error-exitcode=99 --leak-check=full \
 	  --show-leak-kinds=definite --errors-for-leak-kinds=definite --trace-children=yes \
 	  --trace-children-skip='*/node,*/npm,*/sh,*/bash,*/lua5.4,*/luacheck,*/openssl,/usr/bin/*,/bin/*' \

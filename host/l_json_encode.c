@@ -94,7 +94,7 @@ static inline bool wrote(struct encoder *w, const struct level *l, enum json_put
   if (put == JSON_PUT_CAP)
     err_set(w->e, "limit", 0, "JSON text of more than %zu bytes", w->out->cap);
   else
-    err_set(w->e, "limit", 0, "out of memory while encoding JSON");
+    err_set(w->e, "os", 0, "out of memory while encoding JSON");
   return false;
 }
 

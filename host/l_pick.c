@@ -8,10 +8,18 @@
 #include "host.h"
 #include "json.h"
 #include "l_http.h"
+#include "shape.h"
 #include "task.h"
 
 #define SPEC "stoke.pick"
 #define ROOM 2048 /* bytes of one event; longer escaped texts take the slow path */
+
+/* What a line may look like, and what the last ones did: of each role one. Shared by all streams that use the spec. */
+struct spec {
+  struct pick_spec pick;
+  struct shape shapes[2]; /* [second] */
+  uint8_t last;           /* the shape that fitted last */
+};
 
 /* Upvalues of the iterator. */
 enum { UP_REQUEST = 1, UP_SPEC, UP_SLOW, UP_MERGE, UP_MORE };
@@ -19,12 +27,32 @@ enum { UP_REQUEST = 1, UP_SPEC, UP_SLOW, UP_MERGE, UP_MORE };
 /* pick(words) -> spec; words as in json.h */
 int l_pick_compile(lua_State *L) {
   const char *why = NULL, *words = luaL_checkstring(L, 1);
-  struct pick_spec spec;
-  if (!pick_compile(&spec, words, &why)) return err_argument(L, "pick: %s", why);
+  struct spec spec = {.last = 0};
+  if (!pick_compile(&spec.pick, words, &why)) return err_argument(L, "pick: %s", why);
   memcpy(lua_newuserdatauv(L, sizeof spec, 0), &spec, sizeof spec);
   luaL_newmetatable(L, SPEC);
   lua_setmetatable(L, -2);
   return 1;
+}
+
+/* As pick_line, but most lines have the shape of the one before. */
+static bool read_line(struct spec *s, const char *line, size_t len, char *scratch, size_t scratch_size, struct pick *p) {
+  enum shape_fit fit = SHAPE_MISS;
+  for (unsigned i = 0; i < 2 && fit == SHAPE_MISS; i++) {
+    unsigned role = s->last ^ i;
+    fit = shape_match(&s->shapes[role], line, len, &p->text, &p->len);
+    if (fit == SHAPE_HIT) {
+      s->last = (uint8_t)role;
+      p->second = role == 1;
+      return true;
+    }
+  }
+  if (pick_line(&s->pick, line, len, scratch, scratch_size, p) != PICK_PLAIN) return false;
+  if (fit == SHAPE_MISS && p->len > 0) {
+    shape_learn(&s->shapes[p->second], line, len, p->text);
+    s->last = p->second;
+  }
+  return true;
 }
 
 static int after_slow(lua_State *L, int status, lua_KContext ctx) {
@@ -60,7 +88,7 @@ static int push_event(lua_State *L, const char *text, size_t len, bool second) {
  * a longer queue. `room` is full when a text might no longer fit. */
 static int next_event(lua_State *L) {
   struct rq *r = *(struct rq **)lua_touserdata(L, lua_upvalueindex(UP_REQUEST));
-  const struct pick_spec *spec = lua_touserdata(L, lua_upvalueindex(UP_SPEC));
+  struct spec *spec = lua_touserdata(L, lua_upvalueindex(UP_SPEC));
   struct task *t = task_current(host_of(L));
   char room[ROOM];
   size_t used = 0, len;
@@ -68,9 +96,10 @@ static int next_event(lua_State *L) {
   const char *line;
   if (!r || !t || t->interrupted || r->waiting || lua_toboolean(L, lua_upvalueindex(UP_MORE)))
     return call_slow(L, NULL, 0);
+  bool merge = lua_toboolean(L, lua_upvalueindex(UP_MERGE));
   while (rq_next_line(r, &line, &len)) {
     struct pick p;
-    bool plain = pick_line(spec, line, len, room + used, sizeof room - used, &p) == PICK_PLAIN;
+    bool plain = read_line(spec, line, len, room + used, sizeof room - used, &p);
     if (used > 0 && (!plain || (p.len > 0 && p.second != second) || p.len > sizeof room - used)) {
       rq_put_back(r, line);
       break;
@@ -82,7 +111,7 @@ static int next_event(lua_State *L) {
     used += p.len;
     if (p.len == 0) continue;
     second = p.second;
-    if (!lua_toboolean(L, lua_upvalueindex(UP_MERGE))) break;
+    if (!merge) break;
   }
   return used > 0 ? push_event(L, room, used, second) : call_slow(L, NULL, 0);
 }

@@ -36,8 +36,17 @@ local function report(err)
     text[2] = readable(rawget(err, "traceback") or "")
   end
   local others = rawget(err, "suppressed") or {}
-  for i = 1, math.min(#others, 3) do text[#text + 1] = ("also: %s"):format(tostring(others[i])) end
-  if #others > 3 then text[#text + 1] = ("and %d more"):format(#others - 3) end
+  local told, more = { [tostring(err)] = true }, 0
+  for _, other in ipairs(others) do
+    local message = tostring(other)
+    if told[message] or #text > 4 then
+      more = more + 1
+    else
+      told[message] = true
+      text[#text + 1] = "also: " .. message
+    end
+  end
+  if more > 0 then text[#text + 1] = ("and %d more like it"):format(more) end
   stdio.write(2, table.concat(text, "\n") .. "\n")
 end
 
@@ -65,6 +74,11 @@ return function(argv)
   trace_effects()
   keeper.start()
   tasks.root.on_child_error = function() end -- told below
+  tasks.system.on_child_error = function(err, task) -- others wait for what it did: better an end than a hang
+    if task.on_error then return task:on_error(err) end
+    io.stderr:write(("stoke: the task %s of the host failed: %s\n"):format(tostring(task.name), tostring(err)))
+    host.stop(1)
+  end
   local main = tasks.spawn(function() return require "stoke.cmd".main(argv) end, { name = "main" })
   keeper.main = main
   tasks.spawn(function()

@@ -49,9 +49,18 @@ function M.coroutine.resume(co, ...)
   return caught(task, task and task.unwinding, step(raw_running(), co, step_in(co), raw_resume(co, ...)))
 end
 
+--- Message handler of tasks. A cancellation gets no traceback: it comes by the thousand, and from outside.
+function M.handler(raised)
+  if errors.is(raised) and raised.kind == "cancelled" then
+    if not rawget(raised, "where") then raised.where = host.site() end
+    return raised
+  end
+  return errors.handler(raised)
+end
+
 -- The error keeps the place inside the generator; plain strings name theirs themselves.
 local function keep_place(err)
-  return errors.is(err) and errors.handler(err) or err
+  return errors.is(err) and M.handler(err) or err
 end
 
 local function unwrap(ok, ...)

@@ -62,6 +62,7 @@ function G.os.clock() return perform "time.cpu" end
 function G.os.getenv(name) return perform("env.get", { name = name }) end
 function G.os.exit(code)
   if code == nil or code == true then code = 0 elseif code == false then code = 1 end
+  if not math.tointeger(code) then errors.argument("os.exit: the code must be a whole number, got %s", errors.describe(code)) end
   errors.raise("exit", "the script called os.exit", { code = code })
 end
 -- The standard functions answer nil and a message where ours raise.

@@ -26,7 +26,7 @@ M.kinds = {
   replay = { exit = 1 },
   usage = { exit = 2, hint = "stoke --help shows how it is used" },
   auth = { exit = 3, hint = "check the key or the headers of this endpoint in stoke.config.lua, or OLLAMA_API_KEY" },
-  refused = { exit = 4, retryable = true, hint = "is the server running? (ollama serve; or try --sim)" },
+  refused = { exit = 4, retryable = true, hint = "is the server running there? (for a model server: ollama serve, or try --sim)" },
   dns = { exit = 4, retryable = true, hint = "check the host name" },
   tls = { exit = 4, hint = "check the certificate, or the scheme of the URL" },
   unreachable = { exit = 4, retryable = true, hint = "check the network and the address" },
@@ -96,6 +96,18 @@ function M.argument(format, ...)
   error(M.new("argument", select("#", ...) > 0 and format:format(...) or format), 0)
 end
 
+--- A value in words, for messages about what was given.
+---@param value any
+---@return string `the string "1"`, `a table { code, why }`, `3.5`
+function M.describe(value)
+  if type(value) == "string" then return ("the string %q"):format(#value > 40 and value:sub(1, 40) .. "..." or value) end
+  if type(value) ~= "table" then return tostring(value) end
+  local names = {}
+  for key in next, value do names[#names + 1] = tostring(key) end
+  table.sort(names)
+  return ("a table { %s }"):format(table.concat(names, ", ", 1, math.min(#names, 8)))
+end
+
 --- The way stdlib turns `nil, err` into a raise: `return errors.check(effect.perform(...))`.
 ---@generic T
 ---@param value T
@@ -106,7 +118,7 @@ function M.check(value, err)
   return value
 end
 
---- Whatever was raised, as an error object; plain strings become kind `script`.
+--- Whatever was raised, as an error object; plain strings become kind `script`, Lua's memory error kind `os`.
 ---@param raised any
 ---@return stoke.error
 function M.wrap(raised)
@@ -114,7 +126,8 @@ function M.wrap(raised)
   -- a native function that the runtime called with the script's own argument
   local complaint = type(raised) == "string" and raised:match "^stoke:[^:]+:%d+: (bad argument .*)"
   if complaint then return M.new("argument", complaint) end
-  if type(raised) ~= "string" then raised = "an error that is no text: " .. tostring(raised) end
+  if raised == "not enough memory" then return M.new("os", "out of memory") end -- Lua's own words
+  if type(raised) ~= "string" then raised = "an error that is no text: " .. M.describe(raised) end
   return M.new("script", raised)
 end
 

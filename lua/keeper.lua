@@ -15,6 +15,13 @@ M.on_signal = nil
 --- The first task; a signal cancels it.
 M.main = nil
 
+--- End the program with this exit code: cancels the first task, so nothing can swallow it.
+---@param code integer
+function M.exit(code)
+  M.exit_code = code
+  if M.main then M.main:cancel "the script called os.exit" end
+end
+
 local function on_signal(number)
   local signal = SIGNALS[number] or { name = "signal " .. number, exit = 128 + number }
   if M.on_signal then
@@ -37,6 +44,7 @@ local function on_deadlock()
   if M.main and not M.main.state then
     scopes.cancel(M.main, errors.new("cancelled", err.message))
   else
+    io.stderr:write(("stoke: %s\n"):format(err.message))
     host.stop(1)
   end
 end
@@ -52,15 +60,20 @@ local handlers = {
   deadlock = on_deadlock,
 }
 
+--- Answer one event. What fails here is lost (an alarm that never fires), so the host ends rather than hang.
+local function answer(kind, payload, detail)
+  local ok, err = xpcall(handlers[kind], debug.traceback, payload, detail)
+  if ok then return end
+  io.stderr:write(("stoke: %s: %s\n"):format(kind, tostring(err)))
+  host.stop(1)
+end
+
 --- Start the keeper.
 function M.start()
   tasks.spawn(function()
     while true do
-      local kind, payload, detail = host.next_event()
-      if kind then
-        local ok, err = xpcall(handlers[kind], debug.traceback, payload, detail)
-        if not ok then io.stderr:write("stoke: internal error: ", tostring(err), "\n") end
-      end
+      local ok, kind, payload, detail = pcall(host.next_event) -- raises when out of memory; the event is still there
+      if ok and kind then answer(kind, payload, detail) end
     end
   end, { system = true, name = "keeper" })
 end

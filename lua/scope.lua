@@ -91,24 +91,28 @@ function M.link(scope, child)
   scope.spawned = (scope.spawned or 0) + 1
 end
 
+--- Each leaves the queue only after its wake: when a call fails for want of memory, the rest can be done again.
 local function wake_all(queue)
-  local task = fifo.pop(queue)
-  while task do
-    host.wake(task.co)
-    task = fifo.pop(queue)
+  while queue.head do
+    local co = queue.head.co
+    if co then host.wake(co) end -- else it was cut off
+    fifo.pop(queue)
   end
 end
 M.wake_all = wake_all
 
+--- Can be done again when it broke off, see tasks.died.
 function M.unlink(child)
   local scope, prev, next = child.up, child.prev, child.next
-  if prev then prev.next = next else scope.first = next end
-  if next then next.prev = prev else scope.last = prev end
-  child.up, child.prev, child.next = nil, nil, nil
+  if prev then prev.next = next elseif scope.first == child then scope.first = next end
+  if next then next.prev = prev elseif scope.last == child then scope.last = prev end
+  child.prev, child.next = nil, nil
   if not scope.first then
-    if scope.joining then host.wake(scope.joining.co) end
+    local joining = scope.joining
+    if joining and joining.co then host.wake(joining.co) end
     if scope.watchers then wake_all(scope.watchers) end
   end
+  child.up = nil
 end
 
 --- Wait until no child is left. Nothing interrupts this wait; cancelled children end within the grace.
@@ -195,7 +199,7 @@ end
 function M.cancel(scope, reason)
   if scope.cancelled or scope.closed or scope.state then return false end
   mark(scope, reason)
-  if scope.co ~= false and not scope.grace then
+  if not scope.grace then
     scope.grace = host.alarm({ on_alarm = M.overdue, scope = scope }, M.GRACE)
   end
   return true
@@ -252,7 +256,7 @@ function M.overdue(about)
   local scope = about.scope
   if scope.closed or scope.state then return end
   local list, owner = below(scope), scope.task
-  if not owner then table.insert(list, 1, scope) end
+  if scope.co then table.insert(list, 1, scope) end
   for i = #list, 1, -1 do list[i]:cut_off(#list - i) end
   if not owner then return end
   local top = owner.scope

@@ -39,16 +39,16 @@ local function name_of(task)
   return task.name and ("%s (%s)"):format(task.name, task.site) or task.site
 end
 
---- Wake who awaits it, tell the parent, leave the tree.
+--- Wake who awaits it, tell the parent, leave the tree. Can be done again when it broke off, see M.died.
 local function settle(task, state, err, value, ...)
   task.state, task.err, task.value = state, err, value
   if select("#", ...) > 0 then task.more = { n = select("#", ...), ... } end
   local parent = task.up
   scopes.stop_alarms(task)
-  scopes.unlink(task)
+  if parent then scopes.unlink(task) end
   task.co = false -- a handle that is kept does not keep the stack
   if task.waiters then scopes.wake_all(task.waiters) end
-  if state == "failed" then scopes.child_failed(parent, task, err) end
+  if state == "failed" and parent then scopes.child_failed(parent, task, err) end
 end
 
 --- Runs in the task itself, after its function: closes what is open, waits for the children.
@@ -79,7 +79,7 @@ local function finish(task, ok, ...)
   return settle(task, "failed", err)
 end
 
-local handler = errors.handler
+local handler = coro.handler
 local function body(task, f, ...)
   return finish(task, xpcall(f, handler, ...))
 end
@@ -183,6 +183,11 @@ function Task:cut_off(before)
     scopes.tell("more tasks were abandoned with these")
   end
   host.abandon(self.co)
+  local call = self.call -- what it was doing beyond the gates: a slot, a budget, a span
+  while call do
+    call:settle(nil, errors.new("cancelled", "the task was abandoned"))
+    call = call.outer
+  end
   local owners, inner = {}, self.scope
   while inner do
     scopes.stop_alarms(inner)
@@ -201,7 +206,7 @@ end
 
 --- Settle a task whose body could not (the allocator failed in its last instructions).
 function M.died(task, why)
-  if not task.up then return end
+  if task.state then return settle(task, task.state, task.err, task.value) end -- it broke off in the middle
   for _, child in ipairs(scopes.below(task)) do child:cancel("the task that spawned it died") end
   settle(task, "failed", errors.new("os", why))
 end

@@ -77,6 +77,11 @@ end
 local function compile(spec)
   if type(spec) ~= "table" then errors.raise("argument", "args.parse: needs a description") end
   check_keys(spec, SPEC_KEYS, "the description")
+  for _, part in ipairs { "options", "positionals", "examples" } do
+    if spec[part] ~= nil and type(spec[part]) ~= "table" then
+      errors.argument("args.parse: %s must be a list, got %s", part, errors.describe(spec[part]))
+    end
+  end
   local p = { name = spec.name or "script", summary = spec.summary, examples = spec.examples or {},
               options = {}, positionals = {}, long = {}, short = {}, names = {} }
   for i, raw in ipairs(spec.options or {}) do

@@ -3,6 +3,7 @@
 --- Every function that waits can be cancelled; durations are seconds.
 
 local channel = require "core.channel"
+local handler = require "core.coro".handler
 local errors = require "core.errors"
 local host = require "core.about"
 local scopes = require "core.scope"
@@ -68,7 +69,9 @@ function M.every(name, seconds, f)
     while true do
       time.sleep(seconds)
       local _, err = M.try(f)
-      if err then require("stoke.log").error("a timer failed", { timer = name, error = tostring(err) }) end
+      if err and err.kind ~= "exit" then
+        require("stoke.log").error("a timer failed", { timer = name, error = tostring(err) })
+      end
     end
   end)
   return timers[name]
@@ -243,7 +246,7 @@ end
 
 local function tried(ok, value, ...)
   if ok then return value, nil, ... end
-  return nil, value
+  return nil, errors.wrap(value) -- for want of memory the handler was not called
 end
 
 --- Run a function and get its error as a value. What it spawned has ended when this returns. `cancelled` of the calling task
@@ -266,7 +269,7 @@ function M.try(f, ...)
     if not ok and me then scopes.deliver(me) end
     return tried(ok, ...)
   end
-  return outcome(xpcall(inner, errors.handler, ...))
+  return outcome(xpcall(inner, handler, ...))
 end
 
 -- ---- between tasks --------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ function M.cpu() return effect.perform("time.cpu") end
 --- Example: `time.sleep(0.5)`
 function M.sleep(seconds)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
-    errors.argument("sleep: seconds must be a number >= 0, got %s", tostring(seconds))
+    errors.argument("sleep: seconds must be a number >= 0, got %s", errors.describe(seconds))
   end
   effect.perform("time.sleep", seconds)
 end

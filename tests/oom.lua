@@ -15,6 +15,7 @@ local PROGRAMS = {
   { "first line", "-e 'print(1)'" },
   { "tasks", "-e 'local s = require \"stoke\" s.spawn(s.sleep, 0.001):await() print(1)'" },
   { "simulator", "agents/hello.lua --sim" },
+  { "everything", "tests/oom/world.lua" },
   { "broken script", "-e 'error {}'", fails = true },
 }
 
@@ -33,7 +34,7 @@ local function fault(code, text)
   if code == 137 then return ("did not end within %d s"):format(SECONDS) end
   if code >= 128 then return ("died of signal %d"):format(code - 128) end
   if code == SANITIZER or text:find "Sanitizer" or text:find "runtime error:" then return "a sanitizer's report" end
-  if text:find "internal error" or text:find "PANIC" then return "an internal error" end
+  if text:find("stoke: internal error", 1, true) or text:find "error outside any task" then return "an internal error" end
   if code ~= 0 and text == "" then return ("exit code %d without a message"):format(code) end
 end
 

@@ -46,8 +46,9 @@ local function overview(colour)
   rows_text(out, "Flags (before or after FILE or VERB, up to --)", flags, colour)
   rows_text(out, "Exit codes", {
     { "0", "done" }, { "1", "the script failed" }, { "2", "wrong usage or configuration" },
-    { "3", "not authorised" }, { "4", "the server cannot be reached" }, { "5", "a tool failed" },
-    { "6", "a budget or limit was reached" }, { "7", "denied" }, { "124", "too late" } }, colour)
+    { "3", "not authorised" }, { "4", "the server cannot be reached" }, { "5", "the model server or a tool failed" },
+    { "6", "a budget or limit was reached" }, { "7", "denied" }, { "124", "too late" },
+    { "130", "interrupted (143: terminated)" }, { "141", "nobody reads the output any more" } }, colour)
   return table.concat(out)
 end
 

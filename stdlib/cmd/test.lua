@@ -82,7 +82,7 @@ local function run_file(path, a, report)
   end
 end
 
-local function show_failure(record, seed)
+local function show_failure(record, seed, internal)
   local lines = { ("%s %s: %s"):format(term.paint("red", "FAIL"), record.file, record.name) }
   lines[2] = "     " .. record.failed:gsub("\n", "\n     ")
   if record.where then lines[#lines + 1] = "     at " .. record.where end
@@ -91,7 +91,7 @@ local function show_failure(record, seed)
     if i > 40 then break end
     lines[#lines + 1] = "     | " .. line
   end
-  lines[#lines + 1] = ("     again: stoke test %s --seed %d"):format(record.file, seed)
+  lines[#lines + 1] = ("     again: stoke test %s%s --seed %d"):format(internal and "--internal " or "", record.file, seed)
   stdio.write(table.concat(lines, "\n") .. "\n")
 end
 
@@ -105,7 +105,7 @@ local function run_all(a)
     local outcome = record.failed and "failed" or record.skipped and "skipped" or "passed"
     count[outcome] = count[outcome] + 1
     if a.json then return stdio.write(json.encode(record) .. "\n") end
-    if record.failed then show_failure(record, a.seed) end
+    if record.failed then show_failure(record, a.seed, a.internal) end
     if record.skipped then stdio.write(("skip %s: %s: %s\n"):format(record.file, record.name, record.skipped)) end
   end
   do

@@ -115,15 +115,15 @@ end
 --- End the reply now; otherwise it ends when the handler returns.
 function Reply:finish()
   if self.ended then return end
-  self.ended = true
   self.exchange:finish()
+  self.ended = true -- not before: when the call itself fails, reset still has to let the client go
 end
 
 --- Cut the connection, so that the client knows the reply is not whole; what was written goes out before.
 function Reply:reset()
   if self.ended then return end
-  self.ended = true
   self.exchange:reset()
+  self.ended = true
 end
 
 return { new = new }

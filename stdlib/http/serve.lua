@@ -43,7 +43,7 @@ local function report(server, err, req)
   if server.on_error then
     local ok, second = xpcall(server.on_error, errors.handler, err, req)
     if ok then return end
-    log.error("on_error of a server failed", { error = second.message })
+    log.error("on_error of a server failed", { error = tostring(second) })
   end
   log.error("a request failed", { method = req.method, path = req.path, error = tostring(err) })
 end
@@ -60,6 +60,7 @@ end
 
 --- The handler raised.
 local function fail(server, err, req, res, me)
+  err = errors.wrap(err) -- without memory no message handler runs
   if me.cancelled then
     if not res.started and not res.ended and (server.stopping or server.task.cancelled) and not me.client_left then
       return pcall(res.reply, res, 503, { Connection = "close" })
@@ -93,6 +94,15 @@ end
 
 -- ---- the server's own task ------------------------------------------------------------------------------------------------
 
+--- A task of ours died where answer() could not catch it (no memory): its client still must not wait.
+local function request_failed(task, err)
+  if task.exchange then
+    task.exchange:reset()
+    task.server.running[task.request] = nil
+  end
+  log.error("a request failed", { error = tostring(err) })
+end
+
 local function begin(server, exchange, me)
   local id = exchange:id()
   local task
@@ -101,6 +111,7 @@ local function begin(server, exchange, me)
   else
     task = tasks.start(me, "http.request", answer, server, exchange, id)
   end
+  task.request, task.server, task.exchange, task.on_error = id, server, exchange, request_failed
   server.running[id] = task
 end
 
@@ -127,7 +138,10 @@ local function shut(supervisor)
   local left = running(server)
   for _, entry in ipairs(left) do entry[2]:cancel("the server was stopped") end
   for _, entry in ipairs(left) do wait_for(entry[2]) end
-  while not server.native:close(supervisor.drained and server.drain or FLUSH) do supervisor.drained = false end
+  while not server.native:close(supervisor.drained and server.drain or FLUSH) do
+    supervisor.drained = false
+    collectgarbage() -- an exchange that got lost (no memory) is reset by its finalizer
+  end
   server.closed = true
   if server.closer then tasks.wake(server.closer) end
 end
@@ -142,13 +156,18 @@ end
 local function supervise(server)
   local me = tasks.current()
   local supervisor <close> = setmetatable({ server = server }, { __close = shut })
-  me.on_child_error = function(err) log.error("a request failed", { error = tostring(err) }) end
+  me.on_child_error = function(err, task) request_failed(task, err) end
   while true do
     local exchange, err = server.native:accept()
     if math.type(exchange) == "integer" then
       client_left(server, exchange)
     elseif exchange then
-      begin(server, exchange, me)
+      local ok, why = pcall(begin, server, exchange, me)
+      if not ok then
+        exchange:reset()
+        if server.task.cancelled then error(why, 0) end
+        log.error("a request could not be taken", { error = tostring(why) })
+      end
     elseif exchange == nil and not err then
       supervisor.drained = true
       return

@@ -65,7 +65,7 @@ end
 -- ---- meanings ---------------------------------------------------------------------------------------------------------------
 
 local MEMORY = "unload another model (ollama.unload), or lower num_ctx in the profile"
-local CALL = "the model wrote a tool call that the server could not read; ask again, perhaps with another seed"
+local CALL = "the model wrote a tool call that cannot be read; ask again, perhaps with another seed"
 local RUNNER = "the model's process ended on the server; its log says why"
 
 --- { pattern, kind, retryable, hint }; the first that fits.
@@ -105,6 +105,7 @@ local function classify(text, q, fields, kind, retryable)
     end
   end
   fields.retryable = retryable
+  if kind == "invalid_output" then fields.began = true end -- the same request would as likely bring the same again
   return errors.new(kind, text, fields)
 end
 
@@ -203,6 +204,11 @@ function M.no_json(text, err, q)
     return errors.new("protocol", "HTML instead of JSON: " .. excerpt(text, 80), fields)
   end
   return errors.new("protocol", "the server sent broken JSON: " .. excerpt(text, 80), fields)
+end
+
+--- A tool call that the model wrote badly.
+function M.bad_call(what, q)
+  return errors.new("invalid_output", what, { model = q.model, hint = CALL, retryable = true, began = true })
 end
 
 --- JSON, but not what the API says.

@@ -40,17 +40,14 @@ end
 
 --- The endpoint of a name or an address.
 ---@param name? string
----@return table known { url, headers, urls (by path), pools (keys by model) }
+---@return table known { url, headers; by model: pools (keys), loads (options); by path: calls, streams (requests) }
 ---Raises `usage` for a name nobody knows.
 function M.endpoint(name)
   local known = endpoints[name or false]
   if known and known.revision == config.revision then return known end
   local endpoint = config.endpoint(name)
-  known = { url = endpoint.url, headers = headers_of(endpoint), revision = config.revision, pools = {}, loads = {} }
-  known.urls = setmetatable({}, { __index = function(urls, path)
-    urls[path] = known.url .. path
-    return urls[path]
-  end })
+  known = { url = endpoint.url, headers = headers_of(endpoint), revision = config.revision, pools = {}, loads = {},
+    calls = {}, streams = {} }
   endpoints[name or false] = known
   return known
 end
@@ -137,11 +134,27 @@ end
 ---@param stream boolean
 function M.body(given, endpoint, stream)
   local load = load_of(endpoint, given.model)
+  local body = { model = given.model, messages = given.messages, stream = stream, think = given.think or false,
+    truncate = given.truncate or false, options = merge(given.options, load.options) }
+  if given.format ~= nil then body.format = given.format end
+  if given.logprobs ~= nil then body.logprobs, body.top_logprobs = given.logprobs, given.top_logprobs end
+  if given._debug_render_only then body._debug_render_only = true end
+  if load.shift ~= nil then body.shift = load.shift end
+  return body
+end
+
+--- The body that only loads: the model's own options and nothing else, or it would be loaded anew for the first call.
+function M.load_body(model, endpoint, keep_alive)
+  local load = load_of(endpoint, model)
+  return { model = model, stream = false, options = load.options, shift = load.shift, keep_alive = keep_alive }
+end
+
+--- The body of an embedding call.
+function M.embed_body(given, endpoint)
   return {
-    model = given.model, stream = stream, options = merge(given.options, load.options), format = given.format,
-    think = given.think or false,
-    truncate = given.truncate or false, shift = load.shift, logprobs = given.logprobs, top_logprobs = given.top_logprobs,
-    _debug_render_only = given._debug_render_only,
+    model = given.model, options = merge(given.options, load_of(endpoint, given.model).options),
+    input = type(given.input) == "table" and options.list(given.input) or given.input,
+    truncate = given.truncate or false, dimensions = given.dimensions,
   }
 end
 
@@ -163,19 +176,27 @@ end
 
 local NONE = {}
 
---- The body that only loads: the model's own options and nothing else, or it would be loaded anew for the first call.
-function M.load_body(model, endpoint, keep_alive)
-  local load = load_of(endpoint, model)
-  return { model = model, stream = false, options = load.options, shift = load.shift, keep_alive = keep_alive }
+--- Everything of a request but its body.
+local function frame(endpoint, q, stream)
+  local limits, given = config.get().timeouts, q.timeouts or NONE
+  return {
+    method = q.method or "POST", url = endpoint.url .. q.path, headers = endpoint.headers,
+    connect = limit(given.connect, limits.connect), first_byte = limit(given.first_byte, first_byte(limits, stream)),
+    idle = limit(given.idle, limits.idle), total = limit(given.total, limits.total),
+    max_line = 16 * 1024 * 1024, max_bytes = 256 * 1024 * 1024,
+  }
 end
 
---- The body of an embedding call.
-function M.embed_body(given, endpoint)
-  return {
-    model = given.model, options = merge(given.options, load_of(endpoint, given.model).options),
-    input = type(given.input) == "table" and options.list(given.input) or given.input,
-    truncate = given.truncate or false, dimensions = given.dimensions,
-  }
+--- The frame that calls with no method and no limits of their own share: host.http reads it before it waits, so that one
+--- table serves them all, each with its own body.
+local function shared(endpoint, q, stream)
+  local frames = stream and endpoint.streams or endpoint.calls
+  local known = frames[q.path]
+  if not known then
+    known = frame(endpoint, q, stream)
+    frames[q.path] = known
+  end
+  return known
 end
 
 --- What host.http is asked for.
@@ -183,19 +204,15 @@ end
 ---@param stream boolean
 function M.request(q, stream)
   local endpoint = M.endpoint(q.endpoint)
-  local limits, given = config.get().timeouts, q.timeouts or NONE
   local text = q.raw
   if q.body then
     local invalid
     text, invalid = json.encode(q.body)
     if not text then return nil, invalid end
   end
-  return {
-    method = q.method or "POST", url = endpoint.urls[q.path], headers = endpoint.headers, body = text,
-    connect = limit(given.connect, limits.connect), first_byte = limit(given.first_byte, first_byte(limits, stream)),
-    idle = limit(given.idle, limits.idle), total = limit(given.total, limits.total),
-    max_line = 16 * 1024 * 1024, max_bytes = 256 * 1024 * 1024,
-  }
+  local request = (q.method or q.timeouts or q.raw) and frame(endpoint, q, stream) or shared(endpoint, q, stream)
+  request.body = text
+  return request
 end
 
 --- Calls to one model of one server wait for each other; what the server answers at once does not.

@@ -10,10 +10,15 @@ local M = {}
 local null = json.null
 local odd = failures.odd
 
+local ORDERED = { ordered = true }
+
 --- Tool-call arguments keep the order the model wrote them in: they go back as they came.
 local function decode(text)
-  if text:find('"tool_calls"', 1, true) then return json.decode(text, { ordered = true }) end
-  return json.decode(text)
+  local value, err = json.decode(text)
+  if type(value) ~= "table" then return value, err end
+  local message = value.message
+  if value.tool_calls == nil and (type(message) ~= "table" or message.tool_calls == nil) then return value end
+  return json.decode(text, ORDERED)
 end
 
 local function number(value)
@@ -56,15 +61,16 @@ local function new_id()
 end
 
 local function arguments_of(f, q)
-  local arguments = f.arguments
-  if type(arguments) == "string" then arguments = json.decode(arguments, { ordered = true }) end
-  if arguments == nil or arguments == null then return json.object {} end
-  if type(arguments) == "table" and (not json.is_array(arguments) or #arguments == 0) then
-    return json.is_array(arguments) and json.object {} or arguments
+  local arguments, bad = f.arguments, nil
+  if type(arguments) == "string" then arguments, bad = json.decode(arguments, ORDERED) end
+  if not bad then
+    if arguments == nil or arguments == null then return json.object {} end
+    if type(arguments) == "table" then
+      if not json.is_array(arguments) then return arguments end
+      if #arguments == 0 then return json.object {} end
+    end
   end
-  local err = odd(("the arguments of the tool call %s are no JSON object"):format(f.name), q)
-  err.kind, err.retryable = "invalid_output", true
-  return nil, err
+  return nil, failures.bad_call(("the arguments of the tool call %s are no JSON object"):format(f.name), q)
 end
 
 --- Make a message's tool calls fit to be used and sent back: each { id, function = { name, arguments = an object } }.

@@ -205,7 +205,7 @@ end
 -- The client's connection ended while its slot worked: generation stops at the next token; prompt
 -- evaluation when the server next looks at the connection, about once a second.
 function S:cut_slot(t)
-  if t.event then t.event.dead = true end
+  if t.event then self.events:cancel(t.event) end
   local stop
   if self.now < t.first then
     stop = math.min(t.first, t.slot_at + math.ceil(self.now - t.slot_at + 1e-9))
@@ -256,7 +256,7 @@ function S:post(name, r)
 end
 
 function S:stop_timer(r)
-  if r.timer then r.timer.dead = true end
+  if r.timer then self.events:cancel(r.timer) end
   r.timer = nil
 end
 
@@ -426,7 +426,7 @@ end
 -- A load is thrown away with the client that asked for it.
 function S:abort_load(p)
   local l = self.loader
-  l.event.dead = true
+  self.events:cancel(l.event)
   self.ledger.aborted_loads = self.ledger.aborted_loads + 1
   l.p, l.state, l.runner, l.event = nil, "idle", nil, nil
   p.error = { 499, "request canceled" }

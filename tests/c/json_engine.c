@@ -143,7 +143,7 @@ static void test_specs(void) {
   char many[600] = "t:text";
   for (size_t i = 0; i < COUNT_OF(bad); i++)
     expect(!pick_compile(&spec, bad[i], &why) && why, "compiled", bad[i]);
-  for (int i = 0; i < 40; i++) snprintf(many + strlen(many), 12, " m%d", i);
+  for (int i = 0; i < 40; i++) snprintf(many + strlen(many), 16, " m%d", i);
   expect(!pick_compile(&spec, many, &why), "compiled", many);
   memset(many, 'n', 300);
   expect(!pick_compile(&spec, many, &why), "compiled", many);

@@ -1,0 +1,145 @@
+-- Ctrl-C, SIGTERM, and tasks that never wait: the binary seen from outside.
+
+local test = require "stoke.test"
+local stoke = require "stoke"
+local about = require "core.about"
+local proc = require "stoke.proc"
+local time = require "stoke.time"
+
+local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" }
+
+-- Under a sanitizer or valgrind everything takes its time.
+local patience = tonumber(os.getenv "STOKE_SCALE") and 20 or 5
+
+-- Runs code, tells `script` when a line containing `mark` has been written, and gathers what was said.
+local function watch(code, mark, script)
+  local child <close> = proc.spawn { argv = { about.executable(), "-e", code }, env_allow = PASSED_ON,
+                                     env = { HOME = "/nonexistent" }, stderr = "merge", stdin = false }
+  local lines, result = {}, {}
+  for line in child:lines() do
+    lines[#lines + 1] = line
+    if line:find(mark, 1, true) and not result.since then
+      result.since = time.monotonic()
+      script(child)
+    end
+  end
+  local status = child:wait()
+  result.code, result.signal, result.text = status.code, status.signal, table.concat(lines, "\n")
+  result.took = result.since and time.monotonic() - result.since
+  return result
+end
+
+local function interrupt(child) child:kill "SIGINT" end
+
+test("Ctrl-C cancels the main task and runs <close>, the second ends at once", { real = true }, function(t)
+  local waits = [[
+    local stoke = require "stoke"
+    local _ <close> = setmetatable({}, { __close = function(_, err)
+      stoke.sleep(0.1)
+      print("closed by", err.kind, err.message)
+      if arg[1] then stoke.sleep(100) end
+    end })
+    stoke.spawn(function()
+      local _ <close> = setmetatable({}, { __close = function() print "child closed" end })
+      stoke.sleep(100)
+    end)
+    print "ready"
+    stoke.sleep(100)]]
+  local r = watch(waits, "ready", interrupt)
+  t.eq(r.code, 130, r.text)
+  t.match(r.text, "child closed")
+  t.match(r.text, "closed by\tcancelled\tSIGINT")
+  t.ok(r.took < patience)
+  r = watch(waits, "ready", function(child) child:kill "SIGTERM" end)
+  t.eq(r.code, 143, r.text)
+  t.match(r.text, "closed by\tcancelled\tSIGTERM")
+  r = watch(waits:gsub("if arg%[1%] then", "if true then"), "ready", function(child)
+    interrupt(child)
+    stoke.sleep(0.5)
+    interrupt(child)
+  end)
+  t.eq(r.code, 130)
+  t.ok(r.took < patience)
+end)
+
+test("Ctrl-C: what does not end in five seconds is abandoned, and the program ends", { real = true }, function(t)
+  local r = watch([[
+    local stoke = require "stoke"
+    local _ <close> = setmetatable({}, { __close = function() stoke.sleep(1000) end })
+    print "ready"
+    stoke.sleep(1000)]], "ready", interrupt)
+  t.eq(r.code, 130, r.text)
+  t.match(r.text, "abandoned task main %(.*%): it did not end within 5 s of being cancelled; it waits for time.sleep")
+  t.ok(r.took >= 4.9 and r.took < 5 + patience, r.took)
+end)
+
+test("a script's own error during Ctrl-C is told", { real = true }, function(t)
+  local r = watch([[
+    local stoke = require "stoke"
+    local _ <close> = setmetatable({}, { __close = function() error "cleanup failed" end })
+    print "ready"
+    stoke.sleep(100)]], "ready", interrupt)
+  t.eq(r.code, 130)
+  t.match(r.text, "cleanup failed")
+end)
+
+local RUNAWAYS = {
+  { "a loop", "print 'go'\nwhile true do end", 2 },
+  { "a loop that catches errors", "print 'go'\nwhile true do pcall(error) end", 2 },
+  { "a loop around stoke.try", "print 'go'\nlocal try = require 'stoke'.try\nwhile true do try(error, 'x') end", 3 },
+  { "a nested coroutine", [[
+local function spin() while true do end end
+coroutine.wrap(function() coroutine.wrap(function() print 'go' spin() end)() end)()]], 1 },
+  { "one coroutine after the other", [[
+print 'go'
+while true do pcall(coroutine.wrap(function() for _ = 1, 1e7 do end end)) end]], 2 },
+  { "a task beside main", [[
+local stoke = require 'stoke'
+stoke.spawn(function() print 'go' while true do end end)
+stoke.sleep(100)]], 2 },
+  { "a close handler", [[
+local _ <close> = setmetatable({}, { __close = function() print 'go' while true do end end })
+error 'first']], 1 },
+}
+
+for _, case in ipairs(RUNAWAYS) do
+  test(("a runaway is reported with its line and broken by Ctrl-C: %s"):format(case[1]), { real = true }, function(t)
+    local seen
+    local child <close> = proc.spawn { argv = { about.executable(), "-e", case[2] }, env_allow = PASSED_ON,
+      env = { HOME = "/nonexistent" }, stderr = "merge", stdin = false }
+    local lines, started, interrupted = {}, nil, nil
+    for line in child:lines() do
+      lines[#lines + 1] = line
+      started = started or time.monotonic()
+      if line:find "has run for" then
+        seen = time.monotonic() - started
+        t.match(line, ("has run for 1.0 s without waiting, at %%-e:%d;"):format(case[3]))
+        interrupted = time.monotonic()
+        child:kill "SIGINT"
+      end
+    end
+    local status = child:wait()
+    local text = table.concat(lines, "\n")
+    t.ok(seen and seen < 1.6 + (patience > 5 and 10 or 1), text)
+    t.eq(status.code, 130, text)
+    t.ok(time.monotonic() - interrupted < patience, text)
+    t.ok(not text:find "internal error" and not text:find "no text", text)
+    local _, reports = text:gsub("has run for", "")
+    t.eq(reports, 1)
+  end)
+end
+
+test("a slice that was long leaves no report to a short one", { real = true }, function(t)
+  local r = watch([[
+    local stoke = require "stoke"
+    local function burn(s) local e = os.clock() + s while os.clock() < e do end end
+    local gen = coroutine.wrap(function() while true do burn(1.4) coroutine.yield() end end)
+    gen()
+    gen = coroutine.wrap(function() for _ = 1, 3 do coroutine.yield() end print "done" end)
+    for _ = 1, 3 do stoke.sleep(0.01) gen() end
+    stoke.sleep(0.01)
+    gen()]], "done", function() end)
+  t.eq(r.code, 0, r.text)
+  local _, reports = r.text:gsub("has run for", "")
+  t.ok(reports <= 1, r.text)
+end)

@@ -47,3 +47,7 @@ bool hash_final(struct hash *h, char out[HASH_HEX_SIZE]) {
 void hash_free(struct hash *h) {
   EVP_MD_CTX_free((EVP_MD_CTX *)h);
 }
+
+size_t hash_base64(const void *bytes, size_t len, char *out) {
+  return (size_t)EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
+}

@@ -1,4 +1,4 @@
-/* hash.h - SHA-256 out of libcrypto, as lower-case hex. Knows no Lua. */
+/* hash.h - SHA-256 out of libcrypto, as lower-case hex, and base64. Knows no Lua. */
 #ifndef STOKE_HASH_H
 #define STOKE_HASH_H
 
@@ -15,5 +15,9 @@ bool hash_update(struct hash *h, const void *bytes, size_t len);
 bool hash_final(struct hash *h,
                 char out[HASH_HEX_SIZE]); /* of what was fed so far; feeding may go on */
 void hash_free(struct hash *h);
+
+/* Base64 with padding, in one line; out holds (len + 2) / 3 * 4 + 1 bytes, len is at most HASH_BASE64_MAX. Returns its length. */
+#define HASH_BASE64_MAX ((size_t)INT32_MAX / 4 * 3)
+size_t hash_base64(const void *bytes, size_t len, char *out);
 
 #endif

@@ -58,7 +58,7 @@ local function verdict(main)
   end
   if keeper.exit_code then
     local err = main.err
-    if main.state == "failed" and err.kind ~= "cancelled" then report(err) end
+    if main.state == "failed" and err.kind ~= "cancelled" and err.kind ~= "exit" then report(err) end
     return keeper.exit_code
   end
   if main.state == "done" then return 0 end

@@ -82,6 +82,7 @@ function Call:settle(value, err)
 end
 
 function Call:__close(err)
+  self.task.call = self.outer
   if not self.settled then self:settle(nil, err or errors.new("cancelled", "left before it settled")) end
 end
 
@@ -130,6 +131,7 @@ end
 
 --- The driver, once a slot is there; again while the error may pass and the retry gate agrees.
 local function attempts(def, q, call)
+  if def.retry then retry.earn(def) end
   while true do
     call.attempts = (call.attempts or 0) + 1
     if def.pool then
@@ -144,7 +146,7 @@ local function attempts(def, q, call)
       pool.release(call.slot)
       call.slot = nil
     end
-    if not def.retry or q.once then return nil, err end
+    if not def.retry or (type(q) == "table" and q.once) then return nil, err end
     local again, cancelled = retry.again(def, err, call.attempts)
     if not again then return nil, cancelled or err end
   end
@@ -158,7 +160,8 @@ local function hand_over(call)
 end
 
 local function gated(def, q, task, scope)
-  local call <close> = setmetatable({ def = def, q = q }, Call)
+  local call <close> = setmetatable({ def = def, q = q, task = task, outer = task.call }, Call)
+  task.call = call -- settled from there, should the task be cut off
   if span.on and not def.quiet then call.span = span.open(def, q, task) end
   if M.policy then
     local allowed, reason = M.policy(def.name, q)

@@ -3,9 +3,11 @@
 --- Globals are strict: reading an undefined one and assigning a new one inside a function are errors. `require` is ours, so a
 --- module's body may wait.
 
+local host = require "host.task"
 local coro = require "core.coro"
 local effect = require "core.effect"
 local errors = require "core.errors"
+local scopes = require "core.scope"
 local stdio = require "core.stdio"
 require "core.driver.env"
 require "core.driver.fs"
@@ -39,15 +41,26 @@ G.table = copy(table, "concat insert move pack remove sort unpack")
 G.utf8 = copy(utf8, "char charpattern codepoint codes len offset")
 G.math = copy(math, [[abs acos asin atan ceil cos deg exp floor fmod huge log max maxinteger min mininteger modf pi rad sin
   sqrt tan tointeger type ult]])
+setmetatable(string, { __index = G.string }) -- what a script adds to its `string` is a method of its strings too
 G.debug = copy(debug, "getinfo traceback getlocal getmetatable getupvalue upvalueid")
 G.coroutine, G.pcall, G.xpcall = coro.coroutine, coro.pcall, coro.xpcall
 
 -- ---- made effects -----------------------------------------------------------------------------------------------------------
 
 G.print = stdio.print
+local function integer(value, position)
+  local n = math.tointeger(value)
+  if not n then errors.argument("math.random: argument %d must be an integer, got %s", position, tostring(value)) end
+  return n
+end
 G.math.random = function(low, high)
   if low == nil then return perform("rand.float") end
-  if high == nil then low, high = 1, low end
+  if high == nil then
+    if low == 0 then return perform("rand.int", { low = math.mininteger, high = math.maxinteger }) end
+    low, high = 1, integer(low, 1)
+  end
+  low, high = integer(low, 1), integer(high, 2)
+  if low > high then errors.argument("math.random: no integer between %d and %d", low, high) end
   return perform("rand.int", { low = low, high = high })
 end
 G.math.randomseed = function(seed) perform("rand.seed", { seed = math.tointeger(seed) or 0 }) end
@@ -62,8 +75,12 @@ function G.os.clock() return perform "time.cpu" end
 function G.os.getenv(name) return perform("env.get", { name = name }) end
 function G.os.exit(code)
   if code == nil or code == true then code = 0 elseif code == false then code = 1 end
-  if not math.tointeger(code) then errors.argument("os.exit: the code must be a whole number, got %s", errors.describe(code)) end
-  errors.raise("exit", "the script called os.exit", { code = code })
+  local number = math.tointeger(code)
+  if not number then errors.argument("os.exit: the code must be a whole number, got %s", errors.describe(code)) end
+  require "core.keeper".exit(number & 255)
+  local me = require "core.task".current()
+  if me then scopes.unwind(me) end -- the error below is on its way up
+  errors.raise("exit", "the script called os.exit", { code = number & 255 })
 end
 -- The standard functions answer nil and a message where ours raise.
 local function told(value, err)
@@ -72,6 +89,15 @@ local function told(value, err)
 end
 function G.os.remove(path) return told(effect.perform("fs.remove", { path = path })) end
 function G.os.rename(from, to) return told(effect.perform("fs.rename", { from = from, to = to })) end
+G.string.dump = refuse("string.dump", "code is loaded as text only")
+for name, instead in next, {
+  debug = "help is in the traceback and in stoke.tasks()", sethook = "a watchdog reports what never waits",
+  gethook = "a watchdog reports what never waits", getregistry = "it is the runtime's", setmetatable = "use setmetatable",
+  setlocal = "write to the variable", setupvalue = "write to the variable", upvaluejoin = "pass the value",
+  getuservalue = "it is the C module's", setuservalue = "it is the C module's",
+} do
+  G.debug[name] = refuse("debug." .. name, instead)
+end
 G.os.execute = refuse("os.execute", "stoke.proc runs programs, without a shell")
 G.os.tmpname = refuse("os.tmpname", "choose a name below os.getenv 'TMPDIR'")
 G.os.setlocale = refuse("os.setlocale", "numbers would be read and written differently")
@@ -113,6 +139,9 @@ G.io.open = refuse("io.open", "stoke.fs reads and writes whole files")
 G.io.popen = refuse("io.popen", "stoke.proc runs programs, without a shell")
 G.io.tmpfile = refuse("io.tmpfile", "stoke.fs writes files")
 G.io.input = refuse("io.input", "io.read reads standard input, stoke.fs files")
+G.io.close = refuse("io.close", "standard input and output stay open; stoke.fs closes what it opens")
+G.io.type = refuse("io.type", "there are no file handles; stoke.fs reads and writes whole files")
+function G.io.flush() return G.io.stdout end -- what was written is on its way already
 G.io.output = refuse("io.output", "io.write writes standard output, stoke.fs files")
 
 -- ---- loading code: text only ------------------------------------------------------------------------------------------------
@@ -146,12 +175,16 @@ end
 M.internal = false
 
 local folder = "."
-local loading = {}
+local loading = {} -- module -> { task that loads it, waiters }
+local wanted = setmetatable({}, { __mode = "k" }) -- task -> the module it waits for
 G.package = { loaded = {}, preload = {}, config = package.config, cpath = package.cpath, path = "" }
 for _, name in ipairs { "string", "table", "utf8", "math", "os", "io", "coroutine", "debug", "package" } do
   G.package.loaded[name] = G[name]
 end
 G.package.loaded._G = G
+G.package.loadlib = refuse("package.loadlib", "require loads C modules")
+G.package.searchpath = refuse("package.searchpath", "require searches; package.path says where")
+G.package.searchers = setmetatable({}, { __newindex = refuse("package.searchers", "put loaders into package.preload") })
 
 --- Where require looks first: beside the script.
 function M.set_folder(path)
@@ -208,6 +241,32 @@ local function ours(name)
   error(module, 0)
 end
 
+--- Would waiting for this module be waiting for ourselves? Two tasks may each need what the other loads.
+local function circular(name, me)
+  local entry = loading[name]
+  while entry do
+    if entry.task == me then return true end
+    local module = wanted[entry.task]
+    entry = module and loading[module]
+  end
+  return false
+end
+
+local function wait_for_loading(name, me)
+  if circular(name, me) then
+    errors.raise("script", ("module '%s' requires itself, directly or through others"):format(name))
+  end
+  wanted[me] = name
+  local _ <close> = setmetatable({}, { __close = function() wanted[me] = nil end })
+  scopes.deliver(me)
+  host.enter("require " .. name)
+  local woken, err = scopes.queue_up(loading[name], me, "require " .. name)
+  if woken == nil then
+    scopes.deliver(me)
+    error(err, 0)
+  end
+end
+
 --- As require, but a module's body may wait; two tasks that need the same module wait for one loading.
 function G.require(name)
   if type(name) ~= "string" then errors.argument("require: a module name expected, got %s", type(name)) end
@@ -225,15 +284,18 @@ function G.require(name)
     loaded[name] = package.loadlib(package.searchpath("cjson", G.package.cpath) or "", "luaopen_cjson_safe")()
     return loaded[name]
   end
+  local me = host.current()
+  if not me then errors.argument("require waits, so it can only be called inside a task") end
   while loading[name] do
-    if loading[name] == require "host.task".current() then
-      errors.raise("script", ("module '%s' requires itself, directly or through others"):format(name))
-    end
-    require "core.task".park("require " .. name, 0.01)
+    wait_for_loading(name, me)
     if loaded[name] ~= nil then return loaded[name] end
   end
-  loading[name] = require "host.task".current() or true
-  local guard <close> = setmetatable({}, { __close = function() loading[name] = nil end })
+  local entry = { task = me }
+  loading[name] = entry
+  local _ <close> = setmetatable({}, { __close = function()
+    loading[name] = nil
+    scopes.wake_all(entry)
+  end })
   local chunk, path = find(name)
   local value = chunk(name, path)
   if value ~= nil then loaded[name] = value elseif loaded[name] == nil then loaded[name] = true end

@@ -15,6 +15,7 @@ local M = {}
 ---@field where? string "file:line" of the script that met it
 ---@field retryable boolean whether the same call may work later
 ---@field cause? any the error behind this one
+---@field value? any what was raised, when it was neither text nor such an error
 ---@field traceback? string
 ---@field suppressed? stoke.error[] errors of siblings that came after this one
 
@@ -127,8 +128,8 @@ function M.wrap(raised)
   local complaint = type(raised) == "string" and raised:match "^stoke:[^:]+:%d+: (bad argument .*)"
   if complaint then return M.new("argument", complaint) end
   if raised == "not enough memory" then return M.new("os", "out of memory") end -- Lua's own words
-  if type(raised) ~= "string" then raised = "an error that is no text: " .. M.describe(raised) end
-  return M.new("script", raised)
+  if type(raised) == "string" then return M.new("script", raised) end
+  return M.new("script", "an error that is no text: " .. M.describe(raised), { value = raised })
 end
 
 --- Message handler for xpcall: an error object that knows where it was raised.

@@ -14,10 +14,20 @@ function M.set_main(f) main = f end
 
 local timer_scope
 
+--- The script has ended, or is being cancelled: its timers end too, with what they have open.
+local function end_timers()
+  local scope = timer_scope
+  timer_scope = nil
+  if not scope then return end
+  scopes.cancel(scope, errors.new("cancelled", "the script has ended"))
+  scopes.join(scope)
+end
+
 --- The supervisor of stoke.every: a child's error is logged, the others live on.
 function M.timers()
   if not timer_scope then
     timer_scope = setmetatable({ site = "stoke.every", co = false, on_child_error = function(err)
+      if err.kind == "exit" then return end
       require "core.stdio".err(("stoke: a timer failed: %s\n"):format(tostring(err)))
     end }, tasks.Task)
   end
@@ -33,9 +43,10 @@ local function run(chunk, args)
   main = nil
   local env = require "core.env"
   rawset(env.globals, "arg", args)
+  local _ <close> = setmetatable({}, { __close = end_timers })
   chunk(table.unpack(args))
   if main then main(args) end
-  if timer_scope and timer_scope.first then scopes.join(timer_scope) end
+  if timer_scope then scopes.Scope.wait(timer_scope) end
 end
 
 --- Run source text.

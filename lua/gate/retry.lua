@@ -12,13 +12,16 @@ M.earned = 0.1
 
 local buckets = {}
 
+--- A call begins.
+function M.earn(def)
+  buckets[def.name] = math.min(M.saved, (buckets[def.name] or M.saved) + M.earned)
+end
+
 --- May this call be tried again? Waits the pause.
 ---@return boolean again
 ---@return stoke.error|nil cancelled when the wait was cancelled
 function M.again(def, err, attempts)
   local bucket = buckets[def.name] or M.saved
-  if attempts == 1 then bucket = math.min(M.saved, bucket + M.earned) end
-  buckets[def.name] = bucket
   if not err.retryable or err.began or attempts >= def.retry.attempts or bucket < 1 then return false end
   buckets[def.name] = bucket - 1
   local pause = math.min(def.retry.max, def.retry.base * 2 ^ (attempts - 1)) * random.float()

@@ -351,3 +351,35 @@ test("an unknown effect is named, with the nearest known one", function(t)
   t.match(t.raises("argument", effect.perform, "time.slep").message, "unknown effect time.slep %(did you mean time.sleep%?%)")
   t.ok(tasks.current())
 end)
+
+test("retry: calls that succeed earn retries again", function(t)
+  local down, runs = true, 0
+  local name = define { retry = { attempts = 3, base = 0, max = 0 }, run = function()
+    runs = runs + 1
+    if down then return nil, retryable() end
+    return 1
+  end }
+  for _ = 1, 50 do t.raises("refused", perform, name) end
+  down = false
+  for _ = 1, 100 do perform(name) end
+  down, runs = true, 0
+  for _ = 1, 5 do t.raises("refused", perform, name) end
+  t.eq(runs, 15)
+end)
+
+test("a call in flight in a task that is cut off is settled: its slot is free again", function(t)
+  log = {}
+  local name, scopes = holder(1), require "core.scope"
+  local tell = scopes.tell
+  scopes.tell = function() end
+  local stuck = stoke.spawn(function()
+    local _ <close> = setmetatable({}, { __close = function() perform(name, { key = "i", name = "stuck", seconds = 1e6 }) end })
+    stoke.sleep(1e6)
+  end)
+  stoke.sleep(0)
+  stuck:cancel()
+  stoke.sleep(10)
+  scopes.tell = tell
+  t.eq(pool.list(), {})
+  t.eq(perform(name, { key = "i", name = "next" }), "next")
+end)

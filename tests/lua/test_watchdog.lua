@@ -62,6 +62,18 @@ test("Ctrl-C cancels the main task and runs <close>, the second ends at once", {
   t.ok(r.took < patience)
 end)
 
+test("Ctrl-C ends the timers of stoke.every, with their handlers", { real = true }, function(t)
+  local r = watch([[
+    local stoke = require "stoke"
+    stoke.every("x", 0.01, function()
+      local _ <close> = setmetatable({}, { __close = function() stoke.sleep(0.01) print "timer closed" end })
+      print "ready"
+      stoke.sleep(100)
+    end)]], "ready", interrupt)
+  t.eq({ r.code, r.text }, { 130, "ready\ntimer closed" })
+  t.ok(r.took < 4)
+end)
+
 test("Ctrl-C: what does not end in five seconds is abandoned, and the program ends", { real = true }, function(t)
   local r = watch([[
     local stoke = require "stoke"

@@ -6,6 +6,7 @@ local coro = require "core.coro"
 pcall, xpcall, coroutine.wrap, coroutine.resume = coro.pcall, coro.xpcall, coro.coroutine.wrap, coro.coroutine.resume
 
 local stdio = require "host.stdio"
+local errors = require "core.errors"
 local host = require "host.task"
 local keeper = require "core.keeper"
 local tasks = require "core.task"
@@ -18,22 +19,11 @@ local function trace_effects()
   span.listen(span.printer(function(text) stdio.write(2, text) end))
 end
 
---- A traceback without the runtime's own frames; nil when nothing of the script's is left that the message does not say.
-local function readable(traceback)
-  if os.getenv "STOKE_DEBUG" then return traceback end
-  local lines = {}
-  for line in traceback:gmatch "[^\n]+" do
-    local ours = line:find("\tstoke:", 1, true) or line:find("\t[C]:", 1, true) or line:find("\t(...tail", 1, true)
-    if not ours then lines[#lines + 1] = line end
-  end
-  return #lines > 3 and table.concat(lines, "\n") or nil -- heading, the place itself, "in task main"
-end
-
 --- Say on standard error, after what standard output still holds, how the script failed.
 local function report(err)
   local text = { ("stoke: %s"):format(tostring(err)) }
   if err.kind == "script" or err.kind == "argument" or os.getenv "STOKE_DEBUG" then
-    text[2] = readable(rawget(err, "traceback") or "")
+    text[2] = errors.readable(rawget(err, "traceback") or "")
   end
   local others = rawget(err, "suppressed") or {}
   local told, more = { [tostring(err)] = true }, 0

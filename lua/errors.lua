@@ -140,6 +140,20 @@ function M.handler(raised)
   return err
 end
 
+--- A traceback without the runtime's own frames; nil when nothing of the script's is left that the message does not say. Whole
+--- while STOKE_DEBUG is set.
+---@param traceback string
+---@return string|nil
+function M.readable(traceback)
+  if os.getenv "STOKE_DEBUG" then return traceback end
+  local lines = {}
+  for line in traceback:gmatch "[^\n]+" do
+    local ours = line:find("\tstoke:", 1, true) or line:find("\t[C]:", 1, true) or line:find("\t(...tail", 1, true)
+    if not ours then lines[#lines + 1] = line end
+  end
+  return #lines > 3 and table.concat(lines, "\n") or nil -- heading, the place itself, "in task main"
+end
+
 --- Edit distance with transpositions (optimal string alignment), for did-you-mean.
 local function distance(a, b)
   local rows = { [0] = {} }

@@ -345,7 +345,7 @@ function M.deadline_passed(about)
 end
 
 --- What leaving the scope raises instead of `err`: the error that caused it, not the cancellation it caused.
-local function outcome(scope, err)
+function M.outcome(scope, err)
   local failed, passed = scope.failed, scope.passed
   if failed and (err == nil or err == scope.cancelled) then return failed end
   if passed and (err == passed or (err == nil and scope.delivered)) then
@@ -381,6 +381,13 @@ local function is_open(task, scope)
   return top ~= nil
 end
 
+--- A method called with a dot, or on something else.
+function M.check_self(object, class, call)
+  if getmetatable(object) ~= class then
+    errors.argument("%s: called on %s; write a colon, not a dot", call, errors.describe(object))
+  end
+end
+
 function Scope:__close(err)
   local task = current()
   if self.closed then return end
@@ -396,7 +403,7 @@ function Scope:__close(err)
     while task.scope ~= self do M.shut(task.scope) end
   end
   M.shut(self)
-  local raised = outcome(self, err) or (err == nil and misplaced) or nil
+  local raised = M.outcome(self, err) or (err == nil and misplaced) or nil
   local goes_up = raised ~= nil or err ~= nil
   task.unwinding = goes_up and innermost(task).cancelled and true or self.was_unwinding
   if raised then error(raised, 0) end
@@ -410,6 +417,7 @@ end
 --- Cancel what runs in the scope.
 ---@param message? string
 function Scope:cancel(message)
+  M.check_self(self, Scope, "scope:cancel()")
   M.cancel(self, errors.new("cancelled", message or "the scope was cancelled"))
 end
 
@@ -417,6 +425,7 @@ end
 ---
 --- Example: `scope:wait()`
 function Scope:wait()
+  if type(self) ~= "table" then M.check_self(self, Scope, "scope:wait()") end
   local task = host.enter "scope:wait"
   deliver(task)
   while self.first do

@@ -60,7 +60,11 @@ local function finish(task, ok, ...)
   if err and task.first then
     scopes.cancel(task, errors.new("cancelled", "the task that spawned it failed: " .. tostring(err.message), { cause = err }))
   end
-  while task.scope do scopes.shut(task.scope) end -- opened without <close>, or left in a dropped coroutine
+  while task.scope do -- opened without <close>, or left in a dropped coroutine
+    local scope = task.scope
+    scopes.shut(scope)
+    err = scopes.outcome(scope, err) or err
+  end
   if task.first then scopes.join(task) end
   scopes.close_owned(task)
   local failed = task.failed
@@ -144,6 +148,7 @@ end
 ---@return any ... what its function returned
 ---Raises the task's error; kind `cancelled` when it was cancelled.
 function Task:await()
+  scopes.check_self(self, Task, "task:await()")
   local me = host.current()
   if not me then errors.argument("task:await waits, so it can only be called inside a task") end
   if me == self then errors.argument("a task cannot await itself") end
@@ -165,6 +170,7 @@ end
 --- Cancel the task and all it spawned. Returns at once; await tells when it has ended.
 ---@param message? string
 function Task:cancel(message)
+  scopes.check_self(self, Task, "task:cancel()")
   if self.state then return end
   scopes.cancel(self, errors.new("cancelled", message or ("the task %s was cancelled"):format(name_of(self))))
 end

@@ -111,6 +111,7 @@ end
 ---
 --- Example: `local t = scope:spawn(fetch, url)`
 function scopes.Scope:spawn(f, ...)
+  scopes.check_self(self, scopes.Scope, "scope:spawn()")
   check_function(f, "scope:spawn")
   return tasks.start(self, nil, f, ...)
 end
@@ -124,11 +125,14 @@ end
 ---
 --- Example: `local pages = scope:map(urls, fetch, { limit = 8 })`
 function scopes.Scope:map(list, f, options)
+  scopes.check_self(self, scopes.Scope, "scope:map()")
   if type(list) ~= "table" then errors.argument("scope:map: a list expected, got %s", type(list)) end
   check_function(f, "scope:map")
   options = errors.options(options, { limit = "number" }, "scope:map")
   local limit = options.limit or #list
-  if #list > 0 and limit < 1 then errors.argument("scope:map: limit must be at least 1") end
+  if #list > 0 and not (limit >= 1) then
+    errors.argument("scope:map: limit must be at least 1, got %s", errors.describe(limit))
+  end
   local results, next_index, workers = {}, 0, {}
   for w = 1, math.min(limit, #list) do
     workers[w] = tasks.start(self, nil, function()

@@ -86,7 +86,8 @@ local function show_failure(record, seed, internal)
   local lines = { ("%s %s: %s"):format(term.paint("red", "FAIL"), record.file, record.name) }
   lines[2] = "     " .. record.failed:gsub("\n", "\n     ")
   if record.where then lines[#lines + 1] = "     at " .. record.where end
-  if record.traceback then lines[#lines + 1] = "     " .. record.traceback:gsub("\n", "\n     ") end
+  local traceback = record.traceback and errors.readable(record.traceback)
+  if traceback then lines[#lines + 1] = "     " .. traceback:gsub("\n", "\n     ") end
   for i, line in ipairs(record.noise or {}) do
     if i > 40 then break end
     lines[#lines + 1] = "     | " .. line

@@ -296,3 +296,22 @@ test("a task tree under a system task is the host's own", function(t)
   t.eq(#inner, 1)
   t.eq(inner[1].name, "main")
 end)
+
+test("a deadline counts for a scope that was opened without <close> too", function(t)
+  local _, err = stoke.try(function()
+    stoke.spawn(function()
+      stoke.scope { deadline = 0.1 }
+      stoke.sleep(1)
+    end):await()
+  end)
+  t.eq(err.kind, "deadline")
+end)
+
+test("a method called with a dot says so", function(t)
+  local scope <close> = stoke.scope {}
+  local task = scope:spawn(function() end)
+  for _, f in ipairs { task.await, task.cancel, scope.cancel, scope.wait, scope.spawn, scope.map } do
+    t.match(t.raises("argument", f).message, "write a colon, not a dot")
+  end
+  t.match(t.raises("argument", scope.map, scope, { 1 }, print, { limit = 0 / 0 }).message, "limit must be at least 1")
+end)

@@ -36,7 +36,8 @@ local function on_deadlock()
   local waiting = {}
   for _, entry in ipairs(tasks.list()) do
     if #waiting < 5 then
-      waiting[#waiting + 1] = ("%s waits for %s"):format(entry.name or entry.site, entry.waits or "?")
+      waiting[#waiting + 1] = ("%s waits for %s%s"):format(entry.name or ("the task of " .. entry.site), entry.waits or "?",
+        entry.at and " at " .. entry.at or "")
     end
   end
   local err = errors.new("script", "deadlock: nothing is left that could wake a task: " .. table.concat(waiting, "; "))

@@ -223,6 +223,17 @@ end
 
 -- ---- looking ----------------------------------------------------------------------------------------------------------
 
+--- Where a task is in the script: "file:line"; nil when it has not begun.
+local function place(co)
+  for level = 0, 50 do
+    local info = debug.getinfo(co, level, "Sl")
+    if not info then return nil end
+    if info.currentline > 0 and info.source:sub(1, 7) ~= "@stoke:" then
+      return ("%s:%d"):format(info.short_src, info.currentline)
+    end
+  end
+end
+
 --- Every live task, oldest first.
 ---@param all? boolean system tasks too
 ---@return { task: stoke.task, name?: string, site: string, waits?: string, seconds?: number }[]
@@ -232,7 +243,8 @@ function M.list(all)
     local task = records[i]
     if all or not task.system then
       local waits, seconds = host.waiting(task.co)
-      out[#out + 1] = { task = task, name = task.name, site = task.site, waits = waits, seconds = seconds }
+      out[#out + 1] = { task = task, name = task.name, site = task.site, waits = waits, seconds = seconds,
+        at = place(task.co) }
     end
   end
   return out

@@ -79,7 +79,8 @@ end
 
 --- What lives: one entry a task, oldest first.
 ---@param all? boolean the host's own tasks too
----@return { name?: string, site: string, waits?: string, seconds?: number }[]
+---@return { name?: string, site: string, waits?: string, seconds?: number, at?: string }[] site: where it was spawned, at:
+---  where it is now
 ---
 --- Example: `for _, t in ipairs(stoke.tasks()) do print(t.site, t.waits, t.seconds) end`
 function M.tasks(all) return tasks.list(all) end

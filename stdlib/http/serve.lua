@@ -254,11 +254,13 @@ end
 local function serve(options)
   options = check(options)
   local address = options.address or "127.0.0.1"
-  local native = errors.check(effect.perform("http.serve", {
+  local native, failed = effect.perform("http.serve", {
     port = options.port and math.tointeger(options.port), address = options.address, mem = options.mem,
     max_body = math.tointeger(options.max_body or 16 * MB), max_header = math.tointeger(options.max_header or 16 * 1024),
     max_connections = math.tointeger(options.max_connections or 10000), header_timeout = options.header_timeout or 60,
-  }))
+  })
+  if failed and failed.code == 98 then failed.hint = "something listens there already; port = 0 takes a free one" end -- EADDRINUSE
+  errors.check(native, failed)
   local host = address:find(":", 1, true) and "[" .. address .. "]" or address
   local guarded = not options.mem and requests.is_loopback(address)
   local server = setmetatable({

@@ -99,7 +99,7 @@ test("deadlock: told with who waits for what, and <close> blocks run", { real = 
     a = stoke.spawn(function() stoke.sleep(0) b:await() end)
     b = stoke.spawn(function() stoke.sleep(0) a:await() end)]]
   t.eq(r.code, 1)
-  t.match(r.stderr, "deadlock: .*%-e:3 waits for task.await; %-e:4 waits for task.await")
+  t.match(r.stderr, "deadlock: .*%-e:3 waits for task.await at %-e:3; the task of %-e:4 waits for task.await")
 end)
 
 test("stoke.main runs after the file, with its words; its result is not printed", { real = true }, function(t)

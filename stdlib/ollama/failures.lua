@@ -48,8 +48,8 @@ end
 ---@param estimated? boolean tokens is a guess from the bytes
 function M.overflow(model, tokens, window, said, estimated)
   local has = not tokens and "too many tokens" or ("%s%d tokens"):format(estimated and "about " or "", tokens)
-  local text = ("the prompt for %s has %s, its context window %s"):format(model, has, window and window or "fewer")
-  return errors.new("context_overflow", text,
+  local fits = window and (", its context window %d"):format(window) or tokens and ", more than its context window" or ""
+  return errors.new("context_overflow", ("the prompt for %s has %s%s"):format(model, has, fits),
     { tokens = tokens, window = window, model = model, server = said, estimated = estimated })
 end
 
@@ -100,7 +100,9 @@ local function classify(text, q, fields, kind, retryable)
   for _, meaning in ipairs(MEANINGS) do
     if text:find(meaning[1]) then
       kind, retryable = meaning[2], meaning[3]
-      fields.hint = meaning[4] ~= "pull" and meaning[4] or q.model and q.model ~= "" and "stoke pull " .. q.model or nil
+      local hint = meaning[4]
+      if hint == "pull" then hint = q.model and q.model ~= "" and "stoke pull " .. q.model or nil end
+      fields.hint = hint
       break
     end
   end

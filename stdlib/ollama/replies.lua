@@ -132,6 +132,10 @@ local SHAPES = {}
 
 SHAPES["/api/chat"] = function(reply, q)
   local message = reply.message
+  if type(message) == "table" and type(message.content) == "string" and reply.done == true and message.thinking == nil
+    and message.tool_calls == nil then
+    return reply -- as nearly all are
+  end
   if message == nil or message == null then
     if reply.done ~= true then return nil, failures.incomplete(q) end
     message = { role = "assistant", content = "" }

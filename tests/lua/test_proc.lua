@@ -51,7 +51,8 @@ test("what cannot be started is an error of kind os that says why", function(t)
   _, said = stoke.try(proc.run, { argv = { "/etc/passwd" } })
   t.ok(said.message:find("permission denied", 1, true), said.message)
   t.raises("os", proc.spawn, { argv = { "no-such-program-here" } })
-  t.raises("os", proc.run, { argv = { "true", ("x"):rep(3 << 20) } })
+  local valgrind = (os.getenv "LD_PRELOAD" or ""):find("valgrind", 1, true) -- does not survive an exec that fails late
+  if not valgrind then t.raises("os", proc.run, { argv = { "true", ("x"):rep(3 << 20) } }) end
   return err
 end)
 

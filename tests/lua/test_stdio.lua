@@ -8,7 +8,8 @@ local time = require "stoke.time"
 
 local BIN = env.get("STOKE_BIN", "build/stoke")
 
-local PASS = { "PATH", "HOME", "TERM", "STOKE_PATH", "ASAN_OPTIONS", "LSAN_OPTIONS" }
+local PASS = { "PATH", "HOME", "TERM", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS",
+               "TSAN_OPTIONS" }
 
 --- Run a script with its streams as the shell words say; $BIN and $CODE stand for the command.
 local function shell(words, code, more)
@@ -23,6 +24,11 @@ end
 local function run(code, stdin)
   return shell('exec "$BIN" -e "$CODE"', code, { stdin = stdin })
 end
+
+test("nothing can be written first", { real = true }, function(t)
+  local r = run 'io.write("") io.stderr:write("") io.write("x") io.write("")'
+  t.eq({ r.stdout, r.stderr, r.code }, { "x", "", 0 })
+end)
 
 test("all that is printed arrives, in order", { real = true }, function(t)
   local r = run 'for i = 1, 20000 do print("line", i) end'

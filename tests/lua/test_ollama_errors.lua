@@ -1,0 +1,549 @@
+-- What stoke.ollama raises when something goes wrong: kind, message, hint, whether a retry may help, and how often it tried.
+
+local test = require "stoke.test"
+local errors = require "core.errors"
+local fake = require "fake"
+local json = require "stoke.json"
+local ollama = require "stoke.ollama"
+local sim = require "stoke.sim"
+local stoke = require "stoke"
+local time = require "stoke.time"
+
+local HI = { { role = "user", content = "Hi" } }
+local DONE = [[{"model":"m","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop"}]]
+local TEXT = [[{"model":"m","created_at":"x","message":{"role":"assistant","content":"Hi"},"done":false}]]
+local WHOLE = [[{"model":"m","message":{"role":"assistant","content":"Hi"},"done":true,"done_reason":"stop"}]]
+
+-- Each test may use up what retries a whole run would have.
+local retry = require "core.gate.retry"
+local EARNED = retry.earned
+retry.earned = 1000
+
+local function options_for(server, more)
+  local options = { model = "m", messages = HI, endpoint = server.url }
+  for k, v in pairs(more or {}) do options[k] = v end
+  return options
+end
+
+local function stream(options, out)
+  out = out or {}
+  for ev in ollama.stream(options) do out[#out + 1] = ev end
+  return out
+end
+
+-- Both ways to ask fail alike. `want`: kind, message, hint, retryable, tries, and fields.
+local function both(t, answer, want)
+  for _, ask in ipairs { ollama.chat, stream } do
+    local server <close> = fake { answer }
+    local err = t.raises(want.kind, ask, options_for(server, want.options))
+    t.eq(err.kind, want.kind)
+    t.eq(err.message, want.message)
+    t.eq(err.hint, want.hint or errors.kinds[want.kind].hint, want.message)
+    t.eq(err.retryable, want.retryable or false, want.message)
+    t.eq(#server.requests, want.tries or 1, want.message .. ": attempts")
+    t.eq(err.model, "m")
+    for name, value in pairs(want.fields or {}) do t.eq(err[name], value, name) end
+  end
+end
+
+local function said(status, text) return { status = status, body = json.encode { error = text } } end
+
+-- ---- answers with a status ------------------------------------------------------------------------------------------
+
+test("404: the model is missing, and the hint pulls it", function(t)
+  for _, text in ipairs { "model 'm' not found", 'model "m" not found, try pulling it first' } do
+    both(t, said(404, text), { kind = "http", message = text, hint = "stoke pull m", fields = { status = 404 } })
+  end
+  both(t, { status = 404, headers = { ["Content-Type"] = "text/plain" }, body = "404 page not found" },
+    { kind = "http", message = "status 404: 404 page not found", fields = { status = 404 },
+      hint = "nothing is at this path; is it Ollama's address? (stoke doctor)" })
+  local server <close> = sim.serve { mem = "nothing" }
+  local err = t.raises("http", ollama.chat, { model = "nope:1b", messages = HI, endpoint = server.url })
+  t.eq({ err.message, err.hint, err.status }, { "model 'nope:1b' not found", "stoke pull nope:1b", 404 })
+  t.eq(tostring(err):match "hint: (.-)\n" or tostring(err):match "hint: (.*)$", "stoke pull nope:1b")
+end)
+
+test("400: what the server said, never again", function(t)
+  both(t, said(400, "model is required"), { kind = "http", message = "model is required", fields = { status = 400 } })
+  both(t, said(400, '"m" does not support chat'), { kind = "http", message = '"m" does not support chat',
+    hint = "`stoke models` lists models, ollama.show(name).capabilities what one can do", fields = { status = 400 } })
+  both(t, said(500, 'option "stop" must be of type array'), { kind = "http", message = 'option "stop" must be of type array',
+    hint = "an option has the wrong type", fields = { status = 500 } })
+  both(t, said(500, 'invalid format: "x"; expected "json" or a valid JSON Schema object'), { kind = "http",
+    message = 'invalid format: "x"; expected "json" or a valid JSON Schema object',
+    hint = 'format must be "json" or a JSON Schema object' })
+end)
+
+test("401 and 403: who are you", function(t)
+  both(t, { status = 401, body = [[{"error":"unauthorized","signin_url":"https://ollama.com/connect?x=1"}]] }, { kind = "auth",
+    message = "unauthorized", hint = "sign in: https://ollama.com/connect?x=1",
+    fields = { status = 401, signin_url = "https://ollama.com/connect?x=1" } })
+  both(t, said(401, "unauthorized"), { kind = "auth", message = "unauthorized",
+    hint = "set OLLAMA_API_KEY, or the endpoint's key in stoke.config.lua" })
+  both(t, { status = 403, body = "" }, { kind = "auth", message = "status 403",
+    hint = "Ollama refuses this Host or Origin; check OLLAMA_HOST and OLLAMA_ORIGINS on the server" })
+end)
+
+test("429: waits as long as it is told to, then says so", function(t)
+  local text = "you (name) have reached your session usage limit"
+  local began = time.monotonic()
+  both(t, { status = 429, headers = { ["Retry-After"] = "7" }, body = json.encode { error = text } },
+    { kind = "overloaded", message = text, retryable = true, tries = 3, fields = { status = 429, retry_after = 7 } })
+  t.near(time.monotonic() - began, 2 * 2 * 7, 0.1)
+end)
+
+test("499, 502, 503: the server is busy; asked again with pauses in between", function(t)
+  both(t, said(499, "request canceled"), { kind = "incomplete", message = "request canceled", retryable = true, tries = 3,
+    hint = "the server took this client for gone; asking again may help", fields = { status = 499 } })
+  local busy = "server busy, please try again.  maximum pending requests exceeded"
+  both(t, said(503, busy), { kind = "overloaded", message = busy:gsub("  ", " "), retryable = true, tries = 3,
+    hint = "the server's queue of loads is full; ask for fewer models at once", fields = { status = 503 } })
+  both(t, said(503, "Server overloaded, please retry shortly (ref: 1)"), { kind = "overloaded",
+    message = "Server overloaded, please retry shortly (ref: 1)", retryable = true, tries = 3 })
+  both(t, { status = 502, body = "" }, { kind = "overloaded", message = "status 502", retryable = true, tries = 3 })
+end)
+
+test("500: what died and what may be tried again", function(t)
+  local runner = "the model's process ended on the server; its log says why"
+  local memory = "unload another model (ollama.unload), or lower num_ctx in the profile"
+  for text, want in pairs {
+    ["model runner has unexpectedly stopped, this may be due to resource limitations"] = { "incomplete", true, runner, 3 },
+    ["llama-server process has terminated: signal: killed"] = { "incomplete", true, runner, 3 },
+    ["an error was encountered while running the model: boom"] = { "incomplete", true, runner, 3 },
+    ["no slots available after 10 retries"] = { "overloaded", true, nil, 3 },
+    ["timed out waiting for llama-server to start - "] = { "timeout", true,
+      "the model did not finish loading on the server (OLLAMA_LOAD_TIMEOUT)", 3 },
+    ["model requires more system memory (9.1 GiB) than is available (7.9 GiB)"] = { "overloaded", false, memory, 1 },
+    ["llama-server reported out-of-memory during startup: x"] = { "overloaded", false, memory, 1 },
+    ["something new"] = { "http", false, nil, 1 },
+  } do
+    both(t, said(500, text), { kind = want[1], message = text:gsub(" $", ""), retryable = want[2], hint = want[3],
+      tries = want[4] })
+  end
+  both(t, { status = 500, body = "" }, { kind = "http", message = "status 500" })
+end)
+
+test("500: a tool call that the model wrote badly is for the agent to ask again", function(t)
+  local hint = "the model wrote a tool call that cannot be read; ask again, perhaps with another seed"
+  for _, text in ipairs { "error parsing tool call: raw='{x', err=invalid character",
+    'llama-server returned invalid tool call arguments for "f": unexpected end of JSON input' } do
+    both(t, said(500, text), { kind = "invalid_output", message = text, retryable = true, hint = hint })
+  end
+end)
+
+test("errors inside errors are unwrapped", function(t)
+  local function nested(value) return { status = 500, body = json.encode { error = value } } end
+  both(t, nested(json.encode { error = { code = 500, message = "deep", type = "x" } }), { kind = "http", message = "deep" })
+  both(t, nested { message = "like OpenAI", type = "x" }, { kind = "http", message = "like OpenAI" })
+  both(t, nested { error = { error = { error = { error = { error = {} } } } } }, { kind = "http", message = "unknown error" })
+  both(t, nested "{not json", { kind = "http", message = "{not json" })
+  both(t, nested(7), { kind = "http", message = "7" })
+  both(t, nested(json.null), { kind = "http", message = "unknown error" })
+  both(t, nested "", { kind = "http", message = "unknown error" })
+  both(t, nested "red \27[31m\r\nalert\0", { kind = "http", message = "red [31m alert" })
+end)
+
+test("HTML from a proxy", function(t)
+  local hint = "a proxy or another program answered; check the address (stoke doctor)"
+  local page = "<html>\n<head><title>502 Bad Gateway</title></head></html>"
+  both(t, { status = 502, body = page }, { kind = "protocol", hint = hint, retryable = true, tries = 3,
+    message = "status 502 with HTML instead of JSON: <html> <head><title>502 Bad Gateway</title></head></html>" })
+  both(t, { status = 404, body = page }, { kind = "protocol", hint = hint, fields = { status = 404 },
+    message = "status 404 with HTML instead of JSON: <html> <head><title>502 Bad Gateway</title></head></html>" })
+  both(t, { status = 200, body = "<!DOCTYPE html><p>Log in" }, { kind = "protocol", hint = hint,
+    message = "HTML instead of JSON: <!DOCTYPE html><p>Log in" })
+  both(t, { status = 301, headers = { Location = "https://elsewhere" }, body = page }, { kind = "protocol",
+    message = "status 301 instead of an answer", hint = "check the scheme and path of the address (stoke doctor)" })
+end)
+
+-- ---- the prompt does not fit ----------------------------------------------------------------------------------------
+
+test("context_overflow: both numbers, out of the server's text", function(t)
+  local inner = json.encode { error = { code = 400, type = "exceed_context_size_error",
+    message = "request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it" } }
+  both(t, said(400, inner), { kind = "context_overflow", message = "the prompt for m has 9000 tokens, its context window 4096",
+    fields = { tokens = 9000, window = 4096, status = 400 } })
+end)
+
+test("context_overflow: the window out of the profile or /api/ps, the tokens estimated", function(t)
+  local text = "the input length exceeds the context length"
+  local function server()
+    return fake(function(req, res)
+      if req.path == "/api/ps" then return { models = { { name = "m:latest", context_length = 2048 } } } end
+      res:reply(400, nil, { error = text })
+    end)
+  end
+  local long = { { role = "user", content = ("x"):rep(12000) } }
+  for _, ask in ipairs { ollama.chat, stream } do
+    local one <close> = server()
+    local err = t.raises("context_overflow", ask, options_for(one, { messages = long }))
+    t.eq({ err.window, err.estimated, err.server }, { 2048, true, text })
+    t.ok(err.tokens >= 3000 and err.tokens < 3100, err.tokens)
+    t.eq(err.message, ("the prompt for m has about %d tokens, its context window 2048"):format(err.tokens))
+    err = t.raises("context_overflow", ask, options_for(one))
+    t.eq(err.tokens, 2049, "at least one too many")
+    t.eq(#one.requests, 3, "asked once")
+  end
+  ollama.profiles { m = { num_ctx = 1024 } }
+  local two <close> = server()
+  local err = t.raises("context_overflow", ollama.chat, options_for(two))
+  t.eq({ err.window, #two.requests }, { 1024, 1 })
+  ollama.profiles { m = {} }
+  local three <close> = fake(function(req, res)
+    if req.path == "/api/ps" then return res:reply(500) end
+    res:reply(400, nil, { error = text })
+  end)
+  err = t.raises("context_overflow", ollama.chat, options_for(three))
+  t.eq({ err.window, err.message }, { nil, "the prompt for m has about 8 tokens, more than its context window" })
+end)
+
+-- A server of old that cuts without a word: prompt_eval_count fills the window.
+local function cutting(state)
+  return fake(function(req, res)
+    if req.path == "/api/ps" then
+      state.asked = (state.asked or 0) + 1
+      return { models = { { name = "other" }, { name = "M", context_length = state.window } } }
+    end
+    local last = DONE:gsub('"done":true', ('"done":true,"prompt_eval_count":%d'):format(state.count))
+    if json.decode(req.body).stream then return res:reply(200, nil, TEXT .. "\n" .. last .. "\n") end
+    res:reply(200, nil, last)
+  end)
+end
+
+test("context_overflow: a prompt that was cut silently is noticed, the window asked once a model", function(t)
+  local state = { window = 4096, count = 4096 }
+  local server <close> = cutting(state)
+  for _, ask in ipairs { ollama.chat, stream } do
+    local err = t.raises("context_overflow", ask, options_for(server))
+    t.eq({ err.tokens, err.window, err.retryable }, { 4096, 4096, false })
+  end
+  state.count = 4095
+  local before = state.asked
+  for _ = 1, 5 do ollama.chat(options_for(server)) end
+  t.eq(state.asked, before, "asked once")
+  state.count, state.window = 6000, 8192
+  ollama.chat(options_for(server))
+  t.eq(state.asked, before + 1, "before it is said, it is asked again: the model may have been loaded anew")
+  ollama.chat(options_for(server))
+  state.count = 9000
+  ollama.chat(options_for(server, { truncate = true }))
+end)
+
+test("context_overflow: short prompts and a profile ask nothing", function(t)
+  local state = { window = 4096, count = 200 }
+  local server <close> = cutting(state)
+  ollama.chat(options_for(server))
+  t.eq(state.asked, nil)
+  ollama.profiles { m = { num_ctx = 512 } }
+  state.count = 511
+  ollama.chat(options_for(server))
+  state.count = 512
+  t.raises("context_overflow", ollama.chat, options_for(server))
+  t.eq(state.asked, nil)
+  ollama.profiles { m = {} }
+end)
+
+test("context_overflow: on the simulator, both kinds of template", function(t)
+  for _, template in ipairs { "go", "native" } do
+    local server <close> = sim.serve { mem = "window", models = { "m,template=" .. template }, context = 600 }
+    local options = { model = "m", endpoint = server.url, messages = { { role = "user", content = ("word "):rep(2000) } } }
+    local err = t.raises("context_overflow", ollama.chat, options)
+    t.eq(err.window, 600)
+    t.ok(err.tokens > 2000, err.tokens)
+    t.raises("context_overflow", stream, options)
+  end
+end)
+
+-- ---- answers that end too soon --------------------------------------------------------------------------------------
+
+test("incomplete: a stream that ends without done, after its first event", function(t)
+  local server <close> = fake { { lines = { TEXT, TEXT } } }
+  local seen = {}
+  local err = t.raises("incomplete", stream, options_for(server, { merge = false }), seen)
+  t.eq({ err.message, err.retryable, #seen, #server.requests },
+    { "the answer of m ended before it was done", true, 2, 1 })
+  t.match(err.hint, "asking again may help")
+end)
+
+test("incomplete: before the first event it is asked again", function(t)
+  local server <close> = fake { { lines = {} }, { lines = { "" } }, { lines = { TEXT, DONE } } }
+  local events = stream(options_for(server))
+  t.eq({ #events, #server.requests, events[2].usage.attempts }, { 2, 3, 3 })
+end)
+
+test("incomplete: one reply with done:false keeps its text", function(t)
+  local server <close> = fake { [[{"model":"m","message":{"role":"assistant","content":"Half of"},"done":false}]] }
+  local err = t.raises("incomplete", ollama.chat, options_for(server))
+  t.eq({ err.partial, err.retryable, #server.requests }, { "Half of", true, 3 })
+  local other <close> = fake { [[{"model":"m","response":"Half of","done":false}]] }
+  err = t.raises("incomplete", ollama.generate, { model = "m", prompt = "x", endpoint = other.url })
+  t.eq(err.partial, "Half of")
+  local third <close> = fake { [[{"model":"","created_at":"0001","message":{"role":"","content":""},"done":false}]] }
+  t.eq(t.raises("incomplete", ollama.chat, options_for(third)).partial, "")
+end)
+
+test("incomplete: JSON that stops in the middle of a line", function(t)
+  local server <close> = fake { { lines = { TEXT, TEXT:sub(1, 50) }, open = true } }
+  local err = t.raises("incomplete", stream, options_for(server))
+  t.match(err.cause.message, "invalid JSON at byte 51")
+  local other <close> = fake { WHOLE:sub(1, 40), WHOLE }
+  t.eq(ollama.chat(options_for(other)).done, true)
+end)
+
+test("an error line after 200 is told as it is, and nothing is tried again", function(t)
+  local server <close> = fake { { lines = { TEXT, [[{"error":"an error was encountered while running the model: boom"}]] } } }
+  local seen = {}
+  local err = t.raises("incomplete", stream, options_for(server, { merge = false }), seen)
+  t.eq({ err.message, err.retryable, #seen, #server.requests },
+    { "an error was encountered while running the model: boom", true, 1, 1 })
+  local other <close> = fake { { lines = { TEXT, [[{"error":"something else"}]] } } }
+  err = t.raises("http", stream, options_for(other))
+  t.eq({ err.message, err.retryable, err.model }, { "something else", false, "m" })
+  local first <close> = fake { { lines = { [[{"error":"an error was encountered while running the model: boom"}]] } },
+    { lines = { TEXT, DONE } } }
+  t.eq({ #stream(options_for(first)), #first.requests }, { 2, 2 }, "as the first line it is asked again")
+end)
+
+test("the simulator's faults", function(t)
+  local want = { ["404"] = "http", ["500"] = "incomplete", ["503"] = "overloaded", reset = "incomplete", html = "protocol",
+    ["error-line"] = "incomplete", ["silent-end"] = "incomplete", nondone = "incomplete" }
+  for fault, kind in pairs(want) do
+    local server <close> = sim.serve { mem = "faulty", models = { "m" }, fault = fault, load_seconds = 0,
+      script = function() return "a b c d e f" end }
+    t.eq(t.raises(kind, stream, options_for(server)).model, "m")
+    local err = t.raises(kind, ollama.chat, options_for(server))
+    t.eq(err.model, "m")
+    if fault == "nondone" or fault == "silent-end" then t.eq(err.partial, "a b c") end
+    stoke.sleep(1)
+    t.eq(server.sim.ledger.streams_open, 0)
+  end
+  for _, fault in ipairs { "slow", "cuts" } do
+    local server <close> = sim.serve { mem = "faulty", models = { "m" }, fault = fault, load_seconds = 0 }
+    t.ok(#stream(options_for(server)) >= 2)
+  end
+end)
+
+-- ---- time -----------------------------------------------------------------------------------------------------------
+
+local function timed(t, phase, ask, options, limit)
+  local began = time.monotonic()
+  local err = t.raises("timeout", ask, options)
+  t.near(time.monotonic() - began, limit, 0.05)
+  t.eq({ err.phase, err.model, err.retryable }, { phase, "m", true })
+  return err
+end
+
+test("timeout: the first byte; asked once, or the queue would fill with calls that left", function(t)
+  local server <close> = fake { { delay = 1e5, body = WHOLE } }
+  for _, ask in ipairs { ollama.chat, stream } do
+    local err = timed(t, "first_byte", ask, options_for(server, { timeouts = { first_byte = 5 } }), 5)
+    t.match(err.message, "^fake%d+%.mem:80: no answer within 5 s$")
+    t.eq(err.hint, "a cold load or the server's queue comes first; ollama.load before, or raise timeouts.load and first_byte")
+  end
+  t.eq(#server.requests, 2)
+end)
+
+test("timeout: a cold load and the queue have their time by default", function(t)
+  local server <close> = sim.serve { mem = "cold", models = { "m" }, load_seconds = 290, tokens_per_second = 1,
+    script = function() return ("word "):rep(300) end }
+  t.eq(ollama.chat(options_for(server)).done, true)
+  t.raises("timeout", ollama.chat, options_for(server, { timeouts = { first_byte = 60 } }))
+  local slower <close> = sim.serve { mem = "colder", models = { "m" }, load_seconds = 400 }
+  local err = t.raises("timeout", stream, options_for(slower))
+  t.match(err.message, "no answer within 360 s")
+end)
+
+test("timeout: silence between tokens", function(t)
+  local server <close> = fake { { lines = { TEXT }, hang = true } }
+  local seen = {}
+  local began = time.monotonic()
+  local err = t.raises("timeout", stream, options_for(server, { timeouts = { idle = 3 } }), seen)
+  t.near(time.monotonic() - began, 3, 0.05)
+  t.eq({ err.phase, #seen, #server.requests }, { "idle", 1, 1 })
+  t.match(err.message, "nothing came for 3 s in the middle of the answer$")
+  t.eq(err.hint, "the server fell silent in the middle of the answer; timeouts.idle says how long that may last")
+  local slow <close> = fake { { lines = { TEXT, TEXT, TEXT, DONE }, gap = 2 } }
+  t.eq(#stream(options_for(slow, { timeouts = { idle = 3 }, merge = false })), 4)
+end)
+
+test("timeout: all of it", function(t)
+  local server <close> = fake { { lines = { TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, DONE }, gap = 2 } }
+  local err = timed(t, "total", stream, options_for(server, { timeouts = { total = 5 } }), 5)
+  t.match(err.message, "not done within 5 s$")
+  t.eq(err.hint, "timeouts.total was given for this call; num_predict bounds the length of an answer")
+  t.eq(#server.requests, 1)
+end)
+
+test("timeout: false lifts a limit", function(t)
+  local server <close> = fake { { lines = { TEXT, DONE }, gap = 1e4, delay = 1e4 } }
+  t.eq(#stream(options_for(server, { timeouts = { idle = false, first_byte = false } })), 2)
+end)
+
+test("timeout: time in the pool's queue does not count", function(t)
+  local server <close> = fake { { delay = 4, body = WHOLE } }
+  local scope <close> = stoke.scope {}
+  local began = time.monotonic()
+  scope:map({ 1, 2, 3, 4, 5, 6 }, function() return ollama.chat(options_for(server, { timeouts = { first_byte = 5 } })) end)
+  t.near(time.monotonic() - began, 12, 0.1)
+end)
+
+-- ---- JSON that is none, and odd JSON --------------------------------------------------------------------------------
+
+test("broken JSON", function(t)
+  both(t, "{]", { kind = "protocol", message = "the server sent broken JSON: {]" })
+  both(t, "OK", { kind = "protocol", message = "the server sent broken JSON: OK" })
+  both(t, "\0\1\2\255 binary", { kind = "protocol", message = "the server sent broken JSON: \255 binary" })
+  local server <close> = fake { { lines = { TEXT, "{oops}" } } }
+  local err = t.raises("protocol", stream, options_for(server))
+  t.eq({ err.message, err.retryable }, { "the server sent broken JSON: {oops}", false })
+  t.match(err.cause.message, "invalid JSON at byte 2")
+end)
+
+test("an over-long line", function(t)
+  local server <close> = fake(function(_, res)
+    res:start(200)
+    local block = ("x"):rep(1 << 20)
+    for _ = 1, 20 do res:write(block) end
+  end)
+  local err = t.raises("limit", stream, options_for(server))
+  t.match(err.message, "a line of the answer is longer than max_line %(16777216 bytes%)")
+end)
+
+local ODD = { "null", "true", "7", '"text"', "[]", "[1]", "{}", "[{}]" }
+
+-- Replies in which one field is something else: the caller gets what the API promises, or an error of ours.
+local function odd_replies(base, paths)
+  local out = {}
+  for _, odd in ipairs(ODD) do
+    out[#out + 1] = odd
+    for _, path in ipairs(paths) do
+      local value = json.decode(base)
+      local holder = value
+      for name in path:gmatch "([^.]+)%." do holder = holder[math.tointeger(tonumber(name)) or name] end
+      local last = path:match "[^.]+$"
+      holder[math.tointeger(tonumber(last)) or last] = json.decode(odd)
+      out[#out + 1] = json.encode(value)
+    end
+  end
+  return out
+end
+
+local function never_lua(t, what, f)
+  local value, err = stoke.try(f)
+  if err then
+    local ours = { protocol = 1, incomplete = 1, invalid_output = 1, http = 1, context_overflow = 1 }
+    t.ok(ours[err.kind], what .. ": " .. tostring(err))
+  end
+  return value
+end
+
+local FULL = [[{"model":"m","created_at":"x","message":{"role":"assistant","content":"Hi","thinking":"Hm","tool_calls":]] ..
+  [=[[{"id":"i","function":{"index":0,"name":"f","arguments":{"a":1}}}]},"logprobs":[{"token":"a"}],"done":true,]=] ..
+  [["done_reason":"stop","total_duration":1,"load_duration":1,"prompt_eval_count":300,"eval_count":1}]]
+local FIELDS = { "message", "message.content", "message.thinking", "message.tool_calls", "message.tool_calls.1",
+  "message.tool_calls.1.id", "message.tool_calls.1.function", "message.tool_calls.1.function.name",
+  "message.tool_calls.1.function.arguments", "logprobs", "done", "done_reason", "total_duration", "load_duration",
+  "prompt_eval_count", "eval_count", "error", "model" }
+
+test("odd JSON never becomes an error of Lua: chat", function(t)
+  local body
+  local server <close> = fake(function(req, res)
+    res:reply(200, nil, req.path == "/api/ps" and "[]" or body .. "\n")
+  end)
+  for _, reply in ipairs(odd_replies(FULL, FIELDS)) do
+    body = reply
+    local got = never_lua(t, reply, function() return ollama.chat(options_for(server)) end)
+    if got then
+      t.eq({ type(got.message.content), got.done }, { "string", true }, reply)
+      for _, call in ipairs(got.message.tool_calls or {}) do
+        t.eq({ type(call.id), type(call["function"].name), type(call["function"].arguments) }, { "string", "string", "table" })
+      end
+      t.ok(ollama.usage(got).input_tokens >= 0)
+    end
+    never_lua(t, reply, function()
+      for ev in ollama.stream(options_for(server)) do
+        t.eq(type(ev.text or ev.id or ev.usage), ev.type == "done" and "table" or "string", reply)
+      end
+    end)
+  end
+end)
+
+test("odd JSON never becomes an error of Lua: generate and embed", function(t)
+  local body
+  local server <close> = fake(function(_, res) res:reply(200, nil, body .. "\n") end)
+  local function generate() return ollama.generate { model = "m", prompt = "x", endpoint = server.url } end
+  for _, reply in ipairs(odd_replies([[{"model":"m","response":"Hi","thinking":"Hm","done":true,"context":[1],"tool_calls":[]}]],
+    { "response", "thinking", "done", "context", "tool_calls", "error" })) do
+    body = reply
+    local got = never_lua(t, reply, generate)
+    if got then t.eq(type(got.response), "string") end
+    never_lua(t, reply, function() for _ in ollama.stream { model = "m", prompt = "x", endpoint = server.url } do end end)
+  end
+  for _, reply in ipairs(odd_replies([=[{"model":"m","embeddings":[[0.5,1]],"prompt_eval_count":7}]=],
+    { "embeddings", "embeddings.1", "embeddings.1.1", "prompt_eval_count", "error" })) do
+    body = reply
+    local got = never_lua(t, reply, function() return ollama.embed { model = "m", input = "x", endpoint = server.url } end)
+    if got then t.eq({ #got.embeddings, math.type(got.embeddings[1][1]) ~= nil }, { 1, true }, reply) end
+  end
+end)
+
+test("odd JSON never becomes an error of Lua: inventory and progress", function(t)
+  local body
+  local server <close> = fake(function(_, res) res:reply(200, nil, body .. "\n") end)
+  for _, reply in ipairs(odd_replies([[{"models":[{"name":"a","model":"a"}],"version":"1","status":"success","completed":1}]],
+    { "models", "models.1", "models.1.name", "version", "status", "completed", "error" })) do
+    body = reply
+    for _, f in ipairs { ollama.tags, ollama.ps } do
+      local got = never_lua(t, reply, function() return f(server.url) end)
+      for _, m in ipairs(got and got.models or {}) do t.eq(type(m.name), "string", reply) end
+    end
+    local got = never_lua(t, reply, function() return ollama.version(server.url) end)
+    if got then t.eq(type(got.version), "string") end
+    never_lua(t, reply, function() return ollama.show("m", { endpoint = server.url }) end)
+    never_lua(t, reply, function() return ollama.copy("a", "b", server.url) end)
+    never_lua(t, reply, function()
+      for ev in ollama.pull { model = "m", endpoint = server.url } do t.eq(type(ev.status), "string") end
+    end)
+  end
+end)
+
+-- ---- retries --------------------------------------------------------------------------------------------------------
+
+test("retries: jittered, and never more than three attempts", function(t)
+  local times = {}
+  local server <close> = fake(function(_, res)
+    times[#times + 1] = time.monotonic()
+    res:reply(503, nil, { error = "server busy, please try again" })
+  end)
+  local pauses = {}
+  for _ = 1, 5 do
+    times = {}
+    t.raises("overloaded", ollama.chat, options_for(server))
+    t.eq(#times, 3)
+    t.ok(times[2] - times[1] <= 0.25 and times[3] - times[2] <= 0.5)
+    pauses[times[2] - times[1]] = true
+  end
+  local different = 0
+  for _ in pairs(pauses) do different = different + 1 end
+  t.ok(different >= 4, "the pauses differ")
+end)
+
+test("retries: a budget for all calls together, so that they cannot multiply the load", function(t)
+  local server <close> = fake { said(503, "server busy, please try again") }
+  local guard <close> = setmetatable({}, { __close = function() retry.earned = 1000 end })
+  retry.earned = EARNED
+  local calls = 60
+  for _ = 1, calls do pcall(ollama.chat, options_for(server)) end
+  t.ok(#server.requests < calls + 30, #server.requests .. " requests for " .. calls .. " calls")
+end)
+
+test("retries: version asks once", function(t)
+  local server <close> = fake { said(503, "server busy") }
+  t.raises("overloaded", ollama.version, server.url)
+  t.eq(#server.requests, 1)
+end)
+
+test("a call that succeeded later says how many attempts it took", function(t)
+  local server <close> = fake { said(503, "server busy"), said(503, "server busy"), WHOLE }
+  t.eq(ollama.usage(ollama.chat(options_for(server))).attempts, 3)
+end)

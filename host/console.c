@@ -137,6 +137,7 @@ static bool buffer_room(struct mem *m, struct buffer *b, size_t more) {
 }
 
 static bool buffer_add(struct mem *m, struct buffer *b, const char *bytes, size_t len) {
+  if (len == 0) return true; /* there may be no buffer yet */
   if (!buffer_room(m, b, len)) return false;
   memcpy(b->bytes + b->end, bytes, len);
   b->end += len;

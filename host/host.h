@@ -64,6 +64,7 @@ struct host {
   uv_async_t wake; /* from the signal handler */
   bool polling;    /* inside uv_run */
   bool gc_stress;  /* a full collection before each resume */
+  size_t gc_skipped;
   bool stopping;
   int exit_code;
 };

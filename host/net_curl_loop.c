@@ -8,7 +8,7 @@
 #include "host.h"
 #include "net_curl.h"
 
-#define MAX_CONNECTIONS 16384L /* kept open; beyond it the one unused for longest is closed */
+#define MAX_CONNECTIONS 16384L /* in use or at rest; beyond it the one unused for longest is closed */
 
 static void release(struct curl_engine *c) {
   if (--c->handles > 0) return;

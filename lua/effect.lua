@@ -76,6 +76,7 @@ function Call:settle(value, err)
     self.slot = nil
     pool.release(slot)
   end
+  if not self.budget and not self.span then return end -- nobody counts
   local used = value ~= nil and self.def.usage and self.def.usage(value) or nil
   if self.budget then budget.settle(self.budget, used, self) end
   if self.span then span.close(self.span, self, err, used) end

@@ -35,7 +35,7 @@ local SHAPE = {
   endpoints = { each = { url = "url", key = "string", headers = { each = "string" } } },
   profiles = { each = { num_ctx = "count", num_batch = "count", num_gpu = "integer",
     main_gpu = "integer", num_thread = "integer", use_mmap = "boolean",
-    draft_num_predict = "integer", keep_alive = "keep_alive" } },
+    draft_num_predict = "integer", shift = "boolean", keep_alive = "keep_alive" } },
   timeouts = { connect = "seconds", load = "seconds", first_byte = "seconds", idle = "seconds",
                total = "seconds" },
   pool = { per_model = "count" },

@@ -54,6 +54,7 @@ local function call(q, record)
   local request, invalid = protocol.request(q, false)
   if not request then return nil, invalid end
   local status, head, body = http.fetch(request)
+  request.body = nil -- read long since; the protocol may keep the table
   if not status then return nil, broken(protocol, head, q) end
   if status >= 300 then return nil, protocol.error(status, body, q, head) end
   return protocol.reply(body, q, record.attempts)
@@ -139,6 +140,7 @@ local function open(q, record)
   local options, invalid = protocol.request(q, true)
   if not options then return nil, invalid end
   local request, err = http.start(options)
+  options.body = nil
   if not request then return nil, broken(protocol, err, q) end
   local status, head = request:head()
   if not status then

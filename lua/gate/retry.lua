@@ -9,6 +9,8 @@ local M = {}
 --- Each first call earns a tenth of a retry; at most this many are saved up.
 M.saved = 20
 M.earned = 0.1
+--- Longest Retry-After that is waited for, seconds.
+M.patience = 30
 
 local buckets = {}
 
@@ -23,6 +25,7 @@ end
 function M.again(def, err, attempts)
   local bucket = buckets[def.name] or M.saved
   if not err.retryable or err.began or attempts >= def.retry.attempts or bucket < 1 then return false end
+  if (err.retry_after or 0) > M.patience then return false end -- the script is told, and may come back later
   buckets[def.name] = bucket - 1
   local pause = math.min(def.retry.max, def.retry.base * 2 ^ (attempts - 1)) * random.float()
   local woken, cancelled = host.park("retry", math.max(pause, err.retry_after or 0))

@@ -164,7 +164,7 @@ end)
 
 test("retry: a cancel ends the pause", function(t)
   local name = define { retry = { attempts = 5, base = 1000, max = 1000 },
-                        run = function() return nil, retryable { retry_after = 1000 } end }
+                        run = function() return nil, retryable { retry_after = 20 } end }
   local task = stoke.spawn(perform, name)
   stoke.sleep(1)
   t.eq(stoke.tasks()[2].waits, "retry")
@@ -382,4 +382,18 @@ test("a call in flight in a task that is cut off is settled: its slot is free ag
   scopes.tell = tell
   t.eq(pool.list(), {})
   t.eq(perform(name, { key = "i", name = "next" }), "next")
+end)
+
+test("retry: a server that says to come back much later is told to the script, not waited for", function(t)
+  local runs = 0
+  local name = define { retry = { attempts = 3, base = 0, max = 0 }, run = function()
+    runs = runs + 1
+    local err = retryable()
+    err.retry_after = runs == 1 and 5 or 3600
+    return nil, err
+  end }
+  local started = require "stoke.time".monotonic()
+  t.eq(t.raises("refused", perform, name).retry_after, 3600)
+  t.eq(runs, 2)
+  t.near(require "stoke.time".monotonic() - started, 5, 0.001)
 end)

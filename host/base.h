@@ -11,12 +11,12 @@
 #define STOKE_VERSION "0.1.0"
 
 /* Aborts on the impossible, in release builds too: a broken invariant must not run on. */
-#define CHECK(cond)                                                                       \
-  do {                                                                                    \
-    if (__builtin_expect(!(cond), 0)) {                                                   \
-      fprintf(stderr, "stoke: internal error at %s:%d: %s\n", __FILE__, __LINE__, #cond); \
-      abort();                                                                            \
-    }                                                                                     \
+#define CHECK(cond)                                                                                                    \
+  do {                                                                                                                 \
+    if (__builtin_expect(!(cond), 0)) {                                                                                \
+      fprintf(stderr, "stoke: internal error at %s:%d: %s\n", __FILE__, __LINE__, #cond);                              \
+      abort();                                                                                                         \
+    }                                                                                                                  \
   } while (0)
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))

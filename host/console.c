@@ -65,9 +65,7 @@ struct console {
 
 void console_guard(void) {
   for (int fd = 0; fd <= 2; fd++)
-    if (fcntl(fd, F_GETFD) == -1 && errno == EBADF &&
-        open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) < 0)
-      return;
+    if (fcntl(fd, F_GETFD) == -1 && errno == EBADF && open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) < 0) return;
 }
 
 static void port_open(struct port *p, int given, int access) {
@@ -75,8 +73,7 @@ static void port_open(struct port *p, int given, int access) {
   char path[32];
   p->fd = p->given = given;
   p->flags = -1;
-  p->file =
-      fstat(given, &st) != 0 || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || isatty(given));
+  p->file = fstat(given, &st) != 0 || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || isatty(given));
   if (p->file) return;
   snprintf(path, sizeof path, "/proc/self/fd/%d", given);
   int own = open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -85,8 +82,7 @@ static void port_open(struct port *p, int given, int access) {
     return;
   }
   int flags = fcntl(given, F_GETFL);
-  if (flags >= 0 && !(flags & O_NONBLOCK) && fcntl(given, F_SETFL, flags | O_NONBLOCK) == 0)
-    p->flags = flags;
+  if (flags >= 0 && !(flags & O_NONBLOCK) && fcntl(given, F_SETFL, flags | O_NONBLOCK) == 0) p->flags = flags;
 }
 
 static void port_close(struct port *p) {
@@ -282,8 +278,7 @@ static void on_turn(uv_prepare_t *turn) {
 
 static bool write_failed(struct output *o, struct err *e) {
   const char *what = o->port.given == 1 ? "standard output" : "standard error";
-  err_set(e, "os", o->error, "cannot write to %s: %s", what,
-          uv_strerror(uv_translate_sys_error(o->error)));
+  err_set(e, "os", o->error, "cannot write to %s: %s", what, uv_strerror(uv_translate_sys_error(o->error)));
   return false;
 }
 
@@ -346,8 +341,7 @@ static void flush_output(struct output *o, uint64_t until) {
   while (buffer_used(&o->kept) > 0) {
     uint64_t now = uv_hrtime();
     struct pollfd p = {.fd = o->port.fd, .events = POLLOUT};
-    if (now >= until || (poll(&p, 1, (int)((until - now) / 1000000) + 1) < 0 && errno != EINTR))
-      break;
+    if (now >= until || (poll(&p, 1, (int)((until - now) / 1000000) + 1) < 0 && errno != EINTR)) break;
     output_write(o);
   }
 }
@@ -490,8 +484,7 @@ void console_read(struct host *h, struct console_read *r) {
   if (con->in.first == &r->wait) input_serve(&con->in);
 }
 
-bool console_take(struct host *h, struct console_read *r, const char **bytes, size_t *len,
-                  int *error) {
+bool console_take(struct host *h, struct console_read *r, const char **bytes, size_t *len, int *error) {
   struct console *con = h->console;
   *error = con ? 0 : ENOMEM;
   if (!con) return false;

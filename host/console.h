@@ -60,10 +60,8 @@ struct console_read {
 void console_read(struct host *h, struct console_read *r);
 /* A line comes with its LF. false = the end, or an error (*error != 0, an errno). Valid until
  * console_forget. */
-bool console_take(struct host *h, struct console_read *r, const char **bytes, size_t *len,
-                  int *error);
-void console_forget(struct host *h, struct console_read *r,
-                    size_t taken); /* the next request is served */
+bool console_take(struct host *h, struct console_read *r, const char **bytes, size_t *len, int *error);
+void console_forget(struct host *h, struct console_read *r, size_t taken); /* the next request is served */
 
 bool console_is_tty(int fd);
 bool console_size(int *columns, int *rows); /* of the terminal at 1 or 2; false = there is none */

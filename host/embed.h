@@ -15,8 +15,7 @@ struct embedded_source {
   const char *chunkname;      /* "@stoke:lua/driver/fs.lua": what tracebacks show */
   const unsigned char *bytes; /* the source text, for help() and for reading */
   size_t len;
-  const unsigned char
-      *code; /* the same, compiled, with debug information; NULL when built with BYTECODE=0 */
+  const unsigned char *code; /* the same, compiled, with debug information; NULL when built with BYTECODE=0 */
   size_t code_len;
 };
 

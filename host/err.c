@@ -29,16 +29,16 @@ void err_set(struct err *e, const char *kind, int code, const char *fmt, ...) {
 
 static const char *kind_of_uv(int code) {
   switch (code) {
-  case UV_ECONNREFUSED: return "refused";
-  case UV_EAI_NONAME:
-  case UV_EAI_AGAIN:
-  case UV_EAI_FAIL:
-  case UV_EAI_NODATA: return "dns";
-  case UV_ETIMEDOUT: return "timeout";
-  case UV_EHOSTUNREACH:
-  case UV_ENETUNREACH: return "unreachable";
-  case UV_ECANCELED: return "cancelled";
-  default: return "os";
+    case UV_ECONNREFUSED: return "refused";
+    case UV_EAI_NONAME:
+    case UV_EAI_AGAIN:
+    case UV_EAI_FAIL:
+    case UV_EAI_NODATA: return "dns";
+    case UV_ETIMEDOUT: return "timeout";
+    case UV_EHOSTUNREACH:
+    case UV_ENETUNREACH: return "unreachable";
+    case UV_ECANCELED: return "cancelled";
+    default: return "os";
   }
 }
 

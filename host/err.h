@@ -17,16 +17,14 @@ struct err {
 };
 
 void err_clear(struct err *e);
-void err_set(struct err *e, const char *kind, int code, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+void err_set(struct err *e, const char *kind, int code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* The kind that fits a negative libuv error code: refused, dns, timeout, os ... */
 void err_set_uv(struct err *e, int uv_code, const char *what);
 
 /* Push nil and an error object; both return 2, for `return err_push(...)`. */
 int err_push(lua_State *L, const struct err *e);
-int err_pushf(lua_State *L, const char *kind, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+int err_pushf(lua_State *L, const char *kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Raise kind `argument`: a bug of the caller. Never after an allocation. */
 int err_argument(lua_State *L, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

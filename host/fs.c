@@ -140,8 +140,7 @@ static int remove_at(struct tree *t, int dir, const char *name) {
   if (unlinkat(dir, name, 0) == 0) return 0;
   int error = errno; /* of a folder: EISDIR in Linux, EPERM elsewhere */
   struct stat st;
-  if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
-    return remove_folder(t, dir, name);
+  if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) return remove_folder(t, dir, name);
   return tree_fail(t, name, error);
 }
 

@@ -26,9 +26,8 @@ struct file {
  * out of memory. */
 struct file *file_new(struct host *h, const char *name, const char *temp);
 void file_hold(struct file *f);
-void file_release(
-    struct file *f); /* the last one closes (in the thread pool), removes temp and frees */
-void file_keep(struct file *f); /* temp is not temporary any more */
+void file_release(struct file *f); /* the last one closes (in the thread pool), removes temp and frees */
+void file_keep(struct file *f);    /* temp is not temporary any more */
 
 /* Removes `path`, and when it is a folder everything below, without ever following a symbolic link,
  * even one put there meanwhile. Blocks: for another thread. Returns 0 or an errno; then `failed`

@@ -37,8 +37,7 @@ bool hash_final(struct hash *h, char out[HASH_HEX_SIZE]) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
   EVP_MD_CTX *copy = EVP_MD_CTX_new(); /* finishing spoils a context, so finish a copy */
-  bool ok =
-      copy && EVP_MD_CTX_copy_ex(copy, (EVP_MD_CTX *)h) && EVP_DigestFinal_ex(copy, digest, &size);
+  bool ok = copy && EVP_MD_CTX_copy_ex(copy, (EVP_MD_CTX *)h) && EVP_DigestFinal_ex(copy, digest, &size);
   EVP_MD_CTX_free(copy);
   if (ok) to_hex(digest, size, out);
   return ok;

@@ -8,12 +8,10 @@
 
 struct hash; /* a digest being fed */
 
-bool hash_sha256(const void *bytes, size_t len,
-                 char out[HASH_HEX_SIZE]); /* false = out of memory */
-struct hash *hash_new(void);               /* NULL = out of memory */
+bool hash_sha256(const void *bytes, size_t len, char out[HASH_HEX_SIZE]); /* false = out of memory */
+struct hash *hash_new(void);                                              /* NULL = out of memory */
 bool hash_update(struct hash *h, const void *bytes, size_t len);
-bool hash_final(struct hash *h,
-                char out[HASH_HEX_SIZE]); /* of what was fed so far; feeding may go on */
+bool hash_final(struct hash *h, char out[HASH_HEX_SIZE]); /* of what was fed so far; feeding may go on */
 void hash_free(struct hash *h);
 
 /* Base64 with padding, in one line; out holds (len + 2) / 3 * 4 + 1 bytes, len is at most HASH_BASE64_MAX. Returns its length. */

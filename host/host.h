@@ -56,7 +56,7 @@ struct host {
   struct op *keeper_wait;
   struct event deadlock, signal;
 
-  struct net *net;         /* engines are made on first use and closed by host_close in host/state.c */
+  struct net *net; /* engines are made on first use and closed by host_close in host/state.c */
   struct httpd *httpd;
   struct console *console;
   struct watchdog *watchdog;
@@ -86,6 +86,6 @@ bool host_close(struct host *h); /* false: a native call is stuck, and its memor
 /* loop.c: run until stopping, or nothing is left that could wake a task. Returns the exit code. */
 int host_run(struct host *h);
 void host_event(struct host *h, struct event *ev, const char *kind, int number); /* a no-op while it is queued */
-void host_event_drop(struct host *h, struct event *ev); /* its source goes away */
+void host_event_drop(struct host *h, struct event *ev);                          /* its source goes away */
 
 #endif

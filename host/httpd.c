@@ -112,17 +112,22 @@ void httpd_arrived(struct exchange *x) {
     s->accepted(s->ud);
 }
 
-const char *exchange_method(const struct exchange *x) { return x->method; }
-const char *exchange_target(const struct exchange *x) { return x->target; }
-const char *exchange_peer(const struct exchange *x) { return x->peer; }
+const char *exchange_method(const struct exchange *x) {
+  return x->method;
+}
+const char *exchange_target(const struct exchange *x) {
+  return x->target;
+}
+const char *exchange_peer(const struct exchange *x) {
+  return x->peer;
+}
 
 const char *exchange_body(const struct exchange *x, size_t *len) {
   *len = x->body_len;
   return x->body ? x->body : "";
 }
 
-void exchange_headers(const struct exchange *x, void (*each)(void *ud, const char *name, const char *value),
-                      void *ud) {
+void exchange_headers(const struct exchange *x, void (*each)(void *ud, const char *name, const char *value), void *ud) {
   for (size_t i = 0; i < x->header_count; i++) each(ud, x->headers[i].name, x->headers[i].value);
 }
 
@@ -230,8 +235,12 @@ static void end(struct exchange *x, bool clean) {
   x->server->cls->end(x, clean && whole);
 }
 
-void exchange_end(struct exchange *x) { end(x, true); }
-void exchange_reset(struct exchange *x) { end(x, false); }
+void exchange_end(struct exchange *x) {
+  end(x, true);
+}
+void exchange_reset(struct exchange *x) {
+  end(x, false);
+}
 
 /* --- calls back --------------------------------------------------------------------------------------------------- */
 

@@ -12,13 +12,13 @@ struct server;
 struct exchange;
 
 struct httpd_options {
-  const char *address;     /* "127.0.0.1"; ignored with mem */
-  int port;                /* 0 = any free one */
-  const char *mem;         /* in-process name: served at http://NAME.mem/ ; NULL = a socket */
-  size_t max_body;         /* bytes; beyond it the engine answers 413 itself */
-  size_t max_header;       /* bytes; 431 */
+  const char *address; /* "127.0.0.1"; ignored with mem */
+  int port;            /* 0 = any free one */
+  const char *mem;     /* in-process name: served at http://NAME.mem/ ; NULL = a socket */
+  size_t max_body;     /* bytes; beyond it the engine answers 413 itself */
+  size_t max_header;   /* bytes; 431 */
   int max_connections;
-  double header_timeout;   /* seconds for head and body to arrive */
+  double header_timeout; /* seconds for head and body to arrive */
 };
 
 /* accepted: an exchange (head and whole body) waits in the queue; loop thread. */

@@ -50,7 +50,7 @@ struct server_class {
 struct server {
   const struct server_class *cls;
   struct host *host;
-  struct server *next, **prev; /* in host->httpd */
+  struct server *next, **prev;   /* in host->httpd */
   struct exchange *head, **tail; /* arrived, not yet accepted */
   void (*accepted)(void *ud);
   void *ud;

@@ -9,13 +9,17 @@
 
 #include "httpd_mhd.h"
 
-#define BACKLOG 4096
+#define BACKLOG             4096
 #define CONNECTION_OVERHEAD (8 * 1024) /* of libmicrohttpd's memory per connection, beyond the head of a request */
-#define COPY_BLOCK 16384
-#define CHUNKED_BLOCK 1024
+#define COPY_BLOCK          16384
+#define CHUNKED_BLOCK       1024
 
-static void lock(struct mhd_server *s) { pthread_mutex_lock(&s->mutex); }
-static void unlock(struct mhd_server *s) { pthread_mutex_unlock(&s->mutex); }
+static void lock(struct mhd_server *s) {
+  pthread_mutex_lock(&s->mutex);
+}
+static void unlock(struct mhd_server *s) {
+  pthread_mutex_unlock(&s->mutex);
+}
 
 static struct mhd_exchange *mhd_of(struct exchange *x) {
   return CONTAINER_OF(x, struct mhd_exchange, base);
@@ -391,8 +395,8 @@ static int listen_on(const struct httpd_options *o, int *port, struct err *e) {
             strerror(code));
     return -1;
   }
-  *port = ntohs(sa->sa_family == AF_INET6 ? ((struct sockaddr_in6 *)sa)->sin6_port
-                                          : ((struct sockaddr_in *)sa)->sin_port);
+  *port =
+      ntohs(sa->sa_family == AF_INET6 ? ((struct sockaddr_in6 *)sa)->sin6_port : ((struct sockaddr_in *)sa)->sin_port);
   return fd;
 }
 
@@ -408,16 +412,12 @@ static struct MHD_Daemon *start_daemon(struct mhd_server *s, int fd, int max_con
   unsigned flags = epoll ? MHD_USE_EPOLL_INTERNAL_THREAD : MHD_USE_POLL_INTERNAL_THREAD;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  struct MHD_Daemon *d = MHD_start_daemon(
-      flags | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, mhd_on_request, s,
-      MHD_OPTION_LISTEN_SOCKET, fd,
-      MHD_OPTION_CONNECTION_LIMIT, (unsigned)max_connections,
-      MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->max_header + CONNECTION_OVERHEAD,
-      MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-      MHD_OPTION_URI_LOG_CALLBACK, mhd_on_uri, s,
-      MHD_OPTION_NOTIFY_COMPLETED, mhd_on_completed, s,
-      MHD_OPTION_NOTIFY_CONNECTION, mhd_on_connection, s,
-      MHD_OPTION_END);
+  struct MHD_Daemon *d =
+      MHD_start_daemon(flags | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, mhd_on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
+                       MHD_OPTION_CONNECTION_LIMIT, (unsigned)max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                       s->max_header + CONNECTION_OVERHEAD, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+                       MHD_OPTION_URI_LOG_CALLBACK, mhd_on_uri, s, MHD_OPTION_NOTIFY_COMPLETED, mhd_on_completed, s,
+                       MHD_OPTION_NOTIFY_CONNECTION, mhd_on_connection, s, MHD_OPTION_END);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return d;
 }

@@ -26,8 +26,8 @@ struct mhd_exchange {
   struct mhd_server *server;
   struct MHD_Connection *connection;
   struct mhd_connection *socket;
-  char *head;           /* malloc'ed: method, header array and strings */
-  char *body;           /* malloc'ed */
+  char *head; /* malloc'ed: method, header array and strings */
+  char *body; /* malloc'ed */
   /* the thread's */
   enum stage stage;
   size_t body_size, body_seen;
@@ -37,9 +37,9 @@ struct mhd_exchange {
   int status;
   struct segment *segments, **segments_tail;
   size_t held, low;
-  bool suspended;       /* only the loop may resume; while it is set, the connection cannot go away */
-  bool ended, cut;      /* the owner is through; cut: without a clean end */
-  bool done, left;      /* the connection is through; left: before it had everything */
+  bool suspended;  /* only the loop may resume; while it is set, the connection cannot go away */
+  bool ended, cut; /* the owner is through; cut: without a clean end */
+  bool done, left; /* the connection is through; left: before it had everything */
   bool tell_low, tell_empty, low_reached;
   bool in_news;
   struct mhd_exchange *news_next, *arrived_next;
@@ -92,8 +92,7 @@ enum MHD_Result mhd_on_request(void *cls, struct MHD_Connection *c, const char *
                                const char *version, const char *data, size_t *size, void **state);
 void *mhd_on_uri(void *cls, const char *uri, struct MHD_Connection *c);
 void mhd_on_completed(void *cls, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode code);
-void mhd_on_connection(void *cls, struct MHD_Connection *c, void **socket,
-                       enum MHD_ConnectionNotificationCode code);
+void mhd_on_connection(void *cls, struct MHD_Connection *c, void **socket, enum MHD_ConnectionNotificationCode code);
 ssize_t mhd_on_read(void *cls, uint64_t pos, char *buf, size_t max);
 /* Under the mutex; the caller wakes the loop after it let go of it. */
 void mhd_tell(struct mhd_exchange *x);

@@ -8,12 +8,16 @@
 
 #include "httpd_mhd.h"
 
-#define BODY_START 4096
-#define WHOLE_MAX 65536
+#define BODY_START  4096
+#define WHOLE_MAX   65536
 #define SWALLOW_MAX (16u << 20) /* bytes of a refused body that are still read */
 
-static void lock(struct mhd_server *s) { pthread_mutex_lock(&s->mutex); }
-static void unlock(struct mhd_server *s) { pthread_mutex_unlock(&s->mutex); }
+static void lock(struct mhd_server *s) {
+  pthread_mutex_lock(&s->mutex);
+}
+static void unlock(struct mhd_server *s) {
+  pthread_mutex_unlock(&s->mutex);
+}
 
 void mhd_tell(struct mhd_exchange *x) {
   struct mhd_server *s = x->server;
@@ -71,8 +75,7 @@ static void connection_closed(struct mhd_server *s, struct mhd_connection *mc) {
   free(mc);
 }
 
-void mhd_on_connection(void *cls, struct MHD_Connection *c, void **socket,
-                       enum MHD_ConnectionNotificationCode code) {
+void mhd_on_connection(void *cls, struct MHD_Connection *c, void **socket, enum MHD_ConnectionNotificationCode code) {
   if (code == MHD_CONNECTION_NOTIFY_STARTED)
     connection_opened(cls, c, socket);
   else
@@ -102,8 +105,8 @@ struct copy {
   bool bad;
 };
 
-static enum MHD_Result measure(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
-                               const char *value, size_t value_len) {
+static enum MHD_Result measure(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
+                               size_t value_len) {
   struct copy *c = cls;
   (void)kind;
   c->count++;

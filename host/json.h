@@ -73,8 +73,7 @@ double json_decimal(const char *digits, size_t n, int64_t exponent);
  * (digits and at most one point), all those digits as one integer (whatever it is when they are
  * more than 19), the power of ten that this integer is to be scaled by, and the exponent as
  * written. Infinity when it is out of range. */
-double json_scaled(const char *text, size_t len, uint64_t mantissa, int64_t scale,
-                   int64_t exponent);
+double json_scaled(const char *text, size_t len, uint64_t mantissa, int64_t scale, int64_t exponent);
 
 /* The fewest digits that read back as the same double, with a point or an exponent always: 1.0,
  * 0.1, 1e+300. x is finite. Plain notation from 1e-6 up to below 1e21, as Go and JavaScript write.
@@ -95,8 +94,7 @@ enum json_put { JSON_PUT_OK, JSON_PUT_MEMORY, JSON_PUT_CAP, JSON_PUT_UTF8 };
 
 void json_out_init(struct json_out *o, struct mem *m);
 void json_out_close(struct json_out *o);
-void json_out_reset(struct json_out *o,
-                    size_t cap); /* empties it, and gives back what one big text made it grow to */
+void json_out_reset(struct json_out *o, size_t cap); /* empties it, and gives back what one big text made it grow to */
 
 enum json_put json_put_raw(struct json_out *o, const char *bytes, size_t len);
 static inline enum json_put json_put_byte(struct json_out *o, char c) {
@@ -153,7 +151,7 @@ bool pick_compile(struct pick_spec *spec, const char *words, const char **why);
 /* PICK_PLAIN: the line is valid JSON with these members only and at most one of the two texts
  * non-empty; p says which, the first when both are empty. Anything else, and a scratch too small
  * (the line's length always does), is PICK_OTHER. */
-enum pick_result pick_line(const struct pick_spec *spec, const char *line, size_t len,
-                           char *scratch, size_t scratch_size, struct pick *p);
+enum pick_result pick_line(const struct pick_spec *spec, const char *line, size_t len, char *scratch,
+                           size_t scratch_size, struct pick *p);
 
 #endif

@@ -9,9 +9,8 @@
 #include "json_scan.h"
 
 /* Powers of ten that are doubles exactly. */
-static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                               1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                               1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                               1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 /* Are float operations rounded to double at once? Else the shortcuts below would round twice. */
 #if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 0
@@ -59,8 +58,7 @@ static const uint64_t five[] = {
 
 /* (q + something below one when sticky) * 2^exponent, to the nearest double, ties to even. */
 static double round_bits(uint128 q, bool sticky, int exponent) {
-  int bits =
-      q >> 64 ? 128 - __builtin_clzll((uint64_t)(q >> 64)) : 64 - __builtin_clzll((uint64_t)q);
+  int bits = q >> 64 ? 128 - __builtin_clzll((uint64_t)(q >> 64)) : 64 - __builtin_clzll((uint64_t)q);
   int cut = bits - 53;
   if (cut <= 0) return ldexp((double)(uint64_t)q, exponent);
   uint128 half = (uint128)1 << (cut - 1), low = q & (half * 2 - 1);
@@ -134,14 +132,12 @@ static double any_length(const char *p, const char *end, int64_t exponent) {
   return json_decimal(digits, n, exponent);
 }
 
-double json_scaled(const char *text, size_t len, uint64_t mantissa, int64_t scale,
-                   int64_t exponent) {
+double json_scaled(const char *text, size_t len, uint64_t mantissa, int64_t scale, int64_t exponent) {
   const char *end = text + len, *first = text;
   double x;
   while (first < end && (*first == '0' || *first == '.')) first++;
-  if (end - first <= 19) { /* the mantissa did not overflow */
-    if (EXACT_ARITHMETIC && mantissa <= 1ull << 53 && scale >= -22 &&
-        scale <= 22) /* one rounding: both are exact */
+  if (end - first <= 19) {                                                         /* the mantissa did not overflow */
+    if (EXACT_ARITHMETIC && mantissa <= 1ull << 53 && scale >= -22 && scale <= 22) /* one rounding: both are exact */
       return scale < 0 ? (double)mantissa / power[-scale] : (double)mantissa * power[scale];
     if (scale_exactly(mantissa, scale, &x)) return x;
   }

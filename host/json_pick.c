@@ -25,14 +25,13 @@ static int child_of(struct pick_spec *s, int parent, const char *name, size_t le
   int8_t *link = &s->nodes[parent].child;
   for (; *link >= 0; link = &s->nodes[*link].next) {
     struct pick_node *n = &s->nodes[*link];
-    if (n->name_len == len && memcmp(s->names + n->name, name, len) == 0)
-      return *made = false, *link;
+    if (n->name_len == len && memcmp(s->names + n->name, name, len) == 0) return *made = false, *link;
   }
   int at = s->count < PICK_NODES_MAX ? store(s, name, len) : -1;
   if (at < 0) return -1;
   int index = s->count++;
-  s->nodes[index] = (struct pick_node){
-      .kind = NODE_OBJECT, .name = (uint8_t)at, .name_len = (uint8_t)len, .child = -1, .next = -1};
+  s->nodes[index] =
+      (struct pick_node){.kind = NODE_OBJECT, .name = (uint8_t)at, .name_len = (uint8_t)len, .child = -1, .next = -1};
   *link = (int8_t)index;
   return *made = true, index;
 }
@@ -55,8 +54,7 @@ static const char *add_word(struct pick_spec *s, const char *p, const char *end)
   while (path_end < end && *path_end != ':' && *path_end != '=') path_end++;
   value = path_end + (path_end < end);
   if (path_end < end && *path_end == '=') {
-    if (!is_literal(value, (size_t)(end - value)))
-      return "a literal is true, false, null or an integer";
+    if (!is_literal(value, (size_t)(end - value))) return "a literal is true, false, null or an integer";
     kind = NODE_LITERAL;
     literal = store(s, value, (size_t)(end - value));
     if (literal < 0) return "too long";
@@ -167,9 +165,7 @@ static inline int match(const struct walk *w, int parent, int hint, const json_b
   if (i < 0) return -1;
   do {
     const struct pick_node *n = &s->nodes[i];
-    if (n->name_len < left && p[n->name_len] == '"' &&
-        memcmp(p, s->names + n->name, n->name_len) == 0)
-      return i;
+    if (n->name_len < left && p[n->name_len] == '"' && memcmp(p, s->names + n->name, n->name_len) == 0) return i;
     i = n->next >= 0 ? n->next : s->nodes[parent].child;
   } while (i != first);
   return -1;
@@ -185,8 +181,7 @@ static const json_byte *read_member(struct walk *w, int i, const json_byte *p) {
     case NODE_SECOND: return read_text(w, 1, p);
     case NODE_OBJECT: return read_members(w, i, p);
     default:
-      if ((size_t)(w->end - p) < n->literal_len ||
-          memcmp(p, w->spec->names + n->literal, n->literal_len) != 0)
+      if ((size_t)(w->end - p) < n->literal_len || memcmp(p, w->spec->names + n->literal, n->literal_len) != 0)
         return NULL;
       return p + n->literal_len; /* a longer word fails at the comma that is not there */
   }
@@ -217,13 +212,12 @@ static const json_byte *read_members(struct walk *w, int parent, const json_byte
   }
 }
 
-enum pick_result pick_line(const struct pick_spec *spec, const char *line, size_t len,
-                           char *scratch, size_t scratch_size, struct pick *p) {
+enum pick_result pick_line(const struct pick_spec *spec, const char *line, size_t len, char *scratch,
+                           size_t scratch_size, struct pick *p) {
   struct walk w = {.spec = spec, .end = (const json_byte *)line + len};
   if (len == 0) return PICK_OTHER;
   const json_byte *end = read_members(&w, 0, space((const json_byte *)line, w.end));
-  if (!end || space(end, w.end) != w.end || (w.seen & spec->required) != spec->required)
-    return PICK_OTHER;
+  if (!end || space(end, w.end) != w.end || (w.seen & spec->required) != spec->required) return PICK_OTHER;
   if ((!w.text[0] && !w.text[1]) || (w.len[0] && w.len[1])) return PICK_OTHER;
   bool second = w.len[1] > 0 || !w.text[0];
   const char *text = (const char *)w.text[second];

@@ -194,8 +194,8 @@ static const char *read_exponent(const char *p, const char *end, int64_t *expone
   return p;
 }
 
-static enum json_token read_float(struct json_reader *r, const char *digits, const char *p,
-                                  uint64_t mantissa, bool negative) {
+static enum json_token read_float(struct json_reader *r, const char *digits, const char *p, uint64_t mantissa,
+                                  bool negative) {
   const char *mantissa_end;
   int64_t exponent = 0, fraction = 0;
   if (p < r->end && *p == '.') {
@@ -213,8 +213,7 @@ static enum json_token read_float(struct json_reader *r, const char *digits, con
     }
     p = e;
   }
-  double x =
-      json_scaled(digits, (size_t)(mantissa_end - digits), mantissa, exponent - fraction, exponent);
+  double x = json_scaled(digits, (size_t)(mantissa_end - digits), mantissa, exponent - fraction, exponent);
   if (x > DBL_MAX) return fail(r, r->at, "number too large");
   r->number = negative ? -x : x;
   r->at = p;
@@ -229,14 +228,11 @@ static enum json_token read_number(struct json_reader *r, const char *p) {
   uint64_t mantissa = 0;
   r->at = p - negative;
   if (p == r->end || !is_digit(*p)) return fail(r, p, "expected a digit after the minus");
-  if (*p == '0' && p + 1 < r->end && is_digit(p[1]))
-    return fail(r, p, "number with a leading zero");
+  if (*p == '0' && p + 1 < r->end && is_digit(p[1])) return fail(r, p, "number with a leading zero");
   for (; p < r->end && is_digit(*p); p++) mantissa = mantissa * 10 + (uint64_t)(*p - '0');
-  if (p < r->end && (*p == '.' || (*p | 0x20) == 'e'))
-    return read_float(r, digits, p, mantissa, negative);
+  if (p < r->end && (*p == '.' || (*p | 0x20) == 'e')) return read_float(r, digits, p, mantissa, negative);
   /* 19 digits cannot overflow 64 bits; what does not fit int64 is a float */
-  if (p - digits > 19 || mantissa > (uint64_t)INT64_MAX + negative)
-    return read_float(r, digits, p, mantissa, negative);
+  if (p - digits > 19 || mantissa > (uint64_t)INT64_MAX + negative) return read_float(r, digits, p, mantissa, negative);
   r->integer = (int64_t)(negative ? 0 - mantissa : mantissa);
   r->at = p;
   value_done(r);
@@ -247,8 +243,7 @@ static enum json_token read_number(struct json_reader *r, const char *p) {
 
 static enum json_token read_word(struct json_reader *r, const char *p, const char *word, size_t len,
                                  enum json_token token) {
-  if ((size_t)(r->end - p) < len || memcmp(p, word, len) != 0)
-    return fail(r, p, "expected a value");
+  if ((size_t)(r->end - p) < len || memcmp(p, word, len) != 0) return fail(r, p, "expected a value");
   r->at = p + len;
   value_done(r);
   return token;
@@ -343,8 +338,7 @@ enum json_token json_next(struct json_reader *r) {
 }
 
 void json_describe(const struct json_reader *r, char *message, size_t size) {
-  int n = snprintf(message, size, "invalid JSON at byte %zu: %s", r->offset + 1,
-                   r->error ? r->error : "no error");
+  int n = snprintf(message, size, "invalid JSON at byte %zu: %s", r->offset + 1, r->error ? r->error : "no error");
   if (n < 0 || (size_t)n >= size || !r->error || strncmp(r->error, "expected", 8) != 0) return;
   message += n;
   size -= (size_t)n;

@@ -63,7 +63,7 @@ static int l_memory(lua_State *L) {
 }
 
 int luaopen_host_about(lua_State *L) {
-  static const luaL_Reg functions[] = {{"versions", l_versions}, {"modules", l_modules}, {"memory", l_memory},
+  static const luaL_Reg functions[] = {{"versions", l_versions},     {"modules", l_modules},       {"memory", l_memory},
                                        {"executable", l_executable}, {"processors", l_processors}, {NULL, NULL}};
   luaL_newlib(L, functions);
   lua_pushliteral(L, STOKE_VERSION);

@@ -19,8 +19,7 @@ struct name {
 static int l_get(lua_State *L) {
   size_t len;
   const char *name = luaL_checklstring(L, 1, &len);
-  if (strlen(name) != len)
-    return err_argument(L, "an environment variable's name holds no NUL byte");
+  if (strlen(name) != len) return err_argument(L, "an environment variable's name holds no NUL byte");
   lua_pushstring(L, getenv(name)); /* nil when unset */
   return 1;
 }
@@ -58,8 +57,7 @@ static int l_pid(lua_State *L) {
 }
 
 int luaopen_host_env(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"get", l_get}, {"names", l_names}, {"pid", l_pid}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"get", l_get}, {"names", l_names}, {"pid", l_pid}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

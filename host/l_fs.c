@@ -42,8 +42,8 @@ static int out_of_memory(lua_State *L, const char *verb) {
   return err_pushf(L, "os", "out of memory: cannot %s a file", verb);
 }
 
-static struct request *request_new(lua_State *L, const struct op_class *cls, const char *verb,
-                                   const char *path, struct file *file, size_t room) {
+static struct request *request_new(lua_State *L, const struct op_class *cls, const char *verb, const char *path,
+                                   struct file *file, size_t room) {
   struct host *h = host_of(L);
   size_t len = strlen(path);
   struct request *r = mem_alloc(&h->mem, sizeof *r + len + 1 + room);
@@ -90,16 +90,15 @@ static int request_await(lua_State *L, struct request *r, int rc) {
 }
 
 static void request_cancel(struct op *op) {
-  (void)uv_cancel(
-      (uv_req_t *)&of_op(op)->fs); /* only helps while it is queued; else it runs on for nobody */
+  (void)uv_cancel((uv_req_t *)&of_op(op)->fs); /* only helps while it is queued; else it runs on for nobody */
 }
 
 static int push_failure(lua_State *L, const struct request *r) {
   struct err e;
   const char *where = r->file ? r->file->name : r->path;
   size_t len = strlen(where);
-  err_set(&e, "os", (int)-r->result, "cannot %s \"%.120s%s\": %s", r->verb, where,
-          len > 120 ? "..." : "", uv_strerror((int)r->result));
+  err_set(&e, "os", (int)-r->result, "cannot %s \"%.120s%s\": %s", r->verb, where, len > 120 ? "..." : "",
+          uv_strerror((int)r->result));
   return err_push(L, &e);
 }
 
@@ -263,8 +262,7 @@ static const struct op_class true_class = {"fs", push_true, request_cancel, requ
 static const struct op_class count_class = {"fs.write", push_count, request_cancel, request_free};
 static const struct op_class bytes_class = {"fs.read", push_bytes, request_cancel, request_free};
 static const struct op_class file_class = {"fs.open", push_file, request_cancel, request_free};
-static const struct op_class resolve_class = {"fs.resolve", push_resolved, request_cancel,
-                                              request_free};
+static const struct op_class resolve_class = {"fs.resolve", push_resolved, request_cancel, request_free};
 static const struct op_class stat_class = {"fs.stat", push_stat, request_cancel, request_free};
 static const struct op_class list_class = {"fs.list", push_entries, request_cancel, request_free};
 
@@ -280,8 +278,7 @@ static const char *check_path(lua_State *L, int arg) {
 
 static int check_mode(lua_State *L, int arg, int otherwise) {
   lua_Integer mode = luaL_optinteger(L, arg, otherwise);
-  if (mode < 0 || mode > 07777)
-    err_argument(L, "a file mode is 0 to 07777 (octal), not %lld", (long long)mode);
+  if (mode < 0 || mode > 07777) err_argument(L, "a file mode is 0 to 07777 (octal), not %lld", (long long)mode);
   return (int)mode;
 }
 
@@ -295,8 +292,7 @@ static struct file *check_file(lua_State *L) {
 
 static void open_done(uv_fs_t *fs) {
   struct request *r = CONTAINER_OF(fs, struct request, fs);
-  if (fs->result >= 0)
-    r->file->fd = (int)fs->result; /* nobody waits any more? then it closes with the request */
+  if (fs->result >= 0) r->file->fd = (int)fs->result; /* nobody waits any more? then it closes with the request */
   request_done(fs);
 }
 
@@ -306,8 +302,7 @@ static void open_done(uv_fs_t *fs) {
  * and are waited for with file:wait(). */
 static int l_open(lua_State *L) {
   static const char *const names[] = {"read", "write", "append", "temp", NULL};
-  static const int flags[] = {O_RDONLY, O_WRONLY, O_WRONLY | O_APPEND | O_CREAT,
-                              O_WRONLY | O_CREAT | O_EXCL};
+  static const int flags[] = {O_RDONLY, O_WRONLY, O_WRONLY | O_APPEND | O_CREAT, O_WRONLY | O_CREAT | O_EXCL};
   op_enter(L, "fs.open");
   const char *path = check_path(L, 1);
   int how = luaL_checkoption(L, 2, NULL, names), mode = check_mode(L, 3, 0666);
@@ -316,8 +311,7 @@ static int l_open(lua_State *L) {
   struct request *r = f ? request_new(L, &file_class, "open", path, f, 0) : NULL;
   if (f) file_release(f); /* the request holds it */
   if (!r) return out_of_memory(L, "open");
-  int rc = uv_fs_open(&r->host->loop, &r->fs, path, flags[how] | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-                      mode, open_done);
+  int rc = uv_fs_open(&r->host->loop, &r->fs, path, flags[how] | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, mode, open_done);
   return request_await(L, r, rc);
 }
 
@@ -328,9 +322,8 @@ static int l_stat(lua_State *L) {
   struct request *r = request_new(L, &stat_class, "look at", path, NULL, 0);
   if (!r) return out_of_memory(L, "look at");
   uv_loop_t *loop = &r->host->loop;
-  return request_await(L, r,
-                       follow ? uv_fs_stat(loop, &r->fs, path, request_done)
-                              : uv_fs_lstat(loop, &r->fs, path, request_done));
+  return request_await(
+      L, r, follow ? uv_fs_stat(loop, &r->fs, path, request_done) : uv_fs_lstat(loop, &r->fs, path, request_done));
 }
 
 static int l_list(lua_State *L) {
@@ -397,11 +390,10 @@ static void tree_done(uv_work_t *work, int status) {
 
 static int push_tree(lua_State *L, struct op *op) {
   struct request *r = of_op(op);
-  if (r->result == 0 || !r->tree.failed[0] || strcmp(r->tree.failed, r->path) == 0)
-    return push_true(L, op);
+  if (r->result == 0 || !r->tree.failed[0] || strcmp(r->tree.failed, r->path) == 0) return push_true(L, op);
   struct err e;
-  err_set(&e, "os", (int)-r->result, "cannot remove \"%.60s\" in \"%.100s\": %s", r->tree.failed,
-          r->path, uv_strerror((int)r->result));
+  err_set(&e, "os", (int)-r->result, "cannot remove \"%.60s\" in \"%.100s\": %s", r->tree.failed, r->path,
+          uv_strerror((int)r->result));
   return err_push(L, &e);
 }
 
@@ -430,8 +422,7 @@ static int file_read(lua_State *L) {
   op_enter(L, "fs.read");
   struct file *f = check_file(L);
   lua_Integer n = luaL_checkinteger(L, 2);
-  if (n < 1 || n > READ_MAX)
-    return err_argument(L, "read(n): n must be 1 to %d, not %lld", READ_MAX, (long long)n);
+  if (n < 1 || n > READ_MAX) return err_argument(L, "read(n): n must be 1 to %d, not %lld", READ_MAX, (long long)n);
   struct request *r = request_new(L, &bytes_class, "read", "", f, (size_t)n);
   if (!r) return out_of_memory(L, "read");
   uv_buf_t buf = uv_buf_init(r->bytes, (unsigned)n);
@@ -447,10 +438,8 @@ static int file_write(lua_State *L) {
   size_t len;
   const char *s = luaL_checklstring(L, 2, &len);
   lua_Integer from = luaL_checkinteger(L, 3), n = luaL_checkinteger(L, 4);
-  if (from < 1 || n < 0 || n > READ_MAX || (size_t)from - 1 > len ||
-      (size_t)n > len - ((size_t)from - 1)) {
-    return err_argument(L, "write(s, from, n): %lld and %lld are outside the string",
-                        (long long)from, (long long)n);
+  if (from < 1 || n < 0 || n > READ_MAX || (size_t)from - 1 > len || (size_t)n > len - ((size_t)from - 1)) {
+    return err_argument(L, "write(s, from, n): %lld and %lld are outside the string", (long long)from, (long long)n);
   }
   struct request *r = request_new(L, &count_class, "write", "", f, (size_t)n);
   if (!r) return out_of_memory(L, "write");
@@ -546,8 +535,7 @@ static int file_wait(lua_State *L) {
   op_enter(L, "fs.read");
   struct file *f = check_file(L);
   int events = lua_toboolean(L, 2) ? UV_WRITABLE : UV_READABLE | UV_DISCONNECT;
-  struct request *r =
-      request_new(L, &poll_class, events == UV_WRITABLE ? "write" : "read", "", f, 0);
+  struct request *r = request_new(L, &poll_class, events == UV_WRITABLE ? "write" : "read", "", f, 0);
   if (!r) return out_of_memory(L, "read");
   int rc = uv_poll_init(&r->host->loop, &r->poll, f->fd);
   if (rc == 0) {
@@ -562,11 +550,10 @@ static int file_wait(lua_State *L) {
 }
 
 int luaopen_host_fs(lua_State *L) {
-  static const luaL_Reg methods[] = {{"read", file_read},         {"write", file_write},
-                                     {"stat", file_stat},         {"sync", file_sync},
-                                     {"truncate", file_truncate}, {"chmod", file_chmod},
-                                     {"publish", file_publish},   {"wait", file_wait},
-                                     {"close", l_file_close},     {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"read", file_read},         {"write", file_write}, {"stat", file_stat},       {"sync", file_sync},
+      {"truncate", file_truncate}, {"chmod", file_chmod}, {"publish", file_publish}, {"wait", file_wait},
+      {"close", l_file_close},     {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", l_open},
                                        {"stat", l_stat},
                                        {"list", l_list},

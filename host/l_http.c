@@ -278,8 +278,8 @@ static int l_deny(lua_State *L) {
 
 int luaopen_host_http(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"start", l_start}, {"fetch", l_fetch},         {"deny", l_deny},
-      {"pick", l_pick_compile}, {"iterator", l_pick_iterator}, {NULL, NULL}};
+      {"start", l_start}, {"fetch", l_fetch}, {"deny", l_deny}, {"pick", l_pick_compile}, {"iterator", l_pick_iterator},
+      {NULL, NULL}};
   luaL_newlibtable(L, functions);
   luaL_newmetatable(L, "stoke.http.request");
   lua_createtable(L, 0, 8); /* of methods */

@@ -22,7 +22,7 @@ struct rq {
   struct lines lines;      /* bytes that came and are not read yet, whatever they are read as */
   struct sse sse;
   const struct err *err; /* why it failed; NULL = it did not; owned, but for the one about memory */
-  char *head;     /* "Name: value\n" lines */
+  char *head;            /* "Name: value\n" lines */
   size_t head_len;
   int status; /* 0 until the head is there */
   uint8_t refs, want;

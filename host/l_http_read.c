@@ -9,7 +9,7 @@
 #include "host.h"
 
 #define HIGH_WATER (1024 * 1024) /* unread bytes: beyond it the sender has to wait */
-#define LOW_WATER (256 * 1024)
+#define LOW_WATER  (256 * 1024)
 
 static size_t held(const struct rq *r) {
   return r->lines.end - r->lines.start;
@@ -70,9 +70,9 @@ void rq_close(struct rq *r) {
 bool rq_next_line(struct rq *r, const char **line, size_t *len) {
   struct err e;
   switch (lines_next(&r->lines, line, len)) {
-  case LINES_LINE: return true;
-  case LINES_MORE: return false;
-  default: break;
+    case LINES_LINE: return true;
+    case LINES_MORE: return false;
+    default: break;
   }
   err_set(&e, "limit", 0, "a line of the answer is longer than max_line (%zu bytes)", r->lines.max_line);
   rq_fail(r, &e);
@@ -111,10 +111,10 @@ static void on_head(void *ud, int status, const char *block, size_t len) {
 
 static bool satisfied(struct rq *r, const char *bytes, size_t len) {
   switch (r->want) {
-  case RQ_CHUNK: return true;
-  case RQ_LINE: return memchr(bytes, '\n', len) || held(r) > r->lines.max_line;
-  case RQ_EVENT: return next_event(r);
-  default: return false;
+    case RQ_CHUNK: return true;
+    case RQ_LINE: return memchr(bytes, '\n', len) || held(r) > r->lines.max_line;
+    case RQ_EVENT: return next_event(r);
+    default: return false;
   }
 }
 
@@ -148,8 +148,7 @@ const struct net_sink rq_sink = {on_head, on_data, on_end};
 struct rq *rq_check(lua_State *L) {
   struct rq **box = lua_touserdata(L, 1);
   if (!box || !lua_getmetatable(L, 1)) err_argument(L, "want a request here, got %s", luaL_typename(L, 1));
-  if (!lua_rawequal(L, -1, lua_upvalueindex(1)))
-    err_argument(L, "want a request here, got another userdata");
+  if (!lua_rawequal(L, -1, lua_upvalueindex(1))) err_argument(L, "want a request here, got another userdata");
   lua_pop(L, 1);
   if (!*box) err_argument(L, "this request was collected already");
   return *box;
@@ -199,17 +198,17 @@ int rq_push_end(lua_State *L, struct rq *r) {
 
 /* --- the reads: each takes what is there (0 = nothing yet), or waits ------------------------------------------------- */
 
-#define READ(NAME, LABEL, WANT)                                           \
-  static int push_##NAME(lua_State *L, struct op *op) {                   \
-    int n = take_##NAME(L, CONTAINER_OF(op, struct rq, op));              \
-    CHECK(n > 0); /* the sink wakes for this alone */                     \
-    return n;                                                             \
-  }                                                                       \
-  static const struct op_class class_##NAME = {LABEL, push_##NAME, rq_cancel_wait, rq_free_wait}; \
-  static int l_##NAME(lua_State *L) {                                     \
-    struct rq *r = rq_begin(L, LABEL);                                    \
-    int n = take_##NAME(L, r);                                            \
-    return n ? n : rq_wait(L, r, &class_##NAME, WANT);                    \
+#define READ(NAME, LABEL, WANT)                                                                                        \
+  static int push_##NAME(lua_State *L, struct op *op) {                                                                \
+    int n = take_##NAME(L, CONTAINER_OF(op, struct rq, op));                                                           \
+    CHECK(n > 0); /* the sink wakes for this alone */                                                                  \
+    return n;                                                                                                          \
+  }                                                                                                                    \
+  static const struct op_class class_##NAME = {LABEL, push_##NAME, rq_cancel_wait, rq_free_wait};                      \
+  static int l_##NAME(lua_State *L) {                                                                                  \
+    struct rq *r = rq_begin(L, LABEL);                                                                                 \
+    int n = take_##NAME(L, r);                                                                                         \
+    return n ? n : rq_wait(L, r, &class_##NAME, WANT);                                                                 \
   }
 
 /* head() -> status, "Name: value\n" lines | nil, err. May be asked again. */
@@ -294,9 +293,8 @@ static int l_gc(lua_State *L) {
 }
 
 void rq_open_methods(lua_State *L) {
-  static const luaL_Reg methods[] = {{"head", l_head},   {"chunk", l_chunk}, {"line", l_line},
-                                     {"event", l_event}, {"body", l_body},   {"close", l_close},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"head", l_head}, {"chunk", l_chunk}, {"line", l_line}, {"event", l_event},
+                                     {"body", l_body}, {"close", l_close}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_gc}, {"__close", l_close}, {NULL, NULL}};
   lua_pushvalue(L, -2);
   luaL_setfuncs(L, methods, 1);

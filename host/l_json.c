@@ -66,12 +66,9 @@ struct json_state *json_push_state(lua_State *L, bool idle) {
 enum json_mark json_mark_of(lua_State *L, int idx, const struct json_state *s) {
   if (!lua_getmetatable(L, idx)) return JSON_UNMARKED;
   const void *mt = lua_topointer(L, -1);
-  enum json_mark mark = mt == s->array_mt    ? JSON_MARK_ARRAY
-                        : mt == s->object_mt ? JSON_MARK_OBJECT
-                                             : JSON_UNMARKED;
+  enum json_mark mark = mt == s->array_mt ? JSON_MARK_ARRAY : mt == s->object_mt ? JSON_MARK_OBJECT : JSON_UNMARKED;
   if (mark == JSON_UNMARKED) {
-    bool ours =
-        lua_rawgeti(L, -1, 1) == LUA_TLIGHTUSERDATA && lua_touserdata(L, -1) == &json_order_mark;
+    bool ours = lua_rawgeti(L, -1, 1) == LUA_TLIGHTUSERDATA && lua_touserdata(L, -1) == &json_order_mark;
     lua_pop(L, 1);
     if (ours) return JSON_MARK_ORDERED;
   }
@@ -101,13 +98,7 @@ struct builder {
 
 /* Items a container may leave on the stack: many as long as the stack is short, so that it can
  * never reach its limit. */
-enum {
-  PENDING_MAX = 2048,
-  PENDING_MIN = 32,
-  STACK_LONG = 32768,
-  STACK_STEP = 128,
-  STACK_SPARE = 12
-};
+enum { PENDING_MAX = 2048, PENDING_MIN = 32, STACK_LONG = 32768, STACK_STEP = 128, STACK_SPARE = 12 };
 
 static void push_text(lua_State *L, const struct json_reader *r) {
   if (!r->escaped) {
@@ -233,13 +224,11 @@ static bool build(struct builder *b) {
         break;
     }
     struct frame *f = b->frame;
-    if (++f->pending >= PENDING_MIN && (f->pending >= PENDING_MAX || b->top > STACK_LONG))
-      flush(b, f);
+    if (++f->pending >= PENDING_MIN && (f->pending >= PENDING_MAX || b->top > STACK_LONG)) flush(b, f);
   }
 }
 
-bool json_push(lua_State *L, const char *bytes, size_t len, const struct json_options *opts,
-               struct err *e) {
+bool json_push(lua_State *L, const char *bytes, size_t len, const struct json_options *opts, struct err *e) {
   size_t max_size = opts && opts->max_size ? opts->max_size : JSON_SIZE_DEFAULT;
   struct builder b;
   int first = lua_gettop(L);
@@ -295,8 +284,7 @@ static bool check_flag(lua_State *L, const char *name) {
 static void check_options(lua_State *L, const char *function, struct json_options *o) {
   *o = (struct json_options){0};
   if (lua_isnoneornil(L, 2)) return;
-  if (!lua_istable(L, 2))
-    err_argument(L, "json.%s: options must be a table, not a %s", function, luaL_typename(L, 2));
+  if (!lua_istable(L, 2)) err_argument(L, "json.%s: options must be a table, not a %s", function, luaL_typename(L, 2));
   o->ordered = check_flag(L, "ordered");
   o->pretty = check_flag(L, "pretty");
   o->max_depth = (unsigned)check_count(L, function, "max_depth", JSON_DEPTH_MAX);
@@ -308,8 +296,7 @@ static int l_decode(lua_State *L) {
   struct json_options o;
   struct err e;
   size_t len, offset = 0;
-  if (lua_type(L, 1) != LUA_TSTRING)
-    err_argument(L, "json.decode: expected a string, got %s", luaL_typename(L, 1));
+  if (lua_type(L, 1) != LUA_TSTRING) err_argument(L, "json.decode: expected a string, got %s", luaL_typename(L, 1));
   const char *text = lua_tolstring(L, 1, &len);
   check_options(L, "decode", &o);
   o.offset = &offset;
@@ -325,8 +312,7 @@ static int l_decode(lua_State *L) {
 static int l_encode(lua_State *L) {
   struct json_options o;
   struct err e;
-  if (lua_isnoneornil(L, 1))
-    err_argument(L, "json.encode: expected a value, got nil (json.null is null)");
+  if (lua_isnoneornil(L, 1)) err_argument(L, "json.encode: expected a value, got nil (json.null is null)");
   check_options(L, "encode", &o);
   if (json_encode(L, 1, &o, &e)) return 1;
   return err_push(L, &e);
@@ -339,8 +325,7 @@ static void check_markable(lua_State *L, const char *function) {
     lua_newtable(L);
     lua_replace(L, 1);
   }
-  if (!lua_istable(L, 1))
-    err_argument(L, "json.%s: expected a table, got %s", function, luaL_typename(L, 1));
+  if (!lua_istable(L, 1)) err_argument(L, "json.%s: expected a table, got %s", function, luaL_typename(L, 1));
   struct json_state *s = json_push_state(L, false);
   if (json_mark_of(L, 1, s) == JSON_UNMARKED && lua_getmetatable(L, 1))
     err_argument(L, "json.%s: the table has a metatable of its own", function);
@@ -363,8 +348,7 @@ static int l_object(lua_State *L) {
   if (lua_isnil(L, 2)) {
     lua_getiuservalue(L, 3, 2);
   } else {
-    if (!lua_istable(L, 2))
-      err_argument(L, "json.object: the order must be a list, not a %s", luaL_typename(L, 2));
+    if (!lua_istable(L, 2)) err_argument(L, "json.object: the order must be a list, not a %s", luaL_typename(L, 2));
     lua_Integer n = (lua_Integer)lua_rawlen(L, 2);
     lua_createtable(L, (int)n + 1, 0); /* 4: the metatable */
     lua_newtable(L);                   /* 5: keys seen */
@@ -372,8 +356,7 @@ static int l_object(lua_State *L) {
     lua_rawseti(L, 4, 1);
     for (lua_Integer i = 1; i <= n; i++) {
       if (lua_rawgeti(L, 2, i) != LUA_TSTRING)
-        err_argument(L, "json.object: item %d of the order is a %s, not a key", (int)i,
-                     luaL_typename(L, -1));
+        err_argument(L, "json.object: item %d of the order is a %s, not a key", (int)i, luaL_typename(L, -1));
       lua_pushvalue(L, -1);
       if (lua_rawget(L, 5) != LUA_TNIL)
         err_argument(L, "json.object: the order names the key '%s' twice", lua_tostring(L, -2));

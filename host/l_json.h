@@ -12,14 +12,13 @@ struct json_options {
   bool pretty;        /* encode: line breaks, two spaces a level */
   unsigned max_depth; /* containers inside each other; 0 = JSON_DEPTH_MAX, which is also the most */
   size_t max_size;    /* bytes of text; 0 = JSON_SIZE_DEFAULT */
-  size_t *offset; /* decode: where to put the offending byte of a bad text, from 1; may be NULL */
+  size_t *offset;     /* decode: where to put the offending byte of a bad text, from 1; may be NULL */
 };
 
 /* Pushes the value of a JSON text; the bytes stay the caller's. False = nothing pushed and e
  * filled (kind `protocol`). opts may be NULL. Raises only when Lua is out of memory, so the bytes
  * must be owned by something that survives that. */
-bool json_push(lua_State *L, const char *bytes, size_t len, const struct json_options *opts,
-               struct err *e);
+bool json_push(lua_State *L, const char *bytes, size_t len, const struct json_options *opts, struct err *e);
 
 /* Pushes the value at idx as a JSON text. False = nothing pushed and e filled: kind `argument`,
  * naming the path of what cannot be encoded, or `limit`. opts may be NULL. Raises only when Lua is

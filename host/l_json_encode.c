@@ -46,9 +46,7 @@ struct encoder {
 static bool is_name(const char *s, size_t len) {
   for (size_t i = 0; i < len; i++) {
     char c = s[i];
-    if (!(c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-          (i && c >= '0' && c <= '9')))
-      return false;
+    if (!(c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (i && c >= '0' && c <= '9'))) return false;
   }
   return len > 0;
 }
@@ -230,8 +228,7 @@ static bool put_scattered(struct encoder *w, int idx, struct level *l) {
   }
   if (count != largest) {
     char detail[64];
-    snprintf(detail, sizeof detail, " (%lld items, the last at %lld)", (long long)count,
-             (long long)largest);
+    snprintf(detail, sizeof detail, " (%lld items, the last at %lld)", (long long)count, (long long)largest);
     return refuse(w, l->up, "a sparse list", detail);
   }
   for (lua_Integer i = 1; i <= count; i++) {
@@ -267,8 +264,7 @@ static bool put_array(struct encoder *w, int idx, struct level *l) {
 
 /* The members noted as entries from `from` on: their keys are in the list at stack index `keys`,
  * or with their values on the stack when keys is 0. Sorts, writes and forgets them. */
-static bool put_entries(struct encoder *w, int idx, struct level *l, size_t from, int keys,
-                        bool first) {
+static bool put_entries(struct encoder *w, int idx, struct level *l, size_t from, int keys, bool first) {
   lua_State *L = w->L;
   size_t end = w->s->entry_count;
   sort(w->s->entries + from, end - from);
@@ -342,8 +338,7 @@ static bool put_in_order(struct encoder *w, int idx, struct level *l) {
   for (lua_Integer i = 2; lua_rawgeti(L, order, i) == LUA_TSTRING; i++) {
     l->key = lua_tolstring(L, -1, &l->len);
     lua_pushvalue(L, -1);
-    if (lua_rawget(L, idx) != LUA_TNIL && !put_member(w, l, order + 2, written++ == 0))
-      return false;
+    if (lua_rawget(L, idx) != LUA_TNIL && !put_member(w, l, order + 2, written++ == 0)) return false;
     lua_settop(L, order);
   }
   lua_settop(L, order);
@@ -380,8 +375,7 @@ static bool put_table(struct encoder *w, int idx, const struct level *up) {
     ok = put_in_order(w, idx, &here);
   } else {
     lua_pushnil(L);
-    if (!lua_next(L, idx))
-      return wrote(w, up, json_put_raw(w->out, mark == JSON_MARK_ARRAY ? "[]" : "{}", 2));
+    if (!lua_next(L, idx)) return wrote(w, up, json_put_raw(w->out, mark == JSON_MARK_ARRAY ? "[]" : "{}", 2));
     bool string = lua_type(L, -2) == LUA_TSTRING;
     if (mark == JSON_MARK_OBJECT || (mark == JSON_UNMARKED && string))
       ok = put_sorted(w, idx, &here);
@@ -404,8 +398,7 @@ static bool put_value(struct encoder *w, int idx, const struct level *up) {
       return wrote(w, up, json_put_string(w->out, s, len));
     }
     case LUA_TNUMBER: {
-      if (lua_isinteger(L, idx))
-        return wrote(w, up, json_put_integer(w->out, lua_tointeger(L, idx)));
+      if (lua_isinteger(L, idx)) return wrote(w, up, json_put_integer(w->out, lua_tointeger(L, idx)));
       double x = lua_tonumber(L, idx);
       if (isfinite(x)) return wrote(w, up, json_put_float(w->out, x));
       return refuse(w, up, isnan(x) ? "NaN" : "an infinite number", "");

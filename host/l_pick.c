@@ -36,7 +36,8 @@ int l_pick_compile(lua_State *L) {
 }
 
 /* As pick_line, but most lines have the shape of the one before. */
-static bool read_line(struct spec *s, const char *line, size_t len, char *scratch, size_t scratch_size, struct pick *p) {
+static bool read_line(struct spec *s, const char *line, size_t len, char *scratch, size_t scratch_size,
+                      struct pick *p) {
   enum shape_fit fit = SHAPE_MISS;
   for (unsigned i = 0; i < 2 && fit == SHAPE_MISS; i++) {
     unsigned role = s->last ^ i;

@@ -69,8 +69,7 @@ static struct proc *check_proc(lua_State *L) {
 /* --- spawn ------------------------------------------------------------------------------------ */
 
 static const char *check_text(lua_State *L, int index, const char *what) {
-  if (lua_type(L, index) != LUA_TSTRING)
-    err_argument(L, "%s must be a string, not %s", what, luaL_typename(L, index));
+  if (lua_type(L, index) != LUA_TSTRING) err_argument(L, "%s must be a string, not %s", what, luaL_typename(L, index));
   size_t len;
   const char *s = lua_tolstring(L, index, &len);
   if (strlen(s) != len) err_argument(L, "%s holds a NUL byte", what);
@@ -145,8 +144,7 @@ static int read_push(lua_State *L, struct op *op) {
   const char *bytes = proc_peek(o->proc, o->which, &len, &ended);
   if (len == 0 && ended) {
     int error = proc_read_error(o->proc, o->which);
-    if (error == UV_ENOBUFS)
-      return err_pushf(L, "os", "out of memory: cannot read what the process says");
+    if (error == UV_ENOBUFS) return err_pushf(L, "os", "out of memory: cannot read what the process says");
     lua_pushnil(L);
     return 1;
   }
@@ -170,8 +168,7 @@ static int proc_l_read(lua_State *L) {
   struct proc *p = check_proc(L);
   enum proc_output which = check_output(L, 2);
   lua_Integer max = luaL_optinteger(L, 3, 65536);
-  if (max < 1)
-    return err_argument(L, "read(max): max must be at least 1, not %lld", (long long)max);
+  if (max < 1) return err_argument(L, "read(max): max must be at least 1, not %lld", (long long)max);
   struct proc_op *o = proc_op_new(L, &read_class, p);
   if (!o) return out_of_memory(L);
   o->which = which;
@@ -327,10 +324,9 @@ static int proc_l_status(lua_State *L) {
 
 static int check_signal(lua_State *L, int arg) {
   if (lua_isnoneornil(L, arg)) return SIGTERM;
-  int number = lua_type(L, arg) == LUA_TNUMBER ? (int)luaL_checkinteger(L, arg)
-                                               : proc_signal_number(luaL_checkstring(L, arg));
-  if (number <= 0 || number >= NSIG)
-    err_argument(L, "there is no signal %s", luaL_tolstring(L, arg, NULL));
+  int number =
+      lua_type(L, arg) == LUA_TNUMBER ? (int)luaL_checkinteger(L, arg) : proc_signal_number(luaL_checkstring(L, arg));
+  if (number <= 0 || number >= NSIG) err_argument(L, "there is no signal %s", luaL_tolstring(L, arg, NULL));
   return number;
 }
 

@@ -72,8 +72,7 @@ static int l_bytes(lua_State *L) {
 static int l_permutation(lua_State *L) {
   struct rng *r = check_generator(L);
   lua_Integer n = luaL_checkinteger(L, 2);
-  if (n < 0 || n > INT32_MAX)
-    return err_argument(L, "permutation(n): %lld is out of range", (long long)n);
+  if (n < 0 || n > INT32_MAX) return err_argument(L, "permutation(n): %lld is out of range", (long long)n);
   lua_createtable(L, (int)n, 0);
   for (lua_Integer i = 1; i <= n; i++) {
     lua_Integer j = rng_int(r, 1, i);
@@ -86,12 +85,9 @@ static int l_permutation(lua_State *L) {
 }
 
 int luaopen_host_rand(lua_State *L) {
-  static const luaL_Reg methods[] = {{"seed", l_seed},
-                                     {"float", l_float},
-                                     {"int", l_int},
-                                     {"bytes", l_bytes},
-                                     {"permutation", l_permutation},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"seed", l_seed}, {"float", l_float}, {"int", l_int}, {"bytes", l_bytes}, {"permutation", l_permutation},
+      {NULL, NULL}};
   static const luaL_Reg functions[] = {{"new", l_new}, {NULL, NULL}};
   if (luaL_newmetatable(L, GENERATOR)) {
     luaL_newlib(L, methods);

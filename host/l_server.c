@@ -12,28 +12,28 @@
 #include "httpd_impl.h"
 #include "op.h"
 
-#define SERVER "host.server"
-#define EXCHANGE "host.exchange"
+#define SERVER      "host.server"
+#define EXCHANGE    "host.exchange"
 #define HEADERS_MAX 128
-#define HIGH_WATER (1024 * 1024) /* a write waits while the engine holds more */
-#define LOW_WATER (256 * 1024)
-#define MB (1024 * 1024)
+#define HIGH_WATER  (1024 * 1024) /* a write waits while the engine holds more */
+#define LOW_WATER   (256 * 1024)
+#define MB          (1024 * 1024)
 
 struct lserver {
   struct host *host;
-  struct server *server; /* NULL when down */
+  struct server *server;               /* NULL when down */
   struct lexchange *left, **left_tail; /* whose clients have left, not yet told */
-  struct op *accepting, *closing; /* waits under way, or NULL */
-  struct timer limit; /* of a close: abort then */
-  size_t open;        /* exchanges given out and not ended */
+  struct op *accepting, *closing;      /* waits under way, or NULL */
+  struct timer limit;                  /* of a close: abort then */
+  size_t open;                         /* exchanges given out and not ended */
   lua_Integer ids;
   int refs;
   bool stopped;
 };
 
 struct lexchange {
-  struct lserver *owner;      /* a reference */
-  struct exchange *x;         /* NULL when ended */
+  struct lserver *owner; /* a reference */
+  struct exchange *x;    /* NULL when ended */
   struct lexchange *left_next;
   lua_Integer id;
   struct op *writing;
@@ -62,7 +62,9 @@ static void exchange_unref(struct lexchange *lx) {
   mem_free(&h->mem, lx);
 }
 
-static struct wait *wait_of(struct op *op) { return CONTAINER_OF(op, struct wait, op); }
+static struct wait *wait_of(struct op *op) {
+  return CONTAINER_OF(op, struct wait, op);
+}
 
 static void wait_free(struct op *op) {
   struct wait *w = wait_of(op);
@@ -498,10 +500,10 @@ static void make_type(lua_State *L, const char *name, const luaL_Reg *methods) {
 }
 
 int luaopen_host_server(lua_State *L) {
-  static const luaL_Reg server[] = {{"port", l_port}, {"accept", l_accept}, {"stop", l_stop},
-                                    {"close", l_close}, {"__gc", server_gc}, {NULL, NULL}};
-  static const luaL_Reg exchange[] = {{"request", l_request}, {"id", l_id},       {"reply", l_reply},
-                                      {"write", l_write},     {"finish", l_finish}, {"reset", l_reset},
+  static const luaL_Reg server[] = {{"port", l_port},   {"accept", l_accept}, {"stop", l_stop},
+                                    {"close", l_close}, {"__gc", server_gc},  {NULL, NULL}};
+  static const luaL_Reg exchange[] = {{"request", l_request}, {"id", l_id},          {"reply", l_reply},
+                                      {"write", l_write},     {"finish", l_finish},  {"reset", l_reset},
                                       {"open", l_is_open},    {"__gc", exchange_gc}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", l_open}, {"cut", l_cut}, {NULL, NULL}};
   make_type(L, SERVER, server);

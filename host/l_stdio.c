@@ -83,8 +83,7 @@ static int l_write(lua_State *L) {
   lua_Integer fd = luaL_checkinteger(L, 1);
   int count = lua_gettop(L);
   for (int i = 2; i <= count; i++) luaL_checkstring(L, i);
-  if (fd != 1 && fd != 2)
-    return err_argument(L, "write: the descriptor is 1 or 2, not %lld", (long long)fd);
+  if (fd != 1 && fd != 2) return err_argument(L, "write: the descriptor is 1 or 2, not %lld", (long long)fd);
   struct host *h = host_of(L);
   for (int i = 2; i <= count; i++) {
     struct err e;
@@ -130,9 +129,7 @@ static int read_push(lua_State *L, struct op *op) {
   size_t len;
   int error;
   if (!console_take(o->host, &o->read, &bytes, &len, &error)) {
-    if (error)
-      return err_pushf(L, "os", "cannot read standard input: %s",
-                       uv_strerror(uv_translate_sys_error(error)));
+    if (error) return err_pushf(L, "os", "cannot read standard input: %s", uv_strerror(uv_translate_sys_error(error)));
     lua_pushnil(L);
     return 1;
   }

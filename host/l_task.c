@@ -268,15 +268,27 @@ static int l_alarm_stop(lua_State *L) {
 }
 
 int luaopen_host_task(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"new", l_new},           {"current", l_current},   {"park", l_park},
-      {"wake", l_wake},         {"interrupt", l_interrupt}, {"resist", l_resist}, {"abandon", l_abandon},
-      {"waiting", l_waiting},   {"list", l_list},         {"system", l_system},
-      {"counts", l_counts},     {"site", l_site},         {"enter", l_enter},
-      {"can_wait", l_can_wait}, {"step_in", l_step_in},   {"step_out", l_step_out},
-      {"stop", l_stop},         {"next_event", l_next_event}, {"alarm", l_alarm},
-      {"forget_signal", l_forget_signal},
-      {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"new", l_new},
+                                       {"current", l_current},
+                                       {"park", l_park},
+                                       {"wake", l_wake},
+                                       {"interrupt", l_interrupt},
+                                       {"resist", l_resist},
+                                       {"abandon", l_abandon},
+                                       {"waiting", l_waiting},
+                                       {"list", l_list},
+                                       {"system", l_system},
+                                       {"counts", l_counts},
+                                       {"site", l_site},
+                                       {"enter", l_enter},
+                                       {"can_wait", l_can_wait},
+                                       {"step_in", l_step_in},
+                                       {"step_out", l_step_out},
+                                       {"stop", l_stop},
+                                       {"next_event", l_next_event},
+                                       {"alarm", l_alarm},
+                                       {"forget_signal", l_forget_signal},
+                                       {NULL, NULL}};
   luaL_newmetatable(L, ALARM);
   lua_pushcfunction(L, l_alarm_stop);
   lua_setfield(L, -2, "stop");

@@ -37,11 +37,8 @@ static int l_virtual(lua_State *L) {
 }
 
 int luaopen_host_time(lua_State *L) {
-  static const luaL_Reg functions[] = {{"monotonic", l_monotonic},
-                                       {"wall", l_wall},
-                                       {"cpu", l_cpu},
-                                       {"virtual", l_virtual},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"monotonic", l_monotonic}, {"wall", l_wall}, {"cpu", l_cpu}, {"virtual", l_virtual}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define FIRST_SIZE 256
-#define KEEP_SIZE (64 * 1024) /* an empty buffer larger than this is given back */
+#define KEEP_SIZE  (64 * 1024) /* an empty buffer larger than this is given back */
 
 void lines_init(struct lines *l, struct mem *m, size_t max_line) {
   *l = (struct lines){.mem = m, .max_line = max_line ? max_line : SIZE_MAX};

@@ -3,17 +3,6 @@
 #include "op.h"
 #include "task.h"
 
-uint64_t host_now(const struct host *h) {
-  return h->clock == CLOCK_VIRTUAL ? h->virtual_now : uv_hrtime();
-}
-
-double host_wall(const struct host *h) {
-  if (h->clock == CLOCK_VIRTUAL) return h->virtual_epoch + (double)h->virtual_now / 1e9;
-  uv_timeval64_t tv;
-  uv_gettimeofday(&tv);
-  return (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
-}
-
 void host_event(struct host *h, struct event *ev, const char *kind, int number) {
   if (ev->queued) return;
   ev->queued = true;

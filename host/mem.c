@@ -20,7 +20,7 @@
 #endif
 
 #define HEADER 16 /* of a C block: its size; keeps malloc's alignment */
-#define CHUNK (32 * 1024)
+#define CHUNK  (32 * 1024)
 
 struct mem_free {
   struct mem_free *next;

@@ -5,18 +5,18 @@
 
 #include "base.h"
 
-#define MEM_STEP 16u    /* pooled sizes are multiples of this */
+#define MEM_STEP    16u /* pooled sizes are multiples of this */
 #define MEM_CLASSES 24u /* up to 384 bytes */
 
 struct mem_free;
 struct mem_chunk;
 
 struct mem {
-  size_t used;       /* bytes held now */
-  size_t peak;       /* most bytes ever held */
-  size_t cap;        /* refuse beyond this; 0 = no cap */
-  uint64_t calls;    /* allocations and growths asked for so far */
-  uint64_t fail_at;  /* fail the allocation with this number and the next; 0 = none */
+  size_t used;      /* bytes held now */
+  size_t peak;      /* most bytes ever held */
+  size_t cap;       /* refuse beyond this; 0 = no cap */
+  uint64_t calls;   /* allocations and growths asked for so far */
+  uint64_t fail_at; /* fail the allocation with this number and the next; 0 = none */
 
   /* the pool of Lua's small blocks; its chunks go back to the system with mem_release */
   struct mem_free *free[MEM_CLASSES];

@@ -8,9 +8,9 @@
 #include "host.h"
 #include "net_impl.h"
 
-#define NEVER UINT64_MAX
+#define NEVER    UINT64_MAX
 #define HOST_MAX 256
-#define ALMOST 1000 /* ns: a timer this early counts as due */
+#define ALMOST   1000 /* ns: a timer this early counts as due */
 
 /* --- URLs ------------------------------------------------------------------------------------------------------- */
 
@@ -175,8 +175,7 @@ static void time_is_up(struct net_request *r, bool total) {
   else if (r->phase == NET_FIRST_BYTE)
     err_set(&e, "timeout", 0, "%s: no answer within %g s", where, r->timeouts.first_byte);
   else
-    err_set(&e, "timeout", 0, "%s: nothing came for %g s in the middle of the answer", where,
-            r->timeouts.idle);
+    err_set(&e, "timeout", 0, "%s: nothing came for %g s in the middle of the answer", where, r->timeouts.idle);
   e.phase = total ? "total" : phase_names[r->phase];
   net_cancel(r);
   sink->end(ud, &e);
@@ -231,8 +230,8 @@ static void detach(struct net_request *r) {
   r->host->handles--;
 }
 
-struct net_request *net_start(struct host *h, const struct net_options *o, const struct net_sink *sink,
-                              void *ud, struct err *e) {
+struct net_request *net_start(struct host *h, const struct net_options *o, const struct net_sink *sink, void *ud,
+                              struct err *e) {
   char host[HOST_MAX];
   struct net *net = net_of(h);
   if (!net) {

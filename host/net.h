@@ -23,11 +23,11 @@ struct net_options {
   const char *body;           /* copied by net_start; may be NULL */
   size_t body_len;
   struct net_timeouts timeouts;
-  int max_redirects;          /* 0 = a 3xx is an answer like any other */
-  uint64_t max_bytes;         /* decoded bytes of the answer; 0 = no cap; beyond it the error kind is `limit` */
-  const char *ca_file;        /* NULL = the system's */
-  const char *proxy;          /* NULL = environment, "" = none; loopback never uses one */
-  bool insecure;              /* do not verify TLS */
+  int max_redirects;   /* 0 = a 3xx is an answer like any other */
+  uint64_t max_bytes;  /* decoded bytes of the answer; 0 = no cap; beyond it the error kind is `limit` */
+  const char *ca_file; /* NULL = the system's */
+  const char *proxy;   /* NULL = environment, "" = none; loopback never uses one */
+  bool insecure;       /* do not verify TLS */
 };
 
 struct net_sink {
@@ -40,8 +40,8 @@ struct net_sink {
 };
 
 /* NULL and e filled when the request cannot be made (bad URL, out of memory). ud stays the caller's. */
-struct net_request *net_start(struct host *h, const struct net_options *o, const struct net_sink *sink,
-                              void *ud, struct err *e);
+struct net_request *net_start(struct host *h, const struct net_options *o, const struct net_sink *sink, void *ud,
+                              struct err *e);
 void net_resume(struct net_request *r);
 /* No sink call comes after this one. Closes the connection at once: that is what frees a slot of a model server. */
 void net_cancel(struct net_request *r);

@@ -8,9 +8,9 @@
 #include "host.h"
 #include "net_curl.h"
 
-#define POOL_MAX 512
-#define KEEP_BODY (64 * 1024)   /* a larger buffer is not kept for the next request */
-#define HEAD_MAX (256 * 1024)   /* bytes of one head; curl itself limits a line to 100 KB */
+#define POOL_MAX              512
+#define KEEP_BODY             (64 * 1024)  /* a larger buffer is not kept for the next request */
+#define HEAD_MAX              (256 * 1024) /* bytes of one head; curl itself limits a line to 100 KB */
 #define SET(t, option, value) ((void)curl_easy_setopt((t)->easy, option, value))
 
 static struct mem *mem_of(const struct transfer *t) {
@@ -92,9 +92,9 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ud) {
   size_t len = size * n;
   if (t->doomed || !t->head_done) return 0;
   switch (net_data(&t->base, bytes, len)) {
-  case NET_TAKEN: return len;
-  case NET_PAUSED: return CURL_WRITEFUNC_PAUSE;
-  default: t->stopped = true; return 0;
+    case NET_TAKEN: return len;
+    case NET_PAUSED: return CURL_WRITEFUNC_PAUSE;
+    default: t->stopped = true; return 0;
   }
 }
 

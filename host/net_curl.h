@@ -56,7 +56,7 @@ struct transfer {
   bool location;  /* the head being read sends us elsewhere */
   bool head_done; /* the final head was delivered */
   bool stopped;   /* the sink wants no more */
-  bool sent; /* connected: its socket carries requests */
+  bool sent;      /* connected: its socket carries requests */
   bool doomed, oom, retried, head_only, long_head;
   char error[CURL_ERROR_SIZE];
 };

@@ -128,7 +128,7 @@ static void on_poll(uv_poll_t *uv, int status, int events) {
   curl_socket_t fd = p->fd;
   int what = 0;
   if (status < 0) p->polled = 0; /* libuv stopped it */
-  if (!p->wanted) { /* at rest: most likely the server has closed it; curl looks before it uses it again */
+  if (!p->wanted) {              /* at rest: most likely the server has closed it; curl looks before it uses it again */
     uv_poll_stop(uv);
     p->polled = 0;
     return;

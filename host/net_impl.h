@@ -27,11 +27,11 @@ struct net_request {
   struct timer timer;            /* one for all phases: armed at or before the nearest deadline */
   struct net_request *turn_next, **turn_prev;
   uint8_t phase;
-  bool paused;   /* the sink did not take the last bytes; they are wanted again at the turn after net_resume */
-  bool in_sink;  /* inside a call of the sink */
-  bool dead;     /* cancelled from inside a sink call: the back end is told by NET_STOP */
-  bool over;     /* max_bytes exceeded: likewise */
-  bool counted;  /* adds one to host->inflight */
+  bool paused;  /* the sink did not take the last bytes; they are wanted again at the turn after net_resume */
+  bool in_sink; /* inside a call of the sink */
+  bool dead;    /* cancelled from inside a sink call: the back end is told by NET_STOP */
+  bool over;    /* max_bytes exceeded: likewise */
+  bool counted; /* adds one to host->inflight */
 };
 
 /* No function of a back end is called from inside one of the upcalls below, and none but `turn` may make an upcall. */
@@ -74,7 +74,7 @@ bool net_host(const char *url, char *out, size_t size);
 /* One per host, in host->net; NULL when out of memory. */
 struct net {
   struct host *host;
-  uv_idle_t idle;      /* active while turns are wanted */
+  uv_idle_t idle; /* active while turns are wanted */
   struct net_request *turns, **turns_tail;
   struct curl_engine *curl; /* net_curl.c */
   bool deny;

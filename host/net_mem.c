@@ -24,8 +24,8 @@ struct mem_server {
 struct mem_exchange {
   struct exchange base;
   struct mem_exchange *next, **prev; /* in the server */
-  struct mem_request *client; /* NULL: has left, or was answered */
-  struct timer left;          /* tells of the client's leaving, later */
+  struct mem_request *client;        /* NULL: has left, or was answered */
+  struct timer left;                 /* tells of the client's leaving, later */
   char bytes[];
 };
 
@@ -48,10 +48,18 @@ struct mem_request {
   size_t start, end, size;
 };
 
-static struct mem_request *of_net(struct net_request *r) { return CONTAINER_OF(r, struct mem_request, base); }
-static struct mem_exchange *of_exchange(struct exchange *x) { return CONTAINER_OF(x, struct mem_exchange, base); }
-static struct mem_server *of_server(struct server *s) { return CONTAINER_OF(s, struct mem_server, base); }
-static struct mem *mem_of(struct mem_request *r) { return &r->base.host->mem; }
+static struct mem_request *of_net(struct net_request *r) {
+  return CONTAINER_OF(r, struct mem_request, base);
+}
+static struct mem_exchange *of_exchange(struct exchange *x) {
+  return CONTAINER_OF(x, struct mem_exchange, base);
+}
+static struct mem_server *of_server(struct server *s) {
+  return CONTAINER_OF(s, struct mem_server, base);
+}
+static struct mem *mem_of(struct mem_request *r) {
+  return &r->base.host->mem;
+}
 
 static const struct server_class mem_class;
 
@@ -374,7 +382,8 @@ static void turn(struct net_request *base) {
   if (r->state == MEM_ENDED)
     finish(r);
   else if (r->state == MEM_CUT)
-    fail(r, "incomplete", r->status ? "broke off in the middle of its answer" : "closed the connection without an answer");
+    fail(r, "incomplete",
+         r->status ? "broke off in the middle of its answer" : "closed the connection without an answer");
 }
 
 static void cancel(struct net_request *base) {

@@ -26,8 +26,10 @@ void op_enter(lua_State *L, const char *name) {
   struct task *t = task_current(host_of(L));
   if (!t) err_argument(L, "%s waits, so it can only be called inside a task", name);
   if (t->blocked || !lua_isyieldable(L))
-    err_argument(L, "%s waits, and nothing can wait here: inside table.sort, string.gsub, tostring, "
-                    "a message handler, a finalizer or coroutine.close", name);
+    err_argument(L,
+                 "%s waits, and nothing can wait here: inside table.sort, string.gsub, tostring, "
+                 "a message handler, a finalizer or coroutine.close",
+                 name);
   if (t->op) op_drop(t);
 }
 
@@ -48,8 +50,7 @@ static int op_results(lua_State *L, struct op *op) {
   if (!t || t->op != op || op->verdict == OP_PENDING)
     return err_argument(L, "this coroutine waits, and was resumed by somebody else meanwhile");
   if (op->verdict == OP_CANCELLED)
-    n = err_pushf(L, "cancelled", "cancelled while waiting for %s",
-                  t->waits ? t->waits : op->cls->name);
+    n = err_pushf(L, "cancelled", "cancelled while waiting for %s", t->waits ? t->waits : op->cls->name);
   else
     n = op->cls->push(L, op);
   CHECK(t->op == op);

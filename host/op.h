@@ -22,10 +22,10 @@ struct task;
 struct op;
 
 struct op_class {
-  const char *name;                           /* what stoke.tasks() shows: "net.read" */
-  int (*push)(lua_State *L, struct op *op);   /* results of a finished op; returns their number */
-  void (*cancel)(struct op *op);              /* close the native half; may be NULL if nothing is open */
-  void (*free)(struct op *op);                /* both halves are gone; may be NULL */
+  const char *name;                         /* what stoke.tasks() shows: "net.read" */
+  int (*push)(lua_State *L, struct op *op); /* results of a finished op; returns their number */
+  void (*cancel)(struct op *op);            /* close the native half; may be NULL if nothing is open */
+  void (*free)(struct op *op);              /* both halves are gone; may be NULL */
 };
 
 enum op_verdict { OP_PENDING, OP_DONE, OP_CANCELLED };

@@ -267,8 +267,7 @@ static void on_written(uv_write_t *req, int status) {
   proc_unhold(p);
 }
 
-int proc_write(struct proc *p, const char *bytes, size_t len, void (*done)(void *ud, int status),
-               void *ud) {
+int proc_write(struct proc *p, const char *bytes, size_t len, void (*done)(void *ud, int status), void *ud) {
   if (!p->in_open || p->in_closing) return UV_EPIPE;
   struct write *w = mem_alloc(&p->host->mem, sizeof *w + len);
   if (!w) return UV_ENOMEM;
@@ -433,13 +432,10 @@ static int spawn(struct proc *p, const struct proc_options *o) {
   if (rc == 0) rc = open_output(p, PROC_OUT, &theirs[1]);
   if (rc == 0 && o->err == PROC_STDERR_PIPE) rc = open_output(p, PROC_ERR, &theirs[2]);
   if (rc == 0) {
-    uv_stdio_container_t stdio[3] = {
-        {.flags = UV_IGNORE}, {.flags = UV_INHERIT_FD}, {.flags = UV_INHERIT_FD}};
+    uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE}, {.flags = UV_INHERIT_FD}, {.flags = UV_INHERIT_FD}};
     if (o->in) stdio[0] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = theirs[0]};
     stdio[1].data.fd = theirs[1];
-    stdio[2].data.fd = o->err == PROC_STDERR_PIPE    ? theirs[2]
-                       : o->err == PROC_STDERR_MERGE ? theirs[1]
-                                                     : 2;
+    stdio[2].data.fd = o->err == PROC_STDERR_PIPE ? theirs[2] : o->err == PROC_STDERR_MERGE ? theirs[1] : 2;
     uv_process_options_t options = {.exit_cb = on_exit_of,
                                     .file = o->argv[0],
                                     .args = o->argv,
@@ -460,8 +456,7 @@ static int spawn(struct proc *p, const struct proc_options *o) {
 static void explain(struct err *e, const struct proc_options *o, int rc) {
   bool folder = o->cwd && rc != UV_E2BIG && access(o->cwd, X_OK) != 0;
   if (folder)
-    err_set(e, "os", -rc, "cannot start \"%.80s\" in the folder \"%.80s\": %s", o->argv[0], o->cwd,
-            uv_strerror(rc));
+    err_set(e, "os", -rc, "cannot start \"%.80s\" in the folder \"%.80s\": %s", o->argv[0], o->cwd, uv_strerror(rc));
   else
     err_set(e, "os", -rc, "cannot start \"%.160s\": %s", o->argv[0], uv_strerror(rc));
 }
@@ -506,13 +501,11 @@ static const struct {
   int number;
   const char *name;
 } signals[] = {
-    {SIGHUP, "SIGHUP"},   {SIGINT, "SIGINT"},   {SIGQUIT, "SIGQUIT"}, {SIGILL, "SIGILL"},
-    {SIGTRAP, "SIGTRAP"}, {SIGABRT, "SIGABRT"}, {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},
-    {SIGKILL, "SIGKILL"}, {SIGUSR1, "SIGUSR1"}, {SIGSEGV, "SIGSEGV"}, {SIGUSR2, "SIGUSR2"},
-    {SIGPIPE, "SIGPIPE"}, {SIGALRM, "SIGALRM"}, {SIGTERM, "SIGTERM"}, {SIGCHLD, "SIGCHLD"},
-    {SIGCONT, "SIGCONT"}, {SIGSTOP, "SIGSTOP"}, {SIGTSTP, "SIGTSTP"}, {SIGTTIN, "SIGTTIN"},
-    {SIGTTOU, "SIGTTOU"}, {SIGXCPU, "SIGXCPU"}, {SIGXFSZ, "SIGXFSZ"}, {SIGWINCH, "SIGWINCH"},
-    {SIGSYS, "SIGSYS"}};
+    {SIGHUP, "SIGHUP"},   {SIGINT, "SIGINT"},   {SIGQUIT, "SIGQUIT"}, {SIGILL, "SIGILL"},     {SIGTRAP, "SIGTRAP"},
+    {SIGABRT, "SIGABRT"}, {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},   {SIGKILL, "SIGKILL"},   {SIGUSR1, "SIGUSR1"},
+    {SIGSEGV, "SIGSEGV"}, {SIGUSR2, "SIGUSR2"}, {SIGPIPE, "SIGPIPE"}, {SIGALRM, "SIGALRM"},   {SIGTERM, "SIGTERM"},
+    {SIGCHLD, "SIGCHLD"}, {SIGCONT, "SIGCONT"}, {SIGSTOP, "SIGSTOP"}, {SIGTSTP, "SIGTSTP"},   {SIGTTIN, "SIGTTIN"},
+    {SIGTTOU, "SIGTTOU"}, {SIGXCPU, "SIGXCPU"}, {SIGXFSZ, "SIGXFSZ"}, {SIGWINCH, "SIGWINCH"}, {SIGSYS, "SIGSYS"}};
 
 const char *proc_signal_name(int number) {
   for (size_t i = 0; i < COUNT_OF(signals); i++)
@@ -522,7 +515,6 @@ const char *proc_signal_name(int number) {
 
 int proc_signal_number(const char *name) {
   for (size_t i = 0; i < COUNT_OF(signals); i++)
-    if (strcmp(signals[i].name, name) == 0 || strcmp(signals[i].name + 3, name) == 0)
-      return signals[i].number;
+    if (strcmp(signals[i].name, name) == 0 || strcmp(signals[i].name + 3, name) == 0) return signals[i].number;
   return 0;
 }

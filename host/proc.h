@@ -47,8 +47,7 @@ int proc_pid(const struct proc *p);
 
 /* What came and was not taken yet. *ended = no more will come. */
 const char *proc_peek(struct proc *p, enum proc_output which, size_t *len, bool *ended);
-void proc_take(struct proc *p, enum proc_output which,
-               size_t len); /* reading goes on when there is room */
+void proc_take(struct proc *p, enum proc_output which, size_t len); /* reading goes on when there is room */
 bool proc_truncated(const struct proc *p);
 int proc_read_error(const struct proc *p, enum proc_output which); /* 0 or a libuv code */
 /* w is told when proc_peek would answer; false = another one waits already. */
@@ -57,8 +56,7 @@ void proc_forget_output(struct proc *p, enum proc_output which);
 
 /* The bytes are copied. done is told 0, or a libuv code: UV_EPIPE and UV_ECANCELED when the child
  * reads no more. Returns such a code when nothing could be started; then done never comes. */
-int proc_write(struct proc *p, const char *bytes, size_t len, void (*done)(void *ud, int status),
-               void *ud);
+int proc_write(struct proc *p, const char *bytes, size_t len, void (*done)(void *ud, int status), void *ud);
 void proc_close_stdin(struct proc *p); /* after what was written */
 
 /* Ended: the process is gone, and when capturing its output is complete too. */

@@ -49,8 +49,7 @@ static const json_byte *text_end(const json_byte *p, const json_byte *end) {
   }
 }
 
-enum shape_fit shape_match(const struct shape *s, const char *line, size_t len, const char **text,
-                           size_t *text_len) {
+enum shape_fit shape_match(const struct shape *s, const char *line, size_t len, const char **text, size_t *text_len) {
   const char *bytes = s->bytes;
   const json_byte *p = (const json_byte *)line, *end = p + len;
   for (int i = 0; i < s->parts; i++) {

@@ -26,7 +26,6 @@ enum shape_fit {
  * escape, white space, too long), the shape stays as it was. */
 void shape_learn(struct shape *s, const char *line, size_t len, const char *text);
 
-enum shape_fit shape_match(const struct shape *s, const char *line, size_t len, const char **text,
-                           size_t *text_len);
+enum shape_fit shape_match(const struct shape *s, const char *line, size_t len, const char **text, size_t *text_len);
 
 #endif

@@ -178,7 +178,7 @@ static void close_leftover(uv_handle_t *handle, void *ud) {
   if (!uv_is_closing(handle)) uv_close(handle, NULL);
 }
 
-#define NATIVE_LIMIT 3.0 /* seconds: children get two between SIGTERM and SIGKILL */
+#define NATIVE_LIMIT  3.0 /* seconds: children get two between SIGTERM and SIGKILL */
 #define CLOSING_LIMIT 0.5
 
 /* Runs the loop until nothing (or, with `all` false, no operation) is left; false when the time is up. */

@@ -11,19 +11,19 @@
 struct task {
   struct host *host;
   lua_State *co;
-  int ref;             /* registry: the Lua record of this task, whose field `co` anchors the thread */
+  int ref; /* registry: the Lua record of this task, whose field `co` anchors the thread */
   uint64_t id;
-  struct op *op;       /* what it waits for; held until its continuation has run */
-  struct task *next;   /* ready queue */
+  struct op *op;     /* what it waits for; held until its continuation has run */
+  struct task *next; /* ready queue */
   struct task *live_next, **live_prev;
-  const char *waits;   /* name of the wait, for stoke.tasks() */
-  uint64_t since;      /* when it began to wait, ns */
+  const char *waits; /* name of the wait, for stoke.tasks() */
+  uint64_t since;    /* when it began to wait, ns */
   bool queued, system, abandoned;
-  bool interrupted;    /* cancelled while it was not waiting: its next wait ends at once */
-  bool blocked;        /* it runs a coroutine that was resumed where nothing can wait */
+  bool interrupted; /* cancelled while it was not waiting: its next wait ends at once */
+  bool blocked;     /* it runs a coroutine that was resumed where nothing can wait */
   uint8_t park_result;
-  struct op park;      /* await, channel, sleep: embedded, so that parking allocates nothing */
-  struct timer timer;  /* of the park */
+  struct op park;     /* await, channel, sleep: embedded, so that parking allocates nothing */
+  struct timer timer; /* of the park */
 };
 
 /* Tells the keeper of a task that ended in a way its body could not catch. */
@@ -36,7 +36,9 @@ struct died {
  * gets the thread as field `co`. NULL (and e filled) when out of memory; may raise a memory error before anything is made. */
 struct task *task_new(lua_State *L, int nargs, struct err *e);
 struct task *task_of_thread(lua_State *co); /* NULL when it is no live task */
-static inline struct task *task_current(const struct host *h) { return h->current; }
+static inline struct task *task_current(const struct host *h) {
+  return h->current;
+}
 void task_push_record(lua_State *L, const struct task *t);
 void task_ready(struct task *t); /* queue it; a wake during a pump waits for the next turn */
 bool task_pump(struct host *h);  /* one turn: resume all that were ready; false when none was */

@@ -8,8 +8,8 @@
 struct host;
 
 struct timer {
-  uint64_t at;   /* due, in ns of the host's clock */
-  uint64_t seq;  /* equal deadlines fire in the order they were started */
+  uint64_t at;  /* due, in ns of the host's clock */
+  uint64_t seq; /* equal deadlines fire in the order they were started */
   void (*fire)(struct timer *t);
   struct timer *child, *next, *prev; /* pairing heap links */
   bool armed;

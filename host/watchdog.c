@@ -12,7 +12,7 @@
 #include "embed.h"
 #include "host.h"
 
-#define TICK_NS (100 * 1000000ull)
+#define TICK_NS     (100 * 1000000ull)
 #define PATIENCE_NS (200 * 1000000ull) /* a slice this long is broken by Ctrl-C */
 
 struct watchdog {
@@ -77,9 +77,10 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
   lua_sethook(L, NULL, 0, 0);
   if (w->reported == slice) return;
   w->reported = slice;
-  fprintf(stderr,
-          "stoke: a task has run for %.1f s without waiting, at %s; nothing else can run meanwhile (Ctrl-C breaks it)\n",
-          (double)w->limit_ns / 1e9, place);
+  fprintf(
+      stderr,
+      "stoke: a task has run for %.1f s without waiting, at %s; nothing else can run meanwhile (Ctrl-C breaks it)\n",
+      (double)w->limit_ns / 1e9, place);
 }
 
 static void on_overrun(int sig) {
@@ -95,7 +96,8 @@ void watchdog_enter(struct host *h, lua_State *co) {
   if (!w) return;
   w->running = co;
   w->breaks = 0;
-  atomic_fetch_add(&w->slice, 1); /* in order with the load: the thread falls asleep by looking at both the other way round */
+  atomic_fetch_add(&w->slice,
+                   1); /* in order with the load: the thread falls asleep by looking at both the other way round */
   if (atomic_load(&w->asleep)) {
     uv_mutex_lock(&w->mutex);
     uv_cond_signal(&w->cond);

@@ -103,8 +103,7 @@ static bool compile(lua_State *L, const struct source *s) {
   size_t len = s->len;
   if (luaL_loadbufferx(L, text, len, lua_tostring(L, -1), "t") != LUA_OK) return false;
   luaL_Buffer b;
-  lua_State *strings =
-      luaL_newstate(); /* the buffer must not sit above the function lua_dump reads */
+  lua_State *strings = luaL_newstate(); /* the buffer must not sit above the function lua_dump reads */
   need(strings);
   luaL_buffinit(strings, &b);
   lua_dump(L, append, &b, 0);
@@ -137,8 +136,8 @@ static bool print_source(lua_State *L, struct source *s, size_t index, bool text
 }
 
 static void print_row(const struct source *s, size_t index) {
-  printf("  {\"%s\", \"@stoke:%s\", (const unsigned char *)text_%zu, sizeof text_%zu - 1, ", s->name,
-         s->path, index, index);
+  printf("  {\"%s\", \"@stoke:%s\", (const unsigned char *)text_%zu, sizeof text_%zu - 1, ", s->name, s->path, index,
+         index);
   if (s->compiled) {
     printf("(const unsigned char *)code_%zu, sizeof code_%zu - 1},\n", index, index);
   } else {
@@ -162,8 +161,7 @@ int main(int argc, char **argv) {
   qsort(sources, count, sizeof *sources, by_name);
   for (size_t i = 1; i < count; i++) {
     if (strcmp(sources[i].name, sources[i - 1].name) == 0) {
-      fprintf(stderr, "embed: %s and %s are both module %s\n", sources[i - 1].path, sources[i].path,
-              sources[i].name);
+      fprintf(stderr, "embed: %s and %s are both module %s\n", sources[i - 1].path, sources[i].path, sources[i].name);
       return 1;
     }
   }

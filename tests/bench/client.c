@@ -39,8 +39,7 @@ struct client {
 static double cpu_seconds(void) {
   struct rusage u;
   getrusage(RUSAGE_SELF, &u);
-  return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-         (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+  return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static size_t resident_bytes(void) {
@@ -68,8 +67,7 @@ static size_t on_bytes(char *bytes, size_t one, size_t len, void *ud) {
     s->have += len;
     return len;
   }
-  for (const char *p = bytes, *end = bytes + len; (p = memchr(p, '\n', (size_t)(end - p))) != NULL;
-       p++) {
+  for (const char *p = bytes, *end = bytes + len; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++) {
     s->client->lines++;
   }
   return len;
@@ -136,9 +134,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *soc
     uv_poll_init_socket(c->loop, poll, fd);
     curl_multi_assign(c->multi, fd, poll);
   }
-  uv_poll_start(poll,
-                (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0),
-                on_poll);
+  uv_poll_start(poll, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0), on_poll);
   return 0;
 }
 

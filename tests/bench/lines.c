@@ -13,9 +13,8 @@ static double cpu_seconds(void) {
 }
 
 int main(void) {
-  static const char chunk[] =
-      "{\"model\":\"bench\",\"created_at\":\"2026-01-02T03:04:05.678901Z\","
-      "\"message\":{\"role\":\"assistant\",\"content\":\" word\"},\"done\":false}\n";
+  static const char chunk[] = "{\"model\":\"bench\",\"created_at\":\"2026-01-02T03:04:05.678901Z\","
+                              "\"message\":{\"role\":\"assistant\",\"content\":\" word\"},\"done\":false}\n";
   enum { PIECE = 16384, ROUNDS = 40000 };
   static char text[(sizeof chunk - 1) * PIECE]; /* a whole number of both lines and pieces */
   for (size_t i = 0; i < PIECE; i++) memcpy(text + i * (sizeof chunk - 1), chunk, sizeof chunk - 1);

@@ -73,7 +73,6 @@ int main(int argc, char **argv) {
     fprintf(stderr, "measure: %s %s\n", command[0], first == 0 ? "printed nothing" : "failed");
     return 1;
   }
-  printf("first_ms=%.3f rss_kb=%lu cpu_ms=%.3f\n", first, rss,
-         ms(used.ru_utime) + ms(used.ru_stime));
+  printf("first_ms=%.3f rss_kb=%lu cpu_ms=%.3f\n", first, rss, ms(used.ru_utime) + ms(used.ru_stime));
   return 0;
 }

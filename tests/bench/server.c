@@ -43,16 +43,15 @@ struct server {
 };
 
 #define STAMP "\"model\":\"bench\",\"created_at\":\"2026-01-02T03:04:05.678901Z\","
-#define USAGE                                                                                      \
-  "\"done\":true,\"done_reason\":\"stop\",\"total_duration\":900000000,\"load_duration\":"         \
-  "40000000,"                                                                                      \
-  "\"prompt_eval_count\":12,\"prompt_eval_duration\":30000000,\"eval_count\":256,\"eval_"          \
+#define USAGE                                                                                                          \
+  "\"done\":true,\"done_reason\":\"stop\",\"total_duration\":900000000,\"load_duration\":"                             \
+  "40000000,"                                                                                                          \
+  "\"prompt_eval_count\":12,\"prompt_eval_duration\":30000000,\"eval_count\":256,\"eval_"                              \
   "duration\":500000000}"
 
 static const char chunk_line[] =
     "{" STAMP "\"message\":{\"role\":\"assistant\",\"content\":\" word\"},\"done\":false}\n";
-static const char last_line[] =
-    "{" STAMP "\"message\":{\"role\":\"assistant\",\"content\":\"\"}," USAGE "\n";
+static const char last_line[] = "{" STAMP "\"message\":{\"role\":\"assistant\",\"content\":\"\"}," USAGE "\n";
 
 static void append(struct reply *r, const char *bytes, size_t len) {
   r->bytes = realloc(r->bytes, r->len + len);
@@ -75,8 +74,7 @@ static void append_chunk(struct reply *r, const char *text) {
 
 static void append_whole(struct reply *r, const char *body) {
   char head[128];
-  snprintf(head, sizeof head,
-           "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+  snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
            strlen(body));
   append_text(r, head);
   append_text(r, body);
@@ -86,8 +84,7 @@ static void make_replies(struct server *s) {
   static const char stream_head[] =
       "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";
   char body[1024];
-  snprintf(body, sizeof body,
-           "{" STAMP "\"message\":{\"role\":\"assistant\",\"content\":\"%0250d\"}," USAGE, 0);
+  snprintf(body, sizeof body, "{" STAMP "\"message\":{\"role\":\"assistant\",\"content\":\"%0250d\"}," USAGE, 0);
   append_whole(&s->whole, body);
   append_whole(&s->empty, "{\"models\":[],\"version\":\"0.0.0\"}");
   append_text(&s->stream, stream_head);
@@ -142,8 +139,7 @@ static size_t request_length(const struct connection *c) {
   if (end == NULL) return 0;
   size_t head = (size_t)(end - c->in) + 4, body = 0;
   for (const char *p = c->in; p < end; p++) {
-    if (*p == '\n' && strncasecmp(p + 1, "content-length:", 15) == 0)
-      body = strtoul(p + 16, NULL, 10);
+    if (*p == '\n' && strncasecmp(p + 1, "content-length:", 15) == 0) body = strtoul(p + 16, NULL, 10);
   }
   return c->have >= head + body ? head + body : 0;
 }
@@ -213,8 +209,7 @@ static void listen_somewhere(struct server *s) {
   printf("http://127.0.0.1:%d\n", ntohs(at.sin_port));
   fflush(stdout);
   s->epoll = epoll_create1(EPOLL_CLOEXEC);
-  epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->listener,
-            &(struct epoll_event){.events = EPOLLIN, .data.ptr = s});
+  epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->listener, &(struct epoll_event){.events = EPOLLIN, .data.ptr = s});
 }
 
 int main(void) {

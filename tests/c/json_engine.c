@@ -22,8 +22,7 @@ static char *exact(const char *text, size_t len) {
 
 /* ---- picking ---- */
 
-static const char chat[] =
-    "model created_at message.role message.content:text message.thinking:second done=false";
+static const char chat[] = "model created_at message.role message.content:text message.thinking:second done=false";
 
 #define CHAT(model, message) "{\"model\":" model ",\"message\":{" message "},\"done\":false}"
 #define CONTENT(text)        "\"content\":\"" text "\""
@@ -38,15 +37,14 @@ static const struct {
      "\"content\":\" word\"},\"done\":false}",
      " word", false},
     {"{\"done\":false,\"message\":{\"content\":\"x\"}}", "x", false},
-    {" { \"message\" : { \"role\" : \"r\" , \"content\" : \"x\" } , \"done\" : false }\r\n", "x",
-     false},
+    {" { \"message\" : { \"role\" : \"r\" , \"content\" : \"x\" } , \"done\" : false }\r\n", "x", false},
     {CHAT("\"m\"", CONTENT("")), "", false},
     {CHAT("\"m\"", CONTENT("") "," THINKING("hm")), "hm", true},
     {CHAT("\"m\"", THINKING("hm")), "hm", true},
     {CHAT("\"m\"", THINKING("")), "", true},
     {CHAT("\"m\"", CONTENT("x") "," THINKING("")), "x", false},
-    {CHAT("\"m\"", CONTENT("\\u00e9\\n\\ud83d\\ude00\xE2\x82\xAC\\\"\\/")),
-     "\xC3\xA9\n\xF0\x9F\x98\x80\xE2\x82\xAC\"/", false},
+    {CHAT("\"m\"", CONTENT("\\u00e9\\n\\ud83d\\ude00\xE2\x82\xAC\\\"\\/")), "\xC3\xA9\n\xF0\x9F\x98\x80\xE2\x82\xAC\"/",
+     false},
     {CHAT("\"m\"", CONTENT("long enough for eight at once, \\\\ twice: \\\\")),
      "long enough for eight at once, \\ twice: \\", false},
     {CHAT("12", CONTENT("n")), "n", false},
@@ -117,8 +115,8 @@ static void test_short(void) {
     free(line);
   }
   expect(pick_line(&spec, full, strlen(full), NULL, 0, &p) == PICK_PLAIN, "needs scratch", full);
-  expect(pick_line(&spec, escaped, sizeof escaped - 1, small, sizeof small, &p) == PICK_OTHER,
-         "too small a scratch", escaped);
+  expect(pick_line(&spec, escaped, sizeof escaped - 1, small, sizeof small, &p) == PICK_OTHER, "too small a scratch",
+         escaped);
 }
 
 static void test_specs(void) {
@@ -141,8 +139,7 @@ static void test_specs(void) {
   struct pick p;
   const char *why;
   char many[600] = "t:text";
-  for (size_t i = 0; i < COUNT_OF(bad); i++)
-    expect(!pick_compile(&spec, bad[i], &why) && why, "compiled", bad[i]);
+  for (size_t i = 0; i < COUNT_OF(bad); i++) expect(!pick_compile(&spec, bad[i], &why) && why, "compiled", bad[i]);
   for (int i = 0; i < 40; i++) snprintf(many + strlen(many), 16, " m%d", i);
   expect(!pick_compile(&spec, many, &why), "compiled", many);
   memset(many, 'n', 300);
@@ -184,9 +181,8 @@ static void test_ends(void) {
 
 static void test_locale(const char *name) {
   static const double numbers[] = {0.5, 1.5e-300, 0.1 + 0.2, 1e-9, 5e-324, 1.0 / 3, 1e22, 1e300};
-  static const char *const texts[] = {"0.5",   "1.5e-300", "0.30000000000000004",
-                                      "1e-9",  "5e-324",   "0.3333333333333333",
-                                      "1e+22", "1e+300"};
+  static const char *const texts[] = {
+      "0.5", "1.5e-300", "0.30000000000000004", "1e-9", "5e-324", "0.3333333333333333", "1e+22", "1e+300"};
   for (size_t i = 0; i < COUNT_OF(numbers); i++) {
     char text[JSON_FLOAT_MAX];
     struct json_reader r;

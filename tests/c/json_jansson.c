@@ -8,13 +8,7 @@
 #include "json.h"
 
 /* The part of jansson's interface used here, by its documentation. */
-enum {
-  DECODE_ANY = 0x4,
-  ENCODE_ANY = 0x200,
-  COMPACT = 0x20,
-  PRESERVE_ORDER = 0x100,
-  ALLOW_NUL = 0x10
-};
+enum { DECODE_ANY = 0x4, ENCODE_ANY = 0x200, COMPACT = 0x20, PRESERVE_ORDER = 0x100, ALLOW_NUL = 0x10 };
 #define REAL_PRECISION(n) ((size_t)(n) << 11)
 
 struct jansson {
@@ -58,8 +52,7 @@ static void put_number(struct json_out *o) {
     for (digits = 1 + draw(12); digits; digits--) text[n++] = (char)('0' + draw(10));
   }
   if (draw(3) == 0)
-    n += (size_t)snprintf(text + n, sizeof text - n, "%c%s%u", "eE"[draw(2)], draw(2) ? "-" : "",
-                          draw(250));
+    n += (size_t)snprintf(text + n, sizeof text - n, "%c%s%u", "eE"[draw(2)], draw(2) ? "-" : "", draw(250));
   text[n] = '\0';
   put(o, text);
 }
@@ -130,12 +123,10 @@ static bool same_tokens(const char *a, size_t a_len, const char *b, size_t b_len
     if (s == JSON_ERROR) return false;
     if (s == JSON_END) return true;
     if (s == JSON_INTEGER && x.integer != y.integer) return false;
-    if (s == JSON_FLOAT && (x.number != y.number || signbit(x.number) != signbit(y.number)))
-      return false;
+    if (s == JSON_FLOAT && (x.number != y.number || signbit(x.number) != signbit(y.number))) return false;
     if (s == JSON_STRING || s == JSON_KEY) {
       size_t n = text_of(&x, room[0], sizeof room[0]);
-      if (n != text_of(&y, room[1], sizeof room[1]) || memcmp(room[0], room[1], n) != 0)
-        return false;
+      if (n != text_of(&y, room[1], sizeof room[1]) || memcmp(room[0], room[1], n) != 0) return false;
     }
   }
 }
@@ -178,8 +169,8 @@ static bool agree(const struct jansson *j, const struct json_out *o, bool values
   }
   if (value) j->delete (value);
   if (!ok)
-    printf("jansson %s, we %s: %.*s\n", value ? "takes it" : "refuses", ours ? "take it" : "refuse",
-           (int)o->len, o->buf);
+    printf("jansson %s, we %s: %.*s\n", value ? "takes it" : "refuses", ours ? "take it" : "refuse", (int)o->len,
+           o->buf);
   return ok;
 }
 
@@ -202,8 +193,7 @@ int main(int argc, char **argv) {
     put_any(&o, 5);
     put(&o, "]");
     if (!differs_by_intent(o.buf, o.len)) bad += !agree(&j, &o, true);
-    for (int k = 0; k < 5;
-         k++) { /* damage; it may make a key come twice, of which jansson keeps one */
+    for (int k = 0; k < 5; k++) { /* damage; it may make a key come twice, of which jansson keeps one */
       o.buf[1 + draw((unsigned)o.len - 1)] = "\"\\[]{},:0e.-+ x\x80\n"[draw(17)];
       if (differs_by_intent(o.buf, o.len)) continue;
       bad += !agree(&j, &o, !contains(o.buf, o.len, "{"));
@@ -213,7 +203,7 @@ int main(int argc, char **argv) {
   }
   json_out_close(&o);
   CHECK(m.used == 0);
-  printf("seed %llu: %s; %d damaged texts, %d still valid\n", seed,
-         bad ? "jansson reads otherwise" : "jansson agrees", compared, valid);
+  printf("seed %llu: %s; %d damaged texts, %d still valid\n", seed, bad ? "jansson reads otherwise" : "jansson agrees",
+         compared, valid);
   return bad > 0;
 }

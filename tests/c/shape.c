@@ -12,12 +12,11 @@ static void expect(bool ok, const char *what, const char *line, size_t len) {
   if (failures++ < 10) printf("failed: %s: %.*s\n", what, (int)len, line);
 }
 
-static const char chat[] =
-    "model created_at message.role message.content:text message.thinking:second done=false";
+static const char chat[] = "model created_at message.role message.content:text message.thinking:second done=false";
 
-#define LINE(time, message)                                                                        \
-  "{\"model\":\"m:3b\",\"created_at\":\"2026-01-02T03:04:" time                                    \
-  "Z\",\"message\":{\"role\":\"assistant\"," message "},\"done\":false}"
+#define LINE(time, message)                                                                                            \
+  "{\"model\":\"m:3b\",\"created_at\":\"2026-01-02T03:04:" time "Z\",\"message\":{\"role\":\"assistant\"," message     \
+  "},\"done\":false}"
 
 static const char *const lines[] = {
     LINE("05.6", "\"content\":\" word\""),
@@ -43,8 +42,8 @@ static char *exact(const char *text, size_t len) {
 }
 
 /* Matches a line and holds the outcome against the picker's. `second` is what the shape was learned for. */
-static enum shape_fit compare(const struct pick_spec *spec, const struct shape *s, bool second,
-                              const char *text, size_t len) {
+static enum shape_fit compare(const struct pick_spec *spec, const struct shape *s, bool second, const char *text,
+                              size_t len) {
   char scratch[1024], *line = exact(text, len);
   const char *found = NULL;
   size_t found_len = 0;
@@ -54,8 +53,7 @@ static enum shape_fit compare(const struct pick_spec *spec, const struct shape *
     bool plain = pick_line(spec, line, len, scratch, sizeof scratch, &p) == PICK_PLAIN;
     expect(plain, "fits, but is not plain", line, len);
     if (plain && p.len > 0)
-      expect(p.text == found && p.len == found_len && p.second == second, "another text", line,
-             len);
+      expect(p.text == found && p.len == found_len && p.second == second, "another text", line, len);
     if (plain && p.len == 0) expect(found_len == 0, "a text where there is none", line, len);
   }
   free(line);
@@ -66,8 +64,7 @@ static bool learn(const struct pick_spec *spec, struct shape *s, const char *lin
   char scratch[1024];
   struct pick p;
   *s = (struct shape){0};
-  if (pick_line(spec, line, strlen(line), scratch, sizeof scratch, &p) != PICK_PLAIN || p.len == 0)
-    return false;
+  if (pick_line(spec, line, strlen(line), scratch, sizeof scratch, &p) != PICK_PLAIN || p.len == 0) return false;
   shape_learn(s, line, strlen(line), p.text);
   *second = p.second;
   return s->parts > 0;
@@ -119,11 +116,10 @@ static void test_lines(const struct pick_spec *spec) {
     int model, line;
     enum shape_fit fit;
   } pairs[] = {
-      {0, 0, SHAPE_HIT},     {0, 1, SHAPE_HIT},     {0, 2, SHAPE_HIT},  {2, 0, SHAPE_HIT},
-      {0, 3, SHAPE_MISS},    {3, 3, SHAPE_HIT},     {3, 4, SHAPE_MISS}, {4, 3, SHAPE_MISS},
-      {3, 0, SHAPE_MISS},    {0, 6, SHAPE_HIT},     {5, 5, SHAPE_HIT},  {0, 5, SHAPE_MISS},
-      {0, 7, SHAPE_ESCAPED}, {0, 8, SHAPE_ESCAPED}, {0, 9, SHAPE_MISS}, {10, 10, SHAPE_HIT},
-      {11, 11, SHAPE_HIT},   {11, 10, SHAPE_MISS},
+      {0, 0, SHAPE_HIT},   {0, 1, SHAPE_HIT},   {0, 2, SHAPE_HIT},     {2, 0, SHAPE_HIT},     {0, 3, SHAPE_MISS},
+      {3, 3, SHAPE_HIT},   {3, 4, SHAPE_MISS},  {4, 3, SHAPE_MISS},    {3, 0, SHAPE_MISS},    {0, 6, SHAPE_HIT},
+      {5, 5, SHAPE_HIT},   {0, 5, SHAPE_MISS},  {0, 7, SHAPE_ESCAPED}, {0, 8, SHAPE_ESCAPED}, {0, 9, SHAPE_MISS},
+      {10, 10, SHAPE_HIT}, {11, 11, SHAPE_HIT}, {11, 10, SHAPE_MISS},
   };
   struct shape s;
   bool second;
@@ -131,8 +127,7 @@ static void test_lines(const struct pick_spec *spec) {
     const char *line = lines[pairs[i].line];
     expect(learn(spec, &s, lines[pairs[i].model], &second), "learned", lines[pairs[i].model],
            strlen(lines[pairs[i].model]));
-    expect(compare(spec, &s, second, line, strlen(line)) == pairs[i].fit, "fits as expected", line,
-           strlen(line));
+    expect(compare(spec, &s, second, line, strlen(line)) == pairs[i].fit, "fits as expected", line, strlen(line));
     for (size_t len = 0; len < strlen(line); len++)
       expect(compare(spec, &s, second, line, len) != SHAPE_HIT, "cut short", line, len);
   }
@@ -140,8 +135,7 @@ static void test_lines(const struct pick_spec *spec) {
   expect(learn(spec, &s, lines[0], &second), "learned", lines[0], strlen(lines[0]));
   shape_learn(&s, lines[7], strlen(lines[7]), lines[7]);
   shape_learn(&s, lines[9], strlen(lines[9]), strchr(lines[9], 'x'));
-  expect(compare(spec, &s, second, lines[0], strlen(lines[0])) == SHAPE_HIT, "still fits", lines[0],
-         strlen(lines[0]));
+  expect(compare(spec, &s, second, lines[0], strlen(lines[0])) == SHAPE_HIT, "still fits", lines[0], strlen(lines[0]));
 }
 
 /* Too long to be learned: the picker goes on alone. */
@@ -150,8 +144,7 @@ static void test_long(const struct pick_spec *spec) {
   struct shape s = {0};
   bool second;
   for (size_t n = 0; n < 1000; n += 7) {
-    snprintf(line, sizeof line,
-             "{\"model\":\"%0*d\",\"message\":{\"content\":\"x%0*d\"},\"done\":false}", (int)n, 0,
+    snprintf(line, sizeof line, "{\"model\":\"%0*d\",\"message\":{\"content\":\"x%0*d\"},\"done\":false}", (int)n, 0,
              (int)n, 0);
     if (learn(spec, &s, line, &second)) compare(spec, &s, second, line, strlen(line));
   }

@@ -57,8 +57,8 @@ static bool copy_text(struct mem *m, const char *bytes, size_t len, struct json_
 
 /* Is the member at this path of an accepted text (the last of its name) this string? At most two
  * names deep. */
-static bool holds(const char *bytes, size_t len, const char *outer, const char *inner,
-                  const struct pick *p, char *room) {
+static bool holds(const char *bytes, size_t len, const char *outer, const char *inner, const struct pick *p,
+                  char *room) {
   struct json_reader r;
   enum json_token token;
   bool in_outer = false, here = false, found = false;
@@ -67,8 +67,7 @@ static bool holds(const char *bytes, size_t len, const char *outer, const char *
     if (token == JSON_KEY) {
       size_t n = json_unescape(room, r.text, r.len);
       if (r.depth == 1) in_outer = n == strlen(outer) && memcmp(room, outer, n) == 0;
-      here = in_outer && (inner ? r.depth == 2 && n == strlen(inner) && memcmp(room, inner, n) == 0
-                                : r.depth == 1);
+      here = in_outer && (inner ? r.depth == 2 && n == strlen(inner) && memcmp(room, inner, n) == 0 : r.depth == 1);
     } else {
       if (here && token == JSON_STRING) {
         size_t n = json_unescape(room, r.text, r.len);
@@ -82,8 +81,8 @@ static bool holds(const char *bytes, size_t len, const char *outer, const char *
 
 static void pick(struct mem *m, const char *bytes, size_t len, bool valid) {
   static const char *const specs[][5] = {
-      {"model created_at message.role message.content:text message.thinking:second done=false",
-       "message", "content", "message", "thinking"},
+      {"model created_at message.role message.content:text message.thinking:second done=false", "message", "content",
+       "message", "thinking"},
       {"a response:text thinking:second done=false n=12", "response", NULL, "thinking", NULL},
   };
   for (size_t i = 0; i < COUNT_OF(specs); i++) {

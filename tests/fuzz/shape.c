@@ -8,8 +8,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const char words[] =
-      "model created_at message.role message.content:text message.thinking:second done=false";
+  static const char words[] = "model created_at message.role message.content:text message.thinking:second done=false";
   const char *why = NULL, *first = (const char *)data, *end = first + size, *found;
   const char *second = size ? memchr(first, '\n', size) : NULL;
   char scratch[256];
@@ -19,17 +18,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   size_t len;
   CHECK(pick_compile(&spec, words, &why));
   if (!second) return 0;
-  if (pick_line(&spec, first, (size_t)(second - first), scratch, sizeof scratch, &a) !=
-          PICK_PLAIN ||
-      a.len == 0)
+  if (pick_line(&spec, first, (size_t)(second - first), scratch, sizeof scratch, &a) != PICK_PLAIN || a.len == 0)
     return 0;
   bool unescaped = a.text >= first && a.text < second;
   if (!unescaped) return 0;
   shape_learn(&shape, first, (size_t)(second - first), a.text);
   second++;
   if (shape_match(&shape, second, (size_t)(end - second), &found, &len) != SHAPE_HIT) return 0;
-  CHECK(pick_line(&spec, second, (size_t)(end - second), scratch, sizeof scratch, &b) ==
-        PICK_PLAIN);
+  CHECK(pick_line(&spec, second, (size_t)(end - second), scratch, sizeof scratch, &b) == PICK_PLAIN);
   CHECK(b.len == len && (len == 0 || (b.text == found && b.second == a.second)));
   return 0;
 }

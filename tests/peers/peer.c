@@ -36,8 +36,8 @@ struct peer {
   SSL *ssl; /* NULL = plain */
   struct stats *stats;
   int port;
-  int served;          /* requests on this connection before this one */
-  char *request;       /* as sent, NUL-terminated */
+  int served;    /* requests on this connection before this one */
+  char *request; /* as sent, NUL-terminated */
   size_t len, head_len;
   char method[16], path[512];
 };
@@ -84,7 +84,8 @@ static bool hang(struct peer *p) {
   struct pollfd f = {p->fd, POLLIN, 0};
   char byte;
   p->stats->waiting++;
-  while (poll(&f, 1, 60000) >= 0 && recv(p->fd, &byte, 1, 0) > 0) {}
+  while (poll(&f, 1, 60000) >= 0 && recv(p->fd, &byte, 1, 0) > 0) {
+  }
   p->stats->waiting--;
   p->stats->left++;
   return false;
@@ -138,7 +139,9 @@ static bool answer(struct peer *p, const char *status, const char *type, const c
 
 /* --- scenes: true = keep the connection ------------------------------------------------------------------------------ */
 
-static bool do_ok(struct peer *p) { return answer(p, "200 OK", "application/json", "{\"ok\":true}"); }
+static bool do_ok(struct peer *p) {
+  return answer(p, "200 OK", "application/json", "{\"ok\":true}");
+}
 
 static bool do_echo(struct peer *p) { /* the request itself */
   return say(p, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n", p->len) &&
@@ -148,8 +151,7 @@ static bool do_echo(struct peer *p) { /* the request itself */
 static bool do_stats(struct peer *p) {
   char body[256];
   struct stats *s = p->stats;
-  snprintf(body, sizeof body,
-           "{\"connections\":%d,\"requests\":%d,\"left\":%d,\"waiting\":%d,\"flooded\":%lld}",
+  snprintf(body, sizeof body, "{\"connections\":%d,\"requests\":%d,\"left\":%d,\"waiting\":%d,\"flooded\":%lld}",
            s->connections, s->requests, s->left, s->waiting, (long long)s->flooded);
   return answer(p, "200 OK", "application/json", body);
 }
@@ -168,9 +170,16 @@ static bool do_canceled(struct peer *p) {
   return answer(p, "499 Client Closed Request", "application/json", "{\"error\":\"request canceled\"}");
 }
 
-static bool do_reset(struct peer *p) { return cut_off(p); }
-static bool do_close(struct peer *p) { (void)p; return false; }
-static bool do_hang(struct peer *p) { return hang(p); }
+static bool do_reset(struct peer *p) {
+  return cut_off(p);
+}
+static bool do_close(struct peer *p) {
+  (void)p;
+  return false;
+}
+static bool do_hang(struct peer *p) {
+  return hang(p);
+}
 
 static bool do_half_head(struct peer *p) {
   say(p, "HTTP/1.1 200 OK\r\nContent-Ty");
@@ -302,14 +311,14 @@ static bool do_gzip(struct peer *p) { /* /gzip?RUNS: 1 + 258 * RUNS letters 'a' 
   struct bits b = {malloc((size_t)runs * 2 + 64), 10, 0, 0};
   unsigned crc = 0xffffffff;
   memcpy(b.out, "\x1f\x8b\x08\0\0\0\0\0\0\x03", 10);
-  bits_put(&b, 3, 3);                /* last block, fixed codes */
+  bits_put(&b, 3, 3); /* last block, fixed codes */
   bits_code(&b, 0x30 + 'a', 8);
   for (long i = 0; i < runs; i++) {
-    bits_code(&b, 0xc5, 8);          /* length 258 */
-    bits_code(&b, 0, 5);             /* distance 1 */
+    bits_code(&b, 0xc5, 8); /* length 258 */
+    bits_code(&b, 0, 5);    /* distance 1 */
   }
-  bits_code(&b, 0, 7);               /* end */
-  bits_put(&b, 0, 7);                /* fill the byte */
+  bits_code(&b, 0, 7); /* end */
+  bits_put(&b, 0, 7);  /* fill the byte */
   for (size_t i = 0; i < size; i++) {
     crc ^= 'a';
     for (int k = 0; k < 8; k++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
@@ -341,13 +350,18 @@ static bool do_loop(struct peer *p) {
 }
 
 /* Answers once on each connection; a second request on it is read and the connection reset (or closed). */
-static bool do_once(struct peer *p) { return p->served == 0 ? do_ok(p) : cut_off(p); }
-static bool do_once_close(struct peer *p) { return p->served == 0 && do_ok(p); }
+static bool do_once(struct peer *p) {
+  return p->served == 0 ? do_ok(p) : cut_off(p);
+}
+static bool do_once_close(struct peer *p) {
+  return p->served == 0 && do_ok(p);
+}
 
 static bool do_heads(struct peer *p) { /* odd, but lawful */
-  return say(p, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 Fine\r\nX-Two: a\r\nx-two: b\r\nX-Folded: one\r\n"
-                "  two\r\nX-Empty:\r\nSet-Cookie: a=1, b\r\nSet-Cookie: c=2\r\nTransfer-Encoding: chunked\r\n\r\n"
-                "2;ext=1\r\nhi\r\n0\r\nX-Trailer: late\r\n\r\n");
+  return say(
+      p, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 Fine\r\nX-Two: a\r\nx-two: b\r\nX-Folded: one\r\n"
+         "  two\r\nX-Empty:\r\nSet-Cookie: a=1, b\r\nSet-Cookie: c=2\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "2;ext=1\r\nhi\r\n0\r\nX-Trailer: late\r\n\r\n");
 }
 
 /* Says 200 before the body has come, and goes. Runs before the body is read. */
@@ -360,14 +374,37 @@ static const struct scene {
   const char *path;
   bool (*play)(struct peer *p);
 } scenes[] = {
-    {"/ok", do_ok},           {"/echo", do_echo},           {"/stats", do_stats},   {"/status/", do_status},
-    {"/html", do_html},       {"/499", do_canceled},        {"/reset-line", do_reset_line}, {"/reset", do_reset},
-    {"/close", do_close},     {"/hang-stream", do_hang_stream}, {"/hang-head", do_hang_head}, {"/hang", do_hang},
-    {"/half-head", do_half_head}, {"/silent-end", do_silent_end}, {"/short", do_short}, {"/bad-chunk", do_bad_chunk},
-    {"/no-http", do_no_http}, {"/big-head", do_big_head},   {"/slow", do_slow},     {"/lines", do_lines},
-    {"/sse", do_sse},         {"/long-line", do_long_line}, {"/flood", do_flood},   {"/gzip", do_gzip},
-    {"/redirect-to", do_redirect_to}, {"/redirect/", do_redirect}, {"/loop", do_loop}, {"/once-close", do_once_close},
-    {"/once", do_once},       {"/heads", do_heads},         {"/early", do_early},
+    {"/ok", do_ok},
+    {"/echo", do_echo},
+    {"/stats", do_stats},
+    {"/status/", do_status},
+    {"/html", do_html},
+    {"/499", do_canceled},
+    {"/reset-line", do_reset_line},
+    {"/reset", do_reset},
+    {"/close", do_close},
+    {"/hang-stream", do_hang_stream},
+    {"/hang-head", do_hang_head},
+    {"/hang", do_hang},
+    {"/half-head", do_half_head},
+    {"/silent-end", do_silent_end},
+    {"/short", do_short},
+    {"/bad-chunk", do_bad_chunk},
+    {"/no-http", do_no_http},
+    {"/big-head", do_big_head},
+    {"/slow", do_slow},
+    {"/lines", do_lines},
+    {"/sse", do_sse},
+    {"/long-line", do_long_line},
+    {"/flood", do_flood},
+    {"/gzip", do_gzip},
+    {"/redirect-to", do_redirect_to},
+    {"/redirect/", do_redirect},
+    {"/loop", do_loop},
+    {"/once-close", do_once_close},
+    {"/once", do_once},
+    {"/heads", do_heads},
+    {"/early", do_early},
 };
 
 static bool play(struct peer *p) {

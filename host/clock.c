@@ -1,0 +1,13 @@
+/* clock.c - the clock seam: the machine's time, or in tests one that stands still until nothing is left to do. */
+#include "host.h"
+
+uint64_t host_now(const struct host *h) {
+  return h->clock == CLOCK_VIRTUAL ? h->virtual_now : uv_hrtime();
+}
+
+double host_wall(const struct host *h) {
+  if (h->clock == CLOCK_VIRTUAL) return h->virtual_epoch + (double)h->virtual_now / 1e9;
+  uv_timeval64_t tv;
+  uv_gettimeofday(&tv);
+  return (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
+}

@@ -320,7 +320,7 @@ function M.open(fields)
   local task = host.enter("a scope") -- leaving it waits
   local outer = innermost(task)
   local scope = setmetatable(fields, Scope)
-  scope.task, scope.outer, scope.site = task, task.scope, host.site()
+  scope.task, scope.outer, scope.site = task, task.scope, host.site() or "the host"
   scope.budget = scope.budget or outer.budget
   scope.gated = outer.gated or scope.budget ~= nil
   scope.system = outer.system

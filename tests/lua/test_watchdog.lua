@@ -114,8 +114,12 @@ local _ <close> = setmetatable({}, { __close = function() print 'go' while true 
 error 'first']], 1 },
 }
 
+-- ThreadSanitizer holds signals back until code that it compiled runs again; Lua's loop is none.
+local blind = os.getenv "TSAN_OPTIONS" and "ThreadSanitizer holds signals back" or nil
+
 for _, case in ipairs(RUNAWAYS) do
-  test(("a runaway is reported with its line and broken by Ctrl-C: %s"):format(case[1]), { real = true }, function(t)
+  local name = ("a runaway is reported with its line and broken by Ctrl-C: %s"):format(case[1])
+  test(name, { real = true, skip = blind }, function(t)
     local seen
     local child <close> = proc.spawn { argv = { about.executable(), "-e", case[2] }, env_allow = PASSED_ON,
       env = { HOME = "/nonexistent" }, stderr = "merge", stdin = false }

@@ -29,15 +29,18 @@ end
 --- Where a request goes, for one line of a trace: no bodies.
 local function summary(q)
   if type(q) ~= "table" then return q ~= nil and tostring(q) or nil end
-  return q.url or q.path or q.model or (q.argv and q.argv[1]) or q.key
+  return q.model or q.url or q.path or (q.argv and q.argv[1]) or q.key
 end
+
+--- To the microsecond: what lies below is noise.
+local function rounded(seconds) return math.floor(seconds * 1e6 + 0.5) / 1e6 end
 
 function M.close(self, call, err, used)
   local now = M.now()
   local started = call.started or now
   local record = {
     span = self.id, name = self.name, task = self.task.name or self.task.site, start = self.wall,
-    queue = started - self.opened, run = now - started, attempts = call.attempts, about = summary(self.q),
+    queue = rounded(started - self.opened), run = rounded(now - started), attempts = call.attempts, about = summary(self.q),
     error = err and err.kind or nil, message = err and err.message or nil,
     input_tokens = used and used.input_tokens, output_tokens = used and used.output_tokens,
     request = M.bodies and self.q or nil,

@@ -56,12 +56,22 @@ static void wait_for_system(struct host *h) {
   }
 }
 
+/* How far the heap may grow before it is collected again, in percent of what was alive. A small heap seldom, because marking
+ * what always lives (the runtime's own code) would be most of the work; a large one soon, because its slack is memory. */
+static void pace_collector(struct host *h) {
+  int pause = h->mem.used < (16u << 20) ? 400 : 150;
+  if (pause == h->gc_pause) return;
+  h->gc_pause = pause;
+  lua_gc(h->L, LUA_GCINC, pause, 0, 0);
+}
+
 /* Several turns of tasks for one look at the system: a poll costs as much as resuming a few tasks. */
 #define TURNS_PER_POLL 8
 
 int host_run(struct host *h) {
   while (!h->stopping) {
     timers_run(h);
+    pace_collector(h);
     int turns = 0;
     while (!h->stopping && turns < TURNS_PER_POLL && task_pump(h)) turns++;
     if (h->stopping) break;

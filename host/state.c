@@ -79,7 +79,6 @@ static void keep_searchers(lua_State *L) {
 
 static int open_libraries(lua_State *L) {
   luaL_openlibs(L);
-  lua_gc(L, LUA_GCINC, 150, 0, 0); /* half of Lua's own slack: with thousands of streams it is most of the memory */
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   for (const luaL_Reg *lib = hostlibs; lib->name; lib++) {
     lua_pushcfunction(L, lib->func);

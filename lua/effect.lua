@@ -31,7 +31,7 @@ local M = {}
 ---@field stream? boolean run returns a source: { next = fun(self), close = fun(self) }
 ---@field pool? fun(q: table): string?, integer? key and width of the pool the call waits in; nil = none
 ---@field retry? { attempts: integer, base: number, max: number } only for errors that say retryable
----@field usage? fun(value: any): table? what a finished call consumed: { input_tokens, output_tokens }
+---@field usage? fun(value: any, q: any): table? what a finished call consumed: { input_tokens, output_tokens }
 ---@field quiet? boolean never traced (clock, randomness)
 
 local effects = {}
@@ -77,7 +77,7 @@ function Call:settle(value, err)
     pool.release(slot)
   end
   if not self.budget and not self.span then return end -- nobody counts
-  local used = value ~= nil and self.def.usage and self.def.usage(value) or nil
+  local used = value ~= nil and self.def.usage and self.def.usage(value, self.q) or nil
   if self.budget then budget.settle(self.budget, used, self) end
   if self.span then span.close(self.span, self, err, used) end
 end

@@ -18,7 +18,6 @@ local window = require "stoke.ollama.window"
 local M = {}
 
 llm.protocol("ollama", protocol)
-llm.usage = protocol.usage
 
 ---@class stoke.ollama.profile
 ---@field num_ctx? integer the context window, tokens

@@ -169,14 +169,14 @@ end
 
 effect.define("llm.chat", {
   run = call, pool = pool_key, retry = RETRY,
-  usage = function(value) return M.usage(value) end,
+  usage = function(value, q)
+    local protocol = protocols[q.protocol]
+    return protocol.usage and protocol.usage(value)
+  end,
 })
 -- What the server answers at once: no slot, no usage.
 effect.define("llm.admin", { run = call, retry = RETRY })
 effect.define("llm.stream", { run = open, stream = true, pool = pool_key, retry = RETRY, usage = usage_of })
-
---- What a finished call used; replaced by the protocol that makes the replies.
-function M.usage() return nil end
 
 --- The fastest way through a stream: a function for generic `for`. Plain lines become { type = "text"|"thinking", text = }
 --- without a look at the gates; all else goes through the stream's own next.

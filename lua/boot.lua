@@ -36,7 +36,7 @@ local function report(err)
       text[#text + 1] = "also: " .. message
     end
   end
-  if more > 0 then text[#text + 1] = ("and %d more like it"):format(more) end
+  if more > 0 then text[#text + 1] = ("and %d more"):format(more) end
   stdio.write(2, table.concat(text, "\n") .. "\n")
 end
 

@@ -1,5 +1,5 @@
 /* l_env.c - host.env: reads the environment of the process. get(name) -> string | nil; names() ->
- * sorted array; pid(). */
+ * sorted array; pid(); cwd(). */
 #include <lauxlib.h>
 #include <lua.h>
 #include <string.h>
@@ -56,8 +56,18 @@ static int l_pid(lua_State *L) {
   return 1;
 }
 
+/* nil when the folder is gone */
+static int l_cwd(lua_State *L) {
+  char path[4096];
+  size_t len = sizeof path;
+  if (uv_cwd(path, &len) != 0) return 0;
+  lua_pushlstring(L, path, len);
+  return 1;
+}
+
 int luaopen_host_env(lua_State *L) {
-  static const luaL_Reg functions[] = {{"get", l_get}, {"names", l_names}, {"pid", l_pid}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"get", l_get}, {"names", l_names}, {"pid", l_pid}, {"cwd", l_cwd}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

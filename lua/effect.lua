@@ -5,7 +5,7 @@
 ---
 ---   span     opens, so that queueing is visible                     lua/gate/span.lua
 ---   scope    cancelled? past the deadline?                          lua/scope.lua
----   policy   allow or deny                                          M.policy
+---   policy   allow, ask a person and wait, or deny                  lua/gate/policy.lua, lua/approval.lua
 ---   (replay  its place; the recorded outcome instead of the work)
 ---   budget   reserve calls, settle tokens and seconds               lua/gate/budget.lua
 ---   (cache   its place; exact hit or single flight)
@@ -20,6 +20,7 @@ local host = require "host.task"
 local errors = require "core.errors"
 local scopes = require "core.scope"
 local budget = require "core.gate.budget"
+local policy = require "core.gate.policy"
 local pool = require "core.gate.pool"
 local retry = require "core.gate.retry"
 local span = require "core.gate.span"
@@ -32,20 +33,21 @@ local M = {}
 ---@field pool? fun(q: table): string?, integer? key and width of the pool the call waits in; nil = none
 ---@field retry? { attempts: integer, base: number, max: number } only for errors that say retryable
 ---@field usage? fun(value: any, q: any): table? what a finished call consumed: { input_tokens, output_tokens }
+---@field reserve? fun(q: any, room: number, call: table): integer?, integer? tokens the call may use, cut down to `room`; nil and
+---  what it needs at least where that does not fit. Sets call.asked to the tokens it is asked with
+---@field subject? fun(q: any): string, string, string? what the policy judges: its kind ("path"), and one value or two
+---@field gated? boolean goes through the gates in any case
 ---@field quiet? boolean never traced (clock, randomness)
 
 local effects = {}
 local current, deliver = host.current, scopes.deliver
-
---- Decides about every gated effect: fun(name, q) -> true | nil, reason. nil = all allowed.
-M.policy = nil
 
 --- Register an effect.
 ---@param name string "llm.chat"
 ---@param def stoke.effect
 function M.define(name, def)
   def.name = name
-  def.gated = def.stream or def.pool or def.retry or false
+  def.gated = def.gated or def.stream or def.pool or def.retry or false
   effects[name] = def
 end
 
@@ -156,19 +158,19 @@ end
 --- What the stream needs of the call to settle it, after the guard in gated() is gone.
 local function hand_over(call)
   call.settled = true
-  return setmetatable({ def = call.def, q = call.span and call.q, slot = call.slot, budget = call.budget, span = call.span,
-    started = call.started, attempts = call.attempts }, Call)
+  return setmetatable({ def = call.def, q = call.span and call.q, slot = call.slot, budget = call.budget, held = call.held,
+    asked = call.asked, span = call.span, started = call.started, attempts = call.attempts }, Call)
 end
 
 local function gated(def, q, task, scope)
   local call <close> = setmetatable({ def = def, q = q, task = task, outer = task.call }, Call)
   task.call = call -- settled from there, should the task be cut off
   if span.on and not def.quiet then call.span = span.open(def, q, task) end
-  if M.policy then
-    local allowed, reason = M.policy(def.name, q)
-    if not allowed then
-      local err = errors.new("denied", ("%s is not allowed: %s"):format(def.name, reason or "by policy"))
+  if def.subject then
+    local err = policy.judge(def, q)
+    if err then
       call:settle(nil, err)
+      if err.kind == "cancelled" then deliver(task) end
       return nil, err
     end
   end
@@ -176,6 +178,7 @@ local function gated(def, q, task, scope)
     local err = budget.reserve(scope.budget, def, call)
     if err then
       call:settle(nil, err)
+      if err.kind == "cancelled" then deliver(task) end
       return nil, err
     end
   end
@@ -205,7 +208,7 @@ function M.perform(name, q)
   if not task then errors.argument("%s is an effect, so it can only be used inside a task", name) end
   local scope = task.scope or task
   if scope.cancelled and not task.unwinding then deliver(task) end
-  if def.gated or scope.gated or M.policy or (span.on and not def.quiet) then return gated(def, q, task, scope) end
+  if def.gated or scope.gated or (policy.rules and def.subject) or (span.on and not def.quiet) then return gated(def, q, task, scope) end
   local value, err = def.run(q)
   if value == nil and err and err.kind == "cancelled" then deliver(task) end
   return value, err

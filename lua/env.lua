@@ -8,6 +8,7 @@ local coro = require "core.coro"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local scopes = require "core.scope"
+local source = require "core.source"
 local stdio = require "core.stdio"
 require "core.driver.env"
 require "core.driver.fs"
@@ -156,7 +157,9 @@ function G.load(chunk, name, mode, env)
     end
     chunk = table.concat(parts)
   end
-  return load(chunk, name, "t", env == nil and G or env)
+  local loaded, message = load(chunk, name, "t", env == nil and G or env)
+  if loaded and type(name) == "string" and name:sub(1, 1) == "@" then source.remember(name, chunk) end
+  return loaded, message
 end
 function G.loadfile(path, _, env)
   local code, err = effect.perform("fs.read", { path = path })

@@ -3,6 +3,7 @@
 local effect = require "core.effect"
 local errors = require "core.errors"
 local scopes = require "core.scope"
+local source = require "core.source"
 local tasks = require "core.task"
 
 local M = {}
@@ -55,8 +56,10 @@ end
 ---@param args string[]
 function M.run_string(code, chunkname, args)
   local env = require "core.env"
-  local chunk, message = load(code:gsub("^#[^\n]*", ""), chunkname, "t", env.globals)
+  code = code:gsub("^#[^\n]*", "")
+  local chunk, message = load(code, chunkname, "t", env.globals)
   if not chunk then syntax_error(message) end
+  source.remember(chunkname, code)
   return run(chunk, args or {})
 end
 

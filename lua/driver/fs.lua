@@ -179,10 +179,14 @@ local function remove(q)
   return host.unlink(path)
 end
 
-effect.define("fs.read", { run = read })
-effect.define("fs.write", { run = write })
-effect.define("fs.list", { run = list })
-effect.define("fs.stat", { run = function(q) return host.stat(q.path, q.link) end })
-effect.define("fs.mkdir", { run = function(q) return mkdir(q.path, q.parents) end })
-effect.define("fs.remove", { run = remove })
-effect.define("fs.rename", { run = function(q) return host.rename(q.from, q.to) end })
+--- What the policy judges.
+local function at(q) return "path", q.path end
+
+effect.define("fs.read", { run = read, subject = at })
+effect.define("fs.write", { run = write, subject = at })
+effect.define("fs.list", { run = list, subject = at })
+effect.define("fs.stat", { run = function(q) return host.stat(q.path, q.link) end, subject = at })
+effect.define("fs.mkdir", { run = function(q) return mkdir(q.path, q.parents) end, subject = at })
+effect.define("fs.remove", { run = remove, subject = at })
+effect.define("fs.rename", { run = function(q) return host.rename(q.from, q.to) end,
+  subject = function(q) return "path", q.from, q.to end })

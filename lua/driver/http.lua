@@ -8,7 +8,15 @@
 local effect = require "core.effect"
 local http = require "host.http"
 
+--- What the policy judges: the host a URL names, without port, user and brackets.
+local function subject(q)
+  local authority = tostring(q.url):match "^%a[%w+.-]*://([^/?#\\]*)" or ""
+  authority = authority:match "@([^@]*)$" or authority
+  return "host", authority:match "^%[([^%]]*)%]" or authority:match "^([^:]*)"
+end
+
 effect.define("http.request", {
+  subject = subject,
   run = function(q)
     local status, head, body = http.fetch(q)
     if not status then return nil, head end
@@ -36,7 +44,7 @@ local sources = {
 }
 
 effect.define("http.stream", {
-  stream = true,
+  stream = true, subject = subject,
   run = function(q)
     local request, err = http.start(q)
     if not request then return nil, err end

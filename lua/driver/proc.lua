@@ -63,7 +63,10 @@ local function run(q)
   return status
 end
 
-effect.define("proc.run", { run = run })
+--- What the policy judges: the words of the command.
+local function subject(q) return "command", table.concat(q.argv, " ") end
+
+effect.define("proc.run", { run = run, subject = subject })
 
 -- ---- processes a script talks to ------------------------------------------------------------------------------------------------
 
@@ -87,7 +90,7 @@ function Source:close()
 end
 
 effect.define("proc.spawn", {
-  stream = true,
+  stream = true, subject = subject,
   run = function(q)
     local p, err = start(q, { stdin = q.stdin ~= false, stderr = q.stderr or "inherit", cap = HIGH_WATER })
     if err then return nil, err end

@@ -1,13 +1,17 @@
---- The budget gate: a scope may hold { calls, tokens, seconds } for all the model calls below it. Reserving counts the call
---- before it runs, settling adds what it really used, so that parallel calls cannot overshoot by more than what runs now.
+--- The budget gate: a scope may hold { calls, tokens, seconds } for all the model calls below it. Reserving counts the call and
+--- sets the tokens aside that it may use; settling puts what it used in their place. So calls that run side by side cannot spend
+--- the same tokens: one that does not fit beside the others waits until they are settled.
 
 local errors = require "core.errors"
+local host = require "host.task"
+local scopes = require "core.scope"
 
 local M = {}
 
 ---@class stoke.budget
 ---@field limit { calls?: integer, tokens?: integer, seconds?: number }
 ---@field used { calls: integer, tokens: integer, seconds: number }
+---@field held integer tokens set aside for calls that run
 ---@field outer? stoke.budget the budget of the scope around it; both must hold
 
 --- Make a budget for a scope.
@@ -15,46 +19,105 @@ local M = {}
 ---@param outer? stoke.budget
 function M.new(limit, outer)
   errors.options(limit, { calls = "number", tokens = "number", seconds = "number" }, "budget")
-  return { limit = limit, used = { calls = 0, tokens = 0, seconds = 0 }, outer = outer }
+  return { limit = limit, used = { calls = 0, tokens = 0, seconds = 0 }, held = 0, outer = outer }
 end
 
 local NAMES = { "calls", "tokens", "seconds" }
 
---- Count a call in; an error of kind `budget` when nothing is left of one of the limits.
----@return stoke.error|nil
-function M.reserve(budget, def, call)
-  if not def.usage then return nil end -- only what costs is counted
+local function spent(level, name)
+  local limit, used = level.limit[name], level.used[name]
+  return errors.new("budget", ("the budget of %g %s is spent (%g used)"):format(limit, name, used),
+    { limit = limit, used = used, unit = name })
+end
+
+--- A limit that is reached already.
+local function reached(budget)
   local level = budget
   while level do
     for _, name in ipairs(NAMES) do
-      local limit, used = level.limit[name], level.used[name]
-      if limit and used >= limit then
-        return errors.new("budget", ("the budget of %g %s is spent (%g used)"):format(limit, name, used),
-          { limit = limit, used = used, unit = name })
-      end
+      local limit = level.limit[name]
+      if limit and level.used[name] >= limit then return spent(level, name) end
     end
     level = level.outer
   end
-  level = budget
+end
+
+--- How many tokens are free, and the level that has the fewest.
+local function room_of(budget)
+  local room, tightest = math.huge, nil
+  local level = budget
   while level do
-    level.used.calls = level.used.calls + 1
+    local limit = level.limit.tokens
+    if limit and limit - level.used.tokens - level.held < room then
+      room, tightest = limit - level.used.tokens - level.held, level
+    end
     level = level.outer
   end
-  call.budget = budget
+  return room, tightest
+end
+
+--- Set tokens aside, waiting for calls that hold some where there is too little.
+---@return integer|nil tokens
+---@return stoke.error|nil err
+local function hold(budget, def, call)
+  while true do
+    local room, tightest = room_of(budget)
+    if not tightest then return 0 end
+    local tokens, least = def.reserve(call.q, room, call)
+    if tokens then return tokens end
+    if tightest.held == 0 then
+      local err = spent(tightest, "tokens")
+      err.message = ("the budget of %g tokens has %g left (%g used); the next call needs about %d"):format(
+        err.limit, math.max(0, room), err.used, least)
+      return nil, err
+    end
+    tightest.waiting = tightest.waiting or {}
+    local woken, cancelled = scopes.queue_up(tightest.waiting, host.enter "budget", "budget")
+    if woken == nil then return nil, cancelled end
+    local err = reached(budget)
+    if err then return nil, err end
+  end
+end
+
+--- Count a call in and set its tokens aside; an error of kind `budget` when nothing is left of one of the limits.
+---@return stoke.error|nil
+function M.reserve(budget, def, call)
+  if not def.usage then return nil end -- only what costs is counted
+  local err = reached(budget)
+  if err then return err end
+  local held = 0
+  if def.reserve then
+    held, err = hold(budget, def, call)
+    if not held then return err end
+  end
+  local level = budget
+  while level do
+    level.used.calls = level.used.calls + 1
+    level.held = level.held + held
+    level = level.outer
+  end
+  call.budget, call.held = budget, held
   return nil
 end
 
---- Add what a finished call used.
+--- Put what a call used in the place of what was set aside for it. Where the answer broke off nobody knows: then what it had
+--- been asked with (`call.asked`) counts, once it had begun.
 function M.settle(budget, used, call)
-  local level = budget
-  local tokens = used and (used.input_tokens or 0) + (used.output_tokens or 0) or 0
-  local seconds = used and used.seconds or 0
+  local tokens, seconds = 0, 0
+  if used then
+    tokens, seconds = (used.input_tokens or 0) + (used.output_tokens or 0), used.seconds or 0
+  elseif call.begun then
+    tokens = call.asked or 0
+  end
+  local held, level = call.held or 0, budget
   while level do
     level.used.tokens = level.used.tokens + tokens
     level.used.seconds = level.used.seconds + seconds
+    level.held = level.held - held
+    if level.waiting then scopes.wake_all(level.waiting) end
     level = level.outer
   end
-  call.budget = nil
+  call.budget, call.held = nil, nil
 end
 
 return M

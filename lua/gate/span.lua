@@ -29,7 +29,7 @@ end
 --- Where a request goes, for one line of a trace: no bodies.
 local function summary(q)
   if type(q) ~= "table" then return q ~= nil and tostring(q) or nil end
-  return q.model or q.url or q.path or (q.argv and q.argv[1]) or q.key
+  return q.model or q.url or q.path or q.name or (q.argv and q.argv[1]) or q.key
 end
 
 --- To the microsecond: what lies below is noise.
@@ -42,6 +42,7 @@ function M.close(self, call, err, used)
     span = self.id, name = self.name, task = self.task.name or self.task.site, start = self.wall,
     queue = rounded(started - self.opened), run = rounded(now - started), attempts = call.attempts, about = summary(self.q),
     error = err and err.kind or nil, message = err and err.message or nil,
+    traceback = err and err.kind ~= "cancelled" and rawget(err, "traceback") or nil,
     input_tokens = used and used.input_tokens, output_tokens = used and used.output_tokens,
     request = M.bodies and self.q or nil,
   }

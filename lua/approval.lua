@@ -1,0 +1,164 @@
+--- Approvals: what waits for a person's yes, in place. The task that asked is parked where it stands, so nothing runs twice.
+---
+--- Whoever has the entry decides: another task of the script (stoke.pending), or the terminal, where M.asker asks. Where nobody
+--- is left who could, the request fails with kind `needs_approval` instead of waiting for ever.
+
+local errors = require "core.errors"
+local host = require "host.task"
+local scopes = require "core.scope"
+local tasks = require "core.task"
+local time = require "host.time"
+
+local M = {}
+
+--- Asks a person: fun(entry), run in a task of its own that is cancelled once the entry is decided. nil = nobody to ask.
+M.asker = nil
+
+--- request -> fun(entry): who wants to be told that it waits. Weak: an entry lives as long as its request.
+M.watchers = setmetatable({}, { __mode = "k" })
+
+--- Tells where M.asker can be used now: fun(): boolean.
+M.can_ask = function() return false end
+
+---@class stoke.pending
+---@field id integer
+---@field effect string what will be done: "tool.call", "fs.write" ...
+---@field what string the tool, path, host or command
+---@field args? table a tool's arguments
+---@field agent? string name of the agent whose model asked for it
+---@field since number wall clock, seconds
+---@field decision? "approved"|"rejected"
+local Pending = {}
+Pending.__index = Pending
+Pending.__name = "stoke.pending"
+
+local entries, count = {}, 0
+
+local function decide(entry, decision, reason)
+  if entry.decision then return false end
+  entry.decision, entry.reason = decision, reason
+  local task = entry.task
+  if task.co then host.wake(task.co) end
+  return true
+end
+
+--- Let it be done. False when it was decided already.
+---@return boolean
+---
+--- Example: `stoke.pending()[1]:approve()`
+function Pending:approve()
+  scopes.check_self(self, Pending, "pending:approve()")
+  return decide(self, "approved")
+end
+
+--- Refuse it; the model reads the reason.
+---@param reason? string
+---@return boolean
+---
+--- Example: `stoke.pending()[1]:reject "not on a Friday"`
+function Pending:reject(reason)
+  scopes.check_self(self, Pending, "pending:reject()")
+  if reason ~= nil and type(reason) ~= "string" then
+    errors.argument("pending:reject: the reason must be a string, got %s", errors.describe(reason))
+  end
+  return decide(self, "rejected", reason)
+end
+
+--- Let it be done with other arguments; they are checked as the model's own are.
+---@param args table
+---@return boolean
+---
+--- Example: `local p = stoke.pending()[1]; p:edit { path = "draft.txt", content = p.args.content }`
+function Pending:edit(args)
+  scopes.check_self(self, Pending, "pending:edit()")
+  if type(args) ~= "table" then errors.argument("pending:edit: the arguments must be a table, got %s", errors.describe(args)) end
+  if not self.args then errors.argument("pending:edit: %s has no arguments to edit", self.what) end
+  if self.decision then return false end
+  self.args, self.edited = args, true
+  return decide(self, "approved")
+end
+
+function Pending:__tostring()
+  return ("approval %d: %s %s (%s)"):format(self.id, self.effect, self.what, self.decision or "pending")
+end
+
+--- What waits for approval, oldest first.
+---@return stoke.pending[]
+function M.list()
+  return table.move(entries, 1, #entries, 1, {})
+end
+
+-- Waits that only another task of this process can end; all others may bring an approval from outside.
+local INSIDE = { ["approval"] = true, ["scope.join"] = true, ["scope.wait"] = true, ["task.await"] = true, ["channel.send"] = true,
+  ["channel.recv"] = true, ["select"] = true, ["semaphore"] = true, ["budget"] = true }
+
+--- Nobody is left who could decide: every task waits for another one, in the end for this.
+local function hopeless()
+  local me = host.current()
+  for _, entry in ipairs(tasks.list()) do
+    local label = entry.waits
+    if entry.task == me then label = "approval" end
+    if not label or not (INSIDE[label] or label:find "^pool " or label:find "^require ") then return false end
+  end
+  return true
+end
+
+local function forget(entry)
+  for i, other in ipairs(entries) do
+    if other == entry then return table.remove(entries, i) end
+  end
+end
+
+local Guard = { __close = function(guard) forget(guard.entry) end }
+
+--- Seconds between two looks whether anybody is left.
+local LOOK = 1
+
+local function wait(entry, timeout)
+  local guard <close> = setmetatable({ entry = entry }, Guard)
+  local scope <close> = scopes.open {}
+  local asked = M.asker ~= nil and M.can_ask()
+  if asked then tasks.start(scope, "approval", M.asker, entry) end
+  local until_ = timeout and time.monotonic() + timeout
+  local pause = 0 -- the others go first: one of them may be about to look
+  while not entry.decision do
+    local woken, err = host.park("approval", pause)
+    if woken == nil then return err end
+    if not entry.decision then
+      if until_ and time.monotonic() >= until_ then
+        return errors.new("needs_approval", ("nobody approved %s %s within %g s"):format(entry.effect, entry.what, timeout))
+      end
+      if not asked and pause > 0 and hopeless() then
+        return errors.new("needs_approval", ("%s %s needs approval, and nobody is there to give it"):format(entry.effect, entry.what),
+          { hint = "run it on a terminal, approve it from another task (stoke.pending), or allow it in stoke.policy" })
+      end
+      pause = pause == 0 and 0.001 or LOOK
+    end
+  end
+end
+
+--- Ask for an approval and wait for it.
+---@param effect string
+---@param kind string|nil
+---@param what string|nil
+---@param q any the request; an edit replaces its args
+---@param timeout? number seconds
+---@return stoke.error|nil err nil: go ahead
+function M.request(effect, kind, what, q, timeout)
+  count = count + 1
+  local entry = setmetatable({ id = count, effect = effect, kind = kind, what = what or effect, since = time.wall(),
+    task = host.enter "approval" }, Pending)
+  if type(q) == "table" then entry.args, entry.agent, entry.call = q.args, q.agent, q.id end
+  entries[#entries + 1] = entry
+  local watcher = type(q) == "table" and M.watchers[q]
+  if watcher then watcher(entry) end
+  local err = wait(entry, timeout)
+  if err then return err end
+  if entry.decision == "rejected" then
+    return errors.new("denied", ("%s %s was rejected%s"):format(effect, entry.what, entry.reason and ": " .. entry.reason or ""),
+      { rejected = true, reason = entry.reason })
+  end
+  if entry.edited then q.args, q.edited = entry.args, true end
+end
+
+return M

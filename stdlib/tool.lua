@@ -1,0 +1,204 @@
+--- stoke.tool: a function that a model may ask for. The arguments are checked before it runs; what it returns, and what it
+--- raises, is what the model reads.
+---
+---     local weather = stoke.tool {
+---       name = "get_weather", description = "Current weather in a city",
+---       params = { city = "string: city name" },
+---       run = function(args) return "4 degrees, rain in " .. args.city end,
+---     }
+---     print(weather:call { city = "Oslo" })
+
+local driver = require "core.driver.tool"
+local errors = require "core.errors"
+local json = require "core.json"
+local comment = require "stoke.tool.comment"
+local schema = require "stoke.schema"
+local text = require "stoke.tool.text"
+
+local M = {}
+
+--- Seconds a call may take where the tool does not say.
+M.TIMEOUT = 120
+--- Bytes of a result that the model reads where the tool does not say.
+M.MAX_OUTPUT = 16384
+
+---@class stoke.tool
+---@field name string
+---@field description string
+---@field params stoke.schema.Schema
+---@field timeout number|false seconds
+---@field max_output integer bytes
+---@field idempotent boolean doing it twice does no harm
+---@field needs_approval boolean|fun(args: table): boolean
+local Tool = {}
+Tool.__index = Tool
+Tool.__name = "stoke.tool"
+M.Tool = Tool
+
+local OPTIONS = { name = "string", description = "string", params = "table", run = "function", needs_approval = true,
+  timeout = true, idempotent = "boolean", max_output = "number" }
+
+local NO_PARAMETERS = { type = "object", properties = {} }
+
+local function check_name(name)
+  if name == nil then errors.argument("stoke.tool: name is missing") end
+  if not name:find "^[%a_][%w_.-]*$" or #name > 64 then
+    errors.argument("stoke.tool: the name must be letters, digits, `_`, `-` or `.`, at most 64, beginning with a letter; got %q",
+      name)
+  end
+end
+
+local function check_options(given)
+  errors.options(given, OPTIONS, "stoke.tool")
+  check_name(given.name)
+  local where = "stoke.tool " .. given.name
+  if given.run == nil then errors.argument("%s: run is missing: the function that does the work", where) end
+  local needs = given.needs_approval
+  if needs ~= nil and type(needs) ~= "boolean" and type(needs) ~= "function" then
+    errors.argument("%s: needs_approval must be true, false or a function of the arguments, got %s", where, type(needs))
+  end
+  local timeout = given.timeout
+  if timeout ~= nil and timeout ~= false and not (type(timeout) == "number" and timeout > 0) then
+    errors.argument("%s: timeout must be seconds above 0, or false for no limit, got %s", where, errors.describe(timeout))
+  end
+  if given.max_output and not (given.max_output >= 64) then
+    errors.argument("%s: max_output must be at least 64 bytes, got %s", where, tostring(given.max_output))
+  end
+  return where
+end
+
+local function parameters(where, params)
+  if params == nil or (getmetatable(params) == nil and next(params) == nil) then return schema.json(NO_PARAMETERS) end
+  local ok, made = pcall(schema, params)
+  if not ok then
+    local err = errors.wrap(made)
+    errors.argument("%s: params: %s", where, (err.message:gsub("^schema: ", "")))
+  end
+  if made:json_schema().type ~= "object" then
+    errors.argument("%s: params must describe a table of named parameters", where)
+  end
+  return made
+end
+
+--- Make a tool of a table, or of a function with a documentation comment (`---@param city string city name`), whose parameters
+--- it then takes in their order.
+---@param definition { name: string, description?: string, params?: table, run: fun(args: table): any, needs_approval?: boolean|fun(args: table): boolean, timeout?: number|false, idempotent?: boolean, max_output?: integer }|function
+---  params: a schema in stoke.schema's notation; timeout: seconds (120, false = no limit); max_output: bytes the model reads (16384)
+---@param options? table with a function: what the comment cannot say (name, needs_approval, timeout, idempotent, max_output)
+---@return stoke.tool
+---Raises `argument`.
+---
+--- Example: `local add = stoke.tool { name = "add", params = { a = "number", b = "number" }, run = function(x) return x.a + x.b end }`
+function M.new(definition, options)
+  if type(definition) == "function" then
+    definition = comment.definition(definition, options)
+  elseif type(definition) ~= "table" then
+    errors.argument("stoke.tool: a table or a function expected, got %s", errors.describe(definition))
+  elseif getmetatable(definition) == Tool then
+    return definition
+  end
+  local where = check_options(definition)
+  local timeout = definition.timeout
+  return setmetatable({
+    name = definition.name, description = definition.description or "", params = parameters(where, definition.params),
+    run = definition.run, needs_approval = definition.needs_approval or false, idempotent = definition.idempotent or false,
+    timeout = timeout == nil and M.TIMEOUT or timeout, max_output = definition.max_output or M.MAX_OUTPUT,
+  }, Tool)
+end
+
+--- Is this a tool?
+---@param value any
+---@return boolean
+---
+--- Example: `assert(tool.is(weather))`
+function M.is(value) return type(value) == "table" and getmetatable(value) == Tool end
+
+--- What the model is told of it: the API's own table, the same each time.
+---@return table
+---
+--- Example: `ollama.chat { model = m, messages = messages, tools = { weather:definition() } }`
+function Tool:definition()
+  local known = self.defined
+  if not known then
+    known = json.object({ type = "function", ["function"] = json.object(
+      { name = self.name, description = self.description, parameters = self.params:json_schema() },
+      { "name", "description", "parameters" }) }, { "type", "function" })
+    self.defined = known
+  end
+  return known
+end
+
+local function bad_arguments(self, err)
+  return errors.new("invalid_output", ("the arguments of %s do not fit: %s"):format(self.name, err.message),
+    { problems = err.problems, path = err.path, tool = self.name })
+end
+
+--- Check arguments, as they are checked before each run.
+---@param args table
+---@return table|nil args integral floats made integers
+---@return stoke.error|nil err kind `invalid_output`
+---
+--- Example: `local args, err = weather:check { town = "Oslo" }`
+function Tool:check(args)
+  local checked, err = self.params:try(args)
+  if err then return nil, bad_arguments(self, err) end
+  return checked
+end
+
+--- Does this call need a person's approval?
+---@param args table checked ones
+---@return boolean
+---
+--- Example: `if delete:asks { path = "x" } then print "a person will be asked" end`
+function Tool:asks(args)
+  local needs = self.needs_approval
+  if type(needs) == "function" then return needs(args) and true or false end
+  return needs
+end
+
+--- The work itself, inside the effect; an approval may have changed the arguments.
+local function body(self, q)
+  local args = q.args
+  if q.edited then
+    local err
+    args, err = self:check(args)
+    if err then error(err, 0) end
+  end
+  if not self.timeout then return self.run(args) end
+  return require("stoke").timeout(self.timeout, self.run, args)
+end
+
+--- Call the tool, as a model's call does: checked, judged by the policy, traced.
+---@param args table
+---@param about? { id?: string, agent?: string, on_pending?: fun(entry: stoke.pending) }
+---@return any what run returned
+---@return stoke.error|nil err
+function Tool:perform(args, about)
+  local checked, err = self:check(args)
+  if err then return nil, err end
+  about = about or {}
+  local q = { name = self.name, args = checked, id = about.id, agent = about.agent, needs_approval = self:asks(checked) or nil }
+  return driver.call(q, function(request) return body(self, request) end, about.on_pending)
+end
+
+--- Call the tool from a script.
+---@param args? table
+---@return any what its function returned
+---Raises `invalid_output` for arguments that do not fit, `denied`, `needs_approval`, `timeout`, and what the function raises.
+---
+--- Example: `print(weather:call { city = "Oslo" })`
+function Tool:call(args)
+  if getmetatable(self) ~= Tool then errors.argument("tool:call(): called on %s; write a colon, not a dot", errors.describe(self)) end
+  return errors.check(self:perform(args == nil and {} or args))
+end
+
+--- A result as the model reads it: text as it is, other values as JSON, nil as "ok", cut at max_output.
+---@param value any
+---@return string
+---
+--- Example: `print(weather:text({ celsius = 4 }))`
+function Tool:text(value) return text.of(value, self.max_output) end
+
+function Tool:__tostring() return ("tool %s"):format(self.name) end
+
+return setmetatable(M, { __call = function(_, ...) return M.new(...) end })

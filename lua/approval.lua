@@ -6,19 +6,17 @@
 local errors = require "core.errors"
 local host = require "host.task"
 local scopes = require "core.scope"
+local stdio = require "core.stdio"
 local tasks = require "core.task"
 local time = require "host.time"
 
 local M = {}
 
---- Asks a person: fun(entry), run in a task of its own that is cancelled once the entry is decided. nil = nobody to ask.
+--- Asks a person on the terminal: fun(entry), run in a task of its own that is cancelled once the entry is decided. nil = never.
 M.asker = nil
 
 --- request -> fun(entry): who wants to be told that it waits. Weak: an entry lives as long as its request.
 M.watchers = setmetatable({}, { __mode = "k" })
-
---- Tells where M.asker can be used now: fun(): boolean.
-M.can_ask = function() return false end
 
 ---@class stoke.pending
 ---@field id integer
@@ -117,7 +115,7 @@ local LOOK = 1
 local function wait(entry, timeout)
   local guard <close> = setmetatable({ entry = entry }, Guard)
   local scope <close> = scopes.open {}
-  local asked = M.asker ~= nil and M.can_ask()
+  local asked = M.asker ~= nil and stdio.is_tty(0) and stdio.is_tty(2)
   if asked then tasks.start(scope, "approval", M.asker, entry) end
   local until_ = timeout and time.monotonic() + timeout
   local pause = 0 -- the others go first: one of them may be about to look

@@ -8,6 +8,9 @@ local site = require "host.task".site
 
 local M = {}
 
+--- Where the script is: "file:line", nil outside a task.
+M.site = site
+
 ---@class stoke.error
 ---@field kind string one of errors.kinds
 ---@field message string what happened, where, in one line

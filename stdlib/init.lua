@@ -2,6 +2,7 @@
 ---
 --- Every function that waits can be cancelled; durations are seconds.
 
+local approval = require "core.approval"
 local channel = require "core.channel"
 local handler = require "core.coro".handler
 local errors = require "core.errors"
@@ -10,6 +11,7 @@ local scopes = require "core.scope"
 local script = require "core.script"
 local tasks = require "core.task"
 local budgets = require "core.gate.budget"
+local policy = require "core.gate.policy"
 local time = require "stoke.time"
 
 local M = {}
@@ -288,6 +290,25 @@ M.semaphore = channel.semaphore
 ---
 --- Example: `stoke.models { ["qwen2.5:3b"] = { num_ctx = 8192 } }`
 function M.models(profiles) M.ollama.profiles(profiles) end
+
+-- ---- what may be done ------------------------------------------------------------------------------------------------------
+
+--- Say what is allowed, asked about, or denied, by tool, path, host and command; nil lifts it. `*` in a pattern stands for
+--- anything (in a path: but a slash; `**` for that, too). deny goes before ask, ask before allow; `otherwise` is for what no
+--- pattern of its kind fits. An allowed tool is not asked about, whatever its needs_approval says.
+---@param rules table|nil { allow = { tool = { "get_*" } }, ask = { command = { "git push*" } }, deny = { path = { "**/.env" } }, otherwise = { host = "ask" }, timeout = seconds an approval may take }
+---Raises `argument`.
+---
+--- Example: `stoke.policy { deny = { host = { "*.internal" } }, ask = { tool = { "write_file" } } }`
+function M.policy(rules) policy.set(rules) end
+
+--- What waits for a person's approval, oldest first: entry:approve(), entry:reject(reason), entry:edit(args).
+---@return stoke.pending[]
+---
+--- Example: `for _, p in ipairs(stoke.pending()) do print(p.what, p.args) p:approve() end`
+function M.pending() return approval.list() end
+
+function approval.asker(entry) require "stoke.approve".ask(entry) end
 
 -- ---- the other modules, on first use ---------------------------------------------------------------------------------------
 

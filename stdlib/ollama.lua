@@ -331,6 +331,30 @@ M.image = protocol.image
 --- Example: `print(ollama.usage(reply).output_tokens)`
 M.usage = protocol.usage
 
+--- The context window of a model: its profile's num_ctx, or what the server says of the model it has loaded.
+---@param model string
+---@param endpoint? string
+---@return integer|nil tokens nil while the model is not loaded, and where the server does not tell
+---
+--- Example: `print(ollama.window "qwen2.5:3b")`
+function M.window(model, endpoint)
+  check.model("ollama.window", model)
+  return window.of(model, endpoint)
+end
+
+--- The exact request that chat, generate or stream would send, without sending it.
+---@param given stoke.ollama.chat|stoke.ollama.generate
+---@param stream? boolean
+---@return { method: string, url: string, body: string } body: JSON text
+---Raises `argument`.
+---
+--- Example: `print(ollama.request({ model = "qwen2.5:3b", prompt = "Hi" }).body)`
+function M.request(given, stream)
+  local q = request("ollama.request", type(given) == "table" and given.messages and "chat" or "generate", given, stream or false)
+  local made = errors.check(protocol.request(q, stream or false))
+  return { method = made.method, url = made.url, body = made.body }
+end
+
 --- The address an endpoint stands for.
 ---@param name? string
 ---@return string url

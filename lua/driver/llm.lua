@@ -10,6 +10,7 @@
 ---   incomplete(state) -> stoke.error              the stream ended before `finished`
 ---   pool(q) -> key | nil                          what calls wait for each other by
 ---   usage(value) -> { input_tokens, output_tokens, seconds }
+---   reserve(q, room, call) -> tokens | nil, least  tokens a budget sets aside, the answer cut down to what is free
 ---
 --- `state` is the protocol's own, made as { q =, attempts = }.
 ---
@@ -167,8 +168,15 @@ local function usage_of(source)
   return source.done and source.done.usage or nil
 end
 
+--- A dialect that cannot tell reserves nothing.
+local function reserve(q, room, record)
+  local protocol = protocols[q.protocol]
+  if protocol.reserve then return protocol.reserve(q, room, record) end
+  return 0
+end
+
 effect.define("llm.chat", {
-  run = call, pool = pool_key, retry = RETRY,
+  run = call, pool = pool_key, retry = RETRY, reserve = reserve,
   usage = function(value, q)
     local protocol = protocols[q.protocol]
     return protocol.usage and protocol.usage(value)
@@ -176,7 +184,8 @@ effect.define("llm.chat", {
 })
 -- What the server answers at once: no slot, no usage.
 effect.define("llm.admin", { run = call, retry = RETRY })
-effect.define("llm.stream", { run = open, stream = true, pool = pool_key, retry = RETRY, usage = usage_of })
+effect.define("llm.stream", { run = open, stream = true, pool = pool_key, retry = RETRY, usage = usage_of,
+  reserve = reserve })
 
 --- The fastest way through a stream: a function for generic `for`. Plain lines become { type = "text"|"thinking", text = }
 --- without a look at the gates; all else goes through the stream's own next.

@@ -138,6 +138,11 @@ function M.check(what, options, allowed)
   return options
 end
 
+--- "qwen3" and "qwen3:latest" are one model.
+function M.canonical(model)
+  return model:find(":[^/]*$") and model or model .. ":latest"
+end
+
 --- A model's name.
 function M.model(what, model)
   if model == nil then errors.argument("%s: model is missing", what) end

@@ -7,6 +7,7 @@ local config = require "stoke.config"
 local failures = require "stoke.ollama.failures"
 local options = require "stoke.ollama.options"
 local replies = require "stoke.ollama.replies"
+local tokens = require "stoke.ollama.tokens"
 
 local M = {}
 
@@ -56,10 +57,7 @@ end
 
 local own = {}
 
---- "qwen3" and "qwen3:latest" are one model.
-local function canonical(model)
-  return model:find(":[^/]*$") and model or model .. ":latest"
-end
+local canonical = options.canonical
 M.canonical = canonical
 
 --- Set profiles of this run; each replaces the one the model had.
@@ -230,6 +228,8 @@ end
 
 M.reply, M.line, M.picks, M.usage = replies.reply, replies.line, replies.picks, replies.usage
 M.error, M.broken = failures.status, failures.broken
+
+M.reserve = tokens.reserve
 
 function M.incomplete(state) return failures.incomplete(state.q) end
 

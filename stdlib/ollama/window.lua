@@ -46,6 +46,19 @@ local function window_of(q)
   return known or nil
 end
 
+--- The context window of a model: its profile's num_ctx, or what the server says of the model it has loaded.
+---@param model string
+---@param endpoint? string
+---@return integer|nil tokens nil while it is not loaded, and where the server does not tell
+function M.of(model, endpoint)
+  local profile = protocol.profile(model)
+  if profile.num_ctx then return profile.num_ctx end
+  local q = { protocol = "ollama", model = model, endpoint = endpoint, body = {} }
+  local tokens = window_of(q)
+  if not tokens then windows[protocol.pool(q)] = nil end -- it may be loaded a moment later
+  return tokens
+end
+
 --- Was the prompt of this reply cut?
 ---@param q table the request
 ---@param reply table

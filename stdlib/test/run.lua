@@ -1,5 +1,6 @@
 --- Runs the tests of one file in this process and tells each result as a line of JSON.
 
+local approval = require "core.approval"
 local json = require "core.json"
 local isolation = require "core.isolation"
 local random = require "core.random"
@@ -39,6 +40,7 @@ end
 ---
 --- Example: `run.file("tests/test_a.lua", { seed = 1 })`
 function M.file(path, options)
+  approval.asker = nil -- a test that needs an answer gives it
   local _, err = stoke.try(script.run_file, path, {})
   if err then
     tell { name = "(loading the file)", failed = tostring(err), traceback = rawget(err, "traceback") }

@@ -25,9 +25,9 @@ end
 
 local function perform(name, q) return errors.check(effect.perform(name, q or {})) end
 
-local function with_policy(policy, f)
-  effect.policy = policy
-  local _ <close> = setmetatable({}, { __close = function() effect.policy = nil end })
+local function with_policy(rules, f)
+  stoke.policy(rules)
+  local _ <close> = setmetatable({}, { __close = function() stoke.policy(nil) end })
   f()
 end
 
@@ -36,15 +36,15 @@ local function retryable(fields) return errors.new("refused", "down", fields) en
 test("policy: denied with the reason, before anything is reserved", function(t)
   local ran = false
   local name = define { run = function() ran = true return 1 end, usage = function() return {} end,
-                        pool = function() return "k" end }
-  with_policy(function(effect_name, q) return q.ok, "not " .. effect_name end, function()
+                        pool = function() return "k" end, subject = function(q) return "host", q.host end }
+  with_policy({ deny = { host = { "*.internal" } } }, function()
     local s <close> = stoke.scope { budget = { calls = 1 } }
-    local err = t.raises("denied", perform, name, { ok = false })
-    t.eq(err.message, ("%s is not allowed: not %s"):format(name, name))
+    local err = t.raises("denied", perform, name, { host = "db.internal" })
+    t.eq(err.message, name .. " is not allowed: the policy denies the host db.internal")
     t.eq(err.exit, 7)
     t.eq(ran, false)
     t.eq(s.budget.used.calls, 0)
-    t.eq(perform(name, { ok = true }), 1)
+    t.eq(perform(name, { host = "example.org" }), 1)
   end)
   t.eq(pool.list(), {})
 end)
@@ -311,6 +311,7 @@ test("the gates stand in their order: policy, budget, retry, pool, driver", func
     retry = { attempts = 2, base = 0, max = 0 },
     pool = function() log[#log + 1] = "pool" return "g", 1 end,
     usage = function() log[#log + 1] = "usage" return {} end,
+    subject = function() log[#log + 1] = "policy" return "tool", "x" end,
     run = function()
       runs = runs + 1
       log[#log + 1] = "driver"
@@ -321,7 +322,7 @@ test("the gates stand in their order: policy, budget, retry, pool, driver", func
   local reserve = budget.reserve
   budget.reserve = function(...) log[#log + 1] = "budget" return reserve(...) end
   local _ <close> = setmetatable({}, { __close = function() budget.reserve = reserve end })
-  with_policy(function() log[#log + 1] = "policy" return true end, function()
+  with_policy({ allow = { tool = { "*" } } }, function()
     local _ <close> = stoke.scope { budget = { calls = 9 } }
     perform(name)
   end)

@@ -1,0 +1,258 @@
+--- stoke.agent: a model with instructions and tools, that plans, calls, observes and answers.
+---
+---     local bot = stoke.agent { name = "umbrella", model = "qwen2.5:3b", instructions = "Answer in one sentence.", tools = { weather } }
+---     print(bot:run("Do I need an umbrella in Oslo?").text)
+---
+--- run and stream are stateless; a session remembers. A run that has begun keeps the definition it began with.
+
+local errors = require "core.errors"
+local json = require "core.json"
+local history = require "stoke.agent.history"
+local input = require "stoke.agent.input"
+local run = require "stoke.agent.run"
+local schema = require "stoke.schema"
+local session = require "stoke.agent.session"
+local stream = require "stoke.agent.stream"
+local tool = require "stoke.tool"
+
+local M = {}
+
+--- Questions to the model where the agent does not say.
+M.MAX_STEPS = 12
+--- Answers that are asked for again where the agent does not say.
+M.REPAIR = 2
+
+---@class stoke.agent
+---@field name string its name; "file:line" where it was given none
+---@field definition table in force for the runs that begin now
+local Agent = {}
+Agent.__name = "stoke.agent"
+M.Agent = Agent
+
+function Agent.__index(self, key)
+  if key == "name" then return self.definition.label end
+  return Agent[key]
+end
+
+---@class stoke.agent.result
+---@field text string what the model answered last
+---@field output any with a schema: the value, checked
+---@field messages table[] the input, the calls, their results, the answer
+---@field steps integer questions to the model
+---@field usage stoke.usage nested runs included
+---@field agent string name of the agent that answered; a handoff changes it
+---@field id string
+---@field reason string "stop", or "length" when the answer was cut off
+---@field thinking? string
+
+local OPTIONS = { name = "string", description = "string", model = "string", instructions = true, tools = "table", output = true,
+  repair = "number", handoffs = "table", max_steps = "number", budget = "table", deadline = "number", options = "table",
+  think = true, endpoint = "string", timeouts = "table", summarize = true }
+
+local function is_agent(value) return type(value) == "table" and getmetatable(value) == Agent end
+
+local function whole(where, name, value, least)
+  if value ~= nil and (math.type(value) ~= "integer" or value < least) then
+    errors.argument("%s: %s must be a whole number of at least %d, got %s", where, name, least, tostring(value))
+  end
+end
+
+local function check(given)
+  if type(given) ~= "table" then errors.argument("stoke.agent: a table expected, got %s", errors.describe(given)) end
+  errors.options(given, OPTIONS, "stoke.agent")
+  local name = given.name
+  if name ~= nil and (name == "" or #name > 64 or not name:find "^[%w_][%w_ .-]*$") then
+    errors.argument("stoke.agent: the name must be letters, digits, `_`, `-`, `.` or blanks, at most 64; got %q", name)
+  end
+  local where = name and "stoke.agent " .. name or "stoke.agent"
+  if given.model == nil then errors.argument("%s: model is missing", where) end
+  local text = given.instructions
+  if text ~= nil and type(text) ~= "string" and type(text) ~= "function" then
+    errors.argument("%s: instructions must be a string, or a function that returns one, got %s", where, type(text))
+  end
+  if given.summarize ~= nil and type(given.summarize) ~= "boolean" and type(given.summarize) ~= "function" then
+    errors.argument("%s: summarize must be true, false or a function, got %s", where, type(given.summarize))
+  end
+  whole(where, "max_steps", given.max_steps, 1)
+  whole(where, "repair", given.repair, 0)
+  if given.deadline and not (given.deadline > 0) then
+    errors.argument("%s: deadline must be seconds above 0, got %s", where, tostring(given.deadline))
+  end
+  return where
+end
+
+--- The tools, by their names; an agent in the list is one, too.
+local function tools_of(where, list)
+  local tools, by_name = {}, {}
+  for i, given in ipairs(list or {}) do
+    local made = given
+    if is_agent(given) then
+      made = given:as_tool()
+    elseif type(given) == "function" then
+      made = tool(given)
+    elseif not tool.is(given) then
+      errors.argument("%s: tools[%d] must be a tool, an agent or a documented function, got %s", where, i, errors.describe(given))
+    end
+    if by_name[made.name] then errors.argument("%s: two tools are named %s", where, made.name) end
+    tools[i], by_name[made.name] = made, made
+  end
+  return tools, by_name
+end
+
+local function handoff_name(name) return "transfer_to_" .. name:gsub("[^%w_-]", "_") end
+
+local function handoff_definition(target)
+  local definition = target.definition
+  return { type = "function", ["function"] = { name = handoff_name(definition.name),
+    description = ("Hand the conversation over to %s.%s"):format(definition.name,
+      definition.description and " " .. definition.description or ""),
+    parameters = { type = "object", properties = json.object {} } } }
+end
+
+--- Agents that may take over: name of the call -> handle. An agent may name itself by its own handle only later, hence the
+--- handles: their definitions are looked up when the handoff happens.
+local function handoffs_of(where, list, by_name, definitions)
+  if not list then return nil end
+  local targets = {}
+  for i, target in ipairs(list) do
+    if not is_agent(target) then
+      errors.argument("%s: handoffs[%d] must be an agent, got %s", where, i, errors.describe(target))
+    end
+    if not target.definition.name then
+      errors.argument("%s: handoffs[%d] has no name: an agent that is handed over to needs one", where, i)
+    end
+    local name = handoff_name(target.definition.name)
+    if by_name[name] or targets[name] then errors.argument("%s: two tools are named %s", where, name) end
+    targets[name] = target
+    definitions[#definitions + 1] = handoff_definition(target)
+  end
+  return next(targets) and targets or nil
+end
+
+--- What a run works with: everything checked and worked out once.
+local function define(given, label)
+  local where = check(given)
+  local tools, by_name = tools_of(where, given.tools)
+  local definitions, names = {}, {}
+  for i, made in ipairs(tools) do definitions[i] = made:definition() end
+  local targets = handoffs_of(where, given.handoffs, by_name, definitions)
+  for name in next, by_name do names[name] = true end
+  for name in next, targets or {} do names[name] = true end
+  local summarize = given.summarize
+  return {
+    name = given.name, label = given.name or label, description = given.description, model = given.model,
+    instructions = given.instructions, tools = tools, by_name = by_name, targets = targets, names = names,
+    definitions = definitions[1] and definitions or nil, tools_bytes = definitions[1] and #json.encode(definitions) or 0,
+    output = given.output ~= nil and schema(given.output) or nil, repair = given.repair or M.REPAIR,
+    max_steps = given.max_steps or M.MAX_STEPS, budget = given.budget, deadline = given.deadline, options = given.options,
+    think = given.think, endpoint = given.endpoint, timeouts = given.timeouts, summarize = summarize or nil,
+  }
+end
+
+--- Make an agent.
+---@param given { name?: string, description?: string, model: string, instructions?: string|function, tools?: table[], output?: any, repair?: integer, handoffs?: stoke.agent[], max_steps?: integer, budget?: table, deadline?: number, options?: table, think?: boolean|string, endpoint?: string, timeouts?: table, summarize?: boolean|function }
+---  name is needed for handoffs, as_tool and reload. instructions: a text, or a function that returns it for each question.
+---  tools: tools, agents, documented functions. output: a schema; the result then has `output`. repair: how often an answer
+---  that does not fit is asked for again (2). max_steps: questions to the model (12). budget: { tokens, calls, seconds }, nested
+---  work included. deadline: seconds of a run. options: sampling. summarize: what falls out of the context window is summarized,
+---  by the model or by a function (messages, summary) -> text.
+---@return stoke.agent
+---Raises `argument`.
+---
+--- Example: `local bot = stoke.agent { name = "poet", model = "qwen2.5:3b", instructions = "Answer in verse." }`
+function M.new(given)
+  local definition = define(given, errors.site() or "an agent")
+  local self = setmetatable({ definition = definition }, Agent)
+  definition.handle = self
+  return self
+end
+
+local function check_self(self, call)
+  if not is_agent(self) then errors.argument("%s: called on %s; write a colon, not a dot", call, errors.describe(self)) end
+end
+
+--- Answer once: ask the model, run what it calls, until it answers. Remembers nothing.
+---@param given string|{ text: string, images?: (string|table)[] }|table[] a text, a text with images by path, or messages
+---@param options? { max_steps?: integer }
+---@return stoke.agent.result
+---Raises what ollama.chat raises, and `invalid_output` (the answer does not fit, or is empty), `limit` (it was cut off before its
+---JSON was complete), `max_steps`, `loop`, `budget`, `deadline`, `needs_approval`; `err.work` is the result so far.
+---
+--- Example: `print(bot:run("Do I need an umbrella in Oslo?").text)`
+function Agent:run(given, options)
+  check_self(self, "agent:run()")
+  local definition = self.definition
+  options = run.options("agent:run", options)
+  return run.run(definition, history.new(), input.messages(definition.label, given), nil, options)
+end
+
+--- Answer once, its events as they come: { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
+--- "tool_call" { id, name, arguments, cancel }, "tool_result" { id, name, text, failed }, "approval" { id, pending }, "handoff"
+--- { from, to }, "usage" { usage }, "done" { text, output, result }. What an agent does that works as a tool of this one comes as
+--- { type = "nested", agent =, run =, event = }. Leaving the loop ends the run and closes its connection.
+---@param given string|{ text: string, images?: (string|table)[] }|table[]
+---@param options? { max_steps?: integer }
+---@return fun(): table|nil iterator for generic `for`
+---Raises, while it is iterated, what agent:run raises.
+---
+--- Example: `for ev in bot:stream("Hello") do if ev.type == "text" then io.write(ev.text) end end`
+function Agent:stream(given, options)
+  check_self(self, "agent:stream()")
+  local definition = self.definition
+  options = run.options("agent:stream", options)
+  local messages = input.messages(definition.label, given)
+  return stream.open(function(listener) return run.run(definition, history.new(), messages, listener, options) end)
+end
+
+--- A conversation that remembers.
+---@param saved? table of session:save()
+---@return stoke.agent.session
+---Raises `argument` for a table that is no saved session.
+---
+--- Example: `local chat = bot:session(); chat:run "My name is Ada."; print(chat:run("Who am I?").text)`
+function Agent:session(saved)
+  check_self(self, "agent:session()")
+  return session.new(self, saved)
+end
+
+--- The agent as a tool of another: its model is given a task in words and answers.
+---@param options? { name?: string, description?: string, needs_approval?: boolean|function, max_output?: integer }
+---@return stoke.tool
+---Raises `argument` when the agent has no name.
+---
+--- Example: `local boss = stoke.agent { model = m, tools = { critic:as_tool() } }`
+function Agent:as_tool(options)
+  check_self(self, "agent:as_tool()")
+  options = errors.options(options, { name = "string", description = "string", needs_approval = true, max_output = "number" },
+    "agent:as_tool")
+  local definition = self.definition
+  if not definition.name and not options.name then
+    errors.argument("agent:as_tool: the agent made at %s has no name: a tool needs one", definition.label)
+  end
+  return tool {
+    name = options.name or definition.name:gsub("[^%w_-]", "_"),
+    description = options.description or definition.description or "Ask the agent " .. definition.label,
+    params = { input = "string: the task, with all it needs to know" },
+    needs_approval = options.needs_approval, max_output = options.max_output, timeout = false,
+    run = function(args)
+      local result = self:run(args.input)
+      if result.output ~= nil then return result.output end
+      return result.text
+    end,
+  }
+end
+
+--- Print the exact request that agent:run would send first, and return it. Nothing is sent.
+---@param given string|{ text: string, images?: (string|table)[] }|table[]
+---@return { method: string, url: string, body: string } body: JSON text
+---
+--- Example: `bot:explain "Do I need an umbrella in Oslo?"`
+function Agent:explain(given)
+  check_self(self, "agent:explain()")
+  local definition = self.definition
+  return run.explain(definition, history.new(input.messages(definition.label, given)))
+end
+
+function Agent:__tostring() return ("agent %s (%s)"):format(self.definition.label, self.definition.model) end
+
+return setmetatable(M, { __call = function(_, ...) return M.new(...) end })

@@ -1,0 +1,178 @@
+--- One question to the model: whole or streamed, what it answered made fit to be used.
+---
+--- Tool calls are collected from every chunk and acted on after the last one only. A call that the server could not read (its
+--- HTTP 500 has the text in it) or that the model wrote as text is salvaged (stoke.agent.salvage).
+
+local errors = require "core.errors"
+local random = require "core.random"
+local json = require "stoke.json"
+local ollama = require "stoke.ollama"
+local salvage = require "stoke.agent.salvage"
+local tokens = require "stoke.ollama.tokens"
+
+local M = {}
+
+---@class stoke.agent.answer
+---@field text string
+---@field thinking? string
+---@field calls? table[] as the API has them: { id, function = { name, arguments } }
+---@field reason? string "stop" or "length"
+---@field failed? stoke.error the server could not read the model's call, and nothing could be salvaged
+
+local LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+--- An id in the server's own style.
+---@param prefix string
+---@return string
+function M.id(prefix)
+  local out = {}
+  for i = 1, 8 do
+    local at = random.int(1, #LETTERS)
+    out[i] = LETTERS:sub(at, at)
+  end
+  return prefix .. table.concat(out)
+end
+
+local function as_calls(found)
+  local calls = {}
+  for i, call in ipairs(found) do
+    calls[i] = { id = M.id "call_", ["function"] = { name = call.name, arguments = call.arguments } }
+  end
+  return calls
+end
+
+--- Two calls with one id would share a result.
+local function distinct(calls)
+  local seen = {}
+  for _, call in ipairs(calls) do
+    if seen[call.id] then call.id = M.id "call_" end
+    seen[call.id] = true
+  end
+  return calls
+end
+
+-- ---- events -------------------------------------------------------------------------------------------------------------------
+
+--- An event of a text that will be JSON: `partial` is what it says so far, worked out when it is asked for.
+local Growing = {}
+function Growing.__index(event, key)
+  if key ~= "partial" then return nil end
+  local value = json.partial(event.so_far())
+  event.partial = value
+  return value
+end
+
+--- Passes text on as events. What may turn out to be a call written as text is held back until that is known.
+local function writer(run, watch, growing)
+  local parts, held, decided = {}, {}, not watch
+  local self = {}
+
+  local function emit(text)
+    local event = { type = "text", text = text }
+    if growing then
+      local count = #parts
+      event.so_far = function() return table.concat(parts, "", 1, count) end
+      setmetatable(event, Growing)
+    end
+    run:emit(event)
+  end
+
+  function self.put(text)
+    parts[#parts + 1] = text
+    if decided then return emit(text) end
+    held[#held + 1] = text
+    local all = table.concat(held)
+    local first = all:match "^%s*(.)"
+    if not first then return end
+    if first:find "[{%[<`|]" then return end -- it may be one
+    decided = true
+    emit(all)
+  end
+
+  --- The text is no call: what was held back goes out.
+  function self.flush()
+    if decided then return end
+    decided = true
+    local all = table.concat(held)
+    if all ~= "" then emit(all) end
+  end
+
+  function self.text() return table.concat(parts) end
+  return self
+end
+
+-- ---- asking -------------------------------------------------------------------------------------------------------------------
+
+local function whole(given)
+  local reply = ollama.chat(given)
+  local message = reply.message
+  return { text = message.content, thinking = message.thinking, calls = message.tool_calls, reason = reply.done_reason },
+    ollama.usage(reply)
+end
+
+local function streamed(run, given, out)
+  local thinking, calls, done = {}, {}, nil
+  for ev in ollama.stream(given) do
+    if ev.type == "text" then
+      out.put(ev.text)
+    elseif ev.type == "thinking" then
+      thinking[#thinking + 1] = ev.text
+      run:emit { type = "thinking", text = ev.text }
+    elseif ev.type == "tool_call" then
+      calls[#calls + 1] = ev.call
+    elseif ev.type == "done" then
+      done = ev
+    end
+  end
+  return { text = out.text(), thinking = #thinking > 0 and table.concat(thinking) or nil, calls = #calls > 0 and calls or nil,
+    reason = done.reason }, done.usage
+end
+
+--- The server read the model's call as an error.
+local function mended(run, err, names, bytes, given)
+  run:spend { calls = 1, attempts = 1, input_tokens = tokens.estimate(given.model, bytes), estimated = true, repairs = 1 }
+  local found = salvage.from_error(err.message, names)
+  if not found then return { text = "", failed = err } end
+  return { text = "", calls = as_calls(found) }
+end
+
+--- Ask.
+---@param run table { emit, spend }
+---@param given table as ollama.chat takes it
+---@param names table<string, boolean>|nil the tools there are
+---@param bytes integer size of the request
+---@param images integer
+---@return stoke.agent.answer
+---Raises what ollama.chat raises.
+function M.ask(run, given, names, bytes, images)
+  local streaming = run.listener ~= nil
+  local out = streaming and writer(run, names ~= nil, given.format ~= nil) or nil
+  local ok, answer, usage
+  if streaming then
+    ok, answer, usage = pcall(streamed, run, given, out)
+  else
+    ok, answer, usage = pcall(whole, given)
+  end
+  if not ok then
+    local err = answer
+    if names and errors.is(err) and err.kind == "invalid_output" then return mended(run, err, names, bytes, given) end
+    error(err, 0)
+  end
+  usage.tool_calls = 0 -- counted when they are run
+  run:spend(usage)
+  tokens.learn(given.model, bytes, images, usage.input_tokens)
+  if answer.calls then
+    answer.calls = #answer.calls > 0 and distinct(answer.calls) or nil
+  elseif names then
+    local found, rest = salvage.from_text(answer.text, names)
+    if found then
+      answer.calls, answer.text = as_calls(found), rest or ""
+      run:spend { repairs = 1 }
+      return answer
+    end
+  end
+  if out then out.flush() end
+  return answer
+end
+
+return M

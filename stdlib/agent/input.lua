@@ -1,0 +1,63 @@
+--- What a run may be given, as messages: a text, a table { text =, images = }, or messages.
+
+local errors = require "core.errors"
+local ollama = require "stoke.ollama"
+local text = require "stoke.tool.text"
+
+local M = {}
+
+local FIELDS = { text = "string", images = "table" }
+local ROLES = { user = true, assistant = true, tool = true, system = true }
+
+--- Base64 of images given by path; { data = } is base64 already. Read now: what was said stays as it was.
+local function images(where, list)
+  local out = {}
+  for i, image in ipairs(list) do
+    if type(image) == "string" then
+      out[i] = ollama.image(image)
+    elseif type(image) == "table" and type(image.path) == "string" then
+      out[i] = ollama.image(image.path)
+    elseif type(image) == "table" and type(image.data) == "string" then
+      out[i] = image.data
+    else
+      errors.argument("%s: images[%d] must be a path or { data = base64 }, got %s", where, i, errors.describe(image))
+    end
+  end
+  return #out > 0 and out or nil
+end
+
+local function message_of(where, i, message)
+  if type(message) ~= "table" or not ROLES[message.role] then
+    errors.argument('%s: messages[%d] must have a role ("user", "assistant", "tool" or "system") and content', where, i)
+  end
+  if message.content ~= nil and type(message.content) ~= "string" then
+    errors.argument("%s: messages[%d].content must be a string, got %s", where, i, type(message.content))
+  end
+  local copy = setmetatable({}, getmetatable(message))
+  for name, value in next, message do copy[name] = value end
+  copy.content = text.utf8(message.content or "")
+  if message.images then copy.images = images(where, message.images) end
+  return copy
+end
+
+--- The messages of an input.
+---@param where string "agent x: run", for messages
+---@param input string|{ text: string, images?: (string|table)[] }|table[]
+---@return table[] messages
+---Raises `argument`; what reading an image raises.
+function M.messages(where, input)
+  if type(input) == "string" then return { { role = "user", content = text.utf8(input) } } end
+  if type(input) ~= "table" then
+    errors.argument("%s: the input must be a text, { text =, images = } or messages, got %s", where, errors.describe(input))
+  end
+  if input[1] ~= nil then
+    local out = {}
+    for i, message in ipairs(input) do out[i] = message_of(where, i, message) end
+    return out
+  end
+  errors.options(input, FIELDS, where .. ": input")
+  if input.text == nil and input.images == nil then errors.argument("%s: the input is empty; it takes text and images", where) end
+  return { { role = "user", content = text.utf8(input.text or ""), images = input.images and images(where, input.images) } }
+end
+
+return M

@@ -1,0 +1,67 @@
+--- Structured output: the ladder from what a model wrote to a value that fits the schema.
+---
+---   constrain  the request has the schema as its format
+---   validate   the text is JSON and fits
+---   repair     damaged JSON is mended (stoke.json repair), values of the wrong type are read where their meaning is plain
+---   ask again  with the exact path that is wrong, as often as `repair` says
+---
+--- Every rung but the first two counts in usage.repairs. An answer that was cut off (`length`) is no invalid answer: asking
+--- again would be cut again.
+
+local errors = require "core.errors"
+local engine = require "core.json"
+local json = require "stoke.json"
+
+local M = {}
+
+local ORDERED = { ordered = true }
+
+--- Read an answer: value and the names of the rungs taken, or nil and an error of kind `invalid_output`.
+---@param schema stoke.schema.Schema
+---@param text string
+---@return any value
+---@return stoke.error|nil err
+---@return string[] repairs
+function M.read(schema, text)
+  local value, broken = engine.decode(text, ORDERED)
+  local repairs = {}
+  if broken then
+    value, repairs = json.repair(text)
+    if value == nil then return nil, repairs, {} end
+  end
+  local checked, err = schema:try(value)
+  if not err then return checked, nil, repairs end
+  local coerced, changes = schema:coerce(value)
+  if #changes == 0 then return nil, err, repairs end
+  checked = schema:try(coerced)
+  if checked == nil then return nil, err, repairs end
+  table.move(changes, 1, #changes, #repairs + 1, repairs)
+  return checked, nil, repairs
+end
+
+--- What the model is told of the shape.
+---@param schema stoke.schema.Schema
+---@return string
+function M.instructions(schema)
+  return "Answer with JSON of this shape and nothing else:\n" .. schema:describe()
+end
+
+--- What it is told of an answer that does not fit.
+---@param err stoke.error
+---@return string
+function M.complaint(err)
+  return ("That answer does not fit: %s\nAnswer again with the whole JSON, corrected, and nothing else."):format(err.message)
+end
+
+--- The error of an answer that was cut.
+---@param text string
+---@param label string
+---@param limit integer|nil num_predict
+---@return stoke.error
+function M.cut(text, label, limit)
+  return errors.new("limit", ("the answer of %s was cut off after %d bytes%s, before its JSON was complete"):format(label, #text,
+    limit and limit > 0 and (" (num_predict = %d)"):format(limit) or ""),
+    { text = text, hint = "raise options.num_predict, shorten what is asked for, or give the model a larger num_ctx" })
+end
+
+return M

@@ -1,0 +1,320 @@
+--- The agentic loop: ask, run what the model calls, ask again, until it answers.
+
+local errors = require "core.errors"
+local scopes = require "core.scope"
+local stdio = require "core.stdio"
+local tasks = require "core.task"
+local ask = require "stoke.agent.ask"
+local calls = require "stoke.agent.calls"
+local history = require "stoke.agent.history"
+local output = require "stoke.agent.output"
+local summary = require "stoke.agent.summary"
+local json = require "stoke.json"
+local ollama = require "stoke.ollama"
+local tokens = require "stoke.ollama.tokens"
+local usages = require "stoke.agent.usage"
+
+local M = {}
+
+---@class stoke.agent.run
+---@field id string
+---@field agent table the definition in force; a handoff changes it
+---@field history stoke.agent.history
+---@field usage stoke.usage nested runs included
+---@field steps integer questions to the model
+---@field listener? fun(event: table)
+---@field outer? stoke.agent.run the run whose tool this one works for
+---@field seen table<string, integer> calls with their results, how often
+local Run = {}
+Run.__index = Run
+
+-- ---- what a run tells -----------------------------------------------------------------------------------------------------------
+
+--- Tell who listens; the run around it hears of it as an event of type "nested".
+function Run:emit(event)
+  if self.listener then self.listener(event) end
+end
+
+--- Count what was used, in the runs around it too.
+function Run:spend(more)
+  local run = self
+  while run do
+    usages.add(run.usage, more)
+    run = run.outer
+  end
+end
+
+--- The run whose tool the running task works for.
+local function outer_run()
+  local task = tasks.current()
+  while task do
+    if task.run then return task.run end
+    local up = task.up
+    task = up and (up.task or up)
+  end
+end
+
+local function nested(outer, run)
+  return function(event)
+    outer:emit { type = "nested", agent = run.agent.label, run = run.id, event = event }
+  end
+end
+
+--- What has been done so far, or in the end.
+function Run:result(text, value)
+  local own = {}
+  for i = self.begin, #self.history do own[#own + 1] = self.history[i] end
+  return { text = text or self.last_text or "", output = value, messages = own, steps = self.steps, usage = self.usage,
+    agent = self.agent.label, id = self.id }
+end
+
+--- An error that leaves the run carries the work so far.
+function Run:__close(err)
+  if errors.is(err) and err.kind ~= "cancelled" then err.work = self:result() end
+end
+
+-- ---- one step -------------------------------------------------------------------------------------------------------------------
+
+--- The instructions of the agent in force, and the size of what goes along with the messages.
+local function frame(run, extra)
+  local agent = run.agent
+  local text = agent.instructions
+  if type(text) == "function" then
+    text = text(run)
+    if text ~= nil and type(text) ~= "string" then
+      errors.argument("%s: instructions must return a string, got %s", agent.label, type(text))
+    end
+  end
+  if extra then text = text and text .. "\n\n" .. extra or extra end
+  return text
+end
+
+--- How the history is made to fit.
+local function fitting(run)
+  local agent = run.agent
+  return { model = agent.model, endpoint = agent.endpoint, num_predict = agent.options and agent.options.num_predict,
+    window = run.window, summarize = agent.summarize and function(messages, old) return summary.of(run, messages, old) end }
+end
+
+--- The request of the next step, as ollama.chat takes it, and its size.
+local function request(run, format)
+  local agent = run.agent
+  local extra = format and not agent.definitions and output.instructions(agent.output) or nil
+  local instructions = frame(run, extra)
+  local tools = format == nil and agent.definitions or nil
+  local bytes, images = run.history:fit(fitting(run), instructions, tools and agent.tools_bytes or 0)
+  local given = { model = agent.model, messages = run.history:messages(instructions), tools = tools, format = format,
+    options = agent.options, think = agent.think, endpoint = agent.endpoint, timeouts = agent.timeouts }
+  return given, bytes, images
+end
+M.request = request
+
+--- Ask; a prompt that the server found too long teaches what fits, and is asked once more.
+local function question(run, format)
+  if run.steps >= run.max_steps then
+    errors.raise("max_steps", ("%s did not finish within %d steps"):format(run.agent.label, run.max_steps),
+      { hint = "raise max_steps, or say in the instructions when to stop", limit = run.max_steps })
+  end
+  run.steps = run.steps + 1
+  local given, bytes, images = request(run, format)
+  local names = given.tools and run.agent.names or nil
+  local ok, answer = pcall(ask.ask, run, given, names, bytes, images)
+  if ok then return answer end
+  local err = answer
+  if not errors.is(err) or err.kind ~= "context_overflow" or run.window or not err.window then error(err, 0) end
+  run.window = err.window
+  if err.tokens and not err.estimated then tokens.learn(given.model, bytes, images, err.tokens) end
+  run:spend { repairs = 1 }
+  given, bytes, images = request(run, format)
+  return ask.ask(run, given, names, bytes, images)
+end
+
+-- ---- the answer without calls -----------------------------------------------------------------------------------------------------
+
+--- Once more, with what was wrong; the exchange leaves the history when it has been mended.
+local function again(run, keep, text, complaint)
+  run:spend { repairs = 1 }
+  run.repaired = run.repaired + 1
+  run.history:cut(keep)
+  if text ~= "" then run.history:push { role = "assistant", content = text } end
+  run.history:push({ role = "user", content = complaint }, true)
+end
+
+--- One constrained question after another until the answer fits.
+local function structured(run, first)
+  local agent = run.agent
+  local keep = #run.history
+  local format = agent.output:json_schema()
+  local answer = first
+  while true do
+    if not answer then answer = question(run, format) end
+    run.last_text = answer.text
+    if answer.reason == "length" then
+      error(output.cut(answer.text, agent.label, agent.options and agent.options.num_predict), 0)
+    end
+    local value, err, repairs = output.read(agent.output, answer.text)
+    if not err then
+      if #repairs > 0 then run:spend { repairs = 1 } end
+      run.history:cut(keep)
+      return answer.text, value
+    end
+    if run.repaired >= agent.repair then
+      err.text, err.hint = answer.text, rawget(err, "hint") or "use a larger model, or a simpler schema"
+      err.message = ("the answer of %s does not fit: %s"):format(agent.label, err.message)
+      error(err, 0)
+    end
+    again(run, keep, answer.text, output.complaint(err))
+    answer = nil
+  end
+end
+
+--- After tools: an answer that fits already is taken, else one question is asked with the schema and without tools.
+local function after_tools(run, answer)
+  local agent = run.agent
+  if answer.reason ~= "length" then
+    local value, err, repairs = output.read(agent.output, answer.text)
+    if not err and #repairs == 0 then return answer.text, value end
+  end
+  local keep = #run.history
+  if answer.text ~= "" then run.history:push { role = "assistant", content = answer.text } end
+  run.history:push({ role = "user", content = output.instructions(agent.output) }, true)
+  local text, value = structured(run)
+  run.history:cut(keep)
+  return text, value
+end
+
+-- ---- the loop -----------------------------------------------------------------------------------------------------------------------
+
+--- Go on with another agent: its instructions, its tools, the same conversation.
+local function hand_over(run, target)
+  run:emit { type = "handoff", from = run.agent.label, to = target.label }
+  run.agent = target
+end
+
+local function answered(run, call, words)
+  run.history:push { role = "tool", tool_name = call["function"].name, tool_call_id = call.id, content = words }
+end
+
+--- Run what was called. A handoff comes after the other calls; of several the first counts.
+local function act(run, answer)
+  local targets = run.agent.targets
+  run.history:push { role = "assistant", content = answer.text, thinking = answer.thinking, tool_calls = answer.calls }
+  local own, handoffs = answer.calls, {}
+  if targets then
+    own = {}
+    for _, call in ipairs(answer.calls) do
+      local list = targets[call["function"].name] and handoffs or own
+      list[#list + 1] = call
+    end
+  end
+  if own[1] then
+    for _, message in ipairs(calls.run(run, own)) do run.history:push(message) end
+  end
+  for i, call in ipairs(handoffs) do
+    local target = targets[call["function"].name].definition
+    if i > 1 then
+      answered(run, call, "error: one handoff at a time; this one was not made")
+    else
+      answered(run, call, ("You are now %s. Go on with the conversation."):format(target.label))
+      hand_over(run, target)
+    end
+  end
+end
+
+--- Bytes of one result, so that all of one answer leave room in the window: two fifths of it, three bytes a token.
+function Run:result_limit(count)
+  local window = self.window or ollama.window(self.agent.model, self.agent.endpoint)
+  if not window then return math.maxinteger end
+  return math.max(256, window * 3 * 2 // (5 * count))
+end
+
+--- The model's call could not be read, or it said nothing: tell it, as often as `repair` says.
+local function nudge(run, answer)
+  if answer.failed then
+    if run.repaired >= run.agent.repair then error(answer.failed, 0) end
+    again(run, #run.history, "", ("Your last tool call could not be read: %s\nCall the tool again, its arguments one JSON object."):format(
+      answer.failed.message))
+    return true
+  end
+  if answer.text:find "%S" or answer.reason == "length" then return false end
+  if run.repaired >= run.agent.repair then
+    errors.raise("invalid_output", ("%s answered with nothing"):format(run.agent.label),
+      { hint = "the model may not suit the question, or its template the tools" })
+  end
+  again(run, #run.history, "", "Your answer was empty. Answer the question.")
+  return true
+end
+
+local function loop(run)
+  while true do
+    local agent = run.agent
+    local constrained = agent.output and not agent.definitions
+    local answer = question(run, constrained and agent.output:json_schema() or nil)
+    if answer.text ~= "" then run.last_text = answer.text end
+    if answer.calls then
+      act(run, answer)
+    elseif constrained then
+      return structured(run, answer)
+    elseif not nudge(run, answer) then
+      if agent.output then return after_tools(run, answer) end
+      return answer.text, nil, answer
+    end
+  end
+end
+
+--- Check the options of a run.
+---@param what string
+---@param options table|nil
+function M.options(what, options)
+  if options == nil then return nil end
+  options = errors.options(options, { max_steps = "number" }, what)
+  if options.max_steps and not (math.type(options.max_steps) == "integer" and options.max_steps >= 1) then
+    errors.argument("%s: max_steps must be a whole number of at least 1, got %s", what, tostring(options.max_steps))
+  end
+  return options
+end
+
+--- Print the request that a run would send first.
+---@param agent table its definition
+---@param past stoke.agent.history with the new messages
+---@return { method: string, url: string, body: string }
+function M.explain(agent, past)
+  local run = setmetatable({ agent = agent, history = past, usage = usages.new() }, Run)
+  local given = request(run, agent.output and not agent.definitions and agent.output:json_schema() or nil)
+  local made = ollama.request(given)
+  stdio.print(("%s %s\n%s"):format(made.method, made.url, json.encode(json.decode(made.body, { ordered = true }), { pretty = true })))
+  return made
+end
+
+--- Run an agent.
+---@param agent table its definition
+---@param past stoke.agent.history
+---@param messages table[] the new ones
+---@param listener? fun(event: table)
+---@param limits? { max_steps?: integer }
+---@return stoke.agent.result result
+---@return table agent the definition that was in force in the end
+---Raises what ollama.chat raises, and invalid_output, limit, max_steps, loop, needs_approval; `err.work` is the work so far.
+function M.run(agent, past, messages, listener, limits)
+  local outer = outer_run()
+  local run <close> = setmetatable({ id = ask.id "run_", agent = agent, history = past, usage = usages.new(), steps = 0,
+    repaired = 0, seen = {}, outer = outer, begin = #past + 1, max_steps = limits and limits.max_steps or agent.max_steps }, Run)
+  if outer and outer.listener then
+    local heard = nested(outer, run)
+    run.listener = listener and function(event) listener(event) heard(event) end or heard
+  else
+    run.listener = listener
+  end
+  local scope <close> = (agent.budget or agent.deadline) and require("stoke").scope { budget = agent.budget, deadline = agent.deadline }
+    or nil
+  for _, message in ipairs(messages) do past:push(message) end
+  local text, value, answer = loop(run)
+  past:push { role = "assistant", content = text }
+  local result = run:result(text, value)
+  result.reason, result.thinking = answer and answer.reason or "stop", answer and answer.thinking
+  run:emit { type = "usage", usage = run.usage }
+  run:emit { type = "done", text = text, output = value, result = result }
+  return result, run.agent
+end
+
+return M

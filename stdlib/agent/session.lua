@@ -1,0 +1,171 @@
+--- A session: an agent that remembers. One turn at a time; the next one waits. A turn that fails leaves nothing behind.
+
+local channel = require "core.channel"
+local errors = require "core.errors"
+local history = require "stoke.agent.history"
+local input = require "stoke.agent.input"
+local run = require "stoke.agent.run"
+local stream = require "stoke.agent.stream"
+
+local M = {}
+
+---@class stoke.agent.session
+---@field agent string name of the agent that answers next; a handoff changes it
+---@field turns integer
+local Session = {}
+Session.__name = "stoke.agent.session"
+
+function Session.__index(self, key)
+  if key == "agent" then return self.handle.name end
+  if key == "turns" then return #self.ends end
+  if key == "messages" then return table.move(self.history, 1, #self.history, 1, {}) end
+  return Session[key]
+end
+
+local function make(handle, messages, ends)
+  return setmetatable({ handle = handle, history = history.new(messages), ends = ends }, Session)
+end
+
+local function check_self(self, call)
+  if type(self) ~= "table" or getmetatable(self) ~= Session then
+    errors.argument("%s: called on %s; write a colon, not a dot", call, errors.describe(self))
+  end
+end
+
+--- One turn at a time; the lock is made when it is first needed.
+local function lock(self)
+  local turn = self.turn
+  if not turn then
+    turn = channel.semaphore(1)
+    self.turn = turn
+  end
+  return turn:acquire()
+end
+
+local Undo = { __close = function(undo, err)
+  if err ~= nil then
+    undo.session.history:cut(undo.count)
+  end
+end }
+
+local function turn(self, given, listener, options)
+  local permit <close> = lock(self)
+  local definition = self.handle.definition
+  local messages = input.messages(definition.label, given)
+  local undo <close> = setmetatable({ session = self, count = #self.history }, Undo)
+  local result, last = run.run(definition, self.history, messages, listener, options)
+  if last ~= definition then self.handle = last.handle end
+  self.ends[#self.ends + 1] = #self.history
+  return result
+end
+
+--- One turn.
+---@param given string|{ text: string, images?: string[] }|table[]
+---@param options? { max_steps?: integer }
+---@return stoke.agent.result
+---Raises what agent:run raises; the session is then as it was before.
+---
+--- Example: `print(chat:run("And in Rome?").text)`
+function Session:run(given, options)
+  check_self(self, "session:run()")
+  return turn(self, given, nil, run.options("session:run", options))
+end
+
+--- One turn, its events as they come; see agent:stream.
+---@param given string|{ text: string, images?: string[] }|table[]
+---@param options? { max_steps?: integer }
+---@return fun(): table|nil iterator for generic `for`
+---
+--- Example: `for ev in chat:stream("And in Rome?") do if ev.type == "text" then io.write(ev.text) end end`
+function Session:stream(given, options)
+  check_self(self, "session:stream()")
+  options = run.options("session:stream", options)
+  return stream.open(function(listener) return turn(self, given, listener, options) end)
+end
+
+--- The exact request the next turn would send first, printed and returned.
+---@param given string|{ text: string, images?: string[] }|table[]
+---@return { method: string, url: string, body: string }
+---
+--- Example: `chat:explain "And in Rome?"`
+function Session:explain(given)
+  check_self(self, "session:explain()")
+  local permit <close> = lock(self)
+  local messages = table.move(self.history, 1, #self.history, 1, {})
+  for _, message in ipairs(input.messages(self.agent, given)) do messages[#messages + 1] = message end
+  local past = history.new(messages)
+  past.first, past.summary = self.history.first, self.history.summary
+  return run.explain(self.handle.definition, past)
+end
+
+local function copy(value)
+  if type(value) ~= "table" then return value end
+  local out = setmetatable({}, getmetatable(value))
+  for key, inner in next, value do out[key] = copy(inner) end
+  return out
+end
+
+--- The session as a plain table, which JSON can hold: agent:session(saved) goes on with it.
+---@return table
+---
+--- Example: `stoke.fs.write("chat.json", stoke.json.encode(chat:save()))`
+function Session:save()
+  check_self(self, "session:save()")
+  local permit <close> = lock(self)
+  return { version = 1, agent = self.agent, messages = copy(self.messages), ends = copy(self.ends),
+    first = self.history.first, summary = self.history.summary }
+end
+
+--- A second session that begins as this one was after so many turns.
+---@param turns? integer all of them when left out
+---@return stoke.agent.session
+---
+--- Example: `local other = chat:fork(1)`
+function Session:fork(turns)
+  check_self(self, "session:fork()")
+  local permit <close> = lock(self)
+  turns = turns == nil and #self.ends or turns
+  if math.type(turns) ~= "integer" or turns < 0 or turns > #self.ends then
+    errors.argument("session:fork: the session has turns 0 to %d, got %s", #self.ends, errors.describe(turns))
+  end
+  local count = turns == 0 and 0 or self.ends[turns]
+  local other = make(self.handle, copy(table.move(self.history, 1, count, 1, {})), table.move(self.ends, 1, turns, 1, {}))
+  if self.history.first <= count then other.history.first, other.history.summary = self.history.first, self.history.summary end
+  return other
+end
+
+local function bad(what, ...) errors.argument("agent:session: the saved session " .. what, ...) end
+
+--- Messages of a saved session, checked: it may come from a file.
+local function saved_messages(saved)
+  if type(saved) ~= "table" or saved.version ~= 1 or type(saved.messages) ~= "table" or type(saved.ends) ~= "table" then
+    bad("must be what session:save() gave (version 1), got %s", errors.describe(saved))
+  end
+  for i, message in ipairs(saved.messages) do
+    if type(message) ~= "table" or type(message.role) ~= "string" or type(message.content) ~= "string" then
+      bad("has no role or content in messages[%d]", i)
+    end
+  end
+  local last = 0
+  for i, count in ipairs(saved.ends) do
+    if math.type(count) ~= "integer" or count <= last or count > #saved.messages then bad("has a wrong ends[%d]", i) end
+    last = count
+  end
+  return copy(saved.messages)
+end
+
+--- A session of an agent, new or saved.
+---@param handle stoke.agent
+---@param saved? table of session:save()
+---@return stoke.agent.session
+function M.new(handle, saved)
+  if saved == nil then return make(handle, {}, {}) end
+  local messages = saved_messages(saved)
+  local session = make(handle, messages, table.move(saved.ends, 1, #saved.ends, 1, {}))
+  local first = math.tointeger(saved.first) or 1
+  session.history.first = math.max(1, math.min(first, #messages + 1))
+  session.history.summary = type(saved.summary) == "string" and saved.summary or nil
+  return session
+end
+
+return M

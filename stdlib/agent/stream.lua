@@ -1,0 +1,60 @@
+--- The events of a run, in the order they happen: the run is a child task, the events come through a bounded channel.
+
+local channel = require "core.channel"
+local errors = require "core.errors"
+local tasks = require "core.task"
+
+local M = {}
+
+--- Events that may wait for their reader; then the run waits, and the server with it.
+local AHEAD = 64
+
+---@class stoke.agent.stream
+local Stream = {}
+Stream.__index = Stream
+Stream.__name = "stoke.agent.stream"
+
+function Stream:__call()
+  if self.over then return nil end
+  local event = self.events:recv()
+  if event == nil then
+    self.over = true
+    return nil
+  end
+  if event.type ~= "error" then return event end
+  self.over = true
+  error(event.err, 0)
+end
+
+--- Stop the run, its calls and its connection. A no-op after the end.
+function Stream:close()
+  if self.over then return end
+  self.over = true
+  self.task:cancel "its stream was closed"
+end
+
+Stream.__close = Stream.close
+
+local function body(events, f)
+  local ok, err = pcall(f, function(event) events:send(event) end)
+  if not ok then
+    if errors.is(err) and err.kind == "cancelled" then error(err, 0) end
+    events:send { type = "error", err = errors.wrap(err) }
+  end
+  events:close()
+end
+
+--- Start a run and give its events.
+---@param f fun(listener: fun(event: table)): any
+---@return stoke.agent.stream iterator
+---@return nil
+---@return nil
+---@return stoke.agent.stream closing it ends the run
+function M.open(f)
+  local events = channel.new(AHEAD)
+  local self = setmetatable({ events = events }, Stream)
+  self.task = tasks.spawn(body, { name = "agent" }, events, f)
+  return self, nil, nil, self
+end
+
+return M

@@ -1,0 +1,46 @@
+--- A summary of the messages that fall out of the context window.
+
+local log = require "stoke.log"
+local ollama = require "stoke.ollama"
+local text = require "stoke.tool.text"
+
+local M = {}
+
+local TASK = "Summarize the conversation below in at most 120 words, for somebody who goes on with it: facts, decisions, "
+  .. "results of tools, what is still open. Only the summary."
+
+--- Bytes of the messages that the model is shown.
+local SHOWN = 6000
+
+local function transcript(messages, old)
+  local out = { old and "Earlier: " .. old or nil }
+  for _, message in ipairs(messages) do
+    local words = message.content or ""
+    for _, call in ipairs(message.tool_calls or {}) do words = words .. " [calls " .. call["function"].name .. "]" end
+    out[#out + 1] = ("%s: %s"):format(message.tool_name or message.role, text.cut(words, 800))
+  end
+  return text.cut(table.concat(out, "\n"), SHOWN)
+end
+
+--- Ask for it: the agent's own function, or its model. A summary that fails is done without; what was said is still there.
+---@param run stoke.agent.run
+---@param messages table[]
+---@param old string|nil the summary before
+---@return string|nil
+function M.of(run, messages, old)
+  local agent = run.agent
+  local function make()
+    if type(agent.summarize) == "function" then return agent.summarize(messages, old) end
+    local reply = ollama.chat { model = agent.model, endpoint = agent.endpoint, options = { temperature = 0, num_predict = 300 },
+      messages = { { role = "system", content = TASK }, { role = "user", content = transcript(messages, old) } } }
+    run:spend(ollama.usage(reply))
+    return reply.message.content
+  end
+  local ok, made = pcall(make)
+  if ok then return type(made) == "string" and made:find "%S" and text.utf8(made) or old end
+  if type(made) == "table" and (made.kind == "cancelled" or made.kind == "budget") then error(made, 0) end
+  log.warn("a conversation could not be summarized", { agent = agent.label, error = tostring(made) })
+  return old
+end
+
+return M

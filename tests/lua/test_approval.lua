@@ -1,0 +1,180 @@
+-- Approvals and the policy: parked in place, decided from elsewhere, by rules, or not at all.
+
+local test = require "stoke.test"
+local about = require "core.about"
+local fs = require "stoke.fs"
+local policy = require "core.gate.policy"
+local proc = require "stoke.proc"
+local scripted = require "scripted"
+local stoke = require "stoke"
+
+local MODEL = scripted.MODEL
+
+local function deleter(done)
+  return stoke.tool { name = "delete", params = { path = "string" }, needs_approval = true,
+    run = function(a) done[#done + 1] = a.path return "deleted " .. a.path end }
+end
+
+local function bot_of(server, tool)
+  return stoke.agent { name = "janitor", model = MODEL, tools = { tool }, endpoint = server.url }
+end
+
+local function delete(path) return { tool_calls = { { name = "delete", arguments = { path = path } } } } end
+
+local function with_policy(rules)
+  stoke.policy(rules)
+  return setmetatable({}, { __close = function() stoke.policy(nil) end })
+end
+
+--- The first entry that waits.
+local function pending()
+  while not stoke.pending()[1] do stoke.sleep(0.01) end
+  return stoke.pending()[1]
+end
+
+test("approval: parks the run in place; approved from another task, no call is repeated", function(t)
+  local done = {}
+  local server <close> = scripted { delete "a.txt", "It is gone." }
+  local run = stoke.spawn(function() return bot_of(server, deleter(done)):run "Delete a.txt" end)
+  local entry = pending()
+  t.eq({ entry.what, entry.agent, entry.args.path, entry.effect }, { "delete", "janitor", "a.txt", "tool.call" })
+  stoke.sleep(3600)
+  t.eq(#done, 0)
+  t.eq(entry:approve(), true)
+  t.eq(run:await().text, "It is gone.")
+  t.eq(done, { "a.txt" })
+  t.eq(#server.requests, 2)
+  t.eq(server.sim.ledger.requests, 2)
+  t.eq(stoke.pending(), {})
+  t.eq(entry:approve(), false, "decided once")
+end)
+
+test("approval: a rejection is told to the model with its reason", function(t)
+  local done = {}
+  local server <close> = scripted { delete "a.txt", "Then not." }
+  local run = stoke.spawn(function() return bot_of(server, deleter(done)):run "Delete a.txt" end)
+  pending():reject "it is still needed"
+  local result = run:await()
+  t.eq(result.text, "Then not.")
+  t.match(result.messages[3].content, "was rejected: it is still needed")
+  t.eq(done, {})
+end)
+
+test("approval: arguments can be edited, and are checked again", function(t)
+  local done = {}
+  local server <close> = scripted { delete "a.txt", delete "b.txt", "ok" }
+  local run = stoke.spawn(function() return bot_of(server, deleter(done)):run "x" end)
+  pending():edit { path = "copy.txt" }
+  pending():edit { path = 7 }
+  local result = run:await()
+  t.eq(done, { "copy.txt" })
+  t.match(result.messages[5].content, "path: expected string")
+end)
+
+test("approval: a reader of the stream is told, and can decide there", function(t)
+  local done = {}
+  local server <close> = scripted { delete "a.txt", "ok" }
+  for ev in bot_of(server, deleter(done)):stream "x" do
+    if ev.type == "approval" then ev.pending:approve() end
+  end
+  t.eq(done, { "a.txt" })
+end)
+
+test("approval: where nobody is left to give it the run ends with needs_approval, exit code 7", function(t)
+  local done = {}
+  local server <close> = scripted { delete "a.txt", "ok" }
+  local scope <close> = stoke.scope { deadline = 600 }
+  local err = t.raises("needs_approval", function() bot_of(server, deleter(done)):run "x" end)
+  t.eq(err.exit, 7)
+  t.match(err.message, "tool.call delete needs approval, and nobody is there to give it")
+  t.match(err.hint, "stoke.policy")
+  t.eq({ done, stoke.pending() }, { {}, {} })
+end)
+
+test("approval: waits no longer than the policy's timeout", function(t)
+  local server <close> = scripted { delete "a.txt" }
+  local _ <close> = with_policy { timeout = 60 }
+  local other = stoke.spawn(function() stoke.sleep(1e5) end)
+  local began = stoke.time.monotonic()
+  local _, err = stoke.try(function() bot_of(server, deleter {}):run "x" end)
+  t.eq(err.kind, "needs_approval")
+  t.near(stoke.time.monotonic() - began, 60, 1.5)
+  other:cancel()
+end)
+
+test("approval: a cancelled run leaves nothing pending", function(t)
+  local server <close> = scripted { delete "a.txt" }
+  local run = stoke.spawn(function() bot_of(server, deleter {}):run "x" end)
+  local entry = pending()
+  run:cancel()
+  pcall(run.await, run)
+  t.eq(stoke.pending(), {})
+  entry:approve()
+end)
+
+test("approval: needs_approval may be a function of the arguments", function(t)
+  local done = {}
+  local tool = stoke.tool { name = "delete", params = { path = "string" }, needs_approval = function(a) return a.path ~= "tmp" end,
+    run = function(a) done[#done + 1] = a.path end }
+  tool:call { path = "tmp" }
+  t.eq(done, { "tmp" })
+  t.raises("needs_approval", function() tool:call { path = "etc" } end)
+end)
+
+test("policy: an allowed tool is not asked about, a denied one is told to the model", function(t)
+  local done = {}
+  local server <close> = scripted { delete "a.txt", "ok", delete "b.txt", "then not" }
+  do
+    local _ <close> = with_policy { allow = { tool = { "del*" } } }
+    bot_of(server, deleter(done)):run "x"
+  end
+  local _ <close> = with_policy { deny = { tool = { "delete" } } }
+  local result = bot_of(server, deleter(done)):run "x"
+  t.eq(done, { "a.txt" })
+  t.match(result.messages[3].content, "^error: tool.call is not allowed: the policy denies the tool delete")
+end)
+
+test("policy: deny goes before ask, ask before allow, otherwise is for the rest", function(t)
+  local _ <close> = with_policy { allow = { host = { "*" } }, ask = { host = { "*.example.org" } }, deny = { host = { "bad.example.org" } },
+    otherwise = { tool = "ask", command = "deny" } }
+  t.eq(policy.verdict("host", "BAD.example.org"), "deny")
+  t.eq(policy.verdict("host", "api.example.org"), "ask")
+  t.eq(policy.verdict("host", "other.net"), "allow")
+  t.eq(policy.verdict("tool", "x"), "ask")
+  t.eq(policy.verdict("command", "rm -rf x"), "deny")
+  t.eq(policy.verdict("path", "x"), nil)
+end)
+
+test("policy: paths are judged absolute, with `..` taken out; * stays in its folder, ** does not", function(t)
+  local _ <close> = with_policy { allow = { path = { "src/*" } }, deny = { path = { "**/.env", "/etc/**" } }, otherwise = { path = "ask" } }
+  for path, verdict in pairs { ["src/a.lua"] = "allow", ["./src/../src/b"] = "allow", ["src/deep/a.lua"] = "ask", ["src/.env"] = "deny",
+    [".env"] = "deny", ["a/b/.env"] = "deny", ["x/../../../../../../../../../../../etc/passwd"] = "deny", ["/etc/x/y"] = "deny", ["/etcetera"] = "ask" } do
+    t.eq(policy.verdict("path", path), verdict, path)
+  end
+end)
+
+test("policy: files, programs and requests are judged at the door", function(t)
+  local _ <close> = with_policy { deny = { path = { "**/*.secret" }, command = { "git push*" }, host = { "169.254.169.254" } } }
+  t.raises("denied", fs.read, "my.secret")
+  t.raises("denied", fs.rename, "a", "b.secret")
+  t.raises("denied", proc.run, { argv = { "git", "push", "--force" } })
+  t.raises("denied", stoke.http.get, "http://user@169.254.169.254:80/latest")
+end)
+
+test("policy: mistakes in the rules are named", function(t)
+  t.match(t.raises("argument", stoke.policy, { denny = {} }).message, "did you mean deny?")
+  t.match(t.raises("argument", stoke.policy, { deny = { hosts = {} } }).message, "did you mean host?")
+  t.match(t.raises("argument", stoke.policy, { deny = { host = { 7 } } }).message, "deny.host%[1%] must be a pattern")
+  t.match(t.raises("argument", stoke.policy, { otherwise = { tool = "maybe" } }).message, "otherwise.tool")
+end)
+
+test("approval: a script without a terminal ends with exit code 7", { real = true }, function(t)
+  local code = [[
+    local stoke = require "stoke"
+    local tool = stoke.tool { name = "wipe", needs_approval = true, run = function() print "wiped" end }
+    tool:call()
+  ]]
+  local r = proc.run { argv = { about.executable(), "-e", code }, timeout = 20 }
+  t.eq({ r.code, r.stdout }, { 7, "" })
+  t.match(r.stderr, "needs_approval: tool.call wipe needs approval")
+end)

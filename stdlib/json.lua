@@ -9,6 +9,8 @@
 
 local engine = require "core.json"
 local errors = require "core.errors"
+local partial = require "stoke.json.partial"
+local repair = require "stoke.json.repair"
 
 local M = {}
 
@@ -80,5 +82,30 @@ function M.object(object, order) return engine.object(object, order) end
 ---
 --- Example: `json.is_array(json.decode "[]")  --> true`
 function M.is_array(value) return engine.is_array(value) end
+
+--- Read the JSON in a text that a language model wrote, mending what is wrong with it: prose, thinking and code fences round
+--- it, wrong quotes, commas and brackets, comments, Python's literals, a cut end.
+---@param text string
+---@param options? { all?: boolean, want?: "object"|"array", max_depth?: integer, max_size?: integer }
+---  all: a list of every object and array in the text (JSON lines), not one. want: of several, prefer one of this kind; else
+---  one in a code fence is taken, else the longest. max_depth: 256, max_size: 8 MiB, unless given.
+---@return any value objects remember the order of their keys, as with `ordered`; nil when there is no JSON in the text
+---@return string[]|stoke.error repairs what was mended, in words, each kind once with its count; empty for strict JSON. Without
+---  a value an error of kind `invalid_output`, with `offset`.
+---Raises `argument`.
+---
+--- Example: `local value, repairs = json.repair "Sure! {'city': 'Oslo', 'tags': ['cold',]}"`
+function M.repair(text, options) return repair.repair(text, options) end
+
+--- What a JSON text says so far, while it still streams in: closed where it ends now. A string is there as far as it came; a key,
+--- a literal or a number that may not be whole is left out. What was there as a whole once stays as it is while the text
+--- grows. Text before the JSON (thinking, a sentence, a code fence) is passed over; from the first byte that is no JSON on, nothing
+--- is added.
+---@param text string from its beginning
+---@return any value nil while there is none
+---Raises `argument`.
+---
+--- Example: `json.partial '{"title": "Fjo'  --> { title = "Fjo" }`
+function M.partial(text) return partial.partial(text) end
 
 return M

@@ -1,0 +1,147 @@
+--- Checks of numbers, strings, types, enums and constants: each a function(value) -> value, problems, changed.
+---
+--- Given a type, a check refuses everything else; without one it lets pass what its keywords do not speak of.
+
+local engine = require "core.json"
+local formats = require "stoke.schema.formats"
+local problems = require "stoke.schema.problems"
+local values = require "stoke.schema.values"
+local words = require "stoke.schema.words"
+
+local M = {}
+
+local null, kind_of, wrong = engine.null, values.kind, problems.wrong
+local math_type, tointeger, floor, type = math.type, math.tointeger, math.floor, type
+
+local function multiple(v, of)
+  if math_type(v) == "integer" and math_type(of) == "integer" then return v % of == 0 end
+  local q = v / of
+  if q - q ~= 0 then return false end
+  local off = math.abs(q - floor(q + 0.5))
+  return off <= 1e-9 * math.min(1, math.abs(q)) or off <= 1e-14 * math.abs(q)
+end
+
+--- A check of numbers.
+---@param node table
+---@param typed "number"|"integer"|nil
+---@param want string how a message names it
+function M.number(node, typed, want)
+  local low, high, above, below = words.limits(node)
+  local of, whole = node.multipleOf, typed == "integer"
+  return function(v)
+    local kind = math_type(v)
+    if not kind then
+      if typed then return v, wrong(want, v, true) end
+      return v
+    end
+    local changed
+    if kind == "float" then
+      if v - v ~= 0 then return v, wrong(want, v) end -- NaN and infinities
+      if whole then
+        local n = tointeger(v)
+        if n then v, changed = n, true elseif v ~= floor(v) then return v, wrong(want, v) end
+      end
+    end
+    if low and v < low or high and v > high or above and v <= above or below and v >= below or of and not multiple(v, of) then
+      return v, wrong(want, v)
+    end
+    return v, nil, changed
+  end
+end
+
+local function too_long(want, v, n)
+  return problems.say(("expected %s, got %s (%d characters)"):format(want, values.show(v), n), want, v)
+end
+
+--- A check of strings. Lengths are code points.
+---@param node table
+---@param typed "string"|nil
+---@param want string
+function M.string(node, typed, want)
+  local min, max, format = node.minLength, node.maxLength, formats.check[node.format]
+  if min == 0 then min = nil end
+  if typed and not min and not max and not format then
+    return function(v)
+      if type(v) == "string" then return v end
+      return v, wrong(want, v, true)
+    end
+  end
+  return function(v)
+    if type(v) ~= "string" then
+      if typed then return v, wrong(want, v, true) end
+      return v
+    end
+    if min or max and #v > max then -- bytes are never fewer than characters
+      local n = utf8.len(v) or #v
+      if min and n < min or max and n > max then return v, too_long(want, v, n) end
+    end
+    if format and not format(v) then return v, wrong(want, v) end
+    return v
+  end
+end
+
+--- A check of one simple type.
+---@param name "boolean"|"null"
+---@param want string
+function M.simple(name, want)
+  if name == "boolean" then
+    return function(v)
+      if v == true or v == false then return v end
+      return v, wrong(want, v, true)
+    end
+  end
+  return function(v)
+    if v == null then return v end
+    return v, wrong(want, v, true)
+  end
+end
+
+--- A check of several types.
+---@param names string[]
+---@param want string
+function M.types(names, want)
+  local ok = {}
+  for _, name in ipairs(names) do ok[name] = true end
+  return function(v)
+    local kind = kind_of(v)
+    if kind == "number" then
+      if v - v ~= 0 then return v, wrong(want, v) end
+      if ok.number and not ok.integer then return v end
+      local n = ok.integer and tointeger(v)
+      if n then return n, nil, math_type(v) == "float" end
+      if ok.number or ok.integer and v == floor(v) then return v end
+      return v, wrong(want, v, not ok.integer)
+    end
+    if kind == "empty" then
+      if ok.object then return v end
+      if ok.array then return engine.array {}, nil, true end
+    end
+    if ok[kind] then return v end
+    return v, wrong(want, v, true)
+  end
+end
+
+--- A check of an enum, or of a constant as an enum of one.
+---@param list any[]
+---@param want string
+function M.enum(list, want)
+  local plain, tables, far = {}, nil, {}
+  for _, value in ipairs(list) do
+    far[type(value)] = true
+    if type(value) == "table" then
+      tables = tables or {}
+      tables[values.canonical(value)] = true
+    else
+      plain[value] = true
+    end
+  end
+  return function(v)
+    if v ~= nil and v == v and plain[v] then return v end
+    if tables and type(v) == "table" and tables[values.canonical(v) or 0] then return v end
+    local found = wrong(want, v, not far[type(v)])
+    found[1].tag = true -- of several objects it tells which one is meant
+    return v, found
+  end
+end
+
+return M

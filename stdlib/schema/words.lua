@@ -1,0 +1,141 @@
+--- What a schema wants, in words that a small model and a person can follow.
+
+local formats = require "stoke.schema.formats"
+local values = require "stoke.schema.values"
+
+local M = {}
+
+local show = values.show
+
+--- Several phrases as one: "a, b or c".
+---@param list string[]
+---@param last? string "or" unless given
+---@return string
+function M.join(list, last)
+  if #list < 2 then return list[1] or "nothing" end
+  return ("%s %s %s"):format(table.concat(list, ", ", 1, #list - 1), last or "or", list[#list])
+end
+
+--- The limits of a schema for numbers: inclusive low and high, exclusive low and high.
+---@param node table
+---@return number|nil low
+---@return number|nil high
+---@return number|nil above
+---@return number|nil below
+function M.limits(node)
+  local low, high, above, below = node.minimum, node.maximum, node.exclusiveMinimum, node.exclusiveMaximum
+  if above == true then low, above = nil, low end -- as draft 4 has it
+  if below == true then high, below = nil, high end
+  return low, high, above or nil, below or nil
+end
+
+local function range(node)
+  local low, high, above, below = M.limits(node)
+  if low and high and not above and not below then
+    return low == high and " equal to " .. show(low) or (" from %s to %s"):format(show(low), show(high))
+  end
+  local parts = {}
+  if low then parts[#parts + 1] = ">= " .. show(low) end
+  if above then parts[#parts + 1] = "> " .. show(above) end
+  if high then parts[#parts + 1] = "<= " .. show(high) end
+  if below then parts[#parts + 1] = "< " .. show(below) end
+  return #parts > 0 and " " .. table.concat(parts, " and ") or ""
+end
+
+local function count(low, high, one, many)
+  if low == 0 then low = nil end
+  if not low and not high then return "" end
+  local n = high or low
+  local unit = n == 1 and one or many
+  if low == high then return (" of %d %s"):format(n, unit) end
+  if not high then return (" of at least %d %s"):format(low, unit) end
+  if not low then return (" of at most %d %s"):format(high, unit) end
+  return (" of %d to %d %s"):format(low, high, unit)
+end
+
+local OF = {}
+
+function OF.number(node, name)
+  local text = (name or "number") .. range(node)
+  return node.multipleOf and ("%s, a multiple of %s"):format(text, show(node.multipleOf)) or text
+end
+
+function OF.integer(node) return OF.number(node, "integer") end
+
+function OF.string(node)
+  if node.format and formats.words[node.format] then
+    return formats.words[node.format] .. count(node.minLength, node.maxLength, "character", "characters")
+  end
+  if node.minLength == 1 and not node.maxLength then return "non-empty string" end
+  return "string" .. count(node.minLength, node.maxLength, "character", "characters")
+end
+
+function OF.array(node)
+  return "array" .. count(node.minItems, node.maxItems, "item", "items")
+end
+
+function OF.object(node)
+  local names = node.properties and values.keys(node.properties) or {}
+  if #names == 0 then return "object" .. count(node.minProperties, node.maxProperties, "field", "fields") end
+  local shown = table.concat(names, ", ", 1, math.min(#names, 8))
+  return ("object { %s%s }"):format(shown, #names > 8 and ", ..." or "")
+end
+
+function OF.boolean() return "true or false" end
+
+function OF.null() return "null" end
+
+local function choice(list)
+  local shown = {}
+  for i, value in ipairs(list) do
+    if i > 20 then
+      shown[i] = "..."
+      break
+    end
+    shown[i] = show(value)
+  end
+  if #shown == 0 then return "nothing: no value is allowed" end
+  return #shown == 1 and shown[1] or "one of " .. table.concat(shown, ", ")
+end
+
+--- The type that keywords speak about where none is named.
+---@param node table
+---@return string|nil
+function M.implied(node)
+  if node.properties or node.required or node.additionalProperties ~= nil or node.minProperties or node.maxProperties
+    or node.propertyNames ~= nil then return "object" end
+  if node.items ~= nil or node.prefixItems or node.minItems or node.maxItems or node.uniqueItems or node.contains ~= nil then return "array" end
+  if node.minLength or node.maxLength or node.format or node.pattern then return "string" end
+  if node.minimum or node.maximum or node.exclusiveMinimum or node.exclusiveMaximum or node.multipleOf then return "number" end
+end
+
+--- What a schema expects, as a phrase: `integer >= 1`, `one of "low", "high"`, `array of 1 to 5 items`.
+---@param node table|boolean
+---@param resolve fun(ref: string): table|boolean
+---@return string
+function M.expected(node, resolve, depth)
+  depth = depth or 0
+  if node == false then return "nothing" end
+  if node == true or depth > 8 then return "any value" end
+  if node["$ref"] then return M.expected(resolve(node["$ref"]), resolve, depth + 1) end
+  if node.const ~= nil then return show(node.const) end
+  if node.enum then return choice(node.enum) end
+  local branches = node.anyOf or node.oneOf
+  if branches and not node.type then
+    local parts = {}
+    for i, branch in ipairs(branches) do parts[i] = M.expected(branch, resolve, depth + 1) end
+    return M.join(parts)
+  end
+  local kinds = node.type or M.implied(node)
+  if not kinds then
+    if node.allOf and node.allOf[1] ~= nil then return M.expected(node.allOf[1], resolve, depth + 1) end
+    if node["not"] ~= nil then return "anything but " .. M.expected(node["not"], resolve, depth + 1) end
+    return "any value"
+  end
+  if type(kinds) == "string" then return OF[kinds](node) end
+  local parts = {}
+  for i, kind in ipairs(kinds) do parts[i] = OF[kind](node) end
+  return M.join(parts)
+end
+
+return M

@@ -83,7 +83,11 @@ end
 --- What waits for approval, oldest first.
 ---@return stoke.pending[]
 function M.list()
-  return table.move(entries, 1, #entries, 1, {})
+  local out = {}
+  for _, entry in ipairs(entries) do
+    if not entry.decision then out[#out + 1] = entry end
+  end
+  return out
 end
 
 -- Waits that only another task of this process can end; all others may bring an approval from outside.
@@ -127,7 +131,8 @@ local function wait(entry, timeout)
         return errors.new("needs_approval", ("nobody approved %s %s within %g s"):format(entry.effect, entry.what, timeout))
       end
       if not asked and pause > 0 and hopeless() then
-        return errors.new("needs_approval", ("%s %s needs approval, and nobody is there to give it"):format(entry.effect, entry.what),
+        return errors.new("needs_approval",
+          ("%s %s needs approval, and nobody is there to give it"):format(entry.effect, entry.what),
           { hint = "run it on a terminal, approve it from another task (stoke.pending), or allow it in stoke.policy" })
       end
       pause = pause == 0 and 0.001 or LOOK

@@ -208,7 +208,9 @@ function M.perform(name, q)
   if not task then errors.argument("%s is an effect, so it can only be used inside a task", name) end
   local scope = task.scope or task
   if scope.cancelled and not task.unwinding then deliver(task) end
-  if def.gated or scope.gated or (policy.rules and def.subject) or (span.on and not def.quiet) then return gated(def, q, task, scope) end
+  if def.gated or scope.gated or (policy.rules and def.subject) or (span.on and not def.quiet) then
+    return gated(def, q, task, scope)
+  end
   local value, err = def.run(q)
   if value == nil and err and err.kind == "cancelled" then deliver(task) end
   return value, err

@@ -1,6 +1,7 @@
 --- stoke.agent: a model with instructions and tools, that plans, calls, observes and answers.
 ---
----     local bot = stoke.agent { name = "umbrella", model = "qwen2.5:3b", instructions = "Answer in one sentence.", tools = { weather } }
+---     local bot = stoke.agent { name = "umbrella", model = "qwen2.5:3b", instructions = "Answer in one sentence.",
+---       tools = { weather } }
 ---     print(bot:run("Do I need an umbrella in Oslo?").text)
 ---
 --- run and stream are stateless; a session remembers. A run that has begun keeps the definition it began with.
@@ -44,6 +45,24 @@ end
 ---@field id string
 ---@field reason string "stop", or "length" when the answer was cut off
 ---@field thinking? string
+
+---@class stoke.agent.definition
+---@field name? string needed for handoffs, as_tool and reload
+---@field description? string what other agents are told of it
+---@field model string
+---@field instructions? string|fun(run: table): string? a text, or a function that gives it for each question
+---@field tools? (stoke.tool|stoke.agent|function)[] tools, agents, documented functions
+---@field output? any a schema; the result then has `output`
+---@field repair? integer how often an answer that does not fit, or is empty, is asked for again (2)
+---@field handoffs? stoke.agent[] agents that may take the conversation over
+---@field max_steps? integer questions to the model (12)
+---@field budget? { tokens?: integer, calls?: integer, seconds?: number } of a run, nested work included
+---@field deadline? number seconds of a run
+---@field options? table sampling: temperature, seed, num_predict ...
+---@field think? boolean|"low"|"medium"|"high"|"max"
+---@field endpoint? string name or address
+---@field timeouts? table seconds by phase, as for ollama.chat
+---@field summarize? boolean|fun(messages: table[], summary?: string): string what falls out of the context window is summarized
 
 local OPTIONS = { name = "string", description = "string", model = "string", instructions = true, tools = "table", output = true,
   repair = "number", handoffs = "table", max_steps = "number", budget = "table", deadline = "number", options = "table",
@@ -150,12 +169,7 @@ local function define(given, label)
 end
 
 --- Make an agent.
----@param given { name?: string, description?: string, model: string, instructions?: string|function, tools?: table[], output?: any, repair?: integer, handoffs?: stoke.agent[], max_steps?: integer, budget?: table, deadline?: number, options?: table, think?: boolean|string, endpoint?: string, timeouts?: table, summarize?: boolean|function }
----  name is needed for handoffs, as_tool and reload. instructions: a text, or a function that returns it for each question.
----  tools: tools, agents, documented functions. output: a schema; the result then has `output`. repair: how often an answer
----  that does not fit is asked for again (2). max_steps: questions to the model (12). budget: { tokens, calls, seconds }, nested
----  work included. deadline: seconds of a run. options: sampling. summarize: what falls out of the context window is summarized,
----  by the model or by a function (messages, summary) -> text.
+---@param given stoke.agent.definition
 ---@return stoke.agent
 ---Raises `argument`.
 ---

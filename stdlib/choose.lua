@@ -8,8 +8,20 @@ local schema = require "stoke.schema"
 
 local M = {}
 
-local FIELDS = { model = "string", prompt = true, options = "table", instructions = "string", endpoint = "string", repair = "number",
-  sampling = "table", think = true, timeouts = "table", deadline = "number" }
+local FIELDS = { model = "string", prompt = true, options = "table", instructions = "string", endpoint = "string",
+  repair = "number", sampling = "table", think = true, timeouts = "table", deadline = "number" }
+
+---@class stoke.choice
+---@field model string
+---@field prompt string|table a text, { text =, images = }, or messages
+---@field options (string|string[])[] texts, or { "name", "what it means" }
+---@field instructions? string
+---@field repair? integer how often it is asked again (3)
+---@field sampling? table options of the model; temperature 0 unless given
+---@field think? boolean|string
+---@field endpoint? string
+---@field timeouts? table
+---@field deadline? number seconds
 
 local function names_of(options)
   local names, lines = {}, {}
@@ -17,7 +29,8 @@ local function names_of(options)
     local name, description = option, nil
     if type(option) == "table" then name, description = option[1], option[2] end
     if type(name) ~= "string" or name == "" or (description ~= nil and type(description) ~= "string") then
-      errors.argument('stoke.choose: options[%d] must be a text, or { "name", "what it means" }, got %s', i, errors.describe(option))
+      errors.argument('stoke.choose: options[%d] must be a text, or { "name", "what it means" }, got %s', i,
+        errors.describe(option))
     end
     for _, other in ipairs(names) do
       if other == name then errors.argument("stoke.choose: the option %q is there twice", name) end
@@ -38,15 +51,13 @@ local function sampling(given, names)
 end
 
 --- Let a model choose.
----@param given { model: string, prompt: string|table, options: (string|string[])[], instructions?: string, endpoint?: string, repair?: integer, sampling?: table, think?: boolean|string, deadline?: number }
----  options: texts, or { "name", "what it means" }; repair: how often it is asked again (3); sampling: options of the model
----  (temperature 0 unless given)
+---@param given stoke.choice
 ---@return string option exactly as it was given
 ---@return integer index
 ---@return stoke.usage usage
 ---Raises `argument`, and what agent:run raises: `invalid_output` when the model never chose.
 ---
---- Example: `local route = stoke.choose { model = m, prompt = mail, options = { "billing", "support", { "spam", "advertising" } } }`
+--- Example: `local route = stoke.choose { model = m, prompt = mail, options = { "billing", { "spam", "advertising" } } }`
 function M.choose(given)
   errors.options(given, FIELDS, "stoke.choose")
   if given.prompt == nil then errors.argument "stoke.choose: prompt is missing" end

@@ -296,7 +296,8 @@ function M.models(profiles) M.ollama.profiles(profiles) end
 --- Say what is allowed, asked about, or denied, by tool, path, host and command; nil lifts it. `*` in a pattern stands for
 --- anything (in a path: but a slash; `**` for that, too). deny goes before ask, ask before allow; `otherwise` is for what no
 --- pattern of its kind fits. An allowed tool is not asked about, whatever its needs_approval says.
----@param rules table|nil { allow = { tool = { "get_*" } }, ask = { command = { "git push*" } }, deny = { path = { "**/.env" } }, otherwise = { host = "ask" }, timeout = seconds an approval may take }
+---@param rules table|nil { allow = { tool = { "get_*" } }, ask = { command = { "git push*" } }, deny = { path = { "**/.env" } },
+---  otherwise = { host = "ask" }, timeout = seconds that an approval may take }
 ---Raises `argument`.
 ---
 --- Example: `stoke.policy { deny = { host = { "*.internal" } }, ask = { tool = { "write_file" } } }`

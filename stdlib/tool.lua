@@ -11,6 +11,7 @@
 local driver = require "core.driver.tool"
 local errors = require "core.errors"
 local json = require "core.json"
+local scopes = require "core.scope"
 local comment = require "stoke.tool.comment"
 local schema = require "stoke.schema"
 local text = require "stoke.tool.text"
@@ -34,6 +35,16 @@ local Tool = {}
 Tool.__index = Tool
 Tool.__name = "stoke.tool"
 M.Tool = Tool
+
+---@class stoke.tool.definition
+---@field name string
+---@field description? string what the model is told of it
+---@field params? table a schema, in stoke.schema's notation or as JSON Schema
+---@field run fun(args: table): any
+---@field needs_approval? boolean|fun(args: table): boolean
+---@field timeout? number|false seconds (120), false = no limit
+---@field idempotent? boolean
+---@field max_output? integer bytes of a result that the model reads (16384)
 
 local OPTIONS = { name = "string", description = "string", params = "table", run = "function", needs_approval = true,
   timeout = true, idempotent = "boolean", max_output = "number" }
@@ -82,13 +93,12 @@ end
 
 --- Make a tool of a table, or of a function with a documentation comment (`---@param city string city name`), whose parameters
 --- it then takes in their order.
----@param definition { name: string, description?: string, params?: table, run: fun(args: table): any, needs_approval?: boolean|fun(args: table): boolean, timeout?: number|false, idempotent?: boolean, max_output?: integer }|function
----  params: a schema in stoke.schema's notation; timeout: seconds (120, false = no limit); max_output: bytes the model reads (16384)
+---@param definition stoke.tool.definition|function
 ---@param options? table with a function: what the comment cannot say (name, needs_approval, timeout, idempotent, max_output)
 ---@return stoke.tool
 ---Raises `argument`.
 ---
---- Example: `local add = stoke.tool { name = "add", params = { a = "number", b = "number" }, run = function(x) return x.a + x.b end }`
+--- Example: `local echo = stoke.tool { name = "echo", params = { text = "string" }, run = function(a) return a.text end }`
 function M.new(definition, options)
   if type(definition) == "function" then
     definition = comment.definition(definition, options)
@@ -165,7 +175,17 @@ local function body(self, q)
     if err then error(err, 0) end
   end
   if not self.timeout then return self.run(args) end
-  return require("stoke").timeout(self.timeout, self.run, args)
+  local scope <close> = scopes.open { deadline = self.timeout, deadline_kind = "timeout" }
+  return self.run(args)
+end
+
+--- The error of a call that took too long, in words of the tool.
+local function named(self, err)
+  if err and err.kind == "timeout" and rawget(err, "seconds") == self.timeout then
+    err.message = ("%s did not finish within %g s"):format(self.name, self.timeout)
+    err.hint = "raise its timeout, or ask it for less"
+  end
+  return err
 end
 
 --- Call the tool, as a model's call does: checked, judged by the policy, traced.
@@ -178,7 +198,9 @@ function Tool:perform(args, about)
   if err then return nil, err end
   about = about or {}
   local q = { name = self.name, args = checked, id = about.id, agent = about.agent, needs_approval = self:asks(checked) or nil }
-  return driver.call(q, function(request) return body(self, request) end, about.on_pending)
+  local value
+  value, err = driver.call(q, function(request) return body(self, request) end, about.on_pending)
+  return value, named(self, err)
 end
 
 --- Call the tool from a script.
@@ -188,7 +210,7 @@ end
 ---
 --- Example: `print(weather:call { city = "Oslo" })`
 function Tool:call(args)
-  if getmetatable(self) ~= Tool then errors.argument("tool:call(): called on %s; write a colon, not a dot", errors.describe(self)) end
+  scopes.check_self(self, Tool, "tool:call()")
   return errors.check(self:perform(args == nil and {} or args))
 end
 

@@ -126,8 +126,8 @@ function M.verdict(kind, value)
   return rules.otherwise[kind]
 end
 
-local function denied(def, kind, value, reason)
-  return errors.new("denied", ("%s is not allowed: %s"):format(def.name, reason or ("the policy denies the %s %s"):format(kind, value)),
+local function denied(def, kind, value)
+  return errors.new("denied", ("%s is not allowed: the policy denies the %s %s"):format(def.name, kind, value),
     { hint = "stoke.policy says what is allowed" })
 end
 

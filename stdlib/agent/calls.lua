@@ -34,7 +34,7 @@ end
 local function unknown(name, tools)
   local names = names_of(tools)
   local near = errors.suggest(name, names)
-  return ("error: there is no tool named %q%s. The tools are: %s."):format(text.cut(text.utf8(name), 100),
+  return ('error: there is no tool named "%s"%s. The tools are: %s.'):format(text.cut(text.utf8(name), 100),
     near and (" (did you mean %s?)"):format(near) or "", table.concat(names, ", "))
 end
 
@@ -48,7 +48,7 @@ local function failure(tool, err)
   return table.concat(words, "\n")
 end
 
--- ---- one call ---------------------------------------------------------------------------------------------------------------------
+-- ---- one call -------------------------------------------------------------------------------------------------------------
 
 local function plain(value)
   if type(value) ~= "table" then return value end

@@ -66,10 +66,11 @@ function History:push(message, aside)
   count(self, message, 1)
 end
 
---- Take back everything after the first `count` messages.
-function History:cut(count)
-  for i = #self, count + 1, -1 do self[i] = nil end
-  self.first, self.asked = math.min(self.first, count + 1), 0
+--- Take back everything after the first `kept` messages.
+---@param kept integer
+function History:cut(kept)
+  for i = #self, kept + 1, -1 do self[i] = nil end
+  self.first, self.asked = math.min(self.first, kept + 1), 0
   for i = 1, #self do
     if self[i].role == "user" and not (self.asides and self.asides[self[i]]) then self.asked = i end
   end
@@ -147,13 +148,12 @@ local function window_of(about)
 end
 
 local function overflow(about, estimated, window)
-  return errors.new("context_overflow",
-    ("the question and the newest messages for %s have about %d tokens, its context window %d"):format(about.model, estimated, window),
-    { tokens = estimated, window = window, model = about.model, estimated = true })
+  return errors.new("context_overflow", ("the question and the newest messages for %s have about %d tokens, its context window %d")
+    :format(about.model, estimated, window), { tokens = estimated, window = window, model = about.model, estimated = true })
 end
 
 --- Make the history fit. Waits: it may have to ask the server for the window, and a summary is a call of its own.
----@param about { model: string, endpoint?: string, num_predict?: integer, window?: integer, summarize?: fun(messages: table[], summary?: string): string }
+---@param about table { model, endpoint?, num_predict?, window?, summarize?: fun(messages: table[], summary?: string): string? }
 ---@param instructions string|nil
 ---@param extra integer bytes
 ---@return integer bytes what is sent then

@@ -1,12 +1,10 @@
 --- The agentic loop: ask, run what the model calls, ask again, until it answers.
 
 local errors = require "core.errors"
-local scopes = require "core.scope"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
 local ask = require "stoke.agent.ask"
 local calls = require "stoke.agent.calls"
-local history = require "stoke.agent.history"
 local output = require "stoke.agent.output"
 local summary = require "stoke.agent.summary"
 local json = require "stoke.json"
@@ -129,7 +127,7 @@ local function question(run, format)
   return ask.ask(run, given, names, bytes, images)
 end
 
--- ---- the answer without calls -----------------------------------------------------------------------------------------------------
+-- ---- the answer without calls -----------------------------------------------------------------------------------------------
 
 --- Once more, with what was wrong; the exchange leaves the history when it has been mended.
 local function again(run, keep, text, complaint)
@@ -183,7 +181,7 @@ local function after_tools(run, answer)
   return text, value
 end
 
--- ---- the loop -----------------------------------------------------------------------------------------------------------------------
+-- ---- the loop ---------------------------------------------------------------------------------------------------------------
 
 --- Go on with another agent: its instructions, its tools, the same conversation.
 local function hand_over(run, target)
@@ -232,8 +230,8 @@ end
 local function nudge(run, answer)
   if answer.failed then
     if run.repaired >= run.agent.repair then error(answer.failed, 0) end
-    again(run, #run.history, "", ("Your last tool call could not be read: %s\nCall the tool again, its arguments one JSON object."):format(
-      answer.failed.message))
+    again(run, #run.history, "", ("Your last tool call could not be read: %s\nCall the tool again, its arguments one JSON object.")
+      :format(answer.failed.message))
     return true
   end
   if answer.text:find "%S" or answer.reason == "length" then return false end
@@ -282,7 +280,8 @@ function M.explain(agent, past)
   local run = setmetatable({ agent = agent, history = past, usage = usages.new() }, Run)
   local given = request(run, agent.output and not agent.definitions and agent.output:json_schema() or nil)
   local made = ollama.request(given)
-  stdio.print(("%s %s\n%s"):format(made.method, made.url, json.encode(json.decode(made.body, { ordered = true }), { pretty = true })))
+  local body = json.encode(json.decode(made.body, { ordered = true }), { pretty = true })
+  stdio.print(("%s %s\n%s"):format(made.method, made.url, body))
   return made
 end
 
@@ -305,8 +304,8 @@ function M.run(agent, past, messages, listener, limits)
   else
     run.listener = listener
   end
-  local scope <close> = (agent.budget or agent.deadline) and require("stoke").scope { budget = agent.budget, deadline = agent.deadline }
-    or nil
+  local bounds = (agent.budget or agent.deadline) and { budget = agent.budget, deadline = agent.deadline }
+  local scope <close> = bounds and require("stoke").scope(bounds) or nil
   for _, message in ipairs(messages) do past:push(message) end
   local text, value, answer = loop(run)
   past:push { role = "assistant", content = text }

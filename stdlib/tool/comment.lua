@@ -75,7 +75,7 @@ local function read(where, comment)
   for _, line in ipairs(comment) do
     if line:find "^@param" then
       local name, optional, kind, what = param_of(line)
-      if not name then errors.argument("%s: cannot read the comment line %q; it is ---@param name type description", where, line) end
+      if not name then errors.argument("%s: cannot read the line %q; it is ---@param name type description", where, line) end
       local short, nullable = notation(kind)
       if not short then errors.argument("%s: the type %s of the parameter %s has no counterpart in a schema", where, kind, name) end
       if optional or nullable then short = short .. "?" end
@@ -100,7 +100,8 @@ function M.definition(f, options)
   local info = debug.getinfo(f, "Su")
   local where = ("stoke.tool: the function at %s:%d"):format(info.short_src, info.linedefined)
   if not text then
-    errors.raise("argument", where .. " has no text to read a comment from", { hint = "describe it: stoke.tool { name =, params =, run = }" })
+    errors.raise("argument", where .. " has no text to read a comment from",
+      { hint = "describe it: stoke.tool { name =, params =, run = }" })
   end
   local comment, head = lines_above(text, line)
   local fields, order, description, described = read(where, comment)

@@ -15,7 +15,8 @@ local count = 0
 return setmetatable(M, { __call = function(_, script, options)
   count = count + 1
   local requests, given = {}, options or {}
-  given.mem, given.load_seconds, given.tokens_per_second = "scripted" .. count, given.load_seconds or 0, given.tokens_per_second or 0
+  given.mem, given.load_seconds = "scripted" .. count, given.load_seconds or 0
+  given.tokens_per_second = given.tokens_per_second or 0
   given.script = function(request, n)
     requests[n] = request
     if type(script) == "function" then return script(request, n) end

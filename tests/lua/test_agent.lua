@@ -58,8 +58,8 @@ test("agent: several calls of one answer run together, their results come in the
     order[#order + 1] = a.seconds
     return "slept " .. a.seconds
   end }
-  local server <close> = scripted { calls(call("slow", { seconds = 3 }), call("slow", { seconds = 1 }), call("slow", { seconds = 2 })),
-    "done" }
+  local function sleep(seconds) return call("slow", { seconds = seconds }) end
+  local server <close> = scripted { calls(sleep(3), sleep(1), sleep(2)), "done" }
   local began = stoke.time.monotonic()
   local result = stoke.agent { model = MODEL, tools = { slow }, endpoint = server.url }:run "go"
   t.near(stoke.time.monotonic() - began, 3, 0.1)
@@ -111,9 +111,10 @@ end)
 
 test("agent: arguments that do not fit go back with the way to fix them, and the tool has not run", function(t)
   local seen = {}
-  local server <close> = scripted { calls(call("get_weather", { town = "Oslo" })), calls(call("get_weather", { city = "Oslo" })), "rain" }
+  local server <close> = scripted { calls(call("get_weather", { town = "Oslo" })), calls(call("get_weather", { city = "Oslo" })),
+    "rain" }
   local result = stoke.agent { model = MODEL, tools = { weather(seen) }, endpoint = server.url }:run "x"
-  t.match(result.messages[3].content, "^error: the arguments of get_weather do not fit: city: expected string")
+  t.match(result.messages[3].content, "^error: the arguments of get_weather do not fit: city: missing, expected string")
   t.match(result.messages[3].content, "Call get_weather again with corrected arguments")
   t.eq(seen, { "Oslo" })
   t.eq(result.usage.repairs, 1)
@@ -159,11 +160,13 @@ end)
 
 test("agent: a call that the server could not read is salvaged from its error, else asked for again once", function(t)
   local seen = {}
-  local raw = "error parsing tool call: raw='{\"city\": \"Oslo\",}', err=invalid character '}' looking for beginning of object key string"
+  local raw = "error parsing tool call: raw='{\"city\": \"Oslo\",}', err=invalid character '}' looking for beginning of object "
+    .. "key string"
   local server <close> = scripted { { error = raw, status = 500 }, "rain" }
   local result = stoke.agent { model = MODEL, tools = { weather(seen) }, endpoint = server.url }:run "x"
   t.eq({ result.text, seen[1], result.usage.repairs, result.usage.estimated }, { "rain", "Oslo", 1, true })
-  local none <close> = scripted { { error = "error parsing tool call: raw='', err=unexpected end of JSON input", status = 500 }, "fine" }
+  local none <close> = scripted { { error = "error parsing tool call: raw='', err=unexpected end of JSON input", status = 500 },
+    "fine" }
   result = stoke.agent { model = MODEL, tools = { weather() }, endpoint = none.url }:run "x"
   t.eq(result.text, "fine")
   t.match(none.requests[2].messages[2].content, "could not be read")
@@ -199,7 +202,8 @@ test("agent: works as a tool of another; its events are nested, its usage counts
     if last.role == "tool" then return "The critic says " .. last.content end
     return calls(call("critic", { input = "judge this" }))
   end)
-  local critic = stoke.agent { name = "critic", description = "Judges.", model = MODEL, instructions = "You judge.", endpoint = server.url }
+  local critic = stoke.agent { name = "critic", description = "Judges.", model = MODEL, instructions = "You judge.",
+    endpoint = server.url }
   local boss = stoke.agent { name = "boss", model = MODEL, instructions = "You lead.", tools = { critic }, endpoint = server.url }
   local inner, result = {}, nil
   for ev in boss:stream "x" do
@@ -225,12 +229,12 @@ test("agent: a tool that takes too long is told to the model", function(t)
   local slow = stoke.tool { name = "slow", timeout = 2, run = function() stoke.sleep(100) end }
   local server <close> = scripted { calls(call "slow"), "sorry" }
   local result = stoke.agent { model = MODEL, tools = { slow }, endpoint = server.url }:run "x"
-  t.match(result.messages[3].content, "^error: timeout of 2 s")
+  t.match(result.messages[3].content, "^error: slow did not finish within 2 s")
 end)
 
 test("agent: two calls with one id get ids of their own", function(t)
-  local body = json.encode { model = MODEL, created_at = "2026-01-01T00:00:00Z", done = true, done_reason = "stop", prompt_eval_count = 9,
-    eval_count = 3, message = { role = "assistant", content = "", tool_calls = {
+  local body = json.encode { model = MODEL, created_at = "2026-01-01T00:00:00Z", done = true, done_reason = "stop",
+    prompt_eval_count = 9, eval_count = 3, message = { role = "assistant", content = "", tool_calls = {
       { id = "x", ["function"] = { name = "get_weather", arguments = { city = "Oslo" } } },
       { id = "x", ["function"] = { name = "get_weather", arguments = { city = "Rome" } } } } } }
   local last = json.encode { model = MODEL, done = true, done_reason = "stop", message = { role = "assistant", content = "ok" } }
@@ -245,7 +249,8 @@ test("agent: mistakes in its definition are named", function(t)
   t.match(t.raises("argument", stoke.agent, { instructions = "x" }).message, "model is missing")
   t.match(t.raises("argument", stoke.agent, { model = MODEL, instruction = "x" }).message, "did you mean instructions?")
   t.match(t.raises("argument", stoke.agent, { model = MODEL, tools = { {} } }).message, "tools%[1%] must be a tool")
-  t.match(t.raises("argument", stoke.agent, { model = MODEL, tools = { weather(), weather() } }).message, "two tools are named get_weather")
+  t.match(t.raises("argument", stoke.agent, { model = MODEL, tools = { weather(), weather() } }).message,
+    "two tools are named get_weather")
   t.match(t.raises("argument", stoke.agent, { name = "x", model = MODEL, max_steps = 0 }).message, "max_steps")
   local bot = stoke.agent { model = MODEL }
   t.match(bot.name, "test_agent.lua:%d+")

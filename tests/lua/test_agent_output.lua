@@ -30,7 +30,8 @@ test("output: the first request is constrained by the schema, and says its shape
 end)
 
 test("output: damaged JSON is mended, and counted", function(t)
-  local server <close> = scripted { "Here you are:\n```json\n{'vendor': 'Acme', \"total\": 12.5, lines: [{item: 'nut', qty: 3.0},],}\n```" }
+  local server <close> = scripted {
+    "Here you are:\n```json\n{'vendor': 'Acme', \"total\": 12.5, lines: [{item: 'nut', qty: 3.0},],}\n```" }
   local result = reader(server):run "text"
   t.eq(result.output.lines, { { item = "nut", qty = 3 } })
   t.eq(math.type(result.output.lines[1].qty), "integer")
@@ -87,7 +88,8 @@ test("output: partial values come while it streams", function(t)
 end)
 
 test("output: a cross-field check is a rung like the others", function(t)
-  local Range = stoke.schema({ low = "number", high = "number" }, { check = function(v) return v.low <= v.high, "low must not exceed high" end })
+  local Range = stoke.schema({ low = "number", high = "number" },
+    { check = function(v) return v.low <= v.high, "low must not exceed high" end })
   local server <close> = scripted { '{"low":3,"high":1}', '{"low":1,"high":3}' }
   local result = stoke.agent { model = MODEL, output = Range, endpoint = server.url }:run "x"
   t.eq(result.output.low, 1)
@@ -108,7 +110,8 @@ test("choose: what is no option is asked for again, and never read out of prose"
   t.eq(stoke.choose { model = MODEL, prompt = "x", options = { "support", "billing" }, endpoint = server.url }, "billing")
   t.eq(#server.requests, 2)
   local rambling <close> = scripted(function() return "It depends: billing or support?" end)
-  t.raises("invalid_output", stoke.choose, { model = MODEL, prompt = "x", options = { "support", "billing" }, endpoint = rambling.url })
+  t.raises("invalid_output", stoke.choose,
+    { model = MODEL, prompt = "x", options = { "support", "billing" }, endpoint = rambling.url })
 end)
 
 test("choose: 1,000 choices of a model that rambles until it is bound by the grammar: 1,000 valid", function(t)

@@ -135,8 +135,8 @@ test("policy: an allowed tool is not asked about, a denied one is told to the mo
 end)
 
 test("policy: deny goes before ask, ask before allow, otherwise is for the rest", function(t)
-  local _ <close> = with_policy { allow = { host = { "*" } }, ask = { host = { "*.example.org" } }, deny = { host = { "bad.example.org" } },
-    otherwise = { tool = "ask", command = "deny" } }
+  local _ <close> = with_policy { allow = { host = { "*" } }, ask = { host = { "*.example.org" } },
+    deny = { host = { "bad.example.org" } }, otherwise = { tool = "ask", command = "deny" } }
   t.eq(policy.verdict("host", "BAD.example.org"), "deny")
   t.eq(policy.verdict("host", "api.example.org"), "ask")
   t.eq(policy.verdict("host", "other.net"), "allow")
@@ -146,9 +146,12 @@ test("policy: deny goes before ask, ask before allow, otherwise is for the rest"
 end)
 
 test("policy: paths are judged absolute, with `..` taken out; * stays in its folder, ** does not", function(t)
-  local _ <close> = with_policy { allow = { path = { "src/*" } }, deny = { path = { "**/.env", "/etc/**" } }, otherwise = { path = "ask" } }
-  for path, verdict in pairs { ["src/a.lua"] = "allow", ["./src/../src/b"] = "allow", ["src/deep/a.lua"] = "ask", ["src/.env"] = "deny",
-    [".env"] = "deny", ["a/b/.env"] = "deny", ["x/../../../../../../../../../../../etc/passwd"] = "deny", ["/etc/x/y"] = "deny", ["/etcetera"] = "ask" } do
+  local _ <close> = with_policy { allow = { path = { "src/*" } }, deny = { path = { "**/.env", "/etc/**" } },
+    otherwise = { path = "ask" } }
+  for path, verdict in pairs {
+    ["src/a.lua"] = "allow", ["./src/../src/b"] = "allow", ["src/deep/a.lua"] = "ask", ["src/.env"] = "deny", [".env"] = "deny",
+    ["a/b/.env"] = "deny", ["x/../../../../../../../../../../../etc/passwd"] = "deny", ["/etc/x/y"] = "deny",
+    ["/etcetera"] = "ask" } do
     t.eq(policy.verdict("path", path), verdict, path)
   end
 end)

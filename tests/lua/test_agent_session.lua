@@ -1,0 +1,104 @@
+-- Sessions: they remember, take one turn at a time, are saved, forked, and lose nothing when a turn fails.
+
+local test = require "stoke.test"
+local fs = require "stoke.fs"
+local json = require "stoke.json"
+local scripted = require "scripted"
+local stoke = require "stoke"
+
+local MODEL = scripted.MODEL
+
+local function bot_of(server, more)
+  local given = { name = "bot", model = MODEL, endpoint = server.url }
+  for name, value in pairs(more or {}) do given[name] = value end
+  return stoke.agent(given)
+end
+
+test("session: one turn at a time, the next waits", function(t)
+  local server <close> = scripted(function(request) return { text = "seen " .. #request.messages, delay = 5 } end)
+  local chat = bot_of(server):session()
+  local scope <close> = stoke.scope {}
+  local answers = scope:map({ "a", "b", "c" }, function(text) return chat:run(text).text end)
+  t.eq(answers, { "seen 1", "seen 3", "seen 5" })
+end)
+
+test("session: a turn that fails leaves nothing behind", function(t)
+  local server <close> = scripted { "one", { error = "boom", status = 500 }, "two" }
+  local chat = bot_of(server):session()
+  chat:run "a"
+  t.raises("http", chat.run, chat, "b")
+  t.eq({ #chat.messages, chat.turns }, { 2, 1 })
+  t.eq(chat:run("c").text, "two")
+  t.eq(#server.requests[3].messages, 3)
+end)
+
+test("session: a cancelled turn leaves nothing behind, and the next one goes ahead", function(t)
+  local server <close> = scripted(function(_, n) return { text = "answer " .. n, delay = n == 1 and 100 or 0 } end)
+  local chat = bot_of(server):session()
+  local turn = stoke.spawn(function() chat:run "a" end)
+  stoke.sleep(1)
+  turn:cancel()
+  pcall(turn.await, turn)
+  t.eq(#chat.messages, 0)
+  t.eq(chat:run("b").text, "answer 2")
+end)
+
+test("session: is saved as a table that JSON can hold, and goes on from it", function(t)
+  local tool = stoke.tool { name = "now", run = function() return "noon" end }
+  local server <close> = scripted { { tool_calls = { { name = "now", arguments = {} } } }, "It is noon.", "As I said." }
+  local bot = bot_of(server, { tools = { tool } })
+  local chat = bot:session()
+  chat:run "What time is it?"
+  local saved = json.decode(json.encode(chat:save()))
+  local again = bot:session(saved)
+  t.eq(again.messages, chat.messages)
+  t.eq(again:run("Sure?").text, "As I said.")
+  t.eq(#server.requests[3].messages, 5)
+  for _, bad in ipairs { {}, { version = 2 }, { version = 1, messages = { 1 }, ends = {} },
+    { version = 1, messages = {}, ends = { 3 } } } do
+    t.raises("argument", bot.session, bot, bad)
+  end
+end)
+
+test("session: is forked at any turn, and the two go their own ways", function(t)
+  local server <close> = scripted(function(request) return "after " .. request.messages[#request.messages].content end)
+  local chat = bot_of(server):session()
+  chat:run "a"
+  chat:run "b"
+  local fork, empty = chat:fork(1), chat:fork(0)
+  fork:run "c"
+  t.eq({ #chat.messages, #fork.messages, #empty.messages }, { 4, 4, 0 })
+  t.eq(fork.messages[3].content, "c")
+  t.eq(chat.messages[3].content, "b")
+  t.raises("argument", chat.fork, chat, 3)
+end)
+
+test("input: a text with images by path, or messages", { real = true }, function(t)
+  local server <close> = scripted(function(request)
+    local m = request.messages[#request.messages]
+    return ("%s with %d images"):format(m.content, m.images and #m.images or 0)
+  end, { models = { "gemma3:4b" } })
+  local bot = bot_of(server, { model = "gemma3:4b" })
+  local path = os.getenv "TMPDIR" or "/tmp"
+  path = path .. "/stoke-test-image-" .. math.random(1, 1 << 30) .. ".png"
+  fs.write(path, "\x89PNG bytes")
+  local gone <close> = setmetatable({}, { __close = function() fs.remove(path) end }) -- luacheck: ignore
+  t.eq(bot:run({ text = "What is it?", images = { path } }).text, "What is it? with 1 images")
+  t.eq(bot:run({ { role = "user", content = "a" }, { role = "assistant", content = "b" }, { role = "user", content = "c" } }).text,
+    "c with 0 images")
+  t.raises("os", bot.run, bot, { text = "x", images = { path .. ".missing" } })
+  for _, bad in ipairs { {}, { texts = "x" }, { { role = "nobody", content = "x" } }, 7, { { role = "user", content = 7 } } } do
+    t.raises("argument", bot.run, bot, bad)
+  end
+end)
+
+test("explain: prints the exact request that would come first, and sends nothing", function(t)
+  local server <close> = scripted { "hi" }
+  local bot = bot_of(server, { instructions = "Be brief.", options = { temperature = 0 } })
+  local made = bot:explain "Hello"
+  t.eq(server.requests, {})
+  bot:run "Hello"
+  local body = json.decode(made.body)
+  t.eq({ made.method, body.messages[2].content, body.options.temperature }, { "POST", "Hello", 0 })
+  t.eq(#body.messages, #server.requests[1].messages)
+end)

@@ -75,7 +75,9 @@ function M.is(value) return type(value) == "table" and getmetatable(value) == Sc
 
 local function functions(check)
   local list = type(check) == "function" and { check } or check
-  if type(list) ~= "table" then errors.argument("schema: check must be a function or a list of them, got %s", errors.describe(check)) end
+  if type(list) ~= "table" then
+    errors.argument("schema: check must be a function or a list of them, got %s", errors.describe(check))
+  end
   for i, f in ipairs(list) do
     if type(f) ~= "function" then errors.argument("schema: check %d is no function but %s", i, errors.describe(f)) end
   end
@@ -89,8 +91,8 @@ local function make(what, definition, form, options)
   local data, checks = fields.read(what, definition, form, options, M.is)
   if options.check ~= nil then
     if type(data) ~= "table" then errors.argument "schema: a schema that is true or false takes no check" end
-    local own = functions(options.check)
-    checks[data] = table.move(own, 1, #own, #(checks[data] or {}) + 1, table.move(checks[data] or {}, 1, #(checks[data] or {}), 1, {}))
+    local before, own = checks[data] or {}, functions(options.check)
+    checks[data] = table.move(own, 1, #own, #before + 1, table.move(before, 1, #before, 1, {}))
   end
   local ctx = compile.new(data, checks, what)
   return setmetatable({ name = name, unchecked = keywords.unchecked(data), _data = data, _checks = checks, _ctx = ctx }, Schema)
@@ -114,8 +116,8 @@ function M.json(definition, options) return make("schema", definition, "json", o
 --- Example: `local s = schema.fields { type = "string" }  -- an object with the field "type"`
 function M.fields(definition, options) return make("schema", definition, "fields", options) end
 
---- The JSON Schema as plain data, the same table each time: leave it as it is. Fields are in the order of the options or sorted; the
---- same definition gives the same bytes.
+--- The JSON Schema as plain data, the same table each time: leave it as it is. Fields are in the order of the options or
+--- sorted; the same definition gives the same bytes.
 ---@return table
 ---
 --- Example: `ollama.chat { model = m, messages = list, format = Invoice:json_schema() }`
@@ -145,10 +147,10 @@ function Schema:check(value)
   return checked
 end
 
---- Read a value as it was meant, where that is plain: numbers and booleans in strings, numbers for strings, one item for an array of
---- it and the other way round, words of an enum without their case, spaces and accents, other spellings of a field's name, trimmed
---- strings, dates with slashes, JSON in a string, a value in an object of its own, "" or "none" for a field that may lack. The rest
---- stays as it is, so check what comes back.
+--- Read a value as it was meant, where that is plain: numbers and booleans in strings, numbers for strings, one item for an
+--- array of it and the other way round, words of an enum without their case, spaces and accents, other spellings of a field's
+--- name, trimmed strings, dates with slashes, JSON in a string, a value in an object of its own, "" or "none" for a field that
+--- may be absent. The rest stays as it is, so check what comes back.
 ---@param value any it is not changed
 ---@return any value a copy where something changed
 ---@return string[] repairs what was changed, in words: `qty: "2" read as 2`
@@ -165,7 +167,7 @@ function Schema:describe() return describe.describe(self._data, self._ctx.resolv
 Schema.__tostring = Schema.describe
 
 return setmetatable(M, {
-  --- A schema from the compact notation, a plain JSON Schema, or another schema (which is returned as it is without options).
+  --- A schema from the compact notation, a plain JSON Schema, or another schema (returned as it is without options).
   ---@param definition string|table
   ---@param options? stoke.schema.options
   ---@return stoke.Schema

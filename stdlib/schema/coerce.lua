@@ -12,7 +12,7 @@ local DEPTH, STEPS = 64, 20000
 
 local coerce
 
--- ---- bookkeeping -----------------------------------------------------------------------------------------------------------
+-- ---- bookkeeping ----------------------------------------------------------------------------------------------------
 
 local function note(run, path, from, to, how)
   local where = values.path(path)
@@ -42,7 +42,7 @@ local function below(path, key)
   return out
 end
 
--- ---- what is wanted ---------------------------------------------------------------------------------------------------------
+-- ---- what is wanted -------------------------------------------------------------------------------------------------
 
 local function wanted(node)
   local set, kinds = {}, node.type or words.implied(node)
@@ -54,7 +54,7 @@ local function wanted(node)
   return set
 end
 
--- ---- scalars -----------------------------------------------------------------------------------------------------------------
+-- ---- scalars --------------------------------------------------------------------------------------------------------
 
 local YES = { ["true"] = true, yes = true, on = true, ["1"] = true }
 local NO = { ["false"] = true, no = true, off = true, ["0"] = true }
@@ -143,7 +143,7 @@ local function scalar(run, node, v, path)
   return false
 end
 
--- ---- tables -----------------------------------------------------------------------------------------------------------------
+-- ---- tables ---------------------------------------------------------------------------------------------------------
 
 -- A list or an object written as a string of JSON.
 local function from_text(run, node, v, path, depth)
@@ -251,7 +251,7 @@ local function single(run, node, v, path, depth)
   end)
 end
 
--- ---- one node ------------------------------------------------------------------------------------------------------------------
+-- ---- one node -------------------------------------------------------------------------------------------------------
 
 -- The branch that fits with the fewest changes.
 local function branch(run, list, v, path, depth)

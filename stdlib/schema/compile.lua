@@ -1,8 +1,9 @@
 --- A JSON Schema made into functions, once: check(value, depth, state) -> value, problems, changed.
 ---
---- The value that comes back is the one given unless something in it changed; then it is a copy. Problems are nil when there are
---- none. Three modes: "own" at a place of its own (unknown fields are left out of the copy), "same" for parts of a schema that speak
---- of the same value (they do not know each other's fields), "test" where the answer is only yes or no (nothing is forgiven).
+--- The value that comes back is the one given unless something in it changed; then it is a copy. Problems are nil when
+--- there are none. Three modes: "own" at a place of its own (unknown fields are left out of the copy), "same" for parts of a
+--- schema that speak of the same value (they do not know each other's fields), "test" where the answer is only yes or no
+--- (nothing is forgiven).
 
 local errors = require "core.errors"
 local array = require "stoke.schema.array"
@@ -20,7 +21,7 @@ local DEPTH, CONTAINERS = 200, 1000000
 
 local compile
 
--- ---- references ----------------------------------------------------------------------------------------------------------------
+-- ---- references -----------------------------------------------------------------------------------------------------
 
 local function unescape(step)
   return (step:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end):gsub("~1", "/"):gsub("~0", "~"))
@@ -45,7 +46,7 @@ local function find(root, ref, what)
   return node
 end
 
--- ---- one node -------------------------------------------------------------------------------------------------------------------
+-- ---- one node -------------------------------------------------------------------------------------------------------
 
 local function over(v)
   return problems.say(("nested deeper than %d, or too large to check"):format(DEPTH), "less nesting", v)
@@ -154,7 +155,7 @@ local function build(ctx, node, mode)
     else
       typed_steps(node, want, parts, steps)
     end
-    logic.steps(node, want, parts, steps)
+    logic.steps(node, parts, steps)
   end
   local check = sequence(steps)
   local own = mode ~= "test" and ctx.checks[node]

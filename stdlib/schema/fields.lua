@@ -17,7 +17,7 @@ end
 
 local function at(path, name) return path == "" and name or path .. "." .. name end
 
--- ---- is it a JSON Schema? ----------------------------------------------------------------------------------------------------
+-- ---- is it a JSON Schema? -------------------------------------------------------------------------------------------
 
 local IS_TYPE = {}
 for _, name in ipairs(keywords.TYPES) do IS_TYPE[name] = true end
@@ -72,7 +72,7 @@ local function judge(def)
   return bare and "either" or "fields"
 end
 
--- ---- schemas in schemas -----------------------------------------------------------------------------------------------------------
+-- ---- schemas in schemas ---------------------------------------------------------------------------------------------
 
 local function has_ref(schema)
   local found = false
@@ -104,13 +104,14 @@ local function follow(old, new, checks, to)
 end
 
 local function embed(ctx, path, schema, checks, name)
-  if type(schema) == "boolean" then return schema and engine.object {} or engine.object { ["not"] = engine.object {} } end
+  if schema == true then return engine.object {} end
+  if schema == false then return engine.object { ["not"] = engine.object {} } end
   local copied = keywords.copy(ctx.what, path, schema)
   if next(checks) then follow(schema, copied, checks, ctx.checks) end
   return has_ref(copied) and hoist(ctx, copied, name) or copied
 end
 
--- ---- reading -------------------------------------------------------------------------------------------------------------------
+-- ---- reading --------------------------------------------------------------------------------------------------------
 
 local read
 
@@ -123,8 +124,8 @@ end
 
 local function read_list(ctx, path, def)
   if #def ~= 1 or next(def, 1) ~= nil or next(def) ~= 1 then
-    local many = #def > 1 and ("this one has %d (for one of several words or types write \"a|b\")"):format(#def) or "this one has names too"
-    mistake(ctx, path, "a table with one element stands for an array of it; " .. many)
+    mistake(ctx, path, "a table with one element stands for an array of it; this one has " ..
+      (#def > 1 and ("%d (for one of several words or types write \"a|b\")"):format(#def) or "names too"))
   end
   local items, optional = read(ctx, path .. "[]", def[1])
   if optional then mistake(ctx, path .. "[]", "items of a list cannot be optional: name the field with a ?, as in [\"lines?\"]") end
@@ -191,7 +192,7 @@ function read(ctx, path, def)
   return schema, false
 end
 
--- ---- the whole ------------------------------------------------------------------------------------------------------------------
+-- ---- the whole ------------------------------------------------------------------------------------------------------
 
 -- Objects that end at their fields say so in the JSON Schema, too.
 local function close(schema)

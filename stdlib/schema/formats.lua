@@ -80,6 +80,7 @@ end
 local ATOM = "^[%w!#$%%&'*+/=?^_`{|}~.-]+$"
 
 local function email(s)
+  if #s < 64 and s:find "^[%w_+-]+%.?[%w_+-]+@%w+%.%w+$" then return true end -- most are so plain
   local name, domain = s:match '^(".*")@([^@]+)$'
   if name then
     if name:sub(2, -2):gsub("\\.", ""):find '[%c"\\]' then return false end
@@ -93,6 +94,7 @@ local function email(s)
 end
 
 local function uri(s)
+  if s:find "^https?://[%w.-]+[/?][%w%-._~:/?!$&()*+,;=@]*$" then return true end -- most are so plain
   local rest = s:match "^%a[%w+.-]*:(.*)$"
   if not rest or rest:find "[^%w%-._~:/?#%[%]@!$&'()*+,;=%%]" or rest:gsub("%%%x%x", ""):find "%%" then return false end
   local authority, path = rest:match "^//([^/?#]*)(.*)$"
@@ -122,13 +124,16 @@ M.check = { date = date, time = time, ["date-time"] = date_time, email = email, 
 
 --- format -> how a message asks for it
 M.words = {
-  date = 'date such as "2026-01-31"', time = 'time such as "09:30:00Z"', ["date-time"] = 'date and time such as "2026-01-31T09:30:00Z"',
+  date = 'date such as "2026-01-31"', time = 'time such as "09:30:00Z"',
+  ["date-time"] = 'date and time such as "2026-01-31T09:30:00Z"',
   email = "email address", hostname = "host name", ipv4 = "IPv4 address", ipv6 = "IPv6 address",
   uri = 'URL such as "https://example.com/"', uuid = "UUID",
 }
 
 --- format -> how a prompt names it
-M.short = { date = "date YYYY-MM-DD", time = "time HH:MM:SSZ", ["date-time"] = "datetime YYYY-MM-DDTHH:MM:SSZ", email = "email address",
-  hostname = "host name", ipv4 = "IPv4 address", ipv6 = "IPv6 address", uri = "URL", uuid = "UUID" }
+M.short = {
+  date = "date YYYY-MM-DD", time = "time HH:MM:SSZ", ["date-time"] = "datetime YYYY-MM-DDTHH:MM:SSZ",
+  email = "email address", hostname = "host name", ipv4 = "IPv4 address", ipv6 = "IPv6 address", uri = "URL", uuid = "UUID",
+}
 
 return M

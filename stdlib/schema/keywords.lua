@@ -56,7 +56,7 @@ function M.is_schema(v) return type(v) == "boolean" or is_record(v) end
 
 local function at(path, key) return path == "" and key or path .. "." .. key end
 
--- ---- walking -----------------------------------------------------------------------------------------------------------------
+-- ---- walking --------------------------------------------------------------------------------------------------------
 
 --- Call `visit(schema, path)` for a schema and each below it, outermost first, in the order of their keys.
 ---@param schema table|boolean
@@ -98,7 +98,7 @@ function M.unchecked(schema)
   return list
 end
 
--- ---- copying and checking a plain one ----------------------------------------------------------------------------------------------
+-- ---- copying and checking a plain one -------------------------------------------------------------------------------
 
 local function mistake(ctx, path, format, ...)
   errors.argument("%s: %s%s", ctx, path == "" and "" or path .. ": ", format:format(...))
@@ -191,7 +191,9 @@ local READ = {
 function copy(ctx, path, schema, depth)
   depth = depth or 0
   if type(schema) == "boolean" then return schema end
-  if not is_record(schema) then mistake(ctx, path, "a JSON Schema (a table, true or false) expected, got %s", errors.describe(schema)) end
+  if not is_record(schema) then
+    mistake(ctx, path, "a JSON Schema (a table, true or false) expected, got %s", errors.describe(schema))
+  end
   if depth > 100 then mistake(ctx, path, "nested too deep, or in a circle: use $ref") end
   local out, order = {}, values.keys(schema)
   for key in next, schema do

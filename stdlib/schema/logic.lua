@@ -27,7 +27,7 @@ local function meant(failures)
   return #told == 1 and told[1] or nil
 end
 
-local function any_of(node, key, want, parts)
+local function any_of(node, key, parts)
   local branches, objects = {}, 0
   for _, schema in ipairs(node[key]) do
     if type(schema) == "table" and (schema.properties or schema["$ref"]) then objects = objects + 1 end
@@ -43,8 +43,8 @@ local function any_of(node, key, want, parts)
   end
 end
 
-local function some(node, want, parts)
-  local branches, explain = any_of(node, "anyOf", want, parts)
+local function some(node, parts)
+  local branches, explain = any_of(node, "anyOf", parts)
   return function(v, depth, st)
     local failures = {}
     for i = 1, #branches do
@@ -56,8 +56,8 @@ local function some(node, want, parts)
   end
 end
 
-local function one(node, want, parts)
-  local branches, explain = any_of(node, "oneOf", want, parts)
+local function one(node, parts)
+  local branches, explain = any_of(node, "oneOf", parts)
   return function(v, depth, st)
     local failures, fits, out, out_changed = {}, 0, nil, nil
     for i = 1, #branches do
@@ -99,14 +99,13 @@ end
 
 --- Add the steps for these keywords.
 ---@param node table
----@param want string
 ---@param parts table see object.lua; `same` and `own` are checks of the same value
 ---@param steps function[]
-function M.steps(node, want, parts, steps)
+function M.steps(node, parts, steps)
   local function put(step) steps[#steps + 1] = step end
   for _, schema in ipairs(node.allOf or {}) do put((#node.allOf == 1 and parts.own or parts.same)(schema)) end
-  if node.anyOf then put(some(node, want, parts)) end
-  if node.oneOf then put(one(node, want, parts)) end
+  if node.anyOf then put(some(node, parts)) end
+  if node.oneOf then put(one(node, parts)) end
   if node["not"] ~= nil then
     local check, phrase = parts.test(node["not"]), "anything but " .. parts.want(node["not"])
     put(function(v, depth, st)

@@ -48,7 +48,7 @@ local function did_you_mean(word)
   return near and (" (did you mean %s?)"):format(near) or ""
 end
 
--- ---- limits --------------------------------------------------------------------------------------------------------------------
+-- ---- limits ---------------------------------------------------------------------------------------------------------
 
 local KEYS = {
   number = { low = "minimum", high = "maximum", above = "exclusiveMinimum", below = "exclusiveMaximum" },
@@ -63,7 +63,9 @@ local function limit(schema, side, text)
   if not keys then return ("%s takes no range"):format(schema.type or "any") end
   local n = math.tointeger(tonumber(text)) or tonumber(text)
   if keys.counts then
-    if math.type(n) ~= "integer" or n < 0 then return ("%s are counted in whole numbers from 0 up, got %s"):format(keys.counts, text) end
+    if math.type(n) ~= "integer" or n < 0 then
+      return ("%s are counted in whole numbers from 0 up, got %s"):format(keys.counts, text)
+    end
     if side == "above" then side, n = "low", n + 1 end
     if side == "below" then side, n = "high", n - 1 end
     if n < 0 then return "nothing has fewer than 0 " .. keys.counts end
@@ -141,7 +143,7 @@ local function suffixes(schema, text, at)
   return schema, optional
 end
 
--- ---- alternatives -----------------------------------------------------------------------------------------------------------------
+-- ---- alternatives ---------------------------------------------------------------------------------------------------
 
 -- Cuts a text into its alternatives and the description. Quotes and a leading ( ) hold together.
 local function split(text)
@@ -204,9 +206,10 @@ local function union(parts)
     local schema = part.schema
     if next(schema) == nil then return {} end
     local kind = schema.type
-    local family = kind == "integer" and "number" or kind
-    local limited = family == "number" and next(schema, next(schema)) ~= nil
-    if not kind or type(kind) == "table" or seen[kind] or limited and (seen.number or seen.integer) or seen.limits and family == "number" then
+    local numeric = kind == "integer" or kind == "number"
+    local limited = numeric and next(schema, next(schema)) ~= nil
+    local clash = numeric and (seen.limits or limited and (seen.number or seen.integer)) -- limits of one, not of the other
+    if type(kind) ~= "string" or seen[kind] or clash then
       kinds = nil
       break
     end
@@ -287,10 +290,13 @@ local function not_words(words, nulls)
   local near = 0
   for _, part in ipairs(words) do
     local text = part.text or ""
-    if part.complaint and (part.group or #words == 1 or text:find "[<>%[%]]" or text:find("..", 1, true)) then return unknown(part) end
+    local limits = text:find "[<>%[%]]" or text:find("..", 1, true)
+    if part.complaint and (part.group or #words == 1 or limits) then return unknown(part) end
     if part.bare and M.suggest(part.word) then near = near + 1 end
   end
-  if near == #words and (#words > 1 or nulls > 0) then return unknown(words[1]) .. "; words that are meant as words stand in quotes" end
+  if near == #words and (#words > 1 or nulls > 0) then
+    return unknown(words[1]) .. "; words that are meant as words stand in quotes"
+  end
 end
 
 --- Read one notation.

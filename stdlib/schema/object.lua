@@ -46,7 +46,7 @@ local function missing(v, field, known)
 end
 
 local function refused(v, key, fields)
-  local names = names_of(fields)
+  local names = fields.names
   local near = errors.suggest(key, names)
   local hint = near and (" (did you mean %s?)"):format(near)
   if not hint then hint = #names > 0 and ", only " .. table.concat(names, ", ", 1, math.min(#names, 12)) .. " exist" or "" end
@@ -141,16 +141,16 @@ end
 
 local function visit(fields, v, lenient, depth, st)
   local out, all
-  for i = 1, #fields do
-    local field = fields[i]
-    local name, check = field.name, field.check
+  local names, checks = fields.names, fields.checks
+  for i = 1, #names do
+    local name, check = names[i], checks[i]
     local x = rawget(v, name)
     if x == nil then
-      if field.needed then all = add(all, missing(v, field, fields.known)) end
+      if fields[i].needed then all = add(all, missing(v, fields[i], fields.known)) end
     elseif check then
       local y, found, changed = check(x, depth, st)
       if found then
-        if x == null and lenient and not field.needed then -- said to be nothing: not there
+        if x == null and lenient and not fields[i].needed then -- said to be nothing: not there
           out = out or values.copy(v)
           rawset(out, name, nil)
         else
@@ -180,7 +180,8 @@ end
 ---@param parts stoke.schema.parts
 function M.check(node, typed, want, parts)
   local fields, known = gather(node, parts.child, parts.want)
-  fields.known = known
+  fields.known, fields.names, fields.checks = known, names_of(fields), {}
+  for i, field in ipairs(fields) do fields.checks[i] = field.check or false end
   local rule, extra = rule_of(node, parts.mode, parts.child, parts.closed), extras(node, parts.test, want)
   local lenient, over = parts.mode ~= "test", parts.over
   return function(v, depth, st)

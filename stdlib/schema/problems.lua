@@ -1,7 +1,7 @@
 --- What is wrong with a value: noted where it is seen, given its path on the way out, made one error at the end.
 ---
---- A problem under way is { expected, found, text?, far?, unknown?, tail?, [1..n] = keys from the innermost out }; `far`: the value is
---- of another type altogether.
+--- A problem under way is { expected, found, text?, far?, tag?, tail?, [1..n] = keys from the innermost out }. `far`: the value
+--- is of another type altogether; `tag`: of an enum or constant; `tail`: a path further in, as a script gave it.
 
 local errors = require "core.errors"
 local values = require "stoke.schema.values"

@@ -104,7 +104,9 @@ end
 function M.implied(node)
   if node.properties or node.required or node.additionalProperties ~= nil or node.minProperties or node.maxProperties
     or node.propertyNames ~= nil then return "object" end
-  if node.items ~= nil or node.prefixItems or node.minItems or node.maxItems or node.uniqueItems or node.contains ~= nil then return "array" end
+  if node.items ~= nil or node.prefixItems or node.minItems or node.maxItems or node.uniqueItems or node.contains ~= nil then
+    return "array"
+  end
   if node.minLength or node.maxLength or node.format or node.pattern then return "string" end
   if node.minimum or node.maximum or node.exclusiveMinimum or node.exclusiveMaximum or node.multipleOf then return "number" end
 end

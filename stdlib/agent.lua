@@ -148,24 +148,38 @@ local function handoffs_of(where, list, by_name, definitions)
   return next(targets) and targets or nil
 end
 
---- What a run works with: everything checked and worked out once.
-local function define(given, label)
-  local where = check(given)
+--- What a definition has where it was given nothing.
+local Definition = { tools = {}, by_name = {}, names = {}, tools_bytes = 0, repair = M.REPAIR, max_steps = M.MAX_STEPS }
+Definition.__index = Definition
+
+local COPIED = { "name", "description", "model", "instructions", "repair", "max_steps", "budget", "deadline", "options", "think",
+  "endpoint", "timeouts" }
+
+--- Tools and handoffs, worked out once.
+local function add_tools(definition, where, given)
   local tools, by_name = tools_of(where, given.tools)
   local definitions, names = {}, {}
   for i, made in ipairs(tools) do definitions[i] = made:definition() end
   local targets = handoffs_of(where, given.handoffs, by_name, definitions)
+  if not definitions[1] then return end
   for name in next, by_name do names[name] = true end
   for name in next, targets or {} do names[name] = true end
-  local summarize = given.summarize
-  return {
-    name = given.name, label = given.name or label, description = given.description, model = given.model,
-    instructions = given.instructions, tools = tools, by_name = by_name, targets = targets, names = names,
-    definitions = definitions[1] and definitions or nil, tools_bytes = definitions[1] and #json.encode(definitions) or 0,
-    output = given.output ~= nil and schema(given.output) or nil, repair = given.repair or M.REPAIR,
-    max_steps = given.max_steps or M.MAX_STEPS, budget = given.budget, deadline = given.deadline, options = given.options,
-    think = given.think, endpoint = given.endpoint, timeouts = given.timeouts, summarize = summarize or nil,
-  }
+  definition.tools, definition.by_name, definition.names, definition.targets = tools, by_name, names, targets
+  definition.definitions, definition.tools_bytes = definitions, #json.encode(definitions)
+end
+
+--- What a run works with: everything checked, and not changed any more.
+local function define(given, label)
+  local where = check(given)
+  local definition = setmetatable({}, Definition)
+  for _, name in ipairs(COPIED) do
+    if given[name] ~= nil then definition[name] = given[name] end
+  end
+  definition.label = given.name or label
+  if given.tools or given.handoffs then add_tools(definition, where, given) end
+  if given.output ~= nil then definition.output = schema(given.output) end
+  if given.summarize then definition.summarize = given.summarize end
+  return definition
 end
 
 --- Make an agent.

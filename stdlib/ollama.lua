@@ -90,13 +90,15 @@ local function request(what, way, given, stream)
 end
 
 --- One call, its reply checked for a prompt that was cut.
-local function ask(q)
+local function try(q)
   local reply, err = effect.perform("llm.chat", q)
-  if err then error(window.complete(err, q), 0) end
+  if err then return nil, window.complete(err, q) end
   err = window.cut(q, reply)
-  if err then error(err, 0) end
+  if err then return nil, err end
   return reply
 end
+
+local function ask(q) return errors.check(try(q)) end
 
 ---@class stoke.ollama.call
 ---@field model string
@@ -131,6 +133,17 @@ end
 --- Example: `print(ollama.chat { model = "qwen2.5:3b", messages = { { role = "user", content = "Hi" } } }.message.content)`
 function M.chat(given)
   return ask(request("ollama.chat", "chat", given, false))
+end
+
+--- As ollama.chat, but a failure of the world is its second value: for callers that go on without the answer.
+---@param given stoke.ollama.chat
+---@return table|nil reply
+---@return stoke.error? err
+---Raises `argument`, `cancelled`.
+---
+--- Example: `local reply, err = ollama.try_chat { model = m, messages = messages }`
+function M.try_chat(given)
+  return try(request("ollama.chat", "chat", given, false))
 end
 
 --- One completion of a prompt; with `suffix` it fills the hole between the two, with `raw` no template is used.

@@ -103,14 +103,7 @@ end
 
 -- ---- asking -------------------------------------------------------------------------------------------------------------------
 
-local function whole(given)
-  local reply = ollama.chat(given)
-  local message = reply.message
-  return { text = message.content, thinking = message.thinking, calls = message.tool_calls, reason = reply.done_reason },
-    ollama.usage(reply)
-end
-
-local function streamed(run, given, out)
+local function read_stream(run, given, out)
   local thinking, calls, done = {}, {}, nil
   for ev in ollama.stream(given) do
     if ev.type == "text" then
@@ -124,55 +117,68 @@ local function streamed(run, given, out)
       done = ev
     end
   end
-  return { text = out.text(), thinking = #thinking > 0 and table.concat(thinking) or nil, calls = #calls > 0 and calls or nil,
-    reason = done.reason }, done.usage
+  return { text = out.text(), thinking = #thinking > 0 and table.concat(thinking) or nil, calls = calls,
+    reason = done.reason, usage = done.usage }
 end
 
 --- The server read the model's call as an error.
-local function mended(run, err, names, bytes, given)
-  run:spend { calls = 1, attempts = 1, input_tokens = tokens.estimate(given.model, bytes), estimated = true, repairs = 1 }
-  local found = salvage.from_error(err.message, names)
+local function mended(run, err)
+  run:spend { calls = 1, attempts = 1, input_tokens = tokens.estimate(run.agent.model, run.bytes), estimated = true, repairs = 1 }
+  local found = salvage.from_error(err.message, run.agent.names)
   if not found then return { text = "", failed = err } end
   return { text = "", calls = as_calls(found) }
 end
 
---- Ask.
----@param run table { emit, spend }
----@param given table as ollama.chat takes it
----@param names table<string, boolean>|nil the tools there are
----@param bytes integer size of the request
----@param images integer
----@return stoke.agent.answer
----Raises what ollama.chat raises.
-function M.ask(run, given, names, bytes, images)
-  local streaming = run.listener ~= nil
-  local out = streaming and writer(run, names ~= nil, given.format ~= nil) or nil
-  local ok, answer, usage
-  if streaming then
-    ok, answer, usage = pcall(streamed, run, given, out)
-  else
-    ok, answer, usage = pcall(whole, given)
-  end
-  if not ok then
-    local err = answer
-    if names and errors.is(err) and err.kind == "invalid_output" then return mended(run, err, names, bytes, given) end
-    error(err, 0)
-  end
+--- Calls, where the answer has some, in whatever form.
+local function find_calls(run, answer, format)
+  local calls = answer.calls
+  if calls and #calls > 0 then return distinct(calls) end
+  if format or not run.agent.definitions then return nil end
+  local found, rest = salvage.from_text(answer.text, run.agent.names)
+  if not found then return nil end
+  answer.text = rest or ""
+  run:spend { repairs = 1 }
+  return as_calls(found)
+end
+
+local function take(run, format, answer, usage)
   usage.tool_calls = 0 -- counted when they are run
   run:spend(usage)
-  tokens.learn(given.model, bytes, images, usage.input_tokens)
-  if answer.calls then
-    answer.calls = #answer.calls > 0 and distinct(answer.calls) or nil
-  elseif names then
-    local found, rest = salvage.from_text(answer.text, names)
-    if found then
-      answer.calls, answer.text = as_calls(found), rest or ""
-      run:spend { repairs = 1 }
-      return answer
-    end
-  end
-  if out then out.flush() end
+  tokens.learn(run.agent.model, run.bytes, run.images, usage.input_tokens)
+  answer.calls = find_calls(run, answer, format)
   return answer
+end
+
+local function failed(run, format, err)
+  if not format and run.agent.definitions and err.kind == "invalid_output" then return mended(run, err) end
+  return nil, err
+end
+
+local function ask_streaming(run, format)
+  local given = run:request(format)
+  local out = writer(run, given.tools ~= nil, format ~= nil)
+  local ok, answer = pcall(read_stream, run, given, out)
+  if not ok then
+    if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end
+    return failed(run, format, answer)
+  end
+  take(run, format, answer, answer.usage)
+  if not answer.calls then out.flush() end
+  return answer
+end
+
+--- Ask.
+---@param run stoke.agent.run
+---@param format? table the schema an answer is bound to; without it the agent's tools go along
+---@return stoke.agent.answer|nil
+---@return stoke.error|nil err what ollama.chat raises, but for `argument` and `cancelled`
+function M.ask(run, format)
+  if run.listener then return ask_streaming(run, format) end
+  local reply, err = ollama.try_chat(run:request(format))
+  if err then return failed(run, format, err) end
+  local message = reply.message
+  return take(run, format, { text = message.content, thinking = message.thinking, calls = message.tool_calls,
+    reason = reply.done_reason }, ollama.usage(reply))
 end
 
 return M

@@ -114,6 +114,7 @@ end
 --- Note a result; a word to a model that repeats itself, and the end when it does not stop.
 local function repeated(run, state)
   local key = signature(state.call) .. " -> " .. state.result
+  run.seen = run.seen or {}
   local seen = (run.seen[key] or 0) + 1
   run.seen[key] = seen
   if seen >= M.LOOP then

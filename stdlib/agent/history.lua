@@ -16,7 +16,6 @@ local M = {}
 ---@field first integer the oldest that is still sent
 ---@field asked integer the last message of the user, sent in any case
 ---@field summary? string of what fell out
----@field sizes table<table, integer> bytes of a message, measured once
 ---@field bytes integer of what is sent
 ---@field images integer in what is sent
 local History = {}
@@ -32,7 +31,7 @@ local SMALL = 1500
 ---@return stoke.agent.history
 function M.new(messages)
   local history = setmetatable(messages or {}, History)
-  history.first, history.asked, history.sizes = 1, 0, {}
+  history.first, history.asked = 1, 0
   for i, message in ipairs(history) do
     if message.role == "user" then history.asked = i end
   end
@@ -41,11 +40,7 @@ end
 
 --- Count a message in with what is sent, or out of it.
 local function count(history, message, sign)
-  local bytes, images = history.sizes[message], message.images and #message.images or 0
-  if not bytes then
-    bytes = tokens.size(message)
-    history.sizes[message] = bytes
-  end
+  local bytes, images = tokens.size(message)
   history.bytes, history.images = history.bytes + sign * bytes, history.images + sign * images
 end
 
@@ -89,7 +84,7 @@ function History:messages(instructions)
   self.bytes, self.images = 0, 0
   if system then
     out[1] = { role = "system", content = system }
-    self.bytes = tokens.size(out[1])
+    count(self, out[1], 1)
   end
   if self.asked > 0 and self.asked < self.first then out[#out + 1] = self[self.asked] end
   for i = self.first, #self do out[#out + 1] = self[i] end

@@ -22,8 +22,9 @@ local M = {}
 ---@field steps integer questions to the model
 ---@field listener? fun(event: table)
 ---@field outer? stoke.agent.run the run whose tool this one works for
----@field seen table<string, integer> calls with their results, how often
-local Run = {}
+---@field repaired integer answers that were asked for again
+---@field seen? table<string, integer> calls with their results, how often
+local Run = { steps = 0, repaired = 0 }
 Run.__index = Run
 
 -- ---- what a run tells -----------------------------------------------------------------------------------------------------------
@@ -62,8 +63,8 @@ end
 function Run:result(text, value)
   local own = {}
   for i = self.begin, #self.history do own[#own + 1] = self.history[i] end
-  return { text = text or self.last_text or "", output = value, messages = own, steps = self.steps, usage = self.usage,
-    agent = self.agent.label, id = self.id }
+  return { text = text or self.last_text or "", output = value, messages = own, steps = self.steps,
+    usage = usages.whole(self.usage), agent = self.agent.label, id = self.id }
 end
 
 --- An error that leaves the run carries the work so far.
@@ -94,37 +95,38 @@ local function fitting(run)
     window = run.window, summarize = agent.summarize and function(messages, old) return summary.of(run, messages, old) end }
 end
 
---- The request of the next step, as ollama.chat takes it, and its size.
-local function request(run, format)
-  local agent = run.agent
-  local extra = format and not agent.definitions and output.instructions(agent.output) or nil
-  local instructions = frame(run, extra)
+--- The request of the next step, as ollama.chat takes it; run.bytes and run.images are its size. A format and tools do not mix.
+function Run:request(format)
+  local run, agent = self, self.agent
+  local instructions = frame(run, format and not agent.definitions and output.instructions(agent.output) or nil)
   local tools = format == nil and agent.definitions or nil
-  local bytes, images = run.history:fit(fitting(run), instructions, tools and agent.tools_bytes or 0)
-  local given = { model = agent.model, messages = run.history:messages(instructions), tools = tools, format = format,
-    options = agent.options, think = agent.think, endpoint = agent.endpoint, timeouts = agent.timeouts }
-  return given, bytes, images
+  run.bytes, run.images = run.history:fit(fitting(run), instructions, tools and agent.tools_bytes or 0)
+  local given = { model = agent.model, messages = run.history:messages(instructions), tools = tools, format = format }
+  given.options, given.think, given.endpoint, given.timeouts = agent.options, agent.think, agent.endpoint, agent.timeouts
+  return given
 end
-M.request = request
 
---- Ask; a prompt that the server found too long teaches what fits, and is asked once more.
-local function question(run, format)
-  if run.steps >= run.max_steps then
-    errors.raise("max_steps", ("%s did not finish within %d steps"):format(run.agent.label, run.max_steps),
-      { hint = "raise max_steps, or say in the instructions when to stop", limit = run.max_steps })
-  end
-  run.steps = run.steps + 1
-  local given, bytes, images = request(run, format)
-  local names = given.tools and run.agent.names or nil
-  local ok, answer = pcall(ask.ask, run, given, names, bytes, images)
-  if ok then return answer end
-  local err = answer
-  if not errors.is(err) or err.kind ~= "context_overflow" or run.window or not err.window then error(err, 0) end
+local function too_many_steps(run)
+  errors.raise("max_steps", ("%s did not finish within %d steps"):format(run.agent.label, run.steps),
+    { hint = "raise max_steps, or say in the instructions when to stop", limit = run.steps })
+end
+
+--- The server found the prompt too long, which teaches what fits: ask once more.
+local function shorter(run, err, format)
+  if err.kind ~= "context_overflow" or run.window or not err.window then error(err, 0) end
   run.window = err.window
-  if err.tokens and not err.estimated then tokens.learn(given.model, bytes, images, err.tokens) end
+  if err.tokens and not err.estimated then tokens.learn(run.agent.model, run.bytes, run.images, err.tokens) end
   run:spend { repairs = 1 }
-  given, bytes, images = request(run, format)
-  return ask.ask(run, given, names, bytes, images)
+  return errors.check(ask.ask(run, format))
+end
+
+--- Ask the model. (Few locals here and on the way to the door: ten thousand of these stacks may wait at once.)
+local function question(run, format)
+  if run.steps >= (run.max_steps or run.agent.max_steps) then too_many_steps(run) end
+  run.steps = run.steps + 1
+  local answer, err = ask.ask(run, format)
+  if err then return shorter(run, err, format) end
+  return answer
 end
 
 -- ---- the answer without calls -----------------------------------------------------------------------------------------------
@@ -278,11 +280,44 @@ end
 ---@return { method: string, url: string, body: string }
 function M.explain(agent, past)
   local run = setmetatable({ agent = agent, history = past, usage = usages.new() }, Run)
-  local given = request(run, agent.output and not agent.definitions and agent.output:json_schema() or nil)
+  local given = run:request(agent.output and not agent.definitions and agent.output:json_schema() or nil)
   local made = ollama.request(given)
   local body = json.encode(json.decode(made.body, { ordered = true }), { pretty = true })
   stdio.print(("%s %s\n%s"):format(made.method, made.url, body))
   return made
+end
+
+local function new(agent, past, listener, limits)
+  local outer = outer_run()
+  local run = setmetatable({ id = ask.id "run_", agent = agent, history = past, usage = usages.new(), begin = #past + 1 }, Run)
+  run.outer, run.max_steps = outer, limits and limits.max_steps
+  if outer and outer.listener then
+    local heard = nested(outer, run)
+    run.listener = listener and function(event) listener(event) heard(event) end or heard
+  else
+    run.listener = listener
+  end
+  return run
+end
+
+local function finish(run, text, value, answer)
+  run.history:push { role = "assistant", content = text }
+  local result = run:result(text, value)
+  result.reason, result.thinking = answer and answer.reason or "stop", answer and answer.thinking
+  run:emit { type = "usage", usage = result.usage }
+  run:emit { type = "done", text = text, output = value, result = result }
+  return result, run.agent
+end
+
+local function bounds(agent)
+  if agent.budget or agent.deadline then return require("stoke").scope { budget = agent.budget, deadline = agent.deadline } end
+end
+
+local function drive(new_run, messages)
+  local run <close> = new_run
+  local scope <close> = bounds(run.agent)
+  for i = 1, #messages do run.history:push(messages[i]) end
+  return finish(run, loop(run))
 end
 
 --- Run an agent.
@@ -295,25 +330,7 @@ end
 ---@return table agent the definition that was in force in the end
 ---Raises what ollama.chat raises, and invalid_output, limit, max_steps, loop, needs_approval; `err.work` is the work so far.
 function M.run(agent, past, messages, listener, limits)
-  local outer = outer_run()
-  local run <close> = setmetatable({ id = ask.id "run_", agent = agent, history = past, usage = usages.new(), steps = 0,
-    repaired = 0, seen = {}, outer = outer, begin = #past + 1, max_steps = limits and limits.max_steps or agent.max_steps }, Run)
-  if outer and outer.listener then
-    local heard = nested(outer, run)
-    run.listener = listener and function(event) listener(event) heard(event) end or heard
-  else
-    run.listener = listener
-  end
-  local bounds = (agent.budget or agent.deadline) and { budget = agent.budget, deadline = agent.deadline }
-  local scope <close> = bounds and require("stoke").scope(bounds) or nil
-  for _, message in ipairs(messages) do past:push(message) end
-  local text, value, answer = loop(run)
-  past:push { role = "assistant", content = text }
-  local result = run:result(text, value)
-  result.reason, result.thinking = answer and answer.reason or "stop", answer and answer.thinking
-  run:emit { type = "usage", usage = run.usage }
-  run:emit { type = "done", text = text, output = value, result = result }
-  return result, run.agent
+  return drive(new(agent, past, listener, limits), messages)
 end
 
 return M

@@ -42,18 +42,20 @@ local function lock(self)
   return turn:acquire()
 end
 
-local Undo = { __close = function(undo, err)
-  if err ~= nil then
-    undo.session.history:cut(undo.count)
-  end
+--- Holds the lock for a turn; a turn that failed is taken back.
+local Turn = { __close = function(guard, err)
+  if err ~= nil then guard.session.history:cut(guard.count) end
+  guard.permit:release()
 end }
 
+local function begin(session)
+  return setmetatable({ permit = lock(session), session = session, count = #session.history }, Turn)
+end
+
 local function turn(self, given, listener, options)
-  local permit <close> = lock(self)
+  local guard <close> = begin(self)
   local definition = self.handle.definition
-  local messages = input.messages(definition.label, given)
-  local undo <close> = setmetatable({ session = self, count = #self.history }, Undo)
-  local result, last = run.run(definition, self.history, messages, listener, options)
+  local result, last = run.run(definition, self.history, input.messages(definition.label, given), listener, options)
   if last ~= definition then self.handle = last.handle end
   self.ends[#self.ends + 1] = #self.history
   return result

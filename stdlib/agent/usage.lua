@@ -13,26 +13,36 @@ local M = {}
 ---@field load_seconds number
 ---@field estimated boolean some of the tokens are a guess, since the server did not tell
 
---- Nothing yet.
----@return stoke.usage
-function M.new()
-  return { input_tokens = 0, output_tokens = 0, calls = 0, attempts = 0, tool_calls = 0, repairs = 0, seconds = 0,
-    load_seconds = 0, estimated = false }
-end
+local Nothing = { input_tokens = 0, output_tokens = 0, calls = 0, attempts = 0, tool_calls = 0, repairs = 0, seconds = 0,
+  load_seconds = 0, estimated = false }
+Nothing.__index = Nothing
+
+--- A sum that grows: empty until something is added, for thousands of runs that wait for their first answer.
+---@return table
+function M.new() return setmetatable({}, Nothing) end
 
 --- Add one to another.
----@param into stoke.usage
+---@param into table
 ---@param more table fields that are missing count as nothing
 function M.add(into, more)
-  into.input_tokens = into.input_tokens + (more.input_tokens or 0)
-  into.output_tokens = into.output_tokens + (more.output_tokens or 0)
-  into.calls = into.calls + (more.calls or 0)
-  into.attempts = into.attempts + (more.attempts or 0)
-  into.tool_calls = into.tool_calls + (more.tool_calls or 0)
-  into.repairs = into.repairs + (more.repairs or 0)
-  into.seconds = into.seconds + (more.seconds or 0)
-  into.load_seconds = into.load_seconds + (more.load_seconds or 0)
-  into.estimated = into.estimated or more.estimated or false
+  for name, value in next, more do
+    if name == "estimated" then
+      if value then into.estimated = true end
+    elseif value ~= 0 then
+      into[name] = into[name] + value
+    end
+  end
+end
+
+--- The sum as a plain table with every field.
+---@param sum table
+---@return stoke.usage
+function M.whole(sum)
+  local out = {}
+  for name, nothing in next, Nothing do
+    if name ~= "__index" then out[name] = rawget(sum, name) or nothing end
+  end
+  return out
 end
 
 return M

@@ -83,6 +83,25 @@ local function held()
   row(("%d streams in flight: memory per stream"):format(n), "B", ours, theirs, 1.3)
 end
 
+local function loops()
+  local n = 4000
+  local script = "loop.lua"
+  local ours, theirs = turns(ROUNDS,
+    function() return work(script, 64, n) / (n - 64) * 1e3 end,
+    function() return 2 * values(("%s/client call %s %d 1"):format(bench, url, n)).call_us end)
+  row("call, tool, call, one at a time: CPU, two bare calls", "us", ours, theirs, 1.5)
+  local agent, hand = turns(ROUNDS,
+    function() return work(script, 64, n) / (n - 64) * 1e3 end,
+    function() return (measure(lua(script, n, "bare")).cpu_ms - measure(lua(script, 64, "bare")).cpu_ms) / (n - 64) * 1e3 end)
+  figure("the agent alone, a step (above the same calls by hand)", "us", (agent - hand) / 2, 60)
+end
+
+local function conversations()
+  local n = 10000
+  local one, all = measure(lua("agents.lua", 1), true).rss_kb, measure(lua("agents.lua", n), true).rss_kb
+  figure("10,000 agents in conversation, an agent", "B", (all - one) * 1024 / (n - 1), 8192)
+end
+
 local function start()
   local ours, theirs = turns(21,
     function() return measure(lua "startup.lua").first_ms end,
@@ -98,16 +117,13 @@ local function engines()
   for i = 1, ROUNDS do rates[i] = values(bench .. "/lines").lines_mb_s end
   figure("lines framed", "MB/s", median(rates), 500, true)
   io.stdout:flush()
-  local f = io.open "tests/bench/json.lua"
-  if f then
-    f:close()
-    os.execute(lua "json.lua")
-  end
+  os.execute(lua "json.lua")
+  os.execute(lua "schema.lua")
 end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))
 local failed = false
-for _, part in ipairs { calls, streams, held, parked, start, engines } do
+for _, part in ipairs { calls, streams, loops, held, conversations, parked, start, engines } do
   local ok, err = pcall(part)
   if not ok then
     failed = true

@@ -3,8 +3,9 @@
  *
  *   server        prints its address as its first line and serves until killed
  *
- * /api/chat with "stream":false gets one object; with "model":"slow" one line now and one every SLOW_SECONDS until the
- * client leaves; else the whole stream of LINES chunks at once. Any other path gets a small object. */
+ * /api/chat with "stream":false gets one object; with "model":"tools" that is a tool call, until a tool has answered; with
+ * "model":"held" nothing ever comes. With "model":"slow" one line now and one every SLOW_SECONDS until the client leaves;
+ * else the whole stream of LINES chunks at once. Any other path gets a small object. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -38,7 +39,7 @@ struct connection {
 
 struct server {
   int epoll, listener;
-  struct reply whole, stream, slow_head, slow_line, empty;
+  struct reply whole, call, stream, slow_head, slow_line, empty;
   struct connection *slow;
 };
 
@@ -86,6 +87,8 @@ static void make_replies(struct server *s) {
   char body[1024];
   snprintf(body, sizeof body, "{" STAMP "\"message\":{\"role\":\"assistant\",\"content\":\"%0250d\"}," USAGE, 0);
   append_whole(&s->whole, body);
+  append_whole(&s->call, "{" STAMP "\"message\":{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"call_1a2b3c4d\","
+                         "\"function\":{\"index\":0,\"name\":\"get_weather\",\"arguments\":{\"city\":\"Oslo\"}}}]}," USAGE);
   append_whole(&s->empty, "{\"models\":[],\"version\":\"0.0.0\"}");
   append_text(&s->stream, stream_head);
   for (int i = 0; i < LINES; i++) append_chunk(&s->stream, chunk_line);
@@ -150,8 +153,10 @@ static bool answer(struct server *s, struct connection *c) {
   c->sent = 0;
   if (strncmp(c->in, "POST /api/chat ", 15) != 0) {
     c->out = &s->empty;
+  } else if (holds(c, "\"held\"")) {
+    c->out = NULL;
   } else if (holds(c, "\"stream\":false")) {
-    c->out = &s->whole;
+    c->out = holds(c, "\"tools\"") && !holds(c, "\"role\":\"tool\"") ? &s->call : &s->whole;
   } else if (holds(c, "\"slow\"")) {
     c->out = &s->slow_head;
     c->next_slow = s->slow;

@@ -145,5 +145,5 @@ static int remove_at(struct tree *t, int dir, const char *name) {
 }
 
 void tree_remove(struct tree *t) {
-  t->error = remove_at(t, AT_FDCWD, t->path);
+  t->error = remove_at(t, t->dir, t->path);
 }

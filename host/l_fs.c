@@ -10,6 +10,7 @@
 
 #include "fs.h"
 #include "host.h"
+#include "l_fs.h"
 #include "op.h"
 
 #define FILE_TYPE "host.fs.file"
@@ -154,7 +155,7 @@ static int push_resolved(lua_State *L, struct op *op) {
   return 1;
 }
 
-static const char *type_of_mode(uint64_t mode) {
+const char *fs_type_of_mode(uint64_t mode) {
   switch (mode & S_IFMT) {
     case S_IFREG: return "file";
     case S_IFDIR: return "directory";
@@ -190,17 +191,9 @@ static void set_time(lua_State *L, const char *name, const uv_timespec_t *t) {
   lua_setfield(L, -2, name);
 }
 
-/* A missing path is no failure of the world: nil alone. */
-static int push_stat(lua_State *L, struct op *op) {
-  struct request *r = of_op(op);
-  if (r->result == UV_ENOENT || r->result == UV_ENOTDIR) {
-    lua_pushnil(L);
-    return 1;
-  }
-  if (r->result < 0) return push_failure(L, r);
-  const uv_stat_t *st = &r->fs.statbuf;
+void fs_push_stat(lua_State *L, const uv_stat_t *st) {
   lua_createtable(L, 0, 11);
-  lua_pushstring(L, type_of_mode(st->st_mode));
+  lua_pushstring(L, fs_type_of_mode(st->st_mode));
   lua_setfield(L, -2, "type");
   set_integer(L, "mode", st->st_mode & 07777);
   set_integer(L, "size", st->st_size);
@@ -212,6 +205,17 @@ static int push_stat(lua_State *L, struct op *op) {
   set_time(L, "mtime", &st->st_mtim);
   set_time(L, "atime", &st->st_atim);
   set_time(L, "ctime", &st->st_ctim);
+}
+
+/* A missing path is no failure of the world: nil alone. */
+static int push_stat(lua_State *L, struct op *op) {
+  struct request *r = of_op(op);
+  if (r->result == UV_ENOENT || r->result == UV_ENOTDIR) {
+    lua_pushnil(L);
+    return 1;
+  }
+  if (r->result < 0) return push_failure(L, r);
+  fs_push_stat(L, &r->fs.statbuf);
   return 1;
 }
 
@@ -412,6 +416,7 @@ static int l_remove_tree(lua_State *L) {
   struct request *r = request_new(L, &tree_class, "remove", path, NULL, 0);
   if (!r) return out_of_memory(L, "remove");
   r->tree.path = r->path;
+  r->tree.dir = AT_FDCWD;
   return request_await(L, r, uv_queue_work(&r->host->loop, &r->work, tree_work, tree_done));
 }
 

@@ -1,4 +1,10 @@
 --- Files. Every function waits without blocking the others, and raises kind `os` when the system says no.
+---
+--- With the option `root` a path from a model or a stranger is safe to use: it is taken relative to that folder (an absolute one
+--- must begin with the folder's own path), and nothing outside is read, written or looked at. What leads out, symbolic links
+--- on the way or at its end, and devices, fifos and sockets raise kind `denied`; this holds also when somebody swaps folders
+--- for links meanwhile. Mounts below the root belong to it, and so do hard links: reading one reads what it names, writing gives
+--- the name a new file and leaves the old one's other names alone, appending is refused.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
@@ -6,8 +12,13 @@ require "core.driver.fs"
 
 local M = {}
 
-local function check_path(path, what)
+--- Below a root the path is somebody else's: what is wrong with it is no mistake of the calling code, the driver says it.
+local function check_path(path, what, root)
   if type(path) ~= "string" then errors.argument("%s: the path must be a string, got %s", what, type(path)) end
+  if root then
+    if root == "" or root:find("\0", 1, true) then errors.argument("%s: the root is no path: %q", what, root) end
+    return path
+  end
   if path == "" then errors.argument("%s: the path is empty", what) end
   if path:find("\0", 1, true) then errors.argument("%s: the path holds a NUL byte", what) end
   return path
@@ -27,16 +38,16 @@ local function perform(name, q) return errors.check(effect.perform(name, q)) end
 
 --- The whole content of a file. A fifo or a device is read to its end.
 ---@param path string
----@param options? { max?: integer } max: more bytes than this raise kind `limit`; 64 MB when not given
+---@param options? { max?: integer, root?: string } max: more bytes than this raise kind `limit`; 64 MB when not given
 ---@return string bytes
----Raises `os`, `limit`, `argument`, `cancelled`.
+---Raises `os`, `limit`, `denied` (with a root), `argument`, `cancelled`.
 ---
 --- Example: `local text = fs.read "notes.txt"`
 function M.read(path, options)
-  options = errors.options(options, { max = "number" }, "fs.read")
+  options = errors.options(options, { max = "number", root = "string" }, "fs.read")
   local max = options.max and math.tointeger(options.max)
   if options.max and (not max or max < 0) then errors.argument("fs.read: max must be a whole number of bytes") end
-  return perform("fs.read", { path = check_path(path, "fs.read"), max = max })
+  return perform("fs.read", { path = check_path(path, "fs.read", options.root), max = max, root = options.root })
 end
 
 --- Write a file: whole or not at all. A reader sees the old content or the new one; a full disk leaves the old one. A symbolic
@@ -48,26 +59,31 @@ end
 ---
 --- Example: `fs.write("notes.txt", text, { mode = "0600" })`
 function M.write(path, data, options)
-  options = errors.options(options, { append = "boolean", mode = true }, "fs.write")
+  options = errors.options(options, { append = "boolean", fresh = "boolean", mode = true, root = "string" }, "fs.write")
+  if options.fresh and not options.root then errors.argument("fs.write: fresh needs a root") end
+  if options.fresh and options.append then errors.argument("fs.write: either append or fresh") end
   if type(data) ~= "string" then errors.argument("fs.write: the data must be a string, got %s", type(data)) end
   perform("fs.write", {
-    path = check_path(path, "fs.write"), data = data, append = options.append or nil,
-    mode = options.mode and check_mode(options.mode, "fs.write"),
+    path = check_path(path, "fs.write", options.root), data = data, append = options.append or nil,
+    mode = options.mode and check_mode(options.mode, "fs.write"), root = options.root, fresh = options.fresh or nil,
   })
 end
 
 ---@class stoke.fs.entry
 ---@field name string
 ---@field type "file"|"directory"|"link"|"fifo"|"socket"|"device"|"unknown"
+---@field size? integer bytes; only with a root
 
 --- What is in a folder, sorted by the bytes of the names, without `.` and `..`.
 ---@param path string
+---@param options? { root?: string } with a root more than 100000 entries raise kind `limit`
 ---@return stoke.fs.entry[]
----Raises `os`, `argument`, `cancelled`.
+---Raises `os`, `limit` and `denied` (with a root), `argument`, `cancelled`.
 ---
 --- Example: `for _, entry in ipairs(fs.list ".") do print(entry.type, entry.name) end`
-function M.list(path)
-  return perform("fs.list", { path = check_path(path, "fs.list") })
+function M.list(path, options)
+  options = errors.options(options, { root = "string" }, "fs.list")
+  return perform("fs.list", { path = check_path(path, "fs.list", options.root), root = options.root })
 end
 
 ---@class stoke.fs.stat
@@ -79,42 +95,45 @@ end
 
 --- What is at a path; nil when there is nothing. Links are followed, unless `link` is set.
 ---@param path string
----@param options? { link?: boolean } link: about the link itself
+---@param options? { link?: boolean, root?: string } link: about the link itself
 ---@return stoke.fs.stat|nil
----Raises `os` (a folder on the way may not be entered), `argument`, `cancelled`.
+---Raises `os` (a folder on the way may not be entered), `denied` (with a root), `argument`, `cancelled`.
 ---
 --- Example: `if not fs.stat "cache" then fs.mkdir "cache" end`
 function M.stat(path, options)
-  options = errors.options(options, { link = "boolean" }, "fs.stat")
-  return perform("fs.stat", { path = check_path(path, "fs.stat"), link = options.link or nil })
+  options = errors.options(options, { link = "boolean", root = "string" }, "fs.stat")
+  return perform("fs.stat",
+    { path = check_path(path, "fs.stat", options.root), link = options.link or nil, root = options.root })
 end
 
 --- Make a folder.
 ---@param path string
----@param options? { parents?: boolean } parents: those above it too, and it is no error that it exists
----Raises `os`, `argument`, `cancelled`.
+---@param options? { parents?: boolean, root?: string } parents: those above it too, and it is no error that it exists
+---Raises `os`, `denied` (with a root), `argument`, `cancelled`.
 ---
 --- Example: `fs.mkdir("out/2024/07", { parents = true })`
 function M.mkdir(path, options)
-  options = errors.options(options, { parents = "boolean" }, "fs.mkdir")
-  perform("fs.mkdir", { path = check_path(path, "fs.mkdir"), parents = options.parents or nil })
+  options = errors.options(options, { parents = "boolean", root = "string" }, "fs.mkdir")
+  perform("fs.mkdir",
+    { path = check_path(path, "fs.mkdir", options.root), parents = options.parents or nil, root = options.root })
 end
 
 --- Remove a file, a link or an empty folder; with `recursive` a folder and all that is in it. Links are removed, never
 --- followed.
 ---@param path string
----@param options? { recursive?: boolean }
----Raises `os` (also when there is nothing), `argument`, `cancelled`.
+---@param options? { recursive?: boolean, root?: string }
+---Raises `os` (also when there is nothing), `denied` (with a root, of which the root itself is never removed), `argument`,
+---`cancelled`.
 ---
 --- Example: `fs.remove("out", { recursive = true })`
 function M.remove(path, options)
-  options = errors.options(options, { recursive = "boolean" }, "fs.remove")
-  check_path(path, "fs.remove")
+  options = errors.options(options, { recursive = "boolean", root = "string" }, "fs.remove")
+  check_path(path, "fs.remove", options.root)
   local last = path:match "([^/]*)/*$"
-  if options.recursive and (last == "" or last == "." or last == "..") then
+  if options.recursive and not options.root and (last == "" or last == "." or last == "..") then
     errors.argument("fs.remove: \"%s\" is not removed with all that is in it; name a folder", path)
   end
-  perform("fs.remove", { path = path, recursive = options.recursive or nil })
+  perform("fs.remove", { path = path, recursive = options.recursive or nil, root = options.root })
 end
 
 --- Give a file or folder another name; one that has that name already is replaced.

@@ -1,11 +1,12 @@
 --- Effects on files: fs.read, fs.write, fs.list, fs.stat, fs.mkdir, fs.remove, fs.rename.
 ---
 --- Composed of the single requests of host.fs. A file is a to-be-closed value, so a cancel between two steps leaks nothing;
---- a temp file vanishes with its close unless it was published.
+--- a temp file vanishes with its close unless it was published. With `root` in the request, driver/jail.lua does it instead.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
 local host = require "host.fs"
+local jail = require "core.driver.jail"
 local pid = require "host.env".pid
 
 local READ_MAX = 64 << 20 -- fs.read refuses more, unless told otherwise
@@ -180,13 +181,23 @@ local function remove(q)
 end
 
 --- What the policy judges.
-local function at(q) return "path", q.path end
+local function at(q)
+  local inside = q.root and q.path:sub(1, 1) ~= "/"
+  return "path", inside and q.root .. "/" .. q.path or q.path
+end
 
-effect.define("fs.read", { run = read, subject = at })
-effect.define("fs.write", { run = write, subject = at })
-effect.define("fs.list", { run = list, subject = at })
-effect.define("fs.stat", { run = function(q) return host.stat(q.path, q.link) end, subject = at })
-effect.define("fs.mkdir", { run = function(q) return mkdir(q.path, q.parents) end, subject = at })
-effect.define("fs.remove", { run = remove, subject = at })
-effect.define("fs.rename", { run = function(q) return host.rename(q.from, q.to) end,
-  subject = function(q) return "path", q.from, q.to end })
+local function define(name, run, subject)
+  local confined = jail[name]
+  effect.define("fs." .. name, { subject = subject or at, run = function(q)
+    if q.root ~= nil then return confined(q) end
+    return run(q)
+  end })
+end
+
+define("read", read)
+define("write", write)
+define("list", list)
+define("stat", function(q) return host.stat(q.path, q.link) end)
+define("mkdir", function(q) return mkdir(q.path, q.parents) end)
+define("remove", remove)
+define("rename", function(q) return host.rename(q.from, q.to) end, function(q) return "path", q.from, q.to end)

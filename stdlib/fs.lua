@@ -142,7 +142,8 @@ end
 ---Raises `os` (also across file systems), `argument`, `cancelled`.
 ---
 --- Example: `fs.rename("draft.txt", "final.txt")`
-function M.rename(from, to)
+function M.rename(from, to, options)
+  errors.options(options, {}, "fs.rename") -- a root that nobody looks at would be worse than none
   perform("fs.rename", { from = check_path(from, "fs.rename"), to = check_path(to, "fs.rename") })
 end
 

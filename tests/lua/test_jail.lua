@@ -54,8 +54,9 @@ local function descriptors() return #fs.list "/proc/self/fd" end
 --- A test for each way; the descriptors it opens are closed when it ends.
 local function both(name, f)
   for _, walk in ipairs { false, true } do
+    local title = ("%s (%s)"):format(name, walk and "by components" or "by the kernel")
     local skip = not walk and not jail.kernel and "this kernel cannot" or false
-    test(("%s (%s)"):format(name, walk and "by components" or "by the kernel"), { skip = skip, timeout = 300, real = true }, function(t)
+    test(title, { skip = skip, timeout = 300, real = true }, function(t)
       local was <const> = jail.walk
       local _ <close> = setmetatable({}, { __close = function() jail.walk = was end })
       jail.walk = walk
@@ -163,7 +164,7 @@ end)
 
 both("honest paths work, however they are written", function(t, w)
   local root = { root = w.root }
-  for _, path in ipairs { "a/b/c.txt", "./a//b/./c.txt", "a/none/../b/c.txt", w.root .. "/a/b/c.txt", w.root .. "//a/b/../b/c.txt" } do
+  for _, path in ipairs { "a/b/c.txt", "./a//b/./c.txt", "a/none/../b/c.txt", w.root .. "/a/b/c.txt", w.root .. "//a/../a/b/c.txt" } do
     t.eq(fs.read(path, root), "deep\n", path)
   end
   fs.mkdir("x/y/z", { root = w.root, parents = true })
@@ -196,8 +197,9 @@ both("a refusal names the path, the root and the reason", function(t, w)
   end
   t.eq((said "../x"), 'cannot read "../x": it leads out of the root "BASE/jail"')
   t.eq((said "/etc/passwd"), 'cannot read "/etc/passwd": it is not below the root "BASE/jail"; give a path relative to that')
-  t.eq((said "./a/link_dir/x"), 'cannot read "./a/link_dir/x": "a/link_dir" is a symbolic link, and none is followed below the root')
-  t.eq((said "link_in"), 'cannot read "link_in": "link_in" is a symbolic link, and none is followed below the root')
+  local link = "is a symbolic link, and none is followed below the root"
+  t.eq((said "./a/link_dir/x"), 'cannot read "./a/link_dir/x": "a/link_dir" ' .. link)
+  t.eq((said "link_in"), 'cannot read "link_in": "link_in" ' .. link)
   t.eq((said "fifo"), 'cannot read "fifo": it is a fifo, not a file')
   t.eq((said ""), 'cannot read "": the path is empty')
   t.eq((said "a\0\27b\xFF"), 'cannot read "a\\x00\\x1bb\\xff": a path holds no NUL byte')
@@ -276,14 +278,14 @@ local function race(n, swap, f)
   local done, swaps = 0, 0
   local scope <close> = stoke.scope {}
   local swapper = scope:spawn(function()
-    while done < n do
+    while done < n or swaps < 10 do
       swap()
       swaps = swaps + 1
     end
   end)
   for _ = 1, 4 do
     scope:spawn(function()
-      while done < n do
+      while done < n or swaps < 10 do
         done = done + 1
         f(done)
       end
@@ -319,7 +321,7 @@ both("a folder that becomes a link while it is used leads nowhere", function(t, 
     end
     effect.perform("fs.remove", { path = "dir/made", root = w.root, recursive = true })
   end)
-  t.ok(swaps > 5 and inside > 0 and refused > 0, ("%d swaps, %d inside, %d refused"):format(swaps, inside, refused))
+  t.ok(inside > 0 and refused > 0, ("%d swaps, %d inside, %d refused"):format(swaps, inside, refused))
   t.eq(outside(w.base), w.before)
   t.eq(fs.read("dir/secret.txt", root), "mine\n")
 end)
@@ -338,10 +340,10 @@ both("a file that becomes a link or a fifo while it is used leads nowhere", func
   end, function(i)
     local text = effect.perform("fs.read", { path = "file", root = w.root })
     if text then inside = inside + 1 end
-    t.ok(text == nil or text:find "^mine\n" or text:find("^" .. EVIL), text)
+    t.ok(text == nil or not text:find(SECRET, 1, true), text)
     if i % 10 == 0 then effect.perform("fs.write", { path = "file", data = EVIL, root = w.root, append = true }) end
   end)
-  t.ok(swaps > 5 and inside > 0, ("%d swaps, %d inside"):format(swaps, inside))
+  t.ok(inside > 0, ("%d swaps, %d inside"):format(swaps, inside))
   t.eq(outside(w.base), w.before)
 end)
 

@@ -50,8 +50,8 @@ static bool is_file(struct jail *j, const struct way *w, const struct stat *st) 
   return false;
 }
 
-/* A look before the open keeps us from opening what acts on being opened, such as a tape; the look at what was opened
- * decides. */
+/* A look before the open keeps us from opening what acts on being opened, such as a tape; the look
+ * at what was opened decides. */
 static int open_file(struct jail *j, const struct way *w, int dir, int flags, int mode) {
   struct stat st;
   if (fstatat(dir, w->name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
@@ -172,8 +172,8 @@ static int open_temp(struct jail *j, int dir, int mode, char *name, size_t size)
   return -1;
 }
 
-/* Give the temp file its name. With `fresh` nothing may have it; a file system without such a rename gets a second name and
- * loses the first. */
+/* Give the temp file its name. With `fresh` nothing may have it; where there is no such rename the
+ * file gets a second name and loses the first. */
 static bool publish(struct jail *j, int dir, const char *temp, const char *name) {
   if (!j->fresh) return renameat(dir, temp, dir, name) == 0;
 #if defined(SYS_renameat2)
@@ -238,8 +238,8 @@ static bool add_entry(struct jail *j, struct names *n, int dir, const char *name
   struct stat st;
   bool there = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
   memcpy(j->bytes + n->used, name, len);
-  j->entries[n->count++] = (struct jail_entry){
-      (const char *)n->used, there ? (uint64_t)st.st_size : 0, there ? (unsigned)st.st_mode : 0};
+  j->entries[n->count++] =
+      (struct jail_entry){(const char *)n->used, there ? (uint64_t)st.st_size : 0, there ? (unsigned)st.st_mode : 0};
   n->used += len;
   return true;
 }

@@ -30,14 +30,14 @@ static size_t printable(const unsigned char *s, size_t len) {
   for (size_t i = 1; i < n; i++) {
     if ((s[i] & 0xc0) != 0x80) return 0;
   }
-  if (c == 0xc2 && s[1] < 0xa0) return 0;                                            /* C1 controls */
-  if ((c == 0xe0 && s[1] < 0xa0) || (c == 0xed && s[1] >= 0xa0)) return 0;           /* too long, surrogates */
-  if ((c == 0xf0 && s[1] < 0x90) || (c == 0xf4 && s[1] >= 0x90)) return 0;           /* too long, too large */
+  if (c == 0xc2 && s[1] < 0xa0) return 0;                                  /* C1 controls */
+  if ((c == 0xe0 && s[1] < 0xa0) || (c == 0xed && s[1] >= 0xa0)) return 0; /* too long, surrogates */
+  if ((c == 0xf0 && s[1] < 0x90) || (c == 0xf4 && s[1] >= 0x90)) return 0; /* too long, too large */
   return n;
 }
 
-/* A path is whatever somebody sent: for messages its control characters and broken UTF-8 become \xNN, and a long one is
- * cut. `out` has room for max + 4. */
+/* A path is whatever somebody sent: for messages its control characters and broken UTF-8 become
+ * \xNN, and a long one is cut. `out` has room for max + 4. */
 static const char *show(char *out, size_t max, const char *path, size_t len) {
   const unsigned char *s = (const unsigned char *)path;
   size_t at = 0, i = 0;
@@ -99,7 +99,8 @@ static const char *behind(const char *root, const char *path) {
   return strncmp(root, path, n) == 0 && (path[n] == '/' || path[n] == 0) ? path + n : NULL;
 }
 
-/* An absolute path is one below the root when it begins with the root's own name, as given or as the system has it. */
+/* An absolute path is one below the root when it begins with the root's own name, as given or as the
+ * system has it. */
 static const char *relative(const struct jail *j) {
   char real[PATH_MAX];
   if (j->path[0] != '/') return j->path;
@@ -211,7 +212,6 @@ static int walk(int root, const char *path, size_t *stopped) {
   }
 }
 
-/* The parent, w->path cut after it. */
 static int open_parent(struct jail *j, int root, const char *parent) {
   size_t stopped = strlen(parent);
   int fd = -1;
@@ -236,9 +236,10 @@ static int open_parent(struct jail *j, int root, const char *parent) {
 static int open_root(struct jail *j) {
   int fd = open(j->root, FOLDER);
   if (fd >= 0) return fd;
+  const char *why = uv_strerror(-errno);
   char root[ROOT_MAX + 5], reason[160];
-  snprintf(reason, sizeof reason, "the root \"%s\" cannot be opened: %s", show(root, ROOT_MAX, j->root, strlen(j->root)),
-           uv_strerror(-errno));
+  show(root, ROOT_MAX, j->root, strlen(j->root));
+  snprintf(reason, sizeof reason, "the root \"%s\" cannot be opened: %s", root, why);
   way_refuse(j, "os", 0, reason);
   return -1;
 }

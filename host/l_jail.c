@@ -1,5 +1,6 @@
-/* l_jail.c - host.jail: files below a root. Every function is one piece of work (host/jail.h) for libuv's thread pool and waits
- * for it. A cancelled wait ends at once; the work ends at its next look, and closes what it opened itself. */
+/* l_jail.c - host.jail: files below a root. Every function is one piece of work (host/jail.h) for
+ * libuv's thread pool and waits for it. A cancelled wait ends at once; the work ends at its next
+ * look, and closes what it opened itself. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <string.h>
@@ -72,7 +73,8 @@ static const char *keep(char **at, const char *s, size_t len) {
   return kept;
 }
 
-static struct request *request_new(lua_State *L, const struct op_class *cls, enum jail_verb verb, const struct args *a) {
+static struct request *request_new(lua_State *L, const struct op_class *cls, enum jail_verb verb,
+                                   const struct args *a) {
   struct host *h = host_of(L);
   struct request *r = mem_alloc(&h->mem, sizeof *r + a->root_len + a->path_len + a->token_len + a->size + 4);
   if (!r) return NULL;
@@ -191,8 +193,8 @@ static int l_list(lua_State *L) {
   return request_await(L, r);
 }
 
-/* write(root, path, walk, data, token, how, mode?). how: "replace", "append", "fresh" (an error when it is there); token: text
- * that no other write of this process uses */
+/* write(root, path, walk, data, token, how, mode?). how: "replace", "append", "fresh" (an error when
+ * it is there); token: text that no other write of this process uses */
 static int l_write(lua_State *L) {
   static const char *const ways[] = {"replace", "append", "fresh", NULL};
   struct args a;
@@ -249,7 +251,7 @@ static int l_remove(lua_State *L) {
 }
 
 int luaopen_host_jail(lua_State *L) {
-  static const luaL_Reg functions[] = {{"read", l_read}, {"write", l_write}, {"list", l_list},    {"stat", l_stat},
+  static const luaL_Reg functions[] = {{"read", l_read},   {"write", l_write},   {"list", l_list}, {"stat", l_stat},
                                        {"mkdir", l_mkdir}, {"remove", l_remove}, {NULL, NULL}};
   luaL_newlib(L, functions);
   lua_pushboolean(L, jail_by_kernel());

@@ -6,6 +6,7 @@ local effect = require "core.effect"
 local fs = require "stoke.fs"
 local jail = require "core.driver.jail"
 local paths = require "tests.hostile.paths"
+local policy = require "core.gate.policy"
 local proc = require "stoke.proc"
 local stoke = require "stoke"
 
@@ -270,6 +271,15 @@ test("a root that is missing, a file, or no path", function(t)
   t.eq(err.kind, "denied")
   t.eq(fs.read("plain.txt", { root = w.base .. "/jail/link_root" }), "plain\n", "the root's own path may hold links")
   t.eq(fs.read("lua/../hostile/paths.lua", { root = "tests" }), fs.read "tests/hostile/paths.lua")
+end)
+
+test("the policy judges the whole path, root and all", function(t)
+  local w <close> = world()
+  local _ <close> = setmetatable({}, { __close = function() policy.set(nil) end })
+  policy.set { deny = { path = { w.root .. "/a/**" } } }
+  t.match(t.raises("denied", fs.read, "a/b/c.txt", { root = w.root }).message, "the policy denies")
+  t.match(t.raises("denied", fs.read, "none/../a/b/c.txt", { root = w.root }).message, "the policy denies")
+  t.eq(fs.read("plain.txt", { root = w.root }), "plain\n")
 end)
 
 -- ---- while somebody swaps -----------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ void file_keep(struct file *f);    /* temp is not temporary any more */
 #define TREE_FAILED_MAX 160
 struct tree {
   const char *path;
-  int dir; /* the open folder that a relative path begins in, or AT_FDCWD */
+  int dir;               /* the open folder that a relative path begins in, or AT_FDCWD */
   atomic_bool cancelled; /* may be set by the loop thread; looked at between two files */
   int error;
   char failed[TREE_FAILED_MAX];

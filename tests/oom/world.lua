@@ -21,6 +21,9 @@ local function system()
   local gone <close> = setmetatable({}, { __close = function() fs.remove(path) end }) -- luacheck: ignore
   fs.write(path, ("x"):rep(5000))
   say(#fs.read(path))
+  local folder, name = path:match "^(.*)/(.*)$"
+  fs.write(name, "inside", { root = folder })
+  say(fs.read(name, { root = folder }), fs.stat(name, { root = folder }).type, #fs.list("oom", { root = "tests" }))
 end
 
 local function tasks()

@@ -61,7 +61,8 @@ Schema.__index, Schema.__name = Schema, "stoke.schema"
 ---@field description? string
 ---@field order? string[] fields in the order they are asked for, others sorted after them; a model writes them in this order
 ---@field check? (fun(value: any): boolean?, string?, string?)|(fun(value: any): boolean?, string?, string?)[] asked when the
----  shape is right: true, or false with a message and the path it is about; an error it raises is a problem, too
+---  shape is right: true, or false with a message and the path it is about; an error it raises is a problem, too. It should only
+---  look: `coerce` asks it about each reading that it tries
 ---@field strict? boolean a field that the schema does not name is a problem
 
 local OPTIONS = { name = "string", description = "string", order = "table", check = true, strict = "boolean" }

@@ -106,10 +106,12 @@ function M.check(node, typed, want, parts)
     end
     local left, n = st.left - 1, rawlen(v)
     st.left = left
-    if left < 0 or depth > st.depth then return v, over(v) end
+    if left < 0 or depth > st.depth then return v, over(v, st) end
     local out, all
     if kind == "empty" then out = engine.array {} end
-    if has_more(v, n) then return v, problems.wrong(want, v, true) end
+    if has_more(v, n) then
+      return v, problems.say(("expected %s, got a table of both items and names"):format(want), want, v)
+    end
     if some then
       local copied
       copied, all = visit(first, rest, v, n, depth + 1, st)

@@ -322,6 +322,7 @@ end
 ---@return string[] repairs
 function M.coerce(ctx, root, value)
   local run = { ctx = ctx, repairs = {}, steps = STEPS }
+  if type(value) == "table" and not values.canonical(value) then return value, run.repairs end -- a circle
   return coerce(run, root, value, {}, 0), run.repairs
 end
 

@@ -48,7 +48,9 @@ end
 
 -- ---- one node -------------------------------------------------------------------------------------------------------
 
-local function over(v)
+-- Too deep or too much: whatever else there is fails at once, so that a circle with many ways round ends.
+local function over(v, st)
+  st.left = -1
   return problems.say(("nested deeper than %d, or too large to check"):format(DEPTH), "less nesting", v)
 end
 
@@ -72,7 +74,7 @@ end
 local function reference(ctx, node, mode)
   local target = compile(ctx, ctx.resolve(node["$ref"]), mode == "own" and not alone(node) and "same" or mode)
   return function(v, depth, st)
-    if depth > DEPTH then return v, over(v) end
+    if depth > DEPTH then return v, over(v, st) end
     return target(v, depth + 1, st)
   end
 end
@@ -189,7 +191,9 @@ function M.new(root, checks, what)
     if node["$ref"] then ctx.resolve(node["$ref"]) end
   end)
   local function run(check, value)
-    local v, found = check(value, 0, { left = CONTAINERS, depth = DEPTH })
+    local state = { left = CONTAINERS, depth = DEPTH }
+    local v, found = check(value, 0, state)
+    if state.left < 0 then return value, over(value, state) end
     return v, found
   end
   local main = compile(ctx, root, "own")

@@ -21,6 +21,13 @@ local function scalar(node, resolve)
   return table.concat(list, " | ")
 end
 
+local function remarks(optional, count, text)
+  local notes = { optional and "optional" or nil }
+  if count then notes[#notes + 1] = count end
+  if text then notes[#notes + 1] = text:gsub("%s+", " ") end
+  return #notes > 0 and "  // " .. table.concat(notes, ": ") or ""
+end
+
 local function object(node, indent, resolve, seen)
   local lines, names, needed = { "{" }, values.keys(node.properties), {}
   for _, name in ipairs(node.required or {}) do needed[name] = true end
@@ -28,12 +35,9 @@ local function object(node, indent, resolve, seen)
   for i, name in ipairs(names) do
     local schema = node.properties[name]
     local part, remark = render(schema, indent .. "  ", resolve, seen)
-    local notes = { not needed[name] and "optional" or nil }
-    if remark then notes[#notes + 1] = remark end
-    local text = type(schema) == "table" and schema.description
-    if text then notes[#notes + 1] = text:gsub("%s+", " ") end
+    local text = type(schema) == "table" and schema.description or nil
     if i < #names then part[#part] = part[#part] .. "," end
-    part[1] = ("%s  %s: %s%s"):format(indent, show(name), part[1], #notes > 0 and "  // " .. table.concat(notes, ": ") or "")
+    part[1] = ("%s  %s: %s%s"):format(indent, show(name), part[1], remarks(not needed[name], remark, text))
     table.move(part, 1, #part, #lines + 1, lines)
   end
   lines[#lines + 1] = indent .. "}"
@@ -100,9 +104,7 @@ end
 ---@return string
 function M.describe(root, resolve)
   local lines, remark = render(root, "", resolve, { ["#"] = true })
-  local text = type(root) == "table" and root.description
-  if text or remark then lines[1] = ("%s  // %s"):format(lines[1], table.concat({ remark, text }, ": ")) end
-  if not remark and text then lines[1] = lines[1]:gsub("  // .*$", "") .. "  // " .. text:gsub("%s+", " ") end
+  lines[1] = lines[1] .. remarks(false, remark, type(root) == "table" and root.description or nil)
   return table.concat(lines, "\n")
 end
 

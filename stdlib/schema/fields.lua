@@ -2,6 +2,7 @@
 
 local engine = require "core.json"
 local errors = require "core.errors"
+local formats = require "stoke.schema.formats"
 local keywords = require "stoke.schema.keywords"
 local notation = require "stoke.schema.notation"
 local values = require "stoke.schema.values"
@@ -59,7 +60,12 @@ local function judge(def)
     if type(value) ~= "string" and not keywords.SILENT[key] then structure = true end
   end
   if count == 0 then return "fields" end
-  if not is_types(def.type) then return certain and structure and "json" or "fields" end
+  if not is_types(def.type) then
+    if certain and structure then return "json" end
+    local properties = def.properties
+    local schemas = def.type == nil and type(properties) == "table" and next(properties) ~= nil and all_schemas(properties)
+    return schemas and "either" or "fields"
+  end
   for key, value in next, { object = def.properties, array = def.items } do
     if def.type == key and type(value) ~= "nil" then
       if type(value) == "boolean" or type(value) == "table" and values.kind(value) ~= "array"
@@ -68,7 +74,7 @@ local function judge(def)
     end
   end
   if certain then return "json" end
-  local bare = count == 1 or def.format ~= nil and count == 2
+  local bare = count == 1 or formats.check[def.format] and count == 2
   return bare and "either" or "fields"
 end
 
@@ -81,7 +87,7 @@ local function has_ref(schema)
 end
 
 -- A schema that refers to itself moves below $defs, and its references with it.
-local function hoist(ctx, schema, name)
+local function hoist(ctx, original, schema, name)
   local base = (name or "part"):gsub("[^%w_-]", "_")
   local free, n = base, 1
   while ctx.defs[free] do
@@ -92,9 +98,11 @@ local function hoist(ctx, schema, name)
     local ref = node["$ref"]
     if ref then node["$ref"] = "#/$defs/" .. free .. ref:gsub("^[^#]*#", "") end
   end)
-  ctx.defs[free] = schema
-  return { ["$ref"] = "#/$defs/" .. free }
+  if schema["$defs"] and next(schema["$defs"]) == nil then schema["$defs"] = nil end
+  ctx.defs[free], ctx.hoisted[original] = schema, free
 end
+
+local function reference(name) return engine.object { ["$ref"] = "#/$defs/" .. name } end
 
 -- The functions that check a schema check its copy too.
 local function follow(old, new, checks, to)
@@ -106,9 +114,12 @@ end
 local function embed(ctx, path, schema, checks, name)
   if schema == true then return engine.object {} end
   if schema == false then return engine.object { ["not"] = engine.object {} } end
+  if ctx.hoisted[schema] then return reference(ctx.hoisted[schema]) end
   local copied = keywords.copy(ctx.what, path, schema)
   if next(checks) then follow(schema, copied, checks, ctx.checks) end
-  return has_ref(copied) and hoist(ctx, copied, name) or copied
+  if not has_ref(copied) then return copied end
+  hoist(ctx, schema, copied, name)
+  return reference(ctx.hoisted[schema])
 end
 
 -- ---- reading --------------------------------------------------------------------------------------------------------
@@ -161,7 +172,7 @@ local function read_fields(ctx, path, def)
 end
 
 --- Read a definition.
----@param ctx table { what, checks, defs, depth, is_schema, plain }
+---@param ctx table { what, checks, defs, hoisted, depth, is_schema, plain }
 ---@param path string
 ---@param def any
 ---@return table schema
@@ -254,7 +265,7 @@ end
 ---@return table|boolean data
 ---@return table<table, function[]> checks of the schemas in it, by node
 function M.read(what, def, form, options, is_schema)
-  local ctx = { what = what, checks = {}, defs = {}, depth = 0, is_schema = is_schema, plain = form == "fields" }
+  local ctx = { what = what, checks = {}, defs = {}, hoisted = {}, depth = 0, is_schema = is_schema, plain = form == "fields" }
   local data, optional
   if is_schema(def) then
     data = keywords.copy(what, "", def._data)
@@ -262,6 +273,9 @@ function M.read(what, def, form, options, is_schema)
   elseif form == "json" then
     data = keywords.copy(what, "", def)
   else
+    if ctx.plain and (type(def) ~= "table" or values.kind(def) == "array") then
+      mistake(ctx, "", "a table of fields expected, got " .. values.show(def), "schema { ... } takes lists and strings, too")
+    end
     data, optional = read(ctx, "", def)
     if optional then mistake(ctx, "", "only a field can be optional") end
   end

@@ -194,7 +194,7 @@ function copy(ctx, path, schema, depth)
   if not is_record(schema) then
     mistake(ctx, path, "a JSON Schema (a table, true or false) expected, got %s", errors.describe(schema))
   end
-  if depth > 100 then mistake(ctx, path, "nested too deep, or in a circle: use $ref") end
+  if depth > 100 then mistake(ctx, "", "nested too deep, or in a circle: use $ref") end
   local out, order = {}, values.keys(schema)
   for key in next, schema do
     if type(key) ~= "string" then mistake(ctx, path, "keywords expected, got the key %s", tostring(key)) end

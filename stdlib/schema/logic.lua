@@ -9,6 +9,21 @@ local M = {}
 
 local add = problems.add
 
+-- The problem with the field that tells branches apart, when it is the same field in all.
+local function tag_of(near)
+  local phrases, tag = {}, nil
+  for i, found in ipairs(near) do
+    local mine
+    for _, problem in ipairs(found) do
+      if problem.tag and #problem == 1 then mine = mine or problem end
+    end
+    if not mine or tag and tag[1] ~= mine[1] then return nil end
+    tag, phrases[i] = mine, mine.expected
+  end
+  local phrase = words.join(phrases)
+  return { { expected = phrase, found = tag.found, tag[1] } }
+end
+
 -- Of the branches that failed, the one that was meant: the only one whose type fits, or whose constants and enums do.
 local function meant(failures)
   local near = {}
@@ -24,7 +39,7 @@ local function meant(failures)
     end
     if tagged then told[#told + 1] = found end
   end
-  return #told == 1 and told[1] or nil
+  return #told == 1 and told[1] or #told == 0 and tag_of(near) or nil
 end
 
 local function any_of(node, key, parts)

@@ -35,10 +35,12 @@ local function names_of(fields)
   return list
 end
 
+local NEAR = 64 -- bytes of a name, and names, that are looked at for did-you-mean
+
 local function missing(v, field, known)
   local others = {}
   for _, name in ipairs(values.keys(v)) do
-    if not known[name] then others[#others + 1] = name end
+    if not known[name] and #name <= NEAR and #others < NEAR then others[#others + 1] = name end
   end
   local near = errors.suggest(field.name, others)
   local text = ("missing, expected %s%s"):format(field.want, near and (" (there is %s instead)"):format(values.show(near)) or "")
@@ -47,7 +49,7 @@ end
 
 local function refused(v, key, fields)
   local names = fields.names
-  local near = errors.suggest(key, names)
+  local near = #key <= NEAR and errors.suggest(key, names)
   local hint = near and (" (did you mean %s?)"):format(near)
   if not hint then hint = #names > 0 and ", only " .. table.concat(names, ", ", 1, math.min(#names, 12)) .. " exist" or "" end
   local found = problems.say("unknown field" .. hint, "no such field", rawget(v, key))
@@ -171,7 +173,7 @@ end
 ---@field child fun(schema: table|boolean): function the check of a value inside
 ---@field test fun(schema: table|boolean): function the same, where nothing may be changed
 ---@field want fun(schema: table|boolean): string
----@field over fun(v: any): table[] the problem of too much
+---@field over fun(v: any, st: table): table[] the problem of too much, which ends the check
 
 --- The check of objects.
 ---@param node table
@@ -191,7 +193,7 @@ function M.check(node, typed, want, parts)
     end
     local left = st.left - 1
     st.left = left
-    if left < 0 or depth > st.depth then return v, over(v) end
+    if left < 0 or depth > st.depth then return v, over(v, st) end
     local out, all = visit(fields, v, lenient, depth + 1, st)
     if rule ~= "keep" and has_unknown(v, known) then out, all = unknown(rule, v, fields, known, out, all, depth + 1, st) end
     if extra then all = extra(v, depth + 1, st, all) end

@@ -50,7 +50,8 @@ function M.number(node, typed, want)
 end
 
 local function too_long(want, v, n)
-  return problems.say(("expected %s, got %s (%d characters)"):format(want, values.show(v), n), want, v)
+  local found = ("%s (%d character%s)"):format(values.show(v), n, n == 1 and "" or "s")
+  return problems.say(("expected %s, got %s"):format(want, found), want, v)
 end
 
 --- A check of strings. Lengths are code points.

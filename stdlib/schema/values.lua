@@ -11,6 +11,7 @@ local null = engine.null
 local getmetatable, next, rawget, type = getmetatable, next, rawget, type
 
 local DEPTH = 256 -- of tables in tables; a cycle ends here
+local PARTS = 1000000 -- of a canonical text; what is shared many times over ends here
 
 --- The metatable that marks arrays.
 M.ARRAY = ARRAY
@@ -83,7 +84,7 @@ end
 
 local function canonical(v, parts, depth)
   local kind = M.kind(v)
-  if depth > DEPTH then return false end
+  if depth > DEPTH or #parts > PARTS then return false end
   if kind == "number" then
     local n = math.tointeger(v)
     parts[#parts + 1] = n and ("%d"):format(n) or ("%.17g"):format(v)
@@ -110,7 +111,7 @@ local function canonical(v, parts, depth)
   return true
 end
 
---- A text that two values share exactly when JSON Schema calls them equal (1 and 1.0 are); nil for a cycle.
+--- A text that two values share exactly when JSON Schema calls them equal (1 and 1.0 are); nil for a cycle, and for too much.
 ---@param v any
 ---@return string|nil
 function M.canonical(v)
@@ -157,15 +158,18 @@ function M.show(v)
   return kind == "nothing" and kind or "a " .. kind
 end
 
---- A place in a value: `lines[2].qty`. Counted from 1, as Lua does; names that are no identifiers stand in quotes.
+--- A place in a value: `lines[2].qty`. Counted from 1, as Lua does; names that are no identifiers stand in quotes; the middle
+--- of a very long one is left out.
 ---@param keys (string|integer)[] from the outermost
 ---@return string
 function M.path(keys)
   local out = {}
   for i, key in ipairs(keys) do
-    if type(key) ~= "string" then
+    if #keys > 20 and i > 10 and i < #keys - 4 then
+      out[i] = i == 11 and "..." or ""
+    elseif type(key) ~= "string" then
       out[i] = ("[%s]"):format(tostring(key))
-    elseif key:find "^[%a_][%w_]*$" then
+    elseif #key <= SHOWN and key:find "^[%a_][%w_]*$" then
       out[i] = (i > 1 and "." or "") .. key
     else
       out[i] = "[" .. quoted(key) .. "]"

@@ -22,8 +22,8 @@ local text = [[{"id":"0b6a3e6e-2f1d-4a5c-9a0b-6f2f4c1d2e3f","number":4711,"creat
   [[Deliver to the back door, ring twice, and leave the pallet under the roof. When nobody answers, call the number on the ]] ..
   [[gate and wait for ten minutes; the neighbours on the left take parcels too.","tags":["urgent","tools","north"],]] ..
   [["reference":null,"attempts":2,"region":"north","terms":"30 days net","address":{"street":"12 Long Street",]] ..
-  [["city":"Oslo","zip":"0150"},"lines":[]] .. line(1) .. "," .. line(2) .. "," .. line(3) .. "," .. line(4) .. "," .. line(5) .. "," ..
-  line(6) .. "]}"
+  [["city":"Oslo","zip":"0150"},"lines":[]] ..
+  table.concat({ line(1), line(2), line(3), line(4), line(5), line(6) }, ",") .. "]}"
 
 local value = json.decode(text)
 assert(Order:check(value) == value)

@@ -92,7 +92,8 @@ end
 
 -- Waits that only another task of this process can end; all others may bring an approval from outside.
 local INSIDE = { ["approval"] = true, ["scope.join"] = true, ["scope.wait"] = true, ["task.await"] = true, ["channel.send"] = true,
-  ["channel.recv"] = true, ["select"] = true, ["semaphore"] = true, ["budget"] = true }
+  ["channel.recv"] = true, ["select"] = true, ["semaphore"] = true, ["budget"] = true,
+  ["session"] = true }
 
 --- Nobody is left who could decide: every task waits for another one, in the end for this.
 local function hopeless()

@@ -11,6 +11,7 @@ local json = require "core.json"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
 local run = require "stoke.agent.run"
+local ollama_options = require "stoke.ollama.options"
 local schema = require "stoke.schema"
 local session = require "stoke.agent.session"
 local stream = require "stoke.agent.stream"
@@ -84,7 +85,8 @@ local function check(given)
     errors.argument("stoke.agent: the name must be letters, digits, `_`, `-`, `.` or blanks, at most 64; got %q", name)
   end
   local where = name and "stoke.agent " .. name or "stoke.agent"
-  if given.model == nil then errors.argument("%s: model is missing", where) end
+  ollama_options.check(where, { model = given.model, options = given.options, think = given.think, timeouts = given.timeouts },
+    { model = true, options = "table", think = true, timeouts = "table" })
   local text = given.instructions
   if text ~= nil and type(text) ~= "string" and type(text) ~= "function" then
     errors.argument("%s: instructions must be a string, or a function that returns one, got %s", where, type(text))

@@ -66,6 +66,13 @@ local ALLOWED = {
 local PATHS = { chat = "/api/chat", generate = "/api/generate" }
 
 --- What goes through the door: pure data, nothing of this process in it.
+local function shape(way, given, body)
+  local q = { protocol = "ollama", path = PATHS[way], model = given.model, body = body }
+  if given.endpoint or given.timeouts then q.endpoint, q.timeouts = given.endpoint, given.timeouts end
+  return q
+end
+
+--- The request of a call, everything in it checked.
 local function request(what, way, given, stream)
   given = check.check(what, given, ALLOWED[stream][way])
   if given.stream ~= nil and given.stream ~= stream then
@@ -83,10 +90,7 @@ local function request(what, way, given, stream)
     if given.images then body.images = #given.images > 0 and protocol.images(what, given.images) or nil end
     if given.context then body.context = check.list(given.context) end
   end
-  return {
-    protocol = "ollama", path = PATHS[way], model = given.model, endpoint = given.endpoint, timeouts = given.timeouts,
-    body = body,
-  }
+  return shape(way, given, body)
 end
 
 --- One call, its reply checked for a prompt that was cut.
@@ -137,13 +141,17 @@ end
 
 --- As ollama.chat, but a failure of the world is its second value: for callers that go on without the answer.
 ---@param given stoke.ollama.chat
+---@param checked? boolean the caller has checked it all, images are base64: the request is sent as it is
 ---@return table|nil reply
 ---@return stoke.error? err
 ---Raises `argument`, `cancelled`.
 ---
 --- Example: `local reply, err = ollama.try_chat { model = m, messages = messages }`
-function M.try_chat(given)
-  return try(request("ollama.chat", "chat", given, false))
+function M.try_chat(given, checked)
+  if not checked then return try(request("ollama.chat", "chat", given, false)) end
+  local body = protocol.body(given, protocol.endpoint(given.endpoint), false)
+  body.messages, body.tools = given.messages, given.tools
+  return try(shape("chat", given, body))
 end
 
 --- One completion of a prompt; with `suffix` it fills the hole between the two, with `raw` no template is used.

@@ -19,19 +19,10 @@ local M = {}
 ---@field reason? string "stop" or "length"
 ---@field failed? stoke.error the server could not read the model's call, and nothing could be salvaged
 
-local LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
-
---- An id in the server's own style.
+--- An id: the prefix and eight digits of chance.
 ---@param prefix string
 ---@return string
-function M.id(prefix)
-  local out = {}
-  for i = 1, 8 do
-    local at = random.int(1, #LETTERS)
-    out[i] = LETTERS:sub(at, at)
-  end
-  return prefix .. table.concat(out)
-end
+function M.id(prefix) return ("%s%08x"):format(prefix, random.int(0, 0xffffffff)) end
 
 local function as_calls(found)
   local calls = {}
@@ -174,7 +165,7 @@ end
 ---@return stoke.error|nil err what ollama.chat raises, but for `argument` and `cancelled`
 function M.ask(run, format)
   if run.listener then return ask_streaming(run, format) end
-  local reply, err = ollama.try_chat(run:request(format))
+  local reply, err = ollama.try_chat(run:request(format), true)
   if err then return failed(run, format, err) end
   local message = reply.message
   return take(run, format, { text = message.content, thinking = message.thinking, calls = message.tool_calls,

@@ -2,6 +2,7 @@
 
 local errors = require "core.errors"
 local ollama = require "stoke.ollama"
+local options = require "stoke.ollama.options"
 local text = require "stoke.tool.text"
 
 local M = {}
@@ -53,7 +54,7 @@ function M.messages(where, input)
   if input[1] ~= nil then
     local out = {}
     for i, message in ipairs(input) do out[i] = message_of(where, i, message) end
-    return out
+    return options.messages(where, out, function(_, list) return list end) -- calls are what they should be
   end
   errors.options(input, FIELDS, where .. ": input")
   if input.text == nil and input.images == nil then errors.argument("%s: the input is empty; it takes text and images", where) end

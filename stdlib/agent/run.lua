@@ -15,7 +15,6 @@ local usages = require "stoke.agent.usage"
 local M = {}
 
 ---@class stoke.agent.run
----@field id string
 ---@field agent table the definition in force; a handoff changes it
 ---@field history stoke.agent.history
 ---@field usage stoke.usage nested runs included
@@ -28,6 +27,16 @@ local Run = { steps = 0, repaired = 0 }
 Run.__index = Run
 
 -- ---- what a run tells -----------------------------------------------------------------------------------------------------------
+
+--- Its id, made when somebody wants it.
+function Run:id()
+  local id = self.known_as
+  if not id then
+    id = ask.id "run_"
+    self.known_as = id
+  end
+  return id
+end
 
 --- Tell who listens; the run around it hears of it as an event of type "nested".
 function Run:emit(event)
@@ -55,7 +64,7 @@ end
 
 local function nested(outer, run)
   return function(event)
-    outer:emit { type = "nested", agent = run.agent.label, run = run.id, event = event }
+    outer:emit { type = "nested", agent = run.agent.label, run = run:id(), event = event }
   end
 end
 
@@ -64,7 +73,7 @@ function Run:result(text, value)
   local own = {}
   for i = self.begin, #self.history do own[#own + 1] = self.history[i] end
   return { text = text or self.last_text or "", output = value, messages = own, steps = self.steps,
-    usage = usages.whole(self.usage), agent = self.agent.label, id = self.id }
+    usage = usages.whole(self.usage), agent = self.agent.label, id = self:id() }
 end
 
 --- An error that leaves the run carries the work so far.
@@ -289,7 +298,7 @@ end
 
 local function new(agent, past, listener, limits)
   local outer = outer_run()
-  local run = setmetatable({ id = ask.id "run_", agent = agent, history = past, usage = usages.new(), begin = #past + 1 }, Run)
+  local run = setmetatable({ agent = agent, history = past, usage = usages.new(), begin = #past + 1 }, Run)
   run.outer, run.max_steps = outer, limits and limits.max_steps
   if outer and outer.listener then
     local heard = nested(outer, run)

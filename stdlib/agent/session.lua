@@ -1,9 +1,11 @@
 --- A session: an agent that remembers. One turn at a time; the next one waits. A turn that fails leaves nothing behind.
 
-local channel = require "core.channel"
 local errors = require "core.errors"
+local scopes = require "core.scope"
+local tasks = require "core.task"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
+local options = require "stoke.ollama.options"
 local run = require "stoke.agent.run"
 local stream = require "stoke.agent.stream"
 
@@ -32,30 +34,34 @@ local function check_self(self, call)
   end
 end
 
---- One turn at a time; the lock is made when it is first needed.
-local function lock(self)
-  local turn = self.turn
-  if not turn then
-    turn = channel.semaphore(1)
-    self.turn = turn
-  end
-  return turn:acquire()
-end
-
---- Holds the lock for a turn; a turn that failed is taken back.
-local Turn = { __close = function(guard, err)
-  if err ~= nil then guard.session.history:cut(guard.count) end
-  guard.permit:release()
+--- Holds the session for a turn, or a look at it; a turn that failed is taken back.
+local Guard = { __close = function(guard, err)
+  local self = guard.session
+  if err ~= nil and guard.count then self.history:cut(guard.count) end
+  self.busy = false
+  if self.waiting then scopes.wake_all(self.waiting) end
 end }
 
-local function begin(session)
-  return setmetatable({ permit = lock(session), session = session, count = #session.history }, Turn)
+--- Wait until nobody else holds it.
+local function hold(self)
+  while self.busy do
+    self.waiting = self.waiting or {}
+    local me = tasks.current()
+    local woken, err = scopes.queue_up(self.waiting, me, "session")
+    if woken == nil then
+      scopes.deliver(me)
+      error(err, 0)
+    end
+  end
+  self.busy = true
+  return setmetatable({ session = self }, Guard)
 end
 
-local function turn(self, given, listener, options)
-  local guard <close> = begin(self)
+local function turn(self, given, listener, limits)
+  local guard <close> = hold(self)
+  guard.count = #self.history
   local definition = self.handle.definition
-  local result, last = run.run(definition, self.history, input.messages(definition.label, given), listener, options)
+  local result, last = run.run(definition, self.history, input.messages(definition.label, given), listener, limits)
   if last ~= definition then self.handle = last.handle end
   self.ends[#self.ends + 1] = #self.history
   return result
@@ -63,26 +69,26 @@ end
 
 --- One turn.
 ---@param given string|{ text: string, images?: string[] }|table[]
----@param options? { max_steps?: integer }
+---@param limits? { max_steps?: integer }
 ---@return stoke.agent.result
 ---Raises what agent:run raises; the session is then as it was before.
 ---
 --- Example: `print(chat:run("And in Rome?").text)`
-function Session:run(given, options)
+function Session:run(given, limits)
   check_self(self, "session:run()")
-  return turn(self, given, nil, run.options("session:run", options))
+  return turn(self, given, nil, run.options("session:run", limits))
 end
 
 --- One turn, its events as they come; see agent:stream.
 ---@param given string|{ text: string, images?: string[] }|table[]
----@param options? { max_steps?: integer }
+---@param limits? { max_steps?: integer }
 ---@return fun(): table|nil iterator for generic `for`
 ---
 --- Example: `for ev in chat:stream("And in Rome?") do if ev.type == "text" then io.write(ev.text) end end`
-function Session:stream(given, options)
+function Session:stream(given, limits)
   check_self(self, "session:stream()")
-  options = run.options("session:stream", options)
-  return stream.open(function(listener) return turn(self, given, listener, options) end)
+  limits = run.options("session:stream", limits)
+  return stream.open(function(listener) return turn(self, given, listener, limits) end)
 end
 
 --- The exact request the next turn would send first, printed and returned.
@@ -92,7 +98,7 @@ end
 --- Example: `chat:explain "And in Rome?"`
 function Session:explain(given)
   check_self(self, "session:explain()")
-  local permit <close> = lock(self)
+  local guard <close> = hold(self)
   local messages = table.move(self.history, 1, #self.history, 1, {})
   for _, message in ipairs(input.messages(self.agent, given)) do messages[#messages + 1] = message end
   local past = history.new(messages)
@@ -113,7 +119,7 @@ end
 --- Example: `stoke.fs.write("chat.json", stoke.json.encode(chat:save()))`
 function Session:save()
   check_self(self, "session:save()")
-  local permit <close> = lock(self)
+  local guard <close> = hold(self)
   return { version = 1, agent = self.agent, messages = copy(self.messages), ends = copy(self.ends),
     first = self.history.first, summary = self.history.summary }
 end
@@ -125,7 +131,7 @@ end
 --- Example: `local other = chat:fork(1)`
 function Session:fork(turns)
   check_self(self, "session:fork()")
-  local permit <close> = lock(self)
+  local guard <close> = hold(self)
   turns = turns == nil and #self.ends or turns
   if math.type(turns) ~= "integer" or turns < 0 or turns > #self.ends then
     errors.argument("session:fork: the session has turns 0 to %d, got %s", #self.ends, errors.describe(turns))
@@ -153,7 +159,7 @@ local function saved_messages(saved)
     if math.type(count) ~= "integer" or count <= last or count > #saved.messages then bad("has a wrong ends[%d]", i) end
     last = count
   end
-  return copy(saved.messages)
+  return options.messages("agent:session", copy(saved.messages), function(_, list) return list end)
 end
 
 --- A session of an agent, new or saved.

@@ -26,11 +26,7 @@ function M.new() return setmetatable({}, Nothing) end
 ---@param more table fields that are missing count as nothing
 function M.add(into, more)
   for name, value in next, more do
-    if name == "estimated" then
-      if value then into.estimated = true end
-    elseif value ~= 0 then
-      into[name] = into[name] + value
-    end
+    if value == true then into.estimated = true elseif value and value ~= 0 then into[name] = into[name] + value end
   end
 end
 
@@ -38,11 +34,9 @@ end
 ---@param sum table
 ---@return stoke.usage
 function M.whole(sum)
-  local out = {}
-  for name, nothing in next, Nothing do
-    if name ~= "__index" then out[name] = rawget(sum, name) or nothing end
-  end
-  return out
+  return { input_tokens = sum.input_tokens, output_tokens = sum.output_tokens, calls = sum.calls, attempts = sum.attempts,
+    tool_calls = sum.tool_calls, repairs = sum.repairs, seconds = sum.seconds, load_seconds = sum.load_seconds,
+    estimated = sum.estimated }
 end
 
 return M

@@ -85,20 +85,21 @@ end
 
 local function loops()
   local n = 4000
-  local script = "loop.lua"
-  local ours, theirs = turns(ROUNDS,
-    function() return work(script, 64, n) / (n - 64) * 1e3 end,
-    function() return 2 * values(("%s/client call %s %d 1"):format(bench, url, n)).call_us end)
-  row("call, tool, call, one at a time: CPU, two bare calls", "us", ours, theirs, 1.5)
-  local agent, hand = turns(ROUNDS,
-    function() return work(script, 64, n) / (n - 64) * 1e3 end,
-    function() return (measure(lua(script, n, "bare")).cpu_ms - measure(lua(script, 64, "bare")).cpu_ms) / (n - 64) * 1e3 end)
-  figure("the agent alone, a step (above the same calls by hand)", "us", (agent - hand) / 2, 60)
+  local function loop(...)
+    return (measure(lua("loop.lua", n, ...)).cpu_ms - measure(lua("loop.lua", 64, ...)).cpu_ms) / (n - 64) * 1e3
+  end
+  local ours, theirs = turns(ROUNDS, function() return loop() end, function()
+    return 2 * values(("%s/client call %s %d 1"):format(bench, url, n)).call_us
+  end)
+  row("call, tool, call: CPU, beside two calls", "us", ours, theirs, 1.5)
+  local agent, hand = turns(ROUNDS, function() return loop() end, function() return loop "bare" end)
+  figure("the agent alone, a step (above calls by hand)", "us", (agent - hand) / 2, 60)
 end
 
 local function conversations()
   local n = 10000
-  local one, all = measure(lua("agents.lua", 1), true).rss_kb, measure(lua("agents.lua", n), true).rss_kb
+  local own = "env -u STOKE_CONFIG " -- the usual pool: two talk to the model, the others wait for their turn
+  local one, all = measure(own .. lua("agents.lua", 1), true).rss_kb, measure(own .. lua("agents.lua", n), true).rss_kb
   figure("10,000 agents in conversation, an agent", "B", (all - one) * 1024 / (n - 1), 8192)
 end
 

@@ -1,0 +1,126 @@
+-- stoke.tool: definitions, checked calls, functions with a comment, results as text, the trace.
+
+local test = require "stoke.test"
+local json = require "stoke.json"
+local span = require "core.gate.span"
+local stoke = require "stoke"
+local text = require "stoke.tool.text"
+
+local add = stoke.tool { name = "add", description = "Add two numbers.", params = { a = "number", b = "number: the other" },
+  run = function(x) return x.a + x.b end }
+
+test("tool: is described to the model as a function with a schema", function(t)
+  local f = add:definition()["function"]
+  t.eq({ f.name, f.description }, { "add", "Add two numbers." })
+  t.eq(f.parameters.required, { "a", "b" })
+  t.eq(f.parameters.properties.b.description, "the other")
+  t.ok(add:definition() == add:definition(), "the same table each time")
+  local none = stoke.tool { name = "none", run = function() end }
+  t.eq(json.encode(none:definition()["function"].parameters), '{"properties":{},"type":"object"}')
+end)
+
+test("tool: is called with checked arguments, and says what does not fit", function(t)
+  t.eq(add:call { a = 1, b = 2 }, 3)
+  local err = t.raises("invalid_output", add.call, add, { a = 1, b = "two" })
+  t.match(err.message, 'the arguments of add do not fit: b: expected number, got "two"')
+  t.raises("argument", function() add.call { a = 1, b = 2 } end)
+end)
+
+--- Current weather in a city.
+--- Only Europe.
+---@param city string city name
+---@param days? integer how many days ahead
+---@param unit? "celsius"|"fahrenheit"
+---@param tags? string[] anything
+local function get_weather(city, days, unit, tags)
+  return ("%s %s %s %d"):format(city, days, unit, tags and #tags or 0)
+end
+
+test("tool: a documented function is one, its comment read", function(t)
+  local weather = stoke.tool(get_weather)
+  t.eq({ weather.name, weather.description }, { "get_weather", "Current weather in a city. Only Europe." })
+  local p = weather:definition()["function"].parameters
+  t.eq(json.encode(p.required), '["city"]')
+  t.eq(p.properties.days.type, "integer")
+  t.eq(p.properties.unit.enum, { "celsius", "fahrenheit" })
+  t.eq(p.properties.tags.items.type, "string")
+  t.eq(p.properties.city.description, "city name")
+  t.match(json.encode(p), '"city".*"days".*"unit".*"tags"')
+  t.eq(weather:call { city = "Oslo", unit = "celsius", tags = { "a", "b" } }, "Oslo nil celsius 2")
+  t.eq(stoke.tool(get_weather, { name = "forecast" }).name, "forecast")
+end)
+
+local function bare(city) return city end
+
+---@param city string
+---@param zip string
+local function too_much(city) return city end
+
+---@param f function
+local function odd(f) return f end
+
+test("tool: a function whose comment does not describe it is refused with the way to mend it", function(t)
+  t.match(t.raises("argument", stoke.tool, bare).message, "its parameter city has no %-%-%-@param line")
+  t.match(t.raises("argument", stoke.tool, too_much).message, "describes a parameter zip that it does not have")
+  t.match(t.raises("argument", stoke.tool, odd).message, "the type function of the parameter f")
+  t.match(t.raises("argument", stoke.tool, print).message, "has no text")
+end)
+
+test("tool: mistakes in its definition are named", function(t)
+  local run = function() end
+  t.match(t.raises("argument", stoke.tool, { run = run }).message, "name is missing")
+  t.match(t.raises("argument", stoke.tool, { name = "a b", run = run }).message, "the name must be")
+  t.match(t.raises("argument", stoke.tool, { name = "x" }).message, "run is missing")
+  t.match(t.raises("argument", stoke.tool, { name = "x", run = run, parms = {} }).message, "did you mean params?")
+  t.match(t.raises("argument", stoke.tool, { name = "x", run = run, params = { a = "strin" } }).message, "did you mean string?")
+  t.match(t.raises("argument", stoke.tool, { name = "x", run = run, timeout = -1 }).message, "timeout must be")
+  t.match(t.raises("argument", stoke.tool, { name = "x", run = run, needs_approval = 1 }).message, "needs_approval must be")
+  t.match(t.raises("argument", stoke.tool, 7).message, "a table or a function")
+  t.match(t.raises("argument", stoke.tool, { name = "x", run = run, params = { type = "string" } }).message, "params")
+end)
+
+test("tool: results become text: tables as JSON, nil as ok, bytes that are no UTF-8 replaced, long ones cut", function(t)
+  t.eq(text.of({ celsius = 4 }, 100), '{"celsius":4}')
+  t.eq({ text.of(nil, 100), text.of(true, 100), text.of(1.5, 100) }, { "ok", "true", "1.5" })
+  t.eq(text.of("caf\xE9", 100), "caf\u{FFFD}")
+  t.match(text.of({ print }, 100), "^a table")
+  t.eq(text.of(("ä"):rep(100), 101):match "^(.-)\n", ("ä"):rep(50))
+  t.match(text.of(("x"):rep(1000), 100), "\n%[cut: the first 100 of 1000 bytes%]$")
+  local cycle = {}
+  cycle.self = cycle
+  t.match(text.of(cycle, 100), "^a table")
+end)
+
+test("tool: the trace has its call, and the traceback of an error", function(t)
+  local records = {}
+  span.listen(function(r) records[#records + 1] = r end)
+  local _ <close> = setmetatable({}, { __close = function() span.on, span.sinks = false, {} end })
+  local bad = stoke.tool { name = "bad", run = function() local x = nil; return x.y end } -- luacheck: ignore
+  t.raises("script", bad.call, bad)
+  t.eq({ records[1].name, records[1].about, records[1].error }, { "tool.call", "bad", "script" })
+  t.match(records[1].traceback, "test_tool.lua")
+end)
+
+test("tool: what it starts ends with it, and it ends with its caller", function(t)
+  local stopped = 0
+  local child = stoke.tool { name = "child", run = function()
+    local scope <close> = stoke.scope {}
+    scope:spawn(function()
+      local _ <close> = setmetatable({}, { __close = function() stopped = stopped + 1 end })
+      stoke.sleep(1e5)
+    end)
+    stoke.sleep(1)
+    return "done"
+  end }
+  t.eq(child:call(), "done")
+  t.eq(stopped, 1)
+  local task = stoke.spawn(function() child:call() end)
+  stoke.sleep(0.5)
+  task:cancel()
+  pcall(task.await, task)
+  t.eq(stopped, 2)
+end)
+
+test("tools: the box says what is in it", function(t)
+  t.match(t.raises("argument", function() return stoke.tools.read_fil end).message, "did you mean stoke.tools.read_file?")
+end)

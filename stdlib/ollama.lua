@@ -238,10 +238,10 @@ function M.load(given)
   if keep_alive ~= nil then check.keep_alive("ollama.load", keep_alive) end
   local q = { protocol = "ollama", path = "/api/generate", model = model, endpoint = given.endpoint, timeouts = given.timeouts,
     body = protocol.load_body(model, protocol.endpoint(given.endpoint), keep_alive) }
-  local reply, err = effect.perform("llm.chat", q)
+  local reply, err = effect.perform("llm.load", q)
   if err and err.status == 400 and err.message:find("does not support generate", 1, true) then -- it embeds
     q.path, q.body.input, q.body.stream, q.body.shift = "/api/embed", "", nil, nil
-    reply, err = effect.perform("llm.chat", q)
+    reply, err = effect.perform("llm.load", q)
     if reply then reply.done_reason = "load" end
   end
   return errors.check(reply, err)

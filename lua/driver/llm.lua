@@ -14,7 +14,8 @@
 ---
 --- `state` is the protocol's own, made as { q =, attempts = }.
 ---
---- Effects: llm.chat (one reply), llm.stream (events) and llm.admin (everything but inference); q.protocol names the table.
+--- Effects: llm.chat (one reply), llm.stream (events), llm.load and llm.admin (everything but inference); q.protocol names the
+--- table.
 
 local effect = require "core.effect"
 local http = require "host.http"
@@ -182,6 +183,8 @@ effect.define("llm.chat", {
     return protocol.usage and protocol.usage(value)
   end,
 })
+-- Loading a model: a slot like any other call, but nothing a budget counts.
+effect.define("llm.load", { run = call, pool = pool_key, retry = RETRY })
 -- What the server answers at once: no slot, no usage.
 effect.define("llm.admin", { run = call, retry = RETRY })
 effect.define("llm.stream", { run = open, stream = true, pool = pool_key, retry = RETRY, usage = usage_of,

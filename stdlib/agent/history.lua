@@ -134,11 +134,12 @@ local function drop(history, model, extra, target)
   return dropped
 end
 
---- The context window, loading the model where nobody knows it otherwise.
-local function window_of(about)
+--- The context window; the model is loaded, once, where nobody knows it otherwise.
+local function window_of(history, about)
   local window = about.window or ollama.window(about.model, about.endpoint)
-  if window then return window end
+  if window or history.loaded == about.model then return window end
   ollama.load { model = about.model, endpoint = about.endpoint }
+  history.loaded = about.model
   return ollama.window(about.model, about.endpoint)
 end
 
@@ -158,7 +159,7 @@ function History:fit(about, instructions, extra)
   local bytes, images = self:size(instructions, extra)
   local estimated = tokens.estimate(about.model, bytes, images)
   if estimated + (about.num_predict or 0) < SMALL and not about.window then return bytes, images end
-  local window = window_of(about)
+  local window = window_of(self, about)
   if not window then return bytes, images end
   local predict = about.num_predict
   local limit = window - math.floor(predict and predict > 0 and math.min(predict, window // 2) or window * ANSWER)

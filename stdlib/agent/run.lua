@@ -53,7 +53,8 @@ function Run:spend(more)
 end
 
 --- The run whose tool the running task works for.
-local function outer_run()
+---@return stoke.agent.run|nil
+function M.outer()
   local task = tasks.current()
   while task do
     if task.run then return task.run end
@@ -297,7 +298,7 @@ function M.explain(agent, past)
 end
 
 local function new(agent, past, listener, limits)
-  local outer = outer_run()
+  local outer = M.outer()
   local run = setmetatable({ agent = agent, history = past, usage = usages.new(), begin = #past + 1 }, Run)
   run.outer, run.max_steps = outer, limits and limits.max_steps
   if outer and outer.listener then

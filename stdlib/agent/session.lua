@@ -42,8 +42,21 @@ local Guard = { __close = function(guard, err)
   if self.waiting then scopes.wake_all(self.waiting) end
 end }
 
+--- A tool that waited for the turn it works for would wait for ever.
+local function check_outside(self)
+  local outer = run.outer()
+  while outer do
+    if outer.history == self.history then
+      errors.raise("argument", ("the session of %s is in the middle of the turn that this tool works for"):format(self.agent),
+        { hint = "use another session, session:fork() before the turn, or agent:run" })
+    end
+    outer = outer.outer
+  end
+end
+
 --- Wait until nobody else holds it.
 local function hold(self)
+  if self.busy then check_outside(self) end
   while self.busy do
     self.waiting = self.waiting or {}
     local me = tasks.current()

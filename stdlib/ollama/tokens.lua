@@ -96,7 +96,6 @@ function M.reserve(q, room, call)
   local input = M.estimate(q.model, M.body_size(body))
   call.asked = input
   if q.path == "/api/embed" then return input <= room and input or nil, input end
-  if body.prompt == nil and body.messages == nil then return 0 end -- a load
   local wanted = body.options and body.options.num_predict
   if not wanted or wanted < 0 then wanted = M.ANSWER end
   local output = math.min(wanted, math.floor(room) - input)

@@ -73,6 +73,15 @@ test("session: is forked at any turn, and the two go their own ways", function(t
   t.raises("argument", chat.fork, chat, 3)
 end)
 
+test("session: a tool that asks the session it works for is told so, instead of waiting for ever", function(t)
+  local chat
+  local tool = stoke.tool { name = "again", run = function() return chat:run("more").text end }
+  local server <close> = scripted { { tool_calls = { { name = "again", arguments = {} } } }, "ok" }
+  chat = bot_of(server, { tools = { tool } }):session()
+  chat:run "x"
+  t.match(chat.messages[3].content, "^error: the session of bot is in the middle of the turn")
+end)
+
 test("input: a text with images by path, or messages", { real = true }, function(t)
   local server <close> = scripted(function(request)
     local m = request.messages[#request.messages]

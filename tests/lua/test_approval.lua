@@ -181,3 +181,35 @@ test("approval: a script without a terminal ends with exit code 7", { real = tru
   t.eq({ r.code, r.stdout }, { 7, "" })
   t.match(r.stderr, "needs_approval: tool.call wipe needs approval")
 end)
+
+--- Runs a script on a terminal of its own, with this typed into it.
+local function on_terminal(t, code, typed)
+  local script = proc.run { argv = { "sh", "-c", "command -v script" } }.stdout:match "%S+"
+  if not script then t.skip "there is no script(1) here" end
+  local path = ("%s/stoke-tty-%d.lua"):format(os.getenv "TMPDIR" or "/tmp", math.random(1, 1 << 30))
+  fs.write(path, code)
+  local gone <close> = setmetatable({}, { __close = function() fs.remove(path) end })
+  return proc.run { argv = { "sh", "-c", ("(printf '%s'; sleep 3) | script -qec '%s %s; echo exit $?' /dev/null"):format(
+    typed, about.executable(), path) }, timeout = 30 }.stdout
+end
+
+local ASKS = [[
+  local stoke = require "stoke"
+  local wipe = stoke.tool { name = "wipe", params = { disk = "string" }, needs_approval = true,
+    run = function(a) return "wiped" .. #a.disk end }
+  stoke.main(function() print(wipe:call { disk = "sda\27[2J\u{202E}" }) end)
+]]
+
+test("approval: a terminal asks, with the exact arguments and nothing hidden in them", { real = true }, function(t)
+  local out = on_terminal(t, ASKS, "y\\n")
+  t.match(out, "wipe")
+  t.match(out, '"disk": "sda\\u001b%[2J\\u{202E}"')
+  t.match(out, "wiped10")
+  t.match(out, "exit 0")
+end)
+
+test("approval: on a terminal the default is no", { real = true }, function(t)
+  local out = on_terminal(t, ASKS, "\\n")
+  t.match(out, "was rejected")
+  t.match(out, "exit 7")
+end)

@@ -12,13 +12,15 @@
 #include "net_impl.h"
 
 #define HEADERS_MAX 100
+#define ALLOW_MAX   64
+#define RESOLVE_MAX 256
 
 /* --- options -------------------------------------------------------------------------------------------------------- */
 
 /* All strings stay the table's, which the caller keeps on its stack. */
 struct request {
   struct net_options net;
-  const char *headers[HEADERS_MAX + 1];
+  const char *headers[HEADERS_MAX + 1], *allow[ALLOW_MAX + 1], *resolve[RESOLVE_MAX + 1];
   size_t max_line;
 };
 
@@ -98,6 +100,24 @@ static void read_headers(lua_State *L, struct request *q) {
   q->net.headers = q->headers;
 }
 
+/* A list of at most `most` strings into `out`, which has room for one more; NULL when the option is not given. */
+static const char *const *opt_list(lua_State *L, const char *name, const char **out, size_t most) {
+  size_t n = 0;
+  int type = lua_getfield(L, 1, name);
+  if (type != LUA_TNIL && type != LUA_TTABLE) err_argument(L, "%s must be a list of strings", name);
+  while (type == LUA_TTABLE) {
+    int item = lua_rawgeti(L, -1, (lua_Integer)n + 1);
+    if (item != LUA_TNIL && item != LUA_TSTRING) err_argument(L, "%s[%d] must be a string", name, (int)n + 1);
+    if (item != LUA_TNIL && n == most) err_argument(L, "%s has more than %d entries", name, (int)most);
+    out[n] = lua_tostring(L, -1);
+    lua_pop(L, 1);
+    if (item == LUA_TNIL) break;
+    n++;
+  }
+  lua_pop(L, 1);
+  return type == LUA_TNIL ? NULL : out;
+}
+
 static void check_url(lua_State *L, const char *url, size_t len) {
   for (size_t i = 0; i < len; i++)
     if ((unsigned char)url[i] <= ' ' || url[i] == 0x7f)
@@ -105,7 +125,8 @@ static void check_url(lua_State *L, const char *url, size_t len) {
 }
 
 /* { method=, url=, headers={"Name: value", ...}, body=, connect=, first_byte=, idle=, total= (seconds), max_redirects=,
- *   max_bytes=, max_line=, proxy=, ca_file=, insecure= }; all but url may be left out. Raises on bad ones. */
+ *   max_bytes=, max_line=, proxy=, ca_file=, insecure=, public=, allow=, resolve= }; all but url may be left out. Raises on
+ *   bad ones. */
 static void read_request(lua_State *L, struct request *q) {
   size_t len;
   if (!lua_istable(L, 1)) err_argument(L, "want a table of options, got %s", luaL_typename(L, 1));
@@ -131,6 +152,9 @@ static void read_request(lua_State *L, struct request *q) {
   o->proxy = opt_string(L, "proxy", NULL, NULL);
   o->ca_file = opt_string(L, "ca_file", NULL, NULL);
   o->insecure = opt_bool(L, "insecure");
+  o->only_public = opt_bool(L, "public");
+  if (o->only_public) o->allow = opt_list(L, "allow", q->allow, ALLOW_MAX);
+  o->resolve = opt_list(L, "resolve", q->resolve, RESOLVE_MAX);
 }
 
 static int out_of_memory(lua_State *L) {

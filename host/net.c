@@ -68,6 +68,31 @@ void net_where(const char *url, char *out, size_t size) {
     snprintf(out, size, "%.*s:%s", shown, p, (url[4] | 32) == 's' ? "443" : "80");
 }
 
+/* "http://host[:port]/", cut to size. */
+static void site(const char *url, char *out, size_t size) {
+  size_t len;
+  const char *p = authority(url, &len);
+  if (p)
+    snprintf(out, size, "%.*s://%.*s/", (int)strcspn(url, ":"), url, (int)(len < size ? len : size), p);
+  else
+    snprintf(out, size, "%s", url);
+}
+
+void net_denied(struct err *e, const char *url, const char *address, const char *first) {
+  char host[HOST_MAX], place[100], origin[100];
+  struct netaddr literal, a;
+  bool same = address && net_host(url, host, sizeof host) && netaddr_parse(host, &literal) &&
+              netaddr_parse(address, &a) && netaddr_equal(&literal, &a);
+  site(url, place, sizeof place);
+  if (first) site(first, origin, sizeof origin);
+  const char *after = first ? " (after a redirect from " : "", *end = first ? ")" : "";
+  if (address && !same)
+    err_set(e, "denied", 0, "%s resolves to %s, which is not a public address%s%s%s", place, address, after,
+            first ? origin : "", end);
+  else
+    err_set(e, "denied", 0, "%s is not a public address%s%s%s", place, after, first ? origin : "", end);
+}
+
 static bool is_mem(const char *host) {
   size_t len = strlen(host);
   return len > 4 && strcmp(host + len - 4, ".mem") == 0;
@@ -228,6 +253,30 @@ static void detach(struct net_request *r) {
   unqueue(r);
   count(r, false);
   r->host->handles--;
+  if (r->guard) net_guard_free(&r->host->mem, r->guard);
+  r->guard = NULL;
+}
+
+/* What may be said of a request before anything is begun. */
+static bool admit(struct net *net, const struct net_options *o, const char *host, bool mem, struct net_guard **guard,
+                  struct err *e) {
+  for (const char *const *line = o->resolve; line && *line; line++)
+    if (!net_resolve_check(*line, e)) return false;
+  if (!mem && net->deny) {
+    err_set(e, "denied", 0, "the real network is closed here: %.160s", o->url);
+    return false;
+  }
+  if (!o->only_public) return true;
+  if (o->proxy && *o->proxy) {
+    err_set(e, "argument", 0, "a proxy would be asked instead of the public address");
+    return false;
+  }
+  *guard = net_guard_new(&net->host->mem, o->allow, e);
+  if (!*guard) return false;
+  if (!mem || net_guard_name(*guard, host, 0)) return true;
+  net_denied(e, o->url, NULL, NULL);
+  net_guard_free(&net->host->mem, *guard);
+  return false;
 }
 
 struct net_request *net_start(struct host *h, const struct net_options *o, const struct net_sink *sink, void *ud,
@@ -245,12 +294,13 @@ struct net_request *net_start(struct host *h, const struct net_options *o, const
     return NULL;
   }
   const struct net_backend *backend = is_mem(host) ? &net_mem : &net_curl;
-  if (backend->real && net->deny) {
-    err_set(e, "denied", 0, "the real network is closed here: %.160s", o->url);
+  struct net_guard *guard = NULL;
+  if (!admit(net, o, host, !backend->real, &guard, e)) return NULL;
+  struct net_request *r = backend->start(h, o, e);
+  if (!r) {
+    net_guard_free(&h->mem, guard);
     return NULL;
   }
-  struct net_request *r = backend->start(h, o, e);
-  if (!r) return NULL;
   *r = (struct net_request){.backend = backend,
                             .host = h,
                             .url = r->url,
@@ -258,6 +308,7 @@ struct net_request *net_start(struct host *h, const struct net_options *o, const
                             .ud = ud,
                             .timeouts = o->timeouts,
                             .max_bytes = o->max_bytes ? o->max_bytes : UINT64_MAX,
+                            .guard = guard,
                             .turn_next = r->turn_next,
                             .turn_prev = r->turn_prev};
   h->handles++;

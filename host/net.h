@@ -28,6 +28,11 @@ struct net_options {
   const char *ca_file; /* NULL = the system's */
   const char *proxy;   /* NULL = environment, "" = none; loopback never uses one */
   bool insecure;       /* do not verify TLS */
+  /* Connect to public addresses alone (netaddr.h), judged at each connection, after a redirect too; else kind `denied`. No
+   * proxy, and no connection that another request has opened. */
+  bool only_public;
+  const char *const *allow;   /* what only_public may reach all the same (net_guard.h), NULL-terminated; may be NULL */
+  const char *const *resolve; /* "name:port:address,address" for this request alone, NULL-terminated; may be NULL */
 };
 
 struct net_sink {

@@ -47,7 +47,10 @@ static int read_status(const char *line, size_t len) {
 /* The blank line came. Interim answers and those curl will follow elsewhere are not for the sink. */
 static bool head_complete(struct transfer *t) {
   if (t->status < 200) return true;
-  if (t->max_redirects > 0 && t->location && t->status < 400 && t->status >= 300) return true;
+  if (t->max_redirects > 0 && t->location && t->status < 400 && t->status >= 300) {
+    if (t->guard) curl_guard_redirected(t);
+    return true;
+  }
   t->head_done = true;
   if (net_head(&t->base, t->status, t->head ? t->head : "", t->head_len) == NET_TAKEN) return true;
   t->stopped = true;
@@ -101,11 +104,10 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ud) {
 /* Connected (or taken from the cache), and the request goes off next. */
 static int on_sent(void *ud, char *ip, char *local_ip, int port, int local_port) {
   struct transfer *t = ud;
-  (void)ip;
   (void)local_ip;
-  (void)port;
   (void)local_port;
   t->sent = true;
+  if (t->guard && !curl_guard_sends(t, ip, port)) return CURL_PREREQFUNC_ABORT;
   if (!t->doomed) net_sent(&t->base);
   return CURL_PREREQFUNC_OK;
 }
@@ -137,8 +139,8 @@ static void set_once(struct transfer *t) {
   SET(t, CURLOPT_CLOSESOCKETDATA, t->engine);
 }
 
-static struct transfer *transfer_get(struct curl_engine *c) {
-  struct transfer *t = c->pool;
+static struct transfer *transfer_get(struct curl_engine *c, bool fresh) {
+  struct transfer *t = fresh ? NULL : c->pool;
   if (t) {
     c->pool = t->next;
     c->pooled--;
@@ -161,6 +163,7 @@ static struct transfer *transfer_get(struct curl_engine *c) {
 void transfer_free(struct transfer *t) {
   struct mem *m = mem_of(t);
   curl_easy_cleanup(t->easy);
+  curl_guard_free(t);
   curl_slist_free_all(t->headers);
   mem_free(m, t->url);
   mem_free(m, t->method);
@@ -278,7 +281,7 @@ static bool set_url(struct transfer *t, const struct net_options *o) {
   if (!replace(t, &t->url, o->url, &changed)) return false;
   if (!changed && !o->proxy) return true;
   if (curl_easy_setopt(t->easy, CURLOPT_URL, t->url) != CURLE_OK) return false;
-  const char *proxy = is_loopback(t->url) ? "" : o->proxy; /* NULL: as the environment says */
+  const char *proxy = o->only_public || is_loopback(t->url) ? "" : o->proxy; /* NULL: as the environment says */
   return curl_easy_setopt(t->easy, CURLOPT_PROXY, proxy) == CURLE_OK;
 }
 
@@ -315,8 +318,14 @@ static bool set_method(struct transfer *t, const struct net_options *o) {
   return curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, custom ? t->method : NULL) == CURLE_OK;
 }
 
+/* Shares neither connections nor names with others. */
+static bool alone(const struct net_options *o) {
+  return o->only_public || o->resolve;
+}
+
 static bool set_special(struct transfer *t, const struct net_options *o) {
-  t->special = o->ca_file || o->insecure || o->proxy;
+  t->special = o->ca_file || o->insecure || o->proxy || alone(o);
+  if (alone(o) && !curl_guard_set(t, o)) return false;
   if (o->insecure) {
     SET(t, CURLOPT_SSL_VERIFYPEER, 0L);
     SET(t, CURLOPT_SSL_VERIFYHOST, 0L);
@@ -336,7 +345,7 @@ static void set_redirects(struct transfer *t, int most) {
 static struct net_request *start(struct host *h, const struct net_options *o, struct err *e) {
   struct curl_engine *c = curl_engine_of(h->net, e);
   if (!c) return NULL;
-  struct transfer *t = transfer_get(c);
+  struct transfer *t = transfer_get(c, alone(o));
   if (!t) {
     err_set(e, "os", ENOMEM, "not enough memory for a request");
     return NULL;

@@ -1,5 +1,5 @@
 /* net_curl.h - inside the libcurl back end: net_curl_loop.c ties a multi handle to the loop, net_curl.c makes requests
- * with it, net_curl_err.c names what went wrong. */
+ * with it, net_curl_err.c names what went wrong, net_curl_guard.c keeps those apart that may not reach everything. */
 #ifndef STOKE_NET_CURL_H
 #define STOKE_NET_CURL_H
 
@@ -23,6 +23,7 @@ struct curl_poll {
 };
 
 struct transfer;
+struct curl_guard;
 
 struct curl_engine {
   struct host *host;
@@ -49,6 +50,7 @@ struct transfer {
   size_t body_len, body_size;
   char *head; /* "Name: value\n" of the head being read */
   size_t head_len, head_size;
+  struct curl_guard *guard; /* has caches of its own; NULL = shares the engine's, as nearly all do */
   int max_redirects;
   int status;
   bool custom;    /* curl was told the name of the method */
@@ -71,6 +73,15 @@ void curl_engine_kick(struct curl_engine *c); /* let curl look at its timers, th
 void transfer_done(struct transfer *t, CURLcode result); /* curl is through with it */
 void transfer_free(struct transfer *t);
 void transfer_drop(struct transfer *t); /* remove it from curl, recycle it */
+
+/* net_curl_guard.c: for a transfer fresh from curl, before it is added. False when out of memory. */
+bool curl_guard_set(struct transfer *t, const struct net_options *o);
+void curl_guard_free(struct transfer *t); /* after its easy handle; a no-op without a guard */
+/* For a transfer with a guard: may a connection be made to this address? May the request go off over this one? */
+bool curl_guard_opens(struct transfer *t, const struct sockaddr *sa);
+bool curl_guard_sends(struct transfer *t, const char *ip, int port);
+void curl_guard_redirected(struct transfer *t);                                  /* the next hop begins */
+bool curl_guard_error(const struct transfer *t, CURLcode result, struct err *e); /* false: it is another error */
 
 /* net_curl_err.c */
 void transfer_error(const struct transfer *t, CURLcode result, struct err *e);

@@ -72,6 +72,7 @@ static bool is_tls(CURLcode result) {
 void transfer_error(const struct transfer *t, CURLcode result, struct err *e) {
   char where[WHERE_MAX];
   const char *text = text_of(t, result);
+  if (t->guard && curl_guard_error(t, result, e)) return;
   net_where(t->url, where, sizeof where);
   if (t->oom) {
     err_set(e, "os", ENOMEM, "not enough memory for the answer of %s", where);

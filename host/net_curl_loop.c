@@ -178,6 +178,7 @@ curl_socket_t curl_engine_open(void *transfer, curlsocktype purpose, struct curl
   int wanted = 0;
   (void)purpose;
   t->sent = false;
+  if (t->guard && !curl_guard_opens(t, &a->addr)) return CURL_SOCKET_BAD;
   int fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
   struct curl_poll *p = poll_find(c, fd);

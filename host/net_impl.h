@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "net.h"
+#include "net_guard.h"
 
 struct net_backend;
 struct curl_engine;
@@ -26,6 +27,7 @@ struct net_request {
   uint64_t phase_due, total_due; /* ns of the host's clock; UINT64_MAX = none */
   struct timer timer;            /* one for all phases: armed at or before the nearest deadline */
   struct net_request *turn_next, **turn_prev;
+  struct net_guard *guard; /* of only_public; NULL = anything may be reached. Gone once the request is cancelled */
   uint8_t phase;
   bool paused;  /* the sink did not take the last bytes; they are wanted again at the turn after net_resume */
   bool in_sink; /* inside a call of the sink */
@@ -66,6 +68,9 @@ void net_end(struct net_request *r, const struct err *e);
 /* Ask for one call of backend->turn(r) in a coming loop turn; the host counts as busy until then. Idempotent. */
 void net_turn(struct net_request *r);
 
+/* Fills e with kind `denied` for a request that may not go to `url`, which is at `address` (NULL: not told apart), when it
+ * began at another one (`first`; NULL: it did not). */
+void net_denied(struct err *e, const char *url, const char *address, const char *first);
 /* "host:port" out of a URL, port by the scheme when it names none; cut to size. */
 void net_where(const char *url, char *out, size_t size);
 /* The host of a URL without user, port and brackets, lower case; false when there is none or it is too long. */

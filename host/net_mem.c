@@ -255,6 +255,14 @@ static bool ask(struct mem_request *r) {
 
 /* --- redirects ---------------------------------------------------------------------------------------------------- */
 
+static void deny(struct mem_request *r, char *url) {
+  struct err e;
+  net_denied(&e, url, NULL, r->url);
+  mem_free(mem_of(r), url);
+  net_end(&r->base, &e);
+  request_free(r);
+}
+
 /* Where a redirect leads, as a URL in memory of its own; NULL when out of memory. */
 static char *resolve(struct mem_request *r, const char *location, size_t len) {
   struct mem *m = mem_of(r);
@@ -320,6 +328,8 @@ static bool redirect(struct mem_request *r) {
   } else if (host_len <= 4 || strcmp(host + host_len - 4, ".mem") != 0) {
     mem_free(mem_of(r), url);
     fail(r, "protocol", "redirects out of this process");
+  } else if (r->base.guard && !net_guard_name(r->base.guard, host, 0)) {
+    deny(r, url);
   } else {
     ask_again(r, url);
   }

@@ -6,7 +6,8 @@
 ---
 --- A failure raises an error object. Kinds: refused, dns, tls, unreachable, timeout (its `phase`
 --- says which), incomplete (the answer broke off), protocol (not good HTTP), limit (larger than
---- allowed), http (a status of 400 or more; carries `status` and `response`), argument.
+--- allowed), http (a status of 400 or more; carries `status` and `response`), denied (`public`, and
+--- the address is not), argument.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
@@ -335,7 +336,7 @@ end
 local OPTIONS = {
   query = true, json = true, form = "table", multipart = "table", body = "string", headers = "table", timeout = true,
   max_redirects = "number", max_bytes = "number", max_line = "number", raise = "boolean", stream = "string",
-  proxy = "string", ca_file = "string", insecure = "boolean",
+  proxy = "string", ca_file = "string", insecure = "boolean", public = "boolean", allow = "table", resolve = "table",
 }
 local REQUEST_OPTIONS = { method = "string", url = "string" }
 for name, kind in next, OPTIONS do REQUEST_OPTIONS[name] = kind end
@@ -349,6 +350,52 @@ local function check_url(url, what)
   elseif url:find("[%c ]") then
     errors.argument("%s: a URL cannot hold blanks or control characters: '%s' (query = {...} encodes them)", what, url)
   end
+end
+
+--- Texts of a list, as a list that nobody else has.
+local function strings(list, what)
+  local out = {}
+  for i, item in ipairs(list) do
+    if type(item) ~= "string" then errors.argument("%s[%d] must be a string, got %s", what, i, type(item)) end
+    out[i] = item
+  end
+  if next(list, #out > 0 and #out or nil) ~= nil then errors.argument("%s must be a list of strings", what) end
+  return out
+end
+
+--- Lines "name:port:address,address". A name without a port gets one for each port it may be asked at: the URL's, 80, 443.
+local function resolve_lines(resolve, url, what)
+  local lines, ports = {}, { ["80"] = true, ["443"] = true }
+  local own = tonumber(url:match "^%a+://[^/?#]*:(%d+)" or nil)
+  if own then ports[("%d"):format(own)] = true end
+  for name, given in next, resolve do
+    local entry = ("%s: resolve[%s]"):format(what, tostring(name))
+    if type(name) ~= "string" then errors.argument("%s: the name must be a string, got %s", entry, type(name)) end
+    if type(given) ~= "string" and type(given) ~= "table" then
+      errors.argument("%s must be an address or a list of them, got %s", entry, type(given))
+    end
+    local addresses = table.concat(type(given) == "table" and strings(given, entry) or { given }, ",")
+    local host, port = name:match "^(.*):(%d+)$"
+    for number in next, port and { [port] = true } or ports do
+      lines[#lines + 1] = ("%s:%s:%s"):format(host or name, number, addresses)
+    end
+  end
+  table.sort(lines)
+  return lines
+end
+
+--- What a request may reach, and what names stand for in it.
+local function add_reach(q, options, what)
+  if options.public then
+    if options.proxy and options.proxy ~= "" then
+      errors.argument("%s: proxy and public exclude each other: the proxy's address would be judged, not the server's", what)
+    end
+    q.public = true
+    q.allow = options.allow and strings(options.allow, what .. ": allow")
+  elseif options.allow then
+    errors.argument("%s: allow lists exceptions to public = true, which is not given", what)
+  end
+  if options.resolve then q.resolve = resolve_lines(options.resolve, q.url, what) end
 end
 
 --- The request as pure data, for the door.
@@ -367,6 +414,7 @@ local function shape(method, url, options, what)
   q.body, content_type = body_of(options, what)
   q.headers = header_list(options.headers, content_type, what)
   add_timeouts(q, options.timeout, what)
+  if options.public or options.allow or options.resolve then add_reach(q, options, what) end
   if options.stream then
     if not MODES[options.stream] then
       errors.argument("%s: stream must be \"lines\", \"sse\" or \"bytes\", got \"%s\"", what, options.stream)
@@ -438,6 +486,14 @@ end
 ---@field proxy? string default: as http_proxy, https_proxy and no_proxy say; "" = none. Loopback never uses one
 ---@field ca_file? string certificates to trust, PEM; default: the system's
 ---@field insecure? boolean do not verify the server's certificate
+---@field public? boolean reach public addresses alone, else kind `denied`: not loopback, private networks, link-local, metadata
+---services and the like. The address itself is judged, whatever the name, whenever a connection is made, after a redirect too;
+---no proxy is used, no connection shared with other requests, and a server in memory is refused
+---@field allow? string[] what `public` may reach all the same: "name[:port]", "10.0.0.7[:port]", "[::1]:8080", "10.0.0.0/8". A
+---name permits whatever address it has, or the server in memory ("NAME.mem")
+---@field resolve? table<string, string|string[]> what names stand for in this request, instead of asking the system (curl's
+---`--resolve`): { ["example.org"] = "127.0.0.1", ["two.test:8080"] = { "192.0.2.1", "::1" } }. Without a port it holds for the
+---URL's port, 80 and 443
 
 --- GET a URL.
 ---

@@ -1,6 +1,6 @@
 /* peer.c - a server with bad manners, for tests. It prints one line, "PORT REFUSED_PORT TLS_PORT STUCK_PORT", and serves
  * until it is killed; the path of a request names what it does (table `scenes` below; GET /stats tells what it saw). A
- * connection to REFUSED_PORT is refused, one to STUCK_PORT never gets through. TLS_PORT has a certificate for "localhost"
+ * connection to REFUSED_PORT is refused (PORT is served at ::1 too), one to STUCK_PORT never gets through. TLS_PORT has a certificate for "localhost"
  * that nobody signed; `peer PREFIX` writes it to PREFIX.PID.
  * A thread for each connection, blocking calls: plain to read, and good for a few hundred of them. */
 #include <arpa/inet.h>
@@ -480,6 +480,17 @@ static int open_port(int *port, int backlog) { /* backlog < 0: not listening */
   return fd;
 }
 
+/* The same port at ::1, where this machine has one; < 0 where it has not. */
+static int open_v6(int port) {
+  struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  a.sin6_port = htons((unsigned short)port);
+  int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){1}, sizeof(int));
+  if (fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 4096) == 0) return fd;
+  if (fd >= 0) close(fd);
+  return -1;
+}
+
 /* Nobody accepts and the backlog is full, so that the kernel lets further connections wait. */
 static void open_stuck(int *port) {
   open_port(port, 0);
@@ -525,7 +536,7 @@ static SSL_CTX *make_tls(const char *prefix) {
 
 int main(int argc, char **argv) {
   static struct stats stats;
-  struct door plain = {.stats = &stats}, tls = {.stats = &stats};
+  struct door plain = {.stats = &stats}, tls = {.stats = &stats}, v6 = {.stats = &stats};
   pthread_t thread;
   int refused, stuck;
   signal(SIGPIPE, SIG_IGN);
@@ -534,6 +545,7 @@ int main(int argc, char **argv) {
 #endif
   alarm(600); /* never outlives its test run for long */
   plain.fd = open_port(&plain.port, 4096);
+  v6.fd = open_v6(v6.port = plain.port);
   tls.fd = open_port(&tls.port, 4096);
   tls.tls = make_tls(argc > 1 ? argv[1] : NULL);
   open_port(&refused, -1); /* bound, so that nobody else gets the number */
@@ -541,5 +553,6 @@ int main(int argc, char **argv) {
   printf("%d %d %d %d\n", plain.port, refused, tls.port, stuck);
   fflush(stdout);
   if (pthread_create(&thread, NULL, accept_all, &tls) != 0) return 1;
+  if (v6.fd >= 0 && pthread_create(&thread, NULL, accept_all, &v6) != 0) return 1;
   accept_all(&plain);
 }

@@ -34,8 +34,10 @@ struct curl_engine {
   struct transfer *pool; /* ended ones, with their handle, for the next request */
   size_t pooled, live;
   struct transfer *doomed; /* cancelled while curl was on the stack */
-  int handles;             /* uv handles not closed yet, and one for the engine itself */
-  bool inside;             /* curl is on the stack: nothing may be removed */
+  struct transfer
+      *unsure; /* those whose attempt to connect may have ended without curl noticing; while it is on the stack */
+  int handles; /* uv handles not closed yet, and one for the engine itself */
+  bool inside; /* curl is on the stack: nothing may be removed */
 };
 
 /* Its own first member is the base, so the two may be cast into each other. */
@@ -44,6 +46,8 @@ struct transfer {
   struct curl_engine *engine;
   CURL *easy;
   struct transfer *next; /* in the pool, or among the doomed */
+  struct transfer *unsure_next;
+  curl_socket_t connecting; /* the socket opened last for it; CURL_SOCKET_BAD = none, or it is closed */
   char *url, *method, *body;
   char *header_key; /* the headers the handle has, each followed by LF */
   struct curl_slist *headers;
@@ -59,7 +63,7 @@ struct transfer {
   bool head_done; /* the final head was delivered */
   bool stopped;   /* the sink wants no more */
   bool sent;      /* connected: its socket carries requests */
-  bool doomed, oom, retried, head_only, long_head;
+  bool unsure, doomed, oom, retried, head_only, long_head;
   char error[CURL_ERROR_SIZE];
 };
 

@@ -38,10 +38,42 @@ static void reap(struct curl_engine *c) {
   }
 }
 
+static struct curl_poll *poll_find(const struct curl_engine *c, curl_socket_t fd) {
+  return fd >= 0 && (size_t)fd < c->polls_size ? c->polls[fd] : NULL;
+}
+
+/* While curl is on the stack. */
+static void doubt(struct transfer *t, curl_socket_t connecting) {
+  struct curl_engine *c = t->engine;
+  t->connecting = connecting;
+  if (t->unsure) return;
+  t->unsure = true;
+  t->unsure_next = c->unsure;
+  c->unsure = t;
+}
+
+/* curl (7.88 at least) goes on to the next address of a name when it looks at the transfer again, and when an attempt ended
+ * before there was a socket to poll, nothing makes it look. So we do. False: there was none. */
+static bool look_again(struct curl_engine *c) {
+  bool any = false;
+  while (c->unsure) {
+    struct transfer *t = c->unsure;
+    c->unsure = t->unsure_next;
+    t->unsure = false;
+    struct curl_poll *p = poll_find(c, t->connecting);
+    if (t->sent || t->doomed || (p && p->wanted)) continue;
+    curl_easy_pause(t->easy, CURLPAUSE_RECV); /* either change of state makes it due at once */
+    curl_easy_pause(t->easy, CURLPAUSE_CONT);
+    any = true;
+  }
+  return any;
+}
+
 static void act(struct curl_engine *c, curl_socket_t fd, int events) {
   int running;
   c->inside = true;
   curl_multi_socket_action(c->multi, fd, events, &running);
+  while (look_again(c)) curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
   c->inside = false;
   reap(c);
 }
@@ -82,10 +114,6 @@ static void poll_close(struct curl_poll *p) {
     uv_close((uv_handle_t *)&p->uv, poll_freed); /* also stops it */
   else
     mem_free(&c->host->mem, p);
-}
-
-static struct curl_poll *poll_find(const struct curl_engine *c, curl_socket_t fd) {
-  return (size_t)fd < c->polls_size ? c->polls[fd] : NULL;
 }
 
 static struct curl_poll *poll_make(struct curl_engine *c, curl_socket_t fd, bool mine) {
@@ -141,11 +169,16 @@ static void on_poll(uv_poll_t *uv, int status, int events) {
   if (p && p->wanted && !p->polled) poll_want(p, p->wanted);
 }
 
-/* Does this socket carry requests by now? */
-static bool carries(CURL *easy) {
+static struct transfer *transfer_of(CURL *easy) {
   char *private = NULL;
   curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
-  return private && ((struct transfer *)private)->sent;
+  return (struct transfer *)private;
+}
+
+/* Does this socket carry requests by now? */
+static bool carries(CURL *easy) {
+  struct transfer *t = transfer_of(easy);
+  return t && t->sent;
 }
 
 static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *unused) {
@@ -155,6 +188,8 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *un
   if (what == CURL_POLL_REMOVE || what == CURL_POLL_NONE) {
     if (!p) return 0;
     if (!p->rests) {
+      struct transfer *t = p->mine && c->inside ? transfer_of(easy) : NULL;
+      if (t && !t->sent) doubt(t, CURL_SOCKET_BAD);
       poll_close(p);
       return 0;
     }
@@ -178,6 +213,7 @@ curl_socket_t curl_engine_open(void *transfer, curlsocktype purpose, struct curl
   int wanted = 0;
   (void)purpose;
   t->sent = false;
+  doubt(t, CURL_SOCKET_BAD);
   if (t->guard && !curl_guard_opens(t, &a->addr)) return CURL_SOCKET_BAD;
   int fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
@@ -193,6 +229,7 @@ curl_socket_t curl_engine_open(void *transfer, curlsocktype purpose, struct curl
     return CURL_SOCKET_BAD;
   }
   if (wanted) poll_want(p, wanted);
+  t->connecting = fd;
   return fd;
 }
 

@@ -343,12 +343,18 @@ for name, kind in next, OPTIONS do REQUEST_OPTIONS[name] = kind end
 
 local MODES = { lines = true, sse = true, bytes = true }
 
+--- For a message of one line.
+local function printable(text)
+  return (text:gsub("%c", function(c) return ("\\x%02X"):format(c:byte()) end))
+end
+
 local function check_url(url, what)
   if type(url) ~= "string" then errors.argument("%s: url must be a string, got %s", what, type(url)) end
   if not url:find("^[Hh][Tt][Tt][Pp][Ss]?://[^/?#]") then
-    errors.argument("%s: not a URL: '%s' (want http://host/... or https://host/...)", what, url)
+    errors.argument("%s: not a URL: '%s' (want http://host/... or https://host/...)", what, printable(url))
   elseif url:find("[%c ]") then
-    errors.argument("%s: a URL cannot hold blanks or control characters: '%s' (query = {...} encodes them)", what, url)
+    errors.argument("%s: a URL cannot hold blanks or control characters: '%s' (query = {...} encodes them)", what,
+      printable(url))
   end
 end
 
@@ -367,7 +373,7 @@ end
 local function resolve_lines(resolve, url, what)
   local lines, ports = {}, { ["80"] = true, ["443"] = true }
   local own = tonumber(url:match "^%a+://[^/?#]*:(%d+)" or nil)
-  if own then ports[("%d"):format(own)] = true end
+  if own and own > 0 and own < 65536 then ports[("%d"):format(own)] = true end
   for name, given in next, resolve do
     local entry = ("%s: resolve[%s]"):format(what, tostring(name))
     if type(name) ~= "string" then errors.argument("%s: the name must be a string, got %s", entry, type(name)) end

@@ -1,7 +1,7 @@
 /* peer.c - a server with bad manners, for tests. It prints one line, "PORT REFUSED_PORT TLS_PORT STUCK_PORT", and serves
- * until it is killed; the path of a request names what it does (table `scenes` below; GET /stats tells what it saw). A
- * connection to REFUSED_PORT is refused (PORT is served at ::1 too), one to STUCK_PORT never gets through. TLS_PORT has a certificate for "localhost"
- * that nobody signed; `peer PREFIX` writes it to PREFIX.PID.
+ * until it is killed; the path of a request names what it does (table `scenes` below; GET /stats tells what it saw). PORT is
+ * served at ::1, too. A connection to REFUSED_PORT is refused, one to STUCK_PORT never gets through. TLS_PORT has a
+ * certificate for "localhost" that nobody signed; `peer PREFIX` writes it to PREFIX.PID.
  * A thread for each connection, blocking calls: plain to read, and good for a few hundred of them. */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>

@@ -16,7 +16,8 @@ local function add(url, options)
   local authority = url:match "^%a+:/+([^/?#]*)" or ""
   authority = authority .. " " .. authority:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
   for name in authority:gmatch "[%w.%-_]+" do
-    if entry.resolve[name] == nil and not name:find "^%d+$" and not name:find "^%-" then entry.resolve[name] = entry.address or "127.0.0.1" end
+    local number = name:find "^%d+$" or name:find "^%-"
+    if not number and entry.resolve[name] == nil then entry.resolve[name] = entry.address or "127.0.0.1" end
   end
   entry.address = nil
   urls[#urls + 1] = entry
@@ -65,7 +66,8 @@ for _, address in ipairs(SPECIAL) do
   add(("http://%s:{port}/"):format(wide(address)), { address = address, kind = "any" }) -- refused as a URL where no IDNA is
 end
 
-for _, odd in ipairs { "127.0.0.1.5", "256.256.256.256", "127.0.0.257", "4294967297", "0x100000001", "127..1", ".127.0.0.1", "127.0.0.1..",
+for _, odd in ipairs { "127.0.0.1.5", "256.256.256.256", "127.0.0.257", "4294967297", "0x100000001", "127..1", ".127.0.0.1",
+  "127.0.0.1..",
   "08.0.0.1", "0x", "1e3", "127.0.0.0x" } do
   add(("http://%s:{port}/"):format(odd), { resolve = { [odd] = "127.0.0.1" }, kind = "any" })
 end
@@ -73,8 +75,10 @@ end
 -- ---- IPv6, alone and with an IPv4 address inside ----------------------------------------------------------------------------
 
 for _, address in ipairs {
-  "::1", "::", "0:0:0:0:0:0:0:1", "0000:0000:0000:0000:0000:0000:0000:0001", "::0001", "0::1", "fe80::1", "febf::1", "fc00::1",
-  "fd00:ec2::254", "fdff::1", "fec0::1", "feff::1", "ff01::1", "ff02::1", "ff0e::1", "2001:db8::1", "2001::1", "2001:0:7f00:1::",
+  "::1", "::", "0:0:0:0:0:0:0:1", "0000:0000:0000:0000:0000:0000:0000:0001", "::0001", "0::1", "fe80::1", "febf::1",
+  "fc00::1",
+  "fd00:ec2::254", "fdff::1", "fec0::1", "feff::1", "ff01::1", "ff02::1", "ff0e::1", "2001:db8::1", "2001::1",
+  "2001:0:7f00:1::",
   "2001:10::1", "2001:20::1", "100::1", "3fff::1", "5f00::1", "4000::1", "8000::1", "1::1", "64:ff9b:1::7f00:1",
   "64:ff9b:1:7f00:0:100::",
 } do
@@ -100,20 +104,24 @@ end
 for _, host in ipairs { "[fe80::1%25lo]", "[fe80::1%lo]", "[::1%25lo]", "[::1%251]", "[fe80::1%25eth0]", "[::1%25]" } do
   add(("http://%s:{port}/"):format(host), { kind = "any" })
 end
-for _, host in ipairs { "[::1", "::1]", "[]", "[::1]]", "[[::1]]", "[127.0.0.1]", "[::g]", "[1::2::3]", "[::ffff:127.0.0.1.1]", "[::1]x" } do
+for _, host in ipairs { "[::1", "::1]", "[]", "[::1]]", "[[::1]]", "[127.0.0.1]", "[::g]", "[1::2::3]",
+  "[::ffff:127.0.0.1.1]", "[::1]x" } do
   add(("http://%s:{port}/"):format(host), { kind = "any" })
 end
 
 -- ---- names ------------------------------------------------------------------------------------------------------------------
 
-for _, name in ipairs { "localhost", "LOCALHOST", "LocalHost", "a.localhost", "localhost.localdomain", "localhost.", "a.localhost." } do
+for _, name in ipairs { "localhost", "LOCALHOST", "LocalHost", "a.localhost", "localhost.localdomain", "localhost.",
+  "a.localhost." } do
   add(("http://%s:{port}/"):format(name), { reaches = not name:find "%.$" })
 end
 
 local RANGES = {
-  "0.0.0.0", "10.255.0.1", "100.127.0.1", "127.0.0.1", "169.254.169.254", "172.20.0.1", "192.0.0.9", "192.0.2.9", "192.88.99.2",
+  "0.0.0.0", "10.255.0.1", "100.127.0.1", "127.0.0.1", "169.254.169.254", "172.20.0.1", "192.0.0.9", "192.0.2.9",
+  "192.88.99.2",
   "192.168.9.9", "198.19.0.1", "198.51.100.9", "203.0.113.9", "239.0.0.1", "250.0.0.1", "255.255.255.255", "::", "::1",
-  "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b:1::1", "100::9", "2001::9", "2001:db8::9",
+  "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b:1::1", "100::9", "2001::9",
+  "2001:db8::9",
   "2002:7f00:1::", "2002:a00:1::", "3fff::9", "5f00::9", "fc00::9", "fd00::9", "fe80::9", "fec0::9", "ff02::9", "6000::9",
 }
 for i, address in ipairs(RANGES) do
@@ -129,7 +137,8 @@ for i, list in ipairs {
   add(("http://%s:{port}/"):format(name), { resolve = { [name] = list } })
 end
 
-for _, name in ipairs { "metadata.google.internal", "169.254.169.254.nip.test", "127.0.0.1.xip.test", "localtest.test", "a_b.test", "xn--p1ai",
+for _, name in ipairs { "metadata.google.internal", "169.254.169.254.nip.test", "127.0.0.1.xip.test", "localtest.test",
+  "a_b.test", "xn--p1ai",
   ("a"):rep(63) .. ".test", ("long."):rep(40) .. "test", "1.test", "test", "evil.test." } do
   add(("http://%s:{port}/"):format(name))
 end
@@ -139,9 +148,12 @@ end
 for _, url in ipairs {
   "http://good.test@127.0.0.1:{port}/", "http://good.test:80@127.0.0.1:{port}/", "http://user:pass@127.0.0.1:{port}/",
   "http://good.test%40127.0.0.1:{port}/", "http://good.test%00@127.0.0.1:{port}/", "http://good.test%2F@127.0.0.1:{port}/",
-  "http://good.test%23@127.0.0.1:{port}/", "http://good.test\\@127.0.0.1:{port}/", "http://good.test@good.test@127.0.0.1:{port}/",
-  "http://127.0.0.1@127.0.0.1:{port}/", "http://@127.0.0.1:{port}/", "http://:@127.0.0.1:{port}/", "http://:x@127.0.0.1:{port}/",
-  "http://good.test:x@127.0.0.1:{port}/", "http://127.0.0.1:{port}@good.test:{port}/", "http://127.0.0.1:{port}\\@good.test:{port}/",
+  "http://good.test%23@127.0.0.1:{port}/", "http://good.test\\@127.0.0.1:{port}/",
+  "http://good.test@good.test@127.0.0.1:{port}/",
+  "http://127.0.0.1@127.0.0.1:{port}/", "http://@127.0.0.1:{port}/", "http://:@127.0.0.1:{port}/",
+  "http://:x@127.0.0.1:{port}/",
+  "http://good.test:x@127.0.0.1:{port}/", "http://127.0.0.1:{port}@good.test:{port}/",
+  "http://127.0.0.1:{port}\\@good.test:{port}/",
   "http://127.0.0.1:{port}#@good.test/", "http://127.0.0.1:{port}?@good.test/", "http://127.0.0.1:{port}/@good.test/",
   "http://127.0.0.1:{port}#good.test", "http://127.0.0.1:{port}?good.test", "http://127.0.0.1:{port};good.test/",
   "http://127.0.0.1:{port},good.test/", "http://127.0.0.1\\good.test:{port}/", "http://127.0.0.1:{port}\\good.test/",
@@ -150,10 +162,14 @@ for _, url in ipairs {
   "http://127.0.0.1%0d%0aHost:good.test:{port}/", "http://127.0.0.1%09:{port}/", "http://127.0.0.1%2e:{port}/",
   "http://127%2e0%2e0%2e1:{port}/", "http://%6c%6f%63%61%6c%68%6f%73%74:{port}/", "http://%ff:{port}/",
   "http://127.0.0.1:{port}", "HTTP://127.0.0.1:{port}/", "HtTp://127.0.0.1:{port}/", "hTTps://127.0.0.1:{port}/",
-  "http://127.0.0.1:00{port}/", "http://127.0.0.1:{port}x/", "http://127.0.0.1:/", "http://127.0.0.1:0/", "http://127.0.0.1:22/",
-  "http://127.0.0.1:25/", "http://127.0.0.1:6379/", "http://127.0.0.1:-1/", "http://127.0.0.1:65535/", "http://127.0.0.1:65536/",
-  "http://127.0.0.1:99999999999/", "http://127.0.0.1:0x50/", "http://127.0.0.1:8%30/", "http://127.0.0.1:+80/", "http://localhost:http/",
-  "http://\u{24DB}\u{24DE}\u{24D2}\u{24D0}\u{24DB}\u{24D7}\u{24DE}\u{24E2}\u{24E3}:{port}/", "http://127\u{3002}0\u{3002}0\u{3002}1:{port}/",
+  "http://127.0.0.1:00{port}/", "http://127.0.0.1:{port}x/", "http://127.0.0.1:/", "http://127.0.0.1:0/",
+  "http://127.0.0.1:22/",
+  "http://127.0.0.1:25/", "http://127.0.0.1:6379/", "http://127.0.0.1:-1/", "http://127.0.0.1:65535/",
+  "http://127.0.0.1:65536/",
+  "http://127.0.0.1:99999999999/", "http://127.0.0.1:0x50/", "http://127.0.0.1:8%30/", "http://127.0.0.1:+80/",
+  "http://localhost:http/",
+  "http://\u{24DB}\u{24DE}\u{24D2}\u{24D0}\u{24DB}\u{24D7}\u{24DE}\u{24E2}\u{24E3}:{port}/",
+  "http://127\u{3002}0\u{3002}0\u{3002}1:{port}/",
   "http://127\u{FF0E}0\u{FF0E}0\u{FF0E}1:{port}/", "http://127.0.0.1\u{200B}:{port}/", "http://\u{2460}27.0.0.1:{port}/",
   "http://127.0.0.1\u{2044}good.test:{port}/", "http://good.test\u{FF0F}@127.0.0.1:{port}/", "http://loc\u{AD}alhost:{port}/",
   "http://127.0.0.1\xFF:{port}/",
@@ -163,7 +179,8 @@ end
 
 -- ---- in memory --------------------------------------------------------------------------------------------------------------
 
-for _, url in ipairs { "http://canary.mem/", "http://CANARY.mem/", "http://canary.MEM/", "https://canary.mem/", "http://canary.mem:80/",
+for _, url in ipairs { "http://canary.mem/", "http://CANARY.mem/", "http://canary.MEM/", "https://canary.mem/",
+  "http://canary.mem:80/",
   "http://user@canary.mem/", "http://canary.mem?x", "http://canary.mem#x", "http://none.mem/" } do
   add(url)
 end
@@ -173,23 +190,36 @@ add "http://canary.mem./"
 
 for _, url in ipairs {
   "file:///etc/passwd", "FILE:///etc/passwd", "file://127.0.0.1/etc/passwd", "file:/etc/passwd", "fIlE:///etc/passwd",
-  "gopher://127.0.0.1:{port}/_GET%20/", "GOPHER://127.0.0.1:{port}/", "gophers://127.0.0.1:{port}/", "dict://127.0.0.1:{port}/info",
-  "ftp://127.0.0.1:{port}/", "ftps://127.0.0.1:{port}/", "sftp://127.0.0.1:{port}/", "scp://127.0.0.1:{port}/", "tftp://127.0.0.1:{port}/x",
+  "gopher://127.0.0.1:{port}/_GET%20/", "GOPHER://127.0.0.1:{port}/", "gophers://127.0.0.1:{port}/",
+  "dict://127.0.0.1:{port}/info",
+  "ftp://127.0.0.1:{port}/", "ftps://127.0.0.1:{port}/", "sftp://127.0.0.1:{port}/", "scp://127.0.0.1:{port}/",
+  "tftp://127.0.0.1:{port}/x",
   "ldap://127.0.0.1:{port}/", "ldaps://127.0.0.1:{port}/", "smb://127.0.0.1:{port}/", "telnet://127.0.0.1:{port}/",
   "smtp://127.0.0.1:{port}/", "imap://127.0.0.1:{port}/", "pop3://127.0.0.1:{port}/", "rtsp://127.0.0.1:{port}/",
   "rtmp://127.0.0.1:{port}/", "mqtt://127.0.0.1:{port}/", "ws://127.0.0.1:{port}/", "wss://127.0.0.1:{port}/",
   "data:text/plain,hello", "data://text/plain,hello", "javascript:alert(1)", "JAVASCRIPT://%0aalert(1)", "about:blank",
-  "view-source:http://127.0.0.1:{port}/", "jar:http://127.0.0.1:{port}/!/", "unix:///var/run/docker.sock", "unix:/var/run/docker.sock",
-  "http+unix://%2Fvar%2Frun%2Fdocker.sock/info", "http://", "http:///", "http:///127.0.0.1:{port}/", "http:////127.0.0.1:{port}/",
-  "http:/127.0.0.1:{port}/", "http:127.0.0.1:{port}/", "http:\\\\127.0.0.1:{port}\\", "http:/\\127.0.0.1:{port}/", "http://?", "http://#",
-  "http://#@127.0.0.1:{port}/", "http://?@127.0.0.1:{port}/", "https://", "https:///x", "//127.0.0.1:{port}/", "///127.0.0.1:{port}/",
-  "/etc/passwd", "127.0.0.1:{port}", "localhost:{port}/", "", " ", ".", "http", "http:", "http://:{port}/", "http://@/", "http://user@:{port}/",
-  " http://127.0.0.1:{port}/", "http://127.0.0.1:{port}/ ", "http:// 127.0.0.1:{port}/", "http://127.0.0.1 :{port}/", "\thttp://127.0.0.1:{port}/",
-  "ht\ttp://127.0.0.1:{port}/", "http://127.0.\t0.1:{port}/", "http://127.0.\n0.1:{port}/", "http://127.0.0.1:{port}/\r\nHost: good.test",
-  "http://127.0.0.1:{port}/ HTTP/1.1\r\nX: y", "http://127.0.0.1:{port}/\n", "\nhttp://127.0.0.1:{port}/", "http://good.test\r\n@127.0.0.1:{port}/",
-  "http://127.0.0.1:{port}/\0", "http://127.0.0.1\0.good.test:{port}/", "http://127.0.0.1:{port}/\x7f", "http\0://127.0.0.1:{port}/",
-  "h\u{FF54}tp://127.0.0.1:{port}/", "http\u{FF1A}//127.0.0.1:{port}/", "xhttp://127.0.0.1:{port}/", "http2://127.0.0.1:{port}/",
-  "https+http://127.0.0.1:{port}/", "url:http://127.0.0.1:{port}/", "<http://127.0.0.1:{port}/>", "[x](http://127.0.0.1:{port}/)",
+  "view-source:http://127.0.0.1:{port}/", "jar:http://127.0.0.1:{port}/!/", "unix:///var/run/docker.sock",
+  "unix:/var/run/docker.sock",
+  "http+unix://%2Fvar%2Frun%2Fdocker.sock/info", "http://", "http:///", "http:///127.0.0.1:{port}/",
+  "http:////127.0.0.1:{port}/",
+  "http:/127.0.0.1:{port}/", "http:127.0.0.1:{port}/", "http:\\\\127.0.0.1:{port}\\", "http:/\\127.0.0.1:{port}/",
+  "http://?", "http://#",
+  "http://#@127.0.0.1:{port}/", "http://?@127.0.0.1:{port}/", "https://", "https:///x", "//127.0.0.1:{port}/",
+  "///127.0.0.1:{port}/",
+  "/etc/passwd", "127.0.0.1:{port}", "localhost:{port}/", "", " ", ".", "http", "http:", "http://:{port}/", "http://@/",
+  "http://user@:{port}/",
+  " http://127.0.0.1:{port}/", "http://127.0.0.1:{port}/ ", "http:// 127.0.0.1:{port}/", "http://127.0.0.1 :{port}/",
+  "\thttp://127.0.0.1:{port}/",
+  "ht\ttp://127.0.0.1:{port}/", "http://127.0.\t0.1:{port}/", "http://127.0.\n0.1:{port}/",
+  "http://127.0.0.1:{port}/\r\nHost: good.test",
+  "http://127.0.0.1:{port}/ HTTP/1.1\r\nX: y", "http://127.0.0.1:{port}/\n", "\nhttp://127.0.0.1:{port}/",
+  "http://good.test\r\n@127.0.0.1:{port}/",
+  "http://127.0.0.1:{port}/\0", "http://127.0.0.1\0.good.test:{port}/", "http://127.0.0.1:{port}/\x7f",
+  "http\0://127.0.0.1:{port}/",
+  "h\u{FF54}tp://127.0.0.1:{port}/", "http\u{FF1A}//127.0.0.1:{port}/", "xhttp://127.0.0.1:{port}/",
+  "http2://127.0.0.1:{port}/",
+  "https+http://127.0.0.1:{port}/", "url:http://127.0.0.1:{port}/", "<http://127.0.0.1:{port}/>",
+  "[x](http://127.0.0.1:{port}/)",
 } do
   no_url(url)
 end

@@ -63,7 +63,7 @@ struct host {
 
   uv_async_t wake; /* from the signal handler */
   bool polling;    /* inside uv_run */
-  int gc_pause;    /* percent, as last set */
+  int gc_pause; /* percent, as last set */
   bool gc_stress;  /* a full collection before each resume */
   size_t gc_skipped;
   bool stopping;

@@ -302,6 +302,9 @@ real("what names stand for is known to that request alone", function(t)
   t.match(err.message, "resolves to 10%.0%.0%.1")
   t.eq(http.get(url, { resolve = at }).status, 200)
   t.eq(reached(), 2, "and its connection with it")
+  local local_url = ("http://alone.localhost:%s/ok"):format(port) -- which needs no server of names
+  t.raises("refused", http.get, local_url, { resolve = { ["alone.localhost"] = "127.0.0.2" } })
+  t.eq(http.get(local_url).status, 200)
 end)
 
 -- ---- other ways out ---------------------------------------------------------------------------------------------------------
@@ -344,7 +347,7 @@ end)
 
 real("a redirect to another scheme is followed nowhere", function(t)
   local peer <close> = start_peer()
-  for _, to in ipairs { "file:///etc/passwd", "gopher://127.0.0.1/", "ftp://127.0.0.1/", "dict://127.0.0.1/", "FILE:///etc/passwd" } do
+  for _, to in ipairs { "file:///etc/passwd", "FILE:///etc/passwd", "gopher://127.0.0.1/", "ftp://127.0.0.1/", "dict://127.0.0.1/" } do
     local err = t.raises("protocol", http.get, peer.url .. "/redirect-to?302," .. to, { public = true, allow = { "127.0.0.1" } })
     t.match(err.message, "redirects to what is not HTTP")
   end

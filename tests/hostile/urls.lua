@@ -17,7 +17,9 @@ local function add(url, options)
   authority = authority .. " " .. authority:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
   for name in authority:gmatch "[%w.%-_]+" do
     local number = name:find "^%d+$" or name:find "^%-"
-    if not number and entry.resolve[name] == nil then entry.resolve[name] = entry.address or "127.0.0.1" end
+    for _, form in ipairs { name, (name:gsub("%.+$", "")) } do
+      if not number and form ~= "" and entry.resolve[form] == nil then entry.resolve[form] = entry.address or "127.0.0.1" end
+    end
   end
   entry.address = nil
   urls[#urls + 1] = entry

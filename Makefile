@@ -116,7 +116,7 @@ FORCE:
 packages: ## install the packages the build needs (Debian; elsewhere: print their names)
 	@.ci/packages build
 
-run: ## install what is missing, build, and stream an answer: Ollama's, else the simulator's
+run: ## install what is missing, build, and run an agent: Ollama's model, else the simulator
 	@.ci/packages build
 	+@$(again) all
 	@$(BIN) agents/hello.lua --sim=auto

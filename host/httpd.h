@@ -15,6 +15,7 @@ struct httpd_options {
   const char *address; /* "127.0.0.1"; ignored with mem */
   int port;            /* 0 = any free one */
   const char *mem;     /* in-process name: served at http://NAME.mem/ ; NULL = a socket */
+  const char *path;    /* of a socket in the file system, instead of address and port; gone when the server closes */
   size_t max_body;     /* bytes; beyond it the engine answers 413 itself */
   size_t max_header;   /* bytes; 431 */
   int max_connections;
@@ -31,7 +32,7 @@ void server_close(struct server *s, bool abort, void (*closed)(void *ud), void *
 
 const char *exchange_method(const struct exchange *x);
 const char *exchange_target(const struct exchange *x); /* path and query as sent, undecoded */
-const char *exchange_peer(const struct exchange *x);   /* "127.0.0.1:5123" or "mem" */
+const char *exchange_peer(const struct exchange *x);   /* "127.0.0.1:5123", "mem" or "unix" */
 /* Calls each for every header in order, duplicates apart. */
 void exchange_headers(const struct exchange *x, void (*each)(void *ud, const char *name, const char *value), void *ud);
 const char *exchange_body(const struct exchange *x, size_t *len);

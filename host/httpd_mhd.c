@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "httpd_mhd.h"
+#include "httpd_unix.h"
 
 #define BACKLOG             4096
 #define CONNECTION_OVERHEAD (8 * 1024) /* of libmicrohttpd's memory per connection, beyond the head of a request */
@@ -265,6 +266,7 @@ static void on_sweep(uv_timer_t *t) {
 
 static void free_server(struct mhd_server *s) {
   pthread_mutex_destroy(&s->mutex);
+  mem_free(&s->base.host->mem, s->path);
   mem_free(&s->base.host->mem, s);
 }
 
@@ -325,6 +327,7 @@ static void quiesce(struct mhd_server *s) {
   if (!first) return;
   int fd = MHD_quiesce_daemon(s->daemon);
   if (fd >= 0) close(fd);
+  if (s->path) unlink(s->path);
   take_news(s);
 }
 
@@ -442,8 +445,11 @@ static bool init_handles(struct mhd_server *s, uv_loop_t *loop) {
 
 static struct mhd_server *make_server(struct host *h, const struct httpd_options *o, struct err *e) {
   struct mhd_server *s = mem_calloc(&h->mem, sizeof *s);
-  if (!s || !leave_open(&s->leave)) {
-    err_set(e, "os", s ? errno : ENOMEM, "cannot make a server: %s", strerror(s ? errno : ENOMEM));
+  if (s && o->path) s->path = mem_strndup(&h->mem, o->path, strlen(o->path));
+  if (!s || (o->path && !s->path) || !leave_open(&s->leave)) {
+    int code = s && (!o->path || s->path) ? errno : ENOMEM;
+    err_set(e, "os", code, "cannot make a server: %s", strerror(code));
+    if (s) mem_free(&h->mem, s->path);
     mem_free(&h->mem, s);
     return NULL;
   }
@@ -461,11 +467,12 @@ static struct mhd_server *make_server(struct host *h, const struct httpd_options
 
 struct server *mhd_open(struct host *h, const struct httpd_options *o, void (*accepted)(void *ud), void *ud,
                         struct err *e) {
-  int port, fd = listen_on(o, &port, e);
+  int port = 0, fd = o->path ? unix_listen(o->path, e) : listen_on(o, &port, e);
   if (fd < 0) return NULL;
   struct mhd_server *s = make_server(h, o, e);
   if (!s) {
     close(fd);
+    if (o->path) unlink(o->path);
     return NULL;
   }
   s->port = port;
@@ -474,6 +481,7 @@ struct server *mhd_open(struct host *h, const struct httpd_options *o, void (*ac
   if (!s->daemon) {
     err_set(e, "os", errno, "cannot start a server on port %d: %s", port, strerror(errno));
     close(fd);
+    if (o->path) unlink(o->path);
     h->inflight++; /* until its handles are closed */
     close_handles(s);
     return NULL;

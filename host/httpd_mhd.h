@@ -64,6 +64,7 @@ struct mhd_server {
   struct server base;
   struct MHD_Daemon *daemon;
   int port;
+  char *path; /* of its socket, NULL = it has an address */
   /* constant */
   size_t max_body, max_header;
   uint64_t header_timeout; /* ns */

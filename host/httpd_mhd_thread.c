@@ -138,6 +138,10 @@ static void set_peer(struct mhd_exchange *x) {
   char ip[INET6_ADDRSTRLEN] = "?";
   const struct sockaddr *sa = info ? info->client_addr : NULL;
   int port = 0;
+  if (sa && sa->sa_family == AF_UNIX) {
+    snprintf(x->base.peer, sizeof x->base.peer, "unix");
+    return;
+  }
   if (sa && sa->sa_family == AF_INET) {
     const struct sockaddr_in *in = (const void *)sa;
     uv_ip4_name(in, ip, sizeof ip);

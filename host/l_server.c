@@ -184,11 +184,12 @@ static const char *opt_string(lua_State *L, const char *name) {
   return s;
 }
 
-/* open{ port=, address=, mem=, max_body=, max_header=, max_connections=, header_timeout= } -> server | nil, err */
+/* open{ port=, address=, mem=, path=, max_body=, max_header=, max_connections=, header_timeout= } -> server | nil, err */
 static int l_open(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   struct httpd_options o = {.address = opt_string(L, "address"),
                             .mem = opt_string(L, "mem"),
+                            .path = opt_string(L, "path"),
                             .port = (int)opt_integer(L, "port", 0, 65535),
                             .max_body = (size_t)opt_integer(L, "max_body", 16 * MB, (lua_Integer)1 << 40),
                             .max_header = (size_t)opt_integer(L, "max_header", 16384, 16 * MB),

@@ -267,6 +267,10 @@ static bool admit(struct net *net, const struct net_options *o, const char *host
     return false;
   }
   if (!o->only_public) return true;
+  if (o->socket) {
+    err_set(e, "argument", 0, "a socket of this machine is no public address");
+    return false;
+  }
   if (o->proxy && *o->proxy) {
     err_set(e, "argument", 0, "a proxy would be asked instead of the public address");
     return false;

@@ -324,7 +324,8 @@ static bool alone(const struct net_options *o) {
 }
 
 static bool set_special(struct transfer *t, const struct net_options *o) {
-  t->special = o->ca_file || o->insecure || o->proxy || alone(o);
+  t->special = o->ca_file || o->insecure || o->proxy || o->socket || alone(o);
+  if (o->socket) SET(t, CURLOPT_UNIX_SOCKET_PATH, o->socket); /* copied */
   if (alone(o) && !curl_guard_set(t, o)) return false;
   if (o->insecure) {
     SET(t, CURLOPT_SSL_VERIFYPEER, 0L);

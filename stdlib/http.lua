@@ -336,7 +336,8 @@ end
 local OPTIONS = {
   query = true, json = true, form = "table", multipart = "table", body = "string", headers = "table", timeout = true,
   max_redirects = "number", max_bytes = "number", max_line = "number", raise = "boolean", stream = "string",
-  proxy = "string", ca_file = "string", insecure = "boolean", public = "boolean", allow = "table", resolve = "table",
+  proxy = "string", ca_file = "string", insecure = "boolean", socket = "string", public = "boolean", allow = "table",
+  resolve = "table",
 }
 local REQUEST_OPTIONS = { method = "string", url = "string" }
 for name, kind in next, OPTIONS do REQUEST_OPTIONS[name] = kind end
@@ -414,6 +415,7 @@ local function shape(method, url, options, what)
     proxy = options.proxy,
     ca_file = options.ca_file,
     insecure = options.insecure,
+    socket = options.socket,
     url = options.query and add_query(url, options.query) or url,
   }
   local content_type
@@ -492,6 +494,7 @@ end
 ---@field proxy? string default: as http_proxy, https_proxy and no_proxy say; "" = none. Loopback never uses one
 ---@field ca_file? string certificates to trust, PEM; default: the system's
 ---@field insecure? boolean do not verify the server's certificate
+---@field socket? string path of a socket in the file system: the server is there, whatever the URL's host
 ---@field public? boolean reach public addresses alone, else kind `denied`: not loopback, private networks, link-local, metadata
 ---services and the like. The address itself is judged, whatever the name, whenever a connection is made, after a redirect too;
 ---no proxy is used, no connection shared with other requests, and a server in memory is refused

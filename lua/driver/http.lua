@@ -2,7 +2,7 @@
 ---
 --- A request is pure data: method, url, headers (a list "Name: value"), body, the time limits
 --- connect, first_byte, idle and total in seconds, max_redirects, max_bytes, max_line, proxy,
---- ca_file, insecure, public, allow (a list), resolve (a list "name:port:address,address"); for a
+--- ca_file, insecure, socket (a path), public, allow (a list), resolve (a list "name:port:address,address"); for a
 --- stream also read, one of "lines", "sse", "bytes". The value of
 --- http.request is { status, head, body }, head being "Name: value\n" lines.
 

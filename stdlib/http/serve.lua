@@ -25,7 +25,7 @@ local FLUSH = 1 -- seconds for bytes still under way when the server has been ca
 local TEXT = { ["Content-Type"] = "text/plain; charset=utf-8" }
 
 local OPTIONS = {
-  port = "number", address = "string", mem = "string", handler = "function", on_error = "function",
+  port = "number", address = "string", mem = "string", socket = "string", handler = "function", on_error = "function",
   max_body = "number", max_header = "number", max_connections = "number", header_timeout = "number", drain = "number",
   origins = "table", hosts = "table", system = "boolean",
 }
@@ -222,8 +222,8 @@ end
 local function check(options)
   options = errors.options(options, OPTIONS, "http.serve")
   if not options.handler then errors.argument("http.serve: handler is missing: fun(req, res)") end
-  if options.mem and (options.port or options.address) then
-    errors.argument("http.serve: mem is a server without port and address")
+  if (options.mem or options.socket) and (options.port or options.address) or options.mem and options.socket then
+    errors.argument("http.serve: %s is a server without port and address", options.mem and "mem" or "socket")
   end
   for _, name in ipairs { "port", "max_body", "max_header", "max_connections" } do
     local value = options[name]
@@ -240,7 +240,8 @@ end
 --- Serve HTTP. The server is a child of the current scope, which therefore does not end before it.
 ---@param options { handler: fun(req: stoke.http.incoming, res: stoke.http.reply): any, port?: integer, mem?: string }
 ---  handler: a string it returns goes out as text, a table as JSON, nothing as 204, unless it used `res`;
----  port (0: any free one) and address (127.0.0.1), or mem: a name, for http://NAME.mem/ inside this process;
+---  port (0: any free one) and address (127.0.0.1), or mem: a name, for http://NAME.mem/ inside this process, or socket: a
+---  path, for a socket in the file system that this user alone may open (http.get(url, { socket = path }));
 ---  on_error(err, req) instead of a line in the log; max_body (16 MB; 413 beyond), max_header (16 KB; 431;
 ---  each connection costs about that much memory),
 ---  max_connections (10000; more wait to be accepted), header_timeout (60 seconds for a request to arrive);
@@ -255,19 +256,20 @@ local function serve(options)
   options = check(options)
   local address = options.address or "127.0.0.1"
   local native, failed = effect.perform("http.serve", {
-    port = options.port and math.tointeger(options.port), address = options.address, mem = options.mem,
+    port = options.port and math.tointeger(options.port), address = options.address, mem = options.mem, path = options.socket,
     max_body = math.tointeger(options.max_body or 16 * MB), max_header = math.tointeger(options.max_header or 16 * 1024),
     max_connections = math.tointeger(options.max_connections or 10000), header_timeout = options.header_timeout or 60,
   })
   if failed and failed.code == 98 then failed.hint = "something listens there already; port = 0 takes a free one" end -- EADDRINUSE
   errors.check(native, failed)
   local host = address:find(":", 1, true) and "[" .. address .. "]" or address
-  local guarded = not options.mem and requests.is_loopback(address)
+  local guarded = not options.mem and not options.socket and requests.is_loopback(address)
   local server = setmetatable({
     native = native, handler = options.handler, on_error = options.on_error, drain = options.drain or 5,
     system = options.system or false, running = {}, port = native:port(),
     guard = guarded and { hosts = set_of(options.hosts, "hosts"), origins = set_of(options.origins, "origins") } or nil,
-    url = options.mem and ("http://%s.mem"):format(options.mem) or ("http://%s:%d"):format(host, native:port()),
+    url = options.mem and ("http://%s.mem"):format(options.mem) or options.socket and "http://localhost"
+      or ("http://%s:%d"):format(host, native:port()),
   }, Server)
   if options.system then
     server.task = tasks.spawn(supervise, { name = "http.serve", system = true }, server)

@@ -4,17 +4,19 @@
 --- gives up, with r.too_deep, at max_depth.
 
 local engine = require "core.json"
+local notes = require "stoke.json.notes"
 local strings = require "stoke.json.strings"
 local words = require "stoke.json.words"
 
 local find, byte, match = string.find, string.byte, string.match
-local note, opening = strings.note, strings.opening
+local note, opening = notes.note, strings.opening
 local NOTHING = words.NOTHING
 
 local M = {}
 
 --- Bytes that may begin something that counts as white space.
-local ODD = { [47] = true, [35] = true, [42] = true, [0xC2] = true, [0xE2] = true, [0xEF] = true, [11] = true, [12] = true, [0] = true }
+local ODD = { [47] = true, [35] = true, [42] = true, [0xC2] = true, [0xE2] = true, [0xEF] = true, [11] = true, [12] = true,
+              [0] = true }
 
 --- Where the comment, mark or odd space at a place ends; nil when there is none.
 local function odd_space(r, c, at)
@@ -145,10 +147,17 @@ local function pass_ellipsis(r)
   r.pos = is_ellipsis(r)
 end
 
---- Where the text cannot be read: pass over it when the container goes on in this line, else halt.
-local function stray(r, any, wanted)
-  local stop = any and find(r.text, wanted, r.pos + 1)
-  if not stop or stop - r.pos > 40 or find(r.text:sub(r.pos, stop), "\n", 1, true) then
+--- Where the text cannot be read: pass over it when the container goes on in this line, else halt. Words on a new line, with no
+--- comma before them, are prose behind a container that was never closed.
+local function stray(r, any, comma)
+  local text, at = r.text, r.pos - 1
+  local stop = any and find(text, "[\"'}%],\n]", r.pos + 1)
+  local c = byte(text, at)
+  while not comma and (c == 32 or c == 9 or c == 13) do
+    at = at - 1
+    c = byte(text, at)
+  end
+  if not stop or stop - r.pos > 40 or byte(text, stop) == 10 or (c == 10 and not comma) then
     r.halted = true
     return
   end
@@ -162,6 +171,7 @@ function read_array(r)
   while true do
     local c = skip(r)
     if not c then
+      r.cut = r.cut or (comma and n > 0)
       note(r, "missing ] put in")
       break
     elseif c == 93 then
@@ -178,7 +188,7 @@ function read_array(r)
       pass_ellipsis(r)
       comma = false
     elseif c == 58 then
-      stray(r, n > 0, "[%w\"'{}%[%],]")
+      stray(r, n > 0, comma)
     else
       if n > 0 and not comma then note(r, "missing comma put in") end
       local value = M.read(r, "array")
@@ -190,7 +200,6 @@ function read_array(r)
     end
   end
   leave(r)
-  r.items = r.items + n
   return engine.array(list)
 end
 
@@ -307,6 +316,7 @@ function read_object(r)
   while true do
     local c = skip(r)
     if not c then
+      r.cut = r.cut or (comma and #order > 0)
       note(r, "missing } put in")
       break
     elseif c == 125 then
@@ -329,11 +339,10 @@ function read_object(r)
     elseif read_member(r, object, order, comma) then
       comma = false
     else
-      stray(r, #order > 0, "[%w_\"'}%],]")
+      stray(r, #order > 0, comma)
     end
   end
   leave(r)
-  r.items = r.items + #order
   return engine.object(object, order)
 end
 
@@ -343,7 +352,9 @@ end
 ---@param max_depth integer
 ---@return table
 function M.reader(text, pos, max_depth)
-  return { text = text, pos = pos, max_depth = max_depth, notes = {}, count = {}, stack = {}, items = 0 }
+  local r = notes.new()
+  r.text, r.pos, r.max_depth, r.stack = text, pos, max_depth, {}
+  return r
 end
 
 M.NOTHING = NOTHING

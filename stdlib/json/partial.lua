@@ -19,7 +19,7 @@ local TRIES = 4
 --- Where the JSON begins; nil while that cannot be said. In a text that begins otherwise it is the first brace with a quote behind
 --- it, the first bracket with a quote or bracket behind it, or what a code fence begins with, whichever comes first.
 local function beginning(text)
-  local from = match(text, "^\u{FEFF}?%s*()")
+  local from = match(text, "^\u{FEFF}%s*()") or match(text, "^%s*()")
   if find(text, '^[{%["]', from) then return from end
   local tag = match(text, "^<(think%a*)>", from)
   if tag then

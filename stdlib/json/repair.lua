@@ -2,16 +2,17 @@
 ---
 --- A strict text goes through the strict engine and costs what it costs there. Else what is round the JSON goes first: a byte order
 --- mark, a thinking block, prose, code fences, Markdown. Of several values in a text the default is, in this order: the
---- kind that `want` names; one in a code fence; one that is surely JSON (a lone [1] in prose is not); the longest; the first.
---- A text that begins with a bracket has its JSON there. All of it takes time linear in the text.
+--- kind that `want` names; one in a code fence; one that is surely JSON (a lone [1] in prose is not); the longest; the first. But
+--- a text that begins with an object or array has it there, unless more of its kind follow. All of it takes linear time.
 
 local engine = require "core.json"
 local errors = require "core.errors"
+local notes = require "stoke.json.notes"
 local scan = require "stoke.json.scan"
 local strings = require "stoke.json.strings"
 
 local find, sub, match = string.find, string.sub, string.match
-local note = strings.note
+local note, append, write_up = notes.note, notes.append, notes.list
 
 local M = {}
 
@@ -31,24 +32,6 @@ local function excerpt(text)
   return ('"%s%s"'):format(utf8.len(short) and short or short:gsub("[\x80-\xFF]", "?"), #text > 40 and "..." or "")
 end
 
---- Each repair once, with how often.
-local function write_up(said)
-  local list = {}
-  for i, what in ipairs(said.notes) do
-    local count = said.count[what]
-    list[i] = count > 1 and ("%s, %d times"):format(what, count) or what
-  end
-  return list
-end
-
---- Repairs of one part, after those before it.
-local function append(said, part)
-  for _, what in ipairs(part.notes) do
-    if not said.count[what] then said.notes[#said.notes + 1] = what end
-    said.count[what] = (said.count[what] or 0) + part.count[what]
-  end
-end
-
 local ENTITIES = { ["&quot;"] = '"', ["&#34;"] = '"', ["&#x22;"] = '"', ["&apos;"] = "'", ["&#39;"] = "'", ["&#x27;"] = "'",
                    ["&lt;"] = "<", ["&gt;"] = ">", ["&amp;"] = "&" }
 
@@ -66,22 +49,6 @@ local function unescape(text, said)
   return text
 end
 
-local THINKING = { "think", "thinking", "thought", "reasoning" }
-
---- Where the text goes on behind the thinking; nil when it ends in it. The opening tag may have been in the prompt.
-local function past_thinking(text, from, said)
-  for _, tag in ipairs(THINKING) do
-    local open = match(text, "^<" .. tag .. ">()", from)
-    local _, stop = find(text, "</" .. tag .. ">", open or from, true)
-    if stop then
-      note(said, "thinking block left out")
-      return find(text, "%S", stop + 1) or #text + 1
-    end
-    if open then return nil end
-  end
-  return from
-end
-
 --- What is round the JSON and no part of it.
 ---@return string text
 ---@return integer|nil from nil when the text ends in its thinking
@@ -91,7 +58,11 @@ local function unwrap(text, said)
     text = sub(text, 4)
   end
   local from = find(text, "%S") or 1
-  if not find(text, '^[{%["]', from) then from = past_thinking(text, from, said) end
+  if not find(text, '^[{%["]', from) then
+    local found
+    from, found = scan.past_thinking(text, from)
+    if found then note(said, "thinking block left out") end
+  end
   return unescape(text, said), from
 end
 
@@ -132,12 +103,18 @@ local function better(a, b, want)
   return a.last - a.first > b.last - b.first
 end
 
-local function best_of(list, want, text, from)
-  if find(text, "^[{%[]", from) and list[1].first == from and list[1].rank == 3 then
-    local first, alone = list[1], true
-    for _, other in ipairs(list) do alone = alone and (other.kind ~= first.kind or other == first) end
-    if alone and (not want or first.kind == want) then return 1 end
+--- A text that begins with a value surely meant has it there, unless more of its kind follow.
+local function begins_with_it(list, want, from)
+  local first = list[1]
+  if first.first ~= from or first.rank < 3 or (want and first.kind ~= want) then return false end
+  for i = 2, #list do
+    if list[i].kind == first.kind then return false end
   end
+  return true
+end
+
+local function best_of(list, want, from)
+  if begins_with_it(list, want, from) then return 1 end
   local best = 1
   for i = 2, #list do
     if better(list[i], list[best], want) then best = i end
@@ -148,7 +125,7 @@ end
 --- One strict value with prose or fences round it: the engine reads it.
 local function strict_inside(text, from, limits)
   local first = find(text, "[{%[]", from)
-  local last = first and match(text, ".*()[}%]]", first)
+  local last = first and match(text, "^.*()[}%]]", first)
   if not last then return end
   local value, err = engine.decode(sub(text, first, last), limits)
   if err ~= nil then return end
@@ -163,10 +140,13 @@ end
 
 --- A text with no brackets: one string, number or literal.
 local function scalar(text, from, said, options)
-  local body = sub(text, from)
-  local inner = match(body, "^```+[%w_]*%s*(.-)%s*```+%s*$")
-  if inner then note(said, "code fence left out") end
-  local value, r = scan.scalar(match(inner or body, "^%s*(.-)%s*$"))
+  local body = strings.rtrim(sub(text, from))
+  local inside = match(body, "^```+[%w_]*%s*()")
+  if inside then
+    note(said, "code fence left out")
+    body = strings.rtrim(sub(body, inside, -(#match(body, "`*$", math.max(inside, #body - 8)) + 1)))
+  end
+  local value, r = scan.scalar(body)
   if value == nil then
     return fail(("no JSON in the text (%d bytes): %s"):format(#text, excerpt(match(text, "^%s*(.*)$"))), { offset = from })
   end
@@ -178,7 +158,7 @@ end
 local function finish(list, text, from, said, options)
   local first, last = 1, #list
   if not options.all then
-    first = best_of(list, options.want, text, from)
+    first = best_of(list, options.want, from)
     last = first
   end
   local before, after = gaps(list, first, last, text, from)
@@ -218,7 +198,7 @@ function M.repair(text, options)
   if #text > limits.max_size then
     return fail(("a text of %d bytes, more than %d"):format(#text, limits.max_size), { offset = limits.max_size + 1 })
   end
-  local said, from = { notes = {}, count = {} }, nil
+  local said, from = notes.new()
   text, from = unwrap(text, said)
   if not from then return fail(("no JSON: the text ends inside its thinking (%d bytes)"):format(#text), { offset = #text + 1 }) end
   if headless(text, from) then

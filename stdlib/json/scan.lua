@@ -89,6 +89,26 @@ function M.values(text, from, max_depth)
   return sift(list, text, from)
 end
 
+local THINKING = { "think", "thinking", "thought", "reasoning" }
+
+--- Where a text goes on behind a thinking block at its beginning. The opening tag may have been in the prompt.
+---@param text string
+---@param from integer
+---@return integer|nil from nil when the text ends inside the thinking
+---@return boolean found
+---
+--- Example: `scan.past_thinking("<think>hm</think> yes", 1)  --> 19, true`
+function M.past_thinking(text, from)
+  from = find(text, "%S", from) or #text + 1
+  for _, tag in ipairs(THINKING) do
+    local open = match(text, "^<" .. tag .. ">()", from)
+    local _, stop = find(text, "</" .. tag .. ">", open or from, true)
+    if stop then return find(text, "%S", stop + 1) or #text + 1, true end
+    if open then return nil, true end
+  end
+  return from, false
+end
+
 --- Read a text from its first byte to its last as one value without brackets; nil when it is none.
 ---@param text string
 ---@return any value

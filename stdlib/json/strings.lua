@@ -1,24 +1,24 @@
 --- Strings as models write them: in any quotes, with line breaks and wrong escapes in them, with quotes left unescaped or
 --- unclosed, or cut.
 ---
---- Where a string ends is the one question that needs judgement. A quote ends it when what follows could follow a string there: for a
---- value in an object a comma and a next key, a bracket, the end. Every other quote is text. In strict JSON this always finds
---- the true end. No look ahead goes past the next quote or line, so the time stays linear.
+--- Where a string ends is the one question that needs judgement. A quote ends it when what follows could follow a string there:
+--- for a value in an object a comma and a next key, a bracket, the end. Every other quote is text. In strict JSON this always
+--- finds the true end. No look ahead goes past the next quote or line, so the time stays linear.
+
+local note = require "stoke.json.notes".note
 
 local find, byte, sub, match = string.find, string.byte, string.sub, string.match
 
 local M = {}
 
---- Write down a repair; the same one again only counts.
----@param r table the reader
----@param what string
-function M.note(r, what)
-  local count = r.count[what]
-  if not count then r.notes[#r.notes + 1] = what end
-  r.count[what] = (count or 0) + 1
+--- A text without the white space at its end. (The pattern "%s*$" would be tried from every space.)
+---@param text string
+---@return string
+function M.rtrim(text)
+  local last = #text
+  while find(text, "^%s", last) do last = last - 1 end
+  return sub(text, 1, last)
 end
-
-local note = M.note
 
 --- stops: the bytes at which reading a string looks up. closers: what ends it.
 local PLAIN = { stops = '[%z\1-\31"\\]', closers = { '"' }, plain = true }
@@ -68,21 +68,25 @@ M.begins_key = begins_key
 local LITERAL = { ["true"] = true, ["false"] = true, ["null"] = true, True = true, False = true, None = true, NaN = true,
                   undefined = true }
 
+--- What may follow a comma besides keys and values: an end, a second comma, a comment, an ellipsis, Markdown.
+local function is_lenient(text, at)
+  return find(text, "^[}%],;#]", at) or find(text, "^/[/*]", at) or find(text, "^%.%.%.", at)
+    or find(text, "^\u{2026}", at) or find(text, "^%*%*", at)
+end
+
 --- May what follows a comma be the next thing in this container?
 local function after_comma(text, from, context)
   local at = find(text, "[^ \t\r\n]", from)
   if not at then return true end
-  if find(text, "^[}%],;]", at) or find(text, "^/[/*]", at) or find(text, "^#", at) or find(text, "^%.%.%.", at)
-    or find(text, "^\u{2026}", at) or find(text, "^%*%*", at) then
-    return true
-  end
+  local quoted = opening(text, at)
   if context == "object" then
-    return begins_key(text, at) or find(text, "^[%a_$\x80-\xFF][%w_$%-\x80-\xFF]*[ \t]*:", at) ~= nil
-      or find(text, "^%-?%d+[ \t]*:", at) ~= nil or find(text, "^{", at) ~= nil
+    if quoted then return begins_key(text, at) end
+    return is_lenient(text, at) or find(text, "^[%a_$\x80-\xFF][%w_$%-\x80-\xFF]*[ \t]*:", at)
+      or find(text, "^%-?%d+[ \t]*:", at) or find(text, "^{", at)
   end
-  if find(text, "^[%d%-+.{%[]", at) or opening(text, at) then return true end
+  if quoted or find(text, "^[%d%-+.{%[]", at) or is_lenient(text, at) then return true end
   local word, behind = match(text, "^([%a_][%w_%-]*)[ \t\r\n]*()", at)
-  return word ~= nil and (LITERAL[word] or behind > #text or find(text, "^[,%]]", behind) ~= nil)
+  return word and (LITERAL[word] or behind > #text or find(text, "^[,%]]", behind))
 end
 
 --- May the container be closed by the bracket at this place?
@@ -90,15 +94,15 @@ local function after_closer(r, at, context)
   local text = r.text
   local own = byte(text, at) == (context == "object" and 125 or 93)
   local behind = find(text, "[^ \t\r\n]", at + 1)
-  if not behind then return true end
-  if find(text, "^[}%]]", behind) or find(text, "^```", behind) then return true end
-  if find(text, "^,", behind) then
-    if not own then return after_comma(text, behind + 1, context) end
-    local parent = r.stack[#r.stack - 1]
-    return not parent or after_comma(text, behind + 1, parent)
+  local c = behind and byte(text, behind)
+  if not behind or c == 125 or c == 93 then return true end
+  if c == 44 then
+    local inside = own and r.stack[#r.stack - 1] or not own and context
+    return not inside or after_comma(text, behind + 1, inside)
   end
+  if find(text, "^```", behind) then return true end
   if own and #r.stack == 1 then return behind > at + 1 or not opening(text, behind) end -- text may follow
-  return find(text, "^[ \t\r]*\n", at + 1) ~= nil or begins_key(text, behind)
+  return find(text, "^[ \t\r]*\n", at + 1) or begins_key(text, behind)
 end
 
 --- Does the quote that ends before `after` close the string? context: "key", "object" or "array" (a value in one), "top".
@@ -111,17 +115,16 @@ local function closes(r, after, context, kind)
   if c == 44 or c == 59 then return after_comma(text, at + 1, context) end -- , ;
   if c == 125 or c == 93 then return after_closer(r, at, context) end
   if c == 58 then return context == "array" end
-  if c == 47 then return find(text, "^[/*]", at + 1) ~= nil end
+  if c == 47 then return find(text, "^[/*]", at + 1) end
   if c == 35 then return at > after end
-  if c == 43 then return opening(text, find(text, "[^ \t\r\n]", at + 1) or at) ~= nil end
+  if c == 43 then return opening(text, find(text, "[^ \t\r\n]", at + 1) or at) end
   if find(text, "^```", at) or find(text, "^%*%*", at) or find(text, "^</", at) then return true end
   if opening(text, at) then
     if context == "object" then return begins_key(text, at) end
-    return at > after or find(text, "^[^\"'`\n]*[\"'`][ \t\r\n]*[,%]]", at + 1) ~= nil
+    return at > after or find(text, "^[^\"'`\n]*[\"'`][ \t\r\n]*[,%]]", at + 1)
   end
-  if context == "array" then return c == 123 or c == 91 or (at > after and find(text, "^%-?%d", at) ~= nil) end
-  local line = r.bare_keys or find(text, "^[ \t\r]*\n", after)
-  return line ~= nil and at > after and find(text, "^[%a_$][%w_$%-]*[ \t]*:", at) ~= nil
+  if context == "array" then return c == 123 or c == 91 or (at > after and find(text, "^%-?%d", at)) end
+  return at > after and (r.bare_keys or find(text, "^[ \t\r]*\n", after)) and find(text, "^[%a_$][%w_$%-]*[ \t]*:", at)
 end
 
 --- A quote that ends nothing: does it begin the next key, so that the string before it was never closed?

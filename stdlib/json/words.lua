@@ -1,10 +1,11 @@
 --- What stands in JSON without quotes, rightly or not: numbers, literals, and words that lost their quotes.
 
 local engine = require "core.json"
+local note = require "stoke.json.notes".note
 local strings = require "stoke.json.strings"
 
 local find, byte, sub, match = string.find, string.byte, string.sub, string.match
-local note, opening = strings.note, strings.opening
+local opening = strings.opening
 
 local M = {}
 
@@ -131,7 +132,7 @@ local function read_words(r, context)
   if remark then words = sub(words, 1, remark - 1) end
   r.pos = from + #words
   if last == #text then r.cut = true end
-  words = words:gsub("%s+$", "")
+  words = strings.rtrim(words)
   if find(words, "[\x80-\xFF]") and not utf8.len(words) then words = words:gsub("[\x80-\xFF]+", "\u{FFFD}") end
   if find(words, "[%z\1-\31]") then words = words:gsub("[%z\1-\31]+", " ") end
   note(r, "quotes put round a value")

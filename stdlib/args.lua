@@ -11,8 +11,8 @@ local M = {}
 ---script cannot declare an option of these names: it would never see it.
 ---`value`: "required" takes the next word, "optional" only `--flag=value`, nil takes none.
 M.runtime = {
-  { name = "sim", value = "optional", placeholder = "auto",
-    help = "answer from the built-in simulator; =auto: only when no server is there" },
+  { name = "sim", value = "optional", placeholder = "auto|FILE.lua",
+    help = "answer from the built-in simulator; =auto: only when no server is there; =FILE.lua: from a script" },
   { name = "endpoint", value = "required", placeholder = "URL|NAME",
     help = "the Ollama server to use" },
   { name = "config", value = "required", placeholder = "FILE",

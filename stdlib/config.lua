@@ -53,6 +53,19 @@ local function one_of(...)
   end }
 end
 
+---Whether a value of `sim` names a file of scripted answers.
+---@param value string
+---@return boolean
+function M.is_sim_script(value) return value:find "%.lua$" ~= nil end
+
+local function sim_mode()
+  local mode = one_of("off", "on", "auto")
+  local named = mode.ok
+  mode.want = mode.want .. " or a script's name ending in .lua"
+  function mode.ok(v) return named(v) or type(v) == "string" and M.is_sim_script(v) end
+  return mode
+end
+
 -- Each checker: what is wanted, in words, and the test.
 local CHECK = {
   string = { want = "a string", ok = function(v) return type(v) == "string" and v ~= "" end },
@@ -71,7 +84,7 @@ local CHECK = {
   end },
   level = one_of("debug", "info", "warn", "error", "off"),
   format = one_of("text", "json"),
-  sim = one_of("off", "on", "auto"),
+  sim = sim_mode(),
 }
 
 local function sorted_keys(t)

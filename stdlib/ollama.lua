@@ -285,6 +285,26 @@ end
 --- Example: `print(ollama.tags().models[1].name)`
 function M.tags(endpoint) return admin("GET", "/api/tags", nil, endpoint) end
 
+--- The newest model of the server that can do something: what to ask when nobody said which model.
+---@param capability? "completion"|"tools"|"insert"|"vision"|"thinking"|"embedding" "completion" when not given
+---@param endpoint? string name or address
+---@return string name
+---Raises `usage` when the server has none.
+---
+--- Example: `local model = ollama.newest "tools"`
+function M.newest(capability, endpoint)
+  capability = capability or "completion"
+  local list = M.tags(endpoint).models
+  for _, model in ipairs(list) do
+    local can = model.capabilities or M.show(model.name, { endpoint = endpoint }).capabilities -- older than 0.30: asked for
+    for _, name in ipairs(can or { "completion" }) do
+      if name == capability then return model.name end
+    end
+  end
+  errors.raise("usage", list[1] and ("the server has no model with the capability %s"):format(capability)
+    or "the server has no models", { hint = "stoke pull qwen2.5:3b" })
+end
+
 --- The loaded models.
 ---@param endpoint? string
 ---@return { models: table[] } with size_vram, expires_at, context_length

@@ -211,9 +211,10 @@ Server.__close = Server.close
 local default
 
 --- The simulator that stands in for a server behind --sim: in memory, started once.
+---@param answers? function|table its script, when it is started
 ---@return string url
-function M.start_default()
-  if not default or default.inner.closed then default = M.serve { mem = "ollama" } end
+function M.start_default(answers)
+  if not default or default.inner.closed then default = M.serve { mem = "ollama", script = answers } end
   return default.url
 end
 

@@ -2,7 +2,10 @@
 -- welcome, how wide a text is, how to draw a table or a progress bar. Everything here is plain
 -- text in, plain text out; only `progress` and `table` write.
 
+local keeper = require "core.keeper"
+local scopes = require "core.scope"
 local stdio = require "core.stdio"
+local tasks = require "core.task"
 
 local M = {}
 
@@ -180,6 +183,30 @@ function M.layout(rows, opts)
     out[r] = M.paint("bold", line, r == 1 and opts.colour or false) .. "\n"
   end
   return table.concat(out)
+end
+
+---Run a function so that Ctrl-C ends it and not the program. What it spawned has ended when this returns.
+---@param f function
+---@param ... any its arguments
+---@return any value
+---@return stoke.error|nil err as of stoke.try; of kind `cancelled` when it was Ctrl-C that ended it
+---
+--- Example: `local reply, err = term.interruptible(ask, line)`
+function M.interruptible(f, ...)
+  local given, value, err = table.pack(...), nil, nil
+  local task = tasks.spawn(function()
+    value, err = require("stoke").try(f, table.unpack(given, 1, given.n))
+  end)
+  local restore <close> = setmetatable({ before = keeper.on_signal }, { -- luacheck: ignore restore
+    __close = function(guard) keeper.on_signal = guard.before end })
+  function keeper.on_signal(number, name)
+    if name == "SIGINT" then return task:cancel "interrupted" end
+    keeper.exit(128 + number)
+  end
+  local ok, stopped = pcall(task.await, task)
+  if ok then return value, err end
+  scopes.deliver(tasks.current())
+  return nil, stopped
 end
 
 ---@class stoke.term.Progress

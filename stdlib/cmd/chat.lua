@@ -3,10 +3,8 @@
 
 local args = require "stoke.args"
 local errors = require "core.errors"
-local keeper = require "core.keeper"
 local ollama = require "stoke.ollama"
 local stdio = require "core.stdio"
-local stoke = require "stoke"
 local term = require "stoke.term"
 
 local SPEC = {
@@ -24,14 +22,6 @@ local COMMANDS = [[
 /clear   forget the conversation
 /bye     end (Ctrl-D does too)
 ]]
-
-local function pick_model()
-  local m = ollama.tags().models[1]
-  if not m then
-    errors.raise("usage", "the server has no models", { hint = "stoke pull qwen2.5:3b" })
-  end
-  return m.name
-end
 
 local function stats_text(u)
   local text = ("%d tokens in, %d out, %s"):format(u.input_tokens or 0, u.output_tokens or 0,
@@ -79,18 +69,14 @@ local function forget(chat)
   chat.messages = chat.system and { { role = "system", content = chat.system } } or {}
 end
 
--- A turn on a terminal is a task of its own, so that Ctrl-C can stop the answer and not the
--- conversation. Its error is shown and the turn forgotten.
+-- On a terminal Ctrl-C stops the answer and not the conversation, and an error is shown; either way the turn is forgotten.
 local function ask(chat, line)
   if not chat.tty then return turn(chat, line) end
   local before = #chat.messages
-  local task = stoke.spawn(function() return select(2, pcall(turn, chat, line)) end)
-  keeper.on_signal = function() task:cancel() end
-  local ok, err = pcall(task.await, task)
-  keeper.on_signal = nil
-  if ok and not err then return end
+  local _, err = term.interruptible(turn, chat, line)
+  if not err then return end
   for i = #chat.messages, before + 1, -1 do chat.messages[i] = nil end
-  local text = (not ok or err.kind == "cancelled") and "\n(stopped)" or term.clean(tostring(err))
+  local text = err.kind == "cancelled" and "\n(stopped)" or term.clean(tostring(err))
   stdio.err(term.paint("red", text, term.colour(2)) .. "\n")
 end
 
@@ -114,7 +100,7 @@ end
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
-  local chat = { model = a.model or pick_model(), system = a.system, think = a.think,
+  local chat = { model = a.model or ollama.newest(), system = a.system, think = a.think,
                  stats = a.stats, tty = stdio.is_tty(0) and stdio.is_tty(1),
                  colour = term.colour(1) }
   forget(chat)

@@ -88,7 +88,12 @@ local function simulate()
     stdio.err(("stoke: no Ollama at %s, using the built-in simulator (its answers"
       .. " are made by rules, not by a model)\n"):format(config.endpoint().url))
   end
-  local url = require "stoke.sim".start_default()
+  local answers, problem
+  if config.is_sim_script(mode) then
+    answers, problem = require "stoke.sim.script".load(mode)
+    if problem then errors.raise("usage", ("%s: %s"):format(config.source "sim", problem)) end
+  end
+  local url = require "stoke.sim".start_default(answers)
   config.use_endpoint("sim", url, config.source "sim")
 end
 

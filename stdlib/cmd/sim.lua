@@ -30,11 +30,7 @@ local SPEC = {
 
 local function load_script(path)
   if not path then return nil end
-  local file, problem = io.open(path, "rb")
-  if not file then errors.raise("usage", "cannot read the script: " .. problem) end
-  local text = file:read "a"
-  file:close()
-  local script, err = require "stoke.sim.script".compile(text, path)
+  local script, err = require "stoke.sim.script".load(path)
   if not script then errors.raise("usage", err) end
   return script
 end

@@ -72,4 +72,18 @@ function M.compile(text, name)
   return script
 end
 
+--- Reads and runs a script file.
+---@param path string
+---@return function|table? script
+---@return string? err
+function M.load(path)
+  local file, problem = io.open(path, "rb")
+  if not file then return nil, "cannot read the script: " .. problem end
+  local text
+  text, problem = file:read "a"
+  file:close()
+  if not text then return nil, "cannot read the script: " .. problem end
+  return M.compile(text, path)
+end
+
 return M

@@ -267,6 +267,35 @@ test("cli: doctor, models, pull and chat on the simulator", { real = true }, fun
   check(t, here, { "chat", "no-such-model", "--sim" }, 5, nil, "stoke pull no-such-model")
 end)
 
+test("cli: --sim=FILE.lua answers from a script", { real = true }, function(t)
+  local here <close> = place { ["answers.lua"] = 'return { "as written" }', ["broken.lua"] = "return 7" }
+  here.stdin = "Hello\n"
+  check(t, here, { "chat", "--sim=answers.lua" }, 0, "as written\n")
+  here.env.STOKE_SIM = "answers.lua"
+  check(t, here, { "chat" }, 0, "as written\n")
+  check(t, here, { "chat", "--sim=none.lua" }, 2, nil, "flag --sim: cannot read the script: none.lua")
+  check(t, here, { "chat", "--sim=broken.lua" }, 2, nil, "returns a function or a list of replies")
+end)
+
+-- Runs in a terminal of its own, by script(1). `keys`: what is typed, and seconds to wait.
+local function typed(here, words, keys)
+  local slow = tonumber(os.getenv "STOKE_SCALE" or 1) < 1 and 8 or 1
+  local steps = {}
+  for i, key in ipairs(keys) do
+    steps[i] = type(key) == "number" and ("sleep %g"):format(key * slow) or ("printf '%s'"):format(key)
+  end
+  local argv = { "sh", "-c", ('(%s) | script -qec "exec %s %s" /dev/null'):format(table.concat(steps, "; "), about.executable(), words) }
+  return proc.run { argv = argv, cwd = here.path, env = here.env, env_allow = PASSED_ON, timeout = 60 }
+end
+
+test("cli: Ctrl-C on a terminal stops an answer, and not the conversation", { real = true }, function(t)
+  if proc.run { argv = { "sh", "-c", "command -v script" } }.code ~= 0 then t.skip "there is no script(1)" end
+  local here <close> = place { ["a.lua"] = 'return { { text = ("na "):rep(400), tps = 20, delay = 0.3 }, "batman" }' }
+  local r = typed(here, "chat --sim=a.lua", { "Sing.\\n", 2, "\\003", 0.5, "On.\\n", 1, "/bye\\n", 1.5 })
+  t.eq(r.code, 0, r.stdout)
+  t.ok(r.stdout:find "na na.*%(stopped%).*batman", r.stdout)
+end)
+
 test("cli: --sim=auto says in one line that it stands in, and leaves a chosen server alone",
      { real = true }, function(t)
   local here <close> = place()

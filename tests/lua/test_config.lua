@@ -117,11 +117,13 @@ case("config: wrong flags and variables name themselves", function(t)
   t.ok(e.message:find("no endpoint is named 'defualt'", 1, true), e.message)
 end)
 
-case("config: --sim, --sim=auto", function(t)
+case("config: --sim, --sim=auto, --sim=FILE.lua", function(t)
   load_with { flags = { sim = true } }
   t.eq(config.get().sim, "on")
   load_with { flags = { sim = "auto" }, env = { STOKE_SIM = "on" } }
   t.eq(config.get().sim, "auto")
+  load_with { env = { STOKE_SIM = "answers.lua" } }
+  t.ok(config.is_sim_script(config.get().sim) and not config.is_sim_script "auto")
 end)
 
 test("config: OLLAMA_HOST is read by Ollama's rules", function(t)

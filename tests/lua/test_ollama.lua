@@ -152,6 +152,19 @@ end)
 
 -- ---- inventory ------------------------------------------------------------------------------------------------------
 
+test("newest: the newest model that can do what is wanted", function(t)
+  local server <close> = simulate { models = { "nomic-embed-text", "gemma3:4b", "qwen2.5:3b" } }
+  t.eq(ollama.newest(), "gemma3:4b")
+  t.eq(ollama.newest "tools", "qwen2.5:3b")
+  t.eq(ollama.newest "embedding", "nomic-embed-text:latest")
+  t.ok(t.raises("usage", ollama.newest, "insert").message:find("insert", 1, true))
+  local old <close> = fake { '{"models":[{"name":"m"}]}', '{"capabilities":["completion"]}' }
+  t.eq(ollama.newest("completion", old.url), "m")
+  t.eq(old.requests[2].path, "/api/show")
+  local empty <close> = fake { '{"models":[]}' }
+  t.ok(t.raises("usage", ollama.newest, nil, empty.url).hint:find("stoke pull", 1, true))
+end)
+
 test("tags, ps, show, version", function(t)
   local server <close> = simulate { version = "0.33.0" }
   t.eq(ollama.version(), { version = "0.33.0" })

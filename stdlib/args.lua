@@ -28,7 +28,7 @@ M.runtime = {
 local TYPES = { string = true, number = true, integer = true, boolean = true, list = true }
 local SPEC_KEYS = { "name", "summary", "examples", "options", "positionals" }
 local ITEM_KEYS = { "type", "of", "short", "default", "choices", "help", "placeholder",
-                    "required", "optional" }
+                    "required", "optional", "convert" }
 
 local function check_keys(t, known, where)
   local extra = {}
@@ -71,6 +71,9 @@ local function compile_item(raw, where)
       hint = "string, number, integer, boolean or list; choices = {...} limits the values" })
   end
   item.of = item.of or (item.type == "list" and "string" or item.type)
+  if item.convert ~= nil and type(item.convert) ~= "function" then
+    errors.argument("args.parse: %s: convert must be a function, got %s", where, type(item.convert))
+  end
   return item
 end
 
@@ -222,7 +225,12 @@ local function convert(p, item, text, shown)
           near and ("did you mean '%s'?"):format(near)
           or "one of: " .. table.concat(item.choices, ", "))
   end
-  return value
+  if not item.convert then return value end
+  local ok, converted = pcall(item.convert, value)
+  if ok then return converted end
+  local err = errors.wrap(converted)
+  if err.kind == "cancelled" then error(err, 0) end
+  return usage(p, ("%s: %s"):format(shown, err.message), rawget(err, "hint"))
 end
 
 local function store(p, out, item, text, shown)
@@ -360,7 +368,8 @@ end
 ---
 ---An entry's name comes first, then its fields: type (string, number, integer, boolean, list; taken
 ---from the default where left out), of (type of a list's items), short, default, choices, help,
----placeholder, required (options), optional (positionals; a default makes one optional too).
+---placeholder, required (options), optional (positionals; a default makes one optional too), convert (a function from the
+---value to what is wanted instead; what it raises is a mistake of the user's).
 ---`--max-items` is read as `a.max_items`. `--help` prints the help and ends the script, exit code 0.
 ---@param spec table the description
 ---@param ... string|string[] the words, or one table of them

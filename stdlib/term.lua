@@ -25,6 +25,10 @@ function M.colour(fd, getenv)
   return stdio.is_tty(fd) and getenv "TERM" ~= "dumb"
 end
 
+---True when a person is there: standard input and output are terminals.
+---@return boolean
+function M.interactive() return stdio.is_tty(0) and stdio.is_tty(1) end
+
 ---Wrap a text in a style, or return it as it is.
 ---@param style "bold"|"dim"|"red"|"green"|"yellow"|"blue"|"magenta"|"cyan"
 ---@param text string

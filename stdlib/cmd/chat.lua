@@ -101,7 +101,7 @@ end
 return function(argv)
   local a = args.parse(SPEC, argv)
   local chat = { model = a.model or ollama.newest(), system = a.system, think = a.think,
-                 stats = a.stats, tty = stdio.is_tty(0) and stdio.is_tty(1),
+                 stats = a.stats, tty = term.interactive(),
                  colour = term.colour(1) }
   forget(chat)
   if chat.tty then stdio.err(("%s; /help, /bye\n"):format(chat.model)) end

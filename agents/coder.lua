@@ -101,7 +101,7 @@ stoke.main(function(argv)
     if round == a.rounds then error(("still red after %d rounds"):format(round), 0) end
     round = round + 1
     for ev in session:stream(words) do
-      if ev.type == "tool_call" then note("> %s %s", ev.name, term.fit(json.encode(ev.arguments), 90):gsub(" +$", "")) end
+      if ev.type == "tool_call" then note("> %s %s", ev.name, term.clean(json.encode(ev.arguments)):sub(1, 90)) end
       if ev.type == "tool_result" and ev.failed then note("! %s", term.clean(ev.text)) end
       if ev.type == "done" then note("%s", term.clean(ev.text)) end
     end

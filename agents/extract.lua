@@ -23,6 +23,7 @@ local function fields(text)
     if shape[name] then error(("the field %s is there twice"):format(name), 0) end
     shape[name], order[#order + 1] = kind, name
   end
+  if not order[1] then error("no field is named", 0) end
   return stoke.schema.fields(shape, { order = order, strict = true })
 end
 

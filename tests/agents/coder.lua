@@ -16,7 +16,8 @@ local STEPS = {
     return { tool_calls = { call("read_file", { path = "basket.lua" }), call("read_file", { path = "check.lua" }) } }
   end,
   function() -- quoted from memory, hence wrong
-    return { tool_calls = { call("patch_file", { path = "basket.lua", old = "for i = 0, #items do", new = "for i = 1, #items do" }) } }
+    local old, new = "for i = 0, #items do", "for i = 1, #items do"
+    return { tool_calls = { call("patch_file", { path = "basket.lua", old = old, new = new }) } }
   end,
   function() return { tool_calls = { call("patch_file", { path = "basket.lua", old = "#items - 1 do", new = "#items do" }) } } end,
   function() return "The loop left out the last item; now it does not." end,

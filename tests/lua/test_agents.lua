@@ -1,4 +1,5 @@
--- agents/: each example runs on the simulator, explains itself, and fails readably.
+-- agents/: each example explains itself, fails readably, and does on the simulator, under a scripted model (tests/agents/), what
+-- tests/golden/ says, word for word. STOKE_UPDATE=1 writes those transcripts anew.
 
 local test = require "stoke.test"
 local about = require "core.about"
@@ -7,39 +8,214 @@ local proc = require "stoke.proc"
 
 local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS",
                     "UBSAN_OPTIONS", "TSAN_OPTIONS" }
+local EXECUTABLE = about.executable()
+local UPDATE = (os.getenv "STOKE_UPDATE" or "") ~= ""
 
 -- Run an agent with its home in a folder that is not there: no configuration is read.
-local function run(...)
-  return proc.run { argv = { about.executable(), ... }, env_allow = PASSED_ON,
-                    env = { HOME = "/nonexistent" }, timeout = 60 }
+local function start(options)
+  options.argv = table.move(options, 1, #options, 2, { EXECUTABLE })
+  for i = #options, 1, -1 do options[i] = nil end
+  options.env_allow, options.env, options.timeout = PASSED_ON, { HOME = "/nonexistent" }, 100
+  return proc.run(options)
 end
+local function run(...) return start { ... } end
 
 local function good(t, r)
   t.ok(r.code == 0, ("exit %s\n%s%s"):format(tostring(r.code or r.signal), r.stdout, r.stderr))
   return r
 end
 
-test("agents: each says what it does, needs and how to try it", { real = true }, function(t)
-  for _, entry in ipairs(fs.list "agents") do
-    local path = "agents/" .. entry.name
+-- A folder of its own, with a copy of what is in another; removed at the end.
+local function folder(from)
+  local path = proc.run { argv = { "mktemp", "-d" } }.stdout:gsub("\n$", "")
+  if from then proc.run { argv = { "cp", "-a", from .. "/.", path } } end
+  return setmetatable({ path = path }, { __close = function() fs.remove(path, { recursive = true }) end })
+end
+
+-- ---- what they have in common ---------------------------------------------------------------------------------------------------
+
+-- What each needs on its command line to come to its first question.
+local WORDS = {
+  ["coder.lua"] = { "tests/agents/coder", "Mend it.", "--test", "true", "-m", "m" },
+  ["extract.lua"] = { "README.md", "--fields", "title=string" },
+  ["race_models.lua"] = { "Hi", "m", "n" }, ["research.lua"] = { "Why?" }, ["review.lua"] = { "README.md" },
+  ["summarize.lua"] = { "README.md" },
+}
+
+for _, entry in ipairs(fs.list "agents") do
+  local name, path = entry.name, "agents/" .. entry.name
+
+  test(("agents: %s says what it does, needs and how to try it"):format(name), { real = true }, function(t)
     local text = fs.read(path)
-    t.ok(text:find("^#!/usr/bin/env stoke\n%-%- " .. entry.name:gsub("%p", "%%%0") .. ": "), path)
+    t.ok(text:find("^#!/usr/bin/env stoke\n%-%- " .. name:gsub("%p", "%%%0") .. ": "), path)
     t.ok(text:find("\n-- Needs:", 1, true) and text:find("\n-- Try:", 1, true), path)
     local _, lines = text:gsub("\n", "")
-    t.ok(lines >= 10 and lines <= 70, path .. " has " .. lines .. " lines")
-    local r = good(t, run(path, "--help"))
-    t.ok(r.stdout:find "Examples" < r.stdout:find "Usage", r.stdout)
+    t.ok(lines >= 10 and lines <= 130, path .. " has " .. lines .. " lines")
+    local help = good(t, run(path, "--help")).stdout
+    t.ok(help:find "Examples" < help:find "Usage", help)
+    t.ok(help:find("\n  " .. name, 1, true), help)
+  end)
+
+  test(("agents: %s ends with 2 for a mistake in its flags, with 4 for a dead server"):format(name), { real = true }, function(t)
     t.eq(run(path, "--no-such-flag").code, 2)
-  end
+    local r = start { path, "--endpoint", "127.0.0.1:1", stdin = "Hello\n", table.unpack(WORDS[name] or {}) }
+    t.eq(r.code, 4, r.stdout .. r.stderr)
+    t.ok(r.stderr:find("connection refused", 1, true) or r.stderr:find("refused", 1, true), r.stderr)
+  end)
+end
+
+-- ---- transcripts ----------------------------------------------------------------------------------------------------------------
+
+-- What differs between two runs: places, times, and the tokens of texts that tell of them.
+local function normal(text, places)
+  for path, name in pairs(places) do text = text:gsub(path:gsub("%p", "%%%0"), name) end
+  return (text:gsub("%d+%.%d s%f[%A]", "N s"):gsub("%d+ tokens in", "N tokens in"))
+end
+
+-- Compare with tests/golden/NAME.txt; what differs is shown as diff -u shows it.
+local function golden(t, name, r, places)
+  places = places or {}
+  places[EXECUTABLE] = "stoke"
+  local path = ("tests/golden/%s.txt"):format(name)
+  local text = normal(r.stdout, places) .. ("[exit %s]\n"):format(r.code or r.signal)
+  if UPDATE then return fs.write(path, text) end
+  local diff = proc.run { argv = { "diff", "-u", "--label", path, "--label", "now", path, "-" }, stdin = text }
+  if diff.code ~= 0 then t.fail(diff.stdout .. diff.stderr .. "STOKE_UPDATE=1 writes it anew") end
+end
+
+-- Run one under its scripted model.
+local function scripted(name, words)
+  local options = { ("agents/%s.lua"):format(name), ("--sim=tests/agents/%s.lua"):format(name), "--seed", "1", stderr = "merge",
+    stdin = words.stdin }
+  return start(table.move(words, 1, #words, #options + 1, options))
+end
+
+test("hello: calls a tool, streams the answer, shows usage", { real = true }, function(t)
+  golden(t, "hello", scripted("hello", {}))
 end)
 
-test("agents: hello streams an answer and shows usage", { real = true }, function(t)
+test("hello: calls its tool by the simulator's own rules, too", { real = true }, function(t)
   local r = good(t, run("agents/hello.lua", "--sim"))
-  t.ok(r.stdout:find "%S.*\n%(%S+: %d+ tokens in, %d+ out, %d+%.%d s%)\n$", r.stdout)
-  t.eq(r.stderr, "")
+  t.ok(r.stdout:find "3.*\n%(%S+: %d+ tokens in, %d+ out, %d+%.%d s%)\n$", r.stdout)
+  t.ok(r.stderr:find('> count_letter {"letter":"r","word":"strawberry"}\n< 3\n', 1, true), r.stderr)
   t.eq(run("agents/hello.lua", "--sim", "-m", "no-such-model").code, 5)
-  t.eq(run("agents/hello.lua", "--endpoint", "127.0.0.1:1").code, 4)
 end)
+
+local function notes()
+  local place = folder()
+  fs.mkdir(place.path .. "/notes")
+  fs.write(place.path .. "/notes/monday.md", "Call the plumber.\nBuy salt.\n")
+  return place
+end
+
+test("assistant: looks, calculates, writes and runs, each line of a pipe one message", { real = true }, function(t)
+  local place <close> = notes()
+  golden(t, "assistant", scripted("assistant", { "--root", place.path, "--yes", "--allow", "cat *", stdin =
+    "What is 17 * 23?\nWhat is here?\n\nWhat is in it?\nWrite a list.\nShow me the list.\nRemove it.\n/quit\nnever read\n" }))
+  t.eq(fs.read(place.path .. "/list.txt"), "bread\nsalt\n")
+end)
+
+test("assistant: where nobody can say yes, writing ends it with 7", { real = true }, function(t)
+  local place <close> = notes()
+  golden(t, "assistant_denied", scripted("assistant", { "--root", place.path, stdin = "Write a list.\nWhat is 17 * 23?\n" }))
+  t.eq(fs.stat(place.path .. "/list.txt"), nil)
+end)
+
+test("assistant: asks on the terminal, and takes no for an answer", { real = true }, function(t)
+  if proc.run { argv = { "sh", "-c", "command -v script" } }.code ~= 0 then t.skip "there is no script(1)" end
+  local place <close> = notes()
+  local slow = tonumber(os.getenv "STOKE_SCALE" or 1) < 1 and 8 or 1
+  local line = ("exec %s agents/assistant.lua --sim=tests/agents/assistant.lua --root %s"):format(EXECUTABLE, place.path)
+  local keys = ("echo Write a list.; sleep %g; echo %%s; sleep %g; echo /quit; sleep %g"):format(1.5 * slow, slow, slow / 2)
+  local function answer(word)
+    return proc.run { argv = { "sh", "-c", ("(%s) | script -qec '%s' /dev/null"):format(keys:format(word), line) },
+      env_allow = PASSED_ON, env = { HOME = "/nonexistent", TERM = "dumb" }, timeout = 100 }
+  end
+  local r = good(t, answer "not today")
+  t.ok(r.stdout:find "assistant wants: tool write_file.*bread.*Allow it%?.*! error: tool.call write_file was rejected: not today",
+    r.stdout)
+  t.eq(fs.stat(place.path .. "/list.txt"), nil)
+  r = good(t, answer "y")
+  t.ok(r.stdout:find 'Allow it%?.*< created "list.txt"', r.stdout)
+  t.eq(fs.read(place.path .. "/list.txt"), "bread\nsalt\n")
+end)
+
+local FIELDS = "vendor=string,total=number >= 0,due=date?"
+
+test("extract: records in order, mended, asked for again, or counted as failed", { real = true }, function(t)
+  golden(t, "extract", scripted("extract", { "tests/agents/extract/invoices.txt", "--fields", FIELDS, "--strict" }))
+end)
+
+test("extract: reads standard input; a type it does not know is a mistake in its flags", { real = true }, function(t)
+  local options = { "agents/extract.lua", "--sim=tests/agents/extract.lua", "-f", FIELDS, stdin = "Acme\n \nBolt\n" }
+  local r = good(t, start(options))
+  t.eq(select(2, r.stdout:gsub("\n", "")), 2)
+  t.eq(r.stderr, "2 records, 0 failed\n")
+  for _, fields in ipairs { "vendor=strin", "vendor", "a=string,a=string", "" } do
+    t.eq(run("agents/extract.lua", "--sim", "README.md", "-f", fields).code, 2, fields)
+  end
+  t.eq(run("agents/extract.lua", "/nonexistent/x", "--sim", "-f", "a=string").code, 1)
+end)
+
+local QUESTION = "When and for how much do we get to the island?"
+
+test("research: a plan, workers of whom one is replaced, an editor", { real = true }, function(t)
+  golden(t, "research", scripted("research", { QUESTION, "--root", "tests/agents/research" }))
+end)
+
+test("research: a budget ends it with 6, a deadline with 124", { real = true }, function(t)
+  local words = { QUESTION, "--root", "tests/agents/research" }
+  words[4], words[5] = "--tokens", "500"
+  t.eq(scripted("research", words).code, 6)
+  words[4], words[5] = "--deadline", "0.4"
+  t.eq(scripted("research", words).code, 124)
+end)
+
+test("review: keeps what the judge keeps, ends with 1 for a grave finding", { real = true }, function(t)
+  golden(t, "review", scripted("review", { "tests/agents/coder/basket.lua" }))
+  local r = scripted("review", { "tests/agents/coder/basket.lua", "--quiet" })
+  t.eq(select(2, r.stdout:gsub("[^\n]+:%d+: %l+: [^\n]+\n", "")), 2, r.stdout)
+end)
+
+local function same(t, one, other)
+  local diff = proc.run { argv = { "diff", "-r", one, other } }
+  t.eq(diff.stdout .. diff.stderr, "")
+end
+
+local TEST = EXECUTABLE .. " check.lua"
+local BUILD = EXECUTABLE:match "^(.*)/" -- the sandbox lets a command read the system, and what is named
+
+test("coder: mends a bug in two rounds, and shows what it changed", { real = true }, function(t)
+  local place <close> = folder "tests/agents/coder"
+  local r = scripted("coder", { place.path, "Mend total.", "--test", TEST, "--read", BUILD })
+  golden(t, "coder", r, { [place.path] = "FOLDER" })
+  t.eq(proc.run { argv = { EXECUTABLE, "check.lua" }, cwd = place.path }.stdout, "ok\n")
+end)
+
+test("coder: what does not become green is put back as it was", { real = true }, function(t)
+  local place <close> = folder "tests/agents/coder"
+  local script = place.path .. "/../" .. place.path:match "[^/]*$" .. ".lua"
+  local gone <close> = setmetatable({}, { __close = function() fs.remove(script) end }) -- luacheck: ignore gone
+  fs.write(script, [[return function(_, n)
+    if n > 1 then return "Done." end
+    return { tool_calls = { { name = "write_file", arguments = { path = "new/file.lua", content = "x" } },
+      { name = "write_file", arguments = { path = "basket.lua", content = "" } } } }
+  end]])
+  local function try(...)
+    local r = start { "agents/coder.lua", place.path, "Mend total.", "--sim=" .. script, "--test", TEST, "--read", BUILD, ... }
+    t.ok(r.stderr:find("is as it was", 1, true), r.stderr)
+    same(t, "tests/agents/coder", place.path)
+    return r
+  end
+  local r = try("--rounds", "2")
+  t.eq(r.code, 1)
+  t.ok(r.stderr:find('> write_file {"content":"x","path":"new/file.lua"}', 1, true), r.stderr)
+  t.ok(r.stderr:find("still red after 2 rounds", 1, true), r.stderr)
+  t.eq(try("--steps", "1").code, 6)
+  t.eq(try("--tokens", "300").code, 6)
+end)
+
+-- ---- the older ones -------------------------------------------------------------------------------------------------------------
 
 test("agents: summarize reads a text of many paragraphs", { real = true }, function(t)
   local text = {}

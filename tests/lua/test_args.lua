@@ -76,6 +76,17 @@ test("args: an empty value is a value", function(t)
   t.eq(parse("").input, "")
 end)
 
+test("args: convert makes of a word what is wanted; what it raises is a usage error", function(t)
+  local spec = { name = "x", options = { { "even", default = 2, convert = function(n)
+    return n % 2 == 0 and { half = n // 2 } or error("it must be even", 0)
+  end }, { "tag", type = "list", convert = string.upper } } }
+  t.eq(args.parse(spec, { "--even", "6" }).even, { half = 3 })
+  t.eq(args.parse(spec, {}).even, 2)
+  t.eq(args.parse(spec, { "--tag", "a", "--tag", "b" }).tag, { "A", "B" })
+  t.eq(t.raises("usage", args.parse, spec, { "--even", "5" }).message, "--even: it must be even")
+  t.ok(t.raises("argument", args.parse, { options = { { "a", convert = 1 } } }, {}).message:find("convert", 1, true))
+end)
+
 test("args: defaults of lists are copies", function(t)
   local spec = { options = { { "tag", default = { "a" } } } }
   table.insert(args.parse(spec, {}).tag, "b")

@@ -284,8 +284,8 @@ local function typed(here, words, keys)
   for i, key in ipairs(keys) do
     steps[i] = type(key) == "number" and ("sleep %g"):format(key * slow) or ("printf '%s'"):format(key)
   end
-  local argv = { "sh", "-c", ('(%s) | script -qec "exec %s %s" /dev/null'):format(table.concat(steps, "; "), about.executable(), words) }
-  return proc.run { argv = argv, cwd = here.path, env = here.env, env_allow = PASSED_ON, timeout = 60 }
+  local line = ('(%s) | script -qec "exec %s %s" /dev/null'):format(table.concat(steps, "; "), about.executable(), words)
+  return proc.run { argv = { "sh", "-c", line }, cwd = here.path, env = here.env, env_allow = PASSED_ON, timeout = 60 }
 end
 
 test("cli: Ctrl-C on a terminal stops an answer, and not the conversation", { real = true }, function(t)

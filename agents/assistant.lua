@@ -46,7 +46,7 @@ local function assistant(model, root, allow)
     name = "assistant", model = model, summarize = true,
     instructions = "You help in a terminal. Look things up with the tools instead of guessing; answer briefly.",
     tools = {
-      tools.now {}, tools.calculator {}, tools.list_dir { root = root }, tools.read_file { root = root },
+      tools.now(), tools.calculator(), tools.list_dir { root = root }, tools.read_file { root = root },
       tools.write_file { root = root, needs_approval = true },
       tools.run_command { root = root, needs_approval = true, allow = #allow > 0 and allow or COMMANDS },
     },

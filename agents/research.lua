@@ -22,6 +22,7 @@ local SPEC = {
                { "research.lua \"Compare A and B\" --tokens 50000 --deadline 120", "at most so much" } },
   options = { { "model", short = "m", help = "model to ask; without it the newest with tools" },
               { "root", default = ".", placeholder = "DIR", help = "the documents" },
+              { "web", type = "boolean", help = "workers may read web pages, too" },
               { "workers", default = 4, convert = positive, help = "questions at most, and workers at once" },
               { "tokens", type = "integer", convert = positive, help = "tokens all may use together" },
               { "deadline", type = "number", convert = positive, placeholder = "S", help = "seconds for all" } },
@@ -31,7 +32,9 @@ local SPEC = {
 local function note(...) io.stderr:write(term.paint("dim", (...):format(select(2, ...)), term.colour(2)), "\n") end
 
 local function team(a)
-  local model, tools = a.model or ollama.newest "tools", stoke.tools
+  local model, box = a.model or ollama.newest "tools", stoke.tools
+  local tools = { box.list_dir { root = a.root }, box.read_file { root = a.root }, box.calculator() }
+  if a.web then tools[4] = box.http_fetch() end
   local manager = stoke.agent {
     name = "manager", model = model, output = { questions = ("string[] 1..%d"):format(a.workers) },
     instructions = "Split the request into the few separate questions that must be answered for it. "
@@ -39,8 +42,7 @@ local function team(a)
   }
   local function hire(n) -- a worker is cheap: an agent is a table
     return stoke.agent {
-      name = "worker " .. n, model = model, max_steps = 8,
-      tools = { tools.list_dir { root = a.root }, tools.read_file { root = a.root }, tools.calculator {} },
+      name = "worker " .. n, model = model, max_steps = 8, tools = tools,
       instructions = "Answer the question from the documents. List them, read what matters, then answer in at most "
         .. "five sentences and name the files. Say so if they do not tell.",
     }

@@ -210,11 +210,15 @@ Server.__close = Server.close
 
 local default
 
---- The simulator that stands in for a server behind --sim: in memory, started once.
+--- The simulator that stands in for a server behind --sim: in memory, started once. With a script it answers at once, where a
+--- reply does not say how slowly.
 ---@param answers? function|table its script, when it is started
 ---@return string url
 function M.start_default(answers)
-  if not default or default.inner.closed then default = M.serve { mem = "ollama", script = answers } end
+  if not default or default.inner.closed then
+    local haste = answers and 0 or nil
+    default = M.serve { mem = "ollama", script = answers, tokens_per_second = haste, load_seconds = haste }
+  end
   return default.url
 end
 

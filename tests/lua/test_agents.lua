@@ -5,6 +5,7 @@ local test = require "stoke.test"
 local about = require "core.about"
 local fs = require "stoke.fs"
 local proc = require "stoke.proc"
+local stoke = require "stoke"
 
 local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS",
                     "UBSAN_OPTIONS", "TSAN_OPTIONS" }
@@ -42,10 +43,14 @@ local WORDS = {
   ["summarize.lua"] = { "README.md" },
 }
 
-for _, entry in ipairs(fs.list "agents") do
-  local name, path = entry.name, "agents/" .. entry.name
+-- All at once: they mostly wait.
+local function each(f)
+  local scope <close> = stoke.scope {}
+  scope:map(fs.list "agents", function(entry) f(entry.name, "agents/" .. entry.name) end)
+end
 
-  test(("agents: %s says what it does, needs and how to try it"):format(name), { real = true }, function(t)
+test("agents: each says what it does, needs and how to try it", { real = true }, function(t)
+  each(function(name, path)
     local text = fs.read(path)
     t.ok(text:find("^#!/usr/bin/env stoke\n%-%- " .. name:gsub("%p", "%%%0") .. ": "), path)
     t.ok(text:find("\n-- Needs:", 1, true) and text:find("\n-- Try:", 1, true), path)
@@ -55,14 +60,16 @@ for _, entry in ipairs(fs.list "agents") do
     t.ok(help:find "Examples" < help:find "Usage", help)
     t.ok(help:find("\n  " .. name, 1, true), help)
   end)
+end)
 
-  test(("agents: %s ends with 2 for a mistake in its flags, with 4 for a dead server"):format(name), { real = true }, function(t)
+test("agents: each ends with 2 for a mistake in its flags, with 4 for a dead server", { real = true }, function(t)
+  each(function(name, path)
     t.eq(run(path, "--no-such-flag").code, 2)
     local r = start { path, "--endpoint", "127.0.0.1:1", stdin = "Hello\n", table.unpack(WORDS[name] or {}) }
-    t.eq(r.code, 4, r.stdout .. r.stderr)
-    t.ok(r.stderr:find("connection refused", 1, true) or r.stderr:find("refused", 1, true), r.stderr)
+    t.eq(r.code, 4, name .. "\n" .. r.stdout .. r.stderr)
+    t.ok(r.stderr:find("refused", 1, true), r.stderr)
   end)
-end
+end)
 
 -- ---- transcripts ----------------------------------------------------------------------------------------------------------------
 

@@ -130,21 +130,27 @@ end)
 
 test("assistant: asks on the terminal, and takes no for an answer", { real = true }, function(t)
   if proc.run { argv = { "sh", "-c", "command -v script" } }.code ~= 0 then t.skip "there is no script(1)" end
-  local place <close> = notes()
   local slow = tonumber(os.getenv "STOKE_SCALE" or 1) < 1 and 8 or 1
-  local line = ("exec %s agents/assistant.lua --sim=tests/agents/assistant.lua --root %s"):format(EXECUTABLE, place.path)
-  local keys = ("echo Write a list.; sleep %g; echo %%s; sleep %g; echo /quit; sleep %g"):format(1.5 * slow, slow, slow / 2)
   local function answer(word)
-    return proc.run { argv = { "sh", "-c", ("(%s) | script -qec '%s' /dev/null"):format(keys:format(word), line) },
-      env_allow = PASSED_ON, env = { HOME = "/nonexistent", TERM = "dumb" }, timeout = 100 }
+    local place <close> = notes()
+    local line = ("exec %s agents/assistant.lua --sim=tests/agents/assistant.lua --root %s"):format(EXECUTABLE, place.path)
+    local keys = ("echo Write a list.; sleep %g; echo %s; sleep %g; echo /quit; sleep %g"):format(1.5 * slow, word, slow, slow / 2)
+    local r = good(t, proc.run { argv = { "sh", "-c", ("(%s) | script -qec '%s' /dev/null"):format(keys, line) },
+      env_allow = PASSED_ON, env = { HOME = "/nonexistent", TERM = "dumb" }, timeout = 100 })
+    return r.stdout, fs.stat(place.path .. "/list.txt") ~= nil
   end
-  local r = good(t, answer "not today")
-  t.ok(r.stdout:find "assistant wants: tool write_file.*bread.*Allow it%?.*! error: tool.call write_file was rejected: not today",
-    r.stdout)
-  t.eq(fs.stat(place.path .. "/list.txt"), nil)
-  r = good(t, answer "y")
-  t.ok(r.stdout:find 'Allow it%?.*< created "list.txt"', r.stdout)
-  t.eq(fs.read(place.path .. "/list.txt"), "bread\nsalt\n")
+  stoke.all {
+    function()
+      local text, written = answer "not today"
+      t.match(text, "assistant wants: tool write_file.*bread.*Allow it%?.*! error: tool.call write_file was rejected: not today")
+      t.eq(written, false)
+    end,
+    function()
+      local text, written = answer "y"
+      t.match(text, 'Allow it%?.*< created "list.txt"')
+      t.eq(written, true)
+    end,
+  }
 end)
 
 local FIELDS = "vendor=string,total=number >= 0,due=date?"
@@ -199,17 +205,28 @@ test("coder: mends a bug in two rounds, and shows what it changed", { real = tru
   t.eq(proc.run { argv = { EXECUTABLE, "check.lua" }, cwd = place.path }.stdout, "ok\n")
 end)
 
-test("coder: what does not become green is put back as it was", { real = true }, function(t)
-  local place <close> = folder "tests/agents/coder"
-  local script = place.path .. "/../" .. place.path:match "[^/]*$" .. ".lua"
-  local gone <close> = setmetatable({}, { __close = function() fs.remove(script) end }) -- luacheck: ignore gone
-  fs.write(script, [[return function(_, n)
-    if n > 1 then return "Done." end
+-- A folder to be mended, and a model that writes into it and never gets anywhere.
+local function hopeless()
+  local place = folder "tests/agents/coder"
+  local model = folder()
+  fs.write(model.path .. "/model.lua", [[return function(_, n)
+    if n > 1 then return { text = "Done.", delay = 0.5 } end
     return { tool_calls = { { name = "write_file", arguments = { path = "new/file.lua", content = "x" } },
       { name = "write_file", arguments = { path = "basket.lua", content = "" } } } }
   end]])
-  local function try(...)
-    local r = start { "agents/coder.lua", place.path, "Mend total.", "--sim=" .. script, "--test", TEST, "--read", BUILD, ... }
+  local words = { "agents/coder.lua", place.path, "Mend total.", "--sim=" .. model.path .. "/model.lua", "--test", TEST,
+    "--read", BUILD }
+  return setmetatable({ path = place.path, words = words }, { __close = function()
+    for _, one in ipairs { place, model } do fs.remove(one.path, { recursive = true }) end
+  end })
+end
+
+test("coder: what does not become green is put back as it was", { real = true }, function(t)
+  local place <close> = hopeless()
+  local count = #place.words
+  local function try(flag, value)
+    place.words[count + 1], place.words[count + 2] = flag, value
+    local r = start(table.move(place.words, 1, count + 2, 1, {}))
     t.ok(r.stderr:find("is as it was", 1, true), r.stderr)
     same(t, "tests/agents/coder", place.path)
     return r
@@ -220,6 +237,23 @@ test("coder: what does not become green is put back as it was", { real = true },
   t.ok(r.stderr:find("still red after 2 rounds", 1, true), r.stderr)
   t.eq(try("--steps", "1").code, 6)
   t.eq(try("--tokens", "300").code, 6)
+  t.eq(try("--deadline", "0.3").code, 124)
+end)
+
+test("coder: Ctrl-C puts the folder back, too", { real = true }, function(t)
+  local place <close> = hopeless()
+  local coder <close> = proc.spawn { argv = { EXECUTABLE, table.unpack(place.words) }, stdin = false, stderr = "merge",
+    env_allow = PASSED_ON, env = { HOME = "/nonexistent" }, timeout = 100 }
+  for line in coder:lines() do
+    if line:find("basket.lua", 1, true) then break end
+  end
+  while not fs.stat(place.path .. "/new/file.lua") do stoke.sleep(0.01) end
+  coder:kill "SIGINT"
+  local rest = {}
+  for line in coder:lines() do rest[#rest + 1] = line end
+  t.eq(coder:wait().code, 130)
+  t.ok(table.concat(rest, "\n"):find("is as it was", 1, true), table.concat(rest, "\n"))
+  same(t, "tests/agents/coder", place.path)
 end)
 
 -- ---- the older ones -------------------------------------------------------------------------------------------------------------

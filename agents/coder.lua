@@ -49,7 +49,11 @@ end
 -- A copy of the folder, which comes back when the scope is left, unless keep is set.
 local function snapshot(folder)
   local copy = run("mktemp", "-d"):gsub("\n", "")
-  run("cp", "-a", folder .. "/.", copy)
+  local copied, problem = pcall(run, "cp", "-a", folder .. "/.", copy)
+  if not copied then
+    fs.remove(copy, { recursive = true })
+    error(problem, 0)
+  end
   local function leave(self)
     if not self.keep then
       for _, entry in ipairs(fs.list(folder)) do fs.remove(folder .. "/" .. entry.name, { recursive = true }) end
@@ -62,6 +66,12 @@ local function snapshot(folder)
     local ok, err = pcall(stoke.shield, 60, leave, self) -- also after Ctrl-C
     if not ok then io.stderr:write(("%s is not whole; what it was is in %s\n%s\n"):format(folder, copy, tostring(err))) end
   end })
+end
+
+-- What a call is about.
+local function target(arguments)
+  local what = arguments.path or arguments.command or arguments.argv
+  return term.clean(type(what) == "string" and what or json.encode(what or arguments))
 end
 
 -- What has changed, file by file.
@@ -101,7 +111,7 @@ stoke.main(function(argv)
     if round == a.rounds then error(("still red after %d rounds"):format(round), 0) end
     round = round + 1
     for ev in session:stream(words) do
-      if ev.type == "tool_call" then note("> %s %s", ev.name, term.clean(json.encode(ev.arguments)):sub(1, 90)) end
+      if ev.type == "tool_call" then note("> %s %s", ev.name, target(ev.arguments)) end
       if ev.type == "tool_result" and ev.failed then note("! %s", term.clean(ev.text)) end
       if ev.type == "done" then note("%s", term.clean(ev.text)) end
     end

@@ -75,14 +75,14 @@ end)
 
 -- What differs between two runs: places, times, and the tokens of texts that tell of them.
 local function normal(text, places)
-  for path, name in pairs(places) do text = text:gsub(path:gsub("%p", "%%%0"), name) end
+  for _, place in ipairs(places) do text = text:gsub(place[1]:gsub("%p", "%%%0"), place[2]) end
   return (text:gsub("%d+%.%d s%f[%A]", "N s"):gsub("%d+ tokens in", "N tokens in"))
 end
 
 -- Compare with tests/golden/NAME.txt; what differs is shown as diff -u shows it.
 local function golden(t, name, r, places)
   places = places or {}
-  places[EXECUTABLE] = "stoke"
+  places[#places + 1] = { EXECUTABLE, "stoke" }
   local path = ("tests/golden/%s.txt"):format(name)
   local text = normal(r.stdout, places) .. ("[exit %s]\n"):format(r.code or r.signal)
   if UPDATE then return fs.write(path, text) end
@@ -195,13 +195,14 @@ local function same(t, one, other)
   t.eq(diff.stdout .. diff.stderr, "")
 end
 
-local TEST = EXECUTABLE .. " check.lua"
+-- The search for leaks at the end wants to trace the process, which the sandbox does not let it.
+local TEST = (os.getenv "ASAN_OPTIONS" and "env ASAN_OPTIONS=detect_leaks=0 " or "") .. EXECUTABLE .. " check.lua"
 local BUILD = EXECUTABLE:match "^(.*)/" -- the sandbox lets a command read the system, and what is named
 
 test("coder: mends a bug in two rounds, and shows what it changed", { real = true }, function(t)
   local place <close> = folder "tests/agents/coder"
   local r = scripted("coder", { place.path, "Mend total.", "--test", TEST, "--read", BUILD })
-  golden(t, "coder", r, { [place.path] = "FOLDER" })
+  golden(t, "coder", r, { { TEST, "stoke check.lua" }, { place.path, "FOLDER" } })
   t.eq(proc.run { argv = { EXECUTABLE, "check.lua" }, cwd = place.path }.stdout, "ok\n")
 end)
 
@@ -233,7 +234,7 @@ test("coder: what does not become green is put back as it was", { real = true },
   end
   local r = try("--rounds", "2")
   t.eq(r.code, 1)
-  t.ok(r.stderr:find('> write_file {"content":"x","path":"new/file.lua"}', 1, true), r.stderr)
+  t.ok(r.stderr:find("> write_file new/file.lua\n", 1, true), r.stderr)
   t.ok(r.stderr:find("still red after 2 rounds", 1, true), r.stderr)
   t.eq(try("--steps", "1").code, 6)
   t.eq(try("--tokens", "300").code, 6)

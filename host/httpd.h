@@ -20,6 +20,7 @@ struct httpd_options {
   size_t max_header;   /* bytes; 431 */
   int max_connections;
   double header_timeout; /* seconds for head and body to arrive */
+  bool background;       /* does not keep the host from seeing that nothing else is left to wait for */
 };
 
 /* accepted: an exchange (head and whole body) waits in the queue; loop thread. */

@@ -477,6 +477,7 @@ struct server *mhd_open(struct host *h, const struct httpd_options *o, void (*ac
   }
   s->port = port;
   bool ready = init_handles(s, &h->loop);
+  if (ready && o->background) uv_unref((uv_handle_t *)&s->async);
   if (ready) s->daemon = start_daemon(s, fd, o->max_connections);
   if (!s->daemon) {
     err_set(e, "os", errno, "cannot start a server on port %d: %s", port, strerror(errno));

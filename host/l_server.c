@@ -184,7 +184,7 @@ static const char *opt_string(lua_State *L, const char *name) {
   return s;
 }
 
-/* open{ port=, address=, mem=, path=, max_body=, max_header=, max_connections=, header_timeout= } -> server | nil, err */
+/* open{ port=, address=, mem=, path=, max_body=, max_header=, max_connections=, header_timeout=, background= } -> server | nil, err */
 static int l_open(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   struct httpd_options o = {.address = opt_string(L, "address"),
@@ -194,6 +194,8 @@ static int l_open(lua_State *L) {
                             .max_body = (size_t)opt_integer(L, "max_body", 16 * MB, (lua_Integer)1 << 40),
                             .max_header = (size_t)opt_integer(L, "max_header", 16384, 16 * MB),
                             .max_connections = (int)opt_integer(L, "max_connections", 10000, 1 << 20)};
+  lua_getfield(L, 1, "background");
+  o.background = lua_toboolean(L, -1);
   lua_getfield(L, 1, "header_timeout");
   o.header_timeout = luaL_optnumber(L, -1, 60);
   struct host *h = host_of(L);

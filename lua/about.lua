@@ -1,2 +1,4 @@
---- What this binary is made of.
-return require "host.about"
+--- What this binary is made of, and which process it is.
+local about = require "host.about"
+about.pid = require "host.env".pid
+return about

@@ -24,6 +24,9 @@ M.MAX_STEPS = 12
 --- Answers that are asked for again where the agent does not say.
 M.REPAIR = 2
 
+--- The agents that somebody holds: for those who look.
+M.live = setmetatable({}, { __mode = "k" })
+
 ---@class stoke.agent
 ---@field name string its name; "file:line" where it was given none
 ---@field definition table in force for the runs that begin now
@@ -194,6 +197,7 @@ function M.new(given)
   local definition = define(given, errors.site() or "an agent")
   local self = setmetatable({ definition = definition }, Agent)
   definition.handle = self
+  M.live[self] = true
   return self
 end
 
@@ -280,7 +284,7 @@ end
 function Agent:explain(given)
   check_self(self, "agent:explain()")
   local definition = self.definition
-  return run.explain(definition, history.new(input.messages(definition.label, given)))
+  return run.show(run.next_request(definition, history.new(input.messages(definition.label, given))))
 end
 
 function Agent:__tostring() return ("agent %s (%s)"):format(self.definition.label, self.definition.model) end

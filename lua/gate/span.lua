@@ -21,6 +21,15 @@ function M.listen(sink)
   M.on = true
 end
 
+--- Take a sink away again.
+---@param sink function
+function M.unlisten(sink)
+  for i = #M.sinks, 1, -1 do
+    if M.sinks[i] == sink then table.remove(M.sinks, i) end
+  end
+  M.on = #M.sinks > 0
+end
+
 function M.open(def, q, task)
   count = count + 1
   return { id = count, name = def.name, task = task, q = q, opened = M.now(), wall = time.wall() }

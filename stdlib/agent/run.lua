@@ -284,14 +284,19 @@ function M.options(what, options)
   return options
 end
 
---- Print the request that a run would send first.
+--- The request that a run would send first.
 ---@param agent table its definition
 ---@param past stoke.agent.history with the new messages
 ---@return { method: string, url: string, body: string }
-function M.explain(agent, past)
+function M.next_request(agent, past)
   local run = setmetatable({ agent = agent, history = past, usage = usages.new() }, Run)
-  local given = run:request(agent.output and not agent.definitions and agent.output:json_schema() or nil)
-  local made = ollama.request(given)
+  return ollama.request(run:request(agent.output and not agent.definitions and agent.output:json_schema() or nil))
+end
+
+--- Print a request.
+---@param made { method: string, url: string, body: string }
+---@return { method: string, url: string, body: string } the same
+function M.show(made)
   local body = json.encode(json.decode(made.body, { ordered = true }), { pretty = true })
   stdio.print(("%s %s\n%s"):format(made.method, made.url, body))
   return made

@@ -24,8 +24,13 @@ function Session.__index(self, key)
   return Session[key]
 end
 
+--- The sessions that somebody holds: for those who look.
+M.live = setmetatable({}, { __mode = "k" })
+
 local function make(handle, messages, ends)
-  return setmetatable({ handle = handle, history = history.new(messages), ends = ends }, Session)
+  local session = setmetatable({ handle = handle, history = history.new(messages), ends = ends }, Session)
+  M.live[session] = true
+  return session
 end
 
 local function check_self(self, call)
@@ -104,19 +109,28 @@ function Session:stream(given, limits)
   return stream.open(function(listener) return turn(self, given, listener, limits) end)
 end
 
---- The exact request the next turn would send first, printed and returned.
+--- The exact request the next turn would send first.
+---@param given string|{ text: string, images?: string[] }|table[]
+---@return { method: string, url: string, body: string } body: JSON text
+---
+--- Example: `print(chat:next_request("And in Rome?").body)`
+function Session:next_request(given)
+  check_self(self, "session:next_request()")
+  local messages = table.move(self.history, 1, #self.history, 1, {})
+  for _, message in ipairs(input.messages(self.agent, given)) do messages[#messages + 1] = message end
+  local past = history.new(messages)
+  past.first, past.summary = self.history.first, self.history.summary
+  return run.next_request(self.handle.definition, past)
+end
+
+--- The same, printed and returned.
 ---@param given string|{ text: string, images?: string[] }|table[]
 ---@return { method: string, url: string, body: string }
 ---
 --- Example: `chat:explain "And in Rome?"`
 function Session:explain(given)
   check_self(self, "session:explain()")
-  local guard <close> = hold(self)
-  local messages = table.move(self.history, 1, #self.history, 1, {})
-  for _, message in ipairs(input.messages(self.agent, given)) do messages[#messages + 1] = message end
-  local past = history.new(messages)
-  past.first, past.summary = self.history.first, self.history.summary
-  return run.explain(self.handle.definition, past)
+  return run.show(self:next_request(given))
 end
 
 local function copy(value)

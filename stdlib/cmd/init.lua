@@ -8,6 +8,7 @@ local errors = require "core.errors"
 local json = require "core.json"
 local log = require "stoke.log"
 local stdio = require "core.stdio"
+local tasks = require "core.task"
 
 local M = {}
 
@@ -22,6 +23,9 @@ M.verbs = {
     usage = "models [--loaded]", talks = true },
   { name = "pull", summary = "download a model", usage = "pull NAME", talks = true },
   { name = "sim", summary = "serve the built-in simulator on a port", usage = "sim [--port N]" },
+  { name = "ps", summary = "list the running hosts", usage = "ps" },
+  { name = "attach", summary = "look into a running host, or work in it", usage = "attach [NAME]" },
+  { name = "top", summary = "watch a running host", usage = "top [NAME]" },
   { name = "test", summary = "run tests", usage = "test [FILES]" },
   { name = "doctor", summary = "check the set-up and print every setting", usage = "doctor",
     talks = true },
@@ -117,7 +121,21 @@ function M.apply(flags, talks)
   elseif flags["trace-bodies"] then
     errors.raise("usage", "--trace-bodies needs --trace FILE")
   end
+  M.host_name = flags.name
   if talks then simulate() end
+end
+
+--- Seconds a script lives before others can look into it: short ones pay nothing for it.
+local UNSEEN = 0.5
+
+--- Let others look into this host once it has lived for a moment (stdlib/attach.lua). Where that cannot be, the script goes on.
+local function announce(path)
+  local name = M.host_name or path:match "([^/]+)$":gsub("%.lua$", "")
+  tasks.spawn(function()
+    tasks.park("attach", UNSEEN)
+    local _, err = require("stoke.attach").listen(name, path)
+    if err then log.debug("this host cannot be looked into", { error = err.message }) end
+  end, { name = "attach", system = true })
 end
 
 local function tail(list, from) return table.move(list, from, #list, 1, {}) end
@@ -133,6 +151,7 @@ function M.run_file(path, argv, flags)
       hint = verb and ("did you mean 'stoke %s'?"):format(verb) or nil })
   end
   if flags then M.apply(flags, true) end
+  announce(path)
   local script = require "core.script"
   if path == "-" then return script.run_string(stdio.read_all(), "=stdin", argv) end
   return script.run_file(path, argv)

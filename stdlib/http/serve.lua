@@ -27,7 +27,7 @@ local TEXT = { ["Content-Type"] = "text/plain; charset=utf-8" }
 local OPTIONS = {
   port = "number", address = "string", mem = "string", socket = "string", handler = "function", on_error = "function",
   max_body = "number", max_header = "number", max_connections = "number", header_timeout = "number", drain = "number",
-  origins = "table", hosts = "table", system = "boolean",
+  origins = "table", hosts = "table", system = "boolean", background = "boolean",
 }
 
 ---@class stoke.http.server
@@ -247,7 +247,8 @@ end
 ---  max_connections (10000; more wait to be accepted), header_timeout (60 seconds for a request to arrive);
 ---  drain (5 seconds for requests under way when the server closes);
 ---  on loopback a request must be addressed to loopback or one of `hosts`, and come from a page of loopback or one of
----  `origins` ("*": any), else 403; system: its tasks are the host's own, and no scope's children
+---  `origins` ("*": any), else 403; system: its tasks are the host's own, and no scope's children;
+---  background: a host that waits for nothing but requests to it is at a standstill all the same
 ---@return stoke.http.server
 ---Raises `argument`; `os` when it cannot listen.
 ---
@@ -259,6 +260,7 @@ local function serve(options)
     port = options.port and math.tointeger(options.port), address = options.address, mem = options.mem, path = options.socket,
     max_body = math.tointeger(options.max_body or 16 * MB), max_header = math.tointeger(options.max_header or 16 * 1024),
     max_connections = math.tointeger(options.max_connections or 10000), header_timeout = options.header_timeout or 60,
+    background = options.background,
   })
   if failed and failed.code == 98 then failed.hint = "something listens there already; port = 0 takes a free one" end -- EADDRINUSE
   errors.check(native, failed)

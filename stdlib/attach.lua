@@ -1,0 +1,183 @@
+--- The socket through which others look into a running host: `stoke ps`, `stoke top`, `stoke attach`.
+---
+--- A host that runs for longer than half a second listens in $XDG_RUNTIME_DIR/stoke (or ~/.local/state/stoke/run), on a socket that
+--- its user alone may open. It speaks HTTP: GET /about and /counts give JSON, POST /line takes { line, write, client } and answers
+--- with text as it comes. Closing the connection cancels what the line does.
+
+local about = require "core.about"
+local errors = require "core.errors"
+local pool = require "core.gate.pool"
+local span = require "core.gate.span"
+local tasks = require "core.task"
+local fs = require "stoke.fs"
+local http = require "stoke.http"
+local os_env = require "stoke.env"
+local time = require "stoke.time"
+
+local M = {}
+
+-- ---- where --------------------------------------------------------------------------------------------------------------------
+
+--- The folder of the sockets; nil where there is no place for one.
+---@return string|nil
+---
+--- Example: `print(attach.folder())`
+function M.folder()
+  local base = os_env.get "XDG_RUNTIME_DIR"
+  if base and base:sub(1, 1) == "/" then return base .. "/stoke" end
+  local home = os_env.get "HOME"
+  if home and home:sub(1, 1) == "/" then return home .. "/.local/state/stoke/run" end
+  return nil
+end
+
+--- How many of these live; a module that nobody has loaded has none.
+local function living(module)
+  local count, loaded = 0, package.loaded[module]
+  for _ in next, loaded and loaded.live or {} do count = count + 1 end
+  return count
+end
+
+-- ---- what it tells --------------------------------------------------------------------------------------------------------------
+
+local host -- { name, script, began, server }
+local counted = { calls = 0, failed = 0, input_tokens = 0, output_tokens = 0 }
+
+local function count(record)
+  if not record.name:find "^llm%.[cs]" then return end
+  counted.calls = counted.calls + 1
+  if record.error then counted.failed = counted.failed + 1 end
+  counted.input_tokens = counted.input_tokens + (record.input_tokens or 0)
+  counted.output_tokens = counted.output_tokens + (record.output_tokens or 0)
+end
+
+local function told()
+  return { name = host.name, script = host.script, pid = about.pid(), version = about.version,
+    seconds = time.monotonic() - host.began, tasks = #tasks.list(), agents = living "stoke.agent",
+    sessions = living "stoke.agent.session" }
+end
+
+--- Counting begins when somebody first asks, and costs nothing before.
+local function counts()
+  if not host.counts then
+    host.counts = true
+    span.listen(count)
+  end
+  local out = told()
+  for name, value in next, counted do out[name] = value end
+  out.pool = require("stoke.json").array(pool.list())
+  return out
+end
+
+local function line(req, res)
+  local asked = req:json()
+  if type(asked) ~= "table" or type(asked.line) ~= "string" then return res:reply(400, nil, "a line is missing") end
+  res:start(200, { ["Content-Type"] = "text/plain; charset=utf-8" })
+  require "stoke.attach.console".run(asked, function(text) res:write(text) end)
+end
+
+local function handle(req, res)
+  if req.path == "/about" then return told() end
+  if req.path == "/counts" then return counts() end
+  if req.path == "/line" and req.method == "POST" then return line(req, res) end
+  res:reply(404, nil, "no such path")
+end
+
+-- ---- listening ------------------------------------------------------------------------------------------------------------------
+
+--- A name that fits a file: letters, digits, `_`, `-`, `.`.
+local function file_name(name) return (name:gsub("[^%w_.-]", "_"):sub(1, 40)) end
+
+local function open(folder, name)
+  return http.serve { socket = ("%s/%s.sock"):format(folder, file_name(name)), handler = handle, system = true,
+    background = true, drain = 0 }
+end
+
+--- Listen, under a name nobody else has.
+---@param name string
+---@param script string|nil
+---@return stoke.http.server|nil
+---@return stoke.error|nil err
+---
+--- Example: `local server = attach.listen("town", "town.lua")`
+function M.listen(name, script)
+  local folder = M.folder()
+  if not folder then return nil, errors.new("os", "neither XDG_RUNTIME_DIR nor HOME says where sockets may be") end
+  host = { name = name, script = script, began = time.monotonic() }
+  local ok, server = pcall(function()
+    fs.mkdir(folder, { parents = true })
+    local opened, taken = pcall(open, folder, name)
+    if opened then return taken end
+    host.name = ("%s-%d"):format(name, about.pid())
+    return open(folder, host.name)
+  end)
+  if not ok then
+    host = nil
+    return nil, errors.wrap(server)
+  end
+  host.server = server
+  return server
+end
+
+-- ---- asking -----------------------------------------------------------------------------------------------------------------------
+
+--- Ask a host.
+---@param path string of its socket
+---@param target string
+---@param options? table as for http.get
+---@return any JSON
+---Raises what http.get raises.
+---
+--- Example: `print(attach.ask(socket, "/about").pid)`
+function M.ask(path, target, options)
+  options = options or {}
+  options.socket, options.timeout = path, options.timeout or 2
+  return http.get("http://localhost" .. target, options):json()
+end
+
+--- The hosts that run, by name; sockets that dead ones left behind are removed.
+---@return table[] hosts { name, path, pid, script, seconds, tasks, agents, sessions }
+---
+--- Example: `for _, host in ipairs(attach.hosts()) do print(host.name, host.pid) end`
+function M.hosts()
+  local folder, out = M.folder(), {}
+  if not folder or not fs.stat(folder) then return out end
+  for _, entry in ipairs(fs.list(folder)) do
+    local path = folder .. "/" .. entry.name
+    if entry.name:find "%.sock$" then
+      local ok, answer = pcall(M.ask, path, "/about")
+      if ok then
+        answer.path = path
+        out[#out + 1] = answer
+      elseif errors.is(answer) and answer.kind == "refused" then
+        pcall(fs.remove, path)
+      end
+    end
+  end
+  table.sort(out, function(a, b) return a.name < b.name end)
+  return out
+end
+
+--- The host of a name; without one the only host there is.
+---@param name string|nil
+---@return table host
+---Raises `usage`.
+---
+--- Example: `local host = attach.find "town"`
+function M.find(name)
+  local hosts, names = M.hosts(), {}
+  for i, found in ipairs(hosts) do
+    if found.name == name or tostring(found.pid) == name then return found end
+    names[i] = found.name
+  end
+  if not name and #hosts == 1 then return hosts[1] end
+  if #hosts == 0 then
+    errors.raise("usage", "no host is running", { hint = "a script can be looked into once it has run for half a second" })
+  elseif not name then
+    errors.raise("usage", "several hosts are running: " .. table.concat(names, ", "), { hint = "name one of them" })
+  end
+  local near = errors.suggest(name, names)
+  errors.raise("usage", ("no host is named '%s'"):format(name),
+    { hint = near and ("did you mean '%s'?"):format(near) or "running: " .. table.concat(names, ", ") })
+end
+
+return M

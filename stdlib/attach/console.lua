@@ -1,0 +1,155 @@
+--- A line typed by somebody who looks into this host: a colon command, a look-up by dotted name, or, for those who may write, Lua.
+
+local approval = require "core.approval"
+local errors = require "core.errors"
+local globals = require "core.env".globals
+local compare = require "stoke.test.compare"
+local inspect = require "stoke.inspect"
+
+local M = {}
+
+-- ---- commands ---------------------------------------------------------------------------------------------------------------
+
+local function number(word, what)
+  local n = math.tointeger(tonumber(word))
+  if not n then errors.argument("%s wants a number, got %s", what, word == "" and "nothing" or errors.describe(word)) end
+  return n
+end
+
+local function pending(word, what)
+  local id = number(word, what)
+  for _, entry in ipairs(approval.list()) do
+    if entry.id == id then return entry end
+  end
+  errors.argument("nothing waits under the number %d; :pending lists what does", id)
+end
+
+--- name -> { usage, summary, run = fun(rest: string): string, write? = it changes something }
+---@type table<string, { usage: string, summary: string, run: fun(rest: string): string, write?: boolean }>
+M.commands = {
+  tasks = { usage = ":tasks [NUMBER|all]", summary = "what lives and what it waits for; the stack of one", run = function(rest)
+    if rest == "" or rest == "all" then return inspect.tasks(rest == "all") end
+    return inspect.traceback(number(rest, ":tasks"))
+  end },
+  agents = { usage = ":agents", summary = "agents, their models and tools", run = function() return inspect.agents() end },
+  sessions = { usage = ":sessions", summary = "conversations", run = function() return inspect.sessions() end },
+  messages = { usage = ":messages SESSION", summary = "what was said in one",
+    run = function(rest) return inspect.messages(number(rest, ":messages")) end },
+  window = { usage = ":window SESSION", summary = "how full its context window is",
+    run = function(rest) return inspect.window(number(rest, ":window")) end },
+  request = { usage = ":request SESSION [TEXT]", summary = "the exact request its next turn would send", run = function(rest)
+    local word, text = rest:match "^(%S*)%s*(.*)$"
+    return inspect.request(number(word, ":request"), text ~= "" and text or nil)
+  end },
+  pool = { usage = ":pool", summary = "slots of each model, and who waits for one", run = function() return inspect.pool() end },
+  pending = { usage = ":pending", summary = "what waits for approval", run = function() return inspect.pending() end },
+  cancel = { usage = ":cancel TASK", summary = "cancel a task", write = true, run = function(rest)
+    local task = inspect.task(number(rest, ":cancel"))
+    task:cancel "cancelled by somebody attached to the host"
+    return "cancelled\n"
+  end },
+  approve = { usage = ":approve NUMBER", summary = "let a pending call be made", write = true, run = function(rest)
+    pending(rest, ":approve"):approve()
+    return "approved\n"
+  end },
+  reject = { usage = ":reject NUMBER [REASON]", summary = "refuse a pending call", write = true, run = function(rest)
+    local word, reason = rest:match "^(%S*)%s*(.*)$"
+    pending(word, ":reject"):reject(reason ~= "" and reason or nil)
+    return "rejected\n"
+  end },
+}
+
+M.commands.help = { usage = ":help", summary = "this", run = function()
+  local names, out, width = {}, {}, 0
+  for name, command in next, M.commands do
+    names[#names + 1] = name
+    width = math.max(width, #command.usage)
+  end
+  table.sort(names)
+  for i, name in ipairs(names) do
+    local command = M.commands[name]
+    out[i] = ("%-" .. width .. "s  %s%s\n"):format(command.usage, command.summary, command.write and " (with --write)" or "")
+  end
+  out[#out + 1] = "A dotted name (stoke.version, config.models[1]) is looked up; Lua is run with --write.\n"
+  return table.concat(out)
+end }
+
+local function run_command(text, write)
+  local name, rest = text:match "^:(%S*)%s*(.-)%s*$"
+  local command = M.commands[name]
+  if not command then
+    local names = {}
+    for known in next, M.commands do names[#names + 1] = known end
+    local near = errors.suggest(name, names)
+    errors.argument("there is no command :%s%s", name, near and (" (did you mean :%s?)"):format(near) or "; :help lists them")
+  end
+  if command.write and not write then
+    errors.raise("denied", (":%s changes something"):format(name), { hint = "stoke attach --write" })
+  end
+  return command.run(rest)
+end
+
+-- ---- look-ups -------------------------------------------------------------------------------------------------------------------
+
+--- The value of a dotted name, by raw access alone: nothing is called, no metamethod runs.
+---@param text string
+---@return any
+---Raises `argument`.
+---
+--- Example: `console.lookup "stoke.version"`
+function M.lookup(text)
+  local name, at = text:match "^%s*([%a_][%w_]*)()"
+  if not name then
+    errors.raise("denied", "only names can be looked up here: a.b[1].c", { hint = ":help, or stoke attach --write to run Lua" })
+  end
+  local value = rawget(globals, name)
+  if value == nil then value = rawget(globals.package.loaded, name) end
+  if value == nil and package.loaded["stoke." .. name] then value = package.loaded["stoke." .. name] end
+  if value == nil and name == "stoke" then value = package.loaded.stoke end
+  local path = name
+  while text:find("%S", at) do
+    local key, stop = text:match("^%s*%.%s*([%a_][%w_]*)()", at)
+    if not key then
+      local inner
+      inner, stop = text:match("^%s*%[%s*(%-?%d+)%s*%]()", at)
+      key = inner and math.tointeger(tonumber(inner))
+      if not inner then key, stop = text:match("^%s*%[%s*[\"']([^\"']*)[\"']%s*%]()", at) end
+    end
+    if not stop then
+      errors.raise("denied", ("only names can be looked up here, not %q"):format(text:sub(at)),
+        { hint = "stoke attach --write runs Lua" })
+    end
+    if type(value) ~= "table" then
+      errors.argument("%s is %s: it has no fields", path, value == nil and "nil" or "a " .. type(value))
+    end
+    value, at = rawget(value, key), stop
+    path = ("%s[%s]"):format(path, tostring(key))
+  end
+  return value
+end
+
+-- ---- a line -----------------------------------------------------------------------------------------------------------------
+
+--- Do what a line says, and write what comes of it. An error is written, too.
+---@param asked { line: string, write?: boolean, client?: string }
+---@param write fun(text: string)
+---
+--- Example: `console.run({ line = ":tasks" }, io.write)`
+function M.run(asked, write)
+  local text = asked.line:match "^%s*(.-)%s*$"
+  if text == "" then return end
+  local ok, err = pcall(function()
+    if text:sub(1, 1) == ":" then
+      write(run_command(text, asked.write))
+    elseif asked.write then
+      require "stoke.attach.eval".run(text, asked.client or "", write)
+    else
+      write(compare.show(M.lookup(text)) .. "\n")
+    end
+  end)
+  if ok then return end
+  if errors.is(err) and err.kind == "cancelled" then error(err, 0) end
+  write(tostring(errors.wrap(err)) .. "\n")
+end
+
+return M

@@ -1,0 +1,224 @@
+--- What a running host is doing, as text: tasks, agents, sessions and their next requests, the pool, approvals. For the REPL and
+--- `stoke attach`; it reads and changes nothing.
+
+local approval = require "core.approval"
+local errors = require "core.errors"
+local json = require "core.json"
+local pool = require "core.gate.pool"
+local tasks = require "core.task"
+local agents = require "stoke.agent"
+local sessions = require "stoke.agent.session"
+local ollama = require "stoke.ollama"
+local term = require "stoke.term"
+local tokens = require "stoke.ollama.tokens"
+
+local M = {}
+
+--- Columns under their heads; every cell one line, no wider than a terminal bears.
+local function grid(heads, rows, none)
+  if #rows == 0 then return none .. "\n" end
+  for _, row in ipairs(rows) do
+    for i = 1, #heads do
+      local cell = tostring(row[i] == nil and "" or row[i]):gsub("%s+", " ")
+      row[i] = term.width(cell) > 60 and term.fit(cell, 60) or cell
+    end
+  end
+  return term.layout { heads, table.unpack(rows) }
+end
+
+local function seconds(value) return value and term.duration(value) or "" end
+
+-- ---- numbers for what has no name --------------------------------------------------------------------------------------------
+
+local numbers, last = setmetatable({}, { __mode = "k" }), 0
+
+--- The number a task or session goes by here, the same as long as it lives.
+---@param object table
+---@return integer
+---
+--- Example: `inspect.number(stoke.tasks()[1].task)`
+function M.number(object)
+  local number = numbers[object]
+  if not number then
+    last = last + 1
+    number = last
+    numbers[object] = number
+  end
+  return number
+end
+
+local function find(list, number, what)
+  for _, object in ipairs(list) do
+    if M.number(object) == number then return object end
+  end
+  errors.argument("there is no %s %s (any more)", what, tostring(number))
+end
+
+-- ---- tasks ----------------------------------------------------------------------------------------------------------------------
+
+local function live_tasks(all)
+  local out = {}
+  for i, entry in ipairs(tasks.list(all)) do out[i] = entry.task end
+  return out
+end
+
+--- The task of a number.
+---@param number integer
+---@return stoke.task
+---Raises `argument`.
+---
+--- Example: `inspect.task(3):cancel()`
+function M.task(number) return find(live_tasks(true), number, "task") end
+
+--- Every task: its number, what it waits for and for how long, where it is and where it was spawned.
+---@param all? boolean the host's own, too
+---@return string
+---
+--- Example: `io.write(inspect.tasks())`
+function M.tasks(all)
+  local rows = {}
+  for i, entry in ipairs(tasks.list(all)) do
+    rows[i] = { M.number(entry.task), entry.name or "", entry.waits or "(runs)", seconds(entry.seconds), entry.at or "",
+      entry.site }
+  end
+  return grid({ "TASK", "NAME", "WAITS FOR", "SINCE", "AT", "SPAWNED AT" }, rows, "no task")
+end
+
+--- The stack of a task.
+---@param number integer
+---@return string
+---Raises `argument`.
+---
+--- Example: `io.write(inspect.traceback(3))`
+function M.traceback(number)
+  local task = M.task(number)
+  local text = debug.traceback(task.co, tostring(task))
+  return (errors.readable(text) or text) .. "\n"
+end
+
+-- ---- agents and sessions -----------------------------------------------------------------------------------------------------
+
+local function sorted(live)
+  local list = {}
+  for object in next, live do list[#list + 1] = object end
+  table.sort(list, function(a, b) return M.number(a) < M.number(b) end)
+  return list
+end
+
+--- The live agents: name, model, tools, how many sessions they have.
+---@return string
+---
+--- Example: `io.write(inspect.agents())`
+function M.agents()
+  local count, rows = {}, {}
+  for session in next, sessions.live do count[session.handle] = (count[session.handle] or 0) + 1 end
+  for i, agent in ipairs(sorted(agents.live)) do
+    local definition, names = agent.definition, {}
+    for k, tool in ipairs(definition.tools) do names[k] = tool.name end
+    rows[i] = { definition.label, definition.model, count[agent] or 0, table.concat(names, " ") }
+  end
+  table.sort(rows, function(a, b) return tostring(a[1]) < tostring(b[1]) end)
+  return grid({ "AGENT", "MODEL", "SESSIONS", "TOOLS" }, rows, "no agent")
+end
+
+--- The live sessions: number, agent, turns, messages, and how full the context window is.
+---@return string
+---
+--- Example: `io.write(inspect.sessions())`
+function M.sessions()
+  local rows = {}
+  for i, session in ipairs(sorted(sessions.live)) do
+    local definition = session.handle.definition
+    local bytes, images = session.history:size(type(definition.instructions) == "string" and definition.instructions or nil,
+      definition.tools_bytes)
+    local used = tokens.estimate(definition.model, bytes, images)
+    rows[i] = { M.number(session), definition.label, session.turns, #session.history, used,
+      session.busy and "in a turn" or "waits" }
+  end
+  return grid({ "SESSION", "AGENT", "TURNS", "MESSAGES", "TOKENS", "STATE" }, rows, "no session")
+end
+
+--- The session of a number.
+---@param number integer
+---@return stoke.agent.session
+---Raises `argument`.
+---
+--- Example: `inspect.session(2):run "Hello"`
+function M.session(number) return find(sorted(sessions.live), number, "session") end
+
+--- The messages of a session; those that fell out of the window are marked.
+---@param number integer
+---@return string
+---Raises `argument`.
+---
+--- Example: `io.write(inspect.messages(2))`
+function M.messages(number)
+  local session, out = M.session(number), {}
+  local past = session.history
+  if past.summary then out[1] = "summary: " .. past.summary end
+  for i = 1, #past do
+    local message, words = past[i], past[i].content or ""
+    for _, call in ipairs(message.tool_calls or {}) do
+      words = ("%s [calls %s %s]"):format(words, call["function"].name, json.encode(call["function"].arguments) or "")
+    end
+    local fallen = i < past.first and i ~= past.asked and "(fallen out) " or ""
+    out[#out + 1] = ("%s%s: %s"):format(fallen, message.tool_name or message.role, words)
+  end
+  return term.clean(table.concat(out, "\n")) .. "\n"
+end
+
+--- The exact request that the next turn of a session would send, with this input.
+---@param number integer
+---@param input? string
+---@return string
+---Raises `argument`.
+---
+--- Example: `io.write(inspect.request(2, "And in Rome?"))`
+function M.request(number, input)
+  local made = M.session(number):next_request(input or "...")
+  local body = json.encode(json.decode(made.body, { ordered = true }), { pretty = true })
+  return ("%s %s\n%s\n"):format(made.method, made.url, body)
+end
+
+--- The context window of a session's model and how much of it the history takes.
+---@param number integer
+---@return string
+---Raises `argument`.
+---
+--- Example: `io.write(inspect.window(2))`
+function M.window(number)
+  local session = M.session(number)
+  local definition = session.handle.definition
+  local bytes, images = session.history:size(type(definition.instructions) == "string" and definition.instructions or nil,
+    definition.tools_bytes)
+  local window = ollama.window(definition.model, definition.endpoint)
+  return ("%s: about %d tokens of %s; messages %d to %d of %d are sent\n"):format(definition.model,
+    tokens.estimate(definition.model, bytes, images), window and tostring(window) or "an unknown window",
+    math.min(session.history.first, math.max(#session.history, 1)), #session.history, #session.history)
+end
+
+-- ---- the host -------------------------------------------------------------------------------------------------------------------
+
+--- What waits for approval: number, agent, tool and its exact arguments.
+---@return string
+---
+--- Example: `io.write(inspect.pending())`
+function M.pending()
+  local rows = {}
+  for i, entry in ipairs(approval.list()) do
+    rows[i] = { entry.id, entry.agent or "", entry.what, entry.args and json.encode(entry.args) or "" }
+  end
+  return grid({ "APPROVAL", "AGENT", "WHAT", "ARGUMENTS" }, rows, "nothing waits for approval")
+end
+
+--- The slots of each model: taken, and how many wait for one.
+---@return string
+---
+--- Example: `io.write(inspect.pool())`
+function M.pool()
+  local rows = {}
+  for i, entry in ipairs(pool.list()) do rows[i] = { entry.key, entry.busy, entry.waiting } end
+  return grid({ "MODEL", "RUNNING", "WAITING" }, rows, "no model is at work")
+end
+
+return M

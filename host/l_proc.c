@@ -1,5 +1,5 @@
 /* l_proc.c - host.proc: child processes as objects. spawn{argv=, env=, cwd=, stdin=, stderr=,
- * capture=, cap=, timeout=} -> p; lua/driver/proc.lua builds on it. */
+ * capture=, cap=, timeout=, fenced=} -> p; lua/driver/proc.lua builds on it. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <signal.h>
@@ -9,6 +9,7 @@
 #include "host.h"
 #include "op.h"
 #include "proc.h"
+#include "sandbox.h"
 
 #define PROC_TYPE   "host.proc.process"
 #define TIMEOUT_MAX 1e9 /* seconds; keeps the cast to milliseconds in range */
@@ -105,6 +106,8 @@ static void read_options(lua_State *L, struct proc_options *o) {
   o->in = lua_toboolean(L, -1);
   lua_getfield(L, 1, "capture");
   o->capture = lua_toboolean(L, -1);
+  lua_getfield(L, 1, "fenced");
+  o->fenced = lua_toboolean(L, -1);
   lua_getfield(L, 1, "stderr");
   o->err = (enum proc_stderr)luaL_checkoption(L, -1, "capture", modes);
   lua_getfield(L, 1, "cap");
@@ -133,7 +136,7 @@ static int l_spawn(lua_State *L) {
 /* --- read ------------------------------------------------------------------------------------- */
 
 static enum proc_output check_output(lua_State *L, int arg) {
-  static const char *const names[] = {"stdout", "stderr", NULL};
+  static const char *const names[] = {"stdout", "stderr", "report", NULL};
   return (enum proc_output)luaL_checkoption(L, arg, "stdout", names);
 }
 
@@ -161,7 +164,7 @@ static void read_cancel(struct op *op) {
 
 static const struct op_class read_class = {"proc.read", read_push, read_cancel, proc_op_free};
 
-/* p:read("stdout" | "stderr", max?) -> what is there, at most max bytes ("" when another reader
+/* p:read("stdout" | "stderr" | "report", max?) -> what is there, at most max bytes ("" when another reader
  * took it); nil at the end */
 static int proc_l_read(lua_State *L) {
   op_enter(L, "proc.read");
@@ -356,6 +359,14 @@ static int proc_l_close(lua_State *L) {
   return 0;
 }
 
+/* sandbox_level() -> what a sandbox reaches on this system: "landlock7+seccomp+rlimits" */
+static int l_sandbox_level(lua_State *L) {
+  char level[SANDBOX_LEVEL_MAX];
+  sandbox_level(level);
+  lua_pushstring(L, level);
+  return 1;
+}
+
 int luaopen_host_proc(lua_State *L) {
   static const luaL_Reg methods[] = {{"read", proc_l_read},
                                      {"output", proc_l_output},
@@ -369,7 +380,7 @@ int luaopen_host_proc(lua_State *L) {
                                      {"pid", proc_l_pid},
                                      {"close", proc_l_close},
                                      {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"spawn", l_spawn}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"spawn", l_spawn}, {"sandbox_level", l_sandbox_level}, {NULL, NULL}};
   if (luaL_newmetatable(L, PROC_TYPE)) {
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");

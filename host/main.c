@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "console.h"
+#include "luabox.h"
+#include "sandbox.h"
 #include "state.h"
 #include "watchdog.h"
 
@@ -20,6 +22,8 @@ static int fail(const struct err *e) {
 int main(int argc, char **argv) {
   struct host h;
   struct err e;
+  if (argc > 1 && strcmp(argv[1], "--exec-helper") == 0) return sandbox_main(argc, argv);
+  if (argc > 1 && strcmp(argv[1], "--lua-eval") == 0) return luabox_main(argc, argv);
   err_clear(&e);
   console_guard();
   signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, told where it is written */

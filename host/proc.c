@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "sandbox.h"
 
 #define GRACE_MS     2000
 #define LINGER_MS    100
 #define FIRST_BUFFER 4096
+#define REPORT_MAX   1024
 #define DRAIN_READS  256 /* of sizeof scratch each: more than a pipe holds */
 
 struct pipe_out {
@@ -24,6 +26,7 @@ struct pipe_out {
   bool open, ended, paused;
   int error;
   char *buf;
+  size_t cap;
   size_t start, end, size; /* what was read and not taken is buf[start, end) */
   struct proc_wait *reader;
 };
@@ -36,10 +39,9 @@ struct proc {
   uv_process_t process;
   uv_timer_t timer;
   uv_pipe_t in;
-  struct pipe_out out[2];
+  struct pipe_out out[3]; /* by enum proc_output */
   enum timer_use timer_use;
-  size_t cap;
-  bool capture, truncated, timed_out;
+  bool capture, fenced, truncated, timed_out;
   bool in_open, in_closing;
   unsigned writes; /* in flight */
   bool running, exited, stopping, lingered, released, counted;
@@ -86,7 +88,7 @@ static void count_inflight(struct proc *p) {
 }
 
 static bool output_open(const struct proc *p) {
-  return p->out[0].open || p->out[1].open;
+  return p->out[PROC_OUT].open || p->out[PROC_ERR].open || p->out[PROC_REPORT].open;
 }
 
 static bool has_ended(const struct proc *p) {
@@ -123,7 +125,7 @@ static void output_close(struct pipe_out *o, int error) {
 
 /* Room for at least one more byte behind buf[end), at most up to the cap; false when full or out of
  * memory. */
-static bool output_room(struct pipe_out *o, size_t cap) {
+static bool output_room(struct pipe_out *o) {
   struct mem *m = &o->proc->host->mem;
   if (o->start > 0 && o->end == o->size) {
     memmove(o->buf, o->buf + o->start, o->end - o->start);
@@ -131,9 +133,9 @@ static bool output_room(struct pipe_out *o, size_t cap) {
     o->start = 0;
   }
   if (o->end < o->size) return true;
-  if (o->size >= cap) return false;
+  if (o->size >= o->cap) return false;
   size_t size = o->size ? o->size * 2 : FIRST_BUFFER;
-  if (size > cap) size = cap;
+  if (size > o->cap) size = o->cap;
   char *buf = mem_grow(m, o->buf, size);
   if (!buf) return false;
   o->buf = buf;
@@ -142,7 +144,7 @@ static bool output_room(struct pipe_out *o, size_t cap) {
 }
 
 static bool output_full(const struct pipe_out *o) {
-  return o->end - o->start >= o->proc->cap;
+  return o->end - o->start >= o->cap;
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
@@ -151,7 +153,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   (void)suggested;
   if (p->capture && output_full(o))
     *buf = uv_buf_init(p->scratch, sizeof p->scratch);
-  else if (output_room(o, p->cap))
+  else if (output_room(o))
     *buf = uv_buf_init(o->buf + o->end, (unsigned)(o->size - o->end));
   else
     *buf = uv_buf_init(NULL, 0); /* libuv answers UV_ENOBUFS */
@@ -199,7 +201,7 @@ static void output_drain(struct pipe_out *o) {
 }
 
 static void output_resume(struct pipe_out *o) {
-  if (!o->open || !o->paused || o->end - o->start > o->proc->cap / 2) return;
+  if (!o->open || !o->paused || o->end - o->start > o->cap / 2) return;
   o->paused = false;
   if (o->proc->lingered)
     output_drain(o);
@@ -329,6 +331,7 @@ static void on_exit_of(uv_process_t *process, int64_t code, int signal) {
   p->ended = uv_hrtime();
   uv_close((uv_handle_t *)process, handle_closed);
   input_close(p);
+  if (p->fenced) signal_group(p, SIGKILL);
   if (!p->released && !(p->stopping && group_lives(p))) linger(p);
   count_inflight(p);
   tell_ended(p);
@@ -346,8 +349,7 @@ static void on_timer(uv_timer_t *timer) {
     if (p->exited) linger(p);
   } else if (use == TIMER_LINGER) {
     p->lingered = true;
-    output_drain(&p->out[PROC_OUT]);
-    output_drain(&p->out[PROC_ERR]);
+    for (size_t i = 0; i < COUNT_OF(p->out); i++) output_drain(&p->out[i]);
   }
 }
 
@@ -396,8 +398,7 @@ void proc_release(struct proc *p) {
   bool ours = p->running && (!p->exited || p->timer_use == TIMER_GRACE);
   if (ours) signal_group(p, SIGKILL);
   input_close(p);
-  output_close(&p->out[PROC_OUT], UV_ECANCELED);
-  output_close(&p->out[PROC_ERR], UV_ECANCELED);
+  for (size_t i = 0; i < COUNT_OF(p->out); i++) output_close(&p->out[i], UV_ECANCELED);
   uv_close((uv_handle_t *)&p->timer, handle_closed);
   proc_unhold(p);
 }
@@ -426,15 +427,17 @@ static int open_output(struct proc *p, enum proc_output which, int *theirs) {
 }
 
 static int spawn(struct proc *p, const struct proc_options *o) {
-  int theirs[3] = {-1, -1, -1};
+  int theirs[4] = {-1, -1, -1, -1};
   int rc = o->in ? open_pipe(p, &p->in, 1, &theirs[0]) : 0;
   p->in_open = theirs[0] >= 0;
   if (rc == 0) rc = open_output(p, PROC_OUT, &theirs[1]);
   if (rc == 0 && o->err == PROC_STDERR_PIPE) rc = open_output(p, PROC_ERR, &theirs[2]);
+  if (rc == 0 && o->fenced) rc = open_output(p, PROC_REPORT, &theirs[SANDBOX_REPORT]);
   if (rc == 0) {
-    uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE}, {.flags = UV_INHERIT_FD}, {.flags = UV_INHERIT_FD}};
+    uv_stdio_container_t stdio[4] = {{.flags = UV_IGNORE}, {.flags = UV_INHERIT_FD}, {.flags = UV_INHERIT_FD}};
     if (o->in) stdio[0] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = theirs[0]};
     stdio[1].data.fd = theirs[1];
+    if (o->fenced) stdio[3] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = theirs[SANDBOX_REPORT]};
     stdio[2].data.fd = o->err == PROC_STDERR_PIPE ? theirs[2] : o->err == PROC_STDERR_MERGE ? theirs[1] : 2;
     uv_process_options_t options = {.exit_cb = on_exit_of,
                                     .file = o->argv[0],
@@ -442,7 +445,7 @@ static int spawn(struct proc *p, const struct proc_options *o) {
                                     .env = o->env,
                                     .cwd = o->cwd,
                                     .flags = UV_PROCESS_DETACHED,
-                                    .stdio_count = 3,
+                                    .stdio_count = o->fenced ? 4 : 3,
                                     .stdio = stdio};
     rc = uv_spawn(&p->host->loop, &p->process, &options);
     handle_opened(p, (uv_handle_t *)&p->process);
@@ -469,11 +472,12 @@ struct proc *proc_start(struct host *h, const struct proc_options *o, struct err
   }
   p->host = h;
   p->uses = 1;
-  p->cap = o->cap;
   p->capture = o->capture;
+  p->fenced = o->fenced;
   h->handles++;
   for (size_t i = 0; i < COUNT_OF(p->out); i++) {
     p->out[i].proc = p;
+    p->out[i].cap = i == PROC_REPORT ? REPORT_MAX : o->cap;
     p->out[i].ended = true;
   }
   uv_timer_init(&h->loop, &p->timer);

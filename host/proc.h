@@ -19,6 +19,7 @@ struct proc_options {
   const char *cwd; /* NULL = ours */
   enum proc_stderr err;
   bool in;      /* we write its stdin; else that is empty */
+  bool fenced;  /* argv is our helper of sandbox.h: it reports, and its whole group ends with it */
   bool capture; /* keep the first `cap` bytes of each output and drop the rest; else stop reading at
                    `cap` */
   size_t cap;
@@ -31,7 +32,7 @@ struct proc_wait {
   void (*ready)(struct proc_wait *w);
 };
 
-enum proc_output { PROC_OUT, PROC_ERR };
+enum proc_output { PROC_OUT, PROC_ERR, PROC_REPORT }; /* REPORT: of the helper, ends when it becomes the program */
 
 /* NULL and e filled when it does not start. The caller owns it and lets go with proc_release.
  * Everything is copied. */

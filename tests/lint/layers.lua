@@ -19,7 +19,7 @@ local REQUIRES = {
 local CORE = { "^op%.h$", "^task%.h$", "^call%.h$", "^state%.h$" }
 local ROOMS = {
   { name = "binding", match = { "^l_" }, lua = true, headers = {} },
-  { name = "start", match = { "^main$" }, lua = true, headers = {} },
+  { name = "start", match = { "^main$", "^luabox$" }, lua = true, headers = {} },
   { name = "core", lua = true, headers = { "^l_" },
     match = { "^state$", "^hostlibs$", "^loop$", "^task$", "^op$", "^call$", "^err$", "^host$", "^watchdog$" } },
   { name = "base", match = { "^base$", "^mem$", "^timers$", "^embed$" }, lua = false,

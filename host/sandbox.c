@@ -1,0 +1,191 @@
+/* sandbox.c - see sandbox.h: the words, the limits, the helper. */
+#include "sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+/* --- words ------------------------------------------------------------------------------------ */
+
+static bool read_number(const char *text, uint64_t *out) {
+  char *end;
+  errno = 0;
+  unsigned long long value = strtoull(text, &end, 10);
+  if (text[0] < '0' || text[0] > '9' || *end || errno || value > INT64_MAX) return false;
+  *out = value;
+  return true;
+}
+
+static bool read_require(const char *text, unsigned *out) {
+  if (strcmp(text, "landlock") == 0)
+    *out = SANDBOX_LANDLOCK;
+  else if (strcmp(text, "seccomp") == 0)
+    *out = SANDBOX_SECCOMP;
+  else if (strcmp(text, "landlock+seccomp") == 0)
+    *out = SANDBOX_LANDLOCK | SANDBOX_SECCOMP;
+  else
+    return false;
+  return true;
+}
+
+static bool add_folder(const char **list, size_t *count, const char *path) {
+  if (*count == SANDBOX_FOLDERS || !path[0]) return false;
+  list[(*count)++] = path;
+  return true;
+}
+
+/* What follows NAME= in the word, or NULL. */
+static const char *value_of(const char *word, const char *name) {
+  size_t len = strlen(name);
+  return strncmp(word, name, len) == 0 && word[len] == '=' ? word + len + 1 : NULL;
+}
+
+bool sandbox_word(struct sandbox *s, const char *word, struct err *e) {
+  const char *v;
+  uint64_t n;
+  bool ok = false;
+  if (strcmp(word, "net") == 0) {
+    s->net = ok = true;
+  } else if ((v = value_of(word, "read"))) {
+    ok = add_folder(s->read, &s->reads, v);
+  } else if ((v = value_of(word, "write"))) {
+    ok = add_folder(s->write, &s->writes, v);
+  } else if ((v = value_of(word, "cpu"))) {
+    ok = read_number(v, &n) && n > 0 && n < 1000000000;
+    if (ok) s->cpu = (unsigned)n;
+  } else if ((v = value_of(word, "memory"))) {
+    ok = read_number(v, &s->memory);
+  } else if ((v = value_of(word, "file_size"))) {
+    ok = read_number(v, &s->file_size);
+  } else if ((v = value_of(word, "processes"))) {
+    ok = read_number(v, &s->processes);
+  } else if ((v = value_of(word, "require"))) {
+    ok = read_require(v, &s->require);
+  }
+  if (!ok) err_set(e, "argument", 0, "the sandbox does not understand \"%.120s\"", word);
+  return ok;
+}
+
+/* --- limits ----------------------------------------------------------------------------------- */
+
+/* Never above what was there: only root could raise it again. */
+static bool limit(int which, const char *name, uint64_t soft, uint64_t hard, struct err *e) {
+  struct rlimit r;
+  if (getrlimit(which, &r) == 0) {
+    if (r.rlim_max == RLIM_INFINITY || hard < r.rlim_max) r.rlim_max = (rlim_t)hard;
+    r.rlim_cur = soft < r.rlim_max ? (rlim_t)soft : r.rlim_max;
+    if (setrlimit(which, &r) == 0) return true;
+  }
+  err_set(e, "denied", errno, "the limit %s could not be set to %llu: %s", name, (unsigned long long)soft,
+          strerror(errno));
+  return false;
+}
+
+static bool limit_memory(const struct sandbox *s, struct err *e) {
+  return s->memory == 0 || limit(RLIMIT_AS, "memory", s->memory, s->memory, e);
+}
+
+/* How many processes and threads of this user there are: what the kernel's limit counts. */
+static uint64_t tasks_of_user(void) {
+  uint64_t count = 0;
+  uv_fs_t list;
+  uv_dirent_t entry;
+  int n = uv_fs_scandir(NULL, &list, "/proc", 0, NULL);
+  while (n > 0 && uv_fs_scandir_next(&list, &entry) == 0) {
+    char path[64];
+    struct stat st;
+    if (entry.name[0] < '0' || entry.name[0] > '9') continue;
+    snprintf(path, sizeof path, "/proc/%.20s/task", entry.name);
+    if (stat(path, &st) == 0 && st.st_uid == getuid() && st.st_nlink > 2) count += (uint64_t)st.st_nlink - 2;
+  }
+  uv_fs_req_cleanup(&list);
+  return count;
+}
+
+static bool limits_apply(const struct sandbox *s, struct err *e) {
+  /* soft below hard: SIGXCPU says what happened, SIGKILL would not */
+  if (s->cpu && !limit(RLIMIT_CPU, "cpu", s->cpu, (uint64_t)s->cpu + 1, e)) return false;
+  if (s->file_size && !limit(RLIMIT_FSIZE, "file_size", s->file_size, s->file_size, e)) return false;
+  if (s->processes) {
+    uint64_t most = tasks_of_user() + s->processes;
+    if (!limit(RLIMIT_NPROC, "processes", most, most, e)) return false;
+  }
+  return limit(RLIMIT_NOFILE, "open files", SANDBOX_OPEN_FILES, SANDBOX_OPEN_FILES, e) &&
+         limit(RLIMIT_CORE, "core", 0, 0, e);
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
+static void level_text(char level[SANDBOX_LEVEL_MAX], int landlock, bool seccomp) {
+  int n = landlock ? snprintf(level, SANDBOX_LEVEL_MAX, "landlock%d+", landlock) : 0;
+  snprintf(level + n, SANDBOX_LEVEL_MAX - (size_t)n, "%srlimits", seccomp ? "seccomp+" : "");
+}
+
+void sandbox_level(char level[SANDBOX_LEVEL_MAX]) {
+  level_text(level, landlock_version(), seccomp_there());
+}
+
+static bool missing(struct err *e, const char *what, const char *mend) {
+  err_set(e, "denied", 0, "the sandbox demands %s, which is missing here (%s)", what, mend);
+  return false;
+}
+
+bool sandbox_apply(const struct sandbox *s, char level[SANDBOX_LEVEL_MAX], struct err *e) {
+  int landlock = landlock_version();
+  bool seccomp = seccomp_there();
+  if ((s->require & SANDBOX_LANDLOCK) && !landlock)
+    return missing(e, "Landlock", "Linux 5.13 or newer with landlock in its list of security modules");
+  if ((s->require & SANDBOX_SECCOMP) && !seccomp)
+    return missing(e, "seccomp", "Linux, and libseccomp when stoke was built");
+  umask(umask(0) | 022);
+  if (!privileges_drop(e) || !limits_apply(s, e)) return false;
+  if (landlock && !landlock_apply(s, landlock, e)) return false;
+  if (seccomp && !seccomp_apply(s, e)) return false;
+  level_text(level, landlock, seccomp);
+  return true;
+}
+
+/* --- the helper ------------------------------------------------------------------------------- */
+
+/* To whoever started us; to a terminal when it was started by hand. */
+static void report(const char *fmt, ...) {
+  char line[ERR_MESSAGE_MAX + 64];
+  va_list args;
+  va_start(args, fmt);
+  int n = vsnprintf(line, sizeof line, fmt, args);
+  va_end(args);
+  if (n >= (int)sizeof line) n = sizeof line - 1;
+  if (write(SANDBOX_REPORT, line, (size_t)n) < 0 && strncmp(line, "ok ", 3) != 0) fprintf(stderr, "stoke: %s", line);
+}
+
+/* "ok LEVEL" and then nothing when it becomes the program, or "failed ERRNO REASON"; or "denied REASON". */
+int sandbox_main(int argc, char **argv) {
+  struct sandbox s = {0};
+  struct err e;
+  char level[SANDBOX_LEVEL_MAX];
+  int i = 2;
+  bool ok = true;
+  err_clear(&e);
+  (void)fcntl(SANDBOX_REPORT, F_SETFD, FD_CLOEXEC);
+  while (ok && i < argc && strcmp(argv[i], "--") != 0) ok = sandbox_word(&s, argv[i++], &e);
+  if (ok && i + 1 >= argc) {
+    err_set(&e, "argument", 0, "the sandbox was given no program");
+    ok = false;
+  }
+  if (!ok || !sandbox_apply(&s, level, &e)) {
+    report("denied %s\n", e.message);
+    return SANDBOX_EXIT;
+  }
+  report("ok %s\n", level);
+  if (limit_memory(&s, &e)) {
+    execvp(argv[i + 1], argv + i + 1);
+    err_set(&e, "os", errno, "%s", uv_strerror(uv_translate_sys_error(errno)));
+  }
+  report("failed %d %s\n", e.code, e.message);
+  return SANDBOX_EXIT;
+}

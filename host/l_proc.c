@@ -1,5 +1,5 @@
 /* l_proc.c - host.proc: child processes as objects. spawn{argv=, env=, cwd=, stdin=, stderr=,
- * capture=, cap=, timeout=, fenced=} -> p; lua/driver/proc.lua builds on it. */
+ * capture=, tail=, cap=, timeout=, fenced=} -> p; lua/driver/proc.lua builds on it. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <signal.h>
@@ -106,6 +106,8 @@ static void read_options(lua_State *L, struct proc_options *o) {
   o->in = lua_toboolean(L, -1);
   lua_getfield(L, 1, "capture");
   o->capture = lua_toboolean(L, -1);
+  lua_getfield(L, 1, "tail");
+  o->tail = o->capture && lua_toboolean(L, -1);
   lua_getfield(L, 1, "fenced");
   o->fenced = lua_toboolean(L, -1);
   lua_getfield(L, 1, "stderr");

@@ -41,7 +41,7 @@ struct proc {
   uv_pipe_t in;
   struct pipe_out out[3]; /* by enum proc_output */
   enum timer_use timer_use;
-  bool capture, fenced, truncated, timed_out;
+  bool capture, tail, fenced, truncated, timed_out;
   bool in_open, in_closing;
   unsigned writes; /* in flight */
   bool running, exited, stopping, lingered, released, counted;
@@ -147,10 +147,20 @@ static bool output_full(const struct pipe_out *o) {
   return o->end - o->start >= o->cap;
 }
 
+/* Full: the older half goes. */
+static void output_forget(struct pipe_out *o) {
+  size_t half = (o->cap + 1) / 2;
+  memmove(o->buf, o->buf + o->start + half, o->end - o->start - half);
+  o->end -= o->start + half;
+  o->start = 0;
+  o->proc->truncated = true;
+}
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   struct pipe_out *o = CONTAINER_OF((uv_pipe_t *)handle, struct pipe_out, pipe);
   struct proc *p = o->proc;
   (void)suggested;
+  if (p->tail && output_full(o) && o != &p->out[PROC_REPORT]) output_forget(o);
   if (p->capture && output_full(o))
     *buf = uv_buf_init(p->scratch, sizeof p->scratch);
   else if (output_room(o))
@@ -473,6 +483,7 @@ struct proc *proc_start(struct host *h, const struct proc_options *o, struct err
   p->host = h;
   p->uses = 1;
   p->capture = o->capture;
+  p->tail = o->tail;
   p->fenced = o->fenced;
   h->handles++;
   for (size_t i = 0; i < COUNT_OF(p->out); i++) {

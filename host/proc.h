@@ -22,6 +22,7 @@ struct proc_options {
   bool fenced;  /* argv is our helper of sandbox.h: it reports, and its whole group ends with it */
   bool capture; /* keep the first `cap` bytes of each output and drop the rest; else stop reading at
                    `cap` */
+  bool tail;    /* of capture: the last bytes, at least half of `cap` */
   size_t cap;
   double timeout; /* seconds of real time until proc_stop; 0 = none */
 };

@@ -100,8 +100,12 @@ function show(out, value, depth)
   end
 end
 
+local CUT = " ... (cut)"
+
+--- One text is itself; everything else is written as Lua writes it.
 local function shown(values, from)
-  if values.n == from and type(values[from]) == "string" then return sub(values[from], 1, SIZE) end
+  local only = values.n == from and values[from]
+  if type(only) == "string" then return #only > SIZE and sub(only, 1, SIZE) .. CUT or only end
   local out = { size = 0, open = {} }
   for i = from, values.n do
     if i - from >= VALUES or out.size > SIZE then break end
@@ -109,7 +113,7 @@ local function shown(values, from)
     show(out, values[i], 0)
   end
   local text = concat(out)
-  if out.size > SIZE or values.n - from >= VALUES then text = sub(text, 1, SIZE) .. " ... (cut)" end
+  if out.size > SIZE or values.n - from >= VALUES then text = sub(text, 1, SIZE) .. CUT end
   return text
 end
 

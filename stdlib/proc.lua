@@ -2,6 +2,10 @@
 ---
 --- Each program leads a process group of its own. When its task is cancelled, its time is up or its scope ends, the whole group
 --- gets SIGTERM, and after two seconds SIGKILL.
+---
+--- With `sandbox` the program can write only where it may, reads little beyond the system, and has no network. How much of that
+--- holds depends on the system, and the result says it: "landlock7+seccomp+rlimits" is all of it, "rlimits" are limits of time,
+--- memory and size alone (no Linux, or an old one). `require` refuses to run with less.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
@@ -45,9 +49,64 @@ end
 
 local COMMON = {
   argv = "table", cwd = "string", env = "table", env_allow = "table", stdin = true, stderr = "string", timeout = "number",
+  sandbox = true,
 }
-local RUN, SPAWN = { max_output = "number" }, {}
+local RUN, SPAWN = { max_output = "number", keep = "string" }, {}
 for name, wanted in next, COMMON do RUN[name], SPAWN[name] = wanted, wanted end
+
+-- ---- the sandbox ----------------------------------------------------------------------------------------------------------
+
+---@class stoke.proc.sandbox
+---@field write? string[] folders it may change; the one it starts in when not given, {} for none. A temp folder of its own comes
+---  with it, in TMPDIR (and in HOME where none is passed on), and is gone afterwards
+---@field read? string[] folders it may read and run from, beside those and the system (/usr, /bin, /lib, /proc, and of /etc what
+---  everybody may read)
+---@field net? boolean the network; without it no sockets but pairs of its own
+---@field cpu? number seconds of processor time for each process, rounded up
+---@field memory? integer bytes of address space for each process; too strict for Go, Java and node, which reserve much
+---@field file_size? integer bytes a file may grow to
+---@field processes? integer processes and threads beyond those the user has now; the system exempts root
+---@field require? "landlock"|"seccomp"|"landlock+seccomp" fail with kind `denied` where this is missing
+
+local SANDBOX = {
+  write = "table", read = "table", net = "boolean", cpu = "number", memory = "number", file_size = "number",
+  processes = "number", require = "string",
+}
+local FOLDERS_MAX = 60
+local REQUIRE = { landlock = true, seccomp = true, ["landlock+seccomp"] = true }
+
+local function check_sandbox(given, what)
+  if given == nil or given == false then return nil end
+  if given == true then return true end
+  what = what .. ": sandbox"
+  if type(given) ~= "table" then errors.argument("%s must be true or a table, got %s", what, type(given)) end
+  errors.options(given, SANDBOX, what)
+  local out = { net = given.net, require = given.require }
+  for _, name in ipairs { "write", "read" } do
+    out[name] = given[name] and check_list(given[name], ("%s.%s"):format(what, name))
+    for i, path in ipairs(out[name] or {}) do
+      if path == "" then errors.argument("%s.%s[%d] is empty", what, name, i) end
+    end
+    if out[name] and #out[name] > FOLDERS_MAX then errors.argument("%s.%s: at most %d folders", what, name, FOLDERS_MAX) end
+  end
+  for _, name in ipairs { "cpu", "memory", "file_size", "processes" } do
+    local value = given[name]
+    if value and not (value > 0 and value < 2 ^ 53) then errors.argument("%s.%s must be a number above 0", what, name) end
+    out[name] = value
+  end
+  if given.require and not REQUIRE[given.require] then
+    errors.argument("%s.require must be \"landlock\", \"seccomp\" or \"landlock+seccomp\", not %q", what, given.require)
+  end
+  return out
+end
+
+--- What a sandbox reaches on this system.
+---@return string level such as "landlock7+seccomp+rlimits", at least "rlimits"
+---
+--- Example: `if not proc.sandbox_level():find "landlock" then print "files are not protected here" end`
+function M.sandbox_level() return perform "proc.sandbox_level" end
+
+-- ---- all of the options ---------------------------------------------------------------------------------------------------
 
 local STDERR = { capture = true, inherit = true, merge = true }
 
@@ -65,6 +124,7 @@ local function check(options, known, what)
     argv = argv, cwd = options.cwd and check_text(options.cwd, what .. ": cwd"), timeout = timeout, stdin = options.stdin,
     env = check_env(options.env, what .. ": env"), stderr = options.stderr,
     env_allow = options.env_allow and check_list(options.env_allow, what .. ": env_allow"),
+    sandbox = check_sandbox(options.sandbox, what),
   }
 end
 
@@ -78,6 +138,7 @@ end
 ---@field stdin? string what it reads; nothing when not given
 ---@field timeout? number seconds
 ---@field stderr? "capture"|"inherit"|"merge" "merge": into stdout
+---@field sandbox? boolean|stoke.proc.sandbox fences; none when not given
 
 ---@class stoke.proc.result
 ---@field code? integer exit code, nil when a signal ended it
@@ -87,14 +148,16 @@ end
 ---@field truncated boolean output beyond max_output was dropped
 ---@field timed_out boolean
 ---@field seconds number how long it ran
+---@field sandbox? string the level of its sandbox: "landlock7+seccomp+rlimits"
 
 --- Run a program to its end. A code other than 0 is no error of ours.
 ---@param options stoke.proc.options and max_output: bytes kept of each output, 1 MB when not given; the rest is dropped, so
----  that the program is not held up by nobody reading it
+---  that the program is not held up by nobody reading it; keep: "first" bytes (when not given) or the "last", then at least half
+---  of max_output
 ---@return stoke.proc.result
----Raises `os` when it cannot be started, `argument`, `cancelled`.
+---Raises `os` when it cannot be started, `denied` when its sandbox cannot be had, `argument`, `cancelled`.
 ---
---- Example: `local r = proc.run { argv = { "git", "status" }, timeout = 10 }; print(r.code, r.stdout)`
+--- Example: `local r = proc.run { argv = { "git", "status" }, timeout = 10, sandbox = true }; print(r.code, r.stdout)`
 function M.run(options)
   local q = check(options, RUN, "proc.run")
   if q.stdin ~= nil and type(q.stdin) ~= "string" then
@@ -104,6 +167,10 @@ function M.run(options)
   if options.max_output and (not q.max_output or q.max_output < 1) then
     errors.argument("proc.run: max_output must be a whole number of bytes above 0")
   end
+  q.keep = options.keep
+  if q.keep and q.keep ~= "first" and q.keep ~= "last" then
+    errors.argument("proc.run: keep must be \"first\" or \"last\", not %q", q.keep)
+  end
   return perform("proc.run", q)
 end
 
@@ -112,6 +179,7 @@ end
 --- A running program. It belongs to the scope it was started in, and ends with it.
 ---@class stoke.proc.process
 ---@field pid integer
+---@field sandbox? string the level of its sandbox
 local Process = {}
 Process.__index = Process
 Process.__name = "stoke.process"
@@ -120,7 +188,7 @@ Process.__name = "stoke.process"
 ---@param options stoke.proc.options with stdin: true (the default, p:write), false (nothing) or a string; stderr "inherit" when
 ---  not given, with "capture" it is read by p:read(max, "stderr")
 ---@return stoke.proc.process
----Raises `os` when it cannot be started, `argument`, `cancelled`.
+---Raises `os` when it cannot be started, `denied` when its sandbox cannot be had, `argument`, `cancelled`.
 ---
 --- Example:
 ---   local p <close> = proc.spawn { argv = { "bc", "-l" } }
@@ -132,7 +200,8 @@ function M.spawn(options)
     errors.argument("proc.spawn: stdin must be a string or a boolean, got %s", type(q.stdin))
   end
   local stream = perform("proc.spawn", q)
-  return setmetatable({ stream = stream, id = stream.source.id, pid = stream.source.pid, rest = "" }, Process)
+  return setmetatable({ stream = stream, id = stream.source.id, pid = stream.source.pid,
+    sandbox = stream.source.sandbox, rest = "" }, Process)
 end
 
 --- What the program has written: waits for the first bytes, then gives what is there.

@@ -2,23 +2,31 @@
 ---
 --- Whoever leaves early (cancel, deadline, end of scope) waits until the whole process group is gone: two seconds after
 --- SIGTERM it is killed.
+---
+--- With `sandbox` in the request our own binary is started first, fences itself in and becomes the program (core.sandbox).
 
 local effect = require "core.effect"
 local errors = require "core.errors"
 local env = require "host.env"
+local fs = require "host.fs"
 local host = require "host.proc"
+local sandbox = require "core.sandbox"
+
+local M = {}
 
 local OUTPUT_MAX = 1 << 20  -- proc.run keeps this much of each output
 local HIGH_WATER = 256 << 10 -- proc.spawn reads this far ahead
 local ALLOWED = { "PATH", "HOME", "LANG", "LC_ALL", "TERM", "TMPDIR", "USER" }
 
 --- What the child sees: `env` alone, or what `env_allow` lets through of ours with `env` on top.
-local function environment(q)
+local function environment(q, fence)
   local values, names = {}, {}
   if q.env_allow or not q.env then
     for _, name in ipairs(q.env_allow or ALLOWED) do values[name] = env.get(name) end
   end
+  if fence then values.TMPDIR = fence.temp end
   for name, value in next, q.env or {} do values[name] = value end
+  if fence and not values.HOME then values.HOME = fence.temp end
   for name in next, values do names[#names + 1] = name end
   table.sort(names)
   for i, name in ipairs(names) do names[i] = name .. "=" .. values[name] end
@@ -32,10 +40,18 @@ local function finish(p)
   p:close()
 end
 
-local function start(q, more)
-  more.argv, more.cwd, more.env, more.timeout = q.argv, q.cwd, environment(q), q.timeout
+local function start(q, more, fence)
+  more.argv, more.cwd, more.env, more.timeout = fence and fence.argv or q.argv, q.cwd, environment(q, fence), q.timeout
+  more.fenced = fence ~= nil
   local p, err = host.spawn(more)
   if err then return nil, err end
+  if fence then
+    local _, failed = fence:started(p, q.argv[1])
+    if failed then
+      finish(p)
+      return nil, failed
+    end
+  end
   if type(q.stdin) == "string" then
     local _, failed = p:feed(q.stdin)
     if failed then
@@ -46,10 +62,17 @@ local function start(q, more)
   return p
 end
 
-local function run(q)
+--- What the effect proc.run does.
+---@param q table argv, cwd, env, env_allow, stdin, stderr, max_output, keep, timeout, sandbox
+---@return table|nil status
+---@return stoke.error|nil err
+function M.run(q)
+  local fence <close>, refused = sandbox.open(q)
+  if refused then return nil, refused end
   local p, err = start(q, {
-    stdin = q.stdin ~= nil, stderr = q.stderr, capture = true, cap = q.max_output or OUTPUT_MAX,
-  })
+    stdin = q.stdin ~= nil, stderr = q.stderr, capture = true, tail = q.keep == "last",
+    cap = q.max_output or OUTPUT_MAX,
+  }, fence)
   if err then return nil, err end
   local _ <close> = p
   local status, failed = p:wait()
@@ -60,13 +83,34 @@ local function run(q)
   local out, diagnostics, truncated = p:output()
   if out == nil then return nil, diagnostics end
   status.stdout, status.stderr, status.truncated = out, diagnostics, truncated
+  status.sandbox = fence and fence.level
   return status
 end
 
 --- What the policy judges: the words of the command.
 local function subject(q) return "command", table.concat(q.argv, " ") end
 
-effect.define("proc.run", { run = run, subject = subject })
+effect.define("proc.run", { run = M.run, subject = subject })
+effect.define("proc.sandbox_level", { run = sandbox.level })
+
+--- Where a program lies that is found along PATH, and the folder that is asked about, both by their real names.
+local function which(q)
+  local folder, err = fs.resolve(q.folder)
+  if not folder then return nil, err end
+  local places = q.program:find("/", 1, true) and { q.program } or {}
+  if not places[1] then
+    for place in q.path:gmatch "[^:]+" do places[#places + 1] = place .. "/" .. q.program end
+  end
+  for _, place in ipairs(places) do
+    local real, failed = fs.resolve(place)
+    local st = real and fs.stat(real)
+    if failed and failed.kind == "cancelled" then return nil, failed end
+    if st and st.type == "file" and st.mode & 73 ~= 0 then return { program = real, folder = folder } end -- 0111
+  end
+  return nil, errors.new("os", ('cannot start "%s": there is no such program'):format(q.program), { code = fs.ENOENT })
+end
+
+effect.define("proc.which", { run = which })
 
 -- ---- processes a script talks to ------------------------------------------------------------------------------------------------
 
@@ -87,16 +131,23 @@ function Source:next() return read(self.process, "stdout") end
 function Source:close()
   processes[self.id] = nil
   finish(self.process)
+  if self.fence then self.fence:close() end
 end
 
 effect.define("proc.spawn", {
   stream = true, subject = subject,
   run = function(q)
-    local p, err = start(q, { stdin = q.stdin ~= false, stderr = q.stderr or "inherit", cap = HIGH_WATER })
-    if err then return nil, err end
+    local fence, refused = sandbox.open(q)
+    if refused then return nil, refused end
+    local p, err = start(q, { stdin = q.stdin ~= false, stderr = q.stderr or "inherit", cap = HIGH_WATER }, fence)
+    if err then
+      if fence then fence:close() end
+      return nil, err
+    end
     count = count + 1
     processes[count] = p
-    return setmetatable({ process = p, id = count, pid = p:pid() }, Source)
+    return setmetatable({ process = p, id = count, pid = p:pid(), fence = fence, sandbox = fence and fence.level },
+      Source)
   end,
 })
 
@@ -118,3 +169,5 @@ define("proc.close_stdin", function(p)
   p:close_stdin()
   return true
 end)
+
+return M

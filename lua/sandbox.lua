@@ -1,0 +1,110 @@
+--- Fences for child processes: the words for the helper of host/sandbox.h, its report, and a temp folder of the child's own.
+
+local about = require "host.about"
+local env = require "host.env"
+local errors = require "core.errors"
+local fs = require "host.fs"
+local host = require "host.proc"
+local random = require "core.random"
+
+local M = {}
+
+--- What a sandbox reaches on this system: "landlock7+seccomp+rlimits", at least "rlimits".
+M.level = host.sandbox_level
+
+local HINT = "what was demanded is not to be had here; without `require` the sandbox takes what there is and tells its level"
+local REMOVALS = 5 -- those killed with the group may still be at work for a moment
+
+---@class core.sandbox
+---@field argv string[] to be started instead
+---@field temp string its own folder, gone with it
+---@field level? string once it runs
+local Fence = {}
+Fence.__index = Fence
+
+local function make_temp()
+  local folder = env.get "TMPDIR"
+  if not folder or folder:sub(1, 1) ~= "/" then folder = "/tmp" end
+  while true do
+    local path = ("%s/stoke-%d-%08x"):format(folder, env.pid(), random.int(0, 0xffffffff))
+    local ok, err = fs.mkdir(path, 448) -- rwx------
+    if ok then return path end
+    if err.code ~= fs.EEXIST then return nil, err end
+  end
+end
+
+--- Folders by their real names: the child may start elsewhere, and a link is judged by where it leads.
+local function add_folders(words, name, paths)
+  for _, path in ipairs(paths) do
+    local real, err = fs.resolve(path)
+    if not real then return nil, err end
+    words[#words + 1] = name .. "=" .. real
+  end
+  return true
+end
+
+local function add_limits(words, wanted)
+  if wanted.net then words[#words + 1] = "net" end
+  for _, name in ipairs { "cpu", "memory", "file_size", "processes" } do
+    local value = wanted[name]
+    if value then words[#words + 1] = ("%s=%d"):format(name, math.ceil(value)) end
+  end
+  if wanted.require then words[#words + 1] = "require=" .. wanted.require end
+end
+
+--- The fence that a request asks for; nil when it asks for none. To be closed when the child is gone.
+---@param q table the request: sandbox, argv, cwd
+---@return core.sandbox|nil
+---@return stoke.error|nil err
+function M.open(q)
+  if not q.sandbox then return nil end
+  local wanted = q.sandbox == true and {} or q.sandbox
+  local words = { about.executable(), "--exec-helper" }
+  local ok, err = add_folders(words, "write", wanted.write or { q.cwd or "." })
+  if ok then ok, err = add_folders(words, "read", wanted.read or {}) end
+  if not ok then return nil, err end
+  add_limits(words, wanted)
+  local temp
+  temp, err = make_temp()
+  if err then return nil, err end
+  local fence = setmetatable({ argv = words, temp = temp }, Fence)
+  ok, err = add_folders(words, "write", { temp })
+  if not ok then
+    fence:close()
+    return nil, err
+  end
+  words[#words + 1] = "--"
+  table.move(q.argv, 1, #q.argv, #words + 1, words)
+  return fence
+end
+
+--- Wait until the helper has become the program.
+---@param p table the process
+---@param program string for the message
+---@return boolean|nil
+---@return stoke.error|nil err
+function Fence:started(p, program)
+  local said = ""
+  while true do
+    local bytes, err = p:read "report"
+    if err then return nil, err end
+    if not bytes then break end
+    said = said .. bytes
+  end
+  self.level = said:match "^ok ([^\n]*)"
+  local denied = said:match "^denied ([^\n]*)"
+  if denied then return nil, errors.new("denied", ('cannot start "%s": %s'):format(program, denied), { hint = HINT }) end
+  local code, reason = said:match "failed (%d+) ([^\n]*)"
+  if code then return nil, errors.new("os", ('cannot start "%s": %s'):format(program, reason), { code = tonumber(code) }) end
+  return true
+end
+
+function Fence:close()
+  for _ = 1, REMOVALS do
+    if fs.remove_tree(self.temp) then return end
+  end
+end
+
+Fence.__close = Fence.close
+
+return M

@@ -23,7 +23,7 @@
 struct pipe_out {
   struct proc *proc;
   uv_pipe_t pipe;
-  bool open, ended, paused;
+  bool open, ended, paused, tail;
   int error;
   char *buf;
   size_t cap;
@@ -41,7 +41,7 @@ struct proc {
   uv_pipe_t in;
   struct pipe_out out[3]; /* by enum proc_output */
   enum timer_use timer_use;
-  bool capture, tail, fenced, truncated, timed_out;
+  bool capture, fenced, truncated, timed_out;
   bool in_open, in_closing;
   unsigned writes; /* in flight */
   bool running, exited, stopping, lingered, released, counted;
@@ -147,20 +147,10 @@ static bool output_full(const struct pipe_out *o) {
   return o->end - o->start >= o->cap;
 }
 
-/* Full: the older half goes. */
-static void output_forget(struct pipe_out *o) {
-  size_t half = (o->cap + 1) / 2;
-  memmove(o->buf, o->buf + o->start + half, o->end - o->start - half);
-  o->end -= o->start + half;
-  o->start = 0;
-  o->proc->truncated = true;
-}
-
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   struct pipe_out *o = CONTAINER_OF((uv_pipe_t *)handle, struct pipe_out, pipe);
   struct proc *p = o->proc;
   (void)suggested;
-  if (p->tail && output_full(o) && o != &p->out[PROC_REPORT]) output_forget(o);
   if (p->capture && output_full(o))
     *buf = uv_buf_init(p->scratch, sizeof p->scratch);
   else if (output_room(o))
@@ -169,10 +159,26 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
     *buf = uv_buf_init(NULL, 0); /* libuv answers UV_ENOBUFS */
 }
 
+/* More came than fits: the older half goes, or more. */
+static void output_turn(struct pipe_out *o, const char *bytes, size_t n) {
+  if (n > o->cap) {
+    bytes += n - o->cap;
+    n = o->cap;
+  }
+  size_t held = o->end - o->start, keep = (o->cap + 1) / 2;
+  if (keep > o->cap - n) keep = o->cap - n;
+  if (keep > held) keep = held;
+  memmove(o->buf, o->buf + o->end - keep, keep);
+  memcpy(o->buf + keep, bytes, n);
+  o->start = 0;
+  o->end = keep + n;
+}
+
 static void output_got(struct pipe_out *o, const char *base, size_t n) {
   struct proc *p = o->proc;
   if (base == p->scratch) {
     p->truncated = true;
+    if (o->tail) output_turn(o, base, n);
     return;
   }
   o->end += n;
@@ -483,12 +489,12 @@ struct proc *proc_start(struct host *h, const struct proc_options *o, struct err
   p->host = h;
   p->uses = 1;
   p->capture = o->capture;
-  p->tail = o->tail;
   p->fenced = o->fenced;
   h->handles++;
   for (size_t i = 0; i < COUNT_OF(p->out); i++) {
     p->out[i].proc = p;
     p->out[i].cap = i == PROC_REPORT ? REPORT_MAX : o->cap;
+    p->out[i].tail = o->tail && i != PROC_REPORT;
     p->out[i].ended = true;
   }
   uv_timer_init(&h->loop, &p->timer);

@@ -119,13 +119,13 @@ end
 
 -- ---- what the code may use ----------------------------------------------------------------------------------------------
 
-local GONE = { "load", "loadstring", "loadfile", "dofile", "require", "collectgarbage", "warn", "os", "io", "debug", "package" }
+local GONE = {}
+for name in ("load loadstring loadfile dofile require collectgarbage warn os io debug package"):gmatch "%a+" do
+  GONE[name] = true
+end
 
 local function take_away(globals)
-  for i = 1, #GONE do
-    globals[GONE[i]] = nil
-    GONE[GONE[i]] = true
-  end
+  for name in next, GONE do globals[name] = nil end
   globals.string.dump = nil
   function globals.print(...)
     for i = 1, select("#", ...) do

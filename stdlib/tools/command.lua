@@ -59,7 +59,8 @@ local ENDS = {
 
 local function verdict(result)
   if result.timed_out then return ("stopped: it ran longer than %g s"):format(result.limit) end
-  if result.signal then return ("killed by %s%s"):format(result.signal, ENDS[result.signal] and ": " .. ENDS[result.signal] or "") end
+  if result.signal then return ("killed by %s%s"):format(result.signal,
+    ENDS[result.signal] and ": " .. ENDS[result.signal] or "") end
   return ("exit code %d"):format(result.code)
 end
 
@@ -121,7 +122,7 @@ end
 
 local function check(options)
   options = errors.options(options, OPTIONS, "run_command")
-  if not options.allow then errors.argument("run_command: allow is missing: the commands it may run, such as { \"git status\" }") end
+  if not options.allow then errors.argument "run_command: allow is missing: the commands it may run, such as { \"ls\" }" end
   local rules = {}
   for i, text in ipairs(options.allow) do rules[i] = argv.rule(text, ("run_command: allow[%d]"):format(i)) end
   if options.root == "" then errors.argument "run_command: root is empty" end
@@ -136,15 +137,26 @@ local function describe(options, rules)
     .. "wildcards. Allowed: %s. (`*` stands for further words that are no options, `**` for anything.)"):format(argv.listed(rules))
 end
 
+---@class stoke.tools.command.options
+---@field allow string[] rules of stoke.tools.argv
+---@field root? string the folder it works in; "." when not given
+---@field timeout? number seconds; 60
+---@field cpu? number seconds of processor time for each process; 60
+---@field memory? integer bytes; also file_size and processes, as in proc.run's sandbox
+---@field max_output? integer bytes of output that the model reads, the last ones; 16384
+---@field env? table<string, string> on top of a plain environment
+---@field net? boolean the network; false
+---@field read? string[] folders it may read beside root and the system
+---@field require? string "landlock", "seccomp" or "landlock+seccomp", as in proc.run's sandbox
+---@field needs_approval? boolean|function as in stoke.tool; also name and description
+
 --- A tool with the parameters `argv` (a list of words) or `command` (the same in one line, quotes allowed). Its result is a
 --- table { code, signal, stdout, stderr, timed_out, seconds, sandbox }, which a model reads as text.
 ---
 --- Whatever a rule allows runs in the sandbox of proc.run: it can change `root` alone, reads `root` and the system, has no network.
 --- How much of that holds on this system is told with each result; `require` refuses to run with less. A rule with `**` leaves
 --- the sandbox as the only fence, and so does a program that takes its orders from files in `root` (make, npm, git's hooks).
----@param options { allow: string[], root?: string, timeout?: number, cpu?: number, memory?: integer, file_size?: integer, processes?: integer, max_output?: integer, env?: table<string, string>, net?: boolean, read?: string[], require?: string, name?: string, description?: string, needs_approval?: boolean|function }
----  allow: rules; root: "." when not given; timeout: seconds (60); cpu: seconds of processor time for each process (60); max_output:
----  bytes of output that the model reads, the last ones (16384); env: on top of a plain environment; the rest as in proc.run's sandbox
+---@param options stoke.tools.command.options
 ---@return stoke.tool
 ---Raises `argument`. A call raises `denied` for what no rule allows, `os` when the program cannot be started.
 ---

@@ -41,11 +41,18 @@ local function answer(got)
   errors.raise("tool", printed == "" and text or ("%s\nprinted before: %s"):format(text, printed))
 end
 
+---@class stoke.tools.lua.options
+---@field name? string "lua_eval"
+---@field description? string what the model is told
+---@field memory? integer bytes; 32 MiB when not given
+---@field cpu? number seconds of processor time; 2
+---@field max_output? integer bytes that the model reads; 16384
+---@field needs_approval? boolean|function as in stoke.tool
+---@field require? string "landlock", "seccomp" or "landlock+seccomp", as in proc.run's sandbox
+
 --- A tool with one parameter, `code`. An expression is enough; else what the code returns is the result. Tables are shown as
 --- Lua would write them, with their keys sorted.
----@param options? { name?: string, description?: string, memory?: integer, cpu?: number, max_output?: integer, needs_approval?: boolean|function, require?: string }
----  name: "lua_eval"; memory: bytes (32 MiB); cpu: seconds of processor time (2); max_output: bytes that the model reads
----  (16384); require: "landlock", "seccomp" or "landlock+seccomp", as in proc.run's sandbox
+---@param options? stoke.tools.lua.options
 ---@return stoke.tool
 ---Raises `argument`. A call raises `tool` when the code fails or is stopped, `denied` when its sandbox cannot be had.
 ---

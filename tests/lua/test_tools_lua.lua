@@ -65,7 +65,8 @@ end)
 
 test("lua: a failure says what was printed before", { real = true }, function(t)
   t.eq(failure(t, "print 'here'\nerror 'no'"), "line 2: no\nprinted before: here\n")
-  t.match(failure(t, "print 'here' while true do end", lua.lua_eval { cpu = 0.05 }), "^stopped after 0.05 s of CPU\nprinted before: here")
+  t.match(failure(t, "print 'here' while true do end", lua.lua_eval { cpu = 0.05 }),
+    "^stopped after 0.05 s of CPU\nprinted before: here")
   t.eq(failure(t, "local t = {} while true do t[#t + 1] = {} end"), "out of memory (32 MiB)")
 end)
 

@@ -185,12 +185,14 @@ tsan: ## the suite under ThreadSanitizer
 	+@$(call variant,tsan,-fsanitize=thread $(SANITIZE)) tests
 	@TSAN_OPTIONS=exitcode=99 STOKE_SCALE=0.02 $(call in,tsan) $(FIXED) $(BUILD)/tsan/stoke test --internal $(TESTS)
 
+# It knows neither Landlock nor a process that may do next to nothing: the helpers run without it.
 valgrind: ## the suite, scaled down, under valgrind
 	@.ci/packages build test check
 	+@$(call variant,valgrind,-gdwarf-4 -O1 -DMEM_POOLED=0) tests
 	@STOKE_SCALE=0.02 $(call in,valgrind) valgrind -q --error-exitcode=99 --leak-check=full \
 	  --show-leak-kinds=definite --errors-for-leak-kinds=definite --trace-children=yes \
 	  --trace-children-skip='*/node,*/npm,*/sh,*/bash,*/lua5.4,*/luacheck,*/openssl,/usr/bin/*,/bin/*' \
+	  --trace-children-skip-by-arg='--exec-helper,--lua-eval' \
 	  $(BUILD)/valgrind/stoke test --internal $(TESTS)
 
 gcstress: ## the suite with a full collection at every turn of the pump, under AddressSanitizer

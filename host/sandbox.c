@@ -111,12 +111,13 @@ static bool limits_apply(const struct sandbox *s, struct err *e) {
   /* soft below hard: SIGXCPU says what happened, SIGKILL would not */
   if (s->cpu && !limit(RLIMIT_CPU, "cpu", s->cpu, (uint64_t)s->cpu + 1, e)) return false;
   if (s->file_size && !limit(RLIMIT_FSIZE, "file_size", s->file_size, s->file_size, e)) return false;
-  if (s->processes) {
-    uint64_t most = tasks_of_user() + s->processes;
-    if (!limit(RLIMIT_NPROC, "processes", most, most, e)) return false;
-  }
-  return limit(RLIMIT_NOFILE, "open files", SANDBOX_OPEN_FILES, SANDBOX_OPEN_FILES, e) &&
-         limit(RLIMIT_CORE, "core", 0, 0, e);
+  uint64_t others =
+      s->processes ? tasks_of_user() : 0; /* 0 = nobody tells, and a limit without it would mean anything */
+  if (others && !limit(RLIMIT_NPROC, "processes", others + s->processes, others + s->processes, e)) return false;
+  struct err unasked; /* nobody demanded these two */
+  (void)limit(RLIMIT_NOFILE, "open files", SANDBOX_OPEN_FILES, SANDBOX_OPEN_FILES, &unasked);
+  (void)limit(RLIMIT_CORE, "core", 0, 0, &unasked);
+  return true;
 }
 
 /* --- all of it -------------------------------------------------------------------------------- */
@@ -153,7 +154,7 @@ bool sandbox_apply(const struct sandbox *s, char level[SANDBOX_LEVEL_MAX], struc
 /* --- the helper ------------------------------------------------------------------------------- */
 
 /* To whoever started us; to a terminal when it was started by hand. */
-static void report(const char *fmt, ...) {
+__attribute__((format(printf, 1, 2))) static void report(const char *fmt, ...) {
   char line[ERR_MESSAGE_MAX + 64];
   va_list args;
   va_start(args, fmt);

@@ -291,14 +291,14 @@ static int add_sockets(scmp_filter_ctx ctx, bool net) {
   const uint32_t no = SCMP_ACT_ERRNO(EACCES);
   int rc = 0;
   if (!net) {
-    rc = seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+    rc = seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
     if (rc == 0) rc = seccomp_rule_add(ctx, no, SCMP_SYS(connect), 0);
-    if (rc == 0) rc = seccomp_rule_add(ctx, no, SCMP_SYS(sendto), 1, SCMP_A4(SCMP_CMP_NE, 0));
+    if (rc == 0) rc = seccomp_rule_add(ctx, no, SCMP_SYS(sendto), 1, SCMP_A4(SCMP_CMP_NE, 0, 0));
     return rc;
   }
   for (unsigned family = 3; rc == 0 && family < AF_NETLINK; family++)
-    if (family != AF_INET6) rc = seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, family));
-  return rc ? rc : seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
+    if (family != AF_INET6) rc = seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, family, 0));
+  return rc ? rc : seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK, 0));
 }
 
 static int add_arguments(scmp_filter_ctx ctx) {

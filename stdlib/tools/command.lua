@@ -106,8 +106,8 @@ local function words_of(args)
 end
 
 --- The program must come from outside the folder: what the model can write, it could run.
-local function check_program(words, root)
-  local found = errors.check(effect.perform("proc.which", { program = words[1], path = M.PATH, folder = root }))
+local function check_program(words, root, path)
+  local found = errors.check(effect.perform("proc.which", { program = words[1], path = path, folder = root }))
   local inside = found.folder == "/" and "/" or found.folder .. "/"
   if found.program:sub(1, #inside) == inside then
     deny("the program %s lies in %s, which commands can change; only programs outside it are run", found.program, found.folder)
@@ -168,6 +168,9 @@ function M.run_command(options)
   local env = {}
   for name, value in next, ENVIRONMENT do env[name] = value end
   for name, value in next, options.env or {} do env[name] = value end
+  for place in (env.PATH .. ":"):gmatch "([^:]*):" do
+    if place:sub(1, 1) ~= "/" then errors.argument("run_command: env.PATH must name absolute folders, not %q", place) end
+  end
   local sandbox = {
     write = { root }, read = options.read, net = options.net, cpu = options.cpu or CPU, memory = options.memory,
     file_size = options.file_size, processes = options.processes, require = options.require,
@@ -183,7 +186,7 @@ function M.run_command(options)
       local words = words_of(args)
       local rule, reason = argv.judge(rules, words)
       if not rule then deny("%s", reason) end
-      check_program(words, root)
+      check_program(words, root, env.PATH)
       return shape(proc.run {
         argv = words, cwd = root, env = env, timeout = timeout, max_output = 2 * max, keep = "last", sandbox = sandbox,
       }, timeout, max)

@@ -7,7 +7,7 @@ local fs = require "stoke.fs"
 local proc = require "stoke.proc"
 local stoke = require "stoke"
 
-local LEVEL = proc.sandbox_level()
+local LEVEL = proc.run({ argv = { "true" }, sandbox = true }).sandbox
 local LANDLOCK, SECCOMP = LEVEL:find "landlock" ~= nil, LEVEL:find "seccomp" ~= nil
 
 local function folder()
@@ -125,6 +125,8 @@ test("command: rules that cannot be kept are refused when they are written", fun
   t.raises("argument", command.run_command, { allow = {}, timeout = 0 })
   t.raises("argument", command.run_command, { allow = {}, cpu = 0 })
   t.raises("argument", command.run_command, { allow = {}, shell = true })
+  t.raises("argument", command.run_command, { allow = {}, env = { PATH = "/bin:." } })
+  t.raises("argument", command.run_command, { allow = {}, env = { PATH = "/bin::/usr/bin" } })
 end)
 
 test("command: a program that lies in the folder is not run, whatever its name", { real = true }, function(t)

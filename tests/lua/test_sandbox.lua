@@ -292,7 +292,8 @@ test("sandbox: a program that dies with us", { real = true }, function(t)
   local dir <close> = folder()
   local script = ([[local p = require "stoke.proc".spawn { argv = { "sleep", "300" }, sandbox = true }
     require "stoke.fs".write("%s/pid", tostring(p.pid)) require "stoke".sleep(300)]]):format(dir.path)
-  local parent <close> = proc.spawn { argv = { about.executable(), "-e", script }, stdin = false }
+  local parent <close> = proc.spawn { argv = { about.executable(), "-e", script }, stdin = false,
+    env_allow = { "PATH", "STOKE_PATH" }, env = { TMPDIR = dir.path } } -- its temp folder stays behind
   while not fs.stat(dir.path .. "/pid") do stoke.sleep(0.02) end
   local pid = fs.read(dir.path .. "/pid")
   t.ok(fs.stat("/proc/" .. pid), "it runs")

@@ -42,6 +42,37 @@ local function distinct(calls)
   return calls
 end
 
+--- A name as it is compared: letters and digits.
+local function bare(name) return (name:gsub("[^%w\x80-\xFF]", ""):lower()) end
+
+--- The tool a name stands for: written in another case or with other separators, with what templates put round it
+--- (`functions.x`, `x()`, `x<|channel|>`); nil where there is none, or more than one.
+local function meant(name, names)
+  if #name > 200 then return nil end
+  name = name:gsub("<|.*", ""):gsub("%(.*", "")
+  while name do
+    local wanted, found, count = bare(name), nil, 0
+    for known in next, names do
+      if bare(known) == wanted then found, count = known, count + 1 end
+    end
+    if count > 0 then return count == 1 and found or nil end
+    name = name:match "[./:](.*)"
+  end
+end
+
+--- Names that are nearly those of tools become them, each a repair.
+local function resolve(run, calls)
+  local names = run.agent.names
+  for _, call in ipairs(calls) do
+    local f = call["function"]
+    local name = not names[f.name] and meant(f.name, names)
+    if name then
+      f.name = name
+      run:spend { repairs = 1 }
+    end
+  end
+end
+
 -- ---- events -------------------------------------------------------------------------------------------------------------------
 
 --- An event of a text that will be JSON: `partial` is what it says so far, worked out when it is asked for.
@@ -55,7 +86,7 @@ end
 
 --- Passes text on as events. What may turn out to be a call written as text is held back until that is known.
 local function writer(run, watch, growing)
-  local parts, held, decided = {}, {}, not watch
+  local parts, held, decided, first = {}, {}, not watch, nil
   local self = {}
 
   local function emit(text)
@@ -72,12 +103,11 @@ local function writer(run, watch, growing)
     parts[#parts + 1] = text
     if decided then return emit(text) end
     held[#held + 1] = text
-    local all = table.concat(held)
-    local first = all:match "^%s*(.)"
-    if not first then return end
-    if first:find "[{%[<`|]" then return end -- it may be one
+    if first then return end
+    first = text:match "%S"
+    if not first or first:find "[{%[<`|]" then return end -- it may be one
     decided = true
-    emit(all)
+    emit(table.concat(held))
   end
 
   --- The text is no call: what was held back goes out.
@@ -112,18 +142,22 @@ local function read_stream(run, given, out)
     reason = done.reason, usage = done.usage }
 end
 
---- The server read the model's call as an error.
-local function mended(run, err)
-  run:spend { calls = 1, attempts = 1, input_tokens = tokens.estimate(run.agent.model, run.bytes), estimated = true, repairs = 1 }
-  local found = salvage.from_error(err.message, run.agent.names)
+--- The server, or our reader of its answers, could not read the model's call.
+local function mended(run, err, format)
+  run:spend { calls = 1, attempts = 1, input_tokens = tokens.estimate(run.agent.model, run.bytes), estimated = true }
+  local found = not format and run.agent.definitions and salvage.from_error(rawget(err, "server") or err.message, run.agent.names)
   if not found then return { text = "", failed = err } end
+  run:spend { repairs = 1 }
   return { text = "", calls = as_calls(found) }
 end
 
 --- Calls, where the answer has some, in whatever form.
 local function find_calls(run, answer, format)
   local calls = answer.calls
-  if calls and #calls > 0 then return distinct(calls) end
+  if calls and #calls > 0 then
+    resolve(run, calls)
+    return distinct(calls)
+  end
   if format or not run.agent.definitions then return nil end
   local found, rest = salvage.from_text(answer.text, run.agent.names)
   if not found then return nil end
@@ -141,7 +175,7 @@ local function take(run, format, answer, usage)
 end
 
 local function failed(run, format, err)
-  if not format and run.agent.definitions and err.kind == "invalid_output" then return mended(run, err) end
+  if err.kind == "invalid_output" then return mended(run, err, format) end
   return nil, err
 end
 

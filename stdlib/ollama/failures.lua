@@ -3,14 +3,15 @@
 
 local errors = require "core.errors"
 local json = require "core.json"
+local valid = require "stoke.tool.text".utf8
 
 local M = {}
 
 -- ---- texts ----------------------------------------------------------------------------------------------------------------
 
---- One line, fit for a terminal: what a server sent may hold anything.
+--- One line of UTF-8, fit for a terminal: what a server sent may hold anything.
 local function clean(text)
-  return (text:gsub("[%c\127%s]+", " "):gsub("^ ", ""):gsub(" $", ""))
+  return (valid(text):gsub("[%c\127%s]+", " "):gsub("^ ", ""):gsub(" $", ""))
 end
 
 --- The beginning of a text, whole characters only.
@@ -20,6 +21,10 @@ local function excerpt(text, size)
   while size > 0 and text:byte(size + 1) >= 0x80 and text:byte(size + 1) < 0xC0 do size = size - 1 end
   return text:sub(1, size) .. "..."
 end
+M.excerpt = excerpt
+
+--- Bytes of a server's words that a message repeats.
+local LONGEST = 2000
 
 --- The error in words. It may be JSON inside JSON: {"error":"{\"error\":{\"message\":...}}"}.
 local function words(value, depth)
@@ -107,6 +112,7 @@ local function classify(text, q, fields, kind, retryable)
     end
   end
   fields.retryable = retryable
+  if #text > LONGEST then fields.server, text = text, excerpt(text, LONGEST) end
   if kind == "invalid_output" then fields.began = true end -- the same request would as likely bring the same again
   return errors.new(kind, text, fields)
 end

@@ -3,6 +3,7 @@
 
 local json = require "core.json"
 local random = require "core.random"
+local repair = require "stoke.json.repair"
 local failures = require "stoke.ollama.failures"
 
 local M = {}
@@ -21,14 +22,17 @@ local function decode(text)
   return json.decode(text, ORDERED)
 end
 
+--- A count or a time, where it can be one: nobody adds up what is below zero or beyond all sense.
 local function number(value)
-  return math.type(value) and value or 0
+  return math.type(value) and value >= 0 and value < 1 << 53 and value or 0
 end
+
+local function whole(value) return math.tointeger(number(value)) or 0 end
 
 -- ---- usage ------------------------------------------------------------------------------------------------------------------
 
---- How many attempts a reply took, where it was more than one.
-local attempts_of = setmetatable({}, { __mode = "k" })
+--- How many attempts a reply took, where it was more than one; how many of its calls were mended.
+local attempts_of, repairs_of = setmetatable({}, { __mode = "k" }), setmetatable({}, { __mode = "k" })
 
 --- Tokens and times of a reply; nil for what is no reply of a model.
 ---@param reply table
@@ -40,8 +44,8 @@ function M.usage(reply)
   local message = reply.message
   local calls = type(message) == "table" and message.tool_calls or reply.tool_calls
   return {
-    input_tokens = number(reply.prompt_eval_count), output_tokens = number(reply.eval_count), calls = 1,
-    attempts = attempts_of[reply] or 1, tool_calls = type(calls) == "table" and #calls or 0, repairs = 0,
+    input_tokens = whole(reply.prompt_eval_count), output_tokens = whole(reply.eval_count), calls = 1,
+    attempts = attempts_of[reply] or 1, tool_calls = type(calls) == "table" and #calls or 0, repairs = repairs_of[reply] or 0,
     seconds = number(reply.total_duration) / 1e9, load_seconds = number(reply.load_duration) / 1e9, estimated = false,
   }
 end
@@ -60,23 +64,44 @@ local function new_id()
   return "call_" .. table.concat(out)
 end
 
+local WANT = { want = "object" }
+
+--- Arguments in a string, as some servers and many models write them; damaged ones are mended.
+local function read_arguments(text)
+  if not text:find "%S" then return nil, 0 end
+  local value, bad = json.decode(text, ORDERED)
+  if bad == nil and type(value) ~= "string" then return value, 0 end
+  value = repair.repair(type(value) == "string" and value or text, WANT)
+  return type(value) == "table" and value or false, 1
+end
+
+--- The arguments as an object, and how many repairs that took; nil and an error when they are none.
 local function arguments_of(f, q)
-  local arguments, bad = f.arguments, nil
-  if type(arguments) == "string" then arguments, bad = json.decode(arguments, ORDERED) end
-  if not bad then
-    if arguments == nil or arguments == null then return json.object {} end
-    if type(arguments) == "table" then
-      if not json.is_array(arguments) then return arguments end
-      if #arguments == 0 then return json.object {} end
-    end
+  local arguments, repairs = f.arguments, 0
+  if type(arguments) == "string" then arguments, repairs = read_arguments(arguments) end
+  if arguments == nil or arguments == null then return json.object {}, 0 end
+  if type(arguments) == "table" then
+    if not json.is_array(arguments) then return arguments, repairs end
+    if #arguments == 0 then return json.object {}, repairs end
   end
-  return nil, failures.bad_call(("the arguments of the tool call %s are no JSON object"):format(f.name), q)
+  return nil, failures.bad_call(("the arguments of the tool call %s are no JSON object"):format(failures.excerpt(f.name, 80)), q)
+end
+
+--- The function of a call, and 1 where it had to be found: some models leave out what is round it.
+local function function_of(call)
+  local f = type(call) == "table" and call["function"]
+  if type(f) == "table" and type(f.name) == "string" then return f, 0 end
+  if f == nil and type(call.name) == "string" then
+    call["function"] = { name = call.name, arguments = call.arguments }
+    call.name, call.arguments = nil, nil
+    return call["function"], 1
+  end
 end
 
 --- Make a message's tool calls fit to be used and sent back: each { id, function = { name, arguments = an object } }.
 ---@param holder table the message, or a reply of generate
 ---@return table[]|nil calls nil when there are none
----@return stoke.error? err
+---@return stoke.error|integer|nil err, or how many repairs it took
 local function tidy_calls(holder, q)
   local calls = holder.tool_calls
   if calls == null then
@@ -86,15 +111,18 @@ local function tidy_calls(holder, q)
   if type(calls) ~= "table" or (not json.is_array(calls) and next(calls) ~= nil) then
     return nil, odd("tool_calls is no list", q)
   end
-  for i, call in ipairs(calls) do
-    local f = type(call) == "table" and call["function"]
-    if type(f) ~= "table" or type(f.name) ~= "string" then return nil, odd(("tool_calls[%d] names no function"):format(i), q) end
-    local arguments, err = arguments_of(f, q)
-    if err then return nil, err end
+  local repairs = 0
+  for i = 1, #calls do
+    local call = calls[i]
+    local f, found = function_of(call)
+    if not f then return nil, failures.bad_call(("tool call %d names no function"):format(i), q) end
+    local arguments, mended = arguments_of(f, q)
+    if not arguments then return nil, mended end
     f.arguments = arguments
+    repairs = repairs + math.max(found, mended)
     if type(call.id) ~= "string" or call.id == "" then call.id = new_id() end
   end
-  return calls
+  return calls, repairs
 end
 
 -- ---- whole replies ------------------------------------------------------------------------------------------------------------
@@ -118,10 +146,12 @@ local function answer(reply, holder, name, path, q)
     local _, wrong = text_of(holder, "thinking", path, q)
     if wrong then return nil, wrong end
   end
+  if reply.done_reason ~= nil and type(reply.done_reason) ~= "string" then reply.done_reason = nil end
   if reply.done ~= true and not reply._debug_info then return nil, failures.incomplete(q, text) end
   if holder.tool_calls ~= nil then
-    local _, wrong = tidy_calls(holder, q)
-    if wrong then return nil, wrong end
+    local calls, found = tidy_calls(holder, q)
+    if not calls and found then return nil, found end
+    if found and found > 0 then repairs_of[reply] = found end
   end
   holder[name] = text
   return reply
@@ -133,7 +163,7 @@ local SHAPES = {}
 SHAPES["/api/chat"] = function(reply, q)
   local message = reply.message
   if type(message) == "table" and type(message.content) == "string" and reply.done == true and message.thinking == nil
-    and message.tool_calls == nil then
+    and message.tool_calls == nil and type(reply.done_reason) == "string" then
     return reply -- as nearly all are
   end
   if message == nil or message == null then
@@ -212,7 +242,7 @@ end
 
 local function done_event(chunk, state)
   local usage = M.usage(chunk)
-  usage.tool_calls, usage.attempts = state.calls or 0, state.attempts or 1
+  usage.tool_calls, usage.attempts, usage.repairs = state.calls or 0, state.attempts or 1, state.repairs or 0
   local reason = chunk.done_reason
   return { type = "done", reason = type(reason) == "string" and reason or nil, usage = usage, reply = chunk }
 end
@@ -232,9 +262,9 @@ local function events_of(chunk, holder, name, path, state)
     events[#events + 1] = { type = "text", text = text, logprobs = logprobs }
   end
   if holder.tool_calls ~= nil then
-    local calls
-    calls, err = tidy_calls(holder, q)
-    if err then return nil, err end
+    local calls, found = tidy_calls(holder, q)
+    if not calls and found then return nil, found end
+    state.repairs = (state.repairs or 0) + (found or 0)
     call_events(calls, events, state)
   end
   if chunk.done ~= true then return #events > 0 and events or nil end
@@ -252,7 +282,7 @@ function M.line(line, state)
   if not line:find "%S" then return nil end
   local chunk, err = decode(line)
   if err then return nil, failures.no_json(line, err, q) end
-  if type(chunk) ~= "table" or json.is_array(chunk) then return nil, odd("a line is no JSON object", q) end
+  if type(chunk) ~= "table" or json.is_array(chunk) then return nil, odd("it is no JSON object", q) end
   if chunk.error ~= nil and chunk.error ~= null then return nil, failures.line(chunk.error, q) end
   if q.path ~= "/api/chat" then return events_of(chunk, chunk, "response", "", state) end
   local message = chunk.message

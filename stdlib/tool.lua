@@ -40,7 +40,7 @@ M.Tool = Tool
 ---@field name string
 ---@field description? string what the model is told of it
 ---@field params? table a schema, in stoke.schema's notation or as JSON Schema
----@field run fun(args: table): any
+---@field run fun(args: table): any, any nil and why (a text or an error) is a failure, as an error that it raises
 ---@field needs_approval? boolean|fun(args: table): boolean
 ---@field timeout? number|false seconds (120), false = no limit
 ---@field idempotent? boolean
@@ -166,6 +166,13 @@ function Tool:asks(args)
   return needs
 end
 
+--- Lua's own way to fail, nil and why, is a failure here, too: not the "ok" of a function that returns nothing.
+local function outcome(value, why)
+  if value ~= nil or why == nil then return value end
+  if errors.is(why) then error(why, 0) end
+  errors.raise("tool", text.of(why, M.MAX_OUTPUT))
+end
+
 --- The work itself, inside the effect; an approval may have changed the arguments.
 local function body(self, q)
   local args = q.args
@@ -174,9 +181,9 @@ local function body(self, q)
     args, err = self:check(args)
     if err then error(err, 0) end
   end
-  if not self.timeout then return self.run(args) end
+  if not self.timeout then return outcome(self.run(args)) end
   local scope <close> = scopes.open { deadline = self.timeout, deadline_kind = "timeout" }
-  return self.run(args)
+  return outcome(self.run(args))
 end
 
 --- The error of a call that took too long, in words of the tool.
@@ -197,7 +204,12 @@ function Tool:perform(args, about)
   local checked, err = self:check(args)
   if err then return nil, err end
   about = about or {}
-  local q = { name = self.name, args = checked, id = about.id, agent = about.agent, needs_approval = self:asks(checked) or nil }
+  local judged, asks = pcall(self.asks, self, checked)
+  if not judged then -- nobody could say whether it may run: it does not
+    if errors.is(asks) and asks.kind == "cancelled" then error(asks, 0) end
+    return nil, errors.wrap(asks)
+  end
+  local q = { name = self.name, args = checked, id = about.id, agent = about.agent, needs_approval = asks or nil }
   local value
   value, err = driver.call(q, function(request) return body(self, request) end, about.on_pending)
   return value, named(self, err)

@@ -37,7 +37,21 @@ function M.cut(text, max)
   return ("%s\n[cut: the first %d of %d bytes]"):format(text:sub(1, last), last, #text)
 end
 
---- Any value as text.
+--- What a value says of itself; nil when it says nothing, or fails to.
+local function own_words(value)
+  local meta = getmetatable(value)
+  if type(meta) ~= "table" or not rawget(meta, "__tostring") then return nil end
+  local ok, words = pcall(tostring, value)
+  return ok and words or nil
+end
+
+--- A table that JSON cannot say, by the names in it.
+local function names(value)
+  local ok, words = pcall(errors.describe, value)
+  return ok and words or "a table"
+end
+
+--- Any value as text. An address in memory says nothing to anybody and is another one each time, so none is in it.
 ---@param value any
 ---@param max integer bytes
 ---@return string
@@ -49,12 +63,10 @@ function M.of(value, max)
     out = value
   elseif value == nil then
     out = "ok"
-  elseif kind == "table" then
-    local meta = getmetatable(value)
-    if type(meta) == "table" and rawget(meta, "__tostring") then out = tostring(value) end
-    out = out or json.encode(value) or errors.describe(value)
-  else
+  elseif kind == "number" or kind == "boolean" then
     out = tostring(value)
+  else
+    out = own_words(value) or kind == "table" and (json.encode(value) or names(value)) or "a " .. kind
   end
   return M.cut(M.utf8(out), max)
 end

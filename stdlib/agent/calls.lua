@@ -25,24 +25,21 @@ local ENDS_RUN = { needs_approval = true, exit = true }
 
 -- ---- words for the model --------------------------------------------------------------------------------------------------------
 
-local function names_of(tools)
+local function unknown(name, agent)
   local names = {}
-  for i, tool in ipairs(tools) do names[i] = tool.name end
-  return names
-end
-
-local function unknown(name, tools)
-  local names = names_of(tools)
+  for i, definition in ipairs(agent.definitions or {}) do names[i] = definition["function"].name end
+  if #names == 0 then return "error: there are no tools. Answer in words." end
+  name = #name > 100 and text.cut(name, 100) or name
   local near = errors.suggest(name, names)
-  return ('error: there is no tool named "%s"%s. The tools are: %s.'):format(text.cut(text.utf8(name), 100),
+  return ('error: there is no tool named "%s"%s. The tools are: %s.'):format(name,
     near and (" (did you mean %s?)"):format(near) or "", table.concat(names, ", "))
 end
 
 local function failure(tool, err)
-  local words = { "error: " .. err.message }
+  local words = { "error: " .. (type(err.message) == "string" and err.message or tool.name .. " failed without a word") }
   if err.kind == "invalid_output" and rawget(err, "tool") == tool.name then
     words[2] = ("Call %s again with corrected arguments, as JSON of this shape: %s"):format(tool.name, tool.params:describe())
-  elseif rawget(err, "hint") then
+  elseif type(rawget(err, "hint")) == "string" then
     words[2] = "hint: " .. err.hint
   end
   return table.concat(words, "\n")
@@ -63,10 +60,27 @@ local function signature(call)
   return f.name .. " " .. (json.encode(plain(f.arguments)) or "")
 end
 
+--- The tool's own copy: what it does to its arguments does not change what the model said.
+local function copy(value)
+  if type(value) ~= "table" then return value end
+  local out = setmetatable({}, getmetatable(value))
+  for key, inner in next, value do out[key] = copy(inner) end
+  return out
+end
+
+--- Arguments that do not fit, read as they were meant where that is plain: a rung like the others.
+local function mend(run, tool, args)
+  local _, err = tool:check(args)
+  if not err then return args end
+  local coerced, changes = tool.params:coerce(args)
+  if #changes == 0 or select(2, tool:check(coerced)) then return args end
+  run:spend { repairs = 1 }
+  return coerced
+end
+
 --- Runs in the call's own task.
 local function perform(run, tool, call)
-  local f = call["function"]
-  local value, err = tool:perform(f.arguments, { id = call.id, agent = run.agent.label,
+  local value, err = tool:perform(mend(run, tool, copy(call["function"].arguments)), { id = call.id, agent = run.agent.label,
     on_pending = run.listener and function(entry) run:emit { type = "approval", id = call.id, pending = entry } end })
   if err then
     if ENDS_RUN[err.kind] then error(err, 0) end
@@ -86,7 +100,7 @@ local function start(run, scope, call, i)
     state.task = tasks.start(scope, "tool " .. f.name, perform, run, tool, call)
     state.task.run = run
   else
-    state.result, state.failed = unknown(f.name, run.agent.tools), true
+    state.result, state.failed = unknown(f.name, run.agent), true
     run:spend { repairs = 1 }
   end
   if run.listener then
@@ -111,9 +125,12 @@ local function result_of(state)
   state.result, state.failed = "error: the call was cancelled", true
 end
 
---- Note a result; a word to a model that repeats itself, and the end when it does not stop.
-local function repeated(run, state)
+--- Note a result; a word to a model that repeats itself, and the end when it does not stop. The same call twice in one answer is
+--- once: its writer had not seen the result.
+local function repeated(run, state, noted)
   local key = signature(state.call) .. " -> " .. state.result
+  if noted[key] then return end
+  noted[key] = true
   run.seen = run.seen or {}
   local seen = (run.seen[key] or 0) + 1
   run.seen[key] = seen
@@ -134,12 +151,12 @@ end
 ---Raises `loop`, `needs_approval`, `cancelled`.
 function M.run(run, calls)
   local scope <close> = scopes.open {}
-  local states, messages = {}, {}
+  local states, messages, noted = {}, {}, {}
   for i, call in ipairs(calls) do states[i] = start(run, scope, call, i) end
   for i, state in ipairs(states) do
     result_of(state)
     if #state.result > SMALL then state.result = text.cut(state.result, run:result_limit(#calls)) end
-    repeated(run, state)
+    repeated(run, state, noted)
     local f = state.call["function"]
     messages[i] = { role = "tool", tool_name = f.name, tool_call_id = state.call.id, content = state.result }
     if run.listener then

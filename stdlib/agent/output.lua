@@ -57,10 +57,11 @@ end
 ---@param text string
 ---@param label string
 ---@param limit integer|nil num_predict
+---@param shaped boolean|nil JSON was wanted
 ---@return stoke.error
-function M.cut(text, label, limit)
-  return errors.new("limit", ("the answer of %s was cut off after %d bytes%s, before its JSON was complete"):format(label, #text,
-    limit and limit > 0 and (" (num_predict = %d)"):format(limit) or ""),
+function M.cut(text, label, limit, shaped)
+  return errors.new("limit", ("the answer of %s was cut off after %d bytes%s, before %s"):format(label, #text,
+    limit and limit > 0 and (" (num_predict = %d)"):format(limit) or "", shaped and "its JSON was complete" or "it said anything"),
     { text = text, hint = "raise options.num_predict, shorten what is asked for, or give the model a larger num_ctx" })
 end
 

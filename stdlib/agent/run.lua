@@ -8,6 +8,7 @@ local calls = require "stoke.agent.calls"
 local output = require "stoke.agent.output"
 local summary = require "stoke.agent.summary"
 local json = require "stoke.json"
+local clip = require "stoke.tool.text".cut
 local ollama = require "stoke.ollama"
 local tokens = require "stoke.ollama.tokens"
 local usages = require "stoke.agent.usage"
@@ -77,8 +78,11 @@ function Run:result(text, value)
     usage = usages.whole(self.usage), agent = self.agent.label, id = self:id() }
 end
 
---- An error that leaves the run carries the work so far.
+--- An error that leaves the run carries the work so far; its own deadline is told in its own words.
 function Run:__close(err)
+  if errors.is(err) and err.kind == "deadline" and rawget(err, "seconds") == self.agent.deadline then
+    err.message = ("%s did not finish within %g s"):format(self.agent.label, err.seconds)
+  end
   if errors.is(err) and err.kind ~= "cancelled" then err.work = self:result() end
 end
 
@@ -141,13 +145,36 @@ end
 
 -- ---- the answer without calls -----------------------------------------------------------------------------------------------
 
+--- Bytes of a wrong answer that its writer is shown again.
+local SHOWN = 8192
+
 --- Once more, with what was wrong; the exchange leaves the history when it has been mended.
 local function again(run, keep, text, complaint)
   run:spend { repairs = 1 }
   run.repaired = run.repaired + 1
   run.history:cut(keep)
+  if #text > SHOWN then text = clip(text, math.min(SHOWN, run:result_limit(1))) end
   if text ~= "" then run.history:push { role = "assistant", content = text } end
   run.history:push({ role = "user", content = complaint }, true)
+end
+
+--- The error of an answer that still does not fit.
+local function unfit(agent, err, text)
+  err.text, err.hint = text, rawget(err, "hint") or "use a larger model, or a simpler schema"
+  err.message = ("the answer of %s does not fit: %s"):format(agent.label, err.message)
+  return err
+end
+
+--- The error of an answer that was cut off.
+local function cut_off(run, answer)
+  local options = run.agent.options
+  return output.cut(answer.text, run.agent.label, options and options.num_predict, run.agent.output ~= nil)
+end
+
+--- The text of a bound answer. A model that calls a function of its own making instead, has put the answer into its arguments.
+local function bound_text(answer)
+  if answer.calls and not answer.text:find "%S" then return json.encode(answer.calls[1]["function"].arguments), true end
+  return answer.text, false
 end
 
 --- One constrained question after another until the answer fits.
@@ -158,22 +185,17 @@ local function structured(run, first)
   local answer = first
   while true do
     if not answer then answer = question(run, format) end
-    run.last_text = answer.text
-    if answer.reason == "length" then
-      error(output.cut(answer.text, agent.label, agent.options and agent.options.num_predict), 0)
-    end
-    local value, err, repairs = output.read(agent.output, answer.text)
+    if answer.reason == "length" then error(cut_off(run, answer), 0) end
+    local text, called = bound_text(answer)
+    run.last_text = text
+    local value, err, repairs = output.read(agent.output, text)
     if not err then
-      if #repairs > 0 then run:spend { repairs = 1 } end
+      if called or #repairs > 0 then run:spend { repairs = 1 } end
       run.history:cut(keep)
-      return answer.text, value
+      return text, value
     end
-    if run.repaired >= agent.repair then
-      err.text, err.hint = answer.text, rawget(err, "hint") or "use a larger model, or a simpler schema"
-      err.message = ("the answer of %s does not fit: %s"):format(agent.label, err.message)
-      error(err, 0)
-    end
-    again(run, keep, answer.text, output.complaint(err))
+    if run.repaired >= agent.repair then error(answer.failed or unfit(agent, err, text), 0) end
+    again(run, keep, text, output.complaint(err))
     answer = nil
   end
 end
@@ -242,11 +264,12 @@ end
 local function nudge(run, answer)
   if answer.failed then
     if run.repaired >= run.agent.repair then error(answer.failed, 0) end
-    again(run, #run.history, "", ("Your last tool call could not be read: %s\nCall the tool again, its arguments one JSON object.")
-      :format(answer.failed.message))
+    again(run, #run.history, "", ("Your last tool call could not be read: %s\n%s"):format(answer.failed.message,
+      run.agent.definitions and "Call the tool again, its arguments one JSON object." or "There are no tools: answer in words."))
     return true
   end
-  if answer.text:find "%S" or answer.reason == "length" then return false end
+  if answer.text:find "%S" then return false end
+  if answer.reason == "length" then error(cut_off(run, answer), 0) end
   if run.repaired >= run.agent.repair then
     errors.raise("invalid_output", ("%s answered with nothing"):format(run.agent.label),
       { hint = "the model may not suit the question, or its template the tools" })
@@ -261,10 +284,10 @@ local function loop(run)
     local constrained = agent.output and not agent.definitions
     local answer = question(run, constrained and agent.output:json_schema() or nil)
     if answer.text ~= "" then run.last_text = answer.text end
-    if answer.calls then
-      act(run, answer)
-    elseif constrained then
+    if constrained then
       return structured(run, answer)
+    elseif answer.calls then
+      act(run, answer)
     elseif not nudge(run, answer) then
       if agent.output then return after_tools(run, answer) end
       return answer.text, nil, answer

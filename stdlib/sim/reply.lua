@@ -13,10 +13,9 @@ local TOKEN_BYTES = 12
 local function split(text)
   local out, n, i, size = {}, 0, 1, #text
   while i <= size do
-    local _, e = text:find("^%s*%S+", i)
-    e = e or size
-    if e - i >= TOKEN_BYTES then
-      e = i + TOKEN_BYTES - 1
+    local _, e = text:sub(i, i + TOKEN_BYTES - 1):find "^%s*%S+" -- of a long text only what one token may take
+    e = e and i + e - 1 or math.min(size, i + TOKEN_BYTES - 1)
+    if e - i == TOKEN_BYTES - 1 and e < size then
       while e >= i and text:byte(e + 1) >= 0x80 and text:byte(e + 1) < 0xC0 do e = e - 1 end
       if e < i then e = (utf8.offset(text, 2, i) or size + 1) - 1 end
     end

@@ -1,0 +1,80 @@
+-- What is wrong with the stream: its lines, its end, its pace. `body` is what the same server says when it does not stream.
+
+local say = require "tests.hostile.model.say"
+
+local piece, text, last = say.piece, say.text, say.last
+local GOOD = text "It rains."
+local END = text ""
+
+return {
+  { name = "ends without done", raw = { { lines = { piece "It " }, body = piece "It " } }, expect = "incomplete" },
+  { name = "ends without anything", raw = { { lines = {}, body = "" } }, expect = "incomplete" },
+  { name = "done comes twice", raw = { { lines = { piece "It rains.", END, END }, body = GOOD } }, expect = "value", text = "It rains." },
+  { name = "goes on after done", raw = { { lines = { piece "It rains.", END, piece " Or not.", END }, body = GOOD } },
+    expect = "value", text = "It rains." },
+  { name = "an error line first", raw = { { lines = { '{"error":"boom"}' }, status = 200, body = '{"error":"boom"}' } }, expect = "http" },
+  { name = "an error line after some tokens", raw = { { lines = { piece "It ", '{"error":"boom"}' }, body = '{"error":"boom"}' } },
+    expect = "http", says = "boom" },
+  { name = "an error that is an object", raw = { { lines = { piece "It ", '{"error":{"message":"boom"}}' },
+    body = '{"error":{"message":"boom"}}' } }, expect = "http", says = "boom" },
+  { name = "an error that is empty", raw = { { lines = { piece "It ", '{"error":""}' }, body = '{"error":""}' } }, expect = "http" },
+  { name = "an error after a call: the call is not made", raw = { { lines = { piece("", { tool_calls = { say.weather() } }),
+    '{"error":"boom"}' }, body = '{"error":"boom"}' } }, expect = "http", seen = "" },
+  { name = "a call that cannot be read, as an error line after text", raw = { { lines = { piece "I will look. ",
+    '{"error":"error parsing tool call: raw=\'\', err=unexpected end of JSON input"}' }, status = 200,
+    body = '{"error":"error parsing tool call: raw=\'\', err=unexpected end of JSON input"}' }, GOOD },
+    expect = "value", text = "It rains.", repairs = 1, requests = 2 },
+  { name = "blank lines", raw = { { lines = { "", "  ", piece "It rains.", "", END }, body = "\n" .. GOOD .. "\n" } },
+    expect = "value", text = "It rains." },
+  { name = "the last line has no end", raw = { { lines = { piece "It rains.", END }, open = true, body = GOOD } },
+    expect = "value", text = "It rains." },
+  { name = "a call in the done chunk", raw = { { lines = { piece "", last { role = "assistant", content = "",
+    tool_calls = { say.weather() } } }, body = say.calls(say.weather()) }, GOOD }, expect = "value", seen = "get_weather Oslo" },
+  { name = "a call before the text", raw = { { lines = { piece("", { tool_calls = { say.weather() } }), piece "Let me see.", END },
+    body = last { role = "assistant", content = "Let me see.", tool_calls = { say.weather() } } }, GOOD }, expect = "value",
+    seen = "get_weather Oslo", text = "It rains." },
+  { name = "two calls with one id in two chunks", raw = { { lines = { piece("", { tool_calls = { say.weather("Oslo", "x") } }),
+    piece("", { tool_calls = { say.weather("Rome", "x") } }), END },
+    body = say.calls(say.weather("Oslo", "x"), say.weather("Rome", "x")) }, GOOD },
+    expect = "value", seen = "get_weather Oslo, get_weather Rome", repairs = 0 },
+  { name = "a call in a chunk without a message around it", raw = { { lines = { say.encode { done = false,
+    tool_calls = { say.weather() } }, piece "It rains.", END }, body = text("It rains.", { tool_calls = { say.weather() } }) } },
+    expect = "value", text = "It rains.", seen = "" },
+  { name = "a line of words in the middle", raw = { { lines = { piece "It ", "oops", END }, body = "oops" } }, expect = "protocol" },
+  { name = "a line that is a list", raw = { { lines = { piece "It ", "[1]", END }, body = "[1]" } }, expect = "protocol" },
+  { name = "a line cut in the middle", raw = { { lines = { piece "It ", '{"model":"m","mess' }, open = true,
+    body = '{"model":"m","mess' } }, expect = "incomplete protocol" },
+  { name = "bytes that are no UTF-8 in a line", raw = { { lines = { piece "It ", (piece("@"):gsub("@", "\xC3\x28")), END },
+    body = (text("@"):gsub("@", "\xC3\x28")) } }, expect = "protocol",
+    differs = "other bytes are broken" },
+  { name = "a character in two chunks", raw = { { lines = { (piece("@"):gsub("@", "caf\xC3")), (piece("@"):gsub("@", "\xA9")), END },
+    body = (text("@"):gsub("@", "caf\xC3")) } }, expect = "protocol", differs = "other bytes are broken" },
+  { name = "thousand empty chunks", raw = { { lines = (function()
+    local out = {}
+    for i = 1, 1000 do out[i] = piece "" end
+    out[1001] = GOOD
+    return out
+  end)(), body = GOOD } }, expect = "value", text = "It rains." },
+  { name = "chunks of another shape between", raw = { { lines = { '{"status":"pulling"}', piece "It rains.", '{"done":false}', END },
+    body = GOOD } }, expect = "value", text = "It rains." },
+  { name = "message is null until the end", raw = { { lines = { '{"message":null,"done":false}', GOOD }, body = GOOD } },
+    expect = "value", text = "It rains." },
+  { name = "a tool_calls of null in each chunk", raw = { { lines = { piece("It rains.", { tool_calls = say.null }), END },
+    body = last { content = "It rains.", tool_calls = say.null } } }, expect = "value", text = "It rains." },
+  { name = "an empty tool_calls in each chunk", raw = { { lines = { piece("It rains.", { tool_calls = {} }), END },
+    body = (last({ content = "It rains.", tool_calls = {} })) } }, expect = "value", text = "It rains." },
+  { name = "falls silent at once", raw = { { lines = {}, hang = true, body_hang = true } }, expect = "timeout" },
+  { name = "falls silent in the middle", raw = { { lines = { piece "It " }, hang = true, body_hang = true } }, expect = "timeout" },
+  { name = "resets at once", raw = { { lines = {}, reset = true, body_reset = true } }, expect = "incomplete unreachable refused" },
+  { name = "resets in the middle", raw = { { lines = { piece "It " }, reset = true, body_reset = true } },
+    expect = "incomplete unreachable" },
+  { name = "resets after a call", raw = { { lines = { piece("", { tool_calls = { say.weather() } }) }, reset = true,
+    body_reset = true } }, expect = "incomplete unreachable", seen = "" },
+  { name = "a pause of a minute between two chunks", raw = { { lines = { piece "It rains.", END }, gap = 60, body = GOOD } },
+    expect = "value timeout", differs = "one waits for chunks, the other for the whole" },
+  { name = "busy twice, then an answer", raw = { { status = 503, body = '{"error":"server busy, please try again.  maximum"}' },
+    { status = 503, body = '{"error":"server busy, please try again.  maximum"}' }, GOOD }, expect = "value", requests = 3 },
+  { name = "fails every other time", raw = { { status = 500, body = '{"error":"model runner has unexpectedly stopped"}' },
+    say.calls(say.weather()), { status = 500, body = '{"error":"model runner has unexpectedly stopped"}' }, GOOD },
+    expect = "value", requests = 4 },
+}

@@ -8,10 +8,15 @@ local script = require "core.script"
 local stdio = require "core.stdio"
 local stoke = require "stoke"
 local test = require "stoke.test"
+local text = require "stoke.tool.text"
 
 local M = {}
 
+--- One line. What failed may hold any bytes; JSON may not.
 local function tell(record)
+  for name, value in next, record do
+    if type(value) == "string" then record[name] = text.utf8(value) end
+  end
   stdio.write(json.encode(record) .. "\n")
 end
 
@@ -27,8 +32,8 @@ local function attempt(item, seed)
   local left = isolation.leave()
   if err and rawget(err, "skipped") then return { skipped = err.message } end
   if err then
-    local text = rawget(err, "failed") and err.message or tostring(err)
-    return { failed = text, where = rawget(err, "where"), traceback = rawget(err, "traceback") }
+    local said = rawget(err, "failed") and err.message or tostring(err)
+    return { failed = said, where = rawget(err, "where"), traceback = rawget(err, "traceback") }
   end
   if #left > 0 then return { failed = "left behind: " .. table.concat(left, "; ") } end
   return { passed = true }

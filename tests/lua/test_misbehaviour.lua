@@ -33,7 +33,7 @@ for _, case in ipairs(cases) do
     if case.with == "choose" then return end
     local turn = play.play(case, "session")
     expected(t, case, turn, "session")
-    same(t, turn, whole, "session and run")
+    if not case.differs then same(t, turn, whole, "session and run") end
   end)
 end
 

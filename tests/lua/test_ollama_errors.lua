@@ -392,7 +392,7 @@ end)
 test("broken JSON", function(t)
   both(t, "{]", { kind = "protocol", message = "the server sent broken JSON: {]" })
   both(t, "OK", { kind = "protocol", message = "the server sent broken JSON: OK" })
-  both(t, "\0\1\2\255 binary", { kind = "protocol", message = "the server sent broken JSON: \255 binary" })
+  both(t, "\0\1\2\255 binary", { kind = "protocol", message = "the server sent broken JSON: \u{FFFD} binary" })
   local server <close> = fake { { lines = { TEXT, "{oops}" } } }
   local err = t.raises("protocol", stream, options_for(server))
   t.eq({ err.message, err.retryable }, { "the server sent broken JSON: {oops}", false })

@@ -20,7 +20,7 @@ failure("a call with its name", 500, PARSE:format('{"name":"get_weather","argume
 failure("a call of which nothing is left", 500, PARSE:format("", "unexpected end of JSON input"), "value",
   { repairs = 1, requests = 2, text = "It rains." })
 failure("words for a call", 500, PARSE:format("I would call the weather", "invalid character 'I'"), "value", { repairs = 1, requests = 2 })
-failure("a call of an unknown tool", 500, PARSE:format('{"name":"nope","arguments":{}', "unexpected end"), "value", { repairs = 1 })
+failure("a call of an unknown tool", 500, PARSE:format('{"name":"nope","arguments":{}', "unexpected end"), "value", { repairs = 2 })
 failure("quotes in the call", 500, PARSE:format([[{"city":"O'Slo', err=no"}]], "invalid"), "value", { repairs = 1 })
 failure("lines and controls in the call", 500, PARSE:format('{"city":\n\t"Os\1lo"', "invalid"), "value", { repairs = 1 })
 failure("llama-server's words", 500, 'llama-server returned invalid tool call arguments for "get_weather": {"city": "Oslo"', "value",

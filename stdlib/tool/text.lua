@@ -58,7 +58,8 @@ end
 ---
 --- Example: `text.of({ celsius = 4 }, 1000)  --> '{"celsius":4}'`
 function M.of(value, max)
-  local kind, out = type(value), nil
+  local kind = type(value)
+  local out
   if kind == "string" then
     out = value
   elseif value == nil then

@@ -13,6 +13,7 @@
 --   says      a pattern of the error's message
 --   repairs   usage.repairs; requests: how many; seen: calls that reached the tools, "get_weather Oslo, add 1 2"
 --   only      "run" or "stream": cannot be said in the other way
+--   long      so much text that it is played to the agent it is made for only
 --   differs   why run and stream may end differently
 
 local M = {}

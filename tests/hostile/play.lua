@@ -196,7 +196,8 @@ function M.play(case, way, with)
     agent = (AGENTS[with] or with)(environment(server.url, seen))
   end
   local ok, result = pcall(WAYS[way], agent)
-  local out = { kind = "value", requests = #server.requests, seconds = stoke.time.monotonic() - began, told = told_of(server.requests) }
+  local out = { kind = "value", requests = #server.requests, seconds = stoke.time.monotonic() - began,
+    told = told_of(server.requests) }
   table.sort(seen)
   out.seen = table.concat(seen, ", ")
   for _, request in ipairs(server.requests) do out.unsound = out.unsound or unsound(request) end
@@ -212,13 +213,14 @@ function M.play(case, way, with)
   return out
 end
 
--- ---- what has to hold of any end --------------------------------------------------------------------------------------------------
+-- ---- what has to hold of any end ------------------------------------------------------------------------------------------------
 
 --- Seconds of the virtual clock that the worst may take: a load and a first byte that never come, three times.
 local BOUND = 4 * 3600
 
 --- What no message may hold: words of the interpreter, addresses, our own sources, a second line.
-local UNREADABLE = { "attempt to", "nil value", "table: 0x", "function: 0x", "userdata: 0x", "stoke:[%w_/.]+:%d", "stdlib/", "core%.",
+local UNREADABLE = { "attempt to", "nil value", "table: 0x", "function: 0x", "userdata: 0x", "stoke:[%w_/.]+:%d", "stdlib/",
+  "core%.",
   "[%c\127]", "stack traceback" }
 
 local function allowed(kinds, kind) return (" " .. kinds .. " "):find(" " .. kind .. " ", 1, true) ~= nil end
@@ -229,7 +231,8 @@ local function allowed(kinds, kind) return (" " .. kinds .. " "):find(" " .. kin
 ---@param kinds string
 ---@param what string
 function M.check(t, out, kinds, what)
-  t.ok(allowed(kinds, out.kind), ("%s: ended in %s, not in %s: %s"):format(what, out.kind, kinds, tostring(out.err or out.text):sub(1, 400)))
+  t.ok(allowed(kinds, out.kind), ("%s: ended in %s, not in %s: %s"):format(what, out.kind, kinds,
+    tostring(out.err or out.text):sub(1, 400)))
   t.ok(out.seconds < BOUND, what .. ": took too long")
   t.ok(not out.unsound, ("%s: a request was wrong: %s"):format(what, out.unsound))
   local err = out.err

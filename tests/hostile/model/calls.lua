@@ -53,7 +53,8 @@ arguments("a long text", '{"city":"' .. ("x"):rep(200000) .. '"}', { expect = "v
 arguments("deep", ('{"city":"Oslo","x":%s}'):format(("["):rep(400) .. ("]"):rep(400)), { seen = OSLO })
 arguments("control characters", [[{"city":"Os\u0000\u001b[31mlo"}]], {})
 arguments("a key of Lua's", [[{"city":"Oslo","__index":{"a":1},"__tostring":"x","__gc":1}]], { seen = OSLO })
-calls("numbers in strings", [=[[{"function":{"name":"add","arguments":{"a":"1","b":"2"}}}]]=], { seen = "add 1 2", repairs = 1, requests = 2 })
+calls("numbers in strings", [=[[{"function":{"name":"add","arguments":{"a":"1","b":"2"}}}]]=], { seen = "add 1 2",
+  repairs = 1, requests = 2 })
 calls("floats for integers", [=[[{"function":{"name":"add","arguments":{"a":1.0,"b":2e0}}}]]=], { seen = "add 1 2", repairs = 0 })
 calls("half a number for an integer", [=[[{"function":{"name":"add","arguments":{"a":1.5,"b":2}}}]]=], { seen = NONE, repairs = 1 })
 calls("words for numbers", [=[[{"function":{"name":"add","arguments":{"a":"one","b":"two"}}}]]=], { seen = NONE, repairs = 1 })
@@ -107,18 +108,25 @@ calls("a call that is null", [=[[null]]=], { seen = NONE, repairs = 1 })
 calls("a call that is a list", [=[[["get_weather"]]]=], { seen = NONE, repairs = 1 })
 calls("a good call and one without a name", [=[[{"function":{"name":"get_weather","arguments":{"city":"Oslo"}}},{"function":{}}]]=],
   { repairs = 1 })
-calls("an object for the list", [=[{"function":{"name":"get_weather","arguments":{"city":"Oslo"}}}]=], { expect = "value protocol" })
+calls("an object for the list", [=[{"function":{"name":"get_weather","arguments":{"city":"Oslo"}}}]=],
+  { expect = "value protocol" })
 calls("a string for the list", [=["get_weather"]=], { expect = "value protocol" })
 calls("an empty list", "[]", { repairs = 1, requests = 2 })
 
 -- ---- ids, types, indexes ----
-calls("an id that is a number", [=[[{"id":7,"function":{"name":"get_weather","arguments":{"city":"Oslo"}}}]]=], { seen = OSLO, repairs = 0 })
-calls("an id that is null", [=[[{"id":null,"function":{"name":"get_weather","arguments":{"city":"Oslo"}}}]]=], { seen = OSLO, repairs = 0 })
-calls("an id that is an object", [=[[{"id":{},"function":{"name":"get_weather","arguments":{"city":"Oslo"}}}]]=], { seen = OSLO, repairs = 0 })
+calls("an id that is a number", [=[[{"id":7,"function":{"name":"get_weather","arguments":{"city":"Oslo"}}}]]=], { seen = OSLO,
+  repairs = 0 })
+calls("an id that is null", [=[[{"id":null,"function":{"name":"get_weather","arguments":{"city":"Oslo"}}}]]=], { seen = OSLO,
+  repairs = 0 })
+calls("an id that is an object", [=[[{"id":{},"function":{"name":"get_weather","arguments":{"city":"Oslo"}}}]]=],
+  { seen = OSLO, repairs = 0 })
 calls("an empty id", [=[[{"id":"","function":{"name":"get_weather","arguments":{"city":"Oslo"}}}]]=], { seen = OSLO, repairs = 0 })
-calls("an index that is a text", [=[[{"index":"x","function":{"index":"y","name":"get_weather","arguments":{"city":"Oslo"}}}]]=], { seen = OSLO, repairs = 0 })
-calls("a type that is none", [=[[{"type":7,"function":{"name":"get_weather","arguments":{"city":"Oslo"}}}]]=], { seen = OSLO, repairs = 0 })
-add { name = "three calls with one id", raw = { say.calls(say.weather("Oslo", "x"), say.weather("Rome", "x"), say.weather("Bern", "x")), GOOD },
+calls("an index that is a text",
+  [=[[{"index":"x","function":{"index":"y","name":"get_weather","arguments":{"city":"Oslo"}}}]]=], { seen = OSLO, repairs = 0 })
+calls("a type that is none", [=[[{"type":7,"function":{"name":"get_weather","arguments":{"city":"Oslo"}}}]]=], { seen = OSLO,
+  repairs = 0 })
+add { name = "three calls with one id", raw = { say.calls(say.weather("Oslo", "x"), say.weather("Rome", "x"),
+  say.weather("Bern", "x")), GOOD },
   seen = "get_weather Bern, get_weather Oslo, get_weather Rome", repairs = 0 }
 add { name = "the same id in each turn", raw = { say.calls(say.weather("Oslo", "x")), say.calls(say.weather("Rome", "x")), GOOD },
   seen = "get_weather Oslo, get_weather Rome", repairs = 0 }
@@ -136,9 +144,11 @@ add { name = "a hundred calls of the same at once", raw = { say.calls((function(
   for i = 1, 100 do out[i] = say.weather() end
   return table.unpack(out)
 end)()), GOOD }, requests = 2 }
-add { name = "text and a call", raw = { say.last { role = "assistant", content = "Let me see.", tool_calls = { say.weather() } }, GOOD },
+add { name = "text and a call", raw = { say.last { role = "assistant", content = "Let me see.",
+  tool_calls = { say.weather() } }, GOOD },
   seen = OSLO, text = "It rains." }
-add { name = "thinking and a call", raw = { say.last { role = "assistant", content = "", thinking = "Hm.", tool_calls = { say.weather() } },
+add { name = "thinking and a call", raw = { say.last { role = "assistant", content = "", thinking = "Hm.",
+  tool_calls = { say.weather() } },
   GOOD }, seen = OSLO, text = "It rains." }
 add { name = "a call cut off by length", raw = { say.last({ role = "assistant", content = "", tool_calls = { say.weather() } },
   { done_reason = "length" }), GOOD }, seen = OSLO }
@@ -150,7 +160,8 @@ add { name = "nothing but wrong calls", raw = { say.raw_calls "[{}]" }, expect =
 add { name = "nothing but unreadable arguments", raw = { say.raw_calls '[{"function":{"name":"add","arguments":"all of them"}}]' },
   expect = "invalid_output", requests = 3, repairs = 2 }
 add { name = "nothing but unknown tools", raw = { say.calls(say.call "nope") }, expect = "loop", requests = 3, repairs = 3 }
-add { name = "nothing but arguments that do not fit", raw = { say.calls(say.call("add", { a = "x" })) }, expect = "loop", requests = 3,
+add { name = "nothing but arguments that do not fit", raw = { say.calls(say.call("add", { a = "x" })) }, expect = "loop",
+  requests = 3,
   repairs = 3 }
 
 return list

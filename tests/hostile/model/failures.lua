@@ -15,19 +15,23 @@ end
 local PARSE = "error parsing tool call: raw='%s', err=%s"
 
 failure("a call as bare arguments", 500, PARSE:format('{"city": "Oslo"', "unexpected end of JSON input"), "value", { repairs = 1 })
-failure("a call with its name", 500, PARSE:format('{"name":"get_weather","arguments":{"city":"Oslo"},}', "invalid character '}'"), "value",
+failure("a call with its name", 500, PARSE:format('{"name":"get_weather","arguments":{"city":"Oslo"},}',
+  "invalid character '}'"), "value",
   { repairs = 1 })
 failure("a call of which nothing is left", 500, PARSE:format("", "unexpected end of JSON input"), "value",
   { repairs = 1, requests = 2, text = "It rains." })
-failure("words for a call", 500, PARSE:format("I would call the weather", "invalid character 'I'"), "value", { repairs = 1, requests = 2 })
+failure("words for a call", 500, PARSE:format("I would call the weather", "invalid character 'I'"), "value", { repairs = 1,
+  requests = 2 })
 failure("a call of an unknown tool", 500, PARSE:format('{"name":"nope","arguments":{}', "unexpected end"), "value", { repairs = 2 })
 failure("quotes in the call", 500, PARSE:format([[{"city":"O'Slo', err=no"}]], "invalid"), "value", { repairs = 1 })
 failure("lines and controls in the call", 500, PARSE:format('{"city":\n\t"Os\1lo"', "invalid"), "value", { repairs = 1 })
-failure("llama-server's words", 500, 'llama-server returned invalid tool call arguments for "get_weather": {"city": "Oslo"', "value",
+failure("llama-server's words", 500, 'llama-server returned invalid tool call arguments for "get_weather": {"city": "Oslo"',
+  "value",
   { repairs = 1 })
 failure("llama-server's words, no arguments", 500, 'llama-server returned invalid tool call arguments for "get_weather": ', "value",
   { repairs = 1, requests = 2 })
-failure("an unknown parser's words", 500, "error parsing tool call: XML syntax error on line 3", "value", { repairs = 1, requests = 2 })
+failure("an unknown parser's words", 500, "error parsing tool call: XML syntax error on line 3", "value", { repairs = 1,
+  requests = 2 })
 failure("a megabyte of call", 500, PARSE:format(("x"):rep(1000000), "invalid"), "value", { repairs = 1 })
 failure("JSON in JSON", 500, '{"error":{"message":"error parsing tool call: raw=\'\', err=unexpected end of JSON input"}}', "value",
   { repairs = 1, requests = 2 })
@@ -41,12 +45,15 @@ failure("a 500 of words", 500, "boom", "http", { says = "boom" })
 failure("a 500 of lines", 500, "boom\nand\tboom\r\nagain\27[31m", "http", {})
 failure("a 500 of a megabyte", 500, ("boom "):rep(200000), "http", {})
 failure("a 400 of the window", 400, "the input length exceeds the context length", "value context_overflow", {})
-failure("a 400 of the window with numbers", 400, '{"error":{"code":400,"message":"request (9000 tokens) exceeds the available context '
+failure("a 400 of the window with numbers", 400,
+  '{"error":{"code":400,"message":"request (9000 tokens) exceeds the available context '
   .. 'size (4096 tokens), try increasing it"}}', "value", { repairs = 1, requests = 2 })
-failure("a window of nothing", 400, "request (9000 tokens) exceeds the available context size (0 tokens)", "value context_overflow", {})
+failure("a window of nothing", 400, "request (9000 tokens) exceeds the available context size (0 tokens)",
+  "value context_overflow", {})
 failure("a window of too large numbers", 400, "request (99999999999999999999999 tokens) exceeds the available context size "
   .. "(99999999999999999999999 tokens)", "value context_overflow", {})
-failure("tools are not supported", 400, 'registry.ollama.ai/library/m:latest does not support tools', "http", { says = "does not support" })
+failure("tools are not supported", 400, 'registry.ollama.ai/library/m:latest does not support tools', "http",
+  { says = "does not support" })
 failure("no such model", 404, "model 'm' not found", "http", {})
 failure("not allowed", 401, "unauthorized", "auth", {})
 failure("too often", 429, "you have reached your session usage limit", "value overloaded", {})

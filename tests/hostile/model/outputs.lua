@@ -66,8 +66,9 @@ again("an error in JSON", '{"error":"no invoice found"}')
 again("a thousand wrong items", (GOOD:gsub("%[.*%]", function()
   return "[" .. ('{"item":1,"qty":"x"},'):rep(1000):sub(1, -2) .. "]"
 end)))
-add("a wrong text of a megabyte", '{"vendor":{"x":"' .. ("x"):rep(1000000) .. '"}}', { expect = "value context_overflow limit" })
-add("a name of a megabyte", '{"' .. ("x"):rep(1000000) .. '":1}', { expect = "value context_overflow limit" })
+add("a wrong text of a megabyte", '{"vendor":{"x":"' .. ("x"):rep(1000000) .. '"}}', { long = true,
+  expect = "value context_overflow limit" })
+add("a name of a megabyte", '{"' .. ("x"):rep(1000000) .. '":1}', { long = true, expect = "value context_overflow limit" })
 add("a thousand brackets", ("["):rep(1000), {})
 add("a call for the answer", { tool_calls = { { name = "invoice", arguments = { vendor = "Acme", total = 12.5, kind = "goods",
   lines = { { item = "nut", qty = 3 } } } } } }, { repairs = 1, requests = 1 })
@@ -84,7 +85,8 @@ add("wrong, ever", "", { script = function() return '{"vendor":7}' end, expect =
   says = "does not fit" })
 add("no JSON, ever", "", { script = function() return "No." end, expect = "invalid_output", repairs = 2, requests = 3 })
 add("nothing, ever", "", { script = function() return "" end, expect = "invalid_output", repairs = 2, requests = 3 })
-add("calls, ever", "", { script = function() return say.scripted { "search", { q = "x" } } end, expect = "invalid_output", requests = 3 })
+add("calls, ever", "", { script = function() return say.scripted { "search", { q = "x" } } end, expect = "invalid_output",
+  requests = 3 })
 add("an error, ever", "", { script = function() return { error = "error parsing tool call: raw='', err=EOF", status = 500 } end,
   expect = "invalid_output", requests = 3 })
 
@@ -113,7 +115,8 @@ choice("null", '{"choice":null}', { text = "billing", requests = 2 })
 choice("none", '{"choice":""}', { text = "billing", requests = 2 })
 choice("words", "It depends.", { text = "billing", requests = 2, repairs = 1 })
 choice("cut off", { text = '{"choice":"bil', done_reason = "length" }, { expect = "limit" })
-choice("an unknown option, ever", "", { script = function() return '{"choice":"refund"}' end, expect = "invalid_output", requests = 4 })
+choice("an unknown option, ever", "", { script = function() return '{"choice":"refund"}' end, expect = "invalid_output",
+  requests = 4 })
 choice("words, ever", "", { script = function() return "billing or support" end, expect = "invalid_output", requests = 4 })
 
 return list

@@ -74,7 +74,8 @@ end, "^error: ")
 add("raises a table with a cycle", function() error(cycle()) end, "^error: ")
 add("raises a megabyte", function() error(("x"):rep(1000000), 0) end, "%[cut: the first")
 add("raises bytes", function() error("\255\254\0", 0) end, "^error: ")
-add("raises an error of ours", function() errors.raise("http", "status 500", { hint = "ask later" }) end, "^error: status 500\nhint: ask later")
+add("raises an error of ours", function() errors.raise("http", "status 500", { hint = "ask later" }) end,
+  "^error: status 500\nhint: ask later")
 add("raises an error named cancelled", function() error(errors.new("cancelled", "gone"), 0) end, "^error: ")
 add("raises an error named max_steps", function() error(errors.new("max_steps", "enough"), 0) end, "^error: enough")
 add("raises an error of wrong arguments, of its own", function() errors.raise("invalid_output", "the page is no JSON") end,
@@ -89,7 +90,7 @@ add("runs out of stack", function()
   local function f() return 1 + f() end
   return f()
 end, "^error: ")
-add("indexes nothing", function() local x; return x.y end, "^error: ")
+add("indexes nothing", function() return (nil).y end, "^error: ")
 add("takes too long", function() stoke.sleep(1e6) end, "did not finish within 120 s")
 
 -- ---- what it does meanwhile ----
@@ -119,7 +120,8 @@ add("runs its own agent without an end", nil, nil, { expect = "value", with = fu
 end, script = function(_, n) return n <= 4 and say.scripted { "odd" } or "Done." end, requests = false })
 
 -- ---- who has to allow it ----
-add("needs an approval that nobody gives", function() return "done" end, nil, { tool = { needs_approval = true }, expect = "needs_approval",
+add("needs an approval that nobody gives", function() return "done" end, nil, { tool = { needs_approval = true },
+  expect = "needs_approval",
   requests = 1 })
 add("needs an approval by a function that raises", function() return "done" end, "^error: ", { tool = { needs_approval = function()
   error "no opinion"

@@ -279,6 +279,25 @@ function M.try(f, ...)
   return outcome(xpcall(inner, handler, ...))
 end
 
+--- Raise an error of a kind: its exit code, and whether a retry may help, follow from that (lua/errors.lua lists the kinds).
+---@param kind string "tool", "invalid_output", "limit", "denied", "usage" ...
+---@param message string what happened, in one line
+---@param hint? string how to mend it
+---Raises that error; `argument` for a kind that nobody knows.
+---
+--- Example: `stoke.raise("limit", "the report has more than 10 pages", "ask for less")`
+function M.raise(kind, message, hint)
+  if not errors.kinds[kind] then
+    local names = {}
+    for name in next, errors.kinds do names[#names + 1] = name end
+    table.sort(names)
+    local near = errors.suggest(tostring(kind), names)
+    errors.argument("stoke.raise: there is no kind %s%s", tostring(kind), near and (" (did you mean %s?)"):format(near) or "")
+  end
+  if type(message) ~= "string" then errors.argument("stoke.raise: the message must be a string, got %s", type(message)) end
+  errors.raise(kind, message, { hint = hint })
+end
+
 -- ---- between tasks --------------------------------------------------------------------------------------------------------
 
 M.channel = channel.new

@@ -68,26 +68,16 @@ local function copy(value)
   return out
 end
 
---- Arguments that do not fit, read as they were meant where that is plain: a rung like the others.
-local function mend(run, tool, args)
-  local _, err = tool:check(args)
-  if not err then return args end
-  local coerced, changes = tool.params:coerce(args)
-  if #changes == 0 or select(2, tool:check(coerced)) then return args end
-  run:spend { repairs = 1 }
-  return coerced
-end
-
 --- Runs in the call's own task.
 local function perform(run, tool, call)
-  local value, err = tool:perform(mend(run, tool, copy(call["function"].arguments)), { id = call.id, agent = run.agent.label,
+  local value, err = tool:perform(copy(call["function"].arguments), { id = call.id, agent = run.agent.label,
     on_pending = run.listener and function(entry) run:emit { type = "approval", id = call.id, pending = entry } end })
   if err then
     if ENDS_RUN[err.kind] then error(err, 0) end
     if rawget(err, "tool") == tool.name then run:spend { repairs = 1 } end
     return tool:text(failure(tool, err)), true
   end
-  return tool:text(value), false
+  return tool:text(value), false, value
 end
 
 local function start(run, scope, call, i)
@@ -114,9 +104,9 @@ end
 local function result_of(state)
   local task = state.task
   if not task then return end
-  local ok, result, failed = pcall(task.await, task)
+  local ok, result, failed, value = pcall(task.await, task)
   if ok then
-    state.result, state.failed = result, failed
+    state.result, state.failed, state.value = result, failed, value
     return
   end
   local me = tasks.current()
@@ -160,7 +150,8 @@ function M.run(run, calls)
     local f = state.call["function"]
     messages[i] = { role = "tool", tool_name = f.name, tool_call_id = state.call.id, content = state.result }
     if run.listener then
-      run:emit { type = "tool_result", id = state.call.id, name = f.name, text = state.result, failed = state.failed or false }
+      run:emit { type = "tool_result", id = state.call.id, name = f.name, text = state.result, failed = state.failed or false,
+        value = state.value }
     end
   end
   run:spend { tool_calls = #calls }

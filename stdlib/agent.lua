@@ -222,8 +222,8 @@ end
 
 --- Answer once, its events as they come: { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
 --- "tool_call" { id, name, arguments, cancel }, "tool_result" { id, name, text, failed, value = what run returned }, "approval"
---- { id, pending }, "handoff" { from, to }, "usage" { usage }, "done" { text, output, result }. What an agent does that works as a tool of this one comes as
---- { type = "nested", agent =, run =, event = }. Leaving the loop ends the run and closes its connection.
+--- { id, pending }, "handoff" { from, to }, "usage" { usage }, "done" { text, output, result }. What an agent does that works as a
+--- tool of this one comes as { type = "nested", agent =, run =, event = }. Leaving the loop ends the run and closes its connection.
 ---@param given string|{ text: string, images?: (string|table)[] }|table[]
 ---@param options? { max_steps?: integer }
 ---@return fun(): table|nil iterator for generic `for`

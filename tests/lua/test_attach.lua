@@ -1,0 +1,141 @@
+-- Looking into a running host: ps, top, attach; read-only unless somebody says --write.
+
+local test = require "stoke.test"
+local about = require "core.about"
+local fs = require "stoke.fs"
+local json = require "stoke.json"
+local proc = require "stoke.proc"
+local stoke = require "stoke"
+
+local HOST = [[
+local stoke = require "stoke"
+town = { names = { "Ada", "Bob" }, guarded = setmetatable({}, { __index = function() error "ran a metamethod" end }) }
+local wipe = stoke.tool { name = "wipe", params = { disk = "string" }, needs_approval = true,
+  run = function(a) return "wiped " .. a.disk end }
+stoke.main(function()
+  local bot = stoke.agent { name = "bot", model = "qwen2.5:3b", instructions = "Be brief." }
+  local chat = bot:session()
+  chat:run "Hello there"
+  stoke.spawn(function() print(wipe:call { disk = "sda" }) end)
+  local long = stoke.spawn(function() stoke.sleep(1e5) end)
+  pcall(long.await, long)
+  print "the task was cancelled"
+  stoke.sleep(1e5)
+end)
+]]
+
+--- A folder of its own with a host in it, and a way to run our verbs there.
+local function start(name, code)
+  local folder = proc.run { argv = { "mktemp", "-d" } }.stdout:gsub("\n$", "")
+  local script = folder .. "/town.lua"
+  fs.write(script, code or HOST)
+  local env = { XDG_RUNTIME_DIR = folder, HOME = folder, PATH = os.getenv "PATH" }
+  local process = proc.spawn { argv = { about.executable(), "run", script, "--sim", "--name", name }, env = env, stderr = "capture" }
+  local self = { process = process, folder = folder, script = script }
+  function self.stoke(stdin, ...)
+    return proc.run { argv = { about.executable(), ... }, env = env, stdin = stdin, timeout = 30 }
+  end
+  for _ = 1, 200 do
+    local r = self.stoke("", "ps", "--json")
+    if r.stdout ~= "" then break end
+    stoke.sleep(0.05)
+  end
+  return setmetatable(self, { __close = function()
+    process:close()
+    fs.remove(folder, { recursive = true })
+  end })
+end
+
+test("ps: lists running hosts and what lives in them", { real = true }, function(t)
+  local host <close> = start "town"
+  local entry = json.decode(host.stoke("", "ps", "--json").stdout)
+  t.eq({ entry.name, entry.pid, entry.script, entry.agents, entry.sessions }, { "town", host.process.pid, host.script, 1, 1 })
+  t.match(host.stoke("", "ps").stdout, "^NAME.-\ntown ")
+  t.match(proc.run { argv = { "ls", "-l", host.folder .. "/stoke" } }.stdout, "srw%-%-%-%-%-%-%-")
+end)
+
+test("ps: a host that was killed is not listed, and its socket goes", { real = true }, function(t)
+  local host <close> = start "town"
+  host.process:kill "KILL"
+  host.process:wait()
+  t.eq(host.stoke("", "ps").stdout, "")
+  t.eq(#fs.list(host.folder .. "/stoke"), 0)
+end)
+
+test("attach: shows tasks with their stacks, agents, sessions and the exact next request", { real = true }, function(t)
+  local host <close> = start "town"
+  local out = host.stoke(":tasks\n:tasks 1\n:agents\n:sessions\n:pending\n", "attach", "town").stdout
+  t.match(out, "TASK +NAME +WAITS FOR")
+  t.match(out, "approval")
+  t.match(out, "stack traceback:.-town%.lua:%d+: in ")
+  t.match(out, "bot +qwen2%.5:3b")
+  local number = t.match(out, "\n(%d+) +bot +1 +2 ")
+  t.match(out, '\n1 +wipe +{"disk":"sda"}')
+  out = host.stoke((":request %s And in Rome?\n:messages %s\n:window %s\n"):format(number, number, number), "attach").stdout
+  t.match(out, '"content": "And in Rome%?"')
+  t.match(out, "POST http://[^\n]*/api/chat")
+  t.match(out, "user: Hello there\nassistant: ")
+  t.match(out, "tokens of 4096")
+end)
+
+test("attach: without --write names are looked up raw, and nothing is called or changed", { real = true }, function(t)
+  local host <close> = start "town"
+  local out = host.stoke('town.names[2]\ntown["names"]\ntown.guarded.x\ntown.names.x.y\nstoke.tasks()\n' ..
+    'town.names[1] = "x"\n1 + 1\n' .. ":approve 1\n:cancel 1\ntown.names[1]\n:taks\n", "attach", "town").stdout
+  local lines = {}
+  for line in out:gmatch "[^\n]+" do lines[#lines + 1] = line end
+  t.eq(lines[1], '"Bob"')
+  t.match(lines[2], '"Ada"')
+  t.eq(lines[3], "nil")
+  t.match(lines[4], "has no fields")
+  t.ok(not out:find "ran a metamethod")
+  local _, denied = out:gsub("denied: ", "")
+  t.eq(denied, 5)
+  t.match(out, '"Ada"\nargument: there is no command :taks %(did you mean :tasks%?%)')
+end)
+
+test("attach --write: approves a pending call and cancels a task", { real = true }, function(t)
+  local host <close> = start "town"
+  local task
+  for line in host.stoke(":tasks\n", "attach").stdout:gmatch "[^\n]+" do
+    if line:find "time.sleep" then task = line:match "^(%d+)" end
+  end
+  t.match(host.stoke(":approve 1\n:cancel " .. task .. "\n", "attach", "--write").stdout, "approved\ncancelled\n")
+  local lines = host.process:lines()
+  t.eq({ lines(), lines() }, { "wiped sda", "the task was cancelled" })
+end)
+
+test("top: counts tasks, calls and tokens", { real = true }, function(t)
+  local host <close> = start("busy", [[
+    local stoke = require "stoke"
+    local ollama = require "stoke.ollama"
+    stoke.main(function()
+      while true do ollama.chat { model = "qwen2.5:3b", messages = { { role = "user", content = "Hi" } } } stoke.sleep(0.02) end
+    end)]])
+  host.stoke("", "top", "--once", "--json")
+  stoke.sleep(1)
+  local now = json.decode(host.stoke("", "top", "--once", "--json").stdout)
+  t.ok(now.calls > 0 and now.output_tokens > 0 and now.input_tokens > 0)
+  t.match(host.stoke("", "top", "--once").stdout, "busy  pid %d+")
+end)
+
+test("attach: a host that is not there, and one that dies, are told in a line", { real = true }, function(t)
+  local host <close> = start "town"
+  local r = host.stoke("", "attach", "twon")
+  t.eq(r.code, 2)
+  t.match(r.stderr, "no host is named 'twon'.*did you mean 'town'%?")
+  host.process:kill "KILL"
+  host.process:wait()
+  r = host.stoke("", "attach")
+  t.eq(r.code, 2)
+  t.match(r.stderr, "no host is running")
+end)
+
+test("attach: a script that waits for nothing is at a standstill all the same", { real = true }, function(t)
+  local folder = proc.run { argv = { "mktemp", "-d" } }.stdout:gsub("\n$", "")
+  local gone <close> = setmetatable({}, { __close = function() fs.remove(folder, { recursive = true }) end })
+  fs.write(folder .. "/stuck.lua", 'local stoke = require "stoke"\nstoke.sleep(1)\nstoke.channel(1):recv()\n')
+  local r = proc.run { argv = { about.executable(), folder .. "/stuck.lua" }, env = { XDG_RUNTIME_DIR = folder }, timeout = 20 }
+  t.eq(r.code, 1)
+  t.match(r.stderr, "deadlock")
+end)

@@ -15,11 +15,7 @@ local ORDERED = { ordered = true }
 
 --- Tool-call arguments keep the order the model wrote them in: they go back as they came.
 local function decode(text)
-  local value, err = json.decode(text)
-  if type(value) ~= "table" then return value, err end
-  local message = value.message
-  if value.tool_calls == nil and (type(message) ~= "table" or message.tool_calls == nil) then return value end
-  return json.decode(text, ORDERED)
+  return json.decode(text, text:find('"tool_calls"', 1, true) and ORDERED or nil)
 end
 
 --- A count or a time, where it can be one: nobody adds up what is below zero or beyond all sense.

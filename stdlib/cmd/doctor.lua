@@ -7,6 +7,7 @@ local errors = require "core.errors"
 local json = require "core.json"
 local ollama = require "stoke.ollama"
 local stdio = require "core.stdio"
+local proc = require "stoke.proc"
 local stoke = require "stoke"
 local term = require "stoke.term"
 local time = require "stoke.time"
@@ -77,6 +78,8 @@ local function lines(report, colour)
   if report.open_files then
     add(report.open_files >= 1024, "open files", ("at most %d"):format(report.open_files))
   end
+  add(report.sandbox:find "landlock" ~= nil, "sandbox", report.sandbox .. (report.sandbox:find "landlock" and ""
+      or " (programs that tools run are held by limits alone)"))
   local s = report.server
   add(s.reachable, "server", ("%s (%s)"):format(s.url, s.from))
   if s.reachable then
@@ -102,7 +105,7 @@ return function(argv)
   local server, err = check_server(a.wait)
   local report = {
     libraries = about.versions(), open_files = open_files(), server = server,
-    settings = json.array(config.explain()),
+    settings = json.array(config.explain()), sandbox = proc.sandbox_level(),
     terminal = { tty = stdio.is_tty(1), colour = term.colour(1), columns = term.columns() },
   }
   stdio.write(a.json and json.encode(report) .. "\n" or lines(report, term.colour(1)))

@@ -165,3 +165,28 @@ live("unload frees the memory", function(t)
   end
   t.fail "it is still loaded after ten seconds"
 end)
+
+live("an agent calls a tool, reads its result and answers", function(t)
+  local model = model_with(t, "tools")
+  local asked = {}
+  local weather = stoke.tool { name = "get_weather", description = "Current weather in a city",
+    params = { city = "string: city name" }, run = function(a) asked[#asked + 1] = a.city return "rain, 7 degrees" end }
+  local bot = stoke.agent { name = "bot", model = model, tools = { weather },
+    instructions = "Use the tool. Answer in one sentence.", options = { temperature = 0, num_predict = 200 }, max_steps = 6 }
+  local result = bot:run "What is the weather in Oslo?"
+  t.ok(result.text:find "%S")
+  if #asked == 0 then t.skip(model .. " chose not to call") end
+  t.match(asked[1], "Oslo")
+end)
+
+live("an answer fits its schema, a choice is one of the options", function(t)
+  local model = model_with(t, "completion")
+  local reader = stoke.agent { model = model, output = { city = "string", population = "integer >= 0" },
+    options = { temperature = 0 } }
+  local output = reader:run("Oslo has about 717000 inhabitants.").output
+  t.eq({ type(output.city), math.type(output.population) }, { "string", "integer" })
+  for _ = 1, 10 do
+    local choice = stoke.choose { model = model, prompt = "Is an apple a fruit?", options = { "yes", "no" } }
+    t.ok(choice == "yes" or choice == "no")
+  end
+end)

@@ -30,7 +30,8 @@ local function start(name, code)
   local script = folder .. "/town.lua"
   fs.write(script, code or HOST)
   local env = { XDG_RUNTIME_DIR = folder, HOME = folder, PATH = os.getenv "PATH" }
-  local process = proc.spawn { argv = { about.executable(), "run", script, "--sim", "--name", name }, env = env, stderr = "capture" }
+  local process = proc.spawn { argv = { about.executable(), "run", script, "--sim", "--name", name }, env = env,
+    stderr = "capture" }
   local self = { process = process, folder = folder, script = script }
   function self.stoke(stdin, ...)
     return proc.run { argv = { about.executable(), ... }, env = env, stdin = stdin, timeout = 30 }

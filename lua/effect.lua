@@ -6,8 +6,8 @@
 ---   span     opens, so that queueing is visible                     lua/gate/span.lua
 ---   scope    cancelled? past the deadline?                          lua/scope.lua
 ---   policy   allow, ask a person and wait, or deny                  lua/gate/policy.lua, lua/approval.lua
----   (replay  its place; the recorded outcome instead of the work)
 ---   budget   reserve calls, settle tokens and seconds               lua/gate/budget.lua
+---   replay   the recorded outcome instead of the work               lua/gate/replay.lua
 ---   (cache   its place; exact hit or single flight)
 ---   retry {  pool    wait for a slot of that key                    lua/gate/retry.lua, lua/gate/pool.lua
 ---            (intent its place; journal it before the work)
@@ -22,6 +22,7 @@ local scopes = require "core.scope"
 local budget = require "core.gate.budget"
 local policy = require "core.gate.policy"
 local pool = require "core.gate.pool"
+local replay = require "core.gate.replay"
 local retry = require "core.gate.retry"
 local span = require "core.gate.span"
 
@@ -38,6 +39,7 @@ local M = {}
 ---@field subject? fun(q: any): string, string, string? what the policy judges: its kind ("path"), and one value or two
 ---@field gated? boolean goes through the gates in any case
 ---@field quiet? boolean never traced (clock, randomness)
+---@field taped? boolean its outcomes can be recorded and replayed
 
 local effects = {}
 local current, deliver = host.current, scopes.deliver
@@ -182,7 +184,8 @@ local function gated(def, q, task, scope)
       return nil, err
     end
   end
-  local value, err = attempts(def, q, call)
+  local taped = replay.tape and def.taped
+  local value, err = (taped and replay.outcome or attempts)(def, q, call, attempts)
   if err ~= nil then
     call:settle(nil, err)
     if err.kind == "cancelled" then deliver(task) end
@@ -208,7 +211,8 @@ function M.perform(name, q)
   if not task then errors.argument("%s is an effect, so it can only be used inside a task", name) end
   local scope = task.scope or task
   if scope.cancelled and not task.unwinding then deliver(task) end
-  if def.gated or scope.gated or (policy.rules and def.subject) or (span.on and not def.quiet) then
+  if def.gated or scope.gated or (policy.rules and def.subject) or (span.on and not def.quiet)
+    or (replay.tape and def.taped) then
     return gated(def, q, task, scope)
   end
   local value, err = def.run(q)

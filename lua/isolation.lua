@@ -24,11 +24,43 @@ M.closed = false
 
 --- Begin. `real` keeps the machine's clock and network.
 ---@param real? boolean
-function M.enter(real)
-  time.virtual(not real and M.EPOCH or nil)
+---@param epoch? number where virtual time begins, if not there
+function M.enter(real, epoch)
+  time.virtual(not real and (epoch or M.EPOCH) or nil)
   http.deny(not real)
   M.closed = not real
   before = open_things()
+end
+
+local function described(entry)
+  return ("task %s spawned at %s, waits for %s"):format(entry.name or "", entry.site, entry.waits or "nothing")
+end
+
+local function child(scope)
+  local task = scope.first
+  while task and task.system do task = task.next end
+  return task
+end
+
+--- Tasks that the running test has spawned and that live on though its function has returned, in words. Those that are about to
+--- end are given a moment.
+---@return string[]
+function M.spawned()
+  local me = host.current()
+  local scope = me.scope or me
+  for _ = 1, 20 do
+    if not child(scope) then return {} end
+    host.park("closing", 0.001)
+  end
+  local own, left = {}, {}
+  local task = scope.first
+  while task do
+    own[task], task = true, task.next
+  end
+  for _, entry in ipairs(tasks.list()) do
+    if own[entry.task] then left[#left + 1] = described(entry) end
+  end
+  return left
 end
 
 --- End; what is still there that was not before, in words.
@@ -43,7 +75,7 @@ function M.leave()
   if now.tasks > before.tasks then
     for _, entry in ipairs(tasks.list()) do
       if entry.name ~= "main" then
-        left[#left + 1] = ("task %s spawned at %s, waits for %s"):format(entry.name or "", entry.site, entry.waits or "nothing")
+        left[#left + 1] = described(entry)
       end
     end
   end

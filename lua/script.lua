@@ -16,12 +16,13 @@ function M.set_main(f) main = f end
 local timer_scope
 
 --- The script has ended, or is being cancelled: its timers end too, with what they have open.
-local function end_timers()
+function M.end_timers()
   local scope = timer_scope
   timer_scope = nil
   if not scope then return end
   scopes.cancel(scope, errors.new("cancelled", "the script has ended"))
   scopes.join(scope)
+  scopes.stop_alarms(scope)
 end
 
 --- The supervisor of stoke.every: a child's error is logged, the others live on.
@@ -44,34 +45,47 @@ local function run(chunk, args)
   main = nil
   local env = require "core.env"
   rawset(env.globals, "arg", args)
-  local _ <close> = setmetatable({}, { __close = end_timers })
+  local _ <close> = setmetatable({}, { __close = M.end_timers })
   chunk(table.unpack(args))
   if main then main(args) end
   if timer_scope then scopes.Scope.wait(timer_scope) end
+end
+
+local function compile(code, chunkname)
+  code = code:gsub("^#[^\n]*", "")
+  local chunk, message = load(code, chunkname, "t", require "core.env".globals)
+  if not chunk then syntax_error(message) end
+  source.remember(chunkname, code)
+  return chunk
+end
+
+local function compile_file(path)
+  require "core.driver.fs"
+  require "core.env".set_folder(path:match "^(.*)/[^/]*$" or ".")
+  return compile(errors.check(effect.perform("fs.read", { path = path })), "@" .. path)
 end
 
 --- Run source text.
 ---@param code string
 ---@param chunkname string "=stdin", "@path"
 ---@param args string[]
-function M.run_string(code, chunkname, args)
-  local env = require "core.env"
-  code = code:gsub("^#[^\n]*", "")
-  local chunk, message = load(code, chunkname, "t", env.globals)
-  if not chunk then syntax_error(message) end
-  source.remember(chunkname, code)
-  return run(chunk, args or {})
-end
+function M.run_string(code, chunkname, args) return run(compile(code, chunkname), args or {}) end
 
 --- Run a file.
 ---@param path string
 ---@param args string[]
-function M.run_file(path, args)
-  require "core.driver.fs"
-  local env = require "core.env"
-  env.set_folder(path:match "^(.*)/[^/]*$" or ".")
-  local code = errors.check(effect.perform("fs.read", { path = path }))
-  return M.run_string(code, "@" .. path, args)
+function M.run_file(path, args) return run(compile_file(path), args or {}) end
+
+--- Run the body of a file and no more: what it, or a module it requires, gives to stoke.main stays undone, and timers end.
+---@param path string
+function M.define_file(path)
+  local chunk = compile_file(path)
+  rawset(require "core.env".globals, "arg", {})
+  local _ <close> = setmetatable({}, { __close = function()
+    main = nil
+    M.end_timers()
+  end })
+  chunk()
 end
 
 return M

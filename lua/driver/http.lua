@@ -17,7 +17,7 @@ local function subject(q)
 end
 
 effect.define("http.request", {
-  subject = subject,
+  subject = subject, taped = true,
   run = function(q)
     local status, head, body = http.fetch(q)
     if not status then return nil, head end

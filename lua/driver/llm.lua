@@ -177,17 +177,17 @@ local function reserve(q, room, record)
 end
 
 effect.define("llm.chat", {
-  run = call, pool = pool_key, retry = RETRY, reserve = reserve,
+  taped = true, run = call, pool = pool_key, retry = RETRY, reserve = reserve,
   usage = function(value, q)
     local protocol = protocols[q.protocol]
     return protocol.usage and protocol.usage(value)
   end,
 })
 -- Loading a model: a slot like any other call, but nothing a budget counts.
-effect.define("llm.load", { run = call, pool = pool_key, retry = RETRY })
+effect.define("llm.load", { taped = true, run = call, pool = pool_key, retry = RETRY })
 -- What the server answers at once: no slot, no usage.
-effect.define("llm.admin", { run = call, retry = RETRY })
-effect.define("llm.stream", { run = open, stream = true, pool = pool_key, retry = RETRY, usage = usage_of,
+effect.define("llm.admin", { taped = true, run = call, retry = RETRY })
+effect.define("llm.stream", { taped = true, run = open, stream = true, pool = pool_key, retry = RETRY, usage = usage_of,
   reserve = reserve })
 
 --- The fastest way through a stream: a function for generic `for`. Plain lines become { type = "text"|"thinking", text = }

@@ -318,7 +318,7 @@ function M.load(opts)
   env_layer(getenv, layers)
   file_layers({ flags = flags, read = opts.read or read_disk }, getenv, layers)
   layers[#layers + 1] = { source = "built in", values = BUILT_IN }
-  local s = { values = {}, sources = {}, direct = {}, api_key = env_value(getenv, "OLLAMA_API_KEY") }
+  local s = { values = {}, sources = {}, direct = {}, flags = flags, api_key = env_value(getenv, "OLLAMA_API_KEY") }
   for _, layer in ipairs(layers) do lay(s.values, layer.values, s.sources, layer.source, "") end
   current, M.revision = s, M.revision + 1
   M.endpoint()
@@ -362,6 +362,7 @@ function M.endpoint(name)
   end
   if asked:find "[.:/]" or asked == "localhost" then
     local source = name and "script" or current.sources.endpoint
+    if current.everywhere and not asked:find "%.mem" then asked = current.everywhere end
     return with_key({ name = asked, url = address(source, asked), headers = {}, source = source },
                     name or source:find "^flag" or source:find "^environment")
   end
@@ -390,6 +391,36 @@ function M.use_endpoint(name, url, source)
   M.revision = M.revision + 1
   s.values.endpoint, s.values.endpoints[name], s.direct[name] = name, { url = url }, url
   s.sources.endpoint, s.sources["endpoints." .. name] = source, source
+end
+
+---The runtime's flags the settings were read with: what a child process of the same mind is given.
+---@return table<string, string|boolean> by name
+function M.flags()
+  M.get()
+  return current.flags
+end
+
+---Let one address stand in for every endpoint that has a name, as `stoke test` does with the simulator.
+---@param url string any scheme
+---@param source string what explain() says about it
+---@param everywhere? boolean for endpoints given as an address, too, unless they are in memory
+---@return fun() undo gives the settings back as they were
+function M.stand_in(url, source, everywhere)
+  M.get()
+  local before = current
+  local s, values = {}, {}
+  for k, v in pairs(before) do s[k] = v end
+  for k, v in pairs(before.values) do values[k] = v end
+  s.values, s.direct, s.sources = values, {}, setmetatable({}, { __index = before.sources })
+  values.endpoints = {}
+  local names = sorted_keys(before.values.endpoints)
+  names[#names + 1] = values.endpoint
+  for _, name in ipairs(names) do
+    values.endpoints[name], s.direct[name], s.sources["endpoints." .. name] = { url = url }, url, source
+  end
+  s.sources.endpoint, s.everywhere = source, everywhere and url or nil
+  current, M.revision = s, M.revision + 1
+  return function() current, M.revision = before, M.revision + 1 end
 end
 
 ---The profile of a model: its load options and keep_alive. Empty when none is configured.

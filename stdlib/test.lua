@@ -1,19 +1,34 @@
 --- Tests: `test("what it does", function(t) ... end)` in a file named test_*.lua or *_test.lua, run by `stoke test`.
 ---
---- Every test runs alone, under a virtual clock (sleeping an hour takes no time) and without the real network; `{ real = true }`
---- gives it both back. It fails on a wrong check, on an error, and on whatever it leaves behind: a task, an open request,
---- process, file or server.
+---     local test = require "stoke.test"
+---     local umbrella = require "umbrella"                 -- the agent under test, as it is
+---
+---     test("umbrella: looks at the weather first", function(t)
+---       t.model { { tool = "get_weather", args = { city = "Oslo" } }, "Take one." }
+---       t.eq(umbrella:run("Do I need an umbrella in Oslo?").text, "Take one.")
+---       t.called("get_weather", { city = "Oslo" })
+---       t.not_called "shell"
+---     end)
+---
+--- Every test runs alone, under a virtual clock (sleeping an hour takes no time), without the real network, and with a simulated
+--- Ollama in memory behind every endpoint that has a name; `{ real = true }` gives it the machine's clock, network and servers.
+--- It fails on a wrong check, on an error, and on whatever it leaves behind: a task, an open request, process, file or server.
 
 local errors = require "core.errors"
 local compare = require "stoke.test.compare"
 
 local M = { list = {} }
 
-local OPTIONS = { real = "boolean", timeout = "number", skip = true }
+local OPTIONS = { real = "boolean", timeout = "number", skip = true, cassette = true, effects = "boolean" }
 
 --- Define a test.
+---
+--- With `cassette` what it asks of model servers and of the web comes from a file beside it, cassettes/FILE-NAME.jsonl
+--- (cassettes/X.jsonl for `cassette = "X"`), offline and under the virtual clock. `stoke test --record` runs it with the real
+--- world and writes that file; without the file it fails and says so.
 ---@param name string what it shows, as a sentence
----@param options? { real?: boolean, timeout?: number, skip?: string|false } timeout: seconds of the test's own clock
+---@param options? { real?: boolean, timeout?: number, skip?: string|false, cassette?: boolean|string, effects?: boolean }
+---  timeout: seconds of the test's own clock; effects = false: keep no list of them, in a test of very many
 ---@param f fun(t: stoke.test.t)
 ---
 --- Example: `test("adds", function(t) t.eq(1 + 1, 2) end)`
@@ -21,6 +36,10 @@ local function define(name, options, f)
   if type(options) == "function" then options, f = {}, options end
   if type(name) ~= "string" or type(f) ~= "function" then errors.argument("test: a name and a function expected") end
   options = errors.options(options, OPTIONS, ("test %q"):format(name))
+  local own = options.cassette
+  if type(own) ~= "boolean" and own ~= nil and not (type(own) == "string" and own:find "^[%w_][%w_. -]*$") then
+    errors.argument("test %q: cassette must be true or a plain file name, got %s", name, errors.describe(own))
+  end
   M.list[#M.list + 1] = { name = name, options = options, f = f }
 end
 
@@ -29,7 +48,7 @@ local T = {}
 M.T = T
 
 local function fail(message)
-  error(errors.new("script", message, { failed = true }), 0)
+  error(errors.new("script", message, { failed = true, where = errors.site() }), 0)
 end
 
 --- Fail the test.
@@ -87,7 +106,7 @@ end
 ---
 --- Example: `t.near(elapsed, 1.5, 0.01)`
 function T.near(got, want, tolerance)
-  if type(got) ~= "number" or math.abs(got - want) > tolerance then
+  if type(got) ~= "number" or not (math.abs(got - want) <= tolerance) then
     fail(("expected %s within %s, got %s"):format(want, tolerance, tostring(got)))
   end
 end
@@ -102,6 +121,43 @@ function T.match(text, pattern)
   local found = table.pack(tostring(text):match(pattern))
   if found[1] == nil then fail(("expected something like %q, got %s"):format(pattern, compare.show(text))) end
   return table.unpack(found, 1, found.n)
+end
+
+--- A text has another one in it, or a list an item.
+---@param whole string|any[]
+---@param part any a plain text, not a pattern; an item is compared by content
+---
+--- Example: `t.contains(result.text, "Oslo"); t.contains({ "a", "b" }, "b")`
+function T.contains(whole, part)
+  if type(whole) == "string" then
+    if type(part) ~= "string" then errors.argument("t.contains: a text expected, got %s", errors.describe(part)) end
+    if not whole:find(part, 1, true) then fail(("expected a text with %q in it, got %s"):format(part, compare.show(whole))) end
+    return
+  end
+  if type(whole) ~= "table" then fail("expected a text or a list, got " .. tostring(whole)) end
+  for _, item in ipairs(whole) do
+    if not compare.difference(item, part) then return end
+  end
+  fail(("expected %s among %s"):format(compare.show(part), compare.show(whole)))
+end
+
+--- The function ends within so many seconds of the test's clock.
+---@param seconds number
+---@param f function
+---@param ... any its arguments
+---@return any ... what it returned
+---
+--- Example: `local answer = t.within(2, bot.run, bot, "Hi")`
+function T.within(seconds, f, ...)
+  if type(seconds) ~= "number" or seconds < 0 then
+    errors.argument("t.within: seconds expected, got %s", errors.describe(seconds))
+  end
+  local monotonic = require "stoke.time".monotonic
+  local began = monotonic()
+  local out = table.pack(f(...))
+  local took = monotonic() - began
+  if took > seconds then fail(("expected an end within %g s, it took %.4g s"):format(seconds, took)) end
+  return table.unpack(out, 1, out.n)
 end
 
 --- The function raises: an error of this kind, or one whose text matches this pattern.
@@ -120,6 +176,111 @@ function T.raises(expected, f, ...)
     fail(("expected an error of kind %s, got %s"):format(expected, tostring(err)))
   end
   return err
+end
+
+-- ---- agents -------------------------------------------------------------------------------------------------------------------
+
+local function now(what)
+  local world = require "stoke.test.world".now
+  if not world then errors.argument("%s: only inside a test that runs", what) end
+  return world
+end
+
+--- Give a model its words for this test. The agents under test stay as they are: whatever they ask that model, at whatever
+--- endpoint, is answered from the script. To be asked more often than it has replies fails the test. (In a test with
+--- `real = true` an endpoint that is given as an address stays what it is.)
+---
+--- A reply is a text; `{ tool = "name", args = { ... } }`, a call; a list of such calls; `{ json = value }`, a structured answer;
+--- `{ error = "text", status = 503 }`; any of them with `text`, `thinking`, `delay` (seconds before the first token), `tps`,
+--- `done_reason`, `fault` (stdlib/sim/faults.lua); or a function (request, n) that returns one and must not wait.
+---@param name? string which model; left out: every one that has no script of its own
+---@param script any[]|fun(request: table, n: integer): any replies, in the order of the questions
+---@return stoke.test.model .requests what it was asked, .calls how often, .left, .name
+---Raises `argument` for a reply that makes no sense.
+---
+--- Example: `local m = t.model("qwen2.5:3b", { { tool = "get_weather", args = { city = "Oslo" } }, "Rain." })`
+function T.model(name, script)
+  if script == nil then name, script = nil, name end
+  local world = now "t.model"
+  if world.tape then errors.argument("t.model: this test has a cassette, which answers for all models") end
+  local model = world.models:script(name, script)
+  require "stoke.test.world".stand_in(world, true)
+  return model
+end
+
+--- All this test has done through the door so far: finished effects, in the order they began.
+---@return stoke.test.effect[] { name, tool, args, model, about, error, input_tokens, output_tokens, start, queue, run, request }
+---
+--- Example: `for _, e in ipairs(t.effects()) do print(e.name, e.about) end`
+function T.effects()
+  local world = now "t.effects"
+  return require "stoke.test.world".effects_of(world)
+end
+
+local function effects() return require "stoke.test.effects" end
+
+--- A tool was called. Calls that were refused by the policy or by a person do not count, unless `error` names that.
+---@param tool string
+---@param args? table|fun(args: table): boolean what its arguments have to have, at least; a function in it judges the value there
+---@param options? { times?: integer, error?: string } times: so often, no more; error: kind of the error it ended with
+---@return stoke.test.effect[] found the calls
+---
+--- Example: `t.called("get_weather", { city = "Oslo" }, { times = 1 })`
+function T.called(tool, args, options)
+  local wrong, found = effects().called(T.effects(), tool, args, options)
+  if wrong then fail(wrong) end
+  return found
+end
+
+--- A tool was not called; without a name, no tool was. A call that was refused is none.
+---@param tool? string
+---
+--- Example: `t.not_called "shell"`
+function T.not_called(tool)
+  local wrong = effects().not_called(T.effects(), tool)
+  if wrong then fail(wrong) end
+end
+
+--- The same as t.not_called.
+---@param tool? string
+---
+--- Example: `t.no_tool "shell"`
+function T.no_tool(tool) T.not_called(tool) end
+
+--- A model was asked for an answer.
+---@param model? string nil: any
+---@param options? { times?: integer } so often, no more and no less
+---
+--- Example: `t.asked("qwen2.5:3b", { times = 2 })`
+function T.asked(model, options)
+  local wrong = effects().asked(T.effects(), model, options)
+  if wrong then fail(wrong) end
+end
+
+--- All calls of models together took fewer tokens, in and out.
+---@param limit integer
+---@return integer tokens
+---
+--- Example: `t.tokens_under(500)`
+function T.tokens_under(limit)
+  if type(limit) ~= "number" then errors.argument("t.tokens_under: a number expected, got %s", errors.describe(limit)) end
+  local tokens = effects().tokens(T.effects())
+  if tokens >= limit then fail(("expected fewer than %d tokens, the test used %d"):format(limit, tokens)) end
+  return tokens
+end
+
+--- A text, or a value printed with sorted keys, is what golden/NAME.txt beside the test says. `stoke test --update` writes that.
+---@param name string
+---@param value any
+---
+--- Example: `t.golden("prompt", m.requests[1].messages)`
+function T.golden(name, value)
+  local world = now "t.golden"
+  world.paused = true -- its files are not the test's
+  local ok, wrong = pcall(require "stoke.test.golden".check, world, name, value)
+  world.paused = false
+  if not ok then error(wrong, 0) end
+  if wrong then fail(wrong) end
 end
 
 return setmetatable(M, { __call = function(_, ...) define(...) end })

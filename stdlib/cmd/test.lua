@@ -4,27 +4,37 @@ local about = require "core.about"
 local errors = require "core.errors"
 local json = require "core.json"
 local random = require "core.random"
-local stdio = require "core.stdio"
 local args = require "stoke.args"
+local config = require "stoke.config"
 local environment = require "stoke.env"
 local fs = require "stoke.fs"
 local proc = require "stoke.proc"
+local report = require "stoke.test.report"
 local stoke = require "stoke"
-local term = require "stoke.term"
+local time = require "stoke.time"
 
 local SPEC = {
   name = "stoke test", summary = "Run tests: files test_*.lua and *_test.lua.",
   examples = { { "stoke test", "all below ./tests, or below . where there is no such folder" },
                { "stoke test tests/test_cart.lua -f discount", "the tests of a file whose name matches" },
-               { "stoke test --seed 7", "repeat a run that failed" } },
-  options = { { "filter", short = "f", placeholder = "PATTERN", help = "only tests whose name matches this Lua pattern" },
+               { "stoke test --seed 7", "repeat a run that failed" },
+               { "stoke test --update", "write the golden files anew" },
+               { "stoke test --record --endpoint http://10.0.0.7:11434", "write the cassettes anew" } },
+  options = { { "filter", short = "f", placeholder = "PATTERN", help = "only tests whose name has this text, or matches it" },
               { "jobs", short = "j", type = "integer", help = "files at once; default: processors" },
+              { "json", type = "boolean", help = "one JSON object a line for each test, and a summary" },
+              { "tap", type = "boolean", help = "TAP version 13" },
+              { "update", type = "boolean", help = "write golden files instead of comparing with them" },
+              { "record", type = "boolean", help = "run tests that have a cassette with the real world, and write it" },
+              { "slow", type = "integer", default = 0, placeholder = "N", help = "list the N slowest tests" },
               { "patience", type = "number", default = 120, help = "seconds of real time a single test may take" },
               { "internal", type = "boolean", help = "let tests require core.* modules (stoke's own suite)" },
-              { "file", placeholder = "FILE", help = "run this one file in this process, results as JSON lines" },
-              { "json", type = "boolean", help = "one JSON line a test" } },
+              { "file", placeholder = "FILE", help = "run this one file in this process, for the command itself" } },
   positionals = { { "files", type = "list", optional = true, help = "files or folders" } },
 }
+
+--- Before each record of a file's process (stdlib/test/run.lua).
+local MARK = "\30"
 
 local function is_test(name) return name:find "^test_.*%.lua$" or name:find "_test%.lua$" end
 
@@ -35,101 +45,127 @@ local function collect(path, out)
     out[#out + 1] = path
     return out
   end
+  path = path:gsub("(.)/+$", "%1")
   for _, entry in ipairs(fs.list(path)) do
-    local inner = path .. "/" .. entry.name
-    if entry.type == "directory" and not entry.name:find "^%." and entry.name ~= "build" then
+    local inner = path == "." and entry.name or path .. "/" .. entry.name
+    if entry.type == "directory" and not entry.name:find "^%." and entry.name ~= "build" and entry.name ~= "lua_modules" then
       collect(inner, out)
-    elseif is_test(entry.name) then
+    elseif entry.type ~= "directory" and is_test(entry.name) then
       out[#out + 1] = inner
     end
   end
   return out
 end
 
---- Runs one file; calls report(record) for each result.
-local function run_file(path, a, report)
+--- The command line of one file's process.
+local function command(path, a)
   local argv = { about.executable(), "test", "--file", path, "--seed", tostring(a.seed) }
   if a.filter then table.move({ "--filter", a.filter }, 1, 2, #argv + 1, argv) end
-  if a.internal then argv[#argv + 1] = "--internal" end
-  local child <close> = proc.spawn { argv = argv, env_allow = environment.names(), stderr = "merge", stdin = false }
+  for _, name in ipairs { "internal", "update", "record" } do
+    if a[name] then argv[#argv + 1] = "--" .. name end
+  end
+  for _, name in ipairs { "endpoint", "config", "log" } do
+    local value = config.flags()[name]
+    if value then table.move({ "--" .. name, value }, 1, 2, #argv + 1, argv) end
+  end
+  return argv
+end
+
+--- Runs one file; calls tell(record) for each result.
+local function run_file(path, a, tell)
+  local child <close> = proc.spawn { argv = command(path, a), env_allow = environment.names(), stderr = "merge", stdin = false }
   local next_line = child:lines()
-  local running, noise = nil, {}
-  local ok, err = pcall(function()
-    while true do
-      local line = stoke.timeout(a.patience, next_line)
-      if not line then break end
-      local record = line:find '^{"' and json.decode(line)
-      if type(record) ~= "table" or not record.name then
-        noise[#noise + 1] = line
-      elseif record.begins then
-        running, noise = record.name, {}
-      else
-        running, record.file, record.noise = nil, path, #noise > 0 and noise or nil
-        report(record)
-      end
+  local running, noise, began = nil, {}, time.monotonic()
+  local function take(line)
+    local at = line:find(MARK, 1, true)
+    local record = at and json.decode(line:sub(at + 1))
+    if type(record) ~= "table" or not record.name then
+      noise[#noise + 1] = line
+      return
     end
+    if at > 1 then noise[#noise + 1] = line:sub(1, at - 1) end
+    local seconds = time.monotonic() - began
+    began = time.monotonic()
+    if record.begins then
+      running, noise = record.name, {}
+      return
+    end
+    running, record.file, record.noise, record.seconds = nil, path, #noise > 0 and noise or nil, math.floor(seconds * 1e6) / 1e6
+    tell(record)
+  end
+  local ok, err = pcall(function()
+    for line in function() return stoke.timeout(a.patience, next_line) end do take(line) end
   end)
   if not ok and errors.wrap(err).kind ~= "timeout" then error(err, 0) end
   if not ok then
-    return report { name = running or "(loading)", file = path, noise = noise,
+    return tell { name = running or "(loading)", file = path, noise = noise,
       failed = ("no end after %g s of real time"):format(a.patience) }
   end
   local status = child:wait()
   if running or status.code ~= 0 then
-    report { name = running or "(ending)", file = path, noise = noise,
+    tell { name = running or "(ending)", file = path, noise = noise,
       failed = status.signal and ("the process died of signal %s"):format(status.signal)
         or ("the process ended with code %s"):format(status.code) }
   end
 end
 
-local function show_failure(record, seed, internal)
-  local lines = { ("%s %s: %s"):format(term.paint("red", "FAIL"), record.file, record.name) }
-  lines[2] = "     " .. record.failed:gsub("\n", "\n     ")
-  if record.where then lines[#lines + 1] = "     at " .. record.where end
-  local traceback = record.traceback and errors.readable(record.traceback)
-  if traceback then lines[#lines + 1] = "     " .. traceback:gsub("\n", "\n     ") end
-  for i, line in ipairs(record.noise or {}) do
-    if i > 40 then break end
-    lines[#lines + 1] = "     | " .. line
+--- The slowest of `list`, at most n.
+local function slowest(list, n)
+  table.sort(list, function(x, y) return (x.seconds or 0) > (y.seconds or 0) end)
+  return table.move(list, 1, math.min(n, #list), 1, {})
+end
+
+local function find_files(a)
+  local files, paths = {}, a.files
+  if not paths or #paths == 0 then paths = { fs.stat "tests" and "tests" or "." } end
+  for _, path in ipairs(paths) do collect(path, files) end
+  if #files == 0 then
+    errors.raise("usage", ("no test files in %s"):format(table.concat(paths, ", ")),
+      { hint = "they are named test_*.lua or *_test.lua" })
   end
-  lines[#lines + 1] = ("     again: stoke test %s%s --seed %d"):format(internal and "--internal " or "", record.file, seed)
-  stdio.write(table.concat(lines, "\n") .. "\n")
+  return files
 end
 
 local function run_all(a)
-  local files = {}
-  local paths = a.files
-  if not paths or #paths == 0 then paths = { fs.stat "tests" and "tests" or "." } end
-  for _, path in ipairs(paths) do collect(path, files) end
-  local count = { passed = 0, failed = 0, skipped = 0 }
-  local function report(record)
-    local outcome = record.failed and "failed" or record.skipped and "skipped" or "passed"
-    count[outcome] = count[outcome] + 1
-    if a.json then return stdio.write(json.encode(record) .. "\n") end
-    if record.failed then show_failure(record, a.seed, a.internal) end
-    if record.skipped then stdio.write(("skip %s: %s: %s\n"):format(record.file, record.name, record.skipped)) end
+  local files, began = find_files(a), time.monotonic()
+  local out = report.new(a, #files)
+  local total, timed = { passed = 0, failed = 0, skipped = 0 }, {}
+  local function run(path)
+    local counts, start = { passed = 0, failed = 0, skipped = 0 }, time.monotonic()
+    run_file(path, a, function(record)
+      local outcome = report.outcome(record)
+      counts[outcome], total[outcome] = counts[outcome] + 1, total[outcome] + 1
+      if a.slow > 0 and record.seconds then timed[#timed + 1] = record end
+      out:result(record)
+    end)
+    counts.seconds = time.monotonic() - start
+    if counts.passed + counts.failed + counts.skipped > 0 or not a.filter then out:file(path, counts) end
   end
   do
     local scope <close> = stoke.scope {}
-    scope:map(files, function(path)
-      local failures = count.failed
-      run_file(path, a, report)
-      if not a.json and count.failed == failures then stdio.write(("ok   %s\n"):format(path)) end
-    end, { limit = a.jobs or about.processors() })
+    scope:map(files, run, { limit = a.jobs or about.processors() })
   end
-  local skipped = count.skipped > 0 and (", %d skipped"):format(count.skipped) or ""
-  stdio.write(("%d passed, %d failed%s\n"):format(count.passed, count.failed, skipped))
-  if count.failed > 0 then errors.raise("exit", "tests failed", { code = 1 }) end
+  total.seconds, total.slowest = math.floor((time.monotonic() - began) * 1e3 + 0.5) / 1e3, slowest(timed, a.slow)
+  if a.filter and total.passed + total.failed + total.skipped == 0 then
+    errors.raise("usage", ("no test has %q in its name"):format(a.filter))
+  end
+  out:finish(total)
+  if total.failed > 0 then errors.raise("exit", "tests failed", { code = 1 }) end
 end
 
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
   a.seed = random.seeded or random.int(1, 1 << 31)
+  if a.json and a.tap then errors.raise("usage", "either --json or --tap") end
+  if a.jobs and a.jobs < 1 then errors.raise("usage", "--jobs wants at least 1") end
   if a.internal then
     local env = require "core.env"
     env.internal, env.globals.os.setlocale = true, os.setlocale
   end
-  if a.file then return require "stoke.test.run".file(a.file, { filter = a.filter, seed = a.seed }) end
+  if a.file then
+    return require "stoke.test.run".file(a.file,
+      { filter = a.filter, seed = a.seed, update = a.update, record = a.record, internal = a.internal })
+  end
   return run_all(a)
 end

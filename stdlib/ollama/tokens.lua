@@ -18,6 +18,9 @@ local FRAME = 12
 --- model -> bytes a token
 local rates = {}
 
+--- Forget what the models taught.
+function M.forget() rates = {} end
+
 --- The size of a message: bytes of text, and images.
 ---@param message table
 ---@return integer bytes

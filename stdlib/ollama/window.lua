@@ -17,6 +17,9 @@ local LOADED = 5e8
 --- pool key -> tokens, or false where the server does not tell.
 local windows = {}
 
+--- Know nothing of any model, as at the beginning: a test does not depend on the one before.
+function M.forget() windows = {} end
+
 --- What /api/ps says, asked now. A model loaded under another name is not found there.
 local function ask(q)
   local reply = effect.perform("llm.admin", { protocol = "ollama", method = "GET", path = "/api/ps", endpoint = q.endpoint,

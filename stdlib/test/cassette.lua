@@ -1,0 +1,261 @@
+--- A cassette: what a test asked of the world outside and what came of it, one JSON line each, so that it runs again without it.
+---
+---     {"cassette":1,"test":"plans a trip","start":1767225600.0,"seed":7}      the clock and the seed it was recorded with
+---     {"n":1,"effect":"llm.stream","at":0.01,"request":{...}}                 at: seconds since the test began
+---     {"n":1,"at":0.2,"chunk":{"type":"text","text":"Oslo"}}                  at: seconds since that request
+---     {"n":1,"at":0.9,"end":true}                                             or "value", "error", "cut" (left before its end)
+---
+--- A request is known by its canonical text: what it asks, without limits of time, endpoint and secrets. The same request may be
+--- recorded several times; its outcomes are replayed in that order. It is the tape of lua/gate/replay.lua.
+
+local about = require "core.about"
+local errors = require "core.errors"
+local json = require "core.json"
+local config = require "stoke.config"
+local fs = require "stoke.fs"
+local miss = require "stoke.test.miss"
+local redact = require "stoke.test.redact"
+local time = require "stoke.time"
+
+local M = {}
+
+---@class stoke.test.cassette: stoke.tape
+local Cassette = {}
+Cassette.__index = Cassette
+
+-- ---- requests -----------------------------------------------------------------------------------------------------------------
+
+--- Bytes that are no UTF-8 cannot stand in JSON.
+local function pack(text)
+  if type(text) ~= "string" or utf8.len(text) then return text end
+  return { hex = (text:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) }
+end
+
+local function unpack_text(value)
+  if type(value) ~= "table" then return value end
+  return (value.hex:gsub("%x%x", function(digits) return string.char(tonumber(digits, 16)) end))
+end
+
+local function http_body(self, body)
+  if type(body) ~= "string" then return body end
+  local value = body:find "^%s*[{%[]" and json.decode(body)
+  if type(value) == "table" then return self.redactor:fields(value) end
+  if not body:find "^[%w_%[%]%%.-]+=[^\n]*$" then return pack(body) end -- no form
+  return (self.redactor:url("?" .. body):sub(2))
+end
+
+--- Headers of a request that say what is asked for, sorted.
+local function http_headers(self, list)
+  local out = {}
+  for _, line in ipairs(list or {}) do
+    if not line:lower():find "^user%-agent:" then out[#out + 1] = self.redactor:header(line) end
+  end
+  table.sort(out)
+  return json.array(out)
+end
+
+--- The canonical form of a request, and its text; nil and an error for what cannot be written.
+local function canonical(self, name, q)
+  local request
+  if q.protocol then
+    request = { protocol = q.protocol, method = q.method or "POST", path = q.path, body = q.body, raw = pack(q.raw) }
+  else
+    request = { method = q.method, url = self.redactor:url(q.url), headers = http_headers(self, q.headers),
+      body = http_body(self, q.body) }
+  end
+  local text, err = json.encode(request)
+  if not text then return nil, err end
+  request = json.decode(self.redactor:text(text)) -- declared orders of keys are gone
+  return request, name .. " " .. json.encode(request)
+end
+
+-- ---- outcomes -----------------------------------------------------------------------------------------------------------------
+
+local function pack_error(err)
+  local out = {}
+  for name, value in next, err do
+    local plain = type(value) == "string" or type(value) == "number" or type(value) == "boolean"
+    if plain and name ~= "traceback" and name ~= "where" then out[name] = pack(value) end
+  end
+  return out
+end
+
+local function unpack_error(fields)
+  local kind, message = fields.kind, fields.message
+  fields.kind, fields.message = nil, nil
+  for name, value in next, fields do fields[name] = unpack_text(value) end
+  return errors.new(kind, unpack_text(message), fields)
+end
+
+--- An answer of the web: its head without cookies.
+local function pack_value(self, name, value)
+  if name ~= "http.request" then return value end
+  local head = value.head:gsub("[^\n]+", function(line) return self.redactor:header(line) end)
+  return { status = value.status, head = pack(head), body = pack(value.body) }
+end
+
+local function unpack_value(name, value)
+  if name ~= "http.request" then return value end
+  return { status = value.status, head = unpack_text(value.head), body = unpack_text(value.body) }
+end
+
+-- ---- recording ----------------------------------------------------------------------------------------------------------------
+
+--- What the settings call secret.
+local function learn_endpoints(redactor)
+  for _, endpoint in next, config.get().endpoints do
+    if endpoint.key then redactor:learn(endpoint.key) end
+    for name, value in next, endpoint.headers or {} do
+      if redact.secret(name) then redactor:learn(value) end
+    end
+  end
+  local key = os.getenv "OLLAMA_API_KEY"
+  if key then redactor:learn(key) end
+end
+
+local function new(path, again, fields)
+  fields.path, fields.again, fields.redactor, fields.count = path, again, redact.new(), 0
+  learn_endpoints(fields.redactor)
+  return setmetatable(fields, Cassette)
+end
+
+--- To the millisecond and a bit: what lies below is noise.
+local function rounded(seconds) return math.floor(seconds * 1e4 + 0.5) / 1e4 end
+
+--- A cassette to be recorded.
+---@param path string
+---@param test string
+---@param seed integer
+---@return stoke.test.cassette
+---
+--- Example: `local tape = cassette.record("cassettes/trip.jsonl", "plans a trip", 7)`
+function M.record(path, test, seed)
+  local self = new(path, nil, { recording = true, lines = {}, began = time.monotonic() })
+  self:write { cassette = 1, test = test, start = time.now(), seed = seed, stoke = about.version }
+  return self
+end
+
+function Cassette:write(record)
+  local text, err = json.encode(record)
+  if not text then -- a value nobody foresaw: said once, when the file is written
+    self.failed = self.failed or err
+    return
+  end
+  self.lines[#self.lines + 1] = text
+end
+
+function Cassette:open(name, q)
+  local request = canonical(self, name, q)
+  if not request then return { skip = true } end
+  self.count = self.count + 1
+  self:write { n = self.count, effect = name, at = rounded(time.monotonic() - self.began), request = request }
+  return { n = self.count, name = name }
+end
+
+function Cassette:put(entry, kind, at, value)
+  if entry.skip then return end
+  if kind == "value" then value = pack_value(self, entry.name, value) end
+  if kind == "error" then value = pack_error(value) end
+  if kind == "end" or kind == "cut" then value = true end
+  self:write { n = entry.n, at = rounded(at), [kind] = value }
+end
+
+--- Write the file.
+---@return integer requests
+function Cassette:save()
+  if self.failed then error(self.failed, 0) end
+  fs.mkdir(self.path:match "^(.*)/" or ".", { parents = true })
+  fs.write(self.path, self.redactor:text(table.concat(self.lines, "\n") .. "\n"))
+  return self.count
+end
+
+-- ---- replaying ----------------------------------------------------------------------------------------------------------------
+
+local ORDERED = { ordered = true }
+
+--- Tool calls keep the order of their arguments, as they do when they come from a server.
+local function decode(line)
+  return json.decode(line, line:find("tool_call", 1, true) and ORDERED or nil)
+end
+
+local function chunk_of(value)
+  if value.type == "tool_call" and type(value.call) == "table" then value.arguments = value.call["function"].arguments end
+  return value
+end
+
+local function outcome(self, entry, record)
+  entry.at = record.at
+  if record.chunk ~= nil then
+    entry.chunks[#entry.chunks + 1] = { at = record.at, value = chunk_of(record.chunk) }
+  elseif record.value ~= nil then
+    entry.value = unpack_value(entry.name, record.value)
+  elseif record.error ~= nil then
+    entry.err = unpack_error(record.error)
+  elseif record.cut then
+    entry.cut = function()
+      return self:refuse(miss.cut(self, entry))
+    end
+  end
+end
+
+local function read(self, text)
+  local number = 0
+  for line in text:gmatch "[^\n]+" do
+    number = number + 1
+    local record = decode(line)
+    local entry = type(record) == "table" and record.n and self.entries[record.n]
+    if type(record) ~= "table" or (not entry and not record.request and not record.cassette) then
+      errors.raise("replay", ("%s:%d is no line of a cassette"):format(self.path, number),
+        { hint = "record it again: " .. self.again "--record" })
+    elseif record.cassette then
+      self.start, self.seed = record.start, math.tointeger(record.seed)
+    elseif record.request then
+      entry = { n = record.n, name = record.effect, request = json.decode(json.encode(record.request)), chunks = {}, at = 0 }
+      entry.key = entry.name .. " " .. json.encode(entry.request)
+      self.entries[record.n] = entry
+      local same = self.by_key[entry.key] or {}
+      self.by_key[entry.key] = same
+      same[#same + 1] = entry
+    else
+      outcome(self, entry, record)
+    end
+  end
+end
+
+--- A cassette that was recorded; nil when there is none.
+---@param path string
+---@param again fun(flags: string): string the command that runs the test
+---@param problems string[] takes what makes the test fail
+---@return stoke.test.cassette|nil
+---Raises `replay` for a file that is no cassette.
+---
+--- Example: `local tape = cassette.load("cassettes/trip.jsonl", again, {})`
+function M.load(path, again, problems)
+  if not fs.stat(path) then return nil end
+  local self = new(path, again, { recording = false, entries = {}, by_key = {}, problems = problems })
+  read(self, fs.read(path))
+  return self
+end
+
+--- A miss makes the test fail, whatever the code under test makes of the error.
+function Cassette:refuse(message)
+  local hint = "record it again: " .. self.again "--record"
+  self.problems[#self.problems + 1] = message .. "\n" .. hint
+  return errors.new("replay", message, { hint = hint })
+end
+
+function Cassette:take(name, q)
+  local request, key = canonical(self, name, q)
+  if not request then return nil, key end
+  local same = self.by_key[key]
+  for _, entry in ipairs(same or {}) do
+    if not entry.used then
+      entry.used = true
+      return entry
+    end
+  end
+  if same then return nil, self:refuse(miss.exhausted(self, same)) end
+  return nil, self:refuse(miss.unknown(self, name, request, key))
+end
+
+return M

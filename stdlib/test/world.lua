@@ -1,0 +1,162 @@
+--- What surrounds one test: its clock and network, the simulator behind every endpoint, a list of its effects, its cassette. All of
+--- it is taken away again, so that no test depends on the one before.
+
+local effects = require "stoke.test.effects"
+local errors = require "core.errors"
+local isolation = require "core.isolation"
+local policy = require "core.gate.policy"
+local random = require "core.random"
+local replay = require "core.gate.replay"
+local script = require "core.script"
+local span = require "core.gate.span"
+local cassette = require "stoke.test.cassette"
+local compare = require "stoke.test.compare"
+local config = require "stoke.config"
+local models = require "stoke.test.models"
+
+local M = {}
+
+---@class stoke.test.world
+---@field name string the test
+---@field folder string of its file: "tests/", or nothing
+---@field effects stoke.test.effect[]
+---@field problems string[] failures that the code under test cannot catch
+---@field written string[] files
+---@field models stoke.test.models
+---@field update boolean golden files are written
+---@field again fun(flags: string): string the command that repeats this test
+---@field tape? stoke.test.cassette
+
+--- The world of the test that runs.
+---@type stoke.test.world|nil
+M.now = nil
+
+-- ---- the simulator ------------------------------------------------------------------------------------------------------------
+
+local server
+
+--- One server in memory for all tests of this process; each test has a simulator of its own behind it.
+local function url()
+  if not server then
+    server = require "stoke.http.serve" {
+      mem = "test", system = true, max_connections = 65536, drain = 0, max_body = 1 << 30,
+      handler = function(req, res)
+        local world = M.now
+        if world then return world.models:sim().handler(req, res) end
+        return res:reply(503)
+      end,
+    }
+  end
+  return server.url
+end
+
+--- Every named endpoint leads to the simulator, until the test ends; once a model has a script, closed addresses do so, too.
+function M.stand_in(world, scripted)
+  if world.undo and (world.everywhere or not scripted) then return end
+  if world.undo then world.undo() end
+  world.everywhere = scripted and not world.real
+  world.undo = config.stand_in(url(), "stoke test", world.everywhere)
+end
+
+-- ---- effects ------------------------------------------------------------------------------------------------------------------
+
+local listening = false
+
+local function listen(wanted)
+  span.on, span.bodies = wanted, wanted
+  if listening then return end
+  listening = true
+  span.listen(function(record)
+    local world = M.now
+    if world and not world.paused then world.effects[#world.effects + 1] = effects.of(record) end
+  end)
+end
+
+--- In the order they began.
+---@param world stoke.test.world
+---@return stoke.test.effect[]
+---
+--- Example: `for _, e in ipairs(world.effects_of(w)) do print(e.name) end`
+function M.effects_of(world)
+  local list = table.move(world.effects, 1, #world.effects, 1, {})
+  table.sort(list, function(a, b) return a.span < b.span end)
+  return list
+end
+
+-- ---- cassettes ----------------------------------------------------------------------------------------------------------------
+
+--- A test's name as that of a file.
+local function slug(text)
+  text = text:lower():gsub("[^%w\128-\255]+", "-"):gsub("^%-+", ""):gsub("%-+$", "")
+  return #text > 100 and ("%s-%s"):format(text:sub(1, 80), require "core.hash".sha256(text):sub(1, 8)) or text
+end
+
+local function cassette_path(world, options, context)
+  local own = options.cassette ~= true and options.cassette
+  return ("%scassettes/%s.jsonl"):format(world.folder, own or context.file:match "([^/]*)%.lua$" .. "-" .. slug(world.name))
+end
+
+--- The cassette to be replayed; its lack is an error.
+local function insert(world, path)
+  local tape = cassette.load(path, world.again, world.problems)
+  if tape then return tape end
+  errors.raise("script", ("there is no cassette %s, so this test cannot run without a server"):format(path),
+    { failed = true, hint = "record it, with the server running: " .. world.again "--record" })
+end
+
+-- ---- begin and end --------------------------------------------------------------------------------------------------------------
+
+local function forget(name, call)
+  local module = package.loaded[name]
+  if module then module[call]() end
+end
+
+--- Begin a test.
+---@param item { name: string, options: table }
+---@param context { file: string, seed: integer, update?: boolean, record?: boolean, internal?: boolean }
+---@return stoke.test.world
+---Raises what makes the test fail before it began: no cassette.
+---
+--- Example: `local w = world.enter(item, { file = path, seed = 7 })`
+function M.enter(item, context)
+  local options = item.options
+  local world = { name = item.name, folder = context.file:match "^.*/" or "", effects = {}, problems = {}, written = {},
+    update = context.update or false, seed = context.seed, rules = policy.rules }
+  function world.again(flags)
+    return ("stoke test %s%s -f %s %s"):format(context.internal and "--internal " or "", compare.word(context.file),
+      compare.word(item.name), flags)
+  end
+  world.models = models.new(world.problems)
+  forget("stoke.ollama.window", "forget")
+  forget("stoke.ollama.tokens", "forget")
+  local path = options.cassette and cassette_path(world, options, context)
+  local recording = path and context.record
+  local tape = path and not recording and insert(world, path) or nil
+  world.real = recording or (options.real and not tape) or false
+  random.seed(tape and tape.seed or context.seed)
+  url() -- there before anything is counted
+  isolation.enter(world.real, tape and tape.start)
+  if recording then tape = cassette.record(path, world.name, world.seed) end
+  world.tape, replay.tape = tape, tape
+  if not world.real then M.stand_in(world) end
+  M.now = world
+  listen(options.effects ~= false)
+  return world
+end
+
+--- End it.
+---@param world stoke.test.world
+---@return string[] left what is still there that was not before, in words
+---
+--- Example: `local left = world.leave(w)`
+function M.leave(world)
+  replay.tape = nil
+  local left = isolation.leave()
+  script.end_timers() -- one that was left would hold the clock of the next test
+  M.now = nil
+  if world.undo then world.undo() end
+  policy.rules = world.rules
+  return left
+end
+
+return M

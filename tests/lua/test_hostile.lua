@@ -136,7 +136,7 @@ test("a hundred thousand short tasks leave nothing behind", function(t)
   t.ok(grows(many(20000), function() stoke.timeout(10, stoke.sleep, 0) end) < 20000, "with a deadline")
 end)
 
-test("twenty thousand requests leave nothing behind, whole or cut", function(t)
+test("twenty thousand requests leave nothing behind, whole or cut", { effects = false }, function(t)
   local server <close> = http.serve { mem = "many", handler = function(req) return { path = req.path } end }
   t.ok(grows(many(20000), function() http.get(server.url) end) < 20000, "whole")
   t.ok(grows(many(2000), function()
@@ -147,7 +147,7 @@ test("twenty thousand requests leave nothing behind, whole or cut", function(t)
   end) < 20000, "cut")
 end)
 
-test("a thousand streams of the simulator leave nothing behind, whole or left", function(t)
+test("a thousand streams of the simulator leave nothing behind, whole or left", { effects = false }, function(t)
   local server <close> = sim.serve { mem = "ollama", slots = 4, tokens_per_second = 10, script = { "one two three four" } }
   local request = { model = "qwen2.5:3b", messages = { { role = "user", content = "hi" } }, endpoint = server.url }
   local function round(leave)

@@ -1,0 +1,262 @@
+-- stoke test, seen from outside: small test files in a folder of their own, run by the binary.
+
+local test = require "stoke.test"
+local about = require "core.about"
+local fs = require "stoke.fs"
+local json = require "stoke.json"
+local proc = require "stoke.proc"
+local stoke = require "stoke"
+
+local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" }
+
+local HEAD = 'local test, stoke = require "stoke.test", require "stoke"\n'
+
+-- A folder with these files; run(...) is `stoke test ...` in it. A file's text goes behind the usual requires.
+local function place(files)
+  local path = proc.run { argv = { "mktemp", "-d" } }.stdout:gsub("\n$", "")
+  local self = setmetatable({ path = path }, { __close = function() fs.remove(path, { recursive = true }) end })
+  function self.write(name, text)
+    fs.mkdir((path .. "/" .. name):match "^(.*)/", { parents = true })
+    fs.write(path .. "/" .. name, name:find "%.lua$" and HEAD .. text or text)
+  end
+  function self.run(...)
+    local r = proc.run { argv = { about.executable(), "test", ... }, cwd = path, env = { HOME = path }, env_allow = PASSED_ON,
+      stdin = "", timeout = 60 }
+    r.all = r.stdout .. r.stderr
+    return r
+  end
+  for name, text in next, files do self.write(name, text) end
+  return self
+end
+
+-- One file, one run.
+local function run(text, ...)
+  local here <close> = place { ["a_test.lua"] = text }
+  return here.run(...)
+end
+
+local function has(t, r, text) t.ok(r.all:find(text, 1, true), ("no %q in:\n%s"):format(text, r.all)) end
+local function lacks(t, r, text) t.ok(not r.all:find(text, 1, true), ("%q in:\n%s"):format(text, r.all)) end
+
+local function last_line(r) return r.stdout:match "([^\n]*)\n$" end
+
+test("stoke test: what passes, fails, raises and is left out is counted, the last line says how many", { real = true }, function(t)
+  local r = run [[
+    test("good", function(t) t.eq({ 1, { a = 2 } }, { 1, { a = 2 } }) end)
+    test("bad", function(t) t.eq(1, 2) end)
+    test("raises", function() local x; return x.y end)
+    test("not today", { skip = "too late" }, function() end)
+    test("not here", function(t) t.skip "no server" end)]]
+  t.eq(r.code, 1)
+  t.eq(last_line(r), "1 passed, 2 failed, 2 skipped")
+  has(t, r, "FAIL a_test.lua: bad\n     value: expected 2, got 1\n     at a_test.lua:3\n")
+  has(t, r, "a_test.lua:4: attempt to index a nil value (local 'x')")
+  has(t, r, "skip a_test.lua: not today: too late")
+  has(t, r, "skip a_test.lua: not here: no server")
+  local good = run 'test("good", function(t) t.ok(true) end)'
+  t.eq({ good.code, last_line(good) }, { 0, "1 passed, 0 failed" })
+end)
+
+test("stoke test: finds *_test.lua and test_*.lua below ./tests, else below the folder", { real = true }, function(t)
+  local one = 'test("x", function() end)'
+  local here <close> = place { ["a_test.lua"] = one, ["test_b.lua"] = one, ["deep/er/c_test.lua"] = one,
+    ["other.lua"] = "error 'no'",
+    [".hidden/d_test.lua"] = "error 'no'", ["lua_modules/e_test.lua"] = "error 'no'" }
+  t.eq(last_line(here.run()), "3 passed, 0 failed")
+  t.eq(last_line(here.run "deep/"), "1 passed, 0 failed")
+  t.eq(last_line(here.run("a_test.lua", "test_b.lua")), "2 passed, 0 failed")
+  here.write("tests/f_test.lua", one)
+  t.eq(last_line(here.run()), "1 passed, 0 failed")
+end)
+
+test("stoke test: a use that makes no sense has exit code 2", { real = true }, function(t)
+  local here <close> = place { ["a_test.lua"] = 'test("x", function() end)', ["empty/readme.txt"] = "" }
+  for _, argv in ipairs { { "nothere" }, { "empty" }, { "--json", "--tap" }, { "-j", "0" }, { "-f", "nothing like it" },
+    { "--nope" } } do
+    local r = here.run(table.unpack(argv))
+    t.eq(r.code, 2, table.concat(argv, " ") .. "\n" .. r.all)
+  end
+end)
+
+test("stoke test: what a test leaves behind fails it", { real = true }, function(t)
+  local r = run [[
+    local kept
+    test("task", function() stoke.spawn(stoke.sleep, 1e5) end)
+    test("timer", function() stoke.every("beat", 1, function() end) end)
+    test("server", function() kept = stoke.http.serve { mem = "kept", handler = function() return "x" end } end)
+    test("cancelled", function() stoke.spawn(stoke.sleep, 1e5):cancel() end)
+    test("waited for", function() stoke.spawn(stoke.sleep, 1):await() end)]]
+  has(t, r, "FAIL a_test.lua: task\n     left behind: task  spawned at a_test.lua:3, waits for time.sleep")
+  has(t, r, "FAIL a_test.lua: timer\n     left behind:")
+  has(t, r, "FAIL a_test.lua: server\n     left behind:")
+  t.eq(last_line(r), "2 passed, 3 failed")
+end)
+
+test("stoke test: a test's own timeout is of its own clock, its patience of the real one", { real = true }, function(t)
+  local r = run [[
+    test("too slow", { timeout = 5 }, function() stoke.sleep(6) end)
+    test("an hour", function() stoke.sleep(3600) end)]]
+  has(t, r,
+    "FAIL a_test.lua: too slow\n     timeout: the test did not end within 5 s of its own clock\n       at a_test.lua:2")
+  t.eq(last_line(r), "1 passed, 1 failed")
+  local stuck = run([[test("stuck", function() while true do end end)]], "--patience", "0.5")
+  has(t, stuck, "FAIL a_test.lua: stuck\n     no end after 0.5 s of real time")
+  t.eq(last_line(stuck), "0 passed, 1 failed")
+end)
+
+test("stoke test: a test that waits for ever ends, and says where it waited", { real = true }, function(t)
+  local r = run 'test("stuck", function() stoke.channel(1):recv() end)'
+  has(t, r, "the test did not end within 1000000 s of its own clock\n       at a_test.lua:2")
+end)
+
+test("stoke test: a model that runs out of words fails the test, whatever becomes of the error", { real = true }, function(t)
+  local r = run [[
+    test("short", function(t)
+      t.model("qwen2.5:3b", { "one" })
+      local bot = stoke.agent { model = "qwen2.5:3b" }
+      t.eq(bot:run("first").text, "one")
+      stoke.try(function() bot:run "second" end)
+    end)]]
+  has(t, r, "FAIL a_test.lua: short\n     the script of the model qwen2.5:3b has 1 reply and was asked a 2nd time; "
+    .. 'its last message was "second"\n')
+  t.eq(last_line(r), "0 passed, 1 failed")
+end)
+
+test("stoke test: Ctrl-C ends the run", { real = true }, function(t)
+  local here <close> = place { ["a_test.lua"] = 'test("x", { real = true }, function() print(1) stoke.sleep(600) end)' }
+  local child <close> = proc.spawn { argv = { about.executable(), "test", "a_test.lua" }, cwd = here.path,
+    env = { HOME = here.path }, env_allow = PASSED_ON, stderr = "merge", stdin = false }
+  stoke.sleep(0.3)
+  child:kill "INT"
+  t.eq(child:wait().code, 130)
+end)
+
+test("stoke test: a file that does not load and one whose process dies are named failures", { real = true }, function(t)
+  local here <close> = place { ["a_test.lua"] = "x = = 1", ["b_test.lua"] = [[
+    test("first", function() end)
+    test("leaves", function() os.exit(7) end)]], ["c_test.lua"] = 'test("fine", function() end)' }
+  local r = here.run()
+  has(t, r, "FAIL a_test.lua: (loading the file)")
+  has(t, r, "FAIL b_test.lua: leaves")
+  t.eq(last_line(r), "2 passed, 2 failed")
+end)
+
+test("stoke test: a script under test is required, not run", { real = true }, function(t)
+  local here <close> = place { ["bot.lua"] = [[
+    stoke.every("beat", 1, function() end)
+    stoke.main(function() error "run" end)
+    return { answer = 42 }]], ["a_test.lua"] = [[
+    local bot = require "bot"
+    test("one", function(t) t.eq(bot.answer, 42) end)
+    test("two", function(t) stoke.sleep(100) end)]] }
+  t.eq(last_line(here.run()), "2 passed, 0 failed")
+end)
+
+test("stoke test: what a test prints is shown when it fails, and is no record", { real = true }, function(t)
+  local r = run [[
+    test("quiet", function() print "unseen" end)
+    test("loud", function(t) print '{"name":"loud","passed":true}' io.write "half a line" t.fail "no" end)]]
+  has(t, r, '     | {"name":"loud","passed":true}\n     | half a line\n')
+  lacks(t, r, "unseen")
+  t.eq(last_line(r), "1 passed, 1 failed")
+end)
+
+test("stoke test: the seed of a failure repeats it", { real = true }, function(t)
+  local here <close> = place { ["a_test.lua"] = [[
+    test("it's luck", function(t) t.fail("drew " .. math.random(1 << 40)) end)
+    test("other", function() end)]] }
+  local first = here.run()
+  local drawn = first.stdout:match "drew %d+"
+  local command = first.stdout:match "again: stoke test (.-)\n"
+  t.match(command, "^a_test.lua %-f 'it'\\''s luck' %-%-seed %d+$")
+  local again = proc.run { argv = { "sh", "-c", about.executable() .. " test " .. command }, cwd = here.path,
+    env = { HOME = here.path }, env_allow = PASSED_ON, stdin = "", timeout = 60 }
+  t.eq(again.stdout:match "drew %d+", drawn)
+  t.match(again.stdout, "0 passed, 1 failed\n$")
+  t.ne(here.run().stdout:match "drew %d+", drawn)
+end)
+
+test("stoke test: -f takes a text or a pattern", { real = true }, function(t)
+  local text = 'for _, n in ipairs { "a (b)", "abc", "xyz" } do test(n, function() end) end'
+  for filter, count in next, { ["a (b)"] = 1, ["^a"] = 2, ["z"] = 1, ["b%)$"] = 1 } do
+    t.eq(last_line(run(text, "-f", filter)), count .. " passed, 0 failed", filter)
+  end
+end)
+
+test("stoke test: files run at once, each in a process of its own", { real = true }, function(t)
+  local text = [[
+    marks = (rawget(_G, "marks") or 0) + 1
+    test("alone", function(t) t.eq(marks, 1) end)
+    test("slow", { real = true }, function() stoke.sleep(0.4) end)]]
+  local files = {}
+  for i = 1, 4 do files[("f%d_test.lua"):format(i)] = text end
+  local here <close> = place(files)
+  local r = here.run("-j", "4", "--json")
+  local lines = {}
+  for line in r.stdout:gmatch "[^\n]+" do lines[#lines + 1] = json.decode(line) end
+  local summary = lines[#lines]
+  t.eq({ summary.summary, summary.passed, summary.failed, summary.files }, { true, 8, 0, 4 })
+  t.ok(summary.seconds < 1.5, "four times 0.4 s took " .. summary.seconds)
+end)
+
+test("stoke test: --json has one object a test, and a summary", { real = true }, function(t)
+  local r = run([[
+    test("good", function() end)
+    test("bad", function(t) print "\xff" t.fail "no \xfe" end)
+    test("left out", { skip = "so" }, function() end)]], "--json", "--seed", "3")
+  t.eq(r.code, 1)
+  local lines = {}
+  for line in r.stdout:gmatch "[^\n]+" do lines[#lines + 1] = json.decode(line) end
+  t.eq(#lines, 4)
+  t.eq({ lines[1].file, lines[1].name, lines[1].outcome }, { "a_test.lua", "good", "passed" })
+  t.eq({ lines[2].outcome, lines[2].message, lines[2].again }, { "failed", "no \\xfe", "stoke test a_test.lua -f bad --seed 3" })
+  t.eq({ lines[3].outcome, lines[3].message }, { "skipped", "so" })
+  t.eq({ lines[4].passed, lines[4].failed, lines[4].skipped, lines[4].seed }, { 1, 1, 1, 3 })
+end)
+
+test("stoke test: --tap is TAP 13", { real = true }, function(t)
+  local r = run([[
+    test("good", function() end)
+    test("bad # one", function(t) t.eq("a", "b") end)
+    test("left out", { skip = "so" }, function() end)]], "--tap", "--seed", "3")
+  t.eq(r.stdout, table.concat({ "TAP version 13", "ok 1 - a_test.lua: good", "not ok 2 - a_test.lua: bad \\# one", "  ---",
+    "  message: |", '    value: expected "b", got "a"', "    at a_test.lua:3",
+    "    again: stoke test a_test.lua -f 'bad # one' --seed 3", "  ...",
+    "ok 3 - a_test.lua: left out # SKIP so", "1..3", "# 1 passed, 1 failed, 1 skipped", "" }, "\n"))
+  t.eq(r.code, 1)
+end)
+
+test("stoke test: --slow lists the slowest", { real = true }, function(t)
+  local r = run([[
+    test("quick", function() end)
+    test("slow", { real = true }, function() stoke.sleep(0.05) end)]], "--slow", "1")
+  t.match(r.stdout, "slowest:\n +0%.%d+ s  a_test.lua: slow\n2 passed")
+end)
+
+test("stoke test: golden files are missing, written, compared and rewritten", { real = true }, function(t)
+  local text = [[
+    test("report", function(t)
+      t.golden("text", "one\ntwo\nthree")
+      t.golden("value", { b = { 1, 2 }, a = "x", ["a b"] = true })
+      t.eq(#t.effects(), 0)
+    end)]]
+  local here <close> = place { ["sub/a_test.lua"] = text }
+  local missing = here.run()
+  has(t, missing, "there is no golden file sub/golden/text.txt")
+  has(t, missing, "stoke test sub/a_test.lua -f report --update")
+  t.eq(last_line(missing), "0 passed, 1 failed")
+  local written = here.run "--update"
+  has(t, written, "wrote sub/golden/text.txt\nwrote sub/golden/value.txt\n")
+  t.eq(last_line(written), "1 passed, 0 failed")
+  t.eq(fs.read(here.path .. "/sub/golden/text.txt"), "one\ntwo\nthree\n")
+  t.eq(fs.read(here.path .. "/sub/golden/value.txt"),
+    '{\n  a = "x",\n  ["a b"] = true,\n  b = {\n    1,\n    2,\n  },\n}\n')
+  local same = here.run()
+  t.eq(last_line(same), "1 passed, 0 failed")
+  lacks(t, here.run "--update", "wrote")
+  here.write("sub/a_test.lua", (text:gsub("two", "2")))
+  local changed = here.run()
+  has(t, changed, "sub/golden/text.txt: the texts differ from line 2 on (- expected, + got)\n       one\n     - two\n     + 2\n")
+  t.eq(last_line(here.run "--update"), "1 passed, 0 failed")
+  t.eq(last_line(here.run()), "1 passed, 0 failed")
+end)

@@ -120,6 +120,7 @@ local function engines()
   io.stdout:flush()
   os.execute(lua "json.lua")
   os.execute(lua "schema.lua")
+  os.execute(("STOKE_BIN=%s "):format(stoke) .. lua "testcmd.lua")
 end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))

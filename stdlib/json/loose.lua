@@ -57,6 +57,10 @@ local function skip(r)
     end
     r.pos = at
     local c = byte(text, at)
+    if c == 96 and find(text, "^```", at) then -- the end of a code fence
+      r.halted = true
+      return nil
+    end
     local stop = ODD[c] and odd_space(r, c, at)
     if not stop then return c end
     r.pos = stop

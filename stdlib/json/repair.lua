@@ -198,7 +198,8 @@ function M.repair(text, options)
   if #text > limits.max_size then
     return fail(("a text of %d bytes, more than %d"):format(#text, limits.max_size), { offset = limits.max_size + 1 })
   end
-  local said, from = notes.new()
+  local said = notes.new()
+  local from
   text, from = unwrap(text, said)
   if not from then return fail(("no JSON: the text ends inside its thinking (%d bytes)"):format(#text), { offset = #text + 1 }) end
   if headless(text, from) then

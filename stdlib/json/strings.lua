@@ -43,7 +43,7 @@ local OPENERS = {
 function M.opening(text, at)
   local c = byte(text, at)
   if c == 34 then return PLAIN, 1 end
-  if c == 39 or c == 96 then return OPENERS[sub(text, at, at)], 1 end
+  if c == 39 or c == 96 and not find(text, "^```", at) then return OPENERS[sub(text, at, at)], 1 end
   if c == 0xE2 then return OPENERS[sub(text, at, at + 2)], 3 end
   if c == 0xC2 then return OPENERS[sub(text, at, at + 1)], 2 end
 end
@@ -71,7 +71,7 @@ local LITERAL = { ["true"] = true, ["false"] = true, ["null"] = true, True = tru
 --- What may follow a comma besides keys and values: an end, a second comma, a comment, an ellipsis, Markdown.
 local function is_lenient(text, at)
   return find(text, "^[}%],;#]", at) or find(text, "^/[/*]", at) or find(text, "^%.%.%.", at)
-    or find(text, "^\u{2026}", at) or find(text, "^%*%*", at)
+    or find(text, "^\u{2026}", at) or find(text, "^%*%*", at) or find(text, "^```", at)
 end
 
 --- May what follows a comma be the next thing in this container?
@@ -81,7 +81,7 @@ local function after_comma(text, from, context)
   local quoted = opening(text, at)
   if context == "object" then
     if quoted then return begins_key(text, at) end
-    return is_lenient(text, at) or find(text, "^[%a_$\x80-\xFF][%w_$%-\x80-\xFF]*[ \t]*:", at)
+    return is_lenient(text, at) or find(text, "^[%a_$\x80-\xFF][%w_$%-\x80-\xFF]*[ \t]*[:=]", at)
       or find(text, "^%-?%d+[ \t]*:", at) or find(text, "^{", at)
   end
   if quoted or find(text, "^[%d%-+.{%[]", at) or is_lenient(text, at) then return true end
@@ -185,6 +185,7 @@ local function escape(r, at)
   end
   note(r, "wrong escape read as text")
   if find(c, "^%w") then return "\\" .. c, at + 2 end
+  if c == "'" or c == "`" then return c, at + 2 end
   return "", at + 1
 end
 

@@ -99,8 +99,8 @@ function M.repair(text, options) return repair.repair(text, options) end
 
 --- What a JSON text says so far, while it still streams in: closed where it ends now. A string is there as far as it came; a key,
 --- a literal or a number that may not be whole is left out. What was there as a whole once stays as it is while the text
---- grows. Text before the JSON (thinking, a sentence, a code fence) is passed over; from the first byte that is no JSON on, nothing
---- is added.
+--- grows. Text before the object or array (thinking, a sentence, a code fence) is passed over; from the first byte on that is no
+--- JSON, nothing is added.
 ---@param text string from its beginning
 ---@return any value nil while there is none
 ---Raises `argument`.

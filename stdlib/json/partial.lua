@@ -2,7 +2,8 @@
 ---
 --- One pass finds the open brackets and the place up to which all is whole; the text up to there, closed, goes through the
 --- strict engine. What the engine refuses at a byte is cut before that byte, for every longer text the same, so nothing that was
---- whole changes later. (A key that comes twice is the exception: its last value counts.)
+--- whole changes later. (A key that comes twice is the exception: its last value counts.) The text is an object, an array or a
+--- string; a number or literal alone says nothing, since it may be the first word of a sentence.
 
 local engine = require "core.json"
 local errors = require "core.errors"
@@ -27,7 +28,6 @@ local function beginning(text)
     if not from then return nil end
     if find(text, '^[{%["]', from) then return from end
   end
-  if find(text, "^[tfn%d-]%w*[%s.eE+%d-]*$", from) then return from end
   local first
   for _, pattern in ipairs { '(){%s*"', '()%[%s*[%[{"]', "```%w*%s*()[%[{]" } do
     local at = match(text, pattern, from)
@@ -95,19 +95,27 @@ local function showable(text, escape, before)
   return last
 end
 
+--- The text before a key that is not whole. Without a comma before it the engine shall find the first byte that is wrong.
+local function without_key(text, from, at, stack, depth)
+  local c = byte(text, before_space(text, at - 1))
+  if c == 44 or c == 123 then return closed(text, from, at - 1, stack, depth) end
+  local head = sub(text, from, at) .. '"'
+  return closed(head, 1, #head, stack, depth)
+end
+
 --- A text that ends inside the string that begins at `at`.
 local function close_string(text, from, at, stack, depth, escape, before)
-  if depth > 0 and stack[depth] == "}" and byte(text, before_space(text, at - 1)) ~= 58 then -- a key
-    return closed(text, from, at - 1, stack, depth)
+  if depth > 0 and stack[depth] == "}" and byte(text, before_space(text, at - 1)) ~= 58 then
+    return without_key(text, from, at, stack, depth)
   end
   local head = sub(text, from, showable(text, escape, before)) .. '"'
   if depth == 0 then return head end
   return closed(head, 1, #head, stack, depth)
 end
 
---- Is this word a whole value? A number is one when something follows it.
+--- Is this word a whole value? A number is one when something follows it. What is wrong behind a literal the engine finds.
 local function is_whole(word, followed)
-  if word == "true" or word == "false" or word == "null" then return true end
+  if find(word, "^true") or find(word, "^false") or find(word, "^null") then return true end
   return followed and find(word, "^[%d-]") ~= nil
 end
 
@@ -123,13 +131,13 @@ local function close_tail(text, from, mark, mark_end, stack, depth)
     return closed(text, from, comma and comma - 1 or mark_end, stack, depth)
   end
   if byte(text, mark) ~= 34 then return closed(text, from, mark_end, stack, depth) end
+  if byte(text, before_space(text, mark - 1)) == 58 then return closed(text, from, mark_end, stack, depth) end -- a value
   local word, behind = match(text, "^%s*:%s*([^%s,]*)()", mark_end + 1)
-  if word and word ~= "" and is_whole(word, behind <= last) then return closed(text, from, last, stack, depth) end
-  if not word and byte(text, before_space(text, mark - 1)) == 58 then return closed(text, from, mark_end, stack, depth) end
-  return closed(text, from, mark - 1, stack, depth)
+  if word and is_whole(word, behind <= last) then return closed(text, from, last, stack, depth) end
+  return without_key(text, from, mark, stack, depth)
 end
 
---- A whole JSON text that says what this one says so far; nil when that is nothing.
+--- A whole JSON text that says what this one says so far.
 local function complete(text, from)
   local stack, depth, pos, mark, mark_end = {}, 0, from, nil, nil
   while true do
@@ -151,9 +159,7 @@ local function complete(text, from)
     end
     pos = mark_end + 1
   end
-  if depth > 0 then return close_tail(text, from, mark, mark_end, stack, depth) end
-  local word, behind = match(text, "^([^%s]*)()", from)
-  return is_whole(word, behind <= #text) and word or nil
+  return close_tail(text, from, mark, mark_end, stack, depth)
 end
 
 --- What a JSON text says so far; stoke.json's `partial`.
@@ -166,7 +172,6 @@ function M.partial(text)
   local from = beginning(text)
   for _ = 1, from and TRIES or 0 do
     local whole = complete(text, from)
-    if not whole or whole == "" then return nil end
     local value, err = engine.decode(whole, LIMITS)
     if err == nil then return value end
     text = sub(text, 1, from + err.offset - 2)

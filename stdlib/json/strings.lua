@@ -284,7 +284,7 @@ function M.read(r, context)
   if triple then return read_triple(r, triple) end
   if kind.says then note(r, kind.says) end
   local from = r.pos + width
-  local start, pos, pieces = from, from, nil
+  local start, pos, pieces, inner = from, from, nil, false
   while true do
     local at = find(text, kind.stops, pos)
     if not at then return finish_cut(r, pieces, from, context) end
@@ -304,13 +304,15 @@ function M.read(r, context)
         pos = at + 1
       elseif closes(r, at + closer, context, kind) then
         r.pos = at + closer
+        -- with quotes inside, the last of a text may be one of them
+        if inner and not find(text, "[^ \t\r\n]", r.pos) then r.cut = true end
         return finish(r, pieces, from, at - 1)
       else
         local last, next_at
         if context == "object" then last, next_at = never_closed(text, at, start) end
         if last then return finish_unclosed(r, pieces, from, last, next_at) end
         note(r, "quote in a string escaped")
-        pos = at + closer
+        inner, pos = true, at + closer
       end
     end
   end

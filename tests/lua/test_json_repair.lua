@@ -56,7 +56,8 @@ corpus("code fences", {
   { '{"a":1}\n```', '{"a":1}', FENCE },
   { 'Here:\n```json\n{"a":1}\n```\nDone.', '{"a":1}', list(FENCE, BEFORE, AFTER) },
   { '```json\n{"code":"```py\\nx\\n```"}\n```', '{"code":"```py\\nx\\n```"}', FENCE },
-  { 'Not {"long": "object that is no answer"} but\n```json\n{"a":1}\n```', '{"a":1}', list(FENCE, BEFORE, "one of 2 values taken") },
+  { 'Not {"long": "object that is no answer"} but\n```json\n{"a":1}\n```',
+  '{"a":1}', list(FENCE, BEFORE, "one of 2 values taken") },
   { '```python\nx = [1,2,3,4,5,6,7,8]\n```\n```json\n{"a":1}\n```', '{"a":1}', list(FENCE, BEFORE, "one of 2 values taken") },
   { "```json\n'x'\n```", '"x"', list(FENCE, SINGLE) },
   { '~~~\n{"a":1}\n~~~', '{"a":1}', twice(MARKDOWN) },
@@ -128,7 +129,8 @@ corpus("keys and words without quotes", {
   { "{true: 1}", '{"true":1}', KEY }, { '{"a":1, b:2}', '{"a":1,"b":2}', KEY }, { "{größe: 1}", '{"größe":1}', KEY },
   { '{"city": Oslo}', '{"city":"Oslo"}', VALUE }, { '{"city": New York, "n": 1}', '{"city":"New York","n":1}', VALUE },
   { '{"city": Oslo\n}', '{"city":"Oslo"}', VALUE }, { '{"city": Oslo "n": 1}', '{"city":"Oslo","n":1}', list(VALUE, COMMA) },
-  { "[red, green]", '["red","green"]', twice(VALUE) }, { '{"t": 12:30, "d": 2024-01-05}', '{"t":"12:30","d":"2024-01-05"}', twice(VALUE) },
+  { "[red, green]", '["red","green"]', twice(VALUE) }, { '{"t": 12:30, "d": 2024-01-05}',
+  '{"t":"12:30","d":"2024-01-05"}', twice(VALUE) },
   { '{"n": 10 km}', '{"n":"10 km"}', VALUE }, { '{"p": 5%, "q": $3}', '{"p":"5%","q":"$3"}', twice(VALUE) },
   { '{"u": http://x.y/z, "b": 1}', '{"u":"http://x.y/z","b":1}', VALUE },
   { '{"d": new Date("2020-01-01"), "b": 1}', '{"d":"new Date(\\"2020-01-01\\")","b":1}', VALUE },
@@ -150,7 +152,8 @@ corpus("numbers", {
   { '{"a":1,234,567.5,"b":1}', '{"a":1234567.5,"b":1}', NUMBER }, { "[1,234]", "[1,234]" },
   { '{"a":1,234:5}', '{"a":1,"234":5}', KEY }, { "[1e999]", "[null]", "number out of range read as null" },
   { "[12345678901234567890,]", "[12345678901234567000.0]", TRAILING }, { "[1.2.3]", '["1.2.3"]', VALUE },
-  { "[9007199254740993,]", "[9007199254740993]", TRAILING }, { "[-0.0,1e3,-1E-2,]", "[-0.0,1000.0,-0.01]", TRAILING }, { ".5", "0.5", NUMBER },
+  { "[9007199254740993,]", "[9007199254740993]", TRAILING }, { "[-0.0,1e3,-1E-2,]", "[-0.0,1000.0,-0.01]", TRAILING }, { ".5",
+  "0.5", NUMBER },
 })
 
 corpus("comments, ellipses, bold", {
@@ -188,26 +191,32 @@ corpus("quotes inside strings, and strings never closed", {
 
 corpus("brackets", {
   { '{"a":[1,2', '{"a":[1,2]}', list(CUT_NUMBER, BRACKET, BRACE) }, { '{"a":[1,2}', '{"a":[1,2]}', BRACKET },
-  { '{"a":{"b":1}', '{"a":{"b":1}}', BRACE }, { '[{"a":1]', '[{"a":1}]', BRACE }, { '{"a":[1,2},"b":3}', '{"a":[1,2],"b":3}', TO_BRACKET },
+  { '{"a":{"b":1}', '{"a":{"b":1}}', BRACE }, { '[{"a":1]', '[{"a":1}]', BRACE }, { '{"a":[1,2},"b":3}',
+  '{"a":[1,2],"b":3}', TO_BRACKET },
   { '[{"a":1],{"b":2}]', '[{"a":1},{"b":2}]', TO_BRACE }, { '{"a":1]', '{"a":1}', TO_BRACE }, { "[1,2}", "[1,2]", TO_BRACKET },
   { '{"o":{"a":[1,2},"b":3}', '{"o":{"a":[1,2]},"b":3}', BRACKET }, { '{"a":[1,2}}', '{"a":[1,2]}', TO_BRACKET },
   { '{"a":1},"b":2}', '{"a":1,"b":2}', "stray closing bracket left out" }, { '"a":1,"b":2}', '{"a":1,"b":2}', "missing { put in" },
   { '{{"a":{{"b":1}}}}', '{"a":{"b":1}}', twice(DOUBLED) }, { '{{"a":1}', '{"a":1}', DOUBLED },
   { '{{"a":1},{"a":2}}', '[{"a":1},{"a":2}]', "braces round a list read as brackets" },
-  { '{"a":1 @ "b":2}', '{"a":"1 @","b":2}', list(VALUE, COMMA) }, { '{"a":{} @,"b":2}', '{"a":{},"b":2}', "stray characters left out" },
+  { '{"a":1 @ "b":2}', '{"a":"1 @","b":2}', list(VALUE, COMMA) }, { '{"a":{} @,"b":2}', '{"a":{},"b":2}',
+  "stray characters left out" },
   { '{"a"}', '{"a":null}', NULL },
 })
 
 corpus("texts that are cut", {
   { "{", "{}", BRACE }, { "[", "[]", BRACKET }, { '{"', "{}", list(CUT_KEY, BRACE) }, { '{"a', "{}", list(CUT_KEY, BRACE) },
-  { '{"a"', "{}", list(NO_VALUE, BRACE) }, { '{"a":', "{}", list(NO_VALUE, BRACE) }, { '{"a":"', '{"a":""}', list(CUT_STRING, BRACE) },
+  { '{"a"', "{}", list(NO_VALUE, BRACE) }, { '{"a":', "{}", list(NO_VALUE, BRACE) }, { '{"a":"',
+  '{"a":""}', list(CUT_STRING, BRACE) },
   { '{"a":"x', '{"a":"x"}', list(CUT_STRING, BRACE) }, { '{"a":"x\\', '{"a":"x"}', list(CUT_STRING, BRACE) },
   { '{"a":"x\\u00', '{"a":"x"}', list(CUT_STRING, BRACE) }, { '{"a":"x\\ud83d\\ude', '{"a":"x"}', list(CUT_STRING, BRACE) },
   { '{"a":"x\xF0\x9F\x98', '{"a":"x"}', list(CUT_STRING, BRACE) }, { '{"a":t', '{"a":true}', list(CUT_LITERAL, BRACE) },
   { '{"a":nul', '{"a":null}', list(CUT_LITERAL, BRACE) }, { '{"a":12', '{"a":12}', list(CUT_NUMBER, BRACE) },
-  { '{"a":1.', '{"a":1}', list(CUT_NUMBER, BRACE) }, { '{"a":1e', '{"a":1}', list(CUT_NUMBER, BRACE) }, { '{"a":-', "{}", list(NO_NUMBER, BRACE) },
-  { '{"a":1,', '{"a":1}', BRACE }, { '[1,"x"', '[1,"x"]', BRACKET }, { '{"a":[{"b":"c"},', '{"a":[{"b":"c"}]}', list(BRACKET, BRACE) },
-  { 'Sure: {"a":"x', '{"a":"x"}', list(BEFORE, CUT_STRING, BRACE) }, { '"ab', '"ab"', CUT_STRING }, { '{"a":"x"\n```', '{"a":"x"}', list(BRACE, FENCE) }, { '["x",\n```\nbye', '["x"]', list(BRACKET, FENCE, AFTER) },
+  { '{"a":1.', '{"a":1}', list(CUT_NUMBER, BRACE) }, { '{"a":1e', '{"a":1}', list(CUT_NUMBER, BRACE) }, { '{"a":-',
+  "{}", list(NO_NUMBER, BRACE) },
+  { '{"a":1,', '{"a":1}', BRACE }, { '[1,"x"', '[1,"x"]', BRACKET }, { '{"a":[{"b":"c"},',
+  '{"a":[{"b":"c"}]}', list(BRACKET, BRACE) },
+  { 'Sure: {"a":"x', '{"a":"x"}', list(BEFORE, CUT_STRING, BRACE) }, { '"ab', '"ab"', CUT_STRING }, { '{"a":"x"\n```',
+  '{"a":"x"}', list(BRACE, FENCE) }, { '["x",\n```\nbye', '["x"]', list(BRACKET, FENCE, AFTER) },
 })
 
 corpus("of several values the longest, else the first", {
@@ -232,7 +241,8 @@ corpus("all gives every value in a list", {
 }, { all = true })
 
 test("json.repair: a text without JSON gives nil and an error that says what it is", function(t)
-  for _, text in ipairs { "", "   ", "Sorry, I cannot.", "[the] answer", "{name}", "<think>hm {\"a\":1}", "]", "```\n```", "no", "\xFF" } do
+  for _, text in ipairs { "", "   ", "Sorry, I cannot.", "[the] answer", "{name}", "<think>hm {\"a\":1}", "]", "```\n```", "no",
+  "\xFF" } do
     local value, err = json.repair(text)
     t.eq(value, nil, text)
     t.eq(err.kind, "invalid_output")

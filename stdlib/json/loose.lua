@@ -74,16 +74,16 @@ local read_object, read_array
 --- "a" + "b": one string.
 local function read_joined(r, context)
   local s, cut = strings.read(r, context)
+  local pieces
   while not cut do
     local after = match(r.text, "^[ \t\r\n]*%+[ \t\r\n]*()", r.pos)
-    if not after or not opening(r.text, after) then return s end
+    if not after or not opening(r.text, after) then break end
     note(r, "strings joined by + made one")
     r.pos = after
-    local more
-    more, cut = strings.read(r, context)
-    s = s .. more
+    pieces = pieces or { s }
+    pieces[#pieces + 1], cut = strings.read(r, context)
   end
-  return s
+  return pieces and table.concat(pieces) or s
 end
 
 --- Read the value that comes next.

@@ -27,8 +27,11 @@ struct watchdog {
   uint64_t limit_ns;
   lua_State *volatile running; /* loop thread and its signal handler only */
   volatile unsigned armed;     /* the slice the hook is meant for; it may outlive it in a coroutine */
-  unsigned reported;           /* the slice already reported */
-  int breaks;                  /* how often this slice was interrupted */
+  lua_State *hooked;           /* its own hook, of lua/reload.lua, while ours is in its place */
+  lua_Hook before;
+  int before_mask, before_count;
+  unsigned reported; /* the slice already reported */
+  int breaks;        /* how often this slice was interrupted */
 };
 
 static struct watchdog *the_watchdog;
@@ -54,12 +57,20 @@ static void where(lua_State *L, char *out, size_t size) {
   }
 }
 
+static void unhook(struct watchdog *w, lua_State *L) {
+  if (w->hooked == L)
+    lua_sethook(L, w->before, w->before_mask, w->before_count);
+  else
+    lua_sethook(L, NULL, 0, 0);
+  w->hooked = NULL;
+}
+
 static void on_hook(lua_State *L, lua_Debug *ar) {
   struct watchdog *w = the_watchdog;
   char place[LUA_IDSIZE + 16];
   unsigned slice = atomic_load(&w->slice);
   if (w->armed != slice) {
-    lua_sethook(L, NULL, 0, 0);
+    unhook(w, L);
     return;
   }
   where(L, place, sizeof place);
@@ -74,7 +85,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
     err_pushf(L, "cancelled", "interrupted at %s", place);
     lua_error(L);
   }
-  lua_sethook(L, NULL, 0, 0);
+  unhook(w, L);
   if (w->reported == slice) return;
   w->reported = slice;
   fprintf(
@@ -88,6 +99,13 @@ static void on_overrun(int sig) {
   (void)sig;
   if (!w || !w->running) return;
   w->armed = atomic_load(&w->slice);
+  lua_Hook now = lua_gethook(w->running);
+  if (now && now != on_hook) {
+    w->before = now;
+    w->before_mask = lua_gethookmask(w->running);
+    w->before_count = lua_gethookcount(w->running);
+    w->hooked = w->running;
+  }
   lua_sethook(w->running, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
@@ -111,6 +129,7 @@ void watchdog_leave(struct host *h) {
   lua_State *co = w->running;
   w->running = NULL;
   atomic_fetch_add_explicit(&w->slice, 1, memory_order_relaxed);
+  w->hooked = NULL;
   if (__builtin_expect(lua_gethook(co) == on_hook, 0)) lua_sethook(co, NULL, 0, 0);
 }
 

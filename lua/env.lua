@@ -7,6 +7,8 @@ local host = require "host.task"
 local coro = require "core.coro"
 local effect = require "core.effect"
 local errors = require "core.errors"
+local hash = require "core.hash"
+local modules = require "core.modules"
 local scopes = require "core.scope"
 local source = require "core.source"
 local stdio = require "core.stdio"
@@ -78,6 +80,7 @@ function G.os.exit(code)
   if code == nil or code == true then code = 0 elseif code == false then code = 1 end
   local number = math.tointeger(code)
   if not number then errors.argument("os.exit: the code must be a whole number, got %s", errors.describe(code)) end
+  if modules.change then scopes.deliver(host.current()) end -- a body that is run again
   require "core.keeper".exit(number & 255)
   local me = require "core.task".current()
   if me then scopes.unwind(me) end -- the error below is on its way up
@@ -161,10 +164,15 @@ function G.load(chunk, name, mode, env)
   if loaded and type(name) == "string" and name:sub(1, 1) == "@" then source.remember(name, chunk) end
   return loaded, message
 end
-function G.loadfile(path, _, env)
+local function load_file(path, env)
   local code, err = effect.perform("fs.read", { path = path })
   if err then return nil, err.message end
-  return G.load((code:gsub("^#[^\n]*", "")), "@" .. path, "t", env)
+  local chunk, message = G.load((code:gsub("^#[^\n]*", "")), "@" .. path, "t", env)
+  return chunk, message, code
+end
+function G.loadfile(path, _, env)
+  local chunk, message = load_file(path, env)
+  return chunk, message
 end
 function G.dofile(path)
   local chunk, message = G.loadfile(path)
@@ -203,9 +211,12 @@ local function from_file(name, tried)
     local path = template:gsub("%?", (name:gsub("%.", "/")))
     local stat = effect.perform("fs.stat", { path = path })
     if stat and stat.type == "file" then
-      local chunk, message = G.loadfile(path)
-      if not chunk then errors.raise("script", message) end
-      return chunk, path
+      local chunk, message, code = load_file(path)
+      if not chunk then
+        modules.broken = path
+        errors.raise("script", message)
+      end
+      return chunk, path, code
     end
     tried[#tried + 1] = path
   end
@@ -223,12 +234,18 @@ local function from_library(name, tried)
   return f, path
 end
 
-local function find(name)
+--- Look for a module.
+---@param name string
+---@return function chunk
+---@return string path
+---@return string|nil text of a Lua file
+---Raises `script`.
+function M.find(name)
   if G.package.preload[name] then return G.package.preload[name], ":preload:" end
   local tried = {}
-  local chunk, path = from_file(name, tried)
+  local chunk, path, text = from_file(name, tried)
   if not chunk then chunk, path = from_library(name, tried) end
-  if chunk then return chunk, path end
+  if chunk then return chunk, path, text end
   errors.raise("script", ("module '%s' not found"):format(name),
     { hint = "looked for " .. table.concat(tried, ", ") })
 end
@@ -270,10 +287,30 @@ local function wait_for_loading(name, me)
   end
 end
 
+--- What needs no file: these are loaded in place also while a body is run again.
+local function is_ours(name)
+  return name == "stoke" or name == "cjson.safe" or name:find "^stoke%." or name:find "^core%." or name:find "^host%."
+end
+
+--- Run the body of a module.
+local function run_body(name, chunk, path, text)
+  if not text then return chunk(name, path) end
+  local file = modules.file(name, path, hash.sha256(text))
+  local _ <close> = modules.enter(file)
+  local value = chunk(name, path)
+  file.value = value == nil and true or value
+  return value
+end
+
 --- As require, but a module's body may wait; two tasks that need the same module wait for one loading.
 function G.require(name)
   if type(name) ~= "string" then errors.argument("require: a module name expected, got %s", type(name)) end
   local loaded = G.package.loaded
+  local body = modules.body()
+  if body then
+    body.requires[name] = true
+    if modules.change and not is_ours(name) then return modules.change:require(name) end
+  end
   if loaded[name] ~= nil then return loaded[name] end
   if name:find "^core%." or name:find "^host%." then
     if M.internal then return require(name) end
@@ -299,8 +336,8 @@ function G.require(name)
     loading[name] = nil
     scopes.wake_all(entry)
   end })
-  local chunk, path = find(name)
-  local value = chunk(name, path)
+  local chunk, path, text = M.find(name)
+  local value = run_body(name, chunk, path, text)
   if value ~= nil then loaded[name] = value elseif loaded[name] == nil then loaded[name] = true end
   return loaded[name], path
 end

@@ -15,11 +15,15 @@ M.on_signal = nil
 --- The first task; a signal cancels it.
 M.main = nil
 
+--- What os.exit ends, where that is not the whole program: a script that is run again when its file changes.
+M.script = nil
+
 --- End the program with this exit code: cancels the first task, so nothing can swallow it.
 ---@param code integer
 function M.exit(code)
   M.exit_code = code
-  if M.main then M.main:cancel "the script called os.exit" end
+  local task = M.script or M.main
+  if task then task:cancel "the script called os.exit" end
 end
 
 local function on_signal(number)

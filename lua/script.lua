@@ -2,16 +2,19 @@
 
 local effect = require "core.effect"
 local errors = require "core.errors"
+local hash = require "core.hash"
+local modules = require "core.modules"
 local scopes = require "core.scope"
 local source = require "core.source"
 local tasks = require "core.task"
 
 local M = {}
 
-local main
-
 --- What stoke.main was given; the last call counts.
-function M.set_main(f) main = f end
+M.main = nil
+
+--- The script's own words.
+M.args = {}
 
 local timer_scope
 
@@ -41,19 +44,31 @@ local function syntax_error(message)
   errors.raise("script", message, { hint = "the file was not run" })
 end
 
-local function run(chunk, args)
-  main = nil
-  local env = require "core.env"
-  rawset(env.globals, "arg", args)
+--- Runs the body of the script, and ends its timers when `f`, which does the rest, is over.
+local function run(chunk, file, args, f)
+  M.main, M.args = nil, args
+  rawset(require "core.env".globals, "arg", args)
   local _ <close> = setmetatable({}, { __close = M.end_timers })
-  chunk(table.unpack(args))
-  if main then main(args) end
+  local function body()
+    local _ <close> = file and modules.enter(file)
+    chunk(table.unpack(args))
+  end
+  return f(body)
+end
+
+--- Are there timers that go on?
+---@return boolean
+function M.has_timers() return timer_scope ~= nil and timer_scope.first ~= nil end
+
+--- The usual: the body, what it gave to stoke.main, then the timers for as long as there are any.
+local function once(body)
+  body()
+  if M.main then M.main(M.args) end
   if timer_scope then scopes.Scope.wait(timer_scope) end
 end
 
 local function compile(code, chunkname)
-  code = code:gsub("^#[^\n]*", "")
-  local chunk, message = load(code, chunkname, "t", require "core.env".globals)
+  local chunk, message = load((code:gsub("^#[^\n]*", "")), chunkname, "t", require "core.env".globals)
   if not chunk then syntax_error(message) end
   source.remember(chunkname, code)
   return chunk
@@ -62,30 +77,32 @@ end
 local function compile_file(path)
   require "core.driver.fs"
   require "core.env".set_folder(path:match "^(.*)/[^/]*$" or ".")
-  return compile(errors.check(effect.perform("fs.read", { path = path })), "@" .. path)
+  local code = errors.check(effect.perform("fs.read", { path = path }))
+  local file = modules.file(nil, path, hash.sha256(code)) -- known also when it cannot be compiled: it is watched
+  return compile(code, "@" .. path), file
 end
 
 --- Run source text.
 ---@param code string
 ---@param chunkname string "=stdin", "@path"
 ---@param args string[]
-function M.run_string(code, chunkname, args) return run(compile(code, chunkname), args or {}) end
+function M.run_string(code, chunkname, args) return run(compile(code, chunkname), nil, args or {}, once) end
 
 --- Run a file.
 ---@param path string
 ---@param args string[]
-function M.run_file(path, args) return run(compile_file(path), args or {}) end
+---@param f? fun(body: function) does it another way: calls the body, and what is to follow
+function M.run_file(path, args, f)
+  local chunk, file = compile_file(path)
+  return run(chunk, file, args or {}, f or once)
+end
 
 --- Run the body of a file and no more: what it, or a module it requires, gives to stoke.main stays undone, and timers end.
 ---@param path string
 function M.define_file(path)
-  local chunk = compile_file(path)
-  rawset(require "core.env".globals, "arg", {})
-  local _ <close> = setmetatable({}, { __close = function()
-    main = nil
-    M.end_timers()
-  end })
-  chunk()
+  local chunk, file = compile_file(path)
+  run(chunk, file, {}, function(body) body() end)
+  M.main = nil
 end
 
 return M

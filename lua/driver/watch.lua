@@ -1,0 +1,173 @@
+--- The effect fs.watch { paths }: a stream of the paths that change, owned by the scope it is opened in.
+---
+--- A path is a file (also one that does not exist yet) or a folder, of which every name directly in it is told. Files are watched
+--- through their folders, so that it does not matter how they are written: in place, by a rename over them, removed and made
+--- again. Of a symbolic link the folder it points into is watched, too. Where the system does not tell (no inotify, no more
+--- watches, a folder that is gone) the paths there are looked at every half second. What another machine writes to a network
+--- file system is not noticed.
+
+local effect = require "core.effect"
+local errors = require "core.errors"
+local host = require "host.watch"
+local fs = require "host.fs"
+local policy = require "core.gate.policy"
+
+--- Seconds between two looks at what the system does not tell of.
+local POLL = 0.5
+
+local function split(path)
+  local folder, name = path:match "^(.*)/+([^/]+)/*$"
+  if not folder then return ".", path end
+  return folder == "" and "/" or folder, name
+end
+
+--- What is different when a file has changed.
+local function mark(path)
+  local stat = fs.stat(path)
+  return stat and ("%s %d %.9f %d"):format(stat.type, stat.size, stat.mtime, stat.ino) or ""
+end
+
+local Source = {}
+Source.__index = Source
+
+--- Watch a folder for one name, or all: changes there are told as `path`; nil = as the folder's path and the name.
+function Source:add(folder, name, path)
+  local number, works = self.watch:add(folder, name)
+  if number == nil then return nil, works end
+  local known = self.folders[number]
+  if not known then
+    known = { path = folder, names = {} }
+    self.folders[number] = known
+  end
+  if name then
+    known.names[name] = known.names[name] or {}
+    table.insert(known.names[name], path)
+  else
+    known.told = path
+  end
+  if not works then self:lose(number) end
+  return true
+end
+
+--- All that is watched in a folder.
+local function paths_of(folder)
+  local paths = { folder.told }
+  for _, list in next, folder.names do table.move(list, 1, #list, #paths + 1, paths) end
+  table.sort(paths)
+  return paths
+end
+
+--- The system does not tell of this folder: look from time to time.
+function Source:lose(number)
+  local folder = self.folders[number]
+  if folder.marks then return end
+  folder.marks = {}
+  for _, path in ipairs(paths_of(folder)) do folder.marks[path] = mark(path) end
+  self.lost = self.lost + 1
+end
+
+function Source:tell(paths)
+  for _, path in ipairs(paths) do self.told[#self.told + 1] = path end
+end
+
+--- Look at the folders the system does not tell of; those that came (back) are watched again.
+function Source:look()
+  for number, folder in next, self.folders do
+    if folder.marks then
+      local changed = {}
+      for _, path in ipairs(paths_of(folder)) do
+        local now = mark(path)
+        if now ~= folder.marks[path] then
+          folder.marks[path] = now
+          changed[#changed + 1] = path
+        end
+      end
+      self:tell(changed)
+      if self.watch:again(number) then
+        folder.marks = nil
+        self.lost = self.lost - 1
+        self:tell(paths_of(folder)) -- whatever happened before it was watched
+      end
+    end
+  end
+end
+
+--- Of a change, the paths that are told.
+function Source:translate(number, name)
+  if number == 0 then -- too much at once: look at everything
+    for _, folder in next, self.folders do self:tell(paths_of(folder)) end
+    return
+  end
+  local folder = self.folders[number]
+  if name == "" then -- it may be another folder by now, or none
+    if not self.watch:again(number) then self:lose(number) end
+    return self:tell(paths_of(folder))
+  end
+  if folder.told then self:tell { folder.told == "." and name or folder.told .. "/" .. name } end
+  self:tell(folder.names[name] or {})
+end
+
+--- The next path; false when nothing has changed for so many seconds.
+function Source:next(seconds)
+  while true do
+    if self.told[1] then return table.remove(self.told, 1) end
+    local watch = self.watch
+    if not watch then return nil end
+    local wait = self.lost > 0 and math.min(seconds or POLL, POLL) or seconds
+    local number, name = watch:next(wait)
+    if number == nil then return nil, name end
+    if number then
+      self:translate(number, name)
+    elseif self.lost > 0 then
+      self:look()
+      if seconds then
+        seconds = seconds - wait
+        if seconds <= 0 and not self.told[1] then return false end
+      end
+    else
+      return false
+    end
+  end
+end
+
+function Source:close()
+  local watch = self.watch
+  self.watch = nil
+  if watch then watch:close() end
+end
+
+local function add_path(source, path)
+  local stat, err = fs.stat(path)
+  if err and err.kind == "cancelled" then return nil, err end
+  if stat and stat.type == "directory" then return source:add(path, nil, path) end
+  local folder, name = split(path)
+  local ok
+  ok, err = source:add(folder, name, path)
+  if not ok then return nil, err end
+  local link = fs.stat(path, true)
+  if not link or link.type ~= "link" then return true end
+  local target = fs.resolve(path)
+  if not target then return true end
+  folder, name = split(target)
+  return source:add(folder, name, path)
+end
+
+local function open(q)
+  for i = 2, #q.paths do -- the first was judged on the way here
+    local err = policy.judge({ name = "fs.watch", subject = function() return "path", q.paths[i] end }, {})
+    if err then return nil, err end
+  end
+  local watch, failed = host.new()
+  if not watch then return nil, failed end
+  local source = setmetatable({ watch = watch, folders = {}, told = {}, lost = 0 }, Source)
+  for _, path in ipairs(q.paths) do
+    local ok, err = add_path(source, path)
+    if not ok then
+      source:close()
+      return nil, err or errors.new("os", ('cannot watch "%s"'):format(path))
+    end
+  end
+  return source
+end
+
+effect.define("fs.watch", { stream = true, run = open, subject = function(q) return "path", q.paths[1] or "." end })

@@ -1,0 +1,158 @@
+--- What was loaded from files (the script, and each module that require found in one), what their bodies made, and the change
+--- that is under way while lua/reload.lua runs bodies again.
+---
+--- A body is the top of a file. While one runs, the agents, tools and timers it makes are noted under its file, in order: so the
+--- next version's can take the place of this one's, object for object.
+
+local host = require "host.task"
+
+local M = {}
+
+---@class core.modules.file
+---@field name? string as require knows it; nil for the script
+---@field path string
+---@field hash string of the text that is in force
+---@field value any what the body returned
+---@field requires table<string, true> names of modules its body required
+---@field made table<string, table<string, table[]>> kind -> name -> objects in the order they were made
+
+---@type core.modules.file[] in the order they were loaded
+M.list = {}
+---@type table<string, core.modules.file>
+M.by_name, M.by_path = {}, {}
+
+--- The change under way; see lua/reload.lua. Its bodies run in one slice of one task, so that nobody else ever sees it.
+M.change = nil
+
+--- Told of each new file: fun(file).
+M.listener = nil
+
+--- A file that could not be compiled when it was to be loaded for the first time.
+M.broken = nil
+
+local bodies = setmetatable({}, { __mode = "k" }) -- task -> the file whose body it runs
+
+--- A file that is about to be run for the first time, or as a whole once more.
+---@param name? string
+---@param path string
+---@param hash string
+---@return core.modules.file
+function M.file(name, path, hash)
+  local file = { name = name, path = path, hash = hash, requires = {}, made = {} }
+  local old = M.by_path[path]
+  for i = #M.list, 1, -1 do
+    if M.list[i] == old then table.remove(M.list, i) end
+  end
+  M.list[#M.list + 1] = file
+  M.by_path[path] = file
+  if name then M.by_name[name] = file end
+  if M.listener then M.commit(function() M.listener(file) end) end
+  return file
+end
+
+--- The file whose body is running here; nil in functions that are called later.
+---@return core.modules.file|nil
+function M.body()
+  if M.change then return M.change.body end
+  local me = host.current()
+  return me and bodies[me]
+end
+
+--- Say that the running task runs the body of a file, until the result is closed.
+---@param file core.modules.file
+function M.enter(file)
+  local me = host.current()
+  local outer = bodies[me]
+  bodies[me] = file
+  return setmetatable({}, { __close = function() bodies[me] = outer end })
+end
+
+--- Forget everything: the script is about to be loaded as if for the first time.
+---@param loaded table<string, any> package.loaded of the scripts
+function M.forget(loaded)
+  for name in next, M.by_name do
+    loaded[name], M.by_name[name] = nil, nil
+  end
+  for path in next, M.by_path do M.by_path[path] = nil end
+  for i = #M.list, 1, -1 do M.list[i] = nil end
+  M.broken = nil
+end
+
+--- The files whose bodies required a module.
+---@param name string
+---@return core.modules.file[]
+function M.dependents(name)
+  local out = {}
+  for _, file in ipairs(M.list) do
+    if file.requires[name] then out[#out + 1] = file end
+  end
+  return out
+end
+
+--- Does the body of `name` need `wanted`, directly or through others?
+---@param name string
+---@param wanted string
+---@return boolean
+function M.needs(name, wanted)
+  local seen, list = { [name] = true }, { name }
+  while list[1] do
+    local file = M.by_name[table.remove(list)]
+    for needed in next, file and file.requires or {} do
+      if needed == wanted then return true end
+      if not seen[needed] then
+        seen[needed] = true
+        list[#list + 1] = needed
+      end
+    end
+  end
+  return false
+end
+
+--- Note what the running body made; nothing happens in functions that are called later.
+---@param kind string "agent", "tool", "timer"
+---@param name string
+---@param object table
+function M.made(kind, name, object)
+  local file = M.body()
+  if not file then return end
+  local of_kind = file.made[kind] or {}
+  file.made[kind] = of_kind
+  of_kind[name] = of_kind[name] or {}
+  table.insert(of_kind[name], object)
+end
+
+--- While a body is run again: the object that takes the place of the one being made, because the version before made it under
+--- the same name (the nth of that name for the nth).
+---@param kind string
+---@param name string
+---@return table|nil
+function M.before(kind, name)
+  local change = M.change
+  local file = change and change.body
+  if not file then return nil end
+  local count = file.made[kind] and file.made[kind][name] and #file.made[kind][name] or 0
+  local old = change.before[file]
+  local list = old and old.made[kind] and old.made[kind][name]
+  return list and list[count + 1]
+end
+
+--- While a body is run again: note what an object was before it was changed in place.
+---@param object table
+---@param old any
+function M.changed(object, old)
+  if M.change and M.change.changed[object] == nil then M.change.changed[object] = old end
+end
+
+--- While a body is run again: what takes a step back should the change fail. Else nothing.
+---@param f function
+function M.undo(f)
+  if M.change then table.insert(M.change.undo, f) end
+end
+
+--- What is done when the change has succeeded; at once when there is none.
+---@param f function
+function M.commit(f)
+  if M.change then table.insert(M.change.commit, f) else f() end
+end
+
+return M

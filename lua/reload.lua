@@ -1,0 +1,373 @@
+--- Runs the bodies of changed files again, aside, and puts the new code in place of the old: all of it or nothing.
+---
+--- Everything happens in one slice of the running task, between two turns of all others: they see the old code, then the new.
+---   - The door is shut: the bodies run in a scope that is cancelled already, where nothing can wait. An effect is the error of
+---     the change, and so is a body that runs longer than LIMIT.
+---   - What a body makes under a name (agents, tools, timers) is the object of the version before, changed in place: whoever
+---     holds one, holds the new one. Each such step leaves its undo in the change.
+---   - Tables that a body may write to without our help (the globals, the modules' own tables) are copied before, and written
+---     back when the change fails.
+---   - The module's new table is poured into the old one, which stays; what the new code knows as the new table is turned to
+---     the old one by a walk through its functions. So one table of a module lives, whatever the number of reloads.
+---   - `require` of a module that nobody has loaded yet breaks off, and all is taken back: the file is looked for with the
+---     door open, and the bodies run once more.
+
+local host = require "host.task"
+local effect = require "core.effect"
+local env = require "core.env"
+local errors = require "core.errors"
+local hash = require "core.hash"
+local modules = require "core.modules"
+local relink = require "core.relink"
+local raw_xpcall = require "core.coro".raw_xpcall
+local scopes = require "core.scope"
+local script = require "core.script"
+local source = require "core.source"
+
+local M = {}
+
+--- Seconds of processor time that bodies may take.
+M.LIMIT = 0.5
+
+local STANDARD = { "string", "table", "utf8", "math", "os", "io", "coroutine", "debug", "package" }
+local MISSING = setmetatable({}, { __tostring = function() return "a module has to be loaded first" end })
+
+-- ---- the text ---------------------------------------------------------------------------------------------------------------
+
+local function bad(format, ...) return nil, errors.new("script", format:format(...)) end
+
+local function line_of(text, position)
+  local _, count = text:sub(1, position):gsub("\n", "")
+  return count + 1
+end
+
+--- Compile the new text of a file.
+---@param file core.modules.file
+---@param text string
+---@return function|nil chunk
+---@return stoke.error|nil err
+function M.compile(file, text)
+  local path = file.path
+  if not text:find "%S" then return bad("%s:1: the file is empty", path) end
+  local before = source.text("@" .. path)
+  local _, position = utf8.len(text)
+  if position and not (before and not utf8.len(before)) then
+    return bad("%s:%d: the text is not UTF-8", path, line_of(text, position))
+  end
+  local chunk, message = load(text:gsub("^#[^\n]*", ""), "@" .. path, "t", env.globals)
+  if not chunk and not message:find "^[^\n]-:%d+:" then return bad("%s:1: %s", path, message) end
+  if not chunk then return bad("%s", message) end
+  return chunk
+end
+
+-- ---- a change ---------------------------------------------------------------------------------------------------------------
+
+---@class core.reload.job
+---@field file core.modules.file
+---@field text string
+---@field chunk function
+---@field done? boolean
+---@field old? table<any, any> what the module's table held before
+
+---@class core.reload.change
+---@field jobs core.reload.job[]
+---@field body? core.modules.file
+---@field before table<core.modules.file, { made: table, requires: table }>
+---@field changed table<table, any> object -> what it was
+---@field undo function[]
+---@field commit function[]
+---@field missing? string a module that has to be looked for
+---@field failed? stoke.error the first error, also when a body caught it
+local Change = {}
+Change.__index = Change
+
+local function copy(t)
+  local out = {}
+  for key, value in next, t do out[key] = value end
+  return out
+end
+
+local function write_back(t, saved)
+  for key in next, t do
+    if saved[key] == nil then rawset(t, key, nil) end
+  end
+  for key, value in next, saved do rawset(t, key, value) end
+end
+
+--- Tables that bodies write to by themselves, as they are now.
+local function snapshot()
+  local tables = { env.globals, env.globals.package.loaded, modules.list, modules.by_name, modules.by_path }
+  for _, name in ipairs(STANDARD) do tables[#tables + 1] = env.globals[name] end
+  for _, file in ipairs(modules.list) do
+    if type(file.value) == "table" then tables[#tables + 1] = file.value end
+  end
+  local saved = {}
+  for _, t in ipairs(tables) do saved[t] = { fields = copy(t), meta = debug.getmetatable(t) } end
+  return saved
+end
+
+function Change:take_back()
+  for i = #self.undo, 1, -1 do self.undo[i]() end
+  for t, was in next, self.saved do
+    write_back(t, was.fields)
+    debug.setmetatable(t, was.meta)
+  end
+end
+
+local function kind_of(value)
+  return value == nil and "nothing" or type(value) == "table" and "a table" or "a " .. type(value)
+end
+
+--- Pour what the body returned into the table that everybody has.
+function Change:replace(job, value)
+  local file = job.file
+  local old = file.value
+  if value == nil and old == true then return end
+  if type(value) ~= type(old) then
+    errors.raise("script",
+      ("%s: the body returned %s, where it returned %s before"):format(file.path, kind_of(value), kind_of(old)))
+  end
+  if value == old then return end
+  if type(value) ~= "table" then
+    env.globals.package.loaded[file.name], file.value = value, value
+    self.undo[#self.undo + 1] = function() file.value = old end
+    return
+  end
+  write_back(old, value)
+  debug.setmetatable(old, debug.getmetatable(value))
+  self.turned[value] = old
+end
+
+--- Run one body; its file is that of what it makes.
+function Change:run(file, chunk, ...)
+  local outer = self.body
+  local was = { made = file.made, requires = file.requires }
+  self.before[file] = was
+  self.undo[#self.undo + 1] = function() file.made, file.requires = was.made, was.requires end
+  file.made, file.requires = {}, {}
+  self.body, self.running[file] = file, true
+  local value = chunk(...)
+  self.body, self.running[file] = outer, nil
+  return value
+end
+
+local function remember(change, path, text)
+  local name = "@" .. path
+  local before = source.text(name)
+  change.undo[#change.undo + 1] = function() source.remember(name, before) end
+  source.remember(name, text)
+end
+
+function Change:do_job(job)
+  local file = job.file
+  job.done = true
+  remember(self, file.path, job.text)
+  local old_hash = file.hash
+  self.undo[#self.undo + 1] = function() file.hash, job.done = old_hash, nil end
+  file.hash = job.hash
+  if file.name then
+    job.old = type(file.value) == "table" and copy(file.value) or {}
+    return self:replace(job, self:run(file, job.chunk, file.name, file.path))
+  end
+  local main = script.main
+  self.undo[#self.undo + 1] = function() script.main = main end
+  script.main = nil
+  self:run(file, job.chunk, table.unpack(script.args or {}))
+  job.main = main
+  if main and not script.main then
+    errors.raise("script", ("%s: the script does not call stoke.main any more"):format(file.path))
+  end
+end
+
+--- A module that was found while the change waited.
+function Change:load(name)
+  local found = self.found[name]
+  if not found then
+    self.missing = name
+    error(MISSING, 0)
+  end
+  if not found[1] then error(found[2], 0) end
+  local chunk, path, text = found[2], found[3], found[4]
+  local value
+  if text then
+    remember(self, path, text)
+    self.added[#self.added + 1] = path
+    local file = modules.file(name, path, hash.sha256(text))
+    value = self:run(file, chunk, name, path)
+    file.value = value == nil and true or value
+  else
+    value = chunk(name, path)
+  end
+  local loaded = env.globals.package.loaded
+  if value ~= nil then loaded[name] = value elseif loaded[name] == nil then loaded[name] = true end
+  return loaded[name]
+end
+
+--- What `require` does in a body that is run again.
+function Change:require(name)
+  local file, loaded = modules.by_name[name], env.globals.package.loaded
+  local me = self.body
+  if file and self.running[file] or me and me.name and modules.needs(name, me.name) then
+    errors.raise("script", ("module '%s' requires itself, directly or through others"):format(name))
+  end
+  for _, job in ipairs(self.jobs) do
+    if job.file == file and not job.done then self:do_job(job) end
+  end
+  if loaded[name] ~= nil then return loaded[name] end
+  return self:load(name)
+end
+
+-- ---- the slice ----------------------------------------------------------------------------------------------------------------
+
+--- An error with its place in the files.
+local function placed(raised, place)
+  local err = errors.wrap(raised)
+  local message = err.message
+  if place and not message:find "^[^\n]-:%d+:" and not message:find "^[^\n:]+%.lua:" then
+    message = ("%s: %s"):format(place, message)
+  end
+  return errors.new("script", (message:gsub(": inside table%.sort.*", ": it is the body of a module")),
+    { hint = rawget(err, "hint"), traceback = rawget(err, "traceback") })
+end
+
+--- The line of a script that is at work, for "file:line: what: the line".
+local function effect_error()
+  local place = host.site()
+  local path, number = (place or ""):match "^(.*):(%d+)$"
+  local text, n = path and source.text("@" .. path), 0
+  local quoted = ""
+  for line in (text or ""):gmatch "([^\n]*)\n?" do
+    n = n + 1
+    if n == tonumber(number) then quoted = ": " .. line:match "^%s*(.-)%s*$" break end
+  end
+  return errors.new("script", ("%s: an effect in the body of a file%s"):format(place or "a body", quoted),
+    { hint = "bodies define; work belongs into stoke.main, or into a function that is called later" })
+end
+
+--- Run f where no effect can be done and nothing can wait, for a limited time.
+local function aside(change, f)
+  local scope <close> = scopes.open {}
+  local reason = errors.new("script", "an effect in the body of a file")
+  scope.cancelled, scope.overdue = reason, true -- overdue: nor in `<close>` handlers
+  local function handler(raised)
+    if raised == MISSING then return raised end
+    local err = raised == reason and effect_error() or placed(raised, host.site())
+    change.failed = change.failed or err
+    return err
+  end
+  local until_, ok, err = os.clock() + M.LIMIT, nil, nil
+  local within
+  local function too_long()
+    if os.clock() < until_ or debug.getinfo(2, "f").func == within then return end
+    debug.sethook(too_long, "", 1) -- a body that catches the error gets it again at once
+    change.failed = change.failed or errors.new("script",
+      ("%s: the body runs for more than %g s"):format(host.site() or "a body", M.LIMIT))
+    error(change.failed, 0)
+  end
+  function within()
+    debug.sethook(too_long, "", 100000)
+    ok, err = raw_xpcall(f, handler)
+    debug.sethook()
+  end
+  string.gsub("x", "x", within) -- below a function of C, where nothing can wait
+  if ok and scope.delivered and not change.missing then -- it was caught, but it was tried
+    ok = false
+    change.failed = change.failed or errors.new("script", "a body did an effect, and caught the error")
+  end
+  return ok and not change.missing, change.failed or err
+end
+
+local function new_change(jobs, found)
+  return setmetatable({ jobs = jobs, found = found, before = {}, changed = {}, undo = {}, commit = {}, running = {}, turned = {},
+    added = {} }, Change)
+end
+
+--- Agents of one name that were one before: nobody could say which is which.
+local function check_names(change)
+  for _, job in ipairs(change.jobs) do
+    local before = change.before[job.file].made.agent or {}
+    for name, list in next, job.file.made.agent or {} do
+      if #list > 1 and #list > #(before[name] or {}) and #(before[name] or {}) < 2 then
+        errors.raise("script", ("%s: %d agents are named %s"):format(job.file.path, #list, name))
+      end
+    end
+  end
+end
+
+--- Timers that the new bodies do not name any more.
+local function end_timers(change)
+  local kept = {}
+  local function each(made, f)
+    for _, list in next, made.timer or {} do
+      for _, timer in ipairs(list) do f(timer) end
+    end
+  end
+  for _, job in ipairs(change.jobs) do each(job.file.made, function(timer) kept[timer] = true end) end
+  for _, job in ipairs(change.jobs) do
+    each(change.before[job.file].made, function(timer)
+      if not kept[timer] then timer:stop "its file does not name it any more" end
+    end)
+  end
+end
+
+--- Leaving without a verdict (out of memory, Ctrl-C) is a failure, too.
+local Guard = { __close = function(guard)
+  local change = guard.change
+  if not change.works then change:take_back() end
+  modules.change = nil
+end }
+
+--- One attempt, from the first body to the last step.
+local function attempt(jobs, found)
+  local change = new_change(jobs, found)
+  change.saved = snapshot()
+  local _ <close> = setmetatable({ change = change }, Guard)
+  modules.change = change
+  local ok, err = aside(change, function()
+    for _, job in ipairs(jobs) do
+      if not job.done then change:do_job(job) end
+    end
+    check_names(change)
+  end)
+  change.body = nil
+  if not ok then return nil, err, change.missing end
+  relink.turn(change)
+  change.works = true
+  for _, f in ipairs(change.commit) do f() end
+  end_timers(change)
+  return change
+end
+
+--- Run the bodies of files again and put the new code into force.
+---@param jobs core.reload.job[] file, text, chunk, hash
+---@return core.reload.change|nil
+---@return stoke.error|nil err kind `script`; the old code goes on
+function M.run(jobs)
+  local found = {}
+  while true do
+    local change, err, missing = attempt(jobs, found)
+    if not missing then return change, err end
+    found[missing] = table.pack(pcall(env.find, missing))
+  end
+end
+
+--- The files whose text is not the one in force: jobs that compile; the first error.
+---@param force? table<core.modules.file, true> these in any case
+---@return core.reload.job[] jobs
+---@return table<core.modules.file, stoke.error> unreadable
+function M.stale(force)
+  local jobs, unreadable = {}, {}
+  for _, file in ipairs(copy(modules.list)) do
+    local loading = file.name and file.value == nil
+    local text, err = effect.perform("fs.read", { path = file.path })
+    if not text then
+      unreadable[file] = err
+    elseif not loading then
+      local sum = hash.sha256(text)
+      if sum ~= file.hash or force and force[file] then jobs[#jobs + 1] = { file = file, text = text, hash = sum } end
+    end
+  end
+  return jobs, unreadable
+end
+
+return M

@@ -8,6 +8,7 @@
 
 local errors = require "core.errors"
 local json = require "core.json"
+local modules = require "core.modules"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
 local run = require "stoke.agent.run"
@@ -137,7 +138,7 @@ end
 --- handles: their definitions are looked up when the handoff happens.
 local function handoffs_of(where, list, by_name, definitions)
   if not list then return nil end
-  local targets = {}
+  local targets, order = {}, {}
   for i, target in ipairs(list) do
     if not is_agent(target) then
       errors.argument("%s: handoffs[%d] must be an agent, got %s", where, i, errors.describe(target))
@@ -147,10 +148,10 @@ local function handoffs_of(where, list, by_name, definitions)
     end
     local name = handoff_name(target.definition.name)
     if by_name[name] or targets[name] then errors.argument("%s: two tools are named %s", where, name) end
-    targets[name] = target
+    targets[name], order[i] = target, name
     definitions[#definitions + 1] = handoff_definition(target)
   end
-  return next(targets) and targets or nil
+  if order[1] then return targets, order end
 end
 
 --- What a definition has where it was given nothing.
@@ -165,11 +166,12 @@ local function add_tools(definition, where, given)
   local tools, by_name = tools_of(where, given.tools)
   local definitions, names = {}, {}
   for i, made in ipairs(tools) do definitions[i] = made:definition() end
-  local targets = handoffs_of(where, given.handoffs, by_name, definitions)
+  local targets, order = handoffs_of(where, given.handoffs, by_name, definitions)
   if not definitions[1] then return end
   for name in next, by_name do names[name] = true end
   for name in next, targets or {} do names[name] = true end
   definition.tools, definition.by_name, definition.names, definition.targets = tools, by_name, names, targets
+  definition.handoff_order = order
   definition.definitions, definition.tools_bytes = definitions, #json.encode(definitions)
 end
 
@@ -187,6 +189,70 @@ local function define(given, label)
   return definition
 end
 
+--- While a file is reloaded, the agent it made under this name before is given the new definition: sessions go on with it.
+local function handle_of(definition)
+  local self = definition.name and modules.before("agent", definition.name)
+  if self then
+    local before = self.definition
+    modules.changed(self, before)
+    modules.undo(function() self.definition = before end)
+    self.definition = definition
+  else
+    self = setmetatable({ definition = definition }, Agent)
+    M.live[self] = true
+  end
+  definition.handle = self
+  if definition.name then modules.made("agent", definition.name, self) end
+  return self
+end
+
+--- What one definition knows of changed tools: their new versions, or (for runs that began with it) the old ones.
+local function with_tools(definition, pick)
+  local tools, by_name = {}, {}
+  for i, made in ipairs(definition.tools) do
+    tools[i] = pick(made)
+    by_name[made.name] = tools[i]
+  end
+  definition.tools, definition.by_name = tools, by_name
+end
+
+local function count_changed(definition, changed)
+  local count = 0
+  for _, made in ipairs(definition.tools) do
+    if changed[made] then count = count + 1 end
+  end
+  for _, target in next, definition.targets or {} do
+    if changed[target] then count = count + 1 end
+  end
+  return count
+end
+
+--- After a reload: agents whose tools or handoffs have changed get definitions that say so; runs that have begun keep theirs, with
+--- the tools as they were.
+---@param changed table<table, any> what was changed in place -> what it was
+function M.refresh(changed)
+  local function old(made) return changed[made] or made end
+  for handle in next, M.live do
+    local definition, before = handle.definition, changed[handle]
+    if before then with_tools(before, old) end
+    if count_changed(definition, changed) > 0 then
+      if not before then
+        local fresh = setmetatable({}, getmetatable(definition))
+        for key, value in next, definition do fresh[key] = value end
+        with_tools(definition, old)
+        definition = fresh
+        handle.definition = fresh
+      end
+      local definitions = {}
+      for i, made in ipairs(definition.tools) do definitions[i] = made:definition() end
+      for _, name in ipairs(definition.handoff_order or {}) do
+        definitions[#definitions + 1] = handoff_definition(definition.targets[name])
+      end
+      definition.definitions, definition.tools_bytes = definitions, #json.encode(definitions)
+    end
+  end
+end
+
 --- Make an agent.
 ---@param given stoke.agent.definition
 ---@return stoke.agent
@@ -194,11 +260,7 @@ end
 ---
 --- Example: `local bot = stoke.agent { name = "poet", model = "qwen2.5:3b", instructions = "Answer in verse." }`
 function M.new(given)
-  local definition = define(given, errors.site() or "an agent")
-  local self = setmetatable({ definition = definition }, Agent)
-  definition.handle = self
-  M.live[self] = true
-  return self
+  return handle_of(define(given, errors.site() or "an agent"))
 end
 
 local function check_self(self, call)

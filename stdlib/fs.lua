@@ -9,6 +9,7 @@
 local effect = require "core.effect"
 local errors = require "core.errors"
 require "core.driver.fs"
+require "core.driver.watch"
 
 local M = {}
 
@@ -145,6 +146,55 @@ end
 function M.rename(from, to, options)
   errors.options(options, {}, "fs.rename") -- a root that nobody looks at would be worse than none
   perform("fs.rename", { from = check_path(from, "fs.rename"), to = check_path(to, "fs.rename") })
+end
+
+---@class stoke.fs.watch
+---@field stream table
+local Watch = {}
+Watch.__index = Watch
+Watch.__name = "stoke.fs.watch"
+
+--- The next path that has changed, as it was given (of a folder: its path and the name in it).
+---@param seconds? number wait no longer than this
+---@return string|false|nil path false when the time is up, nil after close
+---Raises `os`, `argument`, `cancelled`.
+---
+--- Example: `local path = watch:next(60)`
+function Watch:next(seconds)
+  if getmetatable(self) ~= Watch then
+    errors.argument("watch:next: called on %s; write a colon, not a dot", errors.describe(self))
+  end
+  if seconds ~= nil and (type(seconds) ~= "number" or not (seconds >= 0)) then
+    errors.argument("watch:next: seconds must be a number >= 0, got %s", tostring(seconds))
+  end
+  return errors.check(self.stream:next(seconds))
+end
+
+function Watch:__call() return errors.check(self.stream:next()) end
+
+--- Stop watching; leaving the loop does it, too.
+function Watch:close() self.stream:close() end
+
+Watch.__close = Watch.close
+
+--- Watch files and folders; each path that has changed is told, however it was written: in place, by a rename over it, removed,
+--- made again. Of a folder the names directly in it are told, not those below. A path need not exist yet. Several changes of one
+--- path in a short time may be told once. It ends with the scope it was opened in.
+---
+--- Where the system does not tell of changes (no inotify, none left, a folder that is gone) the paths are looked at every half
+--- second; changes that another machine makes to a network file system are not noticed.
+---@param paths string|string[]
+---@return stoke.fs.watch iterator for generic `for`; `watch:next(seconds)` waits for a limited time
+---Raises `os`, `denied` (a policy), `argument`, `cancelled`.
+---
+--- Example: `for path in fs.watch { "notes.txt", "inbox" } do print(path) end`
+function M.watch(paths)
+  if type(paths) == "string" then paths = { paths } end
+  if type(paths) ~= "table" or #paths == 0 then errors.argument("fs.watch: a path or a list of paths expected") end
+  local list = {}
+  for i, path in ipairs(paths) do list[i] = check_path(path, "fs.watch") end
+  local watch = setmetatable({ stream = perform("fs.watch", { paths = list }) }, Watch)
+  return watch, nil, nil, watch
 end
 
 return M

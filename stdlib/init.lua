@@ -7,6 +7,7 @@ local channel = require "core.channel"
 local handler = require "core.coro".handler
 local errors = require "core.errors"
 local host = require "core.about"
+local modules = require "core.modules"
 local scopes = require "core.scope"
 local script = require "core.script"
 local tasks = require "core.task"
@@ -36,7 +37,7 @@ end
 --- Example: `stoke.main(function(args) print(#args) end)`
 function M.main(f)
   check_function(f, "stoke.main")
-  script.set_main(f)
+  script.main = f
 end
 
 --- Run a function in a task of its own, a child of the current scope.
@@ -52,7 +53,31 @@ end
 
 M.sleep = time.sleep
 
-local timers = {}
+local timers = {} -- name -> { seconds, f, task }
+
+local function timer_loop(timer)
+  while true do
+    time.sleep(timer.seconds)
+    local _, err = M.try(timer.f)
+    if err and err.kind ~= "exit" then
+      require("stoke.log").error("a timer failed", { timer = timer.name, error = tostring(err) })
+    end
+  end
+end
+
+--- The same timer with another function, as a reload leaves it: it does not begin its seconds anew.
+local function swap(timer, f)
+  local before = timer.f
+  modules.changed(timer, { seconds = timer.seconds, f = before })
+  modules.undo(function() timer.f = before end)
+  timer.f = f
+end
+
+--- End the timer, unless another has its name by now.
+local function stop(timer, message)
+  if timers[timer.name] == timer then timers[timer.name] = nil end
+  timer.task:cancel(message)
+end
 
 --- Call a function every so many seconds, by name: naming it again replaces it. It belongs to the host, not to the caller;
 --- an error in it is logged and it goes on.
@@ -66,17 +91,51 @@ function M.every(name, seconds, f)
   if type(name) ~= "string" then errors.argument("stoke.every: the name must be a string, got %s", type(name)) end
   check_seconds(seconds, "stoke.every")
   check_function(f, "stoke.every")
-  if timers[name] then timers[name]:cancel("replaced") end
-  timers[name] = tasks.start(script.timers(), "every " .. name, function()
-    while true do
-      time.sleep(seconds)
-      local _, err = M.try(f)
-      if err and err.kind ~= "exit" then
-        require("stoke.log").error("a timer failed", { timer = name, error = tostring(err) })
-      end
-    end
+  local old = timers[name]
+  if modules.change and old and old.seconds == seconds and not old.task.state then
+    swap(old, f)
+    modules.made("timer", name, old)
+    return old.task
+  end
+  local timer = { name = name, seconds = seconds, f = f, stop = stop }
+  timer.task = tasks.start(script.timers(), "every " .. name, timer_loop, timer)
+  timers[name] = timer
+  if old then modules.commit(function() old.task:cancel "replaced" end) end
+  modules.undo(function()
+    timers[name] = old
+    timer.task:cancel "the reload failed"
   end)
-  return timers[name]
+  modules.made("timer", name, timer)
+  return timer.task
+end
+
+local states = {}
+
+--- A table by name that lives as long as the process: what a file keeps there is still there after the file was reloaded.
+---@param name string
+---@param default? table what it holds in the beginning; later, what of this is missing in it is added
+---@return table
+---Raises `argument`.
+---
+--- Example: `local seen = stoke.state("seen", { count = 0 })`
+function M.state(name, default)
+  if type(name) ~= "string" then errors.argument("stoke.state: the name must be a string, got %s", type(name)) end
+  if default ~= nil and type(default) ~= "table" then
+    errors.argument("stoke.state: the default must be a table, got %s", errors.describe(default))
+  end
+  local state = states[name]
+  if not state then
+    state = {}
+    states[name] = state
+    modules.undo(function() states[name] = nil end)
+  end
+  for key, value in next, default or {} do
+    if rawget(state, key) == nil then
+      rawset(state, key, value)
+      modules.undo(function() rawset(state, key, nil) end)
+    end
+  end
+  return state
 end
 
 --- What lives: one entry a task, oldest first.
@@ -116,6 +175,7 @@ end
 function scopes.Scope:spawn(f, ...)
   scopes.check_self(self, scopes.Scope, "scope:spawn()")
   check_function(f, "scope:spawn")
+  if modules.change then scopes.deliver(tasks.current()) end -- into a scope that is open elsewhere: an effect, too
   return tasks.start(self, nil, f, ...)
 end
 
@@ -320,7 +380,11 @@ function M.models(profiles) M.ollama.profiles(profiles) end
 ---Raises `argument`.
 ---
 --- Example: `stoke.policy { deny = { host = { "*.internal" } }, ask = { tool = { "write_file" } } }`
-function M.policy(rules) policy.set(rules) end
+function M.policy(rules)
+  local before = policy.rules
+  policy.set(rules)
+  modules.undo(function() policy.rules = before end)
+end
 
 --- What waits for a person's approval, oldest first: entry:approve(), entry:reject(reason), entry:edit(args).
 ---@return stoke.pending[]
@@ -332,7 +396,7 @@ function approval.asker(entry) require "stoke.approve".ask(entry) end
 
 -- ---- the other modules, on first use ---------------------------------------------------------------------------------------
 
-local function modules()
+local function module_names()
   local names = {}
   for _, name in ipairs(host.modules()) do
     names[#names + 1] = name:match "^stoke%.(%l+)$"
@@ -342,7 +406,7 @@ end
 
 return setmetatable(M, {
   __index = function(_, name)
-    local names = modules()
+    local names = module_names()
     for _, known in ipairs(names) do
       if known == name then
         M[name] = require("stoke." .. name)

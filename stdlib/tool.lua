@@ -11,6 +11,7 @@
 local driver = require "core.driver.tool"
 local errors = require "core.errors"
 local json = require "core.json"
+local modules = require "core.modules"
 local scopes = require "core.scope"
 local comment = require "stoke.tool.comment"
 local schema = require "stoke.schema"
@@ -91,6 +92,26 @@ local function parameters(where, params)
   return made
 end
 
+--- While a file is reloaded, the tool it made under this name before is changed in place: who lists it has the new one.
+local function made(fields)
+  local tool = modules.before("tool", fields.name)
+  if tool then
+    local before = setmetatable({}, Tool)
+    for key, value in next, tool do before[key] = value end
+    local function write(from)
+      for key in next, tool do tool[key] = nil end
+      for key, value in next, from do tool[key] = value end
+    end
+    modules.changed(tool, before)
+    modules.undo(function() write(before) end)
+    write(fields)
+  else
+    tool = setmetatable(fields, Tool)
+  end
+  modules.made("tool", fields.name, tool)
+  return tool
+end
+
 --- Make a tool of a table, or of a function with a documentation comment (`---@param city string city name`), whose parameters
 --- it then takes in their order.
 ---@param definition stoke.tool.definition|function
@@ -109,11 +130,11 @@ function M.new(definition, options)
   end
   local where = check_options(definition)
   local timeout = definition.timeout
-  return setmetatable({
+  return made {
     name = definition.name, description = definition.description or "", params = parameters(where, definition.params),
     run = definition.run, needs_approval = definition.needs_approval or false, idempotent = definition.idempotent or false,
     timeout = timeout == nil and M.TIMEOUT or timeout, max_output = definition.max_output or M.MAX_OUTPUT,
-  }, Tool)
+  }
 end
 
 --- Is this a tool?

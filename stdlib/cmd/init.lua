@@ -144,7 +144,8 @@ local function tail(list, from) return table.move(list, from, #list, 1, {}) end
 ---@param path string
 ---@param argv string[] the script's own words
 ---@param flags? table runtime flags still to be put into force
-function M.run_file(path, argv, flags)
+---@param how? fun(path: string, argv: string[]) runs it in another way
+function M.run_file(path, argv, flags, how)
   if path ~= "-" and not is_file(path) then
     local verb = errors.suggest(path, verb_names())
     errors.raise("usage", ("no file %s"):format(path), {
@@ -152,6 +153,7 @@ function M.run_file(path, argv, flags)
   end
   if flags then M.apply(flags, true) end
   announce(path)
+  if how then return how(path, argv) end
   local script = require "core.script"
   if path == "-" then return script.run_string(stdio.read_all(), "=stdin", argv) end
   return script.run_file(path, argv)

@@ -7,29 +7,41 @@ local SPEC = {
   name = "stoke run", summary = "Run a script.",
   examples = { { "stoke run", "run ./main.lua" },
                { "stoke run town.lua --days 3", "what follows FILE belongs to the script" },
+               { "stoke run --watch town.lua", "reload town.lua and what it requires as they are saved" },
                { "stoke run - < town.lua", "read the script from standard input" } },
+  options = { { "watch", type = "boolean", help = "replace the code while it runs when its files change; stoke.main runs again "
+                .. "once it has ended" } },
   positionals = { { "file", optional = true, help = "the script; without it ./main.lua" },
                   { "args", type = "list", optional = true, help = "words for the script" } },
 }
 
+local function script_file(file)
+  if file then return file end
+  local here = io.open("main.lua", "rb")
+  if not here then
+    errors.raise("usage", "no ./main.lua here", { hint = "stoke run FILE runs another script" })
+  end
+  here:close()
+  return "./main.lua"
+end
+
+local function rest(argv, from) return table.move(argv, from, #argv, 1, {}) end
+
 ---@param argv string[]
 return function(argv)
   local cmd = require "stoke.cmd"
+  local watch = argv[1] == "--watch"
+  if watch then argv = rest(argv, 2) end
   local file = argv[1]
-  if file == "-e" then return cmd.run_code(table.move(argv, 2, #argv, 1, {})) end
+  if file == "-e" and not watch then return cmd.run_code(rest(argv, 2)) end
   if file == "--" then
-    argv = table.move(argv, 2, #argv, 1, {})
+    argv = rest(argv, 2)
     file = argv[1]
   elseif file and file:find "^%-." then
     args.parse(SPEC, { file })
   end
-  if not file then
-    local here = io.open("main.lua", "rb")
-    if not here then
-      errors.raise("usage", "no ./main.lua here", { hint = "stoke run FILE runs another script" })
-    end
-    here:close()
-    file = "./main.lua"
-  end
-  return cmd.run_file(file, table.move(argv, 2, #argv, 1, {}))
+  file = script_file(file)
+  if not watch then return cmd.run_file(file, rest(argv, 2)) end
+  if file == "-" then errors.raise("usage", "--watch needs a file: standard input does not change") end
+  return cmd.run_file(file, rest(argv, 2), nil, require "stoke.cmd.watch")
 end

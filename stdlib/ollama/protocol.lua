@@ -3,6 +3,7 @@
 local effect = require "core.effect"
 local errors = require "core.errors"
 local json = require "core.json"
+local modules = require "core.modules"
 local config = require "stoke.config"
 local failures = require "stoke.ollama.failures"
 local options = require "stoke.ollama.options"
@@ -68,7 +69,11 @@ function M.set_profiles(profiles)
     options.model("ollama.profiles", model)
     checked[canonical(model)] = options.profile(model, profile)
   end
-  for model, profile in next, checked do own[model] = profile end
+  for model, profile in next, checked do
+    local before = own[model]
+    own[model] = profile
+    modules.undo(function() own[model] = before end)
+  end
   endpoints = {}
 end
 

@@ -19,8 +19,6 @@ M.runtime = {
     help = "read this configuration file and no other" },
   { name = "log", value = "required", placeholder = "LEVEL",
     help = "debug, info, warn, error or off" },
-  { name = "name", value = "required", placeholder = "NAME",
-    help = "what `stoke ps` and `stoke attach` call this host" },
   { name = "trace", value = "required", placeholder = "FILE",
     help = "write one JSON line per effect" },
   { name = "trace-bodies", help = "put requests and replies into the trace too" },

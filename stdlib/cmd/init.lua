@@ -121,7 +121,6 @@ function M.apply(flags, talks)
   elseif flags["trace-bodies"] then
     errors.raise("usage", "--trace-bodies needs --trace FILE")
   end
-  M.host_name = flags.name
   if talks then simulate() end
 end
 

@@ -8,9 +8,11 @@ local SPEC = {
   examples = { { "stoke run", "run ./main.lua" },
                { "stoke run town.lua --days 3", "what follows FILE belongs to the script" },
                { "stoke run --watch town.lua", "reload town.lua and what it requires as they are saved" },
+               { "stoke run --name town town.lua", "stoke attach town looks into it" },
                { "stoke run - < town.lua", "read the script from standard input" } },
   options = { { "watch", type = "boolean", help = "replace the code while it runs when its files change; stoke.main runs again "
-                .. "once it has ended" } },
+                .. "once it has ended" },
+              { "name", placeholder = "NAME", help = "what stoke ps and stoke attach call this host; without it the file's name" } },
   positionals = { { "file", optional = true, help = "the script; without it ./main.lua" },
                   { "args", type = "list", optional = true, help = "words for the script" } },
 }
@@ -27,21 +29,29 @@ end
 
 local function rest(argv, from) return table.move(argv, from, #argv, 1, {}) end
 
+--- The flags before FILE are ours; what follows it belongs to the script.
+local function own_flags(argv)
+  local at = 1
+  while argv[at] and argv[at]:find "^%-." and argv[at] ~= "-e" and argv[at] ~= "--" do
+    at = at + (argv[at] == "--name" and 2 or 1)
+  end
+  return args.parse(SPEC, table.move(argv, 1, math.min(at - 1, #argv), 1, {})), rest(argv, at)
+end
+
 ---@param argv string[]
 return function(argv)
   local cmd = require "stoke.cmd"
-  local watch = argv[1] == "--watch"
-  if watch then argv = rest(argv, 2) end
+  local own
+  own, argv = own_flags(argv)
+  cmd.host_name = own.name
   local file = argv[1]
-  if file == "-e" and not watch then return cmd.run_code(rest(argv, 2)) end
+  if file == "-e" and not own.watch then return cmd.run_code(rest(argv, 2)) end
   if file == "--" then
     argv = rest(argv, 2)
     file = argv[1]
-  elseif file and file:find "^%-." then
-    args.parse(SPEC, { file })
   end
   file = script_file(file)
-  if not watch then return cmd.run_file(file, rest(argv, 2)) end
+  if not own.watch then return cmd.run_file(file, rest(argv, 2)) end
   if file == "-" then errors.raise("usage", "--watch needs a file: standard input does not change") end
   return cmd.run_file(file, rest(argv, 2), nil, require "stoke.cmd.watch")
 end

@@ -121,6 +121,7 @@ local function engines()
   os.execute(lua "json.lua")
   os.execute(lua "schema.lua")
   os.execute(("STOKE_BIN=%s "):format(stoke) .. lua "testcmd.lua")
+  os.execute(lua "reload.lua")
 end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))

@@ -30,7 +30,7 @@ local function start(name, code)
   local script = folder .. "/town.lua"
   fs.write(script, code or HOST)
   local env = { XDG_RUNTIME_DIR = folder, HOME = folder, PATH = os.getenv "PATH" }
-  local process = proc.spawn { argv = { about.executable(), "run", script, "--sim", "--name", name }, env = env,
+  local process = proc.spawn { argv = { about.executable(), "run", "--name", name, script, "--sim" }, env = env,
     stderr = "capture" }
   local self = { process = process, folder = folder, script = script }
   function self.stoke(stdin, ...)

@@ -63,13 +63,14 @@ end
 local listening = false
 
 local function listen(wanted)
-  span.on, span.bodies = wanted, wanted
-  if listening then return end
-  listening = true
-  span.listen(function(record)
-    local world = M.now
-    if world and not world.paused then world.effects[#world.effects + 1] = effects.of(record) end
-  end)
+  if not listening then
+    listening = true
+    span.listen(function(record)
+      local world = M.now
+      if world and not world.paused then world.effects[#world.effects + 1] = effects.of(record) end
+    end)
+  end
+  span.on, span.bodies = wanted, wanted -- last: who listens turns it on
 end
 
 --- In the order they began.

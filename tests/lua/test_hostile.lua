@@ -116,9 +116,9 @@ local function held()
   return about.memory()
 end
 
--- Bytes held after `count` rounds, over those after a tenth of them.
+-- Bytes held after `count` rounds, over those after as many rounds as fill what grows once (the table of strings is 64 KB).
 local function grows(count, round)
-  for i = 1, count // 10 do round(i) end
+  for i = 1, math.max(count // 10, math.min(count, 1000)) do round(i) end
   local before = held()
   for i = 1, count do round(i) end
   return held() - before

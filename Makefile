@@ -232,7 +232,7 @@ cov: ## line and branch coverage of the C side
 
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 
-.PHONY: bench lint format hooks install clean help
+.PHONY: bench lint format hooks docs man install clean help
 bench: ## the figures, beside a bare C client in the same run
 	@.ci/packages build bench
 	+@$(again) all $(BENCH)
@@ -253,9 +253,17 @@ format: ## clang-format on the C sources
 hooks: ## run the lints before each commit
 	@ln -sf ../../tests/lint/pre-commit "$$(git rev-parse --git-dir)/hooks/pre-commit"
 
-install: all ## install the binary to PREFIX/bin (PREFIX=/usr/local, DESTDIR)
-	install -d '$(DESTDIR)$(PREFIX)/bin'
+docs: all ## write docs/reference.md from the comments in the sources
+	@$(BIN) -e 'require("stoke.fs").write("docs/reference.md", require("stoke.doc").reference())'
+
+man: $(BUILD)/stoke.1 ## make the manual page, build/stoke.1
+$(BUILD)/stoke.1: $(BIN)
+	$(call quiet,MAN,$@)$(BIN) -e 'io.write(require("stoke.doc").man())' >$@
+
+install: all man ## install binary and manual page below PREFIX (PREFIX=/usr/local, DESTDIR)
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
 	install -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/stoke'
+	install -m 644 $(BUILD)/stoke.1 '$(DESTDIR)$(PREFIX)/share/man/man1/stoke.1'
 
 clean: ## remove what was built
 	rm -rf '$(BUILD)'

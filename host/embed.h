@@ -13,9 +13,9 @@
 struct embedded_source {
   const char *name;           /* "core.driver.fs", "stoke.http", "stoke" */
   const char *chunkname;      /* "@stoke:lua/driver/fs.lua": what tracebacks show */
-  const unsigned char *bytes; /* the source text, for help() and for reading */
+  const unsigned char *bytes; /* documentation comments, every line at its place; the whole text where code is NULL */
   size_t len;
-  const unsigned char *code; /* the same, compiled, with debug information; NULL when built with BYTECODE=0 */
+  const unsigned char *code; /* the source, compiled, with debug information; NULL when built with BYTECODE=0 */
   size_t code_len;
 };
 

@@ -54,6 +54,16 @@ static int l_modules(lua_State *L) {
   return 1;
 }
 
+/* source(name) -> the documentation comments of a Lua module in the binary, every line at its place, and its path
+ * ("stdlib/http.lua"); nothing for any other name */
+static int l_source(lua_State *L) {
+  const struct embedded_source *s = embed_find(luaL_checkstring(L, 1));
+  if (s == NULL) return 0;
+  lua_pushlstring(L, (const char *)s->bytes, s->len);
+  lua_pushstring(L, s->chunkname + strlen(EMBED_PREFIX));
+  return 2;
+}
+
 /* memory() -> bytes held by Lua and the engines now, and at most */
 static int l_memory(lua_State *L) {
   struct host *h = host_of(L);
@@ -63,8 +73,9 @@ static int l_memory(lua_State *L) {
 }
 
 int luaopen_host_about(lua_State *L) {
-  static const luaL_Reg functions[] = {{"versions", l_versions},     {"modules", l_modules},       {"memory", l_memory},
-                                       {"executable", l_executable}, {"processors", l_processors}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"versions", l_versions},     {"modules", l_modules}, {"memory", l_memory}, {"executable", l_executable},
+      {"processors", l_processors}, {"source", l_source},   {NULL, NULL}};
   luaL_newlib(L, functions);
   lua_pushliteral(L, STOKE_VERSION);
   lua_setfield(L, -2, "version");

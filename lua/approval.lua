@@ -43,7 +43,7 @@ end
 --- Let it be done. False when it was decided already.
 ---@return boolean
 ---
---- Example: `stoke.pending()[1]:approve()`
+--- Example: `for _, p in ipairs(stoke.pending()) do p:approve() end`
 function Pending:approve()
   scopes.check_self(self, Pending, "pending:approve()")
   return decide(self, "approved")
@@ -53,7 +53,7 @@ end
 ---@param reason? string
 ---@return boolean
 ---
---- Example: `stoke.pending()[1]:reject "not on a Friday"`
+--- Example: `for _, p in ipairs(stoke.pending()) do p:reject "not on a Friday" end`
 function Pending:reject(reason)
   scopes.check_self(self, Pending, "pending:reject()")
   if reason ~= nil and type(reason) ~= "string" then
@@ -66,7 +66,7 @@ end
 ---@param args table
 ---@return boolean
 ---
---- Example: `local p = stoke.pending()[1]; p:edit { path = "draft.txt", content = p.args.content }`
+--- Example: `for _, p in ipairs(stoke.pending()) do p:edit { path = "draft.txt", content = p.args.content } end`
 function Pending:edit(args)
   scopes.check_self(self, Pending, "pending:edit()")
   if type(args) ~= "table" then errors.argument("pending:edit: the arguments must be a table, got %s", errors.describe(args)) end

@@ -16,6 +16,8 @@ Channel.__name = "stoke.channel"
 --- Make a channel. A send waits while `capacity` values are queued; with 0 it waits for a receiver.
 ---@param capacity? integer default 0
 ---@return stoke.channel
+---
+--- Example: `local jobs = stoke.channel(8)`
 function M.new(capacity)
   capacity = capacity or 0
   if math.type(capacity) ~= "integer" or capacity < 0 then
@@ -122,6 +124,8 @@ end
 --- Put a value in; waits while the channel is full.
 ---@param value any not nil
 ---Raises `argument` on a closed channel (also when it closes meanwhile).
+---
+--- Example: `jobs:send { page = 1 }`
 function Channel:send(value)
   if value == nil then errors.argument("channel:send: nil cannot be sent; close the channel to end it") end
   local task = enter("channel:send")
@@ -137,6 +141,8 @@ end
 ---@param seconds? number how long at most
 ---@return any value nil when the channel is closed and empty, or the time is up
 ---@return string? why "closed" or "timeout" when there is none
+---
+--- Example: `local job, why = jobs:recv(5)`
 function Channel:recv(seconds)
   check_seconds(seconds, "channel:recv")
   local task = enter("channel:recv")
@@ -151,6 +157,8 @@ function Channel:recv(seconds)
 end
 
 --- No more values; what is queued can still be received. Idempotent.
+---
+--- Example: `jobs:close()`
 function Channel:close()
   if self.closed then return end
   self.closed = true
@@ -175,6 +183,8 @@ end
 ---@param seconds? number
 ---@return stoke.channel|nil channel nil when the time is up
 ---@return any value nil when that channel is closed
+---
+--- Example: `local channel, value = stoke.select({ answers, stop }, 10)`
 function M.select(channels, seconds)
   if type(channels) ~= "table" or #channels == 0 then errors.argument("stoke.select: no channel to wait for") end
   for i, channel in ipairs(channels) do
@@ -215,6 +225,8 @@ Semaphore.__name = "stoke.semaphore"
 --- At most `count` holders at once, oldest waiter first.
 ---@param count integer
 ---@return stoke.semaphore
+---
+--- Example: `local four = stoke.semaphore(4)`
 function M.semaphore(count)
   if math.type(count) ~= "integer" or count < 1 then
     errors.argument("semaphore: the count must be an integer >= 1, got %s", tostring(count))
@@ -238,6 +250,8 @@ Permit.__close = Permit.release
 
 --- Wait for a place. `local permit <close> = semaphore:acquire()` gives it back at the end of the block.
 ---@return { release: fun(self) }
+---
+--- Example: `local permit <close> = four:acquire()`
 function Semaphore:acquire()
   local task = enter("semaphore:acquire")
   if self.free > 0 then

@@ -410,12 +410,16 @@ function Scope:__close(err)
 end
 
 --- Close the scope before its block ends; a no-op the second time.
+---
+--- Example: `scope:close()`
 function Scope:close()
   Scope.__close(self, nil)
 end
 
 --- Cancel what runs in the scope.
 ---@param message? string
+---
+--- Example: `scope:cancel "enough"`
 function Scope:cancel(message)
   M.check_self(self, Scope, "scope:cancel()")
   M.cancel(self, errors.new("cancelled", message or "the scope was cancelled"))

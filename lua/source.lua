@@ -1,5 +1,7 @@
 --- The text of what was loaded, as it was then: documentation comments are read from it, also when the file has changed since.
 
+local about = require "host.about"
+
 local M = {}
 
 local texts = {}
@@ -21,6 +23,34 @@ function M.text(chunkname) return texts[chunkname] end
 function M.of(f)
   local info = debug.getinfo(f, "S")
   return texts[info.source], info.linedefined
+end
+
+--- Where STOKE_PATH names a source tree, that is what runs: its text then counts.
+local function from_tree(name)
+  local tree = os.getenv "STOKE_PATH"
+  local room, rest = name:match "^(core)%.(.+)$"
+  if not room then room, rest = "stoke", name:match "^stoke%.(.+)$" or name == "stoke" and "init" end
+  if not tree or not rest then return nil end
+  local folder = room == "core" and "lua/" or "stdlib/"
+  for _, ending in ipairs { ".lua", "/init.lua" } do
+    local path = folder .. rest:gsub("%.", "/") .. ending
+    local file = io.open(tree .. "/" .. path, "rb")
+    if file then
+      local text = file:read "a"
+      file:close()
+      return text, path
+    end
+  end
+end
+
+--- The documentation comments of one of our own modules, every line at its place in the file.
+---@param name string "stoke.http", "core.channel"
+---@return string|nil text
+---@return string|nil path "stdlib/http.lua"
+function M.embedded(name)
+  local text, path = from_tree(name)
+  if text then return text, path end
+  return about.source(name)
 end
 
 return M

@@ -147,6 +147,8 @@ end
 --- Wait for the task to end.
 ---@return any ... what its function returned
 ---Raises the task's error; kind `cancelled` when it was cancelled.
+---
+--- Example: `local answer = task:await()`
 function Task:await()
   scopes.check_self(self, Task, "task:await()")
   local me = host.current()
@@ -169,6 +171,8 @@ end
 
 --- Cancel the task and all it spawned. Returns at once; await tells when it has ended.
 ---@param message? string
+---
+--- Example: `task:cancel "no longer wanted"`
 function Task:cancel(message)
   scopes.check_self(self, Task, "task:cancel()")
   if self.state then return end
@@ -179,6 +183,7 @@ local REPORTED = 8
 
 --- Cut off this one task, which has not ended in time; its native waits are closed, its `<close>` handlers do not run.
 ---@param before integer how many went the same way in the same moment: only the first are told
+---@private
 function Task:cut_off(before)
   if self.state or not self.co then return end
   local waits = host.waiting(self.co)

@@ -2,8 +2,9 @@
  *
  *   generate [--strict] [--text] FILE...    lua/x.lua and stdlib/x.lua, paths relative to the repository
  *
- * Each file goes in as text and, compiled by the very liblua that stoke links to, as bytecode, because parsing some
- * hundred kilobytes of Lua would take longer than all the rest of the start. --text leaves the bytecode out.
+ * Each file goes in compiled by the very liblua that stoke links to, because parsing some hundred kilobytes of Lua
+ * would take longer than all the rest of the start, and of its text the documentation comments, which help() reads:
+ * all else of the text would only make the binary twice as large. --text leaves the bytecode out and takes the whole text.
  * A file that does not compile is reported and goes in as text alone (requiring it then raises the syntax error);
  * with --strict it ends the build. The process is short: what it allocates goes with it. */
 #include <errno.h>
@@ -114,11 +115,39 @@ static bool compile(lua_State *L, const struct source *s) {
   return true;
 }
 
+static bool begins(const char *line, const char *end, const char *with) {
+  size_t len = strlen(with);
+  return (size_t)(end - line) >= len && memcmp(line, with, len) == 0;
+}
+
+/* Keeps the comment a file begins with, each line that begins with `---`, indented or not, and the line that one
+ * documents: the next one that is no comment. Of all others the line break stays, so that lines keep their numbers. */
+static void keep_documentation(struct source *s) {
+  const char *end = s->text + s->len;
+  char *to = s->text;
+  bool head = true, documents = false;
+  for (const char *line = s->text, *next; line < end; line = next) {
+    const char *stop = memchr(line, '\n', (size_t)(end - line));
+    next = stop ? stop + 1 : end;
+    const char *word = line;
+    while (word < end && *word == ' ') word++;
+    bool comment = begins(word, end, "---");
+    head = head && begins(line, end, "--");
+    if (comment || documents || head) {
+      memmove(to, line, (size_t)(next - line));
+      to += next - line;
+    } else if (stop) {
+      *to++ = '\n';
+    }
+    documents = comment;
+  }
+  while (to > s->text + 1 && to[-1] == '\n' && to[-2] == '\n') to--;
+  s->len = (size_t)(to - s->text);
+}
+
 static bool print_source(lua_State *L, struct source *s, size_t index, bool text_only) {
   bool ok = true;
-  printf("\n/* %s */\nstatic const char text_%zu[] =\n", s->path, index);
-  print_bytes(s->text, s->len);
-  puts(";");
+  printf("\n/* %s */\n", s->path);
   if (!text_only) {
     ok = s->compiled = compile(L, s);
     size_t len;
@@ -131,7 +160,11 @@ static bool print_source(lua_State *L, struct source *s, size_t index, bool text
       fprintf(stderr, "embed: %s\n", result);
     }
     lua_settop(L, 0);
+    if (ok) keep_documentation(s);
   }
+  printf("static const char text_%zu[] =\n", index);
+  print_bytes(s->text, s->len);
+  puts(";");
   return ok;
 }
 

@@ -230,6 +230,8 @@ end
 --- After a reload: agents whose tools or handoffs have changed get definitions that say so; runs that have begun keep theirs, with
 --- the tools as they were.
 ---@param changed table<table, any> what was changed in place -> what it was
+---
+--- Example: `agent.refresh { [weather] = before }`
 function M.refresh(changed)
   local function old(made) return changed[made] or made end
   for handle in next, M.live do

@@ -193,7 +193,56 @@ end
 ---@param spec table the description given to `parse`
 ---@param colour? boolean
 ---@return string
+---
+---Example: `print(args.help { name = "hello.lua", summary = "Say hello." })`
 function M.help(spec, colour) return help_text(compile(spec), colour or false) end
+
+---What a description comes to, every default worked out: what completion and manuals are made of.
+---@param spec table the description given to `parse`
+---@return { name: string, summary?: string, usage: string, examples: string[][], options: table[], positionals: table[] }
+---  options: name, short, type, of, choices, placeholder, note; positionals: name, type, of, choices, placeholder, optional, note
+---Raises `argument` for a wrong description.
+---
+---Example: `print(args.describe({ name = "hello.lua", options = { { "model" } } }).usage)`
+function M.describe(spec)
+  local p = compile(spec)
+  local out = { name = p.name, summary = p.summary, examples = {}, options = {}, positionals = {} }
+  local usage = { p.name, #p.options > 0 and "[flags]" or nil }
+  for i, e in ipairs(p.examples) do
+    out.examples[i] = type(e) == "table" and { e[1], e[2] or "" } or { e, "" }
+  end
+  for i, o in ipairs(p.options) do
+    out.options[i] = { name = o.name, short = o.short, type = o.type, of = o.of, choices = o.choices,
+                       placeholder = o.type ~= "boolean" and placeholder(o) or nil, note = note(o) }
+  end
+  for i, a in ipairs(p.positionals) do
+    usage[#usage + 1] = usage_word(a)
+    out.positionals[i] = { name = a.name, type = a.type, of = a.of, choices = a.choices, optional = a.optional,
+                           placeholder = a.placeholder or a.name:upper(), note = note(a) }
+  end
+  out.usage = table.concat(usage, " ")
+  return out
+end
+
+local asked -- set while `described` wants a description instead of a parse
+
+---The description that a command gives to `parse`: it is called with `--help` and stopped there.
+---@param command fun(argv: string[])
+---@return table|nil spec nil when it never parses
+---
+---Example: `local spec = args.described(function(argv) args.parse({ name = "hello.lua" }, argv) end)`
+function M.described(command)
+  local spec
+  local outer <const> = asked
+  asked = function(given)
+    spec = given
+    errors.raise("exit", "", { code = 0 })
+  end
+  local ok, err = pcall(command, { "--help" })
+  asked = outer
+  if not ok and not spec then error(err, 0) end
+  return spec
+end
 
 -- parsing ---------------------------------------------------------------------------------------
 
@@ -377,6 +426,7 @@ end
 ---Raises `usage` (exit code 2) for what the user typed wrongly, `argument` for a wrong description,
 ---and `exit` after printing the help.
 function M.parse(spec, ...)
+  if asked then asked(spec) end
   local p = compile(spec)
   local first = ...
   local argv = type(first) == "table" and first or { ... }
@@ -397,6 +447,8 @@ end
 ---@return table<string, string|boolean> flags by name
 ---@return string[] rest
 ---Raises `usage` for a flag without its value.
+---
+---Example: `local flags, rest = args.split_runtime { "--seed", "7", "town.lua" }`
 function M.split_runtime(argv, from)
   local own, flags, rest, i = {}, {}, {}, from or 1
   for _, f in ipairs(M.runtime) do own[f.name] = f end

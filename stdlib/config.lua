@@ -56,6 +56,8 @@ end
 ---Whether a value of `sim` names a file of scripted answers.
 ---@param value string
 ---@return boolean
+---
+---Example: `assert(config.is_sim_script "replies.lua")`
 function M.is_sim_script(value) return value:find "%.lua$" ~= nil end
 
 local function sim_mode()
@@ -150,6 +152,8 @@ end
 ---@param text string
 ---@return string|nil url "scheme://host:port/path" without a trailing slash
 ---@return string? problem what is wrong with the text
+---
+---Example: `local url = config.parse_host "10.0.0.7:11434"`
 function M.parse_host(text)
   text = text:match "^%s*(.-)%s*$":gsub("^[\"']+", ""):gsub("[\"']+$", ""):match "^%s*(.-)%s*$"
   local scheme, rest = text:match "^(.-)://(.*)$"
@@ -309,6 +313,8 @@ M.revision = 0
 ---the reason unless there is no such file) stand in for the environment and the disk.
 ---@return stoke.config.Settings
 ---Raises `usage` for an unknown key or a wrong value, naming place, key and the likely intent.
+---
+---Example: `config.load { flags = { log = "warn" } }`
 function M.load(opts)
   opts = opts or {}
   local getenv = opts.getenv or os.getenv
@@ -334,6 +340,8 @@ function M.get() return (current or M.load()).values end
 ---The place a setting came from: "flag --log", "environment OLLAMA_HOST", a file's path, "built in".
 ---@param key string dotted, as in "timeouts.idle"
 ---@return string|nil
+---
+---Example: `print(config.source "timeouts.idle")`
 function M.source(key)
   M.get()
   return current.sources[key]
@@ -349,6 +357,8 @@ end
 ---@param name? string
 ---@return {name: string, url: string, headers: table<string, string>, key: string|nil, source: string}
 ---Raises `usage` for an unknown name.
+---
+---Example: `print(config.endpoint().url)`
 function M.endpoint(name)
   local values = M.get()
   local asked = name or values.endpoint
@@ -375,6 +385,8 @@ end
 
 ---True when somebody chose an endpoint: a flag, the environment or a file.
 ---@return boolean
+---
+---Example: `if config.endpoint_chosen() then print(config.endpoint().source) end`
 function M.endpoint_chosen()
   M.get()
   local name = current.values.endpoint
@@ -386,6 +398,8 @@ end
 ---@param name string
 ---@param url string any scheme
 ---@param source string what explain() says about it
+---
+---Example: `config.use_endpoint("lab", "http://10.0.0.7:11434", "this script")`
 function M.use_endpoint(name, url, source)
   local s = current or M.load()
   M.revision = M.revision + 1
@@ -395,6 +409,8 @@ end
 
 ---The runtime's flags the settings were read with: what a child process of the same mind is given.
 ---@return table<string, string|boolean> by name
+---
+---Example: `print(config.flags().log)`
 function M.flags()
   M.get()
   return current.flags
@@ -405,6 +421,8 @@ end
 ---@param source string what explain() says about it
 ---@param everywhere? boolean for endpoints given as an address, too, unless they are in memory
 ---@return fun() undo gives the settings back as they were
+---
+---Example: `local undo = config.stand_in("http://ollama.mem", "this script"); undo()`
 function M.stand_in(url, source, everywhere)
   M.get()
   local before = current
@@ -426,6 +444,8 @@ end
 ---The profile of a model: its load options and keep_alive. Empty when none is configured.
 ---@param model string as given to the call; "qwen3" and "qwen3:latest" are one model
 ---@return table
+---
+---Example: `print(config.profile("qwen2.5:3b").num_ctx)`
 function M.profile(model)
   local profiles = M.get().profiles
   local p = profiles[model]
@@ -461,6 +481,8 @@ end
 
 ---Every setting with its value and place, sorted by key; secrets are masked.
 ---@return {key: string, value: any, source: string}[]
+---
+---Example: `for _, row in ipairs(config.explain()) do print(row.key, row.value, row.source) end`
 function M.explain()
   M.get()
   local out = {}

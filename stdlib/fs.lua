@@ -140,6 +140,7 @@ end
 --- Give a file or folder another name; one that has that name already is replaced.
 ---@param from string
 ---@param to string
+---@param options? table none so far
 ---Raises `os` (also across file systems), `argument`, `cancelled`.
 ---
 --- Example: `fs.rename("draft.txt", "final.txt")`
@@ -173,6 +174,8 @@ end
 function Watch:__call() return errors.check(self.stream:next()) end
 
 --- Stop watching; leaving the loop does it, too.
+---
+--- Example: `watch:close()`
 function Watch:close() self.stream:close() end
 
 Watch.__close = Watch.close

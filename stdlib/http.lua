@@ -134,19 +134,24 @@ end
 --- the stream.
 ---
 ---     for line in http.get(url, { stream = "lines" }):lines() do print(line) end
+---@return fun(): string|nil
 function Response:lines() return reader(self, "lines", "lines") end
 
 --- Iterate over server-sent events: tables { event, data, id? }.
 ---
 ---     for ev in http.get(url, { stream = "sse" }):events() do print(ev.event, ev.data) end
+---@return fun(): { event: string, data: string, id?: string }|nil
 function Response:events() return reader(self, "sse", "events") end
 
 --- Iterate over the bytes as they come, in pieces of no certain size.
 ---
 ---     for bytes in http.get(url, { stream = "bytes" }):chunks() do size = size + #bytes end
+---@return fun(): string|nil
 function Response:chunks() return reader(self, "bytes", "chunks") end
 
 --- Cut a stream; its connection closes at once. Does nothing to a whole answer.
+---
+--- Example: `res:close()`
 function Response:close()
   if self.stream then self.stream:close() end
 end
@@ -160,6 +165,8 @@ local function escape_byte(c) return ("%%%02X"):format(c:byte()) end
 --- Percent-encode all but letters, digits and "-._~".
 ---@param text string|number|boolean
 ---@return string
+---
+--- Example: `print(http.escape "a b&c")`
 function M.escape(text)
   return (tostring(text):gsub("[^%w%-%._~]", escape_byte))
 end

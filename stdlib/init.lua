@@ -169,6 +169,7 @@ end
 
 --- Run a function in a task of this scope.
 ---@param f function
+---@param ... any its arguments
 ---@return stoke.task
 ---
 --- Example: `local t = scope:spawn(fetch, url)`
@@ -301,6 +302,7 @@ end
 --- Run a function that a cancellation from outside does not interrupt, for so many seconds at most.
 ---@param seconds number
 ---@param f function
+---@param ... any its arguments
 ---@return any ... what it returned
 ---
 --- Example: `stoke.shield(2, function() save(state) end)`

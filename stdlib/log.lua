@@ -24,6 +24,8 @@ local settings = { level = "info", format = "text", colour = nil, write = nil, n
 ---format are ignored (stoke.config checks them, and names the place they came from).
 ---`write(line)` and `now()`, wall seconds, stand in for stderr and the clock.
 ---@param opts {level?: string, format?: string, colour?: boolean, write?: function, now?: function}
+---
+---Example: `log.configure { level = "debug", format = "json" }`
 function M.configure(opts)
   if RANK[opts.level] then settings.level = opts.level end
   if opts.format == "text" or opts.format == "json" then settings.format = opts.format end
@@ -32,12 +34,17 @@ function M.configure(opts)
   if opts.now then settings.now = opts.now end
 end
 
----@return string level in force
+---The level in force.
+---@return string
+---
+--- Example: `print(log.level())`
 function M.level() return settings.level end
 
 ---True when a line of this level would be written: ask before building an expensive field.
 ---@param level string
 ---@return boolean
+---
+---Example: `if log.enabled "debug" then log.debug("state", { size = measure() }) end`
 function M.enabled(level) return (RANK[level] or 0) >= RANK[settings.level] end
 
 -- Any value as text, without ever raising: a __tostring may fail, a __name may be no string.
@@ -168,12 +175,15 @@ local function say(level, message, base, fields)
   pcall(emit, level, message, fields)
 end
 
+---Writes one line a call, at a level:
+---
+---    log.info("model loaded", { model = "qwen2.5:3b", seconds = 2.1 })
 ---@class stoke.log.Logger
----@field debug fun(message: any, fields?: table)
----@field info fun(message: any, fields?: table)
----@field warn fun(message: any, fields?: table)
----@field error fun(message: any, fields?: table)
----@field with fun(fields: table): stoke.log.Logger
+---@field debug fun(message: any, fields?: table) what only one who looks for a mistake wants to see (--log debug)
+---@field info fun(message: any, fields?: table) what happens
+---@field warn fun(message: any, fields?: table) what should not happen, and can be lived with
+---@field error fun(message: any, fields?: table) what went wrong
+---@field with fun(fields: table): stoke.log.Logger a logger that adds these fields to every line
 
 local function logger(into, base)
   for _, level in ipairs { "debug", "info", "warn", "error" } do
@@ -183,6 +193,8 @@ local function logger(into, base)
   ---
   ---    local mine = log.with { agent = "critic" }
   ---    mine.info("done", { seconds = 2.1 })      -- ... info  done  agent=critic seconds=2.1
+  ---@param fields table
+  ---@return stoke.log.Logger
   into.with = function(fields)
     local all = {}
     for k, v in next, base or {} do all[k] = v end

@@ -264,13 +264,15 @@ function Process:write(bytes)
 end
 
 --- Tell it that no more will come.
+---
+--- Example: `p:close_stdin()`
 function Process:close_stdin() perform("proc.close_stdin", { process = self.id }) end
 
 --- Wait until it has ended. One that writes much needs a reader meanwhile, or it waits for that.
 ---@return { code?: integer, signal?: string, timed_out: boolean, seconds: number }
 ---Raises `os` after p:close, `cancelled`.
 ---
---- Example: `if p:wait().code ~= 0 then ... end`
+--- Example: `if p:wait().code ~= 0 then print "it failed" end`
 function Process:wait() return perform("proc.wait", { process = self.id }) end
 
 --- Send a signal to it and all its children.
@@ -287,6 +289,8 @@ function Process:kill(signal)
 end
 
 --- End it, if it has not ended, and wait for that; a no-op the second time. What `<close>` does.
+---
+--- Example: `p:close()`
 function Process:close() self.stream:close() end
 
 function Process:__close() self.stream:close() end

@@ -26,7 +26,7 @@ end
 --- A float, 0 <= x < 1.
 ---@return number
 ---
---- Example: `if rand.float() < 0.1 then ... end`
+--- Example: `if rand.float() < 0.1 then print "one in ten" end`
 function M.float() return perform("rand.float") end
 
 --- A whole number between two others, both included.
@@ -59,7 +59,7 @@ end
 ---@param list T[]
 ---@return T[]
 ---
---- Example: `for _, card in ipairs(rand.shuffle(deck)) do ... end`
+--- Example: `for _, card in ipairs(rand.shuffle(deck)) do print(card) end`
 function M.shuffle(list)
   local order = perform("rand.permutation", { count = #check_list(list, "rand.shuffle") })
   local out = {}
@@ -98,6 +98,7 @@ end
 
 --- A generator of its own, apart from the shared one: g:float(), g:int(low, high), g:bytes(n), g:permutation(n), g:seed(n).
 ---@param seed integer
+---@return table
 ---
 --- Example: `local g = rand.new(7); print(g:int(1, 6))`
 function M.new(seed) return driver.new(check_integer(seed, "rand.new: the seed")) end

@@ -100,6 +100,8 @@ end
 ---@param o table? see `serve`; without port, mem and address
 ---@return stoke.sim
 ---Raises `argument` for an unknown option, model key or fault.
+---
+--- Example: `local simulated = sim.new { models = { "tiny,tps=500" } }`
 function M.new(o)
   o = o or {}
   check(o, KEYS, "sim.new")
@@ -126,6 +128,7 @@ function M.new(o)
 end
 
 --- The fault a request to a model meets: the model's own, else the server's.
+---@private
 function Sim:fault_for(model)
   local text = model.fault or self.fault
   if not text then return nil end
@@ -135,6 +138,7 @@ function Sim:fault_for(model)
 end
 
 --- Suspends the running handler.
+---@private
 function Sim:sleep(seconds) self.tasks.park("sim.sleep", seconds) end
 
 -- While somebody waits for a grant, one task of the host's drives the machine; it ends when nobody
@@ -156,6 +160,7 @@ local function drive(self)
 end
 
 --- Tells the machine's driver that something changed.
+---@private
 function Sim:kick()
   if self.driver then
     self.tasks.wake(self.driver)
@@ -176,6 +181,8 @@ end
 ---  one of faults.NAMES, "kind:0.1" for a tenth of the requests; seed (1); version
 ---@return table server url, port, sim, close(); may be a `<close>` variable
 ---Raises `argument`; what stoke.http.serve raises when the port is taken.
+---
+--- Example: `local server <close> = sim.serve { mem = "ollama", script = { "Hello!" } }`
 function M.serve(o)
   local own, rest = { port = "number", mem = "string", address = "string" }, {}
   local listen = {}
@@ -214,6 +221,8 @@ local default
 --- reply does not say how slowly.
 ---@param answers? function|table its script, when it is started
 ---@return string url
+---
+--- Example: `local url = sim.start_default()`
 function M.start_default(answers)
   if not default or default.inner.closed then
     local haste = answers and 0 or nil

@@ -17,6 +17,8 @@ local SGR = { bold = "1", dim = "2", red = "31", green = "32", yellow = "33", bl
 ---@param fd integer 1 for stdout, 2 for stderr
 ---@param getenv? fun(name: string): string|nil defaults to the process environment
 ---@return boolean
+---
+---Example: `local colour = term.colour(1)`
 function M.colour(fd, getenv)
   getenv = getenv or os.getenv
   if (getenv "NO_COLOR" or "") ~= "" then return false end
@@ -27,6 +29,8 @@ end
 
 ---True when a person is there: standard input and output are terminals.
 ---@return boolean
+---
+---Example: `if term.interactive() then print "a person is there" end`
 function M.interactive() return stdio.is_tty(0) and stdio.is_tty(1) end
 
 ---Wrap a text in a style, or return it as it is.
@@ -34,6 +38,8 @@ function M.interactive() return stdio.is_tty(0) and stdio.is_tty(1) end
 ---@param text string
 ---@param on boolean the answer of `colour`, asked once by the caller
 ---@return string
+---
+---Example: `print(term.paint("bold", "Title", term.colour(1)))`
 function M.paint(style, text, on)
   if not on or text == "" then return text end
   return "\27[" .. SGR[style] .. "m" .. text .. "\27[0m"
@@ -41,6 +47,8 @@ end
 
 ---Columns of the terminal; 80 when nobody knows.
 ---@return integer
+---
+---Example: `print(("-"):rep(term.columns()))`
 function M.columns()
   local n = stdio.columns()
   if n and n > 0 then return n end
@@ -103,6 +111,8 @@ end
 ---Columns a text takes on a terminal; style escapes take none.
 ---@param text string
 ---@return integer
+---
+---Example: `assert(term.width "日本" == 4)`
 function M.width(text)
   local n = 0
   for _, w in chars((text:gsub("\27%[[%d;]*m", ""))) do n = n + w end
@@ -114,6 +124,8 @@ end
 ---@param columns integer
 ---@param right? boolean pad on the left
 ---@return string
+---
+---Example: `print(term.fit("a long title", 8) .. "|")`
 function M.fit(text, columns, right)
   local width = M.width(text)
   if width <= columns then
@@ -132,6 +144,8 @@ end
 ---and tab are dropped, so that it cannot move the cursor, retitle the window or change colours.
 ---@param text string
 ---@return string
+---
+---Example: `print(term.clean(text))`
 function M.clean(text)
   text = text:gsub("\r\n", "\n"):gsub("[\0-\8\11-\31\127]", "")
   return (text:gsub("\xC2[\x80-\x9F]", ""))
@@ -140,6 +154,8 @@ end
 ---Format bytes: "815 B", "4.7 GB" (powers of 1000, as Ollama prints them).
 ---@param n number
 ---@return string
+---
+---Example: `print(term.bytes(4733363377))`
 function M.bytes(n)
   local units = { "B", "kB", "MB", "GB", "TB" }
   local i = 1
@@ -151,6 +167,8 @@ end
 ---Format seconds: "0.3s", "42s", "3m05s", "2h10m", "4d03h", "113d".
 ---@param s number
 ---@return string
+---
+---Example: `print(term.duration(185))`
 function M.duration(s)
   if s < 0 then return "-" .. M.duration(-s) end
   if s < 9.95 then return ("%.1fs"):format(s) end
@@ -168,6 +186,8 @@ end
 ---@param rows string[][]
 ---@param opts? {right?: table<integer, boolean>, colour?: boolean}
 ---@return string text ends in a newline; "" for no rows
+---
+---Example: `io.write(term.layout { { "NAME", "SIZE" }, { "tiny", "1 GB" } })`
 function M.layout(rows, opts)
   opts = opts or {}
   local widths = {}
@@ -221,6 +241,8 @@ Progress.__index = Progress
 ---it prints one plain line per label and per tenth of the way.
 ---@param opts {write?: fun(text: string), tty?: boolean, columns?: fun(): integer, now: fun(): number}
 ---@return stoke.term.Progress
+---
+---Example: `local bar <close> = term.progress { now = time.monotonic }; bar:update("reading", 3, 10)`
 function M.progress(opts)
   local tty = opts.tty
   if tty == nil then tty = stdio.is_tty(2) and os.getenv "TERM" ~= "dumb" end
@@ -265,6 +287,8 @@ end
 ---@param label string what is going on; a new label starts a new line
 ---@param done? number bytes so far
 ---@param total? number bytes in all; without it the label stands alone
+---
+---Example: `bar:update("reading", 3, 10)`
 function Progress:update(label, done, total)
   label = M.clean(label):gsub("\n", " ")
   next_label(self, label)
@@ -292,6 +316,8 @@ function Progress:update(label, done, total)
 end
 
 ---End the line being drawn; safe to call twice, and as `<close>`.
+---
+---Example: `bar:finish()`
 function Progress:finish()
   if self.drawn then self.write "\n" end
   self.drawn, self.label = false, nil

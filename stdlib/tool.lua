@@ -221,6 +221,8 @@ end
 ---@param about? { id?: string, agent?: string, on_pending?: fun(entry: stoke.pending) }
 ---@return any what run returned
 ---@return stoke.error|nil err
+---
+--- Example: `local value, err = weather:perform({ city = "Oslo" }, { agent = "umbrella" })`
 function Tool:perform(args, about)
   local checked, err = self:check(args)
   if err then return nil, err end

@@ -13,7 +13,7 @@ local tasks = require "core.task"
 local M = {}
 
 ---The verbs in the order help shows them. `talks`: the verb speaks to a model server, so that --sim
----has a meaning; `bare`: it works without reading any configuration.
+---has a meaning; `bare`: it works without reading any configuration; `file`: where it is when its module is not named like it.
 M.verbs = {
   { name = "run", summary = "run a script (no FILE: ./main.lua)", usage = "run [FILE] [ARGS]",
     talks = true },
@@ -29,8 +29,12 @@ M.verbs = {
   { name = "test", summary = "run tests", usage = "test [FILES]" },
   { name = "doctor", summary = "check the set-up and print every setting", usage = "doctor",
     talks = true },
+  { name = "init", summary = "make a folder with an agent, its test and what an editor needs", usage = "init [FOLDER]",
+    file = "scaffold", bare = true },
+  { name = "completion", summary = "print completion for a shell", usage = "completion SHELL",
+    talks = true },
   { name = "version", summary = "print the version", usage = "version", bare = true },
-  { name = "help", summary = "show this, or the help of a verb", usage = "help [VERB]",
+  { name = "help", summary = "show this, the help of a verb, or a name of the library", usage = "help [VERB|NAME]",
     bare = true },
 }
 
@@ -41,6 +45,14 @@ for _, f in ipairs(args.runtime) do FLAGS[#FLAGS + 1] = "--" .. f.name end
 ---@return table|nil verb
 function M.find(name)
   for _, v in ipairs(M.verbs) do if v.name == name then return v end end
+end
+
+---The function that a verb runs.
+---@param verb table
+---@return fun(argv: string[])
+function M.command(verb)
+  local run = require("stoke.cmd." .. (verb.file or verb.name))
+  return type(run) == "table" and run.main or run
 end
 
 local function verb_names()
@@ -183,9 +195,7 @@ local function run_verb(verb, argv, flags)
     local asks = argv[1] == "--help" or argv[1] == "-h"
     if not asks then M.apply(flags, verb.talks) end
   end
-  local run = require("stoke.cmd." .. verb.name)
-  if type(run) == "table" then run = run.main end
-  return run(argv)
+  return M.command(verb)(argv)
 end
 
 ---Run a command line.

@@ -103,6 +103,8 @@ end
 --- Send bytes; each call is a chunk of its own. Waits while a slow client has more than a megabyte to take.
 ---@param bytes string
 ---Raises `incomplete` when the client has gone.
+---
+--- Example: `res:write "a piece of the answer"`
 function Reply:write(bytes)
   if self.ended then errors.argument "res:write: the reply has ended" end
   if not self.started then self:start() end
@@ -113,6 +115,8 @@ function Reply:write(bytes)
 end
 
 --- End the reply now; otherwise it ends when the handler returns.
+---
+--- Example: `res:finish()`
 function Reply:finish()
   if self.ended then return end
   self.exchange:finish()
@@ -120,6 +124,8 @@ function Reply:finish()
 end
 
 --- Cut the connection, so that the client knows the reply is not whole; what was written goes out before.
+---
+--- Example: `res:reset()`
 function Reply:reset()
   if self.ended then return end
   self.exchange:reset()

@@ -94,6 +94,8 @@ Request.__name = "stoke.http.incoming"
 --- The body, read as JSON. A body that is none is answered with 400 when the handler lets the error pass.
 ---@return any
 ---Raises `protocol`.
+---
+--- Example: `local order = req:json()`
 function Request:json()
   local ok, value = pcall(json.decode, self.body)
   if ok then return value end

@@ -192,6 +192,8 @@ end
 
 --- Stop: no new requests; those under way have `drain` seconds to end, then they are cancelled. Waits until all is down.
 --- A no-op the second time.
+---
+--- Example: `server:close()`
 function Server:close()
   if self.closed then return end
   self.stopping = true

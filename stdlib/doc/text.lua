@@ -1,0 +1,155 @@
+--- Documentation as it is read in a terminal.
+
+local library = require "stoke.doc.library"
+local term = require "stoke.term"
+
+local M = {}
+
+--- Break a text at blanks.
+local function wrap(text, columns)
+  local out, line = {}, ""
+  for word in text:gmatch "%S+" do
+    if line ~= "" and term.width(line) + 1 + term.width(word) > columns then
+      out[#out + 1], line = line, word
+    else
+      line = line == "" and word or line .. " " .. word
+    end
+  end
+  if line ~= "" then out[#out + 1] = line end
+  return out
+end
+
+local function add_wrapped(out, text, columns, indent)
+  for _, line in ipairs(wrap(text, math.max(columns - #indent, 20))) do out[#out + 1] = indent .. line end
+end
+
+--- Paragraphs are filled; what is indented stays as it is.
+local function add_description(out, text, columns, indent)
+  local paragraph = {}
+  local function flush()
+    if #paragraph > 0 then add_wrapped(out, table.concat(paragraph, " "), columns, indent) end
+    paragraph = {}
+  end
+  for line in (text .. "\n"):gmatch "([^\n]*)\n" do
+    if line == "" then
+      flush()
+      out[#out + 1] = ""
+    elseif line:find "^%s%s" then
+      flush()
+      out[#out + 1] = indent .. line
+    else
+      paragraph[#paragraph + 1] = line
+    end
+  end
+  flush()
+end
+
+local function row(out, name, kind, description, columns, indent)
+  local head = indent .. name .. "  " .. kind
+  if description == "" then
+    out[#out + 1] = head
+  elseif #head + 2 + #description <= columns then
+    out[#out + 1] = head .. "  " .. description
+  else
+    out[#out + 1] = head
+    add_wrapped(out, description, columns, indent .. "    ")
+  end
+end
+
+--- The fields of a class, those of its parents first.
+local function all_fields(class)
+  local out = {}
+  local parent = class.parent and library.classes()[class.parent]
+  if parent then out = all_fields(parent) end
+  return table.move(class.fields, 1, #class.fields, #out + 1, out)
+end
+
+--- The options that a parameter takes, where its type is a class of fields alone.
+local function add_options(out, kind, columns, indent)
+  for name in library.types(kind) do
+    local class = library.classes()[name]
+    if class and #class.methods == 0 then
+      for _, field in ipairs(all_fields(class)) do
+        row(out, field.name .. (field.optional and "?" or ""), field.type, field.description, columns, indent)
+      end
+    end
+  end
+end
+
+local function add_call(out, entry, columns)
+  for _, param in ipairs(entry.params) do
+    row(out, param.name .. (param.optional and "?" or ""), param.type, param.description, columns, "  ")
+    add_options(out, param.type, columns, "      ")
+  end
+  for _, result in ipairs(entry.returns) do row(out, "->", result.type, result.description, columns, "  ") end
+  if entry.raises then add_wrapped(out, "raises " .. entry.raises, columns, "  ") end
+end
+
+local function summary(text) return text:gsub("\n", " "):match "^(.-%.)%s" or text:match "^[^\n]*" end
+
+local function add_list(out, entries, columns)
+  for _, entry in ipairs(entries) do
+    local head = "  " .. (entry.signature:match "^(.-)%s%->" or entry.signature)
+    local about = summary(entry.description)
+    if #head + 2 + #about <= columns and #head <= 34 then
+      out[#out + 1] = head .. (" "):rep(34 - #head) .. "  " .. about
+    else
+      out[#out + 1] = head
+      add_wrapped(out, about, columns, (" "):rep(36))
+    end
+  end
+end
+
+--- The blocks of a text, an empty line between any two.
+local function blocks(entry, columns, colour)
+  local list = {}
+  local function block(fill)
+    local out = {}
+    fill(out)
+    while out[1] == "" do table.remove(out, 1) end
+    if #out > 0 then list[#list + 1] = table.concat(out, "\n") end
+  end
+  block(function(out)
+    for i, line in ipairs(wrap(entry.signature, columns - 4)) do
+      out[#out + 1] = (i > 1 and "    " or "") .. term.paint("bold", line, colour)
+    end
+    if entry.parent then out[#out + 1] = "  has all fields of " .. entry.parent end
+  end)
+  block(function(out) add_description(out, entry.description, columns, "  ") end)
+  if entry.call then
+    block(function(out)
+      out[1] = "  " .. term.paint("bold", entry.call.signature, colour)
+      add_description(out, entry.call.description, columns, "  ")
+      add_call(out, entry.call, columns)
+    end)
+  end
+  block(function(out) add_call(out, entry, columns) end)
+  block(function(out)
+    for _, field in ipairs(entry.fields or {}) do
+      row(out, field.name .. (field.optional and "?" or ""), field.type, field.description, columns, "  ")
+    end
+  end)
+  block(function(out) add_list(out, entry.methods or {}, columns) end)
+  block(function(out) add_list(out, entry.entries or {}, columns) end)
+  local example = entry.example or entry.call and entry.call.example
+  if example and not entry.description:find(example:match "[^\n]*", 1, true) then
+    block(function(out)
+      for line in (example .. "\n"):gmatch "([^\n]*)\n" do out[#out + 1] = "    " .. term.paint("green", line, colour) end
+    end)
+  end
+  block(function(out) out[1] = "  " .. term.paint("dim", entry.where, colour) end)
+  return list
+end
+
+--- The text of an entry.
+---@param entry stoke.doc.entry
+---@param columns integer
+---@param colour? boolean
+---@return string
+---
+--- Example: `print(text.entry(doc.find "http.get", 80))`
+function M.entry(entry, columns, colour)
+  return table.concat(blocks(entry, math.max(columns, 40), colour or false), "\n\n") .. "\n"
+end
+
+return M

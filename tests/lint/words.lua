@@ -43,7 +43,7 @@ end
 
 return {
   name = "words",
-  folders = { "host", "lua", "stdlib", "agents", "tests", "README.md", "CHANGELOG.md", ".ci" },
+  folders = { "host", "lua", "stdlib", "agents", "tests", "docs", "README.md", "CHANGELOG.md", ".ci" },
   endings = { "c", "h", "lua", "sh", "md", "mjs", "js", "run", "json" },
   check = function(path, text, report)
     for n, line in source.lines(text) do

@@ -355,6 +355,7 @@ local function drive(new_run, messages)
   local run <close> = new_run
   local scope <close> = bounds(run.agent)
   for i = 1, #messages do run.history:push(messages[i]) end
+  messages = nil -- luacheck: ignore (this may wait long)
   return finish(run, loop(run))
 end
 

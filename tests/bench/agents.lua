@@ -8,6 +8,7 @@ stoke.main(function(args)
     local bot = stoke.agent { name = "agent " .. i, model = "held", instructions = "Answer in one sentence." }
     local chat = bot:session()
     scope:spawn(function() chat:run "hi" end)
+    if i % 64 == 0 then stoke.sleep(0) end -- they come by and by
   end
   stoke.sleep(0.5)
   collectgarbage()

@@ -120,7 +120,7 @@ local function engines()
   io.stdout:flush()
   os.execute(lua "json.lua")
   os.execute(lua "schema.lua")
-  os.execute(("STOKE_BIN=%s "):format(stoke) .. lua "testcmd.lua")
+  os.execute(("STOKE_BIN=$(realpath %s) "):format(stoke) .. lua "testcmd.lua")
   os.execute(lua "reload.lua")
 end
 

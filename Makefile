@@ -139,7 +139,7 @@ TEST_ENV  = STOKE_BIN='$(BIN)' STOKE_BUILD='$(BUILD)' STOKE_NPM='$(NPM)'
 RUN_TESTS = $(TEST_ENV) $(BIN) test --internal $(TESTS)
 
 C_TESTS   := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(wildcard tests/c/*.c))
-PEER      := $(if $(wildcard tests/peers/peer.c),$(BUILD)/peer)
+PEER      := $(patsubst tests/peers/%.c,$(BUILD)/%,$(wildcard tests/peers/*.c))
 TLS_LIBS   = $(shell $(PKG_CONFIG) --libs openssl libuv)
 
 .PHONY: tests npm
@@ -151,6 +151,9 @@ $(BUILD)/c/%: $(BUILD)/obj/tests/c/%.o $(ENGINE_OBJ)
 
 $(BUILD)/peer: $(BUILD)/obj/tests/peers/peer.o
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(TLS_LIBS)
+
+$(BUILD)/pty: $(BUILD)/obj/tests/peers/pty.o
+	$(call quiet,LD,$@)$(LINK) -o $@ $^
 
 # The official JavaScript client, once; afterwards no network is needed. Its test says so when it is not there.
 npm:

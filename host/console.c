@@ -58,6 +58,7 @@ struct console {
   struct input in;
   uv_prepare_t turn; /* active while something was gathered */
   bool turning, closing;
+  unsigned calls; /* of console_first */
   unsigned handles;
 };
 
@@ -377,6 +378,7 @@ static struct console_read *of_wait(struct console_wait *w) {
 /* How many bytes the request gets as things are; 0 = not enough is there yet. */
 static size_t input_enough(struct input *in, const struct console_read *r) {
   size_t used = buffer_used(&in->kept);
+  if (r->want == CONSOLE_SOME) return used;
   if (r->want == CONSOLE_COUNT && used >= r->count) return r->count;
   if (r->want == CONSOLE_LINE && used > in->scanned) {
     const char *start = in->kept.bytes + in->kept.start;
@@ -506,6 +508,20 @@ void console_forget(struct host *h, struct console_read *r, size_t taken) {
     in->scanned = 0;
   }
   input_serve(in);
+}
+
+void console_look(struct host *h) {
+  struct input *in = h->console ? &h->console->in : NULL;
+  if (!in || !in->reading || in->port.file || !in->first || of_wait(in->first)->want != CONSOLE_SOME) return;
+  struct pollfd p = {.fd = in->port.fd, .events = POLLIN};
+  if (poll(&p, 1, 0) == 1) on_readable(&in->port.poll, 0, UV_READABLE);
+}
+
+#define CALLS_PER_LOOK 16
+
+bool console_first(struct host *h) {
+  if (!h->urgent && h->console && ++h->console->calls % CALLS_PER_LOOK == 0) console_look(h);
+  return h->urgent != NULL;
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */

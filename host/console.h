@@ -46,7 +46,7 @@ bool console_lost(struct host *h, struct err *e);
 void console_close(struct host *h); /* gives the descriptors back as they were found; frees once the
                                        loop has run */
 
-enum console_want { CONSOLE_LINE, CONSOLE_COUNT, CONSOLE_ALL };
+enum console_want { CONSOLE_LINE, CONSOLE_COUNT, CONSOLE_ALL, CONSOLE_SOME };
 
 /* A request for input; requests are served in order. The caller owns it and fills want, count and
  * wait.ready; after ready was called (may be inside console_read) it takes the bytes with
@@ -54,7 +54,7 @@ enum console_want { CONSOLE_LINE, CONSOLE_COUNT, CONSOLE_ALL };
 struct console_read {
   struct console_wait wait;
   enum console_want want;
-  size_t count; /* CONSOLE_COUNT: this many, fewer only at the end */
+  size_t count; /* CONSOLE_COUNT: this many, fewer only at the end; CONSOLE_SOME: what there is */
   bool served;
 };
 void console_read(struct host *h, struct console_read *r);
@@ -62,6 +62,12 @@ void console_read(struct host *h, struct console_read *r);
  * console_forget. */
 bool console_take(struct host *h, struct console_read *r, const char **bytes, size_t *len, int *error);
 void console_forget(struct host *h, struct console_read *r, size_t taken); /* the next request is served */
+
+/* Keys come before everything else: looks, in the middle of a turn, whether some have come for who waits for them
+ * (CONSOLE_SOME), and tells it. */
+void console_look(struct host *h);
+/* For callbacks of which a thousand may come in one turn: looks now and then; true = leave the rest to the next turn. */
+bool console_first(struct host *h);
 
 bool console_is_tty(int fd);
 bool console_size(int *columns, int *rows); /* of the terminal at 1 or 2; false = there is none */

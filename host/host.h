@@ -14,6 +14,7 @@ struct task;
 struct net;
 struct httpd;
 struct console;
+struct tty;
 struct watchdog;
 
 enum clock_kind { CLOCK_REAL, CLOCK_VIRTUAL };
@@ -22,7 +23,7 @@ enum clock_kind { CLOCK_REAL, CLOCK_VIRTUAL };
  * could catch. Embedded in its source, queued without allocating, read by the keeper task (lua/keeper.lua). */
 struct event {
   struct event *next;
-  const char *kind; /* "alarm", "signal", "died", "deadlock"; static */
+  const char *kind; /* "alarm", "signal", "died", "deadlock", "terminal"; static */
   int ref;          /* registry: what it is about, or LUA_NOREF; stays the source's */
   int number;
   bool queued;
@@ -35,6 +36,7 @@ struct host {
 
   /* tasks */
   struct task *ready_head, **ready_tail;
+  struct task *urgent; /* goes before them */
   struct task *current;
   struct task *live;
   size_t task_count, system_count;
@@ -54,16 +56,17 @@ struct host {
   /* events for the keeper */
   struct event *event_head, **event_tail;
   struct op *keeper_wait;
-  struct event deadlock, signal;
+  struct event deadlock, signal, terminal;
 
   struct net *net; /* engines are made on first use and closed by host_close in host/state.c */
   struct httpd *httpd;
   struct console *console;
+  struct tty *tty;
   struct watchdog *watchdog;
 
   uv_async_t wake; /* from the signal handler */
   bool polling;    /* inside uv_run */
-  int gc_pause; /* percent, as last set */
+  int gc_pause;    /* percent, as last set */
   bool gc_stress;  /* a full collection before each resume */
   size_t gc_skipped;
   bool stopping;

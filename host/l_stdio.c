@@ -7,6 +7,7 @@
 #include "host.h"
 #include "op.h"
 #include "task.h"
+#include "tty.h"
 
 int luaopen_host_stdio(lua_State *L);
 
@@ -158,6 +159,7 @@ static int start_read(lua_State *L, enum console_want want, size_t count) {
   struct read_op *o = mem_calloc(&h->mem, sizeof *o);
   if (!o) return push_oom(L);
   op_init(&o->op, &read_class);
+  o->op.urgent = want == CONSOLE_SOME;
   o->host = h;
   o->read.want = want;
   o->read.count = count;
@@ -186,6 +188,44 @@ static int l_read_all(lua_State *L) {
   return start_read(L, CONSOLE_ALL, 0);
 }
 
+/* read_some() -> the bytes that are there, at least one; nil at the end */
+static int l_read_some(lua_State *L) {
+  op_enter(L, "stdio.keys");
+  return start_read(L, CONSOLE_SOME, 0);
+}
+
+/* --- editing lines ---------------------------------------------------------------------------- */
+
+/* raw(farewell) -> true: keys one by one, without echo; `farewell` is written when the terminal's modes are given back,
+ * whatever way the program ends. News come as events of kind "terminal" (tty.h). nil and an error where there is none. */
+static int l_raw(lua_State *L) {
+  size_t len;
+  const char *farewell = luaL_checklstring(L, 1, &len);
+  struct err e;
+  if (len > TTY_FAREWELL) return err_argument(L, "raw: the farewell is longer than %d bytes", TTY_FAREWELL);
+  if (!tty_raw(host_of(L), farewell, len, &e)) return err_push(L, &e);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* cooked(): the modes as they were */
+static int l_cooked(lua_State *L) {
+  tty_cooked(host_of(L));
+  return 0;
+}
+
+/* interrupts(on): while raw, whether Ctrl-C is a signal or a byte */
+static int l_interrupts(lua_State *L) {
+  tty_interrupts(host_of(L), lua_toboolean(L, 1));
+  return 0;
+}
+
+/* suspend(): stops the process as Ctrl-Z does; returns when it goes on */
+static int l_suspend(lua_State *L) {
+  tty_suspend(host_of(L));
+  return 0;
+}
+
 /* --- looking ---------------------------------------------------------------------------------- */
 
 static int l_is_tty(lua_State *L) {
@@ -207,9 +247,19 @@ static int l_columns(lua_State *L) {
 }
 
 int luaopen_host_stdio(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"write", l_write},       {"flush", l_flush},   {"read_line", l_read_line}, {"read", l_read},
-      {"read_all", l_read_all}, {"is_tty", l_is_tty}, {"columns", l_columns},     {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"write", l_write},
+                                       {"flush", l_flush},
+                                       {"read_line", l_read_line},
+                                       {"read", l_read},
+                                       {"read_all", l_read_all},
+                                       {"is_tty", l_is_tty},
+                                       {"columns", l_columns},
+                                       {"read_some", l_read_some},
+                                       {"raw", l_raw},
+                                       {"cooked", l_cooked},
+                                       {"suspend", l_suspend},
+                                       {"interrupts", l_interrupts},
+                                       {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

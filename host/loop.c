@@ -75,13 +75,13 @@ int host_run(struct host *h) {
     int turns = 0;
     while (!h->stopping && turns < TURNS_PER_POLL && task_pump(h)) turns++;
     if (h->stopping) break;
-    if (h->ready_head) {
+    if (h->ready_head || h->urgent) {
       poll_system(h, UV_RUN_NOWAIT);
       continue;
     }
     if (h->clock == CLOCK_VIRTUAL) { /* what libuv still holds of this instant comes before time moves */
       poll_system(h, UV_RUN_NOWAIT);
-      if (h->ready_head || advance_virtual(h)) continue;
+      if (h->ready_head || h->urgent || advance_virtual(h)) continue;
     }
     wait_for_system(h);
   }

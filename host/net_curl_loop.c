@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "console.h"
 #include "host.h"
 #include "net_curl.h"
 
@@ -161,6 +162,7 @@ static void on_poll(uv_poll_t *uv, int status, int events) {
     p->polled = 0;
     return;
   }
+  if (status >= 0 && console_first(c->host)) return;         /* this socket is still ready in the next turn */
   if (status < 0) what = CURL_CSELECT_IN | CURL_CSELECT_OUT; /* let curl meet the error, and name it */
   if (events & UV_READABLE) what |= CURL_CSELECT_IN;
   if (events & UV_WRITABLE) what |= CURL_CSELECT_OUT;

@@ -15,6 +15,7 @@ void op_init(struct op *op, const struct op_class *cls) {
   op->task = NULL;
   op->refs = 2;
   op->verdict = OP_PENDING;
+  op->urgent = false;
 }
 
 bool op_possible(lua_State *L) {
@@ -87,7 +88,10 @@ static void op_settle(struct op *op, enum op_verdict verdict) {
   struct task *t = op->task;
   op->verdict = (uint8_t)verdict;
   op->task = NULL;
-  if (t) task_ready(t);
+  if (t && op->urgent)
+    task_ready_first(t);
+  else if (t)
+    task_ready(t);
 }
 
 void op_done(struct op *op) {

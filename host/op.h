@@ -35,6 +35,7 @@ struct op {
   struct task *task; /* the waiter, NULL before op_await and after the verdict */
   uint8_t refs;
   uint8_t verdict;
+  bool urgent; /* its waiter goes before all others; set after op_init */
 };
 
 /* What a waiting primitive yields; its address tells such a yield from a script's own. */

@@ -14,6 +14,7 @@
 #include "httpd_impl.h"
 #include "net.h"
 #include "task.h"
+#include "tty.h"
 #include "watchdog.h"
 
 #define ENTRY(name) {"host." #name, luaopen_host_##name},
@@ -129,7 +130,7 @@ bool host_init(struct host *h, struct err *e) {
   mem_init(&h->mem);
   h->ready_tail = &h->ready_head;
   h->event_tail = &h->event_head;
-  h->deadlock.ref = h->signal.ref = LUA_NOREF;
+  h->deadlock.ref = h->signal.ref = h->terminal.ref = LUA_NOREF;
   const char *fail_at = getenv("STOKE_MEM_FAIL"), *gc = getenv("STOKE_GC"), *cap = getenv("STOKE_MEM_CAP");
   if (fail_at) h->mem.fail_at = strtoull(fail_at, NULL, 10);
   if (cap) h->mem.cap = (size_t)strtoull(cap, NULL, 10);
@@ -203,6 +204,7 @@ bool host_close(struct host *h) {
   h->L = NULL;
   /* 3. Engines, which then hold no request any more. */
   net_close(h);
+  tty_close(h);
   console_close(h);
   httpd_close(h);
   watchdog_close(h);

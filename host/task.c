@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "console.h"
 #include "watchdog.h"
 
 static struct task **slot_of(lua_State *co) {
@@ -63,6 +64,18 @@ void task_ready(struct task *t) {
   *h->ready_tail = t;
   h->ready_tail = &t->next;
   if (h->polling) uv_stop(&h->loop); /* made ready before the poll of the same uv_run: it must not block */
+}
+
+void task_ready_first(struct task *t) {
+  struct host *h = t->host;
+  if (h->urgent) {
+    task_ready(t);
+    return;
+  }
+  CHECK(!t->queued);
+  t->queued = true;
+  h->urgent = t;
+  if (h->polling) uv_stop(&h->loop);
 }
 
 static void task_free(struct task *t) {
@@ -128,17 +141,32 @@ static void resume(struct host *h, struct task *t) {
   task_free(t);
 }
 
+/* Who waits for keys goes before the rest of a long turn: a person notices what a stream does not. */
+static void resume_urgent(struct host *h) {
+  if (!h->urgent) console_look(h);
+  struct task *t = h->urgent;
+  if (!t) return;
+  h->urgent = NULL;
+  t->queued = false;
+  resume(h, t);
+}
+
+#define RESUMES_PER_LOOK 16
+
 bool task_pump(struct host *h) {
   struct task *t = h->ready_head;
-  if (!t) return false;
+  int left = 1;
+  if (!t && !h->urgent) return false;
   h->ready_head = NULL;
   h->ready_tail = &h->ready_head;
+  resume_urgent(h);
   while (t) {
     struct task *next = t->next;
     t->queued = false;
     t->next = NULL;
     resume(h, t);
     t = next;
+    if (left++ % RESUMES_PER_LOOK == 0) resume_urgent(h);
   }
   return true;
 }

@@ -40,8 +40,9 @@ static inline struct task *task_current(const struct host *h) {
   return h->current;
 }
 void task_push_record(lua_State *L, const struct task *t);
-void task_ready(struct task *t); /* queue it; a wake during a pump waits for the next turn */
-bool task_pump(struct host *h);  /* one turn: resume all that were ready; false when none was */
+void task_ready_first(struct task *t); /* before all others, in the middle of a turn, too; one at a time */
+void task_ready(struct task *t);       /* queue it; a wake during a pump waits for the next turn */
+bool task_pump(struct host *h);        /* one turn: resume all that were ready; false when none was */
 
 /* Waits of the runtime itself. task_park suspends like any primitive; results: true when woken, false when the seconds
  * (negative = no limit) are over. task_wake is false when it was not parked. */

@@ -11,6 +11,7 @@
 
 #include "embed.h"
 #include "host.h"
+#include "tty.h"
 
 #define TICK_NS     (100 * 1000000ull)
 #define PATIENCE_NS (200 * 1000000ull) /* a slice this long is broken by Ctrl-C */
@@ -88,6 +89,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
   unhook(w, L);
   if (w->reported == slice) return;
   w->reported = slice;
+  tty_interrupts(w->host, true); /* nobody reads keys meanwhile */
   fprintf(
       stderr,
       "stoke: a task has run for %.1f s without waiting, at %s; nothing else can run meanwhile (Ctrl-C breaks it)\n",
@@ -228,8 +230,8 @@ void watchdog_close(struct host *h) {
 static void on_signal(int sig) {
   struct watchdog *w = the_watchdog;
   if (!w) _exit(128 + sig);
-  if (atomic_fetch_add(&w->signals, 1) > 0) {
-    uv_tty_reset_mode();
+  if (atomic_fetch_add(&w->signals, 1) > (tty_is_raw(w->host) ? 2 : 0)) {
+    tty_rescue(w->host);
     _exit(128 + sig);
   }
   atomic_store(&w->signo, sig);
@@ -251,6 +253,11 @@ void watchdog_catch_signals(struct host *h) {
   h->wake.async_cb = on_wake;
   sigaction(SIGINT, &sa, NULL);
   sigaction(SIGTERM, &sa, NULL);
+}
+
+struct host *watchdog_host(void) {
+  struct watchdog *w = the_watchdog;
+  return w ? w->host : NULL;
 }
 
 void watchdog_forget_signal(struct host *h) {

@@ -21,8 +21,9 @@ void watchdog_leave(struct host *h);
 lua_State *watchdog_switch(struct host *h, lua_State *co);
 
 /* SIGINT and SIGTERM: the first becomes an event for the keeper and breaks a slice that overruns, the second ends the
- * process at once. */
+ * process at once; while somebody edits lines, only the fourth that nobody answered does. */
 void watchdog_catch_signals(struct host *h);
 void watchdog_forget_signal(struct host *h); /* the next one is a first one again */
+struct host *watchdog_host(void);            /* for other signal handlers; NULL = none */
 
 #endif

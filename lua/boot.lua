@@ -16,7 +16,7 @@ local function trace_effects()
   local wanted = os.getenv "STOKE_DEBUG"
   if not wanted or not ("," .. wanted .. ","):find(",effect,", 1, true) then return end
   local span = require "core.gate.span"
-  span.listen(span.printer(function(text) stdio.write(2, text) end))
+  span.listen(span.printer(require "core.stdio".err))
 end
 
 --- Say on standard error, after what standard output still holds, how the script failed.

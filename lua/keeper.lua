@@ -12,6 +12,12 @@ local SIGNALS = { [2] = { name = "SIGINT", exit = 130 }, [15] = { name = "SIGTER
 --- What a signal does: fun(number, name). A terminal program may take it over; nil gives the default back.
 M.on_signal = nil
 
+--- fun(err): true when it has been seen to. A session ends the line that waits in vain, and goes on.
+M.on_deadlock = nil
+
+--- What news of the terminal do: fun(news), bits of 1 resized, 2 the process goes on after a stop, 4 it is asked to stop.
+M.on_terminal = nil
+
 --- The first task; a signal cancels it.
 M.main = nil
 
@@ -45,6 +51,7 @@ local function on_deadlock()
     end
   end
   local err = errors.new("script", "deadlock: nothing is left that could wake a task: " .. table.concat(waiting, "; "))
+  if M.on_deadlock and M.on_deadlock(err) then return end
   M.deadlock = err
   if M.main and not M.main.state then
     scopes.cancel(M.main, errors.new("cancelled", err.message))
@@ -63,6 +70,7 @@ local handlers = {
   signal = function(_, number) on_signal(number) end,
   died = function(record, why) tasks.died(record, why) end,
   deadlock = on_deadlock,
+  terminal = function(_, news) if M.on_terminal then M.on_terminal(news) end end,
 }
 
 --- Answer one event. What fails here is lost (an alarm that never fires), so the host ends rather than hang.

@@ -105,4 +105,21 @@ function M.define_file(path)
   M.main = nil
 end
 
+--- Run the body of a file for a session: what it gives to stoke.main is kept (M.main), and its timers go on.
+---@param path string
+---@return any what it returns
+function M.run_body(path)
+  local chunk, file = compile_file(path)
+  M.main, M.args = nil, {}
+  rawset(require "core.env".globals, "arg", {})
+  local _ <close> = modules.enter(file)
+  local value = chunk()
+  if type(value) == "table" and not M.main then -- a module, by the name it would be required by
+    local name = path:match "([^/]*)%.lua$" or path:match "[^/]*$"
+    file.name, file.value, modules.by_name[name] = name, value, file
+    require "core.env".globals.package.loaded[name] = value
+  end
+  return value
+end
+
 return M

@@ -15,16 +15,27 @@ local function checked(value, err)
   error(err, 0)
 end
 
+--- Whoever holds the terminal, such as a line editor: what others write must go round its rows, and lines are read through it.
+--- { write = fun(self, fd, text), read_line = fun(self): string|nil }; nil = nobody.
+M.holder = nil
+
+--- Write to a descriptor (1 or 2), whoever holds the terminal.
+---@param fd integer
+---@param text string
+function M.put(fd, text) return checked(host.write(fd, text)) end
+
 --- Write to standard output; returns before a slow reader has taken it, unless a megabyte is already waiting.
 ---@param ... string|number
 ---Raises kind `os` when the other end is gone.
 function M.write(...)
+  if M.holder then return M.holder:write(1, table.concat { ... }) end
   return checked(host.write(1, ...))
 end
 
 --- Write to standard error.
 ---@param text string
 function M.err(text)
+  if M.holder then return M.holder:write(2, text) end
   return checked(host.write(2, text))
 end
 
@@ -33,22 +44,57 @@ end
 ---@return string|nil
 function M.read_line(prompt)
   if prompt then M.write(prompt) end
+  if M.holder then return M.holder:read_line() end
   return checked(host.read_line())
 end
 
 --- All that is left of standard input.
 ---@return string
-function M.read_all() return checked(host.read_all()) or "" end
+function M.read_all()
+  if not M.holder then return checked(host.read_all()) or "" end
+  local lines = {}
+  for line in function() return M.holder:read_line() end do lines[#lines + 1] = line .. "\n" end
+  return table.concat(lines)
+end
 
 --- At most n bytes; nil at the end.
 ---@param n integer
 ---@return string|nil
-function M.read(n) return checked(host.read(n)) end
+function M.read(n)
+  if not M.holder then return checked(host.read(n)) end
+  local line = M.holder:read_line()
+  return line and (line .. "\n"):sub(1, n)
+end
+
+--- What was typed, at least one byte; nil at the end of the input. For whoever holds the terminal.
+---@return string|nil
+function M.read_some() return checked(host.read_some()) end
+
+--- One line, whoever holds the terminal.
+---@return string|nil
+function M.take_line() return checked(host.read_line()) end
+
+--- Take the terminal: keys come one by one and are not echoed. `farewell` is written to it when its modes are given back, by
+--- M.cooked or whatever way the program ends.
+---@param farewell string
+function M.raw(farewell) return checked(host.raw(farewell)) end
+
+--- Give the terminal's modes back.
+function M.cooked() host.cooked() end
+
+--- Whether Ctrl-C is a signal, as it is at first, or a byte like any other; of a terminal that was taken.
+---@param on boolean
+function M.interrupts(on) host.interrupts(on) end
+
+--- Stop the process as Ctrl-Z does; returns when it goes on.
+function M.suspend() host.suspend() end
 
 --- Whether a descriptor (0, 1, 2) is a terminal.
 function M.is_tty(fd) return host.is_tty(fd) end
 
---- Width of the terminal in columns, nil when it is none.
+--- Width and height of the terminal, nil when it is none.
+---@return integer|nil columns
+---@return integer|nil rows
 function M.columns() return host.columns() end
 
 --- As print.

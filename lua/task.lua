@@ -14,6 +14,7 @@ local M = {}
 ---@field name? string
 ---@field site string where it was spawned, "file:line"
 ---@field state? "done"|"failed"|"cancelled" nil while it lives
+---@field into? table the scope that what it spawns belongs to, in place of itself: a line of a session, which its tasks outlive
 local Task = {}
 Task.__index = Task
 Task.__name = "stoke.task"
@@ -126,7 +127,7 @@ function M.spawn(f, options, ...)
   if options and options.system then
     return M.start(M.system, options.name, f, ...)
   end
-  return M.start(me and scopes.innermost(me) or M.root, options and options.name, f, ...)
+  return M.start(me and (me.scope or me.into or me) or M.root, options and options.name, f, ...)
 end
 
 -- ---- what a holder of a task can do -----------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ local M = {}
 M.verbs = {
   { name = "run", summary = "run a script (no FILE: ./main.lua)", usage = "run [FILE] [ARGS]",
     talks = true },
+  { name = "repl", summary = "try things out at a prompt (what stoke alone does)", usage = "repl [FILE]",
+    talks = true },
   { name = "chat", summary = "talk to a model in the terminal", usage = "chat [MODEL]",
     talks = true },
   { name = "models", summary = "list the models the server has, or has loaded",
@@ -140,7 +142,8 @@ end
 local UNSEEN = 0.5
 
 --- Let others look into this host once it has lived for a moment (stdlib/attach.lua). Where that cannot be, the script goes on.
-local function announce(path)
+---@param path string the script, or what stands in its place
+function M.announce(path)
   local name = M.host_name or path:match "([^/]+)$":gsub("%.lua$", "")
   tasks.spawn(function()
     tasks.park("attach", UNSEEN)
@@ -163,7 +166,7 @@ function M.run_file(path, argv, flags, how)
       hint = verb and ("did you mean 'stoke %s'?"):format(verb) or nil })
   end
   if flags then M.apply(flags, true) end
-  announce(path)
+  M.announce(path)
   if how then return how(path, argv) end
   local script = require "core.script"
   if path == "-" then return script.run_string(stdio.read_all(), "=stdin", argv) end
@@ -213,7 +216,8 @@ function M.main(argv)
     if not first then return run_verb(M.find "help", {}, flags) end
     return M.run_file(first, tail(rest, 2), flags)
   end
-  if first == nil or first == "--help" or first == "-h" then
+  if first == nil then return run_verb(M.find "repl", {}, flags) end
+  if first == "--help" or first == "-h" then
     return run_verb(M.find "help", tail(rest, 2), flags)
   elseif first == "--version" then
     return run_verb(M.find "version", tail(rest, 2), flags)

@@ -1,0 +1,77 @@
+--- Lua from an attached prompt: entries as at the prompt of `stoke repl`, with locals of their own for each client. What they print
+--- goes to the client; what they spawn belongs to the host and goes on when the client leaves.
+
+local evals = require "stoke.repl.eval"
+local globals = require "core.env".globals
+local printer = require "stoke.repl.print"
+local stdio = require "core.stdio"
+local tasks = require "core.task"
+
+local M = {}
+
+--- Clients whose locals are kept.
+local KEPT = 16
+
+local sessions, order = {}, {}
+
+local supervisor = setmetatable({ site = "an attached prompt", co = false, on_child_error = function(err, task)
+  if task.line or err.kind == "exit" then return end
+  stdio.err(("stoke: a task that an attached prompt started failed: %s\n"):format(tostring(err)))
+end }, tasks.Task)
+
+--- print and io.write reach the client whose entry calls them.
+local function names_of(session)
+  local function put(...)
+    local parts = table.pack(...)
+    for i = 1, parts.n do parts[i] = tostring(parts[i]) end
+    session.write(table.concat(parts))
+  end
+  local io = setmetatable({ write = function(...) put(...) end }, { __index = globals.io })
+  local function print(...)
+    local parts = table.pack(...)
+    for i = 1, parts.n do parts[i] = tostring(parts[i]) end
+    put(table.concat(parts, "\t"), "\n")
+  end
+  return { stoke = require "stoke", ollama = require "stoke.ollama", print = print, io = io }
+end
+
+local function session_of(client)
+  local session = sessions[client]
+  if session then return session end
+  session = { count = 0 }
+  session.eval = evals.new(names_of(session))
+  for _, name in ipairs { "_", "_err" } do session.eval:set(name, nil) end
+  sessions[client] = session
+  order[#order + 1] = client
+  if #order > KEPT then sessions[table.remove(order, 1)] = nil end
+  return session
+end
+
+local function body(session, text)
+  local f, err = session.eval:compile(text, ("attached[%d]"):format(session.count))
+  if not f then error(err, 0) end
+  local results = table.pack(f())
+  if results.n > 0 then session.eval:set("_", results[1]) end
+  for i = 1, results.n do session.write(printer.show(results[i], { columns = 100 }) .. "\n") end
+end
+
+--- Run one entry; a client that leaves cancels it.
+---@param text string
+---@param client string whose locals it sees
+---@param write fun(text: string)
+---Raises what the entry raises.
+---
+--- Example: `eval.run("1 + 1", "me", io.write)`
+function M.run(text, client, write)
+  local session = session_of(client)
+  session.count, session.write = session.count + 1, write
+  local task = tasks.start(supervisor, ("attached[%d]"):format(session.count), body, session, text)
+  task.into, task.line = supervisor, true
+  local guard <close> = setmetatable({}, { __close = function() task:cancel "the client has left" end })
+  local ok, err = pcall(task.await, task)
+  if ok then return end
+  session.eval:set("_err", err)
+  error(err, 0)
+end
+
+return M

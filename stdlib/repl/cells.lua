@@ -1,0 +1,53 @@
+--- Text as cells: what the cursor steps over as one, with the columns it takes.
+
+local term = require "stoke.term"
+
+local M = {}
+
+local widths, known = {}, 0
+
+--- Columns of a cell as it is shown.
+---@param cell string
+---@return integer
+function M.width(cell)
+  local width = widths[cell]
+  if width then return width end
+  if cell == "\t" then width = 4 elseif #cell == 1 and (cell:byte() < 32 or cell:byte() == 127) then width = 2
+  else width = math.max(1, term.width(cell)) end
+  if known > 4096 then widths, known = {}, 0 end
+  widths[cell], known = width, known + 1
+  return width
+end
+
+--- What a cell looks like.
+---@param cell string
+---@return string
+function M.shown(cell)
+  if cell == "\t" then return "    " end
+  local byte = cell:byte()
+  if #cell == 1 and (byte < 32 or byte == 127) then return "^" .. string.char(byte ~ 64) end
+  if #cell == 1 and byte >= 128 then return "\u{FFFD}" end
+  return cell
+end
+
+--- A text in cells: a character together with the marks that follow it.
+---@param text string
+---@return string[]
+function M.split(text)
+  local out, at = {}, 1
+  while at <= #text do
+    local stop = at
+    local size = utf8.len(text, at, at)
+    if size then stop = utf8.offset(text, 2, at) - 1 end
+    local char = text:sub(at, stop)
+    if out[1] and #char > 1 and out[#out] ~= "\n" and term.width(char) == 0 then
+      out[#out] = out[#out] .. char
+    else
+      out[#out + 1] = char
+    end
+    at = stop + 1
+  end
+  return out
+end
+
+return M

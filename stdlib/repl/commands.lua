@@ -1,0 +1,140 @@
+--- Commands of the prompt: `:name rest`. Other modules add theirs to M.commands: name -> { summary, usage?, run(session, rest) }.
+--- Those of who looks into a host from outside (:tasks, :agents, :sessions ...) are there, too.
+
+local errors = require "core.errors"
+local span = require "core.gate.span"
+local stdio = require "core.stdio"
+local term = require "stoke.term"
+local time = require "stoke.time"
+
+local M = { commands = {} }
+
+local C = M.commands
+
+local function row(list) return term.layout(list, {}) end
+
+--- Every command, by name: ours, and theirs where we have none of that name.
+---@return table<string, { usage: string, summary: string, run: fun(session: table, rest: string) }>
+function M.all()
+  local all = {}
+  for name, command in next, require "stoke.attach.console".commands do
+    all[name] = { usage = command.usage, summary = command.summary,
+      run = function(_, rest) stdio.write(command.run(rest)) end }
+  end
+  for name, command in next, C do
+    all[name] = { usage = ":" .. (command.usage or name), summary = command.summary, run = command.run }
+  end
+  return all
+end
+
+local function sorted(all)
+  local names = {}
+  for name in next, all do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+C.help = { summary = "show this", run = function()
+  local all, rows = M.all(), {}
+  for i, name in ipairs(sorted(all)) do rows[i] = { "  " .. all[name].usage, all[name].summary } end
+  stdio.write("An expression prints its value; an entry may have several lines; top-level locals stay.\n",
+    "`stoke` and `ollama` are there, all else by require. _ is the last value, _1 _2 _3 the last three, _err the last error.\n\n",
+    row(rows), "\n", row {
+      { "  help(x), ?name", "what the documentation says" },
+      { "  Ctrl-C", "stops the line that runs; Ctrl-D leaves" },
+      { "  Tab, Ctrl-R", "completes; searches the history" },
+      { "  Alt-Enter", "another line in the same entry" } })
+end }
+
+C.models = { summary = "the models of the server", run = function()
+  local ollama = require "stoke.ollama"
+  local loaded = {}
+  for _, model in ipairs(ollama.ps().models) do loaded[model.name] = true end
+  local rows = { { "MODEL", "SIZE", "" } }
+  for _, model in ipairs(ollama.tags().models) do
+    rows[#rows + 1] = { model.name, model.size and term.bytes(model.size) or "-", loaded[model.name] and "loaded" or "" }
+  end
+  stdio.write(rows[2] and row(rows) or "the server has no models; stoke pull NAME gets one\n")
+end }
+
+local function reload()
+  local ok, module = pcall(require, "stoke.reload")
+  if ok then return module end
+  stdio.write "this binary has no module stoke.reload, which loads changed files again\n"
+end
+
+C.reload = { usage = "reload [MODULE]", summary = "load changed modules again", run = function(_, rest)
+  local module = reload()
+  if not module then return end
+  local report = rest == "" and module.all() or module.module(rest)
+  stdio.write(report.lines[1] and table.concat(report.lines, "\n") or "nothing has changed", "\n")
+end }
+
+local function on_off(rest, now)
+  if rest == "" then return not now end
+  if rest == "on" then return true elseif rest == "off" then return false end
+  errors.raise("usage", ("on or off, not %q"):format(rest), { hint = ":help lists the commands" })
+end
+
+C.watch = { usage = "watch [on|off]", summary = "load them again as they are saved", run = function(session, rest)
+  local module = reload()
+  if not module then return end
+  session.watching = on_off(rest, session.watching)
+  module.watch(session.watching)
+  stdio.write("watching: ", session.watching and "on" or "off", "\n")
+end }
+
+C.time = { usage = "time CODE", summary = "run it and say how long that took", run = function(session, rest)
+  if rest == "" then
+    session.always_timed = not session.always_timed
+    return stdio.write("time after each line: ", session.always_timed and "on" or "off", "\n")
+  end
+  local began = time.monotonic()
+  session:run_code(rest)
+  local took = time.monotonic() - began
+  stdio.write(session.paint("dim", took < 0.1 and ("%.3f ms\n"):format(took * 1000) or ("%.3f s\n"):format(took)))
+end }
+
+local tracing
+
+C.trace = { usage = "trace [on|off]", summary = "print each effect as it ends", run = function(_, rest)
+  local wanted = on_off(rest, tracing ~= nil)
+  if wanted and not tracing then
+    tracing = span.printer(stdio.err)
+    span.listen(tracing)
+  elseif not wanted and tracing then
+    M.unlisten(tracing)
+    tracing = nil
+  end
+  stdio.write("trace: ", wanted and "on" or "off", "\n")
+end }
+
+C.quit = { summary = "leave (Ctrl-D does too)", run = function(session) session.leaving = true end }
+
+--- Take a sink of spans away again.
+---@param sink function
+function M.unlisten(sink)
+  for i, other in ipairs(span.sinks) do
+    if other == sink then
+      table.remove(span.sinks, i)
+      break
+    end
+  end
+  span.on = span.sinks[1] ~= nil
+end
+
+--- Run `:name rest`.
+---@param session table of stoke.repl
+---@param text string with its colon
+---Raises `usage` for a command that does not exist, and what the command raises.
+function M.run(session, text)
+  local name, rest = text:match "^:(%a*)%s*(.-)%s*$"
+  local all = M.all()
+  local command = name and all[name]
+  if command then return command.run(session, rest) end
+  local near = errors.suggest(name or "", sorted(all))
+  errors.raise("usage", ("no command :%s"):format(term.clean(name or "")),
+    { hint = near and ("did you mean :%s?"):format(near) or ":help lists them" })
+end
+
+return M

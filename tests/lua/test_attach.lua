@@ -140,3 +140,12 @@ test("attach: a script that waits for nothing is at a standstill all the same", 
   t.eq(r.code, 1)
   t.match(r.stderr, "deadlock")
 end)
+
+test("attach --write: Lua runs in the host, with locals of its own, and prints to who asked", { real = true }, function(t)
+  local host <close> = start "town"
+  local r = host.stoke("local n = #town.names\nn + 1\nprint('seen', n) io.write('here\\n')\ntown.names[3] = 'Cy'\n"
+    .. "error 'oh'\nstoke.sleep(0.01) or 'waited'\n", "attach", "town", "--write")
+  t.eq(r.stderr, "")
+  t.match(r.stdout, "^3\nseen\t2\nhere\nscript: attached%[5%]:1: oh\n.*\"waited\"\n$")
+  t.eq(host.stoke("n\n#town.names\n", "attach", "town", "--write").stdout:match "undefined variable 'n'.*\n3\n" ~= nil, true)
+end)

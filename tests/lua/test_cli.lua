@@ -119,12 +119,13 @@ test("cli: version and help, examples first", { real = true }, function(t)
   check(t, here, { "--version" }, 0, "stoke " .. about.version .. "\n")
   local v = json.decode(check(t, here, { "version", "--json" }, 0).stdout)
   t.eq(v.stoke, about.version)
-  local help = check(t, here, {}, 0).stdout
+  local help = check(t, here, { "--help" }, 0).stdout
   t.ok(help:find "Examples" < help:find "Usage")
-  t.eq(here.run("--help").stdout, help)
+  t.eq(here.run("-h").stdout, help)
+  check(t, here, {}, 0, "") -- an empty session at the prompt
   t.eq(here.run("help").stdout, help)
   t.ok(not help:find "\27", "colour in a pipe")
-  for _, verb in ipairs { "run", "chat", "models", "pull", "sim", "test", "doctor" } do
+  for _, verb in ipairs { "run", "repl", "chat", "models", "pull", "sim", "test", "doctor" } do
     t.ok(help:find("\n  " .. verb), "help lacks " .. verb)
     local own = check(t, here, { verb, "--help" }, 0, "Examples").stdout
     t.eq(check(t, here, { "help", verb }, 0).stdout, own)

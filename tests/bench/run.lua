@@ -122,6 +122,7 @@ local function engines()
   os.execute(lua "schema.lua")
   os.execute(("STOKE_BIN=$(realpath %s) "):format(stoke) .. lua "testcmd.lua")
   os.execute(lua "reload.lua")
+  os.execute(("BENCH=%s STOKE_BIN=%s "):format(bench, stoke) .. lua "keystroke.lua")
 end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))

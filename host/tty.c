@@ -180,6 +180,10 @@ void tty_interrupts(struct host *h, bool on) {
   (void)tcsetattr(0, TCSANOW, &t->raw);
 }
 
+void tty_disturbed(struct host *h) {
+  if (tty_is_raw(h)) tell(h, TTY_CONTINUED);
+}
+
 bool tty_is_raw(struct host *h) {
   return h->tty && h->tty->on;
 }

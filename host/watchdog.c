@@ -92,8 +92,9 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
   tty_interrupts(w->host, true); /* nobody reads keys meanwhile */
   fprintf(
       stderr,
-      "stoke: a task has run for %.1f s without waiting, at %s; nothing else can run meanwhile (Ctrl-C breaks it)\n",
-      (double)w->limit_ns / 1e9, place);
+      "%sstoke: a task has run for %.1f s without waiting, at %s; nothing else can run meanwhile (Ctrl-C breaks it)\n",
+      tty_is_raw(w->host) ? "\n" : "", (double)w->limit_ns / 1e9, place);
+  tty_disturbed(w->host);
 }
 
 static void on_overrun(int sig) {

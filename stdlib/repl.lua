@@ -175,6 +175,7 @@ end
 local function supervisor(self)
   return setmetatable({ site = "the prompt", co = false, on_child_error = function(err, task)
     if task == self.line or err.kind == "exit" then return end
+    self.swallow = err.kind == "cancelled" and err.message:find "^interrupted at" ~= nil or self.swallow
     self.eval:set("_err", err)
     tell_task(self, err, task)
   end }, tasks.Task)

@@ -237,12 +237,6 @@ end
 
 -- ---- reading -----------------------------------------------------------------------------------------------------------
 
---- Whether Enter ends the entry.
-local function finished(text)
-  if not text:find "%S" or text:find "^%s*[:?]" then return true end
-  return evals.kind((text:gsub("^%s*=%s*", "", 1))) ~= "incomplete"
-end
-
 --- From a pipe, or a terminal without cursor movement: lines until they are an entry.
 local function read_lines(self)
   local text
@@ -252,13 +246,13 @@ local function read_lines(self)
     if self.terminal then line = self.terminal:read { prompt = prompt, below = true } else line = stdio.read_line() end
     if not line then return text end
     text = text and text .. "\n" .. line or line
-    if finished(text) then return text end
+    if evals.finished(text) then return text end
   end
 end
 
 local function read(self)
   if not self.terminal or self.terminal.plain then return read_lines(self) end
-  return self.terminal:read { prompt = self.prompt, more = self.more, history = self.history.entries, finished = finished,
+  return self.terminal:read { prompt = self.prompt, more = self.more, history = self.history.entries, finished = evals.finished,
     complete = function(before) return complete.complete(self.eval, before) end, below = true }
 end
 

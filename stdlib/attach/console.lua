@@ -43,6 +43,12 @@ M.commands = {
   end },
   pool = { usage = ":pool", summary = "slots of each model, and who waits for one", run = function() return inspect.pool() end },
   pending = { usage = ":pending", summary = "what waits for approval", run = function() return inspect.pending() end },
+  reload = { usage = ":reload [MODULE]", summary = "load changed files again, or a module", write = true, run = function(rest)
+    local reload = require "stoke.reload"
+    local report = rest == "" and reload.all() or reload.module(rest)
+    local text = reload.text(report)
+    return text ~= "" and text:gsub("\n*$", "\n") or "nothing has changed\n"
+  end },
   cancel = { usage = ":cancel TASK", summary = "cancel a task", write = true, run = function(rest)
     local task = inspect.task(number(rest, ":cancel"))
     task:cancel "cancelled by somebody attached to the host"

@@ -3,10 +3,13 @@
 local args = require "stoke.args"
 local attach = require "stoke.attach"
 local errors = require "core.errors"
+local evals = require "stoke.repl.eval"
+local histories = require "stoke.repl.history"
 local http = require "stoke.http"
 local rand = require "stoke.rand"
 local stdio = require "core.stdio"
 local term = require "stoke.term"
+local terminals = require "stoke.repl.terminal"
 
 local SPEC = {
   name = "stoke attach", summary = "Look into a running host.",
@@ -32,26 +35,49 @@ local function gone(host, err)
   error(err, 0)
 end
 
+--- Send it, and say how it ended.
+local function entry(host, text, client, write)
+  local _, err = term.interruptible(ask, host, text, client, write)
+  if not err then return end
+  if err.kind ~= "cancelled" then gone(host, err) end
+  stdio.err "\n(stopped)\n"
+end
+
+--- Entries as they are typed: an editor and a history on a terminal, lines from a pipe. With --write an entry may have several.
+local function reader(prompt, write)
+  local finished = write and evals.finished or function() return true end
+  if not term.interactive() then
+    return function()
+      local text
+      repeat
+        local line = stdio.read_line()
+        if not line then return text end
+        text = text and text .. "\n" .. line or line
+      until finished(text)
+      return text
+    end
+  end
+  local terminal
+  terminal = terminals.open { plain = os.getenv "TERM" == "dumb", on_interrupt = function() terminal:interrupt() end }
+  local history = histories.open(histories.path())
+  return function()
+    local text = terminal:read { prompt = prompt, more = ". ", history = history.entries, finished = finished, below = true }
+    if text and text:find "%S" then history:add((text:gsub("%s+$", ""))) end
+    return text
+  end, terminal
+end
+
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
   local host = attach.find(a.name)
-  local tty = stdio.is_tty(0) and stdio.is_tty(1)
   local client = ("%016x"):format(rand.int(0, math.maxinteger))
-  if tty then
+  if term.interactive() then
     stdio.err(("%s, process %d%s; :help, Ctrl-D ends\n"):format(host.name, host.pid, a.write and ", with --write" or ""))
   end
-  while true do
-    local line = stdio.read_line(tty and (host.name .. (a.write and "! " or "> ")) or "")
-    if not line then break end
-    if line:find "%S" then
-      local _, err = term.interruptible(ask, host, line, client, a.write)
-      if err and err.kind == "cancelled" then
-        stdio.err "\n(stopped)\n"
-      elseif err then
-        gone(host, err)
-      end
-    end
+  local read, terminal = reader(host.name .. (a.write and "! " or "> "), a.write)
+  local guard <close> = terminal
+  for text in read do
+    if text:find "%S" then entry(host, text, client, a.write) end
   end
-  if tty then stdio.write "\n" end
 end

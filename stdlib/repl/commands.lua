@@ -103,25 +103,13 @@ C.trace = { usage = "trace [on|off]", summary = "print each effect as it ends", 
     tracing = span.printer(stdio.err)
     span.listen(tracing)
   elseif not wanted and tracing then
-    M.unlisten(tracing)
+    span.unlisten(tracing)
     tracing = nil
   end
   stdio.write("trace: ", wanted and "on" or "off", "\n")
 end }
 
 C.quit = { summary = "leave (Ctrl-D does too)", run = function(session) session.leaving = true end }
-
---- Take a sink of spans away again.
----@param sink function
-function M.unlisten(sink)
-  for i, other in ipairs(span.sinks) do
-    if other == sink then
-      table.remove(span.sinks, i)
-      break
-    end
-  end
-  span.on = span.sinks[1] ~= nil
-end
 
 --- Run `:name rest`.
 ---@param session table of stoke.repl

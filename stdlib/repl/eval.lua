@@ -159,6 +159,14 @@ function M.kind(text, name)
   return "error", second
 end
 
+--- Whether Enter ends an entry.
+---@param text string
+---@return boolean
+function M.finished(text)
+  if not text:find "%S" or text:find "^%s*[:?]" then return true end
+  return M.kind((text:gsub("^%s*=%s*", "", 1))) ~= "incomplete"
+end
+
 --- An entry as a function; its results are the entry's.
 ---@param text string
 ---@param name string what errors call it

@@ -149,3 +149,15 @@ test("attach --write: Lua runs in the host, with locals of its own, and prints t
   t.match(r.stdout, "^3\nseen\t2\nhere\nscript: attached%[5%]:1: oh\n.*\"waited\"\n$")
   t.eq(host.stoke("n\n#town.names\n", "attach", "town", "--write").stdout:match "undefined variable 'n'.*\n3\n" ~= nil, true)
 end)
+
+test("attach --write: an entry may have several lines, and files are loaded again", { real = true }, function(t)
+  local host <close> = start("edited", [[
+    local stoke = require "stoke"
+    bot = stoke.agent { name = "bot", model = "qwen2.5:3b", instructions = "Be brief." }
+    stoke.main(function() stoke.sleep(1e5) end)]])
+  local out = host.stoke("local sum = 0\nfor i = 1, 4 do\nsum = sum + i\nend\nsum\n:reload\n", "attach", "--write").stdout
+  t.eq(out, "10\nnothing has changed\n")
+  fs.write(host.script, (fs.read(host.script):gsub("Be brief", "Be kind")))
+  t.match(host.stoke(":reload\n", "attach", "--write").stdout, "agent `bot`: instructions")
+  t.eq(host.stoke("bot.definition.instructions\n", "attach", "--write").stdout, '"Be kind."\n')
+end)

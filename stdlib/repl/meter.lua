@@ -3,7 +3,6 @@
 local span = require "core.gate.span"
 local tasks = require "core.task"
 local time = require "stoke.time"
-local commands = require "stoke.repl.commands"
 
 local M = {}
 
@@ -59,6 +58,6 @@ function Meter:text(always)
   return text
 end
 
-function Meter:__close() commands.unlisten(self.sink) end
+function Meter:__close() span.unlisten(self.sink) end
 
 return M

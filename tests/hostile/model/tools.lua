@@ -86,10 +86,14 @@ add("raises while it closes", function()
   local x <close> = meta { __close = function() error "closing failed" end } -- luacheck: ignore
   return 1
 end, "^error: .*closing failed")
-add("runs out of stack", function()
-  local function f() return 1 + f() end
-  return f()
-end, "^error: ")
+-- Lua runs a finalizer on the stack of whoever allocates; on one that is full it fails, and what it would have freed is lost. A
+-- checker of leaks sees that.
+if not os.getenv "LSAN_OPTIONS" then
+  add("runs out of stack", function()
+    local function f() return 1 + f() end
+    return f()
+  end, "^error: ")
+end
 add("indexes nothing", function() return (nil).y end, "^error: ")
 add("takes too long", function() stoke.sleep(1e6) end, "did not finish within 120 s")
 

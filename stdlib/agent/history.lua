@@ -7,6 +7,7 @@
 
 local errors = require "core.errors"
 local ollama = require "stoke.ollama"
+local protocol = require "stoke.ollama.protocol"
 local tokens = require "stoke.ollama.tokens"
 
 local M = {}
@@ -23,7 +24,7 @@ History.__index = History
 
 --- Of the window: how much stays free for the answer where num_predict does not say, and what a compaction leaves.
 local ANSWER, LEFT = 0.25, 0.6
---- Prompts below this fit any window worth having: nobody has to be asked.
+--- Prompts below this fit any window worth having, unless a profile says that it is smaller: nobody has to be asked.
 local SMALL = 1500
 
 --- Make one.
@@ -158,8 +159,9 @@ end
 function History:fit(about, instructions, extra)
   local bytes, images = self:size(instructions, extra)
   local estimated = tokens.estimate(about.model, bytes, images)
-  if estimated + (about.num_predict or 0) < SMALL and not about.window then return bytes, images end
-  local window = window_of(self, about)
+  local window = about.window or protocol.profile(about.model).num_ctx
+  if not window and estimated + (about.num_predict or 0) < SMALL then return bytes, images end
+  window = window or window_of(self, about)
   if not window then return bytes, images end
   local predict = about.num_predict
   local limit = window - math.floor(predict and predict > 0 and math.min(predict, window // 2) or window * ANSWER)

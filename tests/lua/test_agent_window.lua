@@ -151,3 +151,17 @@ test("budget: a stream that is left early counts what it was asked with", functi
   t.ok(scope.budget.used.tokens > 0)
   t.eq(scope.budget.held, 0)
 end)
+
+test("window: one of a profile holds, however small it is", function(t)
+  stoke.models { ["small:1b"] = { num_ctx = 512 } }
+  local server <close> = scripted(function() return ("words "):rep(30) end, { models = { { name = "small:1b" } } })
+  local chat = stoke.agent { model = "small:1b", instructions = "x", endpoint = server.url }:session()
+  local repairs = 0
+  for i = 1, 30 do
+    local question = "question " .. i .. " " .. ("why "):rep(20)
+    local shown = json.decode(chat:next_request(question).body)
+    repairs = repairs + chat:run(question).usage.repairs
+    t.eq(#shown.messages, #server.requests[#server.requests].messages)
+  end
+  t.eq(repairs, 0)
+end)

@@ -204,7 +204,9 @@ local function body(self, q)
   end
   if not self.timeout then return outcome(self.run(args)) end
   local scope <close> = scopes.open { deadline = self.timeout, deadline_kind = "timeout" }
-  return outcome(self.run(args))
+  local value = outcome(self.run(args))
+  if scope.first then scope:wait() end -- what it spawned is part of its work, as of any task's
+  return value
 end
 
 --- The error of a call that took too long, in words of the tool.

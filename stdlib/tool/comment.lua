@@ -21,10 +21,11 @@ local function lines_above(text, line)
     lines[#lines + 1] = content
     if #lines == line then break end
   end
-  local comment, at = {}, line - 1
+  local comment, at, documented = {}, line - 1, false
   while at > 0 do
-    local content = lines[at]:match "^%s*%-%-%-?%s?(.-)%s*$"
-    if not content then break end
+    local third, content = lines[at]:match "^%s*%-%-(%-?)%s?(.-)%s*$"
+    if not third or (documented and third == "") then break end -- above documentation a plain comment is about something else
+    documented = documented or third == "-"
     table.insert(comment, 1, content)
     at = at - 1
   end
@@ -55,14 +56,19 @@ local function notation(words)
   return #alternatives > 0 and table.concat(alternatives, "|") or nil, optional
 end
 
+--- What may hold blanks inside a type.
+local PAIRS = { "^(%b\"\")()", "^(%b'')()", "^(%b<>)()", "^(%b{})()", "^(%b())()" }
+
 --- Split "city? string city name" into its parts; a quoted alternative may hold blanks.
 local function param_of(line)
   local name, mark, rest = line:match "^@param%s+([%a_][%w_]*)(%??)%s+(.+)$"
   if not name then return nil end
   local kind, at = "", 1
   while at <= #rest do
-    local piece, stop = rest:match("^(%b\"\")()", at)
-    if not piece then piece, stop = rest:match("^(%b'')()", at) end
+    local piece, stop
+    for _, pair in ipairs(PAIRS) do
+      if not piece then piece, stop = rest:match(pair, at) end
+    end
     if not piece then piece, stop = rest:match("^([^%s\"'])()", at) end
     if not piece then break end
     kind, at = kind .. piece, stop

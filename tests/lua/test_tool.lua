@@ -124,3 +124,28 @@ end)
 test("tools: the box says what is in it", function(t)
   t.match(t.raises("argument", function() return stoke.tools.read_fil end).message, "did you mean stoke.tools.read_file?")
 end)
+
+test("tool: what it spawned is part of its work: waited for, its failure the tool's", function(t)
+  local done = 0
+  local function spawning(child)
+    return stoke.tool { name = "spawning", timeout = 10, run = function() stoke.spawn(child) return "spawned" end }
+  end
+  t.eq(spawning(function() stoke.sleep(1) done = done + 1 end):call(), "spawned")
+  t.eq(done, 1)
+  local bad, slow = spawning(function() stoke.sleep(1) error "no luck" end), spawning(function() stoke.sleep(1e5) end)
+  t.match(t.raises("script", bad.call, bad).message, "no luck")
+  t.raises("timeout", slow.call, slow)
+end)
+
+-- A plain comment above documentation is about something else.
+--- Doubles.
+---@param n integer
+local function double(n) return n * 2 end
+
+---@param map table<string, integer>
+local function mapping(map) return map end
+
+test("tool: of the comments above a function its documentation counts, and types are named whole", function(t)
+  t.eq(stoke.tool(double).description, "Doubles.")
+  t.match(t.raises("argument", stoke.tool, mapping).message, "the type table<string, integer> of the parameter map")
+end)

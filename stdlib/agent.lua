@@ -6,6 +6,7 @@
 ---
 --- run and stream are stateless; a session remembers. A run that has begun keeps the definition it began with.
 
+local budgets = require "core.gate.budget"
 local errors = require "core.errors"
 local json = require "core.json"
 local modules = require "core.modules"
@@ -81,6 +82,18 @@ local function whole(where, name, value, least)
   end
 end
 
+--- A list, and nothing that a reader of lists would pass over: one tool alone, or names for keys.
+local function check_list(where, name, list)
+  if is_agent(list) or tool.is(list) then
+    errors.argument("%s: %s must be a list, { ... }, got %s alone", where, name, tostring(list))
+  end
+  for key in next, list do
+    if math.type(key) ~= "integer" or key < 1 or key > #list then
+      errors.argument("%s: %s must be a list without names or gaps; it has the key %s", where, name, errors.describe(key))
+    end
+  end
+end
+
 local function check(given)
   if type(given) ~= "table" then errors.argument("stoke.agent: a table expected, got %s", errors.describe(given)) end
   errors.options(given, OPTIONS, "stoke.agent")
@@ -100,6 +113,9 @@ local function check(given)
   end
   whole(where, "max_steps", given.max_steps, 1)
   whole(where, "repair", given.repair, 0)
+  if given.budget then budgets.check(given.budget, where .. ": budget") end
+  if given.tools then check_list(where, "tools", given.tools) end
+  if given.handoffs then check_list(where, "handoffs", given.handoffs) end
   if given.deadline and not (given.deadline > 0) then
     errors.argument("%s: deadline must be seconds above 0, got %s", where, tostring(given.deadline))
   end

@@ -14,15 +14,27 @@ local M = {}
 ---@field held integer tokens set aside for calls that run
 ---@field outer? stoke.budget the budget of the scope around it; both must hold
 
+local NAMES = { "calls", "tokens", "seconds" }
+
+--- Check the limits of a budget.
+---@param limit table
+---@param where string for messages
+---Raises `argument`.
+function M.check(limit, where)
+  errors.options(limit, { calls = "number", tokens = "number", seconds = "number" }, where)
+  for _, name in ipairs(NAMES) do
+    local given = limit[name]
+    if given and not (given >= 0) then errors.argument("%s: %s must be 0 or more, got %s", where, name, tostring(given)) end
+  end
+end
+
 --- Make a budget for a scope.
 ---@param limit table
 ---@param outer? stoke.budget
 function M.new(limit, outer)
-  errors.options(limit, { calls = "number", tokens = "number", seconds = "number" }, "budget")
+  M.check(limit, "budget")
   return { limit = limit, used = { calls = 0, tokens = 0, seconds = 0 }, held = 0, outer = outer }
 end
-
-local NAMES = { "calls", "tokens", "seconds" }
 
 local function spent(level, name)
   local limit, used = level.limit[name], level.used[name]

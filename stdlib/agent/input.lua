@@ -8,7 +8,8 @@ local text = require "stoke.tool.text"
 local M = {}
 
 local FIELDS = { text = "string", images = "table" }
-local ROLES = { user = true, assistant = true, tool = true, system = true }
+--- Who may say something.
+M.ROLES = { user = true, assistant = true, tool = true, system = true }
 
 --- Base64 of images given by path; { data = } is base64 already. Read now: what was said stays as it was.
 local function images(where, list)
@@ -28,7 +29,7 @@ local function images(where, list)
 end
 
 local function message_of(where, i, message)
-  if type(message) ~= "table" or not ROLES[message.role] then
+  if type(message) ~= "table" or not M.ROLES[message.role] then
     errors.argument('%s: messages[%d] must have a role ("user", "assistant", "tool" or "system") and content', where, i)
   end
   if message.content ~= nil and type(message.content) ~= "string" then

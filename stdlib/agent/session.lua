@@ -180,6 +180,7 @@ local function saved_messages(saved)
     if type(message) ~= "table" or type(message.role) ~= "string" or type(message.content) ~= "string" then
       bad("has no role or content in messages[%d]", i)
     end
+    if not input.ROLES[message.role] then bad("has the role %q in messages[%d]", message.role, i) end
   end
   local last = 0
   for i, count in ipairs(saved.ends) do
@@ -189,14 +190,31 @@ local function saved_messages(saved)
   return options.messages("agent:session", copy(saved.messages), function(_, list) return list end)
 end
 
---- A session of an agent, new or saved.
+--- The agent that a saved session was with: this one, or one that it, or who it hands over to, can hand over to.
+local function found(handle, name)
+  local queue, seen = { handle }, { [handle] = true }
+  for _, at in ipairs(queue) do
+    if at.name == name then return at end
+    local definition = at.definition
+    for _, call in ipairs(definition.handoff_order or {}) do
+      local target = definition.targets[call]
+      if not seen[target] then
+        seen[target] = true
+        queue[#queue + 1] = target
+      end
+    end
+  end
+  return handle
+end
+
+--- A session of an agent, new or saved. One that had been handed over goes on with the agent it was handed to.
 ---@param handle stoke.agent
 ---@param saved? table of session:save()
 ---@return stoke.agent.session
 function M.new(handle, saved)
   if saved == nil then return make(handle, {}, {}) end
   local messages = saved_messages(saved)
-  local session = make(handle, messages, table.move(saved.ends, 1, #saved.ends, 1, {}))
+  local session = make(found(handle, saved.agent), messages, table.move(saved.ends, 1, #saved.ends, 1, {}))
   local first = math.tointeger(saved.first) or 1
   session.history.first = math.max(1, math.min(first, #messages + 1))
   session.history.summary = type(saved.summary) == "string" and saved.summary or nil

@@ -111,3 +111,24 @@ test("explain: prints the exact request that would come first, and sends nothing
   t.eq({ made.method, body.messages[2].content, body.options.temperature }, { "POST", "Hello", 0 })
   t.eq(#body.messages, #server.requests[1].messages)
 end)
+
+test("session: one that had been handed over is loaded as that", function(t)
+  local server <close> = scripted(function(request)
+    local who = request.messages[1].content
+    if who == "triage" then return { tool_calls = { { name = "transfer_to_billing", arguments = {} } } } end
+    return "I am " .. who
+  end)
+  local billing = bot_of(server, { name = "billing", instructions = "billing" })
+  local triage = bot_of(server, { name = "triage", instructions = "triage", handoffs = { billing } })
+  local chat = triage:session()
+  chat:run "My bill is wrong."
+  local again = triage:session(json.decode(json.encode(chat:save())))
+  t.eq({ again.agent, again:run("And now?").text }, { "billing", "I am billing" })
+end)
+
+test("session: roles that nobody has are no saved session", function(t)
+  local server <close> = scripted {}
+  local bot = bot_of(server)
+  local err = t.raises("argument", bot.session, bot, { version = 1, messages = { { role = "usr", content = "x" } }, ends = { 1 } })
+  t.match(err.message, 'the role "usr" in messages%[1%]')
+end)

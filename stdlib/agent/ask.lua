@@ -17,7 +17,7 @@ local M = {}
 ---@field thinking? string
 ---@field calls? table[] as the API has them: { id, function = { name, arguments } }
 ---@field reason? string "stop" or "length"
----@field failed? stoke.error the server could not read the model's call, and nothing could be salvaged
+---@field failed? stoke.error the model's call could not be read, and nothing could be salvaged
 
 --- An id: the prefix and eight digits of chance.
 ---@param prefix string
@@ -151,6 +151,24 @@ local function mended(run, err, format)
   return { text = "", calls = as_calls(found) }
 end
 
+--- A call written as text that ends in the middle is no answer: the model is asked again, unless it would be cut again.
+local function cut_call(run, answer, name)
+  local limited = answer.reason == "length"
+  answer.failed = errors.new(limited and "limit" or "invalid_output",
+    ("%s's call of %s ended in the middle, after %d bytes"):format(run.agent.label, name, #answer.text),
+    { text = answer.text, hint = limited and "raise options.num_predict, or give the model a larger num_ctx" or nil })
+  answer.text = ""
+end
+
+--- Brackets that are missing where the answer was cut off may have held more arguments.
+local function unfinished(answer, repairs)
+  if answer.reason ~= "length" then return false end
+  for _, repair in ipairs(repairs) do
+    if repair:find "^missing [%]}] put in" then return true end
+  end
+  return false
+end
+
 --- Calls, where the answer has some, in whatever form.
 local function find_calls(run, answer, format)
   local calls = answer.calls
@@ -159,7 +177,9 @@ local function find_calls(run, answer, format)
     return distinct(calls)
   end
   if format or not run.agent.definitions then return nil end
-  local found, rest = salvage.from_text(answer.text, run.agent.names)
+  local found, rest, repairs = salvage.from_text(answer.text, run.agent.names)
+  local cut = not found and salvage.cut_call(answer.text, run.agent.names) or found and unfinished(answer, repairs) and found[1].name
+  if cut then return cut_call(run, answer, cut) end
   if not found then return nil end
   answer.text = rest or ""
   run:spend { repairs = 1 }
@@ -185,10 +205,11 @@ local function ask_streaming(run, format)
   local ok, answer = pcall(read_stream, run, given, out)
   if not ok then
     if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end
+    if out.text() ~= "" then run.last_text = out.text() end -- for err.work
     return failed(run, format, answer)
   end
   take(run, format, answer, answer.usage)
-  if not answer.calls then out.flush() end
+  if not answer.calls and not answer.failed then out.flush() end
   return answer
 end
 

@@ -263,7 +263,7 @@ end
 --- The model's call could not be read, or it said nothing: tell it, as often as `repair` says.
 local function nudge(run, answer)
   if answer.failed then
-    if run.repaired >= run.agent.repair then error(answer.failed, 0) end
+    if answer.failed.kind == "limit" or run.repaired >= run.agent.repair then error(answer.failed, 0) end
     again(run, #run.history, "", ("Your last tool call could not be read: %s\n%s"):format(answer.failed.message,
       run.agent.definitions and "Call the tool again, its arguments one JSON object." or "There are no tools: answer in words."))
     return true

@@ -372,6 +372,29 @@ function M.from_text(text, names)
   return nil, text, {}
 end
 
+--- The tool that a text calls and nothing else, when the call ends in the middle: too little to run, and no answer either.
+---@param text string
+---@param names table<string, any> the tools there are, name -> true
+---@return string|nil name
+---Raises `argument`.
+---
+--- Example: `salvage.cut_call('{"name": "now", "arguments": {"zone": "Eu', { now = true })  --> "now"`
+function M.cut_call(text, names)
+  check(text, names, "salvage.cut_call")
+  local from = find(text, "[{%[]") and scan.past_thinking(text, 1)
+  if not from then return nil end
+  local body = sub(text, from)
+  local list = scan.values(body, 1, MAX_DEPTH)
+  local found = list[1]
+  if not found or list[2] or not found.cut then return nil end
+  if bare(sub(body, 1, found.first - 1), { "<tool_call>", "[TOOL_CALLS]" }) ~= "" then return nil end
+  local value = found.value
+  while engine.is_array(value) do value = value[#value] end
+  if not is_object(value) then return nil end
+  if is_object(value["function"]) then value = value["function"] end
+  return resolve(value.name, names)
+end
+
 -- ---- errors ---------------------------------------------------------------------------------------------------------------
 
 --- The text in errors that are JSON in turn: {"error": {"message": "..."}}.
@@ -404,6 +427,7 @@ end
 --- Errors about a call that could not be read, and no others.
 local function is_about_a_call(message)
   local lower = message:lower()
+  if find(lower, "failed to parse input at pos", 1, true) then return true end -- llama-server's reader of answers
   return (find(lower, "tool.call") or find(lower, "function.call") or find(lower, "toolcall")) ~= nil
     and (find(lower, "pars") or find(lower, "invalid") or find(lower, "malformed") or find(lower, "unmarshal")) ~= nil
 end

@@ -91,6 +91,7 @@ local MEANINGS = {
   { "timed out waiting for llama", "timeout", true, "the model did not finish loading on the server (OLLAMA_LOAD_TIMEOUT)" },
   { "error parsing tool call", "invalid_output", true, CALL },
   { "invalid tool call arguments", "invalid_output", true, CALL },
+  { "Failed to parse input at pos", "invalid_output", true, CALL }, -- llama-server's reader of answers
   { "^option \"", "http", false, "an option has the wrong type" },
   { "invalid format", "http", false, "format must be \"json\" or a JSON Schema object" },
 }

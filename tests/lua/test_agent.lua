@@ -258,3 +258,49 @@ test("agent: mistakes in its definition are named", function(t)
   t.match(t.raises("argument", function() bot:run() end).message, "input must be a text")
   t.match(t.raises("argument", function() bot.run("x") end).message, "write a colon")
 end)
+
+test("agent: what lists of tools and handoffs would pass over, and limits that are none, are refused", function(t)
+  local function refused(more, words)
+    more.model = MODEL
+    t.match(t.raises("argument", stoke.agent, more).message, words)
+  end
+  refused({ tools = weather() }, "tools must be a list, .* got tool get_weather alone")
+  refused({ tools = { weather = weather() } }, 'tools must be a list without names or gaps; it has the key .*weather')
+  refused({ handoffs = stoke.agent { name = "billing", model = MODEL } }, "handoffs must be a list")
+  refused({ budget = { token = 5 } }, "did you mean tokens")
+  refused({ budget = { tokens = -5 } }, "tokens must be 0 or more")
+  refused({ budget = { calls = "5" } }, "calls must be a number")
+end)
+
+test("agent: a call written as text that ends in the middle is asked for again, and is no answer", function(t)
+  local server <close> = scripted { '{"name": "get_weather", "arguments": {"city": "Os', "Rain." }
+  local bot = stoke.agent { name = "bot", model = MODEL, tools = { weather() }, endpoint = server.url }
+  local texts = {}
+  for ev in bot:stream "Oslo?" do
+    if ev.type == "text" then texts[#texts + 1] = ev.text end
+    if ev.type == "done" then t.eq({ ev.result.steps, ev.result.usage.repairs }, { 2, 1 }) end
+  end
+  t.eq(table.concat(texts), "Rain.")
+  t.match(server.requests[2].messages[2].content, "could not be read: bot's call of get_weather ended in the middle")
+  for _, text in ipairs { '{"name": "get_weather", "arguments": {"city": "Os', '{"name": "get_weather", "arguments": {"city": "Oslo"' } do
+    local short <close> = scripted { { text = text, done_reason = "length" } }
+    bot = stoke.agent { name = "bot", model = MODEL, tools = { weather() }, endpoint = short.url }
+    t.match(t.raises("limit", bot.run, bot, "Oslo?").hint, "num_predict")
+  end
+end)
+
+test("agent: a call that llama-server could not read is read out of its error", function(t)
+  local words = 'Failed to parse input at pos 9: {"name": "get_weather", "arguments": {"city": "Oslo",}}'
+  local server <close> = scripted { { error = words, status = 500 }, "Rain." }
+  local seen = {}
+  local result = stoke.agent { model = MODEL, tools = { weather(seen) }, endpoint = server.url }:run "Oslo?"
+  t.eq({ result.text, result.usage.repairs, seen }, { "Rain.", 1, { "Oslo" } })
+end)
+
+test("agent: an answer that broke off is in the work so far", function(t)
+  local server <close> = scripted {
+    { text = "a b c d", error = "an error was encountered while running the model", error_after = 2 } }
+  local bot = stoke.agent { model = MODEL, endpoint = server.url }
+  local err = t.raises("incomplete", function() for _ in bot:stream "Go" do end end) -- luacheck: ignore
+  t.eq(err.work.text, "a b")
+end)

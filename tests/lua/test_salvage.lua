@@ -208,3 +208,14 @@ test("salvage: what it is asked is checked", function(t)
   t.raises("argument", salvage.from_text, "x", nil)
   t.raises("argument", salvage.from_error, {}, NAMES)
 end)
+
+test("salvage: a call that is cut is known by its tool, and only when it is all there is", function(t)
+  for _, text in ipairs { '{"name":"get_weather","arguments":{"city":"Os', '[{"name":"get_weather","arguments":{"city":"Os',
+    '<tool_call>{"name":"get_weather","arguments":{"ci', '```json\n{"function":{"name":"get_weather","arguments":{"ci' } do
+    t.eq(salvage.cut_call(text, NAMES), "get_weather")
+  end
+  for _, text in ipairs { "", "get_weather", '{"name":"get_weather","arguments":{}}', '{"name":"other","arguments":{"city":"Os',
+    'Say {"name":"get_weather","arguments":{"city":"Os', '{"city":"Os' } do
+    t.eq(salvage.cut_call(text, NAMES), nil)
+  end
+end)

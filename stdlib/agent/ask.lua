@@ -178,9 +178,10 @@ local function find_calls(run, answer, format)
   end
   if format or not run.agent.definitions then return nil end
   local found, rest, repairs = salvage.from_text(answer.text, run.agent.names)
-  local cut = not found and salvage.cut_call(answer.text, run.agent.names) or found and unfinished(answer, repairs) and found[1].name
-  if cut then return cut_call(run, answer, cut) end
-  if not found then return nil end
+  if not found or unfinished(answer, repairs) then
+    local name = found and found[1].name or salvage.cut_call(answer.text, run.agent.names)
+    return name and cut_call(run, answer, name)
+  end
   answer.text = rest or ""
   run:spend { repairs = 1 }
   return as_calls(found)

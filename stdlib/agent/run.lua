@@ -139,7 +139,10 @@ local function question(run, format)
   if run.steps >= (run.max_steps or run.agent.max_steps) then too_many_steps(run) end
   run.steps = run.steps + 1
   local answer, err = ask.ask(run, format)
-  if err then return shorter(run, err, format) end
+  if err then
+    if err.kind == "budget" then run.steps = run.steps - 1 end -- refused before it was asked
+    return shorter(run, err, format)
+  end
   return answer
 end
 

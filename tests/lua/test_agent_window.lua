@@ -165,3 +165,11 @@ test("window: one of a profile holds, however small it is", function(t)
   end
   t.eq(repairs, 0)
 end)
+
+test("budget: a question that it refuses is no step", function(t)
+  local server <close> = scripted(function(_, n) return { tool_calls = { { name = "look", arguments = { at = n } } } } end)
+  local look = stoke.tool { name = "look", params = { at = "integer" }, run = function(a) return "nothing at " .. a.at end }
+  local bot = stoke.agent { model = MODEL, tools = { look }, endpoint = server.url, budget = { calls = 3 } }
+  local err = t.raises("budget", bot.run, bot, "Look.")
+  t.eq({ err.work.steps, err.work.usage.calls, #server.requests }, { 3, 3, 3 })
+end)

@@ -82,6 +82,7 @@ bool rq_next_line(struct rq *r, const char **line, size_t *len) {
 void rq_put_back(struct rq *r, const char *line) {
   r->lines.start = (size_t)(line - r->lines.buf);
   r->lines.scanned = 0;
+  r->lines.taken--;
 }
 
 static bool next_event(struct rq *r) {
@@ -282,6 +283,12 @@ static int l_close(lua_State *L) {
   return 0;
 }
 
+/* came() -> how many whole lines have come, read or not */
+static int l_came(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)lines_came(&rq_check(L)->lines));
+  return 1;
+}
+
 static int l_gc(lua_State *L) {
   struct rq **box = lua_touserdata(L, 1);
   struct rq *r = *box;
@@ -294,7 +301,7 @@ static int l_gc(lua_State *L) {
 
 void rq_open_methods(lua_State *L) {
   static const luaL_Reg methods[] = {{"head", l_head}, {"chunk", l_chunk}, {"line", l_line}, {"event", l_event},
-                                     {"body", l_body}, {"close", l_close}, {NULL, NULL}};
+                                     {"body", l_body}, {"came", l_came}, {"close", l_close}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_gc}, {"__close", l_close}, {NULL, NULL}};
   lua_pushvalue(L, -2);
   luaL_setfuncs(L, methods, 1);

@@ -71,7 +71,18 @@ enum lines_result lines_next(struct lines *l, const char **line, size_t *len) {
   *len = without_cr(at, whole);
   l->start += whole + 1;
   l->scanned = 0;
+  l->taken++;
   return LINES_LINE;
+}
+
+size_t lines_came(const struct lines *l) {
+  size_t came = l->taken;
+  for (const char *at = l->buf + l->start, *end = l->buf + l->end; at < end; at++) {
+    at = memchr(at, '\n', (size_t)(end - at));
+    if (!at) break;
+    came++;
+  }
+  return came;
 }
 
 bool lines_rest(struct lines *l, const char **line, size_t *len) {

@@ -11,6 +11,7 @@ struct lines {
   size_t start, end, size; /* unread bytes are buf[start, end) */
   size_t scanned;          /* bytes after start known to hold no LF */
   size_t max_line;         /* longer ones are an error */
+  size_t taken;            /* lines handed out so far */
 };
 
 enum lines_result { LINES_MORE, LINES_LINE, LINES_TOO_LONG };
@@ -20,6 +21,8 @@ void lines_close(struct lines *l);
 bool lines_feed(struct lines *l, const char *bytes, size_t len); /* copies; false = out of memory, nothing taken */
 /* The next whole line without its LF (and CR). Valid until the next feed. */
 enum lines_result lines_next(struct lines *l, const char **line, size_t *len);
+/* Whole lines that came so far, taken or not. */
+size_t lines_came(const struct lines *l);
 /* What is left after the end of the stream: a last line without LF, or nothing (false). */
 bool lines_rest(struct lines *l, const char **line, size_t *len);
 

@@ -103,7 +103,9 @@ local function stream_end(stream, err)
   if stream.ended then return end
   stream.ended = true
   scopes.disown(stream.scope, stream)
-  stream.source:close()
+  local source = stream.source
+  if err and source.came then stream.call.came = source:came() end -- it broke off: nobody tells what it used
+  source:close()
   stream.call:settle(err == nil and stream.source or nil, err)
 end
 

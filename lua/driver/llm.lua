@@ -125,6 +125,9 @@ function Source:next(line)
   end
 end
 
+--- How many tokens of the answer have come, as far as anybody can tell: dialects send about one a line.
+function Source:came() return self.request:came() end
+
 function Source:close()
   self.request:close()
 end

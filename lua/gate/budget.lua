@@ -112,14 +112,14 @@ function M.reserve(budget, def, call)
   return nil
 end
 
---- Put what a call used in the place of what was set aside for it. Where the answer broke off nobody knows: then what it had
---- been asked with (`call.asked`) counts, once it had begun.
+--- Put what a call used in the place of what was set aside for it. Where the answer broke off the server does not tell: then what
+--- it had been asked with (`call.asked`) and what has come of it (`call.came`) count, once it had begun.
 function M.settle(budget, used, call)
   local tokens, seconds = 0, 0
   if used then
     tokens, seconds = (used.input_tokens or 0) + (used.output_tokens or 0), used.seconds or 0
-  elseif call.begun then
-    tokens = call.asked or 0
+  elseif call.begun or call.came and call.came > 0 then
+    tokens = (call.asked or 0) + (call.came or 0)
   end
   local held, level = call.held or 0, budget
   while level do

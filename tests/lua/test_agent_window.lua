@@ -144,12 +144,25 @@ test("budget: what is left bounds the answer (num_predict)", function(t)
   t.eq(scope.budget.held, 0)
 end)
 
-test("budget: a stream that is left early counts what it was asked with", function(t)
+test("budget: a stream that is left early counts what it was asked with, and what has come", function(t)
   local server <close> = scripted({ ("word "):rep(400) }, { tokens_per_second = 10 })
   local scope <close> = stoke.scope { budget = { tokens = 1000 } }
-  for _ in ollama.stream { model = MODEL, prompt = "Talk about rivers, please.", endpoint = server.url } do break end -- luacheck: ignore
-  t.ok(scope.budget.used.tokens > 0)
+  local texts = 0
+  for ev in ollama.stream { model = MODEL, prompt = "Talk about rivers, please.", endpoint = server.url, merge = false } do
+    if ev.type == "text" then texts = texts + 1 end
+    if texts == 7 then break end
+  end
+  local used = scope.budget.used.tokens
+  t.ok(used >= 7 + 8 and used <= 7 + 16, used)
   t.eq(scope.budget.held, 0)
+  local err = t.raises("budget", function() -- leaving early again and again does not spend more than there is
+    for _ = 1, 1000 do
+      for ev in ollama.stream { model = MODEL, prompt = "Talk.", endpoint = server.url } do
+        if ev.type == "text" then break end
+      end
+    end
+  end)
+  t.ok(err.used <= 1000)
 end)
 
 test("window: one of a profile holds, however small it is", function(t)

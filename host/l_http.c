@@ -301,9 +301,22 @@ static int l_deny(lua_State *L) {
   return 1;
 }
 
+/* place(url, location?) -> the URL that location leads to, and its host as curl reads it, in one spelling; nil = no URL */
+static int l_place(lua_State *L) {
+  size_t base_len, location_len = 0;
+  char host[256];
+  const char *base = luaL_checklstring(L, 1, &base_len), *location = luaL_optlstring(L, 2, NULL, &location_len);
+  size_t size = 3 * (base_len + location_len) + 64; /* all of it may be percent-encoded */
+  char *url = lua_newuserdatauv(L, size, 0);
+  if (!net_place(base, location, url, size, host, sizeof host)) return 0;
+  lua_pushstring(L, url);
+  lua_pushstring(L, host);
+  return 2;
+}
+
 int luaopen_host_http(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"start", l_start}, {"fetch", l_fetch}, {"deny", l_deny}, {"pick", l_pick_compile}, {"iterator", l_pick_iterator},
+      {"start", l_start}, {"fetch", l_fetch}, {"deny", l_deny}, {"place", l_place}, {"pick", l_pick_compile}, {"iterator", l_pick_iterator},
       {NULL, NULL}};
   luaL_newlibtable(L, functions);
   luaL_newmetatable(L, "stoke.http.request");

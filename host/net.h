@@ -52,6 +52,10 @@ void net_resume(struct net_request *r);
 /* No sink call comes after this one. Closes the connection at once: that is what frees a slot of a model server. */
 void net_cancel(struct net_request *r);
 
+/* Where `location` leads from the URL `base` (NULL: base itself), and its host as curl connects to it, in one spelling: lower
+ * case, without brackets and dot at the end, addresses as inet_ntop writes them. False: no URL, or a buffer is too small. */
+bool net_place(const char *base, const char *location, char *url, size_t url_size, char *host, size_t host_size);
+
 /* Requests to http://NAME.mem/ are answered by the in-process server listening as NAME (httpd.h); with deny set, any other
  * host is refused with kind `denied`: tests run so unless they say `real`. */
 void net_deny_real(struct host *h, bool deny);

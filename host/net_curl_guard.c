@@ -13,6 +13,7 @@
 
 #include "host.h"
 #include "net_curl.h"
+#include "netaddr.h"
 
 #define NAME_SIZE 256
 
@@ -119,4 +120,51 @@ bool curl_guard_error(const struct transfer *t, CURLcode result, struct err *e) 
   if (!g->denied && (g->opened || result != CURLE_COULDNT_CONNECT)) return false;
   *e = g->refusal;
   return true;
+}
+
+/* --- places ------------------------------------------------------------------------------------------------------------ */
+
+#ifndef CURLU_PUNYCODE
+#define CURLU_PUNYCODE 0
+#endif
+
+/* As curl connects to it: escapes taken out, IDNA applied. */
+static char *host_part(CURLU *u) {
+  char *host = NULL;
+  if (curl_url_get(u, CURLUPART_HOST, &host, CURLU_PUNYCODE) == CURLUE_OK) return host;
+  return curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK ? host : NULL;
+}
+
+/* One spelling for one place: lower case, no dot at the end, addresses as inet_ntop writes them. */
+static bool settle_host(const char *host, char *out, size_t size) {
+  char text[NETADDR_TEXT];
+  struct netaddr a;
+  size_t len = strlen(host);
+  if (len >= 2 && *host == '[') { /* ... ] */
+    host++;
+    len -= 2;
+  }
+  while (len > 0 && host[len - 1] == '.') len--;
+  if (len == 0 || len >= size) return false;
+  for (size_t i = 0; i < len; i++) out[i] = host[i] >= 'A' && host[i] <= 'Z' ? (char)(host[i] | 32) : host[i];
+  out[len] = 0;
+  if (!netaddr_parse(out, &a)) return true;
+  netaddr_text(&a, text);
+  if (strlen(text) >= size) return false;
+  memcpy(out, text, strlen(text) + 1);
+  return true;
+}
+
+bool net_place(const char *base, const char *location, char *url, size_t url_size, char *host, size_t host_size) {
+  char *whole = NULL, *name = NULL;
+  CURLU *u = curl_url();
+  bool ok = u && curl_url_set(u, CURLUPART_URL, base, CURLU_GUESS_SCHEME) == CURLUE_OK &&
+            (!location || curl_url_set(u, CURLUPART_URL, location, CURLU_URLENCODE) == CURLUE_OK) &&
+            curl_url_get(u, CURLUPART_URL, &whole, 0) == CURLUE_OK && (name = host_part(u)) != NULL &&
+            strlen(whole) < url_size && settle_host(name, host, host_size);
+  if (ok) memcpy(url, whole, strlen(whole) + 1);
+  curl_free(whole);
+  curl_free(name);
+  curl_url_cleanup(u);
+  return ok;
 }

@@ -7,23 +7,107 @@
 --- http.request is { status, head, body }, head being "Name: value\n" lines.
 
 local effect = require "core.effect"
+local errors = require "core.errors"
 local http = require "host.http"
+local policy = require "core.gate.policy"
+local time = require "host.time"
 
---- What the policy judges: the host a URL names, without port, user and brackets.
+--- What the policy judges: the host, by the reading of the one who connects to it. What he cannot read he does not ask.
 local function subject(q)
-  local authority = tostring(q.url):match "^%a[%w+.-]*://([^/?#\\]*)" or ""
-  authority = authority:match "@([^@]*)$" or authority
-  return "host", authority:match "^%[([^%]]*)%]" or authority:match "^([^:]*)"
+  local _, host = http.place(q.url)
+  return "host", host or ""
+end
+
+-- ---- redirects under a policy -----------------------------------------------------------------------------------------------
+
+-- Without rules for hosts curl follows by itself; with them each hop is a request of its own, judged like the first.
+
+local FOLLOWED = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
+
+local function follows(q) return (q.max_redirects or 0) > 0 and policy.judges "host" end
+
+local function location_of(head)
+  for name, value in head:gmatch "([^:\n]+):[ \t]*([^\n]*)" do
+    if name:lower() == "location" then return (value:gsub("%s+$", "")) end
+  end
+end
+
+--- The headers without those of a body that is not sent again, and without what is meant for another server.
+local function kept(headers, body_gone, elsewhere)
+  local out = {}
+  for _, line in ipairs(headers or {}) do
+    local name = line:match "^[^:]*":lower()
+    local drop = body_gone and name:find "^content%-" or elsewhere and (name == "authorization" or name == "cookie")
+    if not drop then out[#out + 1] = line end
+  end
+  return out
+end
+
+local function site(url) return url:match "^%a[%w+.-]*://[^/?#]*" end
+
+--- The same for a message: no scheme, nobody's name.
+local function shown(url) return (site(url):gsub("^.*://", ""):gsub("^.*@", "")) end
+
+--- The request that a redirect asks for; nil when the answer is none.
+local function redirected(q, status, head)
+  local location = FOLLOWED[status] and location_of(head)
+  if not location then return nil end
+  local url = http.place(q.url, location)
+  local scheme = url and url:match "^%a+"
+  if scheme ~= "http" and scheme ~= "https" then
+    return nil, errors.new("protocol", ("%s redirects to what is not HTTP"):format(shown(q.url)))
+  end
+  local out = {}
+  for name, value in next, q do out[name] = value end
+  local get = status == 303 and q.method ~= "HEAD" or status <= 302 and q.method == "POST"
+  out.url = url
+  out.headers = kept(q.headers, get, site(url) ~= site(q.url))
+  if get then out.method, out.body = "GET", nil end
+  return out
+end
+
+--- Ask, hop by hop. `once(q)` gives a result, its status and head, or nil and an error.
+local function follow(q, once, drop)
+  local began, most, total, first = time.monotonic(), q.max_redirects, q.total, q
+  for hop = 0, most do
+    local single = {}
+    for name, value in next, q do single[name] = value end
+    single.max_redirects = 0
+    if total then single.total = math.max(total - (time.monotonic() - began), 0.001) end
+    local got, status, head = once(single)
+    if not got then return nil, status end
+    local target, wrong = redirected(q, status, head)
+    if not target and not wrong then return got end
+    drop(got)
+    if wrong then return nil, wrong end
+    if hop < most then
+      local err = policy.judge({ name = "http.request", subject = subject }, target)
+      if err then return nil, err end
+    end
+    q = target
+  end
+  return nil, errors.new("protocol", ("%s: more than %d redirects"):format(shown(first.url), most))
+end
+
+-- ---- one answer, whole --------------------------------------------------------------------------------------------------------
+
+local function fetch(q)
+  local status, head, body = http.fetch(q)
+  if not status then return nil, head end
+  return { status = status, head = head, body = body }, status, head
 end
 
 effect.define("http.request", {
   subject = subject, taped = true,
   run = function(q)
-    local status, head, body = http.fetch(q)
-    if not status then return nil, head end
-    return { status = status, head = head, body = body }
+    if follows(q) then return follow(q, fetch, function() end) end
+    local got, err = fetch(q)
+    if not got then return nil, err end
+    return got
   end,
 })
+
+-- ---- one answer, as it comes --------------------------------------------------------------------------------------------------
 
 -- One class for each way to read, so that `next` is the native method's own speed.
 local function source_class(read)
@@ -44,16 +128,23 @@ local sources = {
   bytes = source_class(function(request) return request:chunk() end),
 }
 
+local function open(q)
+  local request, err = http.start(q)
+  if not request then return nil, err end
+  local status, head = request:head()
+  if not status then
+    request:close()
+    return nil, head
+  end
+  return setmetatable({ request = request, status = status, head = head }, sources[q.read]), status, head
+end
+
 effect.define("http.stream", {
   stream = true, subject = subject,
   run = function(q)
-    local request, err = http.start(q)
-    if not request then return nil, err end
-    local status, head = request:head()
-    if not status then
-      request:close()
-      return nil, head
-    end
-    return setmetatable({ request = request, status = status, head = head }, sources[q.read])
+    if follows(q) then return follow(q, open, function(source) source:close() end) end
+    local source, err = open(q)
+    if not source then return nil, err end
+    return source
   end,
 })

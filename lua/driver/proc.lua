@@ -87,8 +87,11 @@ function M.run(q)
   return status
 end
 
---- What the policy judges: the words of the command.
-local function subject(q) return "command", table.concat(q.argv, " ") end
+--- What the policy judges: the words of the command; and again by its name for a program that is given by its path.
+local function subject(q)
+  local words, name = table.concat(q.argv, " "), q.argv[1]:match "/([^/]+)$"
+  return "command", words, name and name .. words:sub(#q.argv[1] + 1) or nil
+end
 
 effect.define("proc.run", { run = M.run, subject = subject })
 effect.define("proc.sandbox_level", { run = sandbox.level })

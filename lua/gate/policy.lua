@@ -7,11 +7,14 @@
 ---
 --- deny goes before ask, ask before allow. Whether a tool that needs approval is asked about is decided here, too: a pattern of
 --- `allow` is the approval. Paths are judged by their names (absolute, `.` and `..` taken out), not by what links make of them:
---- the jail of the file tools is `root`.
+--- the jail of the file tools is `root`. A pattern with a slash at its end is the folder and all below it; `~/` is the user's home.
+--- Hosts are judged as they are connected to, after each redirect, too. Commands are their words; deny and ask also see a program
+--- that is given by its path under its name.
 
 local approval = require "core.approval"
 local errors = require "core.errors"
 local env = require "host.env"
+local http = require "host.http"
 
 local M = {}
 
@@ -25,21 +28,38 @@ local VERDICTS = { allow = true, ask = true, deny = true }
 
 --- A glob as a Lua pattern: `*` stands for anything, in a path for anything but a slash, and `**` for that, too.
 local function glob(text, path)
-  local out = text:gsub("%*%*/", "\1"):gsub("%*%*", "\2"):gsub("%*", "\3"):gsub("%?", "\4"):gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0")
+  local out = text:gsub("%*%*+/", "\1"):gsub("%*%*+", "\2"):gsub("%*", "\3"):gsub("%?", "\4"):gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0")
   out = out:gsub("\1", path and "\5" or ".*"):gsub("\2", ".*"):gsub("\3", path and "[^/]*" or ".*")
     :gsub("\4", path and "[^/]" or ".")
   return out
 end
 
---- `**/` also stands for no folder at all, which a Lua pattern cannot say: both readings.
-local function matcher(text, path)
-  local pattern = glob(text, path)
-  if not pattern:find "\5" then
-    pattern = "^" .. pattern .. "$"
-    return function(value) return value:find(pattern) ~= nil end
+--- `**/` also stands for no folder at all, which a Lua pattern cannot say: every reading of a pattern.
+local function readings(pattern, out)
+  local from, to = pattern:find("\5", 1, true)
+  if not from then
+    out[#out + 1] = "^" .. pattern .. "$"
+  else
+    readings(pattern:sub(1, from - 1) .. pattern:sub(to + 1), out)
+    readings(pattern:sub(1, from - 1) .. ".*/" .. pattern:sub(to + 1), out)
   end
-  local none, some = "^" .. pattern:gsub("\5", "") .. "$", "^" .. pattern:gsub("\5", ".*/") .. "$"
-  return function(value) return value:find(none) ~= nil or value:find(some) ~= nil end
+  return out
+end
+
+local FOLDERS_MAX = 6 -- each doubles the readings
+
+local function matcher(text, path)
+  local pattern = glob(text, path):gsub("\5\5+", "\5")
+  if select(2, pattern:gsub("\5", "")) > FOLDERS_MAX then
+    errors.argument("stoke.policy: %q has more than %d times `**/`", text, FOLDERS_MAX)
+  end
+  local list = readings(pattern, {})
+  return function(value)
+    for _, pattern in ipairs(list) do
+      if value:find(pattern) then return true end
+    end
+    return false
+  end
 end
 
 --- An absolute path without `.`, `..` and doubled slashes.
@@ -58,13 +78,27 @@ function M.absolute(path)
   return "/" .. table.concat(parts, "/")
 end
 
+--- A host in the spelling that requests are judged in.
+local function host_pattern(text)
+  local name = text:lower():gsub("^%[(.*)%]$", "%1"):gsub("(.)%.$", "%1")
+  if name:find "^[^:]*:[^:]*$" or text:find "/" then
+    errors.argument("stoke.policy: a host has no scheme, port or path: %q", text)
+  end
+  if name:find "[*?]" then return name end
+  local _, settled = http.place(("http://%s/"):format(name:find(":", 1, true) and "[" .. name .. "]" or name))
+  return settled or name
+end
+
 local function compile_one(kind, text)
   if kind == "path" then
-    if text:sub(1, 3) ~= "**/" and text:sub(1, 1) ~= "/" then text = M.absolute(text) end
-    return matcher(text, true)
+    local home = text:find "^~/" and env.get "HOME"
+    if home then text = home .. text:sub(2) end
+    local folder = text:find "/$"
+    text = text:sub(1, 3) == "**/" and text:gsub("(.)/+$", "%1") or M.absolute(text)
+    local itself, below = matcher(text, true), folder and matcher((text:gsub("/$", "")) .. "/**", true)
+    return below and function(value) return itself(value) or below(value) end or itself
   end
-  if kind == "host" then text = text:lower() end
-  return matcher(text, false)
+  return matcher(kind == "host" and host_pattern(text) or text, false)
 end
 
 local function compile_list(where, kind, list)
@@ -124,6 +158,15 @@ function M.verdict(kind, value)
   if any(rules.ask[kind], value) then return "ask" end
   if any(rules.allow[kind], value) then return "allow" end
   return rules.otherwise[kind]
+end
+
+--- Do the rules say anything of this kind?
+---@param kind "tool"|"path"|"host"|"command"
+---@return boolean
+function M.judges(kind)
+  local rules = M.rules
+  if not rules then return false end
+  return (rules.otherwise[kind] or rules.deny[kind] or rules.ask[kind] or rules.allow[kind]) ~= nil
 end
 
 local function denied(def, kind, value)

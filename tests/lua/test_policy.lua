@@ -1,0 +1,111 @@
+-- The policy against those who write what it forbids in another way.
+
+local test = require "stoke.test"
+local http = require "stoke.http"
+local policy = require "core.gate.policy"
+local proc = require "stoke.proc"
+local stoke = require "stoke"
+
+local function with_policy(rules)
+  stoke.policy(rules)
+  return setmetatable({}, { __close = function() stoke.policy(nil) end })
+end
+
+test("policy: a host is judged as it is connected to, however it is written", function(t)
+  local _ <close> = with_policy { deny = { host = { "*.internal", "127.0.0.1", "[0:0::1]", "169.254.169.254." } } }
+  for _, host in ipairs { "a.internal.", "a%2einternal", "A.Internal", "u:p@x@a.internal", "open.example\\@a.internal",
+    "%61.internal", "2130706433", "0x7f.1", "127.1", "0177.0.0.1", "[::ffff:127.0.0.1]", "[::1]", "[0:0:0:0:0:0:0:1]",
+    "0xa9fea9fe", "169.254.169.254." } do
+    t.raises("denied", http.get, ("http://%s:1/"):format(host))
+  end
+end)
+
+test("policy: what is no part of the host allows nothing", function(t)
+  local _ <close> = with_policy { allow = { host = { "good.example" } }, otherwise = { host = "deny" } }
+  for _, url in ipairs { "http://good.example@evil.example/", "http://good.example\\@evil.example/", "http://evil.example/@good.example",
+    "http://evil.example?@good.example", "http://evil.example#@good.example", "http://good.example:1@evil.example/",
+    "http://evil.example./good.example" } do
+    t.raises("denied", http.get, url)
+  end
+end)
+
+--- A server in memory under two names; what it was asked.
+local function sites()
+  local asked = {}
+  local function handler(req, res)
+    local name = req.headers.host:match "^[^.]*"
+    asked[#asked + 1] = ("%s %s%s %s %s"):format(req.method, name, req.path, req.headers.authorization or "-", req.body)
+    local code, target = req.path:match "^/(%d+)/(.*)$"
+    if code then return res:reply(math.tointeger(code), { Location = (target:gsub("^to%-", "http://")) }) end
+    return res:reply(200, nil, "here")
+  end
+  local front, back = http.serve { mem = "front", handler = handler }, http.serve { mem = "back", handler = handler }
+  return asked, setmetatable({}, { __close = function()
+    front:close()
+    back:close()
+  end })
+end
+
+test("policy: each hop of a redirect is judged", function(t)
+  local asked, servers <close> = sites() -- luacheck: ignore servers
+  t.eq(http.get("http://front.mem/302/to-back.mem/x").body, "here")
+  local _ <close> = with_policy { deny = { host = { "back.mem" } } }
+  for _, code in ipairs { 301, 302, 303, 307, 308 } do
+    t.raises("denied", http.get, ("http://front.mem/%d/to-back.mem/x"):format(code))
+    t.raises("denied", http.get, ("http://front.mem/%d/to-back.mem/x"):format(code), { stream = "bytes" })
+  end
+  t.raises("denied", http.get, "http://front.mem/302/to-front.mem/302/to-back.mem/x")
+  for i = 3, #asked do t.match(asked[i], "^GET front/") end
+end)
+
+test("policy: redirects are followed under rules as without", function(t)
+  local asked, servers <close> = sites() -- luacheck: ignore servers
+  local function all()
+    local from = #asked + 1
+    local options = { body = "B" }
+    t.eq(http.post("http://front.mem/302/to-back.mem/x", options).body, "here")
+    t.eq(http.post("http://front.mem/307/to-back.mem/x", options).body, "here")
+    t.eq(http.post("http://front.mem/303/to-front.mem/y", options).body, "here")
+    t.eq(http.get("http://front.mem/302/z", { max_redirects = 0, raise = false }).status, 302)
+    t.match(t.raises("protocol", http.get, "http://front.mem/302/to-front.mem/302/to-front.mem/a", { max_redirects = 1 }).message,
+      "redirects")
+    return table.move(asked, from, #asked, 1, {})
+  end
+  local without = all()
+  local _ <close> = with_policy { deny = { host = { "nowhere.mem" } } }
+  t.eq(all(), without)
+  http.post("http://front.mem/307/to-back.mem/x", { body = "B", headers = { Authorization = "Bearer x", Cookie = "c" } })
+  t.eq(asked[#asked], "POST back/x - B", "what was meant for the first server is not told to the second")
+end)
+
+test("policy: `**/` stands for any number of folders, none too, wherever it stands", function(t)
+  local _ <close> = with_policy { deny = { path = { "**/secrets/**/key.pem", "/a/***/z" } } }
+  for _, path in ipairs { "/w/secrets/key.pem", "/secrets/key.pem", "/secrets/a/key.pem", "/w/x/secrets/a/b/key.pem", "/a/z",
+    "/a/b/c/z" } do
+    t.eq(policy.verdict("path", path), "deny", path)
+  end
+  t.eq(policy.verdict("path", "/w/secret/key.pem"), nil)
+  t.match(t.raises("argument", stoke.policy, { deny = { path = { ("**/a/"):rep(7) .. "b" } } }).message, "more than 6 times")
+end)
+
+test("policy: a pattern that ends with a slash is the folder and all in it, `~/` is the home", function(t)
+  local _ <close> = with_policy { deny = { path = { "/w/secrets/", "~/.ssh/" } } }
+  for path, verdict in pairs { ["/w/secrets"] = "deny", ["/w/secrets/a/b"] = "deny", ["/w/./secrets//a"] = "deny",
+    [stoke.env.get "HOME" .. "/.ssh/id"] = "deny" } do
+    t.eq(policy.verdict("path", path), verdict, path)
+  end
+  t.eq(policy.verdict("path", "/w/secrets2"), nil)
+end)
+
+test("policy: a program given by its path is denied by its name, but not allowed by it", { real = true }, function(t)
+  local _ <close> = with_policy { deny = { command = { "rm *" } } }
+  t.raises("denied", proc.run, { argv = { "/bin/rm", "-rf", "nothing" } })
+  t.raises("denied", proc.run, { argv = { "../../../../../../bin/rm", "nothing" } })
+  stoke.policy { allow = { command = { "true" } }, otherwise = { command = "deny" } }
+  t.eq(proc.run { argv = { "true" } }.code, 0)
+  t.raises("denied", proc.run, { argv = { "./true" } })
+end)
+
+test("policy: a host with a port is a mistake that is named", function(t)
+  t.match(t.raises("argument", stoke.policy, { deny = { host = { "localhost:80" } } }).message, "no scheme, port or path")
+end)

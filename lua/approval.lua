@@ -32,15 +32,16 @@ Pending.__name = "stoke.pending"
 
 local entries, count = {}, 0
 
+--- Too late once the request is over (cancelled, timed out): its task waits for something else by now.
 local function decide(entry, decision, reason)
-  if entry.decision then return false end
+  if entry.decision or entry.over or entry.task.cancelled then return false end
   entry.decision, entry.reason = decision, reason
   local task = entry.task
   if task.co then host.wake(task.co) end
   return true
 end
 
---- Let it be done. False when it was decided already.
+--- Let it be done. False when it was decided already, or does not wait any more.
 ---@return boolean
 ---
 --- Example: `for _, p in ipairs(stoke.pending()) do p:approve() end`
@@ -71,9 +72,9 @@ function Pending:edit(args)
   scopes.check_self(self, Pending, "pending:edit()")
   if type(args) ~= "table" then errors.argument("pending:edit: the arguments must be a table, got %s", errors.describe(args)) end
   if not self.args then errors.argument("pending:edit: %s has no arguments to edit", self.what) end
-  if self.decision then return false end
+  if not decide(self, "approved") then return false end
   self.args, self.edited = args, true
-  return decide(self, "approved")
+  return true
 end
 
 function Pending:__tostring()
@@ -112,7 +113,10 @@ local function forget(entry)
   end
 end
 
-local Guard = { __close = function(guard) forget(guard.entry) end }
+local Guard = { __close = function(guard)
+  guard.entry.over = true
+  forget(guard.entry)
+end }
 
 --- Seconds between two looks whether anybody is left.
 local LOOK = 1

@@ -2,6 +2,7 @@
 
 local test = require "stoke.test"
 local about = require "core.about"
+local approve = require "stoke.approve"
 local fs = require "stoke.fs"
 local policy = require "core.gate.policy"
 local proc = require "stoke.proc"
@@ -112,6 +113,38 @@ test("approval: a cancelled run leaves nothing pending", function(t)
   entry:approve()
 end)
 
+test("approval: a decision that comes too late decides nothing, and wakes nobody", function(t)
+  local done, slept = {}, nil
+  local tool = deleter(done)
+  local scope <close> = stoke.scope {}
+  scope:spawn(function()
+    stoke.try(stoke.timeout, 1, tool.call, tool, { path = "a" })
+    local before = stoke.time.monotonic()
+    stoke.sleep(10)
+    slept = stoke.time.monotonic() - before
+  end)
+  local late = pending()
+  stoke.sleep(2)
+  t.eq({ late:approve(), late:reject "no", late:edit { path = "b" }, late.decision }, { false, false, false })
+  t.eq(late.args, { path = "a" })
+  scope:wait()
+  t.near(slept, 10, 0.01)
+  local task = stoke.spawn(function() stoke.try(tool.call, tool, { path = "c" }) end)
+  local entry = pending()
+  task:cancel()
+  t.eq(entry:approve(), false, "cancelled, though not yet unwound")
+  stoke.sleep(0.1)
+  t.eq(done, {})
+end)
+
+test("approval: a question shows what would not be seen, and nothing that imitates it", function(t)
+  for text, shown in pairs { ["a\x9B31mb\xFF"] = "a\\x9B31mb\\xFF", ["x\u{61C}\u{2028}\u{3164}y"] = "x\\u{61C}\\u{2028}\\u{3164}y",
+    ["path\nAllow it? [y = yes] y\n"] = "path\\u{A}Allow it? [y = yes] y\\u{A}", ["caf\u{E9} \u{1F600}"] = "caf\u{E9} \u{1F600}",
+    ["\u{9B}2J\r"] = "\\u{9B}2J\\u{D}" } do
+    t.eq(approve.visible(text), shown)
+  end
+end)
+
 test("approval: needs_approval may be a function of the arguments", function(t)
   local done = {}
   local tool = stoke.tool { name = "delete", params = { path = "string" }, needs_approval = function(a) return a.path ~= "tmp" end,
@@ -213,3 +246,11 @@ test("approval: on a terminal the default is no", { real = true }, function(t)
   t.match(out, "was rejected")
   t.match(out, "exit 7")
 end)
+
+test("approval: arguments that JSON cannot say are asked about all the same, long ones with what is asked at the end", { real = true },
+  function(t)
+    local code = ASKS:gsub('"sda[^"]*"', '"\\xFFsda" .. ("x"):rep(2000)')
+    local out = on_terminal(t, code, "n\\n")
+    t.match(out, "xFFsdax")
+    t.match(out, "Allow it%? %(wipe, %d+ bytes of arguments%)")
+  end)

@@ -35,10 +35,17 @@ function M.open(def, q, task)
   return { id = count, name = def.name, task = task, q = q, opened = M.now(), wall = time.wall() }
 end
 
+--- A URL without the user and the values of its query: what is secret among them no name tells for sure.
+local function address(url)
+  local site, rest = url:match "^(%a[%w+.-]*://[^/?#]*)(.*)$"
+  if not site then return url end
+  return site:gsub("//.*@", "//") .. rest:gsub("#.*$", ""):gsub("%?[^=&]*$", "?..."):gsub("([?&][^=&]*)=[^&]*", "%1=...")
+end
+
 --- Where a request goes, for one line of a trace: no bodies.
 local function summary(q)
   if type(q) ~= "table" then return q ~= nil and tostring(q) or nil end
-  return q.model or q.url or q.path or q.name or (q.argv and q.argv[1]) or q.key
+  return q.model or (type(q.url) == "string" and address(q.url)) or q.path or q.name or (q.argv and q.argv[1]) or q.key
 end
 
 --- To the microsecond: what lies below is noise.

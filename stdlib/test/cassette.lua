@@ -40,7 +40,7 @@ local function http_body(self, body)
   if type(body) ~= "string" then return body end
   local value = body:find "^%s*[{%[]" and json.decode(body)
   if type(value) == "table" then return self.redactor:fields(value) end
-  if not body:find "^[%w_%[%]%%.-]+=[^\n]*$" then return pack(body) end -- no form
+  if not body:find "^[%w_%[%]%%.-]+=[^\n]*$" then return pack(self.redactor:text(body)) end -- no form
   return (self.redactor:url("?" .. body):sub(2))
 end
 
@@ -87,11 +87,22 @@ local function unpack_error(fields)
   return errors.new(kind, unpack_text(message), fields)
 end
 
+--- The body of an answer, written anew when a secret is in it.
+local function answer_body(self, body)
+  if type(body) ~= "string" then return body end
+  local value = body:find "^%s*[{%[]" and json.decode(body, { ordered = true })
+  if type(value) == "table" then
+    local clean, found = self.redactor:fields(value)
+    if found then return json.encode(clean) end
+  end
+  return pack(self.redactor:text(body))
+end
+
 --- An answer of the web: its head without cookies.
 local function pack_value(self, name, value)
   if name ~= "http.request" then return value end
   local head = value.head:gsub("[^\n]+", function(line) return self.redactor:header(line) end)
-  return { status = value.status, head = pack(head), body = pack(value.body) }
+  return { status = value.status, head = pack(head), body = answer_body(self, value.body) }
 end
 
 local function unpack_value(name, value)

@@ -1,12 +1,14 @@
 --- Secrets are kept off a cassette: what headers, the queries of URLs and the fields of bodies hold under a name that says so.
 
+local json = require "core.json"
+
 local M = {}
 
 M.MARK = "[redacted]"
 
 --- Patterns of names, in lower case, whose values are secret.
 local NAMES = { "^key$", "[-_]key$", "apikey$", "token$", "secret", "passw", "authorization", "cookie", "^auth$", "[-_]auth$",
-  "signature$", "^sig$", "credential" }
+  "signature$", "^sig$", "credential", "pwd$", "passphrase", "jwt", "bearer", "session[-_]?id$", "^sid$", "accesskey", "privatekey" }
 
 --- Is what stands under this name a secret?
 ---@param name string
@@ -31,18 +33,32 @@ Redactor.__index = Redactor
 --- Example: `local redactor = redact.new()`
 function M.new() return setmetatable({ seen = {}, list = {} }, Redactor) end
 
---- A value that must not be written.
-function Redactor:learn(value)
-  value = value:gsub("^%s*%a+%s+", "") -- "Bearer x", "Basic x"
+local function add(self, value)
   if #value >= 6 and not self.seen[value] and value ~= M.MARK then
     self.seen[value] = true
     self.list[#self.list + 1] = value
   end
 end
 
+--- A value that must not be written: as it is, without the escapes of a URL, and with those of JSON.
+function Redactor:learn(value)
+  value = value:gsub("^%s*%a+%s+", "") -- "Bearer x", "Basic x"
+  if value == M.MARK then return end
+  local plain = value:gsub("+", " "):gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)
+  for _, text in ipairs { value, plain } do
+    local written = json.encode(text)
+    if written and written ~= '"' .. text .. '"' then add(self, written:sub(2, -2)) end
+    add(self, text)
+  end
+end
+
+--- Headers that hold a URL.
+M.URLS = { location = true, ["content-location"] = true, referer = true, origin = true, link = true, refresh = true }
+
 --- "Name: value" lines.
 function Redactor:header(line)
   local name, value = line:match "^([^:]+):%s*(.*)$"
+  if name and M.URLS[name:lower()] then return name .. ": " .. self:url(value) end
   if not name or not M.secret(name) then return line end
   self:learn(value)
   return name .. ": " .. M.MARK
@@ -61,17 +77,19 @@ function Redactor:url(url)
   end))
 end
 
---- The fields of a decoded body; changed in place.
+--- The fields of a decoded body; changed in place. Second: whether there was a secret.
 function Redactor:fields(value)
+  local found = false
   for name, inner in next, value do
     if type(inner) == "table" then
-      self:fields(inner)
+      local _, below = self:fields(inner)
+      found = found or below
     elseif type(name) == "string" and type(inner) == "string" and M.secret(name) then
       self:learn(inner)
-      value[name] = M.MARK
+      value[name], found = M.MARK, true
     end
   end
-  return value
+  return value, found
 end
 
 --- A text with every secret seen so far taken out.

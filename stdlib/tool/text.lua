@@ -27,14 +27,15 @@ end
 --- The beginning of a text, whole characters only, and a note of what was cut.
 ---@param text string
 ---@param max integer bytes
+---@param size? integer bytes of the whole, when text is only its beginning
 ---@return string
 ---
 --- Example: `text.cut(page, 4096)`
-function M.cut(text, max)
+function M.cut(text, max, size)
   if #text <= max then return text end
   local last = max
   while last > 0 and text:byte(last + 1) >= 0x80 and text:byte(last + 1) < 0xC0 do last = last - 1 end
-  return ("%s\n[cut: the first %d of %d bytes]"):format(text:sub(1, last), last, #text)
+  return ("%s\n[cut: the first %d of %d bytes]"):format(text:sub(1, last), last, size or #text)
 end
 
 --- What a value says of itself; nil when it says nothing, or fails to.
@@ -69,7 +70,9 @@ function M.of(value, max)
   else
     out = own_words(value) or kind == "table" and (json.encode(value) or names(value)) or "a " .. kind
   end
-  return M.cut(M.utf8(out), max)
+  local size = #out
+  if size <= max then return M.cut(M.utf8(out), max) end -- a byte that is none may grow to three
+  return M.cut(M.utf8(out:sub(1, max + 4)), max, size) -- the rest of a huge one is not looked at
 end
 
 return M

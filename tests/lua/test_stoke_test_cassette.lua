@@ -258,3 +258,29 @@ test("redact: names that say secret, and no others", function(t)
   t.eq(r:url "https://me:pass1234@h/x?a=1&key=abcdefgh#f", "https://[redacted]@h/x?a=1&key=[redacted]#f")
   t.eq(r:text "say abcdefgh and pass1234", "say [redacted] and [redacted]")
 end)
+
+test("redact: answers, headers with URLs, and the other ways to write a secret", function(t)
+  local r = redact.new()
+  local body, found = r:fields { id = 1, access_token = "RESP0006", inner = { { pwd = "x" } } }
+  t.eq({ body, found }, { { id = 1, access_token = redact.MARK, inner = { { pwd = redact.MARK } } }, true })
+  t.eq(select(2, r:fields { id = "token" }), false)
+  t.eq(r:header "Location: http://u:pw12345@x/?token=LOC00009", "Location: http://[redacted]@x/?token=[redacted]")
+  r:url "http://x/?key=A%20B%2FC0006"
+  r:fields { password = 'a"b\\c0007' }
+  t.eq(r:text 'A%20B%2FC0006 A B/C0006 a"b\\c0007 {"x":"a\\"b\\\\c0007"}',
+    '[redacted] [redacted] [redacted] {"x":"[redacted]"}')
+end)
+
+test("cassette: secrets in an answer stay off it", { real = true }, function(t)
+  local folder <close> = place ""
+  local cassettes = require "stoke.test.cassette"
+  local tape = cassettes.record(folder.path .. "/cassettes/a.jsonl", "tokens", 1)
+  local entry = tape:open("http.request", { method = "GET", url = "http://x/", headers = {} })
+  tape:put(entry, "value", 0, { status = 200, head = "Location: /?sig=LOC00009\n", body = '{"b":1,"access_token":"RESP0006","a":2}' })
+  entry = tape:open("http.request", { method = "POST", url = "http://x/", headers = {}, body = "\xFF RESP0006" })
+  tape:put(entry, "value", 0, { status = 200, head = "", body = "RESP0006 \xFF" })
+  tape:save()
+  local text = fs.read(folder.path .. "/cassettes/a.jsonl")
+  t.ok(not text:find "RESP0006" and not text:find "LOC00009" and not text:find "5245535030303036", text)
+  t.contains(text, '{\\"b\\":1,\\"access_token\\":\\"[redacted]\\",\\"a\\":2}')
+end)

@@ -149,3 +149,19 @@ test("tool: of the comments above a function its documentation counts, and types
   t.eq(stoke.tool(double).description, "Doubles.")
   t.match(t.raises("argument", stoke.tool, mapping).message, "the type table<string, integer> of the parameter map")
 end)
+
+test("tool: of a huge result only what is shown is looked at", function(t)
+  local out = text.of(("\xFF"):rep(32 << 20), 100)
+  t.match(out, "\u{FFFD}\n%[cut: the first %d+ of 33554432 bytes%]$")
+  t.eq(text.of("abc\u{E9}", 4), "abc\n[cut: the first 3 of 5 bytes]")
+end)
+
+test("tool: a trace has neither the user nor the query of a URL", function(t)
+  local seen = {}
+  local function sink(record) seen[#seen + 1] = record.about end
+  span.listen(sink)
+  stoke.try(stoke.http.get, "http://bob:hunter2@nobody.mem/x?api_key=SECRET1&q=SECRET2#SECRET3")
+  stoke.try(stoke.http.get, "http://nobody.mem/y?SECRET4")
+  span.unlisten(sink)
+  t.eq(seen, { "http://nobody.mem/x?api_key=...&q=...", "http://nobody.mem/y?..." })
+end)

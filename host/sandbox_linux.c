@@ -301,6 +301,24 @@ static int add_sockets(scmp_filter_ctx ctx, bool net) {
   return rc ? rc : seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK, 0));
 }
 
+/* A program of root's with this bit would run as root for whoever finds it in the folder, long after the sandbox. */
+static int add_modes(scmp_filter_ctx ctx) {
+  static const struct {
+    const char *name;
+    unsigned argument;
+  } modes[] = {{"chmod", 1}, {"fchmod", 1}, {"fchmodat", 2}, {"fchmodat2", 2}, {"open", 2},
+               {"creat", 1}, {"openat", 3}, {"mknod", 1},    {"mknodat", 2}};
+  int rc = 0;
+  for (size_t i = 0; rc == 0 && i < COUNT_OF(modes); i++) {
+    int number = seccomp_syscall_resolve_name(modes[i].name);
+    struct scmp_arg_cmp setuid = SCMP_CMP(modes[i].argument, SCMP_CMP_MASKED_EQ, S_ISUID, S_ISUID);
+    if (number >= 0) rc = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), number, 1, &setuid);
+  }
+  /* like clone3 its mode lies in memory */
+  int openat2 = seccomp_syscall_resolve_name("openat2");
+  return rc == 0 && openat2 >= 0 ? seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), openat2, 0) : rc;
+}
+
 static int add_arguments(scmp_filter_ctx ctx) {
   static const uint64_t spaces[] = {CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
                                     CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET};
@@ -326,6 +344,7 @@ bool seccomp_apply(const struct sandbox *s, struct err *e) {
     rc = add_names(ctx, SCMP_ACT_ERRNO(EPERM), refused, COUNT_OF(refused));
     if (rc == 0) rc = add_sockets(ctx, s->net);
     if (rc == 0) rc = add_arguments(ctx);
+    if (rc == 0) rc = add_modes(ctx);
   }
   if (rc == 0) rc = seccomp_load(ctx);
   if (ctx) seccomp_release(ctx);

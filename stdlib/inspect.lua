@@ -2,6 +2,8 @@
 --- `stoke attach`; it reads and changes nothing.
 
 local approval = require "core.approval"
+local approve = require "stoke.approve"
+local compare = require "stoke.test.compare"
 local errors = require "core.errors"
 local json = require "core.json"
 local pool = require "core.gate.pool"
@@ -199,16 +201,19 @@ end
 
 -- ---- the host -------------------------------------------------------------------------------------------------------------------
 
---- What waits for approval: number, agent, tool and its exact arguments.
+--- What waits for approval: number, agent, tool and its exact arguments; those that do not fit into a cell stand below.
 ---@return string
 ---
 --- Example: `io.write(inspect.pending())`
 function M.pending()
-  local rows = {}
+  local rows, long = {}, {}
   for i, entry in ipairs(approval.list()) do
-    rows[i] = { entry.id, entry.agent or "", entry.what, entry.args and json.encode(entry.args) or "" }
+    local args = entry.args and approve.visible(json.encode(entry.args) or compare.pretty(entry.args)) or ""
+    local what = approve.visible(entry.what)
+    rows[i] = { entry.id, entry.agent or "", what, args }
+    if #args > 60 or #what > 60 then long[#long + 1] = ("%d: %s %s\n"):format(entry.id, what, args) end
   end
-  return grid({ "APPROVAL", "AGENT", "WHAT", "ARGUMENTS" }, rows, "nothing waits for approval")
+  return grid({ "APPROVAL", "AGENT", "WHAT", "ARGUMENTS" }, rows, "nothing waits for approval") .. table.concat(long)
 end
 
 --- The slots of each model: taken, and how many wait for one.

@@ -3,7 +3,6 @@
 local approval = require "core.approval"
 local errors = require "core.errors"
 local globals = require "core.env".globals
-local compare = require "stoke.test.compare"
 local inspect = require "stoke.inspect"
 
 local M = {}
@@ -134,6 +133,64 @@ function M.lookup(text)
   return value
 end
 
+-- ---- values ---------------------------------------------------------------------------------------------------------------------
+
+local SHOWN, LOOKED_AT, DEPTH, LONG = 20, 1000, 3, 300
+
+local function name_of(value)
+  local mt = debug.getmetatable(value)
+  local name = type(mt) == "table" and rawget(mt, "__name")
+  return ("%s: %p"):format(type(name) == "string" and name:sub(1, 100) or type(value), value)
+end
+
+local show
+
+--- Keys in order, of the first LOOKED_AT there are: a table may have millions.
+local function keys_of(value)
+  local keys = {}
+  for key in next, value do
+    keys[#keys + 1] = key
+    if #keys == LOOKED_AT then break end
+  end
+  table.sort(keys, function(a, b)
+    local x, y = type(a), type(b)
+    if x ~= y then return x < y end
+    return (x == "number" or x == "string") and a < b
+  end)
+  return keys
+end
+
+local function show_table(value, depth)
+  local parts = {}
+  for i, key in ipairs(keys_of(value)) do
+    if i > SHOWN then
+      parts[i] = "..."
+      break
+    end
+    local shown = show(rawget(value, key), depth + 1)
+    local name = type(key) == "string" and key:find "^[%a_][%w_]*$" and key or ("[%s]"):format(show(key, DEPTH))
+    parts[i] = key == i and shown or ("%s = %s"):format(name, shown)
+  end
+  return #parts > 0 and "{ " .. table.concat(parts, ", ") .. " }" or "{}"
+end
+
+--- A value in one line, by raw access alone, as lookup finds it.
+function show(value, depth)
+  local kind = type(value)
+  if kind == "string" then
+    local cut = #value > LONG and value:sub(1, LONG)
+    return ("%q"):format(cut or value):gsub("\\\n", "\\n"):gsub("\r", "\\r") .. (cut and "..." or "")
+  elseif kind == "nil" or kind == "boolean" or kind == "number" then
+    return tostring(value)
+  elseif kind ~= "table" then
+    return name_of(value)
+  elseif depth >= DEPTH then
+    return next(value) == nil and "{}" or "{...}"
+  end
+  local name = debug.getmetatable(value) and name_of(value) .. " " or ""
+  return name .. show_table(value, depth)
+end
+
 -- ---- a line -----------------------------------------------------------------------------------------------------------------
 
 --- Do what a line says, and write what comes of it. An error is written, too.
@@ -150,7 +207,7 @@ function M.run(asked, write)
     elseif asked.write then
       require "stoke.attach.eval".run(text, asked.client or "", write)
     else
-      write(compare.show(M.lookup(text)) .. "\n")
+      write(show(M.lookup(text), 0) .. "\n")
     end
   end)
   if ok then return end

@@ -153,7 +153,8 @@ end
 --- A tool with the parameters `argv` (a list of words) or `command` (the same in one line, quotes allowed). Its result is a
 --- table { code, signal, stdout, stderr, timed_out, seconds, sandbox }, which a model reads as text.
 ---
---- Whatever a rule allows runs in the sandbox of proc.run: it can change `root` alone, reads `root` and the system, has no network.
+--- Whatever a rule allows runs in the sandbox of proc.run: it can write below `root` alone, reads `root` and the system, has no
+--- network. What Landlock does not hold back are modes, owners and times: a program can still `chmod` what its user owns.
 --- How much of that holds on this system is told with each result; `require` refuses to run with less. A rule with `**` leaves
 --- the sandbox as the only fence, and so does a program that takes its orders from files in `root` (make, npm, git's hooks).
 ---@param options stoke.tools.command.options

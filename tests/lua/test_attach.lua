@@ -9,7 +9,10 @@ local stoke = require "stoke"
 
 local HOST = [[
 local stoke = require "stoke"
-town = { names = { "Ada", "Bob" }, guarded = setmetatable({}, { __index = function() error "ran a metamethod" end }) }
+town = { names = { "Ada", "Bob" }, guarded = setmetatable({}, { __index = function() error "ran a metamethod" end,
+  __tostring = function() town.names[1] = "changed: ran a metamethod" return "" end }) }
+town.odd = { setmetatable({}, { __metatable = 5 }), [setmetatable({}, { __tostring = town.guarded })] = ("x"):rep(1000), big = {} }
+for i = 1, 100000 do town.odd.big[i] = i end
 local wipe = stoke.tool { name = "wipe", params = { disk = "string" }, needs_approval = true,
   run = function(a) return "wiped " .. a.disk end }
 stoke.main(function()
@@ -93,6 +96,15 @@ test("attach: without --write names are looked up raw, and nothing is called or 
   local _, denied = out:gsub("denied: ", "")
   t.eq(denied, 5)
   t.match(out, '"Ada"\nargument: there is no command :taks %(did you mean :tasks%?%)')
+end)
+
+test("attach: shows a value without asking it, and only some of it", { real = true }, function(t)
+  local host <close> = start "town"
+  local out = host.stoke("town.guarded\ntown.odd\ntown.odd.big\ntown\n_G\npackage.loaded\ntown.names\n", "attach", "town").stdout
+  t.ok(not out:find "ran a metamethod" and not out:find "attempt to", out)
+  t.match(out, "^table: 0x%x+ {}\n{ table: 0x%x+ {}")
+  t.match(out, "\n{ 1, 2, 3, .- 20, %.%.%. }\n")
+  t.match(out, '{ "Ada", "Bob" }\n$')
 end)
 
 test("attach --write: approves a pending call and cancels a task", { real = true }, function(t)

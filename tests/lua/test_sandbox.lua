@@ -235,6 +235,14 @@ end)
 
 -- ---- limits ---------------------------------------------------------------------------------------------------------------
 
+test("sandbox: it leaves no program behind that runs as its owner", { real = true }, function(t)
+  needs(t, SECCOMP, "seccomp")
+  local place <close> = folder()
+  local r = sh("cp /bin/true a; chmod u+x a && ./a && echo runs; chmod u+s a; chmod 6755 a; install -m 4755 /bin/true b; "
+    .. "find . -perm /4000; cp -p a c && ./c && echo copied", { write = { place.path } }, { cwd = place.path })
+  t.eq(r.stdout, "runs\ncopied\n")
+end)
+
 test("sandbox: processor time, file size and memory end it", { real = true }, function(t)
   local dir <close> = folder()
   local r = sh("while :; do :; done", { cpu = 1 })

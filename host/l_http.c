@@ -315,9 +315,9 @@ static int l_place(lua_State *L) {
 }
 
 int luaopen_host_http(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"start", l_start}, {"fetch", l_fetch}, {"deny", l_deny}, {"place", l_place}, {"pick", l_pick_compile}, {"iterator", l_pick_iterator},
-      {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"start", l_start}, {"fetch", l_fetch},       {"deny", l_deny},
+                                       {"place", l_place}, {"pick", l_pick_compile}, {"iterator", l_pick_iterator},
+                                       {NULL, NULL}};
   luaL_newlibtable(L, functions);
   luaL_newmetatable(L, "stoke.http.request");
   lua_createtable(L, 0, 8); /* of methods */

@@ -55,8 +55,8 @@ local function matcher(text, path)
   end
   local list = readings(pattern, {})
   return function(value)
-    for _, pattern in ipairs(list) do
-      if value:find(pattern) then return true end
+    for _, reading in ipairs(list) do
+      if value:find(reading) then return true end
     end
     return false
   end

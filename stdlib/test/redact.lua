@@ -8,7 +8,8 @@ M.MARK = "[redacted]"
 
 --- Patterns of names, in lower case, whose values are secret.
 local NAMES = { "^key$", "[-_]key$", "apikey$", "token$", "secret", "passw", "authorization", "cookie", "^auth$", "[-_]auth$",
-  "signature$", "^sig$", "credential", "pwd$", "passphrase", "jwt", "bearer", "session[-_]?id$", "^sid$", "accesskey", "privatekey" }
+  "signature$", "^sig$", "credential", "pwd$", "passphrase", "jwt", "bearer", "session[-_]?id$", "^sid$",
+  "accesskey", "privatekey" }
 
 --- Is what stands under this name a secret?
 ---@param name string

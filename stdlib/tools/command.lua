@@ -26,7 +26,11 @@ local TIMEOUT, CPU, OUTPUT = 60, 60, 16384
 local ENVIRONMENT = {
   PATH = M.PATH, LANG = "C.UTF-8", TERM = "dumb", PAGER = "cat", GIT_PAGER = "cat", GIT_TERMINAL_PROMPT = "0",
   GIT_CONFIG_NOSYSTEM = "1", GIT_CONFIG_GLOBAL = "/dev/null", GIT_EDITOR = "false", EDITOR = "false",
+  GIT_CONFIG_COUNT = "1", GIT_CONFIG_KEY_0 = "core.fsmonitor", GIT_CONFIG_VALUE_0 = "false",
 }
+
+-- These show what is there, and would run programs that .git/config or .gitattributes name, which a model may have written.
+local GIT_SHOWS = { diff = true, log = true, show = true }
 
 -- ---- the result -----------------------------------------------------------------------------------------------------------
 
@@ -105,6 +109,13 @@ local function words_of(args)
   return words
 end
 
+--- Git without the programs of a folder's own settings; options that the rule names come later, and win.
+local function tamed(words)
+  if words[1]:match "[^/]*$" ~= "git" or not GIT_SHOWS[words[2]] then return words end
+  local out = { words[1], words[2], "--no-ext-diff", "--no-textconv" }
+  return table.move(words, 3, #words, #out + 1, out)
+end
+
 --- The program must come from outside the folder: what the model can write, it could run.
 local function check_program(words, root, path)
   local found = errors.check(effect.perform("proc.which", { program = words[1], path = path, folder = root }))
@@ -156,7 +167,8 @@ end
 --- Whatever a rule allows runs in the sandbox of proc.run: it can write below `root` alone, reads `root` and the system, has no
 --- network. What Landlock does not hold back are modes, owners and times: a program can still `chmod` what its user owns.
 --- How much of that holds on this system is told with each result; `require` refuses to run with less. A rule with `**` leaves
---- the sandbox as the only fence, and so does a program that takes its orders from files in `root` (make, npm, git's hooks).
+--- the sandbox as the only fence, and so does a program that takes its orders from files in `root` (make, npm, git's hooks and
+--- filters).
 ---@param options stoke.tools.command.options
 ---@return stoke.tool
 ---Raises `argument`. A call raises `denied` for what no rule allows, `os` when the program cannot be started.
@@ -189,7 +201,7 @@ function M.run_command(options)
       if not rule then deny("%s", reason) end
       check_program(words, root, env.PATH)
       return shape(proc.run {
-        argv = words, cwd = root, env = env, timeout = timeout, max_output = 2 * max, keep = "last", sandbox = sandbox,
+        argv = tamed(words), cwd = root, env = env, timeout = timeout, max_output = 2 * max, keep = "last", sandbox = sandbox,
       }, timeout, max)
     end,
   }

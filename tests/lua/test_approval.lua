@@ -247,7 +247,7 @@ test("approval: on a terminal the default is no", { real = true }, function(t)
   t.match(out, "exit 7")
 end)
 
-test("approval: arguments that JSON cannot say are asked about all the same, long ones with what is asked at the end", { real = true },
+test("approval: arguments that JSON cannot say are shown all the same; after long ones the question is whole", { real = true },
   function(t)
     local code = ASKS:gsub('"sda[^"]*"', '"\\xFFsda" .. ("x"):rep(2000)')
     local out = on_terminal(t, code, "n\\n")

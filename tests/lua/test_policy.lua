@@ -22,7 +22,8 @@ end)
 
 test("policy: what is no part of the host allows nothing", function(t)
   local _ <close> = with_policy { allow = { host = { "good.example" } }, otherwise = { host = "deny" } }
-  for _, url in ipairs { "http://good.example@evil.example/", "http://good.example\\@evil.example/", "http://evil.example/@good.example",
+  for _, url in ipairs { "http://good.example@evil.example/", "http://good.example\\@evil.example/",
+    "http://evil.example/@good.example",
     "http://evil.example?@good.example", "http://evil.example#@good.example", "http://good.example:1@evil.example/",
     "http://evil.example./good.example" } do
     t.raises("denied", http.get, url)

@@ -276,7 +276,8 @@ test("cassette: secrets in an answer stay off it", { real = true }, function(t)
   local cassettes = require "stoke.test.cassette"
   local tape = cassettes.record(folder.path .. "/cassettes/a.jsonl", "tokens", 1)
   local entry = tape:open("http.request", { method = "GET", url = "http://x/", headers = {} })
-  tape:put(entry, "value", 0, { status = 200, head = "Location: /?sig=LOC00009\n", body = '{"b":1,"access_token":"RESP0006","a":2}' })
+  tape:put(entry, "value", 0, { status = 200, head = "Location: /?sig=LOC00009\n",
+    body = '{"b":1,"access_token":"RESP0006","a":2}' })
   entry = tape:open("http.request", { method = "POST", url = "http://x/", headers = {}, body = "\xFF RESP0006" })
   tape:put(entry, "value", 0, { status = 200, head = "", body = "RESP0006 \xFF" })
   tape:save()

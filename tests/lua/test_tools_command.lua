@@ -285,3 +285,28 @@ test("command: processes that only make processes end with its time, all of them
   stoke.sleep(1)
   t.eq(fs.stat(dir.path .. "/late"), nil)
 end)
+
+test("command: git shows without the programs that the folder's own settings name", { real = true }, function(t)
+  local dir <close> = folder()
+  local r = proc.run { cwd = dir.path, timeout = 20, argv = { "sh", "-ec", [[
+    git init -q .
+    echo a >a
+    git add a
+    git -c user.name=a -c user.email=b commit -qm x
+    echo b >>a
+    git config core.fsmonitor "touch ran1; false"
+    git config diff.external "touch ran2; true"
+    git config diff.z.textconv "touch ran3; cat"
+    git config diff.y.command "touch ran4; true"
+    git config core.pager "touch ran5"
+    git config alias.status "!touch ran6"
+    echo "a diff=z" >.gitattributes]] } }
+  if r.code ~= 0 then t.skip("no git here: " .. r.stderr) end
+  local run = command.run_command { root = dir.path, allow = { "git status", "git diff", "git diff *", "git log", "git log -p" } }
+  t.match(run:call({ command = "git status" }).stdout, "modified")
+  t.match(run:call({ command = "git diff" }).stdout, "%+b")
+  t.match(run:call({ command = "git log -p" }).stdout, "%+a")
+  fs.write(dir.path .. "/.gitattributes", "a diff=y\n")
+  t.match(run:call({ command = "git diff a" }).stdout, "%+b")
+  t.ok(not names(dir.path):find "ran", names(dir.path))
+end)

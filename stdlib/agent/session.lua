@@ -43,12 +43,16 @@ end
 local Guard = { __close = function(guard, err)
   local self = guard.session
   if err ~= nil and guard.count then self.history:cut(guard.count) end
-  self.busy = false
+  self.busy, self.reader = false, nil
   if self.waiting then scopes.wake_all(self.waiting) end
 end }
 
---- A tool that waited for the turn it works for would wait for ever.
+--- A tool that waited for the turn it works for would wait for ever; so would who reads the events of a turn.
 local function check_outside(self)
+  if self.reader and self.reader == tasks.current() then
+    errors.raise("argument", ("the session of %s is in the middle of a turn whose events this task reads"):format(self.agent),
+      { hint = "read them to the end, or leave the loop, before the next turn" })
+  end
   local outer = run.outer()
   while outer do
     if outer.history == self.history then
@@ -75,8 +79,9 @@ local function hold(self)
   return setmetatable({ session = self }, Guard)
 end
 
-local function turn(self, given, listener, limits)
+local function turn(self, given, listener, limits, reader)
   local guard <close> = hold(self)
+  self.reader = reader
   guard.count = #self.history
   local definition = self.handle.definition
   local result, last = run.run(definition, self.history, input.messages(definition.label, given), listener, limits)
@@ -106,7 +111,9 @@ end
 function Session:stream(given, limits)
   check_self(self, "session:stream()")
   limits = run.options("session:stream", limits)
-  return stream.open(function(listener) return turn(self, given, listener, limits) end)
+  local reader = tasks.current()
+  if self.busy then check_outside(self) end
+  return stream.open(function(listener) return turn(self, given, listener, limits, reader) end)
 end
 
 --- The exact request the next turn would send first.

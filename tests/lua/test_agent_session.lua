@@ -73,6 +73,21 @@ test("session: is forked at any turn, and the two go their own ways", function(t
   t.raises("argument", chat.fork, chat, 3)
 end)
 
+test("session: who reads the events of a turn is told that the next one would wait for ever", function(t)
+  local server <close> = scripted(function() return { text = ("word "):rep(100), tps = 10 } end)
+  local chat = bot_of(server):session()
+  local err
+  for ev in chat:stream "a" do
+    if ev.type == "text" then
+      err = t.raises("argument", chat.run, chat, "b")
+      break
+    end
+  end
+  t.match(err.message, "in the middle of a turn whose events this task reads")
+  stoke.sleep(0)
+  t.match(chat:run("c").text, "^word")
+end)
+
 test("session: a tool that asks the session it works for is told so, instead of waiting for ever", function(t)
   local chat
   local tool = stoke.tool { name = "again", run = function() return chat:run("more").text end }

@@ -132,6 +132,9 @@ bool curl_guard_error(const struct transfer *t, CURLcode result, struct err *e) 
 static char *host_part(CURLU *u) {
   char *host = NULL;
   if (curl_url_get(u, CURLUPART_HOST, &host, CURLU_PUNYCODE) == CURLUE_OK) return host;
+  /* curl 7 leaves the name with us when it cannot be converted; what a later one leaves may be freed already */
+  if (curl_version_info(CURLVERSION_NOW)->version_num < 0x080000) curl_free(host);
+  host = NULL;
   return curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK ? host : NULL;
 }
 

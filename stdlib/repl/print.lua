@@ -13,6 +13,7 @@ local KEYWORDS = require "stoke.repl.tokens".keywords
 ---@field depth? integer of tables within tables (5)
 ---@field items? integer of one table (100)
 ---@field bytes? integer of a string inside a table (200); one that stands alone may be ten times as long
+---@field raw? boolean call no metamethod at all, __tostring neither: a table shows its fields
 ---@field paint? fun(style: string, text: string): string
 
 local DEFAULTS = { columns = 80, depth = 5, items = 100, bytes = 200 }
@@ -70,9 +71,12 @@ local function own_words(value, mt)
 end
 
 local function show_object(state, value, mt)
+  local name = rawget(mt, "__name")
+  if state.raw then
+    return type(value) ~= "table" and state.paint("cyan", ("<%s>"):format(type(name) == "string" and name or type(value))) or nil
+  end
   local words = own_words(value, mt)
   if words then return state.paint("cyan", "<" .. term.clean(words):gsub("\n.*", " ...") .. ">") end
-  local name = rawget(mt, "__name")
   local opaque = type(value) ~= "table" or rawget(mt, "__index") ~= nil
   if opaque and type(name) == "string" then return state.paint("cyan", "<" .. name .. ">") end
 end
@@ -93,11 +97,14 @@ end
 
 local RANK = { number = 1, string = 2, boolean = 3 }
 
+--- A key as text; of a table without asking it.
+local function bare(key) return type(key) == "boolean" and tostring(key) or ("%p"):format(key) end
+
 local function before(a, b)
   local ra, rb = RANK[type(a)] or 4, RANK[type(b)] or 4
   if ra ~= rb then return ra < rb end
   if ra <= 2 then return a < b end
-  return tostring(a) < tostring(b)
+  return bare(a) < bare(b)
 end
 
 --- Keys beyond the list part, in order.
@@ -193,7 +200,7 @@ function M.show(value, options)
   local state = setmetatable({ inside = {}, left = 5000 }, { __index = setmetatable(options or {}, { __index = DEFAULTS }) })
   state.paint = state.paint or function(_, text) return text end
   if type(value) == "string" then return show_string(state, value, true) end
-  if errors.is(value) then return state.paint("red", tostring(value)) end
+  if errors.is(value) and not state.raw then return state.paint("red", tostring(value)) end
   return show(state, value, 1, state.columns - 1)
 end
 

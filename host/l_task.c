@@ -25,6 +25,12 @@ static int l_new(lua_State *L) {
   return 1;
 }
 
+/* slice() -> a number, another one each time a task goes on */
+static int l_slice(lua_State *L) {
+  lua_pushinteger(L, watchdog_slice(host_of(L)));
+  return 1;
+}
+
 static int l_current(lua_State *L) {
   struct task *t = task_current(host_of(L));
   if (!t) return 0;
@@ -288,6 +294,7 @@ int luaopen_host_task(lua_State *L) {
                                        {"next_event", l_next_event},
                                        {"alarm", l_alarm},
                                        {"forget_signal", l_forget_signal},
+                                       {"slice", l_slice},
                                        {NULL, NULL}};
   luaL_newmetatable(L, ALARM);
   lua_pushcfunction(L, l_alarm_stop);

@@ -136,6 +136,10 @@ void watchdog_leave(struct host *h) {
   if (__builtin_expect(lua_gethook(co) == on_hook, 0)) lua_sethook(co, NULL, 0, 0);
 }
 
+unsigned watchdog_slice(const struct host *h) {
+  return h->watchdog ? atomic_load_explicit(&h->watchdog->slice, memory_order_relaxed) : 0;
+}
+
 lua_State *watchdog_switch(struct host *h, lua_State *co) {
   struct watchdog *w = h->watchdog;
   if (!w) return NULL;

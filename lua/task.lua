@@ -25,6 +25,9 @@ M.root = setmetatable({ site = "the host", co = false }, Task)
 M.system = setmetatable({ site = "the host", co = false, system = true }, Task)
 
 M.current = host.current
+
+--- A number that is another one each time a task goes on after a wait.
+M.slice = host.slice
 M.park = scopes.park
 
 --- Wake a parked task.

@@ -1,16 +1,37 @@
 --- Lua from an attached prompt: entries as at the prompt of `stoke repl`, with locals of their own for each client. What they print
 --- goes to the client; what they spawn belongs to the host and goes on when the client leaves.
 
+local errors = require "core.errors"
 local evals = require "stoke.repl.eval"
 local globals = require "core.env".globals
 local printer = require "stoke.repl.print"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
+local time = require "stoke.time"
 
 local M = {}
 
 --- Clients whose locals are kept.
 local KEPT = 16
+
+--- Seconds an entry may run without waiting. The host is at work, stands still meanwhile, and does not hear a client who leaves.
+M.LIMIT = 3
+
+--- Break the running coroutine off where it does not wait for so long.
+local function bounded()
+  local slice, until_ = tasks.slice(), time.monotonic() + M.LIMIT
+  local function look()
+    local now = tasks.slice()
+    if now ~= slice then
+      slice, until_ = now, time.monotonic() + M.LIMIT
+    elseif time.monotonic() > until_ and not debug.getinfo(2, "S").source:find("stoke:lua/", 1, true) then
+      debug.sethook(look, "", 1) -- an entry that catches the error gets it again at once
+      errors.raise("limit", ("the entry ran for %g s without waiting, and the host stood still: it was broken off"):format(M.LIMIT),
+        { hint = "stoke.sleep(0) in a long loop lets others run" })
+    end
+  end
+  debug.sethook(look, "", 100000)
+end
 
 local sessions, order = {}, {}
 
@@ -50,7 +71,9 @@ end
 local function body(session, text)
   local f, err = session.eval:compile(text, ("attached[%d]"):format(session.count))
   if not f then error(err, 0) end
+  bounded()
   local results = table.pack(f())
+  debug.sethook()
   if results.n > 0 then session.eval:set("_", results[1]) end
   for i = 1, results.n do session.write(printer.show(results[i], { columns = 100 }) .. "\n") end
 end

@@ -162,6 +162,12 @@ test("attach --write: Lua runs in the host, with locals of its own, and prints t
   t.eq(host.stoke("n\n#town.names\n", "attach", "town", "--write").stdout:match "undefined variable 'n'.*\n3\n" ~= nil, true)
 end)
 
+test("attach --write: an entry that never waits is broken off, and the host goes on", { real = true }, function(t)
+  local host <close> = start "town"
+  local out = host.stoke("while true do pcall(function() while true do end end) end\ntown.names[1]\n", "attach", "--write").stdout
+  t.match(out, "^limit: the entry ran for 3 s without waiting.*\n\"Ada\"\n$")
+end)
+
 test("attach --write: an entry may have several lines, and files are loaded again", { real = true }, function(t)
   local host <close> = start("edited", [[
     local stoke = require "stoke"

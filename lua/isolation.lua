@@ -33,7 +33,7 @@ function M.enter(real, epoch)
 end
 
 local function described(entry)
-  return ("task %s spawned at %s, waits for %s"):format(entry.name or "", entry.site, entry.waits or "nothing")
+  return ("task %sspawned at %s, waits for %s"):format(entry.name and entry.name .. " " or "", entry.site, entry.waits or "nothing")
 end
 
 local function child(scope)

@@ -86,7 +86,7 @@ test("stoke test: what a test leaves behind fails it", { real = true }, function
     test("server", function() kept = stoke.http.serve { mem = "kept", handler = function() return "x" end } end)
     test("cancelled", function() stoke.spawn(stoke.sleep, 1e5):cancel() end)
     test("waited for", function() stoke.spawn(stoke.sleep, 1):await() end)]]
-  has(t, r, "FAIL a_test.lua: task\n     left behind: task  spawned at a_test.lua:3, waits for time.sleep")
+  has(t, r, "FAIL a_test.lua: task\n     left behind: task spawned at a_test.lua:3, waits for time.sleep")
   has(t, r, "FAIL a_test.lua: timer\n     left behind:")
   has(t, r, "FAIL a_test.lua: server\n     left behind:")
   t.eq(last_line(r), "2 passed, 3 failed")

@@ -97,6 +97,7 @@ end
 ---@param script string|nil
 ---@return stoke.http.server|nil
 ---@return stoke.error|nil err
+---@return string|nil name that it has: where somebody else has that one, with the process behind it
 ---
 --- Example: `local server = attach.listen("town", "town.lua")`
 function M.listen(name, script)
@@ -115,7 +116,7 @@ function M.listen(name, script)
     return nil, errors.wrap(server)
   end
   host.server = server
-  return server
+  return server, nil, host.name
 end
 
 -- ---- asking ------------------------------------------------------------------------------------------------------------------

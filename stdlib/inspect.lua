@@ -72,6 +72,18 @@ end
 --- Example: `inspect.task(3):cancel()`
 function M.task(number) return find(live_tasks(true), number, "task") end
 
+--- Cancel the task of a number, unless the host needs it.
+---@param number integer
+---@param reason string
+---Raises `argument`.
+---
+--- Example: `inspect.cancel(3, "not wanted any more")`
+function M.cancel(number, reason)
+  local task = M.task(number)
+  if task.system then errors.argument("task %d is the host's own; :tasks lists those that can be cancelled", number) end
+  task:cancel(reason)
+end
+
 --- Every task: its number, what it waits for and for how long, where it is and where it was spawned.
 ---@param all? boolean the host's own, too
 ---@return string
@@ -214,6 +226,20 @@ function M.pending()
     if #args > 60 or #what > 60 then long[#long + 1] = ("%d: %s %s\n"):format(entry.id, what, args) end
   end
   return grid({ "APPROVAL", "AGENT", "WHAT", "ARGUMENTS" }, rows, "nothing waits for approval") .. table.concat(long)
+end
+
+--- The models of the server, and which are in memory.
+---@return string
+---Raises what `ollama.tags` raises.
+---
+--- Example: `io.write(inspect.models())`
+function M.models()
+  local loaded, rows = {}, {}
+  for _, model in ipairs(ollama.ps().models) do loaded[model.name] = true end
+  for i, model in ipairs(ollama.tags().models) do
+    rows[i] = { model.name, model.size and term.bytes(model.size) or "-", loaded[model.name] and "loaded" or "" }
+  end
+  return grid({ "MODEL", "SIZE", "" }, rows, "the server has no models; stoke pull NAME gets one")
 end
 
 --- The slots of each model: taken, and how many wait for one.

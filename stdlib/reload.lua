@@ -211,7 +211,8 @@ function M.module(name)
   local file = modules.by_name[name] or modules.by_path[name]
   if not file then
     local near = type(name) == "string" and errors.suggest(name, names())
-    errors.argument("reload.module: no module %s was loaded from a file%s", errors.describe(name),
+    local called = type(name) == "string" and ("%q"):format(name) or errors.describe(name)
+    errors.argument("no module %s was loaded from a file%s", called,
       near and (" (did you mean %s?)"):format(near) or "")
   end
   if not stoke.fs.stat(file.path) then errors.raise("os", ("%s is gone"):format(file.path)) end

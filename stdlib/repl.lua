@@ -183,7 +183,7 @@ end
 
 local function new()
   local colour = term.colour(1)
-  local self = setmetatable({ count = 0, colour = colour, told = setmetatable({}, { __mode = "k" }),
+  local self = setmetatable({ count = 0, task = tasks.current(), colour = colour, told = setmetatable({}, { __mode = "k" }),
     paint = function(style, text) return term.paint(style, text, colour) end }, Session)
   self.eval = evals.new { stoke = require "stoke", ollama = require "stoke.ollama", help = help.command(self) }
   for _, name in ipairs { "_", "_1", "_2", "_3", "_err" } do self.eval:set(name, nil) end

@@ -4,14 +4,17 @@ local approval = require "core.approval"
 local errors = require "core.errors"
 local globals = require "core.env".globals
 local inspect = require "stoke.inspect"
+local time = require "stoke.time"
 
 local M = {}
 
 -- ---- commands ---------------------------------------------------------------------------------------------------------------
 
+local function given(word) return word == "" and "nothing" or errors.describe(word) end
+
 local function number(word, what)
   local n = math.tointeger(tonumber(word))
-  if not n then errors.argument("%s wants a number, got %s", what, word == "" and "nothing" or errors.describe(word)) end
+  if not n then errors.argument("%s wants a number, got %s", what, given(word)) end
   return n
 end
 
@@ -23,8 +26,8 @@ local function pending(word, what)
   errors.argument("nothing waits under the number %d; :pending lists what does", id)
 end
 
---- name -> { usage, summary, run = fun(rest: string): string, write? = it changes something }
----@type table<string, { usage: string, summary: string, run: fun(rest: string): string, write?: boolean }>
+--- name -> { usage, summary, run = fun(rest: string, run: fun(code: string)): string, write? = it changes something }
+---@type table<string, { usage: string, summary: string, run: fun(rest: string, run?: function): string, write?: boolean }>
 M.commands = {
   tasks = { usage = ":tasks [NUMBER|all]", summary = "what lives and what it waits for; the stack of one", run = function(rest)
     if rest == "" or rest == "all" then return inspect.tasks(rest == "all") end
@@ -41,6 +44,7 @@ M.commands = {
     return inspect.request(number(word, ":request"), text ~= "" and text or nil)
   end },
   pool = { usage = ":pool", summary = "slots of each model, and who waits for one", run = function() return inspect.pool() end },
+  models = { usage = ":models", summary = "the models of the server", run = function() return inspect.models() end },
   pending = { usage = ":pending", summary = "what waits for approval", run = function() return inspect.pending() end },
   reload = { usage = ":reload [MODULE]", summary = "load changed files again, or a module", write = true, run = function(rest)
     local reload = require "stoke.reload"
@@ -48,9 +52,19 @@ M.commands = {
     local text = reload.text(report)
     return text ~= "" and text:gsub("\n*$", "\n") or "nothing has changed\n"
   end },
+  watch = { usage = ":watch [on|off]", summary = "load changed files again as they are saved", write = true, run = function(rest)
+    if rest ~= "on" and rest ~= "off" then errors.argument(":watch wants on or off, got %s", given(rest)) end
+    require "stoke.reload".watch(rest == "on")
+    return ("watching: %s\n"):format(rest)
+  end },
+  time = { usage = ":time CODE", summary = "run it and say how long that took", write = true, run = function(rest, run)
+    local began = time.monotonic()
+    run(rest)
+    return ("%.3f s\n"):format(time.monotonic() - began)
+  end },
+  quit = { usage = ":quit", summary = "leave (Ctrl-D does too)", run = function() return "" end }, -- the client does that
   cancel = { usage = ":cancel TASK", summary = "cancel a task", write = true, run = function(rest)
-    local task = inspect.task(number(rest, ":cancel"))
-    task:cancel "cancelled by somebody attached to the host"
+    inspect.cancel(number(rest, ":cancel"), "cancelled by somebody attached to the host")
     return "cancelled\n"
   end },
   approve = { usage = ":approve NUMBER", summary = "let a pending call be made", write = true, run = function(rest)
@@ -75,11 +89,11 @@ M.commands.help = { usage = ":help", summary = "this", run = function()
     local command = M.commands[name]
     out[i] = ("%-" .. width .. "s  %s%s\n"):format(command.usage, command.summary, command.write and " (with --write)" or "")
   end
-  out[#out + 1] = "A dotted name (stoke.version, config.models[1]) is looked up; Lua is run with --write.\n"
+  out[#out + 1] = "A dotted name (stoke.version, config.models[1]) is looked up; with --write it is Lua, and ?name is explained.\n"
   return table.concat(out)
 end }
 
-local function run_command(text, write)
+local function run_command(text, write, run)
   local name, rest = text:match "^:(%S*)%s*(.-)%s*$"
   local command = M.commands[name]
   if not command then
@@ -91,7 +105,7 @@ local function run_command(text, write)
   if command.write and not write then
     errors.raise("denied", (":%s changes something"):format(name), { hint = "stoke attach --write" })
   end
-  return command.run(rest)
+  return command.run(rest, run)
 end
 
 -- ---- look-ups -------------------------------------------------------------------------------------------------------------------
@@ -201,11 +215,12 @@ end
 function M.run(asked, write)
   local text = asked.line:match "^%s*(.-)%s*$"
   if text == "" then return end
+  local function run(code) require "stoke.attach.eval".run(code, asked.client or "", write) end
   local ok, err = pcall(function()
-    if text:sub(1, 1) == ":" then
-      write(run_command(text, asked.write))
+    if text:find "^:" and not text:find "^::" then
+      write(run_command(text, asked.write, run))
     elseif asked.write then
-      require "stoke.attach.eval".run(text, asked.client or "", write)
+      run(text)
     else
       write(show(M.lookup(text), 0) .. "\n")
     end

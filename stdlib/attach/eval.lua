@@ -4,12 +4,16 @@
 local errors = require "core.errors"
 local evals = require "stoke.repl.eval"
 local globals = require "core.env".globals
+local help = require "stoke.repl.help"
 local printer = require "stoke.repl.print"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
 local time = require "stoke.time"
 
 local M = {}
+
+--- Of what is shown: the width of the client's terminal is not known here.
+local COLUMNS = 100
 
 --- Clients whose locals are kept.
 local KEPT = 16
@@ -59,23 +63,33 @@ end
 local function session_of(client)
   local session = sessions[client]
   if session then return session end
-  session = { count = 0 }
-  session.eval = evals.new(names_of(session))
-  for _, name in ipairs { "_", "_err" } do session.eval:set(name, nil) end
+  session = { count = 0, columns = COLUMNS }
+  local names = names_of(session)
+  names.help = help.command(session)
+  session.eval = evals.new(names)
+  for _, name in ipairs { "_", "_1", "_2", "_3", "_err" } do session.eval:set(name, nil) end
   sessions[client] = session
   order[#order + 1] = client
   if #order > KEPT then sessions[table.remove(order, 1)] = nil end
   return session
 end
 
+local function remember(eval, value)
+  eval:set("_3", (eval:get "_2"))
+  eval:set("_2", (eval:get "_1"))
+  eval:set("_1", value)
+  eval:set("_", value)
+end
+
 local function body(session, text)
+  if text:find "^%s*%?" then return help.question(session, text:match "^%s*%?(.*)$") end
   local f, err = session.eval:compile(text, ("attached[%d]"):format(session.count))
   if not f then error(err, 0) end
   bounded()
   local results = table.pack(f())
   debug.sethook()
-  if results.n > 0 then session.eval:set("_", results[1]) end
-  for i = 1, results.n do session.write(printer.show(results[i], { columns = 100 }) .. "\n") end
+  if results.n > 0 then remember(session.eval, results[1]) end
+  for i = 1, results.n do session.write(printer.show(results[i], { columns = COLUMNS }) .. "\n") end
 end
 
 --- Run one entry; a client that leaves cancels it.

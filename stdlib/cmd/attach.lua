@@ -78,6 +78,7 @@ return function(argv)
   local read, terminal = reader(host.name .. (a.write and "! " or "> "), a.write)
   local guard <close> = terminal
   for text in read do
+    if text:find "^%s*:quit%s*$" then break end
     if text:find "%S" then entry(host, text, client, a.write) end
   end
 end

@@ -147,7 +147,10 @@ function M.announce(path)
   local name = M.host_name or path:match "([^/]+)$":gsub("%.lua$", "")
   tasks.spawn(function()
     tasks.park("attach", UNSEEN)
-    local _, err = require("stoke.attach").listen(name, path)
+    local _, err, has = require("stoke.attach").listen(name, path)
+    if M.host_name and has and has ~= name then
+      stdio.err(("stoke: another host is named %s; this one is %s\n"):format(name, has))
+    end
     if err then log.debug("this host cannot be looked into", { error = err.message }) end
   end, { name = "attach", system = true })
 end

@@ -46,15 +46,13 @@ C.help = { summary = "show this", run = function()
       { "  Alt-Enter", "another line in the same entry" } })
 end }
 
-C.models = { summary = "the models of the server", run = function()
-  local ollama = require "stoke.ollama"
-  local loaded = {}
-  for _, model in ipairs(ollama.ps().models) do loaded[model.name] = true end
-  local rows = { { "MODEL", "SIZE", "" } }
-  for _, model in ipairs(ollama.tags().models) do
-    rows[#rows + 1] = { model.name, model.size and term.bytes(model.size) or "-", loaded[model.name] and "loaded" or "" }
-  end
-  stdio.write(rows[2] and row(rows) or "the server has no models; stoke pull NAME gets one\n")
+C.cancel = { usage = "cancel TASK", summary = "cancel a task", run = function(session, rest)
+  local inspect = require "stoke.inspect"
+  local number = math.tointeger(tonumber(rest))
+  if not number then errors.argument(":cancel wants a number, got %s", rest == "" and "nothing" or errors.describe(rest)) end
+  if inspect.task(number) == session.task then errors.argument("task %d is the prompt itself; :quit leaves", number) end
+  inspect.cancel(number, "cancelled at the prompt")
+  stdio.write "cancelled\n"
 end }
 
 local function reload()

@@ -228,7 +228,30 @@ local function plain_names(session, start)
   return out
 end
 
+local ON_OFF = { "on", "off" }
+
+--- What may follow a command that does not take Lua: nothing of Lua's.
+local function words_of(command)
+  if command == "watch" or command == "trace" then return ON_OFF end
+  if command == "reload" then
+    local names = {}
+    for _, file in ipairs(require "stoke.reload".files()) do names[#names + 1] = file.name end
+    return names
+  end
+  return command ~= "time" and {} or nil
+end
+
 local function commands(before)
+  local command, at, word = before:match "^:(%l+)%s+()(%S*)$"
+  local words = command and words_of(command)
+  if words then
+    local out = {}
+    for _, name in ipairs(words) do
+      if name:sub(1, #word) == word then out[#out + 1] = name end
+    end
+    table.sort(out)
+    return at, out
+  end
   local start = before:match "^:(%l*)$"
   if not start then return nil end
   local out = {}

@@ -33,21 +33,24 @@ local function find(doc, value, name)
   if ok then return entry, others end
 end
 
+--- Where the words go: to who asked, where that is not our own terminal.
+local function writer(session) return session.write or stdio.write end
+
 --- Say what is known.
----@param session table of stoke.repl
+---@param session { write?: function, columns?: integer, colour?: boolean } of stoke.repl or of stoke.attach
 ---@param value any what it is about
 ---@param name? string what the person called it
 function M.show(session, value, name)
   local doc = engine()
   local entry, others
   if doc then entry, others = find(doc, value, name) end
-  if entry then return stdio.write(doc.text(entry, term.columns() - 1, session.colour)) end
+  if entry then return writer(session)(doc.text(entry, (session.columns or term.columns()) - 1, session.colour)) end
   local what = name or type(value) == "string" and value or "it"
   local told = { doc and ("nothing is written about %s"):format(term.clean(what))
     or "this binary has no module stoke.doc, which reads the documentation comments" }
   told[#told + 1] = place(value)
   if others and others[1] then told[#told + 1] = "did you mean " .. table.concat(others, ", ") .. "?" end
-  stdio.write(table.concat(told, "; "), "\n")
+  writer(session)(table.concat(told, "; ") .. "\n")
 end
 
 --- The function `help` of the prompt.
@@ -55,7 +58,7 @@ end
 ---@return function
 function M.command(session)
   return function(...)
-    if select("#", ...) == 0 then return stdio.write(INTRO) end
+    if select("#", ...) == 0 then return writer(session)(INTRO) end
     M.show(session, (...))
   end
 end
@@ -65,7 +68,7 @@ end
 ---@param name string
 function M.question(session, name)
   name = name:match "^%s*(.-)%s*$"
-  if name == "" then return stdio.write(INTRO) end
+  if name == "" then return writer(session)(INTRO) end
   local fields = require "stoke.repl.complete".field
   local value
   for part in name:gmatch "[^.:]+" do

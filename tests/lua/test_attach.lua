@@ -162,6 +162,23 @@ test("attach --write: Lua runs in the host, with locals of its own, and prints t
   t.eq(host.stoke("n\n#town.names\n", "attach", "town", "--write").stdout:match "undefined variable 'n'.*\n3\n" ~= nil, true)
 end)
 
+test("attach --write: is the prompt, with help, the last values, :time and :quit", { real = true }, function(t)
+  local host <close> = start "town"
+  local r = host.stoke("1\n2\n_1 + _2\n?stoke.spawn\nhelp(stoke.sleep)\n:time 6 * 7\n:models\n:quit\n'not run'\n",
+    "attach", "town", "--write")
+  t.eq({ r.stderr, r.code }, { "", 0 })
+  t.match(r.stdout, "^1\n2\n3\nstoke%.spawn%(f, %.%.%.%).*time%.sleep%(.*\n42\n%d%.%d+ s\nMODEL .*qwen2%.5:3b")
+  t.ok(not r.stdout:find "not run")
+  t.match(host.stoke(":time 1\n:watch on\n", "attach").stdout, "^denied: :time .*denied: :watch ")
+end)
+
+test("attach: who asked for a name that is taken is told which one it got", { real = true }, function(t)
+  local host <close> = start "town"
+  fs.write(host.folder .. "/short.lua", 'require "stoke".sleep(1)')
+  local r = host.stoke("", "run", "--name", "town", host.folder .. "/short.lua")
+  t.match(r.stderr, "another host is named town; this one is town%-%d+")
+end)
+
 test("attach --write: an entry that never waits is broken off, and the host goes on", { real = true }, function(t)
   local host <close> = start "town"
   local out = host.stoke("while true do pcall(function() while true do end end) end\ntown.names[1]\n", "attach", "--write").stdout

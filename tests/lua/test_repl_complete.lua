@@ -93,6 +93,8 @@ end)
 test("complete: commands of the prompt", function(t)
   t.eq(ask ":relo", "2: reload")
   t.eq(ask ":time string.gs", "14: gsub")
+  t.eq(ask ":watch o", "8: off on")
+  t.eq(ask ":cancel o", "9: ", "no names of Lua's where none may stand")
   t.eq(ask "?string.gs", "9: gsub")
 end)
 

@@ -30,6 +30,16 @@ test("pipe: errors are told and the session goes on; it ends with 0", { real = t
   end
 end)
 
+test("pipe: the task of the prompt is not cancelled by its number", { real = true }, function(t)
+  local r = run ":tasks\n:cancel 1\n:tasks all\n:cancel 3\n:cancel one\n:reload nowhere\n'here'\n"
+  t.ok(not r.stdout:find "cancelled")
+  t.match(r.stdout, '"here"\n$')
+  t.match(r.stderr, "the host's own")
+  t.match(r.stderr, "task 1 is the prompt itself; :quit leaves\n")
+  t.match(r.stderr, ":cancel wants a number, got the string \"one\"")
+  t.match(r.stderr, 'no module "nowhere" was loaded from a file')
+end)
+
 test("pipe: the last values and the last error have names", { real = true }, function(t)
   local r = run "11\n22\n33\n_, _1, _2, _3\nerror 'oh'\n_err.message\n"
   t.eq(r.stdout, '11\n22\n33\n33\n33\n22\n11\n"in[5]:1: oh"\n')

@@ -77,7 +77,7 @@ function M.task(number) return find(live_tasks(true), number, "task") end
 ---@param reason string
 ---Raises `argument`.
 ---
---- Example: `inspect.cancel(3, "not wanted any more")`
+--- Example: `inspect.cancel(inspect.number(stoke.spawn(stoke.sleep, 60)), "not wanted any more")`
 function M.cancel(number, reason)
   local task = M.task(number)
   if task.system then errors.argument("task %d is the host's own; :tasks lists those that can be cancelled", number) end

@@ -33,6 +33,18 @@ local function text_of(now, before)
   return table.concat(out, "\n") .. "\n"
 end
 
+--- On a screen: one line each, never wider, and no more than fit; what was there before is written over.
+local function screenful(text)
+  local columns, rows = stdio.columns()
+  columns = columns and columns > 0 and columns or term.columns()
+  local out = {}
+  for line in term.clean(text):gmatch "[^\n]+" do
+    if rows and rows > 1 and #out >= rows - 1 then break end
+    out[#out + 1] = term.width(line) > columns and term.fit(line, columns) or line
+  end
+  return "\27[H\27[2J" .. table.concat(out, "\n") .. "\n"
+end
+
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
@@ -44,7 +56,8 @@ return function(argv)
     if a.json then
       stdio.write(json.encode(now) .. "\n")
     else
-      stdio.write((screen and "\27[H\27[2J" or "") .. term.clean(text_of(now, before)))
+      local text = text_of(now, before)
+      stdio.write(screen and screenful(text) or term.clean(text))
     end
     before = now
     if not a.once then time.sleep(a.every) end

@@ -132,6 +132,18 @@ test("top: counts tasks, calls and tokens", { real = true }, function(t)
   t.match(host.stoke("", "top", "--once").stdout, "busy  pid %d+")
 end)
 
+test("top: a line is never wider than the terminal, and the last looks do not pile up", { real = true }, function(t)
+  local host <close> = start "town"
+  local session <close> = require "pty"({ "top", "town", "--every", "0.1" },
+    { columns = 40, rows = 6, env = { XDG_RUNTIME_DIR = host.folder } })
+  session:wait "…"
+  stoke.sleep(0.5)
+  session:wait "calls 0 (0/s)"
+  local _, heads = session.screen:text():gsub("pid %d+", "")
+  t.eq(heads, 1)
+  for line in session.screen:text():gmatch "[^\n]+" do t.ok(utf8.len(line) <= 40 and not line:find "^out") end
+end)
+
 test("attach: a host that is not there, and one that dies, are told in a line", { real = true }, function(t)
   local host <close> = start "town"
   local r = host.stoke("", "attach", "twon")

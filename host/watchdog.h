@@ -17,7 +17,7 @@ void watchdog_close(struct host *h);
 
 void watchdog_enter(struct host *h, lua_State *co); /* a slice begins */
 void watchdog_leave(struct host *h);
-unsigned watchdog_slice(const struct host *h);      /* another number in each slice; 0 = there is no watchdog */
+unsigned watchdog_slice(const struct host *h); /* another number in each slice; 0 = there is no watchdog */
 /* A coroutine inside the slice starts or stops running: hooks are per coroutine. Returns the one that ran before. */
 lua_State *watchdog_switch(struct host *h, lua_State *co);
 

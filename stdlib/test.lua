@@ -283,4 +283,13 @@ function T.golden(name, value)
   if wrong then fail(wrong) end
 end
 
+setmetatable(T, { __index = function(_, name)
+  local names = {}
+  for known in next, T do names[#names + 1] = known end
+  table.sort(names)
+  local near = type(name) == "string" and errors.suggest(name, names)
+  errors.argument("t.%s does not exist%s", tostring(name), near and (" (did you mean t.%s?)"):format(near)
+    or ": " .. table.concat(names, ", "))
+end })
+
 return setmetatable(M, { __call = function(_, ...) define(...) end })

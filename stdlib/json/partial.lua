@@ -89,7 +89,10 @@ local function showable(text, escape, before)
     if not c or c < 0x80 then return last end
     if c >= 0xC0 then
       local width = c < 0xE0 and 2 or c < 0xF0 and 3 or 4
-      return back + 1 < width and last - back - 1 or last
+      if back + 1 >= width then return last end
+      local cut = last - back - 1
+      -- A backslash before half a character would escape the closing quote.
+      return cut == escape and cut - 1 or cut
     end
   end
   return last

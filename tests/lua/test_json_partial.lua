@@ -155,6 +155,12 @@ test("json.repair, json.partial: a strict text cut at any byte keeps every whole
   end
 end)
 
+test("json.partial: a backslash before half a character hides nothing that came before", function(t)
+  for _, half in ipairs { "\xC3", "\xE2", "\xE2\x82", "\xF0\x9F\x98" } do
+    t.eq(json.partial('{"r":"a","s":"b\\' .. half), { r = "a", s = "b" })
+  end
+end)
+
 test("json.partial: what was whole stays as it is while any text grows", function(t)
   local below, seed = generator()
   for _ = 1, 40 do

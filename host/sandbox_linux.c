@@ -192,6 +192,26 @@ bool landlock_apply(const struct sandbox *s, int version, struct err *e) {
   return ok;
 }
 
+#else /* not Linux */
+
+int landlock_version(void) {
+  return 0;
+}
+
+bool landlock_apply(const struct sandbox *s, int version, struct err *e) {
+  (void)s;
+  (void)version;
+  (void)e;
+  return true;
+}
+
+bool privileges_drop(struct err *e) {
+  (void)e;
+  return true;
+}
+
+#endif
+
 /* --- seccomp ---------------------------------------------------------------------------------- */
 
 #ifdef HAVE_SECCOMP
@@ -360,36 +380,6 @@ bool seccomp_there(void) {
 
 bool seccomp_apply(const struct sandbox *s, struct err *e) {
   (void)s;
-  (void)e;
-  return true;
-}
-
-#endif
-
-#else /* not Linux */
-
-int landlock_version(void) {
-  return 0;
-}
-
-bool landlock_apply(const struct sandbox *s, int version, struct err *e) {
-  (void)s;
-  (void)version;
-  (void)e;
-  return true;
-}
-
-bool seccomp_there(void) {
-  return false;
-}
-
-bool seccomp_apply(const struct sandbox *s, struct err *e) {
-  (void)s;
-  (void)e;
-  return true;
-}
-
-bool privileges_drop(struct err *e) {
   (void)e;
   return true;
 }

@@ -82,8 +82,7 @@ end
 
 -- ---- reading -----------------------------------------------------------------------------------------------------------
 
-local function finish(self, reader, text)
-  reader.done, reader.text = true, text
+local function drop(self, reader)
   for i, other in ipairs(self.stack) do
     if other == reader then
       table.remove(self.stack, i)
@@ -91,6 +90,11 @@ local function finish(self, reader, text)
     end
   end
   settle(self)
+end
+
+local function finish(self, reader, text)
+  reader.done, reader.text = true, text
+  drop(self, reader)
   tasks.wake(reader.task)
 end
 
@@ -192,13 +196,7 @@ local Gone = { __close = function(gone)
   local self, reader = gone.terminal, gone.reader
   if reader.done or self.closed then return end
   local was_top = top(self) == reader
-  for i, other in ipairs(self.stack) do
-    if other == reader then
-      table.remove(self.stack, i)
-      break
-    end
-  end
-  settle(self)
+  drop(self, reader)
   if not was_top then return end
   if not self.plain then stdio.put(1, self.screen:leave()) end
   redraw(self)

@@ -7,6 +7,7 @@ local errors = require "core.errors"
 local scopes = require "core.scope"
 local tasks = require "core.task"
 local json = require "core.json"
+local clone = require "stoke.schema.values".clone
 local text = require "stoke.tool.text"
 
 local M = {}
@@ -60,17 +61,9 @@ local function signature(call)
   return f.name .. " " .. (json.encode(plain(f.arguments)) or "")
 end
 
---- The tool's own copy: what it does to its arguments does not change what the model said.
-local function copy(value)
-  if type(value) ~= "table" then return value end
-  local out = setmetatable({}, getmetatable(value))
-  for key, inner in next, value do out[key] = copy(inner) end
-  return out
-end
-
---- Runs in the call's own task.
+--- Runs in the call's own task. The tool gets a copy: what it does to its arguments does not change what the model said.
 local function perform(run, tool, call)
-  local value, err = tool:perform(copy(call["function"].arguments), { id = call.id, agent = run.agent.label,
+  local value, err = tool:perform(clone(call["function"].arguments), { id = call.id, agent = run.agent.label,
     on_pending = run.listener and function(entry) run:emit { type = "approval", id = call.id, pending = entry } end })
   if err then
     if ENDS_RUN[err.kind] then error(err, 0) end

@@ -8,6 +8,7 @@ local input = require "stoke.agent.input"
 local options = require "stoke.ollama.options"
 local run = require "stoke.agent.run"
 local stream = require "stoke.agent.stream"
+local values = require "stoke.schema.values"
 
 local M = {}
 
@@ -140,11 +141,8 @@ function Session:explain(given)
   return run.show(self:next_request(given))
 end
 
-local function copy(value)
-  if type(value) ~= "table" then return value end
-  local out = setmetatable({}, getmetatable(value))
-  for key, inner in next, value do out[key] = copy(inner) end
-  return out
+local function copy(messages)
+  return values.clone(messages) or errors.argument "agent:session: a message is nested too deep, or contains itself"
 end
 
 --- The session as a plain table, which JSON can hold: agent:session(saved) goes on with it.
@@ -154,7 +152,7 @@ end
 function Session:save()
   check_self(self, "session:save()")
   local guard <close> = hold(self)
-  return { version = 1, agent = self.agent, messages = copy(self.messages), ends = copy(self.ends),
+  return { version = 1, agent = self.agent, messages = copy(self.messages), ends = table.move(self.ends, 1, #self.ends, 1, {}),
     first = self.history.first, summary = self.history.summary }
 end
 

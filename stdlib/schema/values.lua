@@ -11,6 +11,7 @@ local null = engine.null
 local getmetatable, next, rawget, type = getmetatable, next, rawget, type
 
 local DEPTH = 256 -- of tables in tables; a cycle ends here
+local LEVELS = 1000 -- of what is copied
 local PARTS = 1000000 -- of a canonical text; what is shared many times over ends here
 
 --- The metatable that marks arrays.
@@ -66,13 +67,13 @@ function M.copy(t)
   return type(mark) == "table" and setmetatable(out, mark) or out
 end
 
---- A copy all the way down; nil for what is nested too deep.
+--- A copy all the way down; nil for what is nested deeper than any JSON that is read (JSON_DEPTH_MAX), as a circle is.
 ---@param v any
 ---@return any
 function M.clone(v, depth)
   depth = depth or 0
   if type(v) ~= "table" then return v end
-  if depth > DEPTH then return nil end
+  if depth > LEVELS then return nil end
   local out = M.copy(v)
   for key, value in next, v do
     local copied = M.clone(value, depth + 1)

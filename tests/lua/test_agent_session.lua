@@ -141,6 +141,14 @@ test("session: one that had been handed over is loaded as that", function(t)
   t.eq({ again.agent, again:run("And now?").text }, { "billing", "I am billing" })
 end)
 
+test("session: a message that contains itself is refused in words", function(t)
+  local message = { role = "user", content = "x" }
+  message.itself = message
+  local agent = stoke.agent { name = "a", model = "m" }
+  local err = t.raises("argument", agent.session, agent, { version = 1, messages = { message }, ends = { 1 } })
+  t.match(err.message, "contains itself")
+end)
+
 test("session: roles that nobody has are no saved session", function(t)
   local server <close> = scripted {}
   local bot = bot_of(server)

@@ -8,6 +8,7 @@
 
 local budgets = require "core.gate.budget"
 local errors = require "core.errors"
+local scopes = require "core.scope"
 local json = require "core.json"
 local modules = require "core.modules"
 local history = require "stoke.agent.history"
@@ -281,10 +282,6 @@ function M.new(given)
   return handle_of(define(given, errors.site() or "an agent"))
 end
 
-local function check_self(self, call)
-  if not is_agent(self) then errors.argument("%s: called on %s; write a colon, not a dot", call, errors.describe(self)) end
-end
-
 --- Answer once: ask the model, run what it calls, until it answers. Remembers nothing.
 ---@param given string|{ text: string, images?: (string|table)[] }|table[] a text, a text with images by path, or messages
 ---@param options? { max_steps?: integer }
@@ -294,7 +291,7 @@ end
 ---
 --- Example: `print(bot:run("Do I need an umbrella in Oslo?").text)`
 function Agent:run(given, options)
-  check_self(self, "agent:run()")
+  scopes.check_self(self, Agent, "agent:run()")
   local definition = self.definition
   options = run.options("agent:run", options)
   return run.run(definition, history.new(), input.messages(definition.label, given), nil, options)
@@ -311,7 +308,7 @@ end
 ---
 --- Example: `for ev in bot:stream("Hello") do if ev.type == "text" then io.write(ev.text) end end`
 function Agent:stream(given, options)
-  check_self(self, "agent:stream()")
+  scopes.check_self(self, Agent, "agent:stream()")
   local definition = self.definition
   options = run.options("agent:stream", options)
   local messages = input.messages(definition.label, given)
@@ -325,7 +322,7 @@ end
 ---
 --- Example: `local chat = bot:session(); chat:run "My name is Ada."; print(chat:run("Who am I?").text)`
 function Agent:session(saved)
-  check_self(self, "agent:session()")
+  scopes.check_self(self, Agent, "agent:session()")
   return session.new(self, saved)
 end
 
@@ -336,7 +333,7 @@ end
 ---
 --- Example: `local boss = stoke.agent { model = m, tools = { critic:as_tool() } }`
 function Agent:as_tool(options)
-  check_self(self, "agent:as_tool()")
+  scopes.check_self(self, Agent, "agent:as_tool()")
   options = errors.options(options, { name = "string", description = "string", needs_approval = true, max_output = "number" },
     "agent:as_tool")
   local definition = self.definition
@@ -362,7 +359,7 @@ end
 ---
 --- Example: `bot:explain "Do I need an umbrella in Oslo?"`
 function Agent:explain(given)
-  check_self(self, "agent:explain()")
+  scopes.check_self(self, Agent, "agent:explain()")
   local definition = self.definition
   return run.show(run.next_request(definition, history.new(input.messages(definition.label, given))))
 end

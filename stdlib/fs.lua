@@ -8,6 +8,7 @@
 
 local effect = require "core.effect"
 local errors = require "core.errors"
+local scopes = require "core.scope"
 require "core.driver.fs"
 require "core.driver.watch"
 
@@ -162,9 +163,7 @@ Watch.__name = "stoke.fs.watch"
 ---
 --- Example: `local path = watch:next(60)`
 function Watch:next(seconds)
-  if getmetatable(self) ~= Watch then
-    errors.argument("watch:next: called on %s; write a colon, not a dot", errors.describe(self))
-  end
+  scopes.check_self(self, Watch, "watch:next()")
   if seconds ~= nil and (type(seconds) ~= "number" or not (seconds >= 0)) then
     errors.argument("watch:next: seconds must be a number >= 0, got %s", tostring(seconds))
   end

@@ -34,12 +34,6 @@ local function make(handle, messages, ends)
   return session
 end
 
-local function check_self(self, call)
-  if type(self) ~= "table" or getmetatable(self) ~= Session then
-    errors.argument("%s: called on %s; write a colon, not a dot", call, errors.describe(self))
-  end
-end
-
 --- Holds the session for a turn, or a look at it; a turn that failed is taken back.
 local Guard = { __close = function(guard, err)
   local self = guard.session
@@ -99,7 +93,7 @@ end
 ---
 --- Example: `print(chat:run("And in Rome?").text)`
 function Session:run(given, limits)
-  check_self(self, "session:run()")
+  scopes.check_self(self, Session, "session:run()")
   return turn(self, given, nil, run.options("session:run", limits))
 end
 
@@ -110,7 +104,7 @@ end
 ---
 --- Example: `for ev in chat:stream("And in Rome?") do if ev.type == "text" then io.write(ev.text) end end`
 function Session:stream(given, limits)
-  check_self(self, "session:stream()")
+  scopes.check_self(self, Session, "session:stream()")
   limits = run.options("session:stream", limits)
   local reader = tasks.current()
   if self.busy then check_outside(self) end
@@ -123,7 +117,7 @@ end
 ---
 --- Example: `print(chat:next_request("And in Rome?").body)`
 function Session:next_request(given)
-  check_self(self, "session:next_request()")
+  scopes.check_self(self, Session, "session:next_request()")
   local messages = table.move(self.history, 1, #self.history, 1, {})
   for _, message in ipairs(input.messages(self.agent, given)) do messages[#messages + 1] = message end
   local past = history.new(messages)
@@ -137,7 +131,7 @@ end
 ---
 --- Example: `chat:explain "And in Rome?"`
 function Session:explain(given)
-  check_self(self, "session:explain()")
+  scopes.check_self(self, Session, "session:explain()")
   return run.show(self:next_request(given))
 end
 
@@ -150,7 +144,7 @@ end
 ---
 --- Example: `stoke.fs.write("chat.json", stoke.json.encode(chat:save()))`
 function Session:save()
-  check_self(self, "session:save()")
+  scopes.check_self(self, Session, "session:save()")
   local guard <close> = hold(self)
   return { version = 1, agent = self.agent, messages = copy(self.messages), ends = table.move(self.ends, 1, #self.ends, 1, {}),
     first = self.history.first, summary = self.history.summary }
@@ -162,7 +156,7 @@ end
 ---
 --- Example: `local other = chat:fork(1)`
 function Session:fork(turns)
-  check_self(self, "session:fork()")
+  scopes.check_self(self, Session, "session:fork()")
   local guard <close> = hold(self)
   turns = turns == nil and #self.ends or turns
   if math.type(turns) ~= "integer" or turns < 0 or turns > #self.ends then

@@ -9,11 +9,14 @@ local generator = rand.new()
 --- The seed given, if any.
 M.seeded = nil
 
+--- How often it began again: what is seeded from it begins again with it.
+M.generation = 0
+
 --- Start again from a seed.
 ---@param seed integer
 function M.seed(seed)
   generator = rand.new(seed)
-  M.seeded = seed
+  M.seeded, M.generation = seed, M.generation + 1
 end
 
 --- A float in [0, 1).

@@ -47,12 +47,20 @@ end
 local T = {}
 M.T = T
 
+--- A message may be anything that says something.
 local function fail(message)
+  if type(message) ~= "string" then message = message == nil and "failed" or compare.show(message) end
   error(errors.new("script", message, { failed = true, where = errors.site() }), 0)
 end
 
+--- What a check says first.
+local function because(message)
+  if message == nil then return "" end
+  return (type(message) == "string" and message or compare.show(message)) .. ": "
+end
+
 --- Fail the test.
----@param message string
+---@param message any
 ---
 --- Example: `t.fail "never reached"`
 function T.fail(message) fail(message) end
@@ -62,7 +70,7 @@ function T.fail(message) fail(message) end
 ---
 --- Example: `if not server then t.skip "no server" end`
 function T.skip(reason)
-  error(errors.new("script", reason, { skipped = true }), 0)
+  error(errors.new("script", reason == nil and "skipped" or tostring(reason), { skipped = true }), 0)
 end
 
 --- The value is neither nil nor false.
@@ -72,7 +80,7 @@ end
 ---
 --- Example: `t.ok(found, "the file is there")`
 function T.ok(value, message)
-  if not value then fail((message or "expected a true value") .. ", got " .. tostring(value)) end
+  if not value then fail(("%s, got %s"):format(message or "expected a true value", tostring(value))) end
   return value
 end
 
@@ -84,7 +92,7 @@ end
 --- Example: `t.eq({ a = 1 }, { a = 1 })`
 function T.eq(got, want, message)
   local difference = compare.difference(got, want)
-  if difference then fail((message and message .. ": " or "") .. difference) end
+  if difference then fail(because(message) .. difference) end
 end
 
 --- Two values differ.
@@ -95,7 +103,7 @@ end
 --- Example: `t.ne(a.id, b.id)`
 function T.ne(got, other, message)
   if not compare.difference(got, other) then
-    fail((message and message .. ": " or "") .. "expected something other than " .. compare.show(got))
+    fail(because(message) .. "expected something other than " .. compare.show(got))
   end
 end
 
@@ -168,6 +176,12 @@ end
 ---
 --- Example: `t.raises("argument", stoke.sleep, -1)`
 function T.raises(expected, f, ...)
+  if type(expected) ~= "string" then
+    errors.argument("t.raises: a kind or a pattern expected, got %s", errors.describe(expected))
+  end
+  if type(f) ~= "function" and not (type(f) == "table" and getmetatable(f)) then
+    errors.argument("t.raises: a function expected, got %s", errors.describe(f))
+  end
   local ok, err = pcall(f, ...)
   if ok then fail(("expected an error of kind %s, got none"):format(expected)) end
   err = errors.wrap(err)

@@ -97,15 +97,17 @@ local function run_file(path, a, tell)
     for line in function() return stoke.timeout(a.patience, next_line) end do take(line) end
   end)
   if not ok and errors.wrap(err).kind ~= "timeout" then error(err, 0) end
+  noise = #noise > 0 and noise or nil
+  local rest = running and "; the tests behind it in the file were not run" or ""
   if not ok then
     return tell { name = running or "(loading)", file = path, noise = noise,
-      failed = ("no end after %g s of real time"):format(a.patience) }
+      failed = ("no end after %g s of real time%s"):format(a.patience, rest) }
   end
   local status = child:wait()
   if running or status.code ~= 0 then
     tell { name = running or "(ending)", file = path, noise = noise,
-      failed = status.signal and ("the process died of signal %s"):format(status.signal)
-        or ("the process ended with code %s"):format(status.code) }
+      failed = (status.signal and ("the process died of signal %s"):format(status.signal)
+        or ("the process ended with code %s"):format(status.code)) .. rest }
   end
 end
 

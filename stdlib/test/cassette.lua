@@ -3,7 +3,7 @@
 ---     {"cassette":1,"test":"plans a trip","start":1767225600.0,"seed":7}      the clock and the seed it was recorded with
 ---     {"n":1,"effect":"llm.stream","at":0.01,"request":{...}}                 at: seconds since the test began
 ---     {"n":1,"at":0.2,"chunk":{"type":"text","text":"Oslo"}}                  at: seconds since that request
----     {"n":1,"at":0.9,"end":true}                                             or "value", "error", "cut" (left before its end)
+---     {"n":1,"at":0.9,"end":1}              after so many chunks; or "value", "error", "cut" (left before its end)
 ---
 --- A request is known by its canonical text: what it asks, without limits of time, endpoint and secrets. The same request may be
 --- recorded several times; its outcomes are replayed in that order. It is the tape of lua/gate/replay.lua.
@@ -160,14 +160,16 @@ function Cassette:open(name, q)
   if not request then return { skip = true } end
   self.count = self.count + 1
   self:write { n = self.count, effect = name, at = rounded(time.monotonic() - self.began), request = request }
-  return { n = self.count, name = name }
+  return { n = self.count, name = name, written = 0 }
 end
 
 function Cassette:put(entry, kind, at, value)
   if entry.skip then return end
   if kind == "value" then value = pack_value(self, entry.name, value) end
   if kind == "error" then value = pack_error(value) end
-  if kind == "end" or kind == "cut" then value = true end
+  if kind == "chunk" then entry.written = entry.written + 1 end
+  if kind == "end" then value = entry.written end
+  if kind == "cut" then value = true end
   self:write { n = entry.n, at = rounded(at), [kind] = value }
 end
 
@@ -196,8 +198,11 @@ end
 
 local function outcome(self, entry, record)
   entry.at = record.at
+  entry.over = record.chunk == nil
   if record.chunk ~= nil then
     entry.chunks[#entry.chunks + 1] = { at = record.at, value = chunk_of(record.chunk) }
+  elseif type(record["end"]) == "number" then
+    entry.over = record["end"] == #entry.chunks
   elseif record.value ~= nil then
     entry.value = unpack_value(entry.name, record.value)
   elseif record.error ~= nil then
@@ -209,27 +214,49 @@ local function outcome(self, entry, record)
   end
 end
 
+--- Effects whose value is a table.
+local TABLES = { ["llm.chat"] = true, ["http.request"] = true }
+
+--- Does this line say what one of its kind has to say? It may have been edited.
+local function is_record(self, record)
+  if type(record) ~= "table" then return false end
+  if record.cassette then return type(record.start) == "number" end
+  local n, err = record.n, record.error
+  if math.type(n) ~= "integer" or type(record.at) ~= "number" then return false end
+  if record.request ~= nil then
+    return n == #self.entries + 1 and type(record.request) == "table" and type(record.effect) == "string"
+  end
+  local entry = self.entries[n]
+  if not entry or TABLES[entry.name] and type(record.value or {}) ~= "table" then return false end
+  return type(record.chunk or {}) == "table" and (err == nil or type(err) == "table" and type(err.kind) == "string")
+end
+
+local function useless(self, format, ...)
+  errors.raise("replay", self.path .. format:format(...), { hint = "record it again: " .. self.again "--record" })
+end
+
 local function read(self, text)
   local number = 0
   for line in text:gmatch "[^\n]+" do
     number = number + 1
     local record = decode(line)
-    local entry = type(record) == "table" and record.n and self.entries[record.n]
-    if type(record) ~= "table" or (not entry and not record.request and not record.cassette) then
-      errors.raise("replay", ("%s:%d is no line of a cassette"):format(self.path, number),
-        { hint = "record it again: " .. self.again "--record" })
+    if not is_record(self, record) then
+      useless(self, ":%d is no line of a cassette", number)
     elseif record.cassette then
       self.start, self.seed = record.start, math.tointeger(record.seed)
     elseif record.request then
-      entry = { n = record.n, name = record.effect, request = json.decode(json.encode(record.request)), chunks = {}, at = 0 }
+      local entry = { n = record.n, name = record.effect, request = json.decode(json.encode(record.request)), chunks = {}, at = 0 }
       entry.key = entry.name .. " " .. json.encode(entry.request)
       self.entries[record.n] = entry
       local same = self.by_key[entry.key] or {}
       self.by_key[entry.key] = same
       same[#same + 1] = entry
     else
-      outcome(self, entry, record)
+      outcome(self, self.entries[record.n], record)
     end
+  end
+  for _, entry in ipairs(self.entries) do
+    if not entry.over then useless(self, " is not whole: what came of request %d is missing, or a part of it", entry.n) end
   end
 end
 

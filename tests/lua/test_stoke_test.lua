@@ -57,6 +57,40 @@ test("stoke test: what passes, fails, raises and is left out is counted, the las
   t.eq({ good.code, last_line(good) }, { 0, "1 passed, 0 failed" })
 end)
 
+test("stoke test: a failure may be told in anything, and a check that is called wrongly says so", { real = true }, function(t)
+  local r = run [[
+    test("number", function(t) t.fail(5) end)
+    test("nothing", function(t) t.fail() end)
+    test("table", function(t) t.eq(1, 2, { "why" }) end)
+    test("kind", function(t) t.raises(5, error) end)
+    test("function", function(t) t.raises("argument", nil) end)]]
+  t.eq(last_line(r), "0 passed, 5 failed")
+  has(t, r, "FAIL a_test.lua: number\n     5\n")
+  has(t, r, "FAIL a_test.lua: nothing\n     failed\n")
+  has(t, r, '{ "why" }: value: expected 2, got 1')
+  has(t, r, "t.raises: a kind or a pattern expected, got 5")
+  has(t, r, "t.raises: a function expected, got nil")
+end)
+
+test("stoke test: each test has the random numbers of the seed, whichever tests run before it", { real = true }, function(t)
+  local here <close> = place { ["a_test.lua"] = [[
+    for i = 1, 3 do
+      test("draws " .. i, function(t) t.fail(("drew %d %d"):format(math.random(1 << 40), stoke.rand.int(1, 1 << 40))) end)
+    end]] }
+  local all, numbers = here.run("--seed", "5").all, {}
+  for drawn in all:gmatch "drew %d+ %d+" do numbers[#numbers + 1] = drawn end
+  t.eq(numbers, { numbers[1], numbers[1], numbers[1] })
+  has(t, here.run("-f", "draws 3", "--seed", "5"), numbers[1])
+end)
+
+test("stoke test: a test that ends the process says that the rest was not run", { real = true }, function(t)
+  local r = run [[
+    test("exits", function() os.exit(0) end)
+    test("behind", function() end)]]
+  has(t, r, "the tests behind it in the file were not run")
+  t.eq(last_line(r), "0 passed, 1 failed")
+end)
+
 test("stoke test: finds *_test.lua and test_*.lua below ./tests, else below the folder", { real = true }, function(t)
   local one = 'test("x", function() end)'
   local here <close> = place { ["a_test.lua"] = one, ["test_b.lua"] = one, ["deep/er/c_test.lua"] = one,

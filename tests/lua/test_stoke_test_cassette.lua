@@ -177,6 +177,31 @@ test("cassette: a stream that was left early is no longer than it was", { real =
   has(t, here.run(), "was left before its end when it was recorded (request 1 of 1 on cassettes/a_test-asks.jsonl)")
 end)
 
+test("cassette: one that was cut short or edited is refused, by name and with the way to mend it", { real = true }, function(t)
+  local here <close> = place [[
+    test("asks", { cassette = true }, function()
+      ollama.chat { model = "qwen2.5:3b", messages = { { role = "user", content = "Hello" } } }
+      for _ in ollama.stream { model = "qwen2.5:3b", prompt = "Hello" } do end
+    end)]]
+  t.eq(here.record().last, "1 passed, 0 failed")
+  local whole = fs.read(here.cassette())
+  local function refused(text, words)
+    t.ne(text, whole)
+    fs.write(here.cassette(), text)
+    local r = here.run()
+    t.eq(r.last, "0 passed, 1 failed")
+    has(t, r, "cassettes/a_test-asks.jsonl" .. words)
+    has(t, r, "record it again: stoke test a_test.lua")
+  end
+  refused(whole:match "^[^\n]*\n[^\n]*\n", " is not whole: what came of request 1 is missing")
+  refused(whole:gsub('\n[^\n]*"end"[^\n]*', ""), " is not whole: what came of request 2 is missing")
+  refused(whole:gsub('\n[^\n]*"type":"done"[^\n]*', ""), " is not whole: what came of request 2 is missing, or a part of it")
+  refused(whole:gsub('"chunk":%b{}', '"chunk":5', 1), ":5 is no line of a cassette")
+  refused(whole:gsub('"request":%b{}', '"request":5', 1), ":2 is no line of a cassette")
+  refused(whole:gsub('"at":[%d.]+', '"at":"soon"', 1), ":2 is no line of a cassette")
+  refused(whole:gsub('"start":[%d.]+', '"start":"now"', 1), ":1 is no line of a cassette")
+end)
+
 test("cassette: time, chance and pace are those of the recording, but take no time", { real = true }, function(t)
   local here <close> = place [[
     test("asks", { cassette = true }, function(t)

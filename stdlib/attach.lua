@@ -136,7 +136,8 @@ function M.ask(path, target, options)
 end
 
 --- The hosts that run, by name; sockets that dead ones left behind are removed.
----@return table[] hosts { name, path, pid, script, seconds, tasks, agents, sessions }
+---@return table[] hosts { name, path, pid, script, seconds, tasks, agents, sessions }; one that does not answer, as a task of it
+---  runs without waiting, { name, path, busy = true }
 ---
 --- Example: `for _, host in ipairs(attach.hosts()) do print(host.name, host.pid) end`
 function M.hosts()
@@ -149,6 +150,8 @@ function M.hosts()
       if ok then
         answer.path = path
         out[#out + 1] = answer
+      elseif errors.is(answer) and answer.kind == "timeout" then
+        out[#out + 1] = { name = entry.name:gsub("%.sock$", ""), path = path, busy = true }
       elseif errors.is(answer) and answer.kind == "refused" then
         pcall(fs.remove, path)
       end
@@ -158,19 +161,25 @@ function M.hosts()
   return out
 end
 
+local function awake(found)
+  if not found.busy then return found end
+  errors.raise("timeout", ("the host %s runs, but does not answer"):format(found.name),
+    { hint = "one of its tasks runs without waiting; try again, or look at its standard error" })
+end
+
 --- The host of a name; without one the only host there is.
 ---@param name string|nil
 ---@return table host
----Raises `usage`.
+---Raises `usage`, `timeout`.
 ---
 --- Example: `local host = attach.find "town"`
 function M.find(name)
   local hosts, names = M.hosts(), {}
   for i, found in ipairs(hosts) do
-    if found.name == name or tostring(found.pid) == name then return found end
+    if found.name == name or tostring(found.pid) == name then return awake(found) end
     names[i] = found.name
   end
-  if not name and #hosts == 1 then return hosts[1] end
+  if not name and #hosts == 1 then return awake(hosts[1]) end
   if #hosts == 0 then
     errors.raise("usage", "no host is running", { hint = "a script can be looked into once it has run for half a second" })
   elseif not name then

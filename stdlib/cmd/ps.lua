@@ -23,8 +23,12 @@ return function(argv)
   if #hosts == 0 then return stdio.err "no host is running\n" end
   local rows = { { "NAME", "PID", "UP", "TASKS", "AGENTS", "SESSIONS", "SCRIPT" } }
   for _, host in ipairs(hosts) do
-    rows[#rows + 1] = { host.name, tostring(host.pid), term.duration(host.seconds), tostring(host.tasks), tostring(host.agents),
-      tostring(host.sessions), host.script or "" }
+    if host.busy then
+      rows[#rows + 1] = { host.name, "-", "-", "-", "-", "-", "busy: it does not answer" }
+    else
+      rows[#rows + 1] = { host.name, tostring(host.pid), term.duration(host.seconds), tostring(host.tasks), tostring(host.agents),
+        tostring(host.sessions), host.script or "" }
+    end
   end
   stdio.write(term.layout(rows, { right = { [2] = true, [4] = true, [5] = true, [6] = true }, colour = term.colour(1) }))
 end

@@ -66,6 +66,21 @@ test("ps: a host that was killed is not listed, and its socket goes", { real = t
   t.eq(#fs.list(host.folder .. "/stoke"), 0)
 end)
 
+test("ps: a host that is busy is listed as that, and is not said to be gone", { real = true }, function(t)
+  local host <close> = start("town", [[
+    local stoke = require "stoke"
+    stoke.main(function() stoke.sleep(2) while true do end end)]])
+  local r
+  for _ = 1, 20 do
+    r = host.stoke("", "ps")
+    if r.stdout:find "busy" then break end
+    stoke.sleep(0.1)
+  end
+  t.match(r.stdout, "\ntown .*busy: it does not answer")
+  t.eq(json.decode(host.stoke("", "ps", "--json").stdout).busy, true)
+  t.match(host.stoke("", "top", "town", "--once").stderr, "the host town runs, but does not answer")
+end)
+
 test("attach: shows tasks with their stacks, agents, sessions and the exact next request", { real = true }, function(t)
   local host <close> = start "town"
   local out = host.stoke(":tasks\n:tasks 1\n:agents\n:sessions\n:pending\n", "attach", "town").stdout

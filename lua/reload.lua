@@ -265,7 +265,7 @@ local function aside(change, f)
     error(change.failed, 0)
   end
   function within()
-    debug.sethook(too_long, "", 100000)
+    debug.sethook(too_long, "", 1000)
     ok, err = raw_xpcall(f, handler)
     debug.sethook()
   end

@@ -217,6 +217,7 @@ local function handle_of(definition)
   else
     self = setmetatable({ definition = definition }, Agent)
     M.live[self] = true
+    if modules.change then modules.undo(function() M.live[self] = nil end) end
   end
   definition.handle = self
   if definition.name then modules.made("agent", definition.name, self) end

@@ -1,6 +1,7 @@
 --- A session: an agent that remembers. One turn at a time; the next one waits. A turn that fails leaves nothing behind.
 
 local errors = require "core.errors"
+local modules = require "core.modules"
 local scopes = require "core.scope"
 local tasks = require "core.task"
 local history = require "stoke.agent.history"
@@ -31,6 +32,7 @@ M.live = setmetatable({}, { __mode = "k" })
 local function make(handle, messages, ends)
   local session = setmetatable({ handle = handle, history = history.new(messages), ends = ends }, Session)
   M.live[session] = true
+  if modules.change then modules.undo(function() M.live[session] = nil end) end
   return session
 end
 

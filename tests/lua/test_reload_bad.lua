@@ -52,6 +52,8 @@ local EDITS = {
   { "a loop without end", with "while true do end", "bot.lua:6: the body runs for more than 0.5 s" },
   { "a loop without end that catches errors", with "while true do pcall(function() while true do end end) end",
     "bot.lua:6: the body runs for more than 0.5 s" },
+  { "a loop whose steps are long", with "local s = ('x'):rep(2000000) for i = 1, 1e9 do local _ = s .. i end",
+    "bot.lua:6: the body runs for more than 0.5 s" },
   { "recursion without end", with "local function f() return 1 + f() end f()", "bot.lua:6: stack overflow" },
   { "returns nil", (GOOD:gsub("return M\n", "return nil\n")), "returned nothing, where it returned a table" },
   { "returns a function", (GOOD:gsub("return M\n", "return M.f\n")), "returned a function, where it returned a table" },
@@ -107,6 +109,18 @@ for _, edit in ipairs(EDITS) do
     end)
   end)
 end
+
+test("bad edit: agents and sessions of a body that failed are not listed", function(t)
+  local inspect = require "stoke.inspect"
+  local good = "local stoke = require 'stoke' return { s = stoke.agent { name = 'w', model = 'm' }:session() }"
+  local files <close> = reloading { ["lib.lua"] = good }
+  local lib = require "lib"
+  local agents, sessions = #inspect.agents(), #inspect.sessions()
+  for _ = 1, 3 do
+    files.bad("lib.lua", "require 'stoke'.agent { name = 'late', model = 'm' }:session() error 'late'")
+  end
+  t.eq({ #inspect.agents(), #inspect.sessions(), lib.s.agent }, { agents, sessions, "w" })
+end)
 
 test("bad edit: a file that is gone, or is a folder, is told once, and again when it comes back broken", function(t)
   local files <close> = reloading { ["lib.lua"] = "return { n = 1 }" }

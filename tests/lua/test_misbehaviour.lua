@@ -19,6 +19,7 @@ local function expected(t, case, out, way)
     local want = case[name]
     if want ~= nil and want ~= false and not (name == "text" and out.err) then t.eq(out[name], want, way .. ": " .. name) end
   end
+  if case.output and not out.err then t.eq(out.output, case.output, way .. ": output") end
   if case.says and out.err then t.match(out.err.message, case.says) end
   if case.told then t.match(out.told, case.told) end
 end

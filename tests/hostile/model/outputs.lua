@@ -1,6 +1,7 @@
 -- What is wrong with structured answers. The schema is env.Invoice: vendor, total >= 0, due?, kind "goods|services", lines of
 -- { item, qty >= 1 }.
 
+local json = require "stoke.json"
 local say = require "tests.hostile.model.say"
 
 local GOOD = '{"vendor":"Acme","total":12.5,"kind":"goods","lines":[{"item":"nut","qty":3}]}'
@@ -12,8 +13,12 @@ local function add(name, text, more)
   for key, value in pairs(more or {}) do case[key] = value end
   list[#list + 1] = case
 end
-local function mended(name, text) add(name, text, { repairs = 1, requests = 1 }) end
-local function again(name, text) add(name, text, { repairs = 1, requests = 2 }) end
+local function mended(name, text, due)
+  local output = json.decode(GOOD)
+  output.due = due
+  add(name, text, { repairs = 1, requests = 1, output = output })
+end
+local function again(name, text) add(name, text, { repairs = 1, requests = 2, output = json.decode(GOOD) }) end
 local function with(change)
   return (GOOD:gsub(change[1]:gsub("%p", "%%%0"), (change[2]:gsub("%%", "%%%%"))))
 end
@@ -34,7 +39,7 @@ mended("numbers as strings", with { "12.5", '"12.5"' })
 mended("the case of an enum", with { '"goods"', '"GOODS"' })
 mended("the case of a name", with { '"vendor"', '"Vendor"' })
 mended("one item for the list", with { '[{"item":"nut","qty":3}]', '{"item":"nut","qty":3}' })
-mended("dates with slashes", with { '"kind"', '"due":"2026/01/31","kind"' })
+mended("dates with slashes", with { '"kind"', '"due":"2026/01/31","kind"' }, "2026-01-31")
 mended("a list with the object in it", "[" .. GOOD .. "]")
 mended("an object round it", '{"invoice":' .. GOOD .. "}")
 mended("answer round it", '{"answer":' .. GOOD .. "}")

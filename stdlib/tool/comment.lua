@@ -7,6 +7,7 @@
 
 local errors = require "core.errors"
 local source = require "core.source"
+local comments = require "stoke.doc.comment"
 local schema = require "stoke.schema"
 
 local M = {}
@@ -16,11 +17,7 @@ local TYPES = { string = "string", integer = "integer", number = "number", boole
 
 --- The comment lines right above a line, first one first, without their dashes.
 local function lines_above(text, line)
-  local lines = {}
-  for content in (text .. "\n"):gmatch "([^\n]*)\n" do
-    lines[#lines + 1] = content
-    if #lines == line then break end
-  end
+  local lines = comments.lines(text)
   local comment, at, documented = {}, line - 1, false
   while at > 0 do
     local third, content = lines[at]:match "^%s*%-%-(%-?)%s?(.-)%s*$"
@@ -41,6 +38,7 @@ local function notation(words)
   local optional, alternatives = false, {}
   if words:sub(-1) == "?" then optional, words = true, words:sub(1, -2) end
   for word in words:gmatch "[^|]+" do
+    word = word:match "^%s*(.-)%s*$"
     if word == "nil" then
       optional = true
     else
@@ -56,24 +54,11 @@ local function notation(words)
   return #alternatives > 0 and table.concat(alternatives, "|") or nil, optional
 end
 
---- What may hold blanks inside a type.
-local PAIRS = { "^(%b\"\")()", "^(%b'')()", "^(%b<>)()", "^(%b{})()", "^(%b())()" }
-
---- Split "city? string city name" into its parts; a quoted alternative may hold blanks.
+--- Split "city? string city name" into its parts.
 local function param_of(line)
   local name, mark, rest = line:match "^@param%s+([%a_][%w_]*)(%??)%s+(.+)$"
   if not name then return nil end
-  local kind, at = "", 1
-  while at <= #rest do
-    local piece, stop
-    for _, pair in ipairs(PAIRS) do
-      if not piece then piece, stop = rest:match(pair, at) end
-    end
-    if not piece then piece, stop = rest:match("^([^%s\"'])()", at) end
-    if not piece then break end
-    kind, at = kind .. piece, stop
-  end
-  return name, mark == "?", kind, rest:sub(at):match "^%s*[#@:]?%s*(.-)%s*$"
+  return name, mark == "?", comments.type(rest)
 end
 
 local function read(where, comment)

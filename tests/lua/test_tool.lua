@@ -30,7 +30,7 @@ end)
 --- Only Europe.
 ---@param city string city name
 ---@param days? integer how many days ahead
----@param unit? "celsius"|"fahrenheit"
+---@param unit? "celsius" | "fahrenheit" in which unit
 ---@param tags? string[] anything
 local function get_weather(city, days, unit, tags)
   return ("%s %s %s %d"):format(city, days, unit, tags and #tags or 0)
@@ -42,7 +42,7 @@ test("tool: a documented function is one, its comment read", function(t)
   local p = weather:definition()["function"].parameters
   t.eq(json.encode(p.required), '["city"]')
   t.eq(p.properties.days.type, "integer")
-  t.eq(p.properties.unit.enum, { "celsius", "fahrenheit" })
+  t.eq({ p.properties.unit.enum, p.properties.unit.description }, { { "celsius", "fahrenheit" }, "in which unit" })
   t.eq(p.properties.tags.items.type, "string")
   t.eq(p.properties.city.description, "city name")
   t.match(json.encode(p), '"city".*"days".*"unit".*"tags"')

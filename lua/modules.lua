@@ -78,17 +78,6 @@ function M.forget(loaded)
   M.broken = nil
 end
 
---- The files whose bodies required a module.
----@param name string
----@return core.modules.file[]
-function M.dependents(name)
-  local out = {}
-  for _, file in ipairs(M.list) do
-    if file.requires[name] then out[#out + 1] = file end
-  end
-  return out
-end
-
 --- Does the body of `name` need `wanted`, directly or through others?
 ---@param name string
 ---@param wanted string

@@ -3,7 +3,7 @@
 local errors = require "core.errors"
 local ollama = require "stoke.ollama"
 local options = require "stoke.ollama.options"
-local text = require "stoke.tool.text"
+local texts = require "core.text"
 
 local M = {}
 
@@ -37,7 +37,7 @@ local function message_of(where, i, message)
   end
   local copy = setmetatable({}, getmetatable(message))
   for name, value in next, message do copy[name] = value end
-  copy.content = text.utf8(message.content or "")
+  copy.content = texts.valid(message.content or "")
   if message.images then copy.images = images(where, message.images) end
   return copy
 end
@@ -48,7 +48,7 @@ end
 ---@return table[] messages
 ---Raises `argument`; what reading an image raises.
 function M.messages(where, input)
-  if type(input) == "string" then return { { role = "user", content = text.utf8(input) } } end
+  if type(input) == "string" then return { { role = "user", content = texts.valid(input) } } end
   if type(input) ~= "table" then
     errors.argument("%s: the input must be a text, { text =, images = } or messages, got %s", where, errors.describe(input))
   end
@@ -59,7 +59,7 @@ function M.messages(where, input)
   end
   errors.options(input, FIELDS, where .. ": input")
   if input.text == nil and input.images == nil then errors.argument("%s: the input is empty; it takes text and images", where) end
-  return { { role = "user", content = text.utf8(input.text or ""), images = input.images and images(where, input.images) } }
+  return { { role = "user", content = texts.valid(input.text or ""), images = input.images and images(where, input.images) } }
 end
 
 return M

@@ -1,5 +1,6 @@
 --- A summary of the messages that fall out of the context window.
 
+local texts = require "core.text"
 local log = require "stoke.log"
 local ollama = require "stoke.ollama"
 local text = require "stoke.tool.text"
@@ -37,7 +38,7 @@ function M.of(run, messages, old)
     return reply.message.content
   end
   local ok, made = pcall(make)
-  if ok then return type(made) == "string" and made:find "%S" and text.utf8(made) or old end
+  if ok then return type(made) == "string" and made:find "%S" and texts.valid(made) or old end
   if type(made) == "table" and (made.kind == "cancelled" or made.kind == "budget") then error(made, 0) end
   log.warn("a conversation could not be summarized", { agent = agent.label, error = tostring(made) })
   return old

@@ -2,6 +2,7 @@
 
 local approval = require "core.approval"
 local errors = require "core.errors"
+local texts = require "core.text"
 local globals = require "core.env".globals
 local inspect = require "stoke.inspect"
 local time = require "stoke.time"
@@ -192,7 +193,7 @@ end
 function show(value, depth)
   local kind = type(value)
   if kind == "string" then
-    local cut = #value > LONG and value:sub(1, LONG)
+    local cut = #value > LONG and texts.head(value, LONG)
     return ("%q"):format(cut or value):gsub("\\\n", "\\n"):gsub("\r", "\\r") .. (cut and "..." or "")
   elseif kind == "nil" or kind == "boolean" or kind == "number" then
     return tostring(value)

@@ -6,6 +6,7 @@
 --- finds the true end. No look ahead goes past the next quote or line, so the time stays linear.
 
 local note = require "stoke.json.notes".note
+local valid = require "core.text".valid
 
 local find, byte, sub, match = string.find, string.byte, string.sub, string.match
 
@@ -196,18 +197,9 @@ local function to_utf8(r, s, cut)
     local c = lead and byte(s, lead)
     if c and #s - lead + 1 < (c < 0xE0 and 2 or c < 0xF0 and 3 or 4) then s = sub(s, 1, lead - 1) end
   end
-  local _, bad = utf8.len(s)
-  if not bad then return s end
-  note(r, "bytes that are no UTF-8 replaced")
-  local pieces, from = {}, 1
-  while bad do
-    pieces[#pieces + 1] = sub(s, from, bad - 1)
-    pieces[#pieces + 1] = "\u{FFFD}"
-    from = bad + 1
-    _, bad = utf8.len(s, from)
-  end
-  pieces[#pieces + 1] = sub(s, from)
-  return table.concat(pieces)
+  local whole = valid(s)
+  if whole ~= s then note(r, "bytes that are no UTF-8 replaced") end
+  return whole
 end
 
 --- The end of what has been read: pieces and the rest of the text up to `last`.

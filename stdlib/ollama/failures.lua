@@ -3,7 +3,7 @@
 
 local errors = require "core.errors"
 local json = require "core.json"
-local valid = require "stoke.tool.text".utf8
+local texts = require "core.text"
 
 local M = {}
 
@@ -11,15 +11,13 @@ local M = {}
 
 --- One line of UTF-8, fit for a terminal: what a server sent may hold anything.
 local function clean(text)
-  return (valid(text):gsub("[%c\127%s]+", " "):gsub("^ ", ""):gsub(" $", ""))
+  return (texts.valid(text):gsub("[%c\127%s]+", " "):gsub("^ ", ""):gsub(" $", ""))
 end
 
---- The beginning of a text, whole characters only.
+--- The beginning of a text.
 local function excerpt(text, size)
   text = clean(text:sub(1, size * 4))
-  if #text <= size then return text end
-  while size > 0 and text:byte(size + 1) >= 0x80 and text:byte(size + 1) < 0xC0 do size = size - 1 end
-  return text:sub(1, size) .. "..."
+  return #text <= size and text or texts.head(text, size) .. "..."
 end
 M.excerpt = excerpt
 

@@ -55,19 +55,6 @@ C.cancel = { usage = "cancel TASK", summary = "cancel a task", run = function(se
   stdio.write "cancelled\n"
 end }
 
-local function reload()
-  local ok, module = pcall(require, "stoke.reload")
-  if ok then return module end
-  stdio.write "this binary has no module stoke.reload, which loads changed files again\n"
-end
-
-C.reload = { usage = "reload [MODULE]", summary = "load changed modules again", run = function(_, rest)
-  local module = reload()
-  if not module then return end
-  local report = rest == "" and module.all() or module.module(rest)
-  stdio.write(report.lines[1] and table.concat(report.lines, "\n") or "nothing has changed", "\n")
-end }
-
 local function on_off(rest, now)
   if rest == "" then return not now end
   if rest == "on" then return true elseif rest == "off" then return false end
@@ -75,10 +62,8 @@ local function on_off(rest, now)
 end
 
 C.watch = { usage = "watch [on|off]", summary = "load them again as they are saved", run = function(session, rest)
-  local module = reload()
-  if not module then return end
   session.watching = on_off(rest, session.watching)
-  module.watch(session.watching)
+  require "stoke.reload".watch(session.watching)
   stdio.write("watching: ", session.watching and "on" or "off", "\n")
 end }
 

@@ -2,6 +2,7 @@
 --- wants to read. Looking calls no metamethod but __tostring.
 
 local errors = require "core.errors"
+local texts = require "core.text"
 local term = require "stoke.term"
 
 local M = {}
@@ -13,7 +14,6 @@ local KEYWORDS = require "stoke.repl.tokens".keywords
 ---@field depth? integer of tables within tables (5)
 ---@field items? integer of one table (100)
 ---@field bytes? integer of a string inside a table (200); one that stands alone may be ten times as long
----@field raw? boolean call no metamethod at all, __tostring neither: a table shows its fields
 ---@field paint? fun(style: string, text: string): string
 
 local DEFAULTS = { columns = 80, depth = 5, items = 100, bytes = 200 }
@@ -33,16 +33,9 @@ local function quoted(text)
   end) .. "\""
 end
 
---- At most so many bytes, whole characters.
-local function cut(text, bytes)
-  if #text <= bytes then return text, 0 end
-  local stop = bytes
-  while stop > 0 and (text:byte(stop + 1) or 0) & 0xC0 == 0x80 do stop = stop - 1 end
-  return text:sub(1, stop), #text - stop
-end
-
 local function show_string(state, text, alone)
-  local shown, left = cut(text, alone and state.bytes * 10 or state.bytes)
+  local shown = texts.head(text, alone and state.bytes * 10 or state.bytes)
+  local left = #text - #shown
   local body
   if alone and shown:find "\n" and not shown:find "[%z\1-\8\11-\31\127]" and not shown:find("]]", 1, true) and utf8.len(shown) then
     body = "[[\n" .. shown .. "]]"
@@ -72,9 +65,6 @@ end
 
 local function show_object(state, value, mt)
   local name = rawget(mt, "__name")
-  if state.raw then
-    return type(value) ~= "table" and state.paint("cyan", ("<%s>"):format(type(name) == "string" and name or type(value))) or nil
-  end
   local words = own_words(value, mt)
   if words then return state.paint("cyan", "<" .. term.clean(words):gsub("\n.*", " ...") .. ">") end
   local opaque = type(value) ~= "table" or rawget(mt, "__index") ~= nil
@@ -200,7 +190,7 @@ function M.show(value, options)
   local state = setmetatable({ inside = {}, left = 5000 }, { __index = setmetatable(options or {}, { __index = DEFAULTS }) })
   state.paint = state.paint or function(_, text) return text end
   if type(value) == "string" then return show_string(state, value, true) end
-  if errors.is(value) and not state.raw then return state.paint("red", tostring(value)) end
+  if errors.is(value) then return state.paint("red", tostring(value)) end
   return show(state, value, 1, state.columns - 1)
 end
 

@@ -5,6 +5,8 @@
 --- Decoded objects are plain tables whose metatable keeps the order of the keys; arrays carry a
 --- mark, so that `[]` and `{}` stay apart; null is a value of its own.
 
+local valid = require "core.text".valid
+
 local M = {}
 
 local byte, sub, find, format, char = string.byte, string.sub, string.find, string.format, string.char
@@ -90,20 +92,6 @@ end
 local ESCAPES = { [34] = '"', [92] = "\\", [47] = "/", [98] = "\b", [102] = "\f", [110] = "\n", [114] = "\r",
   [116] = "\t" }
 
--- Invalid UTF-8 becomes U+FFFD, a byte at a time.
-local function repair(s)
-  if utf8.len(s) then return s end
-  local out, i = {}, 1
-  while i <= #s do
-    local ok, where = utf8.len(s, i)
-    if ok then out[#out + 1] = sub(s, i) break end
-    out[#out + 1] = sub(s, i, where - 1)
-    out[#out + 1] = "\u{FFFD}"
-    i = where + 1
-  end
-  return table.concat(out)
-end
-
 local function hex4(s, i)
   for k = i, i + 3 do
     if not find(s, "^%x", k) then bad(s, k, [[in \u hexadecimal character escape]]) end
@@ -127,13 +115,13 @@ end
 local function read_string(s, i) -- i is the opening quote
   local e = find(s, '[%c"\\]', i + 1)
   while e and byte(s, e) == 127 do e = find(s, '[%c"\\]', e + 1) end
-  if e and byte(s, e) == 34 then return repair(sub(s, i + 1, e - 1)), e + 1 end
+  if e and byte(s, e) == 34 then return valid(sub(s, i + 1, e - 1)), e + 1 end
   local out, from = {}, i + 1
   while true do
     if not e then fail "unexpected EOF" end
     local c = byte(s, e)
     if c ~= 127 then out[#out + 1] = sub(s, from, e - 1) end
-    if c == 34 then return repair(table.concat(out)), e + 1 end
+    if c == 34 then return valid(table.concat(out)), e + 1 end
     if c == 92 then
       local n = byte(s, e + 1)
       if n == 117 then
@@ -266,7 +254,7 @@ function M.escape(s)
   if find(s, '[%z\1-\31"\\<>&]') then s = s:gsub('[%z\1-\31"\\<>&]', OUT) end
   if find(s, "\u{2028}", 1, true) then s = s:gsub("\u{2028}", "\\u2028") end
   if find(s, "\u{2029}", 1, true) then s = s:gsub("\u{2029}", "\\u2029") end
-  if not utf8.len(s) then s = repair(s):gsub("\u{FFFD}", "\\ufffd") end
+  if not utf8.len(s) then s = valid(s):gsub("\u{FFFD}", "\\ufffd") end
   return s
 end
 

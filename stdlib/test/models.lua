@@ -4,6 +4,7 @@
 --- a reply says so.
 
 local errors = require "core.errors"
+local texts = require "core.text"
 local compare = require "stoke.test.compare"
 
 local M = {}
@@ -65,7 +66,7 @@ local function canonical(name) return require "stoke.sim.models".canonical(name)
 local function last_words(request)
   local messages = request.messages
   local text = messages and #messages > 0 and messages[#messages].content or request.prompt or ""
-  return compare.show(#text > 120 and text:sub(1, 120) .. "..." or text)
+  return compare.show(#text > 120 and texts.head(text, 120) .. "..." or text)
 end
 
 local ORDINALS = { "st", "nd", "rd" }

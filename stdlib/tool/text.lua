@@ -2,27 +2,9 @@
 
 local errors = require "core.errors"
 local json = require "core.json"
+local texts = require "core.text"
 
 local M = {}
-
---- A text as valid UTF-8; a byte that is none becomes U+FFFD.
----@param text string
----@return string
----
---- Example: `text.utf8 "caf\xE9"  --> "caf\u{FFFD}"`
-function M.utf8(text)
-  local _, bad = utf8.len(text)
-  if not bad then return text end
-  local out, from = {}, 1
-  while bad do
-    out[#out + 1] = text:sub(from, bad - 1)
-    out[#out + 1] = "\u{FFFD}"
-    from = bad + 1
-    _, bad = utf8.len(text, from)
-  end
-  out[#out + 1] = text:sub(from)
-  return table.concat(out)
-end
 
 --- The beginning of a text, whole characters only, and a note of what was cut.
 ---@param text string
@@ -33,9 +15,8 @@ end
 --- Example: `text.cut(page, 4096)`
 function M.cut(text, max, size)
   if #text <= max then return text end
-  local last = max
-  while last > 0 and text:byte(last + 1) >= 0x80 and text:byte(last + 1) < 0xC0 do last = last - 1 end
-  return ("%s\n[cut: the first %d of %d bytes]"):format(text:sub(1, last), last, size or #text)
+  local head = texts.head(text, max)
+  return ("%s\n[cut: the first %d of %d bytes]"):format(head, #head, size or #text)
 end
 
 --- What a value says of itself; nil when it says nothing, or fails to.
@@ -71,8 +52,8 @@ function M.of(value, max)
     out = own_words(value) or kind == "table" and (json.encode(value) or names(value)) or "a " .. kind
   end
   local size = #out
-  if size <= max then return M.cut(M.utf8(out), max) end -- a byte that is none may grow to three
-  return M.cut(M.utf8(out:sub(1, max + 4)), max, size) -- the rest of a huge one is not looked at
+  if size <= max then return M.cut(texts.valid(out), max) end -- a byte that is none may grow to three
+  return M.cut(texts.valid(out:sub(1, max + 4)), max, size) -- the rest of a huge one is not looked at
 end
 
 return M

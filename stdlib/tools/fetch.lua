@@ -8,7 +8,7 @@ local errors = require "core.errors"
 local charset = require "stoke.tools.fetch.charset"
 local html = require "stoke.tools.fetch.html"
 local http = require "stoke.http"
-local text = require "stoke.tool.text"
+local texts = require "core.text"
 local tool = require "stoke.tool"
 local urls = require "stoke.tools.fetch.url"
 
@@ -73,7 +73,7 @@ local function permitted(hosts, host)
 end
 
 local function printable(address)
-  return (text.utf8(address:sub(1, 100)):gsub("%c", function(c) return ("\\x%02X"):format(c:byte()) end))
+  return (texts.valid(address:sub(1, 100)):gsub("%c", function(c) return ("\\x%02X"):format(c:byte()) end))
 end
 
 local function check_host(set, url, from)
@@ -147,7 +147,7 @@ local function first_line(url, body, content_type)
   local ok, said = pcall(readable, url, body, content_type)
   if not ok or not kind_of(content_type) or said == NOTHING then return nil end
   local line = said:match "%S[^\r\n]*"
-  return line and text.utf8(line:sub(1, 200)):gsub("%c", " "):gsub(" +$", "") or nil
+  return line and texts.valid(line:sub(1, 200)):gsub("%c", " "):gsub(" +$", "") or nil
 end
 
 local function raise_status(url, res, body, content_type)
@@ -186,7 +186,7 @@ local function page(set, url, first)
   local content_type = res.headers["content-type"] or ""
   local kind, media = kind_of(content_type)
   if not kind and res.status < 400 then
-    errors.raise("tool", ("%s is %s; http_fetch reads HTML, JSON and text only"):format(url.text, text.utf8(media:sub(1, 100))))
+    errors.raise("tool", ("%s is %s; http_fetch reads HTML, JSON and text only"):format(url.text, texts.valid(media:sub(1, 100))))
   end
   local body, more = read(res, set.max_bytes)
   if res.status >= 400 then raise_status(url, res, body, content_type) end

@@ -6,6 +6,7 @@
 
 local effect = require "core.effect"
 local errors = require "core.errors"
+local texts = require "core.text"
 local glob = require "stoke.tools.files.glob"
 local patch = require "stoke.tools.files.patch"
 local semaphore = require "core.channel".semaphore
@@ -58,7 +59,7 @@ local function fail(format, ...) errors.raise("tool", format:format(...)) end
 
 --- Control characters and broken UTF-8 of a name would be read as something else.
 local function printable(name)
-  return (text.utf8(name):gsub("[%c\127]", function(c) return ("\\x%02x"):format(c:byte()) end))
+  return (texts.valid(name):gsub("[%c\127]", function(c) return ("\\x%02x"):format(c:byte()) end))
 end
 
 local function quote(path) return '"' .. printable(#path > 200 and path:sub(1, 200) .. "..." or path) .. '"' end
@@ -100,7 +101,7 @@ end
 local function is_binary(content)
   local sample = content:sub(1, 8192)
   if sample:find("\0", 1, true) then return true end
-  local _, broken = text.utf8(sample):gsub("\u{FFFD}", "")
+  local _, broken = texts.valid(sample):gsub("\u{FFFD}", "")
   return broken > 8 and broken > #sample // 5
 end
 
@@ -143,7 +144,7 @@ local function part(content, args, max)
   if first > total then fail("%s has %d lines; there is no line %d", quote(args.path), total, first) end
   if args.last and args.last < first then fail("last (%d) is before first (%d)", args.last, first) end
   local shown, stop, rest = slice(content, first, last, max)
-  shown = text.utf8(shown)
+  shown = texts.valid(shown)
   if first == 1 and stop == total and rest == 0 then return shown end
   local notes = { ("lines %d to %d of %d"):format(first, stop, total) }
   if rest > 0 then notes[#notes + 1] = ("%d bytes of line %d are left out"):format(rest, stop) end
@@ -314,7 +315,7 @@ local function report(path, done)
     or ("replaced %d places in %s, at lines %s"):format(done.count, quote(path), done.lines) }
   if done.loose then
     out[1] = out[1] .. "; `old` was found by ignoring white space. This stands there now:"
-    out[2] = text.cut(text.utf8(done.new == "" and "[nothing]" or done.new), 1000)
+    out[2] = text.cut(texts.valid(done.new == "" and "[nothing]" or done.new), 1000)
   end
   return table.concat(out, "\n")
 end
@@ -324,7 +325,7 @@ local function patch_one(root, args)
   local content = read(root, args.path, PATCH_MAX)
   refuse_binary(content, args.path, "replace")
   local changed, done = patch.apply(content, args.old, args.new, args.all)
-  if not changed then fail("%s is not changed: %s", quote(args.path), text.utf8(done)) end
+  if not changed then fail("%s is not changed: %s", quote(args.path), texts.valid(done)) end
   local _, err = effect.perform("fs.write", { path = args.path, root = root, data = changed })
   if err then error(err, 0) end
   return report(args.path, done)

@@ -1,6 +1,6 @@
 --- Bytes of the web as UTF-8.
 
-local text = require "stoke.tool.text"
+local texts = require "core.text"
 
 local M = {}
 
@@ -37,7 +37,7 @@ function M.c1(code) return C1[code] or 0xFFFD end
 function M.decode(bytes, name)
   local kind = name and NAMES[name:lower()] or not name and "utf8"
   if not kind then return nil end
-  if kind == "utf8" then return text.utf8((bytes:gsub("^\xEF\xBB\xBF", ""))) end
+  if kind == "utf8" then return texts.valid((bytes:gsub("^\xEF\xBB\xBF", ""))) end
   return (bytes:gsub("[\x80-\xff]", function(c)
     local code = c:byte()
     if kind == "latin9" and LATIN9[code] then code = LATIN9[code] end

@@ -1,0 +1,33 @@
+--- Texts of bytes that need not be UTF-8, and what of them may be shown or sent.
+
+local M = {}
+
+--- A text as valid UTF-8; a byte that is none becomes U+FFFD.
+---@param text string
+---@return string
+function M.valid(text)
+  local _, bad = utf8.len(text)
+  if not bad then return text end
+  local out, from = {}, 1
+  while bad do
+    out[#out + 1] = text:sub(from, bad - 1)
+    out[#out + 1] = "\u{FFFD}"
+    from = bad + 1
+    _, bad = utf8.len(text, from)
+  end
+  out[#out + 1] = text:sub(from)
+  return table.concat(out)
+end
+
+--- The beginning of a text, whole characters only.
+---@param text string
+---@param max integer bytes
+---@return string
+function M.head(text, max)
+  if #text <= max then return text end
+  local last = max
+  while last > 0 and text:byte(last + 1) & 0xC0 == 0x80 do last = last - 1 end
+  return text:sub(1, last)
+end
+
+return M

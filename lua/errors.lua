@@ -213,4 +213,21 @@ function M.options(options, known, what)
   return options
 end
 
+--- Check a list: nothing may be in it that a reader of lists would pass over.
+---@param what string
+---@param list table
+---Raises `argument`.
+function M.list(what, list)
+  local count = 0
+  for key in next, list do
+    count = count + 1
+    if math.type(key) ~= "integer" or key < 1 then
+      M.argument("%s must be a list without names or gaps; it has the key %s", what, M.describe(key))
+    end
+  end
+  for i = 1, count do
+    if list[i] == nil then M.argument("%s must be a list without names or gaps; [%d] is missing", what, i) end
+  end
+end
+
 return M

@@ -88,11 +88,7 @@ local function check_list(where, name, list)
   if is_agent(list) or tool.is(list) then
     errors.argument("%s: %s must be a list, { ... }, got %s alone", where, name, tostring(list))
   end
-  for key in next, list do
-    if math.type(key) ~= "integer" or key < 1 or key > #list then
-      errors.argument("%s: %s must be a list without names or gaps; it has the key %s", where, name, errors.describe(key))
-    end
-  end
+  errors.list(("%s: %s"):format(where, name), list)
 end
 
 local function check(given)

@@ -13,6 +13,7 @@
 
 local approval = require "core.approval"
 local errors = require "core.errors"
+local glob = require "core.glob"
 local env = require "host.env"
 local http = require "host.http"
 
@@ -25,42 +26,6 @@ local KINDS = { tool = "table", path = "table", host = "table", command = "table
 local VERDICTS = { allow = true, ask = true, deny = true }
 
 -- ---- patterns -----------------------------------------------------------------------------------------------------------------
-
---- A glob as a Lua pattern: `*` stands for anything, in a path for anything but a slash, and `**` for that, too.
-local function glob(text, path)
-  local out = text:gsub("%*%*+/", "\1"):gsub("%*%*+", "\2"):gsub("%*", "\3"):gsub("%?", "\4"):gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0")
-  out = out:gsub("\1", path and "\5" or ".*"):gsub("\2", ".*"):gsub("\3", path and "[^/]*" or ".*")
-    :gsub("\4", path and "[^/]" or ".")
-  return out
-end
-
---- `**/` also stands for no folder at all, which a Lua pattern cannot say: every reading of a pattern.
-local function readings(pattern, out)
-  local from, to = pattern:find("\5", 1, true)
-  if not from then
-    out[#out + 1] = "^" .. pattern .. "$"
-  else
-    readings(pattern:sub(1, from - 1) .. pattern:sub(to + 1), out)
-    readings(pattern:sub(1, from - 1) .. ".*/" .. pattern:sub(to + 1), out)
-  end
-  return out
-end
-
-local FOLDERS_MAX = 6 -- each doubles the readings
-
-local function matcher(text, path)
-  local pattern = glob(text, path):gsub("\5\5+", "\5")
-  if select(2, pattern:gsub("\5", "")) > FOLDERS_MAX then
-    errors.argument("stoke.policy: %q has more than %d times `**/`", text, FOLDERS_MAX)
-  end
-  local list = readings(pattern, {})
-  return function(value)
-    for _, reading in ipairs(list) do
-      if value:find(reading) then return true end
-    end
-    return false
-  end
-end
 
 --- An absolute path without `.`, `..` and doubled slashes.
 ---@param path string
@@ -95,14 +60,15 @@ local function compile_one(kind, text)
     if home then text = home .. text:sub(2) end
     local folder = text:find "/$"
     text = text:sub(1, 3) == "**/" and text:gsub("(.)/+$", "%1") or M.absolute(text)
-    local itself, below = matcher(text, true), folder and matcher((text:gsub("/$", "")) .. "/**", true)
+    local itself, below = glob.compile(text, true), folder and glob.compile((text:gsub("/$", "")) .. "/**", true)
     return below and function(value) return itself(value) or below(value) end or itself
   end
-  return matcher(kind == "host" and host_pattern(text) or text, false)
+  return glob.compile(kind == "host" and host_pattern(text) or text, false)
 end
 
 local function compile_list(where, kind, list)
   local out = {}
+  errors.list(("stoke.policy: %s.%s"):format(where, kind), list)
   for i, text in ipairs(list) do
     if type(text) ~= "string" or text == "" then
       errors.argument("stoke.policy: %s.%s[%d] must be a pattern, got %s", where, kind, i, errors.describe(text))
@@ -121,7 +87,11 @@ function M.set(rules)
     return
   end
   errors.options(rules, { allow = "table", ask = "table", deny = "table", otherwise = "table", timeout = "number" }, "stoke.policy")
-  local compiled = { otherwise = rules.otherwise or {}, timeout = rules.timeout }
+  local timeout = rules.timeout
+  if timeout and not (timeout > 0) then
+    errors.argument("stoke.policy: timeout must be seconds above 0, got %s", tostring(timeout))
+  end
+  local compiled = { otherwise = rules.otherwise or {}, timeout = timeout }
   for _, verdict in ipairs { "deny", "ask", "allow" } do
     local kinds = errors.options(rules[verdict], KINDS, "stoke.policy: " .. verdict)
     compiled[verdict] = {}

@@ -2,6 +2,7 @@
 
 local test = require "stoke.test"
 local http = require "stoke.http"
+local glob = require "core.glob"
 local policy = require "core.gate.policy"
 local proc = require "stoke.proc"
 local stoke = require "stoke"
@@ -86,7 +87,8 @@ test("policy: `**/` stands for any number of folders, none too, wherever it stan
     t.eq(policy.verdict("path", path), "deny", path)
   end
   t.eq(policy.verdict("path", "/w/secret/key.pem"), nil)
-  t.match(t.raises("argument", stoke.policy, { deny = { path = { ("**/a/"):rep(7) .. "b" } } }).message, "more than 6 times")
+  stoke.policy { deny = { path = { ("**/a/"):rep(20) .. "b" } } }
+  t.eq({ policy.verdict("path", ("/a"):rep(20) .. "/b"), policy.verdict("path", ("/a"):rep(200) .. "/c") }, { "deny", nil })
 end)
 
 test("policy: a pattern that ends with a slash is the folder and all in it, `~/` is the home", function(t)
@@ -105,6 +107,66 @@ test("policy: a program given by its path is denied by its name, but not allowed
   stoke.policy { allow = { command = { "true" } }, otherwise = { command = "deny" } }
   t.eq(proc.run { argv = { "true" } }.code, 0)
   t.raises("denied", proc.run, { argv = { "./true" } })
+end)
+
+-- The meaning of a glob, written down naively.
+local function fits(pattern, value, path)
+  if pattern == "" then return value == "" end
+  local stars = pattern:match "^%*+"
+  if not stars then
+    local c = value:sub(1, 1)
+    local taken = c ~= "" and (pattern:sub(1, 1) == c or pattern:sub(1, 1) == "?" and not (path and c == "/"))
+    return taken and fits(pattern:sub(2), value:sub(2), path)
+  end
+  local rest = pattern:sub(#stars + 1)
+  if path and #stars > 1 and rest:sub(1, 1) == "/" then
+    if fits(rest:sub(2), value, path) then return true end
+    for i = 1, #value do
+      if value:sub(i, i) == "/" and fits(rest:sub(2), value:sub(i + 1), path) then return true end
+    end
+    return false
+  end
+  for i = 1, #value + 1 do
+    if fits(rest, value:sub(i), path) then return true end
+    if path and #stars == 1 and value:sub(i, i) == "/" then return false end
+  end
+  return false
+end
+
+test("policy: a glob means what it means, for any pattern and text", function(t)
+  local random = stoke.rand.new(7)
+  local function text(alphabet, most)
+    local out = {}
+    for i = 1, random:int(0, most) do
+      local at = random:int(1, #alphabet)
+      out[i] = alphabet:sub(at, at)
+    end
+    return table.concat(out)
+  end
+  local hits = 0
+  for _ = 1, 4000 do
+    local pattern, value, path = text("ab/**?.", 7), text("aab/.", 8), random:int(0, 1) == 1
+    local want = fits(pattern, value, path)
+    if want then hits = hits + 1 end
+    t.eq(glob.compile(pattern, path)(value), want, ("%q of %q, path %s"):format(pattern, value, path))
+  end
+  t.ok(hits > 100, hits)
+end)
+
+test("policy: no text makes a pattern take for ever", function(t)
+  local _ <close> = with_policy { deny = { command = { "*rm*-rf*/*x", "* rm * -rf * / x" }, tool = { ("*a"):rep(20) .. "b" } } }
+  t.eq(policy.verdict("command", "echo " .. ("rm-rf/"):rep(1000)), nil)
+  t.eq(policy.verdict("command", "echo " .. (" rm  -rf  / "):rep(1000)), nil)
+  t.eq(policy.verdict("command", "echo " .. ("rm-rf/"):rep(1000) .. "x"), "deny")
+  t.eq(policy.verdict("tool", ("a"):rep(60)), nil)
+end)
+
+test("policy: a list that would be read in part is refused", function(t)
+  local function refused(rules, words) t.match(t.raises("argument", stoke.policy, rules).message, words) end
+  refused({ deny = { tool = { rm = "rm_all" } } }, 'deny.tool must be a list .* the key the string "rm"')
+  refused({ deny = { tool = { nil, "rm_all" } } }, "deny.tool must be a list .* %[1%] is missing")
+  refused({ timeout = -1 }, "timeout must be seconds above 0")
+  refused({ timeout = 0 / 0 }, "timeout must be seconds above 0")
 end)
 
 test("policy: a host with a port is a mistake that is named", function(t)

@@ -1,0 +1,77 @@
+--- Globs: `*` stands for anything, `?` for one byte. In a path neither crosses a slash; `**` does, and `**/` stands for any number
+--- of folders, none too.
+---
+--- A glob is matched as an automaton, all its readings side by side: the time is at most that of the pattern times the text. (As a
+--- Lua pattern a few stars could take for ever, and the text may be a model's.)
+
+local M = {}
+
+-- Below 0: what is no byte. Behind FOLDERS always comes INSIDE, the state of being in one of them.
+local STAR, NAME_STAR, ANY, NAME_ANY, FOLDERS, INSIDE = -1, -2, -3, -4, -5, -6
+local SLASH = 47
+
+local function tokens_of(text, path)
+  local out, at = {}, 1
+  while at <= #text do
+    local stars = text:match("^%*+", at)
+    if stars then
+      at = at + #stars
+      local deep = not path or #stars > 1
+      if path and deep and text:byte(at) == SLASH then
+        at = at + 1
+        out[#out + 1], out[#out + 2] = FOLDERS, INSIDE
+      else
+        out[#out + 1] = deep and STAR or NAME_STAR
+      end
+    else
+      local c = text:byte(at)
+      if c == 63 then c = path and NAME_ANY or ANY end
+      out[#out + 1], at = c, at + 1
+    end
+  end
+  return out
+end
+
+--- Make a matcher.
+---@param text string
+---@param path? boolean
+---@return fun(value: string): boolean
+function M.compile(text, path)
+  local tokens = tokens_of(text, path)
+  return function(value)
+    local seen, step = {}, 0
+    local following = {}
+    local function enter(state)
+      if seen[state] == step then return end
+      seen[state] = step
+      local token = tokens[state]
+      if token == FOLDERS then
+        enter(state + 1)
+        return enter(state + 2)
+      end
+      following[#following + 1] = state
+      if token == STAR or token == NAME_STAR then return enter(state + 1) end
+    end
+    enter(1)
+    for i = 1, #value do
+      local states = following
+      following, step = {}, i
+      local c = value:byte(i)
+      for _, state in ipairs(states) do
+        local token = tokens[state]
+        if token == c or token == ANY or token == NAME_ANY and c ~= SLASH then
+          enter(state + 1)
+        elseif token == STAR or token == NAME_STAR and c ~= SLASH then
+          enter(state)
+        elseif token == INSIDE then
+          enter(state)
+          if c == SLASH then enter(state + 1) end
+        end
+      end
+      if not following[1] then return false end
+    end
+    return seen[#tokens + 1] == step
+  end
+end
+
+return M

@@ -25,12 +25,16 @@ local FIELDS = { model = "string", prompt = true, options = "table", instruction
 
 local function names_of(options)
   local names, lines = {}, {}
+  errors.list("stoke.choose: options", options)
   for i, option in ipairs(options) do
     local name, description = option, nil
     if type(option) == "table" then name, description = option[1], option[2] end
     if type(name) ~= "string" or name == "" or (description ~= nil and type(description) ~= "string") then
       errors.argument('stoke.choose: options[%d] must be a text, or { "name", "what it means" }, got %s', i,
         errors.describe(option))
+    end
+    if not utf8.len(name) or description and not utf8.len(description) then
+      errors.argument("stoke.choose: options[%d] is not UTF-8", i)
     end
     for _, other in ipairs(names) do
       if other == name then errors.argument("stoke.choose: the option %q is there twice", name) end
@@ -59,7 +63,7 @@ end
 ---
 --- Example: `local route = stoke.choose { model = m, prompt = mail, options = { "billing", { "spam", "advertising" } } }`
 function M.choose(given)
-  errors.options(given, FIELDS, "stoke.choose")
+  given = errors.options(given, FIELDS, "stoke.choose")
   if given.prompt == nil then errors.argument "stoke.choose: prompt is missing" end
   if given.options == nil then errors.argument "stoke.choose: options is missing" end
   local names, lines = names_of(given.options)

@@ -35,7 +35,6 @@ M.MAX_OUTPUT = 16384
 local Tool = {}
 Tool.__index = Tool
 Tool.__name = "stoke.tool"
-M.Tool = Tool
 
 ---@class stoke.tool.definition
 ---@field name string
@@ -73,8 +72,9 @@ local function check_options(given)
   if timeout ~= nil and timeout ~= false and not (type(timeout) == "number" and timeout > 0) then
     errors.argument("%s: timeout must be seconds above 0, or false for no limit, got %s", where, errors.describe(timeout))
   end
-  if given.max_output and not (given.max_output >= 64) then
-    errors.argument("%s: max_output must be at least 64 bytes, got %s", where, tostring(given.max_output))
+  local most = given.max_output
+  if most and most ~= math.huge and not (math.type(most) == "integer" and most >= 64) then
+    errors.argument("%s: max_output must be a whole number of at least 64 bytes, got %s", where, tostring(most))
   end
   return where
 end

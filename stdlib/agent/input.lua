@@ -1,6 +1,7 @@
 --- What a run may be given, as messages: a text, a table { text =, images = }, or messages.
 
 local errors = require "core.errors"
+local json = require "core.json"
 local ollama = require "stoke.ollama"
 local options = require "stoke.ollama.options"
 local texts = require "core.text"
@@ -13,6 +14,7 @@ M.ROLES = { user = true, assistant = true, tool = true, system = true }
 
 --- Base64 of images given by path; { data = } is base64 already. Read now: what was said stays as it was.
 local function images(where, list)
+  if type(list) ~= "table" then errors.argument("%s: images must be a list, got %s", where, errors.describe(list)) end
   local out = {}
   for i, image in ipairs(list) do
     if type(image) == "string" then
@@ -38,7 +40,7 @@ local function message_of(where, i, message)
   local copy = setmetatable({}, getmetatable(message))
   for name, value in next, message do copy[name] = value end
   copy.content = texts.valid(message.content or "")
-  if message.images then copy.images = images(where, message.images) end
+  if message.images ~= nil and message.images ~= json.null then copy.images = images(where, message.images) end
   return copy
 end
 

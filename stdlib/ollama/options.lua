@@ -84,6 +84,10 @@ local function sampling(what, model, options)
   if stop ~= nil and (type(stop) ~= "table" or stop[1] == nil and next(stop) ~= nil) then
     errors.argument("%s: options.stop must be a list of strings", what)
   end
+  local predict = options.num_predict
+  if predict ~= nil and (type(predict) ~= "number" or not math.tointeger(predict)) then
+    errors.argument("%s: options.num_predict must be a whole number of tokens, got %s", what, errors.describe(predict))
+  end
 end
 
 local LEVELS = { low = true, medium = true, high = true, max = true }
@@ -170,6 +174,36 @@ local function check_call(what, i, call)
   end
 end
 
+local FIELDS = { tool_calls = "table", images = "table", thinking = "string", tool_name = "string" }
+
+--- A message that has a field it cannot have as it is: null is left out, as other APIs write what is not there.
+local function mend(what, i, message)
+  local copy = setmetatable({}, getmetatable(message))
+  for name, value in next, message do
+    local wanted = FIELDS[name]
+    if wanted and value ~= json.null and type(value) ~= wanted then
+      errors.argument("%s: messages[%d].%s must be a %s, got %s", what, i, name, wanted, errors.describe(value))
+    end
+    if not wanted or value ~= json.null then copy[name] = value end
+  end
+  return copy
+end
+
+local function is(value, kind) return value == nil or type(value) == kind end
+
+local function checked(what, i, message)
+  if type(message) ~= "table" or type(message.role) ~= "string" then
+    errors.argument("%s: messages[%d] must be a table with role and content", what, i)
+  end
+  if not (is(message.tool_calls, "table") and is(message.images, "table") and is(message.thinking, "string")
+    and is(message.tool_name, "string")) then
+    message = mend(what, i, message)
+  end
+  local calls = message.tool_calls
+  for j = 1, calls and #calls or 0 do check_call(what, i, calls[j]) end
+  return message
+end
+
 --- Messages as the server wants them: images read, empty lists left out.
 ---@param what string
 ---@param messages table[]
@@ -177,22 +211,18 @@ end
 function M.messages(what, messages, images)
   local out
   for i = 1, #messages do
-    local message = messages[i]
-    if type(message) ~= "table" or type(message.role) ~= "string" then
-      errors.argument("%s: messages[%d] must be a table with role and content", what, i)
-    end
-    local calls = message.tool_calls
-    if type(calls) == "table" then
-      for j = 1, #calls do check_call(what, i, calls[j]) end
-    end
-    local empty_calls = type(calls) == "table" and #calls == 0
+    local message = checked(what, i, messages[i])
+    local empty_calls = message.tool_calls and #message.tool_calls == 0
     if message.images or empty_calls then
       local copy = setmetatable({}, getmetatable(message))
       for name, value in next, message do copy[name] = value end
       if empty_calls then copy.tool_calls = nil end
       if message.images then copy.images = #message.images > 0 and images(what, message.images) or nil end
+      message = copy
+    end
+    if message ~= messages[i] then
       out = out or table.move(messages, 1, #messages, 1, {})
-      out[i] = copy
+      out[i] = message
     end
   end
   return M.list(out or messages)

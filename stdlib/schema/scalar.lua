@@ -3,6 +3,7 @@
 --- Given a type, a check refuses everything else; without one it lets pass what its keywords do not speak of.
 
 local engine = require "core.json"
+local errors = require "core.errors"
 local formats = require "stoke.schema.formats"
 local problems = require "stoke.schema.problems"
 local values = require "stoke.schema.values"
@@ -131,7 +132,10 @@ function M.enum(list, want)
     far[type(value)] = true
     if type(value) == "table" then
       tables = tables or {}
-      tables[values.canonical(value)] = true
+      local text = values.canonical(value) or errors.argument "schema: a value of enum or const is nested too deep"
+      tables[text] = true
+    elseif value ~= value then
+      errors.argument "schema: a value of enum or const is NaN, which JSON does not have"
     else
       plain[value] = true
     end

@@ -14,9 +14,6 @@ local DEPTH = 256 -- of tables in tables; a cycle ends here
 local LEVELS = 1000 -- of what is copied
 local PARTS = 1000000 -- of a canonical text; what is shared many times over ends here
 
---- The metatable that marks arrays.
-M.ARRAY = ARRAY
-
 --- What a table stands for: "array", "object", or "empty" for one that could be either.
 ---@param t table
 ---@return "array"|"object"|"empty"

@@ -305,3 +305,28 @@ test("agent: an answer that broke off is in the work so far", function(t)
   local err = t.raises("incomplete", function() for _ in bot:stream "Go" do end end) -- luacheck: ignore
   t.eq(err.work.text, "a b")
 end)
+
+test("agent: messages whose fields are of the wrong kind are refused by name, null is nothing", function(t)
+  local bot = stoke.agent { name = "bot", model = "qwen2.5:3b" }
+  local function refused(field, value, words)
+    local message = { role = "user", content = "look", [field] = value }
+    t.match(t.raises("argument", bot.run, bot, { message }).message, words)
+    local saved = { version = 1, agent = "bot", ends = { 1 }, messages = { message } }
+    t.raises("argument", bot.session, bot, saved)
+  end
+  refused("tool_calls", "x", 'messages%[1%].tool_calls must be a table, got the string "x"')
+  refused("tool_calls", 7, "messages%[1%].tool_calls must be a table, got 7")
+  refused("thinking", true, "messages%[1%].thinking must be a string, got true")
+  refused("tool_name", 5, "messages%[1%].tool_name must be a string, got 5")
+  refused("images", "x.png", 'images must be a list, got the string "x.png"')
+  local null = json.null
+  t.model { "Seen." }
+  t.eq(bot:run({ { role = "user", content = "look", tool_calls = null, images = null, thinking = null } }).text, "Seen.")
+end)
+
+test("agent: num_predict is a whole number", function(t)
+  for _, value in ipairs { true, "20", 1.5, {} } do
+    local err = t.raises("argument", stoke.agent, { model = "m", options = { num_predict = value } })
+    t.match(err.message, "options.num_predict must be a whole number")
+  end
+end)

@@ -140,6 +140,11 @@ end)
 
 test("choose: mistakes are named", function(t)
   t.match(t.raises("argument", stoke.choose, { model = MODEL, prompt = "x" }).message, "options is missing")
+  t.match(t.raises("argument", stoke.choose).message, "prompt is missing")
+  for words, options in pairs { ['the key the string "b"'] = { "a", b = "c" }, ["%[2%] is missing"] = { "a", [3] = "c" },
+    ["options%[1%] is not UTF%-8"] = { "\xff", "b" } } do
+    t.match(t.raises("argument", stoke.choose, { model = MODEL, prompt = "x", options = options }).message, words)
+  end
   t.match(t.raises("argument", stoke.choose, { model = MODEL, prompt = "x", options = {} }).message, "options is empty")
   t.match(t.raises("argument", stoke.choose, { model = MODEL, prompt = "x", options = { "a", "a" } }).message, "is there twice")
   t.match(t.raises("argument", stoke.choose, { model = MODEL, promt = "x", options = { "a" } }).message, "did you mean prompt?")

@@ -265,3 +265,15 @@ test("schema: formats by their rules", function(t)
     end
   end
 end)
+
+test("schema: a constant that JSON does not have is refused", function(t)
+  local deep = {}
+  local inner = deep
+  for _ = 1, 300 do
+    inner[1] = {}
+    inner = inner[1]
+  end
+  t.match(t.raises("argument", schema.json, { const = 0 / 0 }).message, "NaN")
+  t.match(t.raises("argument", schema.json, { enum = { 0 / 0 } }).message, "NaN")
+  t.match(t.raises("argument", schema.json, { const = deep }).message, "nested too deep")
+end)

@@ -165,3 +165,11 @@ test("tool: a trace has neither the user nor the query of a URL", function(t)
   span.unlisten(sink)
   t.eq(seen, { "http://nobody.mem/x?api_key=...&q=...", "http://nobody.mem/y?..." })
 end)
+
+test("tool: max_output is a whole number of bytes, or no limit", function(t)
+  for _, value in ipairs { 64.5, 63, -1, 0 / 0 } do
+    t.match(t.raises("argument", stoke.tool, { name = "t", max_output = value, run = print }).message, "max_output must be a whole")
+  end
+  local tool = stoke.tool { name = "t", max_output = math.huge, run = print }
+  t.eq(#tool:text(("x"):rep(100000)), 100000)
+end)

@@ -30,4 +30,13 @@ function M.head(text, max)
   return text:sub(1, last)
 end
 
+--- A name for a message: its beginning, on one line, nothing in it that a terminal would obey.
+---@param text string
+---@param max integer bytes
+---@return string
+function M.printable(text, max)
+  local shown = #text > max and M.head(text, max) .. "..." or text
+  return (M.valid(shown):gsub("[%c\127]", function(c) return ("\\x%02x"):format(c:byte()) end))
+end
+
 return M

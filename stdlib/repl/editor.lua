@@ -11,7 +11,6 @@ local M = {}
 
 local Editor = {}
 Editor.__index = Editor
-M.Editor = Editor
 
 ---@class stoke.repl.editor.options
 ---@field prompt? string what stands before the first line, styles in it

@@ -72,10 +72,6 @@ local function permitted(hosts, host)
   return false
 end
 
-local function printable(address)
-  return (texts.valid(address:sub(1, 100)):gsub("%c", function(c) return ("\\x%02X"):format(c:byte()) end))
-end
-
 local function check_host(set, url, from)
   if not set.hosts or permitted(set.hosts, url.host) then return end
   errors.raise("denied", ("%s is not among the hosts this tool may ask: %s%s"):format(url.host, table.concat(set.hosts, ", "),
@@ -197,7 +193,7 @@ end
 
 local function fetch(set, address)
   local first, why = urls.parse(address)
-  if not first then errors.argument("http_fetch: '%s' is not a URL this tool can ask: %s", printable(address), why) end
+  if not first then errors.argument("http_fetch: '%s' is not a URL this tool can ask: %s", texts.printable(address, 100), why) end
   local url = first
   check_host(set, url)
   for _ = 0, set.max_redirects do

@@ -58,11 +58,7 @@ end
 local function fail(format, ...) errors.raise("tool", format:format(...)) end
 
 --- Control characters and broken UTF-8 of a name would be read as something else.
-local function printable(name)
-  return (texts.valid(name):gsub("[%c\127]", function(c) return ("\\x%02x"):format(c:byte()) end))
-end
-
-local function quote(path) return '"' .. printable(#path > 200 and path:sub(1, 200) .. "..." or path) .. '"' end
+local function quote(path) return '"' .. texts.printable(path, 200) .. '"' end
 
 --- The nearest name in the folder that a missing path should be in, as a hint.
 local function suggestion(root, path)
@@ -241,7 +237,7 @@ local MARKS = { directory = "/", link = " (a link, not followed)", fifo = " (a f
 
 local function line_of(path, entry)
   local mark = MARKS[entry.type] or (entry.type == "file" and (" (%d bytes)"):format(entry.size)) or ""
-  return printable(path) .. mark
+  return texts.printable(path, 4096) .. mark
 end
 
 --- Depth first, each folder before what is in it. `inside` is the path below the listed folder.
@@ -249,7 +245,7 @@ local function gather(list, path, inside, depth)
   local entries, err = effect.perform("fs.list", { path = path, root = list.root })
   if err then
     if inside == "" then return err end
-    list.lines[#list.lines + 1] = ("%s (%s)"):format(printable(path), err.message:match ": ([^:]*)$" or err.kind)
+    list.lines[#list.lines + 1] = ("%s (%s)"):format(texts.printable(path, 4096), err.message:match ": ([^:]*)$" or err.kind)
     return
   end
   for _, entry in ipairs(entries) do

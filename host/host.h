@@ -66,7 +66,7 @@ struct host {
 
   uv_async_t wake; /* from the signal handler */
   bool polling;    /* inside uv_run */
-  int gc_pause;    /* percent, as last set */
+  enum gc_pace { GC_UNSET, GC_YOUNG, GC_SMALL, GC_LARGE } gc_pace; /* how the heap is collected, see loop.c */
   bool gc_stress;  /* a full collection before each resume */
   size_t gc_skipped;
   bool stopping;
@@ -89,6 +89,7 @@ bool host_close(struct host *h); /* false: a native call is stuck, and its memor
 
 /* loop.c: run until stopping, or nothing is left that could wake a task. Returns the exit code. */
 int host_run(struct host *h);
+void host_pace_collector(struct host *h); /* the way of collecting that suits the size of the heap */
 void host_event(struct host *h, struct event *ev, const char *kind, int number); /* a no-op while it is queued */
 void host_event_drop(struct host *h, struct event *ev);                          /* its source goes away */
 

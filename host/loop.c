@@ -56,13 +56,30 @@ static void wait_for_system(struct host *h) {
   }
 }
 
-/* How far the heap may grow before it is collected again, in percent of what was alive. A small heap seldom, because marking
- * what always lives (the runtime's own code) would be most of the work; a large one soon, because its slack is memory. */
-static void pace_collector(struct host *h) {
-  int pause = h->mem.used < (16u << 20) ? 400 : 150;
-  if (pause == h->gc_pause) return;
-  h->gc_pause = pause;
-  lua_gc(h->L, LUA_GCINC, pause, 0, 0);
+/* A small heap is collected by generations: nearly all that a call makes is garbage when the next one begins, and a collection
+ * of the young alone stays in the processor's cache. A large one holds many stacks, which each such collection would walk
+ * through, and its slack is memory: it is collected in steps, before it has grown by half. A change of mode is a whole
+ * collection, so there is room between the two, and a script that makes little is over before the first. Lua before 5.4.4 had
+ * bugs in generational mode: there, a small heap grows to four times its size. */
+#define HEAP_BEGUN (6u << 20)
+#define HEAP_SMALL (16u << 20)
+#define HEAP_LARGE (24u << 20)
+
+static enum gc_pace pace_for(size_t used, enum gc_pace now) {
+  if (used >= HEAP_LARGE) return GC_LARGE;
+  if (now == GC_LARGE && used > HEAP_SMALL) return GC_LARGE;
+  if (now <= GC_YOUNG && used < HEAP_BEGUN) return GC_YOUNG;
+  return LUA_VERSION_RELEASE_NUM >= 50404 ? GC_SMALL : GC_YOUNG;
+}
+
+void host_pace_collector(struct host *h) {
+  enum gc_pace pace = pace_for(h->mem.used, h->gc_pace);
+  if (pace == h->gc_pace) return;
+  h->gc_pace = pace;
+  if (pace == GC_SMALL)
+    lua_gc(h->L, LUA_GCGEN, 0, 0);
+  else
+    lua_gc(h->L, LUA_GCINC, pace == GC_YOUNG ? 400 : 120, 0, 0);
 }
 
 /* Several turns of tasks for one look at the system: a poll costs as much as resuming a few tasks. */
@@ -71,7 +88,7 @@ static void pace_collector(struct host *h) {
 int host_run(struct host *h) {
   while (!h->stopping) {
     timers_run(h);
-    pace_collector(h);
+    host_pace_collector(h);
     int turns = 0;
     while (!h->stopping && turns < TURNS_PER_POLL && task_pump(h)) turns++;
     if (h->stopping) break;

@@ -166,7 +166,10 @@ bool task_pump(struct host *h) {
     t->next = NULL;
     resume(h, t);
     t = next;
-    if (left++ % RESUMES_PER_LOOK == 0) resume_urgent(h);
+    if (left++ % RESUMES_PER_LOOK == 0) {
+      resume_urgent(h);
+      host_pace_collector(h);
+    }
   }
   return true;
 }

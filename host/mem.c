@@ -1,7 +1,7 @@
-/* mem.c - counted allocation, and for Lua's small blocks a pool: free lists by size over large chunks. Lua makes and drops
- * short strings and tables all the time and tells each block's size, so a pool needs neither headers nor searching; malloc
- * would merge and split the same blocks over and over. Memory checkers see every block apart: they build with
- * MEM_POOLED 0. */
+/* mem.c - counted allocation, and for small blocks a pool: free lists by size over large chunks. Lua makes and drops short
+ * strings and tables all the time and tells each block's size, so a pool needs neither headers nor searching; malloc would merge
+ * and split the same blocks over and over. The small blocks of C lie there too: between the stacks of coroutines they would keep
+ * malloc from joining what was given back. Memory checkers see every block apart: they build with MEM_POOLED 0. */
 #include "mem.h"
 
 #include <string.h>
@@ -65,49 +65,7 @@ static void mem_count(struct mem *m, size_t less, size_t more) {
   if (m->used > m->peak) m->peak = m->used;
 }
 
-/* --- blocks of C: the size is in front ------------------------------------------------------------------------------ */
-
-void *mem_grow(struct mem *m, void *block, size_t size) {
-  char *old = block ? (char *)block - HEADER : NULL;
-  size_t old_size = 0;
-  if (old) memcpy(&old_size, old, sizeof old_size);
-  if (size > SIZE_MAX - HEADER) return NULL;
-  if (size > old_size && !mem_admit(m, size - old_size)) return NULL;
-  char *p = realloc(old, size + HEADER);
-  if (!p) return NULL;
-  memcpy(p, &size, sizeof size);
-  mem_count(m, old_size, size);
-  return p + HEADER;
-}
-
-void *mem_alloc(struct mem *m, size_t size) {
-  return mem_grow(m, NULL, size);
-}
-
-void *mem_calloc(struct mem *m, size_t size) {
-  void *p = mem_grow(m, NULL, size);
-  if (p) memset(p, 0, size);
-  return p;
-}
-
-char *mem_strndup(struct mem *m, const char *s, size_t len) {
-  char *p = mem_alloc(m, len + 1);
-  if (!p) return NULL;
-  memcpy(p, s, len);
-  p[len] = 0;
-  return p;
-}
-
-void mem_free(struct mem *m, void *block) {
-  if (!block) return;
-  char *p = (char *)block - HEADER;
-  size_t size;
-  memcpy(&size, p, sizeof size);
-  mem_count(m, size, 0);
-  free(p);
-}
-
-/* --- blocks of Lua --------------------------------------------------------------------------------------------------- */
+/* --- blocks, small ones from the pool -------------------------------------------------------------------------------- */
 
 static inline size_t class_of(size_t size) {
   return (size - 1) / MEM_STEP;
@@ -117,11 +75,17 @@ static inline bool is_small(size_t size) {
   return MEM_POOLED && size <= MEM_STEP * MEM_CLASSES;
 }
 
-/* Carves blocks of one class; what is left of the old chunk is lost, at most one block's size. */
+/* Carves blocks of one class; what is left of the old chunk becomes a block of its own. */
 static void *pool_fresh(struct mem *m, size_t size) {
-  if ((size_t)(m->fresh_end - m->fresh) < size) {
+  size_t left = (size_t)(m->fresh_end - m->fresh);
+  if (left < size) {
     struct mem_chunk *c = malloc(CHUNK);
     if (!c) return NULL;
+    if (left >= MEM_STEP) {
+      struct mem_free *f = (void *)m->fresh;
+      f->next = m->free[left / MEM_STEP - 1];
+      m->free[left / MEM_STEP - 1] = f;
+    }
     c->next = m->chunks;
     m->chunks = c;
     m->fresh = (char *)(c + 1);
@@ -161,6 +125,50 @@ static void *raw_resize(struct mem *m, void *block, size_t old_size, size_t new_
   raw_free(m, block, old_size);
   return p;
 }
+
+/* --- blocks of C: the size is in front ------------------------------------------------------------------------------ */
+
+void *mem_grow(struct mem *m, void *block, size_t size) {
+  char *old = block ? (char *)block - HEADER : NULL;
+  size_t old_size = 0;
+  if (old) memcpy(&old_size, old, sizeof old_size);
+  if (size > SIZE_MAX - HEADER) return NULL;
+  if (size > old_size && !mem_admit(m, size - old_size)) return NULL;
+  char *p = old ? raw_resize(m, old, old_size + HEADER, size + HEADER) : raw_alloc(m, size + HEADER);
+  if (!p) return NULL;
+  memcpy(p, &size, sizeof size);
+  mem_count(m, old_size, size);
+  return p + HEADER;
+}
+
+void *mem_alloc(struct mem *m, size_t size) {
+  return mem_grow(m, NULL, size);
+}
+
+void *mem_calloc(struct mem *m, size_t size) {
+  void *p = mem_grow(m, NULL, size);
+  if (p) memset(p, 0, size);
+  return p;
+}
+
+char *mem_strndup(struct mem *m, const char *s, size_t len) {
+  char *p = mem_alloc(m, len + 1);
+  if (!p) return NULL;
+  memcpy(p, s, len);
+  p[len] = 0;
+  return p;
+}
+
+void mem_free(struct mem *m, void *block) {
+  if (!block) return;
+  char *p = (char *)block - HEADER;
+  size_t size;
+  memcpy(&size, p, sizeof size);
+  mem_count(m, size, 0);
+  raw_free(m, p, size + HEADER);
+}
+
+/* --- blocks of Lua --------------------------------------------------------------------------------------------------- */
 
 void *mem_lua_alloc(void *ud, void *block, size_t old_size, size_t new_size) {
   struct mem *m = ud;

@@ -18,7 +18,7 @@ struct mem {
   uint64_t calls;   /* allocations and growths asked for so far */
   uint64_t fail_at; /* fail the allocation with this number and the next; 0 = none */
 
-  /* the pool of Lua's small blocks; its chunks go back to the system with mem_release */
+  /* the pool of small blocks; its chunks go back to the system with mem_release */
   struct mem_free *free[MEM_CLASSES];
   struct mem_chunk *chunks;
   char *fresh, *fresh_end;

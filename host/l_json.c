@@ -10,7 +10,7 @@
 #include "hostlibs.h"
 #include "mem.h"
 
-const char json_order_mark = 0;
+const char json_order_mark = 0, json_fixed_mark = 0;
 
 static const char state_key = 0; /* its address is the registry's key */
 
@@ -68,9 +68,10 @@ enum json_mark json_mark_of(lua_State *L, int idx, const struct json_state *s) {
   const void *mt = lua_topointer(L, -1);
   enum json_mark mark = mt == s->array_mt ? JSON_MARK_ARRAY : mt == s->object_mt ? JSON_MARK_OBJECT : JSON_UNMARKED;
   if (mark == JSON_UNMARKED) {
-    bool ours = lua_rawgeti(L, -1, 1) == LUA_TLIGHTUSERDATA && lua_touserdata(L, -1) == &json_order_mark;
+    const void *first = lua_rawgeti(L, -1, 1) == LUA_TLIGHTUSERDATA ? lua_touserdata(L, -1) : NULL;
     lua_pop(L, 1);
-    if (ours) return JSON_MARK_ORDERED;
+    if (first == &json_order_mark) return JSON_MARK_ORDERED;
+    if (first == &json_fixed_mark) return JSON_MARK_FIXED;
   }
   lua_pop(L, 1);
   return mark;
@@ -83,22 +84,24 @@ enum json_mark json_mark_of(lua_State *L, int idx, const struct json_state *s) {
 struct frame {
   int base, pending;
   int count; /* items already in the table; of an ordered object, distinct keys */
-  bool object, made;
+  bool object, ordered, made;
 };
 
 struct builder {
   lua_State *L;
   int state_idx; /* the json_state */
   int top, room; /* where the stack ends, and how far it may grow */
-  bool ordered;
+  const char *ordered_in;
+  bool key_found; /* the last key was ordered_in */
   struct frame *frame;
   struct json_reader reader;
   struct frame frames[JSON_DEPTH_MAX + 1];
 };
 
 /* Items a container may leave on the stack: many as long as the stack is short, so that it can
- * never reach its limit. */
-enum { PENDING_MAX = 2048, PENDING_MIN = 32, STACK_LONG = 32768, STACK_STEP = 128, STACK_SPARE = 12 };
+ * never reach its limit. A reply of a model fits into the first room: the stack of a task that reads
+ * one does not grow, and there are thousands. */
+enum { PENDING_MAX = 2048, PENDING_MIN = 32, STACK_LONG = 32768, STACK_FIRST = 60, STACK_STEP = 128, STACK_SPARE = 12 };
 
 static void push_text(lua_State *L, const struct json_reader *r) {
   if (!r->escaped) {
@@ -111,9 +114,19 @@ static void push_text(lua_State *L, const struct json_reader *r) {
 }
 
 static void open_frame(struct builder *b, bool object) {
+  bool ordered = b->frame->ordered || b->key_found;
   struct frame *f = ++b->frame;
   lua_pushnil(b->L);
-  *f = (struct frame){.base = ++b->top, .object = object};
+  *f = (struct frame){.base = ++b->top, .object = object, .ordered = ordered};
+  b->key_found = false;
+}
+
+static void push_key(struct builder *b) {
+  const struct json_reader *r = &b->reader;
+  push_text(b->L, r);
+  b->top++;
+  b->frame->pending++;
+  b->key_found = b->ordered_in && strlen(b->ordered_in) == r->len && memcmp(b->ordered_in, r->text, r->len) == 0;
 }
 
 static void make_table(struct builder *b, struct frame *f, int items) {
@@ -125,7 +138,7 @@ static void make_table(struct builder *b, struct frame *f, int items) {
   if (!f->object) {
     lua_getiuservalue(L, b->state_idx, 1);
     lua_setmetatable(L, -2);
-  } else if (b->ordered && items) {
+  } else if (f->ordered && items) {
     lua_createtable(L, items + 1, 0);
     lua_pushlightuserdata(L, (void *)&json_order_mark);
     lua_rawseti(L, -2, 1);
@@ -158,7 +171,7 @@ static void flush(struct builder *b, struct frame *f) {
   lua_State *L = b->L;
   if (f->object) {
     if (!f->made) make_table(b, f, f->pending / 2);
-    if (b->ordered) {
+    if (f->ordered) {
       add_ordered(b, f);
     } else {
       for (int i = f->base + 1; i <= b->top; i += 2) {
@@ -208,11 +221,7 @@ static bool build(struct builder *b) {
       case JSON_END: return true;
       case JSON_OBJECT: open_frame(b, true); continue;
       case JSON_ARRAY: open_frame(b, false); continue;
-      case JSON_KEY:
-        push_text(L, &b->reader);
-        b->top++;
-        b->frame->pending++;
-        continue;
+      case JSON_KEY: push_key(b); continue;
       case JSON_OBJECT_END:
       case JSON_ARRAY_END:
         if (b->frame->pending || !b->frame->made) flush(b, b->frame);
@@ -221,6 +230,7 @@ static bool build(struct builder *b) {
       default:
         push_scalar(L, token, &b->reader);
         b->top++;
+        b->key_found = false;
         break;
     }
     struct frame *f = b->frame;
@@ -237,14 +247,15 @@ bool json_push(lua_State *L, const char *bytes, size_t len, const struct json_op
     if (opts && opts->offset) *opts->offset = max_size + 1;
     return false;
   }
-  luaL_checkstack(L, STACK_STEP, "no memory for JSON");
+  luaL_checkstack(L, STACK_FIRST, "no memory for JSON");
   (void)json_push_state(L, false);
   b.L = L;
   b.state_idx = b.top = first + 1;
-  b.room = first + STACK_STEP;
-  b.ordered = opts && opts->ordered;
+  b.room = first + STACK_FIRST;
+  b.ordered_in = opts ? opts->ordered_in : NULL;
+  b.key_found = false;
   b.frame = b.frames;
-  b.frames[0] = (struct frame){.base = b.top};
+  b.frames[0] = (struct frame){.base = b.top, .ordered = opts && opts->ordered};
   json_open(&b.reader, bytes, len, opts ? opts->max_depth : 0);
   if (build(&b)) {
     lua_remove(L, first + 1);
@@ -285,13 +296,18 @@ static void check_options(lua_State *L, const char *function, struct json_option
   *o = (struct json_options){0};
   if (lua_isnoneornil(L, 2)) return;
   if (!lua_istable(L, 2)) err_argument(L, "json.%s: options must be a table, not a %s", function, luaL_typename(L, 2));
-  o->ordered = check_flag(L, "ordered");
+  lua_pushliteral(L, "ordered");
+  if (lua_rawget(L, 2) == LUA_TSTRING)
+    o->ordered_in = lua_tostring(L, -1); /* the options hold it */
+  else
+    o->ordered = lua_toboolean(L, -1);
+  lua_pop(L, 1);
   o->pretty = check_flag(L, "pretty");
   o->max_depth = (unsigned)check_count(L, function, "max_depth", JSON_DEPTH_MAX);
   o->max_size = check_count(L, function, "max_size", 1u << 30);
 }
 
-/* decode(text, { ordered, max_depth, max_size }) -> value | nil, err (with err.offset) */
+/* decode(text, { ordered = true | name of a member, max_depth, max_size }) -> value | nil, err (with err.offset) */
 static int l_decode(lua_State *L) {
   struct json_options o;
   struct err e;
@@ -373,6 +389,24 @@ static int l_object(lua_State *L) {
   return 1;
 }
 
+/* fixed(list) -> list, encoded now: it is not changed any more, and later encodings take the text. A list that cannot be encoded
+ * stays as it is. */
+static int l_fixed(lua_State *L) {
+  struct err e;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_createtable(L, 2, 0);
+  lua_pushlightuserdata(L, (void *)&json_fixed_mark);
+  lua_rawseti(L, 2, 1);
+  if (lua_rawlen(L, 1) == 0 || !json_encode(L, 1, NULL, &e)) {
+    lua_settop(L, 1);
+    return 1;
+  }
+  lua_rawseti(L, 2, 2);
+  lua_setmetatable(L, 1);
+  return 1;
+}
+
 /* is_array(v) -> does it stand for an array: marked as one, or a list with a first item and not
  * marked as an object */
 static int l_is_array(lua_State *L) {
@@ -380,17 +414,17 @@ static int l_is_array(lua_State *L) {
   if (lua_istable(L, 1)) {
     lua_settop(L, 1);
     enum json_mark mark = json_mark_of(L, 1, json_push_state(L, false));
-    yes = mark == JSON_MARK_ARRAY || (mark == JSON_UNMARKED && lua_rawlen(L, 1) > 0);
+    yes = mark == JSON_MARK_ARRAY || mark == JSON_MARK_FIXED || (mark == JSON_UNMARKED && lua_rawlen(L, 1) > 0);
   }
   lua_pushboolean(L, yes);
   return 1;
 }
 
-/* host.json = { decode, encode, array, object, is_array, null } */
+/* host.json = { decode, encode, array, object, fixed, is_array, null } */
 int luaopen_host_json(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"decode", l_decode}, {"encode", l_encode},     {"array", l_array},
-      {"object", l_object}, {"is_array", l_is_array}, {NULL, NULL},
+      {"object", l_object}, {"fixed", l_fixed}, {"is_array", l_is_array}, {NULL, NULL},
   };
   luaL_newlib(L, functions);
   lua_pushlightuserdata(L, NULL);

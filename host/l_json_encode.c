@@ -321,7 +321,7 @@ static bool put_sorted(struct encoder *w, int idx, struct level *l) {
       w->s->entry_count = from;
       return put_listed(w, idx, l, 0, true) && put_close(w, l->up, '}');
     }
-    if (n % 16 == 0) luaL_checkstack(L, 40, "no memory for JSON");
+    if (n % 8 == 0) luaL_checkstack(L, 24, "no memory for JSON");
     if (!add_entry(w, l, -2, base + n * 2 - 1)) return false;
     lua_pushvalue(L, -2);
   } while (lua_next(L, idx));
@@ -361,6 +361,14 @@ static bool put_in_order(struct encoder *w, int idx, struct level *l) {
 
 /* ---- values ---- */
 
+/* A list that does not change: its metatable, on top of the stack, holds its text. */
+static bool put_fixed(struct encoder *w, const struct level *up) {
+  size_t len;
+  lua_rawgeti(w->L, -1, 2);
+  const char *text = lua_tolstring(w->L, -1, &len);
+  return wrote(w, up, json_put_raw(w->out, text, len));
+}
+
 static bool put_table(struct encoder *w, int idx, const struct level *up) {
   lua_State *L = w->L;
   struct level here = {.up = up, .table = lua_topointer(L, idx)};
@@ -369,9 +377,15 @@ static bool put_table(struct encoder *w, int idx, const struct level *up) {
   for (const struct level *l = up; l; l = l->up)
     if (l->table == here.table) return refuse(w, up, "a table that contains itself", "");
   if (w->depth >= w->max_depth) return refuse(w, up, "tables nested deeper than the limit", "");
-  luaL_checkstack(L, 48, "no memory for JSON");
+  luaL_checkstack(L, 32, "no memory for JSON");
   enum json_mark mark = here.mark = json_mark_of(L, idx, w->s);
-  if (mark == JSON_MARK_ORDERED) {
+  if (mark == JSON_MARK_FIXED && w->pretty) {
+    lua_settop(L, top);
+    mark = here.mark = JSON_MARK_ARRAY;
+  }
+  if (mark == JSON_MARK_FIXED) {
+    ok = put_fixed(w, up);
+  } else if (mark == JSON_MARK_ORDERED) {
     ok = put_in_order(w, idx, &here);
   } else {
     lua_pushnil(L);

@@ -7,6 +7,7 @@ local M = {}
 local ARRAY = getmetatable(engine.array {})
 local OBJECT = getmetatable(engine.object {})
 local ORDER = getmetatable(engine.object({}, { "" }))[1]
+local FIXED = getmetatable(engine.fixed { 0 })[1] -- a copy may be changed
 local null = engine.null
 local getmetatable, next, rawget, type = getmetatable, next, rawget, type
 
@@ -61,7 +62,8 @@ function M.copy(t)
   local out = {}
   for key, value in next, t do out[key] = value end
   local mark = getmetatable(t)
-  return type(mark) == "table" and setmetatable(out, mark) or out
+  if type(mark) ~= "table" then return out end
+  return setmetatable(out, rawget(mark, 1) == FIXED and ARRAY or mark)
 end
 
 --- A copy all the way down; nil for what is nested deeper than any JSON that is read (JSON_DEPTH_MAX), as a circle is.

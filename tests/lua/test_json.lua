@@ -407,3 +407,29 @@ test("json: random values survive the round trip", function()
     end
   end
 end)
+
+-- ---- what the runtime itself uses ---------------------------------------------------------------------------------------------
+
+local engine = require "core.json"
+
+test("json: order can be kept inside of the members of one name alone", function(t)
+  local text = '{"z":1,"a":{"z":1,"a":2},"keep":[{"z":1,"a":{"y":1,"b":2}}],"b":{"keep":"","d":1,"c":2}}'
+  local read = engine.decode(text, { ordered = "keep" })
+  t.eq(engine.encode(read), '{"a":{"a":2,"z":1},"b":{"c":2,"d":1,"keep":""},"keep":[{"z":1,"a":{"y":1,"b":2}}],"z":1}')
+  t.ok(same(read, engine.decode(text)))
+end)
+
+test("json: a list that is fixed is encoded once; a copy of it is a list like any other", function(t)
+  local list = engine.fixed { { name = "a" }, "x" }
+  t.eq(engine.encode { list = list }, '{"list":[{"name":"a"},"x"]}')
+  list[2] = "changed"
+  t.eq(engine.encode { list = list }, '{"list":[{"name":"a"},"x"]}')
+  t.eq(engine.encode(list, { pretty = true }), '[\n  {\n    "name": "a"\n  },\n  "changed"\n]')
+  t.ok(engine.is_array(list))
+  local copy = require "stoke.schema.values".clone(list)
+  copy[1].name = "b"
+  t.eq(engine.encode(copy), '[{"name":"b"},"changed"]')
+  local bad = engine.fixed { function() end }
+  t.match(select(2, engine.encode(bad)).message, "cannot encode a function at %[1%]")
+  t.eq(engine.encode(engine.fixed {}), "{}")
+end)

@@ -125,7 +125,7 @@ static void check_url(lua_State *L, const char *url, size_t len) {
 }
 
 /* { method=, url=, headers={"Name: value", ...}, body=, connect=, first_byte=, idle=, total= (seconds), max_redirects=,
- *   max_bytes=, max_line=, proxy=, ca_file=, insecure=, socket=, public=, allow=, resolve= }; all but url may be left out. Raises on
+ *   max_bytes=, max_line=, proxy=, ca_file=, insecure=, plain=, socket=, public=, allow=, resolve= }; all but url may be left out. Raises on
  *   bad ones. */
 static void read_request(lua_State *L, struct request *q) {
   size_t len;
@@ -152,6 +152,7 @@ static void read_request(lua_State *L, struct request *q) {
   o->proxy = opt_string(L, "proxy", NULL, NULL);
   o->ca_file = opt_string(L, "ca_file", NULL, NULL);
   o->insecure = opt_bool(L, "insecure");
+  o->plain = opt_bool(L, "plain");
   o->socket = opt_string(L, "socket", NULL, NULL);
   o->only_public = opt_bool(L, "public");
   if (o->only_public) o->allow = opt_list(L, "allow", q->allow, ALLOW_MAX);

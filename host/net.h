@@ -28,6 +28,7 @@ struct net_options {
   const char *ca_file; /* NULL = the system's */
   const char *proxy;   /* NULL = environment, "" = none; loopback never uses one */
   bool insecure;       /* do not verify TLS */
+  bool plain;          /* do not offer to read compressed answers */
   const char *socket;  /* of a server in the file system, instead of the URL's host; NULL = none */
   /* Connect to public addresses alone (netaddr.h), judged at each connection, after a redirect too; else kind `denied`. No
    * proxy, and no connection that another request has opened. */

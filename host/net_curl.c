@@ -341,6 +341,12 @@ static void set_redirects(struct transfer *t, int most) {
   SET(t, CURLOPT_MAXREDIRS, (long)most);
 }
 
+static void set_plain(struct transfer *t, bool plain) {
+  if (t->plain == plain) return;
+  t->plain = plain;
+  SET(t, CURLOPT_ACCEPT_ENCODING, plain ? NULL : "");
+}
+
 /* --- the back end ------------------------------------------------------------------------------------------------- */
 
 static struct net_request *start(struct host *h, const struct net_options *o, struct err *e) {
@@ -357,6 +363,7 @@ static struct net_request *start(struct host *h, const struct net_options *o, st
   t->error[0] = 0;
   memset(&t->base, 0, sizeof t->base);
   set_redirects(t, o->max_redirects);
+  set_plain(t, o->plain);
   if (!set_special(t, o) || !set_url(t, o) || !set_method(t, o) || !set_headers(t, o->headers) ||
       curl_multi_add_handle(c->multi, t->easy) != CURLM_OK) {
     t->oom = true; /* half set: not for the pool */

@@ -58,6 +58,7 @@ struct transfer {
   int max_redirects;
   int status;
   bool custom;    /* curl was told the name of the method */
+  bool plain;     /* curl was told to offer no compression */
   bool special;   /* has options a pooled handle must not keep */
   bool location;  /* the head being read sends us elsewhere */
   bool head_done; /* the final head was delivered */

@@ -174,3 +174,16 @@ real("many streams at once over sockets", function(t)
   for i = 1, n do t.eq(texts[i], "one two three four five six") end
   t.eq({ server.sim.ledger.disconnects, #pool.list() }, { 0, 0 })
 end)
+
+real("a model server is not asked to compress its answers, others are", function(t)
+  local offers = {}
+  local server <close> = http.serve { handler = function(req, res)
+    offers[#offers + 1] = req.headers["accept-encoding"] or "none"
+    return res:reply(200, { ["Content-Type"] = "application/json" }, '{"version":"1"}')
+  end }
+  ollama.version(server.url)
+  http.get(server.url)
+  ollama.version(server.url)
+  t.eq({ offers[1], offers[3] }, { "none", "none" })
+  t.match(offers[2], "gzip")
+end)

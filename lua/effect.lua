@@ -29,7 +29,8 @@ local span = require "core.gate.span"
 local M = {}
 
 ---@class stoke.effect
----@field run fun(q: table, call: table): any, stoke.error? the driver; returns value, or nil and an error; never raises
+---@field run fun(q: table, call?: table, work?: function): any, stoke.error? the driver; returns value, or nil and an error; never
+---  raises
 ---@field stream? boolean run returns a source: { next = fun(self), close = fun(self) }
 ---@field pool? fun(q: table): string?, integer? key and width of the pool the call waits in; nil = none
 ---@field retry? { attempts: integer, base: number, max: number } only for errors that say retryable
@@ -37,7 +38,7 @@ local M = {}
 ---@field reserve? fun(q: any, room: number, call: table): integer?, integer? tokens the call may use, cut down to `room`; nil and
 ---  what it needs at least where that does not fit. Sets call.asked to the tokens it is asked with
 ---@field subject? fun(q: any): string, string, string? what the policy judges: its kind ("path"), and one value or two
----@field gated? boolean goes through the gates in any case
+---@field approvable? boolean a request may ask for a person's approval itself (needs_approval)
 ---@field quiet? boolean never traced (clock, randomness)
 ---@field taped? boolean its outcomes can be recorded and replayed
 
@@ -49,7 +50,7 @@ local current, deliver = host.current, scopes.deliver
 ---@param def stoke.effect
 function M.define(name, def)
   def.name = name
-  def.gated = def.gated or def.stream or def.pool or def.retry or false
+  def.gated = def.stream or def.pool ~= nil or def.retry ~= nil or false
   effects[name] = def
 end
 
@@ -140,14 +141,14 @@ end
 local function attempts(def, q, call)
   if def.retry then retry.earn(def) end
   while true do
-    call.attempts = (call.attempts or 0) + 1
+    call.attempts = call.attempts + 1
     if def.pool then
       local slot, err = pool.acquire(def.pool(q))
       if err then return nil, err end
       call.slot = slot
     end
-    call.started = span.now()
-    local value, err = def.run(q, call)
+    if call.span then call.started = span.now() end
+    local value, err = def.run(q, call, call.work)
     if err == nil then return value end
     if call.slot then
       pool.release(call.slot)
@@ -166,8 +167,9 @@ local function hand_over(call)
     asked = call.asked, span = call.span, started = call.started, attempts = call.attempts }, Call)
 end
 
-local function gated(def, q, task, scope)
-  local call <close> = setmetatable({ def = def, q = q, task = task, outer = task.call }, Call)
+local function gated(def, q, task, scope, work)
+  local call <close> = setmetatable({ def = def, q = q, task = task, outer = task.call, work = work, slot = nil, attempts = 0,
+    settled = false }, Call)
   task.call = call -- settled from there, should the task be cut off
   if span.on and not def.quiet then call.span = span.open(def, q, task) end
   if def.subject then
@@ -205,19 +207,20 @@ end
 --- Perform an effect.
 ---@param name string
 ---@param q any the request: pure data
+---@param work? function what the driver is to run: the part of a request that is no data
 ---@return any value nil and an error for a failure of the world
 ---Raises `argument` for an unknown effect and outside a task, `cancelled` when the scope was cancelled.
-function M.perform(name, q)
+function M.perform(name, q, work)
   local def = effects[name] or unknown(name)
   local task = current()
   if not task then errors.argument("%s is an effect, so it can only be used inside a task", name) end
   local scope = task.scope or task
   if scope.cancelled and not task.unwinding then deliver(task) end
-  if def.gated or scope.gated or (policy.rules and def.subject) or (span.on and not def.quiet)
-    or (replay.tape and def.taped) then
-    return gated(def, q, task, scope)
+  if def.gated or scope.gated or (def.subject and (policy.rules or def.approvable and q.needs_approval))
+    or (span.on and not def.quiet) or (replay.tape and def.taped) then
+    return gated(def, q, task, scope, work)
   end
-  local value, err = def.run(q)
+  local value, err = def.run(q, nil, work)
   if value == nil and err and err.kind == "cancelled" then deliver(task) end
   return value, err
 end

@@ -7,7 +7,7 @@
 ---      `<close>` handlers; both have five seconds in all, then what is left is cut off and reported.
 ---
 --- Fields of a scope (a task's record is one): up (scope it belongs to), first/last (children, linked by next/prev),
---- spawned (how many ever), cancelled (the error its effects raise), failed (first child error), owned (streams), task
+--- cancelled (the error its effects raise), failed (first child error), owned (streams), task
 --- (owner, absent in a task's own record), outer (scope below it on the owner's stack), shield, alarm, on_child_error,
 --- closing and closed, joining (its owner, at the end), watchers (who waits for its children to end).
 ---
@@ -88,7 +88,6 @@ function M.link(scope, child)
   child.up, child.prev = scope, last
   if last then last.next = child else scope.first = child end
   scope.last = child
-  scope.spawned = (scope.spawned or 0) + 1
 end
 
 --- Each leaves the queue only after its wake: when a call fails for want of memory, the rest can be done again.
@@ -319,11 +318,10 @@ M.can_open = host.can_wait
 function M.open(fields)
   local task = host.enter("a scope") -- leaving it waits
   local outer = innermost(task)
-  local scope = setmetatable(fields, Scope)
-  scope.task, scope.outer, scope.site = task, task.scope, host.site() or "the host"
-  scope.budget = scope.budget or outer.budget
-  scope.gated = outer.gated or scope.budget ~= nil
-  scope.system = outer.system
+  local budget = fields.budget or outer.budget
+  local scope = setmetatable({ task = task, outer = task.scope, site = host.site() or "the host", budget = budget,
+    gated = outer.gated or budget ~= nil, system = outer.system, deadline = fields.deadline, deadline_kind = fields.deadline_kind,
+    shield = fields.shield, on_child_error = fields.on_child_error, first = nil, last = nil }, Scope) -- made in its final size
   if task.unwinding then -- a `<close>` handler: what it does is not cut short by what it answers
     scope.shield, scope.was_unwinding = true, true
     task.unwinding = nil

@@ -1,7 +1,7 @@
 --- The effect of a tool: tool.call { name, args, id, agent, needs_approval }.
 ---
---- The request is data; the function that does the work is bound to it here, for as long as the request lives. What it raises
---- is the outcome, a value like any other driver's: only `cancelled` of the calling task goes on as itself.
+--- The request is data; the function that does the work comes beside it. What it raises is the outcome, a value like any other
+--- driver's: only `cancelled` of the calling task goes on as itself.
 
 local effect = require "core.effect"
 local approval = require "core.approval"
@@ -10,26 +10,23 @@ local errors = require "core.errors"
 
 local M = {}
 
-local bodies = setmetatable({}, { __mode = "k" })
-
-local function run(q)
-  local ok, value = xpcall(bodies[q], handler, q)
+local function run(q, _, work)
+  local ok, value = xpcall(work, handler, q)
   if ok then return value end
   return nil, errors.wrap(value)
 end
 
-effect.define("tool.call", { run = run, gated = true, subject = function(q) return "tool", q.name end })
+effect.define("tool.call", { run = run, approvable = true, subject = function(q) return "tool", q.name end })
 
 --- Perform the call of a tool.
 ---@param q { name: string, args: table, id?: string, agent?: string, needs_approval?: boolean }
----@param body fun(q: table): any does the work; q.edited says that a person changed q.args
+---@param work fun(q: table): any does the work; q.edited says that a person changed q.args
 ---@param on_pending? fun(entry: stoke.pending) told when it waits for an approval
 ---@return any value
 ---@return stoke.error|nil err
-function M.call(q, body, on_pending)
-  bodies[q] = body
+function M.call(q, work, on_pending)
   if on_pending then approval.watchers[q] = on_pending end
-  return effect.perform("tool.call", q)
+  return effect.perform("tool.call", q, work)
 end
 
 return M

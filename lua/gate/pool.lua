@@ -17,7 +17,7 @@ function M.acquire(key, width)
   if not key then return nil end
   local pool = pools[key]
   if not pool then
-    pool = { key = key, busy = 0, waiting = 0 }
+    pool = { key = key, busy = 0, waiting = 0, width = 0 }
     pools[key] = pool
   end
   pool.width = width or M.default_width

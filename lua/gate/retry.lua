@@ -16,7 +16,10 @@ local buckets = {}
 
 --- A call begins.
 function M.earn(def)
-  buckets[def.name] = math.min(M.saved, (buckets[def.name] or M.saved) + M.earned)
+  local bucket = buckets[def.name]
+  if not bucket then return end -- full
+  bucket = bucket + M.earned
+  buckets[def.name] = bucket < M.saved and bucket or nil
 end
 
 --- May this call be tried again? Waits the pause.

@@ -1,4 +1,5 @@
--- make bench: N agents with a session each, all in a turn at once; the server never answers.  stoke agents.lua N
+-- make bench: N agents with a session each, all begun in one moment and in a turn at once; the server never answers.
+--   stoke agents.lua N
 local stoke = require "stoke"
 
 stoke.main(function(args)
@@ -8,7 +9,6 @@ stoke.main(function(args)
     local bot = stoke.agent { name = "agent " .. i, model = "held", instructions = "Answer in one sentence." }
     local chat = bot:session()
     scope:spawn(function() chat:run "hi" end)
-    if i % 64 == 0 then stoke.sleep(0) end -- they come by and by
   end
   stoke.sleep(0.5)
   collectgarbage()

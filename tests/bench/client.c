@@ -1,7 +1,8 @@
 /* client.c - the bare client that stoke is measured against: libcurl's multi interface on libuv, easy handles reused,
  * and as little else as a program can do.
  *
- *   client call URL N [CONCURRENCY]     N replies in one piece           prints  call_us=   CPU per call
+ *   client call URL N [CONCURRENCY [BODY...]]   N replies in one piece   prints  call_us=   CPU per call
+ *                                       to these requests in turns, instead of a small one
  *   client stream URL N [CONCURRENCY]   N streams, only counting lines   prints  line_ns=   CPU per line
  *   client hold URL N                   N streams held open              prints  stream_bytes=   memory per stream
  *
@@ -31,6 +32,8 @@ struct client {
   size_t count;
   size_t to_start, running, finished, begun; /* replies */
   size_t lines;
+  char **bodies; /* what is asked in turns; NULL = the one set at the beginning */
+  size_t body_count, next_body;
   bool keep, hold;
   double cpu;
   size_t memory;
@@ -76,6 +79,11 @@ static size_t on_bytes(char *bytes, size_t one, size_t len, void *ud) {
 static void start(struct client *c, struct slot *s) {
   s->have = 0;
   s->begun = false;
+  if (c->body_count > 0) {
+    const char *body = c->bodies[c->next_body++ % c->body_count];
+    curl_easy_setopt(s->easy, CURLOPT_POSTFIELDS, body);
+    curl_easy_setopt(s->easy, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
+  }
   c->to_start--;
   c->running++;
   curl_multi_add_handle(c->multi, s->easy);
@@ -188,7 +196,7 @@ static void run(struct client *c, size_t replies) {
 
 int main(int argc, char **argv) {
   if (argc < 4) {
-    fputs("usage: client call|stream|hold URL N [CONCURRENCY]\n", stderr);
+    fputs("usage: client call|stream|hold URL N [CONCURRENCY [BODY...]]\n", stderr);
     return 2;
   }
   struct rlimit files;
@@ -200,6 +208,10 @@ int main(int argc, char **argv) {
   c.keep = strcmp(argv[1], "call") == 0;
   c.hold = strcmp(argv[1], "hold") == 0;
   c.count = c.hold ? n : argc > 4 ? strtoul(argv[4], NULL, 10) : 64;
+  if (argc > 5) {
+    c.bodies = argv + 5;
+    c.body_count = (size_t)argc - 5;
+  }
   c.loop->data = &c;
   uv_timer_init(c.loop, &c.timer);
   curl_global_init(CURL_GLOBAL_DEFAULT);

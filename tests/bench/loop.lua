@@ -1,5 +1,6 @@
--- make bench: N runs of an agent that calls a tool and answers, one at a time; with "bare" the same two calls by hand.
---   stoke loop.lua N [bare]
+-- make bench: N runs of an agent that calls a tool and answers, one at a time; with "bare" the same two calls by hand; with
+-- "requests" the bodies of these two calls, a line each.
+--   stoke loop.lua N [bare|requests]
 local ollama = require "stoke.ollama"
 local stoke = require "stoke"
 
@@ -22,7 +23,15 @@ local function by_hand()
   return ollama.chat { model = "tools", messages = messages, tools = tools }
 end
 
+--- What both ask, so that the bare client asks the same.
+local function print_requests()
+  local said = bot:run("Umbrella in Oslo?").messages
+  print(ollama.request { model = "tools", messages = { system, question }, tools = tools }.body)
+  print(ollama.request { model = "tools", messages = { system, said[1], said[2], said[3] }, tools = tools }.body)
+end
+
 stoke.main(function(args)
+  if args[2] == "requests" then return print_requests() end
   for _ = 1, tonumber(args[1]) do
     if args[2] then
       by_hand()

@@ -88,9 +88,12 @@ local function loops()
   local function loop(...)
     return (measure(lua("loop.lua", n, ...)).cpu_ms - measure(lua("loop.lua", 64, ...)).cpu_ms) / (n - 64) * 1e3
   end
-  local ours, theirs = turns(ROUNDS, function() return loop() end, function()
-    return 2 * values(("%s/client call %s %d 1"):format(bench, url, n)).call_us
-  end)
+  local requests = {}
+  local p = assert(io.popen(lua("loop.lua", 1, "requests")))
+  for line in p:lines() do requests[#requests + 1] = "'" .. line .. "'" end
+  assert(p:close() and #requests == 2, "the two requests")
+  local client = ("%s/client call %s %d 1 %s"):format(bench, url, n, table.concat(requests, " "))
+  local ours, theirs = turns(ROUNDS, function() return loop() end, function() return 2 * values(client).call_us end)
   row("call, tool, call: CPU, beside two calls", "us", ours, theirs, 1.5)
   local agent, hand = turns(ROUNDS, function() return loop() end, function() return loop "bare" end)
   figure("the agent alone, a step (above calls by hand)", "us", (agent - hand) / 2, 60)

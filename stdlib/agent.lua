@@ -174,6 +174,12 @@ Definition.__index = Definition
 local COPIED = { "name", "description", "model", "instructions", "repair", "max_steps", "budget", "deadline", "options", "think",
   "endpoint", "timeouts" }
 
+--- What the model is told of the tools: encoded here, once, and not for each question.
+local function set_definitions(definition, definitions)
+  definition.definitions = json.fixed(definitions)
+  definition.tools_bytes = #json.encode(definitions)
+end
+
 --- Tools and handoffs, worked out once.
 local function add_tools(definition, where, given)
   local tools, by_name = tools_of(where, given.tools)
@@ -185,7 +191,7 @@ local function add_tools(definition, where, given)
   for name in next, targets or {} do names[name] = true end
   definition.tools, definition.by_name, definition.names, definition.targets = tools, by_name, names, targets
   definition.handoff_order = order
-  definition.definitions, definition.tools_bytes = definitions, #json.encode(definitions)
+  set_definitions(definition, definitions)
 end
 
 --- What a run works with: everything checked, and not changed any more.
@@ -264,7 +270,7 @@ function M.refresh(changed)
       for _, name in ipairs(definition.handoff_order or {}) do
         definitions[#definitions + 1] = handoff_definition(definition.targets[name])
       end
-      definition.definitions, definition.tools_bytes = definitions, #json.encode(definitions)
+      set_definitions(definition, definitions)
     end
   end
 end

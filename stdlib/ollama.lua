@@ -9,6 +9,7 @@
 local effect = require "core.effect"
 local errors = require "core.errors"
 local llm = require "core.driver.llm"
+local call = require "stoke.ollama.call"
 local config = require "stoke.config"
 local check = require "stoke.ollama.options"
 local protocol = require "stoke.ollama.protocol"
@@ -63,14 +64,6 @@ local ALLOWED = {
   [false] = { chat = known(CHAT), generate = known(GENERATE) },
   [true] = { chat = known(CHAT, MERGE), generate = known(GENERATE, MERGE) },
 }
-local PATHS = { chat = "/api/chat", generate = "/api/generate" }
-
---- What goes through the door: pure data, nothing of this process in it.
-local function shape(way, given, body)
-  local q = { protocol = "ollama", path = PATHS[way], model = given.model, body = body }
-  if given.endpoint or given.timeouts then q.endpoint, q.timeouts = given.endpoint, given.timeouts end
-  return q
-end
 
 --- The request of a call, everything in it checked.
 local function request(what, way, given, stream)
@@ -90,19 +83,10 @@ local function request(what, way, given, stream)
     if given.images then body.images = #given.images > 0 and protocol.images(what, given.images) or nil end
     if given.context then body.context = check.list(given.context) end
   end
-  return shape(way, given, body)
+  return call.shape(way, given, body)
 end
 
---- One call, its reply checked for a prompt that was cut.
-local function try(q)
-  local reply, err = effect.perform("llm.chat", q)
-  if err then return nil, window.complete(err, q) end
-  err = window.cut(q, reply)
-  if err then return nil, err end
-  return reply
-end
-
-local function ask(q) return errors.check(try(q)) end
+local function ask(q) return errors.check(call.try(q)) end
 
 ---@class stoke.ollama.call
 ---@field model string
@@ -141,17 +125,13 @@ end
 
 --- As ollama.chat, but a failure of the world is its second value: for callers that go on without the answer.
 ---@param given stoke.ollama.chat
----@param checked? boolean the caller has checked it all, images are base64: the request is sent as it is
 ---@return table|nil reply
 ---@return stoke.error? err
 ---Raises `argument`, `cancelled`.
 ---
 --- Example: `local reply, err = ollama.try_chat { model = m, messages = messages }`
-function M.try_chat(given, checked)
-  if not checked then return try(request("ollama.chat", "chat", given, false)) end
-  local body = protocol.body(given, protocol.endpoint(given.endpoint), false)
-  body.messages, body.tools = given.messages, given.tools
-  return try(shape("chat", given, body))
+function M.try_chat(given)
+  return call.try(request("ollama.chat", "chat", given, false))
 end
 
 --- One completion of a prompt; with `suffix` it fills the hole between the two, with `raw` no template is used.

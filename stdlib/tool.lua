@@ -202,8 +202,7 @@ local function body(self, q)
     args, err = self:check(args)
     if err then error(err, 0) end
   end
-  if not self.timeout then return outcome(self.run(args)) end
-  local scope <close> = scopes.open { deadline = self.timeout, deadline_kind = "timeout" }
+  local scope <close> = scopes.open { deadline = self.timeout or nil, deadline_kind = "timeout" }
   local value = outcome(self.run(args))
   if scope.first then scope:wait() end -- what it spawned is part of its work, as of any task's
   return value
@@ -218,6 +217,8 @@ local function named(self, err)
   return err
 end
 
+local NOBODY = {}
+
 --- Call the tool, as a model's call does: checked, judged by the policy, traced.
 ---@param args table
 ---@param about? { id?: string, agent?: string, on_pending?: fun(entry: stoke.pending) }
@@ -228,12 +229,16 @@ end
 function Tool:perform(args, about)
   local checked, err = self:check(args)
   if err then return nil, err end
-  about = about or {}
-  local judged, asks = pcall(self.asks, self, checked)
-  if not judged then -- nobody could say whether it may run: it does not
-    if errors.is(asks) and asks.kind == "cancelled" then error(asks, 0) end
-    return nil, errors.wrap(asks)
+  local asks = self.needs_approval
+  if type(asks) == "function" then
+    local judged
+    judged, asks = pcall(self.asks, self, checked)
+    if not judged then -- nobody could say whether it may run: it does not
+      if errors.is(asks) and asks.kind == "cancelled" then error(asks, 0) end
+      return nil, errors.wrap(asks)
+    end
   end
+  about = about or NOBODY
   local q = { name = self.name, args = checked, id = about.id, agent = about.agent, needs_approval = asks or nil }
   local value
   value, err = driver.call(q, function(request) return body(self, request) end, about.on_pending)

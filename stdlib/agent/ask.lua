@@ -6,9 +6,11 @@
 local errors = require "core.errors"
 local random = require "core.random"
 local json = require "stoke.json"
+local chat = require "stoke.ollama.call".chat
 local ollama = require "stoke.ollama"
 local salvage = require "stoke.agent.salvage"
 local tokens = require "stoke.ollama.tokens"
+local usages = require "stoke.agent.usage"
 
 local M = {}
 
@@ -34,6 +36,7 @@ end
 
 --- Two calls with one id would share a result.
 local function distinct(calls)
+  if not calls[2] then return calls end
   local seen = {}
   for _, call in ipairs(calls) do
     if seen[call.id] then call.id = M.id "call_" end
@@ -68,7 +71,7 @@ local function resolve(run, calls)
     local name = not names[f.name] and meant(f.name, names)
     if name then
       f.name = name
-      run:spend { repairs = 1 }
+      run:count("repairs", 1)
     end
   end
 end
@@ -144,10 +147,13 @@ end
 
 --- The server, or our reader of its answers, could not read the model's call.
 local function mended(run, err, format)
-  run:spend { calls = 1, attempts = 1, input_tokens = tokens.estimate(run.agent.model, run.bytes), estimated = true }
+  local usage = usages.new()
+  usage.calls, usage.attempts, usage.estimated = 1, 1, true
+  usage.input_tokens = tokens.estimate(run.agent.model, run.bytes)
+  run:spend(usage)
   local found = not format and run.agent.definitions and salvage.from_error(rawget(err, "server") or err.message, run.agent.names)
   if not found then return { text = "", failed = err } end
-  run:spend { repairs = 1 }
+  run:count("repairs", 1)
   return { text = "", calls = as_calls(found) }
 end
 
@@ -183,7 +189,7 @@ local function find_calls(run, answer, format)
     return name and cut_call(run, answer, name)
   end
   answer.text = rest or ""
-  run:spend { repairs = 1 }
+  run:count("repairs", 1)
   return as_calls(found)
 end
 
@@ -221,7 +227,8 @@ end
 ---@return stoke.error|nil err what ollama.chat raises, but for `argument` and `cancelled`
 function M.ask(run, format)
   if run.listener then return ask_streaming(run, format) end
-  local reply, err = ollama.try_chat(run:request(format), true)
+  local messages, tools = run:question(format)
+  local reply, err = chat(run.agent, messages, tools, format)
   if err then return failed(run, format, err) end
   local message = reply.message
   return take(run, format, { text = message.content, thinking = message.thinking, calls = message.tool_calls,

@@ -1,4 +1,5 @@
---- The calls of one answer: run together, each in a task of its own, their results in the order of the calls.
+--- The calls of one answer: run together, each in a task of its own, their results in the order of the calls. A call that is alone
+--- runs in the task of its run, unless somebody listens, who could cancel it.
 ---
 --- Whatever goes wrong with a call is its result, in words that help the model to call better: an unknown tool, arguments that
 --- do not fit, an error of the function, a refusal. Only what ends the run as a whole is raised.
@@ -55,23 +56,30 @@ local function plain(value)
   return json.is_array(value) and json.array(copy) or copy
 end
 
---- A call as text that does not depend on the order of its arguments.
-local function signature(call)
-  local f = call["function"]
-  return f.name .. " " .. (json.encode(plain(f.arguments)) or "")
-end
+--- Arguments as text that does not depend on their order.
+local function signature(arguments) return json.encode(plain(arguments)) or "" end
 
---- Runs in the call's own task. The tool gets a copy: what it does to its arguments does not change what the model said.
+--- The tool gets a copy: what it does to its arguments does not change what the model said.
+---@return string result
+---@return boolean failed
+---@return any value what the tool returned
 local function perform(run, tool, call)
   local value, err = tool:perform(clone(call["function"].arguments), { id = call.id, agent = run.agent.label,
     on_pending = run.listener and function(entry) run:emit { type = "approval", id = call.id, pending = entry } end })
   if err then
     if ENDS_RUN[err.kind] then error(err, 0) end
-    if rawget(err, "tool") == tool.name then run:spend { repairs = 1 } end
+    if rawget(err, "tool") == tool.name then run:count("repairs", 1) end
     return tool:text(failure(tool, err)), true
   end
   return tool:text(value), false, value
 end
+
+local function no_tool(run, name)
+  run:count("repairs", 1)
+  return unknown(name, run.agent), true
+end
+
+-- ---- several together -------------------------------------------------------------------------------------------------------
 
 local function start(run, scope, call, i)
   local f = call["function"]
@@ -83,8 +91,7 @@ local function start(run, scope, call, i)
     state.task = tasks.start(scope, "tool " .. f.name, perform, run, tool, call)
     state.task.run = run
   else
-    state.result, state.failed = unknown(f.name, run.agent), true
-    run:spend { repairs = 1 }
+    state.result, state.failed = no_tool(run, f.name)
   end
   if run.listener then
     run:emit { type = "tool_call", id = call.id, name = f.name, arguments = f.arguments,
@@ -108,46 +115,90 @@ local function result_of(state)
   state.result, state.failed = "error: the call was cancelled", true
 end
 
---- Note a result; a word to a model that repeats itself, and the end when it does not stop. The same call twice in one answer is
---- once: its writer had not seen the result.
-local function repeated(run, state, noted)
-  local key = signature(state.call) .. " -> " .. state.result
-  if noted[key] then return end
-  noted[key] = true
-  run.seen = run.seen or {}
-  local seen = (run.seen[key] or 0) + 1
-  run.seen[key] = seen
-  if seen >= M.LOOP then
-    local name = state.call["function"].name
-    errors.raise("loop", ("%s called %s %d times with the same arguments and the same result"):format(run.agent.label, name, seen),
-      { tool = name, hint = "say in the instructions when to stop, or use a larger model" })
-  end
-  if seen == M.LOOP - 1 then
-    state.result = state.result .. "\n[You made this very call before, with this result. Do not repeat it: use the result.]"
+-- ---- results ----------------------------------------------------------------------------------------------------------------
+
+--- The note of the same call with the same result.
+local function noted(made, arguments, name, result)
+  local sign
+  for i = 1, #made do
+    local note = made[i]
+    if note.name == name and note.result == result then
+      sign = sign or signature(arguments)
+      note.sign = note.sign or signature(note.arguments)
+      if note.sign == sign then return note end
+    end
   end
 end
 
+--- Note a result; a word to a model that repeats itself, and the end when it does not stop. The same call twice in one answer is
+--- once: its writer had not seen the result.
+---@return string result
+local function repeated(run, call, result)
+  local f, made = call["function"], run.made
+  if not made then
+    made = {}
+    run.made = made
+  end
+  local note = noted(made, f.arguments, f.name, result)
+  if not note then
+    made[#made + 1] = { name = f.name, arguments = f.arguments, result = result, times = 1, step = run.steps }
+    return result
+  end
+  if note.step == run.steps then return result end
+  note.times, note.step = note.times + 1, run.steps
+  if note.times >= M.LOOP then
+    errors.raise("loop", ("%s called %s %d times with the same arguments and the same result"):format(run.agent.label, f.name,
+      note.times), { tool = f.name, hint = "say in the instructions when to stop, or use a larger model" })
+  end
+  if note.times < M.LOOP - 1 then return result end
+  return result .. "\n[You made this very call before, with this result. Do not repeat it: use the result.]"
+end
+
+--- A result as a message.
+local function message_of(run, call, result, count)
+  if #result > SMALL then result = text.cut(result, run:result_limit(count)) end
+  return { role = "tool", tool_name = call["function"].name, tool_call_id = call.id, content = repeated(run, call, result) }
+end
+
+-- ---- all calls of an answer -------------------------------------------------------------------------------------------------
+
+--- The only call, in the running task. What it starts belongs to the run (stoke.agent.run, outer).
+local function alone(run, call)
+  local name = call["function"].name
+  local tool = run.agent.by_name[name]
+  if not tool then return message_of(run, call, (no_tool(run, name)), 1) end
+  local me = tasks.current()
+  run.task, run.before = me, me.run
+  me.run = run
+  local result = perform(run, tool, call)
+  me.run, run.task = run.before, nil
+  return message_of(run, call, result, 1)
+end
+
+local function together(run, calls)
+  local scope <close> = scopes.open {}
+  local states, messages = {}, {}
+  for i, call in ipairs(calls) do states[i] = start(run, scope, call, i) end
+  for i, state in ipairs(states) do
+    result_of(state)
+    local message = message_of(run, state.call, state.result, #calls)
+    messages[i] = message
+    if run.listener then
+      run:emit { type = "tool_result", id = state.call.id, name = message.tool_name, text = message.content,
+        failed = state.failed or false, value = state.value }
+    end
+  end
+  return messages
+end
+
 --- Run the calls.
----@param run table
+---@param run stoke.agent.run
 ---@param calls table[] as the API has them
 ---@return table[] messages of role "tool", in the order of the calls
 ---Raises `loop`, `needs_approval`, `cancelled`.
 function M.run(run, calls)
-  local scope <close> = scopes.open {}
-  local states, messages, noted = {}, {}, {}
-  for i, call in ipairs(calls) do states[i] = start(run, scope, call, i) end
-  for i, state in ipairs(states) do
-    result_of(state)
-    if #state.result > SMALL then state.result = text.cut(state.result, run:result_limit(#calls)) end
-    repeated(run, state, noted)
-    local f = state.call["function"]
-    messages[i] = { role = "tool", tool_name = f.name, tool_call_id = state.call.id, content = state.result }
-    if run.listener then
-      run:emit { type = "tool_result", id = state.call.id, name = f.name, text = state.result, failed = state.failed or false,
-        value = state.value }
-    end
-  end
-  run:spend { tool_calls = #calls }
+  local messages = (calls[2] or run.listener) and together(run, calls) or { alone(run, calls[1]) }
+  run:count("tool_calls", #calls)
   return messages
 end
 

@@ -24,14 +24,17 @@ History.__index = History
 
 --- Of the window: how much stays free for the answer where num_predict does not say, and what a compaction leaves.
 local ANSWER, LEFT = 0.25, 0.6
---- Prompts below this fit any window worth having, unless a profile says that it is smaller: nobody has to be asked.
+--- Tokens of a prompt that fits any window worth having, unless a profile says that it is smaller.
 local SMALL = 1500
 
 --- Make one.
 ---@param messages? table[] taken over
 ---@return stoke.agent.history
 function M.new(messages)
-  local history = setmetatable(messages or {}, History)
+  if not messages then
+    return setmetatable({ first = 1, asked = 0, bytes = 0, images = 0, sent = nil, instructions = nil }, History)
+  end
+  local history = setmetatable(messages, History)
   history.first, history.asked = 1, 0
   for i, message in ipairs(history) do
     if message.role == "user" then history.asked = i end
@@ -39,27 +42,23 @@ function M.new(messages)
   return history
 end
 
---- Count a message in with what is sent, or out of it.
-local function count(history, message, sign)
-  local bytes, images = tokens.size(message)
-  history.bytes, history.images = history.bytes + sign * bytes, history.images + sign * images
-end
-
 --- Add a message. `aside`: a word of ours to the model, which is never pinned in the place of the user's question.
 ---@param message table
 ---@param aside? boolean
 function History:push(message, aside)
-  self[#self + 1] = message
+  local n = #self + 1
+  self[n] = message
   if aside then
     self.asides = self.asides or setmetatable({}, { __mode = "k" })
     self.asides[message] = true
   elseif message.role == "user" then
-    self.asked = #self
+    self.asked = n
   end
   local sent = self.sent
   if not sent then return end
   sent[#sent + 1] = message
-  count(self, message, 1)
+  local bytes, images = tokens.size(message)
+  self.bytes, self.images = self.bytes + bytes, self.images + images
 end
 
 --- Take back everything after the first `kept` messages.
@@ -82,15 +81,15 @@ function History:messages(instructions)
   if self.summary then
     system = (system and system .. "\n\n" or "") .. "Summary of the conversation so far:\n" .. self.summary
   end
-  self.bytes, self.images = 0, 0
-  if system then
-    out[1] = { role = "system", content = system }
-    count(self, out[1], 1)
-  end
+  if system then out[1] = { role = "system", content = system } end
   if self.asked > 0 and self.asked < self.first then out[#out + 1] = self[self.asked] end
   for i = self.first, #self do out[#out + 1] = self[i] end
-  for i = system and 2 or 1, #out do count(self, out[i], 1) end
-  self.sent, self.instructions = out, instructions
+  local bytes, images = 0, 0
+  for i = 1, #out do
+    local more, pictures = tokens.size(out[i])
+    bytes, images = bytes + more, images + pictures
+  end
+  self.bytes, self.images, self.sent, self.instructions = bytes, images, out, instructions
   return out
 end
 
@@ -126,7 +125,8 @@ local function drop(history, model, extra, target)
     for i = history.first, stop - 1 do
       if i ~= history.asked then
         dropped[#dropped + 1] = history[i]
-        count(history, history[i], -1)
+        local bytes, images = tokens.size(history[i])
+        history.bytes, history.images = history.bytes - bytes, history.images - images
       end
     end
     history.first = stop
@@ -149,6 +149,16 @@ local function overflow(about, estimated, window)
     :format(about.model, estimated, window), { tokens = estimated, window = window, model = about.model, estimated = true })
 end
 
+--- Is this so little that it fits any window worth having? Nobody has to be asked then.
+---@param about table { model, endpoint?, options? }
+---@param bytes integer
+---@param images integer
+---@return boolean
+function History.is_small(_, about, bytes, images)
+  local predict = about.options and about.options.num_predict or 0
+  return tokens.estimate(about.model, bytes, images) + predict < SMALL and not protocol.num_ctx(about.model, about.endpoint)
+end
+
 --- Make the history fit. Waits: it may have to ask the server for the window, and a summary is a call of its own.
 ---@param about table { model, endpoint?, num_predict?, window?, summarize?: fun(messages: table[], summary?: string): string? }
 ---@param instructions string|nil
@@ -159,9 +169,7 @@ end
 function History:fit(about, instructions, extra)
   local bytes, images = self:size(instructions, extra)
   local estimated = tokens.estimate(about.model, bytes, images)
-  local window = about.window or protocol.profile(about.model).num_ctx
-  if not window and estimated + (about.num_predict or 0) < SMALL then return bytes, images end
-  window = window or window_of(self, about)
+  local window = window_of(self, about)
   if not window then return bytes, images end
   local predict = about.num_predict
   local limit = window - math.floor(predict and predict > 0 and math.min(predict, window // 2) or window * ANSWER)

@@ -23,8 +23,9 @@ local M = {}
 ---@field listener? fun(event: table)
 ---@field outer? stoke.agent.run the run whose tool this one works for
 ---@field repaired integer answers that were asked for again
----@field seen? table<string, integer> calls with their results, how often
-local Run = { steps = 0, repaired = 0 }
+---@field task? stoke.task works for a call of this run, and worked for `before`
+---@field made? table[] calls with their results and how often, see stoke.agent.calls
+local Run = { steps = 0, repaired = 0, usage = usages.new() }
 Run.__index = Run
 
 -- ---- what a run tells -----------------------------------------------------------------------------------------------------------
@@ -44,13 +45,30 @@ function Run:emit(event)
   if self.listener then self.listener(event) end
 end
 
---- Count what was used, in the runs around it too.
+--- Count what a call of the model used, in the runs around it too.
+---@param more stoke.usage
 function Run:spend(more)
   local run = self
-  while run do
-    usages.add(run.usage, more)
+  repeat
+    run.usage = usages.add(rawget(run, "usage"), more)
     run = run.outer
-  end
+  until not run
+end
+
+--- Count one thing.
+---@param name "repairs"|"tool_calls"
+---@param more integer
+function Run:count(name, more)
+  local run = self
+  repeat
+    local usage = rawget(run, "usage")
+    if not usage then
+      usage = usages.new()
+      run.usage = usage
+    end
+    usage[name] = usage[name] + more
+    run = run.outer
+  until not run
 end
 
 --- The run whose tool the running task works for.
@@ -70,16 +88,17 @@ local function nested(outer, run)
   end
 end
 
---- What has been done so far, or in the end.
+--- What has been done so far, or in the end; nothing is added to its usage afterwards.
 function Run:result(text, value)
   local own = {}
   for i = self.begin, #self.history do own[#own + 1] = self.history[i] end
   return { text = text or self.last_text or "", output = value, messages = own, steps = self.steps,
-    usage = usages.whole(self.usage), agent = self.agent.label, id = self:id() }
+    usage = rawget(self, "usage") or usages.new(), agent = self.agent.label, id = self:id() }
 end
 
---- An error that leaves the run carries the work so far; its own deadline is told in its own words.
+--- Its task goes on as it was. An error that leaves the run carries the work so far; its own deadline is told in its own words.
 function Run:__close(err)
+  if self.task then self.task.run = self.before end -- in the midst of a call
   if errors.is(err) and err.kind == "deadline" and rawget(err, "seconds") == self.agent.deadline then
     err.message = ("%s did not finish within %g s"):format(self.agent.label, err.seconds)
   end
@@ -109,15 +128,29 @@ local function fitting(run)
     window = run.window, summarize = agent.summarize and function(messages, old) return summary.of(run, messages, old) end }
 end
 
---- The request of the next step, as ollama.chat takes it; run.bytes and run.images are its size. A format and tools do not mix.
-function Run:request(format)
-  local run, agent = self, self.agent
-  local instructions = frame(run, format and not agent.definitions and output.instructions(agent.output) or nil)
+--- What the next step asks; run.bytes and run.images are its size. A format and tools do not mix.
+---@param format? table
+---@return table[] messages
+---@return table[]|nil tools
+function Run:question(format)
+  local agent, past = self.agent, self.history
+  local instructions = frame(self, format and not agent.definitions and output.instructions(agent.output) or nil)
   local tools = format == nil and agent.definitions or nil
-  run.bytes, run.images = run.history:fit(fitting(run), instructions, tools and agent.tools_bytes or 0)
-  local given = { model = agent.model, messages = run.history:messages(instructions), tools = tools, format = format }
-  given.options, given.think, given.endpoint, given.timeouts = agent.options, agent.think, agent.endpoint, agent.timeouts
-  return given
+  local extra = tools and agent.tools_bytes or 0
+  local bytes, images = past:size(instructions, extra)
+  if self.window or not past:is_small(agent, bytes, images) then
+    bytes, images = past:fit(fitting(self), instructions, extra)
+  end
+  self.bytes, self.images = bytes, images
+  return past:messages(instructions), tools
+end
+
+--- The same, as ollama.chat takes it.
+function Run:request(format)
+  local agent = self.agent
+  local messages, tools = self:question(format)
+  return { model = agent.model, messages = messages, tools = tools, format = format, options = agent.options,
+    think = agent.think, endpoint = agent.endpoint, timeouts = agent.timeouts }
 end
 
 local function too_many_steps(run)
@@ -130,7 +163,7 @@ local function shorter(run, err, format)
   if err.kind ~= "context_overflow" or run.window or not err.window then error(err, 0) end
   run.window = err.window
   if err.tokens and not err.estimated then tokens.learn(run.agent.model, run.bytes, run.images, err.tokens) end
-  run:spend { repairs = 1 }
+  run:count("repairs", 1)
   return errors.check(ask.ask(run, format))
 end
 
@@ -153,7 +186,7 @@ local SHOWN = 8192
 
 --- Once more, with what was wrong; the exchange leaves the history when it has been mended.
 local function again(run, keep, text, complaint)
-  run:spend { repairs = 1 }
+  run:count("repairs", 1)
   run.repaired = run.repaired + 1
   run.history:cut(keep)
   if #text > SHOWN then text = clip(text, math.min(SHOWN, run:result_limit(1))) end
@@ -193,7 +226,7 @@ local function structured(run, first)
     run.last_text = text
     local value, err, repairs = output.read(agent.output, text)
     if not err then
-      if called or #repairs > 0 then run:spend { repairs = 1 } end
+      if called or #repairs > 0 then run:count("repairs", 1) end
       run.history:cut(keep)
       return text, value
     end
@@ -234,9 +267,9 @@ end
 local function act(run, answer)
   local targets = run.agent.targets
   run.history:push { role = "assistant", content = answer.text, thinking = answer.thinking, tool_calls = answer.calls }
-  local own, handoffs = answer.calls, {}
+  local own, handoffs = answer.calls, nil
   if targets then
-    own = {}
+    own, handoffs = {}, {}
     for _, call in ipairs(answer.calls) do
       local list = targets[call["function"].name] and handoffs or own
       list[#list + 1] = call
@@ -245,7 +278,7 @@ local function act(run, answer)
   if own[1] then
     for _, message in ipairs(calls.run(run, own)) do run.history:push(message) end
   end
-  for i, call in ipairs(handoffs) do
+  for i, call in ipairs(handoffs or {}) do
     local target = targets[call["function"].name].definition
     if i > 1 then
       answered(run, call, "error: one handoff at a time; this one was not made")
@@ -315,7 +348,7 @@ end
 ---@param past stoke.agent.history with the new messages
 ---@return { method: string, url: string, body: string }
 function M.next_request(agent, past)
-  local run = setmetatable({ agent = agent, history = past, usage = usages.new() }, Run)
+  local run = setmetatable({ agent = agent, history = past }, Run)
   return ollama.request(run:request(agent.output and not agent.definitions and agent.output:json_schema() or nil))
 end
 
@@ -330,8 +363,8 @@ end
 
 local function new(agent, past, listener, limits)
   local outer = M.outer()
-  local run = setmetatable({ agent = agent, history = past, usage = usages.new(), begin = #past + 1 }, Run)
-  run.outer, run.max_steps = outer, limits and limits.max_steps
+  local run = setmetatable({ agent = agent, history = past, begin = #past + 1, outer = outer,
+    max_steps = limits and limits.max_steps }, Run)
   if outer and outer.listener then
     local heard = nested(outer, run)
     run.listener = listener and function(event) listener(event) heard(event) end or heard
@@ -345,8 +378,10 @@ local function finish(run, text, value, answer)
   run.history:push { role = "assistant", content = text }
   local result = run:result(text, value)
   result.reason, result.thinking = answer and answer.reason or "stop", answer and answer.thinking
-  run:emit { type = "usage", usage = result.usage }
-  run:emit { type = "done", text = text, output = value, result = result }
+  if run.listener then
+    run:emit { type = "usage", usage = result.usage }
+    run:emit { type = "done", text = text, output = value, result = result }
+  end
   return result, run.agent
 end
 

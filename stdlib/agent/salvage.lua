@@ -346,6 +346,12 @@ local function check(text, names, what)
   if type(names) ~= "table" then errors.argument("%s: a set of tool names expected, got %s", what, type(names)) end
 end
 
+--- Is there anything in a text that a call could begin with? Plain searches: nearly all answers are none, and some are long.
+local function may_call(text)
+  return find(text, "{", 1, true) or find(text, "(", 1, true) or find(text, "[", 1, true) or find(text, "<", 1, true)
+    or find(text, "Action:", 1, true)
+end
+
 --- The tool calls in a text that a model wrote instead of calling.
 ---@param text string
 ---@param names table<string, any> the tools there are, name -> true
@@ -357,7 +363,7 @@ end
 --- Example: `local calls = salvage.from_text('{"name": "now", "arguments": {}}', { now = true })`
 function M.from_text(text, names)
   check(text, names, "salvage.from_text")
-  if not find(text, "[{(%[<]") and not find(text, "Action:", 1, true) then return nil, text, {} end
+  if not may_call(text) then return nil, text, {} end
   local from = scan.past_thinking(text, 1)
   local body = from and strings.rtrim(sub(text, from)) or ""
   for _, form in ipairs(FORMS) do
@@ -381,7 +387,7 @@ end
 --- Example: `salvage.cut_call('{"name": "now", "arguments": {"zone": "Eu', { now = true })  --> "now"`
 function M.cut_call(text, names)
   check(text, names, "salvage.cut_call")
-  local from = find(text, "[{%[]") and scan.past_thinking(text, 1)
+  local from = (find(text, "{", 1, true) or find(text, "[", 1, true)) and scan.past_thinking(text, 1)
   if not from then return nil end
   local body = sub(text, from)
   local list = scan.values(body, 1, MAX_DEPTH)

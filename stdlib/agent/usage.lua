@@ -13,30 +13,29 @@ local M = {}
 ---@field load_seconds number
 ---@field estimated boolean some of the tokens are a guess, since the server did not tell
 
-local Nothing = { input_tokens = 0, output_tokens = 0, calls = 0, attempts = 0, tool_calls = 0, repairs = 0, seconds = 0,
-  load_seconds = 0, estimated = false }
-Nothing.__index = Nothing
-
---- A sum that grows: empty until something is added, for thousands of runs that wait for their first answer.
----@return table
-function M.new() return setmetatable({}, Nothing) end
-
---- Add one to another.
----@param into table
----@param more table fields that are missing count as nothing
-function M.add(into, more)
-  for name, value in next, more do
-    if value == true then into.estimated = true elseif value and value ~= 0 then into[name] = into[name] + value end
-  end
+--- No use at all.
+---@return stoke.usage
+function M.new()
+  return { input_tokens = 0, output_tokens = 0, calls = 0, attempts = 0, tool_calls = 0, repairs = 0, seconds = 0,
+    load_seconds = 0, estimated = false }
 end
 
---- The sum as a plain table with every field.
----@param sum table
----@return stoke.usage
-function M.whole(sum)
-  return { input_tokens = sum.input_tokens, output_tokens = sum.output_tokens, calls = sum.calls, attempts = sum.attempts,
-    tool_calls = sum.tool_calls, repairs = sum.repairs, seconds = sum.seconds, load_seconds = sum.load_seconds,
-    estimated = sum.estimated }
+--- A sum and one more.
+---@param sum stoke.usage|nil nil = nothing yet: thousands of runs that wait for their first answer have none
+---@param more stoke.usage
+---@return stoke.usage sum the same table, where there was one
+function M.add(sum, more)
+  if not sum then
+    return { input_tokens = more.input_tokens, output_tokens = more.output_tokens, calls = more.calls, attempts = more.attempts,
+      tool_calls = more.tool_calls, repairs = more.repairs, seconds = more.seconds, load_seconds = more.load_seconds,
+      estimated = more.estimated }
+  end
+  sum.input_tokens, sum.output_tokens = sum.input_tokens + more.input_tokens, sum.output_tokens + more.output_tokens
+  sum.calls, sum.attempts = sum.calls + more.calls, sum.attempts + more.attempts
+  sum.tool_calls, sum.repairs = sum.tool_calls + more.tool_calls, sum.repairs + more.repairs
+  sum.seconds, sum.load_seconds = sum.seconds + more.seconds, sum.load_seconds + more.load_seconds
+  sum.estimated = sum.estimated or more.estimated
+  return sum
 end
 
 return M

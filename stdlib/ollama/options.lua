@@ -142,9 +142,17 @@ function M.check(what, options, allowed)
   return options
 end
 
+--- Names that were looked at, and at most so many.
+local known, count, KNOWN = {}, 0, 256
+
 --- "qwen3" and "qwen3:latest" are one model.
 function M.canonical(model)
-  return model:find(":[^/]*$") and model or model .. ":latest"
+  local name = known[model]
+  if name then return name end
+  name = model:find(":[^/]*$") and model or model .. ":latest"
+  if count == KNOWN then known, count = {}, 0 end
+  known[model], count = name, count + 1
+  return name
 end
 
 --- A model's name.

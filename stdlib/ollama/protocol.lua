@@ -92,6 +92,15 @@ local function load_of(endpoint, model)
   return load
 end
 
+--- The context window that a model's profile sets.
+---@param model string
+---@param endpoint? string
+---@return integer|nil tokens
+function M.num_ctx(model, endpoint)
+  local options_ = load_of(M.endpoint(endpoint), model).options
+  return options_ and options_.num_ctx
+end
+
 -- ---- bodies -----------------------------------------------------------------------------------------------------------------
 
 --- Base64 of a file's bytes.
@@ -186,7 +195,7 @@ local function frame(endpoint, q, stream)
     method = q.method or "POST", url = endpoint.url .. q.path, headers = endpoint.headers,
     connect = limit(given.connect, limits.connect), first_byte = limit(given.first_byte, first_byte(limits, stream)),
     idle = limit(given.idle, limits.idle), total = limit(given.total, limits.total),
-    max_line = 16 * 1024 * 1024, max_bytes = 256 * 1024 * 1024,
+    plain = true, max_line = 16 * 1024 * 1024, max_bytes = 256 * 1024 * 1024,
   }
 end
 

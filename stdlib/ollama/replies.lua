@@ -9,21 +9,25 @@ local failures = require "stoke.ollama.failures"
 local M = {}
 
 local null = json.null
+local math_type, type, is_array = math.type, type, json.is_array
 local odd = failures.odd
 
 local ORDERED = { ordered = true }
 
 --- Tool-call arguments keep the order the model wrote them in: they go back as they came.
-local function decode(text)
-  return json.decode(text, text:find('"tool_calls"', 1, true) and ORDERED or nil)
-end
+local ARGUMENTS = { ordered = "arguments" }
+
+local MOST <const> = 1 << 53
 
 --- A count or a time, where it can be one: nobody adds up what is below zero or beyond all sense.
 local function number(value)
-  return math.type(value) and value >= 0 and value < 1 << 53 and value or 0
+  return type(value) == "number" and value >= 0 and value < MOST and value or 0
 end
 
-local function whole(value) return math.tointeger(number(value)) or 0 end
+local function whole(value)
+  if math_type(value) == "integer" and value >= 0 and value < MOST then return value end
+  return math.tointeger(number(value)) or 0
+end
 
 -- ---- usage ------------------------------------------------------------------------------------------------------------------
 
@@ -77,7 +81,7 @@ local function arguments_of(f, q)
   if type(arguments) == "string" then arguments, repairs = read_arguments(arguments) end
   if arguments == nil or arguments == null then return json.object {}, 0 end
   if type(arguments) == "table" then
-    if not json.is_array(arguments) then return arguments, repairs end
+    if not is_array(arguments) then return arguments, repairs end
     if #arguments == 0 then return json.object {}, repairs end
   end
   return nil, failures.bad_call(("the arguments of the tool call %s are no JSON object"):format(failures.excerpt(f.name, 80)), q)
@@ -104,7 +108,7 @@ local function tidy_calls(holder, q)
     holder.tool_calls = nil
     return nil
   end
-  if type(calls) ~= "table" or (not json.is_array(calls) and next(calls) ~= nil) then
+  if type(calls) ~= "table" or (not is_array(calls) and next(calls) ~= nil) then
     return nil, odd("tool_calls is no list", q)
   end
   local repairs = 0
@@ -167,7 +171,7 @@ SHAPES["/api/chat"] = function(reply, q)
     message = { role = "assistant", content = "" }
     reply.message = message
   end
-  if type(message) ~= "table" or json.is_array(message) then return nil, odd("message is no object", q) end
+  if type(message) ~= "table" or is_array(message) then return nil, odd("message is no object", q) end
   return answer(reply, message, "content", "message.", q)
 end
 
@@ -211,9 +215,9 @@ function M.reply(text, q, attempts)
     if not shape then return {} end
     return nil, failures.incomplete(q)
   end
-  local reply, err = decode(text)
+  local reply, err = json.decode(text, ARGUMENTS)
   if err then return nil, failures.no_json(text, err, q) end
-  if type(reply) ~= "table" or json.is_array(reply) then return nil, odd("it is no JSON object", q) end
+  if type(reply) ~= "table" or is_array(reply) then return nil, odd("it is no JSON object", q) end
   if reply.error ~= nil and reply.error ~= null then return nil, failures.line(reply.error, q) end
   if not shape then return reply end
   if attempts and attempts > 1 then attempts_of[reply] = attempts end
@@ -276,14 +280,14 @@ end
 function M.line(line, state)
   local q = state.q
   if not line:find "%S" then return nil end
-  local chunk, err = decode(line)
+  local chunk, err = json.decode(line, ARGUMENTS)
   if err then return nil, failures.no_json(line, err, q) end
-  if type(chunk) ~= "table" or json.is_array(chunk) then return nil, odd("it is no JSON object", q) end
+  if type(chunk) ~= "table" or is_array(chunk) then return nil, odd("it is no JSON object", q) end
   if chunk.error ~= nil and chunk.error ~= null then return nil, failures.line(chunk.error, q) end
   if q.path ~= "/api/chat" then return events_of(chunk, chunk, "response", "", state) end
   local message = chunk.message
   if message == nil or message == null then message = {} end
-  if type(message) ~= "table" or json.is_array(message) then return nil, odd("message is no object", q) end
+  if type(message) ~= "table" or is_array(message) then return nil, odd("message is no object", q) end
   return events_of(chunk, message, "content", "message.", state)
 end
 

@@ -2,9 +2,11 @@
 --- rate that each model teaches by its own counts (prompt_eval_count).
 
 local json = require "core.json"
-local options = require "stoke.ollama.options"
+local canonical = require "stoke.ollama.options".canonical
 
 local M = {}
+
+local ceil = math.ceil
 
 --- Tokens of an image, as the server counts it when it cuts a history (server/prompt.go).
 M.IMAGE = 768
@@ -26,10 +28,10 @@ function M.forget() rates = {} end
 ---@return integer bytes
 ---@return integer images
 function M.size(message)
+  local thinking, name, calls = message.thinking, message.tool_name, message.tool_calls
   local bytes = #(message.content or "") + FRAME
-  if message.thinking then bytes = bytes + #message.thinking end
-  if message.tool_name then bytes = bytes + #message.tool_name end
-  local calls = message.tool_calls
+  if thinking then bytes = bytes + #thinking end
+  if name then bytes = bytes + #name end
   if calls then
     for i = 1, #calls do
       local call = calls[i]["function"]
@@ -66,7 +68,8 @@ end
 ---@param images? integer
 ---@return integer
 function M.estimate(model, bytes, images)
-  return math.ceil(bytes / (rates[options.canonical(model)] or BYTES)) + (images or 0) * M.IMAGE
+  local text = ceil(bytes / (rates[canonical(model)] or BYTES))
+  return images and images > 0 and text + images * M.IMAGE or text
 end
 
 --- The server has counted a prompt of this size.
@@ -77,7 +80,7 @@ end
 function M.learn(model, bytes, images, tokens)
   local text = tokens - images * M.IMAGE
   if bytes < 64 or text < 8 then return end
-  local key, rate = options.canonical(model), bytes / text
+  local key, rate = canonical(model), bytes / text
   if rate < 0.5 or rate > 12 then return end -- a cut prompt, or another way to count images
   local known = rates[key]
   rates[key] = not known and rate or rate < known and rate or known * 0.9 + rate * 0.1 -- denser text counts at once

@@ -214,6 +214,25 @@ test("agent: works as a tool of another; its events are nested, its usage counts
   t.eq({ result.text, result.usage.calls }, { "The critic says good", 3 })
 end)
 
+test("agent: a run that ended in the midst of a call leaves nothing behind to the runs after it", function(t)
+  local ask = stoke.tool { name = "ask", needs_approval = true, run = function() return "never" end }
+  local inner <close> = scripted { calls(call "ask") }
+  local outer <close> = scripted { calls(call "delegate"), "done" }
+  local worker = stoke.agent { name = "worker", model = MODEL, tools = { ask }, endpoint = inner.url }
+  local seen
+  local delegate = stoke.tool { name = "delegate", run = function()
+    local ok, err = pcall(worker.run, worker, "x")
+    seen = ok or err.kind
+    return "the worker failed"
+  end }
+  local boss = stoke.agent { name = "boss", model = MODEL, tools = { delegate }, endpoint = outer.url }
+  local result = boss:run "x"
+  t.eq({ seen, result.text, result.usage.calls, result.usage.tool_calls }, { "needs_approval", "done", 3, 1 })
+  local other <close> = scripted { "hello" }
+  t.eq(stoke.agent { model = MODEL, endpoint = other.url }:run "x".usage.calls, 1)
+  t.eq({ result.usage.calls, require "core.task".current().run }, { 3 })
+end)
+
 test("agent: one call can be cancelled; the others and the run go on", function(t)
   local slow = stoke.tool { name = "slow", params = { id = "integer" }, run = function(a) stoke.sleep(a.id) return "slept" end }
   local server <close> = scripted { calls(call("slow", { id = 100 }), call("slow", { id = 1 })), "done" }

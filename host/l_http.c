@@ -159,18 +159,66 @@ static void read_request(lua_State *L, struct request *q) {
   o->resolve = opt_list(L, "resolve", q->resolve, RESOLVE_MAX);
 }
 
+/* --- options read once, for many requests ---------------------------------------------------------------------------- */
+
+#define PREPARED "stoke.http.prepared"
+
+/* Puts a copy of the list at the top of the stack in its place. */
+static void copy_list(lua_State *L) {
+  lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+  lua_createtable(L, (int)n, 0);
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_rawgeti(L, -2, i);
+    lua_rawseti(L, -2, i);
+  }
+  lua_remove(L, -2);
+}
+
+/* prepare{...} -> options for start and fetch, which take the body beside them. It keeps a copy of its own, whose strings are
+ * those that the struct points to. */
+static int l_prepare(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, 1);) {
+    if (lua_istable(L, -1)) copy_list(L);
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, 2);
+  }
+  lua_replace(L, 1);
+  struct request *q = lua_newuserdatauv(L, sizeof *q, 1);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, 2, 1);
+  read_request(L, q);
+  luaL_setmetatable(L, PREPARED);
+  return 1;
+}
+
+/* Options, or prepared ones and a body. */
+static void take_request(lua_State *L, struct request *q) {
+  const struct request *ready = lua_type(L, 1) == LUA_TUSERDATA ? luaL_testudata(L, 1, PREPARED) : NULL;
+  if (!ready) {
+    read_request(L, q);
+    return;
+  }
+  q->net = ready->net;
+  q->max_line = ready->max_line;
+  q->net.body = luaL_optlstring(L, 2, NULL, &q->net.body_len);
+}
+
 static int out_of_memory(lua_State *L) {
   return err_pushf(L, "os", "not enough memory for a request");
 }
 
 /* --- start ---------------------------------------------------------------------------------------------------------- */
 
-/* start{...} -> request | nil, err */
+/* start{...}, or start(prepared, body) -> request | nil, err */
 static int l_start(lua_State *L) {
   struct request q;
   struct err e;
   struct host *h = host_of(L);
-  read_request(L, &q);
+  take_request(L, &q);
   struct rq **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
   lua_pushvalue(L, lua_upvalueindex(1));
@@ -272,13 +320,13 @@ static void on_end(void *ud, const struct err *e) {
 
 static const struct net_sink fetch_sink = {on_head, on_data, on_end};
 
-/* fetch{...} -> status, "Name: value\n" lines, body | nil, err */
+/* fetch{...}, or fetch(prepared, body) -> status, "Name: value\n" lines, body | nil, err */
 static int l_fetch(lua_State *L) {
   struct request q;
   struct err e;
   struct host *h = host_of(L);
   op_enter(L, "http.fetch");
-  read_request(L, &q);
+  take_request(L, &q);
   struct fetch *f = mem_alloc(&h->mem, sizeof *f);
   if (!f) return out_of_memory(L);
   *f = (struct fetch){.host = h};
@@ -316,9 +364,11 @@ static int l_place(lua_State *L) {
 }
 
 int luaopen_host_http(lua_State *L) {
-  static const luaL_Reg functions[] = {{"start", l_start}, {"fetch", l_fetch},       {"deny", l_deny},
-                                       {"place", l_place}, {"pick", l_pick_compile}, {"iterator", l_pick_iterator},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"start", l_start}, {"fetch", l_fetch},       {"prepare", l_prepare},
+                                       {"deny", l_deny},   {"place", l_place},       {"pick", l_pick_compile},
+                                       {"iterator", l_pick_iterator}, {NULL, NULL}};
+  luaL_newmetatable(L, PREPARED);
+  lua_pop(L, 1);
   luaL_newlibtable(L, functions);
   luaL_newmetatable(L, "stoke.http.request");
   lua_createtable(L, 0, 8); /* of methods */

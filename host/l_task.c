@@ -136,8 +136,10 @@ static int l_counts(lua_State *L) {
 static int l_site(lua_State *L) {
   lua_Debug ar;
   for (int level = 1; lua_getstack(L, level, &ar); level++) {
-    lua_getinfo(L, "Sl", &ar);
-    if (ar.currentline <= 0 || strncmp(ar.source, EMBED_PREFIX, sizeof EMBED_PREFIX - 1) == 0) continue;
+    lua_getinfo(L, "S", &ar); /* apart from the line, which costs more */
+    if (*ar.what == 'C' || strncmp(ar.source, EMBED_PREFIX, sizeof EMBED_PREFIX - 1) == 0) continue;
+    lua_getinfo(L, "l", &ar);
+    if (ar.currentline <= 0) continue;
     lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
     return 1;
   }

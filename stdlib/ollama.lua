@@ -372,8 +372,9 @@ end
 --- Example: `print(ollama.request({ model = "qwen2.5:3b", prompt = "Hi" }).body)`
 function M.request(given, stream)
   local q = request("ollama.request", type(given) == "table" and given.messages and "chat" or "generate", given, stream or false)
-  local made = errors.check(protocol.request(q, stream or false))
-  return { method = made.method, url = made.url, body = made.body }
+  local options, body = protocol.request(q, stream or false)
+  if not options then error(body, 0) end
+  return { method = "POST", url = protocol.endpoint(given.endpoint).url .. q.path, body = body }
 end
 
 --- The address an endpoint stands for.

@@ -1,7 +1,7 @@
 --- Drives a model server: one call, or one stream of lines, in any dialect. What is vendor's own is in a protocol table that a
 --- module of stdlib registers with M.protocol(name, table):
 ---
----   request(q, stream) -> { method, url, headers, body, connect, first_byte, idle, total } | nil, err
+---   request(q, stream) -> options, body   what host.http takes: options prepared by it, or a table; nil, err
 ---   error(status, body, q, head) -> stoke.error   an answer that is no success
 ---   broken(err, q) -> stoke.error                 the connection failed: the same error, with what the dialect knows of it
 ---   reply(text, q, attempts) -> value | nil, err  the whole body of a call that is not streamed
@@ -24,6 +24,9 @@ local alarm = require "host.task".alarm
 local M = {}
 
 local protocols = {}
+
+--- The options of requests, read once for all that have the same: prepare { method =, url =, headers = ... }, see host.http.
+M.prepare = http.prepare
 
 --- Register a dialect.
 ---@param name string
@@ -53,10 +56,9 @@ end
 
 local function call(q, record)
   local protocol = protocols[q.protocol]
-  local request, invalid = protocol.request(q, false)
-  if not request then return nil, invalid end
-  local status, head, body = http.fetch(request)
-  request.body = nil -- read long since; the protocol may keep the table
+  local options, sent = protocol.request(q, false)
+  if not options then return nil, sent end
+  local status, head, body = http.fetch(options, sent)
   if not status then return nil, broken(protocol, head, q) end
   if status >= 300 then return nil, protocol.error(status, body, q, head) end
   return protocol.reply(body, q, record.attempts)
@@ -142,10 +144,10 @@ end
 
 local function open(q, record)
   local protocol = protocols[q.protocol]
-  local options, invalid = protocol.request(q, true)
-  if not options then return nil, invalid end
-  local request, err = http.start(options)
-  options.body = nil
+  local options, sent = protocol.request(q, true)
+  if not options then return nil, sent end
+  local request, err = http.start(options, sent)
+  sent = nil -- luacheck: ignore (this may wait long)
   if not request then return nil, broken(protocol, err, q) end
   local status, head = request:head()
   if not status then

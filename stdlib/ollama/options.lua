@@ -200,9 +200,6 @@ end
 local function is(value, kind) return value == nil or type(value) == kind end
 
 local function checked(what, i, message)
-  if type(message) ~= "table" or type(message.role) ~= "string" then
-    errors.argument("%s: messages[%d] must be a table with role and content", what, i)
-  end
   if not (is(message.tool_calls, "table") and is(message.images, "table") and is(message.thinking, "string")
     and is(message.tool_name, "string")) then
     message = mend(what, i, message)
@@ -212,6 +209,22 @@ local function checked(what, i, message)
   return message
 end
 
+--- Has it no field that must be looked at? Most have none.
+local function is_plain(message)
+  return message.tool_calls == nil and message.images == nil and message.thinking == nil and message.tool_name == nil
+end
+
+--- The message with its images read and no empty list; itself where it is so.
+local function ready(message, what, images)
+  local calls, pictures = message.tool_calls, message.images
+  if not pictures and not (calls and #calls == 0) then return message end
+  local copy = setmetatable({}, getmetatable(message))
+  for name, value in next, message do copy[name] = value end
+  if calls and #calls == 0 then copy.tool_calls = nil end
+  if pictures then copy.images = #pictures > 0 and images(what, pictures) or nil end
+  return copy
+end
+
 --- Messages as the server wants them: images read, empty lists left out.
 ---@param what string
 ---@param messages table[]
@@ -219,18 +232,16 @@ end
 function M.messages(what, messages, images)
   local out
   for i = 1, #messages do
-    local message = checked(what, i, messages[i])
-    local empty_calls = message.tool_calls and #message.tool_calls == 0
-    if message.images or empty_calls then
-      local copy = setmetatable({}, getmetatable(message))
-      for name, value in next, message do copy[name] = value end
-      if empty_calls then copy.tool_calls = nil end
-      if message.images then copy.images = #message.images > 0 and images(what, message.images) or nil end
-      message = copy
+    local message = messages[i]
+    if type(message) ~= "table" or type(message.role) ~= "string" then
+      errors.argument("%s: messages[%d] must be a table with role and content", what, i)
     end
-    if message ~= messages[i] then
-      out = out or table.move(messages, 1, #messages, 1, {})
-      out[i] = message
+    if not is_plain(message) then
+      message = ready(checked(what, i, message), what, images)
+      if message ~= messages[i] then
+        out = out or table.move(messages, 1, #messages, 1, {})
+        out[i] = message
+      end
     end
   end
   return M.list(out or messages)

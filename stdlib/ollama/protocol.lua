@@ -3,6 +3,7 @@
 local effect = require "core.effect"
 local errors = require "core.errors"
 local json = require "core.json"
+local prepare = require "core.driver.llm".prepare
 local modules = require "core.modules"
 local config = require "stoke.config"
 local failures = require "stoke.ollama.failures"
@@ -189,9 +190,9 @@ end
 local NONE = {}
 
 --- Everything of a request but its body.
-local function frame(endpoint, q, stream)
+local function options_of(endpoint, q, stream)
   local limits, given = config.get().timeouts, q.timeouts or NONE
-  return {
+  return prepare {
     method = q.method or "POST", url = endpoint.url .. q.path, headers = endpoint.headers,
     connect = limit(given.connect, limits.connect), first_byte = limit(given.first_byte, first_byte(limits, stream)),
     idle = limit(given.idle, limits.idle), total = limit(given.total, limits.total),
@@ -199,32 +200,31 @@ local function frame(endpoint, q, stream)
   }
 end
 
---- The frame that calls with no method and no limits of their own share: host.http reads it before it waits, so that one
---- table serves them all, each with its own body.
+--- What calls with no method and no limits of their own share.
 local function shared(endpoint, q, stream)
-  local frames = stream and endpoint.streams or endpoint.calls
-  local known = frames[q.path]
-  if not known then
-    known = frame(endpoint, q, stream)
-    frames[q.path] = known
+  local known = stream and endpoint.streams or endpoint.calls
+  local options_ = known[q.path]
+  if not options_ then
+    options_ = options_of(endpoint, q, stream)
+    known[q.path] = options_
   end
-  return known
+  return options_
 end
 
 --- What host.http is asked for.
 ---@param q table { path, body | raw, method?, endpoint?, timeouts? }
 ---@param stream boolean
+---@return any options
+---@return string|nil body
 function M.request(q, stream)
   local endpoint = M.endpoint(q.endpoint)
-  local text = q.raw
+  local body = q.raw
   if q.body then
     local invalid
-    text, invalid = json.encode(q.body)
-    if not text then return nil, invalid end
+    body, invalid = json.encode(q.body)
+    if not body then return nil, invalid end
   end
-  local request = (q.method or q.timeouts or q.raw) and frame(endpoint, q, stream) or shared(endpoint, q, stream)
-  request.body = text
-  return request
+  return (q.method or q.timeouts or q.raw) and options_of(endpoint, q, stream) or shared(endpoint, q, stream), body
 end
 
 --- Calls to one model of one server wait for each other; what the server answers at once does not.

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "host.h"
@@ -508,6 +509,16 @@ void console_forget(struct host *h, struct console_read *r, size_t taken) {
     in->scanned = 0;
   }
   input_serve(in);
+}
+
+void console_forget_typed(struct host *h) {
+  struct input *in = h->console ? &h->console->in : NULL;
+  if (!console_is_tty(0)) return;
+  if (in && !(in->first && of_wait(in->first)->served)) { /* else they are being taken */
+    buffer_drop(&in->kept, buffer_used(&in->kept));
+    in->scanned = 0;
+  }
+  (void)tcflush(0, TCIFLUSH);
 }
 
 void console_look(struct host *h) {

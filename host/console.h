@@ -63,6 +63,9 @@ void console_read(struct host *h, struct console_read *r);
 bool console_take(struct host *h, struct console_read *r, const char **bytes, size_t *len, int *error);
 void console_forget(struct host *h, struct console_read *r, size_t taken); /* the next request is served */
 
+/* What was typed on a terminal and nobody has read yet is gone; a no-op for pipes and files. */
+void console_forget_typed(struct host *h);
+
 /* Keys come before everything else: looks, in the middle of a turn, whether some have come for who waits for them
  * (CONSOLE_SOME), and tells it. */
 void console_look(struct host *h);

@@ -226,6 +226,12 @@ static int l_suspend(lua_State *L) {
   return 0;
 }
 
+/* forget_typed(): what was typed ahead on a terminal answers no question that nobody had seen */
+static int l_forget_typed(lua_State *L) {
+  console_forget_typed(host_of(L));
+  return 0;
+}
+
 /* --- looking ---------------------------------------------------------------------------------- */
 
 static int l_is_tty(lua_State *L) {
@@ -259,6 +265,7 @@ int luaopen_host_stdio(lua_State *L) {
                                        {"cooked", l_cooked},
                                        {"suspend", l_suspend},
                                        {"interrupts", l_interrupts},
+                                       {"forget_typed", l_forget_typed},
                                        {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;

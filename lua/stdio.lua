@@ -70,6 +70,9 @@ end
 ---@return string|nil
 function M.read_some() return checked(host.read_some()) end
 
+--- Forget what was typed ahead on a terminal: it is no answer to a question that nobody had seen.
+function M.forget_typed() host.forget_typed() end
+
 --- One line, whoever holds the terminal.
 ---@return string|nil
 function M.take_line() return checked(host.read_line()) end

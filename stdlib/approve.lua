@@ -78,6 +78,7 @@ end
 function M.ask(entry)
   local permit <close> = turn:acquire()
   if entry.decision then return end
+  stdio.forget_typed()
   stdio.err(question(entry))
   local answer = stdio.read_line()
   local word = (answer or ""):match "^%s*(.-)%s*$"

@@ -7,6 +7,7 @@ local fs = require "stoke.fs"
 local policy = require "core.gate.policy"
 local proc = require "stoke.proc"
 local scripted = require "scripted"
+local start = require "pty"
 local stoke = require "stoke"
 
 local MODEL = scripted.MODEL
@@ -215,15 +216,13 @@ test("approval: a script without a terminal ends with exit code 7", { real = tru
   t.match(r.stderr, "needs_approval: tool.call wipe needs approval")
 end)
 
---- Runs a script on a terminal of its own, with this typed into it.
-local function on_terminal(t, code, typed)
-  local script = proc.run { argv = { "sh", "-c", "command -v script" } }.stdout:match "%S+"
-  if not script then t.skip "there is no script(1) here" end
-  local path = ("%s/stoke-tty-%d.lua"):format(os.getenv "TMPDIR" or "/tmp", math.random(1, 1 << 30))
-  fs.write(path, code)
-  local gone <close> = setmetatable({}, { __close = function() fs.remove(path) end })
-  return proc.run { argv = { "sh", "-c", ("(printf '%s'; sleep 3) | script -qec '%s %s; echo exit $?' /dev/null"):format(
-    typed, about.executable(), path) }, timeout = 30 }.stdout
+--- What a person saw who was asked on a terminal of its own and typed this, the last row being how it ended.
+local function on_terminal(code, typed)
+  local session <close> = start({ "-e", code }, { columns = 120, rows = 60 })
+  session:wait "Allow it?"
+  session:type(typed)
+  session:ended()
+  return session.screen:text()
 end
 
 local ASKS = [[
@@ -233,24 +232,35 @@ local ASKS = [[
   stoke.main(function() print(wipe:call { disk = "sda\27[2J\u{202E}" }) end)
 ]]
 
-test("approval: a terminal asks, with the exact arguments and nothing hidden in them", { real = true }, function(t)
-  local out = on_terminal(t, ASKS, "y\\n")
+local function real(name, f) test(name, { real = true, timeout = 60 }, f) end
+
+real("approval: a terminal asks, with the exact arguments and nothing hidden in them", function(t)
+  local out = on_terminal(ASKS, "y\r")
   t.match(out, "wipe")
   t.match(out, '"disk": "sda\\u001b%[2J\\u{202E}"')
   t.match(out, "wiped10")
-  t.match(out, "exit 0")
+  t.match(out, "<exit 0>")
 end)
 
-test("approval: on a terminal the default is no", { real = true }, function(t)
-  local out = on_terminal(t, ASKS, "\\n")
+real("approval: on a terminal the default is no", function(t)
+  local out = on_terminal(ASKS, "\r")
   t.match(out, "was rejected")
-  t.match(out, "exit 7")
+  t.match(out, "<exit 7>")
 end)
 
-test("approval: arguments that JSON cannot say are shown all the same; after long ones the question is whole", { real = true },
-  function(t)
-    local code = ASKS:gsub('"sda[^"]*"', '"\\xFFsda" .. ("x"):rep(2000)')
-    local out = on_terminal(t, code, "n\\n")
-    t.match(out, "xFFsdax")
-    t.match(out, "Allow it%? %(wipe, %d+ bytes of arguments%)")
-  end)
+real("approval: arguments that JSON cannot say are shown all the same; after long ones the question is whole", function(t)
+  local out = on_terminal(ASKS:gsub('"sda[^"]*"', '"\\xFFsda" .. ("x"):rep(2000)'), "n\r")
+  t.match(out, "xFFsdax")
+  t.match(out, "Allow it%? %(wipe, %d+ bytes of arguments%)")
+end)
+
+real("approval: what was typed before the question was there is no answer to it", function(t)
+  local code = ASKS:gsub("stoke%.main%(function%(%) ", '%0 print "at work" stoke.sleep(1) ')
+  local session <close> = start { "-e", code }
+  session:wait "at work"
+  session:type "y\r"
+  session:wait "Allow it?"
+  session:type "\r"
+  session:wait "was rejected"
+  t.ok(not session.screen:text():find("wiped", 1, true), session.screen:text())
+end)

@@ -6,10 +6,10 @@
 ---   3. Cancellation goes down, and sticks: every later effect inside raises `cancelled`, except in shield() and in
 ---      `<close>` handlers; both have five seconds in all, then what is left is cut off and reported.
 ---
---- Fields of a scope (a task's record is one): up (scope it belongs to), first/last (children, linked by next/prev),
---- cancelled (the error its effects raise), failed (first child error), owned (streams), task
---- (owner, absent in a task's own record), outer (scope below it on the owner's stack), shield, alarm, on_child_error,
---- closing and closed, joining (its owner, at the end), watchers (who waits for its children to end).
+--- Fields of a scope (a task's record is one): up (scope it belongs to), first/last (children, linked by next/prev), cancelled
+--- (the error its effects raise), failed (first child error), owned (streams), task (owner, absent in a task's own record), outer
+--- (scope below it on the owner's stack), shield, alarm, on_child_error, closing and closed, joining (its owner, at the end),
+--- watchers (who waits for its children to end).
 ---
 --- A task is `unwinding` from the raise of its cancellation to where that is caught: what runs meanwhile are `<close>`
 --- handlers, which may wait, and whose own scopes nothing from outside cancels.

@@ -149,14 +149,18 @@ local function overflow(about, estimated, window)
     :format(about.model, estimated, window), { tokens = estimated, window = window, model = about.model, estimated = true })
 end
 
---- Is this so little that it fits any window worth having? Nobody has to be asked then.
+--- The size of what is sent, where it is so little that it fits any window worth having: nobody has to be asked then.
 ---@param about table { model, endpoint?, options? }
----@param bytes integer
----@param images integer
----@return boolean
-function History.is_small(_, about, bytes, images)
+---@param instructions string|nil
+---@param extra integer bytes
+---@return integer|nil bytes nil: it has to be made to fit
+---@return integer|nil images
+function History:small(about, instructions, extra)
+  local bytes, images = self:size(instructions, extra)
   local predict = about.options and about.options.num_predict or 0
-  return tokens.estimate(about.model, bytes, images) + predict < SMALL and not protocol.num_ctx(about.model, about.endpoint)
+  if tokens.estimate(about.model, bytes, images) + predict >= SMALL then return nil end
+  if protocol.num_ctx(about.model, about.endpoint) then return nil end
+  return bytes, images
 end
 
 --- Make the history fit. Waits: it may have to ask the server for the window, and a summary is a call of its own.

@@ -137,10 +137,9 @@ function Run:question(format)
   local instructions = frame(self, format and not agent.definitions and output.instructions(agent.output) or nil)
   local tools = format == nil and agent.definitions or nil
   local extra = tools and agent.tools_bytes or 0
-  local bytes, images = past:size(instructions, extra)
-  if self.window or not past:is_small(agent, bytes, images) then
-    bytes, images = past:fit(fitting(self), instructions, extra)
-  end
+  local bytes, images
+  if not self.window then bytes, images = past:small(agent, instructions, extra) end
+  if not bytes then bytes, images = past:fit(fitting(self), instructions, extra) end
   self.bytes, self.images = bytes, images
   return past:messages(instructions), tools
 end

@@ -247,20 +247,18 @@ static void alarm_fire(struct timer *t) {
   host_event(a->host, &a->event, "alarm", 0);
 }
 
-/* alarm(about, seconds) -> alarm; the event carries `about`, held until the alarm stops or its event was read */
+/* alarm(about, seconds) -> alarm, held until it stops or its event was read; alarm:about() gives `about` back */
 static int l_alarm(lua_State *L) {
   luaL_checkany(L, 1);
   double seconds = luaL_checknumber(L, 2);
-  struct alarm *a = lua_newuserdatauv(L, sizeof *a, 0);
+  struct alarm *a = lua_newuserdatauv(L, sizeof *a, 1);
   a->timer = (struct timer){0};
   a->event = (struct event){.ref = LUA_NOREF};
   a->host = host_of(L);
   luaL_setmetatable(L, ALARM);
-  lua_createtable(L, 2, 0); /* the event's payload keeps both alive */
   lua_pushvalue(L, 1);
-  lua_rawseti(L, -2, 1);
-  lua_pushvalue(L, -2);
-  lua_rawseti(L, -2, 2);
+  lua_setiuservalue(L, -2, 1);
+  lua_pushvalue(L, -1);
   a->event.ref = luaL_ref(L, LUA_REGISTRYINDEX);
   timer_start(a->host, &a->timer, seconds, alarm_fire);
   return 1;
@@ -273,6 +271,12 @@ static int l_alarm_stop(lua_State *L) {
   luaL_unref(L, LUA_REGISTRYINDEX, a->event.ref);
   a->event.ref = LUA_NOREF;
   return 0;
+}
+
+static int l_alarm_about(lua_State *L) {
+  luaL_checkudata(L, 1, ALARM);
+  lua_getiuservalue(L, 1, 1);
+  return 1;
 }
 
 int luaopen_host_task(lua_State *L) {
@@ -301,6 +305,8 @@ int luaopen_host_task(lua_State *L) {
   luaL_newmetatable(L, ALARM);
   lua_pushcfunction(L, l_alarm_stop);
   lua_setfield(L, -2, "stop");
+  lua_pushcfunction(L, l_alarm_about);
+  lua_setfield(L, -2, "about");
   lua_pushvalue(L, -1);
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, l_alarm_stop);

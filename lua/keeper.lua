@@ -62,9 +62,9 @@ local function on_deadlock()
 end
 
 local handlers = {
-  alarm = function(payload)
-    local about, alarm = payload[1], payload[2]
+  alarm = function(alarm)
     alarm:stop()
+    local about = alarm:about()
     about.on_alarm(about)
   end,
   signal = function(_, number) on_signal(number) end,

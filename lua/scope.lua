@@ -314,12 +314,12 @@ end
 M.can_open = host.can_wait
 
 --- Open a scope inside the running task.
----@param fields table deadline (seconds), deadline_kind, shield, on_child_error, budget
+---@param fields table deadline (seconds), deadline_kind, shield, on_child_error, budget, site (where it is opened, found out else)
 function M.open(fields)
   local task = host.enter("a scope") -- leaving it waits
   local outer = innermost(task)
   local budget = fields.budget or outer.budget
-  local scope = setmetatable({ task = task, outer = task.scope, site = host.site() or "the host", budget = budget,
+  local scope = setmetatable({ task = task, outer = task.scope, site = fields.site or host.site() or "the host", budget = budget,
     gated = outer.gated or budget ~= nil, system = outer.system, deadline = fields.deadline, deadline_kind = fields.deadline_kind,
     shield = fields.shield, on_child_error = fields.on_child_error, first = nil, last = nil }, Scope) -- made in its final size
   if task.unwinding then -- a `<close>` handler: what it does is not cut short by what it answers
@@ -330,16 +330,17 @@ function M.open(fields)
   end
   task.scope = scope
   if scope.deadline then
-    scope.alarm = host.alarm({ on_alarm = M.deadline_passed, scope = scope }, scope.deadline)
+    scope.alarm = host.alarm(scope, scope.deadline)
   end
   return scope
 end
 
-function M.deadline_passed(about)
-  local scope = about.scope
+--- The deadline has passed.
+---@private
+function Scope:on_alarm()
   local reason = errors.new("cancelled",
-    ("the deadline of %g s of the scope opened at %s has passed"):format(scope.deadline, scope.site))
-  if M.cancel(scope, reason) then scope.passed = reason end
+    ("the deadline of %g s of the scope opened at %s has passed"):format(self.deadline, self.site))
+  if M.cancel(self, reason) then self.passed = reason end
 end
 
 --- What leaving the scope raises instead of `err`: the error that caused it, not the cancellation it caused.

@@ -32,6 +32,7 @@ M.MAX_OUTPUT = 16384
 ---@field max_output integer bytes
 ---@field idempotent boolean doing it twice does no harm
 ---@field needs_approval boolean|fun(args: table): boolean
+---@field site? string where it was made, "file:line"
 local Tool = {}
 Tool.__index = Tool
 Tool.__name = "stoke.tool"
@@ -134,6 +135,7 @@ function M.new(definition, options)
     name = definition.name, description = definition.description or "", params = parameters(where, definition.params),
     run = definition.run, needs_approval = definition.needs_approval or false, idempotent = definition.idempotent or false,
     timeout = timeout == nil and M.TIMEOUT or timeout, max_output = definition.max_output or M.MAX_OUTPUT,
+    site = errors.site(),
   }
 end
 
@@ -202,7 +204,7 @@ local function body(self, q)
     args, err = self:check(args)
     if err then error(err, 0) end
   end
-  local scope <close> = scopes.open { deadline = self.timeout or nil, deadline_kind = "timeout" }
+  local scope <close> = scopes.open { deadline = self.timeout or nil, deadline_kind = "timeout", site = self.site }
   local value = outcome(self.run(args))
   if scope.first then scope:wait() end -- what it spawned is part of its work, as of any task's
   return value

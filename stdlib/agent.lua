@@ -61,7 +61,8 @@ end
 ---@field tools? (stoke.tool|stoke.agent|function)[] tools, agents, documented functions
 ---@field output? any a schema; the result then has `output`
 ---@field repair? integer how often an answer that does not fit, or is empty, is asked for again (2)
----@field handoffs? stoke.agent[] agents that may take the conversation over
+---@field handoffs? (stoke.agent|fun(): stoke.agent)[] agents that may take the conversation over; a function gives one that is
+---  made later, and is called when the first run begins
 ---@field max_steps? integer questions to the model (12)
 ---@field budget? { tokens?: integer, calls?: integer, seconds?: number } of a run, nested work included
 ---@field deadline? number seconds of a run
@@ -147,14 +148,16 @@ local function handoff_definition(target)
     parameters = { type = "object", properties = json.object {} } } }
 end
 
---- Agents that may take over: name of the call -> handle. An agent may name itself by its own handle only later, hence the
---- handles: their definitions are looked up when the handoff happens.
+--- Agents that may take over: name of the call -> handle. Their definitions are looked up when the handoff happens.
 local function handoffs_of(where, list, by_name, definitions)
   if not list then return nil end
   local targets, order = {}, {}
-  for i, target in ipairs(list) do
+  for i, given in ipairs(list) do
+    local target = given
+    if type(given) == "function" then target = given() end
     if not is_agent(target) then
-      errors.argument("%s: handoffs[%d] must be an agent, got %s", where, i, errors.describe(target))
+      errors.argument("%s: handoffs[%d] must %s an agent, got %s", where, i, target == given and "be" or "return",
+        errors.describe(target))
     end
     if not target.definition.name then
       errors.argument("%s: handoffs[%d] has no name: an agent that is handed over to needs one", where, i)
@@ -194,7 +197,15 @@ local function add_tools(definition, where, given)
   set_definitions(definition, definitions)
 end
 
---- What a run works with: everything checked, and not changed any more.
+--- Is one of the handoffs made later?
+local function waits(list)
+  for _, target in ipairs(list or {}) do
+    if type(target) == "function" then return true end
+  end
+  return false
+end
+
+--- What a run works with: everything checked, and not changed any more once it is complete.
 local function define(given, label)
   local where = check(given)
   local definition = setmetatable({}, Definition)
@@ -202,7 +213,14 @@ local function define(given, label)
     if given[name] ~= nil then definition[name] = given[name] end
   end
   definition.label = given.name or label
-  if given.tools or given.handoffs then add_tools(definition, where, given) end
+  if waits(given.handoffs) then
+    definition.complete = function(self)
+      add_tools(self, where, given)
+      self.complete = nil
+    end
+  elseif given.tools or given.handoffs then
+    add_tools(definition, where, given)
+  end
   if given.output ~= nil then definition.output = schema(given.output) end
   if given.summarize then definition.summarize = given.summarize end
   return definition

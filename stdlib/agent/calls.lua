@@ -132,8 +132,12 @@ end
 
 --- Note a result; a word to a model that repeats itself, and the end when it does not stop. The same call twice in one answer is
 --- once: its writer had not seen the result.
+---@param run stoke.agent.run
+---@param call table
+---@param result string
 ---@return string result
-local function repeated(run, call, result)
+---Raises `loop`.
+function M.note(run, call, result)
   local f, made = call["function"], run.made
   if not made then
     made = {}
@@ -157,7 +161,7 @@ end
 --- A result as a message.
 local function message_of(run, call, result, count)
   if #result > SMALL then result = text.cut(result, run:result_limit(count)) end
-  return { role = "tool", tool_name = call["function"].name, tool_call_id = call.id, content = repeated(run, call, result) }
+  return { role = "tool", tool_name = call["function"].name, tool_call_id = call.id, content = M.note(run, call, result) }
 end
 
 -- ---- all calls of an answer -------------------------------------------------------------------------------------------------

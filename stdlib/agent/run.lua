@@ -15,6 +15,10 @@ local usages = require "stoke.agent.usage"
 
 local M = {}
 
+local unpack = table.unpack
+--- So many values go over the stack at once: the list is made in its size.
+local MANY <const> = 64
+
 ---@class stoke.agent.run
 ---@field agent table the definition in force; a handoff changes it
 ---@field history stoke.agent.history
@@ -90,8 +94,8 @@ end
 
 --- What has been done so far, or in the end; nothing is added to its usage afterwards.
 function Run:result(text, value)
-  local own = {}
-  for i = self.begin, #self.history do own[#own + 1] = self.history[i] end
+  local past, begin = self.history, self.begin
+  local own = #past - begin < MANY and { unpack(past, begin) } or table.move(past, begin, #past, 1, {})
   return { text = text or self.last_text or "", output = value, messages = own, steps = self.steps,
     usage = rawget(self, "usage") or usages.new(), agent = self.agent.label, id = self:id() }
 end
@@ -252,10 +256,16 @@ end
 
 -- ---- the loop ---------------------------------------------------------------------------------------------------------------
 
+--- A definition with handoffs to agents that were made after it is complete when it is first used.
+local function complete(agent)
+  if agent.complete then agent:complete() end
+  return agent
+end
+
 --- Go on with another agent: its instructions, its tools, the same conversation.
 local function hand_over(run, target)
   run:emit { type = "handoff", from = run.agent.label, to = target.label }
-  run.agent = target
+  run.agent = complete(target)
 end
 
 local function answered(run, call, words)
@@ -282,7 +292,7 @@ local function act(run, answer)
     if i > 1 then
       answered(run, call, "error: one handoff at a time; this one was not made")
     else
-      answered(run, call, ("You are now %s. Go on with the conversation."):format(target.label))
+      answered(run, call, calls.note(run, call, ("You are now %s. Go on with the conversation."):format(target.label)))
       hand_over(run, target)
     end
   end
@@ -347,7 +357,7 @@ end
 ---@param past stoke.agent.history with the new messages
 ---@return { method: string, url: string, body: string }
 function M.next_request(agent, past)
-  local run = setmetatable({ agent = agent, history = past }, Run)
+  local run = setmetatable({ agent = complete(agent), history = past }, Run)
   return ollama.request(run:request(agent.output and not agent.definitions and agent.output:json_schema() or nil))
 end
 
@@ -362,7 +372,7 @@ end
 
 local function new(agent, past, listener, limits)
   local outer = M.outer()
-  local run = setmetatable({ agent = agent, history = past, begin = #past + 1, outer = outer,
+  local run = setmetatable({ agent = complete(agent), history = past, begin = #past + 1, outer = outer,
     max_steps = limits and limits.max_steps }, Run)
   if outer and outer.listener then
     local heard = nested(outer, run)

@@ -195,6 +195,44 @@ test("agent: a handoff goes on with the other's instructions and tools", functio
   t.eq(server.requests[3].messages[1].content, "You do bills.")
 end)
 
+--- Two that may hand over to each other: one of them is made after the other.
+local function ping_pong(server)
+  local billing
+  local triage = stoke.agent { name = "triage", model = MODEL, instructions = "You sort.", endpoint = server.url,
+    handoffs = { function() return billing end } }
+  billing = stoke.agent { name = "billing", model = MODEL, instructions = "You bill.", endpoint = server.url,
+    handoffs = { triage } }
+  return triage, billing
+end
+
+test("agent: a handoff may be to an agent that is made later, there and back", function(t)
+  local server <close> = scripted { calls(call "transfer_to_billing"), calls(call "transfer_to_triage"), "Sorted." }
+  local triage, billing = ping_pong(server)
+  local result = triage:run "My bill?"
+  t.eq({ result.text, result.agent, result.steps }, { "Sorted.", "triage", 3 })
+  local names = {}
+  for i, request in ipairs(server.requests) do names[i] = request.tools[1]["function"].name end
+  t.eq(names, { "transfer_to_billing", "transfer_to_triage", "transfer_to_billing" })
+  t.match(billing:explain("x").body, "transfer_to_triage")
+end)
+
+test("agent: a handoff to what is no agent is named when the first run begins", function(t)
+  local bot = stoke.agent { name = "desk", model = MODEL, handoffs = { function() return nil end } }
+  for _ = 1, 2 do
+    t.match(t.raises("argument", bot.run, bot, "x").message, "stoke.agent desk: handoffs%[1%] must return an agent, got nil")
+  end
+end)
+
+test("agent: two that hand over to each other and do nothing else end with kind loop", function(t)
+  local server <close> = scripted(function(request)
+    return calls(call(request.messages[1].content == "You sort." and "transfer_to_billing" or "transfer_to_triage"))
+  end)
+  local triage = ping_pong(server)
+  local err = t.raises("loop", triage.run, triage, "x")
+  t.match(err.message, "called transfer_to_billing 3 times")
+  t.eq(err.work.steps, 5)
+end)
+
 test("agent: works as a tool of another; its events are nested, its usage counts", function(t)
   local server <close> = scripted(function(request)
     local last = request.messages[#request.messages]

@@ -314,14 +314,15 @@ end
 M.can_open = host.can_wait
 
 --- Open a scope inside the running task.
----@param fields table deadline (seconds), deadline_kind, shield, on_child_error, budget, site (where it is opened, found out else)
+---@param fields table deadline (seconds), deadline_kind, shield, on_child_error, budget, site (where it is opened, found out else),
+---  run (of an agent, whose tool works inside)
 function M.open(fields)
   local task = host.enter("a scope") -- leaving it waits
   local outer = innermost(task)
   local budget = fields.budget or outer.budget
   local scope = setmetatable({ task = task, outer = task.scope, site = fields.site or host.site() or "the host", budget = budget,
     gated = outer.gated or budget ~= nil, system = outer.system, deadline = fields.deadline, deadline_kind = fields.deadline_kind,
-    shield = fields.shield, on_child_error = fields.on_child_error, first = nil, last = nil }, Scope) -- made in its final size
+    shield = fields.shield, on_child_error = fields.on_child_error, run = fields.run, first = nil }, Scope) -- in its final size
   if task.unwinding then -- a `<close>` handler: what it does is not cut short by what it answers
     scope.shield, scope.was_unwinding = true, true
     task.unwinding = nil

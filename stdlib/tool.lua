@@ -197,14 +197,14 @@ local function outcome(value, why)
 end
 
 --- The work itself, inside the effect; an approval may have changed the arguments.
-local function body(self, q)
+local function body(self, q, run)
   local args = q.args
   if q.edited then
     local err
     args, err = self:check(args)
     if err then error(err, 0) end
   end
-  local scope <close> = scopes.open { deadline = self.timeout or nil, deadline_kind = "timeout", site = self.site }
+  local scope <close> = scopes.open { deadline = self.timeout or nil, deadline_kind = "timeout", site = self.site, run = run }
   local value = outcome(self.run(args))
   if scope.first then scope:wait() end -- what it spawned is part of its work, as of any task's
   return value
@@ -223,7 +223,7 @@ local NOBODY = {}
 
 --- Call the tool, as a model's call does: checked, judged by the policy, traced.
 ---@param args table
----@param about? { id?: string, agent?: string, on_pending?: fun(entry: stoke.pending) }
+---@param about? { id?: string, agent?: string, run?: table, on_pending?: fun(entry: stoke.pending) } run: of the agent it works for
 ---@return any what run returned
 ---@return stoke.error|nil err
 ---
@@ -243,7 +243,7 @@ function Tool:perform(args, about)
   about = about or NOBODY
   local q = { name = self.name, args = checked, id = about.id, agent = about.agent, needs_approval = asks or nil }
   local value
-  value, err = driver.call(q, function(request) return body(self, request) end, about.on_pending)
+  value, err = driver.call(q, function(request) return body(self, request, about.run) end, about.on_pending)
   return value, named(self, err)
 end
 

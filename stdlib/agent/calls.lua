@@ -64,7 +64,7 @@ local function signature(arguments) return json.encode(plain(arguments)) or "" e
 ---@return boolean failed
 ---@return any value what the tool returned
 local function perform(run, tool, call)
-  local value, err = tool:perform(clone(call["function"].arguments), { id = call.id, agent = run.agent.label,
+  local value, err = tool:perform(clone(call["function"].arguments), { id = call.id, agent = run.agent.label, run = run,
     on_pending = run.listener and function(entry) run:emit { type = "approval", id = call.id, pending = entry } end })
   if err then
     if ENDS_RUN[err.kind] then error(err, 0) end
@@ -89,7 +89,6 @@ local function start(run, scope, call, i)
     state.result, state.failed = ("error: not run: at most %d calls at once"):format(M.AT_ONCE), true
   elseif tool then
     state.task = tasks.start(scope, "tool " .. f.name, perform, run, tool, call)
-    state.task.run = run
   else
     state.result, state.failed = no_tool(run, f.name)
   end
@@ -166,16 +165,11 @@ end
 
 -- ---- all calls of an answer -------------------------------------------------------------------------------------------------
 
---- The only call, in the running task. What it starts belongs to the run (stoke.agent.run, outer).
+--- The only call, in the running task.
 local function alone(run, call)
   local name = call["function"].name
   local tool = run.agent.by_name[name]
-  if not tool then return message_of(run, call, (no_tool(run, name)), 1) end
-  local me = tasks.current()
-  run.task, run.before = me, me.run
-  me.run = run
-  local result = perform(run, tool, call)
-  me.run, run.task = run.before, nil
+  local result = tool and perform(run, tool, call) or no_tool(run, name)
   return message_of(run, call, result, 1)
 end
 

@@ -27,7 +27,6 @@ local MANY <const> = 64
 ---@field listener? fun(event: table)
 ---@field outer? stoke.agent.run the run whose tool this one works for
 ---@field repaired integer answers that were asked for again
----@field task? stoke.task works for a call of this run, and worked for `before`
 ---@field made? table[] calls with their results and how often, see stoke.agent.calls
 local Run = { steps = 0, repaired = 0, usage = usages.new() }
 Run.__index = Run
@@ -75,14 +74,14 @@ function Run:count(name, more)
   until not run
 end
 
---- The run whose tool the running task works for.
+--- The run whose tool the running task works for: the scope of its call is round what runs here.
 ---@return stoke.agent.run|nil
 function M.outer()
   local task = tasks.current()
-  while task do
-    if task.run then return task.run end
-    local up = task.up
-    task = up and (up.task or up)
+  local scope = task and (task.scope or task)
+  while scope do
+    if scope.run then return scope.run end
+    if scope.task then scope = scope.outer or scope.task else scope = scope.up end
   end
 end
 
@@ -100,9 +99,8 @@ function Run:result(text, value)
     usage = rawget(self, "usage") or usages.new(), agent = self.agent.label, id = self:id() }
 end
 
---- Its task goes on as it was. An error that leaves the run carries the work so far; its own deadline is told in its own words.
+--- An error that leaves the run carries the work so far; its own deadline is told in its own words.
 function Run:__close(err)
-  if self.task then self.task.run = self.before end -- in the midst of a call
   if errors.is(err) and err.kind == "deadline" and rawget(err, "seconds") == self.agent.deadline then
     err.message = ("%s did not finish within %g s"):format(self.agent.label, err.seconds)
   end

@@ -252,6 +252,29 @@ test("agent: works as a tool of another; its events are nested, its usage counts
   t.eq({ result.text, result.usage.calls }, { "The critic says good", 3 })
 end)
 
+test("agent: a run belongs to the call it was begun in, not to one that happens to be under way", function(t)
+  local server <close> = scripted(function(request)
+    local last = request.messages[#request.messages]
+    if request.messages[1].content == "You lead." and last.role == "user" then return calls(call "delegate") end
+    return "done"
+  end)
+  local other = stoke.agent { name = "other", model = MODEL, instructions = "You follow.", endpoint = server.url }
+  local delegate = stoke.tool { name = "delegate", run = function()
+    local inside = stoke.spawn(function() return other:run "x" end)
+    stoke.sleep(10)
+    return inside:await().text
+  end }
+  local boss = stoke.agent { name = "boss", model = MODEL, instructions = "You lead.", tools = { delegate }, endpoint = server.url }
+  local scope <close> = stoke.scope {}
+  local beside = scope:spawn(function()
+    stoke.sleep(5) -- the boss is in its call, in the task that this one was spawned by
+    return other:run "y"
+  end)
+  t.eq(boss:run "x".usage.calls, 3)
+  t.eq(beside:await().usage.calls, 1)
+  t.eq(other:run "z".usage.calls, 1)
+end)
+
 test("agent: a run that ended in the midst of a call leaves nothing behind to the runs after it", function(t)
   local ask = stoke.tool { name = "ask", needs_approval = true, run = function() return "never" end }
   local inner <close> = scripted { calls(call "ask") }
@@ -268,7 +291,7 @@ test("agent: a run that ended in the midst of a call leaves nothing behind to th
   t.eq({ seen, result.text, result.usage.calls, result.usage.tool_calls }, { "needs_approval", "done", 3, 1 })
   local other <close> = scripted { "hello" }
   t.eq(stoke.agent { model = MODEL, endpoint = other.url }:run "x".usage.calls, 1)
-  t.eq({ result.usage.calls, require "core.task".current().run }, { 3 })
+  t.eq(result.usage.calls, 3)
 end)
 
 test("agent: one call can be cancelled; the others and the run go on", function(t)

@@ -66,7 +66,7 @@ struct host {
 
   uv_async_t wake; /* from the signal handler */
   bool polling;    /* inside uv_run */
-  enum gc_pace { GC_UNSET, GC_YOUNG, GC_SMALL, GC_LARGE } gc_pace; /* how the heap is collected, see loop.c */
+  enum gc_pace { GC_UNSET, GC_YOUNG, GC_SMALL, GC_LARGE, GC_CROWDED } gc_pace; /* how the heap is collected, see loop.c */
   bool gc_stress;  /* a full collection before each resume */
   size_t gc_skipped;
   bool stopping;

@@ -57,29 +57,32 @@ static void wait_for_system(struct host *h) {
 }
 
 /* A small heap is collected by generations: nearly all that a call makes is garbage when the next one begins, and a collection
- * of the young alone stays in the processor's cache. A large one holds many stacks, which each such collection would walk
- * through, and its slack is memory: it is collected in steps, before it has grown by half. A change of mode is a whole
+ * of the young alone stays in the processor's cache. A large one is collected in steps, before it has grown by half; where it
+ * is large for its thousands of stacks, which a collection shrinks, before it has grown by a fifth. A change of mode is a whole
  * collection, so there is room between the two, and a script that makes little is over before the first. Lua before 5.4.4 had
  * bugs in generational mode: there, a small heap grows to four times its size. */
 #define HEAP_BEGUN (6u << 20)
 #define HEAP_SMALL (16u << 20)
 #define HEAP_LARGE (24u << 20)
+#define CROWD      1000 /* tasks */
 
-static enum gc_pace pace_for(size_t used, enum gc_pace now) {
-  if (used >= HEAP_LARGE) return GC_LARGE;
-  if (now == GC_LARGE && used > HEAP_SMALL) return GC_LARGE;
-  if (now <= GC_YOUNG && used < HEAP_BEGUN) return GC_YOUNG;
+static enum gc_pace pace_for(const struct host *h) {
+  size_t used = h->mem.used;
+  bool large = used >= HEAP_LARGE || (h->gc_pace >= GC_LARGE && used > HEAP_SMALL);
+  if (large) return h->task_count >= CROWD ? GC_CROWDED : GC_LARGE;
+  if (h->gc_pace <= GC_YOUNG && used < HEAP_BEGUN) return GC_YOUNG;
   return LUA_VERSION_RELEASE_NUM >= 50404 ? GC_SMALL : GC_YOUNG;
 }
 
 void host_pace_collector(struct host *h) {
-  enum gc_pace pace = pace_for(h->mem.used, h->gc_pace);
+  static const int pause[] = {[GC_YOUNG] = 400, [GC_LARGE] = 150, [GC_CROWDED] = 120};
+  enum gc_pace pace = pace_for(h);
   if (pace == h->gc_pace) return;
   h->gc_pace = pace;
   if (pace == GC_SMALL)
     lua_gc(h->L, LUA_GCGEN, 0, 0);
   else
-    lua_gc(h->L, LUA_GCINC, pace == GC_YOUNG ? 400 : 120, 0, 0);
+    lua_gc(h->L, LUA_GCINC, pause[pace], 0, 0);
 }
 
 /* Several turns of tasks for one look at the system: a poll costs as much as resuming a few tasks. */

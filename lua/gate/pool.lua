@@ -9,7 +9,8 @@ local M = {}
 --- Slots of a key when the effect names no width. Ollama runs one request a model by default; the second hides the latency.
 M.default_width = 2
 
-local pools = {}
+--- By key. An idle one is kept for the next call while there are few.
+local pools, count, KEPT = {}, 0, 64
 
 ---@return table|nil slot
 ---@return stoke.error|nil err kind `cancelled`
@@ -18,7 +19,7 @@ function M.acquire(key, width)
   local pool = pools[key]
   if not pool then
     pool = { key = key, busy = 0, waiting = 0, width = 0 }
-    pools[key] = pool
+    pools[key], count = pool, count + 1
   end
   pool.width = width or M.default_width
   if pool.busy < pool.width and pool.waiting == 0 then
@@ -55,13 +56,17 @@ function M.release(pool)
       host.wake(ticket.task.co)
     end
   end
-  if pool.busy == 0 and pool.waiting == 0 then pools[pool.key] = nil end
+  if count > KEPT and pool.busy == 0 and pool.waiting == 0 and pools[pool.key] == pool then
+    pools[pool.key], count = nil, count - 1
+  end
 end
 
 --- What runs and waits: { key, busy, waiting }, sorted by key.
 function M.list()
   local out = {}
-  for key, pool in next, pools do out[#out + 1] = { key = key, busy = pool.busy, waiting = pool.waiting } end
+  for key, pool in next, pools do
+    if pool.busy > 0 or pool.waiting > 0 then out[#out + 1] = { key = key, busy = pool.busy, waiting = pool.waiting } end
+  end
   table.sort(out, function(a, b) return a.key < b.key end)
   return out
 end

@@ -49,9 +49,13 @@ function Run:emit(event)
 end
 
 --- Count what a call of the model used, in the runs around it too.
----@param more stoke.usage
+---@param more stoke.usage taken over
 function Run:spend(more)
   local run = self
+  if not run.outer and not rawget(run, "usage") then
+    run.usage = more
+    return
+  end
   repeat
     run.usage = usages.add(rawget(run, "usage"), more)
     run = run.outer

@@ -7,7 +7,6 @@ local host = require "host.task"
 local coro = require "core.coro"
 local effect = require "core.effect"
 local errors = require "core.errors"
-local hash = require "core.hash"
 local modules = require "core.modules"
 local scopes = require "core.scope"
 local source = require "core.source"
@@ -295,7 +294,7 @@ end
 --- Run the body of a module.
 local function run_body(name, chunk, path, text)
   if not text then return chunk(name, path) end
-  local file = modules.file(name, path, hash.sha256(text))
+  local file = modules.file(name, path, text)
   local _ <close> = modules.enter(file)
   local value = chunk(name, path)
   file.value = value == nil and true or value

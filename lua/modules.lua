@@ -11,7 +11,7 @@ local M = {}
 ---@class core.modules.file
 ---@field name? string as require knows it; nil for the script
 ---@field path string
----@field hash string of the text that is in force
+---@field text string the text that is in force
 ---@field value any what the body returned
 ---@field requires table<string, true> names of modules its body required
 ---@field made table<string, table<string, table[]>> kind -> name -> objects in the order they were made
@@ -35,10 +35,10 @@ local bodies = setmetatable({}, { __mode = "k" }) -- task -> the file whose body
 --- A file that is about to be run for the first time, or as a whole once more.
 ---@param name? string
 ---@param path string
----@param hash string
+---@param text string
 ---@return core.modules.file
-function M.file(name, path, hash)
-  local file = { name = name, path = path, hash = hash, requires = {}, made = {} }
+function M.file(name, path, text)
+  local file = { name = name, path = path, text = text, requires = {}, made = {} }
   local old = M.by_path[path]
   for i = #M.list, 1, -1 do
     if M.list[i] == old then table.remove(M.list, i) end

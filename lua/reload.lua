@@ -16,7 +16,6 @@ local host = require "host.task"
 local effect = require "core.effect"
 local env = require "core.env"
 local errors = require "core.errors"
-local hash = require "core.hash"
 local modules = require "core.modules"
 local relink = require "core.relink"
 local raw_xpcall = require "core.coro".raw_xpcall
@@ -162,9 +161,9 @@ function Change:do_job(job)
   local file = job.file
   job.done = true
   remember(self, file.path, job.text)
-  local old_hash = file.hash
-  self.undo[#self.undo + 1] = function() file.hash, job.done = old_hash, nil end
-  file.hash = job.hash
+  local old_text = file.text
+  self.undo[#self.undo + 1] = function() file.text, job.done = old_text, nil end
+  file.text = job.text
   if file.name then
     job.old = type(file.value) == "table" and copy(file.value) or {}
     return self:replace(job, self:run(file, job.chunk, file.name, file.path))
@@ -192,7 +191,7 @@ function Change:load(name)
   if text then
     remember(self, path, text)
     self.added[#self.added + 1] = path
-    local file = modules.file(name, path, hash.sha256(text))
+    local file = modules.file(name, path, text)
     value = self:run(file, chunk, name, path)
     file.value = value == nil and true or value
   else
@@ -339,7 +338,7 @@ local function attempt(jobs, found)
 end
 
 --- Run the bodies of files again and put the new code into force.
----@param jobs core.reload.job[] file, text, chunk, hash
+---@param jobs core.reload.job[] file, text, chunk
 ---@return core.reload.change|nil
 ---@return stoke.error|nil err kind `script`; the old code goes on
 function M.run(jobs)
@@ -363,8 +362,7 @@ function M.stale(force)
     if not text then
       unreadable[file] = err
     elseif not loading then
-      local sum = hash.sha256(text)
-      if sum ~= file.hash or force and force[file] then jobs[#jobs + 1] = { file = file, text = text, hash = sum } end
+      if text ~= file.text or force and force[file] then jobs[#jobs + 1] = { file = file, text = text } end
     end
   end
   return jobs, unreadable

@@ -2,7 +2,6 @@
 
 local effect = require "core.effect"
 local errors = require "core.errors"
-local hash = require "core.hash"
 local modules = require "core.modules"
 local scopes = require "core.scope"
 local source = require "core.source"
@@ -78,7 +77,7 @@ local function compile_file(path)
   require "core.driver.fs"
   require "core.env".set_folder(path:match "^(.*)/[^/]*$" or ".")
   local code = errors.check(effect.perform("fs.read", { path = path }))
-  local file = modules.file(nil, path, hash.sha256(code)) -- known also when it cannot be compiled: it is watched
+  local file = modules.file(nil, path, code) -- known also when it cannot be compiled: it is watched
   return compile(code, "@" .. path), file
 end
 

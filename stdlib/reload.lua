@@ -119,7 +119,7 @@ end
 --- All that failed before and has not changed since?
 local function known_to_fail(jobs)
   for _, job in ipairs(jobs) do
-    if job.file.failed ~= job.hash then return false end
+    if job.file.failed ~= job.text then return false end
   end
   return true
 end
@@ -154,7 +154,7 @@ local function put_into_force(jobs, report)
   local change
   if ok then change, err = core.run(jobs) end
   if not change then
-    for _, job in ipairs(jobs) do job.file.failed = job.hash end
+    for _, job in ipairs(jobs) do job.file.failed = job.text end
     report.err = err
     return
   end

@@ -92,7 +92,7 @@ for _, edit in ipairs(EDITS) do
     files.script("s.lua", function()
       local user, scope <close> = require "user", stoke.scope {}
       user.scope, stoke.state "bad".channel = scope, stoke.channel(1)
-      local chat, f, hash = user.bot.bot:session(), user.bot.f, modules.by_name.bot.hash
+      local chat, f, before = user.bot.bot:session(), user.bot.f, modules.by_name.bot.text
       local tool = user.bot.bot.definition.tools[1]
       local err = files.bad("bot.lua", text)
       t.eq(err.kind, "script")
@@ -101,7 +101,8 @@ for _, edit in ipairs(EDITS) do
       t.eq(lines, 0, err.message)
       t.eq({ chat:run("hi").text, user.bot.f() }, { "good", "good" })
       t.ok(rawequal(user.bot.f, f))
-      t.eq({ modules.by_name.bot.hash, user.bot.bot.definition.tools[1] == tool, require "bot" == user.bot }, { hash, true, true })
+      local bot = modules.by_name.bot
+      t.eq({ bot.text, user.bot.bot.definition.tools[1] == tool, require "bot" == user.bot }, { before, true, true })
       t.eq(require "core.keeper".exit_code, nil)
       -- mended, it works, with all that was there before
       files.edit("bot.lua", (GOOD:gsub("instructions = \"good\"", ("endpoint = %q, instructions = 'mended'"):format(server.url))))

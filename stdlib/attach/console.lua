@@ -27,8 +27,19 @@ local function pending(word, what)
   errors.argument("nothing waits under the number %d; :pending lists what does", id)
 end
 
---- name -> { usage, summary, run = fun(rest: string, run: fun(code: string)): string, write? = it changes something }
----@type table<string, { usage: string, summary: string, run: fun(rest: string, run?: function): string, write?: boolean }>
+--- Working out a request calls the functions that the agent has for its instructions and summaries.
+local function check_request(id)
+  local definition = inspect.session(id).handle.definition
+  for _, name in ipairs { "instructions", "summarize" } do
+    if type(definition[name]) == "function" then
+      errors.raise("denied", ("%s.%s is a function, which would run"):format(definition.label, name),
+        { hint = "stoke attach --write" })
+    end
+  end
+end
+
+--- name -> { usage, summary, run = fun(rest, run: fun(code: string), write: boolean): string, write? = it changes something }
+---@type table<string, { usage: string, summary: string, run: fun(rest, run, write): string, write?: boolean }>
 M.commands = {
   tasks = { usage = ":tasks [NUMBER|all]", summary = "what lives and what it waits for; the stack of one", run = function(rest)
     if rest == "" or rest == "all" then return inspect.tasks(rest == "all") end
@@ -40,10 +51,13 @@ M.commands = {
     run = function(rest) return inspect.messages(number(rest, ":messages")) end },
   window = { usage = ":window SESSION", summary = "how full its context window is",
     run = function(rest) return inspect.window(number(rest, ":window")) end },
-  request = { usage = ":request SESSION [TEXT]", summary = "the exact request its next turn would send", run = function(rest)
-    local word, text = rest:match "^(%S*)%s*(.*)$"
-    return inspect.request(number(word, ":request"), text ~= "" and text or nil)
-  end },
+  request = { usage = ":request SESSION [TEXT]", summary = "the exact request its next turn would send",
+    run = function(rest, _, write)
+      local word, text = rest:match "^(%S*)%s*(.*)$"
+      local id = number(word, ":request")
+      if not write then check_request(id) end
+      return inspect.request(id, text ~= "" and text or nil)
+    end },
   pool = { usage = ":pool", summary = "slots of each model, and who waits for one", run = function() return inspect.pool() end },
   models = { usage = ":models", summary = "the models of the server", run = function() return inspect.models() end },
   pending = { usage = ":pending", summary = "what waits for approval", run = function() return inspect.pending() end },
@@ -106,7 +120,7 @@ local function run_command(text, write, run)
   if command.write and not write then
     errors.raise("denied", (":%s changes something"):format(name), { hint = "stoke attach --write" })
   end
-  return command.run(rest, run)
+  return command.run(rest, run, write)
 end
 
 -- ---- look-ups -------------------------------------------------------------------------------------------------------------------

@@ -97,6 +97,17 @@ test("attach: shows tasks with their stacks, agents, sessions and the exact next
   t.match(out, "tokens of 4096")
 end)
 
+test("attach: without --write no function of an agent is called to work out its next request", { real = true }, function(t)
+  local host <close> = start("town", HOST:gsub('"Be brief."', 'function() town.names[1] = "called" return "Be brief." end'):gsub(
+    'chat:run "Hello there"', '%0 town.names[1] = "Ada"'))
+  local number = t.match(host.stoke(":sessions\n", "attach", "town").stdout, "\n(%d+) +bot ")
+  local ask = (":request %s\ntown.names[1]\n"):format(number)
+  local out = host.stoke(ask, "attach", "town").stdout
+  t.match(out, "denied: bot.instructions is a function, which would run")
+  t.match(out, '"Ada"')
+  t.match(host.stoke(ask, "attach", "--write", "town").stdout, '"content": "Be brief.".-"called"')
+end)
+
 test("attach: without --write names are looked up raw, and nothing is called or changed", { real = true }, function(t)
   local host <close> = start "town"
   local out = host.stoke('town.names[2]\ntown["names"]\ntown.guarded.x\ntown.names.x.y\nstoke.tasks()\n' ..

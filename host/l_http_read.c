@@ -247,6 +247,21 @@ static int take_line(lua_State *L, struct rq *r) {
 }
 READ(line, "http.line", RQ_LINE)
 
+/* ready() -> true once a line is there, which stays | nil (the end) | nil, err */
+static int take_ready(lua_State *L, struct rq *r) {
+  const char *line;
+  size_t len;
+  if (rq_next_line(r, &line, &len))
+    rq_put_back(r, line);
+  else if (!r->ended)
+    return 0;
+  else if (r->err || !held(r))
+    return rq_push_end(L, r);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+READ(ready, "http.line", RQ_LINE)
+
 /* event() -> {event=, data=, id=} of a stream of server-sent events | nil (the end) | nil, err */
 static int take_event(lua_State *L, struct rq *r) {
   if (!next_event(r)) return r->ended ? rq_push_end(L, r) : 0;
@@ -283,6 +298,13 @@ static int l_close(lua_State *L) {
   return 0;
 }
 
+/* ended() -> has all of the answer come, and been read? */
+static int l_ended(lua_State *L) {
+  const struct rq *r = rq_check(L);
+  lua_pushboolean(L, r->ended && !held(r));
+  return 1;
+}
+
 /* came() -> how many whole lines have come, read or not */
 static int l_came(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)lines_came(&rq_check(L)->lines));
@@ -300,8 +322,9 @@ static int l_gc(lua_State *L) {
 }
 
 void rq_open_methods(lua_State *L) {
-  static const luaL_Reg methods[] = {{"head", l_head}, {"chunk", l_chunk}, {"line", l_line}, {"event", l_event},
-                                     {"body", l_body}, {"came", l_came}, {"close", l_close}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"head", l_head}, {"chunk", l_chunk}, {"line", l_line}, {"ready", l_ready},
+                                     {"event", l_event}, {"body", l_body}, {"ended", l_ended}, {"came", l_came},
+                                     {"close", l_close}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_gc}, {"__close", l_close}, {NULL, NULL}};
   lua_pushvalue(L, -2);
   luaL_setfuncs(L, methods, 1);

@@ -117,14 +117,31 @@ static int next_event(lua_State *L) {
   return used > 0 ? push_event(L, room, used, second) : call_slow(L, NULL, 0);
 }
 
-/* iterator(request, spec, slow, merge) -> function(state): the next event. Lines that the spec does not cover go to
- * slow(state, line); slow(state, nil) means that none is at hand: it waits for one, or tells the end. */
+/* plain(request, spec) -> is the next line there, and a text that the spec covers? It is not read. */
+int l_pick_plain(lua_State *L) {
+  struct rq *r = rq_check(L);
+  struct spec *spec = luaL_checkudata(L, 2, SPEC);
+  char room[ROOM];
+  const char *line;
+  size_t len;
+  struct pick p;
+  bool plain = rq_next_line(r, &line, &len);
+  if (plain) {
+    plain = read_line(spec, line, len, room, sizeof room, &p) && p.len > 0;
+    rq_put_back(r, line);
+  }
+  lua_pushboolean(L, plain);
+  return 1;
+}
+
+/* iterator(request, spec, slow, merge, more) -> function(state): the next event. Lines that the spec does not cover go to
+ * slow(state, line); slow(state, nil) means that none is at hand: it waits for one, or tells the end. `more`: slow has some
+ * already. */
 int l_pick_iterator(lua_State *L) {
   (void)rq_check(L);
   luaL_checkudata(L, 2, SPEC);
   luaL_checktype(L, 3, LUA_TFUNCTION);
-  lua_settop(L, 4);
-  lua_pushboolean(L, 1); /* the driver has read the first event already */
+  lua_settop(L, 5);
   lua_pushcclosure(L, next_event, 5);
   return 1;
 }

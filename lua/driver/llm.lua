@@ -99,6 +99,7 @@ local function give_up(about) about.request:close() end
 --- After the last event the connection still owes the end of the answer; taken off it, it can serve the next call.
 local function drain(source)
   source.drained = true
+  if source.request:ended() then return nil end
   local limit = alarm({ on_alarm = give_up, request = source.request }, GOODBYE)
   local _, err = source.request:line()
   limit:stop()
@@ -157,8 +158,15 @@ local function open(q, record)
   if status >= 300 then return nil, refused(request, protocol, status, q, head) end
   local source = setmetatable({ request = request, protocol = protocol, events = {}, first = 1,
     state = { q = q, attempts = record.attempts } }, Source)
-  -- The first event, before anybody can have seen one: a failure up to here may be tried again.
-  local event, failed = source:next()
+  -- The first event, before anybody can have seen one: a failure up to here may be tried again. One that is plain text stays where
+  -- it is, for the iterator.
+  local spec, event, failed = protocol.specs[q.path], nil, nil
+  if spec then
+    local _, broke = request:ready()
+    failed = broke and broken(protocol, broke, q)
+    if not failed and http.plain(request, spec) then return source end
+  end
+  if not failed then event, failed = source:next() end
   if failed then
     request:close()
     return nil, failed
@@ -211,7 +219,7 @@ function M.iterator(stream, merge, on_done)
     return event, source.finished or source.events[source.first] ~= nil
   end
   if not spec then return function() return (slow()) end end
-  return http.iterator(source.request, spec, slow, merge)
+  return http.iterator(source.request, spec, slow, merge, source.events[source.first] ~= nil)
 end
 
 return M

@@ -319,3 +319,20 @@ test("what comes after done is not told", function(t)
   local server <close> = fake { { lines = { text "Hi", LAST, text "more", [[{"error":"late"}]] } } }
   t.eq(short(ask(server)), { "text:Hi", "done:stop" })
 end)
+
+test("a stream that is cancelled before its first line, or ends before it, says so; only the second is tried again", function(t)
+  local server <close> = fake(function(_, res)
+    res:start(200, { ["Content-Type"] = "application/x-ndjson" })
+    stoke.sleep(1e6)
+  end)
+  local silent = { model = "m", messages = HI, endpoint = server.url, timeouts = { first_byte = false } }
+  local task = stoke.spawn(collect, silent)
+  stoke.sleep(5)
+  task:cancel()
+  t.raises("cancelled", task.await, task)
+  stoke.sleep(60)
+  t.eq(#server.requests, 1)
+  local empty <close> = fake { { lines = {} }, { lines = { text "Hello", LAST } } }
+  local events = collect { model = "m", messages = HI, endpoint = empty.url }
+  t.eq({ #empty.requests, events[1].text, events[2].type }, { 2, "Hello", "done" })
+end)

@@ -7,11 +7,12 @@
 local errors = require "core.errors"
 local scopes = require "core.scope"
 local tasks = require "core.task"
-local json = require "core.json"
-local clone = require "stoke.schema.values".clone
+local values = require "stoke.schema.values"
 local text = require "stoke.tool.text"
 
 local M = {}
+
+local canonical, clone = values.canonical, values.clone
 
 --- The same call with the same result so many times ends the run.
 M.LOOP = 3
@@ -48,16 +49,6 @@ local function failure(tool, err)
 end
 
 -- ---- one call -------------------------------------------------------------------------------------------------------------
-
-local function plain(value)
-  if type(value) ~= "table" then return value end
-  local copy = {}
-  for key, inner in next, value do copy[key] = plain(inner) end
-  return json.is_array(value) and json.array(copy) or copy
-end
-
---- Arguments as text that does not depend on their order.
-local function signature(arguments) return json.encode(plain(arguments)) or "" end
 
 --- The tool gets a copy: what it does to its arguments does not change what the model said.
 ---@return string result
@@ -116,15 +107,15 @@ end
 
 -- ---- results ----------------------------------------------------------------------------------------------------------------
 
---- The note of the same call with the same result.
+--- The note of the same call with the same result. Arguments are written out, in one order, only where the rest is the same.
 local function noted(made, arguments, name, result)
-  local sign
+  local wanted
   for i = 1, #made do
     local note = made[i]
     if note.name == name and note.result == result then
-      sign = sign or signature(arguments)
-      note.sign = note.sign or signature(note.arguments)
-      if note.sign == sign then return note end
+      wanted = wanted or canonical(arguments) or ""
+      note.text = note.text or canonical(note.arguments) or ""
+      if note.text == wanted then return note end
     end
   end
 end

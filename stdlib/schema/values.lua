@@ -36,23 +36,31 @@ function M.kind(v)
   return v == null and "null" or kind
 end
 
+--- The keys of an object by their bytes alone.
+local function sorted(t)
+  local list = {}
+  for key in next, t do
+    if type(key) == "string" then list[#list + 1] = key end
+  end
+  table.sort(list)
+  return list
+end
+
 --- The keys of an object: first those it declares an order for, then the others by their bytes.
 ---@param t table
 ---@return string[]
 function M.keys(t)
-  local list, seen, rest = {}, {}, {}
   local mark = getmetatable(t)
-  if type(mark) == "table" and rawget(mark, 1) == ORDER then
-    for i = 2, rawlen(mark) do
-      local key = rawget(mark, i)
-      if rawget(t, key) ~= nil then list[#list + 1], seen[key] = key, true end
-    end
+  if type(mark) ~= "table" or rawget(mark, 1) ~= ORDER then return sorted(t) end
+  local list, seen = {}, {}
+  for i = 2, rawlen(mark) do
+    local key = rawget(mark, i)
+    if rawget(t, key) ~= nil then list[#list + 1], seen[key] = key, true end
   end
-  for key in next, t do
-    if type(key) == "string" and not seen[key] then rest[#rest + 1] = key end
+  for _, key in ipairs(sorted(t)) do
+    if not seen[key] then list[#list + 1] = key end
   end
-  table.sort(rest)
-  return table.move(rest, 1, #rest, #list + 1, list)
+  return list
 end
 
 --- A copy of the outermost table that keeps its mark.
@@ -100,7 +108,7 @@ local function canonical(v, parts, depth)
     parts[#parts + 1] = "]"
   elseif kind == "object" or kind == "empty" then
     parts[#parts + 1] = "{"
-    for _, key in ipairs(M.keys(v)) do
+    for _, key in ipairs(sorted(v)) do -- equal objects have them in any order
       canonical(key, parts, depth)
       if not canonical(rawget(v, key), parts, depth + 1) then return false end
     end

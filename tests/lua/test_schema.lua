@@ -277,3 +277,12 @@ test("schema: a constant that JSON does not have is refused", function(t)
   t.match(t.raises("argument", schema.json, { enum = { 0 / 0 } }).message, "NaN")
   t.match(t.raises("argument", schema.json, { const = deep }).message, "nested too deep")
 end)
+
+test("schema: equal objects are equal in whatever order their keys were read", function(t)
+  local function read(text) return json.decode(text, { ordered = true }) end
+  local one, other = '{"a":1,"b":{"c":2,"d":[3]}}', '{"b":{"d":[3.0],"c":2},"a":1}'
+  t.raises("invalid_output", schema.json({ uniqueItems = true }).check, schema.json { uniqueItems = true },
+    read(("[%s,%s]"):format(one, other)))
+  t.ok(schema.json({ const = read(one) }):check(read(other)))
+  t.ok(schema.json({ enum = { read(one) } }):check(read(other)))
+end)

@@ -195,16 +195,16 @@ static int l_prepare(lua_State *L) {
   return 1;
 }
 
-/* Options, or prepared ones and a body. */
+/* Options, read or prepared; the body may come beside them. */
 static void take_request(lua_State *L, struct request *q) {
   const struct request *ready = lua_type(L, 1) == LUA_TUSERDATA ? luaL_testudata(L, 1, PREPARED) : NULL;
-  if (!ready) {
+  if (ready) {
+    q->net = ready->net;
+    q->max_line = ready->max_line;
+  } else {
     read_request(L, q);
-    return;
   }
-  q->net = ready->net;
-  q->max_line = ready->max_line;
-  q->net.body = luaL_optlstring(L, 2, NULL, &q->net.body_len);
+  if (!lua_isnoneornil(L, 2)) q->net.body = luaL_checklstring(L, 2, &q->net.body_len);
 }
 
 static int out_of_memory(lua_State *L) {
@@ -213,7 +213,7 @@ static int out_of_memory(lua_State *L) {
 
 /* --- start ---------------------------------------------------------------------------------------------------------- */
 
-/* start{...}, or start(prepared, body) -> request | nil, err */
+/* start(options or prepared, body | nil) -> request | nil, err */
 static int l_start(lua_State *L) {
   struct request q;
   struct err e;
@@ -320,7 +320,7 @@ static void on_end(void *ud, const struct err *e) {
 
 static const struct net_sink fetch_sink = {on_head, on_data, on_end};
 
-/* fetch{...}, or fetch(prepared, body) -> status, "Name: value\n" lines, body | nil, err */
+/* fetch(options or prepared, body | nil) -> status, "Name: value\n" lines, body | nil, err */
 static int l_fetch(lua_State *L) {
   struct request q;
   struct err e;

@@ -231,14 +231,11 @@ local NOBODY = {}
 function Tool:perform(args, about)
   local checked, err = self:check(args)
   if err then return nil, err end
-  local asks = self.needs_approval
-  if type(asks) == "function" then
-    local judged
-    judged, asks = pcall(self.asks, self, checked)
-    if not judged then -- nobody could say whether it may run: it does not
-      if errors.is(asks) and asks.kind == "cancelled" then error(asks, 0) end
-      return nil, errors.wrap(asks)
-    end
+  local judged, asks = true, self.needs_approval
+  if type(asks) == "function" then judged, asks = pcall(self.asks, self, checked) end
+  if not judged then -- nobody could say whether it may run: it does not
+    if errors.is(asks) and asks.kind == "cancelled" then error(asks, 0) end
+    return nil, errors.wrap(asks)
   end
   about = about or NOBODY
   local q = { name = self.name, args = checked, id = about.id, agent = about.agent, needs_approval = asks or nil }

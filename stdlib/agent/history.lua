@@ -31,7 +31,7 @@ local SMALL = 1500
 ---@param messages? table[] taken over
 ---@return stoke.agent.history
 function M.new(messages)
-  if not messages then
+  if not messages then -- made in the size it will have
     return setmetatable({ first = 1, asked = 0, bytes = 0, images = 0, sent = nil, instructions = nil }, History)
   end
   local history = setmetatable(messages, History)

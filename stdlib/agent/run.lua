@@ -15,10 +15,6 @@ local usages = require "stoke.agent.usage"
 
 local M = {}
 
-local unpack = table.unpack
---- So many values go over the stack at once: the list is made in its size.
-local MANY <const> = 64
-
 ---@class stoke.agent.run
 ---@field agent table the definition in force; a handoff changes it
 ---@field history stoke.agent.history
@@ -97,8 +93,7 @@ end
 
 --- What has been done so far, or in the end; nothing is added to its usage afterwards.
 function Run:result(text, value)
-  local past, begin = self.history, self.begin
-  local own = #past - begin < MANY and { unpack(past, begin) } or table.move(past, begin, #past, 1, {})
+  local own = table.move(self.history, self.begin, #self.history, 1, {})
   return { text = text or self.last_text or "", output = value, messages = own, steps = self.steps,
     usage = rawget(self, "usage") or usages.new(), agent = self.agent.label, id = self:id() }
 end

@@ -27,12 +27,12 @@ local function pending(word, what)
   errors.argument("nothing waits under the number %d; :pending lists what does", id)
 end
 
---- Working out a request calls the functions that the agent has for its instructions and summaries.
+--- Working out a request calls the functions that the agent has: for its instructions, summaries, and agents made later.
 local function check_request(id)
   local definition = inspect.session(id).handle.definition
-  for _, name in ipairs { "instructions", "summarize" } do
+  for name, field in next, { instructions = "instructions", summarize = "summarize", complete = "handoffs" } do
     if type(definition[name]) == "function" then
-      errors.raise("denied", ("%s.%s is a function, which would run"):format(definition.label, name),
+      errors.raise("denied", ("a function of the agent %s would run, that of its %s"):format(definition.label, field),
         { hint = "stoke attach --write" })
     end
   end

@@ -189,10 +189,10 @@ end
 
 local NONE = {}
 
---- Everything of a request but its body.
+--- Everything of a request but its body, as host.http takes it.
 local function options_of(endpoint, q, stream)
   local limits, given = config.get().timeouts, q.timeouts or NONE
-  return prepare {
+  return {
     method = q.method or "POST", url = endpoint.url .. q.path, headers = endpoint.headers,
     connect = limit(given.connect, limits.connect), first_byte = limit(given.first_byte, first_byte(limits, stream)),
     idle = limit(given.idle, limits.idle), total = limit(given.total, limits.total),
@@ -200,12 +200,12 @@ local function options_of(endpoint, q, stream)
   }
 end
 
---- What calls with no method and no limits of their own share.
+--- What calls with no method and no limits of their own share, read once.
 local function shared(endpoint, q, stream)
   local known = stream and endpoint.streams or endpoint.calls
   local options_ = known[q.path]
   if not options_ then
-    options_ = options_of(endpoint, q, stream)
+    options_ = prepare(options_of(endpoint, q, stream))
     known[q.path] = options_
   end
   return options_

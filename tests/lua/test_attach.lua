@@ -103,9 +103,13 @@ test("attach: without --write no function of an agent is called to work out its 
   local number = t.match(host.stoke(":sessions\n", "attach", "town").stdout, "\n(%d+) +bot ")
   local ask = (":request %s\ntown.names[1]\n"):format(number)
   local out = host.stoke(ask, "attach", "town").stdout
-  t.match(out, "denied: bot.instructions is a function, which would run")
+  t.match(out, "denied: a function of the agent bot would run, that of its instructions")
   t.match(out, '"Ada"')
   t.match(host.stoke(ask, "attach", "--write", "town").stdout, '"content": "Be brief.".-"called"')
+  local later <close> = start("later", HOST:gsub('instructions = "Be brief."', "handoffs = { function() return town.bot end }")
+    :gsub('chat:run "Hello there"', "town.bot = bot"))
+  number = t.match(later.stoke(":sessions\n", "attach", "later").stdout, "\n(%d+) +bot ")
+  t.match(later.stoke((":request %s\n"):format(number), "attach", "later").stdout, "would run, that of its handoffs")
 end)
 
 test("attach: without --write names are looked up raw, and nothing is called or changed", { real = true }, function(t)

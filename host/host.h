@@ -63,6 +63,7 @@ struct host {
   struct console *console;
   struct tty *tty;
   struct watchdog *watchdog;
+  int judge; /* registry: judge(act, seconds, grown) of lua/overrun.lua, asked by the watchdog about a slice that overruns */
 
   uv_async_t wake; /* from the signal handler */
   bool polling;    /* inside uv_run */

@@ -279,6 +279,54 @@ static int l_alarm_about(lua_State *L) {
   return 1;
 }
 
+/* alarm:due(spent) -> whether its time is over. A virtual clock stands still while a task runs: there what the task has spent
+ * of the real one, in seconds, counts, with some more for a machine that is slow. */
+#define SLACK 2.0
+static int l_alarm_due(lua_State *L) {
+  struct alarm *a = luaL_checkudata(L, 1, ALARM);
+  double spent = luaL_checknumber(L, 2);
+  uint64_t now = host_now(a->host);
+  if (a->host->clock == CLOCK_VIRTUAL && spent > SLACK) now += (uint64_t)((spent - SLACK) * 1e9);
+  lua_pushboolean(L, a->event.queued || (a->timer.armed && a->timer.at <= now));
+  return 1;
+}
+
+/* on_overrun(judge): judge(act, seconds, grown) -> what the watchdog is to tell the running task, see lua/overrun.lua */
+static int l_on_overrun(lua_State *L) {
+  struct host *h = host_of(L);
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  luaL_unref(L, LUA_REGISTRYINDEX, h->judge);
+  lua_settop(L, 1);
+  h->judge = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+/* memory() -> bytes held, the limit (0 = none), the block that was refused since the last question, or 0 */
+static int l_memory(lua_State *L) {
+  struct mem *m = &host_of(L)->mem;
+  lua_pushinteger(L, (lua_Integer)m->used);
+  lua_pushinteger(L, (lua_Integer)m->limit);
+  lua_pushinteger(L, (lua_Integer)m->refused);
+  m->refused = 0;
+  return 3;
+}
+
+/* limit_memory(bytes), 0 = no limit */
+static int l_limit_memory(lua_State *L) {
+  lua_Integer limit = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, limit >= 0, 1, "bytes expected");
+  mem_set_limit(&host_of(L)->mem, (size_t)limit);
+  return 0;
+}
+
+/* machine_memory() -> bytes this machine has, or what a container leaves of them */
+static int l_machine_memory(lua_State *L) {
+  uint64_t total = uv_get_total_memory(), allowed = uv_get_constrained_memory();
+  if (allowed > 0 && allowed < total) total = allowed;
+  lua_pushinteger(L, (lua_Integer)total);
+  return 1;
+}
+
 int luaopen_host_task(lua_State *L) {
   static const luaL_Reg functions[] = {{"new", l_new},
                                        {"current", l_current},
@@ -301,12 +349,18 @@ int luaopen_host_task(lua_State *L) {
                                        {"alarm", l_alarm},
                                        {"forget_signal", l_forget_signal},
                                        {"slice", l_slice},
+                                       {"on_overrun", l_on_overrun},
+                                       {"memory", l_memory},
+                                       {"limit_memory", l_limit_memory},
+                                       {"machine_memory", l_machine_memory},
                                        {NULL, NULL}};
   luaL_newmetatable(L, ALARM);
   lua_pushcfunction(L, l_alarm_stop);
   lua_setfield(L, -2, "stop");
   lua_pushcfunction(L, l_alarm_about);
   lua_setfield(L, -2, "about");
+  lua_pushcfunction(L, l_alarm_due);
+  lua_setfield(L, -2, "due");
   lua_pushvalue(L, -1);
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, l_alarm_stop);

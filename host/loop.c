@@ -90,6 +90,7 @@ void host_pace_collector(struct host *h) {
 
 int host_run(struct host *h) {
   while (!h->stopping) {
+    if (timers_late(h) && !h->ready_head) poll_system(h, UV_RUN_NOWAIT); /* what came in time goes before a deadline */
     timers_run(h);
     host_pace_collector(h);
     int turns = 0;

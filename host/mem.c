@@ -40,6 +40,16 @@ void mem_tune(void) {
 
 void mem_init(struct mem *m) {
   memset(m, 0, sizeof *m);
+  m->mark = SIZE_MAX;
+}
+
+#define ROOM_LEAST (16u << 20)
+
+void mem_set_limit(struct mem *m, size_t limit) {
+  size_t room = limit / 8 > ROOM_LEAST ? limit / 8 : ROOM_LEAST;
+  m->limit = limit;
+  m->mark = limit ? limit : SIZE_MAX;
+  m->cap = limit ? limit + room : 0;
 }
 
 void mem_release(struct mem *m) {
@@ -52,12 +62,21 @@ void mem_release(struct mem *m) {
   m->fresh = m->fresh_end = NULL;
 }
 
+static bool mem_admit_beyond(struct mem *m, size_t more) {
+  if (m->cap != 0 && m->used + more > m->cap) {
+    m->refused = more;
+    return false;
+  }
+  if (m->on_mark) m->on_mark(m);
+  return true;
+}
+
 /* true when this allocation may happen. */
 static bool mem_admit(struct mem *m, size_t more) {
   m->calls++;
   /* two in a row: Lua tries again after a collection */
   if (__builtin_expect(m->fail_at != 0 && m->calls - m->fail_at < 2, 0)) return false;
-  return m->cap == 0 || m->used + more <= m->cap;
+  return __builtin_expect(m->used + more <= m->mark, 1) || mem_admit_beyond(m, more);
 }
 
 static void mem_count(struct mem *m, size_t less, size_t more) {

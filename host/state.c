@@ -130,10 +130,9 @@ bool host_init(struct host *h, struct err *e) {
   mem_init(&h->mem);
   h->ready_tail = &h->ready_head;
   h->event_tail = &h->event_head;
-  h->deadlock.ref = h->signal.ref = h->terminal.ref = LUA_NOREF;
-  const char *fail_at = getenv("STOKE_MEM_FAIL"), *gc = getenv("STOKE_GC"), *cap = getenv("STOKE_MEM_CAP");
+  h->deadlock.ref = h->signal.ref = h->terminal.ref = h->judge = LUA_NOREF;
+  const char *fail_at = getenv("STOKE_MEM_FAIL"), *gc = getenv("STOKE_GC");
   if (fail_at) h->mem.fail_at = strtoull(fail_at, NULL, 10);
-  if (cap) h->mem.cap = (size_t)strtoull(cap, NULL, 10);
   h->gc_stress = gc && strcmp(gc, "stress") == 0;
   raise_file_limit();
   int rc = uv_loop_init(&h->loop);

@@ -26,6 +26,9 @@ struct timers {
   size_t count;
 };
 bool timers_next(const struct host *h, uint64_t *at); /* false when none is armed */
-void timers_run(struct host *h);                      /* fires all that are due */
+bool timers_late(const struct host *h); /* one was due a while ago: the process stood still, or a task did not wait */
+/* Fires all that are due. When late, only what was due first: what that sets going, and what has come meanwhile, goes before
+ * the next, as it would have in time. */
+void timers_run(struct host *h);
 
 #endif

@@ -2,6 +2,7 @@
  * mutable global: a signal handler has no other way to find its host. */
 #include "watchdog.h"
 
+#include <errno.h>
 #include <lauxlib.h>
 #include <pthread.h>
 #include <signal.h>
@@ -9,12 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "call.h"
 #include "embed.h"
 #include "host.h"
 #include "tty.h"
 
-#define TICK_NS     (100 * 1000000ull)
-#define PATIENCE_NS (200 * 1000000ull) /* a slice this long is broken by Ctrl-C */
+#define TICK_NS    (100 * 1000000ull) /* a slice that is seen at two ticks is asked about */
+#define DEAF_TICKS 20
+#define COURTESY   1.0 /* seconds that our own library has to come back to the script, beyond the limit */
 
 struct watchdog {
   struct host *host;
@@ -23,7 +26,10 @@ struct watchdog {
   uv_mutex_t mutex;
   uv_cond_t cond;
   atomic_bool asleep, closing;
-  atomic_uint slice; /* odd while a slice runs */
+  atomic_uint slice;  /* odd while a slice runs */
+  atomic_uint aged;   /* the slice that `age` is of */
+  atomic_ullong age;  /* how long it has run, ns; at least this */
+  atomic_int unheard; /* ticks since the hook last ran in a slice that overruns */
   atomic_int signals, signo;
   uint64_t limit_ns;
   lua_State *volatile running; /* loop thread and its signal handler only */
@@ -31,6 +37,7 @@ struct watchdog {
   lua_State *hooked;           /* its own hook, of lua/reload.lua, while ours is in its place */
   lua_Hook before;
   int before_mask, before_count;
+  size_t used;       /* memory when the slice began */
   unsigned reported; /* the slice already reported */
   int breaks;        /* how often this slice was interrupted */
 };
@@ -66,29 +73,7 @@ static void unhook(struct watchdog *w, lua_State *L) {
   w->hooked = NULL;
 }
 
-static void on_hook(lua_State *L, lua_Debug *ar) {
-  struct watchdog *w = the_watchdog;
-  char place[LUA_IDSIZE + 16];
-  unsigned slice = atomic_load(&w->slice);
-  if (w->armed != slice) {
-    unhook(w, L);
-    return;
-  }
-  where(L, place, sizeof place);
-  if (atomic_load(&w->signals) > 0) {
-    lua_getinfo(L, "S", ar);
-    if (is_from(ar->source, EMBED_PREFIX "lua/")) { /* what the core is changing must stay whole */
-      lua_sethook(L, on_hook, LUA_MASKCOUNT, 1);
-      return;
-    }
-    /* close handlers get a little room; code that catches the error again and again gets none */
-    lua_sethook(L, on_hook, LUA_MASKCOUNT, ++w->breaks < 4 ? 10000 : 1);
-    err_pushf(L, "cancelled", "interrupted at %s", place);
-    lua_error(L);
-  }
-  unhook(w, L);
-  if (w->reported == slice) return;
-  w->reported = slice;
+static void report(struct watchdog *w, const char *place) {
   tty_interrupts(w->host, true); /* nobody reads keys meanwhile */
   fprintf(
       stderr,
@@ -97,10 +82,102 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
   tty_disturbed(w->host);
 }
 
-static void on_overrun(int sig) {
+/* Bytes by which this slice grew a heap that is over its limit when all garbage is gone; 0 when there is room. */
+static size_t growth(struct watchdog *w, lua_State *L) {
+  struct mem *m = &w->host->mem;
+  if (m->used <= m->mark) return 0;
+  lua_gc(L, LUA_GCCOLLECT);
+  if (m->used <= m->limit) m->mark = m->limit;
+  if (m->used <= m->mark) return 0;
+  return m->used > w->used ? m->used - w->used : 1;
+}
+
+/* Asks Lua about the running task. Without `act` it only looks: true when there is something to tell the task. With it, the error
+ * that the task is given lies on the stack. */
+static bool judge(struct watchdog *w, lua_State *L, bool act, double age, size_t grown, bool *final) {
+  struct err e;
+  if (w->host->judge == LUA_NOREF || !lua_checkstack(L, 10)) return false;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, w->host->judge);
+  lua_pushboolean(L, act);
+  lua_pushnumber(L, age);
+  lua_pushinteger(L, (lua_Integer)grown);
+  if (!call_protected(L, 3, 2, &e)) return false;
+  bool told = lua_toboolean(L, -2);
+  *final = lua_toboolean(L, -1);
+  lua_pop(L, told && act ? 1 : 2);
+  return told;
+}
+
+/* Raises what is on top of the stack. The hook stays: close handlers get a little room; code that catches the error again and
+ * again gets none. */
+static void on_hook(lua_State *L, lua_Debug *ar);
+static void strike(struct watchdog *w, lua_State *L) {
+  lua_sethook(L, on_hook, LUA_MASKCOUNT, ++w->breaks < 4 ? 10000 : 1);
+  lua_error(L);
+}
+
+/* The core's own tables must stay whole: an error there waits for the code that called it. The library gets a little time to
+ * come back to the script. */
+static bool must_wait(struct watchdog *w, lua_State *L, lua_Debug *ar, double age) {
+  lua_getinfo(L, "S", ar);
+  if (is_from(ar->source, EMBED_PREFIX "lua/")) return true;
+  return is_from(ar->source, EMBED_PREFIX) && atomic_load(&w->signals) == 0 &&
+         age < (double)w->limit_ns / 1e9 + COURTESY;
+}
+
+static uint64_t age_of(struct watchdog *w, unsigned slice) {
+  return atomic_load(&w->aged) == slice ? atomic_load(&w->age) : 0;
+}
+
+static void report_once(struct watchdog *w, lua_State *L, unsigned slice) {
+  char place[LUA_IDSIZE + 16];
+  if (w->reported == slice || w->limit_ns == 0 || age_of(w, slice) < w->limit_ns) return;
+  w->reported = slice;
+  where(L, place, sizeof place);
+  report(w, place);
+}
+
+/* Tells the task that it is over, if it is; an interrupt comes before all else. Returns when it may go on. */
+static void look(struct watchdog *w, lua_State *L, double age) {
+  char place[LUA_IDSIZE + 16];
+  bool final = false;
+  if (atomic_load(&w->signals) > 0) {
+    where(L, place, sizeof place);
+    err_pushf(L, "cancelled", "interrupted at %s", place);
+    strike(w, L);
+  }
+  size_t grown = growth(w, L);
+  if (judge(w, L, true, age, grown, &final)) {
+    if (final) w->breaks = 4;
+    strike(w, L);
+  }
+  struct mem *m = &w->host->mem;
+  if (grown > 0) m->mark = m->used + (m->cap - m->used) / 2; /* others filled it: this one goes on */
+}
+
+static void on_hook(lua_State *L, lua_Debug *ar) {
   struct watchdog *w = the_watchdog;
-  (void)sig;
-  if (!w || !w->running) return;
+  unsigned slice = atomic_load(&w->slice);
+  bool fresh = lua_gethookmask(L) != LUA_MASKCOUNT, none;
+  atomic_store(&w->unheard, 0);
+  if (w->armed != slice) {
+    unhook(w, L);
+    return;
+  }
+  double age = (double)age_of(w, slice) / 1e9;
+  if (atomic_load(&w->signals) == 0) report_once(w, L, slice);
+  if (!must_wait(w, L, ar, age)) {
+    look(w, L, age);
+    unhook(w, L);
+  } else if (!fresh || atomic_load(&w->signals) > 0 || growth(w, L) > 0 || judge(w, L, false, age, 0, &none)) {
+    lua_sethook(L, on_hook, LUA_MASKCOUNT, 1);
+  } else {
+    unhook(w, L);
+  }
+}
+
+/* Called from the signal handler and from the allocator: setting a hook is safe in both. */
+static void arm(struct watchdog *w) {
   w->armed = atomic_load(&w->slice);
   lua_Hook now = lua_gethook(w->running);
   if (now && now != on_hook) {
@@ -112,11 +189,37 @@ static void on_overrun(int sig) {
   lua_sethook(w->running, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
+/* Nothing of Lua runs while a C function does: no hook, so no error. That can only be said. */
+static void say_deaf(struct watchdog *w) {
+  static const char text[] =
+      "stoke: a task has been inside one native function for 2 s (a string pattern that tries too much? a C "
+      "module?) and cannot be broken there; Ctrl-C, again and again, ends the program\n";
+  tty_interrupts(w->host, true);
+  if (tty_is_raw(w->host) && write(2, "\n", 1) < 0) return;
+  if (write(2, text, sizeof text - 1) < 0) return;
+}
+
+static void on_overrun(int sig) {
+  struct watchdog *w = the_watchdog;
+  int error = errno;
+  (void)sig;
+  if (!w || !w->running) return;
+  arm(w);
+  if (atomic_fetch_add(&w->unheard, 1) == DEAF_TICKS && w->limit_ns != 0) say_deaf(w);
+  errno = error;
+}
+
+static void on_full(struct mem *m) {
+  struct watchdog *w = CONTAINER_OF(m, struct host, mem)->watchdog;
+  if (w && w->running && lua_gethook(w->running) != on_hook) arm(w);
+}
+
 void watchdog_enter(struct host *h, lua_State *co) {
   struct watchdog *w = h->watchdog;
   if (!w) return;
   w->running = co;
   w->breaks = 0;
+  w->used = h->mem.used;
   atomic_fetch_add(&w->slice,
                    1); /* in order with the load: the thread falls asleep by looking at both the other way round */
   if (atomic_load(&w->asleep)) {
@@ -144,7 +247,7 @@ lua_State *watchdog_switch(struct host *h, lua_State *co) {
   struct watchdog *w = h->watchdog;
   if (!w) return NULL;
   lua_State *before = w->running;
-  if (before && lua_gethook(before) == on_hook && atomic_load(&w->signals) > 0)
+  if (before && lua_gethook(before) == on_hook && (w->breaks > 0 || atomic_load(&w->signals) > 0))
     lua_sethook(co, on_hook, LUA_MASKCOUNT, 1);
   w->running = co;
   return before;
@@ -152,33 +255,26 @@ lua_State *watchdog_switch(struct host *h, lua_State *co) {
 
 /* --- the thread ---------------------------------------------------------------------------------------------------- */
 
-static bool overruns(struct watchdog *w, unsigned slice, uint64_t since, bool *told) {
-  uint64_t age = uv_hrtime() - since;
-  if (atomic_load(&w->signals) > 0 && age >= PATIENCE_NS) return true;
-  if (*told || w->limit_ns == 0 || age < w->limit_ns) return false;
-  *told = true;
-  return (slice & 1) != 0;
-}
-
 static void run(void *arg) {
   struct watchdog *w = arg;
   unsigned seen = 0;
   uint64_t since = uv_hrtime();
-  bool told = false;
   uv_mutex_lock(&w->mutex);
   while (!atomic_load(&w->closing)) {
     unsigned slice = atomic_load_explicit(&w->slice, memory_order_relaxed);
     if (slice != seen) {
       seen = slice;
       since = uv_hrtime();
-      told = false;
+      atomic_store(&w->unheard, 0);
     } else if ((slice & 1) == 0) {
       /* idle for a whole tick: sleep until the next slice, so that an idle host has no wake-ups */
       atomic_store(&w->asleep, true);
       if (atomic_load(&w->slice) == slice && !atomic_load(&w->closing)) uv_cond_wait(&w->cond, &w->mutex);
       atomic_store(&w->asleep, false);
       continue;
-    } else if (overruns(w, slice, since, &told)) {
+    } else {
+      atomic_store(&w->age, uv_hrtime() - since);
+      atomic_store(&w->aged, slice);
       pthread_kill(w->loop_thread, SIGURG);
     }
     uv_cond_timedwait(&w->cond, &w->mutex, TICK_NS);
@@ -192,6 +288,7 @@ bool watchdog_open(struct host *h, double seconds) {
   w->host = h;
   w->loop_thread = pthread_self();
   w->limit_ns = (uint64_t)(seconds * 1e9);
+  h->mem.on_mark = on_full;
   struct sigaction sa;
   memset(&sa, 0, sizeof sa);
   sa.sa_handler = on_overrun;
@@ -224,6 +321,7 @@ void watchdog_close(struct host *h) {
   uv_thread_join(&w->thread);
   signal(SIGURG, SIG_DFL);
   the_watchdog = NULL;
+  h->mem.on_mark = NULL;
   h->watchdog = NULL;
   uv_cond_destroy(&w->cond);
   uv_mutex_destroy(&w->mutex);

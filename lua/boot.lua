@@ -9,6 +9,7 @@ local stdio = require "host.stdio"
 local errors = require "core.errors"
 local host = require "host.task"
 local keeper = require "core.keeper"
+local overrun = require "core.overrun"
 local tasks = require "core.task"
 
 --- STOKE_DEBUG=effect: a line for each effect, on standard error.
@@ -63,6 +64,7 @@ end
 return function(argv)
   trace_effects()
   keeper.start()
+  overrun.start()
   tasks.root.on_child_error = function() end -- told below
   tasks.system.on_child_error = function(err, task) -- others wait for what it did: better an end than a hang
     if task.on_error then return task:on_error(err) end

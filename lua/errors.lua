@@ -122,6 +122,9 @@ function M.check(value, err)
   return value
 end
 
+--- The error of a block that the host's limit of memory refused, or nil. lua/overrun.lua puts its own here.
+function M.refused() return nil end
+
 --- Whatever was raised, as an error object; plain strings become kind `script`, Lua's memory error kind `os`.
 ---@param raised any
 ---@return stoke.error
@@ -130,7 +133,7 @@ function M.wrap(raised)
   -- a native function that the runtime called with the script's own argument
   local complaint = type(raised) == "string" and raised:match "^stoke:[^:]+:%d+: (bad argument .*)"
   if complaint then return M.new("argument", complaint) end
-  if raised == "not enough memory" then return M.new("os", "out of memory") end -- Lua's own words
+  if raised == "not enough memory" then return M.refused() or M.new("os", "out of memory") end -- Lua's own words
   if type(raised) == "string" then return M.new("script", raised) end
   return M.new("script", "an error that is no text: " .. M.describe(raised), { value = raised })
 end

@@ -22,6 +22,8 @@ M.runtime = {
   { name = "trace", value = "required", placeholder = "FILE",
     help = "write one JSON line per effect" },
   { name = "trace-bodies", help = "put requests and replies into the trace too" },
+  { name = "max-memory", value = "required", placeholder = "SIZE",
+    help = "end the task that makes the host hold more: 512M, 2G, 50% of the machine (what it is), 0 for no limit" },
   { name = "seed", value = "required", placeholder = "N", help = "seed of all randomness" },
 }
 

@@ -14,6 +14,7 @@
 -- folder cannot point the user's key at another address.
 
 local errors = require "core.errors"
+local overrun = require "core.overrun"
 
 local M = {}
 
@@ -25,6 +26,7 @@ local BUILT_IN = {
   timeouts = { connect = 2, load = 300, first_byte = 60, idle = 120 },
   pool = { per_model = 2 },
   log = { level = "info", format = "text" },
+  max_memory = "50%",
   sim = "off",
 }
 
@@ -40,6 +42,7 @@ local SHAPE = {
                total = "seconds" },
   pool = { per_model = "count" },
   log = { level = "level", format = "format" },
+  max_memory = "memory",
   sim = "sim",
 }
 -- Named entries replace each other whole instead of being mixed.
@@ -83,6 +86,9 @@ local CHECK = {
   end },
   url = { want = "an address such as \"http://10.0.0.7:11434\"", ok = function(v)
     return type(v) == "string" and M.parse_host(v) ~= nil
+  end },
+  memory = { want = "bytes, as in \"512M\", \"2G\" or \"50%\", or 0 for no limit", ok = function(v)
+    return (type(v) == "string" or type(v) == "number") and overrun.bytes(v) ~= nil
   end },
   level = one_of("debug", "info", "warn", "error", "off"),
   format = one_of("text", "json"),
@@ -223,6 +229,10 @@ local function flags_layer(flags, out)
     check_leaf("--log", nil, "level", flags.log)
     out[#out + 1] = { source = "flag --log", values = { log = { level = flags.log } } }
   end
+  if flags["max-memory"] then
+    check_leaf("--max-memory", nil, "memory", flags["max-memory"])
+    out[#out + 1] = { source = "flag --max-memory", values = { max_memory = flags["max-memory"] } }
+  end
   if flags.endpoint then
     check_leaf("--endpoint", nil, "string", flags.endpoint)
     out[#out + 1] = { source = "flag --endpoint", values = { endpoint = flags.endpoint } }
@@ -243,6 +253,7 @@ local function env_layer(getenv, out)
   end)
   leaf("STOKE_LOG", "level", function(v) return { log = { level = v } } end)
   leaf("STOKE_LOG_FORMAT", "format", function(v) return { log = { format = v } } end)
+  leaf("STOKE_MAX_MEMORY", "memory", function(v) return { max_memory = v } end)
   leaf("STOKE_SIM", "sim", function(v) return { sim = v } end)
 end
 

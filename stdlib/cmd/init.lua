@@ -7,6 +7,7 @@ local effect = require "core.effect"
 local errors = require "core.errors"
 local json = require "core.json"
 local log = require "stoke.log"
+local overrun = require "core.overrun"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
 
@@ -123,6 +124,7 @@ function M.apply(flags, talks)
   local c = config.get()
   log.configure { level = c.log.level, format = c.log.format }
   require "core.gate.pool".default_width = c.pool.per_model
+  overrun.limit_memory(overrun.bytes(c.max_memory))
   if flags.seed then
     local seed = math.tointeger(tonumber(flags.seed))
     if not seed then

@@ -46,13 +46,14 @@ test("memory that fails while tasks, servers and streams live is no hang", { rea
   end
 end)
 
-test("a memory cap is an error of kind os, and the rest goes on", { real = true }, function(t)
+test("a block beyond the limit of memory is an error of kind limit, and the rest goes on", { real = true }, function(t)
   local r = run({ "-e", [[
     local ok, err = require "stoke".try(function() return ("x"):rep(1 << 30) end)
     print(ok, err.kind, err.message)
     print(pcall(string.rep, "x", 1 << 30))
-  ]] }, { STOKE_MEM_CAP = "50000000" })
-  t.eq(r.stdout, "nil\tos\tout of memory\nfalse\tnot enough memory\n")
+  ]] }, { STOKE_MAX_MEMORY = "50M" })
+  t.match(r.stdout, "^nil\tlimit\tthe host holds [^\n]*, and 1024 MB more would go far above its limit of 50 MB\n"
+    .. "false\tnot enough memory\n$")
   t.eq(r.code, 0)
 end)
 

@@ -12,10 +12,11 @@ local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTI
 -- ThreadSanitizer holds signals back until code that it compiled runs again; Lua's loop is none.
 local blind = os.getenv "TSAN_OPTIONS" and "ThreadSanitizer holds signals back" or nil
 
+-- The report of a task that runs long is not what is asked about here.
 local function run(code, max_memory)
   local result = proc.run { argv = { about.executable(), "--max-memory", max_memory or "0", "-e", code },
     env_allow = PASSED_ON, env = { HOME = "/nonexistent" }, stderr = "merge", timeout = 120 }
-  return result.stdout, result.code
+  return (result.stdout:gsub("stoke: a task has run[^\n]*\n", "")), result.code
 end
 
 -- Under the real clock; `body` is a function that must end by its deadline, though nobody else can run.
@@ -144,8 +145,7 @@ for _, case in ipairs(HOARDERS) do
         for i = 1, 1e5 do again[i] = {} end
         print "room again"
       end)]]):format(case[2]), "64M")
-    t.match(text:gsub("stoke: a task has run[^\n]*\n", ""),
-      "^limit\tkeep less at once, or raise the limit: %-%-max%-memory [^\n]*\n1000\nroom again\n$")
+    t.match(text, "^limit\tkeep less at once, or raise the limit: %-%-max%-memory [^\n]*\n1000\nroom again\n$")
     t.eq(code, 0)
   end)
 end

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "call.h"
@@ -18,6 +19,7 @@
 #define TICK_NS    (100 * 1000000ull) /* a slice that is seen at two ticks is asked about */
 #define DEAF_TICKS 20
 #define COURTESY   1.0 /* seconds that our own library has to come back to the script, beyond the limit */
+#define HANGUP_NS  (300 * 1000000ull) /* a closed terminal is told by the kernel and by the shell: one event */
 
 struct watchdog {
   struct host *host;
@@ -31,6 +33,7 @@ struct watchdog {
   atomic_ullong age;  /* how long it has run, ns; at least this */
   atomic_int unheard; /* ticks since the hook last ran in a slice that overruns */
   atomic_int signals, signo;
+  _Atomic uint64_t hung_up; /* when the first SIGHUP came; 0 = none */
   uint64_t limit_ns;
   lua_State *volatile running; /* loop thread and its signal handler only */
   volatile unsigned armed;     /* the slice the hook is meant for; it may outlive it in a coroutine */
@@ -309,11 +312,18 @@ fail:
   return false;
 }
 
+/* Unless it is ignored. */
+static void release_hangup(void) {
+  struct sigaction now;
+  if (sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler != SIG_IGN) signal(SIGHUP, SIG_DFL);
+}
+
 void watchdog_close(struct host *h) {
   struct watchdog *w = h->watchdog;
   if (!w) return;
   signal(SIGINT, SIG_DFL);
   signal(SIGTERM, SIG_DFL);
+  release_hangup();
   atomic_store(&w->closing, true);
   uv_mutex_lock(&w->mutex);
   uv_cond_signal(&w->cond);
@@ -328,11 +338,20 @@ void watchdog_close(struct host *h) {
   mem_free(&h->mem, w);
 }
 
-/* --- SIGINT and SIGTERM -------------------------------------------------------------------------------------------- */
+/* --- SIGINT, SIGTERM and SIGHUP ------------------------------------------------------------------------------------ */
+
+/* The same closed terminal, told twice. */
+static bool is_echo(struct watchdog *w, int sig) {
+  struct timespec ts; /* of what uv_hrtime is made; a handler may call this one */
+  if (sig != SIGHUP || clock_gettime(CLOCK_MONOTONIC, &ts) != 0) return false;
+  uint64_t now = (uint64_t)ts.tv_sec * NS_PER_SECOND + (uint64_t)ts.tv_nsec, first = 0;
+  return !atomic_compare_exchange_strong(&w->hung_up, &first, now) && now - first < HANGUP_NS;
+}
 
 static void on_signal(int sig) {
   struct watchdog *w = the_watchdog;
   if (!w) _exit(128 + sig);
+  if (is_echo(w, sig)) return;
   if (atomic_fetch_add(&w->signals, 1) > (tty_is_raw(w->host) ? 2 : 0)) {
     tty_rescue(w->host);
     _exit(128 + sig);
@@ -356,6 +375,8 @@ void watchdog_catch_signals(struct host *h) {
   h->wake.async_cb = on_wake;
   sigaction(SIGINT, &sa, NULL);
   sigaction(SIGTERM, &sa, NULL);
+  struct sigaction before; /* nohup: it stays ignored */
+  if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(SIGHUP, &sa, NULL);
 }
 
 struct host *watchdog_host(void) {

@@ -21,7 +21,7 @@ unsigned watchdog_slice(const struct host *h); /* another number in each slice; 
 /* A coroutine inside the slice starts or stops running: hooks are per coroutine. Returns the one that ran before. */
 lua_State *watchdog_switch(struct host *h, lua_State *co);
 
-/* SIGINT and SIGTERM: the first becomes an event for the keeper and breaks a slice that overruns, the second ends the
+/* SIGINT, SIGTERM, and SIGHUP where it was not ignored from the start: the first becomes an event for the keeper and breaks a slice that overruns, the second ends the
  * process at once; while somebody edits lines, only the fourth that nobody answered does. */
 void watchdog_catch_signals(struct host *h);
 void watchdog_forget_signal(struct host *h); /* the next one is a first one again */

@@ -7,7 +7,8 @@ local tasks = require "core.task"
 
 local M = {}
 
-local SIGNALS = { [2] = { name = "SIGINT", exit = 130 }, [15] = { name = "SIGTERM", exit = 143 } }
+local SIGNALS = { [1] = { name = "SIGHUP", exit = 129 }, [2] = { name = "SIGINT", exit = 130 },
+  [15] = { name = "SIGTERM", exit = 143 } }
 
 --- What a signal does: fun(number, name). A terminal program may take it over; nil gives the default back.
 M.on_signal = nil

@@ -25,7 +25,7 @@ M.exits = {
   { "0", "done" }, { "1", "the script failed" }, { "2", "wrong usage or configuration" },
   { "3", "not authorised" }, { "4", "the server cannot be reached" }, { "5", "the model server or a tool failed" },
   { "6", "a budget or limit was reached" }, { "7", "denied" }, { "124", "too late" },
-  { "130", "interrupted (143: terminated)" }, { "141", "nobody reads the output any more" },
+  { "130", "interrupted (143: terminated, 129: the terminal was closed)" }, { "141", "nobody reads the output any more" },
 }
 
 M.environment = {

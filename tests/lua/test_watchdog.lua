@@ -62,6 +62,52 @@ test("Ctrl-C cancels the main task and runs <close>, the second ends at once", {
   t.ok(r.took < patience)
 end)
 
+-- The terminal that it runs on is closed.
+local function hang_up(child) child:kill "SIGHUP" end
+
+local HANGS = [[
+  local stoke = require "stoke"
+  local proc = require "stoke.proc"
+  local _ <close> = setmetatable({}, { __close = function(_, err)
+    stoke.sleep(WAIT)
+    print("closed by", err.kind, err.message)
+  end })
+  stoke.spawn(function() proc.run { argv = { "sleep", "300" } } end)
+  local p = proc.spawn { argv = { "sleep", "300" } }
+  print("ready", p.pid)
+  stoke.sleep(100)]]
+
+local function lives(pid) return proc.run({ argv = { "kill", "-0", pid }, stderr = "capture" }).code == 0 end
+
+test("a closed terminal ends the program as SIGTERM does, with its child programs", { real = true }, function(t)
+  local r = watch(HANGS:gsub("WAIT", "0.1"), "ready", hang_up)
+  t.eq(r.code, 129, r.text)
+  t.match(r.text, "closed by\tcancelled\tSIGHUP")
+  t.eq(lives(r.text:match "ready\t(%d+)"), false)
+end)
+
+test("a closed terminal is told twice, by the kernel and the shell, and counts once", { real = true }, function(t)
+  local r = watch(HANGS:gsub("WAIT", "0.2"), "ready", function(child)
+    for _ = 1, 3 do hang_up(child) end
+  end)
+  t.eq(r.code, 129, r.text)
+  t.match(r.text, "closed by")
+  r = watch(HANGS:gsub("WAIT", "100"), "ready", function(child)
+    hang_up(child)
+    stoke.sleep(0.5)
+    hang_up(child)
+  end)
+  t.eq(r.code, 129, r.text)
+  t.ok(not r.text:find "closed by", r.text)
+end)
+
+test("under nohup a closed terminal changes nothing", { real = true }, function(t)
+  local code = [[require "stoke".sleep(0.5) print "still here"]]
+  local r = proc.run { argv = { "sh", "-c", 'trap "" HUP; (sleep 0.2; kill -HUP $$) & exec "$@"', "sh", about.executable(), "-e", code },
+    env_allow = PASSED_ON, env = { HOME = "/nonexistent" } }
+  t.eq({ r.code, r.stdout }, { 0, "still here\n" })
+end)
+
 test("Ctrl-C ends the timers of stoke.every, with their handlers", { real = true }, function(t)
   local r = watch([[
     local stoke = require "stoke"

@@ -59,7 +59,6 @@ struct console {
   struct input in;
   uv_prepare_t turn; /* active while something was gathered */
   bool turning, closing;
-  unsigned calls; /* of console_first */
   unsigned handles;
 };
 
@@ -201,6 +200,7 @@ void console_close(struct host *h) {
   struct console *con = h->console;
   if (!con) return;
   h->console = NULL;
+  h->hooks.look = NULL;
   con->closing = true;
   close_port(con, &con->out[0].port);
   close_port(con, &con->out[1].port);
@@ -400,6 +400,14 @@ static void input_stop(struct input *in) {
   in->con->host->inflight--;
 }
 
+/* Keys come before everything else: whether some have come for who waits for them (CONSOLE_SOME). */
+static void look(struct host *h) {
+  struct input *in = h->console ? &h->console->in : NULL;
+  if (!in || !in->reading || in->port.file || !in->first || of_wait(in->first)->want != CONSOLE_SOME) return;
+  struct pollfd p = {.fd = in->port.fd, .events = POLLIN};
+  if (poll(&p, 1, 0) == 1) on_readable(&in->port.poll, 0, UV_READABLE);
+}
+
 static void input_start(struct input *in) {
   struct host *h = in->con->host;
   if (in->reading) return;
@@ -416,6 +424,7 @@ static void input_start(struct input *in) {
     in->port.file = true;
     in->con->handles++;
   }
+  h->hooks.look = look;
   in->reading = true;
   h->inflight++;
 }
@@ -519,20 +528,6 @@ void console_forget_typed(struct host *h) {
     in->scanned = 0;
   }
   (void)tcflush(0, TCIFLUSH);
-}
-
-void console_look(struct host *h) {
-  struct input *in = h->console ? &h->console->in : NULL;
-  if (!in || !in->reading || in->port.file || !in->first || of_wait(in->first)->want != CONSOLE_SOME) return;
-  struct pollfd p = {.fd = in->port.fd, .events = POLLIN};
-  if (poll(&p, 1, 0) == 1) on_readable(&in->port.poll, 0, UV_READABLE);
-}
-
-#define CALLS_PER_LOOK 16
-
-bool console_first(struct host *h) {
-  if (!h->urgent && h->console && ++h->console->calls % CALLS_PER_LOOK == 0) console_look(h);
-  return h->urgent != NULL;
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */

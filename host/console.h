@@ -66,12 +66,6 @@ void console_forget(struct host *h, struct console_read *r, size_t taken); /* th
 /* What was typed on a terminal and nobody has read yet is gone; a no-op for pipes and files. */
 void console_forget_typed(struct host *h);
 
-/* Keys come before everything else: looks, in the middle of a turn, whether some have come for who waits for them
- * (CONSOLE_SOME), and tells it. */
-void console_look(struct host *h);
-/* For callbacks of which a thousand may come in one turn: looks now and then; true = leave the rest to the next turn. */
-bool console_first(struct host *h);
-
 bool console_is_tty(int fd);
 bool console_size(int *columns, int *rows); /* of the terminal at 1 or 2; false = there is none */
 

@@ -3,6 +3,8 @@
 #define STOKE_HOST_H
 
 #include <lua.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <uv.h>
 
 #include "base.h"
@@ -27,6 +29,22 @@ struct event {
   int ref;          /* registry: what it is about, or LUA_NOREF; stays the source's */
   int number;
   bool queued;
+};
+
+/* What the scheduler and the signals tell whoever asked; NULL = nobody did. */
+struct hooks {
+  void (*look)(struct host *h);               /* between the resumes of a long turn: somebody may be waiting for keys */
+  void (*speak)(struct host *h, bool before); /* the watchdog writes to standard error: before that, and after */
+  void (*rescue)(struct host *h);             /* from a signal handler: the process ends now */
+};
+
+#define SIGNALS_FATAL 6
+
+/* For signals.c. */
+struct signals {
+  atomic_int count, last;   /* those nobody has answered; the number of the last */
+  _Atomic uint64_t hung_up; /* when the first SIGHUP came; 0 = none */
+  bool guarded[SIGNALS_FATAL];
 };
 
 struct host {
@@ -65,10 +83,20 @@ struct host {
   struct watchdog *watchdog;
   int judge; /* registry: judge(act, seconds, grown) of lua/overrun.lua, asked by the watchdog about a slice that overruns */
 
-  uv_async_t wake; /* from the signal handler */
-  bool polling;    /* inside uv_run */
-  enum gc_pace { GC_UNSET, GC_YOUNG, GC_SMALL, GC_LARGE, GC_CROWDED } gc_pace; /* how the heap is collected, see loop.c */
-  bool gc_stress;  /* a full collection before each resume */
+  struct hooks hooks;
+  unsigned looks; /* calls of host_yield_wanted */
+  struct signals signals;
+  volatile sig_atomic_t edits; /* somebody edits lines: the terminal gives keys one by one */
+  uv_async_t wake;             /* from the signal handler */
+  bool polling;                /* inside uv_run */
+  enum gc_pace {
+    GC_UNSET,
+    GC_YOUNG,
+    GC_SMALL,
+    GC_LARGE,
+    GC_CROWDED
+  } gc_pace;      /* how the heap is collected, see loop.c */
+  bool gc_stress; /* a full collection before each resume */
   size_t gc_skipped;
   bool stopping;
   int exit_code;
@@ -91,6 +119,8 @@ bool host_close(struct host *h); /* false: a native call is stuck, and its memor
 /* loop.c: run until stopping, or nothing is left that could wake a task. Returns the exit code. */
 int host_run(struct host *h);
 void host_pace_collector(struct host *h); /* the way of collecting that suits the size of the heap */
+/* For callbacks of which a thousand may come in one turn: true = somebody waits for keys, leave the rest to the next turn. */
+bool host_yield_wanted(struct host *h);
 void host_event(struct host *h, struct event *ev, const char *kind, int number); /* a no-op while it is queued */
 void host_event_drop(struct host *h, struct event *ev);                          /* its source goes away */
 

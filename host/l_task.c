@@ -5,6 +5,7 @@
 #include "embed.h"
 #include "host.h"
 #include "hostlibs.h"
+#include "signals.h"
 #include "task.h"
 #include "watchdog.h"
 
@@ -175,7 +176,7 @@ static int l_stop(lua_State *L) {
 }
 
 static int l_forget_signal(lua_State *L) {
-  watchdog_forget_signal(host_of(L));
+  signals_forget(host_of(L));
   return 0;
 }
 

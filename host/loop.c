@@ -56,6 +56,13 @@ static void wait_for_system(struct host *h) {
   }
 }
 
+#define CALLS_PER_LOOK 16
+
+bool host_yield_wanted(struct host *h) {
+  if (!h->urgent && h->hooks.look && ++h->looks % CALLS_PER_LOOK == 0) h->hooks.look(h);
+  return h->urgent != NULL;
+}
+
 /* A small heap is collected by generations: nearly all that a call makes is garbage when the next one begins, and a collection
  * of the young alone stays in the processor's cache. A large one is collected in steps, before it has grown by half; where it
  * is large for its thousands of stacks, which a collection shrinks, before it has grown by a fifth. A change of mode is a whole

@@ -8,6 +8,7 @@
 #include "console.h"
 #include "luabox.h"
 #include "sandbox.h"
+#include "signals.h"
 #include "state.h"
 #include "watchdog.h"
 
@@ -30,9 +31,9 @@ int main(int argc, char **argv) {
   signal(SIGXFSZ, SIG_IGN); /* and so is a file that grew to its limit */
   mem_tune();
   if (!host_init(&h, &e)) return fail(&e);
+  signals_catch(&h);
   if (!watchdog_open(&h, SLICE_LIMIT))
     fprintf(stderr, "stoke: no watchdog: a task that never waits will not be reported\n");
-  watchdog_catch_signals(&h);
   int code = host_start(&h, argc, argv, &e) ? host_run(&h) : fail(&e);
   bool lost = !console_flush(&h, FLUSH_LIMIT) && console_lost(&h, &e);
   if (lost && e.code != EPIPE && code == 0) code = fail(&e); /* a full disk; nobody left to read is no failure */

@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "console.h"
 #include "host.h"
 #include "net_curl.h"
 
@@ -162,7 +161,7 @@ static void on_poll(uv_poll_t *uv, int status, int events) {
     p->polled = 0;
     return;
   }
-  if (status >= 0 && console_first(c->host)) return;         /* this socket is still ready in the next turn */
+  if (status >= 0 && host_yield_wanted(c->host)) return;     /* this socket is still ready in the next turn */
   if (status < 0) what = CURL_CSELECT_IN | CURL_CSELECT_OUT; /* let curl meet the error, and name it */
   if (events & UV_READABLE) what |= CURL_CSELECT_IN;
   if (events & UV_WRITABLE) what |= CURL_CSELECT_OUT;

@@ -13,6 +13,7 @@
 #include "hostlibs.h"
 #include "httpd_impl.h"
 #include "net.h"
+#include "signals.h"
 #include "task.h"
 #include "tty.h"
 #include "watchdog.h"
@@ -207,6 +208,7 @@ bool host_close(struct host *h) {
   console_close(h);
   httpd_close(h);
   watchdog_close(h);
+  signals_release(h);
   /* 4. Closings in flight; bounded, because a stuck native call must not keep the process. */
   (void)drain(h, false, NATIVE_LIMIT);
   /* 5. Whatever is still there, and the loop itself. */

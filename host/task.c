@@ -4,7 +4,6 @@
 #include <lauxlib.h>
 #include <string.h>
 
-#include "console.h"
 #include "watchdog.h"
 
 static struct task **slot_of(lua_State *co) {
@@ -143,7 +142,7 @@ static void resume(struct host *h, struct task *t) {
 
 /* Who waits for keys goes before the rest of a long turn: a person notices what a stream does not. */
 static void resume_urgent(struct host *h) {
-  if (!h->urgent) console_look(h);
+  if (!h->urgent && h->hooks.look) h->hooks.look(h);
   struct task *t = h->urgent;
   if (!t) return;
   h->urgent = NULL;

@@ -1,5 +1,5 @@
 /* tty.c - see tty.h. struct tty hangs from the host and is made on first use. The modes are kept where a signal handler can
- * find them: through the watchdog's one pointer. */
+ * find them: through the one pointer of signals.c. */
 #include "tty.h"
 
 #include <errno.h>
@@ -9,10 +9,8 @@
 #include <unistd.h>
 
 #include "host.h"
-#include "watchdog.h"
+#include "signals.h"
 
-/* Signals that end the program without a word, unless somebody else handles them. */
-static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGQUIT, SIGHUP};
 static const int watched[] = {SIGWINCH, SIGCONT, SIGTSTP};
 
 struct tty {
@@ -20,8 +18,6 @@ struct tty {
   struct termios before, raw;
   char farewell[TTY_FAREWELL];
   size_t farewell_len;
-  volatile sig_atomic_t on;
-  bool handling[COUNT_OF(fatal)]; /* the handler is ours */
   unsigned handles;
   uv_signal_t signals[COUNT_OF(watched)];
 };
@@ -39,40 +35,22 @@ static void write_all(const char *bytes, size_t len) {
 
 /* Only what a signal handler may call. */
 static void give_back(struct tty *t) {
-  if (!t->on) return;
-  t->on = 0;
+  if (!t->host->edits) return;
+  t->host->edits = 0;
   write_all(t->farewell, t->farewell_len);
   (void)tcsetattr(0, TCSANOW, &t->before);
 }
 
-void tty_rescue(struct host *h) {
-  int error = errno;
-  if (h && h->tty) give_back(h->tty);
-  errno = error;
+static void rescue(struct host *h) {
+  if (h->tty) give_back(h->tty);
 }
 
-static void on_fatal(int sig) {
-  tty_rescue(watchdog_host());
-  raise(sig); /* SA_RESETHAND: this one ends the program */
-}
-
-static void catch_fatal(struct tty *t) {
-  struct sigaction ours, old;
-  memset(&ours, 0, sizeof ours);
-  ours.sa_handler = on_fatal;
-  ours.sa_flags = (int)(SA_RESETHAND | SA_NODEFER);
-  for (size_t i = 0; i < COUNT_OF(fatal); i++) {
-    if (t->handling[i] || sigaction(fatal[i], NULL, &old) != 0) continue;
-    if ((old.sa_flags & SA_SIGINFO) || old.sa_handler != SIG_DFL) continue; /* a sanitizer's, or nohup */
-    t->handling[i] = sigaction(fatal[i], &ours, NULL) == 0;
-  }
-}
-
-static void release_fatal(struct tty *t) {
-  for (size_t i = 0; i < COUNT_OF(fatal); i++) {
-    if (t->handling[i]) signal(fatal[i], SIG_DFL);
-    t->handling[i] = false;
-  }
+/* Nobody reads keys while the watchdog speaks; whoever draws on the terminal has to do it again. */
+static void spoken_past(struct host *h, bool before) {
+  if (before)
+    tty_interrupts(h, true);
+  else
+    tty_disturbed(h);
 }
 
 /* --- news --------------------------------------------------------------------------------------------------------- */
@@ -87,7 +65,7 @@ static void tell(struct host *h, int news) {
 
 static void on_news(uv_signal_t *handle, int sig) {
   struct tty *t = handle->data;
-  if (!t->on) return;
+  if (!t->host->edits) return;
   if (sig == SIGCONT) (void)tcsetattr(0, TCSANOW, &t->raw); /* the shell had its own meanwhile */
   tell(t->host, sig == SIGWINCH ? TTY_RESIZED : sig == SIGCONT ? TTY_CONTINUED : TTY_STOP);
 }
@@ -132,7 +110,7 @@ bool tty_raw(struct host *h, const char *farewell, size_t len, struct err *e) {
     err_set(e, "os", 0, "out of memory: cannot take the terminal");
     return false;
   }
-  if (t->on) return true;
+  if (h->edits) return true;
   if (tcgetattr(0, &t->before) != 0) {
     err_set(e, "os", errno, "standard input is no terminal: %s", strerror(errno));
     return false;
@@ -145,24 +123,26 @@ bool tty_raw(struct host *h, const char *farewell, size_t len, struct err *e) {
     err_set(e, "os", errno, "cannot change the terminal's mode: %s", strerror(errno));
     return false;
   }
-  t->on = 1;
-  catch_fatal(t);
+  h->edits = 1;
+  h->hooks.rescue = rescue;
+  h->hooks.speak = spoken_past;
+  signals_guard(h);
   watch(t);
   return true;
 }
 
 void tty_cooked(struct host *h) {
   struct tty *t = h->tty;
-  if (!t || !t->on) return;
+  if (!tty_is_raw(h)) return;
   unwatch(t);
   give_back(t);
-  release_fatal(t);
+  signals_unguard(h);
 }
 
 void tty_suspend(struct host *h) {
   struct tty *t = h->tty;
   struct err e;
-  if (!t || !t->on) return;
+  if (!tty_is_raw(h)) return;
   char farewell[TTY_FAREWELL];
   size_t len = t->farewell_len;
   memcpy(farewell, t->farewell, len);
@@ -173,7 +153,7 @@ void tty_suspend(struct host *h) {
 
 void tty_interrupts(struct host *h, bool on) {
   struct tty *t = h->tty;
-  if (!t || !t->on) return;
+  if (!tty_is_raw(h)) return;
   cc_t wanted = on ? t->before.c_cc[VINTR] : _POSIX_VDISABLE;
   if (t->raw.c_cc[VINTR] == wanted) return;
   t->raw.c_cc[VINTR] = wanted;
@@ -185,7 +165,7 @@ void tty_disturbed(struct host *h) {
 }
 
 bool tty_is_raw(struct host *h) {
-  return h->tty && h->tty->on;
+  return h->edits != 0;
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */

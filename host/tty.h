@@ -23,7 +23,6 @@ void tty_suspend(struct host *h); /* cooked, stops the process, and raw again on
 void tty_interrupts(struct host *h, bool on);
 void tty_disturbed(struct host *h); /* somebody wrote to the terminal past whoever draws on it: TTY_CONTINUED */
 bool tty_is_raw(struct host *h);
-void tty_rescue(struct host *h); /* gives the modes back from a signal handler, or when nothing else can be trusted */
-void tty_close(struct host *h);  /* frees once the loop has run */
+void tty_close(struct host *h); /* frees once the loop has run */
 
 #endif

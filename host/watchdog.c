@@ -1,5 +1,4 @@
-/* watchdog.c - a thread that watches a counter, and the signal handlers. The one pointer below is the program's only
- * mutable global: a signal handler has no other way to find its host. */
+/* watchdog.c - a thread that watches a counter, and the hook that it arms through a signal. */
 #include "watchdog.h"
 
 #include <errno.h>
@@ -8,18 +7,16 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "call.h"
 #include "embed.h"
 #include "host.h"
-#include "tty.h"
+#include "signals.h"
 
 #define TICK_NS    (100 * 1000000ull) /* a slice that is seen at two ticks is asked about */
 #define DEAF_TICKS 20
 #define COURTESY   1.0 /* seconds that our own library has to come back to the script, beyond the limit */
-#define HANGUP_NS  (300 * 1000000ull) /* a closed terminal is told by the kernel and by the shell: one event */
 
 struct watchdog {
   struct host *host;
@@ -32,8 +29,6 @@ struct watchdog {
   atomic_uint aged;   /* the slice that `age` is of */
   atomic_ullong age;  /* how long it has run, ns; at least this */
   atomic_int unheard; /* ticks since the hook last ran in a slice that overruns */
-  atomic_int signals, signo;
-  _Atomic uint64_t hung_up; /* when the first SIGHUP came; 0 = none */
   uint64_t limit_ns;
   lua_State *volatile running; /* loop thread and its signal handler only */
   volatile unsigned armed;     /* the slice the hook is meant for; it may outlive it in a coroutine */
@@ -45,7 +40,10 @@ struct watchdog {
   int breaks;        /* how often this slice was interrupted */
 };
 
-static struct watchdog *the_watchdog;
+static struct watchdog *the_watchdog(void) {
+  struct host *h = signals_host();
+  return h ? h->watchdog : NULL;
+}
 
 /* --- inside the slice ---------------------------------------------------------------------------------------------- */
 
@@ -77,12 +75,13 @@ static void unhook(struct watchdog *w, lua_State *L) {
 }
 
 static void report(struct watchdog *w, const char *place) {
-  tty_interrupts(w->host, true); /* nobody reads keys meanwhile */
+  struct host *h = w->host;
+  if (h->hooks.speak) h->hooks.speak(h, true);
   fprintf(
       stderr,
       "%sstoke: a task has run for %.1f s without waiting, at %s; nothing else can run meanwhile (Ctrl-C breaks it)\n",
-      tty_is_raw(w->host) ? "\n" : "", (double)w->limit_ns / 1e9, place);
-  tty_disturbed(w->host);
+      h->edits ? "\n" : "", (double)w->limit_ns / 1e9, place);
+  if (h->hooks.speak) h->hooks.speak(h, false);
 }
 
 /* Bytes by which this slice grew a heap that is over its limit when all garbage is gone; 0 when there is room. */
@@ -124,8 +123,7 @@ static void strike(struct watchdog *w, lua_State *L) {
 static bool must_wait(struct watchdog *w, lua_State *L, lua_Debug *ar, double age) {
   lua_getinfo(L, "S", ar);
   if (is_from(ar->source, EMBED_PREFIX "lua/")) return true;
-  return is_from(ar->source, EMBED_PREFIX) && atomic_load(&w->signals) == 0 &&
-         age < (double)w->limit_ns / 1e9 + COURTESY;
+  return is_from(ar->source, EMBED_PREFIX) && !signals_pending(w->host) && age < (double)w->limit_ns / 1e9 + COURTESY;
 }
 
 static uint64_t age_of(struct watchdog *w, unsigned slice) {
@@ -144,7 +142,7 @@ static void report_once(struct watchdog *w, lua_State *L, unsigned slice) {
 static void look(struct watchdog *w, lua_State *L, double age) {
   char place[LUA_IDSIZE + 16];
   bool final = false;
-  if (atomic_load(&w->signals) > 0) {
+  if (signals_pending(w->host)) {
     where(L, place, sizeof place);
     err_pushf(L, "cancelled", "interrupted at %s", place);
     strike(w, L);
@@ -159,7 +157,7 @@ static void look(struct watchdog *w, lua_State *L, double age) {
 }
 
 static void on_hook(lua_State *L, lua_Debug *ar) {
-  struct watchdog *w = the_watchdog;
+  struct watchdog *w = the_watchdog();
   unsigned slice = atomic_load(&w->slice);
   bool fresh = lua_gethookmask(L) != LUA_MASKCOUNT, none;
   atomic_store(&w->unheard, 0);
@@ -168,11 +166,11 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
     return;
   }
   double age = (double)age_of(w, slice) / 1e9;
-  if (atomic_load(&w->signals) == 0) report_once(w, L, slice);
+  if (!signals_pending(w->host)) report_once(w, L, slice);
   if (!must_wait(w, L, ar, age)) {
     look(w, L, age);
     unhook(w, L);
-  } else if (!fresh || atomic_load(&w->signals) > 0 || growth(w, L) > 0 || judge(w, L, false, age, 0, &none)) {
+  } else if (!fresh || signals_pending(w->host) || growth(w, L) > 0 || judge(w, L, false, age, 0, &none)) {
     lua_sethook(L, on_hook, LUA_MASKCOUNT, 1);
   } else {
     unhook(w, L);
@@ -197,13 +195,13 @@ static void say_deaf(struct watchdog *w) {
   static const char text[] =
       "stoke: a task has been inside one native function for 2 s (a string pattern that tries too much? a C "
       "module?) and cannot be broken there; Ctrl-C, again and again, ends the program\n";
-  tty_interrupts(w->host, true);
-  if (tty_is_raw(w->host) && write(2, "\n", 1) < 0) return;
+  if (w->host->hooks.speak) w->host->hooks.speak(w->host, true);
+  if (w->host->edits && write(2, "\n", 1) < 0) return;
   if (write(2, text, sizeof text - 1) < 0) return;
 }
 
 static void on_overrun(int sig) {
-  struct watchdog *w = the_watchdog;
+  struct watchdog *w = the_watchdog();
   int error = errno;
   (void)sig;
   if (!w || !w->running) return;
@@ -250,7 +248,7 @@ lua_State *watchdog_switch(struct host *h, lua_State *co) {
   struct watchdog *w = h->watchdog;
   if (!w) return NULL;
   lua_State *before = w->running;
-  if (before && lua_gethook(before) == on_hook && (w->breaks > 0 || atomic_load(&w->signals) > 0))
+  if (before && lua_gethook(before) == on_hook && (w->breaks > 0 || signals_pending(w->host)))
     lua_sethook(co, on_hook, LUA_MASKCOUNT, 1);
   w->running = co;
   return before;
@@ -296,7 +294,6 @@ bool watchdog_open(struct host *h, double seconds) {
   memset(&sa, 0, sizeof sa);
   sa.sa_handler = on_overrun;
   sa.sa_flags = SA_RESTART;
-  the_watchdog = w;
   if (sigaction(SIGURG, &sa, NULL) != 0 || uv_mutex_init(&w->mutex) != 0) goto fail;
   if (uv_cond_init(&w->cond) != 0) goto fail_mutex;
   if (uv_thread_create(&w->thread, run, w) != 0) goto fail_cond;
@@ -307,83 +304,22 @@ fail_cond:
 fail_mutex:
   uv_mutex_destroy(&w->mutex);
 fail:
-  the_watchdog = NULL;
   mem_free(&h->mem, w);
   return false;
-}
-
-/* Unless it is ignored. */
-static void release_hangup(void) {
-  struct sigaction now;
-  if (sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler != SIG_IGN) signal(SIGHUP, SIG_DFL);
 }
 
 void watchdog_close(struct host *h) {
   struct watchdog *w = h->watchdog;
   if (!w) return;
-  signal(SIGINT, SIG_DFL);
-  signal(SIGTERM, SIG_DFL);
-  release_hangup();
   atomic_store(&w->closing, true);
   uv_mutex_lock(&w->mutex);
   uv_cond_signal(&w->cond);
   uv_mutex_unlock(&w->mutex);
   uv_thread_join(&w->thread);
   signal(SIGURG, SIG_DFL);
-  the_watchdog = NULL;
   h->mem.on_mark = NULL;
   h->watchdog = NULL;
   uv_cond_destroy(&w->cond);
   uv_mutex_destroy(&w->mutex);
   mem_free(&h->mem, w);
-}
-
-/* --- SIGINT, SIGTERM and SIGHUP ------------------------------------------------------------------------------------ */
-
-/* The same closed terminal, told twice. */
-static bool is_echo(struct watchdog *w, int sig) {
-  struct timespec ts; /* of what uv_hrtime is made; a handler may call this one */
-  if (sig != SIGHUP || clock_gettime(CLOCK_MONOTONIC, &ts) != 0) return false;
-  uint64_t now = (uint64_t)ts.tv_sec * NS_PER_SECOND + (uint64_t)ts.tv_nsec, first = 0;
-  return !atomic_compare_exchange_strong(&w->hung_up, &first, now) && now - first < HANGUP_NS;
-}
-
-static void on_signal(int sig) {
-  struct watchdog *w = the_watchdog;
-  if (!w) _exit(128 + sig);
-  if (is_echo(w, sig)) return;
-  if (atomic_fetch_add(&w->signals, 1) > (tty_is_raw(w->host) ? 2 : 0)) {
-    tty_rescue(w->host);
-    _exit(128 + sig);
-  }
-  atomic_store(&w->signo, sig);
-  uv_async_send(&w->host->wake);
-}
-
-static void on_wake(uv_async_t *async) {
-  struct host *h = async->data;
-  struct watchdog *w = h->watchdog;
-  if (w && atomic_load(&w->signals) > 0) host_event(h, &h->signal, "signal", atomic_load(&w->signo));
-}
-
-void watchdog_catch_signals(struct host *h) {
-  struct sigaction sa;
-  memset(&sa, 0, sizeof sa);
-  sa.sa_handler = on_signal;
-  sa.sa_flags = SA_RESTART;
-  h->wake.data = h;
-  h->wake.async_cb = on_wake;
-  sigaction(SIGINT, &sa, NULL);
-  sigaction(SIGTERM, &sa, NULL);
-  struct sigaction before; /* nohup: it stays ignored */
-  if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(SIGHUP, &sa, NULL);
-}
-
-struct host *watchdog_host(void) {
-  struct watchdog *w = the_watchdog;
-  return w ? w->host : NULL;
-}
-
-void watchdog_forget_signal(struct host *h) {
-  if (h->watchdog) atomic_store(&h->watchdog->signals, 0);
 }

@@ -1,4 +1,5 @@
-/* watchdog.h - notices a slice (one resume of a task) that does not end, names its file and line, and lets Ctrl-C break it.
+/* watchdog.h - notices a slice (one resume of a task) that does not end, names its file and line, and breaks it: for
+ * Ctrl-C, for a deadline that has passed, for want of memory.
  * A thread only looks at a counter; it arms a debug hook through a signal when a slice overruns, because a hook that is
  * always set doubles the cost of tight loops. */
 #ifndef STOKE_WATCHDOG_H
@@ -20,11 +21,5 @@ void watchdog_leave(struct host *h);
 unsigned watchdog_slice(const struct host *h); /* another number in each slice; 0 = there is no watchdog */
 /* A coroutine inside the slice starts or stops running: hooks are per coroutine. Returns the one that ran before. */
 lua_State *watchdog_switch(struct host *h, lua_State *co);
-
-/* SIGINT, SIGTERM, and SIGHUP where it was not ignored from the start: the first becomes an event for the keeper and breaks a slice that overruns, the second ends the
- * process at once; while somebody edits lines, only the fourth that nobody answered does. */
-void watchdog_catch_signals(struct host *h);
-void watchdog_forget_signal(struct host *h); /* the next one is a first one again */
-struct host *watchdog_host(void);            /* for other signal handlers; NULL = none */
 
 #endif

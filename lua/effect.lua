@@ -33,11 +33,13 @@ local M = {}
 ---  raises
 ---@field stream? boolean run returns a source: { next = fun(self), close = fun(self) }
 ---@field pool? fun(q: table): string?, integer? key and width of the pool the call waits in; nil = none
----@field retry? { attempts: integer, base: number, max: number } only for errors that say retryable
+---@field retry? { attempts: integer, base: number, max: number, server?: fun(q): string? } only for errors that say retryable;
+---  `server` is the address whose retries are counted
 ---@field usage? fun(value: any, q: any): table? what a finished call consumed: { input_tokens, output_tokens }
 ---@field reserve? fun(q: any, room: number, call: table): integer?, integer? tokens the call may use, cut down to `room`; nil and
 ---  what it needs at least where that does not fit. Sets call.asked to the tokens it is asked with
----@field subject? fun(q: any): string, string, string? what the policy judges: its kind ("path"), and one value or two
+---@field subject? fun(q: any): string, string, string?, string? what the policy judges: its kind ("path"), one value or two, and
+---  what that is, in words. A request with `aside` is nothing a person is asked about: it fails where the verdict is to ask
 ---@field approvable? boolean a request may ask for a person's approval itself (needs_approval)
 ---@field quiet? boolean never traced (clock, randomness)
 ---@field taped? boolean its outcomes can be recorded and replayed
@@ -139,7 +141,7 @@ end
 
 --- The driver, once a slot is there; again while the error may pass and the retry gate agrees.
 local function attempts(def, q, call)
-  if def.retry then retry.earn(def) end
+  if def.retry then retry.earn(def, q) end
   while true do
     call.attempts = call.attempts + 1
     if def.pool then
@@ -155,7 +157,7 @@ local function attempts(def, q, call)
       call.slot = nil
     end
     if not def.retry or (type(q) == "table" and q.once) then return nil, err end
-    local again, cancelled = retry.again(def, err, call.attempts)
+    local again, cancelled = retry.again(def, q, err, call.attempts)
     if not again then return nil, cancelled or err end
   end
 end
@@ -171,8 +173,8 @@ local function gated(def, q, task, scope, work)
   local call <close> = setmetatable({ def = def, q = q, task = task, outer = task.call, work = work, slot = nil, attempts = 0,
     settled = false }, Call)
   task.call = call -- settled from there, should the task be cut off
-  if span.on and not def.quiet then call.span = span.open(def, q, task) end
-  if def.subject then
+  if span.on and not def.quiet and not task.system then call.span = span.open(def, q, task) end
+  if def.subject and (policy.rules or def.approvable) then
     local err = policy.judge(def, q)
     if err then
       call:settle(nil, err)
@@ -217,7 +219,7 @@ function M.perform(name, q, work)
   local scope = task.scope or task
   if scope.cancelled and not task.unwinding then deliver(task) end
   if def.gated or scope.gated or (def.subject and (policy.rules or def.approvable and q.needs_approval))
-    or (span.on and not def.quiet) or (replay.tape and def.taped) then
+    or (span.on and not def.quiet and not task.system) or (replay.tape and def.taped) then
     return gated(def, q, task, scope, work)
   end
   local value, err = def.run(q, nil, work)

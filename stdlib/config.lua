@@ -335,7 +335,7 @@ function M.load(opts)
   env_layer(getenv, layers)
   file_layers({ flags = flags, read = opts.read or read_disk }, getenv, layers)
   layers[#layers + 1] = { source = "built in", values = BUILT_IN }
-  local s = { values = {}, sources = {}, direct = {}, flags = flags, api_key = env_value(getenv, "OLLAMA_API_KEY") }
+  local s = { values = {}, sources = {}, direct = {}, meant = {}, flags = flags, api_key = env_value(getenv, "OLLAMA_API_KEY") }
   for _, layer in ipairs(layers) do lay(s.values, layer.values, s.sources, layer.source, "") end
   current, M.revision = s, M.revision + 1
   M.endpoint()
@@ -366,7 +366,8 @@ end
 ---The endpoint of a name or an address; without either the default one. OLLAMA_API_KEY goes to the
 ---server of OLLAMA_HOST, to one given as an address, and to ollama.com; never to one a file names.
 ---@param name? string
----@return {name: string, url: string, headers: table<string, string>, key: string|nil, source: string}
+---@return {name: string, url: string, headers: table<string, string>, key: string|nil, source: string, meant: string|nil}
+---`meant` is the address that `url` stands in for: a simulator takes the place of a server.
 ---Raises `usage` for an unknown name.
 ---
 ---Example: `print(config.endpoint().url)`
@@ -378,13 +379,14 @@ function M.endpoint(name)
     local headers = {}
     for k, v in pairs(e.headers or {}) do headers[k] = v end
     return with_key({ name = asked, url = current.direct[asked] or address("endpoint", e.url),
-                      headers = headers, key = e.key,
+                      headers = headers, key = e.key, meant = current.meant[asked],
                       source = current.sources["endpoints." .. asked] })
   end
   if asked:find "[.:/]" or asked == "localhost" then
     local source = name and "script" or current.sources.endpoint
-    if current.everywhere and not asked:find "%.mem" then asked = current.everywhere end
-    return with_key({ name = asked, url = address(source, asked), headers = {}, source = source },
+    local url, meant = address(source, asked), nil
+    if current.everywhere and not asked:find "%.mem" then asked, url, meant = current.everywhere, current.everywhere, url end
+    return with_key({ name = asked, url = url, meant = meant, headers = {}, source = source },
                     name or source:find "^flag" or source:find "^environment")
   end
   local names = sorted_keys(values.endpoints)
@@ -409,10 +411,13 @@ end
 ---@param name string
 ---@param url string any scheme
 ---@param source string what explain() says about it
+---@param in_place? boolean it stands in for the endpoint that was the default one: a policy judges that one's address
 ---
 ---Example: `config.use_endpoint("lab", "http://10.0.0.7:11434", "this script")`
-function M.use_endpoint(name, url, source)
+function M.use_endpoint(name, url, source, in_place)
   local s = current or M.load()
+  local before = in_place and M.endpoint()
+  s.meant[name] = before and (before.meant or before.url) or nil
   M.revision = M.revision + 1
   s.values.endpoint, s.values.endpoints[name], s.direct[name] = name, { url = url }, url
   s.sources.endpoint, s.sources["endpoints." .. name] = source, source
@@ -440,11 +445,13 @@ function M.stand_in(url, source, everywhere)
   local s, values = {}, {}
   for k, v in pairs(before) do s[k] = v end
   for k, v in pairs(before.values) do values[k] = v end
-  s.values, s.direct, s.sources = values, {}, setmetatable({}, { __index = before.sources })
+  s.values, s.direct, s.meant, s.sources = values, {}, {}, setmetatable({}, { __index = before.sources })
   values.endpoints = {}
   local names = sorted_keys(before.values.endpoints)
   names[#names + 1] = values.endpoint
   for _, name in ipairs(names) do
+    local known = M.endpoint(name)
+    s.meant[name] = known.meant or known.url
     values.endpoints[name], s.direct[name], s.sources["endpoints." .. name] = { url = url }, url, source
   end
   s.sources.endpoint, s.everywhere = source, everywhere and url or nil

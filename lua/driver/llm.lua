@@ -9,6 +9,8 @@
 ---   line(text, state) -> event | nil, err | events (list), finished     any other line; nothing = no event
 ---   incomplete(state) -> stoke.error              the stream ended before `finished`
 ---   pool(q) -> key | nil                          what calls wait for each other by
+---   server(q) -> url, what                        the server that is meant, and what it is in words: judged by the policy, and the
+---                                                 retries are counted by it
 ---   usage(value) -> { input_tokens, output_tokens, seconds }
 ---   reserve(q, room, call) -> tokens | nil, least  tokens a budget sets aside, the answer cut down to what is free
 ---
@@ -37,7 +39,16 @@ function M.protocol(name, protocol)
   protocols[name] = protocol
 end
 
-local RETRY = { attempts = 3, base = 0.25, max = 4 }
+local function server_of(q) return (protocols[q.protocol].server(q)) end
+
+--- A model server is a host like any other.
+local function subject(q)
+  local url, what = protocols[q.protocol].server(q)
+  local _, name = http.place(url)
+  return "host", name or url, nil, what
+end
+
+local RETRY = { attempts = 3, base = 0.25, max = 4, server = server_of }
 
 local function pool_key(q)
   local pool = protocols[q.protocol].pool
@@ -190,18 +201,18 @@ local function reserve(q, room, record)
 end
 
 effect.define("llm.chat", {
-  taped = true, run = call, pool = pool_key, retry = RETRY, reserve = reserve,
+  taped = true, run = call, pool = pool_key, retry = RETRY, subject = subject, reserve = reserve,
   usage = function(value, q)
     local protocol = protocols[q.protocol]
     return protocol.usage and protocol.usage(value)
   end,
 })
 -- Loading a model: a slot like any other call, but nothing a budget counts.
-effect.define("llm.load", { taped = true, run = call, pool = pool_key, retry = RETRY })
+effect.define("llm.load", { taped = true, run = call, pool = pool_key, retry = RETRY, subject = subject })
 -- What the server answers at once: no slot, no usage.
-effect.define("llm.admin", { taped = true, run = call, retry = RETRY })
+effect.define("llm.admin", { taped = true, run = call, retry = RETRY, subject = subject })
 effect.define("llm.stream", { taped = true, run = open, stream = true, pool = pool_key, retry = RETRY, usage = usage_of,
-  reserve = reserve })
+  subject = subject, reserve = reserve })
 
 --- The fastest way through a stream: a function for generic `for`. Plain lines become { type = "text"|"thinking", text = }
 --- without a look at the gates; all else goes through the stream's own next.

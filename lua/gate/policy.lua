@@ -8,8 +8,9 @@
 --- deny goes before ask, ask before allow. Whether a tool that needs approval is asked about is decided here, too: a pattern of
 --- `allow` is the approval. Paths are judged by their names (absolute, `.` and `..` taken out), not by what links make of them:
 --- the jail of the file tools is `root`. A pattern with a slash at its end is the folder and all below it; `~/` is the user's home.
---- Hosts are judged as they are connected to, after each redirect, too. Commands are their words; deny and ask also see a program
---- that is given by its path under its name.
+--- Hosts are judged as they are connected to, after each redirect, too, and model servers are hosts like any other. `localhost` is
+--- also the addresses that it always stands for. Commands are their words; deny and ask also see a program that is given by its
+--- path under its name.
 
 local approval = require "core.approval"
 local errors = require "core.errors"
@@ -66,6 +67,9 @@ local function compile_one(kind, text)
   return glob.compile(kind == "host" and host_pattern(text) or text, false)
 end
 
+--- A pattern with its text, for the message of what it refuses.
+local function compile_rule(kind, text) return { matches = compile_one(kind, text), text = text } end
+
 local function compile_list(where, kind, list)
   local out = {}
   errors.list(("stoke.policy: %s.%s"):format(where, kind), list)
@@ -73,7 +77,7 @@ local function compile_list(where, kind, list)
     if type(text) ~= "string" or text == "" then
       errors.argument("stoke.policy: %s.%s[%d] must be a pattern, got %s", where, kind, i, errors.describe(text))
     end
-    out[i] = compile_one(kind, text)
+    out[i] = compile_rule(kind, text)
   end
   return out
 end
@@ -108,25 +112,47 @@ end
 
 -- ---- verdicts -----------------------------------------------------------------------------------------------------------------
 
-local function any(list, value)
-  for _, matches in ipairs(list or {}) do
-    if matches(value) then return true end
+--- The pattern of a list that fits, or nil.
+local function fitting(list, value)
+  for _, rule in ipairs(list or {}) do
+    if rule.matches(value) then return rule end
   end
-  return false
+end
+
+--- Other names of the same place, which no server of names has to be asked for (RFC 6761).
+local function aliases(value)
+  if value == "localhost" or value:find "%.localhost$" then return { "127.0.0.1", "::1" } end
+end
+
+--- As fitting; also by the other names. `all`: each of them has to fit, where the value itself does not.
+local function fits_place(list, value, all)
+  local rule = fitting(list, value)
+  local others = not rule and list and aliases(value)
+  if not others then return rule end
+  for _, other in ipairs(others) do
+    rule = fitting(list, other)
+    if rule and not all or all and not rule then return rule end
+  end
+  return rule
 end
 
 --- What the rules say of one subject: a verdict; nil when no rule fits it.
 ---@param kind "tool"|"path"|"host"|"command"
 ---@param value string
 ---@return "allow"|"ask"|"deny"|nil
+---@return string|nil pattern that decided; nil where `otherwise` did
 function M.verdict(kind, value)
   local rules = M.rules
   if not rules then return nil end
   if kind == "path" then value = M.absolute(value) end
   if kind == "host" then value = value:lower() end
-  if any(rules.deny[kind], value) then return "deny" end
-  if any(rules.ask[kind], value) then return "ask" end
-  if any(rules.allow[kind], value) then return "allow" end
+  local fits = kind == "host" and fits_place or fitting
+  local rule = fits(rules.deny[kind], value)
+  if rule then return "deny", rule.text end
+  rule = fits(rules.ask[kind], value)
+  if rule then return "ask", rule.text end
+  rule = fits(rules.allow[kind], value, true)
+  if rule then return "allow", rule.text end
   return rules.otherwise[kind]
 end
 
@@ -139,9 +165,18 @@ function M.judges(kind)
   return (rules.otherwise[kind] or rules.deny[kind] or rules.ask[kind] or rules.allow[kind]) ~= nil
 end
 
-local function denied(def, kind, value)
-  return errors.new("denied", ("%s is not allowed: the policy denies the %s %s"):format(def.name, kind, value),
-    { hint = "stoke.policy says what is allowed" })
+--- The message names the rule, and the hint what to change in it.
+local function denied(def, kind, value, pattern, what)
+  local rule, mend
+  if pattern then
+    rule = ("deny.%s has %q"):format(kind, pattern)
+    mend = "take it out of stoke.policy, or name what it is meant for more closely"
+  else
+    rule = ("no pattern of allow.%s fits, and otherwise.%s is \"deny\""):format(kind, kind)
+    mend = ("to allow it: stoke.policy { allow = { %s = { %q } }, ... }"):format(kind, value)
+  end
+  return errors.new("denied", ("%s is not allowed: the policy denies the %s %s%s (%s)"):format(def.name, kind, value,
+    what and ", " .. what or "", rule), { hint = mend })
 end
 
 --- Judge an effect before it is done, and wait for a person where the verdict is to ask.
@@ -149,14 +184,18 @@ end
 ---@param q any the request; an approval may change its args
 ---@return stoke.error|nil
 function M.judge(def, q)
-  local kind, value, other = nil, nil, nil
-  if def.subject then kind, value, other = def.subject(q) end
-  local verdict = kind and M.verdict(kind, value)
+  local kind, value, other, what = nil, nil, nil, nil
+  if def.subject then kind, value, other, what = def.subject(q) end
+  local verdict, pattern
+  if kind then verdict, pattern = M.verdict(kind, value) end
   if other then
-    local second = M.verdict(kind, other)
-    if second == "deny" or verdict ~= "deny" and second == "ask" then verdict, value = second, other end
+    local second, its = M.verdict(kind, other)
+    if second == "deny" or verdict ~= "deny" and second == "ask" then verdict, value, pattern = second, other, its end
   end
-  if verdict == "deny" then return denied(def, kind, value) end
+  if verdict == "deny" then return denied(def, kind, value, pattern, what) end
+  if verdict == "ask" and type(q) == "table" and q.aside then
+    return errors.new("needs_approval", ("%s: %s %s needs an approval"):format(def.name, kind, value))
+  end
   if verdict == "ask" or (verdict == nil and type(q) == "table" and q.needs_approval) then
     return approval.request(def.name, kind, value, q, M.rules and M.rules.timeout)
   end

@@ -1,5 +1,7 @@
 --- The retry gate: errors that say `retryable` are tried again after a pause that doubles and is jittered (full jitter, Brooker
---- 2015), while a token bucket per effect has some left: when a server is down for all, retries must not multiply the load.
+--- 2015), while a token bucket has some left: when a server is down for all, retries must not multiply the load. There is one
+--- bucket for each server, by its address, so that a dead one takes nothing from the others; an effect that names no server has
+--- one of its own.
 
 local host = require "host.task"
 local random = require "core.random"
@@ -11,25 +13,63 @@ M.saved = 20
 M.earned = 0.1
 --- Longest Retry-After that is waited for, seconds.
 M.patience = 30
+--- Buckets kept at most. Only one that is not full is kept; beyond this number the one used longest ago is forgotten.
+M.kept = 256
 
-local buckets = {}
+--- By key: { left = retries, used = when last, by a count of uses }. A bucket that is not here is full.
+local buckets, count, uses = {}, 0, 0
+
+--- Forget what the servers have used up, as at the beginning: a test does not depend on the one before.
+function M.forget() buckets, count = {}, 0 end
+
+local function key_of(def, q)
+  local server = def.retry.server
+  return server and server(q) or def.name
+end
+
+local function oldest()
+  local found
+  for key, bucket in next, buckets do
+    if not found or bucket.used < buckets[found].used then found = key end
+  end
+  return found
+end
+
+local function bucket_of(key)
+  local bucket = buckets[key]
+  if not bucket then
+    if count >= M.kept then buckets[oldest()], count = nil, count - 1 end
+    bucket = { left = M.saved }
+    buckets[key], count = bucket, count + 1
+  end
+  uses = uses + 1
+  bucket.used = uses
+  return bucket
+end
 
 --- A call begins.
-function M.earn(def)
-  local bucket = buckets[def.name]
-  if not bucket then return end -- full
-  bucket = bucket + M.earned
-  buckets[def.name] = bucket < M.saved and bucket or nil
+function M.earn(def, q)
+  if count == 0 then return end -- all are full
+  local key = key_of(def, q)
+  local bucket = buckets[key]
+  if not bucket then return end
+  bucket.left = bucket.left + M.earned
+  if bucket.left >= M.saved then buckets[key], count = nil, count - 1 end
 end
 
 --- May this call be tried again? Waits the pause.
+---@param def stoke.effect
+---@param q any the request
+---@param err stoke.error
+---@param attempts integer how often it was tried
 ---@return boolean again
 ---@return stoke.error|nil cancelled when the wait was cancelled
-function M.again(def, err, attempts)
-  local bucket = buckets[def.name] or M.saved
-  if not err.retryable or err.began or attempts >= def.retry.attempts or bucket < 1 then return false end
+function M.again(def, q, err, attempts)
+  if not err.retryable or err.began or attempts >= def.retry.attempts then return false end
   if (err.retry_after or 0) > M.patience then return false end -- the script is told, and may come back later
-  buckets[def.name] = bucket - 1
+  local bucket = bucket_of(key_of(def, q))
+  if bucket.left < 1 then return false end
+  bucket.left = bucket.left - 1
   local pause = math.min(def.retry.max, def.retry.base * 2 ^ (attempts - 1)) * random.float()
   local woken, cancelled = host.park("retry", math.max(pause, err.retry_after or 0))
   if woken == nil then return false, cancelled end

@@ -1,6 +1,8 @@
 --- The span gate: what each effect did and how long it queued and ran, to STOKE_DEBUG=effect and --trace FILE.
---- Bodies and secrets stay out unless asked (--trace-bodies).
+--- Bodies and secrets stay out unless asked (--trace-bodies). The host's own tasks (task.system) are not traced. A sink that raises
+--- is told once on standard error and dropped: what was traced goes on.
 
+local stdio = require "core.stdio"
 local time = require "host.time"
 
 local M = {}
@@ -51,6 +53,19 @@ end
 --- To the microsecond: what lies below is noise.
 local function rounded(seconds) return math.floor(seconds * 1e6 + 0.5) / 1e6 end
 
+--- Give a record to all sinks. The list may change meanwhile: a sink that fails leaves it, one may take itself away.
+local function tell(record)
+  local sinks = table.move(M.sinks, 1, #M.sinks, 1, {})
+  for i = 1, #sinks do
+    local ok, raised = pcall(sinks[i], record)
+    local cancelled = type(raised) == "table" and rawget(raised, "kind") == "cancelled" -- while it wrote: not its fault
+    if not ok and not cancelled then
+      M.unlisten(sinks[i])
+      pcall(stdio.err, ("stoke: a listener of the trace failed and is dropped: %s\n"):format(tostring(raised)))
+    end
+  end
+end
+
 function M.close(self, call, err, used)
   local now = M.now()
   local started = call.started or now
@@ -62,7 +77,7 @@ function M.close(self, call, err, used)
     input_tokens = used and used.input_tokens, output_tokens = used and used.output_tokens,
     request = M.bodies and self.q or nil,
   }
-  for _, sink in ipairs(M.sinks) do sink(record) end
+  tell(record)
 end
 
 --- A sink that prints one readable line to `write`.

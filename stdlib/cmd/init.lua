@@ -6,6 +6,7 @@ local config = require "stoke.config"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local json = require "core.json"
+local texts = require "core.text"
 local log = require "stoke.log"
 local overrun = require "core.overrun"
 local stdio = require "core.stdio"
@@ -73,6 +74,17 @@ local function is_file(path)
   return problem == nil
 end
 
+-- A record of the trace as one line. A request may hold what JSON cannot, and names and messages may be no UTF-8.
+local function trace_line(record)
+  local line = json.encode(record)
+  if line then return line end
+  local plain = {}
+  for name, value in next, record do
+    if name ~= "request" then plain[name] = type(value) == "string" and texts.valid(value) or value end
+  end
+  return json.encode(plain)
+end
+
 -- One JSON line per effect, written as the effect ends.
 local function start_trace(path, bodies)
   local file, problem = io.open(path, "wb")
@@ -81,12 +93,7 @@ local function start_trace(path, bodies)
   local span = require "core.gate.span"
   span.bodies = bodies
   span.listen(function(record)
-    local ok, line = pcall(json.encode, record)
-    if not ok then
-      record.request = nil
-      line = json.encode(record)
-    end
-    file:write(line, "\n")
+    file:write(trace_line(record), "\n")
   end)
 end
 
@@ -94,7 +101,7 @@ end
 local function server_answers()
   require "stoke.ollama"
   local _, err = effect.perform("llm.admin", { protocol = "ollama", method = "GET",
-    path = "/api/version", once = true, timeouts = { connect = 1, first_byte = 2 } })
+    path = "/api/version", once = true, aside = true, timeouts = { connect = 1, first_byte = 2 } })
   return err == nil
 end
 
@@ -110,10 +117,13 @@ local function simulate()
   local answers, problem
   if config.is_sim_script(mode) then
     answers, problem = require "stoke.sim.script".load(mode)
-    if problem then errors.raise("usage", ("%s: %s"):format(config.source "sim", problem)) end
+    if problem then
+      problem.message = ("%s: %s"):format(config.source "sim", problem.message)
+      error(problem, 0)
+    end
   end
   local url = require "stoke.sim".start_default(answers)
-  config.use_endpoint("sim", url, config.source "sim")
+  config.use_endpoint("sim", url, config.source "sim", true)
 end
 
 ---Put the runtime's flags into force.

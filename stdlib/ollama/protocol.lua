@@ -43,14 +43,14 @@ end
 
 --- The endpoint of a name or an address.
 ---@param name? string
----@return table known { url, headers; by model: pools (keys), loads (options); by path: calls, streams (requests) }
+---@return table known { url, meant (what url stands in for), name, headers; by model: pools (keys), loads (options); by path: calls, streams (requests) }
 ---Raises `usage` for a name nobody knows.
 function M.endpoint(name)
   local known = endpoints[name or false]
   if known and known.revision == config.revision then return known end
   local endpoint = config.endpoint(name)
-  known = { url = endpoint.url, headers = headers_of(endpoint), revision = config.revision, pools = {}, loads = {},
-    calls = {}, streams = {} }
+  known = { url = endpoint.url, meant = endpoint.meant or endpoint.url, name = endpoint.name, headers = headers_of(endpoint),
+    revision = config.revision, pools = {}, loads = {}, calls = {}, streams = {} }
   endpoints[name or false] = known
   return known
 end
@@ -236,6 +236,12 @@ function M.pool(q)
     endpoint.pools[q.model] = key
   end
   return key
+end
+
+--- The server that a request is for. A simulator in its place changes neither what the policy says nor whose retries are counted.
+function M.server(q)
+  local endpoint = M.endpoint(q.endpoint)
+  return endpoint.meant, ("the model server of the endpoint %q"):format(endpoint.name)
 end
 
 -- ---- answers ----------------------------------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ end
 
 --- A second reading of the same wire: each line is a status, "success" is the end.
 llm.protocol("ollama.progress", {
-  request = protocol.request, error = protocol.error, broken = protocol.broken, line = progress_line,
+  request = protocol.request, error = protocol.error, broken = protocol.broken, server = protocol.server,
+  line = progress_line,
   incomplete = function(state)
     return errors.new("incomplete", ("%s of %s ended after %q, without success"):format(state.q.path:match "[^/]*$", state.q.model,
       state.last or "nothing"), { model = state.q.model, hint = "do it again: what has come already is kept" })

@@ -23,7 +23,7 @@ function M.forget() windows = {} end
 --- What /api/ps says, asked now. A model loaded under another name is not found there.
 local function ask(q)
   local reply = effect.perform("llm.admin", { protocol = "ollama", method = "GET", path = "/api/ps", endpoint = q.endpoint,
-    timeouts = { total = 5 }, once = true })
+    timeouts = { total = 5 }, once = true, aside = true })
   local wanted = protocol.canonical(q.model):lower()
   for _, model in ipairs(reply and reply.models or {}) do
     if protocol.canonical(model.name):lower() == wanted then return math.tointeger(model.context_length) or false end

@@ -149,7 +149,7 @@ function M.asked(list, model, options)
   options = errors.options(options, ASKED, "t.asked")
   local found, by_model, names = 0, {}, {}
   for _, effect in ipairs(list) do
-    if INFERENCE[effect.name] and effect.model then
+    if INFERENCE[effect.name] and effect.model and not REFUSED[effect.error] then
       if model == nil or same_model(effect.model, model) then found = found + 1 end
       if not by_model[effect.model] then names[#names + 1] = effect.model end
       by_model[effect.model] = (by_model[effect.model] or 0) + 1

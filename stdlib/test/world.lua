@@ -7,6 +7,7 @@ local isolation = require "core.isolation"
 local policy = require "core.gate.policy"
 local random = require "core.random"
 local replay = require "core.gate.replay"
+local retry = require "core.gate.retry"
 local script = require "core.script"
 local span = require "core.gate.span"
 local cassette = require "stoke.test.cassette"
@@ -128,6 +129,7 @@ function M.enter(item, context)
       compare.word(item.name), flags)
   end
   world.models = models.new(world.problems)
+  retry.forget()
   forget("stoke.ollama.window", "forget")
   forget("stoke.ollama.tokens", "forget")
   local path = options.cassette and cassette_path(world, options, context)

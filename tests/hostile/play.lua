@@ -182,9 +182,7 @@ end
 ---@param with? string another agent than the one it is made for
 ---@return hostile.outcome
 function M.play(case, way, with)
-  for _, name in ipairs { "llm.chat", "llm.stream" } do
-    for _ = 1, 200 do retry.earn { name = name } end -- each begins as if no call before it had failed
-  end
+  retry.forget() -- each begins as if no call before it had failed
   with = with or case.with or "tools"
   local server <close> = server_of(case)
   local seen = {}

@@ -218,6 +218,14 @@ test("cli: --trace writes one JSON line per effect", { real = true }, function(t
   t.ok(lines >= 1)
 end)
 
+test("cli: --trace has a line for what is no UTF-8, and the call does not notice", { real = true }, function(t)
+  local here <close> = place()
+  check(t, here, { "-e", [[print(pcall(require "stoke.fs".read, "none\255"))]], "--trace", "t.jsonl" }, 0, "no such file")
+  local seen = false
+  for line in fs.read(here.path .. "/t.jsonl"):gmatch "[^\n]+" do seen = seen or json.decode(line).about:find "^none" ~= nil end
+  t.ok(seen)
+end)
+
 test("cli: a wrong configuration file stops everything but help", { real = true }, function(t)
   local here <close> = place { ["stoke.config.lua"] = "return { timeouts = { idlee = 3 } }",
                                ["good.lua"] = "return { log = { level = 'debug' } }" }
@@ -275,7 +283,7 @@ test("cli: --sim=FILE.lua answers from a script", { real = true }, function(t)
   here.env.STOKE_SIM = "answers.lua"
   check(t, here, { "chat" }, 0, "as written\n")
   check(t, here, { "chat", "--sim=none.lua" }, 2, nil, "flag --sim: cannot read the script: none.lua")
-  check(t, here, { "chat", "--sim=broken.lua" }, 2, nil, "returns a function or a list of replies")
+  check(t, here, { "chat", "--sim=broken.lua" }, 1, nil, "returns a function or a list of replies")
 end)
 
 -- Runs in a terminal of its own, by script(1). `keys`: what is typed, and seconds to wait.

@@ -40,7 +40,7 @@ test("policy: denied with the reason, before anything is reserved", function(t)
   with_policy({ deny = { host = { "*.internal" } } }, function()
     local s <close> = stoke.scope { budget = { calls = 1 } }
     local err = t.raises("denied", perform, name, { host = "db.internal" })
-    t.eq(err.message, name .. " is not allowed: the policy denies the host db.internal")
+    t.eq(err.message, name .. ' is not allowed: the policy denies the host db.internal (deny.host has "*.internal")')
     t.eq(err.exit, 7)
     t.eq(ran, false)
     t.eq(s.budget.used.calls, 0)
@@ -160,6 +160,41 @@ test("retry: the bucket runs dry when everything fails", function(t)
   local name = define { retry = { attempts = 3, base = 0, max = 0 }, run = function() runs = runs + 1 return nil, retryable() end }
   for _ = 1, 100 do t.raises("refused", perform, name) end
   t.ok(runs >= 100 + retry.saved and runs <= 100 + retry.saved + 100 * retry.earned + 1, runs)
+end)
+
+test("retry: what one server has used up is no other server's, whatever the effect", function(t)
+  local runs = {}
+  local function server(q) return q.server end
+  local function run(q)
+    runs[q.server] = (runs[q.server] or 0) + 1
+    if q.server == "dead" or runs[q.server] == 1 then return nil, retryable() end
+    return runs[q.server]
+  end
+  local name = define { retry = { attempts = 3, base = 0, max = 0, server = server }, run = run }
+  local other = define { retry = { attempts = 3, base = 0, max = 0, server = server }, run = run }
+  for _ = 1, 60 do t.raises("refused", perform, name, { server = "dead" }) end
+  t.eq(perform(name, { server = "alive" }), 2)
+  runs.dead = 0
+  for _ = 1, 10 do t.raises("refused", perform, other, { server = "dead" }) end
+  t.ok(runs.dead <= 12, "the dead one has no retries left, by whatever way it is asked")
+end)
+
+test("retry: of many dead servers only so many are remembered, those used last", function(t)
+  local runs = 0
+  local name = define { retry = { attempts = 2, base = 0, max = 0, server = function(q) return q.server end },
+                        run = function() runs = runs + 1 return nil, retryable() end }
+  local function retries(server)
+    runs = 0
+    for _ = 1, 3 do t.raises("refused", perform, name, { server = server }) end
+    return runs - 3
+  end
+  for _ = 1, 20 do retries "first" end
+  for i = 2, retry.kept do retries(i) end
+  t.ok(retries "first" <= 1, "one of the last")
+  for i = 2, retry.kept do retries(-i) end
+  t.ok(retries "first" <= 1, "again")
+  for i = 1, retry.kept do retries(1000 + i) end
+  t.eq(retries "first", 3, "forgotten, so full again")
 end)
 
 test("retry: a cancel ends the pause", function(t)
@@ -346,6 +381,41 @@ test("a span tells how long a call queued and ran, and how it ended", function(t
   local by_queue = {}
   for i, r in ipairs(records) do by_queue[i] = ("%g %g %s"):format(r.queue, r.run, r.error or "ok") end
   t.eq(by_queue, { "0 2 ok", "4 0 cancelled", "2 3 ok" })
+end)
+
+test("span: a listener that raises is told once and dropped, and the call does not notice", function(t)
+  local stdio, told, seen = require "core.stdio", {}, 0
+  local before, on, err = span.sinks, span.on, stdio.err
+  local _ <close> = setmetatable({}, { __close = function() span.sinks, span.on, stdio.err = before, on, err end })
+  stdio.err = function(text) told[#told + 1] = text end
+  span.sinks = {}
+  span.listen(function() seen = seen + 1 end)
+  span.listen(function() error "broken listener" end)
+  span.listen(function() seen = seen + 1 end)
+  local name = define { run = function() return "value" end, pool = function() return "span", 1 end }
+  for _ = 1, 3 do t.eq(perform(name), "value") end
+  t.eq({ seen, #told, #pool.list() }, { 6, 1, 0 })
+  t.match(told[1], "broken listener")
+end)
+
+test("span: what the host's own tasks do is traced by nobody", function(t)
+  local seen = {}
+  local before, on = span.sinks, span.on
+  local _ <close> = setmetatable({}, { __close = function() span.sinks, span.on = before, on end })
+  span.sinks = {}
+  span.listen(function(r) seen[#seen + 1] = r.about end)
+  local plain = define { run = function() return 1 end }
+  local gated = define { run = function() return 1 end, pool = function() return "own", 1 end }
+  local function both(who)
+    perform(plain, { name = who })
+    perform(gated, { name = who })
+  end
+  tasks.spawn(function()
+    both "system"
+    tasks.spawn(both, nil, "its child"):await()
+  end, { system = true, name = "own" }):await()
+  stoke.spawn(both, "script"):await()
+  t.eq(seen, { "script", "script" })
 end)
 
 test("an unknown effect is named, with the nearest known one", function(t)

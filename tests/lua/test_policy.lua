@@ -48,6 +48,92 @@ local function sites()
   end })
 end
 
+--- Every way to ask a model server.
+local function asks()
+  local ollama = require "stoke.ollama"
+  local bot = stoke.agent { model = "m" }
+  return {
+    chat = function() ollama.chat { model = "m", messages = { { role = "user", content = "hi" } } } end,
+    generate = function() ollama.generate { model = "m", prompt = "hi" } end,
+    stream = function() for _ in ollama.stream { model = "m", prompt = "hi" } do end end, -- luacheck: ignore
+    embed = function() ollama.embed { model = "m", input = "hi" } end,
+    load = function() ollama.load { model = "m" } end,
+    tags = function() ollama.tags() end,
+    version = function() ollama.version() end,
+    pull = function() for _ in ollama.pull { model = "m" } do end end, -- luacheck: ignore
+    copy = function() ollama.copy("m", "n") end,
+    run = function() bot:run "hi" end,
+    session = function() bot:session():run "hi" end,
+    choose = function() stoke.choose { model = "m", prompt = "hi", options = { "a", "b" } } end,
+  }
+end
+
+test("policy: a model server is a host like any other, by whatever call it is asked", function(t)
+  t.model("m", function() return "a" end)
+  for name, ask in pairs(asks()) do
+    local _ <close> = with_policy { deny = { host = { "127.0.0.1" } } }
+    local err = t.raises("denied", ask)
+    t.match(err.message, 'the policy denies the host 127.0.0.1, the model server of the endpoint "default"', name)
+    t.match(err.message, 'deny.host has "127.0.0.1"', name)
+  end
+  t.asked(nil, { times = 0 })
+end)
+
+test("policy: a list of hosts that locks the model server out says so, and how to let it in", function(t)
+  t.model("m", { "hello" })
+  local bot = stoke.agent { model = "m" }
+  local _ <close> = with_policy { allow = { host = { "api.example" } }, otherwise = { host = "deny" } }
+  local err = t.raises("denied", bot.run, bot, "hi")
+  t.match(err.message, 'the model server of the endpoint "default"')
+  t.match(err.message, 'no pattern of allow.host fits, and otherwise.host is "deny"')
+  t.match(err.hint, 'allow = { host = { "127.0.0.1" } }')
+  stoke.policy { allow = { host = { "api.example", "127.0.0.1" } }, otherwise = { host = "deny" } }
+  t.eq(bot:run("hi").text, "hello")
+end)
+
+test("policy: the address of a model server is judged in each spelling, at each port", function(t)
+  local ollama = require "stoke.ollama"
+  t.model("m", function() return "a" end)
+  local _ <close> = with_policy { deny = { host = { "127.0.0.1", "::1", "*.internal" } } }
+  for _, endpoint in ipairs { "127.0.0.1:1", "http://127.1:11434", "http://2130706433:80", "http://0x7f.0.0.1", "localhost",
+    "http://LOCALHOST:9", "http://a.localhost", "http://[::1]:11434", "http://[0:0:0:0:0:0:0:1]", "0.0.0.0:11434",
+    "http://gpu.internal.:11434", "http://GPU.Internal/prefix" } do
+    t.raises("denied", ollama.generate, { model = "m", prompt = "hi", endpoint = endpoint })
+  end
+  t.eq(ollama.generate({ model = "m", prompt = "hi", endpoint = "http://10.0.0.7:11434" }).response, "a")
+end)
+
+test("policy: a call of a model waits for a person where hosts are asked about, and is asked about once", function(t)
+  t.model("m", { "hello" })
+  local _ <close> = with_policy { ask = { host = { "127.*" } } }
+  local asked = {}
+  local task = stoke.spawn(function() return stoke.agent { model = "m" }:run("hi").text end)
+  local watch = stoke.spawn(function()
+    while true do
+      for _, p in ipairs(stoke.pending()) do
+        asked[#asked + 1] = p.what
+        p:approve()
+      end
+      stoke.sleep(0.1)
+    end
+  end)
+  t.eq(task:await(), "hello")
+  watch:cancel()
+  t.eq(asked, { "127.0.0.1" })
+end)
+
+test("policy: localhost is also the addresses it stands for", function(t)
+  local function verdict(rules)
+    local _ <close> = with_policy(rules)
+    return policy.verdict("host", "localhost")
+  end
+  t.eq(verdict { deny = { host = { "127.*" } } }, "deny")
+  t.eq(verdict { ask = { host = { "::1" } } }, "ask")
+  t.eq(verdict { allow = { host = { "127.0.0.1", "::1" } }, otherwise = { host = "deny" } }, "allow")
+  t.eq(verdict { allow = { host = { "127.0.0.1" } }, otherwise = { host = "deny" } }, "deny", "it may be ::1")
+  t.eq(verdict { allow = { host = { "localhost" } }, otherwise = { host = "deny" } }, "allow")
+end)
+
 test("policy: each hop of a redirect is judged", function(t)
   local asked, servers <close> = sites() -- luacheck: ignore servers
   t.eq(http.get("http://front.mem/302/to-back.mem/x").body, "here")

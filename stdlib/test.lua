@@ -12,14 +12,18 @@
 ---
 --- Every test runs alone, under a virtual clock (sleeping an hour takes no time), without the real network, and with a simulated
 --- Ollama in memory behind every endpoint that has a name; `{ real = true }` gives it the machine's clock, network and servers.
---- It fails on a wrong check, on an error, and on whatever it leaves behind: a task, an open request, process, file or server.
+--- Programs are not started either, unless it says `{ programs = true }`.
+---
+--- It fails on a wrong check, wherever that stood (in a tool, a task, a handler, or where its error was caught), on an error, and
+--- on whatever it leaves behind: a task, a timer, an open request, process, watch or server, a file or folder that was not there
+--- before. Files that are only for the test are written below t.tmp(), which is removed.
 
 local errors = require "core.errors"
 local compare = require "stoke.test.compare"
 
 local M = { list = {} }
 
-local OPTIONS = { real = "boolean", timeout = "number", skip = true, cassette = true, effects = "boolean" }
+local OPTIONS = { real = "boolean", programs = "boolean", timeout = "number", skip = true, cassette = true, effects = "boolean" }
 
 --- Define a test.
 ---
@@ -27,8 +31,9 @@ local OPTIONS = { real = "boolean", timeout = "number", skip = true, cassette = 
 --- (cassettes/X.jsonl for `cassette = "X"`), offline and under the virtual clock. `stoke test --record` runs it with the real
 --- world and writes that file; without the file it fails and says so.
 ---@param name string what it shows, as a sentence
----@param options? { real?: boolean, timeout?: number, skip?: string|false, cassette?: boolean|string, effects?: boolean }
----  timeout: seconds of the test's own clock; effects = false: keep no list of them, in a test of very many
+---@param options? { real?: boolean, programs?: boolean, timeout?: number, skip?: string|false, cassette?: boolean|string,
+---  effects?: boolean } timeout: seconds of the test's own clock; programs: it may start some; effects = false: keep no list of
+---  them, in a test of very many
 ---@param f fun(t: stoke.test.t)
 ---
 --- Example: `test("adds", function(t) t.eq(1 + 1, 2) end)`
@@ -50,7 +55,11 @@ M.T = T
 --- A message may be anything that says something.
 local function fail(message)
   if type(message) ~= "string" then message = message == nil and "failed" or compare.show(message) end
-  error(errors.new("script", message, { failed = true, where = errors.site() }), 0)
+  local err = errors.new("script", message, { failed = true, where = errors.site() })
+  local world = package.loaded["stoke.test.world"]
+  world = world and world.now
+  if world then world.failures[#world.failures + 1] = err end -- whoever catches it
+  error(err, 0)
 end
 
 --- What a check says first.
@@ -206,7 +215,8 @@ end
 ---
 --- A reply is a text; `{ tool = "name", args = { ... } }`, a call; a list of such calls; `{ json = value }`, a structured answer;
 --- `{ error = "text", status = 503 }`; any of them with `text`, `thinking`, `delay` (seconds before the first token), `tps`,
---- `done_reason`, `fault` (stdlib/sim/faults.lua); or a function (request, n) that returns one and must not wait.
+--- `done_reason`, `fault` (stdlib/sim/faults.lua); or a function (request, n) that returns one and must not wait. It is the form
+--- of all scripted replies (stdlib/sim/script.lua), so a list may stand in a file for `--sim=FILE.lua`, too.
 ---@param name? string which model; left out: every one that has no script of its own
 ---@param script any[]|fun(request: table, n: integer): any replies, in the order of the questions
 ---@return stoke.test.model .requests what it was asked, .calls how often, .left, .name
@@ -221,6 +231,12 @@ function T.model(name, script)
   require "stoke.test.world".stand_in(world, true)
   return model
 end
+
+--- A folder for this test's files, new and empty; it is removed when the test ends.
+---@return string path
+---
+--- Example: `stoke.fs.write(t.tmp() .. "/notes.txt", "milk")`
+function T.tmp() return require "stoke.test.files".tmp(now "t.tmp") end
 
 --- All this test has done through the door so far: finished effects, in the order they began.
 ---@return stoke.test.effect[] { name, tool, args, model, about, error, input_tokens, output_tokens, start, queue, run, request }

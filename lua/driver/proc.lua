@@ -10,6 +10,7 @@ local errors = require "core.errors"
 local env = require "host.env"
 local fs = require "host.fs"
 local host = require "host.proc"
+local isolation = require "core.isolation"
 local sandbox = require "core.sandbox"
 
 local M = {}
@@ -62,11 +63,20 @@ local function start(q, more, fence)
   return p
 end
 
+--- A test runs on its own: what a program does nobody can repeat.
+local function closed(q)
+  if not isolation.no_programs then return nil end
+  return errors.new("denied", ("a test starts no programs unless it says so: %s was not started"):format(
+    errors.describe(q.argv[1])), { hint = "{ programs = true } lets this test start them, { real = true } opens all of the world" })
+end
+
 --- What the effect proc.run does.
 ---@param q table argv, cwd, env, env_allow, stdin, stderr, max_output, keep, timeout, sandbox
 ---@return table|nil status
 ---@return stoke.error|nil err
 function M.run(q)
+  local unwanted = closed(q)
+  if unwanted then return nil, unwanted end
   local fence <close>, refused = sandbox.open(q)
   if refused then return nil, refused end
   local p, err = start(q, {
@@ -140,6 +150,8 @@ end
 effect.define("proc.spawn", {
   stream = true, subject = subject,
   run = function(q)
+    local unwanted = closed(q)
+    if unwanted then return nil, unwanted end
     local fence, refused = sandbox.open(q)
     if refused then return nil, refused end
     local p, err = start(q, { stdin = q.stdin ~= false, stderr = q.stderr or "inherit", cap = HIGH_WATER }, fence)

@@ -13,6 +13,9 @@ M.on = false
 M.sinks = {}
 M.bodies = false
 
+--- fun(name, q): told before an effect is done; nil = nobody. It must not wait.
+M.opening = nil
+
 M.now = time.monotonic
 local count = 0
 
@@ -33,6 +36,7 @@ function M.unlisten(sink)
 end
 
 function M.open(def, q, task)
+  if M.opening then pcall(M.opening, def.name, q) end
   count = count + 1
   return { id = count, name = def.name, task = task, q = q, opened = M.now(), wall = time.wall() }
 end

@@ -31,7 +31,7 @@ local SPEC = {
 local function load_script(path)
   if not path then return nil end
   local script, err = require "stoke.sim.script".load(path)
-  if not script then errors.raise("usage", err) end
+  if not script then error(err, 0) end
   return script
 end
 

@@ -73,6 +73,7 @@ local RUNNER = "the model's process ended on the server; its log says why"
 
 --- { pattern, kind, retryable, hint }; the first that fits.
 local MEANINGS = {
+  { "^stoke sim: the script failed", "script", false, "the guide has the form of a reply under \"Scripted replies\"" },
   { "^model ['\"].-['\"] not found", "http", false, "pull" },
   { "pull model manifest", "http", false, "no such model in the library; check the name at https://ollama.com/library" },
   { "does not support", "http", false, "`stoke models` lists models, ollama.show(name).capabilities what one can do" },

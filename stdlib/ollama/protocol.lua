@@ -43,7 +43,8 @@ end
 
 --- The endpoint of a name or an address.
 ---@param name? string
----@return table known { url, meant (what url stands in for), name, headers; by model: pools (keys), loads (options); by path: calls, streams (requests) }
+---@return table known { url, meant (what url stands in for), name, headers; by model: pools (keys), loads (options); by path:
+---  calls, streams (requests) }
 ---Raises `usage` for a name nobody knows.
 function M.endpoint(name)
   local known = endpoints[name or false]

@@ -9,45 +9,7 @@ local compare = require "stoke.test.compare"
 
 local M = {}
 
---- What a reply may hold.
-local REPLY = {
-  text = "string", thinking = "string", tool = "string", args = "table", id = "string", tool_calls = "table", json = true,
-  done_reason = "string", delay = "number", tps = "number", error = "string", status = "number", error_after = "number",
-  cut = true, fault = "string",
-}
-local CALL = { tool = "string", args = "table", id = "string", name = "string", arguments = true }
 local ABILITIES = { "completion", "tools", "thinking", "vision", "insert" }
-
-local function call_of(given, where)
-  given = errors.options(given, CALL, where)
-  local name = given.tool or given.name
-  if not name then errors.argument("%s: a call needs its tool: { tool = \"get_weather\", args = { city = \"Oslo\" } }", where) end
-  return { name = name, arguments = given.args or given.arguments or {}, id = given.id }
-end
-
---- A reply as an author writes it, in the simulator's form (stdlib/sim/script.lua).
-local function reply_of(given, where)
-  if type(given) == "string" then return { text = given } end
-  if type(given) ~= "table" then
-    errors.argument("%s must be a text, a table or a function, got %s", where, errors.describe(given))
-  end
-  local out, calls = {}, {}
-  if given[1] ~= nil then
-    for i, call in ipairs(given) do calls[i] = call_of(call, ("%s, call %d"):format(where, i)) end
-    return { tool_calls = calls }
-  end
-  errors.options(given, REPLY, where)
-  for name, value in next, given do out[name] = value end
-  for i, call in ipairs(given.tool_calls or {}) do calls[i] = call_of(call, ("%s, call %d"):format(where, i)) end
-  if given.tool then calls[#calls + 1] = { name = given.tool, arguments = given.args or {}, id = given.id } end
-  if given.args and not given.tool then errors.argument("%s: args without the tool they are for", where) end
-  if given.json ~= nil then out.text = errors.check(require "core.json".encode(given.json)) end
-  out.tool, out.args, out.id, out.json = nil, nil, nil, nil
-  out.tool_calls = calls[1] and calls or nil
-  local ready, wrong = require "stoke.sim.script".reply(out)
-  if not ready then errors.argument("%s: %s", where, (wrong:gsub("^the script's reply:? ?", ""))) end
-  return ready
-end
 
 ---@class stoke.test.model
 ---@field name string usable as `model =`
@@ -56,7 +18,8 @@ end
 ---@field left integer replies nobody asked for yet
 local Model = {}
 Model.__index = function(self, key)
-  if key == "left" then return type(self.script) == "table" and math.max(0, #self.script - self.calls) or 0 end
+  local list = rawget(self, "script").list
+  if key == "left" then return list and math.max(0, #list - self.calls) or 0 end
   return Model[key]
 end
 Model.__name = "stoke.test.model"
@@ -80,24 +43,16 @@ local function next_reply(model, request, problems)
   model.calls = model.calls + 1
   local n, script = model.calls, model.script
   model.requests[n] = request
-  local given = script
-  if type(script) == "table" then given = script[n] end
-  local ok, ready = true, given
-  if type(given) == "function" then ok, ready = pcall(given, request, n) end
-  if ok and ready ~= nil then
-    if type(given) ~= "function" then return model.ready[n] end
-    ok, ready = pcall(reply_of, ready, ("the reply of %s's function"):format(model.name))
-    if ok then return ready end
-  end
-  local what
-  if not ok then
-    what = ("the script of the model %s failed: %s"):format(model.name, tostring(ready))
-  elseif type(given) == "function" then
+  local reply, what = script:answer(request, n)
+  if reply then return reply end
+  if what then
+    what = "the script of a model failed: " .. what
+  elseif script.make or script.list[n] then
     what = ("the function that scripts the model %s returned nothing for call %d"):format(model.name, n)
   else
     what = ("the script of the model %s has %d repl%s and was asked a %s time; its last message was %s"):format(
-      model.name == "scripted" and request.model or model.name, #script,
-      #script == 1 and "y" or "ies", ordinal(n), last_words(request))
+      model.name == "scripted" and request.model or model.name, #script.list,
+      #script.list == 1 and "y" or "ies", ordinal(n), last_words(request))
   end
   problems[#problems + 1] = what
   return { error = what, status = 500 }
@@ -151,20 +106,8 @@ function Models:script(name, script)
   if name ~= nil and (type(name) ~= "string" or not require "stoke.sim.models".valid_name(name)) then
     errors.argument("t.model: the name of a model expected, got %s", errors.describe(name))
   end
-  if type(script) ~= "table" and type(script) ~= "function" then
-    errors.argument("%s: a list of replies or a function expected, got %s", where, errors.describe(script))
-  end
-  local model = setmetatable({ name = name or "scripted", calls = 0, requests = {}, script = script, ready = {} }, Model)
-  if type(script) == "table" then
-    for key in next, script do
-      if math.type(key) ~= "integer" then
-        errors.argument("%s: a list of replies expected; for one reply write { { %s = ... } }", where, tostring(key))
-      end
-    end
-    for i, reply in ipairs(script) do
-      if type(reply) ~= "function" then model.ready[i] = reply_of(reply, ("%s: reply %d"):format(where, i)) end
-    end
-  end
+  local model = setmetatable({ name = name or "scripted", calls = 0, requests = {},
+    script = require "stoke.sim.script".read(script, where) }, Model)
   if name then self.by_name[canonical(name)] = model else self.any = model end
   return model
 end

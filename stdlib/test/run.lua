@@ -17,6 +17,9 @@ M.MARK = "\30"
 --- Seconds a test may take that does not say: of its own clock, and of the machine's.
 local LIMIT, REAL_LIMIT = 1e6, 60
 
+--- So many failed checks are told of one test.
+local CHECKS = 5
+
 --- JSON is UTF-8; what failed may hold any bytes.
 local function clean(text)
   if utf8.len(text) then return text end
@@ -46,6 +49,13 @@ local function besides(w, left, err)
   local told = {}
   for _, problem in ipairs(w.problems) do
     if not (err and tostring(err):find(problem:match "^[^\n]*", 1, true)) then told[#told + 1] = problem end
+  end
+  for i, failed in ipairs(w.failures) do
+    local passed_on = failed == err or err and tostring(err):find(failed.message, 1, true)
+    if not passed_on and i <= CHECKS then
+      told[#told + 1] = ("%s\nat %s (its error was caught; a check that fails fails its test)"):format(failed.message,
+        rawget(failed, "where") or "?")
+    end
   end
   if not err and #left > 0 then told[#told + 1] = "left behind: " .. table.concat(left, "; ") end
   return #told > 0 and table.concat(told, "\n") or nil

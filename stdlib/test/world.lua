@@ -13,6 +13,7 @@ local span = require "core.gate.span"
 local cassette = require "stoke.test.cassette"
 local compare = require "stoke.test.compare"
 local config = require "stoke.config"
+local files = require "stoke.test.files"
 local models = require "stoke.test.models"
 
 local M = {}
@@ -22,6 +23,8 @@ local M = {}
 ---@field folder string of its file: "tests/", or nothing
 ---@field effects stoke.test.effect[]
 ---@field problems string[] failures that the code under test cannot catch
+---@field failures stoke.error[] checks that failed
+---@field made table<string, boolean|string> see stdlib/test/files.lua
 ---@field written string[] files
 ---@field models stoke.test.models
 ---@field update boolean golden files are written
@@ -72,6 +75,10 @@ local function listen(wanted)
     end)
   end
   span.on, span.bodies = wanted, wanted -- last: who listens turns it on
+  span.opening = wanted and function(name, q)
+    local world = M.now
+    if world and not world.paused then files.watch(world, name, q) end
+  end or nil
 end
 
 --- In the order they began.
@@ -122,7 +129,8 @@ end
 --- Example: `local w = world.enter(item, { file = path, seed = 7 })`
 function M.enter(item, context)
   local options = item.options
-  local world = { name = item.name, folder = context.file:match "^.*/" or "", effects = {}, problems = {}, written = {},
+  local world = { name = item.name, folder = context.file:match "^.*/" or "", effects = {}, problems = {},
+    failures = {}, written = {}, made = {},
     update = context.update or false, seed = context.seed, rules = policy.rules }
   function world.again(flags)
     return ("stoke test %s%s -f %s %s"):format(context.internal and "--internal " or "", compare.word(context.file),
@@ -138,7 +146,7 @@ function M.enter(item, context)
   world.real = recording or (options.real and not tape) or false
   random.seed(tape and tape.seed or context.seed)
   url() -- there before anything is counted
-  isolation.enter(world.real, tape and tape.start)
+  isolation.enter(world.real, tape and tape.start, options.programs or context.internal) -- ours are about programs, too
   if recording then tape = cassette.record(path, world.name, world.seed) end
   world.tape, replay.tape = tape, tape
   if not world.real then M.stand_in(world) end
@@ -159,7 +167,7 @@ function M.leave(world)
   M.now = nil
   if world.undo then world.undo() end
   policy.rules = world.rules
-  return left
+  return table.move(files.left(world), 1, 1000, #left + 1, left)
 end
 
 return M

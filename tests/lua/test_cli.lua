@@ -283,7 +283,7 @@ test("cli: --sim=FILE.lua answers from a script", { real = true }, function(t)
   here.env.STOKE_SIM = "answers.lua"
   check(t, here, { "chat" }, 0, "as written\n")
   check(t, here, { "chat", "--sim=none.lua" }, 2, nil, "flag --sim: cannot read the script: none.lua")
-  check(t, here, { "chat", "--sim=broken.lua" }, 1, nil, "returns a function or a list of replies")
+  check(t, here, { "chat", "--sim=broken.lua" }, 1, nil, "returns a list of them or a function, not 7")
 end)
 
 -- Runs in a terminal of its own, by script(1). `keys`: what is typed, and seconds to wait.

@@ -126,6 +126,105 @@ test("stoke test: what a test leaves behind fails it", { real = true }, function
   t.eq(last_line(r), "2 passed, 3 failed")
 end)
 
+test("stoke test: a check that fails fails its test, wherever it stands", { real = true }, function(t)
+  local r = run [[
+    local tool = stoke.tool { name = "look", params = {}, run = function() checks.eq(1, 2, "in a tool") return "seen" end }
+    local function each(name, f) test(name, function(t) rawset(_G, "checks", t) f(t) end) end
+    checks = false
+    each("tool", function(t)
+      t.model("qwen2.5:3b", { { tool = "look", args = {} }, "Done." })
+      t.eq(stoke.agent { model = "qwen2.5:3b", tools = { tool } }:run("x").text, "Done.")
+    end)
+    each("try", function(t) stoke.try(function() t.ok(false, "in a try") end) end)
+    each("pcall", function(t) pcall(t.fail, "in a pcall") end)
+    each("raises", function(t) t.raises(nil, t.eq, 1, 2) end)
+    each("race", function(t) stoke.try(stoke.race, { function() t.eq(1, 2, "in a race") end }) end)
+    each("task", function(t) stoke.try(function() stoke.spawn(function() t.contains({}, { a = 1 }) end):await() end) end)
+    each("handler", function(t)
+      local server <close> = stoke.http.serve { mem = "h", handler = function() t.eq(1, 2, "in a handler") end }
+      stoke.try(stoke.http.get, server.url)
+    end)
+    each("reply", function(t)
+      t.model("qwen2.5:3b", function(request) t.eq(request.model, "other", "in a reply") return "x" end)
+      stoke.try(function() stoke.agent { model = "qwen2.5:3b" }:run "x" end)
+    end)
+    each("passed on", function(t) t.eq(1, 2, "once") end)
+    each("after it", function(t) t.eq(1, 1) end)]]
+  t.eq(last_line(r), "1 passed, 9 failed")
+  for _, spot in ipairs { "tool", "try", "pcall", "race", "handler", "reply" } do has(t, r, "in a " .. spot) end
+  has(t, r, "a_test.lua:2 (its error was caught; a check that fails fails its test)")
+  t.eq(select(2, r.all:gsub("once: value: expected 2", "")), 1, "what the test failed with is told once")
+end)
+
+test("stoke test: what is open or written when a test ends is left behind", { real = true }, function(t)
+  local here <close> = place { ["a_test.lua"] = [[
+    local fs = stoke.fs
+    test("watch", function() fs.watch "." end)
+    test("stream", function(t) t.model { "a b c" } stoke.ollama.stream { model = "m", prompt = "x" } end)
+    test("program", { programs = true }, function() stoke.proc.spawn { argv = { "cat" } } end)
+    test("file", function() fs.write("out.txt", "x") end)
+    test("folders", function() fs.mkdir("a/b/c", { parents = true }) fs.write("a/b/c/d.txt", "x") end)
+    test("below a root", function() fs.write("rooted.txt", "x", { root = "." }) end)
+    test("renamed", function() fs.rename("mine.txt", "other.txt") end)
+    test("tool", function(t)
+      t.model { { tool = "write_file", args = { path = "told.txt", content = "x" } }, "Done." }
+      stoke.policy { allow = { tool = { "write_file" } } }
+      stoke.agent { model = "m", tools = { stoke.tools.write_file { root = "." } } }:run "x"
+    end)
+    test("closed", function()
+      local watch <close> = fs.watch "."
+      for _ in stoke.ollama.stream { model = "qwen2.5:3b", prompt = "x" } do break end
+    end)
+    test("removed", function() fs.write("out.txt", "x") fs.remove "out.txt" end)
+    test("was there", function() fs.write("data.txt", "y") end)
+    test("own folder", function(t)
+      t.ne(t.tmp(), t.tmp())
+      fs.mkdir(t.tmp() .. "/a/b", { parents = true })
+      fs.write(t.tmp() .. "/x.txt", "x")
+    end)]], ["data.txt"] = "x", ["mine.txt"] = "precious" }
+  local r = here.run()
+  t.eq(last_line(r), "4 passed, 8 failed")
+  has(t, r, "FAIL a_test.lua: watch\n     left behind: an open fs.watch\n")
+  has(t, r, "left behind: an open llm.stream")
+  has(t, r, "left behind: an open proc.spawn")
+  has(t, r, "/out.txt (removed now; t.tmp() is for a test's files)")
+  has(t, r, "FAIL a_test.lua: folders\n     left behind: ")
+  lacks(t, r, "c/d.txt")
+  has(t, r, "/told.txt")
+  t.eq(fs.read(here.path .. "/other.txt"), "precious", "what was there before, under another name, is not removed")
+  local names = {}
+  for _, entry in ipairs(fs.list(here.path)) do names[#names + 1] = entry.name end
+  t.eq(names, { "a_test.lua", "data.txt", "other.txt" })
+  fs.rename(here.path .. "/other.txt", here.path .. "/mine.txt")
+  t.eq(last_line(here.run()), "4 passed, 8 failed", "the same again")
+end)
+
+test("stoke test: t.tmp is empty, differs from test to test, and is gone at the end", { real = true }, function(t)
+  local here <close> = place { ["a_test.lua"] = [[
+    test("one", function(t) local path = t.tmp() stoke.fs.write(path .. "/x", "x") print(path) t.fail() end)
+    test("two", function(t) local path = t.tmp() t.eq(#stoke.fs.list(path), 0) print(path) t.fail() end)]] }
+  local r, count = here.run(), 0
+  for path in r.all:gmatch "| (/%S*)" do
+    count = count + 1
+    t.eq(fs.stat(path), nil)
+  end
+  t.eq(count, 2)
+end)
+
+test("stoke test: a test starts programs only if it says so", { real = true }, function(t)
+  local r = run [[
+    local function start() return stoke.proc.run { argv = { "true" } }.code end
+    test("offline", function() start() end)
+    test("spawned", function() stoke.proc.spawn { argv = { "cat" } } end)
+    test("programs", { programs = true }, function(t) t.eq(start(), 0) end)
+    test("an hour beside them", { programs = true }, function(t) stoke.sleep(3600) t.eq(start(), 0) end)
+    test("real", { real = true }, function(t) t.eq(start(), 0) end)
+    test("again offline", function(t) t.raises("denied", start) end)]]
+  t.eq(last_line(r), "4 passed, 2 failed")
+  has(t, r, 'a test starts no programs unless it says so: the string "true" was not started')
+  has(t, r, "{ programs = true } lets this test start them")
+end)
+
 test("stoke test: a test's own timeout is of its own clock, its patience of the real one", { real = true }, function(t)
   local r = run [[
     test("too slow", { timeout = 5 }, function() stoke.sleep(6) end)

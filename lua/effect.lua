@@ -14,7 +14,9 @@
 ---            driver  the only part that does the work }
 ---   settle   one guard: cost, slot given back, span closed
 ---
---- A gate that nothing configured costs one nil check; an effect no gate wants goes straight to its driver.
+--- Whether an effect has to pass the gates at all is one look at two flags: of the effect (it waits for a slot, somebody traces, a
+--- policy judges) and of the context it is performed in (lua/context.lua: a budget, a tape). One that has not goes straight to its
+--- driver.
 
 local host = require "host.task"
 local errors = require "core.errors"
@@ -47,14 +49,25 @@ local M = {}
 local effects = {}
 local current, deliver = host.current, scopes.deliver
 
+--- Whether each request has to pass the gates.
+local function weigh(def)
+  def.gated = def.always or (span.on and not def.quiet) or (policy.rules ~= nil and def.subject ~= nil)
+end
+
 --- Register an effect.
 ---@param name string "llm.chat"
 ---@param def stoke.effect
 function M.define(name, def)
   def.name = name
-  def.gated = def.stream or def.pool ~= nil or def.retry ~= nil or false
+  def.always = def.stream or def.pool ~= nil or def.retry ~= nil or false
   effects[name] = def
+  weigh(def)
 end
+
+local function weigh_all()
+  for _, def in next, effects do weigh(def) end
+end
+span.changed, policy.changed = weigh_all, weigh_all
 
 --- Every effect's name, sorted.
 function M.names()
@@ -173,7 +186,8 @@ local function gated(def, q, task, scope, work)
   local call <close> = setmetatable({ def = def, q = q, task = task, outer = task.call, work = work, slot = nil, attempts = 0,
     settled = false }, Call)
   task.call = call -- settled from there, should the task be cut off
-  if span.on and not def.quiet and not task.system then call.span = span.open(def, q, task) end
+  local context = scope.context
+  if span.on and not def.quiet and not context.system then call.span = span.open(def, q, task, context) end
   if def.subject and (policy.rules or def.approvable) then
     local err = policy.judge(def, q)
     if err then
@@ -182,16 +196,20 @@ local function gated(def, q, task, scope, work)
       return nil, err
     end
   end
-  if scope.budget then
-    local err = budget.reserve(scope.budget, def, call)
+  if context.budget then
+    local err = budget.reserve(context.budget, def, call)
     if err then
       call:settle(nil, err)
       if err.kind == "cancelled" then deliver(task) end
       return nil, err
     end
   end
-  local taped = replay.tape and def.taped
-  local value, err = (taped and replay.outcome or attempts)(def, q, call, attempts)
+  local value, err
+  if context.tape and def.taped then
+    value, err = replay.outcome(context.tape, def, q, call, attempts)
+  else
+    value, err = attempts(def, q, call)
+  end
   if err ~= nil then
     call:settle(nil, err)
     if err.kind == "cancelled" then deliver(task) end
@@ -218,8 +236,7 @@ function M.perform(name, q, work)
   if not task then errors.argument("%s is an effect, so it can only be used inside a task", name) end
   local scope = task.scope or task
   if scope.cancelled and not task.unwinding then deliver(task) end
-  if def.gated or scope.gated or (def.subject and (policy.rules or def.approvable and q.needs_approval))
-    or (span.on and not def.quiet and not task.system) or (replay.tape and def.taped) then
+  if def.gated or scope.context.gated or (def.approvable and q.needs_approval) then
     return gated(def, q, task, scope, work)
   end
   local value, err = def.run(q, nil, work)

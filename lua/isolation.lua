@@ -44,7 +44,7 @@ end
 
 local function child(scope)
   local task = scope.first
-  while task and task.system do task = task.next end
+  while task and task.context.system do task = task.next end
   return task
 end
 

@@ -86,7 +86,7 @@ end
 ---@return boolean? final no `<close>` handler is left any time
 local function judge(act, seconds, grown)
   local task = host.current()
-  if not task or task.system then return nil end
+  if not task or task.context.system then return nil end
   if not act then return is_due(task, seconds) end
   local err = grown > 0 and too_large(grown)
   if err then return err end

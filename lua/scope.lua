@@ -8,13 +8,15 @@
 ---
 --- Fields of a scope (a task's record is one): up (scope it belongs to), first/last (children, linked by next/prev), cancelled
 --- (the error its effects raise), failed (first child error), owned (streams), task (owner, absent in a task's own record), outer
---- (scope below it on the owner's stack), shield, alarm, on_child_error, closing and closed, joining (its owner, at the end),
+--- (scope below it on the owner's stack), context (lua/context.lua), shield, alarm, on_child_error, closing and
+--- closed, joining (its owner, at the end),
 --- watchers (who waits for its children to end).
 ---
 --- A task is `unwinding` from the raise of its cancellation to where that is caught: what runs meanwhile are `<close>`
 --- handlers, which may wait, and whose own scopes nothing from outside cancels.
 
 local host = require "host.task"
+local contexts = require "core.context"
 local errors = require "core.errors"
 local fifo = require "core.fifo"
 
@@ -314,15 +316,18 @@ end
 M.can_open = host.can_wait
 
 --- Open a scope inside the running task.
----@param fields table deadline (seconds), deadline_kind, shield, on_child_error, budget, site (where it is opened, found out else),
----  run (of an agent, whose tool works inside)
+---@param fields table deadline (seconds), deadline_kind, shield, on_child_error, site (where it is opened, found out else), and
+---  what its context has besides: budget, run, span, tape
 function M.open(fields)
   local task = host.enter("a scope") -- leaving it waits
   local outer = innermost(task)
-  local budget = fields.budget or outer.budget
-  local scope = setmetatable({ task = task, outer = task.scope, site = fields.site or host.site() or "the host", budget = budget,
-    gated = outer.gated or budget ~= nil, system = outer.system, deadline = fields.deadline, deadline_kind = fields.deadline_kind,
-    shield = fields.shield, on_child_error = fields.on_child_error, run = fields.run, first = nil }, Scope) -- in its final size
+  local context = outer.context
+  if fields.deadline or fields.budget or fields.run or fields.span or fields.tape or fields.shield then
+    context = contexts.with(context, fields)
+  end
+  local scope = setmetatable({ task = task, outer = task.scope, site = fields.site or host.site() or "the host", context = context,
+    budget = context.budget, deadline = fields.deadline, deadline_kind = fields.deadline_kind, shield = fields.shield,
+    on_child_error = fields.on_child_error, first = nil }, Scope) -- in its final size
   if task.unwinding then -- a `<close>` handler: what it does is not cut short by what it answers
     scope.shield, scope.was_unwinding = true, true
     task.unwinding = nil

@@ -1,6 +1,7 @@
 --- Runs a script: loads its file, then what it gave to stoke.main.
 
 local effect = require "core.effect"
+local contexts = require "core.context"
 local errors = require "core.errors"
 local modules = require "core.modules"
 local scopes = require "core.scope"
@@ -30,10 +31,12 @@ end
 --- The supervisor of stoke.every: a child's error is logged, the others live on.
 function M.timers()
   if not timer_scope then
-    timer_scope = setmetatable({ site = "stoke.every", co = false, on_child_error = function(err)
+    local me = tasks.current()
+    local tape = me and scopes.innermost(me).context.tape -- of its scope nothing else concerns a timer, which outlives it
+    timer_scope = tasks.supervisor("stoke.every", function(err)
       if err.kind == "exit" then return end
       require "core.stdio".err(("stoke: a timer failed: %s\n"):format(tostring(err)))
-    end }, tasks.Task)
+    end, contexts.with(contexts.root, { tape = tape }))
   end
   return timer_scope
 end

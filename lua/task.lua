@@ -1,6 +1,7 @@
 --- Tasks: a coroutine with a place in the tree of scopes. See lua/scope.lua for the laws.
 
 local host = require "host.task"
+local contexts = require "core.context"
 local errors = require "core.errors"
 local scopes = require "core.scope"
 local coro = require "core.coro"
@@ -21,8 +22,17 @@ Task.__name = "stoke.task"
 M.Task = Task
 
 --- Roots of the tree: what belongs to nobody. `system` tasks (keeper, simulator) are not traced and no leak.
-M.root = setmetatable({ site = "the host", co = false }, Task)
-M.system = setmetatable({ site = "the host", co = false, system = true }, Task)
+M.root = setmetatable({ site = "the host", co = false, context = contexts.root }, Task)
+M.system = setmetatable({ site = "the host", co = false, context = contexts.system }, Task)
+
+--- A scope that nobody opens and that no task owns: what its tasks raise is told to `on_child_error`, and the others live on.
+---@param site string what messages call it
+---@param on_child_error fun(err: stoke.error, task: stoke.task)
+---@param context? stoke.context
+---@return table scope
+function M.supervisor(site, on_child_error, context)
+  return setmetatable({ site = site, co = false, on_child_error = on_child_error, context = context or contexts.root }, Task)
+end
 
 M.current = host.current
 
@@ -106,18 +116,15 @@ function M.start(scope, name, f, ...)
     if me then deliver(me) end
     error(scope.cancelled, 0)
   end
-  local task = setmetatable({ site = host.site() or "the host", name = name }, Task)
-  if scope.gated then task.budget, task.gated = scope.budget, true end
+  local context = scope.context
+  local task = setmetatable({ site = host.site() or "the host", name = name, context = context }, Task)
   scopes.link(scope, task)
   local raised, ok, err = pcall(host.new, task, body, task, f, ...) -- raises when out of memory
   if not raised or not ok then
     scopes.unlink(task)
     error(raised and err or ok, 0)
   end
-  if scope.system then
-    task.system = true
-    host.system(task.co)
-  end
+  if context.system then host.system(task.co) end
   return task
 end
 
@@ -250,7 +257,7 @@ function M.list(all)
   local records, out = host.list(), {}
   for i = #records, 1, -1 do
     local task = records[i]
-    if all or not task.system then
+    if all or not task.context.system then
       local waits, seconds = host.waiting(task.co)
       out[#out + 1] = { task = task, name = task.name, site = task.site, waits = waits, seconds = seconds,
         at = place(task.co) }

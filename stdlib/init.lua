@@ -162,7 +162,7 @@ function M.scope(options)
   local fields = { deadline = options.deadline }
   if options.budget then
     local me = tasks.current()
-    fields.budget = budgets.new(options.budget, me and scopes.innermost(me).budget)
+    fields.budget = budgets.new(options.budget, me and scopes.innermost(me).context.budget)
   end
   return scopes.open(fields)
 end
@@ -385,7 +385,7 @@ function M.models(profiles) M.ollama.profiles(profiles) end
 function M.policy(rules)
   local before = policy.rules
   policy.set(rules)
-  modules.undo(function() policy.rules = before end)
+  modules.undo(function() policy.restore(before) end)
 end
 
 --- What waits for a person's approval, oldest first: entry:approve(), entry:reject(reason), entry:edit(args).

@@ -80,7 +80,7 @@ function M.task(number) return find(live_tasks(true), number, "task") end
 --- Example: `inspect.cancel(inspect.number(stoke.spawn(stoke.sleep, 60)), "not wanted any more")`
 function M.cancel(number, reason)
   local task = M.task(number)
-  if task.system then errors.argument("task %d is the host's own; :tasks lists those that can be cancelled", number) end
+  if task.context.system then errors.argument("task %d is the host's own; :tasks lists those that can be cancelled", number) end
   task:cancel(reason)
 end
 

@@ -173,12 +173,12 @@ end
 
 --- A supervisor: what its tasks raise is told, and the others live on.
 local function supervisor(self)
-  return setmetatable({ site = "the prompt", co = false, on_child_error = function(err, task)
+  return tasks.supervisor("the prompt", function(err, task)
     if task == self.line or err.kind == "exit" then return end
     self.swallow = err.kind == "cancelled" and err.message:find "^interrupted at" ~= nil or self.swallow
     self.eval:set("_err", err)
     tell_task(self, err, task)
-  end }, tasks.Task)
+  end)
 end
 
 local function new()

@@ -197,14 +197,15 @@ local function outcome(value, why)
 end
 
 --- The work itself, inside the effect; an approval may have changed the arguments.
-local function body(self, q, run)
+local function body(self, q, run, span)
   local args = q.args
   if q.edited then
     local err
     args, err = self:check(args)
     if err then error(err, 0) end
   end
-  local scope <close> = scopes.open { deadline = self.timeout or nil, deadline_kind = "timeout", site = self.site, run = run }
+  local scope <close> = scopes.open { deadline = self.timeout or nil, deadline_kind = "timeout", site = self.site, run = run,
+    span = span }
   local value = outcome(self.run(args))
   if scope.first then scope:wait() end -- what it spawned is part of its work, as of any task's
   return value
@@ -240,7 +241,7 @@ function Tool:perform(args, about)
   about = about or NOBODY
   local q = { name = self.name, args = checked, id = about.id, agent = about.agent, needs_approval = asks or nil }
   local value
-  value, err = driver.call(q, function(request) return body(self, request, about.run) end, about.on_pending)
+  value, err = driver.call(q, function(request, span) return body(self, request, about.run, span) end, about.on_pending)
   return value, named(self, err)
 end
 

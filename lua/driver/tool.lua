@@ -10,8 +10,8 @@ local errors = require "core.errors"
 
 local M = {}
 
-local function run(q, _, work)
-  local ok, value = xpcall(work, handler, q)
+local function run(q, call, work)
+  local ok, value = xpcall(work, handler, q, call and call.span and call.span.id)
   if ok then return value end
   return nil, errors.wrap(value)
 end
@@ -20,7 +20,8 @@ effect.define("tool.call", { run = run, approvable = true, subject = function(q)
 
 --- Perform the call of a tool.
 ---@param q { name: string, args: table, id?: string, agent?: string, needs_approval?: boolean }
----@param work fun(q: table): any does the work; q.edited says that a person changed q.args
+---@param work fun(q: table, span?: integer): any does the work; q.edited says that a person changed q.args, span is the number of
+---  the call in the trace
 ---@param on_pending? fun(entry: stoke.pending) told when it waits for an approval
 ---@return any value
 ---@return stoke.error|nil err

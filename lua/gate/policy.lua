@@ -82,14 +82,21 @@ local function compile_list(where, kind, list)
   return out
 end
 
+--- The rules have changed: lua/effect.lua puts its own here.
+function M.changed() end
+
+--- Put rules into force that were in force before, as M.rules had them.
+---@param compiled table|nil
+function M.restore(compiled)
+  M.rules = compiled
+  M.changed()
+end
+
 --- Put rules into force; nil lifts them.
 ---@param rules table|nil see above
 ---Raises `argument`.
 function M.set(rules)
-  if rules == nil then
-    M.rules = nil
-    return
-  end
+  if rules == nil then return M.restore(nil) end
   errors.options(rules, { allow = "table", ask = "table", deny = "table", otherwise = "table", timeout = "number" }, "stoke.policy")
   local timeout = rules.timeout
   if timeout and not (timeout > 0) then
@@ -107,7 +114,7 @@ function M.set(rules)
       errors.argument('stoke.policy: otherwise.%s must be "allow", "ask" or "deny", got %s', kind, errors.describe(verdict))
     end
   end
-  M.rules = compiled
+  M.restore(compiled)
 end
 
 -- ---- verdicts -----------------------------------------------------------------------------------------------------------------

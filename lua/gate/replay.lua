@@ -1,6 +1,7 @@
 --- The replay gate: the recorded outcome instead of the work, or the work and a recording of it.
 ---
---- What is recorded, and where, is the tape's own business (stdlib/test/cassette.lua). The gate hands it what an effect was asked
+--- What is recorded, and where, is the tape's own business (stdlib/test/cassette.lua), and which one is
+--- the context's (lua/context.lua). The gate hands it what an effect was asked
 --- and what came of it, and gives an outcome back as the driver would have: after as long, a stream piece by piece. It stands
 --- round the retries, so that a call that was tried again is one outcome, and inside the budget, which a replayed run is held to
 --- as the recorded one was. Only effects that say `taped` come here.
@@ -22,10 +23,6 @@ local M = {}
 ---@field value any
 ---@field err? stoke.error
 ---@field cut? fun(): stoke.error a stream that was left before its end: what reading further meets
-
---- The tape in force; nil = none.
----@type stoke.tape|nil
-M.tape = nil
 
 -- ---- streams ------------------------------------------------------------------------------------------------------------------
 
@@ -125,14 +122,14 @@ local function replay(tape, def, q, call)
 end
 
 --- The outcome of an effect, from the tape or with a recording of it.
+---@param tape stoke.tape
 ---@param def stoke.effect
 ---@param q any
 ---@param call table
 ---@param attempts fun(def, q, call): any, stoke.error? does the work
 ---@return any value
 ---@return stoke.error? err
-function M.outcome(def, q, call, attempts)
-  local tape = M.tape
+function M.outcome(tape, def, q, call, attempts)
   if tape.recording then return record(tape, def, q, call, attempts) end
   return replay(tape, def, q, call)
 end

@@ -1,6 +1,6 @@
 --- The span gate: what each effect did and how long it queued and ran, to STOKE_DEBUG=effect and --trace FILE.
---- Bodies and secrets stay out unless asked (--trace-bodies). The host's own tasks (task.system) are not traced. A sink that raises
---- is told once on standard error and dropped: what was traced goes on.
+--- Bodies and secrets stay out unless asked (--trace-bodies). The host's own tasks (context.system) are not traced. A sink that
+--- raises is told once on standard error and dropped: what was traced goes on.
 
 local stdio = require "core.stdio"
 local time = require "host.time"
@@ -9,7 +9,8 @@ local M = {}
 
 --- true when anybody looks; perform checks this first.
 M.on = false
---- Sinks: fun(record). A record is { name, id, task, start, queue, run, error?, input_tokens?, output_tokens? }, seconds.
+--- Sinks: fun(record). A record is { span, parent?, name, task, start, queue, run, error?, input_tokens?, output_tokens? };
+--- seconds.
 M.sinks = {}
 M.bodies = false
 
@@ -23,7 +24,7 @@ local count = 0
 ---@param sink fun(record: table)
 function M.listen(sink)
   M.sinks[#M.sinks + 1] = sink
-  M.on = true
+  M.switch(true)
 end
 
 --- Take a sink away again.
@@ -32,13 +33,23 @@ function M.unlisten(sink)
   for i = #M.sinks, 1, -1 do
     if M.sinks[i] == sink then table.remove(M.sinks, i) end
   end
-  M.on = #M.sinks > 0
+  M.switch(#M.sinks > 0)
 end
 
-function M.open(def, q, task)
+--- Who looks has changed: lua/effect.lua puts its own here.
+function M.changed() end
+
+--- Turn the trace on or off, sinks or not.
+---@param on boolean
+function M.switch(on)
+  M.on = on
+  M.changed()
+end
+
+function M.open(def, q, task, context)
   if M.opening then pcall(M.opening, def.name, q) end
   count = count + 1
-  return { id = count, name = def.name, task = task, q = q, opened = M.now(), wall = time.wall() }
+  return { id = count, parent = context.span, name = def.name, task = task, q = q, opened = M.now(), wall = time.wall() }
 end
 
 --- A URL without the user and the values of its query: what is secret among them no name tells for sure.
@@ -74,7 +85,7 @@ function M.close(self, call, err, used)
   local now = M.now()
   local started = call.started or now
   local record = {
-    span = self.id, name = self.name, task = self.task.name or self.task.site, start = self.wall,
+    span = self.id, parent = self.parent, name = self.name, task = self.task.name or self.task.site, start = self.wall,
     queue = rounded(started - self.opened), run = rounded(now - started), attempts = call.attempts, about = summary(self.q),
     error = err and err.kind or nil, message = err and err.message or nil,
     traceback = err and err.kind ~= "cancelled" and rawget(err, "traceback") or nil,

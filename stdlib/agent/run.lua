@@ -74,15 +74,11 @@ function Run:count(name, more)
   until not run
 end
 
---- The run whose tool the running task works for: the scope of its call is round what runs here.
+--- The run whose tool the running task works for.
 ---@return stoke.agent.run|nil
 function M.outer()
   local task = tasks.current()
-  local scope = task and (task.scope or task)
-  while scope do
-    if scope.run then return scope.run end
-    if scope.task then scope = scope.outer or scope.task else scope = scope.up end
-  end
+  return task and (task.scope or task).context.run
 end
 
 local function nested(outer, run)

@@ -39,10 +39,10 @@ end
 
 local sessions, order = {}, {}
 
-local supervisor = setmetatable({ site = "an attached prompt", co = false, on_child_error = function(err, task)
+local supervisor = tasks.supervisor("an attached prompt", function(err, task)
   if task.line or err.kind == "exit" then return end
   stdio.err(("stoke: a task that an attached prompt started failed: %s\n"):format(tostring(err)))
-end }, tasks.Task)
+end)
 
 --- print and io.write reach the client whose entry calls them.
 local function names_of(session)

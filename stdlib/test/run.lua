@@ -2,6 +2,7 @@
 
 local approval = require "core.approval"
 local isolation = require "core.isolation"
+local scopes = require "core.scope"
 local json = require "core.json"
 local script = require "core.script"
 local stdio = require "core.stdio"
@@ -71,6 +72,7 @@ local function attempt(item, context)
   local limit, spawned = options.timeout or (w.real and REAL_LIMIT or LIMIT), {}
   _, err = stoke.try(function()
     stoke.timeout(limit, function()
+      local scope <close> = w.tape and scopes.open { tape = w.tape } or nil -- luacheck: ignore
       item.f(test.T)
       spawned = isolation.spawned()
     end)

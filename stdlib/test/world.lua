@@ -6,7 +6,6 @@ local errors = require "core.errors"
 local isolation = require "core.isolation"
 local policy = require "core.gate.policy"
 local random = require "core.random"
-local replay = require "core.gate.replay"
 local retry = require "core.gate.retry"
 local script = require "core.script"
 local span = require "core.gate.span"
@@ -74,7 +73,8 @@ local function listen(wanted)
       if world and not world.paused then world.effects[#world.effects + 1] = effects.of(record) end
     end)
   end
-  span.on, span.bodies = wanted, wanted -- last: who listens turns it on
+  span.bodies = wanted
+  span.switch(wanted) -- last: who listens turns it on
   span.opening = wanted and function(name, q)
     local world = M.now
     if world and not world.paused then files.watch(world, name, q) end
@@ -148,7 +148,7 @@ function M.enter(item, context)
   url() -- there before anything is counted
   isolation.enter(world.real, tape and tape.start, options.programs or context.internal) -- ours are about programs, too
   if recording then tape = cassette.record(path, world.name, world.seed) end
-  world.tape, replay.tape = tape, tape
+  world.tape = tape
   if not world.real then M.stand_in(world) end
   M.now = world
   listen(options.effects ~= false)
@@ -161,12 +161,11 @@ end
 ---
 --- Example: `local left = world.leave(w)`
 function M.leave(world)
-  replay.tape = nil
   local left = isolation.leave()
   script.end_timers() -- one that was left would hold the clock of the next test
   M.now = nil
   if world.undo then world.undo() end
-  policy.rules = world.rules
+  policy.restore(world.rules)
   return table.move(files.left(world), 1, 1000, #left + 1, left)
 end
 

@@ -367,7 +367,7 @@ end)
 test("a span tells how long a call queued and ran, and how it ended", function(t)
   local records = {}
   span.listen(function(r) records[#records + 1] = r end)
-  local _ <close> = setmetatable({}, { __close = function() span.on, span.sinks = false, {} end })
+  local _ <close> = setmetatable({}, { __close = function() span.sinks = {} span.switch(false) end })
   local name = holder(1)
   local s = stoke.scope {}
   s:spawn(perform, name, { key = "h", name = 1, seconds = 2 })
@@ -386,7 +386,7 @@ end)
 test("span: a listener that raises is told once and dropped, and the call does not notice", function(t)
   local stdio, told, seen = require "core.stdio", {}, 0
   local before, on, err = span.sinks, span.on, stdio.err
-  local _ <close> = setmetatable({}, { __close = function() span.sinks, span.on, stdio.err = before, on, err end })
+  local _ <close> = setmetatable({}, { __close = function() span.sinks, stdio.err = before, err span.switch(on) end })
   stdio.err = function(text) told[#told + 1] = text end
   span.sinks = {}
   span.listen(function() seen = seen + 1 end)
@@ -401,7 +401,7 @@ end)
 test("span: what the host's own tasks do is traced by nobody", function(t)
   local seen = {}
   local before, on = span.sinks, span.on
-  local _ <close> = setmetatable({}, { __close = function() span.sinks, span.on = before, on end })
+  local _ <close> = setmetatable({}, { __close = function() span.sinks = before span.switch(on) end })
   span.sinks = {}
   span.listen(function(r) seen[#seen + 1] = r.about end)
   local plain = define { run = function() return 1 end }

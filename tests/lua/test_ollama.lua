@@ -370,7 +370,8 @@ test("a key never shows: not in errors, not in traces", function(t)
   local server <close> = fake { { status = 401, body = [[{"error":"unauthorized"}]] } }
   local guard <close> = setmetatable({}, { __close = function()
     config.load {}
-    span.on, span.bodies, span.sinks = false, false, {}
+    span.bodies, span.sinks = false, {}
+    span.switch(false)
   end })
   local function use(header)
     config.load { getenv = function() end, read = function(path)

@@ -94,7 +94,7 @@ end)
 test("tool: the trace has its call, and the traceback of an error", function(t)
   local records = {}
   span.listen(function(r) records[#records + 1] = r end)
-  local _ <close> = setmetatable({}, { __close = function() span.on, span.sinks = false, {} end })
+  local _ <close> = setmetatable({}, { __close = function() span.sinks = {} span.switch(false) end })
   local bad = stoke.tool { name = "bad", run = function() local x = nil; return x.y end } -- luacheck: ignore
   t.raises("script", bad.call, bad)
   t.eq({ records[1].name, records[1].about, records[1].error }, { "tool.call", "bad", "script" })

@@ -104,7 +104,8 @@ end)
 test("under nohup a closed terminal changes nothing", { real = true }, function(t)
   local code = [[require "stoke".sleep(0.5) print "still here"]]
   local nohup = 'trap "" HUP; (sleep 0.2; kill -HUP $$) & exec "$@"'
-  local r = proc.run { argv = { "sh", "-c", nohup, "sh", about.executable(), "-e", code }, env_allow = PASSED_ON, env = { HOME = "/nonexistent" } }
+  local r = proc.run { argv = { "sh", "-c", nohup, "sh", about.executable(), "-e", code }, env_allow = PASSED_ON,
+    env = { HOME = "/nonexistent" } }
   t.eq({ r.code, r.stdout }, { 0, "still here\n" })
 end)
 

@@ -1,0 +1,38 @@
+--- The context: what a scope passes down to all that happens inside it. Scopes and tasks hold one (`scope.context`), and inherit
+--- that of the scope around them; effect.perform reads it. It never changes: `with` makes another for what differs.
+
+local now = require "host.time".monotonic
+
+local M = {}
+
+---@class stoke.context
+---@field budget? stoke.budget the innermost one; it knows those around it
+---@field deadline? number when the nearest deadline passes, in seconds of the host's clock (host.time.monotonic)
+---@field run? table the agent run whose tool is at work
+---@field span? integer the effect around, by its number in the trace
+---@field tape? stoke.tape where outcomes are recorded, or come from
+---@field system? boolean the host's own work: it is not traced, and counts as no leak
+---@field gated boolean each effect has to pass the gates: there is a budget or a tape
+
+--- The contexts at the two roots of the tree of tasks.
+---@type stoke.context
+M.root = { gated = false }
+---@type stoke.context
+M.system = { system = true, gated = false }
+
+--- A context that differs from another.
+---@param context stoke.context
+---@param fields { budget?: stoke.budget, deadline?: number, shield?: boolean, run?: table, span?: integer, tape?: stoke.tape }
+---  deadline: seconds from now; shield: deadlines around it do not count
+---@return stoke.context
+function M.with(context, fields)
+  local deadline, around = fields.deadline, context.deadline
+  if fields.shield then around = nil end
+  deadline = deadline and now() + deadline or around
+  if around and around < deadline then deadline = around end
+  local budget, tape = fields.budget or context.budget, fields.tape or context.tape
+  return { budget = budget, deadline = deadline, run = fields.run or context.run, span = fields.span or context.span, tape = tape,
+    system = context.system, gated = budget ~= nil or tape ~= nil }
+end
+
+return M

@@ -26,7 +26,7 @@ local function make_temp()
   local folder = env.get "TMPDIR"
   if not folder or folder:sub(1, 1) ~= "/" then folder = "/tmp" end
   while true do
-    local path = ("%s/stoke-%d-%08x"):format(folder, env.pid(), random.int(0, 0xffffffff))
+    local path = ("%s/stoke-%d-%08x"):format(folder, env.pid(), random.stream("temp"):int(0, 0xffffffff))
     local ok, err = fs.mkdir(path, 448) -- rwx------
     if ok then return path end
     if err.code ~= fs.EEXIST then return nil, err end

@@ -1,7 +1,7 @@
 --- Effects of the scripts' generator: rand.float, rand.int, rand.bytes, rand.permutation, rand.seed.
 ---
---- It is seeded from the runtime's own generator when first asked, so that one seed (--seed N) fixes both; where that begins
---- again, as for each test, so does this.
+--- It is the stream "script" of the runtime's randomness (lua/random.lua), so one seed (--seed N) fixes it; where that begins again,
+--- as for each test, so does this.
 
 local effect = require "core.effect"
 local host = require "host.rand"
@@ -9,14 +9,7 @@ local random = require "core.random"
 
 local M = {}
 
-local generator, generation
-
-local function get()
-  if generation ~= random.generation then
-    generator, generation = host.new(random.int(math.mininteger, math.maxinteger)), random.generation
-  end
-  return generator
-end
+local function get() return random.stream "script" end
 
 local function define(name, run) effect.define(name, { run = run, quiet = true }) end
 

@@ -70,7 +70,7 @@ function M.again(def, q, err, attempts)
   local bucket = bucket_of(key_of(def, q))
   if bucket.left < 1 then return false end
   bucket.left = bucket.left - 1
-  local pause = math.min(def.retry.max, def.retry.base * 2 ^ (attempts - 1)) * random.float()
+  local pause = math.min(def.retry.max, def.retry.base * 2 ^ (attempts - 1)) * random.stream("retry"):float()
   local woken, cancelled = host.park("retry", math.max(pause, err.retry_after or 0))
   if woken == nil then return false, cancelled end
   return true

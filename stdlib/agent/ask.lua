@@ -24,7 +24,7 @@ local M = {}
 --- An id: the prefix and eight digits of chance.
 ---@param prefix string
 ---@return string
-function M.id(prefix) return ("%s%08x"):format(prefix, random.int(0, 0xffffffff)) end
+function M.id(prefix) return ("%s%08x"):format(prefix, random.stream("run id"):int(0, 0xffffffff)) end
 
 local function as_calls(found)
   local calls = {}

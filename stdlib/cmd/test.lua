@@ -158,7 +158,7 @@ end
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
-  a.seed = random.seeded or random.int(1, 1 << 31)
+  a.seed = random.seeded or random.stream("seed"):int(1, 1 << 31)
   if a.json and a.tap then errors.raise("usage", "either --json or --tap") end
   if a.jobs and a.jobs < 1 then errors.raise("usage", "--jobs wants at least 1") end
   if a.internal then

@@ -56,9 +56,9 @@ local LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 --- In the server's own style, for calls that came without.
 local function new_id()
-  local out = {}
+  local ids, out = random.stream "call id", {}
   for i = 1, 8 do
-    local at = random.int(1, #LETTERS)
+    local at = ids:int(1, #LETTERS)
     out[i] = LETTERS:sub(at, at)
   end
   return "call_" .. table.concat(out)

@@ -82,3 +82,39 @@ test("mistakes of the caller are named", function(t)
   t.raises("argument", rand.bytes, -1)
   t.raises("argument", rand.new)
 end)
+
+-- ---- one seed, a stream for each purpose ---------------------------------------------------------------------------------
+
+local random = require "core.random"
+
+test("what is drawn for one purpose does not change what is drawn for another", function(t)
+  local function script_draws(before)
+    random.seed(7)
+    for _ = 1, before do random.stream("retry"):float() end
+    return rand.int(1, 1 << 40)
+  end
+  t.eq(script_draws(3), script_draws(0))
+end)
+
+test("purposes have numbers of their own, and the same each time", function(t)
+  local function draw(purpose)
+    random.seed(7)
+    return random.stream(purpose):int(1, 1 << 40)
+  end
+  t.ok(draw "a" ~= draw "b")
+  t.eq(draw "a", draw "a")
+end)
+
+test("--seed: a call that is tried again does not change the numbers of the script", { real = true }, function(t)
+  local about, proc = require "core.about", require "stoke.proc"
+  local code = [[
+    local stoke = require "stoke"
+    local again = arg[1] == "again"
+    if again then stoke.try(stoke.ollama.generate, { model = "m", prompt = "x", endpoint = "http://127.0.0.1:9" }) end
+    print(math.random(1000000))]]
+  local function drawn(how)
+    return proc.run { argv = { about.executable(), "--seed", "7", "-e", code, how }, timeout = 60 }.stdout
+  end
+  t.match(drawn "once", "^%d+\n$")
+  t.eq(drawn "again", drawn "once")
+end)

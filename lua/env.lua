@@ -8,6 +8,7 @@ local coro = require "core.coro"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local modules = require "core.modules"
+local ordered = require "core.ordered"
 local scopes = require "core.scope"
 local source = require "core.source"
 local stdio = require "core.stdio"
@@ -34,9 +35,10 @@ local function perform(name, q) return errors.check(effect.perform(name, q)) end
 
 -- ---- kept as they are -----------------------------------------------------------------------------------------------------
 
-local G = copy(_G, [[_VERSION assert collectgarbage error getmetatable ipairs next pairs rawequal rawget rawlen rawset select
+local G = copy(_G, [[_VERSION assert collectgarbage error getmetatable ipairs rawequal rawget rawlen rawset select
   setmetatable tonumber tostring type warn]])
 M.globals = G
+G.pairs, G.next = ordered.pairs, ordered.next
 G._G = G
 G.string = copy(string, "byte char find format gmatch gsub len lower match pack packsize rep reverse sub unpack upper")
 G.table = copy(table, "concat insert move pack remove sort unpack")

@@ -2,6 +2,7 @@
 
 local approval = require "core.approval"
 local isolation = require "core.isolation"
+local ordered = require "core.ordered"
 local scopes = require "core.scope"
 local json = require "core.json"
 local script = require "core.script"
@@ -111,6 +112,7 @@ end
 --- Example: `run.file("tests/test_a.lua", { seed = 1 })`
 function M.file(path, context)
   context.file = path
+  ordered.switch(true)
   approval.asker = nil -- a test that needs an answer gives it
   local _, err = stoke.try(script.define_file, path)
   if err then

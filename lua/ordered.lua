@@ -1,0 +1,83 @@
+--- pairs and next of scripts. Lua's own order differs from process to process, since strings are hashed with a seed of the
+--- process; in a test nothing may depend on it, so there keys come sorted: numbers, strings, booleans, then all else as it comes.
+--- Outside a test this is Lua's own pairs behind one look at a flag.
+
+local raw_next, raw_pairs, getmetatable = next, pairs, getmetatable
+
+local M = {}
+
+local ordered = false
+
+--- Keys come sorted from now on, or as Lua has them.
+---@param on boolean
+function M.switch(on) ordered = on end
+
+local RANK = { number = 1, string = 2, boolean = 3 }
+
+local function before(a, b)
+  local rank, other = RANK[type(a)], RANK[type(b)]
+  if rank ~= other then return rank < other end
+  if rank == 3 then return not a and b end
+  return a < b
+end
+
+--- The keys of a table in order. What cannot be compared (tables, functions) comes last.
+---@param t table
+---@return any[] keys, integer count
+local function keys_of(t)
+  local keys, others, count = {}, {}, 0
+  for key in raw_next, t do
+    if RANK[type(key)] then
+      count = count + 1
+      keys[count] = key
+    else
+      others[#others + 1] = key
+    end
+  end
+  table.sort(keys, before)
+  for i = 1, #others do keys[count + i] = others[i] end
+  return keys, count + #others
+end
+
+--- As pairs. The keys are those there are at the beginning; one that is set to nil on the way does not come.
+function M.pairs(t)
+  if not ordered or type(t) ~= "table" then return raw_pairs(t) end
+  local meta = getmetatable(t)
+  if type(meta) == "table" and rawget(meta, "__pairs") ~= nil then return raw_pairs(t) end
+  local keys, count = keys_of(t)
+  local i = 0
+  return function()
+    while i < count do
+      i = i + 1
+      local key = keys[i]
+      local value = rawget(t, key)
+      if value ~= nil then return key, value end
+    end
+  end, t, nil
+end
+
+-- The walk through a table that next has begun: table -> { keys, position of each }.
+local walks = setmetatable({}, { __mode = "k" })
+
+--- As next: the keys come in the order they had when the walk began.
+function M.next(t, key)
+  if not ordered or type(t) ~= "table" then return raw_next(t, key) end
+  local walk = walks[t]
+  if key == nil then
+    if raw_next(t) == nil then return nil end
+    local keys = keys_of(t)
+    walk = { keys = keys, at = {} }
+    for i = 1, #keys do walk.at[keys[i]] = i end
+    walks[t] = walk
+  elseif not walk or not walk.at[key] then
+    return raw_next(t, key)
+  end
+  local i = key == nil and 0 or walk.at[key]
+  repeat
+    i = i + 1
+    key = walk.keys[i]
+  until key == nil or rawget(t, key) ~= nil
+  if key ~= nil then return key, rawget(t, key) end
+end
+
+return M

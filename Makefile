@@ -155,6 +155,11 @@ $(BUILD)/peer: $(BUILD)/obj/tests/peers/peer.o
 $(BUILD)/pty: $(BUILD)/obj/tests/peers/pty.o
 	$(call quiet,LD,$@)$(LINK) -o $@ $^
 
+# It stands for any program: no sanitizer of ours in it, and no library of ours.
+$(BUILD)/probe: tests/peers/probe.c
+	@mkdir -p $(@D)
+	$(call quiet,CC,$@)$(CC) -std=gnu11 -O1 -g $(filter -W%,$(ALL_CFLAGS)) -o $@ $< -pthread
+
 # The official JavaScript client, once; afterwards no network is needed. Its test says so when it is not there.
 npm:
 	@[ -f '$(NPM)/node_modules/ollama/package.json' ] || ! command -v npm >/dev/null || { \

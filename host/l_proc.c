@@ -361,10 +361,17 @@ static int proc_l_close(lua_State *L) {
   return 0;
 }
 
-/* sandbox_level() -> what a sandbox reaches on this system: "landlock7+seccomp+rlimits" */
+/* sandbox_level(words) -> what a sandbox of these words reaches on this system: "landlock7+seccomp+rlimits(memory=2G)" */
 static int l_sandbox_level(lua_State *L) {
   char level[SANDBOX_LEVEL_MAX];
-  sandbox_level(level);
+  struct sandbox s = {0};
+  struct err e;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  for (lua_Integer i = 1; lua_rawgeti(L, 1, i) == LUA_TSTRING; i++) { /* the table keeps the texts alive */
+    if (!sandbox_word(&s, lua_tostring(L, -1), &e)) return err_push(L, &e);
+    lua_pop(L, 1);
+  }
+  sandbox_level(&s, level);
   lua_pushstring(L, level);
   return 1;
 }

@@ -149,7 +149,7 @@ static bool fence(struct err *e) {
       .it_value = {.tv_sec = (time_t)(box.cpu_ms / 1000), .tv_usec = (suseconds_t)(box.cpu_ms % 1000 * 1000)}};
   box.fences.closed = true;
   box.fences.cpu = (unsigned)(box.cpu_ms / 1000) + 2; /* should the handler fail */
-  if (!sandbox_apply(&box.fences, box.level, e)) return false;
+  if (!sandbox_apply(&box.fences, NULL, box.level, e)) return false;
   snprintf(box.late, sizeof box.late, "%s\nstopped after %g s of CPU", box.level, (double)box.cpu_ms / 1000);
   signal(SIGPROF, on_time_up);
   if (setitimer(ITIMER_PROF, &once, NULL) == 0) return true;
@@ -198,6 +198,7 @@ int luabox_main(int argc, char **argv) {
   err_clear(&e);
   char *code = NULL;
   ssize_t len = -1;
+  sandbox_close_from(STANDARD_ERR + 1);
   bool ok = read_words(argc, argv, &e);
   if (ok) {
     code = malloc(CODE_MAX + 1);

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <unistd.h>
 #include <uv.h>
 
@@ -86,8 +89,15 @@ static bool limit(int which, const char *name, uint64_t soft, uint64_t hard, str
   return false;
 }
 
+/* Of what can be written to, as address space says nothing of programs that reserve much (Go, Java, node). Where the system
+ * does not count it so, the address space must do. */
 static bool limit_memory(const struct sandbox *s, struct err *e) {
-  return s->memory == 0 || limit(RLIMIT_AS, "memory", s->memory, s->memory, e);
+#ifdef __linux__
+  const int which = RLIMIT_DATA;
+#else
+  const int which = RLIMIT_AS;
+#endif
+  return s->memory == 0 || limit(which, "memory", s->memory, s->memory, e);
 }
 
 /* How many processes and threads of this user there are: what the kernel's limit counts. */
@@ -107,12 +117,13 @@ static uint64_t tasks_of_user(void) {
   return count;
 }
 
-static bool limits_apply(const struct sandbox *s, struct err *e) {
+/* counted: the supervisor counts processes, by what the program has started and not by its user. */
+static bool limits_apply(const struct sandbox *s, bool counted, struct err *e) {
   /* soft below hard: SIGXCPU says what happened, SIGKILL would not */
   if (s->cpu && !limit(RLIMIT_CPU, "cpu", s->cpu, (uint64_t)s->cpu + 1, e)) return false;
   if (s->file_size && !limit(RLIMIT_FSIZE, "file_size", s->file_size, s->file_size, e)) return false;
-  uint64_t others =
-      s->processes ? tasks_of_user() : 0; /* 0 = nobody tells, and a limit without it would mean anything */
+  /* 0 = nobody tells, and a limit without it would mean anything */
+  uint64_t others = s->processes && !counted ? tasks_of_user() : 0;
   if (others && !limit(RLIMIT_NPROC, "processes", others + s->processes, others + s->processes, e)) return false;
   struct err unasked; /* nobody demanded these two */
   (void)limit(RLIMIT_NOFILE, "open files", SANDBOX_OPEN_FILES, SANDBOX_OPEN_FILES, &unasked);
@@ -122,13 +133,40 @@ static bool limits_apply(const struct sandbox *s, struct err *e) {
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
-static void level_text(char level[SANDBOX_LEVEL_MAX], int landlock, bool seccomp) {
-  int n = landlock ? snprintf(level, SANDBOX_LEVEL_MAX, "landlock%d+", landlock) : 0;
-  snprintf(level + n, SANDBOX_LEVEL_MAX - (size_t)n, "%srlimits", seccomp ? "seccomp+" : "");
+static int append(char level[SANDBOX_LEVEL_MAX], int at, const char *name, const char *joint, uint64_t value) {
+  static const struct {
+    uint64_t size;
+    const char *unit;
+  } units[] = {{1ull << 30, "G"}, {1ull << 20, "M"}, {1ull << 10, "K"}, {1, ""}};
+  if (value == 0 || at >= SANDBOX_LEVEL_MAX - 1) return at;
+  size_t u = 0;
+  while (value % units[u].size != 0) u++;
+  return at + snprintf(level + at, SANDBOX_LEVEL_MAX - (size_t)at, "%s%s=%llu%s", joint, name,
+                       (unsigned long long)(value / units[u].size), units[u].unit);
 }
 
-void sandbox_level(char level[SANDBOX_LEVEL_MAX]) {
-  level_text(level, landlock_version(), seccomp_there());
+/* The fences, the limits, and what no fence holds here. */
+static void level_text(const struct sandbox *s, char level[SANDBOX_LEVEL_MAX], int landlock, bool seccomp, bool asked) {
+  int n = landlock ? snprintf(level, SANDBOX_LEVEL_MAX, "landlock%d+", landlock) : 0;
+  n += snprintf(level + n, SANDBOX_LEVEL_MAX - (size_t)n, "%srlimits", seccomp ? "seccomp+" : "");
+  if (s->closed) return;
+  int from = n;
+  n = append(level, n, "memory", "(", s->memory);
+  n = append(level, n, "processes", n > from ? "," : "(", s->processes);
+  n = append(level, n, "file_size", n > from ? "," : "(", s->file_size);
+  if (n > from && n < SANDBOX_LEVEL_MAX - 1) n += snprintf(level + n, SANDBOX_LEVEL_MAX - (size_t)n, ")");
+  const char *const open[] = {landlock ? NULL : "files", seccomp ? NULL : "sockets", asked ? NULL : "modes",
+                              asked || landlock >= LANDLOCK_SCOPES ? NULL : "signals"};
+  const char *joint = "; not held: ";
+  for (size_t i = 0; i < COUNT_OF(open) && n < SANDBOX_LEVEL_MAX - 1; i++) {
+    if (!open[i]) continue;
+    n += snprintf(level + n, SANDBOX_LEVEL_MAX - (size_t)n, "%s%s", joint, open[i]);
+    joint = ", ";
+  }
+}
+
+void sandbox_level(const struct sandbox *s, char level[SANDBOX_LEVEL_MAX]) {
+  level_text(s, level, landlock_version(), seccomp_there(), seccomp_asks());
 }
 
 static bool missing(struct err *e, const char *what, const char *mend) {
@@ -136,7 +174,7 @@ static bool missing(struct err *e, const char *what, const char *mend) {
   return false;
 }
 
-bool sandbox_apply(const struct sandbox *s, char level[SANDBOX_LEVEL_MAX], struct err *e) {
+bool sandbox_apply(const struct sandbox *s, int *listener, char level[SANDBOX_LEVEL_MAX], struct err *e) {
   int landlock = landlock_version();
   bool seccomp = seccomp_there();
   if ((s->require & SANDBOX_LANDLOCK) && !landlock)
@@ -144,49 +182,88 @@ bool sandbox_apply(const struct sandbox *s, char level[SANDBOX_LEVEL_MAX], struc
   if ((s->require & SANDBOX_SECCOMP) && !seccomp)
     return missing(e, "seccomp", "Linux, and libseccomp when stoke was built");
   umask(umask(0) | 022);
-  if (!privileges_drop(e) || !limits_apply(s, e)) return false;
+  if (!privileges_drop(e) || !limits_apply(s, listener && seccomp_asks(), e)) return false;
   if (landlock && !landlock_apply(s, landlock, e)) return false;
-  if (seccomp && !seccomp_apply(s, e)) return false;
-  level_text(level, landlock, seccomp);
+  if (seccomp && !seccomp_apply(s, landlock >= LANDLOCK_SCOPES, listener, e)) return false;
+  level_text(s, level, landlock, seccomp, listener && *listener >= 0);
   return true;
 }
 
 /* --- the helper ------------------------------------------------------------------------------- */
 
+void sandbox_close_from(int first) {
+#ifdef __linux__
+  if (syscall(436 /* close_range */, (unsigned)first, ~0u, 0u) == 0) return;
+#endif
+  long last = sysconf(_SC_OPEN_MAX);
+  if (last < 0 || last > 65536) last = 65536;
+  for (int fd = first; fd < last; fd++) close(fd);
+}
+
+/* A terminal that is open for both could be read from: what only says something gets one to write to. */
+static void narrow_terminals(void) {
+  for (int fd = 1; fd <= 2; fd++) {
+    char path[32];
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || (flags & O_ACCMODE) != O_RDWR || !isatty(fd)) continue;
+    snprintf(path, sizeof path, "/dev/fd/%d", fd);
+    int narrow = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    if (narrow < 0) continue;
+    (void)dup2(narrow, fd);
+    close(narrow);
+  }
+}
+
 /* To whoever started us; to a terminal when it was started by hand. */
-__attribute__((format(printf, 1, 2))) static void report(const char *fmt, ...) {
-  char line[ERR_MESSAGE_MAX + 64];
+__attribute__((format(printf, 2, 3))) static void report(int listener, const char *fmt, ...) {
+  char line[ERR_MESSAGE_MAX + SANDBOX_LEVEL_MAX];
   va_list args;
   va_start(args, fmt);
   int n = vsnprintf(line, sizeof line, fmt, args);
   va_end(args);
   if (n >= (int)sizeof line) n = sizeof line - 1;
-  if (write(SANDBOX_REPORT, line, (size_t)n) < 0 && strncmp(line, "ok ", 3) != 0) fprintf(stderr, "stoke: %s", line);
+  bool told = listener >= 0 ? supervisor_tell(line, (size_t)n, listener) : write(SANDBOX_REPORT, line, (size_t)n) >= 0;
+  if (!told && strncmp(line, "ok ", 3) != 0) fprintf(stderr, "stoke: %s", line);
 }
 
-/* "ok LEVEL" and then nothing when it becomes the program, or "failed ERRNO REASON"; or "denied REASON". */
+static int become(const struct sandbox *s, bool supervised, char **argv) {
+  struct err e;
+  char level[SANDBOX_LEVEL_MAX];
+  int listener = -1;
+  err_clear(&e);
+  if (!sandbox_apply(s, supervised ? &listener : NULL, level, &e)) {
+    report(-1, "denied %s\n", e.message);
+    return SANDBOX_EXIT;
+  }
+  report(listener, "ok %s\n", level);
+  if (listener >= 0) close(listener);
+  if (limit_memory(s, &e)) {
+    execvp(argv[0], argv);
+    err_set(&e, "os", errno, "%s", uv_strerror(uv_translate_sys_error(errno)));
+  }
+  report(-1, "failed %d %s\n", e.code, e.message);
+  return SANDBOX_EXIT;
+}
+
+/* "ok LEVEL", and then "started" or nothing when it becomes the program, or "failed ERRNO REASON"; or "denied REASON". While
+ * it runs "limit NAME", when that ended it. */
 int sandbox_main(int argc, char **argv) {
   struct sandbox s = {0};
   struct err e;
-  char level[SANDBOX_LEVEL_MAX];
   int i = 2;
   bool ok = true;
   err_clear(&e);
   (void)fcntl(SANDBOX_REPORT, F_SETFD, FD_CLOEXEC);
+  sandbox_close_from(SANDBOX_REPORT + 1);
+  narrow_terminals();
   while (ok && i < argc && strcmp(argv[i], "--") != 0) ok = sandbox_word(&s, argv[i++], &e);
   if (ok && i + 1 >= argc) {
     err_set(&e, "argument", 0, "the sandbox was given no program");
     ok = false;
   }
-  if (!ok || !sandbox_apply(&s, level, &e)) {
-    report("denied %s\n", e.message);
+  if (!ok) {
+    report(-1, "denied %s\n", e.message);
     return SANDBOX_EXIT;
   }
-  report("ok %s\n", level);
-  if (limit_memory(&s, &e)) {
-    execvp(argv[i + 1], argv + i + 1);
-    err_set(&e, "os", errno, "%s", uv_strerror(uv_translate_sys_error(errno)));
-  }
-  report("failed %d %s\n", e.code, e.message);
-  return SANDBOX_EXIT;
+  return become(&s, supervisor_start(&s), argv + i + 1);
 }

@@ -1,4 +1,4 @@
-/* sandbox_linux.c - see sandbox.h: Landlock and seccomp. Landlock is spoken to directly: the kernel's header of Debian 12
+/* sandbox_linux.c - see sandbox.h: privileges and Landlock. Landlock is spoken to directly: the kernel's header of Debian 12
  * knows only its second version, and the kernel tells which one it has. */
 #include "sandbox.h"
 
@@ -11,16 +11,10 @@
 #include <linux/securebits.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#ifdef HAVE_SECCOMP
-#include <sched.h>
-#include <seccomp.h>
-#endif
 
 /* --- privileges ------------------------------------------------------------------------------- */
 
@@ -206,180 +200,6 @@ bool landlock_apply(const struct sandbox *s, int version, struct err *e) {
 }
 
 bool privileges_drop(struct err *e) {
-  (void)e;
-  return true;
-}
-
-#endif
-
-/* --- seccomp ---------------------------------------------------------------------------------- */
-
-#ifdef HAVE_SECCOMP
-
-bool seccomp_there(void) {
-  return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0;
-}
-
-/* By name: those that this libseccomp or this machine does not know are passed over. setsid and setpgid, so that nothing
- * leaves the group that is ended with the program. */
-static const char *const refused[] = {"ptrace",
-                                      "process_vm_readv",
-                                      "process_vm_writev",
-                                      "process_madvise",
-                                      "pidfd_getfd",
-                                      "kcmp",
-                                      "setsid",
-                                      "setpgid",
-                                      "mount",
-                                      "umount",
-                                      "umount2",
-                                      "fsopen",
-                                      "fsconfig",
-                                      "fsmount",
-                                      "fspick",
-                                      "move_mount",
-                                      "open_tree",
-                                      "mount_setattr",
-                                      "pivot_root",
-                                      "chroot",
-                                      "unshare",
-                                      "setns",
-                                      "name_to_handle_at",
-                                      "open_by_handle_at",
-                                      "fanotify_init",
-                                      "bpf",
-                                      "perf_event_open",
-                                      "userfaultfd",
-                                      "io_uring_setup",
-                                      "io_uring_enter",
-                                      "io_uring_register",
-                                      "keyctl",
-                                      "add_key",
-                                      "request_key",
-                                      "init_module",
-                                      "finit_module",
-                                      "delete_module",
-                                      "create_module",
-                                      "kexec_load",
-                                      "kexec_file_load",
-                                      "reboot",
-                                      "swapon",
-                                      "swapoff",
-                                      "acct",
-                                      "quotactl",
-                                      "quotactl_fd",
-                                      "syslog",
-                                      "vhangup",
-                                      "iopl",
-                                      "ioperm",
-                                      "settimeofday",
-                                      "clock_settime",
-                                      "clock_settime64",
-                                      "adjtimex",
-                                      "clock_adjtime",
-                                      "clock_adjtime64",
-                                      "stime",
-                                      "sethostname",
-                                      "setdomainname",
-                                      "lookup_dcookie",
-                                      "nfsservctl",
-                                      "move_pages",
-                                      "migrate_pages"};
-
-/* What is left for code that only computes; everything else answers EPERM. */
-static const char *const computing[] = {
-    "read",           "write",           "writev",          "exit",         "exit_group", "brk",
-    "mmap",           "mmap2",           "munmap",          "mremap",       "mprotect",   "madvise",
-    "futex",          "futex_time64",    "sched_yield",     "rt_sigreturn", "sigreturn",  "rt_sigaction",
-    "rt_sigprocmask", "sigaltstack",     "restart_syscall", "getpid",       "gettid",     "tgkill",
-    "clock_gettime",  "clock_gettime64", "gettimeofday",    "time",         "times",      "getrusage",
-    "getrandom",      "fstat",           "fstat64",         "newfstatat",   "setitimer",  "close"};
-
-static int add_names(scmp_filter_ctx ctx, uint32_t action, const char *const *names, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    int number = seccomp_syscall_resolve_name(names[i]);
-    if (number < 0) continue;
-    int rc = seccomp_rule_add(ctx, action, number, 0);
-    if (rc != 0) return rc;
-  }
-  return 0;
-}
-
-/* With net: the usual families. Without: AF_UNIX, and nobody to talk to but the ends of a socketpair, for the sockets of
- * services (a container engine's, a desktop's) are no files to Landlock. */
-static int add_sockets(scmp_filter_ctx ctx, bool net) {
-  const uint32_t no = SCMP_ACT_ERRNO(EACCES);
-  int rc = 0;
-  if (!net) {
-    rc = seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
-    if (rc == 0) rc = seccomp_rule_add(ctx, no, SCMP_SYS(connect), 0);
-    if (rc == 0) rc = seccomp_rule_add(ctx, no, SCMP_SYS(sendto), 1, SCMP_A4(SCMP_CMP_NE, 0, 0));
-    return rc;
-  }
-  for (unsigned family = 3; rc == 0 && family < AF_NETLINK; family++)
-    if (family != AF_INET6) rc = seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, family, 0));
-  return rc ? rc : seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK, 0));
-}
-
-/* A program of root's with this bit would run as root for whoever finds it in the folder, long after the sandbox. */
-static int add_modes(scmp_filter_ctx ctx) {
-  static const struct {
-    const char *name;
-    unsigned argument;
-  } modes[] = {{"chmod", 1}, {"fchmod", 1}, {"fchmodat", 2}, {"fchmodat2", 2}, {"open", 2},
-               {"creat", 1}, {"openat", 3}, {"mknod", 1},    {"mknodat", 2}};
-  int rc = 0;
-  for (size_t i = 0; rc == 0 && i < COUNT_OF(modes); i++) {
-    int number = seccomp_syscall_resolve_name(modes[i].name);
-    struct scmp_arg_cmp setuid = SCMP_CMP(modes[i].argument, SCMP_CMP_MASKED_EQ, S_ISUID, S_ISUID);
-    if (number >= 0) rc = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), number, 1, &setuid);
-  }
-  /* like clone3 its mode lies in memory */
-  int openat2 = seccomp_syscall_resolve_name("openat2");
-  return rc == 0 && openat2 >= 0 ? seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), openat2, 0) : rc;
-}
-
-static int add_arguments(scmp_filter_ctx ctx) {
-  static const uint64_t spaces[] = {CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
-                                    CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET};
-  static const uint64_t typing[] = {TIOCSTI, TIOCLINUX}; /* keys put into somebody's terminal */
-  const uint32_t no = SCMP_ACT_ERRNO(EPERM);
-  int rc = 0;
-  for (size_t i = 0; rc == 0 && i < COUNT_OF(spaces); i++)
-    rc = seccomp_rule_add(ctx, no, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, spaces[i], spaces[i]));
-  for (size_t i = 0; rc == 0 && i < COUNT_OF(typing); i++)
-    rc = seccomp_rule_add(ctx, no, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, typing[i]));
-  /* its flags lie in memory, where no filter sees them; without it the C library uses clone */
-  int clone3 = seccomp_syscall_resolve_name("clone3");
-  if (rc == 0 && clone3 >= 0) rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), clone3, 0);
-  return rc;
-}
-
-bool seccomp_apply(const struct sandbox *s, struct err *e) {
-  scmp_filter_ctx ctx = seccomp_init(s->closed ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW);
-  int rc = ctx ? 0 : -ENOMEM;
-  if (rc == 0 && s->closed) {
-    rc = add_names(ctx, SCMP_ACT_ALLOW, computing, COUNT_OF(computing));
-  } else if (rc == 0) {
-    rc = add_names(ctx, SCMP_ACT_ERRNO(EPERM), refused, COUNT_OF(refused));
-    if (rc == 0) rc = add_sockets(ctx, s->net);
-    if (rc == 0) rc = add_arguments(ctx);
-    if (rc == 0) rc = add_modes(ctx);
-  }
-  if (rc == 0) rc = seccomp_load(ctx);
-  if (ctx) seccomp_release(ctx);
-  if (rc != 0) err_set(e, "denied", -rc, "seccomp refused: %s", strerror(-rc));
-  return rc == 0;
-}
-
-#else
-
-bool seccomp_there(void) {
-  return false;
-}
-
-bool seccomp_apply(const struct sandbox *s, struct err *e) {
-  (void)s;
   (void)e;
   return true;
 }

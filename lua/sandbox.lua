@@ -5,15 +5,35 @@ local env = require "host.env"
 local errors = require "core.errors"
 local fs = require "host.fs"
 local host = require "host.proc"
+local leftover = require "core.leftover"
 local random = require "core.random"
 
 local M = {}
 
---- What a sandbox reaches on this system: "landlock7+seccomp+rlimits", at least "rlimits".
-M.level = host.sandbox_level
+--- Limits where none are given: for all that the program starts together, but file_size for each file.
+M.DEFAULTS = { memory = 2 << 30, processes = 512, file_size = 256 << 20 }
 
 local HINT = "what was demanded is not to be had here; without `require` the sandbox takes what there is and tells its level"
 local REMOVALS = 5 -- those killed with the group may still be at work for a moment
+local LIMITS = { "cpu", "memory", "file_size", "processes" }
+
+local function add_limits(words, wanted)
+  if wanted.net then words[#words + 1] = "net" end
+  for _, name in ipairs(LIMITS) do
+    local value = wanted[name]
+    if value == nil then value = M.DEFAULTS[name] end
+    if value and value < math.huge then words[#words + 1] = ("%s=%d"):format(name, math.ceil(value)) end
+  end
+  if wanted.require then words[#words + 1] = "require=" .. wanted.require end
+end
+
+--- What a sandbox with nothing said reaches on this system: "landlock7+seccomp+rlimits(memory=2G,...)", at least "rlimits(...)".
+---@return string
+function M.level()
+  local words = {}
+  add_limits(words, {})
+  return host.sandbox_level(words)
+end
 
 ---@class core.sandbox
 ---@field argv string[] to be started instead
@@ -22,11 +42,23 @@ local REMOVALS = 5 -- those killed with the group may still be at work for a mom
 local Fence = {}
 Fence.__index = Fence
 
+local swept = false
+
+--- Folders that processes left behind that were killed. Once is enough: these are few.
+local function sweep(folder)
+  if swept then return end
+  swept = true
+  for _, entry in ipairs(fs.list(folder) or {}) do
+    if leftover.folder(entry.name) then fs.remove_tree(folder .. "/" .. entry.name) end
+  end
+end
+
 local function make_temp()
   local folder = env.get "TMPDIR"
   if not folder or folder:sub(1, 1) ~= "/" then folder = "/tmp" end
+  sweep(folder)
   while true do
-    local path = ("%s/stoke-%d-%08x"):format(folder, env.pid(), random.stream("temp"):int(0, 0xffffffff))
+    local path = ("%s/stoke-%d-%s%08x"):format(folder, env.pid(), env.place(), random.stream("temp"):int(0, 0xffffffff))
     local ok, err = fs.mkdir(path, 448) -- rwx------
     if ok then return path end
     if err.code ~= fs.EEXIST then return nil, err end
@@ -41,15 +73,6 @@ local function add_folders(words, name, paths)
     words[#words + 1] = name .. "=" .. real
   end
   return true
-end
-
-local function add_limits(words, wanted)
-  if wanted.net then words[#words + 1] = "net" end
-  for _, name in ipairs { "cpu", "memory", "file_size", "processes" } do
-    local value = wanted[name]
-    if value then words[#words + 1] = ("%s=%d"):format(name, math.ceil(value)) end
-  end
-  if wanted.require then words[#words + 1] = "require=" .. wanted.require end
 end
 
 --- The fence that a request asks for; nil when it asks for none. To be closed when the child is gone.
@@ -85,7 +108,7 @@ end
 ---@return stoke.error|nil err
 function Fence:started(p, program)
   local said = ""
-  while true do
+  while not said:find "started\n" do
     local bytes, err = p:read "report"
     if err then return nil, err end
     if not bytes then break end
@@ -97,6 +120,18 @@ function Fence:started(p, program)
   local code, reason = said:match "failed (%d+) ([^\n]*)"
   if code then return nil, errors.new("os", ('cannot start "%s": %s'):format(program, reason), { code = tonumber(code) }) end
   return true
+end
+
+--- The limit that ended it, by what its supervisor said last: "memory", "processes".
+---@param p table the process, ended
+---@return string|nil
+function Fence:limit(p)
+  if self.asked then return self.over end
+  self.asked = true -- one reader
+  local said = ""
+  for bytes in function() return (p:read "report") end do said = said .. bytes end
+  self.over = said:match "limit (%w+)\n"
+  return self.over
 end
 
 function Fence:close()

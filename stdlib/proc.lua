@@ -3,9 +3,13 @@
 --- Each program leads a process group of its own. When its task is cancelled, its time is up or its scope ends, the whole group
 --- gets SIGTERM, and after two seconds SIGKILL.
 ---
---- With `sandbox` the program can write only where it may, reads little beyond the system, and has no network. How much of that
---- holds depends on the system, and the result says it: "landlock7+seccomp+rlimits" is all of it, "rlimits" are limits of time,
---- memory and size alone (no Linux, or an old one). `require` refuses to run with less.
+--- With `sandbox` the program can write only where it may, reads little beyond the system, has no network, and cannot reach the
+--- user's other processes: no socket in the file system, no signal, no limit or priority of theirs, no shared memory. It may make
+--- pairs of sockets for itself. How much of that holds depends on the system, and the result says it:
+--- "landlock7+seccomp+rlimits(...)" is all of it, with the limits that are in force; "rlimits(...)" are limits alone (no Linux, or an
+--- old one), and what is not held stands behind it ("; not held: files, sockets, modes, signals"). `require` refuses to run with
+--- less. What no sandbox here limits: how much of the disk many files take, and what a program reads of the system and of the
+--- command lines of others in /proc. With `net` it reaches the whole network, also services at 127.0.0.1.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
@@ -62,15 +66,16 @@ for name, wanted in next, COMMON do RUN[name], SPAWN[name] = wanted, wanted end
 ---@field read? string[] folders it may read and run from, beside those and the system (/usr, /bin, /lib, /proc, and of /etc what
 ---  everybody may read)
 ---@field net? boolean the network; without it no sockets but pairs of its own
----@field cpu? number seconds of processor time for each process, rounded up
----@field memory? integer bytes of address space for each process; too strict for Go, Java and node, which reserve much
----@field file_size? integer bytes a file may grow to
----@field processes? integer processes and threads beyond those the user has now; the system exempts root
+---@field cpu? number seconds of processor time for each process, rounded up; no limit when not given
+---@field memory? integer|false bytes that may be written to, of each process and of all that it starts together; 2 GiB when not
+---  given, false (here and in the next two) for no limit
+---@field file_size? integer|false bytes a file may grow to; 256 MiB when not given. Nothing limits how many files there are
+---@field processes? integer|false processes and threads, of all that it starts together; 512 when not given
 ---@field require? "landlock"|"seccomp"|"landlock+seccomp" fail with kind `denied` where this is missing
 
 local SANDBOX = {
-  write = "table", read = "table", net = "boolean", cpu = "number", memory = "number", file_size = "number",
-  processes = "number", require = "string",
+  write = "table", read = "table", net = "boolean", cpu = "number", memory = true, file_size = true, processes = true,
+  require = "string",
 }
 local FOLDERS_MAX = 60
 local REQUIRE = { landlock = true, seccomp = true, ["landlock+seccomp"] = true }
@@ -91,7 +96,8 @@ local function check_sandbox(given, what)
   end
   for _, name in ipairs { "cpu", "memory", "file_size", "processes" } do
     local value = given[name]
-    if value and not (value > 0 and value < 2 ^ 53) then errors.argument("%s.%s must be a number above 0", what, name) end
+    local fits = value == nil or value == false or type(value) == "number" and value > 0 and (value < 2 ^ 53 or value == math.huge)
+    if not fits then errors.argument("%s.%s must be a number above 0%s", what, name, name == "cpu" and "" or ", or false") end
     out[name] = value
   end
   if given.require and not REQUIRE[given.require] then
@@ -101,7 +107,7 @@ local function check_sandbox(given, what)
 end
 
 --- What a sandbox reaches on this system.
----@return string level such as "landlock7+seccomp+rlimits", at least "rlimits"
+---@return string level such as "landlock7+seccomp+rlimits(memory=2G,processes=512,file_size=256M)", at least "rlimits(...)"
 ---
 --- Example: `if not proc.sandbox_level():find "landlock" then print "files are not protected here" end`
 function M.sandbox_level() return perform "proc.sandbox_level" end
@@ -148,7 +154,8 @@ end
 ---@field truncated boolean output beyond max_output was dropped
 ---@field timed_out boolean
 ---@field seconds number how long it ran
----@field sandbox? string the level of its sandbox: "landlock7+seccomp+rlimits"
+---@field sandbox? string the level of its sandbox: "landlock7+seccomp+rlimits(memory=2G,processes=512,file_size=256M)"
+---@field limit? "memory"|"processes" the limit of its sandbox that ended it
 
 --- Run a program to its end. A code other than 0 is no error of ours.
 ---@param options stoke.proc.options and max_output: bytes kept of each output, 1 MB when not given; the rest is dropped, so

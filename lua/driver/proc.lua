@@ -93,7 +93,7 @@ function M.run(q)
   local out, diagnostics, truncated = p:output()
   if out == nil then return nil, diagnostics end
   status.stdout, status.stderr, status.truncated = out, diagnostics, truncated
-  status.sandbox = fence and fence.level
+  if fence then status.sandbox, status.limit = fence.level, fence:limit(p) end
   return status
 end
 
@@ -127,7 +127,7 @@ effect.define("proc.which", { run = which })
 
 -- ---- processes a script talks to ------------------------------------------------------------------------------------------------
 
-local processes, count = {}, 0
+local processes, fences, count = {}, {}, 0
 
 --- The stream that proc.spawn opens: its items are what the process writes to standard output.
 local Source = {}
@@ -142,7 +142,7 @@ end
 function Source:next() return read(self.process, "stdout") end
 
 function Source:close()
-  processes[self.id] = nil
+  processes[self.id], fences[self.id] = nil, nil
   finish(self.process)
   if self.fence then self.fence:close() end
 end
@@ -160,7 +160,7 @@ effect.define("proc.spawn", {
       return nil, err
     end
     count = count + 1
-    processes[count] = p
+    processes[count], fences[count] = p, fence
     return setmetatable({ process = p, id = count, pid = p:pid(), fence = fence, sandbox = fence and fence.level },
       Source)
   end,
@@ -178,7 +178,12 @@ end
 
 define("proc.read", function(p, q) return read(p, q.from, q.max) end)
 define("proc.write", function(p, q) return p:write(q.bytes) end)
-define("proc.wait", function(p) return p:wait() end)
+define("proc.wait", function(p, q)
+  local status, err = p:wait()
+  local fence = status and fences[q.process]
+  if fence then status.limit = fence:limit(p) end
+  return status, err
+end)
 define("proc.signal", function(p, q) return p:kill(q.signal) end)
 define("proc.close_stdin", function(p)
   p:close_stdin()

@@ -12,8 +12,8 @@ local tool = require "stoke.tool"
 local M = {}
 
 local OPTIONS = {
-  root = "string", allow = "table", timeout = "number", cpu = "number", memory = "number", file_size = "number",
-  processes = "number", max_output = "number", env = "table", net = "boolean", read = "table", require = "string",
+  root = "string", allow = "table", timeout = "number", cpu = "number", memory = true, file_size = true,
+  processes = true, max_output = "number", env = "table", net = "boolean", read = "table", require = "string",
   name = "string", description = "string", needs_approval = true,
 }
 
@@ -42,6 +42,7 @@ local GIT_SHOWS = { diff = true, log = true, show = true }
 ---@field timed_out boolean
 ---@field seconds number
 ---@field sandbox string the level of its sandbox
+---@field limit? "memory"|"processes" the limit of the sandbox that ended it
 local Result = {}
 Result.__index = Result
 Result.__name = "stoke.tools.command.result"
@@ -61,8 +62,11 @@ local ENDS = {
   SIGSYS = "it asked the system for something that is not allowed here",
 }
 
+local OVER = { memory = "its programs used more memory than they may", processes = "it started more processes than it may" }
+
 local function verdict(result)
-  if result.timed_out then return ("stopped: it ran longer than %g s"):format(result.limit) end
+  if result.timed_out then return ("stopped: it ran longer than %g s"):format(result.time) end
+  if result.limit then return "stopped: " .. (OVER[result.limit] or result.limit) end
   if result.signal then return ("killed by %s%s"):format(result.signal,
     ENDS[result.signal] and ": " .. ENDS[result.signal] or "") end
   return ("exit code %d"):format(result.code)
@@ -86,7 +90,8 @@ end
 local function shape(r, timeout, max)
   local for_errors = math.min(#r.stderr, math.max(max // 4, max - #r.stdout))
   local result = setmetatable({
-    code = r.code, signal = r.signal, timed_out = r.timed_out, seconds = r.seconds, sandbox = r.sandbox, limit = timeout,
+    code = r.code, signal = r.signal, timed_out = r.timed_out, seconds = r.seconds, sandbox = r.sandbox, time = timeout,
+    limit = r.limit,
   }, Result)
   result.stderr, result.stderr_cut = tail(r.stderr, for_errors, r.truncated and #r.stderr >= max)
   result.stdout, result.stdout_cut = tail(r.stdout, max - for_errors, r.truncated and #r.stdout >= max)
@@ -127,7 +132,8 @@ end
 
 local function check_number(options, name, low)
   local value = options[name]
-  if value and not (value >= low) then errors.argument("run_command: %s must be at least %g, got %g", name, low, value) end
+  if value == false and low == 1 and name ~= "cpu" then return value end
+  if value and not (type(value) == "number" and value >= low) then errors.argument("run_command: %s must be at least %g, got %s", name, low, tostring(value)) end
   return value
 end
 
@@ -153,7 +159,7 @@ end
 ---@field root? string the folder it works in; "." when not given
 ---@field timeout? number seconds; 60
 ---@field cpu? number seconds of processor time for each process; 60
----@field memory? integer bytes; also file_size and processes, as in proc.run's sandbox
+---@field memory? integer|false bytes; also file_size and processes: with the defaults of proc.run's sandbox
 ---@field max_output? integer bytes of output that the model reads, the last ones; 16384
 ---@field env? table<string, string> on top of a plain environment
 ---@field net? boolean the network; false
@@ -165,8 +171,7 @@ end
 --- table { code, signal, stdout, stderr, timed_out, seconds, sandbox }, which a model reads as text.
 ---
 --- Whatever a rule allows runs in the sandbox of proc.run: it can write below `root` alone, reads `root` and the system, has no
---- network. What Landlock does not hold back are modes, owners and times: a program can still `chmod` what its user owns.
---- How much of that holds on this system is told with each result; `require` refuses to run with less. A rule with `**` leaves
+--- network, and reaches no other process. How much of that holds on this system is told with each result, with the limits; `require` refuses to run with less. A rule with `**` leaves
 --- the sandbox as the only fence, and so does a program that takes its orders from files in `root` (make, npm, git's hooks and
 --- filters).
 ---@param options stoke.tools.command.options

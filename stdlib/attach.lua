@@ -3,10 +3,15 @@
 --- A host that runs for longer than half a second listens in $XDG_RUNTIME_DIR/stoke (or ~/.local/state/stoke/run), on a socket that
 --- its user alone may open. It speaks HTTP: GET /about and /counts give JSON, POST /line takes { line, write, client } and answers
 --- with text as it comes. Closing the connection cancels what the line does.
+---
+--- Programs in a sandbox run as the same user. They get no socket of this kind; and each request must carry a secret (the header
+--- Authorization: Bearer SECRET) that lies beside that folder, in stoke.key (or ~/.local/state/stoke/key), where they cannot read.
 
 local about = require "core.about"
 local errors = require "core.errors"
+local hash = require "core.hash"
 local pool = require "core.gate.pool"
+local secrets = require "core.secret"
 local span = require "core.gate.span"
 local tasks = require "core.task"
 local fs = require "stoke.fs"
@@ -28,6 +33,27 @@ function M.folder()
   local home = os_env.get "HOME"
   if home and home:sub(1, 1) == "/" then return home .. "/.local/state/stoke/run" end
   return nil
+end
+
+--- The file of the secret, as folder and name.
+local function key()
+  local folder = M.folder()
+  if not folder then return nil end
+  local above, last = folder:match "^(.*)/([^/]*)$"
+  return above, last == "run" and "key" or "stoke.key"
+end
+
+--- What a request to a host must carry.
+---@return table<string, string> headers none where there is no secret yet
+---Raises `denied` when others can read it, `os`.
+---
+--- Example: `http.get("http://localhost/about", { socket = path, headers = attach.headers() })`
+function M.headers()
+  local folder, name = key()
+  local secret, err
+  if folder then secret, err = secrets.read(folder, name) end
+  if err then error(err, 0) end
+  return secret and { Authorization = "Bearer " .. secret } or {}
 end
 
 --- How many of these live; a module that nobody has loaded has none.
@@ -76,6 +102,10 @@ local function line(req, res)
 end
 
 local function handle(req, res)
+  local said = req.headers.authorization
+  if not said or hash.sha256(said) ~= host.wanted then -- the digests tell nothing by how long they take to compare
+    return res:reply(401, { ["WWW-Authenticate"] = "Bearer" }, "the secret of this user's hosts is missing or wrong\n")
+  end
   if req.path == "/about" then return told() end
   if req.path == "/counts" then return counts() end
   if req.path == "/line" and req.method == "POST" then return line(req, res) end
@@ -92,6 +122,17 @@ local function open(folder, name)
     background = true, drain = 0 }
 end
 
+--- Sockets that hosts left behind when they were killed.
+local function sweep(folder)
+  for _, entry in ipairs(fs.list(folder)) do
+    local path = folder .. "/" .. entry.name
+    if entry.name:find "%.sock$" then
+      local ok, err = pcall(M.ask, path, "/about", { timeout = 0.5 })
+      if not ok and errors.is(err) and err.kind == "refused" then pcall(fs.remove, path) end
+    end
+  end
+end
+
 --- Listen, under a name nobody else has.
 ---@param name string
 ---@param script string|nil
@@ -106,6 +147,8 @@ function M.listen(name, script)
   host = { name = name, script = script, began = time.monotonic() }
   local ok, server = pcall(function()
     fs.mkdir(folder, { parents = true })
+    local secret = errors.check(secrets.make(key()))
+    host.wanted = hash.sha256("Bearer " .. secret)
     local opened, taken = pcall(open, folder, name)
     if opened then return taken end
     host.name = ("%s-%d"):format(name, about.pid())
@@ -116,6 +159,7 @@ function M.listen(name, script)
     return nil, errors.wrap(server)
   end
   host.server = server
+  pcall(sweep, folder)
   return server, nil, host.name
 end
 
@@ -131,27 +175,31 @@ end
 --- Example: `print(attach.ask(socket, "/about").pid)`
 function M.ask(path, target, options)
   options = options or {}
-  options.socket, options.timeout = path, options.timeout or 2
+  options.socket, options.timeout, options.headers = path, options.timeout or 2, options.headers or M.headers()
   return http.get("http://localhost" .. target, options):json()
 end
 
 --- The hosts that run, by name; sockets that dead ones left behind are removed.
 ---@return table[] hosts { name, path, pid, script, seconds, tasks, agents, sessions }; one that does not answer, as a task of it
----  runs without waiting, { name, path, busy = true }
+---  runs without waiting, { name, path, busy = true }; one that has another secret, { name, path, locked = true }
+---Raises `denied` when others can read the secret.
 ---
 --- Example: `for _, host in ipairs(attach.hosts()) do print(host.name, host.pid) end`
 function M.hosts()
   local folder, out = M.folder(), {}
   if not folder or not fs.stat(folder) then return out end
+  local headers = M.headers()
   for _, entry in ipairs(fs.list(folder)) do
     local path = folder .. "/" .. entry.name
     if entry.name:find "%.sock$" then
-      local ok, answer = pcall(M.ask, path, "/about")
+      local ok, answer = pcall(M.ask, path, "/about", { headers = headers })
       if ok then
         answer.path = path
         out[#out + 1] = answer
       elseif errors.is(answer) and answer.kind == "timeout" then
         out[#out + 1] = { name = entry.name:gsub("%.sock$", ""), path = path, busy = true }
+      elseif errors.is(answer) and answer.status == 401 then
+        out[#out + 1] = { name = entry.name:gsub("%.sock$", ""), path = path, locked = true }
       elseif errors.is(answer) and answer.kind == "refused" then
         pcall(fs.remove, path)
       end
@@ -162,6 +210,11 @@ function M.hosts()
 end
 
 local function awake(found)
+  if found.locked then
+    local folder, name = key()
+    errors.raise("denied", ("the host %s wants another secret than that of %s/%s"):format(found.name, folder, name),
+      { hint = "the file was changed or removed since that host began; start the host again" })
+  end
   if not found.busy then return found end
   errors.raise("timeout", ("the host %s runs, but does not answer"):format(found.name),
     { hint = "one of its tasks runs without waiting; try again, or look at its standard error" })

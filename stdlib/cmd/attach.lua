@@ -23,6 +23,7 @@ local SPEC = {
 --- Send one line, and show the answer as it comes.
 local function ask(host, line, client, write)
   local answer = http.post("http://localhost/line", { socket = host.path, stream = "bytes", timeout = false,
+    headers = attach.headers(),
     json = { line = line, client = client, write = write or nil } })
   for bytes in answer:chunks() do stdio.write(term.clean(bytes)) end
 end

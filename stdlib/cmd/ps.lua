@@ -23,8 +23,9 @@ return function(argv)
   if #hosts == 0 then return stdio.err "no host is running\n" end
   local rows = { { "NAME", "PID", "UP", "TASKS", "AGENTS", "SESSIONS", "SCRIPT" } }
   for _, host in ipairs(hosts) do
-    if host.busy then
-      rows[#rows + 1] = { host.name, "-", "-", "-", "-", "-", "busy: it does not answer" }
+    if host.busy or host.locked then
+      local why = host.busy and "busy: it does not answer" or "it wants another secret than ours"
+      rows[#rows + 1] = { host.name, "-", "-", "-", "-", "-", why }
     else
       rows[#rows + 1] = { host.name, tostring(host.pid), term.duration(host.seconds), tostring(host.tasks), tostring(host.agents),
         tostring(host.sessions), host.script or "" }

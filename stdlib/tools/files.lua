@@ -6,6 +6,7 @@
 
 local effect = require "core.effect"
 local errors = require "core.errors"
+local leftover = require "core.leftover"
 local texts = require "core.text"
 local glob = require "stoke.tools.files.glob"
 local patch = require "stoke.tools.files.patch"
@@ -67,7 +68,9 @@ local function suggestion(root, path)
   local entries = effect.perform("fs.list", { path = folder == "" and "/" or folder, root = root })
   if not entries then return ("there is no folder %s either; list_dir shows what there is"):format(quote(folder)) end
   local names = {}
-  for i = 1, math.min(#entries, 1000) do names[i] = entries[i].name end
+  for i = 1, math.min(#entries, 1000) do
+    if not leftover.is_file(entries[i].name) then names[#names + 1] = entries[i].name end
+  end
   local near = errors.suggest(name, names)
   if near then return ("did you mean %s?"):format(quote(folder == "." and near or folder .. "/" .. near)) end
   return "list_dir shows what there is"
@@ -255,7 +258,8 @@ local function gather(list, path, inside, depth)
     end
     local below = inside == "" and entry.name or inside .. "/" .. entry.name
     local whole = path == "." and entry.name or path .. "/" .. entry.name
-    if not list.glob or glob.fits(below, list.glob) then list.lines[#list.lines + 1] = line_of(whole, entry) end
+    local shown = not leftover.is_file(entry.name) and (not list.glob or glob.fits(below, list.glob))
+    if shown then list.lines[#list.lines + 1] = line_of(whole, entry) end
     if entry.type == "directory" then
       if depth > 1 then gather(list, whole, below, depth - 1) else list.deeper = true end
     end

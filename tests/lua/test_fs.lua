@@ -4,6 +4,7 @@ local test = require "stoke.test"
 local stoke = require "stoke"
 local fs = require "stoke.fs"
 local proc = require "stoke.proc"
+local about = require "core.about"
 
 --- A folder of its own for one test; gone with the block.
 local function folder()
@@ -226,6 +227,39 @@ test("a cancelled write leaves the old content and no temp file", { real = true 
     t.ok(size == 3 or size == #big, "whole: " .. size)
     if size == #big then fs.write(dir .. "/f", "old") end
   end
+end)
+
+test("a killed write's temp file goes with the next write in its folder, with a root and without", { real = true }, function(t)
+  local dir <close> = folder()
+  local gone, mine = sh("echo $$"):match "%d+", sh("echo $PPID"):match "%d+"
+  fs.mkdir(dir .. "/in")
+  for _, where in ipairs { "", "/in" } do
+    for _, options in ipairs { {}, { root = dir.path } } do
+      local live, place = (".stoke-%s-1.tmp"):format(mine), (".stoke-%s-1-p%08x.tmp"):format(gone, 0)
+      local kept = { live, place, ".stoke-notes.tmp", (".stoke-%s-x.tmp"):format(gone), "stoke-1-1.tmp" }
+      for _, name in ipairs(kept) do sh(": >$1", dir .. where .. "/" .. name) end
+      sh(": >$1; : >$2", dir .. where .. "/.stoke-" .. gone .. "-1.tmp", dir .. where .. "/.stoke-" .. gone .. "-12-0.tmp")
+      fs.write(options.root and ("./" .. where .. "/f"):gsub("/+", "/") or dir .. where .. "/f", "x", options)
+      for _, name in ipairs(kept) do t.ok(fs.stat(dir .. where .. "/" .. name), name) end
+      t.eq(fs.stat(dir .. where .. "/.stoke-" .. gone .. "-1.tmp"), nil)
+      t.eq(fs.stat(dir .. where .. "/.stoke-" .. gone .. "-12-0.tmp"), nil)
+    end
+  end
+end)
+
+test("a write that is killed in the middle leaves nothing after the next one", { real = true }, function(t)
+  local dir <close> = folder()
+  local child <close> = proc.spawn { argv = { about.executable(), "-e", [[
+    local fs, data = require "stoke.fs", ("x"):rep(1 << 28)
+    print "ready"
+    while true do fs.write(arg[1] .. "/big", data) end]], dir.path }, stderr = "inherit" }
+  child:read()
+  local function temp() return names(dir.path):match "%.stoke%-%S+%.tmp" end
+  while not temp() do stoke.sleep(0.005) end
+  child:kill "KILL"
+  child:wait()
+  fs.write(dir .. "/f", "x")
+  t.eq(temp(), nil)
 end)
 
 test("many at once", function(t)

@@ -149,6 +149,18 @@ test("list_dir: sorted, folders marked, sizes, links shown and not followed", fu
   t.raises("denied", list.call, list, { path = ".." })
 end)
 
+test("list_dir: temp files of writes are not shown, nor found by a glob or as the name that was meant", function(t)
+  local dir <close> = root {}
+  for _, name in ipairs { "a.txt", ".stoke-1-2.tmp", ".stoke-1-2-0.tmp", ".stoke-1-2-p0123abcd-0.tmp", ".stoke-notes.tmp" } do
+    proc.run { argv = { "touch", dir.path .. "/" .. name } }
+  end
+  local list = files.list_dir { root = dir.path }
+  t.eq(list:call {}, ".stoke-notes.tmp (0 bytes)\na.txt (0 bytes)")
+  t.eq(list:call { glob = "*.tmp" }, ".stoke-notes.tmp (0 bytes)")
+  local _, err = stoke.try(function() return files.read_file({ root = dir.path }):call { path = ".stoke-1-3.tmp" } end)
+  t.ok(not err.message:find "1%-2", err.message)
+end)
+
 test("list_dir: levels and globs", function(t)
   local r <close> = tree()
   local list = files.list_dir { root = r.path }

@@ -3,6 +3,7 @@
 
 local code, write = ...
 local error_of_memory = "not enough memory" -- Lua's own words
+local TOO_DEEP = "syntax error: the code is nested too deeply (stack overflow: about 200 levels are the most)"
 
 local concat, pack, sort = table.concat, table.pack, table.sort
 local find, format, gsub, match, sub = string.find, string.format, string.gsub, string.match, string.sub
@@ -143,6 +144,11 @@ local function explained(raised)
   if raised == error_of_memory then return raised end
   if type(raised) ~= "string" then return "error: " .. shown({ n = 1, raised }, 1) end
   local line, rest = match(raised, "^code:(%d+): (.*)$")
+  local deeper, deepest = line, rest
+  while deeper do -- each coroutine.wrap puts its own place before
+    line, rest = deeper, deepest
+    deeper, deepest = match(rest, "^code:(%d+): (.*)$")
+  end
   local text = line and "line " .. line .. ": " .. rest or raised
   local name = match(text, "%(global '([%w_]+)'%)")
   if match(text, "%(field 'dump'%)") or match(text, "%(method 'dump'%)") then name = "load" end
@@ -152,23 +158,30 @@ local function explained(raised)
   return sub(text, 1, SIZE)
 end
 
+--- Under a pcall of its own: the handler of errors outside would add what it sees of the stack, which is ours.
+local function try_load(text)
+  local ok, f, wrong = pcall(load, text, "=code", "t")
+  if ok then return f, wrong end
+  return nil, f
+end
+
 --- The expression, or else the chunk.
 local function compile()
-  local f, wrong = load("return " .. code, "=code", "t")
+  local f, wrong = try_load("return " .. code)
   if f then return f end
-  local g, reason = load(code, "=code", "t")
+  local g, reason = try_load(code)
   if g then return g end
   -- "1 +* 2" is no statement, but that is not what is wrong with it
   local near = match(reason, "unexpected symbol near '(.-)'$")
   local _, at = find(code, "^%s*")
   if near and near ~= "" and sub(code, at + 1, at + #near) == near then reason = wrong end
-  return nil, reason
+  return nil, find(reason, "stack overflow", 1, true) and TOO_DEEP or reason
 end
 
 if sub(code, 1, 1) == "\27" then return false, "syntax error: this is bytecode; send the text of the program" end
 local f, reason = compile()
 if not f then
-  if reason == error_of_memory then return false, reason end
+  if reason == error_of_memory or reason == TOO_DEEP then return false, reason end
   return false, "syntax error in " .. explained(reason)
 end
 take_away(_G)

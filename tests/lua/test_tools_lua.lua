@@ -70,6 +70,14 @@ test("lua: a failure says what was printed before", { real = true }, function(t)
   t.eq(failure(t, "local t = {} while true do t[#t + 1] = {} end"), "out of memory (32 MiB)")
 end)
 
+test("lua: code that is nested too deeply is told so, in a line that names nothing of ours", { real = true }, function(t)
+  for _, code in ipairs { ("("):rep(1e5) .. "1" .. (")"):rep(1e5), ("{"):rep(1000), ("do "):rep(1000) .. ("end "):rep(1000),
+    "return " .. ("not "):rep(1e5) .. "1", ("function f() "):rep(300) .. ("end "):rep(300) } do
+    t.eq(failure(t, code), "syntax error: the code is nested too deeply (stack overflow: about 200 levels are the most)")
+  end
+  t.eq(failure(t, "return coroutine.wrap(function() coroutine.wrap(function() error 'in' end)() end)()"), "line 1: in")
+end)
+
 test("lua: no hostile program gets anywhere", { real = true, timeout = 600 }, function(t)
   local programs = dofile "tests/hostile/programs.lua"
   t.ok(#programs >= 60, #programs .. " programs")

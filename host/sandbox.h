@@ -53,7 +53,9 @@ int sandbox_main(int argc, char **argv);
 
 /* --- the kernel's two, in sandbox_linux.c and sandbox_seccomp.c; elsewhere there are none --------------------------- */
 
-#define LANDLOCK_SCOPES 6 /* the version that keeps signals and abstract sockets inside */
+#ifndef LANDLOCK_SCOPES
+#define LANDLOCK_SCOPES 6 /* the version that keeps signals and abstract sockets inside; another one for trials */
+#endif
 
 int landlock_version(void); /* 0 = none */
 bool landlock_apply(const struct sandbox *s, int version, struct err *e);

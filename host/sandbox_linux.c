@@ -98,7 +98,7 @@ static struct ll_ruleset handled_by(int version, bool net) {
   if (version >= 3) r.fs |= FS_TRUNCATE;
   if (version >= 5) r.fs |= FS_IOCTL_DEV;
   if (version >= 4 && !net) r.net = NET_TCP;
-  if (version >= 6) r.scoped = SCOPE_ALL;
+  if (version >= LANDLOCK_SCOPES) r.scoped = SCOPE_ALL;
   return r;
 }
 

@@ -266,7 +266,8 @@ static bool calls_open(struct supervisor *v) {
 
 /* --- its life ------------------------------------------------------------------------------------ */
 
-/* Milliseconds until the next look, when `next` is then: a look at many processes takes its time, and may take a tenth. */
+/* Milliseconds until the next look, when `next` is then. A look at many processes takes its time, and may take a tenth of all;
+ * a third where nothing but looks limits their number. */
 static int64_t look_around(struct supervisor *v, const struct timespec *now, struct timespec *next) {
   uint64_t tasks = v->tasks, memory = v->memory;
   struct timespec after;
@@ -277,7 +278,8 @@ static int64_t look_around(struct supervisor *v, const struct timespec *now, str
   v->pause = !calm ? LOOK_FIRST : v->pause < LOOK_LAST ? v->pause * 2 : LOOK_LAST;
   clock_gettime(CLOCK_MONOTONIC, &after);
   int64_t took = (after.tv_sec - now->tv_sec) * 1000 + (after.tv_nsec - now->tv_nsec) / 1000000;
-  int64_t wait = v->pause > took * 10 ? v->pause : took * 10;
+  took *= v->listener < 0 ? 2 : 9;
+  int64_t wait = v->pause > took ? v->pause : took;
   next->tv_sec = after.tv_sec + wait / 1000;
   next->tv_nsec = after.tv_nsec + wait % 1000 * 1000000;
   return wait;
@@ -336,6 +338,7 @@ static _Noreturn void parent(struct supervisor *v) {
   sigaddset(&heard, ORPHANED);
   v->signals = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
   let_go();
+  (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* nobody of its user reads or writes its memory */
   if (!take_start(v)) {
     while (waitpid(v->program, &status, 0) < 0 && errno == EINTR) {
     }

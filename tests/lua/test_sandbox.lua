@@ -268,8 +268,9 @@ end)
 
 test("sandbox: what is not limited is said so, by false", { real = true }, function(t)
   local level = sh("ulimit -f", { memory = false, file_size = false, processes = math.huge }).sandbox
-  t.match(level, "rlimits$")
-  t.match(sh(":", { memory = 3 << 20, processes = 7, file_size = false }).sandbox, "rlimits%(memory=3M,processes=7%)$")
+  t.match(level, "rlimits")
+  t.ok(not level:find "%(", level)
+  t.match(sh(":", { memory = 3 << 20, processes = 7, file_size = false }).sandbox, "rlimits%(memory=3M,processes=7%)")
 end)
 
 test("sandbox: processes are counted beyond those there are", { real = true }, function(t)

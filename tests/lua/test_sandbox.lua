@@ -312,19 +312,21 @@ test("sandbox: time-out and cancel end all of it and leave no temp folder", { re
   gone(t, pid)
 end)
 
-test("sandbox: a program that dies with us", { real = true }, function(t)
+test("sandbox: a program dies with us, and all that it started", { real = true }, function(t)
   if not LANDLOCK and not SECCOMP then t.skip "no Linux here" end
   if VALGRIND then t.skip "the one that is killed is valgrind's" end
   local dir <close> = folder()
-  local script = ([[local p = require "stoke.proc".spawn { argv = { "sleep", "300" }, sandbox = true }
-    require "stoke.fs".write("%s/pid", tostring(p.pid)) require "stoke".sleep(300)]]):format(dir.path)
+  local script = ([[local p = require "stoke.proc".spawn { sandbox = true,
+      argv = { "sh", "-c", "sleep 300 & echo $!; (sleep 300 & echo $!); exec sleep 300" } }
+    require "stoke.fs".write("%s/pid", p.pid .. " " .. p:lines()() .. " " .. p:lines()()) require "stoke".sleep(300)]]):format(dir.path)
   local parent <close> = proc.spawn { argv = { about.executable(), "-e", script }, stdin = false,
     env_allow = { "PATH", "STOKE_PATH" }, env = { TMPDIR = dir.path } } -- its temp folder stays behind
   while not fs.stat(dir.path .. "/pid") do stoke.sleep(0.02) end
-  local pid = fs.read(dir.path .. "/pid")
-  t.ok(fs.stat("/proc/" .. pid), "it runs")
+  local pids = fs.read(dir.path .. "/pid")
+  for pid in pids:gmatch "%d+" do t.ok(fs.stat("/proc/" .. pid), "it runs") end
+  t.eq(select(2, pids:gsub("%d+", "")), 3)
   parent:kill "SIGKILL"
-  gone(t, pid)
+  for pid in pids:gmatch "%d+" do gone(t, pid) end
 end)
 
 test("sandbox: many at once", { real = true }, function(t)

@@ -5,6 +5,7 @@ local test = require "stoke.test"
 local about = require "core.about"
 local fs = require "stoke.fs"
 local proc = require "stoke.proc"
+local start = require "pty"
 
 local build = os.getenv "STOKE_BUILD" or "build"
 local LEVEL = proc.sandbox_level()
@@ -90,3 +91,27 @@ for who, user in pairs { ["the same user"] = false, ["another user's"] = NOBODY 
     t.match(much("memfd", "64"), "0 megabytes\n")
   end)
 end
+
+test("probe: a terminal that it may write to it can neither read nor change", { real = true }, function(t)
+  if not WHOLE then t.skip("not all of the fences are here: " .. LEVEL) end
+  local base = proc.run { argv = { "mktemp", "-d" } }.stdout:match "[^\n]+"
+  local clean <close> = setmetatable({}, { __close = function() fs.remove(base, { recursive = true }) end }) -- luacheck: ignore
+  proc.run { argv = { "cp", build .. "/probe", base .. "/probe" } }
+  local session <close> = start({ "-e", [[
+    local proc = require "stoke.proc"
+    for _, box in ipairs { false, true } do
+      for _, name in ipairs { "terminal_read", "terminal_mode", "terminal_size", "type_key" } do
+        local argv = { arg[1] .. "/probe", "try", arg[1], "1", "0", "0", "0", "0", "0", "0", "0", name }
+        local r = proc.run { argv = argv, stderr = "inherit", cwd = arg[1], sandbox = box }
+        print(box, r.stdout)
+      end
+    end
+    print(proc.run { argv = { "sh", "-c", "echo seen >&2" }, stderr = "inherit", sandbox = true }.code)]], base })
+  local text = session:wait(function(s) return s:text():find "<exit %d+>" end):text()
+  for _, name in ipairs { "terminal_read", "terminal_mode", "terminal_size" } do
+    t.match(text, "false *" .. name .. ": through")
+    t.match(text, "true *" .. name .. ": refused")
+  end
+  t.match(text, "true *type_key: refused")
+  t.match(text, "seen")
+end)

@@ -175,6 +175,14 @@ static int l_stop(lua_State *L) {
   return 0;
 }
 
+/* The number of a signal that nobody has answered yet, or nil. */
+static int l_signal(lua_State *L) {
+  struct host *h = host_of(L);
+  if (!signals_pending(h)) return 0;
+  lua_pushinteger(L, atomic_load(&h->signals.last));
+  return 1;
+}
+
 static int l_forget_signal(lua_State *L) {
   signals_forget(host_of(L));
   return 0;
@@ -348,6 +356,7 @@ int luaopen_host_task(lua_State *L) {
                                        {"stop", l_stop},
                                        {"next_event", l_next_event},
                                        {"alarm", l_alarm},
+                                       {"signal", l_signal},
                                        {"forget_signal", l_forget_signal},
                                        {"slice", l_slice},
                                        {"on_overrun", l_on_overrun},

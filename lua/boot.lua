@@ -47,6 +47,7 @@ local function verdict(main)
     report(keeper.deadlock)
     return 1
   end
+  keeper.exit_code = keeper.exit_code or keeper.late_exit(main.state == "done")
   if keeper.exit_code then
     local err = main.err
     if main.state == "failed" and err.kind ~= "cancelled" and err.kind ~= "exit" then report(err) end

@@ -33,8 +33,19 @@ function M.exit(code)
   if task then task:cancel "the script called os.exit" end
 end
 
+local function signal_of(number) return SIGNALS[number] or { name = "signal " .. number, exit = 128 + number } end
+
+--- The exit code of a signal that came while the first task was ending by itself: who reads from a terminal that is closed meets
+--- an error, or the end of it, at the same time.
+---@param done boolean the task has ended well
+---@return integer|nil
+function M.late_exit(done)
+  local number = host.signal()
+  return number and (number == 1 or not done) and signal_of(number).exit or nil
+end
+
 local function on_signal(number)
-  local signal = SIGNALS[number] or { name = "signal " .. number, exit = 128 + number }
+  local signal = signal_of(number)
   if M.on_signal then
     host.forget_signal()
     return M.on_signal(number, signal.name)

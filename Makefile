@@ -139,7 +139,7 @@ TEST_ENV  = STOKE_BIN='$(BIN)' STOKE_BUILD='$(BUILD)' STOKE_NPM='$(NPM)'
 RUN_TESTS = $(TEST_ENV) $(BIN) test --internal $(TESTS)
 
 C_TESTS   := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(wildcard tests/c/*.c))
-PEER      := $(patsubst tests/peers/%.c,$(BUILD)/%,$(wildcard tests/peers/*.c))
+PEER      := $(patsubst tests/peers/%.c,$(BUILD)/%,$(wildcard tests/peers/*.c)) $(BUILD)/probe
 TLS_LIBS   = $(shell $(PKG_CONFIG) --libs openssl libuv)
 
 .PHONY: tests npm
@@ -156,9 +156,9 @@ $(BUILD)/pty: $(BUILD)/obj/tests/peers/pty.o
 	$(call quiet,LD,$@)$(LINK) -o $@ $^
 
 # It stands for any program: no sanitizer of ours in it, and no library of ours.
-$(BUILD)/probe: tests/peers/probe.c
+$(BUILD)/probe: $(wildcard tests/peers/probe/*.[ch])
 	@mkdir -p $(@D)
-	$(call quiet,CC,$@)$(CC) -std=gnu11 -O1 -g $(filter -W%,$(ALL_CFLAGS)) -o $@ $< -pthread
+	$(call quiet,CC,$@)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(filter -W%,$(ALL_CFLAGS)) -o $@ $(filter %.c,$^) -pthread
 
 # The official JavaScript client, once; afterwards no network is needed. Its test says so when it is not there.
 npm:
@@ -256,7 +256,7 @@ lint: ## luacheck, layers, sizes, words
 
 format: ## clang-format on the C sources
 	@.ci/packages check
-	clang-format -i $(wildcard host/*.[ch] host/*/*.[ch] tests/*/*.[ch])
+	clang-format -i $(wildcard host/*.[ch] host/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 
 hooks: ## run the lints before each commit
 	@ln -sf ../../tests/lint/pre-commit "$$(git rev-parse --git-dir)/hooks/pre-commit"

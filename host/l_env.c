@@ -103,7 +103,7 @@ static int l_place(lua_State *L) {
 }
 
 int luaopen_host_env(lua_State *L) {
-  static const luaL_Reg functions[] = {{"get", l_get}, {"names", l_names}, {"pid", l_pid},    {"cwd", l_cwd},
+  static const luaL_Reg functions[] = {{"get", l_get},     {"names", l_names}, {"pid", l_pid}, {"cwd", l_cwd},
                                        {"lives", l_lives}, {"place", l_place}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;

@@ -155,8 +155,8 @@ static void level_text(const struct sandbox *s, char level[SANDBOX_LEVEL_MAX], i
   n = append(level, n, "processes", n > from ? "," : "(", s->processes);
   n = append(level, n, "file_size", n > from ? "," : "(", s->file_size);
   if (n > from && n < SANDBOX_LEVEL_MAX - 1) n += snprintf(level + n, SANDBOX_LEVEL_MAX - (size_t)n, ")");
-  const char *const open[] = {landlock ? NULL : "files", seccomp ? NULL : "sockets, limits of others", asked ? NULL : "modes",
-                              asked || landlock >= LANDLOCK_SCOPES ? NULL : "signals"};
+  const char *const open[] = {landlock ? NULL : "files", seccomp ? NULL : "sockets, limits of others",
+                              asked ? NULL : "modes", asked || landlock >= LANDLOCK_SCOPES ? NULL : "signals"};
   const char *joint = "; not held: ";
   for (size_t i = 0; i < COUNT_OF(open) && n < SANDBOX_LEVEL_MAX - 1; i++) {
     if (!open[i]) continue;

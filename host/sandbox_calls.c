@@ -53,7 +53,9 @@ static bool judge_number(const struct seccomp_notif *call, pid_t group, pid_t se
   switch (call->data.nr) {
     case SYS_setpriority: *a = first == PRIO_PGRP ? reaches_group(second, group) : reaches(second, group, self); break;
     case SYS_ioprio_set: *a = first == 2 ? reaches_group(second, group) : reaches(second, group, self); break;
-    case SYS_kill: *a = first < 0 ? reaches_group(first == -1 ? -1 : -first, group) : reaches(first, group, self); break;
+    case SYS_kill:
+      *a = first < 0 ? reaches_group(first == -1 ? -1 : -first, group) : reaches(first, group, self);
+      break;
     case SYS_prlimit64:
     case SYS_sched_setaffinity:
     case SYS_sched_setparam:
@@ -76,13 +78,13 @@ enum change { MODE, OWNER, TIMES };
 struct change_of {
   enum change what;
   int dir;
-  bool open;    /* `dir` is the file itself */
+  bool open;     /* `dir` is the file itself */
   uint64_t path; /* in the caller's memory; 0 = none */
   bool follow;
   unsigned mode;
   uid_t uid;
   gid_t gid;
-  uint64_t times;       /* in the caller's memory; 0 = now */
+  uint64_t times; /* in the caller's memory; 0 = now */
   enum { SPEC, VAL, SECONDS } unit;
 };
 
@@ -156,7 +158,8 @@ static const char *number_of_link(const char *path) {
   static const char *const ways[] = {"/proc/self/fd/", "/proc/thread-self/fd/", "/dev/fd/"};
   for (size_t i = 0; i < COUNT_OF(ways); i++) {
     size_t len = strlen(ways[i]);
-    if (strncmp(path, ways[i], len) == 0 && path[len] && !path[len + strspn(path + len, "0123456789")]) return path + len;
+    if (strncmp(path, ways[i], len) == 0 && path[len] && !path[len + strspn(path + len, "0123456789")])
+      return path + len;
   }
   return NULL;
 }

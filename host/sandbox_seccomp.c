@@ -139,10 +139,10 @@ static const char *const computing[] = {
     "getrandom",      "fstat",           "fstat64",         "newfstatat",   "setitimer",  "close"};
 
 /* What a filter cannot judge: modes, owners and times go by paths, new processes by how many there are. */
-static const char *const by_path[] = {"chmod",    "fchmod",    "fchmodat",   "fchmodat2", "chown",
-                                      "lchown",   "fchown",    "fchownat",   "chown32",   "lchown32",
-                                      "fchown32", "utime",     "utimes",     "futimesat", "utimensat",
-                                      "fork",     "vfork",     "clone",      "utimensat_time64"};
+static const char *const by_path[] = {"chmod",    "fchmod", "fchmodat", "fchmodat2",       "chown",
+                                      "lchown",   "fchown", "fchownat", "chown32",         "lchown32",
+                                      "fchown32", "utime",  "utimes",   "futimesat",       "utimensat",
+                                      "fork",     "vfork",  "clone",    "utimensat_time64"};
 
 /* Calls that take the number of a process, where it is not 0 (itself), and the argument that holds it. */
 static const struct {
@@ -152,11 +152,12 @@ static const struct {
                  {"sched_setattr", 0},     {"setpriority", 1},    {"ioprio_set", 1}};
 
 /* The same for signals, where Landlock does not keep them inside. */
-static const char *const signalling[] = {"kill",           "tkill",      "tgkill", "rt_sigqueueinfo",
-                                         "rt_tgsigqueueinfo", "pidfd_open"};
+static const char *const signalling[] = {"kill",      "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
+                                         "pidfd_open"};
 
 /* One rule; a call this machine does not have needs none. */
-static int add(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned count, const struct scmp_arg_cmp *args) {
+static int add(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned count,
+               const struct scmp_arg_cmp *args) {
   int number = seccomp_syscall_resolve_name(name);
   return number < 0 ? 0 : seccomp_rule_add_array(ctx, action, number, count, args);
 }
@@ -209,9 +210,9 @@ static int add_modes(scmp_filter_ctx ctx) {
     const char *name;
     unsigned argument;
     bool folders;
-  } modes[] = {{"chmod", 1, true},      {"fchmod", 1, true}, {"fchmodat", 2, true}, {"fchmodat2", 2, true},
-               {"open", 2, false},      {"creat", 1, false}, {"openat", 3, false},  {"mknod", 1, false},
-               {"mknodat", 2, false}};
+  } modes[] = {{"chmod", 1, true},     {"fchmod", 1, true}, {"fchmodat", 2, true},
+               {"fchmodat2", 2, true}, {"open", 2, false},  {"creat", 1, false},
+               {"openat", 3, false},   {"mknod", 1, false}, {"mknodat", 2, false}};
   int rc = 0;
   for (size_t i = 0; rc == 0 && i < COUNT_OF(modes); i++) {
     struct scmp_arg_cmp cmp = SCMP_CMP(modes[i].argument, SCMP_CMP_MASKED_EQ, S_ISUID, S_ISUID);
@@ -226,11 +227,11 @@ static int add_arguments(scmp_filter_ctx ctx) {
   static const uint64_t spaces[] = {CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
                                     CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET};
   /* a terminal's keys, modes, size and group; whom a file's news go to; flags of files */
-  static const uint64_t controls[] = {TIOCSTI,  TIOCLINUX,  TIOCSETD,   TIOCSCTTY,  TIOCSPGRP,  TIOCSWINSZ, TIOCCONS,
-                                      TIOCEXCL, TIOCNXCL,   TIOCPKT,    TIOCNOTTY,  TIOCVHANGUP, TCSETS,     TCSETSW,
-                                      TCSETSF,  TCSETA,     TCSETAW,    TCSETAF,    TCXONC,     TCFLSH,     TCSBRK,
-                                      TCSBRKP,  TIOCSBRK,   TIOCMSET,   0x402c542b, 0x402c542c, 0x402c542d, FIOSETOWN,
-                                      SIOCSPGRP, 0x40086602, 0x40046602, 0x40087602, 0x401c5820, 0x800c6613};
+  static const uint64_t controls[] = {TIOCSTI,   TIOCLINUX,  TIOCSETD,   TIOCSCTTY,  TIOCSPGRP,   TIOCSWINSZ, TIOCCONS,
+                                      TIOCEXCL,  TIOCNXCL,   TIOCPKT,    TIOCNOTTY,  TIOCVHANGUP, TCSETS,     TCSETSW,
+                                      TCSETSF,   TCSETA,     TCSETAW,    TCSETAF,    TCXONC,      TCFLSH,     TCSBRK,
+                                      TCSBRKP,   TIOCSBRK,   TIOCMSET,   0x402c542b, 0x402c542c,  0x402c542d, FIOSETOWN,
+                                      SIOCSPGRP, 0x40086602, 0x40046602, 0x40087602, 0x401c5820,  0x800c6613};
   static const uint64_t commands[] = {F_SETOWN, F_SETOWN_EX, F_SETLEASE, F_NOTIFY};
   static const uint64_t user = PRIO_USER, io_user = 3, cores = 62 /* PR_SCHED_CORE */, low = 0xffffffffu;
   const uint32_t no = SCMP_ACT_ERRNO(EPERM), unknown = SCMP_ACT_ERRNO(ENOSYS);
@@ -282,11 +283,10 @@ static int load_refused(const struct sandbox *s) {
 
 /* By the kernel's own language: libseccomp has no rule for all numbers above one. That of x32 is left to its filter. */
 static int load_newer(void) {
-  struct sock_filter code[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                               BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 1, 0),
-                               BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, NEWEST_KNOWN, 1, 0),
-                               BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-                               BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS)};
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 1, 0), BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, NEWEST_KNOWN, 1, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS)};
   struct sock_fprog program = {COUNT_OF(code), code};
   return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0 ? 0 : -errno;
 }
@@ -315,7 +315,8 @@ static int load_unasked(void) {
 
 bool seccomp_apply(const struct sandbox *s, bool scoped, int *listener, struct err *e) {
   int rc = 0;
-  if (listener) *listener = seccomp_asks() ? load_asked(scoped) : -1; /* the first: later ones may refuse what it takes */
+  if (listener)
+    *listener = seccomp_asks() ? load_asked(scoped) : -1; /* the first: later ones may refuse what it takes */
   if (!s->closed && (!listener || *listener < 0)) rc = load_unasked();
   if (rc == 0 && !s->closed) rc = load_newer();
   if (rc == 0) rc = load_refused(s);

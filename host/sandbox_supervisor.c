@@ -122,8 +122,10 @@ static void add_group(struct tree *t, uint64_t *threads) {
 enum count { COUNT_ALL, COUNT_OWN, COUNT_SHARE };
 
 static uint64_t memory_of(pid_t pid, enum count how) {
-  static const char *const files[] = {"statm", "status", "smaps_rollup"},
-                           *const fields[][2] = {{"", ""}, {"\nRssAnon:", "\nRssShmem:"}, {"\nPss_Anon:", "\nPss_Shmem:"}};
+  static const char *const files[] = {"statm", "status", "smaps_rollup"}, *const fields[][2] = {
+                                                                              {"", ""},
+                                                                              {"\nRssAnon:", "\nRssShmem:"},
+                                                                              {"\nPss_Anon:", "\nPss_Shmem:"}};
   char path[40], text[4096];
   snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, files[how]);
   if (read_small(path, text, sizeof text) == 0) return 0;
@@ -237,9 +239,8 @@ static struct call_answer judge_process(struct supervisor *v) {
 static void take_call(struct supervisor *v) {
   memset(v->call, 0, sizeof *v->call);
   if (seccomp_notify_receive(v->listener, v->call) != 0) return; /* it was interrupted, or killed */
-  struct call_answer a = call_makes_process(v->call)
-                             ? judge_process(v)
-                             : call_judge(v->s, v->call, getpgrp(), v->self, still_waits, v);
+  struct call_answer a =
+      call_makes_process(v->call) ? judge_process(v) : call_judge(v->s, v->call, getpgrp(), v->self, still_waits, v);
   memset(v->answer, 0, sizeof *v->answer);
   v->answer->id = v->call->id;
   v->answer->error = -a.error;

@@ -6,8 +6,8 @@
 --- With `sandbox` the program can write only where it may, reads little beyond the system, has no network, and cannot reach the
 --- user's other processes: no socket in the file system, no signal, no limit or priority of theirs, no shared memory. It may make
 --- pairs of sockets for itself. How much of that holds depends on the system, and the result says it:
---- "landlock7+seccomp+rlimits(...)" is all of it, with the limits that are in force; "rlimits(...)" are limits alone (no Linux, or an
---- old one), and what is not held stands behind it ("; not held: files, sockets, modes, signals"). `require` refuses to run with
+--- "landlock7+seccomp+rlimits(...)" is all of it, with the limits that are in force; "rlimits(...)" are limits alone (no Linux, or
+--- an old one), and what is not held stands behind it ("; not held: files, sockets, modes, signals"). `require` refuses to run with
 --- less. What no sandbox here limits: how much of the disk many files take, and what a program reads of the system and of the
 --- command lines of others in /proc. With `net` it reaches the whole network, also services at 127.0.0.1.
 

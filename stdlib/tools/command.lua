@@ -133,7 +133,9 @@ end
 local function check_number(options, name, low)
   local value = options[name]
   if value == false and low == 1 and name ~= "cpu" then return value end
-  if value and not (type(value) == "number" and value >= low) then errors.argument("run_command: %s must be at least %g, got %s", name, low, tostring(value)) end
+  if value and not (type(value) == "number" and value >= low) then
+    errors.argument("run_command: %s must be at least %g, got %s", name, low, tostring(value))
+  end
   return value
 end
 
@@ -171,9 +173,9 @@ end
 --- table { code, signal, stdout, stderr, timed_out, seconds, sandbox }, which a model reads as text.
 ---
 --- Whatever a rule allows runs in the sandbox of proc.run: it can write below `root` alone, reads `root` and the system, has no
---- network, and reaches no other process. How much of that holds on this system is told with each result, with the limits; `require` refuses to run with less. A rule with `**` leaves
---- the sandbox as the only fence, and so does a program that takes its orders from files in `root` (make, npm, git's hooks and
---- filters).
+--- network, and reaches no other process. How much of that holds on this system is told with each result, with the limits;
+--- `require` refuses to run with less. A rule with `**` leaves the sandbox as the only fence, and so does a program that takes its
+--- orders from files in `root` (make, npm, git's hooks and filters).
 ---@param options stoke.tools.command.options
 ---@return stoke.tool
 ---Raises `argument`. A call raises `denied` for what no rule allows, `os` when the program cannot be started.

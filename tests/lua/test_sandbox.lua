@@ -194,7 +194,7 @@ test("sandbox: no sockets without net; with it those of the network, and none of
   t.eq(sh(socket "AF_UNIX, 17, 38, 40, 3, 9", { net = true }).stdout, ("Permission denied\n"):rep(6))
 end)
 
-test("sandbox: a pair of connected sockets may be made, as programs make them to talk to their children", { real = true }, function(t)
+test("sandbox: a pair of connected sockets may be made, as programs do to talk to their children", { real = true }, function(t)
   needs(t, SECCOMP, "seccomp")
   local pairs_of = "perl -MSocket -e 'for (SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM) { "
     .. "print socketpair(A, B, AF_UNIX, $_, 0) ? qq{yes\n} : qq{$!\n} }'"
@@ -270,7 +270,8 @@ test("sandbox: what is not limited is said so, by false", { real = true }, funct
   local level = sh("ulimit -f", { memory = false, file_size = false, processes = math.huge }).sandbox
   t.match(level, "rlimits")
   t.ok(not level:find "%(", level)
-  t.match(sh(":", { memory = 3 << 20, processes = 7, file_size = false }).sandbox, "rlimits%(memory=3M,processes=7%)")
+  level = sh(":", { memory = 3 << 20, processes = 7, file_size = false }).sandbox
+  t.match(level, "rlimits%(memory=3M,processes=7%)")
 end)
 
 test("sandbox: processes are counted beyond those there are", { real = true }, function(t)
@@ -318,7 +319,8 @@ test("sandbox: a program dies with us, and all that it started", { real = true }
   local dir <close> = folder()
   local script = ([[local p = require "stoke.proc".spawn { sandbox = true,
       argv = { "sh", "-c", "sleep 300 & echo $!; (sleep 300 & echo $!); exec sleep 300" } }
-    require "stoke.fs".write("%s/pid", p.pid .. " " .. p:lines()() .. " " .. p:lines()()) require "stoke".sleep(300)]]):format(dir.path)
+    require "stoke.fs".write("%s/pid", p.pid .. " " .. p:lines()() .. " " .. p:lines()())
+    require "stoke".sleep(300)]]):format(dir.path)
   local parent <close> = proc.spawn { argv = { about.executable(), "-e", script }, stdin = false,
     env_allow = { "PATH", "STOKE_PATH" }, env = { TMPDIR = dir.path } } -- its temp folder stays behind
   while not fs.stat(dir.path .. "/pid") do stoke.sleep(0.02) end

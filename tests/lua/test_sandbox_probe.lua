@@ -22,7 +22,8 @@ fs.mkdir(inside)
 fs.mkdir(outside)
 local function probe(argv)
   table.insert(argv, 1, base .. "/probe")
-  return proc.run { argv = argv, cwd = inside, timeout = 100, sandbox = { write = { inside }, read = { base .. "/probe" }, net = net } }
+  return proc.run { argv = argv, cwd = inside, timeout = 100,
+    sandbox = { write = { inside }, read = { base .. "/probe" }, net = net } }
 end
 if verb then
   local r = probe { verb, arg[4] }

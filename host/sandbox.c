@@ -117,13 +117,13 @@ static uint64_t tasks_of_user(void) {
   return count;
 }
 
-/* counted: the supervisor counts processes, by what the program has started and not by its user. */
-static bool limits_apply(const struct sandbox *s, bool counted, struct err *e) {
+static bool limits_apply(const struct sandbox *s, struct err *e) {
   /* soft below hard: SIGXCPU says what happened, SIGKILL would not */
   if (s->cpu && !limit(RLIMIT_CPU, "cpu", s->cpu, (uint64_t)s->cpu + 1, e)) return false;
   if (s->file_size && !limit(RLIMIT_FSIZE, "file_size", s->file_size, s->file_size, e)) return false;
-  /* 0 = nobody tells, and a limit without it would mean anything */
-  uint64_t others = s->processes && !counted ? tasks_of_user() : 0;
+  /* The kernel exempts root, which the supervisor sees to. 0 = nobody tells how many there are, and a limit would mean
+   * anything. */
+  uint64_t others = s->processes && getuid() != 0 ? tasks_of_user() : 0;
   if (others && !limit(RLIMIT_NPROC, "processes", others + s->processes, others + s->processes, e)) return false;
   struct err unasked; /* nobody demanded these two */
   (void)limit(RLIMIT_NOFILE, "open files", SANDBOX_OPEN_FILES, SANDBOX_OPEN_FILES, &unasked);
@@ -182,7 +182,7 @@ bool sandbox_apply(const struct sandbox *s, int *listener, char level[SANDBOX_LE
   if ((s->require & SANDBOX_SECCOMP) && !seccomp)
     return missing(e, "seccomp", "Linux, and libseccomp when stoke was built");
   umask(umask(0) | 022);
-  if (!privileges_drop(e) || !limits_apply(s, listener && seccomp_asks(), e)) return false;
+  if (!privileges_drop(e) || !limits_apply(s, e)) return false;
   if (landlock && !landlock_apply(s, landlock, e)) return false;
   if (seccomp && !seccomp_apply(s, landlock >= LANDLOCK_SCOPES, listener, e)) return false;
   level_text(s, level, landlock, seccomp, listener && *listener >= 0);

@@ -83,6 +83,5 @@ struct call_answer {
  * `self`. valid: is the caller still waiting, so that its number is not another one's? */
 struct call_answer call_judge(const struct sandbox *s, const struct seccomp_notif *call, pid_t group, pid_t self,
                               bool (*valid)(void *ud), void *ud);
-bool call_makes_process(const struct seccomp_notif *call);
 
 #endif

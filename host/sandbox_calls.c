@@ -24,14 +24,6 @@ static struct call_answer fails(int error) {
 
 static const struct call_answer go_on = {.proceed = true};
 
-bool call_makes_process(const struct seccomp_notif *call) {
-  int nr = call->data.nr;
-#ifdef SYS_fork
-  if (nr == SYS_fork || nr == SYS_vfork) return true;
-#endif
-  return nr == SYS_clone;
-}
-
 /* --- calls that take the number of a process ----------------------------------------------------- */
 
 /* Of the sandbox, and not the supervisor itself: then the kernel may go on. Also of a thread. */
@@ -262,11 +254,6 @@ struct call_answer call_judge(const struct sandbox *s, const struct seccomp_noti
 }
 
 #else
-
-bool call_makes_process(const struct seccomp_notif *call) {
-  (void)call;
-  return false;
-}
 
 struct call_answer call_judge(const struct sandbox *s, const struct seccomp_notif *call, pid_t group, pid_t self,
                               bool (*valid)(void *ud), void *ud) {

@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define NEWEST_KNOWN 469 /* of Linux 6.18; what came later is for this filter a call of an older kernel's */
@@ -138,11 +139,11 @@ static const char *const computing[] = {
     "clock_gettime",  "clock_gettime64", "gettimeofday",    "time",         "times",      "getrusage",
     "getrandom",      "fstat",           "fstat64",         "newfstatat",   "setitimer",  "close"};
 
-/* What a filter cannot judge: modes, owners and times go by paths, new processes by how many there are. */
-static const char *const by_path[] = {"chmod",    "fchmod", "fchmodat", "fchmodat2",       "chown",
-                                      "lchown",   "fchown", "fchownat", "chown32",         "lchown32",
-                                      "fchown32", "utime",  "utimes",   "futimesat",       "utimensat",
-                                      "fork",     "vfork",  "clone",    "utimensat_time64"};
+/* What a filter cannot judge: modes, owners and times go by paths. New processes are not asked about: a call that waits for the
+ * supervisor can be interrupted by a signal, and no program expects that of fork. */
+static const char *const by_path[] = {"chmod",  "fchmod",    "fchmodat",  "fchmodat2",       "chown",    "lchown",
+                                      "fchown", "utime",     "fchownat",  "chown32",         "lchown32", "fchown32",
+                                      "utimes", "futimesat", "utimensat", "utimensat_time64"};
 
 /* Calls that take the number of a process, where it is not 0 (itself), and the argument that holds it. */
 static const struct {
@@ -291,15 +292,40 @@ static int load_newer(void) {
   return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0 ? 0 : -errno;
 }
 
+#ifdef SCMP_ACT_NOTIFY
+
+/* Past libseccomp, which does not know the second flag: who has been heard waits on through signals. An older kernel without. */
+static int listen_by(const struct sock_fprog *program) {
+  const unsigned new_listener = 1u << 3, wait_killable = 1u << 5;
+  int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, new_listener | wait_killable, program);
+  return fd >= 0 || errno != EINVAL ? fd : (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, new_listener, program);
+}
+
+static int load_listening(scmp_filter_ctx ctx) {
+  struct sock_filter code[BPF_MAXINSNS]; /* 32 KB: less than fits in a pipe */
+  int ends[2], fd = -1;
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return -1;
+  if (seccomp_export_bpf(ctx, ends[1]) == 0) {
+    ssize_t n = read(ends[0], code, sizeof code);
+    struct sock_fprog program = {n > 0 ? (unsigned short)((size_t)n / sizeof *code) : 0, code};
+    if (n > 0) fd = listen_by(&program);
+  }
+  close(ends[0]);
+  close(ends[1]);
+  return fd;
+}
+
+#endif
+
 /* What is put to the supervisor; -1 where the kernel has no such thing, or another one listens already. */
 static int load_asked(bool scoped) {
 #ifdef SCMP_ACT_NOTIFY
   scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
   if (!ctx) return -1;
-  int fd = -1, rc = add_names(ctx, SCMP_ACT_NOTIFY, by_path, COUNT_OF(by_path));
+  int rc = add_names(ctx, SCMP_ACT_NOTIFY, by_path, COUNT_OF(by_path));
   if (rc == 0) rc = add_numbers(ctx, SCMP_ACT_NOTIFY);
   if (rc == 0 && !scoped) rc = add_names(ctx, SCMP_ACT_NOTIFY, signalling, COUNT_OF(signalling));
-  if (rc == 0 && seccomp_load(ctx) == 0) fd = seccomp_notify_fd(ctx);
+  int fd = rc == 0 ? load_listening(ctx) : -1;
   seccomp_release(ctx);
   return fd;
 #else

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -29,12 +30,14 @@
 #define TREE_MAX   65536 /* processes looked at in one round */
 #define LOOK_FIRST 10    /* milliseconds between two looks; doubled while nothing changes */
 #define LOOK_LAST  160
+#define GLANCE     20 /* milliseconds between two questions whether processes were made at all */
 
 struct supervisor {
   const struct sandbox *s;
   pid_t program, self, host;
   int channel, listener, signals;
-  uint64_t tasks, memory; /* of the last look; tasks also those that were allowed since */
+  uint64_t tasks, memory; /* of the last look */
+  uint64_t newest;        /* number of the last process of the machine, then */
   int pause;
   struct seccomp_notif *call;
   struct seccomp_notif_resp *answer;
@@ -153,7 +156,7 @@ static uint64_t memory_of_all(const struct tree *t, uint64_t limit) {
   return sum;
 }
 
-static void look(struct supervisor *v, bool memory) {
+static void look(struct supervisor *v) {
   struct tree t = {0};
   uint64_t tasks = 0, own = 0;
   bool told = add_children(&t, v->self, &own);
@@ -163,15 +166,15 @@ static void look(struct supervisor *v, bool memory) {
     add_group(&t, &tasks);
   }
   v->tasks = tasks;
-  if (memory && v->s->memory) v->memory = memory_of_all(&t, v->s->memory);
+  if (v->s->memory) v->memory = memory_of_all(&t, v->s->memory);
   free(t.pids);
 }
 
 /* --- the end ----------------------------------------------------------------------------------- */
 
+/* To whoever started us; what went wrong to a terminal when it was started by hand. */
 static void tell(const char *line) {
-  ssize_t n = write(SANDBOX_REPORT, line, strlen(line));
-  (void)n; /* who does not read it does not want to know */
+  if (write(SANDBOX_REPORT, line, strlen(line)) < 0 && strncmp(line, "ok ", 3) != 0) fprintf(stderr, "stoke: %s", line);
 }
 
 /* The group with us in it. */
@@ -227,20 +230,10 @@ static bool still_waits(void *ud) {
   return seccomp_notify_id_valid(v->listener, v->call->id) == 0;
 }
 
-/* Exact where it matters: what was allowed since the last look counts as if it lived. */
-static struct call_answer judge_process(struct supervisor *v) {
-  if (v->s->processes && v->tasks >= v->s->processes) look(v, false);
-  if (v->s->processes && v->tasks >= v->s->processes) return (struct call_answer){.error = EAGAIN};
-  v->tasks++;
-  v->pause = LOOK_FIRST;
-  return (struct call_answer){.proceed = true};
-}
-
 static void take_call(struct supervisor *v) {
   memset(v->call, 0, sizeof *v->call);
   if (seccomp_notify_receive(v->listener, v->call) != 0) return; /* it was interrupted, or killed */
-  struct call_answer a =
-      call_makes_process(v->call) ? judge_process(v) : call_judge(v->s, v->call, getpgrp(), v->self, still_waits, v);
+  struct call_answer a = call_judge(v->s, v->call, getpgrp(), v->self, still_waits, v);
   memset(v->answer, 0, sizeof *v->answer);
   v->answer->id = v->call->id;
   v->answer->error = -a.error;
@@ -248,7 +241,11 @@ static void take_call(struct supervisor *v) {
   (void)seccomp_notify_respond(v->listener, v->answer);
 }
 
+/* Who asks and who answers take turns: the kernel is told so where it can use it (6.6). The sooner a call is heard the less
+ * can a signal interrupt it. */
 static bool calls_open(struct supervisor *v) {
+  const unsigned long take_turns = 1, set_flags = _IOW('!', 4, uint64_t);
+  if (v->listener >= 0) (void)ioctl(v->listener, set_flags, take_turns);
   return v->listener < 0 || seccomp_notify_alloc(&v->call, &v->answer) == 0;
 }
 
@@ -267,34 +264,53 @@ static bool calls_open(struct supervisor *v) {
 
 /* --- its life ------------------------------------------------------------------------------------ */
 
-/* Milliseconds until the next look, when `next` is then. A look at many processes takes its time, and may take a tenth of all;
- * a third where nothing but looks limits their number. */
-static int64_t look_around(struct supervisor *v, const struct timespec *now, struct timespec *next) {
+/* Numbers are given in order: who makes many processes is seen by how far they went, wherever that was. */
+static uint64_t newest_process(void) {
+  char text[128];
+  const char *last = read_small("/proc/loadavg", text, sizeof text) ? strrchr(text, ' ') : NULL;
+  return last ? strtoull(last, NULL, 10) : 0;
+}
+
+static bool many_are_made(const struct supervisor *v) {
+  if (!v->s->processes) return false;
+  uint64_t newest = newest_process();
+  return newest < v->newest || newest - v->newest > v->s->processes / 8;
+}
+
+static int64_t since(const struct timespec *then, const struct timespec *now) {
+  return (now->tv_sec - then->tv_sec) * 1000 + (now->tv_nsec - then->tv_nsec) / 1000000;
+}
+
+/* Sets when the next look is due: one at many processes takes its time, and may take a tenth of all. */
+static void look_around(struct supervisor *v, struct timespec *last) {
   uint64_t tasks = v->tasks, memory = v->memory;
-  struct timespec after;
-  look(v, true);
-  if (v->s->processes && v->tasks > v->s->processes && v->listener < 0) end_over("processes");
+  struct timespec before;
+  clock_gettime(CLOCK_MONOTONIC, &before);
+  v->newest = newest_process();
+  look(v);
+  if (v->s->processes && v->tasks > v->s->processes) end_over("processes");
   if (v->s->memory && v->memory > v->s->memory) end_over("memory");
   bool calm = tasks == v->tasks && memory / 16 == v->memory / 16;
   v->pause = !calm ? LOOK_FIRST : v->pause < LOOK_LAST ? v->pause * 2 : LOOK_LAST;
-  clock_gettime(CLOCK_MONOTONIC, &after);
-  int64_t took = (after.tv_sec - now->tv_sec) * 1000 + (after.tv_nsec - now->tv_nsec) / 1000000;
-  took *= v->listener < 0 ? 2 : 9;
-  int64_t wait = v->pause > took ? v->pause : took;
-  next->tv_sec = after.tv_sec + wait / 1000;
-  next->tv_nsec = after.tv_nsec + wait % 1000 * 1000000;
-  return wait;
+  clock_gettime(CLOCK_MONOTONIC, last);
+  int64_t took = since(&before, last);
+  if (v->pause < took * 9) v->pause = (int)(took * 9);
 }
 
 static _Noreturn void supervise(struct supervisor *v) {
   struct pollfd watched[] = {{.fd = v->signals, .events = POLLIN}, {.fd = v->listener, .events = POLLIN}};
-  struct timespec now, next = {0};
+  struct timespec now, last;
+  look_around(v, &last);
   v->pause = LOOK_FIRST;
   for (;;) {
     clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t left = (next.tv_sec - now.tv_sec) * 1000 + (next.tv_nsec - now.tv_nsec) / 1000000;
-    if (left <= 0) left = look_around(v, &now, &next);
-    if (poll(watched, watched[1].fd < 0 ? 1 : 2, (int)left) < 0 && errno != EINTR) end_all();
+    int64_t left = v->pause - since(&last, &now);
+    if (left <= 0 || many_are_made(v)) {
+      look_around(v, &last);
+      left = v->pause;
+    }
+    int wait = v->s->processes && left > GLANCE ? GLANCE : (int)left;
+    if (poll(watched, watched[1].fd < 0 ? 1 : 2, wait) < 0 && errno != EINTR) end_all();
     if (watched[0].revents) take_signals(v);
     if (watched[1].revents & POLLIN)
       take_call(v);
@@ -318,9 +334,10 @@ static bool take_start(struct supervisor *v) {
     len += (size_t)n;
   }
   text[len] = 0;
-  bool started = strncmp(text, "ok ", 3) == 0 && !strstr(text, "\nfailed ");
+  const char *failed = strstr(text, "failed ");
+  bool started = strncmp(text, "ok ", 3) == 0 && !failed;
   if (started) strcpy(text + len, "started\n");
-  tell(text);
+  tell(failed ? failed : text);
   return started;
 }
 
@@ -338,9 +355,10 @@ static _Noreturn void parent(struct supervisor *v) {
   sigaddset(&heard, SIGCHLD);
   sigaddset(&heard, ORPHANED);
   v->signals = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
-  let_go();
   (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* nobody of its user reads or writes its memory */
-  if (!take_start(v)) {
+  bool started = take_start(v);
+  let_go();
+  if (!started) {
     while (waitpid(v->program, &status, 0) < 0 && errno == EINTR) {
     }
     end_as(status);
@@ -355,6 +373,8 @@ bool supervisor_start(const struct sandbox *s) {
   struct supervisor v = {.s = s, .self = getpid(), .host = getppid(), .listener = -1};
   int ends[2];
   sigset_t all, before;
+  /* a descriptor of that number must not be one of ours */
+  if (fcntl(SANDBOX_REPORT, F_GETFD) < 0 && open("/dev/full", O_WRONLY | O_CLOEXEC) < 0) return false;
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
   sigfillset(&all);
   bool ready = prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 && prctl(PR_SET_PDEATHSIG, ORPHANED, 0, 0, 0) == 0 &&

@@ -70,7 +70,8 @@ for name, wanted in next, COMMON do RUN[name], SPAWN[name] = wanted, wanted end
 ---@field memory? integer|false bytes that may be written to, of each process and of all that it starts together; 2 GiB when not
 ---  given, false (here and in the next two) for no limit
 ---@field file_size? integer|false bytes a file may grow to; 256 MiB when not given. Nothing limits how many files there are
----@field processes? integer|false processes and threads, of all that it starts together; 512 when not given
+---@field processes? integer|false processes and threads, of all that it starts together; 512 when not given. More are refused, but to
+---  root: there the supervisor ends it
 ---@field require? "landlock"|"seccomp"|"landlock+seccomp" fail with kind `denied` where this is missing
 
 local SANDBOX = {
@@ -276,7 +277,8 @@ end
 function Process:close_stdin() perform("proc.close_stdin", { process = self.id }) end
 
 --- Wait until it has ended. One that writes much needs a reader meanwhile, or it waits for that.
----@return { code?: integer, signal?: string, timed_out: boolean, seconds: number }
+---@return { code?: integer, signal?: string, timed_out: boolean, seconds: number, limit?: string } limit: of its sandbox, which
+---  ended it
 ---Raises `os` after p:close, `cancelled`.
 ---
 --- Example: `if p:wait().code ~= 0 then print "it failed" end`

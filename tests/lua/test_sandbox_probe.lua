@@ -84,9 +84,10 @@ for who, user in pairs { ["the same user"] = false, ["another user's"] = NOBODY 
 
   test("probe: processes, threads, memory and files have a limit where none was asked for, " .. who, { real = true }, function(t)
     local function much(what, n) return run(t, user or nil, "alone", what, n) end
-    for _, what in ipairs { "forks", "threads" } do -- the kernel's list of children may lack one that is being made
-      local made = tonumber(much(what, "1500"):match("(%d+) " .. what))
-      t.ok(made > 500 and made < 520, made)
+    for _, what in ipairs { "forks", "threads" } do -- the system refuses more, but not to root: that is ended
+      local out = much(what, "1500")
+      local made = tonumber(out:match("(%d+) " .. what)) or 0
+      t.ok(out:find "limit: processes" or made > 400 and made <= 513, out)
     end
     t.match(much("file", "300"), "256 megabytes in a file\n")
     t.match(much("memfd", "64"), "0 megabytes\n")

@@ -97,6 +97,7 @@ int forks(long count) {
       fflush(stdout);
     }
   }
+  sleep(1); /* long enough to be seen */
   printf("%ld forks\n", made);
   return 0;
 }
@@ -108,6 +109,7 @@ int threads(long count) {
   pthread_attr_init(&small);
   pthread_attr_setstacksize(&small, 65536);
   while (made < count && pthread_create(&thread, &small, sleeper, NULL) == 0) made++;
+  sleep(1);
   printf("%ld threads\n", made);
   return 0;
 }

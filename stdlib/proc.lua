@@ -70,8 +70,8 @@ for name, wanted in next, COMMON do RUN[name], SPAWN[name] = wanted, wanted end
 ---@field memory? integer|false bytes that may be written to, of each process and of all that it starts together; 2 GiB when not
 ---  given, false (here and in the next two) for no limit
 ---@field file_size? integer|false bytes a file may grow to; 256 MiB when not given. Nothing limits how many files there are
----@field processes? integer|false processes and threads, of all that it starts together; 512 when not given. More are refused, but to
----  root: there the supervisor ends it
+---@field processes? integer|false processes and threads, of all that it starts together; 512 when not given. More are refused;
+---  where the system exempts root from that, it is ended
 ---@field require? "landlock"|"seccomp"|"landlock+seccomp" fail with kind `denied` where this is missing
 
 local SANDBOX = {

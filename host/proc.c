@@ -9,6 +9,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <unistd.h>
 
 #include "host.h"
@@ -442,6 +445,13 @@ static int open_output(struct proc *p, enum proc_output which, int *theirs) {
   return rc;
 }
 
+/* A child gets its three streams and nothing else: not what we were given, nor what a library opens without care. */
+static void keep_descriptors(void) {
+#ifdef __linux__
+  (void)syscall(436 /* close_range */, 3u, ~0u, 4u /* CLOSE_RANGE_CLOEXEC */);
+#endif
+}
+
 static int spawn(struct proc *p, const struct proc_options *o) {
   int theirs[4] = {-1, -1, -1, -1};
   int rc = o->in ? open_pipe(p, &p->in, 1, &theirs[0]) : 0;
@@ -463,6 +473,7 @@ static int spawn(struct proc *p, const struct proc_options *o) {
                                     .flags = UV_PROCESS_DETACHED,
                                     .stdio_count = o->fenced ? 4 : 3,
                                     .stdio = stdio};
+    keep_descriptors();
     rc = uv_spawn(&p->host->loop, &p->process, &options);
     handle_opened(p, (uv_handle_t *)&p->process);
     if (rc != 0) uv_close((uv_handle_t *)&p->process, handle_closed);

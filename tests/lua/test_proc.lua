@@ -1,6 +1,7 @@
 -- Child processes: what they say, how they end, and that nothing of them is left.
 
 local test = require "stoke.test"
+local about = require "core.about"
 local stoke = require "stoke"
 local fs = require "stoke.fs"
 local proc = require "stoke.proc"
@@ -114,6 +115,19 @@ test("a timeout ends the whole group", { real = true }, function(t)
   t.eq(r.signal, "SIGTERM")
   t.ok(r.seconds < 2, "at once: " .. r.seconds)
   dead(t, r.stdout:match "%d+")
+end)
+
+test("a child gets its three streams, and no other descriptor of ours or of who started us", { real = true }, function(t)
+  if not fs.stat "/proc/self/fd" then t.skip "no /proc here" end
+  local code = [[
+    local proc, http = require "stoke.proc", require "stoke.http"
+    local server = http.serve { port = 0, handler = function() return "x" end }
+    http.get(server.url)
+    local look = "i=3; while [ $i -lt 64 ]; do [ -e /proc/$$/fd/$i ] && echo $i; i=$((i+1)); done; echo end"
+    io.write(proc.run({ argv = { "sh", "-c", look } }).stdout)
+    server:close()]]
+  local r = proc.run { argv = { "sh", "-c", 'exec 9</dev/null; exec "$@"', "sh", about.executable(), "-e", code } }
+  t.eq(r.stdout, "end\n", r.stderr)
 end)
 
 test("who ignores SIGTERM is killed after two seconds", { real = true }, function(t)

@@ -63,6 +63,9 @@ bool sandbox_word(struct sandbox *s, const char *word, struct err *e) {
     if (ok) s->cpu = (unsigned)n;
   } else if ((v = value_of(word, "memory"))) {
     ok = read_number(v, &s->memory);
+    s->data = s->memory;
+  } else if ((v = value_of(word, "used"))) {
+    ok = read_number(v, &s->memory);
   } else if ((v = value_of(word, "file_size"))) {
     ok = read_number(v, &s->file_size);
   } else if ((v = value_of(word, "processes"))) {
@@ -89,15 +92,16 @@ static bool limit(int which, const char *name, uint64_t soft, uint64_t hard, str
   return false;
 }
 
-/* Of what can be written to, as address space says nothing of programs that reserve much (Go, Java, node). Where the system
- * does not count it so, the address space must do. */
-static bool limit_memory(const struct sandbox *s, struct err *e) {
+/* Address space would say nothing of programs that reserve much (Go, Java, node); it must do where the system does not count
+ * what can be written to. Without a supervisor there is only this. */
+static bool limit_memory(const struct sandbox *s, bool supervised, struct err *e) {
 #ifdef __linux__
   const int which = RLIMIT_DATA;
 #else
   const int which = RLIMIT_AS;
 #endif
-  return s->memory == 0 || limit(which, "memory", s->memory, s->memory, e);
+  uint64_t bytes = supervised ? s->data : s->memory;
+  return bytes == 0 || limit(which, "memory", bytes, bytes, e);
 }
 
 /* How many processes and threads of this user there are: what the kernel's limit counts. */
@@ -237,7 +241,7 @@ static int become(const struct sandbox *s, bool supervised, char **argv) {
   }
   report(listener, "ok %s\n", level);
   if (listener >= 0) close(listener);
-  if (limit_memory(s, &e)) {
+  if (limit_memory(s, supervised, &e)) {
     execvp(argv[0], argv);
     err_set(&e, "os", errno, "%s", uv_strerror(uv_translate_sys_error(errno)));
   }

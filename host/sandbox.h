@@ -29,15 +29,17 @@ struct sandbox {
   bool net;
   bool closed;  /* nothing at all beyond reading and writing what is open, and memory: for code run in this process */
   unsigned cpu; /* seconds; 0 = no limit, as everywhere here */
-  uint64_t memory, file_size, processes;
+  uint64_t memory; /* that is used, by all that it starts together */
+  uint64_t data; /* that may be written to, of each process; whoever reserves much without using it meets this first */
+  uint64_t file_size, processes;
   unsigned require; /* SANDBOX_LANDLOCK | SANDBOX_SECCOMP: fail rather than do without */
 };
 
-/* One word: read=PATH write=PATH net cpu=SECONDS memory=BYTES file_size=BYTES processes=N require=landlock+seccomp.
- * false and e filled for any other. */
+/* One word: read=PATH write=PATH net cpu=SECONDS memory=BYTES used=BYTES file_size=BYTES processes=N
+ * require=landlock+seccomp. memory is both of the above, used the first. false and e filled for any other. */
 bool sandbox_word(struct sandbox *s, const char *word, struct err *e);
 
-/* Fences this process in, for good; all but `memory`. listener: NULL where there is no supervisor; else where to put the
+/* Fences this process in, for good; all but memory. listener: NULL where there is no supervisor; else where to put the
  * descriptor of what it is asked, -1 where the kernel cannot ask. level: "landlock7+seccomp+rlimits(memory=2G)", what was
  * reached, and what is not held. false and e filled: something that was asked for could not be had, and the process must not
  * go on. */

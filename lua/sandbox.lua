@@ -20,9 +20,11 @@ local LIMITS = { "cpu", "memory", "file_size", "processes" }
 local function add_limits(words, wanted)
   if wanted.net then words[#words + 1] = "net" end
   for _, name in ipairs(LIMITS) do
-    local value = wanted[name]
-    if value == nil then value = M.DEFAULTS[name] end
-    if value and value < math.huge then words[#words + 1] = ("%s=%d"):format(name, math.ceil(value)) end
+    local value, word = wanted[name], name
+    if value == nil then -- nobody asked for the memory of one process to end before that: sanitizers reserve terabytes
+      value, word = M.DEFAULTS[name], name == "memory" and "used" or name
+    end
+    if value and value < math.huge then words[#words + 1] = ("%s=%d"):format(word, math.ceil(value)) end
   end
   if wanted.require then words[#words + 1] = "require=" .. wanted.require end
 end

@@ -67,8 +67,8 @@ for name, wanted in next, COMMON do RUN[name], SPAWN[name] = wanted, wanted end
 ---  everybody may read)
 ---@field net? boolean the network; without it no sockets but pairs of its own
 ---@field cpu? number seconds of processor time for each process, rounded up; no limit when not given
----@field memory? integer|false bytes that may be written to, of each process and of all that it starts together; 2 GiB when not
----  given, false (here and in the next two) for no limit
+---@field memory? integer|false bytes used, by all that it starts together; 2 GiB when not given, false (here and in the next two)
+---  for no limit. When given, also what one process may write to, used or not: sanitizers, which reserve terabytes, meet that
 ---@field file_size? integer|false bytes a file may grow to; 256 MiB when not given. Nothing limits how many files there are
 ---@field processes? integer|false processes and threads, of all that it starts together; 512 when not given. More are refused;
 ---  where the system exempts root from that, it is ended

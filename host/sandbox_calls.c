@@ -107,7 +107,7 @@ static uid_t id_of(uint64_t arg) {
   return (uid_t)arg;
 }
 
-/* What the call wants; false = it is none of these. The old calls of 32-bit machines with 16-bit numbers are not known. */
+/* What the call wants; false = it is none of these. */
 static bool decode(const struct seccomp_notif *call, struct change_of *w) {
   const __u64 *a = call->data.args;
   *w = (struct change_of){.dir = AT_FDCWD, .path = a[0], .follow = true};

@@ -152,7 +152,7 @@ $(BUILD)/c/%: $(BUILD)/obj/tests/c/%.o $(ENGINE_OBJ)
 $(BUILD)/peer: $(BUILD)/obj/tests/peers/peer.o
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(TLS_LIBS)
 
-$(BUILD)/pty: $(BUILD)/obj/tests/peers/pty.o
+$(BUILD)/pty $(BUILD)/random: $(BUILD)/%: $(BUILD)/obj/tests/peers/%.o
 	$(call quiet,LD,$@)$(LINK) -o $@ $^
 
 # It stands for any program: no sanitizer of ours in it, and no library of ours.

@@ -128,7 +128,7 @@ end
 local function check_descriptors(first, peer)
   local now = descriptors()
   if not now then return end
-  if now > first + 4 * WORKERS + 20 then
+  if now > first + 4 * WORKERS + 60 then
     error(("%d descriptors are open, %d were at the start, and all requests have ended (--draw %d)"):format(now, first, peer.seed), 0)
   end
 end
@@ -174,6 +174,15 @@ local function calm(peer)
   end
 end
 
+--- The server is started anew: all kept connections die at their next request, and the calls that meet that are cancelled early.
+local function restart(peer, pick)
+  local scope <close> = stoke.scope()
+  for _ = 1, 40 do scope:spawn(stoke.try, http.get, peer.url .. "/slow") end
+  scope:wait()
+  http.get(peer.url .. "/restart")
+  for _ = 1, 6 do stoke.try(stoke.timeout, pick(20) / 1000, http.get, peer.url .. "/slow") end
+end
+
 local function run(options)
   local process = proc.spawn { argv = { BUILD .. "/random" } }
   local peer <close> = setmetatable({ seed = options.draw, url = "http://127.0.0.1:" .. process:lines()():match "%d+" },
@@ -188,6 +197,7 @@ local function run(options)
     local count = math.min(BATCH, options.requests - done)
     batch(peer, done, count, options.each)
     done = done + count
+    restart(peer, generator(options.draw + done))
     calm(peer)
     check_descriptors(open or 0, peer)
     stats = check_peer(peer)

@@ -1,7 +1,7 @@
 /* random.c - a server whose answers are drawn by chance, for tests/fuzz/net.lua. It prints its port and serves until it is
  * killed. The first number in the target of a request is the seed of its answer, which depends on nothing else but whether
  * the connection has served before; so an answer can be played again. GET /stats tells what it saw, GET /plain is answered
- * well. It is asked as a proxy, too: CONNECT gets answers like any other method.
+ * well, GET /slow after 20 ms. After GET /restart each connection that is open by then dies at its next request. It is asked as a proxy, too: CONNECT gets answers like any other method.
  * A thread for each connection, blocking calls. */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -23,9 +23,9 @@
 #include <sys/prctl.h>
 #endif
 
-#define HEAD_MAX  (64 * 1024)
-#define FLOOD_MAX (96 << 20) /* bytes of a part without end */
-#define COUNT(a)  (sizeof(a) / sizeof *(a))
+#define HEAD_MAX   (64 * 1024)
+#define FLOOD_MAX  (96 << 20) /* bytes of a part without end */
+#define COUNT(a)   (sizeof(a) / sizeof *(a))
 #define PICK(d, a) (a)[below(d, COUNT(a))]
 
 /* How a connection goes on after an answer. */
@@ -40,7 +40,7 @@ struct draw {
 };
 
 static struct {
-  atomic_int connections, open, requests;
+  atomic_int connections, open, requests, restarts;
   atomic_llong most; /* bytes one answer got rid of */
   atomic_llong most_seed;
 } stats;
@@ -98,14 +98,33 @@ static const char *line_end(struct draw *d) {
 }
 
 static void status_line(struct draw *d) {
-  static const char *const odd[] = {
-      "HTTP/1.0 200 OK", "HTTP/1.1 200", "HTTP/1.1  200  OK", "HTTP/2 200", "HTTP/2.0 200 OK", "HTTP/3 200",
-      "HTTP/1.1 999 What", "HTTP/1.1 000 Zero", "HTTP/1.1 20 Short", "HTTP/1.1 2000 Long", "HTTP/1.1 -1 Minus",
-      "http/1.1 200 OK", "HTTP/1.1\t200\tOK", "HTTP/9.9 200 OK", "HTTP/1.1", "ICY 200 OK", "HTP/1.1 200 OK",
-      "HTTP/1.1 101 Switching Protocols", "HTTP/1.1 204 No Content", "HTTP/1.1 205 Reset", "HTTP/1.1 304 Not Modified",
-      "HTTP/1.1 206 Partial", "HTTP/1.1 407 Proxy", "HTTP/1.1 417 Expectation Failed", "HTTP/1.1 421 Misdirected"};
-  static const int statuses[] = {200, 200, 201, 301, 302, 303, 307, 308, 400, 401, 403, 404, 407, 413, 429, 499,
-                                 500, 502, 503, 504};
+  static const char *const odd[] = {"HTTP/1.0 200 OK",
+                                    "HTTP/1.1 200",
+                                    "HTTP/1.1  200  OK",
+                                    "HTTP/2 200",
+                                    "HTTP/2.0 200 OK",
+                                    "HTTP/3 200",
+                                    "HTTP/1.1 999 What",
+                                    "HTTP/1.1 000 Zero",
+                                    "HTTP/1.1 20 Short",
+                                    "HTTP/1.1 2000 Long",
+                                    "HTTP/1.1 -1 Minus",
+                                    "http/1.1 200 OK",
+                                    "HTTP/1.1\t200\tOK",
+                                    "HTTP/9.9 200 OK",
+                                    "HTTP/1.1",
+                                    "ICY 200 OK",
+                                    "HTP/1.1 200 OK",
+                                    "HTTP/1.1 101 Switching Protocols",
+                                    "HTTP/1.1 204 No Content",
+                                    "HTTP/1.1 205 Reset",
+                                    "HTTP/1.1 304 Not Modified",
+                                    "HTTP/1.1 206 Partial",
+                                    "HTTP/1.1 407 Proxy",
+                                    "HTTP/1.1 417 Expectation Failed",
+                                    "HTTP/1.1 421 Misdirected"};
+  static const int statuses[] = {200, 200, 201, 301, 302, 303, 307, 308, 400, 401,
+                                 403, 404, 407, 413, 429, 499, 500, 502, 503, 504};
   if (chance(d, 10))
     say(d, "%s%s", PICK(d, odd), line_end(d));
   else
@@ -113,20 +132,64 @@ static void status_line(struct draw *d) {
 }
 
 static void odd_line(struct draw *d) {
-  static const char *const lines[] = {
-      " A: b", "\tA: b", " ", "no colon here", ": no name", "A : b", "A:", "A: b\r\n c", "A: b\r\n\tc\r\n d", "A:\r\n b",
-      "Content-Length: -1", "Content-Length: 99999999999999999999", "Content-Length: 5, 5", "Content-Length: 0x10",
-      "Content-Length:", "Transfer-Encoding: identity", "Transfer-Encoding: gzip, chunked", "Transfer-Encoding: chunked, gzip",
-      "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "Transfer-Encoding: what", "Transfer-Encoding:",
-      "Content-Encoding: gzip", "Content-Encoding: deflate", "Content-Encoding: br", "Content-Encoding: zstd",
-      "Content-Encoding: what", "Content-Encoding: gzip, gzip, gzip, gzip, gzip, gzip", "Connection: close",
-      "Connection: keep-alive, Upgrade", "Upgrade: h2c", "Keep-Alive: timeout=0", "Trailer: X", "Set-Cookie: a=b; Domain=.",
-      "Location: /plain", "Location: //", "Location: http://", "Location: http://[", "Location: ftp://a/", "Location:",
-      "Location: http://127.0.0.1:1/", "Location: file:///etc/passwd", "Location: /%00%0d%0aX", "Location: ?1",
-      "WWW-Authenticate: Basic", "WWW-Authenticate: NTLM", "WWW-Authenticate: Negotiate", "Proxy-Authenticate: Digest",
-      "WWW-Authenticate: Digest realm=\"", "Alt-Svc: h2=\":1\"", "Strict-Transport-Security: max-age=1",
-      "Retry-After: 0", "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After: -5", "Content-Range: bytes 5-4/3",
-      "Last-Modified: never", "HTTP/1.1 200 OK", "Content-Type: \x80\xff\xfe", "X: \x01\x02\x7f"};
+  static const char *const lines[] = {" A: b",
+                                      "\tA: b",
+                                      " ",
+                                      "no colon here",
+                                      ": no name",
+                                      "A : b",
+                                      "A:",
+                                      "A: b\r\n c",
+                                      "A: b\r\n\tc\r\n d",
+                                      "A:\r\n b",
+                                      "Content-Length: -1",
+                                      "Content-Length: 99999999999999999999",
+                                      "Content-Length: 5, 5",
+                                      "Content-Length: 0x10",
+                                      "Content-Length:",
+                                      "Transfer-Encoding: identity",
+                                      "Transfer-Encoding: gzip, chunked",
+                                      "Transfer-Encoding: chunked, gzip",
+                                      "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+                                      "Transfer-Encoding: what",
+                                      "Transfer-Encoding:",
+                                      "Content-Encoding: gzip",
+                                      "Content-Encoding: deflate",
+                                      "Content-Encoding: br",
+                                      "Content-Encoding: zstd",
+                                      "Content-Encoding: what",
+                                      "Content-Encoding: gzip, gzip, gzip, gzip, gzip, gzip",
+                                      "Connection: close",
+                                      "Connection: keep-alive, Upgrade",
+                                      "Upgrade: h2c",
+                                      "Keep-Alive: timeout=0",
+                                      "Trailer: X",
+                                      "Set-Cookie: a=b; Domain=.",
+                                      "Location: /plain",
+                                      "Location: //",
+                                      "Location: http://",
+                                      "Location: http://[",
+                                      "Location: ftp://a/",
+                                      "Location:",
+                                      "Location: http://127.0.0.1:1/",
+                                      "Location: file:///etc/passwd",
+                                      "Location: /%00%0d%0aX",
+                                      "Location: ?1",
+                                      "WWW-Authenticate: Basic",
+                                      "WWW-Authenticate: NTLM",
+                                      "WWW-Authenticate: Negotiate",
+                                      "Proxy-Authenticate: Digest",
+                                      "WWW-Authenticate: Digest realm=\"",
+                                      "Alt-Svc: h2=\":1\"",
+                                      "Strict-Transport-Security: max-age=1",
+                                      "Retry-After: 0",
+                                      "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT",
+                                      "Retry-After: -5",
+                                      "Content-Range: bytes 5-4/3",
+                                      "Last-Modified: never",
+                                      "HTTP/1.1 200 OK",
+                                      "Content-Type: \x80\xff\xfe",
+                                      "X: \x01\x02\x7f"};
   if (chance(d, 4)) { /* a byte of no text */
     put(d, "X-Nul: a\0b\r\n", 12);
     return;
@@ -166,10 +229,12 @@ static void interim(struct draw *d) {
 
 static void text(struct draw *d, size_t *at, size_t *len) {
   static const char chat[] =
-      "{\"model\":\"m\",\"created_at\":\"2026-01-01T00:00:00Z\",\"message\":{\"role\":\"assistant\",\"content\":\"hi\"},"
+      "{\"model\":\"m\",\"created_at\":\"2026-01-01T00:00:00Z\",\"message\":{\"role\":\"assistant\",\"content\":\"hi\"}"
+      ","
       "\"done\":false}\n{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,"
       "\"done_reason\":\"stop\",\"eval_count\":3,\"prompt_eval_count\":4}\n";
-  static const char reply[] = "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"hi\"},\"done\":true}\n";
+  static const char reply[] =
+      "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"hi\"},\"done\":true}\n";
   static const char events[] = "data: one\n\nevent: two\r\ndata: {}\r\n\r\n: comment\n\ndata: end";
   *at = d->len;
   switch (below(d, 7)) {
@@ -178,7 +243,9 @@ static void text(struct draw *d, size_t *at, size_t *len) {
     case 2: say(d, "%s", reply); break;
     case 3: say(d, "%s", events); break;
     case 4: fill(d, 'x', below(d, 200000)); break;
-    case 5: put(d, "\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b\x4c\x4a\x06\0\xc2\x41\x24\x35\x03\0\0\0", 23); break; /* gzip: abc */
+    case 5:
+      put(d, "\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b\x4c\x4a\x06\0\xc2\x41\x24\x35\x03\0\0\0", 23);
+      break; /* gzip: abc */
     default:
       for (size_t n = below(d, 300); n; n--) put(d, (char[]){(char)next(d)}, 1);
       break;
@@ -201,8 +268,9 @@ static void trailers(struct draw *d) {
 }
 
 static void chunked(struct draw *d, const char *bytes, size_t len) {
-  static const char *const faults[] = {"zz\r\n", "-1\r\n", "ffffffffffffffff\r\n", "fffffffffffffffff\r\n", "\r\n", " 5\r\n",
-                                       "0x5\r\n", "5;\r\n", "7fffffff\r\n", "5 \r\nabcde\r\n", "5\nabcde\n", "00000000000000000000"};
+  static const char *const faults[] = {
+      "zz\r\n",  "-1\r\n", "ffffffffffffffff\r\n", "fffffffffffffffff\r\n", "\r\n",       " 5\r\n",
+      "0x5\r\n", "5;\r\n", "7fffffff\r\n",         "5 \r\nabcde\r\n",       "5\nabcde\n", "00000000000000000000"};
   for (size_t part; len; bytes += part, len -= part) {
     part = 1 + below(d, len < 5000 ? len : 5000);
     if (chance(d, 1)) say(d, "%s", PICK(d, faults));
@@ -273,8 +341,13 @@ static void framed(struct draw *d, bool head_only) {
 
 static void answer(struct draw *d, bool head_only) {
   static const enum ending endings[] = {KEEP, KEEP, KEEP, CLOSE, RESET, HANG, HALF, SOON};
-  static const char *const floods[] = {"X: y\r\n", "x", "HTTP/1.1 100 Continue\r\n\r\n", " folded\r\n", "\r\n",
-                                       "Set-Cookie: a=0123456789\r\n", "Location: /plain\r\n"};
+  static const char *const floods[] = {"X: y\r\n",
+                                       "x",
+                                       "HTTP/1.1 100 Continue\r\n\r\n",
+                                       " folded\r\n",
+                                       "\r\n",
+                                       "Set-Cookie: a=0123456789\r\n",
+                                       "Location: /plain\r\n"};
   d->ending = PICK(d, endings);
   if (chance(d, 45)) {
     good(d, head_only);
@@ -290,8 +363,8 @@ static void answer(struct draw *d, bool head_only) {
   else
     framed(d, head_only);
   if (!d->flood && chance(d, 3)) d->flood = "0123456789\n";
-  if (chance(d, 6) && d->len) d->len = below(d, d->len);            /* cut */
-  if (chance(d, 3) && d->len) d->out[below(d, d->len)] = (char)next(d); /* damaged */
+  if (chance(d, 6) && d->len) d->len = below(d, d->len);                    /* cut */
+  if (chance(d, 3) && d->len) d->out[below(d, d->len)] = (char)next(d);     /* damaged */
   if (chance(d, 4)) say(d, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"); /* nobody asked for it */
 }
 
@@ -365,7 +438,8 @@ static bool play(int fd, const char *request, int served) {
   const char *digit = request + strcspn(request, "0123456789\r");
   uint64_t seed = strtoull(digit, NULL, 10);
   d.state = seed;
-  if (served > 0 && chance(&d, 20)) return end_with(fd, chance(&d, 50) ? RESET : CLOSE); /* a kept connection that is dead */
+  if (served > 0 && chance(&d, 20))
+    return end_with(fd, chance(&d, 50) ? RESET : CLOSE); /* a kept connection that is dead */
   if (served == 0 && chance(&d, 4)) return end_with(fd, HANG);
   answer(&d, strncmp(request, "HEAD ", 5) == 0);
   bool ok = deliver(&d, fd, &sent);
@@ -374,14 +448,26 @@ static bool play(int fd, const char *request, int served) {
   return ok && end_with(fd, d.ending);
 }
 
-static bool plain(int fd, bool tell) {
+static bool plain(int fd, const char *what) {
   char body[256] = "{\"ok\":true}", head[512];
   long long sent = 0;
-  if (tell)
+  if (strcmp(what, "stats") == 0)
     snprintf(body, sizeof body, "{\"connections\":%d,\"open\":%d,\"requests\":%d,\"most\":%lld,\"most_seed\":%lld}",
              stats.connections, stats.open, stats.requests, (long long)stats.most, (long long)stats.most_seed);
+  if (strcmp(what, "slow") == 0) rest(20);
+  if (strcmp(what, "restart") == 0) stats.restarts++;
   snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
   return send_all(fd, head, strlen(head), &sent);
+}
+
+static bool serve_one(int fd, const char *request, int served) {
+  static const char *const known[] = {"plain", "slow", "stats", "restart"};
+  char path[64];
+  for (size_t i = 0; i < COUNT(known); i++) {
+    snprintf(path, sizeof path, "/%s HTTP", known[i]);
+    if (strstr(request, path)) return plain(fd, known[i]);
+  }
+  return play(fd, request, served);
 }
 
 /* A request's head, NUL-terminated; its body is read and thrown away. What follows it is lost: nobody pipelines. */
@@ -407,12 +493,16 @@ static bool read_request(int fd, char *request) {
 static void *serve(void *arg) {
   int fd = (int)(intptr_t)arg;
   char *request = malloc(HEAD_MAX);
+  int restarts = stats.restarts;
   stats.connections++;
   stats.open++;
   for (int served = 0; request && read_request(fd, request); served++) {
     stats.requests++;
-    bool tell = strstr(request, "/stats HTTP") != NULL;
-    if (!(tell || strstr(request, "/plain HTTP") ? plain(fd, tell) : play(fd, request, served))) break;
+    if (served > 0 && restarts != stats.restarts) {
+      end_with(fd, RESET);
+      break;
+    }
+    if (!serve_one(fd, request, served)) break;
   }
   free(request);
   close(fd);

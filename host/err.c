@@ -14,6 +14,7 @@ void err_clear(struct err *e) {
   e->kind = NULL;
   e->code = 0;
   e->phase = NULL;
+  e->hint = NULL;
   e->message[0] = 0;
 }
 
@@ -22,6 +23,7 @@ void err_set(struct err *e, const char *kind, int code, const char *fmt, ...) {
   e->kind = kind;
   e->code = code;
   e->phase = NULL;
+  e->hint = NULL;
   va_start(args, fmt);
   vsnprintf(e->message, sizeof e->message, fmt, args);
   va_end(args);
@@ -71,6 +73,10 @@ int err_push(lua_State *L, const struct err *e) {
   if (e->phase) {
     lua_pushstring(L, e->phase);
     lua_setfield(L, -2, "phase");
+  }
+  if (e->hint) {
+    lua_pushstring(L, e->hint);
+    lua_setfield(L, -2, "hint");
   }
   return 2;
 }

@@ -15,7 +15,7 @@ static size_t held(const struct rq *r) {
   return r->lines.end - r->lines.start;
 }
 
-static const struct err no_memory = {"os", ENOMEM, NULL, "not enough memory for the answer"};
+static const struct err no_memory = {.kind = "os", .code = ENOMEM, .message = "not enough memory for the answer"};
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 

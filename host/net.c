@@ -189,10 +189,15 @@ static uint64_t due_after(uint64_t now, double seconds) {
 
 static void time_is_up(struct net_request *r, bool total) {
   struct err e;
-  char where[HOST_MAX];
+  char where[2 * HOST_MAX + 32], proxy[HOST_MAX];
   const struct net_sink *sink = r->sink;
   void *ud = r->ud;
-  net_where(r->url, where, sizeof where);
+  const char *hint = r->backend->proxy ? r->backend->proxy(r, proxy, sizeof proxy) : NULL;
+  net_where(r->url, where, HOST_MAX);
+  if (hint) {
+    size_t len = strlen(where);
+    snprintf(where + len, sizeof where - len, " through the proxy %s", proxy);
+  }
   if (total)
     err_set(&e, "timeout", 0, "%s: not done within %g s", where, r->timeouts.total);
   else if (r->phase == NET_CONNECT)
@@ -202,6 +207,7 @@ static void time_is_up(struct net_request *r, bool total) {
   else
     err_set(&e, "timeout", 0, "%s: nothing came for %g s in the middle of the answer", where, r->timeouts.idle);
   e.phase = total ? "total" : phase_names[r->phase];
+  if (r->phase == NET_CONNECT) e.hint = hint;
   net_cancel(r);
   sink->end(ud, &e);
 }

@@ -1,5 +1,8 @@
-/* net_curl.c - requests over sockets: fills an easy handle, reads head and body out of curl's callbacks, recycles the
- * handle. A handle keeps its options from one request to the next, and only what differs is set again. */
+/* net_curl.c - requests over sockets: fills an easy handle, reads head and body out of curl's callbacks.
+ *
+ * Each request has an easy handle of its own: what curl keeps in one (before 8.0 a pointer to the last header, which the next
+ * answer may write through) and what was set for a request ends with it. Kept between requests are the connections, which
+ * belong to the multi handle, and our buffers. */
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -8,9 +11,16 @@
 #include "host.h"
 #include "net_curl.h"
 
-#define POOL_MAX              512
-#define KEEP_BODY             (64 * 1024)  /* a larger buffer is not kept for the next request */
-#define HEAD_MAX              (256 * 1024) /* bytes of one head; curl itself limits a line to 100 KB */
+#define POOL_MAX    512
+#define KEEP_BODY   (64 * 1024)   /* a larger buffer is not kept for the next request */
+#define HEADS_MAX   (256 * 1024)  /* bytes of the heads of one hop, answers before the answer and trailers among them */
+#define LINES_MAX   4000          /* their lines: curl joins folded ones anew for each */
+#define SKIPPED_MAX (1024 * 1024) /* bytes of a body that nobody reads, beside a redirect */
+#define TUNNEL_MAX  (64 * 1024)   /* bytes of a proxy's answer to CONNECT: curl reports each of them */
+/* One turn of curl goes on for as long as the other side is fast enough to have more. Beyond so much the loop is next. */
+#define WORK_MAX              (256 * 1024)
+#define CALL_WORK             64 /* bytes that a delivery counts for beside its own */
+#define ROUNDS_MAX            32 /* reports of curl: about two for up to 100 reads */
 #define SET(t, option, value) ((void)curl_easy_setopt((t)->easy, option, value))
 
 static struct mem *mem_of(const struct transfer *t) {
@@ -49,6 +59,7 @@ static bool head_complete(struct transfer *t) {
   if (t->status < 200) return true;
   if (t->max_redirects > 0 && t->location && t->status < 400 && t->status >= 300) {
     if (t->guard) curl_guard_redirected(t);
+    t->heads = t->lines = 0;
     return true;
   }
   t->head_done = true;
@@ -60,21 +71,18 @@ static bool head_complete(struct transfer *t) {
 static bool head_line(struct transfer *t, const char *line, size_t len) {
   if (len > 5 && memcmp(line, "HTTP/", 5) == 0) {
     t->head_len = 0;
-    t->location = false;
+    t->location = t->encoded = false;
     t->status = read_status(line, len);
     return true;
   }
   while (len && (line[len - 1] == '\n' || line[len - 1] == '\r')) len--;
   if (len == 0) return head_complete(t);
-  if (t->head_len + len > HEAD_MAX) {
-    t->long_head = true;
-    return false;
-  }
   if (*line == ' ' || *line == '\t') { /* an old folded line goes on */
     if (t->head_len) t->head_len--;
   } else {
     const char *colon = memchr(line, ':', len);
     if (!colon) return true;
+    if (len > 17 && strncasecmp(line, "Content-Encoding:", 17) == 0) t->encoded = true;
     if (len > 9 && strncasecmp(line, "Location:", 9) == 0)
       for (const char *p = line + 9; p < line + len; p++) t->location |= *p != ' ' && *p != '\t';
   }
@@ -84,16 +92,63 @@ static bool head_line(struct transfer *t, const char *line, size_t len) {
 static size_t on_header(char *line, size_t size, size_t n, void *ud) {
   struct transfer *t = ud;
   if (t->doomed) return 0;
+  t->heads += size * n;
+  if (t->heads > HEADS_MAX || ++t->lines > LINES_MAX) {
+    t->long_head = true;
+    return 0;
+  }
   if (t->head_done) return size * n; /* trailers */
   return head_line(t, line, size * n) ? size * n : 0;
 }
 
+/* --- turns -------------------------------------------------------------------------------------------------------- */
+
+/* curl goes on within one call for as long as there is more to read. So a transfer that has had its share is paused, and goes
+ * on in the next turn of the loop, when all others and the timers have had theirs. */
+static void yield(struct transfer *t) {
+  t->yielded = true;
+  net_turn(&t->base);
+}
+
+static void begin_turn(struct transfer *t) {
+  if (t->act == t->engine->act) return;
+  t->act = t->engine->act;
+  t->work = t->rounds = 0;
+}
+
+/* Called whenever curl has read what it reads at once, also where no byte of it is for us (extensions of chunks, the body beside
+ * a redirect), and for each byte of what a proxy says to CONNECT. Not 0: it gives up. */
+static int on_progress(void *ud, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up_now) {
+  struct transfer *t = ud;
+  (void)total, (void)up_total, (void)up_now;
+  if (t->doomed) return 1;
+  if (!t->sent) {
+    t->long_tunnel = ++t->unsent > TUNNEL_MAX;
+    return t->long_tunnel;
+  }
+  t->long_body = !t->head_done && now > SKIPPED_MAX;
+  if (t->long_body) return 1;
+  begin_turn(t);
+  if ((++t->rounds < ROUNDS_MAX && t->work < WORK_MAX) || t->yielded || t->base.paused) return 0;
+  yield(t);
+  curl_easy_pause(t->easy, CURLPAUSE_RECV);
+  return 0;
+}
+
 /* --- the body ----------------------------------------------------------------------------------------------------- */
 
+/* While it pauses curl keeps what is decoded of the bytes it has read; of a compressed answer that may be far too much to be
+ * kept again and again, so such a one pauses between two reads alone. */
 static size_t on_body(char *bytes, size_t size, size_t n, void *ud) {
   struct transfer *t = ud;
   size_t len = size * n;
   if (t->doomed || !t->head_done) return 0;
+  begin_turn(t);
+  t->work += len + CALL_WORK;
+  if (t->work > WORK_MAX && t->work > len + CALL_WORK && !t->encoded) {
+    if (!t->yielded) yield(t);
+    return CURL_WRITEFUNC_PAUSE;
+  }
   switch (net_data(&t->base, bytes, len)) {
     case NET_TAKEN: return len;
     case NET_PAUSED: return CURL_WRITEFUNC_PAUSE;
@@ -114,7 +169,8 @@ static int on_sent(void *ud, char *ip, char *local_ip, int port, int local_port)
 
 /* --- handles ------------------------------------------------------------------------------------------------------ */
 
-static void set_once(struct transfer *t) {
+/* What all requests have. */
+static void set_common(struct transfer *t) {
   SET(t, CURLOPT_PRIVATE, t);
   SET(t, CURLOPT_ERRORBUFFER, t->error);
   SET(t, CURLOPT_NOSIGNAL, 1L);
@@ -122,7 +178,7 @@ static void set_once(struct transfer *t) {
   SET(t, CURLOPT_PROTOCOLS_STR, "http,https");
   SET(t, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
   SET(t, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-  SET(t, CURLOPT_ACCEPT_ENCODING, "");
+  SET(t, CURLOPT_ACCEPT_ENCODING, ""); /* what is compressed is read, offered or not */
   SET(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   SET(t, CURLOPT_TCP_KEEPALIVE, 1L);
   SET(t, CURLOPT_BUFFERSIZE, 8192L); /* half of curl's: a stream of tokens never fills it, and there are thousands */
@@ -131,6 +187,9 @@ static void set_once(struct transfer *t) {
   SET(t, CURLOPT_WRITEDATA, t);
   SET(t, CURLOPT_HEADERFUNCTION, on_header);
   SET(t, CURLOPT_HEADERDATA, t);
+  SET(t, CURLOPT_NOPROGRESS, 0L);
+  SET(t, CURLOPT_XFERINFOFUNCTION, on_progress);
+  SET(t, CURLOPT_XFERINFODATA, t);
   SET(t, CURLOPT_PREREQFUNCTION, on_sent);
   SET(t, CURLOPT_PREREQDATA, t);
   SET(t, CURLOPT_OPENSOCKETFUNCTION, curl_engine_open);
@@ -139,35 +198,40 @@ static void set_once(struct transfer *t) {
   SET(t, CURLOPT_CLOSESOCKETDATA, t->engine);
 }
 
-static struct transfer *transfer_get(struct curl_engine *c, bool fresh) {
-  struct transfer *t = fresh ? NULL : c->pool;
+static struct transfer *transfer_get(struct curl_engine *c) {
+  struct transfer *t = c->pool;
+  CURL *easy = curl_easy_init();
+  if (!easy) return NULL;
   if (t) {
     c->pool = t->next;
     c->pooled--;
-    c->live++;
-    return t;
+  } else {
+    t = mem_calloc(&c->host->mem, sizeof *t);
+    if (!t) {
+      curl_easy_cleanup(easy);
+      return NULL;
+    }
+    t->engine = c;
   }
-  t = mem_calloc(&c->host->mem, sizeof *t);
-  if (!t) return NULL;
-  t->engine = c;
-  t->easy = curl_easy_init();
-  if (!t->easy) {
-    mem_free(&c->host->mem, t);
-    return NULL;
-  }
-  set_once(t);
+  t->easy = easy;
+  set_common(t);
   c->live++;
   return t;
 }
 
+static void end_easy(struct transfer *t) {
+  curl_easy_cleanup(t->easy); /* NULL is fine */
+  t->easy = NULL;
+  curl_guard_free(t);
+}
+
 void transfer_free(struct transfer *t) {
   struct mem *m = mem_of(t);
-  curl_easy_cleanup(t->easy);
-  curl_guard_free(t);
+  end_easy(t);
   curl_slist_free_all(t->headers);
   mem_free(m, t->url);
-  mem_free(m, t->method);
   mem_free(m, t->body);
+  mem_free(m, t->proxy);
   mem_free(m, t->header_key);
   mem_free(m, t->head);
   mem_free(m, t);
@@ -176,12 +240,12 @@ void transfer_free(struct transfer *t) {
 static void transfer_put(struct transfer *t) {
   struct curl_engine *c = t->engine;
   c->live--;
-  if (t->special || t->oom || c->pooled >= POOL_MAX) {
+  if (t->oom || c->pooled >= POOL_MAX) {
     transfer_free(t);
     return;
   }
+  end_easy(t);
   if (t->body_size > KEEP_BODY) {
-    SET(t, CURLOPT_POSTFIELDS, NULL);
     mem_free(mem_of(t), t->body);
     t->body = NULL;
     t->body_size = 0;
@@ -198,12 +262,11 @@ void transfer_drop(struct transfer *t) {
 
 /* --- options ------------------------------------------------------------------------------------------------------ */
 
-/* *slot becomes a copy of s; false when out of memory. *changed tells whether it was another string. */
-static bool replace(struct transfer *t, char **slot, const char *s, bool *changed) {
-  *changed = !*slot || strcmp(*slot, s) != 0;
-  if (!*changed) return true;
-  char *copy = mem_strndup(mem_of(t), s, strlen(s));
-  if (!copy) return false;
+/* *slot becomes a copy of s, or NULL; false when out of memory. */
+static bool replace(struct transfer *t, char **slot, const char *s) {
+  if (s && *slot && strcmp(*slot, s) == 0) return true;
+  char *copy = s ? mem_strndup(mem_of(t), s, strlen(s)) : NULL;
+  if (s && !copy) return false;
   mem_free(mem_of(t), *slot);
   *slot = copy;
   return true;
@@ -236,12 +299,17 @@ static bool append_header(struct mem *m, struct curl_slist **list, const char *l
   return ok;
 }
 
-static bool set_headers(struct transfer *t, const char *const *headers) {
+static bool is_named(const char *line, const char *name) {
+  size_t len = strlen(name);
+  return strncasecmp(line, name, len) == 0 && line[len] == ':';
+}
+
+/* The list of curl's, and what it was made from: kept, because most requests have the headers of the one before. */
+static bool make_headers(struct transfer *t, const char *const *headers, bool plain) {
   struct mem *m = mem_of(t);
   struct curl_slist *list = NULL;
   size_t len = 0;
-  bool typed = false, ok = true;
-  if (t->header_key && same_headers(t->header_key, headers)) return true;
+  bool typed = false, coded = !plain, ok = true;
   for (const char *const *p = headers; p && *p; p++) len += strlen(*p) + 1;
   char *key = mem_alloc(m, len + 1), *at = key;
   if (!key) return false;
@@ -250,21 +318,30 @@ static bool set_headers(struct transfer *t, const char *const *headers) {
     memcpy(at, *headers, n);
     at[n] = '\n';
     at += n + 1;
-    typed |= strncasecmp(*headers, "Content-Type:", 13) == 0;
+    typed |= is_named(*headers, "Content-Type");
+    coded |= is_named(*headers, "Accept-Encoding");
     ok = append_header(m, &list, *headers);
   }
   *at = 0;
-  ok = ok && append(&list, "Expect:") && (typed || append(&list, "Content-Type:"));
+  ok = ok && append(&list, "Expect:") && (typed || append(&list, "Content-Type:")) &&
+       (coded || append(&list, "Accept-Encoding:"));
   if (!ok) {
     curl_slist_free_all(list);
     mem_free(m, key);
     return false;
   }
-  SET(t, CURLOPT_HTTPHEADER, list);
   curl_slist_free_all(t->headers);
   mem_free(m, t->header_key);
   t->headers = list;
   t->header_key = key;
+  t->key_plain = plain;
+  return true;
+}
+
+static bool set_headers(struct transfer *t, const struct net_options *o) {
+  bool same = t->header_key && t->key_plain == o->plain && same_headers(t->header_key, o->headers);
+  if (!same && !make_headers(t, o->headers, o->plain)) return false;
+  SET(t, CURLOPT_HTTPHEADER, t->headers);
   return true;
 }
 
@@ -277,11 +354,10 @@ static bool is_loopback(const char *url) {
 }
 
 static bool set_url(struct transfer *t, const struct net_options *o) {
-  bool changed;
-  if (!replace(t, &t->url, o->url, &changed)) return false;
-  if (!changed && !o->proxy) return true;
+  if (!replace(t, &t->url, o->url) || !replace(t, &t->proxy, o->proxy)) return false;
   if (curl_easy_setopt(t->easy, CURLOPT_URL, t->url) != CURLE_OK) return false;
-  const char *proxy = o->only_public || is_loopback(t->url) ? "" : o->proxy; /* NULL: as the environment says */
+  t->no_proxy = o->only_public || o->socket || is_loopback(t->url);
+  const char *proxy = t->no_proxy ? "" : t->proxy; /* NULL: as the environment says */
   return curl_easy_setopt(t->easy, CURLOPT_PROXY, proxy) == CURLE_OK;
 }
 
@@ -300,22 +376,16 @@ static bool set_body(struct transfer *t, const struct net_options *o) {
 
 /* Method and body belong together in curl: each of these options changes what it takes the method to be. */
 static bool set_method(struct transfer *t, const struct net_options *o) {
-  bool changed, post = strcmp(o->method, "POST") == 0;
-  if (!replace(t, &t->method, o->method, &changed)) return false;
+  bool post = strcmp(o->method, "POST") == 0, head_only = strcmp(o->method, "HEAD") == 0;
   if (!set_body(t, o)) return false;
-  t->head_only = strcmp(o->method, "HEAD") == 0;
-  if (changed) SET(t, CURLOPT_NOBODY, t->head_only ? 1L : 0L);
-  if (post || (o->body && !t->head_only)) {
+  if (head_only) SET(t, CURLOPT_NOBODY, 1L);
+  if (post || (o->body && !head_only)) {
     SET(t, CURLOPT_POST, 1L);
     SET(t, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body_len);
     SET(t, CURLOPT_POSTFIELDS, t->body_len ? t->body : "");
-  } else if (!t->head_only) {
-    SET(t, CURLOPT_HTTPGET, 1L);
   }
-  bool custom = !post && !t->head_only && (o->body || strcmp(o->method, "GET") != 0);
-  if (!changed && custom == t->custom) return true;
-  t->custom = custom;
-  return curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, custom ? t->method : NULL) == CURLE_OK;
+  if (post || head_only || (!o->body && strcmp(o->method, "GET") == 0)) return true;
+  return curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, o->method) == CURLE_OK; /* copied */
 }
 
 /* Shares neither connections nor names with others. */
@@ -324,7 +394,6 @@ static bool alone(const struct net_options *o) {
 }
 
 static bool set_special(struct transfer *t, const struct net_options *o) {
-  t->special = o->ca_file || o->insecure || o->proxy || o->socket || alone(o);
   if (o->socket) SET(t, CURLOPT_UNIX_SOCKET_PATH, o->socket); /* copied */
   if (alone(o) && !curl_guard_set(t, o)) return false;
   if (o->insecure) {
@@ -335,16 +404,10 @@ static bool set_special(struct transfer *t, const struct net_options *o) {
 }
 
 static void set_redirects(struct transfer *t, int most) {
-  if (t->max_redirects == most) return;
   t->max_redirects = most;
-  SET(t, CURLOPT_FOLLOWLOCATION, most > 0 ? 1L : 0L);
+  if (most == 0) return;
+  SET(t, CURLOPT_FOLLOWLOCATION, 1L);
   SET(t, CURLOPT_MAXREDIRS, (long)most);
-}
-
-static void set_plain(struct transfer *t, bool plain) {
-  if (t->plain == plain) return;
-  t->plain = plain;
-  SET(t, CURLOPT_ACCEPT_ENCODING, plain ? NULL : "");
 }
 
 /* --- the back end ------------------------------------------------------------------------------------------------- */
@@ -352,21 +415,22 @@ static void set_plain(struct transfer *t, bool plain) {
 static struct net_request *start(struct host *h, const struct net_options *o, struct err *e) {
   struct curl_engine *c = curl_engine_of(h->net, e);
   if (!c) return NULL;
-  struct transfer *t = transfer_get(c, alone(o));
+  struct transfer *t = transfer_get(c);
   if (!t) {
     err_set(e, "os", ENOMEM, "not enough memory for a request");
     return NULL;
   }
-  t->head_len = 0;
+  t->head_len = t->heads = t->lines = 0;
+  t->unsent = 0;
   t->status = 0;
-  t->location = t->head_done = t->stopped = t->doomed = t->oom = t->retried = t->long_head = false;
+  t->location = t->encoded = t->head_done = t->stopped = t->sent = t->yielded = t->doomed = t->oom = t->retried = false;
+  t->long_head = t->long_body = t->long_tunnel = false;
   t->error[0] = 0;
   memset(&t->base, 0, sizeof t->base);
   set_redirects(t, o->max_redirects);
-  set_plain(t, o->plain);
-  if (!set_special(t, o) || !set_url(t, o) || !set_method(t, o) || !set_headers(t, o->headers) ||
+  if (!set_special(t, o) || !set_url(t, o) || !set_method(t, o) || !set_headers(t, o) ||
       curl_multi_add_handle(c->multi, t->easy) != CURLM_OK) {
-    t->oom = true; /* half set: not for the pool */
+    t->oom = true;
     transfer_put(t);
     err_set(e, "os", ENOMEM, "not enough memory for a request");
     return NULL;
@@ -378,6 +442,8 @@ static struct net_request *start(struct host *h, const struct net_options *o, st
 static void turn(struct net_request *r) {
   struct transfer *t = (struct transfer *)r;
   struct curl_engine *c = t->engine;
+  t->yielded = false;
+  c->act++;
   c->inside = true; /* it delivers what it held back from inside of the call */
   curl_easy_pause(t->easy, CURLPAUSE_CONT);
   c->inside = false;
@@ -400,7 +466,7 @@ static void cancel(struct net_request *r) {
 static bool send_again(struct transfer *t, CURLcode result) {
   long connects = 1;
   if (result != CURLE_SEND_ERROR && result != CURLE_RECV_ERROR && result != CURLE_GOT_NOTHING) return false;
-  if (t->retried || t->status || t->stopped) return false;
+  if (t->retried || t->status || t->heads || t->stopped) return false;
   curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
   if (connects != 0) return false;
   t->retried = true;
@@ -420,7 +486,6 @@ void transfer_done(struct transfer *t, CURLcode result) {
   struct err e;
   curl_multi_remove_handle(t->engine->multi, t->easy);
   if (send_again(t, result)) return;
-  if (t->retried) SET(t, CURLOPT_FRESH_CONNECT, 0L);
   if (result == CURLE_OK && !t->head_done) result = CURLE_PARTIAL_FILE; /* the head broke off */
   if (result == CURLE_OK || t->stopped || whole(t, result)) {
     net_end(&t->base, NULL);
@@ -431,4 +496,8 @@ void transfer_done(struct transfer *t, CURLcode result) {
   transfer_put(t);
 }
 
-const struct net_backend net_curl = {.start = start, .turn = turn, .cancel = cancel, .real = true};
+static const char *proxy(const struct net_request *r, char *where, size_t size) {
+  return curl_proxy_of((const struct transfer *)r, where, size);
+}
+
+const struct net_backend net_curl = {.start = start, .turn = turn, .cancel = cancel, .proxy = proxy, .real = true};

@@ -1,5 +1,6 @@
 /* net_curl.h - inside the libcurl back end: net_curl_loop.c ties a multi handle to the loop, net_curl.c makes requests
- * with it, net_curl_err.c names what went wrong, net_curl_guard.c keeps those apart that may not reach everything. */
+ * with it, net_curl_err.c names what went wrong, net_curl_proxy.c whom it asked, net_curl_guard.c keeps those apart that may not
+ * reach everything. */
 #ifndef STOKE_NET_CURL_H
 #define STOKE_NET_CURL_H
 
@@ -29,10 +30,12 @@ struct curl_engine {
   struct host *host;
   CURLM *multi;
   uv_timer_t timer;
+  uv_idle_t soon;           /* in its place where curl wants to be called at once */
   struct curl_poll **polls; /* by fd */
   size_t polls_size;
-  struct transfer *pool; /* ended ones, with their handle, for the next request */
+  struct transfer *pool; /* ended ones, with their buffers, for the next request */
   size_t pooled, live;
+  unsigned act;            /* counts the turns that curl gets */
   struct transfer *doomed; /* cancelled while curl was on the stack */
   struct transfer
       *unsure; /* those whose attempt to connect may have ended without curl noticing; while it is on the stack */
@@ -44,27 +47,34 @@ struct curl_engine {
 struct transfer {
   struct net_request base;
   struct curl_engine *engine;
-  CURL *easy;
+  CURL *easy;            /* made for this request alone; NULL in the pool */
   struct transfer *next; /* in the pool, or among the doomed */
   struct transfer *unsure_next;
   curl_socket_t connecting; /* the socket opened last for it; CURL_SOCKET_BAD = none, or it is closed */
-  char *url, *method, *body;
-  char *header_key; /* the headers the handle has, each followed by LF */
+  char *url, *body;
+  char *proxy;      /* that the request names; NULL = none was named */
+  char *header_key; /* what `headers` was made from, each followed by LF */
   struct curl_slist *headers;
   size_t body_len, body_size;
   char *head; /* "Name: value\n" of the head being read */
   size_t head_len, head_size;
+  size_t heads, lines;      /* bytes and lines of all heads and trailers of this hop */
+  size_t work;              /* done in this turn of curl: bytes delivered, and something for each call */
+  unsigned act, rounds;     /* the turn that `work` is of; how often curl reported in it */
+  unsigned unsent;          /* reports while there was no connection that carries requests */
   struct curl_guard *guard; /* has caches of its own; NULL = shares the engine's, as nearly all do */
   int max_redirects;
   int status;
-  bool custom;    /* curl was told the name of the method */
-  bool plain;     /* curl was told to offer no compression */
-  bool special;   /* has options a pooled handle must not keep */
+  bool key_plain; /* header_key is of a request that offers no compression */
   bool location;  /* the head being read sends us elsewhere */
+  bool encoded;   /* the answer is compressed */
   bool head_done; /* the final head was delivered */
   bool stopped;   /* the sink wants no more */
   bool sent;      /* connected: its socket carries requests */
-  bool unsure, doomed, oom, retried, head_only, long_head;
+  bool yielded;   /* paused until the next turn of the loop */
+  bool no_proxy;  /* asks the server itself, whatever the environment says */
+  bool unsure, doomed, oom, retried;
+  bool long_head, long_body, long_tunnel; /* the other side sent one without end */
   char error[CURL_ERROR_SIZE];
 };
 
@@ -87,6 +97,10 @@ bool curl_guard_opens(struct transfer *t, const struct sockaddr *sa);
 bool curl_guard_sends(struct transfer *t, const char *ip, int port);
 void curl_guard_redirected(struct transfer *t);                                  /* the next hop begins */
 bool curl_guard_error(const struct transfer *t, CURLcode result, struct err *e); /* false: it is another error */
+
+/* net_curl_proxy.c: the proxy that the request goes through, by the rules that curl follows: its "host:port" into `where`. NULL:
+ * none; else a hint that says where it was set, static. */
+const char *curl_proxy_of(const struct transfer *t, char *where, size_t size);
 
 /* net_curl_err.c */
 void transfer_error(const struct transfer *t, CURLcode result, struct err *e);

@@ -1,4 +1,4 @@
-/* net_curl_loop.c - libcurl's multi_socket interface on the loop: one uv_poll_t for each socket, one uv_timer_t for all
+/* net_curl_loop.c - libcurl's multi_socket interface on the loop: one uv_poll_t for each socket, one timer for all
  * of curl's own timers (resolver, happy eyeballs). The time limits of requests are not among them: those are net.c's. */
 #include <errno.h>
 #include <string.h>
@@ -71,6 +71,7 @@ static bool look_again(struct curl_engine *c) {
 
 static void act(struct curl_engine *c, curl_socket_t fd, int events) {
   int running;
+  c->act++;
   c->inside = true;
   curl_multi_socket_action(c->multi, fd, events, &running);
   while (look_again(c)) curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -88,13 +89,22 @@ static void on_timer(uv_timer_t *timer) {
   curl_engine_kick(CONTAINER_OF(timer, struct curl_engine, timer));
 }
 
+static void on_soon(uv_idle_t *idle) {
+  uv_idle_stop(idle);
+  curl_engine_kick(CONTAINER_OF(idle, struct curl_engine, soon));
+}
+
+/* libuv (before 1.46 at least) calls a timer of 0 ms that is started by a timer within the same turn, for ever. While a server
+ * sends faster than curl reads, curl asks for just that. */
 static int set_timer(CURLM *multi, long ms, void *ud) {
   struct curl_engine *c = ud;
   (void)multi;
-  if (ms < 0)
-    uv_timer_stop(&c->timer);
-  else
+  uv_timer_stop(&c->timer);
+  uv_idle_stop(&c->soon);
+  if (ms > 0)
     uv_timer_start(&c->timer, on_timer, (uint64_t)ms, 0);
+  else if (ms == 0)
+    uv_idle_start(&c->soon, on_soon);
   return 0;
 }
 
@@ -214,6 +224,7 @@ curl_socket_t curl_engine_open(void *transfer, curlsocktype purpose, struct curl
   int wanted = 0;
   (void)purpose;
   t->sent = false;
+  t->unsent = 0;
   doubt(t, CURL_SOCKET_BAD);
   if (t->guard && !curl_guard_opens(t, &a->addr)) return CURL_SOCKET_BAD;
   int fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
@@ -254,8 +265,9 @@ struct curl_engine *curl_engine_of(struct net *net, struct err *e) {
     goto oom;
   }
   c->host = h;
-  c->handles = 2;
+  c->handles = 3;
   CHECK(uv_timer_init(&h->loop, &c->timer) == 0);
+  CHECK(uv_idle_init(&h->loop, &c->soon) == 0);
   curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
   curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
   curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, set_timer);
@@ -273,6 +285,10 @@ static void timer_freed(uv_handle_t *handle) {
   release(CONTAINER_OF((uv_timer_t *)handle, struct curl_engine, timer));
 }
 
+static void soon_freed(uv_handle_t *handle) {
+  release(CONTAINER_OF((uv_idle_t *)handle, struct curl_engine, soon));
+}
+
 void net_curl_close(struct net *net) {
   struct curl_engine *c = net->curl;
   if (!c) return;
@@ -285,5 +301,6 @@ void net_curl_close(struct net *net) {
   }
   curl_multi_cleanup(c->multi); /* closes the resting connections, and so their polls */
   uv_close((uv_handle_t *)&c->timer, timer_freed);
+  uv_close((uv_handle_t *)&c->soon, soon_freed);
   release(c);
 }

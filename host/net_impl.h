@@ -46,6 +46,9 @@ struct net_backend {
   void (*turn)(struct net_request *r);
   /* Cut the connection, free r. Also used for a time that is up. */
   void (*cancel)(struct net_request *r);
+  /* The proxy that r goes through: its "host:port" into `where`, and a hint that says where it was set; NULL: none. The function
+   * may be NULL. */
+  const char *(*proxy)(const struct net_request *r, char *where, size_t size);
   /* Real connections keep the loop and virtual time waiting (host->inflight); answers made in this process do not. */
   bool real;
 };

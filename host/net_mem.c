@@ -402,7 +402,7 @@ static void cancel(struct net_request *base) {
   request_free(r);
 }
 
-const struct net_backend net_mem = {start, turn, cancel, false};
+const struct net_backend net_mem = {.start = start, .turn = turn, .cancel = cancel};
 
 /* --- the handler's end -------------------------------------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@
 #define CONNECTION_OVERHEAD (8 * 1024) /* of libmicrohttpd's memory per connection, beyond the head of a request */
 #define COPY_BLOCK          16384
 #define CHUNKED_BLOCK       1024
+#define BODIES_MAX          ((size_t)256 << 20) /* bytes of the bodies of all requests, and at least four of the longest */
 
 static void lock(struct mhd_server *s) {
   pthread_mutex_lock(&s->mutex);
@@ -458,6 +459,7 @@ static struct mhd_server *make_server(struct host *h, const struct httpd_options
   s->base.host = h;
   s->max_body = o->max_body;
   s->max_header = o->max_header;
+  s->max_bodies = o->max_body > BODIES_MAX / 4 ? o->max_body * 4 : BODIES_MAX;
   s->header_timeout = o->header_timeout > 0 ? (uint64_t)(o->header_timeout * 1e9) : 0;
   s->arrived_tail = &s->arrived;
   s->news_tail = &s->news;

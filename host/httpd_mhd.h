@@ -5,6 +5,7 @@
 
 #include <microhttpd.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <uv.h>
 
 #include "httpd_impl.h"
@@ -32,6 +33,7 @@ struct mhd_exchange {
   enum stage stage;
   size_t body_size, body_seen;
   bool http_1_1;
+  bool crowded; /* there was no room for its body */
   /* shared */
   struct MHD_Response *response; /* made by the loop, taken by the thread */
   int status;
@@ -66,8 +68,10 @@ struct mhd_server {
   int port;
   char *path; /* of its socket, NULL = it has an address */
   /* constant */
-  size_t max_body, max_header;
+  size_t max_body, max_header, max_bodies;
   uint64_t header_timeout; /* ns */
+  /* both threads' */
+  atomic_size_t bodies; /* bytes held of the bodies of requests */
   /* shared */
   pthread_mutex_t mutex;
   struct mhd_exchange *arrived, **arrived_tail;

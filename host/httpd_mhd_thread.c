@@ -38,11 +38,18 @@ static void free_segments(struct mhd_exchange *x) {
   x->held = 0;
 }
 
+static void drop_body(struct mhd_exchange *x) {
+  free(x->body);
+  x->body = NULL;
+  x->server->bodies -= x->body_size;
+  x->body_size = 0;
+}
+
 void mhd_free_exchange(struct mhd_exchange *x) {
   free_segments(x);
   if (x->response) MHD_destroy_response(x->response);
   free(x->head);
-  free(x->body);
+  drop_body(x);
   free(x);
 }
 
@@ -214,21 +221,28 @@ static enum MHD_Result begin(struct mhd_exchange *x, const char *method, const c
 
 /* --- its body ----------------------------------------------------------------------------------------------------- */
 
+/* Room for all of the body that has come. False: the memory of the server, or its share for bodies, is full. */
+static bool make_room(struct mhd_exchange *x) {
+  struct mhd_server *s = x->server;
+  size_t size = x->body_size ? x->body_size : BODY_START;
+  while (size < x->body_seen) size *= 2;
+  size_t more = size - x->body_size;
+  if (s->bodies + more > s->max_bodies) return false;
+  char *grown = realloc(x->body, size);
+  if (!grown) return false;
+  s->bodies += more;
+  x->body = grown;
+  x->body_size = size;
+  return true;
+}
+
 static enum MHD_Result take_body(struct mhd_exchange *x, const char *data, size_t len) {
   size_t max = x->server->max_body;
   x->body_seen += len;
-  if (x->body_seen > max) { /* the refusal waits for its end, but not for ever */
-    free(x->body);
-    x->body = NULL;
+  if (x->body_seen <= max && !x->crowded) x->crowded = x->body_seen > x->body_size && !make_room(x);
+  if (x->body_seen > max || x->crowded) { /* the refusal waits for its end, but not for ever */
+    drop_body(x);
     return x->body_seen > max + SWALLOW_MAX ? MHD_NO : MHD_YES;
-  }
-  if (x->body_seen > x->body_size) {
-    size_t size = x->body_size ? x->body_size : BODY_START;
-    while (size < x->body_seen) size *= 2;
-    char *grown = realloc(x->body, size);
-    if (!grown) return MHD_NO;
-    x->body = grown;
-    x->body_size = size;
   }
   memcpy(x->body + x->body_seen - len, data, len);
   return MHD_YES;
@@ -238,6 +252,7 @@ static enum MHD_Result take_body(struct mhd_exchange *x, const char *data, size_
 static enum MHD_Result arrive(struct mhd_exchange *x) {
   struct mhd_server *s = x->server;
   if (x->body_seen > s->max_body) return refuse(x, 413);
+  if (x->crowded) return refuse(x, 503);
   x->base.body = x->body;
   x->base.body_len = x->body_seen;
   lock(s);

@@ -15,9 +15,11 @@
 #define SERVER      "host.server"
 #define EXCHANGE    "host.exchange"
 #define HEADERS_MAX 128
-#define HIGH_WATER  (1024 * 1024) /* a write waits while the engine holds more */
-#define LOW_WATER   (256 * 1024)
-#define MB          (1024 * 1024)
+/* Bytes that the engine may hold for one client before its writer waits: a share of what all may have together. */
+#define HELD_ALL   (64 * 1024 * 1024)
+#define HELD_MOST  (1024 * 1024)
+#define HELD_LEAST (16 * 1024)
+#define MB         (1024 * 1024)
 
 struct lserver {
   struct host *host;
@@ -47,6 +49,7 @@ struct wait {
   struct host *host;
   struct lserver *server;     /* a reference, or NULL */
   struct lexchange *exchange; /* likewise */
+  lua_Integer next;           /* of a write: the place of the first byte that was not taken */
 };
 
 /* --- references ----------------------------------------------------------------------------------------------------- */
@@ -239,7 +242,7 @@ static int push_exchange(lua_State *L, struct lserver *s) {
   s->open++;
   lx->id = ++s->ids;
   lx->x = server_accept(s->server);
-  exchange_watch(lx->x, LOW_WATER, on_drained, on_left, lx);
+  exchange_watch(lx->x, HELD_LEAST / 4, on_drained, on_left, lx);
   return 1;
 }
 
@@ -421,7 +424,7 @@ static int l_reply(lua_State *L) {
 static int write_push(lua_State *L, struct op *op) {
   struct lexchange *lx = wait_of(op)->exchange;
   if (!lx->x || lx->x->gone) return gone(L);
-  lua_pushboolean(L, 1);
+  lua_pushinteger(L, wait_of(op)->next);
   return 1;
 }
 
@@ -432,26 +435,39 @@ static void write_cancel(struct op *op) {
 
 static const struct op_class write_class = {"http.write", write_push, write_cancel, wait_free};
 
-/* x:write(bytes) -> true | nil, err; waits while the engine holds more than 1 MB for this client */
+static size_t share_of(const struct lserver *s) {
+  size_t share = HELD_ALL / (s->open ? s->open : 1);
+  return share > HELD_MOST ? HELD_MOST : share < HELD_LEAST ? HELD_LEAST : share;
+}
+
+/* x:write(bytes, from) -> the place of the first byte that was not taken | nil, err; waits while the engine holds more than this
+ * client's share */
 static int l_write(lua_State *L) {
   op_enter(L, "http.write");
   struct lexchange *lx = check_exchange(L);
   size_t len;
   const char *bytes = luaL_checklstring(L, 2, &len);
+  lua_Integer from = luaL_optinteger(L, 3, 1);
   struct exchange *x = lx->x;
   if (!x) return ended(L);
   if (!x->replied) return err_argument(L, "the head of the reply comes before its bytes");
   if (lx->writing) return err_argument(L, "another task writes to this client");
-  if (!x->bodyless && x->announced >= 0 && (uint64_t)len > (uint64_t)(x->announced - x->written))
+  if (from < 1 || (size_t)from > len + 1) return err_argument(L, "from is not a place in the bytes");
+  size_t left = len - (size_t)from + 1, share = share_of(lx->owner);
+  if (!x->bodyless && x->announced >= 0 && (uint64_t)left > (uint64_t)(x->announced - x->written))
     return err_argument(L, "more bytes than the announced length, %lld", (long long)x->announced);
-  int64_t held = exchange_write(x, bytes, len);
+  size_t part = left > share && !x->bodyless ? share : left;
+  x->low = share / 4;
+  int64_t held = exchange_write(x, bytes + from - 1, part);
   if (held < 0) return gone(L);
-  if (held <= HIGH_WATER) {
-    lua_pushboolean(L, 1);
+  lua_Integer next = from + (lua_Integer)part;
+  if (held < (int64_t)share) {
+    lua_pushinteger(L, next);
     return 1;
   }
   struct wait *w = wait_new(&write_class, NULL, lx);
   if (!w) return out_of_memory(L);
+  w->next = next;
   lx->writing = &w->op;
   return op_await(L, &w->op);
 }

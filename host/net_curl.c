@@ -10,6 +10,7 @@
 
 #include "host.h"
 #include "net_curl.h"
+#include "net_wire.h"
 
 #define POOL_MAX    512
 #define KEEP_BODY   (64 * 1024)   /* a larger buffer is not kept for the next request */
@@ -17,6 +18,8 @@
 #define LINES_MAX   4000          /* their lines: curl joins folded ones anew for each */
 #define SKIPPED_MAX (1024 * 1024) /* bytes of a body that nobody reads, beside a redirect */
 #define TUNNEL_MAX  (64 * 1024)   /* bytes of a proxy's answer to CONNECT: curl reports each of them */
+#define BARREN_MAX  (4 << 20)     /* bytes without one that is for us */
+#define LOOK_EVERY  16            /* reports, before it is looked how many there were */
 /* One turn of curl goes on for as long as the other side is fast enough to have more. Beyond so much the loop is next. */
 #define WORK_MAX              (256 * 1024)
 #define CALL_WORK             64 /* bytes that a delivery counts for beside its own */
@@ -25,6 +28,12 @@
 
 static struct mem *mem_of(const struct transfer *t) {
   return &t->engine->host->mem;
+}
+
+/* A byte came that is for us. */
+static void not_barren(struct transfer *t) {
+  t->quiet = 0;
+  t->quiet_from = 0;
 }
 
 /* --- the head ----------------------------------------------------------------------------------------------------- */
@@ -92,6 +101,7 @@ static bool head_line(struct transfer *t, const char *line, size_t len) {
 static size_t on_header(char *line, size_t size, size_t n, void *ud) {
   struct transfer *t = ud;
   if (t->doomed) return 0;
+  not_barren(t);
   t->heads += size * n;
   if (t->heads > HEADS_MAX || ++t->lines > LINES_MAX) {
     t->long_head = true;
@@ -116,6 +126,16 @@ static void begin_turn(struct transfer *t) {
   t->work = t->rounds = 0;
 }
 
+/* Bytes come, and none is for us: chunks that are all extensions, frames of HTTP/2 about nothing. No cap of the answer counts
+ * them. */
+static bool is_barren(struct transfer *t) {
+  if (++t->quiet % LOOK_EVERY != 0) return false;
+  uint64_t received = t->socket == CURL_SOCKET_BAD ? 0 : wire_received(t->socket);
+  if (t->quiet_from == 0) t->quiet_from = received;
+  t->barren = received > t->quiet_from + BARREN_MAX;
+  return t->barren;
+}
+
 /* Called whenever curl has read what it reads at once, also where no byte of it is for us (extensions of chunks, the body beside
  * a redirect), and for each byte of what a proxy says to CONNECT. Not 0: it gives up. */
 static int on_progress(void *ud, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up_now) {
@@ -127,7 +147,7 @@ static int on_progress(void *ud, curl_off_t total, curl_off_t now, curl_off_t up
     return t->long_tunnel;
   }
   t->long_body = !t->head_done && now > SKIPPED_MAX;
-  if (t->long_body) return 1;
+  if (t->long_body || is_barren(t)) return 1;
   begin_turn(t);
   if ((++t->rounds < ROUNDS_MAX && t->work < WORK_MAX) || t->yielded || t->base.paused) return 0;
   yield(t);
@@ -144,6 +164,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ud) {
   size_t len = size * n;
   if (t->doomed || !t->head_done) return 0;
   begin_turn(t);
+  not_barren(t);
   t->work += len + CALL_WORK;
   if (t->work > WORK_MAX && t->work > len + CALL_WORK && !t->encoded) {
     if (!t->yielded) yield(t);
@@ -424,7 +445,9 @@ static struct net_request *start(struct host *h, const struct net_options *o, st
   t->unsent = 0;
   t->status = 0;
   t->location = t->encoded = t->head_done = t->stopped = t->sent = t->yielded = t->doomed = t->oom = t->retried = false;
-  t->long_head = t->long_body = t->long_tunnel = false;
+  t->long_head = t->long_body = t->long_tunnel = t->barren = false;
+  not_barren(t);
+  t->socket = CURL_SOCKET_BAD;
   t->error[0] = 0;
   memset(&t->base, 0, sizeof t->base);
   set_redirects(t, o->max_redirects);

@@ -51,6 +51,7 @@ struct transfer {
   struct transfer *next; /* in the pool, or among the doomed */
   struct transfer *unsure_next;
   curl_socket_t connecting; /* the socket opened last for it; CURL_SOCKET_BAD = none, or it is closed */
+  curl_socket_t socket;     /* that curl polls for it; CURL_SOCKET_BAD = not known */
   char *url, *body;
   char *proxy;      /* that the request names; NULL = none was named */
   char *header_key; /* what `headers` was made from, each followed by LF */
@@ -62,6 +63,8 @@ struct transfer {
   size_t work;              /* done in this turn of curl: bytes delivered, and something for each call */
   unsigned act, rounds;     /* the turn that `work` is of; how often curl reported in it */
   unsigned unsent;          /* reports while there was no connection that carries requests */
+  unsigned quiet;           /* reports since the last byte for us */
+  uint64_t quiet_from;      /* bytes that the connection had brought when we first looked in that time; 0 = not yet */
   struct curl_guard *guard; /* has caches of its own; NULL = shares the engine's, as nearly all do */
   int max_redirects;
   int status;
@@ -74,7 +77,7 @@ struct transfer {
   bool yielded;   /* paused until the next turn of the loop */
   bool no_proxy;  /* asks the server itself, whatever the environment says */
   bool unsure, doomed, oom, retried;
-  bool long_head, long_body, long_tunnel; /* the other side sent one without end */
+  bool long_head, long_body, long_tunnel, barren; /* the other side sent one without end */
   char error[CURL_ERROR_SIZE];
 };
 

@@ -123,6 +123,8 @@ static bool endless(const struct about *a, CURLcode result, struct err *e) {
     err_set(e, "protocol", 0, "%s sent %s without end", a->server, t->head_done ? "trailers" : "a head");
   else if (t->long_body)
     err_set(e, "protocol", 0, "%s sent a body without end beside its redirect (status %d)", a->server, t->status);
+  else if (t->barren)
+    err_set(e, "protocol", 0, "%s sent megabytes without a byte of content", a->server);
   else if (t->sent && !t->head_done && is_too_large(result))
     err_set(e, "protocol", (int)result, "%s sent a header that is longer than can be read", a->server);
   else

@@ -186,12 +186,6 @@ static struct transfer *transfer_of(CURL *easy) {
   return (struct transfer *)private;
 }
 
-/* Does this socket carry requests by now? */
-static bool carries(CURL *easy) {
-  struct transfer *t = transfer_of(easy);
-  return t && t->sent;
-}
-
 static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *unused) {
   struct curl_engine *c = ud;
   struct curl_poll *p = poll_find(c, fd);
@@ -212,7 +206,11 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *un
   /* Failing here would make curl abort every transfer for good. Without a poll the resolver still works by its timer, and
    * a connection runs into its time limit. */
   if (!p) return 0;
-  if (p->mine && !p->rests) p->rests = carries(easy);
+  struct transfer *t = p->mine ? transfer_of(easy) : NULL;
+  if (t) {
+    t->socket = fd;
+    p->rests |= t->sent; /* it carries requests by now */
+  }
   poll_want(p, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0));
   return 0;
 }

@@ -100,7 +100,8 @@ function Reply:start(status, headers)
   self:head(status or 200, headers or {}, -1)
 end
 
---- Send bytes; each call is a chunk of its own. Waits while a slow client has more than a megabyte to take.
+--- Send bytes; each call is a chunk of its own, or several when it is long. Waits while a slow client has more to take than its
+--- share of 64 MB, from 16 KB up to 1 MB.
 ---@param bytes string
 ---Raises `incomplete` when the client has gone.
 ---
@@ -110,8 +111,12 @@ function Reply:write(bytes)
   if not self.started then self:start() end
   local me = tasks.current()
   if me then scopes.deliver(me) end
-  local ok, err = self.exchange:write(bytes)
-  if not ok then self:fail(err) end
+  local exchange, at, size = self.exchange, 1, #bytes
+  repeat
+    local taken, err = exchange:write(bytes, at)
+    if not taken then self:fail(err) end
+    at = taken
+  until at > size
 end
 
 --- End the reply now; otherwise it ends when the handler returns.

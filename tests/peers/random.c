@@ -25,6 +25,7 @@
 
 #define HEAD_MAX   (64 * 1024)
 #define FLOOD_MAX  (96 << 20) /* bytes of a part without end */
+#define MODEL_MAX  (24 << 20) /* the same for a model's answer, of which clients take much */
 #define COUNT(a)   (sizeof(a) / sizeof *(a))
 #define PICK(d, a) (a)[below(d, COUNT(a))]
 
@@ -301,7 +302,7 @@ static void good(struct draw *d, bool head_only) {
   text(d, &at, &len);
   char *body = malloc(len + 1);
   if (!body) abort();
-  memcpy(body, d->out + at, len);
+  if (len) memcpy(body, d->out + at, len);
   d->len = at;
   say(d, "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n");
   if (chance(d, 50)) {
@@ -386,7 +387,7 @@ static bool send_all(int fd, const char *bytes, size_t len, long long *sent) {
   return true;
 }
 
-static bool deliver(struct draw *d, int fd, long long *sent) {
+static bool deliver(struct draw *d, int fd, long long most, long long *sent) {
   size_t pace = below(d, 10), naps = 20;
   for (size_t at = 0, part; at < d->len; at += part) {
     part = pace < 6 ? d->len : pace < 8 ? 1 + below(d, 3000) : 1 + below(d, 40);
@@ -398,7 +399,7 @@ static bool deliver(struct draw *d, int fd, long long *sent) {
   char block[8192];
   size_t unit = strlen(d->flood), used = sizeof block / unit * unit;
   for (size_t i = 0; i < used; i += unit) memcpy(block + i, d->flood, unit);
-  while (*sent < FLOOD_MAX)
+  while (*sent < most)
     if (!send_all(fd, block, used, sent)) return false;
   return false;
 }
@@ -442,7 +443,7 @@ static bool play(int fd, const char *request, int served) {
     return end_with(fd, chance(&d, 50) ? RESET : CLOSE); /* a kept connection that is dead */
   if (served == 0 && chance(&d, 4)) return end_with(fd, HANG);
   answer(&d, strncmp(request, "HEAD ", 5) == 0);
-  bool ok = deliver(&d, fd, &sent);
+  bool ok = deliver(&d, fd, strstr(request, "/api/") ? MODEL_MAX : FLOOD_MAX, &sent);
   note(sent, seed);
   free(d.out);
   return ok && end_with(fd, d.ending);

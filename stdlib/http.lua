@@ -36,7 +36,8 @@ local TYPES = {
 
 local REASONS = {
   [400] = "Bad Request", [401] = "Unauthorized", [402] = "Payment Required", [403] = "Forbidden",
-  [404] = "Not Found", [405] = "Method Not Allowed", [408] = "Request Timeout", [409] = "Conflict",
+  [404] = "Not Found", [405] = "Method Not Allowed", [407] = "Proxy Authentication Required",
+  [408] = "Request Timeout", [409] = "Conflict",
   [410] = "Gone", [413] = "Content Too Large", [415] = "Unsupported Media Type",
   [422] = "Unprocessable Content", [429] = "Too Many Requests", [499] = "Client Closed Request",
   [500] = "Internal Server Error", [501] = "Not Implemented", [502] = "Bad Gateway",

@@ -2,6 +2,7 @@
 
 local test = require "stoke.test"
 local errors = require "core.errors"
+local failures = require "stoke.ollama.failures"
 local fake = require "fake"
 local json = require "stoke.json"
 local ollama = require "stoke.ollama"
@@ -55,7 +56,7 @@ test("404: the model is missing, and the hint pulls it", function(t)
     both(t, said(404, text), { kind = "http", message = text, hint = "stoke pull m", fields = { status = 404 } })
   end
   both(t, { status = 404, headers = { ["Content-Type"] = "text/plain" }, body = "404 page not found" },
-    { kind = "http", message = "status 404: 404 page not found", fields = { status = 404 },
+    { kind = "http", message = "status 404 (not found): 404 page not found", fields = { status = 404 },
       hint = "nothing is at this path; is it Ollama's address? (stoke doctor)" })
   local server <close> = sim.serve { mem = "nothing" }
   local err = t.raises("http", ollama.chat, { model = "nope:1b", messages = HI, endpoint = server.url })
@@ -80,7 +81,7 @@ test("401 and 403: who are you", function(t)
     fields = { status = 401, signin_url = "https://ollama.com/connect?x=1" } })
   both(t, said(401, "unauthorized"), { kind = "auth", message = "unauthorized",
     hint = "set OLLAMA_API_KEY, or the endpoint's key in stoke.config.lua" })
-  both(t, { status = 403, body = "" }, { kind = "auth", message = "status 403",
+  both(t, { status = 403, body = "" }, { kind = "auth", message = "status 403 (forbidden)",
     hint = "Ollama refuses this Host or Origin; check OLLAMA_HOST and OLLAMA_ORIGINS on the server" })
 end)
 
@@ -100,7 +101,7 @@ test("499, 502, 503: the server is busy; asked again with pauses in between", fu
     hint = "the server's queue of loads is full; ask for fewer models at once", fields = { status = 503 } })
   both(t, said(503, "Server overloaded, please retry shortly (ref: 1)"), { kind = "overloaded",
     message = "Server overloaded, please retry shortly (ref: 1)", retryable = true, tries = 3 })
-  both(t, { status = 502, body = "" }, { kind = "overloaded", message = "status 502", retryable = true, tries = 3 })
+  both(t, { status = 502, body = "" }, { kind = "overloaded", message = "status 502 (bad gateway)", retryable = true, tries = 3 })
 end)
 
 test("500: what died and what may be tried again", function(t)
@@ -120,7 +121,7 @@ test("500: what died and what may be tried again", function(t)
     both(t, said(500, text), { kind = want[1], message = text:gsub(" $", ""), retryable = want[2], hint = want[3],
       tries = want[4] })
   end
-  both(t, { status = 500, body = "" }, { kind = "http", message = "status 500" })
+  both(t, { status = 500, body = "" }, { kind = "http", message = "status 500 (internal server error)" })
 end)
 
 test("500: a tool call that the model wrote badly is for the agent to ask again", function(t)
@@ -146,14 +147,60 @@ end)
 test("HTML from a proxy", function(t)
   local hint = "a proxy or another program answered; check the address (stoke doctor)"
   local page = "<html>\n<head><title>502 Bad Gateway</title></head></html>"
-  both(t, { status = 502, body = page }, { kind = "protocol", hint = hint, retryable = true, tries = 3,
-    message = "status 502 with HTML instead of JSON: <html> <head><title>502 Bad Gateway</title></head></html>" })
-  both(t, { status = 404, body = page }, { kind = "protocol", hint = hint, fields = { status = 404 },
-    message = "status 404 with HTML instead of JSON: <html> <head><title>502 Bad Gateway</title></head></html>" })
+  both(t, { status = 502, body = page }, { kind = "overloaded", hint = hint, retryable = true, tries = 3,
+    message = "status 502 (bad gateway) with HTML instead of JSON: 502 Bad Gateway" })
+  both(t, { status = 404, body = "<html><p>gone" }, { kind = "http", fields = { status = 404 },
+    hint = "nothing is at this path; is it Ollama's address? (stoke doctor)",
+    message = "status 404 (not found) with HTML instead of JSON: <html><p>gone" })
   both(t, { status = 200, body = "<!DOCTYPE html><p>Log in" }, { kind = "protocol", hint = hint,
     message = "HTML instead of JSON: <!DOCTYPE html><p>Log in" })
-  both(t, { status = 301, headers = { Location = "https://elsewhere" }, body = page }, { kind = "protocol",
-    message = "status 301 instead of an answer", hint = "check the scheme and path of the address (stoke doctor)" })
+end)
+
+test("an HTML page does not hide what its status says", function(t)
+  for status, want in pairs {
+    [401] = { "auth", "unauthorized" }, [403] = { "auth", "forbidden" }, [407] = { "auth", "the proxy wants" },
+    [413] = { "http", "too large" }, [429] = { "overloaded", "too many requests", true },
+    [503] = { "overloaded", "service unavailable", true }, [504] = { "timeout", "gateway timeout", true },
+    [524] = { "timeout", "gateway timeout", true },
+  } do
+    local server <close> = fake { { status = status, body = "<!DOCTYPE html>\n<title>Oops</title><p>x" } }
+    local err = t.raises(want[1], ollama.chat, options_for(server))
+    t.match(err.message, ("^status %d %%(.*%s.*%%) with HTML instead of JSON: Oops$"):format(status, want[2]))
+    t.eq(err.retryable, want[3] or false)
+  end
+end)
+
+test("504: the work may be running, so the gate does not ask again", function(t)
+  for _, body in ipairs { "", "<html>", "upstream request timeout", json.encode { error = "timeout" } } do
+    local server <close> = fake { { status = 504, body = body } }
+    local err = t.raises("timeout", ollama.chat, options_for(server))
+    t.eq({ #server.requests, err.retryable }, { 1, true }, body)
+  end
+end)
+
+test("a redirect is told with the address it leads to", function(t)
+  local function moved(status, location)
+    local server <close> = fake { { status = status, headers = { Location = location }, body = "<html>" } }
+    return t.raises("protocol", ollama.chat, options_for(server))
+  end
+  local err = moved(301, "https://me:pw@models.test:8443/ollama/api/chat?key=1")
+  t.eq(err.message, "status 301 instead of an answer: the server sends its clients to https://models.test:8443/ollama/api/chat")
+  t.eq(err.hint, "the server is at another address: set the endpoint, or OLLAMA_HOST, to https://models.test:8443/ollama")
+  t.match(moved(308, "https://sso.test/login").hint, "is that the address that was meant")
+  t.match(moved(307, "/v2/api/chat").message, "to /v2/api/chat$")
+  t.eq(moved(302, "").message, "status 302 instead of an answer")
+end)
+
+test("Retry-After as a date is waited for, by the server's own clock", function(t)
+  local date = "Sun, 06 Nov 1994 08:49:37 GMT"
+  for after, seconds in pairs {
+    ["Sun, 06 Nov 1994 08:49:44 GMT"] = 7, ["Sunday, 06-Nov-94 08:49:44 GMT"] = 7, ["Sun Nov  6 08:49:44 1994"] = 7,
+    ["Sun, 06 Nov 1994 08:49:30 GMT"] = 0, ["Mon, 07 Nov 1994 00:00:00 GMT"] = 54623, ["Fri, 01 Jan 2100 00:00:00 GMT"] = 86400,
+    [("9"):rep(30)] = 86400, ["soon"] = false, ["-5"] = false,
+  } do
+    local err = failures.status(429, "{}", { model = "m" }, ("Date: %s\nRetry-After: %s\n"):format(date, after))
+    t.eq(err.retry_after or false, seconds, after)
+  end
 end)
 
 -- ---- the prompt does not fit ----------------------------------------------------------------------------------------
@@ -305,7 +352,7 @@ test("an error line after 200 is told as it is, and nothing is tried again", fun
 end)
 
 test("the simulator's faults", function(t)
-  local want = { ["404"] = "http", ["500"] = "incomplete", ["503"] = "overloaded", reset = "incomplete", html = "protocol",
+  local want = { ["404"] = "http", ["500"] = "incomplete", ["503"] = "overloaded", reset = "incomplete", html = "overloaded",
     ["error-line"] = "incomplete", ["silent-end"] = "incomplete", nondone = "incomplete" }
   for fault, kind in pairs(want) do
     local server <close> = sim.serve { mem = "faulty", models = { "m" }, fault = fault, load_seconds = 0,

@@ -49,7 +49,7 @@ real("each way a connection can fail", function(t)
     { peer.url .. "/status/429", "overloaded", "the peer was told to say this", "busy", true },
     { peer.url .. "/status/401", "auth", "the peer was told to say this", "OLLAMA_API_KEY" },
     { peer.url .. "/status/404", "http", "the peer was told to say this" },
-    { peer.url .. "/html", "protocol", "^status 502 with HTML instead of JSON: <html>", "a proxy", true },
+    { peer.url .. "/html", "overloaded", "^status 502 %(bad gateway%) with HTML instead of JSON: <html>", "a proxy", true },
     { peer.url .. "/bad-chunk", "protocol", "bad chunks" },
     { peer.url .. "/silent-end", "incomplete", "in the middle of its answer", nil, true },
     { peer.url .. "/short", "incomplete", "90 bytes remaining", nil, true },

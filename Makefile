@@ -215,7 +215,7 @@ oom: ## fail the Nth allocation, N counted up until the run succeeds
 
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 
-fuzz: ## each fuzz target for FUZZ_SECONDS (30)
+fuzz: ## each fuzz target for FUZZ_SECONDS (30), and a process asked by random servers
 	@.ci/packages build check
 	+@$(call variant,fuzz,-fsanitize=fuzzer-no-link$(comma)address$(comma)undefined -fno-sanitize-recover=all $(SANITIZE)) \
 	  CC=clang $(FUZZERS:%='$(BUILD)/fuzz/fuzz-%')
@@ -225,6 +225,8 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (30)
 	  '$(BUILD)/fuzz/fuzz-'$$name -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -verbosity=0 \
 	    -print_final_stats=1 -artifact_prefix='$(BUILD)/fuzz/'$$name- '$(BUILD)/fuzz/corpus/'$$name $$seeds; \
 	done; echo "fuzz: $(words $(FUZZERS)) targets, no finding"
+	+@$(call variant,asan,-fsanitize=address$(comma)undefined -fno-sanitize-recover=all $(SANITIZE)) tests
+	@$(ASAN_ENV) $(call in,asan) $(BUILD)/asan/stoke tests/fuzz/net.lua --seconds $(FUZZ_SECONDS)
 
 $(BUILD)/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(ENGINE_OBJ)
 	$(call quiet,LD,$@)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)

@@ -83,7 +83,8 @@ static bool tunnel_error(const struct about *a, CURLcode result, struct err *e) 
   else if (status && status / 100 != 2)
     err_set(e, "unreachable", (int)result, "the proxy %.100s refused a connection to %.100s (status %ld)", a->proxy,
             a->server, status);
-  else if (result == CURLE_COULDNT_CONNECT || result == CURLE_COULDNT_RESOLVE_HOST)
+  else if (result == CURLE_COULDNT_CONNECT || result == CURLE_COULDNT_RESOLVE_HOST ||
+           result == CURLE_COULDNT_RESOLVE_PROXY || result == CURLE_URL_MALFORMAT || result == CURLE_OPERATION_TIMEDOUT)
     return false;
   else
     err_set(e, is_tls(result) ? "tls" : "unreachable", (int)result,

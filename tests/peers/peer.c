@@ -370,11 +370,28 @@ static bool do_early(struct peer *p) {
   return false;
 }
 
+static bool do_raw(struct peer *p) { /* POST: the body is the answer */
+  return put(p, p->request + p->head_len, p->len - p->head_len);
+}
+
+static bool do_endless(
+    struct peer *p) { /* POST: the body up to a NUL is how it begins, the rest comes again and again */
+  char block[16384], *begin = p->request + p->head_len, *unit = begin + strlen(begin) + 1;
+  size_t size = p->len - (size_t)(unit - p->request), used = 0;
+  if (!put(p, begin, strlen(begin))) return false;
+  while (used + size <= sizeof block) memcpy(block + used, unit, size), used += size;
+  while (put(p, block, used)) p->stats->flooded += (long long)used;
+  p->stats->left++;
+  return false;
+}
+
 static const struct scene {
   const char *path;
   bool (*play)(struct peer *p);
 } scenes[] = {
     {"/ok", do_ok},
+    {"/raw", do_raw},
+    {"/endless", do_endless},
     {"/echo", do_echo},
     {"/stats", do_stats},
     {"/status/", do_status},
@@ -407,7 +424,14 @@ static const struct scene {
     {"/early", do_early},
 };
 
+static bool do_connect(struct peer *p) { /* asked as a proxy for "status-407.test:443" */
+  char status[32];
+  snprintf(status, sizeof status, "%ld Said so", number_after(p->path, "status-", 403));
+  return answer(p, status, "text/html", "<html>no</html>");
+}
+
 static bool play(struct peer *p) {
+  if (strcmp(p->method, "CONNECT") == 0) return do_connect(p);
   if (strncmp(p->path, "/early", 6) != 0 && !read_body(p)) return false;
   for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++)
     if (strncmp(p->path, scenes[i].path, strlen(scenes[i].path)) == 0) return scenes[i].play(p);

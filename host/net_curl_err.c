@@ -166,6 +166,9 @@ static void other_error(const struct about *a, CURLcode result, struct err *e) {
       err_set(e, "protocol", (int)result,
               redirected ? "%s redirects to what is not HTTP: %s" : "%s does not answer in HTTP: %s", where, text);
       break;
+    case CURLE_BAD_FUNCTION_ARGUMENT: /* of curl's own, with a header that is none */
+      err_set(e, "protocol", (int)result, "%s sent a header that cannot be read", where);
+      break;
     case CURLE_BAD_CONTENT_ENCODING:
       err_set(e, "protocol", (int)result, "%s sent a compressed answer that cannot be read: %s", where, text);
       break;

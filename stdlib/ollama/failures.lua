@@ -133,7 +133,7 @@ local STATUS = {
 local OTHER = { "http", false }
 local BEGAN = { [504] = true, [524] = true }
 local WHO = "a proxy or another program answered; check the address (stoke doctor)"
-local GATEWAY = "a gateway before the server gave up waiting; raise its limit, stream the answer, or load the model first (ollama.load)"
+local GATEWAY = "a gateway before the server gave up waiting; raise its limit, or load the model first (ollama.load)"
 
 local HINTS = {
   [401] = "set OLLAMA_API_KEY, or the endpoint's key in stoke.config.lua",

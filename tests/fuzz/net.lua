@@ -124,12 +124,13 @@ local function resident()
   return tonumber(status:match "VmRSS:%s*(%d+)") or 0
 end
 
---- Kept connections are no leak: as many as were open at once, to each of few places. What grows with the number of requests is.
+--- Kept connections are no leak: as many as were open at once, to each of few places.
 local function check_descriptors(first, peer)
   local now = descriptors()
   if not now then return end
   if now > first + 4 * WORKERS + 60 then
-    error(("%d descriptors are open, %d were at the start, and all requests have ended (--draw %d)"):format(now, first, peer.seed), 0)
+    error(("%d descriptors are open, %d were at the start, and all requests have ended (--draw %d)"):format(now, first,
+      peer.seed), 0)
   end
 end
 
@@ -141,7 +142,7 @@ local function check_peer(peer)
   return stats
 end
 
--- ---- the run ----------------------------------------------------------------------------------------------------------------------
+-- ---- the run ----------------------------------------------------------------------------------------------------------------
 
 --- The longest time that nothing else could run, seconds.
 local function watch(state)
@@ -192,7 +193,8 @@ local function run(options)
   local state = { gap = 0 }
   local watcher = scope:spawn(watch, state)
   calm(peer)
-  local start, open, done, stats = time.monotonic(), descriptors(), options.from, nil
+  local start, open, done = time.monotonic(), descriptors(), options.from
+  local stats
   repeat
     local count = math.min(BATCH, options.requests - done)
     batch(peer, done, count, options.each)

@@ -93,7 +93,8 @@ real("an error of the proxy names the proxy, and where it was set", function(t)
     local err = fails("refused", url, peer.refused, "^cannot connect to the proxy 127.0.0.1:%d+ for model.test:%d+: ")
     t.match(err.message, address(peer.refused):gsub("%.", "%%."))
     t.match(err.hint, "the proxy is the one that the request names")
-    fails("dns", url, "http://no-such-proxy.invalid:3128", "^cannot connect to the proxy no%-such%-proxy.invalid:3128 for model.test:")
+    fails("dns", url, "http://no-such-proxy.invalid:3128",
+      "^cannot connect to the proxy no%-such%-proxy.invalid:3128 for model.test:")
     err = fails("dns", url, "user:secret@no-such-proxy.invalid", "the proxy no%-such%-proxy.invalid:1080 for")
     t.ok(not err.message:find "secret", err.message)
   end

@@ -132,65 +132,26 @@ static void status_line(struct draw *d) {
     say(d, "HTTP/1.1 %d Drawn%s", chance(d, 60) ? 200 : PICK(d, statuses), line_end(d));
 }
 
+/* clang-format off */
+static const char *const odd_lines[] = {
+    " A: b", "\tA: b", " ", "no colon here", ": no name", "A : b", "A:", "A: b\r\n c", "A: b\r\n\tc\r\n d",
+    "A:\r\n b", "Content-Length: -1", "Content-Length: 99999999999999999999", "Content-Length: 5, 5",
+    "Content-Length: 0x10", "Content-Length:", "Transfer-Encoding: identity", "Transfer-Encoding: gzip, chunked",
+    "Transfer-Encoding: chunked, gzip", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    "Transfer-Encoding: what", "Transfer-Encoding:", "Content-Encoding: gzip", "Content-Encoding: deflate",
+    "Content-Encoding: br", "Content-Encoding: zstd", "Content-Encoding: what",
+    "Content-Encoding: gzip, gzip, gzip, gzip, gzip, gzip", "Connection: close", "Connection: keep-alive, Upgrade",
+    "Upgrade: h2c", "Keep-Alive: timeout=0", "Trailer: X", "Set-Cookie: a=b; Domain=.", "Location: /plain",
+    "Location: //", "Location: http://", "Location: http://[", "Location: ftp://a/", "Location:",
+    "Location: http://127.0.0.1:1/", "Location: file:///etc/passwd", "Location: /%00%0d%0aX", "Location: ?1",
+    "WWW-Authenticate: Basic", "WWW-Authenticate: NTLM", "WWW-Authenticate: Negotiate", "Proxy-Authenticate: Digest",
+    "WWW-Authenticate: Digest realm=\"", "Alt-Svc: h2=\":1\"", "Strict-Transport-Security: max-age=1",
+    "Retry-After: 0", "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After: -5", "Content-Range: bytes 5-4/3",
+    "Last-Modified: never", "HTTP/1.1 200 OK", "Content-Type: \x80\xff\xfe", "X: \x01\x02\x7f",
+};
+/* clang-format on */
+
 static void odd_line(struct draw *d) {
-  static const char *const lines[] = {" A: b",
-                                      "\tA: b",
-                                      " ",
-                                      "no colon here",
-                                      ": no name",
-                                      "A : b",
-                                      "A:",
-                                      "A: b\r\n c",
-                                      "A: b\r\n\tc\r\n d",
-                                      "A:\r\n b",
-                                      "Content-Length: -1",
-                                      "Content-Length: 99999999999999999999",
-                                      "Content-Length: 5, 5",
-                                      "Content-Length: 0x10",
-                                      "Content-Length:",
-                                      "Transfer-Encoding: identity",
-                                      "Transfer-Encoding: gzip, chunked",
-                                      "Transfer-Encoding: chunked, gzip",
-                                      "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-                                      "Transfer-Encoding: what",
-                                      "Transfer-Encoding:",
-                                      "Content-Encoding: gzip",
-                                      "Content-Encoding: deflate",
-                                      "Content-Encoding: br",
-                                      "Content-Encoding: zstd",
-                                      "Content-Encoding: what",
-                                      "Content-Encoding: gzip, gzip, gzip, gzip, gzip, gzip",
-                                      "Connection: close",
-                                      "Connection: keep-alive, Upgrade",
-                                      "Upgrade: h2c",
-                                      "Keep-Alive: timeout=0",
-                                      "Trailer: X",
-                                      "Set-Cookie: a=b; Domain=.",
-                                      "Location: /plain",
-                                      "Location: //",
-                                      "Location: http://",
-                                      "Location: http://[",
-                                      "Location: ftp://a/",
-                                      "Location:",
-                                      "Location: http://127.0.0.1:1/",
-                                      "Location: file:///etc/passwd",
-                                      "Location: /%00%0d%0aX",
-                                      "Location: ?1",
-                                      "WWW-Authenticate: Basic",
-                                      "WWW-Authenticate: NTLM",
-                                      "WWW-Authenticate: Negotiate",
-                                      "Proxy-Authenticate: Digest",
-                                      "WWW-Authenticate: Digest realm=\"",
-                                      "Alt-Svc: h2=\":1\"",
-                                      "Strict-Transport-Security: max-age=1",
-                                      "Retry-After: 0",
-                                      "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT",
-                                      "Retry-After: -5",
-                                      "Content-Range: bytes 5-4/3",
-                                      "Last-Modified: never",
-                                      "HTTP/1.1 200 OK",
-                                      "Content-Type: \x80\xff\xfe",
-                                      "X: \x01\x02\x7f"};
   if (chance(d, 4)) { /* a byte of no text */
     put(d, "X-Nul: a\0b\r\n", 12);
     return;
@@ -199,7 +160,7 @@ static void odd_line(struct draw *d) {
     say(d, "%s", chance(d, 50) ? "X-Long: " : "Location: /");
     fill(d, 'x', 1000 + below(d, 300000));
   } else {
-    say(d, "%s", PICK(d, lines));
+    say(d, "%s", PICK(d, odd_lines));
   }
   say(d, "%s", line_end(d));
 }

@@ -27,7 +27,8 @@ local SPEC = {
               { "update", type = "boolean", help = "write golden files instead of comparing with them" },
               { "record", type = "boolean", help = "run tests that have a cassette with the real world, and write it" },
               { "slow", type = "integer", default = 0, placeholder = "N", help = "list the N slowest tests" },
-              { "patience", type = "number", default = 120, help = "seconds of real time a single test may take" },
+              { "patience", type = "number", default = 120,
+                help = "seconds of real time a single test may take, or its own timeout" },
               { "internal", type = "boolean", help = "let tests require core.* modules (stoke's own suite)" },
               { "file", placeholder = "FILE", help = "run this one file in this process, for the command itself" } },
   positionals = { { "files", type = "list", optional = true, help = "files or folders" } },
@@ -71,11 +72,14 @@ local function command(path, a)
   return argv
 end
 
+local MARGIN = 10 -- seconds
+
 --- Runs one file; calls tell(record) for each result.
 local function run_file(path, a, tell)
   local child <close> = proc.spawn { argv = command(path, a), env_allow = environment.names(), stderr = "merge", stdin = false }
   local next_line = child:lines()
   local running, noise, began = nil, {}, time.monotonic()
+  local patience = a.patience
   local function take(line)
     local at = line:find(MARK, 1, true)
     local record = at and json.decode(line:sub(at + 1))
@@ -88,20 +92,21 @@ local function run_file(path, a, tell)
     began = time.monotonic()
     if record.begins then
       running, noise = record.name, {}
+      patience = record.limit and math.max(a.patience, record.limit + MARGIN) or a.patience -- its own limit says more
       return
     end
     running, record.file, record.noise, record.seconds = nil, path, #noise > 0 and noise or nil, math.floor(seconds * 1e6) / 1e6
     tell(record)
   end
   local ok, err = pcall(function()
-    for line in function() return stoke.timeout(a.patience, next_line) end do take(line) end
+    for line in function() return stoke.timeout(patience, next_line) end do take(line) end
   end)
   if not ok and errors.wrap(err).kind ~= "timeout" then error(err, 0) end
   noise = #noise > 0 and noise or nil
   local rest = running and "; the tests behind it in the file were not run" or ""
   if not ok then
     return tell { name = running or "(loading)", file = path, noise = noise,
-      failed = ("no end after %g s of real time%s"):format(a.patience, rest) }
+      failed = ("no end after %g s of real time%s"):format(patience, rest) }
   end
   local status = child:wait()
   if running or status.code ~= 0 then

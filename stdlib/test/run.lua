@@ -121,7 +121,7 @@ function M.file(path, context)
   end
   for _, item in ipairs(test.list) do
     if wanted(item.name, context.filter) then
-      tell { name = item.name, begins = true }
+      tell { name = item.name, begins = true, limit = item.options.real and item.options.timeout or nil }
       stoke.sleep(0) -- a turn of the loop, so that it is told even if the test never waits
       local result = attempt(item, context)
       result.name = item.name

@@ -225,6 +225,13 @@ test("stoke test: a test starts programs only if it says so", { real = true }, f
   has(t, r, "{ programs = true } lets this test start them")
 end)
 
+test("stoke test: a real test that asks for more time than the patience gets it", { real = true }, function(t)
+  local r = run([[test("slow", { real = true, timeout = 30 }, function() stoke.sleep(0.6) end)]], "--patience", "0.3")
+  t.eq(last_line(r), "1 passed, 0 failed")
+  r = run([[test("slow", { real = true }, function() stoke.sleep(0.6) end)]], "--patience", "0.3")
+  has(t, r, "no end after 0.3 s of real time")
+end)
+
 test("stoke test: a test's own timeout is of its own clock, its patience of the real one", { real = true }, function(t)
   local r = run [[
     test("too slow", { timeout = 5 }, function() stoke.sleep(6) end)

@@ -68,7 +68,7 @@ function M.is_welcome(headers, guard)
   local host, origin = headers.host, headers.origin
   if host then
     local name = without_port(host)
-    if not (M.is_loopback(name) or guard.hosts[name:lower()] or guard.hosts[host:lower()]) then return false end
+    if not (guard.hosts["*"] or M.is_loopback(name) or guard.hosts[name:lower()] or guard.hosts[host:lower()]) then return false end
   end
   if origin and not guard.origins["*"] and not guard.origins[origin:lower()] then
     local authority = origin:match "^%w[%w+.-]*://([^/]+)$"

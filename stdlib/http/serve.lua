@@ -248,7 +248,7 @@ end
 ---  each connection costs about that much memory),
 ---  max_connections (10000; more wait to be accepted), header_timeout (60 seconds for a request to arrive);
 ---  drain (5 seconds for requests under way when the server closes);
----  on loopback a request must be addressed to loopback or one of `hosts`, and come from a page of loopback or one of
+---  on loopback a request must be addressed to loopback or one of `hosts` ("*": any), and come from a page of loopback or one of
 ---  `origins` ("*": any), else 403; system: its tasks are the host's own, and no scope's children;
 ---  background: a host that waits for nothing but requests to it is at a standstill all the same
 ---@return stoke.http.server

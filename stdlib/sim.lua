@@ -10,6 +10,7 @@
 local errors = require "core.errors"
 local api = require "stoke.sim.api"
 local faults = require "stoke.sim.faults"
+local habits = require "stoke.sim.habits"
 local ledger = require "stoke.sim.ledger"
 local models = require "stoke.sim.models"
 local scheduler = require "stoke.sim.scheduler"
@@ -22,6 +23,7 @@ local M = {}
 ---@field scheduler table the machine (stdlib/sim/scheduler.lua)
 ---@field ledger table counts of what happened
 ---@field handler fun(req: table, res: table) answers one HTTP request
+---@field guarded boolean? it listens on loopback, and lets in only what is addressed to this machine
 local Sim = {}
 Sim.__index = Sim
 Sim.__name = "stoke.sim"
@@ -30,7 +32,7 @@ local KEYS = {
   models = "table", slots = "number", max_loaded = "number", max_queue = "number", load_seconds = "number",
   tokens_per_second = "number", prefill = "number", keep_alive = "number", context = "number", gpus = "number",
   vram = "number", vram_wait = "number", ping = "number", pull_seconds = "number", script = "any", fault = "string",
-  seed = "number", version = "string", seams = "table",
+  seed = "number", version = "string", like = "string", batch = "number", jitter = "number", seams = "table",
 }
 
 local function check(o, known, where)
@@ -90,6 +92,11 @@ local function generator(seed)
   end
 end
 
+-- A number from 0 to 1, the scheduler's luck: of its own, so that answers do not change it.
+local function fraction(random)
+  return function() return (random(1 << 24) - 1) / (1 << 24) end
+end
+
 local function default_seams()
   local task, time = require "core.task", require "stoke.time"
   return { tasks = task, clock = time.monotonic, wall = time.now,
@@ -109,18 +116,25 @@ function M.new(o)
   if o.script ~= nil and type(o.script) ~= "function" and type(o.script) ~= "table" then
     errors.argument("sim.new: option 'script' must be a function or a list of replies")
   end
+  local own, unknown = habits.of(o.like)
+  if not own then
+    errors.raise("argument", "sim.new: " .. unknown, { hint = "one of: " .. table.concat(habits.NAMES, " ") ..
+      ", or a whole version from 0.17.0 on" })
+  end
   local seams = o.seams or default_seams()
+  local seed = math.tointeger(o.seed or 1) or 1
   local self = setmetatable({
     tasks = seams.tasks, clock = seams.clock, wall = seams.wall, sha256 = seams.sha256, waiters = 0, answers = 0,
-    ledger = ledger.new(), random = generator(math.tointeger(o.seed or 1) or 1), context = o.context or 4096,
-    version = o.version or "0.33.0", pull_seconds = o.pull_seconds or 0.6, script = script.answerer(o.script),
+    ledger = ledger.new(), random = generator(seed), context = o.context or 4096,
+    habits = own, version = o.version or own.version, pull_seconds = o.pull_seconds or 0.6, script = script.answerer(o.script),
     fault = o.fault,
   }, Sim)
   self.models = build_models({ models = o.models, load_seconds = o.load_seconds, prefill = o.prefill,
     tokens_per_second = o.tokens_per_second, modified = self.wall() }, "sim.new")
   self.scheduler = scheduler.new {
     slots = o.slots, max_loaded = o.max_loaded, max_queue = o.max_queue, keep_alive = o.keep_alive, gpus = o.gpus,
-    vram = o.vram, vram_wait = o.vram_wait, ping = o.ping, ledger = self.ledger,
+    vram = o.vram, vram_wait = o.vram_wait, ping = o.ping, ledger = self.ledger, habits = own, batch = o.batch,
+    jitter = o.jitter, random = fraction(generator(~seed)),
     wake = function(ticket) if ticket.task then self.tasks.wake(ticket.task) end end,
   }
   self.handler = function(req, res) return api.handle(self, req, res) end
@@ -135,6 +149,18 @@ function Sim:fault_for(model)
   local kind, rate = faults.parse(text)
   if rate < 1 and self.random(1000000) > rate * 1000000 then return nil end
   return kind
+end
+
+--- Ends the process of a loaded model, as a kill from outside would: what it works on breaks off.
+---@param name string
+---@return boolean was it loaded?
+---
+--- Example: `server.sim:kill_runner "qwen2.5:3b"`
+function Sim:kill_runner(name)
+  local model = self.models:find(name)
+  local killed = model ~= nil and self.scheduler:kill_runner(model, self.clock())
+  self:kick()
+  return killed
 end
 
 --- Suspends the running handler.
@@ -176,9 +202,12 @@ end
 ---  on (127.0.0.1); models: list of "NAME[,key=value...]" or tables (stdlib/sim/models.lua),
 ---  default a few plausible ones; slots per model (1); max_loaded models (3); max_queue of loads
 ---  (512); load_seconds; tokens_per_second (0 = at once); prefill, tokens per second of prompts;
----  keep_alive in seconds (300, negative = for ever); context, the default window (4096); gpus (1);
----  vram in bytes (no limit); vram_wait in seconds (0.25); script (stdlib/sim/script.lua); fault,
----  one of faults.NAMES, "kind:0.1" for a tenth of the requests; seed (1); version
+---  keep_alive in seconds (300, negative = for ever); context, the default window (4096); gpus (1; 0
+---  like 0.17); vram in bytes (no limit); vram_wait in seconds (0.25, none without a GPU); script
+---  (stdlib/sim/script.lua); fault, one of faults.NAMES, "kind:0.1" for a tenth of the requests; seed
+---  (1); like, whose habits it has: "0.17", "0.30" or a whole version (the newest); version, what it
+---  says it is; batch, what each further stream of a model adds to a step, as a part of it (0.02; 0.33
+---  without a GPU); jitter, seconds by which calls of one instant come apart (0; more like 0.17)
 ---@return table server url, port, sim, close(); may be a `<close>` variable
 ---Raises `argument`; what stoke.http.serve raises when the port is taken.
 ---
@@ -194,7 +223,9 @@ function M.serve(o)
   local serve = require "stoke.http.serve"
   listen.handler, listen.system, listen.max_connections, listen.drain = sim.handler, true, 65536, 0
   listen.max_body = 1 << 30 -- the original has no limit
+  listen.hosts, listen.origins = { "*" }, { "*" } -- front.lua judges them
   local inner = serve(listen)
+  sim.guarded = not listen.mem and (listen.address or "127.0.0.1"):match "^127%." ~= nil or listen.address == "::1"
   return setmetatable({ url = inner.url, port = inner.port, sim = sim, inner = inner }, M.Server)
 end
 

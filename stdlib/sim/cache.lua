@@ -5,6 +5,9 @@
 --- of the new prompt, if above a tenth; else the one idle for longest. When less than half of the
 --- old content would survive (or the slot was taken for its age), the old content goes to a cache
 --- in RAM, from which a better match may be restored.
+---
+--- Before there was llama-server (kind "slot") nothing went anywhere: the slot with the longest
+--- common prefix is taken, and what it held beyond that is gone.
 
 local M = {}
 local Slots = {}
@@ -34,8 +37,10 @@ end
 
 ---@param n integer slots
 ---@param reuse boolean? false: nothing is ever reused (embeddings)
-function M.new(n, reuse)
-  return setmetatable({ n = n, free = n, unused = n, idle = {}, ram = {}, reuse = reuse ~= false }, Slots)
+---@param kind "host"|"slot"|nil "host" when not given
+function M.new(n, reuse, kind)
+  return setmetatable({ n = n, free = n, unused = n, idle = {}, ram = {}, reuse = reuse ~= false,
+    one_each = kind == "slot" }, Slots)
 end
 
 local function best_of(list, prompt)
@@ -45,6 +50,25 @@ local function best_of(list, prompt)
     if c > best then best, at, share = c, i, c / #prompt end
   end
   return best, at, share
+end
+
+-- The idle slot with the longest common prefix, of equals the first; a fresh one only when all that
+-- were used are busy.
+local function take_longest(self, prompt)
+  local best, at = -1, nil
+  for i = 1, math.min(#self.idle, LOOK) do
+    local slot = self.idle[i]
+    local c = M.common(slot.text, prompt) // M.BYTES_PER_TOKEN
+    if c > best or c == best and slot.id < self.idle[at].id then best, at = c, i end
+  end
+  if at then return table.remove(self.idle, at), best * M.BYTES_PER_TOKEN end
+  self.unused = self.unused - 1
+  return { text = "", id = self.n - self.unused }, 0
+end
+
+local function cached_tokens(common, prompt)
+  local total = math.max(1, math.ceil(#prompt / M.BYTES_PER_TOKEN))
+  return math.min(common // M.BYTES_PER_TOKEN, total - 1)
 end
 
 local function remember(self, text)
@@ -65,6 +89,10 @@ function Slots:take(prompt)
     if self.unused > 0 then self.unused = self.unused - 1 return { text = "" }, 0 end
     return table.remove(self.idle, 1), 0
   end
+  if self.one_each then
+    local slot, common = take_longest(self, prompt)
+    return slot, cached_tokens(common, prompt)
+  end
   local common, at, share = best_of(self.idle, prompt)
   local slot
   if at and share > 0.1 then
@@ -81,8 +109,7 @@ function Slots:take(prompt)
     local kept = best_of(self.ram, prompt)
     if kept > common then common = kept end
   end
-  local total = math.max(1, math.ceil(#prompt / M.BYTES_PER_TOKEN))
-  return slot, math.min(common // M.BYTES_PER_TOKEN, total - 1)
+  return slot, cached_tokens(common, prompt)
 end
 
 --- Gives a slot back with what it now holds.

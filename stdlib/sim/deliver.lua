@@ -20,33 +20,66 @@ local GUARD = { __close = function(g)
   end
 end }
 
-local function failed(res, status, text)
+-- An error before anything was written; 0 as the status: the connection is cut. Where a stream was
+-- to begin, the type of the answer lacks its charset.
+local function failed(res, q, status, text, late)
+  if status == 0 then return res:reset() end
+  if late and q.stream then return wire.send_chunked(res, status, wire.JSON_BARE, wire.error(text)) end
   return res:reply(status, wire.JSON, wire.error(text))
 end
+
+local OVER = { running = true, done = true, failed = true, died = true }
 
 -- Waits until the scheduler has something to say about the ticket.
 local function wait_for_grant(sim, g)
   local t = g.ticket
-  if t.state == "running" or t.state == "done" or t.state == "failed" then return end
+  t.task = sim.tasks.current()
+  if OVER[t.state] then return end
   g.waiting = true
   sim.waiters = sim.waiters + 1
-  t.task = sim.tasks.current()
   repeat
     sim:kick()
     sim.tasks.park("sim.queue")
     sim.scheduler:advance(sim.clock())
-  until t.state == "running" or t.state == "done" or t.state == "failed"
+  until OVER[t.state]
   sim.waiters = sim.waiters - 1
   g.waiting = false
   if sim.waiters == 0 then sim:kick() end
 end
 
-local function wait_until(sim, due)
+-- False when the runner died meanwhile.
+local function wait_until(sim, t, due)
   local left = due - sim.clock()
-  while left > NEAR do
+  while left > NEAR and t.state ~= "died" do
     sim.tasks.park("sim.token", left < math.huge and left or nil)
     left = due - sim.clock()
   end
+  return t.state ~= "died"
+end
+
+-- A token of a stream that shares its runner comes later when others join, so its time is asked for
+-- again after each wait.
+local function wait_for_token(sim, t, i)
+  local machine, clock = sim.scheduler, sim.clock
+  local due = machine:token_due(t, i, clock())
+  while due - clock() > NEAR do
+    if not wait_until(sim, t, due) then return false end
+    due = machine:token_due(t, i, math.max(due, (clock())))
+  end
+  return t.state ~= "died"
+end
+
+local function wait_for_end(sim, t)
+  if not t.shared then return wait_until(sim, t, t.ends) end
+  local machine, clock = sim.scheduler, sim.clock
+  while not t.ends do
+    local due = machine:end_due(t, clock())
+    if not t.ends then
+      if not wait_until(sim, t, due) then return false end
+      machine:advance(math.max(due, (clock())) + 1e-7) -- two ways of computing an end may differ in the last digit
+    end
+  end
+  return wait_until(sim, t, t.ends)
 end
 
 local function at_least(n) return n > 1000 and n or 1000 end
@@ -56,46 +89,68 @@ local function metrics(t)
   return {
     total_duration = wire.nanos(t.ends - t.arrived), load_duration = wire.nanos(t.load_seconds),
     prompt_eval_count = job.prompt_tokens, prompt_eval_duration = at_least(wire.nanos(t.prefill)),
-    eval_count = job.n, eval_duration = job.n > 0 and at_least(wire.nanos(job.n * t.each)) or 0,
+    eval_count = job.n,
+    eval_duration = job.n > 0 and at_least(wire.nanos(t.shared and t.ends - t.first or job.n * t.each)) or 0,
   }
 end
 
-local function last_object(sim, q, t, text, thinking, calls)
+local function last_object(sim, q, t, text, thinking, calls, odds)
   local job = t.job
   local context
   if not q.chat and not q.body.raw then context = prompt.numbers(job.prompt .. job.text) end
   return wire.object {
     name = q.name, chat = q.chat, at = wire.time(sim.wall()), text = text, thinking = thinking, calls = calls,
-    done = true, done_reason = job.done_reason, context = context, metrics = metrics(t),
+    done = true, done_reason = job.done_reason, context = context, metrics = metrics(t), logprobs = odds,
   }
 end
 
--- The tokens, a line each.
-local function write_lines(sim, res, q, t, out)
-  local job = t.job
-  local lines, at, thinking = job.lines, job.at, job.thinking
-  local f = wire.frame(q.name, q.chat)
-  local head, before, after = f.head, f.text, f.text_end
-  local clock, wall, time = sim.clock, sim.wall, wire.time
-  local first, each = t.first, t.each
-  for i = 1, #lines do
-    local due = first + (at and at[i] or i) * each
-    if due - clock() > NEAR then wait_until(sim, due) end
-    if i == 1 then res:start(200, wire.NDJSON) end
-    if i <= thinking then
-      out:line(head .. time(wall()) .. f.thinking .. lines[i] .. f.thinking_end)
-    else
-      out:line(head .. time(wall()) .. before .. lines[i] .. after)
-    end
-  end
-  return #lines > 0
+-- A line's end when its tokens come with their log probabilities.
+local function with_odds(ending, odds)
+  return odds == "" and ending or ending:sub(1, -3) .. ',"logprobs":[' .. odds .. "]}\n"
 end
 
--- An ending that is none. True when the reply is over.
-local function broken_end(sim, res, q, t, out, started)
+-- The tokens, a line each: how many were written. Fewer than there are when the runner died.
+local function write_lines(sim, res, q, t, out)
   local job = t.job
-  if job.endless then wait_until(sim, math.huge) end
-  if not started then res:start(200, wire.NDJSON) end
+  local lines, at, thinking, odds = job.lines, job.at, job.thinking, job.logprobs
+  local f = wire.frame(q.name, q.chat)
+  local head = f.head
+  local clock, wall, time = sim.clock, sim.wall, wire.time
+  local first, each, shared = t.first, t.each, t.shared
+  for i = 1, #lines do
+    if shared then
+      if not wait_for_token(sim, t, at and at[i] or i) then return i - 1 end
+    else
+      local due = first + (at and at[i] or i) * each
+      if due - clock() > NEAR and not wait_until(sim, t, due) then return i - 1 end
+    end
+    if i == 1 then res:start(200, wire.NDJSON) end
+    local before, after = f.text, f.text_end
+    if i <= thinking then before, after = f.thinking, f.thinking_end end
+    if odds then after = with_odds(after, odds[i]) end
+    out:line(head .. time(wall()) .. before .. lines[i] .. after)
+  end
+  return #lines
+end
+
+-- The runner died, or the whole server: `written` lines were out before.
+local function death(res, q, t, out, written)
+  if t.job.kills == "server" or t.error then
+    out:finish()
+    return res:reset()
+  end
+  if written == 0 then return failed(res, q, 500, faults.STOPPED, true) end
+  out:line(wire.error(faults.BROKE_OFF) .. "\n")
+  return out:finish()
+end
+
+-- An ending that is none.
+local function broken_end(sim, res, q, t, out, written)
+  local job = t.job
+  if job.endless then wait_until(sim, t, math.huge) end
+  if job.kills and wait_for_end(sim, t) then sim.scheduler:advance(t.ends) end
+  if job.kills or t.state == "died" then return death(res, q, t, out, written) end
+  if written == 0 then res:start(200, wire.NDJSON) end
   if job.fault == "reset" then
     out:finish()
     local f = wire.frame(q.name, q.chat)
@@ -109,31 +164,41 @@ end
 local function stream(sim, res, q, t)
   local job = t.job
   local out = faults.writer(sim, res, job)
-  local started = write_lines(sim, res, q, t, out)
-  if job.cut_short then return broken_end(sim, res, q, t, out, started) end
-  wait_until(sim, t.ends)
-  if not started then res:start(200, wire.NDJSON) end
+  local written = write_lines(sim, res, q, t, out)
+  if written < #job.lines then return death(res, q, t, out, written) end
+  if job.cut_short then return broken_end(sim, res, q, t, out, written) end
+  if not wait_for_end(sim, t) then return death(res, q, t, out, written) end
+  if written == 0 then res:start(200, wire.NDJSON) end
   local calls = job.calls
+  local odds = calls and job.call_logprobs
   if calls and not job.calls_in_done then
-    out:line(wire.object { name = q.name, chat = q.chat, at = wire.time(sim.wall()), calls = calls, done = false } .. "\n")
-    calls = nil
+    out:line(wire.object { name = q.name, chat = q.chat, at = wire.time(sim.wall()), calls = calls, done = false,
+      logprobs = odds } .. "\n")
+    calls, odds = nil, nil
   end
-  out:line(last_object(sim, q, t, nil, nil, calls) .. "\n")
+  out:line(last_object(sim, q, t, nil, nil, calls, odds) .. "\n")
   out:finish()
 end
 
 local function whole(sim, res, q, t)
   local job = t.job
-  wait_until(sim, t.ends)
+  local alive = wait_for_end(sim, t)
+  if job.kills or not alive then
+    if alive then sim.scheduler:advance(t.ends) end -- before anybody hears of it
+    if job.kills == "server" or t.error then return res:reset() end
+    return failed(res, q, 500, (t.made or job.n) > 0 and faults.BROKE_OFF or faults.STOPPED)
+  end
   local thinking = table.concat(job.lines, "", 1, job.thinking)
   local text = table.concat(job.lines, "", job.thinking + 1)
   if not job.cut_short then
-    return res:reply(200, wire.JSON, last_object(sim, q, t, text, thinking, job.calls))
+    local odds = job.logprobs and table.concat(job.logprobs, ",")
+    if odds and job.call_logprobs then odds = (odds ~= "" and odds .. "," or "") .. job.call_logprobs end
+    return wire.send(res, 200, wire.JSON, last_object(sim, q, t, text, thinking, job.calls, odds))
   end
   if job.fault == "reset" then
     return res:reset()
   elseif job.fault == "error-line" then
-    return failed(res, 500, job.error or faults.ERROR_LINE)
+    return failed(res, q, 500, job.error or faults.ERROR_LINE)
   end
   res:reply(200, wire.JSON, wire.object { name = q.name, chat = q.chat, at = wire.time(sim.wall()), text = text,
     thinking = thinking, done = false })
@@ -147,12 +212,12 @@ local function loaded(sim, res, q)
 end
 
 local function answer(sim, res, q, t)
-  if t.state == "failed" then return failed(res, t.error[1], t.error[2]) end
+  if t.state == "failed" then return failed(res, q, t.error[1], t.error[2], t.error.late or t.job ~= nil) end
   if q.request.kind == "load" then return loaded(sim, res, q) end
   local status, headers, body = faults.instead(t.job.fault, q.name)
   if status then return res:reply(status, headers, body) end
   if t.job.reply then -- the job has its own answer (embeddings)
-    wait_until(sim, t.ends)
+    if not wait_for_end(sim, t) then return failed(res, q, 500, faults.STOPPED) end
     return t.job.reply(t, q)
   end
   if q.stream then return stream(sim, res, q, t) end

@@ -6,9 +6,11 @@ local scheduler = require "stoke.sim.scheduler"
 
 local M = {}
 
-M.NAMES = { "404", "500", "503", "hang", "hang-mid", "reset", "error-line", "silent-end", "html", "slow", "cuts", "nondone" }
+M.NAMES = { "404", "500", "503", "hang", "hang-mid", "reset", "error-line", "silent-end", "html", "slow", "cuts", "nondone",
+  "runner-dies", "runner-dies-mid", "server-dies" }
 
 M.ERROR_LINE = "an error was encountered while running the model: boom"
+M.BROKE_OFF = "an error was encountered while running the model: unexpected EOF"
 M.STOPPED = "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, " ..
   "check ollama server logs for details"
 

@@ -45,6 +45,7 @@ M.KEYS = {
   caps = "list", weights = "string", sha = "string", load = "number", tps = "number", prefill = "number",
   template = "string", calls = "string", fault = "string", chunk = "string", num_ctx = "integer", kv = "integer",
   serial = "boolean", thinking = "boolean", tools = "boolean", system = "string", load_error = "string",
+  engine = "string", batch = "number",
 }
 
 --- 64 hex digits from a text: an identity for weights and manifests, not a checksum of anything.
@@ -99,6 +100,21 @@ function M.long_name(name)
   local _, slashes = c:gsub("/", "")
   if slashes == 0 then return "registry.ollama.ai/library/" .. c end
   return slashes == 1 and "registry.ollama.ai/" .. c or c
+end
+
+--- A name that is no name, spelled out: what is left empty is said to be missing.
+---@param name string
+---@return string
+function M.spelled_out(name)
+  local path, tag = name:match "^(.*):([^/:]*)$"
+  path, tag = path or name, tag or "latest"
+  local rest, model = path:match "^(.*)/([^/]*)$"
+  model = model or path
+  local host, space
+  if rest then host, space = rest:match "^(.*)/([^/]*)$" end
+  if rest and not space then space = rest end
+  local function part(text, default) return text == nil and default or text == "" and "!MISSING!" or text end
+  return ("%s/%s/%s:%s"):format(part(host, "registry.ollama.ai"), part(space, "library"), part(model), part(tag))
 end
 
 local UNITS = { K = 1e3, M = 1e6, G = 1e9, T = 1e12 }
@@ -203,7 +219,8 @@ function M.build(spec, defaults)
     return other
   end
   local m = { name = M.canonical(spec.name) }
-  for _, k in ipairs { "family", "size", "params", "context", "embedding", "fault", "num_ctx", "load_error" } do
+  for _, k in ipairs { "family", "size", "params", "context", "embedding", "fault", "num_ctx", "load_error", "engine",
+    "batch" } do
     m[k] = pick(k)
   end
   m.quant = pick("quant", "Q4_K_M")

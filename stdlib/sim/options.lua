@@ -57,7 +57,8 @@ end
 ---@param context integer the server's default window
 ---@param shift boolean? what the request says
 ---@param slots integer
-function M.load_options(merged, model, context, shift, slots)
+---@param old boolean? before llama-server, `shift` was no load option and the batch had one size
+function M.load_options(merged, model, context, shift, slots, old)
   local ctx = merged.num_ctx or context
   if ctx < 4 then ctx = 4 end
   if has(model.caps, "vision") and ctx < 2048 then ctx = 2048 end
@@ -66,7 +67,7 @@ function M.load_options(merged, model, context, shift, slots)
   if shift == nil then shift = model.family ~= "deepseek2" end
   return {
     num_ctx = ctx, auto_ctx = merged.num_ctx == nil,
-    num_batch = merged.num_batch or (total <= 4096 and 512 or total <= 32768 and 1024 or 2048),
+    num_batch = merged.num_batch or ((old or total <= 4096) and 512 or total <= 32768 and 1024 or 2048), old = old,
     auto_batch = merged.num_batch == nil,
     num_gpu = merged.num_gpu or -1, main_gpu = merged.main_gpu or 0, use_mmap = merged.use_mmap,
     num_thread = merged.num_thread or 0, shift = shift,
@@ -79,12 +80,13 @@ end
 ---@param request table
 ---@return boolean
 function M.needs_reload(runner, request)
+  if runner.dead then return true end
   local a, b = runner.opts, request.opts
   if a.num_ctx ~= b.num_ctx and not (a.auto_ctx and b.auto_ctx) then return true end
   if a.num_batch ~= b.num_batch and not (a.auto_batch and b.auto_batch) then return true end
   if b.num_gpu >= 0 and a.num_gpu ~= b.num_gpu then return true end
   if b.use_mmap ~= nil and a.use_mmap ~= b.use_mmap then return true end
-  return a.main_gpu ~= b.main_gpu or a.num_thread ~= b.num_thread or a.shift ~= b.shift
+  return a.main_gpu ~= b.main_gpu or a.num_thread ~= b.num_thread or not a.old and a.shift ~= b.shift
 end
 
 return M

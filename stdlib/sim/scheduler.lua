@@ -10,25 +10,37 @@
 --- A request is { model =, opts = load options (options.lua), keep = seconds or nil, kind = "run" |
 --- "load", prepare = function(request, runner) -> job | nil, {status, text} }; a job is { prompt =
 --- text, prompt_tokens =, n = tokens to generate, tps =, prefill =, delay =, text = what was
---- generated, endless = true to never finish }.
+--- generated, endless = true to never finish, kills = "runner" | "server" to take that along when
+--- it ends }.
+---
+--- A ticket's state: arriving (its handler reads the model's file), pending (waits for the loader),
+--- evicting, loading, blocked (waits for the load of another), waiting (for a slot), running, done,
+--- failed (`error` is { status, text }; status 0: the connection is cut), died (with its runner),
+--- gone (its client left).
 ---
 --- Three threads of the original are here as three pieces of state: the loader (one load at a time,
 --- strict order, waits for evictions), the reaper (finished requests and expiries, blind while it
---- waits for memory to come back) and the runners. Their faults are kept: see
+--- waits for memory to come back) and the runners (running.lua). Their faults are kept: see
 --- tests/lua/test_sim_wedges.lua.
 
 local heap = require "stoke.sim.heap"
 local cache = require "stoke.sim.cache"
 local options = require "stoke.sim.options"
 local ledger = require "stoke.sim.ledger"
+local batches = require "stoke.sim.batch"
+local habits = require "stoke.sim.habits"
+local running = require "stoke.sim.running"
 
 local M = {}
 local S = {}
 S.__index = S
+running.extend(S)
 
+M.generated = running.generated
 M.BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
 local FOREVER = math.huge
+local START = 0.25 -- seconds of a load until its process runs, at most
 
 --- A keep_alive in seconds as the machine holds it: anything negative is for ever.
 ---@param seconds number?
@@ -42,14 +54,19 @@ end
 ---@param o table?
 ---  slots per runner (1); max_loaded (3 for each GPU); max_queue (512); keep_alive in seconds
 ---  (300); gpus (1); vram in bytes (no limit); vram_wait in seconds (0.25); ping, the health check
----  before each grant (0.001 s); wake(ticket), called when a waiting ticket gets on
+---  before each grant (0.001 s); wake(ticket), called when a waiting ticket gets on; habits
+---  (habits.lua; the newest); batch, what a further stream adds to a step; jitter, seconds by which
+---  calls of the same instant come apart (0); random() -> [0, 1), always a half when not given
 function M.new(o)
   o = o or {}
-  local gpus = o.gpus or 1
+  local own = o.habits or habits.of()
+  local gpus = o.gpus or own.gpus
   return setmetatable({
+    habits = own, batch = o.batch or habits.BATCH_COST[gpus > 0 and "gpu" or "processor"],
+    jitter = o.jitter or 0, random = o.random or function() return 0.5 end, at_door = 0, last_arrival = -FOREVER,
     slots = o.slots or 1, max_loaded = o.max_loaded or 3 * math.max(gpus, 1), max_queue = o.max_queue or 512,
     keep_alive = M.keep(o.keep_alive) or 300, gpus = gpus, vram = o.vram,
-    vram_wait = gpus > 0 and (o.vram_wait or 0.25) or 0, ping = o.ping or 0.001,
+    vram_wait = gpus > 0 and (o.vram_wait or 0.25) or 0, ping = o.ping or own.age == "runner" and 0 or 0.001,
     wake = o.wake or function() end, ledger = o.ledger or ledger.new(),
     now = 0, events = heap.new(), loaded = {}, n_loaded = 0,
     pending = {}, head = 1, tail = 0,
@@ -108,25 +125,67 @@ function S:arrive(request, now)
   self:advance(now)
   local t = { request = request, key = request.model.key, arrived = self.now, state = "pending" }
   self.ledger:arrived(request.model)
-  local r = self.loaded[t.key]
-  if r and not options.needs_reload(r, request) then
-    self:attach(t, r)
-  elseif self:queued() >= self.max_queue then
-    self.ledger.busy_503 = self.ledger.busy_503 + 1
-    self:fail(t, 503, M.BUSY)
+  local delay = self:handling(request.model)
+  if delay > 0 then
+    t.state, self.at_door = "arriving", self.at_door + 1
+    self:after(delay, "admit", t)
   else
-    self.tail = self.tail + 1
-    self.pending[self.tail] = t
+    self:place(t)
   end
   self:finish_call()
   return t
 end
 
+local CROWD = 0.003 -- seconds by which each other call under way delays one that arrives, at most
+local INSTANT = 0.002 -- seconds
+
+-- How long a request's handler is busy before it asks for a runner. Handlers of several requests do
+-- not end in the order in which they began, so what a burst meets is a matter of luck.
+function S:handling(model)
+  local least, more = habits.handling(self.habits, model)
+  if least then return least + (more + CROWD * self.at_door) * self.random() end
+  if self.jitter == 0 then return 0 end
+  local last = self.last_arrival
+  self.last_arrival = self.now
+  return self.now - last < INSTANT and self.jitter * self.random() or 0
+end
+
+function S:admit(t)
+  self.at_door = self.at_door - 1
+  if t.left then return end
+  t.state = "pending"
+  self:place(t)
+end
+
+-- Does a load hold this request's model locked? Only when its weights are being read: the process
+-- that will read them is started first, unknown to all.
+function S:is_locked(key)
+  local l = self.loader
+  return self.habits.lock and l.state == "loading" and l.p.key == key and self.now >= l.known_at
+end
+
+function S:place(t)
+  local r = self.loaded[t.key]
+  if r and not options.needs_reload(r, t.request) then
+    self:attach(t, r)
+  elseif self:is_locked(t.key) then
+    local blocked = self.loader.blocked
+    t.state, blocked[#blocked + 1] = "blocked", t
+  elseif self:queued() >= self.max_queue then
+    self.ledger.busy_503 = self.ledger.busy_503 + 1
+    self:fail(t, 503, M.BUSY)
+  else
+    t.state = "pending"
+    self.tail = self.tail + 1
+    self.pending[self.tail] = t
+  end
+end
+
 --- How many requests wait for a load, entries of clients that left included.
 function S:queued() return self.tail - self.head + 1 end
 
-function S:fail(t, status, text)
-  t.state, t.error = "failed", { status, text }
+function S:fail(t, status, text, late)
+  t.state, t.error = "failed", { status, text, late = late }
   self.wake(t)
 end
 
@@ -142,7 +201,7 @@ function S:attach(t, r)
     return self.wake(t)
   end
   local job, err = t.request:prepare(r)
-  if not job then return self:fail(t, err[1], err[2]) end
+  if not job then return self:fail(t, err[1], err[2], err.late) end
   t.job = job
   if r.cache.free > 0 and not r.first_waiting then
     self:start(t)
@@ -154,70 +213,6 @@ function S:attach(t, r)
   self.wake(t)
 end
 
--- Slots -------------------------------------------------------------------------------------------
-
-function S:start(t)
-  local r, job = t.runner, t.job
-  t.slot, t.cached = r.cache:take(job.prompt)
-  t.slot_at = self.now
-  t.prefill = job.prefill > 0 and (job.prompt_tokens - t.cached) / job.prefill or 0
-  t.first = self.now + self.ping + t.prefill + (job.delay or 0)
-  t.each = job.tps > 0 and 1 / job.tps or 0
-  t.ends = job.endless and FOREVER or t.first + job.n * t.each
-  t.state = "running"
-  self.ledger:slot_taken(t)
-  t.event = self:after(t.ends - self.now, "slot_end", t)
-end
-
--- How many tokens a ticket has generated by a time.
-local function generated(t, now)
-  if now < t.first then return 0 end
-  if t.each == 0 then return t.job.n end
-  return math.min(t.job.n, math.floor((now - t.first) / t.each + 1e-6))
-end
-M.generated = generated
-
---- When token i of a running ticket is there.
-function M.token_due(t, i) return t.first + i * t.each end
-
-function S:slot_end(t)
-  local n = generated(t, self.now)
-  self.ledger:slot_given(t, self.now, n)
-  local text = t.job.text or ""
-  if n < t.job.n then text = text:sub(1, n * cache.BYTES_PER_TOKEN) end
-  t.runner.cache:give(t.slot, t.job.prompt .. text)
-  if t.state == "running" then t.state = "done" end
-  self:next_slot(t.runner)
-end
-
-function S:next_slot(r)
-  while r.first_waiting and r.cache.free > 0 do
-    local t = r.first_waiting
-    r.first_waiting = t.next_waiting
-    if not r.first_waiting then r.last_waiting = nil end
-    if t.state == "waiting" then
-      self:start(t)
-      self.wake(t)
-    end
-  end
-end
-
--- The client's connection ended while its slot worked: generation stops at the next token; prompt
--- evaluation when the server next looks at the connection, about once a second.
-function S:cut_slot(t)
-  if t.event then self.events:cancel(t.event) end
-  local stop
-  if self.now < t.first then
-    stop = math.min(t.first, t.slot_at + math.ceil(self.now - t.slot_at + 1e-9))
-  elseif t.each > 0 then
-    stop = t.first + math.ceil((self.now - t.first) / t.each - 1e-6) * t.each
-    if t.job.endless then stop = self.now end
-  else
-    stop = self.now
-  end
-  t.event = self:after(math.min(stop, t.ends) - self.now, "slot_end", t)
-end
-
 --- The HTTP request of a ticket is over, because it was answered (`answered`) or because the client
 --- left.
 ---@param t table
@@ -226,7 +221,7 @@ end
 function S:leave(t, now, answered)
   self:advance(now)
   if t.left then return end
-  t.left = true
+  t.left, t.answered = true, answered
   if not answered then self.ledger.disconnects = self.ledger.disconnects + 1 end
   local state = t.state
   if state == "loading" then
@@ -404,8 +399,12 @@ function S:load(p)
   p.state, l.state = "loading", "loading"
   l.runner = {
     key = p.key, model = request.model, opts = request.opts, refs = 0, keep = self.keep_alive, slots = n,
-    cache = cache.new(n, not request.model.embed_only), size = bytes_needed(request.model, request.opts, n),
+    cache = cache.new(n, not request.model.embed_only, self.habits.cache), running = {},
+    size = bytes_needed(request.model, request.opts, n),
   }
+  local r = l.runner
+  if n > 1 then r.batch, r.model_tps = batches.new(request.model.batch or self.batch), math.max(request.model.tps, 1) end
+  l.blocked, l.known_at = {}, self.now + math.min(START, 0.8 * request.model.load)
   self.ledger:load_begins(request.model, p.evicted)
   l.event = self:after(request.model.load, "load_ends", p)
   return false
@@ -415,12 +414,22 @@ function S:load_ends(p)
   local l = self.loader
   local r = l.runner
   l.p, l.state, l.runner, l.event = nil, "idle", nil, nil
-  if r.model.load_error then return self:fail(p, 500, r.model.load_error) end
+  local blocked = l.blocked
+  if r.model.load_error or r.opts.num_batch == 0 then
+    self:fail(p, 500, r.model.load_error or habits.terminated(self.habits, r.model))
+    return self:release(blocked)
+  end
   local beside = self.n_loaded > 0
   r.vram = self.gpus == 0 and 0 or math.min(r.size, self.vram and not beside and self.vram or r.size)
   self.loaded[r.key] = r
   self.n_loaded = self.n_loaded + 1
   self:attach(p, r)
+  self:release(blocked)
+end
+
+-- What waited for a load gets on, all together.
+function S:release(blocked)
+  for _, t in ipairs(blocked) do if not t.left then self:place(t) end end
 end
 
 -- A load is thrown away with the client that asked for it.
@@ -430,6 +439,7 @@ function S:abort_load(p)
   self.ledger.aborted_loads = self.ledger.aborted_loads + 1
   l.p, l.state, l.runner, l.event = nil, "idle", nil, nil
   p.error = { 499, "request canceled" }
+  self:release(l.blocked)
 end
 
 --- What is loaded, latest expiry first: { model, runner, expires_at (seconds of this clock) }.

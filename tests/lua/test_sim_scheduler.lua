@@ -30,12 +30,13 @@ end
 local function machine(o)
   o = o or {}
   o.vram_wait, o.ping = o.vram_wait or 0, o.ping or 0
+  o.batch, o.random = o.batch or 0, o.random or function() return 0 end -- streams that do not feel each other
   return scheduler.new(o)
 end
 
 -- Answers a ticket to its end and lets go.
 local function finish(s, t)
-  s:advance(t.ends)
+  s:advance(s:end_due(t, s.now))
   s:leave(t, t.ends, true)
   return t.ends
 end

@@ -18,13 +18,14 @@ end
 
 local function machine(o)
   o.vram_wait, o.ping, o.slots = o.vram_wait or 0, 0, 8
+  o.batch, o.random = 0, function() return 0 end
   return scheduler.new(o)
 end
 
 -- One second of work on a model already loaded, then gone.
 local function use(s, m, o)
   local k = s:arrive(request(m, o), s.now)
-  s:advance(k.ends)
+  s:advance(s:end_due(k, s.now))
   s:leave(k, k.ends, true)
   return k
 end
@@ -37,12 +38,12 @@ test("starvation: the victim's clients keep coming, every other load waits for e
   for i = 1, 500 do -- always one of a's requests in flight
     local following = s:arrive(request(a), 1 + i * 0.9)
     t.eq(following.state, "running")
-    s:advance(last.ends)
+    s:advance(s:end_due(last, s.now))
     s:leave(last, last.ends, true)
     last = following
   end
   t.eq({ starved.state, behind.state }, { "evicting", "pending" })
-  s:advance(last.ends)
+  s:advance(s:end_due(last, s.now))
   s:leave(last, last.ends, true)
   t.eq(starved.state, "loading", "as soon as they pause")
 end)
@@ -162,7 +163,7 @@ test("hash bias: with room for two and three used in turn, the highest hash is n
     local before = s.ledger.loads
     local k = s:arrive(request(list[i], { n = 1 }), s.now)
     s:advance(s.now + 1.5)
-    s:advance(k.ends)
+    s:advance(s:end_due(k, s.now))
     s:leave(k, k.ends, true)
     loads[i] = loads[i] + s.ledger.loads - before
   end
@@ -185,7 +186,7 @@ test("queue order a b a b costs four loads although a was resident", function(t)
   for i = 1, 4 do k[i] = s:arrive(request(i % 2 == 1 and a or b, { n = 1 }), 0) end
   for i = 1, 4 do
     s:advance(s.now + 1)
-    s:advance(k[i].ends)
+    s:advance(s:end_due(k[i], s.now))
     s:leave(k[i], k[i].ends, true)
   end
   t.eq({ s.ledger.loads, s.ledger.swaps }, { 4, 3 })

@@ -61,12 +61,14 @@ local KEEP_ALIVE = { kind = "custom", read = function(v)
 end }
 
 local LEVELS = { low = true, medium = true, high = true, max = true }
-local CHOICE = '"high", "medium", "low", "max", true, or false'
+local CHOICE = '"high", "medium", "low", %strue, or false'
 
-local THINK = { kind = "custom", read = function(v)
-  if type(v) == "boolean" or LEVELS[v] then return v end
-  if type(v) == "string" then return nil, ('invalid think value: "%s" (must be %s)'):format(v, CHOICE) end
-  return nil, ("think must be a boolean or string (%s)"):format(CHOICE)
+local THINK = { kind = "custom", read = function(v, habits)
+  local max = not habits or habits.max
+  if type(v) == "boolean" or LEVELS[v] and (max or v ~= "max") then return v end
+  local choice = CHOICE:format(max and '"max", ' or "")
+  if type(v) == "string" then return nil, ('invalid think value: "%s" (must be %s)'):format(v, choice) end
+  return nil, ("think must be a boolean or string (%s)"):format(choice)
 end }
 
 local function struct(name, go, fields, unmarshal)
@@ -76,7 +78,7 @@ end
 local CALL = struct("ToolCall", nil, {
   id = STRING,
   ["function"] = struct("ToolCallFunction", nil, {
-    index = INT, name = STRING, arguments = { kind = "map", go = "api.ToolCallFunctionArguments" },
+    index = INT, name = STRING, arguments = { kind = "ordered" },
   }),
 })
 
@@ -85,12 +87,20 @@ local MESSAGE = struct("Message", "api.Alias", {
   tool_name = STRING, tool_call_id = STRING,
 }, true)
 
+local PROPERTY = struct("ToolProperty", nil, {
+  type = { kind = "names", go = "[]string" }, items = ANY, description = STRING, enum = list(ANY, "[]interface {}"),
+})
+local PROPERTIES = { kind = "properties", of = PROPERTY }
+PROPERTY.fields.properties = PROPERTIES
+PROPERTY.fields.anyof = list(PROPERTY, "[]api.ToolProperty")
+PROPERTY.shown = { anyof = "anyOf" }
+
 local TOOL = struct("Tool", nil, {
   type = STRING, items = ANY,
   ["function"] = struct("ToolFunction", nil, {
     name = STRING, description = STRING,
     parameters = struct("ToolFunctionParameters", nil, {
-      type = STRING, items = ANY, required = STRINGS, properties = { kind = "map", go = "api.ToolPropertiesMap" },
+      type = STRING, items = ANY, required = STRINGS, properties = PROPERTIES,
     }),
   }),
 })
@@ -205,7 +215,8 @@ local function read_struct(v, spec, st)
     end
     if f then
       if not st.frozen then st.name = spec.name end
-      st.path = path == "" and field or path .. "." .. field
+      local shown = spec.shown and spec.shown[field] or field
+      st.path = path == "" and shown or path .. "." .. shown
       local x = read(v[key], f, st)
       if x ~= nil then out[field] = x end
       st.path, st.name = path, name
@@ -213,6 +224,33 @@ local function read_struct(v, spec, st)
   end
   if spec.unmarshal then st.strict, st.frozen = strict, nil end
   return out
+end
+
+-- An object whose order counts: the library that reads it has its own words for what is none.
+local function read_ordered(v)
+  if not json.is_object(v) then error({ go = "Value looks like object, but can't find closing '}' symbol" }, 0) end
+  return v
+end
+
+-- A tool's parameters: failures in them end everything, and the path does not tell which one it was.
+local function read_properties(v, spec, st)
+  read_ordered(v)
+  local strict, frozen = st.strict, st.frozen
+  st.strict, st.frozen = true, true
+  for _, k in ipairs(json.keys(v)) do read(v[k], spec.of, st) end
+  st.strict, st.frozen = strict, frozen
+  return v
+end
+
+-- One type's name or several.
+local function read_names(v, spec, st)
+  local kind = json.kind(v)
+  if kind == "string" then return v end
+  if kind ~= "array" then return mismatch(st, kind, spec) end
+  for _, x in ipairs(v) do
+    if x ~= json.null and type(x) ~= "string" then mismatch(st, json.kind(x), STRING) end
+  end
+  return v
 end
 
 local function scalar(want)
@@ -225,7 +263,7 @@ end
 
 local READ = {
   string = scalar "string", bool = scalar "bool", map = scalar "object", bytes = read_bytes, array = read_array,
-  struct = read_struct,
+  struct = read_struct, properties = read_properties, ordered = read_ordered, names = read_names,
   any = function(v) return v end,
   int = function(v, spec, st)
     local kind = json.kind(v)
@@ -241,8 +279,8 @@ local READ = {
     end
     return v
   end,
-  custom = function(v, spec)
-    local x, err = spec.read(v)
+  custom = function(v, spec, st)
+    local x, err = spec.read(v, st.habits)
     if err then error({ go = err }, 0) end
     return x
   end,
@@ -257,13 +295,14 @@ end
 --- Decodes a request body.
 ---@param body string
 ---@param spec table one of `requests`
+---@param habits stoke.sim.habits?
 ---@return table? request
 ---@return string? err the server's text (status 400)
-function M.request(body, spec)
+function M.request(body, spec, habits)
   local value, err = json.decode(body or "")
   if err == "EOF" then return nil, "missing request body" end
   if err then return nil, err end
-  local st = { name = spec.name, path = "" }
+  local st = { name = spec.name, path = "", habits = habits }
   local ok, out = pcall(read, value, spec, st)
   if not ok then
     if type(out) == "table" and out.go then return nil, out.go end

@@ -82,9 +82,11 @@ local function kind_of(schema)
   return schema.items and "array" or nil
 end
 
+local function is_number(v) return type(v) == "number" and v or nil end
+
 local function in_range(n, schema, integer)
-  local low = schema.minimum or (type(schema.exclusiveMinimum) == "number" and schema.exclusiveMinimum + 1)
-  local high = schema.maximum or (type(schema.exclusiveMaximum) == "number" and schema.exclusiveMaximum - 1)
+  local low = is_number(schema.minimum) or (type(schema.exclusiveMinimum) == "number" and schema.exclusiveMinimum + 1)
+  local high = is_number(schema.maximum) or (type(schema.exclusiveMaximum) == "number" and schema.exclusiveMaximum - 1)
   if low and n < low then n = low end
   if high and n > high then n = high end
   if integer then
@@ -105,7 +107,7 @@ local function number(schema, h, key, integer)
   else
     for i, v in ipairs(h.numbers) do if v == n then h.used["#" .. i] = true break end end
   end
-  return in_range(n or schema.default or 0, schema, integer), found
+  return in_range(n or is_number(schema.default) or 0, schema, integer), found
 end
 
 local FORMATS = {
@@ -169,7 +171,7 @@ end
 
 local function array(schema, h, root, key, depth)
   local items = json.is_object(schema.items) and schema.items or {}
-  local low, high = schema.minItems or 1, schema.maxItems or 3
+  local low, high = is_number(schema.minItems) or 1, is_number(schema.maxItems) or 3
   local out, any = {}, false
   for i = 1, high do
     local v, hit = value(items, h, root, key, depth + 1)

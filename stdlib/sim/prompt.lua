@@ -35,13 +35,19 @@ local function too_long(n, ctx)
       { "type", "exceed_context_size_error" }, { "n_prompt_tokens", n }, { "n_ctx", ctx },
     } },
   })
-  return nil, { 400, text }
+  return nil, { 400, text, late = true }
 end
 
+M.TOO_LONG = "the input length exceeds the context length"
+
 -- What is left when even the last message is too long. Go-rendered models keep num_keep tokens and
--- a tail, half the window in all; native templates refuse.
-local function cut(text, n, model, merged, opts)
+-- a tail, half the window in all, before 0.30 all of it; native templates refuse.
+local function cut(text, n, model, merged, opts, old)
   local ctx = opts.num_ctx
+  if old then
+    local keep = math.min(merged.num_keep or 4, ctx - 1)
+    return text:sub(1, keep * PER_TOKEN) .. text:sub(-(ctx - keep) * PER_TOKEN), ctx
+  end
   if model.template == "native" then return too_long(n, ctx) end
   if not opts.shift then
     return nil, { 400, "the prompt is longer than the context length currently available to the model" }
@@ -107,13 +113,18 @@ end
 ---@param model table
 ---@param merged table options in force
 ---@param opts table load options of the runner
+---@param habits stoke.sim.habits?
 ---@return string? text
 ---@return integer|table tokens, or {status, text}
-function M.build(body, model, merged, opts)
+function M.build(body, model, merged, opts, habits)
+  local old = habits and habits.age == "runner"
   local parts = body.messages and chat_parts(body, model) or generate_parts(body, model)
   local text, n, full = assemble(parts, opts.num_ctx)
-  if full > opts.num_ctx and body.truncate == false then return too_long(full, opts.num_ctx) end
-  if n > opts.num_ctx then return cut(text, n, model, merged, opts) end
+  if full > opts.num_ctx and body.truncate == false then
+    if old then return nil, { 400, M.TOO_LONG, late = true } end
+    return too_long(full, opts.num_ctx)
+  end
+  if n > opts.num_ctx then return cut(text, n, model, merged, opts, old) end
   return text, n
 end
 

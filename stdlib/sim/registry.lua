@@ -4,6 +4,7 @@ local json = require "stoke.sim.gojson"
 local decode = require "stoke.sim.decode"
 local models = require "stoke.sim.models"
 local wire = require "stoke.sim.wire"
+local gotemplate = require "stoke.sim.gotemplate"
 
 local M = {}
 
@@ -12,20 +13,36 @@ local function refuse(res, status, text)
   return nil
 end
 
+-- What is said to a name that is none, by call; nil when it is one.
+local function bad_name(sim, kind, name)
+  if models.valid_name(name) then return nil end
+  if kind == "show" then
+    if name == "" then return 400, "model is required" end
+    if not sim.habits.names then return 500, "unqualified name: " .. models.spelled_out(name) end
+  elseif kind == "delete" then
+    return 400, ('name "%s" is invalid'):format(name)
+  elseif kind == "push" then
+    if name ~= "" then return nil end
+    return 400, "model is required"
+  end
+  return 400, "invalid model name"
+end
+
 -- The request and the model's name in it, or nil after an error was sent.
-local function read(req, res, kind)
-  local body, err = decode.request(req.body, decode.requests[kind])
+local function read(sim, req, res, kind)
+  local body, err = decode.request(req.body, decode.requests[kind], sim.habits)
   if not body then return refuse(res, 400, err) end
   local name = body.model
   if name == nil or name == "" then name = body.name or "" end
-  if kind ~= "copy" and not models.valid_name(name) then
-    return refuse(res, 400, kind == "show" and "model is required" or "invalid model name")
+  if kind ~= "copy" and kind ~= "create" then
+    local status, text = bad_name(sim, kind, name)
+    if status then return refuse(res, status, text) end
   end
   return body, name
 end
 
--- Progress: status(text, fields) for each line, done at the end; without streaming only the end is
--- told.
+-- Progress: say() for each line, finish() or fail() at the end; without streaming only the end is
+-- told. What fails before the first line has its status.
 local function progress(res, body)
   local streaming = body.stream ~= false
   local started = false
@@ -37,9 +54,14 @@ local function progress(res, body)
       res:write(json.encode(json.object { { "status", status }, { "digest", digest }, { "total", total },
         { "completed", completed ~= 0 and completed or nil } }) .. "\n")
     end,
+    fail = function(status, text)
+      if started then return res:write(wire.error(text) .. "\n") end
+      local send = streaming and wire.send_chunked or wire.send
+      send(res, status, wire.JSON_BARE, wire.error(text))
+    end,
     finish = function()
       if streaming then return res:write '{"status":"success"}\n' end
-      res:reply(200, wire.JSON, '{"status":"success"}')
+      res:reply(200, wire.JSON_BARE, '{"status":"success"}')
     end,
   }
 end
@@ -58,61 +80,110 @@ local function transfer(sim, out, verb, digest, total, seconds)
   out.say(label, full, total, total)
 end
 
---- POST /api/pull
-function M.pull(sim, req, res)
-  local body, name = read(req, res, "pull")
-  if not body then return end
+local UNKNOWN = "pull model manifest: file does not exist"
+
+-- A model as the imagined registry has it; nil after the failure was told.
+local function pull(sim, out, name)
   local have = sim.models:find(name)
-  if not have and not models.in_library(name) then
-    return refuse(res, 500, "pull model manifest: file does not exist")
-  end
-  local model = have or models.build({ name = name, modified = sim.wall() }, sim.models.defaults)
-  local out = progress(res, body)
   out.say "pulling manifest"
+  if not have and not models.in_library(name) then return out.fail(500, UNKNOWN) end
+  local model = have or models.build({ name = name, modified = sim.wall() }, sim.models.defaults)
   transfer(sim, out, "pulling", model.sha, model.size, have and 0 or sim.pull_seconds)
   transfer(sim, out, "pulling", model.digest, 487, 0)
   out.say "verifying sha256 digest"
   out.say "writing manifest"
   if not have then sim.models:put(model) end
-  out.finish()
+  return model
+end
+
+--- POST /api/pull
+function M.pull(sim, req, res)
+  local body, name = read(sim, req, res, "pull")
+  if not body then return end
+  local out = progress(res, body)
+  if pull(sim, out, name) then out.finish() end
 end
 
 --- POST /api/push
 function M.push(sim, req, res)
-  local body, name = read(req, res, "push")
+  local body, name = read(sim, req, res, "push")
   if not body then return end
   local model = sim.models:find(name)
-  if not model then return refuse(res, 404, ("model '%s' not found"):format(name)) end
   local out = progress(res, body)
   out.say "retrieving manifest"
+  if not model then
+    out.say "couldn't retrieve manifest"
+    if not models.valid_name(name) then return out.fail(500, "unqualified name: " .. models.spelled_out(name)) end
+    return out.fail(500, ("open /models/manifests/%s: no such file or directory"):format((models.long_name(name):gsub(":", "/"))))
+  end
   transfer(sim, out, "pushing", model.sha, model.size, sim.pull_seconds)
   out.say "pushing manifest"
   out.finish()
 end
 
--- The weights a create call names: a description's fields, or nil after an error was sent.
-local function source(sim, res, body)
-  if body.from and body.from ~= "" then
-    local base = sim.models:find(body.from)
-    if base then return base end
-    return refuse(res, 500, "pull model manifest: file does not exist")
+-- The kind of the files a create call names; nil when it cannot be told.
+local function kind_of_files(sim, files)
+  for _, path in ipairs(json.keys(files)) do
+    if path:match "%.gguf$" then return "gguf" end
+    local hex = files[path]:match "^sha256[:-](%x+)$"
+    if hex and sim.models.blobs[hex] and sim.models.blobs[hex].gguf then return "gguf" end
   end
-  local files = body.files and json.keys(body.files) or {}
-  if #files == 0 then return refuse(res, 400, "neither 'from' or 'files' was specified") end
-  for _, path in ipairs(files) do
-    if path:sub(1, 1) == "/" or path:find("..", 1, true) then
-      return refuse(res, 400, "file path must be relative: " .. path)
-    end
-  end
-  local digest = body.files[files[1]]
+  return nil
+end
+
+-- The weights of a GGUF file that was uploaded; nil after the failure was told.
+local function weights(sim, out, files, late)
+  if not kind_of_files(sim, files) then return out.fail(400, "unknown type") end
+  local digest = files[json.keys(files)[1]]
+  out.say "parsing GGUF"
   local hex = digest:match "^sha256[:-](%x+)$"
-  if not hex or #hex ~= 64 then return refuse(res, 400, "invalid digest format") end
+  if not hex or #hex ~= 64 then return out.fail(late or 500, "invalid digest format") end
   local blob = sim.models.blobs[hex]
   if not blob then
-    return refuse(res, 500, ("open /models/blobs/sha256-%s: no such file or directory"):format(hex))
+    return out.fail(late or 500, ("open /models/blobs/sha256-%s: no such file or directory"):format(hex))
   end
-  if not blob.gguf then return refuse(res, 400, "supplied file was not in GGUF format") end
-  return nil, { sha = hex, size = blob.size }
+  if not blob.gguf then return out.fail(400, "supplied file was not in GGUF format") end
+  return { sha = hex, size = blob.size }
+end
+
+-- What a create call starts from: a model, or a file's weights; nil after the failure was told.
+local function source(sim, out, body)
+  if body.from and body.from ~= "" then
+    if not models.valid_name(body.from) then return out.fail(400, "invalid model name") end
+    return sim.models:find(body.from) or pull(sim, out, body.from)
+  end
+  if not body.files then return out.fail(400, "neither 'from' or 'files' was specified") end
+  return nil, weights(sim, out, body.files)
+end
+
+local QUANTS = { F32 = true, F16 = true, Q4_K_S = true, Q4_K_M = true, Q4_K = true, Q8_0 = true, BF16 = true }
+
+-- What is wrong with the rest of a create call: status and text.
+local function problem_of(body, quant)
+  local want = body.quantize
+  if want == nil or want == "" then want = body.quantization or "" end
+  want = want:upper()
+  if want ~= "" then
+    if not QUANTS[want] then
+      return 500, ("unsupported quantization type %s - supported types are F32, F16, Q4_K_S, Q4_K_M, Q8_0"):format(want)
+    end
+    if quant ~= "F16" and quant ~= "F32" then return 500, "quantization is only supported for F16 and F32 models" end
+  end
+  local template = body.template and body.template ~= "" and gotemplate.problem(body.template)
+  if template then return 400, "template error: " .. template end
+  local license = body.license
+  if license ~= nil and type(license) ~= "string" and not json.is_array(license) then
+    return 500, ("json: cannot unmarshal %s into Go value of type []string"):format(json.kind(license))
+  end
+  return nil
+end
+
+-- A path below the folder, written plainly.
+local function is_relative(path)
+  for part in (path .. "/"):gmatch "([^/]*)/" do
+    if part == "" or part == "." or part == ".." then return path == "." end
+  end
+  return true
 end
 
 local function apply(model, body)
@@ -129,17 +200,23 @@ end
 
 --- POST /api/create
 function M.create(sim, req, res)
-  local body, name = read(req, res, "create")
+  local body, name = read(sim, req, res, "create")
   if not body then return end
-  local base, file = source(sim, res, body)
-  if not base and not file then return end
+  for _, path in ipairs(body.files and json.keys(body.files) or {}) do
+    if not is_relative(path) then return refuse(res, 400, "file path must be relative") end
+  end
+  if not models.valid_name(name) then return refuse(res, 400, "invalid model name") end
   local out = progress(res, body)
+  local base, file = source(sim, out, body)
+  if not base and not file then return end
+  if body.adapters and #json.keys(body.adapters) > 0 and not weights(sim, out, body.adapters, 400) then return end
+  local status, text = problem_of(body, base and base.quant or "F16")
+  if status then return out.fail(status, text) end
   local model
   if base then
     out.say("using existing layer sha256:" .. base.sha)
     model = sim.models:alias(base, name, sim.wall())
   else
-    out.say "parsing GGUF"
     out.say("creating new layer sha256:" .. file.sha)
     model = models.build({ name = name, sha = file.sha, size = file.size, modified = sim.wall() }, sim.models.defaults)
     sim.models:put(model)
@@ -151,7 +228,7 @@ end
 
 --- POST /api/copy
 function M.copy(sim, req, res)
-  local body = read(req, res, "copy")
+  local body = read(sim, req, res, "copy")
   if not body then return end
   for _, side in ipairs { "source", "destination" } do
     if not models.valid_name(body[side] or "") then
@@ -166,7 +243,7 @@ end
 
 --- DELETE /api/delete: a loaded runner stays.
 function M.delete(sim, req, res)
-  local body, name = read(req, res, "delete")
+  local body, name = read(sim, req, res, "delete")
   if not body then return end
   if not sim.models:remove(name) then return refuse(res, 404, ("model '%s' not found"):format(name)) end
   res:reply(200, {}, "")
@@ -174,11 +251,11 @@ end
 
 --- POST /api/show
 function M.show(sim, req, res)
-  local body, name = read(req, res, "show")
+  local body, name = read(sim, req, res, "show")
   if not body then return end
   local model = sim.models:find(name)
   if not model then return refuse(res, 404, ("model '%s' not found"):format(name)) end
-  res:reply(200, wire.JSON, wire.show(model))
+  wire.send(res, 200, wire.JSON, wire.show(model, sim.habits))
 end
 
 local function known_blob(sim, hex)
@@ -192,14 +269,14 @@ function M.blob(sim, req, res)
   local digest = req.path:match "^/api/blobs/(.*)$"
   local hex = digest:match "^sha256[:-](%x+)$"
   local sound = hex and #hex == 64
-  if req.method == "HEAD" then
-    return res:reply(sound and known_blob(sim, hex) and 200 or sound and 404 or 400, {}, "")
-  end
   if not sound then return refuse(res, 400, "invalid digest format") end
+  if req.method == "HEAD" and not known_blob(sim, hex) then
+    return refuse(res, 404, ('blob "%s" not found'):format(digest))
+  end
   if known_blob(sim, hex) then return res:reply(200, {}, "") end
   local got = sim.sha256(req.body or "")
   if got ~= hex then
-    return refuse(res, 400, ('digest mismatch, expected "sha256:%s", got "sha256:%s"'):format(hex, got))
+    return refuse(res, 400, ('digest mismatch, expected "%s", got "sha256:%s"'):format(digest, got))
   end
   sim.models.blobs[hex] = { size = #req.body, gguf = req.body:sub(1, 4) == "GGUF" }
   res:reply(201, {}, "")

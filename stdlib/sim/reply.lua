@@ -3,6 +3,7 @@
 
 local json = require "stoke.sim.gojson"
 local prompt = require "stoke.sim.prompt"
+local logprobs = require "stoke.sim.logprobs"
 
 local M = {}
 
@@ -85,12 +86,15 @@ local function group(list, chunk, random)
 end
 
 -- Where a fault strikes: after how many lines; nil when it does not cut the stream.
-local MIDWAY = { ["hang-mid"] = true, reset = true, ["error-line"] = true, ["silent-end"] = true, nondone = true }
+local MIDWAY = { ["hang-mid"] = true, reset = true, ["error-line"] = true, ["silent-end"] = true, nondone = true,
+  ["runner-dies-mid"] = true, ["server-dies"] = true }
+local KILLS = { ["runner-dies"] = "runner", ["runner-dies-mid"] = "runner", ["server-dies"] = "server" }
 
 local function bend(job, reply)
   local lines = #job.lines
   local at
-  if job.fault == "hang" then
+  job.kills = KILLS[job.fault]
+  if job.fault == "hang" or job.fault == "runner-dies" then
     at = 0
   elseif reply.error_after then
     at, job.fault, job.error = math.min(lines, reply.error_after), "error-line", reply.error
@@ -109,6 +113,7 @@ end
 --- The job of a reply.
 ---@param reply table {text, thinking?, tool_calls?, done_reason?, delay?, tps?, error?, error_after?, cut?, fault?}
 ---@param q { model: table, prompt: string, prompt_tokens: integer, merged: table, opts: table, random: function, fault: string? }
+---  also logprobs: integer?, how many likeliest tokens each entry names; nil: no entries
 ---@return table? job {lines, at?, thinking = how many lines of it, calls?, calls_in_done?, n, text, ...}; see scheduler.lua
 ---@return table? err {status, text}
 function M.job(reply, q)
@@ -151,6 +156,15 @@ function M.job(reply, q)
     local b, at_b = group(table.move(tokens, n_thought + 1, #tokens, 1, {}), chunk, q.random)
     for i = 1, #b do a[#a + 1], at_a[#at_a + 1] = b[i], at_b[i] + n_thought end
     job.lines, job.at, job.thinking = a, at_a, #a - #b
+  end
+  if q.logprobs then
+    job.logprobs = {}
+    for i = 1, #job.lines do
+      local from, to = i, i
+      if job.at then from, to = (job.at[i - 1] or 0) + 1, job.at[i] end
+      job.logprobs[i] = logprobs.list(tokens, from, to, q.logprobs)
+    end
+    if calls then job.call_logprobs = logprobs.entry(calls, q.logprobs) end
   end
   bend(job, reply)
   return job

@@ -20,12 +20,20 @@ enum json_token {
   JSON_TRUE,
   JSON_INTEGER, /* no point, no exponent, fits int64: r->integer */
   JSON_FLOAT,   /* every other number: r->number, finite */
+  JSON_DIGITS,  /* JSON_EXACT alone: a number that neither of them holds, as it is written: r->text, r->len */
   JSON_STRING,  /* r->text, r->len, r->escaped */
   JSON_KEY,     /* the same; its colon is read too */
   JSON_OBJECT,
   JSON_OBJECT_END,
   JSON_ARRAY,
   JSON_ARRAY_END,
+};
+
+/* What a reader does besides; none of it unless the caller sets r->flags behind json_open. */
+enum {
+  JSON_EXACT = 1,     /* an integer that a float would round, and a number beyond every float, are JSON_DIGITS */
+  JSON_ANY_BYTES = 2, /* strings may hold bytes that are no UTF-8, and halves of surrogate pairs: both pass as they are, a
+                       * half in the three bytes that UTF-8 would have for it (json_unescape) */
 };
 
 /* Caller-owned, holds no memory. The bytes stay the caller's and must outlive it; they need no
@@ -44,7 +52,7 @@ struct json_reader {
   const char *error; /* static */
   size_t offset;     /* of the offending byte, from 0 */
 
-  uint8_t state;
+  uint8_t state, flags;
   bool in_object;
   unsigned depth, max_depth;
   uint8_t kinds[JSON_DEPTH_MAX / 8 + 1]; /* bit d: the container at depth d is an object */

@@ -24,6 +24,7 @@ void json_open(struct json_reader *r, const char *bytes, size_t len, unsigned ma
   r->error = NULL;
   r->offset = 0;
   r->state = STATE_VALUE;
+  r->flags = 0;
   r->in_object = false;
   r->depth = 0;
   r->max_depth = max_depth && max_depth < JSON_DEPTH_MAX ? max_depth : JSON_DEPTH_MAX;
@@ -70,8 +71,23 @@ static int hex4(const char *p, const char *end) {
   return value;
 }
 
-/* The length of the escape at p (a backslash), surrogates in pairs; 0 and *error: it is none. */
-static size_t escape_length(const char *p, const char *end, const char **error) {
+static bool is_high(int unit) {
+  return unit >= 0xD800 && unit <= 0xDBFF;
+}
+
+static bool is_low(int unit) {
+  return unit >= 0xDC00 && unit <= 0xDFFF;
+}
+
+/* The second half of a surrogate pair, from the escape at p; -1 = there is none. */
+static int low_half(const char *p, const char *end) {
+  int unit = end - p >= 6 && p[0] == '\\' && p[1] == 'u' ? hex4(p + 2, end) : -1;
+  return is_low(unit) ? unit : -1;
+}
+
+/* The length of the escape at p (a backslash), surrogates in pairs; 0 and *error: it is none. `halves`: of a pair one alone
+ * is an escape, too. */
+static size_t escape_length(const char *p, const char *end, bool halves, const char **error) {
   *error = "invalid escape in a string";
   if (end - p < 2) return 0;
   switch (p[1]) {
@@ -84,13 +100,12 @@ static size_t escape_length(const char *p, const char *end, const char **error) 
     case 'r':
     case 't': return 2;
     case 'u': {
-      int unit = hex4(p + 2, end), low;
+      int unit = hex4(p + 2, end);
       if (unit < 0) return 0;
-      if (unit < 0xD800 || unit > 0xDFFF) return 6;
+      if (!is_high(unit) && !is_low(unit)) return 6;
       *error = "lone surrogate in a string";
-      if (unit > 0xDBFF || end - p < 12 || p[6] != '\\' || p[7] != 'u') return 0;
-      low = hex4(p + 8, end);
-      return low >= 0xDC00 && low <= 0xDFFF ? 12 : 0;
+      if (is_high(unit) && low_half(p + 6, end) >= 0) return 12;
+      return halves ? 6 : 0;
     }
     default: return 0;
   }
@@ -107,7 +122,7 @@ static bool read_string(struct json_reader *r, const char *p) {
     json_byte c = (json_byte)*p;
     if (c == '"') break;
     if (c == '\\') {
-      size_t n = escape_length(p, r->end, &error);
+      size_t n = escape_length(p, r->end, r->flags & JSON_ANY_BYTES, &error);
       if (!n) return fail(r, p, error), false;
       r->escaped = true;
       p += n;
@@ -116,8 +131,8 @@ static bool read_string(struct json_reader *r, const char *p) {
     } else {
       while (c >= 0x80) {
         unsigned n = json_utf8((const json_byte *)p, (const json_byte *)r->end);
-        if (!n) return fail(r, p, "invalid UTF-8 in a string"), false;
-        p += n;
+        if (!n && !(r->flags & JSON_ANY_BYTES)) return fail(r, p, "invalid UTF-8 in a string"), false;
+        p += n ? n : 1;
         c = p < r->end ? (json_byte)*p : 0;
       }
     }
@@ -166,8 +181,9 @@ size_t json_unescape(char *dst, const char *text, size_t len) {
       case 'u': {
         unsigned long unit = (unsigned long)hex4(p, end);
         p += 4;
-        if (unit >= 0xD800 && unit <= 0xDBFF) {
-          unit = 0x10000 + ((unit - 0xD800) << 10) + ((unsigned long)hex4(p + 2, end) - 0xDC00);
+        int low = is_high((int)unit) ? low_half(p, end) : -1;
+        if (low >= 0) {
+          unit = 0x10000 + ((unit - 0xD800) << 10) + ((unsigned long)low - 0xDC00);
           p += 6;
         }
         out = put_utf8(out, unit);
@@ -194,6 +210,16 @@ static const char *read_exponent(const char *p, const char *end, int64_t *expone
   return p;
 }
 
+/* The number that ends before p, as its text. */
+static enum json_token give_digits(struct json_reader *r, const char *p) {
+  r->text = r->at;
+  r->len = (size_t)(p - r->at);
+  r->escaped = false;
+  r->at = p;
+  value_done(r);
+  return JSON_DIGITS;
+}
+
 static enum json_token read_float(struct json_reader *r, const char *digits, const char *p, uint64_t mantissa,
                                   bool negative) {
   const char *mantissa_end;
@@ -214,11 +240,24 @@ static enum json_token read_float(struct json_reader *r, const char *digits, con
     p = e;
   }
   double x = json_scaled(digits, (size_t)(mantissa_end - digits), mantissa, exponent - fraction, exponent);
-  if (x > DBL_MAX) return fail(r, r->at, "number too large");
+  if (x > DBL_MAX) return r->flags & JSON_EXACT ? give_digits(r, p) : fail(r, r->at, "number too large");
   r->number = negative ? -x : x;
   r->at = p;
   value_done(r);
   return JSON_FLOAT;
+}
+
+/* An integer, digits to p, beyond 64 bits. */
+static enum json_token read_large(struct json_reader *r, const char *digits, const char *p, uint64_t mantissa,
+                                  bool negative) {
+  char exact[DBL_MAX_10_EXP + 2]; /* the digits of the largest double, and a NUL */
+  const char *start = r->at;
+  enum json_token token = read_float(r, digits, p, mantissa, negative);
+  if (token != JSON_FLOAT || !(r->flags & JSON_EXACT)) return token;
+  int n = snprintf(exact, sizeof exact, "%.0f", negative ? -r->number : r->number);
+  if (n == p - digits && memcmp(exact, digits, (size_t)n) == 0) return token;
+  r->at = start;
+  return give_digits(r, p);
 }
 
 /* p is at a digit or a minus, and r->at too. */
@@ -232,7 +271,7 @@ static enum json_token read_number(struct json_reader *r, const char *p) {
   for (; p < r->end && is_digit(*p); p++) mantissa = mantissa * 10 + (uint64_t)(*p - '0');
   if (p < r->end && (*p == '.' || (*p | 0x20) == 'e')) return read_float(r, digits, p, mantissa, negative);
   /* 19 digits cannot overflow 64 bits; what does not fit int64 is a float */
-  if (p - digits > 19 || mantissa > (uint64_t)INT64_MAX + negative) return read_float(r, digits, p, mantissa, negative);
+  if (p - digits > 19 || mantissa > (uint64_t)INT64_MAX + negative) return read_large(r, digits, p, mantissa, negative);
   r->integer = (int64_t)(negative ? 0 - mantissa : mantissa);
   r->at = p;
   value_done(r);

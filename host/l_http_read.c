@@ -305,10 +305,12 @@ static int l_ended(lua_State *L) {
   return 1;
 }
 
-/* came() -> how many whole lines have come, read or not */
+/* came() -> how many whole lines have come, and how many bytes, read or not */
 static int l_came(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)lines_came(&rq_check(L)->lines));
-  return 1;
+  const struct rq *r = rq_check(L);
+  lua_pushinteger(L, (lua_Integer)lines_came(&r->lines));
+  lua_pushinteger(L, (lua_Integer)r->lines.fed);
+  return 2;
 }
 
 static int l_gc(lua_State *L) {

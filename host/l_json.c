@@ -199,6 +199,7 @@ static void flush(struct builder *b, struct frame *f) {
 static void push_scalar(lua_State *L, enum json_token token, const struct json_reader *r) {
   switch (token) {
     case JSON_STRING: push_text(L, r); break;
+    case JSON_DIGITS: lua_pushlstring(L, r->text, r->len); break;
     case JSON_INTEGER: lua_pushinteger(L, (lua_Integer)r->integer); break;
     case JSON_FLOAT: lua_pushnumber(L, (lua_Number)r->number); break;
     case JSON_NULL: lua_pushlightuserdata(L, NULL); break;
@@ -257,6 +258,7 @@ bool json_push(lua_State *L, const char *bytes, size_t len, const struct json_op
   b.frame = b.frames;
   b.frames[0] = (struct frame){.base = b.top, .ordered = opts && opts->ordered};
   json_open(&b.reader, bytes, len, opts ? opts->max_depth : 0);
+  if (opts) b.reader.flags = (uint8_t)opts->flags;
   if (build(&b)) {
     lua_remove(L, first + 1);
     return true;
@@ -291,30 +293,42 @@ static bool check_flag(lua_State *L, const char *name) {
   return flag;
 }
 
-/* The options at stack index 2. */
-static void check_options(lua_State *L, const char *function, struct json_options *o) {
+/* The options at stack index 2. False = there are none. */
+static bool check_options(lua_State *L, const char *function, struct json_options *o) {
   *o = (struct json_options){0};
-  if (lua_isnoneornil(L, 2)) return;
+  if (lua_isnoneornil(L, 2)) return false;
   if (!lua_istable(L, 2)) err_argument(L, "json.%s: options must be a table, not a %s", function, luaL_typename(L, 2));
+  o->max_depth = (unsigned)check_count(L, function, "max_depth", JSON_DEPTH_MAX);
+  o->max_size = check_count(L, function, "max_size", 1u << 30);
+  return true;
+}
+
+static void check_decoding(lua_State *L, struct json_options *o) {
+  if (!check_options(L, "decode", o)) return;
   lua_pushliteral(L, "ordered");
   if (lua_rawget(L, 2) == LUA_TSTRING)
     o->ordered_in = lua_tostring(L, -1); /* the options hold it */
   else
     o->ordered = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  o->pretty = check_flag(L, "pretty");
-  o->max_depth = (unsigned)check_count(L, function, "max_depth", JSON_DEPTH_MAX);
-  o->max_size = check_count(L, function, "max_size", 1u << 30);
+  lua_pushliteral(L, "exact");
+  if (lua_rawget(L, 2) == LUA_TSTRING)
+    o->flags = JSON_EXACT | JSON_ANY_BYTES;
+  else if (lua_toboolean(L, -1))
+    o->flags = JSON_EXACT;
+  lua_pop(L, 2);
 }
 
-/* decode(text, { ordered = true | name of a member, max_depth, max_size }) -> value | nil, err (with err.offset) */
+/* decode(text, { ordered = true | name of a member, exact = true | "bytes", max_depth, max_size })
+ *   -> value | nil, err (with err.offset)
+ * exact: numbers that neither an integer nor a float holds are strings of their digits; "bytes": and strings may hold anything,
+ * see JSON_ANY_BYTES. */
 static int l_decode(lua_State *L) {
   struct json_options o;
   struct err e;
   size_t len, offset = 0;
   if (lua_type(L, 1) != LUA_TSTRING) err_argument(L, "json.decode: expected a string, got %s", luaL_typename(L, 1));
   const char *text = lua_tolstring(L, 1, &len);
-  check_options(L, "decode", &o);
+  check_decoding(L, &o);
   o.offset = &offset;
   if (json_push(L, text, len, &o, &e)) return 1;
   int n = err_push(L, &e);
@@ -329,7 +343,7 @@ static int l_encode(lua_State *L) {
   struct json_options o;
   struct err e;
   if (lua_isnoneornil(L, 1)) err_argument(L, "json.encode: expected a value, got nil (json.null is null)");
-  check_options(L, "encode", &o);
+  if (check_options(L, "encode", &o)) o.pretty = check_flag(L, "pretty");
   if (json_encode(L, 1, &o, &e)) return 1;
   return err_push(L, &e);
 }

@@ -10,6 +10,7 @@
 struct json_options {
   bool ordered;       /* decode: objects remember the order of their keys */
   const char *ordered_in; /* decode: those in a member of this name do; NULL = no such member */
+  unsigned flags;     /* decode: JSON_EXACT, JSON_ANY_BYTES; what comes as digits is a string */
   bool pretty;        /* encode: line breaks, two spaces a level */
   unsigned max_depth; /* containers inside each other; 0 = JSON_DEPTH_MAX, which is also the most */
   size_t max_size;    /* bytes of text; 0 = JSON_SIZE_DEFAULT */

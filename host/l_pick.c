@@ -117,7 +117,8 @@ static int next_event(lua_State *L) {
   return used > 0 ? push_event(L, room, used, second) : call_slow(L, NULL, 0);
 }
 
-/* plain(request, spec) -> is the next line there, and a text that the spec covers? It is not read. */
+/* plain(request, spec) -> the text of the next line, and whether it is the second one, when the line is there and the spec
+ * covers it; else nil. It is not read. */
 int l_pick_plain(lua_State *L) {
   struct rq *r = rq_check(L);
   struct spec *spec = luaL_checkudata(L, 2, SPEC);
@@ -125,13 +126,14 @@ int l_pick_plain(lua_State *L) {
   const char *line;
   size_t len;
   struct pick p;
-  bool plain = rq_next_line(r, &line, &len);
+  if (!rq_next_line(r, &line, &len)) return 0;
+  bool plain = read_line(spec, line, len, room, sizeof room, &p) && p.len > 0;
   if (plain) {
-    plain = read_line(spec, line, len, room, sizeof room, &p) && p.len > 0;
-    rq_put_back(r, line);
+    lua_pushlstring(L, p.text, p.len);
+    lua_pushboolean(L, p.second);
   }
-  lua_pushboolean(L, plain);
-  return 1;
+  rq_put_back(r, line);
+  return plain ? 2 : 0;
 }
 
 /* iterator(request, spec, slow, merge, more) -> function(state): the next event. Lines that the spec does not cover go to

@@ -49,6 +49,7 @@ bool lines_feed(struct lines *l, const char *bytes, size_t len) {
   if (len > l->size - l->end && !make_room(l, len)) return false;
   memcpy(l->buf + l->end, bytes, len);
   l->end += len;
+  l->fed += len;
   return true;
 }
 

@@ -12,6 +12,7 @@ struct lines {
   size_t scanned;          /* bytes after start known to hold no LF */
   size_t max_line;         /* longer ones are an error */
   size_t taken;            /* lines handed out so far */
+  size_t fed;              /* bytes that came so far */
 };
 
 enum lines_result { LINES_MORE, LINES_LINE, LINES_TOO_LONG };

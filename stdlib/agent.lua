@@ -70,11 +70,13 @@ end
 ---@field think? boolean|"low"|"medium"|"high"|"max"
 ---@field endpoint? string name or address
 ---@field timeouts? table seconds by phase, as for ollama.chat
+---@field split_thinking? boolean false: reasoning between tags stays in the text, see ollama.chat
+---@field auto_pull? boolean a model that the server does not have is pulled first, see ollama.chat
 ---@field summarize? boolean|fun(messages: table[], summary?: string): string what falls out of the context window is summarized
 
 local OPTIONS = { name = "string", description = "string", model = "string", instructions = true, tools = "table", output = true,
   repair = "number", handoffs = "table", max_steps = "number", budget = "table", deadline = "number", options = "table",
-  think = true, endpoint = "string", timeouts = "table", summarize = true }
+  think = true, endpoint = "string", timeouts = "table", summarize = true, split_thinking = "boolean", auto_pull = "boolean" }
 
 local function is_agent(value) return type(value) == "table" and getmetatable(value) == Agent end
 
@@ -175,7 +177,7 @@ local Definition = { tools = {}, by_name = {}, names = {}, tools_bytes = 0, repa
 Definition.__index = Definition
 
 local COPIED = { "name", "description", "model", "instructions", "repair", "max_steps", "budget", "deadline", "options", "think",
-  "endpoint", "timeouts" }
+  "endpoint", "timeouts", "split_thinking", "auto_pull" }
 
 --- What the model is told of the tools: encoded here, once, and not for each question.
 local function set_definitions(definition, definitions)

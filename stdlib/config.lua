@@ -25,6 +25,7 @@ local BUILT_IN = {
   profiles = {},
   timeouts = { connect = 2, load = 300, first_byte = 60, idle = 120 },
   pool = { per_model = 2 },
+  auto_pull = false,
   log = { level = "info", format = "text" },
   max_memory = "50%",
   sim = "off",
@@ -34,10 +35,12 @@ local BUILT_IN = {
 -- other tables list their keys.
 local SHAPE = {
   endpoint = "string",
-  endpoints = { each = { url = "url", key = "string", headers = { each = "string" } } },
+  endpoints = { each = { url = "url", key = "string", headers = { each = "string" }, auto_pull = "boolean" } },
   profiles = { each = { num_ctx = "count", num_batch = "count", num_gpu = "integer",
     main_gpu = "integer", num_thread = "integer", use_mmap = "boolean",
-    draft_num_predict = "integer", shift = "boolean", keep_alive = "keep_alive" } },
+    draft_num_predict = "integer", shift = "boolean", keep_alive = "keep_alive",
+    split_thinking = "boolean", auto_pull = "boolean" } },
+  auto_pull = "boolean",
   timeouts = { connect = "seconds", load = "seconds", first_byte = "seconds", idle = "seconds",
                total = "seconds" },
   pool = { per_model = "count" },
@@ -379,7 +382,7 @@ function M.endpoint(name)
     local headers = {}
     for k, v in pairs(e.headers or {}) do headers[k] = v end
     return with_key({ name = asked, url = current.direct[asked] or address("endpoint", e.url),
-                      headers = headers, key = e.key, meant = current.meant[asked],
+                      headers = headers, key = e.key, meant = current.meant[asked], auto_pull = e.auto_pull,
                       source = current.sources["endpoints." .. asked] })
   end
   if asked:find "[.:/]" or asked == "localhost" then

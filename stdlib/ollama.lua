@@ -45,7 +45,7 @@ end
 local COMMON = {
   model = "string", options = "table", format = true, think = true, truncate = "boolean", logprobs = "boolean",
   top_logprobs = "number", endpoint = "string", timeouts = "table", stream = "boolean", keep_alive = true, shift = true,
-  _debug_render_only = "boolean",
+  _debug_render_only = "boolean", split_thinking = "boolean", auto_pull = "boolean", any_arguments = "boolean",
 }
 local CHAT = { messages = "table", tools = "table" }
 local GENERATE = { prompt = "string", suffix = "string", system = "string", template = "string", raw = "boolean",
@@ -83,10 +83,26 @@ local function request(what, way, given, stream)
     if given.images then body.images = #given.images > 0 and protocol.images(what, given.images) or nil end
     if given.context then body.context = check.list(given.context) end
   end
-  return call.shape(way, given, body)
+  local q = call.shape(way, given, body)
+  return given.any_arguments and call.any_arguments(q) or q
 end
 
-local function ask(q) return errors.check(call.try(q)) end
+--- A reply's usage, made when somebody asks for it: most never do.
+local Reply = {}
+
+function Reply.__index(reply, key)
+  if key ~= "usage" then return nil end
+  local usage = protocol.usage(reply)
+  reply.usage = usage
+  return usage
+end
+
+--- A reply with its usage, or the error.
+local function with_usage(reply, err)
+  return err == nil and setmetatable(reply, Reply) or nil, err
+end
+
+local function ask(q, given) return errors.check(with_usage(call.try(q, given))) end
 
 ---@class stoke.ollama.call
 ---@field model string
@@ -98,6 +114,13 @@ local function ask(q) return errors.check(call.try(q)) end
 ---@field top_logprobs? integer 0 to 20
 ---@field endpoint? string name or address
 ---@field timeouts? table seconds by phase, { connect, first_byte, idle, total }, false = no limit; from when the call has its turn
+---@field split_thinking? boolean true: reasoning between tags (<think> and its kin) at the beginning of an answer is its `thinking`
+---  and no part of its text, as where the server splits it. A profile may say so for its model. A stream cannot take back what it
+---  told as text when a closing tag comes alone; an agent's result and history can
+---@field auto_pull? boolean false: a model that the server does not have is pulled first, once for all calls that wait for it, its
+---  progress shown on stderr. A profile, an endpoint or the settings may say so, too
+---@field any_arguments? boolean false: arguments of a tool call that are no object come as the model wrote them, instead of
+---  `invalid_output`
 
 ---@class stoke.ollama.chat: stoke.ollama.call
 ---@field messages table[] { role =, content =, images =, tool_calls =, tool_name = ... }
@@ -114,13 +137,14 @@ local function ask(q) return errors.check(call.try(q)) end
 
 --- One answer of a conversation.
 ---@param given stoke.ollama.chat
----@return table reply the API's own: .message.content, .message.tool_calls, .done_reason, .eval_count ...
+---@return table reply the API's own: .message.content, .message.tool_calls, .done_reason, .eval_count ..., and .usage, see ollama.usage.
+---  Where .done_reason is "length" the answer was cut off: its last call may be, too
 ---Raises refused, dns, tls, unreachable, timeout, auth, http, overloaded, protocol, incomplete, invalid_output, context_overflow,
 ---limit, budget, denied, argument, cancelled.
 ---
 --- Example: `print(ollama.chat { model = "qwen2.5:3b", messages = { { role = "user", content = "Hi" } } }.message.content)`
 function M.chat(given)
-  return ask(request("ollama.chat", "chat", given, false))
+  return ask(request("ollama.chat", "chat", given, false), given)
 end
 
 --- As ollama.chat, but a failure of the world is its second value: for callers that go on without the answer.
@@ -131,17 +155,17 @@ end
 ---
 --- Example: `local reply, err = ollama.try_chat { model = m, messages = messages }`
 function M.try_chat(given)
-  return call.try(request("ollama.chat", "chat", given, false))
+  return with_usage(call.try(request("ollama.chat", "chat", given, false), given))
 end
 
 --- One completion of a prompt; with `suffix` it fills the hole between the two, with `raw` no template is used.
 ---@param given stoke.ollama.generate
----@return table reply the API's own: .response, .done_reason, .eval_count ...
+---@return table reply the API's own: .response, .done_reason, .eval_count ..., and .usage
 ---Raises what ollama.chat raises.
 ---
 --- Example: `print(ollama.generate { model = "qwen2.5-coder:3b", prompt = "def f(", suffix = "return x" }.response)`
 function M.generate(given)
-  return ask(request("ollama.generate", "generate", given, false))
+  return ask(request("ollama.generate", "generate", given, false), given)
 end
 
 --- The last event, before the script sees it.
@@ -167,18 +191,18 @@ function M.stream(given)
     errors.argument("ollama.stream: messages or prompt is missing")
   end
   local q = request("ollama.stream", chat and "chat" or "generate", given, true)
-  local stream, err = effect.perform("llm.stream", q)
+  local stream, err = call.perform("llm.stream", q, given)
   if err then error(window.complete(err, q), 0) end
   return llm.iterator(stream, given.merge ~= false, on_done), stream, nil, stream
 end
 
 local EMBED = { model = "string", input = true, dimensions = "number", truncate = "boolean", options = "table",
-  endpoint = "string", timeouts = "table", keep_alive = true }
+  endpoint = "string", timeouts = "table", keep_alive = true, auto_pull = "boolean" }
 
 --- Vectors of one or several texts. All or nothing: one text that is too long fails the call, unless truncate = true.
 ---@param given { model: string, input: string|string[], dimensions?: integer, truncate?: boolean, options?: table }
 ---  also endpoint and timeouts, as for chat
----@return table reply .embeddings, one row a text, in their order
+---@return table reply .embeddings, one row a text, in their order; .usage
 ---Raises what ollama.chat raises.
 ---
 --- Example: `local v = ollama.embed { model = "nomic-embed-text", input = "a text" }.embeddings[1]`
@@ -192,20 +216,25 @@ function M.embed(given)
   if type(input) ~= "table" and type(input) ~= "string" then
     errors.argument("ollama.embed: input must be a string or a list of strings, got %s", type(input))
   end
-  return ask {
+  return ask({
     protocol = "ollama", path = "/api/embed", model = given.model, endpoint = given.endpoint, timeouts = given.timeouts,
     body = protocol.embed_body(given, protocol.endpoint(given.endpoint)),
-  }
+  }, given)
 end
 
 -- ---- loading --------------------------------------------------------------------------------------------------------------
+
+--- A model of the cloud is there when it is asked, and nothing of it can be kept or freed here: no request is made.
+local function remote(model, reason)
+  return { model = model, done = true, done_reason = reason, remote = true }
+end
 
 local LOAD = { model = "string", keep_alive = true, endpoint = "string", timeouts = "table" }
 
 --- Load a model, with its profile's options, and wait until it is ready. keep_alive: seconds or a Go duration, how long it
 --- stays without work; negative = until told otherwise.
 ---@param given { model: string, keep_alive?: number|string, endpoint?: string, timeouts?: table }
----@return table reply done_reason is "load"
+---@return table reply done_reason is "load"; of a model of the cloud (`gpt-oss:120b-cloud`) also remote = true: nothing was loaded
 ---Raises what ollama.chat raises.
 ---
 --- Example: `ollama.load { model = "qwen2.5:3b", keep_alive = "30m" }`
@@ -213,6 +242,7 @@ function M.load(given)
   given = errors.options(given, LOAD, "ollama.load")
   local model = check.model("ollama.load", given.model)
   if given.timeouts then check.timeouts("ollama.load", given.timeouts) end
+  if check.is_cloud(model) then return remote(model, "load") end
   local keep_alive = given.keep_alive
   if keep_alive == nil then keep_alive = protocol.profile(model).keep_alive end
   if keep_alive ~= nil then check.keep_alive("ollama.load", keep_alive) end
@@ -252,7 +282,7 @@ end
 ---
 --- Example: `ollama.unload "qwen2.5:3b"`
 function M.unload(model, endpoint)
-  check.model("ollama.unload", model)
+  if check.is_cloud(check.model("ollama.unload", model)) then return remote(model, "unload") end
   return admin("POST", "/api/generate", { model = model, keep_alive = 0, stream = false }, endpoint)
 end
 

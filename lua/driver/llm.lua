@@ -6,6 +6,7 @@
 ---   broken(err, q) -> stoke.error                 the connection failed: the same error, with what the dialect knows of it
 ---   reply(text, q, attempts) -> value | nil, err  the whole body of a call that is not streamed
 ---   picks                                         path -> words (host/json.h): the lines read without decoding
+---   holds(text, q) -> boolean                     an answer that begins so is read by `line`, until state.held says no more
 ---   line(text, state) -> event | nil, err | events (list), finished     any other line; nothing = no event
 ---   incomplete(state) -> stoke.error              the stream ended before `finished`
 ---   pool(q) -> key | nil                          what calls wait for each other by
@@ -14,7 +15,8 @@
 ---   usage(value) -> { input_tokens, output_tokens, seconds }
 ---   reserve(q, room, call) -> tokens | nil, least  tokens a budget sets aside, the answer cut down to what is free
 ---
---- `state` is the protocol's own, made as { q =, attempts = }.
+--- `state` is the protocol's own, made as { q =, attempts =, source = }; `begun` where its first text was a plain one. While it sets
+--- `held`, every line comes to it.
 ---
 --- Effects: llm.chat (one reply), llm.stream (events), llm.load and llm.admin (everything but inference); q.protocol names the
 --- table.
@@ -139,8 +141,14 @@ function Source:next(line)
   end
 end
 
+--- Bytes of a token, and of a line that has more than one.
+local TOKEN <const>, LONG <const> = 3, 1024
+
 --- How many tokens of the answer have come, as far as anybody can tell: dialects send about one a line.
-function Source:came() return self.request:came() end
+function Source:came()
+  local lines, bytes = self.request:came()
+  return bytes > lines * LONG and bytes // TOKEN or lines
+end
 
 function Source:close()
   self.request:close()
@@ -169,13 +177,19 @@ local function open(q, record)
   if status >= 300 then return nil, refused(request, protocol, status, q, head) end
   local source = setmetatable({ request = request, protocol = protocol, events = {}, first = 1,
     state = { q = q, attempts = record.attempts } }, Source)
+  source.state.source = source
   -- The first event, before anybody can have seen one: a failure up to here may be tried again. One that is plain text stays where
   -- it is, for the iterator.
   local spec, event, failed = protocol.specs[q.path], nil, nil
   if spec then
     local _, broke = request:ready()
     failed = broke and broken(protocol, broke, q)
-    if not failed and http.plain(request, spec) then return source end
+    local text, second = nil, nil
+    if not failed then text, second = http.plain(request, spec) end
+    if text and (second or not protocol.holds or not protocol.holds(text, q)) then
+      source.state.begun, source.state.said = true, true
+      return source
+    end
   end
   if not failed then event, failed = source:next() end
   if failed then
@@ -227,10 +241,10 @@ function M.iterator(stream, merge, on_done)
     local event, err = stream:next(line)
     if err then error(err, 0) end
     if event and on_done and event.type == "done" then on_done(event, source.state.q) end
-    return event, source.finished or source.events[source.first] ~= nil
+    return event, source.finished or source.events[source.first] ~= nil or source.state.held
   end
   if not spec then return function() return (slow()) end end
-  return http.iterator(source.request, spec, slow, merge, source.events[source.first] ~= nil)
+  return http.iterator(source.request, spec, slow, merge, source.events[source.first] ~= nil or source.state.held)
 end
 
 return M

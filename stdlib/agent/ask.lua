@@ -6,7 +6,8 @@
 local errors = require "core.errors"
 local random = require "core.random"
 local json = require "stoke.json"
-local chat = require "stoke.ollama.call".chat
+local one = require "stoke.ollama.call"
+local called = require "stoke.agent.calls"
 local ollama = require "stoke.ollama"
 local salvage = require "stoke.agent.salvage"
 local tokens = require "stoke.ollama.tokens"
@@ -141,8 +142,8 @@ local function read_stream(run, given, out)
       done = ev
     end
   end
-  return { text = out.text(), thinking = #thinking > 0 and table.concat(thinking) or nil, calls = calls,
-    reason = done.reason, usage = done.usage }
+  local text, thought = one.without_thinking(run.agent, out.text(), #thinking > 0 and table.concat(thinking) or nil)
+  return { text = text, thinking = thought, calls = calls, reason = done.reason, usage = done.usage }
 end
 
 --- The server, or our reader of its answers, could not read the model's call.
@@ -166,37 +167,42 @@ local function cut_call(run, answer, name)
   answer.text = ""
 end
 
---- Brackets that are missing where the answer was cut off may have held more arguments.
-local function unfinished(answer, repairs)
-  if answer.reason ~= "length" then return false end
-  for _, repair in ipairs(repairs) do
-    if repair:find "^missing [%]}] put in" then return true end
-  end
-  return false
+--- An answer that was cut off at its limit calls nothing: its last call may be cut too, and JSON all the same.
+local function cut_before(run, answer, name)
+  local limit = run.agent.options and run.agent.options.num_predict
+  answer.failed = errors.new("limit", ("the answer of %s was cut off%s at its call of %s, which was not run"):format(run.agent.label,
+    limit and limit > 0 and (" (num_predict = %d)"):format(limit) or "", name),
+    { text = answer.text, tool = name, hint = "raise options.num_predict, give the model a larger num_ctx, or the budget more tokens" })
+  answer.text, answer.calls = "", nil
 end
 
 --- Calls, where the answer has some, in whatever form.
 local function find_calls(run, answer, format)
   local calls = answer.calls
   if calls and #calls > 0 then
+    if answer.reason == "length" then return cut_before(run, answer, calls[#calls]["function"].name) end
     resolve(run, calls)
+    called.settle(run, calls)
     return distinct(calls)
   end
   if format or not run.agent.definitions then return nil end
-  local found, rest, repairs = salvage.from_text(answer.text, run.agent.names)
-  if not found or unfinished(answer, repairs) then
-    local name = found and found[1].name or salvage.cut_call(answer.text, run.agent.names)
+  local found, rest = salvage.from_text(answer.text, run.agent.names)
+  if not found then
+    local name = salvage.cut_call(answer.text, run.agent.names)
     return name and cut_call(run, answer, name)
   end
+  if answer.reason == "length" then return cut_before(run, answer, found[#found].name) end
   answer.text = rest or ""
   run:count("repairs", 1)
-  return as_calls(found)
+  found = as_calls(found)
+  called.settle(run, found)
+  return found
 end
 
 local function take(run, format, answer, usage)
   usage.tool_calls = 0 -- counted when they are run
   run:spend(usage)
-  tokens.learn(run.agent.model, run.bytes, run.images, usage.input_tokens)
+  if not usage.estimated then tokens.learn(run.agent.model, run.bytes, run.images, usage.input_tokens) end
   answer.calls = find_calls(run, answer, format)
   return answer
 end
@@ -228,7 +234,7 @@ end
 function M.ask(run, format)
   if run.listener then return ask_streaming(run, format) end
   local messages, tools = run:question(format)
-  local reply, err = chat(run.agent, messages, tools, format)
+  local reply, err = one.chat(run.agent, messages, tools, format)
   if err then return failed(run, format, err) end
   local message = reply.message
   return take(run, format, { text = message.content, thinking = message.thinking, calls = message.tool_calls,

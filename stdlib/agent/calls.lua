@@ -4,9 +4,11 @@
 --- Whatever goes wrong with a call is its result, in words that help the model to call better: an unknown tool, arguments that
 --- do not fit, an error of the function, a refusal. Only what ends the run as a whole is raised.
 
+local engine = require "core.json"
 local errors = require "core.errors"
 local scopes = require "core.scope"
 local tasks = require "core.task"
+local unwrap = require "stoke.agent.arguments"
 local values = require "stoke.schema.values"
 local text = require "stoke.tool.text"
 
@@ -25,6 +27,39 @@ local SMALL = 2048
 
 --- Errors that are not the model's to mend.
 local ENDS_RUN = { needs_approval = true, exit = true }
+
+-- ---- arguments ----------------------------------------------------------------------------------------------------------------
+
+--- call -> arguments that are no object, as the model wrote them; in the history, which the server reads, stands an empty one.
+local written = setmetatable({}, { __mode = "k" })
+
+--- Make the arguments of an answer's calls fit to be sent back, and read those that lie in a wrapping; each of these is a repair.
+---@param run stoke.agent.run
+---@param calls table[]
+function M.settle(run, calls)
+  local by_name = run.agent.by_name
+  for _, call in ipairs(calls) do
+    local f = call["function"]
+    local given = f.arguments
+    if unwrap.odd(given, f.name) then
+      local tool = by_name[f.name]
+      local inner = tool and unwrap.meant(tool, given)
+      if inner then
+        f.arguments = inner
+        run:count("repairs", 1)
+      elseif type(given) ~= "table" or engine.is_array(given) then
+        f.arguments, written[call] = engine.object {}, given
+      end
+    end
+  end
+end
+
+--- A copy of what a call is to be run with: what the tool does to it does not change what the model said.
+local function arguments_of(call)
+  local given = written[call]
+  if given ~= nil then return given end
+  return clone(call["function"].arguments)
+end
 
 -- ---- words for the model --------------------------------------------------------------------------------------------------------
 
@@ -50,12 +85,11 @@ end
 
 -- ---- one call -------------------------------------------------------------------------------------------------------------
 
---- The tool gets a copy: what it does to its arguments does not change what the model said.
 ---@return string result
 ---@return boolean failed
 ---@return any value what the tool returned
 local function perform(run, tool, call)
-  local value, err = tool:perform(clone(call["function"].arguments), { id = call.id, agent = run.agent.label, run = run,
+  local value, err = tool:perform(arguments_of(call), { id = call.id, agent = run.agent.label, run = run,
     on_pending = run.listener and function(entry) run:emit { type = "approval", id = call.id, pending = entry } end })
   if err then
     if ENDS_RUN[err.kind] then error(err, 0) end

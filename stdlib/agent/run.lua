@@ -146,7 +146,8 @@ function Run:request(format)
   local agent = self.agent
   local messages, tools = self:question(format)
   return { model = agent.model, messages = messages, tools = tools, format = format, options = agent.options,
-    think = agent.think, endpoint = agent.endpoint, timeouts = agent.timeouts }
+    think = agent.think, endpoint = agent.endpoint, timeouts = agent.timeouts, split_thinking = agent.split_thinking,
+    auto_pull = agent.auto_pull, any_arguments = true }
 end
 
 local function too_many_steps(run)

@@ -1,9 +1,10 @@
---- What Ollama says when it fails, as errors with a kind and a cure. The texts are those of its source (server/routes.go,
---- server/sched.go, llm/server.go); they differ between releases, so several patterns stand for one meaning.
+--- What Ollama says when it fails, as errors with a kind and a cure. What its texts mean: stoke.ollama.meanings.
 
 local errors = require "core.errors"
 local json = require "core.json"
 local texts = require "core.text"
+local meanings = require "stoke.ollama.meanings"
+local wire = require "stoke.ollama.wire"
 
 local M = {}
 
@@ -67,33 +68,23 @@ end
 
 -- ---- meanings ---------------------------------------------------------------------------------------------------------------
 
-local MEMORY = "unload another model (ollama.unload), or lower num_ctx in the profile"
-local CALL = "the model wrote a tool call that cannot be read; ask again, perhaps with another seed"
-local RUNNER = "the model's process ended on the server; its log says why"
+--- What moves a model; there a text is judged by what may go wrong on that way first.
+local MOVES = { ["/api/pull"] = true, ["/api/push"] = true, ["/api/create"] = true }
 
---- { pattern, kind, retryable, hint }; the first that fits.
-local MEANINGS = {
-  { "^stoke sim: the script failed", "script", false, "the guide has the form of a reply under \"Scripted replies\"" },
-  { "^model ['\"].-['\"] not found", "http", false, "pull" },
-  { "pull model manifest", "http", false, "no such model in the library; check the name at https://ollama.com/library" },
-  { "does not support", "http", false, "`stoke models` lists models, ollama.show(name).capabilities what one can do" },
-  { "server busy", "overloaded", true, "the server's queue of loads is full; ask for fewer models at once" },
-  { "requires more system memory", "overloaded", false, MEMORY },
-  { "unable to load full model", "overloaded", false, MEMORY },
-  { "memory layout cannot be allocated", "overloaded", false, MEMORY },
-  { "out%-of%-memory", "overloaded", false, MEMORY },
-  { "no slots available", "overloaded", true },
-  { "unexpectedly stopped", "incomplete", true, RUNNER },
-  { "process has terminated", "incomplete", true, RUNNER },
-  { "error was encountered while running the model", "incomplete", true, RUNNER },
-  { "^request canceled", "incomplete", true, "the server took this client for gone; asking again may help" },
-  { "timed out waiting for llama", "timeout", true, "the model did not finish loading on the server (OLLAMA_LOAD_TIMEOUT)" },
-  { "error parsing tool call", "invalid_output", true, CALL },
-  { "invalid tool call arguments", "invalid_output", true, CALL },
-  { "Failed to parse input at pos", "invalid_output", true, CALL }, -- llama-server's reader of answers
-  { "^option \"", "http", false, "an option has the wrong type" },
-  { "invalid format", "http", false, "format must be \"json\" or a JSON Schema object" },
-}
+local function meaning_in(list, text, status)
+  for _, meaning in ipairs(list) do
+    if text:find(meaning[1]) and (not meaning[5] or meaning[5] == status) then return meaning end
+  end
+end
+
+--- The meaning of a text, as in stoke.ollama.meanings.
+---@param text string
+---@param path string the request's
+---@param status? integer nil for an error line in a stream
+---@return table|nil meaning { pattern, kind, retryable, hint }
+function M.meaning(text, path, status)
+  return MOVES[path] and meaning_in(meanings.moving, text, status) or meaning_in(meanings.calls, text, status)
+end
 
 local function classify(text, q, fields, kind, retryable)
   local over, tokens, window = overflow_numbers(text)
@@ -102,14 +93,15 @@ local function classify(text, q, fields, kind, retryable)
     err.status = fields.status
     return err
   end
-  for _, meaning in ipairs(MEANINGS) do
-    if text:find(meaning[1]) then
-      kind, retryable = meaning[2], meaning[3]
-      local hint = meaning[4]
-      if hint == "pull" then hint = q.model and q.model ~= "" and "stoke pull " .. q.model or nil end
-      fields.hint = hint
-      break
+  local meaning = M.meaning(text, q.path, fields.status)
+  if meaning then
+    kind, retryable = meaning[2], meaning[3]
+    local hint = meaning[4]
+    if hint == meanings.PULL then
+      fields.missing = q.model and q.model ~= "" or nil -- for auto_pull
+      hint = fields.missing and "stoke pull " .. q.model or nil
     end
+    fields.hint = hint
   end
   fields.retryable = retryable
   if #text > LONGEST then fields.server, text = text, excerpt(text, LONGEST) end
@@ -227,7 +219,7 @@ end
 ---@param q table the request
 ---@param head? string header lines
 function M.status(status, body, q, head)
-  local parsed = json.decode(body)
+  local parsed = wire.decode(body) -- the words of a model in it may hold anything: they are cleaned when they are shown
   local fields = { status = status, model = q.model }
   local known = STATUS[status] or OTHER
   fields.retry_after = retry_after(head)
@@ -245,6 +237,33 @@ end
 --- An error line in a stream that began with 200.
 function M.line(value, q)
   return classify(words(value, 0), q, { model = q.model }, "http", false)
+end
+
+local OWN = "stoke speaks Ollama's own API: give the address of an Ollama server, without a path such as /v1"
+
+--- Marks of other dialects: a member that has this type, or this value.
+local DIALECTS = {
+  { "OpenAI's API", function(v) return type(v.choices) == "table" or v.object == "chat.completion" or v.object == "chat.completion.chunk"
+    or v.object == "text_completion" or v.object == "response" end },
+  { "OpenAI's API", function(v) return v.object == "list" and type(v.data) == "table" end },
+  { "Anthropic's API", function(v) return type(v.content) == "table" and (v.type == "message" or v.stop_reason ~= nil) end },
+  { "Anthropic's API", function(v) return type(v.type) == "string" and (v.type:find "^message_" or v.type:find "^content_block_") end },
+  { "Google's API", function(v) return type(v.candidates) == "table" end },
+  { "llama-server's own API", function(v) return type(v.content) == "string" and (v.stop ~= nil or v.tokens_predicted ~= nil) end },
+  { "text-generation-inference's API", function(v) return type(v.generated_text) == "string" or type(v[1]) == "table"
+    and type(v[1].generated_text) == "string" end },
+}
+
+--- An answer in another dialect than Ollama's.
+---@param value table
+---@return stoke.error|nil
+function M.dialect(value, q)
+  for _, dialect in ipairs(DIALECTS) do
+    if dialect[2](value) then
+      return errors.new("protocol", ("the server answers in the dialect of %s, not in Ollama's"):format(dialect[1]),
+        { model = q.model, hint = OWN })
+    end
+  end
 end
 
 local PHASES = {
@@ -267,6 +286,14 @@ function M.incomplete(q, partial)
     { partial = partial, model = q.model, hint = "the server stopped or the model repeated itself; asking again may help" })
 end
 
+--- The bytes round a place of a text, and a mark before it.
+local function around(text, offset)
+  local from, to = math.max(1, offset - 40), math.min(#text, offset + 39)
+  while from < offset and (text:byte(from) or 0) & 0xC0 == 0x80 do from = from + 1 end
+  return ("%s%s>>>%s%s"):format(from > 1 and "..." or "", clean(text:sub(from, offset - 1)), clean(text:sub(offset, to)),
+    to < #text and "..." or "")
+end
+
 --- Something that is no JSON where JSON was due. JSON that stops in the middle is an answer cut short.
 ---@param text string
 ---@param err? stoke.error of the decoder
@@ -281,7 +308,15 @@ function M.no_json(text, err, q)
     fields.hint = WHO
     return errors.new("protocol", "HTML instead of JSON: " .. excerpt(text, 80), fields)
   end
-  return errors.new("protocol", "the server sent broken JSON: " .. excerpt(text, 80), fields)
+  if text:find "^%s*data:" or text:find "^%s*event:" then
+    fields.hint = OWN
+    return errors.new("protocol", "the server answers in events (SSE), not in Ollama's lines of JSON: " .. excerpt(text, 80), fields)
+  end
+  fields.offset = err and err.offset
+  local reason = err and err.message:match "^invalid JSON at byte %d+: (.*)$" or err and err.message
+  return errors.new("protocol", ("the server sent broken JSON%s: %s"):format(
+    fields.offset and (", byte %d of %d: %s"):format(fields.offset, #text, reason) or "",
+    fields.offset and around(text, fields.offset) or excerpt(text, 80)), fields)
 end
 
 --- A tool call that the model wrote badly.

@@ -14,7 +14,8 @@ local LOAD = {}
 for _, name in ipairs(M.LOAD) do LOAD[name] = true end
 
 local PROFILE = { num_ctx = "number", num_batch = "number", num_gpu = "number", main_gpu = "number", use_mmap = "boolean",
-  num_thread = "number", draft_num_predict = "number", keep_alive = true, shift = "boolean" }
+  num_thread = "number", draft_num_predict = "number", keep_alive = true, shift = "boolean", split_thinking = "boolean",
+  auto_pull = "boolean" }
 
 --- Options of each call; they never reload.
 local SAMPLING = { "frequency_penalty", "min_p", "num_keep", "num_predict", "presence_penalty", "repeat_last_n",
@@ -153,6 +154,14 @@ function M.canonical(model)
   if count == KNOWN then known, count = {}, 0 end
   known[model], count = name, count + 1
   return name
+end
+
+--- Does a name send its calls to the cloud? Such a model is not loaded here: no window, no keep_alive, no place in ollama.ps.
+---@param model string
+---@return boolean
+function M.is_cloud(model)
+  local tag = model:match ":([^/:]*)$"
+  return tag ~= nil and (tag == "cloud" or tag:find "%-cloud$" ~= nil)
 end
 
 --- A model's name.

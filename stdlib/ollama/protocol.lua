@@ -248,6 +248,7 @@ end
 -- ---- answers ----------------------------------------------------------------------------------------------------------------
 
 M.reply, M.line, M.picks, M.usage = replies.reply, replies.line, replies.picks, replies.usage
+M.holds = replies.holds
 M.error, M.broken = failures.status, failures.broken
 
 M.reserve = tokens.reserve

@@ -5,49 +5,83 @@ local json = require "core.json"
 local random = require "core.random"
 local repair = require "stoke.json.repair"
 local failures = require "stoke.ollama.failures"
+local thinking = require "stoke.ollama.thinking"
+local tokens = require "stoke.ollama.tokens"
+local wire = require "stoke.ollama.wire"
 
 local M = {}
 
 local null = json.null
 local math_type, type, is_array = math.type, type, json.is_array
 local odd = failures.odd
+local find, byte = string.find, string.byte
 
-local ORDERED = { ordered = true }
+local ORDERED = { ordered = true, exact = true }
 
---- Tool-call arguments keep the order the model wrote them in: they go back as they came.
-local ARGUMENTS = { ordered = "arguments" }
+--- Beyond all sense: nanoseconds, and tokens of one call.
+local MOST <const>, MOST_TOKENS <const> = 1 << 53, 1 << 27
 
-local MOST <const> = 1 << 53
-
---- A count or a time, where it can be one: nobody adds up what is below zero or beyond all sense.
+--- A time, where it can be one: nobody adds up what is below zero.
 local function number(value)
   return type(value) == "number" and value >= 0 and value < MOST and value or 0
 end
 
-local function whole(value)
-  if math_type(value) == "integer" and value >= 0 and value < MOST then return value end
-  return math.tointeger(number(value)) or 0
+--- A count, where it can be one.
+local function count(value)
+  local n = math_type(value) and math.tointeger(value)
+  return n and n > 0 and n < MOST_TOKENS and n or nil
 end
 
 -- ---- usage ------------------------------------------------------------------------------------------------------------------
 
---- How many attempts a reply took, where it was more than one; how many of its calls were mended.
+--- Of a reply: how many attempts it took, where it was more than one; how much of it was mended; its tokens, where they are not
+--- the server's own { input, output }.
 local attempts_of, repairs_of = setmetatable({}, { __mode = "k" }), setmetatable({}, { __mode = "k" })
+local estimates_of = setmetatable({}, { __mode = "k" })
 
 --- Tokens and times of a reply; nil for what is no reply of a model.
 ---@param reply table
 ---@return table|nil usage
 function M.usage(reply)
   if type(reply) ~= "table" then return nil end
-  if type(reply.usage) == "table" then return reply.usage end -- an event of type "done"
+  local known = rawget(reply, "usage")
+  if type(known) == "table" then return known end -- an event of type "done"
   if not (reply.done or reply.embeddings) then return nil end
   local message = reply.message
   local calls = type(message) == "table" and message.tool_calls or reply.tool_calls
+  local guess = estimates_of[reply]
   return {
-    input_tokens = whole(reply.prompt_eval_count), output_tokens = whole(reply.eval_count), calls = 1,
+    input_tokens = guess and guess.input or count(reply.prompt_eval_count) or 0,
+    output_tokens = guess and guess.output or count(reply.eval_count) or 0, calls = 1,
     attempts = attempts_of[reply] or 1, tool_calls = type(calls) == "table" and #calls or 0, repairs = repairs_of[reply] or 0,
-    seconds = number(reply.total_duration) / 1e9, load_seconds = number(reply.load_duration) / 1e9, estimated = false,
+    seconds = number(reply.total_duration) / 1e9, load_seconds = number(reply.load_duration) / 1e9, estimated = guess ~= nil,
   }
+end
+
+--- Are there counts of tokens, as they should be?
+local function counted(reply)
+  local input, output = reply.prompt_eval_count, reply.eval_count
+  return math_type(input) == "integer" and math_type(output) == "integer" and input > 0 and output > 0 and input < MOST_TOKENS
+    and output < MOST_TOKENS
+end
+
+--- Tokens of what a model wrote, at a guess.
+local function written(holder, name, q)
+  local bytes = #(holder[name] or "") + #(holder.thinking or "")
+  if holder.tool_calls then bytes = bytes + #(json.encode(holder.tool_calls) or "") end
+  return bytes > 0 and tokens.estimate(q.model, bytes) or 0
+end
+
+--- A server that leaves its counts out, or writes what none can be: tokens are worked out of bytes. A count of 0 is left out by
+--- Ollama too, so none is missing where nothing was said.
+---@param reply table
+---@param q table the request
+---@param said integer tokens of the answer, at a guess
+local function estimate(reply, q, said)
+  local input, output = count(reply.prompt_eval_count), count(reply.eval_count)
+  if reply.done_reason == "load" or reply.done_reason == "unload" then return end
+  if input and (output or said == 0) then return end
+  estimates_of[reply] = { input = input or tokens.estimate(q.model, tokens.body_size(q.body)), output = output or said }
 end
 
 -- ---- tool calls ---------------------------------------------------------------------------------------------------------------
@@ -75,7 +109,8 @@ local function read_arguments(text)
   return type(value) == "table" and value or false, 1
 end
 
---- The arguments as an object, and how many repairs that took; nil and an error when they are none.
+--- The arguments as an object, and how many repairs that took; nil and an error when they are none. Who asked for it
+--- (any_arguments) gets such arguments as the model wrote them.
 local function arguments_of(f, q)
   local arguments, repairs = f.arguments, 0
   if type(arguments) == "string" then arguments, repairs = read_arguments(arguments) end
@@ -84,6 +119,7 @@ local function arguments_of(f, q)
     if not is_array(arguments) then return arguments, repairs end
     if #arguments == 0 then return json.object {}, repairs end
   end
+  if q.any_arguments then return arguments or f.arguments, 0 end
   return nil, failures.bad_call(("the arguments of the tool call %s are no JSON object"):format(failures.excerpt(f.name, 80)), q)
 end
 
@@ -117,7 +153,7 @@ local function tidy_calls(holder, q)
     local f, found = function_of(call)
     if not f then return nil, failures.bad_call(("tool call %d names no function"):format(i), q) end
     local arguments, mended = arguments_of(f, q)
-    if not arguments then return nil, mended end
+    if arguments == nil then return nil, mended end
     f.arguments = arguments
     repairs = repairs + math.max(found, mended)
     if type(call.id) ~= "string" or call.id == "" then call.id = new_id() end
@@ -138,6 +174,32 @@ local function text_of(holder, name, path, q)
   return nil, odd(("%s%s is a %s"):format(path, name, type(value)), q)
 end
 
+--- Is reasoning split off the text of this request's answer? A raw prompt, or a hole to fill, has no template that would.
+local function splits(q)
+  local body, said = q.body, q.split_thinking
+  if body and (body.raw or body.suffix) then return false end
+  if said == nil then said = require "stoke.ollama.protocol".profile(q.model).split_thinking end
+  return said ~= false
+end
+
+--- What a server's own field and the text have of a model's reasoning.
+local function joined(before, more)
+  if more == "" then return before end
+  return (before and before ~= "") and before .. "\n" .. more or more
+end
+
+--- May there be reasoning in a text? Two plain searches: nearly always there is none.
+local function tagged(text) return find(text, "<", 1, true) or find(text, "[", 1, true) or byte(text, 1) == 0xE2 end
+
+--- Take the reasoning out of a whole answer.
+local function split(holder, name, text, q)
+  if not tagged(text) or not splits(q) then return text end
+  local thought, rest = thinking.split(text)
+  if not thought then return text end
+  holder.thinking, holder[name] = joined(holder.thinking, thought), rest
+  return rest
+end
+
 --- What chat and generate have in common. `holder` has the text under `name`; its tool calls and thinking, too.
 local function answer(reply, holder, name, path, q)
   local text, err = text_of(holder, name, path, q)
@@ -151,9 +213,11 @@ local function answer(reply, holder, name, path, q)
   if holder.tool_calls ~= nil then
     local calls, found = tidy_calls(holder, q)
     if not calls and found then return nil, found end
-    if found and found > 0 then repairs_of[reply] = found end
+    if found and found > 0 then repairs_of[reply] = (repairs_of[reply] or 0) + found end
   end
   holder[name] = text
+  if not counted(reply) then estimate(reply, q, written(holder, name, q)) end
+  holder[name] = split(holder, name, text, q)
   return reply
 end
 
@@ -163,7 +227,7 @@ local SHAPES = {}
 SHAPES["/api/chat"] = function(reply, q)
   local message = reply.message
   if type(message) == "table" and type(message.content) == "string" and reply.done == true and message.thinking == nil
-    and message.tool_calls == nil and type(reply.done_reason) == "string" then
+    and message.tool_calls == nil and type(reply.done_reason) == "string" and counted(reply) and not tagged(message.content) then
     return reply -- as nearly all are
   end
   if message == nil or message == null then
@@ -185,6 +249,7 @@ SHAPES["/api/embed"] = function(reply, q)
   for i, row in ipairs(rows) do
     if type(row) ~= "table" or not math.type(row[1]) then return nil, odd(("embeddings[%d] is no vector"):format(i), q) end
   end
+  if wanted > 0 then estimate(reply, q, 0) end
   return reply
 end
 
@@ -215,11 +280,15 @@ function M.reply(text, q, attempts)
     if not shape then return {} end
     return nil, failures.incomplete(q)
   end
-  local reply, err = json.decode(text, ARGUMENTS)
+  local reply, err, damaged = wire.decode(text)
   if err then return nil, failures.no_json(text, err, q) end
   if type(reply) ~= "table" or is_array(reply) then return nil, odd("it is no JSON object", q) end
+  local replaced = damaged and select(2, wire.mend(reply))
   if reply.error ~= nil and reply.error ~= null then return nil, failures.line(reply.error, q) end
+  if replaced then repairs_of[reply] = 1 end
   if not shape then return reply end
+  local foreign = reply.done == nil and failures.dialect(reply, q)
+  if foreign then return nil, foreign end
   if attempts and attempts > 1 then attempts_of[reply] = attempts end
   return shape(reply, q)
 end
@@ -241,54 +310,172 @@ local function call_events(calls, events, state)
 end
 
 local function done_event(chunk, state)
+  if not counted(chunk) then
+    local source = state.source
+    estimate(chunk, state.q, state.said and (source and source:came() or 1) or 0)
+  end
   local usage = M.usage(chunk)
   usage.tool_calls, usage.attempts, usage.repairs = state.calls or 0, state.attempts or 1, state.repairs or 0
   local reason = chunk.done_reason
   return { type = "done", reason = type(reason) == "string" and reason or nil, usage = usage, reply = chunk }
 end
 
+-- What a stream holds back: half a character, and text that may yet become the tag of a reasoning. While there is any,
+-- `state.held` says that each line has to come through here.
+
+--- Count a repair of the answer's characters, once.
+local function count_replaced(state)
+  if state.replaced then return end
+  state.replaced, state.repairs = true, (state.repairs or 0) + 1
+end
+
+local function hold(state)
+  local splitter = state.splitter
+  state.held = state.half ~= nil or splitter ~= nil and splitter.mode ~= "text" or nil
+end
+
+--- Add a piece of the answer to the events.
+local function add_text(events, text, state)
+  local splitter = state.splitter
+  if not splitter and not state.begun and text ~= "" then
+    state.begun = true
+    if thinking.may_begin(text) and splits(state.q) then
+      splitter = thinking.new()
+      state.splitter = splitter
+    end
+  end
+  if not splitter or splitter.mode == "text" then
+    if text ~= "" then events[#events + 1] = { type = "text", text = text } end
+    return
+  end
+  for _, event in ipairs(splitter:put(text)) do events[#events + 1] = event end
+end
+
+local function add(events, kind, text, state)
+  if kind == "text" then return add_text(events, text, state) end
+  if text == "" then return end
+  state.begun = true
+  events[#events + 1] = { type = "thinking", text = text }
+end
+
+--- What a half turned out to be: nothing that has an other half.
+local function drop_half(events, state)
+  local half = state.half
+  if not half then return end
+  state.half = nil
+  count_replaced(state)
+  add(events, half.kind, (wire.whole(half.bytes)), state)
+end
+
+--- A piece with its halves. Pieces are UTF-8 nearly always.
+local function put(events, kind, piece, state, damaged)
+  local half = state.half
+  if half and piece ~= "" and half.kind ~= kind then
+    drop_half(events, state)
+    half = nil
+  end
+  if piece ~= "" and (half or damaged) then
+    local rest, replaced
+    piece, rest, replaced = wire.join(half and half.bytes or "", piece)
+    state.half = rest ~= "" and { kind = kind, bytes = rest } or nil
+    if replaced then count_replaced(state) end
+  end
+  add(events, kind, piece, state)
+end
+
+--- The answer goes on with a call, or has ended.
+local function flush(events, state)
+  drop_half(events, state)
+  local splitter = state.splitter
+  if not splitter then return end
+  for _, event in ipairs(splitter:flush()) do events[#events + 1] = event end
+end
+
+--- A line's probabilities go with the first event that comes of it.
+local function attach(events, logprobs, state)
+  if state.logprobs then logprobs = table.move(logprobs, 1, #logprobs, #state.logprobs + 1, state.logprobs) end
+  state.logprobs = nil
+  if events[1] then
+    events[1].logprobs = logprobs
+  elseif state.held then
+    state.logprobs = logprobs
+  else
+    events[1] = { type = "text", text = "", logprobs = logprobs }
+  end
+end
+
+--- The texts of a line, as events. Nearly always nothing is held back, and nothing has to be.
+local function texts_of(text, thought, logprobs, state, damaged)
+  local events = {}
+  if not damaged and not state.held and not logprobs and (state.begun or text == "") then
+    add(events, "thinking", thought, state)
+    if text ~= "" then events[#events + 1] = { type = "text", text = text } end
+    return events
+  end
+  put(events, "thinking", thought, state, damaged)
+  put(events, "text", text, state, damaged)
+  hold(state)
+  if type(logprobs) == "table" then attach(events, logprobs, state) end
+  return events
+end
+
 --- What a line says, as events.
-local function events_of(chunk, holder, name, path, state)
-  local q, events = state.q, {}
+local function events_of(chunk, holder, name, path, state, damaged)
+  local q = state.q
   local text, err = text_of(holder, name, path, q)
   if err then return nil, err end
-  local thinking
-  thinking, err = text_of(holder, "thinking", path, q)
+  local thought
+  thought, err = text_of(holder, "thinking", path, q)
   if err then return nil, err end
-  local logprobs = chunk.logprobs
-  if type(logprobs) ~= "table" then logprobs = nil end
-  if thinking ~= "" then events[1] = { type = "thinking", text = thinking, logprobs = text == "" and logprobs or nil } end
-  if text ~= "" or (logprobs and thinking == "") then
-    events[#events + 1] = { type = "text", text = text, logprobs = logprobs }
+  if damaged then
+    holder[name], holder.thinking = nil, nil
+    if select(2, wire.mend(chunk)) then count_replaced(state) end
+    holder[name] = text
   end
+  if text ~= "" or thought ~= "" then state.said = true end
+  local events = texts_of(text, thought, chunk.logprobs, state, damaged)
   if holder.tool_calls ~= nil then
     local calls, found = tidy_calls(holder, q)
     if not calls and found then return nil, found end
+    if calls and calls[1] then state.said = true end
+    flush(events, state)
     state.repairs = (state.repairs or 0) + (found or 0)
     call_events(calls, events, state)
   end
   if chunk.done ~= true then return #events > 0 and events or nil end
+  flush(events, state)
+  state.held = nil
   events[#events + 1] = done_event(chunk, state)
   return events, true
 end
 
+--- May this beginning of an answer turn out to be no text? Then its lines come through M.line.
+---@param text string
+---@param q table the request
+---@return boolean
+function M.holds(text, q) return thinking.may_begin(text) and splits(q) end
+
 --- One line of a chat or generate stream.
 ---@param line string
----@param state table { q, attempts }
+---@param state table { q, attempts, source, begun }; sets `held` while lines have to come here
 ---@return table[]|nil events nil: nothing to tell, or an error
 ---@return boolean|stoke.error|nil finished it was the last, or the error
 function M.line(line, state)
   local q = state.q
-  if not line:find "%S" then return nil end
-  local chunk, err = json.decode(line, ARGUMENTS)
+  if not find(line, "%S") then return nil end
+  local chunk, err, damaged = wire.decode(line)
   if err then return nil, failures.no_json(line, err, q) end
   if type(chunk) ~= "table" or is_array(chunk) then return nil, odd("it is no JSON object", q) end
-  if chunk.error ~= nil and chunk.error ~= null then return nil, failures.line(chunk.error, q) end
-  if q.path ~= "/api/chat" then return events_of(chunk, chunk, "response", "", state) end
+  if chunk.error ~= nil and chunk.error ~= null then
+    return nil, failures.line(damaged and wire.mend(chunk.error) or chunk.error, q)
+  end
+  local foreign = chunk.done == nil and failures.dialect(chunk, q)
+  if foreign then return nil, foreign end
+  if q.path ~= "/api/chat" then return events_of(chunk, chunk, "response", "", state, damaged) end
   local message = chunk.message
   if message == nil or message == null then message = {} end
   if type(message) ~= "table" or is_array(message) then return nil, odd("message is no object", q) end
-  return events_of(chunk, message, "content", "message.", state)
+  return events_of(chunk, message, "content", "message.", state, damaged)
 end
 
 return M

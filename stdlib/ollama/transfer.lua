@@ -8,6 +8,7 @@ local config = require "stoke.config"
 local failures = require "stoke.ollama.failures"
 local options = require "stoke.ollama.options"
 local protocol = require "stoke.ollama.protocol"
+local wire = require "stoke.ollama.wire"
 
 local M = {}
 
@@ -15,7 +16,7 @@ local M = {}
 
 local function progress_line(text, state)
   if not text:find "%S" then return nil end
-  local line, err = json.decode(text)
+  local line, err = wire.decode(text)
   if err then return nil, failures.no_json(text, err, state.q) end
   if type(line) ~= "table" or json.is_array(line) then return nil, failures.odd("a line is no JSON object", state.q) end
   if line.error ~= nil and line.error ~= json.null then return nil, failures.line(line.error, state.q) end

@@ -4,12 +4,16 @@
 local effect = require "core.effect"
 local json = require "core.json"
 local failures = require "stoke.ollama.failures"
+local options = require "stoke.ollama.options"
 local protocol = require "stoke.ollama.protocol"
 
 local M = {}
 
 --- Prompts below this many tokens were not cut by any window worth having; no question is asked about them.
 local SMALL = 256
+
+--- No prompt has so many; the server's count is none.
+local ABSURD = 1 << 27
 
 --- Nanoseconds: a reply that took this long to load may have a window of its own.
 local LOADED = 5e8
@@ -32,14 +36,14 @@ local function ask(q)
 end
 
 local function given(q)
-  local options = q.body.options
-  return options and options.num_ctx
+  local sent = q.body.options
+  return sent and sent.num_ctx
 end
 
 --- How many tokens fit; nil when nobody knows. Asked once a model.
 local function window_of(q)
   local known = given(q)
-  if known then return known end
+  if known or options.is_cloud(q.model) then return known end -- what runs in the cloud is never loaded here
   local key = protocol.pool(q)
   known = windows[key]
   if known == nil then
@@ -68,7 +72,7 @@ end
 ---@return stoke.error|nil
 function M.cut(q, reply)
   local read, loading = reply.prompt_eval_count, reply.load_duration
-  if not math.type(read) or read < SMALL or q.body.truncate ~= false or q.path == "/api/embed" then return nil end
+  if not math.type(read) or read < SMALL or read > ABSURD or q.body.truncate ~= false or q.path == "/api/embed" then return nil end
   if math.type(loading) and loading > LOADED then windows[protocol.pool(q)] = nil end
   local window = window_of(q)
   if not window or read < window then return nil end

@@ -65,7 +65,7 @@ test("404: the model is missing, and the hint pulls it", function(t)
 end)
 
 test("400: what the server said, never again", function(t)
-  both(t, said(400, "model is required"), { kind = "http", message = "model is required", fields = { status = 400 } })
+  both(t, said(400, "model is required"), { kind = "http", message = "model is required", hint = "the request names no model", fields = { status = 400 } })
   both(t, said(400, '"m" does not support chat'), { kind = "http", message = '"m" does not support chat',
     hint = "`stoke models` lists models, ollama.show(name).capabilities what one can do", fields = { status = 400 } })
   both(t, said(500, 'option "stop" must be of type array'), { kind = "http", message = 'option "stop" must be of type array',
@@ -89,7 +89,8 @@ test("429: waits as long as it is told to, then says so", function(t)
   local text = "you (name) have reached your session usage limit"
   local began = time.monotonic()
   both(t, { status = 429, headers = { ["Retry-After"] = "7" }, body = json.encode { error = text } },
-    { kind = "overloaded", message = text, retryable = true, tries = 3, fields = { status = 429, retry_after = 7 } })
+    { kind = "overloaded", message = text, retryable = true, tries = 3, fields = { status = 429, retry_after = 7 },
+      hint = "the account's limit at ollama.com; it is lifted with time, or by another plan" })
   t.near(time.monotonic() - began, 2 * 2 * 7, 0.1)
 end)
 
@@ -437,12 +438,16 @@ end)
 -- ---- JSON that is none, and odd JSON --------------------------------------------------------------------------------
 
 test("broken JSON", function(t)
-  both(t, "{]", { kind = "protocol", message = "the server sent broken JSON: {]" })
-  both(t, "OK", { kind = "protocol", message = "the server sent broken JSON: OK" })
-  both(t, "\0\1\2\255 binary", { kind = "protocol", message = "the server sent broken JSON: \u{FFFD} binary" })
+  both(t, "{]", { kind = "protocol", message = "the server sent broken JSON, byte 2 of 2: expected a key or '}', found ']': {>>>]" })
+  both(t, "OK", { kind = "protocol", message = "the server sent broken JSON, byte 1 of 2: expected a value, found 'O': >>>OK" })
+  both(t, "\0\1\2\255 binary", { kind = "protocol", message = "the server sent broken JSON, byte 1 of 11: expected a value, "
+    .. "found byte 0x00: >>>\u{FFFD} binary" })
+  both(t, '{"model":"m","message":{"role":"assistant","content":"one long answer, and in its middle a \tTAB, which strict JSON has not"}}',
+    { kind = "protocol", message = "the server sent broken JSON, byte 92 of 125: raw control character in a string: "
+      .. "...\":\"one long answer, and in its middle a>>>TAB, which strict JSON has not\"}}", fields = { offset = 92 } })
   local server <close> = fake { { lines = { TEXT, "{oops}" } } }
   local err = t.raises("protocol", stream, options_for(server))
-  t.eq({ err.message, err.retryable }, { "the server sent broken JSON: {oops}", false })
+  t.eq({ err.message, err.retryable }, { "the server sent broken JSON, byte 2 of 6: expected a key or '}', found 'o': {>>>oops}", false })
   t.match(err.cause.message, "invalid JSON at byte 2")
 end)
 

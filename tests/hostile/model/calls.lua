@@ -150,14 +150,14 @@ add { name = "thinking and a call", raw = { say.last { role = "assistant", conte
   tool_calls = { say.weather() } },
   GOOD }, seen = OSLO, text = "It rains." }
 add { name = "a call cut off by length", raw = { say.last({ role = "assistant", content = "", tool_calls = { say.weather() } },
-  { done_reason = "length" }), GOOD }, seen = OSLO }
+  { done_reason = "length" }), GOOD }, seen = "", expect = "limit", requests = 1, says = "cut off at its call of get_weather" }
 add { name = "a good call, an unknown one and one that does not fit", raw = { say.calls(say.weather(), say.call "nope",
   say.call("add", { a = "x" })), GOOD }, seen = OSLO, repairs = 2, requests = 2 }
 add { name = "calls where there are no tools", with = "plain", raw = { say.calls(say.weather()), GOOD }, repairs = 1, requests = 2 }
 add { name = "calls without names where there are no tools", with = "plain", raw = { say.raw_calls "[{}]", GOOD }, repairs = 1 }
 add { name = "nothing but wrong calls", raw = { say.raw_calls "[{}]" }, expect = "invalid_output", requests = 3 }
 add { name = "nothing but unreadable arguments", raw = { say.raw_calls '[{"function":{"name":"add","arguments":"all of them"}}]' },
-  expect = "invalid_output", requests = 3, repairs = 2 }
+  expect = "loop", requests = 3, repairs = 3 }
 add { name = "nothing but unknown tools", raw = { say.calls(say.call "nope") }, expect = "loop", requests = 3, repairs = 3 }
 add { name = "nothing but arguments that do not fit", raw = { say.calls(say.call("add", { a = "x" })) }, expect = "loop",
   requests = 3,

@@ -138,7 +138,10 @@ static void make_table(struct builder *b, struct frame *f, int items) {
   if (!f->object) {
     lua_getiuservalue(L, b->state_idx, 1);
     lua_setmetatable(L, -2);
-  } else if (f->ordered && items) {
+  } else if (!items) { /* nothing else tells it from an array */
+    lua_getiuservalue(L, b->state_idx, 2);
+    lua_setmetatable(L, -2);
+  } else if (f->ordered) {
     lua_createtable(L, items + 1, 0);
     lua_pushlightuserdata(L, (void *)&json_order_mark);
     lua_rawseti(L, -2, 1);

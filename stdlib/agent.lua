@@ -181,8 +181,13 @@ local COPIED = { "name", "description", "model", "instructions", "repair", "max_
 
 --- What the model is told of the tools: encoded here, once, and not for each question.
 local function set_definitions(definition, definitions)
+  local text, err = json.encode(definitions)
+  if not text then -- a schema or a description that is no JSON: the only thing in them that a script can have written so
+    errors.raise("argument", ("%s: its tools cannot be told to a model: %s"):format(definition.label or "stoke.agent", err.message),
+      { cause = err })
+  end
   definition.definitions = json.fixed(definitions)
-  definition.tools_bytes = #json.encode(definitions)
+  definition.tools_bytes = #text
 end
 
 --- Tools and handoffs, worked out once.

@@ -1,10 +1,10 @@
 --- JSON, strictly as RFC 8259 has it, and the same bytes from the same values in every run.
 ---
 --- Numbers: an integer that fits 64 bits is an integer, every other number a float; a float is written so that it
---- reads back as the same float, with a point or an exponent (`1.0`, `0.1`, `1e+300`). null is `json.null`; it and
---- arrays pass between here and `require "cjson"` (an empty array loses its mark there). Arrays that were decoded stay
---- arrays, also when they are emptied; a table you make is an array when its keys are 1 to n, an object when they are
---- strings, and `{}` when it is empty: say `json.array()` for `[]`. Keys are written sorted by their bytes, or in the
+--- reads back as the same float, with a point or an exponent (`1.0`, `0.1`, `1e+300`); `exact` keeps larger integers whole. null is
+--- `json.null`; it and arrays pass between here and `require "cjson"` (an empty array loses its mark there). Arrays that were
+--- decoded stay arrays, also when they are emptied, and `{}` stays an object; a table you make is an array when its keys are 1 to n,
+--- an object when they are strings, and `{}` when it is empty: say `json.array()` for `[]`. Keys are written sorted by their bytes, or in the
 --- order the table declares. No metamethod runs: what a table holds itself is what counts.
 
 local engine = require "core.json"
@@ -17,15 +17,17 @@ local M = {}
 --- JSON's null, which unlike nil can stand in a table. The same value as `cjson.null`.
 M.null = engine.null
 
-local DECODE = { ordered = "boolean", max_depth = "number", max_size = "number" }
+local DECODE = { ordered = "boolean", exact = "boolean", max_depth = "number", max_size = "number" }
 local ENCODE = { pretty = "boolean", max_depth = "number", max_size = "number" }
 
 --- Read one JSON text.
 ---@param text string UTF-8, with nothing but white space round the value
----@param options? { ordered?: boolean, max_depth?: integer, max_size?: integer }
+---@param options? { ordered?: boolean, exact?: boolean, max_depth?: integer, max_size?: integer }
 ---  ordered: every object remembers the order of its keys, and `encode` keeps it (a key that comes twice has its first
 ---  place and its last value; keys added later follow, sorted). The order hangs on the table's metatable: give a copy
 ---  `setmetatable(copy, getmetatable(original))` to keep it.
+---  exact: an integer that is too large for 64 bits and that a float would round, and a number beyond every float, come as a
+---  string of their digits: ids of 20 digits stay what they are.
 ---  max_depth: tables in tables, at most and unless given 1000. max_size: bytes, 64 MiB unless given.
 ---@return any value
 ---Raises `protocol` for text that is no JSON, with `err.offset`, the byte it fails at, counted from 1; `argument`.
@@ -89,7 +91,8 @@ function M.is_array(value) return engine.is_array(value) end
 ---@param options? { all?: boolean, want?: "object"|"array", max_depth?: integer, max_size?: integer }
 ---  all: a list of every object and array in the text (JSON lines), not one. want: of several, prefer one of this kind; else
 ---  one in a code fence is taken, else the longest. max_depth: 256, max_size: 8 MiB, unless given.
----@return any value objects remember the order of their keys, as with `ordered`; nil when there is no JSON in the text
+---@return any value objects remember the order of their keys, as with `ordered`, and large numbers are kept, as with `exact`; nil
+---  when there is no JSON in the text
 ---@return string[]|stoke.error repairs what was mended, in words, each kind once with its count; empty for strict JSON. Without
 ---  a value an error of kind `invalid_output`, with `offset`.
 ---Raises `argument`.

@@ -64,6 +64,9 @@ local function check_options(given)
   errors.options(given, OPTIONS, "stoke.tool")
   check_name(given.name)
   local where = "stoke.tool " .. given.name
+  if given.description and not utf8.len(given.description) then
+    errors.argument("%s: the description is no UTF-8 from byte %d on", where, select(2, utf8.len(given.description)))
+  end
   if given.run == nil then errors.argument("%s: run is missing: the function that does the work", where) end
   local needs = given.needs_approval
   if needs ~= nil and type(needs) ~= "boolean" and type(needs) ~= "function" then
@@ -130,9 +133,13 @@ function M.new(definition, options)
     return definition
   end
   local where = check_options(definition)
-  local timeout = definition.timeout
+  local timeout, params = definition.timeout, parameters(where, definition.params)
+  local _, bad = json.encode(params:json_schema())
+  if bad then
+    errors.raise("argument", ("%s: its parameters cannot be told to a model: %s"):format(where, bad.message), { cause = bad })
+  end
   return made {
-    name = definition.name, description = definition.description or "", params = parameters(where, definition.params),
+    name = definition.name, description = definition.description or "", params = params,
     run = definition.run, needs_approval = definition.needs_approval or false, idempotent = definition.idempotent or false,
     timeout = timeout == nil and M.TIMEOUT or timeout, max_output = definition.max_output or M.MAX_OUTPUT,
     site = errors.site(),
@@ -256,12 +263,24 @@ function Tool:call(args)
   return errors.check(self:perform(args == nil and {} or args))
 end
 
---- A result as the model reads it: text as it is, other values as JSON, nil as "ok", cut at max_output.
+--- Tools whose author has been told already.
+local told = setmetatable({}, { __mode = "k" })
+
+--- A result as the model reads it: text as it is, other values as JSON, nil as "ok", cut at max_output. What JSON cannot say (NaN, a
+--- function, a list with holes, a circle) stands in it in words, and is told in the log, once a tool.
 ---@param value any
 ---@return string
 ---
 --- Example: `print(weather:text({ celsius = 4 }))`
-function Tool:text(value) return text.of(value, self.max_output) end
+function Tool:text(value)
+  local out, unsaid = text.of(value, self.max_output)
+  if unsaid and not told[self] then
+    told[self] = true
+    require "stoke.log".warn(("tool %s%s returned what JSON cannot say: %s"):format(self.name,
+      self.site and " (" .. self.site .. ")" or "", unsaid))
+  end
+  return out
+end
 
 function Tool:__tostring() return ("tool %s"):format(self.name) end
 

@@ -14,7 +14,7 @@ local json = require "stoke.json"
 
 local M = {}
 
-local ORDERED = { ordered = true }
+local ORDERED = { ordered = true, exact = true }
 
 --- Read an answer: value and the names of the rungs taken, or nil and an error of kind `invalid_output`.
 ---@param schema stoke.schema.Schema

@@ -3,8 +3,8 @@
 --- What is taken for a call, since a mistake here runs a tool:
 --- * Text with a mark of its own, at the beginning of a line: <tool_call>, <function_call>, [TOOL_CALLS], <|python_tag|>,
 ---   <function=name>, functools[, or ReAct's "Action:" and "Action Input:". Any text may stand before it, none behind it.
---- * JSON without a mark, bare or in a code fence, or name({...}), when it stands alone: before it at most one short sentence
----   (160 bytes, one line) that speaks of no example or possibility, behind it nothing.
+--- * JSON without a mark, bare or in a code fence, or name({...}), or calls in Python's notation (literals only), when it stands
+---   alone: before it at most one short sentence (160 bytes, one line) that speaks of no example or possibility, behind it nothing.
 --- * The value must name a tool there is, or have the one shape nothing else has, { name, arguments }; then an unknown name
 ---   is given back too, so that the model can be told which tools there are. Every value in the text must be a call.
 --- * Never a tool's definition, and never a call cut inside a string or a number: half an argument is not what was meant.
@@ -13,6 +13,7 @@ local engine = require "core.json"
 local errors = require "core.errors"
 local notes = require "stoke.json.notes"
 local repair = require "stoke.json.repair"
+local python = require "stoke.agent.python"
 local scan = require "stoke.json.scan"
 local strings = require "stoke.json.strings"
 
@@ -61,7 +62,7 @@ local function as_arguments(value, said)
     if not found or list[2] or found.cut or found.kind ~= "object" then return nil end
     local mended, repairs = repair.repair(value)
     if mended == nil or not is_object(mended) then return nil end
-    for _, what in ipairs(repairs) do note(said, what) end
+    for _, what in ipairs(repairs) do note(said, (what:gsub(",[%a ]* at byte %d+$", ""))) end
     value = mended
   end
   if type(value) == "table" and next(value) == nil then return engine.object {} end
@@ -222,7 +223,7 @@ local function tagged_parameters(body)
   local arguments, order = {}, {}
   for key, value in body:gmatch "<parameter=([^>\n]+)>(.-)</parameter>" do
     value = match(value, "^\n?(.-)\n?$")
-    local decoded, err = engine.decode(value, { ordered = true })
+    local decoded, err = engine.decode(value, { ordered = true, exact = true })
     key = trim(key)
     if arguments[key] == nil then order[#order + 1] = key end
     if err ~= nil or type(decoded) == "string" then arguments[key] = value else arguments[key] = decoded end
@@ -255,23 +256,29 @@ local function function_tags(text, names, said)
   return calls
 end
 
---- get_weather({"city": "Oslo"}), get_weather(city="Oslo")
-local function written_call(text, names, said)
-  local body = bare(text)
-  local name, inside = match(body, "^print%(([%a_][%w_.]*)%s*%((.*)%)%s*%);?$")
-  if not name then name, inside = match(body, "^([%a_][%w_.]*)%s*%((.*)%);?$") end
-  name = resolve(name and name:gsub("%.call$", ""), names)
-  if not name then return nil end
-  inside = trim(inside)
-  if inside == "" then return { { name = name, arguments = engine.object {} } } end
-  local object = inside
-  if find(inside, "^[%a_][%w_]*%s*=[^=]") then object = "{" .. inside .. "}" end
-  local list = scan.values(object, 1, MAX_DEPTH)
+--- get_weather(city="Oslo"), [get_weather(city='Oslo'), now()]: calls of tools there are, and of no other.
+local function python_calls(body, names)
+  local calls = python.calls(body)
+  for _, call in ipairs(calls or {}) do
+    call.name = resolve(call.name:gsub("%.call$", ""), names)
+    if not call.name then return nil end
+  end
+  return calls
+end
+
+--- get_weather({"city": "Oslo"}), or in Python's notation
+local function written_call(text, names, said, tags)
+  local body = bare(text, tags)
+  local name, inside = match(body, "^([%a_][%w_.]*)%s*%(%s*({.*})%s*%);?$")
+  if not name then name, inside = match(body, "^print%(([%a_][%w_.]*)%s*%(%s*({.*})%s*%)%s*%);?$") end
+  if not name then return python_calls(body, names) end
+  name = resolve(name:gsub("%.call$", ""), names)
+  local list = name and scan.values(inside, 1, MAX_DEPTH) or {}
   local found = list[1]
-  if not found or list[2] or found.cut or found.first ~= 1 or found.last ~= #object then return nil end
+  if not found or list[2] or found.cut or found.first ~= 1 or found.last ~= #inside then return nil end
   local arguments = found.kind == "object" and as_arguments(found.value, said)
   if not arguments then return nil end
-  if object == inside then notes.append(said, found) end
+  notes.append(said, found)
   return { { name = name, arguments = arguments } }
 end
 
@@ -308,7 +315,7 @@ local function marked_call(text, names, said)
     local before
     calls, before = calls_in(body, names, said, true, mark[2])
     if calls and before ~= "" then calls = nil end
-    calls = calls or written_call(body, names, said)
+    calls = calls or written_call(body, names, said, mark[2])
   end
   return calls, trim(lead), ("a tool call written as text, marked %s"):format(mark[1])
 end
@@ -370,7 +377,7 @@ function M.from_text(text, names)
     local said = notes.new()
     local calls, rest, how = form(body, names, said)
     if calls then
-      local repairs = notes.list(said)
+      local repairs = notes.list(said, false)
       table.insert(repairs, 1, how)
       return calls, rest, repairs
     end
@@ -387,9 +394,11 @@ end
 --- Example: `salvage.cut_call('{"name": "now", "arguments": {"zone": "Eu', { now = true })  --> "now"`
 function M.cut_call(text, names)
   check(text, names, "salvage.cut_call")
-  local from = (find(text, "{", 1, true) or find(text, "[", 1, true)) and scan.past_thinking(text, 1)
+  local from = (find(text, "[{%[]") or find(text, "^[%s`%w]*[%a_][%w_.]*%(")) and scan.past_thinking(text, 1)
   if not from then return nil end
   local body = sub(text, from)
+  local called = match(bare(body), "^%[?%s*([%a_][%w_.]*)%(%s*[%a_][%w_]*%s*=%s*['\"%d%[{TFN-][^)]*$")
+  if called then return resolve(called, names) end
   local list = scan.values(body, 1, MAX_DEPTH)
   local found = list[1]
   if not found or list[2] or not found.cut then return nil end
@@ -484,7 +493,7 @@ function M.from_error(message, names)
     calls = { { name = name, arguments = arguments } }
   end
   notes.append(said, found)
-  local repairs = notes.list(said)
+  local repairs = notes.list(said, false)
   table.insert(repairs, 1, "a tool call that the server refused read again")
   return calls, repairs
 end

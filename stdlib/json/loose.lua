@@ -143,7 +143,7 @@ local function is_ellipsis(r) return match(r.text, "^%.%.%.+()", r.pos) or match
 local function pass_comma(r, c, again)
   if c == 59 then note(r, "; read as a comma") end
   if again then note(r, "extra comma left out") end
-  r.pos = r.pos + 1
+  r.comma, r.pos = r.pos, r.pos + 1
 end
 
 local function pass_ellipsis(r)
@@ -179,7 +179,7 @@ function read_array(r)
       note(r, "missing ] put in")
       break
     elseif c == 93 then
-      if comma and n > 0 then note(r, "trailing comma left out") end
+      if comma and n > 0 then note(r, "trailing comma left out", r.comma) end
       r.pos = r.pos + 1
       break
     elseif c == 125 then
@@ -325,7 +325,7 @@ function read_object(r)
       break
     elseif c == 125 then
       if not too_early(r) then
-        if comma and #order > 0 then note(r, "trailing comma left out") end
+        if comma and #order > 0 then note(r, "trailing comma left out", r.comma) end
         r.pos = r.pos + 1
         break
       end

@@ -12,7 +12,7 @@ local find, byte, sub, match = string.find, string.byte, string.sub, string.matc
 
 local M = {}
 
-local LIMITS = { ordered = true }
+local LIMITS = { ordered = true, exact = true }
 
 --- How often a text may be cut before a byte that is no JSON.
 local TRIES = 4

@@ -39,11 +39,13 @@ local ENTITIES = { ["&quot;"] = '"', ["&#34;"] = '"', ["&#x22;"] = '"', ["&apos;
 local function unescape(text, said)
   local quote = find(text, '"', 1, true)
   if not quote and find(text, "[{%[,]%s*&quot;") then
-    note(said, "HTML entities read as what they stand for")
+    note(said, "HTML entities read as what they stand for", find(text, "&quot;", 1, true) + said.shift)
+    said.shift = false -- from here on a place in the text is none in what was given
     return (text:gsub("&#?%w+;", ENTITIES))
   end
   if find(text, '[{%[]%s*\\"') and not find(text, '[{%[,:]%s*"') then
-    note(said, "escaped quotes read as quotes")
+    note(said, "escaped quotes read as quotes", find(text, "\\", 1, true) + said.shift)
+    said.shift = false
     return (text:gsub('\\(["\\/])', "%1"):gsub("\\n", "\n"))
   end
   return text
@@ -54,32 +56,36 @@ end
 ---@return integer|nil from nil when the text ends in its thinking
 local function unwrap(text, said)
   if find(text, "^\u{FEFF}") then
-    note(said, "byte order mark left out")
-    text = sub(text, 4)
+    note(said, "byte order mark left out", 1)
+    text, said.shift = sub(text, 4), 3
   end
   local from = find(text, "%S") or 1
   if not find(text, '^[{%["]', from) then
     local found
     from, found = scan.past_thinking(text, from)
-    if found then note(said, "thinking block left out") end
+    if found then note(said, "thinking block left out", (find(text, "%S") or 1) + said.shift) end
   end
   return unescape(text, said), from
 end
 
---- Say what stood before or behind the values.
-local function note_gap(said, gap, after)
+--- Where a byte of the text that is read was in the text that was given; nil when nobody knows.
+local function place(said, at) return said.shift and at + said.shift or nil end
+
+--- Say what stood before or behind the values, from a byte on.
+local function note_gap(said, gap, after, from)
   if find(gap, "^[%s,;]*$") then return end
+  local at = place(said, from + find(gap, "%S") - 1)
   if find(gap, "```", 1, true) then
-    if not said.count["code fence left out"] then note(said, "code fence left out") end
+    if not said.count["code fence left out"] then note(said, "code fence left out", at) end
     gap = gap:gsub("```+[ \t]*[%w_]*", " ")
   end
   if find(gap, "^%s*$") then return end
   if after and find(gap, "^[%s}%]]+$") then
-    note(said, "extra closing bracket left out")
+    note(said, "extra closing bracket left out", at)
   elseif find(gap, "^[%s*_`>#~]+$") then
-    note(said, "Markdown round the JSON left out")
+    note(said, "Markdown round the JSON left out", at)
   else
-    note(said, after and "text after the JSON left out" or "text before the JSON left out")
+    note(said, after and "text after the JSON left out" or "text before the JSON left out", at)
   end
 end
 
@@ -129,7 +135,7 @@ local function strict_inside(text, from, limits)
   if not last then return end
   local value, err = engine.decode(sub(text, first, last), limits)
   if err ~= nil then return end
-  return { { value = value, first = first, last = last, notes = {}, count = {}, cut = false, rank = 3, fenced = false,
+  return { { value = value, first = first, last = last, notes = {}, count = {}, cut = false, rank = 3, fenced = false, at = {},
              kind = find(text, "^{", first) and "object" or "array" } }
 end
 
@@ -143,14 +149,14 @@ local function scalar(text, from, said, options)
   local body = strings.rtrim(sub(text, from))
   local inside = match(body, "^```+[%w_]*%s*()")
   if inside then
-    note(said, "code fence left out")
+    note(said, "code fence left out", place(said, from))
     body = strings.rtrim(sub(body, inside, -(#match(body, "`*$", math.max(inside, #body - 8)) + 1)))
   end
   local value, r = scan.scalar(body)
   if value == nil then
     return fail(("no JSON in the text (%d bytes): %s"):format(#text, excerpt(match(text, "^%s*(.*)$"))), { offset = from })
   end
-  append(said, r)
+  append(said, r, not inside and said.shift and said.shift + from - 1)
   return options.all and engine.array { value } or value, write_up(said)
 end
 
@@ -162,11 +168,11 @@ local function finish(list, text, from, said, options)
     last = first
   end
   local before, after = gaps(list, first, last, text, from)
-  note_gap(said, before, false)
-  for i = first, last do append(said, list[i]) end
-  note_gap(said, after, true)
+  note_gap(said, before, false, from)
+  for i = first, last do append(said, list[i], said.shift) end
+  note_gap(said, after, true, list[last].last + 1)
   if #list > 1 then
-    note(said, options.all and ("%d values read from one text"):format(#list) or ("one of %d values taken"):format(#list))
+    note(said, options.all and ("%d values read from one text"):format(#list) or ("one of %d values taken"):format(#list), place(said, list[first].first))
   end
   if not options.all then return list[first].value, write_up(said) end
   local values = {}
@@ -192,19 +198,20 @@ end
 --- Example: `local value, repairs = repair.repair "{'a': 1,}"`
 function M.repair(text, options)
   options = check(text, options)
-  local limits = { ordered = true, max_depth = options.max_depth or MAX_DEPTH, max_size = options.max_size or MAX_SIZE }
+  local limits = { ordered = true, exact = true, max_depth = options.max_depth or MAX_DEPTH, max_size = options.max_size or MAX_SIZE }
   local value, err = engine.decode(text, limits)
   if err == nil then return options.all and engine.array { value } or value, {} end
   if #text > limits.max_size then
     return fail(("a text of %d bytes, more than %d"):format(#text, limits.max_size), { offset = limits.max_size + 1 })
   end
   local said = notes.new()
+  said.shift = 0 -- bytes that were before the text and are gone
   local from
   text, from = unwrap(text, said)
   if not from then return fail(("no JSON: the text ends inside its thinking (%d bytes)"):format(#text), { offset = #text + 1 }) end
   if headless(text, from) then
-    note(said, "missing { put in")
-    text = sub(text, 1, from - 1) .. "{" .. sub(text, from)
+    note(said, "missing { put in", place(said, from))
+    text, said.shift = sub(text, 1, from - 1) .. "{" .. sub(text, from), said.shift and said.shift - 1
   end
   local list, too_deep = strict_inside(text, from, limits), nil
   if not list then list, too_deep = scan.values(text, from, limits.max_depth) end

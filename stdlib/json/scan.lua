@@ -17,6 +17,7 @@ local FENCES = { [""] = true, json = true, jsonc = true, json5 = true, jsonl = t
 ---@field last integer byte it ends at
 ---@field notes string[] repairs, each once
 ---@field count table<string, integer> how often
+---@field at table<string, integer> where the first of them was
 ---@field fenced boolean in a code fence
 ---@field cut boolean the text ended inside a string, a key, a word or a number of it
 ---@field rank integer 3 surely meant as JSON, 2 and 1 perhaps, 0 only when it stands alone
@@ -40,7 +41,7 @@ local function read_at(text, at, max_depth)
   local value = loose.read(r, "top")
   if r.too_deep then return nil, r end
   if kind == "object" and value[1] ~= nil then kind = "array" end -- braces round a list
-  return { value = value, kind = kind, first = at, last = math.max(at, r.pos - 1), notes = r.notes, count = r.count,
+  return { value = value, kind = kind, first = at, last = math.max(at, r.pos - 1), notes = r.notes, count = r.count, at = r.at,
            cut = r.cut or false, rank = rank_of(r, value, kind) }, r
 end
 

@@ -155,11 +155,11 @@ local function unicode(r, at)
     local braced, stop = match(text, "^{(%x+)}()", at + 2)
     local code = braced and #braced <= 6 and tonumber(braced, 16)
     if code and code <= 0x10FFFF and (code < 0xD800 or code > 0xDFFF) then
-      note(r, "escape written as JSON has it")
+      note(r, "escape written as JSON has it", at)
       return utf8.char(code), stop
     end
     if find(text, "^%x*$", at + 2) then return nil, #text + 1 end -- cut
-    note(r, "wrong escape read as text")
+    note(r, "wrong escape read as text", at)
     return "\\u", at + 2
   end
   local code = tonumber(hex, 16)
@@ -167,7 +167,7 @@ local function unicode(r, at)
   local low = code < 0xDC00 and match(text, "^\\u([dD][c-fC-F]%x%x)", at + 6)
   if low then return utf8.char(0x10000 + ((code - 0xD800) << 10) + (tonumber(low, 16) - 0xDC00)), at + 12 end
   if code < 0xDC00 and (find(text, "^\\?$", at + 6) or find(text, "^\\u%x*$", at + 6)) then return nil, #text + 1 end
-  note(r, "half of a surrogate pair replaced")
+  note(r, "half of a surrogate pair replaced", at)
   return "\u{FFFD}", at + 6
 end
 
@@ -181,10 +181,10 @@ local function escape(r, at)
   if c == "" then return nil, at + 1 end
   local hex = c == "x" and match(text, "^%x%x", at + 2)
   if hex then
-    note(r, "escape written as JSON has it")
+    note(r, "escape written as JSON has it", at)
     return utf8.char(tonumber(hex, 16)), at + 4
   end
-  note(r, "wrong escape read as text")
+  note(r, "wrong escape read as text", at)
   if find(c, "^%w") then return "\\" .. c, at + 2 end
   if c == "'" or c == "`" then return c, at + 2 end
   return "", at + 1
@@ -251,8 +251,8 @@ local function read_triple(r, quotes)
   return finish(r, nil, from, stop - 1)
 end
 
-local function note_control(r, c)
-  note(r, (c == 10 or c == 13) and "line break in a string escaped" or "control character in a string escaped")
+local function note_control(r, c, at)
+  note(r, (c == 10 or c == 13) and "line break in a string escaped" or "control character in a string escaped", at)
 end
 
 --- The string a missing quote left open: it ends before the next key.
@@ -288,7 +288,7 @@ function M.read(r, context)
       pieces[#pieces + 1] = piece
       from, pos = after, after
     elseif c < 32 then
-      note_control(r, c)
+      note_control(r, c, at)
       pos = at + 1
     else
       local closer = kind.plain and 1 or closer_width(text, at, kind)
@@ -303,7 +303,7 @@ function M.read(r, context)
         local last, next_at
         if context == "object" then last, next_at = never_closed(text, at, start) end
         if last then return finish_unclosed(r, pieces, from, last, next_at) end
-        note(r, "quote in a string escaped")
+        note(r, "quote in a string escaped", at)
         inner, pos = true, at + closer
       end
     end

@@ -39,14 +39,22 @@ local function begun(word)
   end
 end
 
+--- A number as JSON has it; its text where no number holds it, as json.decode's `exact` does.
+local function exact(token)
+  local n = tonumber(token)
+  if n == math.huge or n == -math.huge then return token end
+  if math.type(n) == "float" and find(token, "^%-?%d+$") and ("%.0f"):format(n) ~= token then return token end
+  return n
+end
+
 --- A number as JSON, C, Python or JavaScript have it.
----@return number|nil
+---@return number|string|nil
 ---@return boolean|nil odd it was not written as JSON has it
 local function number(token)
-  if find(token, "^%-?[1-9]%d*$") or find(token, "^%-?0$") then return tonumber(token) end
+  if find(token, "^%-?[1-9]%d*$") or find(token, "^%-?0$") then return exact(token) end
   local whole, rest = match(token, "^%-?(%d+)(.*)$")
   local fraction = rest and (match(rest, "^%.%d+$") or match(rest, "^%.?%d*[eE][+-]?%d+$"))
-  if fraction and not find(whole, "^0%d") and not find(rest, "^%.[eE]") and not find(rest, "^%d") then return tonumber(token) end
+  if fraction and not find(whole, "^0%d") and not find(rest, "^%.[eE]") and not find(rest, "^%d") then return exact(token) end
   local sign, digits = match(token, "^([+-]?)(.*)$")
   if find(digits, "^%d[%d_]*%.?[%d_]*[eE]?[+-]?%d*$") or find(digits, "^%.%d[%d_]*[eE]?[+-]?%d*$") then
     digits = digits:gsub("_", "")

@@ -14,7 +14,7 @@ local M = {}
 local null = json.null
 local math_type, type, is_array = math.type, type, json.is_array
 local odd = failures.odd
-local find, byte = string.find, string.byte
+local find = string.find
 
 local ORDERED = { ordered = true, exact = true }
 
@@ -126,10 +126,14 @@ end
 --- The function of a call, and 1 where it had to be found: some models leave out what is round it.
 local function function_of(call)
   local f = type(call) == "table" and call["function"]
-  if type(f) == "table" and type(f.name) == "string" then return f, 0 end
+  if type(f) == "table" and type(f.name) == "string" then
+    if f.arguments ~= nil then return f, 0 end
+    f.arguments, f.parameters = f.parameters, nil
+    return f, f.arguments ~= nil and 1 or 0
+  end
   if f == nil and type(call.name) == "string" then
-    call["function"] = { name = call.name, arguments = call.arguments }
-    call.name, call.arguments = nil, nil
+    call["function"] = { name = call.name, arguments = call.arguments == nil and call.parameters or call.arguments }
+    call.name, call.arguments, call.parameters = nil, nil, nil
     return call["function"], 1
   end
 end
@@ -189,7 +193,7 @@ local function joined(before, more)
 end
 
 --- May there be reasoning in a text? Two plain searches: nearly always there is none.
-local function tagged(text) return find(text, "<", 1, true) or find(text, "[", 1, true) or byte(text, 1) == 0xE2 end
+local function tagged(text) return find(text, "<", 1, true) or find(text, "[", 1, true) or find(text, "^%s*\xE2") end
 
 --- Take the reasoning out of a whole answer.
 local function split(holder, name, text, q)

@@ -16,8 +16,9 @@ local M = {}
 
 local function progress_line(text, state)
   if not text:find "%S" then return nil end
-  local line, err = wire.decode(text)
+  local line, err, damaged = wire.decode(text)
   if err then return nil, failures.no_json(text, err, state.q) end
+  if damaged then wire.mend(line) end
   if type(line) ~= "table" or json.is_array(line) then return nil, failures.odd("a line is no JSON object", state.q) end
   if line.error ~= nil and line.error ~= json.null then return nil, failures.line(line.error, state.q) end
   if type(line.status) ~= "string" then return nil, failures.odd("a line of progress has no status", state.q) end

@@ -149,7 +149,7 @@ end
 local function from_text(run, node, v, path, depth)
   local first = trim(v):sub(1, 1)
   if first ~= "{" and first ~= "[" then return false end
-  local value = engine.decode(v)
+  local value = engine.decode(v, { exact = true })
   if type(value) ~= "table" then return false end
   return attempt(run, node, function()
     note(run, path, v, value, "read as the JSON in it")
@@ -243,6 +243,12 @@ end
 -- One value where several are wanted.
 local function single(run, node, v, path, depth)
   if v == null or v == nil then return false end
+  if type(v) == "table" and next(v) == nil then -- {} for []
+    return attempt(run, node, function()
+      note(run, path, v, nil, "read as an empty array")
+      return engine.array {}
+    end)
+  end
   return attempt(run, node, function()
     local items = node.items
     local inner = kind_of(items) == "object" and coerce(run, items, v, below(path, 1), depth + 1) or v

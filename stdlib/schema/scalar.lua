@@ -22,6 +22,24 @@ local function multiple(v, of)
   return off <= 1e-9 * math.min(1, math.abs(q)) or off <= 1e-14 * math.abs(q)
 end
 
+--- From here on a float is no exact integer any more: what was written may have been another number.
+local EXACT <const> = 2.0 ^ 53
+
+local function too_large(want, v)
+  local shown = type(v) == "string" and #v <= 100 and v or values.show(v)
+  return problems.say(("expected %s, got %s, too large for an integer; send it as a string"):format(want, shown), want, v)
+end
+
+local function too_long_for(want, v)
+  local shown = #v <= 100 and v or values.show(v)
+  return problems.say(("expected %s, got %s, more digits than a number holds; write %.15g"):format(want, shown, tonumber(v)), want, v)
+end
+
+--- Digits of an integer beyond 64 bits: the reader of JSON leaves them a string (json.decode, `exact`).
+local function is_large(v)
+  return type(v) == "string" and #v > 18 and v:find "^-?%d+$" ~= nil and math_type(tonumber(v)) == "float"
+end
+
 --- A check of numbers.
 ---@param node table
 ---@param typed "number"|"integer"|nil
@@ -32,6 +50,7 @@ function M.number(node, typed, want)
   return function(v)
     local kind = math_type(v)
     if not kind then
+      if typed and is_large(v) then return v, (whole and too_large or too_long_for)(want, v) end
       if typed then return v, wrong(want, v, true) end
       return v
     end
@@ -39,8 +58,9 @@ function M.number(node, typed, want)
     if kind == "float" then
       if v - v ~= 0 then return v, wrong(want, v) end -- NaN and infinities
       if whole then
-        local n = tointeger(v)
-        if n then v, changed = n, true elseif v ~= floor(v) then return v, wrong(want, v) end
+        if v ~= floor(v) then return v, wrong(want, v) end
+        if v >= EXACT or v <= -EXACT then return v, too_large(want, v) end
+        v, changed = tointeger(v), true
       end
     end
     if low and v < low or high and v > high or above and v <= above or below and v >= below or of and not multiple(v, of) then
@@ -109,11 +129,14 @@ function M.types(names, want)
     if kind == "number" then
       if v - v ~= 0 then return v, wrong(want, v) end
       if ok.number and not ok.integer then return v end
-      local n = ok.integer and tointeger(v)
+      local large = v >= EXACT or v <= -EXACT
+      local n = ok.integer and (math_type(v) == "integer" and v or not large and tointeger(v))
       if n then return n, nil, math_type(v) == "float" end
-      if ok.number or ok.integer and v == floor(v) then return v end
+      if ok.number then return v end
+      if ok.integer and large then return v, too_large(want, v) end
       return v, wrong(want, v, not ok.integer)
     end
+    if ok.integer and not ok.string and not ok.number and is_large(v) then return v, too_large(want, v) end
     if kind == "empty" then
       if ok.object then return v end
       if ok.array then return engine.array {}, nil, true end

@@ -28,13 +28,20 @@ local function list(...) return table.concat({ ... }, "; ") end
 
 local function twice(what, n) return ("%s, %d times"):format(what, n or 2) end
 
+--- Repairs without their places.
+local function placeless(repairs)
+  local out = {}
+  for i, what in ipairs(repairs) do out[i] = what:gsub(", first at byte %d+$", ""):gsub(", at byte %d+$", "") end
+  return table.concat(out, "; ")
+end
+
 --- Checks every row, and names the text where one differs.
 local function corpus(name, rows, options)
   test("json.repair: " .. name, function(t)
     for _, row in ipairs(rows) do
       local value, repairs = json.repair(row[1], options)
       local got = value == nil and repairs.kind .. ": " .. repairs.message
-        or ("%s | %s"):format(json.encode(value), table.concat(repairs, "; "))
+        or ("%s | %s"):format(json.encode(value), placeless(repairs))
       t.eq(("%s\n=> %s"):format(row[1], got), ("%s\n=> %s | %s"):format(row[1], row[2], row[3] or ""))
     end
   end)
@@ -150,8 +157,9 @@ corpus("numbers", {
   { "[01]", "[1]", NUMBER }, { "[-007]", "[-7]", NUMBER }, { "[1_000]", "[1000]", NUMBER }, { "[0x1F]", "[31]", NUMBER },
   { "[+.5e1]", "[5.0]", NUMBER }, { "[01.50]", "[1.5]", NUMBER }, { '{"a":1,234}', '{"a":1234}', NUMBER },
   { '{"a":1,234,567.5,"b":1}', '{"a":1234567.5,"b":1}', NUMBER }, { "[1,234]", "[1,234]" },
-  { '{"a":1,234:5}', '{"a":1,"234":5}', KEY }, { "[1e999]", "[null]", "number out of range read as null" },
-  { "[12345678901234567890,]", "[12345678901234567000.0]", TRAILING }, { "[1.2.3]", '["1.2.3"]', VALUE },
+  { '{"a":1,234:5}', '{"a":1,"234":5}', KEY }, { "[1e999]", '["1e999"]', "" }, { "[1e999,]", '["1e999"]', TRAILING },
+  { "[01e999]", "[null]", "number out of range read as null" },
+  { "[12345678901234567890,]", '["12345678901234567890"]', TRAILING }, { "[1.2.3]", '["1.2.3"]', VALUE },
   { "[9007199254740993,]", "[9007199254740993]", TRAILING }, { "[-0.0,1e3,-1E-2,]", "[-0.0,1000.0,-0.01]", TRAILING }, { ".5",
   "0.5", NUMBER },
 })

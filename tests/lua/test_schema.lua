@@ -106,7 +106,39 @@ test("schema: an integral float becomes an integer, in a copy", function(t)
   t.eq(math.type(checked.n) .. math.type(checked.list[2]) .. math.type(checked.u), "integerintegerinteger")
   t.eq(json.encode(value), '{"list":[1,2.0],"n":3.0,"u":4.0,"x":5.0}')
   t.ok(json.is_array(checked.list))
-  t.eq(schema "integer":check(1e300), 1e300)
+  t.eq(schema "integer":check(2.0 ^ 53 - 1), (1 << 53) - 1)
+end)
+
+-- Beyond 2^53 a float is the nearest number, not the one that was written; beyond 64 bits there is no integer at all.
+test("schema: an integer that came as another number is refused, never changed", function(t)
+  local s = schema { id = "integer?", some = "integer|null?", any = "number?", text = "string?", both = "integer|string?" }
+  local words = "too large for an integer; send it as a string"
+  for _, text in ipairs { "12345678901234567890123", "9223372036854775808", "-9223372036854775809", "1e300", "9007199254740993.0",
+      "12345678901234567168" } do
+    for _, exact in ipairs { false, true } do
+      for _, name in ipairs { "id", "some" } do
+        local said = wrong(t, s, json.decode(('{"%s":%s}'):format(name, text), { exact = exact }))
+        t.match(said, "^" .. name .. ": expected .-, got [^,]+, " .. words .. "$")
+      end
+    end
+  end
+  t.eq(wrong(t, s, json.decode('{"any":12345678901234567890123}', { exact = true })),
+    "any: expected number, got 12345678901234567890123, more digits than a number holds; write 1.23456789012346e+22")
+  t.match(wrong(t, s, { id = "12345678901234567890123" }), "got 12345678901234567890123, " .. words)
+  t.eq(s:check(json.decode('{"id":9223372036854775807,"some":-9223372036854775808,"any":1e22}')),
+    { id = math.maxinteger, some = math.mininteger, any = 1e22 })
+  t.eq(s:check(json.decode('{"text":12345678901234567890123,"both":12345678901234567890123}', { exact = true })),
+    { text = "12345678901234567890123", both = "12345678901234567890123" })
+end)
+
+test("schema: {} of JSON is no array; an empty table of Lua is one where one is wanted", function(t)
+  local s = schema { list = "string[]" }
+  t.eq(wrong(t, s, json.decode '{"list":{}}'), "list: expected array, got an empty object")
+  t.eq(json.encode(s:check { list = {} }), '{"list":[]}')
+  t.eq(json.encode(s:check(json.decode '{"list":[]}')), '{"list":[]}')
+  local value, repairs = s:coerce(json.decode '{"list":{}}')
+  t.eq({ json.encode(value), #repairs }, { '{"list":[]}', 1 })
+  t.eq(wrong(t, schema { o = { a = "string?" } }, json.decode '{"o":[]}'), "o: expected object { a }, got an empty array")
 end)
 
 test("schema: null in an optional field is left out, unless the field takes null", function(t)

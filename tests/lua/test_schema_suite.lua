@@ -17,6 +17,7 @@ local FILES = {
 
 -- Cases left out: description of the group, or "group: case" -> reason. Each must be there, so that none outlives it.
 local PATTERNS, REMOTE = "needs patternProperties", "refers to the meta-schema, a remote one"
+local LARGE = "an integer beyond 64 bits is refused: a tool would get another number"
 local INTERACTION = "properties, patternProperties, additionalProperties interaction: "
 local CASES = {
   ["additionalProperties being false does not allow other properties: an additional property is invalid"] = PATTERNS,
@@ -30,10 +31,12 @@ local CASES = {
   ["Recursive references between schemas"] = "refers to a part by its $id",
   ["some languages do not distinguish between different types of numeric value: " ..
     "a float is not an integer even without fractional part"] = "1.0 is an integer since draft 6",
+  ["integer: a bignum is an integer"] = LARGE,
+  ["integer: a negative bignum is an integer"] = LARGE,
 }
 
 -- Draft -> least number of cases that run; falls when something is skipped that was not.
-local LEAST = { draft4 = 282, draft6 = 364, draft7 = 432 }
+local LEAST = { draft4 = 280, draft6 = 362, draft7 = 430 }
 
 local DRAFT = "http://json-schema.org/draft-07/schema#" -- so that $ref stands alone, as it does there
 

@@ -83,12 +83,51 @@ test("tool: results become text: tables as JSON, nil as ok, bytes that are no UT
   t.eq(text.of({ celsius = 4 }, 100), '{"celsius":4}')
   t.eq({ text.of(nil, 100), text.of(true, 100), text.of(1.5, 100) }, { "ok", "true", "1.5" })
   t.eq(text.of("caf\xE9", 100), "caf\u{FFFD}")
-  t.match(text.of({ print }, 100), "^a table")
+  t.eq({ text.of({ print }, 100) }, { '["a function"]', "a function at [1]" })
   t.eq(text.of(("ä"):rep(100), 101):match "^(.-)\n", ("ä"):rep(50))
   t.match(text.of(("x"):rep(1000), 100), "\n%[cut: the first 100 of 1000 bytes%]$")
   local cycle = {}
   cycle.self = cycle
-  t.match(text.of(cycle, 100), "^a table")
+  t.eq(text.of(cycle, 100), '{"self":"the table that this is in"}')
+end)
+
+test("tool: what JSON cannot say is in the result in words, and its author is told once", function(t)
+  local shared = { 1 }
+  for _, row in ipairs {
+    { { x = 0 / 0, y = 1 / 0, z = -1 / 0 }, '{"x":"NaN","y":"Infinity","z":"-Infinity"}' },
+    { { 1, nil, 3 }, "[1,null,3]" }, { { list = { "a", nil, nil, "d" } }, '{"list":["a",null,null,"d"]}' },
+    { { [1] = "one", name = "x" }, '{"1":"one","name":"x"}' }, { { [true] = 1 }, '{"true":1}' },
+    { { f = print, c = coroutine.create(print) }, '{"c":"a thread","f":"a function"}' },
+    { { "caf\xE9" }, '["caf\u{FFFD}"]' }, { { a = shared, b = shared, [2.5] = 1 }, '{"2.5":1,"a":[1],"b":[1]}' },
+    { { [1] = 1, [1000000] = 2 }, '{"1":1,"1000000":2}' },
+  } do
+    local out, unsaid = text.of(row[1], 1000)
+    t.eq(out, row[2])
+    t.ok(unsaid, row[2])
+  end
+  local deep = {}
+  for _ = 1, 100 do deep = { deep, f = print } end
+  t.ok(#text.of(deep, 100000) < 2000)
+
+  local told, log = {}, require "stoke.log"
+  local warn = log.warn
+  log.warn = function(words) told[#told + 1] = words end
+  local _ <close> = setmetatable({}, { __close = function() log.warn = warn end })
+  local odd = stoke.tool { name = "odd", run = function() return { x = 0 / 0 } end }
+  for _ = 1, 2 do t.eq(odd:text(odd:call()), '{"x":"NaN"}') end
+  t.eq(#told, 1)
+  t.match(told[1], "^tool odd %(.-test_tool%.lua:%d+%) returned what JSON cannot say: NaN at %.x$")
+end)
+
+test("tool: words that are no UTF-8 are refused where they are written", function(t)
+  local run = function() end
+  t.match(t.raises("argument", stoke.tool, { name = "x", run = run, description = "caf\xE9" }).message,
+    "^stoke.tool x: the description is no UTF%-8 from byte 4 on$")
+  t.match(t.raises("argument", stoke.tool, { name = "x", run = run, params = { a = "string: caf\xE9" } }).message,
+    "^stoke.tool x: its parameters cannot be told to a model: cannot encode a string that is not UTF%-8 at ")
+  local other = stoke.agent { name = "other", model = "m", description = "\xFF" }
+  t.match(t.raises("argument", stoke.agent, { name = "bot", model = "m", handoffs = { other } }).message,
+    "^bot: its tools cannot be told to a model: cannot encode a string that is not UTF%-8")
 end)
 
 test("tool: the trace has its call, and the traceback of an error", function(t)

@@ -37,7 +37,9 @@ arguments("null", "null", { seen = NONE, repairs = 1 })
 arguments("left out", [[null,"x":1]], { seen = NONE, repairs = 1 })
 arguments("an empty list", "[]", { seen = NONE, repairs = 1 })
 arguments("a list", [=[["Oslo"]]=], { seen = NONE, repairs = 1 })
-arguments("a list with the object", [=[[{"city":"Oslo"}]]=], { repairs = 1 })
+arguments("a list with the object", [=[[{"city":"Oslo"}]]=], { seen = OSLO, repairs = 1, requests = 2 })
+arguments("a list with two objects", [=[[{"city":"Oslo"},{"city":"Rome"}]]=], { seen = NONE, repairs = 1, requests = 2 })
+arguments("a list with an object that does not fit", [=[[{"town":"Oslo"}]]=], { seen = NONE, repairs = 1, requests = 2 })
 arguments("a number", "7", { seen = NONE, repairs = 1 })
 arguments("true", "true", { seen = NONE, repairs = 1 })
 arguments("false", "false", { seen = NONE, repairs = 1 })
@@ -46,8 +48,33 @@ arguments("of a wrong type", [[{"city":{"name":"Oslo","country":"Norway"}}]], { 
 arguments("null inside", [[{"city":null}]], { seen = NONE, repairs = 1 })
 arguments("a number for a text", [[{"city":7}]], { seen = NONE, repairs = 1 })
 arguments("with more than is known", [[{"city":"Oslo","unit":"C","why":[1,2]}]], { seen = OSLO, repairs = 0 })
-arguments("in an object of their own", [[{"arguments":{"city":"Oslo"}}]], { repairs = 1 })
-arguments("the schema itself", [[{"type":"object","properties":{"city":{"type":"string","value":"Oslo"}}}]], { repairs = 1 })
+for _, name in ipairs { "arguments", "parameters", "args", "input", "get_weather" } do
+  arguments("in an object of their own: " .. name, ([[{"%s":{"city":"Oslo"}}]]):format(name), { seen = OSLO, repairs = 1,
+    requests = 2 })
+end
+arguments("in an object, as a string of JSON", [[{"arguments":"{\"city\":\"Oslo\"}"}]], { seen = OSLO, repairs = 1, requests = 2 })
+arguments("in an object with the name", [[{"name":"get_weather","arguments":{"city":"Oslo"}}]], { seen = OSLO, repairs = 1,
+  requests = 2 })
+arguments("wrapped twice", [=[[{"parameters":{"arguments":{"city":"Oslo"}}}]]=], { seen = OSLO, repairs = 1, requests = 2 })
+arguments("in an object, and they do not fit", [[{"arguments":{"town":"Oslo"}}]], { seen = NONE, repairs = 1, requests = 2 })
+arguments("in an object, a number for a text", [[{"arguments":{"city":7}}]], { seen = NONE, repairs = 1, requests = 2 })
+arguments("the schema itself", [[{"type":"object","properties":{"city":{"type":"string","value":"Oslo"}}}]], { seen = OSLO,
+  repairs = 1, requests = 2 })
+arguments("the schema of each", [[{"city":{"type":"string","description":"city name","value":"Oslo"}}]], { seen = OSLO, repairs = 1,
+  requests = 2 })
+arguments("the schema without values", [[{"city":{"type":"string"}}]], { seen = NONE, repairs = 1, requests = 2 })
+arguments("the values under properties", [[{"type":"object","properties":{"city":"Oslo"}}]], { seen = OSLO, repairs = 1,
+  requests = 2 })
+arguments("half a character", '{"city":"Oslo \xF0\x9F"}', { seen = OSLO .. " \u{FFFD}", repairs = 1, requests = 2 })
+arguments("half a surrogate pair", [[{"city":"Oslo \ud83d"}]], { seen = OSLO .. " \u{FFFD}", repairs = 1, requests = 2 })
+arguments("half a character in a name", '{"city":"Oslo","\xF0\x9F":1}', { seen = OSLO, repairs = 1, requests = 2 })
+for _, number in ipairs { "12345678901234567890123", "-9223372036854775809", "9007199254740993.0", "1e300" } do
+  calls("an integer that is none: " .. number, ('[{"function":{"name":"add","arguments":{"a":%s,"b":1}}}]'):format(number),
+    { seen = NONE, repairs = 1, told = "too large for an integer; send it as a string" })
+end
+calls("a number beyond all numbers", '[{"function":{"name":"add","arguments":{"a":1e400,"b":1}}}]', { seen = NONE, repairs = 1 })
+calls("the largest integer", '[{"function":{"name":"add","arguments":{"a":9223372036854775807,"b":0}}}]',
+  { seen = "add 9223372036854775807 0", repairs = 0 })
 arguments("another spelling of the name", [[{"City":"Oslo"}]], { seen = NONE, repairs = 1 })
 arguments("a long text", '{"city":"' .. ("x"):rep(200000) .. '"}', { expect = "value context_overflow" })
 arguments("deep", ('{"city":"Oslo","x":%s}'):format(("["):rep(400) .. ("]"):rep(400)), { seen = OSLO })
@@ -57,7 +84,8 @@ calls("numbers in strings", [=[[{"function":{"name":"add","arguments":{"a":"1","
 calls("floats for integers", [=[[{"function":{"name":"add","arguments":{"a":1.0,"b":2e0}}}]]=], { seen = "add 1 2", repairs = 0 })
 calls("half a number for an integer", [=[[{"function":{"name":"add","arguments":{"a":1.5,"b":2}}}]]=], { seen = NONE, repairs = 1 })
 calls("words for numbers", [=[[{"function":{"name":"add","arguments":{"a":"one","b":"two"}}}]]=], { seen = NONE, repairs = 1 })
-calls("parameters for arguments", [=[[{"function":{"name":"get_weather","parameters":{"city":"Oslo"}}}]]=], { repairs = 1 })
+calls("parameters for arguments", [=[[{"function":{"name":"get_weather","parameters":{"city":"Oslo"}}}]]=], { seen = OSLO,
+  repairs = 1, requests = 2 })
 
 -- ---- names ----
 local function named(name, seen, more)

@@ -3,9 +3,9 @@
 --- Numbers: an integer that fits 64 bits is an integer, every other number a float; a float is written so that it
 --- reads back as the same float, with a point or an exponent (`1.0`, `0.1`, `1e+300`); `exact` keeps larger integers whole. null is
 --- `json.null`; it and arrays pass between here and `require "cjson"` (an empty array loses its mark there). Arrays that were
---- decoded stay arrays, also when they are emptied, and `{}` stays an object; a table you make is an array when its keys are 1 to n,
---- an object when they are strings, and `{}` when it is empty: say `json.array()` for `[]`. Keys are written sorted by their bytes, or in the
---- order the table declares. No metamethod runs: what a table holds itself is what counts.
+--- decoded stay arrays, also when they are emptied, and `{}` stays an object; a table you make is an array when its keys are
+--- 1 to n, an object when they are strings, and `{}` when it is empty: say `json.array()` for `[]`. Keys are written sorted by
+--- their bytes, or in the order the table declares. No metamethod runs: what a table holds itself is what counts.
 
 local engine = require "core.json"
 local errors = require "core.errors"

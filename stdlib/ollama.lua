@@ -137,8 +137,8 @@ local function ask(q, given) return errors.check(with_usage(call.try(q, given)))
 
 --- One answer of a conversation.
 ---@param given stoke.ollama.chat
----@return table reply the API's own: .message.content, .message.tool_calls, .done_reason, .eval_count ..., and .usage, see ollama.usage.
----  Where .done_reason is "length" the answer was cut off: its last call may be, too
+---@return table reply the API's own: .message.content, .message.tool_calls, .done_reason, .eval_count ..., and .usage
+---  (ollama.usage). Where .done_reason is "length" the answer was cut off: its last call may be, too
 ---Raises refused, dns, tls, unreachable, timeout, auth, http, overloaded, protocol, incomplete, invalid_output, context_overflow,
 ---limit, budget, denied, argument, cancelled.
 ---

@@ -266,8 +266,8 @@ end
 --- Tools whose author has been told already.
 local told = setmetatable({}, { __mode = "k" })
 
---- A result as the model reads it: text as it is, other values as JSON, nil as "ok", cut at max_output. What JSON cannot say (NaN, a
---- function, a list with holes, a circle) stands in it in words, and is told in the log, once a tool.
+--- A result as the model reads it: text as it is, other values as JSON, nil as "ok", cut at max_output. What JSON cannot say
+--- (NaN, a function, a list with holes, a circle) stands in it in words, and is told in the log, once a tool.
 ---@param value any
 ---@return string
 ---

@@ -15,8 +15,8 @@
 ---   usage(value) -> { input_tokens, output_tokens, seconds }
 ---   reserve(q, room, call) -> tokens | nil, least  tokens a budget sets aside, the answer cut down to what is free
 ---
---- `state` is the protocol's own, made as { q =, attempts =, source = }; `begun` where its first text was a plain one. While it sets
---- `held`, every line comes to it.
+--- `state` is the protocol's own, made as { q =, attempts =, source = }; `begun` where its first text was a plain one. While it
+--- sets `held`, every line comes to it.
 ---
 --- Effects: llm.chat (one reply), llm.stream (events), llm.load and llm.admin (everything but inference); q.protocol names the
 --- table.

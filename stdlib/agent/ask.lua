@@ -170,9 +170,11 @@ end
 --- An answer that was cut off at its limit calls nothing: its last call may be cut too, and JSON all the same.
 local function cut_before(run, answer, name)
   local limit = run.agent.options and run.agent.options.num_predict
-  answer.failed = errors.new("limit", ("the answer of %s was cut off%s at its call of %s, which was not run"):format(run.agent.label,
+  answer.failed = errors.new("limit",
+    ("the answer of %s was cut off%s at its call of %s, which was not run"):format(run.agent.label,
     limit and limit > 0 and (" (num_predict = %d)"):format(limit) or "", name),
-    { text = answer.text, tool = name, hint = "raise options.num_predict, give the model a larger num_ctx, or the budget more tokens" })
+    { text = answer.text, tool = name,
+      hint = "raise options.num_predict, give the model a larger num_ctx, or the budget more tokens" })
   answer.text, answer.calls = "", nil
 end
 

@@ -172,7 +172,8 @@ local function finish(list, text, from, said, options)
   for i = first, last do append(said, list[i], said.shift) end
   note_gap(said, after, true, list[last].last + 1)
   if #list > 1 then
-    note(said, options.all and ("%d values read from one text"):format(#list) or ("one of %d values taken"):format(#list), place(said, list[first].first))
+    note(said, options.all and ("%d values read from one text"):format(#list) or ("one of %d values taken"):format(#list),
+      place(said, list[first].first))
   end
   if not options.all then return list[first].value, write_up(said) end
   local values = {}
@@ -198,7 +199,8 @@ end
 --- Example: `local value, repairs = repair.repair "{'a': 1,}"`
 function M.repair(text, options)
   options = check(text, options)
-  local limits = { ordered = true, exact = true, max_depth = options.max_depth or MAX_DEPTH, max_size = options.max_size or MAX_SIZE }
+  local limits = { ordered = true, exact = true, max_depth = options.max_depth or MAX_DEPTH,
+    max_size = options.max_size or MAX_SIZE }
   local value, err = engine.decode(text, limits)
   if err == nil then return options.all and engine.array { value } or value, {} end
   if #text > limits.max_size then

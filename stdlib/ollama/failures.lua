@@ -243,11 +243,13 @@ local OWN = "stoke speaks Ollama's own API: give the address of an Ollama server
 
 --- Marks of other dialects: a member that has this type, or this value.
 local DIALECTS = {
-  { "OpenAI's API", function(v) return type(v.choices) == "table" or v.object == "chat.completion" or v.object == "chat.completion.chunk"
+  { "OpenAI's API", function(v) return type(v.choices) == "table" or v.object == "chat.completion"
+    or v.object == "chat.completion.chunk"
     or v.object == "text_completion" or v.object == "response" end },
   { "OpenAI's API", function(v) return v.object == "list" and type(v.data) == "table" end },
   { "Anthropic's API", function(v) return type(v.content) == "table" and (v.type == "message" or v.stop_reason ~= nil) end },
-  { "Anthropic's API", function(v) return type(v.type) == "string" and (v.type:find "^message_" or v.type:find "^content_block_") end },
+  { "Anthropic's API", function(v) return type(v.type) == "string" and (v.type:find "^message_"
+    or v.type:find "^content_block_") end },
   { "Google's API", function(v) return type(v.candidates) == "table" end },
   { "llama-server's own API", function(v) return type(v.content) == "string" and (v.stop ~= nil or v.tokens_predicted ~= nil) end },
   { "text-generation-inference's API", function(v) return type(v.generated_text) == "string" or type(v[1]) == "table"
@@ -310,7 +312,8 @@ function M.no_json(text, err, q)
   end
   if text:find "^%s*data:" or text:find "^%s*event:" then
     fields.hint = OWN
-    return errors.new("protocol", "the server answers in events (SSE), not in Ollama's lines of JSON: " .. excerpt(text, 80), fields)
+    return errors.new("protocol", "the server answers in events (SSE), not in Ollama's lines of JSON: " .. excerpt(text, 80),
+      fields)
   end
   fields.offset = err and err.offset
   local reason = err and err.message:match "^invalid JSON at byte %d+: (.*)$" or err and err.message
@@ -321,7 +324,7 @@ end
 
 --- A tool call that the model wrote badly.
 function M.bad_call(what, q)
-  return errors.new("invalid_output", what, { model = q.model, hint = CALL, retryable = true, began = true })
+  return errors.new("invalid_output", what, { model = q.model, hint = meanings.CALL, retryable = true, began = true })
 end
 
 --- JSON, but not what the API says.

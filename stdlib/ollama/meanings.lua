@@ -8,11 +8,11 @@ local MEMORY <const> = "unload another model (ollama.unload), or lower num_ctx i
 local CALL <const> = "the model wrote a tool call that cannot be read; ask again, perhaps with another seed"
 local RUNNER <const> = "the model's process ended on the server; its log says why"
 local NAME <const> = "a name is [host/][namespace/]model[:tag]: letters, digits, `-`, `_`, `.`"
-local UPDATE <const> = "the server is too old for this model: update it (https://ollama.com/download), then pull the model again"
-local REQUEST <const> = "this version of the server cannot read the request; its answer says which field (stoke doctor shows the version)"
+local UPDATE <const> = "the server is too old for this model: update it (https://ollama.com/download), then pull again"
+local REQUEST <const> = "this version of the server cannot read the request; it says which field (stoke doctor: the version)"
 local LIBRARY <const> = "no such model in the library; check the name and the tag at https://ollama.com/library"
 local REGISTRY <const> = "the server, not this machine, cannot reach the registry: check its network, its DNS and its HTTPS_PROXY"
-local TLS <const> = "the server does not trust the registry's certificate: a proxy in between, or its clock; see the server's machine"
+local TLS <const> = "the server does not trust the registry's certificate: a proxy in between, or its clock"
 local EYES <const> = "this model sees no images: take one with the capability vision (stoke models), or leave the images out"
 local EMBEDS <const> = "take an embedding model, such as nomic-embed-text"
 local CAN <const> = "`stoke models` lists models, ollama.show(name).capabilities what one can do"
@@ -32,7 +32,8 @@ local MOVING = {
   { "lookup .*connection refused", "dns", false, REGISTRY },
   { "dial tcp", "unreachable", false, REGISTRY }, { "network is unreachable", "unreachable", false, REGISTRY },
   { "no route to host", "unreachable", false, REGISTRY }, { "TLS handshake timeout", "unreachable", true, REGISTRY },
-  { "no space left on device", "os", false, "the server's disk is full: delete models (ollama.delete), or set OLLAMA_MODELS there" },
+  { "no space left on device", "os", false,
+    "the server's disk is full: delete models (ollama.delete), or set OLLAMA_MODELS there" },
   { "disk quota exceeded", "os", false, "the server's disk quota is used up: delete models, or set OLLAMA_MODELS there" },
   { "read%-only file system", "os", false, "the server cannot write its folder of models (OLLAMA_MODELS)" },
   { "permission denied", "os", false, "the server cannot write its folder of models (OLLAMA_MODELS)" },
@@ -52,13 +53,15 @@ local CALLS = {
   { "^model ['\"].-['\"] not found", "http", false, PULL }, { "^model is required", "http", false, "the request names no model" },
   { "use either :local or :cloud", "http", false, "the name says both; leave one away" },
   { "invalid model name", "http", false, NAME }, { "unqualified name", "http", false, NAME },
-  { "does not support thinking", "http", false, "leave `think` out for this model, or take one with the capability thinking (stoke models)" },
+  { "does not support thinking", "http", false,
+    "leave `think` out for this model, or take one with the capability thinking (stoke models)" },
   { "think value .- is not supported", "http", false, "this model knows think = true and false only" },
   { "invalid think value", "http", false, "think is true, false, \"low\", \"medium\" or \"high\" (\"max\" from 0.22 on)" },
   { "does not support tools", "http", false, "take a model with the capability tools (stoke models), or leave the tools out" },
-  { "does not support insert", "http", false, "take a model with the capability insert, such as qwen2.5-coder, or leave `suffix` out" },
+  { "does not support insert", "http", false,
+    "take a model with the capability insert, such as qwen2.5-coder, or leave `suffix` out" },
   { "does not support embedding", "http", false, EMBEDS }, { "without embedding", "http", false, EMBEDS },
-  { "start it with `%-%-embedding", "http", false, EMBEDS },
+  { "[Ss]tart it with `?%-%-embedding", "http", false, EMBEDS },
   { "does not support image", "http", false, EYES }, { "does not support vision", "http", false, EYES },
   { "missing data required for image input", "http", false, EYES }, { "image input is not supported", "http", false, EYES },
   { "does not support", "http", false, CAN },
@@ -85,10 +88,12 @@ local CALLS = {
   { "Failed to parse input at pos", "invalid_output", true, CALL }, -- llama-server's reader of answers
   { "^option \"", "http", false, "an option has the wrong type" },
   { "top_logprobs must be", "http", false, "top_logprobs is a whole number from 0 to 20" },
-  { "invalid JSON schema in format", "http", false, "the server cannot use this schema: an unknown type, a $ref or a pattern in it" },
+  { "invalid JSON schema in format", "http", false,
+    "the server cannot use this schema: an unknown type, a $ref or a pattern in it" },
   { "invalid format", "http", false, "format must be \"json\" or a JSON Schema object" },
   { "[Ff]ailed to parse grammar", "http", false, "the server cannot use this schema: simplify it, its patterns first" },
-  { "structured output", "http", false, "this model cannot be bound to a schema: leave `format` out, and say the shape in the prompt" },
+  { "structured output", "http", false,
+    "this model cannot be bound to a schema: leave `format` out, and say the shape in the prompt" },
   { "template error", "http", false, "the template is no Go template the server can read" },
   { "^template: ", "http", false, "the template is no Go template the server can read" },
   { "unsupported quantization", "http", false, "`quantize` is one of the types the message names" },
@@ -108,4 +113,4 @@ local CALLS = {
   { "invalid input type", "http", false, "input is a text or a list of texts" },
 }
 
-return { calls = CALLS, moving = MOVING, PULL = PULL }
+return { calls = CALLS, moving = MOVING, PULL = PULL, CALL = CALL }

@@ -32,7 +32,8 @@ end
 
 local function too_long_for(want, v)
   local shown = #v <= 100 and v or values.show(v)
-  return problems.say(("expected %s, got %s, more digits than a number holds; write %.15g"):format(want, shown, tonumber(v)), want, v)
+  return problems.say(("expected %s, got %s, more digits than a number holds; write %.15g"):format(want, shown, tonumber(v)),
+    want, v)
 end
 
 --- Digits of an integer beyond 64 bits: the reader of JSON leaves them a string (json.decode, `exact`).

@@ -74,7 +74,8 @@ function plain(value, state, depth)
   if state.open[value] then return "the table that this is in" end
   if depth > DEPTH or state.left < 0 then return "..." end
   state.open[value] = true
-  local out = not json.is_array(value) and own_words(value) or as_list(value, state, depth + 1) or as_object(value, state, depth + 1)
+  local out = not json.is_array(value) and own_words(value) or as_list(value, state, depth + 1)
+    or as_object(value, state, depth + 1)
   state.open[value] = nil
   return out
 end

@@ -65,7 +65,8 @@ test("404: the model is missing, and the hint pulls it", function(t)
 end)
 
 test("400: what the server said, never again", function(t)
-  both(t, said(400, "model is required"), { kind = "http", message = "model is required", hint = "the request names no model", fields = { status = 400 } })
+  both(t, said(400, "model is required"), { kind = "http", message = "model is required", hint = "the request names no model",
+    fields = { status = 400 } })
   both(t, said(400, '"m" does not support chat'), { kind = "http", message = '"m" does not support chat',
     hint = "`stoke models` lists models, ollama.show(name).capabilities what one can do", fields = { status = 400 } })
   both(t, said(500, 'option "stop" must be of type array'), { kind = "http", message = 'option "stop" must be of type array',
@@ -438,16 +439,19 @@ end)
 -- ---- JSON that is none, and odd JSON --------------------------------------------------------------------------------
 
 test("broken JSON", function(t)
-  both(t, "{]", { kind = "protocol", message = "the server sent broken JSON, byte 2 of 2: expected a key or '}', found ']': {>>>]" })
+  both(t, "{]", { kind = "protocol",
+    message = "the server sent broken JSON, byte 2 of 2: expected a key or '}', found ']': {>>>]" })
   both(t, "OK", { kind = "protocol", message = "the server sent broken JSON, byte 1 of 2: expected a value, found 'O': >>>OK" })
   both(t, "\0\1\2\255 binary", { kind = "protocol", message = "the server sent broken JSON, byte 1 of 11: expected a value, "
     .. "found byte 0x00: >>>\u{FFFD} binary" })
-  both(t, '{"model":"m","message":{"role":"assistant","content":"one long answer, and in its middle a \tTAB, which strict JSON has not"}}',
-    { kind = "protocol", message = "the server sent broken JSON, byte 92 of 125: raw control character in a string: "
-      .. "...\":\"one long answer, and in its middle a>>>TAB, which strict JSON has not\"}}", fields = { offset = 92 } })
+  both(t,
+    '{"model":"m","message":{"role":"assistant","content":"one long answer, and in its middle a \tTAB, that strict JSON has not"}}',
+    { kind = "protocol", message = "the server sent broken JSON, byte 92 of 124: raw control character in a string: "
+      .. "...\":\"one long answer, and in its middle a>>>TAB, that strict JSON has not\"}}", fields = { offset = 92 } })
   local server <close> = fake { { lines = { TEXT, "{oops}" } } }
   local err = t.raises("protocol", stream, options_for(server))
-  t.eq({ err.message, err.retryable }, { "the server sent broken JSON, byte 2 of 6: expected a key or '}', found 'o': {>>>oops}", false })
+  t.eq({ err.message, err.retryable }, { "the server sent broken JSON, byte 2 of 6: expected a key or '}', found 'o': {>>>oops}",
+    false })
   t.match(err.cause.message, "invalid JSON at byte 2")
 end)
 

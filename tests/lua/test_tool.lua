@@ -113,8 +113,8 @@ test("tool: what JSON cannot say is in the result in words, and its author is to
   local warn = log.warn
   log.warn = function(words) told[#told + 1] = words end
   local _ <close> = setmetatable({}, { __close = function() log.warn = warn end })
-  local odd = stoke.tool { name = "odd", run = function() return { x = 0 / 0 } end }
-  for _ = 1, 2 do t.eq(odd:text(odd:call()), '{"x":"NaN"}') end
+  local strange = stoke.tool { name = "odd", run = function() return { x = 0 / 0 } end }
+  for _ = 1, 2 do t.eq(strange:text(strange:call()), '{"x":"NaN"}') end
   t.eq(#told, 1)
   t.match(told[1], "^tool odd %(.-test_tool%.lua:%d+%) returned what JSON cannot say: NaN at %.x$")
 end)

@@ -3,6 +3,7 @@
 
 local args = require "stoke.args"
 local errors = require "core.errors"
+local call = require "stoke.ollama.call"
 local ollama = require "stoke.ollama"
 local stdio = require "core.stdio"
 local term = require "stoke.term"
@@ -59,6 +60,7 @@ local function turn(chat, line)
   messages[#messages + 1] = { role = "user", content = line }
   local text, done = show_answer(chat, ollama.stream {
     model = chat.model, messages = messages, think = chat.think })
+  text = call.without_thinking({ model = chat.model }, text)
   messages[#messages + 1] = { role = "assistant", content = text }
   if chat.stats and done and done.usage then
     stdio.err(term.paint("dim", stats_text(done.usage), chat.colour) .. "\n")

@@ -259,10 +259,11 @@ end
 
 --- One key and its value into the object; false when none can be read here.
 local function read_member(r, object, order, comma)
+  local at = r.pos
   local key, cut = read_key(r, comma)
   if not key then return false end
   if cut then return true end
-  if not comma and #order > 0 then note(r, "missing comma put in") end
+  if not comma and #order > 0 then note(r, "missing comma put in", at) end
   if not pass_colon(r) then
     r.cut = true
     note(r, "key without a value left out")

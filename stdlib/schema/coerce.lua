@@ -122,7 +122,10 @@ end
 local function from_number(node, want, v)
   local list = {}
   if node.enum or node.const ~= nil then list[1] = from_enum(node, v) end
-  if want.string and v - v == 0 then list[#list + 1] = engine.encode(math.tointeger(v) or v) end
+  if want.string and v - v == 0 then
+    local large = math.type(v) == "float" and v == math.floor(v) and (v >= 2.0 ^ 53 or v <= -(2.0 ^ 53))
+    list[#list + 1] = large and ("%.0f"):format(v) or engine.encode(math.tointeger(v) or v)
+  end
   if want.boolean and (v == 0 or v == 1) then list[#list + 1] = v == 1 end
   return list
 end

@@ -177,6 +177,49 @@ static void test_ends(void) {
   expect(!accepted(text, sizeof text - 1, 1), "too deep", text);
 }
 
+/* ---- what the flags let pass ---- */
+
+static enum json_token first(const char *text, unsigned flags, struct json_reader *r) {
+  json_open(r, text, strlen(text), 0);
+  r->flags = (uint8_t)flags;
+  return json_next(r);
+}
+
+static void test_exact(void) {
+  static const char *const large[] = {"12345678901234567890123", "-9223372036854775809", "18446744073709551615", "1e400",
+                                      "-1e999", "1.5e309"};
+  static const char *const exact_floats[] = {"9223372036854775808", "12345678901234567168", "10000000000000000000000", "1e22",
+                                             "0.1"};
+  struct json_reader r;
+  for (size_t i = 0; i < COUNT_OF(large); i++) {
+    expect(first(large[i], JSON_EXACT, &r) == JSON_DIGITS && r.len == strlen(large[i]) && r.text == large[i], "not digits",
+           large[i]);
+    expect(json_next(&r) == JSON_END, "no end behind", large[i]);
+    expect(first(large[i], 0, &r) != JSON_DIGITS, "digits without the flag", large[i]);
+  }
+  for (size_t i = 0; i < COUNT_OF(exact_floats); i++)
+    expect(first(exact_floats[i], JSON_EXACT, &r) == JSON_FLOAT, "no float", exact_floats[i]);
+}
+
+static void test_any_bytes(void) {
+  static const char *const rows[][2] = {{"\"a\\ud83d\"", "a\xED\xA0\xBD"},
+                                        {"\"\\ude00\\ud83d\\ude00\"", "\xED\xB8\x80\xF0\x9F\x98\x80"},
+                                        {"\"\\ud83d\\u0041\"", "\xED\xA0\xBD" "A"},
+                                        {"\"\xF0\x9F\"", "\xF0\x9F"},
+                                        {"\"\xFF\\n\"", "\xFF\n"}};
+  struct json_reader r;
+  for (size_t i = 0; i < COUNT_OF(rows); i++) {
+    char plain[32];
+    expect(first(rows[i][0], 0, &r) == JSON_ERROR, "taken without the flag", rows[i][0]);
+    expect(first(rows[i][0], JSON_ANY_BYTES, &r) == JSON_STRING, "refused", rows[i][0]);
+    size_t n = json_unescape(plain, r.text, r.len);
+    expect(n == strlen(rows[i][1]) && memcmp(plain, rows[i][1], n) == 0, "other bytes", rows[i][0]);
+  }
+  expect(first("\"\\x\"", JSON_ANY_BYTES, &r) == JSON_ERROR, "an escape that is none", "\\x");
+  expect(first("\"\1\"", JSON_ANY_BYTES, &r) == JSON_ERROR, "a control character", "1");
+  expect(first("\"\\ud8", JSON_ANY_BYTES, &r) == JSON_ERROR, "half an escape", "\\ud8");
+}
+
 /* ---- locales ---- */
 
 static void test_locale(const char *name) {
@@ -211,6 +254,8 @@ int main(void) {
   test_short();
   test_specs();
   test_ends();
+  test_exact();
+  test_any_bytes();
   test_locales();
   return failures > 0;
 }

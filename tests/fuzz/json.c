@@ -55,6 +55,22 @@ static bool copy_text(struct mem *m, const char *bytes, size_t len, struct json_
   return token == JSON_END;
 }
 
+/* With every flag the reader takes what it takes without, and more; it gives no more bytes than there are. */
+static void any_bytes(struct mem *m, const char *bytes, size_t len, bool accepted) {
+  struct json_reader r;
+  enum json_token token;
+  char *plain = mem_alloc(m, len + 1);
+  CHECK(plain);
+  json_open(&r, bytes, len, 0);
+  r.flags = JSON_EXACT | JSON_ANY_BYTES;
+  while ((token = json_next(&r)) > JSON_END) {
+    if (token == JSON_STRING || token == JSON_KEY) CHECK(json_unescape(plain, r.text, r.len) <= r.len);
+    if (token == JSON_DIGITS) CHECK(r.len > 4 && r.text + r.len <= bytes + len);
+  }
+  CHECK(token == JSON_END || !accepted);
+  mem_free(m, plain);
+}
+
 /* Is the member at this path of an accepted text (the last of its name) this string? At most two
  * names deep. */
 static bool holds(const char *bytes, size_t len, const char *outer, const char *inner, const struct pick *p,
@@ -113,6 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     CHECK(once.len == twice.len && memcmp(once.buf, twice.buf, once.len) == 0);
   }
   pick(&m, bytes, size, valid);
+  any_bytes(&m, bytes, size, valid);
   if (size < 256) { /* as a spec: any words compile or are refused */
     char words[256];
     struct pick_spec spec;

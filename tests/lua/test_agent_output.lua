@@ -149,3 +149,37 @@ test("choose: mistakes are named", function(t)
   t.match(t.raises("argument", stoke.choose, { model = MODEL, prompt = "x", options = { "a", "a" } }).message, "is there twice")
   t.match(t.raises("argument", stoke.choose, { model = MODEL, promt = "x", options = { "a" } }).message, "did you mean prompt?")
 end)
+
+test("output: a large id is never another number: asked for again where an integer is due, kept where a text is", function(t)
+  local server <close> = scripted { '{"id":12345678901234567890123}', '{"id":7}' }
+  local result = reader(server, { output = { id = "integer" } }):run "text"
+  t.eq({ result.output.id, result.usage.calls, result.usage.repairs }, { 7, 2, 1 })
+  local again = server.requests[2].messages
+  t.match(again[#again].content, "id: expected integer, got 12345678901234567890123, too large for an integer; send it as a string")
+  local other <close> = scripted { '{"id":12345678901234567890123,"n":9007199254740993,}' }
+  result = reader(other, { output = { id = "string", n = "integer" } }):run "text"
+  t.eq(result.output, { id = "12345678901234567890123", n = 9007199254740993 })
+end)
+
+test("output: {} where a list is due is read as an empty one, and counted", function(t)
+  local server <close> = scripted { '{"vendor":"Acme","total":1,"lines":{}}' }
+  local result = reader(server):run "text"
+  t.eq(json.encode(result.output.lines), "[]")
+  t.eq(result.usage.repairs, 1)
+end)
+
+test("a call that a budget's bound on the answer cut off is not run", function(t)
+  local ran = 0
+  local tool = stoke.tool { name = "f", params = { city = "string" }, run = function() ran = ran + 1 end }
+  local server <close> = scripted(function(request)
+    return { tool_calls = { { name = "f", arguments = { city = "Os" } } },
+      done_reason = request.options and request.options.num_predict and "length" or "stop" }
+  end)
+  local bot = stoke.agent { name = "bot", model = MODEL, endpoint = server.url, tools = { tool }, budget = { tokens = 2000 } }
+  for _, ask in ipairs { function() bot:run "x" end, function() for _ in bot:stream "x" do end end } do
+    local err = t.raises("limit", ask)
+    t.match(err.message, "^the answer of bot was cut off at its call of f, which was not run$")
+    t.match(err.hint, "num_predict.*budget")
+  end
+  t.eq(ran, 0)
+end)

@@ -119,6 +119,25 @@ test("json: integers stay integers over all of int64, floats floats", function(t
   t.eq(json.encode(123456789012345), "123456789012345")
 end)
 
+test("json: exact keeps the digits of what neither an integer nor a float holds", function(t)
+  local text = '{"a":12345678901234567890123,"b":[-9223372036854775809,1e400],"c":9223372036854775808,"d":1e22,"e":0.1,"f":-0,"g":7}'
+  local v = json.decode(text, { exact = true })
+  t.eq({ v.a, v.b[1], v.b[2] }, { "12345678901234567890123", "-9223372036854775809", "1e400" })
+  t.eq({ v.c, v.d, v.e, v.f, v.g }, { 2.0 ^ 63, 1e22, 0.1, 0, 7 })
+  t.match(t.raises("protocol", json.decode, text).message, "number too large")
+  t.eq(math.type(json.decode "12345678901234567890123"), "float")
+  t.raises("argument", json.decode, "1", { exact = 1 })
+end)
+
+test("json: an object that was decoded stays one when it is empty", function(t)
+  for _, ordered in ipairs { false, true } do
+    local v = json.decode('{"o":{},"a":[]}', { ordered = ordered })
+    t.eq({ json.is_array(v.o), json.is_array(v.a) }, { false, true })
+    v.o.x = 1
+    t.eq(json.encode(v), ordered and '{"o":{"x":1},"a":[]}' or '{"a":[],"o":{"x":1}}')
+  end
+end)
+
 -- A generator of its own, faster than one effect per number: below(n), bits(), and the seed it grew from, which --seed
 -- of the run decides.
 local function generator()

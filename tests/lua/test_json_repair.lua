@@ -47,6 +47,25 @@ local function corpus(name, rows, options)
   end)
 end
 
+test("json.repair: each repair says the byte of the first of its kind", function(t)
+  for _, row in ipairs {
+    { "{'a': 1,}", SINGLE .. ", at byte 2; " .. TRAILING .. ", at byte 8" },
+    { '{"a":[1,2,],"b":{"x":1,}}', TRAILING .. ", 2 times, first at byte 10" },
+    { '\u{FEFF}{"a":1,}', "byte order mark left out, at byte 1; trailing comma left out, at byte 10" },
+    { '<think>x</think>{"a":1,}', "thinking block left out, at byte 1; trailing comma left out, at byte 23" },
+    { 'Sure: {"a": 1 "b": 2} ok', "text before the JSON left out, at byte 1; missing comma put in, at byte 15; "
+      .. "text after the JSON left out, at byte 23" },
+    { '"a": 1, "b": 2,}', "missing { put in, at byte 1; trailing comma left out, at byte 15" },
+    { '{"a":"x\\qy"}', "wrong escape read as text, at byte 8" }, { '{"a":"\\ud83d"}',
+      "half of a surrogate pair replaced, at byte 7" },
+    { '{"a":"x\ty"}', "control character in a string escaped, at byte 8" },
+    { '{&quot;a&quot;:1,}', "HTML entities read as what they stand for, at byte 2; trailing comma left out" },
+  } do
+    local _, repairs = json.repair(row[1])
+    t.eq(table.concat(repairs, "; "), row[2], row[1])
+  end
+end)
+
 corpus("strict JSON is left as it is", {
   { '{"a":1}', '{"a":1}' }, { "[]", "[]" }, { "{}", "{}" }, { ' {"b":2, "a":[1,2]} ', '{"b":2,"a":[1,2]}' }, { "null", "null" },
   { "true", "true" }, { "false", "false" }, { '"x"', '"x"' }, { "-1.5e3", "-1500.0" }, { "9007199254740993", "9007199254740993" },

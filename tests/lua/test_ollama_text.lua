@@ -293,3 +293,17 @@ test("chat, generate and embed carry their usage, as a stream's last event does"
   t.eq(ollama.embed { model = "m", input = "x", endpoint = server.url }.usage.input_tokens, 7)
   t.eq(json.decode(json.encode(ollama.try_chat(given(server)) or chat)).model, "m")
 end)
+
+test("arguments that are no object are an error, or come as they are to who asked for them", function(t)
+  for _, text in ipairs { '[{"city":"Oslo"}]', '"Oslo"', "7", "false" } do
+    local calls = (',"tool_calls":[{"function":{"name":"f","arguments":%s}}]'):format(text)
+    local server <close> = fake { whole('""', calls) }
+    t.match(t.raises("invalid_output", ollama.chat, given(server)).message, "the arguments of the tool call f are no JSON object")
+    local reply = ollama.chat(given(server, { any_arguments = true }))
+    t.eq(reply.message.tool_calls[1]["function"].arguments, json.decode(text))
+    local lines <close> = fake { { lines = { whole('""', calls) } } }
+    for ev in ollama.stream(given(lines, { any_arguments = true })) do
+      if ev.type == "tool_call" then t.eq(ev.arguments, json.decode(text)) end
+    end
+  end
+end)

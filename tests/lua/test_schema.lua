@@ -127,6 +127,7 @@ test("schema: an integer that came as another number is refused, never changed",
   t.match(wrong(t, s, { id = "12345678901234567890123" }), "got 12345678901234567890123, " .. words)
   t.eq(s:check(json.decode('{"id":9223372036854775807,"some":-9223372036854775808,"any":1e22}')),
     { id = math.maxinteger, some = math.mininteger, any = 1e22 })
+  t.eq(s:coerce(json.decode('{"text":12345678901234567168}', { exact = true })), { text = "12345678901234567168" })
   t.eq(s:check(json.decode('{"text":12345678901234567890123,"both":12345678901234567890123}', { exact = true })),
     { text = "12345678901234567890123", both = "12345678901234567890123" })
 end)

@@ -120,10 +120,10 @@ test("json: integers stay integers over all of int64, floats floats", function(t
 end)
 
 test("json: exact keeps the digits of what neither an integer nor a float holds", function(t)
-  local text = '{"a":12345678901234567890123,"b":[-9223372036854775809,1e400],"c":9223372036854775808,"d":1e22,"e":0.1,"f":-0,"g":7}'
+  local text = '{"a":12345678901234567890123,"b":[-9223372036854775809,1e400],"c":9223372036854775808,"d":1e22,"e":0.1,"f":-0}'
   local v = json.decode(text, { exact = true })
   t.eq({ v.a, v.b[1], v.b[2] }, { "12345678901234567890123", "-9223372036854775809", "1e400" })
-  t.eq({ v.c, v.d, v.e, v.f, v.g }, { 2.0 ^ 63, 1e22, 0.1, 0, 7 })
+  t.eq({ v.c, v.d, v.e, v.f }, { 2.0 ^ 63, 1e22, 0.1, 0 })
   t.match(t.raises("protocol", json.decode, text).message, "number too large")
   t.eq(math.type(json.decode "12345678901234567890123"), "float")
   t.raises("argument", json.decode, "1", { exact = 1 })

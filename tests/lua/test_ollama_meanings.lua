@@ -111,7 +111,7 @@ local CALLS = {
     "64 hex" },
   { 404, 'blob "sha256:x" not found', "http", false, "upload it" },
   { 500, "open /x: no such file or directory", "http", false, "upload it" },
-  { 500, "boom", "http", false, nil },
+  { 500, "stoke sim: the script failed: x", "script", false, "Scripted replies" }, { 500, "boom", "http", false, nil },
 }
 
 --- What a pull, a push, a create is told: text, kind, retryable, hint.

@@ -128,12 +128,11 @@ int l_pick_plain(lua_State *L) {
   struct pick p;
   if (!rq_next_line(r, &line, &len)) return 0;
   bool plain = read_line(spec, line, len, room, sizeof room, &p) && p.len > 0;
-  if (plain) {
-    lua_pushlstring(L, p.text, p.len);
-    lua_pushboolean(L, p.second);
-  }
-  rq_put_back(r, line);
-  return plain ? 2 : 0;
+  rq_put_back(r, line); /* its bytes stay where they are */
+  if (!plain) return 0;
+  lua_pushlstring(L, p.text, p.len);
+  lua_pushboolean(L, p.second);
+  return 2;
 }
 
 /* iterator(request, spec, slow, merge, more) -> function(state): the next event. Lines that the spec does not cover go to

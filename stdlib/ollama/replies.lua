@@ -434,7 +434,7 @@ local function events_of(chunk, holder, name, path, state, damaged)
   if damaged then
     holder[name], holder.thinking = nil, nil
     if select(2, wire.mend(chunk)) then count_replaced(state) end
-    holder[name] = text
+    holder[name], holder.thinking = wire.whole(text), thought ~= "" and wire.whole(thought) or nil
   end
   if text ~= "" or thought ~= "" then state.said = true end
   local events = texts_of(text, thought, chunk.logprobs, state, damaged)

@@ -30,6 +30,8 @@ llm.protocol("ollama", protocol)
 ---@field draft_num_predict? integer
 ---@field shift? boolean false: stop at the window's end instead of sliding it
 ---@field keep_alive? number|string seconds or a duration; used by ollama.load alone
+---@field split_thinking? boolean as for ollama.chat, for all calls of the model
+---@field auto_pull? boolean as for ollama.chat, for all calls of the model
 
 --- Set the load options of models for this run: they are sent with every call, always the same.
 ---@param profiles table<string, stoke.ollama.profile>
@@ -178,8 +180,8 @@ end
 ---
 --- { type = "text", text = }, { type = "thinking", text = }, { type = "tool_call", id =, name =, arguments =, call = as the
 --- server wrote it }, { type = "done", reason = "stop"|"length", usage =, reply = the API's last line }. Act on tool calls after
---- done. Leaving the loop closes the connection. Text that has come while the script was busy is one event; merge = false keeps
---- one for each line of the server.
+--- done, and on none where its reason is "length": the last may be cut. Leaving the loop closes the connection. Text that has come
+--- while the script was busy is one event; merge = false keeps one for each line of the server.
 ---@param given stoke.ollama.chat|stoke.ollama.generate and merge?: boolean
 ---@return fun(): table iterator for generic `for`
 ---Raises what ollama.chat raises, when it is called and while it is iterated. Once an event was read, nothing is tried again.

@@ -9,7 +9,7 @@ local complete = require "stoke.repl.complete"
 local errors = require "core.errors"
 local evals = require "stoke.repl.eval"
 local help = require "stoke.repl.help"
-local histories = require "stoke.repl.history"
+local histories = require "stoke.term.history"
 local keeper = require "core.keeper"
 local meter = require "stoke.repl.meter"
 local printer = require "stoke.repl.print"
@@ -19,7 +19,7 @@ local stdio = require "core.stdio"
 local tasks = require "core.task"
 local term = require "stoke.term"
 local time = require "stoke.time"
-local terminals = require "stoke.repl.terminal"
+local terminals = require "stoke.term.terminal"
 
 local M = {}
 

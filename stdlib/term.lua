@@ -2,6 +2,7 @@
 -- welcome, how wide a text is, how to draw a table or a progress bar. Everything here is plain
 -- text in, plain text out; only `progress` and `table` write.
 
+local clusters = require "stoke.term.cluster"
 local keeper = require "core.keeper"
 local scopes = require "core.scope"
 local stdio = require "core.stdio"
@@ -56,67 +57,15 @@ function M.columns()
   return n and n > 0 and n or 80
 end
 
--- Zero width: combining marks, zero-width space and joiners, variation selectors. Two columns:
--- East Asian wide and the emoji planes. Ranges are sorted; a table of a few dozen is enough for
--- names and progress lines, it does not pretend to be a text engine.
-local ZERO = { { 0x300, 0x36F }, { 0x483, 0x489 }, { 0x591, 0x5BD }, { 0x610, 0x61A },
-  { 0x64B, 0x65F }, { 0x6D6, 0x6DC }, { 0x900, 0x902 }, { 0x93C, 0x93C }, { 0xE31, 0xE31 },
-  { 0xE34, 0xE3A }, { 0xE47, 0xE4E }, { 0x1AB0, 0x1AFF }, { 0x1DC0, 0x1DFF },
-  { 0x200B, 0x200F }, { 0x2028, 0x202E }, { 0x2060, 0x2064 }, { 0x20D0, 0x20FF },
-  { 0xFE00, 0xFE0F }, { 0xFE20, 0xFE2F }, { 0xFEFF, 0xFEFF }, { 0xE0000, 0xE0FFF } }
-local WIDE = { { 0x1100, 0x115F }, { 0x231A, 0x231B }, { 0x23E9, 0x23EC }, { 0x2614, 0x2615 },
-  { 0x2648, 0x2653 }, { 0x26A1, 0x26A1 }, { 0x26BD, 0x26BE }, { 0x2705, 0x2705 },
-  { 0x274C, 0x274C }, { 0x2753, 0x2755 }, { 0x2795, 0x2797 }, { 0x2E80, 0x303E },
-  { 0x3041, 0x33FF }, { 0x3400, 0x4DBF }, { 0x4E00, 0x9FFF }, { 0xA000, 0xA4CF },
-  { 0xA960, 0xA97F }, { 0xAC00, 0xD7A3 }, { 0xF900, 0xFAFF }, { 0xFE30, 0xFE6F },
-  { 0xFF00, 0xFF60 }, { 0xFFE0, 0xFFE6 }, { 0x1F300, 0x1F64F }, { 0x1F680, 0x1F6FF },
-  { 0x1F900, 0x1F9FF }, { 0x1FA70, 0x1FAFF }, { 0x20000, 0x3FFFD } }
-
-local function within(ranges, cp)
-  local lo, hi = 1, #ranges
-  while lo <= hi do
-    local mid = (lo + hi) // 2
-    local r = ranges[mid]
-    if cp < r[1] then hi = mid - 1 elseif cp > r[2] then lo = mid + 1 else return true end
-  end
-  return false
-end
-
-local function char_width(cp)
-  if cp < 0x20 or (cp >= 0x7F and cp < 0xA0) then return 0 end
-  if cp < 0x300 then return 1 end
-  if within(ZERO, cp) then return 0 end
-  return within(WIDE, cp) and 2 or 1
-end
-
--- Iterate characters; a byte that is not UTF-8 counts as one character of width 1.
-local function chars(text)
-  local i = 1
-  return function()
-    if i > #text then return nil end
-    local len = utf8.len(text, i, i)
-    local cp, last
-    if len then
-      cp = utf8.codepoint(text, i)
-      last = utf8.offset(text, 2, i) - 1
-    else
-      cp, last = 0xFFFD, i
-    end
-    local ch = text:sub(i, last)
-    i = last + 1
-    return ch, char_width(cp)
-  end
-end
-
----Columns a text takes on a terminal; style escapes take none.
+---Columns a text takes on a terminal; style escapes take none. A character with its marks, an emoji with its skin tone, a family
+---joined by U+200D and a flag count once, as terminals do that know grapheme clusters.
 ---@param text string
 ---@return integer
 ---
 ---Example: `assert(term.width "日本" == 4)`
 function M.width(text)
-  local n = 0
-  for _, w in chars((text:gsub("\27%[[%d;]*m", ""))) do n = n + w end
-  return n
+  if not text:find "[^ -~]" then return #text end
+  return clusters.width((text:gsub("\27%[[%d;]*m", "")))
 end
 
 ---Cut or pad a text to exactly `columns`; a cut text ends in "…".
@@ -133,7 +82,7 @@ function M.fit(text, columns, right)
     return right and pad .. text or text .. pad
   end
   local out, n = {}, 0
-  for ch, w in chars(text) do
+  for ch, w in clusters.each(text) do
     if n + w > columns - 1 then break end
     out[#out + 1], n = ch, n + w
   end

@@ -4,12 +4,12 @@ local args = require "stoke.args"
 local attach = require "stoke.attach"
 local errors = require "core.errors"
 local evals = require "stoke.repl.eval"
-local histories = require "stoke.repl.history"
+local histories = require "stoke.term.history"
 local http = require "stoke.http"
 local rand = require "stoke.rand"
 local stdio = require "core.stdio"
 local term = require "stoke.term"
-local terminals = require "stoke.repl.terminal"
+local terminals = require "stoke.term.terminal"
 
 local SPEC = {
   name = "stoke attach", summary = "Look into a running host.",

@@ -1,7 +1,7 @@
 -- A small terminal for tests: bytes in, what a person would see out. Wraps, scrolls, knows wide characters and the few
 -- sequences that the prompt uses; anything else is an error, so that nothing goes unseen.
 
-local term = require "stoke.term"
+local clusters = require "stoke.term.cluster"
 
 local Screen = {}
 Screen.__index = Screen
@@ -22,8 +22,7 @@ function Screen:down()
   if self.row >= self.top + self.rows then self.top = self.row - self.rows + 1 end
 end
 
-function Screen:char(char)
-  local width = term.width(char)
+function Screen:char(char, width)
   local line = self:line()
   if width == 0 then
     local at = self.column
@@ -81,15 +80,15 @@ function Screen:feed(bytes)
   local text, at = self.rest .. bytes, 1
   self.rest = ""
   while at <= #text do
-    local char = text:match("^[%z\1-\127\194-\244][\128-\191]*", at) or text:sub(at, at)
-    local stop = at + #char
+    local stop, width = clusters.at(text, at) -- one that comes in two writes is drawn apart; the prompt writes rows whole
+    local char = text:sub(at, stop - 1)
     if char == "\27" then stop = sequence(self, text, at)
     elseif char == "\r" then self.column = 0
     elseif char == "\n" then self:down() self.column = self.raw and self.column or 0
     elseif char == "\b" then self.column = math.max(0, self.column - 1)
     elseif char == "\a" then self.bells = self.bells + 1
-    elseif char == "\t" then for _ = 1, 8 - self.column % 8 do self:char " " end
-    else self:char(char) end
+    elseif char == "\t" then for _ = 1, 8 - self.column % 8 do self:char(" ", 1) end
+    else self:char(char, width) end
     if not stop then
       self.rest = text:sub(at)
       return

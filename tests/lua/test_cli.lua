@@ -42,6 +42,15 @@ test("term: bytes and durations", function(t)
   for _, r in ipairs(spans) do t.eq(term.duration(r[1]), r[2]) end
 end)
 
+test("term: width counts what a person takes for one character", function(t)
+  for text, columns in pairs { ["abc"] = 3, ["日本"] = 4, ["e\u{301}"] = 1, ["\u{1F468}\u{200D}\u{1F469}\u{200D}\u{1F467}"] = 2,
+    ["\u{1F44D}\u{1F3FD}"] = 2, ["\u{1F1F3}\u{1F1F4}x"] = 3, ["\u{2764}\u{FE0F}"] = 2, ["1\u{FE0F}\u{20E3}"] = 2,
+    ["\u{1112}\u{1161}\u{11AB}"] = 2, ["\27[1mbold\27[0m"] = 4, ["\u{915}\u{94D}"] = 1, ["a\xFFb"] = 3 } do
+    t.eq(term.width(text), columns, text)
+  end
+  t.eq(term.fit("\u{1F468}\u{200D}\u{1F469}\u{200D}\u{1F467}abc", 4), "\u{1F468}\u{200D}\u{1F469}\u{200D}\u{1F467}a…")
+end)
+
 test("term: a table lines up", function(t)
   t.eq(term.layout({ { "NAME", "SIZE" }, { "a", "1" }, { "日本", "100" } }, { right = { [2] = true } }),
        "NAME  SIZE\na        1\n日本   100\n")

@@ -2,10 +2,10 @@
 -- shown as a bar.
 
 local test = require "stoke.test"
-local editors = require "stoke.repl.editor"
-local keys = require "stoke.repl.keys"
-local render = require "stoke.repl.render"
-local screens = require "stoke.repl.screen"
+local editors = require "stoke.term.editor"
+local keys = require "stoke.term.keys"
+local render = require "stoke.term.render"
+local screens = require "stoke.term.screen"
 local new_screen = require "screen"
 
 local Typist = {}
@@ -308,4 +308,27 @@ test("editor and screen: whatever is typed and written, what is seen is what the
       t.ok(one:shows() == text, ("round %d, step %d:\n%s\n-- and not\n%s"):format(round, step, one:shows(), text))
     end
   end
+end)
+
+local FAMILY, THUMB, FLAG, HEART = "\u{1F468}\u{200D}\u{1F469}\u{200D}\u{1F467}", "\u{1F44D}\u{1F3FD}", "\u{1F1F3}\u{1F1F4}", "\u{2764}\u{FE0F}"
+local HAN = "\u{1112}\u{1161}\u{11AB}" -- three jamo, one syllable
+local KEYCAP, RAINBOW = "1\u{FE0F}\u{20E3}", "\u{1F3F3}\u{FE0F}\u{200D}\u{1F308}"
+
+test("editor: what looks like one character is one: Backspace takes it whole, the cursor steps over it", function(t)
+  for _, one in ipairs { FAMILY, THUMB, FLAG, HEART, HAN, KEYCAP, RAINBOW, "e\u{301}\u{323}", "\u{E01}\u{E34}" } do
+    t.eq(line("a" .. one .. "\127"), "> a|", one)
+    t.eq(line("a" .. one .. "b" .. LEFT .. LEFT .. "x"), "> ax|" .. one .. "b", one)
+    t.eq(line(one .. "\1\27[3~x"), "> x|", one)
+  end
+  t.eq(line(FLAG .. FLAG .. "\127"), "> " .. FLAG .. "|")
+  t.eq(line("\u{1F44D}\u{1F44D}" .. LEFT .. "\127"), "> |\u{1F44D}", "two that are not joined are two")
+end)
+
+test("editor: characters that come to stand side by side are joined as a terminal joins them", function(t)
+  local parts = { "\u{1F468}", "\u{200D}", "\u{1F467}" }
+  t.eq(line(parts[1] .. parts[3] .. LEFT .. parts[2] .. "\127"), "> |", "a joiner typed between two")
+  t.eq(line(FLAG:sub(1, 4) .. "x" .. FLAG:sub(5) .. LEFT .. "\127" .. "\127"), "> |", "a flag, once what parted it is gone")
+  local one = typist()
+  one:type("e" .. "\u{301}")
+  t.eq(one.editor.at, 1)
 end)

@@ -1,7 +1,7 @@
 -- Bytes of a terminal to keys: whole sequences only, however the bytes are cut.
 
 local test = require "stoke.test"
-local keys = require "stoke.repl.keys"
+local keys = require "stoke.term.keys"
 
 --- What the keys are, in short: names, "text" in quotes, <paste>.
 local function names(list)

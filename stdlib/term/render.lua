@@ -1,6 +1,6 @@
 --- What an editor looks like on a terminal of so many columns and rows.
 
-local cells = require "stoke.repl.cells"
+local cells = require "stoke.term.cells"
 local term = require "stoke.term"
 local tokens = require "stoke.repl.tokens"
 
@@ -113,7 +113,7 @@ end
 ---@param columns integer
 ---@param rows integer of the terminal
 ---@param paint? fun(style: string, text: string): string
----@return stoke.repl.frame
+---@return stoke.term.frame
 function M.frame(editor, columns, rows, paint)
   columns, rows = math.max(columns, 4), math.max(rows - 1, 1) -- one is left to what others write
   local prompt, more = editor.prompt, editor.more
@@ -142,7 +142,7 @@ end
 ---@param editor table
 ---@param columns integer
 ---@param paint? fun(style: string, text: string): string
----@return stoke.repl.frame
+---@return stoke.term.frame
 function M.whole(editor, columns, paint)
   editor.menu, editor.search, editor.at = nil, nil, #editor.cells
   local lines, row, column = layout(editor, math.max(columns, 4), editor.prompt, editor.more, paint)

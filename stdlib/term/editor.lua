@@ -3,16 +3,16 @@
 --- An entry is a list of cells and a cursor between two of them; it may have several lines. Names of keys are Emacs's, as in
 --- every shell.
 
-local cells = require "stoke.repl.cells"
+local cells = require "stoke.term.cells"
 local term = require "stoke.term"
-local undo = require "stoke.repl.undo"
+local undo = require "stoke.term.undo"
 
 local M = {}
 
 local Editor = {}
 Editor.__index = Editor
 
----@class stoke.repl.editor.options
+---@class stoke.term.editor.options
 ---@field prompt? string what stands before the first line, styles in it
 ---@field more? string what stands before the other lines
 ---@field text? string to begin with
@@ -20,7 +20,7 @@ Editor.__index = Editor
 ---@field finished? fun(text: string): boolean whether Enter ends the entry; without it always
 ---@field complete? fun(before: string): integer?, string[]? byte where the completed word begins, and what it may become
 
----@param options? stoke.repl.editor.options
+---@param options? stoke.term.editor.options
 ---@return table editor
 function M.new(options)
   options = options or {}
@@ -48,19 +48,37 @@ function Editor:set(text)
   self.at = #self.cells
 end
 
+--- Cells that came to stand side by side may be one now (an emoji joined to another, a letter and its mark): those from `left` up
+--- to the cursor, and what is next to them, are told apart anew.
+local function rejoin(self, left)
+  local list, at = self.cells, self.at
+  local from, stop = math.max(left, 1), at
+  if not (cells.joins(list[from + 1]) or cells.joins(list[at + 1])) then return end
+  while from > 1 and cells.joins(list[from]) do from = from - 1 end -- flags are counted from the first
+  while cells.joins(list[stop + 1]) do stop = stop + 1 end
+  local bytes = #table.concat(list, "", from, at) -- before the cursor
+  local new = cells.split(table.concat(list, "", from, stop))
+  local tail = table.move(list, stop + 1, #list, 1, {})
+  for i = #list, from, -1 do list[i] = nil end
+  self.at = from - 1
+  for _, cell in ipairs(new) do
+    list[#list + 1] = cell
+    if bytes > 0 then self.at = #list end
+    bytes = bytes - #cell
+  end
+  table.move(tail, 1, #tail, #list + 1, list)
+end
+
 --- Text at the cursor.
 ---@param text string
 function Editor:insert(text)
   local list, at = self.cells, self.at
   local new = cells.split(text)
-  local first = new[1]
-  if first and at > 0 and #first > 1 and list[at] ~= "\n" and term.width(first) == 0 then -- a mark for the cell before
-    list[at] = list[at] .. first
-    table.remove(new, 1)
-  end
+  if not new[1] then return end
   table.move(list, at + 1, #list, at + 1 + #new)
   table.move(new, 1, #new, at + 1, list)
   self.at = at + #new
+  rejoin(self, at)
 end
 
 --- Take out the cells behind `from`, up to `to`.
@@ -70,6 +88,7 @@ local function cut(self, from, to)
   local out = table.concat(list, "", from + 1, to)
   table.move(list, to + 1, count + to - from, from + 1) -- the nils behind the end come along
   self.at = from
+  rejoin(self, from)
   return out
 end
 
@@ -304,7 +323,7 @@ end
 -- ---- what the terminal's owner calls ----------------------------------------------------------------------------------
 
 --- One key.
----@param event table as of stoke.repl.keys
+---@param event table as of stoke.term.keys
 ---@return "submit"|"eof"|"clear"|"bell"|nil
 function Editor:handle(event)
   self.menu, self.wanting = nil, nil

@@ -3,12 +3,12 @@
 --- Who reads is on a stack: keys go to the newest, whose rows are the ones drawn; the others come back when it has its answer.
 --- One system task reads keys, and only while somebody wants some, so that what is typed ahead waits for the next prompt.
 
-local editors = require "stoke.repl.editor"
+local editors = require "stoke.term.editor"
 local errors = require "core.errors"
 local keeper = require "core.keeper"
-local keys = require "stoke.repl.keys"
-local render = require "stoke.repl.render"
-local screens = require "stoke.repl.screen"
+local keys = require "stoke.term.keys"
+local render = require "stoke.term.render"
+local screens = require "stoke.term.screen"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
 local term = require "stoke.term"
@@ -203,7 +203,7 @@ local Gone = { __close = function(gone)
 end }
 
 --- Read an entry.
----@param options stoke.repl.editor.options and below?: boolean: questions that wait for an answer go first
+---@param options stoke.term.editor.options and below?: boolean: questions that wait for an answer go first
 ---@return string|nil text nil at the end of the input
 function Terminal:read(options)
   if self.over then return nil end

@@ -1,5 +1,6 @@
 --- Text as cells: what the cursor steps over as one, with the columns it takes.
 
+local clusters = require "stoke.term.cluster"
 local term = require "stoke.term"
 
 local M = {}
@@ -30,24 +31,22 @@ function M.shown(cell)
   return cell
 end
 
---- A text in cells: a character together with the marks that follow it.
+--- A text in cells: grapheme clusters, as stoke.term.cluster has them.
 ---@param text string
 ---@return string[]
 function M.split(text)
   local out, at = {}, 1
   while at <= #text do
-    local stop = at
-    local size = utf8.len(text, at, at)
-    if size then stop = utf8.offset(text, 2, at) - 1 end
-    local char = text:sub(at, stop)
-    if out[1] and #char > 1 and out[#out] ~= "\n" and term.width(char) == 0 then
-      out[#out] = out[#out] .. char
-    else
-      out[#out + 1] = char
-    end
-    at = stop + 1
+    local after = clusters.at(text, at)
+    out[#out + 1] = text:sub(at, after - 1)
+    at = after
   end
   return out
 end
+
+--- May the cell join what comes behind it, or before it? Plain ASCII never does.
+---@param cell string|nil
+---@return boolean
+function M.joins(cell) return cell ~= nil and #cell > 1 end
 
 return M

@@ -1,6 +1,7 @@
 --- What is drawn on the terminal: the rows of a line editor, and what others write, which goes above them. Frames and texts in,
 --- bytes for the terminal out; rows are never as wide as the terminal, so that it never wraps one itself.
 
+local clusters = require "stoke.term.cluster"
 local term = require "stoke.term"
 
 local M = {}
@@ -8,7 +9,7 @@ local M = {}
 local Screen = {}
 Screen.__index = Screen
 
----@class stoke.repl.frame
+---@class stoke.term.frame
 ---@field lines string[] the rows, styles in them
 ---@field row integer of the cursor, from 1
 ---@field column integer of the cursor, from 0
@@ -28,7 +29,7 @@ end
 local function at_column(column) return column > 0 and ("\r\27[%dC"):format(column) or "\r" end
 
 --- Draw a frame in place of the last one.
----@param frame stoke.repl.frame
+---@param frame stoke.term.frame
 ---@return string bytes
 function Screen:draw(frame)
   local out, old, new = {}, self.lines, frame.lines
@@ -77,11 +78,11 @@ end
 
 --- Where the cursor stands behind a text, as a terminal wraps it: the column, and the rows below the one it began in.
 local function place(text, columns, column, rows)
-  for char in text:gsub("\27%[[%d;?]*[ -/]*[@-~]", ""):gmatch "[^\x80-\xBF][\x80-\xBF]*" do
+  for char, width in clusters.each((text:gsub("\27%[[%d;?]*[ -/]*[@-~]", ""))) do
     if char == "\r" then
       column = 0
     else
-      local width = char == "\t" and 8 - column % 8 or term.width(char)
+      if char == "\t" then width = 8 - column % 8 end
       if column + width > columns then column, rows = 0, rows + 1 end
       column = column + width
     end

@@ -16,7 +16,7 @@ local function checked(value, err)
 end
 
 --- Whoever holds the terminal, such as a line editor: what others write must go round its rows, and lines are read through it.
---- { write = fun(self, fd, text), read_line = fun(self): string|nil }; nil = nobody.
+--- { write = fun(self, fd, text), read_line = fun(self, prompt?): string|nil, forget_typed = fun(self) }; nil = nobody.
 M.holder = nil
 
 --- Write to a descriptor (1 or 2), whoever holds the terminal.
@@ -43,8 +43,8 @@ end
 ---@param prompt? string
 ---@return string|nil
 function M.read_line(prompt)
+  if M.holder then return M.holder:read_line(prompt) end
   if prompt then M.write(prompt) end
-  if M.holder then return M.holder:read_line() end
   return checked(host.read_line())
 end
 
@@ -71,7 +71,10 @@ end
 function M.read_some() return checked(host.read_some()) end
 
 --- Forget what was typed ahead on a terminal: it is no answer to a question that nobody had seen.
-function M.forget_typed() host.forget_typed() end
+function M.forget_typed()
+  if M.holder then M.holder:forget_typed() end
+  host.forget_typed()
+end
 
 --- One line, whoever holds the terminal.
 ---@return string|nil

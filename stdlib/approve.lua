@@ -1,10 +1,14 @@
---- Asks for approvals on the terminal: what is to be done, with its exact arguments; anything but a clear yes is a no.
+--- Asks for approvals on the terminal: what is to be done, with its exact arguments. Nothing but a clear answer decides.
 
+local approval = require "core.approval"
 local channel = require "core.channel"
 local compare = require "stoke.test.compare"
+local errors = require "core.errors"
 local json = require "core.json"
 local stdio = require "core.stdio"
 local term = require "stoke.term"
+local texts = require "core.text"
+local time = require "stoke.time"
 
 local M = {}
 
@@ -61,32 +65,103 @@ end
 --- What JSON cannot say (bytes that are no text, numbers that are none) is shown as Lua writes it.
 local function arguments(args) return json.encode(args, { pretty = true }) or compare.pretty(args) end
 
-local function question(entry)
-  local colour = term.colour(2)
+--- What is to be done, with its exact arguments; ends its line.
+---@param entry stoke.pending
+---@param short? boolean long arguments are cut, and it is said so
+---@return string
+function M.text(entry, short)
   local who = entry.agent and M.visible(entry.agent) .. " wants: " or ""
-  local out = { ("\n%s%s %s\n"):format(who, entry.effect == "tool.call" and "tool" or entry.effect,
-    term.paint("bold", M.visible(entry.what), colour)) }
   local text = entry.args and arguments(entry.args)
-  if text then out[#out + 1] = lines_of(text) end
-  local again = text and #text > LONG and (" (%s, %d bytes of arguments)"):format(M.visible(entry.what), #text) or ""
-  out[#out + 1] = term.paint("yellow", ("Allow it?%s [y = yes, Enter = no, or say why not] "):format(again), colour)
-  return table.concat(out)
+  if text and short and #text > LONG then
+    text = ("%s ...\n(%d bytes more: :pending shows them)"):format(texts.head(text, LONG), #text - LONG)
+  end
+  text = text and lines_of(text) or ""
+  return ("%s%s %s\n%s"):format(who, entry.effect == "tool.call" and "tool" or entry.effect,
+    term.paint("bold", M.visible(entry.what), term.colour(2)), text)
 end
 
---- Ask, and decide the entry by the answer. The end of the input is a no.
+local function question(entry)
+  local text = entry.args and arguments(entry.args)
+  local again = text and #text > LONG and (" (%s, %d bytes of arguments)"):format(M.visible(entry.what), #text) or ""
+  return term.paint("yellow", ("Allow it?%s [y = yes, Enter = no, n WHY = no and why%s, l = later] "):format(again,
+    entry.args and ", e = edit" or ""), term.colour(2))
+end
+
+--- Seconds until a question that was put off is asked again.
+M.LATER = 60
+
+--- What an answer says: "yes", "no" (Enter alone too) and perhaps why, "edit", "later"; nil when it is none of these. A word to somebody else, such as
+--- a command of the prompt, decides nothing.
+---@param answer string
+---@return "yes"|"no"|"edit"|"later"|nil
+---@return string|nil why
+function M.read(answer)
+  if not answer:find "%S" then return "no" end
+  local word, rest = answer:match "^%s*(%a+)%f[%A]%s*[,:]?%s*(.-)%s*$"
+  word = word and word:lower()
+  if word == "n" or word == "no" then return "no", rest ~= "" and rest or nil end
+  if rest ~= "" then return nil end
+  if word == "y" or word == "yes" then return "yes" end
+  if word == "e" or word == "edit" then return "edit" end
+  if word == "l" or word == "later" then return "later" end
+end
+
+--- Other arguments from the person, beginning with those there are.
 ---@param entry stoke.pending
-function M.ask(entry)
+---@return table|nil args nil: the person left it
+function M.edited(entry)
+  local text = arguments(entry.args)
+  while true do
+    text = term.prompt { prompt = "arguments: ", more = "", text = text, history = false }
+    if not text or not text:find "%S" then return nil end
+    local value, err = json.decode(text)
+    if type(value) == "table" then return value end
+    stdio.err(("that is no JSON object: %s\n"):format(err and err.message or errors.describe(value)))
+  end
+end
+
+--- One question; true when it was put off.
+local function ask_once(entry)
   local permit <close> = turn:acquire()
   if entry.decision then return end
   stdio.forget_typed()
-  stdio.err(question(entry))
-  local answer = stdio.read_line()
-  local word = (answer or ""):match "^%s*(.-)%s*$"
-  if word:lower() == "y" or word:lower() == "yes" then
-    entry:approve()
-  else
-    entry:reject(not (word == "" or word:lower() == "n" or word:lower() == "no") and word or nil)
+  stdio.err("\n" .. M.text(entry))
+  while not entry.decision do
+    local answer = stdio.read_line(question(entry))
+    local what, why = M.read(answer or "n")
+    if what == "later" then return true end
+    if what == "yes" then
+      entry:approve()
+    elseif what == "no" then
+      entry:reject(why)
+    elseif what == "edit" and entry.args then
+      local args = M.edited(entry)
+      if args then entry:edit(args) end
+    else
+      stdio.err(("%s is no answer: y, n, n and why, %sl\n"):format(errors.describe(answer), entry.args and "e, " or ""))
+    end
   end
+end
+
+--- Ask, and decide the entry by the answer. The end of the input is a no; what is no answer is asked again; what is put off is asked
+--- again after a while, and may be decided elsewhere until then.
+---@param entry stoke.pending
+function M.ask(entry)
+  while ask_once(entry) do time.sleep(M.LATER) end
+end
+
+--- The entry of a number.
+---@param word string what was typed
+---@param what string the command, for errors
+---@return stoke.pending
+---Raises `argument`.
+function M.find(word, what)
+  local id = math.tointeger(tonumber(word))
+  if not id then errors.argument("%s wants a number, got %s", what, word == "" and "nothing" or errors.describe(word)) end
+  for _, entry in ipairs(approval.list()) do
+    if entry.id == id then return entry end
+  end
+  errors.argument("nothing waits under the number %d; :pending lists what does", id)
 end
 
 return M

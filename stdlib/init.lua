@@ -360,6 +360,13 @@ function M.raise(kind, message, hint)
   errors.raise(kind, message, { hint = hint })
 end
 
+--- Print values as the prompt shows them: tables with their fields, keys sorted, strings quoted, no deeper and no wider than one
+--- wants to read. `term.format` gives the text, and takes limits.
+---@param ... any
+---
+--- Example: `stoke.pp { city = "Oslo", degrees = { 4, 2 } }`
+function M.pp(...) require "stoke.repl.print".print(...) end
+
 -- ---- between tasks --------------------------------------------------------------------------------------------------------
 
 M.channel = channel.new

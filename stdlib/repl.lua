@@ -4,6 +4,8 @@
 --- spawns belongs to the session and outlives the line. Ctrl-C cancels the line and nothing else.
 
 local about = require "core.about"
+local approval = require "core.approval"
+local approve = require "stoke.approve"
 local commands = require "stoke.repl.commands"
 local complete = require "stoke.repl.complete"
 local errors = require "core.errors"
@@ -20,6 +22,7 @@ local tasks = require "core.task"
 local term = require "stoke.term"
 local time = require "stoke.time"
 local terminals = require "stoke.term.terminal"
+local tokens = require "stoke.repl.tokens"
 
 local M = {}
 
@@ -30,7 +33,7 @@ Session.__index = Session
 
 --- What was written last may be a line without its end.
 local function fresh_line(self)
-  if self.terminal and self.terminal:unfinished() then stdio.write "\n" end
+  if self.terminal then self.terminal:fresh_line() end
 end
 
 --- Values, each from a line of its own.
@@ -184,6 +187,7 @@ end
 local function new()
   local colour = term.colour(1)
   local self = setmetatable({ count = 0, task = tasks.current(), colour = colour, told = setmetatable({}, { __mode = "k" }),
+    announced = setmetatable({}, { __mode = "k" }),
     paint = function(style, text) return term.paint(style, text, colour) end }, Session)
   self.eval = evals.new { stoke = require "stoke", ollama = require "stoke.ollama", help = help.command(self) }
   for _, name in ipairs { "_", "_1", "_2", "_3", "_err" } do self.eval:set(name, nil) end
@@ -235,6 +239,27 @@ local function load_file(self, path)
   end)
 end
 
+-- ---- approvals -------------------------------------------------------------------------------------------------------
+
+--- Say above the prompt what waits for a decision.
+local function announce(self, entry)
+  self.announced[entry] = self.terminal:mark()
+  fresh_line(self)
+  stdio.err(("%s %s%s\n"):format(self.paint("yellow", ("approval %d:"):format(entry.id)), approve.text(entry, true),
+    self.paint("yellow", (":approve %d, :reject %d [WHY]%s"):format(entry.id, entry.id,
+      entry.args and (" or :edit %d"):format(entry.id) or ""))))
+end
+
+--- A call waits for a person's yes. At the prompt that is announced, and commands decide it: what is typed there is never taken for
+--- an answer. While a line runs nothing can be entered, so it is asked about.
+local function on_approval(self, entry)
+  local line = self.line
+  if line then
+    require("stoke").race { function() approve.ask(entry) end, function() pcall(line.await, line) end }
+  end
+  if not entry.decision and not self.closed then announce(self, entry) end
+end
+
 -- ---- reading -----------------------------------------------------------------------------------------------------------
 
 --- From a pipe, or a terminal without cursor movement: lines until they are an entry.
@@ -250,10 +275,15 @@ local function read_lines(self)
   end
 end
 
+--- Lua in the colours of its words; commands have none.
+local function highlight(text)
+  return text:find "^%s*[:?]" and {} or tokens.list(text, true)
+end
+
 local function read(self)
   if not self.terminal or self.terminal.plain then return read_lines(self) end
   return self.terminal:read { prompt = self.prompt, more = self.more, history = self.history.entries, finished = evals.finished,
-    complete = function(before) return complete.complete(self.eval, before) end, below = true }
+    complete = function(before) return complete.complete(self.eval, before) end, highlight = highlight, below = true }
 end
 
 local function interrupt(self)
@@ -286,7 +316,10 @@ local function loop(self)
     if text then
       self.warned = nil
       if text:find "%S" then
-        if self.history then self.history:add((text:gsub("%s+$", ""))) end
+        if self.history then
+          local _, why = self.history:add((text:gsub("%s+$", "")))
+          if why then self:note(("(not kept in the history: %s)"):format(why)) end
+        end
         self:entry(text)
       end
     elseif not self.terminal or may_leave(self) then
@@ -298,7 +331,7 @@ end
 local Restore = { __close = function() keeper.on_signal, keeper.on_deadlock = nil, nil end }
 
 --- A session on the terminal, or with standard input as its entries.
----@param options? { file?: string } a file whose body is run first
+---@param options? { file?: string, history?: boolean } file: its body is run first; history: false keeps nothing of what is entered
 ---
 --- Example: `require "stoke.repl".run()`
 function M.run(options)
@@ -312,12 +345,15 @@ function M.run(options)
     script.end_timers()
     return scopes.Scope.wait(self.scope)
   end
-  self.history = histories.open(histories.path())
+  self.history = histories.open((not options or options.history ~= false) and histories.path() or nil)
   self.prompt, self.more = self.paint("bold", "> "), self.paint("dim", ". ")
-  local told = scopes.tell
+  local told, asker = scopes.tell, approval.asker
   local terminal <close> = terminals.open { plain = os.getenv "TERM" == "dumb", on_interrupt = function() interrupt(self) end }
   self.terminal = terminal
-  local gone <close> = setmetatable({}, { __close = function() scopes.tell, complete.on_models = told, nil end })
+  local gone <close> = setmetatable({}, { __close = function()
+    scopes.tell, complete.on_models, approval.asker = told, nil, asker
+  end })
+  approval.asker = function(entry) on_approval(self, entry) end
   scopes.tell = function(text) stdio.err("stoke: " .. text .. "\n") end
   keeper.on_signal = function(number) on_signal(self, number) end
   self:note(("stoke %s; :help tells more, Ctrl-D leaves"):format(about.version))

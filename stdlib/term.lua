@@ -1,8 +1,9 @@
 -- stoke.term: what a program needs to know about the terminal it writes to: whether colour is
--- welcome, how wide a text is, how to draw a table or a progress bar. Everything here is plain
--- text in, plain text out; only `progress` and `table` write.
+-- welcome, how wide a text is, how to draw a table or a progress bar, how to read a line. Most of
+-- it is plain text in, plain text out; `table`, `progress` and `prompt` use the terminal.
 
 local clusters = require "stoke.term.cluster"
+local errors = require "core.errors"
 local keeper = require "core.keeper"
 local scopes = require "core.scope"
 local stdio = require "core.stdio"
@@ -130,32 +131,99 @@ function M.duration(s)
   return ("%dd%02dh"):format(n // 86400, n % 86400 // 3600)
 end
 
----Lay out rows in columns, two spaces apart. The first row is the heading. Columns named in
----`right` are set flush right. Cells are cleaned.
----@param rows string[][]
----@param opts? {right?: table<integer, boolean>, colour?: boolean}
+-- A cell as text of one line.
+local function cell_text(cell, r, c, what)
+  if cell == nil then return "" end
+  local kind = type(cell)
+  local mt = kind ~= "string" and kind ~= "number" and kind ~= "boolean" and debug.getmetatable(cell)
+  if mt == nil or type(mt) == "table" and not mt.__tostring then
+    errors.argument("%s: row %d, column %d: a text or a number expected, got %s", what, r, c, errors.describe(cell))
+  end
+  return (M.clean(tostring(cell)):gsub("[\n\t]", " "))
+end
+
+-- Rows as texts, their columns' widths, and which of them hold numbers alone.
+local function measure(rows, what)
+  local out, widths, numbers = {}, {}, {}
+  if type(rows) ~= "table" then errors.argument("%s: the rows must be a list, got %s", what, errors.describe(rows)) end
+  for r, row in ipairs(rows) do
+    if type(row) ~= "table" then errors.argument("%s: row %d must be a list, got %s", what, r, errors.describe(row)) end
+    local count = 0
+    for c in next, row do
+      if math.type(c) ~= "integer" or c < 1 or c > 1000 then
+        errors.argument("%s: row %d must be a list of at most 1000 cells; it has the key %s", what, r, errors.describe(c))
+      end
+      count = math.max(count, c)
+    end
+    out[r] = {}
+    for c = 1, count do
+      out[r][c] = cell_text(row[c], r, c, what)
+      widths[c] = math.max(widths[c] or 0, M.width(out[r][c]))
+      if r > 1 and row[c] ~= nil and numbers[c] ~= false then numbers[c] = type(row[c]) == "number" end
+    end
+  end
+  for c = 1, #widths do widths[c] = widths[c] or 0 end
+  return out, widths, numbers
+end
+
+local NARROW = 4 -- columns a cell keeps, whatever the terminal's width
+
+-- Take from the widest columns until the line fits.
+local function squeeze(widths, columns)
+  local total = 2 * (#widths - 1)
+  for _, width in ipairs(widths) do total = total + width end
+  while total > columns do
+    local widest = 1
+    for c = 2, #widths do
+      if widths[c] > widths[widest] then widest = c end
+    end
+    if widths[widest] <= NARROW then return end
+    widths[widest], total = widths[widest] - 1, total - 1
+  end
+end
+
+local LAYOUT = { right = "table", colour = "boolean", columns = "number" }
+
+---Lay out rows in columns, two spaces apart. The first row is the heading. Columns named in `right`, and those that hold numbers
+---alone, are set flush right. Cells are texts, numbers, or nil for nothing; what could drive the terminal is taken out of them.
+---@param rows any[][]
+---@param opts? {right?: table<integer, boolean>, colour?: boolean, columns?: integer} columns: no line is wider than this many: the widest cells are cut
 ---@return string text ends in a newline; "" for no rows
+---Raises `argument`.
 ---
 ---Example: `io.write(term.layout { { "NAME", "SIZE" }, { "tiny", "1 GB" } })`
 function M.layout(rows, opts)
-  opts = opts or {}
-  local widths = {}
-  for _, row in ipairs(rows) do
-    for c, cell in ipairs(row) do
-      row[c] = M.clean(cell):gsub("[\n\t]", " ")
-      widths[c] = math.max(widths[c] or 0, M.width(row[c]))
-    end
-  end
-  local out = {}
-  for r, row in ipairs(rows) do
+  opts = errors.options(opts, LAYOUT, "term.layout")
+  local texts, widths, numbers = measure(rows, "term.layout")
+  if opts.columns then squeeze(widths, opts.columns) end
+  local out, right = {}, opts.right or {}
+  for r, row in ipairs(texts) do
     local cells = {}
     for c, cell in ipairs(row) do
-      cells[c] = M.fit(cell, widths[c], opts.right and opts.right[c])
+      local flush = right[c]
+      if flush == nil then flush = numbers[c] end
+      cells[c] = M.fit(cell, widths[c], flush)
     end
     local line = table.concat(cells, "  "):gsub("%s+$", "")
+    if opts.columns and M.width(line) > opts.columns then line = M.fit(line, math.max(opts.columns, 1)):gsub("%s+$", "") end
     out[r] = M.paint("bold", line, r == 1 and opts.colour or false) .. "\n"
   end
   return table.concat(out)
+end
+
+---Print rows as a table on standard output, as `stoke models` and `stoke ps` do: a bold heading where colour is welcome, and on a
+---terminal no line wider than it.
+---@param rows any[][] the first one is the heading
+---@param opts? {right?: table<integer, boolean>, colour?: boolean, columns?: integer} as of `layout`; found out when not given
+---Raises `argument`.
+---
+---Example: `term.table { { "CITY", "DEGREES" }, { "Oslo", 4 } }`
+function M.table(rows, opts)
+  opts = errors.options(opts, LAYOUT, "term.table")
+  local colour, columns = opts.colour, opts.columns
+  if colour == nil then colour = M.colour(1) end
+  if not columns and stdio.is_tty(1) then columns = M.columns() end
+  stdio.write(M.layout(rows, { right = opts.right, colour = colour, columns = columns }))
 end
 
 ---Run a function so that Ctrl-C ends it and not the program. What it spawned has ended when this returns.
@@ -182,95 +250,63 @@ function M.interruptible(f, ...)
   return nil, stopped
 end
 
----@class stoke.term.Progress
-local Progress = {}
-Progress.__index = Progress
+---@class stoke.term.progress.options
+---@field label? string what is going on
+---@field total? number how much there is to do; without it there is a count and a rate, no bar and no time left
+---@field unit? string "items" (when not given), "bytes", or what the items are: "files"
+---@field lines? boolean without a terminal: a plain line for each label and each tenth of the way, in place of nothing
+---@field tty? boolean whether it is drawn; found out when not given, as are the three below
+---@field write? fun(text: string)
+---@field columns? fun(): integer
+---@field now? fun(): number seconds
 
----A progress bar on stderr. On a terminal it redraws one line, at most ten times a second; elsewhere
----it prints one plain line per label and per tenth of the way.
----@param opts {write?: fun(text: string), tty?: boolean, columns?: fun(): integer, now: fun(): number}
----@return stoke.term.Progress
+---A progress bar on stderr: how much is done, how fast, how long it will take. It redraws one line, at most ten times a second;
+---where stderr is no terminal nothing is written, unless `lines` is set. No colours, so NO_COLOR changes nothing.
+---@param options? stoke.term.progress.options
+---@return stoke.term.Progress bar with :add(n), :update(label, done, total), :finish(); a to-be-closed value
+---Raises `argument`.
 ---
----Example: `local bar <close> = term.progress { now = time.monotonic }; bar:update("reading", 3, 10)`
-function M.progress(opts)
-  local tty = opts.tty
-  if tty == nil then tty = stdio.is_tty(2) and os.getenv "TERM" ~= "dumb" end
-  return setmetatable({ write = opts.write or stdio.err, tty = tty, now = opts.now,
-                        columns = opts.columns or M.columns, drawn = false, samples = {} },
-                      Progress)
-end
+---Example: `local bar <close> = term.progress { label = "pages", total = 3 }; for i = 1, 3 do bar:add() end`
+function M.progress(options) return require "stoke.term.progress".new(options) end
 
--- Bytes per second over the last five seconds: a rate since the start would hide a stall, and a
--- resumed download would count bytes that never travelled.
-local function rate_of(bar, done, now)
-  local s = bar.samples
-  s[#s + 1] = { now, done }
-  while #s > 2 and now - s[2][1] >= 5 do table.remove(s, 1) end
-  local t = now - s[1][1]
-  if t <= 0 then return nil end
-  return (done - s[1][2]) / t
-end
+---@class stoke.term.prompt.options
+---@field prompt? string what stands before the line, "> " when not given
+---@field more? string what stands before the further lines of an entry
+---@field text? string to begin with
+---@field history? string|string[]|false a name, whose file is kept beside the one of the prompt of stoke and lives on; a path; or a list, to which entries are added
+---@field complete? string[]|fun(before: string): integer, string[] what Tab may make of the word before the cursor: words, or a function that gives the byte at which the word begins and a list
+---@field finished? fun(text: string): boolean whether Enter ends the entry or begins another line of it
+---@field hint? string what Ctrl-C says at an empty line
 
-local function bar_line(bar, label, done, total, rate)
-  local part = total > 0 and math.min(done / total, 1) or 0
-  local tail = (" %3d%%  %s / %s"):format(math.floor(part * 100), M.bytes(done), M.bytes(total))
-  if rate and rate > 0 then
-    tail = tail .. ("  %s/s"):format(M.bytes(rate))
-    if done < total then tail = tail .. "  " .. M.duration((total - done) / rate) end
-  end
-  local columns = bar.columns() - 1
-  local room = columns - M.width(tail) - M.width(label) - 3
-  if room < 5 then return M.fit(label .. tail, columns) end
-  room = math.min(room, 40)
-  local full = math.floor(part * room)
-  return ("%s [%s%s]%s"):format(label, ("#"):rep(full), (" "):rep(room - full), tail)
-end
-
-local function next_label(bar, label)
-  if bar.label == label then return end
-  if bar.drawn then bar.write "\n" end
-  bar.label, bar.drawn, bar.tenth, bar.at, bar.samples = label, false, -1, nil, {}
-end
-
----Show the state of one step.
----@param label string what is going on; a new label starts a new line
----@param done? number bytes so far
----@param total? number bytes in all; without it the label stands alone
+---Read what the person types, with the editor of the prompt of stoke: arrow keys, history and its search (Ctrl-R), several lines
+---(Alt-Enter, or pasted as a block), Tab. Ctrl-C drops the line, Ctrl-D at an empty one ends. What other tasks write meanwhile
+---appears above the line. Where there is no terminal: the next line of standard input, and no prompt. Lines that begin with a blank
+---or look like a secret do not go into the history's file; STOKE_HISTORY= (empty) keeps all files away.
+---@param options? string|stoke.term.prompt.options a string is the prompt
+---@return string|nil text nil at the end of the input
+---Raises `argument`.
 ---
----Example: `bar:update("reading", 3, 10)`
-function Progress:update(label, done, total)
-  label = M.clean(label):gsub("\n", " ")
-  next_label(self, label)
-  local now = self.now()
-  if not total then
-    if not self.drawn and self.tenth == -1 then
-      self.tenth = 0
-      self.write(self.tty and "\r\27[K" .. M.fit(label, self.columns() - 1):gsub("%s+$", "")
-                 or label .. "\n")
-      self.drawn = self.tty
-    end
-    return
-  end
-  done = done or 0
-  local tenth = total > 0 and done * 10 // total or 0
-  if self.tty then
-    if self.at and now - self.at < 0.1 and done < total then return end
-    self.at, self.drawn = now, true
-    self.write("\r\27[K" .. bar_line(self, label, done, total, rate_of(self, done, now)))
-  elseif tenth > self.tenth then
-    self.tenth = tenth
-    self.write(("%s %d%% of %s\n"):format(label, total > 0 and math.min(100, done * 100 // total)
-                                           or 0, M.bytes(total)))
-  end
-end
+---Example: `local name = term.prompt { prompt = "name: ", history = "names" }`
+function M.prompt(options) return require "stoke.term.prompt".read(options) end
 
----End the line being drawn; safe to call twice, and as `<close>`.
+local FORMAT = { columns = "number", depth = "number", items = "number", bytes = "number", colour = "boolean" }
+
+---A value as the prompt of stoke shows it: strings quoted, keys sorted, tables no deeper and no wider than one wants to read, a
+---table inside itself named as that. What `stoke.pp` prints.
+---@param value any
+---@param options? { columns?: integer, depth?: integer, items?: integer, bytes?: integer, colour?: boolean } columns of a line (80), tables within tables (5), items of one table (100), bytes of a string in a table (200)
+---@return string
+---Raises `argument`.
 ---
----Example: `bar:finish()`
-function Progress:finish()
-  if self.drawn then self.write "\n" end
-  self.drawn, self.label = false, nil
+---Example: `assert(term.format { 1, 2, name = "x" } == '{ 1, 2, name = "x" }')`
+function M.format(value, options)
+  options = errors.options(options, FORMAT, "term.format")
+  for name, limit in next, options do
+    if name ~= "colour" and not (limit >= 1) then errors.argument("term.format: %s must be at least 1, got %s", name, tostring(limit)) end
+  end
+  local paint = options.colour and function(style, text) return M.paint(style, text, true) end or nil
+  return require "stoke.repl.print".show(value, { columns = options.columns, depth = options.depth, items = options.items,
+    bytes = options.bytes, paint = paint })
 end
-Progress.__close = Progress.finish
 
 return M

@@ -1,13 +1,17 @@
 --- A line typed by somebody who looks into this host: a colon command, a look-up by dotted name, or, for those who may write, Lua.
 
-local approval = require "core.approval"
+local approve = require "stoke.approve"
 local errors = require "core.errors"
-local texts = require "core.text"
+local printer = require "stoke.repl.print"
 local globals = require "core.env".globals
 local inspect = require "stoke.inspect"
+local json = require "core.json"
 local time = require "stoke.time"
 
 local M = {}
+
+--- Of what is shown, for a client that does not say how wide its terminal is; names of a table that are looked at; words sent.
+local COLUMNS, LOOKED_AT, COMPLETIONS = 100, 10000, 500
 
 -- ---- commands ---------------------------------------------------------------------------------------------------------------
 
@@ -17,14 +21,6 @@ local function number(word, what)
   local n = math.tointeger(tonumber(word))
   if not n then errors.argument("%s wants a number, got %s", what, given(word)) end
   return n
-end
-
-local function pending(word, what)
-  local id = number(word, what)
-  for _, entry in ipairs(approval.list()) do
-    if entry.id == id then return entry end
-  end
-  errors.argument("nothing waits under the number %d; :pending lists what does", id)
 end
 
 --- Working out a request calls the functions that the agent has: for its instructions, summaries, and agents made later.
@@ -83,13 +79,23 @@ M.commands = {
     return "cancelled\n"
   end },
   approve = { usage = ":approve NUMBER", summary = "let a pending call be made", write = true, run = function(rest)
-    pending(rest, ":approve"):approve()
+    approve.find(rest, ":approve"):approve()
     return "approved\n"
   end },
   reject = { usage = ":reject NUMBER [REASON]", summary = "refuse a pending call", write = true, run = function(rest)
     local word, reason = rest:match "^(%S*)%s*(.*)$"
-    pending(word, ":reject"):reject(reason ~= "" and reason or nil)
+    approve.find(word, ":reject"):reject(reason ~= "" and reason or nil)
     return "rejected\n"
+  end },
+  edit = { usage = ":edit NUMBER JSON", summary = "let a pending call be made with other arguments", write = true, run = function(rest)
+    local word, text = rest:match "^(%S*)%s*(.*)$"
+    local entry = approve.find(word, ":edit")
+    local args, err = json.decode(text)
+    if type(args) ~= "table" then
+      errors.argument(":edit wants the arguments as JSON: %s", err and err.message or errors.describe(args))
+    end
+    entry:edit(args)
+    return "approved with these arguments\n"
   end },
 }
 
@@ -162,82 +168,86 @@ function M.lookup(text)
   return value
 end
 
--- ---- values ---------------------------------------------------------------------------------------------------------------------
+-- ---- completion -------------------------------------------------------------------------------------------------------------
 
-local SHOWN, LOOKED_AT, DEPTH, LONG = 20, 1000, 3, 300
-
-local function name_of(value)
-  local mt = debug.getmetatable(value)
-  local name = type(mt) == "table" and rawget(mt, "__name")
-  return ("%s: %p"):format(type(name) == "string" and name:sub(1, 100) or type(value), value)
-end
-
-local show
-
---- Keys in order, of the first LOOKED_AT there are: a table may have millions.
-local function keys_of(value)
-  local keys = {}
-  for key in next, value do
-    keys[#keys + 1] = key
-    if #keys == LOOKED_AT then break end
+--- Names in a table, by raw access alone, as lookup finds them.
+local function names_in(out, value, start)
+  if type(value) ~= "table" then return end
+  local looked_at = 0
+  for name in next, value do
+    looked_at = looked_at + 1
+    if looked_at > LOOKED_AT then return end
+    if type(name) == "string" and name:find "^[%a_][%w_]*$" and name:sub(1, #start) == start then out[name] = true end
   end
-  table.sort(keys, function(a, b)
-    local x, y = type(a), type(b)
-    if x ~= y then return x < y end
-    return (x == "number" or x == "string") and a < b
-  end)
-  return keys
 end
 
-local function show_table(value, depth)
-  local parts = {}
-  for i, key in ipairs(keys_of(value)) do
-    if i > SHOWN then
-      parts[i] = "..."
-      break
+--- Of a dotted name, for who may only look.
+local function complete_name(before)
+  local path, start = before:match "^%s*(.-)%.?([%a_]?[%w_]*)$"
+  local found, list = {}, {}
+  if path == "" then
+    names_in(found, globals, start)
+    names_in(found, globals.package.loaded, start)
+  else
+    local ok, value = pcall(M.lookup, path)
+    if not ok then return nil end
+    names_in(found, value, start)
+  end
+  for name in next, found do list[#list + 1] = name end
+  table.sort(list)
+  return #before - #start + 1, list
+end
+
+--- What Tab may make of the word before the cursor.
+---@param before string
+---@param write? boolean whether Lua may be entered
+---@param client? string
+---@return integer|nil from byte where the word begins
+---@return string[]|nil list
+---
+--- Example: `console.complete(":pen")`
+function M.complete(before, write, client)
+  local start = before:match "^%s*:(%l*)$"
+  if start then
+    local list = {}
+    for name, command in next, M.commands do
+      if name:sub(1, #start) == start and (write or not command.write) then list[#list + 1] = name end
     end
-    local shown = show(rawget(value, key), depth + 1)
-    local name = type(key) == "string" and key:find "^[%a_][%w_]*$" and key or ("[%s]"):format(show(key, DEPTH))
-    parts[i] = key == i and shown or ("%s = %s"):format(name, shown)
+    table.sort(list)
+    return #before - #start + 1, list
   end
-  return #parts > 0 and "{ " .. table.concat(parts, ", ") .. " }" or "{}"
-end
-
---- A value in one line, by raw access alone, as lookup finds it.
-function show(value, depth)
-  local kind = type(value)
-  if kind == "string" then
-    local cut = #value > LONG and texts.head(value, LONG)
-    return ("%q"):format(cut or value):gsub("\\\n", "\\n"):gsub("\r", "\\r") .. (cut and "..." or "")
-  elseif kind == "nil" or kind == "boolean" or kind == "number" then
-    return tostring(value)
-  elseif kind ~= "table" then
-    return name_of(value)
-  elseif depth >= DEPTH then
-    return next(value) == nil and "{}" or "{...}"
-  end
-  local name = debug.getmetatable(value) and name_of(value) .. " " or ""
-  return name .. show_table(value, depth)
+  if before:find "^%s*:" and not before:find "^%s*:time%s" and not before:find "^%s*::" then return nil end
+  if write then return require "stoke.attach.eval".complete(before, client or "") end
+  return complete_name(before)
 end
 
 -- ---- a line -----------------------------------------------------------------------------------------------------------------
 
 --- Do what a line says, and write what comes of it. An error is written, too.
----@param asked { line: string, write?: boolean, client?: string }
+---@param asked { line: string, write?: boolean, client?: string, columns?: integer, complete?: boolean } complete: the line is what
+---  stands before the cursor; the answer is JSON, { from, list }
 ---@param write fun(text: string)
 ---
 --- Example: `console.run({ line = ":tasks" }, io.write)`
 function M.run(asked, write)
+  if asked.complete then
+    local _, from, list = pcall(M.complete, asked.line, asked.write, asked.client)
+    local known = math.type(from) == "integer" and type(list) == "table"
+    local answer = known and { from = from, list = require("stoke.json").array(table.move(list, 1, COMPLETIONS, 1, {})) } or {}
+    return write(json.encode(answer) .. "\n")
+  end
   local text = asked.line:match "^%s*(.-)%s*$"
   if text == "" then return end
-  local function run(code) require "stoke.attach.eval".run(code, asked.client or "", write) end
+  local columns = math.tointeger(asked.columns)
+  columns = columns and math.max(20, math.min(columns, 1000)) or COLUMNS
+  local function run(code) require "stoke.attach.eval".run(code, asked.client or "", write, columns) end
   local ok, err = pcall(function()
     if text:find "^:" and not text:find "^::" then
       write(run_command(text, asked.write, run))
     elseif asked.write then
       run(text)
     else
-      write(show(M.lookup(text), 0) .. "\n")
+      write(printer.show(M.lookup(text), { columns = columns, depth = 3, items = 20, raw = true }) .. "\n")
     end
   end)
   if ok then return end

@@ -12,7 +12,7 @@ local time = require "stoke.time"
 
 local M = {}
 
---- Of what is shown: the width of the client's terminal is not known here.
+--- Of what is shown, for a client that does not say how wide its terminal is.
 local COLUMNS = 100
 
 --- Clients whose locals are kept.
@@ -89,21 +89,33 @@ local function body(session, text)
   local results = table.pack(f())
   debug.sethook()
   if results.n > 0 then remember(session.eval, results[1]) end
-  for i = 1, results.n do session.write(printer.show(results[i], { columns = COLUMNS }) .. "\n") end
+  for i = 1, results.n do session.write(printer.show(results[i], { columns = session.columns }) .. "\n") end
+end
+
+--- What Tab may make of the word before the cursor in an entry of this client.
+---@param before string
+---@param client string
+---@return integer|nil from
+---@return string[]|nil list
+---
+--- Example: `eval.complete("stoke.sle", "me")`
+function M.complete(before, client)
+  return require "stoke.repl.complete".complete(session_of(client).eval, before)
 end
 
 --- Run one entry; a client that leaves cancels it.
 ---@param text string
 ---@param client string whose locals it sees
 ---@param write fun(text: string)
+---@param columns? integer of the client's terminal
 ---Raises what the entry raises.
 ---
 --- Example: `eval.run("1 + 1", "me", io.write)`
-function M.run(text, client, write)
+function M.run(text, client, write, columns)
   local session = session_of(client)
-  session.count, session.write = session.count + 1, write
+  session.count, session.write, session.columns = session.count + 1, write, columns or COLUMNS
   local task = tasks.start(supervisor, ("attached[%d]"):format(session.count), body, session, text)
-  task.into, task.line = supervisor, true
+  task.into, task.line, task.reader = supervisor, true, { write = write, columns = session.columns }
   local guard <close> = setmetatable({}, { __close = function() task:cancel "the client has left" end })
   local ok, err = pcall(task.await, task)
   if ok then return end

@@ -1,35 +1,39 @@
--- stoke chat [MODEL]: a plain conversation. On a terminal it prompts; from a pipe each line is one
+-- stoke chat [MODEL]: a plain conversation. On a terminal it has the editor of the prompt; from a pipe each line is one
 -- message and only the answers are printed.
 
 local args = require "stoke.args"
+local complete = require "stoke.repl.complete"
 local errors = require "core.errors"
 local call = require "stoke.ollama.call"
+local fs = require "stoke.fs"
+local histories = require "stoke.term.history"
+local json = require "stoke.json"
 local ollama = require "stoke.ollama"
+local prompts = require "stoke.term.prompt"
 local stdio = require "core.stdio"
 local term = require "stoke.term"
 
 local SPEC = {
   name = "stoke chat", summary = "Talk to a model in the terminal.",
-  examples = { { "stoke chat qwen2.5:3b", "Ctrl-C stops an answer, Ctrl-D ends" },
+  examples = { { "stoke chat qwen2.5:3b", "Ctrl-C stops an answer, Ctrl-D ends, /help lists the commands" },
                { "echo \"Name a river\" | stoke chat qwen2.5:3b", "one line, one message" },
-               { "stoke chat --system \"Answer in verse.\"", "the newest model" } },
+               { "stoke chat --system \"Answer in verse.\"", "the newest model" },
+               { "stoke chat --resume talk.json", "a conversation that /save wrote" } },
   options = { { "system", short = "s", placeholder = "TEXT", help = "instructions for the model" },
               { "think", type = "boolean", help = "let the model think first (shown dimmed)" },
-              { "stats", type = "boolean", help = "tokens and seconds after each answer" } },
+              { "stats", type = "boolean", help = "tokens and seconds after each answer" },
+              { "resume", placeholder = "FILE", help = "go on with a conversation that /save wrote" },
+              { "no-history", type = "boolean", help = "keep nothing of what is entered" } },
   positionals = { { "model", optional = true, help = "the model; without it the newest" } },
 }
 
-local COMMANDS = [[
-/clear   forget the conversation
-/bye     end (Ctrl-D does too)
-]]
+local HINT = "(Ctrl-D or /bye ends, /help lists the commands)"
+
+-- ---- answers ----------------------------------------------------------------------------------------------------------
 
 local function stats_text(u)
-  local text = ("%d tokens in, %d out, %s"):format(u.input_tokens or 0, u.output_tokens or 0,
-                                                   term.duration(u.seconds or 0))
-  if (u.load_seconds or 0) >= 0.1 then
-    text = text .. (", %s of it loading"):format(term.duration(u.load_seconds))
-  end
+  local text = ("%d tokens in, %d out, %s"):format(u.input_tokens or 0, u.output_tokens or 0, term.duration(u.seconds or 0))
+  if (u.load_seconds or 0) >= 0.1 then text = text .. (", %s of it loading"):format(term.duration(u.load_seconds)) end
   return text
 end
 
@@ -54,21 +58,23 @@ local function show_answer(chat, events)
   return table.concat(text), done
 end
 
+-- What is sent: the instructions, and what was said.
+local function messages_of(chat)
+  local list = chat.system and { { role = "system", content = chat.system } } or {}
+  return table.move(chat.messages, 1, #chat.messages, #list + 1, list)
+end
+
 -- One turn. What was said stays said only if the model answered.
 local function turn(chat, line)
   local messages = chat.messages
   messages[#messages + 1] = { role = "user", content = line }
-  local text, done = show_answer(chat, ollama.stream {
-    model = chat.model, messages = messages, think = chat.think })
+  local text, done = show_answer(chat, ollama.stream { model = chat.model, messages = messages_of(chat), think = chat.think,
+    options = next(chat.options) and chat.options or nil })
   text = call.without_thinking({ model = chat.model }, text)
   messages[#messages + 1] = { role = "assistant", content = text }
   if chat.stats and done and done.usage then
     stdio.err(term.paint("dim", stats_text(done.usage), chat.colour) .. "\n")
   end
-end
-
-local function forget(chat)
-  chat.messages = chat.system and { { role = "system", content = chat.system } } or {}
 end
 
 -- On a terminal Ctrl-C stops the answer and not the conversation, and an error is shown; either way the turn is forgotten.
@@ -78,43 +84,231 @@ local function ask(chat, line)
   local _, err = term.interruptible(turn, chat, line)
   if not err then return end
   for i = #chat.messages, before + 1, -1 do chat.messages[i] = nil end
-  local text = err.kind == "cancelled" and "\n(stopped)" or term.clean(tostring(err))
+  if chat.terminal then chat.terminal:fresh_line() end
+  local text = err.kind == "cancelled" and "(stopped)" or term.clean(tostring(err))
   stdio.err(term.paint("red", text, term.colour(2)) .. "\n")
+end
+
+-- ---- commands ---------------------------------------------------------------------------------------------------------
+-- name -> { usage, summary, run = fun(chat, rest): what is said of it, or "end" }
+
+local C = {}
+
+local function usage(name) errors.raise("usage", ("%s: %s"):format(C[name].usage, C[name].summary), { hint = "/help lists the commands" }) end
+
+C.bye = { usage = "/bye", summary = "end (Ctrl-D does too)", run = function() return "end" end }
+
+C.clear = { usage = "/clear", summary = "forget the conversation", run = function(chat)
+  chat.messages = {}
+  return "forgotten"
+end }
+
+C.model = { usage = "/model [NAME]", summary = "go on with another model; without a name: which one it is", run = function(chat, rest)
+  if rest == "" then return chat.model end
+  if rest:find "%s" then usage "model" end
+  ollama.show(rest) -- raises for one that is not there
+  chat.model = rest
+  return "the next answer is by " .. rest
+end }
+
+C.system = { usage = "/system [TEXT]", summary = "other instructions; without a text: none", run = function(chat, rest)
+  chat.system = rest ~= "" and rest or nil
+  return chat.system and "instructions changed" or "no instructions"
+end }
+
+local LEVELS = { on = true, off = false, low = "low", medium = "medium", high = "high" }
+
+C.think = { usage = "/think [on|off|low|medium|high]", summary = "let the model think first", run = function(chat, rest)
+  local level = LEVELS[rest == "" and "on" or rest]
+  if level == nil then usage "think" end
+  chat.think = level
+  return "thinking: " .. (rest == "" and "on" or rest)
+end }
+
+C.stats = { usage = "/stats [on|off]", summary = "tokens and seconds after each answer", run = function(chat, rest)
+  if rest ~= "" and rest ~= "on" and rest ~= "off" then usage "stats" end
+  chat.stats = rest ~= "off"
+  return "stats: " .. (chat.stats and "on" or "off")
+end }
+
+C.save = { usage = "/save FILE", summary = "write the conversation as JSON; stoke chat --resume FILE goes on with it",
+  run = function(chat, rest)
+    if rest == "" then usage "save" end
+    if rest:sub(1, 2) == "~/" then rest = (os.getenv "HOME" or "~") .. rest:sub(2) end
+    fs.write(rest, json.encode({ model = chat.model, system = chat.system, messages = json.array(chat.messages) },
+      { pretty = true }) .. "\n")
+    return ("%d messages are in %s"):format(#chat.messages, rest)
+  end }
+
+local function number_or_text(word)
+  if word == "true" or word == "false" then return word == "true" end
+  return tonumber(word) or word
+end
+
+C.set = { usage = "/set parameter NAME VALUE", summary = "an option of the model, such as temperature or num_ctx; also as ollama run has it: "
+  .. "system TEXT, think, nothink, verbose, quiet", run = function(chat, rest)
+  local what, value = rest:match "^(%a+)%s*(.-)$"
+  if what == "system" then return C.system.run(chat, (value:gsub('^"(.*)"$', "%1"))) end
+  if what == "think" then return C.think.run(chat, value) end
+  if what == "nothink" then return C.think.run(chat, "off") end
+  if what == "verbose" or what == "quiet" then return C.stats.run(chat, what == "verbose" and "on" or "off") end
+  local name, setting = value:match "^(%S+)%s+(.+)$"
+  if what ~= "parameter" or not name then usage "set" end
+  chat.options[name] = number_or_text(setting)
+  return ("%s = %s"):format(name, setting)
+end }
+
+C.show = { usage = "/show", summary = "the model, its instructions and options, how much was said", run = function(chat)
+  local out = { "model     " .. chat.model, "thinking  " .. tostring(chat.think == nil and "as the model likes" or chat.think),
+    ("messages  %d"):format(#chat.messages) }
+  if chat.system then out[#out + 1] = "system    " .. chat.system end
+  if next(chat.options) then out[#out + 1] = "options   " .. term.format(chat.options) end
+  return table.concat(out, "\n")
+end }
+
+C.help = { usage = "/help", summary = "this", run = function()
+  local names, rows = {}, {}
+  for name in next, C do names[#names + 1] = name end
+  table.sort(names)
+  for i, name in ipairs(names) do rows[i] = { C[name].usage, C[name].summary } end
+  return table.concat { term.layout(rows, { columns = stdio.is_tty(1) and term.columns() or nil }), "\n",
+    "Alt-Enter       another line in the same message; or begin and end it with \"\"\"\n",
+    "Ctrl-R, arrows  search and walk through what was entered before\n",
+    "Ctrl-C          stops the answer, drops the line\n",
+    "A message may begin with a slash behind a blank." }
+end }
+
+-- Other words for them, as people know them from elsewhere.
+local OTHERS = { exit = "bye", quit = "bye", ["?"] = "help", load = "model" }
+
+local function names_of_commands()
+  local names = {}
+  for name in next, C do names[#names + 1] = "/" .. name end
+  table.sort(names)
+  return names
 end
 
 -- Words of the conversation itself. Returns "end", "done" or nil for an ordinary message.
 local function command(chat, line)
-  local word = line:match "^(/%a+)%s*$"
-  if word == "/bye" or word == "/exit" or word == "/quit" then return "end" end
-  if word == "/clear" then
-    forget(chat)
+  local name, rest = line:match "^/([%a?]+)%f[%s%z]%s*(.-)%s*$"
+  if not name then return nil end
+  local found = C[OTHERS[name] or name]
+  if not found then
+    local near = errors.suggest("/" .. name, names_of_commands())
+    stdio.err(("no command /%s%s\n"):format(name, near and ", did you mean " .. near .. "?" or "; /help lists them"))
     return "done"
-  elseif word == "/help" or line == "/?" then
-    stdio.write(COMMANDS)
+  end
+  local ok, said = pcall(found.run, chat, rest)
+  if not ok then
+    if not errors.is(said) or said.kind == "cancelled" or not chat.tty then error(said, 0) end
+    stdio.err(term.paint("red", term.clean(tostring(said)), term.colour(2)) .. "\n")
     return "done"
-  elseif word then
-    local near = errors.suggest(word, { "/bye", "/clear", "/help" })
-    stdio.err(("no command %s%s\n"):format(word, near and ", did you mean " .. near .. "?" or ""))
-    return "done"
+  end
+  if said == "end" then return "end" end
+  local write = (found == C.help or found == C.show) and stdio.write or stdio.err
+  write(term.clean(said) .. "\n")
+  return "done"
+end
+
+-- ---- reading ----------------------------------------------------------------------------------------------------------
+
+local WORDS = { think = { "high", "low", "medium", "off", "on" }, stats = { "off", "on" },
+  set = { "nothink", "parameter", "quiet", "system", "think", "verbose" } }
+
+-- What Tab may make of the word before the cursor.
+local function completion(before)
+  local start = before:match "^/(%a*)$"
+  local name, at, word = before:match "^/(%a+)%s+()(%S*)$"
+  local list, from = {}, 1
+  if start then
+    for _, known in ipairs(names_of_commands()) do
+      if known:sub(1, #before) == before then list[#list + 1] = known end
+    end
+  elseif name then
+    name, from = OTHERS[name] or name, at
+    if name == "model" then return at, complete.models(word) end
+    if name == "save" then return at, complete.files(word) end
+    for _, known in ipairs(WORDS[name] or {}) do
+      if known:sub(1, #word) == word then list[#list + 1] = known end
+    end
+  else
+    return nil
+  end
+  return from, list
+end
+
+-- """ begins a message of several lines, and ends it.
+local function finished(text) return not text:find '^%s*"""' or text:find('"""', text:find '"""' + 3, true) ~= nil end
+
+local function unquoted(text) return text:match '^%s*"""\n?(.-)\n?"""%s*$' or text end
+
+-- Messages as they are typed.
+local function typed(chat, keep)
+  local terminal = chat.terminal
+  local history = histories.open(keep and histories.path "chat" or nil)
+  complete.on_models = function() terminal:complete_again() end
+  complete.refresh_models()
+  return function()
+    local text = terminal:read { prompt = ">>> ", more = "... ", history = history.entries, complete = completion,
+      finished = finished, below = true }
+    if text and text:find "%S" then
+      local _, why = history:add((text:gsub("%s+$", "")))
+      if why then stdio.err(term.paint("dim", ("(not kept in the history: %s)"):format(why), term.colour(2)) .. "\n") end
+    end
+    return text
+  end
+end
+
+local function piped()
+  return function()
+    local text
+    repeat
+      local line = stdio.read_line()
+      if not line then return text end
+      text = text and text .. "\n" .. line or line
+    until finished(text)
+    return text
+  end
+end
+
+-- ---- the conversation -------------------------------------------------------------------------------------------------
+
+-- What /save wrote.
+local function saved(path)
+  local value, err = json.decode(fs.read(path))
+  local good = type(value) == "table" and type(value.messages) == "table"
+  for _, message in ipairs(good and value.messages or {}) do
+    good = good and type(message) == "table" and type(message.role) == "string" and type(message.content) == "string"
+  end
+  if not good then
+    errors.raise("usage", ("%s is no conversation%s"):format(path, err and ": " .. err.message or ""), { hint = "/save FILE writes one" })
+  end
+  return { model = type(value.model) == "string" and value.model or nil, system = type(value.system) == "string" and value.system or nil,
+    messages = table.move(value.messages, 1, #value.messages, 1, {}) }
+end
+
+local function loop(chat, read)
+  for line in read do
+    if line:find "%S" then
+      local what = command(chat, line)
+      if what == "end" then return true end
+      if not what then ask(chat, unquoted(line)) end
+    end
   end
 end
 
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
-  local chat = { model = a.model or ollama.newest(), system = a.system, think = a.think,
-                 stats = a.stats, tty = term.interactive(),
-                 colour = term.colour(1) }
-  forget(chat)
-  if chat.tty then stdio.err(("%s; /help, /bye\n"):format(chat.model)) end
-  while true do
-    local line = stdio.read_line(chat.tty and ">>> " or "")
-    if not line then break end
-    if line:find "%S" then
-      local what = command(chat, line)
-      if what == "end" then return end
-      if not what then ask(chat, line) end
-    end
+  local before = a.resume and saved(a.resume) or { messages = {} }
+  local chat = { model = a.model or before.model or ollama.newest(), system = a.system or before.system, think = a.think, stats = a.stats,
+    tty = term.interactive(), colour = term.colour(1), messages = before.messages, options = {} }
+  if not chat.tty then
+    loop(chat, piped())
+    return
   end
-  if chat.tty then stdio.write "\n" end
+  stdio.err(("%s%s; /help, /bye\n"):format(chat.model, #chat.messages > 0 and (", %d messages so far"):format(#chat.messages) or ""))
+  local held <close> = prompts.hold(HINT)
+  chat.terminal = held.terminal
+  loop(chat, typed(chat, not a.no_history))
 end

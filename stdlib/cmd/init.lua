@@ -231,7 +231,7 @@ function M.main(argv)
     if not first then return run_verb(M.find "help", {}, flags) end
     return M.run_file(first, tail(rest, 2), flags)
   end
-  if first == nil then return run_verb(M.find "repl", {}, flags) end
+  if first == nil or first == "--no-history" then return run_verb(M.find "repl", rest, flags) end
   if first == "--help" or first == "-h" then
     return run_verb(M.find "help", tail(rest, 2), flags)
   elseif first == "--version" then

@@ -87,5 +87,5 @@ return function(argv)
                      or "the server has no models; try: stoke pull qwen2.5:3b\n")
   end
   local rows, right = (a.loaded and loaded_rows or tag_rows)(reply.models, time.now())
-  stdio.write(term.layout(rows, { right = right, colour = term.colour(1) }))
+  term.table(rows, { right = right })
 end

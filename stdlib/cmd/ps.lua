@@ -31,5 +31,5 @@ return function(argv)
         tostring(host.sessions), host.script or "" }
     end
   end
-  stdio.write(term.layout(rows, { right = { [2] = true, [4] = true, [5] = true, [6] = true }, colour = term.colour(1) }))
+  term.table(rows, { right = { [2] = true, [4] = true, [5] = true, [6] = true } })
 end

@@ -6,7 +6,6 @@ local json = require "core.json"
 local ollama = require "stoke.ollama"
 local stdio = require "core.stdio"
 local term = require "stoke.term"
-local time = require "stoke.time"
 
 local SPEC = {
   name = "stoke pull", summary = "Download a model to the server. An interrupted pull resumes.",
@@ -19,7 +18,7 @@ local SPEC = {
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
-  local bar <close> = term.progress { now = time.monotonic }
+  local bar <close> = term.progress { unit = "bytes", lines = true }
   local last
   for ev in ollama.pull { model = a.name } do
     last = ev.status

@@ -8,6 +8,7 @@ local SPEC = {
   examples = { { "stoke", "the same" },
                { "stoke repl town.lua", "run the file's body first; what it returns is named as the file" },
                { "echo '1 + 1' | stoke repl", "each line is an entry" } },
+  options = { { "no-history", type = "boolean", help = "keep nothing of what is entered" } },
   positionals = { { "file", optional = true, help = "a script whose body is run first" } },
 }
 
@@ -15,5 +16,5 @@ local SPEC = {
 return function(argv)
   local a = args.parse(SPEC, argv)
   require "stoke.cmd".announce(a.file or "repl")
-  return repl.run { file = a.file }
+  return repl.run { file = a.file, history = not a.no_history }
 end

@@ -1,6 +1,8 @@
 --- Commands of the prompt: `:name rest`. Other modules add theirs to M.commands: name -> { summary, usage?, run(session, rest) }.
 --- Those of who looks into a host from outside (:tasks, :agents, :sessions ...) are there, too.
 
+local approval = require "core.approval"
+local approve = require "stoke.approve"
 local errors = require "core.errors"
 local span = require "core.gate.span"
 local stdio = require "core.stdio"
@@ -53,6 +55,51 @@ C.cancel = { usage = "cancel TASK", summary = "cancel a task", run = function(se
   if inspect.task(number) == session.task then errors.argument("task %d is the prompt itself; :quit leaves", number) end
   inspect.cancel(number, "cancelled at the prompt")
   stdio.write "cancelled\n"
+end }
+
+--- The approval that is meant: that of a number, else the only one there is, if it was shown before the line was begun.
+local function waiting(session, word, what)
+  if word ~= "" then return approve.find(word, what) end
+  local list = approval.list()
+  if #list == 0 then errors.argument "nothing waits for approval" end
+  if #list > 1 then
+    local numbers = {}
+    for i, entry in ipairs(list) do numbers[i] = ("%d"):format(entry.id) end
+    errors.argument("several calls wait for approval, %s: say which; :pending shows them", table.concat(numbers, ", "))
+  end
+  local shown = session.announced[list[1]]
+  if session.terminal and (not shown or shown > session.terminal.begun) then
+    errors.argument("approval %d came after this line was begun: %s %d, once it was read", list[1].id, what, list[1].id)
+  end
+  return list[1]
+end
+
+--- The number that a command may begin with, and what follows.
+local function numbered(rest)
+  local word, more = rest:match "^(%d+)%f[^%w]%s*(.*)$"
+  return word or "", more or rest
+end
+
+local TOO_LATE = "it does not wait any more\n"
+
+C.approve = { usage = "approve [NUMBER]", summary = "let a pending call be made", run = function(session, rest)
+  stdio.write(waiting(session, rest, ":approve"):approve() and "approved\n" or TOO_LATE)
+end }
+
+C.reject = { usage = "reject [NUMBER] [WHY]", summary = "refuse a pending call; the model reads why", run = function(session, rest)
+  local word, why = numbered(rest)
+  stdio.write(waiting(session, word, ":reject"):reject(why ~= "" and why or nil) and "rejected\n" or TOO_LATE)
+end }
+
+C.edit = { usage = "edit [NUMBER] [JSON]", summary = "let a pending call be made with other arguments", run = function(session, rest)
+  local word, text = numbered(rest)
+  local entry = waiting(session, word, ":edit")
+  if not entry.args then errors.argument("%s has no arguments to edit", entry.what) end
+  if text ~= "" then
+    return stdio.write(require "stoke.attach.console".commands.edit.run(("%d %s"):format(entry.id, text)))
+  end
+  local args = approve.edited(entry)
+  if args then stdio.write(entry:edit(args) and "approved with these arguments\n" or TOO_LATE) end
 end }
 
 local function on_off(rest, now)

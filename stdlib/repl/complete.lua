@@ -156,7 +156,10 @@ function M.refresh_models()
   end
 end
 
-local function model_names(start)
+--- Names of the server's models that begin so, as far as they are known; more may come, see on_models.
+---@param start string
+---@return string[]
+function M.models(start)
   M.refresh_models()
   local out = {}
   for _, name in ipairs(models.names) do
@@ -165,7 +168,10 @@ local function model_names(start)
   return out
 end
 
-local function file_names(start)
+--- Files and folders whose path begins so.
+---@param start string
+---@return string[]
+function M.files(start)
   if not may_look() then return {} end
   local folder, last = start:match "^(.*/)([^/]*)$"
   folder, last = folder or "", last or start
@@ -189,8 +195,8 @@ local function in_string(list, i, text)
   local one, two = list[i - 1], list[i - 2]
   if one and one.text == "(" then one, two = two, list[i - 3] end
   if one and one.text == "require" then return from, module_names(start) end
-  if one and one.text == "=" and two and two.text == "model" then return from, model_names(start) end
-  return from, file_names(start)
+  if one and one.text == "=" and two and two.text == "model" then return from, M.models(start) end
+  return from, M.files(start)
 end
 
 -- ---- names --------------------------------------------------------------------------------------------------------------
@@ -233,6 +239,11 @@ local ON_OFF = { "on", "off" }
 --- What may follow a command that does not take Lua: nothing of Lua's.
 local function words_of(command)
   if command == "watch" or command == "trace" then return ON_OFF end
+  if command == "approve" or command == "reject" or command == "edit" then
+    local numbers = {}
+    for i, entry in ipairs(require("core.approval").list()) do numbers[i] = ("%d"):format(entry.id) end
+    return numbers
+  end
   if command == "reload" then
     local names = {}
     for _, file in ipairs(require "stoke.reload".files()) do names[#names + 1] = file.name end

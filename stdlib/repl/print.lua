@@ -1,7 +1,9 @@
---- Values as the prompt shows them: strings quoted, keys sorted, functions with their place, no deeper and no wider than one
---- wants to read. Looking calls no metamethod but __tostring.
+--- Values as all prompts and stoke.pp show them: strings quoted, keys sorted, functions with their place, no deeper and no wider
+--- than one wants to read. Looking calls no metamethod but __tostring, and with `raw` not that one either.
 
 local errors = require "core.errors"
+local stdio = require "core.stdio"
+local tasks = require "core.task"
 local texts = require "core.text"
 local term = require "stoke.term"
 
@@ -15,8 +17,15 @@ local KEYWORDS = require "stoke.repl.tokens".keywords
 ---@field items? integer of one table (100)
 ---@field bytes? integer of a string inside a table (200); one that stands alone may be ten times as long
 ---@field paint? fun(style: string, text: string): string
+---@field raw? boolean call nothing at all: for who may look and not run anything
 
 local DEFAULTS = { columns = 80, depth = 5, items = 100, bytes = 200 }
+
+--- Keys of a table that are looked at: it may have millions, and who else is at work stands still meanwhile.
+local LOOKED_AT = 10000
+
+--- Bytes of a result, roughly: wide tables within wide tables are soon more than anybody reads.
+local ALL = 200000
 
 local ESCAPES = { ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r", ["\27"] = "\\27", ["\\"] = "\\\\", ["\""] = "\\\"",
   ["\0"] = "\\0", ["\a"] = "\\a", ["\b"] = "\\b" }
@@ -55,20 +64,27 @@ local function show_function(state, f)
   return state.paint("cyan", ("<function(%s) %s:%d>"):format(table.concat(names, ", "), info.short_src, info.linedefined))
 end
 
---- What a value says of itself.
-local function own_words(value, mt)
+--- What a value says of itself. A record with a text of its own, that has no methods, is shown by its fields.
+local function own_words(state, value, mt)
   local f = rawget(mt, "__tostring")
-  if not f then return nil end
+  if not f or state.raw then return nil end
+  if type(value) == "table" and rawget(mt, "__index") == nil and next(value) ~= nil then return nil end
   local ok, text = pcall(f, value)
   return ok and type(text) == "string" and text or nil
 end
 
 local function show_object(state, value, mt)
   local name = rawget(mt, "__name")
-  local words = own_words(value, mt)
+  local words = own_words(state, value, mt)
   if words then return state.paint("cyan", "<" .. term.clean(words):gsub("\n.*", " ...") .. ">") end
   local opaque = type(value) ~= "table" or rawget(mt, "__index") ~= nil
-  if opaque and type(name) == "string" then return state.paint("cyan", "<" .. name .. ">") end
+  if not opaque or type(name) ~= "string" or state.raw and type(value) == "table" then return nil end
+  return state.paint("cyan", "<" .. term.clean(name:sub(1, 100)):gsub("%s", " ") .. ">")
+end
+
+local function raw_name(value, mt)
+  local name = type(mt) == "table" and rawget(mt, "__name")
+  return ("%s: %p"):format(type(name) == "string" and term.clean(name:sub(1, 100)):gsub("%s", " ") or type(value), value)
 end
 
 local function scalar(state, value, alone)
@@ -82,7 +98,7 @@ local function scalar(state, value, alone)
   local shown = type(mt) == "table" and show_object(state, value, mt)
   if shown then return shown end
   if kind == "thread" then return state.paint("cyan", "<coroutine: " .. coroutine.status(value) .. ">") end
-  return state.paint("cyan", "<" .. tostring(value) .. ">")
+  return state.paint("cyan", ("<%s: %p>"):format(kind, value))
 end
 
 local RANK = { number = 1, string = 2, boolean = 3 }
@@ -97,14 +113,16 @@ local function before(a, b)
   return bare(a) < bare(b)
 end
 
---- Keys beyond the list part, in order.
+--- Keys beyond the list part, in order; whether there are more than were looked at.
 local function other_keys(value, count)
-  local keys = {}
+  local keys, seen = {}, 0
   for key in next, value do
     if not (math.type(key) == "integer" and key >= 1 and key <= count) then keys[#keys + 1] = key end
+    seen = seen + 1
+    if seen >= LOOKED_AT + count then break end
   end
   table.sort(keys, before)
-  return keys
+  return keys, seen >= LOOKED_AT + count
 end
 
 local show
@@ -119,11 +137,11 @@ local function width_of(text) return text:find "\n" and math.huge or term.width(
 --- The items of a table as texts, and whether all of them are short and nameless.
 local function items_of(state, value, depth, room)
   local items, count, list = {}, 0, true
-  while rawget(value, count + 1) ~= nil do count = count + 1 end
-  local keys = other_keys(value, count)
+  while count < LOOKED_AT and rawget(value, count + 1) ~= nil do count = count + 1 end
+  local keys, more = other_keys(value, count)
   local total = count + #keys
   for i = 1, math.min(total, state.items) do
-    if state.left <= 0 then break end
+    if state.left <= 0 or state.size > ALL then break end
     if i <= count then
       items[i] = show(state, rawget(value, i), depth + 1, room)
     else
@@ -132,7 +150,9 @@ local function items_of(state, value, depth, room)
       items[i], list = name .. show(state, rawget(value, key), depth + 1, room - term.width(name)), false
     end
   end
-  if #items < total then items[#items + 1] = state.paint("dim", ("... %d more"):format(total - #items)) end
+  if #items < total or more then
+    items[#items + 1] = state.paint("dim", ("... %s%d more"):format(more and "over " or "", total - #items))
+  end
   return items, list
 end
 
@@ -174,10 +194,16 @@ end
 
 function show(state, value, depth, room)
   state.left = state.left - 1
-  if type(value) ~= "table" then return scalar(state, value) end
+  if type(value) ~= "table" then
+    local text = scalar(state, value)
+    state.size = state.size + #text
+    return text
+  end
   local mt = debug.getmetatable(value)
   local shown = type(mt) == "table" and show_object(state, value, mt)
-  return shown or show_table(state, value, depth, room)
+  if shown then return shown end
+  local name = state.raw and mt ~= nil and raw_name(value, mt) .. " " or "" -- it may look different to its own functions
+  return name .. show_table(state, value, depth, room - #name)
 end
 
 --- A value, as several lines where it is wide.
@@ -187,11 +213,35 @@ end
 ---
 --- Example: `print.show({ 1, 2, name = "x" })` is `{ 1, 2, name = "x" }`
 function M.show(value, options)
-  local state = setmetatable({ inside = {}, left = 5000 }, { __index = setmetatable(options or {}, { __index = DEFAULTS }) })
+  local state = setmetatable({ inside = {}, left = 5000, size = 0 }, { __index = setmetatable(options or {}, { __index = DEFAULTS }) })
   state.paint = state.paint or function(_, text) return text end
   if type(value) == "string" then return show_string(state, value, true) end
-  if errors.is(value) then return state.paint("red", tostring(value)) end
+  if errors.is(value) and not state.raw then return state.paint("red", tostring(value)) end
   return show(state, value, 1, state.columns - 1)
+end
+
+--- Who reads what the running task prints, where that is not our own standard output: { write, columns, paint }.
+local function reader()
+  local task = tasks.current()
+  while task do
+    if task.reader then return task.reader end
+    local up = task.up
+    task = up and (up.task or up)
+  end
+  return nil
+end
+
+--- Print values, each from a line of its own.
+---@param ... any
+function M.print(...)
+  local other = reader()
+  local colour = not other and term.colour(1)
+  local options = other or { columns = term.columns(), paint = colour and function(style, text) return term.paint(style, text, true) end
+    or nil }
+  local write = other and other.write or stdio.write
+  for i = 1, select("#", ...) do
+    write(M.show((select(i, ...)), { columns = options.columns, paint = options.paint }) .. "\n")
+  end
 end
 
 return M

@@ -18,14 +18,17 @@ Editor.__index = Editor
 ---@field text? string to begin with
 ---@field history? string[] older entries, oldest first
 ---@field finished? fun(text: string): boolean whether Enter ends the entry; without it always
----@field complete? fun(before: string): integer?, string[]? byte where the completed word begins, and what it may become
+---@field complete? fun(before: string): integer?, string[]?, boolean? byte where the completed word begins, what it may become, and
+---  whether more may be known in a moment
+---@field highlight? fun(text: string): { kind: string, start: integer, stop: integer }[] parts that are painted
 
 ---@param options? stoke.term.editor.options
 ---@return table editor
 function M.new(options)
   options = options or {}
   local self = setmetatable({ prompt = options.prompt or "", more = options.more or options.prompt or "", cells = {}, at = 0,
-    history = options.history or {}, finished = options.finished, complete = options.complete, kept = {}, top = 1 }, Editor)
+    history = options.history or {}, finished = options.finished, complete = options.complete, highlight = options.highlight,
+    kept = {}, top = 1 }, Editor)
   if options.text then self:insert(options.text) end
   self.undo = undo.new()
   return self
@@ -179,10 +182,10 @@ local function tab(self)
     self:insert "  "
     return
   end
-  local from, list = self.complete(before)
+  local from, list, later = self.complete(before)
   if not from or not list or #list == 0 then
     self.wanting = true
-    return "bell"
+    return not later and "bell" or nil
   end
   local typed, prefix = before:sub(from), common_prefix(list)
   if #prefix >= #typed and prefix ~= typed then

@@ -1,12 +1,17 @@
 --- The entries of earlier sessions. Each is written at once, as one line at the end of the file, so that a killed session has
---- lost nothing and two sessions do not mix their entries; a line's end inside an entry is written as \n.
+--- lost nothing and two sessions do not mix their entries; a line's end inside an entry is written as \n. Nobody but its owner
+--- may read the file, and what looks like a secret is not in it.
 
 local fs = require "stoke.fs"
+local secrets = require "core.secrets"
 
 local M = {}
 
 --- Entries kept; the file may grow to twice as many before it is cut.
 M.CAP = 5000
+
+--- Bytes of an entry that is written: more is a paste that nobody looks for.
+local LONG = 64 * 1024
 
 local History = {}
 History.__index = History
@@ -16,15 +21,27 @@ local function decode(line)
   return (line:gsub("\\(.)", function(c) return c == "n" and "\n" or c end))
 end
 
---- Where it is: XDG_STATE_HOME/stoke/history, else below ~/.local/state; nil without a home.
+--- Where it is: STOKE_HISTORY, else XDG_STATE_HOME/stoke/history, else below ~/.local/state; nil without a home, and when
+--- STOKE_HISTORY is empty. The others are beside it, their name behind a dash.
+---@param name? string of the history: nil for the prompt's own; with a slash it is a path
 ---@param getenv? fun(name: string): string|nil
 ---@return string|nil
-function M.path(getenv)
+function M.path(name, getenv)
   getenv = getenv or os.getenv
-  local state = getenv "XDG_STATE_HOME"
-  if state and state:sub(1, 1) == "/" then return state .. "/stoke/history" end
-  local home = getenv "HOME"
-  return home and home ~= "" and home .. "/.local/state/stoke/history" or nil
+  local path = getenv "STOKE_HISTORY"
+  if path == "" then return nil end
+  if name and name:find "/" then return name end
+  if not path then
+    local state, home = getenv "XDG_STATE_HOME", getenv "HOME"
+    if state and state:sub(1, 1) == "/" then
+      path = state .. "/stoke/history"
+    elseif home and home ~= "" then
+      path = home .. "/.local/state/stoke/history"
+    else
+      return nil
+    end
+  end
+  return name and path .. "-" .. name or path
 end
 
 --- The newest of what is there twice, at most CAP, in order.
@@ -41,8 +58,17 @@ local function tidy(list)
   return out
 end
 
+--- A file that its owner alone may read, and its folder.
+local function create(path, text)
+  local parent = path:match "^(.*)/[^/]*$"
+  if parent and parent ~= "" then pcall(fs.mkdir, parent, { parents = true }) end
+  return pcall(fs.write, path, text, { mode = "0600", append = text == "" or nil })
+end
+
 --- One write at the end of the file, whatever other sessions do. Not through the door: a policy is about the session's work.
 local function append(path, line)
+  local there = io.open(path, "rb")
+  if there then there:close() else create(path, "") end
   local file, problem = io.open(path, "ab")
   if not file then return nil, problem end
   file:setvbuf("full", #line + 1)
@@ -59,31 +85,41 @@ function M.open(path)
   if not path then return self end
   local ok, text = pcall(fs.read, path)
   if not ok then
-    pcall(fs.mkdir, path:match "^(.*)/", { parents = true })
-    pcall(fs.write, path, "", { append = true, mode = "0600" })
+    create(path, "")
     return self
   end
   local list = {}
   for line in text:gmatch "[^\n]+" do list[#list + 1] = decode(line) end
   self.entries = tidy(list)
+  local known, stat = pcall(fs.stat, path)
   if #list > 2 * M.CAP then
     local lines = {}
     for i, entry in ipairs(self.entries) do lines[i] = encode(entry) end
-    pcall(fs.write, path, table.concat(lines, "\n") .. "\n")
+    create(path, table.concat(lines, "\n") .. "\n")
+  elseif known and stat and text ~= "" and stat.mode & 63 ~= 0 then
+    create(path, text) -- of an older version, or made by hand: others could read it
   end
   return self
 end
 
---- Remember an entry. One that begins with a blank is not written, as in a shell.
+--- Remember an entry. One that begins with a blank is not written, as in a shell, nor one that looks like a secret.
 ---@param entry string
+---@return boolean written
+---@return string|nil why not, for the person to read; nil when that needs no word
 function History:add(entry)
   local list = self.entries
-  if not entry:find "%S" or list[#list] == entry then return end
+  if not entry:find "%S" or list[#list] == entry then return false end
   list[#list + 1] = entry
   if #list > 2 * M.CAP then self.entries = tidy(list) end
-  if not self.path or entry:find "^%s" then return end
+  if not self.path or entry:find "^%s" then return false end
+  if #entry > LONG then return false, "it is too long" end
+  if secrets.like(entry) then return false, "it looks like a secret" end
   local _, problem = append(self.path, encode(entry) .. "\n")
-  if problem then self.path, self.problem = nil, problem end
+  if problem then
+    self.path, self.problem = nil, problem
+    return false, problem
+  end
+  return true
 end
 
 return M

@@ -2,7 +2,6 @@
 
 local cells = require "stoke.term.cells"
 local term = require "stoke.term"
-local tokens = require "stoke.repl.tokens"
 
 local M = {}
 
@@ -18,9 +17,7 @@ local PAINTED = 4000
 local function styles_of(editor)
   local out = {}
   if #editor.cells > PAINTED then return out end
-  local text = editor:text()
-  if text:find "^%s*[:?]" then return out end
-  local list, i, at = tokens.list(text, true), 1, 1
+  local list, i, at = editor.highlight(editor:text()), 1, 1
   for n, cell in ipairs(editor.cells) do
     while list[i] and list[i].stop < at do i = i + 1 end
     if list[i] and list[i].start <= at then out[n] = STYLES[list[i].kind] end
@@ -47,7 +44,7 @@ end
 --- The entry in rows that are narrower than the terminal, and where the cursor is.
 local function layout(editor, columns, prompt, more, paint)
   local room = columns - 1
-  local styles = paint and styles_of(editor) or {}
+  local styles = paint and editor.highlight and styles_of(editor) or {}
   local lines, start, parts, width = {}, prompt, {}, term.width(prompt)
   local row, column
   local function next_row(first)

@@ -134,6 +134,31 @@ function Screen:take_tail()
   return tail, bytes .. (up > 0 and ("\27[%dA"):format(up) or "") .. "\r\27[J"
 end
 
+--- What somebody else writes while a line is not at its end: that line is taken away, written again below the text, and goes on
+--- there. One that is too long to be moved stays, and goes on in the next row.
+---@param text string
+---@param rows integer of the terminal
+---@return string bytes
+function Screen:above(text, rows)
+  local frame = self.shown and { lines = self.lines, row = self.row, column = self.column }
+  local height = self.tail_rows + (frame and #frame.lines + 1 or 0)
+  local tail, bytes
+  if height < rows - 1 then
+    tail, bytes = self:take_tail()
+  else
+    tail, bytes, self.tail = "", self:clear() .. (frame and "" or "\r\n"), ""
+  end
+  local out = { bytes, text, text:find "\n$" and "" or "\n", tail }
+  add_tail(self, tail)
+  if frame then
+    if tail ~= "" then out[#out + 1] = "\r\n" end
+    self.tail = ""
+    out[#out + 1] = self:draw(frame)
+    self.tail = tail
+  end
+  return table.concat(out)
+end
+
 --- The terminal has another width: its rows were wrapped anew, where they had become too long.
 ---@param columns integer
 ---@return string bytes to be followed by a draw

@@ -54,30 +54,82 @@ end
 
 -- ---- what others do to it ----------------------------------------------------------------------------------------------
 
---- What somebody writes: above what is being typed.
+--- Whose words they are: the task that is nobody's child but the host's or the session's.
+local function writer()
+  local task = tasks.current()
+  while task do
+    local up = task.up
+    local parent = up and (up.task or up)
+    if not parent or parent.co == false then return task end
+    task = parent
+  end
+  return nil
+end
+
+--- Is the line that has no end yet somebody else's, who may go on with it?
+local function is_others(self, me)
+  return self.screen.tail ~= "" and self.owner ~= me and self.owner ~= nil and not self.owner.state
+end
+
+--- What somebody writes: above what is being typed, and above a line that somebody else has not ended.
 ---@param fd integer
 ---@param text string
 function Terminal:write(fd, text)
+  if text == "" then return end
   if not self.terminals[fd] then return stdio.put(fd, text) end
-  if not self.plain then return stdio.put(1, self.screen:write(text)) end
+  if not self.plain then
+    local me = writer()
+    if is_others(self, me) then
+      local _, rows = size()
+      return stdio.put(1, self.screen:above(text, rows))
+    end
+    self.owner = me
+    return stdio.put(1, self.screen:write(text))
+  end
   local reader = top(self)
   if not reader then return stdio.put(fd, text) end
   stdio.put(1, (self.fresh and "" or "\n") .. text .. (text:find "\n$" and "" or "\n") .. reader.editor.prompt)
 end
 
---- Whether what was written last is a line without its end.
-function Terminal:unfinished() return not self.plain and not self.screen.shown and self.screen.tail ~= "" end
+--- End the line that was written last, where it has no end and who wrote it will not go on with it.
+function Terminal:fresh_line()
+  if self.plain or self.screen.shown or self.screen.tail == "" or is_others(self, writer()) then return end
+  stdio.put(1, self.screen:write "\n")
+end
 
---- One line, for whoever asks the person: what was written last without a line's end is the question.
+--- Bytes that lead to the begin of a row that holds nothing, wherever the cursor is: what was written before may have no line's end.
+---@return string
+function Terminal:next_row() return (" "):rep(self.screen.columns - 1) .. "\r\27[K" end
+
+--- One line, for whoever asks the person.
+---@param prompt? string without it, what the asking task wrote last without a line's end is the question
 ---@return string|nil line nil: the person ended the input
-function Terminal:read_line()
-  local prompt = ""
-  if not self.plain then
+function Terminal:read_line(prompt)
+  local above, last = (prompt or ""):match "^(.*\n)([^\n]*)$"
+  if above then
+    self:write(1, above)
+    prompt = last
+  end
+  if not prompt and not self.plain and not is_others(self, writer()) then
     local bytes
     prompt, bytes = self.screen:take_tail()
     if bytes ~= "" then stdio.put(1, bytes) end
   end
-  return self:read { prompt = prompt, more = "" }
+  return self:read { prompt = prompt or "", more = "" }
+end
+
+--- What was typed and nobody has read is gone: it answers no question that nobody had seen.
+function Terminal:forget_typed()
+  self.keys = {}
+  self.decoder = keys.new()
+  self.escapes = self.escapes + 1
+end
+
+--- Something to be decided was shown. An entry begun before knows nothing of it: see `begun`.
+---@return integer number of what was shown
+function Terminal:mark()
+  self.marks = self.marks + 1
+  return self.marks
 end
 
 -- ---- reading -----------------------------------------------------------------------------------------------------------
@@ -94,6 +146,7 @@ end
 
 local function finish(self, reader, text)
   reader.done, reader.text = true, text
+  self.begun = reader.begun or self.marks
   drop(self, reader)
   tasks.wake(reader.task)
 end
@@ -112,6 +165,7 @@ local function key(self, event)
     return true
   end
   local reader = top(self)
+  reader.begun = reader.begun or self.marks
   local what = reader.editor:handle(event)
   if what == "submit" or what == "eof" then
     leave(self, reader)
@@ -245,6 +299,7 @@ function Terminal:interrupt()
   stdio.put(1, screen:draw(render.whole(editor, screen.columns, self.paint)))
   editor.cells, editor.at = kept, at
   local had = editor:interrupt()
+  reader.begun = nil
   redraw(self, "^C" .. screen:leave())
   return had or "empty"
 end
@@ -273,7 +328,7 @@ end
 function M.open(options)
   local colour = term.colour(1)
   local self = setmetatable({ plain = options.plain or false, on_interrupt = options.on_interrupt, stack = {}, keys = {},
-    decoder = keys.new(), escapes = 0, screen = screens.new((size())), terminals = { stdio.is_tty(1), stdio.is_tty(2) },
+    decoder = keys.new(), escapes = 0, marks = 0, begun = 0, screen = screens.new((size())), terminals = { stdio.is_tty(1), stdio.is_tty(2) },
     paint = function(style, text) return term.paint(style, text, colour) end }, Terminal)
   if not self.plain then
     stdio.raw(FAREWELL)

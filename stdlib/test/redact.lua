@@ -1,28 +1,18 @@
 --- Secrets are kept off a cassette: what headers, the queries of URLs and the fields of bodies hold under a name that says so.
 
 local json = require "core.json"
+local secrets = require "core.secrets"
 
 local M = {}
 
 M.MARK = "[redacted]"
-
---- Patterns of names, in lower case, whose values are secret.
-local NAMES = { "^key$", "[-_]key$", "apikey$", "token$", "secret", "passw", "authorization", "cookie", "^auth$", "[-_]auth$",
-  "signature$", "^sig$", "credential", "pwd$", "passphrase", "jwt", "bearer", "session[-_]?id$", "^sid$",
-  "accesskey", "privatekey" }
 
 --- Is what stands under this name a secret?
 ---@param name string
 ---@return boolean
 ---
 --- Example: `assert(redact.secret "X-API-Key")`
-function M.secret(name)
-  name = name:lower()
-  for _, pattern in ipairs(NAMES) do
-    if name:find(pattern) then return true end
-  end
-  return false
-end
+function M.secret(name) return secrets.named(name) end
 
 --- Keeps the secrets it has seen, to find them again where nobody expects them.
 ---@class stoke.test.redactor

@@ -174,8 +174,8 @@ test("attach: shows a value without asking it, and only some of it", { real = tr
   local host <close> = start "town"
   local out = host.stoke("town.guarded\ntown.odd\ntown.odd.big\ntown\n_G\npackage.loaded\ntown.names\n", "attach", "town").stdout
   t.ok(not out:find "ran a metamethod" and not out:find "attempt to", out)
-  t.match(out, "^table: 0x%x+ {}\n{ table: 0x%x+ {}")
-  t.match(out, "\n{ 1, 2, 3, .- 20, %.%.%. }\n")
+  t.match(out, "^table: 0x%x+ {}\n{%s+table: 0x%x+ {}")
+  t.match(out, "\n{%s+1, 2, 3, .-20,%s+%.%.%. over %d+ more%s+}\n")
   t.match(out, '{ "Ada", "Bob" }\n$')
 end)
 

@@ -60,7 +60,7 @@ end)
 -- A progress bar on a clock of our own; returns what it wrote.
 local function draw(tty, steps)
   local out, now = {}, 0
-  local bar = term.progress { tty = tty, write = function(s) out[#out + 1] = s end,
+  local bar = term.progress { tty = tty, unit = "bytes", lines = true, write = function(s) out[#out + 1] = s end,
                               now = function() return now end, columns = function() return 60 end }
   for _, s in ipairs(steps) do
     now = now + (s.after or 1)
@@ -76,7 +76,7 @@ test("term: a progress bar redraws one line and never wraps it", function(t)
                                  { "pulling x", 5.1e8, 1e9, after = 0.01 },
                                  { "pulling x", 1e9, 1e9, after = 0.99 } })
   t.ok(text:find("manifest\n", 1, true), text)
-  t.ok(text:find("50%%  500 MB / 1.0 GB  500 MB/s  1.0s", 1, false), text)
+  t.ok(text:find("50%%  500 MB / 1.0 GB  500 MB/s  1.0s left", 1, false), text)
   t.ok(not text:find "51%%", "drawn too often")
   t.ok(text:find "100%%  1.0 GB / 1.0 GB  500 MB/s\n$", text)
   for _, piece in ipairs(out) do

@@ -6,6 +6,7 @@ local editors = require "stoke.term.editor"
 local keys = require "stoke.term.keys"
 local render = require "stoke.term.render"
 local screens = require "stoke.term.screen"
+local tokens = require "stoke.repl.tokens"
 local new_screen = require "screen"
 
 local Typist = {}
@@ -212,7 +213,8 @@ test("editor: Ctrl-D ends at an empty prompt, and deletes elsewhere", function(t
 end)
 
 test("editor: the parts of Lua are painted, and take no more room for it", function(t)
-  local one = editors.new { prompt = "> ", text = "local s = 'x' -- 1" }
+  local one = editors.new { prompt = "> ", text = "local s = 'x' -- 1",
+    highlight = function(text) return tokens.list(text, true) end }
   local function paint(style, text) return "<" .. style .. ":" .. text .. ">" end
   t.eq(render.frame(one, 40, 10, paint).lines, { "> <magenta:local> s = <green:'x'> <dim:-- 1>" })
   t.eq(render.frame(one, 40, 10, paint).column, 20)

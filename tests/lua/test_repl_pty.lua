@@ -160,10 +160,51 @@ test("terminal: who asks the person gets the line, and what was being typed come
   session:type "stoke.spawn(function() stoke.sleep(0.3) stoke.fs.write('/nowhere/x', '') end) and 1\r"
   session:wait "1\n>"
   session:type "half"
-  session:wait(function(s) return s:at_cursor():find "or say why not%] |$" end)
-  t.ok(not session.screen:text():find "half$")
-  see(session, "no\r", "was rejected")
+  session:wait "approval 1: fs.write /nowhere/x"
   session:wait(function(s) return s:at_cursor() == "> half|" end)
+  session:type "\r"
+  session:wait(function(s) return s:text():find "> half\n.*\n>" end) -- it ran as an entry, and decided nothing
+  see(session, ":reject 1 not now\r", "was rejected: not now")
+  t.ok(not session.screen:text():find("Allow it", 1, true))
+end)
+
+test("terminal: an approval that came while the line was typed is not decided by that line", REAL, function()
+  local session <close> = prompt(nil, { columns = 140, rows = 50 })
+  session:type "wipe = stoke.tool { name = 'wipe', needs_approval = true, params = { disk = 'string' }, run = function(a) print('wiped ' .. a.disk) end }\r"
+  session:type "stoke.spawn(function() stoke.sleep(0.4) wipe:call { disk = 'sda' } end) and 1\r"
+  session:wait "1\n>"
+  session:type ":approve"
+  session:wait ":approve 1, :reject 1 [WHY] or :edit 1"
+  see(session, "\r", "came after this line was begun: :approve 1, once it was read")
+  see(session, ":pending\r", '1')
+  see(session, ":edit\r", 'arguments: {')
+  see(session, "\27[A\5\127\127'sdb'\r", "that is no JSON object")
+  see(session, "\3", "(stopped)\n>")
+  see(session, ":edit 1 {\"disk\": \"sdb\"}\r", "wiped sdb")
+  see(session, ":approve\r", "nothing waits for approval")
+end)
+
+test("terminal: while a line runs its approval is asked about; what was typed ahead is no answer, nor is a command", REAL, function(t)
+  local session <close> = prompt()
+  session:type "wipe = stoke.tool { name = 'wipe', needs_approval = true, run = function() print 'wiped' end }\r"
+  session:type "print 'at work' stoke.sleep(0.5) wipe:call {}\r"
+  session:wait "\nat work"
+  session:type "y\r"
+  session:wait "Allow it?"
+  see(session, ":pending\r", 'the string ":pending" is no answer')
+  see(session, "perhaps\r", 'the string "perhaps" is no answer')
+  t.ok(not session.screen:text():find("\nwiped", 1, true))
+  see(session, "n, not today\r", "was rejected: not today")
+end)
+
+test("terminal: what a background task prints stands above a line that is half streamed", REAL, function(t)
+  local session <close> = prompt()
+  see(session, "stoke.spawn(function() for i = 1, 3 do stoke.sleep(0.15) print('tick ' .. i) end end) and 1\r", "1\n>")
+  see(session, "for i = 1, 12 do io.write('word', i, ' ') stoke.sleep(0.05) end print ''\r", "tick 3\n")
+  session:wait "word12"
+  local words = {}
+  for i = 1, 12 do words[i] = "word" .. i end
+  t.match(session.screen:text(), "tick 1\n.*tick 2\n.*tick 3\n.*" .. table.concat(words, " "))
 end)
 
 test("terminal: TAB shows what there is", REAL, function()

@@ -103,7 +103,7 @@ C.clear = { usage = "/clear", summary = "forget the conversation", run = functio
   return "forgotten"
 end }
 
-C.model = { usage = "/model [NAME]", summary = "go on with another model; without a name: which one it is", run = function(chat, rest)
+C.model = { usage = "/model [NAME]", summary = "go on with another model; or which one it is", run = function(chat, rest)
   if rest == "" then return chat.model end
   if rest:find "%s" then usage "model" end
   ollama.show(rest) -- raises for one that is not there
@@ -111,14 +111,14 @@ C.model = { usage = "/model [NAME]", summary = "go on with another model; withou
   return "the next answer is by " .. rest
 end }
 
-C.system = { usage = "/system [TEXT]", summary = "other instructions; without a text: none", run = function(chat, rest)
+C.system = { usage = "/system [TEXT]", summary = "other instructions, or none", run = function(chat, rest)
   chat.system = rest ~= "" and rest or nil
   return chat.system and "instructions changed" or "no instructions"
 end }
 
 local LEVELS = { on = true, off = false, low = "low", medium = "medium", high = "high" }
 
-C.think = { usage = "/think [on|off|low|medium|high]", summary = "let the model think first", run = function(chat, rest)
+C.think = { usage = "/think [on|off|LEVEL]", summary = "let the model think first", run = function(chat, rest)
   local level = LEVELS[rest == "" and "on" or rest]
   if level == nil then usage "think" end
   chat.think = level
@@ -131,7 +131,7 @@ C.stats = { usage = "/stats [on|off]", summary = "tokens and seconds after each 
   return "stats: " .. (chat.stats and "on" or "off")
 end }
 
-C.save = { usage = "/save FILE", summary = "write the conversation as JSON; stoke chat --resume FILE goes on with it",
+C.save = { usage = "/save FILE", summary = "write it as JSON, for stoke chat --resume FILE",
   run = function(chat, rest)
     if rest == "" then usage "save" end
     if rest:sub(1, 2) == "~/" then rest = (os.getenv "HOME" or "~") .. rest:sub(2) end
@@ -140,13 +140,18 @@ C.save = { usage = "/save FILE", summary = "write the conversation as JSON; stok
     return ("%d messages are in %s"):format(#chat.messages, rest)
   end }
 
+local function thinking_of(chat)
+  if type(chat.think) == "string" then return chat.think end
+  return chat.think == nil and "as the model likes" or chat.think and "on" or "off"
+end
+
 local function number_or_text(word)
   if word == "true" or word == "false" then return word == "true" end
   return tonumber(word) or word
 end
 
-C.set = { usage = "/set parameter NAME VALUE", summary = "an option of the model, such as temperature or num_ctx; also as ollama run has it: "
-  .. "system TEXT, think, nothink, verbose, quiet", run = function(chat, rest)
+C.set = { usage = "/set parameter NAME VALUE", summary = "temperature, num_ctx ... (and what ollama run sets)",
+  run = function(chat, rest)
   local what, value = rest:match "^(%a+)%s*(.-)$"
   if what == "system" then return C.system.run(chat, (value:gsub('^"(.*)"$', "%1"))) end
   if what == "think" then return C.think.run(chat, value) end
@@ -158,8 +163,8 @@ C.set = { usage = "/set parameter NAME VALUE", summary = "an option of the model
   return ("%s = %s"):format(name, setting)
 end }
 
-C.show = { usage = "/show", summary = "the model, its instructions and options, how much was said", run = function(chat)
-  local out = { "model     " .. chat.model, "thinking  " .. tostring(chat.think == nil and "as the model likes" or chat.think),
+C.show = { usage = "/show", summary = "model, instructions, options, how much was said", run = function(chat)
+  local out = { "model     " .. chat.model, "thinking  " .. thinking_of(chat),
     ("messages  %d"):format(#chat.messages) }
   if chat.system then out[#out + 1] = "system    " .. chat.system end
   if next(chat.options) then out[#out + 1] = "options   " .. term.format(chat.options) end
@@ -222,7 +227,8 @@ local function completion(before)
   local list, from = {}, 1
   if start then
     for _, known in ipairs(names_of_commands()) do
-      if known:sub(1, #before) == before then list[#list + 1] = known end
+      local more = C[known:sub(2)].usage:find " " and " " or "" -- what may follow can be typed at once
+      if known:sub(1, #before) == before then list[#list + 1] = known .. more end
     end
   elseif name then
     name, from = OTHERS[name] or name, at

@@ -2,14 +2,20 @@
 
 local args = require "stoke.args"
 local attach = require "stoke.attach"
+local errors = require "core.errors"
 local json = require "stoke.json"
+local keeper = require "core.keeper"
+local keys = require "stoke.term.keys"
 local stdio = require "core.stdio"
+local stoke = require "stoke"
+local tasks = require "core.task"
 local term = require "stoke.term"
 local time = require "stoke.time"
 
 local SPEC = {
   name = "stoke top", summary = "Watch a running host: tasks, slots, queues, tokens a second.",
-  examples = { { "stoke top", "the only host there is" }, { "stoke top town --every 5", "this one, every five seconds" },
+  examples = { { "stoke top", "the only host there is; q, Esc or Ctrl-C ends" },
+               { "stoke top town --every 5", "this one, every five seconds" },
                { "stoke top --once --json", "one look, for a script" } },
   options = { { "every", default = 1.0, help = "seconds between two looks" },
               { "once", type = "boolean", help = "one look, then end" },
@@ -17,49 +23,134 @@ local SPEC = {
   positionals = { { "name", optional = true, help = "name or process of the host" } },
 }
 
---- A look as text; `before` is the one before, or nil.
-local function text_of(now, before)
-  local passed = before and now.seconds - before.seconds or 0
-  local function rate(name) return passed > 0 and ("%.0f"):format((now[name] - before[name]) / passed) or "-" end
-  local out = {
-    ("%s  pid %d  up %s  %s"):format(now.name, now.pid, term.duration(now.seconds), now.script or ""),
-    ("tasks %d  agents %d  sessions %d"):format(now.tasks, now.agents, now.sessions),
-    ("calls %d (%s/s)  failed %d  tokens in %d (%s/s)  out %d (%s/s)"):format(now.calls, rate "calls", now.failed, now.input_tokens,
-      rate "input_tokens", now.output_tokens, rate "output_tokens"),
-  }
-  for _, slot in ipairs(now.pool) do
-    out[#out + 1] = ("%-48s running %d  waiting %d"):format(slot.key, slot.busy, slot.waiting)
+-- ---- a look as lines -----------------------------------------------------------------------------------------------
+
+--- Parts of a line, two blanks apart; what does not fit goes on below.
+local function flow(parts, columns)
+  local lines, line = {}, nil
+  for _, part in ipairs(parts) do
+    local longer = line and line .. "  " .. part
+    if longer and term.width(longer) <= columns then line = longer
+    else
+      lines[#lines + 1] = line
+      line = part
+    end
   end
-  return table.concat(out, "\n") .. "\n"
+  lines[#lines + 1] = line
+  return lines
 end
 
---- On a screen: one line each, never wider, and no more than fit; what was there before is written over.
-local function screenful(text)
+local SLOTS = { right = { [2] = true, [3] = true } }
+
+--- `before` is the look before, or nil.
+local function lines_of(now, before, columns)
+  local passed = before and now.seconds - before.seconds or 0
+  local function rate(name) return passed > 0 and ("%.0f"):format((now[name] - before[name]) / passed) or "-" end
+  local out = { ("%s  pid %d  up %s  %s"):format(now.name, now.pid, term.duration(now.seconds), now.script or "") }
+  local function add(parts)
+    for _, line in ipairs(flow(parts, columns)) do out[#out + 1] = line end
+  end
+  add { ("tasks %d"):format(now.tasks), ("agents %d"):format(now.agents), ("sessions %d"):format(now.sessions) }
+  add { ("calls %d (%s/s)"):format(now.calls, rate "calls"), ("failed %d"):format(now.failed),
+    ("tokens in %d (%s/s)"):format(now.input_tokens, rate "input_tokens"), ("tokens out %d (%s/s)"):format(now.output_tokens,
+    rate "output_tokens") }
+  if #now.pool == 0 then return out end
+  local rows = { { "SLOTS OF", "RUNNING", "WAITING" } }
+  for i, slot in ipairs(now.pool) do rows[i + 1] = { slot.key, ("%d"):format(slot.busy), ("%d"):format(slot.waiting) } end
+  for line in term.layout(rows, { right = SLOTS.right, columns = columns }):gmatch "[^\n]+" do out[#out + 1] = line end
+  return out
+end
+
+-- ---- the screen ----------------------------------------------------------------------------------------------------
+
+local KEYS = "q, Esc or Ctrl-C ends"
+
+--- One line each, never wider, and no more than fit, the last one for the keys; what was there before is written over.
+local function screenful(lines)
   local columns, rows = stdio.columns()
   columns = columns and columns > 0 and columns or term.columns()
   local out = {}
-  for line in term.clean(text):gmatch "[^\n]+" do
-    if rows and rows > 1 and #out >= rows - 1 then break end
-    out[#out + 1] = term.width(line) > columns and term.fit(line, columns) or line
+  for i, line in ipairs(lines) do
+    if rows and rows > 2 and i > rows - 2 then break end
+    out[i] = term.width(line) > columns and term.fit(line, columns) or line
   end
-  return "\27[H\27[2J" .. table.concat(out, "\n") .. "\n"
+  out[#out + 1] = term.paint("dim", term.fit(KEYS, math.min(columns - 1, #KEYS)), term.colour(1))
+  return "\27[H\27[2J" .. table.concat(out, "\r\n")
+end
+
+local function ends(event) return event.key == "escape" or event.key == "ctrl-c" or event.key == "ctrl-d" or event.text == "q" or event.text == "Q" end
+
+--- Wait for a key that ends it; any other one calls `again`.
+local function until_key(again)
+  local decoder = keys.new()
+  while true do
+    local bytes
+    if decoder:waiting() then -- a lone ESC is a key when nothing follows
+      local some = stoke.try(stoke.timeout, keys.ESCAPE, stdio.read_some)
+      bytes = some or ""
+    else
+      bytes = stdio.read_some()
+    end
+    if not bytes then return end -- the terminal is gone
+    for _, event in ipairs(bytes == "" and decoder:flush() or decoder:feed(bytes)) do
+      if ends(event) then return end
+      again()
+    end
+  end
+end
+
+--- Look again and again, until somebody has seen enough.
+local function watch(look, every)
+  local waiting
+  local function again()
+    if waiting then tasks.wake(waiting) end
+  end
+  local cooked <close> = setmetatable({}, { __close = function()
+    keeper.on_terminal = nil
+    stdio.write "\r\n"
+    stdio.cooked()
+  end })
+  stdio.raw ""
+  stdio.interrupts(false)
+  keeper.on_terminal = function(news)
+    if news & 4 ~= 0 then
+      stdio.suspend()
+      stdio.interrupts(false)
+    end
+    again()
+  end
+  stoke.race {
+    function() until_key(again) end,
+    function()
+      while true do
+        stdio.write(screenful(look()))
+        waiting = tasks.current()
+        tasks.park("the next look", every)
+        waiting = nil
+      end
+    end,
+  }
 end
 
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
+  if not (a.every > 0) then errors.raise("usage", ("--every: seconds must be more than 0, not %g"):format(a.every)) end
   local host = attach.find(a.name)
   local before
-  local screen = stdio.is_tty(1) and os.getenv "TERM" ~= "dumb" and not a.json and not a.once
-  repeat
+  local function look(columns)
     local now = attach.ask(host.path, "/counts")
-    if a.json then
-      stdio.write(json.encode(now) .. "\n")
-    else
-      local text = text_of(now, before)
-      stdio.write(screen and screenful(text) or term.clean(text))
-    end
+    local lines = not a.json and lines_of(now, before, columns or (stdio.columns()) or term.columns())
     before = now
+    if a.json then return json.encode(now) .. "\n" end
+    for i, line in ipairs(lines) do lines[i] = term.clean(line) end
+    return lines
+  end
+  local screen = stdio.is_tty(1) and os.getenv "TERM" ~= "dumb" and not a.json and not a.once
+  if screen and stdio.is_tty(0) then return watch(look, a.every) end
+  repeat
+    local seen = look(not screen and math.huge or nil)
+    stdio.write(a.json and seen or screen and screenful(seen) or table.concat(seen, "\n") .. "\n")
     if not a.once then time.sleep(a.every) end
   until a.once
 end

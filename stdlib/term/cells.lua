@@ -20,6 +20,15 @@ function M.width(cell)
   return width
 end
 
+--- Columns that a terminal may take for a cell which has its own view of emoji; nil where all agree.
+---@param cell string
+---@return integer|nil
+function M.reach(cell)
+  if #cell < 4 then return nil end
+  local apart = clusters.apart(cell)
+  return apart ~= M.width(cell) and apart or nil
+end
+
 --- What a cell looks like.
 ---@param cell string
 ---@return string

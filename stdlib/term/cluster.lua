@@ -3,7 +3,8 @@
 --- A small set of the rules of UAX #29: marks, variation selectors, tags and joiners go with what is before them; emoji are joined
 --- by U+200D and take skin tones; two regional indicators are a flag; jamo make a syllable of Hangul. Not covered: spacing vowel
 --- signs and conjuncts of the scripts of India (each code point is a unit of its own), prepended signs, several leading jamo in
---- a row. Columns are those of terminals that know clusters: one that does not draws a family of emoji as its members side by side.
+--- a row. Columns are those of terminals that know clusters: one that does not draws a family of emoji as its members side by side,
+--- so the editor says behind each such cluster in which column it goes on (term/render.lua).
 
 local M = {}
 
@@ -126,6 +127,19 @@ function M.at(text, at)
     last, count, after = point, count + 1, behind
   end
   return after, width
+end
+
+--- Columns that the code points of a cluster take one by one, on a terminal that knows no clusters.
+---@param cluster string
+---@return integer
+function M.apart(cluster)
+  local columns, at = 0, 1
+  while at <= #cluster do
+    local point
+    point, at = point_at(cluster, at)
+    columns = columns + (point and point_width(point) or 1)
+  end
+  return columns
 end
 
 --- The clusters of a text, one by one.

@@ -31,12 +31,13 @@ local function row_text(prompt, row, paint)
   local out, n = { prompt }, 1
   while row[n] do
     local style, run = row[n].style, {}
-    while row[n] and row[n].style == style do
+    repeat
       run[#run + 1] = row[n].text
       n = n + 1
-    end
+    until not row[n] or row[n].style ~= style or row[n - 1].goes_on
     local text = table.concat(run)
     out[#out + 1] = style and paint(style, text) or text
+    if row[n - 1].goes_on then out[#out + 1] = ("\r\27[%dC"):format(row[n - 1].goes_on) end
   end
   return table.concat(out)
 end
@@ -53,13 +54,14 @@ local function layout(editor, columns, prompt, more, paint)
   end
   for i, cell in ipairs(editor.cells) do
     local takes = cell == "\n" and 0 or cells.width(cell)
-    if width + takes > room then next_row "" end
+    local reach = cells.reach(cell) -- terminals differ about it: it is told where the row goes on
+    if width + math.max(takes, reach or 0) > room and (width > 0 or takes > room) then next_row "" end
     if editor.at == i - 1 then row, column = #lines + 1, width end
     if cell == "\n" then
       next_row(more)
     else
-      parts[#parts + 1] = { text = cells.shown(cell), style = styles[i] }
       width = width + takes
+      parts[#parts + 1] = { text = cells.shown(cell), style = styles[i], goes_on = reach and width }
     end
   end
   local last = width

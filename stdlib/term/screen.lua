@@ -168,7 +168,7 @@ function Screen:resize(columns)
   if not self.shown then return "" end
   local up = self.column // columns -- in the row of the cursor
   for i = 1, self.row - 1 do
-    up = up + math.max(0, (term.width(self.lines[i]) - 1) // columns) + 1
+    up = up + math.max(0, (term.width((self.lines[i]:gsub("\r\27%[%d+C", ""))) - 1) // columns) + 1
   end
   self.shown, self.lines, self.row, self.column = false, {}, 1, 0
   return (up > 0 and ("\27[%dA"):format(up) or "") .. "\r\27[J"

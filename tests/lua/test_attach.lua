@@ -216,6 +216,60 @@ test("top: a line is never wider than the terminal, and the last looks do not pi
   for line in session.screen:text():gmatch "[^\n]+" do t.ok(utf8.len(line) <= 40 and not line:find "^out") end
 end)
 
+test("top: q, Esc and Ctrl-C end it, other keys look again; the terminal is as before", { real = true, timeout = 60 }, function(t)
+  local host <close> = start "town"
+  for _, key in ipairs { "q", "\27", "\3" } do
+    local session <close> = require "pty"({ "top", "town", "--every", "60" }, { env = { XDG_RUNTIME_DIR = host.folder } })
+    session:wait "q, Esc or Ctrl-C ends"
+    session:type " "
+    session:wait "calls 0 (0/s)"
+    session:type(key)
+    t.eq({ session:ended() }, { "<icanon=1 echo=1>", "exit 0" })
+  end
+end)
+
+test("top: on a narrow terminal counts go on in the next line", { real = true, timeout = 60 }, function(t)
+  local host <close> = start "town"
+  local session <close> = require "pty"({ "top", "town", "--every", "0.1" },
+    { columns = 24, rows = 20, env = { XDG_RUNTIME_DIR = host.folder } })
+  session:wait "tokens out 0"
+  for _, wanted in ipairs { "tasks %d", "sessions 1", "calls %d", "failed 0", "tokens in %d" } do
+    t.match(session.screen:text(), wanted)
+  end
+end)
+
+test("attach: Tab asks the host, with --write and without", { real = true, timeout = 60 }, function(t)
+  local host <close> = start "town"
+  local env = { XDG_RUNTIME_DIR = host.folder }
+  local write <close> = require "pty"({ "attach", "town", "--write" }, { env = env })
+  write:wait "town!"
+  write:type "town.na\t"
+  write:wait "town! town.names"
+  write:type "[1]\r"
+  write:wait '"Ada"'
+  write:type "local mine = town.names\r"
+  write:wait "= town.names\ntown!"
+  write:type "#mi\t"
+  write:wait "town! #mine"
+  write:type "\3:canc\t"
+  write:wait "town! :cancel"
+  write:type "\3stoke.pp(town.names)\r"
+  write:wait '{ "Ada", "Bob" }'
+  local look <close> = require "pty"({ "attach", "town" }, { env = env })
+  look:wait "town>"
+  look:type "town.na\t"
+  look:wait "town> town.names"
+  look:type "\3:pen\t"
+  look:wait "town> :pending"
+  look:type "\3:canc\tx" -- it changes something, so it is not offered
+  look:wait "town> :cancx"
+  look:type "\3town.guarded.\tx" -- a field that a function would have to be called for
+  look:wait "town> town.guarded.x"
+  look:type "\3\27[A\27[A"
+  look:type "\4"
+  t.ok(not look.screen:text():find "metamethod")
+end)
+
 test("attach: a host that is not there, and one that dies, are told in a line", { real = true }, function(t)
   local host <close> = start "town"
   local r = host.stoke("", "attach", "twon")

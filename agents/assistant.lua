@@ -1,7 +1,8 @@
 #!/usr/bin/env stoke
 -- assistant.lua: a chat that can do things: look at files, calculate, and, when you say yes, write files
 -- and run commands. Each of those is shown with its exact arguments before it is done. Nothing leaves
--- the folder given by --root. Ctrl-C stops an answer; the conversation goes on as if it had not been asked.
+-- the folder given by --root. Ctrl-C stops an answer; the conversation goes on as if it had not been asked. The line has an
+-- editor: arrow keys, history (Ctrl-R searches it), Alt-Enter for another line, Ctrl-D to leave.
 -- From a pipe each line is one message; nobody is there to say yes, so what needs it ends with exit code 7,
 -- unless --yes said it for all.
 --
@@ -84,8 +85,8 @@ stoke.main(function(argv)
   local chat = assistant(model, a.root, a.allow):session() -- a turn that fails or is stopped leaves nothing behind in it
   if person then note(("%s in %s; /quit ends"):format(model, a.root)) end
   while true do
-    if person then io.write ">>> " end
-    local line = io.read()
+    local line = term.prompt { prompt = ">>> ", more = "... ", history = "assistant", complete = { "/quit" },
+      hint = "(Ctrl-D or /quit ends)" }
     if not line or line:find "^%s*/quit%s*$" then break end
     if line:find "%S" and not person then
       turn(chat, line) -- an error ends the program, with its exit code

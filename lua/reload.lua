@@ -66,6 +66,7 @@ end
 ---@field text string
 ---@field chunk function
 ---@field done? boolean
+---@field was? string the text before
 ---@field old? table<any, any> what the module's table held before
 
 ---@class core.reload.change
@@ -162,6 +163,7 @@ function Change:do_job(job)
   job.done = true
   remember(self, file.path, job.text)
   local old_text = file.text
+  job.was = old_text
   self.undo[#self.undo + 1] = function() file.text, job.done = old_text, nil end
   file.text = job.text
   if file.name then

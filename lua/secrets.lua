@@ -20,7 +20,8 @@ function M.named(name)
 end
 
 --- Begins of keys by their issuers, and how many characters follow at least.
-local PREFIXES = { { "sk%-", 16 }, { "rk_live_", 10 }, { "sk_live_", 10 }, { "gh[opsru]_", 20 }, { "github_pat_", 20 }, { "glpat%-", 16 },
+local PREFIXES = { { "sk%-", 16 }, { "rk_live_", 10 }, { "sk_live_", 10 }, { "gh[opsru]_", 20 }, { "github_pat_", 20 },
+  { "glpat%-", 16 },
   { "xox[abeprs]%-", 10 }, { "hf_", 20 }, { "AKIA", 16 }, { "ASIA", 16 }, { "AIza", 30 }, { "npm_", 30 }, { "pypi%-", 30 },
   { "gsk_", 20 }, { "dckr_pat_", 20 }, { "tvly%-", 16 }, { "ya29%.", 20 } }
 

@@ -90,8 +90,8 @@ end
 --- Seconds until a question that was put off is asked again.
 M.LATER = 60
 
---- What an answer says: "yes", "no" (Enter alone too) and perhaps why, "edit", "later"; nil when it is none of these. A word to somebody else, such as
---- a command of the prompt, decides nothing.
+--- What an answer says: "yes", "no" (Enter alone too) and perhaps why, "edit", "later"; nil when it is none of these.
+--- A word to somebody else, such as a command of the prompt, decides nothing.
 ---@param answer string
 ---@return "yes"|"no"|"edit"|"later"|nil
 ---@return string|nil why
@@ -143,8 +143,8 @@ local function ask_once(entry)
   end
 end
 
---- Ask, and decide the entry by the answer. The end of the input is a no; what is no answer is asked again; what is put off is asked
---- again after a while, and may be decided elsewhere until then.
+--- Ask, and decide the entry by the answer. The end of the input is a no; what is no answer is asked again; what is put
+--- off is asked again after a while, and may be decided elsewhere until then.
 ---@param entry stoke.pending
 function M.ask(entry)
   while ask_once(entry) do time.sleep(M.LATER) end

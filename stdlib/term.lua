@@ -187,7 +187,8 @@ local LAYOUT = { right = "table", colour = "boolean", columns = "number" }
 ---Lay out rows in columns, two spaces apart. The first row is the heading. Columns named in `right`, and those that hold numbers
 ---alone, are set flush right. Cells are texts, numbers, or nil for nothing; what could drive the terminal is taken out of them.
 ---@param rows any[][]
----@param opts? {right?: table<integer, boolean>, colour?: boolean, columns?: integer} columns: no line is wider than this many: the widest cells are cut
+---@param opts? {right?: table<integer, boolean>, colour?: boolean, columns?: integer} columns: no line is wider
+---  than this many; the widest cells are cut
 ---@return string text ends in a newline; "" for no rows
 ---Raises `argument`.
 ---
@@ -273,8 +274,10 @@ function M.progress(options) return require "stoke.term.progress".new(options) e
 ---@field prompt? string what stands before the line, "> " when not given
 ---@field more? string what stands before the further lines of an entry
 ---@field text? string to begin with
----@field history? string|string[]|false a name, whose file is kept beside the one of the prompt of stoke and lives on; a path; or a list, to which entries are added
----@field complete? string[]|fun(before: string): integer, string[] what Tab may make of the word before the cursor: words, or a function that gives the byte at which the word begins and a list
+---@field history? string|string[]|false a name, whose file is beside that of the prompt of stoke; a path; or a list, to which
+---  entries are added
+---@field complete? string[]|fun(before: string): integer, string[] what Tab may make of the word before the
+---  cursor: words, or a function that gives the byte at which the word begins and a list
 ---@field finished? fun(text: string): boolean whether Enter ends the entry or begins another line of it
 ---@field hint? string what Ctrl-C says at an empty line
 
@@ -294,7 +297,8 @@ local FORMAT = { columns = "number", depth = "number", items = "number", bytes =
 ---A value as the prompt of stoke shows it: strings quoted, keys sorted, tables no deeper and no wider than one wants to read, a
 ---table inside itself named as that. What `stoke.pp` prints.
 ---@param value any
----@param options? { columns?: integer, depth?: integer, items?: integer, bytes?: integer, colour?: boolean } columns of a line (80), tables within tables (5), items of one table (100), bytes of a string in a table (200)
+---@param options? { columns?: integer, depth?: integer, items?: integer, bytes?: integer, colour?: boolean } columns of
+---  a line (80), tables within tables (5), items of one table (100), bytes of a string in a table (200)
 ---@return string
 ---Raises `argument`.
 ---
@@ -302,7 +306,9 @@ local FORMAT = { columns = "number", depth = "number", items = "number", bytes =
 function M.format(value, options)
   options = errors.options(options, FORMAT, "term.format")
   for name, limit in next, options do
-    if name ~= "colour" and not (limit >= 1) then errors.argument("term.format: %s must be at least 1, got %s", name, tostring(limit)) end
+    if name ~= "colour" and not (limit >= 1) then
+      errors.argument("term.format: %s must be at least 1, got %s", name, tostring(limit))
+    end
   end
   local paint = options.colour and function(style, text) return M.paint(style, text, true) end or nil
   return require "stoke.repl.print".show(value, { columns = options.columns, depth = options.depth, items = options.items,

@@ -87,16 +87,17 @@ M.commands = {
     approve.find(word, ":reject"):reject(reason ~= "" and reason or nil)
     return "rejected\n"
   end },
-  edit = { usage = ":edit NUMBER JSON", summary = "let a pending call be made with other arguments", write = true, run = function(rest)
-    local word, text = rest:match "^(%S*)%s*(.*)$"
-    local entry = approve.find(word, ":edit")
-    local args, err = json.decode(text)
-    if type(args) ~= "table" then
-      errors.argument(":edit wants the arguments as JSON: %s", err and err.message or errors.describe(args))
-    end
-    entry:edit(args)
-    return "approved with these arguments\n"
-  end },
+  edit = { usage = ":edit NUMBER JSON", summary = "let a pending call be made with other arguments", write = true,
+    run = function(rest)
+      local word, text = rest:match "^(%S*)%s*(.*)$"
+      local entry = approve.find(word, ":edit")
+      local args, err = json.decode(text)
+      if type(args) ~= "table" then
+        errors.argument(":edit wants the arguments as JSON: %s", err and err.message or errors.describe(args))
+      end
+      entry:edit(args)
+      return "approved with these arguments\n"
+    end },
 }
 
 M.commands.help = { usage = ":help", summary = "this", run = function()

@@ -3,6 +3,7 @@
 
 local args = require "stoke.args"
 local complete = require "stoke.repl.complete"
+local engine = require "core.json"
 local errors = require "core.errors"
 local call = require "stoke.ollama.call"
 local fs = require "stoke.fs"
@@ -94,7 +95,9 @@ end
 
 local C = {}
 
-local function usage(name) errors.raise("usage", ("%s: %s"):format(C[name].usage, C[name].summary), { hint = "/help lists the commands" }) end
+local function usage(name)
+  errors.raise("usage", ("%s: %s"):format(C[name].usage, C[name].summary), { hint = "/help lists the commands" })
+end
 
 C.bye = { usage = "/bye", summary = "end (Ctrl-D does too)", run = function() return "end" end }
 
@@ -150,8 +153,7 @@ local function number_or_text(word)
   return tonumber(word) or word
 end
 
-C.set = { usage = "/set parameter NAME VALUE", summary = "temperature, num_ctx ... (and what ollama run sets)",
-  run = function(chat, rest)
+C.set = { usage = "/set parameter NAME VALUE", summary = "temperature, num_ctx ...", run = function(chat, rest)
   local what, value = rest:match "^(%a+)%s*(.-)$"
   if what == "system" then return C.system.run(chat, (value:gsub('^"(.*)"$', "%1"))) end
   if what == "think" then return C.think.run(chat, value) end
@@ -281,15 +283,17 @@ end
 
 -- What /save wrote.
 local function saved(path)
-  local value, err = json.decode(fs.read(path))
+  local value, err = engine.decode(fs.read(path))
   local good = type(value) == "table" and type(value.messages) == "table"
   for _, message in ipairs(good and value.messages or {}) do
     good = good and type(message) == "table" and type(message.role) == "string" and type(message.content) == "string"
   end
   if not good then
-    errors.raise("usage", ("%s is no conversation%s"):format(path, err and ": " .. err.message or ""), { hint = "/save FILE writes one" })
+    errors.raise("usage", ("%s is no conversation%s"):format(path, err and ": " .. err.message or ""),
+      { hint = "/save FILE writes one" })
   end
-  return { model = type(value.model) == "string" and value.model or nil, system = type(value.system) == "string" and value.system or nil,
+  return { model = type(value.model) == "string" and value.model or nil,
+    system = type(value.system) == "string" and value.system or nil,
     messages = table.move(value.messages, 1, #value.messages, 1, {}) }
 end
 
@@ -307,13 +311,14 @@ end
 return function(argv)
   local a = args.parse(SPEC, argv)
   local before = a.resume and saved(a.resume) or { messages = {} }
-  local chat = { model = a.model or before.model or ollama.newest(), system = a.system or before.system, think = a.think, stats = a.stats,
-    tty = term.interactive(), colour = term.colour(1), messages = before.messages, options = {} }
+  local chat = { model = a.model or before.model or ollama.newest(), system = a.system or before.system, think = a.think,
+    stats = a.stats, tty = term.interactive(), colour = term.colour(1), messages = before.messages, options = {} }
   if not chat.tty then
     loop(chat, piped())
     return
   end
-  stdio.err(("%s%s; /help, /bye\n"):format(chat.model, #chat.messages > 0 and (", %d messages so far"):format(#chat.messages) or ""))
+  local so_far = #chat.messages > 0 and (", %d messages so far"):format(#chat.messages) or ""
+  stdio.err(("%s%s; /help, /bye\n"):format(chat.model, so_far))
   local held <close> = prompts.hold(HINT)
   chat.terminal = held.terminal
   loop(chat, typed(chat, not a.no_history))

@@ -78,7 +78,7 @@ local function screenful(lines)
   return "\27[H\27[2J" .. table.concat(out, "\r\n")
 end
 
-local function ends(event) return event.key == "escape" or event.key == "ctrl-c" or event.key == "ctrl-d" or event.text == "q" or event.text == "Q" end
+local ENDS = { escape = true, ["ctrl-c"] = true, ["ctrl-d"] = true, q = true, Q = true }
 
 --- Wait for a key that ends it; any other one calls `again`.
 local function until_key(again)
@@ -93,7 +93,7 @@ local function until_key(again)
     end
     if not bytes then return end -- the terminal is gone
     for _, event in ipairs(bytes == "" and decoder:flush() or decoder:feed(bytes)) do
-      if ends(event) then return end
+      if ENDS[event.key or event.text] then return end
       again()
     end
   end
@@ -105,7 +105,7 @@ local function watch(look, every)
   local function again()
     if waiting then tasks.wake(waiting) end
   end
-  local cooked <close> = setmetatable({}, { __close = function()
+  local guard <close> = setmetatable({}, { __close = function()
     keeper.on_terminal = nil
     stdio.write "\r\n"
     stdio.cooked()

@@ -3,6 +3,7 @@
 local script = require "core.script"
 local agent = require "stoke.agent"
 local code = require "stoke.reload.code"
+local tokens = require "stoke.repl.tokens"
 local tool = require "stoke.tool"
 
 local M = {}
@@ -142,6 +143,22 @@ local function of_fields(old, new, out)
   end
 end
 
+--- Do two texts say the same to Lua?
+local function same_words(was, is)
+  local before, after = tokens.list(was), tokens.list(is)
+  if #before ~= #after then return false end
+  for i, token in ipairs(before) do
+    if token.text ~= after[i].text then return false end
+  end
+  return true
+end
+
+--- Nothing by a name was changed.
+local function nothing_named(job)
+  if job.was == job.text then return "the text is the same" end
+  return job.was and same_words(job.was, job.text) and "only comments or spacing changed" or "nothing that has a name"
+end
+
 --- What one file's reload has changed.
 ---@param change table of core.reload
 ---@param job table one of its jobs
@@ -156,7 +173,7 @@ function M.words(change, job)
   local value = job.file.value
   if job.old and type(value) == "table" and not is_made(value) then of_fields(job.old, value, out) end
   if not job.file.name and not M.same(job.main, script.main) then out[#out + 1] = "main" end
-  return #out > 0 and table.concat(out, "; ") or "nothing that has a name"
+  return #out > 0 and table.concat(out, "; ") or nothing_named(job)
 end
 
 return M

@@ -91,7 +91,7 @@ C.reject = { usage = "reject [NUMBER] [WHY]", summary = "refuse a pending call; 
   stdio.write(waiting(session, word, ":reject"):reject(why ~= "" and why or nil) and "rejected\n" or TOO_LATE)
 end }
 
-C.edit = { usage = "edit [NUMBER] [JSON]", summary = "let a pending call be made with other arguments", run = function(session, rest)
+C.edit = { usage = "edit [NUMBER] [JSON]", summary = "let a pending call be made otherwise", run = function(session, rest)
   local word, text = numbered(rest)
   local entry = waiting(session, word, ":edit")
   if not entry.args then errors.argument("%s has no arguments to edit", entry.what) end

@@ -213,7 +213,8 @@ end
 ---
 --- Example: `print.show({ 1, 2, name = "x" })` is `{ 1, 2, name = "x" }`
 function M.show(value, options)
-  local state = setmetatable({ inside = {}, left = 5000, size = 0 }, { __index = setmetatable(options or {}, { __index = DEFAULTS }) })
+  local limits = setmetatable(options or {}, { __index = DEFAULTS })
+  local state = setmetatable({ inside = {}, left = 5000, size = 0 }, { __index = limits })
   state.paint = state.paint or function(_, text) return text end
   if type(value) == "string" then return show_string(state, value, true) end
   if errors.is(value) and not state.raw then return state.paint("red", tostring(value)) end
@@ -236,8 +237,8 @@ end
 function M.print(...)
   local other = reader()
   local colour = not other and term.colour(1)
-  local options = other or { columns = term.columns(), paint = colour and function(style, text) return term.paint(style, text, true) end
-    or nil }
+  local paint = colour and function(style, text) return term.paint(style, text, true) end or nil
+  local options = other or { columns = term.columns(), paint = paint }
   local write = other and other.write or stdio.write
   for i = 1, select("#", ...) do
     write(M.show((select(i, ...)), { columns = options.columns, paint = options.paint }) .. "\n")

@@ -149,9 +149,10 @@ function M.each(text)
   local at = 1
   return function()
     if at > #text then return nil end
-    local from, width = at, nil
-    at, width = M.at(text, from)
-    return text:sub(from, at - 1), width
+    local from = at
+    local after, width = M.at(text, from)
+    at = after
+    return text:sub(from, after - 1), width
   end
 end
 

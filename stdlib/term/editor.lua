@@ -4,7 +4,6 @@
 --- every shell.
 
 local cells = require "stoke.term.cells"
-local term = require "stoke.term"
 local undo = require "stoke.term.undo"
 
 local M = {}

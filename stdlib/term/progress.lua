@@ -14,8 +14,8 @@ Progress.__name = "stoke.term.Progress"
 local OPTIONS = { label = "string", total = "number", unit = "string", lines = "boolean", tty = "boolean", write = "function",
   columns = "function", now = "function" }
 
---- Seconds between two drawings, and those whose rate is shown: one since the start would hide a stall, and a resumed download would
---- count bytes that never travelled.
+--- Seconds between two drawings, and those whose rate is shown: one since the start would hide a stall, and a resumed download
+--- would count bytes that never travelled.
 local PAUSE, WINDOW = 0.1, 5
 
 local function check_amount(value, what)

@@ -141,7 +141,7 @@ function M.read(options)
     text = stdio.holder:read(wanted)
   else
     local terminal = take(hint)
-    local given <close> = setmetatable({}, Given)
+    local guard <close> = setmetatable({}, Given)
     terminal:fresh_line()
     text = terminal:read(wanted)
   end

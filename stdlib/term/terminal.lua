@@ -97,7 +97,7 @@ function Terminal:fresh_line()
   stdio.put(1, self.screen:write "\n")
 end
 
---- Bytes that lead to the begin of a row that holds nothing, wherever the cursor is: what was written before may have no line's end.
+--- Bytes that lead to the begin of a row that holds nothing, wherever the cursor is: what was written before may lack a line's end.
 ---@return string
 function Terminal:next_row() return (" "):rep(self.screen.columns - 1) .. "\r\27[K" end
 
@@ -328,7 +328,8 @@ end
 function M.open(options)
   local colour = term.colour(1)
   local self = setmetatable({ plain = options.plain or false, on_interrupt = options.on_interrupt, stack = {}, keys = {},
-    decoder = keys.new(), escapes = 0, marks = 0, begun = 0, screen = screens.new((size())), terminals = { stdio.is_tty(1), stdio.is_tty(2) },
+    decoder = keys.new(), escapes = 0, marks = 0, begun = 0, screen = screens.new((size())),
+    terminals = { stdio.is_tty(1), stdio.is_tty(2) },
     paint = function(style, text) return term.paint(style, text, colour) end }, Terminal)
   if not self.plain then
     stdio.raw(FAREWELL)

@@ -93,6 +93,59 @@ test("term: without a terminal progress is plain lines, ten a step", function(t)
   t.ok(text:find("^manifest\nlayer 0%% of 100 MB\nlayer 10%%"), text)
 end)
 
+test("term: a progress bar counts items, says how fast and how long still", function(t)
+  local out, now = {}, 0
+  local bar = term.progress { tty = true, label = "pages", total = 40, write = function(s) out[#out + 1] = s end,
+    now = function() return now end, columns = function() return 70 end }
+  for _ = 1, 10 do
+    now = now + 0.5
+    bar:add()
+  end
+  t.match(out[#out], "pages %[#+ *%]  25%%  10 / 40  2.0/s  15s left$")
+  bar:add(30)
+  bar:finish()
+  t.match(out[#out - 1], "100%%  40 / 40  %S+/s$")
+  t.eq(out[#out], "\n")
+  out = {}
+  local files = term.progress { tty = true, unit = "files", write = function(s) out[#out + 1] = s end,
+    now = function() return now end }
+  files:add(3)
+  t.match(out[1], "3 files$")
+  now = now + 60
+  files:add(1)
+  t.match(out[2], "4 files  1.0/min$")
+end)
+
+test("term: a progress bar is quiet without a terminal, and needs no options", function(t)
+  local out = {}
+  local bar <close> = term.progress { tty = false, total = 3, write = function(s) out[#out + 1] = s end }
+  for _ = 1, 3 do bar:add() end
+  bar:update("other", 1, 2)
+  t.eq(out, {})
+  local plain <close> = term.progress {}
+  plain:update("x", 1, 2)
+  t.match(t.raises("argument", term.progress, { totl = 3 }).message, "did you mean total%?")
+  t.match(t.raises("argument", term.progress, { total = -1 }).message, "total must be a number >= 0")
+  t.match(t.raises("argument", bar.update, bar, 5).message, "label must be a string")
+  t.match(t.raises("argument", bar.update, bar, "x", "y").message, "done must be a number")
+  t.match(t.raises("argument", bar.add, bar, 0 / 0).message, "must be a number >= 0")
+end)
+
+test("term: a table is cut to the columns there are, sets numbers flush right, and leaves its rows alone", function(t)
+  local rows = { { "NAME", "N" }, { "a\tb", 5 }, { "日本語日本語日本語", 100 }, { nil, 7 } }
+  t.eq(term.layout(rows), "NAME                  N\na b                   5\n日本語日本語日本語  100\n                      7\n")
+  t.eq(rows[2][1], "a\tb")
+  t.eq(term.layout(rows, { columns = 14 }), "NAME         N\na b          5\n日本語日…  100\n             7\n")
+  for columns = 1, 30 do
+    for line in term.layout(rows, { columns = columns }):gmatch "[^\n]+" do t.ok(term.width(line) <= columns, line) end
+  end
+  t.match(t.raises("argument", term.layout, 5).message, "the rows must be a list")
+  t.match(t.raises("argument", term.layout, { "x" }).message, "row 1 must be a list")
+  t.match(t.raises("argument", term.layout, { { "A" }, { {} } }).message, "row 2, column 1: a text or a number expected")
+  t.match(t.raises("argument", term.layout, { { name = "x" } }).message, "row 1 must be a list")
+  t.match(t.raises("argument", term.table, {}, { colums = 5 }).message, "did you mean columns%?")
+end)
+
 -- The binary, from outside ---------------------------------------------------------------------
 
 local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS",

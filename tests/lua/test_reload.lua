@@ -255,7 +255,10 @@ test("reload: what changed is named, by code and by value, and a moved line is n
     .. "function M.b() return 1 end M.c = { 2 } M.e = 1 function M.f() end return M")
   t.match(report.lines[1], "lib.lua: function `a`; field `c`; field `d`: removed; field `e`: new; function `f`: new$")
   t.match(files.edit("lib.lua", "-- moved again\nlocal LIMIT = 6 local M = {}\nfunction M.a() return LIMIT end\n"
-    .. "function M.b() return 1 end M.c = { 2 } M.e = 1 function M.f() end return M").lines[1], "nothing that has a name$")
+    .. "function M.b() return 1 end M.c = { 2 } M.e = 1 function M.f() end return M").lines[1],
+    "lib.lua: only comments or spacing changed$")
+  t.match(files.edit("lib.lua", "local LIMIT, UNUSED = 6, 'x'\nlocal M = {}\nfunction M.a() return LIMIT end\n"
+    .. "function M.b() return 1 end M.c = { 2 } M.e = 1 function M.f() end return M").lines[1], "lib.lua: nothing that has a name$")
 end)
 
 test("reload: agents and tools that came and went are named", function(t)

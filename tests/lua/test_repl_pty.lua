@@ -170,7 +170,8 @@ end)
 
 test("terminal: an approval that came while the line was typed is not decided by that line", REAL, function()
   local session <close> = prompt(nil, { columns = 140, rows = 50 })
-  session:type "wipe = stoke.tool { name = 'wipe', needs_approval = true, params = { disk = 'string' }, run = function(a) print('wiped ' .. a.disk) end }\r"
+  session:type "local function run(a) print('wiped ' .. a.disk) end\r"
+  session:type "wipe = stoke.tool { name = 'wipe', needs_approval = true, params = { disk = 'string' }, run = run }\r"
   session:type "stoke.spawn(function() stoke.sleep(0.4) wipe:call { disk = 'sda' } end) and 1\r"
   session:wait "1\n>"
   session:type ":approve"
@@ -184,7 +185,7 @@ test("terminal: an approval that came while the line was typed is not decided by
   see(session, ":approve\r", "nothing waits for approval")
 end)
 
-test("terminal: while a line runs its approval is asked about; what was typed ahead is no answer, nor is a command", REAL, function(t)
+test("terminal: while a line runs its approval is asked about; what was typed ahead is no answer, nor a command", REAL, function(t)
   local session <close> = prompt()
   session:type "wipe = stoke.tool { name = 'wipe', needs_approval = true, run = function() print 'wiped' end }\r"
   session:type "print 'at work' stoke.sleep(0.5) wipe:call {}\r"

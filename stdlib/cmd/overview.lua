@@ -34,6 +34,7 @@ M.environment = {
   { "STOKE_ENDPOINT", "as --endpoint: a name of the configuration, or an address" },
   { "STOKE_CONFIG", "as --config" },
   { "STOKE_SIM", "as --sim: on, off or auto" },
+  { "STOKE_HISTORY", "file of what is entered at prompts; empty: none is kept" },
   { "STOKE_LOG, STOKE_LOG_FORMAT", "level and format (text, json) of the log" },
   { "STOKE_DEBUG=effect", "print each effect with its time in the queue and its run time" },
   { "NO_COLOR, CLICOLOR_FORCE", "no colour, colour in any case" },

@@ -129,7 +129,10 @@ local function ask_once(entry)
   while not entry.decision do
     local answer = stdio.read_line(question(entry))
     local what, why = M.read(answer or "n")
-    if what == "later" then return true end
+    if what == "later" then
+      stdio.err(("put off: asked again in %d s, unless it is decided elsewhere\n"):format(M.LATER))
+      return true
+    end
     if what == "yes" then
       entry:approve()
     elseif what == "no" then

@@ -43,7 +43,7 @@ _stoke() {
     if [[ $word == :files ]]; then
       _files
     else
-      found+=("${word//:/\\:}:$rest")
+      found+=("${word//:/\\:}${rest:+:$rest}")
     fi
   done < <("$words[1]" completion --words -- "${(@)words[2,CURRENT-1]}" "$PREFIX" 2>/dev/null)
   (( $#found )) && _describe stoke found

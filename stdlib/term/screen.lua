@@ -97,6 +97,8 @@ local function add_tail(self, text)
   local before, last = text:match "^(.*\n)([^\n]*)$"
   if before or self.tail == "" then self.tail, self.tail_column, self.tail_rows = "", 0, 0 end
   last = last or text
+  local drawn = self.tail_rows == 0 and last:match ".*\r\27%[K(.*)$" -- a line that is drawn again in place, as progress bars are
+  if drawn then last, self.tail, self.tail_column = drawn, "", 0 end
   self.tail_column, self.tail_rows = place(last, self.columns, self.tail_column, self.tail_rows)
   self.tail = #self.tail > QUESTION and self.tail or self.tail .. last
 end

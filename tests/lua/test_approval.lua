@@ -248,6 +248,51 @@ real("approval: on a terminal the default is no", function(t)
   t.match(out, "<exit 7>")
 end)
 
+test("approval: an answer is y, n, n and why, e or l; anything else is none", function(t)
+  for answer, what in pairs { y = { "yes" }, [" YES "] = { "yes" }, n = { "no" }, No = { "no" }, [""] = { "no" }, ["  "] = { "no" },
+    ["n not today"] = { "no", "not today" }, ["no, it is Friday"] = { "no", "it is Friday" }, ["n: x"] = { "no", "x" },
+    e = { "edit" }, edit = { "edit" }, l = { "later" }, Later = { "later" }, [":pending"] = {}, ["ok"] = {}, ["yes please"] = {},
+    ["yy"] = {}, ["y1"] = {}, [":y"] = {}, ["nothing"] = {}, ["?"] = {}, ["/bye"] = {}, ["later today"] = {} } do
+    t.eq({ approve.read(answer) }, what, answer)
+  end
+end)
+
+real("approval: what is no answer is asked again; a no with a reason says why", function(t)
+  local out = on_terminal(ASKS, ":pending\rok\rn not today\r")
+  t.match(out, '":pending" is no answer: y, n, n and why, e, l')
+  t.match(out, '"ok" is no answer')
+  t.match(out:gsub("\n", ""), "was rejected: not today") -- it is wrapped
+  t.match(out, "<exit 7>")
+end)
+
+real("approval: the arguments can be edited where they are asked about", function(t)
+  local session <close> = start({ "-e", ASKS:gsub('"sda[^"]*"', '"sda"') .. "" }, { columns = 100, rows = 40 })
+  session:wait "Allow it?"
+  session:type "e\r"
+  session:wait 'arguments: {'
+  session:type "\3" -- the line is dropped
+  session:wait "^C"
+  session:type '{"disk": "sdb1"}\r'
+  session:wait "wiped4"
+  t.eq({ session:ended() }, { "<icanon=1 echo=1>", "exit 0" })
+end)
+
+real("approval: a question that was put off waits, and another task may decide it", function(t)
+  local session <close> = start({ "-e", ASKS:gsub("stoke%.main", [[
+    stoke.spawn(function()
+      while not (stoke.pending()[1] and stoke.fs.stat "decide") do stoke.sleep(0.05) end
+      stoke.pending()[1]:approve()
+    end)
+    %0]], 1) .. "" }, { columns = 100, rows = 40 })
+  session:wait "Allow it?"
+  session:type "l\r"
+  session:wait "put off: asked again in 60 s"
+  local mark <close> = setmetatable({}, { __close = function() fs.remove "decide" end })
+  fs.write("decide", "")
+  session:wait "wiped10"
+  t.ok(mark ~= nil)
+end)
+
 real("approval: arguments that JSON cannot say are shown all the same; after long ones the question is whole", function(t)
   local out = on_terminal(ASKS:gsub('"sda[^"]*"', '"\\xFFsda" .. ("x"):rep(2000)'), "n\r")
   t.match(out, "xFFsdax")

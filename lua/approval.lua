@@ -124,7 +124,7 @@ local LOOK = 1
 local function wait(entry, timeout)
   local guard <close> = setmetatable({ entry = entry }, Guard)
   local scope <close> = scopes.open {}
-  local asked = M.asker ~= nil and stdio.is_tty(0) and stdio.is_tty(2)
+  local asked = M.asker ~= nil and stdio.is_tty(0) and (stdio.is_tty(2) or stdio.holder ~= nil)
   if asked then tasks.start(scope, "approval", M.asker, entry) end
   local until_ = timeout and time.monotonic() + timeout
   local pause = 0 -- the others go first: one of them may be about to look

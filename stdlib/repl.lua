@@ -245,7 +245,7 @@ end
 local function announce(self, entry)
   self.announced[entry] = self.terminal:mark()
   fresh_line(self)
-  stdio.err(("%s %s%s\n"):format(self.paint("yellow", ("approval %d:"):format(entry.id)), approve.text(entry, true),
+  stdio.write(("%s %s%s\n"):format(self.paint("yellow", ("approval %d:"):format(entry.id)), approve.text(entry, true),
     self.paint("yellow", (":approve %d, :reject %d [WHY]%s"):format(entry.id, entry.id,
       entry.args and (" or :edit %d"):format(entry.id) or ""))))
 end

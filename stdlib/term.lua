@@ -280,6 +280,7 @@ function M.progress(options) return require "stoke.term.progress".new(options) e
 ---  cursor: words, or a function that gives the byte at which the word begins and a list
 ---@field finished? fun(text: string): boolean whether Enter ends the entry or begins another line of it
 ---@field hint? string what Ctrl-C says at an empty line
+---@field secret? boolean show stars in place of what is typed, and remember nothing
 
 ---Read what the person types, with the editor of the prompt of stoke: arrow keys, history and its search (Ctrl-R), several lines
 ---(Alt-Enter, or pasted as a block), Tab. Ctrl-C drops the line, Ctrl-D at an empty one ends. What other tasks write meanwhile

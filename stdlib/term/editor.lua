@@ -15,6 +15,7 @@ Editor.__index = Editor
 ---@field prompt? string what stands before the first line, styles in it
 ---@field more? string what stands before the other lines
 ---@field text? string to begin with
+---@field secret? boolean show stars in place of what is typed
 ---@field history? string[] older entries, oldest first
 ---@field finished? fun(text: string): boolean whether Enter ends the entry; without it always
 ---@field complete? fun(before: string): integer?, string[]?, boolean? byte where the completed word begins, what it may become, and
@@ -27,7 +28,7 @@ function M.new(options)
   options = options or {}
   local self = setmetatable({ prompt = options.prompt or "", more = options.more or options.prompt or "", cells = {}, at = 0,
     history = options.history or {}, finished = options.finished, complete = options.complete, highlight = options.highlight,
-    kept = {}, top = 1 }, Editor)
+    secret = options.secret,    kept = {}, top = 1 }, Editor)
   if options.text then self:insert(options.text) end
   self.undo = undo.new()
   return self

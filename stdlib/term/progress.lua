@@ -31,7 +31,8 @@ function M.new(options)
   if options.total ~= nil then check_amount(options.total, "term.progress: total") end
   local tty = options.tty
   if tty == nil then tty = stdio.is_tty(2) and os.getenv "TERM" ~= "dumb" end
-  return setmetatable({ write = options.write or stdio.err, tty = tty, lines = options.lines or false,
+  return setmetatable({ write = options.write or stdio.err, tty = tty, holds = tty and not options.write, reads = 0, broken = false,
+    lines = options.lines or false,
     now = options.now or require "stoke.time".monotonic, columns = options.columns or term.columns, unit = options.unit or "items",
     total = options.total, name = options.label or "", done = 0, drawn = false, samples = {}, tenth = -1 }, Progress)
 end
@@ -80,11 +81,59 @@ local function line_of(bar, label, done, total, rate)
   return ("%s[%s%s]%s"):format(before, ("#"):rep(full), (" "):rep(room - full), tail)
 end
 
+-- ---- beside what others write ----
+
+--- While a bar is drawn it holds the terminal: what others write goes above it, and nothing is drawn while somebody reads.
+local Holder = {}
+Holder.__index = Holder
+
+local function is_ours(bar) return bar.holder ~= nil and stdio.holder == bar.holder end
+
+function Holder:write(fd, text)
+  local bar = self.bar
+  if not stdio.is_tty(fd) or text == "" then return stdio.put(fd, text) end
+  stdio.put(2, bar.shown and not bar.broken and "\r\27[K" or "")
+  stdio.put(fd, text)
+  bar.broken = text:sub(-1) ~= "\n" -- its line may go on
+  if bar.shown and not bar.broken and bar.reads == 0 then stdio.put(2, bar.shown) end
+end
+
+function Holder:read_line(prompt)
+  local bar = self.bar
+  bar.reads = bar.reads + 1
+  local guard <close> = setmetatable({}, { __close = function() bar.reads, bar.broken = bar.reads - 1, false end })
+  if prompt then self:write(1, prompt) end
+  return stdio.take_line()
+end
+
+function Holder:forget_typed() end -- luacheck: ignore self
+
+--- Write the line of the bar, in place of the one before.
+local function put(bar, line)
+  if bar.reads > 0 then return end
+  local before = bar.broken and "\n" or "\r\27[K"
+  bar.broken = false
+  if not bar.holds then return bar.write(before .. line) end
+  if not stdio.holder then
+    bar.holder = bar.holder or setmetatable({ bar = bar }, Holder)
+    stdio.holder = bar.holder
+  end
+  bar.shown = line
+  if is_ours(bar) then stdio.put(2, before .. line) else stdio.err(before .. line) end
+end
+
+--- End the line of the bar; what is written now needs no care.
+local function leave(bar)
+  if is_ours(bar) then stdio.holder = nil end
+  bar.shown = nil
+  bar.write "\n"
+end
+
 -- ---- drawing ------------------------------------------------------------------------------------------------------------------
 
 local function next_label(bar, label)
   if bar.label == label then return end
-  if bar.drawn then bar.write "\n" end
+  if bar.drawn then leave(bar) end
   bar.label, bar.drawn, bar.tenth, bar.at, bar.samples = label, false, -1, nil, {}
 end
 
@@ -93,7 +142,7 @@ local function announce(bar, label)
   if bar.drawn or bar.tenth ~= -1 then return end
   bar.tenth = 0
   if bar.tty then
-    bar.write("\r\27[K" .. term.fit(label, math.max(bar.columns() - 1, 1)):gsub("%s+$", ""))
+    put(bar, (term.fit(label, math.max(bar.columns() - 1, 1)):gsub("%s+$", "")))
     bar.drawn = true
   elseif bar.lines and label ~= "" then
     bar.write(label .. "\n")
@@ -105,7 +154,7 @@ local function draw(bar, label, done, total)
     local now = bar.now()
     if bar.at and now - bar.at < PAUSE and not (total and done >= total) then return end
     bar.at, bar.drawn = now, true
-    bar.write("\r\27[K" .. line_of(bar, label, done, total, rate_of(bar, done, now)))
+    put(bar, line_of(bar, label, done, total, rate_of(bar, done, now)))
     return
   end
   local tenth = total and total > 0 and done * 10 // total or 0
@@ -153,9 +202,9 @@ end
 function Progress:finish()
   if self.drawn then
     if self.at and self.label == self.name then -- how far it came in the end, which a pause may have kept back
-      self.write("\r\27[K" .. line_of(self, self.label, self.done, self.total, rate_of(self, self.done, self.now())))
+      put(self, line_of(self, self.label, self.done, self.total, rate_of(self, self.done, self.now())))
     end
-    self.write "\n"
+    leave(self)
   end
   self.drawn, self.label, self.done = false, nil, 0
 end

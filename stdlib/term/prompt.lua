@@ -10,7 +10,7 @@ local terminals = require "stoke.term.terminal"
 local M = {}
 
 local OPTIONS = { prompt = "string", more = "string", text = "string", hint = "string", history = true, complete = true,
-  finished = "function" }
+  finished = "function", secret = "boolean" }
 
 -- ---- who has the terminal ----------------------------------------------------------------------------------------------------
 
@@ -121,8 +121,9 @@ local function check(options)
     errors.argument("term.prompt: complete must be a function or a list of words, got %s", type(complete))
   end
   return { prompt = options.prompt or "> ", more = options.more or "", text = options.text, finished = options.finished,
+    secret = options.secret,
     complete = complete and (type(complete) == "table" and from_words(complete) or checked(complete)), below = true },
-    history_of(options.history), options.hint or "(Ctrl-D ends)"
+    not options.secret and history_of(options.history) or nil, options.hint or "(Ctrl-D ends)"
 end
 
 --- See stoke.term.prompt.
@@ -136,7 +137,7 @@ function M.read(options)
   end
   wanted.history = history and history.entries
   local text
-  if stdio.holder and not (shared and stdio.holder == shared.terminal) then
+  if stdio.holder and stdio.holder.read and not (shared and stdio.holder == shared.terminal) then
     wanted.below = nil -- a question inside somebody else's prompt
     text = stdio.holder:read(wanted)
   else

@@ -53,15 +53,15 @@ local function layout(editor, columns, prompt, more, paint)
     start, parts, width = first, {}, term.width(first)
   end
   for i, cell in ipairs(editor.cells) do
-    local takes = cell == "\n" and 0 or cells.width(cell)
-    local reach = cells.reach(cell) -- terminals differ about it: it is told where the row goes on
+    local takes = cell == "\n" and 0 or editor.secret and 1 or cells.width(cell)
+    local reach = not editor.secret and cells.reach(cell) or nil -- terminals differ about it: it is told where the row goes on
     if width + math.max(takes, reach or 0) > room and (width > 0 or takes > room) then next_row "" end
     if editor.at == i - 1 then row, column = #lines + 1, width end
     if cell == "\n" then
       next_row(more)
     else
       width = width + takes
-      parts[#parts + 1] = { text = cells.shown(cell), style = styles[i], goes_on = reach and width }
+      parts[#parts + 1] = { text = editor.secret and "*" or cells.shown(cell), style = styles[i], goes_on = reach and width }
     end
   end
   local last = width

@@ -86,8 +86,13 @@ function Terminal:write(fd, text)
     self.owner = me
     return stdio.put(1, self.screen:write(text))
   end
-  local reader = top(self)
-  if not reader then return stdio.put(fd, text) end
+  local reader, me = top(self), writer()
+  if not reader then
+    local breaks = self.partial and self.owner ~= me and self.owner and not self.owner.state
+    self.partial, self.owner = text:sub(-1) ~= "\n", me
+    return stdio.put(fd, (breaks and "\n" or "") .. text)
+  end
+  self.partial = nil
   stdio.put(1, (self.fresh and "" or "\n") .. text .. (text:find "\n$" and "" or "\n") .. reader.editor.prompt)
 end
 

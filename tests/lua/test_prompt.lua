@@ -168,6 +168,29 @@ test("term.prompt: a script reads a line with the editor; others write above it;
   t.eq(fs.read(session.state .. "/stoke/history-names"), "Bob\n")
 end)
 
+test("term.prompt: a secret is not shown", REAL, function(t)
+  local code = "local t = require 'stoke.term' print(#t.prompt { prompt = 'key: ', secret = true, history = 'keys' })"
+  local session <close> = start { "-e", code }
+  session:wait "key:"
+  see(session, "abc日" .. LEFT .. "x", "key: *****")
+  see(session, "\r", "7")
+  session:ended()
+  t.ok(not table.concat(session.raw):find("abc", 1, true))
+  t.eq(fs.stat(session.state .. "/stoke/history-keys"), nil)
+end)
+
+test("term.progress: what is printed meanwhile stands above the bar", REAL, function(t)
+  local code = [[
+    local stoke = require "stoke"
+    local bar <close> = stoke.term.progress { label = "pages", total = 4 }
+    for i = 1, 4 do stoke.sleep(0.15) bar:add() print("page " .. i) end
+    bar:finish()
+    print "end"]]
+  local session <close> = start { "-e", code }
+  session:wait "end"
+  t.match(session.screen:text(), "^page 1\npage 2\npage 3\npage 4\npages %[#+%] 100%%  4 / 4  %S+/s\nend")
+end)
+
 test("term.prompt: without a terminal it is the next line of standard input, and no prompt", REAL, function(t)
   local code = "local t = require 'stoke.term' print(t.prompt 'a? ', t.prompt { prompt = 'b? ' }, t.prompt())"
   local r = proc.run { argv = { about.executable(), "-e", code }, stdin = "one\n two \n", timeout = 20 }

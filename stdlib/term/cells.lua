@@ -29,6 +29,14 @@ function M.reach(cell)
   return apart ~= M.width(cell) and apart or nil
 end
 
+--- A mark without a letter stands on a dotted circle, as in tables of characters; what has no look of its own is that circle.
+local function lone(cell)
+  local point = utf8.len(cell) and utf8.codepoint(cell) or 0
+  local invisible = point < 0xA0 or point >= 0x200B and point <= 0x206F or point >= 0xFE00 and point <= 0xFE0F or point == 0xFEFF
+    or point >= 0xE0000
+  return invisible and "\u{25CC}" or "\u{25CC}" .. cell
+end
+
 --- What a cell looks like.
 ---@param cell string
 ---@return string
@@ -37,6 +45,7 @@ function M.shown(cell)
   local byte = cell:byte()
   if #cell == 1 and (byte < 32 or byte == 127) then return "^" .. string.char(byte ~ 64) end
   if #cell == 1 and byte >= 128 then return "\u{FFFD}" end
+  if #cell > 1 and term.width(cell) == 0 then return lone(cell) end
   return cell
 end
 

@@ -230,6 +230,7 @@ K["ctrl-t"] = function(self)
   local list = self.cells
   list[at], list[at + 1] = list[at + 1], list[at]
   self.at = at + 1
+  rejoin(self, at - 1)
 end
 K["ctrl-_"] = function(self) return self.undo:back(self) end
 K["ctrl-l"] = function() return "clear" end

@@ -2,6 +2,7 @@
 -- shown as a bar.
 
 local test = require "stoke.test"
+local cells = require "stoke.term.cells"
 local editors = require "stoke.term.editor"
 local keys = require "stoke.term.keys"
 local render = require "stoke.term.render"
@@ -287,7 +288,8 @@ end
 test("editor and screen: whatever is typed and written, what is seen is what there is", function(t)
   local pieces = { "a", "bc ", "日", "é", "e\u{301}", "🦙", "\9", "\1", "\5", "\2", "\6", "\11", "\21", "\23", "\25", "\20",
     "\31", "\127", "\27[3~", "\27b", "\27f", "\27d", UP, DOWN, LEFT, RIGHT, "\27\r", "\18", "\7", ESC,
-    "\27[200~x\ny z\n\27[201~", "\12", "word(1) " }
+    "\27[200~x\ny z\n\27[201~", "\12", "word(1) ",
+    "\u{1F468}", "\u{200D}", "\u{1F3FD}", "\u{1F1F3}", "\u{1F1F4}", "\u{FE0F}", "1\u{FE0F}\u{20E3}", "\u{1112}", "\u{1161}" }
   local state = 12345
   local function random(n)
     state = (state * 1103515245 + 12345) & 0x7FFFFFFF
@@ -307,6 +309,8 @@ test("editor and screen: whatever is typed and written, what is seen is what the
       end
       local text, cursor = drawn_fresh(one, table.concat(written):gsub("[^\n]$", "%0\n"))
       t.eq({ one:cursor() }, { cursor }, ("round %d, step %d"):format(round, step))
+      local editor = one.editor
+      t.eq(editor.cells, cells.split(editor:text()), "the cells of a text do not depend on how it came about")
       t.ok(one:shows() == text, ("round %d, step %d:\n%s\n-- and not\n%s"):format(round, step, one:shows(), text))
     end
   end

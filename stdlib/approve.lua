@@ -83,7 +83,7 @@ end
 local function question(entry)
   local text = entry.args and arguments(entry.args)
   local again = text and #text > LONG and (" (%s, %d bytes of arguments)"):format(M.visible(entry.what), #text) or ""
-  return term.paint("yellow", ("Allow it?%s [y = yes, Enter = no, n WHY = no and why%s, l = later] "):format(again,
+  return term.paint("yellow", ("Allow it?%s [y = yes, Enter = no, n WHY%s, l = later] "):format(again,
     entry.args and ", e = edit" or ""), term.colour(2))
 end
 

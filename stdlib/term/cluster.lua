@@ -79,7 +79,8 @@ local function is_control(point) return point < 0x20 or (point >= 0x7F and point
 --- May it be an emoji? Wider than Extended_Pictographic, which nobody notices: it is asked of what stands at a joiner alone.
 local function is_picture(point)
   if point >= 0x1F1E6 and point <= 0x1F1FF then return false end -- letters of flags
-  return point >= 0x1F000 and point <= 0x1FAFF or point >= 0x2190 and point <= 0x2BFF and point ~= 0x25CC or point == 0xA9 or point == 0xAE
+  return point >= 0x1F000 and point <= 0x1FAFF or point >= 0x2190 and point <= 0x2BFF and point ~= 0x25CC
+    or point == 0xA9 or point == 0xAE
     or point == 0x203C or point == 0x2049 or point == 0x2122 or point == 0x2139 or point == 0x3030 or point == 0x303D
     or point == 0x3297 or point == 0x3299
 end

@@ -233,7 +233,10 @@ end
 
 local function read_plain(self)
   local line = stdio.take_line()
-  if not line then return ended(self) end
+  if not line then
+    stdio.put(1, "\n") -- the prompt's line
+    return ended(self)
+  end
   self.fresh = true
   local reader = top(self)
   if reader then finish(self, reader, line) end

@@ -222,9 +222,11 @@ end
 function M.table(rows, opts)
   opts = errors.options(opts, LAYOUT, "term.table")
   local colour, columns = opts.colour, opts.columns
-  if colour == nil then colour = M.colour(1) end
-  if not columns and stdio.is_tty(1) then columns = M.columns() end
-  stdio.write(M.layout(rows, { right = opts.right, colour = colour, columns = columns }))
+  local other = require "stoke.repl.print".reader()
+  if colour == nil then colour = not other and M.colour(1) end
+  if not columns and (other or stdio.is_tty(1)) then columns = other and other.columns or M.columns() end
+  local write = other and other.write or stdio.write
+  write(M.layout(rows, { right = opts.right, colour = colour, columns = columns }))
 end
 
 ---Run a function so that Ctrl-C ends it and not the program. What it spawned has ended when this returns.

@@ -139,7 +139,12 @@ return function(argv)
   local host = attach.find(a.name)
   local before
   local function look(columns)
-    local now = attach.ask(host.path, "/counts")
+    local now, err = stoke.try(attach.ask, host.path, "/counts")
+    if err and before and (err.kind == "refused" or err.kind == "unreachable" or err.kind == "incomplete") then
+      errors.raise(err.kind, ("the host %s is gone"):format(host.name), { hint = "stoke ps lists those that run" })
+    elseif err then
+      error(err, 0)
+    end
     local lines = not a.json and lines_of(now, before, columns or (stdio.columns()) or term.columns())
     before = now
     if a.json then return json.encode(now) .. "\n" end

@@ -221,8 +221,9 @@ function M.show(value, options)
   return show(state, value, 1, state.columns - 1)
 end
 
---- Who reads what the running task prints, where that is not our own standard output: { write, columns, paint }.
-local function reader()
+--- Who reads what the running task prints, where that is not our own standard output but an attached prompt.
+---@return { write: fun(text: string), columns: integer, paint?: function }|nil
+function M.reader()
   local task = tasks.current()
   while task do
     if task.reader then return task.reader end
@@ -235,7 +236,7 @@ end
 --- Print values, each from a line of its own.
 ---@param ... any
 function M.print(...)
-  local other = reader()
+  local other = M.reader()
   local colour = not other and term.colour(1)
   local paint = colour and function(style, text) return term.paint(style, text, true) end or nil
   local options = other or { columns = term.columns(), paint = paint }

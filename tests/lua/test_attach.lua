@@ -228,6 +228,15 @@ test("top: q, Esc and Ctrl-C end it, other keys look again; the terminal is as b
   end
 end)
 
+test("top: a host that ends meanwhile is told in a line", { real = true, timeout = 60 }, function(t)
+  local host <close> = start "town"
+  local session <close> = require "pty"({ "top", "town", "--every", "0.1" }, { env = { XDG_RUNTIME_DIR = host.folder } })
+  session:wait "calls 0"
+  host.process:kill "KILL"
+  session:wait "the host town is gone"
+  t.eq({ session:ended() }, { "<icanon=1 echo=1>", "exit 4" })
+end)
+
 test("top: on a narrow terminal counts go on in the next line", { real = true, timeout = 60 }, function(t)
   local host <close> = start "town"
   local session <close> = require "pty"({ "top", "town", "--every", "0.1" },
@@ -255,6 +264,8 @@ test("attach: Tab asks the host, with --write and without", { real = true, timeo
   write:wait "town! :cancel"
   write:type "\3stoke.pp(town.names)\r"
   write:wait '{ "Ada", "Bob" }'
+  write:type "stoke.term.table { { 'CITY', 'N' }, { 'Oslo', 4 } }\r"
+  write:wait "CITY  N\nOslo  4"
   local look <close> = require "pty"({ "attach", "town" }, { env = env })
   look:wait "town>"
   look:type "town.na\t"

@@ -270,6 +270,30 @@ test("screen: in another width the entry is drawn anew over what the terminal ma
   t.eq(one:shows(), "> 0123456789012\n345678901234567")
 end)
 
+test("screen: what somebody else writes goes above a line that has no end yet, however long, and leaves it whole", function(t)
+  for _, half in ipairs { "half a ", "日本語 " .. ("word "):rep(6), ("x"):rep(20) } do
+    for _, shown in ipairs { false, true } do
+      local one = typist({}, 20, 10)
+      if shown then one:type "abc" end
+      one.screen:feed(one.painter:write(half))
+      one.screen:feed(one.painter:above("tick 1\n", 10))
+      one.screen:feed(one.painter:above("tick 2", 10))
+      one.screen:feed(one.painter:write "line\n")
+      local wanted = new_screen(20, 10)
+      wanted:feed("tick 1\ntick 2\n" .. half .. "line\n" .. (shown and "> abc" or ""))
+      t.eq(one:shows(), wanted:text())
+    end
+  end
+end)
+
+test("screen: one that is too long to be moved stays, and goes on in the next row", function(t)
+  local one = typist({}, 20, 4)
+  one.screen:feed(one.painter:write(("word "):rep(30)))
+  one.screen:feed(one.painter:above("tick\n", 4))
+  one.screen:feed(one.painter:write "more\n")
+  t.match(one:shows(), "word\ntick\nmore$")
+end)
+
 test("screen: a full screen of output scrolls, and the line is below it", function(t)
   local one = typist({}, 20, 4)
   one:type "abc"

@@ -141,7 +141,7 @@ test("assistant: asks on the terminal, and takes no for an answer", { real = tru
   end
   stoke.all {
     function()
-      local text, written = answer "not today"
+      local text, written = answer "n not today"
       t.match(text, "assistant wants: tool write_file.*bread.*Allow it%?.*! error: tool.call write_file was rejected: not today")
       t.eq(written, false)
     end,

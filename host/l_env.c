@@ -1,11 +1,12 @@
-/* l_env.c - host.env: reads the environment of the process. get(name) -> string | nil; names() ->
- * sorted array; pid(); cwd(); lives(pid) -> whether there is such a process; place() -> eight hex digits of where numbers of
- * processes mean the same. */
+/* l_env.c - host.env: the environment of the process. get(name) -> string | nil; names() -> sorted array; set(name, value)
+ * -> true | nil, err, only before other threads run (they may read it); pid(); cwd(); lives(pid) -> whether there is such a
+ * process; place() -> eight hex digits of where numbers of processes mean the same. */
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <uv.h>
@@ -27,6 +28,17 @@ static int l_get(lua_State *L) {
   const char *name = luaL_checklstring(L, 1, &len);
   if (strlen(name) != len) return err_argument(L, "an environment variable's name holds no NUL byte");
   lua_pushstring(L, getenv(name)); /* nil when unset */
+  return 1;
+}
+
+static int l_set(lua_State *L) {
+  size_t name_len, value_len;
+  const char *name = luaL_checklstring(L, 1, &name_len), *value = luaL_checklstring(L, 2, &value_len);
+  if (name_len == 0 || strlen(name) != name_len || strchr(name, '=') || strlen(value) != value_len) {
+    return err_argument(L, "an environment variable holds no NUL byte, and its name no '='");
+  }
+  if (setenv(name, value, 1) != 0) return err_pushf(L, "os", "not enough memory for an environment variable");
+  lua_pushboolean(L, 1);
   return 1;
 }
 
@@ -103,8 +115,8 @@ static int l_place(lua_State *L) {
 }
 
 int luaopen_host_env(lua_State *L) {
-  static const luaL_Reg functions[] = {{"get", l_get},     {"names", l_names}, {"pid", l_pid}, {"cwd", l_cwd},
-                                       {"lives", l_lives}, {"place", l_place}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"get", l_get}, {"set", l_set},     {"names", l_names}, {"pid", l_pid},
+                                       {"cwd", l_cwd}, {"lives", l_lives}, {"place", l_place}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

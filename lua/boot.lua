@@ -20,8 +20,20 @@ local function trace_effects()
   span.listen(span.printer(require "core.stdio".err))
 end
 
+--- The error as one line of JSON, for scripts.
+local function as_json(err)
+  local json = require "core.json"
+  local text = { kind = err.kind, message = err.message, hint = err.hint, where = rawget(err, "where"),
+    retryable = err.retryable or false, exit_code = err.exit }
+  for key, value in next, text do
+    if type(value) == "string" and not utf8.len(value) then text[key] = value:gsub("[\x80-\xFF]", "?") end
+  end
+  return json.encode(json.object(text, { "kind", "message", "hint", "where", "retryable", "exit_code" })) .. "\n"
+end
+
 --- Say on standard error, after what standard output still holds, how the script failed.
 local function report(err)
+  if keeper.json then return stdio.write(2, as_json(err)) end
   local text = { ("stoke: %s"):format(tostring(err)) }
   if err.kind == "script" or err.kind == "argument" or os.getenv "STOKE_DEBUG" then
     text[2] = errors.readable(rawget(err, "traceback") or "")

@@ -25,6 +25,9 @@ M.main = nil
 --- What os.exit ends, where that is not the whole program: a script that is run again when its file changes.
 M.script = nil
 
+--- The error that ends the program is told as one JSON object: a verb was given --json.
+M.json = false
+
 --- End the program with this exit code: cancels the first task, so nothing can swallow it.
 ---@param code integer
 function M.exit(code)

@@ -9,7 +9,7 @@ local M = {}
 
 ---The flags the runtime takes for itself wherever they stand on a command line, up to `--`. A
 ---script cannot declare an option of these names: it would never see it.
----`value`: "required" takes the next word, "optional" only `--flag=value`, nil takes none.
+---`value`: "required" takes the next word, "optional" only `--flag=value`, nil takes none; `list`: it may be repeated.
 M.runtime = {
   { name = "sim", value = "optional", placeholder = "auto|FILE.lua",
     help = "answer from the built-in simulator; =auto: only when no server is there; =FILE.lua: from a script" },
@@ -17,6 +17,8 @@ M.runtime = {
     help = "the Ollama server to use" },
   { name = "config", value = "required", placeholder = "FILE",
     help = "read this configuration file and no other" },
+  { name = "env-file", value = "required", placeholder = "FILE", list = true,
+    help = "environment variables from a file, NAME=value a line; may be repeated; what is set already stays" },
   { name = "log", value = "required", placeholder = "LEVEL",
     help = "debug, info, warn, error or off" },
   { name = "trace", value = "required", placeholder = "FILE",
@@ -446,7 +448,7 @@ end
 ---left in order, `--` and what follows untouched.
 ---@param argv string[]
 ---@param from? integer first word to look at; earlier ones are left alone
----@return table<string, string|boolean> flags by name
+---@return table<string, string|boolean|string[]> flags by name; of one that may be repeated a list
 ---@return string[] rest
 ---Raises `usage` for a flag without its value.
 ---
@@ -454,6 +456,14 @@ end
 function M.split_runtime(argv, from)
   local own, flags, rest, i = {}, {}, {}, from or 1
   for _, f in ipairs(M.runtime) do own[f.name] = f end
+  local function set(f, value)
+    if not f.list then
+      flags[f.name] = value
+      return
+    end
+    flags[f.name] = flags[f.name] or {}
+    table.insert(flags[f.name], value)
+  end
   table.move(argv, 1, i - 1, 1, rest)
   while i <= #argv do
     local word = argv[i]
@@ -469,13 +479,16 @@ function M.split_runtime(argv, from)
       if not f.value then
         errors.raise("usage", ("--%s takes no value"):format(name))
       end
-      flags[name] = value
+      if f.value == "required" and value == "" then
+        errors.raise("usage", ("--%s wants a value: --%s %s"):format(name, name, f.placeholder))
+      end
+      set(f, value)
     elseif f.value == "required" then
       i = i + 1
-      flags[name] = argv[i]
       if argv[i] == nil or argv[i] == "--" then
         errors.raise("usage", ("--%s wants a value: --%s %s"):format(name, name, f.placeholder))
       end
+      set(f, argv[i])
     else
       flags[name] = true
     end

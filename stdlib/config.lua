@@ -13,6 +13,7 @@
 -- A named endpoint or profile is taken whole from the first place that has it: a file in the current
 -- folder cannot point the user's key at another address.
 
+local envfile = require "core.envfile"
 local errors = require "core.errors"
 local overrun = require "core.overrun"
 
@@ -247,7 +248,8 @@ local function env_layer(getenv, out)
     local v = env_value(getenv, name)
     if not v then return end
     check_leaf(name, nil, kind, v)
-    out[#out + 1] = { source = "environment " .. name, values = wrap(v) }
+    local file = envfile.origin(name)
+    out[#out + 1] = { source = "environment " .. name .. (file and " (" .. file .. ")" or ""), values = wrap(v) }
   end
   leaf("STOKE_ENDPOINT", "string", function(v) return { endpoint = v } end)
   leaf("OLLAMA_HOST", "string", function(v)

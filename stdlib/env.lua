@@ -1,6 +1,11 @@
 --- The environment of the process, read-only. What a script may see can be narrowed by a policy.
+---
+--- `--env-file FILE` puts the variables of a file into it before the script begins; what is set already stays. A line is
+--- NAME=value, with or without `export`; # begins a comment at the start of a line and after a blank. 'Single quotes' keep every
+--- character, "double quotes" read \n, \r, \t, \", \\ and \$; both may hold line breaks. Nothing is expanded: $NAME stays.
 
 local effect = require "core.effect"
+local envfile = require "core.envfile"
 local errors = require "core.errors"
 require "core.driver.env"
 
@@ -28,5 +33,19 @@ end
 ---
 --- Example: `for _, name in ipairs(env.names()) do print(name, env.get(name)) end`
 function M.names() return errors.check(effect.perform("env.names", {})) end
+
+--- Read text in the format of `--env-file`. The environment stays as it is.
+---@param text string
+---@param name? string what errors call it
+---@return table<string, string> values by name
+---Raises `usage`, with name and line.
+---
+--- Example: `print(env.parse("export TOKEN='a b'").TOKEN)`
+function M.parse(text, name)
+  if type(text) ~= "string" then errors.argument("env.parse: a string expected, got %s", errors.describe(text)) end
+  local out = {}
+  for _, v in ipairs(envfile.parse(text, name or "text")) do out[v.name] = v.value end
+  return out
+end
 
 return M

@@ -235,12 +235,13 @@ local LOAD = { model = "string", keep_alive = true, endpoint = "string", timeout
 
 --- Load a model, with its profile's options, and wait until it is ready. keep_alive: seconds or a Go duration, how long it
 --- stays without work; negative = until told otherwise.
----@param given { model: string, keep_alive?: number|string, endpoint?: string, timeouts?: table }
+---@param given string|{ model: string, keep_alive?: number|string, endpoint?: string, timeouts?: table } the name alone will do
 ---@return table reply done_reason is "load"; of a model of the cloud (`gpt-oss:120b-cloud`) also remote = true: nothing was loaded
 ---Raises what ollama.chat raises.
 ---
 --- Example: `ollama.load { model = "qwen2.5:3b", keep_alive = "30m" }`
 function M.load(given)
+  if type(given) == "string" then given = { model = given } end
   given = errors.options(given, LOAD, "ollama.load")
   local model = check.model("ollama.load", given.model)
   if given.timeouts then check.timeouts("ollama.load", given.timeouts) end
@@ -260,14 +261,15 @@ function M.load(given)
 end
 
 --- Keep a model loaded until it is unloaded. Ollama may still evict it for another model's load.
----@param model string
----@param endpoint? string
+---@param model string|{ model: string, endpoint?: string } the name, or a table with all
+---@param endpoint? string|{ endpoint?: string }
 ---@return table reply
 ---Raises what ollama.chat raises.
 ---
 --- Example: `ollama.pin "qwen2.5:3b"`
 function M.pin(model, endpoint)
-  return M.load { model = check.model("ollama.pin", model), keep_alive = -1, endpoint = endpoint }
+  local given = check.one("ollama.pin", model, endpoint)
+  return M.load { model = given.model, keep_alive = -1, endpoint = given.endpoint }
 end
 
 local function admin(method, path, body, endpoint, once)
@@ -277,34 +279,40 @@ local function admin(method, path, body, endpoint, once)
 end
 
 --- Free a model's memory once its running calls have ended. Returns before that; ollama.ps tells when it has happened.
----@param model string
----@param endpoint? string
+---@param model string|{ model: string, endpoint?: string } the name, or a table with all
+---@param endpoint? string|{ endpoint?: string }
 ---@return table reply done_reason is "unload"
 ---Raises what ollama.chat raises.
 ---
 --- Example: `ollama.unload "qwen2.5:3b"`
 function M.unload(model, endpoint)
-  if check.is_cloud(check.model("ollama.unload", model)) then return remote(model, "unload") end
-  return admin("POST", "/api/generate", { model = model, keep_alive = 0, stream = false }, endpoint)
+  local given = check.one("ollama.unload", model, endpoint)
+  if check.is_cloud(given.model) then return remote(given.model, "unload") end
+  return admin("POST", "/api/generate", { model = given.model, keep_alive = 0, stream = false }, given.endpoint)
 end
 
 -- ---- inventory --------------------------------------------------------------------------------------------------------------
 
 --- The models of the server.
----@param endpoint? string name or address
+---@param endpoint? string|{ endpoint?: string } name or address
 ---@return { models: table[] }
 ---
 --- Example: `print(ollama.tags().models[1].name)`
-function M.tags(endpoint) return admin("GET", "/api/tags", nil, endpoint) end
+function M.tags(endpoint) return admin("GET", "/api/tags", nil, check.endpoint("ollama.tags", endpoint)) end
 
 --- The newest model of the server that can do something: what to ask when nobody said which model.
----@param capability? "completion"|"tools"|"insert"|"vision"|"thinking"|"embedding" "completion" when not given
+---@param capability? "completion"|"tools"|"insert"|"vision"|"thinking"|"embedding"|table "completion" when not given; or a
+---  table with capability and endpoint
 ---@param endpoint? string name or address
 ---@return string name
 ---Raises `usage` when the server has none.
 ---
 --- Example: `local model = ollama.newest "tools"`
 function M.newest(capability, endpoint)
+  if type(capability) == "table" then
+    local given = errors.options(capability, { capability = "string", endpoint = "string" }, "ollama.newest")
+    capability, endpoint = given.capability, given.endpoint
+  end
   capability = capability or "completion"
   local list = M.tags(endpoint).models
   for _, model in ipairs(list) do
@@ -318,38 +326,41 @@ function M.newest(capability, endpoint)
 end
 
 --- The loaded models.
----@param endpoint? string
+---@param endpoint? string|{ endpoint?: string }
 ---@return { models: table[] } with size_vram, expires_at, context_length
 ---
 --- Example: `for _, m in ipairs(ollama.ps().models) do print(m.name) end`
-function M.ps(endpoint) return admin("GET", "/api/ps", nil, endpoint) end
+function M.ps(endpoint) return admin("GET", "/api/ps", nil, check.endpoint("ollama.ps", endpoint)) end
 
 --- The server's version. Asked once, never again on failure: this is how one learns whether a server is there.
----@param endpoint? string
+---@param endpoint? string|{ endpoint?: string }
 ---@return { version: string }
 ---
 --- Example: `print(ollama.version().version)`
-function M.version(endpoint) return admin("GET", "/api/version", nil, endpoint, true) end
+function M.version(endpoint) return admin("GET", "/api/version", nil, check.endpoint("ollama.version", endpoint), true) end
 
 --- What the server knows of a model.
----@param model string
----@param options? { verbose?: boolean, endpoint?: string }
+---@param model string|{ model: string, verbose?: boolean, endpoint?: string } the name, or a table with all
+---@param options? string|{ verbose?: boolean, endpoint?: string }
 ---@return table .capabilities, .details, .model_info, .parameters, .template ...
 ---
 --- Example: `print(table.concat(ollama.show("qwen2.5:3b").capabilities, " "))`
 function M.show(model, options)
-  options = errors.options(options, { verbose = "boolean", endpoint = "string" }, "ollama.show")
-  check.model("ollama.show", model)
-  return admin("POST", "/api/show", { model = model, verbose = options.verbose }, options.endpoint)
+  local given = check.one("ollama.show", model, options, { verbose = "boolean" })
+  return admin("POST", "/api/show", { model = given.model, verbose = given.verbose }, given.endpoint)
 end
 
 --- Give a model a second name.
----@param source string
----@param destination string
+---@param source string|{ source: string, destination: string, endpoint?: string } the name, or a table with all
+---@param destination? string
 ---@param endpoint? string
 ---
 --- Example: `ollama.copy("qwen2.5:3b", "mine")`
 function M.copy(source, destination, endpoint)
+  if type(source) == "table" then
+    local given = errors.options(source, { source = "string", destination = "string", endpoint = "string" }, "ollama.copy")
+    source, destination, endpoint = given.source, given.destination, given.endpoint
+  end
   check.model("ollama.copy: source", source)
   check.model("ollama.copy: destination", destination)
   protocol.endpoint(endpoint)
@@ -358,13 +369,13 @@ function M.copy(source, destination, endpoint)
 end
 
 --- Delete a model. One that is loaded goes on until its keep_alive ends. Asked once: a second try could not tell its own success.
----@param model string
----@param endpoint? string
+---@param model string|{ model: string, endpoint?: string } the name, or a table with all
+---@param endpoint? string|{ endpoint?: string }
 ---
 --- Example: `ollama.delete "mine"`
 function M.delete(model, endpoint)
-  check.model("ollama.delete", model)
-  admin("DELETE", "/api/delete", { model = model }, endpoint, true)
+  local given = check.one("ollama.delete", model, endpoint)
+  admin("DELETE", "/api/delete", { model = given.model }, given.endpoint, true)
 end
 
 M.pull, M.push, M.create = transfer.pull, transfer.push, transfer.create
@@ -385,14 +396,14 @@ M.image = protocol.image
 M.usage = protocol.usage
 
 --- The context window of a model: its profile's num_ctx, or what the server says of the model it has loaded.
----@param model string
----@param endpoint? string
+---@param model string|{ model: string, endpoint?: string } the name, or a table with all
+---@param endpoint? string|{ endpoint?: string }
 ---@return integer|nil tokens nil while the model is not loaded, and where the server does not tell
 ---
 --- Example: `print(ollama.window "qwen2.5:3b")`
 function M.window(model, endpoint)
-  check.model("ollama.window", model)
-  return window.of(model, endpoint)
+  local given = check.one("ollama.window", model, endpoint)
+  return window.of(given.model, given.endpoint)
 end
 
 --- The exact request that chat, generate or stream would send, without sending it.

@@ -15,7 +15,8 @@ local SGR = { bold = "1", dim = "2", red = "31", green = "32", yellow = "33", bl
               magenta = "35", cyan = "36" }
 
 ---True when text on this descriptor may carry colour: a terminal that is not "dumb", and no
----NO_COLOR (https://no-color.org: any non-empty value). CLICOLOR_FORCE=1 asks for colour in a pipe.
+---NO_COLOR (https://no-color.org: any non-empty value). FORCE_COLOR or CLICOLOR_FORCE ask for colour in a pipe, too;
+---FORCE_COLOR=0 and CLICOLOR=0 forbid it.
 ---@param fd integer 1 for stdout, 2 for stderr
 ---@param getenv? fun(name: string): string|nil defaults to the process environment
 ---@return boolean
@@ -24,8 +25,11 @@ local SGR = { bold = "1", dim = "2", red = "31", green = "32", yellow = "33", bl
 function M.colour(fd, getenv)
   getenv = getenv or os.getenv
   if (getenv "NO_COLOR" or "") ~= "" then return false end
-  local force = getenv "CLICOLOR_FORCE"
-  if force and force ~= "" and force ~= "0" then return true end
+  local force = getenv "FORCE_COLOR" or ""
+  if force ~= "" then return force ~= "0" and force ~= "false" end
+  force = getenv "CLICOLOR_FORCE" or ""
+  if force ~= "" and force ~= "0" then return true end
+  if getenv "CLICOLOR" == "0" then return false end
   return stdio.is_tty(fd) and getenv "TERM" ~= "dumb"
 end
 

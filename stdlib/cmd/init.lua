@@ -4,9 +4,11 @@
 local args = require "stoke.args"
 local config = require "stoke.config"
 local effect = require "core.effect"
+local envfile = require "core.envfile"
 local errors = require "core.errors"
 local json = require "core.json"
 local texts = require "core.text"
+local keeper = require "core.keeper"
 local log = require "stoke.log"
 local overrun = require "core.overrun"
 local stdio = require "core.stdio"
@@ -42,7 +44,7 @@ M.verbs = {
     bare = true },
 }
 
-local FLAGS = { "--help", "--version", "-e", "-h" }
+local FLAGS = { "--help", "--version", "-V", "-e", "-h" }
 for _, f in ipairs(args.runtime) do FLAGS[#FLAGS + 1] = "--" .. f.name end
 
 ---@param name string
@@ -127,9 +129,10 @@ local function simulate()
 end
 
 ---Put the runtime's flags into force.
----@param flags table<string, string|boolean> by name, as args.split_runtime gives them
+---@param flags table<string, string|boolean|string[]> by name, as args.split_runtime gives them
 ---@param talks? boolean the work ahead speaks to a model server
 function M.apply(flags, talks)
+  if flags["env-file"] then envfile.load(flags["env-file"]) end
   config.load { flags = flags }
   local c = config.get()
   log.configure { level = c.log.level, format = c.log.format }
@@ -177,8 +180,11 @@ local function tail(list, from) return table.move(list, from, #list, 1, {}) end
 function M.run_file(path, argv, flags, how)
   if path ~= "-" and not is_file(path) then
     local verb = errors.suggest(path, verb_names())
+    local words = not path:find "%.lua$" and not path:find "/" and is_file "main.lua"
     errors.raise("usage", ("no file %s"):format(path), {
-      hint = verb and ("did you mean 'stoke %s'?"):format(verb) or nil })
+      hint = verb and ("did you mean 'stoke %s'?"):format(verb)
+        or words and ("words for ./main.lua follow its name: stoke main.lua %s"):format(path:find "[^%w]" and
+          "'" .. path:gsub("'", "'\\''") .. "'" or path) or nil })
   end
   if flags then M.apply(flags, true) end
   M.announce(path)
@@ -201,10 +207,28 @@ local function unknown_flag(word)
     hint = near and ("did you mean %s?"):format(near) or "stoke --help shows them all" })
 end
 
+-- What other programs call it: their verbs, and what does the same here.
+local ELSEWHERE = {
+  ls = "stoke models", list = "stoke models", tags = "stoke models", images = "stoke models",
+  loaded = "stoke models --loaded", download = "stoke pull NAME", get = "stoke pull NAME",
+  serve = "stoke sim", start = "stoke run FILE", exec = "stoke attach NAME", new = "stoke init FOLDER", create = "stoke init FOLDER",
+  eval = "stoke -e CODE", shell = "stoke repl", console = "stoke repl", prompt = "stoke repl", ask = "stoke chat MODEL",
+  watch = "stoke run --watch FILE", dev = "stoke run --watch FILE", check = "stoke doctor", config = "stoke doctor",
+  env = "stoke doctor", info = "stoke doctor", status = "stoke ps", inspect = "stoke attach NAME", logs = "stoke attach NAME",
+  stats = "stoke top", man = "stoke help NAME", docs = "stoke help NAME",
+  rm = "stoke -e 'require(\"stoke.ollama\").delete(\"NAME\")'",
+  show = "stoke -e 'print(require(\"stoke.ollama\").show(\"NAME\").modelfile)'",
+}
+-- What another program does, or nobody.
+local NOT_OURS = {
+  install = "modules come with luarocks: luarocks install --tree lua_modules NAME (stoke pull NAME downloads a model)",
+}
+
 local function unknown_word(word)
-  local near = errors.suggest(word, verb_names())
+  local hint = ELSEWHERE[word] and ("here it is: %s"):format(ELSEWHERE[word]) or NOT_OURS[word]
+  local near = not hint and errors.suggest(word, verb_names())
   errors.raise("usage", ("'%s' is neither a verb nor a file"):format(word), {
-    hint = near and ("did you mean 'stoke %s'?"):format(near)
+    hint = hint or near and ("did you mean 'stoke %s'?"):format(near)
            or "stoke --help shows the verbs; a script ends in .lua or is an existing file" })
 end
 
@@ -216,6 +240,31 @@ local function run_verb(verb, argv, flags)
   return M.command(verb)(argv)
 end
 
+-- Does the command line ask for JSON, and is that ours to answer? A script's own --json is the script's.
+local function wants_json(argv)
+  local first
+  local i = 1
+  while i <= #argv and argv[i] ~= "--" do
+    local word = argv[i]
+    local name = word:match "^%-%-([^=]+)$"
+    local flag
+    for _, f in ipairs(args.runtime) do flag = flag or f.name == name and f end
+    if flag then
+      i = i + (flag.value == "required" and 1 or 0)
+    elseif word == "-e" or word == "-" then
+      return false
+    elseif first == nil and not word:find "^%-" then
+      first = word
+      if word == "run" or word == "repl" or word:find "/" or word:find "%.lua$" then return false end
+      if not M.find(word) and is_file(word) then return false end
+    elseif first and word == "--json" then
+      return true
+    end
+    i = i + 1
+  end
+  return false
+end
+
 ---Run a command line.
 ---
 ---The first word decides: a verb's name; else a script, if it ends in .lua, has a slash or is a
@@ -223,6 +272,7 @@ end
 ---@param argv string[] the words after the program's name
 ---Raises `usage` for a command line that makes no sense; otherwise what the script or verb raises.
 function M.main(argv)
+  keeper.json = wants_json(argv)
   local flags, rest = args.split_runtime(argv)
   local first = rest[1]
   if first == "--" then
@@ -234,7 +284,7 @@ function M.main(argv)
   if first == nil or first == "--no-history" then return run_verb(M.find "repl", rest, flags) end
   if first == "--help" or first == "-h" then
     return run_verb(M.find "help", tail(rest, 2), flags)
-  elseif first == "--version" then
+  elseif first == "--version" or first == "-V" then
     return run_verb(M.find "version", tail(rest, 2), flags)
   elseif first == "-e" then
     M.apply(flags, true)

@@ -37,7 +37,8 @@ M.environment = {
   { "STOKE_HISTORY", "file of what is entered at prompts; empty: none is kept" },
   { "STOKE_LOG, STOKE_LOG_FORMAT", "level and format (text, json) of the log" },
   { "STOKE_DEBUG=effect", "print each effect with its time in the queue and its run time" },
-  { "NO_COLOR, CLICOLOR_FORCE", "no colour, colour in any case" },
+  { "NO_COLOR", "no colour" },
+  { "FORCE_COLOR, CLICOLOR_FORCE", "colour also where no terminal is; 0: none (FORCE_COLOR)" },
 }
 
 M.files = {
@@ -54,7 +55,7 @@ function M.flags()
                   or f.value == "optional" and "[=" .. f.placeholder .. "]" or ""
     rows[i] = { "--" .. f.name .. value, f.help }
   end
-  rows[#rows + 1] = { "--version", "print the version" }
+  rows[#rows + 1] = { "-V, --version", "print the version" }
   rows[#rows + 1] = { "-h, --help", "show this" }
   return rows
 end

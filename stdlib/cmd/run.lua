@@ -7,6 +7,7 @@ local SPEC = {
   name = "stoke run", summary = "Run a script.",
   examples = { { "stoke run", "run ./main.lua" },
                { "stoke run town.lua --days 3", "what follows FILE belongs to the script" },
+               { "stoke run main.lua \"And in Rome?\"", "words for ./main.lua: name it" },
                { "stoke run --watch town.lua", "reload town.lua and what it requires as they are saved" },
                { "stoke run --name town town.lua", "stoke attach town looks into it" },
                { "stoke run - < town.lua", "read the script from standard input" } },

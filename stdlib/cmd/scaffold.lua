@@ -34,7 +34,7 @@ return stoke.agent {
 ]==]
 
 local MAIN = [==[
--- stoke run [QUESTION]      stoke run --sim answers without a model server
+-- stoke main.lua [QUESTION]      stoke run --sim answers without a model server
 local stoke = require "stoke"
 local weather = require "agent"
 
@@ -71,7 +71,7 @@ local README = [==[
 
 An agent for stoke that tells people what to wear.
 
-- `stoke run --sim` runs it on the simulator; `stoke run "And in Rome?"` asks Ollama (`stoke pull qwen2.5:3b`).
+- `stoke run --sim` runs it on the simulator; `stoke main.lua "And in Rome?"` asks Ollama (`stoke pull qwen2.5:3b`).
 - `stoke test` tests it, without a model.
 - agent.lua is the agent and its tool, main.lua the script, agent_test.lua the test.
 - .stoke/types tells lua-language-server what stoke offers; `stoke init --types` writes it anew.

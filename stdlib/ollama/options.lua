@@ -173,6 +173,39 @@ function M.model(what, model)
   return model
 end
 
+--- A model is named alone, or in a table with the rest: f("m"), f("m", "gpu"), f("m", { endpoint = "gpu" }),
+--- f { model = "m", endpoint = "gpu" } are the same.
+---@param what string
+---@param given string|table
+---@param more? string|table the endpoint, or the options
+---@param known? table<string, true|string> options beside model and endpoint
+---@return table given with model
+function M.one(what, given, more, known)
+  local allowed = { model = "string", endpoint = "string" }
+  for name, kind in next, known or {} do allowed[name] = kind end
+  if type(given) == "table" then
+    if more ~= nil then errors.argument("%s: the table has all there is to say, got %s beside it", what, errors.describe(more)) end
+    given = errors.options(given, allowed, what)
+    M.model(what, given.model)
+    return given
+  end
+  M.model(what, given)
+  if type(more) ~= "table" then more = { endpoint = more } end
+  allowed.model = nil
+  local out = { model = given }
+  for name, value in next, errors.options(more, allowed, what) do out[name] = value end
+  return out
+end
+
+--- Endpoint of a call that names no model: f "gpu" and f { endpoint = "gpu" } are the same.
+---@param what string
+---@param given string|table|nil
+---@return string|nil
+function M.endpoint(what, given)
+  if type(given) ~= "table" then return given end
+  return errors.options(given, { endpoint = "string" }, what).endpoint
+end
+
 -- ---- messages -----------------------------------------------------------------------------------------------------------------
 
 --- Mark an empty list, which would go out as {}; any other is one by itself.

@@ -55,6 +55,7 @@ local function progress(what, path, body, given)
 end
 
 local function transfer(what, path, given)
+  if type(given) == "string" then given = { model = given } end
   given = errors.options(given, { model = "string", insecure = "boolean", endpoint = "string", timeouts = "table" }, what)
   options.model(what, given.model)
   return progress(what, path, { model = given.model, insecure = given.insecure }, given)
@@ -62,7 +63,7 @@ end
 
 --- Download a model. Iterate the progress; the last event has status "success". Stopping early keeps what came: a later pull
 --- goes on from there.
----@param given { model: string, insecure?: boolean, endpoint?: string, timeouts?: table }
+---@param given string|{ model: string, insecure?: boolean, endpoint?: string, timeouts?: table } the name alone will do
 ---@return fun(): { type: "progress"|"done", status: string, digest?: string, total?: integer, completed?: integer }
 ---Raises what ollama.chat raises; `incomplete` when it ends without success.
 ---
@@ -70,7 +71,7 @@ end
 function M.pull(given) return transfer("ollama.pull", "/api/pull", given) end
 
 --- Upload a model. As pull.
----@param given { model: string, insecure?: boolean, endpoint?: string, timeouts?: table }
+---@param given string|{ model: string, insecure?: boolean, endpoint?: string, timeouts?: table } the name alone will do
 ---@return fun(): { type: "progress"|"done", status: string, digest?: string, total?: integer, completed?: integer }
 ---
 --- Example: `for ev in ollama.push { model = "me/mine" } do print(ev.status) end`
@@ -108,12 +109,16 @@ end
 local function admin(q) return effect.perform("llm.admin", q) end
 
 --- Whether the server has a blob.
----@param digest string "sha256:" and 64 lower-case hex digits
+---@param digest string|{ digest: string, endpoint?: string } "sha256:" and 64 lower-case hex digits
 ---@param endpoint? string
 ---@return boolean
 ---
 --- Example: `if not ollama.blob_exists(digest) then ollama.blob { path = "model.gguf" } end`
 function M.blob_exists(digest, endpoint)
+  if type(digest) == "table" then
+    local given = errors.options(digest, { digest = "string", endpoint = "string" }, "ollama.blob_exists")
+    digest, endpoint = given.digest, given.endpoint
+  end
   if type(digest) ~= "string" or #digest ~= 71 or not digest:find "^sha256:[0-9a-f]+$" then
     errors.argument("ollama.blob_exists: \"sha256:\" and 64 lower-case hex digits expected, got %s",
       type(digest) == "string" and ("%q"):format(digest) or type(digest))

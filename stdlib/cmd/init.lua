@@ -207,8 +207,8 @@ local function unknown_flag(word)
     hint = near and ("did you mean %s?"):format(near) or "stoke --help shows them all" })
 end
 
--- What other programs call it: their verbs, and what does the same here.
-local ELSEWHERE = {
+--- What other programs call it: their verbs, and what does the same here.
+M.elsewhere = {
   ls = "stoke models", list = "stoke models", tags = "stoke models", images = "stoke models",
   loaded = "stoke models --loaded", download = "stoke pull NAME", get = "stoke pull NAME",
   serve = "stoke sim", start = "stoke run FILE", exec = "stoke attach NAME", new = "stoke init FOLDER", create = "stoke init FOLDER",
@@ -225,7 +225,7 @@ local NOT_OURS = {
 }
 
 local function unknown_word(word)
-  local hint = ELSEWHERE[word] and ("here it is: %s"):format(ELSEWHERE[word]) or NOT_OURS[word]
+  local hint = M.elsewhere[word] and ("here it is: %s"):format(M.elsewhere[word]) or NOT_OURS[word]
   local near = not hint and errors.suggest(word, verb_names())
   errors.raise("usage", ("'%s' is neither a verb nor a file"):format(word), {
     hint = hint or near and ("did you mean 'stoke %s'?"):format(near)

@@ -34,7 +34,7 @@ return stoke.agent {
 ]==]
 
 local MAIN = [==[
--- stoke main.lua [QUESTION]      stoke run --sim answers without a model server
+-- `stoke main.lua [QUESTION]` asks the model, `stoke run --sim` answers without a model server.
 local stoke = require "stoke"
 local weather = require "agent"
 
@@ -49,7 +49,7 @@ end)
 ]==]
 
 local TEST = [==[
--- stoke test      no model is asked: the answers are written here
+-- `stoke test` runs this; no model is asked: the answers are written here.
 local test = require "stoke.test"
 local weather = require "agent"
 
@@ -80,14 +80,13 @@ An agent for stoke that tells people what to wear.
 
 -- The files, by path below the folder.
 local function files(name)
-  local out = {
+  return {
     ["agent.lua"] = AGENT, ["main.lua"] = MAIN, ["agent_test.lua"] = TEST, ["README.md"] = README:format(name),
     [".gitignore"] = "*.log\n/trace.jsonl\n/lua_modules/\n",
     [".luarc.json"] = json.encode(json.object({
       ["runtime.version"] = "Lua 5.4", ["workspace.library"] = json.array { ".stoke/types" },
       ["workspace.checkThirdParty"] = false }), { pretty = true }) .. "\n",
   }
-  return out
 end
 
 -- What each module offers, for lua-language-server.
@@ -132,7 +131,7 @@ end
 
 ---@param argv string[]
 ---Raises `usage` when a file is there already.
-return function(argv)
+local function main(argv)
   local a = args.parse(SPEC, argv)
   local folder = a.folder ~= "/" and a.folder:gsub("/+$", "") or a.folder
   if a.types then
@@ -146,3 +145,5 @@ return function(argv)
   stdio.write(("%s: agent.lua, main.lua, agent_test.lua, README.md, .gitignore, .luarc.json, .stoke/types\n"
     .. "next: %sstoke test && stoke run --sim\n"):format(folder, cd))
 end
+
+return { main = main, files = files }

@@ -178,11 +178,11 @@ end
 ---@param what string
 ---@param given string|table
 ---@param more? string|table the endpoint, or the options
----@param known? table<string, true|string> options beside model and endpoint
+---@param others? table<string, true|string> options beside model and endpoint
 ---@return table given with model
-function M.one(what, given, more, known)
+function M.one(what, given, more, others)
   local allowed = { model = "string", endpoint = "string" }
-  for name, kind in next, known or {} do allowed[name] = kind end
+  for name, kind in next, others or {} do allowed[name] = kind end
   if type(given) == "table" then
     if more ~= nil then errors.argument("%s: the table has all there is to say, got %s beside it", what, errors.describe(more)) end
     given = errors.options(given, allowed, what)

@@ -211,7 +211,8 @@ end
 M.elsewhere = {
   ls = "stoke models", list = "stoke models", tags = "stoke models", images = "stoke models",
   loaded = "stoke models --loaded", download = "stoke pull NAME", get = "stoke pull NAME",
-  serve = "stoke sim", start = "stoke run FILE", exec = "stoke attach NAME", new = "stoke init FOLDER", create = "stoke init FOLDER",
+  start = "stoke run FILE", exec = "stoke attach NAME",
+  new = "stoke init FOLDER", create = "stoke init FOLDER",
   eval = "stoke -e CODE", shell = "stoke repl", console = "stoke repl", prompt = "stoke repl", ask = "stoke chat MODEL",
   watch = "stoke run --watch FILE", dev = "stoke run --watch FILE", check = "stoke doctor", config = "stoke doctor",
   env = "stoke doctor", info = "stoke doctor", status = "stoke ps", inspect = "stoke attach NAME", logs = "stoke attach NAME",
@@ -221,6 +222,8 @@ M.elsewhere = {
 }
 -- What another program does, or nobody.
 local NOT_OURS = {
+  serve = "ollama serve starts a model server, stoke sim the simulator",
+  stop = "Ctrl-C ends a host; ollama stop NAME, or ollama.unload, frees a model's memory",
   install = "modules come with luarocks: luarocks install --tree lua_modules NAME (stoke pull NAME downloads a model)",
 }
 

@@ -171,7 +171,7 @@ function M.judge(line, part)
       local texts = {}
       for i = 2, #words do texts[i - 1] = words[i].text end
       local wrong = judge_words(texts)
-      if wrong and not (part and wrong:find "^missing argument") then return wrong end
+      if wrong and not (part and (wrong:find "^missing argument" or wrong:find "wants a value")) then return wrong end
     end
   end
   return not seen and "no command of stoke" or nil
@@ -194,6 +194,7 @@ end
 function M.in_source(text)
   local out = {}
   text = ("\n" .. text):gsub("\n%s*%-%- [^\n]*", "") -- comments speak to us
+  text = text:gsub("\\n", "\n")
   for rest in text:gmatch "[\"'(` ]stoke (%l[^\"'\n`;,)|]*)" do
     local words = {}
     for word in rest:gmatch "%S+" do

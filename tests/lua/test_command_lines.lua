@@ -26,7 +26,8 @@ end
 
 test("command lines: the judge knows good ones from bad ones", function(t)
   for _, line in ipairs { "stoke run --sim", "stoke main.lua \"And in Rome?\"", "stoke agents/hello.lua 'Hi' -m x --sim=auto",
-    "cd town && stoke test && stoke run --sim", "stoke -e 'print(1)'", "eval \"$(stoke completion bash)\"", "stoke help ollama.chat",
+    "cd town && stoke test && stoke run --sim", "stoke -e 'print(1)'", "eval \"$(stoke completion bash)\"",
+    "stoke help ollama.chat",
     "STOKE_DEBUG=effect stoke a.lua | head -n 2", "stoke pull NAME", "stoke init [FOLDER]", "stoke", "stoke sim --port N" } do
     t.eq(commands.judge(line), nil, line)
   end
@@ -68,7 +69,9 @@ test("command lines: the examples of every verb, of the whole help and of the ag
   for _, row in ipairs(overview.usage) do lines[#lines + 1] = row[1]:gsub("ARGS", "") end
   for _, path in ipairs(sources("agents", {})) do
     for example in fs.read(path):gmatch "examples = (%b{})" do
-      for text in example:gmatch '{ "([^\n]-[^\\])",%s' do lines[#lines + 1] = text:gsub('\\"', '"'):gsub("%f[%w_][%w_]+%.lua", "stoke %0", 1) end
+      for text in example:gmatch '{ "([^\n]-[^\\])",%s' do
+        lines[#lines + 1] = text:gsub('\\"', '"'):gsub("%f[%w_][%w_]+%.lua", "stoke %0", 1)
+      end
     end
   end
   check(t, lines, "examples")

@@ -2,6 +2,7 @@
 
 local args = require "stoke.args"
 local json = require "core.json"
+local look = require "stoke.cmd.doctor.look"
 local ollama = require "stoke.ollama"
 local stdio = require "core.stdio"
 local term = require "stoke.term"
@@ -16,30 +17,14 @@ local SPEC = {
               { "json", type = "boolean", help = "print the server's reply as JSON" } },
 }
 
--- Seconds since 1970 of an RFC 3339 time, as Go writes it; nil for any other text.
-local function parse_time(text)
-  local y, mo, d, h, mi, s, zone = tostring(text):match
-    "^(%d%d%d%d)-(%d%d)-(%d%d)T(%d%d):(%d%d):(%d%d)%.?%d*(.*)$"
-  if not y then return nil end
-  y, mo, d = tonumber(y), tonumber(mo), tonumber(d)
-  if mo <= 2 then y = y - 1 end
-  local era = y // 400
-  local yoe = y - era * 400
-  local doy = (153 * (mo + (mo > 2 and -3 or 9)) + 2) // 5 + d - 1
-  local days = era * 146097 + yoe * 365 + yoe // 4 - yoe // 100 + doy - 719468
-  local sign, zh, zm = zone:match "^([+-])(%d%d):(%d%d)$"
-  local offset = sign and (zh * 3600 + zm * 60) * (sign == "-" and -1 or 1) or 0
-  return days * 86400 + h * 3600 + mi * 60 + s - offset
-end
-
 local function age(text, now)
-  local at = parse_time(text)
+  local at = look.parse_time(text)
   if not at then return "" end
   return term.duration(math.max(now - at, 0)) .. " ago"
 end
 
 local function until_when(text, now)
-  local at = parse_time(text)
+  local at = look.parse_time(text)
   if not at then return "" end
   if at <= now then return "busy" end
   return at - now > 3e8 and "for ever" or "in " .. term.duration(at - now)

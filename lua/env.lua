@@ -6,6 +6,7 @@
 local host = require "host.task"
 local coro = require "core.coro"
 local effect = require "core.effect"
+local envfile = require "core.envfile"
 local errors = require "core.errors"
 local modules = require "core.modules"
 local ordered = require "core.ordered"
@@ -198,13 +199,40 @@ G.package.loadlib = refuse("package.loadlib", "require loads C modules")
 G.package.searchpath = refuse("package.searchpath", "require searches; package.path says where")
 G.package.searchers = setmetatable({}, { __newindex = refuse("package.searchers", "put loaders into package.preload") })
 
---- Where require looks first: beside the script.
+--- What the system's Lua looks through, or LUA_PATH says. Lua read that at its start: what came with --env-file, it did not see.
+local function system_path(variable, standard)
+  for _, name in ipairs { variable .. "_5_4", variable } do
+    local given = envfile.origin(name) and os.getenv(name)
+    if given then return ((";" .. given .. ";"):gsub(";;", ";" .. standard .. ";")) end
+  end
+  return standard
+end
+
+--- Templates in order, none twice.
+local function joined(list)
+  local out, seen = {}, {}
+  for _, path in ipairs(list) do
+    for template in path:gmatch "[^;]+" do
+      if not seen[template] then
+        seen[template] = true
+        out[#out + 1] = template
+      end
+    end
+  end
+  return table.concat(out, ";")
+end
+
+--- Where require looks: beside the script, in the current folder, in lua_modules of both, where the system's Lua does.
 function M.set_folder(path)
   folder = path
-  G.package.path = table.concat({ folder .. "/?.lua", folder .. "/?/init.lua", "./?.lua", "./?/init.lua",
-    "./lua_modules/share/lua/5.4/?.lua", "./lua_modules/share/lua/5.4/?/init.lua", os.getenv "LUA_PATH_5_4" or os.getenv "LUA_PATH"
-  }, ";")
-  G.package.cpath = "./lua_modules/lib/lua/5.4/?.so;" .. package.cpath
+  local own, shared = {}, {}
+  for i, place in ipairs { folder, "." } do
+    own[i] = ("%s/?.lua;%s/?/init.lua"):format(place, place)
+    own[i + 2] = ("%s/lua_modules/share/lua/5.4/?.lua;%s/lua_modules/share/lua/5.4/?/init.lua"):format(place, place)
+    shared[i] = ("%s/lua_modules/lib/lua/5.4/?.so"):format(place)
+  end
+  own[5], shared[3] = system_path("LUA_PATH", package.path), system_path("LUA_CPATH", package.cpath)
+  G.package.path, G.package.cpath = joined(own), joined(shared)
 end
 
 local function from_file(name, tried)
@@ -235,6 +263,14 @@ local function from_library(name, tried)
   return f, path
 end
 
+--- What the name may have been meant to be.
+local function instead(name)
+  if name:find "%.lua$" then return ("a module is named without .lua: require %q"):format((name:gsub("%.lua$", ""))) end
+  for _, known in ipairs(require "host.about".modules()) do
+    if known == "stoke." .. name then return ("it is part of stoke: require %q"):format(known) end
+  end
+end
+
 --- Look for a module.
 ---@param name string
 ---@return function chunk
@@ -247,8 +283,9 @@ function M.find(name)
   local chunk, path, text = from_file(name, tried)
   if not chunk then chunk, path = from_library(name, tried) end
   if chunk then return chunk, path, text end
+  local meant = instead(name)
   errors.raise("script", ("module '%s' not found"):format(name),
-    { hint = "looked for " .. table.concat(tried, ", ") })
+    { hint = (meant and meant .. "; " or "") .. "looked for " .. table.concat(tried, ", ") })
 end
 
 local function ours(name)

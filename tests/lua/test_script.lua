@@ -161,9 +161,53 @@ test("require: a missing module lists the places, a missing part of the runtime 
                            "./lua_modules/lib/lua/5.4/no/such.so" } do
     t.ok(r.stderr:find(place, 1, true), place .. " in " .. r.stderr)
   end
+  local seen = {}
+  for place in r.stderr:match "looked for ([^\n]*)":gmatch "[^, ]+" do
+    t.ok(not seen[place], place .. " is listed twice")
+    seen[place] = true
+  end
+  t.match(code 'require "http"'.stderr, 'it is part of stoke: require "stoke%.http"')
+  t.match(code 'require "town.lua"'.stderr, 'named without %.lua: require "town"')
   t.match(code 'require "stoke.htp"'.stderr, "no module 'stoke.htp' %(did you mean 'stoke.http'%?%)")
   t.match(code 'require "core.task"'.stderr, "belongs to the runtime; scripts use stoke%.%*")
   t.match(code 'require "stoke".htp.get "x"'.stderr, "stoke.htp does not exist %(did you mean stoke.http%?%)")
+end)
+
+test("require: lua_modules is looked into beside the script and in the current folder", { real = true }, function(t)
+  local here <close> = folder(t, { ["app/main.lua"] = 'print((require "beside"), (require "below"), (require "both"))',
+    ["app/lua_modules/share/lua/5.4/beside.lua"] = "return 'beside'",
+      ["lua_modules/share/lua/5.4/below/init.lua"] = "return 'below'",
+    ["app/lua_modules/share/lua/5.4/both.lua"] = "return 'app'", ["lua_modules/share/lua/5.4/both.lua"] = "return 'here'" })
+  local r = run({ "app/main.lua" }, here.path)
+  t.eq({ r.stderr, r.stdout }, { "", "beside\tbelow\tapp\n" })
+end)
+
+test("require: the folders of the system's Lua are in package.path as in package.cpath, none twice", { real = true }, function(t)
+  local paths = code "print(package.path) print(package.cpath)".stdout
+  t.match(paths, "/share/lua/5%.4/%?%.lua;.*\n.*/lib/lua/5%.4/%?%.so")
+  for line in paths:gmatch "[^\n]+" do
+    local seen = {}
+    for template in line:gmatch "[^;]+" do
+      t.ok(not seen[template], template .. " is there twice")
+      seen[template] = true
+    end
+  end
+end)
+
+test("require: LUA_PATH goes in front of the standard places where it says ;;, from an --env-file, too", { real = true },
+  function(t)
+  local here <close> = folder(t, { ["my.env"] = "LUA_PATH=/mine/?.lua;;\n" })
+  local plain = run({ "-e", "print(package.path)" }, here.path).stdout
+  local function with(env, argv)
+    return proc.run { argv = { about.executable(), table.unpack(argv) }, env_allow = PASSED_ON, env = env, cwd = here.path }.stdout
+  end
+  local show = "print(package.path)"
+  for _, out in ipairs { with({ LUA_PATH = "/mine/?.lua;;" }, { "-e", show }), with({}, { "--env-file", "my.env", "-e", show }) } do
+    t.match(out, "/mine/%?%.lua;/.*/share/lua/5%.4/%?%.lua")
+    t.ok(not out:find(";;", 1, true), out)
+    t.eq(out:gsub(";/mine/%?%.lua", ""), plain)
+  end
+  t.ok(not with({ LUA_PATH_5_4 = "/only/?.lua", LUA_PATH = "/mine/?.lua;;" }, { "-e", show }):find("/usr/", 1, true))
 end)
 
 test("os.exit cannot be swallowed", { real = true }, function(t)

@@ -269,7 +269,9 @@ end
 
 local function lua_paths()
   local out = { path = json.array {}, cpath = json.array {}, lua_modules = json.array {} }
-  local package = require "core.env".globals.package
+  local scripts = require "core.env"
+  scripts.set_folder "."
+  local package = scripts.globals.package
   for _, name in ipairs { "path", "cpath" } do
     for template in package[name]:gmatch "[^;]+" do out[name][#out[name] + 1] = template end
   end

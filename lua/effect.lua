@@ -20,6 +20,7 @@
 
 local host = require "host.task"
 local errors = require "core.errors"
+local modules = require "core.modules"
 local scopes = require "core.scope"
 local budget = require "core.gate.budget"
 local policy = require "core.gate.policy"
@@ -44,10 +45,12 @@ local M = {}
 ---  what that is, in words. A request with `aside` is nothing a person is asked about: it fails where the verdict is to ask
 ---@field approvable? boolean a request may ask for a person's approval itself (needs_approval)
 ---@field quiet? boolean never traced (clock, randomness)
+---@field in_body? boolean a body that is run again may do it: it only looks, and waits for nothing
 ---@field taped? boolean its outcomes can be recorded and replayed
 
 local effects = {}
 local current, deliver = host.current, scopes.deliver
+local notice -- fun(): told of each effect that bodies must not do; nil = nobody asks
 
 --- Whether each request has to pass the gates.
 local function weigh(def)
@@ -76,6 +79,10 @@ function M.names()
   table.sort(names)
   return names
 end
+
+--- Be told of each effect but those that bodies may do, before it is done; nil ends that.
+---@param f fun()|nil
+function M.on_perform(f) notice = f end
 
 local function unknown(name)
   local near = errors.suggest(tostring(name), M.names())
@@ -235,7 +242,8 @@ function M.perform(name, q, work)
   local task = current()
   if not task then errors.argument("%s is an effect, so it can only be used inside a task", name) end
   local scope = task.scope or task
-  if scope.cancelled and not task.unwinding then deliver(task) end
+  if scope.cancelled and not task.unwinding and not (def.in_body and modules.change) then deliver(task) end
+  if notice and not def.in_body then notice() end
   if def.gated or scope.context.gated or (def.approvable and q.needs_approval) then
     return gated(def, q, task, scope, work)
   end

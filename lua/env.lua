@@ -371,10 +371,12 @@ function G.require(name)
   local entry = { task = me }
   loading[name] = entry
   local _ <close> = setmetatable({}, { __close = function()
-    loading[name] = nil
+    me.finding, loading[name] = nil, nil
     scopes.wake_all(entry)
   end })
+  me.finding = true -- what is read now the body did not ask for
   local chunk, path, text = M.find(name)
+  me.finding = nil
   local value = run_body(name, chunk, path, text)
   if value ~= nil then loaded[name] = value elseif loaded[name] == nil then loaded[name] = true end
   return loaded[name], path

@@ -27,6 +27,9 @@ M.change = nil
 --- Told of each new file: fun(file).
 M.listener = nil
 
+--- Told of each task that a script spawns: fun().
+M.on_spawn = nil
+
 --- A file that could not be compiled when it was to be loaded for the first time.
 M.broken = nil
 

@@ -2,7 +2,7 @@
 ---
 --- Everything happens in one slice of the running task, between two turns of all others: they see the old code, then the new.
 ---   - The door is shut: the bodies run in a scope that is cancelled already, where nothing can wait. An effect is the error of
----     the change, and so is a body that runs longer than LIMIT.
+---     the change (but those that only look: the environment and the clock), and so is a body that runs longer than LIMIT.
 ---   - What a body makes under a name (agents, tools, timers) is the object of the version before, changed in place: whoever
 ---     holds one, holds the new one. Each such step leaves its undo in the change.
 ---   - Tables that a body may write to without our help (the globals, the modules' own tables) are copied before, and written
@@ -231,9 +231,11 @@ local function placed(raised, place)
     { hint = rawget(err, "hint"), traceback = rawget(err, "traceback") })
 end
 
---- The line of a script that is at work, for "file:line: what: the line".
-local function effect_error()
-  local place = host.site()
+--- An effect in a body: "file:line: what: the line".
+---@param place string|nil where, if not at the line of the script that is at work
+---@return stoke.error
+function M.effect_error(place)
+  place = place or host.site()
   local path, number = (place or ""):match "^(.*):(%d+)$"
   local text, n = path and source.text("@" .. path), 0
   local quoted = ""
@@ -249,10 +251,10 @@ end
 local function aside(change, f)
   local scope <close> = scopes.open {}
   local reason = errors.new("script", "an effect in the body of a file")
-  scope.cancelled, scope.overdue = reason, true -- overdue: nor in `<close>` handlers
+  scope.cancelled, scope.overdue, scope.aside = reason, true, true -- overdue: nor in `<close>` handlers
   local function handler(raised)
     if raised == MISSING then return raised end
-    local err = raised == reason and effect_error() or placed(raised, host.site())
+    local err = raised == reason and M.effect_error() or placed(raised, host.site())
     change.failed = change.failed or err
     return err
   end
@@ -273,7 +275,9 @@ local function aside(change, f)
   string.gsub("x", "x", within) -- below a function of C, where nothing can wait
   if ok and scope.delivered and not change.missing then -- it was caught, but it was tried
     ok = false
-    change.failed = change.failed or errors.new("script", "a body did an effect, and caught the error")
+    local caught = M.effect_error(scope.delivered ~= true and scope.delivered or nil)
+    caught.message = caught.message .. " (the body caught the error)"
+    change.failed = change.failed or caught
   end
   return ok and not change.missing, change.failed or err
 end

@@ -35,6 +35,11 @@ Scope.__name = "stoke.scope"
 M.Scope = Scope
 
 local current = host.current
+local notice -- fun(label): told of each wait; nil = nobody asks
+
+--- Be told of each wait, before it begins; nil ends that.
+---@param f fun(label: string)|nil
+function M.on_wait(f) notice = f end
 
 --- The innermost open scope of a task.
 local function innermost(task)
@@ -49,7 +54,7 @@ local function unwind(task)
   if not reason then return end
   if not scope.overdue then task.unwinding = true end
   while scope and scope.cancelled == reason do
-    scope.delivered = true
+    scope.delivered = scope.delivered or scope.aside and host.site() or true -- where, for who runs bodies again
     scope = scope.outer
   end
   host.resist()
@@ -75,6 +80,7 @@ function M.park(label, seconds)
   local task = current()
   if not task then errors.argument("%s waits, so it can only be called inside a task", label) end
   deliver(task)
+  if notice then notice(label) end
   local woken, err = host.park(label, seconds)
   if woken == nil then
     deliver(task)
@@ -128,6 +134,7 @@ end
 --- Park the running task in a queue of waiting ones, until it is taken off.
 ---@return boolean|nil woken nil and an error when it was cancelled
 local function queue_up(queue, task, label)
+  if notice then notice(label) end
   fifo.push(queue, task)
   local woken, err = host.park(label)
   fifo.remove(queue, task)

@@ -48,6 +48,7 @@ end
 --- Example: `local t = stoke.spawn(function() return 42 end); print(t:await())`
 function M.spawn(f, ...)
   check_function(f, "stoke.spawn")
+  if modules.on_spawn then modules.on_spawn() end
   return tasks.spawn(f, nil, ...)
 end
 
@@ -176,6 +177,7 @@ end
 function scopes.Scope:spawn(f, ...)
   scopes.check_self(self, scopes.Scope, "scope:spawn()")
   check_function(f, "scope:spawn")
+  if modules.on_spawn then modules.on_spawn() end
   if modules.change then scopes.deliver(tasks.current()) end -- into a scope that is open elsewhere: an effect, too
   return tasks.start(self, nil, f, ...)
 end

@@ -7,9 +7,10 @@
 --- module table. A module that keeps `local score = lib.score` has the old function until it is reloaded itself.
 ---
 --- When: 100 ms after the last change. The new text is compiled and its body run with the door shut. Bodies define; work belongs
---- into stoke.main or into functions that are called later. A body that does an effect (a file, a model, the clock, the
---- environment, a random number, a wait, a task), or runs for half a second, makes the reload fail. stoke.channel, stoke.agent,
---- stoke.tool, stoke.every, stoke.main, stoke.state, stoke.policy and require are no effects, and what a body prints is printed.
+--- into stoke.main or into functions that are called later. A body that does an effect (a file, a model, a program, a random
+--- number, a wait, a task), or runs for half a second, makes the reload fail. It may read the environment and the clock.
+--- stoke.channel, stoke.agent, stoke.tool, stoke.every, stoke.main, stoke.state, stoke.policy and require are no effects, and what
+--- a body prints or logs is written. Under watch, such an effect is told when the file is first loaded, too.
 ---
 --- When it fails (a syntax error, an error in the body, a half written file, an effect, another type of module value, a script
 --- without its stoke.main, a second agent of a name), one message says where, and the old code goes on. All files that have
@@ -35,6 +36,7 @@ local core = require "core.reload"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local modules = require "core.modules"
+local scopes = require "core.scope"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
 local agent = require "stoke.agent"
@@ -292,6 +294,28 @@ local function watch(self)
   end
 end
 
+-- The first effect of each body, told while it is loaded: later, only its reload would fail.
+local function tell_effects()
+  local told = {}
+  local function notice(label)
+    local file = modules.body()
+    if not file or modules.change or told[file.path] then return end
+    if label and label:find "^require " or tasks.current().finding then return end
+    told[file.path] = true
+    local err = core.effect_error()
+    stdio.err(("stoke: warning: %s; with it the file cannot be reloaded\n  hint: %s\n"):format(err.message, err.hint))
+  end
+  effect.on_perform(notice)
+  scopes.on_wait(notice)
+  modules.on_spawn = notice
+end
+
+local function tell_no_effects()
+  effect.on_perform(nil)
+  scopes.on_wait(nil)
+  modules.on_spawn = nil
+end
+
 --- Watch the files and reload what changes, until it is switched off. Without reload.on_change what happens is told on standard
 --- error. It belongs to the host, not to the caller.
 ---@param on boolean
@@ -303,15 +327,20 @@ function M.watch(on)
   if not on then
     local old = watcher
     watcher, modules.listener = nil, nil
+    tell_no_effects()
     old.stopped = true
     old.task:cancel "watching was switched off"
     return
   end
   local self = {}
   watcher = self
+  tell_effects()
   self.task = tasks.spawn(function() watch(self) end, { system = true, name = "reload" })
   function self.task.on_error(_, err)
-    if watcher == self then watcher, modules.listener = nil, nil end
+    if watcher == self then
+      watcher, modules.listener = nil, nil
+      tell_no_effects()
+    end
     stdio.err(("stoke: the files are not watched any more: %s\n"):format(tostring(err)))
   end
 end

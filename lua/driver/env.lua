@@ -3,5 +3,5 @@
 local effect = require "core.effect"
 local host = require "host.env"
 
-effect.define("env.get", { run = function(q) return host.get(q.name) end })
-effect.define("env.names", { run = function() return host.names() end })
+effect.define("env.get", { in_body = true, run = function(q) return host.get(q.name) end })
+effect.define("env.names", { in_body = true, run = function() return host.names() end })

@@ -208,6 +208,25 @@ test("reload: stoke.state stays, and gets what is missing of a new default", fun
   t.raises("argument", stoke.state, "x", 1)
 end)
 
+test("reload: a body may read the environment and the clock, print and log", function(t)
+  local files <close> = reloading { ["lib.lua"] = "return { n = 1 }" }
+  local lib = require "lib"
+  local log, lines = require "stoke.log", {}
+  log.configure { write = function(line) lines[#lines + 1] = line end }
+  files.edit("lib.lua", [[
+    local stoke = require "stoke"
+    stoke.log.info("loaded", { n = 2 })
+    stoke.log.with({ part = "lib" }).warn "careful"
+    return { n = 2, home = os.getenv "PATH", names = #stoke.env.names(), now = os.time(), day = os.date "%Y", cpu = os.clock(),
+             at = stoke.time.monotonic(), none = stoke.env.get("STOKE_NO_SUCH_VARIABLE", "none") }
+  ]])
+  log.configure { write = require "core.stdio".err }
+  t.eq({ lib.n, lib.home, lib.day, lib.none }, { 2, os.getenv "PATH", os.date "%Y", "none" })
+  t.ok(lib.now > 0 and lib.names > 0 and lib.cpu >= 0 and lib.at >= 0)
+  t.match(lines[1], "loaded.*n=2")
+  t.match(lines[2], "careful.*part=lib")
+end)
+
 test("reload: stoke.main is taken over and not called", function(t)
   local files <close> = reloading { ["s.lua"] = "local stoke = require 'stoke' ran = 0 stoke.main(function() ran = ran + 1 end)" }
   files.script("s.lua", function()

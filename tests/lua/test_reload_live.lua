@@ -234,6 +234,26 @@ test("stoke run --watch: a script that ended runs again when it is saved; Ctrl-C
   t.eq(code, 130)
 end)
 
+test("stoke run --watch: an effect in a body is told at the start, once a file, with its line", REAL, function(t)
+  local files <close> = reloading {
+    ["reads.lua"] = "local home = os.getenv 'HOME'\nlocal now = os.time()\nlocal text = require 'stoke'.fs.read 's.lua'\nreturn #text",
+    ["waits.lua"] = "require 'stoke'.sleep(0.001)\nrequire 'stoke'.sleep(0.001)\nreturn 1",
+    ["spawns.lua"] = "require 'stoke'.spawn(function() end)\nreturn 1", ["good.lua"] = "return os.getenv 'HOME' or 1",
+    ["s.lua"] = "local stoke = require 'stoke'\nlocal r, w, s, g = require 'reads', require 'waits', require 'spawns', require 'good'\n"
+      .. "stoke.main(function() stoke.fs.read 's.lua' print('ran', r, w, s, g) end)" }
+  local warned = {}
+  run_watched(files.path, function(expect)
+    local _, seen = expect "^ran\t"
+    for _, line in ipairs(seen) do
+      if line:find "warning" then warned[#warned + 1] = line end
+    end
+  end)
+  t.eq(#warned, 3)
+  t.match(warned[1], "reads.lua:3: an effect in the body of a file: local text = .*; with it the file cannot be reloaded")
+  t.match(warned[2], "waits.lua:1: ")
+  t.match(warned[3], "spawns.lua:1: ")
+end)
+
 test("stoke run --watch: a running script goes on with the new code", REAL, function(t)
   local files <close> = reloading {
     ["lib.lua"] = "return { word = function() return 'one' end }",

@@ -122,7 +122,8 @@ end
 --- As pcall, across waits too.
 function M.pcall(...)
   local task = current()
-  return caught(task, task and task.unwinding, raw_pcall(...))
+  if select("#", ...) == 0 then return raw_pcall() end -- which says what is missing
+  return caught(task, task and task.unwinding, raw_xpcall((...), errors.mended, select(2, ...)))
 end
 
 --- As xpcall, across waits too.

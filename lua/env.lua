@@ -10,6 +10,7 @@ local envfile = require "core.envfile"
 local errors = require "core.errors"
 local modules = require "core.modules"
 local ordered = require "core.ordered"
+local spelling = require "core.names"
 local scopes = require "core.scope"
 local source = require "core.source"
 local stdio = require "core.stdio"
@@ -355,7 +356,8 @@ function G.require(name)
     errors.argument("module '%s' belongs to the runtime; scripts use stoke.*", name)
   end
   if name == "stoke" or name:find "^stoke%." then
-    loaded[name] = ours(name)
+    local module = ours(name)
+    loaded[name] = name:find "^stoke%.%l+$" and name ~= "stoke.cmd" and spelling.seal(name, module) or module
     return loaded[name]
   end
   if name == "cjson.safe" and not package.searchpath(name, G.package.cpath) then -- lives in cjson.so
@@ -385,10 +387,10 @@ end
 -- ---- strict globals ------------------------------------------------------------------------------------------------------------
 
 local function global_names()
-  local names = {}
-  for name in next, G do if type(name) == "string" then names[#names + 1] = name end end
-  table.sort(names)
-  return names
+  local list = {}
+  for name in next, G do if type(name) == "string" then list[#list + 1] = name end end
+  table.sort(list)
+  return list
 end
 
 setmetatable(G, {

@@ -138,9 +138,17 @@ function M.wrap(raised)
   return M.new("script", "an error that is no text: " .. M.describe(raised), { value = raised })
 end
 
+--- Message handler: what was raised, and better words where nothing was called: the object and what it has.
+---@param raised any
+---@return any
+function M.mended(raised)
+  if type(raised) ~= "string" or not raised:find("attempt to call a nil value", 1, true) then return raised end
+  return require "core.names".better(raised)
+end
+
 --- Message handler for xpcall: an error object that knows where it was raised.
 function M.handler(raised)
-  local err = M.wrap(raised)
+  local err = M.wrap(M.mended(raised))
   if not rawget(err, "where") and err.kind ~= "script" and err.kind ~= "usage" then err.where = site() end
   if not rawget(err, "traceback") then err.traceback = debug.traceback("", 2):gsub("^\n", "") end
   return err
@@ -193,7 +201,30 @@ function M.suggest(word, list)
   return best
 end
 
---- Check an options table against the names it may hold; raises `argument` with did-you-mean.
+local function wrong_option(options, known, what)
+  local wrong = {}
+  for name, value in next, options do
+    local wanted = known[name]
+    if not wanted or wanted ~= true and type(value) ~= wanted then wrong[#wrong + 1] = tostring(name) end
+  end
+  table.sort(wrong)
+  local name = wrong[1]
+  for key in next, options do
+    if tostring(key) == name then
+      if known[key] then M.argument("%s: option %s must be a %s, got %s", what, name, known[key], type(options[key])) end
+    end
+  end
+  local here = (require "core.foreign".options[what] or {})[name]
+  if here then M.argument("%s: unknown option %s; here it is %s", what, name, (here:gsub("%%s", name))) end
+  local names = {}
+  for candidate in next, known do names[#names + 1] = candidate end
+  table.sort(names)
+  local near = M.suggest(name, names)
+  M.argument("%s: unknown option %s%s", what, name, near and (" (did you mean %s?)"):format(near) or "")
+end
+
+--- Check an options table against the names it may hold; raises `argument` with did-you-mean, or what a name of other libraries
+--- is here (lua/foreign.lua).
 ---@param options table|nil
 ---@param known table<string, true|string> name -> true, or the Lua type wanted
 ---@param what string whose options these are, for the message
@@ -203,15 +234,7 @@ function M.options(options, known, what)
   if type(options) ~= "table" then M.argument("%s: options must be a table, got %s", what, type(options)) end
   for name, value in next, options do
     local wanted = known[name]
-    if not wanted then
-      local names = {}
-      for candidate in next, known do names[#names + 1] = candidate end
-      table.sort(names)
-      local near = type(name) == "string" and M.suggest(name, names)
-      M.argument("%s: unknown option %s%s", what, tostring(name), near and (" (did you mean %s?)"):format(near) or "")
-    elseif wanted ~= true and type(value) ~= wanted then
-      M.argument("%s: option %s must be a %s, got %s", what, name, wanted, type(value))
-    end
+    if not wanted or wanted ~= true and type(value) ~= wanted then wrong_option(options, known, what) end
   end
   return options
 end

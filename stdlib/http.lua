@@ -11,6 +11,7 @@
 
 local effect = require "core.effect"
 local errors = require "core.errors"
+local spelling = require "core.names"
 local version = require("core.about").version
 require "core.driver.http"
 
@@ -88,6 +89,7 @@ end
 ---@field method string
 local Response = {}
 Response.__name = "stoke.http.response"
+local MAY_MISS = { body = true, mode = true, stream = true, head = true, status = true, url = true, method = true }
 
 function Response.__index(self, key)
   if key == "headers" then
@@ -95,7 +97,9 @@ function Response.__index(self, key)
     rawset(self, "headers", headers)
     return headers
   end
-  return Response[key]
+  local value = Response[key]
+  if value == nil then spelling.field("stoke.http.response", key, MAY_MISS, Response, MAY_MISS) end
+  return value
 end
 
 --- Where an answer came from, without user, password and query: fit for a message or a log.

@@ -8,6 +8,7 @@ local handler = require "core.coro".handler
 local errors = require "core.errors"
 local host = require "core.about"
 local modules = require "core.modules"
+local spelling = require "core.names"
 local scopes = require "core.scope"
 local script = require "core.script"
 local tasks = require "core.task"
@@ -417,16 +418,16 @@ end
 
 return setmetatable(M, {
   __index = function(_, name)
-    local names = module_names()
-    for _, known in ipairs(names) do
+    local list = module_names()
+    for _, known in ipairs(list) do
       if known == name then
-        M[name] = require("stoke." .. name)
+        M[name] = spelling.seal("stoke." .. name, require("stoke." .. name))
         return M[name]
       end
     end
-    for key in next, M do names[#names + 1] = key end
-    table.sort(names)
-    local near = type(name) == "string" and errors.suggest(name, names)
-    errors.argument("stoke.%s does not exist%s", tostring(name), near and (" (did you mean stoke.%s?)"):format(near) or "")
+    if type(name) ~= "string" or name:find "^__" then return nil end
+    for i, known in ipairs(list) do list[known], list[i] = true, nil end
+    local message = spelling.say("stoke", name, M, list)
+    errors.argument("%s", message)
   end,
 })

@@ -1,6 +1,7 @@
 --- A request as a handler sees it, and the rules by which it is let in.
 
 local errors = require "core.errors"
+local spelling = require "core.names"
 local json = require "stoke.json"
 
 local M = {}
@@ -88,8 +89,14 @@ end
 ---@field body string
 ---@field peer string "127.0.0.1:51234", or "mem"
 local Request = {}
-Request.__index = Request
 Request.__name = "stoke.http.incoming"
+local FIELDS = { method = true, path = true, target = true, query = true, headers = true, body = true, peer = true }
+
+function Request.__index(_, key)
+  local value = Request[key]
+  if value == nil then spelling.field("stoke.http.incoming", key, FIELDS, Request, FIELDS) end
+  return value
+end
 
 --- The body, read as JSON. A body that is none is answered with 400 when the handler lets the error pass.
 ---@return any

@@ -1,6 +1,7 @@
 --- What a script may give: options of calls and profiles, checked before anything is sent.
 
 local errors = require "core.errors"
+local foreign = require "core.foreign".options.options
 local json = require "core.json"
 
 local M = {}
@@ -77,6 +78,8 @@ local function sampling(what, model, options)
   for _, name in ipairs(names) do
     if LOAD[name] then refuse_load(what, model, name) end
     if not SAMPLES[name] then -- a newer server may know more, but it also ignores what it does not know
+      local here = foreign[name]
+      if here then errors.argument("%s: unknown option options.%s; here it is %s", what, name, here) end
       local near = errors.suggest(name, SAMPLING)
       if near then errors.argument("%s: unknown option options.%s (did you mean %s?)", what, name, near) end
     end

@@ -170,7 +170,7 @@ test("require: a missing module lists the places, a missing part of the runtime 
   t.match(code 'require "town.lua"'.stderr, 'named without %.lua: require "town"')
   t.match(code 'require "stoke.htp"'.stderr, "no module 'stoke.htp' %(did you mean 'stoke.http'%?%)")
   t.match(code 'require "core.task"'.stderr, "belongs to the runtime; scripts use stoke%.%*")
-  t.match(code 'require "stoke".htp.get "x"'.stderr, "stoke.htp does not exist %(did you mean stoke.http%?%)")
+  t.match(code 'require "stoke".htp.get "x"'.stderr, "stoke has no htp; did you mean http%?")
 end)
 
 test("require: lua_modules is looked into beside the script and in the current folder", { real = true }, function(t)

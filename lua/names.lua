@@ -1,0 +1,204 @@
+--- What a wrong name was meant to be: members of stoke's modules and methods of objects. A right name costs nothing: a module asks
+--- only for what it does not have, and an object only once the call of nothing has failed.
+
+local errors = require "core.errors"
+local raw_pcall = require "core.coro".raw_pcall
+local foreign = require "core.foreign"
+local source = require "core.source"
+
+local M = {}
+
+local function plain(word) return (word:lower():gsub("_", "")) end
+
+--- The nearest of some names: the same but for case and underscores, a slip of the fingers, one that is part of the other.
+---@param word string
+---@param names string[] sorted
+---@return string|nil
+function M.nearest(word, names)
+  local flat = plain(word)
+  for _, name in ipairs(names) do
+    if plain(name) == flat then return name end
+  end
+  local near = errors.suggest(word, names)
+  if near then return near end
+  local best
+  for _, name in ipairs(names) do
+    local other = plain(name)
+    local part = #other >= 3 and flat:find(other, 1, true) or #flat >= 3 and other:find(flat, 1, true)
+    if part and (not best or #name > #best) then best = name end
+  end
+  return best
+end
+
+local function sorted_names(...)
+  local names, seen = {}, {}
+  for i = 1, select("#", ...) do
+    for key, value in next, (select(i, ...)) or {} do
+      if type(key) == "string" and key:find "^%l" and not seen[key] and (i > 1 or type(value) ~= "nil") then
+        seen[key] = true
+        names[#names + 1] = key
+      end
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+--- "stoke.fs has no readfile; did you mean read?"
+---@param owner string module or class
+---@param key string
+---@param ... table tables whose keys are names
+---@return string message
+---@return boolean known something was meant
+function M.say(owner, key, ...)
+  local here = (foreign.members[owner] or {})[key]
+  if here and here:find "^%l[%w_]*$" then return ("%s has no %s; did you mean %s?"):format(owner, key, here), true end
+  if here then return ("%s has no %s; here it is %s"):format(owner, key, here), true end
+  local near = M.nearest(key, sorted_names(...))
+  local others = not near and sorted_names(foreign.members[owner])
+  local other = others and errors.suggest(key, others)
+  if other then return (M.say(owner, other):gsub("has no " .. other, "has no " .. key)), true end
+  if near then return ("%s has no %s; did you mean %s?"):format(owner, key, near), true end
+  return ("%s has no %s"):format(owner, key), false
+end
+
+-- ---- modules ------------------------------------------------------------------------------------------------------------------
+
+local sealed = setmetatable({}, { __mode = "k" })
+
+local function missing(name, module, key)
+  if type(key) ~= "string" or key:find "^__" then return nil end
+  local message, known = M.say(name, key, module)
+  errors.raise("argument", message, { hint = not known and ("stoke help %s lists what it has"):format(name) or nil })
+end
+
+--- Let a module of ours say what it does not have, instead of giving nil.
+---@param name string "stoke.fs"
+---@param module any
+---@return any module
+function M.seal(name, module)
+  if type(module) ~= "table" or sealed[module] then return module end
+  sealed[module] = true
+  local meta = getmetatable(module) or {}
+  local before = rawget(meta, "__index")
+  if type(before) == "function" then
+    meta.__index = function(t, key)
+      local value = before(t, key)
+      if value ~= nil then return value end
+      return missing(name, t, key)
+    end
+  else
+    meta.__index = function(t, key)
+      local value = before and before[key]
+      if value ~= nil then return value end
+      return missing(name, t, key)
+    end
+  end
+  return setmetatable(module, meta)
+end
+
+--- What an object of fields gives for a name it does not have: nil, unless another name was surely meant.
+---@param owner string class
+---@param key any
+---@param optional table<string, true> fields that may be missing
+---@param ... table tables whose keys are names
+---Raises `argument`.
+function M.field(owner, key, optional, ...)
+  if type(key) ~= "string" or optional[key] or not key:find "^%l" then return nil end
+  local message, known = M.say(owner, key, ...)
+  if known then errors.argument("%s", message) end
+end
+
+-- ---- objects ------------------------------------------------------------------------------------------------------------------
+
+--- The value of a variable that a frame sees.
+local function variable(level, name)
+  local i, found = 1, nil
+  while true do
+    local known, value = debug.getlocal(level + 1, i)
+    if not known then break end
+    if known == name then found = value end -- the last one of a name hides the others
+    i = i + 1
+  end
+  if found ~= nil then return found end
+  local f = debug.getinfo(level + 1, "f").func
+  for n = 1, 255 do
+    local known, value = debug.getupvalue(f, n)
+    if not known then break end
+    if known == name then return value end
+    if known == "_ENV" and type(value) == "table" then found = rawget(value, name) end
+  end
+  return found
+end
+
+--- The object of a method that is nil: it still lies beside the nil that was to be called.
+local function called_object(level, method)
+  local i, found, before = 1, nil, false
+  while true do
+    local name, value = debug.getlocal(level + 1, i)
+    if not name then break end
+    if before and (type(value) == "table" or type(value) == "userdata" or type(value) == "string") then found = value end
+    before = value == nil
+    i = i + 1
+  end
+  if type(found) == "table" and rawget(found, method) ~= nil then return nil end
+  return found
+end
+
+local function has_members(value)
+  if type(value) == "string" then return "string", string end
+  if type(value) ~= "table" and type(value) ~= "userdata" then return nil end
+  local meta = debug.getmetatable(value)
+  local name = type(meta) == "table" and rawget(meta, "__name")
+  local index = type(meta) == "table" and rawget(meta, "__index")
+  return type(name) == "string" and name or nil, type(value) == "table" and value or nil,
+    type(index) == "table" and index or type(name) == "string" and meta or nil
+end
+
+--- The level of the function that raised, seen from the caller: the first one at that place.
+local function level_of(place)
+  for level = 2, 12 do
+    local info = debug.getinfo(level, "Sl")
+    if not info then return nil end
+    if info.what ~= "C" and ("%s:%d: "):format(info.short_src, info.currentline) == place then return level - 1, info end
+  end
+end
+
+--- The object on whose field a line of source calls: it is named there.
+local function field_owner(level, info, key)
+  local n = 0
+  for text in (source.text(info.source) or ""):gmatch "([^\n]*)\n?" do
+    n = n + 1
+    if n == info.currentline then
+      local name = text:match(("%%f[%%w_.:]([%%a_][%%w_]*)%%s*%%.%%s*%s%%f[^%%w_]"):format(key))
+      return name and variable(level + 1, name), name
+    end
+  end
+end
+
+--- Other words for "attempt to call a nil value (method 'ask')"; nil where there are no better ones.
+---@param raised string "file:12: attempt to call a nil value (method 'ask')"
+---@return string|nil
+local function explain(raised)
+  local place, kind, key = raised:match "^(.-:%d+: )attempt to call a nil value %((%l+) '([%w_]+)'%)$"
+  if kind ~= "method" and kind ~= "field" then return nil end
+  local level, info = level_of(place)
+  if not level then return nil end
+  local object, name
+  if kind == "method" then object = called_object(level, key) else object, name = field_owner(level, info, key) end
+  local owner, own, class = has_members(object)
+  if not owner and not own then return nil end
+  local message, known = M.say(owner or name or "the table", key, own, class)
+  if not owner and not known then return nil end
+  return place .. message
+end
+
+--- An error's text, said better where it can be: called by the message handler, where the stack still stands. Never raises.
+---@param raised string
+---@return string raised
+function M.better(raised)
+  local ok, message = raw_pcall(explain, raised)
+  return ok and message or raised
+end
+
+return M

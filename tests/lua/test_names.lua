@@ -1,0 +1,177 @@
+-- A wrong name is answered with the right one: members of modules, methods of objects, options from elsewhere.
+
+local test = require "stoke.test"
+local errors = require "core.errors"
+local foreign = require "core.foreign"
+local http = require "stoke.http"
+local json = require "stoke.json"
+local names = require "core.names"
+local ollama = require "stoke.ollama"
+local proc = require "stoke.proc"
+local source = require "core.source"
+local stoke = require "stoke"
+
+local function message(f, ...)
+  local _, err = stoke.try(f, ...)
+  return err and err.message or "no error"
+end
+
+-- ---- modules ----------------------------------------------------------------------------------------------------------------
+
+test("names: every module says what it does not have, and what was meant", function(t)
+  local cases = {
+    { "fs", "readfile", "stoke.fs has no readfile; did you mean read?" }, { "fs", "raed", "did you mean read?" },
+    { "fs", "exists", "did you mean stat?" }, { "http", "fetch", "did you mean get?" }, { "http", "put",
+      'request, with method = "..."' },
+    { "json", "parse", "did you mean decode?" }, { "json", "stringify", "did you mean encode?" }, { "proc", "exec",
+      "did you mean run?" },
+    { "time", "time", "did you mean now?" }, { "rand", "choice", "did you mean pick?" }, { "env", "getenv", "did you mean get?" },
+    { "log", "warning", "did you mean warn?" }, { "ollama", "list", "did you mean tags?" }, { "ollama", "tryChat", "try_chat" },
+    { "tools", "readfile", "read_file" }, { "term", "colours", "did you mean colour?" }, { "args", "pars", "did you mean parse?" },
+    { "config", "gett", "did you mean get?" }, { "schema", "jsn", "did you mean json?" }, { "agent", "runn", "has no runn" },
+    { "test", "nothing_like_it", "has no nothing_like_it" }, { "doc", "fnd", "did you mean find?" },
+  }
+  for _, case in ipairs(cases) do
+    t.contains(message(function() return stoke[case[1]][case[2]] end), case[3])
+    t.contains(message(function() return require("stoke." .. case[1])[case[2]] end), case[3])
+  end
+  t.contains(message(function() return stoke.go end), "stoke has no go; did you mean spawn?")
+  t.contains(message(function() return stoke.slep end), "did you mean sleep?")
+end)
+
+test("names: a module is still a plain table to who looks for no name of it", function(t)
+  local count = 0
+  for key, value in pairs(stoke.fs) do
+    t.ok(type(key) == "string" and value ~= nil)
+    count = count + 1
+  end
+  t.ok(count > 5)
+  t.eq({ stoke.fs[1], rawget(stoke.fs, "nothing"), stoke.fs.__tostring }, {})
+  t.ok(type(stoke.http.serve) == "table" or type(stoke.http.serve) == "function") -- loaded when it is first asked for
+  local own = stoke.time
+  own.mine = 1
+  t.eq(stoke.time.mine, 1)
+  own.mine = nil
+end)
+
+-- ---- objects ----------------------------------------------------------------------------------------------------------------
+
+local function objects()
+  local agent = stoke.agent { model = "m" }
+  return {
+    { agent, "ask", "stoke.agent has no ask; did you mean run?" }, { agent, "explian", "did you mean explain?" },
+    { agent:session(), "send", "stoke.agent.session has no send; did you mean run?" },
+    { stoke.tool { name = "f", run = print }, "execute", "stoke.tool has no execute; did you mean call?" },
+    { stoke.schema { a = "string" }, "validate", "stoke.schema has no validate; did you mean check?" },
+    { stoke.scope {}, "start_soon", "stoke.scope has no start_soon; did you mean spawn?" },
+    { stoke.spawn(function() end), "join", "stoke.task has no join; did you mean await?" },
+    { stoke.channel(1), "put", "stoke.channel has no put; did you mean send?" }, { stoke.channel(1), "sendd",
+      "did you mean send?" },
+    { stoke.semaphore(1), "lock", "did you mean acquire?" }, { "a text", "split", "string has no split; here it is gmatch" },
+    { { hello = print }, "helo", "the table has no helo; did you mean hello?" },
+  }
+end
+
+test("names: the call of a method that an object does not have names the object and the method that was meant", function(t)
+  for _, case in ipairs(objects()) do
+    local object <const>, method, wanted = case[1], case[2], case[3]
+    local f = assert(load(("local object = ... return 1 + object:%s('x', { 2 })"):format(method), "=case"))
+    local said = message(f, object)
+    t.contains(said, wanted)
+    t.match(said, "^case:1: ")
+    t.contains(select(2, pcall(f, object)), wanted) -- a plain pcall has it too
+    if getmetatable(object) == require "core.scope".Scope then object:close() end
+  end
+end)
+
+test("names: so does a call with a dot, and a tail call", function(t)
+  source.remember("@split.lua", "string.split('a')")
+  local bot = stoke.agent { model = "m" }
+  t.contains(message(function() bot.ask(bot, "x") end), "stoke.agent has no ask")
+  t.contains(message(function() return bot:ask "x" end), "stoke.agent has no ask")
+  t.contains(message(load("string.split('a')", "@split.lua")), "string has no split")
+end)
+
+test("names: where nothing is known, Lua's own words stay", function(t)
+  t.contains(message(function() local x = {} x:anything() end), "attempt to call a nil value (method 'anything')")
+  t.contains(message(function() local f = nil f() end), "attempt to call a nil value")
+  t.eq(names.better "odd", "odd")
+  local function deep() return 1 + deep() end
+  t.contains(tostring(select(2, pcall(deep))), "stack overflow")
+end)
+
+test("names: fields of answers and requests that are called otherwise elsewhere", function(t)
+  local server <close> = http.serve { mem = "names", handler = function(req)
+    return message(function() return req.params end) .. "\n" .. message(function() return req.text end)
+  end }
+  local res = http.get(server.url)
+  t.eq(res.body, "stoke.http.incoming has no params; did you mean query?\n"
+    .. "stoke.http.incoming has no text; here it is body, a field")
+  t.contains(message(function() return res.text end), "stoke.http.response has no text; here it is body, a field")
+  t.contains(message(function() return res.stauts end), "did you mean status?")
+  t.contains(message(function() return res:josn() end), "did you mean json?")
+  t.eq({ res.stream, res.zzz }, {})
+  t.contains(message(function() server:stop() end), "stoke.http.server has no stop; did you mean close?")
+end)
+
+-- ---- options from elsewhere -------------------------------------------------------------------------------------------------
+
+test("names: options of other libraries are answered with ours", function(t)
+  local chat = function(more)
+    more.model, more.messages = "m", more.messages or { { role = "user", content = "x" } }
+    return ollama.chat(more)
+  end
+  local agent = function(more)
+    more.model = "m"
+    return stoke.agent(more)
+  end
+  local cases = {
+    { agent, { system = "x" }, "stoke.agent: unknown option system; here it is instructions" },
+    { agent, { prompt = "x" }, "instructions" }, { agent, { temperature = 0 }, "options = { temperature = ... }" },
+    { agent, { max_tokens = 5 }, "options = { num_predict = ... }" }, { agent, { functions = {} }, "tools" },
+    { agent, { api_key = "x" }, "OLLAMA_API_KEY" }, { agent, { base_url = "x" }, "endpoint" }, { agent, { output_type = {} },
+      "output" },
+    { agent, { max_turns = 3 }, "max_steps" }, { agent, { num_ctx = 1 }, 'stoke.models { ["MODEL"] = { num_ctx = ... } }' },
+    { agent, { messages = {} }, "agent:session()" }, { agent, { stream = true }, "agent:stream" },
+    { chat, { prompt = "x" }, 'ollama.chat: unknown option prompt; here it is messages = { { role = "user"' },
+    { chat, { system = "x" }, 'role = "system"' }, { chat, { temperature = 1 }, "options = { temperature = ... }" },
+    { chat, { max_tokens = 1 }, "num_predict" }, { chat, { functions = {} }, "tools" }, { chat, { response_format = {} },
+      "format" },
+    { chat, { options = { max_tokens = 9 } }, "options.max_tokens; here it is num_predict" },
+    { chat, { stop = {} },
+      "options = { stop" },
+    { ollama.generate, { model = "m", messages = {} }, "ollama.chat takes messages" },
+    { ollama.embed, { model = "m", prompt = "x" }, "input" },
+    { proc.run, { cmd = "ls" }, "argv" }, { proc.run, { argv = { "ls" }, shell = true }, '"sh", "-c"' },
+    { stoke.tool, { name = "f", run = print, parameters = {} }, "params" }, { stoke.tool, { name = "f", func = print }, "run" },
+    { stoke.choose, { model = "m", prompt = "x", choices = {} }, "options" }, { stoke.scope, { timeout = 1 }, "deadline" },
+    { stoke.policy, { block = {} }, "deny" }, { http.serve, { host = "x", handler = print }, "address" },
+  }
+  for _, case in ipairs(cases) do t.contains(message(function() return case[1](case[2]) end), case[3]) end
+  t.contains(message(json.encode, {}, { indent = 2 }), "json.encode: unknown option indent; here it is pretty = true")
+  t.contains(message(http.get, "http://x.mem", { params = {} }), "query")
+  t.contains(message(http.post, "http://x.mem", { data = "x" }), "body (bytes), json or form")
+  t.contains(message(stoke.fs.mkdir, "x", { recursive = true }), "parents = true")
+end)
+
+test("names: of several wrong options the first by name is told, whatever the order of the table", function(t)
+  for _ = 1, 20 do
+    local options = {}
+    for _, name in ipairs { "zeta", "beta", "alpha" } do options[name .. ""] = true end
+    local err = t.raises("argument", errors.options, options, { good = true }, "f")
+    t.contains(err.message, "unknown option alpha")
+  end
+end)
+
+test("names: what is told of a foreign name is an option or a member there is", function(t)
+  for module, members in pairs(foreign.members) do
+    local is_class = ({ ["stoke.agent"] = true, ["stoke.tool"] = true, ["stoke.schema"] = true })[module]
+    local ok, real = pcall(require, module)
+    if ok and not is_class and module:find "^stoke%.?%l*$" and type(real) == "table" then
+      for name, here in pairs(members) do
+        t.eq(rawget(real, name), nil, module .. "." .. name .. " is there")
+        if here:find "^%l[%w_]*$" then t.ok(real[here] ~= nil, module .. "." .. here) end
+      end
+    end
+  end
+end)

@@ -73,6 +73,7 @@ HOST_OBJ    := $(HOST_SRC:%.c=$(BUILD)/obj/%.o)
 ENGINE_OBJ  := $(filter-out $(BUILD)/obj/host/main.o,$(HOST_OBJ)) $(BUILD)/obj/embed.o
 ENGINES     := $(BUILD)/libstoke.a
 LUA_SRC     := $(shell find lua stdlib -name '*.lua' 2>/dev/null | LC_ALL=C sort)
+DOC_SRC     := docs/guide.md
 
 .PHONY: all
 all: $(BIN) ## build the binary, build/stoke
@@ -105,9 +106,9 @@ $(BUILD)/embed.list: FORCE
 	@mkdir -p $(@D)
 	@echo '$(LUA_SRC)' | cmp -s - $@ || echo '$(LUA_SRC)' >$@
 
-$(BUILD)/embed.c: $(BUILD)/generate $(BUILD)/embed.list $(LUA_SRC)
+$(BUILD)/embed.c: $(BUILD)/generate $(BUILD)/embed.list $(LUA_SRC) $(DOC_SRC)
 	$(call quiet,EMBED,$(words $(LUA_SRC)) Lua files)$(BUILD)/generate $(if $(WERROR),--strict) \
-	  $(if $(filter 0,$(BYTECODE)),--text) $(LUA_SRC) >$@
+	  $(if $(filter 0,$(BYTECODE)),--text) $(LUA_SRC) $(DOC_SRC) >$@
 
 $(BUILD)/obj/embed.o: $(BUILD)/embed.c host/embed.h
 	@mkdir -p $(@D)

@@ -11,7 +11,7 @@
 #define EMBED_PREFIX "@stoke:"
 
 struct embedded_source {
-  const char *name;           /* "core.driver.fs", "stoke.http", "stoke" */
+  const char *name;           /* "core.driver.fs", "stoke.http", "stoke"; "docs.guide": a document, no module */
   const char *chunkname;      /* "@stoke:lua/driver/fs.lua": what tracebacks show */
   const unsigned char *bytes; /* documentation comments, every line at its place; the whole text where code is NULL */
   size_t len;

@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include <microhttpd.h>
 #include <openssl/crypto.h>
+#include <string.h>
 
 #include "embed.h"
 #include "host.h"
@@ -46,16 +47,18 @@ static int l_processors(lua_State *L) {
 
 /* modules() -> names of the Lua modules in the binary, sorted: "core.effect", "stoke", "stoke.http" */
 static int l_modules(lua_State *L) {
+  lua_Integer n = 0;
   lua_createtable(L, (int)embedded_count, 0);
   for (size_t i = 0; i < embedded_count; i++) {
+    if (strncmp(embedded_sources[i].name, "docs.", 5) == 0) continue;
     lua_pushstring(L, embedded_sources[i].name);
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
+    lua_rawseti(L, -2, ++n);
   }
   return 1;
 }
 
 /* source(name) -> the documentation comments of a Lua module in the binary, every line at its place, and its path
- * ("stdlib/http.lua"); nothing for any other name */
+ * ("stdlib/http.lua"); of a document ("docs.guide") its text; nothing for any other name */
 static int l_source(lua_State *L) {
   const struct embedded_source *s = embed_find(luaL_checkstring(L, 1));
   if (s == NULL) return 0;

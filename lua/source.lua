@@ -43,6 +43,21 @@ local function from_tree(name)
   end
 end
 
+--- The text of a document that is part of the binary: "guide" is docs/guide.md.
+---@param name string
+---@return string|nil text
+---@return string|nil path
+function M.document(name)
+  local tree, path = os.getenv "STOKE_PATH", ("docs/%s.md"):format(name)
+  local file = tree and io.open(tree .. "/" .. path, "rb")
+  if file then
+    local text = file:read "a"
+    file:close()
+    return text, path
+  end
+  return about.source("docs." .. name)
+end
+
 --- The documentation comments of one of our own modules, every line at its place in the file.
 ---@param name string "stoke.http", "core.channel"
 ---@return string|nil text

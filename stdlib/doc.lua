@@ -10,6 +10,7 @@ local comment = require "stoke.doc.comment"
 local index = require "stoke.doc.index"
 local library = require "stoke.doc.library"
 local lua = require "stoke.doc.lua"
+local topics = require "stoke.doc.topics"
 
 local M = {}
 
@@ -75,6 +76,7 @@ function M.names()
     for _, method in ipairs(class.methods) do add(method.name) end
   end
   for _, name in ipairs(lua.names()) do add(name) end
+  for _, name in ipairs(topics.names()) do add(name) end
   table.sort(names)
   return names
 end
@@ -107,7 +109,8 @@ local function suggestions(word, names)
 end
 
 --- Look a name up: a module ("stoke.http", "http"), its function ("http.get", "stoke.http.get"; stoke.spawn is also "spawn"), a
---- class ("stoke.agent.session", "session"), its method or field ("session:run"), a function of Lua's own ("string.format").
+--- class ("stoke.agent.session", "session"), its method or field ("session:run"), a function of Lua's own ("string.format"), a
+--- topic of the guide ("retry").
 ---@param name string
 ---@return stoke.doc.entry|nil entry
 ---@return string[]|nil suggestions names that it may have meant, when there is no entry
@@ -116,6 +119,8 @@ end
 function M.find(name)
   if type(name) ~= "string" then errors.argument("doc.find: a name expected, got %s", errors.describe(name)) end
   local word = name:match "^%s*(.-)%s*$":gsub("%s*%(%s*%)$", "")
+  local topic = topics.find(word)
+  if topic then return topic end
   local module = module_named(word)
   if module then return library.module(module) end
   local owner, sep, member = word:match "^(.-)([.:])([%a_][%w_]*)$"
@@ -134,7 +139,7 @@ function M.find(name)
   for _, known in ipairs(names) do
     if known:match "[%w_]*$" == word then ends[#ends + 1] = known end
   end
-  if #ends == 1 then return (M.find(ends[1])) end
+  if #ends == 1 and ends[1] ~= word then return (M.find(ends[1])) end
   return nil, suggestions(word, names)
 end
 
@@ -181,6 +186,12 @@ function M.module(name)
   local known = type(name) == "string" and module_named(name)
   return known and library.module(known) or nil
 end
+
+--- The topics that `find` knows beside names: sections of the guide.
+---@return string[]
+---
+--- Example: `print(table.concat(doc.topics(), " "))`
+function M.topics() return topics.names() end
 
 --- The names of the modules scripts require.
 ---@return string[]

@@ -1,10 +1,11 @@
 /* generate.c - build tool, no part of stoke: prints embed.c, the table of Lua sources that host/embed.h declares.
  *
- *   generate [--strict] [--text] FILE...    lua/x.lua and stdlib/x.lua, paths relative to the repository
+ *   generate [--strict] [--text] FILE...    lua/x.lua, stdlib/x.lua and docs/x.md, paths relative to the repository
  *
  * Each file goes in compiled by the very liblua that stoke links to, because parsing some hundred kilobytes of Lua
  * would take longer than all the rest of the start, and of its text the documentation comments, which help() reads:
  * all else of the text would only make the binary twice as large. --text leaves the bytecode out and takes the whole text.
+ * Documents (docs/guide.md, read by `stoke help TOPIC`) go in as they are, under the name docs.guide.
  * A file that does not compile is reported and goes in as text alone (requiring it then raises the syntax error);
  * with --strict it ends the build. The process is short: what it allocates goes with it. */
 #include <errno.h>
@@ -21,6 +22,7 @@ struct source {
   char *text;
   size_t len;
   bool compiled;
+  bool document; /* text for people, no Lua */
 };
 
 static void die(const char *what, const char *path) {
@@ -33,23 +35,27 @@ static void *need(void *block) {
   return block;
 }
 
-/* lua/driver/fs.lua -> core.driver.fs; stdlib/http/serve.lua -> stoke.http.serve; x/init.lua -> x */
+/* lua/driver/fs.lua -> core.driver.fs; stdlib/http/serve.lua -> stoke.http.serve; x/init.lua -> x; docs/x.md -> docs.x */
 static char *module_name(const char *path) {
-  const char *prefix, *rest;
+  const char *prefix, *rest, *ending = ".lua";
   if (strncmp(path, "lua/", 4) == 0) {
     prefix = "core";
     rest = path + 4;
   } else if (strncmp(path, "stdlib/", 7) == 0) {
     prefix = "stoke";
     rest = path + 7;
+  } else if (strncmp(path, "docs/", 5) == 0) {
+    prefix = "docs";
+    rest = path + 5;
+    ending = ".md";
   } else {
-    die("only files below lua/ and stdlib/ are embedded", path);
+    die("only files below lua/, stdlib/ and docs/ are embedded", path);
     return NULL;
   }
-  size_t len = strlen(rest);
-  if (len < 5 || strcmp(rest + len - 4, ".lua") != 0) die("is no .lua file", path);
+  size_t len = strlen(rest), tail = strlen(ending);
+  if (len <= tail || strcmp(rest + len - tail, ending) != 0) die("is no .lua or .md file", path);
   char *name = need(malloc(strlen(prefix) + len + 2));
-  int used = sprintf(name, "%s.%.*s", prefix, (int)(len - 4), rest);
+  int used = sprintf(name, "%s.%.*s", prefix, (int)(len - tail), rest);
   for (char *c = name; *c != '\0'; c++) {
     if (*c == '/') *c = '.';
   }
@@ -63,6 +69,7 @@ static void read_source(struct source *s, const char *path) {
   size_t room = 1 << 16;
   s->path = path;
   s->name = module_name(path);
+  s->document = strncmp(path, "docs/", 5) == 0;
   s->text = need(malloc(room));
   size_t got;
   while ((got = fread(s->text + s->len, 1, room - s->len, f)) > 0) {
@@ -148,7 +155,7 @@ static void keep_documentation(struct source *s) {
 static bool print_source(lua_State *L, struct source *s, size_t index, bool text_only) {
   bool ok = true;
   printf("\n/* %s */\n", s->path);
-  if (!text_only) {
+  if (!text_only && !s->document) {
     ok = s->compiled = compile(L, s);
     size_t len;
     const char *result = lua_tolstring(L, -1, &len);

@@ -1,4 +1,4 @@
--- stoke help [VERB|NAME]
+-- stoke help [VERB|TOPIC|NAME]
 
 local args = require "stoke.args"
 local errors = require "core.errors"
@@ -7,11 +7,12 @@ local stdio = require "core.stdio"
 local term = require "stoke.term"
 
 local SPEC = {
-  name = "stoke help", summary = "Show the help of a verb, or the documentation of a name of the library.",
+  name = "stoke help", summary = "Show the help of a verb, a topic of the guide, or the documentation of a name.",
   examples = { { "stoke help", "verbs, flags, exit codes" }, { "stoke help pull", "a verb" },
+               { "stoke help retry", "a topic; stoke help lists them" },
                { "stoke help stoke.http", "a module" }, { "stoke help ollama.chat", "a function" },
                { "stoke help agent:run", "a method" } },
-  positionals = { { "name", optional = true, placeholder = "VERB|NAME", help = "without it: an overview" } },
+  positionals = { { "name", optional = true, placeholder = "VERB|TOPIC|NAME", help = "without it: an overview" } },
 }
 
 local function rows_text(out, title, rows, colour)
@@ -34,6 +35,16 @@ local function overview(colour)
   rows_text(out, "Verbs", verbs, colour)
   rows_text(out, "Flags (before or after FILE or VERB, up to --)", overview_rows.flags(), colour)
   rows_text(out, "Exit codes", overview_rows.exits, colour)
+  out[#out + 1] = "\n" .. term.paint("bold", "Topics (stoke help TOPIC)", colour) .. "\n"
+  local line = " "
+  for _, topic in ipairs(require "stoke.doc.topics".names()) do
+    if #line + 1 + #topic > 78 then
+      out[#out + 1] = line .. "\n"
+      line = " "
+    end
+    line = line .. " " .. topic
+  end
+  out[#out + 1] = line .. "\n"
   return table.concat(out)
 end
 
@@ -54,9 +65,9 @@ local function unknown(word, near)
   for i, v in ipairs(require "stoke.cmd".verbs) do names[i] = v.name end
   local verb = errors.suggest(word, names)
   if verb then near = { verb } end
-  errors.raise("usage", ("no verb, and nothing in the library, is named '%s'"):format(word),
+  errors.raise("usage", ("no verb, no topic and nothing in the library is named '%s'"):format(word),
                { hint = near[1] and ("did you mean '%s'?"):format(table.concat(near, "', '", 1, math.min(#near, 3)))
-                 or "stoke help lists the verbs, stoke help stoke the library" })
+                 or "stoke help lists the verbs and topics, stoke help stoke the library" })
 end
 
 ---@param argv string[]

@@ -40,7 +40,7 @@ M.verbs = {
   { name = "completion", summary = "print completion for a shell", usage = "completion SHELL",
     talks = true },
   { name = "version", summary = "print the version", usage = "version", bare = true },
-  { name = "help", summary = "show this, the help of a verb, or a name of the library", usage = "help [VERB|NAME]",
+  { name = "help", summary = "show this, the help of a verb, a topic, or a name of the library", usage = "help [VERB|TOPIC|NAME]",
     bare = true },
 }
 

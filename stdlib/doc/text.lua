@@ -19,15 +19,44 @@ local function wrap(text, columns)
   return out
 end
 
-local function add_wrapped(out, text, columns, indent)
-  for _, line in ipairs(wrap(text, math.max(columns - #indent, 20))) do out[#out + 1] = indent .. line end
+--- Break a type at blanks, and behind the marks between its parts.
+local function wrap_type(text, columns)
+  local out, line = {}, ""
+  for part in text:gsub("[|,]+ ?", "%0\0"):gmatch "[^\0]+" do
+    for piece in part:gmatch "%S+%s*" do
+      if line ~= "" and term.width((line .. piece):match "^(.-)%s*$") > columns then
+        out[#out + 1], line = line:match "^(.-)%s*$", piece
+      else
+        line = line .. piece
+      end
+    end
+  end
+  if line ~= "" then out[#out + 1] = line:match "^(.-)%s*$" end
+  return out
 end
 
---- Paragraphs are filled; what is indented stays as it is.
+local function add_wrapped(out, text, columns, indent, hanging)
+  for i, line in ipairs(wrap(text, math.max(columns - #(hanging or indent), 20))) do
+    out[#out + 1] = (i > 1 and hanging or indent) .. line
+  end
+end
+
+--- A line of code, broken at a blank where it is too long for the screen.
+local function add_code(out, line, columns)
+  local indent = line:match "^%s*"
+  if term.width(line) <= columns then
+    out[#out + 1] = line
+    return
+  end
+  for i, part in ipairs(wrap(line, columns - #indent - 4)) do out[#out + 1] = indent .. (i > 1 and "    " or "") .. part end
+end
+
+--- Paragraphs are filled, entries of a list hang; what is indented stays as it is.
 local function add_description(out, text, columns, indent)
   local paragraph = {}
   local function flush()
-    if #paragraph > 0 then add_wrapped(out, table.concat(paragraph, " "), columns, indent) end
+    local filled = table.concat(paragraph, " ")
+    if filled ~= "" then add_wrapped(out, filled, columns, indent, filled:find "^%- " and indent .. "  ") end
     paragraph = {}
   end
   for line in (text .. "\n"):gmatch "([^\n]*)\n" do
@@ -36,8 +65,9 @@ local function add_description(out, text, columns, indent)
       out[#out + 1] = ""
     elseif line:find "^%s%s" then
       flush()
-      out[#out + 1] = indent .. line
+      add_code(out, indent .. line, columns)
     else
+      if line:find "^%- " then flush() end
       paragraph[#paragraph + 1] = line
     end
   end
@@ -46,9 +76,14 @@ end
 
 local function row(out, name, kind, description, columns, indent)
   local head = indent .. name .. "  " .. kind
-  if description == "" then
+  if term.width(head) > columns then
+    local hanging = indent .. (" "):rep(4)
+    out[#out + 1] = indent .. name
+    for _, line in ipairs(wrap_type(kind, math.max(columns - #hanging, 20))) do out[#out + 1] = hanging .. line end
+    if description ~= "" then add_wrapped(out, description, columns, hanging .. "  ") end
+  elseif description == "" then
     out[#out + 1] = head
-  elseif #head + 2 + #description <= columns then
+  elseif term.width(head) + 2 + term.width(description) <= columns then
     out[#out + 1] = head .. "  " .. description
   else
     out[#out + 1] = head
@@ -91,11 +126,11 @@ local function add_list(out, entries, columns)
   for _, entry in ipairs(entries) do
     local head = "  " .. (entry.signature:match "^(.-)%s%->" or entry.signature)
     local about = summary(entry.description)
-    if #head + 2 + #about <= columns and #head <= 34 then
+    if 36 + term.width(about) <= columns and #head <= 34 then
       out[#out + 1] = head .. (" "):rep(34 - #head) .. "  " .. about
     else
-      out[#out + 1] = head
-      add_wrapped(out, about, columns, (" "):rep(36))
+      for i, line in ipairs(wrap_type(head:sub(3), columns - 6)) do out[#out + 1] = (i > 1 and "      " or "  ") .. line end
+      add_wrapped(out, about, columns, (" "):rep(columns >= 72 and 36 or 8))
     end
   end
 end
@@ -110,7 +145,7 @@ local function blocks(entry, columns, colour)
     if #out > 0 then list[#list + 1] = table.concat(out, "\n") end
   end
   block(function(out)
-    for i, line in ipairs(wrap(entry.signature, columns - 4)) do
+    for i, line in ipairs(wrap_type(entry.signature, columns - 4)) do
       out[#out + 1] = (i > 1 and "    " or "") .. term.paint("bold", line, colour)
     end
     if entry.parent then out[#out + 1] = "  has all fields of " .. entry.parent end
@@ -134,7 +169,9 @@ local function blocks(entry, columns, colour)
   local example = entry.example or entry.call and entry.call.example
   if example and not entry.description:find(example:match "[^\n]*", 1, true) then
     block(function(out)
-      for line in (example .. "\n"):gmatch "([^\n]*)\n" do out[#out + 1] = "    " .. term.paint("green", line, colour) end
+      local code = {}
+      for line in (example .. "\n"):gmatch "([^\n]*)\n" do add_code(code, "    " .. line, columns) end
+      for _, line in ipairs(code) do out[#out + 1] = "    " .. term.paint("green", line:sub(5), colour) end
     end)
   end
   block(function(out) out[1] = "  " .. term.paint("dim", entry.where, colour) end)

@@ -6,7 +6,10 @@
 ---       res:start(200, { ["Content-Type"] = "text/plain" })                    -- or piece by piece
 ---       for i = 1, 10 do res:write(i .. "\n") stoke.sleep(1) end
 ---     end }
+---     server:wait()                             -- until Ctrl-C: leaving the block closes a `<close>` server
 ---
+--- Without `<close>` the server belongs to the scope, which ends when it is closed: a script goes on serving after its main has
+--- returned.
 --- Each request runs in a task of its own. What its handler raises is answered with 500 and logged, and the server lives on.
 --- A handler whose client leaves is cancelled; closing only its sending side counts as leaving. Cancelling the scope cuts what
 --- runs; close() lets it end first.
@@ -18,9 +21,11 @@ local effect = require "core.effect"
 local log = require "stoke.log"
 local replies = require "stoke.http.reply"
 local requests = require "stoke.http.request"
+local time = require "stoke.time"
 require "core.driver.server"
 
 local MB = 1024 * 1024
+local SOON = 1 -- seconds: a server that is closed before, and has served nobody, was hardly meant to be
 local FLUSH = 1 -- seconds for bytes still under way when the server has been cancelled
 local TEXT = { ["Content-Type"] = "text/plain; charset=utf-8" }
 
@@ -112,7 +117,7 @@ local function begin(server, exchange, me)
     task = tasks.start(me, "http.request", answer, server, exchange, id)
   end
   task.request, task.server, task.exchange, task.on_error = id, server, exchange, request_failed
-  server.running[id] = task
+  server.running[id], server.served = task, true
 end
 
 local function running(server)
@@ -208,7 +213,21 @@ function Server:close()
   wait_for(task)
 end
 
-function Server:__close()
+--- Wait until the server is closed, by another task or with its scope (Ctrl-C).
+---Raises `cancelled` when the waiting task is.
+---
+--- Example: `server:wait()`
+function Server:wait()
+  if not tasks.current() then errors.argument("server:wait waits, so it can only be called inside a task") end
+  scopes.deliver(tasks.current())
+  wait_for(self.task)
+end
+
+function Server:__close(err)
+  local early = err == nil and self.port ~= 0 and not self.served and not self.closed and not self.system
+  if early and time.monotonic() - self.began < SOON then
+    log.warn("a server was closed at once and has served nobody; server:wait() keeps it until Ctrl-C", { url = self.url })
+  end
   self:close()
 end
 
@@ -270,7 +289,7 @@ local function serve(options)
   local guarded = not options.mem and not options.socket and requests.is_loopback(address)
   local server = setmetatable({
     native = native, handler = options.handler, on_error = options.on_error, drain = options.drain or 5,
-    system = options.system or false, running = {}, port = native:port(),
+    system = options.system or false, running = {}, served = false, began = time.monotonic(), port = native:port(),
     guard = guarded and { hosts = set_of(options.hosts, "hosts"), origins = set_of(options.origins, "origins") } or nil,
     url = options.mem and ("http://%s.mem"):format(options.mem) or options.socket and "http://localhost"
       or ("http://%s:%d"):format(host, native:port()),

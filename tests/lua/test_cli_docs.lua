@@ -45,6 +45,19 @@ test("help: a name of the library prints its documentation", { real = true }, fu
   t.match(here.run("help", "agent:run").stdout, "^agent:run%(")
 end)
 
+test("help: topics are listed and shown", { real = true }, function(t)
+  local here <close> = place()
+  local overview = here.run "help".stdout
+  for _, topic in ipairs { "retry", "images", "thinking", "budget", "approval", "errors", "embeddings" } do
+    t.match(overview, "%f[%w]" .. topic .. "%f[%W]")
+    local r = here.run("help", topic)
+    t.eq({ r.code, r.stderr }, { 0, "" })
+    t.ok(#r.stdout > 200)
+  end
+  t.match(here.run("help", "retrry").stderr, "did you mean 'retry'")
+  t.ok(has(here.words("help", "retr"), "retry"))
+end)
+
 test("help: a verb goes before a name of the library", { real = true }, function(t)
   local here <close> = place()
   t.match(here.run("help", "models").stdout, "stoke models %-%-loaded")

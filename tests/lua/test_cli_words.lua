@@ -22,7 +22,7 @@ local function place(files)
   return self
 end
 
--- ---- other programs' words ----------------------------------------------------------------------------------------------------
+-- ---- other programs' words --------------------------------------------------------------------------------------------------
 
 test("words: a verb of another program is answered with ours", { real = true }, function(t)
   local here <close> = place()
@@ -40,7 +40,7 @@ test("words: -V is --version", { real = true }, function(t)
   t.eq({ r.code, r.stdout }, { 0, "stoke " .. about.version .. "\n" })
 end)
 
--- ---- errors under --json ------------------------------------------------------------------------------------------------------
+-- ---- errors under --json ----------------------------------------------------------------------------------------------------
 
 local function error_of(t, r)
   t.eq(select(2, r.stderr:gsub("\n", "")), 1, r.stderr)
@@ -69,7 +69,7 @@ test("words: a script's own --json is the script's", { real = true }, function(t
   end
 end)
 
--- ---- files of variables ---------------------------------------------------------------------------------------------------------
+-- ---- files of variables -----------------------------------------------------------------------------------------------------
 
 test("env file: quotes, comments, export; nothing is expanded", function(t)
   local text = table.concat({
@@ -117,7 +117,7 @@ test("env file: settings come from it, and doctor says so", { real = true }, fun
   t.match(here.run("--env-file", ".", "-e", "").stderr, "cannot read")
 end)
 
--- ---- colour -----------------------------------------------------------------------------------------------------------------------
+-- ---- colour -----------------------------------------------------------------------------------------------------------------
 
 test("term: FORCE_COLOR asks for colour or forbids it; NO_COLOR goes before all", function(t)
   local function colour(vars) return term.colour(1, function(name) return vars[name] end) end

@@ -212,3 +212,44 @@ test("doc: as Markdown, a function is a heading, its parameters, and an example"
   t.match(text, "%- `seconds` `number`\n")
   t.match(text, "```lua norun\n.-stoke%.timeout%(30")
 end)
+
+-- ---- topics -------------------------------------------------------------------------------------------------------------------
+
+test("topics: each is a section of the guide, found by its name and by other words for it", function(t)
+  for _, name in ipairs(doc.topics()) do
+    local entry = doc.find(name)
+    t.ok(entry and entry.kind == "topic", name)
+    t.ok(#entry.description > 200, name .. " is short")
+  end
+  for _, pair in ipairs { { "retries", "retry" }, { "image", "images" }, { "budgets", "budget" }, { "approvals", "approval" },
+    { "think", "thinking" }, { "embedding", "embeddings" }, { "exit-codes", "errors" }, { ".env", "env-file" } } do
+    t.eq(doc.find(pair[1]).name, pair[2])
+  end
+  t.match(doc.find "retry".description, "three times")
+  t.match(doc.find "errors".description, "%- 6: budget, limit")
+end)
+
+test("topics: a section ends where the next of its rank begins; Markdown's marks are gone", function(t)
+  local budget = doc.find "budget".description
+  t.match(budget, "^A scope may hold a budget")
+  t.ok(not doc.find "context".description:find("16. Errors", 1, true))
+  t.match(doc.find "context".description, "Budgets:\n\nA scope may")
+  t.ok(not budget:find("```", 1, true) and not budget:find("`", 1, true), budget)
+  t.match(budget, "\n    local stoke = require")
+end)
+
+test("text: no line is wider than the screen but for a word that is", function(t)
+  local all = doc.names()
+  for _, module in ipairs(doc.modules()) do
+    for _, class in ipairs(doc.classes(module)) do all[#all + 1] = class.name end
+  end
+  for _, columns in ipairs { 80, 60 } do
+    for _, name in ipairs(all) do
+      local entry = doc.find(name)
+      for line in (entry and doc.text(entry, columns) or ""):gmatch "[^\n]+" do
+        t.ok(#line <= columns or utf8.len(line) <= columns or not line:match "^%s*(.*)$":find "%s",
+          ("%s at %d: %s"):format(name, columns, line))
+      end
+    end
+  end
+end)

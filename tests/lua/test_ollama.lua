@@ -477,3 +477,35 @@ test("durations as Go has them", function(t)
     t.raises("argument", ollama.load, { model = "m", keep_alive = bad, endpoint = server.url })
   end
 end)
+
+test("a model is named alone, or in a table with the rest, everywhere", function(t)
+  local server <close> = sim.serve { mem = "forms", load_seconds = 0 }
+  local at, m = server.url, "qwen2.5:3b"
+  for _, form in ipairs { { m, at }, { m, { endpoint = at } }, { { model = m, endpoint = at } } } do
+    t.ok(ollama.show(form[1], form[2]).capabilities)
+    t.eq(ollama.pin(form[1], form[2]).done_reason, "load")
+    t.ok(ollama.window(form[1], form[2]))
+    t.eq(ollama.unload(form[1], form[2]).done_reason, "unload")
+    ollama.copy { source = m, destination = "mine", endpoint = at }
+    ollama.delete(type(form[1]) == "table" and { model = "mine", endpoint = at } or "mine", form[2])
+  end
+  t.eq(#ollama.tags { endpoint = at }.models, #ollama.tags(at).models)
+  t.eq(ollama.version { endpoint = at }, ollama.version(at))
+  t.ok(ollama.ps { endpoint = at }.models)
+  t.eq(ollama.newest { capability = "tools", endpoint = at }, ollama.newest("tools", at))
+  t.ok(ollama.show { model = m, verbose = true, endpoint = at }.model_info)
+  t.raises("argument", ollama.show, { model = m, verbos = true })
+  t.raises("argument", ollama.show, { model = m }, at)
+  t.raises("argument", ollama.delete, {})
+  t.raises("argument", ollama.unload, m, { endpont = at })
+end)
+
+test("load and pull take a name alone, too", function(t)
+  local _ <close> = sim.serve { mem = "alone", load_seconds = 0 }
+  local undo = require "stoke.config".stand_in("http://alone.mem", "a test", true)
+  t.eq(ollama.load "qwen2.5:3b".done_reason, "load")
+  local last
+  for ev in ollama.pull "gemma3:4b" do last = ev.status end
+  t.eq(last, "success")
+  undo()
+end)

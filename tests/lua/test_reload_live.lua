@@ -236,10 +236,12 @@ end)
 
 test("stoke run --watch: an effect in a body is told at the start, once a file, with its line", REAL, function(t)
   local files <close> = reloading {
-    ["reads.lua"] = "local home = os.getenv 'HOME'\nlocal now = os.time()\nlocal text = require 'stoke'.fs.read 's.lua'\nreturn #text",
+    ["reads.lua"] = "local home = os.getenv 'HOME'\nlocal now = os.time()\n"
+      .. "local text = require 'stoke'.fs.read 's.lua'\nreturn #text",
     ["waits.lua"] = "require 'stoke'.sleep(0.001)\nrequire 'stoke'.sleep(0.001)\nreturn 1",
     ["spawns.lua"] = "require 'stoke'.spawn(function() end)\nreturn 1", ["good.lua"] = "return os.getenv 'HOME' or 1",
-    ["s.lua"] = "local stoke = require 'stoke'\nlocal r, w, s, g = require 'reads', require 'waits', require 'spawns', require 'good'\n"
+    ["s.lua"] = "local stoke = require 'stoke'\n"
+      .. "local r, w, s, g = require 'reads', require 'waits', require 'spawns', require 'good'\n"
       .. "stoke.main(function() stoke.fs.read 's.lua' print('ran', r, w, s, g) end)" }
   local warned = {}
   run_watched(files.path, function(expect)

@@ -2,6 +2,7 @@
 
 local test = require "stoke.test"
 local stoke = require "stoke"
+local about = require "core.about"
 local http = require "stoke.http"
 local proc = require "stoke.proc"
 
@@ -237,4 +238,47 @@ real("many clients, some of which leave, each get their own", function(t)
   local sum = 0
   for i = 1, n do sum = sum + good[i] end
   t.eq(sum, n * rounds * 4 // 5)
+end)
+
+-- ---- how long it lives ----------------------------------------------------------------------------------------------------------
+
+local function script(text, f)
+  local process <close> = proc.spawn { argv = { about.executable(), "-e", text }, stderr = "merge", env = { HOME = "/nonexistent" },
+    env_allow = { "PATH", "STOKE_PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" } }
+  return f(process, process:lines())
+end
+
+local SERVE = "local http, log = require 'stoke.http', require 'stoke.log' local stoke = require 'stoke' stoke.main(function() "
+  .. "local server <close> = http.serve { port = 0, handler = function() return 'hi' end } print(server.url) "
+
+real("a <close> server in a main that returns is closed at once, which is told; what served somebody is not", function(t)
+  script(SERVE .. "end)", function(process, lines)
+    local url = lines()
+    local told = lines()
+    t.contains(told, "warn")
+    t.contains(told, "server:wait() keeps it until Ctrl-C")
+    t.contains(told, url)
+    t.eq(process:wait().code, 0)
+  end)
+  script(SERVE .. "http.get(server.url) end)", function(process, lines)
+    lines()
+    t.eq(lines(), nil)
+    t.eq(process:wait().code, 0)
+  end)
+end)
+
+real("server:wait() serves until the script is interrupted, or the server closed", function(t)
+  script(SERVE .. "server:wait() print 'never' end)", function(process, lines)
+    local url = lines()
+    t.eq(http.get(url).body, "hi")
+    process:kill "SIGINT"
+    t.eq(process:wait().code, 130)
+    t.eq(lines(), nil)
+  end)
+  local server <close> = serve(function() return "x" end)
+  local waiting = stoke.spawn(function() server:wait() return "closed" end)
+  http.get(server.url)
+  server:close()
+  t.eq(waiting:await(), "closed")
+  server:wait()
 end)

@@ -28,9 +28,11 @@ local function passed(task, seconds)
   end
 end
 
---- The cancellation that the task has not heard of, or does not heed.
+--- The cancellation that the task has not heard of, or does not heed. Bodies that are run again are in a scope that is cancelled
+--- from its beginning; they have a limit of their own (lua/reload.lua).
 local function unheeded(task)
-  return not task.unwinding and scopes.innermost(task).cancelled or nil
+  local scope = scopes.innermost(task)
+  return not task.unwinding and not scope.aside and scope.cancelled or nil
 end
 
 local function is_due(task, seconds)

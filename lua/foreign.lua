@@ -65,6 +65,16 @@ local GENERATE = with(MODEL, {
   ["tools functions"] = "ollama.chat, which takes tools",
 })
 
+local RUN = table_of {
+  ["temperature top_p top_k min_p seed stop num_predict max_tokens options"] = "the agent's: stoke.agent { ..., options = { ... } }",
+  ["tools instructions system model output handoffs think endpoint name"] = "the agent's: stoke.agent { ..., %s = ... }",
+  ["timeout deadline"] = "the agent's deadline, or stoke.timeout(seconds, bot.run, bot, question)",
+  ["budget"] = "the agent's, or stoke.scope { budget = { ... } }",
+    ["stream on_token on_event"] = "stream: for ev in bot:stream(question)",
+  ["messages history images"] = "the first argument: a text, { text =, images = } or messages",
+    ["max_turns max_iterations"] = "max_steps",
+}
+
 local HTTP = table_of {
   ["data content payload text"] = "body (bytes), json or form", ["params qs search args"] = "query",
   ["auth authorization bearer token api_key"] = 'headers = { Authorization = "Bearer ..." }',
@@ -88,7 +98,8 @@ local ROOT = table_of { ["dir directory folder path base"] = "root" }
 
 --- function -> { foreign name -> what it is here }
 M.options = {
-  ["stoke.agent"] = AGENT, ["ollama.chat"] = CHAT, ["ollama.try_chat"] = CHAT, ["ollama.generate"] = GENERATE,
+  ["stoke.agent"] = AGENT, ["agent:run"] = RUN, ["agent:stream"] = RUN, ["session:run"] = RUN, ["session:stream"] = RUN,
+  ["ollama.chat"] = CHAT, ["ollama.try_chat"] = CHAT, ["ollama.generate"] = GENERATE,
   ["ollama.stream"] = with(CHAT, { ["input question text content"] = "prompt, or messages",
     ["system_prompt instructions"] = 'system, or a message { role = "system" }' }),
   ["ollama.embed"] = with(MODEL, { ["prompt text texts inputs content documents"] = "input" }),

@@ -123,6 +123,15 @@ local function check_leaf(source, key, kind, v)
            near and ("did you mean %q?"):format(near) or nil)
 end
 
+-- What other programs call it.
+local FOREIGN = {
+  host = 'endpoint = "http://HOST:11434"', base_url = 'endpoint = "http://HOST:11434"', server = 'endpoint = "http://HOST:11434"',
+  api_key = 'endpoints = { NAME = { url = "...", key = "..." } }', token = 'endpoints = { NAME = { url = "...", key = "..." } }',
+  models = 'profiles = { ["qwen2.5:3b"] = { num_ctx = 8192 } }', timeout = "timeouts = { total = seconds }",
+  log_level = 'log = { level = "debug" }', context_length = "num_ctx", n_ctx = "num_ctx", env = "--env-file FILE",
+  concurrency = "pool = { per_model = 4 }", slots = "pool = { per_model = 4 }",
+}
+
 local function check_table(source, key, shape, v)
   if type(shape) == "string" then return check_leaf(source, key, shape, v) end
   if type(v) ~= "table" then
@@ -134,6 +143,8 @@ local function check_table(source, key, shape, v)
     local inner = shape.each or shape[name]
     if not inner then
       local near = errors.suggest(name, sorted_keys(shape))
+      local here = FOREIGN[name]
+      if here then complain(source, path, "is no setting", "here it is " .. here) end
       complain(source, path, "is no setting", near and ("did you mean '%s'?"):format(near)
                or "known here: " .. table.concat(sorted_keys(shape), ", "))
     end

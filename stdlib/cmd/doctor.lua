@@ -48,7 +48,7 @@ end
 
 local function add_probe(add, probe)
   local text = { ("%d calls"):format(probe.calls) }
-  if probe.slots then text[#text + 1] = ("%d at once"):format(probe.slots) end
+  if probe.slots then text[#text + 1] = probe.slots > 1 and ("at least %d at once"):format(probe.slots) or "one at a time" end
   if probe.models then text[#text + 1] = ("%d models in memory"):format(probe.models) end
   if probe.keep_alive then text[#text + 1] = ("kept for %s"):format(term.duration(probe.keep_alive)) end
   if probe.problem then text[#text + 1] = "ended early: " .. term.clean(probe.problem) end

@@ -170,12 +170,13 @@ test("doctor: slots are the calls that were worked on at the same time", functio
   local function overlap(...)
     local list = {}
     for i, r in ipairs { ... } do list[i] = { arrived = r[1], service = r[2] } end
-    return probe.overlap(list)
+    return probe.overlap(list, 0)
   end
   t.eq(overlap({ 1, 1 }, { 2, 1 }, { 3, 1 }), 1)
   t.eq(overlap({ 1, 1 }, { 1.02, 1 }, { 2.02, 1 }, { 2.04, 1 }), 2)
   t.eq(overlap({ 1, 1 }, { 1, 1 }, { 1, 1 }, { 1, 1 }), 4)
   t.eq(overlap({ 1, 1 }, { 2, 1.01 }, { 3, 1.01 }), 1) -- a moment of two is none
+  t.eq(overlap({ 1.4, 1 }, { 2, 1 }, { 3.3, 1 }, { 4, 1 }), 1) -- nor are answers that were read late
 end)
 
 -- ---- the way to the server --------------------------------------------------------------------------------------------------
@@ -204,6 +205,14 @@ test("doctor: https where http is spoken", { real = true }, function(t)
   local report, r = here.report()
   has(t, report, "address", "the scheme is wrong: what listens there speaks http", "OLLAMA_HOST=" .. server.url)
   t.ok(r.code ~= 0)
+end)
+
+test("doctor: http where https is spoken", { real = true }, function(t)
+  local report, r = doctor(t, { ["/api/version"] = function(_, res)
+    res:reply(400, { ["Content-Type"] = "text/plain" }, "Client sent an HTTP request to an HTTPS server.\n")
+  end })
+  has(t, report, "address", "speaks https", "--endpoint=https://127.0.0.1:")
+  t.eq({ find(report, "other-server"), r.code }, { nil, 5 })
 end)
 
 test("doctor: something else than Ollama answers", { real = true }, function(t)

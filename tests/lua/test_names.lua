@@ -149,6 +149,8 @@ test("names: options of other libraries are answered with ours", function(t)
   }
   for _, case in ipairs(cases) do t.contains(message(function() return case[1](case[2]) end), case[3]) end
   t.contains(message(json.encode, {}, { indent = 2 }), "json.encode: unknown option indent; here it is pretty = true")
+  local bot = stoke.agent { model = "m" }
+  t.contains(message(bot.run, bot, "x", { temperature = 0 }), "agent:run: unknown option temperature; here it is the agent's")
   t.contains(message(http.get, "http://x.mem", { params = {} }), "query")
   t.contains(message(http.post, "http://x.mem", { data = "x" }), "body (bytes), json or form")
   t.contains(message(stoke.fs.mkdir, "x", { recursive = true }), "parents = true")

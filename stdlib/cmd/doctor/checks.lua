@@ -68,6 +68,12 @@ local function where_set(f)
   return from == "built in" and "OLLAMA_HOST" or from:gsub("^environment ", ""):gsub("^flag ", "")
 end
 
+--- Go's and nginx's words of a port that wanted https.
+local function speaks_https(f)
+  local a = unreachable(f) and not f.server.elsewhere and f.server.answers
+  return a and a.status == 400 and ((a.text or ""):find "to an? HTTPS server" or (a.text or ""):find "sent to HTTPS port") and true
+end
+
 local function explained(s)
   local found = s.elsewhere
   if not found then return nil end
@@ -296,10 +302,15 @@ M.list = {
         or "nothing can be asked at the address that is set"
     end,
     cure = function(x, f) return ("%s=%s"):format(where_set(f), x.elsewhere) end },
+  { name = "address", level = "error", kind = "protocol",
+    look = function(f) return speaks_https(f) and f.server end,
+    say = function(x) return ("%s speaks https, and was asked by http"):format(x.url:match "//(.*)") end,
+    why = "nothing can be asked at the address that is set",
+    cure = function(x, f) return ("%s=%s"):format(where_set(f), (x.url:gsub("^http:", "https:"))) end },
   { name = "other-server", level = "error", kind = "protocol",
     look = function(f)
       local a = unreachable(f) and f.server.answers
-      return a and not a.ollama and not f.server.elsewhere and a
+      return a and not a.ollama and not f.server.elsewhere and not speaks_https(f) and a
     end,
     say = function(x, f)
       local who = x.server and (", which says it is %s"):format(term.clean(x.server))

@@ -47,12 +47,15 @@ local function ask(model, prompt, tokens, wait)
 end
 
 --- The most calls that were worked on at the same time for at least a twentieth of the whole. A call's service ends when its
---- answer arrives.
+--- answer arrives; an answer that this machine reads late seems to overlap with the next, so it cannot be more than the whole work
+--- needs in the time it took.
 ---@param replies { arrived: number, service: number }[]
+---@param began number when they were sent
 ---@return integer
-function M.overlap(replies)
-  local edges = {}
+function M.overlap(replies, began)
+  local edges, work, ended = {}, 0, began
   for _, r in ipairs(replies) do
+    work, ended = work + r.service, math.max(ended, r.arrived)
     edges[#edges + 1] = { at = r.arrived - r.service, by = 1 }
     edges[#edges + 1] = { at = r.arrived, by = -1 }
   end
@@ -72,7 +75,7 @@ function M.overlap(replies)
   for count, seconds in next, held do
     if count > most and seconds >= whole / 20 then most = count end
   end
-  return most
+  return math.max(1, math.min(most, math.ceil(work / (ended - began) - 0.05)))
 end
 
 local function loaded_names()
@@ -107,11 +110,12 @@ function M.run(facts, wait, say)
     local scope <close> = stoke.scope {}
     local numbers = {}
     for i = 1, M.WIDTH do numbers[i] = i end
+    local began = time.monotonic()
     local replies = scope:map(numbers, function(i)
       return ask(model, ("Count from %d upwards, with commas."):format(i * 7), M.TOKENS, wait)
     end)
     found.calls = found.calls + M.WIDTH
-    found.slots = M.overlap(replies)
+    found.slots = M.overlap(replies, began)
     local other = list[2]
     if not other then return end
     found.other = other.name

@@ -113,7 +113,7 @@ stoke.main(function(argv)
     for ev in session:stream(words) do
       if ev.type == "tool_call" then note("> %s %s", ev.name, target(ev.arguments)) end
       if ev.type == "tool_result" and ev.failed then note("! %s", term.clean(ev.text)) end
-      if ev.type == "done" then note("%s", term.clean(ev.text)) end
+      if ev.type == "done" then note("%s", term.clean(ev.result.text)) end
     end
     green, said = test()
     words = "The tests still fail. Find out why, and mend it:\n" .. said

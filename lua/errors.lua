@@ -138,6 +138,32 @@ function M.wrap(raised)
   return M.new("script", "an error that is no text: " .. M.describe(raised), { value = raised })
 end
 
+--- Can it be called like a function?
+---@param value any
+---@return boolean
+function M.callable(value)
+  if type(value) == "function" then return true end
+  local meta = type(value) == "table" and getmetatable(value)
+  return type(meta) == "table" and type(meta.__call) == "function"
+end
+
+--- Texts that Lua raises for mistakes of the code, wherever they were caught and raised again.
+local MISTAKES = { "^[^\n]-:%d+: attempt to ", "^[^\n]-:%d+: bad argument #", "^[^\n]-:%d+: stack overflow", "^assertion failed!",
+  "^attempt to ", "^bad argument #", "^[^\n]-:%d+: undefined variable '", "^[^\n]-:%d+: assignment to the undeclared global " }
+
+--- Is this a bug of the code that raised it: an error of Lua itself, and none that somebody raised on purpose (a text or a value
+--- given to error or assert, an error object of a kind, a refusal)?
+---@param err stoke.error
+---@return boolean
+function M.bug(err)
+  if err.kind ~= "script" then return false end
+  if rawget(err, "own") then return true end
+  for _, pattern in ipairs(MISTAKES) do
+    if err.message:find(pattern) then return true end
+  end
+  return false
+end
+
 --- Message handler: what was raised, and better words where nothing was called: the object and what it has.
 ---@param raised any
 ---@return any
@@ -146,12 +172,29 @@ function M.mended(raised)
   return require "core.names".better(raised)
 end
 
---- Message handler for xpcall: an error object that knows where it was raised.
+--- Message handler for xpcall: an error object that knows where it was raised, and whether Lua itself raised it (`own`).
 function M.handler(raised)
   local err = M.wrap(M.mended(raised))
+  if type(raised) == "string" and err.kind == "script" then
+    local from = debug.getinfo(2, "f")
+    if from and from.func ~= error and from.func ~= assert then err.own = true end
+  end
   if not rawget(err, "where") and err.kind ~= "script" and err.kind ~= "usage" then err.where = site() end
   if not rawget(err, "traceback") then err.traceback = debug.traceback("", 2):gsub("^\n", "") end
   return err
+end
+
+--- A traceback without the runtime's own frames.
+---@param traceback string
+---@return string text
+---@return integer lines
+function M.own_frames(traceback)
+  local lines = {}
+  for line in traceback:gmatch "[^\n]+" do
+    local ours = line:find("\tstoke:", 1, true) or line:find("\t[C]:", 1, true) or line:find("\t(...tail", 1, true)
+    if not ours then lines[#lines + 1] = line end
+  end
+  return table.concat(lines, "\n"), #lines
 end
 
 --- A traceback without the runtime's own frames; nil when nothing of the script's is left that the message does not say. Whole
@@ -160,12 +203,8 @@ end
 ---@return string|nil
 function M.readable(traceback)
   if os.getenv "STOKE_DEBUG" then return traceback end
-  local lines = {}
-  for line in traceback:gmatch "[^\n]+" do
-    local ours = line:find("\tstoke:", 1, true) or line:find("\t[C]:", 1, true) or line:find("\t(...tail", 1, true)
-    if not ours then lines[#lines + 1] = line end
-  end
-  return #lines > 3 and table.concat(lines, "\n") or nil -- heading, the place itself, "in task main"
+  local text, lines = M.own_frames(traceback)
+  return lines > 3 and text or nil -- heading, the place itself, "in task main"
 end
 
 --- Edit distance with transpositions (optimal string alignment), for did-you-mean.
@@ -201,11 +240,13 @@ function M.suggest(word, list)
   return best
 end
 
+local function fits(value, wanted) return type(value) == wanted or wanted == "function" and M.callable(value) end
+
 local function wrong_option(options, known, what)
   local wrong = {}
   for name, value in next, options do
     local wanted = known[name]
-    if not wanted or wanted ~= true and type(value) ~= wanted then wrong[#wrong + 1] = tostring(name) end
+    if not wanted or wanted ~= true and not fits(value, wanted) then wrong[#wrong + 1] = tostring(name) end
   end
   table.sort(wrong)
   local name = wrong[1]
@@ -234,7 +275,7 @@ function M.options(options, known, what)
   if type(options) ~= "table" then M.argument("%s: options must be a table, got %s", what, type(options)) end
   for name, value in next, options do
     local wanted = known[name]
-    if not wanted or wanted ~= true and type(value) ~= wanted then wrong_option(options, known, what) end
+    if not wanted or wanted ~= true and not fits(value, wanted) then wrong_option(options, known, what) end
   end
   return options
 end

@@ -18,6 +18,7 @@ local ollama_options = require "stoke.ollama.options"
 local schema = require "stoke.schema"
 local session = require "stoke.agent.session"
 local stream = require "stoke.agent.stream"
+local texts = require "stoke.agent.texts"
 local tool = require "stoke.tool"
 
 local M = {}
@@ -42,6 +43,7 @@ function Agent.__index(self, key)
   return Agent[key]
 end
 
+--- What a run, a turn of a session and the event "done" give; printed, it is its text.
 ---@class stoke.agent.result
 ---@field text string what the model answered last
 ---@field output any with a schema: the value, checked
@@ -66,17 +68,22 @@ end
 ---@field max_steps? integer questions to the model (12)
 ---@field budget? { tokens?: integer, calls?: integer, seconds?: number } of a run, nested work included
 ---@field deadline? number seconds of a run
----@field options? table sampling: temperature, seed, num_predict ...
+---@field options? table|string sampling: temperature, seed, num_predict ...; or the name of a sampling profile
+---@field sampling? string name of a sampling profile (precise, balanced, creative, those of stoke.config.lua); options go over it
 ---@field think? boolean|"low"|"medium"|"high"|"max"
 ---@field endpoint? string name or address
 ---@field timeouts? table seconds by phase, as for ollama.chat
 ---@field split_thinking? boolean false: reasoning between tags stays in the text, see ollama.chat
 ---@field auto_pull? boolean a model that the server does not have is pulled first, see ollama.chat
+---@field nudge? boolean false: an answer that only announces work is taken as it is; else its writer is asked once to do it, or to
+---  answer (with tools or handoffs)
+---@field texts? table<string, string|function> what the library says to the model, replaced; see stoke.agent.texts
 ---@field summarize? boolean|fun(messages: table[], summary?: string): string what falls out of the context window is summarized
 
 local OPTIONS = { name = "string", description = "string", model = "string", instructions = true, tools = "table", output = true,
-  repair = "number", handoffs = "table", max_steps = "number", budget = "table", deadline = "number", options = "table",
-  think = true, endpoint = "string", timeouts = "table", summarize = true, split_thinking = "boolean", auto_pull = "boolean" }
+  repair = "number", handoffs = "table", max_steps = "number", budget = "table", deadline = "number", options = true,
+  sampling = true, think = true, endpoint = "string", timeouts = "table", summarize = true, nudge = "boolean", texts = "table",
+  split_thinking = "boolean", auto_pull = "boolean" }
 
 local function is_agent(value) return type(value) == "table" and getmetatable(value) == Agent end
 
@@ -97,18 +104,19 @@ end
 local function check(given)
   if type(given) ~= "table" then errors.argument("stoke.agent: a table expected, got %s", errors.describe(given)) end
   errors.options(given, OPTIONS, "stoke.agent")
-  local name = given.name
+  local name, options = given.name, given.options
   if name ~= nil and (name == "" or #name > 64 or not name:find "^[%w_][%w_ .-]*$") then
     errors.argument("stoke.agent: the name must be letters, digits, `_`, `-`, `.` or blanks, at most 64; got %q", name)
   end
   local where = name and "stoke.agent " .. name or "stoke.agent"
-  ollama_options.check(where, { model = given.model, options = given.options, think = given.think, timeouts = given.timeouts },
+  if given.sampling ~= nil or type(options) == "string" then options = ollama_options.sampled(where, options, given.sampling) end
+  ollama_options.check(where, { model = given.model, options = options, think = given.think, timeouts = given.timeouts },
     { model = true, options = "table", think = true, timeouts = "table" })
   local text = given.instructions
-  if text ~= nil and type(text) ~= "string" and type(text) ~= "function" then
+  if text ~= nil and type(text) ~= "string" and not errors.callable(text) then
     errors.argument("%s: instructions must be a string, or a function that returns one, got %s", where, type(text))
   end
-  if given.summarize ~= nil and type(given.summarize) ~= "boolean" and type(given.summarize) ~= "function" then
+  if given.summarize ~= nil and type(given.summarize) ~= "boolean" and not errors.callable(given.summarize) then
     errors.argument("%s: summarize must be true, false or a function, got %s", where, type(given.summarize))
   end
   whole(where, "max_steps", given.max_steps, 1)
@@ -119,7 +127,8 @@ local function check(given)
   if given.deadline and not (given.deadline > 0) then
     errors.argument("%s: deadline must be seconds above 0, got %s", where, tostring(given.deadline))
   end
-  return where
+  if given.texts then texts.check(where, given.texts) end
+  return where, options
 end
 
 --- The tools, by their names; an agent in the list is one, too.
@@ -142,21 +151,21 @@ end
 
 local function handoff_name(name) return "transfer_to_" .. name:gsub("[^%w_-]", "_") end
 
-local function handoff_definition(target)
+local function handoff_definition(target, own)
   local definition = target.definition
   return { type = "function", ["function"] = { name = handoff_name(definition.name),
-    description = ("Hand the conversation over to %s.%s"):format(definition.name,
-      definition.description and " " .. definition.description or ""),
+    description = texts.of("handoff_tool", own, { agent = definition.name,
+      description = definition.description and " " .. definition.description or "" }),
     parameters = { type = "object", properties = json.object {} } } }
 end
 
 --- Agents that may take over: name of the call -> handle. Their definitions are looked up when the handoff happens.
-local function handoffs_of(where, list, by_name, definitions)
+local function handoffs_of(where, list, by_name, definitions, own)
   if not list then return nil end
   local targets, order = {}, {}
   for i, given in ipairs(list) do
     local target = given
-    if type(given) == "function" then target = given() end
+    if not is_agent(given) and errors.callable(given) then target = given() end
     if not is_agent(target) then
       errors.argument("%s: handoffs[%d] must %s an agent, got %s", where, i, target == given and "be" or "return",
         errors.describe(target))
@@ -167,7 +176,7 @@ local function handoffs_of(where, list, by_name, definitions)
     local name = handoff_name(target.definition.name)
     if by_name[name] or targets[name] then errors.argument("%s: two tools are named %s", where, name) end
     targets[name], order[i] = target, name
-    definitions[#definitions + 1] = handoff_definition(target)
+    definitions[#definitions + 1] = handoff_definition(target, own)
   end
   if order[1] then return targets, order end
 end
@@ -176,8 +185,8 @@ end
 local Definition = { tools = {}, by_name = {}, names = {}, tools_bytes = 0, repair = M.REPAIR, max_steps = M.MAX_STEPS }
 Definition.__index = Definition
 
-local COPIED = { "name", "description", "model", "instructions", "repair", "max_steps", "budget", "deadline", "options", "think",
-  "endpoint", "timeouts", "split_thinking", "auto_pull" }
+local COPIED = { "name", "description", "model", "instructions", "repair", "max_steps", "budget", "deadline", "think", "endpoint",
+  "timeouts", "nudge", "texts", "split_thinking", "auto_pull" }
 
 --- What the model is told of the tools: encoded here, once, and not for each question.
 local function set_definitions(definition, definitions)
@@ -195,7 +204,7 @@ local function add_tools(definition, where, given)
   local tools, by_name = tools_of(where, given.tools)
   local definitions, names = {}, {}
   for i, made in ipairs(tools) do definitions[i] = made:definition() end
-  local targets, order = handoffs_of(where, given.handoffs, by_name, definitions)
+  local targets, order = handoffs_of(where, given.handoffs, by_name, definitions, given.texts)
   if not definitions[1] then return end
   for name in next, by_name do names[name] = true end
   for name in next, targets or {} do names[name] = true end
@@ -207,15 +216,16 @@ end
 --- Is one of the handoffs made later?
 local function waits(list)
   for _, target in ipairs(list or {}) do
-    if type(target) == "function" then return true end
+    if not is_agent(target) and errors.callable(target) then return true end
   end
   return false
 end
 
 --- What a run works with: everything checked, and not changed any more once it is complete.
 local function define(given, label)
-  local where = check(given)
+  local where, options = check(given)
   local definition = setmetatable({}, Definition)
+  if options then definition.options = options end
   for _, name in ipairs(COPIED) do
     if given[name] ~= nil then definition[name] = given[name] end
   end
@@ -293,11 +303,32 @@ function M.refresh(changed)
       local definitions = {}
       for i, made in ipairs(definition.tools) do definitions[i] = made:definition() end
       for _, name in ipairs(definition.handoff_order or {}) do
-        definitions[#definitions + 1] = handoff_definition(definition.targets[name])
+        definitions[#definitions + 1] = handoff_definition(definition.targets[name], definition.texts)
       end
       set_definitions(definition, definitions)
     end
   end
+end
+
+--- What the library itself says to models. Without an argument, the texts in force: { name, purpose, fields, text } each, sorted by
+--- name. With a table, these are replaced for all agents; an agent's own `texts` go before them. A replacement is a text with
+--- {fields}, a function of a table of the fields that returns the text, or false for the built-in one.
+---
+---     schema, misfit                        the shape of the answer, and one that does not fit it
+---     empty, nudge                          an answer without a word, and one that announces work and calls nothing
+---     unreadable, unreadable_without_tools  a call that could not be read
+---     unknown_tool, no_tools, bad_arguments, too_many_calls, repeated   calls that are wrong
+---     failure, bug, denied, cancelled       tools that failed
+---     handoff, second_handoff, handoff_tool, agent_tool, agent_input    agents that work together
+---     summary_task, summary, choose         summaries of what fell out of the window; the options of stoke.choose
+---@param given? table<string, string|function|false>
+---@return { name: string, purpose: string, fields: string, text: string|function }[]
+---Raises `argument` for a name or a field that there is not.
+---
+--- Example: `stoke.agent.texts { empty = "You said nothing. Please answer." }`
+function M.texts(given)
+  if given ~= nil then texts.replace(given) end
+  return texts.list()
 end
 
 --- Make an agent.
@@ -322,13 +353,14 @@ function Agent:run(given, options)
   scopes.check_self(self, Agent, "agent:run()")
   local definition = self.definition
   options = run.options("agent:run", options)
-  return run.run(definition, history.new(), input.messages(definition.label, given), nil, options)
+  return (run.run(definition, history.new(), input.messages(definition.label, given), nil, options))
 end
 
 --- Answer once, its events as they come: { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
---- "tool_call" { id, name, arguments, cancel }, "tool_result" { id, name, text, failed, value = what run returned }, "approval"
---- { id, pending }, "handoff" { from, to }, "usage" { usage }, "done" { text, output, result }. What an agent does that works as a
---- tool of this one comes as { type = "nested", agent =, run =, event = }. Leaving the loop ends the run and closes its connection.
+--- "tool_call" { id, name, arguments, cancel }, "tool_result" { id, name, text, failed, value = what run returned, err = why it
+--- failed }, "approval" { id, pending }, "handoff" { from, to }, "usage" { usage }, "done" { result = as of agent:run }. What an
+--- agent does that works as a tool of this one comes as { type = "nested", agent =, run =, event = }. Leaving the loop ends the run
+--- and closes its connection.
 ---@param given string|{ text: string, images?: (string|table)[] }|table[]
 ---@param options? { max_steps?: integer }
 ---@return fun(): table|nil iterator for generic `for`
@@ -370,8 +402,9 @@ function Agent:as_tool(options)
   end
   return tool {
     name = options.name or definition.name:gsub("[^%w_-]", "_"),
-    description = options.description or definition.description or "Ask the agent " .. definition.label,
-    params = { input = "string: the task, with all it needs to know" },
+    description = options.description or definition.description
+      or texts.of("agent_tool", definition.texts, { agent = definition.label }),
+    params = { input = "string: " .. texts.of("agent_input", definition.texts, { agent = definition.label }) },
     needs_approval = options.needs_approval, max_output = options.max_output, timeout = false,
     run = function(args)
       local result = self:run(args.input)
@@ -381,9 +414,10 @@ function Agent:as_tool(options)
   }
 end
 
---- Print the exact request that agent:run would send first, and return it. Nothing is sent.
+--- Print the exact request that agent:run would send first, how long its answer may get, and what the library would say to the
+--- model where that applies; and return all that. Nothing is sent.
 ---@param given string|{ text: string, images?: (string|table)[] }|table[]
----@return { method: string, url: string, body: string } body: JSON text
+---@return { method: string, url: string, body: string, answer: string, texts: table } body: JSON text
 ---
 --- Example: `bot:explain "Do I need an umbrella in Oslo?"`
 function Agent:explain(given)

@@ -75,7 +75,7 @@ local function compile_item(raw, where)
       hint = "string, number, integer, boolean or list; choices = {...} limits the values" })
   end
   item.of = item.of or (item.type == "list" and "string" or item.type)
-  if item.convert ~= nil and type(item.convert) ~= "function" then
+  if item.convert ~= nil and not errors.callable(item.convert) then
     errors.argument("args.parse: %s: convert must be a function, got %s", where, type(item.convert))
   end
   return item

@@ -4,12 +4,14 @@
 local errors = require "core.errors"
 local json = require "core.json"
 local agent = require "stoke.agent"
+local texts = require "stoke.agent.texts"
+local options = require "stoke.ollama.options"
 local schema = require "stoke.schema"
 
 local M = {}
 
 local FIELDS = { model = "string", prompt = true, options = "table", instructions = "string", endpoint = "string",
-  repair = "number", sampling = "table", think = true, timeouts = "table", deadline = "number" }
+  repair = "number", sampling = true, think = true, timeouts = "table", deadline = "number", texts = "table" }
 
 ---@class stoke.choice
 ---@field model string
@@ -17,16 +19,17 @@ local FIELDS = { model = "string", prompt = true, options = "table", instruction
 ---@field options (string|string[])[] texts, or { "name", "what it means" }
 ---@field instructions? string
 ---@field repair? integer how often it is asked again (3)
----@field sampling? table options of the model; temperature 0 unless given
+---@field sampling? table|string options of the model, or the name of a sampling profile; temperature 0 unless given
+---@field texts? table<string, string|function> what the library says to the model, replaced; see stoke.agent.texts
 ---@field think? boolean|string
 ---@field endpoint? string
 ---@field timeouts? table
 ---@field deadline? number seconds
 
-local function names_of(options)
+local function names_of(given)
   local names, lines = {}, {}
-  errors.list("stoke.choose: options", options)
-  for i, option in ipairs(options) do
+  errors.list("stoke.choose: options", given)
+  for i, option in ipairs(given) do
     local name, description = option, nil
     if type(option) == "table" then name, description = option[1], option[2] end
     if type(name) ~= "string" or name == "" or (description ~= nil and type(description) ~= "string") then
@@ -48,6 +51,7 @@ end
 
 --- Sampling of a choice: the likeliest, and no longer than the longest option needs.
 local function sampling(given, names)
+  if given ~= nil then given = options.sampled("stoke.choose", nil, given) end
   local out = { temperature = 0, num_predict = 48 }
   for _, name in ipairs(names) do out.num_predict = math.max(out.num_predict, 32 + #name) end
   for name, value in next, given or {} do out[name] = value end
@@ -72,7 +76,9 @@ function M.choose(given)
   local chooser = agent {
     model = given.model, endpoint = given.endpoint, output = shape, repair = given.repair or 3, think = given.think,
     timeouts = given.timeouts, deadline = given.deadline, options = sampling(given.sampling, names),
-    instructions = (given.instructions and given.instructions .. "\n\n" or "") .. "Choose one of:\n" .. lines,
+    instructions = (given.instructions and given.instructions .. "\n\n" or "")
+      .. texts.of("choose", given.texts, { options = lines }),
+    texts = given.texts,
   }
   local result = chooser:run(given.prompt)
   local choice = result.output.choice

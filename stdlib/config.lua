@@ -6,7 +6,8 @@
 --       endpoint = "gpu",
 --       endpoints = { gpu = { url = "http://10.0.0.7:11434" },
 --                     cloud = { url = "https://ollama.com", key = "..." } },
---       profiles = { ["qwen2.5:3b"] = { num_ctx = 8192 } },
+--       profiles = { ["qwen2.5:3b"] = { num_ctx = 8192, temperature = 0.2 } },
+--       sampling = { precise = { temperature = 0 } },
 --       timeouts = { idle = 60 },
 --     }
 --
@@ -24,6 +25,11 @@ local BUILT_IN = {
   endpoint = "default",
   endpoints = { default = { url = DEFAULT_URL } },
   profiles = {},
+  sampling = {
+    precise = { temperature = 0 },
+    balanced = { temperature = 0.7, top_p = 0.9 },
+    creative = { temperature = 1.1, top_p = 0.95, min_p = 0.05 },
+  },
   timeouts = { connect = 2, load = 300, first_byte = 60, idle = 120 },
   pool = { per_model = 2 },
   auto_pull = false,
@@ -37,10 +43,11 @@ local BUILT_IN = {
 local SHAPE = {
   endpoint = "string",
   endpoints = { each = { url = "url", key = "string", headers = { each = "string" }, auto_pull = "boolean" } },
-  profiles = { each = { num_ctx = "count", num_batch = "count", num_gpu = "integer",
+  profiles = { each = { num_ctx = "window", num_batch = "count", num_gpu = "integer",
     main_gpu = "integer", num_thread = "integer", use_mmap = "boolean",
     draft_num_predict = "integer", shift = "boolean", keep_alive = "keep_alive",
     split_thinking = "boolean", auto_pull = "boolean" } },
+  sampling = { each = {} },
   auto_pull = "boolean",
   timeouts = { connect = "seconds", load = "seconds", first_byte = "seconds", idle = "seconds",
                total = "seconds" },
@@ -49,8 +56,14 @@ local SHAPE = {
   max_memory = "memory",
   sim = "sim",
 }
+-- How a model is sampled: in a profile by name, and in the profile of a model, for calls that do not say.
+for name, kind in pairs { temperature = "number", top_p = "number", top_k = "integer", min_p = "number", typical_p = "number",
+  repeat_penalty = "number", repeat_last_n = "integer", presence_penalty = "number", frequency_penalty = "number",
+  num_predict = "integer", num_keep = "integer", seed = "integer", stop = "stop" } do
+  SHAPE.sampling.each[name], SHAPE.profiles.each[name] = kind, kind
+end
 -- Named entries replace each other whole instead of being mixed.
-local WHOLE = { endpoints = true, profiles = true }
+local WHOLE = { endpoints = true, profiles = true, sampling = true }
 
 local function one_of(...)
   local list = { ... }
@@ -79,6 +92,14 @@ end
 local CHECK = {
   string = { want = "a string", ok = function(v) return type(v) == "string" and v ~= "" end },
   boolean = { want = "true or false", ok = function(v) return type(v) == "boolean" end },
+  number = { want = "a number", ok = function(v) return type(v) == "number" end },
+  stop = { want = "a list of texts", ok = function(v)
+    if type(v) ~= "table" or #v == 0 then return false end
+    for _, text in pairs(v) do if type(text) ~= "string" then return false end end
+    return true
+  end },
+  window = { want = "a whole number of at least 1, or \"auto\"",
+             ok = function(v) return v == "auto" or math.type(v) == "integer" and v >= 1 end },
   integer = { want = "a whole number", ok = function(v) return math.type(v) == "integer" end },
   count = { want = "a whole number of at least 1",
             ok = function(v) return math.type(v) == "integer" and v >= 1 end },
@@ -475,7 +496,8 @@ function M.stand_in(url, source, everywhere)
   return function() current, M.revision = before, M.revision + 1 end
 end
 
----The profile of a model: its load options and keep_alive. Empty when none is configured.
+---The profile of a model: its load options, keep_alive, and how it is sampled where a call does not say. Empty when none is
+---configured.
 ---@param model string as given to the call; "qwen3" and "qwen3:latest" are one model
 ---@return table
 ---

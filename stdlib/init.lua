@@ -20,8 +20,9 @@ local M = {}
 
 M.version = host.version
 
+--- What is called may be a function, or a table that can be called, as stoke.choose is.
 local function check_function(f, what)
-  if type(f) ~= "function" then errors.argument("%s: a function expected, got %s", what, type(f)) end
+  if not errors.callable(f) then errors.argument("%s: a function expected, got %s", what, type(f)) end
 end
 
 local function check_seconds(seconds, what)
@@ -217,7 +218,7 @@ end
 -- ---- several at once ----------------------------------------------------------------------------------------------------
 
 local function check_functions(list, what, may_be_empty)
-  if type(list) ~= "table" or (#list == 0 and not may_be_empty) then
+  if type(list) ~= "table" or (#list == 0 and not may_be_empty) or errors.callable(list) then
     errors.argument("%s: a list of functions expected", what)
   end
   for _, f in ipairs(list) do check_function(f, what) end
@@ -343,6 +344,32 @@ function M.try(f, ...)
   end
   return outcome(xpcall(inner, handler, ...))
 end
+
+-- ---- once more, and something else ------------------------------------------------------------------------------------------
+
+--- Call a function until it succeeds, with a pause that doubles and is jittered between two attempts. Only errors that say
+--- `retryable` (refused, timeout, overloaded, incomplete ...) are worth another attempt, unless `on` says which are. The deadline
+--- and the cancellation of the scope hold: the pause is a wait like any other.
+---@param f function
+---@param options? { times?: integer, delay?: number, max_delay?: number, jitter?: boolean, on?: string[]|function }
+---  times: attempts in all (3); delay: seconds before the second (0.25), doubled for each further one, up to max_delay (30);
+---  jitter = false: just so long, else a random part of it; on: kinds of errors, or a function that says whether to go on
+---@param ... any its arguments
+---@return any ... what it returned
+---Raises the last error, with `attempts` (how many) and `suppressed` (the earlier errors); `argument`.
+---
+--- Example: `local page = stoke.retry(http.get, { times = 5, delay = 1 }, url)`
+function M.retry(f, options, ...) return require("stoke.flow.again").retry(f, options, ...) end
+
+--- Call one function after another until one succeeds. An error goes on to the next function, but for those that another one
+--- cannot mend: a mistake of the code, `cancelled`, a `deadline`, a `budget` that is spent.
+---@param ... function|function[] or one list of them
+---@return any value
+---@return integer index of the one that succeeded
+---Raises the last error when none did, with `attempts` (how many) and `suppressed` (the earlier errors); `argument`.
+---
+--- Example: `local answer = stoke.fallback(function() return small:run(q) end, function() return large:run(q) end)`
+function M.fallback(...) return require("stoke.flow.again").fallback(...) end
 
 --- Raise an error of a kind: its exit code, and whether a retry may help, follow from that (lua/errors.lua lists the kinds).
 ---@param kind string "tool", "invalid_output", "limit", "denied", "usage" ...

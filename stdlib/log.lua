@@ -124,10 +124,19 @@ local function text_line(level, message, fields, when)
   local out = { term.paint("dim", os.date("%H:%M:%S", when // 1 | 0), colour), " ",
                 term.paint(STYLE[level], ("%-5s"):format(level), colour), " ", escape(message) }
   local keys, values = sorted(fields)
-  for i, k in ipairs(keys) do
-    out[#out + 1] = i == 1 and "  " or " "
-    out[#out + 1] = term.paint("dim", escape(k:gsub("[%s=\"]", "_")) .. "=", colour)
-    out[#out + 1] = quoted(values[k])
+  local first, lines = true, nil
+  for _, k in ipairs(keys) do
+    if k == "traceback" and type(values[k]) == "string" and values[k]:find "\n" then
+      lines = values[k]
+    else
+      out[#out + 1] = first and "  " or " "
+      out[#out + 1] = term.paint("dim", escape(k:gsub("[%s=\"]", "_")) .. "=", colour)
+      out[#out + 1] = quoted(values[k])
+      first = false
+    end
+  end
+  if lines then -- for a person: line by line
+    for line in lines:gmatch "[^\n]+" do out[#out + 1] = "\n  " .. escape(line:gsub("\t", "  ")) end
   end
   return table.concat(out)
 end

@@ -21,7 +21,7 @@ local M = {}
 llm.protocol("ollama", protocol)
 
 ---@class stoke.ollama.profile
----@field num_ctx? integer the context window, tokens
+---@field num_ctx? integer|"auto" the context window, tokens; "auto": it grows with the conversations, in few steps
 ---@field num_batch? integer
 ---@field num_gpu? integer layers on GPUs, -1 = as many as fit
 ---@field main_gpu? integer
@@ -32,6 +32,7 @@ llm.protocol("ollama", protocol)
 ---@field keep_alive? number|string seconds or a duration; used by ollama.load alone
 ---@field split_thinking? boolean as for ollama.chat, for all calls of the model
 ---@field auto_pull? boolean as for ollama.chat, for all calls of the model
+---@field temperature? number and the other sampling options (seed, top_p, num_predict ...): for calls that do not say
 
 --- Set the load options of models for this run: they are sent with every call, always the same.
 ---@param profiles table<string, stoke.ollama.profile>
@@ -86,6 +87,7 @@ local function request(what, way, given, stream)
     if given.context then body.context = check.list(given.context) end
   end
   local q = call.shape(way, given, body)
+  if protocol.automatic(given.model, given.endpoint) then window.fit(q) end
   return given.any_arguments and call.any_arguments(q) or q
 end
 
@@ -108,7 +110,8 @@ local function ask(q, given) return errors.check(with_usage(call.try(q, given)))
 
 ---@class stoke.ollama.call
 ---@field model string
----@field options? table sampling: temperature, seed, stop, num_predict, top_k, top_p ...
+---@field options? table|string sampling: temperature, seed, stop, num_predict, top_k, top_p ...; or the name of a sampling profile
+---@field sampling? string name of a sampling profile (precise, balanced, creative, those of stoke.config.lua); options go over it
 ---@field format? "json"|table a JSON Schema; does not mix with tools
 ---@field think? boolean|"low"|"medium"|"high"|"max" false when not given
 ---@field truncate? boolean true: let the server cut a prompt that does not fit, instead of context_overflow

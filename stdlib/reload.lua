@@ -69,7 +69,7 @@ local listeners = {}
 ---
 --- Example: `local stop = reload.on_change(function(report) print(table.concat(report.lines, "\n")) end)`
 function M.on_change(f)
-  if type(f) ~= "function" then errors.argument("reload.on_change: a function expected, got %s", type(f)) end
+  if not errors.callable(f) then errors.argument("reload.on_change: a function expected, got %s", type(f)) end
   local entry = { f = f }
   listeners[#listeners + 1] = entry
   return function()

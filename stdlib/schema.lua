@@ -75,12 +75,12 @@ local OPTIONS = { name = "string", description = "string", order = "table", chec
 function M.is(value) return type(value) == "table" and getmetatable(value) == Schema end
 
 local function functions(check)
-  local list = type(check) == "function" and { check } or check
+  local list = errors.callable(check) and { check } or check
   if type(list) ~= "table" then
     errors.argument("schema: check must be a function or a list of them, got %s", errors.describe(check))
   end
   for i, f in ipairs(list) do
-    if type(f) ~= "function" then errors.argument("schema: check %d is no function but %s", i, errors.describe(f)) end
+    if not errors.callable(f) then errors.argument("schema: check %d is no function but %s", i, errors.describe(f)) end
   end
   return table.move(list, 1, #list, 1, {})
 end

@@ -38,8 +38,8 @@ local OPTIONS = { real = "boolean", programs = "boolean", timeout = "number", sk
 ---
 --- Example: `test("adds", function(t) t.eq(1 + 1, 2) end)`
 local function define(name, options, f)
-  if type(options) == "function" then options, f = {}, options end
-  if type(name) ~= "string" or type(f) ~= "function" then errors.argument("test: a name and a function expected") end
+  if f == nil and errors.callable(options) then options, f = {}, options end
+  if type(name) ~= "string" or not errors.callable(f) then errors.argument("test: a name and a function expected") end
   options = errors.options(options, OPTIONS, ("test %q"):format(name))
   local own = options.cassette
   if type(own) ~= "boolean" and own ~= nil and not (type(own) == "string" and own:find "^[%w_][%w_. -]*$") then
@@ -188,7 +188,7 @@ function T.raises(expected, f, ...)
   if type(expected) ~= "string" then
     errors.argument("t.raises: a kind or a pattern expected, got %s", errors.describe(expected))
   end
-  if type(f) ~= "function" and not (type(f) == "table" and getmetatable(f)) then
+  if not errors.callable(f) then
     errors.argument("t.raises: a function expected, got %s", errors.describe(f))
   end
   local ok, err = pcall(f, ...)

@@ -9,6 +9,7 @@
 ---     print(weather:call { city = "Oslo" })
 
 local driver = require "core.driver.tool"
+local handler = require "core.coro".handler
 local errors = require "core.errors"
 local json = require "core.json"
 local modules = require "core.modules"
@@ -69,7 +70,7 @@ local function check_options(given)
   end
   if given.run == nil then errors.argument("%s: run is missing: the function that does the work", where) end
   local needs = given.needs_approval
-  if needs ~= nil and type(needs) ~= "boolean" and type(needs) ~= "function" then
+  if needs ~= nil and type(needs) ~= "boolean" and not errors.callable(needs) then
     errors.argument("%s: needs_approval must be true, false or a function of the arguments, got %s", where, type(needs))
   end
   local timeout = given.timeout
@@ -192,8 +193,8 @@ end
 --- Example: `if delete:asks { path = "x" } then print "a person will be asked" end`
 function Tool:asks(args)
   local needs = self.needs_approval
-  if type(needs) == "function" then return needs(args) and true or false end
-  return needs
+  if type(needs) == "boolean" then return needs end
+  return needs(args) and true or false
 end
 
 --- Lua's own way to fail, nil and why, is a failure here, too: not the "ok" of a function that returns nothing.
@@ -240,7 +241,7 @@ function Tool:perform(args, about)
   local checked, err = self:check(args)
   if err then return nil, err end
   local judged, asks = true, self.needs_approval
-  if type(asks) == "function" then judged, asks = pcall(self.asks, self, checked) end
+  if type(asks) ~= "boolean" then judged, asks = xpcall(self.asks, handler, self, checked) end
   if not judged then -- nobody could say whether it may run: it does not
     if errors.is(asks) and asks.kind == "cancelled" then error(asks, 0) end
     return nil, errors.wrap(asks)

@@ -6,6 +6,8 @@
 local errors = require "core.errors"
 local random = require "core.random"
 local json = require "stoke.json"
+local caps = require "stoke.agent.cap"
+local repeats = require "stoke.agent.repeats"
 local one = require "stoke.ollama.call"
 local called = require "stoke.agent.calls"
 local ollama = require "stoke.ollama"
@@ -20,6 +22,7 @@ local M = {}
 ---@field thinking? string
 ---@field calls? table[] as the API has them: { id, function = { name, arguments } }
 ---@field reason? string "stop" or "length"
+---@field endless? integer tokens at which the cap of answers that nothing else bounds has cut it
 ---@field failed? stoke.error the model's call could not be read, and nothing could be salvaged
 
 --- An id: the prefix and eight digits of chance.
@@ -128,14 +131,27 @@ end
 
 -- ---- asking -------------------------------------------------------------------------------------------------------------------
 
+--- The text repeats itself: the connection is closed, and with it the server's slot is free.
+local function looping(run, cycle, out)
+  local shown = json.encode(#cycle > 60 and cycle:sub(1, 60) .. "..." or cycle) or "the same bytes"
+  errors.raise("loop", ("the answer of %s repeats %s and was cut off after %d bytes"):format(run.agent.label, shown, #out.text()),
+    { text = out.text(), hint = "another seed or temperature, options.repeat_penalty, or a larger model" })
+end
+
 local function read_stream(run, given, out)
   local thinking, calls, done = {}, {}, nil
+  local watch, thoughts = repeats.new(), nil
   for ev in ollama.stream(given) do
     if ev.type == "text" then
       out.put(ev.text)
+      local cycle = watch:put(ev.text)
+      if cycle then looping(run, cycle, out) end
     elseif ev.type == "thinking" then
       thinking[#thinking + 1] = ev.text
       run:emit { type = "thinking", text = ev.text }
+      thoughts = thoughts or repeats.new()
+      local cycle = thoughts:put(ev.text)
+      if cycle then looping(run, cycle, out) end
     elseif ev.type == "tool_call" then
       calls[#calls + 1] = ev.call
     elseif ev.type == "done" then
@@ -201,10 +217,16 @@ local function find_calls(run, answer, format)
   return found
 end
 
+--- Was the answer cut because it reached the cap? A token has a byte at least.
+local function at_cap(answer, count, cap)
+  return (count >= cap or count == 0) and #answer.text + #(answer.thinking or "") >= cap
+end
+
 local function take(run, format, answer, usage)
   usage.tool_calls = 0 -- counted when they are run
   run:spend(usage)
   if not usage.estimated then tokens.learn(run.agent.model, run.bytes, run.images, usage.input_tokens) end
+  if answer.reason == "length" and run.cap and at_cap(answer, usage.output_tokens, run.cap) then answer.endless = run.cap end
   answer.calls = find_calls(run, answer, format)
   return answer
 end
@@ -236,7 +258,7 @@ end
 function M.ask(run, format)
   if run.listener then return ask_streaming(run, format) end
   local messages, tools = run:question(format)
-  local reply, err = one.chat(run.agent, messages, tools, format)
+  local reply, err = one.chat(run.agent, messages, tools, format, caps.options(run.agent, run.cap))
   if err then return failed(run, format, err) end
   local message = reply.message
   return take(run, format, { text = message.content, thinking = message.thinking, calls = message.tool_calls,

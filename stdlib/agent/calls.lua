@@ -10,7 +10,9 @@ local scopes = require "core.scope"
 local tasks = require "core.task"
 local unwrap = require "stoke.agent.arguments"
 local values = require "stoke.schema.values"
+local bugs = require "stoke.agent.bugs"
 local text = require "stoke.tool.text"
+local texts = require "stoke.agent.texts"
 
 local M = {}
 
@@ -66,21 +68,31 @@ end
 local function unknown(name, agent)
   local names = {}
   for i, definition in ipairs(agent.definitions or {}) do names[i] = definition["function"].name end
-  if #names == 0 then return "error: there are no tools. Answer in words." end
   name = #name > 100 and text.cut(name, 100) or name
+  if #names == 0 then return texts.of("no_tools", agent.texts, { name = name }) end
   local near = errors.suggest(name, names)
-  return ('error: there is no tool named "%s"%s. The tools are: %s.'):format(name,
-    near and (" (did you mean %s?)"):format(near) or "", table.concat(names, ", "))
+  return texts.of("unknown_tool", agent.texts, { name = name, near = near and (" (did you mean %s?)"):format(near) or "",
+    tools = table.concat(names, ", ") })
 end
 
-local function failure(tool, err)
-  local words = { "error: " .. (type(err.message) == "string" and err.message or tool.name .. " failed without a word") }
+--- What somebody raised on purpose, without the place that `error` puts before it: that is for its author.
+local function purpose(err)
+  if err.kind ~= "script" then return err.message end
+  local place, words = err.message:match "^([^\n]-:%d+): (.*)$"
+  local traceback = rawget(err, "traceback")
+  return place and traceback and traceback:find("\t" .. place .. ":", 1, true) and words or err.message
+end
+
+local function failure(agent, tool, err)
+  local about = { tool = tool.name, kind = err.kind, hint = "",
+    problem = type(err.message) == "string" and purpose(err) or tool.name .. " failed without a word" }
   if err.kind == "invalid_output" and rawget(err, "tool") == tool.name then
-    words[2] = ("Call %s again with corrected arguments, as JSON of this shape: %s"):format(tool.name, tool.params:describe())
-  elseif type(rawget(err, "hint")) == "string" then
-    words[2] = "hint: " .. err.hint
+    about.shape = tool.params:describe()
+    return texts.of("bad_arguments", agent.texts, about)
   end
-  return table.concat(words, "\n")
+  if errors.bug(err) then return texts.of("bug", agent.texts, about) end
+  if type(rawget(err, "hint")) == "string" then about.hint = "\nhint: " .. err.hint end
+  return texts.of(err.kind == "denied" and "denied" or "failure", agent.texts, about)
 end
 
 -- ---- one call -------------------------------------------------------------------------------------------------------------
@@ -88,13 +100,15 @@ end
 ---@return string result
 ---@return boolean failed
 ---@return any value what the tool returned
+---@return stoke.error|nil err
 local function perform(run, tool, call)
   local value, err = tool:perform(arguments_of(call), { id = call.id, agent = run.agent.label, run = run,
     on_pending = run.listener and function(entry) run:emit { type = "approval", id = call.id, pending = entry } end })
   if err then
     if ENDS_RUN[err.kind] then error(err, 0) end
     if rawget(err, "tool") == tool.name then run:count("repairs", 1) end
-    return tool:text(failure(tool, err)), true
+    if bugs.is(err) then bugs.tell(tool.name, run.agent.label, err) end
+    return tool:text(failure(run.agent, tool, err)), true, nil, err
   end
   return tool:text(value), false, value
 end
@@ -111,7 +125,8 @@ local function start(run, scope, call, i)
   local tool = run.agent.by_name[f.name]
   local state = { call = call }
   if i > M.AT_ONCE then
-    state.result, state.failed = ("error: not run: at most %d calls at once"):format(M.AT_ONCE), true
+    state.result = texts.of("too_many_calls", run.agent.texts, { limit = M.AT_ONCE, tool = f.name })
+    state.failed = true
   elseif tool then
     state.task = tasks.start(scope, "tool " .. f.name, perform, run, tool, call)
   else
@@ -125,18 +140,19 @@ local function start(run, scope, call, i)
 end
 
 --- The result of a call; one that was cancelled by itself says so.
-local function result_of(state)
+local function result_of(run, state)
   local task = state.task
   if not task then return end
-  local ok, result, failed, value = pcall(task.await, task)
+  local ok, result, failed, value, err = pcall(task.await, task)
   if ok then
-    state.result, state.failed, state.value = result, failed, value
+    state.result, state.failed, state.value, state.err = result, failed, value, err
     return
   end
   local me = tasks.current()
   scopes.deliver(me)
   if task.state ~= "cancelled" then error(result, 0) end
-  state.result, state.failed = "error: the call was cancelled", true
+  state.result, state.failed = texts.of("cancelled", run.agent.texts, { tool = state.call["function"].name }), true
+  state.err = task.err
 end
 
 -- ---- results ----------------------------------------------------------------------------------------------------------------
@@ -179,7 +195,7 @@ function M.note(run, call, result)
       note.times), { tool = f.name, hint = "say in the instructions when to stop, or use a larger model" })
   end
   if note.times < M.LOOP - 1 then return result end
-  return result .. "\n[You made this very call before, with this result. Do not repeat it: use the result.]"
+  return result .. "\n" .. texts.of("repeated", run.agent.texts, { tool = f.name, times = note.times })
 end
 
 --- A result as a message.
@@ -203,12 +219,12 @@ local function together(run, calls)
   local states, messages = {}, {}
   for i, call in ipairs(calls) do states[i] = start(run, scope, call, i) end
   for i, state in ipairs(states) do
-    result_of(state)
+    result_of(run, state)
     local message = message_of(run, state.call, state.result, #calls)
     messages[i] = message
     if run.listener then
       run:emit { type = "tool_result", id = state.call.id, name = message.tool_name, text = message.content,
-        failed = state.failed or false, value = state.value }
+        failed = state.failed or false, value = state.value, err = state.err }
     end
   end
   return messages

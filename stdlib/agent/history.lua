@@ -8,7 +8,9 @@
 local errors = require "core.errors"
 local ollama = require "stoke.ollama"
 local protocol = require "stoke.ollama.protocol"
+local texts = require "stoke.agent.texts"
 local tokens = require "stoke.ollama.tokens"
+local windows = require "stoke.ollama.window"
 
 local M = {}
 
@@ -17,6 +19,7 @@ local M = {}
 ---@field first integer the oldest that is still sent
 ---@field asked integer the last message of the user, sent in any case
 ---@field summary? string of what fell out
+---@field texts? table replacements of the agent's, see stoke.agent.texts
 ---@field bytes integer of what is sent
 ---@field images integer in what is sent
 local History = {}
@@ -79,7 +82,7 @@ function History:messages(instructions)
   if self.sent and self.instructions == instructions then return self.sent end
   local out, system = {}, instructions
   if self.summary then
-    system = (system and system .. "\n\n" or "") .. "Summary of the conversation so far:\n" .. self.summary
+    system = (system and system .. "\n\n" or "") .. texts.of("summary", self.texts, { summary = self.summary })
   end
   if system then out[1] = { role = "system", content = system } end
   if self.asked > 0 and self.asked < self.first then out[#out + 1] = self[self.asked] end
@@ -136,7 +139,10 @@ local function drop(history, model, extra, target)
 end
 
 --- The context window; the model is loaded, once, where nobody knows it otherwise.
-local function window_of(history, about)
+local function window_of(history, about, estimated)
+  if protocol.automatic(about.model, about.endpoint) then
+    return windows.grow(about.model, about.endpoint, estimated, about.num_predict)
+  end
   local window = about.window or ollama.window(about.model, about.endpoint)
   if window or history.loaded == about.model then return window end
   ollama.load { model = about.model, endpoint = about.endpoint }
@@ -173,7 +179,7 @@ end
 function History:fit(about, instructions, extra)
   local bytes, images = self:size(instructions, extra)
   local estimated = tokens.estimate(about.model, bytes, images)
-  local window = window_of(self, about)
+  local window = window_of(self, about, estimated)
   if not window then return bytes, images end
   local predict = about.num_predict
   local limit = window - math.floor(predict and predict > 0 and math.min(predict, window // 2) or window * ANSWER)

@@ -11,6 +11,7 @@
 local errors = require "core.errors"
 local engine = require "core.json"
 local json = require "stoke.json"
+local texts = require "stoke.agent.texts"
 
 local M = {}
 
@@ -40,17 +41,18 @@ function M.read(schema, text)
 end
 
 --- What the model is told of the shape.
----@param schema stoke.schema.Schema
+---@param agent table its definition, with an output
 ---@return string
-function M.instructions(schema)
-  return "Answer with JSON of this shape and nothing else:\n" .. schema:describe()
+function M.instructions(agent)
+  return texts.of("schema", agent.texts, { shape = agent.output:describe() })
 end
 
 --- What it is told of an answer that does not fit.
+---@param agent table
 ---@param err stoke.error
 ---@return string
-function M.complaint(err)
-  return ("That answer does not fit: %s\nAnswer again with the whole JSON, corrected, and nothing else."):format(err.message)
+function M.complaint(agent, err)
+  return texts.of("misfit", agent.texts, { problem = err.message })
 end
 
 --- The error of an answer that was cut.
@@ -63,6 +65,17 @@ function M.cut(text, label, limit, shaped)
   return errors.new("limit", ("the answer of %s was cut off after %d bytes%s, before %s"):format(label, #text,
     limit and limit > 0 and (" (num_predict = %d)"):format(limit) or "", shaped and "its JSON was complete" or "it said anything"),
     { text = text, hint = "raise options.num_predict, shorten what is asked for, or give the model a larger num_ctx" })
+end
+
+--- The error of an answer that did not end by itself.
+---@param text string
+---@param label string
+---@param cap integer tokens it may have where nobody says
+---@return stoke.error
+function M.endless(text, label, cap)
+  return errors.new("limit", ("the answer of %s did not end: cut off after %d bytes, at %d tokens"):format(label, #text, cap),
+    { text = text, limit = cap,
+      hint = "options.num_predict sets another limit (-1: none); a larger num_ctx in the model's profile raises this one" })
 end
 
 return M

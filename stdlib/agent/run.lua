@@ -4,9 +4,12 @@ local errors = require "core.errors"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
 local ask = require "stoke.agent.ask"
+local caps = require "stoke.agent.cap"
 local calls = require "stoke.agent.calls"
+local nudges = require "stoke.agent.nudge"
 local output = require "stoke.agent.output"
 local summary = require "stoke.agent.summary"
+local texts = require "stoke.agent.texts"
 local json = require "stoke.json"
 local clip = require "stoke.tool.text".cut
 local ollama = require "stoke.ollama"
@@ -23,6 +26,8 @@ local M = {}
 ---@field listener? fun(event: table)
 ---@field outer? stoke.agent.run the run whose tool this one works for
 ---@field repaired integer answers that were asked for again
+---@field nudged? boolean it announced work, was asked to do it, and has called nothing since
+---@field cap? integer tokens of the last question's answer, where nothing else bounds it
 ---@field made? table[] calls with their results and how often, see stoke.agent.calls
 local Run = { steps = 0, repaired = 0, usage = usages.new() }
 Run.__index = Run
@@ -87,12 +92,19 @@ local function nested(outer, run)
   end
 end
 
+--- A result, whole or of a run that failed, says its text where it is printed.
+local Result = { __name = "stoke.agent.result" }
+function Result:__tostring() return self.text end
+
 --- What has been done so far, or in the end; nothing is added to its usage afterwards.
 function Run:result(text, value)
   local own = table.move(self.history, self.begin, #self.history, 1, {})
-  return { text = text or self.last_text or "", output = value, messages = own, steps = self.steps,
-    usage = rawget(self, "usage") or usages.new(), agent = self.agent.label, id = self:id() }
+  return setmetatable({ text = text or self.last_text or "", output = value, messages = own, steps = self.steps,
+    usage = rawget(self, "usage") or usages.new(), agent = self.agent.label, id = self:id() }, Result)
 end
+
+--- A text of ours to the model.
+function Run:words(name, about) return texts.of(name, self.agent.texts, about) end
 
 --- An error that leaves the run carries the work so far; its own deadline is told in its own words.
 function Run:__close(err)
@@ -108,7 +120,7 @@ end
 local function frame(run, extra)
   local agent = run.agent
   local text = agent.instructions
-  if type(text) == "function" then
+  if text ~= nil and type(text) ~= "string" then
     text = text(run)
     if text ~= nil and type(text) ~= "string" then
       errors.argument("%s: instructions must return a string, got %s", agent.label, type(text))
@@ -131,13 +143,15 @@ end
 ---@return table[]|nil tools
 function Run:question(format)
   local agent, past = self.agent, self.history
-  local instructions = frame(self, format and not agent.definitions and output.instructions(agent.output) or nil)
+  if agent.texts then past.texts = agent.texts end
+  local instructions = frame(self, format and not agent.definitions and output.instructions(agent) or nil)
   local tools = format == nil and agent.definitions or nil
   local extra = tools and agent.tools_bytes or 0
   local bytes, images
   if not self.window then bytes, images = past:small(agent, instructions, extra) end
   if not bytes then bytes, images = past:fit(fitting(self), instructions, extra) end
   self.bytes, self.images = bytes, images
+  self.cap = caps.of(agent)
   return past:messages(instructions), tools
 end
 
@@ -145,7 +159,7 @@ end
 function Run:request(format)
   local agent = self.agent
   local messages, tools = self:question(format)
-  return { model = agent.model, messages = messages, tools = tools, format = format, options = agent.options,
+  return { model = agent.model, messages = messages, tools = tools, format = format, options = caps.options(agent, self.cap),
     think = agent.think, endpoint = agent.endpoint, timeouts = agent.timeouts, split_thinking = agent.split_thinking,
     auto_pull = agent.auto_pull, any_arguments = true }
 end
@@ -200,6 +214,7 @@ end
 
 --- The error of an answer that was cut off.
 local function cut_off(run, answer)
+  if answer.endless then return output.endless(answer.text, run.agent.label, answer.endless) end
   local options = run.agent.options
   return output.cut(answer.text, run.agent.label, options and options.num_predict, run.agent.output ~= nil)
 end
@@ -228,7 +243,7 @@ local function structured(run, first)
       return text, value
     end
     if run.repaired >= agent.repair then error(answer.failed or unfit(agent, err, text), 0) end
-    again(run, keep, text, output.complaint(err))
+    again(run, keep, text, output.complaint(agent, err))
     answer = nil
   end
 end
@@ -242,7 +257,7 @@ local function after_tools(run, answer)
   end
   local keep = #run.history
   if answer.text ~= "" then run.history:push { role = "assistant", content = answer.text } end
-  run.history:push({ role = "user", content = output.instructions(agent.output) }, true)
+  run.history:push({ role = "user", content = output.instructions(agent) }, true)
   local text, value = structured(run)
   run.history:cut(keep)
   return text, value
@@ -269,6 +284,7 @@ end
 --- Run what was called. A handoff comes after the other calls; of several the first counts.
 local function act(run, answer)
   local targets = run.agent.targets
+  if run.nudged then run.nudged = nil end
   run.history:push { role = "assistant", content = answer.text, thinking = answer.thinking, tool_calls = answer.calls }
   local own, handoffs = answer.calls, nil
   if targets then
@@ -284,9 +300,9 @@ local function act(run, answer)
   for i, call in ipairs(handoffs or {}) do
     local target = targets[call["function"].name].definition
     if i > 1 then
-      answered(run, call, "error: one handoff at a time; this one was not made")
+      answered(run, call, run:words("second_handoff", { agent = target.label }))
     else
-      answered(run, call, calls.note(run, call, ("You are now %s. Go on with the conversation."):format(target.label)))
+      answered(run, call, calls.note(run, call, run:words("handoff", { agent = target.label, from = run.agent.label })))
       hand_over(run, target)
     end
   end
@@ -299,21 +315,37 @@ function Run:result_limit(count)
   return math.max(256, window * 3 * 2 // (5 * count))
 end
 
---- The model's call could not be read, or it said nothing: tell it, as often as `repair` says.
+--- An agent with tools that says what it will do, and does nothing: it is asked once to do it, or to answer. Where no question is
+--- left, what it said is the answer.
+local function announced(run, answer)
+  local agent = run.agent
+  if not agent.definitions or run.nudged or agent.nudge == false or answer.reason == "length" then return false end
+  if run.steps >= (run.max_steps or agent.max_steps) or not nudges.announces(answer.text) then return false end
+  run.nudged = true
+  run:count("repairs", 1)
+  run.history:push { role = "assistant", content = answer.text, thinking = answer.thinking }
+  local names = {}
+  for i, definition in ipairs(agent.definitions) do names[i] = definition["function"].name end
+  run.history:push({ role = "user", content = run:words("nudge", { text = answer.text, tools = table.concat(names, ", ") }) }, true)
+  return true
+end
+
+--- The model's call could not be read, or it said nothing: tell it, as often as `repair` says. Or it announced what it will do.
 local function nudge(run, answer)
   if answer.failed then
     if answer.failed.kind == "limit" or run.repaired >= run.agent.repair then error(answer.failed, 0) end
-    again(run, #run.history, "", ("Your last tool call could not be read: %s\n%s"):format(answer.failed.message,
-      run.agent.definitions and "Call the tool again, its arguments one JSON object." or "There are no tools: answer in words."))
+    again(run, #run.history, "", run:words(run.agent.definitions and "unreadable" or "unreadable_without_tools",
+      { problem = answer.failed.message }))
     return true
   end
-  if answer.text:find "%S" then return false end
+  if answer.endless then error(cut_off(run, answer), 0) end
+  if answer.text:find "%S" then return announced(run, answer) end
   if answer.reason == "length" then error(cut_off(run, answer), 0) end
   if run.repaired >= run.agent.repair then
     errors.raise("invalid_output", ("%s answered with nothing"):format(run.agent.label),
       { hint = "the model may not suit the question, or its template the tools" })
   end
-  again(run, #run.history, "", "Your answer was empty. Answer the question.")
+  again(run, #run.history, "", run:words "empty")
   return true
 end
 
@@ -346,21 +378,48 @@ function M.options(what, options)
   return options
 end
 
+--- What may be said to the model of this agent, in the order in which it may happen.
+local function applicable(agent)
+  local calls_ = agent.definitions
+  local function when(condition, ...) return condition and { ... } or {} end
+  local names = {}
+  for _, list in ipairs {
+    { "empty" }, when(calls_ and agent.nudge ~= false, "nudge"), when(agent.output, "schema", "misfit"),
+    when(calls_, "unreadable", "unknown_tool", "bad_arguments", "too_many_calls", "repeated", "failure", "bug", "denied",
+      "cancelled"),
+    when(not calls_, "unreadable_without_tools", "no_tools"),
+    when(agent.targets, "handoff", "second_handoff"), when(agent.summarize, "summary_task", "summary"),
+  } do
+    table.move(list, 1, #list, #names + 1, names)
+  end
+  local out = {}
+  for i, name in ipairs(names) do out[i] = { name = name, text = texts.template(name, agent.texts) } end
+  return out
+end
+
 --- The request that a run would send first.
 ---@param agent table its definition
 ---@param past stoke.agent.history with the new messages
----@return { method: string, url: string, body: string }
+---@return { method: string, url: string, body: string, answer: string, texts: { name: string, text: string|function }[] }
 function M.next_request(agent, past)
   local run = setmetatable({ agent = complete(agent), history = past }, Run)
-  return ollama.request(run:request(agent.output and not agent.definitions and agent.output:json_schema() or nil))
+  local made = ollama.request(run:request(agent.output and not agent.definitions and agent.output:json_schema() or nil))
+  made.answer, made.texts = caps.words(agent), applicable(agent)
+  return made
 end
 
 --- Print a request.
----@param made { method: string, url: string, body: string }
----@return { method: string, url: string, body: string } the same
+---@param made { method: string, url: string, body: string, answer: string, texts: table }
+---@return { method: string, url: string, body: string, answer: string, texts: table } the same
 function M.show(made)
   local body = json.encode(json.decode(made.body, { ordered = true }), { pretty = true })
-  stdio.print(("%s %s\n%s"):format(made.method, made.url, body))
+  local lines = { ("%s %s\n%s"):format(made.method, made.url, body), "answer: " .. made.answer,
+    "said to the model where it applies:" }
+  for _, entry in ipairs(made.texts) do
+    local text = type(entry.text) == "string" and entry.text:gsub("\n", "\n    ") or "(a function)"
+    lines[#lines + 1] = ("  %s: %s"):format(entry.name, text)
+  end
+  stdio.print(table.concat(lines, "\n"))
   return made
 end
 
@@ -383,7 +442,7 @@ local function finish(run, text, value, answer)
   result.reason, result.thinking = answer and answer.reason or "stop", answer and answer.thinking
   if run.listener then
     run:emit { type = "usage", usage = result.usage }
-    run:emit { type = "done", text = text, output = value, result = result }
+    run:emit { type = "done", result = result }
   end
   return result, run.agent
 end

@@ -115,7 +115,7 @@ end
 
 --- The exact request the next turn would send first.
 ---@param given string|{ text: string, images?: string[] }|table[]
----@return { method: string, url: string, body: string } body: JSON text
+---@return { method: string, url: string, body: string, answer: string, texts: table } body: JSON text; see agent:explain
 ---
 --- Example: `print(chat:next_request("And in Rome?").body)`
 function Session:next_request(given)
@@ -129,7 +129,7 @@ end
 
 --- The same, printed and returned.
 ---@param given string|{ text: string, images?: string[] }|table[]
----@return { method: string, url: string, body: string }
+---@return { method: string, url: string, body: string, answer: string, texts: table }
 ---
 --- Example: `chat:explain "And in Rome?"`
 function Session:explain(given)

@@ -4,11 +4,9 @@ local texts = require "core.text"
 local log = require "stoke.log"
 local ollama = require "stoke.ollama"
 local text = require "stoke.tool.text"
+local words = require "stoke.agent.texts"
 
 local M = {}
-
-local TASK = "Summarize the conversation below in at most 120 words, for somebody who goes on with it: facts, decisions, "
-  .. "results of tools, what is still open. Only the summary."
 
 --- Bytes of the messages that the model is shown.
 local SHOWN = 6000
@@ -16,9 +14,9 @@ local SHOWN = 6000
 local function transcript(messages, old)
   local out = { old and "Earlier: " .. old or nil }
   for _, message in ipairs(messages) do
-    local words = message.content or ""
-    for _, call in ipairs(message.tool_calls or {}) do words = words .. " [calls " .. call["function"].name .. "]" end
-    out[#out + 1] = ("%s: %s"):format(message.tool_name or message.role, text.cut(words, 800))
+    local said = message.content or ""
+    for _, call in ipairs(message.tool_calls or {}) do said = said .. " [calls " .. call["function"].name .. "]" end
+    out[#out + 1] = ("%s: %s"):format(message.tool_name or message.role, text.cut(said, 800))
   end
   return text.cut(table.concat(out, "\n"), SHOWN)
 end
@@ -31,9 +29,10 @@ end
 function M.of(run, messages, old)
   local agent = run.agent
   local function make()
-    if type(agent.summarize) == "function" then return agent.summarize(messages, old) end
+    if agent.summarize ~= true then return agent.summarize(messages, old) end
     local reply = ollama.chat { model = agent.model, endpoint = agent.endpoint, options = { temperature = 0, num_predict = 300 },
-      messages = { { role = "system", content = TASK }, { role = "user", content = transcript(messages, old) } } }
+      messages = { { role = "system", content = words.of("summary_task", agent.texts) },
+        { role = "user", content = transcript(messages, old) } } }
     run:spend(ollama.usage(reply))
     return reply.message.content
   end

@@ -6,6 +6,7 @@ local printer = require "stoke.repl.print"
 local globals = require "core.env".globals
 local inspect = require "stoke.inspect"
 local json = require "core.json"
+local words = require "stoke.agent.texts"
 local time = require "stoke.time"
 
 local M = {}
@@ -27,8 +28,14 @@ end
 local function check_request(id)
   local definition = inspect.session(id).handle.definition
   for name, field in next, { instructions = "instructions", summarize = "summarize", complete = "handoffs" } do
-    if type(definition[name]) == "function" then
+    if errors.callable(definition[name]) then
       errors.raise("denied", ("a function of the agent %s would run, that of its %s"):format(definition.label, field),
+        { hint = "stoke attach --write" })
+    end
+  end
+  for name in next, definition.texts or {} do
+    if errors.callable(words.template(name, definition.texts)) then
+      errors.raise("denied", ("a function of the agent %s would run, that of its text %s"):format(definition.label, name),
         { hint = "stoke attach --write" })
     end
   end

@@ -39,6 +39,7 @@ function M.any_arguments(q) return setmetatable(q, ANY) end
 ---Raises `cancelled`.
 function M.perform(name, q, about)
   local value, err = effect.perform(name, q)
+  if err and window.smaller(q, err) then value, err = effect.perform(name, q) end
   if err and err.status == 404 then
     local pulls = require "stoke.ollama.pulls"
     if pulls.wanted(err, q, about) then
@@ -85,11 +86,12 @@ end
 ---@param messages table[]
 ---@param tools? table[]
 ---@param format? table
+---@param options? table sampling, in the place of the call's own
 ---@return table|nil reply
 ---@return stoke.error? err
 ---Raises `cancelled`.
-function M.chat(about, messages, tools, format)
-  local body = protocol.body(about, protocol.endpoint(about.endpoint), false)
+function M.chat(about, messages, tools, format, options)
+  local body = protocol.body(about, protocol.endpoint(about.endpoint), false, options)
   body.messages, body.tools, body.format = messages, tools, format
   return M.try(M.any_arguments(M.shape("chat", about, body)), about)
 end

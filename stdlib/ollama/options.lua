@@ -3,6 +3,7 @@
 local errors = require "core.errors"
 local foreign = require "core.foreign".options.options
 local json = require "core.json"
+local config = require "stoke.config"
 
 local M = {}
 
@@ -14,7 +15,7 @@ M.LOAD = { "draft_num_predict", "main_gpu", "num_batch", "num_ctx", "num_gpu", "
 local LOAD = {}
 for _, name in ipairs(M.LOAD) do LOAD[name] = true end
 
-local PROFILE = { num_ctx = "number", num_batch = "number", num_gpu = "number", main_gpu = "number", use_mmap = "boolean",
+local PROFILE = { num_ctx = true, num_batch = "number", num_gpu = "number", main_gpu = "number", use_mmap = "boolean",
   num_thread = "number", draft_num_predict = "number", keep_alive = true, shift = "boolean", split_thinking = "boolean",
   auto_pull = "boolean" }
 
@@ -23,6 +24,12 @@ local SAMPLING = { "frequency_penalty", "min_p", "num_keep", "num_predict", "pre
   "repeat_penalty", "seed", "stop", "temperature", "top_k", "top_p", "typical_p" }
 local SAMPLES = {}
 for _, name in ipairs(SAMPLING) do SAMPLES[name] = true end
+M.SAMPLING = SAMPLING
+
+--- What a profile may hold: how the model is loaded, and how it is sampled where a call does not say.
+local IN_PROFILE = {}
+for name, kind in next, PROFILE do IN_PROFILE[name] = kind end
+for _, name in ipairs(SAMPLING) do IN_PROFILE[name] = name == "stop" and "table" or "number" end
 
 --- Seconds, or a Go duration such as "10m"; the server takes a number in quotes for an error.
 function M.keep_alive(what, value)
@@ -52,13 +59,18 @@ end
 --- A copy of a profile that was checked.
 function M.profile(model, given)
   local what = ("profile of %s"):format(model)
-  local profile = {}
-  for name, value in next, errors.options(given, PROFILE, what) do
-    if type(value) == "number" and name ~= "keep_alive" then
+  local profile, samples = {}, {}
+  for name, value in next, errors.options(given, IN_PROFILE, what) do
+    if SAMPLES[name] then
+      samples[name] = value
+    elseif name == "num_ctx" and value ~= "auto" and type(value) ~= "number" then
+      errors.argument('%s: num_ctx must be a whole number of tokens, or "auto", got %s', what, errors.describe(value))
+    elseif type(value) == "number" and name ~= "keep_alive" then
       value = math.tointeger(value) or errors.argument("%s: %s must be a whole number, got %s", what, name, value)
     end
     profile[name] = value
   end
+  M.sampling(what, model, samples, "")
   if profile.keep_alive ~= nil then M.keep_alive(what, profile.keep_alive) end
   return profile
 end
@@ -71,7 +83,8 @@ local function refuse_load(what, model, name)
     { hint = ('set it for the model: stoke.models { ["%s"] = { %s = ... } }, or in stoke.config.lua'):format(model, name) })
 end
 
-local function sampling(what, model, options)
+local function sampling(what, model, options, prefix)
+  prefix = prefix or "options."
   local names = {}
   for name in next, options do names[#names + 1] = tostring(name) end
   table.sort(names)
@@ -81,17 +94,55 @@ local function sampling(what, model, options)
       local here = foreign[name]
       if here then errors.argument("%s: unknown option options.%s; here it is %s", what, name, here) end
       local near = errors.suggest(name, SAMPLING)
-      if near then errors.argument("%s: unknown option options.%s (did you mean %s?)", what, name, near) end
+      if near then errors.argument("%s: unknown option %s%s (did you mean %s?)", what, prefix, name, near) end
     end
   end
   local stop = options.stop
   if stop ~= nil and (type(stop) ~= "table" or stop[1] == nil and next(stop) ~= nil) then
-    errors.argument("%s: options.stop must be a list of strings", what)
+    errors.argument("%s: %sstop must be a list of strings", what, prefix)
   end
   local predict = options.num_predict
   if predict ~= nil and (type(predict) ~= "number" or not math.tointeger(predict)) then
-    errors.argument("%s: options.num_predict must be a whole number of tokens, got %s", what, errors.describe(predict))
+    errors.argument("%s: %snum_predict must be a whole number of tokens, got %s", what, prefix, errors.describe(predict))
   end
+end
+M.sampling = sampling
+
+--- The options of a call: a table, or the name of a sampling profile; `sampling` beside it is such a name too, over which the
+--- table goes. The same table when there is no name.
+---@param what string
+---@param given string|table|nil
+---@param name string|table|nil
+---@return table|nil
+---Raises `argument` for a name that nobody knows.
+function M.sampled(what, given, name)
+  if type(given) == "string" then given, name = name, given end
+  for _, value in ipairs { given, name } do
+    if type(value) ~= "table" and type(value) ~= "string" then
+      errors.argument("%s: options must be a table, or the name of a sampling profile, got %s", what, errors.describe(value))
+    end
+  end
+  if name == nil then return given end
+  local profile = name
+  if type(name) == "string" then
+    local known = config.get().sampling
+    profile = known[name]
+    if not profile then
+      local names = {}
+      for other in next, known do names[#names + 1] = other end
+      table.sort(names)
+      local near = errors.suggest(name, names)
+      errors.raise("argument", ("%s: no sampling profile is named %s%s"):format(what, name,
+        near and (" (did you mean %s?)"):format(near) or ""),
+        { hint = ("known: %s; more in stoke.config.lua: sampling = { %s = { temperature = 0.3 } }"):format(
+          table.concat(names, ", "), name:find "^%a[%w_]*$" and name or "mine") })
+    end
+  end
+  local out = {}
+  for _, from in ipairs { profile, type(given) == "table" and given or nil } do
+    for key, value in next, from do out[key] = value end
+  end
+  return out
 end
 
 local LEVELS = { low = true, medium = true, high = true, max = true }
@@ -132,6 +183,12 @@ end
 ---@param options table
 ---@param allowed table
 function M.check(what, options, allowed)
+  if type(options) == "table" and (type(options.options) == "string" or options.sampling ~= nil) then
+    local plain = {}
+    for name, value in next, options do plain[name] = value end
+    plain.options, plain.sampling = M.sampled(what, options.options, options.sampling), nil
+    options = plain
+  end
   options = errors.options(options, allowed, what)
   M.model(what, options.model)
   if options.keep_alive ~= nil then

@@ -5,6 +5,7 @@ local errors = require "core.errors"
 local json = require "core.json"
 local prepare = require "core.driver.llm".prepare
 local modules = require "core.modules"
+local auto = require "stoke.ollama.auto"
 local config = require "stoke.config"
 local failures = require "stoke.ollama.failures"
 local options = require "stoke.ollama.options"
@@ -83,15 +84,47 @@ function M.profile(model)
   return own[canonical(model)] or config.profile(model)
 end
 
---- The load options of a model, the same table each time: { options | nil, shift | nil }.
+--- What a profile says under these names; nil when it says nothing.
+local function chosen(profile, names)
+  local out = {}
+  for _, name in ipairs(names) do out[name] = profile[name] end
+  return next(out) ~= nil and out or nil
+end
+
+--- The load options of a model, the same table each time: { options | nil, shift | nil, sampling | nil }. `sampling` is for calls
+--- that do not say.
 local function load_of(endpoint, model)
   local load = endpoint.loads[model]
   if load then return load end
-  local profile, chosen = M.profile(model), {}
-  for _, name in ipairs(options.LOAD) do chosen[name] = profile[name] end
-  load = { options = next(chosen) ~= nil and chosen or nil, shift = profile.shift }
+  local profile = M.profile(model)
+  load = { options = chosen(profile, options.LOAD), shift = profile.shift, sampling = chosen(profile, options.SAMPLING) }
+  if profile.num_ctx == "auto" then
+    load.automatic, load.options.num_ctx = true, auto.size(endpoint.url .. " " .. canonical(model))
+  end
   endpoint.loads[model] = load
   return load
+end
+
+--- Does a model's window follow its conversations?
+---@param model string
+---@param endpoint? string
+---@return boolean|nil
+function M.automatic(model, endpoint) return load_of(M.endpoint(endpoint), model).automatic end
+
+--- The window of such a model has changed: it is loaded anew with the next call.
+---@param model string
+---@param endpoint? string
+function M.reloads(model, endpoint)
+  M.endpoint(endpoint).loads[model] = nil
+end
+
+--- An option of sampling that a model's profile sets.
+---@param model string
+---@param endpoint? string
+---@param name string
+function M.sampling(model, endpoint, name)
+  local sampling = load_of(M.endpoint(endpoint), model).sampling
+  return sampling and sampling[name]
 end
 
 --- The context window that a model's profile sets.
@@ -104,6 +137,8 @@ function M.num_ctx(model, endpoint)
 end
 
 -- ---- bodies -----------------------------------------------------------------------------------------------------------------
+
+local NONE = {}
 
 --- Base64 of a file's bytes.
 ---@param path string
@@ -130,14 +165,16 @@ function M.images(what, list)
   return out
 end
 
---- The sampling options of a call and the load options of its model. `stop = {}` would go out as an object: left out.
-local function merge(given, load)
-  if not given then return load end
+--- The sampling options of a call, over those of its model, and the load options. `stop = {}` would go out as an object: left out.
+local function merge(given, load, sampling)
+  if not given and not sampling then return load end
+  given = given or NONE
   local empty_stop = given.stop ~= nil and next(given.stop) == nil
-  if not load and not empty_stop then return given end
+  if not load and not sampling and not empty_stop then return given end
   local merged = {}
+  for name, value in next, sampling or NONE do merged[name] = value end
   for name, value in next, given do merged[name] = value end
-  for name, value in next, load or {} do merged[name] = value end
+  for name, value in next, load or NONE do merged[name] = value end
   if empty_stop then merged.stop = nil end
   return merged
 end
@@ -146,10 +183,11 @@ end
 ---@param given table
 ---@param endpoint table
 ---@param stream boolean
-function M.body(given, endpoint, stream)
+---@param sampling? table in the place of its own options
+function M.body(given, endpoint, stream, sampling)
   local load = load_of(endpoint, given.model)
   local body = { model = given.model, messages = given.messages, stream = stream, think = given.think or false,
-    truncate = given.truncate or false, options = merge(given.options, load.options) }
+    truncate = given.truncate or false, options = merge(sampling or given.options, load.options, load.sampling) }
   if given.format ~= nil then body.format = given.format end
   if given.logprobs ~= nil then body.logprobs, body.top_logprobs = given.logprobs, given.top_logprobs end
   if given._debug_render_only then body._debug_render_only = true end
@@ -187,8 +225,6 @@ local function limit(given, configured)
   if given == nil then given = configured end
   return given or 0
 end
-
-local NONE = {}
 
 --- Everything of a request but its body, as host.http takes it.
 local function options_of(endpoint, q, stream)

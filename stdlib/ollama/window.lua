@@ -4,8 +4,11 @@
 local effect = require "core.effect"
 local json = require "core.json"
 local failures = require "stoke.ollama.failures"
+local auto = require "stoke.ollama.auto"
+local log = require "stoke.log"
 local options = require "stoke.ollama.options"
 local protocol = require "stoke.ollama.protocol"
+local tokens_of = require "stoke.ollama.tokens"
 
 local M = {}
 
@@ -22,7 +25,10 @@ local LOADED = 5e8
 local windows = {}
 
 --- Know nothing of any model, as at the beginning: a test does not depend on the one before.
-function M.forget() windows = {} end
+function M.forget()
+  windows = {}
+  auto.forget()
+end
 
 --- What /api/ps says, asked now. A model loaded under another name is not found there.
 local function ask(q)
@@ -58,12 +64,106 @@ end
 ---@param endpoint? string
 ---@return integer|nil tokens nil while it is not loaded, and where the server does not tell
 function M.of(model, endpoint)
-  local profile = protocol.profile(model)
-  if profile.num_ctx then return profile.num_ctx end
+  local set = protocol.num_ctx(model, endpoint)
+  if set then return set end
   local q = { protocol = "ollama", model = model, endpoint = endpoint, body = {} }
   local tokens = window_of(q)
   if not tokens then windows[protocol.pool(q)] = nil end -- it may be loaded a moment later
   return tokens
+end
+
+--- The same, without asking anybody: nil where nothing is known yet.
+---@param model string
+---@param endpoint? string
+---@return integer|nil tokens
+function M.known(model, endpoint)
+  local set = protocol.num_ctx(model, endpoint)
+  if set then return set end
+  if next(windows) == nil then return nil end
+  return windows[protocol.pool { model = model, endpoint = endpoint }] or nil
+end
+
+-- ---- num_ctx = "auto" ---------------------------------------------------------------------------------------------------------
+
+--- Of the window, what an answer without num_predict is given.
+local ANSWER = 0.25
+
+--- What the model itself can hold, as the server tells; asked once, when it is to grow.
+local function own_limit(entry, model, endpoint)
+  if entry.asked then return end
+  entry.asked = true
+  local reply = effect.perform("llm.admin", { protocol = "ollama", path = "/api/show", model = model, endpoint = endpoint,
+    body = { model = model }, timeouts = { total = 10 } })
+  local info = reply and reply.model_info
+  for name, value in next, type(info) == "table" and info or {} do
+    if type(name) == "string" and name:find "%.context_length$" and math.tointeger(value) then
+      entry.most = math.min(entry.most, math.max(math.tointeger(value), 1))
+    end
+  end
+end
+
+--- Is a part of the model outside the memory that makes it fast, since it grew? Then it does not grow any further.
+local function spilled(q)
+  local reply = effect.perform("llm.admin", { protocol = "ollama", method = "GET", path = "/api/ps", endpoint = q.endpoint,
+    timeouts = { total = 5 }, once = true })
+  local wanted = protocol.canonical(q.model):lower()
+  for _, model in ipairs(reply and reply.models or {}) do
+    if protocol.canonical(model.name):lower() == wanted then
+      local size, fast = model.size, model.size_vram
+      return type(size) == "number" and type(fast) == "number" and fast > 0 and fast < size
+    end
+  end
+  return false
+end
+
+--- Make the window of such a model large enough for a prompt, as far as that goes.
+---@param model string
+---@param endpoint? string
+---@param tokens integer of the prompt
+---@param predict? integer of the answer
+---@return integer window
+function M.grow(model, endpoint, tokens, predict)
+  local q = { model = model, endpoint = endpoint }
+  local key = protocol.pool(q)
+  local entry = auto.entry(key)
+  local need = math.ceil(predict and predict > 0 and tokens + predict or tokens / (1 - ANSWER))
+  if need <= entry.size then return entry.size end
+  own_limit(entry, model, endpoint)
+  if entry.before and entry.most > entry.size and spilled(q) then entry.most = entry.size end
+  if auto.grow(key, need) then
+    protocol.reloads(model, endpoint)
+    log.info("the context window grows, so the model is loaded anew", { model = model, num_ctx = entry.size })
+  end
+  return entry.size
+end
+
+local function set(body, window)
+  if body.options and body.options.num_ctx == window then return end
+  local options = {}
+  for name, value in next, body.options or {} do options[name] = value end
+  options.num_ctx = window
+  body.options = options
+end
+
+--- Make it fit a request of chat or generate.
+---@param q table
+function M.fit(q)
+  local body = q.body
+  local tokens = tokens_of.estimate(q.model, tokens_of.body_size(body))
+  set(body, M.grow(q.model, q.endpoint, tokens, body.options and body.options.num_predict))
+end
+
+--- The model could not be loaded for want of memory, after its window grew: the request gets the smaller one again.
+---@param q table
+---@param err stoke.error
+---@return boolean again it can be asked once more
+function M.smaller(q, err)
+  if err.kind ~= "overloaded" or err.retryable or not protocol.automatic(q.model, q.endpoint) then return false end
+  if not auto.shrink(protocol.pool(q)) then return false end
+  protocol.reloads(q.model, q.endpoint)
+  set(q.body, protocol.num_ctx(q.model, q.endpoint))
+  log.warn("the larger context window does not fit into memory", { model = q.model, num_ctx = q.body.options.num_ctx })
+  return true
 end
 
 --- Was the prompt of this reply cut?

@@ -80,7 +80,7 @@ test("agent: events come in order, and the text as it comes", function(t)
   end
   t.eq(types, { "tool_call", "tool_result", "text", "usage", "done" })
   t.eq(table.concat(text), "Rain, so yes.")
-  t.eq({ done.text, done.result.steps, done.result.usage.calls }, { "Rain, so yes.", 2, 2 })
+  t.eq({ done.text, done.result.text, done.result.steps, done.result.usage.calls }, { nil, "Rain, so yes.", 2, 2 })
 end)
 
 test("agent: leaving the stream ends the run and closes its connection", function(t)

@@ -1,0 +1,78 @@
+--- How long an answer may get where nobody says: as many tokens as the model's window has, for what is longer has lost its own
+--- beginning. Where the window is not known (no profile says it, and the server was not asked yet), a fixed number.
+---
+--- It is sent as num_predict, so that the server ends the answer and its slot is free. options.num_predict of the agent or of the
+--- model's profile goes before it, and so does a budget of tokens, which bounds the answer itself.
+
+local scopes = require "core.scope"
+local tasks = require "core.task"
+local protocol = require "stoke.ollama.protocol"
+local window = require "stoke.ollama.window"
+
+local M = {}
+
+--- Tokens of an answer, where the window is not known; and of one with the thinking before it.
+M.ANSWER, M.THINKING = 8192, 32768
+
+--- Does a budget of tokens hold for the running task?
+local function budgeted()
+  local task = tasks.current()
+  local level = task and scopes.innermost(task).budget
+  while level do
+    if level.limit.tokens then return true end
+    level = level.outer
+  end
+  return false
+end
+
+--- The cap of an agent's next answer.
+---@param agent table its definition
+---@return integer|nil tokens nil: something else bounds it
+---
+--- Example: `local tokens = cap.of(bot.definition)`
+function M.of(agent)
+  local options = agent.options
+  if options and options.num_predict or budgeted() then return nil end
+  if protocol.sampling(agent.model, agent.endpoint, "num_predict") then return nil end
+  return window.known(agent.model, agent.endpoint) or agent.think and M.THINKING or M.ANSWER
+end
+
+--- Tables that hold a cap alone, by the cap: all agents without options of their own share them.
+local alone = setmetatable({}, { __mode = "v" })
+
+--- The options of a call with a cap; the same table each time.
+---@param agent table its definition
+---@param tokens integer|nil
+---@return table|nil
+function M.options(agent, tokens)
+  local options = agent.options
+  if not tokens then return options end
+  if not options then
+    local shared = alone[tokens]
+    if not shared then
+      shared = { num_predict = tokens }
+      alone[tokens] = shared
+    end
+    return shared
+  end
+  local capped = agent.capped
+  if not capped or capped.num_predict ~= tokens then
+    capped = { num_predict = tokens }
+    for name, value in next, options do capped[name] = value end
+    agent.capped = capped
+  end
+  return capped
+end
+
+--- Where a cap comes from, in words.
+---@param agent table its definition
+---@return string
+function M.words(agent)
+  local tokens = M.of(agent)
+  if not tokens then return "as long as num_predict or a budget says" end
+  local known = window.known(agent.model, agent.endpoint)
+  return ("at most %d tokens (%s; options.num_predict sets another limit)"):format(tokens,
+    known and "the window of " .. agent.model or "its window is not known yet")
+end
+
+return M

@@ -1,0 +1,64 @@
+--- Sees a text that repeats itself while it comes: a model that has lost its way writes the same words, lines or blanks for ever.
+---
+--- A text is looked at each time so many more bytes have come, and then its end only: what it ends with is looked for before it,
+--- and the distance is the cycle, where the whole end is made of it. So the cost is a few bytes' comparison a token.
+
+local M = {}
+
+--- Bytes of new text between two looks.
+local STEP = 512
+--- Bytes that must be one cycle, the longest cycle (it is there at least four times), and bytes of nothing but blanks.
+local CYCLED, LONGEST, BLANKS = 4096, 1024, 2048
+--- What a look begins with: so many last bytes.
+local KEY = 24
+
+--- The smallest period of a text (Knuth, Morris and Pratt): for ends that look like a cycle, which are few.
+local function period_of(text)
+  local bytes, border, k = { text:byte(1, -1) }, { 0 }, 0
+  for i = 2, #bytes do
+    local byte = bytes[i]
+    while k > 0 and bytes[k + 1] ~= byte do k = border[k] end
+    if bytes[k + 1] == byte then k = k + 1 end
+    border[i] = k
+  end
+  return #bytes - k
+end
+
+--- The cycle that a text ends with.
+---@param tail string its last bytes
+---@return string|nil cycle
+---
+--- Example: `assert(repeats.cycle(("ab"):rep(4000)) == "ab")`
+function M.cycle(tail)
+  local size = #tail
+  if size >= BLANKS and not tail:find("%S", size - BLANKS + 1) then return tail:sub(-1) end
+  if size < CYCLED then return nil end
+  tail = tail:sub(-CYCLED)
+  local found = tail:find(tail:sub(-KEY), CYCLED - LONGEST - KEY + 1, true)
+  if found > CYCLED - KEY then return nil end -- the end itself: as in nearly all texts
+  local period = period_of(tail)
+  return period <= LONGEST and tail:sub(-period) or nil
+end
+
+--- Watches a text.
+---@class stoke.agent.repeats
+local Watch = {}
+Watch.__index = Watch
+
+---@return stoke.agent.repeats
+function M.new() return setmetatable({ parts = {}, count = 0, fresh = 0, tail = "" }, Watch) end
+
+--- More of it has come.
+---@param text string
+---@return string|nil cycle what it repeats
+function Watch:put(text)
+  local count = self.count + 1
+  self.parts[count], self.count = text, count
+  self.fresh = self.fresh + #text
+  if self.fresh < STEP then return nil end
+  local tail = self.tail .. table.concat(self.parts, "", 1, count)
+  self.tail, self.count, self.fresh = tail:sub(-CYCLED), 0, 0
+  return M.cycle(self.tail)
+end
+
+return M

@@ -1,0 +1,126 @@
+--- stoke.retry and stoke.fallback: calling again, and calling something else.
+
+local coro = require "core.coro"
+local errors = require "core.errors"
+local scopes = require "core.scope"
+local tasks = require "core.task"
+local time = require "stoke.time"
+
+local M = {}
+
+local OPTIONS = { times = "number", delay = "number", max_delay = "number", jitter = "boolean", on = true }
+
+--- Errors that no other attempt and no other function mends: the code is wrong, or the caller has no more to give.
+local FINAL = { argument = true, usage = true, cancelled = true, exit = true, deadline = true, budget = true, replay = true }
+
+local function check_function(f, what)
+  if not errors.callable(f) then errors.argument("%s: a function expected, got %s", what, type(f)) end
+end
+
+--- Errors by kind, as a function of one.
+local function chosen(on)
+  if on == nil then return function(err) return err.retryable end end
+  if type(on) == "string" then on = { on } end
+  if errors.callable(on) then return on end
+  if type(on) ~= "table" then
+    errors.argument("stoke.retry: on must be a list of kinds or a function, got %s", errors.describe(on))
+  end
+  local kinds = {}
+  for _, kind in ipairs(on) do
+    if not errors.kinds[kind] then
+      local names = {}
+      for name in next, errors.kinds do names[#names + 1] = name end
+      table.sort(names)
+      local near = errors.suggest(tostring(kind), names)
+      errors.argument("stoke.retry: there is no kind %s%s", tostring(kind), near and (" (did you mean %s?)"):format(near) or "")
+    end
+    kinds[kind] = true
+  end
+  return function(err) return kinds[err.kind] end
+end
+
+local function check(f, options)
+  check_function(f, "stoke.retry")
+  options = errors.options(options, OPTIONS, "stoke.retry")
+  local times = options.times
+  if times and not (math.type(times) == "integer" and times >= 1) then
+    errors.argument("stoke.retry: times must be a whole number of at least 1, got %s", tostring(times))
+  end
+  for _, name in ipairs { "delay", "max_delay" } do
+    local seconds = options[name]
+    if seconds and not (seconds >= 0) then
+      errors.argument("stoke.retry: %s must be seconds of at least 0, got %s", name, tostring(seconds))
+    end
+  end
+  return times or 3, options.delay or 0.25, options.max_delay or 30, options.jitter ~= false, chosen(options.on)
+end
+
+--- One attempt: what it spawned has ended when it returns. A cancellation of this task goes on.
+local function attempt(f, ...)
+  local me = tasks.current()
+  local arguments = table.pack(...)
+  local results = table.pack(xpcall(function()
+    local scope <close> = scopes.can_open() and scopes.open {} or nil
+    return f(table.unpack(arguments, 1, arguments.n))
+  end, coro.handler))
+  if results[1] then return results end
+  if me then scopes.deliver(me) end
+  return nil, errors.wrap(results[2])
+end
+
+--- The error of the last attempt, with those before it.
+local function tell(tried)
+  local last = table.remove(tried)
+  last.attempts = #tried + 1
+  if tried[1] then
+    last.suppressed = last.suppressed or {}
+    for _, err in ipairs(tried) do
+      if err ~= last then table.insert(last.suppressed, err) end
+    end
+  end
+  error(last, 0)
+end
+
+--- Call a function until it succeeds; see stoke.retry.
+---@param f function
+---@param options? { times?: integer, delay?: number, max_delay?: number, jitter?: boolean, on?: string[]|function }
+---@param ... any its arguments
+---@return any ... what it returned
+---
+--- Example: `again.retry(function() return "done" end, { times = 5 })`
+function M.retry(f, options, ...)
+  local times, delay, most, jitter, worth = check(f, options)
+  local tried = {}
+  while true do
+    local results, err = attempt(f, ...)
+    if results then return table.unpack(results, 2, results.n) end
+    tried[#tried + 1] = err
+    if #tried >= times or err.kind == "cancelled" or err.kind == "exit" or not worth(err) then tell(tried) end
+    local pause = math.min(most, delay * 2 ^ (#tried - 1))
+    if jitter and pause > 0 then pause = pause * require "stoke.rand".float() end
+    time.sleep(math.max(pause, math.min(err.retry_after or 0, most)))
+  end
+end
+
+--- Call one function after another until one succeeds; see stoke.fallback.
+---@param ... function|function[]
+---@return any value
+---@return integer index of the one that succeeded
+---
+--- Example: `again.fallback(function() return "first" end)`
+function M.fallback(...)
+  local list = { ... }
+  if select("#", ...) == 1 and type(list[1]) == "table" and not errors.callable(list[1]) then list = list[1] end
+  if #list == 0 then errors.argument "stoke.fallback: functions expected, one at least" end
+  for _, f in ipairs(list) do check_function(f, "stoke.fallback") end
+  local tried = {}
+  for i, f in ipairs(list) do
+    local results, err = attempt(f)
+    if results then return results[2], i end
+    tried[#tried + 1] = err
+    if FINAL[err.kind] or errors.bug(err) then break end
+  end
+  tell(tried)
+end
+
+return M

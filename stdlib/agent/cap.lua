@@ -4,8 +4,7 @@
 --- It is sent as num_predict, so that the server ends the answer and its slot is free. options.num_predict of the agent or of the
 --- model's profile goes before it, and so does a budget of tokens, which bounds the answer itself.
 
-local scopes = require "core.scope"
-local tasks = require "core.task"
+local current = require "core.task".current
 local protocol = require "stoke.ollama.protocol"
 local window = require "stoke.ollama.window"
 
@@ -16,8 +15,8 @@ M.ANSWER, M.THINKING = 8192, 32768
 
 --- Does a budget of tokens hold for the running task?
 local function budgeted()
-  local task = tasks.current()
-  local level = task and scopes.innermost(task).budget
+  local task = current()
+  local level = task and (task.scope or task).budget
   while level do
     if level.limit.tokens then return true end
     level = level.outer
@@ -33,12 +32,14 @@ end
 function M.of(agent)
   local options = agent.options
   if options and options.num_predict or budgeted() then return nil end
-  if protocol.sampling(agent.model, agent.endpoint, "num_predict") then return nil end
-  return window.known(agent.model, agent.endpoint) or agent.think and M.THINKING or M.ANSWER
+  local load = protocol.load(agent.model, agent.endpoint)
+  if load.sampling and load.sampling.num_predict then return nil end
+  return load.options and load.options.num_ctx or window.learned(agent.model, agent.endpoint)
+    or agent.think and M.THINKING or M.ANSWER
 end
 
 --- Tables that hold a cap alone, by the cap: all agents without options of their own share them.
-local alone = setmetatable({}, { __mode = "v" })
+local alone, count, KEPT = {}, 0, 64
 
 --- The options of a call with a cap; the same table each time.
 ---@param agent table its definition
@@ -50,8 +51,9 @@ function M.options(agent, tokens)
   if not options then
     local shared = alone[tokens]
     if not shared then
+      if count == KEPT then alone, count = {}, 0 end
       shared = { num_predict = tokens }
-      alone[tokens] = shared
+      alone[tokens], count = shared, count + 1
     end
     return shared
   end
@@ -70,7 +72,8 @@ end
 function M.words(agent)
   local tokens = M.of(agent)
   if not tokens then return "as long as num_predict or a budget says" end
-  local known = window.known(agent.model, agent.endpoint)
+  local load = protocol.load(agent.model, agent.endpoint)
+  local known = load.options and load.options.num_ctx or window.learned(agent.model, agent.endpoint)
   return ("at most %d tokens (%s; options.num_predict sets another limit)"):format(tokens,
     known and "the window of " .. agent.model or "its window is not known yet")
 end

@@ -8,8 +8,8 @@
 
 local M = {}
 
---- Bytes at the end of a text that are looked at.
-local TAIL = 600
+--- Bytes at the end of a text that are looked at, and of the longest sentence that can be an announcement.
+local TAIL, LONGEST = 600, 240
 
 --- Words as a set.
 local function set(text)
@@ -259,42 +259,73 @@ for _, way in ipairs(DOING) do
   end
 end
 
+--- Words without which a sentence is no announcement: the first of each, or the longest part of it that is ASCII.
+local triggers = {}
+for _, index in ipairs { intents, alone, doing, AFTER } do
+  for word in next, index do
+    local longest = ""
+    for part in word:gmatch "%w+" do
+      if #part > #longest then longest = part end
+    end
+    triggers[longest] = true
+  end
+end
+
 -- ---- sentences ------------------------------------------------------------------------------------------------------------------
 
 local LOWER = { ["É"] = "é", ["È"] = "è", ["Ü"] = "ü", ["Ö"] = "ö", ["Ä"] = "ä", ["À"] = "à", ["Ê"] = "ê", ["Í"] = "í" }
 local SIGNS = { ["\u{2019}"] = "'", ["\u{201c}"] = '"', ["\u{201d}"] = '"', ["\u{201e}"] = '"', ["\u{2026}"] = "..." }
 
---- Small letters, one kind of quote and apostrophe, no marks of emphasis.
+--- Small letters, one kind of quote and apostrophe.
 local function plain(text)
-  text = text:lower():gsub("[*_`#]", "")
-  if not text:find "[\x80-\xFF]" then return text end
+  text = text:lower()
+  if utf8.len(text) == #text then return text end
   text = text:gsub("\xe2\x80.", SIGNS):gsub("«", '"'):gsub("»", '"')
   return (text:gsub("\xc3[\x80-\x9e]", LOWER))
 end
 
---- The sentences of a text that have letters in them: { text, the mark it ends with }.
-local function sentences_of(text)
-  local out = {}
-  for line in text:gmatch "[^\n]+" do
-    local at = 1
-    while at <= #line do
-      local first, last = line:find("[.!?:]+%f[%s%z]", at)
-      local sentence = line:sub(at, (first or #line + 1) - 1)
-      if sentence:find "%a" or sentence:find "[\xc3]" then
-        out[#out + 1] = { sentence, first and line:sub(first, last) or "" }
-      elseif first and #out > 0 and not sentence:find "%w" then
-        out[#out][2] = out[#out][2] .. line:sub(first, last)
-      end
-      at = (last or #line) + 1
+--- What sentences end with.
+local MARKS = { ". ", "! ", "? ", ": ", "\n" }
+local ENDS = { [33] = true, [46] = true, [58] = true, [63] = true }
+
+--- Where the last one of them is; plain searches, which cost next to nothing.
+local function last_break(text)
+  local best = 0
+  for i = 1, #MARKS do
+    local at = text:find(MARKS[i], 1, true)
+    while at do
+      if at > best then best = at end
+      at = text:find(MARKS[i], at + 1, true)
     end
   end
-  return out
+  return best
+end
+
+--- Take the last sentence off a text: its words, the marks it ends with, and what is left. Nil where there is none, or where it is
+--- too long for an announcement.
+local function last_sentence(text)
+  while true do
+    local last = text:byte(-1)
+    if last and last <= 32 then text = text:match "^(.*%S)" or "" end
+    if text == "" then return nil end
+    local at = last_break(text)
+    local from, to = at + 1, #text
+    if to - at > LONGEST then return nil end
+    while ENDS[text:byte(to)] do to = to - 1 end
+    local sentence, mark = text:sub(from, to), text:sub(to + 1)
+    text = text:sub(1, at)
+    if sentence:find "%a" or sentence:find("\xc3", 1, true) then
+      if sentence:sub(-3) == "\u{2026}" then mark = "..." end
+      return plain(sentence), mark, text
+    end
+    if at == 0 then return nil end
+  end
 end
 
 --- Its words, and what stands right before each: a quote, a comma (also for other marks), or nothing.
 local function words(sentence)
   local out, before = {}, {}
-  for gap, word in sentence:gmatch "([^%w'\x80-\xFF]*)([%w'\x80-\xFF][%w'\x80-\xFF-]*)" do
+  for gap, word in sentence:gmatch "([^%w\x80-\xFF]*)([%w\x80-\xFF'-]+)" do
     local n = #out + 1
     out[n] = word
     before[n] = gap:find '"' and '"' or gap:find "[^%s]" and "," or ""
@@ -356,22 +387,30 @@ local function does(list, before, i, mark)
   return false
 end
 
+--- Has it a word that an announcement, or what comes after one, begins with? Most answers have none.
+local function promising(sentence)
+  for word in sentence:gmatch "%w+" do
+    if triggers[word] then return true end
+  end
+  return false
+end
+
 --- A question put to the reader.
 local YOU = set "you your sie ihre ihnen du dein vous votre tu usted su te"
-local function asks(sentence)
-  if not sentence or not sentence[2]:find "?" then return false end
-  for _, word in ipairs((words(sentence[1]))) do
+local function asks(sentence, mark)
+  if not sentence or not mark:find "?" then return false end
+  for _, word in ipairs((words(sentence))) do
     if YOU[word] then return true end
   end
   return false
 end
 
-local function announces(sentence)
-  local list, before = words(sentence[1])
-  if sentence[2]:find "?" or has(list, waits) then return false, list end
+local function announces(sentence, mark)
+  local list, before = words(sentence)
+  if mark:find "?" or has(list, waits) then return false, list end
   local quoted = before[1] == '"'
   for i = 1, #list do
-    if intends(list, before, i) or not quoted and does(list, before, i, sentence[2]) then return true, list end
+    if intends(list, before, i) or not quoted and does(list, before, i, mark) then return true, list end
   end
   return not quoted and has(list, alone, before), list
 end
@@ -382,15 +421,15 @@ end
 ---
 --- Example: `assert(nudge.announces "Let me check the weather." and not nudge.announces "It rains.")`
 function M.announces(text)
-  local tail = text:sub(-TAIL)
-  if tail:find '```%s*$' or tail:find '["|]%s*$' then return false end
-  local list = sentences_of(plain(tail))
-  for i = #list, math.max(1, #list - 1), -1 do
-    local said, first = announces(list[i])
-    if said then return not asks(list[i - 1]) end
-    if list[i][2]:find "?" or has(first, waits) or not (AFTER[first[1]] or has(first, alone)) then return false end
-  end
-  return false
+  local last = text:byte(-1)
+  if last == 34 or last == 96 or last == 124 or last == 41 then return false end -- quoted, code, a table, an aside
+  local sentence, mark, rest = last_sentence(text:sub(-TAIL))
+  if not sentence or not promising(sentence) then return false end
+  local said, list = announces(sentence, mark)
+  if said then return not asks(last_sentence(rest)) end
+  if mark:find "?" or has(list, waits) or not (AFTER[list[1]] or has(list, alone)) then return false end
+  sentence, mark = last_sentence(rest)
+  return sentence ~= nil and announces(sentence, mark)
 end
 
 return M

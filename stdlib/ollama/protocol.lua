@@ -118,14 +118,11 @@ function M.reloads(model, endpoint)
   M.endpoint(endpoint).loads[model] = nil
 end
 
---- An option of sampling that a model's profile sets.
+--- What a model's profile says: { options = how it is loaded | nil, sampling | nil, shift | nil }.
 ---@param model string
 ---@param endpoint? string
----@param name string
-function M.sampling(model, endpoint, name)
-  local sampling = load_of(M.endpoint(endpoint), model).sampling
-  return sampling and sampling[name]
-end
+---@return table the same each time
+function M.load(model, endpoint) return load_of(M.endpoint(endpoint), model) end
 
 --- The context window that a model's profile sets.
 ---@param model string

@@ -72,13 +72,11 @@ function M.of(model, endpoint)
   return tokens
 end
 
---- The same, without asking anybody: nil where nothing is known yet.
+--- What a server said of the window of a model before, where no profile says it; nobody is asked.
 ---@param model string
 ---@param endpoint? string
 ---@return integer|nil tokens
-function M.known(model, endpoint)
-  local set = protocol.num_ctx(model, endpoint)
-  if set then return set end
+function M.learned(model, endpoint)
   if next(windows) == nil then return nil end
   return windows[protocol.pool { model = model, endpoint = endpoint }] or nil
 end

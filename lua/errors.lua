@@ -148,8 +148,8 @@ function M.callable(value)
 end
 
 --- Texts that Lua raises for mistakes of the code, wherever they were caught and raised again.
-local MISTAKES = { "^[^\n]-:%d+: attempt to ", "^[^\n]-:%d+: bad argument #", "^[^\n]-:%d+: stack overflow", "^assertion failed!",
-  "^attempt to ", "^bad argument #", "^[^\n]-:%d+: undefined variable '", "^[^\n]-:%d+: assignment to the undeclared global " }
+local MISTAKES = { "^attempt to ", "^bad argument #", "^stack overflow", "^assertion failed!$", "^undefined variable '",
+  "^assignment to the undeclared global " }
 
 --- Is this a bug of the code that raised it: an error of Lua itself, and none that somebody raised on purpose (a text or a value
 --- given to error or assert, an error object of a kind, a refusal)?
@@ -158,8 +158,9 @@ local MISTAKES = { "^[^\n]-:%d+: attempt to ", "^[^\n]-:%d+: bad argument #", "^
 function M.bug(err)
   if err.kind ~= "script" then return false end
   if rawget(err, "own") then return true end
+  local words = err.message:match "^[^\n]-:%d+: (.*)$" or err.message
   for _, pattern in ipairs(MISTAKES) do
-    if err.message:find(pattern) then return true end
+    if words:find(pattern) then return true end
   end
   return false
 end

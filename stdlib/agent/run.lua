@@ -15,6 +15,7 @@ local clip = require "stoke.tool.text".cut
 local ollama = require "stoke.ollama"
 local tokens = require "stoke.ollama.tokens"
 local usages = require "stoke.agent.usage"
+local windows = require "stoke.ollama.window"
 
 local M = {}
 
@@ -403,9 +404,12 @@ end
 ---@return { method: string, url: string, body: string, answer: string, texts: { name: string, text: string|function }[] }
 function M.next_request(agent, past)
   local run = setmetatable({ agent = complete(agent), history = past }, Run)
-  local made = ollama.request(run:request(agent.output and not agent.definitions and agent.output:json_schema() or nil))
-  made.answer, made.texts = caps.words(agent), applicable(agent)
-  return made
+  local format = agent.output and not agent.definitions and agent.output:json_schema() or nil
+  return windows.looking(agent.model, agent.endpoint, function()
+    local made = ollama.request(run:request(format))
+    made.answer, made.texts = caps.words(agent), applicable(agent)
+    return made
+  end)
 end
 
 --- Print a request.

@@ -124,6 +124,7 @@ function M.grow(model, endpoint, tokens, predict)
   local q = { model = model, endpoint = endpoint }
   local key = protocol.pool(q)
   local entry = auto.entry(key)
+  if predict == entry.size then predict = nil end -- the cap of an answer that nobody bounds, see stoke.agent.cap
   local need = math.ceil(predict and predict > 0 and tokens + predict or tokens / (1 - ANSWER))
   if need <= entry.size then return entry.size end
   own_limit(entry, model, endpoint)
@@ -141,6 +142,22 @@ local function set(body, window)
   for name, value in next, body.options or {} do options[name] = value end
   options.num_ctx = window
   body.options = options
+end
+
+--- Look what a request would be, with nothing grown afterwards.
+---@param model string
+---@param endpoint? string
+---@param f fun(): any
+---@return any
+function M.looking(model, endpoint, f)
+  if not protocol.automatic(model, endpoint) then return f() end
+  local entry = auto.entry(protocol.pool { model = model, endpoint = endpoint })
+  local size, before = entry.size, entry.before
+  local _ <close> = setmetatable({}, { __close = function()
+    entry.size, entry.before = size, before
+    protocol.reloads(model, endpoint)
+  end })
+  return f()
 end
 
 --- Make it fit a request of chat or generate.

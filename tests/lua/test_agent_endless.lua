@@ -84,7 +84,8 @@ test("repeats: a cycle, the same line, blanks; and nothing in honest text", func
     end
   end
   for _, piece in ipairs { 1, 4, 100, 5000, 1e6 } do
-    for _, cycle in ipairs { "a", "ab", " rain", "It is the largest place in the world. ", "\\n", "| 0 | 0 |\n", ("x"):rep(300) .. "y" } do
+    for _, cycle in ipairs { "a", "ab", " rain", "It is the largest place in the world. ", "\\n", "| 0 | 0 |\n",
+      ("x"):rep(300) .. "y" } do
       local found = seen(words(200) .. cycle:rep(12000 // #cycle + 1), piece)
       t.ok(found, cycle:sub(1, 10) .. " in pieces of " .. piece)
       if piece < 10 then t.eq(#found, #cycle) end

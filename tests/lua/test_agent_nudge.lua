@@ -9,7 +9,7 @@ local test = require "stoke.test"
 
 local MODEL = scripted.MODEL
 
--- ---- the rule ---------------------------------------------------------------------------------------------------------------------
+-- ---- the rule -------------------------------------------------------------------------------------------------------------------
 
 --- How many of a file's texts the rule takes for announcements: { odd = { said, count }, even = ... }, and which of the odd ones.
 local function measure(name)
@@ -49,7 +49,7 @@ test("nudge: looks at the end of a text alone, whatever its size and bytes", fun
   end
 end)
 
--- ---- the loop ---------------------------------------------------------------------------------------------------------------------
+-- ---- the loop -------------------------------------------------------------------------------------------------------------------
 
 local function call(city) return { tool_calls = { { name = "get_weather", arguments = { city = city } } } } end
 

@@ -66,7 +66,8 @@ test("texts: a schema, a misfit, handoffs, summaries and choices are said in the
   t.eq(two.requests[1].tools[1]["function"].description, "give it to b")
 
   local choice <close> = scripted { '{"choice":"x"}' }
-  stoke.choose { model = MODEL, prompt = "?", options = { "x", "y" }, endpoint = choice.url, texts = { choose = "Pick:\n{options}" } }
+  stoke.choose { model = MODEL, prompt = "?", options = { "x", "y" }, endpoint = choice.url,
+    texts = { choose = "Pick:\n{options}" } }
   t.match(choice.requests[1].messages[1].content, "^Pick:\n%- x\n%- y")
 end)
 

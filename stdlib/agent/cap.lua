@@ -10,8 +10,8 @@ local window = require "stoke.ollama.window"
 
 local M = {}
 
---- Tokens of an answer, where the window is not known; and of one with the thinking before it.
-M.ANSWER, M.THINKING = 8192, 32768
+--- Tokens of an answer, where the window is not known; of one that is bound to a schema; and of one with the thinking before it.
+M.ANSWER, M.SHAPED, M.THINKING = 8192, 4096, 32768
 
 --- Does a budget of tokens hold for the running task?
 local function budgeted()
@@ -26,16 +26,17 @@ end
 
 --- The cap of an agent's next answer.
 ---@param agent table its definition
+---@param format? table the schema that the answer is bound to
 ---@return integer|nil tokens nil: something else bounds it
 ---
 --- Example: `local tokens = cap.of(bot.definition)`
-function M.of(agent)
+function M.of(agent, format)
   local options = agent.options
   if options and options.num_predict or budgeted() then return nil end
   local load = protocol.load(agent.model, agent.endpoint)
   if load.sampling and load.sampling.num_predict then return nil end
   return load.options and load.options.num_ctx or window.learned(agent.model, agent.endpoint)
-    or agent.think and M.THINKING or M.ANSWER
+    or agent.think and M.THINKING or format and M.SHAPED or M.ANSWER
 end
 
 --- Tables that hold a cap alone, by the cap: all agents without options of their own share them.
@@ -68,9 +69,10 @@ end
 
 --- Where a cap comes from, in words.
 ---@param agent table its definition
+---@param format? table
 ---@return string
-function M.words(agent)
-  local tokens = M.of(agent)
+function M.words(agent, format)
+  local tokens = M.of(agent, format)
   if not tokens then return "as long as num_predict or a budget says" end
   local load = protocol.load(agent.model, agent.endpoint)
   local known = load.options and load.options.num_ctx or window.learned(agent.model, agent.endpoint)

@@ -152,7 +152,7 @@ function Run:question(format)
   if not self.window then bytes, images = past:small(agent, instructions, extra) end
   if not bytes then bytes, images = past:fit(fitting(self), instructions, extra) end
   self.bytes, self.images = bytes, images
-  self.cap = caps.of(agent)
+  self.cap = caps.of(agent, format)
   return past:messages(instructions), tools
 end
 
@@ -407,7 +407,7 @@ function M.next_request(agent, past)
   local format = agent.output and not agent.definitions and agent.output:json_schema() or nil
   return windows.looking(agent.model, agent.endpoint, function()
     local made = ollama.request(run:request(format))
-    made.answer, made.texts = caps.words(agent), applicable(agent)
+    made.answer, made.texts = caps.words(agent, format), applicable(agent)
     return made
   end)
 end

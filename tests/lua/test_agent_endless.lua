@@ -26,6 +26,7 @@ end
 test("cap: num_predict is sent where nobody says how long an answer may get", function(t)
   local server <close> = scripted(function() return "ok" end)
   t.eq(predict(server, {}), 8192)
+  t.eq(predict(server, { output = { x = "string" } }), 4096)
   stoke.try(function() stoke.agent { model = "qwen3:4b", think = true, endpoint = server.url }:run "x" end)
   t.eq(server.requests[#server.requests].options.num_predict, 32768)
   t.eq(predict(server, { options = { temperature = 0 } }), 8192)

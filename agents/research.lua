@@ -1,8 +1,10 @@
 #!/usr/bin/env stoke
 -- research.lua: a question is answered by a small team. A manager splits it into questions; workers look
 -- for the answers at once, each an agent with tools of its own on the documents in --root; an editor merges
--- their notes into one answer, which streams. A worker that fails is replaced, once. The whole team shares
--- one budget of tokens and one deadline: exit code 6 or 124 when they are used up.
+-- their notes into one answer, which streams. A worker that fails is replaced by one that is told what went
+-- wrong; if that one fails, too, a reader answers from what the two have read; and if even that is not enough,
+-- the editor is told why the question is open. The whole team shares one budget of tokens and one deadline:
+-- exit code 6 or 124 when they are used up.
 --
 -- Needs: an Ollama with a model that calls tools (stoke pull qwen2.5:3b), or --sim.
 -- Try:   stoke agents/research.lua "How is an effect cancelled?" --root lua
@@ -47,11 +49,29 @@ local function team(a)
         .. "five sentences and name the files. Say so if they do not tell.",
     }
   end
+  local reader = stoke.agent { -- no tools: it cannot get lost
+    name = "reader", model = model,
+    instructions = "Answer the question from the excerpts, and only from them, in at most five sentences. Name the files. "
+      .. "Say so if they do not tell.",
+  }
   local editor = stoke.agent {
     name = "editor", model = model,
     instructions = "Write one answer to the request from the notes, and only from them. Say what stayed open.",
   }
-  return manager, hire, editor
+  return manager, hire, reader, editor
+end
+
+-- What a run has read before it failed: the results of its tools, by the call that brought them.
+local function excerpts_of(work, list)
+  local asked = {}
+  for _, message in ipairs(work and work.messages or {}) do
+    for _, call in ipairs(message.tool_calls or {}) do
+      asked[call.id] = call["function"].name .. " " .. stoke.json.encode(call["function"].arguments)
+    end
+    if message.role == "tool" and not message.content:find "^error" then
+      list[#list + 1] = ("[%s]\n%s"):format(asked[message.tool_call_id] or message.tool_name, message.content:sub(1, 4000))
+    end
+  end
 end
 
 -- Errors that a second worker would meet as well.
@@ -60,15 +80,30 @@ local FOR_ALL = { budget = true, deadline = true, refused = true, auth = true, u
 stoke.main(function(argv)
   local a = args.parse(SPEC, argv)
   local scope <close> = stoke.scope { deadline = a.deadline, budget = a.tokens and { tokens = a.tokens } }
-  local manager, hire, editor = team(a)
+  local manager, hire, reader, editor = team(a)
   local spent = usage.new()
 
-  local function work(worker, question)
-    local result, err = stoke.try(worker.run, worker, question)
+  local function work(agent, question, excerpts)
+    local result, err = stoke.try(agent.run, agent, question)
     local done = result or err.work
     if done then usage.add(spent, done.usage) end
-    if err and FOR_ALL[err.kind] then error(err, 0) end
-    return result and result.text, err
+    if not err then return result.text end
+    if FOR_ALL[err.kind] then error(err, 0) end
+    excerpts_of(done, excerpts)
+    return nil, err
+  end
+
+  -- One question, by whoever can answer it: a text, or nil and why not.
+  local function answer(i, question)
+    local excerpts = {}
+    local text, err = work(hire(i), question, excerpts)
+    if text then return text end
+    note("worker %d is replaced: %s", i, err.message)
+    text, err = work(hire(i), ("%s\n\nSomebody tried before you, and failed: %s. Go about it another way."):format(question,
+      err.message), excerpts)
+    if text or #excerpts == 0 then return text, err end
+    note("the reader takes over from worker %d: %s", i, err.message)
+    return work(reader, ("Question: %s\n\nExcerpts:\n\n%s"):format(question, table.concat(excerpts, "\n\n")), excerpts)
   end
 
   local plan = manager:run(a.question)
@@ -78,13 +113,10 @@ stoke.main(function(argv)
 
   local open = 0
   local notes = scope:map(questions, function(question, i)
-    local text, err = work(hire(i), question)
-    if err then
-      note("worker %d is replaced: %s", i, err.message)
-      text, err = work(hire(i), question)
-    end
-    if err then open = open + 1 else note("worker %d is done", i) end
-    return ("Question %d: %s\nNote: %s"):format(i, question, text or "(nobody could answer this)")
+    local text, err = answer(i, question)
+    if err then open = open + 1 end
+    note(err and "question %d stays open: %s" or "question %d is answered", i, err and err.message)
+    return ("Question %d: %s\nNote: %s"):format(i, question, text or ("(open: %s)"):format(err.message))
   end, { limit = a.workers })
   if open == #questions then error("no worker found an answer", 0) end
 

@@ -176,6 +176,15 @@ test("research: a plan, workers of whom one is replaced, an editor", { real = tr
   golden(t, "research", scripted("research", { QUESTION, "--root", "tests/agents/research" }))
 end)
 
+test("research: when two workers have failed, a reader answers from what they read", { real = true }, function(t)
+  local r = scripted("research", { "Lost: when?", "--root", "tests/agents/research" })
+  t.eq(r.code, 0, r.stderr)
+  t.match(r.stdout .. r.stderr, "worker 1 is replaced: worker 1 called read_file 3 times")
+  t.match(r.stdout .. r.stderr, "the reader takes over from worker 1: worker 1 called read_file 3 times")
+  t.match(r.stdout .. r.stderr, "question 1 is answered")
+  t.match(r.stdout .. r.stderr, "1 questions, 0 open")
+end)
+
 test("research: a budget ends it with 6, a deadline with 124", { real = true }, function(t)
   local words = { QUESTION, "--root", "tests/agents/research" }
   words[4], words[5] = "--tokens", "500"

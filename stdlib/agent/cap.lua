@@ -16,7 +16,7 @@ M.ANSWER, M.SHAPED, M.THINKING = 8192, 4096, 32768
 --- Does a budget of tokens hold for the running task?
 local function budgeted()
   local task = current()
-  local level = task and (task.scope or task).budget
+  local level = task and (task.scope or task).context.budget
   while level do
     if level.limit.tokens then return true end
     level = level.outer

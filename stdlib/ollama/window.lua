@@ -91,7 +91,7 @@ local function own_limit(entry, model, endpoint)
   if entry.asked then return end
   entry.asked = true
   local reply = effect.perform("llm.admin", { protocol = "ollama", path = "/api/show", model = model, endpoint = endpoint,
-    body = { model = model }, timeouts = { total = 10 } })
+    body = { model = model }, timeouts = { total = 10 }, aside = true })
   local info = reply and reply.model_info
   for name, value in next, type(info) == "table" and info or {} do
     if type(name) == "string" and name:find "%.context_length$" and math.tointeger(value) then
@@ -103,7 +103,7 @@ end
 --- Is a part of the model outside the memory that makes it fast, since it grew? Then it does not grow any further.
 local function spilled(q)
   local reply = effect.perform("llm.admin", { protocol = "ollama", method = "GET", path = "/api/ps", endpoint = q.endpoint,
-    timeouts = { total = 5 }, once = true })
+    timeouts = { total = 5 }, once = true, aside = true })
   local wanted = protocol.canonical(q.model):lower()
   for _, model in ipairs(reply and reply.models or {}) do
     if protocol.canonical(model.name):lower() == wanted then

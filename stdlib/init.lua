@@ -63,7 +63,9 @@ local function timer_loop(timer)
     time.sleep(timer.seconds)
     local _, err = M.try(timer.f)
     if err and err.kind ~= "exit" then
-      require("stoke.log").error("a timer failed", { timer = timer.name, error = tostring(err) })
+      local traceback = errors.bug(err) and rawget(err, "traceback")
+      require("stoke.log").error("a timer failed", { timer = timer.name, error = tostring(err),
+        traceback = traceback and errors.own_frames(traceback) or nil })
     end
   end
 end

@@ -10,7 +10,7 @@ local scopes = require "core.scope"
 local tasks = require "core.task"
 local unwrap = require "stoke.agent.arguments"
 local values = require "stoke.schema.values"
-local bugs = require "stoke.agent.bugs"
+local bugs = require "stoke.log.bugs"
 local text = require "stoke.tool.text"
 local texts = require "stoke.agent.texts"
 
@@ -107,7 +107,7 @@ local function perform(run, tool, call)
   if err then
     if ENDS_RUN[err.kind] then error(err, 0) end
     if rawget(err, "tool") == tool.name then run:count("repairs", 1) end
-    if bugs.is(err) then bugs.tell(tool.name, run.agent.label, err) end
+    if bugs.is(err) then bugs.tell("the tool " .. tool.name, err, run.agent.label) end
     return tool:text(failure(run.agent, tool, err)), true, nil, err
   end
   return tool:text(value), false, value

@@ -170,8 +170,18 @@ local function too_many_steps(run)
     { hint = "raise max_steps, or say in the instructions when to stop", limit = run.steps })
 end
 
---- The server found the prompt too long, which teaches what fits: ask once more.
+--- The server knows no levels of thinking for this model: from now on it is told to think, and no more.
+local function without_level(run, err)
+  local agent = run.agent
+  if err.status ~= 400 or type(agent.think) ~= "string" or not err.message:find("think value", 1, true) then return false end
+  agent.think = true
+  run:count("repairs", 1)
+  return true
+end
+
+--- The server found the prompt too long, which teaches what fits, or the level of thinking unknown: ask once more.
 local function shorter(run, err, format)
+  if without_level(run, err) then return errors.check(ask.ask(run, format)) end
   if err.kind ~= "context_overflow" or run.window or not err.window then error(err, 0) end
   run.window = err.window
   if err.tokens and not err.estimated then tokens.learn(run.agent.model, run.bytes, run.images, err.tokens) end

@@ -1,6 +1,9 @@
 --- A summary of the messages that fall out of the context window.
 
+local handler = require "core.coro".handler
+local errors = require "core.errors"
 local texts = require "core.text"
+local bugs = require "stoke.log.bugs"
 local log = require "stoke.log"
 local ollama = require "stoke.ollama"
 local text = require "stoke.tool.text"
@@ -36,9 +39,10 @@ function M.of(run, messages, old)
     run:spend(ollama.usage(reply))
     return reply.message.content
   end
-  local ok, made = pcall(make)
+  local ok, made = xpcall(make, handler)
   if ok then return type(made) == "string" and made:find "%S" and texts.valid(made) or old end
   if type(made) == "table" and (made.kind == "cancelled" or made.kind == "budget") then error(made, 0) end
+  if bugs.is(errors.wrap(made)) then bugs.tell("a summarize function", errors.wrap(made), agent.label) end
   log.warn("a conversation could not be summarized", { agent = agent.label, error = tostring(made) })
   return old
 end

@@ -1,5 +1,6 @@
 --- allOf, anyOf, oneOf, not, if; and the checks that scripts add.
 
+local handler = require "core.coro".handler
 local errors = require "core.errors"
 local problems = require "stoke.schema.problems"
 local values = require "stoke.schema.values"
@@ -149,10 +150,11 @@ function M.custom(check, list)
     if found then return v, found end
     local all
     for _, f in ipairs(list) do
-      local ok, fine, message, path = pcall(f, y)
+      local ok, fine, message, path = xpcall(f, handler, y)
       if not ok then
         local err = errors.wrap(fine)
         if GOES_ON[err.kind] then error(err, 0) end
+        if errors.bug(err) then require "stoke.log.bugs".tell("a check of a schema", err) end
         fine, message, path = false, err.message, nil
       end
       if not fine then

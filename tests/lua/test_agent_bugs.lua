@@ -1,7 +1,7 @@
 -- Errors of tools: a bug reaches the author, what is raised on purpose the model.
 
 local about = require "core.about"
-local bugs = require "stoke.agent.bugs"
+local bugs = require "stoke.log.bugs"
 local errors = require "core.errors"
 local log = require "stoke.log"
 local proc = require "stoke.proc"
@@ -123,4 +123,17 @@ test("bugs: are on stderr of a plain run, once for a hundred calls, and in the t
   local _, count = r.stderr:gsub("a bug in the tool bad", "")
   t.eq(count, 1, r.stderr)
   t.match(r.stderr, "effect tool.call .*script")
+end)
+
+test("bugs: in a check of a schema and in a summary are told, too", function(t)
+  local lines = {}
+  bugs.forget()
+  log.configure { write = function(line) lines[#lines + 1] = line end, level = "info" }
+  local shape = stoke.schema({ n = "integer" }, { check = function(v) return deep(v) end })
+  for _ = 1, 3 do t.ok(not shape:try { n = 1 }) end
+  local plain = stoke.schema({ n = "integer" }, { check = function() error("never", 0) end })
+  t.ok(not plain:try { n = 1 })
+  log.configure { write = require "core.stdio".err, level = "info" }
+  local _, count = table.concat(lines):gsub("a bug in a check of a schema", "")
+  t.eq({ count, #lines }, { 1, 1 })
 end)

@@ -162,3 +162,20 @@ test("results: the work so far of a run that failed is one, too", function(t)
   end)
   t.eq(tostring(err.work), "I looked.")
 end)
+
+-- ---- thinking -------------------------------------------------------------------------------------------------------------------
+
+test("think: a level that the model has not is asked for as thinking alone, from then on", function(t)
+  local server <close> = scripted(function(request)
+    if request.think == "high" then
+      return { status = 400, error = 'think value "high" is not supported for this model' }
+    end
+    return { thinking = "Hm.", text = "Rain." }
+  end)
+  local bot = stoke.agent { model = "qwen3:4b", think = "high", endpoint = server.url }
+  local result = bot:run "x"
+  t.eq({ result.text, result.thinking, result.usage.repairs }, { "Rain.", "Hm.", 1 })
+  bot:run "x"
+  t.eq({ #server.requests, server.requests[2].think, server.requests[3].think }, { 3, true, true })
+  t.match(bot:explain("x").body, '"think":true')
+end)

@@ -1,12 +1,13 @@
---- Bugs of tools reach their author: the first one of each tool and place is told on stderr, with its traceback, by the log
---- (`--log off` silences it). What a tool raises on purpose is for the model alone.
+--- Bugs of an author's own code reach the author, where the error itself goes elsewhere: that of a tool to the model, that of a
+--- check into a list of problems. The first one of each place is told on stderr, with its traceback, by the log (`--log off`
+--- silences it). What is raised on purpose is not told.
 
 local errors = require "core.errors"
 local log = require "stoke.log"
 
 local M = {}
 
---- Tools and places that were told; so many are remembered, and no more are told.
+--- Places that were told; so many are remembered, and no more are told.
 local told, count, MOST = {}, 0, 1000
 
 --- Forget what was told, as at the beginning.
@@ -23,15 +24,15 @@ end
 function M.is(err) return errors.bug(err) or err.kind == "argument" end
 
 --- Tell it, once.
----@param tool string
----@param agent string
+---@param what string "the tool get_weather"
 ---@param err stoke.error
-function M.tell(tool, agent, err)
-  local key = tool .. "\0" .. place(err)
+---@param agent? string
+function M.tell(what, err, agent)
+  local key = what .. "\0" .. place(err)
   if told[key] or count >= MOST then return end
   told[key], count = true, count + 1
   local traceback = rawget(err, "traceback")
-  log.error(("a bug in the tool %s"):format(tool), { agent = agent, error = err.message, at = rawget(err, "where"),
+  log.error("a bug in " .. what, { agent = agent, error = err.message, at = rawget(err, "where"),
     traceback = traceback and errors.own_frames(traceback) or nil })
 end
 

@@ -1,7 +1,6 @@
--- The nudge: an answer that only announces work. The rule is measured on tests/nudge/, a line each: language, tab, text. Odd lines
--- were there to make the rule on, even lines only to measure it.
+-- The nudge: an answer that only announces work. The rule is measured on tests/nudge/.
 
-local fs = require "stoke.fs"
+local measure = require "tests.nudge.measure"
 local nudge = require "stoke.agent.nudge"
 local scripted = require "scripted"
 local stoke = require "stoke"
@@ -11,34 +10,16 @@ local MODEL = scripted.MODEL
 
 -- ---- the rule -------------------------------------------------------------------------------------------------------------------
 
---- How many of a file's texts the rule takes for announcements: { odd = { said, count }, even = ... }, and which of the odd ones.
-local function measure(name)
-  local out, wrong, number = { [1] = { 0, 0 }, [0] = { 0, 0 } }, {}, 0
-  for line in fs.read("tests/nudge/" .. name .. ".txt"):gmatch "[^\n]+" do
-    number = number + 1
-    local half, text = out[number % 2], line:match("\t(.*)"):gsub("\\n", "\n")
-    local said = nudge.announces(text)
-    half[2] = half[2] + 1
-    if said then half[1] = half[1] + 1 end
-    if number % 2 == 1 and said ~= (name == "announcements") then wrong[#wrong + 1] = text end
-  end
-  return out, wrong
-end
-
-local function percent(half) return ("%d of %d (%.1f %%)"):format(half[1], half[2], 100 * half[1] / half[2]) end
-
 test("nudge: takes fewer than 1 in 200 answers for an announcement", function(t)
-  local found, wrong = measure "answers"
-  print("nudge: false alarms: made on " .. percent(found[1]) .. ", held out " .. percent(found[0]))
+  local found, wrong = measure.of "answers"
   t.eq(wrong, {})
-  for _, half in pairs(found) do t.ok(half[1] * 200 < half[2], percent(half)) end
+  for _, half in pairs(found) do t.ok(half[1] * 200 < half[2], measure.words(half)) end
 end)
 
 test("nudge: finds most announcements", function(t)
-  local found, wrong = measure "announcements"
-  print("nudge: recall: made on " .. percent(found[1]) .. ", held out " .. percent(found[0]))
+  local found, wrong = measure.of "announcements"
   t.eq(wrong, {})
-  for _, half in pairs(found) do t.ok(half[1] > 0.9 * half[2], percent(half)) end
+  for _, half in pairs(found) do t.ok(half[1] > 0.9 * half[2], measure.words(half)) end
 end)
 
 test("nudge: looks at the end of a text alone, whatever its size and bytes", function(t)

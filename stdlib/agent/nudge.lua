@@ -43,16 +43,19 @@ we should
 let's
 let us
 i shall
+allow me to
+i am about to
+i'm about to
+i plan to
+i intend to
+my next step is to
 thing to do is to]],
-verbs = set [[check look search find get fetch call use read open list calculate compute query retrieve run execute gather
-analyze
-analyse examine inspect review verify test start begin proceed try retry convert consult investigate see continue write create
-update
-edit modify fix delete remove add apply correct move transfer hand delegate ask compare perform double-check load identify dig
-pull
-multiply determine figure confirm research scan browse invoke request extract collect book save install implement send make
-take have
-do go grep debug view explore count cross-check re-run rerun refactor replace rewrite locate validate]],
+    verbs = set [[check look search find get fetch call use read open list calculate compute query retrieve run execute gather
+analyze analyse examine inspect review verify test start begin proceed try retry convert consult investigate see continue
+write create update edit modify fix delete remove add apply correct move transfer hand delegate ask compare perform
+double-check load identify dig pull multiply determine figure confirm research scan browse invoke request extract collect book
+save install implement send make take have do grep debug view explore count cross-check re-run rerun refactor replace rewrite
+locate validate connect pass forward route escalate handle generate prepare draft]],
 skip = set [[now first then also just quickly next need to start begin by go ahead and please try proceed with immediately
 simply
 further briefly actually directly carefully again be am]],
@@ -65,6 +68,11 @@ aufrufen abrufen öffnen berechnen ausrechnen ausführen beheben beschaffen verw
 weiterleiten
 schreiben testen löschen starten beginnen erstellen korrigieren konsultieren untersuchen analysieren nachschlagen recherchieren
 durchführen verbinden übergeben herausfinden anfangen vergleichen umrechnen versuchen finden anpassen ändern]],
+  },
+  { near = true, -- English, under way
+    intents = "i am\ni'm\ni'll be\ni will be",
+    verbs = set "checking searching fetching retrieving calling looking consulting querying gathering pulling",
+    skip = set "now currently just also going to be",
   },
   { intents = "je vais\nje dois\nlaissez-moi\nlaisse-moi\npermettez-moi\nnous allons\nil faut que je", -- French
 verbs = set [[vérifier regarder lire chercher consulter utiliser calculer transférer ouvrir essayer corriger appeler
@@ -95,6 +103,12 @@ verbs = set [[opzoeken zoeken controleren lezen bekijken kijken gebruiken aanroe
 uitvoeren testen
 schrijven starten beginnen nakijken nagaan doorverbinden vergelijken proberen]],
   },
+}
+
+--- Verbs that are work only with one of these behind them.
+local FOLLOWED = {
+  take = set "look", have = set "look", make = set "call request search query change changes edit", ["do"] = set "that this so it",
+  try = set "again another once the a with different",
 }
 
 --- Where the verb alone says that it is the speaker's, and about to happen: with one of `soon` in the sentence, or before "...".
@@ -134,6 +148,7 @@ give me a second
 stand by
 bear with me
 moving on to
+working on it
 i am checking
 i'm checking
 i'm looking up
@@ -194,7 +209,13 @@ by friday
 by monday
 someday
 together
+look forward
 looking forward
+see you
+call you
+correct you
+add that
+my best
 checking out
 wenn
 falls
@@ -333,7 +354,11 @@ local function words(sentence)
   return out, before
 end
 
+--- Words that may stand between the first two of a phrase.
+local BETWEEN = set "still now first also then just"
+
 local function begins(list, at, phrase)
+  if #phrase > 1 and BETWEEN[list[at + 1]] and list[at + 1] ~= phrase[2] then at = at + 1 end
   for i = 2, #phrase do
     if list[at + i - 1] ~= phrase[i] then return false end
   end
@@ -354,7 +379,13 @@ end
 --- Does a verb of work follow from `at` on?
 local function works(list, at, language)
   for i = at, #list do
-    if language.verbs[list[i]] then return true end
+    if language.verbs[list[i]] then
+      local wanted = FOLLOWED[list[i]]
+      for j = i + 1, wanted and math.min(i + 5, #list) or 0 do
+        if wanted[list[j]] then return true end
+      end
+      if not wanted then return true end
+    end
     if language.near and not language.skip[list[i]] then return false end
   end
   return false
@@ -422,7 +453,7 @@ end
 --- Example: `assert(nudge.announces "Let me check the weather." and not nudge.announces "It rains.")`
 function M.announces(text)
   local last = text:byte(-1)
-  if last == 34 or last == 96 or last == 124 or last == 41 then return false end -- quoted, code, a table, an aside
+  if last == 124 or text:sub(-3) == "```" then return false end -- a table, code
   local sentence, mark, rest = last_sentence(text:sub(-TAIL))
   if not sentence or not promising(sentence) then return false end
   local said, list = announces(sentence, mark)

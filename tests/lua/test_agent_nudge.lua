@@ -30,6 +30,18 @@ test("nudge: looks at the end of a text alone, whatever its size and bytes", fun
   end
 end)
 
+test("nudge: a call named in the words is no quotation; politeness is no work", function(t)
+  for _, text in ipairs { 'Let me call get_weather(city="Oslo")', 'I will search for "lua 5.4 release date"', "I will run `ls -la`",
+    "I still need to check number 3.", "I'll do that now.", "I'll try again." } do
+    t.ok(nudge.announces(text), text)
+  end
+  for _, text in ipairs { "I'll do my best to help.", "I will make sure to remember that.", "I'll take that as a yes.",
+    "I'll see you then!", "I should add that prices vary.", "I'll call you Ada.", "I'm happy to help.", "I'll take the second one.",
+    'He wrote: "I will check it."', "```\nlet me check\n```" } do
+    t.ok(not nudge.announces(text), text)
+  end
+end)
+
 -- ---- the loop -------------------------------------------------------------------------------------------------------------------
 
 local function call(city) return { tool_calls = { { name = "get_weather", arguments = { city = city } } } } end

@@ -33,7 +33,7 @@ local function check_request(id)
         { hint = "stoke attach --write" })
     end
   end
-  for name in next, definition.texts or {} do
+  for _, name in ipairs { "schema", "summary" } do
     if errors.callable(words.template(name, definition.texts)) then
       errors.raise("denied", ("a function of the agent %s would run, that of its text %s"):format(definition.label, name),
         { hint = "stoke attach --write" })

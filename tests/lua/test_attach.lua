@@ -152,6 +152,10 @@ test("attach: without --write no function of an agent is called to work out its 
     :gsub('chat:run "Hello there"', "town.bot = bot"))
   number = t.match(later.stoke(":sessions\n", "attach", "later").stdout, "\n(%d+) +bot ")
   t.match(later.stoke((":request %s\n"):format(number), "attach", "later").stdout, "would run, that of its handoffs")
+  local worded <close> = start("worded", HOST:gsub('instructions = "Be brief."',
+    'texts = { summary = function() return "x" end }'))
+  number = t.match(worded.stoke(":sessions\n", "attach", "worded").stdout, "\n(%d+) +bot ")
+  t.match(worded.stoke((":request %s\n"):format(number), "attach", "worded").stdout, "would run, that of its text summary")
 end)
 
 test("attach: without --write names are looked up raw, and nothing is called or changed", { real = true }, function(t)

@@ -226,16 +226,21 @@ local function distance(a, b)
   return rows[#a][#b]
 end
 
+--- Bytes of a word that is compared; the work is the product of two.
+local LONGEST = 100
+
 --- The entry of `list` that `word` was probably meant to be.
 ---@param word string
 ---@param list string[]
 ---@return string|nil
 function M.suggest(word, list)
   local best, best_distance
+  word = word:lower()
   for _, candidate in ipairs(list) do
-    local d = distance(word:lower(), candidate:lower())
-    if d <= math.max(1, #candidate * 2 // 5) and (not best or d < best_distance) then
-      best, best_distance = candidate, d
+    local most = math.max(1, #candidate * 2 // 5)
+    if #candidate <= LONGEST and math.abs(#candidate - #word) <= most then -- else the letters that differ are too many already
+      local d = distance(word, candidate:lower())
+      if d <= most and (not best or d < best_distance) then best, best_distance = candidate, d end
     end
   end
   return best

@@ -13,11 +13,11 @@
 ---     "date?"  "integer? >= 1"  ["lines?"] = {..}  the field may be absent, or null
 ---     "string: city name"                          what stands after the first colon describes the field
 ---
---- **A plain JSON Schema** is taken as well, also as a field. A table is one when a key begins with `$`, or when all its keys are
---- keywords of JSON Schema and its values are such that it cannot be fields (`minLength = 3`, `description = "The city"`,
---- `enum = { "a", "b" }`), or when it has type = "object" with `properties` that are schemas, or type = "array" with `items`.
---- `{ type = "string", name = "string" }` is an object with two fields. What could be both, as `{ type = "string" }`, is refused:
---- `schema.json` and `schema.fields` say which is meant.
+--- **A plain JSON Schema** is taken as well, also as a field. A table is one when a key begins with `$`, when it has
+--- type = "object" with `properties` that are schemas or type = "array" with `items`, or when its keywords have values that no field has
+--- (`minLength = 3`, `description = "The city"`, `enum = { "a", "b" }`). Keywords of others beside them (`strict = true`,
+--- `nullable = true`, `["x-order"] = { ... }`) change nothing. `{ type = "string", name = "string" }` is an object with two fields.
+--- What could be both, as `{ type = "string" }`, is refused: `schema.json` and `schema.fields` say which is meant.
 ---
 --- **What is checked** (draft-07, and what tools use of 2019-09 and 2020-12):
 ---

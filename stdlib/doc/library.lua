@@ -269,9 +269,11 @@ local function module_of(path)
 end
 
 local function alias(f)
+  local first -- by name, where it has several
   for key, value in next, (require "stoke") do
-    if value == f then return "stoke." .. key end
+    if value == f and (not first or key < first) then first = key end
   end
+  return first and "stoke." .. first
 end
 
 --- The entry of a function of ours.

@@ -132,10 +132,10 @@ end
 function M.of(f)
   if not entries then read() end
   local globals = require "core.env".globals
-  for name, entry in next, entries do
+  for _, name in ipairs(M.names()) do
     local library, member = name:match "^(%w+)%.(.*)$"
     local from = library and rawget(globals, library) or globals
-    if type(from) == "table" and rawget(from, member or name) == f then return entry end
+    if type(from) == "table" and rawget(from, member or name) == f then return entries[name] end
   end
 end
 

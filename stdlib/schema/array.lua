@@ -6,6 +6,8 @@ local values = require "stoke.schema.values"
 
 local M = {}
 
+local PARTS = 2 -- of a value's text, that cost as much as the check of a table
+
 local shape, add = values.shape, problems.add
 local rawget, rawset, rawlen, next, type = rawget, rawset, rawlen, next, type
 
@@ -28,10 +30,13 @@ local function sizes(node, want)
   end
 end
 
-local function unique(v, n, all)
+-- The work is taken off what one check may do: lists in lists are looked at once for each level.
+local function unique(v, n, all, st)
   local seen = {}
   for i = 1, n do
-    local text = values.canonical(rawget(v, i))
+    local text, parts = values.canonical(rawget(v, i))
+    st.left = st.left - parts // PARTS
+    if st.left < 0 then return all end
     local first = text and seen[text]
     if first then
       return add(all, problems.say(("expected different items, but [%d] and [%d] are both %s"):format(first, i,
@@ -118,7 +123,7 @@ function M.check(node, typed, want, parts)
       out = copied or out
     end
     if size then all = size(v, n, all) end
-    if differ then all = unique(v, n, all) end
+    if differ then all = unique(v, n, all, st) end
     if has then all = has(v, n, depth + 1, st, all) end
     if all then return v, all end
     return out or v, nil, out ~= nil

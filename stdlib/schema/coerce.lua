@@ -22,7 +22,7 @@ local function note(run, path, from, to, how)
 end
 
 local function fits(run, node, v)
-  local checked, found = run.ctx.fits(node, v)
+  local checked, found = run.ctx.fits(node, v, run.state)
   if found then return false end
   return true, checked
 end
@@ -60,33 +60,54 @@ local YES = { ["true"] = true, yes = true, on = true, ["1"] = true }
 local NO = { ["false"] = true, no = true, off = true, ["0"] = true }
 local NONE = { [""] = true, null = true, none = true, ["n/a"] = true, ["nil"] = true }
 
-local function trim(s) return s:match "^%s*(.-)%s*$" end
+-- Without a pattern that looks at a run of spaces once for each of them.
+local function trim(s)
+  local from = s:find "%S"
+  return from and s:match("^.*%S", from) or ""
+end
+
+local DIGITS = 400 -- a longer numeral is none of a number: patterns of digits take the square of their length
 
 local function numeral(s)
   s = trim(s)
+  if #s > DIGITS then return nil end
   if s:find "^[+-]?%d+$" or s:find "^[+-]?%d+%.%d*$" or s:find "^[+-]?%d*%.%d+$" or s:find "^[+-]?%d+%.?%d*[eE][+-]?%d+$" then
     local n = tonumber((s:gsub("^%+", "")))
     return n and n - n == 0 and (math.tointeger(n) or n) or nil
   end
 end
 
-local function from_enum(node, v)
-  local list = node.enum or { node.const }
-  if type(v) == "string" then
-    local key, found, many = fold.key(v), nil, false
-    for _, value in ipairs(list) do
-      if type(value) == "string" and fold.key(value) == key then many, found = found ~= nil, value end
-    end
-    if found and not many and key ~= "" then return found end
-    local n = numeral(v)
-    for _, value in ipairs(list) do
-      if n and value == n then return value end
-    end
-  elseif type(v) == "number" then
-    for _, value in ipairs(list) do
-      if type(value) == "string" and numeral(value) == v then return value end
+-- The values of an enum by what they are read from: folded words (false for two that are alike), and numbers.
+local function readings(run, node)
+  local known = run.enums[node]
+  if known then return known end
+  known = { words = {}, numbers = {} }
+  for _, value in ipairs(node.enum or { node.const }) do
+    if type(value) == "string" then
+      local key, n = fold.key(value), numeral(value)
+      known.words[key] = known.words[key] == nil and value
+      if n and known.numbers[n] == nil then known.numbers[n] = value end
+    elseif type(value) == "number" then
+      known.numbers[value] = value
     end
   end
+  run.enums[node] = known
+  return known
+end
+
+local WORD = 1000 -- bytes of a word that is looked for in an enum
+
+local function from_enum(run, node, v)
+  local known = readings(run, node)
+  if type(v) == "string" then
+    local key = #v <= WORD and fold.key(v) or ""
+    if key ~= "" and known.words[key] then return known.words[key] end
+    local n = numeral(v)
+    local found = n and known.numbers[n]
+    return type(found) == "number" and found or nil
+  end
+  local found = v == v and known.numbers[v]
+  return type(found) == "string" and found or nil
 end
 
 local function from_date(format, s)
@@ -102,11 +123,11 @@ local function from_date(format, s)
 end
 
 -- Readings of a string, the likeliest first, for a node that does not take it as it is.
-local function from_string(node, want, v)
+local function from_string(run, node, want, v)
   local list = {}
   local function add(x) if x ~= nil then list[#list + 1] = x end end
   local lower = trim(v):lower()
-  if node.enum or node.const ~= nil then add(from_enum(node, v)) end
+  if node.enum or node.const ~= nil then add(from_enum(run, node, v)) end
   if want.integer or want.number then add(numeral(v)) end
   if want.boolean then
     if YES[lower] then add(true) elseif NO[lower] then add(false) end
@@ -119,9 +140,9 @@ local function from_string(node, want, v)
   return list
 end
 
-local function from_number(node, want, v)
+local function from_number(run, node, want, v)
   local list = {}
-  if node.enum or node.const ~= nil then list[1] = from_enum(node, v) end
+  if node.enum or node.const ~= nil then list[1] = from_enum(run, node, v) end
   if want.string and v - v == 0 then
     local large = math.type(v) == "float" and v == math.floor(v) and (v >= 2.0 ^ 53 or v <= -(2.0 ^ 53))
     list[#list + 1] = large and ("%.0f"):format(v) or engine.encode(math.tointeger(v) or v)
@@ -133,9 +154,9 @@ end
 local function scalar(run, node, v, path)
   local want, list = wanted(node), {}
   if type(v) == "string" then
-    list = from_string(node, want, v)
+    list = from_string(run, node, want, v)
   elseif type(v) == "number" then
-    list = from_number(node, want, v)
+    list = from_number(run, node, want, v)
   elseif type(v) == "boolean" and want.string then
     list = { tostring(v) }
   end
@@ -190,16 +211,26 @@ local function set(out, v, key, value)
   return out
 end
 
+-- The names that the schema does not know, by what they are alike; false for two that are alike.
+local function unknown(node, v)
+  local others = {}
+  for _, other in ipairs(values.keys(v)) do
+    if not node.properties[other] and #other <= WORD then
+      local key = fold.key(other)
+      others[key] = others[key] == nil and other
+    end
+  end
+  return others
+end
+
 -- Fields whose names differ in case, spaces or signs only.
 local function rename(run, node, v, path)
-  local out
+  local out, others
   for _, name in ipairs(values.keys(node.properties or {})) do
     if rawget(v, name) == nil then
-      local key, many = nil, false
-      for _, other in ipairs(values.keys(v)) do
-        if not node.properties[other] and fold.key(other) == fold.key(name) then key, many = other, key ~= nil end
-      end
-      if key and not many then
+      others = others or unknown(node, v)
+      local key = others[fold.key(name)]
+      if key then
         out = set(set(out, v, name, v[key]), v, key, nil)
         note(run, path, key, name, "taken for the field " .. show(name))
       end
@@ -330,7 +361,7 @@ end
 ---@return any value a copy where something changed
 ---@return string[] repairs
 function M.coerce(ctx, root, value)
-  local run = { ctx = ctx, repairs = {}, steps = STEPS }
+  local run = { ctx = ctx, repairs = {}, steps = STEPS, state = ctx.state(), enums = {} }
   if type(value) == "table" and not values.canonical(value) then return value, run.repairs end -- a circle
   return coerce(run, root, value, {}, 0), run.repairs
 end

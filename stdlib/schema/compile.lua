@@ -71,11 +71,31 @@ local function alone(node)
   return parts == 1
 end
 
+-- Several branches may lead to the same definition for the same value, at each level again: once it was checked for one of them,
+-- the outcome is known (`st`, by what checks and by value).
+--
+-- What a reference leads to is compiled after the node it stands in (ctx.pending): a chain of definitions may be longer than
+-- functions can call each other.
 local function reference(ctx, node, mode)
-  local target = compile(ctx, ctx.resolve(node["$ref"]), mode == "own" and not alone(node) and "same" or mode)
+  local target
+  ctx.pending[#ctx.pending + 1] = function()
+    target = compile(ctx, ctx.resolve(node["$ref"]), mode == "own" and not alone(node) and "same" or mode)
+  end
   return function(v, depth, st)
-    if depth > DEPTH then return v, over(v, st) end
-    return target(v, depth + 1, st)
+    local left = st.left - 1
+    st.left = left
+    if left < 0 or depth > DEPTH then return v, over(v, st) end
+    if not st.branching or type(v) ~= "table" then return target(v, depth + 1, st) end
+    local known = st[target]
+    if not known then
+      known = {}
+      st[target] = known
+    end
+    local was = known[v]
+    if was then return was[1], problems.copies(was[2]), was[3] end
+    local y, found, changed = target(v, depth + 1, st)
+    if st.left >= 0 then known[v] = { y, problems.copies(found), changed } end
+    return y, found, changed
   end
 end
 
@@ -176,13 +196,22 @@ function compile(ctx, node, mode)
   return real
 end
 
+-- A node and all that it refers to.
+local function whole(ctx, node, mode)
+  local check = compile(ctx, node, mode)
+  local pending = ctx.pending
+  while #pending > 0 do table.remove(pending)() end
+  return check
+end
+
 --- Make a schema into functions.
 ---@param root table|boolean as keywords.copy or the notation gave it
 ---@param checks table<table, function[]> what scripts check besides, by node
 ---@param what string for messages
----@return table ctx { check(value) -> value, problems; fits(node, value) -> value, problems; resolve(ref); want(node) }
+---@return table ctx { check(value) -> value, problems; fits(node, value, state) -> value, problems; state() for many of fits, which
+---  share the work they may do; resolve(ref); want(node) }
 function M.new(root, checks, what)
-  local ctx = { checks = checks, cache = { own = {}, same = {}, test = {} }, legacy = false }
+  local ctx = { checks = checks, cache = { own = {}, same = {}, test = {} }, pending = {}, legacy = false }
   local dialect = type(root) == "table" and root["$schema"]
   if dialect and dialect:find "draft%-0[3-7]" then ctx.legacy = true end -- there $ref stands alone
   ctx.resolve = function(ref) return find(root, ref, what) end
@@ -190,15 +219,15 @@ function M.new(root, checks, what)
   keywords.walk(root, function(node)
     if node["$ref"] then ctx.resolve(node["$ref"]) end
   end)
-  local function run(check, value)
-    local state = { left = CONTAINERS, depth = DEPTH }
+  ctx.state = function() return { left = CONTAINERS, depth = DEPTH } end
+  local function run(check, value, state)
     local v, found = check(value, 0, state)
     if state.left < 0 then return value, over(value, state) end
     return v, found
   end
-  local main = compile(ctx, root, "own")
-  ctx.check = function(value) return run(main, value) end
-  ctx.fits = function(node, value) return run(compile(ctx, node, "own"), value) end
+  local main = whole(ctx, root, "own")
+  ctx.check = function(value) return run(main, value, ctx.state()) end
+  ctx.fits = function(node, value, state) return run(whole(ctx, node, "own"), value, state) end
   return ctx
 end
 

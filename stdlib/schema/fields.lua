@@ -47,18 +47,78 @@ local function all_schemas(v)
   return true
 end
 
+-- Do these read as schemas, and not as fields again?
+local function are_schemas(map)
+  for _, item in next, map do
+    if type(item) ~= "boolean" then
+      local known = 0
+      for key in next, item do
+        if keywords.HOLDS[key] then known = known + 1 end
+      end
+      if known == 0 or item.type ~= nil and not is_types(item.type) then return false end
+    end
+  end
+  return true
+end
+
+-- What tells a JSON Schema from fields, of all keys together: nothing here depends on the order in which they are met.
+--   count     how many keys there are
+--   named     one begins with $
+--   foreign   one is no keyword of JSON Schema: a vendor's, or a field
+--   odd       a foreign key has a value that no field has
+--   vendor    such a one besides that nobody writes for a field: true or false, a list of several, a name such as x-order
+--   certain   a keyword has a value that no field has
+--   firm      so has one that says something about values
+--   structure a keyword that says something about values has more than a text
+local function signs(def)
+  local of = { count = 0 }
+  for key, value in next, def do
+    of.count = of.count + 1
+    local text, field = type(key) == "string", may_be_field(value)
+    if text and key:sub(1, 1) == "$" then of.named = true end
+    if not keywords.HOLDS[key] then
+      of.foreign = true
+      if text and not field then
+        of.odd = true
+        local list = type(value) == "table" and value ~= engine.null
+        if type(value) == "boolean" or list or not key:find "^[%a_][%w_]*%s*%??$" then of.vendor = true end
+      end
+    else
+      if not field then of.certain = true end
+      if not field and not keywords.SILENT[key] then of.firm = true end
+      if type(value) ~= "string" and not keywords.SILENT[key] then of.structure = true end
+    end
+  end
+  return of
+end
+
+-- Schemas may hold keywords of anybody, and fields may be called like keywords. With a type that JSON Schema knows, what else is
+-- there decides; without one, only what cannot be fields does.
+local function judge_foreign(def, of)
+  local parts = def.properties
+  local map = values.kind(parts) == "object" and all_schemas(parts) and parts
+  if not is_types(def.type) then
+    if def.type ~= nil then return "fields" end
+    if map and are_schemas(map) and (of.odd or of.certain) then return "json" end
+    for _, key in ipairs { "enum", "anyOf", "oneOf", "allOf", "required" } do
+      if def[key] ~= nil and not may_be_field(def[key]) then return "json" end
+    end
+    return "fields"
+  end
+  local items = def.items
+  local shaped = def.type == "object" and map
+    or def.type == "array" and (type(items) == "boolean" or values.kind(items) == "object") and { items }
+  if shaped and (of.odd or of.certain or are_schemas(shaped)) or of.firm then return "json" end
+  if of.vendor or of.certain and of.odd then return "json" end
+  return (of.certain or of.odd) and "either" or "fields"
+end
+
 -- "json", "fields", or "either": the last is refused, never guessed.
 local function judge(def)
-  local count, certain, structure = 0, false, false
-  for key in next, def do
-    if type(key) == "string" and key:sub(1, 1) == "$" then return "json" end
-    if not keywords.HOLDS[key] then return "fields" end
-  end
-  for key, value in next, def do
-    count = count + 1
-    if not may_be_field(value) then certain = true end
-    if type(value) ~= "string" and not keywords.SILENT[key] then structure = true end
-  end
+  local of = signs(def)
+  if of.named then return "json" end
+  if of.foreign then return judge_foreign(def, of) end
+  local count, certain, structure = of.count, of.certain, of.structure
   if count == 0 then return "fields" end
   if not is_types(def.type) then
     if certain and structure then return "json" end
@@ -154,7 +214,10 @@ end
 
 local function read_fields(ctx, path, def)
   local source, names, optional = {}, {}, {}
-  for key in next, def do split_name(ctx, path, key) end
+  local given = {}
+  for key in next, def do given[#given + 1] = key end
+  table.sort(given, function(a, b) return tostring(a) < tostring(b) end) -- of several mistakes always the same is told
+  for _, key in ipairs(given) do split_name(ctx, path, key) end
   for _, key in ipairs(values.keys(def)) do
     local name, may_lack = split_name(ctx, path, key)
     if source[name] then mistake(ctx, at(path, name), "stands twice, with and without ?") end

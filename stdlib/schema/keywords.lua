@@ -23,9 +23,9 @@ M.HOLDS = {
   allOf = "list", anyOf = "list", oneOf = "list", ["not"] = "schema", ["if"] = "schema", ["then"] = "schema", ["else"] = "schema",
   ["$ref"] = "text", ["$defs"] = "map", definitions = "map", ["$schema"] = "text", ["$id"] = "text", ["$comment"] = "any",
   ["$anchor"] = "text", ["$dynamicRef"] = "text", ["$dynamicAnchor"] = "text", ["$recursiveRef"] = "text",
-  ["$recursiveAnchor"] = "any", ["$vocabulary"] = "any", id = "text",
-  title = "text", description = "text", default = "value", examples = "values", readOnly = "flag", writeOnly = "flag",
-  deprecated = "flag", contentEncoding = "text", contentMediaType = "text", contentSchema = "schema",
+  ["$recursiveAnchor"] = "any", ["$vocabulary"] = "any", id = "any",
+  title = "text", description = "text", default = "value", examples = "any", readOnly = "any", writeOnly = "any",
+  deprecated = "any", contentEncoding = "text", contentMediaType = "text", contentSchema = "schema",
   unevaluatedItems = "schema", unevaluatedProperties = "schema",
 }
 
@@ -196,9 +196,11 @@ function copy(ctx, path, schema, depth)
   end
   if depth > 100 then mistake(ctx, "", "nested too deep, or in a circle: use $ref") end
   local out, order = {}, values.keys(schema)
+  local other
   for key in next, schema do
-    if type(key) ~= "string" then mistake(ctx, path, "keywords expected, got the key %s", tostring(key)) end
+    if type(key) ~= "string" and (not other or tostring(key) < other) then other = tostring(key) end
   end
+  if other then mistake(ctx, path, "keywords expected, got the key %s", other) end
   for _, key in ipairs(order) do
     local value = schema[key]
     out[key] = (READ[M.HOLDS[key]] or copy_value)(ctx, at(path, key), value, depth)

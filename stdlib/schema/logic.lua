@@ -59,10 +59,16 @@ local function any_of(node, key, parts)
   end
 end
 
+-- Branches that cost as much as the check of a table.
+local BRANCHES = 16
+
 local function some(node, parts)
   local branches, explain = any_of(node, "anyOf", parts)
+  local cost = #branches // BRANCHES
   return function(v, depth, st)
     local failures = {}
+    st.left, st.branching = st.left - cost, true
+    if st.left < 0 then return v, parts.over(v, st) end
     for i = 1, #branches do
       local y, found, changed = branches[i](v, depth, st)
       if not found then return y, nil, changed end
@@ -74,7 +80,10 @@ end
 
 local function one(node, parts)
   local branches, explain = any_of(node, "oneOf", parts)
+  local cost = #branches // BRANCHES
   return function(v, depth, st)
+    st.left, st.branching = st.left - cost, true
+    if st.left < 0 then return v, parts.over(v, st) end
     local failures, fits, out, out_changed = {}, 0, nil, nil
     for i = 1, #branches do
       local y, found, changed = branches[i](v, depth, st)

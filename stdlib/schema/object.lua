@@ -3,6 +3,7 @@
 local engine = require "core.json"
 local errors = require "core.errors"
 local problems = require "stoke.schema.problems"
+local texts = require "core.text"
 local values = require "stoke.schema.values"
 
 local M = {}
@@ -36,22 +37,34 @@ local function names_of(fields)
 end
 
 local NEAR = 64 -- bytes of a name, and names, that are looked at for did-you-mean
+local GUESSES = 8 -- missing fields of an object for which it is looked
+local LISTED = 300 -- bytes of the names that exist
 
-local function missing(v, field, known)
+-- Names that the schema does not know: one of them may be meant.
+local function strangers(v, known)
   local others = {}
   for _, name in ipairs(values.keys(v)) do
     if not known[name] and #name <= NEAR and #others < NEAR then others[#others + 1] = name end
   end
-  local near = errors.suggest(field.name, others)
+  return others
+end
+
+local function missing(field, others)
+  local near = #field.name <= NEAR and errors.suggest(field.name, others)
   local text = ("missing, expected %s%s"):format(field.want, near and (" (there is %s instead)"):format(values.show(near)) or "")
   return { { expected = field.want, found = "nothing", text = text, field.name } }
 end
 
+local function shown(names)
+  local text = table.concat(names, ", ", 1, math.min(#names, 12))
+  return #text > LISTED and texts.head(text, LISTED) .. "..." or text
+end
+
 local function refused(v, key, fields)
   local names = fields.names
-  local near = #key <= NEAR and errors.suggest(key, names)
+  local near = #key <= NEAR and #names <= NEAR and errors.suggest(key, names)
   local hint = near and (" (did you mean %s?)"):format(near)
-  if not hint then hint = #names > 0 and ", only " .. table.concat(names, ", ", 1, math.min(#names, 12)) .. " exist" or "" end
+  if not hint then hint = #names > 0 and ", only " .. shown(names) .. " exist" or "" end
   local found = problems.say("unknown field" .. hint, "no such field", rawget(v, key))
   found[1][1] = key
   return found
@@ -142,13 +155,17 @@ local function rule_of(node, mode, child, closed)
 end
 
 local function visit(fields, v, lenient, depth, st)
-  local out, all
+  local out, all, others
   local names, checks = fields.names, fields.checks
   for i = 1, #names do
     local name, check = names[i], checks[i]
     local x = rawget(v, name)
+    if problems.full(all) then break end
     if x == nil then
-      if fields[i].needed then all = add(all, missing(v, fields[i], fields.known)) end
+      if fields[i].needed then
+        others = all and #all >= GUESSES and {} or others or strangers(v, fields.known)
+        all = add(all, missing(fields[i], others))
+      end
     elseif check then
       local y, found, changed = check(x, depth, st)
       if found then

@@ -44,6 +44,20 @@ function M.add(all, more, key)
   return all
 end
 
+--- A list that may be given more keys while the first keeps its own.
+---@param list table[]|nil
+---@return table[]|nil
+function M.copies(list)
+  if not list then return nil end
+  local out = { more = list.more }
+  for i, problem in ipairs(list) do
+    local copy = {}
+    for key, value in next, problem do copy[key] = value end
+    out[i] = copy
+  end
+  return out
+end
+
 --- Enough to stop looking?
 ---@param all table[]|nil
 function M.full(all) return all ~= nil and #all >= MOST end

@@ -11,6 +11,8 @@ local words = require "stoke.schema.words"
 
 local M = {}
 
+local PARTS = 2 -- of a value's text, that cost as much as the check of a table
+
 local null, kind_of, wrong = engine.null, values.kind, problems.wrong
 local math_type, tointeger, floor, type = math.type, math.tointeger, math.floor, type
 
@@ -164,9 +166,13 @@ function M.enum(list, want)
       plain[value] = true
     end
   end
-  return function(v)
+  return function(v, _, st)
     if v ~= nil and v == v and plain[v] then return v end
-    if tables and type(v) == "table" and tables[values.canonical(v) or 0] then return v end
+    if tables and type(v) == "table" then
+      local text, parts = values.canonical(v)
+      st.left = st.left - parts // PARTS
+      if tables[text or 0] then return v end
+    end
     local found = wrong(want, v, not far[type(v)])
     found[1].tag = true -- of several objects it tells which one is meant
     return v, found

@@ -122,9 +122,10 @@ end
 --- A text that two values share exactly when JSON Schema calls them equal (1 and 1.0 are); nil for a cycle, and for too much.
 ---@param v any
 ---@return string|nil
+---@return integer parts how much there was to look at
 function M.canonical(v)
   local parts = {}
-  return canonical(v, parts, 0) and table.concat(parts) or nil
+  return canonical(v, parts, 0) and table.concat(parts) or nil, #parts
 end
 
 -- ---- in words -------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
---- What a schema wants, in words that a small model and a person can follow.
+--- What a schema wants, in words that a small model and a person can follow. However large the schema is, a phrase is short: it
+--- stands in every message about the value.
 
+local texts = require "core.text"
 local formats = require "stoke.schema.formats"
 local values = require "stoke.schema.values"
 
@@ -7,13 +9,22 @@ local M = {}
 
 local show = values.show
 
---- Several phrases as one: "a, b or c".
+local LISTED = 24   -- alternatives, and words of an enum, that a phrase names
+local NAMED = 200   -- bytes of the names of fields
+local LONGEST = 1000 -- bytes of a phrase
+
+local function cut(text, most) return #text > most and texts.head(text, most) .. "..." or text end
+
+--- Several phrases as one: "a, b or c"; of many, the first.
 ---@param list string[]
 ---@param last? string "or" unless given
 ---@return string
 function M.join(list, last)
   if #list < 2 then return list[1] or "nothing" end
-  return ("%s %s %s"):format(table.concat(list, ", ", 1, #list - 1), last or "or", list[#list])
+  if #list > LISTED then
+    return ("%s %s one of %d more"):format(cut(table.concat(list, ", ", 1, LISTED), LONGEST), last or "or", #list - LISTED)
+  end
+  return cut(("%s %s %s"):format(table.concat(list, ", ", 1, #list - 1), last or "or", list[#list]), LONGEST)
 end
 
 --- The limits of a schema for numbers: inclusive low and high, exclusive low and high.
@@ -77,7 +88,7 @@ end
 function OF.object(node)
   local names = node.properties and values.keys(node.properties) or {}
   if #names == 0 then return "object" .. count(node.minProperties, node.maxProperties, "field", "fields") end
-  local shown = table.concat(names, ", ", 1, math.min(#names, 8))
+  local shown = cut(table.concat(names, ", ", 1, math.min(#names, 8)), NAMED)
   return ("object { %s%s }"):format(shown, #names > 8 and ", ..." or "")
 end
 
@@ -88,7 +99,7 @@ function OF.null() return "null" end
 local function choice(list)
   local shown = {}
   for i, value in ipairs(list) do
-    if i > 20 then
+    if i > LISTED then
       shown[i] = "..."
       break
     end
@@ -111,27 +122,34 @@ function M.implied(node)
   if node.minimum or node.maximum or node.exclusiveMinimum or node.exclusiveMaximum or node.multipleOf then return "number" end
 end
 
---- What a schema expects, as a phrase: `integer >= 1`, `one of "low", "high"`, `array of 1 to 5 items`.
----@param node table|boolean
----@param resolve fun(ref: string): table|boolean
----@return string
-function M.expected(node, resolve, depth)
-  depth = depth or 0
+local expected
+
+-- Alternatives may be alternatives again, by references that come back to themselves: `run.left` is for all of them.
+local function alternatives(branches, resolve, depth, run)
+  local parts = {}
+  for i, branch in ipairs(branches) do
+    if run.left <= 0 then
+      parts[i] = ("one of %d more"):format(#branches - i + 1)
+      break
+    end
+    parts[i] = expected(branch, resolve, depth + 1, run)
+  end
+  return M.join(parts)
+end
+
+function expected(node, resolve, depth, run)
+  run.left = run.left - 1
   if node == false then return "nothing" end
   if node == true or depth > 8 then return "any value" end
-  if node["$ref"] then return M.expected(resolve(node["$ref"]), resolve, depth + 1) end
+  if node["$ref"] then return expected(resolve(node["$ref"]), resolve, depth + 1, run) end
   if node.const ~= nil then return show(node.const) end
   if node.enum then return choice(node.enum) end
   local branches = node.anyOf or node.oneOf
-  if branches and not node.type then
-    local parts = {}
-    for i, branch in ipairs(branches) do parts[i] = M.expected(branch, resolve, depth + 1) end
-    return M.join(parts)
-  end
+  if branches and not node.type then return alternatives(branches, resolve, depth, run) end
   local kinds = node.type or M.implied(node)
   if not kinds then
-    if node.allOf and node.allOf[1] ~= nil then return M.expected(node.allOf[1], resolve, depth + 1) end
-    if node["not"] ~= nil then return "anything but " .. M.expected(node["not"], resolve, depth + 1) end
+    if node.allOf and node.allOf[1] ~= nil then return expected(node.allOf[1], resolve, depth + 1, run) end
+    if node["not"] ~= nil then return "anything but " .. expected(node["not"], resolve, depth + 1, run) end
     return "any value"
   end
   if type(kinds) == "string" then return OF[kinds](node) end
@@ -139,5 +157,11 @@ function M.expected(node, resolve, depth)
   for i, kind in ipairs(kinds) do parts[i] = OF[kind](node) end
   return M.join(parts)
 end
+
+--- What a schema expects, as a phrase: `integer >= 1`, `one of "low", "high"`, `array of 1 to 5 items`.
+---@param node table|boolean
+---@param resolve fun(ref: string): table|boolean
+---@return string
+function M.expected(node, resolve) return expected(node, resolve, 0, { left = LISTED }) end
 
 return M

@@ -13,6 +13,11 @@ for w in ("I A An The What Where When Who Why How Is Are Do Does Did Can Could W
   "October November December And Or But If In On At For Of To From Weather Answer Return Extract Classify List Hello Hi " ..
   "Yes No You My Me"):gmatch "%S+" do NOT_NAMES[w] = true end
 
+-- Values that one answer has at most: definitions that need each other multiply.
+local VALUES = 1000
+-- Characters that a string is filled up to.
+local LENGTH = 10000
+
 local function collect(list, text, pattern)
   for a in text:gmatch(pattern) do list[#list + 1] = a end
 end
@@ -20,7 +25,7 @@ end
 -- What a text offers: numbers, quoted strings and names, each in order, each used once before any
 -- is used again.
 local function harvest(text)
-  local h = { text = text, lower = text:lower(), numbers = {}, quoted = {}, names = {}, used = {} }
+  local h = { text = text, lower = text:lower(), numbers = {}, quoted = {}, names = {}, used = {}, open = {}, left = VALUES }
   collect(h.quoted, text, '"([^"]+)"')
   collect(h.quoted, text, "%f[%w']'([^'\n]+)'%f[^%w']")
   local bare = text:gsub('"[^"]*"', " ")
@@ -121,7 +126,7 @@ local function fit_length(s, schema)
   if type(max) == "number" and utf8.len(s) and utf8.len(s) > max then
     s = s:sub(1, (utf8.offset(s, max + 1) or #s + 1) - 1)
   end
-  while type(min) == "number" and #s < min do s = s .. "." end
+  if type(min) == "number" and #s < min then s = s .. ("."):rep(math.min(math.ceil(min), LENGTH) - #s) end
   return s
 end
 
@@ -156,14 +161,23 @@ local function enum(schema, h)
   return schema.enum[1], false
 end
 
+-- Does this lead into a definition that is being filled? What need not be there is left out then, or it would not end.
+local function repeats(schema, h)
+  return json.is_object(schema) and type(schema["$ref"]) == "string" and h.open[schema["$ref"]] == true
+end
+
 local function object(schema, h, root, depth)
   local list, found = {}, 0
   local props = schema.properties
   if json.is_object(props) then
+    local needed = {}
+    for _, k in ipairs(json.is_array(schema.required) and schema.required or {}) do needed[k] = true end
     for _, k in ipairs(json.keys(props)) do
-      local v, hit = value(props[k], h, root, k, depth + 1)
-      list[#list + 1] = { k, v }
-      if hit then found = found + 1 end
+      if needed[k] or not (h.left <= 0 or repeats(props[k], h)) then
+        local v, hit = value(props[k], h, root, k, depth + 1)
+        list[#list + 1] = { k, v }
+        if hit then found = found + 1 end
+      end
     end
   end
   return json.object(list), found > 0
@@ -172,10 +186,11 @@ end
 local function array(schema, h, root, key, depth)
   local items = json.is_object(schema.items) and schema.items or {}
   local low, high = is_number(schema.minItems) or 1, is_number(schema.maxItems) or 3
+  if not schema.minItems and (h.left <= 0 or repeats(items, h)) then return json.array {}, false end
   local out, any = {}, false
   for i = 1, high do
     local v, hit = value(items, h, root, key, depth + 1)
-    if i > low and (not hit or json.is_object(v) or type(v) == "boolean" or items.enum) then break end
+    if h.left <= 0 or i > low and (not hit or json.is_object(v) or type(v) == "boolean" or items.enum) then break end
     out[i] = v
     any = any or hit
   end
@@ -198,16 +213,27 @@ local function resolve(schema, root)
   return schema
 end
 
+local typed
+
 --- A value for a schema.
 ---@return any value
 ---@return boolean found the text named it
 function value(schema, h, root, key, depth)
   if not json.is_object(schema) then return "text", false end
-  schema = resolve(schema, root)
+  h.left = h.left - 1
+  local ref = type(schema["$ref"]) == "string" and schema["$ref"] or nil
+  local outer = ref and h.open[ref]
+  if ref then h.open[ref] = true end
+  local v, found = typed(resolve(schema, root), h, root, key, depth)
+  if ref then h.open[ref] = outer end
+  return v, found
+end
+
+function typed(schema, h, root, key, depth)
   if schema.const ~= nil then return schema.const, false end
   if json.is_array(schema.enum) and #schema.enum > 0 then return enum(schema, h) end
   local kind = kind_of(schema)
-  if depth > 24 or kind == "null" then return json.null, false end
+  if depth > 24 or h.left < 0 or kind == "null" then return json.null, false end
   if kind == "object" then return object(schema, h, root, depth) end
   if kind == "array" then return array(schema, h, root, key, depth) end
   if kind == "integer" then return number(schema, h, key, true) end

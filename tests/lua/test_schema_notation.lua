@@ -207,7 +207,49 @@ local JUDGED = {
   { { type = "string" }, "either" }, { { type = "object" }, "either" }, { { type = "string", format = "date" }, "either" },
   { { type = "object", properties = { a = "string" } }, "either" }, { { type = "array", items = "string" }, "either" },
   { { properties = { a = { type = "string", minLength = 1 } } }, "either" },
+  -- with keys that JSON Schema does not know
+  { { type = "object", properties = { city = { type = "string" } }, name = "get_weather" }, "json" },
+  { { type = "object", properties = { city = { type = "string" } }, name = "string" }, "json" },
+  { { type = "object", properties = { city = { name = "string" } }, name = "string" }, "fields" },
+  { { type = "object", properties = {}, strict = true }, "json" }, { { type = "string", nullable = true }, "json" },
+  { { type = "string", enum = { "a", "b" }, name = "string" }, "json" }, { { type = "integer", minimum = 1, unit = "cm" }, "json" },
+  { { type = "string", description = "The city", example = "Oslo" }, "json" },
+  { { type = "string", ["x-order"] = 1 }, "json" }, { { type = { "string", "null" }, example = "Oslo" }, "json" },
+  { { properties = { city = { type = "string" } }, strict = true }, "json" },
+  { { anyOf = { { type = "string" }, { type = "null" } }, discriminator = { propertyName = "kind" } }, "json" },
+  { { enum = { "a", "b" }, enumNames = { "A", "B" } }, "json" },
+  { { ["$id"] = "x", name = "string", city = "string" }, "json" },
+  { { type = "array", items = { type = "string" }, cache_control = { type = "ephemeral" } }, "json" },
+  { { type = "string", count = 5 }, "either" }, { { type = "string", city = "strng: the city" }, "either" },
+  { { type = "string", description = "The city", name = "string" }, "either" },
+  { { type = "string", example = "string" }, "fields" }, { { type = "a|b", strict = "boolean", name = "string" }, "fields" },
+  { { properties = { a = { type = "string", minLength = 1 } }, name = "string" }, "fields" },
 }
+
+--- Keywords of vendors and of other dialects, met in published tool definitions.
+local FOREIGN = {
+  strict = true, nullable = true, example = "Oslo", ["x-order"] = { "city" }, discriminator = { propertyName = "kind" },
+  xml = { name = "x" }, externalDocs = { url = "https://example.org" }, propertyOrdering = { "city" }, ["ui:order"] = { "city" },
+  markdownDescription = "The **city**", errorMessage = { required = "city is missing" }, cache_control = { type = "ephemeral" },
+  input_examples = { { city = "Oslo" } }, enumNames = { "A", "B" }, defaultSnippets = { { body = {} } }, version = 1,
+  deprecationMessage = "use place", optional = {}, propertyOrder = 3, name = "get_weather", additional_properties = false,
+  readOnly = "yes", examples = { a = 1 }, id = 7,
+}
+
+test("schema: a keyword that the standard does not know is ignored, as the standard says", function(t)
+  local heads = { {}, { ["$schema"] = "https://json-schema.org/draft/2020-12/schema" }, { description = "The weather" } }
+  for key, value in pairs(FOREIGN) do
+    for _, head in ipairs(heads) do
+      local definition = { type = "object", properties = { city = { type = "string" } }, required = { "city" }, [key] = value }
+      for name, said in pairs(head) do definition[name] = said end
+      local s = schema(definition)
+      t.eq(s:check { city = "Oslo" }, { city = "Oslo" }, key)
+      t.match(t.raises("invalid_output", s.check, s, {}).message, "^city: missing")
+      t.eq(s:json_schema()[key], value)
+      t.eq(stoke.tool { name = "get", params = definition, run = print }.params:json_schema().properties.city.type, "string", key)
+    end
+  end
+end)
 
 test("schema: a plain JSON Schema is told from fields, and what could be both is refused", function(t)
   for _, row in ipairs(JUDGED) do

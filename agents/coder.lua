@@ -38,7 +38,7 @@ local SPEC = {
   positionals = { { "folder", convert = folder_of }, { "task", help = "what to do" } },
 }
 
-local function note(...) io.stderr:write(term.paint("dim", (...):format(select(2, ...)), term.colour(2)), "\n") end
+local function note(format, ...) io.stderr:write(term.paint("dim", format:format(...), term.colour(2)), "\n") end
 
 local function run(...)
   local r = proc.run { argv = { ... }, stderr = "merge" }

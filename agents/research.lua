@@ -31,12 +31,12 @@ local SPEC = {
   positionals = { { "question", help = "what to find out" } },
 }
 
-local function note(...) io.stderr:write(term.paint("dim", (...):format(select(2, ...)), term.colour(2)), "\n") end
+local function note(format, ...) io.stderr:write(term.paint("dim", format:format(...), term.colour(2)), "\n") end
 
 local function team(a)
   local model, box = a.model or ollama.newest "tools", stoke.tools
   local tools = { box.list_dir { root = a.root }, box.read_file { root = a.root }, box.calculator() }
-  if a.web then tools[4] = box.http_fetch() end
+  if a.web then table.insert(tools, box.http_fetch()) end
   local manager = stoke.agent {
     name = "manager", model = model, output = { questions = ("string[] 1..%d"):format(a.workers) },
     instructions = "Split the request into the few separate questions that must be answered for it. "

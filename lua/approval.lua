@@ -22,7 +22,7 @@ M.watchers = setmetatable({}, { __mode = "k" })
 ---@field id integer
 ---@field effect string what will be done: "tool.call", "fs.write" ...
 ---@field what string the tool, path, host or command
----@field args? table a tool's arguments
+---@field args table a tool's arguments; nil for what is no tool
 ---@field agent? string name of the agent whose model asked for it
 ---@field since number wall clock, seconds
 ---@field decision? "approved"|"rejected"

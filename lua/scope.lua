@@ -29,6 +29,7 @@ M.GRACE = 5
 function M.tell(text) io.stderr:write("stoke: ", text, "\n") end
 
 ---@class stoke.scope
+---@field budget stoke.budget nil where it was opened without one
 local Scope = {}
 Scope.__index = Scope
 Scope.__name = "stoke.scope"

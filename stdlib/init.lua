@@ -329,7 +329,7 @@ end
 ---@param f function
 ---@param ... any its arguments
 ---@return any value
----@return stoke.error? err
+---@return any err a stoke.error; nil when it went well
 ---
 --- Example: `local page, err = stoke.try(http.get, url)`
 function M.try(f, ...)

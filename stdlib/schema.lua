@@ -14,10 +14,11 @@
 ---     "string: city name"                          what stands after the first colon describes the field
 ---
 --- **A plain JSON Schema** is taken as well, also as a field. A table is one when a key begins with `$`, when it has
---- type = "object" with `properties` that are schemas or type = "array" with `items`, or when its keywords have values that no field has
---- (`minLength = 3`, `description = "The city"`, `enum = { "a", "b" }`). Keywords of others beside them (`strict = true`,
---- `nullable = true`, `["x-order"] = { ... }`) change nothing. `{ type = "string", name = "string" }` is an object with two fields.
---- What could be both, as `{ type = "string" }`, is refused: `schema.json` and `schema.fields` say which is meant.
+--- type = "object" with `properties` that are schemas or type = "array" with `items`, or when its keywords have values that no
+--- field has (`minLength = 3`, `description = "The city"`, `enum = { "a", "b" }`). Keywords of others beside them
+--- (`strict = true`, `nullable = true`, `["x-order"] = { ... }`) change nothing. `{ type = "string", name = "string" }` is an
+--- object with two fields. What could be both, as `{ type = "string" }`, is refused: `schema.json` and `schema.fields` say which
+--- is meant.
 ---
 --- **What is checked** (draft-07, and what tools use of 2019-09 and 2020-12):
 ---
@@ -127,7 +128,7 @@ function Schema:json_schema() return self._data end
 --- Check a value.
 ---@param value any as json.decode gives it; it is not changed
 ---@return any value the same, or a copy of what had to change (see above)
----@return stoke.error? err kind `invalid_output`, when the value is nil; `problems` lists all, `path` is that of the first
+---@return any err a stoke.error of kind `invalid_output`, when the value is nil; `problems` lists all, `path` is that of the first
 ---
 --- Example: `local invoice, err = Invoice:try(json.decode(text))`
 function Schema:try(value)
@@ -167,13 +168,13 @@ function Schema:describe() return describe.describe(self._data, self._ctx.resolv
 
 Schema.__tostring = Schema.describe
 
-return setmetatable(M, {
-  --- A schema from the compact notation, a plain JSON Schema, or another schema (returned as it is without options).
-  ---@param definition string|table
-  ---@param options? stoke.schema.options
-  ---@return stoke.Schema
-  ---Raises `argument` naming the field of a mistake: `schema: lines[].qty: unknown type "integr" (did you mean integer?)`.
-  ---
-  --- Example: `local Verdict = schema({ reasoning = "string", verdict = "yes|no" }, { order = { "reasoning", "verdict" } })`
-  __call = function(_, definition, options) return make("schema", definition, nil, options) end,
-})
+--- A schema from the compact notation, a plain JSON Schema, or another schema (returned as it is without options).
+---@param definition string|table
+---@param options? stoke.schema.options
+---@return stoke.Schema
+---Raises `argument` naming the field of a mistake: `schema: lines[].qty: unknown type "integr" (did you mean integer?)`.
+---
+--- Example: `local Verdict = schema({ reasoning = "string", verdict = "yes|no" }, { order = { "reasoning", "verdict" } })`
+local function define(definition, options) return make("schema", definition, nil, options) end
+
+return setmetatable(M, { __call = function(_, ...) return define(...) end })

@@ -16,6 +16,7 @@ local M = {}
 ---@class stoke.agent.session
 ---@field agent string name of the agent that answers next; a handoff changes it
 ---@field turns integer
+---@field messages table[] the history, a copy
 local Session = {}
 Session.__name = "stoke.agent.session"
 

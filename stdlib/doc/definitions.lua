@@ -22,8 +22,31 @@ end
 
 local function optional(item) return item.name .. (item.optional and "?" or "") end
 
---- The comment of a function.
-local function add_comment(out, entry)
+local function overload(params, returns)
+  local list, results = {}, {}
+  for i, param in ipairs(params) do list[i] = optional(param) .. ": " .. param.type end
+  for i, result in ipairs(returns) do results[i] = result.type end
+  return ("---@overload fun(%s)%s"):format(table.concat(list, ", "), #results > 0 and ": " .. table.concat(results, ", ") or "")
+end
+
+--- What may be left out in front of what may not: an editor takes such a call for one that lacks its end. The parameters of the
+--- call that has them, and of the one that has not; nil for the second where there is no such parameter.
+local function both(params)
+  local last = 0
+  for i, param in ipairs(params) do
+    if not param.optional and param.name ~= "..." then last = i end
+  end
+  local whole, short = {}, {}
+  for i, param in ipairs(params) do
+    local between = param.optional and i < last
+    whole[i] = between and { name = param.name, type = param.type, description = param.description, optional = false } or param
+    if not between then short[#short + 1] = param end
+  end
+  return whole, #short < #whole and short or nil
+end
+
+--- The comment of a function; `method`: of this class.
+local function add_comment(out, entry, method)
   add_text(out, entry.description)
   if entry.raises then
     out[#out + 1] = "---"
@@ -36,24 +59,20 @@ local function add_comment(out, entry)
     out[#out + 1] = "---```"
   end
   if entry.generic then out[#out + 1] = "---@generic " .. entry.generic end
-  for _, param in ipairs(entry.params) do
+  local whole, short = both(entry.params)
+  for _, param in ipairs(whole) do
     out[#out + 1] = "---@param " .. words(optional(param), param.type, param.description)
   end
   for _, result in ipairs(entry.returns) do out[#out + 1] = "---@return " .. words(result.type, result.description) end
+  if not short then return end
+  if method then table.insert(short, 1, { name = "self", type = method }) end
+  out[#out + 1] = overload(short, entry.returns)
 end
 
 local function parameters(entry)
   local names = {}
   for i, param in ipairs(entry.params) do names[i] = param.name end
   return table.concat(names, ", ")
-end
-
---- Calling the module itself.
-local function overload(call)
-  local list, results = {}, {}
-  for i, param in ipairs(call.params) do list[i] = optional(param) .. ": " .. param.type end
-  for i, result in ipairs(call.returns) do results[i] = result.type end
-  return ("---@overload fun(%s)%s"):format(table.concat(list, ", "), #results > 0 and ": " .. table.concat(results, ", ") or "")
 end
 
 local function add_class(out, class)
@@ -68,7 +87,7 @@ local function add_class(out, class)
   out[#out + 1] = ("local %s = {}"):format(variable)
   for _, method in ipairs(class.methods) do
     out[#out + 1] = ""
-    add_comment(out, method)
+    add_comment(out, method, method.sep == ":" and class.name or nil)
     out[#out + 1] = ("function %s%s%s(%s) end"):format(variable, method.sep, method.member, parameters(method))
   end
 end
@@ -101,7 +120,9 @@ function M.module(name)
       if field then out[#out + 1] = ("---@field %s %s"):format(field, class_of(other)) end
     end
   end
-  if entry.call then out[#out + 1] = overload(entry.call) end
+  if entry.call then
+    for _, params in ipairs { both(entry.call.params) } do out[#out + 1] = overload(params, entry.call.returns) end
+  end
   out[#out + 1] = "local M = {}"
   local call = entry.call
   if call and not call.loose then add_member(out, library.named(call, "M." .. call.member, name)) end

@@ -14,7 +14,7 @@ local ABILITIES = { "completion", "tools", "thinking", "vision", "insert" }
 ---@class stoke.test.model
 ---@field name string usable as `model =`
 ---@field calls integer how often it was asked
----@field requests table[] what it was asked: bodies as the server got them
+---@field requests table<integer, any> what it was asked: bodies as the server got them
 ---@field left integer replies nobody asked for yet
 local Model = {}
 Model.__index = function(self, key)

@@ -246,6 +246,18 @@ test("init: an editor is told where the definitions are", { real = true }, funct
   t.eq(settings["runtime.version"], "Lua 5.4")
 end)
 
+test("definitions: what may be left out in the middle makes two ways to call", function(t)
+  local tests = doc.definitions()["stoke/test.lua"]
+  t.match(tests, "@overload fun%(name: string, options: {[^\n]*}, f: fun%(t: stoke%.test%.t%)%)\n")
+  t.match(tests, "@overload fun%(name: string, f: fun%(t: stoke%.test%.t%)%)\n")
+  t.match(tests, "@param name string[^\n]*\n%-%-%-@param script [^\n]*\n%-%-%-@return[^\n]*\n%-%-%-@overload fun%(script: ")
+  for path, text in pairs(doc.definitions()) do
+    for list in text:gmatch "@overload fun(%b())" do
+      t.ok(not list:find "%?: [%w_.]+, [%w_]+: ", path .. ": " .. list)
+    end
+  end
+end)
+
 test("definitions: each is Lua, names its module, and declares what the module has", function(t)
   local files = doc.definitions()
   for _, name in ipairs(doc.modules()) do
@@ -258,6 +270,7 @@ test("definitions: each is Lua, names its module, and declares what the module h
     end
   end
   t.match(files["stoke/agent.lua"], "%-%-%-@overload fun%(given: stoke%.agent%.definition%): stoke%.agent\n")
+  t.match(files["stoke/schema.lua"], "@overload fun%(definition: string|table, options%?: stoke%.schema%.options%)")
   t.match(files["stoke/agent.lua"], "function stoke_agent:run%(given, options%) end")
   t.match(files["stoke.lua"], "%-%-%-@field ollama lib%.stoke%.ollama\n")
 end)

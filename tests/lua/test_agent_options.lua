@@ -130,6 +130,26 @@ test("auto: explain shows the window that would be sent, load uses it", function
   t.eq(ollama.ps(server.url).models[1].context_length, 16384)
 end)
 
+test("auto: a window that does not fit into memory is given back, for good", function(t)
+  local _ <close> = profiles { [MODEL] = { num_ctx = "auto" } }
+  local server <close> = scripted(function(request)
+    if request.options.num_ctx > 4096 then
+      return { status = 500, error = "model requires more system memory (9.0 GiB) than is available (4.0 GiB)" }
+    end
+    return "ok"
+  end)
+  local function ask(count)
+    local messages = { { role = "user", content = words(count) } }
+    return stoke.try(ollama.chat, { model = MODEL, endpoint = server.url, messages = messages })
+  end
+  t.ok(ask(3000))
+  local sizes = {}
+  for i, request in ipairs(server.requests) do sizes[i] = request.options.num_ctx end
+  t.eq(sizes, { 8192, 4096 })
+  ask(3000)
+  t.eq(server.requests[#server.requests].options.num_ctx, 4096, "it is not tried again")
+end)
+
 -- ---- results --------------------------------------------------------------------------------------------------------------------
 
 test("results: print their text, are the only value, and are what the last event carries", function(t)

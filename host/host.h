@@ -38,13 +38,15 @@ struct hooks {
   void (*rescue)(struct host *h);             /* from a signal handler: the process ends now */
 };
 
-#define SIGNALS_FATAL 6
+#define SIGNALS_FATAL    6
+#define SIGNALS_CHILDREN 256
 
 /* For signals.c. */
 struct signals {
   atomic_int count, last;   /* those nobody has answered; the number of the last */
   _Atomic uint64_t hung_up; /* when the first SIGHUP came; 0 = none */
   bool guarded[SIGNALS_FATAL];
+  atomic_int children[SIGNALS_CHILDREN]; /* leaders of groups that end with us; 0 = free */
 };
 
 struct host {

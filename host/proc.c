@@ -16,6 +16,7 @@
 
 #include "host.h"
 #include "sandbox.h"
+#include "signals.h"
 
 #define GRACE_MS     2000
 #define LINGER_MS    100
@@ -345,6 +346,7 @@ static void linger(struct proc *p) {
 static void on_exit_of(uv_process_t *process, int64_t code, int signal) {
   struct proc *p = CONTAINER_OF(process, struct proc, process);
   p->exited = true;
+  signals_child(p->host, p->process.pid, 0);
   p->code = code;
   p->signal = signal;
   p->ended = uv_hrtime();
@@ -476,7 +478,10 @@ static int spawn(struct proc *p, const struct proc_options *o) {
     keep_descriptors();
     rc = uv_spawn(&p->host->loop, &p->process, &options);
     handle_opened(p, (uv_handle_t *)&p->process);
-    if (rc != 0) uv_close((uv_handle_t *)&p->process, handle_closed);
+    if (rc == 0)
+      signals_child(p->host, 0, p->process.pid);
+    else
+      uv_close((uv_handle_t *)&p->process, handle_closed);
   }
   for (size_t i = 0; i < COUNT_OF(theirs); i++)
     if (theirs[i] >= 0) close(theirs[i]);

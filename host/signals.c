@@ -32,6 +32,21 @@ static void rescue(struct host *h) {
   errno = error;
 }
 
+void signals_child(struct host *h, int before, int after) {
+  for (size_t i = 0; i < COUNT_OF(h->signals.children); i++) {
+    int expected = before;
+    if (atomic_compare_exchange_strong(&h->signals.children[i], &expected, after)) return;
+  }
+}
+
+/* Nobody is left to see them out. */
+static void end_children(struct host *h) {
+  for (size_t i = 0; i < COUNT_OF(h->signals.children); i++) {
+    int leader = atomic_load(&h->signals.children[i]);
+    if (leader > 1) (void)kill(-leader, SIGKILL);
+  }
+}
+
 /* The same closed terminal, told twice. */
 static bool is_echo(struct host *h, int sig) {
   struct timespec ts; /* of what uv_hrtime is made; a handler may call this one */
@@ -46,6 +61,7 @@ static void on_signal(int sig) {
   if (is_echo(h, sig)) return;
   if (atomic_fetch_add(&h->signals.count, 1) > (h->edits ? 2 : 0)) {
     rescue(h);
+    end_children(h);
     _exit(128 + sig);
   }
   atomic_store(&h->signals.last, sig);

@@ -77,7 +77,10 @@ local HANGS = [[
   print("ready", p.pid)
   stoke.sleep(100)]]
 
-local function lives(pid) return proc.run({ argv = { "kill", "-0", pid }, stderr = "capture" }).code == 0 end
+-- Not one that has ended and was not asked how, either.
+local function lives(pid)
+  return proc.run({ argv = { "sh", "-c", "kill -0 $1 && ! grep -qs '^State:.Z' /proc/$1/status", "sh", pid } }).code == 0
+end
 
 test("a closed terminal ends the program as SIGTERM does, with its child programs", { real = true }, function(t)
   local r = watch(HANGS:gsub("WAIT", "0.1"), "ready", hang_up)
@@ -99,6 +102,7 @@ test("a closed terminal is told twice, by the kernel and the shell, and counts o
   end)
   t.eq(r.code, 129, r.text)
   t.ok(not r.text:find "closed by", r.text)
+  t.eq(lives(r.text:match "ready\t(%d+)"), false, "a child program of a host that ended at once")
 end)
 
 test("under nohup a closed terminal changes nothing", { real = true }, function(t)

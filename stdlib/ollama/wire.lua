@@ -90,6 +90,7 @@ local function open_end(s)
       local wanted, there = extent(s, at)
       if there < wanted and at + there > #s then return at end
       local tail = c == 0xED and sub(s, at)
+      if tail and find(tail, "^\xED[\xA0-\xBF]$") then return at end
       if tail and #tail < 6 and pair(tail .. sub("\xED\xA0\x80\xED\xB0\x80", #tail + 1), 1) then return at end
     end
   end

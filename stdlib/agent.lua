@@ -191,7 +191,7 @@ local COPIED = { "name", "description", "model", "instructions", "repair", "max_
 --- What the model is told of the tools: encoded here, once, and not for each question.
 local function set_definitions(definition, definitions)
   local text, err = json.encode(definitions)
-  if not text then -- a schema or a description that is no JSON: the only thing in them that a script can have written so
+  if not text then -- words of a script that are no UTF-8
     errors.raise("argument", ("%s: its tools cannot be told to a model: %s"):format(definition.label or "stoke.agent", err.message),
       { cause = err })
   end

@@ -66,13 +66,13 @@ local GENERATE = with(MODEL, {
 })
 
 local RUN = table_of {
-  ["temperature top_p top_k min_p seed stop num_predict max_tokens options"] = "the agent's: stoke.agent { ..., options = { ... } }",
-  ["tools instructions system model output handoffs think endpoint name"] = "the agent's: stoke.agent { ..., %s = ... }",
+  ["temperature top_p top_k min_p seed stop num_predict max_tokens options"] = "the agent's: stoke.agent { options = { ... } }",
+  ["tools instructions system model output handoffs think endpoint name"] = "the agent's: stoke.agent { %s = ... }",
   ["timeout deadline"] = "the agent's deadline, or stoke.timeout(seconds, bot.run, bot, question)",
   ["budget"] = "the agent's, or stoke.scope { budget = { ... } }",
-    ["stream on_token on_event"] = "stream: for ev in bot:stream(question)",
+  ["stream on_token on_event"] = "stream: for ev in bot:stream(question)",
   ["messages history images"] = "the first argument: a text, { text =, images = } or messages",
-    ["max_turns max_iterations"] = "max_steps",
+  ["max_turns max_iterations"] = "max_steps",
 }
 
 local HTTP = table_of {

@@ -118,12 +118,22 @@ static void strike(struct watchdog *w, lua_State *L) {
   lua_error(L);
 }
 
+/* The file of the innermost Lua function: a C function is part of the work of who called it. */
+static const char *innermost(lua_State *L, lua_Debug *ar) {
+  for (int level = 0; lua_getstack(L, level, ar); level++) {
+    lua_getinfo(L, "S", ar);
+    if (*ar->what != 'C') return ar->source;
+  }
+  return "";
+}
+
 /* The core's own tables must stay whole: an error there waits for the code that called it. The library gets a little time to
  * come back to the script. */
-static bool must_wait(struct watchdog *w, lua_State *L, lua_Debug *ar, double age) {
-  lua_getinfo(L, "S", ar);
-  if (is_from(ar->source, EMBED_PREFIX "lua/")) return true;
-  return is_from(ar->source, EMBED_PREFIX) && !signals_pending(w->host) && age < (double)w->limit_ns / 1e9 + COURTESY;
+static bool must_wait(struct watchdog *w, lua_State *L, double age) {
+  lua_Debug ar;
+  const char *source = innermost(L, &ar);
+  if (is_from(source, EMBED_PREFIX "lua/")) return true;
+  return is_from(source, EMBED_PREFIX) && !signals_pending(w->host) && age < (double)w->limit_ns / 1e9 + COURTESY;
 }
 
 static uint64_t age_of(struct watchdog *w, unsigned slice) {
@@ -157,6 +167,7 @@ static void look(struct watchdog *w, lua_State *L, double age) {
 }
 
 static void on_hook(lua_State *L, lua_Debug *ar) {
+  (void)ar;
   struct watchdog *w = the_watchdog();
   unsigned slice = atomic_load(&w->slice);
   bool fresh = lua_gethookmask(L) != LUA_MASKCOUNT, none;
@@ -167,7 +178,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
   }
   double age = (double)age_of(w, slice) / 1e9;
   if (!signals_pending(w->host)) report_once(w, L, slice);
-  if (!must_wait(w, L, ar, age)) {
+  if (!must_wait(w, L, age)) {
     look(w, L, age);
     unhook(w, L);
   } else if (!fresh || signals_pending(w->host) || growth(w, L) > 0 || judge(w, L, false, age, 0, &none)) {

@@ -125,6 +125,20 @@ function M.fields(definition, options) return make("schema", definition, "fields
 --- Example: `ollama.chat { model = m, messages = list, format = Invoice:json_schema() }`
 function Schema:json_schema() return self._data end
 
+--- The JSON Schema for the `format` of a request: one that is only a reference is replaced by what it leads to. Model servers look
+--- for no other references beside one (llama.cpp, json-schema-to-grammar.cpp, resolve_refs), so what lies below would be unbound.
+---@return table
+---
+--- Example: `ollama.chat { model = m, messages = list, format = Invoice:format() }`
+function Schema:format()
+  local known = rawget(self, "_format")
+  if not known then
+    known = keywords.rooted(self._data)
+    self._format = known
+  end
+  return known
+end
+
 --- Check a value.
 ---@param value any as json.decode gives it; it is not changed
 ---@return any value the same, or a copy of what had to change (see above)

@@ -1,7 +1,7 @@
 --- Effects of the scripts' generator: rand.float, rand.int, rand.bytes, rand.permutation, rand.seed.
 ---
---- It is the stream "script" of the runtime's randomness (lua/random.lua), so one seed (--seed N) fixes it; where that begins again,
---- as for each test, so does this.
+--- It is the stream "script" of the runtime's randomness (lua/random.lua), so one seed (--seed N) fixes it; where that begins
+--- again, as for each test, so does this.
 
 local effect = require "core.effect"
 local host = require "host.rand"

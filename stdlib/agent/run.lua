@@ -240,7 +240,7 @@ end
 local function structured(run, first)
   local agent = run.agent
   local keep = #run.history
-  local format = agent.output:json_schema()
+  local format = agent.output:format()
   local answer = first
   while true do
     if not answer then answer = question(run, format) end
@@ -364,7 +364,7 @@ local function loop(run)
   while true do
     local agent = run.agent
     local constrained = agent.output and not agent.definitions
-    local answer = question(run, constrained and agent.output:json_schema() or nil)
+    local answer = question(run, constrained and agent.output:format() or nil)
     if answer.text ~= "" then run.last_text = answer.text end
     if constrained then
       return structured(run, answer)
@@ -414,7 +414,7 @@ end
 ---@return { method: string, url: string, body: string, answer: string, texts: { name: string, text: string|function }[] }
 function M.next_request(agent, past)
   local run = setmetatable({ agent = complete(agent), history = past }, Run)
-  local format = agent.output and not agent.definitions and agent.output:json_schema() or nil
+  local format = agent.output and not agent.definitions and agent.output:format() or nil
   return windows.looking(agent.model, agent.endpoint, function()
     local made = ollama.request(run:request(format))
     made.answer, made.texts = caps.words(agent, format), applicable(agent)

@@ -58,7 +58,7 @@ local function completer(host, client, write, terminal)
     asked, answer = before, nil
     tasks.spawn(function()
       local reply = stoke.try(function()
-        local got = http.post("http://localhost/line", { socket = host.path, timeout = 2,
+        local got = http.post("http://localhost/line", { socket = host.path, timeout = 2, headers = attach.headers(),
           json = { line = before, complete = true, client = client, write = write or nil } })
         return json.decode(got.body)
       end)

@@ -138,10 +138,10 @@ end
 
 local function set(body, window)
   if body.options and body.options.num_ctx == window then return end
-  local options = {}
-  for name, value in next, body.options or {} do options[name] = value end
-  options.num_ctx = window
-  body.options = options
+  local changed = {}
+  for name, value in next, body.options or {} do changed[name] = value end
+  changed.num_ctx = window
+  body.options = changed
 end
 
 --- Look what a request would be, with nothing grown afterwards.

@@ -220,4 +220,30 @@ function M.closed(node)
     or node.unevaluatedProperties ~= nil)
 end
 
+--- What a reference at the top of a schema leads to, with the definitions beside it.
+---@param data any
+---@return any
+function M.rooted(data)
+  local root, seen = data, {}
+  while type(root) == "table" and type(root["$ref"]) == "string" and not seen[root] do
+    seen[root] = true
+    local target = data
+    for step in (root["$ref"]:match "^#(.*)$" or "?"):gmatch "[^/]+" do
+      if type(target) ~= "table" then return data end
+      step = step:gsub("~1", "/"):gsub("~0", "~")
+      target = target[step] or target[(math.tointeger(step) or -1) + 1]
+    end
+    root = target
+  end
+  if root == data or type(root) ~= "table" or seen[root] then return data end
+  local out, order = {}, values.keys(root)
+  for _, name in ipairs(order) do out[name] = root[name] end
+  for _, name in ipairs { "$defs", "definitions" } do
+    if data[name] ~= nil and out[name] == nil then
+      out[name], order[#order + 1] = data[name], name
+    end
+  end
+  return engine.object(out, order)
+end
+
 return M

@@ -319,3 +319,12 @@ test("schema: equal objects are equal in whatever order their keys were read", f
   t.ok(schema.json({ const = read(one) }):check(read(other)))
   t.ok(schema.json({ enum = { read(one) } }):check(read(other)))
 end)
+
+test("schema: one that is only a reference goes to a server as what it leads to, with the definitions", function(t)
+  local tree = { ["$ref"] = "#/$defs/Tree", ["$defs"] = { Tree = { ["$ref"] = "#/$defs/Node" },
+    Node = { type = "object", properties = { next = { ["$ref"] = "#/$defs/Node" } } } } }
+  t.eq(json.encode(schema.json(tree):format()),
+    '{"properties":{"next":{"$ref":"#/$defs/Node"}},"type":"object","$defs":' .. json.encode(tree["$defs"]) .. "}")
+  local plain = schema { name = "string" }
+  t.ok(plain:format() == plain:json_schema())
+end)

@@ -183,7 +183,7 @@ end)
 test("schema: the prompt of an agent with such an output is as short", function(t)
   local model = t.model { { json = {} } }
   local bot = stoke.agent { model = "m", output = schema.json(mutual(40, "fields")), repair = 0 }
-  stoke.try(bot.run, bot, "x")
+  bot:run "x"
   local size = 0
   for _, message in ipairs(model.requests[1].messages) do size = size + #message.content end
   t.ok(size < LONGEST + 2000, size)

@@ -61,7 +61,7 @@ failure("always busy", 503, "x", "overloaded", { raw = { { status = 503, body = 
   requests = 3 })
 failure("memory", 500, "model requires more system memory (9.1 GiB) than is available (7.9 GiB)", "overloaded", { requests = 1 })
 failure("a redirect", 302, "x", "protocol http value", {})
-failure("a page", 502, "x", "value protocol", { raw = { { status = 502, body = "<html>Bad Gateway</html>" } } })
+failure("a page", 502, "x", "value overloaded", { raw = { { status = 502, body = "<html>Bad Gateway</html>" } } })
 failure("an empty page", 500, "x", "http", { raw = { { status = 500, body = "" } } })
 failure("bytes that are no UTF-8", 500, "x", "http", { raw = { { status = 500, body = '{"error":"caf\xE9\xFF"}' } } })
 failure("NUL bytes", 500, "x", "http", { raw = { { status = 500, body = "\0\0\0" } } })

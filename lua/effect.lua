@@ -195,7 +195,7 @@ local function gated(def, q, task, scope, work)
   task.call = call -- settled from there, should the task be cut off
   local context = scope.context
   if span.on and not def.quiet and not context.system then call.span = span.open(def, q, task, context) end
-  if def.subject and (policy.rules or def.approvable) then
+  if def.subject and not context.system and (policy.rules or def.approvable) then
     local err = policy.judge(def, q)
     if err then
       call:settle(nil, err)

@@ -85,7 +85,8 @@ function Reply:reply(status, headers, body)
   elseif body ~= nil and type(body) ~= "string" then
     errors.argument("res:reply: the body must be a string or a table, got %s", type(body))
   end
-  self:head(status, headers, body and #body or 0)
+  self.size = body and #body or 0
+  self:head(status, headers, self.size)
   if body and body ~= "" then self:write(body) end
   self:finish()
 end
@@ -134,7 +135,7 @@ end
 function Reply:reset()
   if self.ended then return end
   self.exchange:reset()
-  self.ended = true
+  self.ended, self.lost = true, self.size
 end
 
 return { new = new }

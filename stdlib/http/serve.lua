@@ -79,12 +79,25 @@ local function fail(server, err, req, res, me)
   pcall(res.reply, res, refused and err.status or 500, TEXT, refused and err.message .. "\n" or "internal error\n")
 end
 
+--- Bytes of long replies whose clients left, until they are collected: a host that then only waits makes no garbage of its own, so
+--- nothing else would collect them.
+local DROPPED <const> = 64 * MB
+
+local function drop(server, bytes)
+  server.dropped = server.dropped + bytes
+  if server.dropped < DROPPED then return end
+  server.dropped = 0
+  collectgarbage()
+end
+
 local Guard = {}
 
 --- Whatever happened: the client is not left waiting, and the server no longer counts on this task.
 function Guard.__close(guard)
-  guard.res:reset()
+  local res = guard.res
+  res:reset()
   guard.server.running[guard.id] = nil
+  if res.lost then drop(guard.server, res.lost) end
 end
 
 local function answer(server, exchange, id)
@@ -260,7 +273,8 @@ end
 
 --- Serve HTTP. The server is a child of the current scope, which therefore does not end before it.
 ---@param options { handler: fun(req: stoke.http.incoming, res: stoke.http.reply): any, port?: integer, mem?: string }
----  handler: a string it returns goes out as text, a table as JSON, nothing as 204, unless it used `res`;
+---  handler: a string it returns goes out as text, a table as JSON, nothing as 204, unless it used `res`; a long answer is best
+---  written in pieces (res:write), because the handler then waits for a slow client and no more is made than is taken;
 ---  port (0: any free one) and address (127.0.0.1), or mem: a name, for http://NAME.mem/ inside this process, or socket: a
 ---  path, for a socket in the file system that this user alone may open (http.get(url, { socket = path }));
 ---  on_error(err, req) instead of a line in the log; max_body (16 MB; 413 beyond), max_header (16 KB; 431;
@@ -289,7 +303,7 @@ local function serve(options)
   local guarded = not options.mem and not options.socket and requests.is_loopback(address)
   local server = setmetatable({
     native = native, handler = options.handler, on_error = options.on_error, drain = options.drain or 5,
-    system = options.system or false, running = {}, served = false, began = time.monotonic(), port = native:port(),
+    system = options.system or false, running = {}, served = false, began = time.monotonic(), port = native:port(), dropped = 0,
     guard = guarded and { hosts = set_of(options.hosts, "hosts"), origins = set_of(options.origins, "origins") } or nil,
     url = options.mem and ("http://%s.mem"):format(options.mem) or options.socket and "http://localhost"
       or ("http://%s:%d"):format(host, native:port()),

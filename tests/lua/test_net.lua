@@ -183,3 +183,16 @@ real("clients that ask for much and read nothing hold little, and nobody else up
   t.eq(size, #large, "one that reads gets all of it")
   for _, stream in ipairs(streams) do stream:close() end
 end)
+
+real("what was made for clients that left is given back", function(t)
+  local made = 0
+  local server <close> = http.serve { port = 0, handler = function()
+    made = made + 1
+    return ("y"):rep(30 * MB) .. made
+  end }
+  local streams = {}
+  for i = 1, 6 do streams[i] = http.get(server.url, { stream = "bytes" }) end
+  for _, stream in ipairs(streams) do stream:close() end
+  while next(server.running) do stoke.sleep(0.01) end
+  t.ok(collectgarbage "count" < 100 * 1024, ("%d MB of Lua's are held"):format(collectgarbage "count" // 1024))
+end)

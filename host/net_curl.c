@@ -126,11 +126,14 @@ static void begin_turn(struct transfer *t) {
   t->work = t->rounds = 0;
 }
 
-/* Bytes come, and none is for us: chunks that are all extensions, frames of HTTP/2 about nothing. No cap of the answer counts
- * them. */
+/* Bytes come, and none is for us: chunks that are all extensions. No cap of the answer counts them. From HTTP/2 on a connection
+ * brings what is for others, too. */
 static bool is_barren(struct transfer *t) {
-  if (++t->quiet % LOOK_EVERY != 0) return false;
-  uint64_t received = t->socket == CURL_SOCKET_BAD ? 0 : wire_received(t->socket);
+  long version = 0;
+  if (!t->status || ++t->quiet % LOOK_EVERY != 0 || t->socket == CURL_SOCKET_BAD) return false;
+  curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
+  if (version >= CURL_HTTP_VERSION_2_0) return false;
+  uint64_t received = wire_received(t->socket);
   if (t->quiet_from == 0) t->quiet_from = received;
   t->barren = received > t->quiet_from + BARREN_MAX;
   return t->barren;
@@ -475,11 +478,11 @@ static void turn(struct net_request *r) {
 
 static void cancel(struct net_request *r) {
   struct transfer *t = (struct transfer *)r;
+  t->doomed = true; /* none of curl's calls back may do anything for it any more */
   if (!t->engine->inside) {
     transfer_drop(t);
     return;
   }
-  t->doomed = true;
   t->next = t->engine->doomed;
   t->engine->doomed = t;
 }

@@ -19,6 +19,15 @@ function M.valid(text)
   return table.concat(out)
 end
 
+--- A text without the white space at its ends, in time that grows with its length: patterns such as "^%s*(.-)%s*$" and "%s+$" are
+--- tried from every space, so that a long run of them takes its square.
+---@param text string
+---@return string
+function M.trim(text)
+  local from = text:find "%S"
+  return from and text:match("^.*%S", from) or ""
+end
+
 --- The beginning of a text, whole characters only.
 ---@param text string
 ---@param max integer bytes

@@ -11,6 +11,7 @@ local errors = require "core.errors"
 local http = require "host.http"
 local policy = require "core.gate.policy"
 local time = require "host.time"
+local trim = require "core.text".trim
 
 --- What the policy judges: the host, by the reading of the one who connects to it. What he cannot read he does not ask.
 local function subject(q)
@@ -28,7 +29,7 @@ local function follows(q) return (q.max_redirects or 0) > 0 and policy.judges "h
 
 local function location_of(head)
   for name, value in head:gmatch "([^:\n]+):[ \t]*([^\n]*)" do
-    if name:lower() == "location" then return (value:gsub("%s+$", "")) end
+    if name:lower() == "location" then return trim(value) end
   end
 end
 

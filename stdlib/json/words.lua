@@ -47,11 +47,14 @@ local function exact(token)
   return n
 end
 
+local LONGEST = 400 -- bytes of a number in another writing: the patterns for it take the third power of their length
+
 --- A number as JSON, C, Python or JavaScript have it.
 ---@return number|string|nil
 ---@return boolean|nil odd it was not written as JSON has it
 local function number(token)
   if find(token, "^%-?[1-9]%d*$") or find(token, "^%-?0$") then return exact(token) end
+  if #token > LONGEST then return nil end
   local whole, rest = match(token, "^%-?(%d+)(.*)$")
   local fraction = rest and (match(rest, "^%.%d+$") or match(rest, "^%.?%d*[eE][+-]?%d+$"))
   if fraction and not find(whole, "^0%d") and not find(rest, "^%.[eE]") and not find(rest, "^%d") then return exact(token) end
@@ -159,7 +162,7 @@ function M.read(r, context)
   if find(token, "^[%d+%-.]") then
     local n, odd = number(token)
     if after > #text and context ~= "top" then
-      if find(token, "^[+-]?[%d.]*[eE]?[+-]?%d*$") then
+      if #token <= LONGEST and find(token, "^[+-]?[%d.]*[eE]?[+-]?%d*$") then
         r.pos = after
         return cut_number(r, token)
       end

@@ -7,6 +7,7 @@ local words = require "stoke.schema.words"
 
 local M = {}
 
+local trim = require "core.text".trim
 local null, show, kind_of = engine.null, values.show, values.kind
 local DEPTH, STEPS = 64, 20000
 
@@ -59,12 +60,6 @@ end
 local YES = { ["true"] = true, yes = true, on = true, ["1"] = true }
 local NO = { ["false"] = true, no = true, off = true, ["0"] = true }
 local NONE = { [""] = true, null = true, none = true, ["n/a"] = true, ["nil"] = true }
-
--- Without a pattern that looks at a run of spaces once for each of them.
-local function trim(s)
-  local from = s:find "%S"
-  return from and s:match("^.*%S", from) or ""
-end
 
 local DIGITS = 400 -- a longer numeral is none of a number: patterns of digits take the square of their length
 

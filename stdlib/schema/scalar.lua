@@ -19,7 +19,7 @@ local math_type, tointeger, floor, type = math.type, math.tointeger, math.floor,
 local function multiple(v, of)
   if math_type(v) == "integer" and math_type(of) == "integer" then return v % of == 0 end
   local q = v / of
-  if q - q ~= 0 then return false end
+  if q - q ~= 0 then return v - v == 0 and math.fmod(v, of) == 0 end -- too large for a number, and none the less whole
   local off = math.abs(q - floor(q + 0.5))
   return off <= 1e-9 * math.min(1, math.abs(q)) or off <= 1e-14 * math.abs(q)
 end

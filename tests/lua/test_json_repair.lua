@@ -307,3 +307,11 @@ test("json.repair: what it is asked is checked", function(t)
   t.raises("argument", json.repair, "{}", { want = "list" })
   t.raises("argument", json.partial, 1)
 end)
+
+test("json.repair: a long row of digits is read in time that grows with it", function(t)
+  for _, digits in ipairs { ("1"):rep(100000), ("1_"):rep(50000), ("1."):rep(50000), "0" .. ("1e"):rep(50000) } do
+    for _, text in ipairs { "[" .. digits .. "x", "[" .. digits .. "x]", "{" .. digits, digits .. "x" } do
+      t.ok(pcall(json.repair, text))
+    end
+  end
+end)

@@ -1,6 +1,8 @@
 --- Replaces one text by another inside a third, forgiving what small models get wrong: white space and ends of lines. Where it
 --- cannot, it says what stands there instead.
 
+local trim = require "core.text".trim
+
 local M = {}
 
 local NEAR_MAX = 1 << 20 -- bytes looked through for lines that are alike
@@ -103,9 +105,11 @@ end
 
 --- `new` with the indentation of the place instead of that of `old`.
 local function indented(text, first, last, old, new)
-  local before = text:sub(1, first - 1):match "[ \t]*$"
+  local from = first
+  while from > 1 and text:find("^[ \t]", from - 1) do from = from - 1 end
+  local before = text:sub(from, first - 1)
   local starts_line = #before == first - 1 or text:sub(first - #before - 1, first - #before - 1) == "\n"
-  local core = new:match "^%s*(.-)%s*$"
+  local core = trim(new)
   if not starts_line then return core end
   local there, given = indents(before .. text:sub(first, last)), indents(old)
   local map = indentation(there, given)
@@ -150,20 +154,18 @@ local function likeness(set, count, line)
   return 2 * shared / math.max(1, count + last)
 end
 
-local function trimmed(line) return line:match "^%s*(.-)%s*$" end
-
 --- The lines most like the longest one of `old`, best first: { number, text, score }.
 local function near(text, old)
   local key = ""
   for line in old:gmatch "[^\n]+" do
-    line = trimmed(line)
+    line = trim(line)
     if #line > #key then key = line end
   end
   local set, count = pairs_of(key)
   local best, number = {}, 0
   for line in (text:sub(1, NEAR_MAX) .. "\n"):gmatch "([^\n]*)\n" do
     number = number + 1
-    local score = likeness(set, count, trimmed(line))
+    local score = likeness(set, count, trim(line))
     if score > 0.4 then
       best[#best + 1] = { number = number, text = line, score = score }
       table.sort(best, function(a, b)

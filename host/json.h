@@ -31,8 +31,9 @@ enum json_token {
 
 /* What a reader does besides; none of it unless the caller sets r->flags behind json_open. */
 enum {
-  JSON_EXACT = 1,     /* an integer that a float would round, and a number beyond every float, are JSON_DIGITS */
-  JSON_ANY_BYTES = 2, /* strings may hold bytes that are no UTF-8, and halves of surrogate pairs: both pass as they are, a
+  JSON_EXACT = 1, /* an integer that a float would round, and a number beyond every float, are JSON_DIGITS */
+  JSON_ANY_BYTES =
+      2, /* strings may hold bytes that are no UTF-8, and halves of surrogate pairs: both pass as they are, a
                        * half in the three bytes that UTF-8 would have for it (json_unescape) */
 };
 

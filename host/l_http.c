@@ -364,9 +364,10 @@ static int l_place(lua_State *L) {
 }
 
 int luaopen_host_http(lua_State *L) {
-  static const luaL_Reg functions[] = {{"start", l_start}, {"fetch", l_fetch},       {"prepare", l_prepare},
-                                       {"deny", l_deny},   {"place", l_place},       {"pick", l_pick_compile},
-                                       {"iterator", l_pick_iterator}, {"plain", l_pick_plain},    {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"start", l_start}, {"fetch", l_fetch},       {"prepare", l_prepare},        {"deny", l_deny},
+      {"place", l_place}, {"pick", l_pick_compile}, {"iterator", l_pick_iterator}, {"plain", l_pick_plain},
+      {NULL, NULL}};
   luaL_newmetatable(L, PREPARED);
   lua_pop(L, 1);
   luaL_newlibtable(L, functions);

@@ -324,8 +324,8 @@ static int l_gc(lua_State *L) {
 }
 
 void rq_open_methods(lua_State *L) {
-  static const luaL_Reg methods[] = {{"head", l_head}, {"chunk", l_chunk}, {"line", l_line}, {"ready", l_ready},
-                                     {"event", l_event}, {"body", l_body}, {"ended", l_ended}, {"came", l_came},
+  static const luaL_Reg methods[] = {{"head", l_head},   {"chunk", l_chunk}, {"line", l_line},   {"ready", l_ready},
+                                     {"event", l_event}, {"body", l_body},   {"ended", l_ended}, {"came", l_came},
                                      {"close", l_close}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_gc}, {"__close", l_close}, {NULL, NULL}};
   lua_pushvalue(L, -2);

@@ -440,8 +440,8 @@ static int l_is_array(lua_State *L) {
 /* host.json = { decode, encode, array, object, fixed, is_array, null } */
 int luaopen_host_json(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"decode", l_decode}, {"encode", l_encode},     {"array", l_array},
-      {"object", l_object}, {"fixed", l_fixed}, {"is_array", l_is_array}, {NULL, NULL},
+      {"decode", l_decode}, {"encode", l_encode},     {"array", l_array}, {"object", l_object},
+      {"fixed", l_fixed},   {"is_array", l_is_array}, {NULL, NULL},
   };
   luaL_newlib(L, functions);
   lua_pushlightuserdata(L, NULL);

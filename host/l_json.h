@@ -8,13 +8,13 @@
 #include "json.h"
 
 struct json_options {
-  bool ordered;       /* decode: objects remember the order of their keys */
+  bool ordered;           /* decode: objects remember the order of their keys */
   const char *ordered_in; /* decode: those in a member of this name do; NULL = no such member */
-  unsigned flags;     /* decode: JSON_EXACT, JSON_ANY_BYTES; what comes as digits is a string */
-  bool pretty;        /* encode: line breaks, two spaces a level */
-  unsigned max_depth; /* containers inside each other; 0 = JSON_DEPTH_MAX, which is also the most */
-  size_t max_size;    /* bytes of text; 0 = JSON_SIZE_DEFAULT */
-  size_t *offset;     /* decode: where to put the offending byte of a bad text, from 1; may be NULL */
+  unsigned flags;         /* decode: JSON_EXACT, JSON_ANY_BYTES; what comes as digits is a string */
+  bool pretty;            /* encode: line breaks, two spaces a level */
+  unsigned max_depth;     /* containers inside each other; 0 = JSON_DEPTH_MAX, which is also the most */
+  size_t max_size;        /* bytes of text; 0 = JSON_SIZE_DEFAULT */
+  size_t *offset;         /* decode: where to put the offending byte of a bad text, from 1; may be NULL */
 };
 
 /* Pushes the value of a JSON text; the bytes stay the caller's. False = nothing pushed and e

@@ -12,12 +12,12 @@ struct mem_free;
 struct mem_chunk;
 
 struct mem {
-  size_t used;      /* bytes held now */
-  size_t peak;      /* most bytes ever held */
-  size_t limit;     /* what the user allows; 0 = no limit */
-  size_t mark;      /* beyond it `on_mark` is told: the limit, or more while nobody was to blame; SIZE_MAX = never */
-  size_t cap;       /* refuse beyond this; 0 = no cap */
-  size_t refused;   /* the last block that the cap refused, until somebody asked */
+  size_t used;    /* bytes held now */
+  size_t peak;    /* most bytes ever held */
+  size_t limit;   /* what the user allows; 0 = no limit */
+  size_t mark;    /* beyond it `on_mark` is told: the limit, or more while nobody was to blame; SIZE_MAX = never */
+  size_t cap;     /* refuse beyond this; 0 = no cap */
+  size_t refused; /* the last block that the cap refused, until somebody asked */
   void (*on_mark)(struct mem *m);
   uint64_t calls;   /* allocations and growths asked for so far */
   uint64_t fail_at; /* fail the allocation with this number and the next; 0 = none */

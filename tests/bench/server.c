@@ -87,8 +87,10 @@ static void make_replies(struct server *s) {
   char body[1024];
   snprintf(body, sizeof body, "{" STAMP "\"message\":{\"role\":\"assistant\",\"content\":\"%0250d\"}," USAGE, 0);
   append_whole(&s->whole, body);
-  append_whole(&s->call, "{" STAMP "\"message\":{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"call_1a2b3c4d\","
-                         "\"function\":{\"index\":0,\"name\":\"get_weather\",\"arguments\":{\"city\":\"Oslo\"}}}]}," USAGE);
+  append_whole(&s->call,
+               "{" STAMP
+               "\"message\":{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"call_1a2b3c4d\","
+               "\"function\":{\"index\":0,\"name\":\"get_weather\",\"arguments\":{\"city\":\"Oslo\"}}}]}," USAGE);
   append_whole(&s->empty, "{\"models\":[],\"version\":\"0.0.0\"}");
   append_text(&s->stream, stream_head);
   for (int i = 0; i < LINES; i++) append_chunk(&s->stream, chunk_line);

@@ -186,14 +186,14 @@ static enum json_token first(const char *text, unsigned flags, struct json_reade
 }
 
 static void test_exact(void) {
-  static const char *const large[] = {"12345678901234567890123", "-9223372036854775809", "18446744073709551615", "1e400",
-                                      "-1e999", "1.5e309"};
-  static const char *const exact_floats[] = {"9223372036854775808", "12345678901234567168", "10000000000000000000000", "1e22",
-                                             "0.1"};
+  static const char *const large[] = {
+      "12345678901234567890123", "-9223372036854775809", "18446744073709551615", "1e400", "-1e999", "1.5e309"};
+  static const char *const exact_floats[] = {"9223372036854775808", "12345678901234567168", "10000000000000000000000",
+                                             "1e22", "0.1"};
   struct json_reader r;
   for (size_t i = 0; i < COUNT_OF(large); i++) {
-    expect(first(large[i], JSON_EXACT, &r) == JSON_DIGITS && r.len == strlen(large[i]) && r.text == large[i], "not digits",
-           large[i]);
+    expect(first(large[i], JSON_EXACT, &r) == JSON_DIGITS && r.len == strlen(large[i]) && r.text == large[i],
+           "not digits", large[i]);
     expect(json_next(&r) == JSON_END, "no end behind", large[i]);
     expect(first(large[i], 0, &r) != JSON_DIGITS, "digits without the flag", large[i]);
   }
@@ -204,7 +204,8 @@ static void test_exact(void) {
 static void test_any_bytes(void) {
   static const char *const rows[][2] = {{"\"a\\ud83d\"", "a\xED\xA0\xBD"},
                                         {"\"\\ude00\\ud83d\\ude00\"", "\xED\xB8\x80\xF0\x9F\x98\x80"},
-                                        {"\"\\ud83d\\u0041\"", "\xED\xA0\xBD" "A"},
+                                        {"\"\\ud83d\\u0041\"", "\xED\xA0\xBD"
+                                                               "A"},
                                         {"\"\xF0\x9F\"", "\xF0\x9F"},
                                         {"\"\xFF\\n\"", "\xFF\n"}};
   struct json_reader r;

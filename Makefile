@@ -68,7 +68,7 @@ LIBS    = $(LIB_LIBS) -lm -ldl
 # ---- the binary -----------------------------------------------------------------------------------------------------
 
 BIN         := $(BUILD)/stoke
-HOST_SRC    := $(wildcard host/*.c)
+HOST_SRC    := $(filter-out host/embed/%,$(wildcard host/*.c host/*/*.c))
 HOST_OBJ    := $(HOST_SRC:%.c=$(BUILD)/obj/%.o)
 ENGINE_OBJ  := $(filter-out $(BUILD)/obj/host/main.o,$(HOST_OBJ)) $(BUILD)/obj/embed.o
 ENGINES     := $(BUILD)/libstoke.a
@@ -110,7 +110,7 @@ $(BUILD)/embed.c: $(BUILD)/generate $(BUILD)/embed.list $(LUA_SRC) $(DOC_SRC)
 	$(call quiet,EMBED,$(words $(LUA_SRC)) Lua files)$(BUILD)/generate $(if $(WERROR),--strict) \
 	  $(if $(filter 0,$(BYTECODE)),--text) $(LUA_SRC) $(DOC_SRC) >$@
 
-$(BUILD)/obj/embed.o: $(BUILD)/embed.c host/embed.h
+$(BUILD)/obj/embed.o: $(BUILD)/embed.c host/embed/embed.h
 	@mkdir -p $(@D)
 	$(call quiet,CC,$<)$(CC) -std=gnu11 $(EXTRA) -iquote host -c -o $@ $<
 

@@ -5,12 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "console.h"
-#include "luabox.h"
-#include "sandbox.h"
-#include "signals.h"
+#include "sys/console.h"
+#include "fence/luabox.h"
+#include "fence/sandbox.h"
+#include "loop/signals.h"
 #include "state.h"
-#include "watchdog.h"
+#include "loop/watchdog.h"
 
 #define FLUSH_LIMIT 2.0 /* seconds given to a slow reader of our output at the end */
 #define SLICE_LIMIT 1.0 /* seconds a task may run without waiting before it is reported */

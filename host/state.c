@@ -6,17 +6,17 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "call.h"
-#include "console.h"
-#include "embed.h"
-#include "host.h"
-#include "hostlibs.h"
-#include "httpd_impl.h"
-#include "net.h"
-#include "signals.h"
-#include "task.h"
-#include "tty.h"
-#include "watchdog.h"
+#include "loop/call.h"
+#include "sys/console.h"
+#include "embed/embed.h"
+#include "loop/host.h"
+#include "bind/hostlibs.h"
+#include "httpd/httpd_impl.h"
+#include "net/net.h"
+#include "loop/signals.h"
+#include "loop/task.h"
+#include "sys/tty.h"
+#include "loop/watchdog.h"
 
 #define ENTRY(name) {"host." #name, luaopen_host_##name},
 static const luaL_Reg hostlibs[] = {HOSTLIBS(ENTRY){NULL, NULL}};

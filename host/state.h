@@ -2,7 +2,7 @@
 #ifndef STOKE_STATE_H
 #define STOKE_STATE_H
 
-#include "host.h"
+#include "loop/host.h"
 
 /* Runs lua/boot.lua with the arguments; it makes the first tasks. */
 bool host_start(struct host *h, int argc, char **argv, struct err *e);

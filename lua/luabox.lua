@@ -1,4 +1,4 @@
---- Runs a piece of Lua that nobody vouches for. host/luabox.c loads this file into a state of its own, in a process of its own
+--- Runs a piece of Lua that nobody vouches for. fence/luabox.c loads this file into a state of its own, in a process of its own
 --- that may do nothing but compute; nobody requires it. What it uses later it takes now: the code may change every table.
 
 local code, write = ...

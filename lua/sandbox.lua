@@ -1,4 +1,4 @@
---- Fences for child processes: the words for the helper of host/sandbox.h, its report, and a temp folder of the child's own.
+--- Fences for child processes: the words for the helper of host/fence/sandbox.h, its report, and a temp folder of the child's own.
 
 local about = require "host.about"
 local env = require "host.env"

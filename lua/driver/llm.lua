@@ -5,7 +5,7 @@
 ---   error(status, body, q, head) -> stoke.error   an answer that is no success
 ---   broken(err, q) -> stoke.error                 the connection failed: the same error, with what the dialect knows of it
 ---   reply(text, q, attempts) -> value | nil, err  the whole body of a call that is not streamed
----   picks                                         path -> words (host/json.h): the lines read without decoding
+---   picks                                         path -> words (host/json/json.h): the lines read without decoding
 ---   holds(text, q) -> boolean                     an answer that begins so is read by `line`, until state.held says no more
 ---   line(text, state) -> event | nil, err | events (list), finished     any other line; nothing = no event
 ---   incomplete(state) -> stoke.error              the stream ended before `finished`

@@ -1,4 +1,4 @@
---- The effect lua.eval: Lua code that nobody vouches for, run by host/luabox.c in a process of its own that can only compute.
+--- The effect lua.eval: Lua code that nobody vouches for, run by host/fence/luabox.c in a process of its own that can only compute.
 
 local about = require "host.about"
 local effect = require "core.effect"

@@ -1,10 +1,10 @@
-/* lines.c - how fast host/lines.c cuts a byte stream into lines: chunks of /api/chat in pieces of 16 KB, as libcurl
+/* lines.c - how fast host/net/lines.c cuts a byte stream into lines: chunks of /api/chat in pieces of 16 KB, as libcurl
  * delivers them. Prints lines_mb_s=. */
 #include <string.h>
 #include <sys/resource.h>
 
-#include "lines.h"
-#include "mem.h"
+#include "net/lines.h"
+#include "loop/mem.h"
 
 static double cpu_seconds(void) {
   struct rusage u;

@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "jail.h"
+#include "fence/jail.h"
 
 #define ROUNDS 4000
 #define SECRET "the canary sings"

@@ -2,7 +2,7 @@
 #include <locale.h>
 #include <string.h>
 
-#include "json.h"
+#include "json/json.h"
 
 static int failures;
 

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "json.h"
+#include "json/json.h"
 
 /* The part of jansson's interface used here, by its documentation. */
 enum { DECODE_ANY = 0x4, ENCODE_ANY = 0x200, COMPACT = 0x20, PRESERVE_ORDER = 0x100, ALLOW_NUL = 0x10 };

@@ -4,8 +4,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "net_guard.h"
-#include "netaddr.h"
+#include "net/net_guard.h"
+#include "net/netaddr.h"
 
 static int failures;
 

@@ -2,8 +2,8 @@
  * hundreds of thousands of damaged ones. */
 #include <string.h>
 
-#include "json.h"
-#include "shape.h"
+#include "json/json.h"
+#include "json/shape.h"
 
 static int failures;
 

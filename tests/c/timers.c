@@ -3,8 +3,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "host.h"
-#include "rng.h"
+#include "loop/host.h"
+#include "sys/rng.h"
 
 #define TIMERS 200
 #define ROUNDS 60

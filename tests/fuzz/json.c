@@ -4,7 +4,7 @@
  * -fsanitize=fuzzer,address,undefined json.c ../../host/json_*.c ../../host/mem.c */
 #include <string.h>
 
-#include "json.h"
+#include "json/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

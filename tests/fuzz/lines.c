@@ -2,7 +2,7 @@
  * byte picks max_line, the second seeds the cuts, the rest is the stream. */
 #include <string.h>
 
-#include "lines.h"
+#include "net/lines.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,8 +2,8 @@
  * two lines. */
 #include <string.h>
 
-#include "json.h"
-#include "shape.h"
+#include "json/json.h"
+#include "json/shape.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,4 +1,4 @@
--- Who may know whom: agents -> stdlib -> lua -> host bindings -> task, op, call and engines -> base.
+-- Who may know whom: agents -> stdlib -> lua -> host/bind -> the engines of host/ -> host/loop -> base.h.
 -- The rules are the tables below; everything else is reading includes and requires.
 local source = require "source"
 
@@ -14,24 +14,30 @@ local REQUIRES = {
     mend = "an agent requires stoke and stoke.* alone, as any script does" },
 }
 
--- C, the rooms of host/. A file belongs to the first room whose pattern matches its name without folder and ending.
--- `headers`: own headers it must not include. `lua`: may it name Lua at all?
-local CORE = { "^op%.h$", "^task%.h$", "^call%.h$", "^state%.h$" }
+-- C, the rooms of host/: a folder each; the top is main and state. `uses`: rooms whose headers a room includes beside its own and
+-- base.h. `lua`: may it name Lua?
 local ROOMS = {
-  { name = "binding", match = { "^l_" }, lua = true, headers = {} },
-  { name = "start", match = { "^main$", "^luabox$" }, lua = true, headers = {} },
-  { name = "core", lua = true, headers = { "^l_" },
-    match = { "^state$", "^hostlibs$", "^loop$", "^task$", "^op$", "^call$", "^err$", "^host$", "^watchdog$" } },
-  { name = "base", match = { "^base$", "^mem$", "^timers$", "^embed$" }, lua = false,
-    headers = { "^l_", "^net", "^httpd", "^lines", "^json", "^proc", "^fs", table.unpack(CORE) } },
-  { name = "engine", match = { "" }, lua = false, headers = { "^l_", table.unpack(CORE) } },
+  [""] = { uses = { "bind", "embed", "fence", "httpd", "loop", "net", "sys" }, lua = true },
+  bind = { uses = { "embed", "fence", "httpd", "json", "loop", "net", "sys" }, lua = true },
+  embed = { uses = {}, lua = true },
+  fence = { uses = { "embed", "loop", "sys" }, lua = false },
+  httpd = { uses = { "loop" }, lua = false },
+  json = { uses = { "loop" }, lua = false },
+  loop = { uses = { "embed" }, lua = true },
+  net = { uses = { "httpd", "loop" }, lua = false }, -- httpd: a server in this process, net_mem.c
+  sys = { uses = { "fence", "loop" }, lua = false }, -- fence: what a child process is started in
 }
+-- Files that may name Lua in a room that may not: a program of their own.
+local OWN_LUA = { ["host/fence/luabox.c"] = true }
+-- Of loop/, only the bindings use what runs tasks and talks to Lua; an engine tells the loop through callbacks.
+local SCHEDULER = { ["loop/op.h"] = true, ["loop/task.h"] = true, ["loop/call.h"] = true, ["loop/binding.h"] = true }
+local SCHEDULED = { [""] = true, bind = true, loop = true }
 
--- A library's headers stay behind the engine that owns it; l_about tells the versions of all.
+-- A library's headers stay behind the engine that owns it; bind/about.c tells the versions of all.
 local LIBRARIES = {
-  { header = "^curl/", owners = { "^net_curl", "^l_about$" }, mend = "talk to it through host/net.h" },
-  { header = "^microhttpd", owners = { "^httpd", "^l_about$" }, mend = "talk to it through host/httpd.h" },
-  { header = "^openssl/", owners = { "^hash", "^l_about$" }, mend = "talk to it through host/hash.h" },
+  { header = "^curl/", owners = { "^host/net/net_curl", "^host/bind/about%.c$" }, mend = "talk to it through host/net/net.h" },
+  { header = "^microhttpd", owners = { "^host/httpd/", "^host/bind/about%.c$" }, mend = "talk to it through host/httpd/httpd.h" },
+  { header = "^openssl/", owners = { "^host/sys/hash", "^host/bind/about%.c$" }, mend = "talk to it through host/sys/hash.h" },
 }
 
 local function any(patterns, name)
@@ -58,45 +64,51 @@ local function check_lua(path, text, report)
   end
 end
 
-local function room_of(base)
-  for _, room in ipairs(ROOMS) do
-    if any(room.match, base) then return room end
+local function check_room(path, name, room, header)
+  local other = header:match "^(%l+)/"
+  if not other or not ROOMS[other] then return end
+  local allowed = SCHEDULED[name] or OWN_LUA[path] or not SCHEDULER[header]
+  for _, used in ipairs(room.uses) do
+    if used == other and allowed then return end
   end
+  return ("includes %s, which host/%s/ does not use"):format(header, name),
+         "hand it in as a pointer or a callback, or move the code to host/bind/"
 end
 
-local function check_include(base, room, header)
-  if any(room.headers, header) then
-    return ("includes %s, which this room (%s) lies below"):format(header, room.name),
-           "hand it in as a pointer or a callback, or move the code to a binding (host/l_*.c)"
-  end
-  if not room.lua and (header:find "^lua" or header:find "^lauxlib") then
-    return ("includes %s, but this room (%s) knows no Lua"):format(header, room.name),
-           "return plain values or fill a struct err; push them in host/l_*.c"
+local function check_include(path, name, room, header, own)
+  local what, mend
+  if own then what, mend = check_room(path, name, room, header) end
+  if what then return what, mend end
+  if not room.lua and not OWN_LUA[path] and (header:find "^lua" or header:find "^lauxlib") then
+    return ("includes %s, but host/%s/ knows no Lua"):format(header, name),
+           "return plain values or fill a struct err; push them in host/bind/"
   end
   for _, library in ipairs(LIBRARIES) do
-    if header:find(library.header) and not any(library.owners, base) then
+    if header:find(library.header) and not any(library.owners, path) then
       return ("includes %s, which belongs to another engine"):format(header), library.mend
     end
   end
 end
 
 local function check_c(path, text, report)
-  local base = path:match "([^/]*)%.[ch]$"
-  if not path:find "^host/[^/]*$" then return end -- host/embed/ holds a build tool
-  local room = room_of(base)
+  local name = path:match "^host/([^/]*)/[^/]*%.[ch]$" or path:find "^host/[^/]*%.[ch]$" and ""
+  local room = ROOMS[name]
+  if not room then
+    return report(path, 1, ("stands in host/%s/, which is no room"):format(name or "?"), "tests/lint/layers.lua lists them")
+  end
   for n, line in source.lines(source.code(path, text, true)) do
-    local header = line:match "^%s*#%s*include%s*[\"<]([^\">]+)[\">]"
+    local mark, header = line:match "^%s*#%s*include%s*([\"<])([^\">]+)[\">]"
     if header then
-      local what, mend = check_include(base, room, header)
+      local what, mend = check_include(path, name, room, header, mark == '"')
       if what then report(path, n, what, mend) end
     end
   end
-  if room.lua then return end
+  if room.lua or OWN_LUA[path] then return end
   for n, line in source.lines(source.code(path, text)) do
     local word = line:match "%f[%w_](luaL?_%w+)"
     if word then
-      report(path, n, ("names %s, but this room (%s) knows no Lua"):format(word, room.name),
-             "return plain values; push them in host/l_*.c")
+      report(path, n, ("names %s, but host/%s/ knows no Lua"):format(word, name),
+             "return plain values; push them in host/bind/")
     end
   end
 end

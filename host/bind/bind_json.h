@@ -1,0 +1,54 @@
+/* bind_json.h - JSON as Lua values, for bindings in C. */
+#ifndef STOKE_BIND_JSON_H
+#define STOKE_BIND_JSON_H
+
+#include <lua.h>
+
+#include "loop/err.h"
+#include "json/json.h"
+
+struct json_options {
+  bool ordered;           /* decode: objects remember the order of their keys */
+  const char *ordered_in; /* decode: those in a member of this name do; NULL = no such member */
+  unsigned flags;         /* decode: JSON_EXACT, JSON_ANY_BYTES; what comes as digits is a string */
+  bool pretty;            /* encode: line breaks, two spaces a level */
+  unsigned max_depth;     /* containers inside each other; 0 = JSON_DEPTH_MAX, which is also the most */
+  size_t max_size;        /* bytes of text; 0 = JSON_SIZE_DEFAULT */
+  size_t *offset;         /* decode: where to put the offending byte of a bad text, from 1; may be NULL */
+};
+
+/* Pushes the value of a JSON text; the bytes stay the caller's. False = nothing pushed and e
+ * filled (kind `protocol`). opts may be NULL. Raises only when Lua is out of memory, so the bytes
+ * must be owned by something that survives that. */
+bool json_push(lua_State *L, const char *bytes, size_t len, const struct json_options *opts, struct err *e);
+
+/* Pushes the value at idx as a JSON text. False = nothing pushed and e filled: kind `argument`,
+ * naming the path of what cannot be encoded, or `limit`. opts may be NULL. Raises only when Lua is
+ * out of memory. No metamethod runs. */
+bool json_encode(lua_State *L, int idx, const struct json_options *opts, struct err *e);
+
+/* What a table is marked as. */
+enum json_mark { JSON_UNMARKED, JSON_MARK_ARRAY, JSON_MARK_OBJECT, JSON_MARK_ORDERED, JSON_MARK_FIXED };
+
+/* One per Lua state, in its registry: the two metatables that mark tables, and the buffers
+ * encoding reuses. The metatable of an object with an order is its own: { the address of
+ * json_order_mark, key, key, ... }; so is that of a value that does not change: { the address of
+ * json_fixed_mark, its text }. */
+struct json_state {
+  struct json_out out;
+  struct json_entry *entries; /* keys being sorted; a stack over the nested tables */
+  size_t entry_count, entry_size;
+  const void *array_mt, *object_mt;
+  bool busy; /* a finalizer that encodes, while we do, gets a state of its own */
+};
+
+extern const char json_order_mark, json_fixed_mark;
+
+/* Pushes the userdata of the state's json_state, made on first use, and returns it. Its user
+ * values 1 and 2 are the metatables of arrays and of objects without an order. */
+struct json_state *json_push_state(lua_State *L, bool idle);
+
+/* The mark of the table at idx; for JSON_MARK_ORDERED and JSON_MARK_FIXED its metatable is pushed, else nothing. */
+enum json_mark json_mark_of(lua_State *L, int idx, const struct json_state *s);
+
+#endif

@@ -1,0 +1,122 @@
+/* host.h - the one structure everything hangs from; passed by pointer, never global. */
+#ifndef STOKE_HOST_H
+#define STOKE_HOST_H
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "base.h"
+#include "err.h"
+#include "mem.h"
+#include "timers.h"
+
+typedef struct lua_State lua_State;
+struct task;
+struct net;
+struct httpd;
+struct console;
+struct tty;
+struct watchdog;
+
+enum clock_kind { CLOCK_REAL, CLOCK_VIRTUAL };
+
+/* A thing that happened and that Lua policy answers: a deadline passed, a signal came, a task died of an error nothing
+ * could catch. Embedded in its source, queued without allocating, read by the keeper task (lua/keeper.lua). */
+struct event {
+  struct event *next;
+  const char *kind; /* "alarm", "signal", "died", "deadlock", "terminal"; static */
+  int ref;          /* registry: what it is about, or LUA_NOREF; stays the source's */
+  int number;
+  bool queued;
+};
+
+/* What the scheduler and the signals tell whoever asked; NULL = nobody did. */
+struct hooks {
+  void (*look)(struct host *h);               /* between the resumes of a long turn: somebody may be waiting for keys */
+  void (*speak)(struct host *h, bool before); /* the watchdog writes to standard error: before that, and after */
+  void (*rescue)(struct host *h);             /* from a signal handler: the process ends now */
+};
+
+#define SIGNALS_FATAL    6
+#define SIGNALS_CHILDREN 256
+
+/* For signals.c. */
+struct signals {
+  atomic_int count, last;   /* those nobody has answered; the number of the last */
+  _Atomic uint64_t hung_up; /* when the first SIGHUP came; 0 = none */
+  bool guarded[SIGNALS_FATAL];
+  atomic_int children[SIGNALS_CHILDREN]; /* leaders of groups that end with us; 0 = free */
+};
+
+struct host {
+  uv_loop_t loop;
+  lua_State *L; /* the main thread of the state; runs nothing but start-up */
+  struct mem mem;
+
+  /* tasks */
+  struct task *ready_head, **ready_tail;
+  struct task *urgent; /* goes before them */
+  struct task *current;
+  struct task *live;
+  size_t task_count, system_count;
+  uint64_t task_ids;
+
+  /* time */
+  enum clock_kind clock;
+  uint64_t virtual_now; /* ns */
+  double virtual_epoch; /* what the wall clock says at virtual time 0 */
+  struct timers timers;
+  uv_timer_t uv_timer;
+
+  /* what keeps the loop from ending, and virtual time from moving: native operations in flight */
+  size_t inflight;
+  size_t handles; /* open native objects a script could leak: requests, processes, servers, files */
+
+  /* events for the keeper */
+  struct event *event_head, **event_tail;
+  struct op *keeper_wait;
+  struct event deadlock, signal, terminal;
+
+  struct net *net; /* engines are made on first use and closed by host_close in host/state.c */
+  struct httpd *httpd;
+  struct console *console;
+  struct tty *tty;
+  struct watchdog *watchdog;
+  int judge; /* registry: judge(act, seconds, grown) of lua/overrun.lua, asked by the watchdog about a slice that overruns */
+
+  struct hooks hooks;
+  unsigned looks; /* calls of host_yield_wanted */
+  struct signals signals;
+  volatile sig_atomic_t edits; /* somebody edits lines: the terminal gives keys one by one */
+  uv_async_t wake;             /* from the signal handler */
+  bool polling;                /* inside uv_run */
+  enum gc_pace {
+    GC_UNSET,
+    GC_YOUNG,
+    GC_SMALL,
+    GC_LARGE,
+    GC_CROWDED
+  } gc_pace;      /* how the heap is collected, see loop.c */
+  bool gc_stress; /* a full collection before each resume */
+  size_t gc_skipped;
+  bool stopping;
+  int exit_code;
+};
+
+uint64_t host_now(const struct host *h); /* ns, monotonic; the clock seam */
+double host_wall(const struct host *h);  /* seconds since 1970; follows the virtual clock in tests */
+
+/* state.c. host_init fills the caller's struct host; false (with e filled) when out of memory. */
+bool host_init(struct host *h, struct err *e);
+bool host_close(struct host *h); /* false: a native call is stuck, and its memory with it */
+
+/* loop.c: run until stopping, or nothing is left that could wake a task. Returns the exit code. */
+int host_run(struct host *h);
+void host_pace_collector(struct host *h); /* the way of collecting that suits the size of the heap */
+/* For callbacks of which a thousand may come in one turn: true = somebody waits for keys, leave the rest to the next turn. */
+bool host_yield_wanted(struct host *h);
+void host_event(struct host *h, struct event *ev, const char *kind, int number); /* a no-op while it is queued */
+void host_event_drop(struct host *h, struct event *ev);                          /* its source goes away */
+
+#endif

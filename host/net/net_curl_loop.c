@@ -1,0 +1,304 @@
+/* net_curl_loop.c - libcurl's multi_socket interface on the loop: one uv_poll_t for each socket, one timer for all
+ * of curl's own timers (resolver, happy eyeballs). The time limits of requests are not among them: those are net.c's. */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "loop/host.h"
+#include "net_curl.h"
+
+#define MAX_CONNECTIONS 16384L /* in use or at rest; beyond it the one unused for longest is closed */
+
+static void release(struct curl_engine *c) {
+  if (--c->handles > 0) return;
+  struct host *h = c->host;
+  mem_free(&h->mem, c->polls);
+  mem_free(&h->mem, c);
+  curl_global_cleanup();
+}
+
+/* --- after curl ran -------------------------------------------------------------------------------------------- */
+
+/* Removal waits until curl is off the stack; so does everything a sink may do when a request ends. */
+static void reap(struct curl_engine *c) {
+  CURLMsg *m;
+  int left;
+  while (c->doomed) {
+    struct transfer *t = c->doomed;
+    c->doomed = t->next;
+    transfer_drop(t);
+  }
+  while ((m = curl_multi_info_read(c->multi, &left))) {
+    char *private = NULL;
+    if (m->msg != CURLMSG_DONE) continue;
+    CURLcode result = m->data.result;
+    curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
+    transfer_done((struct transfer *)private, result);
+  }
+}
+
+static struct curl_poll *poll_find(const struct curl_engine *c, curl_socket_t fd) {
+  return fd >= 0 && (size_t)fd < c->polls_size ? c->polls[fd] : NULL;
+}
+
+/* While curl is on the stack. */
+static void doubt(struct transfer *t, curl_socket_t connecting) {
+  struct curl_engine *c = t->engine;
+  t->connecting = connecting;
+  if (t->unsure) return;
+  t->unsure = true;
+  t->unsure_next = c->unsure;
+  c->unsure = t;
+}
+
+/* curl (7.88 at least) goes on to the next address of a name when it looks at the transfer again, and when an attempt ended
+ * before there was a socket to poll, nothing makes it look. So we do. False: there was none. */
+static bool look_again(struct curl_engine *c) {
+  bool any = false;
+  while (c->unsure) {
+    struct transfer *t = c->unsure;
+    c->unsure = t->unsure_next;
+    t->unsure = false;
+    struct curl_poll *p = poll_find(c, t->connecting);
+    if (t->sent || t->doomed || (p && p->wanted)) continue;
+    curl_easy_pause(t->easy, CURLPAUSE_RECV); /* either change of state makes it due at once */
+    curl_easy_pause(t->easy, CURLPAUSE_CONT);
+    any = true;
+  }
+  return any;
+}
+
+static void act(struct curl_engine *c, curl_socket_t fd, int events) {
+  int running;
+  c->act++;
+  c->inside = true;
+  curl_multi_socket_action(c->multi, fd, events, &running);
+  while (look_again(c)) curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+  c->inside = false;
+  reap(c);
+}
+
+void curl_engine_kick(struct curl_engine *c) {
+  act(c, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* --- timer ------------------------------------------------------------------------------------------------------ */
+
+static void on_timer(uv_timer_t *timer) {
+  curl_engine_kick(CONTAINER_OF(timer, struct curl_engine, timer));
+}
+
+static void on_soon(uv_idle_t *idle) {
+  uv_idle_stop(idle);
+  curl_engine_kick(CONTAINER_OF(idle, struct curl_engine, soon));
+}
+
+/* libuv (before 1.46 at least) calls a timer of 0 ms that is started by a timer within the same turn, for ever. While a server
+ * sends faster than curl reads, curl asks for just that. */
+static int set_timer(CURLM *multi, long ms, void *ud) {
+  struct curl_engine *c = ud;
+  (void)multi;
+  uv_timer_stop(&c->timer);
+  uv_idle_stop(&c->soon);
+  if (ms > 0)
+    uv_timer_start(&c->timer, on_timer, (uint64_t)ms, 0);
+  else if (ms == 0)
+    uv_idle_start(&c->soon, on_soon);
+  return 0;
+}
+
+/* --- sockets ---------------------------------------------------------------------------------------------------- */
+
+static void poll_freed(uv_handle_t *handle) {
+  struct curl_poll *p = CONTAINER_OF((uv_poll_t *)handle, struct curl_poll, uv);
+  struct curl_engine *c = p->engine;
+  mem_free(&c->host->mem, p);
+  release(c);
+}
+
+static void poll_close(struct curl_poll *p) {
+  struct curl_engine *c = p->engine;
+  c->polls[p->fd] = NULL;
+  if (p->opened)
+    uv_close((uv_handle_t *)&p->uv, poll_freed); /* also stops it */
+  else
+    mem_free(&c->host->mem, p);
+}
+
+static struct curl_poll *poll_make(struct curl_engine *c, curl_socket_t fd, bool mine) {
+  struct mem *m = &c->host->mem;
+  if ((size_t)fd >= c->polls_size) {
+    size_t size = c->polls_size ? c->polls_size * 2 : 64;
+    while (size <= (size_t)fd) size *= 2;
+    struct curl_poll **polls = mem_grow(m, c->polls, size * sizeof *polls);
+    if (!polls) return NULL;
+    memset(polls + c->polls_size, 0, (size - c->polls_size) * sizeof *polls);
+    c->polls = polls;
+    c->polls_size = size;
+  }
+  struct curl_poll *p = mem_calloc(m, sizeof *p);
+  if (!p) return NULL;
+  p->engine = c;
+  p->fd = fd;
+  p->mine = mine;
+  return c->polls[fd] = p;
+}
+
+static void on_poll(uv_poll_t *uv, int status, int events);
+
+static void poll_want(struct curl_poll *p, int wanted) {
+  if (!p->opened) {
+    if (uv_poll_init(&p->engine->host->loop, &p->uv, p->fd) != 0) return;
+    p->opened = true;
+    p->engine->handles++;
+  }
+  p->wanted = wanted;
+  uv_ref((uv_handle_t *)&p->uv);
+  if (p->polled == wanted) return;
+  p->polled = wanted;
+  uv_poll_start(&p->uv, wanted, on_poll);
+}
+
+static void on_poll(uv_poll_t *uv, int status, int events) {
+  struct curl_poll *p = CONTAINER_OF(uv, struct curl_poll, uv);
+  struct curl_engine *c = p->engine;
+  curl_socket_t fd = p->fd;
+  int what = 0;
+  if (status < 0) p->polled = 0; /* libuv stopped it */
+  if (!p->wanted) {              /* at rest: most likely the server has closed it; curl looks before it uses it again */
+    uv_poll_stop(uv);
+    p->polled = 0;
+    return;
+  }
+  if (status >= 0 && host_yield_wanted(c->host)) return;     /* this socket is still ready in the next turn */
+  if (status < 0) what = CURL_CSELECT_IN | CURL_CSELECT_OUT; /* let curl meet the error, and name it */
+  if (events & UV_READABLE) what |= CURL_CSELECT_IN;
+  if (events & UV_WRITABLE) what |= CURL_CSELECT_OUT;
+  act(c, fd, what);
+  p = poll_find(c, fd); /* may be gone, or another by now */
+  if (p && p->wanted && !p->polled) poll_want(p, p->wanted);
+}
+
+static struct transfer *transfer_of(CURL *easy) {
+  char *private = NULL;
+  curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+  return (struct transfer *)private;
+}
+
+static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *unused) {
+  struct curl_engine *c = ud;
+  struct curl_poll *p = poll_find(c, fd);
+  (void)unused;
+  if (what == CURL_POLL_REMOVE || what == CURL_POLL_NONE) {
+    if (!p) return 0;
+    if (!p->rests) {
+      struct transfer *t = p->mine && c->inside ? transfer_of(easy) : NULL;
+      if (t && !t->sent) doubt(t, CURL_SOCKET_BAD);
+      poll_close(p);
+      return 0;
+    }
+    p->wanted = 0;
+    if (p->opened) uv_unref((uv_handle_t *)&p->uv);
+    return 0;
+  }
+  if (!p) p = poll_make(c, fd, false); /* a pipe of the resolver */
+  /* Failing here would make curl abort every transfer for good. Without a poll the resolver still works by its timer, and
+   * a connection runs into its time limit. */
+  if (!p) return 0;
+  struct transfer *t = p->mine ? transfer_of(easy) : NULL;
+  if (t) {
+    t->socket = fd;
+    p->rests |= t->sent; /* it carries requests by now */
+  }
+  poll_want(p, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0));
+  return 0;
+}
+
+/* Ours, for CLOEXEC: a child process that inherited the connection would keep it open past a cancel. */
+curl_socket_t curl_engine_open(void *transfer, curlsocktype purpose, struct curl_sockaddr *a) {
+  struct transfer *t = transfer;
+  struct curl_engine *c = t->engine;
+  int wanted = 0;
+  (void)purpose;
+  t->sent = false;
+  t->unsent = 0;
+  doubt(t, CURL_SOCKET_BAD);
+  if (t->guard && !curl_guard_opens(t, &a->addr)) return CURL_SOCKET_BAD;
+  int fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
+  if (fd < 0) return CURL_SOCKET_BAD;
+  struct curl_poll *p = poll_find(c, fd);
+  if (p) { /* closed behind our back, the number is back at once: curl believes it is polled already */
+    wanted = p->wanted;
+    poll_close(p);
+  }
+  p = poll_make(c, fd, true);
+  if (!p) {
+    close(fd);
+    errno = ENOMEM;
+    return CURL_SOCKET_BAD;
+  }
+  if (wanted) poll_want(p, wanted);
+  t->connecting = fd;
+  return fd;
+}
+
+int curl_engine_close_socket(void *engine, curl_socket_t fd) {
+  struct curl_poll *p = poll_find(engine, fd);
+  if (p) poll_close(p); /* before close(): libuv must forget the number first */
+  return close(fd);
+}
+
+/* --- the engine ------------------------------------------------------------------------------------------------- */
+
+struct curl_engine *curl_engine_of(struct net *net, struct err *e) {
+  if (net->curl) return net->curl;
+  struct host *h = net->host;
+  struct curl_engine *c = mem_calloc(&h->mem, sizeof *c);
+  if (!c) goto oom;
+  if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) goto oom;
+  c->multi = curl_multi_init();
+  if (!c->multi) {
+    curl_global_cleanup();
+    goto oom;
+  }
+  c->host = h;
+  c->handles = 3;
+  CHECK(uv_timer_init(&h->loop, &c->timer) == 0);
+  CHECK(uv_idle_init(&h->loop, &c->soon) == 0);
+  curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
+  curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+  curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+  curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+  curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, MAX_CONNECTIONS);
+  return net->curl = c;
+
+oom:
+  mem_free(&h->mem, c);
+  err_set(e, "os", ENOMEM, "not enough memory for the HTTP client");
+  return NULL;
+}
+
+static void timer_freed(uv_handle_t *handle) {
+  release(CONTAINER_OF((uv_timer_t *)handle, struct curl_engine, timer));
+}
+
+static void soon_freed(uv_handle_t *handle) {
+  release(CONTAINER_OF((uv_idle_t *)handle, struct curl_engine, soon));
+}
+
+void net_curl_close(struct net *net) {
+  struct curl_engine *c = net->curl;
+  if (!c) return;
+  CHECK(c->live == 0 && !c->inside);
+  net->curl = NULL;
+  while (c->pool) {
+    struct transfer *t = c->pool;
+    c->pool = t->next;
+    transfer_free(t);
+  }
+  curl_multi_cleanup(c->multi); /* closes the resting connections, and so their polls */
+  uv_close((uv_handle_t *)&c->timer, timer_freed);
+  uv_close((uv_handle_t *)&c->soon, soon_freed);
+  release(c);
+}

@@ -1,0 +1,26 @@
+/* net_guard.h - what a request that may only reach public addresses may reach all the same: its list of exceptions, read
+ * once, asked for each address before a connection is made to it. Knows no sockets and no HTTP. */
+#ifndef STOKE_NET_GUARD_H
+#define STOKE_NET_GUARD_H
+
+#include "base.h"
+#include "loop/err.h"
+#include "loop/mem.h"
+#include "netaddr.h"
+
+struct net_guard;
+
+/* Each entry is "name[:port]", "address[:port]" ("[::1]:80" for IPv6) or "network/bits"; NULL-terminated, may be NULL. NULL
+ * with e filled when one is none of these, or out of memory. The caller frees it. */
+struct net_guard *net_guard_new(struct mem *m, const char *const *allow, struct err *e);
+void net_guard_free(struct mem *m, struct net_guard *g); /* NULL is fine */
+
+/* The list names this host, whatever its address. `host` in any case, with or without a dot at its end; port 0 = has none. */
+bool net_guard_name(const struct net_guard *g, const char *host, unsigned port);
+/* Public, or the list has it. */
+bool net_guard_address(const struct net_guard *g, const struct netaddr *a, unsigned port);
+
+/* A line "name:port:address,address" of net_options.resolve; false with e filled when it is none. */
+bool net_resolve_check(const char *line, struct err *e);
+
+#endif

@@ -18,7 +18,10 @@ local M = {}
 
 --- What is known of an endpoint, by the name asked for (false = the default one), made once a revision of the settings. The same
 --- list of headers also means that nothing has to be set up again for the next request.
-local endpoints = {}
+local endpoints, count = {}, 0
+
+--- Endpoints kept at most: an address is a name, too, and a script may come by many. Beyond, all are made anew.
+local MOST = 256
 
 local function header(endpoint, name, value)
   if not name:find "^[%w!#$%%&'*+.^_`|~-]+$" or value:find "[\r\n%z]" then -- the value may be a secret: not shown
@@ -51,6 +54,10 @@ function M.endpoint(name)
   local known = endpoints[name or false]
   if known and known.revision == config.revision then return known end
   local endpoint = config.endpoint(name)
+  if not known then
+    if count >= MOST then endpoints, count = {}, 0 end
+    count = count + 1
+  end
   known = { url = endpoint.url, meant = endpoint.meant or endpoint.url, name = endpoint.name, headers = headers_of(endpoint),
     revision = config.revision, pools = {}, loads = {}, calls = {}, streams = {} }
   endpoints[name or false] = known

@@ -3,7 +3,7 @@
 package.path = "tests/lint/?.lua;" .. package.path
 local source = require "source"
 
-local ORDER = { "layers", "circles", "size", "words", "docs" }
+local ORDER = { "layers", "circles", "face", "size", "words", "docs" }
 local findings = 0
 
 local function report(path, line, what, mend)

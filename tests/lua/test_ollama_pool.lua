@@ -149,3 +149,9 @@ test("a budget counts the calls and what they used", function(t)
   end)
   t.eq(#server.requests, 4)
 end)
+
+test("endpoints given as addresses are kept in bounds, and each is still found", function(t)
+  local protocol = require "stoke.ollama.protocol"
+  for i = 1, 1000 do protocol.endpoint(("http://10.0.%d.%d:11434"):format(i // 256, i % 256)) end
+  t.eq(protocol.endpoint("http://10.0.0.1:11434").meant, "http://10.0.0.1:11434")
+end)

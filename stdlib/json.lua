@@ -59,6 +59,19 @@ function M.encode(value, options)
   return text
 end
 
+--- The SHA-256 of a value, as hex: that of its JSON text with all keys sorted, so tables that say the same have the same digest in
+--- every process, whatever order their keys came or are declared in. The integer 1 and the float 1.0 are two values.
+---@param value any as for encode
+---@return string hex 64 digits
+---Raises what encode raises.
+---
+--- Example: `assert(json.digest { a = 1, b = 2 } == json.digest(json.object({ a = 1, b = 2 }, { "b", "a" })))`
+function M.digest(value)
+  local hex, err = engine.digest(value)
+  if err ~= nil then error(err, 0) end
+  return hex
+end
+
 --- Mark a table as an array: it is written as `[]` even when it is empty.
 ---@generic T : table
 ---@param list? T a new table when left out

@@ -4,8 +4,9 @@
 
 #include <lua.h>
 
-#include "loop/err.h"
 #include "json/json.h"
+#include "loop/err.h"
+#include "sys/hash.h"
 
 struct json_options {
   bool ordered;           /* decode: objects remember the order of their keys */
@@ -26,6 +27,10 @@ bool json_push(lua_State *L, const char *bytes, size_t len, const struct json_op
  * naming the path of what cannot be encoded, or `limit`. opts may be NULL. Raises only when Lua is
  * out of memory. No metamethod runs. */
 bool json_encode(lua_State *L, int idx, const struct json_options *opts, struct err *e);
+
+/* The SHA-256 of the value's canonical text: as json_encode writes it, but keys are always sorted by their bytes, whatever order a
+ * table declares. False = e filled as by json_encode. */
+bool json_digest(lua_State *L, int idx, char hex[HASH_HEX_SIZE], struct err *e);
 
 /* What a table is marked as. */
 enum json_mark { JSON_UNMARKED, JSON_MARK_ARRAY, JSON_MARK_OBJECT, JSON_MARK_ORDERED, JSON_MARK_FIXED };

@@ -342,6 +342,16 @@ static int l_decode(lua_State *L) {
   return n;
 }
 
+/* digest(value) -> hex of the SHA-256 of its canonical text | nil, err */
+static int l_digest(lua_State *L) {
+  struct err e;
+  char hex[HASH_HEX_SIZE];
+  luaL_checkany(L, 1);
+  if (!json_digest(L, 1, hex, &e)) return err_push(L, &e);
+  lua_pushlstring(L, hex, HASH_HEX_SIZE - 1);
+  return 1;
+}
+
 /* encode(value, { pretty, max_depth, max_size }) -> text | nil, err */
 static int l_encode(lua_State *L) {
   struct json_options o;
@@ -441,8 +451,8 @@ static int l_is_array(lua_State *L) {
 /* host.json = { decode, encode, array, object, fixed, is_array, null } */
 int luaopen_host_json(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"decode", l_decode}, {"encode", l_encode},     {"array", l_array}, {"object", l_object},
-      {"fixed", l_fixed},   {"is_array", l_is_array}, {NULL, NULL},
+      {"decode", l_decode}, {"encode", l_encode}, {"digest", l_digest},     {"array", l_array},
+      {"object", l_object}, {"fixed", l_fixed},   {"is_array", l_is_array}, {NULL, NULL},
   };
   luaL_newlib(L, functions);
   lua_pushlightuserdata(L, NULL);

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "json/json_scan.h"
 #include "bind_json.h"
+#include "json/json_scan.h"
 
 /* A key on its way into order: the first 8 bytes as a number compare fast. */
 struct json_entry {
@@ -38,7 +38,7 @@ struct encoder {
   struct json_out *out;
   struct err *e;
   unsigned depth, max_depth;
-  bool pretty;
+  bool pretty, canonical;
 };
 
 /* ---- errors name the path ---- */
@@ -379,9 +379,12 @@ static bool put_table(struct encoder *w, int idx, const struct level *up) {
   if (w->depth >= w->max_depth) return refuse(w, up, "tables nested deeper than the limit", "");
   luaL_checkstack(L, 32, "no memory for JSON");
   enum json_mark mark = here.mark = json_mark_of(L, idx, w->s);
-  if (mark == JSON_MARK_FIXED && w->pretty) {
+  if (mark == JSON_MARK_FIXED && (w->pretty || w->canonical)) {
     lua_settop(L, top);
     mark = here.mark = JSON_MARK_ARRAY;
+  } else if (mark == JSON_MARK_ORDERED && w->canonical) {
+    lua_settop(L, top);
+    mark = here.mark = JSON_MARK_OBJECT;
   }
   if (mark == JSON_MARK_FIXED) {
     ok = put_fixed(w, up);
@@ -430,6 +433,31 @@ static bool put_value(struct encoder *w, int idx, const struct level *up) {
   }
 }
 
+/* Writes the value into the state's buffer, and takes from there what is wanted: with `hex` the SHA-256, else the text, which is
+ * pushed. */
+static bool encode(struct encoder *w, int idx, size_t max_size, char *hex) {
+  lua_State *L = w->L;
+  struct json_state *s = w->s;
+  s->busy = true;
+  s->entry_count = 0;
+  json_out_reset(&s->out, max_size ? max_size : JSON_SIZE_DEFAULT);
+  bool ok = put_value(w, idx, NULL);
+  if (ok && hex) {
+    ok = hash_sha256(s->out.buf, s->out.len, hex);
+    if (!ok) err_set(w->e, "os", 0, "out of memory: cannot hash");
+  } else if (ok) {
+    lua_pushlstring(L, s->out.buf, s->out.len);
+  }
+  json_out_reset(&s->out, 0);
+  if (s->entry_size > ENTRIES_KEPT) {
+    mem_free(s->out.mem, s->entries);
+    s->entries = NULL;
+    s->entry_size = 0;
+  }
+  s->busy = false;
+  return ok;
+}
+
 bool json_encode(lua_State *L, int idx, const struct json_options *opts, struct err *e) {
   idx = lua_absindex(L, idx);
   luaL_checkstack(L, 16, "no memory for JSON");
@@ -438,21 +466,21 @@ bool json_encode(lua_State *L, int idx, const struct json_options *opts, struct 
   struct encoder w = {.L = L, .s = s, .out = &s->out, .e = e, .max_depth = JSON_DEPTH_MAX};
   if (opts && opts->max_depth) w.max_depth = opts->max_depth;
   w.pretty = opts && opts->pretty;
-  s->busy = true;
-  s->entry_count = 0;
-  json_out_reset(&s->out, opts && opts->max_size ? opts->max_size : JSON_SIZE_DEFAULT);
-  bool ok = put_value(&w, idx, NULL);
-  if (ok) lua_pushlstring(L, s->out.buf, s->out.len);
-  json_out_reset(&s->out, 0);
-  if (s->entry_size > ENTRIES_KEPT) {
-    mem_free(s->out.mem, s->entries);
-    s->entries = NULL;
-    s->entry_size = 0;
-  }
-  s->busy = false;
+  bool ok = encode(&w, idx, opts ? opts->max_size : 0, NULL);
   if (ok)
     lua_remove(L, top + 1);
   else
     lua_settop(L, top);
+  return ok;
+}
+
+bool json_digest(lua_State *L, int idx, char hex[HASH_HEX_SIZE], struct err *e) {
+  idx = lua_absindex(L, idx);
+  luaL_checkstack(L, 16, "no memory for JSON");
+  int top = lua_gettop(L);
+  struct json_state *s = json_push_state(L, true);
+  struct encoder w = {.L = L, .s = s, .out = &s->out, .e = e, .max_depth = JSON_DEPTH_MAX, .canonical = true};
+  bool ok = encode(&w, idx, 0, hex);
+  lua_settop(L, top);
   return ok;
 }

@@ -84,7 +84,7 @@ function M.set_profiles(profiles)
     own[model] = profile
     modules.undo(function() own[model] = before end)
   end
-  endpoints = {}
+  endpoints, count = {}, 0
 end
 
 function M.profile(model)

@@ -452,3 +452,41 @@ test("json: a list that is fixed is encoded once; a copy of it is a list like an
   t.match(select(2, engine.encode(bad)).message, "cannot encode a function at %[1%]")
   t.eq(engine.encode(engine.fixed {}), "{}")
 end)
+
+-- ---- digests ----------------------------------------------------------------------------------------------------------------
+
+test("digest: the SHA-256 of the text with sorted keys, whatever order is declared", function(t)
+  local hash = require "core.hash"
+  local value = { b = { 1, 2.5, "x" }, a = json.null, c = { d = true } }
+  t.eq(json.digest(value), hash.sha256 '{"a":null,"b":[1,2.5,"x"],"c":{"d":true}}')
+  t.eq(json.digest(json.object({ b = 1, a = 2 }, { "b", "a" })), json.digest { a = 2, b = 1 })
+  t.eq(json.digest(json.decode('{"b": [ {"z": 1, "y": 2} ], "a": 1}', { ordered = true })),
+    json.digest { a = 1, b = { { y = 2, z = 1 } } })
+  local many, ordered, order = {}, {}, {}
+  for i = 200, 1, -1 do
+    many["k" .. i], ordered["k" .. i], order[#order + 1] = i, i, "k" .. i
+  end
+  t.eq(json.digest(many), json.digest(json.object(ordered, order)))
+end)
+
+test("digest: what differs has another one", function(t)
+  local seen = {}
+  for _, value in ipairs { {}, json.array {}, { 1 }, { 1.0 }, { "1" }, { a = 1 }, { a = "1" }, { a = { 1 } }, "", 0, false, json.null } do
+    local hex = json.digest(value)
+    t.match(hex, "^%x+$")
+    t.eq(#hex, 64)
+    t.ok(not seen[hex], json.encode(value))
+    seen[hex] = true
+  end
+end)
+
+test("digest: a list that does not change is read, not its text", function(t)
+  local engine = require "core.json"
+  local inner = function() return { json.object({ b = 1, a = 2 }, { "b", "a" }) } end
+  t.eq(json.digest { tools = engine.fixed(inner()) }, json.digest { tools = { { a = 2, b = 1 } } })
+end)
+
+test("digest: what JSON cannot say is refused by its place, and the next one is right", function(t)
+  t.match(t.raises("argument", json.digest, { a = { 1, print } }).message, "cannot encode a function at %.a%[2%]")
+  t.eq(json.digest { a = 1 }, json.digest { a = 1 })
+end)

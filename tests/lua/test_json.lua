@@ -457,8 +457,8 @@ end)
 
 test("digest: the SHA-256 of the text with sorted keys, whatever order is declared", function(t)
   local hash = require "core.hash"
-  local value = { b = { 1, 2.5, "x" }, a = json.null, c = { d = true } }
-  t.eq(json.digest(value), hash.sha256 '{"a":null,"b":[1,2.5,"x"],"c":{"d":true}}')
+  local given = { b = { 1, 2.5, "x" }, a = json.null, c = { d = true } }
+  t.eq(json.digest(given), hash.sha256 '{"a":null,"b":[1,2.5,"x"],"c":{"d":true}}')
   t.eq(json.digest(json.object({ b = 1, a = 2 }, { "b", "a" })), json.digest { a = 2, b = 1 })
   t.eq(json.digest(json.decode('{"b": [ {"z": 1, "y": 2} ], "a": 1}', { ordered = true })),
     json.digest { a = 1, b = { { y = 2, z = 1 } } })
@@ -471,17 +471,17 @@ end)
 
 test("digest: what differs has another one", function(t)
   local seen = {}
-  for _, value in ipairs { {}, json.array {}, { 1 }, { 1.0 }, { "1" }, { a = 1 }, { a = "1" }, { a = { 1 } }, "", 0, false, json.null } do
-    local hex = json.digest(value)
+  local others = { {}, json.array {}, { 1 }, { 1.0 }, { "1" }, { a = 1 }, { a = "1" }, { a = { 1 } }, "", 0, false, json.null }
+  for _, other in ipairs(others) do
+    local hex = json.digest(other)
     t.match(hex, "^%x+$")
     t.eq(#hex, 64)
-    t.ok(not seen[hex], json.encode(value))
+    t.ok(not seen[hex], json.encode(other))
     seen[hex] = true
   end
 end)
 
 test("digest: a list that does not change is read, not its text", function(t)
-  local engine = require "core.json"
   local inner = function() return { json.object({ b = 1, a = 2 }, { "b", "a" }) } end
   t.eq(json.digest { tools = engine.fixed(inner()) }, json.digest { tools = { { a = 2, b = 1 } } })
 end)

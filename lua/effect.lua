@@ -40,13 +40,16 @@ local M = {}
 ---  `server` is the address whose retries are counted
 ---@field usage? fun(value: any, q: any): table? what a finished call consumed: { input_tokens, output_tokens }
 ---@field reserve? fun(q: any, room: number, call: table): integer?, integer? tokens the call may use, cut down to `room`; nil and
----  what it needs at least where that does not fit. Sets call.asked to the tokens it is asked with
+---  what it needs at least where that does not fit. Sets call.asked to the tokens it is asked with, and call.amend to what changes
+---  the request: never the request itself, which a recording is found by
 ---@field subject? fun(q: any): string, string, string?, string? what the policy judges: its kind ("path"), one value or two, and
 ---  what that is, in words. A request with `aside` is nothing a person is asked about: it fails where the verdict is to ask
 ---@field approvable? boolean a request may ask for a person's approval itself (needs_approval)
 ---@field quiet? boolean never traced (clock, randomness)
 ---@field in_body? boolean a body that is run again may do it: it only looks, and waits for nothing
 ---@field taped? boolean its outcomes can be recorded and replayed
+---@field facts? fun(value: any, q: any): table? what is known of an outcome beside its value, as plain data: recorded with it
+---@field restore? fun(value: any, facts: table, q: any) note it of a value that comes from a recording
 
 local effects = {}
 local current, deliver = host.current, scopes.deliver
@@ -186,7 +189,7 @@ end
 local function hand_over(call)
   call.settled = true
   return setmetatable({ def = call.def, q = call.span and call.q, slot = call.slot, budget = call.budget, held = call.held,
-    asked = call.asked, span = call.span, started = call.started, attempts = call.attempts }, Call)
+    asked = call.asked, amend = call.amend, span = call.span, started = call.started, attempts = call.attempts }, Call)
 end
 
 local function gated(def, q, task, scope, work)

@@ -1,7 +1,8 @@
 --- Drives a model server: one call, or one stream of lines, in any dialect. What is vendor's own is in a protocol table that a
 --- module of stdlib registers with M.protocol(name, table):
 ---
----   request(q, stream) -> options, body   what host.http takes: options prepared by it, or a table; nil, err
+---   request(q, stream, amend) -> options, body   what host.http takes: options prepared by it, or a table; nil, err
+---                                                 (amend: options that gates have put beside the request)
 ---   error(status, body, q, head) -> stoke.error   an answer that is no success
 ---   broken(err, q) -> stoke.error                 the connection failed: the same error, with what the dialect knows of it
 ---   reply(text, q, attempts) -> value | nil, err  the whole body of a call that is not streamed
@@ -12,6 +13,8 @@
 ---   pool(q) -> key | nil                          what calls wait for each other by
 ---   server(q) -> url, what                        the server that is meant, and what it is in words: judged by the policy, and the
 ---                                                 retries are counted by it
+---   facts(value) -> plain data | nil              what is known of a reply beside it: a recording keeps it,
+---   restore(value, facts)                         and gives it back
 ---   usage(value) -> { input_tokens, output_tokens, seconds }
 ---   reserve(q, room, call) -> tokens | nil, least  tokens a budget sets aside, the answer cut down to what is free
 ---
@@ -69,7 +72,7 @@ end
 
 local function call(q, record)
   local protocol = protocols[q.protocol]
-  local options, sent = protocol.request(q, false)
+  local options, sent = protocol.request(q, false, record.amend)
   if not options then return nil, sent end
   local status, head, body = http.fetch(options, sent)
   if not status then return nil, broken(protocol, head, q) end
@@ -164,7 +167,7 @@ end
 
 local function open(q, record)
   local protocol = protocols[q.protocol]
-  local options, sent = protocol.request(q, true)
+  local options, sent = protocol.request(q, true, record.amend)
   if not options then return nil, sent end
   local request, err = http.start(options, sent)
   sent = nil -- luacheck: ignore (this may wait long)
@@ -220,6 +223,11 @@ effect.define("llm.chat", {
     local protocol = protocols[q.protocol]
     return protocol.usage and protocol.usage(value)
   end,
+  facts = function(value, q)
+    local protocol = protocols[q.protocol]
+    return protocol.facts and protocol.facts(value)
+  end,
+  restore = function(value, facts, q) protocols[q.protocol].restore(value, facts) end,
 })
 -- Loading a model: a slot like any other call, but nothing a budget counts.
 effect.define("llm.load", { taped = true, run = call, pool = pool_key, retry = RETRY, subject = subject })

@@ -15,12 +15,14 @@ local M = {}
 ---@field recording boolean
 ---@field take fun(self, name: string, q: any): stoke.tape.entry|nil, stoke.error? the outcome to replay; nil and why there is none
 ---@field open fun(self, name: string, q: any): stoke.tape.entry an effect begins
----@field put fun(self, entry: stoke.tape.entry, kind: "chunk"|"value"|"error"|"end"|"cut", at: number, value: any) what came of it
+---@field put fun(self, entry: stoke.tape.entry, kind: string, at: number, value: any, facts?: table) what came of it: "chunk",
+---  "value", "error", "end" or "cut"; facts: what is known of a value beside it
 
 ---@class stoke.tape.entry
 ---@field chunks { at: number, value: any }[] of a stream
 ---@field at number seconds from the request to the value, the error or the end
 ---@field value any
+---@field facts? table what was known beside the value
 ---@field err? stoke.error
 ---@field cut? fun(): stoke.error a stream that was left before its end: what reading further meets
 
@@ -102,7 +104,7 @@ local function record(tape, def, q, call, attempts)
     return nil, err
   end
   if def.stream then return source(Recorder, q, { inner = value, tape = tape, entry = entry, began = began }) end
-  tape:put(entry, "value", monotonic() - began, value)
+  tape:put(entry, "value", monotonic() - began, value, def.facts and def.facts(value, q))
   return value
 end
 
@@ -118,6 +120,11 @@ local function replay(tape, def, q, call)
   end
   if entry.cut then return nil, entry.cut() end
   if entry.err then return nil, entry.err end
+  local facts = entry.facts
+  if facts and def.restore then
+    call.attempts = facts.attempts or 1
+    def.restore(entry.value, facts, q)
+  end
   return entry.value
 end
 

@@ -90,7 +90,7 @@ function M.close(self, call, err, used)
     error = err and err.kind or nil, message = err and err.message or nil,
     traceback = err and err.kind ~= "cancelled" and rawget(err, "traceback") or nil,
     input_tokens = used and used.input_tokens, output_tokens = used and used.output_tokens,
-    request = M.bodies and self.q or nil,
+    request = M.bodies and self.q or nil, amended = M.bodies and call.amend or nil,
   }
   tell(record)
 end

@@ -252,17 +252,28 @@ local function shared(endpoint, q, stream)
   return options_
 end
 
+--- A copy of a body whose options are those that a gate has put beside the request.
+local function amended(body, amend)
+  local out, changed = {}, {}
+  for name, value in next, body do out[name] = value end
+  for name, value in next, body.options or {} do changed[name] = value end
+  for name, value in next, amend do changed[name] = value end
+  out.options = changed
+  return setmetatable(out, getmetatable(body))
+end
+
 --- What host.http is asked for.
 ---@param q table { path, body | raw, method?, endpoint?, timeouts? }
 ---@param stream boolean
+---@param amend? table options that gates have put beside the request
 ---@return any options
 ---@return string|nil body
-function M.request(q, stream)
+function M.request(q, stream, amend)
   local endpoint = M.endpoint(q.endpoint)
   local body = q.raw
   if q.body then
     local invalid
-    body, invalid = json.encode(q.body)
+    body, invalid = json.encode(amend and amended(q.body, amend) or q.body)
     if not body then return nil, invalid end
   end
   return (q.method or q.timeouts or q.raw) and options_of(endpoint, q, stream) or shared(endpoint, q, stream), body
@@ -288,6 +299,7 @@ end
 -- ---- answers ----------------------------------------------------------------------------------------------------------------
 
 M.reply, M.line, M.picks, M.usage = replies.reply, replies.line, replies.picks, replies.usage
+M.facts, M.restore = replies.facts, replies.restore
 M.holds = replies.holds
 M.error, M.broken = failures.status, failures.broken
 

@@ -58,6 +58,23 @@ function M.usage(reply)
   }
 end
 
+--- What is known of a reply beside it, for a recording: it is part of the outcome.
+---@param reply table
+---@return table|nil facts plain data; nil where there is nothing to say
+function M.facts(reply)
+  local attempts, repairs, guess = attempts_of[reply], repairs_of[reply], estimates_of[reply]
+  if not (attempts or repairs or guess) then return nil end
+  return { attempts = attempts, repairs = repairs, input = guess and guess.input, output = guess and guess.output }
+end
+
+--- Note of a reply that comes from a recording what was known of it.
+---@param reply table
+---@param facts table as M.facts gave them
+function M.restore(reply, facts)
+  attempts_of[reply], repairs_of[reply] = facts.attempts, facts.repairs
+  if facts.input or facts.output then estimates_of[reply] = { input = facts.input, output = facts.output } end
+end
+
 --- Are there counts of tokens, as they should be?
 local function counted(reply)
   local input, output = reply.prompt_eval_count, reply.eval_count

@@ -91,7 +91,8 @@ M.ANSWER = 2048
 --- An answer of fewer tokens is not worth a call.
 local LEAST = 16
 
---- Set tokens of a budget aside for a call: its prompt, and its answer, which is cut down to what is free (num_predict).
+--- Set tokens of a budget aside for a call: its prompt, and its answer, which is cut down to what is free. That is no part of what
+--- was asked: it goes beside the request (call.amend), so that a recording finds the same request under another budget.
 ---@param q table the request
 ---@param room number tokens that are free
 ---@param call table
@@ -106,10 +107,7 @@ function M.reserve(q, room, call)
   if not wanted or wanted < 0 then wanted = M.ANSWER end
   local output = math.min(wanted, math.floor(room) - input)
   if output < math.min(LEAST, wanted) then return nil, input + math.min(LEAST, wanted) end
-  local limited = {}
-  for name, value in next, body.options or {} do limited[name] = value end
-  limited.num_predict = output
-  body.options = limited
+  call.amend = { num_predict = output }
   return input + output
 end
 

@@ -163,14 +163,14 @@ function Cassette:open(name, q)
   return { n = self.count, name = name, written = 0 }
 end
 
-function Cassette:put(entry, kind, at, value)
+function Cassette:put(entry, kind, at, value, facts)
   if entry.skip then return end
   if kind == "value" then value = pack_value(self, entry.name, value) end
   if kind == "error" then value = pack_error(value) end
   if kind == "chunk" then entry.written = entry.written + 1 end
   if kind == "end" then value = entry.written end
   if kind == "cut" then value = true end
-  self:write { n = entry.n, at = rounded(at), [kind] = value }
+  self:write { n = entry.n, at = rounded(at), [kind] = value, facts = facts }
 end
 
 --- Write the file.
@@ -205,6 +205,7 @@ local function outcome(self, entry, record)
     entry.over = record["end"] == #entry.chunks
   elseif record.value ~= nil then
     entry.value = unpack_value(entry.name, record.value)
+    entry.facts = type(record.facts) == "table" and record.facts or nil
   elseif record.error ~= nil then
     entry.err = unpack_error(record.error)
   elseif record.cut then

@@ -12,9 +12,9 @@ local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTI
 local HEAD = 'local test, stoke, ollama = require "stoke.test", require "stoke", require "stoke.ollama"\n'
 
 -- A server in a process of its own, and its address, which is its first line.
-local function server()
+local function server(script)
   local child = proc.spawn { argv = { about.executable(), "sim", "--port", "0", "--load-seconds", "0.05",
-    "--tokens-per-second", "500" }, env_allow = PASSED_ON, stderr = "merge", stdin = false }
+    "--tokens-per-second", "500", script and "--script", script }, env_allow = PASSED_ON, stderr = "merge", stdin = false }
   return child, (child:lines()():match "^http://[%d.]+:%d+$")
 end
 
@@ -32,8 +32,12 @@ local function place(text)
     r.last = r.stdout:match "([^\n]*)\n$"
     return r
   end
+  function self.script(code)
+    self.replies = path .. "/replies.lua"
+    fs.write(self.replies, code)
+  end
   function self.record(...)
-    local _ <close>, url = server()
+    local _ <close>, url = server(self.replies)
     env.OLLAMA_HOST = url
     local r = self.run("--record", ...)
     env.OLLAMA_HOST = nil
@@ -309,4 +313,32 @@ test("cassette: secrets in an answer stay off it", { real = true }, function(t)
   local text = fs.read(folder.path .. "/cassettes/a.jsonl")
   t.ok(not text:find "RESP0006" and not text:find "LOC00009" and not text:find "5245535030303036", text)
   t.contains(text, '{\\"b\\":1,\\"access_token\\":\\"[redacted]\\",\\"a\\":2}')
+end)
+
+-- ---- what was met on the way is part of the outcome ------------------------------------------------------------------------
+
+test("cassette: a retry and a call written as text are replayed, and counted as they were", { real = true }, function(t)
+  local at <close> = place ""
+  at.script [[return { { fault = "503" }, '{"name": "where", "arguments": {}}', "done" }]]
+  at.write [[
+    test("a bad day", { cassette = true }, function(t)
+      local where = stoke.tool { name = "where", run = function() return "Oslo" end }
+      local result = stoke.agent { model = "qwen2.5:3b", tools = { where } }:run "hello"
+      t.eq({ result.text, result.usage.attempts, result.usage.repairs, result.usage.tool_calls }, { "done", 3, 1, 1 })
+    end)]]
+  t.eq(at.record().last, "1 passed, 0 failed", "recording")
+  t.eq(at.run().last, "1 passed, 0 failed", "replaying")
+end)
+
+test("cassette: another budget finds the same request", { real = true }, function(t)
+  local at <close> = place ""
+  local code = [[
+    test("within a budget", { cassette = true }, function(t)
+      local scope <close> = stoke.scope { budget = { tokens = %d } } -- luacheck: ignore
+      t.ok(#ollama.generate { model = "qwen2.5:3b", prompt = "hello" }.response > 0)
+    end)]]
+  at.write(code:format(1500))
+  t.eq(at.record().last, "1 passed, 0 failed", "recording")
+  at.write(code:format(1600))
+  t.eq(at.run().last, "1 passed, 0 failed", "replaying")
 end)

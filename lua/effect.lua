@@ -3,11 +3,11 @@
 --- To add an effect: a driver file in lua/driver/ that requires its `host.*` module and calls effect.define, a module of
 --- stdlib/ that requires the driver and calls effect.perform, and a test. Gates stand in one fixed order:
 ---
----   span     opens, so that queueing is visible                     lua/gate/span.lua
 ---   scope    cancelled? past the deadline?                          lua/scope.lua
+---   span     opens, so that queueing is visible                     lua/gate/span.lua
+---   replay   the recorded outcome; refusals are outcomes, too       lua/gate/replay.lua
 ---   policy   allow, ask a person and wait, or deny                  lua/gate/policy.lua, lua/approval.lua
 ---   budget   reserve calls, settle tokens and seconds               lua/gate/budget.lua
----   replay   the recorded outcome instead of the work               lua/gate/replay.lua
 ---   (cache   its place; exact hit or single flight)
 ---   retry {  pool    wait for a slot of that key                    lua/gate/retry.lua, lua/gate/pool.lua
 ---            (intent its place; journal it before the work)
@@ -192,34 +192,39 @@ local function hand_over(call)
     asked = call.asked, amend = call.amend, span = call.span, started = call.started, attempts = call.attempts }, Call)
 end
 
-local function gated(def, q, task, scope, work)
-  local call <close> = setmetatable({ def = def, q = q, task = task, outer = task.call, work = work, slot = nil, attempts = 0,
-    settled = false }, Call)
-  task.call = call -- settled from there, should the task be cut off
-  local context = scope.context
-  if span.on and not def.quiet and not context.system then call.span = span.open(def, q, task, context) end
+--- What is not on a tape: it is judged, paid for, and tried.
+local function live(def, q, call)
+  local context = call.context
   if def.subject and not context.system and (policy.rules or def.approvable) then
     local err = policy.judge(def, q)
-    if err then
-      call:settle(nil, err)
-      if err.kind == "cancelled" then deliver(task) end
-      return nil, err
-    end
+    if err then return nil, err end
   end
   if context.budget then
     local err = budget.reserve(context.budget, def, call)
-    if err then
-      call:settle(nil, err)
-      if err.kind == "cancelled" then deliver(task) end
-      return nil, err
-    end
+    if err then return nil, err end
   end
-  local value, err
-  if context.tape and def.taped then
-    value, err = replay.outcome(context.tape, def, q, call, attempts)
-  else
-    value, err = attempts(def, q, call)
+  return attempts(def, q, call)
+end
+
+--- The outcome on the tape, or one that is recorded. What is replayed has been judged and was paid for, so nobody is asked again
+--- and nothing is refused; but it counts.
+local function taped(def, q, call)
+  local context = call.context
+  local value, err = replay.outcome(context.tape, def, q, call, live)
+  local kind = err and errors.kinds[err.kind]
+  if context.budget and not context.tape.recording and not (kind and kind.refusal) then
+    budget.account(context.budget, def, call)
   end
+  return value, err
+end
+
+local function gated(def, q, task, scope, work)
+  local context = scope.context
+  local call <close> = setmetatable({ def = def, q = q, task = task, outer = task.call, work = work, context = context, slot = nil,
+    attempts = 0, settled = false }, Call)
+  task.call = call -- settled from there, should the task be cut off
+  if span.on and not def.quiet and not context.system then call.span = span.open(def, q, task, context) end
+  local value, err = (context.tape and def.taped and taped or live)(def, q, call)
   if err ~= nil then
     call:settle(nil, err)
     if err.kind == "cancelled" then deliver(task) end

@@ -22,7 +22,7 @@ M.site = site
 ---@field traceback? string
 ---@field suppressed? stoke.error[] errors of siblings that came after this one
 
---- kind -> { exit code, may a retry help?, hint }
+--- kind -> { exit code, may a retry help?, hint, was it refused before anything was done? }
 M.kinds = {
   argument = { exit = 1 },
   script = { exit = 1 },
@@ -41,12 +41,12 @@ M.kinds = {
   incomplete = { exit = 5, retryable = true, hint = "the other side stopped in the middle; asking again may work" },
   invalid_output = { exit = 5 },
   context_overflow = { exit = 5, hint = "shorten the input, or give the model a larger num_ctx in its profile" },
-  budget = { exit = 6 },
+  budget = { exit = 6, refusal = true }, -- refusal: nothing was done
   limit = { exit = 6 },
   max_steps = { exit = 6 },
   loop = { exit = 6 },
-  denied = { exit = 7 },
-  needs_approval = { exit = 7 },
+  denied = { exit = 7, refusal = true },
+  needs_approval = { exit = 7, refusal = true },
   timeout = { exit = 124, retryable = true },
   deadline = { exit = 124 },
   cancelled = { exit = 130 },

@@ -112,6 +112,20 @@ function M.reserve(budget, def, call)
   return nil
 end
 
+--- Count in a call that comes from a recording: nothing is refused and nothing set aside.
+---@param budget stoke.budget
+---@param def stoke.effect
+---@param call table
+function M.account(budget, def, call)
+  if not def.usage then return end
+  local level = budget
+  while level do
+    level.used.calls = level.used.calls + 1
+    level = level.outer
+  end
+  call.budget = budget
+end
+
 --- Put what a call used in the place of what was set aside for it. Where the answer broke off the server does not tell: then what
 --- it had been asked with (`call.asked`) and what has come of it (`call.came`) count, once it had begun.
 function M.settle(budget, used, call)

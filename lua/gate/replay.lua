@@ -1,10 +1,10 @@
 --- The replay gate: the recorded outcome instead of the work, or the work and a recording of it.
 ---
---- What is recorded, and where, is the tape's own business (stdlib/test/cassette.lua), and which one is
---- the context's (lua/context.lua). The gate hands it what an effect was asked
---- and what came of it, and gives an outcome back as the driver would have: after as long, a stream piece by piece. It stands
---- round the retries, so that a call that was tried again is one outcome, and inside the budget, which a replayed run is held to
---- as the recorded one was. Only effects that say `taped` come here.
+--- What is recorded, and where, is the tape's own business (stdlib/test/cassette.lua), and which one is the context's
+--- (lua/context.lua). The gate hands it what an effect was asked and what came of it, and gives an outcome back as the driver would
+--- have: after as long, a stream piece by piece. It stands round policy, budget and retries: a call that was tried again is one
+--- outcome, and so is one that was refused. A replayed run is not asked about again, and its budget counts without refusing. Only
+--- effects that say `taped` come here.
 
 local host = require "host.task"
 local monotonic = require "host.time".monotonic

@@ -342,3 +342,40 @@ test("cassette: another budget finds the same request", { real = true }, functio
   at.write(code:format(1600))
   t.eq(at.run().last, "1 passed, 0 failed", "replaying")
 end)
+
+test("cassette: what a person approved is not asked about again", { real = true }, function(t)
+  local web <close> = require "stoke.http".serve { port = 0, handler = function() return "hello" end }
+  local at <close> = place(([[
+    test("asks a person", { cassette = true }, function(t)
+      stoke.policy { ask = { host = { "*" } } }
+      local person = stoke.spawn(function()
+        for _ = 1, 100 do
+          for _, entry in ipairs(stoke.pending()) do entry:approve() end
+          stoke.sleep(0.01)
+        end
+      end)
+      if stoke.env.get "WORD" then person:cancel() end
+      t.eq(stoke.http.get("%s").body, "hello")
+      person:cancel()
+    end)]]):format(web.url))
+  t.eq(at.record().last, "1 passed, 0 failed", "recording")
+  at.env.WORD = "nobody is there"
+  t.eq(at.run().last, "1 passed, 0 failed", "replaying")
+end)
+
+test("cassette: a refusal is replayed, and a budget counts what is replayed", { real = true }, function(t)
+  local at <close> = place [[
+    test("spends its budget", { cassette = true }, function(t)
+      local scope <close> = stoke.scope { budget = { calls = 2 } }
+      local kinds = {}
+      for i = 1, 3 do
+        local _, err = stoke.try(ollama.generate, { model = "qwen2.5:3b", prompt = "hello " .. i })
+        kinds[i] = err and err.kind or "done"
+      end
+      t.eq(kinds, { "done", "done", "budget" })
+      t.eq(scope.budget.used.calls, 2)
+      t.ok(scope.budget.used.tokens > 0)
+    end)]]
+  t.eq(at.record().last, "1 passed, 0 failed", "recording")
+  t.eq(at.run().last, "1 passed, 0 failed", "replaying")
+end)

@@ -8,6 +8,7 @@ local coro = require "core.coro"
 local effect = require "core.effect"
 local envfile = require "core.envfile"
 local errors = require "core.errors"
+local input = require "core.driver.input"
 local modules = require "core.modules"
 local ordered = require "core.ordered"
 local spelling = require "core.names"
@@ -116,18 +117,18 @@ function G.io.write(...)
 end
 function G.io.read(what)
   what = type(what) == "string" and what:gsub("^%*", "") or what or "l"
-  if what == "l" then return stdio.read_line() end
+  if what == "l" then return input.read "line" end
   if what == "L" then
-    local line = stdio.read_line()
+    local line = input.read "line"
     return line and line .. "\n"
   end
-  if what == "a" then return stdio.read_all() end
-  if what == "n" then return tonumber(stdio.read_line() or "") end
-  if math.type(what) == "integer" then return stdio.read(what) end
+  if what == "a" then return input.read "all" end
+  if what == "n" then return tonumber(input.read "line" or "") end
+  if math.type(what) == "integer" then return input.read(what) end
   errors.argument("io.read: the format must be 'l', 'L', 'a', 'n' or a number of bytes")
 end
 function G.io.lines(path)
-  if not path then return function() return stdio.read_line() end end
+  if not path then return function() return input.read "line" end end
   return perform("fs.read", { path = path }):gmatch "([^\n]*)\n?"
 end
 local Out = { __index = {}, __name = "stoke.output" }

@@ -1,4 +1,5 @@
---- Standard input and output: effects that never block the loop, however slow the terminal.
+--- Standard input and output, which never block the loop, however slow the terminal. What a script reads is an effect:
+--- lua/driver/input.lua.
 
 local scopes = require "core.scope"
 local host = require "host.stdio"

@@ -1,6 +1,7 @@
 --- Reading what a person types, for programs: stoke.term.prompt, and the conversations of the verbs. The terminal is taken while
 --- somebody reads and given back between two reads, or held for a whole conversation.
 
+local input = require "core.driver.input"
 local errors = require "core.errors"
 local histories = require "stoke.term.history"
 local keeper = require "core.keeper"
@@ -133,7 +134,7 @@ function M.read(options)
   local wanted, history, hint = check(options)
   if not (stdio.is_tty(0) and stdio.is_tty(1)) then
     if stdio.is_tty(0) then stdio.err(wanted.prompt) end -- its output goes elsewhere, and somebody sits there
-    return stdio.read_line()
+    return input.read "line"
   end
   wanted.history = history and history.entries
   local text

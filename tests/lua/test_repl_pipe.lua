@@ -135,7 +135,7 @@ end)
 test("repl: help says what is known, or what is missing", { real = true }, function(t)
   local r = run "help()\n?stoke.sleep\nhelp(stoke.sleep)\n?nothing_of_that_name\n"
   t.match(r.stdout, "^help%(x%), or %?name")
-  t.eq(r.stderr, "")
+  t.eq((r.stderr:gsub("stoke: a task has run for [^\n]*\n", "")), "") -- the first help reads all comments: long on a busy machine
   t.ok(not r.stdout:find("nil", 1, true))
 end)
 

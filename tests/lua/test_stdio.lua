@@ -177,3 +177,17 @@ test("writers that wait for room can be cancelled", { real = true }, function(t)
   t.ok(tonumber(r.stdout) >= 1000000, r.stdout)
 end)
 
+
+test("standard input is an effect: each read is in the trace", { real = true }, function(t)
+  local path = t.tmp() .. "/trace.jsonl"
+  local result = proc.run { argv = { BIN, "--trace", path, "-e", [[
+    print(io.read(), io.read(2))
+    for line in io.lines() do print(line) end
+    print(io.read "a", io.read())]] }, stdin = "one\ntwo\nthree\n" }
+  t.eq(result.stdout, "one\ttw\no\nthree\n\tnil\n")
+  local reads = 0
+  for line in fs.read(path):gmatch "[^\n]+" do
+    if require "stoke.json".decode(line).name == "input.read" then reads = reads + 1 end
+  end
+  t.eq(reads, 7)
+end)

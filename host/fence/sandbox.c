@@ -188,7 +188,7 @@ bool sandbox_apply(const struct sandbox *s, int *listener, char level[SANDBOX_LE
   umask(umask(0) | 022);
   if (!privileges_drop(e) || !limits_apply(s, e)) return false;
   if (landlock && !landlock_apply(s, landlock, e)) return false;
-  if (seccomp && !seccomp_apply(s, landlock >= LANDLOCK_SCOPES, listener, e)) return false;
+  if (seccomp && !seccomp_apply(s, landlock, listener, e)) return false;
   level_text(s, level, landlock, seccomp, listener && *listener >= 0);
   return true;
 }

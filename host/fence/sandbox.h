@@ -55,15 +55,18 @@ int sandbox_main(int argc, char **argv);
 
 /* --- the kernel's two, in sandbox_linux.c and sandbox_seccomp.c; elsewhere there are none --------------------------- */
 
-#ifndef LANDLOCK_SCOPES
-#define LANDLOCK_SCOPES 6 /* the version that keeps signals and abstract sockets inside; another one for trials */
+#define LANDLOCK_TRUNCATE 3 /* the version that judges truncate (Linux 6.2) */
+#define LANDLOCK_SCOPES   6 /* that keeps signals and abstract sockets inside (6.12) */
+#ifndef LANDLOCK_NEWEST
+#define LANDLOCK_NEWEST 1000 /* to try an older kernel: make EXTRA=-DLANDLOCK_NEWEST=2 */
 #endif
 
 int landlock_version(void); /* 0 = none */
 bool landlock_apply(const struct sandbox *s, int version, struct err *e);
 bool seccomp_there(void);
 bool seccomp_asks(void); /* can it put calls to a supervisor? */
-bool seccomp_apply(const struct sandbox *s, bool scoped, int *listener, struct err *e); /* scoped: by Landlock */
+/* Refuses what that version of Landlock does not hold. */
+bool seccomp_apply(const struct sandbox *s, int landlock, int *listener, struct err *e);
 bool privileges_drop(struct err *e); /* no new ones either; dies with the parent */
 
 /* --- the supervisor, in sandbox_supervisor.c and sandbox_calls.c ----------------------------------------------------- */

@@ -89,13 +89,14 @@ struct fence {
 
 int landlock_version(void) {
   long version = syscall(LL_CREATE, NULL, (size_t)0, LL_VERSION_FLAG);
+  if (version > LANDLOCK_NEWEST) return LANDLOCK_NEWEST;
   return version > 0 ? (int)version : 0;
 }
 
 static struct ll_ruleset handled_by(int version, bool net) {
   struct ll_ruleset r = {.fs = FS_FIRST};
   if (version >= 2) r.fs |= FS_REFER;
-  if (version >= 3) r.fs |= FS_TRUNCATE;
+  if (version >= LANDLOCK_TRUNCATE) r.fs |= FS_TRUNCATE;
   if (version >= 5) r.fs |= FS_IOCTL_DEV;
   if (version >= 4 && !net) r.net = NET_TCP;
   if (version >= LANDLOCK_SCOPES) r.scoped = SCOPE_ALL;

@@ -267,7 +267,17 @@ static int loaded(scmp_filter_ctx ctx, int rc) {
   return rc;
 }
 
-static int load_refused(const struct sandbox *s) {
+/* What older versions of Landlock leave open. A path needs no open file to be cut to nothing. An open folder of /proc stands for
+ * its process, and the supervisor could not tell which: by then the number may be another file's; programs fall back on kill. */
+static int add_older(scmp_filter_ctx ctx, int landlock) {
+  int rc = 0;
+  if (landlock < LANDLOCK_TRUNCATE) rc = add(ctx, SCMP_ACT_ERRNO(EPERM), "truncate", 0, NULL);
+  if (rc == 0 && landlock < LANDLOCK_TRUNCATE) rc = add(ctx, SCMP_ACT_ERRNO(EPERM), "truncate64", 0, NULL);
+  if (rc == 0 && landlock < LANDLOCK_SCOPES) rc = add(ctx, SCMP_ACT_ERRNO(ENOSYS), "pidfd_send_signal", 0, NULL);
+  return rc;
+}
+
+static int load_refused(const struct sandbox *s, int landlock) {
   scmp_filter_ctx ctx = seccomp_init(s->closed ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW);
   if (!ctx) return -ENOMEM;
   if (s->closed) return loaded(ctx, add_names(ctx, SCMP_ACT_ALLOW, computing, COUNT_OF(computing)));
@@ -279,6 +289,7 @@ static int load_refused(const struct sandbox *s) {
   if (rc == 0) rc = add_sockets(ctx, s->net);
   if (rc == 0) rc = add_arguments(ctx);
   if (rc == 0) rc = add_modes(ctx);
+  if (rc == 0) rc = add_older(ctx, landlock);
   return loaded(ctx, rc);
 }
 
@@ -345,13 +356,14 @@ static int load_unasked(void) {
   return ctx ? loaded(ctx, add_numbers(ctx, SCMP_ACT_ERRNO(EPERM))) : -ENOMEM;
 }
 
-bool seccomp_apply(const struct sandbox *s, bool scoped, int *listener, struct err *e) {
+bool seccomp_apply(const struct sandbox *s, int landlock, int *listener, struct err *e) {
   int rc = 0;
   if (listener)
-    *listener = seccomp_asks() ? load_asked(scoped) : -1; /* the first: later ones may refuse what it takes */
+    *listener = seccomp_asks() ? load_asked(landlock >= LANDLOCK_SCOPES)
+                               : -1; /* the first: later ones may refuse what it takes */
   if (!s->closed && (!listener || *listener < 0)) rc = load_unasked();
   if (rc == 0 && !s->closed) rc = load_newer();
-  if (rc == 0) rc = load_refused(s);
+  if (rc == 0) rc = load_refused(s, landlock);
   if (rc != 0) err_set(e, "denied", -rc, "seccomp refused: %s", strerror(-rc));
   return rc == 0;
 }
@@ -366,9 +378,9 @@ bool seccomp_asks(void) {
   return false;
 }
 
-bool seccomp_apply(const struct sandbox *s, bool scoped, int *listener, struct err *e) {
+bool seccomp_apply(const struct sandbox *s, int landlock, int *listener, struct err *e) {
   (void)s;
-  (void)scoped;
+  (void)landlock;
   (void)e;
   if (listener) *listener = -1;
   return true;

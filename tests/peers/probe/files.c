@@ -14,6 +14,9 @@ static int try_read_file(void) {
 static int try_write_file(void) {
   return open(in_dir("file"), O_WRONLY) < 0 ? -1 : 0;
 }
+static int try_truncate(void) {
+  return truncate(in_dir("file"), 0);
+}
 static int try_fifo(void) {
   return open(in_dir("fifo"), O_WRONLY | O_NONBLOCK) < 0 ? -1 : 0;
 }
@@ -222,14 +225,49 @@ static int try_file_capability(void) {
   return rc;
 }
 
-const struct attempt file_attempts[] = {
-    A(read_file),        A(write_file),    A(fifo),           A(list),           A(link),           A(rename),
-    A(unlink),           A(symlink),       A(chmod),          A(fchmodat),       A(fchmodat2),      A(chmod_handle),
-    A(chmod_magic_link), A(chmod_symlink), A(chmod_readable), A(times_readable), A(xattr_readable), A(flags_readable),
-    A(lease_readable),   A(chown),         A(lchown),         A(fchownat),       A(chown_handle),   A(utime),
-    A(utimensat),        A(futimesat),     A(setxattr),       A(lsetxattr),      A(setxattrat),     A(file_setattr),
-    A(inotify),          A(fanotify),      A(file_handle),    A(setuid_chmod),   A(setgid_chmod),   A(setuid_fchmodat2),
-    A(setuid_fchmod),    A(setuid_open),   A(setgid_open),    A(setuid_mknod),   A(device),         A(file_capability),
-    {NULL, NULL}};
+const struct attempt file_attempts[] = {A(read_file),
+                                        A(write_file),
+                                        A(truncate),
+                                        A(fifo),
+                                        A(list),
+                                        A(link),
+                                        A(rename),
+                                        A(unlink),
+                                        A(symlink),
+                                        A(chmod),
+                                        A(fchmodat),
+                                        A(fchmodat2),
+                                        A(chmod_handle),
+                                        A(chmod_magic_link),
+                                        A(chmod_symlink),
+                                        A(chmod_readable),
+                                        A(times_readable),
+                                        A(xattr_readable),
+                                        A(flags_readable),
+                                        A(lease_readable),
+                                        A(chown),
+                                        A(lchown),
+                                        A(fchownat),
+                                        A(chown_handle),
+                                        A(utime),
+                                        A(utimensat),
+                                        A(futimesat),
+                                        A(setxattr),
+                                        A(lsetxattr),
+                                        A(setxattrat),
+                                        A(file_setattr),
+                                        A(inotify),
+                                        A(fanotify),
+                                        A(file_handle),
+                                        A(setuid_chmod),
+                                        A(setgid_chmod),
+                                        A(setuid_fchmodat2),
+                                        A(setuid_fchmod),
+                                        A(setuid_open),
+                                        A(setgid_open),
+                                        A(setuid_mknod),
+                                        A(device),
+                                        A(file_capability),
+                                        {NULL, NULL}};
 
 #endif

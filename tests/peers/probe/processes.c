@@ -116,6 +116,13 @@ static int try_pidfd_signal(void) {
   return fd < 0 ? -1 : (int)syscall(NR_pidfd_send_signal, fd, SIGWINCH, NULL, 0);
 }
 
+/* An open folder of /proc stands for the process. */
+static int try_proc_signal(void) {
+  snprintf(text, sizeof text, "/proc/%d", v.pid);
+  int fd = open(text, O_RDONLY | O_DIRECTORY);
+  return fd < 0 ? -1 : (int)syscall(NR_pidfd_send_signal, fd, SIGWINCH, NULL, 0);
+}
+
 /* The kernel judges when it sends, and says nothing: what counts is what the victim hears. */
 static int owner(int how) {
   int fds[2];
@@ -319,57 +326,19 @@ static int try_request_key(void) {
   return syscall(SYS_request_key, "user", "stoke-probe", NULL, 0) < 0 && errno != ENOKEY ? -1 : 0;
 }
 
-const struct attempt process_attempts[] = {A(prlimit_files),
-                                           A(prlimit_cpu),
-                                           A(prlimit_parent),
-                                           A(nice),
-                                           A(nice_group),
-                                           A(nice_user),
-                                           A(affinity),
-                                           A(scheduler),
-                                           A(sched_param),
-                                           A(sched_attr),
-                                           A(io_priority),
-                                           A(io_priority_user),
-                                           A(core_scheduling),
-                                           A(kill),
-                                           A(kill_group),
-                                           A(tkill),
-                                           A(tgkill),
-                                           A(sigqueue),
-                                           A(tgsigqueue),
-                                           A(pidfd_signal),
-                                           A(owner),
-                                           A(owner_ex),
-                                           A(owner_ioctl),
-                                           A(ptrace),
-                                           A(vm_read),
-                                           A(vm_write),
-                                           A(madvise),
-                                           A(mrelease),
-                                           A(getfd),
-                                           A(kcmp),
-                                           A(move_pages),
-                                           A(migrate_pages),
-                                           A(robust_list),
-                                           A(proc_read),
-                                           A(proc_write),
-                                           A(proc_link),
-                                           A(perf),
-                                           A(setns),
-                                           A(shm_attach),
-                                           A(shm_own),
-                                           A(shm_control),
-                                           A(msg_send),
-                                           A(msg_control),
-                                           A(sem_take),
-                                           A(sem_control),
-                                           A(posix_queue),
-                                           A(posix_queue_unlink),
-                                           A(posix_shm),
-                                           A(add_key),
-                                           A(keyctl),
-                                           A(request_key),
+const struct attempt process_attempts[] = {A(prlimit_files),   A(prlimit_cpu), A(prlimit_parent), A(nice),
+                                           A(nice_group),      A(nice_user),   A(affinity),       A(scheduler),
+                                           A(sched_param),     A(sched_attr),  A(io_priority),    A(io_priority_user),
+                                           A(core_scheduling), A(kill),        A(kill_group),     A(tkill),
+                                           A(tgkill),          A(sigqueue),    A(tgsigqueue),     A(pidfd_signal),
+                                           A(proc_signal),     A(owner),       A(owner_ex),       A(owner_ioctl),
+                                           A(ptrace),          A(vm_read),     A(vm_write),       A(madvise),
+                                           A(mrelease),        A(getfd),       A(kcmp),           A(move_pages),
+                                           A(migrate_pages),   A(robust_list), A(proc_read),      A(proc_write),
+                                           A(proc_link),       A(perf),        A(setns),          A(shm_attach),
+                                           A(shm_own),         A(shm_control), A(msg_send),       A(msg_control),
+                                           A(sem_take),        A(sem_control), A(posix_queue),    A(posix_queue_unlink),
+                                           A(posix_shm),       A(add_key),     A(keyctl),         A(request_key),
                                            {NULL, NULL}};
 
 #endif

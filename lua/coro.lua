@@ -7,10 +7,11 @@
 
 local host = require "host.task"
 local errors = require "core.errors"
+local scopes = require "core.scope"
 
 local raw = coroutine
 local raw_resume, raw_yield, raw_create, raw_running = raw.resume, raw.yield, raw.create, raw.running
-local raw_pcall, raw_xpcall = pcall, xpcall
+local raw_pcall, raw_xpcall, getinfo = pcall, xpcall, debug.getinfo
 local sentinel, current, step_in, step_out = host.sentinel, host.current, host.step_in, host.step_out
 
 local M = { coroutine = {}, raw_xpcall = raw_xpcall, raw_pcall = raw_pcall }
@@ -20,7 +21,7 @@ for name, f in next, coroutine do M.coroutine[name] = f end
 local held = setmetatable({}, { __mode = "k" })
 
 local function caught(task, unwinding, ok, ...)
-  if not ok and task then task.unwinding = unwinding end
+  if not ok and task then scopes.go_on(task, unwinding) end
   return ok, ...
 end
 
@@ -33,6 +34,12 @@ local function step(me, co, blocked, ok, ...)
     return step(me, co, step_in(co), raw_resume(co))
   end
   return ok, ...
+end
+
+-- What ran in another coroutine, and could not wait.
+local function stepped(me, blocked, ...)
+  step_out(me, blocked)
+  return ...
 end
 
 local function check(co, what)
@@ -83,7 +90,7 @@ function M.coroutine.close(co)
   check(co, "coroutine.close")
   if held[co] then errors.argument("coroutine.close: the coroutine waits inside a task; cancel the task instead") end
   local task = current()
-  return caught(task, task and task.unwinding, raw.close(co))
+  return caught(task, task and task.unwinding, stepped(raw_running(), step_in(co), raw.close(co)))
 end
 
 --- As coroutine.status; "normal" while it waits inside a task.
@@ -126,10 +133,21 @@ function M.pcall(...)
   return caught(task, task and task.unwinding, raw_xpcall((...), errors.mended, select(2, ...)))
 end
 
---- As xpcall, across waits too.
+-- Lua calls a handler inside the hook that raised: no hook reaches it there, so one that does not end could not be broken.
+local function outside_hook(handler)
+  if handler == M.handler or handler == errors.handler or getinfo(handler, "S").what == "C" then return handler end
+  return function(raised)
+    if getinfo(1, "n").namewhat == "hook" then return raised end
+    return handler(raised)
+  end
+end
+
+--- As xpcall, across waits too. The handler is not asked about what the watchdog raises, as it is not when memory ends.
 function M.xpcall(...)
   local task = current()
-  return caught(task, task and task.unwinding, raw_xpcall(...))
+  local f, handler = ...
+  if type(handler) ~= "function" then errors.argument("xpcall: a function as handler expected, got %s", type(handler)) end
+  return caught(task, task and task.unwinding, raw_xpcall(f, outside_hook(handler), select(3, ...)))
 end
 
 return M

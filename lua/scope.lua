@@ -62,6 +62,13 @@ local function unwind(task)
 end
 M.unwind = unwind
 
+--- An error was caught, or a scope left: the task unwinds as before, unless its five seconds are over.
+---@param task table
+---@param unwinding boolean|nil
+function M.go_on(task, unwinding)
+  task.unwinding = unwinding and not innermost(task).overdue or nil
+end
+
 --- Raise the cancellation of the current scope, unless the task is already unwinding from it.
 ---@param task table
 local function deliver(task)
@@ -336,7 +343,9 @@ function M.open(fields)
   local scope = setmetatable({ task = task, outer = task.scope, site = fields.site or host.site() or "the host", context = context,
     budget = context.budget, deadline = fields.deadline, deadline_kind = fields.deadline_kind, shield = fields.shield,
     on_child_error = fields.on_child_error, first = nil }, Scope) -- in its final size
-  if task.unwinding then -- a `<close>` handler: what it does is not cut short by what it answers
+  if outer.overdue then -- no shield is left
+    scope.shield, scope.cancelled, scope.overdue = nil, outer.cancelled, true
+  elseif task.unwinding then -- a `<close>` handler: what it does is not cut short by what it answers
     scope.shield, scope.was_unwinding = true, true
     task.unwinding = nil
   elseif not scope.shield then
@@ -418,7 +427,7 @@ function Scope:__close(err)
   M.shut(self)
   local raised = M.outcome(self, err) or (err == nil and misplaced) or nil
   local goes_up = raised ~= nil or err ~= nil
-  task.unwinding = goes_up and innermost(task).cancelled and true or self.was_unwinding
+  M.go_on(task, goes_up and innermost(task).cancelled and true or self.was_unwinding)
   if raised then error(raised, 0) end
 end
 

@@ -113,6 +113,30 @@ test("a deadline and a cancel in the same moment", function(t)
   stoke.sleep(1)
 end)
 
+local STUBBORN = {
+  ["a wait"] = function() pcall(stoke.sleep, 1) end,
+  ["a wait in stoke.try"] = function() stoke.try(stoke.sleep, 1) end,
+  ["a wait in a scope"] = function() pcall(function() stoke.timeout(2, stoke.sleep, 1) end) end,
+  ["a wait in a generator"] = function() coroutine.wrap(function() pcall(stoke.sleep, 1) end)() end,
+  ["a shield"] = function() pcall(stoke.shield, 100, function() while true do pcall(stoke.sleep, 1) end end) end,
+  ["a race"] = function() pcall(stoke.race, { function() pcall(stoke.sleep, 1) end }) end,
+}
+
+for what, wait in pairs(STUBBORN) do
+  test("a <close> handler that catches the end of its five seconds waits no more: " .. what, function(t)
+    local tell, before = scopes.tell, stoke.time.monotonic()
+    local _ <close> = close(function() scopes.tell = tell end)
+    scopes.tell = function() end
+    local _, err = stoke.try(stoke.timeout, 1, function()
+      local _ <close> = close(function()
+        for _ = 1, 100 do wait() end
+      end)
+      stoke.sleep(10)
+    end)
+    t.eq({ err.kind, stoke.time.monotonic() - before }, { "timeout", 6 })
+  end)
+end
+
 -- ---- at random -------------------------------------------------------------------------------------------------------
 
 -- A program of scopes, tasks, errors, handlers and swallowed cancels, chosen by a generator.

@@ -36,6 +36,16 @@ local LOOPS = {
   { "a metamethod", [[
     local t = setmetatable({}, { __index = function() while true do end end })
     print(t.x)]] },
+  { "a handler of xpcall", "xpcall(error, function() while true do end end)" },
+  { "a handler of what broke a loop", [[
+    while true do xpcall(function() while true do end end, function() while true do end end) end]] },
+  { "coroutine.close", [[
+    local co = coroutine.create(function()
+      local _ <close> = setmetatable({}, { __close = function() while true do end end })
+      coroutine.yield()
+    end)
+    coroutine.resume(co)
+    coroutine.close(co)]] },
 }
 
 for _, case in ipairs(LOOPS) do
@@ -45,8 +55,11 @@ for _, case in ipairs(LOOPS) do
       stoke.main(function()
         local _, err = stoke.try(stoke.timeout, 0.1, function() %s end)
         print(err.kind, err.message)
+        local channel = stoke.channel(1)
+        stoke.spawn(function() for i = 1, 3 do channel:send(i) stoke.sleep(0.001) end channel:close() end)
+        for i in channel do print(i, stoke.race { function() return stoke.timeout(1, function() return i end) end }) end
       end)]]):format(case[2]))
-    t.match(text, "^timeout\tdeadline of 0.1 s of the scope opened at")
+    t.match(text, "^timeout\tdeadline of 0.1 s of the scope opened at [^\n]*\n1\t1\t1\n2\t2\t1\n3\t3\t1\n$")
     t.eq(code, 0)
   end)
 end

@@ -11,6 +11,7 @@ local host = require "host.task"
 local keeper = require "core.keeper"
 local overrun = require "core.overrun"
 local tasks = require "core.task"
+local texts = require "core.text"
 
 --- STOKE_DEBUG=effect: a line for each effect, on standard error.
 local function trace_effects()
@@ -50,7 +51,7 @@ local function report(err)
     end
   end
   if more > 0 then text[#text + 1] = ("and %d more"):format(more) end
-  stdio.write(2, table.concat(text, "\n") .. "\n")
+  stdio.write(2, texts.clean(table.concat(text, "\n")) .. "\n")
 end
 
 --- Exit code of how the main task ended.

@@ -39,6 +39,16 @@ function M.head(text, max)
   return text:sub(1, last)
 end
 
+--- A text without what a terminal would obey: control characters other than newline and tab, and marks that turn the direction of
+--- what follows (U+202A to 202E, U+2066 to 2069).
+---@param text string
+---@return string
+function M.clean(text)
+  text = text:gsub("\r\n", "\n"):gsub("[\0-\8\11-\31\127]", "")
+  if not text:find "[\xC2\xE2]" then return text end
+  return (text:gsub("\xC2[\x80-\x9F]", ""):gsub("\xE2\x80[\xAA-\xAE]", ""):gsub("\xE2\x81[\xA6-\xA9]", ""))
+end
+
 --- A name for a message: its beginning, on one line, nothing in it that a terminal would obey.
 ---@param text string
 ---@param max integer bytes

@@ -2,6 +2,7 @@
 -- welcome, how wide a text is, how to draw a table or a progress bar, how to read a line. Most of
 -- it is plain text in, plain text out; `table`, `progress` and `prompt` use the terminal.
 
+local outside = require "core.text"
 local clusters = require "stoke.term.cluster"
 local errors = require "core.errors"
 local keeper = require "core.keeper"
@@ -95,15 +96,13 @@ function M.fit(text, columns, right)
 end
 
 ---Make text from outside (a model, a server) safe to show: control characters other than newline
----and tab are dropped, so that it cannot move the cursor, retitle the window or change colours.
+---and tab are dropped, so that it cannot move the cursor, retitle the window or change colours, and so are
+---marks that turn the direction of what follows.
 ---@param text string
 ---@return string
 ---
 ---Example: `print(term.clean(text))`
-function M.clean(text)
-  text = text:gsub("\r\n", "\n"):gsub("[\0-\8\11-\31\127]", "")
-  return (text:gsub("\xC2[\x80-\x9F]", ""))
-end
+function M.clean(text) return outside.clean(text) end
 
 ---Format bytes: "815 B", "4.7 GB" (powers of 1000, as Ollama prints them).
 ---@param n number

@@ -109,7 +109,7 @@ local function lines(report, colour)
   local function add(mark, label, text)
     mark = mark == nil and " " or mark and term.paint("green", "+", colour)
            or term.paint("red", "!", colour)
-    out[#out + 1] = ("%s %s %s\n"):format(mark, term.fit(label, 14), text)
+    out[#out + 1] = ("%s %s %s\n"):format(mark, term.fit(label, 14), (term.clean(text):gsub("\n", " ")))
   end
   add_machine(add, report)
   add_server(add, report.server)

@@ -27,10 +27,16 @@ test("term: widths count columns, not bytes", function(t)
   t.eq(term.fit("日本語", 4), "日… ")
 end)
 
+test("an error that ends the program drives no terminal", { real = true }, function(t)
+  local r = proc.run { argv = { about.executable(), "-e", [[error("a\27[2Jb\u{202E}\7")]] }, env_allow = { "PATH", "STOKE_PATH" } }
+  t.eq(r.stderr, "stoke: script: -e:1: a[2Jb\n")
+end)
+
 test("term: text from outside cannot drive the terminal", function(t)
   t.eq(term.clean "a\27[2Jb\7\rc\127\u{9b}31m\n\td", "a[2Jbc31m\n\td")
   t.eq(term.clean "line\r\nnext", "line\nnext")
   t.eq(term.clean "日本é", "日本é")
+  t.eq(term.clean "y\u{202E}on\u{2066}\u{200F}‽", "yon\u{200F}‽")
 end)
 
 test("term: bytes and durations", function(t)

@@ -319,3 +319,11 @@ test("doctor: the places Lua modules are looked for are shown", { real = true },
   t.eq(#report.lua.lua_modules, 1)
   t.match(here.run("--sim").stdout, "package%.path .*package%.cpath ")
 end)
+
+test("doctor: what a server says drives no terminal, and begins no line", { real = true }, function(t)
+  local server <close> = peer { ["/api/version"] = { version = "0.17.4\27[2J\27]0;title\7\nstoke: all is well\u{202E}" } }
+  local here <close> = place()
+  local text = here.run("--endpoint", server.url).stdout
+  t.match(text, "0%.17%.4%[2J%]0;title stoke: all is well, answered")
+  t.eq(text:match "[^\n%C]", nil)
+end)

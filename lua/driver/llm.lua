@@ -26,7 +26,9 @@
 
 local effect = require "core.effect"
 local http = require "host.http"
-local alarm = require "host.task".alarm
+local task = require "host.task"
+
+local alarm, park = task.alarm, task.park
 
 local M = {}
 
@@ -122,8 +124,12 @@ local function drain(source)
   if err and err.kind == "cancelled" then return nil, err end
 end
 
+--- After so many lines without an event the others have their turn: a megabyte of them may have come already.
+local SILENT <const> = 256
+
 --- The next event, waiting for it. `line` is one already read.
 function Source:next(line)
+  local silent = 0
   while true do
     local event = take(self)
     if event then return event end
@@ -140,7 +146,11 @@ function Source:next(line)
     end
     local ok, err = digest(self, line)
     if not ok then return nil, err end
-    line = nil
+    line, silent = nil, silent + 1
+    if silent % SILENT == 0 then
+      local woken, stopped = park("llm.stream", 0)
+      if woken == nil then return nil, stopped end
+    end
   end
 end
 

@@ -2,6 +2,7 @@
 
 local test = require "stoke.test"
 local fake = require "fake"
+local http = require "stoke.http"
 local cut = require "stoke.http.cut"
 local json = require "stoke.json"
 local ollama = require "stoke.ollama"
@@ -54,6 +55,18 @@ test("text, thinking, done; usage and the last line come with done", function(t)
   t.eq(events[4].usage, { input_tokens = 12, output_tokens = 25, calls = 1, attempts = 1, tool_calls = 0, repairs = 0,
     seconds = 0.9, load_seconds = 0.04, estimated = false })
   t.eq(events[4].reply, json.decode(LAST))
+end)
+
+test("lines that say nothing, however many have come at once, leave the others their turns", function(t)
+  local lines = {}
+  for i = 1, 5000 do lines[i] = "{}" end
+  table.move({ text "Hi", LAST }, 1, 2, #lines + 1, lines)
+  local server <close> = http.serve { mem = "silent", handler = function() return table.concat(lines, "\n") .. "\n" end }
+  local turns, scope <close> = 0, stoke.scope {} -- luacheck: ignore
+  local other = scope:spawn(function() while true do turns = turns + 1 stoke.sleep(0) end end)
+  t.eq(short(ask(server)), { "text:Hi", "done:stop" })
+  t.ok(turns >= 5000 // 256, turns)
+  other:cancel()
 end)
 
 test("generate streams, too", function(t)

@@ -3,14 +3,29 @@
 
 #include <lauxlib.h>
 #include <stdarg.h>
+#include <string.h>
 
 static void set_metatable(lua_State *L) {
   luaL_newmetatable(L, ERR_METATABLE); /* lua/errors.lua fills it with behaviour */
   lua_setmetatable(L, -2);
 }
 
+/* A block that was refused is the user's limit, where it is not the machine that has no more. */
+static bool over_limit(lua_State *L, const char *kind, const char *message) {
+  static const char words[] = "out of memory";
+  struct mem *m = &host_of(L)->mem;
+  if (m->refused == 0 || m->limit == 0 || strcmp(kind, "os") != 0) return false;
+  return strncmp(message, words, sizeof words - 1) == 0;
+}
+
 static void push_object(lua_State *L, const char *kind, const char *message) {
   lua_createtable(L, 0, 4);
+  if (over_limit(L, kind, message)) {
+    host_of(L)->mem.refused = 0;
+    kind = "limit";
+    lua_pushliteral(L, "it would take the host far above its limit of memory: keep less at once, or raise --max-memory");
+    lua_setfield(L, -2, "hint");
+  }
   lua_pushstring(L, kind);
   lua_setfield(L, -2, "kind");
   lua_pushstring(L, message);

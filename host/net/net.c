@@ -294,7 +294,7 @@ struct net_request *net_start(struct host *h, const struct net_options *o, const
   char host[HOST_MAX];
   struct net *net = net_of(h);
   if (!net) {
-    err_set(e, "os", ENOMEM, "not enough memory");
+    err_set(e, "os", ENOMEM, "out of memory: no room for a request");
     return NULL;
   }
   bool web = strncasecmp(o->url, "http://", 7) == 0 || strncasecmp(o->url, "https://", 8) == 0;

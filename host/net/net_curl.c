@@ -441,7 +441,7 @@ static struct net_request *start(struct host *h, const struct net_options *o, st
   if (!c) return NULL;
   struct transfer *t = transfer_get(c);
   if (!t) {
-    err_set(e, "os", ENOMEM, "not enough memory for a request");
+    err_set(e, "os", ENOMEM, "out of memory: no room for a request");
     return NULL;
   }
   t->head_len = t->heads = t->lines = 0;
@@ -458,7 +458,7 @@ static struct net_request *start(struct host *h, const struct net_options *o, st
       curl_multi_add_handle(c->multi, t->easy) != CURLM_OK) {
     t->oom = true;
     transfer_put(t);
-    err_set(e, "os", ENOMEM, "not enough memory for a request");
+    err_set(e, "os", ENOMEM, "out of memory: no room for a request");
     return NULL;
   }
   t->base.url = t->url;

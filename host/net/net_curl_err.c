@@ -161,7 +161,7 @@ static void other_error(const struct about *a, CURLcode result, struct err *e) {
     case CURLE_URL_MALFORMAT:
       err_set(e, t->status ? "protocol" : "argument", (int)result, "bad URL: %s (%.120s)", text, t->url);
       break;
-    case CURLE_OUT_OF_MEMORY: err_set(e, "os", ENOMEM, "not enough memory for a request to %s", where); break;
+    case CURLE_OUT_OF_MEMORY: err_set(e, "os", ENOMEM, "out of memory: no room for a request to %s", where); break;
     case CURLE_UNSUPPORTED_PROTOCOL:
       err_set(e, "protocol", (int)result,
               redirected ? "%s redirects to what is not HTTP: %s" : "%s does not answer in HTTP: %s", where, text);
@@ -182,7 +182,7 @@ void transfer_error(const struct transfer *t, CURLcode result, struct err *e) {
   net_where(t->url, a.server, WHERE_MAX);
   a.hint = curl_proxy_of(t, a.proxy, sizeof a.proxy);
   if (t->oom) {
-    err_set(e, "os", ENOMEM, "not enough memory for the answer of %s", a.server);
+    err_set(e, "os", ENOMEM, "out of memory: no room for the answer of %s", a.server);
     return;
   }
   if (tunnel_error(&a, result, e)) return;

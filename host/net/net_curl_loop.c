@@ -275,7 +275,7 @@ struct curl_engine *curl_engine_of(struct net *net, struct err *e) {
 
 oom:
   mem_free(&h->mem, c);
-  err_set(e, "os", ENOMEM, "not enough memory for the HTTP client");
+  err_set(e, "os", ENOMEM, "out of memory: no room for the HTTP client");
   return NULL;
 }
 

@@ -84,7 +84,7 @@ struct net_guard *net_guard_new(struct mem *m, const char *const *allow, struct 
   while (allow && allow[count]) count++;
   struct net_guard *g = mem_calloc(m, sizeof *g + count * sizeof g->rules[0]);
   if (!g) {
-    err_set(e, "os", ENOMEM, "not enough memory for a request");
+    err_set(e, "os", ENOMEM, "out of memory: no room for a request");
     return NULL;
   }
   for (; g->count < count; g->count++) {

@@ -111,7 +111,7 @@ static struct net_request *start(struct host *h, const struct net_options *o, st
     }
     request_free(r);
   }
-  err_set(e, "os", ENOMEM, "not enough memory for a request");
+  err_set(e, "os", ENOMEM, "out of memory: no room for a request");
   return NULL;
 }
 
@@ -423,7 +423,7 @@ static bool reply(struct exchange *base, int status, const char *const *headers,
   for (const char *const *h = headers; h && *h; h++) size += strlen(*h) + 2;
   r->head = mem_alloc(mem_of(r), size + sizeof frame + 2);
   if (!r->head) {
-    err_set(e, "os", ENOMEM, "not enough memory for the head of a reply");
+    err_set(e, "os", ENOMEM, "out of memory: no room for the head of a reply");
     return false;
   }
   char *at = r->head;
@@ -545,7 +545,7 @@ struct server *mem_open(struct host *h, const struct httpd_options *o, void (*ac
   }
   struct mem_server *s = mem_calloc(&h->mem, sizeof *s);
   if (!s) {
-    err_set(e, "os", ENOMEM, "not enough memory for a server");
+    err_set(e, "os", ENOMEM, "out of memory: no room for a server");
     return NULL;
   }
   s->base.cls = &mem_class;

@@ -231,3 +231,12 @@ test("after a stop, what was due first goes first", { real = true }, function(t)
     print(channel:recv(0.6))
     print(stoke.timeout(0.6, function() stoke.sleep(0.3) return "in time" end))]], 1.5), "in time\nin time")
 end)
+
+test("what an engine cannot keep for the limit of memory is an error of kind limit", { real = true }, function(t)
+  local text = run([[
+    local stoke = require "stoke"
+    local _, err = stoke.try(stoke.proc.run, { argv = { "yes" }, max_output = 1e12 })
+    print(err.kind, err.message)
+    print(#stoke.proc.run { argv = { "echo", "room again" } }.stdout)]], "64M")
+  t.eq(text, "limit\tout of memory: cannot keep what the process says\n11\n")
+end)

@@ -39,9 +39,28 @@ local function perform(name, q) return errors.check(effect.perform(name, q)) end
 -- ---- kept as they are -----------------------------------------------------------------------------------------------------
 
 local G = copy(_G, [[_VERSION assert collectgarbage error getmetatable ipairs rawequal rawget rawlen rawset select
-  setmetatable tonumber tostring type warn]])
+  tonumber tostring type warn]])
 M.globals = G
 G.pairs, G.next = ordered.pairs, ordered.next
+
+local finalizers = setmetatable({}, { __mode = "k" })
+
+--- Lua runs a finalizer where no hook does, so one that loops could not be broken. In a coroutine of its own it can; what it raises
+--- is told.
+local function finalizer(f)
+  local function run(object)
+    local ok, err = coro.coroutine.resume(coro.coroutine.create(f), object)
+    if not ok then pcall(stdio.err, ("stoke: a finalizer (__gc) failed: %s\n"):format(tostring(err))) end
+  end
+  finalizers[run] = true
+  return run
+end
+
+function G.setmetatable(t, meta)
+  local gc = type(meta) == "table" and rawget(meta, "__gc")
+  if gc and type(gc) == "function" and not finalizers[gc] then rawset(meta, "__gc", finalizer(gc)) end
+  return setmetatable(t, meta)
+end
 G._G = G
 G.string = copy(string, "byte char find format gmatch gsub len lower match pack packsize rep reverse sub unpack upper")
 G.table = copy(table, "concat insert move pack remove sort unpack")

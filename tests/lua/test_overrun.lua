@@ -240,3 +240,25 @@ test("what an engine cannot keep for the limit of memory is an error of kind lim
     print(#stoke.proc.run { argv = { "echo", "room again" } }.stdout)]], "64M")
   t.eq(text, "limit\tout of memory: cannot keep what the process says\n11\n")
 end)
+
+test("a finalizer that never ends is broken by a deadline, and its errors are told", { real = true, skip = blind }, function(t)
+  local text = run([[
+    local stoke = require "stoke"
+    stoke.main(function()
+      local _, err = stoke.try(stoke.timeout, 0.2, function()
+        setmetatable({}, { __gc = function() while true do end end })
+        collectgarbage()
+        stoke.sleep(10)
+      end)
+      print(err.kind)
+      setmetatable({}, { __gc = function() error "oh" end })
+      collectgarbage()
+      local seen
+      setmetatable({ 7 }, { __gc = function(object) seen = object[1] end })
+      collectgarbage()
+      print(seen)
+    end)]])
+  t.match(text, "a finalizer %(__gc%) failed: .*timeout\n")
+  t.match(text, "a finalizer %(__gc%) failed: %-e:%d+: oh\n")
+  t.match(text, "7\n$")
+end)

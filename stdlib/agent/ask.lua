@@ -7,6 +7,7 @@ local errors = require "core.errors"
 local random = require "core.random"
 local json = require "stoke.json"
 local caps = require "stoke.agent.cap"
+local output = require "stoke.agent.output"
 local repeats = require "stoke.agent.repeats"
 local one = require "stoke.ollama.call"
 local called = require "stoke.agent.calls"
@@ -138,10 +139,16 @@ local function looping(run, cycle, out)
     { text = out.text(), hint = "another seed or temperature, options.repeat_penalty, or a larger model" })
 end
 
+--- Bytes of a token, at the most; a server that knows nothing of num_predict sends for ever.
+local TOKEN = 32
+
 local function read_stream(run, given, out)
   local thinking, calls, done = {}, {}, nil
   local watch, thoughts = repeats.new(), nil
+  local left = run.cap and run.cap * TOKEN or math.huge
   for ev in ollama.stream(given) do
+    left = left - #(ev.text or "")
+    if left < 0 then error(output.endless(out.text(), run.agent.label, run.cap), 0) end
     if ev.type == "text" then
       out.put(ev.text)
       local cycle = watch:put(ev.text)

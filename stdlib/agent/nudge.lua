@@ -53,9 +53,9 @@ thing to do is to]],
     verbs = set [[check look search find get fetch call use read open list calculate compute query retrieve run execute gather
 analyze analyse examine inspect review verify test start begin proceed try retry convert consult investigate see continue
 write create update edit modify fix delete remove add apply correct move transfer hand delegate ask compare perform
-double-check load identify dig pull multiply determine figure confirm research scan browse invoke request extract collect book
+double double-check load dig pull multiply determine figure confirm research scan browse invoke request extract collect book
 save install implement send make take have do grep debug view explore count cross-check re-run rerun refactor replace rewrite
-locate validate connect pass forward route escalate handle generate prepare draft]],
+locate validate identify connect pass forward route escalate handle generate prepare draft]],
 skip = set [[now first then also just quickly next need to start begin by go ahead and please try proceed with immediately
 simply
 further briefly actually directly carefully again be am]],
@@ -108,7 +108,7 @@ schrijven starten beginnen nakijken nagaan doorverbinden vergelijken proberen]],
 --- Verbs that are work only with one of these behind them.
 local FOLLOWED = {
   take = set "look", have = set "look", make = set "call request search query change changes edit", ["do"] = set "that this so it",
-  try = set "again another once the a with different",
+  try = set "again another once the a with different", double = set "check",
 }
 
 --- Where the verb alone says that it is the speaker's, and about to happen: with one of `soon` in the sentence, or before "...".
@@ -177,6 +177,8 @@ local AFTER = set "then after afterwards this that once dann danach ensuite lueg
 --- What waits for the reader, or is not said of this moment.
 local WAITS = {}
 for phrase in ([[
+because others
+because they
 if
 unless
 once you
@@ -354,6 +356,20 @@ local function words(sentence)
   return out, before
 end
 
+--- Verbs of saying: what stands behind one and a colon is somebody's words.
+local SAYING = set [[said says say saying told tells wrote writes asked asks replied replies answered answers read reads
+sagte sagt sagen schrieb fragte dit écrit dijo dice decir disse]]
+
+--- Does this text end in one, and a colon?
+local function quotes(text)
+  local sentence, mark = last_sentence(text)
+  if not sentence or not mark:find(":", 1, true) then return false end
+  for word in sentence:gmatch "[%w\x80-\xFF'-]+" do
+    if SAYING[word] then return true end
+  end
+  return false
+end
+
 --- Words that may stand between the first two of a phrase.
 local BETWEEN = set "still now first also then just"
 
@@ -365,12 +381,22 @@ local function begins(list, at, phrase)
   return true
 end
 
+--- What may follow where a moment is asked for; "one moment can change a life" asks for none.
+local LEAVE = set "please while as let i i'll i'm we and sir madam to bitte ich während s'il je por mientras"
+local ASKING = set "moment second on"
+
+local function asked(list, at, phrase, before)
+  local last, nxt = phrase[#phrase], at + #phrase
+  return not ASKING[last] or not list[nxt] or before[nxt] == "," or LEAVE[list[nxt]] ~= nil
+end
+
 --- Is one of the phrases in it? `before`: only where a part of the sentence begins.
 local function has(list, index, before)
   for i = 1, #list do
     local free = not before or i == 1 or before[i] == "," or BEFORE[list[i - 1]]
     for _, entry in ipairs(free and index[list[i]] or {}) do
-      if begins(list, i, entry.words) and not (list[i] == "if" and WHETHER[list[i - 1]]) then return true end
+      if begins(list, i, entry.words) and not (list[i] == "if" and WHETHER[list[i - 1]])
+        and (not before or asked(list, i, entry.words, before)) then return true end
     end
   end
   return false
@@ -454,10 +480,12 @@ end
 function M.announces(text)
   local last = text:byte(-1)
   if last == 124 or text:sub(-3) == "```" then return false end -- a table, code
-  local sentence, mark, rest = last_sentence(text:sub(-TAIL))
+  local tail = text:sub(-TAIL)
+  if tail:find "[=:]%s*[%d.,%s%%*$]*%d[%d.,%s%%*$]*$" then return false end -- "...: 3 * 4 = 12."
+  local sentence, mark, rest = last_sentence(tail)
   if not sentence or not promising(sentence) then return false end
   local said, list = announces(sentence, mark)
-  if said then return not asks(last_sentence(rest)) end
+  if said then return not asks(last_sentence(rest)) and not quotes(rest) end
   if mark:find "?" or has(list, waits) or not (AFTER[list[1]] or has(list, alone)) then return false end
   sentence, mark = last_sentence(rest)
   return sentence ~= nil and announces(sentence, mark)

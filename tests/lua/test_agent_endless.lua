@@ -1,5 +1,6 @@
 -- Answers without end: the cap of an answer that nothing else bounds, and text that repeats itself.
 
+local fake = require "fake"
 local json = require "stoke.json"
 local ollama = require "stoke.ollama"
 local repeats = require "stoke.agent.repeats"
@@ -69,6 +70,23 @@ test("cap: a long answer that fits the window is whole", function(t)
   local text = words(1500)
   local server <close> = scripted(function() return text end, { context = 32768 })
   t.eq(stoke.agent { model = MODEL, endpoint = server.url }:run("x").text, text)
+end)
+
+test("cap: a stream whose server knows nothing of num_predict ends all the same", function(t)
+  local text = words(100)
+  local server <close> = fake(function(request, res)
+    if request.path ~= "/api/chat" then return res:reply(404, {}, "{}") end
+    res:start(200, {})
+    for i = 1, 1e4 do
+      res:write(json.encode { model = "m", done = false, message = { role = "assistant", content = text .. i } } .. "\n")
+    end
+  end)
+  local err = t.raises("limit", function()
+    for _ in stoke.agent { model = "m", endpoint = server.url }:stream "x" do end -- luacheck: ignore
+  end)
+  t.match(err.message, "did not end")
+  t.match(err.text, "^word1 ")
+  t.ok(#err.text < 1e6, #err.text)
 end)
 
 test("cap: where num_predict is given, an answer that is cut off is a result as before", function(t)

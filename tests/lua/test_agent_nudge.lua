@@ -30,6 +30,20 @@ test("nudge: looks at the end of a text alone, whatever its size and bytes", fun
   end
 end)
 
+test("nudge: sums, sayings and words of others are no announcements", function(t)
+  for _, text in ipairs {
+    "To find the area, we need to multiply the width by the height: 3 * 4 = 12.", "Let me calculate: 17 * 243 = **4131**",
+    "She told him: I will look for you.", "In German you say: Ich werde das prüfen.",
+    "One moment can change a life.", "Hold on tight and enjoy the ride!",
+    "We should write clean code because others have to read it.",
+  } do t.ok(not nudge.announces(text), text) end
+  for _, text in ipairs { "One moment please.", "Hold on, I am on it.", "Just a second...",
+    "Please hold on while I retrieve the file.",
+    "Let me double check the result with the calculator.", "Next: let me look at number 3." } do
+    t.ok(nudge.announces(text), text)
+  end
+end)
+
 test("nudge: a call named in the words is no quotation; politeness is no work", function(t)
   for _, text in ipairs { 'Let me call get_weather(city="Oslo")', 'I will search for "lua 5.4 release date"', "I will run `ls -la`",
     "I still need to check number 3.", "I'll do that now.", "I'll try again." } do

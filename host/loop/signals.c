@@ -55,16 +55,18 @@ static bool is_echo(struct host *h, int sig) {
   return !atomic_compare_exchange_strong(&h->signals.hung_up, &first, now) && now - first < HANGUP_NS;
 }
 
+void signals_end(struct host *h) {
+  rescue(h);
+  end_children(h);
+  _exit(128 + atomic_load(&h->signals.last));
+}
+
 static void on_signal(int sig) {
   struct host *h = the_host;
   if (!h) _exit(128 + sig);
   if (is_echo(h, sig)) return;
-  if (atomic_fetch_add(&h->signals.count, 1) > (h->edits ? 2 : 0)) {
-    rescue(h);
-    end_children(h);
-    _exit(128 + sig);
-  }
   atomic_store(&h->signals.last, sig);
+  if (atomic_fetch_add(&h->signals.count, 1) > (h->edits ? 2 : 0)) signals_end(h);
   uv_async_send(&h->wake);
 }
 

@@ -13,8 +13,9 @@ void signals_catch(struct host *h);
 void signals_release(struct host *h);
 bool signals_pending(const struct host *h); /* one came that nobody has answered */
 void signals_child(struct host *h, int before,
-                   int after);       /* 0, leader: a group that ends with us; leader, 0: it has ended */
-void signals_forget(struct host *h); /* the next one is a first one again */
+                   int after);              /* 0, leader: a group that ends with us; leader, 0: it has ended */
+_Noreturn void signals_end(struct host *h); /* ends the process by the last one; a signal handler may call it */
+void signals_forget(struct host *h);        /* the next one is a first one again */
 
 /* SIGSEGV and its kin call h->hooks.rescue first, unless somebody else handles them. */
 void signals_guard(struct host *h);

@@ -17,6 +17,7 @@
 
 #define TICK_NS    (100 * 1000000ull) /* a slice that is seen at two ticks is asked about */
 #define DEAF_TICKS 20
+#define LOST_TICKS 50  /* a signal has no chance to be heard: it ends the process */
 #define COURTESY   1.0 /* seconds that our own library has to come back to the script, beyond the limit */
 
 struct watchdog {
@@ -218,7 +219,9 @@ static void on_overrun(int sig) {
   (void)sig;
   if (!w || !w->running) return;
   arm(w);
-  if (atomic_fetch_add(&w->unheard, 1) == DEAF_TICKS && w->limit_ns != 0) say_deaf(w);
+  int ticks = atomic_fetch_add(&w->unheard, 1);
+  if (ticks == DEAF_TICKS && w->limit_ns != 0) say_deaf(w);
+  if (ticks >= LOST_TICKS && signals_pending(w->host) && !w->host->edits) signals_end(w->host);
   errno = error;
 }
 

@@ -262,3 +262,15 @@ test("a finalizer that never ends is broken by a deadline, and its errors are to
   t.match(text, "a finalizer %(__gc%) failed: %-e:%d+: oh\n")
   t.match(text, "7\n$")
 end)
+
+test("a signal ends a process that is stuck in one native function", { real = true, skip = blind }, function(t)
+  local child <close> = proc.spawn { argv = { about.executable(), "-e", 'print(("a"):rep(40000):find((".-"):rep(6) .. "b"))' },
+    env_allow = PASSED_ON, env = { HOME = "/nonexistent" }, stderr = "merge", stdin = false }
+  local said
+  for line in child:lines() do
+    said = said or line
+    child:kill "SIGTERM"
+  end
+  t.match(said, "inside one native function")
+  t.eq(child:wait().code, 143)
+end)

@@ -190,7 +190,7 @@ end
 local function load_file(path, env)
   local code, err = effect.perform("fs.read", { path = path })
   if err then return nil, err.message end
-  local chunk, message = G.load((code:gsub("^#[^\n]*", "")), "@" .. path, "t", env)
+  local chunk, message = G.load(source.code(code), "@" .. path, "t", env)
   return chunk, message, code
 end
 function G.loadfile(path, _, env)
@@ -264,7 +264,7 @@ local function from_file(name, tried)
       local chunk, message, code = load_file(path)
       if not chunk then
         modules.broken = path
-        errors.raise("script", message)
+        errors.raise("script", message, { hint = code and spelling.syntax(message, code) })
       end
       return chunk, path, code
     end
@@ -306,7 +306,7 @@ function M.find(name)
   if chunk then return chunk, path, text end
   local meant = instead(name)
   errors.raise("script", ("module '%s' not found"):format(name),
-    { hint = (meant and meant .. "; " or "") .. "looked for " .. table.concat(tried, ", ") })
+    { hint = meant or "looked for " .. table.concat(tried, ", "), where = errors.site() })
 end
 
 local function ours(name)
@@ -315,7 +315,7 @@ local function ours(name)
   if tostring(module):find("module '" .. name .. "' not found", 1, true) then
     local near = errors.suggest(name, require "host.about".modules())
     errors.raise("script", ("the runtime has no module '%s'%s"):format(name, near and (" (did you mean '%s'?)"):format(near)
-      or ""))
+      or ""), { hint = not near and "stoke help stoke lists them" or nil, where = errors.site() })
   end
   error(module, 0)
 end
@@ -415,8 +415,8 @@ end
 
 setmetatable(G, {
   __index = function(_, name)
-    local near = type(name) == "string" and errors.suggest(name, global_names())
-    error(("undefined variable '%s'%s"):format(tostring(name), near and (" (did you mean '%s'?)"):format(near) or ""), 2)
+    local meant = type(name) == "string" and spelling.global(name, global_names())
+    error(("undefined variable '%s'%s"):format(tostring(name), meant and (" (%s)"):format(meant) or ""), 2)
   end,
   __newindex = function(_, name, value)
     local info = debug.getinfo(2, "S")

@@ -139,6 +139,36 @@ M.options = {
 }
 for _, name in ipairs { "files.read_file", "files.write_file", "files.list_dir", "files.patch_file" } do M.options[name] = ROOT end
 
+-- ---- globals ------------------------------------------------------------------------------------------------------------------
+
+--- global of another language -> what does the same here
+M.globals = table_of {
+  ["null None undefined NULL nullptr"] = "here it is nil, and json.null in JSON", ["True TRUE"] = "here it is true",
+  ["False FALSE"] = "here it is false", ["len"] = "here it is #value", ["str String"] = "here it is tostring(value)",
+  ["int float Number parseInt parseFloat"] = "here it is tonumber(text), or value // 1", ["console printf echo puts"] = "print",
+  ["range"] = "for i = 1, 10 do ... end", ["enumerate"] = "ipairs(list)", ["self this"] = "only a function obj:name() has self",
+  ["sleep setTimeout wait"] = "stoke.sleep(seconds)", ["setInterval"] = "stoke.every(name, seconds, f)",
+  ["fetch requests axios"] = 'local http = require "stoke.http"', ["setfenv getfenv loadstring"] = "Lua 5.4 has load",
+  ["await"] = "nothing is awaited: a call waits until it has its value",
+  ["unpack"] = "table.unpack", ["process"] = "stoke.env, stoke.proc, or args of stoke.main", ["input"] = "stoke.term.prompt",
+}
+
+--- Lines of other languages: what the parser refused, how it is written here.
+M.syntax = {
+  { "!=", "Lua writes a ~= b" }, { "[%w_%])]%s*[%+%-%*/%%]=", "Lua writes x = x + 1" },
+  { "[%w_%])]%+%+", "Lua writes x = x + 1" },
+  { "&&", "Lua writes a and b" }, { "||", "Lua writes a or b" }, { "=>", "Lua writes function(x) return x end" },
+  { "^%s*const%s", "Lua writes local name = value" }, { "^%s*let%s", "Lua writes local name = value" },
+  { "^%s*var%s", "Lua writes local name = value" },
+  { "^%s*import%s", 'Lua writes local name = require "name"' }, { "^%s*from%s+%S+%s+import", 'Lua writes local name = require "name"' },
+  { "^%s*elif%f[%W]", "Lua writes elseif x then" }, { "else%s+if%f[%W]", "Lua writes elseif x then" },
+  { "^%s*def%s", "Lua writes local function name() ... end" }, { "^%s*async%f[%W]", "nothing is marked async: every call may wait" },
+  { "^%s*try%f[%W]", "stoke.try(f, ...) gives the value, or nil and the error" },
+  { "^%s*//", "a comment begins with --" }, { "^%s*#", "a comment begins with --" },
+  { "^%s*%f[%w]if%s*%(.*{%s*$", "Lua writes if x then ... end" }, { "^%s*for%s.*:%s*$", "Lua writes for i, v in ipairs(list) do ... end" },
+  { '"[^"]*"%s*:', "in a table Lua writes name = value" }, { "%f[%w]not%s+in%f[%W]", "Lua has no in: look the key up, t[key]" },
+}
+
 -- ---- members ------------------------------------------------------------------------------------------------------------------
 
 local ASK = table_of { ["ask chat send query call invoke prompt complete execute generate"] = "run", ["stream_run"] = "stream",

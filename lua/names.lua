@@ -62,6 +62,39 @@ function M.say(owner, key, ...)
   return ("%s has no %s"):format(owner, key), false
 end
 
+--- What a global that is not there was meant to be: a module of stoke that nobody required, a word of another language, a slip of
+--- the fingers.
+---@param name string
+---@param known string[] names of the globals
+---@return string|nil
+function M.global(name, known)
+  local here = foreign.globals[name]
+  if here then return here end
+  if name == "stoke" then return 'local stoke = require "stoke"' end
+  for _, module in ipairs(require "host.about".modules()) do
+    if module == "stoke." .. name then return ("local %s = require %q"):format(name, module) end
+  end
+  known[#known + 1] = "stoke"
+  local near = errors.suggest(name, known)
+  return near and ("did you mean '%s'?"):format(near)
+end
+
+--- How a line that Lua cannot read is written in Lua, where it looks like another language.
+---@param message string of the parser, "file:12: ..."
+---@param code string
+---@return string|nil
+function M.syntax(message, code)
+  local wanted, n = tonumber(message:match "^[^\n]-:(%d+): "), 0
+  for line in (code .. "\n"):gmatch "(.-)\n" do
+    n = n + 1
+    if n == wanted then
+      for _, row in ipairs(foreign.syntax) do
+        if line:find(row[1]) then return row[2] end
+      end
+    end
+  end
+end
+
 -- ---- modules ------------------------------------------------------------------------------------------------------------------
 
 local sealed = setmetatable({}, { __mode = "k" })

@@ -53,7 +53,7 @@ function M.compile(file, text)
   if position and not (before and not utf8.len(before)) then
     return bad("%s:%d: the text is not UTF-8", path, line_of(text, position))
   end
-  local chunk, message = load(text:gsub("^#[^\n]*", ""), "@" .. path, "t", env.globals)
+  local chunk, message = load(source.code(text), "@" .. path, "t", env.globals)
   if not chunk and not message:find "^[^\n]-:%d+:" then return bad("%s:1: %s", path, message) end
   if not chunk then return bad("%s", message) end
   return chunk

@@ -42,8 +42,8 @@ function M.timers()
 end
 
 --- "name:12: message" of the parser, as an error of ours.
-local function syntax_error(message)
-  errors.raise("script", message, { hint = "the file was not run" })
+local function syntax_error(message, code)
+  errors.raise("script", message, { hint = require "core.names".syntax(message, code) or "the file was not run" })
 end
 
 --- Runs the body of the script, and ends its timers when `f`, which does the rest, is over.
@@ -70,8 +70,8 @@ local function once(body)
 end
 
 local function compile(code, chunkname)
-  local chunk, message = load((code:gsub("^#[^\n]*", "")), chunkname, "t", require "core.env".globals)
-  if not chunk then syntax_error(message) end
+  local chunk, message = load(source.code(code), chunkname, "t", require "core.env".globals)
+  if not chunk then syntax_error(message, code) end
   source.remember(chunkname, code)
   return chunk
 end

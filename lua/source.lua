@@ -11,6 +11,11 @@ local texts = {}
 ---@param text string|nil
 function M.remember(chunkname, text) texts[chunkname] = text end
 
+--- The Lua of a file: without a byte order mark, and without a first line for the shell.
+---@param text string
+---@return string
+function M.code(text) return (text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "")) end
+
 --- The text of a chunk; nil when nobody remembers.
 ---@param chunkname string
 ---@return string|nil

@@ -177,3 +177,44 @@ test("names: what is told of a foreign name is an option or a member there is", 
     end
   end
 end)
+
+-- ---- globals and syntax -----------------------------------------------------------------------------------------------------
+
+test("names: a module nobody required is named with its require, a word from elsewhere with the one here", function(t)
+  for name, wanted in pairs {
+    stoke = 'local stoke = require "stoke"', json = 'local json = require "stoke.json"', ollama = 'require "stoke.ollama"',
+    None = "nil", True = "true", len = "#value", console = "print", await = "a call waits", stoek = "did you mean 'stoke'?", prnt = "did you mean 'print'?",
+  } do
+    t.contains(message(load("return " .. name)), ("undefined variable '%s' ("):format(name), name)
+    t.contains(message(load("return " .. name)), wanted, name)
+  end
+end)
+
+test("names: a line of another language is answered with how Lua writes it", function(t)
+  for line, wanted in pairs {
+    ["if x != 1 then end"] = "~=", ["x += 1"] = "x = x + 1", ["i++"] = "x = x + 1", ["const x = 5"] = "local", ["let x = 5"] = "local",
+    ["import stoke"] = "require", ["from stoke import agent"] = "require", ["if a && b then end"] = "and",
+    ["if a || b then end"] = "or", ["elif x then"] = "elseif", ["def f():"] = "function", ["// note"] = "--",
+    ["local f = x => x"] = "function(x)", ["local t = { \"a\": 1 }"] = "name = value",
+  } do
+    local code = "local a = 1;\n" .. line .. "\n"
+    local _, problem = load(code, "=x")
+    t.contains(names.syntax(problem, code) or "no hint", wanted, line)
+  end
+  local code = "local t = {\n"
+  t.eq(names.syntax(select(2, load(code, "=x")), code), nil)
+end)
+
+test("names: a module that is not there is told with the line that wanted it", function(t)
+  for name, wanted in pairs { ["stoke.agnet"] = "did you mean 'stoke.agent'?", ollama = 'require "stoke.ollama"' } do
+    local _, err = stoke.try(load(("local m = require %q return m"):format(name), "@want.lua"))
+    t.contains(tostring(err), wanted)
+    t.eq(err.where, "want.lua:1")
+  end
+  t.eq(tostring(select(2, stoke.try(load 'return require "ollama"'))):find("looked for", 1, true), nil)
+end)
+
+test("names: a file may begin with a byte order mark", function(t)
+  t.eq(source.code "\xEF\xBB\xBFreturn 1", "return 1")
+  t.eq(source.code "\xEF\xBB\xBF#!/usr/bin/env stoke\nreturn 1", "\nreturn 1")
+end)

@@ -169,8 +169,11 @@ end
 ---@param raised any
 ---@return any
 function M.mended(raised)
-  if type(raised) ~= "string" or not raised:find("attempt to call a nil value", 1, true) then return raised end
-  return require "core.names".better(raised)
+  if type(raised) ~= "string" then return raised end
+  local names = raised:find(": attempt to ", 1, true) and require "core.names"
+  if names and raised:find "^stoke:" then raised = names.misuse(raised) end
+  if names and type(raised) == "string" and raised:find("attempt to call a nil value", 1, true) then return names.better(raised) end
+  return raised
 end
 
 --- Message handler for xpcall: an error object that knows where it was raised, and whether Lua itself raised it (`own`).

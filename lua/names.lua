@@ -226,6 +226,70 @@ local function explain(raised)
   return place .. message
 end
 
+--- The frames of ours from the one that raised at this place to the one that the script called: their levels, and whether a line
+--- of a script is known to have called the last.
+local function entrance(place)
+  local first = level_of(place)
+  if not first then return nil end
+  local level = first + 1
+  local info = debug.getinfo(level, "S")
+  while info and info.short_src:sub(1, 6) == "stoke:" do
+    level = level + 1
+    info = debug.getinfo(level, "S")
+  end
+  return first - 1, level - 2, info ~= nil and info.source:sub(1, 1) == "@" -- for the caller
+end
+
+local function is_object(value) return type(value) == "userdata" or type(value) == "table" and debug.getmetatable(value) ~= nil end
+
+local function has_method(value, f)
+  local class = debug.getmetatable(value)
+  local index = class and rawget(class, "__index")
+  for _, members in ipairs { class or {}, type(index) == "table" and index or {} } do
+    for _, member in next, members do
+      if member == f then return true end
+    end
+  end
+  return false
+end
+
+--- Was the method at a level called on what is no object of its class? Functions of ours pass objects of other classes on as
+--- `self`; only for the one that the script called it is certain that they are wrong.
+local function wrong_self(level, outermost)
+  local info = debug.getinfo(level + 1, "nfu")
+  local name, own = debug.getlocal(level + 1, 1)
+  if name ~= "self" or info.nparams == 0 or info.namewhat == "method" then return nil end
+  if is_object(own) and (not outermost or has_method(own, info.func)) then return nil end
+  return errors.new("argument", ("%s: called on %s; write a colon, not a dot"):format((info.name or "a method") .. "()",
+    errors.describe(own)))
+end
+
+local function misused(raised)
+  local place, words = raised:match "^(stoke:.-:%d+: )(.*)$"
+  local first, last, by_script = entrance(place or "")
+  for level = first or 1, last or 0 do
+    local err = wrong_self(level, level == last)
+    if err then return err end
+  end
+  local wrong = by_script and words:match "^attempt to .*%(local '([%w_]+)'%)$"
+  if not wrong or wrong == "self" then return nil end
+  local info = debug.getinfo(last, "nu")
+  for i = 1, info.nparams do
+    local parameter, value = debug.getlocal(last, i)
+    if parameter == wrong then
+      return errors.new("argument", ("%s(): %s cannot be %s"):format(info.name or "the function", wrong, errors.describe(value)))
+    end
+  end
+end
+
+--- An error that Lua raised in a file of ours because of how a script called it: what was wrong with the call; else as it is.
+---@param raised string "stoke:stdlib/http/reply.lua:12: attempt to ..."
+---@return string|stoke.error
+function M.misuse(raised)
+  local ok, err = raw_pcall(misused, raised)
+  return ok and err or raised
+end
+
 --- An error's text, said better where it can be: called by the message handler, where the stack still stands. Never raises.
 ---@param raised string
 ---@return string raised

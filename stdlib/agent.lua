@@ -43,6 +43,12 @@ function Agent.__index(self, key)
   return Agent[key]
 end
 
+--- What a script sets would change nothing, without a word.
+function Agent:__newindex(key)
+  errors.raise("argument", ("the %s of an agent cannot be set: an agent stays as it was made"):format(tostring(key)),
+    { hint = "stoke.agent { ... } makes another; instructions may be a function, asked before each question" })
+end
+
 --- What a run, a turn of a session and the event "done" give; printed, it is its text.
 ---@class stoke.agent.result
 ---@field text string what the model answered last
@@ -98,6 +104,9 @@ local function check_list(where, name, list)
   if is_agent(list) or tool.is(list) then
     errors.argument("%s: %s must be a list, { ... }, got %s alone", where, name, tostring(list))
   end
+  if name == "tools" and type(list) == "table" and type(list.run) == "function" then
+    errors.argument("%s: tools must be a list of tools: { stoke.tool { ... } }", where)
+  end
   errors.list(("%s: %s"):format(where, name), list)
 end
 
@@ -141,7 +150,8 @@ local function tools_of(where, list)
     elseif type(given) == "function" then
       made = tool(given)
     elseif not tool.is(given) then
-      errors.argument("%s: tools[%d] must be a tool, an agent or a documented function, got %s", where, i, errors.describe(given))
+      errors.argument("%s: tools[%d] must be a tool (stoke.tool { ... }), an agent or a documented function, got %s", where, i,
+        errors.describe(given))
     end
     if by_name[made.name] then errors.argument("%s: two tools are named %s", where, made.name) end
     tools[i], by_name[made.name] = made, made

@@ -112,7 +112,7 @@ end
 function M.edited(entry)
   local text = arguments(entry.args)
   while true do
-    text = term.prompt { prompt = "arguments: ", more = "", text = text, history = false }
+    text = term.prompt { prompt = "arguments: ", more = "", text = text, history = false, hint = "(Ctrl-D goes back)" }
     if not text or not text:find "%S" then return nil end
     local value, err = json.decode(text)
     if type(value) == "table" then return value end

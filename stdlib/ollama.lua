@@ -112,7 +112,7 @@ local function ask(q, given) return errors.check(with_usage(call.try(q, given)))
 ---@field model string
 ---@field options? table|string sampling: temperature, seed, stop, num_predict, top_k, top_p ...; or the name of a sampling profile
 ---@field sampling? string name of a sampling profile (precise, balanced, creative, those of stoke.config.lua); options go over it
----@field format? "json"|table a JSON Schema; does not mix with tools
+---@field format? "json"|table|stoke.Schema a JSON Schema, or what stoke.schema gave; does not mix with tools
 ---@field think? boolean|"low"|"medium"|"high"|"max" false when not given
 ---@field truncate? boolean true: let the server cut a prompt that does not fit, instead of context_overflow
 ---@field logprobs? boolean

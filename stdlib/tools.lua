@@ -41,7 +41,7 @@ return setmetatable(M, {
       return M[name]
     end
     local near = type(name) == "string" and errors.suggest(name, names())
-    near = near and (" (did you mean stoke.tools.%s?)"):format(near) or ""
+    near = near and (" (did you mean stoke.tools.%s?)"):format(near) or "; there are " .. table.concat(names(), ", ")
     errors.argument("stoke.tools.%s does not exist%s", tostring(name), near)
   end,
 })

@@ -27,6 +27,15 @@ function Session.__index(self, key)
   return Session[key]
 end
 
+local OWN = { busy = true, reader = true, waiting = true, ends = true, history = true, handle = true }
+
+--- What a script sets would change nothing, without a word.
+function Session:__newindex(key, value)
+  if OWN[key] then return rawset(self, key, value) end
+  errors.raise("argument", ("session.%s cannot be set"):format(tostring(key)),
+    { hint = "a session grows by its turns; agent:session(saved) makes one from what session:save() gave" })
+end
+
 --- The sessions that somebody holds: for those who look.
 M.live = setmetatable({}, { __mode = "k" })
 
@@ -146,8 +155,12 @@ end
 ---@return table
 ---
 --- Example: `stoke.fs.write("chat.json", stoke.json.encode(chat:save()))`
-function Session:save()
+function Session:save(...)
   scopes.check_self(self, Session, "session:save()")
+  if select("#", ...) > 0 then
+    errors.raise("argument", "session:save gives a table, and writes no file",
+      { hint = "stoke.fs.write(path, stoke.json.encode(session:save()))" })
+  end
   local guard <close> = hold(self)
   return { version = 1, agent = self.agent, messages = copy(self.messages), ends = table.move(self.ends, 1, #self.ends, 1, {}),
     first = self.history.first, summary = self.history.summary }

@@ -112,7 +112,7 @@ function M.fallback(...)
   local list = { ... }
   if select("#", ...) == 1 and type(list[1]) == "table" and not errors.callable(list[1]) then list = list[1] end
   if #list == 0 then errors.argument "stoke.fallback: functions expected, one at least" end
-  for _, f in ipairs(list) do check_function(f, "stoke.fallback") end
+  for i = 1, #list do check_function(list[i], "stoke.fallback") end
   local tried = {}
   for i, f in ipairs(list) do
     local results, err = attempt(f)

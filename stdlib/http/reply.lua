@@ -15,12 +15,21 @@ Reply.__name = "stoke.http.reply"
 
 ---@param exchange table of the host
 local function new(exchange)
-  return setmetatable({ exchange = exchange, started = false, ended = false, gone = false }, Reply)
+  return setmetatable({ exchange = exchange, started = false, ended = false, gone = false, size = false, lost = false }, Reply)
+end
+
+--- What is set on a reply as on those of other servers (res.status = 404) would be lost without a word.
+function Reply:__newindex(key)
+  errors.raise("argument", ("a reply has no field %s to set"):format(tostring(key)),
+    { hint = "res:reply(status, headers, body) answers at once, res:start(status, headers) before res:write" })
 end
 
 --- "Name: value" lines, sorted by name: the order of a table must not show on the wire.
 local function lines_of(headers)
   local lines = {}
+  if type(headers) ~= "table" then
+    errors.argument('headers are a table { ["Name"] = value }, got %s', errors.describe(headers))
+  end
   for name, value in next, headers do
     if type(name) ~= "string" then
       errors.argument("headers are a table { [\"Name\"] = value }, got a key that is a %s", type(name))
@@ -108,6 +117,10 @@ end
 ---
 --- Example: `res:write "a piece of the answer"`
 function Reply:write(bytes)
+  if type(bytes) ~= "string" then
+    scopes.check_self(self, Reply, "res:write()")
+    errors.argument("res:write: a string expected, got %s", errors.describe(bytes))
+  end
   if self.ended then errors.argument "res:write: the reply has ended" end
   if not self.started then self:start() end
   local me = tasks.current()

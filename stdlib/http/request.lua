@@ -104,6 +104,9 @@ end
 ---
 --- Example: `local order = req:json()`
 function Request:json()
+  if getmetatable(self) ~= Request then
+    errors.argument("req:json(): called on %s; write a colon, not a dot", errors.describe(self))
+  end
   local ok, value = pcall(json.decode, self.body)
   if ok then return value end
   errors.raise("protocol", "the body is not JSON: " .. (errors.is(value) and value.message or tostring(value)),

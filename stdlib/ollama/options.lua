@@ -153,8 +153,32 @@ local function thinking(what, think)
     type(think) == "string" and ("%q"):format(think) or type(think))
 end
 
+local KEYWORDS = {}
+for word in ("type properties items enum const anyOf oneOf allOf not if then else required prefixItems pattern format minimum "
+  .. "maximum title description additionalProperties definitions minLength maxLength minItems maxItems nullable default")
+  :gmatch "%S+" do KEYWORDS[word] = true end
+
+local function is_json_schema(format)
+  for key in next, format do
+    if KEYWORDS[key] or type(key) == "string" and key:find "^%$" then return true end
+  end
+  return false
+end
+
+--- What the server is given as `format`: a stoke.schema goes out as its JSON Schema.
+---@param format any
+---@return any
+function M.format(format)
+  local meta = type(format) == "table" and getmetatable(format)
+  return meta and meta.__name == "stoke.schema" and format:json_schema() or format
+end
+
 local function format_of(what, options)
-  local format = options.format
+  local format = M.format(options.format)
+  if type(format) == "table" and next(format) ~= nil and not json.is_array(format) and not is_json_schema(format) then
+    errors.raise("argument", what .. ": format is no JSON Schema: it has none of its keywords",
+      { hint = "format = stoke.schema { field = \"string\", ... } makes one of the short notation" })
+  end
   if format ~= "json" and (type(format) ~= "table" or next(format) == nil or json.is_array(format)) then
     errors.argument("%s: format must be \"json\" or a JSON Schema (a table), got %s", what,
       type(format) == "table" and "an empty one or a list" or type(format) == "string" and ("%q"):format(format) or type(format))
@@ -311,6 +335,10 @@ local function checked(what, i, message)
   return message
 end
 
+--- Roles of other libraries, which a model's template would leave out without a word.
+local STRANGERS = { human = "user", ai = "assistant", bot = "assistant", model = "assistant", developer = "system",
+  ["function"] = "tool" }
+
 --- Has it no field that must be looked at? Most have none.
 local function is_plain(message)
   return message.tool_calls == nil and message.images == nil and message.thinking == nil and message.tool_name == nil
@@ -333,11 +361,17 @@ end
 ---@param images fun(what: string, list: table): table reads them
 function M.messages(what, messages, images)
   local out
+  if messages[1] == nil and next(messages) ~= nil then
+    errors.argument("%s: messages must be a list of messages, { { role = \"user\", content = ... } }, got %s", what,
+      errors.describe(messages))
+  end
   for i = 1, #messages do
     local message = messages[i]
     if type(message) ~= "table" or type(message.role) ~= "string" then
       errors.argument("%s: messages[%d] must be a table with role and content", what, i)
     end
+    local meant = STRANGERS[message.role]
+    if meant then errors.argument("%s: messages[%d]: the role %q is %q here", what, i, message.role, meant) end
     if not is_plain(message) then
       message = ready(checked(what, i, message), what, images)
       if message ~= messages[i] then

@@ -192,7 +192,7 @@ function M.body(given, endpoint, stream, sampling)
   local load = load_of(endpoint, given.model)
   local body = { model = given.model, messages = given.messages, stream = stream, think = given.think or false,
     truncate = given.truncate or false, options = merge(sampling or given.options, load.options, load.sampling) }
-  if given.format ~= nil then body.format = given.format end
+  if given.format ~= nil then body.format = options.format(given.format) end
   if given.logprobs ~= nil then body.logprobs, body.top_logprobs = given.logprobs, given.top_logprobs end
   if given._debug_render_only then body._debug_render_only = true end
   if load.shift ~= nil then body.shift = load.shift end

@@ -92,7 +92,8 @@ function M.definition(f, options)
   local where = ("stoke.tool: the function at %s:%d"):format(info.short_src, info.linedefined)
   if not text then
     errors.raise("argument", where .. " has no text to read a comment from",
-      { hint = "describe it: stoke.tool { name =, params =, run = }" })
+      { hint = info.short_src:find "^stoke:stdlib/tools/" and "stoke.tools has functions that make tools: call it, with ()"
+        or "describe it: stoke.tool { name =, params =, run = }" })
   end
   local comment, head = lines_above(text, line)
   local fields, order, description, described = read(where, comment)

@@ -183,7 +183,8 @@ end)
 test("names: a module nobody required is named with its require, a word from elsewhere with the one here", function(t)
   for name, wanted in pairs {
     stoke = 'local stoke = require "stoke"', json = 'local json = require "stoke.json"', ollama = 'require "stoke.ollama"',
-    None = "nil", True = "true", len = "#value", console = "print", await = "a call waits", stoek = "did you mean 'stoke'?", prnt = "did you mean 'print'?",
+    None = "nil", True = "true", len = "#value",
+    console = "print", await = "a call waits", stoek = "did you mean 'stoke'?", prnt = "did you mean 'print'?",
   } do
     t.contains(message(load("return " .. name)), ("undefined variable '%s' ("):format(name), name)
     t.contains(message(load("return " .. name)), wanted, name)
@@ -192,7 +193,8 @@ end)
 
 test("names: a line of another language is answered with how Lua writes it", function(t)
   for line, wanted in pairs {
-    ["if x != 1 then end"] = "~=", ["x += 1"] = "x = x + 1", ["i++"] = "x = x + 1", ["const x = 5"] = "local", ["let x = 5"] = "local",
+    ["if x != 1 then end"] = "~=", ["x += 1"] = "x = x + 1", ["i++"] = "x = x + 1", ["const x = 5"] = "local",
+    ["let x = 5"] = "local",
     ["import stoke"] = "require", ["from stoke import agent"] = "require", ["if a && b then end"] = "and",
     ["if a || b then end"] = "or", ["elif x then"] = "elseif", ["def f():"] = "function", ["// note"] = "--",
     ["local f = x => x"] = "function(x)", ["local t = { \"a\": 1 }"] = "name = value",
@@ -217,4 +219,68 @@ end)
 test("names: a file may begin with a byte order mark", function(t)
   t.eq(source.code "\xEF\xBB\xBFreturn 1", "return 1")
   t.eq(source.code "\xEF\xBB\xBF#!/usr/bin/env stoke\nreturn 1", "\nreturn 1")
+end)
+
+-- ---- calls that cannot work -------------------------------------------------------------------------------------------------
+
+test("names: a method called with a dot says so, whatever it would have done first", function(t)
+  local met = {}
+  local server <close> = http.serve { mem = "dots", handler = function(req, res)
+    met.write, met.start, met.json = message(res.write, "x"), message(res.start), message(req.json)
+    return "done"
+  end }
+  t.eq(http.get("http://dots.mem/").body, "done")
+  for _, said in pairs(met) do t.contains(said, "write a colon, not a dot") end
+  t.contains(message(server.close, {}), "write a colon, not a dot")
+end)
+
+test("names: what a reply, an agent or a session cannot hold is refused where it is set", function(t)
+  local met = {}
+  local server <close> = http.serve { mem = "sets", handler = function(_, res)
+    met.status = message(function() res.status = 404 end)
+    met.bytes = message(res.write, res, nil)
+    met.headers = message(res.reply, res, 200, "text")
+    met.header = message(function() res:set_header("a", "b") end)
+    return "done"
+  end }
+  t.eq(http.get("http://sets.mem/").body, "done")
+  t.contains(met.status, "a reply has no field status to set")
+  t.contains(met.bytes, "res:write: a string expected, got nil")
+  t.contains(met.headers, 'headers are a table { ["Name"] = value }, got the string "text"')
+  t.contains(met.header, "res:start(200")
+  local bot = stoke.agent { name = "b", model = "m" }
+  t.contains(message(function() bot.model = "other" end), "the model of an agent cannot be set")
+  local chat = bot:session()
+  t.contains(message(function() chat.messages = {} end), "session.messages cannot be set")
+  t.contains(message(chat.save, chat, "file.json"), "session:save gives a table, and writes no file")
+  t.contains(message(stoke.fallback, nil, print), "a function expected")
+end)
+
+test("names: messages and formats of other clients are refused before anything is sent", function(t)
+  local function chat(more)
+    local q = { model = "m", messages = { { role = "user", content = "x" } } }
+    for name, value in pairs(more) do q[name] = value end
+    return message(ollama.chat, q)
+  end
+  t.contains(chat { messages = { role = "user", content = "x" } }, "messages must be a list of messages")
+  t.contains(chat { messages = { { role = "human", content = "x" } } }, 'the role "human" is "user" here')
+  t.contains(chat { format = { city = "string" } }, "format is no JSON Schema")
+  local _, err = stoke.try(ollama.chat, { model = "m", messages = {}, format = { city = "string" } })
+  t.contains(err.hint, "stoke.schema")
+end)
+
+test("names: tools that are none say how one is made", function(t)
+  local function agent(tools) return select(2, stoke.try(stoke.agent, { model = "m", tools = tools })) end
+  t.contains(agent({ stoke.tools.calculator }).hint, "call it, with ()")
+  t.contains(agent({ { name = "x", parameters = {} } }).message, "stoke.tool { ... }")
+  t.contains(agent({ name = "x", run = print }).message, "tools must be a list of tools")
+  t.contains(message(function() return stoke.tools.web_search end), "http_fetch")
+end)
+
+test("names: a schema of ours is a format", function(t)
+  local model = t.model("m", { '{"city":"Oslo"}' })
+  local City = stoke.schema { city = "string" }
+  local reply = ollama.chat { model = "m", messages = { { role = "user", content = "x" } }, format = City }
+  t.eq(json.decode(reply.message.content), { city = "Oslo" })
+  t.eq(model.requests[1].format.properties.city.type, "string")
 end)

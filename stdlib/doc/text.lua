@@ -41,14 +41,35 @@ local function add_wrapped(out, text, columns, indent, hanging)
   end
 end
 
---- A line of code, broken at a blank where it is too long for the screen.
+--- Where the comment of a line begins; blanks in strings are made \1, so that nothing breaks there.
+local function read_code(line)
+  local quote, from = nil, 1
+  local text = line:gsub("()(\\?.)", function(at, char)
+    if not quote and from == 1 and line:sub(at, at + 1) == "--" and line:find("^%s", at - 1) then from = at end
+    if from > 1 then return nil end
+    if quote and char == quote then quote = nil elseif not quote and (char == '"' or char == "'") then quote = char end
+    return quote and char == " " and "\1" or nil
+  end)
+  if quote then return line, 1 end -- no string after all: prose
+  return text, from
+end
+
+--- A line of code, broken where it is too long for the screen and Lua may still read it: not in a string; a comment that does not
+--- fit goes on as a comment.
 local function add_code(out, line, columns)
   local indent = line:match "^%s*"
   if term.width(line) <= columns then
     out[#out + 1] = line
     return
   end
-  for i, part in ipairs(wrap(line, columns - #indent - 4)) do out[#out + 1] = indent .. (i > 1 and "    " or "") .. part end
+  local text, comment = read_code(line)
+  local code = comment > 1 and text:sub(1, comment - 1) or text
+  for i, part in ipairs(wrap(code, columns - #indent - 4)) do
+    out[#out + 1] = indent .. (i > 1 and "    " or "") .. part:gsub("\1", " ")
+  end
+  for _, part in ipairs(comment > 1 and wrap(text:sub(comment):gsub("^%-+%s*", ""), columns - #indent - 7) or {}) do
+    out[#out + 1] = indent .. (code:find "%S" and "    " or "") .. "-- " .. part
+  end
 end
 
 --- Paragraphs are filled, entries of a list hang; what is indented stays as it is.

@@ -238,7 +238,7 @@ test("topics: a section ends where the next of its rank begins; Markdown's marks
   t.match(budget, "\n    local stoke = require")
 end)
 
-test("text: no line is wider than the screen but for a word that is", function(t)
+test("text: no line is wider than the screen but for a word, or a string of code, that is", function(t)
   local all = doc.names()
   for _, module in ipairs(doc.modules()) do
     for _, class in ipairs(doc.classes(module)) do all[#all + 1] = class.name end
@@ -247,8 +247,23 @@ test("text: no line is wider than the screen but for a word that is", function(t
     for _, name in ipairs(all) do
       local entry = doc.find(name)
       for line in (entry and doc.text(entry, columns) or ""):gmatch "[^\n]+" do
-        t.ok(#line <= columns or utf8.len(line) <= columns or not line:match "^%s*(.*)$":find "%s",
+        t.ok(#line <= columns or utf8.len(line) <= columns or not line:gsub('%b""', '""'):match "^%s*(.*)$":find "%s",
           ("%s at %d: %s"):format(name, columns, line))
+      end
+    end
+  end
+end)
+
+test("doc: code that is broken for a narrow terminal is the same code", function(t)
+  for _, topic in ipairs { "streaming", "concurrency", "functions", "agents", "sessions", "output", "budget", "testing" } do
+    for _, columns in ipairs { 80, 60 } do
+      local code = {}
+      for line in doc.text(doc.find(topic), columns):gmatch "[^\n]+" do
+        if line:find "^      " then code[#code + 1] = line end
+      end
+      for block in (table.concat(code, "\n") .. "\n"):gsub("\n      local stoke = require", "\0local stoke = require"):gmatch "[^\0]+" do
+        local f, problem = load(block)
+        t.ok(f, ("%s at %d: %s\n%s"):format(topic, columns, tostring(problem), block))
       end
     end
   end

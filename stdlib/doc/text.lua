@@ -41,17 +41,22 @@ local function add_wrapped(out, text, columns, indent, hanging)
   end
 end
 
---- Where the comment of a line begins; blanks in strings are made \1, so that nothing breaks there.
+local HELD = "\u{A0}" -- a blank that is none to who breaks lines, and as wide
+
+--- A line's code, where blanks in strings are held so that nothing breaks there, and its comment.
 local function read_code(line)
-  local quote, from = nil, 1
+  local quote, from
   local text = line:gsub("()(\\?.)", function(at, char)
-    if not quote and from == 1 and line:sub(at, at + 1) == "--" and line:find("^%s", at - 1) then from = at end
-    if from > 1 then return nil end
+    if from then return "" end
+    if not quote and at > 1 and line:find("^%s%-%-", at - 1) then
+      from = at
+      return ""
+    end
     if quote and char == quote then quote = nil elseif not quote and (char == '"' or char == "'") then quote = char end
-    return quote and char == " " and "\1" or nil
+    return quote and char == " " and HELD or nil
   end)
-  if quote then return line, 1 end -- no string after all: prose
-  return text, from
+  if quote then return line, "" end -- no string after all: prose
+  return text, from and line:sub(from) or ""
 end
 
 --- A line of code, broken where it is too long for the screen and Lua may still read it: not in a string; a comment that does not
@@ -62,12 +67,11 @@ local function add_code(out, line, columns)
     out[#out + 1] = line
     return
   end
-  local text, comment = read_code(line)
-  local code = comment > 1 and text:sub(1, comment - 1) or text
+  local code, comment = read_code(line)
   for i, part in ipairs(wrap(code, columns - #indent - 4)) do
-    out[#out + 1] = indent .. (i > 1 and "    " or "") .. part:gsub("\1", " ")
+    out[#out + 1] = indent .. (i > 1 and "    " or "") .. part:gsub(HELD, " ")
   end
-  for _, part in ipairs(comment > 1 and wrap(text:sub(comment):gsub("^%-+%s*", ""), columns - #indent - 7) or {}) do
+  for _, part in ipairs(wrap(comment:gsub("^%-+%s*", ""), columns - #indent - 7)) do
     out[#out + 1] = indent .. (code:find "%S" and "    " or "") .. "-- " .. part
   end
 end

@@ -9,10 +9,11 @@ local M = {}
 ---@type { [1]: string, [2]: string, also?: string }[]
 local LIST = {
   { "start", "The first script", also = "begin first tutorial" },
-  { "streaming", "Answers as they come", also = "stream events" },
+  { "streaming", "Answers as they come", also = "stream" },
   { "concurrency", "Tasks and scopes", also = "async parallel" },
   { "functions", "Tools", also = "function-calling tool-calling" },
   { "agents", "Agents" },
+  { "events", "Events of a stream" },
   { "sessions", "Sessions", also = "conversation memory history" },
   { "output", "Structured output", also = "structured format" },
   { "choosing", "Choosing", also = "classify" },
@@ -32,6 +33,7 @@ local LIST = {
   { "images", "Images", also = "image vision pictures" },
   { "thinking", "Thinking", also = "think reasoning" },
   { "embeddings", "Embeddings", also = "embedding vectors" },
+  { "serving", "Serving over HTTP", also = "serve server http-server sse" },
 }
 
 --- The names of all topics, in the order of the guide.

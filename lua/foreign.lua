@@ -229,7 +229,9 @@ M.members = {
       'res:start(200, { ["Name"] = "value" }), or res:reply(status, headers, body)',
     ["json"] = "a handler returns a table, which goes out as JSON" },
   ["stoke.stream"] = table_of { ["read recv"] = "next", ["stop cancel"] = "close" },
-  ["stoke.agent.stream"] = table_of { ["read recv"] = "next", ["stop cancel"] = "close" },
+  ["stoke.agent.stream"] = table_of { ["read recv next events"] = "for ev in stream do ... end", ["stop cancel"] = "close",
+    ["text output result usage content delta messages"] =
+      "in the events, for ev in stream do ... end; agent:run gives a result with text and output" },
   ["stoke.process"] = table_of { ["stop terminate"] = "kill", ["join"] = "wait", ["send"] = "write" },
   ["stoke.pending"] = table_of { ["accept allow yes ok"] = "approve", ["deny refuse no"] = "reject" },
   ["stoke.agent.result"] = table_of { ["content answer message response reply"] = "text", ["value data parsed json"] = "output",

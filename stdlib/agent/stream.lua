@@ -2,6 +2,7 @@
 
 local channel = require "core.channel"
 local errors = require "core.errors"
+local spelling = require "core.names"
 local tasks = require "core.task"
 
 local M = {}
@@ -11,8 +12,14 @@ local AHEAD = 64
 
 ---@class stoke.agent.stream
 local Stream = {}
-Stream.__index = Stream
 Stream.__name = "stoke.agent.stream"
+
+function Stream.__index(_, key)
+  local value = Stream[key]
+  if value ~= nil then return value end
+  if key == 1 then errors.argument "a stream is no list: for ev in agent:stream(question) do ... end" end
+  return spelling.field("stoke.agent.stream", key, {}, Stream)
+end
 
 function Stream:__call()
   if self.over then return nil end
@@ -52,7 +59,7 @@ end
 ---@return stoke.agent.stream closing it ends the run
 function M.open(f)
   local events = channel.new(AHEAD)
-  local self = setmetatable({ events = events }, Stream)
+  local self = setmetatable({ events = events, over = false }, Stream)
   self.task = tasks.spawn(body, { name = "agent" }, events, f)
   return self, nil, nil, self
 end

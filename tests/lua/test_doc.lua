@@ -247,7 +247,8 @@ test("text: no line is wider than the screen but for a word, or a string of code
     for _, name in ipairs(all) do
       local entry = doc.find(name)
       for line in (entry and doc.text(entry, columns) or ""):gmatch "[^\n]+" do
-        t.ok(#line <= columns or utf8.len(line) <= columns or not line:gsub('%b""', '""'):gsub("%b''", "''"):match "^%s*(.*)$":find "%s",
+        t.ok(#line <= columns or utf8.len(line) <= columns
+          or not line:gsub('%b""', '""'):gsub("%b''", "''"):match "^%s*(.*)$":find "%s",
           ("%s at %d: %s"):format(name, columns, line))
       end
     end

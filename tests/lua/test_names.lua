@@ -277,6 +277,16 @@ test("names: tools that are none say how one is made", function(t)
   t.contains(message(function() return stoke.tools.web_search end), "http_fetch")
 end)
 
+test("names: a stream is neither a result nor a list", function(t)
+  t.model("m", { "hello" })
+  local stream <close> = stoke.agent { name = "b", model = "m" }:stream "x"
+  t.contains(message(function() return stream.text end), "for ev in stream do ... end; agent:run gives a result")
+  t.contains(message(function() return stream[1] end), "a stream is no list")
+  local texts = {}
+  for ev in stream do if ev.type == "text" then texts[#texts + 1] = ev.text end end
+  t.eq(texts, { "hello" })
+end)
+
 test("names: a schema of ours is a format", function(t)
   local model = t.model("m", { '{"city":"Oslo"}' })
   local City = stoke.schema { city = "string" }

@@ -132,7 +132,7 @@ local function show(v) return type(v) == "string" and ("%q"):format(v) or tostri
 -- `key` is nil where the source is itself the setting: a flag, a variable.
 local function complain(source, key, problem, hint)
   local what = key and source .. ": " .. key or source
-  errors.raise("usage", ("%s %s"):format(what, problem), { hint = hint })
+  errors.raise("usage", ("%s %s"):format(what, problem), { hint = hint or key and "stoke help configuration shows the settings" })
 end
 
 local function check_leaf(source, key, kind, v)
@@ -235,14 +235,16 @@ end
 
 local function address(source, text)
   local url, problem = M.parse_host(text)
-  if not url then errors.raise("usage", ("%s: %s"):format(source, problem)) end
+  if not url then
+    errors.raise("usage", ("%s: %s"):format(source, problem), { hint = "an address is HOST:PORT or http://HOST:PORT" })
+  end
   return url
 end
 
 -- A file's table: Lua text only, an empty environment, one table returned.
 local function read_file(path, text)
   local chunk, problem = load(text, "@" .. path, "t", {})
-  if not chunk then errors.raise("usage", problem) end
+  if not chunk then errors.raise("usage", problem, { hint = "a configuration file is Lua: return { name = value, ... }" }) end
   local ok, t = pcall(chunk)
   if not ok then
     errors.raise("usage", tostring(t), { hint = "a configuration file is plain data: no functions" })
@@ -430,7 +432,8 @@ function M.endpoint(name)
   local near = errors.suggest(asked, names)
   errors.raise("usage", ("no endpoint is named '%s'"):format(asked), {
     hint = near and ("did you mean '%s'?"):format(near)
-           or "known: " .. table.concat(names, ", ") .. "; or give an address" })
+           or ("known: %s; or give an address, or set endpoints = { [%q] = { url = \"http://HOST:11434\" } } in stoke.config.lua")
+             :format(table.concat(names, ", "), asked), where = errors.site() })
 end
 
 ---True when somebody chose an endpoint: a flag, the environment or a file.

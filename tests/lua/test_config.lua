@@ -244,3 +244,12 @@ case("config: the simulator's address takes the default place", function(t)
   load_with {}
   t.eq(config.endpoint().name, "default")
 end)
+
+test("config: an endpoint nobody set says how one is set, and where it was asked for", function(t)
+  local stoke = require "stoke"
+  local bot = stoke.agent { name = "b", model = "m", endpoint = "laptop" }
+  local _, err = stoke.try(bot.run, bot, "x")
+  t.eq(err.kind, "usage")
+  t.contains(err.hint, 'endpoints = { ["laptop"] = { url = "http://HOST:11434" } }')
+  t.match(err.where, "test_config%.lua:%d+")
+end)

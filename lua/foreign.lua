@@ -148,10 +148,12 @@ M.globals = table_of {
   ["int float Number parseInt parseFloat"] = "here it is tonumber(text), or value // 1", ["console printf echo puts"] = "print",
   ["range"] = "for i = 1, 10 do ... end", ["enumerate"] = "ipairs(list)", ["self this"] = "only a function obj:name() has self",
   ["sleep setTimeout wait"] = "stoke.sleep(seconds)", ["setInterval"] = "stoke.every(name, seconds, f)",
-  ["fetch requests axios"] = 'local http = require "stoke.http"', ["setfenv getfenv loadstring"] = "Lua 5.4 has load",
+  ["fetch requests axios"] = ("local http = require %q"):format "stoke.http", ["setfenv getfenv loadstring"] = "Lua 5.4 has load",
   ["await"] = "nothing is awaited: a call waits until it has its value",
   ["unpack"] = "table.unpack", ["process"] = "stoke.env, stoke.proc, or args of stoke.main", ["input"] = "stoke.term.prompt",
 }
+
+local IMPORT = ("Lua writes local name = require %q"):format "name"
 
 --- Lines of other languages: what the parser refused, how it is written here.
 M.syntax = {
@@ -160,8 +162,8 @@ M.syntax = {
   { "&&", "Lua writes a and b" }, { "||", "Lua writes a or b" }, { "=>", "Lua writes function(x) return x end" },
   { "^%s*const%s", "Lua writes local name = value" }, { "^%s*let%s", "Lua writes local name = value" },
   { "^%s*var%s", "Lua writes local name = value" },
-  { "^%s*import%s", 'Lua writes local name = require "name"' },
-  { "^%s*from%s+%S+%s+import", 'Lua writes local name = require "name"' },
+  { "^%s*import%s", IMPORT },
+  { "^%s*from%s+%S+%s+import", IMPORT },
   { "^%s*elif%f[%W]", "Lua writes elseif x then" }, { "else%s+if%f[%W]", "Lua writes elseif x then" },
   { "^%s*def%s", "Lua writes local function name() ... end" },
   { "^%s*async%f[%W]", "nothing is marked async: every call may wait" },

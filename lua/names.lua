@@ -70,7 +70,7 @@ end
 function M.global(name, known)
   local here = foreign.globals[name]
   if here then return here end
-  if name == "stoke" then return 'local stoke = require "stoke"' end
+  if name == "stoke" then return ("local stoke = require %q"):format(name) end
   for _, module in ipairs(require "host.about".modules()) do
     if module == "stoke." .. name then return ("local %s = require %q"):format(name, module) end
   end

@@ -152,7 +152,9 @@ local function copy(messages)
 end
 
 --- The session as a plain table, which JSON can hold: agent:session(saved) goes on with it.
+---@param ... nil nothing: it writes no file
 ---@return table
+---Raises `argument` when it is given something.
 ---
 --- Example: `stoke.fs.write("chat.json", stoke.json.encode(chat:save()))`
 function Session:save(...)

@@ -394,11 +394,14 @@ end
 --- Example: `salvage.cut_call('{"name": "now", "arguments": {"zone": "Eu', { now = true })  --> "now"`
 function M.cut_call(text, names)
   check(text, names, "salvage.cut_call")
-  local from = (find(text, "[{%[]") or find(text, "^[%s`%w]*[%a_][%w_.]*%(")) and scan.past_thinking(text, 1)
+  local value_begins = find(text, "{", 1, true) or find(text, "[", 1, true)
+  if not value_begins and not find(text, "(", 1, true) then return nil end
+  local from = scan.past_thinking(text, 1)
   if not from then return nil end
   local body = sub(text, from)
   local called = match(bare(body), "^%[?%s*([%a_][%w_.]*)%(%s*[%a_][%w_]*%s*=%s*['\"%d%[{TFN-][^)]*$")
   if called then return resolve(called, names) end
+  if not value_begins then return nil end
   local list = scan.values(body, 1, MAX_DEPTH)
   local found = list[1]
   if not found or list[2] or not found.cut then return nil end

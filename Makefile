@@ -68,7 +68,7 @@ LIBS    = $(LIB_LIBS) -lm -ldl
 # ---- the binary -----------------------------------------------------------------------------------------------------
 
 BIN         := $(BUILD)/stoke
-HOST_SRC    := $(filter-out host/embed/%,$(wildcard host/*.c host/*/*.c))
+HOST_SRC    := $(filter-out host/embed/generate.c,$(wildcard host/*.c host/*/*.c))
 HOST_OBJ    := $(HOST_SRC:%.c=$(BUILD)/obj/%.o)
 ENGINE_OBJ  := $(filter-out $(BUILD)/obj/host/main.o,$(HOST_OBJ)) $(BUILD)/obj/embed.o
 ENGINES     := $(BUILD)/libstoke.a

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "loop/binding.h"
 #include "loop/call.h"
 #include "sys/console.h"
 #include "embed/embed.h"
@@ -60,9 +61,14 @@ static int search_embedded(lua_State *L) {
     lua_pushfstring(L, "no module '%s' in the binary", name);
     return 1;
   }
-  const char *bytes = (const char *)(s->code ? s->code : s->bytes);
-  size_t len = s->code ? s->code_len : s->len;
-  if (luaL_loadbufferx(L, bytes, len, s->chunkname, s->code ? "b" : "t") != LUA_OK) return lua_error(L);
+  const struct packed *program = embed_program(s);
+  struct mem *m = &host_of(L)->mem;
+  char *bytes = mem_alloc(m, program->len);
+  if (!bytes) return luaL_error(L, "not enough memory");
+  embed_unpack(program, bytes);
+  int status = luaL_loadbufferx(L, bytes, program->len, s->chunkname, NULL);
+  mem_free(m, bytes);
+  if (status != LUA_OK) return lua_error(L);
   lua_pushstring(L, s->chunkname + 1);
   return 2;
 }

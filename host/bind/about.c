@@ -63,7 +63,9 @@ static int l_modules(lua_State *L) {
 static int l_source(lua_State *L) {
   const struct embedded_source *s = embed_find(luaL_checkstring(L, 1));
   if (s == NULL) return 0;
-  lua_pushlstring(L, (const char *)s->bytes, s->len);
+  luaL_Buffer b;
+  embed_unpack(&s->text, luaL_buffinitsize(L, &b, s->text.len));
+  luaL_pushresultsize(&b, s->text.len);
   lua_pushstring(L, s->chunkname + strlen(EMBED_PREFIX));
   return 2;
 }

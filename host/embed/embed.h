@@ -3,6 +3,7 @@
 #ifndef STOKE_EMBED_H
 #define STOKE_EMBED_H
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base.h"
@@ -10,14 +11,28 @@
 /* Every chunk of ours is named so; a place in a script is one that is not. */
 #define EMBED_PREFIX "@stoke:"
 
-struct embedded_source {
-  const char *name;           /* "core.driver.fs", "stoke.http", "stoke"; "docs.guide": a document, no module */
-  const char *chunkname;      /* "@stoke:lua/driver/fs.lua": what tracebacks show */
-  const unsigned char *bytes; /* documentation comments, every line at its place; the whole text where code is NULL */
-  size_t len;
-  const unsigned char *code; /* the source, compiled, with debug information; NULL when built with BYTECODE=0 */
-  size_t code_len;
+/* In LZ4's block format: a byte of two lengths, so many bytes as they are, and from how far back so many more are copied. The
+ * last has no copy. Packed, the sources are half as large; of loading one, unpacking it is a fifth. */
+struct packed {
+  const unsigned char *bytes;
+  size_t size;
+  size_t len; /* unpacked */
 };
+
+/* `out` has room for p->len bytes. */
+void embed_unpack(const struct packed *p, char *out);
+
+struct embedded_source {
+  const char *name;      /* "core.driver.fs", "stoke.http", "stoke"; "docs.guide": a document, no module */
+  const char *chunkname; /* "@stoke:lua/driver/fs.lua": what tracebacks show */
+  struct packed text;    /* documentation comments, every line at its place; the whole text where there is no code */
+  struct packed code;    /* the source, compiled, with debug information; empty when built with BYTECODE=0 */
+};
+
+/* What is run of it. */
+static inline const struct packed *embed_program(const struct embedded_source *s) {
+  return s->code.len > 0 ? &s->code : &s->text;
+}
 
 extern const struct embedded_source embedded_sources[]; /* sorted by name, strcmp order */
 extern const size_t embedded_count;

@@ -4,7 +4,8 @@
  *
  * Each file goes in compiled by the very liblua that stoke links to, because parsing some hundred kilobytes of Lua
  * would take longer than all the rest of the start, and of its text the documentation comments, which help() reads:
- * all else of the text would only make the binary twice as large. --text leaves the bytecode out and takes the whole text.
+ * all else of the text would only make the binary larger. Both are packed (see embed.h). --text leaves the bytecode out and
+ * takes the whole text.
  * Documents (docs/guide.md, read by `stoke help TOPIC`) go in as they are, under the name docs.guide.
  * A file that does not compile is reported and goes in as text alone (requiring it then raises the syntax error);
  * with --strict it ends the build. The process is short: what it allocates goes with it. */
@@ -12,6 +13,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +23,7 @@ struct source {
   char *name;
   char *text;
   size_t len;
-  bool compiled;
+  size_t code_len; /* 0 = it is text alone */
   bool document; /* text for people, no Lua */
 };
 
@@ -98,6 +100,95 @@ static void print_bytes(const char *bytes, size_t len) {
   fputs(len == 0 ? "  \"\"" : "\"", stdout);
 }
 
+/* --- packing ------------------------------------------------------------------------------------------------------ */
+
+#define SHORTEST  4     /* bytes of a match; LZ4's numbers */
+#define FARTHEST  65535 /* how far back one may be */
+#define HASH_BITS 15
+#define TRIES     64 /* places that are tried for a longer one */
+
+struct packing {
+  const char *s;
+  size_t len;
+  unsigned char *out, *to;
+  int32_t first[1 << HASH_BITS]; /* the last place with this hash, -1 = none */
+  int32_t *before;               /* the place before it, by place */
+};
+
+static uint32_t hash_at(const char *s) {
+  uint32_t word;
+  memcpy(&word, s, sizeof word);
+  return word * 2654435761u >> (32 - HASH_BITS);
+}
+
+static void put_length(struct packing *p, size_t n) {
+  if (n < 15) return; /* it stands in its half of the byte */
+  for (n -= 15; n >= 255; n -= 255) *p->to++ = 255;
+  *p->to++ = (unsigned char)n;
+}
+
+/* Bytes from `from` to `at` as they are, then `match` bytes from `distance` back; 0 = nothing. */
+static void put(struct packing *p, size_t from, size_t at, size_t match, size_t distance) {
+  size_t plain = at - from, more = match > 0 ? match - SHORTEST : 0;
+  *p->to++ = (unsigned char)((plain < 15 ? plain : 15) << 4 | (more < 15 ? more : 15));
+  put_length(p, plain);
+  memcpy(p->to, p->s + from, plain);
+  p->to += plain;
+  if (match == 0) return;
+  *p->to++ = (unsigned char)distance;
+  *p->to++ = (unsigned char)(distance >> 8);
+  put_length(p, more);
+}
+
+static size_t longest(const struct packing *p, size_t at, size_t *distance) {
+  size_t best = 0;
+  int tries = TRIES;
+  for (int32_t place = p->first[hash_at(p->s + at)]; place >= 0 && tries-- > 0; place = p->before[place]) {
+    size_t n = 0, back = at - (size_t)place;
+    if (back > FARTHEST) break;
+    while (at + n < p->len && p->s[(size_t)place + n] == p->s[at + n]) n++;
+    if (n <= best) continue;
+    best = n;
+    *distance = back;
+  }
+  return best >= SHORTEST ? best : 0;
+}
+
+static void remember(struct packing *p, size_t at) {
+  if (at + SHORTEST > p->len) return;
+  uint32_t hash = hash_at(p->s + at);
+  p->before[at] = p->first[hash];
+  p->first[hash] = (int32_t)at;
+}
+
+/* p->out has what s became, up to p->to. */
+static void pack(struct packing *p, const char *s, size_t len) {
+  size_t from = 0, at = 0;
+  p->s = s;
+  p->len = len;
+  p->out = p->to = need(malloc(len + len / 255 + 16));
+  p->before = need(malloc((len + 1) * sizeof *p->before));
+  memset(p->first, 0xff, sizeof p->first);
+  while (at + SHORTEST <= len) {
+    size_t distance = 0, match = longest(p, at, &distance);
+    if (match > 0) put(p, from, at, match, distance);
+    size_t next = at + (match > 0 ? match : 1);
+    while (at < next) remember(p, at++);
+    if (match > 0) from = at;
+  }
+  put(p, from, len, 0, 0);
+}
+
+static void print_packed(const char *what, size_t index, const char *bytes, size_t len) {
+  static struct packing p;
+  pack(&p, bytes, len);
+  printf("static const char %s_%zu[] =\n", what, index);
+  print_bytes((const char *)p.out, (size_t)(p.to - p.out));
+  puts(";");
+}
+
+/* --- sources ------------------------------------------------------------------------------------------------------ */
+
 static int append(lua_State *L, const void *bytes, size_t len, void *ud) {
   (void)L;
   luaL_addlstring(ud, bytes, len);
@@ -156,32 +247,29 @@ static bool print_source(lua_State *L, struct source *s, size_t index, bool text
   bool ok = true;
   printf("\n/* %s */\n", s->path);
   if (!text_only && !s->document) {
-    ok = s->compiled = compile(L, s);
+    ok = compile(L, s);
     size_t len;
     const char *result = lua_tolstring(L, -1, &len);
     if (ok) {
-      printf("static const char code_%zu[] =\n", index);
-      print_bytes(result, len);
-      puts(";");
+      s->code_len = len;
+      print_packed("code", index, result, len);
     } else {
       fprintf(stderr, "embed: %s\n", result);
     }
     lua_settop(L, 0);
     if (ok) keep_documentation(s);
   }
-  printf("static const char text_%zu[] =\n", index);
-  print_bytes(s->text, s->len);
-  puts(";");
+  print_packed("text", index, s->text, s->len);
   return ok;
 }
 
 static void print_row(const struct source *s, size_t index) {
-  printf("  {\"%s\", \"@stoke:%s\", (const unsigned char *)text_%zu, sizeof text_%zu - 1, ", s->name, s->path, index,
-         index);
-  if (s->compiled) {
-    printf("(const unsigned char *)code_%zu, sizeof code_%zu - 1},\n", index, index);
+  printf("  {\"%s\", \"@stoke:%s\", {(const unsigned char *)text_%zu, sizeof text_%zu - 1, %zu}, ", s->name, s->path, index,
+         index, s->len);
+  if (s->code_len > 0) {
+    printf("{(const unsigned char *)code_%zu, sizeof code_%zu - 1, %zu}},\n", index, index, s->code_len);
   } else {
-    puts("NULL, 0},");
+    puts("{NULL, 0, 0}},");
   }
 }
 
@@ -210,7 +298,7 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < count; i++) ok = print_source(L, &sources[i], i, text_only) && ok;
   puts("\nconst struct embedded_source embedded_sources[] = {");
   for (size_t i = 0; i < count; i++) print_row(&sources[i], i);
-  if (count == 0) puts("  {NULL, NULL, NULL, 0, NULL, 0},");
+  if (count == 0) puts("  {NULL, NULL, {NULL, 0, 0}, {NULL, 0, 0}},");
   printf("};\nconst size_t embedded_count = %zu;\n", count);
   lua_close(L);
   return ok || !strict ? 0 : 1;

@@ -103,8 +103,10 @@ static int start(lua_State *L) {
     luaL_requiref(L, lib->name, lib->func, 1);
     lua_pop(L, 1);
   }
-  const char *bytes = (const char *)(s->code ? s->code : s->bytes);
-  if (luaL_loadbufferx(L, bytes, s->code ? s->code_len : s->len, s->chunkname, NULL) != LUA_OK) return lua_error(L);
+  const struct packed *program = embed_program(s);
+  char *bytes = lua_newuserdatauv(L, program->len, 0);
+  embed_unpack(program, bytes);
+  if (luaL_loadbufferx(L, bytes, program->len, s->chunkname, NULL) != LUA_OK) return lua_error(L);
   lua_pushlstring(L, lua_touserdata(L, 1), (size_t)lua_tointeger(L, 2));
   lua_pushcfunction(L, l_write);
   lua_call(L, 2, 2);

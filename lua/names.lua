@@ -3,7 +3,6 @@
 
 local errors = require "core.errors"
 local raw_pcall = require "core.coro".raw_pcall
-local foreign = require "core.foreign"
 local source = require "core.source"
 
 local M = {}
@@ -51,11 +50,12 @@ end
 ---@return string message
 ---@return boolean known something was meant
 function M.say(owner, key, ...)
-  local here = (foreign.members[owner] or {})[key]
+  local foreign = require "core.foreign".members[owner] or {} -- long, and nobody needs it before an error
+  local here = foreign[key]
   if here and here:find "^%l[%w_]*$" then return ("%s has no %s; did you mean %s?"):format(owner, key, here), true end
   if here then return ("%s has no %s; here it is %s"):format(owner, key, here), true end
   local near = M.nearest(key, sorted_names(...))
-  local others = not near and sorted_names(foreign.members[owner])
+  local others = not near and sorted_names(foreign)
   local other = others and errors.suggest(key, others)
   if other then return (M.say(owner, other):gsub("has no " .. other, "has no " .. key)), true end
   if near then return ("%s has no %s; did you mean %s?"):format(owner, key, near), true end

@@ -3,7 +3,6 @@
 -- it is plain text in, plain text out; `table`, `progress` and `prompt` use the terminal.
 
 local outside = require "core.text"
-local clusters = require "stoke.term.cluster"
 local errors = require "core.errors"
 local keeper = require "core.keeper"
 local scopes = require "core.scope"
@@ -71,7 +70,7 @@ end
 ---Example: `assert(term.width "日本" == 4)`
 function M.width(text)
   if not text:find "[^ -~]" then return #text end
-  return clusters.width((text:gsub("\27%[[%d;]*m", "")))
+  return require "stoke.term.cluster".width((text:gsub("\27%[[%d;]*m", "")))
 end
 
 ---Cut or pad a text to exactly `columns`; a cut text ends in "…".
@@ -88,7 +87,7 @@ function M.fit(text, columns, right)
     return right and pad .. text or text .. pad
   end
   local out, n = {}, 0
-  for ch, w in clusters.each(text) do
+  for ch, w in require "stoke.term.cluster".each(text) do
     if n + w > columns - 1 then break end
     out[#out + 1], n = ch, n + w
   end

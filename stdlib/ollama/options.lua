@@ -1,7 +1,6 @@
 --- What a script may give: options of calls and profiles, checked before anything is sent.
 
 local errors = require "core.errors"
-local foreign = require "core.foreign".options.options
 local json = require "core.json"
 local config = require "stoke.config"
 
@@ -91,7 +90,7 @@ local function sampling(what, model, options, prefix)
   for _, name in ipairs(names) do
     if LOAD[name] then refuse_load(what, model, name) end
     if not SAMPLES[name] then -- a newer server may know more, but it also ignores what it does not know
-      local here = foreign[name]
+      local here = require "core.foreign".options.options[name]
       if here then errors.argument("%s: unknown option options.%s; here it is %s", what, name, here) end
       local near = errors.suggest(name, SAMPLING)
       if near then errors.argument("%s: unknown option %s%s (did you mean %s?)", what, prefix, name, near) end

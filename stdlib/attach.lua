@@ -11,7 +11,7 @@ local about = require "core.about"
 local errors = require "core.errors"
 local hash = require "core.hash"
 local pool = require "core.gate.pool"
-local secrets = require "core.secret"
+local keyfile = require "core.keyfile"
 local span = require "core.gate.span"
 local tasks = require "core.task"
 local fs = require "stoke.fs"
@@ -51,7 +51,7 @@ end
 function M.headers()
   local folder, name = key()
   local secret, err
-  if folder then secret, err = secrets.read(folder, name) end
+  if folder then secret, err = keyfile.read(folder, name) end
   if err then error(err, 0) end
   return secret and { Authorization = "Bearer " .. secret } or {}
 end
@@ -147,7 +147,7 @@ function M.listen(name, script)
   host = { name = name, script = script, began = time.monotonic() }
   local ok, server = pcall(function()
     fs.mkdir(folder, { parents = true })
-    local secret = errors.check(secrets.make(key()))
+    local secret = errors.check(keyfile.make(key()))
     host.wanted = hash.sha256("Bearer " .. secret)
     local opened, taken = pcall(open, folder, name)
     if opened then return taken end

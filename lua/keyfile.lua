@@ -1,5 +1,5 @@
---- A secret between the processes of one user: a file that this user alone may read, made by whoever needs it first. It goes past
---- the effects, so that no trace and no cassette holds it.
+--- The key file: a secret between the processes of one user, which this user alone may read, made by whoever needs it first. It
+--- goes past the effects, so that no trace and no cassette holds it.
 
 local env = require "host.env"
 local errors = require "core.errors"

@@ -317,7 +317,7 @@ local function loop(self)
       self.warned = nil
       if text:find "%S" then
         if self.history then
-          local _, why = self.history:add((text:gsub("%s+$", "")))
+          local _, why = self.history:add(text)
           if why then self:note(("(not kept in the history: %s)"):format(why)) end
         end
         self:entry(text)

@@ -75,19 +75,6 @@ local function completer(host, client, write, terminal)
   end
 end
 
---- Entries from a pipe. With --write an entry may have several lines.
-local function piped(finished)
-  return function()
-    local text
-    repeat
-      local line = stdio.read_line()
-      if not line then return text end
-      text = text and text .. "\n" .. line or line
-    until finished(text)
-    return text
-  end
-end
-
 local function whole() return true end
 
 --- Commands are not Lua, and what a reader looks up is a name.
@@ -102,8 +89,8 @@ local function typed(host, client, write, terminal, keep)
   return function()
     local text = terminal:read { prompt = prompt, more = ". ", history = history.entries, finished = finished, complete = complete,
       highlight = highlight, below = true }
-    if text and text:find "%S" then
-      local _, why = history:add((text:gsub("%s+$", "")))
+    if text then
+      local _, why = history:add(text)
       if why then stdio.err(("(not kept in the history: %s)\n"):format(why)) end
     end
     return text
@@ -122,7 +109,7 @@ return function(argv)
   local a = args.parse(SPEC, argv)
   local host = attach.find(a.name)
   local client = ("%016x"):format(rand.int(0, math.maxinteger))
-  if not term.interactive() then return loop(piped(a.write and evals.finished or whole), host, client, a.write) end
+  if not term.interactive() then return loop(prompts.piped(a.write and evals.finished or whole), host, client, a.write) end
   stdio.err(("%s, process %d%s; :help, Ctrl-D ends\n"):format(host.name, host.pid, a.write and ", with --write" or ""))
   local held <close> = prompts.hold "(Ctrl-D ends, :help tells more)"
   loop(typed(host, client, a.write, held.terminal, not a.no_history), host, client, a.write)

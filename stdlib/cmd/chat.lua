@@ -259,22 +259,10 @@ local function typed(chat, keep)
   return function()
     local text = terminal:read { prompt = ">>> ", more = "... ", history = history.entries, complete = completion,
       finished = finished, below = true }
-    if text and text:find "%S" then
-      local _, why = history:add((text:gsub("%s+$", "")))
+    if text then
+      local _, why = history:add(text)
       if why then stdio.err(term.paint("dim", ("(not kept in the history: %s)"):format(why), term.colour(2)) .. "\n") end
     end
-    return text
-  end
-end
-
-local function piped()
-  return function()
-    local text
-    repeat
-      local line = stdio.read_line()
-      if not line then return text end
-      text = text and text .. "\n" .. line or line
-    until finished(text)
     return text
   end
 end
@@ -314,7 +302,7 @@ return function(argv)
   local chat = { model = a.model or before.model or ollama.newest(), system = a.system or before.system, think = a.think,
     stats = a.stats, tty = term.interactive(), colour = term.colour(1), messages = before.messages, options = {} }
   if not chat.tty then
-    loop(chat, piped())
+    loop(chat, prompts.piped(finished))
     return
   end
   local so_far = #chat.messages > 0 and (", %d messages so far"):format(#chat.messages) or ""

@@ -102,13 +102,15 @@ function M.open(path)
   return self
 end
 
---- Remember an entry. One that begins with a blank is not written, as in a shell, nor one that looks like a secret.
+--- Remember an entry, without the blanks it ends with. One that begins with a blank is not written, as in a shell, nor one that
+--- looks like a secret.
 ---@param entry string
 ---@return boolean written
 ---@return string|nil why not, for the person to read; nil when that needs no word
 function History:add(entry)
   local list = self.entries
-  if not entry:find "%S" or list[#list] == entry then return false end
+  entry = entry:match "^.*%S" or ""
+  if entry == "" or list[#list] == entry then return false end
   list[#list + 1] = entry
   if #list > 2 * M.CAP then self.entries = tidy(list) end
   if not self.path or entry:find "^%s" then return false end

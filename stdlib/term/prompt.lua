@@ -112,6 +112,21 @@ local function checked(f)
   end
 end
 
+--- Entries that do not come from a terminal: lines, until `finished` says that they are one.
+---@param finished fun(text: string): boolean
+---@return fun(): string|nil
+function M.piped(finished)
+  return function()
+    local text
+    repeat
+      local line = stdio.read_line()
+      if not line then return text end
+      text = text and text .. "\n" .. line or line
+    until finished(text)
+    return text
+  end
+end
+
 -- ---- reading -----------------------------------------------------------------------------------------------------------------
 
 local function check(options)
@@ -147,7 +162,7 @@ function M.read(options)
     terminal:fresh_line()
     text = terminal:read(wanted)
   end
-  if history and text and text:find "%S" then history:add((text:gsub("%s+$", ""))) end
+  if history and text then history:add(text) end
   return text
 end
 

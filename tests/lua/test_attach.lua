@@ -186,9 +186,11 @@ end)
 test("attach --write: approves a pending call and cancels a task", { real = true }, function(t)
   local host <close> = start "town"
   local task
-  for line in host.stoke(":tasks\n", "attach").stdout:gmatch "[^\n]+" do
-    if line:find "time.sleep" then task = line:match "^(%d+)" end
-  end
+  repeat -- until the host has come so far
+    for line in host.stoke(":tasks\n", "attach").stdout:gmatch "[^\n]+" do
+      if line:find "time.sleep" then task = line:match "^(%d+)" end
+    end
+  until task
   t.match(host.stoke(":approve 1\n:cancel " .. task .. "\n", "attach", "--write").stdout, "approved\ncancelled\n")
   local lines = host.process:lines()
   t.eq({ lines(), lines() }, { "wiped sda", "the task was cancelled" })

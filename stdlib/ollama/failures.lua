@@ -138,7 +138,7 @@ local HINTS = {
 --- The value of a header, nil when there is none.
 local function header(head, wanted)
   for name, value in (head or ""):gmatch "([^:\n]+):[ \t]*([^\n]*)" do
-    if name:lower() == wanted then return (value:gsub("%s+$", "")) end
+    if name:lower() == wanted then return texts.trim(value) end
   end
 end
 

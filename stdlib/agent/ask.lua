@@ -5,6 +5,7 @@
 
 local errors = require "core.errors"
 local random = require "core.random"
+local texts = require "core.text"
 local json = require "stoke.json"
 local caps = require "stoke.agent.cap"
 local output = require "stoke.agent.output"
@@ -134,7 +135,7 @@ end
 
 --- The text repeats itself: the connection is closed, and with it the server's slot is free.
 local function looping(run, cycle, out)
-  local shown = json.encode(#cycle > 60 and cycle:sub(1, 60) .. "..." or cycle) or "the same bytes"
+  local shown = json.encode(#cycle > 60 and texts.head(cycle, 60) .. "..." or cycle) or "the same bytes"
   errors.raise("loop", ("the answer of %s repeats %s and was cut off after %d bytes"):format(run.agent.label, shown, #out.text()),
     { text = out.text(), hint = "another seed or temperature, options.repeat_penalty, or a larger model" })
 end

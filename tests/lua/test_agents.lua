@@ -7,8 +7,7 @@ local fs = require "stoke.fs"
 local proc = require "stoke.proc"
 local stoke = require "stoke"
 
-local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS",
-                    "UBSAN_OPTIONS", "TSAN_OPTIONS" }
+local PASSED_ON = require "binary".PASSED_ON
 local EXECUTABLE = about.executable()
 local UPDATE = (os.getenv "STOKE_UPDATE" or "") ~= ""
 

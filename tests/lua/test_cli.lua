@@ -154,8 +154,7 @@ end)
 
 -- The binary, from outside ---------------------------------------------------------------------
 
-local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS",
-                    "UBSAN_OPTIONS", "TSAN_OPTIONS" }
+local PASSED_ON = require "binary".PASSED_ON
 
 -- A folder of its own for a test: { path, run(argv...) }, removed at the end. The home folder is
 -- that folder, so that no configuration of this machine is read.

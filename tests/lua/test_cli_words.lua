@@ -4,23 +4,10 @@ local test = require "stoke.test"
 local about = require "core.about"
 local envfile = require "core.envfile"
 local env = require "stoke.env"
-local fs = require "stoke.fs"
 local json = require "stoke.json"
-local proc = require "stoke.proc"
 local term = require "stoke.term"
 
-local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" }
-
-local function place(files)
-  local path = proc.run { argv = { "mktemp", "-d" } }.stdout:gsub("\n$", "")
-  for name, text in next, files or {} do fs.write(path .. "/" .. name, text) end
-  local self = setmetatable({ path = path, env = { HOME = path } }, {
-    __close = function() proc.run { argv = { "rm", "-rf", path } } end })
-  function self.run(...)
-    return proc.run { argv = { about.executable(), ... }, cwd = path, env = self.env, env_allow = PASSED_ON, timeout = 60 }
-  end
-  return self
-end
+local place = require "binary".place
 
 -- ---- other programs' words --------------------------------------------------------------------------------------------------
 

@@ -13,17 +13,12 @@ local proc = require "stoke.proc"
 local sim = require "stoke.sim"
 local stoke = require "stoke"
 
-local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" }
+local binary = require "binary"
 
 local function place(files)
-  local path = proc.run { argv = { "mktemp", "-d" } }.stdout:gsub("\n$", "")
-  for name, text in next, files or {} do fs.write(path .. "/" .. name, text) end
-  local self = setmetatable({ path = path, env = { HOME = path } }, {
-    __close = function() proc.run { argv = { "rm", "-rf", path } } end })
-  function self.run(...)
-    return proc.run { argv = { about.executable(), "doctor", ... }, cwd = path, env = self.env, env_allow = PASSED_ON,
-      timeout = 60 }
-  end
+  local self = binary.place(files)
+  local run = self.run
+  function self.run(...) return run("doctor", ...) end
   function self.report(...)
     local r = self.run("--json", ...)
     return json.decode(r.stdout), r
@@ -307,7 +302,7 @@ end)
 test("doctor: few descriptors are seen in the running program", { real = true }, function(t)
   local here <close> = place()
   local r = proc.run { argv = { "sh", "-c", 'ulimit -n 200; exec "$0" doctor --sim --json', about.executable() }, cwd = here.path,
-    env = here.env, env_allow = PASSED_ON, timeout = 60 }
+    env = here.env, env_allow = binary.PASSED_ON, timeout = 60 }
   has(t, json.decode(r.stdout), "open-files", "200")
 end)
 

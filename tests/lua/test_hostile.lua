@@ -13,7 +13,7 @@ local time = require "stoke.time"
 local SCALE = tonumber(os.getenv "STOKE_SCALE") or 1 -- below 1 in the slow builds
 local function many(n) return math.max(20, math.floor(n * SCALE)) end
 
-local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" }
+local PASSED_ON = require "binary".PASSED_ON
 
 local function run(argv, env)
   env = env or {}

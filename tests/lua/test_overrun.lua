@@ -7,7 +7,7 @@ local http = require "stoke.http"
 local overrun = require "core.overrun"
 local proc = require "stoke.proc"
 
-local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" }
+local PASSED_ON = require "binary".PASSED_ON
 
 -- ThreadSanitizer holds signals back until code that it compiled runs again; Lua's loop is none.
 local blind = os.getenv "TSAN_OPTIONS" and "ThreadSanitizer holds signals back" or nil

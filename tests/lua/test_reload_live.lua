@@ -188,7 +188,7 @@ end)
 
 -- ---- stoke run --watch ----------------------------------------------------------------------------------------------------------
 
-local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" }
+local PASSED_ON = require "binary".PASSED_ON
 
 --- A child that runs s.lua of the folder; f gets a function that waits for a line of its output.
 local function run_watched(folder, f)

@@ -6,7 +6,7 @@ local about = require "core.about"
 local fs = require "stoke.fs"
 local proc = require "stoke.proc"
 
-local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" }
+local PASSED_ON = require "binary".PASSED_ON
 
 local function run(argv, cwd)
   return proc.run { argv = { about.executable(), table.unpack(argv) }, env_allow = PASSED_ON, cwd = cwd,

@@ -7,7 +7,7 @@ local json = require "stoke.json"
 local proc = require "stoke.proc"
 local stoke = require "stoke"
 
-local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" }
+local PASSED_ON = require "binary".PASSED_ON
 
 local HEAD = 'local test, stoke = require "stoke.test", require "stoke"\n'
 

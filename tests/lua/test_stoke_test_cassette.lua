@@ -8,7 +8,7 @@ local proc = require "stoke.proc"
 local redact = require "stoke.test.redact"
 local stoke = require "stoke"
 
-local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" }
+local PASSED_ON = require "binary".PASSED_ON
 local HEAD = 'local test, stoke, ollama = require "stoke.test", require "stoke", require "stoke.ollama"\n'
 
 -- A server in a process of its own, and its address, which is its first line.

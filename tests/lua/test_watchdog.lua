@@ -6,7 +6,7 @@ local about = require "core.about"
 local proc = require "stoke.proc"
 local time = require "stoke.time"
 
-local PASSED_ON = { "PATH", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" }
+local PASSED_ON = require "binary".PASSED_ON
 
 -- Under a sanitizer or valgrind everything takes its time.
 local patience = tonumber(os.getenv "STOKE_SCALE") and 20 or 5

@@ -1,5 +1,6 @@
 --- What Ollama says when it fails, as errors with a kind and a cure. What its texts mean: stoke.ollama.meanings.
 
+local config = require "stoke.config"
 local errors = require "core.errors"
 local json = require "core.json"
 local texts = require "core.text"
@@ -99,7 +100,8 @@ local function classify(text, q, fields, kind, retryable)
     local hint = meaning[4]
     if hint == meanings.PULL then
       fields.missing = q.model and q.model ~= "" or nil -- for auto_pull
-      hint = fields.missing and "stoke pull " .. q.model or nil
+      hint = fields.missing and (config.endpoint(q.endpoint).name == "sim" and "`stoke models --sim` lists the simulator's models"
+        or "stoke pull " .. q.model) or nil
     end
     fields.hint = hint
   end

@@ -17,17 +17,32 @@ local OPTIONS = { prompt = "string", more = "string", text = "string", hint = "s
 
 local shared -- { terminal, users, hint }: one for all tasks that read
 
---- Ctrl-C at a prompt: the line is dropped; at an empty one it is said how to leave.
-local function on_interrupt()
-  if shared.terminal:interrupt() == "empty" then stdio.err(shared.hint .. "\n") end
-end
-
---- A signal: Ctrl-C from outside, or on a terminal that gives whole lines, or while nobody reads.
-local function on_signal(number, name)
-  if number == 2 and shared.terminal:interrupt() then return stdio.err(shared.hint .. "\n") end
+--- End the program as the signal of Ctrl-C does.
+local function leave(number, name)
   if shared.before then return shared.before(number, name) end
   keeper.on_signal = nil
   keeper.exit(128 + number)
+end
+
+--- Ctrl-C at a prompt: the line is dropped; at an empty one it is said how to leave, and the second in a row does.
+---@return boolean taken
+local function interrupted()
+  local what = shared.terminal:interrupt()
+  if what == "empty" and shared.warned then
+    leave(2, "SIGINT")
+  elseif what then
+    shared.warned = what == "empty"
+    if shared.warned then stdio.err(shared.hint .. "\n") end
+  end
+  return what and true or false
+end
+
+local function on_interrupt() interrupted() end
+
+--- A signal: Ctrl-C from outside, or on a terminal that gives whole lines, or while nobody reads.
+local function on_signal(number, name)
+  if number == 2 and interrupted() then return end
+  leave(number, name)
 end
 
 local function take(hint)
@@ -161,6 +176,7 @@ function M.read(options)
     local guard <close> = setmetatable({}, Given)
     terminal:fresh_line()
     text = terminal:read(wanted)
+    shared.warned = false
   end
   if history and text then history:add(text) end
   return text

@@ -46,6 +46,19 @@ test("chat: arrow keys edit and walk through the history, which the next chat ha
   t.eq(fs.stat(first.state .. "/stoke/history"), nil, "the prompt of Lua has its own")
 end)
 
+test("prompt: Ctrl-C twice at an empty line ends the program", REAL, function(t)
+  local session <close> = start { "-e", [[
+    local _ <close> = setmetatable({}, { __close = function() print "closed" end })
+    while true do print("got " .. require "stoke".term.prompt "name: ") end]] }
+  session:wait "name:"
+  see(session, "\3", "(Ctrl-D ends)\nname:")
+  see(session, "Ada\r", "got Ada\nname:")
+  see(session, "\3", "(Ctrl-D ends)\nname:")
+  session:type "\3"
+  local _, code = session:ended()
+  t.eq(code, "exit 130")
+end)
+
 test("chat: Ctrl-C stops the answer, drops the line, and says how to leave; Ctrl-D leaves", REAL, function(t)
   local words = {}
   for i = 1, 2000 do words[i] = "word" .. i end

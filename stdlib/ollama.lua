@@ -49,6 +49,7 @@ local COMMON = {
   model = "string", options = "table", format = true, think = true, truncate = "boolean", logprobs = "boolean",
   top_logprobs = "number", endpoint = "string", timeouts = "table", stream = "boolean", keep_alive = true, shift = true,
   _debug_render_only = "boolean", split_thinking = "boolean", auto_pull = "boolean", any_arguments = "boolean",
+  fitted = "boolean",
 }
 local CHAT = { messages = "table", tools = "table" }
 local GENERATE = { prompt = "string", suffix = "string", system = "string", template = "string", raw = "boolean",
@@ -87,7 +88,7 @@ local function request(what, way, given, stream)
     if given.context then body.context = check.list(given.context) end
   end
   local q = call.shape(way, given, body)
-  if protocol.automatic(given.model, given.endpoint) then window.fit(q) end
+  if protocol.automatic(given.model, given.endpoint) and not given.fitted then window.fit(q) end
   return given.any_arguments and call.any_arguments(q) or q
 end
 
@@ -126,6 +127,7 @@ local function ask(q, given) return errors.check(with_usage(call.try(q, given)))
 ---  progress shown on stderr. A profile, an endpoint or the settings may say so, too
 ---@field any_arguments? boolean false: arguments of a tool call that are no object come as the model wrote them, instead of
 ---  `invalid_output`
+---@field fitted? boolean false: the window of a model with num_ctx = "auto" is sent as it is: the caller has made it large enough
 
 ---@class stoke.ollama.chat: stoke.ollama.call
 ---@field messages table[] { role =, content =, images =, tool_calls =, tool_name = ... }

@@ -135,9 +135,8 @@ end
 
 --- The text repeats itself: the connection is closed, and with it the server's slot is free.
 local function looping(run, cycle, out)
-  local shown = json.encode(#cycle > 60 and texts.head(cycle, 60) .. "..." or cycle) or "the same bytes"
-  errors.raise("loop", ("the answer of %s repeats %s and was cut off after %d bytes"):format(run.agent.label, shown, #out.text()),
-    { text = out.text(), hint = "another seed or temperature, options.repeat_penalty, or a larger model" })
+  errors.raise("loop", ("the answer of %s repeats %s and was cut off after %d bytes"):format(run.agent.label,
+    repeats.shown(cycle), #out.text()), { text = out.text(), hint = repeats.HINT })
 end
 
 --- Bytes of a token, at the most; a server that knows nothing of num_predict sends for ever.

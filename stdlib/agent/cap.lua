@@ -1,5 +1,5 @@
---- How long an answer may get where nobody says: as many tokens as the model's window has, for what is longer has lost its own
---- beginning. Where the window is not known (no profile says it, and the server was not asked yet), a fixed number.
+--- How long an answer may get where nobody says: a fixed number of tokens, which a small model on a processor writes in a few
+--- minutes; or as many as the model's window has, where that is known and smaller: what is longer has lost its own beginning.
 ---
 --- It is sent as num_predict, so that the server ends the answer and its slot is free. options.num_predict of the agent or of the
 --- model's profile goes before it, and so does a budget of tokens, which bounds the answer itself.
@@ -10,8 +10,8 @@ local window = require "stoke.ollama.window"
 
 local M = {}
 
---- Tokens of an answer, where the window is not known; of one that is bound to a schema; and of one with the thinking before it.
-M.ANSWER, M.SHAPED, M.THINKING = 8192, 4096, 32768
+--- Tokens of an answer, and of one with the thinking before it.
+M.ANSWER, M.THINKING = 4096, 32768
 
 --- Does a budget of tokens hold for the running task?
 local function budgeted()
@@ -26,17 +26,18 @@ end
 
 --- The cap of an agent's next answer.
 ---@param agent table its definition
----@param format? table the schema that the answer is bound to
 ---@return integer|nil tokens nil: something else bounds it
+---@return integer|nil window of the model, where it is known
 ---
 --- Example: `local tokens = cap.of(bot.definition)`
-function M.of(agent, format)
+function M.of(agent)
   local options = agent.options
   if options and options.num_predict or budgeted() then return nil end
   local load = protocol.load(agent.model, agent.endpoint)
   if load.sampling and load.sampling.num_predict then return nil end
-  return load.options and load.options.num_ctx or window.learned(agent.model, agent.endpoint)
-    or agent.think and M.THINKING or format and M.SHAPED or M.ANSWER
+  local known = load.options and load.options.num_ctx or window.learned(agent.model, agent.endpoint)
+  local most = agent.think and M.THINKING or M.ANSWER
+  return known and known < most and known or most, known
 end
 
 --- Tables that hold a cap alone, by the cap: all agents without options of their own share them.
@@ -69,15 +70,12 @@ end
 
 --- Where a cap comes from, in words.
 ---@param agent table its definition
----@param format? table
 ---@return string
-function M.words(agent, format)
-  local tokens = M.of(agent, format)
+function M.words(agent)
+  local tokens, known = M.of(agent)
   if not tokens then return "as long as num_predict or a budget says" end
-  local load = protocol.load(agent.model, agent.endpoint)
-  local known = load.options and load.options.num_ctx or window.learned(agent.model, agent.endpoint)
   return ("at most %d tokens (%s; options.num_predict sets another limit)"):format(tokens,
-    known and "the window of " .. agent.model or "its window is not known yet")
+    tokens == known and "the window of " .. agent.model or "where nothing else is said")
 end
 
 return M

@@ -11,6 +11,7 @@
 local errors = require "core.errors"
 local engine = require "core.json"
 local json = require "stoke.json"
+local repeats = require "stoke.agent.repeats"
 local texts = require "stoke.agent.texts"
 
 local M = {}
@@ -73,9 +74,10 @@ end
 ---@param cap integer tokens it may have where nobody says
 ---@return stoke.error
 function M.endless(text, label, cap)
-  return errors.new("limit", ("the answer of %s did not end: cut off after %d bytes, at %d tokens"):format(label, #text, cap),
-    { text = text, limit = cap,
-      hint = "options.num_predict sets another limit (-1: none); a larger num_ctx in the model's profile raises this one" })
+  local cycle = repeats.cycle(text)
+  return errors.new("limit", ("the answer of %s did not end: cut off after %d bytes, at %d tokens%s"):format(label, #text, cap,
+    cycle and "; it repeats " .. repeats.shown(cycle) or ""),
+    { text = text, limit = cap, hint = cycle and repeats.HINT or "options.num_predict sets another limit (-1: none)" })
 end
 
 return M

@@ -3,12 +3,17 @@
 --- A text is looked at each time so many more bytes have come, and then its end only: what it ends with is looked for before it,
 --- and the distance is the cycle, where the whole end is made of it. So the cost is a few bytes' comparison a token.
 
+local json = require "core.json"
+
 local M = {}
 
 --- Bytes of new text between two looks.
 local STEP = 512
---- Bytes that must be one cycle, the longest cycle (it is there at least four times), and bytes of nothing but blanks.
-local CYCLED, LONGEST, BLANKS = 4096, 1024, 2048
+--- Bytes that must be one cycle, and the longest cycle: a short one is there eight times or more, a long one four times.
+local CYCLED, LONGEST = 4096, 1024
+local CYCLED_SHORT, LONGEST_SHORT = 2048, 256
+--- Bytes of nothing but blanks.
+local BLANKS = 2048
 --- What a look begins with: so many last bytes.
 local KEY = 24
 
@@ -24,20 +29,35 @@ local function period_of(text)
   return #bytes - k
 end
 
+--- The cycle, of at most `longest` bytes, that the last `size` bytes of a text are made of.
+local function cycled(tail, size, longest)
+  if #tail < size then return nil end
+  tail = tail:sub(-size)
+  local found = tail:find(tail:sub(-KEY), size - longest - KEY + 1, true)
+  if found > size - KEY then return nil end -- the end itself: as in nearly all texts
+  local period = period_of(tail)
+  return period <= longest and tail:sub(-period) or nil
+end
+
 --- The cycle that a text ends with.
----@param tail string its last bytes
+---@param tail string the text, or its last bytes
 ---@return string|nil cycle
 ---
 --- Example: `assert(repeats.cycle(("ab"):rep(4000)) == "ab")`
 function M.cycle(tail)
   local size = #tail
   if size >= BLANKS and not tail:find("%S", size - BLANKS + 1) then return tail:sub(-1) end
-  if size < CYCLED then return nil end
-  tail = tail:sub(-CYCLED)
-  local found = tail:find(tail:sub(-KEY), CYCLED - LONGEST - KEY + 1, true)
-  if found > CYCLED - KEY then return nil end -- the end itself: as in nearly all texts
-  local period = period_of(tail)
-  return period <= LONGEST and tail:sub(-period) or nil
+  return cycled(tail, CYCLED_SHORT, LONGEST_SHORT) or cycled(tail, CYCLED, LONGEST)
+end
+
+--- What may help a model that repeats itself.
+M.HINT = "another seed or temperature, options.repeat_penalty, or a larger model"
+
+--- A cycle as a message shows it.
+---@param cycle string
+---@return string
+function M.shown(cycle)
+  return json.encode(#cycle > 60 and cycle:sub(1, 60) .. "..." or cycle) or "the same bytes"
 end
 
 --- Watches a text.

@@ -152,7 +152,7 @@ function Run:question(format)
   if not self.window then bytes, images = past:small(agent, instructions, extra) end
   if not bytes then bytes, images = past:fit(fitting(self), instructions, extra) end
   self.bytes, self.images = bytes, images
-  self.cap = caps.of(agent, format)
+  self.cap = caps.of(agent)
   return past:messages(instructions), tools
 end
 
@@ -162,7 +162,7 @@ function Run:request(format)
   local messages, tools = self:question(format)
   return { model = agent.model, messages = messages, tools = tools, format = format, options = caps.options(agent, self.cap),
     think = agent.think, endpoint = agent.endpoint, timeouts = agent.timeouts, split_thinking = agent.split_thinking,
-    auto_pull = agent.auto_pull, any_arguments = true }
+    auto_pull = agent.auto_pull, any_arguments = true, fitted = true }
 end
 
 local function too_many_steps(run)
@@ -417,7 +417,7 @@ function M.next_request(agent, past)
   local format = agent.output and not agent.definitions and agent.output:format() or nil
   return windows.looking(agent.model, agent.endpoint, function()
     local made = ollama.request(run:request(format))
-    made.answer, made.texts = caps.words(agent, format), applicable(agent)
+    made.answer, made.texts = caps.words(agent), applicable(agent)
     return made
   end)
 end

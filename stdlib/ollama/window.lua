@@ -124,7 +124,6 @@ function M.grow(model, endpoint, tokens, predict)
   local q = { model = model, endpoint = endpoint }
   local key = protocol.pool(q)
   local entry = auto.entry(key)
-  if predict == entry.size then predict = nil end -- the cap of an answer that nobody bounds, see stoke.agent.cap
   local need = math.ceil(predict and predict > 0 and tokens + predict or tokens / (1 - ANSWER))
   if need <= entry.size then return entry.size end
   own_limit(entry, model, endpoint)

@@ -26,15 +26,15 @@ end
 
 test("cap: num_predict is sent where nobody says how long an answer may get", function(t)
   local server <close> = scripted(function() return "ok" end)
-  t.eq(predict(server, {}), 8192)
+  t.eq(predict(server, {}), 4096)
   t.eq(predict(server, { output = { x = "string" } }), 4096)
   stoke.try(function() stoke.agent { model = "qwen3:4b", think = true, endpoint = server.url }:run "x" end)
   t.eq(server.requests[#server.requests].options.num_predict, 32768)
-  t.eq(predict(server, { options = { temperature = 0 } }), 8192)
+  t.eq(predict(server, { options = { temperature = 0 } }), 4096)
   t.eq(server.requests[#server.requests].options.temperature, 0)
   t.eq(predict(server, { options = { num_predict = 50 } }), 50)
   t.eq(predict(server, { options = { num_predict = -1 } }), -1)
-  t.eq(predict(server, { budget = { calls = 3 } }), 8192)
+  t.eq(predict(server, { budget = { calls = 3 } }), 4096)
   t.ok(predict(server, { budget = { tokens = 3000 } }) < 3000)
 end)
 
@@ -43,6 +43,8 @@ test("cap: the window of the model's profile, and num_predict of the profile bef
   local _ <close> = setmetatable({}, { __close = function() ollama.profiles { [MODEL] = {} } end })
   ollama.profiles { [MODEL] = { num_ctx = 2048 } }
   t.eq(predict(server, {}), 2048)
+  ollama.profiles { [MODEL] = { num_ctx = 131072 } }
+  t.eq(predict(server, {}), 4096, "a large window is no reason for a long answer")
   ollama.profiles { [MODEL] = { num_ctx = 2048, num_predict = 99, temperature = 0.5 } }
   t.eq(predict(server, {}), 99)
   t.eq(server.requests[#server.requests].options.temperature, 0.5)
@@ -64,6 +66,29 @@ test("cap: an answer that reaches it ends with kind limit and the text so far; r
   end
   local shaped = stoke.agent { name = "bot", model = MODEL, endpoint = server.url, output = { x = "string" } }
   t.match(t.raises("limit", shaped.run, shaped, "x").message, "did not end")
+end)
+
+test("cap: the error of an answer that repeats itself says what", function(t)
+  local _ <close> = setmetatable({}, { __close = function() ollama.profiles { [MODEL] = {} } end })
+  ollama.profiles { [MODEL] = { num_ctx = 2048 } }
+  local server <close> = scripted(function() return ("It rains. "):rep(5000) end)
+  local bot = stoke.agent { name = "bot", model = MODEL, endpoint = server.url }
+  local err = t.raises("limit", bot.run, bot, "x")
+  t.match(err.message, 'at 2048 tokens; it repeats "')
+  t.match(err.hint, "repeat_penalty")
+end)
+
+test("cap: it is no reason for the window of num_ctx = \"auto\" to grow, in a stream neither", function(t)
+  local _ <close> = setmetatable({}, { __close = function() ollama.profiles { [MODEL] = {} } end })
+  ollama.profiles { [MODEL] = { num_ctx = "auto" } }
+  local server <close> = scripted(function() return "ok" end)
+  local bot = stoke.agent { name = "bot", model = MODEL, endpoint = server.url }
+  local function sent() return server.requests[#server.requests].options.num_ctx end
+  bot:run(words(2000))
+  local size = sent()
+  t.eq(size, 8192)
+  for _ in bot:stream(words(2000)) do end -- luacheck: ignore
+  t.eq(sent(), size)
 end)
 
 test("cap: a long answer that fits the window is whole", function(t)
@@ -110,6 +135,7 @@ test("repeats: a cycle, the same line, blanks; and nothing in honest text", func
       if piece < 10 then t.eq(#found, #cycle) end
     end
     t.ok(seen("It rains." .. (" "):rep(5000), piece))
+    t.ok(seen("It rains." .. ("Who are you?\n"):rep(200), piece), "a short cycle is seen at 2,048 bytes")
     t.ok(seen("It rains." .. ("\n \t"):rep(2000), piece))
     t.ok(not seen(words(20000), piece))
     t.ok(not seen(("-"):rep(200) .. words(300) .. ("="):rep(2000) .. words(300), piece))

@@ -40,6 +40,7 @@ local coerce = require "stoke.schema.coerce"
 local describe = require "stoke.schema.describe"
 local errors = require "core.errors"
 local fields = require "stoke.schema.fields"
+local grammar = require "stoke.schema.grammar"
 local keywords = require "stoke.schema.keywords"
 local problems = require "stoke.schema.problems"
 
@@ -125,15 +126,15 @@ function M.fields(definition, options) return make("schema", definition, "fields
 --- Example: `ollama.chat { model = m, messages = list, format = Invoice:json_schema() }`
 function Schema:json_schema() return self._data end
 
---- The JSON Schema for the `format` of a request: one that is only a reference is replaced by what it leads to. Model servers look
---- for no other references beside one (llama.cpp, json-schema-to-grammar.cpp, resolve_refs), so what lies below would be unbound.
+--- The JSON Schema for the `format` of a request, in what model servers can bind an answer to: what they refuse, bind wrongly or
+--- stop working at is left out or said otherwise (see stdlib/schema/grammar.lua); check() still looks at all of it.
 ---@return table
 ---
 --- Example: `ollama.chat { model = m, messages = list, format = Invoice:format() }`
 function Schema:format()
   local known = rawget(self, "_format")
   if not known then
-    known = keywords.rooted(self._data)
+    known = grammar.lowered(self._data)
     self._format = known
   end
   return known

@@ -12,13 +12,26 @@ local FIELDS = { text = "string", images = "table" }
 --- Who may say something.
 M.ROLES = { user = true, assistant = true, tool = true, system = true }
 
+--- How the base64 of an image begins: PNG, JPEG, GIF, WebP, BMP.
+local BEGINNINGS = { "^iVBORw0KGgo", "^/9j/", "^R0lGOD", "^UklGR", "^Qk" }
+
+--- Is this an image itself, as ollama.chat and the messages of a session have it? A path is shorter, or has a dot in it.
+local function is_data(text)
+  if text:find("^data:[^,]*;base64,") then return true end
+  if #text < 64 or text:find "[^%w+/=]" then return false end
+  for _, beginning in ipairs(BEGINNINGS) do
+    if text:find(beginning) then return true end
+  end
+  return #text > 4096
+end
+
 --- Base64 of images given by path; { data = } is base64 already. Read now: what was said stays as it was.
 local function images(where, list)
   if type(list) ~= "table" then errors.argument("%s: images must be a list, got %s", where, errors.describe(list)) end
   local out = {}
   for i, image in ipairs(list) do
     if type(image) == "string" then
-      out[i] = ollama.image(image)
+      out[i] = is_data(image) and (image:gsub("^data:[^,]*;base64,", "")) or ollama.image(image)
     elseif type(image) == "table" and type(image.path) == "string" then
       out[i] = ollama.image(image.path)
     elseif type(image) == "table" and type(image.data) == "string" then

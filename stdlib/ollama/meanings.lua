@@ -50,7 +50,7 @@ local MOVING = {
 --- What a call, a load or an inventory is told. "pull" is a hint that names the model, and an error that `auto_pull` mends.
 local CALLS = {
   { "^stoke sim: the script failed", "script", false, "the guide has the form of a reply under \"Scripted replies\"" },
-  { "^model ['\"].-['\"] not found", "http", false, PULL }, { "^model is required", "http", false, "the request names no model" },
+  { "^model ['\"].-['\"] not found", "http", false, PULL }, { "^model is required", "http", false, NAME },
   { "use either :local or :cloud", "http", false, "the name says both; leave one away" },
   { "invalid model name", "http", false, NAME }, { "unqualified name", "http", false, NAME },
   { "does not support thinking", "http", false,

@@ -147,7 +147,8 @@ local function inner(ctx, out)
 end
 
 local LEFT_OUT = { "not", "if", "then", "else", "dependentSchemas", "dependencies", "dependentRequired", "contains",
-  "contentSchema", "propertyNames", "patternProperties", "unevaluatedItems", "unevaluatedProperties", "additionalItems", "$schema", "$id", "id" }
+  "contentSchema", "propertyNames", "patternProperties", "unevaluatedItems", "unevaluatedProperties", "additionalItems",
+  "$schema", "$id", "id" }
 
 --- One schema; nil where it binds nothing, or, where something has to stand there, any value.
 function lower(ctx, schema, always)
@@ -185,7 +186,8 @@ function M.lowered(data)
     for _, name in ipairs(ctx.order) do defs[name], order[#order + 1] = ctx.made[name], name end
     out["$defs"] = engine.object(defs, order)
   end
-  return type(data) == "table" and engine.encode(out) == engine.encode(data) and data or out
+  if type(data) == "table" and engine.encode(out) == engine.encode(data) then return data end
+  return out
 end
 
 return M

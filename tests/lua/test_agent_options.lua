@@ -199,3 +199,23 @@ test("think: a level that the model has not is asked for as thinking alone, from
   t.eq({ #server.requests, server.requests[2].think, server.requests[3].think }, { 3, true, true })
   t.match(bot:explain("x").body, '"think":true')
 end)
+
+-- ---- what is asked -----------------------------------------------------------------------------------------------------------
+
+test("images: the messages of a run, with their images, can be given to another", function(t)
+  local server <close> = scripted(function() return "ok" end, { models = { "eye,caps=completion+vision" } })
+  local dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+  local bot = stoke.agent { model = "eye", endpoint = server.url }
+  local first = bot:run { text = "look", images = { { data = dot } } }
+  bot:run { first.messages[1], { role = "user", content = "again", images = { "data:image/png;base64," .. dot } } }
+  local sent = server.requests[#server.requests].messages
+  t.eq({ sent[1].images, sent[2].images }, { { dot }, { dot } })
+  t.raises("os", bot.run, bot, { text = "look", images = { "no-such-file.png" } })
+end)
+
+test("format: a schema of stoke.schema is taken as it is", function(t)
+  local server <close> = scripted(function() return '{"x":"y"}' end)
+  local Thing = stoke.schema { x = "string" }
+  ollama.chat { model = MODEL, endpoint = server.url, messages = { { role = "user", content = "x" } }, format = Thing }
+  t.eq(server.requests[1].format, Thing:json_schema())
+end)

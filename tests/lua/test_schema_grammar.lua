@@ -41,7 +41,8 @@ test("format: a reference to the whole, or deep into it, becomes one to a defini
       .. '{"type":"object","properties":{"next":{"anyOf":[{"$ref":"#/$defs/part1"},{"type":"null"}]}}}}}')
   for _, ref in ipairs { "#/$defs/a~1b", "#/$defs/a%2Fb", "#/properties/y", "#/properties/z/anyOf/1" } do
     local s = schema.json(json.decode('{"type":"object","$defs":{"a/b":{"type":"null"},"part1":{"type":"null"}},'
-      .. '"properties":{"x":{"$ref":"' .. ref .. '"},"y":{"type":"null"},"z":{"anyOf":[{"type":"string"},{"type":"null"}]}}}', { ordered = true }))
+      .. '"properties":{"x":{"$ref":"' .. ref .. '"},"y":{"type":"null"},"z":{"anyOf":[{"type":"string"},{"type":"null"}]}}}',
+      { ordered = true }))
     t.eq(s:format().properties.x["$ref"], "#/$defs/part2", ref)
     t.eq(s:format()["$defs"].part2, { type = "null" }, ref)
   end

@@ -53,13 +53,20 @@ local function check_lua(path, text, report)
     if path:find(r.path) then rule = r break end
   end
   if not rule then return end
-  local code = source.code(path, text, true)
-  code = code:gsub("%[=+%[.-%]=+%]", function(whole) return (whole:gsub("[^\n]", " ")) end) -- a file in a text: no require of ours
+  local strings = source.code(path, text, true)
+  -- a file in a text holds no require of ours
+  local code = strings:gsub("%[=+%[.-%]=+%]", function(whole) return (whole:gsub("[^\n]", " ")) end)
+  local refused = {}
   for n, line in source.lines(code) do
     for name in line:gmatch "%f[%w_]require%s*%(?%s*[\"']([^\"']*)[\"']" do
       if not any(rule.allow, name) then
         report(path, n, ("requires '%s'"):format(name), rule.mend)
+        refused[n] = true
       end
+    end
+    -- by another way: pcall(require, "host.fs"), package.loaded["host.fs"], require [[host.fs]], require(room .. "fs")
+    for name in line:gmatch "[\"'%[](host%.[%w_]*)[\"'%]]" do
+      if not refused[n] and not any(rule.allow, name) then report(path, n, ("names the module '%s'"):format(name), rule.mend) end
     end
   end
 end
@@ -99,6 +106,7 @@ local function check_c(path, text, report)
   for n, line in source.lines(source.code(path, text, true)) do
     local mark, header = line:match "^%s*#%s*include%s*([\"<])([^\">]+)[\">]"
     if header then
+      header = header:gsub("^[./]*%.%./", ""):gsub("^host/", "") -- "../loop/task.h" is loop/task.h
       local what, mend = check_include(path, name, room, header, mark == '"')
       if what then report(path, n, what, mend) end
     end

@@ -250,6 +250,13 @@ local function place(co)
   end
 end
 
+--- How many tasks live that the script began; as many as `list` gives, without looking at any.
+---@return integer
+function M.count()
+  local live, system = host.counts()
+  return live - system
+end
+
 --- Every live task, oldest first.
 ---@param all? boolean system tasks too
 ---@return { task: stoke.task, name?: string, site: string, waits?: string, seconds?: number }[]

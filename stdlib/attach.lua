@@ -65,7 +65,7 @@ end
 
 -- ---- what it tells --------------------------------------------------------------------------------------------------------------
 
-local host -- { name, script, began, server }
+local host -- { name, script, began, server, counting: seconds after which calls are counted }
 local counted = { calls = 0, failed = 0, input_tokens = 0, output_tokens = 0 }
 
 local function count(record)
@@ -78,18 +78,19 @@ end
 
 local function told()
   return { name = host.name, script = host.script, pid = about.pid(), version = about.version,
-    seconds = time.monotonic() - host.began, tasks = #tasks.list(), agents = living "stoke.agent",
+    seconds = time.monotonic() - host.began, tasks = tasks.count(), agents = living "stoke.agent",
     sessions = living "stoke.agent.session" }
 end
 
 --- Counting begins when somebody first asks, and costs nothing before.
 local function counts()
-  if not host.counts then
-    host.counts = true
+  local out = told()
+  if not host.counting then
+    host.counting = out.seconds
     span.listen(count)
   end
-  local out = told()
   for name, value in next, counted do out[name] = value end
+  out.counted = out.seconds - host.counting
   out.pool = require("stoke.json").array(pool.list())
   return out
 end

@@ -53,7 +53,8 @@ local function lines_of(now, before, columns)
   add { ("tasks %d"):format(now.tasks), ("agents %d"):format(now.agents), ("sessions %d"):format(now.sessions) }
   add { ("calls %d (%s/s)"):format(now.calls, rate "calls"), ("failed %d"):format(now.failed),
     ("tokens in %d (%s/s)"):format(now.input_tokens, rate "input_tokens"), ("tokens out %d (%s/s)"):format(now.output_tokens,
-    rate "output_tokens") }
+    rate "output_tokens"), not before and ("counted since %s"):format(now.counted > 0 and term.duration(now.counted) .. " ago" or
+    "this look") or nil }
   if #now.pool == 0 then return out end
   local rows = { { "SLOTS OF", "RUNNING", "WAITING" } }
   for i, slot in ipairs(now.pool) do rows[i + 1] = { slot.key, ("%d"):format(slot.busy), ("%d"):format(slot.waiting) } end

@@ -87,6 +87,13 @@ function M.meaning(text, path, status)
   return MOVES[path] and meaning_in(meanings.moving, text, status) or meaning_in(meanings.calls, text, status)
 end
 
+--- A hint about the name of a model, with the name: servers do not repeat it, and some say "model is required" of one that they
+--- cannot read.
+local function naming(hint, q)
+  if type(q.model) ~= "string" or q.model == "" then return hint end
+  return ("%q cannot be read as a name: %s"):format(excerpt(q.model, 80), meanings.NAME)
+end
+
 local function classify(text, q, fields, kind, retryable)
   local over, tokens, window = overflow_numbers(text)
   if over then
@@ -102,6 +109,8 @@ local function classify(text, q, fields, kind, retryable)
       fields.missing = q.model and q.model ~= "" or nil -- for auto_pull
       hint = fields.missing and (config.endpoint(q.endpoint).name == "sim" and "`stoke models --sim` lists the simulator's models"
         or "stoke pull " .. q.model) or nil
+    elseif hint == meanings.NAME or hint == meanings.NONE then
+      hint = naming(hint, q)
     end
     fields.hint = hint
   end

@@ -7,6 +7,7 @@ local PULL <const> = "pull"
 local MEMORY <const> = "unload another model (ollama.unload), or lower num_ctx in the profile"
 local CALL <const> = "the model wrote a tool call that cannot be read; ask again, perhaps with another seed"
 local RUNNER <const> = "the model's process ended on the server; its log says why"
+local NONE <const> = "the request names no model"
 local NAME <const> = "a name is [host/][namespace/]model[:tag]: letters, digits, `-`, `_`, `.`"
 local UPDATE <const> = "the server is too old for this model: update it (https://ollama.com/download), then pull again"
 local REQUEST <const> = "this version of the server cannot read the request; it says which field (stoke doctor: the version)"
@@ -50,7 +51,7 @@ local MOVING = {
 --- What a call, a load or an inventory is told. "pull" is a hint that names the model, and an error that `auto_pull` mends.
 local CALLS = {
   { "^stoke sim: the script failed", "script", false, "the guide has the form of a reply under \"Scripted replies\"" },
-  { "^model ['\"].-['\"] not found", "http", false, PULL }, { "^model is required", "http", false, NAME },
+  { "^model ['\"].-['\"] not found", "http", false, PULL }, { "^model is required", "http", false, NONE },
   { "use either :local or :cloud", "http", false, "the name says both; leave one away" },
   { "invalid model name", "http", false, NAME }, { "unqualified name", "http", false, NAME },
   { "does not support thinking", "http", false,
@@ -113,4 +114,4 @@ local CALLS = {
   { "invalid input type", "http", false, "input is a text or a list of texts" },
 }
 
-return { calls = CALLS, moving = MOVING, PULL = PULL, CALL = CALL }
+return { calls = CALLS, moving = MOVING, PULL = PULL, CALL = CALL, NAME = NAME, NONE = NONE }

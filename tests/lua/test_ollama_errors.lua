@@ -37,9 +37,8 @@ test("404: the model is missing, and the hint pulls it", function(t)
 end)
 
 test("400: what the server said, never again", function(t)
-  both(t, said(400, "model is required"), { kind = "http", message = "model is required",
-    hint = "a name is [host/][namespace/]model[:tag]: letters, digits, `-`, `_`, `.`",
-    fields = { status = 400 } })
+  both(t, said(400, "model is required"), { kind = "http", message = "model is required", fields = { status = 400 },
+    hint = '"m" cannot be read as a name: a name is [host/][namespace/]model[:tag]: letters, digits, `-`, `_`, `.`' })
   both(t, said(400, '"m" does not support chat'), { kind = "http", message = '"m" does not support chat',
     hint = "`stoke models` lists models, ollama.show(name).capabilities what one can do", fields = { status = 400 } })
   both(t, said(500, 'option "stop" must be of type array'), { kind = "http", message = 'option "stop" must be of type array',

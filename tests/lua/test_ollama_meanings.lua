@@ -19,9 +19,9 @@ local HI = { { role = "user", content = "Hi" } }
 local CALLS = {
   { 404, "model 'm' not found", "http", false, "^stoke pull m$" },
   { 404, 'model "m" not found, try pulling it first', "http", false, "^stoke pull m$" },
-  { 400, "model is required", "http", false, "a name is" },
+  { 400, "model is required", "http", false, '^"m" cannot be read as a name: a name is' },
   { 400, "use either :local or :cloud, not both", "http", false, "leave one" },
-  { 400, "invalid model name", "http", false, "a name is" }, { 500, "unqualified name: ../../etc:latest", "http", false,
+  { 400, "invalid model name", "http", false, '^"m" cannot be read as a name: a name is' }, { 500, "unqualified name: ../../etc:latest", "http", false,
     "a name is" },
   { 500, "unqualified name: registry.ollama.ai/library/!MISSING!", "http", false, "a name is" },
   { 400, '"m" does not support chat', "http", false, "stoke models" }, { 400, '"m" does not support generate', "http", false,

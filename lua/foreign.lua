@@ -115,6 +115,7 @@ M.options = {
   ["json.decode"] = table_of { ["object_pairs_hook keep_order preserve_order"] = "ordered = true", ["max_bytes"] = "max_size",
     ["depth"] = "max_depth", ["strict"] = "nothing: it is strict; json.repair reads what is not" },
   ["http.get"] = HTTP, ["http.post"] = HTTP, ["http.request"] = HTTP,
+  ["multipart part"] = table_of { ["data content body text bytes"] = "value, or path", ["file"] = "path", ["mime content_type"] = "type" },
   ["http.serve"] = table_of { ["host bind hostname"] = "address", ["on_request callback app routes listener"] = "handler",
     ["unix path"] = "socket", ["timeout"] = "drain" },
   ["proc.run"] = PROC, ["proc.spawn"] = PROC,

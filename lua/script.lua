@@ -46,10 +46,13 @@ local function syntax_error(message, code)
   errors.raise("script", message, { hint = require "core.names".syntax(message, code) or "the file was not run" })
 end
 
+--- The global `arg`: the words behind the script, which itself is arg[0], as in every Lua.
+local function set_arg(name, args) rawset(require "core.env".globals, "arg", table.move(args, 1, #args, 1, { [0] = name })) end
+
 --- Runs the body of the script, and ends its timers when `f`, which does the rest, is over.
-local function run(chunk, file, args, f)
+local function run(chunk, name, file, args, f)
   M.main, M.args = nil, args
-  rawset(require "core.env".globals, "arg", args)
+  set_arg(name, args)
   local _ <close> = setmetatable({}, { __close = M.end_timers })
   local function body()
     local _ <close> = file and modules.enter(file)
@@ -88,7 +91,9 @@ end
 ---@param code string
 ---@param chunkname string "=stdin", "@path"
 ---@param args string[]
-function M.run_string(code, chunkname, args) return run(compile(code, chunkname), nil, args or {}, once) end
+function M.run_string(code, chunkname, args)
+  return run(compile(code, chunkname), chunkname == "=stdin" and "-" or chunkname:sub(2), nil, args or {}, once)
+end
 
 --- Run a file.
 ---@param path string
@@ -96,14 +101,14 @@ function M.run_string(code, chunkname, args) return run(compile(code, chunkname)
 ---@param f? fun(body: function) does it another way: calls the body, and what is to follow
 function M.run_file(path, args, f)
   local chunk, file = compile_file(path)
-  return run(chunk, file, args or {}, f or once)
+  return run(chunk, path, file, args or {}, f or once)
 end
 
 --- Run the body of a file and no more: what it, or a module it requires, gives to stoke.main stays undone, and timers end.
 ---@param path string
 function M.define_file(path)
   local chunk, file = compile_file(path)
-  run(chunk, file, {}, function(body) body() end)
+  run(chunk, path, file, {}, function(body) body() end)
   M.main = nil
 end
 
@@ -113,7 +118,7 @@ end
 function M.run_body(path)
   local chunk, file = compile_file(path)
   M.main, M.args = nil, {}
-  rawset(require "core.env".globals, "arg", {})
+  set_arg(path, {})
   local _ <close> = modules.enter(file)
   local value = chunk()
   if type(value) == "table" and not M.main then -- a module, by the name it would be required by

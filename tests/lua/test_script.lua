@@ -109,7 +109,8 @@ test("stoke.main runs after the file, with its words; its result is not printed"
     print("body", ...)]] })
   local r = run({ "m.lua", "a", "b" }, dir.path)
   t.eq({ r.code, r.stderr }, { 0, "" })
-  t.match(r.stdout, "^body\ta\tb\nmain\t2\ta\tb\t")
+  t.eq(r.stdout, "body\ta\tb\nmain\t2\ta\tb\tm.lua\n")
+  t.eq(run { "-e", "print(arg[0], #arg, arg[1])", "w" }.stdout, "-e\t1\tw\n")
 end)
 
 test("a script ends when its last task has ended", { real = true }, function(t)

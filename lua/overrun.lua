@@ -16,13 +16,17 @@ local function around(scope)
   return scope.up
 end
 
---- What has passed: a deadline that no shield keeps off, or the grace of a scope that was cancelled.
+--- What has passed: a deadline that no shield keeps off, or the grace of a scope that was cancelled. A scope with a deadline may
+--- also say how long its tasks may run without waiting (`slice`, seconds of real time): a virtual clock stands still meanwhile.
 ---@return table|nil late, table|nil over
 local function passed(task, seconds)
   local scope, shielded = task.scope or task, false
   while scope do
     if scope.grace and scope.grace:due(seconds) then return nil, scope end
-    if scope.alarm and not shielded and not scope.cancelled and scope.alarm:due(seconds) then return scope end
+    if scope.alarm and not shielded and not scope.cancelled then
+      if scope.alarm:due(seconds) then return scope end
+      if scope.slice and seconds >= scope.slice then return scope end
+    end
     shielded = shielded or scope.shield
     scope = around(scope)
   end
@@ -43,6 +47,7 @@ end
 local function expire(task, seconds)
   local late, over = passed(task, seconds)
   while late do -- one around it may have passed, too
+    if late.slice and not late.alarm:due(seconds) then late.overran = host.site() or "?" end
     late.alarm:stop()
     late:on_alarm()
     late, over = passed(task, seconds)

@@ -60,7 +60,8 @@ end
 
 --- The command line of one file's process.
 local function command(path, a)
-  local argv = { about.executable(), "test", "--file", path, "--seed", tostring(a.seed) }
+  local argv = { about.executable(), "test", "--file", path, "--seed", tostring(a.seed),
+    "--patience", ("%.17g"):format(a.patience) }
   if a.filter then table.move({ "--filter", a.filter }, 1, 2, #argv + 1, argv) end
   for _, name in ipairs { "internal", "update", "record" } do
     if a[name] then argv[#argv + 1] = "--" .. name end
@@ -172,7 +173,8 @@ return function(argv)
   end
   if a.file then
     return require "stoke.test.run".file(a.file,
-      { filter = a.filter, seed = a.seed, update = a.update, record = a.record, internal = a.internal })
+      { filter = a.filter, seed = a.seed, update = a.update, record = a.record, internal = a.internal,
+        slice = math.max(a.patience / 4, 1) }) -- it ends by itself then, and the tests behind it run
   end
   return run_all(a)
 end

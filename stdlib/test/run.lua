@@ -70,16 +70,18 @@ local function attempt(item, context)
   local w
   local _, err = stoke.try(function() w = world.enter(item, context) end)
   if err then return failure(err) end
-  local limit, spawned = options.timeout or (w.real and REAL_LIMIT or LIMIT), {}
+  local limit, spawned, bounds = options.timeout or (w.real and REAL_LIMIT or LIMIT), {}, nil
   _, err = stoke.try(function()
-    stoke.timeout(limit, function()
-      local scope <close> = w.tape and scopes.open { tape = w.tape } or nil -- luacheck: ignore
-      item.f(test.T)
-      spawned = isolation.spawned()
-    end)
+    local bound <close> = scopes.open { deadline = limit, deadline_kind = "timeout" }
+    bounds, bound.slice = bound, not w.real and context.slice or nil
+    local scope <close> = w.tape and scopes.open { tape = w.tape } or nil -- luacheck: ignore
+    item.f(test.T)
+    spawned = isolation.spawned()
   end)
   if err and err.kind == "timeout" and rawget(err, "seconds") == limit then
-    err.message = ("the test did not end within %d s of %s clock"):format(math.ceil(limit), w.real and "the real" or "its own")
+    err.message = bounds.overran
+      and ("the test ran for %g s of real time without waiting, at %s"):format(bounds.slice, bounds.overran)
+      or ("the test did not end within %d s of %s clock"):format(math.ceil(limit), w.real and "the real" or "its own")
   end
   local left = table.move(world.leave(w), 1, 1000, #spawned + 1, spawned)
   if err and rawget(err, "skipped") then return { skipped = err.message } end
@@ -107,7 +109,8 @@ end
 
 --- Run the tests of a file.
 ---@param path string
----@param context { filter?: string, seed: integer, update?: boolean, record?: boolean, internal?: boolean }
+---@param context { filter?: string, seed: integer, update?: boolean, record?: boolean, internal?: boolean, slice?: number }
+---  slice: seconds of real time that a test under the virtual clock may run without waiting; nil = any
 ---
 --- Example: `run.file("tests/test_a.lua", { seed = 1 })`
 function M.file(path, context)

@@ -244,6 +244,16 @@ test("stoke test: a test's own timeout is of its own clock, its patience of the 
   t.eq(last_line(stuck), "0 passed, 1 failed")
 end)
 
+test("stoke test: a test that never waits ends, says where it was, and the tests behind it run", { real = true }, function(t)
+  local r = run([[
+    test("stuck", function()
+      while true do end
+    end)
+    test("next", function() end)]], "--patience", "8")
+  has(t, r, "FAIL a_test.lua: stuck\n     timeout: the test ran for 2 s of real time without waiting, at a_test.lua:3\n")
+  t.eq(last_line(r), "1 passed, 1 failed")
+end)
+
 test("stoke test: a test that waits for ever ends, and says where it waited", { real = true }, function(t)
   local r = run 'test("stuck", function() stoke.channel(1):recv() end)'
   has(t, r, "the test did not end within 1000000 s of its own clock\n       at a_test.lua:2")

@@ -432,8 +432,18 @@ end
 --- Example: `bot:explain "Do I need an umbrella in Oslo?"`
 function Agent:explain(given)
   scopes.check_self(self, Agent, "agent:explain()")
+  return run.show(self:next_request(given))
+end
+
+--- The exact request a first turn would send.
+---@param given string|{ text: string, images?: string[] }|table[]
+---@return { method: string, url: string, body: string, answer: string, texts: table } body: JSON text; see agent:explain
+---
+--- Example: `print(bot:next_request("Hello").body)`
+function Agent:next_request(given)
+  scopes.check_self(self, Agent, "agent:next_request()")
   local definition = self.definition
-  return run.show(run.next_request(definition, history.new(input.messages(definition.label, given))))
+  return run.next_request(definition, history.new(input.messages(definition.label, given)))
 end
 
 function Agent:__tostring() return ("agent %s (%s)"):format(self.definition.label, self.definition.model) end

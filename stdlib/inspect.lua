@@ -181,15 +181,32 @@ function M.messages(number)
   return term.clean(table.concat(out, "\n")) .. "\n"
 end
 
---- The exact request that the next turn of a session would send, with this input.
----@param number integer
+--- The agent of a name; the newest, where several have it.
+---@param name string
+---@return stoke.agent
+---Raises `argument`.
+---
+--- Example: `io.write(inspect.agent("writer"):explain "Hello")`
+function M.agent(name)
+  local names, list = {}, sorted(agents.live)
+  for i = #list, 1, -1 do
+    local label = list[i].definition.label
+    if label == name then return list[i] end
+    names[i] = label
+  end
+  errors.argument("there is no agent %s; there are: %s", name, #names > 0 and table.concat(names, ", ") or "none")
+end
+
+--- The exact request that the next turn of a session would send with this input, or a first turn of an agent.
+---@param whose integer|string a session's number, or an agent's name
 ---@param input? string
 ---@return string
 ---Raises `argument`.
 ---
 --- Example: `io.write(inspect.request(2, "And in Rome?"))`
-function M.request(number, input)
-  local made = M.session(number):next_request(input or "...")
+function M.request(whose, input)
+  local asked = type(whose) == "string" and M.agent(whose) or M.session(whose)
+  local made = asked:next_request(input or "...")
   local body = json.encode(json.decode(made.body, { ordered = true }), { pretty = true })
   return ("%s %s\n%s\n"):format(made.method, made.url, body)
 end

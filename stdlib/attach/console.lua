@@ -25,8 +25,8 @@ local function number(word, what)
 end
 
 --- Working out a request calls the functions that the agent has: for its instructions, summaries, and agents made later.
-local function check_request(id)
-  local definition = inspect.session(id).handle.definition
+local function check_request(whose)
+  local definition = type(whose) == "string" and inspect.agent(whose).definition or inspect.session(whose).handle.definition
   for name, field in next, { instructions = "instructions", summarize = "summarize", complete = "handoffs" } do
     if errors.callable(definition[name]) then
       errors.raise("denied", ("a function of the agent %s would run, that of its %s"):format(definition.label, field),
@@ -54,12 +54,13 @@ M.commands = {
     run = function(rest) return inspect.messages(number(rest, ":messages")) end },
   window = { usage = ":window SESSION", summary = "how full its context window is",
     run = function(rest) return inspect.window(number(rest, ":window")) end },
-  request = { usage = ":request SESSION [TEXT]", summary = "the exact request its next turn would send",
+  request = { usage = ":request SESSION|AGENT [TEXT]", summary = "the exact request its next turn would send",
     run = function(rest, _, write)
       local word, text = rest:match "^(%S*)%s*(.*)$"
-      local id = number(word, ":request")
-      if not write then check_request(id) end
-      return inspect.request(id, text ~= "" and text or nil)
+      local whose = math.tointeger(tonumber(word)) or word
+      if whose == "" then errors.argument ":request wants the number of a session, or the name of an agent" end
+      if not write then check_request(whose) end
+      return inspect.request(whose, text ~= "" and text or nil)
     end },
   pool = { usage = ":pool", summary = "slots of each model, and who waits for one", run = function() return inspect.pool() end },
   models = { usage = ":models", summary = "the models of the server", run = function() return inspect.models() end },

@@ -137,6 +137,10 @@ test("attach: shows tasks with their stacks, agents, sessions and the exact next
   t.match(out, "POST http://[^\n]*/api/chat")
   t.match(out, "user: Hello there\nassistant: ")
   t.match(out, "tokens of 4096")
+  out = host.stoke(":request bot And in Rome?\n:request nobody\n:request\n", "attach", "town").stdout
+  t.match(out, '"content": "Be brief%.".-"content": "And in Rome%?"')
+  t.match(out, "there is no agent nobody; there are: bot")
+  t.match(out, "wants the number of a session, or the name of an agent")
 end)
 
 test("attach: without --write no function of an agent is called to work out its next request", { real = true }, function(t)
@@ -144,7 +148,8 @@ test("attach: without --write no function of an agent is called to work out its 
     'chat:run "Hello there"', '%0 town.names[1] = "Ada"'))
   local number = t.match(host.stoke(":sessions\n", "attach", "town").stdout, "\n(%d+) +bot ")
   local ask = (":request %s\ntown.names[1]\n"):format(number)
-  local out = host.stoke(ask, "attach", "town").stdout
+  local out = host.stoke(":request bot Hi\n" .. ask, "attach", "town").stdout
+  t.match(out, "^denied: .*denied: ")
   t.match(out, "denied: a function of the agent bot would run, that of its instructions")
   t.match(out, '"Ada"')
   t.match(host.stoke(ask, "attach", "--write", "town").stdout, '"content": "Be brief.".-"called"')

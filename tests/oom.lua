@@ -52,7 +52,7 @@ local findings, runs, known = 0, 0, {}
 
 -- The whole text once for each place in our sources; the same again is one line.
 local function tell(program, n, what, text)
-  local place = text:match "host/[%w_]+%.[ch]:%d+" or text:match "[^\n]*" or ""
+  local place = text:match "host/[%w_/]+%.[ch]:%d+" or text:match "[^\n]*" or ""
   print(("oom: %s, allocation %d: %s, %s"):format(program[1], n, what, place))
   if not known[what .. place] then print(text:sub(1, 3000)) end
   known[what .. place] = true

@@ -29,13 +29,19 @@ static const struct call_answer go_on = {.proceed = true};
 /* Of the sandbox, and not the supervisor itself: then the kernel may go on. Also of a thread. */
 static struct call_answer reaches(pid_t pid, pid_t group, pid_t self) {
   if (pid == 0) return go_on;
-  pid_t theirs = pid > 0 && pid != self ? getpgid(pid) : -1;
+  if (pid < 0 || pid == self) return fails(EPERM);
+  pid_t theirs = getpgid(pid);
   if (theirs == group) return go_on;
-  return fails(theirs < 0 && pid != self && errno == ESRCH ? ESRCH : EPERM);
+  return fails(theirs < 0 && errno == ESRCH ? ESRCH : EPERM);
 }
 
 static struct call_answer reaches_group(pid_t pgrp, pid_t group) {
   return pgrp == 0 || pgrp == group ? go_on : fails(EPERM);
+}
+
+/* What kill takes below 0: the number of a group; -1 is everybody, and the least of all has no positive. */
+static pid_t group_of(pid_t target) {
+  return target == -1 || target == INT_MIN ? -1 : -target;
 }
 
 /* false: it is no such call */
@@ -45,9 +51,7 @@ static bool judge_number(const struct seccomp_notif *call, pid_t group, pid_t se
   switch (call->data.nr) {
     case SYS_setpriority: *a = first == PRIO_PGRP ? reaches_group(second, group) : reaches(second, group, self); break;
     case SYS_ioprio_set: *a = first == 2 ? reaches_group(second, group) : reaches(second, group, self); break;
-    case SYS_kill:
-      *a = first < 0 ? reaches_group(first == -1 ? -1 : -first, group) : reaches(first, group, self);
-      break;
+    case SYS_kill: *a = first < 0 ? reaches_group(group_of(first), group) : reaches(first, group, self); break;
     case SYS_prlimit64:
     case SYS_sched_setaffinity:
     case SYS_sched_setparam:

@@ -321,11 +321,16 @@ static _Noreturn void supervise(struct supervisor *v) {
 
 /* What the child says until it becomes its program, passed on; with the first of it comes the listener. */
 static bool take_start(struct supervisor *v) {
-  char text[TEXT_MAX + 16], control[CMSG_SPACE(sizeof(int))];
+  char text[TEXT_MAX + 16];
+  union {
+    char room[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr align;
+  } control;
   size_t len = 0;
   for (;;) {
     struct iovec part = {text + len, TEXT_MAX - len};
-    struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr m = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
     ssize_t n = recvmsg(v->channel, &m, MSG_CMSG_CLOEXEC);
     if (n < 0 && errno == EINTR) continue;
     struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;

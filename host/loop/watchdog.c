@@ -165,7 +165,8 @@ static void look(struct watchdog *w, lua_State *L, double age) {
     strike(w, L);
   }
   struct mem *m = &w->host->mem;
-  if (grown > 0) m->mark = m->used + (m->cap - m->used) / 2; /* others filled it: this one goes on */
+  if (grown > 0 && m->used < m->cap)
+    m->mark = m->used + (m->cap - m->used) / 2; /* others filled it: this one goes on */
 }
 
 static void on_hook(lua_State *L, lua_Debug *ar) {

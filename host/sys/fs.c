@@ -89,7 +89,7 @@ void file_release(struct file *f) {
 /* --- trees ------------------------------------------------------------------------------------ */
 
 static int tree_fail(struct tree *t, const char *name, int error) {
-  if (!t->failed[0]) snprintf(t->failed, sizeof t->failed, "%s", name);
+  if (!t->failed[0]) snprintf(t->failed, sizeof t->failed, "%.*s", (int)sizeof t->failed - 1, name); /* cut */
   return error;
 }
 

@@ -122,7 +122,7 @@ static void test_lines(const struct pick_spec *spec) {
       {10, 10, SHAPE_HIT}, {11, 11, SHAPE_HIT}, {11, 10, SHAPE_MISS},
   };
   struct shape s;
-  bool second;
+  bool second = false;
   for (size_t i = 0; i < COUNT_OF(pairs); i++) {
     const char *line = lines[pairs[i].line];
     expect(learn(spec, &s, lines[pairs[i].model], &second), "learned", lines[pairs[i].model],

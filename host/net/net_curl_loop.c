@@ -190,6 +190,8 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *un
   struct curl_engine *c = ud;
   struct curl_poll *p = poll_find(c, fd);
   (void)unused;
+  /* curl (7.88) rarely names no socket at all: nothing to poll, and the time limits of the request go on */
+  if (fd < 0) return 0;
   if (what == CURL_POLL_REMOVE || what == CURL_POLL_NONE) {
     if (!p) return 0;
     if (!p->rests) {

@@ -68,7 +68,7 @@ end
 ---@param known string[] names of the globals
 ---@return string|nil
 function M.global(name, known)
-  local here = foreign.globals[name]
+  local here = require "core.foreign".globals[name]
   if here then return here end
   if name == "stoke" then return ("local stoke = require %q"):format(name) end
   for _, module in ipairs(require "host.about".modules()) do
@@ -88,7 +88,7 @@ function M.syntax(message, code)
   for line in (code .. "\n"):gmatch "(.-)\n" do
     n = n + 1
     if n == wanted then
-      for _, row in ipairs(foreign.syntax) do
+      for _, row in ipairs(require "core.foreign".syntax) do
         if line:find(row[1]) then return row[2] end
       end
     end

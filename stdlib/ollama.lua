@@ -69,12 +69,6 @@ local ALLOWED = {
   [true] = { chat = known(CHAT, MERGE), generate = known(GENERATE, MERGE) },
 }
 
---- A schema of stoke.schema as servers take it; others are sent as they are.
-local function plain_format(format)
-  local schema = package.loaded["stoke.schema"] -- where it is not, nobody has made one
-  return schema and schema.is(format) and format:format() or format
-end
-
 --- The request of a call, everything in it checked.
 local function request(what, way, given, stream)
   given = check.check(what, given, ALLOWED[stream][way])
@@ -83,7 +77,6 @@ local function request(what, way, given, stream)
       or "one reply is its value; ollama.stream gives events as they come")
   end
   local body = protocol.body(given, protocol.endpoint(given.endpoint), stream)
-  if type(given.format) == "table" then body.format = plain_format(given.format) end
   if way == "chat" then
     if not given.messages then errors.argument("%s: messages is missing", what) end
     body.messages = check.messages(what, given.messages, protocol.images)

@@ -5,7 +5,6 @@
 
 local errors = require "core.errors"
 local random = require "core.random"
-local texts = require "core.text"
 local json = require "stoke.json"
 local caps = require "stoke.agent.cap"
 local output = require "stoke.agent.output"

@@ -164,12 +164,13 @@ local function is_json_schema(format)
   return false
 end
 
---- What the server is given as `format`: a stoke.schema goes out as its JSON Schema.
+--- What the server is given as `format`: a stoke.schema goes out as servers take it, a JSON Schema of a
+--- script as it is.
 ---@param format any
 ---@return any
 function M.format(format)
   local meta = type(format) == "table" and getmetatable(format)
-  return meta and meta.__name == "stoke.schema" and format:json_schema() or format
+  return meta and meta.__name == "stoke.schema" and format:format() or format
 end
 
 local function format_of(what, options)

@@ -107,8 +107,8 @@ local function classify(text, q, fields, kind, retryable)
     local hint = meaning[4]
     if hint == meanings.PULL then
       fields.missing = q.model and q.model ~= "" or nil -- for auto_pull
-      hint = fields.missing and (config.endpoint(q.endpoint).name == "sim" and "`stoke models --sim` lists the simulator's models"
-        or "stoke pull " .. q.model) or nil
+      hint = fields.missing and "stoke pull " .. q.model or nil
+      if hint and config.endpoint(q.endpoint).name == "sim" then hint = hint .. ", or one that `stoke models --sim` lists" end
     elseif hint == meanings.NAME or hint == meanings.NONE then
       hint = naming(hint, q)
     end

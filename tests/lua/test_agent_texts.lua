@@ -82,7 +82,7 @@ test("explain: shows what may be said to this agent's model, and how long its an
   end
   local plain, answer = names {}
   t.ok(plain.empty and not plain.nudge and not plain.schema)
-  t.match(answer, "at most 8192 tokens")
+  t.match(answer, "at most 4096 tokens")
   local with = names { tools = { get }, output = { x = "string" }, texts = { nudge = "Go!" } }
   t.eq(with.nudge, "Go!")
   t.ok(with.schema and with.unknown_tool)

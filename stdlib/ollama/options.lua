@@ -335,9 +335,9 @@ local function checked(what, i, message)
   return message
 end
 
---- Roles of other libraries, which a model's template would leave out without a word.
-local STRANGERS = { human = "user", ai = "assistant", bot = "assistant", model = "assistant", developer = "system",
-  ["function"] = "tool" }
+--- Roles of other libraries, which no model's template knows: it would leave them out without a word. "developer" and "model" are
+--- not among them: some templates do.
+local STRANGERS = { human = "user", ai = "assistant", bot = "assistant", ["function"] = "tool" }
 
 --- Has it no field that must be looked at? Most have none.
 local function is_plain(message)

@@ -244,7 +244,9 @@ end
 -- A file's table: Lua text only, an empty environment, one table returned.
 local function read_file(path, text)
   local chunk, problem = load(text, "@" .. path, "t", {})
-  if not chunk then errors.raise("usage", problem, { hint = "a configuration file is a Lua table: return { name = value, ... }" }) end
+  if not chunk then
+    errors.raise("usage", problem, { hint = "a configuration file is a Lua table: return { name = value, ... }" })
+  end
   local ok, t = pcall(chunk)
   if not ok then
     errors.raise("usage", tostring(t), { hint = "a configuration file is plain data: no functions" })

@@ -98,17 +98,28 @@ static bool head_line(struct transfer *t, const char *line, size_t len) {
   return head_add(t, line, len) && head_add(t, "\n", 1);
 }
 
-static size_t on_header(char *line, size_t size, size_t n, void *ud) {
-  struct transfer *t = ud;
-  if (t->doomed) return 0;
-  not_barren(t);
-  t->heads += size * n;
+static bool on_line(struct transfer *t, const char *line, size_t len) {
+  t->heads += len;
   if (t->heads > HEADS_MAX || ++t->lines > LINES_MAX) {
     t->long_head = true;
-    return 0;
+    return false;
   }
-  if (t->head_done) return size * n; /* trailers */
-  return head_line(t, line, size * n) ? size * n : 0;
+  return t->head_done || head_line(t, line, len); /* else trailers */
+}
+
+/* Lines come one by one, but those that were read before a pause all at once after it. */
+static size_t on_header(char *bytes, size_t size, size_t n, void *ud) {
+  struct transfer *t = ud;
+  const char *line = bytes, *end = bytes + size * n;
+  if (t->doomed) return 0;
+  not_barren(t);
+  while (line < end) {
+    const char *stop = memchr(line, '\n', (size_t)(end - line));
+    stop = stop ? stop + 1 : end;
+    if (!on_line(t, line, (size_t)(stop - line))) return 0;
+    line = stop;
+  }
+  return size * n;
 }
 
 /* --- turns -------------------------------------------------------------------------------------------------------- */

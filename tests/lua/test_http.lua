@@ -356,6 +356,12 @@ real("a flood is held back while nobody reads", function(t)
   while size < 20 << 20 do size = size + #next_chunk() end
 end)
 
+-- A transfer that has had its share of a turn is paused, and curl hands over at once what it had read of the next head.
+real("redirects: a head that came before a pause is read like any other", function(t)
+  local peer <close> = start_peer()
+  for _ = 1, 60 do t.match(http.get(peer.url .. "/redirect/5").body, "^GET /echo ") end
+end)
+
 real("redirects: followed, counted, and no secrets for another host", function(t)
   local peer <close> = start_peer()
   t.match(http.get(peer.url .. "/redirect/5").body, "^GET /echo ")

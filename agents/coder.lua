@@ -56,7 +56,11 @@ local function snapshot(folder)
   end
   local function leave(self)
     if not self.keep then
-      for _, entry in ipairs(fs.list(folder)) do fs.remove(folder .. "/" .. entry.name, { recursive = true }) end
+      for _, entry in ipairs(fs.list(folder)) do
+        local path = folder .. "/" .. entry.name
+        local _, err = stoke.try(fs.remove, path, { recursive = true })
+        if err and fs.stat(path) then error(err, 0) end -- the temporary file of a write that was cut goes by itself
+      end
       run("cp", "-a", copy .. "/.", folder)
       note("%s is as it was", folder)
     end

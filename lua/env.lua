@@ -56,10 +56,11 @@ local function finalizer(f)
   return run
 end
 
-function G.setmetatable(t, meta)
+function G.setmetatable(t, ...)
+  local meta = ...
   local gc = type(meta) == "table" and rawget(meta, "__gc")
   if gc and type(gc) == "function" and not finalizers[gc] then rawset(meta, "__gc", finalizer(gc)) end
-  return setmetatable(t, meta)
+  return setmetatable(t, ...)
 end
 G._G = G
 G.string = copy(string, "byte char find format gmatch gsub len lower match pack packsize rep reverse sub unpack upper")

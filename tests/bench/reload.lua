@@ -63,12 +63,12 @@ local function growth()
   return after - before, (time.monotonic() - begun) / RELOADS * 1000
 end
 
-save(0)
-do
+stoke.main(function()
+  save(0)
   local _ <close> = setmetatable({}, { __close = function() fs.remove(folder, { recursive = true }) end })
   local lib = require "agent_file"
   line("save to new code in use, 100 ms of it settle", from_save_to_use(lib), "ms", LIMIT_MS)
   local grown, each = growth()
   line(("%d reloads: heap growth"):format(RELOADS), grown, "KB", LIMIT_KB)
   print(("%-46s %10.1f %-4s"):format("one reload, with writing the file", each, "ms"))
-end
+end)

@@ -118,16 +118,18 @@ end
 --- A name that fits a file: letters, digits, `_`, `-`, `.`.
 local function file_name(name) return (name:gsub("[^%w_.-]", "_"):sub(1, 40)) end
 
+local function socket_of(folder, name) return ("%s/%s.sock"):format(folder, file_name(name)) end
+
 local function open(folder, name)
-  return http.serve { socket = ("%s/%s.sock"):format(folder, file_name(name)), handler = handle, system = true,
+  return http.serve { socket = socket_of(folder, name), handler = handle, system = true,
     background = true, drain = 0 }
 end
 
---- Sockets that hosts left behind when they were killed.
-local function sweep(folder)
+--- Remove the sockets that hosts left behind when they were killed. `own` is this host's.
+local function sweep(folder, own)
   for _, entry in ipairs(fs.list(folder)) do
     local path = folder .. "/" .. entry.name
-    if entry.name:find "%.sock$" then
+    if path ~= own and entry.name:find "%.sock$" then
       local ok, err = pcall(M.ask, path, "/about", { timeout = 0.5 })
       if not ok and errors.is(err) and err.kind == "refused" then pcall(fs.remove, path) end
     end
@@ -160,7 +162,7 @@ function M.listen(name, script)
     return nil, errors.wrap(server)
   end
   host.server = server
-  pcall(sweep, folder)
+  pcall(sweep, folder, socket_of(folder, host.name))
   return server, nil, host.name
 end
 

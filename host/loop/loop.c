@@ -47,7 +47,9 @@ static void wait_for_system(struct host *h) {
   bool timer = h->clock == CLOCK_REAL && timers_next(h, &at);
   if (timer || h->inflight > 0 || uv_loop_alive(&h->loop)) {
     if (timer) uv_ref((uv_handle_t *)&h->uv_timer);
+    uv_ref((uv_handle_t *)&h->wake); /* what is in flight may hold no handle that counts, and a dead loop does not poll */
     poll_system(h, UV_RUN_ONCE);
+    uv_unref((uv_handle_t *)&h->wake);
     uv_unref((uv_handle_t *)&h->uv_timer);
   } else if (h->keeper_wait) {
     host_event(h, &h->deadlock, "deadlock", 0);

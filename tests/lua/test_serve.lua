@@ -5,6 +5,7 @@ local stoke = require "stoke"
 local about = require "core.about"
 local http = require "stoke.http"
 local proc = require "stoke.proc"
+local time = require "stoke.time"
 
 local SCALE = tonumber(os.getenv "STOKE_SCALE") or 1
 
@@ -264,6 +265,27 @@ real("a <close> server in a main that returns is closed at once, which is told; 
     lines()
     t.eq(lines(), nil)
     t.eq(process:wait().code, 0)
+  end)
+end)
+
+real("a request of a background server that waits in vain does not deafen the host to signals", function(t)
+  script([[
+    local stoke, http = require "stoke", require "stoke.http"
+    local asked = false
+    local server = http.serve { background = true, handler = function() asked = true stoke.channel(1):recv() end }
+    print(server.url)
+    while not asked do stoke.sleep(0.01) end
+    print "asked"
+    stoke.channel(1):recv()
+  ]], function(process, lines)
+    local url = lines()
+    local scope <close> = stoke.scope()
+    scope:spawn(function() stoke.try(http.get, url, { timeout = 30 }) end)
+    t.eq(lines(), "asked")
+    time.sleep(0.1) -- until nothing but the request is under way
+    process:kill "SIGINT"
+    t.eq(process:wait().code, 130)
+    scope:cancel()
   end)
 end)
 

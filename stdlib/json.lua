@@ -9,8 +9,8 @@
 
 local engine = require "core.json"
 local errors = require "core.errors"
-local partial = require "stoke.json.partial"
-local repair = require "stoke.json.repair"
+local partial = require "stoke.reading.partial"
+local repair = require "stoke.reading.repair"
 
 local M = {}
 

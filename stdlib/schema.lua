@@ -36,7 +36,7 @@
 --- null in an optional field that takes no null is left out. Nothing else is converted: "3" is no integer; `coerce` reads it.
 
 local compile = require "stoke.schema.compile"
-local coerce = require "stoke.schema.coerce"
+local coerce = require "stoke.reading.coerce"
 local describe = require "stoke.schema.describe"
 local errors = require "core.errors"
 local fields = require "stoke.schema.fields"

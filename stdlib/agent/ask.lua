@@ -1,7 +1,7 @@
 --- One question to the model: whole or streamed, what it answered made fit to be used.
 ---
 --- Tool calls are collected from every chunk and acted on after the last one only. A call that the server could not read (its
---- HTTP 500 has the text in it) or that the model wrote as text is salvaged (stoke.agent.salvage).
+--- HTTP 500 has the text in it) or that the model wrote as text is salvaged (stoke.reading.salvage).
 
 local errors = require "core.errors"
 local random = require "core.random"
@@ -12,7 +12,7 @@ local repeats = require "stoke.agent.repeats"
 local one = require "stoke.ollama.call"
 local called = require "stoke.agent.calls"
 local ollama = require "stoke.ollama"
-local salvage = require "stoke.agent.salvage"
+local salvage = require "stoke.reading.salvage"
 local tokens = require "stoke.ollama.tokens"
 local usages = require "stoke.agent.usage"
 

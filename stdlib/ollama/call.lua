@@ -3,7 +3,7 @@
 
 local effect = require "core.effect"
 local protocol = require "stoke.ollama.protocol"
-local thinking = require "stoke.ollama.thinking"
+local thinking = require "stoke.reading.thinking"
 local window = require "stoke.ollama.window"
 
 local M = {}

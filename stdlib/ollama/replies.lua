@@ -3,9 +3,9 @@
 
 local json = require "core.json"
 local random = require "core.random"
-local repair = require "stoke.json.repair"
+local repair = require "stoke.reading.repair"
 local failures = require "stoke.ollama.failures"
-local thinking = require "stoke.ollama.thinking"
+local thinking = require "stoke.reading.thinking"
 local tokens = require "stoke.ollama.tokens"
 local wire = require "stoke.ollama.wire"
 

@@ -4,8 +4,8 @@
 local test = require "stoke.test"
 local json = require "stoke.json"
 local rand = require "stoke.rand"
-local scan = require "stoke.json.scan"
-local salvage = require "stoke.agent.salvage"
+local scan = require "stoke.reading.scan"
+local salvage = require "stoke.reading.salvage"
 
 local function shown(value) return value == nil and "nothing" or json.encode(value) end
 

@@ -6,7 +6,7 @@ local fake = require "fake"
 local json = require "stoke.json"
 local ollama = require "stoke.ollama"
 local stoke = require "stoke"
-local thinking = require "stoke.ollama.thinking"
+local thinking = require "stoke.reading.thinking"
 local wire = require "stoke.ollama.wire"
 
 local HI = { { role = "user", content = "Hi" } }

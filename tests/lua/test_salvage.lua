@@ -2,7 +2,7 @@
 
 local test = require "stoke.test"
 local json = require "stoke.json"
-local salvage = require "stoke.agent.salvage"
+local salvage = require "stoke.reading.salvage"
 
 local NAMES = { get_weather = true, search = true, now = true }
 local OSLO = 'get_weather {"city":"Oslo"}'

@@ -1,7 +1,7 @@
 --- Tolerant reading: what a model meant, where that is plain. Every change is said; what is not plain stays as it was.
 
 local engine = require "core.json"
-local fold = require "stoke.schema.fold"
+local fold = require "stoke.reading.fold"
 local values = require "stoke.schema.values"
 local words = require "stoke.schema.words"
 

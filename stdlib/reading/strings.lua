@@ -5,7 +5,7 @@
 --- for a value in an object a comma and a next key, a bracket, the end. Every other quote is text. In strict JSON this always
 --- finds the true end. No look ahead goes past the next quote or line, so the time stays linear.
 
-local note = require "stoke.json.notes".note
+local note = require "stoke.reading.notes".note
 local valid = require "core.text".valid
 
 local find, byte, sub, match = string.find, string.byte, string.sub, string.match

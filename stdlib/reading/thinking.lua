@@ -8,13 +8,13 @@ local find, sub, match, lower = string.find, string.sub, string.match, string.lo
 --- White space that is held back, at most: a model may write it without end.
 local BLANKS <const> = 256
 
----@class stoke.ollama.tags
+---@class stoke.reading.tags
 ---@field [1] string what opens the reasoning
 ---@field [2] string what closes it
 ---@field behind? string[] what may stand before the answer then, and is no part of it
 
 --- In small letters: they are compared so.
----@type stoke.ollama.tags[]
+---@type stoke.reading.tags[]
 local FAMILIES = {
   { "<think>", "</think>" }, { "<thinking>", "</thinking>" }, { "<thought>", "</thought>" }, { "<thoughts>", "</thoughts>" },
   { "<reasoning>", "</reasoning>" }, { "<seed:think>", "</seed:think>" }, { "[think]", "[/think]" },
@@ -57,12 +57,12 @@ function M.may_begin(text) return find(text, "^%s*[<%[\xE2]") ~= nil or not find
 -- ---- piece by piece -------------------------------------------------------------------------------------------------------
 
 --- mode: "start" (nothing said yet), "thinking", "behind" (the reasoning has ended, the answer has not begun), "text".
----@class stoke.ollama.splitter
+---@class stoke.reading.splitter
 local Splitter = {}
 Splitter.__index = Splitter
 
 --- Splits one answer.
----@return stoke.ollama.splitter
+---@return stoke.reading.splitter
 function M.new() return setmetatable({ mode = "start", held = "" }, Splitter) end
 
 local step = {}

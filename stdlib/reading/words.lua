@@ -1,8 +1,8 @@
 --- What stands in JSON without quotes, rightly or not: numbers, literals, and words that lost their quotes.
 
 local engine = require "core.json"
-local note = require "stoke.json.notes".note
-local strings = require "stoke.json.strings"
+local note = require "stoke.reading.notes".note
+local strings = require "stoke.reading.strings"
 
 local find, byte, sub, match = string.find, string.byte, string.sub, string.match
 local opening = strings.opening

@@ -7,9 +7,9 @@
 
 local engine = require "core.json"
 local errors = require "core.errors"
-local notes = require "stoke.json.notes"
-local scan = require "stoke.json.scan"
-local strings = require "stoke.json.strings"
+local notes = require "stoke.reading.notes"
+local scan = require "stoke.reading.scan"
+local strings = require "stoke.reading.strings"
 
 local find, sub, match = string.find, string.sub, string.match
 local note, append, write_up = notes.note, notes.append, notes.list

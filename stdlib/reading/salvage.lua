@@ -11,18 +11,18 @@
 
 local engine = require "core.json"
 local errors = require "core.errors"
-local notes = require "stoke.json.notes"
-local repair = require "stoke.json.repair"
-local python = require "stoke.agent.python"
-local scan = require "stoke.json.scan"
-local strings = require "stoke.json.strings"
+local notes = require "stoke.reading.notes"
+local repair = require "stoke.reading.repair"
+local python = require "stoke.reading.python"
+local scan = require "stoke.reading.scan"
+local strings = require "stoke.reading.strings"
 
 local find, sub, match = string.find, string.sub, string.match
 local note = notes.note
 
 local M = {}
 
----@class stoke.agent.salvaged
+---@class stoke.reading.salvaged
 ---@field name string
 ---@field arguments table
 
@@ -362,7 +362,7 @@ end
 --- The tool calls in a text that a model wrote instead of calling.
 ---@param text string
 ---@param names table<string, any> the tools there are, name -> true
----@return stoke.agent.salvaged[]|nil calls nil when the text is no call
+---@return stoke.reading.salvaged[]|nil calls nil when the text is no call
 ---@return string rest what the model said besides; the text itself when there is no call
 ---@return string[] repairs how the calls were written and what was mended
 ---Raises `argument`.
@@ -474,7 +474,7 @@ end
 --- The tool call in the text of an error: the server refused what the model wrote because it is no JSON.
 ---@param message string the error's text as the server sent it
 ---@param names table<string, any> the tools there are, name -> true
----@return stoke.agent.salvaged[]|nil calls nil when the text holds too little, or a call cut in the middle of a value
+---@return stoke.reading.salvaged[]|nil calls nil when the text holds too little, or a call cut in the middle of a value
 ---@return string[] repairs
 ---Raises `argument`.
 ---

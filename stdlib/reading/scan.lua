@@ -1,6 +1,6 @@
 --- The JSON values in a text, wherever they stand: in prose, in code fences, one after the other.
 
-local loose = require "stoke.json.loose"
+local loose = require "stoke.reading.loose"
 
 local find, byte, sub, match = string.find, string.byte, string.sub, string.match
 
@@ -10,7 +10,7 @@ local M = {}
 local FENCES = { [""] = true, json = true, jsonc = true, json5 = true, jsonl = true, ndjson = true, javascript = true, js = true,
                  tool_call = true, tool_calls = true, tool_code = true }
 
----@class stoke.json.found
+---@class stoke.reading.found
 ---@field value table
 ---@field kind "object"|"array"
 ---@field first integer byte it begins at
@@ -63,7 +63,7 @@ end
 ---@param text string
 ---@param from integer where to begin
 ---@param max_depth integer
----@return stoke.json.found[]
+---@return stoke.reading.found[]
 ---@return integer|nil too_deep the byte at which one was nested too deep
 ---
 --- Example: `for _, found in ipairs(scan.values(text, 1, 256)) do print(found.kind) end`

@@ -4,9 +4,9 @@
 --- gives up, with r.too_deep, at max_depth.
 
 local engine = require "core.json"
-local notes = require "stoke.json.notes"
-local strings = require "stoke.json.strings"
-local words = require "stoke.json.words"
+local notes = require "stoke.reading.notes"
+local strings = require "stoke.reading.strings"
+local words = require "stoke.reading.words"
 
 local find, byte, match = string.find, string.byte, string.match
 local note, opening = notes.note, strings.opening

@@ -1,7 +1,7 @@
 --- The routes of the server.
 
 local front = require "stoke.sim.front"
-local wire = require "stoke.sim.wire"
+local wire = require "stoke.ollama.server.wire"
 local inference = require "stoke.sim.inference"
 local registry = require "stoke.sim.registry"
 

@@ -1,7 +1,7 @@
 --- Takes an inference request through the scheduler and writes its answer: waits for the grant,
 --- then for each token, one line and one write a token; or the whole object at once.
 
-local wire = require "stoke.sim.wire"
+local wire = require "stoke.ollama.server.wire"
 local faults = require "stoke.sim.faults"
 local prompt = require "stoke.sim.prompt"
 

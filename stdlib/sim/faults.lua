@@ -1,7 +1,7 @@
 --- Faults a server may show, by name, and the ways of writing that cut or slow the bytes of a
 --- reply.
 
-local wire = require "stoke.sim.wire"
+local wire = require "stoke.ollama.server.wire"
 local scheduler = require "stoke.sim.scheduler"
 
 local M = {}

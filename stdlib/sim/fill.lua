@@ -2,7 +2,7 @@
 --- strings, capitalised words, enum values, "field: value"), plain ones of the right type where
 --- not.
 
-local json = require "stoke.sim.gojson"
+local json = require "stoke.ollama.server.gojson"
 
 local M = {}
 

@@ -1,7 +1,7 @@
 --- Would a JSON schema become a grammar? As llama.cpp's converter judges it: what it does not know is
 --- passed over, but types, references and patterns it must understand.
 
-local json = require "stoke.sim.gojson"
+local json = require "stoke.ollama.server.gojson"
 
 local M = {}
 

@@ -1,19 +1,19 @@
 --- generate, chat and embed: what the server checks, in its order and with its texts, and the
 --- request the scheduler gets.
 
-local json = require "stoke.sim.gojson"
-local decode = require "stoke.sim.decode"
+local json = require "stoke.ollama.server.gojson"
+local decode = require "stoke.ollama.server.decode"
 local options = require "stoke.sim.options"
 local models = require "stoke.sim.models"
 local prompt = require "stoke.sim.prompt"
 local reply = require "stoke.sim.reply"
 local rules = require "stoke.sim.rules"
-local wire = require "stoke.sim.wire"
+local wire = require "stoke.ollama.server.wire"
 local deliver = require "stoke.sim.deliver"
 local embed = require "stoke.sim.embed"
 local scheduler = require "stoke.sim.scheduler"
 local grammar = require "stoke.sim.grammar"
-local gotemplate = require "stoke.sim.gotemplate"
+local gotemplate = require "stoke.ollama.server.gotemplate"
 local habits = require "stoke.sim.habits"
 
 local M = {}

@@ -1,7 +1,7 @@
 --- Log probabilities of tokens, invented: the same for the same token, between 0 and about -3; and
 --- for `top_logprobs` other tokens that are less likely.
 
-local json = require "stoke.sim.gojson"
+local json = require "stoke.ollama.server.gojson"
 
 local M = {}
 

@@ -1,7 +1,7 @@
 --- The prompt a request becomes: its text (what the prefix cache compares), its length in tokens,
 --- and how it is cut to fit. A token is four bytes, rounded up; an image counts 768.
 
-local json = require "stoke.sim.gojson"
+local json = require "stoke.ollama.server.gojson"
 
 local M = {}
 

@@ -1,10 +1,10 @@
 --- pull, push, create, copy, delete and blobs: how models come and go.
 
-local json = require "stoke.sim.gojson"
-local decode = require "stoke.sim.decode"
+local json = require "stoke.ollama.server.gojson"
+local decode = require "stoke.ollama.server.decode"
 local models = require "stoke.sim.models"
-local wire = require "stoke.sim.wire"
-local gotemplate = require "stoke.sim.gotemplate"
+local wire = require "stoke.ollama.server.wire"
+local gotemplate = require "stoke.ollama.server.gotemplate"
 
 local M = {}
 

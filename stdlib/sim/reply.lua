@@ -1,7 +1,7 @@
 --- From what is to be said to what is generated: a reply (scripted or by rules) cut into tokens,
 --- limited by num_predict and stop strings, bent by a fault, with the lines' texts ready escaped.
 
-local json = require "stoke.sim.gojson"
+local json = require "stoke.ollama.server.gojson"
 local prompt = require "stoke.sim.prompt"
 local logprobs = require "stoke.sim.logprobs"
 

@@ -1,7 +1,7 @@
 --- The built-in answers: plain talk that says what it is, a summary by the first sentences, a tool
 --- chosen by its schema, a JSON schema filled in. Simple matching of words, the same every time.
 
-local json = require "stoke.sim.gojson"
+local json = require "stoke.ollama.server.gojson"
 local fill = require "stoke.sim.fill"
 
 local M = {}

@@ -4,7 +4,7 @@
 
 local sim = require "stoke.sim"
 local world = require "stoke.sim.world"
-local gojson = require "stoke.sim.gojson"
+local gojson = require "stoke.ollama.server.gojson"
 
 -- in flight, wait (ms) p10 median p90, eval of a reply (s), replies a second
 local MEASURED = {

@@ -1,6 +1,6 @@
 -- What of an answer is compared: status, framing, headers, the shape of the body, and its texts where they are errors.
 
-local gojson = require "stoke.sim.gojson"
+local gojson = require "stoke.ollama.server.gojson"
 local http = require "stoke.http"
 
 local M = {}

@@ -2,7 +2,7 @@
 
 local test = require "stoke.test"
 local fill = require "stoke.sim.fill"
-local gojson = require "stoke.sim.gojson"
+local gojson = require "stoke.ollama.server.gojson"
 local json = require "stoke.json"
 local schema = require "stoke.schema"
 local stoke = require "stoke"

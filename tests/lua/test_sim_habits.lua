@@ -4,7 +4,7 @@
 local test = require "stoke.test"
 local sim = require "stoke.sim"
 local world = require "stoke.sim.world"
-local json = require "stoke.sim.gojson"
+local json = require "stoke.ollama.server.gojson"
 
 local MODELS = { "small,family=llama,caps=completion,context=4096,tps=10", "own,family=gemma3,caps=completion",
   "mind,family=llama,caps=completion+thinking", "hand,family=llama,caps=completion+tools", "eye,family=gemma3,caps=completion+vision",

@@ -1,8 +1,8 @@
 -- The simulator's built-in answers, embeddings, JSON and request decoding.
 
 local test = require "stoke.test"
-local json = require "stoke.sim.gojson"
-local decode = require "stoke.sim.decode"
+local json = require "stoke.ollama.server.gojson"
+local decode = require "stoke.ollama.server.decode"
 local embed = require "stoke.sim.embed"
 local models = require "stoke.sim.models"
 local reply = require "stoke.sim.reply"

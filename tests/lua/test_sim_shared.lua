@@ -4,7 +4,7 @@
 local test = require "stoke.test"
 local http = require "stoke.http"
 local json = require "stoke.json"
-local gojson = require "stoke.sim.gojson"
+local gojson = require "stoke.ollama.server.gojson"
 local scheduler = require "stoke.sim.scheduler"
 local habits = require "stoke.sim.habits"
 local models = require "stoke.sim.models"

@@ -1,7 +1,7 @@
 --- The server's answers as text: key order, omitted zeros, escapes and times as the original writes
 --- them.
 
-local json = require "stoke.sim.gojson"
+local json = require "stoke.ollama.server.gojson"
 
 local M = {}
 

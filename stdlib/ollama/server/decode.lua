@@ -1,7 +1,7 @@
 --- Request bodies into tables, checked field by field as Go's decoder does for the server's
 --- structs: same order, same texts.
 
-local json = require "stoke.sim.gojson"
+local json = require "stoke.ollama.server.gojson"
 
 local M = {}
 

@@ -1,6 +1,6 @@
 --- JSON the way Go's encoding/json reads and writes it: the server being imitated is a Go program,
 --- and clients see its error texts, its key order and its escapes. The general codec is stoke.json;
---- this one exists for the simulator only.
+--- this one is for what answers as that server.
 ---
 --- Decoded objects are plain tables whose metatable keeps the order of the keys; arrays carry a
 --- mark, so that `[]` and `{}` stay apart; null is a value of its own.

@@ -2,8 +2,10 @@
 -- as they were measured on Ollama 0.17.4 (4 slots, no GPU, one thread), beside the same on `like = "0.17"`. In virtual time:
 -- a second or two.  stoke tests/bench/scheduling.lua
 
+package.path = "tests/lua/?.lua;" .. package.path
+
 local sim = require "stoke.sim"
-local world = require "stoke.sim.world"
+local world = require "world"
 local gojson = require "stoke.ollama.server.gojson"
 
 -- in flight, wait (ms) p10 median p90, eval of a reply (s), replies a second

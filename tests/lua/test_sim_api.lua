@@ -2,7 +2,7 @@
 
 local test = require "stoke.test"
 local sim = require "stoke.sim"
-local world = require "stoke.sim.world"
+local world = require "world"
 
 local function new(o)
   local w = world.new()

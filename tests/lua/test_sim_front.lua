@@ -3,7 +3,7 @@
 
 local test = require "stoke.test"
 local sim = require "stoke.sim"
-local world = require "stoke.sim.world"
+local world = require "world"
 
 -- One request with headers; what came back.
 local function ask(method, target, headers, o)

@@ -3,7 +3,7 @@
 
 local test = require "stoke.test"
 local sim = require "stoke.sim"
-local world = require "stoke.sim.world"
+local world = require "world"
 local json = require "stoke.ollama.server.gojson"
 
 local MODELS = { "small,family=llama,caps=completion,context=4096,tps=10", "own,family=gemma3,caps=completion",

@@ -11,7 +11,7 @@ local models = require "stoke.sim.models"
 local options = require "stoke.sim.options"
 local sim = require "stoke.sim"
 local stoke = require "stoke"
-local world = require "stoke.sim.world"
+local world = require "world"
 
 local function model(name, spec)
   spec = spec or {}

@@ -3,6 +3,7 @@
 
 local args = require "stoke.args"
 local config = require "stoke.config"
+local runtime = require "stoke.cmd.flags"
 local stdio = require "core.stdio"
 local stoke = require "stoke"
 
@@ -107,7 +108,7 @@ local function runtime_values(flag)
 end
 
 local function runtime_flags(out)
-  for _, flag in ipairs(args.runtime) do out[#out + 1] = { "--" .. flag.name, flag.help } end
+  for _, flag in ipairs(runtime.list) do out[#out + 1] = { "--" .. flag.name, flag.help } end
   out[#out + 1] = { "--help", "show help" }
 end
 
@@ -128,7 +129,7 @@ local function walk(words, spec_of)
     elseif word == "--" then
       state.only_words = true
     elseif word:find "^%-." and not state.only_words then
-      local own = find(args.runtime, word)
+      local own = find(runtime.list, word)
       local option = not own and state.spec and find(state.spec.options, word)
       if own and own.value == "required" then state.waits, state.runtime = own, true end
       if option and option.type ~= "boolean" then state.waits, state.runtime = option, false end
@@ -185,7 +186,7 @@ local function candidates(words)
     if state.runtime then return runtime_values(state.waits) end
     return values(state.verb, state.waits)
   elseif flag and not state.only_words then
-    local own = find(args.runtime, flag)
+    local own = find(runtime.list, flag)
     local option = not own and state.spec and find(state.spec.options, flag)
     local list, files = {}, false
     if own and own.name == "sim" then list = choices { "on", "off", "auto" }

@@ -1,7 +1,6 @@
 -- stoke.cmd: the command line. Takes the runtime's own flags out of argv, puts them into force, then
 -- runs a script or a verb. A verb is a module stdlib/cmd/VERB.lua returning `function(argv)`.
 
-local args = require "stoke.args"
 local config = require "stoke.config"
 local effect = require "core.effect"
 local envfile = require "core.envfile"
@@ -11,6 +10,7 @@ local texts = require "core.text"
 local keeper = require "core.keeper"
 local log = require "stoke.log"
 local overrun = require "core.overrun"
+local runtime = require "stoke.cmd.flags"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
 
@@ -45,7 +45,7 @@ M.verbs = {
 }
 
 local FLAGS = { "--help", "--version", "-V", "-e", "-h" }
-for _, f in ipairs(args.runtime) do FLAGS[#FLAGS + 1] = "--" .. f.name end
+for _, f in ipairs(runtime.list) do FLAGS[#FLAGS + 1] = "--" .. f.name end
 
 ---@param name string
 ---@return table|nil verb
@@ -129,7 +129,7 @@ local function simulate()
 end
 
 ---Put the runtime's flags into force.
----@param flags table<string, string|boolean|string[]> by name, as args.split_runtime gives them
+---@param flags table<string, string|boolean|string[]> by name, as runtime.split gives them
 ---@param talks? boolean the work ahead speaks to a model server
 function M.apply(flags, talks)
   if flags["env-file"] then envfile.load(flags["env-file"]) end
@@ -251,7 +251,7 @@ local function wants_json(argv)
     local word = argv[i]
     local name = word:match "^%-%-([^=]+)$"
     local flag
-    for _, f in ipairs(args.runtime) do flag = flag or f.name == name and f end
+    for _, f in ipairs(runtime.list) do flag = flag or f.name == name and f end
     if flag then
       i = i + (flag.value == "required" and 1 or 0)
     elseif word == "-e" or word == "-" then
@@ -276,7 +276,7 @@ end
 ---Raises `usage` for a command line that makes no sense; otherwise what the script or verb raises.
 function M.main(argv)
   keeper.json = wants_json(argv)
-  local flags, rest = args.split_runtime(argv)
+  local flags, rest = runtime.split(argv)
   local first = rest[1]
   if first == "--" then
     rest = tail(rest, 2)

@@ -1,6 +1,7 @@
 -- What the help of the whole command and its manual page say alike.
 
 local args = require "stoke.args"
+local runtime = require "stoke.cmd.flags"
 
 local M = {}
 
@@ -50,7 +51,7 @@ M.files = {
 ---@return string[][]
 function M.flags()
   local rows = {}
-  for i, f in ipairs(args.runtime) do
+  for i, f in ipairs(runtime.list) do
     local value = f.value == "required" and " " .. f.placeholder
                   or f.value == "optional" and "[=" .. f.placeholder .. "]" or ""
     rows[i] = { "--" .. f.name .. value, f.help }

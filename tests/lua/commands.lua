@@ -5,6 +5,7 @@ local args = require "stoke.args"
 local cmd = require "stoke.cmd"
 local doc = require "stoke.doc"
 local fs = require "stoke.fs"
+local runtime = require "stoke.cmd.flags"
 local script = require "core.script"
 
 local M = {}
@@ -139,7 +140,7 @@ local function judge_verb(verb, words)
 end
 
 local function judge_words(words)
-  local ok, flags, rest = pcall(args.split_runtime, words)
+  local ok, flags, rest = pcall(runtime.split, words)
   if not ok then return flags.message end
   local first = rest[1]
   if first == nil or first == "--help" or first == "-h" or first == "--version" or first == "-V" then return nil end

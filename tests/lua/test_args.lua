@@ -2,6 +2,7 @@
 
 local test = require "stoke.test"
 local args = require "stoke.args"
+local runtime = require "stoke.cmd.flags"
 
 local SPEC = {
   name = "demo.lua",
@@ -150,15 +151,15 @@ test("args: help puts examples first and shows types, choices and defaults", fun
 end)
 
 test("args: the runtime's flags are its own wherever they stand, up to '--'", function(t)
-  local flags, rest = args.split_runtime { "--seed", "7", "x.lua", "--sim=auto", "a", "--trace=t.json",
+  local flags, rest = runtime.split { "--seed", "7", "x.lua", "--sim=auto", "a", "--trace=t.json",
     "--trace-bodies", "--name", "--log", "debug", "--", "--sim", "-e" }
   t.eq(flags, { seed = "7", sim = "auto", trace = "t.json", ["trace-bodies"] = true, log = "debug" })
   t.eq(rest, { "x.lua", "a", "--name", "--", "--sim", "-e" })
-  flags, rest = args.split_runtime { "x.lua", "--sim", "auto" }
+  flags, rest = runtime.split { "x.lua", "--sim", "auto" }
   t.eq(flags, { sim = true })
   t.eq(rest, { "x.lua", "auto" })
-  local e = t.raises("usage", args.split_runtime, { "--trace" })
+  local e = t.raises("usage", runtime.split, { "--trace" })
   t.ok(e.message:find("--trace wants a value: --trace FILE", 1, true), e.message)
-  t.raises("usage", args.split_runtime, { "--log", "--", "x" })
-  t.raises("usage", args.split_runtime, { "--trace-bodies=1" })
+  t.raises("usage", runtime.split, { "--log", "--", "x" })
+  t.raises("usage", runtime.split, { "--trace-bodies=1" })
 end)

@@ -2,7 +2,7 @@
 
 local approval = require "core.approval"
 local channel = require "core.channel"
-local compare = require "stoke.test.compare"
+local show = require "stoke.show"
 local errors = require "core.errors"
 local json = require "core.json"
 local stdio = require "core.stdio"
@@ -63,7 +63,7 @@ local function lines_of(text)
 end
 
 --- What JSON cannot say (bytes that are no text, numbers that are none) is shown as Lua writes it.
-local function arguments(args) return json.encode(args, { pretty = true }) or compare.pretty(args) end
+local function arguments(args) return json.encode(args, { pretty = true }) or show.pretty(args) end
 
 --- What is to be done, with its exact arguments; ends its line.
 ---@param entry stoke.pending

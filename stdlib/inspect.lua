@@ -3,7 +3,7 @@
 
 local approval = require "core.approval"
 local approve = require "stoke.approve"
-local compare = require "stoke.test.compare"
+local show = require "stoke.show"
 local errors = require "core.errors"
 local json = require "core.json"
 local pool = require "core.gate.pool"
@@ -237,7 +237,7 @@ end
 function M.pending()
   local rows, long = {}, {}
   for i, entry in ipairs(approval.list()) do
-    local args = entry.args and approve.visible(json.encode(entry.args) or compare.pretty(entry.args)) or ""
+    local args = entry.args and approve.visible(json.encode(entry.args) or show.pretty(entry.args)) or ""
     local what = approve.visible(entry.what)
     rows[i] = { entry.id, entry.agent or "", what, args }
     if #args > 60 or #what > 60 then long[#long + 1] = ("%d: %s %s\n"):format(entry.id, what, args) end

@@ -20,6 +20,7 @@
 
 local errors = require "core.errors"
 local compare = require "stoke.test.compare"
+local show = require "stoke.show"
 
 local M = { list = {} }
 
@@ -54,7 +55,7 @@ M.T = T
 
 --- A message may be anything that says something.
 local function fail(message)
-  if type(message) ~= "string" then message = message == nil and "failed" or compare.show(message) end
+  if type(message) ~= "string" then message = message == nil and "failed" or show.line(message) end
   local err = errors.new("script", message, { failed = true, where = errors.site() })
   local world = package.loaded["stoke.test.world"]
   world = world and world.now
@@ -65,7 +66,7 @@ end
 --- What a check says first.
 local function because(message)
   if message == nil then return "" end
-  return (type(message) == "string" and message or compare.show(message)) .. ": "
+  return (type(message) == "string" and message or show.line(message)) .. ": "
 end
 
 --- Fail the test.
@@ -112,7 +113,7 @@ end
 --- Example: `t.ne(a.id, b.id)`
 function T.ne(got, other, message)
   if not compare.difference(got, other) then
-    fail(because(message) .. "expected something other than " .. compare.show(got))
+    fail(because(message) .. "expected something other than " .. show.line(got))
   end
 end
 
@@ -136,7 +137,7 @@ end
 --- Example: `t.match(err.message, "refused")`
 function T.match(text, pattern)
   local found = table.pack(tostring(text):match(pattern))
-  if found[1] == nil then fail(("expected something like %q, got %s"):format(pattern, compare.show(text))) end
+  if found[1] == nil then fail(("expected something like %q, got %s"):format(pattern, show.line(text))) end
   return table.unpack(found, 1, found.n)
 end
 
@@ -148,14 +149,14 @@ end
 function T.contains(whole, part)
   if type(whole) == "string" then
     if type(part) ~= "string" then errors.argument("t.contains: a text expected, got %s", errors.describe(part)) end
-    if not whole:find(part, 1, true) then fail(("expected a text with %q in it, got %s"):format(part, compare.show(whole))) end
+    if not whole:find(part, 1, true) then fail(("expected a text with %q in it, got %s"):format(part, show.line(whole))) end
     return
   end
   if type(whole) ~= "table" then fail("expected a text or a list, got " .. tostring(whole)) end
   for _, item in ipairs(whole) do
     if not compare.difference(item, part) then return end
   end
-  fail(("expected %s among %s"):format(compare.show(part), compare.show(whole)))
+  fail(("expected %s among %s"):format(show.line(part), show.line(whole)))
 end
 
 --- The function ends within so many seconds of the test's clock.

@@ -7,7 +7,8 @@ local index = require "stoke.doc.index"
 
 local M = {}
 
-local HIDDEN = { ["stoke.cmd"] = true, ["stoke.approve"] = true } -- of the command line, of the runtime
+--- Of the command line, of the runtime.
+local HIDDEN = { ["stoke.cmd"] = true, ["stoke.approve"] = true, ["stoke.show"] = true }
 
 --- The modules that scripts require, sorted.
 ---@return string[]

@@ -1,6 +1,7 @@
 --- What a test did through the door, and what it is expected to have done.
 
 local compare = require "stoke.test.compare"
+local show = require "stoke.show"
 local errors = require "core.errors"
 
 local M = {}
@@ -55,7 +56,7 @@ local function listed(effects)
       lines[#lines + 1] = ("  and %d more"):format(#effects - 20)
       break
     end
-    lines[i] = ("  %s %s%s"):format(effect.tool, compare.show(effect.args), effect.error and ("  -> " .. effect.error) or "")
+    lines[i] = ("  %s %s%s"):format(effect.tool, show.line(effect.args), effect.error and ("  -> " .. effect.error) or "")
   end
   return table.concat(lines, "\n")
 end
@@ -71,7 +72,7 @@ local function in_vain(list)
   for _, message in ipairs(last and last.messages or {}) do
     for _, call in ipairs(message.role == "assistant" and message.tool_calls or {}) do
       if call.id and not performed[call.id] and #lines < 10 then
-        lines[#lines + 1] = ("  %s %s"):format(call["function"].name, compare.show(call["function"].arguments))
+        lines[#lines + 1] = ("  %s %s"):format(call["function"].name, show.line(call["function"].arguments))
       end
     end
   end
@@ -106,7 +107,7 @@ function M.called(list, tool, args, options)
   if options.times then fits = #found == options.times else fits = #found > 0 end
   if fits then return nil, found end
   return ("expected a call of %s%s%s%s, got %s; what was called:\n%s"):format(tool,
-    args ~= nil and " with " .. (type(args) == "table" and compare.show(args) or "arguments that fit") or "",
+    args ~= nil and " with " .. (type(args) == "table" and show.line(args) or "arguments that fit") or "",
     options.error and " that ends with " .. options.error or "",
     options.times and ", " .. times_word(options.times) or "",
     #found == 0 and "none" or tostring(#found), listed(calls(list))) .. in_vain(list)

@@ -1,6 +1,7 @@
 --- Golden files: what a test made, beside the test, to be looked at once and compared from then on.
 
 local compare = require "stoke.test.compare"
+local show = require "stoke.show"
 local errors = require "core.errors"
 local fs = require "stoke.fs"
 
@@ -19,7 +20,7 @@ function M.check(world, name, value)
   end
   local folder = world.folder .. "golden"
   local path = ("%s/%s.txt"):format(folder, name)
-  local text = type(value) == "string" and value or compare.pretty(value)
+  local text = type(value) == "string" and value or show.pretty(value)
   if text:sub(-1) ~= "\n" then text = text .. "\n" end
   local known = fs.stat(path) and fs.read(path)
   if known == text then return nil end

@@ -1,6 +1,7 @@
 --- What to say when a request is not on the cassette: the nearest one that is, and the byte that changed.
 
 local compare = require "stoke.test.compare"
+local show = require "stoke.show"
 
 local M = {}
 
@@ -42,9 +43,9 @@ local function change(entry, request)
     local at = compare.first(asked, recorded)
     return ("%s differs at byte %d"):format(path, at) .. told(compare.around(recorded, at), compare.around(asked, at))
   end
-  if recorded == nil then return ("%s is new: %s"):format(path, compare.show(asked)) end
-  if asked == nil then return ("%s is gone; it was %s"):format(path, compare.show(recorded)) end
-  return ("%s differs"):format(path) .. told(compare.show(recorded), compare.show(asked))
+  if recorded == nil then return ("%s is new: %s"):format(path, show.line(asked)) end
+  if asked == nil then return ("%s is gone; it was %s"):format(path, show.line(recorded)) end
+  return ("%s differs"):format(path) .. told(show.line(recorded), show.line(asked))
 end
 
 local function place(cassette)

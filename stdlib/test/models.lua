@@ -5,7 +5,7 @@
 
 local errors = require "core.errors"
 local texts = require "core.text"
-local compare = require "stoke.test.compare"
+local show = require "stoke.show"
 
 local M = {}
 
@@ -29,7 +29,7 @@ local function canonical(name) return require "stoke.sim.models".canonical(name)
 local function last_words(request)
   local messages = request.messages
   local text = messages and #messages > 0 and messages[#messages].content or request.prompt or ""
-  return compare.show(#text > 120 and texts.head(text, 120) .. "..." or text)
+  return show.line(#text > 120 and texts.head(text, 120) .. "..." or text)
 end
 
 local ORDINALS = { "st", "nd", "rd" }

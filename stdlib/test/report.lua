@@ -1,7 +1,7 @@
 --- How `stoke test` tells its results: for people, as JSON lines, as TAP 13. Each reporter has result(record), file(path, counts)
 --- after each file, and finish(total).
 
-local compare = require "stoke.test.compare"
+local show = require "stoke.show"
 local errors = require "core.errors"
 local json = require "core.json"
 local stdio = require "core.stdio"
@@ -24,8 +24,8 @@ end
 --- The command that repeats one test.
 local function again(record, a)
   local whole = record.name:find "^%(" -- "(loading the file)"
-  return ("stoke test %s%s%s --seed %d"):format(a.internal and "--internal " or "", compare.word(record.file),
-    whole and "" or " -f " .. compare.word(record.name), a.seed)
+  return ("stoke test %s%s%s --seed %d"):format(a.internal and "--internal " or "", show.word(record.file),
+    whole and "" or " -f " .. show.word(record.name), a.seed)
 end
 
 --- All that is known of a failure, as lines.

@@ -10,7 +10,7 @@ local retry = require "core.gate.retry"
 local script = require "core.script"
 local span = require "core.gate.span"
 local cassette = require "stoke.test.cassette"
-local compare = require "stoke.test.compare"
+local show = require "stoke.show"
 local config = require "stoke.config"
 local files = require "stoke.test.files"
 local models = require "stoke.test.models"
@@ -133,8 +133,8 @@ function M.enter(item, context)
     failures = {}, written = {}, made = {},
     update = context.update or false, seed = context.seed, rules = policy.rules }
   function world.again(flags)
-    return ("stoke test %s%s -f %s %s"):format(context.internal and "--internal " or "", compare.word(context.file),
-      compare.word(item.name), flags)
+    return ("stoke test %s%s -f %s %s"):format(context.internal and "--internal " or "", show.word(context.file),
+      show.word(item.name), flags)
   end
   world.models = models.new(world.problems)
   retry.forget()

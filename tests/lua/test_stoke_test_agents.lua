@@ -2,7 +2,7 @@
 -- purpose: `fails` runs it and gives the message.
 
 local test = require "stoke.test"
-local compare = require "stoke.test.compare"
+local show = require "stoke.show"
 local ollama = require "stoke.ollama"
 local stoke = require "stoke"
 
@@ -233,8 +233,8 @@ end)
 test("compare: a value prints the same each time, cycles and all", function(t)
   local cycle = { a = {} }
   cycle.self = cycle
-  t.eq(compare.pretty(cycle), "{\n  a = {},\n  self = <cycle>,\n}")
-  t.eq(compare.pretty "x\ny", '"x\\ny"')
-  t.eq(compare.pretty { [2] = "b", [1] = "a", [0] = "z", [true] = 1 },
+  t.eq(show.pretty(cycle), "{\n  a = {},\n  self = <cycle>,\n}")
+  t.eq(show.pretty "x\ny", '"x\\ny"')
+  t.eq(show.pretty { [2] = "b", [1] = "a", [0] = "z", [true] = 1 },
     '{\n  [true] = 1,\n  [0] = "z",\n  [1] = "a",\n  [2] = "b",\n}')
 end)

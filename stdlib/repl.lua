@@ -6,7 +6,7 @@
 local about = require "core.about"
 local approval = require "core.approval"
 local approve = require "stoke.approve"
-local commands = require "stoke.repl.commands"
+local commands = require "stoke.console.prompt"
 local complete = require "stoke.repl.complete"
 local errors = require "core.errors"
 local evals = require "stoke.repl.eval"

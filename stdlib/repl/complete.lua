@@ -266,7 +266,7 @@ local function commands(before)
   local start = before:match "^:(%l*)$"
   if not start then return nil end
   local out = {}
-  for name in next, require "stoke.repl.commands".all() do
+  for name in next, require "stoke.console.prompt".all() do
     if name:sub(1, #start) == start then out[#out + 1] = name end
   end
   table.sort(out)

@@ -19,7 +19,7 @@ local function row(list) return term.layout(list, {}) end
 ---@return table<string, { usage: string, summary: string, run: fun(session: table, rest: string) }>
 function M.all()
   local all = {}
-  for name, command in next, require "stoke.attach.console".commands do
+  for name, command in next, require "stoke.console.commands".commands do
     all[name] = { usage = command.usage, summary = command.summary,
       run = function(_, rest) stdio.write(command.run(rest)) end }
   end
@@ -96,7 +96,7 @@ C.edit = { usage = "edit [NUMBER] [JSON]", summary = "let a pending call be made
   local entry = waiting(session, word, ":edit")
   if not entry.args then errors.argument("%s has no arguments to edit", entry.what) end
   if text ~= "" then
-    return stdio.write(require "stoke.attach.console".commands.edit.run(("%d %s"):format(entry.id, text)))
+    return stdio.write(require "stoke.console.commands".commands.edit.run(("%d %s"):format(entry.id, text)))
   end
   local args = approve.edited(entry)
   if args then stdio.write(entry:edit(args) and "approved with these arguments\n" or TOO_LATE) end

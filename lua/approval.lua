@@ -81,8 +81,10 @@ function Pending:__tostring()
   return ("approval %d: %s %s (%s)"):format(self.id, self.effect, self.what, self.decision or "pending")
 end
 
---- What waits for approval, oldest first.
+--- What waits for a person's approval, oldest first: entry:approve(), entry:reject(reason), entry:edit(args).
 ---@return stoke.pending[]
+---
+--- Example: `for _, p in ipairs(stoke.pending()) do print(p.what, p.args) p:approve() end`
 function M.list()
   local out = {}
   for _, entry in ipairs(entries) do

@@ -73,12 +73,6 @@ local function enter(what)
   return task
 end
 
-local function check_seconds(seconds, what)
-  if seconds ~= nil and (type(seconds) ~= "number" or not (seconds >= 0)) then
-    errors.argument("%s: seconds must be a number >= 0, got %s", what, tostring(seconds))
-  end
-end
-
 --- What the woken waiter finds when it runs.
 local function finish(ticket, channel, value, ok)
   ticket.channel, ticket.value, ticket.ok = channel, value, ok
@@ -144,7 +138,7 @@ end
 ---
 --- Example: `local job, why = jobs:recv(5)`
 function Channel:recv(seconds)
-  check_seconds(seconds, "channel:recv")
+  if seconds ~= nil then errors.check_seconds(seconds, "channel:recv") end
   local task = enter("channel:recv")
   local found, value = poll(self)
   if found then return value end
@@ -192,7 +186,7 @@ function M.select(channels, seconds)
       errors.argument("stoke.select: item %d is no channel but a %s", i, type(channel))
     end
   end
-  check_seconds(seconds, "stoke.select")
+  if seconds ~= nil then errors.check_seconds(seconds, "stoke.select") end
   local task = enter("stoke.select")
   for _, channel in ipairs(channels) do
     local found, value = poll(channel)

@@ -306,4 +306,48 @@ function M.list(what, list)
   end
 end
 
+-- ---- what was given --------------------------------------------------------------------------------------------------------
+
+--- What is called may be a function, or a table that can be called, as stoke.choose is.
+---@param f any
+---@param what string for the message
+---Raises `argument`.
+function M.check_callable(f, what)
+  if not M.callable(f) then M.argument("%s: a function expected, got %s", what, type(f)) end
+end
+
+---@param seconds any
+---@param what string for the message
+---Raises `argument` unless it is a number of at least 0.
+function M.check_seconds(seconds, what)
+  if type(seconds) ~= "number" or not (seconds >= 0) then
+    M.argument("%s: seconds must be a number >= 0, got %s", what, tostring(seconds))
+  end
+end
+
+---@param kind any
+---@param what string for the message
+---Raises `argument` for a kind that nobody knows.
+function M.check_kind(kind, what)
+  if M.kinds[kind] then return end
+  local names = {}
+  for name in next, M.kinds do names[#names + 1] = name end
+  table.sort(names)
+  local near = M.suggest(tostring(kind), names)
+  M.argument("%s: there is no kind %s%s", what, tostring(kind), near and (" (did you mean %s?)"):format(near) or "")
+end
+
+--- Raise an error of a kind: its exit code, and whether a retry may help, follow from that (lua/errors.lua lists the kinds).
+---@param kind string "tool", "invalid_output", "limit", "denied", "usage" ...
+---@param message string what happened, in one line
+---@param hint? string how to mend it
+---Raises that error; `argument` for a kind that nobody knows.
+---
+--- Example: `stoke.raise("limit", "the report has more than 10 pages", "ask for less")`
+function M.raise_checked(kind, message, hint)
+  M.check_kind(kind, "stoke.raise")
+  if type(message) ~= "string" then M.argument("stoke.raise: the message must be a string, got %s", type(message)) end
+  M.raise(kind, message, { hint = hint })
+end
+
 return M

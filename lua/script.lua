@@ -16,6 +16,15 @@ M.main = nil
 --- The script's own words.
 M.args = {}
 
+--- Say what the script does. The body of a file only defines; this runs once the file is loaded, as the first task.
+---@param f fun(args: string[]): any
+---
+--- Example: `stoke.main(function(args) print(#args) end)`
+function M.on_main(f)
+  errors.check_callable(f, "stoke.main")
+  M.main = f
+end
+
 local timer_scope
 
 --- The script has ended, or is being cancelled: its timers end too, with what they have open.

@@ -257,9 +257,12 @@ function M.count()
   return live - system
 end
 
---- Every live task, oldest first.
----@param all? boolean system tasks too
----@return { task: stoke.task, name?: string, site: string, waits?: string, seconds?: number }[]
+--- What lives: one entry a task, oldest first.
+---@param all? boolean the host's own tasks too
+---@return { task: stoke.task, name?: string, site: string, waits?: string, seconds?: number, at?: string }[] site: where it was
+---  spawned, at: where it is now
+---
+--- Example: `for _, t in ipairs(stoke.tasks()) do print(t.site, t.waits, t.seconds) end`
 function M.list(all)
   local records, out = host.list(), {}
   for i = #records, 1, -1 do

@@ -6,6 +6,7 @@
 local about = require "core.about"
 local approval = require "core.approval"
 local approve = require "stoke.approve"
+local combine = require "core.combine"
 local commands = require "stoke.console.prompt"
 local complete = require "stoke.repl.complete"
 local errors = require "core.errors"
@@ -255,7 +256,7 @@ end
 local function on_approval(self, entry)
   local line = self.line
   if line then
-    require("stoke").race { function() approve.ask(entry) end, function() pcall(line.await, line) end }
+    combine.race { function() approve.ask(entry) end, function() pcall(line.await, line) end }
   end
   if not entry.decision and not self.closed then announce(self, entry) end
 end

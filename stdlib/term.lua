@@ -3,6 +3,7 @@
 -- it is plain text in, plain text out; `table`, `progress` and `prompt` use the terminal.
 
 local outside = require "core.text"
+local combine = require "core.combine"
 local errors = require "core.errors"
 local keeper = require "core.keeper"
 local scopes = require "core.scope"
@@ -241,7 +242,7 @@ end
 function M.interruptible(f, ...)
   local given, value, err = table.pack(...), nil, nil
   local task = tasks.spawn(function()
-    value, err = require("stoke").try(f, table.unpack(given, 1, given.n))
+    value, err = combine.try(f, table.unpack(given, 1, given.n))
   end)
   local restore <close> = setmetatable({ before = keeper.on_signal }, { -- luacheck: ignore restore
     __close = function(guard) keeper.on_signal = guard.before end })

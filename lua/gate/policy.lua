@@ -15,6 +15,7 @@
 local approval = require "core.approval"
 local errors = require "core.errors"
 local glob = require "core.glob"
+local modules = require "core.modules"
 local env = require "host.env"
 local http = require "host.http"
 
@@ -115,6 +116,20 @@ function M.set(rules)
     end
   end
   M.restore(compiled)
+end
+
+--- Say what is allowed, asked about, or denied, by tool, path, host and command; nil lifts it. `*` in a pattern stands for
+--- anything (in a path: but a slash; `**` for that, too). deny goes before ask, ask before allow; `otherwise` is for what no
+--- pattern of its kind fits. An allowed tool is not asked about, whatever its needs_approval says.
+---@param rules table|nil { allow = { tool = { "get_*" } }, ask = { command = { "git push*" } }, deny = { path = { "**/.env" } },
+---  otherwise = { host = "ask" }, timeout = seconds that an approval may take }
+---Raises `argument`.
+---
+--- Example: `stoke.policy { deny = { host = { "*.internal" } }, ask = { tool = { "write_file" } } }`
+function M.declare(rules)
+  local before = M.rules
+  M.set(rules)
+  modules.undo(function() M.restore(before) end)
 end
 
 -- ---- verdicts -----------------------------------------------------------------------------------------------------------------

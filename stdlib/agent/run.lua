@@ -1,5 +1,6 @@
 --- The agentic loop: ask, run what the model calls, ask again, until it answers.
 
+local combine = require "core.combine"
 local errors = require "core.errors"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
@@ -462,7 +463,7 @@ local function finish(run, text, value, answer)
 end
 
 local function bounds(agent)
-  if agent.budget or agent.deadline then return require("stoke").scope { budget = agent.budget, deadline = agent.deadline } end
+  if agent.budget or agent.deadline then return combine.scope { budget = agent.budget, deadline = agent.deadline } end
 end
 
 local function drive(new_run, messages)

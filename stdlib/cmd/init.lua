@@ -1,6 +1,7 @@
 -- stoke.cmd: the command line. Takes the runtime's own flags out of argv, puts them into force, then
 -- runs a script or a verb. A verb is a module stdlib/cmd/VERB.lua returning `function(argv)`.
 
+local approval = require "core.approval"
 local config = require "stoke.config"
 local effect = require "core.effect"
 local envfile = require "core.envfile"
@@ -15,6 +16,8 @@ local stdio = require "core.stdio"
 local tasks = require "core.task"
 
 local M = {}
+
+function approval.asker(entry) require "stoke.approve".ask(entry) end
 
 ---The verbs in the order help shows them. `talks`: the verb speaks to a model server, so that --sim
 ---has a meaning; `bare`: it works without reading any configuration; `file`: where it is when its module is not named like it.

@@ -13,10 +13,6 @@ local OPTIONS = { times = "number", delay = "number", max_delay = "number", jitt
 --- Errors that no other attempt and no other function mends: the code is wrong, or the caller has no more to give.
 local FINAL = { argument = true, usage = true, cancelled = true, exit = true, deadline = true, budget = true, replay = true }
 
-local function check_function(f, what)
-  if not errors.callable(f) then errors.argument("%s: a function expected, got %s", what, type(f)) end
-end
-
 --- Errors by kind, as a function of one.
 local function chosen(on)
   if on == nil then return function(err) return err.retryable end end
@@ -27,20 +23,14 @@ local function chosen(on)
   end
   local kinds = {}
   for _, kind in ipairs(on) do
-    if not errors.kinds[kind] then
-      local names = {}
-      for name in next, errors.kinds do names[#names + 1] = name end
-      table.sort(names)
-      local near = errors.suggest(tostring(kind), names)
-      errors.argument("stoke.retry: there is no kind %s%s", tostring(kind), near and (" (did you mean %s?)"):format(near) or "")
-    end
+    errors.check_kind(kind, "stoke.retry")
     kinds[kind] = true
   end
   return function(err) return kinds[err.kind] end
 end
 
 local function check(f, options)
-  check_function(f, "stoke.retry")
+  errors.check_callable(f, "stoke.retry")
   options = errors.options(options, OPTIONS, "stoke.retry")
   local times = options.times
   if times and not (math.type(times) == "integer" and times >= 1) then
@@ -81,13 +71,18 @@ local function tell(tried)
   error(last, 0)
 end
 
---- Call a function until it succeeds; see stoke.retry.
+--- Call a function until it succeeds, with a pause that doubles and is jittered between two attempts. Only errors that say
+--- `retryable` (refused, timeout, overloaded, incomplete ...) are worth another attempt, unless `on` says which are. The deadline
+--- and the cancellation of the scope hold: the pause is a wait like any other.
 ---@param f function
 ---@param options? { times?: integer, delay?: number, max_delay?: number, jitter?: boolean, on?: string[]|function }
+---  times: attempts in all (3); delay: seconds before the second (0.25), doubled for each further one, up to max_delay (30);
+---  jitter = false: just so long, else a random part of it; on: kinds of errors, or a function that says whether to go on
 ---@param ... any its arguments
 ---@return any ... what it returned
+---Raises the last error, with `attempts` (how many) and `suppressed` (the earlier errors); `argument`.
 ---
---- Example: `again.retry(function() return "done" end, { times = 5 })`
+--- Example: `local page = stoke.retry(http.get, { times = 5, delay = 1 }, url)`
 function M.retry(f, options, ...)
   local times, delay, most, jitter, worth = check(f, options)
   local tried = {}
@@ -102,17 +97,19 @@ function M.retry(f, options, ...)
   end
 end
 
---- Call one function after another until one succeeds; see stoke.fallback.
----@param ... function|function[]
+--- Call one function after another until one succeeds. An error goes on to the next function, but for those that another one
+--- cannot mend: a mistake of the code, `cancelled`, a `deadline`, a `budget` that is spent.
+---@param ... function|function[] or one list of them
 ---@return any value
 ---@return integer index of the one that succeeded
+---Raises the last error when none did, with `attempts` (how many) and `suppressed` (the earlier errors); `argument`.
 ---
---- Example: `again.fallback(function() return "first" end)`
+--- Example: `local answer = stoke.fallback(function() return small:run(q) end, function() return large:run(q) end)`
 function M.fallback(...)
   local list = { ... }
   if select("#", ...) == 1 and type(list[1]) == "table" and not errors.callable(list[1]) then list = list[1] end
   if #list == 0 then errors.argument "stoke.fallback: functions expected, one at least" end
-  for i = 1, #list do check_function(list[i], "stoke.fallback") end
+  for i = 1, #list do errors.check_callable(list[i], "stoke.fallback") end
   local tried = {}
   for i, f in ipairs(list) do
     local results, err = attempt(f)

@@ -58,4 +58,18 @@ function M.printable(text, max)
   return (M.valid(shown):gsub("[%c\127]", function(c) return ("\\x%02x"):format(c:byte()) end))
 end
 
+--- A text as valid UTF-8 on one line: control characters and runs of white space are one space each.
+---@param text string
+---@return string
+function M.line(text) return (M.valid(text):gsub("[%c\127%s]+", " "):gsub("^ ", ""):gsub(" $", "")) end
+
+--- The beginning of a text, on one line, for messages.
+---@param text string
+---@param max integer bytes
+---@return string with "..." where it was cut
+function M.excerpt(text, max)
+  text = M.line(text:sub(1, max * 4))
+  return #text <= max and text or M.head(text, max) .. "..."
+end
+
 return M

@@ -12,6 +12,7 @@ local repeats = require "stoke.agent.repeats"
 local one = require "stoke.ollama.call"
 local called = require "stoke.agent.calls"
 local ollama = require "stoke.ollama"
+local meant = require "stoke.reading.names".meant
 local salvage = require "stoke.reading.salvage"
 local tokens = require "stoke.ollama.tokens"
 local usages = require "stoke.agent.usage"
@@ -48,24 +49,6 @@ local function distinct(calls)
     seen[call.id] = true
   end
   return calls
-end
-
---- A name as it is compared: letters and digits.
-local function bare(name) return (name:gsub("[^%w\x80-\xFF]", ""):lower()) end
-
---- The tool a name stands for: written in another case or with other separators, with what templates put round it
---- (`functions.x`, `x()`, `x<|channel|>`); nil where there is none, or more than one.
-local function meant(name, names)
-  if #name > 200 then return nil end
-  name = name:gsub("<|.*", ""):gsub("%(.*", "")
-  while name do
-    local wanted, found, count = bare(name), nil, 0
-    for known in next, names do
-      if bare(known) == wanted then found, count = known, count + 1 end
-    end
-    if count > 0 then return count == 1 and found or nil end
-    name = name:match "[./:](.*)"
-  end
 end
 
 --- Names that are nearly those of tools become them, each a repair.

@@ -2,44 +2,17 @@
 ---
 ---   constrain  the request has the schema as its format
 ---   validate   the text is JSON and fits
----   repair     damaged JSON is mended (stoke.json repair), values of the wrong type are read where their meaning is plain
+---   repair     damaged JSON is mended (stoke.reading), values of the wrong type are read where their meaning is plain
 ---   ask again  with the exact path that is wrong, as often as `repair` says
 ---
 --- Every rung but the first two counts in usage.repairs. An answer that was cut off (`length`) is no invalid answer: asking
 --- again would be cut again.
 
 local errors = require "core.errors"
-local engine = require "core.json"
-local json = require "stoke.json"
 local repeats = require "stoke.agent.repeats"
 local texts = require "stoke.agent.texts"
 
 local M = {}
-
-local ORDERED = { ordered = true, exact = true }
-
---- Read an answer: value and the names of the rungs taken, or nil and an error of kind `invalid_output`.
----@param schema stoke.schema.Schema
----@param text string
----@return any value
----@return stoke.error|nil err
----@return string[] repairs
-function M.read(schema, text)
-  local value, broken = engine.decode(text, ORDERED)
-  local repairs = {}
-  if broken then
-    value, repairs = json.repair(text)
-    if value == nil then return nil, repairs, {} end
-  end
-  local checked, err = schema:try(value)
-  if not err then return checked, nil, repairs end
-  local coerced, changes = schema:coerce(value)
-  if #changes == 0 then return nil, err, repairs end
-  checked = schema:try(coerced)
-  if checked == nil then return nil, err, repairs end
-  table.move(changes, 1, #changes, #repairs + 1, repairs)
-  return checked, nil, repairs
-end
 
 --- What the model is told of the shape.
 ---@param agent table its definition, with an output

@@ -13,6 +13,7 @@ local summary = require "stoke.agent.summary"
 local texts = require "stoke.agent.texts"
 local json = require "stoke.json"
 local clip = require "stoke.tool.text".cut
+local reading = require "stoke.reading"
 local ollama = require "stoke.ollama"
 local tokens = require "stoke.ollama.tokens"
 local usages = require "stoke.agent.usage"
@@ -248,7 +249,7 @@ local function structured(run, first)
     if answer.reason == "length" then error(cut_off(run, answer), 0) end
     local text, called = bound_text(answer)
     run.last_text = text
-    local value, err, repairs = output.read(agent.output, text)
+    local value, err, repairs = reading.value(agent.output, text)
     if not err then
       if called or #repairs > 0 then run:count("repairs", 1) end
       run.history:cut(keep)
@@ -264,7 +265,7 @@ end
 local function after_tools(run, answer)
   local agent = run.agent
   if answer.reason ~= "length" then
-    local value, err, repairs = output.read(agent.output, answer.text)
+    local value, err, repairs = reading.value(agent.output, answer.text)
     if not err and #repairs == 0 then return answer.text, value end
   end
   local keep = #run.history

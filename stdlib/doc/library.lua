@@ -8,7 +8,7 @@ local index = require "stoke.doc.index"
 local M = {}
 
 --- Of the command line, of the runtime.
-local HIDDEN = { ["stoke.cmd"] = true, ["stoke.approve"] = true, ["stoke.show"] = true }
+local HIDDEN = { ["stoke.cmd"] = true, ["stoke.approve"] = true, ["stoke.show"] = true, ["stoke.reading"] = true }
 
 --- The modules that scripts require, sorted.
 ---@return string[]

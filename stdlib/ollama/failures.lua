@@ -11,17 +11,7 @@ local M = {}
 
 -- ---- texts ----------------------------------------------------------------------------------------------------------------
 
---- One line of UTF-8, fit for a terminal: what a server sent may hold anything.
-local function clean(text)
-  return (texts.valid(text):gsub("[%c\127%s]+", " "):gsub("^ ", ""):gsub(" $", ""))
-end
-
---- The beginning of a text.
-local function excerpt(text, size)
-  text = clean(text:sub(1, size * 4))
-  return #text <= size and text or texts.head(text, size) .. "..."
-end
-M.excerpt = excerpt
+local clean, excerpt = texts.line, texts.excerpt
 
 --- Bytes of a server's words that a message repeats.
 local LONGEST = 2000

@@ -11,6 +11,7 @@
 
 local engine = require "core.json"
 local errors = require "core.errors"
+local resolve = require "stoke.reading.names".exact
 local notes = require "stoke.reading.notes"
 local repair = require "stoke.reading.repair"
 local python = require "stoke.reading.python"
@@ -38,14 +39,6 @@ local ENVELOPE = { id = true, type = true, index = true, call_id = true, tool_ca
 local WRAPPERS = { "tool_calls", "tool_call", "function_calls", "function_call", "calls" }
 
 local function is_object(value) return type(value) == "table" and not engine.is_array(value) end
-
---- The tool a model meant, also with the namespace some of them write.
-local function resolve(name, names)
-  if type(name) ~= "string" then return nil end
-  if names[name] then return name end
-  local short = match(name, "^functions%.(.+)$") or match(name, "^tools%.(.+)$") or match(name, "^default_api%.(.+)$")
-  return short and names[short] and short or nil
-end
 
 --- A tool's parameters as a schema say what it takes, they are no arguments.
 local function is_schema(arguments)

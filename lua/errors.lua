@@ -4,6 +4,7 @@
 --- and effect.perform return them as a second value; stdlib raises them.
 
 local metatable = require "host.err".metatable
+local ordered = require "core.ordered"
 local site = require "host.task".site
 
 local M = {}
@@ -266,10 +267,7 @@ local function wrong_option(options, known, what)
   end
   local here = (require "core.foreign".options[what] or {})[name]
   if here then M.argument("%s: unknown option %s; here it is %s", what, name, (here:gsub("%%s", name))) end
-  local names = {}
-  for candidate in next, known do names[#names + 1] = candidate end
-  table.sort(names)
-  local near = M.suggest(name, names)
+  local near = M.suggest(name, ordered.names(known))
   M.argument("%s: unknown option %s%s", what, name, near and (" (did you mean %s?)"):format(near) or "")
 end
 
@@ -330,10 +328,7 @@ end
 ---Raises `argument` for a kind that nobody knows.
 function M.check_kind(kind, what)
   if M.kinds[kind] then return end
-  local names = {}
-  for name in next, M.kinds do names[#names + 1] = name end
-  table.sort(names)
-  local near = M.suggest(tostring(kind), names)
+  local near = M.suggest(tostring(kind), ordered.names(M.kinds))
   M.argument("%s: there is no kind %s%s", what, tostring(kind), near and (" (did you mean %s?)"):format(near) or "")
 end
 

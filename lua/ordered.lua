@@ -39,6 +39,18 @@ local function keys_of(t)
   return keys, count + #others
 end
 
+--- The keys of a table that are texts, sorted; for messages, and where an order is wanted also outside a test.
+---@param t table
+---@return string[]
+function M.names(t)
+  local names = {}
+  for key in raw_next, t do
+    if type(key) == "string" then names[#names + 1] = key end
+  end
+  table.sort(names)
+  return names
+end
+
 --- As pairs. The keys are those there are at the beginning; one that is set to nil on the way does not come.
 function M.pairs(t)
   if not ordered or type(t) ~= "table" then return raw_pairs(t) end

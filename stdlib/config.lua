@@ -17,6 +17,7 @@
 local envfile = require "core.envfile"
 local errors = require "core.errors"
 local overrun = require "core.overrun"
+local sorted_keys = require "stoke.show".sorted_keys
 
 local M = {}
 
@@ -119,13 +120,6 @@ local CHECK = {
   format = one_of("text", "json"),
   sim = sim_mode(),
 }
-
-local function sorted_keys(t)
-  local keys = {}
-  for k in pairs(t) do keys[#keys + 1] = k end
-  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
-  return keys
-end
 
 local function show(v) return type(v) == "string" and ("%q"):format(v) or tostring(v) end
 

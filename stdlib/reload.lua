@@ -36,6 +36,7 @@ local core = require "core.reload"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local modules = require "core.modules"
+local ordered = require "core.ordered"
 local scopes = require "core.scope"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
@@ -228,10 +229,7 @@ end
 function M.files()
   local out = {}
   for i, file in ipairs(modules.list) do
-    local requires = {}
-    for name in next, file.requires do requires[#requires + 1] = name end
-    table.sort(requires)
-    out[i] = { name = file.name, path = file.path, requires = requires }
+    out[i] = { name = file.name, path = file.path, requires = ordered.names(file.requires) }
   end
   return out
 end

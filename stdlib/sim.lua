@@ -8,6 +8,7 @@
 --- What happened is in GET /sim/ledger, or in server.sim.ledger.
 
 local errors = require "core.errors"
+local ordered = require "core.ordered"
 local api = require "stoke.sim.api"
 local faults = require "stoke.sim.faults"
 local habits = require "stoke.sim.habits"
@@ -36,9 +37,7 @@ local KEYS = {
 }
 
 local function check(o, known, where)
-  local names = {}
-  for k in pairs(known) do names[#names + 1] = k end
-  table.sort(names)
+  local names = ordered.names(known)
   local given = {}
   for k in pairs(o) do given[#given + 1] = tostring(k) end
   table.sort(given)
@@ -71,9 +70,7 @@ local function build_models(o, where)
     for _, m in ipairs(list.list) do check_fault(m.fault, where .. ": model " .. m.name) end
     return list
   end
-  local names = {}
-  for k in pairs(models.KEYS) do names[#names + 1] = k end
-  table.sort(names)
+  local names = ordered.names(models.KEYS)
   local near = word and errors.suggest(word, names)
   return errors.raise("argument", where .. ": " .. err, {
     hint = near and ("did you mean '%s'?"):format(near) or word and "keys: " .. table.concat(names, " ") or nil,

@@ -19,6 +19,7 @@
 --- before. Files that are only for the test are written below t.tmp(), which is removed.
 
 local errors = require "core.errors"
+local ordered = require "core.ordered"
 local compare = require "stoke.test.compare"
 local show = require "stoke.show"
 
@@ -272,12 +273,6 @@ function T.not_called(tool)
   if wrong then fail(wrong) end
 end
 
---- The same as t.not_called.
----@param tool? string
----
---- Example: `t.no_tool "shell"`
-function T.no_tool(tool) T.not_called(tool) end
-
 --- A model was asked for an answer.
 ---@param model? string nil: any
 ---@param options? { times?: integer } so often, no more and no less
@@ -315,9 +310,7 @@ function T.golden(name, value)
 end
 
 setmetatable(T, { __index = function(_, name)
-  local names = {}
-  for known in next, T do names[#names + 1] = known end
-  table.sort(names)
+  local names = ordered.names(T)
   local near = type(name) == "string" and errors.suggest(name, names)
   errors.argument("t.%s does not exist%s", tostring(name), near and (" (did you mean t.%s?)"):format(near)
     or ": " .. table.concat(names, ", "))

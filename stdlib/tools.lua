@@ -10,6 +10,7 @@
 ---   now, calculator                               the time; arithmetic                       stdlib/tools/basic.lua
 
 local errors = require "core.errors"
+local ordered = require "core.ordered"
 
 ---@class stoke.tools
 ---@field read_file fun(options?: table): stoke.tool
@@ -26,12 +27,7 @@ local M = {}
 local FROM = { read_file = "files", write_file = "files", list_dir = "files", patch_file = "files", run_command = "command",
   http_fetch = "fetch", lua_eval = "lua", now = "basic", calculator = "basic" }
 
-local function names()
-  local out = {}
-  for name in next, FROM do out[#out + 1] = name end
-  table.sort(out)
-  return out
-end
+local function names() return ordered.names(FROM) end
 
 return setmetatable(M, {
   __index = function(_, name)

@@ -3,6 +3,7 @@
 local args = require "stoke.args"
 local doc = require "stoke.doc"
 local errors = require "core.errors"
+local ordered = require "core.ordered"
 local fs = require "stoke.fs"
 local json = require "stoke.json"
 local stdio = require "core.stdio"
@@ -95,13 +96,6 @@ local function add_types(out)
   return out
 end
 
-local function sorted(t)
-  local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
-
 -- Nothing is written before it is known that nothing is in the way.
 local function check_free(folder, paths)
   local stat = fs.stat(folder)
@@ -122,7 +116,7 @@ local function base_name(folder)
 end
 
 local function write(folder, made)
-  for _, path in ipairs(sorted(made)) do
+  for _, path in ipairs(ordered.names(made)) do
     local whole = folder .. "/" .. path
     fs.mkdir(whole:match "^(.*)/", { parents = true })
     fs.write(whole, made[path])
@@ -139,7 +133,7 @@ local function main(argv)
     return stdio.write(("%s/.stoke/types: for stoke %s\n"):format(folder, require "stoke".version))
   end
   local made = add_types(files(base_name(folder)))
-  check_free(folder, sorted(made))
+  check_free(folder, ordered.names(made))
   write(folder, made)
   local cd = folder ~= "." and ("cd %s && "):format(folder) or ""
   stdio.write(("%s: agent.lua, main.lua, agent_test.lua, README.md, .gitignore, .luarc.json, .stoke/types\n"

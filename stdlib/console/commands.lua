@@ -4,6 +4,7 @@ local approve = require "stoke.approve"
 local errors = require "core.errors"
 local inspect = require "stoke.inspect"
 local json = require "core.json"
+local ordered = require "core.ordered"
 local words = require "stoke.agent.texts"
 local time = require "stoke.time"
 
@@ -102,12 +103,8 @@ M.commands = {
 }
 
 M.commands.help = { usage = ":help", summary = "this", run = function()
-  local names, out, width = {}, {}, 0
-  for name, command in next, M.commands do
-    names[#names + 1] = name
-    width = math.max(width, #command.usage)
-  end
-  table.sort(names)
+  local names, out, width = ordered.names(M.commands), {}, 0
+  for _, command in next, M.commands do width = math.max(width, #command.usage) end
   for i, name in ipairs(names) do
     local command = M.commands[name]
     out[i] = ("%-" .. width .. "s  %s%s\n"):format(command.usage, command.summary, command.write and " (with --write)" or "")
@@ -128,9 +125,7 @@ function M.run(text, write, run)
   local name, rest = text:match "^:(%S*)%s*(.-)%s*$"
   local command = M.commands[name]
   if not command then
-    local names = {}
-    for known in next, M.commands do names[#names + 1] = known end
-    local near = errors.suggest(name, names)
+    local near = errors.suggest(name, ordered.names(M.commands))
     errors.argument("there is no command :%s%s", name, near and (" (did you mean :%s?)"):format(near) or "; :help lists them")
   end
   if command.write and not write then

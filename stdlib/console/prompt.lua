@@ -4,6 +4,7 @@
 local approval = require "core.approval"
 local approve = require "stoke.approve"
 local errors = require "core.errors"
+local ordered = require "core.ordered"
 local span = require "core.gate.span"
 local stdio = require "core.stdio"
 local term = require "stoke.term"
@@ -29,16 +30,9 @@ function M.all()
   return all
 end
 
-local function sorted(all)
-  local names = {}
-  for name in next, all do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
 C.help = { summary = "show this", run = function()
   local all, rows = M.all(), {}
-  for i, name in ipairs(sorted(all)) do rows[i] = { "  " .. all[name].usage, all[name].summary } end
+  for i, name in ipairs(ordered.names(all)) do rows[i] = { "  " .. all[name].usage, all[name].summary } end
   stdio.write("An expression prints its value; an entry may have several lines; top-level locals stay.\n",
     "`stoke` and `ollama` are there, all else by require. _ is the last value, _1 _2 _3 the last three, _err the last error.\n\n",
     row(rows), "\n", row {
@@ -150,7 +144,7 @@ function M.run(session, text)
   local all = M.all()
   local command = name and all[name]
   if command then return command.run(session, rest) end
-  local near = errors.suggest(name or "", sorted(all))
+  local near = errors.suggest(name or "", ordered.names(all))
   errors.raise("usage", ("no command :%s"):format(term.clean(name or "")),
     { hint = near and ("did you mean :%s?"):format(near) or ":help lists them" })
 end

@@ -1,5 +1,7 @@
 --- Lua's own functions, as scripts have them: what they take and do, in a line each.
 
+local ordered = require "core.ordered"
+
 local M = {}
 
 --- signature -> results | what it does
@@ -145,10 +147,7 @@ end
 --- Example: `print(#lua.names())`
 function M.names()
   if not entries then read() end
-  local out = {}
-  for name in next, entries do out[#out + 1] = name end
-  table.sort(out)
-  return out
+  return ordered.names(entries)
 end
 
 return M

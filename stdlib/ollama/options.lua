@@ -2,6 +2,7 @@
 
 local errors = require "core.errors"
 local json = require "core.json"
+local ordered = require "core.ordered"
 local config = require "stoke.config"
 
 local M = {}
@@ -127,9 +128,7 @@ function M.sampled(what, given, name)
     local known = config.get().sampling
     profile = known[name]
     if not profile then
-      local names = {}
-      for other in next, known do names[#names + 1] = other end
-      table.sort(names)
+      local names = ordered.names(known)
       local near = errors.suggest(name, names)
       errors.raise("argument", ("%s: no sampling profile is named %s%s"):format(what, name,
         near and (" (did you mean %s?)"):format(near) or ""),

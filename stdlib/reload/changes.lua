@@ -1,6 +1,7 @@
 --- What a reload has changed, in words: "agent `writer`: instructions", "tool `search`: params, run", "function `score`".
 
 local script = require "core.script"
+local ordered = require "core.ordered"
 local agent = require "stoke.agent"
 local code = require "stoke.reload.code"
 local tokens = require "stoke.repl.tokens"
@@ -94,20 +95,11 @@ local DIFFERENCES = {
 
 -- ---- one file ------------------------------------------------------------------------------------------------------------------
 
-local function sorted(names)
-  local list = {}
-  for name in next, names do
-    if type(name) == "string" then list[#list + 1] = name end
-  end
-  table.sort(list)
-  return list
-end
-
 local function union(a, b)
   local all = {}
   for name in next, a do all[name] = true end
   for name in next, b do all[name] = true end
-  return sorted(all)
+  return ordered.names(all)
 end
 
 local function of_kind(kind, change, before, after, out)

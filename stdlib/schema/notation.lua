@@ -9,6 +9,7 @@
 
 local engine = require "core.json"
 local errors = require "core.errors"
+local ordered = require "core.ordered"
 
 local M = {}
 
@@ -22,9 +23,7 @@ local TYPES = {
   ipv4 = { type = "string", format = "ipv4" }, ipv6 = { type = "string", format = "ipv6" },
   hostname = { type = "string", format = "hostname" },
 }
-local NAMES = {}
-for name in next, TYPES do NAMES[#NAMES + 1] = name end
-table.sort(NAMES)
+local NAMES = ordered.names(TYPES)
 
 -- What other languages call them.
 local ELSEWHERE = { int = "integer", long = "integer", float = "number", double = "number", decimal = "number", bool = "boolean",

@@ -1,6 +1,7 @@
 --- JSON values as Lua tables: what kind they are, whether two are equal, and how they read in a message.
 
 local engine = require "core.json"
+local ordered = require "core.ordered"
 
 local M = {}
 
@@ -36,15 +37,7 @@ function M.kind(v)
   return v == null and "null" or kind
 end
 
---- The keys of an object by their bytes alone.
-local function sorted(t)
-  local list = {}
-  for key in next, t do
-    if type(key) == "string" then list[#list + 1] = key end
-  end
-  table.sort(list)
-  return list
-end
+local sorted = ordered.names
 
 --- The keys of an object: first those it declares an order for, then the others by their bytes.
 ---@param t table

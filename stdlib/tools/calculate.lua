@@ -1,6 +1,8 @@
 --- Arithmetic as people and models write it: `2(3+4)` is refused, `1,234.5 * 20%` is not. A parser of its own; nothing is ever
 --- handed to Lua's. Whole numbers stay exact while they fit 64 bits, and become floats beyond.
 
+local ordered = require "core.ordered"
+
 local M = {}
 
 local LENGTH_MAX, DEPTH_MAX = 1000, 100
@@ -254,12 +256,7 @@ function Parser:call(name, at)
   return self:apply(at, f[1], table.unpack(arguments))
 end
 
-local function known()
-  local names = {}
-  for name in next, FUNCTIONS do names[#names + 1] = name end
-  table.sort(names)
-  return table.concat(names, " ")
-end
+local function known() return table.concat(ordered.names(FUNCTIONS), " ") end
 
 function Parser:primary()
   local kind, value, at = self.kind, self.value, self.from

@@ -137,7 +137,6 @@ test("t.called: its message lists what was called", function(t)
     "expected a call of get_weather, 3 times, got 2; what was called:\n" .. list)
   t.eq(fails(t, t.not_called, "get_weather"), "expected no call of get_weather, got 2:\n" .. list)
   t.not_called "shell"
-  t.no_tool "shell"
   t.match(fails(t, t.not_called), "^expected no call of any tool, got 2")
   t.raises("argument", t.called, 1)
   t.raises("argument", t.called, "shell", nil, { time = 1 })

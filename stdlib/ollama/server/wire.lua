@@ -2,6 +2,7 @@
 --- them.
 
 local json = require "stoke.ollama.server.gojson"
+local ordered = require "core.ordered"
 
 local M = {}
 
@@ -214,9 +215,7 @@ end
 local function parameters(m)
   local list = {}
   if m.num_ctx then list[1] = ("%-30s %d"):format("num_ctx", m.num_ctx) end
-  local names = {}
-  for k in pairs(m.parameters) do names[#names + 1] = k end
-  table.sort(names)
+  local names = ordered.names(m.parameters)
   for _, k in ipairs(names) do
     local v = m.parameters[k]
     for _, x in ipairs(type(v) == "table" and v or { v }) do

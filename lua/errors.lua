@@ -252,6 +252,12 @@ end
 
 local function fits(value, wanted) return type(value) == wanted or wanted == "function" and M.callable(value) end
 
+--- What an option of other libraries is here.
+---@param what string whose options they are: "http.get", "options"
+---@param name string
+---@return string|nil
+function M.elsewhere(what, name) return (require "core.foreign".options[what] or {})[name] end
+
 local function wrong_option(options, known, what)
   local wrong = {}
   for name, value in next, options do
@@ -265,7 +271,7 @@ local function wrong_option(options, known, what)
       if known[key] then M.argument("%s: option %s must be a %s, got %s", what, name, known[key], type(options[key])) end
     end
   end
-  local here = (require "core.foreign".options[what] or {})[name]
+  local here = M.elsewhere(what, name)
   if here then M.argument("%s: unknown option %s; here it is %s", what, name, (here:gsub("%%s", name))) end
   local near = M.suggest(name, ordered.names(known))
   M.argument("%s: unknown option %s%s", what, name, near and (" (did you mean %s?)"):format(near) or "")

@@ -91,7 +91,7 @@ local function sampling(what, model, options, prefix)
   for _, name in ipairs(names) do
     if LOAD[name] then refuse_load(what, model, name) end
     if not SAMPLES[name] then -- a newer server may know more, but it also ignores what it does not know
-      local here = require "core.foreign".options.options[name]
+      local here = errors.elsewhere("options", name)
       if here then errors.argument("%s: unknown option options.%s; here it is %s", what, name, here) end
       local near = errors.suggest(name, SAMPLING)
       if near then errors.argument("%s: unknown option %s%s (did you mean %s?)", what, prefix, name, near) end

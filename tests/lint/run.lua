@@ -3,7 +3,7 @@
 package.path = "tests/lint/?.lua;" .. package.path
 local source = require "source"
 
-local ORDER = { "layers", "circles", "face", "size", "words", "docs" }
+local ORDER = { "layers", "circles", "face", "lazy", "size", "words", "docs" }
 local findings = 0
 
 local function report(path, line, what, mend)
@@ -17,6 +17,7 @@ local function run(name)
     local text = source.read(path)
     if text then lint.check(path, text, report) end
   end
+  if lint.finish then lint.finish(report) end
 end
 
 local function luacheck()

@@ -1,0 +1,55 @@
+-- What may be required inside a function, late, and why. A file names what it needs at its top; late is for what most runs never
+-- need and would pay for when they start, and for the few circles. A name that is added here says which of these it is.
+local source = require "source"
+
+local LATE = {}
+local function add(why, names)
+  for name in names:gmatch "%S+" do LATE[name] = why end
+end
+
+-- An index hands its modules on by name.
+add("index", "stoke. stoke.cmd. stoke.tools.")
+-- It requires whoever asks for it: the verbs what lists them, the terminal's parts the terminal, errors the names they explain.
+add("circle", "stoke.cmd core.names stoke.ollama.protocol stoke.repl.print stoke.term.progress stoke.term.prompt")
+-- Large, and for some runs alone: a prompt, a server, the simulator, the documentation, a test, a verb's own.
+add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach.eval stoke.cmd.doctor.probe stoke.cmd.overview
+  stoke.cmd.watch stoke.console.commands stoke.console.prompt stoke.doc stoke.doc.definitions stoke.doc.man stoke.doc.markdown
+  stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.json stoke.log stoke.ollama stoke.ollama.pulls
+  stoke.ollama.transfer stoke.rand stoke.reload stoke.repl.complete stoke.sim stoke.sim.models stoke.sim.script stoke.term
+  stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden stoke.test.run stoke.test.world stoke.time]])
+-- Words for errors.
+add("errors", "core.foreign stoke.log.bugs")
+-- Of the core: what begins before the rest is there, or is an engine that few runs start.
+add("core", [[core.approval core.driver.fs core.env core.gate.pool core.gate.span core.hash core.json core.keeper core.random
+  core.script core.stdio core.task host.about]])
+
+local seen = {}
+
+local function is_early(head)
+  return head == "" or head:find "^local [%w_, ]+ = $" or head == "return " or head:find "^[%w_.]+ = $"
+end
+
+return {
+  name = "lazy",
+  folders = { "lua", "stdlib" },
+  endings = { "lua" },
+  check = function(path, text, report)
+    -- a file in a text holds no require of ours
+    local code = source.code(path, text, true):gsub("%[=+%[.-%]=+%]", function(whole) return (whole:gsub("[^\n]", " ")) end)
+    for n, line in source.lines(code) do
+      for head, name in line:gmatch "()%f[%w_]require%s*%(?%s*[\"']([%w_.]+)" do
+        if not is_early(line:sub(1, head - 1)) then
+          seen[name] = true
+          if not LATE[name] then
+            report(path, n, ("requires %s late"):format(name), "do it at the top, or say in tests/lint/lazy.lua why not")
+          end
+        end
+      end
+    end
+  end,
+  finish = function(report)
+    for name in pairs(LATE) do
+      if not seen[name] then report("tests/lint/lazy.lua", 1, ("nobody requires %s late"):format(name), "take it off the list") end
+    end
+  end,
+}

@@ -13,7 +13,7 @@
 #include "loop/host.h"
 #include "bind/hostlibs.h"
 #include "httpd/httpd_impl.h"
-#include "net/net.h"
+#include "net/net_impl.h"
 #include "loop/signals.h"
 #include "loop/task.h"
 #include "sys/tty.h"
@@ -22,6 +22,10 @@
 #define ENTRY(name) {"host." #name, luaopen_host_##name},
 static const luaL_Reg hostlibs[] = {HOSTLIBS(ENTRY){NULL, NULL}};
 #undef ENTRY
+
+/* The engines: of several that could do it, the first does. */
+static const struct net_backend *const net_backends[] = {&net_curl, &net_mem, NULL};
+static const struct server_class *const server_classes[] = {&mhd_class, &mem_class, NULL};
 
 /* While developing, STOKE_PATH names a source tree that is read instead of the binary's own copy. */
 static bool load_from_tree(lua_State *L, const char *tree, const char *name) {
@@ -137,6 +141,8 @@ bool host_init(struct host *h, struct err *e) {
   mem_init(&h->mem);
   h->ready_tail = &h->ready_head;
   h->event_tail = &h->event_head;
+  h->net_backends = net_backends;
+  h->server_classes = server_classes;
   h->deadlock.ref = h->signal.ref = h->terminal.ref = h->judge = LUA_NOREF;
   const char *fail_at = getenv("STOKE_MEM_FAIL"), *gc = getenv("STOKE_GC");
   if (fail_at) h->mem.fail_at = strtoull(fail_at, NULL, 10);

@@ -22,7 +22,9 @@ struct server *server_open(struct host *h, const struct httpd_options *o, void (
     err_set(e, "os", ENOMEM, "not enough memory");
     return NULL;
   }
-  return o->mem ? mem_open(h, o, accepted, ud, e) : mhd_open(h, o, accepted, ud, e);
+  const struct server_class *const *cls = h->server_classes;
+  while ((*cls)->in_memory != (o->mem != NULL)) cls++;
+  return (*cls)->open(h, o, accepted, ud, e);
 }
 
 void httpd_opened(struct server *s, struct host *h, void (*accepted)(void *ud), void *ud) {

@@ -44,6 +44,10 @@ struct server_class {
   void (*end)(struct exchange *x, bool clean);
   /* Down at once, waiting for a thread if need be; calls httpd_closed before it returns or soon after. */
   void (*shut)(struct server *s);
+  /* Begins to serve; NULL with e filled when it cannot. */
+  struct server *(*open)(struct host *h, const struct httpd_options *o, void (*accepted)(void *ud), void *ud,
+                         struct err *e);
+  bool in_memory; /* serves what has o->mem; else what has not */
 };
 
 /* First member of an engine's server. */
@@ -86,11 +90,7 @@ bool httpd_same(const char *a, const char *b); /* header names: ASCII, no case *
 enum httpd_header { HTTPD_SEND, HTTPD_OWN, HTTPD_BAD };
 enum httpd_header httpd_header(const char *line, size_t *name_len, const char **value);
 
-/* The engines. */
-struct server *mhd_open(struct host *h, const struct httpd_options *o, void (*accepted)(void *ud), void *ud,
-                        struct err *e);
-struct server *mem_open(struct host *h, const struct httpd_options *o, void (*accepted)(void *ud), void *ud,
-                        struct err *e);
+extern const struct server_class mhd_class, mem_class; /* the engines; state.c lists them */
 
 /* From now on answers in memory reach the client in pieces of 1 to max bytes, by a generator seeded with seed; max = 0
  * ends it. False when out of memory. */

@@ -368,7 +368,10 @@ static int port_of(const struct server *base) {
   return CONTAINER_OF(base, const struct mhd_server, base)->port;
 }
 
-static const struct server_class mhd_class = {port_of, mhd_close, reply, write_bytes, end, shut};
+static struct server *mhd_open(struct host *h, const struct httpd_options *o, void (*accepted)(void *ud), void *ud,
+                               struct err *e);
+
+const struct server_class mhd_class = {port_of, mhd_close, reply, write_bytes, end, shut, .open = mhd_open};
 
 static bool resolve(const struct httpd_options *o, struct sockaddr_storage *addr) {
   const char *address = o->address ? o->address : "127.0.0.1";
@@ -467,8 +470,8 @@ static struct mhd_server *make_server(struct host *h, const struct httpd_options
   return s;
 }
 
-struct server *mhd_open(struct host *h, const struct httpd_options *o, void (*accepted)(void *ud), void *ud,
-                        struct err *e) {
+static struct server *mhd_open(struct host *h, const struct httpd_options *o, void (*accepted)(void *ud), void *ud,
+                               struct err *e) {
   int port = 0, fd = o->path ? unix_listen(o->path, e) : listen_on(o, &port, e);
   if (fd < 0) return NULL;
   struct mhd_server *s = make_server(h, o, e);

@@ -14,7 +14,9 @@
 typedef struct lua_State lua_State;
 struct task;
 struct net;
+struct net_backend;
 struct httpd;
+struct server_class;
 struct console;
 struct tty;
 struct watchdog;
@@ -80,6 +82,8 @@ struct host {
 
   struct net *net; /* engines are made on first use and closed by host_close in host/state.c */
   struct httpd *httpd;
+  const struct net_backend *const *net_backends; /* that there are, as state.c lists them; NULL ends each list */
+  const struct server_class *const *server_classes;
   struct console *console;
   struct tty *tty;
   struct watchdog *watchdog;

@@ -98,6 +98,12 @@ static bool is_mem(const char *host) {
   return len > 4 && strcmp(host + len - 4, ".mem") == 0;
 }
 
+static const struct net_backend *backend_for(struct host *h, const char *host) {
+  const struct net_backend *const *b = h->net_backends;
+  while ((*b)->real == is_mem(host)) b++;
+  return *b;
+}
+
 /* --- the engine ------------------------------------------------------------------------------------------------- */
 
 struct net *net_of(struct host *h) {
@@ -123,7 +129,9 @@ void net_close(struct host *h) {
   if (!net) return;
   CHECK(!net->turns);
   h->net = NULL;
-  net_curl_close(net);
+  for (const struct net_backend *const *b = h->net_backends; *b; b++) {
+    if ((*b)->close) (*b)->close(net);
+  }
   uv_close((uv_handle_t *)&net->idle, free_net);
 }
 
@@ -303,7 +311,7 @@ struct net_request *net_start(struct host *h, const struct net_options *o, const
             o->url);
     return NULL;
   }
-  const struct net_backend *backend = is_mem(host) ? &net_mem : &net_curl;
+  const struct net_backend *backend = backend_for(h, host);
   struct net_guard *guard = NULL;
   if (!admit(net, o, host, !backend->real, &guard, e)) return NULL;
   struct net_request *r = backend->start(h, o, e);

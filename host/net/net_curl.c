@@ -537,4 +537,5 @@ static const char *proxy(const struct net_request *r, char *where, size_t size) 
   return curl_proxy_of((const struct transfer *)r, where, size);
 }
 
-const struct net_backend net_curl = {.start = start, .turn = turn, .cancel = cancel, .proxy = proxy, .real = true};
+const struct net_backend net_curl = {
+    .start = start, .turn = turn, .cancel = cancel, .proxy = proxy, .close = net_curl_close, .real = true};

@@ -108,4 +108,7 @@ const char *curl_proxy_of(const struct transfer *t, char *where, size_t size);
 /* net_curl_err.c */
 void transfer_error(const struct transfer *t, CURLcode result, struct err *e);
 
+/* net_curl_loop.c: see struct net_backend; a no-op when nothing was ever fetched. */
+void net_curl_close(struct net *net);
+
 #endif

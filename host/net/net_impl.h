@@ -9,6 +9,7 @@
 #include "net.h"
 #include "net_guard.h"
 
+struct net;
 struct net_backend;
 struct curl_engine;
 
@@ -49,6 +50,8 @@ struct net_backend {
   /* The proxy that r goes through: its "host:port" into `where`, and a hint that says where it was set; NULL: none. The function
    * may be NULL. */
   const char *(*proxy)(const struct net_request *r, char *where, size_t size);
+  /* Gives back what all its requests share; none is left. The function may be NULL. */
+  void (*close)(struct net *net);
   /* Real connections keep the loop and virtual time waiting (host->inflight); answers made in this process do not. */
   bool real;
 };
@@ -89,8 +92,6 @@ struct net {
 };
 struct net *net_of(struct host *h);
 
-/* net_curl.c and net_mem.c */
-void net_curl_close(struct net *net); /* a no-op when nothing was ever fetched */
-extern const struct net_backend net_curl, net_mem;
+extern const struct net_backend net_curl, net_mem; /* state.c lists them */
 
 #endif

@@ -61,8 +61,6 @@ static struct mem *mem_of(struct mem_request *r) {
   return &r->base.host->mem;
 }
 
-static const struct server_class mem_class;
-
 /* --- the client's question ---------------------------------------------------------------------------------------- */
 
 static char *put(char **at, const char *s, size_t len) {
@@ -524,15 +522,13 @@ static void shut(struct server *base) {
   down(&s->closing);
 }
 
-static const struct server_class mem_class = {port_of, mem_close, reply, write_bytes, end, shut};
-
 static bool good_name(const char *name) {
   size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
   return n > 0 && n < NAME_MAX_LEN && !name[n];
 }
 
-struct server *mem_open(struct host *h, const struct httpd_options *o, void (*accepted)(void *ud), void *ud,
-                        struct err *e) {
+static struct server *mem_open(struct host *h, const struct httpd_options *o, void (*accepted)(void *ud), void *ud,
+                               struct err *e) {
   char url[NAME_MAX_LEN + 16];
   if (!good_name(o->mem)) {
     err_set(e, "argument", 0, "'%.80s' cannot name a server in memory: want lower-case letters, digits and -", o->mem);
@@ -555,3 +551,6 @@ struct server *mem_open(struct host *h, const struct httpd_options *o, void (*ac
   httpd_opened(&s->base, h, accepted, ud);
   return &s->base;
 }
+
+const struct server_class mem_class = {port_of,          mem_close,        reply, write_bytes, end, shut,
+                                       .open = mem_open, .in_memory = true};

@@ -71,7 +71,7 @@ function M.global(name, known)
   local here = require "core.foreign".globals[name]
   if here then return here end
   if name == "stoke" then return ("local stoke = require %q"):format(name) end
-  for _, module in ipairs(require "host.about".modules()) do
+  for _, module in ipairs(require "core.about".public()) do
     if module == "stoke." .. name then return ("local %s = require %q"):format(name, module) end
   end
   known[#known + 1] = "stoke"

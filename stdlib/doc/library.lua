@@ -7,20 +7,11 @@ local index = require "stoke.doc.index"
 
 local M = {}
 
---- Of the command line, of the runtime.
-local HIDDEN = { ["stoke.cmd"] = true, ["stoke.approve"] = true, ["stoke.show"] = true, ["stoke.reading"] = true }
-
 --- The modules that scripts require, sorted.
 ---@return string[]
 ---
 --- Example: `for _, name in ipairs(library.modules()) do print(name) end`
-function M.modules()
-  local out = {}
-  for _, name in ipairs(about.modules()) do
-    if (name == "stoke" or name:find "^stoke%.%l+$") and not HIDDEN[name] then out[#out + 1] = name end
-  end
-  return out
-end
+function M.modules() return about.public() end
 
 local function is_public(name)
   for _, known in ipairs(M.modules()) do

@@ -48,9 +48,9 @@ local stoke_modules
 local function module_fields()
   if stoke_modules then return stoke_modules end
   stoke_modules = {}
-  for _, name in ipairs(about.modules()) do
+  for _, name in ipairs(about.public()) do
     local field = name:match "^stoke%.(%l+)$"
-    if field and field ~= "cmd" then stoke_modules[field] = true end
+    if field then stoke_modules[field] = true end
   end
   return stoke_modules
 end
@@ -114,9 +114,7 @@ local function module_names(start)
       out[#out + 1] = name
     end
   end
-  for _, name in ipairs(about.modules()) do
-    if name == "stoke" or name:find "^stoke%.%l+$" and name ~= "stoke.cmd" then add(name) end
-  end
+  for _, name in ipairs(about.public()) do add(name) end
   for name in next, env.globals.package.loaded do add(name) end
   for name in next, env.globals.package.preload do add(name) end
   local folder, last = start:match "^(.*)%.([^.]*)$"

@@ -54,6 +54,11 @@ test("complete: modules of stoke are its fields before they are loaded", functio
   t.eq(ask "stoke.json.enc", "12: encode")
 end)
 
+test("complete: modules that are the runtime's own are no fields of stoke", function(t)
+  t.eq(ask "stoke.sho", "7: ")
+  t.eq(ask "stoke.readi", "7: ")
+end)
+
 test("complete: nothing is called for it", function(t)
   local trap = setmetatable({}, { __index = function() error "never called" end, __pairs = function() error "never called" end })
   t.eq(ask("x.y", { x = trap }), "3: ")

@@ -264,17 +264,19 @@ format: ## clang-format on the C sources
 hooks: ## run the lints before each commit
 	@ln -sf ../../tests/lint/pre-commit "$$(git rev-parse --git-dir)/hooks/pre-commit"
 
-docs: all ## write docs/reference.md from the comments in the sources
-	@$(BIN) -e 'require("stoke.fs").write("docs/reference.md", require("stoke.doc").reference())'
+docs: $(BUILD)/reference.md ## make the reference, build/reference.md, from the comments in the sources
+$(BUILD)/reference.md: $(BIN)
+	$(call quiet,DOC,$@)$(BIN) -e 'io.write(require("stoke.doc").reference())' >$@
 
 man: $(BUILD)/stoke.1 ## make the manual page, build/stoke.1
 $(BUILD)/stoke.1: $(BIN)
 	$(call quiet,MAN,$@)$(BIN) -e 'io.write(require("stoke.doc").man())' >$@
 
-install: all man ## install binary and manual page below PREFIX (PREFIX=/usr/local, DESTDIR)
-	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
+install: all man docs ## install binary, manual page, guide and reference below PREFIX (PREFIX=/usr/local, DESTDIR)
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/doc/stoke'
 	install -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/stoke'
 	install -m 644 $(BUILD)/stoke.1 '$(DESTDIR)$(PREFIX)/share/man/man1/stoke.1'
+	install -m 644 docs/guide.md $(BUILD)/reference.md LICENSE '$(DESTDIR)$(PREFIX)/share/doc/stoke'
 
 clean: ## remove what was built
 	rm -rf '$(BUILD)'

@@ -2,8 +2,10 @@
 local about = require "host.about"
 about.pid = require "host.env".pid
 
---- Modules that look like a script's, but are of the command line or of the runtime.
-local OWN = { ["stoke.cmd"] = true, ["stoke.approve"] = true, ["stoke.show"] = true, ["stoke.reading"] = true }
+--- Modules that look like a script's, but are parts of the command line, of the prompt or of the runtime: no documentation
+--- lists them, and they may change from one release to the next.
+local OWN = {}
+for name in ("approve attach cmd doc inspect reading repl show"):gmatch "%l+" do OWN["stoke." .. name] = true end
 
 --- The modules that scripts require, sorted.
 ---@return string[]

@@ -65,8 +65,13 @@ end)
 
 -- ---- the reference --------------------------------------------------------------------------------------------------------------
 
-test("reference: docs/reference.md is what the comments say (make docs)", { real = true }, function(t)
-  t.ok(fs.read "docs/reference.md" == doc.reference(), "docs/reference.md is stale: make docs writes it anew")
+test("reference: it has each public module once, and none that is the runtime's own", function(t)
+  local heads = {}
+  for name in doc.reference():gmatch "\n## (%S+)" do heads[#heads + 1] = name end
+  t.eq(heads, doc.modules())
+  for _, name in ipairs { "stoke.attach", "stoke.cmd", "stoke.doc", "stoke.inspect", "stoke.repl", "stoke.show" } do
+    t.ok(not table.concat(heads, " "):find(name, 1, true), name)
+  end
 end)
 
 -- ---- every public name ----------------------------------------------------------------------------------------------------------

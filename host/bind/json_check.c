@@ -42,7 +42,7 @@ static bool long_enough(const struct spec_field *f, const char *s, size_t len) {
 static bool string(struct walk *w, const struct spec_field *f, int idx) {
   size_t len, i = 0;
   const char *s = lua_tolstring(w->L, idx, &len);
-  if (!long_enough(f, s, len)) return false;
+  if (!long_enough(f, s, len) || (f->format && !json_has_format(f->format, s, len))) return false;
   if (f->words) {
     while (i < f->word_count && !(f->words[i].len == len && memcmp(f->words[i].text, s, len) == 0)) i++;
     if (i == f->word_count) return false;

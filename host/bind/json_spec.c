@@ -2,7 +2,7 @@
  *
  *   spec { FIELD, FIELD ..., open = true? } -> spec; a FIELD is
  *     { name =, kind = "string" | "integer" | "number" | "boolean" | "null", several with | between | "record" | "list" | "table" |
- *       "any", required =, words = { strings }, least =, most =, above =, below = (numbers), min =, max = (characters, items),
+ *       "any", required =, words = { strings }, format = "date" | "time" | "date-time" | "uuid", least =, most =, above =, below = (numbers), min =, max = (characters, items),
  *       of = spec of a record | FIELD without a name of a list's items, pieces = true (pieces of JSON are taken unread),
  *       default = value written when it is absent, constant = value always written, and never given, unsent = not written } */
 #include "json_spec.h"
@@ -117,6 +117,14 @@ static void read_words(lua_State *L, struct spec_field *f) {
   lua_pop(L, 1);
 }
 
+static void read_format(lua_State *L, struct spec_field *f) {
+  if (get(L, "format") != LUA_TNIL) {
+    f->format = json_format_named(luaL_checkstring(L, -1));
+    if (!f->format) err_argument(L, "json.spec: there is no format %s", lua_tostring(L, -1));
+  }
+  lua_pop(L, 1);
+}
+
 static int l_spec(lua_State *L);
 
 static void read_of(lua_State *L, struct spec_field *f) {
@@ -184,6 +192,7 @@ static void read_field(lua_State *L, struct spec_field *f, bool nameless) {
   f->unsent = flag(L, "unsent");
   f->pieces = flag(L, "pieces");
   read_words(L, f);
+  read_format(L, f);
   read_of(L, f);
   if (!nameless) {
     if (get(L, "name") != LUA_TSTRING || lua_rawlen(L, -1) == 0) err_argument(L, "json.spec: a field needs a name");

@@ -6,7 +6,7 @@
 
 #include <lua.h>
 
-#include "base.h"
+#include "json/json.h"
 
 #define SPEC_FIELDS_MAX 64
 #define SPEC_INDEX      128 /* a power of two, twice the fields */
@@ -40,6 +40,7 @@ struct spec_field {
   double least, most, above, below; /* of numbers, where `limited` */
   size_t min, max;                  /* characters of strings, items of lists */
   unsigned kinds;
+  enum json_format format;         /* of strings */
   bool required, constant, unsent; /* constant: always the literal, never given; unsent: checked, and not written */
   bool limited, pieces;            /* pieces: one may stand here, unread */
 };

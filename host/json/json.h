@@ -1,5 +1,5 @@
-/* json.h - JSON as RFC 8259 has it, strictly: a reader of tokens, a writer of values, keys in order, and a picker
- * that reads the few fields of a stream's line. Engines: they know no Lua (host/bind/bind_json.h does).
+/* json.h - JSON as RFC 8259 has it, strictly: a reader of tokens, a writer of values, keys in order, dates and
+ * their kin, and a picker that reads the few fields of a stream's line. Engines: they know no Lua (host/bind/bind_json.h does).
  * Nothing here depends on the locale. */
 #ifndef STOKE_JSON_H
 #define STOKE_JSON_H
@@ -128,6 +128,13 @@ struct json_entry {
 
 uint64_t json_prefix(const char *s, size_t len);
 void json_sort(struct json_entry *e, size_t n); /* by their bytes */
+
+/* ---- formats of strings (json_format.c) ---- */
+
+enum json_format { JSON_FORMAT_NONE, JSON_FORMAT_DATE, JSON_FORMAT_TIME, JSON_FORMAT_DATE_TIME, JSON_FORMAT_UUID };
+
+enum json_format json_format_named(const char *name); /* as JSON Schema calls it; JSON_FORMAT_NONE = not one of these */
+bool json_has_format(enum json_format format, const char *s, size_t len);
 
 /* ---- picking (json_pick.c) ----
  *

@@ -14,6 +14,9 @@ local M = {}
 local FIELDS, WORDS, DEPTH = 64, 32, 32 -- of a spec: fields, words of an enum, specs in specs
 local EXACT, COUNT = 2.0 ^ 53, 1e9      -- beyond these a limit is looked at in Lua
 
+--- Formats that C knows; of the others those that are checked are checked in Lua.
+local FORMATS = { date = true, time = true, ["date-time"] = true, uuid = true }
+
 --- Keywords that are read below, or promise nothing; with any other a schema is not for here.
 local READ = {}
 for name in ([[type enum minLength maxLength format minimum maximum exclusiveMinimum exclusiveMaximum items minItems maxItems
@@ -23,7 +26,7 @@ local function is_readable(node)
   for key in next, node do
     if not READ[key] and not keywords.SILENT[key] and keywords.HOLDS[key] then return false end
   end
-  return not formats.check[node.format]
+  return not formats.check[node.format] or FORMATS[node.format]
 end
 
 local function has(node, names)
@@ -35,12 +38,12 @@ end
 
 local SAYING = {}
 for name in next, READ do
-  if name ~= "pattern" and name ~= "contentEncoding" and name ~= "contentMediaType" and name ~= "format" then
+  if name ~= "pattern" and name ~= "contentEncoding" and name ~= "contentMediaType" then
     SAYING[#SAYING + 1] = name
   end
 end
 
-local BESIDE = { "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum" }
+local BESIDE = { "format", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum" }
 
 -- An enum of strings alone.
 local function listed(node)
@@ -55,7 +58,7 @@ end
 local function kinds_of(node)
   local list, set, out = type(node.type) == "table" and node.type or { node.type }, {}, {}
   for _, name in ipairs(list) do set[name] = true end
-  if set.object and set.array then return nil end
+  if (set.object or set.array) and (set.string or set.object and set.array) then return nil end
   if set.integer then set.number = nil end
   for _, name in ipairs(keywords.TYPES) do
     if set[name] then out[#out + 1] = name == "object" and "record" or name == "array" and "list" or name end
@@ -156,6 +159,7 @@ local function read(ctx, node, mode)
     def.of, def.depth = found.spec, found.depth
     return def
   end
+  def.format = FORMATS[node.format] and node.format or nil
   return sized(def, node.minLength, node.maxLength)
 end
 

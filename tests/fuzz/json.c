@@ -130,6 +130,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   pick(&m, bytes, size, valid);
   any_bytes(&m, bytes, size, valid);
+  for (int f = JSON_FORMAT_NONE; f <= JSON_FORMAT_UUID; f++)
+    CHECK(!json_has_format((enum json_format)f, bytes, size) || f == JSON_FORMAT_NONE || size >= 9);
   if (size < 256) { /* as a spec: any words compile or are refused */
     char words[256];
     struct pick_spec spec;

@@ -151,6 +151,7 @@ test("spec: a definition that is none is refused", function(t)
   refused("must be a number", { { name = "a", kind = "number", least = "1" } })
   refused("cannot encode", { { name = "a", default = print, kind = "any" } })
   refused("words must be", { { name = "a", kind = "string", words = { 1 } } })
+  refused("no format tel", { { name = "a", kind = "string", format = "tel" } })
   refused("must be a table", { "a" })
   local fields = {}
   for i = 1, 65 do fields[i] = { name = "n" .. i, kind = "any" } end

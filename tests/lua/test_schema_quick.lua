@@ -27,7 +27,9 @@ local SCALARS = {
   { enum = { "a", 1 } }, { const = "a" }, { type = "string", format = "date" }, { type = "string", format = "regex" }, true, {},
   { type = "string", pattern = "x" }, { type = "number", multipleOf = 0.5 }, { minimum = 1 }, { title = "T" },
   { anyOf = { { type = "integer" }, { type = "boolean" } } }, false, { type = "string", ["x-order"] = 1 },
-  { type = "integer", minimum = 2.0 ^ 60 },
+  { type = "integer", minimum = 2.0 ^ 60 }, { type = "string", format = "date-time" }, { type = "string", format = "email" },
+  { type = { "string", "null" }, format = "uuid", maxLength = 40 }, { format = "date" }, { type = "integer", format = "date" },
+  { type = { "array", "string" }, minLength = 2, maxItems = 1 }, { type = { "object", "string" }, minLength = 2 },
 }
 
 local NAMES = { "a", "b", "c", "d" }
@@ -61,7 +63,8 @@ local function random_schema(random, depth)
 end
 
 local VALUES = { "", "a", "abcd", "bcd", "\u{E9}\u{E9}\u{E9}", "2026-01-31", "12345678901234567890", 0, 1, 2, 3.0, 1.5, -1, 2 ^ 60,
-  1e300, math.maxinteger, true, false, null, 0 / 0, 1 / 0, "\xFF\xFF" }
+  1e300, "2026-01-31T09:30:00Z", "0b6a3e6e-2f1d-4a5c-9a0b-6f2f4c1d2e3f", "a@b.no",
+  math.maxinteger, true, false, null, 0 / 0, 1 / 0, "\xFF\xFF" }
 
 -- A value that is often what the schema says.
 local function random_value(random, node, depth)
@@ -157,4 +160,36 @@ test("schema: what its own functions say counts where C has nothing to say", fun
   t.match(t.raises("invalid_output", made.check, made, { a = 2, b = 1 }).message, "a must be below b")
   local inner = schema { it = made }
   t.match(t.raises("invalid_output", inner.check, inner, { it = { a = 2, b = 1 } }).message, "it.*a must be below b")
+end)
+
+-- Dates, times and UUIDs, and what is nearly one.
+local function near(random)
+  local function pick(...) return (select(1 + random(select("#", ...)), ...)) end
+  local function digits(n) return ("%02d"):format(random(n)) end
+  local day = ("%s%s-%s-%s"):format(pick("19", "20", "00"), pick("00", "04", "23", "24"), digits(14), pick("29", "30", digits(33)))
+  local clock = ("%s:%s:%s%s%s"):format(digits(26), pick("59", digits(62)), pick("59", "60", digits(62)),
+    pick("", "", ".5", ".", ".123456"), pick("Z", "z", "", "+00:00", "-02:30", "+23:59", "+24:00", "-0130", "+1:30"))
+  local hex = ("%08x-%04x-%04x-%04x-%012x"):format(random(1 << 32), random(65536), random(65536), random(65536), random(1 << 31))
+  local text = pick(day, clock, day .. pick("T", "t", " ") .. clock, hex, hex:upper())
+  if random(4) == 0 then
+    local at = 1 + random(#text)
+    text = text:sub(1, at - 1) .. pick("", "0", "-", "x", "\n", "\0", "\u{E9}") .. text:sub(at + random(2))
+  end
+  return text
+end
+
+test("schema: C and Lua have the same dates, times and UUIDs", function(t)
+  local formats = require "stoke.schema.formats"
+  local spec = require "core.json".spec
+  local random, seed = generator()
+  for _, name in ipairs { "date", "time", "date-time", "uuid" } do
+    local made, right = spec { { name = "a", kind = "string", format = name } }, 0
+    for _ = 1, 6000 do
+      local text = near(random)
+      local wanted = formats.check[name](text)
+      if (made:fits { a = text } ~= nil) ~= wanted then error(("seed %d: %s: %q, wanted %s"):format(seed, name, text, wanted)) end
+      if wanted then right = right + 1 end
+    end
+    t.ok(right > 50, ("%s: only %d were right"):format(name, right))
+  end
 end)

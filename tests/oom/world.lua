@@ -5,6 +5,7 @@ local fs = require "stoke.fs"
 local http = require "stoke.http"
 local json = require "stoke.json"
 local proc = require "stoke.proc"
+local schema = require "stoke.schema"
 
 local function say(...) io.write(table.concat({ ... }, " "), "\n") end
 
@@ -42,9 +43,16 @@ local function tasks()
   say(sum, squares[3], err and err.kind or "no error")
 end
 
+local function values()
+  local message = json.piece { role = "user", content = "hi", calls = { { a = ("x"):rep(200) } } }
+  local when = schema { lines = { { qty = "integer >= 1", due = "date?" } } }
+  say(#message, json.digest { message, message }, #when:check({ lines = { { qty = 1 } } }).lines, message:value().role)
+end
+
 stoke.main(function()
   requests()
   system()
   tasks()
+  values()
   say(json.encode(json.decode '{"a":[1,2,{"b":"\u{e9}"}],"c":1e3}'))
 end)

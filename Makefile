@@ -2,6 +2,7 @@
 #
 #   make BUILD=elsewhere     another build directory         make V=1        show the commands
 #   make WERROR=1            warnings are errors             make BYTECODE=0 embed the Lua sources as text alone
+#   make DLOPEN=0            link libcurl, libmicrohttpd and libcrypto, for packages and static builds (below)
 
 # ---- settings -------------------------------------------------------------------------------------------------------
 
@@ -45,11 +46,19 @@ LUA := $(shell for name in lua5.4 lua-5.4 lua54 lua; do \
          version=$$(printf '$(hash)include <lua.h>\nLUA_VERSION_NUM\n' | $(CC) $$flags -E -P - 2>/dev/null | tail -n 1); \
          if [ "$$version" = 504 ]; then echo $$name; break; fi; \
        done)
-LIBRARIES = $(LUA) libuv libcurl libmicrohttpd libcrypto
+# Those of LAZY are opened when they are first needed (host/loop/library.h): with what they need in turn they are 60 % of a start. The
+# binary then does not name them, so that tools which read its dependencies, as those that make packages, miss them: a package says
+# DLOPEN=0, which links them, or depends on them by hand. Where libraries have no sonames (macOS), and in a static build, they are linked.
+DLOPEN   ?= $(if $(filter Darwin,$(shell uname -s)),0,1)
+LAZY      = libcurl libmicrohttpd libcrypto
+LIBRARIES = $(LUA) libuv $(LAZY)
 
 # In a plain := these run once; they are empty, quietly, while the packages are still missing.
 LIB_CFLAGS := $(if $(LUA),$(shell $(PKG_CONFIG) --cflags $(LIBRARIES) 2>/dev/null))
-LIB_LIBS   := $(if $(LUA),$(shell $(PKG_CONFIG) --libs $(LIBRARIES) 2>/dev/null))
+LIB_LIBS   := $(if $(LUA),$(shell $(PKG_CONFIG) --libs $(LUA) libuv $(if $(filter 0,$(DLOPEN)),$(LAZY)) 2>/dev/null))
+ifeq ($(DLOPEN),0)
+  LIB_CFLAGS += -DSTOKE_LINKED
+endif
 LUA_CFLAGS := $(if $(LUA),$(shell $(PKG_CONFIG) --cflags $(LUA) 2>/dev/null))
 LUA_LIBS   := $(if $(LUA),$(shell $(PKG_CONFIG) --libs $(LUA) 2>/dev/null))
 
@@ -252,6 +261,8 @@ bench: ## the figures, beside a bare C client in the same run
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(ENGINES)
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -Wl,--no-as-needed -o $@ $^ $(LIBS)
+
+$(BUILD)/bench/client: LIBS += $(shell $(PKG_CONFIG) --libs libcurl)
 
 lint: ## luacheck, layers, sizes, words
 	@.ci/packages test

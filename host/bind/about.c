@@ -1,17 +1,25 @@
 /* about.c - host.about: what this binary is made of. */
-#include <curl/curl.h>
 #include <lauxlib.h>
-#include <microhttpd.h>
-#include <openssl/crypto.h>
 #include <string.h>
 
 #include "embed/embed.h"
+#include "httpd/httpd_mhd_api.h"
 #include "loop/binding.h"
 #include "loop/host.h"
+#include "net/net_curl_api.h"
+#include "sys/hash_api.h"
 #include "hostlibs.h"
 
-/* versions() -> { stoke =, lua =, libuv =, libcurl =, libmicrohttpd =, openssl = } as found at run time */
+#ifdef STOKE_LINKED
+#define LINKED true
+#else
+#define LINKED false
+#endif
+
+/* versions() -> { stoke =, lua =, libuv =, libcurl =, libmicrohttpd =, openssl = } as found at run time: the libraries that nothing
+ * needed so far are opened to be asked, and of one that is not there it says why */
 static int l_versions(lua_State *L) {
+  struct err e;
   lua_createtable(L, 0, 6);
   lua_pushliteral(L, STOKE_VERSION);
   lua_setfield(L, -2, "stoke");
@@ -19,11 +27,11 @@ static int l_versions(lua_State *L) {
   lua_setfield(L, -2, "lua");
   lua_pushstring(L, uv_version_string());
   lua_setfield(L, -2, "libuv");
-  lua_pushstring(L, curl_version());
+  lua_pushstring(L, curl_api_open(&e) ? curl.version() : e.message);
   lua_setfield(L, -2, "libcurl");
-  lua_pushstring(L, MHD_get_version());
+  lua_pushstring(L, mhd_api_open(&e) ? mhd.get_version() : e.message);
   lua_setfield(L, -2, "libmicrohttpd");
-  lua_pushstring(L, OpenSSL_version(OPENSSL_VERSION));
+  lua_pushstring(L, crypto_api_open(&e) ? crypto.OpenSSL_version(OPENSSL_VERSION) : e.message);
   lua_setfield(L, -2, "openssl");
   return 1;
 }
@@ -85,5 +93,7 @@ int luaopen_host_about(lua_State *L) {
   luaL_newlib(L, functions);
   lua_pushliteral(L, STOKE_VERSION);
   lua_setfield(L, -2, "version");
+  lua_pushboolean(L, LINKED); /* else the libraries are opened when they are first needed */
+  lua_setfield(L, -2, "linked");
   return 1;
 }

@@ -23,12 +23,16 @@ static int l_sha256(lua_State *L) {
   size_t len;
   const char *s = luaL_checklstring(L, 1, &len);
   char hex[HASH_HEX_SIZE];
+  struct err e;
+  if (!hash_open(&e)) return err_push(L, &e);
   if (!hash_sha256(s, len, hex)) return out_of_memory(L);
   lua_pushlstring(L, hex, HASH_HEX_SIZE - 1);
   return 1;
 }
 
 static int l_new(lua_State *L) {
+  struct err e;
+  if (!hash_open(&e)) return err_push(L, &e);
   struct hash **d = lua_newuserdatauv(L, sizeof *d, 0);
   *d = NULL;
   luaL_setmetatable(L, DIGEST);
@@ -56,6 +60,8 @@ static int l_base64(lua_State *L) {
   size_t len;
   luaL_Buffer b;
   const char *s = luaL_checklstring(L, 1, &len);
+  struct err e;
+  if (!hash_open(&e)) return err_push(L, &e);
   if (len > HASH_BASE64_MAX) return err_pushf(L, "limit", "%zu bytes are too many for base64", len);
   char *out = luaL_buffinitsize(L, &b, (len + 2) / 3 * 4 + 1);
   luaL_pushresultsize(&b, hash_base64(s, len, out));

@@ -540,7 +540,8 @@ bool json_encode_piece(lua_State *L, int idx, struct err *e) {
 }
 
 bool json_digest(lua_State *L, int idx, char hex[HASH_HEX_SIZE], struct err *e) {
-  return run(L, idx, (struct encoder){.e = e, .max_depth = JSON_DEPTH_MAX, .canonical = true}, 0, false, hex);
+  err_clear(e);
+  return hash_open(e) && run(L, idx, (struct encoder){.e = e, .max_depth = JSON_DEPTH_MAX, .canonical = true}, 0, false, hex);
 }
 
 bool json_encode_spec(lua_State *L, int idx, const struct spec *spec) {

@@ -55,7 +55,7 @@ static void flush(struct mhd_server *s) {
   for (; x; x = next) {
     next = x->dirty_next;
     x->dirty = false;
-    MHD_resume_connection(x->connection); /* not gone: it could not move before this */
+    mhd.resume_connection(x->connection); /* not gone: it could not move before this */
   }
 }
 
@@ -85,14 +85,14 @@ static bool add_header(struct MHD_Response *r, const char *line) {
   memcpy(name, line, n);
   name[n] = 0;
   if (httpd_same(name, "Connection") && !httpd_same(value, "close")) return true;
-  return MHD_add_response_header(r, name, value) == MHD_YES;
+  return mhd.add_response_header(r, name, value) == MHD_YES;
 }
 
 static struct MHD_Response *make_response(struct mhd_exchange *x, int64_t len) {
-  if (len == 0) return MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+  if (len == 0) return mhd.create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
   size_t block = len < 0 ? CHUNKED_BLOCK : len < COPY_BLOCK ? (size_t)len : COPY_BLOCK;
   uint64_t size = len < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)len;
-  return MHD_create_response_from_callback(size, block, mhd_on_read, x, NULL);
+  return mhd.create_response_from_callback(size, block, mhd_on_read, x, NULL);
 }
 
 static bool reply(struct exchange *base, int status, const char *const *headers, int64_t len, struct err *e) {
@@ -103,7 +103,7 @@ static bool reply(struct exchange *base, int status, const char *const *headers,
   for (; ok && headers && *headers; headers++) ok = add_header(r, *headers);
   if (ok && base->server->closing) ok = add_header(r, "Connection: close");
   if (!ok) {
-    if (r) MHD_destroy_response(r);
+    if (r) mhd.destroy_response(r);
     err_set(e, "os", ENOMEM, "not enough memory for the head of a reply");
     return false;
   }
@@ -297,7 +297,7 @@ static void close_handles(struct mhd_server *s) {
 }
 
 static void stop_daemon(uv_work_t *w) {
-  MHD_stop_daemon(CONTAINER_OF(w, struct mhd_server, work)->daemon);
+  mhd.stop_daemon(CONTAINER_OF(w, struct mhd_server, work)->daemon);
 }
 
 static void on_stopped(uv_work_t *w, int status) {
@@ -326,7 +326,7 @@ static void quiesce(struct mhd_server *s) {
   s->closing = true;
   unlock(s);
   if (!first) return;
-  int fd = MHD_quiesce_daemon(s->daemon);
+  int fd = mhd.quiesce_daemon(s->daemon);
   if (fd >= 0) close(fd);
   if (s->path) unlink(s->path);
   take_news(s);
@@ -415,12 +415,12 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *c, char *s) {
 /* Its thread must take no signals: they are the loop's. */
 static struct MHD_Daemon *start_daemon(struct mhd_server *s, int fd, int max_connections) {
   sigset_t all, before;
-  bool epoll = MHD_is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES;
+  bool epoll = mhd.is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES;
   unsigned flags = epoll ? MHD_USE_EPOLL_INTERNAL_THREAD : MHD_USE_POLL_INTERNAL_THREAD;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   struct MHD_Daemon *d =
-      MHD_start_daemon(flags | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, mhd_on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
+      mhd.start_daemon(flags | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, mhd_on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
                        MHD_OPTION_CONNECTION_LIMIT, (unsigned)max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                        s->max_header + CONNECTION_OVERHEAD, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
                        MHD_OPTION_URI_LOG_CALLBACK, mhd_on_uri, s, MHD_OPTION_NOTIFY_COMPLETED, mhd_on_completed, s,
@@ -472,6 +472,7 @@ static struct mhd_server *make_server(struct host *h, const struct httpd_options
 
 static struct server *mhd_open(struct host *h, const struct httpd_options *o, void (*accepted)(void *ud), void *ud,
                                struct err *e) {
+  if (!mhd_api_open(e)) return NULL;
   int port = 0, fd = o->path ? unix_listen(o->path, e) : listen_on(o, &port, e);
   if (fd < 0) return NULL;
   struct mhd_server *s = make_server(h, o, e);

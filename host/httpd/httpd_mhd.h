@@ -3,13 +3,13 @@
 #ifndef STOKE_HTTPD_MHD_H
 #define STOKE_HTTPD_MHD_H
 
-#include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <uv.h>
 
 #include "httpd_impl.h"
 #include "httpd_leave.h"
+#include "httpd_mhd_api.h"
 
 /* Bytes of one exchange_write; malloc'ed by the loop, freed by whoever empties it. One HTTP chunk each. */
 struct segment {

@@ -47,7 +47,7 @@ static void drop_body(struct mhd_exchange *x) {
 
 void mhd_free_exchange(struct mhd_exchange *x) {
   free_segments(x);
-  if (x->response) MHD_destroy_response(x->response);
+  if (x->response) mhd.destroy_response(x->response);
   free(x->head);
   drop_body(x);
   free(x);
@@ -56,7 +56,7 @@ void mhd_free_exchange(struct mhd_exchange *x) {
 /* --- connections -------------------------------------------------------------------------------------------------- */
 
 static void connection_opened(struct mhd_server *s, struct MHD_Connection *c, void **socket) {
-  const union MHD_ConnectionInfo *fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+  const union MHD_ConnectionInfo *fd = mhd.get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
   struct mhd_connection *mc = calloc(1, sizeof *mc);
   *socket = mc;
   if (!mc) return; /* its requests are refused */
@@ -141,7 +141,7 @@ static enum MHD_Result copy_one(void *cls, enum MHD_ValueKind kind, const char *
 }
 
 static void set_peer(struct mhd_exchange *x) {
-  const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  const union MHD_ConnectionInfo *info = mhd.get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
   char ip[INET6_ADDRSTRLEN] = "?";
   const struct sockaddr *sa = info ? info->client_addr : NULL;
   int port = 0;
@@ -164,7 +164,7 @@ static void set_peer(struct mhd_exchange *x) {
 /* Fills the request but for its body. An HTTP status when it must be refused, -1 when out of memory. */
 static int copy_head(struct mhd_exchange *x, const char *method) {
   struct copy c = {0};
-  MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, measure, &c);
+  mhd.get_connection_values_n(x->connection, MHD_HEADER_KIND, measure, &c);
   if (c.bad) return 400;
   if (c.bytes + 2 * c.count + strlen(x->target) > x->server->max_header) return 431;
   x->head = malloc(c.count * sizeof(struct header) + c.bytes + strlen(method) + 1);
@@ -172,7 +172,7 @@ static int copy_head(struct mhd_exchange *x, const char *method) {
   c.headers = x->base.headers = (struct header *)x->head;
   c.to = x->head + c.count * sizeof(struct header);
   c.count = 0;
-  MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, copy_one, &c);
+  mhd.get_connection_values_n(x->connection, MHD_HEADER_KIND, copy_one, &c);
   x->base.header_count = c.count;
   x->base.method = put(&c, method, strlen(method));
   set_peer(x);
@@ -198,17 +198,17 @@ static bool refuse_body(const struct mhd_exchange *x) {
 
 /* Answers without the loop, and closes the connection: after a refusal nothing it says can be trusted. */
 static enum MHD_Result refuse(struct mhd_exchange *x, int status) {
-  struct MHD_Response *r = MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+  struct MHD_Response *r = mhd.create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
   if (!r) return MHD_NO;
   x->stage = STAGE_REFUSED;
-  enum MHD_Result rc = MHD_add_response_header(r, "Connection", "close");
-  if (rc == MHD_YES) rc = MHD_queue_response(x->connection, (unsigned)status, r);
-  MHD_destroy_response(r);
+  enum MHD_Result rc = mhd.add_response_header(r, "Connection", "close");
+  if (rc == MHD_YES) rc = mhd.queue_response(x->connection, (unsigned)status, r);
+  mhd.destroy_response(r);
   return rc;
 }
 
 static enum MHD_Result begin(struct mhd_exchange *x, const char *method, const char *version) {
-  const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+  const union MHD_ConnectionInfo *info = mhd.get_connection_info(x->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
   x->socket = info ? info->socket_context : NULL;
   x->http_1_1 = strcmp(version, "HTTP/1.1") == 0;
   int status = x->socket ? copy_head(x, method) : -1;
@@ -267,7 +267,7 @@ static enum MHD_Result arrive(struct mhd_exchange *x) {
   x->suspended = true;
   *s->arrived_tail = x;
   s->arrived_tail = &x->arrived_next;
-  MHD_suspend_connection(x->connection);
+  mhd.suspend_connection(x->connection);
   unlock(s);
   uv_async_send(&s->async);
   return MHD_YES;
@@ -294,7 +294,7 @@ static size_t copy_out(struct mhd_exchange *x, char *buf, size_t max) {
 
 static enum MHD_Result copy_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value) {
   (void)kind;
-  return MHD_add_response_header(cls, name, value);
+  return mhd.add_response_header(cls, name, value);
 }
 
 /* Under the mutex: a short reply that is whole already goes out in one packet, for which libmicrohttpd must have it in one
@@ -303,14 +303,14 @@ static struct MHD_Response *whole_reply(struct mhd_exchange *x) {
   size_t len = x->held;
   if (!x->ended || x->cut || len == 0 || len > WHOLE_MAX || x->base.announced != (int64_t)len) return NULL;
   char *bytes = malloc(len);
-  struct MHD_Response *r = bytes ? MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_MUST_FREE) : NULL;
+  struct MHD_Response *r = bytes ? mhd.create_response_from_buffer(len, bytes, MHD_RESPMEM_MUST_FREE) : NULL;
   if (!r) {
     free(bytes);
     return NULL;
   }
-  MHD_get_response_headers(x->response, copy_header, r);
+  mhd.get_response_headers(x->response, copy_header, r);
   copy_out(x, bytes, len);
-  MHD_destroy_response(x->response);
+  mhd.destroy_response(x->response);
   return r;
 }
 
@@ -323,15 +323,15 @@ static enum MHD_Result reply(struct mhd_exchange *x) {
   if (!r) r = x->response;
   if (!over && !r) {
     x->suspended = true;
-    MHD_suspend_connection(x->connection);
+    mhd.suspend_connection(x->connection);
   }
   if (!over) x->response = NULL;
   unlock(s);
   if (over) return MHD_NO;
   if (!r) return MHD_YES;
   x->stage = STAGE_REPLIED;
-  enum MHD_Result rc = MHD_queue_response(x->connection, (unsigned)x->status, r);
-  MHD_destroy_response(r);
+  enum MHD_Result rc = mhd.queue_response(x->connection, (unsigned)x->status, r);
+  mhd.destroy_response(r);
   return rc;
 }
 
@@ -375,7 +375,7 @@ ssize_t mhd_on_read(void *cls, uint64_t pos, char *buf, size_t max) {
   } else {
     n = 0;
     x->suspended = true;
-    MHD_suspend_connection(x->connection);
+    mhd.suspend_connection(x->connection);
   }
   unlock(s);
   if (tell) uv_async_send(&s->async);

@@ -24,7 +24,7 @@
 #define WORK_MAX              (256 * 1024)
 #define CALL_WORK             64 /* bytes that a delivery counts for beside its own */
 #define ROUNDS_MAX            32 /* reports of curl: about two for up to 100 reads */
-#define SET(t, option, value) ((void)curl_easy_setopt((t)->easy, option, value))
+#define SET(t, option, value) ((void)curl.easy_setopt((t)->easy, option, value))
 
 static struct mem *mem_of(const struct transfer *t) {
   return &t->engine->host->mem;
@@ -142,7 +142,7 @@ static void begin_turn(struct transfer *t) {
 static bool is_barren(struct transfer *t) {
   long version = 0;
   if (!t->status || ++t->quiet % LOOK_EVERY != 0 || t->socket == CURL_SOCKET_BAD) return false;
-  curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
+  curl.easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
   if (version >= CURL_HTTP_VERSION_2_0) return false;
   uint64_t received = wire_received(t->socket);
   if (t->quiet_from == 0) t->quiet_from = received;
@@ -165,7 +165,7 @@ static int on_progress(void *ud, curl_off_t total, curl_off_t now, curl_off_t up
   begin_turn(t);
   if ((++t->rounds < ROUNDS_MAX && t->work < WORK_MAX) || t->yielded || t->base.paused) return 0;
   yield(t);
-  curl_easy_pause(t->easy, CURLPAUSE_RECV);
+  curl.easy_pause(t->easy, CURLPAUSE_RECV);
   return 0;
 }
 
@@ -235,7 +235,7 @@ static void set_common(struct transfer *t) {
 
 static struct transfer *transfer_get(struct curl_engine *c) {
   struct transfer *t = c->pool;
-  CURL *easy = curl_easy_init();
+  CURL *easy = curl.easy_init();
   if (!easy) return NULL;
   if (t) {
     c->pool = t->next;
@@ -243,7 +243,7 @@ static struct transfer *transfer_get(struct curl_engine *c) {
   } else {
     t = mem_calloc(&c->host->mem, sizeof *t);
     if (!t) {
-      curl_easy_cleanup(easy);
+      curl.easy_cleanup(easy);
       return NULL;
     }
     t->engine = c;
@@ -255,7 +255,7 @@ static struct transfer *transfer_get(struct curl_engine *c) {
 }
 
 static void end_easy(struct transfer *t) {
-  curl_easy_cleanup(t->easy); /* NULL is fine */
+  curl.easy_cleanup(t->easy); /* NULL is fine */
   t->easy = NULL;
   curl_guard_free(t);
 }
@@ -263,7 +263,7 @@ static void end_easy(struct transfer *t) {
 void transfer_free(struct transfer *t) {
   struct mem *m = mem_of(t);
   end_easy(t);
-  curl_slist_free_all(t->headers);
+  curl.slist_free_all(t->headers);
   mem_free(m, t->url);
   mem_free(m, t->body);
   mem_free(m, t->proxy);
@@ -291,7 +291,7 @@ static void transfer_put(struct transfer *t) {
 }
 
 void transfer_drop(struct transfer *t) {
-  curl_multi_remove_handle(t->engine->multi, t->easy);
+  curl.multi_remove_handle(t->engine->multi, t->easy);
   transfer_put(t);
 }
 
@@ -317,7 +317,7 @@ static bool same_headers(const char *key, const char *const *headers) {
 }
 
 static bool append(struct curl_slist **list, const char *line) {
-  struct curl_slist *longer = curl_slist_append(*list, line);
+  struct curl_slist *longer = curl.slist_append(*list, line);
   if (longer) *list = longer;
   return longer != NULL;
 }
@@ -361,11 +361,11 @@ static bool make_headers(struct transfer *t, const char *const *headers, bool pl
   ok = ok && append(&list, "Expect:") && (typed || append(&list, "Content-Type:")) &&
        (coded || append(&list, "Accept-Encoding:"));
   if (!ok) {
-    curl_slist_free_all(list);
+    curl.slist_free_all(list);
     mem_free(m, key);
     return false;
   }
-  curl_slist_free_all(t->headers);
+  curl.slist_free_all(t->headers);
   mem_free(m, t->header_key);
   t->headers = list;
   t->header_key = key;
@@ -390,10 +390,10 @@ static bool is_loopback(const char *url) {
 
 static bool set_url(struct transfer *t, const struct net_options *o) {
   if (!replace(t, &t->url, o->url) || !replace(t, &t->proxy, o->proxy)) return false;
-  if (curl_easy_setopt(t->easy, CURLOPT_URL, t->url) != CURLE_OK) return false;
+  if (curl.easy_setopt(t->easy, CURLOPT_URL, t->url) != CURLE_OK) return false;
   t->no_proxy = o->only_public || o->socket || is_loopback(t->url);
   const char *proxy = t->no_proxy ? "" : t->proxy; /* NULL: as the environment says */
-  return curl_easy_setopt(t->easy, CURLOPT_PROXY, proxy) == CURLE_OK;
+  return curl.easy_setopt(t->easy, CURLOPT_PROXY, proxy) == CURLE_OK;
 }
 
 static bool set_body(struct transfer *t, const struct net_options *o) {
@@ -420,7 +420,7 @@ static bool set_method(struct transfer *t, const struct net_options *o) {
     SET(t, CURLOPT_POSTFIELDS, t->body_len ? t->body : "");
   }
   if (post || head_only || (!o->body && strcmp(o->method, "GET") == 0)) return true;
-  return curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, o->method) == CURLE_OK; /* copied */
+  return curl.easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, o->method) == CURLE_OK; /* copied */
 }
 
 /* Shares neither connections nor names with others. */
@@ -435,7 +435,7 @@ static bool set_special(struct transfer *t, const struct net_options *o) {
     SET(t, CURLOPT_SSL_VERIFYPEER, 0L);
     SET(t, CURLOPT_SSL_VERIFYHOST, 0L);
   }
-  return !o->ca_file || curl_easy_setopt(t->easy, CURLOPT_CAINFO, o->ca_file) == CURLE_OK;
+  return !o->ca_file || curl.easy_setopt(t->easy, CURLOPT_CAINFO, o->ca_file) == CURLE_OK;
 }
 
 static void set_redirects(struct transfer *t, int most) {
@@ -466,7 +466,7 @@ static struct net_request *start(struct host *h, const struct net_options *o, st
   memset(&t->base, 0, sizeof t->base);
   set_redirects(t, o->max_redirects);
   if (!set_special(t, o) || !set_url(t, o) || !set_method(t, o) || !set_headers(t, o) ||
-      curl_multi_add_handle(c->multi, t->easy) != CURLM_OK) {
+      curl.multi_add_handle(c->multi, t->easy) != CURLM_OK) {
     t->oom = true;
     transfer_put(t);
     err_set(e, "os", ENOMEM, "out of memory: no room for a request");
@@ -482,7 +482,7 @@ static void turn(struct net_request *r) {
   t->yielded = false;
   c->act++;
   c->inside = true; /* it delivers what it held back from inside of the call */
-  curl_easy_pause(t->easy, CURLPAUSE_CONT);
+  curl.easy_pause(t->easy, CURLPAUSE_CONT);
   c->inside = false;
   curl_engine_kick(c);
 }
@@ -504,24 +504,24 @@ static bool send_again(struct transfer *t, CURLcode result) {
   long connects = 1;
   if (result != CURLE_SEND_ERROR && result != CURLE_RECV_ERROR && result != CURLE_GOT_NOTHING) return false;
   if (t->retried || t->status || t->heads || t->stopped) return false;
-  curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
+  curl.easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
   if (connects != 0) return false;
   t->retried = true;
   SET(t, CURLOPT_FRESH_CONNECT, 1L);
-  return curl_multi_add_handle(t->engine->multi, t->easy) == CURLM_OK;
+  return curl.multi_add_handle(t->engine->multi, t->easy) == CURLM_OK;
 }
 
 /* A server that has said all it wants may close while we still send: EPIPE after a whole answer is an answer. */
 static bool whole(struct transfer *t, CURLcode result) {
   curl_off_t length = -1;
   if (result != CURLE_SEND_ERROR || !t->head_done) return false;
-  curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  curl.easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
   return length >= 0 && (uint64_t)length == t->base.bytes;
 }
 
 void transfer_done(struct transfer *t, CURLcode result) {
   struct err e;
-  curl_multi_remove_handle(t->engine->multi, t->easy);
+  curl.multi_remove_handle(t->engine->multi, t->easy);
   if (send_again(t, result)) return;
   if (result == CURLE_OK && !t->head_done) result = CURLE_PARTIAL_FILE; /* the head broke off */
   if (result == CURLE_OK || t->stopped || whole(t, result)) {

@@ -4,9 +4,9 @@
 #ifndef STOKE_NET_CURL_H
 #define STOKE_NET_CURL_H
 
-#include <curl/curl.h>
 #include <uv.h>
 
+#include "net_curl_api.h"
 #include "net_impl.h"
 
 /* One socket of curl's. Once it carries requests it is kept, also while curl lets it rest between two of them, so that a

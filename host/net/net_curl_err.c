@@ -7,7 +7,7 @@
 #define WHERE_MAX 256
 
 static const char *text_of(const struct transfer *t, CURLcode result) {
-  return t->error[0] ? t->error : curl_easy_strerror(result);
+  return t->error[0] ? t->error : curl.easy_strerror(result);
 }
 
 static bool is_tls(CURLcode result) {
@@ -42,7 +42,7 @@ struct about {
 static void connect_error(const struct about *a, struct err *e) {
   long number = 0;
   char whom[2 * WHERE_MAX + 64];
-  curl_easy_getinfo(a->t->easy, CURLINFO_OS_ERRNO, &number);
+  curl.easy_getinfo(a->t->easy, CURLINFO_OS_ERRNO, &number);
   const char *kind = "unreachable";
   switch (number) {
     case ECONNREFUSED: kind = "refused"; break;
@@ -71,7 +71,7 @@ static void connect_error(const struct about *a, struct err *e) {
 static bool tunnel_error(const struct about *a, CURLcode result, struct err *e) {
   long status = 0;
   if (!a->hint || a->t->sent) return false;
-  curl_easy_getinfo(a->t->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+  curl.easy_getinfo(a->t->easy, CURLINFO_HTTP_CONNECTCODE, &status);
   if (a->t->long_tunnel)
     err_set(e, "protocol", (int)result, "the proxy %.100s, asked for a connection to %.80s, sent an answer without end",
             a->proxy, a->server);

@@ -33,18 +33,18 @@ void curl_guard_free(struct transfer *t) {
   struct curl_guard *g = t->guard;
   if (!g) return;
   t->guard = NULL;
-  curl_share_cleanup(g->share); /* after the handle that used it; NULL is fine */
-  curl_slist_free_all(g->names);
+  curl.share_cleanup(g->share); /* after the handle that used it; NULL is fine */
+  curl.slist_free_all(g->names);
   mem_free(&t->engine->host->mem, g);
 }
 
 static bool share(struct transfer *t) {
   struct curl_guard *g = t->guard;
-  g->share = curl_share_init();
-  return g->share && curl_share_setopt(g->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK &&
-         curl_share_setopt(g->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) == CURLSHE_OK &&
-         curl_easy_setopt(t->easy, CURLOPT_SHARE, g->share) == CURLE_OK &&
-         curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L) ==
+  g->share = curl.share_init();
+  return g->share && curl.share_setopt(g->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK &&
+         curl.share_setopt(g->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) == CURLSHE_OK &&
+         curl.easy_setopt(t->easy, CURLOPT_SHARE, g->share) == CURLE_OK &&
+         curl.easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L) ==
              CURLE_OK; /* close it with the request, not with the share */
 }
 
@@ -53,11 +53,11 @@ bool curl_guard_set(struct transfer *t, const struct net_options *o) {
   if (!g || !share(t)) return false;
   g->judges = o->only_public;
   for (const char *const *line = o->resolve; line && *line; line++) {
-    struct curl_slist *longer = curl_slist_append(g->names, *line);
+    struct curl_slist *longer = curl.slist_append(g->names, *line);
     if (!longer) return false;
     g->names = longer;
   }
-  return !g->names || curl_easy_setopt(t->easy, CURLOPT_RESOLVE, g->names) == CURLE_OK;
+  return !g->names || curl.easy_setopt(t->easy, CURLOPT_RESOLVE, g->names) == CURLE_OK;
 }
 
 /* --- judging ---------------------------------------------------------------------------------------------------------- */
@@ -66,12 +66,12 @@ bool curl_guard_set(struct transfer *t, const struct net_options *o) {
  * of names must not be two readings of one text. */
 static bool host_of_url(const char *url, char *out, size_t size) {
   char *host = NULL;
-  CURLU *u = curl_url();
-  bool ok = u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
-            curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK && strlen(host) < size;
+  CURLU *u = curl.url();
+  bool ok = u && curl.url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+            curl.url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK && strlen(host) < size;
   if (ok) memcpy(out, host, strlen(host) + 1);
-  curl_free(host);
-  curl_url_cleanup(u);
+  curl.free(host);
+  curl.url_cleanup(u);
   return ok;
 }
 
@@ -81,7 +81,7 @@ static bool permits(struct transfer *t, const struct netaddr *a, unsigned port) 
   char *url = NULL;
   if (!rules) return false; /* cancelled */
   if (net_guard_address(rules, a, port)) return true;
-  curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url); /* of this hop */
+  curl.easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url); /* of this hop */
   if (!url) return false;
   if (host_of_url(url, name, sizeof name) && net_guard_name(rules, name, port)) return true;
   netaddr_text(a, text);
@@ -131,11 +131,11 @@ bool curl_guard_error(const struct transfer *t, CURLcode result, struct err *e) 
 /* As curl connects to it: escapes taken out, IDNA applied. */
 static char *host_part(CURLU *u) {
   char *host = NULL;
-  if (curl_url_get(u, CURLUPART_HOST, &host, CURLU_PUNYCODE) == CURLUE_OK) return host;
+  if (curl.url_get(u, CURLUPART_HOST, &host, CURLU_PUNYCODE) == CURLUE_OK) return host;
   /* curl 7 leaves the name with us when it cannot be converted; what a later one leaves may be freed already */
-  if (curl_version_info(CURLVERSION_NOW)->version_num < 0x080000) curl_free(host);
+  if (curl.version_info(CURLVERSION_NOW)->version_num < 0x080000) curl.free(host);
   host = NULL;
-  return curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK ? host : NULL;
+  return curl.url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK ? host : NULL;
 }
 
 /* One spelling for one place: lower case, no dot at the end, addresses as inet_ntop writes them. */
@@ -160,14 +160,16 @@ static bool settle_host(const char *host, char *out, size_t size) {
 
 bool net_place(const char *base, const char *location, char *url, size_t url_size, char *host, size_t host_size) {
   char *whole = NULL, *name = NULL;
-  CURLU *u = curl_url();
-  bool ok = u && curl_url_set(u, CURLUPART_URL, base, CURLU_GUESS_SCHEME) == CURLUE_OK &&
-            (!location || curl_url_set(u, CURLUPART_URL, location, CURLU_URLENCODE) == CURLUE_OK) &&
-            curl_url_get(u, CURLUPART_URL, &whole, 0) == CURLUE_OK && (name = host_part(u)) != NULL &&
+  struct err missing;
+  if (!curl_api_open(&missing)) return false; /* a request to it says so */
+  CURLU *u = curl.url();
+  bool ok = u && curl.url_set(u, CURLUPART_URL, base, CURLU_GUESS_SCHEME) == CURLUE_OK &&
+            (!location || curl.url_set(u, CURLUPART_URL, location, CURLU_URLENCODE) == CURLUE_OK) &&
+            curl.url_get(u, CURLUPART_URL, &whole, 0) == CURLUE_OK && (name = host_part(u)) != NULL &&
             strlen(whole) < url_size && settle_host(name, host, host_size);
   if (ok) memcpy(url, whole, strlen(whole) + 1);
-  curl_free(whole);
-  curl_free(name);
-  curl_url_cleanup(u);
+  curl.free(whole);
+  curl.free(name);
+  curl.url_cleanup(u);
   return ok;
 }

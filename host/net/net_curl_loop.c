@@ -15,7 +15,7 @@ static void release(struct curl_engine *c) {
   struct host *h = c->host;
   mem_free(&h->mem, c->polls);
   mem_free(&h->mem, c);
-  curl_global_cleanup();
+  curl.global_cleanup();
 }
 
 /* --- after curl ran -------------------------------------------------------------------------------------------- */
@@ -29,11 +29,11 @@ static void reap(struct curl_engine *c) {
     c->doomed = t->next;
     transfer_drop(t);
   }
-  while ((m = curl_multi_info_read(c->multi, &left))) {
+  while ((m = curl.multi_info_read(c->multi, &left))) {
     char *private = NULL;
     if (m->msg != CURLMSG_DONE) continue;
     CURLcode result = m->data.result;
-    curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
+    curl.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
     transfer_done((struct transfer *)private, result);
   }
 }
@@ -62,8 +62,8 @@ static bool look_again(struct curl_engine *c) {
     t->unsure = false;
     struct curl_poll *p = poll_find(c, t->connecting);
     if (t->sent || t->doomed || (p && p->wanted)) continue;
-    curl_easy_pause(t->easy, CURLPAUSE_RECV); /* either change of state makes it due at once */
-    curl_easy_pause(t->easy, CURLPAUSE_CONT);
+    curl.easy_pause(t->easy, CURLPAUSE_RECV); /* either change of state makes it due at once */
+    curl.easy_pause(t->easy, CURLPAUSE_CONT);
     any = true;
   }
   return any;
@@ -73,8 +73,8 @@ static void act(struct curl_engine *c, curl_socket_t fd, int events) {
   int running;
   c->act++;
   c->inside = true;
-  curl_multi_socket_action(c->multi, fd, events, &running);
-  while (look_again(c)) curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+  curl.multi_socket_action(c->multi, fd, events, &running);
+  while (look_again(c)) curl.multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
   c->inside = false;
   reap(c);
 }
@@ -182,7 +182,7 @@ static void on_poll(uv_poll_t *uv, int status, int events) {
 
 static struct transfer *transfer_of(CURL *easy) {
   char *private = NULL;
-  curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+  curl.easy_getinfo(easy, CURLINFO_PRIVATE, &private);
   return (struct transfer *)private;
 }
 
@@ -255,24 +255,25 @@ int curl_engine_close_socket(void *engine, curl_socket_t fd) {
 
 struct curl_engine *curl_engine_of(struct net *net, struct err *e) {
   if (net->curl) return net->curl;
+  if (!curl_api_open(e)) return NULL;
   struct host *h = net->host;
   struct curl_engine *c = mem_calloc(&h->mem, sizeof *c);
   if (!c) goto oom;
-  if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) goto oom;
-  c->multi = curl_multi_init();
+  if (curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) goto oom;
+  c->multi = curl.multi_init();
   if (!c->multi) {
-    curl_global_cleanup();
+    curl.global_cleanup();
     goto oom;
   }
   c->host = h;
   c->handles = 3;
   CHECK(uv_timer_init(&h->loop, &c->timer) == 0);
   CHECK(uv_idle_init(&h->loop, &c->soon) == 0);
-  curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
-  curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
-  curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, set_timer);
-  curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-  curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, MAX_CONNECTIONS);
+  curl.multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
+  curl.multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+  curl.multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+  curl.multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+  curl.multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, MAX_CONNECTIONS);
   return net->curl = c;
 
 oom:
@@ -299,7 +300,7 @@ void net_curl_close(struct net *net) {
     c->pool = t->next;
     transfer_free(t);
   }
-  curl_multi_cleanup(c->multi); /* closes the resting connections, and so their polls */
+  curl.multi_cleanup(c->multi); /* closes the resting connections, and so their polls */
   uv_close((uv_handle_t *)&c->timer, timer_freed);
   uv_close((uv_handle_t *)&c->soon, soon_freed);
   release(c);

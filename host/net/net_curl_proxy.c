@@ -91,7 +91,7 @@ const char *curl_proxy_of(const struct transfer *t, char *where, size_t size) {
   char host[HOST_SIZE];
   char *url = NULL;
   if (t->no_proxy || (t->proxy && !*t->proxy)) return NULL;
-  if (t->easy) curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url); /* of this hop */
+  if (t->easy) curl.easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url); /* of this hop */
   if (!url) url = t->url;
   if (!net_host(url, host, sizeof host) || is_excepted(host)) return NULL;
   if (t->proxy) {

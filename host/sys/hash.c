@@ -1,7 +1,11 @@
 /* hash.c - see hash.h. A struct hash is an EVP_MD_CTX; libcrypto allocates it. */
 #include "hash.h"
 
-#include <openssl/evp.h>
+#include "hash_api.h"
+
+bool hash_open(struct err *e) {
+  return crypto_api_open(e);
+}
 
 void hash_to_hex(const unsigned char digest[HASH_SIZE], char out[HASH_HEX_SIZE]) {
   for (unsigned i = 0; i < HASH_SIZE; i++) {
@@ -13,7 +17,7 @@ void hash_to_hex(const unsigned char digest[HASH_SIZE], char out[HASH_HEX_SIZE])
 
 bool hash_sha256_raw(const void *bytes, size_t len, unsigned char out[HASH_SIZE]) {
   unsigned size = HASH_SIZE;
-  return EVP_Digest(bytes, len, out, &size, EVP_sha256(), NULL) == 1 && size == HASH_SIZE;
+  return crypto.EVP_Digest(bytes, len, out, &size, crypto.EVP_sha256(), NULL) == 1 && size == HASH_SIZE;
 }
 
 bool hash_sha256(const void *bytes, size_t len, char out[HASH_HEX_SIZE]) {
@@ -24,33 +28,33 @@ bool hash_sha256(const void *bytes, size_t len, char out[HASH_HEX_SIZE]) {
 }
 
 struct hash *hash_new(void) {
-  EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-  if (ctx && !EVP_DigestInit_ex(ctx, EVP_sha256(), NULL)) {
-    EVP_MD_CTX_free(ctx);
+  EVP_MD_CTX *ctx = crypto.EVP_MD_CTX_new();
+  if (ctx && !crypto.EVP_DigestInit_ex(ctx, crypto.EVP_sha256(), NULL)) {
+    crypto.EVP_MD_CTX_free(ctx);
     ctx = NULL;
   }
   return (struct hash *)ctx;
 }
 
 bool hash_update(struct hash *h, const void *bytes, size_t len) {
-  return EVP_DigestUpdate((EVP_MD_CTX *)h, bytes, len) == 1;
+  return crypto.EVP_DigestUpdate((EVP_MD_CTX *)h, bytes, len) == 1;
 }
 
 bool hash_final(struct hash *h, char out[HASH_HEX_SIZE]) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
-  EVP_MD_CTX *copy = EVP_MD_CTX_new(); /* finishing spoils a context, so finish a copy */
-  bool ok = copy && EVP_MD_CTX_copy_ex(copy, (EVP_MD_CTX *)h) && EVP_DigestFinal_ex(copy, digest, &size);
-  EVP_MD_CTX_free(copy);
+  EVP_MD_CTX *copy = crypto.EVP_MD_CTX_new(); /* finishing spoils a context, so finish a copy */
+  bool ok = copy && crypto.EVP_MD_CTX_copy_ex(copy, (EVP_MD_CTX *)h) && crypto.EVP_DigestFinal_ex(copy, digest, &size);
+  crypto.EVP_MD_CTX_free(copy);
   CHECK(!ok || size == HASH_SIZE);
   if (ok) hash_to_hex(digest, out);
   return ok;
 }
 
 void hash_free(struct hash *h) {
-  EVP_MD_CTX_free((EVP_MD_CTX *)h);
+  crypto.EVP_MD_CTX_free((EVP_MD_CTX *)h);
 }
 
 size_t hash_base64(const void *bytes, size_t len, char *out) {
-  return (size_t)EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
+  return (size_t)crypto.EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
 }

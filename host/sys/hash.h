@@ -3,12 +3,15 @@
 #define STOKE_HASH_H
 
 #include "base.h"
+#include "loop/err.h"
 
 #define HASH_SIZE     32
 #define HASH_HEX_SIZE 65 /* with the NUL */
 
 struct hash; /* a digest being fed */
 
+/* Before any other of these; later calls cost a look. False with e filled: there is no libcrypto. */
+bool hash_open(struct err *e);
 bool hash_sha256(const void *bytes, size_t len, char out[HASH_HEX_SIZE]); /* false = out of memory */
 bool hash_sha256_raw(const void *bytes, size_t len, unsigned char out[HASH_SIZE]);
 void hash_to_hex(const unsigned char digest[HASH_SIZE], char out[HASH_HEX_SIZE]);

@@ -1,6 +1,5 @@
 /* curl_sockets.c - what curl may say of its sockets. Now and then (7.88, by chance: `tests/fuzz/net.lua --draw 101`) it wants to
  * write to none at all, so this program gets hold of the callback and says that. */
-#include <curl/curl.h>
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,12 +7,10 @@
 #include "loop/host.h"
 #include "net/net_curl.h"
 
-#undef curl_multi_setopt
-
 static curl_socket_callback tell;
 
 /* In place of the library's: the callback is known here, and nothing else is set. */
-CURLMcode curl_multi_setopt(CURLM *multi, CURLMoption option, ...) {
+static CURLMcode listen_in(CURLM *multi, CURLMoption option, ...) {
   va_list args;
   (void)multi;
   va_start(args, option);
@@ -29,8 +26,10 @@ int main(void) {
   int failures = 0;
   mem_init(&h.mem);
   if (uv_loop_init(&h.loop) != 0) return 1;
+  if (!curl_api_open(&e)) return 1;
+  curl.multi_setopt = listen_in;
   struct curl_engine *c = curl_engine_of(net_of(&h), &e);
-  CURL *easy = curl_easy_init();
+  CURL *easy = curl.easy_init();
   if (!c || !easy || !tell) return 1;
   size_t before = h.mem.used;
   (void)alarm(20); /* it went round for ever */
@@ -40,7 +39,7 @@ int main(void) {
     failures++;
   }
   if (h.mem.used != before) printf("failed: something is polled that is no socket\n"), failures++;
-  curl_easy_cleanup(easy);
+  curl.easy_cleanup(easy);
   net_close(&h);
   while (uv_run(&h.loop, UV_RUN_DEFAULT) != 0) {
   }

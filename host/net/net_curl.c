@@ -2,7 +2,7 @@
  *
  * Each request has an easy handle of its own: what curl keeps in one (before 8.0 a pointer to the last header, which the next
  * answer may write through) and what was set for a request ends with it. Kept between requests are the connections, which
- * belong to the multi handle, and our buffers. */
+ * belong to a multi handle, and our buffers. */
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -257,6 +257,7 @@ static struct transfer *transfer_get(struct curl_engine *c) {
 static void end_easy(struct transfer *t) {
   curl.easy_cleanup(t->easy); /* NULL is fine */
   t->easy = NULL;
+  curl_place_leave(t);
   curl_guard_free(t);
 }
 
@@ -291,7 +292,7 @@ static void transfer_put(struct transfer *t) {
 }
 
 void transfer_drop(struct transfer *t) {
-  curl.multi_remove_handle(t->engine->multi, t->easy);
+  curl.multi_remove_handle(t->shard->multi, t->easy);
   transfer_put(t);
 }
 
@@ -393,7 +394,7 @@ static bool set_url(struct transfer *t, const struct net_options *o) {
   if (curl.easy_setopt(t->easy, CURLOPT_URL, t->url) != CURLE_OK) return false;
   t->no_proxy = o->only_public || o->socket || is_loopback(t->url);
   const char *proxy = t->no_proxy ? "" : t->proxy; /* NULL: as the environment says */
-  return curl.easy_setopt(t->easy, CURLOPT_PROXY, proxy) == CURLE_OK;
+  return curl_place_enter(t) && curl.easy_setopt(t->easy, CURLOPT_PROXY, proxy) == CURLE_OK;
 }
 
 static bool set_body(struct transfer *t, const struct net_options *o) {
@@ -466,7 +467,7 @@ static struct net_request *start(struct host *h, const struct net_options *o, st
   memset(&t->base, 0, sizeof t->base);
   set_redirects(t, o->max_redirects);
   if (!set_special(t, o) || !set_url(t, o) || !set_method(t, o) || !set_headers(t, o) ||
-      curl.multi_add_handle(c->multi, t->easy) != CURLM_OK) {
+      curl.multi_add_handle(t->shard->multi, t->easy) != CURLM_OK) {
     t->oom = true;
     transfer_put(t);
     err_set(e, "os", ENOMEM, "out of memory: no room for a request");
@@ -479,12 +480,13 @@ static struct net_request *start(struct host *h, const struct net_options *o, st
 static void turn(struct net_request *r) {
   struct transfer *t = (struct transfer *)r;
   struct curl_engine *c = t->engine;
+  struct curl_shard *s = t->shard; /* t may be gone */
   t->yielded = false;
   c->act++;
   c->inside = true; /* it delivers what it held back from inside of the call */
   curl.easy_pause(t->easy, CURLPAUSE_CONT);
   c->inside = false;
-  curl_engine_kick(c);
+  curl_shard_kick(s);
 }
 
 static void cancel(struct net_request *r) {
@@ -508,7 +510,7 @@ static bool send_again(struct transfer *t, CURLcode result) {
   if (connects != 0) return false;
   t->retried = true;
   SET(t, CURLOPT_FRESH_CONNECT, 1L);
-  return curl.multi_add_handle(t->engine->multi, t->easy) == CURLM_OK;
+  return curl.multi_add_handle(t->shard->multi, t->easy) == CURLM_OK;
 }
 
 /* A server that has said all it wants may close while we still send: EPIPE after a whole answer is an answer. */
@@ -521,7 +523,7 @@ static bool whole(struct transfer *t, CURLcode result) {
 
 void transfer_done(struct transfer *t, CURLcode result) {
   struct err e;
-  curl.multi_remove_handle(t->engine->multi, t->easy);
+  curl.multi_remove_handle(t->shard->multi, t->easy);
   if (send_again(t, result)) return;
   if (result == CURLE_OK && !t->head_done) result = CURLE_PARTIAL_FILE; /* the head broke off */
   if (result == CURLE_OK || t->stopped || whole(t, result)) {

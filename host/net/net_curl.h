@@ -1,6 +1,6 @@
-/* net_curl.h - inside the libcurl back end: net_curl_loop.c ties a multi handle to the loop, net_curl.c makes requests
- * with it, net_curl_err.c names what went wrong, net_curl_proxy.c whom it asked, net_curl_guard.c keeps those apart that may not
- * reach everything. */
+/* net_curl.h - inside the libcurl back end: net_curl_loop.c ties multi handles to the loop, net_curl.c makes requests with
+ * them, net_curl_place.c says with which, net_curl_err.c names what went wrong, net_curl_proxy.c whom it asked, net_curl_guard.c
+ * keeps those apart that may not reach everything. */
 #ifndef STOKE_NET_CURL_H
 #define STOKE_NET_CURL_H
 
@@ -14,7 +14,7 @@
  * the handshake of TLS) is closed by curl 7.88 without a word to CLOSESOCKETFUNCTION, so that one is let go at once. */
 struct curl_poll {
   uv_poll_t uv;
-  struct curl_engine *engine;
+  struct curl_shard *shard;
   curl_socket_t fd;
   int wanted; /* what curl waits for: UV_READABLE | UV_WRITABLE; 0 = at rest */
   int polled; /* what libuv polls for */
@@ -26,11 +26,22 @@ struct curl_poll {
 struct transfer;
 struct curl_guard;
 
-struct curl_engine {
-  struct host *host;
+/* A multi handle, with a share of the connections: curl (7.88 at least) looks at all of a multi handle's connections whenever a
+ * request begins or ends. Made when it is first needed, freed with the engine. */
+struct curl_shard {
+  struct curl_engine *engine;
   CURLM *multi;
   uv_timer_t timer;
-  uv_idle_t soon;           /* in its place where curl wants to be called at once */
+  uv_idle_t soon; /* in its place where curl wants to be called at once */
+};
+
+#define CURL_SHARDS  32
+#define CURL_SERVERS 64
+
+struct curl_engine {
+  struct host *host;
+  struct curl_shard *shards[CURL_SHARDS];
+  unsigned load[CURL_SERVERS][CURL_SHARDS]; /* requests in each, by a hash of the server */
   struct curl_poll **polls; /* by fd */
   size_t polls_size;
   struct transfer *pool; /* ended ones, with their buffers, for the next request */
@@ -47,6 +58,8 @@ struct curl_engine {
 struct transfer {
   struct net_request base;
   struct curl_engine *engine;
+  struct curl_shard *shard; /* that it is added to, or was last */
+  unsigned *load;           /* of the engine's, counts it; NULL = it is not counted */
   CURL *easy;            /* made for this request alone; NULL in the pool */
   struct transfer *next; /* in the pool, or among the doomed */
   struct transfer *unsure_next;
@@ -83,9 +96,14 @@ struct transfer {
 
 /* net_curl_loop.c */
 struct curl_engine *curl_engine_of(struct net *net, struct err *e); /* makes it on first use; NULL with e filled */
+struct curl_shard *curl_shard_of(struct curl_engine *c, unsigned number); /* likewise; NULL = out of memory */
 curl_socket_t curl_engine_open(void *transfer, curlsocktype purpose, struct curl_sockaddr *address);
 int curl_engine_close_socket(void *engine, curl_socket_t fd);
-void curl_engine_kick(struct curl_engine *c); /* let curl look at its timers, then end what is done */
+void curl_shard_kick(struct curl_shard *s); /* let curl look at its timers, then end what is done */
+
+/* net_curl_place.c: chooses the shard of a transfer whose URL and proxy are known; false = out of memory. */
+bool curl_place_enter(struct transfer *t);
+void curl_place_leave(struct transfer *t);
 
 /* net_curl.c */
 void transfer_done(struct transfer *t, CURLcode result); /* curl is through with it */

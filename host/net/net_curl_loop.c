@@ -1,4 +1,4 @@
-/* net_curl_loop.c - libcurl's multi_socket interface on the loop: one uv_poll_t for each socket, one timer for all
+/* net_curl_loop.c - libcurl's multi_socket interface on the loop: one uv_poll_t for each socket, one timer in each shard for all
  * of curl's own timers (resolver, happy eyeballs). The time limits of requests are not among them: those are net.c's. */
 #include <errno.h>
 #include <string.h>
@@ -8,11 +8,12 @@
 #include "loop/host.h"
 #include "net_curl.h"
 
-#define MAX_CONNECTIONS 16384L /* in use or at rest; beyond it the one unused for longest is closed */
+#define MAX_CONNECTIONS 16384L /* of a shard, in use or at rest; beyond it the one unused for longest is closed */
 
 static void release(struct curl_engine *c) {
   if (--c->handles > 0) return;
   struct host *h = c->host;
+  for (size_t i = 0; i < CURL_SHARDS; i++) mem_free(&h->mem, c->shards[i]);
   mem_free(&h->mem, c->polls);
   mem_free(&h->mem, c);
   curl.global_cleanup();
@@ -21,7 +22,8 @@ static void release(struct curl_engine *c) {
 /* --- after curl ran -------------------------------------------------------------------------------------------- */
 
 /* Removal waits until curl is off the stack; so does everything a sink may do when a request ends. */
-static void reap(struct curl_engine *c) {
+static void reap(struct curl_shard *s) {
+  struct curl_engine *c = s->engine;
   CURLMsg *m;
   int left;
   while (c->doomed) {
@@ -29,7 +31,7 @@ static void reap(struct curl_engine *c) {
     c->doomed = t->next;
     transfer_drop(t);
   }
-  while ((m = curl.multi_info_read(c->multi, &left))) {
+  while ((m = curl.multi_info_read(s->multi, &left))) {
     char *private = NULL;
     if (m->msg != CURLMSG_DONE) continue;
     CURLcode result = m->data.result;
@@ -69,42 +71,43 @@ static bool look_again(struct curl_engine *c) {
   return any;
 }
 
-static void act(struct curl_engine *c, curl_socket_t fd, int events) {
+static void act(struct curl_shard *s, curl_socket_t fd, int events) {
+  struct curl_engine *c = s->engine;
   int running;
   c->act++;
   c->inside = true;
-  curl.multi_socket_action(c->multi, fd, events, &running);
-  while (look_again(c)) curl.multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+  curl.multi_socket_action(s->multi, fd, events, &running);
+  while (look_again(c)) curl.multi_socket_action(s->multi, CURL_SOCKET_TIMEOUT, 0, &running);
   c->inside = false;
-  reap(c);
+  reap(s);
 }
 
-void curl_engine_kick(struct curl_engine *c) {
-  act(c, CURL_SOCKET_TIMEOUT, 0);
+void curl_shard_kick(struct curl_shard *s) {
+  act(s, CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* --- timer ------------------------------------------------------------------------------------------------------ */
 
 static void on_timer(uv_timer_t *timer) {
-  curl_engine_kick(CONTAINER_OF(timer, struct curl_engine, timer));
+  curl_shard_kick(CONTAINER_OF(timer, struct curl_shard, timer));
 }
 
 static void on_soon(uv_idle_t *idle) {
   uv_idle_stop(idle);
-  curl_engine_kick(CONTAINER_OF(idle, struct curl_engine, soon));
+  curl_shard_kick(CONTAINER_OF(idle, struct curl_shard, soon));
 }
 
 /* libuv (before 1.46 at least) calls a timer of 0 ms that is started by a timer within the same turn, for ever. While a server
  * sends faster than curl reads, curl asks for just that. */
 static int set_timer(CURLM *multi, long ms, void *ud) {
-  struct curl_engine *c = ud;
+  struct curl_shard *s = ud;
   (void)multi;
-  uv_timer_stop(&c->timer);
-  uv_idle_stop(&c->soon);
+  uv_timer_stop(&s->timer);
+  uv_idle_stop(&s->soon);
   if (ms > 0)
-    uv_timer_start(&c->timer, on_timer, (uint64_t)ms, 0);
+    uv_timer_start(&s->timer, on_timer, (uint64_t)ms, 0);
   else if (ms == 0)
-    uv_idle_start(&c->soon, on_soon);
+    uv_idle_start(&s->soon, on_soon);
   return 0;
 }
 
@@ -112,13 +115,13 @@ static int set_timer(CURLM *multi, long ms, void *ud) {
 
 static void poll_freed(uv_handle_t *handle) {
   struct curl_poll *p = CONTAINER_OF((uv_poll_t *)handle, struct curl_poll, uv);
-  struct curl_engine *c = p->engine;
+  struct curl_engine *c = p->shard->engine;
   mem_free(&c->host->mem, p);
   release(c);
 }
 
 static void poll_close(struct curl_poll *p) {
-  struct curl_engine *c = p->engine;
+  struct curl_engine *c = p->shard->engine;
   c->polls[p->fd] = NULL;
   if (p->opened)
     uv_close((uv_handle_t *)&p->uv, poll_freed); /* also stops it */
@@ -126,7 +129,8 @@ static void poll_close(struct curl_poll *p) {
     mem_free(&c->host->mem, p);
 }
 
-static struct curl_poll *poll_make(struct curl_engine *c, curl_socket_t fd, bool mine) {
+static struct curl_poll *poll_make(struct curl_shard *s, curl_socket_t fd, bool mine) {
+  struct curl_engine *c = s->engine;
   struct mem *m = &c->host->mem;
   if ((size_t)fd >= c->polls_size) {
     size_t size = c->polls_size ? c->polls_size * 2 : 64;
@@ -139,7 +143,7 @@ static struct curl_poll *poll_make(struct curl_engine *c, curl_socket_t fd, bool
   }
   struct curl_poll *p = mem_calloc(m, sizeof *p);
   if (!p) return NULL;
-  p->engine = c;
+  p->shard = s;
   p->fd = fd;
   p->mine = mine;
   return c->polls[fd] = p;
@@ -149,9 +153,10 @@ static void on_poll(uv_poll_t *uv, int status, int events);
 
 static void poll_want(struct curl_poll *p, int wanted) {
   if (!p->opened) {
-    if (uv_poll_init(&p->engine->host->loop, &p->uv, p->fd) != 0) return;
+    struct curl_engine *c = p->shard->engine;
+    if (uv_poll_init(&c->host->loop, &p->uv, p->fd) != 0) return;
     p->opened = true;
-    p->engine->handles++;
+    c->handles++;
   }
   p->wanted = wanted;
   uv_ref((uv_handle_t *)&p->uv);
@@ -162,7 +167,8 @@ static void poll_want(struct curl_poll *p, int wanted) {
 
 static void on_poll(uv_poll_t *uv, int status, int events) {
   struct curl_poll *p = CONTAINER_OF(uv, struct curl_poll, uv);
-  struct curl_engine *c = p->engine;
+  struct curl_shard *s = p->shard;
+  struct curl_engine *c = s->engine;
   curl_socket_t fd = p->fd;
   int what = 0;
   if (status < 0) p->polled = 0; /* libuv stopped it */
@@ -175,7 +181,7 @@ static void on_poll(uv_poll_t *uv, int status, int events) {
   if (status < 0) what = CURL_CSELECT_IN | CURL_CSELECT_OUT; /* let curl meet the error, and name it */
   if (events & UV_READABLE) what |= CURL_CSELECT_IN;
   if (events & UV_WRITABLE) what |= CURL_CSELECT_OUT;
-  act(c, fd, what);
+  act(s, fd, what);
   p = poll_find(c, fd); /* may be gone, or another by now */
   if (p && p->wanted && !p->polled) poll_want(p, p->wanted);
 }
@@ -187,7 +193,8 @@ static struct transfer *transfer_of(CURL *easy) {
 }
 
 static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *unused) {
-  struct curl_engine *c = ud;
+  struct curl_shard *s = ud;
+  struct curl_engine *c = s->engine;
   struct curl_poll *p = poll_find(c, fd);
   (void)unused;
   /* curl (7.88) rarely names no socket at all: nothing to poll, and the time limits of the request go on */
@@ -204,7 +211,7 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *un
     if (p->opened) uv_unref((uv_handle_t *)&p->uv);
     return 0;
   }
-  if (!p) p = poll_make(c, fd, false); /* a pipe of the resolver */
+  if (!p) p = poll_make(s, fd, false); /* a pipe of the resolver */
   /* Failing here would make curl abort every transfer for good. Without a poll the resolver still works by its timer, and
    * a connection runs into its time limit. */
   if (!p) return 0;
@@ -230,11 +237,11 @@ curl_socket_t curl_engine_open(void *transfer, curlsocktype purpose, struct curl
   int fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
   struct curl_poll *p = poll_find(c, fd);
-  if (p) { /* closed behind our back, the number is back at once: curl believes it is polled already */
-    wanted = p->wanted;
+  if (p) { /* closed behind our back, the number is back at once: the same shard believes it is polled already */
+    if (p->shard == t->shard) wanted = p->wanted;
     poll_close(p);
   }
-  p = poll_make(c, fd, true);
+  p = poll_make(t->shard, fd, true);
   if (!p) {
     close(fd);
     errno = ENOMEM;
@@ -260,20 +267,8 @@ struct curl_engine *curl_engine_of(struct net *net, struct err *e) {
   struct curl_engine *c = mem_calloc(&h->mem, sizeof *c);
   if (!c) goto oom;
   if (curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) goto oom;
-  c->multi = curl.multi_init();
-  if (!c->multi) {
-    curl.global_cleanup();
-    goto oom;
-  }
   c->host = h;
-  c->handles = 3;
-  CHECK(uv_timer_init(&h->loop, &c->timer) == 0);
-  CHECK(uv_idle_init(&h->loop, &c->soon) == 0);
-  curl.multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
-  curl.multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
-  curl.multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, set_timer);
-  curl.multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-  curl.multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, MAX_CONNECTIONS);
+  c->handles = 1;
   return net->curl = c;
 
 oom:
@@ -282,12 +277,33 @@ oom:
   return NULL;
 }
 
+struct curl_shard *curl_shard_of(struct curl_engine *c, unsigned number) {
+  struct host *h = c->host;
+  if (c->shards[number]) return c->shards[number];
+  struct curl_shard *s = mem_calloc(&h->mem, sizeof *s);
+  if (s) s->multi = curl.multi_init();
+  if (!s || !s->multi) {
+    mem_free(&h->mem, s);
+    return NULL;
+  }
+  s->engine = c;
+  CHECK(uv_timer_init(&h->loop, &s->timer) == 0);
+  CHECK(uv_idle_init(&h->loop, &s->soon) == 0);
+  c->handles += 2;
+  curl.multi_setopt(s->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
+  curl.multi_setopt(s->multi, CURLMOPT_SOCKETDATA, s);
+  curl.multi_setopt(s->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+  curl.multi_setopt(s->multi, CURLMOPT_TIMERDATA, s);
+  curl.multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, MAX_CONNECTIONS);
+  return c->shards[number] = s;
+}
+
 static void timer_freed(uv_handle_t *handle) {
-  release(CONTAINER_OF((uv_timer_t *)handle, struct curl_engine, timer));
+  release(CONTAINER_OF((uv_timer_t *)handle, struct curl_shard, timer)->engine);
 }
 
 static void soon_freed(uv_handle_t *handle) {
-  release(CONTAINER_OF((uv_idle_t *)handle, struct curl_engine, soon));
+  release(CONTAINER_OF((uv_idle_t *)handle, struct curl_shard, soon)->engine);
 }
 
 void net_curl_close(struct net *net) {
@@ -300,8 +316,12 @@ void net_curl_close(struct net *net) {
     c->pool = t->next;
     transfer_free(t);
   }
-  curl.multi_cleanup(c->multi); /* closes the resting connections, and so their polls */
-  uv_close((uv_handle_t *)&c->timer, timer_freed);
-  uv_close((uv_handle_t *)&c->soon, soon_freed);
+  for (size_t i = 0; i < CURL_SHARDS; i++) {
+    struct curl_shard *s = c->shards[i];
+    if (!s) continue;
+    curl.multi_cleanup(s->multi); /* closes the resting connections, and so their polls */
+    uv_close((uv_handle_t *)&s->timer, timer_freed);
+    uv_close((uv_handle_t *)&s->soon, soon_freed);
+  }
   release(c);
 }

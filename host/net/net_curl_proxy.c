@@ -92,7 +92,7 @@ const char *curl_proxy_of(const struct transfer *t, char *where, size_t size) {
   char *url = NULL;
   if (t->no_proxy || (t->proxy && !*t->proxy)) return NULL;
   if (t->easy) curl.easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url); /* of this hop */
-  if (!url) url = t->url;
+  if (!url || !*url) url = t->url; /* before it is begun */
   if (!net_host(url, host, sizeof host) || is_excepted(host)) return NULL;
   if (t->proxy) {
     place(t->proxy, where, size);

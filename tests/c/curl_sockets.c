@@ -29,12 +29,13 @@ int main(void) {
   if (!curl_api_open(&e)) return 1;
   curl.multi_setopt = listen_in;
   struct curl_engine *c = curl_engine_of(net_of(&h), &e);
+  struct curl_shard *s = c ? curl_shard_of(c, 0) : NULL;
   CURL *easy = curl.easy_init();
-  if (!c || !easy || !tell) return 1;
+  if (!s || !easy || !tell) return 1;
   size_t before = h.mem.used;
   (void)alarm(20); /* it went round for ever */
   for (size_t i = 0; i < COUNT_OF(wishes); i++) {
-    if (tell(easy, CURL_SOCKET_BAD, wishes[i], c, NULL) == 0) continue;
+    if (tell(easy, CURL_SOCKET_BAD, wishes[i], s, NULL) == 0) continue;
     printf("failed: wish %d for no socket ends all transfers\n", wishes[i]);
     failures++;
   }

@@ -27,6 +27,30 @@ real("many random answers for one process, with cancels: one draw of tests/fuzz/
   t.ok(r.code == 0, r.stdout)
 end)
 
+-- Beyond 32 requests to one server others than the first multi handle hold its connections.
+real("many requests at once, and then as many again, use the connections of the first ones", function(t)
+  local MANY = 100
+  local peers, seen, arrived, wanted, all_here = {}, 0, 0, MANY, stoke.channel(MANY)
+  local server <close> = http.serve { port = 0, handler = function(req)
+    if not peers[req.peer] then seen = seen + 1 end
+    peers[req.peer] = true
+    arrived = arrived + 1
+    if arrived % wanted == 0 then for _ = 1, wanted do all_here:send(true) end end
+    all_here:recv() -- nobody is answered before all have come: each has a connection of its own
+    return "yes"
+  end }
+  local function ask() t.eq(http.get(server.url).body, "yes") end
+  for round = 1, 3 do
+    local scope <close> = stoke.scope {}
+    for _ = 1, MANY do scope:spawn(ask) end
+    scope:wait()
+    t.eq({ round, seen }, { round, MANY })
+  end
+  wanted = 1
+  for _ = 1, 5 do ask() end
+  t.eq(seen, MANY)
+end)
+
 real("a first header that begins with a blank belongs to nothing, after whatever came before", function(t)
   local peer <close> = start_peer()
   for _, blank in ipairs { " A: b", "\tA: b", " ", "  : " } do

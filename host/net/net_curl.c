@@ -14,6 +14,7 @@
 
 #define POOL_MAX    512
 #define KEEP_BODY   (64 * 1024)   /* a larger buffer is not kept for the next request */
+#define BULK_BODY   (256 * 1024)  /* sent in larger pieces */
 #define HEADS_MAX   (256 * 1024)  /* bytes of the heads of one hop, answers before the answer and trailers among them */
 #define LINES_MAX   4000          /* their lines: curl joins folded ones anew for each */
 #define SKIPPED_MAX (1024 * 1024) /* bytes of a body that nobody reads, beside a redirect */
@@ -216,7 +217,6 @@ static void set_common(struct transfer *t) {
   SET(t, CURLOPT_ACCEPT_ENCODING, ""); /* what is compressed is read, offered or not */
   SET(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   SET(t, CURLOPT_TCP_KEEPALIVE, 1L);
-  SET(t, CURLOPT_BUFFERSIZE, 8192L); /* half of curl's: a stream of tokens never fills it, and there are thousands */
   SET(t, CURLOPT_CONNECTTIMEOUT_MS, (long)INT_MAX); /* our timers decide */
   SET(t, CURLOPT_WRITEFUNCTION, on_body);
   SET(t, CURLOPT_WRITEDATA, t);
@@ -410,10 +410,19 @@ static bool set_body(struct transfer *t, const struct net_options *o) {
   return true;
 }
 
+/* What curl reads at once, and keeps room for while a request waits. What is asked by POST is mostly said in few words or trickles in,
+ * as the answers of models do, and thousands wait for it; what comes in masses is fetched by GET. Room that no byte ever touched costs
+ * nothing, so that only a buffer of less than a page saves memory. A body beyond 64 KB that was not sent at once has a buffer, too. */
+static void set_buffers(struct transfer *t, bool post) {
+  SET(t, CURLOPT_BUFFERSIZE, post ? 2048L : 16384L);
+  if (t->body_len < BULK_BODY) SET(t, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
+}
+
 /* Method and body belong together in curl: each of these options changes what it takes the method to be. */
 static bool set_method(struct transfer *t, const struct net_options *o) {
   bool post = strcmp(o->method, "POST") == 0, head_only = strcmp(o->method, "HEAD") == 0;
   if (!set_body(t, o)) return false;
+  set_buffers(t, post);
   if (head_only) SET(t, CURLOPT_NOBODY, 1L);
   if (post || (o->body && !head_only)) {
     SET(t, CURLOPT_POST, 1L);

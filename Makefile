@@ -77,7 +77,7 @@ LIBS    = $(LIB_LIBS) -lm -ldl
 # ---- the binary -----------------------------------------------------------------------------------------------------
 
 BIN         := $(BUILD)/stoke
-HOST_SRC    := $(filter-out host/embed/generate.c,$(wildcard host/*.c host/*/*.c))
+HOST_SRC    := $(filter-out host/embed/generate.c host/embed/strip.c,$(wildcard host/*.c host/*/*.c))
 HOST_OBJ    := $(HOST_SRC:%.c=$(BUILD)/obj/%.o)
 ENGINE_OBJ  := $(filter-out $(BUILD)/obj/host/main.o,$(HOST_OBJ)) $(BUILD)/obj/embed.o
 ENGINES     := $(BUILD)/libstoke.a
@@ -107,8 +107,8 @@ $(BUILD)/libraries:
 
 # ---- the Lua sources, inside the binary ----------------------------------------------------------------------------
 
-$(BUILD)/generate: host/embed/generate.c | $(BUILD)/libraries
-	$(call quiet,CC,$<)$(CC) -std=gnu11 $(WARNINGS) -O1 $(LUA_CFLAGS) -o $@ $< $(LUA_LIBS)
+$(BUILD)/generate: host/embed/generate.c host/embed/strip.c host/embed/strip.h | $(BUILD)/libraries
+	$(call quiet,CC,$<)$(CC) -std=gnu11 $(WARNINGS) -O1 $(LUA_CFLAGS) -o $@ $(filter %.c,$^) $(LUA_LIBS)
 
 # The list changes when a file comes or goes; its time only when it changed.
 $(BUILD)/embed.list: FORCE

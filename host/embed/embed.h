@@ -26,7 +26,7 @@ struct embedded_source {
   const char *name;      /* "core.driver.fs", "stoke.http", "stoke"; "docs.guide": a document, no module */
   const char *chunkname; /* "@stoke:lua/driver/fs.lua": what tracebacks show */
   struct packed text;    /* documentation comments, every line at its place; the whole text where there is no code */
-  struct packed code;    /* the source, compiled, with debug information; empty when built with BYTECODE=0 */
+  struct packed code;    /* the source, compiled, with its lines (strip.h); empty when built with BYTECODE=0 */
 };
 
 /* What is run of it. */

@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "strip.h"
+
 struct source {
   const char *path;
   char *name;
@@ -208,9 +210,15 @@ static bool compile(lua_State *L, const struct source *s) {
   lua_dump(L, append, &b, 0);
   luaL_pushresult(&b);
   const char *code = lua_tolstring(strings, -1, &len);
-  lua_pushlstring(L, code, len);
+  char *stripped = memcpy(need(malloc(len)), code, len);
+  bool ok = strip_names(stripped, &len) && luaL_loadbufferx(strings, stripped, len, "stripped", "b") == LUA_OK;
+  if (ok)
+    lua_pushlstring(L, stripped, len);
+  else
+    lua_pushfstring(L, "%s: the bytecode of this Lua is not what host/embed/strip.c knows; build with BYTECODE=0", s->path);
+  free(stripped);
   lua_close(strings);
-  return true;
+  return ok;
 }
 
 static bool begins(const char *line, const char *end, const char *with) {

@@ -75,3 +75,11 @@ lazy("a library that is not there is told by name, with its package, where it is
   t.match(r.stderr, "hint: install the package libcurl4")
   t.match(run("serve.lua").stderr, "serving HTTP needs libmicrohttpd: .*\n.*hint: install the package libmicrohttpd12")
 end)
+
+test("what is left out of our bytecode is not what errors tell: parameters have their names, instructions their lines", function(t)
+  local raise = require "core.errors".raise
+  t.eq({ debug.getlocal(raise, 1), debug.getlocal(raise, 2) }, { "kind", "message" })
+  local info = debug.getinfo(raise, "SL")
+  t.match(info.source, "^@stoke:lua/errors%.lua$")
+  t.ok(next(info.activelines) >= info.linedefined)
+end)

@@ -4,7 +4,6 @@
 local errors = require "core.errors"
 local stdio = require "core.stdio"
 local runtime = require "stoke.cmd.flags"
-local term = require "stoke.term"
 
 local M = {}
 
@@ -135,6 +134,7 @@ end
 -- A heading and its two columns.
 local function section(out, title, rows, colour)
   if #rows == 0 then return end
+  local term = require "stoke.term"
   out[#out + 1] = "\n" .. term.paint("bold", title, colour) .. "\n"
   local width = 0
   for _, r in ipairs(rows) do width = math.max(width, math.min(term.width(r[1]), 46)) end
@@ -346,7 +346,7 @@ local function positional(p, out, words)
 end
 
 local function help_and_exit(p)
-  stdio.write(help_text(p, term.colour(1)))
+  stdio.write(help_text(p, require "stoke.term".colour(1)))
   errors.raise("exit", "", { code = 0 })
 end
 

@@ -7,7 +7,6 @@
 
 local json = require "core.json"
 local stdio = require "core.stdio"
-local term = require "stoke.term"
 local time = require "stoke.time"
 
 local M = {}
@@ -119,7 +118,7 @@ local function sorted(fields)
 end
 
 local function text_line(level, message, fields, when)
-  local colour = settings.colour
+  local term, colour = require "stoke.term", settings.colour -- late: most programs start without a word
   if colour == nil then colour = term.colour(2) end
   local out = { term.paint("dim", os.date("%H:%M:%S", when // 1 | 0), colour), " ",
                 term.paint(STYLE[level], ("%-5s"):format(level), colour), " ", escape(message) }

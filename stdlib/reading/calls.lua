@@ -4,7 +4,6 @@
 local json = require "core.json"
 local random = require "core.random"
 local texts = require "core.text"
-local repair = require "stoke.reading.repair"
 
 local M = {}
 
@@ -31,7 +30,7 @@ local function read_arguments(text)
   if not text:find "%S" then return nil, 0 end
   local value, bad = json.decode(text, ORDERED)
   if bad == nil and type(value) ~= "string" then return value, 0 end
-  value = repair.repair(type(value) == "string" and value or text, WANT)
+  value = require "stoke.reading.repair".repair(type(value) == "string" and value or text, WANT)
   return type(value) == "table" and value or false, 1
 end
 

@@ -8,7 +8,7 @@
 #include "loop/host.h"
 #include "net_curl.h"
 
-#define MAX_CONNECTIONS 16384L /* of a shard, in use or at rest; beyond it the one unused for longest is closed */
+#define MAX_CONNECTIONS 16384L /* in use or at rest; a shard with more than its part closes the one unused for longest */
 
 static void release(struct curl_engine *c) {
   if (--c->handles > 0) return;
@@ -294,7 +294,7 @@ struct curl_shard *curl_shard_of(struct curl_engine *c, unsigned number) {
   curl.multi_setopt(s->multi, CURLMOPT_SOCKETDATA, s);
   curl.multi_setopt(s->multi, CURLMOPT_TIMERFUNCTION, set_timer);
   curl.multi_setopt(s->multi, CURLMOPT_TIMERDATA, s);
-  curl.multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, MAX_CONNECTIONS);
+  curl.multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, MAX_CONNECTIONS / CURL_SHARDS);
   return c->shards[number] = s;
 }
 

@@ -48,8 +48,11 @@ LUA := $(shell for name in lua5.4 lua-5.4 lua54 lua; do \
        done)
 # Those of LAZY are opened when they are first needed (host/loop/library.h): with what they need in turn they are 60 % of a start. The
 # binary then does not name them, so that tools which read its dependencies, as those that make packages, miss them: a package says
-# DLOPEN=0, which links them, or depends on them by hand. Where libraries have no sonames (macOS), and in a static build, they are linked.
-DLOPEN   ?= $(if $(filter Darwin,$(shell uname -s)),0,1)
+# DLOPEN=0, which links them, or depends on them by hand. A static build links them, too, and so does a system that is no Linux, because
+# their sonames are others there.
+ifndef DLOPEN
+  DLOPEN := $(if $(filter Linux,$(shell uname -s)),1,0)
+endif
 LAZY      = libcurl libmicrohttpd libcrypto
 LIBRARIES = $(LUA) libuv $(LAZY)
 

@@ -110,7 +110,11 @@ local function start()
   local ours, theirs = turns(21,
     function() return measure(lua "startup.lua").first_ms end,
     function() return measure(bench .. "/startup").first_ms end)
-  row("start to the first line", "ms", ours, theirs, 1.5)
+  row("start to the first line", "ms", ours, theirs, 4)
+  local answer, bare = turns(21,
+    function() return measure(lua("call.lua", 1)).first_ms end,
+    function() return measure(("%s/client call %s 1"):format(bench, url)).first_ms end)
+  row("start to the first answer", "ms", answer, bare, 1.5)
   local p = io.popen(("strip -o %s/stripped %s && wc -c <%s/stripped"):format(bench, stoke, bench))
   figure("binary, stripped", "KB", tonumber(p:read "a") / 1024, 2048)
   p:close()

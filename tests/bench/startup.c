@@ -1,5 +1,5 @@
-/* startup.c - the yardstick of start-up: a program linked to the very libraries that stoke is linked to, which makes a Lua
- * state with the standard libraries, runs one line and ends. What it takes is the price of the libraries alone. */
+/* startup.c - the yardstick of start-up: a program linked to the very libraries that stoke is linked to (those that it opens when they
+ * are needed are not among them), which makes a Lua state with the standard libraries, runs one line and ends. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>

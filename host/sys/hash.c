@@ -7,6 +7,11 @@ bool hash_open(struct err *e) {
   return crypto_api_open(e);
 }
 
+static bool opened(void) {
+  struct err missing;
+  return crypto_api_open(&missing);
+}
+
 void hash_to_hex(const unsigned char digest[HASH_SIZE], char out[HASH_HEX_SIZE]) {
   for (unsigned i = 0; i < HASH_SIZE; i++) {
     out[2 * i] = "0123456789abcdef"[digest[i] >> 4];
@@ -17,7 +22,8 @@ void hash_to_hex(const unsigned char digest[HASH_SIZE], char out[HASH_HEX_SIZE])
 
 bool hash_sha256_raw(const void *bytes, size_t len, unsigned char out[HASH_SIZE]) {
   unsigned size = HASH_SIZE;
-  return crypto.EVP_Digest(bytes, len, out, &size, crypto.EVP_sha256(), NULL) == 1 && size == HASH_SIZE;
+  return opened() && crypto.EVP_Digest(bytes, len, out, &size, crypto.EVP_sha256(), NULL) == 1 &&
+         size == HASH_SIZE;
 }
 
 bool hash_sha256(const void *bytes, size_t len, char out[HASH_HEX_SIZE]) {
@@ -28,6 +34,7 @@ bool hash_sha256(const void *bytes, size_t len, char out[HASH_HEX_SIZE]) {
 }
 
 struct hash *hash_new(void) {
+  if (!opened()) return NULL;
   EVP_MD_CTX *ctx = crypto.EVP_MD_CTX_new();
   if (ctx && !crypto.EVP_DigestInit_ex(ctx, crypto.EVP_sha256(), NULL)) {
     crypto.EVP_MD_CTX_free(ctx);

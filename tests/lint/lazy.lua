@@ -15,8 +15,8 @@ add("circle", "stoke.cmd core.names stoke.ollama.protocol stoke.repl.print stoke
 add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach.eval stoke.cmd.doctor.probe stoke.cmd.overview
   stoke.cmd.watch stoke.console.commands stoke.console.prompt stoke.doc stoke.doc.definitions stoke.doc.man stoke.doc.markdown
   stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.json stoke.log stoke.ollama stoke.ollama.pulls
-  stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim stoke.sim.models stoke.sim.script stoke.term
-  stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden stoke.test.run stoke.test.world stoke.time]])
+  stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim stoke.sim.models stoke.sim.script
+  stoke.term stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden stoke.test.run stoke.test.world stoke.time]])
 -- Words for errors.
 add("errors", "core.foreign stoke.log.bugs")
 -- Of the core: what begins before the rest is there, or is an engine that few runs start.

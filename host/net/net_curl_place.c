@@ -1,8 +1,8 @@
 /* net_curl_place.c - which shard a request is added to.
  *
- * A shard is filled before the next one gets any: so a request finds the connection that an earlier one to its server left behind, and
- * as long as few go to one server at once a single shard does it all. Where the filling begins differs from server to server. What is
- * counted are hashes of servers: two that share one fill a shard together. */
+ * A shard is filled before the next one gets any: so a request finds the connection that an earlier one to its server left behind,
+ * and as long as few go to one server at once a single shard does it all. Where the filling begins differs from server to server.
+ * What is counted are hashes of servers: two that share one fill a shard together. */
 #include <string.h>
 
 #include "loop/host.h"

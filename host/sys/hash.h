@@ -10,8 +10,8 @@
 
 struct hash; /* a digest being fed */
 
-/* Tells why there is no libcrypto (false, with e filled); where it is not asked, a digest that cannot be made looks like a lack of memory.
- * To be called before hash_base64. */
+/* Tells why there is no libcrypto (false, with e filled); where it is not asked, a digest that cannot be made looks like a lack of
+ * memory. To be called before hash_base64. */
 bool hash_open(struct err *e);
 bool hash_sha256(const void *bytes, size_t len, char out[HASH_HEX_SIZE]); /* false = out of memory */
 bool hash_sha256_raw(const void *bytes, size_t len, unsigned char out[HASH_SIZE]);

@@ -7,7 +7,7 @@
 
 #define HOSTLIBS(X)                                                                                                    \
   X(err)                                                                                                               \
-  X(task)                                                                                                              \
+  X(task) X(schedule)                                                                                                  \
   X(time) X(json) X(hash) X(http) X(transcript) X(server) X(fs) X(watch) X(jail) X(proc) X(stdio) X(env) X(rand)       \
       X(about)
 

@@ -3,6 +3,7 @@
 local host = require "host.task"
 local contexts = require "core.context"
 local errors = require "core.errors"
+local frames = require "core.frame"
 local scopes = require "core.scope"
 local coro = require "core.coro"
 
@@ -117,6 +118,7 @@ function M.start(scope, name, f, ...)
     error(scope.cancelled, 0)
   end
   local context = scope.context
+  if context.journal and not scope.one_frame then context = frames.of_task(context, name) end
   local task = setmetatable({ site = host.site() or "the host", name = name, context = context }, Task)
   scopes.link(scope, task)
   local raised, ok, err = pcall(host.new, task, body, task, f, ...) -- raises when out of memory

@@ -1,6 +1,7 @@
 --- The agentic loop: ask, run what the model calls, ask again, until it answers.
 
 local errors = require "core.errors"
+local frames = require "core.frame"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
 local ask = require "stoke.agent.ask"
@@ -62,6 +63,13 @@ function Run:spend(more)
     run.usage = usages.add(rawget(run, "usage"), more)
     run = run.outer
   until not run
+end
+
+--- A part of the run that counts for itself what it uses, and then for the run.
+---@return stoke.agent.run part
+function Run:part()
+  return setmetatable({ agent = self.agent, history = self.history, listener = self.listener, outer = self, usage = usages.new() },
+    Run)
 end
 
 --- Count one thing.
@@ -467,6 +475,7 @@ end
 
 local function drive(new_run, messages)
   local run <close> = new_run
+  local frame <close> = frames.enter("agent " .. run.agent.label) -- luacheck: ignore
   local scope <close> = bounds(run.agent)
   for i = 1, #messages do run.history:push(messages[i]) end
   messages = nil -- luacheck: ignore (this may wait long)

@@ -1,6 +1,7 @@
 --- What Ollama answers, read and checked: whole replies, and the lines of a stream as events. Whatever a server sends, the
 --- script gets what the API promises or an error that says what was wrong with it.
 
+local frames = require "core.frame"
 local json = require "core.json"
 local random = require "core.random"
 local repair = require "stoke.json.repair"
@@ -107,6 +108,8 @@ local LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 --- In the server's own style, for calls that came without.
 local function new_id()
+  local id = frames.id "call"
+  if id then return "call_" .. id:sub(1, 8) end
   local ids, out = random.stream "call id", {}
   for i = 1, 8 do
     local at = ids:int(1, #LETTERS)

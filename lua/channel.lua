@@ -3,6 +3,7 @@
 local host = require "host.task"
 local errors = require "core.errors"
 local fifo = require "core.fifo"
+local schedules = require "core.schedule"
 local scopes = require "core.scope"
 
 local M = {}
@@ -23,7 +24,9 @@ function M.new(capacity)
   if math.type(capacity) ~= "integer" or capacity < 0 then
     errors.argument("channel: the capacity must be an integer >= 0, got %s", tostring(capacity))
   end
-  return setmetatable({ capacity = capacity, first = 1, last = 0, senders = {}, receivers = {} }, Channel)
+  local task = host.current()
+  return setmetatable({ capacity = capacity, first = 1, last = 0, senders = {}, receivers = {},
+    schedule = task and task.schedule and schedules.own() }, Channel)
 end
 
 --- Wake the oldest waiter, taken off the queue; passes over those whose task has been cancelled a moment ago. A select stands
@@ -66,9 +69,10 @@ local function stand(queue, ticket, label, seconds)
   return false
 end
 
-local function enter(what)
+local function enter(what, object)
   local task = host.current()
   if not task then errors.argument("%s waits, so it can only be called inside a task", what) end
+  if task.schedule or object.schedule then schedules.check(object.schedule, object.capacity and "channel" or "semaphore", what) end
   scopes.deliver(task)
   return task
 end
@@ -128,7 +132,7 @@ end
 --- Example: `jobs:send { page = 1 }`
 function Channel:send(value)
   if value == nil then errors.argument("channel:send: nil cannot be sent; close the channel to end it") end
-  local task = enter("channel:send")
+  local task = enter("channel:send", self)
   if self.closed then errors.argument("channel:send: the channel is closed") end
   if offer(self, value) then return end
   host.enter("channel:send") -- before a ticket stands anywhere: nothing is handed to a task that cannot wait for it
@@ -145,7 +149,7 @@ end
 --- Example: `local job, why = jobs:recv(5)`
 function Channel:recv(seconds)
   check_seconds(seconds, "channel:recv")
-  local task = enter("channel:recv")
+  local task = enter("channel:recv", self)
   local found, value = poll(self)
   if found then return value end
   if self.closed then return nil, "closed" end
@@ -161,6 +165,8 @@ end
 --- Example: `jobs:close()`
 function Channel:close()
   if self.closed then return end
+  local task = host.current()
+  if self.schedule or task and task.schedule then schedules.check(self.schedule, "channel", "channel:close") end
   self.closed = true
   for _, list in ipairs { self.receivers, self.senders } do
     local ticket = take(list)
@@ -193,7 +199,8 @@ function M.select(channels, seconds)
     end
   end
   check_seconds(seconds, "stoke.select")
-  local task = enter("stoke.select")
+  local task
+  for _, channel in ipairs(channels) do task = enter("stoke.select", channel) end
   for _, channel in ipairs(channels) do
     local found, value = poll(channel)
     if found then return channel, value end
@@ -231,7 +238,8 @@ function M.semaphore(count)
   if math.type(count) ~= "integer" or count < 1 then
     errors.argument("semaphore: the count must be an integer >= 1, got %s", tostring(count))
   end
-  return setmetatable({ free = count, waiting = {} }, Semaphore)
+  local task = host.current()
+  return setmetatable({ free = count, waiting = {}, schedule = task and task.schedule and schedules.own() }, Semaphore)
 end
 
 local Permit = { __name = "stoke.permit" }
@@ -253,7 +261,7 @@ Permit.__close = Permit.release
 ---
 --- Example: `local permit <close> = four:acquire()`
 function Semaphore:acquire()
-  local task = enter("semaphore:acquire")
+  local task = enter("semaphore:acquire", self)
   if self.free > 0 then
     self.free = self.free - 1
   else

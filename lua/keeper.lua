@@ -2,6 +2,7 @@
 
 local host = require "host.task"
 local errors = require "core.errors"
+local runs = require "host.schedule"
 local scopes = require "core.scope"
 local tasks = require "core.task"
 
@@ -78,19 +79,29 @@ end
 
 local handlers = {
   alarm = function(alarm)
-    alarm:stop()
+    alarm:begin()
     local about = alarm:about()
     about.on_alarm(about)
   end,
   signal = function(_, number) on_signal(number) end,
   died = function(record, why) tasks.died(record, why) end,
   deadlock = on_deadlock,
+  -- of a journalled run: what is replayed was done from outside, and it cannot go on as it was recorded
+  cancel = function(task, why)
+    runs.cancel(task.co, why)
+    scopes.cancel(task, errors.new("cancelled", why))
+  end,
+  cut = function(task) task:cut_off(0) end,
+  failed = function(task, kind, why)
+    if task and not task.state then scopes.child_failed(task, task, errors.new(kind, why)) end
+  end,
   terminal = function(_, news) if M.on_terminal then M.on_terminal(news) end end,
 }
 
 --- Answer one event. What fails here is lost (an alarm that never fires), so the host ends rather than hang.
-local function answer(kind, payload, detail)
-  local ok, err = xpcall(handlers[kind], debug.traceback, payload, detail)
+local function answer(kind, ...)
+  local ok, err = xpcall(handlers[kind], debug.traceback, ...)
+  runs.acted()
   if ok then return end
   io.stderr:write(("stoke: %s: %s\n"):format(kind, tostring(err)))
   host.stop(1)
@@ -100,8 +111,8 @@ end
 function M.start()
   tasks.spawn(function()
     while true do
-      local ok, kind, payload, detail = pcall(host.next_event) -- raises when out of memory; the event is still there
-      if ok and kind then answer(kind, payload, detail) end
+      local ok, kind, payload, detail, more = pcall(host.next_event) -- raises when out of memory; the event is still there
+      if ok and kind then answer(kind, payload, detail, more) end
     end
   end, { system = true, name = "keeper" })
 end

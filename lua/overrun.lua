@@ -6,6 +6,7 @@
 
 local host = require "host.task"
 local errors = require "core.errors"
+local runs = require "host.schedule"
 local scopes = require "core.scope"
 
 local M = {}
@@ -48,8 +49,9 @@ local function expire(task, seconds)
   local late, over = passed(task, seconds)
   while late do -- one around it may have passed, too
     if late.slice and not late.alarm:due(seconds) then late.overran = host.site() or "?" end
-    late.alarm:stop()
+    late.alarm:begin()
     late:on_alarm()
+    runs.acted()
     late, over = passed(task, seconds)
   end
   if over then return over.cancelled, true end
@@ -96,6 +98,10 @@ local function judge(act, seconds, grown)
   if not task or task.context.system then return nil end
   if not act then return is_due(task, seconds) end
   local err = grown > 0 and too_large(grown)
+  if task.schedule and (err or is_due(task, seconds)) then -- no log can say where it was
+    runs.fail(("the watchdog ended code that did not wait, at %s; a journalled run cannot repeat that, so it ends")
+      :format(host.site() or "?"))
+  end
   if err then return err end
   return expire(task, seconds)
 end

@@ -10,7 +10,7 @@
 --- (the error its effects raise), failed (first child error), owned (streams), task (owner, absent in a task's own record), outer
 --- (scope below it on the owner's stack), context (lua/context.lua), shield, alarm, on_child_error, closing and
 --- closed, joining (its owner, at the end),
---- watchers (who waits for its children to end).
+--- watchers (who waits for its children to end), schedule (of the journalled run it belongs to).
 ---
 --- A task is `unwinding` from the raise of its cancellation to where that is caught: what runs meanwhile are `<close>`
 --- handlers, which may wait, and whose own scopes nothing from outside cancels.
@@ -19,6 +19,8 @@ local host = require "host.task"
 local contexts = require "core.context"
 local errors = require "core.errors"
 local fifo = require "core.fifo"
+local runs = require "host.schedule"
+local schedules = require "core.schedule"
 
 local M = {}
 
@@ -184,6 +186,15 @@ local function mark_stack(owner, scope, reason, add)
   if not owner.unwinding and not owner.ending then host.interrupt(owner.co) end
 end
 
+--- A task of a journalled run is cancelled by whoever is outside of it: that is recorded, and comes in a replay at the same place.
+--- So the reason says the same words there, and holds nothing that the run does not have.
+local function from_outside(task, reason)
+  if not task.co or not runs.cancel(task.co, reason.message) then return false end
+  M.cancel(task, errors.new("cancelled", reason.message))
+  runs.acted()
+  return true
+end
+
 --- Mark a scope and all below it, oldest first. A list instead of recursion: a tree may be deep.
 local function mark(scope, reason)
   local list, count = { scope }, 1
@@ -199,7 +210,7 @@ local function mark(scope, reason)
     local s = list[count]
     list[count] = nil
     count = count - 1
-    if not s.cancelled then
+    if not s.cancelled and not (s.schedule and s ~= scope and from_outside(s, reason)) then
       s.cancelled = reason
       add_children(s)
       local owner = s.task or s
@@ -214,6 +225,7 @@ end
 ---@return boolean whether this did it
 function M.cancel(scope, reason)
   if scope.cancelled or scope.closed or scope.state then return false end
+  if scope.schedule and from_outside(scope, reason) then return true end
   mark(scope, reason)
   if not scope.grace then
     scope.grace = host.alarm({ on_alarm = M.overdue, scope = scope }, M.GRACE)
@@ -344,7 +356,8 @@ function M.open(fields)
   end
   local scope = setmetatable({ task = task, outer = task.scope, site = fields.site or host.site() or "the host", context = context,
     budget = context.budget, deadline = fields.deadline, deadline_kind = fields.deadline_kind, shield = fields.shield,
-    on_child_error = fields.on_child_error, one_frame = fields.one_frame, first = nil }, Scope) -- in its final size
+    on_child_error = fields.on_child_error, one_frame = fields.one_frame, first = nil,
+    schedule = task.schedule and schedules.own() }, Scope) -- in its final size
   if outer.overdue then -- no shield is left
     scope.shield, scope.cancelled, scope.overdue = nil, outer.cancelled, true
   elseif task.unwinding then -- a `<close>` handler: what it does is not cut short by what it answers
@@ -446,6 +459,8 @@ end
 --- Example: `scope:cancel "enough"`
 function Scope:cancel(message)
   M.check_self(self, Scope, "scope:cancel()")
+  local task = current()
+  if self.schedule or task and task.schedule then schedules.check(self.schedule, "scope", "scope:cancel()") end
   M.cancel(self, errors.new("cancelled", message or "the scope was cancelled"))
 end
 
@@ -455,6 +470,7 @@ end
 function Scope:wait()
   if type(self) ~= "table" then M.check_self(self, Scope, "scope:wait()") end
   local task = host.enter "scope:wait"
+  if self.schedule or task.schedule then schedules.check(self.schedule, "scope", "scope:wait()") end
   deliver(task)
   while self.first do
     self.watchers = self.watchers or {}

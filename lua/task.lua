@@ -4,6 +4,8 @@ local host = require "host.task"
 local contexts = require "core.context"
 local errors = require "core.errors"
 local frames = require "core.frame"
+local runs = require "host.schedule"
+local schedules = require "core.schedule"
 local scopes = require "core.scope"
 local coro = require "core.coro"
 
@@ -16,6 +18,7 @@ local M = {}
 ---@field name? string
 ---@field site string where it was spawned, "file:line"
 ---@field state? "done"|"failed"|"cancelled" nil while it lives
+---@field schedule? stoke.schedule of the journalled run it belongs to
 ---@field into? table the scope that what it spawns belongs to, in place of itself: a line of a session, which its tasks outlive
 local Task = {}
 Task.__index = Task
@@ -117,16 +120,21 @@ function M.start(scope, name, f, ...)
     if me then deliver(me) end
     error(scope.cancelled, 0)
   end
-  local context = scope.context
+  local context, me = scope.context, host.current()
+  local run = not context.system and me and me.schedule or nil
+  if run or scope.schedule then
+    if scope ~= (me and (me.scope or me)) then schedules.check(scope.schedule, "scope", "spawn") end
+    run = schedules.own()
+  end
   if context.journal and not scope.one_frame then context = frames.of_task(context, name) end
-  local task = setmetatable({ site = host.site() or "the host", name = name, context = context }, Task)
+  local task = setmetatable({ site = host.site() or "the host", name = name, context = context, schedule = run }, Task)
   scopes.link(scope, task)
-  local raised, ok, err = pcall(host.new, task, body, task, f, ...) -- raises when out of memory
+  local new = context.system and host.new_system or host.new
+  local raised, ok, err = pcall(new, task, body, task, f, ...) -- raises when out of memory
   if not raised or not ok then
     scopes.unlink(task)
     error(raised and err or ok, 0)
   end
-  if context.system then host.system(task.co) end
   return task
 end
 
@@ -167,6 +175,7 @@ function Task:await()
   local me = host.current()
   if not me then errors.argument("task:await waits, so it can only be called inside a task") end
   if me == self then errors.argument("a task cannot await itself") end
+  if me.schedule and me.schedule ~= self.schedule then schedules.check(self.schedule, "task", "task:await()") end
   deliver(me)
   if not self.state then host.enter("task:await") end
   while not self.state do
@@ -189,6 +198,8 @@ end
 function Task:cancel(message)
   scopes.check_self(self, Task, "task:cancel()")
   if self.state then return end
+  local me = host.current()
+  if me and me.schedule and me.schedule ~= self.schedule then schedules.check(self.schedule, "task", "task:cancel()") end
   scopes.cancel(self, errors.new("cancelled", message or ("the task %s was cancelled"):format(name_of(self))))
 end
 
@@ -199,6 +210,7 @@ local REPORTED = 8
 ---@private
 function Task:cut_off(before)
   if self.state or not self.co then return end
+  local acts = self.schedule and runs.cut(self.co) -- it is recorded
   local waits = host.waiting(self.co)
   if before < REPORTED then
     scopes.tell(("abandoned task %s: it did not end within %g s of being cancelled%s"):format(
@@ -226,6 +238,7 @@ function Task:cut_off(before)
     end, { system = true, name = "closing" })
   end
   settle(self, "cancelled", self.cancelled or errors.new("cancelled", "the task was abandoned"))
+  if acts then runs.acted() end
 end
 
 --- Settle a task whose body could not (the allocator failed in its last instructions).

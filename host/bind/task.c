@@ -17,14 +17,23 @@ static struct task *check_live(lua_State *L, int arg) {
   return task_of_thread(lua_tothread(L, arg));
 }
 
-/* new(record, f, ...) -> true | nil, err */
-static int l_new(lua_State *L) {
+static int new_task(lua_State *L, bool system) {
   luaL_checktype(L, 1, LUA_TTABLE);
   luaL_checktype(L, 2, LUA_TFUNCTION);
   struct err e;
-  if (!task_new(L, lua_gettop(L) - 2, &e)) return err_push(L, &e);
+  if (!task_new(L, lua_gettop(L) - 2, system, &e)) return err_push(L, &e);
   lua_pushboolean(L, 1);
   return 1;
+}
+
+/* new(record, f, ...) -> true | nil, err */
+static int l_new(lua_State *L) {
+  return new_task(L, false);
+}
+
+/* new_system(record, f, ...): not counted as a leak, not listed unless asked */
+static int l_new_system(lua_State *L) {
+  return new_task(L, true);
 }
 
 /* slice() -> a number, another one each time a task goes on */
@@ -71,7 +80,7 @@ static int l_wake(lua_State *L) {
 /* interrupt(co): its wait, or else its next one, ends with nil and an error of kind `cancelled` */
 static int l_interrupt(lua_State *L) {
   struct task *t = check_live(L, 1);
-  if (!t) return 0;
+  if (!t || t->awaits) return 0; /* awaits: the outcome it waits for tells of it, in its turn */
   if (t->op && t->op->verdict == OP_PENDING)
     op_cancel(t->op);
   else
@@ -112,16 +121,6 @@ static int l_list(lua_State *L) {
     lua_rawseti(L, -2, ++i);
   }
   return 1;
-}
-
-/* system(co): not counted as a leak, not listed unless asked */
-static int l_system(lua_State *L) {
-  struct task *t = check_live(L, 1);
-  if (t && !t->system) {
-    t->system = true;
-    t->host->system_count++;
-  }
-  return 0;
 }
 
 /* counts() -> tasks, system tasks among them, open native objects, operations in flight */
@@ -196,24 +195,61 @@ struct keeper {
   struct host *host;
 };
 
+/* What each kind of event is about, and what more there is to say: one or two values. */
+
+static int push_about(lua_State *L, struct event *ev) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ev->ref);
+  lua_pushinteger(L, ev->number);
+  return 2;
+}
+
+static int push_died(lua_State *L, struct event *ev) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ev->ref);
+  lua_pushstring(L, CONTAINER_OF(ev, struct died, event)->why);
+  return 2;
+}
+
+static int push_cancel(lua_State *L, struct event *ev) {
+  struct schedule *s = CONTAINER_OF(ev, struct schedule, event);
+  task_push_record(L, s->about);
+  lua_pushlstring(L, (const char *)s->log.bytes + s->text_at, s->text_len);
+  return 2;
+}
+
+static int push_failed(lua_State *L, struct event *ev) {
+  struct schedule *s = CONTAINER_OF(ev, struct schedule, event);
+  if (s->root)
+    task_push_record(L, s->root);
+  else
+    lua_pushnil(L); /* it has ended by itself */
+  lua_pushstring(L, s->failed);
+  lua_pushstring(L, s->why);
+  return 3;
+}
+
+static const struct {
+  const char *name;
+  int (*push)(lua_State *L, struct event *ev);
+} event_kinds[] = {
+  [EVENT_ALARM] = {"alarm", push_about},       [EVENT_SIGNAL] = {"signal", push_about},
+  [EVENT_DIED] = {"died", push_died},          [EVENT_DEADLOCK] = {"deadlock", push_about},
+  [EVENT_TERMINAL] = {"terminal", push_about}, [EVENT_CANCEL] = {"cancel", push_cancel},
+  [EVENT_CUT] = {"cut", push_cancel},          [EVENT_FAILED] = {"failed", push_failed},
+};
+
 static int event_push(lua_State *L, struct op *op) {
   struct host *h = CONTAINER_OF(op, struct keeper, op)->host;
   struct event *ev = h->event_head;
   if (!ev) return 0;
-  luaL_checkstack(L, 4, "event");
-  lua_pushstring(L, ev->kind);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, ev->ref);
-  bool died = ev->kind[0] == 'd' && ev->kind[1] == 'i';
-  if (died)
-    lua_pushstring(L, ((struct died *)(void *)ev)->why);
-  else
-    lua_pushinteger(L, ev->number);
+  luaL_checkstack(L, 5, "event");
+  lua_pushstring(L, event_kinds[ev->kind].name);
+  int n = event_kinds[ev->kind].push(L, ev);
   host_event_drop(h, ev);
-  if (died) { /* nothing below raises */
+  if (ev->kind == EVENT_DIED) { /* nothing below raises */
     luaL_unref(L, LUA_REGISTRYINDEX, ev->ref);
-    mem_free(&h->mem, ev);
+    mem_free(&h->mem, CONTAINER_OF(ev, struct died, event));
   }
-  return 3;
+  return n + 1;
 }
 
 static void keeper_free(struct op *op) {
@@ -227,7 +263,7 @@ static void keeper_cancel(struct op *op) {
 
 static const struct op_class keeper_class = {"event", event_push, keeper_cancel, keeper_free};
 
-/* next_event() -> kind, what it is about, number or text */
+/* next_event() -> kind, what it is about, number or text, text */
 static int l_next_event(lua_State *L) {
   op_enter(L, "event");
   struct host *h = host_of(L);
@@ -246,41 +282,34 @@ static int l_next_event(lua_State *L) {
 
 /* --- alarms: a timer that becomes an event -------------------------------------------------------------------------- */
 
-struct alarm {
-  struct timer timer;
-  struct event event;
-  struct host *host;
-};
-
-static void alarm_fire(struct timer *t) {
-  struct alarm *a = CONTAINER_OF(t, struct alarm, timer);
-  host_event(a->host, &a->event, "alarm", 0);
-}
-
 /* alarm(about, seconds) -> alarm, held until it stops or its event was read; alarm:about() gives `about` back */
 static int l_alarm(lua_State *L) {
   luaL_checkany(L, 1);
   double seconds = luaL_checknumber(L, 2);
   struct alarm *a = lua_newuserdatauv(L, sizeof *a, 1);
-  a->timer = (struct timer){0};
-  a->event = (struct event){.ref = LUA_NOREF};
-  a->host = host_of(L);
+  *a = (struct alarm){.event = {.ref = LUA_NOREF}, .host = host_of(L)};
   luaL_setmetatable(L, ALARM);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, 1);
   lua_pushvalue(L, -1);
   a->event.ref = luaL_ref(L, LUA_REGISTRYINDEX);
-  timer_start(a->host, &a->timer, seconds, alarm_fire);
+  alarm_start(a->host, a, seconds);
   return 1;
 }
 
 static int l_alarm_stop(lua_State *L) {
   struct alarm *a = luaL_checkudata(L, 1, ALARM);
-  timer_stop(a->host, &a->timer);
-  host_event_drop(a->host, &a->event);
+  alarm_stop(a);
   luaL_unref(L, LUA_REGISTRYINDEX, a->event.ref);
   a->event.ref = LUA_NOREF;
   return 0;
+}
+
+/* alarm:begin(): it is answered now; it stops, and its run acts until acted() */
+static int l_alarm_begin(lua_State *L) {
+  struct alarm *a = luaL_checkudata(L, 1, ALARM);
+  alarm_begin(a);
+  return l_alarm_stop(L);
 }
 
 static int l_alarm_about(lua_State *L) {
@@ -347,7 +376,7 @@ int luaopen_host_task(lua_State *L) {
                                        {"abandon", l_abandon},
                                        {"waiting", l_waiting},
                                        {"list", l_list},
-                                       {"system", l_system},
+                                       {"new_system", l_new_system},
                                        {"counts", l_counts},
                                        {"site", l_site},
                                        {"enter", l_enter},
@@ -368,6 +397,8 @@ int luaopen_host_task(lua_State *L) {
   luaL_newmetatable(L, ALARM);
   lua_pushcfunction(L, l_alarm_stop);
   lua_setfield(L, -2, "stop");
+  lua_pushcfunction(L, l_alarm_begin);
+  lua_setfield(L, -2, "begin");
   lua_pushcfunction(L, l_alarm_about);
   lua_setfield(L, -2, "about");
   lua_pushcfunction(L, l_alarm_due);

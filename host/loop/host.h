@@ -18,16 +18,20 @@ struct httpd;
 struct console;
 struct tty;
 struct watchdog;
+struct schedule;
 
 enum clock_kind { CLOCK_REAL, CLOCK_VIRTUAL };
+
+/* CANCEL, CUT and FAILED are of a journalled run, see schedule.h. */
+enum event_kind { EVENT_ALARM, EVENT_SIGNAL, EVENT_DIED, EVENT_DEADLOCK, EVENT_TERMINAL, EVENT_CANCEL, EVENT_CUT, EVENT_FAILED };
 
 /* A thing that happened and that Lua policy answers: a deadline passed, a signal came, a task died of an error nothing
  * could catch. Embedded in its source, queued without allocating, read by the keeper task (lua/keeper.lua). */
 struct event {
   struct event *next;
-  const char *kind; /* "alarm", "signal", "died", "deadlock", "terminal"; static */
-  int ref;          /* registry: what it is about, or LUA_NOREF; stays the source's */
+  int ref; /* registry: what it is about, or LUA_NOREF; stays the source's */
   int number;
+  enum event_kind kind;
   bool queued;
 };
 
@@ -59,6 +63,8 @@ struct host {
   struct task *urgent; /* goes before them */
   struct task *current;
   struct task *live;
+  struct schedule *due;    /* replayed runs that have something to do */
+  struct schedule *acting; /* something from outside is done to a task of it right now */
   size_t task_count, system_count;
   uint64_t task_ids;
 
@@ -111,12 +117,17 @@ double host_wall(const struct host *h);  /* seconds since 1970; follows the virt
 bool host_init(struct host *h, struct err *e);
 bool host_close(struct host *h); /* false: a native call is stuck, and its memory with it */
 
+/* Something is left that the loop would resume without asking the system. */
+static inline bool host_runnable(const struct host *h) {
+  return h->ready_head || h->urgent || h->due;
+}
+
 /* loop.c: run until stopping, or nothing is left that could wake a task. Returns the exit code. */
 int host_run(struct host *h);
 void host_pace_collector(struct host *h); /* the way of collecting that suits the size of the heap */
 /* For callbacks of which a thousand may come in one turn: true = somebody waits for keys, leave the rest to the next turn. */
 bool host_yield_wanted(struct host *h);
-void host_event(struct host *h, struct event *ev, const char *kind, int number); /* a no-op while it is queued */
+void host_event(struct host *h, struct event *ev, enum event_kind kind, int number); /* a no-op while it is queued */
 void host_event_drop(struct host *h, struct event *ev);                          /* its source goes away */
 
 #endif

@@ -3,7 +3,7 @@
 #include "op.h"
 #include "task.h"
 
-void host_event(struct host *h, struct event *ev, const char *kind, int number) {
+void host_event(struct host *h, struct event *ev, enum event_kind kind, int number) {
   if (ev->queued) return;
   ev->queued = true;
   ev->kind = kind;
@@ -50,7 +50,7 @@ static void wait_for_system(struct host *h) {
     poll_system(h, UV_RUN_ONCE);
     uv_unref((uv_handle_t *)&h->uv_timer);
   } else if (h->keeper_wait) {
-    host_event(h, &h->deadlock, "deadlock", 0);
+    host_event(h, &h->deadlock, EVENT_DEADLOCK, 0);
   } else {
     h->stopping = true; /* not even the keeper is left */
   }
@@ -97,19 +97,19 @@ void host_pace_collector(struct host *h) {
 
 int host_run(struct host *h) {
   while (!h->stopping) {
-    if (timers_late(h) && !h->ready_head) poll_system(h, UV_RUN_NOWAIT); /* what came in time goes before a deadline */
+    if (timers_late(h) && !h->ready_head && !h->due) poll_system(h, UV_RUN_NOWAIT); /* what came in time goes before a deadline */
     timers_run(h);
     host_pace_collector(h);
     int turns = 0;
     while (!h->stopping && turns < TURNS_PER_POLL && task_pump(h)) turns++;
     if (h->stopping) break;
-    if (h->ready_head || h->urgent) {
+    if (host_runnable(h)) {
       poll_system(h, UV_RUN_NOWAIT);
       continue;
     }
     if (h->clock == CLOCK_VIRTUAL) { /* what libuv still holds of this instant comes before time moves */
       poll_system(h, UV_RUN_NOWAIT);
-      if (h->ready_head || h->urgent || advance_virtual(h)) continue;
+      if (host_runnable(h) || advance_virtual(h)) continue;
     }
     wait_for_system(h);
   }

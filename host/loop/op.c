@@ -84,13 +84,23 @@ int op_await(lua_State *L, struct op *op) {
   return lua_yieldk(L, 1, (lua_KContext)op, op_continue);
 }
 
+int op_yield(lua_State *L, struct op *op) {
+  struct task *t = task_current(host_of(L));
+  CHECK(t && !t->op && op->verdict != OP_PENDING);
+  t->op = op;
+  task_ready(t);
+  lua_pushlightuserdata(L, op_sentinel);
+  return lua_yieldk(L, 1, (lua_KContext)op, op_continue);
+}
+
 static void op_settle(struct op *op, enum op_verdict verdict) {
   struct task *t = op->task;
   op->verdict = (uint8_t)verdict;
   op->task = NULL;
-  if (t && op->urgent)
+  if (!t || (t->schedule && schedule_keep(t, verdict == OP_CANCELLED))) return;
+  if (op->urgent)
     task_ready_first(t);
-  else if (t)
+  else
     task_ready(t);
 }
 

@@ -54,6 +54,9 @@ void op_enter(lua_State *L, const char *name);
  * `cancelled`. When the verdict is already in (op_done was called before), returns at once without suspending. */
 int op_await(lua_State *L, struct op *op);
 
+/* Suspends although the verdict is in: the task goes to the end of the ready queue. */
+int op_yield(lua_State *L, struct op *op);
+
 /* The native half has its outcome: wake the waiter. Idempotent; a late call after a cancel is a no-op. Does not drop the
  * native reference. */
 void op_done(struct op *op);

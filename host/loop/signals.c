@@ -72,7 +72,7 @@ static void on_signal(int sig) {
 
 static void on_wake(uv_async_t *async) {
   struct host *h = async->data;
-  if (signals_pending(h)) host_event(h, &h->signal, "signal", atomic_load(&h->signals.last));
+  if (signals_pending(h)) host_event(h, &h->signal, EVENT_SIGNAL, atomic_load(&h->signals.last));
 }
 
 static bool is_ignored(int sig) {

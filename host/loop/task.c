@@ -23,7 +23,7 @@ void task_push_record(lua_State *L, const struct task *t) {
  * coroutine; else each parked task would pay for both. */
 #define TASK_STACK 60
 
-struct task *task_new(lua_State *L, int nargs, struct err *e) {
+struct task *task_new(lua_State *L, int nargs, bool system, struct err *e) {
   struct host *h = host_of(L);
   int record = lua_gettop(L) - nargs - 1;
   luaL_checkstack(L, 4, "task");
@@ -52,6 +52,13 @@ struct task *task_new(lua_State *L, int nargs, struct err *e) {
   if (h->live) h->live->live_prev = &t->live_next;
   h->live = t;
   h->task_count++;
+  struct schedule *s = h->current && h->current->schedule ? schedule_acting(h) : NULL;
+  if (system) {
+    t->system = true;
+    h->system_count++;
+  } else if (s && s == h->current->schedule && !schedule_adopt(s, t)) { /* spawned by a task of it, not inside a live effect */
+    schedule_fail(s, "os", "out of memory: no room for a task of the run");
+  }
   task_ready(t);
   return t;
 }
@@ -59,6 +66,7 @@ struct task *task_new(lua_State *L, int nargs, struct err *e) {
 void task_ready(struct task *t) {
   struct host *h = t->host;
   CHECK(!t->queued);
+  if (t->schedule && schedule_queue(t)) return;
   t->queued = true;
   t->next = NULL;
   *h->ready_tail = t;
@@ -82,6 +90,7 @@ static void task_free(struct task *t) {
   struct host *h = t->host;
   op_drop(t); /* a push that raised, or a coroutine that nobody resumed, left it here */
   timer_stop(h, &t->timer);
+  if (t->schedule) schedule_leave(t);
   *slot_of(t->co) = NULL;
   *t->live_prev = t->live_next;
   if (t->live_next) t->live_next->live_prev = t->live_prev;
@@ -96,6 +105,7 @@ static void task_free(struct task *t) {
 static void task_died(struct task *t, bool strayed) {
   struct host *h = t->host;
   struct died *d = mem_calloc(&h->mem, sizeof *d);
+  if (t->schedule) schedule_fail(t->schedule, "replay", "its task %u broke off where no code could catch it", t->number);
   const char *why = strayed ? "a C module yielded outside the host" : lua_tostring(t->co, -1);
   if (!d) {
     fprintf(stderr, "stoke: a task died and its end cannot be told: %s\n", why ? why : "?");
@@ -106,7 +116,7 @@ static void task_died(struct task *t, bool strayed) {
   snprintf(d->why, sizeof d->why, "%s", why ? why : "an error that is no text");
   d->event.ref = t->ref;
   t->ref = LUA_NOREF; /* the event holds the record now */
-  host_event(h, &d->event, "died", 0);
+  host_event(h, &d->event, EVENT_DIED, 0);
 }
 
 /* make gcstress: a full collection before each resume; with many megabytes alive only before every so many, or the suite
@@ -117,8 +127,8 @@ static void stress(struct host *h) {
   lua_gc(h->L, LUA_GCCOLLECT, 0);
 }
 
-/* Runs one task until it waits or ends. */
-static void resume(struct host *h, struct task *t) {
+void task_resume(struct task *t) {
+  struct host *h = t->host;
   lua_State *co = t->co;
   if (t->abandoned) {
     task_free(t);
@@ -127,11 +137,13 @@ static void resume(struct host *h, struct task *t) {
   int nres = 0, nargs = lua_status(co) == LUA_YIELD ? 0 : lua_gettop(co) - 1;
   h->current = t;
   t->blocked = false;
+  if (t->schedule) schedule_resumed(t);
   if (h->gc_stress) stress(h);
   watchdog_enter(h, co);
   int status = lua_resume(co, h->L, nargs, &nres);
   watchdog_leave(h);
   h->current = NULL;
+  h->acting = NULL; /* an error may have come between */
   if (status == LUA_YIELD && nres == 1 && lua_touserdata(co, -1) == op_sentinel) {
     lua_pop(co, 1);
     CHECK(t->op || t->queued);
@@ -148,15 +160,16 @@ static void resume_urgent(struct host *h) {
   if (!t) return;
   h->urgent = NULL;
   t->queued = false;
-  resume(h, t);
+  task_resume(t);
 }
 
 #define RESUMES_PER_LOOK 16
 
 bool task_pump(struct host *h) {
+  bool replayed = h->due && schedule_turns(h);
   struct task *t = h->ready_head;
   int left = 1;
-  if (!t && !h->urgent) return false;
+  if (!t && !h->urgent) return replayed;
   h->ready_head = NULL;
   h->ready_tail = &h->ready_head;
   resume_urgent(h);
@@ -164,7 +177,7 @@ bool task_pump(struct host *h) {
     struct task *next = t->next;
     t->queued = false;
     t->next = NULL;
-    resume(h, t);
+    if (!t->schedule || !schedule_queue(t)) task_resume(t); /* else its run was adopted meanwhile, for a replay */
     t = next;
     if (left++ % RESUMES_PER_LOOK == 0) {
       resume_urgent(h);
@@ -179,7 +192,7 @@ void tasks_free(struct host *h) {
   while (h->event_head) { /* what the keeper did not come to read */
     struct event *ev = h->event_head;
     host_event_drop(h, ev);
-    if (strcmp(ev->kind, "died") == 0) mem_free(&h->mem, CONTAINER_OF(ev, struct died, event));
+    if (ev->kind == EVENT_DIED) mem_free(&h->mem, CONTAINER_OF(ev, struct died, event));
   }
 }
 
@@ -202,15 +215,25 @@ static void park_cancel(struct op *op) {
 
 static const struct op_class park_class = {NULL, park_push, park_cancel, NULL};
 
-static void park_end(struct task *t, bool woken) {
+void task_unpark(struct task *t, bool result) {
   timer_stop(t->host, &t->timer);
-  t->park_result = woken;
+  t->park_result = result;
+  t->awaits = false;
   op_done(&t->park);
   op_unref(&t->park);
 }
 
 static void park_timeout(struct timer *timer) {
-  park_end(CONTAINER_OF(timer, struct task, timer), false);
+  struct task *t = CONTAINER_OF(timer, struct task, timer);
+  if (t->schedule) schedule_time_up(t);
+  task_unpark(t, false);
+  t->host->acting = NULL;
+}
+
+void task_arm(struct task *t) {
+  if (!t->limited || t->op != &t->park || t->park.verdict != OP_PENDING) return;
+  t->limited = false;
+  timer_start(t->host, &t->timer, (double)t->timer.at / 1e9, park_timeout);
 }
 
 int task_park(lua_State *L, const char *label, double seconds) {
@@ -218,20 +241,39 @@ int task_park(lua_State *L, const char *label, double seconds) {
   struct host *h = host_of(L);
   struct task *t = task_current(h);
   op_init(&t->park, &park_class);
-  if (seconds >= 0) timer_start(h, &t->timer, seconds, park_timeout);
+  t->limited = seconds >= 0 && t->schedule && schedule_limit(t);
+  if (t->limited)
+    t->timer.at = (uint64_t)(seconds < 1e9 ? seconds * 1e9 : 1e18);
+  else if (seconds >= 0)
+    timer_start(h, &t->timer, seconds, park_timeout);
   t->waits = label; /* an argument of the primitive, so it lives as long as the wait */
   return op_await(L, &t->park);
 }
 
 bool task_wake(struct task *t) {
-  if (t->op != &t->park || t->park.verdict != OP_PENDING) return false;
-  park_end(t, true);
+  if (t->op != &t->park || t->park.verdict != OP_PENDING || t->awaits) return false;
+  task_unpark(t, true);
   return true;
+}
+
+/* The outcome of a live effect becomes visible here: recorded, at the end of the ready queue; replayed, when its turn comes. */
+int task_deliver(lua_State *L) {
+  op_enter(L, "an effect");
+  struct task *t = task_current(host_of(L));
+  op_init(&t->park, &park_class);
+  t->waits = "replay";
+  t->limited = false;
+  if (!schedule_deliver(t)) return op_await(L, &t->park);
+  t->park_result = true;
+  op_done(&t->park);
+  op_unref(&t->park);
+  return op_yield(L, &t->park);
 }
 
 void task_abandon(struct task *t) {
   CHECK(t != t->host->current);
   t->abandoned = true;
+  t->awaits = t->arrived = false;
   if (t->op) op_cancel(t->op);
   if (!t->queued) task_ready(t); /* the pump frees it in its turn */
 }

@@ -7,11 +7,14 @@
 
 #include "host.h"
 #include "op.h"
+#include "schedule.h"
 
 struct task {
   struct host *host;
   lua_State *co;
-  int ref; /* registry: the Lua record of this task, whose field `co` anchors the thread */
+  int ref;         /* registry: the Lua record of this task, whose field `co` anchors the thread */
+  uint32_t number; /* in its journalled run, by order of spawning */
+  struct schedule *schedule; /* of that run; NULL = none */
   uint64_t id;
   struct op *op;     /* what it waits for; held until its continuation has run */
   struct task *next; /* ready queue */
@@ -22,6 +25,12 @@ struct task {
   bool interrupted; /* cancelled while it was not waiting: its next wait ends at once */
   bool blocked;     /* it runs a coroutine that was resumed where nothing can wait */
   uint8_t park_result;
+  bool suspended;   /* since its live effect began */
+  bool limited;     /* replay: its wait had a limit, kept in timer.at in ns */
+  bool awaits;      /* replay: parked until its outcome is delivered */
+  bool arrived;     /* replay: its wait is over, and not delivered yet */
+  bool silent;      /* replay: it goes on as if its live effect had begun, whose outcome the log does not have */
+  uint16_t effects; /* live effects around what it does now */
   struct op park;     /* await, channel, sleep: embedded, so that parking allocates nothing */
   struct timer timer; /* of the park */
 };
@@ -33,8 +42,8 @@ struct died {
 };
 
 /* Makes a task that will run function(...) and queues it. Stack of L: record, function, arguments; all are popped. The record
- * gets the thread as field `co`. NULL (and e filled) when out of memory; may raise a memory error before anything is made. */
-struct task *task_new(lua_State *L, int nargs, struct err *e);
+ * gets the thread as field `co`. `system`: the host's own, no leak, and part of no run. NULL (and e filled) when out of memory; may raise a memory error before anything is made. */
+struct task *task_new(lua_State *L, int nargs, bool system, struct err *e);
 struct task *task_of_thread(lua_State *co); /* NULL when it is no live task */
 static inline struct task *task_current(const struct host *h) {
   return h->current;
@@ -43,11 +52,15 @@ void task_push_record(lua_State *L, const struct task *t);
 void task_ready_first(struct task *t); /* before all others, in the middle of a turn, too; one at a time */
 void task_ready(struct task *t);       /* queue it; a wake during a pump waits for the next turn */
 bool task_pump(struct host *h);        /* one turn: resume all that were ready; false when none was */
+void task_resume(struct task *t);      /* until it waits or ends; for the pump and for replayed runs */
 
 /* Waits of the runtime itself. task_park suspends like any primitive; results: true when woken, false when the seconds
  * (negative = no limit) are over. task_wake is false when it was not parked. */
 int task_park(lua_State *L, const char *label, double seconds);
 bool task_wake(struct task *t);
+int task_deliver(lua_State *L);                /* the running task waits until the outcome of its live effect is due */
+void task_unpark(struct task *t, bool result); /* ends its park; for schedule.c, as is: */
+void task_arm(struct task *t);                 /* begin the limit of its park */
 
 /* Ends a task that does not end by itself: its wait is cancelled and it is never resumed again. */
 void task_abandon(struct task *t);

@@ -60,7 +60,7 @@ static void tell(struct host *h, int news) {
   if (ev->queued)
     ev->number |= news;
   else
-    host_event(h, ev, "terminal", news);
+    host_event(h, ev, EVENT_TERMINAL, news);
 }
 
 static void on_news(uv_signal_t *handle, int sig) {

@@ -70,8 +70,8 @@ function Guard:leave()
 end
 Guard.__close = Guard.leave
 
-local function enter(scope, context, frame, inside)
-  local made = contexts.with(context, { frame = frame, inside = inside })
+local function enter(scope, context, frame, inside, budget)
+  local made = contexts.with(context, { frame = frame, inside = inside, budget = budget })
   scope.context = made
   return setmetatable({ scope = scope, before = context, made = made }, Guard)
 end
@@ -113,13 +113,20 @@ function M.module(name)
   return frame, M.key(frame, "module.load")
 end
 
+--- The frame of an effect's body.
+---@param frame stoke.frame of the effect
+---@param key string of it
+---@return stoke.frame
+function M.body(frame, key) return new(key, frame.root) end
+
 --- Do what follows in a frame, as what a replay does not do again.
 ---@param frame stoke.frame
+---@param budget? stoke.budget that counts what it spends
 ---@return table guard
-function M.inside(frame)
+function M.inside(frame, budget)
   local task = current()
   local scope = task.scope or task
-  return enter(scope, scope.context, frame, true)
+  return enter(scope, scope.context, frame, true, budget)
 end
 
 --- The frame of the running task; nil outside a journalled run.
@@ -146,7 +153,7 @@ function M.id(kind)
   local frame = task and (task.scope or task).context.frame
   if not frame then return nil end
   local call = task.call
-  local ids, from = frame.ids, frame.path
+  local ids, from = frame.ids, frame.path .. "/"
   if call and call.key and call.context.frame == frame then
     call.ids = call.ids or {}
     ids, from = call.ids, call.key

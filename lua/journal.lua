@@ -178,6 +178,13 @@ local function outcome_of(self, def, value, err, q, call)
   return { err = plain.copy(failed), facts = facts }, failed
 end
 
+--- What a body does is its own: nothing of it is visible to the run, and what it spends is counted apart, too.
+local function inside(call)
+  local budget = call.context.budget
+  call.inside, call.meter = true, budget and budgets.new({}, budget) or nil
+  return frames.inside(frames.body(call.context.frame, call.key), call.meter)
+end
+
 --- Do it, and keep what comes of it.
 function Journal:take(row, def, q, call, live)
   local visible = not call.context.inside
@@ -185,11 +192,9 @@ function Journal:take(row, def, q, call, live)
     schedule.begin()
     call.scheduled = true
   end
-  if def.metered then
-    local budget = call.context.budget
-    call.inside, call.meter = true, budget and budgets.new({}, budget) or nil
-  end
+  local guard <close> = def.metered and inside(call) or nil
   local value, err = live(def, q, call)
+  if guard then guard:leave() end
   local outcome, failed = outcome_of(self, def, value, err, q, call)
   self:put(row, outcome)
   if visible then

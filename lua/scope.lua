@@ -344,14 +344,13 @@ M.can_open = host.can_wait
 
 --- Open a scope inside the running task.
 ---@param fields table deadline (seconds), deadline_kind, shield, on_child_error, site (where it is opened, found out else), and
----  what its context has besides: budget, run, span, tape, journal, frame, inside; one_frame: what is spawned in it shares the
+---  what its context has besides: budget, run, span, tape, journal, frame; one_frame: what is spawned in it shares the
 ---  frame of the scope
 function M.open(fields)
   local task = host.enter("a scope") -- leaving it waits
   local outer = innermost(task)
   local context = outer.context
-  if fields.deadline or fields.budget or fields.run or fields.span or fields.tape or fields.shield or fields.journal
-    or fields.inside then
+  if fields.deadline or fields.budget or fields.run or fields.span or fields.tape or fields.shield or fields.journal then
     context = contexts.with(context, fields)
   end
   local scope = setmetatable({ task = task, outer = task.scope, site = fields.site or host.site() or "the host", context = context,

@@ -214,13 +214,12 @@ local function body(self, q, run, span, call)
     args, err = self:check(args)
     if err then error(err, 0) end
   end
-  local inside = call and call.inside
-  if inside and run then
+  if run and call and call.inside then
     run = run:part()
     call.nested = run.usage
   end
   local scope <close> = scopes.open { deadline = self.timeout or nil, deadline_kind = "timeout", site = self.site, run = run,
-    span = span, inside = inside, budget = inside and call.meter or nil }
+    span = span }
   local value = outcome(self.run(args))
   if scope.first then scope:wait() end -- what it spawned is part of its work, as of any task's
   return value

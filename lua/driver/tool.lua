@@ -28,7 +28,7 @@ effect.define("tool.call", { run = run, approvable = true, subject = function(q)
 --- Perform the call of a tool.
 ---@param q { name: string, args: table, id?: string, agent?: string, needs_approval?: boolean, idempotent?: boolean }
 ---@param work fun(q: table, span?: integer, call?: table): any does the work; q.edited says that a person changed q.args, span is
----  the number of the call in the trace; of call, `inside`, `meter` and `nested` are the journal's (lua/journal.lua)
+---  the number of the call in the trace; of call, `inside` and `nested` are the journal's (lua/journal.lua)
 ---@param on_pending? fun(entry: stoke.pending) told when it waits for an approval
 ---@param on_used? fun(usage: table) told what the body of a replayed call used
 ---@return any value

@@ -333,6 +333,33 @@ function Journal:outcome(def, q, call, live)
   return self:take(self:begin(key, def, q, request, digest, context.inside), def, q, call, live)
 end
 
+--- What the journal holds at this moment: all that is left where the process ends here.
+---@return stoke.journal
+function Journal:snapshot()
+  local held = new(self.id, { deliveries = self.schedule and self.schedule:log() or self.deliveries })
+  for i, row in ipairs(self.rows) do
+    local own = {}
+    for name, value in next, row do own[name] = value end
+    own.given = nil
+    local outcome = row.outcome
+    if outcome and outcome.items then -- a stream's grows
+      own.outcome = {}
+      for name, value in next, outcome do own.outcome[name] = value end
+      own.outcome.items = table.move(outcome.items, 1, #outcome.items, 1, {})
+    end
+    held.rows[i], held.by_key[own.key] = own, own
+  end
+  table.move(self.modules, 1, #self.modules, 1, held.modules)
+  return held
+end
+
+--- The journal of the run that the running task belongs to.
+---@return stoke.journal|nil
+function M.current()
+  local task = host.current()
+  return task and (task.scope or task).context.journal
+end
+
 -- ---- runs -------------------------------------------------------------------------------------------------------------------
 
 local Ordered = { __close = function() ordered.leave() end }
@@ -378,12 +405,10 @@ end
 ---Raises as M.record.
 function M.replay(journal, f, ...)
   local again = new(journal.id, { replaying = true, left_over = 0, schedule = schedule.replay(journal.deliveries) })
-  for i, row in ipairs(journal.rows) do
-    local own = {}
-    for name, value in next, row do own[name] = value end
-    own.given = nil
-    again.rows[i], again.by_key[own.key] = own, own
-    if not own.inside then again.left_over = again.left_over + 1 end
+  local held = journal:snapshot()
+  again.rows, again.by_key = held.rows, held.by_key
+  for _, row in ipairs(held.rows) do
+    if not row.inside then again.left_over = again.left_over + 1 end
   end
   local load = require "core.env".globals.require
   for _, name in ipairs(journal.modules) do pcall(load, name) end -- one that is not there fails where it is required

@@ -258,8 +258,8 @@ function Tool:perform(args, about)
     idempotent = self.idempotent or nil }
   local value
   local run = about.run
-  value, err = driver.call(q, function(request, span, call) return body(self, request, run, span, call) end, about.on_pending,
-    frame and run and function(used) run:spend(used) end or nil)
+  value, err = driver.call(q, function(request, span, call) return body(self, request, run, span, call) end,
+    not frame and about.on_pending or nil, frame and run and function(used) run:spend(used) end or nil)
   return value, named(self, err)
 end
 

@@ -65,11 +65,11 @@ function Run:spend(more)
   until not run
 end
 
---- A part of the run that counts for itself what it uses, and then for the run.
+--- A part of the run that counts for itself what it uses, and then for the run. Who listens to the run hears nothing of it: what
+--- happens there, a replay does not do again.
 ---@return stoke.agent.run part
 function Run:part()
-  return setmetatable({ agent = self.agent, history = self.history, listener = self.listener, outer = self, usage = usages.new() },
-    Run)
+  return setmetatable({ agent = self.agent, history = self.history, outer = self, usage = usages.new() }, Run)
 end
 
 --- Count one thing.

@@ -58,6 +58,7 @@ local M = {}
 ---@field redact? fun(request: table, redactor: core.redactor) take out of a copy of a request what is secret by its name
 ---@field secret? fun(q: any): string|nil the name of a secret that is the outcome: a journal keeps the name alone
 ---@field handle? fun(source: table): table of a source: its fields that scripts read, as plain data
+---@field codec? { keep: fun(value): any, give: fun(kept): any } of values that are no plain data
 ---@field metered? boolean its body performs effects of its own: what they spend of budgets is part of its outcome
 ---@field given? fun(q: any, facts: table) told of an outcome that is replayed
 ---@field facts? fun(value: any, q: any): table? what is known of an outcome beside its value, as plain data: recorded with it

@@ -170,7 +170,7 @@ local function outcome_of(self, def, value, err, q, call)
     return { secret = true, facts = facts }
   end
   if def.stream then return { items = {}, handle = def.handle and plain.copy(def.handle(value)), facts = facts } end
-  local kept, odd = plain.copy(value)
+  local kept, odd = plain.copy(def.codec and def.codec.keep(value) or value)
   if not odd then return { value = kept, facts = facts } end
   local what = type(q) == "table" and type(q.name) == "string" and ("%s %s"):format(def.name, q.name) or def.name
   local failed = errors.new("script", ("%s: a journalled run keeps plain data alone, and %s"):format(what, odd),
@@ -237,6 +237,7 @@ function Journal:give(row, def, q, call)
   end
   if def.stream then return streams.replay(row, q, self) end
   local value = plain.copy(outcome.value)
+  if def.codec then value = def.codec.give(value) end
   if facts.known and def.restore then def.restore(value, facts.known, q) end
   return value
 end

@@ -3,6 +3,7 @@
 --- Every function that waits can be cancelled; durations are seconds.
 
 local approval = require "core.approval"
+local approvals = require "core.driver.approval"
 local channel = require "core.channel"
 local handler = require "core.coro".handler
 local errors = require "core.errors"
@@ -437,7 +438,7 @@ end
 ---@return stoke.pending[]
 ---
 --- Example: `for _, p in ipairs(stoke.pending()) do print(p.what, p.args) p:approve() end`
-function M.pending() return approval.list() end
+function M.pending() return approvals.list() end
 
 function approval.asker(entry) require "stoke.approve".ask(entry) end
 

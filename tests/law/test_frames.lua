@@ -97,7 +97,8 @@ test("a whole agent with tools, another agent as a tool, and a budget replays wi
     if last.role == "tool" then return "done: " .. last.content end
     return { tool_calls = { call "x", { name = "critic", arguments = { input = "well?" } } } }
   end)
-  local critic = stoke.agent { name = "critic", model = scripted.MODEL, endpoint = server.url, instructions = "You are the critic." }
+  local critic = stoke.agent { name = "critic", model = scripted.MODEL, endpoint = server.url,
+    instructions = "You are the critic." }
   local bot = stoke.agent { name = "bot", model = scripted.MODEL, endpoint = server.url, tools = { look, critic:as_tool() } }
   local function f()
     local scope <close> = stoke.scope { budget = { tokens = 100000 } }
@@ -120,7 +121,8 @@ test("a stream of an agent replays event by event", function(t)
     if request.messages[#request.messages].role == "tool" then return "A text of several words." end
     return { tool_calls = { { name = "critic", arguments = { input = "well?" } } } }
   end)
-  local critic = stoke.agent { name = "critic", model = scripted.MODEL, endpoint = server.url, instructions = "You are the critic." }
+  local critic = stoke.agent { name = "critic", model = scripted.MODEL, endpoint = server.url,
+    instructions = "You are the critic." }
   local bot = stoke.agent { name = "bot", model = scripted.MODEL, endpoint = server.url, tools = { critic:as_tool() } }
   local function f()
     local list = {}

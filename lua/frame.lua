@@ -11,6 +11,12 @@ local rand = require "host.rand"
 
 local M = {}
 
+local runs = 0 -- journalled ones that are at work: as long as there is none, nobody has to look who runs
+
+--- A journalled run begins (1), or has ended (-1).
+---@param change integer
+function M.count_runs(change) runs = runs + change end
+
 ---@class stoke.frame
 ---@field path string "run/agent umbrella:1/tool get_weather:2"
 ---@field root stoke.frame the outermost of its run; its seed is what ids and random numbers begin with
@@ -81,6 +87,7 @@ end
 ---@param label string
 ---@return table|nil guard
 function M.enter(label)
+  if runs == 0 then return nil end
   local task = current()
   local scope = task and (task.scope or task)
   local context = scope and scope.context
@@ -92,6 +99,7 @@ end
 ---@param label string
 ---@return (fun(i: integer): table)|nil enter makes the frame of an item, as M.enter does; nil outside a journalled run
 function M.list(label)
+  if runs == 0 then return nil end
   local task = current()
   local context = task and (task.scope or task).context
   if not context or not context.journal then return nil end
@@ -132,6 +140,7 @@ end
 --- The frame of the running task; nil outside a journalled run.
 ---@return stoke.frame|nil
 function M.current()
+  if runs == 0 then return nil end
   local task = current()
   return task and (task.scope or task).context.frame
 end
@@ -149,6 +158,7 @@ function M.of_task(context, name) return contexts.with(context, { frame = M.chil
 ---@param kind string what it is of, "call"
 ---@return string|nil digits 64 hex digits
 function M.id(kind)
+  if runs == 0 then return nil end
   local task = current()
   local frame = task and (task.scope or task).context.frame
   if not frame then return nil end

@@ -363,14 +363,18 @@ end
 
 -- ---- runs -------------------------------------------------------------------------------------------------------------------
 
-local Ordered = { __close = function() ordered.leave() end }
+local Guard = { __close = function()
+  ordered.leave()
+  frames.count_runs(-1)
+end }
 
 --- Run f as a task that is a run of its own; what it returns, or its error.
 local function run(journal, f, ...)
   local me = host.enter "a journalled run"
   if scopes.innermost(me).context.journal then errors.argument "a journalled run cannot begin another one inside itself" end
   ordered.enter()
-  local _ <close> = setmetatable({}, Ordered)
+  frames.count_runs(1)
+  local _ <close> = setmetatable({}, Guard)
   local results
   local scope <close> = scopes.open { journal = journal, frame = frames.root(journal.id), one_frame = true,
     on_child_error = function(err) results = { n = 0, err = err } end }

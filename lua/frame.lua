@@ -84,15 +84,16 @@ end
 
 --- Do what follows in a frame of its own, until what this returns is closed. The scope stays the same: only its context is another
 --- one meanwhile. Outside a journalled run nil.
----@param label string
+---@param kind string "tool"
+---@param name string of the tool
 ---@return table|nil guard
-function M.enter(label)
+function M.enter(kind, name)
   if runs == 0 then return nil end
   local task = current()
   local scope = task and (task.scope or task)
   local context = scope and scope.context
   if not context or not context.journal then return nil end
-  return enter(scope, context, M.child(context.frame, label))
+  return enter(scope, context, M.child(context.frame, ("%s %s"):format(kind, name)))
 end
 
 --- A frame whose inner ones have numbers that are given, not counted: the items of a list, whoever takes which.

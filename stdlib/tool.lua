@@ -244,7 +244,7 @@ local NOBODY = {}
 ---
 --- Example: `local value, err = weather:perform({ city = "Oslo" }, { agent = "umbrella" })`
 function Tool:perform(args, about)
-  local frame <close> = frames.enter("tool " .. self.name)
+  local frame <close> = frames.enter("tool", self.name)
   local checked, err = self:check(args)
   if err then return nil, err end
   local judged, asks = true, self.needs_approval

@@ -475,7 +475,7 @@ end
 
 local function drive(new_run, messages)
   local run <close> = new_run
-  local frame <close> = frames.enter("agent " .. run.agent.label) -- luacheck: ignore
+  local frame <close> = frames.enter("agent", run.agent.label) -- luacheck: ignore
   local scope <close> = bounds(run.agent)
   for i = 1, #messages do run.history:push(messages[i]) end
   messages = nil -- luacheck: ignore (this may wait long)

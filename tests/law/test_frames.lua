@@ -86,7 +86,7 @@ end)
 test("outside a journalled run there are no frames", function(t)
   local frames = require "core.frame"
   local tasks = require "core.task"
-  t.eq({ frames.enter "x", frames.list "x", frames.id "x", frames.current() }, {})
+  t.eq({ frames.enter("x", "y"), frames.list "x", frames.id "x", frames.current() }, {})
   t.eq(stoke.spawn(function() return tasks.current().context.frame end):await(), nil)
 end)
 

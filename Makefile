@@ -13,7 +13,7 @@ BYTECODE ?= 1
 JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
 
 FUZZ_SECONDS ?= 30
-TESTS        ?= tests/lua tests/live
+TESTS        ?= tests/lua tests/law tests/live
 NPM          ?= $(BUILD)/npm
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "binding.h"
+#include "schedule.h"
 #include "watchdog.h"
 
 static struct task **slot_of(lua_State *co) {

@@ -7,7 +7,6 @@
 
 #include "host.h"
 #include "op.h"
-#include "schedule.h"
 
 struct task {
   struct host *host;

@@ -70,6 +70,15 @@ function M.await()
   return nil, errors.new(kind or "cancelled", why or "the run was cancelled while it was replayed")
 end
 
+--- The error that a task ends with because its run has failed: of the run's root, whatever its code has made of it.
+---@param task stoke.task
+---@return stoke.error|nil
+function M.ended(task)
+  if task.up and task.up.schedule == task.schedule then return nil end
+  local kind, why = task.schedule:failure()
+  return kind and errors.new(kind, why) or nil
+end
+
 -- ---- the boundary -----------------------------------------------------------------------------------------------------------
 
 local ADVICE = {

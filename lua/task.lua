@@ -84,6 +84,7 @@ local function finish(task, ok, ...)
   end
   if task.first then scopes.join(task) end
   scopes.close_owned(task)
+  if task.schedule then err = schedules.ended(task) or err end
   local failed = task.failed
   if failed and (not err or err == task.cancelled) then
     err = failed

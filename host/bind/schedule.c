@@ -125,13 +125,13 @@ static int l_finish(lua_State *L) {
 
 /* deliver(): the outcome of a live effect becomes visible, in its turn */
 static int l_deliver(lua_State *L) {
-  return task_deliver(L);
+  return task_deliver(L, true);
 }
 
 /* await() -> true: the outcome that was recorded is due | false: the log ends before it, or the run is over */
 static int l_await(lua_State *L) {
   struct task *t = in_run(L);
-  if (t && t->effects == 0 && t->schedule->mode == SCHEDULE_REPLAY) return task_deliver(L);
+  if (t && t->effects == 0 && t->schedule->mode == SCHEDULE_REPLAY) return task_deliver(L, false);
   lua_pushboolean(L, 0);
   return 1;
 }

@@ -1,7 +1,8 @@
---- The collector in a journalled run: when it finds what nobody holds is chance, so a replay could not repeat what a script does then.
+--- The collector in a journalled run: when it finds what nobody holds is chance, and what a script does then could not be repeated.
 
 local current = require "host.task".current
 local errors = require "core.errors"
+local schedules = require "core.schedule"
 local scopes = require "core.scope"
 
 local M = {}
@@ -10,8 +11,8 @@ local raw = collectgarbage
 
 --- Whether the running code belongs to a journalled run.
 local function in_run()
-  local task = current()
-  return task ~= nil and task.schedule ~= nil
+  local task = schedules.any and current()
+  return task and task.schedule ~= nil
 end
 
 --- Told of a metatable that has `__gc` or `__mode`. A run refuses the one, whose code would run at any moment; of the other it
@@ -21,8 +22,8 @@ end
 function M.check(gc, mode)
   if not in_run() then return end
   if gc then
-    errors.raise("argument", "setmetatable: a journalled run has no finalizers (__gc): when they run is chance, and a replay could not"
-      .. " repeat it", { hint = "give it a __close and hold it in a `local x <close>`" })
+    errors.raise("argument", "setmetatable: a journalled run has no finalizers (__gc): a replay could not repeat when they run",
+      { hint = "give it a __close and hold it in a `local x <close>`" })
   end
   if mode then
     scopes.tell(("the weak table made at %s forgets by chance; let nothing in this journalled run depend on what it holds")

@@ -136,9 +136,9 @@ static int l_await(lua_State *L) {
   return 1;
 }
 
-/* foreign(schedule | nil) -> whether the running code acts for another run than this, or for one where this is nil */
+/* foreign(schedule | nil | false) -> whether the running code acts for another run than this, or for one where this is nil */
 static int l_foreign(lua_State *L) {
-  struct schedule *s = lua_isnil(L, 1) ? NULL : check(L, 1);
+  struct schedule *s = lua_toboolean(L, 1) ? check(L, 1) : NULL;
   if (s && schedule_over(s)) s = NULL;
   lua_pushboolean(L, schedule_acting(host_of(L)) != s);
   return 1;

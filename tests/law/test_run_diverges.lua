@@ -26,7 +26,8 @@ test("a run that waits for what the log does not have", function(t)
     stoke.channel():recv()
     run:step "never"
   end)
-  t.match(runs.finish(again), "^false replay: .*after 2 resumes comes the outcome of an effect for its task 0, which waits for channel.recv")
+  t.match(runs.finish(again),
+    "^false replay: .*after 2 resumes comes the outcome of an effect for its task 0, which waits for channel.recv")
   t.eq(again.trace, { "a" })
   t.ok(not again.schedule:at_end())
 end)
@@ -43,7 +44,8 @@ test("a run that has nothing to do before the next delivery", function(t)
     sleeper(run, "a", 1)
   end)
   local again = runs.replay(recorded, function(run) sleeper(run, "a", 1) end)
-  t.match(runs.finish(again), "^false replay: .*it has nothing to do after 1 resumes of its tasks, and the next delivery comes after 6")
+  t.match(runs.finish(again),
+    "^false replay: .*it has nothing to do after 1 resumes of its tasks, and the next delivery comes after 6")
 end)
 
 test("a deadline that does not stand, a task that is not there", function(t)

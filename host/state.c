@@ -147,6 +147,7 @@ bool host_init(struct host *h, struct err *e) {
     err_set_uv(e, rc, "cannot make an event loop");
     return false;
   }
+  host_poll_init(h);
   uv_timer_init(&h->loop, &h->uv_timer);
   uv_unref((uv_handle_t *)&h->uv_timer);
   if (make_state(h, e)) return true;

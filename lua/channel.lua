@@ -24,9 +24,8 @@ function M.new(capacity)
   if math.type(capacity) ~= "integer" or capacity < 0 then
     errors.argument("channel: the capacity must be an integer >= 0, got %s", tostring(capacity))
   end
-  local task = host.current()
   return setmetatable({ capacity = capacity, first = 1, last = 0, senders = {}, receivers = {},
-    schedule = task and task.schedule and schedules.own() }, Channel)
+    schedule = schedules.any and schedules.own() }, Channel)
 end
 
 --- Wake the oldest waiter, taken off the queue; passes over those whose task has been cancelled a moment ago. A select stands
@@ -72,7 +71,7 @@ end
 local function enter(what, object)
   local task = host.current()
   if not task then errors.argument("%s waits, so it can only be called inside a task", what) end
-  if task.schedule or object.schedule then schedules.check(object.schedule, object.capacity and "channel" or "semaphore", what) end
+  if schedules.any then schedules.check(object.schedule, object.capacity and "channel" or "semaphore", what) end
   scopes.deliver(task)
   return task
 end
@@ -165,8 +164,7 @@ end
 --- Example: `jobs:close()`
 function Channel:close()
   if self.closed then return end
-  local task = host.current()
-  if self.schedule or task and task.schedule then schedules.check(self.schedule, "channel", "channel:close") end
+  if schedules.any then schedules.check(self.schedule, "channel", "channel:close") end
   self.closed = true
   for _, list in ipairs { self.receivers, self.senders } do
     local ticket = take(list)
@@ -238,8 +236,7 @@ function M.semaphore(count)
   if math.type(count) ~= "integer" or count < 1 then
     errors.argument("semaphore: the count must be an integer >= 1, got %s", tostring(count))
   end
-  local task = host.current()
-  return setmetatable({ free = count, waiting = {}, schedule = task and task.schedule and schedules.own() }, Semaphore)
+  return setmetatable({ free = count, waiting = {}, schedule = schedules.any and schedules.own() }, Semaphore)
 end
 
 local Permit = { __name = "stoke.permit" }

@@ -8,6 +8,7 @@ local coro = require "core.coro"
 local effect = require "core.effect"
 local envfile = require "core.envfile"
 local errors = require "core.errors"
+local garbage = require "core.garbage"
 local input = require "core.driver.input"
 local modules = require "core.modules"
 local ordered = require "core.ordered"
@@ -38,10 +39,11 @@ local function perform(name, q) return errors.check(effect.perform(name, q)) end
 
 -- ---- kept as they are -----------------------------------------------------------------------------------------------------
 
-local G = copy(_G, [[_VERSION assert collectgarbage error getmetatable ipairs rawequal rawget rawlen rawset select
+local G = copy(_G, [[_VERSION assert error getmetatable ipairs rawequal rawget rawlen rawset select
   tonumber tostring type warn]])
 M.globals = G
 G.pairs, G.next = ordered.pairs, ordered.next
+G.collectgarbage = garbage.collectgarbage
 
 local finalizers = setmetatable({}, { __mode = "k" })
 
@@ -58,7 +60,9 @@ end
 
 function G.setmetatable(t, ...)
   local meta = ...
-  local gc = type(meta) == "table" and rawget(meta, "__gc")
+  local gc, mode
+  if type(meta) == "table" then gc, mode = rawget(meta, "__gc"), rawget(meta, "__mode") end
+  if gc or mode then garbage.check(gc, mode) end
   if gc and type(gc) == "function" and not finalizers[gc] then rawset(meta, "__gc", finalizer(gc)) end
   return setmetatable(t, ...)
 end

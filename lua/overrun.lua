@@ -7,6 +7,7 @@
 local host = require "host.task"
 local errors = require "core.errors"
 local runs = require "host.schedule"
+local schedules = require "core.schedule"
 local scopes = require "core.scope"
 
 local M = {}
@@ -98,7 +99,7 @@ local function judge(act, seconds, grown)
   if not task or task.context.system then return nil end
   if not act then return is_due(task, seconds) end
   local err = grown > 0 and too_large(grown)
-  if task.schedule and (err or is_due(task, seconds)) then -- no log can say where it was
+  if schedules.any and task.schedule and (err or is_due(task, seconds)) then -- no log can say where it was
     runs.fail(("the watchdog ended code that did not wait, at %s; a journalled run cannot repeat that, so it ends")
       :format(host.site() or "?"))
   end

@@ -17,6 +17,9 @@ local M = {}
 ---@field mode fun(self): "record"|"replay"|"over" at the end of its log a replay goes on as a recording
 ---@field count fun(self): integer, integer resumes of its tasks so far, and how many tasks it had
 
+--- There is, or was, a journalled run in this process: before the first one nobody looks any further.
+M.any = false
+
 --- Bytes that a log may grow to: some twenty million deliveries.
 M.MAX = 64 * 1024 * 1024
 
@@ -45,6 +48,7 @@ function M.adopt(task, schedule)
   local done, err = host.adopt(schedule, task.co)
   if not done then error(err, 0) end
   task.schedule = schedule
+  M.any = true
 end
 
 --- The running task begins a live effect: until `finish` it is outside of its run. They nest.
@@ -70,6 +74,15 @@ function M.await()
   return nil, errors.new(kind or "cancelled", why or "the run was cancelled while it was replayed")
 end
 
+--- The error that a task ends with because its run has failed: of the run's root, whatever its code has made of it.
+---@param task stoke.task
+---@return stoke.error|nil
+function M.ended(task)
+  if task.up and task.up.schedule == task.schedule then return nil end
+  local kind, why = task.schedule:failure()
+  return kind and errors.new(kind, why) or nil
+end
+
 -- ---- the boundary -----------------------------------------------------------------------------------------------------------
 
 local ADVICE = {
@@ -80,7 +93,7 @@ local ADVICE = {
 }
 
 --- Raise `argument` when the running code and an object are not of the same run. Asked where either has one.
----@param schedule stoke.schedule|nil the object's
+---@param schedule stoke.schedule|false|nil the object's
 ---@param what "channel"|"semaphore"|"task"|"scope"
 ---@param call string
 function M.check(schedule, what, call)
@@ -92,11 +105,11 @@ function M.check(schedule, what, call)
 end
 
 --- The schedule of what the running code makes: its task's, but not inside a live effect.
----@return stoke.schedule|nil
+---@return stoke.schedule|false
 function M.own()
   local task = current()
   local schedule = task and task.schedule
-  if schedule and not host.foreign(schedule) then return schedule end
+  return schedule and not host.foreign(schedule) and schedule or false
 end
 
 return M

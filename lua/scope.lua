@@ -210,7 +210,7 @@ local function mark(scope, reason)
     local s = list[count]
     list[count] = nil
     count = count - 1
-    if not s.cancelled and not (s.schedule and s ~= scope and from_outside(s, reason)) then
+    if not s.cancelled and not (schedules.any and s.schedule and s ~= scope and from_outside(s, reason)) then
       s.cancelled = reason
       add_children(s)
       local owner = s.task or s
@@ -225,7 +225,7 @@ end
 ---@return boolean whether this did it
 function M.cancel(scope, reason)
   if scope.cancelled or scope.closed or scope.state then return false end
-  if scope.schedule and from_outside(scope, reason) then return true end
+  if schedules.any and scope.schedule and from_outside(scope, reason) then return true end
   mark(scope, reason)
   if not scope.grace then
     scope.grace = host.alarm({ on_alarm = M.overdue, scope = scope }, M.GRACE)
@@ -356,7 +356,7 @@ function M.open(fields)
   local scope = setmetatable({ task = task, outer = task.scope, site = fields.site or host.site() or "the host", context = context,
     budget = context.budget, deadline = fields.deadline, deadline_kind = fields.deadline_kind, shield = fields.shield,
     on_child_error = fields.on_child_error, one_frame = fields.one_frame, first = nil,
-    schedule = task.schedule and schedules.own() }, Scope) -- in its final size
+    schedule = schedules.any and schedules.own() }, Scope) -- in its final size
   if outer.overdue then -- no shield is left
     scope.shield, scope.cancelled, scope.overdue = nil, outer.cancelled, true
   elseif task.unwinding then -- a `<close>` handler: what it does is not cut short by what it answers
@@ -458,8 +458,7 @@ end
 --- Example: `scope:cancel "enough"`
 function Scope:cancel(message)
   M.check_self(self, Scope, "scope:cancel()")
-  local task = current()
-  if self.schedule or task and task.schedule then schedules.check(self.schedule, "scope", "scope:cancel()") end
+  if schedules.any then schedules.check(self.schedule, "scope", "scope:cancel()") end
   M.cancel(self, errors.new("cancelled", message or "the scope was cancelled"))
 end
 
@@ -469,7 +468,7 @@ end
 function Scope:wait()
   if type(self) ~= "table" then M.check_self(self, Scope, "scope:wait()") end
   local task = host.enter "scope:wait"
-  if self.schedule or task.schedule then schedules.check(self.schedule, "scope", "scope:wait()") end
+  if schedules.any then schedules.check(self.schedule, "scope", "scope:wait()") end
   deliver(task)
   while self.first do
     self.watchers = self.watchers or {}

@@ -85,6 +85,7 @@ local function finish(task, ok, ...)
   end
   if task.first then scopes.join(task) end
   scopes.close_owned(task)
+  if schedules.any and task.schedule then err = schedules.ended(task) or err end
   local failed = task.failed
   if failed and (not err or err == task.cancelled) then
     err = failed
@@ -121,10 +122,10 @@ function M.start(scope, name, f, ...)
     error(scope.cancelled, 0)
   end
   local context, me = scope.context, host.current()
-  local run = not context.system and me and me.schedule or nil
-  if run or scope.schedule then
+  local run
+  if schedules.any and not context.system then
     if scope ~= (me and (me.scope or me)) then schedules.check(scope.schedule, "scope", "spawn") end
-    run = schedules.own()
+    run = schedules.own() or nil
   end
   if context.journal and not scope.one_frame then context = frames.of_task(context, name) end
   local task = setmetatable({ site = host.site() or "the host", name = name, context = context, schedule = run }, Task)
@@ -175,7 +176,7 @@ function Task:await()
   local me = host.current()
   if not me then errors.argument("task:await waits, so it can only be called inside a task") end
   if me == self then errors.argument("a task cannot await itself") end
-  if me.schedule and me.schedule ~= self.schedule then schedules.check(self.schedule, "task", "task:await()") end
+  if schedules.any and me.schedule and me.schedule ~= self.schedule then schedules.check(self.schedule, "task", "task:await()") end
   deliver(me)
   if not self.state then host.enter("task:await") end
   while not self.state do
@@ -198,7 +199,7 @@ end
 function Task:cancel(message)
   scopes.check_self(self, Task, "task:cancel()")
   if self.state then return end
-  local me = host.current()
+  local me = schedules.any and host.current()
   if me and me.schedule and me.schedule ~= self.schedule then schedules.check(self.schedule, "task", "task:cancel()") end
   scopes.cancel(self, errors.new("cancelled", message or ("the task %s was cancelled"):format(name_of(self))))
 end
@@ -210,7 +211,7 @@ local REPORTED = 8
 ---@private
 function Task:cut_off(before)
   if self.state or not self.co then return end
-  local acts = self.schedule and runs.cut(self.co) -- it is recorded
+  local acts = schedules.any and self.schedule and runs.cut(self.co) -- it is recorded
   local waits = host.waiting(self.co)
   if before < REPORTED then
     scopes.tell(("abandoned task %s: it did not end within %g s of being cancelled%s"):format(

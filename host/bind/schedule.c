@@ -125,20 +125,20 @@ static int l_finish(lua_State *L) {
 
 /* deliver(): the outcome of a live effect becomes visible, in its turn */
 static int l_deliver(lua_State *L) {
-  return task_deliver(L);
+  return task_deliver(L, true);
 }
 
 /* await() -> true: the outcome that was recorded is due | false: the log ends before it, or the run is over */
 static int l_await(lua_State *L) {
   struct task *t = in_run(L);
-  if (t && t->effects == 0 && t->schedule->mode == SCHEDULE_REPLAY) return task_deliver(L);
+  if (t && t->effects == 0 && t->schedule->mode == SCHEDULE_REPLAY) return task_deliver(L, false);
   lua_pushboolean(L, 0);
   return 1;
 }
 
-/* foreign(schedule | nil) -> whether the running code acts for another run than this, or for one where this is nil */
+/* foreign(schedule | nil | false) -> whether the running code acts for another run than this, or for one where this is nil */
 static int l_foreign(lua_State *L) {
-  struct schedule *s = lua_isnil(L, 1) ? NULL : check(L, 1);
+  struct schedule *s = lua_toboolean(L, 1) ? check(L, 1) : NULL;
   if (s && schedule_over(s)) s = NULL;
   lua_pushboolean(L, schedule_acting(host_of(L)) != s);
   return 1;

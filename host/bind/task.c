@@ -5,6 +5,7 @@
 #include "embed/embed.h"
 #include "loop/binding.h"
 #include "loop/host.h"
+#include "loop/schedule.h"
 #include "hostlibs.h"
 #include "loop/signals.h"
 #include "loop/task.h"

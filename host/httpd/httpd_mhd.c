@@ -45,7 +45,7 @@ static void count(struct mhd_exchange *x, bool on) {
 /* --- resuming: once per exchange and turn, when all that a handler writes in it is there --------------------------- */
 
 static void flush(struct mhd_server *s) {
-  uv_prepare_stop(&s->prepare);
+  host_before_poll_drop(&s->resumes);
   lock(s);
   for (struct mhd_exchange *x = s->dirty; x; x = x->dirty_next) x->suspended = false;
   unlock(s);
@@ -59,15 +59,15 @@ static void flush(struct mhd_server *s) {
   }
 }
 
-static void on_prepare(uv_prepare_t *p) {
-  flush(CONTAINER_OF(p, struct mhd_server, prepare));
+static void on_resumes(struct poll_hook *hook) {
+  flush(CONTAINER_OF(hook, struct mhd_server, resumes));
 }
 
 /* Under the mutex. */
 static void want_resume(struct mhd_exchange *x) {
   struct mhd_server *s = x->server;
   if (!x->suspended || x->dirty) return;
-  if (!s->dirty) uv_prepare_start(&s->prepare, on_prepare);
+  if (!s->dirty) host_before_poll(s->base.host, BEFORE_POLL_REPLIES, &s->resumes);
   x->dirty = true;
   x->dirty_next = NULL;
   *s->dirty_tail = x;
@@ -286,7 +286,7 @@ static void on_handle_closed(uv_handle_t *handle) {
 }
 
 static void close_handles(struct mhd_server *s) {
-  uv_handle_t *const handles[] = {(uv_handle_t *)&s->async, (uv_handle_t *)&s->prepare, (uv_handle_t *)&s->sweep,
+  uv_handle_t *const handles[] = {(uv_handle_t *)&s->async, (uv_handle_t *)&s->sweep,
                                   (uv_handle_t *)&s->poll}; /* in the order of init_handles */
   int open = s->open_handles;
   if (open == 0) all_handles_closed(s);
@@ -426,13 +426,12 @@ static struct MHD_Daemon *start_daemon(struct mhd_server *s, int fd, int max_con
   return d;
 }
 
-/* True when all four handles are there; those that are count in open_handles and get closed by close_handles. */
+/* True when all three handles are there; those that are count in open_handles and get closed by close_handles. */
 static bool init_handles(struct mhd_server *s, uv_loop_t *loop) {
   uint64_t sweep_ms = s->header_timeout / 4000000 + 1;
   if (uv_async_init(loop, &s->async, on_async) != 0) return false;
   s->open_handles++;
-  uv_prepare_init(loop, &s->prepare);
-  s->open_handles++;
+  s->resumes.run = on_resumes;
   uv_timer_init(loop, &s->sweep);
   s->open_handles++;
   if (s->header_timeout) uv_timer_start(&s->sweep, on_sweep, sweep_ms, sweep_ms);

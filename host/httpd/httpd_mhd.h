@@ -82,7 +82,7 @@ struct mhd_server {
   /* the loop's */
   struct mhd_exchange *dirty, **dirty_tail; /* to be resumed before the loop sleeps */
   uv_async_t async;
-  uv_prepare_t prepare;
+  struct poll_hook resumes; /* wanted while `dirty` holds some */
   uv_poll_t poll;
   uv_timer_t sweep;
   uv_work_t work;

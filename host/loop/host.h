@@ -35,6 +35,15 @@ struct event {
   bool queued;
 };
 
+/* Work that is gathered while tasks run and done just before the system is polled, in this order: what is kept, then what is
+ * shown, then what is answered and asked. One call for each host_before_poll; embedded in its owner, zero-filled at first. */
+enum before_poll { BEFORE_POLL_JOURNAL, BEFORE_POLL_CONSOLE, BEFORE_POLL_REPLIES, BEFORE_POLL_REQUESTS, BEFORE_POLL_KINDS };
+
+struct poll_hook {
+  void (*run)(struct poll_hook *hook);
+  struct poll_hook *next, **prev; /* prev: NULL = nobody wants it */
+};
+
 /* What the scheduler and the signals tell whoever asked; NULL = nobody did. */
 struct hooks {
   void (*look)(struct host *h);               /* between the resumes of a long turn: somebody may be waiting for keys */
@@ -92,6 +101,8 @@ struct host {
   int judge; /* registry: judge(act, seconds, grown) of lua/overrun.lua, asked by the watchdog about a slice that overruns */
 
   struct hooks hooks;
+  struct poll_hook *before_poll[BEFORE_POLL_KINDS];
+  uv_prepare_t prepare; /* active while there are some */
   unsigned looks; /* calls of host_yield_wanted */
   struct signals signals;
   volatile sig_atomic_t edits; /* somebody edits lines: the terminal gives keys one by one */
@@ -125,6 +136,9 @@ static inline bool host_runnable(const struct host *h) {
 /* loop.c: run until stopping, or nothing is left that could wake a task. Returns the exit code. */
 int host_run(struct host *h);
 void host_pace_collector(struct host *h); /* the way of collecting that suits the size of the heap */
+void host_poll_init(struct host *h);
+void host_before_poll(struct host *h, enum before_poll when, struct poll_hook *hook); /* a no-op while it is wanted */
+void host_before_poll_drop(struct poll_hook *hook);                                   /* its owner goes away */
 /* For callbacks of which a thousand may come in one turn: true = somebody waits for keys, leave the rest to the next turn. */
 bool host_yield_wanted(struct host *h);
 void host_event(struct host *h, struct event *ev, enum event_kind kind, int number); /* a no-op while it is queued */

@@ -25,6 +25,42 @@ void host_event_drop(struct host *h, struct event *ev) {
   ev->queued = false;
 }
 
+static void before_poll(uv_prepare_t *prepare) {
+  struct host *h = CONTAINER_OF(prepare, struct host, prepare);
+  uv_prepare_stop(prepare);
+  for (int when = 0; when < BEFORE_POLL_KINDS; when++) {
+    struct poll_hook *list = h->before_poll[when], *hook;
+    if (list) list->prev = &list;
+    h->before_poll[when] = NULL; /* those wanted from here on come before the next poll */
+    while ((hook = list)) {
+      host_before_poll_drop(hook);
+      hook->run(hook);
+    }
+  }
+  if (uv_is_active((uv_handle_t *)prepare)) uv_stop(&h->loop); /* this poll must not block */
+}
+
+void host_poll_init(struct host *h) {
+  uv_prepare_init(&h->loop, &h->prepare);
+}
+
+void host_before_poll(struct host *h, enum before_poll when, struct poll_hook *hook) {
+  if (hook->prev) return;
+  struct poll_hook **link = &h->before_poll[when];
+  while (*link) link = &(*link)->next;
+  hook->next = NULL;
+  hook->prev = link;
+  *link = hook;
+  uv_prepare_start(&h->prepare, before_poll);
+}
+
+void host_before_poll_drop(struct poll_hook *hook) {
+  if (!hook->prev) return;
+  *hook->prev = hook->next;
+  if (hook->next) hook->next->prev = hook->prev;
+  hook->prev = NULL;
+}
+
 /* Virtual time moves only when nothing can happen at the present moment any more. True: a timer is due now. */
 static bool advance_virtual(struct host *h) {
   uint64_t at;

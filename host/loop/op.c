@@ -5,6 +5,7 @@
 
 #include "binding.h"
 #include "host.h"
+#include "schedule.h"
 #include "task.h"
 
 /* Yielded by every native wait; its address tells the runtime's own yields from a script's. */

@@ -326,10 +326,10 @@ bool schedule_finish(struct task *t) {
   return --t->effects == 0 && t->suspended && !schedule_over(t->schedule);
 }
 
-bool schedule_deliver(struct task *t) {
+bool schedule_deliver(struct task *t, bool done) {
   struct schedule *s = t->schedule;
   t->interrupted = false; /* whoever cancelled it meanwhile has marked its scope, and the effect's end tells */
-  if (s->mode == SCHEDULE_REPLAY && !records(s)) {
+  if (s->mode == SCHEDULE_REPLAY && (!done || !records(s))) {
     t->awaits = true;
     schedule_list(s);
     return false;

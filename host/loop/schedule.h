@@ -88,10 +88,11 @@ void schedule_acted(struct host *h);
 
 /* Live effects of the running task; they nest. schedule_finish is true for one that suspended the task, whose outcome has to
  * be delivered: schedule_deliver records that, and is true when the task has to go to the end of the queue; else it waits.
- * A task that waits so when the log ends goes on, and its next effect is the one it waited for. */
+ * `done` false: the effect is not done again, the task waits for the outcome that was recorded. Where the log ends it goes on
+ * all the same, and its next effect is the one it waited for. */
 void schedule_begin(struct task *t);
 bool schedule_finish(struct task *t);
-bool schedule_deliver(struct task *t);
+bool schedule_deliver(struct task *t, bool done);
 
 /* For task.c and op.c; t has a schedule. */
 void schedule_resumed(struct task *t);                /* it is about to be */

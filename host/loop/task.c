@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "binding.h"
+#include "schedule.h"
 #include "watchdog.h"
 
 static struct task **slot_of(lua_State *co) {
@@ -257,13 +258,13 @@ bool task_wake(struct task *t) {
 }
 
 /* The outcome of a live effect becomes visible here: recorded, at the end of the ready queue; replayed, when its turn comes. */
-int task_deliver(lua_State *L) {
+int task_deliver(lua_State *L, bool done) {
   op_enter(L, "an effect");
   struct task *t = task_current(host_of(L));
   op_init(&t->park, &park_class);
   t->waits = "replay";
   t->limited = false;
-  if (!schedule_deliver(t)) return op_await(L, &t->park);
+  if (!schedule_deliver(t, done)) return op_await(L, &t->park);
   t->park_result = true;
   op_done(&t->park);
   op_unref(&t->park);

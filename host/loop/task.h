@@ -7,7 +7,6 @@
 
 #include "host.h"
 #include "op.h"
-#include "schedule.h"
 
 struct task {
   struct host *host;
@@ -58,7 +57,8 @@ void task_resume(struct task *t);      /* until it waits or ends; for the pump a
  * (negative = no limit) are over. task_wake is false when it was not parked. */
 int task_park(lua_State *L, const char *label, double seconds);
 bool task_wake(struct task *t);
-int task_deliver(lua_State *L);                /* the running task waits until the outcome of its live effect is due */
+/* The running task waits until the outcome of its live effect, which was done just now or in the recorded run, is due. */
+int task_deliver(lua_State *L, bool done);
 void task_unpark(struct task *t, bool result); /* ends its park; for schedule.c, as is: */
 void task_arm(struct task *t);                 /* begin the limit of its park */
 

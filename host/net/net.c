@@ -98,6 +98,8 @@ static bool is_mem(const char *host) {
   return len > 4 && strcmp(host + len - 4, ".mem") == 0;
 }
 
+static void on_turns(struct poll_hook *hook);
+
 /* --- the engine ------------------------------------------------------------------------------------------------- */
 
 struct net *net_of(struct host *h) {
@@ -106,16 +108,8 @@ struct net *net_of(struct host *h) {
   if (!net) return NULL;
   net->host = h;
   net->turns_tail = &net->turns;
-  if (uv_idle_init(&h->loop, &net->idle) != 0) {
-    mem_free(&h->mem, net);
-    return NULL;
-  }
+  net->hook.run = on_turns;
   return h->net = net;
-}
-
-static void free_net(uv_handle_t *idle) {
-  struct net *net = CONTAINER_OF(idle, struct net, idle);
-  mem_free(&net->host->mem, net);
 }
 
 void net_close(struct host *h) {
@@ -124,7 +118,8 @@ void net_close(struct host *h) {
   CHECK(!net->turns);
   h->net = NULL;
   net_curl_close(net);
-  uv_close((uv_handle_t *)&net->idle, free_net);
+  host_before_poll_drop(&net->hook);
+  mem_free(&h->mem, net);
 }
 
 void net_deny_real(struct host *h, bool deny) {
@@ -144,13 +139,10 @@ static void unqueue(struct net_request *r) {
   r->host->inflight--;
 }
 
-static void on_idle(uv_idle_t *idle) {
-  struct net *net = CONTAINER_OF(idle, struct net, idle);
+static void on_turns(struct poll_hook *hook) {
+  struct net *net = CONTAINER_OF(hook, struct net, hook);
   struct net_request *batch = net->turns;
-  if (!batch) {
-    uv_idle_stop(idle);
-    return;
-  }
+  if (!batch) return;
   net->turns = NULL; /* those queued from here on wait for the next turn */
   net->turns_tail = &net->turns;
   batch->turn_prev = &batch;
@@ -164,7 +156,7 @@ static void on_idle(uv_idle_t *idle) {
 void net_turn(struct net_request *r) {
   struct net *net = r->host->net;
   if (r->turn_prev) return;
-  if (!net->turns) uv_idle_start(&net->idle, on_idle);
+  host_before_poll(net->host, BEFORE_POLL_REQUESTS, &net->hook);
   r->turn_next = NULL;
   r->turn_prev = net->turns_tail;
   *net->turns_tail = r;

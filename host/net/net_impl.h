@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "net.h"
+#include "loop/host.h"
 #include "net_guard.h"
 
 struct net_backend;
@@ -82,7 +83,7 @@ bool net_host(const char *url, char *out, size_t size);
 /* One per host, in host->net; NULL when out of memory. */
 struct net {
   struct host *host;
-  uv_idle_t idle; /* active while turns are wanted */
+  struct poll_hook hook; /* wanted while there are turns */
   struct net_request *turns, **turns_tail;
   struct curl_engine *curl; /* net_curl.c */
   bool deny;

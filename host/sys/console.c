@@ -57,8 +57,8 @@ struct console {
   struct host *host;
   struct output out[2];
   struct input in;
-  uv_prepare_t turn; /* active while something was gathered */
-  bool turning, closing;
+  struct poll_hook turn; /* wanted while something was gathered */
+  bool closing;
   unsigned handles;
 };
 
@@ -150,7 +150,7 @@ static void buffer_shrink(struct mem *m, struct buffer *b) {
 
 /* --- making and closing ----------------------------------------------------------------------- */
 
-static void on_turn(uv_prepare_t *turn);
+static void on_turn(struct poll_hook *turn);
 
 static struct console *console_get(struct host *h) {
   struct console *con = h->console;
@@ -167,8 +167,7 @@ static struct console *console_get(struct host *h) {
   }
   con->out[0].at_once = isatty(1);
   con->out[1].at_once = true;
-  uv_prepare_init(&h->loop, &con->turn);
-  con->handles = 1;
+  con->turn.run = on_turn;
   return con;
 }
 
@@ -209,7 +208,8 @@ void console_close(struct host *h) {
   else if (con->in.reading)
     h->inflight--;
   close_port(con, &con->in.port);
-  close_handle(con, (uv_handle_t *)&con->turn);
+  host_before_poll_drop(&con->turn);
+  if (con->handles == 0) console_free(con);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -270,10 +270,8 @@ static void on_writable(uv_poll_t *poll, int status, int events) {
   output_write(o);
 }
 
-static void on_turn(uv_prepare_t *turn) {
+static void on_turn(struct poll_hook *turn) {
   struct console *con = CONTAINER_OF(turn, struct console, turn);
-  uv_prepare_stop(turn);
-  con->turning = false;
   for (int i = 0; i < 2; i++)
     if (!con->out[i].polling) output_write(&con->out[i]);
 }
@@ -301,10 +299,7 @@ bool console_write(struct host *h, int fd, const char *bytes, size_t len, struct
   if (fd == 2) output_write(&con->out[0]); /* so that the two stay in order where they meet */
   if (o->polling) return keep(o, bytes, len, e);
   if (!o->at_once && buffer_used(&o->kept) + len < GATHER) { /* the fast path */
-    if (!con->turning) {
-      con->turning = true;
-      uv_prepare_start(&con->turn, on_turn);
-    }
+    host_before_poll(con->host, BEFORE_POLL_CONSOLE, &con->turn);
     return keep(o, bytes, len, e);
   }
   output_write(o);

@@ -28,9 +28,9 @@ local Body = {}
 Body.__index = Body
 
 function Body:step(...)
-  local words = table.pack(self.path, ...)
-  for i = 2, words.n do words[i] = tostring(words[i]) end
-  self.run:step(table.unpack(words, 1, words.n))
+  local texts = table.pack(self.path, ...)
+  for i = 2, texts.n do texts[i] = tostring(texts[i]) end
+  self.run:step(table.unpack(texts, 1, texts.n))
 end
 
 function Body:child(label)

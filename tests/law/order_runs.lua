@@ -48,17 +48,17 @@ function Run:step(...)
   self.trace[#self.trace + 1] = table.concat({ ... }, " ")
 end
 
--- Begins f(run) as the root of a run; returns the run and its task, which has to be awaited with M.finish.
-local function begin(run, f)
-  local scope = tasks.supervisor("a run of a test", function() end) -- how it ends is told by M.finish
+-- Begins f(run) as the root of a run, which M.finish waits for; in a scope, or where its end is told to nobody else.
+local function begin(run, f, scope)
+  scope = scope or tasks.supervisor("a run of a test", function() end)
   run.trace = {}
-  run.task = tasks.start(scope, nil, function() return (select(2, pcall(f, run))) end)
+  run.task = tasks.start(scope, nil, f, run)
   schedule.adopt(run.task, run.schedule)
   return run
 end
 
-function M.record(f)
-  return begin(setmetatable({ schedule = schedule.record(), rows = {}, replaying = false }, Run), f)
+function M.record(f, scope, max)
+  return begin(setmetatable({ schedule = schedule.record(max), rows = {}, replaying = false }, Run), f, scope)
 end
 
 function M.replay(recorded, f, log)

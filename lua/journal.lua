@@ -14,6 +14,7 @@ local errors = require "core.errors"
 local frames = require "core.frame"
 local handler = require "core.coro".handler
 local host = require "host.task"
+local json = require "core.json"
 local monotonic = require "host.time".monotonic
 local ordered = require "core.ordered"
 local place = require "core.journal.place"
@@ -77,14 +78,33 @@ local function hide(redactor, value)
   return value
 end
 
---- What is kept of a request, and its digest.
-function Journal:identify(def, q)
-  local request, odd = plain.copy(q, true)
-  if odd then return nil, nil, odd end
-  for _, name in ipairs(type(request) == "table" and def.aside or {}) do request[name] = nil end
+--- A request without what is not asked.
+local function asked_of(def, q)
+  if not def.aside or type(q) ~= "table" then return q end
+  local request = {}
+  for name, value in next, q do request[name] = value end
+  for _, name in ipairs(def.aside) do request[name] = nil end
+  return request
+end
+
+--- A copy of a request as it is kept: without secrets.
+function Journal:kept(def, asked)
+  local request, odd = plain.copy(asked, true)
+  if odd then return nil, errors.new("argument", ("%s: a request is plain data, and %s"):format(def.name, odd)) end
   if def.redact then def.redact(request, self.redactor) end
   if self.redactor.list[1] then request = hide(self.redactor, request) end
-  return request, def.digest and def.digest(request) or plain.digest(request)
+  return request
+end
+
+--- The digest of a request; and what is kept of it, where that had to be made.
+function Journal:identify(def, asked)
+  if not def.redact and not self.redactor.list[1] then
+    local digest = def.digest and def.digest(asked) or asked == nil and "nil" or json.digest(asked)
+    if digest then return digest end
+  end
+  local request, err = self:kept(def, asked)
+  if err then return nil, nil, err end
+  return def.digest and def.digest(request) or plain.digest(request), request
 end
 
 --- How bad it is to do an effect twice.
@@ -246,13 +266,13 @@ end
 function Journal:at_end() return self.left_over <= 0 and self.schedule:at_end() end
 
 --- The row that answers a request, or an error. Neither: it is to be done.
-function Journal:answer(key, request, digest)
+function Journal:answer(key, def, asked, digest)
   local row = self.by_key[key]
   if not row then
-    if not self:at_end() then return nil, self:unknown(key, request) end
+    if not self:at_end() then return nil, self:unknown(key, (self:kept(def, asked))) end
     return nil
   end
-  if row.digest ~= digest then return nil, self:different(row, request) end
+  if row.digest ~= digest then return nil, self:different(row, (self:kept(def, asked))) end
   if row.outcome then return row end
   row.given = true -- the journal ends before its outcome: it is done when all else has been
   self.left_over = self.left_over - 1
@@ -265,7 +285,7 @@ local LOADER = { name = "module.load", class = "pure" }
 
 --- What `load` raises is the outcome of a row, for each task that had to wait for it.
 function Journal:load(key, frame, name, load)
-  local row = self:begin(key, LOADER, nil, { name = name }, plain.digest { name = name })
+  local row = self:begin(key, LOADER, nil, { name = name }, name)
   local guard = frames.inside(frame)
   schedule.begin()
   local ok, value = xpcall(load, handler)
@@ -321,15 +341,19 @@ function Journal:outcome(def, q, call, live)
   if def.derived then return live(def, q, call) end
   local context = call.context
   local key = frames.key(context.frame, def.name)
-  local request, digest, odd = self:identify(def, q)
-  if odd then
-    return nil, errors.new("argument", ("%s: a request is plain data, and %s"):format(def.name, odd))
-  end
+  local asked = asked_of(def, q)
+  local digest, request, err = self:identify(def, asked)
+  if err then return nil, err end
   call.key, self.count = key, self.count + 1
   if self.replaying and not context.inside then
-    local row, err = self:answer(key, request, digest)
+    local row
+    row, err = self:answer(key, def, asked, digest)
     if err then return nil, err end
     if row then return self:give(row, def, q, call) end
+  end
+  if not request then
+    request, err = self:kept(def, asked)
+    if err then return nil, err end
   end
   return self:take(self:begin(key, def, q, request, digest, context.inside), def, q, call, live)
 end

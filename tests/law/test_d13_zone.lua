@@ -3,6 +3,7 @@
 local test = require "stoke.test"
 local about = require "core.about"
 local binary = require "tests.lua.binary"
+local fs = require "stoke.fs"
 local journal = require "core.journal"
 local proc = require "stoke.proc"
 
@@ -43,7 +44,11 @@ test("a cassette of a test that asks for the zone says so where that is another 
   end
   t.match(run("UTC0", url, "--record"), "1 passed")
   t.match(run "UTC0", "1 passed")
+  local path = here.path .. "/cassettes/a_test-asks.jsonl"
+  local tape = fs.read(path)
   local other = run "XYZ-9"
   t.match(other, "1 failed")
   t.match(other, "was recorded where it is %+0000 %+0000 from UTC %(January, July%), and here it is %+0900 %+0900")
+  fs.write(path, (tape:gsub('"zone":"[^"]*",', "", 1):gsub(',"zone":"[^"]*"', "", 1))) -- as cassettes were before
+  t.match(run "UTC0", "1 passed")
 end)

@@ -1,7 +1,8 @@
 --- THE DOOR. Everything the outside world can change the answer of goes through perform(name, request).
 ---
 --- To add an effect: a driver file in lua/driver/ that requires its `host.*` module and calls effect.define, a module of
---- stdlib/ that requires the driver and calls effect.perform, and a test. Gates stand in one fixed order:
+--- stdlib/ that requires the driver and calls effect.perform, and a test. Its class says how bad it is to do it twice, its values
+--- are plain data (or there is a codec), its requests have no numbers of this process. Gates stand in one fixed order:
 ---
 ---   scope    cancelled? past the deadline?                          lua/scope.lua
 ---   span     opens, so that queueing is visible                     lua/gate/span.lua

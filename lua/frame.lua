@@ -63,7 +63,7 @@ end
 function M.key(frame, name)
   local n = (frame.effects[name] or 0) + 1
   frame.effects[name] = n
-  return ("%s/%s#%d"):format(frame.path, name, n)
+  return frame.path .. "/" .. name .. "#" .. n
 end
 
 -- ---- the running task's ---------------------------------------------------------------------------------------------------------

@@ -247,7 +247,8 @@ function Journal:give(row, def, q, call)
   end
   local outcome = row.outcome
   local facts = outcome.facts
-  call.started, call.attempts, call.asked, call.spent = monotonic(), facts.attempts or 1, facts.asked, facts.spent
+  call.started = call.span and monotonic() or nil
+  call.attempts, call.asked, call.spent = facts.attempts or 1, facts.asked, facts.spent
   if def.given then def.given(q, plain.copy(facts)) end
   if outcome.err then return nil, plain.copy(outcome.err) end
   if outcome.secret then

@@ -88,7 +88,8 @@ local function refused()
     size(block), size(limit)), { hint = HINT })
 end
 
---- Asked by the watchdog, in the task that runs.
+--- Asked by the watchdog, in the task that runs. Code of a journalled run that is broken off fails the run, since no log can say
+--- where that was; so it has some seconds to come to a wait, where the keeper cancels it as anywhere.
 ---@param act boolean false: only look
 ---@param seconds number how long it has run, at least
 ---@param grown integer bytes by which it made the heap grow beyond the limit, garbage apart
@@ -97,9 +98,12 @@ end
 local function judge(act, seconds, grown)
   local task = host.current()
   if not task or task.context.system then return nil end
-  if not act then return is_due(task, seconds) end
+  local in_run = schedules.any and schedules.own()
+  local due = (not in_run or seconds >= scopes.GRACE) and is_due(task, seconds)
+  if not act then return due end
   local err = grown > 0 and too_large(grown)
-  if schedules.any and task.schedule and (err or is_due(task, seconds)) then -- no log can say where it was
+  if not err and not due then return nil end
+  if in_run then
     runs.fail(("the watchdog ended code that did not wait, at %s; a journalled run cannot repeat that, so it ends")
       :format(host.site() or "?"))
   end

@@ -75,7 +75,6 @@ struct host {
   struct schedule *due;    /* replayed runs that have something to do */
   struct schedule *acting; /* something from outside is done to a task of it right now */
   size_t task_count, system_count;
-  uint64_t task_ids;
 
   /* time */
   enum clock_kind clock;

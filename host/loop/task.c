@@ -46,7 +46,6 @@ struct task *task_new(lua_State *L, int nargs, bool system, struct err *e) {
   t->host = h;
   t->co = co;
   t->ref = ref;
-  t->id = ++h->task_ids;
   *slot_of(co) = t;
   t->live_next = h->live;
   t->live_prev = &h->live;

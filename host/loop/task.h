@@ -14,22 +14,21 @@ struct task {
   int ref;         /* registry: the Lua record of this task, whose field `co` anchors the thread */
   uint32_t number; /* in its journalled run, by order of spawning */
   struct schedule *schedule; /* of that run; NULL = none */
-  uint64_t id;
-  struct op *op;     /* what it waits for; held until its continuation has run */
-  struct task *next; /* ready queue */
+  struct op *op;             /* what it waits for; held until its continuation has run */
+  struct task *next;         /* ready queue */
   struct task *live_next, **live_prev;
   const char *waits; /* name of the wait, for stoke.tasks() */
   uint64_t since;    /* when it began to wait, ns */
-  bool queued, system, abandoned;
-  bool interrupted; /* cancelled while it was not waiting: its next wait ends at once */
-  bool blocked;     /* it runs a coroutine that was resumed where nothing can wait */
-  uint8_t park_result;
-  bool suspended;   /* since its live effect began */
-  bool limited;     /* replay: its wait had a limit, kept in timer.at in ns */
-  bool awaits;      /* replay: parked until its outcome is delivered */
-  bool arrived;     /* replay: its wait is over, and not delivered yet */
-  bool silent;      /* replay: it goes on as if its live effect had begun, whose outcome the log does not have */
-  uint16_t effects; /* live effects around what it does now */
+  bool queued : 1, system : 1, abandoned : 1;
+  bool interrupted : 1; /* cancelled while it was not waiting: its next wait ends at once */
+  bool blocked : 1;     /* it runs a coroutine that was resumed where nothing can wait */
+  bool park_result : 1;
+  bool suspended : 1;   /* since its live effect began */
+  bool limited : 1;     /* replay: its wait had a limit, kept in timer.at in ns */
+  bool awaits : 1;      /* replay: parked until its outcome is delivered */
+  bool arrived : 1;     /* replay: its wait is over, and not delivered yet */
+  bool silent : 1;      /* replay: it goes on as if its live effect had begun, whose outcome the log does not have */
+  uint16_t effects;     /* live effects around what it does now */
   struct op park;     /* await, channel, sleep: embedded, so that parking allocates nothing */
   struct timer timer; /* of the park */
 };
@@ -41,7 +40,8 @@ struct died {
 };
 
 /* Makes a task that will run function(...) and queues it. Stack of L: record, function, arguments; all are popped. The record
- * gets the thread as field `co`. `system`: the host's own, no leak, and part of no run. NULL (and e filled) when out of memory; may raise a memory error before anything is made. */
+ * gets the thread as field `co`. `system`: the host's own, no leak, and part of no run. NULL (and e filled) when out of memory;
+ * may raise a memory error before anything is made. */
 struct task *task_new(lua_State *L, int nargs, bool system, struct err *e);
 struct task *task_of_thread(lua_State *co); /* NULL when it is no live task */
 static inline struct task *task_current(const struct host *h) {

@@ -2,8 +2,17 @@
 
 local test = require "stoke.test"
 local stoke = require "stoke"
+local time = require "stoke.time"
 local schedule = require "core.schedule"
+local scopes = require "core.scope"
 local runs = require "order_runs"
+
+-- How long code of a run that does not wait may go on after its deadline.
+local function shorter_grace()
+  local before = scopes.GRACE
+  scopes.GRACE = 0.5
+  return runs.closer(function() scopes.GRACE = before end)
+end
 
 local function sleeper(run, name, seconds)
   return run:effect(name, function() stoke.sleep(seconds) return name end)
@@ -108,10 +117,29 @@ test("a run that is cancelled while it is replayed ends at once", function(t)
 end)
 
 test("code that the watchdog has to end fails its run: no log can say where it was", { real = true }, function(t)
+  local grace <close> = shorter_grace()
   local run = runs.record(function()
-    stoke.timeout(0.2, function() while true do end end)
+    stoke.timeout(0.2, function() while grace do end end)
   end)
   t.match(runs.finish(run), "^false replay: the watchdog ended code that did not wait, at .*test_run_diverges.lua:%d+")
+end)
+
+test("code that comes to a wait in time is cancelled there, and the run goes on", { real = true }, function(t)
+  local function f(run)
+    local ok, err = pcall(stoke.timeout, 0.05, function()
+      local until_then = time.monotonic() + 0.5 -- not for a replay: there it is another time
+      while not run.replaying and time.monotonic() < until_then do end
+      run:step "waits"
+      stoke.channel():recv()
+    end)
+    run:step(tostring(ok), err.kind)
+  end
+  local recorded = recorded_of(f)
+  t.eq(recorded.trace, { "waits", "false timeout" })
+  t.eq(recorded.schedule:failure(), nil)
+  local again = runs.replay(recorded, f)
+  runs.finish(again)
+  t.eq(again.trace, recorded.trace)
 end)
 
 test("inside a live effect the watchdog's error is the outcome, and the run goes on", { real = true }, function(t)

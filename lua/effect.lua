@@ -133,7 +133,6 @@ end
 
 function Call:__close(err)
   self.task.call = self.outer
-  if self.scheduled then self.context.journal.left(self) end
   if not self.settled then self:settle(nil, err or errors.new("cancelled", "left before it settled")) end
 end
 

@@ -58,6 +58,7 @@ Journal.__name = "stoke.journal"
 ---  of budgets, and its agents used
 ---@field refusal? boolean a gate refused it: nothing was done
 ---@field cut? boolean it was cancelled
+---@field raised? boolean it was raised: a mistake of the caller
 ---@field secret? boolean its value is not kept, and read anew
 ---@field handle? table of a stream: what is known once it is open
 ---@field items? table[] of a stream: { value, inline } or, last, { ended, err, inline }
@@ -205,32 +206,23 @@ local function inside(call)
   return frames.inside(frames.body(call.context.frame, call.key), call.meter)
 end
 
---- Do it, and keep what comes of it.
+--- Do it, and keep what comes of it; what it raises, a mistake of its caller, too.
 function Journal:take(row, def, q, call, live)
   local visible = not call.context.inside
-  if visible then
-    schedule.begin()
-    call.scheduled = true
-  end
-  local guard <close> = def.metered and inside(call) or nil
-  local value, err = live(def, q, call)
+  if visible then schedule.begin() end
+  local guard = def.metered and inside(call)
+  local ok, value, err = xpcall(live, handler, def, q, call)
   if guard then guard:leave() end
+  if not ok then value, err = nil, errors.wrap(value) end
   local outcome, failed = outcome_of(self, def, value, err, q, call)
+  outcome.raised = not ok and err.kind ~= "cancelled" or nil
   self:put(row, outcome)
-  if visible then
-    call.scheduled = nil
-    row.inline = schedule.finish()
-  end
+  if visible then row.inline = schedule.finish() end
+  if outcome.raised then error(err, 0) end
   if failed then return nil, failed end
   if err ~= nil then return nil, err end
   if def.stream then return streams.record(value, row, q, visible, self) end
   return value
-end
-
---- A call that was left in the middle, by an error of the code: it is over for the order of the run, too.
-function Journal.left(call)
-  call.scheduled = nil
-  schedule.finish()
 end
 
 -- ---- replaying --------------------------------------------------------------------------------------------------------------
@@ -250,6 +242,7 @@ function Journal:give(row, def, q, call)
   call.started = call.span and monotonic() or nil
   call.attempts, call.asked, call.spent = facts.attempts or 1, facts.asked, facts.spent
   if def.given then def.given(q, plain.copy(facts)) end
+  if outcome.raised then error(plain.copy(outcome.err), 0) end
   if outcome.err then return nil, plain.copy(outcome.err) end
   if outcome.secret then
     local value = def.run(q, call)

@@ -3,7 +3,9 @@
 local test = require "stoke.test"
 local stoke = require "stoke"
 local effect = require "core.effect"
+local errors = require "core.errors"
 local journal = require "core.journal"
+local task = require "host.task"
 local runs = require "runs"
 
 local ask = runs.ask
@@ -26,6 +28,23 @@ test("an error is an outcome, with its fields", function(t)
   end)
   t.eq(second, first)
   t.eq(first[1], "refused")
+  t.eq(runs.asked, {})
+end)
+
+effect.define("test.strict", { class = "pure", run = function(q)
+  if q.wait then task.park("test.strict", q.wait) end
+  errors.argument("no such thing: %s", q.text)
+end })
+
+test("what an effect raises is an outcome, and what follows it replays, too", function(t)
+  local first, second = runs.twice(function()
+    local other = stoke.spawn(function() return ask("meanwhile", { wait = 0.2 }).text end)
+    local _, a = stoke.try(effect.perform, "test.strict", { text = "a" })
+    local _, b = stoke.try(effect.perform, "test.strict", { text = "b", wait = 0.1 })
+    return a.kind, a.message, b.message, ask("after", { wait = 0.1 }).text, other:await()
+  end)
+  t.eq({ first[1], first[2], first[3] }, { "argument", "no such thing: a", "no such thing: b" })
+  t.eq(second, first)
   t.eq(runs.asked, {})
 end)
 

@@ -26,20 +26,28 @@ M.watchers = setmetatable({}, { __mode = "k" })
 ---@field agent? string name of the agent whose model asked for it
 ---@field since number wall clock, seconds
 ---@field decision? "approved"|"rejected"
+---@field key? string of the effect that waits, in a journalled run
 local Pending = {}
 Pending.__index = Pending
 Pending.__name = "stoke.pending"
 
 local entries, count = {}, 0
 
---- Too late once the request is over (cancelled, timed out): its task waits for something else by now.
-local function decide(entry, decision, reason)
-  if entry.decision or entry.over or entry.task.cancelled then return false end
-  entry.decision, entry.reason = decision, reason
+--- Decide. Too late once the request is over (cancelled, timed out): its task waits for something else by now.
+---@param entry stoke.pending
+---@param q { decision: "approved"|"rejected", reason?: string, args?: table } args: those that take the place of the model's
+---@return boolean
+function M.decide(entry, q)
   local task = entry.task
+  if entry.decision or entry.over or not task or task.cancelled then return false end
+  entry.decision, entry.reason = q.decision, q.reason
+  if q.args then entry.args, entry.edited = q.args, true end
   if task.co then host.wake(task.co) end
   return true
 end
+
+--- The way of a script's decision: lua/driver/approval.lua puts the door in its place.
+function M.through(entry, q) return M.decide(entry, q) end
 
 --- Let it be done. False when it was decided already, or does not wait any more.
 ---@return boolean
@@ -47,7 +55,7 @@ end
 --- Example: `for _, p in ipairs(stoke.pending()) do p:approve() end`
 function Pending:approve()
   scopes.check_self(self, Pending, "pending:approve()")
-  return decide(self, "approved")
+  return M.through(self, { decision = "approved" })
 end
 
 --- Refuse it; the model reads the reason.
@@ -60,7 +68,7 @@ function Pending:reject(reason)
   if reason ~= nil and type(reason) ~= "string" then
     errors.argument("pending:reject: the reason must be a string, got %s", errors.describe(reason))
   end
-  return decide(self, "rejected", reason)
+  return M.through(self, { decision = "rejected", reason = reason })
 end
 
 --- Let it be done with other arguments; they are checked as the model's own are.
@@ -72,9 +80,7 @@ function Pending:edit(args)
   scopes.check_self(self, Pending, "pending:edit()")
   if type(args) ~= "table" then errors.argument("pending:edit: the arguments must be a table, got %s", errors.describe(args)) end
   if not self.args then errors.argument("pending:edit: %s has no arguments to edit", self.what) end
-  if not decide(self, "approved") then return false end
-  self.args, self.edited = args, true
-  return true
+  return M.through(self, { decision = "approved", args = args })
 end
 
 function Pending:__tostring()
@@ -91,6 +97,26 @@ function M.list()
     if not entry.decision then out[#out + 1] = entry end
   end
   return out
+end
+
+--- What is known of entries, as plain data.
+---@param list stoke.pending[]
+---@return table[]
+function M.describe(list)
+  local out = {}
+  for i, entry in ipairs(list) do
+    out[i] = { id = entry.id, effect = entry.effect, what = entry.what, kind = entry.kind, args = entry.args, agent = entry.agent,
+      call = entry.call, since = entry.since, key = entry.key }
+  end
+  return out
+end
+
+--- The same as entries: of a recording, where nobody waits for a decision.
+---@param list table[]
+---@return stoke.pending[]
+function M.recorded(list)
+  for i, about in ipairs(list) do list[i] = setmetatable(about, Pending) end
+  return list
 end
 
 -- Waits that only another task of this process can end; all others may bring an approval from outside.
@@ -158,6 +184,7 @@ function M.request(effect, kind, what, q, timeout)
   count = count + 1
   local entry = setmetatable({ id = count, effect = effect, kind = kind, what = what or effect, since = time.wall(),
     task = host.enter "approval" }, Pending)
+  entry.key = entry.task.call and entry.task.call.key
   if type(q) == "table" then entry.args, entry.agent, entry.call = q.args, q.agent, q.id end
   entries[#entries + 1] = entry
   local watcher = type(q) == "table" and M.watchers[q]

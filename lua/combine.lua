@@ -4,6 +4,7 @@ local budgets = require "core.gate.budget"
 local channel = require "core.channel"
 local handler = require "core.coro".handler
 local errors = require "core.errors"
+local frames = require "core.frame"
 local modules = require "core.modules"
 local scopes = require "core.scope"
 local tasks = require "core.task"
@@ -75,15 +76,20 @@ function scopes.Scope:map(list, f, options)
     errors.argument("scope:map: limit must be at least 1, got %s", errors.describe(limit))
   end
   local results, next_index, workers = {}, 0, {}
+  local frame_of = frames.list "map" -- of an item, whichever worker takes it
+  local before = self.one_frame
+  self.one_frame = frame_of and true or before
   for w = 1, math.min(limit, #list) do
     workers[w] = tasks.start(self, nil, function()
       while next_index < #list do
         next_index = next_index + 1
         local index = next_index
+        local frame <close> = frame_of and frame_of(index) -- luacheck: ignore
         results[index] = f(list[index], index)
       end
     end)
   end
+  self.one_frame = before
   for _, worker in ipairs(workers) do worker:await() end
   return results
 end

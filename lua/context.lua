@@ -10,9 +10,12 @@ local M = {}
 ---@field deadline? number when the nearest deadline passes, in seconds of the host's clock (host.time.monotonic)
 ---@field run? table the agent run whose tool is at work
 ---@field span? integer the effect around, by its number in the trace
----@field tape? stoke.tape where outcomes are recorded, or come from
+---@field tape? stoke.tape where a test's outcomes are recorded, or come from
+---@field journal? stoke.journal of the run this belongs to (lua/journal.lua)
+---@field frame? stoke.frame where in that run (lua/frame.lua); there is one where there is a journal
+---@field inside? boolean in the body of an effect of that run, which a replay does not run
 ---@field system? boolean the host's own work: it is not traced, and counts as no leak
----@field gated boolean each effect has to pass the gates: there is a budget or a tape
+---@field gated boolean each effect has to pass the gates: there is a budget, a tape or a journal
 
 --- The contexts at the two roots of the tree of tasks.
 ---@type stoke.context
@@ -22,7 +25,8 @@ M.system = { system = true, gated = false }
 
 --- A context that differs from another.
 ---@param context stoke.context
----@param fields { budget?: stoke.budget, deadline?: number, shield?: boolean, run?: table, span?: integer, tape?: stoke.tape }
+---@param fields { budget?: stoke.budget, deadline?: number, shield?: boolean, run?: table, span?: integer, tape?: stoke.tape,
+---  journal?: stoke.journal, frame?: stoke.frame, inside?: boolean }
 ---  deadline: seconds from now; shield: deadlines around it do not count
 ---@return stoke.context
 function M.with(context, fields)
@@ -30,9 +34,14 @@ function M.with(context, fields)
   if fields.shield then around = nil end
   deadline = deadline and now() + deadline or around
   if around and around < deadline then deadline = around end
-  local budget, tape = fields.budget or context.budget, fields.tape or context.tape
-  return { budget = budget, deadline = deadline, run = fields.run or context.run, span = fields.span or context.span, tape = tape,
-    system = context.system, gated = budget ~= nil or tape ~= nil }
+  local budget, tape, journal = fields.budget or context.budget, fields.tape or context.tape, fields.journal or context.journal
+  local made = { budget = budget, deadline = deadline, run = fields.run or context.run, span = fields.span or context.span,
+    tape = tape, system = context.system, gated = budget ~= nil or tape ~= nil }
+  if journal then -- apart, so that all others stay small
+    made.journal, made.frame, made.gated = journal, fields.frame or context.frame, true
+    made.inside = fields.inside or context.inside
+  end
+  return made
 end
 
 return M

@@ -1,11 +1,13 @@
 --- THE DOOR. Everything the outside world can change the answer of goes through perform(name, request).
 ---
 --- To add an effect: a driver file in lua/driver/ that requires its `host.*` module and calls effect.define, a module of
---- stdlib/ that requires the driver and calls effect.perform, and a test. Gates stand in one fixed order:
+--- stdlib/ that requires the driver and calls effect.perform, and a test. Its class says how bad it is to do it twice, its values
+--- are plain data (or there is a codec), its requests have no numbers of this process. Gates stand in one fixed order:
 ---
 ---   scope    cancelled? past the deadline?                          lua/scope.lua
 ---   span     opens, so that queueing is visible                     lua/gate/span.lua
----   replay   the recorded outcome; refusals are outcomes, too       lua/gate/replay.lua
+---   journal  its key and digest; recorded? given in its turn        lua/frame.lua, lua/journal.lua
+---   replay   the same of a test's cassette; refusals are outcomes   lua/gate/replay.lua
 ---   policy   allow, ask a person and wait, or deny                  lua/gate/policy.lua, lua/approval.lua
 ---   budget   reserve calls, settle tokens and seconds               lua/gate/budget.lua
 ---   (cache   its place; exact hit or single flight)
@@ -15,8 +17,8 @@
 ---   settle   one guard: cost, slot given back, span closed
 ---
 --- Whether an effect has to pass the gates at all is one look at two flags: of the effect (it waits for a slot, somebody traces, a
---- policy judges) and of the context it is performed in (lua/context.lua: a budget, a tape). One that has not goes straight to its
---- driver.
+--- policy judges) and of the context it is performed in (lua/context.lua: a budget, a tape, a journal). One that has not goes
+--- straight to its driver.
 
 local host = require "host.task"
 local errors = require "core.errors"
@@ -48,7 +50,18 @@ local M = {}
 ---@field approvable? boolean a request may ask for a person's approval itself (needs_approval)
 ---@field quiet? boolean never traced (clock, randomness)
 ---@field in_body? boolean a body that is run again may do it: it only looks, and waits for nothing
----@field taped? boolean its outcomes can be recorded and replayed
+---@field taped? boolean its outcomes stand on cassettes, too; false = no journal can record them, for the reason in `why`
+---@field why? string
+---@field class? "pure"|"idempotent"|"unsafe"|fun(q): string how bad it is to do it twice: it changes nothing; the second time
+---  changes no more than the first; unsafe when not given
+---@field derived? boolean its outcome follows from the frame it is performed in, so it is not recorded
+---@field aside? string[] fields of a request that are not what is asked: limits of time
+---@field digest? fun(request: any): string of a request without these; when not given, that of its canonical JSON
+---@field redact? fun(request: table, redactor: core.redactor) take out of a copy of a request what is secret by its name
+---@field secret? fun(q: any): string|nil the name of a secret that is the outcome: a journal keeps the name alone
+---@field codec? { keep: fun(value): any, give: fun(kept): any } of values that are no plain data
+---@field metered? boolean its body performs effects of its own: what they spend of budgets is part of its outcome
+---@field given? fun(q: any, facts: table) told of an outcome that is replayed
 ---@field facts? fun(value: any, q: any): table? what is known of an outcome beside its value, as plain data: recorded with it
 ---@field restore? fun(value: any, facts: table, q: any) note it of a value that comes from a recording
 
@@ -83,6 +96,11 @@ function M.names()
   table.sort(names)
   return names
 end
+
+--- What an effect is defined as.
+---@param name string
+---@return stoke.effect|nil
+function M.about(name) return effects[name] end
 
 --- Be told of each effect but those that bodies may do, before it is done; nil ends that.
 ---@param f fun()|nil
@@ -170,15 +188,26 @@ local function live(def, q, call)
   return attempts(def, q, call)
 end
 
---- The outcome on the tape, or one that is recorded. What is replayed has been judged and was paid for, so nobody is asked again
---- and nothing is refused; but it counts.
+--- What is replayed has been judged and was paid for, so nobody is asked again and nothing is refused; but it counts.
+local function counted(def, call, err)
+  local kind = err and errors.kinds[err.kind]
+  if kind and kind.refusal then return end
+  budget.account(call.context.budget, def, call)
+end
+
+--- The outcome on the tape, or one that is recorded.
 local function taped(def, q, call)
   local context = call.context
   local value, err = replay.outcome(context.tape, def, q, call, live)
-  local kind = err and errors.kinds[err.kind]
-  if context.budget and not context.tape.recording and not (kind and kind.refusal) then
-    budget.account(context.budget, def, call)
-  end
+  if context.budget and not context.tape.recording then counted(def, call, err) end
+  return value, err
+end
+
+--- The outcome of a run that is journalled.
+local function journalled(def, q, call)
+  local context = call.context
+  local value, err = context.journal:outcome(def, q, call, context.tape and def.taped and taped or live)
+  if context.budget and call.replayed then counted(def, call, err) end
   return value, err
 end
 
@@ -188,7 +217,7 @@ local function gated(def, q, task, scope, work)
     attempts = 0, settled = false }, Call)
   task.call = call -- settled from there, should the task be cut off
   if span.on and not def.quiet and not context.system then call.span = span.open(def, q, task, context) end
-  local value, err = (context.tape and def.taped and taped or live)(def, q, call)
+  local value, err = (context.journal and journalled or context.tape and def.taped and taped or live)(def, q, call)
   if err ~= nil then
     call:settle(nil, err)
     if err.kind == "cancelled" then deliver(task) end

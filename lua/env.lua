@@ -97,11 +97,26 @@ end
 G.math.randomseed = function(seed) perform("rand.seed", { seed = math.tointeger(seed) or 0 }) end
 
 G.os = { difftime = os.difftime }
-function G.os.time(t)
-  if t then return os.time(t) end
-  return math.floor(perform "time.now")
+
+--- What the zone of the machine decides comes through the door where something is recorded; `value` is what it is here and now.
+local function zoned(value, q)
+  local me = host.current()
+  if not me or not (me.scope or me).context.gated then return value end
+  return perform("time.zone", q)
 end
-function G.os.date(format, t) return os.date(format, t or G.os.time()) end
+
+function G.os.time(t)
+  if not t then return math.floor(perform "time.now") end
+  if type(t) ~= "table" then return os.time(t) end -- which says what is wrong
+  local fields = { year = t.year, month = t.month, day = t.day, hour = t.hour, min = t.min, sec = t.sec, isdst = t.isdst }
+  return zoned(os.time(t), { fields = fields })
+end
+function G.os.date(format, t)
+  t = t or G.os.time()
+  local value = os.date(format, t)
+  if type(format) == "string" and format:sub(1, 1) == "!" then return value end
+  return zoned(value, { date = format or "%c", time = t })
+end
 function G.os.clock() return perform "time.cpu" end
 function G.os.getenv(name) return perform("env.get", { name = name }) end
 function G.os.exit(code)
@@ -366,31 +381,9 @@ local function run_body(name, chunk, path, text)
   return value
 end
 
---- As require, but a module's body may wait; two tasks that need the same module wait for one loading.
-function G.require(name)
-  if type(name) ~= "string" then errors.argument("require: a module name expected, got %s", type(name)) end
+--- Load what has not been loaded, or wait for the task that does.
+local function load_module(name, me)
   local loaded = G.package.loaded
-  local body = modules.body()
-  if body then
-    body.requires[name] = true
-    if modules.change and not is_ours(name) then return modules.change:require(name) end
-  end
-  if loaded[name] ~= nil then return loaded[name] end
-  if name:find "^core%." or name:find "^host%." then
-    if M.internal then return require(name) end
-    errors.argument("module '%s' belongs to the runtime; scripts use stoke.*", name)
-  end
-  if name == "stoke" or name:find "^stoke%." then
-    local module = ours(name)
-    loaded[name] = name:find "^stoke%.%l+$" and name ~= "stoke.cmd" and spelling.seal(name, module) or module
-    return loaded[name]
-  end
-  if name == "cjson.safe" and not package.searchpath(name, G.package.cpath) then -- lives in cjson.so
-    loaded[name] = package.loadlib(package.searchpath("cjson", G.package.cpath) or "", "luaopen_cjson_safe")()
-    return loaded[name]
-  end
-  local me = host.current()
-  if not me then errors.argument("require waits, so it can only be called inside a task") end
   while loading[name] do
     wait_for_loading(name, me)
     if loaded[name] ~= nil then return loaded[name] end
@@ -407,6 +400,46 @@ function G.require(name)
   local value = run_body(name, chunk, path, text)
   if value ~= nil then loaded[name] = value elseif loaded[name] == nil then loaded[name] = true end
   return loaded[name], path
+end
+
+--- A module that needs no file.
+local function load_ours(name)
+  if name == "cjson.safe" then -- lives in cjson.so
+    return package.loadlib(package.searchpath("cjson", G.package.cpath) or "", "luaopen_cjson_safe")()
+  end
+  local module = ours(name)
+  return name:find "^stoke%.%l+$" and name ~= "stoke.cmd" and spelling.seal(name, module) or module
+end
+
+--- The journal of the run that a task belongs to, unless it is in the middle of an effect of that.
+local function journal_of(task)
+  local context = task and (task.scope or task).context
+  return context and not context.inside and context.journal or nil
+end
+
+--- As require, but a module's body may wait; two tasks that need the same module wait for one loading.
+function G.require(name)
+  if type(name) ~= "string" then errors.argument("require: a module name expected, got %s", type(name)) end
+  local loaded = G.package.loaded
+  local body = modules.body()
+  if body then
+    body.requires[name] = true
+    if modules.change and not is_ours(name) then return modules.change:require(name) end
+  end
+  local me = host.current()
+  local journal = journal_of(me)
+  if loaded[name] ~= nil and (not journal or is_ours(name)) then return loaded[name] end
+  if name:find "^core%." or name:find "^host%." then
+    if M.internal then return require(name) end
+    errors.argument("module '%s' belongs to the runtime; scripts use stoke.*", name)
+  end
+  if name == "stoke" or name:find "^stoke%." or name == "cjson.safe" and not package.searchpath(name, G.package.cpath) then
+    loaded[name] = load_ours(name)
+    return loaded[name]
+  end
+  if not me then errors.argument("require waits, so it can only be called inside a task") end
+  if journal then return journal:require(name, loaded[name], function() return (load_module(name, me)) end) end
+  return load_module(name, me)
 end
 
 -- ---- strict globals ------------------------------------------------------------------------------------------------------------

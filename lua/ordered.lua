@@ -1,16 +1,41 @@
 --- pairs and next of scripts. Lua's own order differs from process to process, since strings are hashed with a seed of the
---- process; in a test nothing may depend on it, so there keys come sorted: numbers, strings, booleans, then all else as it comes.
---- Outside a test this is Lua's own pairs behind one look at a flag.
+--- process; in a test and in a journalled run nothing may depend on it, so there keys come sorted: numbers, strings, booleans, then
+--- all else as it comes. Elsewhere this is Lua's own pairs behind one look at a flag.
+
+local current = require "host.task".current
 
 local raw_next, raw_pairs, getmetatable = next, pairs, getmetatable
 
 local M = {}
 
-local ordered = false
+local ordered = false -- for somebody at least
+local everywhere, runs = false, 0
 
 --- Keys come sorted from now on, or as Lua has them.
 ---@param on boolean
-function M.switch(on) ordered = on end
+function M.switch(on)
+  everywhere = on
+  ordered = on or runs > 0
+end
+
+--- A journalled run begins: in its tasks keys come sorted.
+function M.enter()
+  runs = runs + 1
+  ordered = true
+end
+
+--- It has ended.
+function M.leave()
+  runs = runs - 1
+  ordered = everywhere or runs > 0
+end
+
+--- Does the running task belong to a journalled run?
+local function in_run()
+  if runs == 0 then return false end
+  local task = current()
+  return task ~= nil and (task.scope or task).context.journal ~= nil
+end
 
 local RANK = { number = 1, string = 2, boolean = 3 }
 
@@ -35,6 +60,10 @@ local function keys_of(t)
     end
   end
   table.sort(keys, before)
+  if others[2] and in_run() then
+    require "core.errors".argument("pairs: %d keys of the table are objects, which have no order that a journalled run could "
+      .. "repeat; walk a list, or a table by names", #others)
+  end
   for i = 1, #others do keys[count + i] = others[i] end
   return keys, count + #others
 end
@@ -53,7 +82,7 @@ end
 
 --- As pairs. The keys are those there are at the beginning; one that is set to nil on the way does not come.
 function M.pairs(t)
-  if not ordered or type(t) ~= "table" then return raw_pairs(t) end
+  if not ordered or type(t) ~= "table" or not (everywhere or in_run()) then return raw_pairs(t) end
   local meta = getmetatable(t)
   if type(meta) == "table" and rawget(meta, "__pairs") ~= nil then return raw_pairs(t) end
   local keys, count = keys_of(t)
@@ -73,7 +102,7 @@ local walks = setmetatable({}, { __mode = "k" })
 
 --- As next: the keys come in the order they had when the walk began.
 function M.next(t, key)
-  if not ordered or type(t) ~= "table" then return raw_next(t, key) end
+  if not ordered or type(t) ~= "table" or not (everywhere or in_run()) then return raw_next(t, key) end
   local walk = walks[t]
   if key == nil then
     if raw_next(t) == nil then return nil end

@@ -344,17 +344,18 @@ M.can_open = host.can_wait
 
 --- Open a scope inside the running task.
 ---@param fields table deadline (seconds), deadline_kind, shield, on_child_error, site (where it is opened, found out else), and
----  what its context has besides: budget, run, span, tape
+---  what its context has besides: budget, run, span, tape, journal, frame; one_frame: what is spawned in it shares the
+---  frame of the scope
 function M.open(fields)
   local task = host.enter("a scope") -- leaving it waits
   local outer = innermost(task)
   local context = outer.context
-  if fields.deadline or fields.budget or fields.run or fields.span or fields.tape or fields.shield then
+  if fields.deadline or fields.budget or fields.run or fields.span or fields.tape or fields.shield or fields.journal then
     context = contexts.with(context, fields)
   end
   local scope = setmetatable({ task = task, outer = task.scope, site = fields.site or host.site() or "the host", context = context,
     budget = context.budget, deadline = fields.deadline, deadline_kind = fields.deadline_kind, shield = fields.shield,
-    on_child_error = fields.on_child_error, first = nil,
+    on_child_error = fields.on_child_error, one_frame = fields.one_frame, first = nil,
     schedule = schedules.any and schedules.own() }, Scope) -- in its final size
   if outer.overdue then -- no shield is left
     scope.shield, scope.cancelled, scope.overdue = nil, outer.cancelled, true

@@ -3,6 +3,7 @@
 local host = require "host.task"
 local contexts = require "core.context"
 local errors = require "core.errors"
+local frames = require "core.frame"
 local runs = require "host.schedule"
 local schedules = require "core.schedule"
 local scopes = require "core.scope"
@@ -126,6 +127,7 @@ function M.start(scope, name, f, ...)
     if scope ~= (me and (me.scope or me)) then schedules.check(scope.schedule, "scope", "spawn") end
     run = schedules.own() or nil
   end
+  if context.journal and not scope.one_frame then context = frames.of_task(context, name) end
   local task = setmetatable({ site = host.site() or "the host", name = name, context = context, schedule = run }, Task)
   scopes.link(scope, task)
   local new = context.system and host.new_system or host.new

@@ -3,7 +3,7 @@
 --- Every function that waits can be cancelled; durations are seconds.
 
 local again = require "stoke.flow.again"
-local approval = require "core.approval"
+local approval = require "core.driver.approval"
 local channel = require "core.channel"
 local combine = require "core.combine"
 local errors = require "core.errors"

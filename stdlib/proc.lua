@@ -19,7 +19,7 @@ local M = {}
 
 local LINE_MAX = 64 << 20
 
-local function perform(name, q) return errors.check(effect.perform(name, q)) end
+local function perform(name, q, work) return errors.check(effect.perform(name, q, work)) end
 
 -- ---- checking -----------------------------------------------------------------------------------------------------------
 
@@ -231,7 +231,7 @@ function Process:read(max, from)
     self.rest = self.rest:sub(#bytes + 1)
     return bytes
   end
-  return perform("proc.read", { process = self.id, from = from or "stdout", max = max })
+  return perform("proc.read", { process = self.id, from = from or "stdout", max = max }, self.stream.source)
 end
 
 --- The lines of its standard output, without their ends; the last one also when it has none.
@@ -268,13 +268,13 @@ end
 --- Example: `p:write(line .. "\n")`
 function Process:write(bytes)
   if type(bytes) ~= "string" then errors.argument("p:write: a string expected, got %s", type(bytes)) end
-  return perform("proc.write", { process = self.id, bytes = bytes })
+  return perform("proc.write", { process = self.id, bytes = bytes }, self.stream.source)
 end
 
 --- Tell it that no more will come.
 ---
 --- Example: `p:close_stdin()`
-function Process:close_stdin() perform("proc.close_stdin", { process = self.id }) end
+function Process:close_stdin() perform("proc.close_stdin", { process = self.id }, self.stream.source) end
 
 --- Wait until it has ended. One that writes much needs a reader meanwhile, or it waits for that.
 ---@return { code?: integer, signal?: string, timed_out: boolean, seconds: number, limit?: string } limit: of its sandbox, which
@@ -282,7 +282,7 @@ function Process:close_stdin() perform("proc.close_stdin", { process = self.id }
 ---Raises `os` after p:close, `cancelled`.
 ---
 --- Example: `if p:wait().code ~= 0 then print "it failed" end`
-function Process:wait() return perform("proc.wait", { process = self.id }) end
+function Process:wait() return perform("proc.wait", { process = self.id }, self.stream.source) end
 
 --- Send a signal to it and all its children.
 ---@param signal? string|integer "SIGTERM" when not given; "TERM" is the same
@@ -294,7 +294,7 @@ function Process:kill(signal)
   if signal ~= nil and type(signal) ~= "string" and math.type(signal) ~= "integer" then
     errors.argument("p:kill: the name of a signal expected, got %s", tostring(signal))
   end
-  return perform("proc.signal", { process = self.id, signal = signal })
+  return perform("proc.signal", { process = self.id, signal = signal }, self.stream.source)
 end
 
 --- End it, if it has not ended, and wait for that; a no-op the second time. What `<close>` does.

@@ -11,6 +11,7 @@
 local driver = require "core.driver.tool"
 local handler = require "core.coro".handler
 local errors = require "core.errors"
+local frames = require "core.frame"
 local json = require "core.json"
 local modules = require "core.modules"
 local scopes = require "core.scope"
@@ -204,13 +205,18 @@ local function outcome(value, why)
   errors.raise("tool", text.of(why, M.MAX_OUTPUT))
 end
 
---- The work itself, inside the effect; an approval may have changed the arguments.
-local function body(self, q, run, span)
+--- The work itself, inside the effect; an approval may have changed the arguments. In a journalled run `call` says how what it does
+--- is kept, and takes what its agents used: a replay does not run them.
+local function body(self, q, run, span, call)
   local args = q.args
   if q.edited then
     local err
     args, err = self:check(args)
     if err then error(err, 0) end
+  end
+  if run and call and call.inside then
+    run = run:part()
+    call.nested = run.usage
   end
   local scope <close> = scopes.open { deadline = self.timeout or nil, deadline_kind = "timeout", site = self.site, run = run,
     span = span }
@@ -238,6 +244,7 @@ local NOBODY = {}
 ---
 --- Example: `local value, err = weather:perform({ city = "Oslo" }, { agent = "umbrella" })`
 function Tool:perform(args, about)
+  local frame <close> = frames.enter("tool", self.name)
   local checked, err = self:check(args)
   if err then return nil, err end
   local judged, asks = true, self.needs_approval
@@ -247,9 +254,12 @@ function Tool:perform(args, about)
     return nil, errors.wrap(asks)
   end
   about = about or NOBODY
-  local q = { name = self.name, args = checked, id = about.id, agent = about.agent, needs_approval = asks or nil }
+  local q = { name = self.name, args = checked, id = about.id, agent = about.agent, needs_approval = asks or nil,
+    idempotent = self.idempotent or nil }
   local value
-  value, err = driver.call(q, function(request, span) return body(self, request, about.run, span) end, about.on_pending)
+  local run = about.run
+  value, err = driver.call(q, function(request, span, call) return body(self, request, run, span, call) end,
+    not frame and about.on_pending or nil, frame and run and function(used) run:spend(used) end or nil)
   return value, named(self, err)
 end
 

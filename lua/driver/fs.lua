@@ -188,9 +188,18 @@ local function at(q)
   return "path", inside and q.root .. "/" .. q.path or q.path
 end
 
+--- A write that puts a whole file in place, or makes a folder with what is above it, may be done again.
+local function class_of(q)
+  if q.data then return q.append and "unsafe" or "idempotent" end
+  return q.parents and "idempotent" or "unsafe"
+end
+
+local CLASS = { read = "pure", list = "pure", stat = "pure", write = class_of, mkdir = class_of, remove = "unsafe",
+  rename = "unsafe" }
+
 local function define(name, run, subject)
   local confined = jail[name]
-  effect.define("fs." .. name, { subject = subject or at, run = function(q)
+  effect.define("fs." .. name, { subject = subject or at, class = CLASS[name], run = function(q)
     if q.root ~= nil then return confined(q) end
     return run(q)
   end })

@@ -25,6 +25,19 @@ end
 
 local FOLLOWED = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
 
+local SAFE = { GET = "pure", HEAD = "pure", OPTIONS = "pure", PUT = "idempotent", DELETE = "idempotent" }
+
+--- What may be asked twice (RFC 9110, 9.2).
+local function class_of(q) return SAFE[q.method] or "unsafe" end
+
+local ASIDE = { "connect", "first_byte", "idle", "total" }
+
+--- Secrets in a request are known by the names of its headers and of the fields of its query.
+local function redact(q, redactor)
+  q.url = redactor:url(q.url)
+  for i, line in ipairs(q.headers or {}) do q.headers[i] = redactor:header(line) end
+end
+
 local function follows(q) return (q.max_redirects or 0) > 0 and policy.judges "host" end
 
 local function location_of(head)
@@ -99,7 +112,7 @@ local function fetch(q)
 end
 
 effect.define("http.request", {
-  subject = subject, taped = true,
+  subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact,
   run = function(q)
     if follows(q) then return follow(q, fetch, function() end) end
     local got, err = fetch(q)
@@ -140,7 +153,7 @@ local function open(q)
 end
 
 effect.define("http.stream", {
-  stream = true, subject = subject, taped = true,
+  stream = true, subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact,
   run = function(q)
     if follows(q) then return follow(q, open, function(source) source:close() end) end
     local source, err = open(q)

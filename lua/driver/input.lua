@@ -13,7 +13,7 @@ local function read(q)
   return stdio.read(q.want)
 end
 
-effect.define("input.read", { run = function(q)
+effect.define("input.read", { class = "unsafe", run = function(q)
   local ok, value = pcall(read, q)
   if ok then return value end
   return nil, errors.wrap(value)

@@ -259,8 +259,15 @@ local function reserve(q, room, record)
   return 0
 end
 
+-- Which endpoint answers, and how long it may take, is not what is asked.
+local ASIDE = { "endpoint", "timeouts" }
+
+--- What a server is asked by a method that changes something: a pull, a deletion, an upload. All of these may be asked again.
+local function class_of(q) return q.method == "GET" and "pure" or "idempotent" end
+
 effect.define("llm.chat", {
-  taped = true, run = call, pool = pool_key, retry = RETRY, subject = subject, reserve = reserve,
+  taped = true, class = "idempotent", aside = ASIDE,
+  run = call, pool = pool_key, retry = RETRY, subject = subject, reserve = reserve,
   usage = function(value, q)
     local protocol = protocols[q.protocol]
     return protocol.usage and protocol.usage(value)
@@ -272,10 +279,11 @@ effect.define("llm.chat", {
   restore = function(value, facts, q) protocols[q.protocol].restore(value, facts) end,
 })
 -- Loading a model: a slot like any other call, but nothing a budget counts.
-effect.define("llm.load", { taped = true, run = call, pool = pool_key, retry = RETRY, subject = subject })
+effect.define("llm.load", { taped = true, class = "idempotent", aside = ASIDE,
+  run = call, pool = pool_key, retry = RETRY, subject = subject })
 -- What the server answers at once: no slot, no usage.
-effect.define("llm.admin", { taped = true, run = call, retry = RETRY, subject = subject })
-effect.define("llm.stream", { taped = true, run = open, stream = true, pool = pool_key, retry = RETRY, usage = usage_of,
-  subject = subject, reserve = reserve })
+effect.define("llm.admin", { taped = true, class = class_of, aside = ASIDE, run = call, retry = RETRY, subject = subject })
+effect.define("llm.stream", { taped = true, class = "idempotent", aside = ASIDE,
+  run = open, stream = true, pool = pool_key, retry = RETRY, usage = usage_of, subject = subject, reserve = reserve })
 
 return M

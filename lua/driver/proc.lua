@@ -103,8 +103,15 @@ local function subject(q)
   return "command", words, name and name .. words:sub(#q.argv[1] + 1) or nil
 end
 
-effect.define("proc.run", { run = M.run, subject = subject })
-effect.define("proc.sandbox_level", { run = sandbox.level })
+--- Values of the environment are secret by their names.
+local function redact(q, redactor)
+  if q.env then redactor:fields(q.env) end
+end
+
+local ASIDE = { "timeout" }
+
+effect.define("proc.run", { run = M.run, subject = subject, class = "unsafe", aside = ASIDE, redact = redact })
+effect.define("proc.sandbox_level", { run = sandbox.level, class = "pure" })
 
 --- Where a program lies that is found along PATH, and the folder that is asked about, both by their real names.
 local function which(q)
@@ -123,11 +130,11 @@ local function which(q)
   return nil, errors.new("os", ('cannot start "%s": there is no such program'):format(q.program), { code = fs.ENOENT })
 end
 
-effect.define("proc.which", { run = which })
+effect.define("proc.which", { run = which, class = "pure" })
 
 -- ---- processes a script talks to ------------------------------------------------------------------------------------------------
 
-local processes, fences, count = {}, {}, 0
+local count = 0
 
 --- The stream that proc.spawn opens: its items are what the process writes to standard output.
 local Source = {}
@@ -141,15 +148,24 @@ end
 
 function Source:next() return read(self.process, "stdout") end
 
+--- Where requests name a process: in a journalled run by the effect that started it, else by a number.
+local function id_of(call)
+  if call and call.key then return call.key end
+  count = count + 1
+  return count
+end
+
 function Source:close()
-  processes[self.id], fences[self.id] = nil, nil
-  finish(self.process)
+  local process = self.process
+  if not process then return end
+  self.process = nil
+  finish(process)
   if self.fence then self.fence:close() end
 end
 
 effect.define("proc.spawn", {
-  stream = true, subject = subject,
-  run = function(q)
+  stream = true, subject = subject, class = "unsafe", aside = ASIDE, redact = redact,
+  run = function(q, call)
     local unwanted = closed(q)
     if unwanted then return nil, unwanted end
     local fence, refused = sandbox.open(q)
@@ -159,29 +175,32 @@ effect.define("proc.spawn", {
       if fence then fence:close() end
       return nil, err
     end
-    count = count + 1
-    processes[count], fences[count] = p, fence
-    return setmetatable({ process = p, id = count, fence = fence,
-      about = { id = count, pid = p:pid(), sandbox = fence and fence.level } }, Source)
+    return setmetatable({ process = p, fence = fence,
+      about = { id = id_of(call), pid = p:pid(), sandbox = fence and fence.level } }, Source)
   end,
 })
 
+--- An effect on a process that runs: q.process names it, `source` is what proc.spawn gave.
 local function define(name, method)
   effect.define(name, {
-    run = function(q)
-      local p = processes[q.process]
+    class = "unsafe",
+    run = function(q, _, source)
+      while source.inner do source = source.inner end -- what is recorded while it is read
+      if source.recorded then
+        return nil, errors.new("interrupted", "the process was started by the run that was recorded, and is gone")
+      end
+      local p = source.process
       if not p then return nil, errors.new("os", "the process was closed, with the scope it was started in or by hand") end
-      return method(p, q)
+      return method(p, q, source.fence)
     end,
   })
 end
 
 define("proc.read", function(p, q) return read(p, q.from, q.max) end)
 define("proc.write", function(p, q) return p:write(q.bytes) end)
-define("proc.wait", function(p, q)
+define("proc.wait", function(p, _, fence)
   local status, err = p:wait()
-  local fence = status and fences[q.process]
-  if fence then status.limit = fence:limit(p) end
+  if status and fence then status.limit = fence:limit(p) end
   return status, err
 end)
 define("proc.signal", function(p, q) return p:kill(q.signal) end)

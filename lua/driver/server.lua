@@ -6,7 +6,8 @@
 local effect = require "core.effect"
 local server = require "host.server"
 
-effect.define("http.serve", { run = server.open })
+effect.define("http.serve", { run = server.open, class = "unsafe", taped = false,
+  why = "requests that come in begin runs of their own; serve outside, and begin a run for each" })
 
 --- Cut answers in memory into pieces of 1 to `max` bytes, by a generator seeded with `seed`; max = 0 ends it. For tests.
 return { cut = server.cut }

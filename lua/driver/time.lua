@@ -4,7 +4,17 @@ local effect = require "core.effect"
 local task = require "host.task"
 local time = require "host.time"
 
-effect.define("time.now", { run = time.wall, quiet = true, in_body = true })
-effect.define("time.monotonic", { run = time.monotonic, quiet = true, in_body = true })
-effect.define("time.cpu", { run = time.cpu, quiet = true, in_body = true })
-effect.define("time.sleep", { run = function(seconds) return task.park("time.sleep", seconds) end, quiet = true })
+effect.define("time.now", { run = time.wall, quiet = true, in_body = true, class = "pure" })
+effect.define("time.monotonic", { run = time.monotonic, quiet = true, in_body = true, class = "pure" })
+effect.define("time.cpu", { run = time.cpu, quiet = true, in_body = true, class = "pure" })
+effect.define("time.sleep", { run = function(seconds) return task.park("time.sleep", seconds) end, quiet = true, class = "pure" })
+
+--- What depends on the time zone of the machine: { date = format, time = seconds } -> text or table; { fields } -> seconds. The
+--- request of a journalled run; else scripts have it without the door (lua/env.lua).
+effect.define("time.zone", { quiet = true, in_body = true, class = "pure", run = function(q, call)
+  local tape = call and call.context.tape
+  local elsewhere = tape and tape.elsewhere and tape:elsewhere()
+  if elsewhere then return nil, elsewhere end
+  if q.fields then return os.time(q.fields) end
+  return os.date(q.date, q.time)
+end })

@@ -170,4 +170,4 @@ local function open(q)
   return source
 end
 
-effect.define("fs.watch", { stream = true, run = open, subject = function(q) return "path", q.paths[1] or "." end })
+effect.define("fs.watch", { stream = true, class = "pure", run = open, subject = function(q) return "path", q.paths[1] or "." end })

@@ -112,11 +112,21 @@ function M.reserve(budget, def, call)
   return nil
 end
 
+--- What a body spent that is not run again.
+local function charge(budget, more)
+  local level = budget
+  while level do
+    for _, name in ipairs(NAMES) do level.used[name] = level.used[name] + more[name] end
+    level = level.outer
+  end
+end
+
 --- Count in a call that comes from a recording: nothing is refused and nothing set aside.
 ---@param budget stoke.budget
 ---@param def stoke.effect
 ---@param call table
 function M.account(budget, def, call)
+  if call.spent then charge(budget, call.spent) end
   if not def.usage then return end
   local level = budget
   while level do

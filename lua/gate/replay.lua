@@ -15,6 +15,7 @@ local M = {}
 ---@field recording boolean
 ---@field take fun(self, name: string, q: any): stoke.tape.entry|nil, stoke.error? the outcome to replay; nil and why there is none
 ---@field open fun(self, name: string, q: any): stoke.tape.entry an effect begins
+---@field elsewhere? fun(self): stoke.error? the time zone is not that of the recording
 ---@field put fun(self, entry: stoke.tape.entry, kind: string, at: number, value: any, facts?: table) what came of it: "chunk",
 ---  "value", "error", "end" or "cut"; facts: what is known of a value beside it. Those of a stream come when it has ended
 

@@ -9,8 +9,8 @@ local M = {}
 
 --- true when anybody looks; perform checks this first.
 M.on = false
---- Sinks: fun(record). A record is { span, parent?, name, task, start, queue, run, error?, input_tokens?, output_tokens? };
---- seconds.
+--- Sinks: fun(record). A record is { span, parent?, name, task, start, queue, run, error?, input_tokens?, output_tokens?,
+--- replayed? = its outcome came from a journal }; seconds.
 M.sinks = {}
 M.bodies = false
 
@@ -87,7 +87,7 @@ function M.close(self, call, err, used)
   local record = {
     span = self.id, parent = self.parent, name = self.name, task = self.task.name or self.task.site, start = self.wall,
     queue = rounded(started - self.opened), run = rounded(now - started), attempts = call.attempts, about = summary(self.q),
-    error = err and err.kind or nil, message = err and err.message or nil,
+    replayed = call.replayed, error = err and err.kind or nil, message = err and err.message or nil,
     traceback = err and err.kind ~= "cancelled" and rawget(err, "traceback") or nil,
     input_tokens = used and used.input_tokens, output_tokens = used and used.output_tokens,
     request = M.bodies and self.q or nil, amended = M.bodies and call.amend or nil,

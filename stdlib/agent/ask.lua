@@ -4,6 +4,7 @@
 --- HTTP 500 has the text in it) or that the model wrote as text is salvaged (stoke.reading.salvage).
 
 local errors = require "core.errors"
+local frames = require "core.frame"
 local random = require "core.random"
 local json = require "stoke.json"
 local caps = require "stoke.agent.cap"
@@ -27,10 +28,13 @@ local M = {}
 ---@field endless? integer tokens at which the cap of answers that nothing else bounds has cut it
 ---@field failed? stoke.error the model's call could not be read, and nothing could be salvaged
 
---- An id: the prefix and eight digits of chance.
+--- An id: the prefix and eight digits, of chance or, in a journalled run, of where it is made.
 ---@param prefix string
 ---@return string
-function M.id(prefix) return ("%s%08x"):format(prefix, random.stream("run id"):int(0, 0xffffffff)) end
+function M.id(prefix)
+  local id = frames.id(prefix)
+  return id and prefix .. id:sub(1, 8) or ("%s%08x"):format(prefix, random.stream("run id"):int(0, 0xffffffff))
+end
 
 local function as_calls(found)
   local calls = {}

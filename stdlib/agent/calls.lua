@@ -215,7 +215,7 @@ local function alone(run, call)
 end
 
 local function together(run, calls)
-  local scope <close> = scopes.open {}
+  local scope <close> = scopes.open { one_frame = true } -- a call has its frame, whether it is alone or not
   local states, messages = {}, {}
   for i, call in ipairs(calls) do states[i] = start(run, scope, call, i) end
   for i, state in ipairs(states) do

@@ -2,6 +2,7 @@
 
 local combine = require "core.combine"
 local errors = require "core.errors"
+local frames = require "core.frame"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
 local ask = require "stoke.agent.ask"
@@ -64,6 +65,13 @@ function Run:spend(more)
     run.usage = usages.add(rawget(run, "usage"), more)
     run = run.outer
   until not run
+end
+
+--- A part of the run that counts for itself what it uses, and then for the run. Who listens to the run hears nothing of it: what
+--- happens there, a replay does not do again.
+---@return stoke.agent.run part
+function Run:part()
+  return setmetatable({ agent = self.agent, history = self.history, outer = self, usage = usages.new() }, Run)
 end
 
 --- Count one thing.
@@ -469,6 +477,7 @@ end
 
 local function drive(new_run, messages)
   local run <close> = new_run
+  local frame <close> = frames.enter("agent", run.agent.label) -- luacheck: ignore
   local scope <close> = bounds(run.agent)
   for i = 1, #messages do run.history:push(messages[i]) end
   messages = nil -- luacheck: ignore (this may wait long)

@@ -1,6 +1,7 @@
 --- Tool calls that arrived as such, made fit to be used: models and servers leave out ids, or what is round the name, and write
 --- arguments as a string of JSON, sound or damaged.
 
+local frames = require "core.frame"
 local json = require "core.json"
 local random = require "core.random"
 local texts = require "core.text"
@@ -15,6 +16,8 @@ local LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 --- In the server's own style, for calls that came without.
 local function new_id()
+  local id = frames.id "call"
+  if id then return "call_" .. id:sub(1, 8) end
   local ids, out = random.stream "call id", {}
   for i = 1, 8 do
     local at = ids:int(1, #LETTERS)

@@ -1,6 +1,6 @@
 --- A cassette: what a test asked of the world outside and what came of it, one JSON line each, so that it runs again without it.
 ---
----     {"cassette":1,"test":"plans a trip","start":1767225600.0,"seed":7}      the clock and the seed it was recorded with
+---     {"cassette":1,"test":"plans a trip","start":1767225600.0,"seed":7,...}  the clock, seed and time zone it was recorded with
 ---     {"n":1,"effect":"llm.stream","at":0.01,"request":{...}}                 at: seconds since the test began
 ---     {"n":1,"at":0.2,"chunk":{"type":"text","text":"Oslo"}}                  at: seconds since that request
 ---     {"n":1,"at":0.9,"end":1}              after so many chunks; or "value", "error", "cut" (left before its end)
@@ -14,7 +14,7 @@ local json = require "core.json"
 local config = require "stoke.config"
 local fs = require "stoke.fs"
 local miss = require "stoke.test.miss"
-local redact = require "stoke.test.redact"
+local redact = require "core.redact"
 local time = require "stoke.time"
 
 local M = {}
@@ -157,6 +157,9 @@ end
 --- To the millisecond and a bit: what lies below is noise.
 local function rounded(seconds) return math.floor(seconds * 1e4 + 0.5) / 1e4 end
 
+--- The time zone of this machine, by its distances from UTC in the summer and in the winter.
+local function zone() return ("%s %s"):format(os.date("%z", 1767225600), os.date("%z", 1782864000)) end
+
 --- A cassette to be recorded.
 ---@param path string
 ---@param test string
@@ -166,7 +169,7 @@ local function rounded(seconds) return math.floor(seconds * 1e4 + 0.5) / 1e4 end
 --- Example: `local tape = cassette.record("cassettes/trip.jsonl", "plans a trip", 7)`
 function M.record(path, test, seed)
   local self = new(path, nil, { recording = true, lines = {}, began = time.monotonic() })
-  self:write { cassette = 1, test = test, start = time.now(), seed = seed, stoke = about.version }
+  self:write { cassette = 1, test = test, start = time.now(), seed = seed, zone = zone(), stoke = about.version }
   return self
 end
 
@@ -272,7 +275,7 @@ local function read(self, text)
     if not is_record(self, record) then
       useless(self, ":%d is no line of a cassette", number)
     elseif record.cassette then
-      self.start, self.seed = record.start, math.tointeger(record.seed)
+      self.start, self.seed, self.zone = record.start, math.tointeger(record.seed), record.zone
     elseif record.request then
       local entry = { n = record.n, name = record.effect, request = json.decode(json.encode(record.request)), chunks = {}, at = 0 }
       entry.key = entry.name .. " " .. json.encode(entry.request)
@@ -309,6 +312,14 @@ function Cassette:refuse(message)
   local hint = "record it again: " .. self.again "--record"
   self.problems[#self.problems + 1] = message .. "\n" .. hint
   return errors.new("replay", message, { hint = hint })
+end
+
+--- What the test asks of the time zone is not what was answered when it was recorded, somewhere else.
+function Cassette:elsewhere()
+  local here = not self.recording and type(self.zone) == "string" and zone()
+  if not here or here == self.zone then return nil end
+  return self:refuse(("os.date and os.time go by the time zone; %s was recorded where it is %s from UTC (January, July), and "
+    .. "here it is %s: run the test with the same TZ, or use os.date with \"!\""):format(self.path, self.zone, here))
 end
 
 function Cassette:take(name, q)

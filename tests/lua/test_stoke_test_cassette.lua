@@ -5,7 +5,7 @@ local about = require "core.about"
 local fs = require "stoke.fs"
 local json = require "stoke.json"
 local proc = require "stoke.proc"
-local redact = require "stoke.test.redact"
+local redact = require "core.redact"
 local stoke = require "stoke"
 
 local PASSED_ON = require "binary".PASSED_ON

@@ -1,4 +1,5 @@
---- Secrets are kept off a cassette: what headers, the queries of URLs and the fields of bodies hold under a name that says so.
+--- Secrets are kept off a cassette and out of a journal: what headers, the queries of URLs and the fields of bodies hold under a
+--- name that says so.
 
 local json = require "core.json"
 local secrets = require "core.secrets"
@@ -15,31 +16,33 @@ M.MARK = "[redacted]"
 function M.secret(name) return secrets.named(name) end
 
 --- Keeps the secrets it has seen, to find them again where nobody expects them.
----@class stoke.test.redactor
+---@class core.redactor
 local Redactor = {}
 Redactor.__index = Redactor
 
----@return stoke.test.redactor
+---@return core.redactor
 ---
 --- Example: `local redactor = redact.new()`
 function M.new() return setmetatable({ seen = {}, list = {} }, Redactor) end
 
-local function add(self, value)
+local function add(self, value, name)
   if #value >= 6 and not self.seen[value] and value ~= M.MARK then
-    self.seen[value] = true
+    self.seen[value] = name and ("[secret %s]"):format(name) or M.MARK
     self.list[#self.list + 1] = value
   end
 end
 
 --- A value that must not be written: as it is, without the escapes of a URL, and with those of JSON.
-function Redactor:learn(value)
+---@param value string
+---@param name? string what is written in its place; not given: a mark that is the same for all
+function Redactor:learn(value, name)
   value = value:gsub("^%s*%a+%s+", "") -- "Bearer x", "Basic x"
   if value == M.MARK then return end
   local plain = value:gsub("+", " "):gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)
   for _, text in ipairs { value, plain } do
     local written = json.encode(text)
-    if written and written ~= '"' .. text .. '"' then add(self, written:sub(2, -2)) end
-    add(self, text)
+    if written and written ~= '"' .. text .. '"' then add(self, written:sub(2, -2), name) end
+    add(self, text, name)
   end
 end
 
@@ -87,9 +90,10 @@ end
 function Redactor:text(text)
   for _, value in ipairs(self.list) do
     local from, to = text:find(value, 1, true)
+    local mark = self.seen[value]
     while from do
-      text = text:sub(1, from - 1) .. M.MARK .. text:sub(to + 1)
-      from, to = text:find(value, from + #M.MARK, true)
+      text = text:sub(1, from - 1) .. mark .. text:sub(to + 1)
+      from, to = text:find(value, from + #mark, true)
     end
   end
   return text

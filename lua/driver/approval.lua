@@ -1,0 +1,32 @@
+--- Effects of approvals in a journalled run: approval.list -> what waits; approval.decide { approval, decision, reason, args } ->
+--- whether it still waited. What waits, and until when, is not the run's own doing; elsewhere a script asks without the door.
+
+local approval = require "core.approval"
+local effect = require "core.effect"
+local errors = require "core.errors"
+local frames = require "core.frame"
+
+local M = {}
+
+effect.define("approval.list", { class = "pure", quiet = true, run = function() return approval.list() end,
+  codec = { keep = approval.describe, give = approval.recorded } })
+
+effect.define("approval.decide", { class = "unsafe", quiet = true,
+  run = function(q, _, entry) return approval.decide(entry, q) end })
+
+function approval.through(entry, q)
+  if not frames.current() then return approval.decide(entry, q) end
+  q.approval = entry.key or entry.id
+  local in_time = errors.check(effect.perform("approval.decide", q, entry))
+  if in_time then entry.decision, entry.reason, entry.args = q.decision, q.reason, q.args or entry.args end -- of a recording, too
+  return in_time
+end
+
+--- What waits for an approval, oldest first.
+---@return stoke.pending[]
+function M.list()
+  if not frames.current() then return approval.list() end
+  return errors.check(effect.perform "approval.list")
+end
+
+return M

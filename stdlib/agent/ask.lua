@@ -9,11 +9,9 @@ local json = require "stoke.json"
 local caps = require "stoke.agent.cap"
 local output = require "stoke.agent.output"
 local repeats = require "stoke.agent.repeats"
-local one = require "stoke.ollama.call"
 local called = require "stoke.agent.calls"
-local ollama = require "stoke.ollama"
+local models = require "stoke.model"
 local salvage = require "stoke.agent.salvage"
-local tokens = require "stoke.ollama.tokens"
 local usages = require "stoke.agent.usage"
 
 local M = {}
@@ -141,11 +139,11 @@ end
 --- Bytes of a token, at the most; a server that knows nothing of num_predict sends for ever.
 local TOKEN = 32
 
-local function read_stream(run, given, out)
+local function read_stream(run, out, messages, tools, format)
   local thinking, calls, done = {}, {}, nil
   local watch, thoughts = repeats.new(), nil
   local left = run.cap and run.cap * TOKEN or math.huge
-  for ev in ollama.stream(given) do
+  for ev in models.stream(run.target, run.agent, messages, tools, format, caps.options(run.agent, run.cap)) do
     left = left - #(ev.text or "")
     if left < 0 then error(output.endless(out.text(), run.agent.label, run.cap), 0) end
     if ev.type == "text" then
@@ -164,17 +162,17 @@ local function read_stream(run, given, out)
       done = ev
     end
   end
-  local text, thought = one.without_thinking(run.agent, out.text(), #thinking > 0 and table.concat(thinking) or nil)
+  local text, thought = models.settled(run.target, run.agent, out.text(), #thinking > 0 and table.concat(thinking) or nil)
   return { text = text, thinking = thought, calls = calls, reason = done.reason, usage = done.usage }
 end
 
 --- The server, or our reader of its answers, could not read the model's call.
-local function mended(run, err, format)
+local function mended(run, text, err, format)
   local usage = usages.new()
   usage.calls, usage.attempts, usage.estimated = 1, 1, true
-  usage.input_tokens = tokens.estimate(run.agent.model, run.bytes)
+  usage.input_tokens = models.estimate(run.target, run.bytes)
   run:spend(usage)
-  local found = not format and run.agent.definitions and salvage.from_error(rawget(err, "server") or err.message, run.agent.names)
+  local found = not format and run.agent.definitions and salvage.from_error(text, run.agent.names)
   if not found then return { text = "", failed = err } end
   run:count("repairs", 1)
   return { text = "", calls = as_calls(found) }
@@ -231,21 +229,22 @@ end
 local function take(run, format, answer, usage)
   usage.tool_calls = 0 -- counted when they are run
   run:spend(usage)
-  if not usage.estimated then tokens.learn(run.agent.model, run.bytes, run.images, usage.input_tokens) end
+  if not usage.estimated then models.learn(run.target, run.bytes, run.images, usage.input_tokens) end
   if answer.reason == "length" and run.cap and at_cap(answer, usage.output_tokens, run.cap) then answer.endless = run.cap end
   answer.calls = find_calls(run, answer, format)
   return answer
 end
 
 local function failed(run, format, err)
-  if err.kind == "invalid_output" then return mended(run, err, format) end
+  local meaning, text = models.reads(run.target, err)
+  if meaning == "call" then return mended(run, text, err, format) end
   return nil, err
 end
 
 local function ask_streaming(run, format)
-  local given = run:request(format)
-  local out = writer(run, given.tools ~= nil, format ~= nil)
-  local ok, answer = pcall(read_stream, run, given, out)
+  local messages, tools = run:question(format)
+  local out = writer(run, tools ~= nil, format ~= nil)
+  local ok, answer = pcall(read_stream, run, out, messages, tools, format)
   if not ok then
     if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end
     if out.text() ~= "" then run.last_text = out.text() end -- for err.work
@@ -264,11 +263,9 @@ end
 function M.ask(run, format)
   if run.listener then return ask_streaming(run, format) end
   local messages, tools = run:question(format)
-  local reply, err = one.chat(run.agent, messages, tools, format, caps.options(run.agent, run.cap))
+  local answer, err = models.ask(run.target, run.agent, messages, tools, format, caps.options(run.agent, run.cap))
   if err then return failed(run, format, err) end
-  local message = reply.message
-  return take(run, format, { text = message.content, thinking = message.thinking, calls = message.tool_calls,
-    reason = reply.done_reason }, ollama.usage(reply))
+  return take(run, format, answer, answer.usage)
 end
 
 return M

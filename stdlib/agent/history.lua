@@ -3,14 +3,11 @@
 --- Sent are the instructions, the last question (pinned), and the newest messages. When they grow beyond the window, the oldest
 --- fall out until six tenths are left, so that between two such compactions each request begins with the same bytes as the one
 --- before and the server's cache is used. A call and its results stay or fall together. Tokens are estimated from bytes at
---- the rate the model's own counts taught (stoke.ollama.tokens).
+--- the rate the model's own counts taught (stoke.model.estimate).
 
 local errors = require "core.errors"
-local ollama = require "stoke.ollama"
-local protocol = require "stoke.ollama.protocol"
+local models = require "stoke.model"
 local texts = require "stoke.agent.texts"
-local tokens = require "stoke.ollama.tokens"
-local windows = require "stoke.ollama.window"
 
 local M = {}
 
@@ -60,7 +57,7 @@ function History:push(message, aside)
   local sent = self.sent
   if not sent then return end
   sent[#sent + 1] = message
-  local bytes, images = tokens.size(message)
+  local bytes, images = models.size(message)
   self.bytes, self.images = self.bytes + bytes, self.images + images
 end
 
@@ -89,7 +86,7 @@ function History:messages(instructions)
   for i = self.first, #self do out[#out + 1] = self[i] end
   local bytes, images = 0, 0
   for i = 1, #out do
-    local more, pictures = tokens.size(out[i])
+    local more, pictures = models.size(out[i])
     bytes, images = bytes + more, images + pictures
   end
   self.bytes, self.images, self.sent, self.instructions = bytes, images, out, instructions
@@ -118,17 +115,17 @@ local function last_unit(history)
   return i
 end
 
---- Let the oldest messages fall out until about `target` tokens are left; what fell out.
-local function drop(history, model, extra, target)
+--- Let the oldest messages fall out until about `most` tokens are left; what fell out.
+local function drop(history, target, extra, most)
   local dropped, last = {}, last_unit(history)
   while history.first < last do
-    if tokens.estimate(model, history.bytes + extra, history.images) <= target then break end
+    if models.estimate(target, history.bytes + extra, history.images) <= most then break end
     local stop = next_unit(history, history.first)
     if stop > last then break end
     for i = history.first, stop - 1 do
       if i ~= history.asked then
         dropped[#dropped + 1] = history[i]
-        local bytes, images = tokens.size(history[i])
+        local bytes, images = models.size(history[i])
         history.bytes, history.images = history.bytes - bytes, history.images - images
       end
     end
@@ -138,39 +135,34 @@ local function drop(history, model, extra, target)
   return dropped
 end
 
---- The context window; the model is loaded, once, where nobody knows it otherwise.
-local function window_of(history, about, estimated)
-  if protocol.automatic(about.model, about.endpoint) then
-    return windows.grow(about.model, about.endpoint, estimated, about.num_predict)
-  end
-  local window = about.window or ollama.window(about.model, about.endpoint)
-  if window or history.loaded == about.model then return window end
-  ollama.load { model = about.model, endpoint = about.endpoint }
-  history.loaded = about.model
-  return ollama.window(about.model, about.endpoint)
+--- The context window.
+local function window_of(about, estimated)
+  return about.target.set_window ~= "auto" and about.window or models.room(about.target, estimated, about.num_predict)
 end
 
 local function overflow(about, estimated, window)
   return errors.new("context_overflow", ("the question and the newest messages for %s have about %d tokens, its context window %d")
-    :format(about.model, estimated, window), { tokens = estimated, window = window, model = about.model, estimated = true })
+    :format(about.target.name, estimated, window),
+    { tokens = estimated, window = window, model = about.target.name, estimated = true })
 end
 
 --- The size of what is sent, where it is so little that it fits any window worth having: nobody has to be asked then.
----@param about table { model, endpoint?, options? }
+---@param target stoke.target
+---@param options table|nil of the call
 ---@param instructions string|nil
 ---@param extra integer bytes
 ---@return integer|nil bytes nil: it has to be made to fit
 ---@return integer|nil images
-function History:small(about, instructions, extra)
+function History:small(target, options, instructions, extra)
   local bytes, images = self:size(instructions, extra)
-  local predict = about.options and about.options.num_predict or 0
-  if tokens.estimate(about.model, bytes, images) + predict >= SMALL then return nil end
-  if protocol.num_ctx(about.model, about.endpoint) then return nil end
+  if target.set_window then return nil end
+  local predict = options and options.num_predict or 0
+  if models.estimate(target, bytes, images) + predict >= SMALL then return nil end
   return bytes, images
 end
 
 --- Make the history fit. Waits: it may have to ask the server for the window, and a summary is a call of its own.
----@param about table { model, endpoint?, num_predict?, window?, summarize?: fun(messages: table[], summary?: string): string? }
+---@param about table { target, num_predict?, window?, summarize?: fun(messages: table[], summary?: string): string? }
 ---@param instructions string|nil
 ---@param extra integer bytes
 ---@return integer bytes what is sent then
@@ -178,16 +170,16 @@ end
 ---Raises `context_overflow` when not even the question and the newest messages fit.
 function History:fit(about, instructions, extra)
   local bytes, images = self:size(instructions, extra)
-  local estimated = tokens.estimate(about.model, bytes, images)
-  local window = window_of(self, about, estimated)
+  local estimated = models.estimate(about.target, bytes, images)
+  local window = window_of(about, estimated)
   if not window then return bytes, images end
   local predict = about.num_predict
   local limit = window - math.floor(predict and predict > 0 and math.min(predict, window // 2) or window * ANSWER)
   if estimated <= limit then return bytes, images end
-  local dropped = drop(self, about.model, extra, limit * LEFT)
+  local dropped = drop(self, about.target, extra, limit * LEFT)
   if #dropped > 0 and about.summarize then self.summary = about.summarize(dropped, self.summary) end
   bytes, images = self:size(instructions, extra)
-  estimated = tokens.estimate(about.model, bytes, images)
+  estimated = models.estimate(about.target, bytes, images)
   if estimated > window then error(overflow(about, estimated, window), 0) end
   return bytes, images
 end

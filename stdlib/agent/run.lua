@@ -12,15 +12,14 @@ local summary = require "stoke.agent.summary"
 local texts = require "stoke.agent.texts"
 local json = require "stoke.json"
 local clip = require "stoke.tool.text".cut
-local ollama = require "stoke.ollama"
-local tokens = require "stoke.ollama.tokens"
+local models = require "stoke.model"
 local usages = require "stoke.agent.usage"
-local windows = require "stoke.ollama.window"
 
 local M = {}
 
 ---@class stoke.agent.run
 ---@field agent table the definition in force; a handoff changes it
+---@field target stoke.target its model, with what this run knows of it
 ---@field history stoke.agent.history
 ---@field usage stoke.usage nested runs included
 ---@field steps integer questions to the model
@@ -134,7 +133,7 @@ end
 --- How the history is made to fit.
 local function fitting(run)
   local agent = run.agent
-  return { model = agent.model, endpoint = agent.endpoint, num_predict = agent.options and agent.options.num_predict,
+  return { target = run.target, num_predict = agent.options and agent.options.num_predict,
     window = run.window, summarize = agent.summarize and function(messages, old) return summary.of(run, messages, old) end }
 end
 
@@ -149,20 +148,11 @@ function Run:question(format)
   local tools = format == nil and agent.definitions or nil
   local extra = tools and agent.tools_bytes or 0
   local bytes, images
-  if not self.window then bytes, images = past:small(agent, instructions, extra) end
+  if not self.window then bytes, images = past:small(self.target, agent.options, instructions, extra) end
   if not bytes then bytes, images = past:fit(fitting(self), instructions, extra) end
   self.bytes, self.images = bytes, images
-  self.cap = caps.of(agent)
+  self.cap = caps.of(agent, self.target)
   return past:messages(instructions), tools
-end
-
---- The same, as ollama.chat takes it.
-function Run:request(format)
-  local agent = self.agent
-  local messages, tools = self:question(format)
-  return { model = agent.model, messages = messages, tools = tools, format = format, options = caps.options(agent, self.cap),
-    think = agent.think, endpoint = agent.endpoint, timeouts = agent.timeouts, split_thinking = agent.split_thinking,
-    auto_pull = agent.auto_pull, any_arguments = true, fitted = true }
 end
 
 local function too_many_steps(run)
@@ -173,7 +163,7 @@ end
 --- The server knows no levels of thinking for this model: from now on it is told to think, and no more.
 local function without_level(run, err)
   local agent = run.agent
-  if err.status ~= 400 or type(agent.think) ~= "string" or not err.message:find("think value", 1, true) then return false end
+  if type(agent.think) ~= "string" or models.reads(run.target, err) ~= "think" then return false end
   agent.think = true
   run:count("repairs", 1)
   return true
@@ -184,7 +174,7 @@ local function shorter(run, err, format)
   if without_level(run, err) then return errors.check(ask.ask(run, format)) end
   if err.kind ~= "context_overflow" or run.window or not err.window then error(err, 0) end
   run.window = err.window
-  if err.tokens and not err.estimated then tokens.learn(run.agent.model, run.bytes, run.images, err.tokens) end
+  if err.tokens and not err.estimated then models.learn(run.target, run.bytes, run.images, err.tokens) end
   run:count("repairs", 1)
   return errors.check(ask.ask(run, format))
 end
@@ -282,10 +272,14 @@ local function complete(agent)
   return agent
 end
 
+--- The model of an agent, as a run asks it.
+local function at(agent, apart) return models.begin(models.open(agent.model, agent.endpoint), apart) end
+
 --- Go on with another agent: its instructions, its tools, the same conversation.
 local function hand_over(run, target)
   run:emit { type = "handoff", from = run.agent.label, to = target.label }
   run.agent = complete(target)
+  run.target = at(run.agent)
 end
 
 local function answered(run, call, words)
@@ -321,7 +315,7 @@ end
 
 --- Bytes of one result, so that all of one answer leave room in the window: two fifths of it, three bytes a token.
 function Run:result_limit(count)
-  local window = self.window or ollama.window(self.agent.model, self.agent.endpoint)
+  local window = self.window or models.window(self.target)
   if not window then return math.maxinteger end
   return math.max(256, window * 3 * 2 // (5 * count))
 end
@@ -415,11 +409,11 @@ end
 function M.next_request(agent, past)
   local run = setmetatable({ agent = complete(agent), history = past }, Run)
   local format = agent.output and not agent.definitions and agent.output:format() or nil
-  return windows.looking(agent.model, agent.endpoint, function()
-    local made = ollama.request(run:request(format))
-    made.answer, made.texts = caps.words(agent), applicable(agent)
-    return made
-  end)
+  run.target = at(agent, true)
+  local messages, tools = run:question(format)
+  local made = models.request(run.target, agent, false, messages, tools, format, caps.options(agent, run.cap))
+  made.answer, made.texts = caps.words(agent, run.target), applicable(agent)
+  return made
 end
 
 --- Print a request.
@@ -468,6 +462,7 @@ end
 local function drive(new_run, messages)
   local run <close> = new_run
   local scope <close> = bounds(run.agent)
+  run.target = at(run.agent)
   for i = 1, #messages do run.history:push(messages[i]) end
   messages = nil -- luacheck: ignore (this may wait long)
   return finish(run, loop(run))

@@ -174,7 +174,7 @@ local function attempts(def, q, call)
       if err then return nil, err end
       call.slot = slot
     end
-    if call.attempts == 1 and def.retry then retry.earn(call) end
+    if retry.used and call.attempts == 1 and def.retry then retry.earn(call) end
     if call.span then call.started = span.now() end
     local value, err = def.run(q, call, call.work)
     if err == nil then return value end

@@ -20,14 +20,14 @@
 ---                     path (both are part of what a recording finds it by), body, model, endpoint and timeouts of the call.
 ---                     Nothing of the endpoint's is in it: `request` finishes it for the one that was granted
 ---   answer(value) -> answer         what `reply` made of a whole answer, as stoke.model.answer
----   [check](target, q, value) -> err | nil       is there a fault in a whole answer, or in what the event "done" holds as `reply`?
+---   [cut](target, q, value) -> err | nil         was the prompt of a whole answer, or of what the event "done" holds as `reply`, cut
+---                     to the window without a word? Asked of prompts that could be
 ---   [mend](target, q, err, call, round) -> again, err    do something about a failed call, which is then made again (round 0, 1)
 ---   [explain](target, q, err) -> err      say more of a failure
 ---   [settled](target, call, text, thinking) -> text, thinking     the text of a streamed answer, once all of it is there
 ---   [reads](err) -> meaning, text   what only the server's words tell: "call", and the text with a tool call that it could not
 ---                     read; "think", where it knows no levels of thinking
----   [window](target) -> tokens | nil      the context window in force; may ask the server
----   [known](target) -> tokens | nil       the same, where nobody has to be asked
+---   [window](target) -> tokens | nil      ask the server for the context window in force; notes it (stoke.model.learned)
 ---   [grow](target, tokens, answer) -> tokens     for target.set_window == "auto": make room for a prompt; the window then
 ---   [load](target, keep_alive) -> reply | nil, err       [unload](target) -> reply | nil, err
 ---   [residency](endpoint) -> { { name, window?, bytes?, fast_bytes?, expires? } ... } | nil, err      what is loaded
@@ -48,6 +48,9 @@ local tokens = require "stoke.model.tokens"
 local M = {}
 
 local perform = effect.perform
+
+--- No window is smaller: a prompt of fewer tokens was not cut.
+local SMALL <const> = 256
 
 ---@class stoke.model.answer
 ---@field text string
@@ -129,8 +132,8 @@ function M.perform(name, q, target, call)
   local value, err = perform(name, q, target.candidates)
   if err then value, err = recover(name, q, target, call, err) end
   if err then return nil, err end
-  local check = name == "llm.chat" and target.dialect.check
-  err = check and check(target, q, value)
+  local cut = name == "llm.chat" and target.dialect.cut
+  err = cut and cut(target, q, value)
   if err then return nil, err end
   return value
 end
@@ -153,10 +156,10 @@ function M.ask(target, call, messages, tools, format, options)
   local value, err = perform("llm.chat", q, target.candidates)
   if err then value, err = recover("llm.chat", q, target, call, err) end
   if err then return nil, err end
-  local check = dialect.check
-  err = check and check(target, q, value)
+  local answer, cut = dialect.answer(value), dialect.cut
+  err = cut and answer.usage.input_tokens >= SMALL and cut(target, q, value)
   if err then return nil, err end
-  return dialect.answer(value)
+  return answer
 end
 
 --- Iterate a stream that was opened; for modules of dialects.
@@ -171,9 +174,9 @@ end
 ---
 --- Example: `return model.events(stream, target, q, true)`
 function M.events(stream, target, q, merge)
-  local check = target.dialect.check
-  return llm.iterator(stream, merge, check and function(event)
-    local err = check(target, q, event.reply)
+  local cut = target.dialect.cut
+  return llm.iterator(stream, merge, cut and function(event)
+    local err = cut(target, q, event.reply)
     if err then error(err, 0) end
   end), stream, nil, stream
 end
@@ -260,8 +263,8 @@ M.learn = tokens.learn
 ---
 --- Example: `print(model.window(model.open "qwen2.5:3b"))`
 function M.window(target)
-  local window = target.dialect.window
-  return window and window(target)
+  local known, window = M.known(target), target.dialect.window
+  return known or window and window(target)
 end
 
 --- The context window, where it is known without asking.
@@ -270,8 +273,10 @@ end
 ---
 --- Example: `local window = model.known(target)`
 function M.known(target)
-  local known = target.dialect.known
-  return known and known(target)
+  local set = target.set_window
+  if set == nil then return target.learned.window or nil end
+  if set == "auto" then return target.dialect.grow(target, 0) end
+  return set
 end
 
 --- The context window that a prompt of so many tokens will meet: it is made larger where the settings leave it to the

@@ -22,8 +22,8 @@ local M = {}
 
 -- The dialect's table: its wire (stoke.ollama.protocol), and what stoke.model wants of it beside.
 protocol.mend, protocol.settled, protocol.reads = call.mend, call.settled, call.reads
-protocol.check, protocol.explain = window.cut, window.complete
-protocol.window, protocol.known, protocol.grow = window.of, window.known, window.grow
+protocol.cut, protocol.explain = window.cut, window.complete
+protocol.window, protocol.grow = window.of, window.grow
 llm.protocol("ollama", protocol)
 
 ---@class stoke.ollama.profile

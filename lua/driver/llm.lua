@@ -81,7 +81,8 @@ local RETRY = { attempts = 3, base = 0.25, max = 4 }
 
 --- Where a call goes, chosen when it is its turn to ask for a slot; and the key of the slots it waits for.
 local function route(q, call)
-  local target = target_of(q, call)
+  local candidates = call.work
+  local target = candidates and candidates[1] or target_of(q, call)
   call.target = target
   return target.key
 end

@@ -19,6 +19,9 @@ M.kept = 256
 --- By key: { left = retries, used = when last, by a count of uses }. A bucket that is not here is full.
 local buckets, count, uses = {}, 0, 0
 
+--- Has any bucket been used? perform asks before it calls M.earn.
+M.used = false
+
 --- Buckets of endpoints that were filled before this was last raised are full.
 local epoch = 0
 
@@ -40,6 +43,7 @@ end
 
 --- The bucket of a call's endpoint, or of its server.
 local function bucket_of(call)
+  M.used = true
   local health = call.target and call.target.endpoint.health
   if health then
     if health.epoch ~= epoch or not health.left then health.epoch, health.left = epoch, M.saved end

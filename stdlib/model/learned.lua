@@ -25,7 +25,7 @@ end
 function M.begin(target, apart)
   local known = copy(target.learned)
   local task = current()
-  if not apart and task and (task.scope or task).context.tape then
+  if not apart and task and (task.scope or task).context.gated then
     local body = { model = target.name }
     known = effect.perform("llm.learned", { protocol = target.dialect.name, path = "learned", model = target.name, body = body },
       known) or known

@@ -100,10 +100,8 @@ function M.body(target, given, stream, sampling)
   local load = target.profile
   local sent = load.options
   if sampling or target.sampling then sent = merge(sampling, sent, target.sampling) end
-  local body = { model = target.name, messages = nil, tools = nil, format = nil, stream = stream, think = given.think or false,
-    truncate = given.truncate or false, options = sent }
-  if load.shift ~= nil then body.shift = load.shift end
-  return body
+  return { model = target.name, messages = nil, tools = nil, format = nil, stream = stream, think = given.think or false,
+    truncate = given.truncate or false, options = sent, shift = load.shift }
 end
 
 --- The body that only loads: the model's own options and nothing else, or it would be loaded anew for the first call.
@@ -128,9 +126,8 @@ local PATHS = { chat = "/api/chat", generate = "/api/generate" }
 ---@param body table
 ---@return table q
 function M.shape(way, about, body)
-  local q = { protocol = "ollama", path = PATHS[way], model = body.model, body = body, endpoint = about.endpoint,
+  return { protocol = "ollama", path = PATHS[way], model = body.model, body = body, endpoint = about.endpoint,
     timeouts = about.timeouts, split_thinking = about.split_thinking }
-  return q
 end
 
 --- What a reader of calls wants to get and the server is not told: kept off the request, which recordings are found by.
@@ -151,9 +148,15 @@ function M.any_arguments(q) return setmetatable(q, ANY) end
 ---@param sampling? table
 ---@return table q
 function M.chat(target, about, stream, messages, tools, format, sampling)
-  local body = M.body(target, about, stream, sampling)
-  body.messages, body.tools, body.format = messages, tools, format
-  return setmetatable({ protocol = "ollama", path = "/api/chat", model = target.name, body = body, endpoint = about.endpoint,
+  local profile, name = target.profile, target.name
+  local sent = profile.options
+  if sampling or target.sampling then
+    sent = (sent or target.sampling or sampling.stop) and merge(sampling, sent, target.sampling) or sampling
+  end
+  local body = { model = name, messages = messages, tools = tools, format = format, stream = stream, think = about.think or false,
+    truncate = about.truncate or false, options = sent, shift = profile.shift }
+  if profile.automatic and not target.fitted then require "stoke.ollama.window".fit(target, body) end
+  return setmetatable({ protocol = "ollama", path = "/api/chat", model = name, body = body, endpoint = about.endpoint,
     timeouts = about.timeouts, split_thinking = about.split_thinking }, ANY)
 end
 

@@ -15,6 +15,7 @@ local null = json.null
 local math_type, type, is_array = math.type, type, json.is_array
 local odd = failures.odd
 local find = string.find
+local decode, STRICT = json.decode, wire.STRICT
 
 local ORDERED = { ordered = true, exact = true }
 
@@ -32,6 +33,13 @@ local function count(value)
   return n and n > 0 and n < MOST_TOKENS and n or nil
 end
 
+--- Are there counts of tokens, as they should be?
+local function counted(reply)
+  local input, output = reply.prompt_eval_count, reply.eval_count
+  return math_type(input) == "integer" and math_type(output) == "integer" and input > 0 and output > 0 and input < MOST_TOKENS
+    and output < MOST_TOKENS
+end
+
 -- ---- usage ------------------------------------------------------------------------------------------------------------------
 
 --- Of a reply: how many attempts it took, where it was more than one; how much of it was mended; its tokens, where they are not
@@ -47,12 +55,14 @@ function M.usage(reply)
   local known = rawget(reply, "usage")
   if type(known) == "table" then return known end -- an event of type "done"
   if not (reply.done or reply.embeddings) then return nil end
-  local message = reply.message
+  local message, input, output = reply.message, reply.prompt_eval_count, reply.eval_count
   local calls = type(message) == "table" and message.tool_calls or reply.tool_calls
   local guess = estimates_of[reply]
+  if guess or not counted(reply) then
+    input, output = guess and guess.input or count(input) or 0, guess and guess.output or count(output) or 0
+  end
   return {
-    input_tokens = guess and guess.input or count(reply.prompt_eval_count) or 0,
-    output_tokens = guess and guess.output or count(reply.eval_count) or 0, calls = 1,
+    input_tokens = input, output_tokens = output, calls = 1,
     attempts = attempts_of[reply] or 1, tool_calls = type(calls) == "table" and #calls or 0, repairs = repairs_of[reply] or 0,
     seconds = number(reply.total_duration) / 1e9, load_seconds = number(reply.load_duration) / 1e9, estimated = guess ~= nil,
   }
@@ -82,13 +92,6 @@ end
 function M.restore(reply, facts)
   attempts_of[reply], repairs_of[reply] = facts.attempts, facts.repairs
   if facts.input or facts.output then estimates_of[reply] = { input = facts.input, output = facts.output } end
-end
-
---- Are there counts of tokens, as they should be?
-local function counted(reply)
-  local input, output = reply.prompt_eval_count, reply.eval_count
-  return math_type(input) == "integer" and math_type(output) == "integer" and input > 0 and output > 0 and input < MOST_TOKENS
-    and output < MOST_TOKENS
 end
 
 --- Tokens of what a model wrote, at a guess.
@@ -312,8 +315,12 @@ function M.reply(text, q, attempts, target)
     if not shape then return {} end
     return nil, failures.incomplete(q)
   end
-  local reply, err, damaged = wire.decode(text)
-  if err then return nil, failures.no_json(text, err, q) end
+  local reply, err = decode(text, STRICT)
+  local damaged
+  if err then
+    reply, err, damaged = wire.decode(text)
+    if err then return nil, failures.no_json(text, err, q) end
+  end
   if type(reply) ~= "table" or is_array(reply) then return nil, odd("it is no JSON object", q) end
   local replaced = damaged and select(2, wire.mend(reply))
   if reply.error ~= nil and reply.error ~= null then return nil, failures.line(reply.error, q) end

@@ -70,11 +70,6 @@ function M.of(target)
   return tokens
 end
 
---- The window that a profile sets, or that the server told before; nobody is asked.
----@param target stoke.target
----@return integer|nil tokens
-function M.known(target) return sent(target) or target.learned.window or nil end
-
 -- ---- num_ctx = "auto" ---------------------------------------------------------------------------------------------------------
 
 --- Of the window, what an answer without num_predict is given.

@@ -462,14 +462,15 @@ end
 ---@param url string any scheme
 ---@param source string what explain() says about it
 ---@param in_place? boolean it stands in for the endpoint that was the default one: a policy judges that one's address
+---@param dialect? string the wire of its server, where it is not Ollama's
 ---
 ---Example: `config.use_endpoint("lab", "http://10.0.0.7:11434", "this script")`
-function M.use_endpoint(name, url, source, in_place)
+function M.use_endpoint(name, url, source, in_place, dialect)
   local s = current or M.load()
   local before = in_place and M.endpoint()
   s.meant[name] = before and (before.meant or before.url) or nil
   endpoints.changed()
-  s.values.endpoint, s.values.endpoints[name], s.direct[name] = name, { url = url }, url
+  s.values.endpoint, s.values.endpoints[name], s.direct[name] = name, { url = url, dialect = dialect }, url
   s.sources.endpoint, s.sources["endpoints." .. name] = source, source
 end
 

@@ -20,8 +20,8 @@
 ---                     path (both are part of what a recording finds it by), body, model, endpoint and timeouts of the call.
 ---                     Nothing of the endpoint's is in it: `request` finishes it for the one that was granted
 ---   answer(value) -> answer         what `reply` made of a whole answer, as stoke.model.answer
----   [cut](target, q, value) -> err | nil         was the prompt of a whole answer, or of what the event "done" holds as `reply`, cut
----                     to the window without a word? Asked of prompts that could be
+---   [cut](target, q, value) -> err | nil         was the prompt of a whole answer, or of what the event "done" holds as `reply`,
+---                     cut to the window without a word? Asked of prompts that could be
 ---   [mend](target, q, err, call, round) -> again, err    do something about a failed call, which is then made again (round 0, 1)
 ---   [explain](target, q, err) -> err      say more of a failure
 ---   [settled](target, call, text, thinking) -> text, thinking     the text of a streamed answer, once all of it is there
@@ -299,10 +299,11 @@ end
 
 -- ---- models on their servers --------------------------------------------------------------------------------------------------
 
-local function optional(name, target, ...)
-  local f = target.dialect[name]
-  if f then return f(target, ...) end
-  return nil, errors.new("usage", ("the dialect %s has no %s"):format(target.endpoint.dialect, name))
+--- Do what a dialect may have left out.
+local function optional(name, dialect, ...)
+  local f = dialect[name]
+  if f then return f(...) end
+  return nil, errors.new("usage", ("the dialect %s has no %s"):format(dialect.name, name))
 end
 
 --- Load a model and wait until it is ready.
@@ -312,7 +313,7 @@ end
 ---@return stoke.error? err
 ---
 --- Example: `model.load(model.open "qwen2.5:3b")`
-function M.load(target, keep_alive) return optional("load", target, keep_alive) end
+function M.load(target, keep_alive) return optional("load", target.dialect, target, keep_alive) end
 
 --- Free a model's memory.
 ---@param target stoke.target
@@ -320,7 +321,7 @@ function M.load(target, keep_alive) return optional("load", target, keep_alive) 
 ---@return stoke.error? err
 ---
 --- Example: `model.unload(model.open "qwen2.5:3b")`
-function M.unload(target) return optional("unload", target) end
+function M.unload(target) return optional("unload", target.dialect, target) end
 
 --- What a model can do.
 ---@param target stoke.target
@@ -328,7 +329,7 @@ function M.unload(target) return optional("unload", target) end
 ---@return stoke.error? err
 ---
 --- Example: `if model.capabilities(target).tools then ... end`
-function M.capabilities(target) return optional("capabilities", target) end
+function M.capabilities(target) return optional("capabilities", target.dialect, target) end
 
 --- Vectors of texts.
 ---@param target stoke.target
@@ -338,7 +339,7 @@ function M.capabilities(target) return optional("capabilities", target) end
 ---@return stoke.usage|stoke.error usage or the error
 ---
 --- Example: `local vectors = model.embed(model.open "nomic-embed-text", {}, { "a text" })`
-function M.embed(target, call, texts) return optional("embed", target, call, texts) end
+function M.embed(target, call, texts) return optional("embed", target.dialect, target, call, texts) end
 
 --- The models that an endpoint's server has loaded.
 ---@param endpoint? string name or address
@@ -348,9 +349,7 @@ function M.embed(target, call, texts) return optional("embed", target, call, tex
 --- Example: `for _, m in ipairs(model.residency()) do print(m.name, m.window) end`
 function M.residency(endpoint)
   local found = endpoints.of(endpoint)
-  local residency = dialect_of(found).residency
-  if residency then return residency(found) end
-  return {}
+  return optional("residency", dialect_of(found), found)
 end
 
 --- Is there a server at an endpoint? Asked once.
@@ -361,7 +360,7 @@ end
 --- Example: `print(model.probe() ~= nil)`
 function M.probe(endpoint)
   local found = endpoints.of(endpoint)
-  return dialect_of(found).probe(found)
+  return optional("probe", dialect_of(found), found)
 end
 
 return M

@@ -4,13 +4,13 @@
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local json = require "core.json"
-local prepare = require "core.driver.llm".prepare
 local modules = require "core.modules"
 local auto = require "stoke.ollama.auto"
 local config = require "stoke.config"
 local failures = require "stoke.ollama.failures"
 local options = require "stoke.ollama.options"
 local replies = require "stoke.ollama.replies"
+local requests = require "stoke.model.request"
 local tokens = require "stoke.model.tokens"
 
 local M = {}
@@ -162,31 +162,6 @@ end
 
 -- ---- requests ---------------------------------------------------------------------------------------------------------------
 
---- Seconds until the first byte: a cold load and the queue of the server come before it, and without streaming the whole
---- answer does. A shorter limit would abort loads again and again (the server drops a load whose client left).
-local ANSWER = 600
-
-local function first_byte(limits, stream)
-  if not limits.load or not limits.first_byte then return 0 end
-  return limits.load + limits.first_byte + (stream and 0 or ANSWER)
-end
-
-local function limit(given, configured)
-  if given == nil then given = configured end
-  return given or 0
-end
-
---- Everything of a request but its body, as host.http takes it.
-local function options_of(endpoint, q, stream)
-  local limits, given = config.get().timeouts, q.timeouts or NONE
-  return {
-    method = q.method or "POST", url = endpoint.url .. q.path, headers = endpoint.headers,
-    connect = limit(given.connect, limits.connect), first_byte = limit(given.first_byte, first_byte(limits, stream)),
-    idle = limit(given.idle, limits.idle), total = limit(given.total, limits.total),
-    plain = true, max_line = 16 * 1024 * 1024, max_bytes = 256 * 1024 * 1024,
-  }
-end
-
 --- Paths of what loads a model.
 local LOADS = { ["/api/chat"] = true, ["/api/generate"] = true, ["/api/embed"] = true }
 
@@ -217,14 +192,8 @@ function M.request(q, target, stream, amend)
     sent, invalid = json.encode(body)
     if not sent then return nil, invalid end
   end
-  if q.method or q.timeouts or q.raw then return options_of(endpoint, q, stream), sent end
-  local key = stream and "stream " .. q.path or q.path -- what calls without limits of their own share, read once
-  local prepared = endpoint.requests[key]
-  if not prepared then
-    prepared = prepare(options_of(endpoint, q, stream))
-    endpoint.requests[key] = prepared
-  end
-  return prepared, sent
+  if q.method or q.timeouts or q.raw then return requests.options(endpoint, q, stream), sent end
+  return endpoint.requests[stream and "stream " .. q.path or q.path] or requests.options(endpoint, q, stream), sent
 end
 
 -- ---- answers ----------------------------------------------------------------------------------------------------------------

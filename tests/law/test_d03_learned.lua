@@ -98,7 +98,8 @@ test("d3: what other runs learn meanwhile does not change what a run asks", func
     fresh()
     local own <close> = server(function(n)
       if n > 1 then return nil end
-      return { role = "assistant", content = "", tool_calls = { { id = "call_1", ["function"] = { name = "wait", arguments = {} } } } }
+      local call = { id = "call_1", ["function"] = { name = "wait", arguments = {} } }
+      return { role = "assistant", content = "", tool_calls = { call } }
     end)
     local other <close> = server()
     local tool = stoke.tool { name = "wait", description = "Wait", params = {}, run = function()

@@ -294,8 +294,8 @@ effect.define("llm.admin", { taped = true, run = call, pool = route_at_once, ret
 effect.define("llm.stream", { taped = true, run = open, stream = true, pool = route, retry = RETRY, usage = usage_of,
   subject = subject, reserve = reserve })
 -- What answers have taught so far, as an agent run begins with it: on a tape, since the run asks by it.
-effect.define("llm.learned", { taped = true, quiet = true, in_body = true, absent = {},
-  run = function(_, _, learned) return learned end })
+effect.define("llm.learned", { taped = true, quiet = true, in_body = true,
+  absent = function(_, learned) return learned end, run = function(_, _, learned) return learned end })
 
 --- The fastest way through a stream: a function for generic `for`. Plain lines become { type = "text"|"thinking", text = }
 --- without a look at the gates; all else goes through the stream's own next.

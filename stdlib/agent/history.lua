@@ -20,8 +20,11 @@ local M = {}
 ---@field asked integer the last message of the user, sent in any case
 ---@field summary? string of what fell out
 ---@field texts? table replacements of the agent's, see stoke.agent.texts
----@field bytes integer of what is sent
----@field images integer in what is sent
+---@field sent? table[] what was sent last, while nothing has fallen out or been taken back, with the instructions first
+---@field taken integer the last message that is in it
+---@field bytes integer its size
+---@field images integer
+---@field prompt integer bytes of the last prompt, tools included
 local History = {}
 History.__index = History
 
@@ -35,7 +38,8 @@ local SMALL = 1500
 ---@return stoke.agent.history
 function M.new(messages)
   if not messages then -- made in the size it will have
-    return setmetatable({ first = 1, asked = 0, bytes = 0, images = 0, sent = nil, instructions = nil }, History)
+    return setmetatable({ first = 1, asked = 0, bytes = 0, images = 0, prompt = 0, taken = 0, sent = nil, instructions = nil },
+      History)
   end
   local history = setmetatable(messages, History)
   history.first, history.asked = 1, 0
@@ -57,11 +61,6 @@ function History:push(message, aside)
   elseif message.role == "user" then
     self.asked = n
   end
-  local sent = self.sent
-  if not sent then return end
-  sent[#sent + 1] = message
-  local bytes, images = tokens.size(message)
-  self.bytes, self.images = self.bytes + bytes, self.images + images
 end
 
 --- Take back everything after the first `kept` messages.
@@ -75,32 +74,50 @@ function History:cut(kept)
   self.sent = nil
 end
 
---- What is sent, without looking whether it fits: the same table until something falls out.
----@param instructions string|nil
----@return table[]
-function History:messages(instructions)
-  if self.sent and self.instructions == instructions then return self.sent end
-  local out, system = {}, instructions
+--- What is sent, with the messages that have come since, without looking whether it fits.
+local function update(self)
+  local sent, bytes, images = self.sent, self.bytes, self.images
+  local n = #sent
+  for i = self.taken + 1, #self do
+    local message = self[i]
+    n = n + 1
+    sent[n] = message
+    local more, pictures = tokens.size(message)
+    bytes, images = bytes + more, images + pictures
+  end
+  self.bytes, self.images, self.taken = bytes, images, #self
+  return sent
+end
+
+--- The same, made anew.
+local function build(self, instructions)
+  local sent, bytes, images = {}, 0, 0
+  local function add(message)
+    sent[#sent + 1] = message
+    local more, pictures = tokens.size(message)
+    bytes, images = bytes + more, images + pictures
+  end
+  local system = instructions
   if self.summary then
     system = (system and system .. "\n\n" or "") .. texts.of("summary", self.texts, { summary = self.summary })
   end
-  if system then out[1] = { role = "system", content = system } end
-  if self.asked > 0 and self.asked < self.first then out[#out + 1] = self[self.asked] end
-  for i = self.first, #self do out[#out + 1] = self[i] end
-  local bytes, images = 0, 0
-  for i = 1, #out do
-    local more, pictures = tokens.size(out[i])
-    bytes, images = bytes + more, images + pictures
-  end
-  self.bytes, self.images, self.sent, self.instructions = bytes, images, out, instructions
-  return out
+  if system then add { role = "system", content = system } end
+  if self.asked > 0 and self.asked < self.first then add(self[self.asked]) end
+  self.sent, self.bytes, self.images, self.taken, self.instructions = sent, bytes, images, self.first - 1, instructions
+  return update(self)
 end
 
---- The size of what is sent. `extra`: bytes that go along with it (tools, instructions of the moment).
+local function current(self, instructions)
+  return self.sent and self.instructions == instructions and update(self) or build(self, instructions)
+end
+
+--- The size of what would be sent. `extra`: bytes that go along with it (tools).
+---@param instructions string|nil
+---@param extra integer
 ---@return integer bytes
 ---@return integer images
 function History:size(instructions, extra)
-  self:messages(instructions)
+  current(self, instructions)
   return self.bytes + extra, self.images
 end
 
@@ -139,57 +156,55 @@ local function drop(history, model, extra, target)
 end
 
 --- The context window; the model is loaded, once, where nobody knows it otherwise.
-local function window_of(history, about, estimated)
-  if protocol.automatic(about.model, about.endpoint) then
-    return windows.grow(about.model, about.endpoint, estimated, about.num_predict)
+local function window_of(history, agent, known, estimated)
+  local model, endpoint = agent.model, agent.endpoint
+  if protocol.automatic(model, endpoint) then
+    return windows.grow(model, endpoint, estimated, agent.options and agent.options.num_predict)
   end
-  local window = about.window or ollama.window(about.model, about.endpoint)
-  if window or history.loaded == about.model then return window end
-  ollama.load { model = about.model, endpoint = about.endpoint }
-  history.loaded = about.model
-  return ollama.window(about.model, about.endpoint)
+  local window = known or ollama.window(model, endpoint)
+  if window or history.loaded == model then return window end
+  ollama.load { model = model, endpoint = endpoint }
+  history.loaded = model
+  return ollama.window(model, endpoint)
 end
 
-local function overflow(about, estimated, window)
+local function overflow(agent, estimated, window)
   return errors.new("context_overflow", ("the question and the newest messages for %s have about %d tokens, its context window %d")
-    :format(about.model, estimated, window), { tokens = estimated, window = window, model = about.model, estimated = true })
+    :format(agent.model, estimated, window), { tokens = estimated, window = window, model = agent.model, estimated = true })
 end
 
---- The size of what is sent, where it is so little that it fits any window worth having: nobody has to be asked then.
----@param about table { model, endpoint?, options? }
----@param instructions string|nil
----@param extra integer bytes
----@return integer|nil bytes nil: it has to be made to fit
----@return integer|nil images
-function History:small(about, instructions, extra)
-  local bytes, images = self:size(instructions, extra)
-  local predict = about.options and about.options.num_predict or 0
-  if tokens.estimate(about.model, bytes, images) + predict >= SMALL then return nil end
-  if protocol.num_ctx(about.model, about.endpoint) then return nil end
-  return bytes, images
+--- What is left of the window for the prompt.
+local function room(window, predict)
+  return window - math.floor(predict and predict > 0 and math.min(predict, window // 2) or window * ANSWER)
 end
 
---- Make the history fit. Waits: it may have to ask the server for the window, and a summary is a call of its own.
----@param about table { model, endpoint?, num_predict?, window?, summarize?: fun(messages: table[], summary?: string): string? }
+--- What is sent, made to fit; `prompt` and `images` are its size then. Waits: it may have to ask the server for the window, and a
+--- summary is a call of its own.
+---@param agent table the definition
+---@param known integer|nil the window, where the server has told it in an error
 ---@param instructions string|nil
----@param extra integer bytes
----@return integer bytes what is sent then
----@return integer images
+---@param extra integer bytes that go along with it (tools)
+---@param summarize? fun(messages: table[], summary?: string): string? given what falls out
+---@return table[] messages the same table until something falls out
 ---Raises `context_overflow` when not even the question and the newest messages fit.
-function History:fit(about, instructions, extra)
-  local bytes, images = self:size(instructions, extra)
-  local estimated = tokens.estimate(about.model, bytes, images)
-  local window = window_of(self, about, estimated)
-  if not window then return bytes, images end
-  local predict = about.num_predict
-  local limit = window - math.floor(predict and predict > 0 and math.min(predict, window // 2) or window * ANSWER)
-  if estimated <= limit then return bytes, images end
-  local dropped = drop(self, about.model, extra, limit * LEFT)
-  if #dropped > 0 and about.summarize then self.summary = about.summarize(dropped, self.summary) end
-  bytes, images = self:size(instructions, extra)
-  estimated = tokens.estimate(about.model, bytes, images)
-  if estimated > window then error(overflow(about, estimated, window), 0) end
-  return bytes, images
+function History:fit(agent, known, instructions, extra, summarize)
+  local sent = current(self, instructions)
+  local prompt = self.bytes + extra
+  self.prompt = prompt
+  local predict = agent.options and agent.options.num_predict
+  local estimated = tokens.estimate(agent.model, prompt, self.images)
+  if estimated + (predict or 0) < SMALL and not known and not protocol.num_ctx(agent.model, agent.endpoint) then return sent end
+  local window = window_of(self, agent, known, estimated)
+  if not window then return sent end
+  local limit = room(window, predict)
+  if estimated <= limit then return sent end
+  local dropped = drop(self, agent.model, extra, limit * LEFT)
+  if #dropped > 0 and summarize then self.summary = summarize(dropped, self.summary) end
+  sent = build(self, instructions)
+  self.prompt = self.bytes + extra
+  estimated = tokens.estimate(agent.model, self.prompt, self.images)
+  if estimated > window then error(overflow(agent, estimated, window), 0) end
+  return sent
 end
 
 return M

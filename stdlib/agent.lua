@@ -15,7 +15,7 @@ local explain = require "stoke.agent.explain"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
 local loop = require "stoke.agent.loop"
-local ollama_options = require "stoke.ollama.options"
+local model_options = require "stoke.model.options"
 local schema = require "stoke.schema"
 local session = require "stoke.agent.session"
 local stream = require "stoke.agent.stream"
@@ -119,8 +119,8 @@ local function check(given)
     errors.argument("stoke.agent: the name must be letters, digits, `_`, `-`, `.` or blanks, at most 64; got %q", name)
   end
   local where = name and "stoke.agent " .. name or "stoke.agent"
-  if given.sampling ~= nil or type(options) == "string" then options = ollama_options.sampled(where, options, given.sampling) end
-  ollama_options.check(where, { model = given.model, options = options, think = given.think, timeouts = given.timeouts },
+  if given.sampling ~= nil or type(options) == "string" then options = model_options.sampled(where, options, given.sampling) end
+  model_options.check(where, { model = given.model, options = options, think = given.think, timeouts = given.timeouts },
     { model = true, options = "table", think = true, timeouts = "table" })
   local text = given.instructions
   if text ~= nil and type(text) ~= "string" and not errors.callable(text) then

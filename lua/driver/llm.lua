@@ -1,30 +1,36 @@
---- Drives a model server: one call, or one stream of lines, in any dialect. What is vendor's own is in a protocol table that a
---- module of stdlib registers with M.protocol(name, table):
+--- Drives a model server: one call, or one stream of lines, in any dialect. What is a dialect's own is in a table that a module of
+--- stdlib registers with M.protocol(name, table). The half that this driver uses:
 ---
----   request(q, stream, amend) -> options, body   what host.http takes: options prepared by it, or a table; nil, err
----                                                 (amend: options that gates have put beside the request)
+---   request(q, target, stream, amend) -> options, body   finish a request for the target that was granted (lua/endpoint.lua):
+---                                                 what host.http takes, options prepared by it, or a table; nil, err. amend: what
+---                                                 gates put beside the request, { num_predict = tokens of the answer }
 ---   error(status, body, q, head) -> stoke.error   an answer that is no success
 ---   broken(err, q) -> stoke.error                 the connection failed: the same error, with what the dialect knows of it
----   reply(text, q, attempts) -> value | nil, err  the whole body of a call that is not streamed
----   picks                                         path -> words (host/json/json.h): the lines read without decoding
----   holds(text, q) -> boolean                     an answer that begins so is read by `line`, until state.held says no more
+---   reply(text, q, attempts, target) -> value | nil, err  the whole body of a call that is not streamed
+---   plain(q) -> words | nil                       the shape of lines that are read without decoding (host/json/json.h)
+---   holds(text, q, target) -> boolean              an answer that begins so is read by `line`, until state.held says no more
 ---   line(text, state) -> event | nil, err | events (list), finished     any other line; nothing = no event
 ---   incomplete(state) -> stoke.error              the stream ended before `finished`
----   pool(q) -> key | nil                          what calls wait for each other by
----   server(q) -> url, what                        the server that is meant, and what it is in words: judged by the policy, and the
----                                                 retries are counted by it
+---   usage(value) -> { input_tokens, output_tokens, seconds, load_seconds, ... }   what an answer has cost
 ---   facts(value) -> plain data | nil              what is known of a reply beside it: a recording keeps it,
 ---   restore(value, facts)                         and gives it back
----   usage(value) -> { input_tokens, output_tokens, seconds }
----   reserve(q, room, call) -> tokens | nil, least  tokens a budget sets aside, the answer cut down to what is free
+---   estimate(q, target) -> tokens, answer         of the prompt, at a guess; of the answer: what the request bounds it by, nil
+---                                                 where it does not, false where there is none (an embedding). Without this
+---                                                 function a budget sets nothing aside
+---   canonical(model) -> name                      names of one model that are the same
+---   open(target)                                  a target is made: put in what the settings say of the model
 ---
---- `state` is the protocol's own, made as { q =, attempts =, source = }; `begun` where its first text was a plain one. While it
---- sets `held`, every line comes to it.
+--- The other half is the model's face: stdlib/model.lua.
 ---
---- Effects: llm.chat (one reply), llm.stream (events), llm.load and llm.admin (everything but inference); q.protocol names the
---- table.
+--- `state` is the dialect's own, made as { q =, attempts =, source =, target = }; `begun` where its first text was a plain one.
+--- While it sets `held`, every line comes to it.
+---
+--- Effects: llm.chat (one reply), llm.stream (events), llm.load and llm.admin (everything but inference), llm.learned (what earlier
+--- answers taught). The third argument of perform is the list of targets that the call may be sent to; without it, the model of
+--- the request at its endpoint, in the dialect that q.protocol names.
 
 local effect = require "core.effect"
+local endpoints = require "core.endpoint"
 local http = require "host.http"
 local task = require "host.task"
 
@@ -37,29 +43,53 @@ local protocols = {}
 --- The options of requests, read once for all that have the same: prepare { method =, url =, headers = ... }, see host.http.
 M.prepare = http.prepare
 
+--- Shapes of lines, by their words.
+local specs = setmetatable({}, { __index = function(list, words)
+  local spec = http.pick(words)
+  list[words] = spec
+  return spec
+end })
+
 --- Register a dialect.
 ---@param name string
 ---@param protocol table see above
 function M.protocol(name, protocol)
-  protocol.specs = {}
-  for path, words in next, protocol.picks or {} do protocol.specs[path] = http.pick(words) end
+  protocol.name = name
   protocols[name] = protocol
 end
 
-local function server_of(q) return (protocols[q.protocol].server(q)) end
+--- A dialect that was registered.
+---@param name string
+---@return table|nil
+function M.dialect(name) return protocols[name] end
 
---- A model server is a host like any other.
-local function subject(q)
-  local url, what = protocols[q.protocol].server(q)
-  local _, name = http.place(url)
-  return "host", name or url, nil, what
+--- The target of a call: the one it was granted, or the first that it may be sent to.
+local function target_of(q, call)
+  local candidates = call and call.work
+  if candidates then return candidates[1] end
+  return endpoints.target(endpoints.of(q.endpoint), q.model, protocols[q.protocol])
 end
 
-local RETRY = { attempts = 3, base = 0.25, max = 4, server = server_of }
+--- A model server is a host like any other.
+local function subject(q, call)
+  local endpoint = target_of(q, call).endpoint
+  local _, name = http.place(endpoint.meant)
+  return "host", name or endpoint.meant, nil, ("the model server of the endpoint %q"):format(endpoint.name)
+end
 
-local function pool_key(q)
-  local pool = protocols[q.protocol].pool
-  return pool and pool(q)
+local RETRY = { attempts = 3, base = 0.25, max = 4 }
+
+--- Where a call goes, chosen when it is its turn to ask for a slot; and the key of the slots it waits for.
+local function route(q, call)
+  local candidates = call.work
+  local target = candidates and candidates[1] or target_of(q, call)
+  call.target = target
+  return target.key
+end
+
+--- What the server answers at once waits for no slot.
+local function route_at_once(q, call)
+  call.target = target_of(q, call)
 end
 
 --- A failure of the connection. Once the server has been asked it may be at work, and its work may take longer than the time
@@ -73,13 +103,14 @@ end
 -- ---- one reply ----------------------------------------------------------------------------------------------------------
 
 local function call(q, record)
-  local protocol = protocols[q.protocol]
-  local options, sent = protocol.request(q, false, record.amend)
+  local target = record.target
+  local protocol = target.dialect
+  local options, sent = protocol.request(q, target, false, record.amend)
   if not options then return nil, sent end
   local status, head, body = http.fetch(options, sent)
   if not status then return nil, broken(protocol, head, q) end
   if status >= 300 then return nil, protocol.error(status, body, q, head) end
-  return protocol.reply(body, q, record.attempts)
+  return protocol.reply(body, q, record.attempts, target)
 end
 
 -- ---- a stream of events ---------------------------------------------------------------------------------------------------
@@ -176,8 +207,9 @@ local function refused(request, protocol, status, q, head)
 end
 
 local function open(q, record)
-  local protocol = protocols[q.protocol]
-  local options, sent = protocol.request(q, true, record.amend)
+  local target = record.target
+  local protocol = target.dialect
+  local options, sent = protocol.request(q, target, true, record.amend)
   if not options then return nil, sent end
   local request, err = http.start(options, sent)
   sent = nil -- luacheck: ignore (this may wait long)
@@ -188,18 +220,20 @@ local function open(q, record)
     return nil, broken(protocol, head, q)
   end
   if status >= 300 then return nil, refused(request, protocol, status, q, head) end
-  local source = setmetatable({ request = request, protocol = protocol, events = {}, first = 1,
-    state = { q = q, attempts = record.attempts } }, Source)
+  local words = protocol.plain and protocol.plain(q)
+  local spec = words and specs[words]
+  local source = setmetatable({ request = request, protocol = protocol, events = {}, first = 1, spec = spec,
+    state = { q = q, attempts = record.attempts, target = target } }, Source)
   source.state.source = source
   -- The first event, before anybody can have seen one: a failure up to here may be tried again. One that is plain text stays where
   -- it is, for the iterator.
-  local spec, event, failed = protocol.specs[q.path], nil, nil
+  local event, failed
   if spec then
     local _, broke = request:ready()
     failed = broke and broken(protocol, broke, q)
     local text, second = nil, nil
     if not failed then text, second = http.plain(request, spec) end
-    if text and (second or not protocol.holds or not protocol.holds(text, q)) then
+    if text and (second or not protocol.holds or not protocol.holds(text, q, target)) then
       source.state.begun, source.state.said = true, true
       return source
     end
@@ -220,15 +254,29 @@ local function usage_of(source)
   return source.done and source.done.usage or nil
 end
 
---- A dialect that cannot tell reserves nothing.
+--- Answers are bound to this many tokens where a budget of tokens holds and the call does not say.
+local ANSWER <const> = 2048
+--- An answer of fewer tokens is not worth a call.
+local LEAST <const> = 16
+
+--- Set tokens of a budget aside for a call: its prompt, and its answer, which is cut down to what is free. That is no part of what
+--- was asked: it goes beside the request (call.amend), so that a recording finds the same request under another budget.
 local function reserve(q, room, record)
-  local protocol = protocols[q.protocol]
-  if protocol.reserve then return protocol.reserve(q, room, record) end
-  return 0
+  local target = target_of(q, record)
+  local estimate = target.dialect.estimate
+  if not estimate then return 0 end
+  local input, wanted = estimate(q, target)
+  record.asked = input
+  if wanted == false then return input <= room and input or nil, input end
+  if not wanted or wanted < 0 then wanted = ANSWER end
+  local output = math.min(wanted, math.floor(room) - input)
+  if output < math.min(LEAST, wanted) then return nil, input + math.min(LEAST, wanted) end
+  record.amend = { num_predict = output }
+  return input + output
 end
 
 effect.define("llm.chat", {
-  taped = true, run = call, pool = pool_key, retry = RETRY, subject = subject, reserve = reserve,
+  taped = true, run = call, pool = route, retry = RETRY, subject = subject, reserve = reserve,
   usage = function(value, q)
     local protocol = protocols[q.protocol]
     return protocol.usage and protocol.usage(value)
@@ -240,11 +288,14 @@ effect.define("llm.chat", {
   restore = function(value, facts, q) protocols[q.protocol].restore(value, facts) end,
 })
 -- Loading a model: a slot like any other call, but nothing a budget counts.
-effect.define("llm.load", { taped = true, run = call, pool = pool_key, retry = RETRY, subject = subject })
+effect.define("llm.load", { taped = true, run = call, pool = route, retry = RETRY, subject = subject })
 -- What the server answers at once: no slot, no usage.
-effect.define("llm.admin", { taped = true, run = call, retry = RETRY, subject = subject })
-effect.define("llm.stream", { taped = true, run = open, stream = true, pool = pool_key, retry = RETRY, usage = usage_of,
+effect.define("llm.admin", { taped = true, run = call, pool = route_at_once, retry = RETRY, subject = subject })
+effect.define("llm.stream", { taped = true, run = open, stream = true, pool = route, retry = RETRY, usage = usage_of,
   subject = subject, reserve = reserve })
+-- What answers have taught so far, as an agent run begins with it: on a tape, since the run asks by it.
+effect.define("llm.learned", { taped = true, quiet = true, in_body = true, absent = {},
+  run = function(_, _, learned) return learned end })
 
 --- The fastest way through a stream: a function for generic `for`. Plain lines become { type = "text"|"thinking", text = }
 --- without a look at the gates; all else goes through the stream's own next.
@@ -254,7 +305,7 @@ effect.define("llm.stream", { taped = true, run = open, stream = true, pool = po
 ---@return fun(stream): table|nil
 function M.iterator(stream, merge, on_done)
   local source = stream.source
-  local spec = source.protocol.specs[source.state.q.path]
+  local spec = source.spec
   local function slow(_, line)
     local event, err = stream:next(line)
     if err then error(err, 0) end

@@ -13,6 +13,7 @@ local M = {}
 
 ---@class stoke.tape
 ---@field recording boolean
+---@field knows? fun(self, name: string): boolean is there any outcome of this effect?
 ---@field take fun(self, name: string, q: any): stoke.tape.entry|nil, stoke.error? the outcome to replay; nil and why there is none
 ---@field open fun(self, name: string, q: any): stoke.tape.entry an effect begins
 ---@field put fun(self, entry: stoke.tape.entry, kind: string, at: number, value: any, facts?: table) what came of it: "chunk",
@@ -30,7 +31,7 @@ local M = {}
 
 --- What both kinds of source have that is a driver's: llm.stream is read through these (lua/driver/llm.lua).
 local function source(class, q, fields)
-  fields.protocol, fields.state, fields.events, fields.first = { specs = {} }, { q = q }, {}, 1
+  fields.state, fields.events, fields.first = { q = q }, {}, 1
   return setmetatable(fields, class)
 end
 
@@ -109,6 +110,7 @@ local function record(tape, def, q, call, attempts)
 end
 
 local function replay(tape, def, q, call)
+  if def.absent ~= nil and tape.knows and not tape:knows(def.name) then return def.absent end
   local entry, missing = tape:take(def.name, q)
   if not entry then return nil, missing end
   call.started, call.attempts = monotonic(), 1

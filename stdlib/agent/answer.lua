@@ -11,8 +11,7 @@ local caps = require "stoke.agent.cap"
 local names = require "stoke.agent.names"
 local output = require "stoke.agent.output"
 local repeats = require "stoke.agent.repeats"
-local one = require "stoke.ollama.call"
-local ollama = require "stoke.ollama"
+local models = require "stoke.model"
 local salvage = require "stoke.agent.salvage"
 
 local find = string.find
@@ -26,7 +25,7 @@ local M = {}
 ---@field format? table the schema an answer is bound to; a format and tools do not mix
 ---@field cap? integer tokens of the answer, where nothing else bounds it
 
----@class stoke.agent.answer
+---@class stoke.agent.answer: stoke.model.answer
 ---@field text string
 ---@field thinking? string
 ---@field calls? table[] as the API has them: { id, function = { name, arguments } }
@@ -123,30 +122,29 @@ local function may_hold_call(text)
 end
 
 --- Read an answer that has come.
-local function read(agent, question, usage, text, thinking, calls, reason)
-  local answer = { text = text, thinking = thinking, calls = nil, reason = reason, usage = usage, repairs = 0 }
-  local cap = question.cap
-  if reason == "length" and cap and at_cap(answer, usage.output_tokens, cap) then answer.endless = cap end
+---@param answer stoke.model.answer
+local function read(agent, question, answer)
+  local calls, cap = answer.calls, question.cap
+  answer.repairs, answer.calls = 0, nil
+  if cap and answer.reason == "length" and at_cap(answer, answer.usage.output_tokens, cap) then answer.endless = cap end
   if calls and calls[1] then
     settle(agent, answer, calls)
-  elseif question.tools and may_hold_call(text) then
+  elseif question.tools and may_hold_call(answer.text) then
     find_written(agent, answer)
   end
   return answer
 end
 
---- The server, or our reader of its answers, could not read what the model wrote. What that has cost nobody tells.
-local function mended(agent, question, err)
-  local found = question.tools and salvage.from_error(rawget(err, "server") or err.message, agent.names)
+--- The server, or our reader of its answers, may not have been able to read the call that the model wrote. What that has cost nobody
+--- tells.
+local function failed(target, agent, question, err)
+  local meaning, text = models.reads(target, err)
+  if meaning ~= "call" then return nil, err end
+  local found = question.tools and salvage.from_error(text, agent.names)
   if not found then return { text = "", repairs = 0, failed = err } end
   local answer = { text = "", repairs = 1 }
   settle(agent, answer, as_calls(found))
   return answer
-end
-
-local function failed(agent, question, err)
-  if err.kind == "invalid_output" then return mended(agent, question, err) end
-  return nil, err
 end
 
 -- ---- events -------------------------------------------------------------------------------------------------------------------
@@ -223,10 +221,13 @@ local function pass_on(agent, question, events, said, emit)
   return thoughts and thoughts:text(), calls, done, held
 end
 
-local function read_stream(agent, question, given, said, emit)
-  local thoughts, calls, done, held = pass_on(agent, question, ollama.stream(given), said, emit)
-  local text, thinking = one.without_thinking(agent, said:text(), thoughts)
-  local answer = read(agent, question, done.usage, text, thinking, calls, done.reason)
+local function read_stream(target, agent, question, said, emit)
+  local events, _, _, closing = models.stream(target, agent, question.messages, question.tools, question.format,
+    caps.options(agent, question.cap))
+  local stream <close> = closing
+  local thoughts, calls, done, held = pass_on(agent, question, events, said, emit)
+  local text, thinking = models.settled(target, agent, said:text(), thoughts)
+  local answer = read(agent, question, { text = text, thinking = thinking, calls = calls, reason = done.reason, usage = done.usage })
   if held and said.count > 0 and not answer.calls and not answer.failed then -- it was no call
     local all = said:text()
     if all ~= "" then emit(question.format and grow(said, { type = "text", text = all }) or { type = "text", text = all }) end
@@ -234,40 +235,31 @@ local function read_stream(agent, question, given, said, emit)
   return answer
 end
 
---- A question as ollama.stream takes it.
----@param agent table its definition
----@param question stoke.agent.question
----@return table
-function M.request(agent, question)
-  return { model = agent.model, messages = question.messages, tools = question.tools, format = question.format,
-    options = caps.options(agent, question.cap), think = agent.think, endpoint = agent.endpoint, timeouts = agent.timeouts,
-    split_thinking = agent.split_thinking, auto_pull = agent.auto_pull, any_arguments = true, fitted = true }
-end
-
-local function ask_streaming(agent, question, emit)
+local function ask_streaming(target, agent, question, emit)
   local said = repeats.new()
-  local ok, answer = pcall(read_stream, agent, question, M.request(agent, question), said, emit)
+  local ok, answer = pcall(read_stream, target, agent, question, said, emit)
   if ok then return answer end
   local err = answer
   if not errors.is(err) or err.kind == "cancelled" then error(err, 0) end
   local none
-  none, err = failed(agent, question, err)
+  none, err = failed(target, agent, question, err)
   return none, err, said:text()
 end
 
 --- Ask.
+---@param target stoke.target
 ---@param agent table its definition
 ---@param question stoke.agent.question
 ---@param emit? fun(event: table) told of the text and the thinking as they come
 ---@return stoke.agent.answer|nil
 ---@return stoke.error|nil err what ollama.chat raises, but for `argument` and `cancelled`
 ---@return string|nil said what had come of an answer that broke off
-function M.ask(agent, question, emit)
-  if emit then return ask_streaming(agent, question, emit) end
-  local reply, err = one.chat(agent, question.messages, question.tools, question.format, caps.options(agent, question.cap))
-  if err then return failed(agent, question, err) end
-  local message = reply.message
-  return read(agent, question, ollama.usage(reply), message.content, message.thinking, message.tool_calls, reply.done_reason)
+function M.ask(target, agent, question, emit)
+  if emit then return ask_streaming(target, agent, question, emit) end
+  local answer, err = models.ask(target, agent, question.messages, question.tools, question.format,
+    caps.options(agent, question.cap))
+  if err then return failed(target, agent, question, err) end
+  return read(agent, question, answer)
 end
 
 return M

@@ -1,13 +1,11 @@
 --- What an agent would ask, and may be told, shown without asking.
 
 local stdio = require "core.stdio"
-local answers = require "stoke.agent.answer"
 local caps = require "stoke.agent.cap"
 local loop = require "stoke.agent.loop"
 local texts = require "stoke.agent.texts"
 local json = require "stoke.json"
-local ollama = require "stoke.ollama"
-local windows = require "stoke.ollama.window"
+local models = require "stoke.model"
 
 local M = {}
 
@@ -37,11 +35,12 @@ end
 function M.next_request(agent, past)
   local run = loop.new(agent, past)
   local format = agent.output and not agent.definitions and agent.output:format() or nil
-  return windows.looking(agent.model, agent.endpoint, function()
-    local made = ollama.request(answers.request(agent, loop.question(run, format)))
-    made.answer, made.texts = caps.words(agent), applicable(agent)
-    return made
-  end)
+  run.target = loop.target(agent, true)
+  local question = loop.question(run, format)
+  local made = models.request(run.target, agent, false, question.messages, question.tools, format,
+    caps.options(agent, question.cap))
+  made.answer, made.texts = caps.words(agent, run.target), applicable(agent)
+  return made
 end
 
 --- Print a request.

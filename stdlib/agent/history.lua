@@ -3,14 +3,11 @@
 --- Sent are the instructions, the last question (pinned), and the newest messages. When they grow beyond the window, the oldest
 --- fall out until six tenths are left, so that between two such compactions each request begins with the same bytes as the one
 --- before and the server's cache is used. A call and its results stay or fall together. Tokens are estimated from bytes at
---- the rate the model's own counts taught (stoke.ollama.tokens).
+--- the rate the model's own counts taught (stoke.model.estimate).
 
 local errors = require "core.errors"
-local ollama = require "stoke.ollama"
-local protocol = require "stoke.ollama.protocol"
+local models = require "stoke.model"
 local texts = require "stoke.agent.texts"
-local tokens = require "stoke.ollama.tokens"
-local windows = require "stoke.ollama.window"
 
 local M = {}
 
@@ -82,7 +79,7 @@ local function update(self)
     local message = self[i]
     n = n + 1
     sent[n] = message
-    local more, pictures = tokens.size(message)
+    local more, pictures = models.size(message)
     bytes, images = bytes + more, images + pictures
   end
   self.bytes, self.images, self.taken = bytes, images, #self
@@ -94,7 +91,7 @@ local function build(self, instructions)
   local sent, bytes, images = {}, 0, 0
   local function add(message)
     sent[#sent + 1] = message
-    local more, pictures = tokens.size(message)
+    local more, pictures = models.size(message)
     bytes, images = bytes + more, images + pictures
   end
   local system = instructions
@@ -135,17 +132,17 @@ local function last_unit(history)
   return i
 end
 
---- Let the oldest messages fall out until about `target` tokens are left; what fell out.
-local function drop(history, model, extra, target)
+--- Let the oldest messages fall out until about `most` tokens are left; what fell out.
+local function drop(history, target, extra, most)
   local dropped, last = {}, last_unit(history)
   while history.first < last do
-    if tokens.estimate(model, history.bytes + extra, history.images) <= target then break end
+    if models.estimate(target, history.bytes + extra, history.images) <= most then break end
     local stop = next_unit(history, history.first)
     if stop > last then break end
     for i = history.first, stop - 1 do
       if i ~= history.asked then
         dropped[#dropped + 1] = history[i]
-        local bytes, images = tokens.size(history[i])
+        local bytes, images = models.size(history[i])
         history.bytes, history.images = history.bytes - bytes, history.images - images
       end
     end
@@ -155,22 +152,9 @@ local function drop(history, model, extra, target)
   return dropped
 end
 
---- The context window; the model is loaded, once, where nobody knows it otherwise.
-local function window_of(history, agent, known, estimated)
-  local model, endpoint = agent.model, agent.endpoint
-  if protocol.automatic(model, endpoint) then
-    return windows.grow(model, endpoint, estimated, agent.options and agent.options.num_predict)
-  end
-  local window = known or ollama.window(model, endpoint)
-  if window or history.loaded == model then return window end
-  ollama.load { model = model, endpoint = endpoint }
-  history.loaded = model
-  return ollama.window(model, endpoint)
-end
-
-local function overflow(agent, estimated, window)
+local function overflow(target, estimated, window)
   return errors.new("context_overflow", ("the question and the newest messages for %s have about %d tokens, its context window %d")
-    :format(agent.model, estimated, window), { tokens = estimated, window = window, model = agent.model, estimated = true })
+    :format(target.name, estimated, window), { tokens = estimated, window = window, model = target.name, estimated = true })
 end
 
 --- What is left of the window for the prompt.
@@ -180,30 +164,31 @@ end
 
 --- What is sent, made to fit; `prompt` and `images` are its size then. Waits: it may have to ask the server for the window, and a
 --- summary is a call of its own.
----@param agent table the definition
+---@param target stoke.target
+---@param predict integer|nil tokens that the answer is bound to
 ---@param known integer|nil the window, where the server has told it in an error
 ---@param instructions string|nil
 ---@param extra integer bytes that go along with it (tools)
 ---@param summarize? fun(messages: table[], summary?: string): string? given what falls out
 ---@return table[] messages the same table until something falls out
 ---Raises `context_overflow` when not even the question and the newest messages fit.
-function History:fit(agent, known, instructions, extra, summarize)
+function History:fit(target, predict, known, instructions, extra, summarize)
   local sent = current(self, instructions)
   local prompt = self.bytes + extra
   self.prompt = prompt
-  local predict = agent.options and agent.options.num_predict
-  local estimated = tokens.estimate(agent.model, prompt, self.images)
-  if estimated + (predict or 0) < SMALL and not known and not protocol.num_ctx(agent.model, agent.endpoint) then return sent end
-  local window = window_of(self, agent, known, estimated)
+  local estimated = models.estimate(target, prompt, self.images)
+  local set = target.set_window
+  if not set and not known and estimated + (predict or 0) < SMALL then return sent end
+  local window = set ~= "auto" and known or models.room(target, estimated, predict)
   if not window then return sent end
   local limit = room(window, predict)
   if estimated <= limit then return sent end
-  local dropped = drop(self, agent.model, extra, limit * LEFT)
+  local dropped = drop(self, target, extra, limit * LEFT)
   if #dropped > 0 and summarize then self.summary = summarize(dropped, self.summary) end
   sent = build(self, instructions)
   self.prompt = self.bytes + extra
-  estimated = tokens.estimate(agent.model, self.prompt, self.images)
-  if estimated > window then error(overflow(agent, estimated, window), 0) end
+  estimated = models.estimate(target, self.prompt, self.images)
+  if estimated > window then error(overflow(target, estimated, window), 0) end
   return sent
 end
 

@@ -17,13 +17,13 @@ local tools = require "stoke.agent.tools"
 local usages = require "stoke.agent.usage"
 local json = require "stoke.json"
 local clip = require "stoke.tool.text".cut
-local ollama = require "stoke.ollama"
-local tokens = require "stoke.ollama.tokens"
+local models = require "stoke.model"
 
 local M = {}
 
 ---@class stoke.agent.run
 ---@field agent table the definition in force; a handoff changes it
+---@field target stoke.target its model, with what this run knows of it
 ---@field history stoke.agent.history
 ---@field begin integer the first message of this run
 ---@field usage stoke.usage nested runs included
@@ -130,7 +130,7 @@ end
 local function summarizer(run)
   local agent = run.agent
   return agent.summarize and function(messages, old)
-    local made, usage = summary.of(agent, messages, old)
+    local made, usage = summary.of(agent, run.target, messages, old)
     if usage then spend(run, usage) end
     return made
   end
@@ -144,8 +144,9 @@ function M.question(run, format)
   local agent, past = run.agent, run.history
   if agent.texts then past.texts = agent.texts end
   local definitions = format == nil and agent.definitions or nil
-  return { messages = past:fit(agent, run.window, instructions_of(run, format), definitions and agent.tools_bytes or 0,
-    summarizer(run)), tools = definitions, format = format, cap = caps.of(agent) }
+  local messages = past:fit(run.target, agent.options and agent.options.num_predict, run.window, instructions_of(run, format),
+    definitions and agent.tools_bytes or 0, summarizer(run))
+  return { messages = messages, tools = definitions, format = format, cap = caps.of(agent, run.target) }
 end
 
 local function too_many_steps(run)
@@ -154,8 +155,8 @@ local function too_many_steps(run)
 end
 
 --- The server knows no levels of thinking for this model: from now on it is told to think, and no more.
-local function without_level(agent, err)
-  if err.status ~= 400 or type(agent.think) ~= "string" or not err.message:find("think value", 1, true) then return false end
+local function without_level(agent, target, err)
+  if type(agent.think) ~= "string" or models.reads(target, err) ~= "think" then return false end
   agent.think = true
   return true
 end
@@ -164,11 +165,11 @@ end
 --- Other errors are raised.
 local function mend_question(run, err)
   local agent, past = run.agent, run.history
-  if not without_level(agent, err) then
+  if not without_level(agent, run.target, err) then
     if err.kind == "budget" then run.steps = run.steps - 1 end -- refused before it was asked
     if err.kind ~= "context_overflow" or run.window or not err.window then error(err, 0) end
     run.window = err.window
-    if err.tokens and not err.estimated then tokens.learn(agent.model, past.prompt, past.images, err.tokens) end
+    if err.tokens and not err.estimated then models.learn(run.target, past.prompt, past.images, err.tokens) end
   end
   count(run, "repairs", 1)
 end
@@ -177,7 +178,7 @@ end
 local function unknown_usage(run)
   local usage = usages.new()
   usage.calls, usage.attempts, usage.estimated = 1, 1, true
-  usage.input_tokens = tokens.estimate(run.agent.model, run.history.prompt)
+  usage.input_tokens = models.estimate(run.target, run.history.prompt)
   return usage
 end
 
@@ -187,11 +188,11 @@ local function ask(run, format)
   if run.steps >= (run.max_steps or run.agent.max_steps) then too_many_steps(run) end
   run.steps = run.steps + 1
   while true do
-    local answer, err, said = answers.ask(run.agent, M.question(run, format), run.listener)
+    local answer, err, said = answers.ask(run.target, run.agent, M.question(run, format), run.listener)
     if answer then
       local usage = answer.usage
       if usage and not usage.estimated then
-        tokens.learn(run.agent.model, run.history.prompt, run.history.images, usage.input_tokens)
+        models.learn(run.target, run.history.prompt, run.history.images, usage.input_tokens)
       end
       spend(run, usage or unknown_usage(run))
       count(run, "repairs", answer.repairs)
@@ -209,7 +210,7 @@ local SHOWN <const> = 8192
 
 --- Bytes of one result, so that all of one answer leave room in the window: two fifths of it, three bytes a token.
 local function result_limit(run, results)
-  local window = run.window or ollama.window(run.agent.model, run.agent.endpoint)
+  local window = run.window or models.window(run.target)
   if not window then return math.maxinteger end
   return math.max(256, window * 3 * 2 // (5 * results))
 end
@@ -321,6 +322,12 @@ function M.complete(agent)
   return agent
 end
 
+--- The model of an agent, as a run asks it.
+---@param agent table its definition
+---@param apart? boolean it teaches nobody: only for a look at what would be asked
+---@return stoke.target
+function M.target(agent, apart) return models.begin(models.open(agent.model, agent.endpoint), apart) end
+
 --- What the calls of this answer are run with.
 local function toolbox_of(run)
   local box = run.toolbox
@@ -343,6 +350,7 @@ local function hand_over(run, box, handoffs)
       run.history:push(tools.message(call, tools.note(box, call, told)))
       if run.listener then run.listener { type = "handoff", from = from.label, to = target.label } end
       run.agent = M.complete(target)
+      run.target = M.target(target)
     else
       run.history:push(tools.message(call, words(run, "second_handoff", { agent = target.label })))
     end
@@ -453,6 +461,7 @@ end
 function M.run(agent, past, messages, listener, limits)
   local run <close> = M.new(agent, past, listener, limits and limits.max_steps)
   local scope <close> = bounds(agent)
+  run.target = M.target(agent)
   for i = 1, #messages do past:push(messages[i]) end
   messages = nil -- luacheck: ignore (this may wait long)
   while true do

@@ -216,7 +216,7 @@ local function outcome(self, entry, record)
 end
 
 --- Effects whose value is a table.
-local TABLES = { ["llm.chat"] = true, ["http.request"] = true }
+local TABLES = { ["llm.chat"] = true, ["llm.learned"] = true, ["http.request"] = true }
 
 --- Does this line say what one of its kind has to say? It may have been edited.
 local function is_record(self, record)
@@ -281,6 +281,13 @@ function Cassette:refuse(message)
   local hint = "record it again: " .. self.again "--record"
   self.problems[#self.problems + 1] = message .. "\n" .. hint
   return errors.new("replay", message, { hint = hint })
+end
+
+function Cassette:knows(name)
+  for _, entry in ipairs(self.entries) do
+    if entry.name == name then return true end
+  end
+  return false
 end
 
 function Cassette:take(name, q)

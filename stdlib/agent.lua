@@ -11,9 +11,10 @@ local errors = require "core.errors"
 local scopes = require "core.scope"
 local json = require "core.json"
 local modules = require "core.modules"
+local explain = require "stoke.agent.explain"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
-local run = require "stoke.agent.run"
+local loop = require "stoke.agent.loop"
 local model_options = require "stoke.model.options"
 local schema = require "stoke.schema"
 local session = require "stoke.agent.session"
@@ -362,8 +363,8 @@ end
 function Agent:run(given, options)
   scopes.check_self(self, Agent, "agent:run()")
   local definition = self.definition
-  options = run.options("agent:run", options)
-  return (run.run(definition, history.new(), input.messages(definition.label, given), nil, options))
+  options = loop.options("agent:run", options)
+  return (loop.run(definition, history.new(), input.messages(definition.label, given), nil, options))
 end
 
 --- Answer once, its events as they come: { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
@@ -380,9 +381,9 @@ end
 function Agent:stream(given, options)
   scopes.check_self(self, Agent, "agent:stream()")
   local definition = self.definition
-  options = run.options("agent:stream", options)
+  options = loop.options("agent:stream", options)
   local messages = input.messages(definition.label, given)
-  return stream.open(function(listener) return run.run(definition, history.new(), messages, listener, options) end)
+  return stream.open(function(listener) return loop.run(definition, history.new(), messages, listener, options) end)
 end
 
 --- A conversation that remembers.
@@ -432,7 +433,7 @@ end
 --- Example: `bot:explain "Do I need an umbrella in Oslo?"`
 function Agent:explain(given)
   scopes.check_self(self, Agent, "agent:explain()")
-  return run.show(self:next_request(given))
+  return explain.show(self:next_request(given))
 end
 
 --- The exact request a first turn would send.
@@ -443,7 +444,7 @@ end
 function Agent:next_request(given)
   scopes.check_self(self, Agent, "agent:next_request()")
   local definition = self.definition
-  return run.next_request(definition, history.new(input.messages(definition.label, given)))
+  return explain.next_request(definition, history.new(input.messages(definition.label, given)))
 end
 
 function Agent:__tostring() return ("agent %s (%s)"):format(self.definition.label, self.definition.model) end

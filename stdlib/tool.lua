@@ -15,8 +15,10 @@ local json = require "core.json"
 local modules = require "core.modules"
 local scopes = require "core.scope"
 local comment = require "stoke.tool.comment"
+local flat = require "stoke.tool.flat"
 local schema = require "stoke.schema"
 local text = require "stoke.tool.text"
+local clone = require "stoke.schema.values".clone
 
 local M = {}
 
@@ -143,7 +145,7 @@ function M.new(definition, options)
     name = definition.name, description = definition.description or "", params = params,
     run = definition.run, needs_approval = definition.needs_approval or false, idempotent = definition.idempotent or false,
     timeout = timeout == nil and M.TIMEOUT or timeout, max_output = definition.max_output or M.MAX_OUTPUT,
-    site = errors.site(),
+    site = errors.site(), flat = flat.of(params) or false,
   }
 end
 
@@ -204,15 +206,16 @@ local function outcome(value, why)
   errors.raise("tool", text.of(why, M.MAX_OUTPUT))
 end
 
---- The work itself, inside the effect; an approval may have changed the arguments.
-local function body(self, q, run, span)
-  local args = q.args
+--- The work itself, inside the effect; an approval may have changed the arguments. It is done in a scope, however short it is:
+--- what the function spawns and opens is part of it.
+local function body(job, q, span)
+  local self, args = job.tool, q.args
   if q.edited then
     local err
     args, err = self:check(args)
     if err then error(err, 0) end
   end
-  local scope <close> = scopes.open { deadline = self.timeout or nil, deadline_kind = "timeout", site = self.site, run = run,
+  local scope <close> = scopes.open { deadline = self.timeout or nil, deadline_kind = "timeout", site = self.site, run = job.run,
     span = span }
   local value = outcome(self.run(args))
   if scope.first then scope:wait() end -- what it spawned is part of its work, as of any task's
@@ -228,29 +231,46 @@ local function named(self, err)
   return err
 end
 
+--- Arguments that somebody keeps, checked: a copy, so that what the function does to it changes nothing.
+local function read(self, given)
+  local copy = self.flat and flat.read(self.flat, given)
+  if copy then return copy end
+  return self:check(clone(given))
+end
+
+--- Does this call wait for a person? Where nobody could say, it does not run.
+local function asks_first(self, args)
+  local ok, asks = xpcall(self.asks, handler, self, args)
+  if ok then return asks end
+  if errors.is(asks) and asks.kind == "cancelled" then error(asks, 0) end
+  return nil, errors.wrap(asks)
+end
+
 local NOBODY = {}
 
 --- Call the tool, as a model's call does: checked, judged by the policy, traced.
 ---@param args table
----@param about? { id?: string, agent?: string, run?: table, on_pending?: fun(entry: stoke.pending) } run: of the agent it works for
+---@param about? { id?: string, agent?: string, run?: table, shared?: boolean, on_pending?: fun(entry: stoke.pending) } run: of the
+---  agent it works for; shared: the arguments are somebody's, so the function gets a copy
 ---@return any what run returned
 ---@return stoke.error|nil err
 ---
 --- Example: `local value, err = weather:perform({ city = "Oslo" }, { agent = "umbrella" })`
 function Tool:perform(args, about)
-  local checked, err = self:check(args)
-  if err then return nil, err end
-  local judged, asks = true, self.needs_approval
-  if type(asks) ~= "boolean" then judged, asks = xpcall(self.asks, handler, self, checked) end
-  if not judged then -- nobody could say whether it may run: it does not
-    if errors.is(asks) and asks.kind == "cancelled" then error(asks, 0) end
-    return nil, errors.wrap(asks)
-  end
   about = about or NOBODY
-  local q = { name = self.name, args = checked, id = about.id, agent = about.agent, needs_approval = asks or nil }
+  local err
+  args, err = (about.shared and read or self.check)(self, args)
+  if err then return nil, err end
+  local asks = self.needs_approval
+  if type(asks) ~= "boolean" then
+    asks, err = asks_first(self, args)
+    if err then return nil, err end
+  end
   local value
-  value, err = driver.call(q, function(request, span) return body(self, request, about.run, span) end, about.on_pending)
-  return value, named(self, err)
+  value, err = driver.call({ name = self.name, args = args, id = about.id, agent = about.agent, needs_approval = asks or nil },
+    { body = body, tool = self, run = about.run }, about.on_pending)
+  if err then return nil, named(self, err) end
+  return value
 end
 
 --- Call the tool from a script.
@@ -274,6 +294,7 @@ local told = setmetatable({}, { __mode = "k" })
 ---
 --- Example: `print(weather:text({ celsius = 4 }))`
 function Tool:text(value)
+  if type(value) == "string" and #value <= self.max_output and utf8.len(value) then return value end
   local out, unsaid = text.of(value, self.max_output)
   if unsaid and not told[self] then
     told[self] = true

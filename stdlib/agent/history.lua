@@ -17,8 +17,11 @@ local M = {}
 ---@field asked integer the last message of the user, sent in any case
 ---@field summary? string of what fell out
 ---@field texts? table replacements of the agent's, see stoke.agent.texts
----@field bytes integer of what is sent
----@field images integer in what is sent
+---@field sent? table[] what was sent last, while nothing has fallen out or been taken back, with the instructions first
+---@field taken integer the last message that is in it
+---@field bytes integer its size
+---@field images integer
+---@field prompt integer bytes of the last prompt, tools included
 local History = {}
 History.__index = History
 
@@ -32,7 +35,8 @@ local SMALL = 1500
 ---@return stoke.agent.history
 function M.new(messages)
   if not messages then -- made in the size it will have
-    return setmetatable({ first = 1, asked = 0, bytes = 0, images = 0, sent = nil, instructions = nil }, History)
+    return setmetatable({ first = 1, asked = 0, bytes = 0, images = 0, prompt = 0, taken = 0, sent = nil, instructions = nil },
+      History)
   end
   local history = setmetatable(messages, History)
   history.first, history.asked = 1, 0
@@ -54,11 +58,6 @@ function History:push(message, aside)
   elseif message.role == "user" then
     self.asked = n
   end
-  local sent = self.sent
-  if not sent then return end
-  sent[#sent + 1] = message
-  local bytes, images = models.size(message)
-  self.bytes, self.images = self.bytes + bytes, self.images + images
 end
 
 --- Take back everything after the first `kept` messages.
@@ -72,32 +71,50 @@ function History:cut(kept)
   self.sent = nil
 end
 
---- What is sent, without looking whether it fits: the same table until something falls out.
----@param instructions string|nil
----@return table[]
-function History:messages(instructions)
-  if self.sent and self.instructions == instructions then return self.sent end
-  local out, system = {}, instructions
+--- What is sent, with the messages that have come since, without looking whether it fits.
+local function update(self)
+  local sent, bytes, images = self.sent, self.bytes, self.images
+  local n = #sent
+  for i = self.taken + 1, #self do
+    local message = self[i]
+    n = n + 1
+    sent[n] = message
+    local more, pictures = models.size(message)
+    bytes, images = bytes + more, images + pictures
+  end
+  self.bytes, self.images, self.taken = bytes, images, #self
+  return sent
+end
+
+--- The same, made anew.
+local function build(self, instructions)
+  local sent, bytes, images = {}, 0, 0
+  local function add(message)
+    sent[#sent + 1] = message
+    local more, pictures = models.size(message)
+    bytes, images = bytes + more, images + pictures
+  end
+  local system = instructions
   if self.summary then
     system = (system and system .. "\n\n" or "") .. texts.of("summary", self.texts, { summary = self.summary })
   end
-  if system then out[1] = { role = "system", content = system } end
-  if self.asked > 0 and self.asked < self.first then out[#out + 1] = self[self.asked] end
-  for i = self.first, #self do out[#out + 1] = self[i] end
-  local bytes, images = 0, 0
-  for i = 1, #out do
-    local more, pictures = models.size(out[i])
-    bytes, images = bytes + more, images + pictures
-  end
-  self.bytes, self.images, self.sent, self.instructions = bytes, images, out, instructions
-  return out
+  if system then add { role = "system", content = system } end
+  if self.asked > 0 and self.asked < self.first then add(self[self.asked]) end
+  self.sent, self.bytes, self.images, self.taken, self.instructions = sent, bytes, images, self.first - 1, instructions
+  return update(self)
 end
 
---- The size of what is sent. `extra`: bytes that go along with it (tools, instructions of the moment).
+local function current(self, instructions)
+  return self.sent and self.instructions == instructions and update(self) or build(self, instructions)
+end
+
+--- The size of what would be sent. `extra`: bytes that go along with it (tools).
+---@param instructions string|nil
+---@param extra integer
 ---@return integer bytes
 ---@return integer images
 function History:size(instructions, extra)
-  self:messages(instructions)
+  current(self, instructions)
   return self.bytes + extra, self.images
 end
 
@@ -135,53 +152,44 @@ local function drop(history, target, extra, most)
   return dropped
 end
 
---- The context window.
-local function window_of(about, estimated)
-  return about.target.set_window ~= "auto" and about.window or models.room(about.target, estimated, about.num_predict)
-end
-
-local function overflow(about, estimated, window)
+local function overflow(target, estimated, window)
   return errors.new("context_overflow", ("the question and the newest messages for %s have about %d tokens, its context window %d")
-    :format(about.target.name, estimated, window),
-    { tokens = estimated, window = window, model = about.target.name, estimated = true })
+    :format(target.name, estimated, window), { tokens = estimated, window = window, model = target.name, estimated = true })
 end
 
---- The size of what is sent, where it is so little that it fits any window worth having: nobody has to be asked then.
+--- What is left of the window for the prompt.
+local function room(window, predict)
+  return window - math.floor(predict and predict > 0 and math.min(predict, window // 2) or window * ANSWER)
+end
+
+--- What is sent, made to fit; `prompt` and `images` are its size then. Waits: it may have to ask the server for the window, and a
+--- summary is a call of its own.
 ---@param target stoke.target
----@param options table|nil of the call
+---@param predict integer|nil tokens that the answer is bound to
+---@param known integer|nil the window, where the server has told it in an error
 ---@param instructions string|nil
----@param extra integer bytes
----@return integer|nil bytes nil: it has to be made to fit
----@return integer|nil images
-function History:small(target, options, instructions, extra)
-  local bytes, images = self:size(instructions, extra)
-  if target.set_window then return nil end
-  local predict = options and options.num_predict or 0
-  if models.estimate(target, bytes, images) + predict >= SMALL then return nil end
-  return bytes, images
-end
-
---- Make the history fit. Waits: it may have to ask the server for the window, and a summary is a call of its own.
----@param about table { target, num_predict?, window?, summarize?: fun(messages: table[], summary?: string): string? }
----@param instructions string|nil
----@param extra integer bytes
----@return integer bytes what is sent then
----@return integer images
+---@param extra integer bytes that go along with it (tools)
+---@param summarize? fun(messages: table[], summary?: string): string? given what falls out
+---@return table[] messages the same table until something falls out
 ---Raises `context_overflow` when not even the question and the newest messages fit.
-function History:fit(about, instructions, extra)
-  local bytes, images = self:size(instructions, extra)
-  local estimated = models.estimate(about.target, bytes, images)
-  local window = window_of(about, estimated)
-  if not window then return bytes, images end
-  local predict = about.num_predict
-  local limit = window - math.floor(predict and predict > 0 and math.min(predict, window // 2) or window * ANSWER)
-  if estimated <= limit then return bytes, images end
-  local dropped = drop(self, about.target, extra, limit * LEFT)
-  if #dropped > 0 and about.summarize then self.summary = about.summarize(dropped, self.summary) end
-  bytes, images = self:size(instructions, extra)
-  estimated = models.estimate(about.target, bytes, images)
-  if estimated > window then error(overflow(about, estimated, window), 0) end
-  return bytes, images
+function History:fit(target, predict, known, instructions, extra, summarize)
+  local sent = current(self, instructions)
+  local prompt = self.bytes + extra
+  self.prompt = prompt
+  local estimated = models.estimate(target, prompt, self.images)
+  local set = target.set_window
+  if not set and not known and estimated + (predict or 0) < SMALL then return sent end
+  local window = set ~= "auto" and known or models.room(target, estimated, predict)
+  if not window then return sent end
+  local limit = room(window, predict)
+  if estimated <= limit then return sent end
+  local dropped = drop(self, target, extra, limit * LEFT)
+  if #dropped > 0 and summarize then self.summary = summarize(dropped, self.summary) end
+  sent = build(self, instructions)
+  self.prompt = self.bytes + extra
+  estimated = models.estimate(target, self.prompt, self.images)
+  if estimated > window then error(overflow(target, estimated, window), 0) end
+  return sent
 end
 
 return M

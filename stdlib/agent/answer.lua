@@ -1,0 +1,265 @@
+--- One answer of the model: asked for, whole or streamed, and what it says made fit to be used.
+---
+--- Tool calls are collected from every chunk and acted on after the last one only. A call that the server could not read (its
+--- HTTP 500 has the text in it) or that the model wrote as text is salvaged (stoke.agent.salvage).
+
+local errors = require "core.errors"
+local random = require "core.random"
+local json = require "stoke.json"
+local arguments = require "stoke.agent.arguments"
+local caps = require "stoke.agent.cap"
+local names = require "stoke.agent.names"
+local output = require "stoke.agent.output"
+local repeats = require "stoke.agent.repeats"
+local models = require "stoke.model"
+local salvage = require "stoke.agent.salvage"
+
+local find = string.find
+
+local M = {}
+
+--- What is asked: made for a step by stoke.agent.loop.
+---@class stoke.agent.question
+---@field messages table[]
+---@field tools? table[]
+---@field format? table the schema an answer is bound to; a format and tools do not mix
+---@field cap? integer tokens of the answer, where nothing else bounds it
+
+---@class stoke.agent.answer: stoke.model.answer
+---@field text string
+---@field thinking? string
+---@field calls? table[] as the API has them: { id, function = { name, arguments } }
+---@field reason? string "stop" or "length"
+---@field usage? stoke.usage nil where the server could not tell
+---@field repairs integer rungs that were taken to read it
+---@field endless? integer tokens at which the cap of answers that nothing else bounds has cut it
+---@field failed? stoke.error the model's call could not be read, and nothing could be salvaged
+
+--- An id: the prefix and eight digits of chance.
+---@param prefix string
+---@return string
+function M.id(prefix) return ("%s%08x"):format(prefix, random.stream("run id"):int(0, 0xffffffff)) end
+
+-- ---- calls --------------------------------------------------------------------------------------------------------------------
+
+local function as_calls(found)
+  local calls = {}
+  for i, call in ipairs(found) do
+    calls[i] = { id = M.id "call_", ["function"] = { name = call.name, arguments = call.arguments } }
+  end
+  return calls
+end
+
+--- Two calls with one id would share a result.
+local function distinct(calls)
+  local seen = {}
+  for _, call in ipairs(calls) do
+    if seen[call.id] then call.id = M.id "call_" end
+    seen[call.id] = true
+  end
+end
+
+--- Names that are nearly those of tools become them.
+---@return integer repairs
+local function settle_names(calls, known)
+  local repairs = 0
+  for i = 1, #calls do
+    local f = calls[i]["function"]
+    local name = not known[f.name] and names.resolve(f.name, known)
+    if name then f.name, repairs = name, repairs + 1 end
+  end
+  return repairs
+end
+
+--- A call written as text that ends in the middle is no answer: the model is asked again, unless it would be cut again.
+local function cut_call(agent, answer, name)
+  local limited = answer.reason == "length"
+  answer.failed = errors.new(limited and "limit" or "invalid_output",
+    ("%s's call of %s ended in the middle, after %d bytes"):format(agent.label, name, #answer.text),
+    { text = answer.text, hint = limited and "raise options.num_predict, or give the model a larger num_ctx" or nil })
+  answer.text = ""
+end
+
+--- An answer that was cut off at its limit calls nothing: its last call may be cut too, and JSON all the same.
+local function cut_before(agent, answer, name)
+  local limit = agent.options and agent.options.num_predict
+  answer.failed = errors.new("limit",
+    ("the answer of %s was cut off%s at its call of %s, which was not run"):format(agent.label,
+    limit and limit > 0 and (" (num_predict = %d)"):format(limit) or "", name),
+    { text = answer.text, tool = name,
+      hint = "raise options.num_predict, give the model a larger num_ctx, or the budget more tokens" })
+  answer.text, answer.calls = "", nil
+end
+
+--- The calls of an answer, as they are run and sent back.
+local function settle(agent, answer, calls)
+  if answer.reason == "length" then return cut_before(agent, answer, calls[#calls]["function"].name) end
+  answer.repairs = answer.repairs + settle_names(calls, agent.names) + arguments.settle(calls, agent.by_name)
+  if calls[2] then distinct(calls) end
+  answer.calls = calls
+end
+
+--- A call that the model wrote as text.
+local function find_written(agent, answer)
+  local found, rest = salvage.from_text(answer.text, agent.names)
+  if not found then
+    local name = salvage.cut_call(answer.text, agent.names)
+    return name and cut_call(agent, answer, name)
+  end
+  if answer.reason ~= "length" then answer.text, answer.repairs = rest or "", answer.repairs + 1 end
+  settle(agent, answer, as_calls(found))
+end
+
+--- Was the answer cut because it reached the cap? A token has a byte at least.
+local function at_cap(answer, count, cap)
+  return (count >= cap or count == 0) and #answer.text + #(answer.thinking or "") >= cap
+end
+
+--- May there be a written call in a text? Plain searches: nearly all answers have none of what one begins with, and some are long.
+local function may_hold_call(text)
+  return find(text, "{", 1, true) or find(text, "(", 1, true) or find(text, "[", 1, true) or find(text, "<", 1, true)
+    or find(text, "Action:", 1, true)
+end
+
+--- Read an answer that has come.
+---@param answer stoke.model.answer
+local function read(agent, question, answer)
+  local calls, cap = answer.calls, question.cap
+  answer.repairs, answer.calls = 0, nil
+  if cap and answer.reason == "length" and at_cap(answer, answer.usage.output_tokens, cap) then answer.endless = cap end
+  if calls and calls[1] then
+    settle(agent, answer, calls)
+  elseif question.tools and may_hold_call(answer.text) then
+    find_written(agent, answer)
+  end
+  return answer
+end
+
+--- The server, or our reader of its answers, may not have been able to read the call that the model wrote. What that has cost nobody
+--- tells.
+local function failed(target, agent, question, err)
+  local meaning, text = models.reads(target, err)
+  if meaning ~= "call" then return nil, err end
+  local found = question.tools and salvage.from_error(text, agent.names)
+  if not found then return { text = "", repairs = 0, failed = err } end
+  local answer = { text = "", repairs = 1 }
+  settle(agent, answer, as_calls(found))
+  return answer
+end
+
+-- ---- events -------------------------------------------------------------------------------------------------------------------
+
+--- An event of a text that will be JSON: `partial` is what it says so far, worked out when it is asked for.
+local Growing = {}
+function Growing.__index(event, key)
+  if key ~= "partial" then return nil end
+  local value = json.partial(event.so_far())
+  event.partial = value
+  return value
+end
+
+local function grow(said, event)
+  local count = said.count
+  event.so_far = function() return said:text(count) end
+  return setmetatable(event, Growing)
+end
+
+--- May a text with this beginning be a call? nil: that is not known yet.
+local function may_call(text)
+  local first = text:match "%S"
+  return first and first:find "[{%[<`|]" ~= nil
+end
+
+--- The text repeats itself: the connection is closed, and with it the server's slot is free.
+local function looping(agent, cycle, said)
+  errors.raise("loop", ("the answer of %s repeats %s and was cut off after %d bytes"):format(agent.label, repeats.shown(cycle),
+    said.size), { text = said:text(), hint = repeats.HINT })
+end
+
+--- Bytes of a token, at the most; a server that knows nothing of num_predict sends for ever.
+local TOKEN <const> = 32
+
+--- Passes the events of an answer on, and collects it. What may turn out to be a call written as text is held back: of what was
+--- said, `told` pieces were passed on.
+---@param said stoke.agent.repeats the text, collected
+---@return string|nil thinking
+---@return table[] calls
+---@return table done the last event
+---@return boolean held the text was not passed on
+local function pass_on(agent, question, events, said, emit)
+  local growing, most = question.format ~= nil, question.cap and question.cap * TOKEN or math.huge
+  local thoughts, calls, done = nil, {}, nil
+  local held, undecided = question.tools ~= nil, question.tools ~= nil
+  for event in events do
+    local kind = event.type
+    if kind == "text" then
+      local cycle = said:put(event.text)
+      if undecided then
+        local may = may_call(event.text)
+        if may ~= nil then undecided = false end
+        if may == false then
+          held = false
+          if said.count > 1 then event = { type = "text", text = said:text() } end
+        end
+      end
+      if not held then emit(growing and grow(said, event) or event) end
+      if cycle then looping(agent, cycle, said) end
+    elseif kind == "thinking" then
+      thoughts = thoughts or repeats.new()
+      emit(event)
+      local cycle = thoughts:put(event.text)
+      if cycle then looping(agent, cycle, said) end
+    elseif kind == "tool_call" then
+      calls[#calls + 1] = event.call
+    elseif kind == "done" then
+      done = event
+    end
+    if said.size > most or thoughts and said.size + thoughts.size > most then
+      error(output.endless(said:text(), agent.label, question.cap), 0)
+    end
+  end
+  return thoughts and thoughts:text(), calls, done, held
+end
+
+local function read_stream(target, agent, question, said, emit)
+  local events, _, _, closing = models.stream(target, agent, question.messages, question.tools, question.format,
+    caps.options(agent, question.cap))
+  local stream <close> = closing
+  local thoughts, calls, done, held = pass_on(agent, question, events, said, emit)
+  local text, thinking = models.settled(target, agent, said:text(), thoughts)
+  local answer = read(agent, question, { text = text, thinking = thinking, calls = calls, reason = done.reason, usage = done.usage })
+  if held and said.count > 0 and not answer.calls and not answer.failed then -- it was no call
+    local all = said:text()
+    if all ~= "" then emit(question.format and grow(said, { type = "text", text = all }) or { type = "text", text = all }) end
+  end
+  return answer
+end
+
+local function ask_streaming(target, agent, question, emit)
+  local said = repeats.new()
+  local ok, answer = pcall(read_stream, target, agent, question, said, emit)
+  if ok then return answer end
+  local err = answer
+  if not errors.is(err) or err.kind == "cancelled" then error(err, 0) end
+  local none
+  none, err = failed(target, agent, question, err)
+  return none, err, said:text()
+end
+
+--- Ask.
+---@param target stoke.target
+---@param agent table its definition
+---@param question stoke.agent.question
+---@param emit? fun(event: table) told of the text and the thinking as they come
+---@return stoke.agent.answer|nil
+---@return stoke.error|nil err what ollama.chat raises, but for `argument` and `cancelled`
+---@return string|nil said what had come of an answer that broke off
+function M.ask(target, agent, question, emit)
+  if emit then return ask_streaming(target, agent, question, emit) end
+  local answer, err = models.ask(target, agent, question.messages, question.tools, question.format,
+    caps.options(agent, question.cap))
+  if err then return failed(target, agent, question, err) end
+  return read(agent, question, answer)
+end
+
+return M

@@ -16,12 +16,12 @@ local function copy(value)
   return out
 end
 
---- What is known, as the running task may know it: where a tape is in force, the outcome is on it.
+--- What is known, as the running task may know it: where a tape is in force, the outcome is on it. A table of its own.
 local function recorded(target, known)
   local task = current()
   if not task or not (task.scope or task).context.gated then return known end
-  return effect.perform("llm.learned", { protocol = target.dialect.name, path = "learned", model = target.name,
-    body = { model = target.name } }, known) or known
+  return copy(effect.perform("llm.learned", { protocol = target.dialect.name, path = "learned", model = target.name,
+    body = { model = target.name } }, known) or known)
 end
 
 --- The window that the server told before, for a call of its own or a run's.
@@ -42,7 +42,7 @@ end
 --- Example: `local own = learned.begin(target)`
 function M.begin(target, apart)
   local known = copy(target.learned)
-  if not apart then known = copy(recorded(target, known)) end -- the tape keeps its own
+  if not apart then known = recorded(target, known) end
   local own = {}
   for name, value in next, target do own[name] = value end
   own.learned, own.shared, own.fitted = known, not apart and (target.shared or target.learned) or nil, true

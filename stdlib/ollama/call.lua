@@ -6,7 +6,8 @@ local window = require "stoke.ollama.window"
 
 local M = {}
 
---- Mend what a failed call lacked: a window that fits into memory, a model that is pulled where the call was told to.
+--- Mend what a failed call lacked: a window that fits into memory, or one that holds the prompt; a model that is pulled, where the
+--- call was told to.
 ---@param target stoke.target
 ---@param q table the request
 ---@param err stoke.error
@@ -16,7 +17,7 @@ local M = {}
 ---@return stoke.error? failed in the place of the error
 ---Raises `cancelled`.
 function M.mend(target, q, err, about, round)
-  if round == 0 and window.smaller(target, err) then return true end
+  if round == 0 and window.smaller(target, err) or window.larger(target, err) then return true end
   if err.status ~= 404 then return false end
   local pulls = require "stoke.ollama.pulls"
   if round > 1 or not pulls.wanted(err, target, about) then return false end

@@ -123,6 +123,18 @@ function M.fit(target, body)
   M.grow(target, tokens, body.options and body.options.num_predict)
 end
 
+--- The prompt has more tokens than were guessed: the window of such a model grows by what the server counted, or one step.
+---@param target stoke.target
+---@param err stoke.error
+---@return boolean again it can be asked once more
+function M.larger(target, err)
+  if err.kind ~= "context_overflow" or not target.profile.automatic then return false end
+  local size = auto.size(target)
+  local counted = not err.estimated and err.tokens or 0
+  M.grow(target, math.max(counted, size + 1), counted > 0 and 0 or 1)
+  return auto.size(target) > size
+end
+
 --- The model could not be loaded for want of memory, after its window grew: the next request has the smaller one again.
 ---@param target stoke.target
 ---@param err stoke.error

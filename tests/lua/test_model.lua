@@ -88,6 +88,32 @@ test("endpoint: retries are counted by endpoint, so a dead one takes nothing fro
   t.eq(assert(model.ask(model.open("m", alive.url), {}, HI)).text, "x")
 end)
 
+test("model: a window of num_ctx = \"auto\" that turns out too small grows, and the question is asked again", function(t)
+  local own <close> = fake(function(req, res)
+    local size = req.path == "/api/chat" and json.decode(req.body).options.num_ctx
+    if not size then return res:reply(200, {}, '{"model_info":{"x.context_length":16384}}') end
+    if size < 16384 then return res:reply(400, {}, '{"error":"the prompt exceeds the context length"}') end
+    return res:reply(200, {}, '{"message":{"role":"assistant","content":"x"},"done":true,"prompt_eval_count":9,"eval_count":1}')
+  end)
+  stoke.models { m = { num_ctx = "auto" } }
+  local target = model.open("m", own.url)
+  t.eq(assert(model.ask(target, {}, HI)).text, "x")
+  t.eq(model.known(target), 16384)
+  local sizes = {}
+  for _, r in ipairs(own.requests) do sizes[#sizes + 1] = r.path == "/api/chat" and json.decode(r.body).options.num_ctx or nil end
+  t.eq(sizes, { 4096, 8192, 16384 })
+end)
+
+test("model: one that cannot grow any further is an error with both numbers", function(t)
+  local own <close> = fake(function(req, res)
+    if req.path == "/api/chat" then return res:reply(400, {}, '{"error":"the prompt exceeds the context length"}') end
+    return res:reply(200, {}, '{"model_info":{"x.context_length":4096}}')
+  end)
+  stoke.models { m = { num_ctx = "auto" } }
+  local answer, err = model.ask(model.open("m", own.url), {}, HI)
+  t.eq({ answer, err.kind, err.window, err.tokens }, { nil, "context_overflow", 4096, 4097 })
+end)
+
 test("endpoint: a request without a list of targets goes to its model's endpoint", function(t)
   local own <close> = server { script = { "hello" } }
   model.open("qwen2.5:3b", own.url) -- the dialect is there

@@ -6,7 +6,7 @@
 --- outcome, and so is one that was refused. A replayed run is not asked about again, and its budget counts without refusing. Only
 --- effects that say `taped` come here.
 
-local host = require "host.task"
+local streams = require "core.stream"
 local monotonic = require "host.time".monotonic
 
 local M = {}
@@ -26,74 +26,6 @@ local M = {}
 ---@field err? stoke.error
 ---@field cut? fun(): stoke.error a stream that was left before its end: what reading further meets
 
--- ---- streams ------------------------------------------------------------------------------------------------------------------
-
---- What both kinds of source have that is a driver's: llm.stream is read through these (lua/driver/llm.lua).
-local function source(class, q, fields)
-  fields.protocol, fields.state, fields.events, fields.first = { specs = {} }, { q = q }, {}, 1
-  return setmetatable(fields, class)
-end
-
---- Wait until `at` seconds after the request; false and an error when the wait was cut off.
-local function until_due(began, at)
-  local left = began + at - monotonic()
-  if left <= 0 then return true end
-  local _, err = host.park("replay", left)
-  if err then return false, err end
-  return true
-end
-
-local Player = {}
-Player.__index = Player
-
-function Player:next()
-  local entry = self.entry
-  local chunk = entry.chunks[self.position + 1]
-  if not chunk then
-    if entry.cut then return nil, entry.cut() end
-    local ok, err = until_due(self.began, entry.at)
-    if not ok then return nil, err end
-    return nil, entry.err
-  end
-  local ok, err = until_due(self.began, chunk.at)
-  if not ok then return nil, err end
-  self.position = self.position + 1
-  if chunk.value.type == "done" then self.done = chunk.value end
-  return chunk.value
-end
-
-function Player.close() end
-
-local Recorder = {}
-Recorder.__index = Recorder
-
-function Recorder:tell(kind, value)
-  if kind ~= "chunk" then
-    if self.ended then return end
-    self.ended = true
-  end
-  self.tape:put(self.entry, kind, monotonic() - self.began, value)
-end
-
-function Recorder:next()
-  local item, err = self.inner:next()
-  if item ~= nil then
-    if item.type == "done" then self.done = item end
-    self:tell("chunk", item)
-    return item
-  end
-  if err then
-    self:tell(err.kind == "cancelled" and "cut" or "error", err)
-    return nil, err
-  end
-  self:tell "end"
-end
-
-function Recorder:close()
-  self:tell "cut"
-  self.inner:close()
-end
-
 -- ---- outcomes -----------------------------------------------------------------------------------------------------------------
 
 local function record(tape, def, q, call, attempts)
@@ -103,7 +35,7 @@ local function record(tape, def, q, call, attempts)
     tape:put(entry, err.kind == "cancelled" and "cut" or "error", monotonic() - began, err)
     return nil, err
   end
-  if def.stream then return source(Recorder, q, { inner = value, tape = tape, entry = entry, began = began }) end
+  if def.stream then return streams.recorder(value, q, tape, entry, began) end
   tape:put(entry, "value", monotonic() - began, value, def.facts and def.facts(value, q))
   return value
 end
@@ -113,10 +45,10 @@ local function replay(tape, def, q, call)
   if not entry then return nil, missing end
   call.started, call.attempts = monotonic(), 1
   local first = def.stream and entry.chunks[1]
-  local ok, err = until_due(call.started, first and first.at or entry.at)
+  local ok, err = streams.until_due(call.started, first and first.at or entry.at)
   if not ok then return nil, err end
   if first or (def.stream and not entry.err and not entry.cut) then
-    return source(Player, q, { entry = entry, began = call.started, position = 0 })
+    return streams.player(q, entry, call.started)
   end
   if entry.cut then return nil, entry.cut() end
   if entry.err then return nil, entry.err end

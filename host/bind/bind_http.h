@@ -31,6 +31,11 @@ struct rq {
   bool event;   /* sse holds an event nobody has read */
   bool paused;  /* over the high-water mark */
   bool ended;   /* nothing more comes: clean end, failure or close */
+  bool shared;  /* who stops waiting leaves it to others: the connection stays */
+  /* of its iterator (pick.c) */
+  bool merge; /* texts that have come become one event */
+  bool bare;  /* texts, not tables */
+  bool more;  /* Lua has events at hand */
 };
 
 /* The request that is argument 1 of a method made by rq_open_methods; raises `argument` otherwise. */

@@ -26,6 +26,7 @@
 
 local effect = require "core.effect"
 local http = require "host.http"
+local streams = require "core.stream"
 local task = require "host.task"
 
 local alarm, park = task.alarm, task.park
@@ -167,6 +168,31 @@ function Source:close()
   self.request:close()
 end
 
+function Source:share()
+  self.request:share()
+end
+
+--- Has it events at hand, or must see each line? Then the fast path has to ask it.
+local function busy(source)
+  return source.finished or source.events[source.first] ~= nil or source.state.held
+end
+
+--- Plain lines become { type = "text"|"thinking", text = } in C, or bare texts; all else goes through the stream's own next.
+function Source:iterate(stream, how)
+  local spec, on_done, bare = self.protocol.specs[self.state.q.path], how.on_done, how.bare
+  if not spec then return streams.walk(stream, how) end
+  local function slow(_, line)
+    local event, err = stream:next(line)
+    if err then error(err, 0) end
+    if event == nil then return nil end
+    local kind = event.type
+    if on_done and kind == "done" then on_done(event) end
+    if not bare then return event, busy(self) end
+    return kind == "text" and event.text ~= "" and event.text, busy(self)
+  end
+  return http.iterator(self.request, spec, slow, how.transcript, how.merge, bare, busy(self))
+end
+
 --- An answer that is no success; its body says why.
 local function refused(request, protocol, status, q, head)
   local body, why = request:body()
@@ -245,24 +271,5 @@ effect.define("llm.load", { taped = true, run = call, pool = pool_key, retry = R
 effect.define("llm.admin", { taped = true, run = call, retry = RETRY, subject = subject })
 effect.define("llm.stream", { taped = true, run = open, stream = true, pool = pool_key, retry = RETRY, usage = usage_of,
   subject = subject, reserve = reserve })
-
---- The fastest way through a stream: a function for generic `for`. Plain lines become { type = "text"|"thinking", text = }
---- without a look at the gates; all else goes through the stream's own next.
----@param stream stoke.stream of effect llm.stream
----@param merge? boolean texts that have come already become one event
----@param on_done? fun(event: table, q: table) sees the event of type "done" before the script; may raise
----@return fun(stream): table|nil
-function M.iterator(stream, merge, on_done)
-  local source = stream.source
-  local spec = source.protocol.specs[source.state.q.path]
-  local function slow(_, line)
-    local event, err = stream:next(line)
-    if err then error(err, 0) end
-    if event and on_done and event.type == "done" then on_done(event, source.state.q) end
-    return event, source.finished or source.events[source.first] ~= nil or source.state.held
-  end
-  if not spec then return function() return (slow()) end end
-  return http.iterator(source.request, spec, slow, merge, source.events[source.first] ~= nil or source.state.held)
-end
 
 return M

@@ -16,7 +16,7 @@ local M = {}
 ---@field take fun(self, name: string, q: any): stoke.tape.entry|nil, stoke.error? the outcome to replay; nil and why there is none
 ---@field open fun(self, name: string, q: any): stoke.tape.entry an effect begins
 ---@field put fun(self, entry: stoke.tape.entry, kind: string, at: number, value: any, facts?: table) what came of it: "chunk",
----  "value", "error", "end" or "cut"; facts: what is known of a value beside it
+---  "value", "error", "end" or "cut"; facts: what is known of a value beside it. Those of a stream come when it has ended
 
 ---@class stoke.tape.entry
 ---@field chunks { at: number, value: any }[] of a stream
@@ -28,6 +28,15 @@ local M = {}
 
 -- ---- outcomes -----------------------------------------------------------------------------------------------------------------
 
+--- A stream is noted while it is read, and told to the tape as a whole when it has ended.
+local function recorded_stream(source, tape, entry, began)
+  return streams.recorder(source, began, function(kind, err, recorder)
+    for at, item in streams.items(recorder.transcript) do tape:put(entry, "chunk", at, item) end
+    local came = kind ~= "end" and recorder:came() or nil
+    tape:put(entry, kind, monotonic() - began, err, (came or source.about) and { came = came, about = source.about })
+  end)
+end
+
 local function record(tape, def, q, call, attempts)
   local entry, began = tape:open(def.name, q), monotonic()
   local value, err = attempts(def, q, call)
@@ -35,9 +44,17 @@ local function record(tape, def, q, call, attempts)
     tape:put(entry, err.kind == "cancelled" and "cut" or "error", monotonic() - began, err)
     return nil, err
   end
-  if def.stream then return streams.recorder(value, q, tape, entry, began) end
+  if def.stream then return recorded_stream(value, tape, entry, began) end
   tape:put(entry, "value", monotonic() - began, value, def.facts and def.facts(value, q))
   return value
+end
+
+--- A stream as it is on the tape.
+local function replayed_stream(entry, began)
+  local transcript, facts = streams.transcript(), entry.facts or {}
+  for _, chunk in ipairs(entry.chunks) do streams.note(transcript, chunk.value, chunk.at) end
+  return streams.player(transcript:text(), { began = began, at = entry.at, err = entry.err, cut = entry.cut, about = facts.about,
+    came = facts.came })
 end
 
 local function replay(tape, def, q, call)
@@ -47,9 +64,8 @@ local function replay(tape, def, q, call)
   local first = def.stream and entry.chunks[1]
   local ok, err = streams.until_due(call.started, first and first.at or entry.at)
   if not ok then return nil, err end
-  if first or (def.stream and not entry.err and not entry.cut) then
-    return streams.player(q, entry, call.started)
-  end
+  local opened = first or entry.facts and entry.facts.about -- there was a stream, whatever came of it
+  if def.stream and (opened or not entry.err and not entry.cut) then return replayed_stream(entry, call.started) end
   if entry.cut then return nil, entry.cut() end
   if entry.err then return nil, entry.err end
   local facts = entry.facts

@@ -16,8 +16,8 @@
 ---   share()                  a reader whose wait is cut off leaves the source to other readers
 ---
 --- A stream is a source that a scope owns. Its laws: `next` after the end gives nil, after an error that error again; `close` may
---- be repeated, and nothing comes after it; the call behind it is settled once, at its end, its error or its close. Other sources stand
---- between the two: a recorder notes what is read from a source, a player reads what was noted, a tee has several readers.
+--- be repeated, and nothing comes after it; the call behind it is settled once, at its end, its error or its close. Other sources
+--- stand between the two: a recorder notes what is read from a source, a player reads what was noted, a tee has several readers.
 ---
 --- A transcript is what was read of a stream, as one string: a piece for each item, with its kind, the microseconds since the piece
 --- before, and its bytes (host/bind/bind_transcript.h). Texts and strings stand in it as they are, other items as JSON. The fast

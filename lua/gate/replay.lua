@@ -30,10 +30,11 @@ local M = {}
 
 --- A stream is noted while it is read, and told to the tape as a whole when it has ended.
 local function recorded_stream(source, tape, entry, began)
+  local opened = monotonic() - began
   return streams.recorder(source, began, function(kind, err, recorder)
     for at, item in streams.items(recorder.transcript) do tape:put(entry, "chunk", at, item) end
     local came = kind ~= "end" and recorder:came() or nil
-    tape:put(entry, kind, monotonic() - began, err, (came or source.about) and { came = came, about = source.about })
+    tape:put(entry, kind, monotonic() - began, err, { opened = opened, came = came, about = source.about })
   end)
 end
 
@@ -61,14 +62,13 @@ local function replay(tape, def, q, call)
   local entry, missing = tape:take(def.name, q)
   if not entry then return nil, missing end
   call.started, call.attempts = monotonic(), 1
-  local first = def.stream and entry.chunks[1]
-  local ok, err = streams.until_due(call.started, first and first.at or entry.at)
+  local facts, first = entry.facts, def.stream and entry.chunks[1]
+  local opened = def.stream and (facts and facts.opened or first and first.at) -- there was a stream, whatever came of it
+  local ok, err = streams.until_due(call.started, opened or entry.at)
   if not ok then return nil, err end
-  local opened = first or entry.facts and entry.facts.about -- there was a stream, whatever came of it
   if def.stream and (opened or not entry.err and not entry.cut) then return replayed_stream(entry, call.started) end
   if entry.cut then return nil, entry.cut() end
   if entry.err then return nil, entry.err end
-  local facts = entry.facts
   if facts and def.restore then
     call.attempts = facts.attempts or 1
     def.restore(entry.value, facts, q)

@@ -113,18 +113,19 @@ end
 local function pack_facts(self, facts)
   local opened = facts and facts.about
   if not opened or not opened.head then return facts end
-  return { came = facts.came, about = { status = opened.status, head = pack_head(self, opened.head) } }
+  return { opened = facts.opened, came = facts.came, about = { status = opened.status, head = pack_head(self, opened.head) } }
 end
 
 local function unpack_facts(facts)
   local opened = facts.about
   if type(opened) == "table" then opened.head = unpack_text(opened.head) end
+  if type(facts.opened) ~= "number" then facts.opened = nil end
   return facts
 end
 
-local function pack_chunk(value)
+local function pack_chunk(name, value)
+  if name ~= "http.stream" then return value end
   if type(value) == "string" then return { bytes = pack(value) } end
-  if value.data == nil then return value end
   return { event = pack(value.event), data = pack(value.data), id = pack(value.id) }
 end
 
@@ -190,7 +191,7 @@ function Cassette:put(entry, kind, at, value, facts)
   if entry.skip then return end
   if kind == "value" then value = pack_value(self, entry.name, value) end
   if kind == "error" then value = pack_error(value) end
-  if kind == "chunk" then entry.written, value = entry.written + 1, pack_chunk(value) end
+  if kind == "chunk" then entry.written, value = entry.written + 1, pack_chunk(entry.name, value) end
   if kind == "end" then value = entry.written end
   if kind == "cut" then value = true end
   self:write { n = entry.n, at = rounded(at), [kind] = value, facts = pack_facts(self, facts) }
@@ -214,10 +215,10 @@ local function decode(line)
   return json.decode(line, line:find("tool_call", 1, true) and ORDERED or nil)
 end
 
-local function chunk_of(value)
-  if value.bytes ~= nil then return unpack_text(value.bytes) end
-  if value.data ~= nil then
-    value.event, value.data, value.id = unpack_text(value.event), unpack_text(value.data), unpack_text(value.id)
+local function chunk_of(name, value)
+  if name == "http.stream" then
+    if value.bytes ~= nil then return unpack_text(value.bytes) end
+    return { event = unpack_text(value.event), data = unpack_text(value.data), id = unpack_text(value.id) }
   end
   if value.type == "tool_call" and type(value.call) == "table" then value.arguments = value.call["function"].arguments end
   return value
@@ -228,7 +229,7 @@ local function outcome(self, entry, record)
   entry.facts = type(record.facts) == "table" and unpack_facts(record.facts) or nil
   entry.over = record.chunk == nil
   if record.chunk ~= nil then
-    entry.chunks[#entry.chunks + 1] = { at = record.at, value = chunk_of(record.chunk) }
+    entry.chunks[#entry.chunks + 1] = { at = record.at, value = chunk_of(entry.name, record.chunk) }
   elseif type(record["end"]) == "number" then
     entry.over = record["end"] == #entry.chunks
   elseif record.value ~= nil then

@@ -143,11 +143,17 @@ local function attempts(def, q, call)
   end
 end
 
---- What the stream needs of the call to settle it, after the guard in gated() is gone.
+--- What the stream needs of the call to settle it, after the guard in gated() is gone. Few streams have a budget or a span, and
+--- all wait for long: no room for what is not there.
 local function hand_over(call)
   call.settled = true
-  return setmetatable({ def = call.def, q = call.span and call.q, slot = call.slot, budget = call.budget, held = call.held,
-    asked = call.asked, amend = call.amend, span = call.span, started = call.started, attempts = call.attempts }, Call)
+  local settles = setmetatable({ def = call.def, slot = call.slot, begun = nil }, Call)
+  if call.budget then settles.budget, settles.held, settles.asked = call.budget, call.held, call.asked end
+  if call.span then
+    settles.span, settles.q, settles.started = call.span, call.q, call.started
+    settles.attempts, settles.amend = call.attempts, call.amend
+  end
+  return settles
 end
 
 --- What is not on a tape: it is judged, paid for, and tried.

@@ -37,7 +37,7 @@ local current, deliver, read = host.current, scopes.deliver, transcripts.read
 ---@class stoke.stream.how how a stream is iterated
 ---@field merge? boolean texts that have come already become one event
 ---@field bare? boolean the texts themselves, not events; all other events are read and left out
----@field on_done? fun(event: table) sees the event of type "done" before the reader; may raise
+---@field on_done? fun(event: table, q: table) sees the event of type "done" before the reader, and the request; may raise
 ---@field transcript? userdata takes what is read
 
 -- ---- a stream -----------------------------------------------------------------------------------------------------------------
@@ -62,12 +62,16 @@ local function finish(stream, err)
   stream.call:settle(err == nil and source or nil, err)
 end
 
---- The next item; nil at the end; nil and an error when it broke. `given` is what the caller has taken off the source itself.
-function Stream:next(given)
+--- The next item; nil at the end; nil and an error when it broke. `given` is what the caller has taken off the source itself,
+--- `stopped` the error that its wait for the source ended with.
+function Stream:next(given, stopped)
   if self.ended then return nil, self.err end
   local task = current()
-  deliver(task)
-  local item, err = self.source:next(given)
+  local item, err = nil, stopped
+  if not err then
+    deliver(task)
+    item, err = self.source:next(given)
+  end
   if item ~= nil then
     self.call.begun = true
     return item
@@ -143,6 +147,15 @@ function M.open(source, scope, call)
   return stream
 end
 
+--- The source that all others of a stream read from.
+---@param stream stoke.stream
+---@return table source
+function M.innermost(stream)
+  local source = stream.source
+  while source.inner do source = source.inner end
+  return source
+end
+
 --- What iterate is for a source that has none of its own.
 ---@param stream stoke.stream
 ---@param how stoke.stream.how
@@ -155,7 +168,7 @@ function M.walk(stream, how)
       if err then error(err, 0) end
       if item == nil then return nil end
       local kind = type(item) == "table" and item.type
-      if on_done and kind == "done" then on_done(item) end
+      if on_done and kind == "done" then on_done(item, M.innermost(stream).q) end
       if not bare then return item end
       if kind == "text" and item.text ~= "" then return item.text end
     end
@@ -269,8 +282,7 @@ end
 function Recorder:iterate(stream, how)
   local inner = self.inner
   if not inner.iterate then return M.walk(stream, how) end
-  how.transcript = self.transcript
-  return inner:iterate(stream, how)
+  return inner:iterate(stream, { merge = how.merge, bare = how.bare, on_done = how.on_done, transcript = self.transcript })
 end
 
 function Recorder:rest()
@@ -323,6 +335,7 @@ Player.__index = Player
 ---@field began number the moment that times count from
 ---@field at? number seconds after which it ends
 ---@field about? table
+---@field q? any the request
 ---@field came? integer tokens that had come at its end
 ---@field err? stoke.error it ended with
 ---@field cut? fun(): stoke.error it was left before its end: what reading further meets
@@ -332,7 +345,8 @@ Player.__index = Player
 ---@param played stoke.stream.played
 ---@return table source
 function M.player(transcript, played)
-  return setmetatable({ transcript = transcript, played = played, about = played.about, position = 0, at = 0, count = 0 }, Player)
+  return setmetatable({ transcript = transcript, played = played, about = played.about, q = played.q, position = 0, at = 0,
+    count = 0 }, Player)
 end
 
 function Player:next()

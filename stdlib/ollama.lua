@@ -175,6 +175,19 @@ function M.generate(given)
   return ask(request("ollama.generate", "generate", given, false), given)
 end
 
+--- The last event, before the script sees it.
+local function on_done(event, q)
+  local err = window.cut(q, event.reply)
+  if err then error(err, 0) end
+end
+
+--- How streams are iterated: by whether they give texts alone, and merge them.
+local HOW = {}
+for _, texts in ipairs { false, true } do
+  HOW[texts] = {}
+  for _, merge in ipairs { false, true } do HOW[texts][merge] = { bare = texts, merge = merge, on_done = on_done } end
+end
+
 --- Open a stream and give its iterator, the stream and what closes it, as generic `for` takes them.
 local function open(what, given, bare)
   local chat = type(given) == "table" and given.messages ~= nil
@@ -184,11 +197,7 @@ local function open(what, given, bare)
   local q = request(what, chat and "chat" or "generate", given, true)
   local stream, err = call.perform("llm.stream", q, given)
   if err then error(window.complete(err, q), 0) end
-  local function on_done(event) -- before the script sees it
-    local cut = window.cut(q, event.reply)
-    if cut then error(cut, 0) end
-  end
-  return stream:iterate { merge = given.merge ~= false, bare = bare, on_done = on_done }, stream, nil, stream
+  return stream:iterate(HOW[bare or false][given.merge ~= false]), stream, nil, stream
 end
 
 --- Events of an answer as it comes; give `messages` (chat) or `prompt` (generate).

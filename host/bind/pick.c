@@ -23,11 +23,11 @@ struct spec {
   uint8_t last;           /* the shape that fitted last */
 };
 
-/* User values of a spec: the strings of events, which C would have to look up for each one. */
-enum { WORD_TYPE = 1, WORD_TEXT, WORD_SECOND, WORDS = WORD_SECOND };
+/* User values of a spec: the strings of events and of task records, which C would have to look up for each one. */
+enum { WORD_TYPE = 1, WORD_TEXT, WORD_SECOND, WORD_SCOPE, WORD_CANCELLED, WORDS = WORD_CANCELLED };
 
 /* Upvalues of the iterator. Its flags are the request's. */
-enum { UP_REQUEST = 1, UP_SPEC, UP_SLOW, UP_TRANSCRIPT };
+enum { UP_REQUEST = 1, UP_SPEC, UP_STREAM, UP_SLOW, UP_TRANSCRIPT };
 
 /* pick(words) -> spec; words as in json.h */
 int l_pick_compile(lua_State *L) {
@@ -35,7 +35,7 @@ int l_pick_compile(lua_State *L) {
   struct spec spec = {.last = 0};
   if (!pick_compile(&spec.pick, words, &why)) return err_argument(L, "pick: %s", why);
   memcpy(lua_newuserdatauv(L, sizeof spec, WORDS), &spec, sizeof spec);
-  static const char *const strings[] = {"type", "text", "thinking"};
+  static const char *const strings[] = {"type", "text", "thinking", "scope", "cancelled"};
   for (int i = 0; i < WORDS; i++) {
     lua_pushstring(L, strings[i]);
     lua_setiuservalue(L, -2, i + 1);
@@ -130,31 +130,93 @@ static bool take_event(lua_State *L, struct rq *r, const char **line, size_t *li
   return used > 0 && push_event(L, room, used, second, r->bare);
 }
 
+static bool field_is_nil(lua_State *L, int word) {
+  lua_getiuservalue(L, lua_upvalueindex(UP_SPEC), word);
+  return lua_rawget(L, -2) == LUA_TNIL;
+}
+
+/* May this task wait here, without asking Lua? Not when lua/scope.lua has to tell it that it was cancelled. */
+static bool may_wait(lua_State *L, struct rq *r) {
+  struct task *t = r ? task_current(r->host) : NULL;
+  if (!t || t->interrupted || r->more || r->waiting || r->ended || !op_possible(L)) return false;
+  int top = lua_gettop(L);
+  task_push_record(L, t);
+  if (field_is_nil(L, WORD_SCOPE)) lua_pop(L, 1);
+  bool free = lua_istable(L, -1) && field_is_nil(L, WORD_CANCELLED);
+  lua_settop(L, top);
+  return free;
+}
+
+static int push_nothing(lua_State *L, struct op *op) {
+  (void)L;
+  (void)op;
+  return 0;
+}
+
+static const struct op_class wait_class = {"http.line", push_nothing, rq_cancel_wait, rq_free_wait};
+
+/* wait_line(request's pointer) -> nothing once a line is there, or the end | nil, err when the wait was cut off */
+static int wait_line(lua_State *L) {
+  struct rq *r = lua_touserdata(L, 1);
+  op_enter(L, wait_class.name);
+  return rq_wait(L, r, &wait_class, RQ_LINE);
+}
+
+/* slow(stream, line | nil, err | nil) -> event, whether it has more; false = nothing for this reader, go on here. The error is
+ * on top of the stack. */
+static void push_slow(lua_State *L, const char *line, size_t len, bool failed) {
+  lua_pushvalue(L, lua_upvalueindex(UP_SLOW));
+  lua_pushvalue(L, lua_upvalueindex(UP_STREAM));
+  if (line)
+    lua_pushlstring(L, line, len);
+  else
+    lua_pushnil(L);
+  if (failed)
+    lua_pushvalue(L, -4);
+  else
+    lua_pushnil(L);
+}
+
+static int after_wait(lua_State *L, int status, lua_KContext ctx);
 static int after_slow(lua_State *L, int status, lua_KContext ctx);
 
-/* Lua goes on: slow(state, line | nil) -> event, whether it has more; false = nothing for this reader, go on here. */
-static int next_event(lua_State *L) {
-  struct rq *r = *(struct rq **)lua_touserdata(L, lua_upvalueindex(UP_REQUEST));
-  const char *line = NULL;
-  size_t len = 0;
-  while (!take_event(L, r, &line, &len)) {
-    lua_settop(L, 1);
-    lua_pushvalue(L, lua_upvalueindex(UP_SLOW));
-    lua_pushvalue(L, 1);
-    if (line)
-      lua_pushlstring(L, line, len);
-    else
-      lua_pushnil(L);
-    lua_callk(L, 2, 2, (lua_KContext)r, after_slow);
-    if (!slow_gave_none(L, r)) break;
-    line = NULL;
+/* The next event. What waits here is this function alone, not the Lua below it: a stream in flight keeps a small stack. */
+static int go_on(lua_State *L, struct rq *r, bool failed) {
+  for (;;) {
+    const char *line = NULL;
+    size_t len = 0;
+    if (!failed) {
+      if (take_event(L, r, &line, &len)) return 1;
+      if (!line && may_wait(L, r)) {
+        lua_settop(L, 0);
+        lua_pushcfunction(L, wait_line);
+        lua_pushlightuserdata(L, r);
+        lua_callk(L, 1, 2, (lua_KContext)r, after_wait);
+        failed = !lua_isnil(L, -1);
+        continue;
+      }
+    }
+    push_slow(L, line, len, failed);
+    failed = false;
+    lua_callk(L, 3, 2, (lua_KContext)r, after_slow);
+    if (!slow_gave_none(L, r)) return 1;
+    lua_settop(L, 0);
   }
-  return 1;
+}
+
+static int after_wait(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  return go_on(L, (struct rq *)ctx, !lua_isnil(L, -1));
 }
 
 static int after_slow(lua_State *L, int status, lua_KContext ctx) {
+  struct rq *r = (struct rq *)ctx;
   (void)status;
-  return slow_gave_none(L, (struct rq *)ctx) ? next_event(L) : 1;
+  return slow_gave_none(L, r) ? go_on(L, r, false) : 1;
+}
+
+static int next_event(lua_State *L) {
+  return go_on(L, *(struct rq **)lua_touserdata(L, lua_upvalueindex(UP_REQUEST)), false);
 }
 
 /* plain(request, spec) -> the text of the next line, and whether it is the second one, when the line is there and the spec
@@ -175,19 +237,19 @@ int l_pick_plain(lua_State *L) {
   return 2;
 }
 
-/* iterator(request, spec, slow, transcript | nil, merge, bare, more) -> function(state): the next event; `bare`: the texts
- * themselves, and none of the second ones. Lines that the spec does not cover go to slow(state, line); slow(state, nil) means
- * that none is at hand: it waits for one, or tells the end. `more`: slow has some already. What is given here is noted in the
- * transcript; what slow gives, Lua notes. */
+/* iterator(request, spec, stream, slow, transcript | nil, merge, bare, more) -> function: the next event; `bare`: the texts
+ * themselves, and none of the second ones. Lines that the spec does not cover go to slow(stream, line); slow(stream) means that
+ * the answer ended, or that this task has to be told something before it can wait. `more`: slow has some already. What is given
+ * here is noted in the transcript; what slow gives, Lua notes. */
 int l_pick_iterator(lua_State *L) {
   struct rq *r = rq_check(L);
   luaL_checkudata(L, 2, SPEC);
-  luaL_checktype(L, 3, LUA_TFUNCTION);
-  if (!lua_isnoneornil(L, 4)) (void)transcript_check(L, 4);
-  r->merge = lua_toboolean(L, 5);
-  r->bare = lua_toboolean(L, 6);
-  r->more = lua_toboolean(L, 7);
-  lua_settop(L, 4);
-  lua_pushcclosure(L, next_event, 4);
+  luaL_checktype(L, 4, LUA_TFUNCTION);
+  if (!lua_isnoneornil(L, 5)) (void)transcript_check(L, 5);
+  r->merge = lua_toboolean(L, 6);
+  r->bare = lua_toboolean(L, 7);
+  r->more = lua_toboolean(L, 8);
+  lua_settop(L, 5);
+  lua_pushcclosure(L, next_event, 5);
   return 1;
 }

@@ -18,8 +18,8 @@
 ---   usage(value) -> { input_tokens, output_tokens, seconds }
 ---   reserve(q, room, call) -> tokens | nil, least  tokens a budget sets aside, the answer cut down to what is free
 ---
---- `state` is the protocol's own, made as { q =, attempts =, source = }; `begun` where its first text was a plain one. While it
---- sets `held`, every line comes to it.
+--- `state` is the source: it has q, attempts where there was more than one, came() and what the protocol keeps in it; `begun` and
+--- `said` where its first text was a plain one. While the protocol sets `held`, every line comes to it.
 ---
 --- Effects: llm.chat (one reply), llm.stream (events), llm.load and llm.admin (everything but inference); q.protocol names the
 --- table.
@@ -85,23 +85,25 @@ end
 
 -- ---- a stream of events ---------------------------------------------------------------------------------------------------
 
---- What perform's stream reads from. `state` belongs to the protocol; `events[first..]` were made and not read yet.
+--- What perform's stream reads from, and the state of its protocol. `events[first..]` were made and not read yet. A source and
+--- what belongs to it wait for long and in their thousands: no more fields than it has now, and none that are not needed.
 local Source = {}
 Source.__index = Source
+
+local NONE = {}
 
 local function take(source)
   local first = source.first
   local event = source.events[first]
-  if event ~= nil then
-    source.events[first], source.first = nil, first + 1
-    if event.type == "done" then source.done = event end
-    return event
-  end
+  if event == nil then return nil end
+  source.events[first], source.first = nil, first + 1
+  if event.type == "done" then source.done = event end
+  return event
 end
 
 --- Give one line to the protocol; false and an error when it breaks the stream.
 local function digest(source, line)
-  local events, finished = source.protocol.line(line, source.state)
+  local events, finished = protocols[source.q.protocol].line(line, source)
   if events == nil then
     if finished then return false, finished end -- nil, err
     return true
@@ -142,7 +144,8 @@ function Source:next(line)
       local err
       line, err = self.request:line()
       if not line then
-        return nil, err and broken(self.protocol, err, self.state.q) or self.protocol.incomplete(self.state)
+        local protocol = protocols[self.q.protocol]
+        return nil, err and broken(protocol, err, self.q) or protocol.incomplete(self)
       end
     end
     local ok, err = digest(self, line)
@@ -174,23 +177,27 @@ end
 
 --- Has it events at hand, or must see each line? Then the fast path has to ask it.
 local function busy(source)
-  return source.finished or source.events[source.first] ~= nil or source.state.held
+  return source.finished or source.events[source.first] ~= nil or source.held
+end
+
+--- What the iterator cannot read itself: a line, the end, or why the wait for a line was cut off.
+local function slow(stream, line, stopped)
+  local event, err = stream:next(line, stopped)
+  if err then error(err, 0) end
+  if event == nil then return nil end
+  local how, source = stream.how, streams.innermost(stream)
+  local kind = event.type
+  if kind == "done" and how.on_done then how.on_done(event, source.q) end
+  if not how.bare then return event, busy(source) end
+  return kind == "text" and event.text ~= "" and event.text, busy(source)
 end
 
 --- Plain lines become { type = "text"|"thinking", text = } in C, or bare texts; all else goes through the stream's own next.
 function Source:iterate(stream, how)
-  local spec, on_done, bare = self.protocol.specs[self.state.q.path], how.on_done, how.bare
+  local spec = protocols[self.q.protocol].specs[self.q.path]
   if not spec then return streams.walk(stream, how) end
-  local function slow(_, line)
-    local event, err = stream:next(line)
-    if err then error(err, 0) end
-    if event == nil then return nil end
-    local kind = event.type
-    if on_done and kind == "done" then on_done(event) end
-    if not bare then return event, busy(self) end
-    return kind == "text" and event.text ~= "" and event.text, busy(self)
-  end
-  return http.iterator(self.request, spec, slow, how.transcript, how.merge, bare, busy(self))
+  stream.how = how
+  return http.iterator(self.request, spec, stream, slow, how.transcript, how.merge, how.bare, busy(self))
 end
 
 --- An answer that is no success; its body says why.
@@ -214,9 +221,8 @@ local function open(q, record)
     return nil, broken(protocol, head, q)
   end
   if status >= 300 then return nil, refused(request, protocol, status, q, head) end
-  local source = setmetatable({ request = request, protocol = protocol, events = {}, first = 1,
-    state = { q = q, attempts = record.attempts } }, Source)
-  source.state.source = source
+  local source = setmetatable({ request = request, events = NONE, first = 1, q = q, said = nil, begun = nil }, Source)
+  if record.attempts > 1 then source.attempts = record.attempts end
   -- The first event, before anybody can have seen one: a failure up to here may be tried again. One that is plain text stays where
   -- it is, for the iterator.
   local spec, event, failed = protocol.specs[q.path], nil, nil
@@ -226,7 +232,7 @@ local function open(q, record)
     local text, second = nil, nil
     if not failed then text, second = http.plain(request, spec) end
     if text and (second or not protocol.holds or not protocol.holds(text, q)) then
-      source.state.begun, source.state.said = true, true
+      source.begun, source.said = true, true
       return source
     end
   end

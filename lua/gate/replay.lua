@@ -51,11 +51,11 @@ local function record(tape, def, q, call, attempts)
 end
 
 --- A stream as it is on the tape.
-local function replayed_stream(entry, began)
+local function replayed_stream(entry, q, began)
   local transcript, facts = streams.transcript(), entry.facts or {}
   for _, chunk in ipairs(entry.chunks) do streams.note(transcript, chunk.value, chunk.at) end
   return streams.player(transcript:text(), { began = began, at = entry.at, err = entry.err, cut = entry.cut, about = facts.about,
-    came = facts.came })
+    came = facts.came, q = q })
 end
 
 local function replay(tape, def, q, call)
@@ -66,7 +66,7 @@ local function replay(tape, def, q, call)
   local opened = def.stream and (facts and facts.opened or first and first.at) -- there was a stream, whatever came of it
   local ok, err = streams.until_due(call.started, opened or entry.at)
   if not ok then return nil, err end
-  if def.stream and (opened or not entry.err and not entry.cut) then return replayed_stream(entry, call.started) end
+  if def.stream and (opened or not entry.err and not entry.cut) then return replayed_stream(entry, q, call.started) end
   if entry.cut then return nil, entry.cut() end
   if entry.err then return nil, entry.err end
   if facts and def.restore then

@@ -59,6 +59,9 @@ bool rq_next_line(struct rq *r, const char **line, size_t *len);
 /* The line that was just taken is read again next time; nothing may have been fed in between. */
 void rq_put_back(struct rq *r, const char *line);
 
+/* Gives the memory of the head back: it reads as empty from then on. */
+void rq_drop_head(struct rq *r);
+
 extern const struct net_sink rq_sink;
 void rq_unref(struct rq *r);
 void rq_close(struct rq *r);

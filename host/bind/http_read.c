@@ -216,11 +216,17 @@ int rq_push_end(lua_State *L, struct rq *r) {
     return n ? n : rq_wait(L, r, &class_##NAME, WANT);                                                                 \
   }
 
+void rq_drop_head(struct rq *r) {
+  mem_free(&r->host->mem, r->head);
+  r->head = NULL;
+  r->head_len = 0;
+}
+
 /* head() -> status, "Name: value\n" lines | nil, err. May be asked again. */
 static int take_head(lua_State *L, struct rq *r) {
   if (!r->status) return r->ended ? rq_push_end(L, r) : 0;
   lua_pushinteger(L, r->status);
-  lua_pushlstring(L, r->head, r->head_len);
+  lua_pushlstring(L, r->head ? r->head : "", r->head_len);
   return 2;
 }
 READ(head, "http.head", RQ_HEAD)

@@ -14,6 +14,7 @@
 #include "loop/task.h"
 
 #define SPEC "stoke.pick"
+#define HITS 8    /* lines after which it is looked at what they have in common */
 #define ROOM 2048 /* bytes of one event; longer escaped texts take the slow path */
 
 /* What a line may look like, and what the last ones did: of each role one. Shared by all streams that use the spec. */
@@ -21,6 +22,7 @@ struct spec {
   struct pick_spec pick;
   struct shape shapes[2]; /* [second] */
   uint8_t last;           /* the shape that fitted last */
+  uint8_t hits;           /* lines until the shape is narrowed */
 };
 
 /* User values of a spec: the strings of events and of task records, which C would have to look up for each one. */
@@ -32,7 +34,7 @@ enum { UP_REQUEST = 1, UP_SPEC, UP_STREAM, UP_SLOW, UP_TRANSCRIPT };
 /* pick(words) -> spec; words as in json.h */
 int l_pick_compile(lua_State *L) {
   const char *why = NULL, *words = luaL_checkstring(L, 1);
-  struct spec spec = {.last = 0};
+  struct spec spec = {.hits = HITS};
   if (!pick_compile(&spec.pick, words, &why)) return err_argument(L, "pick: %s", why);
   memcpy(lua_newuserdatauv(L, sizeof spec, WORDS), &spec, sizeof spec);
   static const char *const strings[] = {"type", "text", "thinking", "scope", "cancelled"};
@@ -53,6 +55,11 @@ static bool read_line(struct spec *s, const char *line, size_t len, char *scratc
     unsigned role = s->last ^ i;
     fit = shape_match(&s->shapes[role], line, len, &p->text, &p->len);
     if (fit == SHAPE_HIT) {
+      if (s->hits == 0) {
+        shape_narrow(&s->shapes[role], line, len);
+        s->hits = HITS;
+      }
+      if (!s->shapes[role].narrowed) s->hits--;
       s->last = (uint8_t)role;
       p->second = role == 1;
       return true;
@@ -246,6 +253,7 @@ int l_pick_iterator(lua_State *L) {
   luaL_checkudata(L, 2, SPEC);
   luaL_checktype(L, 4, LUA_TFUNCTION);
   if (!lua_isnoneornil(L, 5)) (void)transcript_check(L, 5);
+  rq_drop_head(r); /* whoever iterates has read it */
   r->merge = lua_toboolean(L, 6);
   r->bare = lua_toboolean(L, 7);
   r->more = lua_toboolean(L, 8);

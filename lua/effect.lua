@@ -28,13 +28,14 @@ local pool = require "core.gate.pool"
 local replay = require "core.gate.replay"
 local retry = require "core.gate.retry"
 local span = require "core.gate.span"
+local streams = require "core.stream"
 
 local M = {}
 
 ---@class stoke.effect
 ---@field run fun(q: table, call?: table, work?: any): any, stoke.error? the driver; returns value, or nil and an error; never
 ---  raises
----@field stream? boolean run returns a source: { next = fun(self), close = fun(self) }
+---@field stream? boolean run returns a source (lua/stream.lua)
 ---@field pool? fun(q: table, call: table): string?, integer? key and width of the pool the call waits in; nil = none. May set
 ---  call.target, where the call goes: it is asked anew for each attempt
 ---@field retry? { attempts: integer, base: number, max: number, server?: fun(q): string? } only for errors that say retryable;
@@ -120,49 +121,6 @@ function Call:__close(err)
   if not self.settled then self:settle(nil, err or errors.new("cancelled", "left before it settled")) end
 end
 
--- ---- streams ------------------------------------------------------------------------------------------------------------
-
---- What perform returns for an effect with `stream`: owned by the scope it was opened in, settled once.
----@class stoke.stream
-local Stream = {}
-Stream.__index = Stream
-Stream.__name = "stoke.stream"
-
-local function stream_end(stream, err)
-  if stream.ended then return end
-  stream.ended = true
-  scopes.disown(stream.scope, stream)
-  local source = stream.source
-  if err and source.came then stream.call.came = source:came() end -- it broke off: nobody tells what it used
-  source:close()
-  stream.call:settle(err == nil and stream.source or nil, err)
-end
-
---- The next item; nil at the end; nil and an error when it broke. `given` is what the caller has taken off the source itself.
-function Stream:next(given)
-  if self.ended then return nil, self.err end
-  local task = current()
-  deliver(task)
-  local item, err = self.source:next(given)
-  if item ~= nil then
-    self.call.begun = true
-    return item
-  end
-  self.err = err
-  stream_end(self, err)
-  if err and err.kind == "cancelled" then deliver(task) end
-  return nil, err
-end
-
---- Cut the stream; its connection closes at once. A no-op the second time.
-function Stream:close()
-  if not self.ended then stream_end(self, errors.new("cancelled", "the stream was closed")) end
-end
-
-function Stream:__close()
-  self:close()
-end
-
 -- ---- perform ------------------------------------------------------------------------------------------------------------
 
 --- The driver, once a slot is there; again while the error may pass and the retry gate agrees.
@@ -188,11 +146,17 @@ local function attempts(def, q, call)
   end
 end
 
---- What the stream needs of the call to settle it, after the guard in gated() is gone.
+--- What the stream needs of the call to settle it, after the guard in gated() is gone. Few streams have a budget or a span, and
+--- all wait for long: no room for what is not there.
 local function hand_over(call)
   call.settled = true
-  return setmetatable({ def = call.def, q = call.span and call.q, slot = call.slot, budget = call.budget, held = call.held,
-    asked = call.asked, amend = call.amend, span = call.span, started = call.started, attempts = call.attempts }, Call)
+  local settles = setmetatable({ def = call.def, slot = call.slot, begun = nil }, Call)
+  if call.budget then settles.budget, settles.held, settles.asked = call.budget, call.held, call.asked end
+  if call.span then
+    settles.span, settles.q, settles.started = call.span, call.q, call.started
+    settles.attempts, settles.amend = call.attempts, call.amend
+  end
+  return settles
 end
 
 --- What is not on a tape: it is judged, paid for, and tried.
@@ -234,9 +198,7 @@ local function gated(def, q, task, scope, work)
     return nil, err
   end
   if def.stream then
-    local stream = setmetatable({ source = value, scope = scope, call = hand_over(call) }, Stream)
-    scopes.own(scope, stream)
-    return stream
+    return streams.open(value, scope, hand_over(call))
   end
   call:settle(value)
   return value

@@ -472,15 +472,14 @@ local function ask(method, url, options, what)
   local res = setmetatable({ method = method, url = q.url }, Response)
   if q.read then
     local stream = errors.check(effect.perform("http.stream", q))
-    local source = stream.source
-    res.status, res.head, res.stream, res.mode = source.status, source.head, stream, q.read
+    res.status, res.head, res.stream, res.mode = stream.about.status, stream.about.head, stream, q.read
   else
     local value = errors.check(effect.perform("http.request", q))
     res.status, res.head, res.body = value.status, value.head, value.body
   end
   if res.status >= 400 and options.raise ~= false then
     if res.stream then
-      res.body = res.stream.source:rest()
+      res.body = res.stream:rest()
       res.stream:close()
       res.stream = nil
     end

@@ -167,18 +167,19 @@ end
 ---@param target stoke.target
 ---@param q table
 ---@param merge boolean
+---@param bare? boolean the texts alone, as strings
 ---@return fun(): table iterator for generic `for`
 ---@return table stream
 ---@return nil
 ---@return table closing
 ---
 --- Example: `return model.events(stream, target, q, true)`
-function M.events(stream, target, q, merge)
+function M.events(stream, target, q, merge, bare)
   local cut = target.dialect.cut
-  return llm.iterator(stream, merge, cut and function(event)
+  return stream:iterate { merge = merge, bare = bare, on_done = cut and function(event)
     local err = cut(target, q, event.reply)
     if err then error(err, 0) end
-  end), stream, nil, stream
+  end }, stream, nil, stream
 end
 
 --- Ask a model, its answer as it comes: an iterator of events. Leaving the loop closes the connection.

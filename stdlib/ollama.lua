@@ -187,6 +187,18 @@ function M.generate(given)
   return ask(given, request("ollama.generate", "generate", given, false))
 end
 
+--- Open a stream and give its iterator, the stream and what closes it, as generic `for` takes them.
+local function open(what, given, bare)
+  local chat = type(given) == "table" and given.messages ~= nil
+  if type(given) == "table" and not chat and given.prompt == nil then
+    errors.argument("%s: messages or prompt is missing", what)
+  end
+  local q, target = request(what, chat and "chat" or "generate", given, true)
+  local stream, err = asking.perform("llm.stream", q, target, given)
+  if err then error(err, 0) end
+  return asking.events(stream, target, q, given.merge ~= false, bare)
+end
+
 --- Events of an answer as it comes; give `messages` (chat) or `prompt` (generate).
 ---
 --- { type = "text", text = }, { type = "thinking", text = }, { type = "tool_call", id =, name =, arguments =, call = as the
@@ -198,15 +210,20 @@ end
 ---Raises what ollama.chat raises, when it is called and while it is iterated. Once an event was read, nothing is tried again.
 ---
 --- Example: `for ev in ollama.stream { model = m, prompt = "Hi" } do io.write(ev.text or "") end`
-function M.stream(given)
-  local chat = type(given) == "table" and given.messages ~= nil
-  if type(given) == "table" and not chat and given.prompt == nil then
-    errors.argument("ollama.stream: messages or prompt is missing")
+function M.stream(given) return open("ollama.stream", given) end
+
+--- The text of an answer as it comes, and nothing else of it: strings, no events. An answer's reasoning is left out. As
+--- ollama.stream otherwise, and cheaper; tools are refused, as their calls would be lost.
+---@param given stoke.ollama.chat|stoke.ollama.generate and merge?: boolean
+---@return fun(): string iterator for generic `for`
+---Raises what ollama.stream raises.
+---
+--- Example: `for text in ollama.text { model = m, prompt = "Hi" } do io.write(text) end`
+function M.text(given)
+  if type(given) == "table" and given.tools then
+    errors.argument "ollama.text gives text alone: ollama.stream has the calls of tools"
   end
-  local q, target = request("ollama.stream", chat and "chat" or "generate", given, true)
-  local stream, err = asking.perform("llm.stream", q, target, given)
-  if err then error(err, 0) end
-  return asking.events(stream, target, q, given.merge ~= false)
+  return open("ollama.text", given, true)
 end
 
 local EMBED = { model = "string", input = true, dimensions = "number", truncate = "boolean", options = "table",

@@ -208,8 +208,8 @@ function M.spawn(options)
     errors.argument("proc.spawn: stdin must be a string or a boolean, got %s", type(q.stdin))
   end
   local stream = perform("proc.spawn", q)
-  return setmetatable({ stream = stream, id = stream.source.id, pid = stream.source.pid,
-    sandbox = stream.source.sandbox, rest = "" }, Process)
+  local about = stream.about
+  return setmetatable({ stream = stream, id = about.id, pid = about.pid, sandbox = about.sandbox, rest = "" }, Process)
 end
 
 --- What the program has written: waits for the first bytes, then gives what is there.

@@ -31,6 +31,11 @@ struct rq {
   bool event;   /* sse holds an event nobody has read */
   bool paused;  /* over the high-water mark */
   bool ended;   /* nothing more comes: clean end, failure or close */
+  bool shared;  /* who stops waiting leaves it to others: the connection stays */
+  /* of its iterator (pick.c) */
+  bool merge; /* texts that have come become one event */
+  bool bare;  /* texts, not tables */
+  bool more;  /* Lua has events at hand */
 };
 
 /* The request that is argument 1 of a method made by rq_open_methods; raises `argument` otherwise. */
@@ -53,6 +58,9 @@ void rq_free_wait(struct op *op);
 bool rq_next_line(struct rq *r, const char **line, size_t *len);
 /* The line that was just taken is read again next time; nothing may have been fed in between. */
 void rq_put_back(struct rq *r, const char *line);
+
+/* Gives the memory of the head back: it reads as empty from then on. */
+void rq_drop_head(struct rq *r);
 
 extern const struct net_sink rq_sink;
 void rq_unref(struct rq *r);

@@ -7,7 +7,9 @@
 
 #define HOSTLIBS(X)                                                                                                    \
   X(err)                                                                                                               \
-  X(task) X(time) X(json) X(hash) X(http) X(server) X(fs) X(watch) X(jail) X(proc) X(stdio) X(env) X(rand) X(about)
+  X(task)                                                                                                              \
+  X(time) X(json) X(hash) X(http) X(transcript) X(server) X(fs) X(watch) X(jail) X(proc) X(stdio) X(env) X(rand)       \
+      X(about)
 
 #define DECLARE_LIB(name) int luaopen_host_##name(lua_State *L);
 HOSTLIBS(DECLARE_LIB)

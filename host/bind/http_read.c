@@ -183,7 +183,10 @@ int rq_wait(lua_State *L, struct rq *r, const struct op_class *cls, enum rq_want
 
 void rq_cancel_wait(struct op *op) {
   struct rq *r = CONTAINER_OF(op, struct rq, op);
-  rq_close(r); /* wakes nobody: the verdict is in; drops the native half */
+  if (r->shared)
+    wake(r); /* the native half lets go of this wait; the next one is another reader's */
+  else
+    rq_close(r); /* wakes nobody: the verdict is in; drops the native half */
 }
 
 void rq_free_wait(struct op *op) {
@@ -213,11 +216,17 @@ int rq_push_end(lua_State *L, struct rq *r) {
     return n ? n : rq_wait(L, r, &class_##NAME, WANT);                                                                 \
   }
 
+void rq_drop_head(struct rq *r) {
+  mem_free(&r->host->mem, r->head);
+  r->head = NULL;
+  r->head_len = 0;
+}
+
 /* head() -> status, "Name: value\n" lines | nil, err. May be asked again. */
 static int take_head(lua_State *L, struct rq *r) {
   if (!r->status) return r->ended ? rq_push_end(L, r) : 0;
   lua_pushinteger(L, r->status);
-  lua_pushlstring(L, r->head, r->head_len);
+  lua_pushlstring(L, r->head ? r->head : "", r->head_len);
   return 2;
 }
 READ(head, "http.head", RQ_HEAD)
@@ -314,6 +323,12 @@ static int l_came(lua_State *L) {
   return 2;
 }
 
+/* share(): from now on a wait that is cut off leaves the request to those who read on; close() alone ends it */
+static int l_share(lua_State *L) {
+  rq_check(L)->shared = true;
+  return 0;
+}
+
 static int l_gc(lua_State *L) {
   struct rq **box = lua_touserdata(L, 1);
   struct rq *r = *box;
@@ -327,7 +342,7 @@ static int l_gc(lua_State *L) {
 void rq_open_methods(lua_State *L) {
   static const luaL_Reg methods[] = {{"head", l_head},   {"chunk", l_chunk}, {"line", l_line},   {"ready", l_ready},
                                      {"event", l_event}, {"body", l_body},   {"ended", l_ended}, {"came", l_came},
-                                     {"close", l_close}, {NULL, NULL}};
+                                     {"close", l_close}, {"share", l_share}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_gc}, {"__close", l_close}, {NULL, NULL}};
   lua_pushvalue(L, -2);
   luaL_setfuncs(L, methods, 1);

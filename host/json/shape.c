@@ -34,7 +34,37 @@ void shape_learn(struct shape *out, const char *line, size_t len, const char *te
     if (!add_part(&s, &used, from, value)) return;
     from = close;
   }
-  if (s.text != UINT8_MAX && add_part(&s, &used, from, end)) *out = s;
+  if (s.text == UINT8_MAX || !add_part(&s, &used, from, end)) return;
+  s.settled = out->settled || out->narrowed;
+  if (len <= SHAPE_LINE_MAX) {
+    memcpy(s.line, line, len);
+    s.line_len = (uint16_t)len;
+  }
+  *out = s;
+}
+
+void shape_narrow(struct shape *out, const char *line, size_t len) {
+  struct shape s = {.text = UINT8_MAX, .narrowed = true};
+  const char *end = line + len, *from = line, *p = line, *old = out->line, *old_end = old + out->line_len;
+  size_t used = 0;
+  if (out->narrowed || out->settled || out->line_len == 0) return;
+  out->settled = true; /* where there is no room it is not tried again */
+  for (unsigned i = 0; i + 1 < out->parts; i++) {
+    p += out->lens[i];
+    old += out->lens[i];
+    const char *close = closing(p, end), *old_close = closing(old, old_end);
+    if (!close || !old_close) return;
+    size_t hole = (size_t)(close - p);
+    bool same = hole == (size_t)(old_close - old) && memcmp(p, old, hole) == 0;
+    if (i == out->text || !same) {
+      if (i == out->text) s.text = s.parts;
+      if (!add_part(&s, &used, from, p)) return;
+      from = close;
+    }
+    p = close;
+    old = old_close;
+  }
+  if (add_part(&s, &used, from, end)) *out = s;
 }
 
 /* Where the text ends; NULL when it has escapes or is broken. */

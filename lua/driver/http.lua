@@ -116,9 +116,8 @@ local function source_class(read)
   class.__index = class
   function class:next() return read(self.request) end
 
-  --- What is still to come, as one string.
   function class:rest() return self.request:body() end
-
+  function class:share() self.request:share() end
   function class:close() self.request:close() end
   return class
 end
@@ -137,11 +136,11 @@ local function open(q)
     request:close()
     return nil, head
   end
-  return setmetatable({ request = request, status = status, head = head }, sources[q.read]), status, head
+  return setmetatable({ request = request, about = { status = status, head = head } }, sources[q.read]), status, head
 end
 
 effect.define("http.stream", {
-  stream = true, subject = subject,
+  stream = true, subject = subject, taped = true,
   run = function(q)
     if follows(q) then return follow(q, open, function(source) source:close() end) end
     local source, err = open(q)

@@ -22,6 +22,9 @@
 ---
 --- The other half is the model's face: stdlib/model.lua.
 ---
+--- `state` is the source: it has q, target, attempts where there was more than one, came() and what the dialect keeps in it; `begun`
+--- and `said` where its first text was a plain one. While the dialect sets `held`, every line comes to it.
+---
 --- `state` is the dialect's own, made as { q =, attempts =, source =, target = }; `begun` where its first text was a plain one.
 --- While it sets `held`, every line comes to it.
 ---
@@ -33,6 +36,7 @@ local effect = require "core.effect"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local http = require "host.http"
+local streams = require "core.stream"
 local task = require "host.task"
 
 local alarm, park = task.alarm, task.park
@@ -117,23 +121,25 @@ end
 
 -- ---- a stream of events ---------------------------------------------------------------------------------------------------
 
---- What perform's stream reads from. `state` belongs to the protocol; `events[first..]` were made and not read yet.
+--- What perform's stream reads from, and the state of its protocol. `events[first..]` were made and not read yet. A source and
+--- what belongs to it wait for long and in their thousands: no more fields than it has now, and none that are not needed.
 local Source = {}
 Source.__index = Source
+
+local NONE = {}
 
 local function take(source)
   local first = source.first
   local event = source.events[first]
-  if event ~= nil then
-    source.events[first], source.first = nil, first + 1
-    if event.type == "done" then source.done = event end
-    return event
-  end
+  if event == nil then return nil end
+  source.events[first], source.first = nil, first + 1
+  if event.type == "done" then source.done = event end
+  return event
 end
 
 --- Give one line to the protocol; false and an error when it breaks the stream.
 local function digest(source, line)
-  local events, finished = source.protocol.line(line, source.state)
+  local events, finished = source.target.dialect.line(line, source)
   if events == nil then
     if finished then return false, finished end -- nil, err
     return true
@@ -174,7 +180,8 @@ function Source:next(line)
       local err
       line, err = self.request:line()
       if not line then
-        return nil, err and broken(self.protocol, err, self.state.q) or self.protocol.incomplete(self.state)
+        local protocol = self.target.dialect
+        return nil, err and broken(protocol, err, self.q) or protocol.incomplete(self)
       end
     end
     local ok, err = digest(self, line)
@@ -198,6 +205,36 @@ end
 
 function Source:close()
   self.request:close()
+end
+
+function Source:share()
+  self.request:share()
+end
+
+--- Has it events at hand, or must see each line? Then the fast path has to ask it.
+local function busy(source)
+  return source.finished or source.events[source.first] ~= nil or source.held
+end
+
+--- What the iterator cannot read itself: a line, the end, or why the wait for a line was cut off.
+local function slow(stream, line, stopped)
+  local event, err = stream:next(line, stopped)
+  if err then error(err, 0) end
+  if event == nil then return nil end
+  local how, source = stream.how, streams.innermost(stream)
+  local kind = event.type
+  if kind == "done" and how.on_done then how.on_done(event, source.q) end
+  if not how.bare then return event, busy(source) end
+  return kind == "text" and event.text ~= "" and event.text, busy(source)
+end
+
+--- Plain lines become { type = "text"|"thinking", text = } in C, or bare texts; all else goes through the stream's own next.
+function Source:iterate(stream, how)
+  local plain = self.target.dialect.plain
+  local words = plain and plain(self.q)
+  if not words then return streams.walk(stream, how) end
+  stream.how = how
+  return http.iterator(self.request, specs[words], stream, slow, how.transcript, how.merge, how.bare, busy(self))
 end
 
 --- An answer that is no success; its body says why.
@@ -225,9 +262,9 @@ local function open(q, record)
   if status >= 300 then return nil, refused(request, target, status, q, head) end
   local words = protocol.plain and protocol.plain(q)
   local spec = words and specs[words]
-  local source = setmetatable({ request = request, protocol = protocol, events = {}, first = 1, spec = spec,
-    state = { q = q, attempts = record.attempts, target = target } }, Source)
-  source.state.source = source
+  local source = setmetatable({ request = request, events = NONE, first = 1, q = q, target = target, said = nil,
+    begun = nil }, Source)
+  if record.attempts > 1 then source.attempts = record.attempts end
   -- The first event, before anybody can have seen one: a failure up to here may be tried again. One that is plain text stays where
   -- it is, for the iterator.
   local event, failed
@@ -237,7 +274,7 @@ local function open(q, record)
     local text, second = nil, nil
     if not failed then text, second = http.plain(request, spec) end
     if text and (second or not protocol.holds or not protocol.holds(text, q, target)) then
-      source.state.begun, source.state.said = true, true
+      source.begun, source.said = true, true
       return source
     end
   end
@@ -299,24 +336,5 @@ effect.define("llm.stream", { taped = true, run = open, stream = true, pool = ro
 -- What answers have taught so far, as an agent run begins with it: on a tape, since the run asks by it.
 effect.define("llm.learned", { taped = true, quiet = true, in_body = true,
   absent = function(_, learned) return learned end, run = function(_, _, learned) return learned end })
-
---- The fastest way through a stream: a function for generic `for`. Plain lines become { type = "text"|"thinking", text = }
---- without a look at the gates; all else goes through the stream's own next.
----@param stream stoke.stream of effect llm.stream
----@param merge? boolean texts that have come already become one event
----@param on_done? fun(event: table, q: table) sees the event of type "done" before the script; may raise
----@return fun(stream): table|nil
-function M.iterator(stream, merge, on_done)
-  local source = stream.source
-  local spec = source.spec
-  local function slow(_, line)
-    local event, err = stream:next(line)
-    if err then error(err, 0) end
-    if event and on_done and event.type == "done" then on_done(event, source.state.q) end
-    return event, source.finished or source.events[source.first] ~= nil or source.state.held
-  end
-  if not spec then return function() return (slow()) end end
-  return http.iterator(source.request, spec, slow, merge, source.events[source.first] ~= nil or source.state.held)
-end
 
 return M

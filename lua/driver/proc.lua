@@ -161,8 +161,8 @@ effect.define("proc.spawn", {
     end
     count = count + 1
     processes[count], fences[count] = p, fence
-    return setmetatable({ process = p, id = count, pid = p:pid(), fence = fence, sandbox = fence and fence.level },
-      Source)
+    return setmetatable({ process = p, id = count, fence = fence,
+      about = { id = count, pid = p:pid(), sandbox = fence and fence.level } }, Source)
   end,
 })
 

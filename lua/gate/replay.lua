@@ -6,7 +6,7 @@
 --- outcome, and so is one that was refused. A replayed run is not asked about again, and its budget counts without refusing. Only
 --- effects that say `taped` come here.
 
-local host = require "host.task"
+local streams = require "core.stream"
 local monotonic = require "host.time".monotonic
 
 local M = {}
@@ -17,7 +17,7 @@ local M = {}
 ---@field take fun(self, name: string, q: any): stoke.tape.entry|nil, stoke.error? the outcome to replay; nil and why there is none
 ---@field open fun(self, name: string, q: any): stoke.tape.entry an effect begins
 ---@field put fun(self, entry: stoke.tape.entry, kind: string, at: number, value: any, facts?: table) what came of it: "chunk",
----  "value", "error", "end" or "cut"; facts: what is known of a value beside it
+---  "value", "error", "end" or "cut"; facts: what is known of a value beside it. Those of a stream come when it has ended
 
 ---@class stoke.tape.entry
 ---@field chunks { at: number, value: any }[] of a stream
@@ -27,75 +27,17 @@ local M = {}
 ---@field err? stoke.error
 ---@field cut? fun(): stoke.error a stream that was left before its end: what reading further meets
 
--- ---- streams ------------------------------------------------------------------------------------------------------------------
-
---- What both kinds of source have that is a driver's: llm.stream is read through these (lua/driver/llm.lua).
-local function source(class, q, fields)
-  fields.state, fields.events, fields.first = { q = q }, {}, 1
-  return setmetatable(fields, class)
-end
-
---- Wait until `at` seconds after the request; false and an error when the wait was cut off.
-local function until_due(began, at)
-  local left = began + at - monotonic()
-  if left <= 0 then return true end
-  local _, err = host.park("replay", left)
-  if err then return false, err end
-  return true
-end
-
-local Player = {}
-Player.__index = Player
-
-function Player:next()
-  local entry = self.entry
-  local chunk = entry.chunks[self.position + 1]
-  if not chunk then
-    if entry.cut then return nil, entry.cut() end
-    local ok, err = until_due(self.began, entry.at)
-    if not ok then return nil, err end
-    return nil, entry.err
-  end
-  local ok, err = until_due(self.began, chunk.at)
-  if not ok then return nil, err end
-  self.position = self.position + 1
-  if chunk.value.type == "done" then self.done = chunk.value end
-  return chunk.value
-end
-
-function Player.close() end
-
-local Recorder = {}
-Recorder.__index = Recorder
-
-function Recorder:tell(kind, value)
-  if kind ~= "chunk" then
-    if self.ended then return end
-    self.ended = true
-  end
-  self.tape:put(self.entry, kind, monotonic() - self.began, value)
-end
-
-function Recorder:next()
-  local item, err = self.inner:next()
-  if item ~= nil then
-    if item.type == "done" then self.done = item end
-    self:tell("chunk", item)
-    return item
-  end
-  if err then
-    self:tell(err.kind == "cancelled" and "cut" or "error", err)
-    return nil, err
-  end
-  self:tell "end"
-end
-
-function Recorder:close()
-  self:tell "cut"
-  self.inner:close()
-end
-
 -- ---- outcomes -----------------------------------------------------------------------------------------------------------------
+
+--- A stream is noted while it is read, and told to the tape as a whole when it has ended.
+local function recorded_stream(source, tape, entry, began)
+  local opened = monotonic() - began
+  return streams.recorder(source, began, function(kind, err, recorder)
+    for at, item in streams.items(recorder.transcript) do tape:put(entry, "chunk", at, item) end
+    local came = kind ~= "end" and recorder:came() or nil
+    tape:put(entry, kind, monotonic() - began, err, { opened = opened, came = came, about = source.about })
+  end)
+end
 
 local function record(tape, def, q, call, attempts)
   local entry, began = tape:open(def.name, q), monotonic()
@@ -104,9 +46,17 @@ local function record(tape, def, q, call, attempts)
     tape:put(entry, err.kind == "cancelled" and "cut" or "error", monotonic() - began, err)
     return nil, err
   end
-  if def.stream then return source(Recorder, q, { inner = value, tape = tape, entry = entry, began = began }) end
+  if def.stream then return recorded_stream(value, tape, entry, began) end
   tape:put(entry, "value", monotonic() - began, value, def.facts and def.facts(value, q))
   return value
+end
+
+--- A stream as it is on the tape.
+local function replayed_stream(entry, q, began)
+  local transcript, facts = streams.transcript(), entry.facts or {}
+  for _, chunk in ipairs(entry.chunks) do streams.note(transcript, chunk.value, chunk.at) end
+  return streams.player(transcript:text(), { began = began, at = entry.at, err = entry.err, cut = entry.cut, about = facts.about,
+    came = facts.came, q = q })
 end
 
 local function replay(tape, def, q, call)
@@ -114,15 +64,13 @@ local function replay(tape, def, q, call)
   local entry, missing = tape:take(def.name, q)
   if not entry then return nil, missing end
   call.started, call.attempts = monotonic(), 1
-  local first = def.stream and entry.chunks[1]
-  local ok, err = until_due(call.started, first and first.at or entry.at)
+  local facts, first = entry.facts, def.stream and entry.chunks[1]
+  local opened = def.stream and (facts and facts.opened or first and first.at) -- there was a stream, whatever came of it
+  local ok, err = streams.until_due(call.started, opened or entry.at)
   if not ok then return nil, err end
-  if first or (def.stream and not entry.err and not entry.cut) then
-    return source(Player, q, { entry = entry, began = call.started, position = 0 })
-  end
+  if def.stream and (opened or not entry.err and not entry.cut) then return replayed_stream(entry, q, call.started) end
   if entry.cut then return nil, entry.cut() end
   if entry.err then return nil, entry.err end
-  local facts = entry.facts
   if facts and def.restore then
     call.attempts = facts.attempts or 1
     def.restore(entry.value, facts, q)

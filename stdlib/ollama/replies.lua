@@ -355,8 +355,7 @@ end
 
 local function done_event(chunk, state)
   if not counted(chunk) then
-    local source = state.source
-    estimate(chunk, state.q, state.target, state.said and (source and source:came() or 1) or 0)
+    estimate(chunk, state.q, state.target, state.said and (state.came and state:came() or 1) or 0)
   end
   local usage = M.usage(chunk)
   usage.tool_calls, usage.attempts, usage.repairs = state.calls or 0, state.attempts or 1, state.repairs or 0
@@ -502,7 +501,7 @@ function M.holds(text, q, target) return thinking.may_begin(text) and splits(q, 
 
 --- One line of a chat or generate stream.
 ---@param line string
----@param state table { q, target, attempts, source, begun }; sets `held` while lines have to come here
+---@param state table { q, target, attempts, came, begun }; sets `held` while lines have to come here
 ---@return table[]|nil events nil: nothing to tell, or an error
 ---@return boolean|stoke.error|nil finished it was the last, or the error
 function M.line(line, state)

@@ -52,7 +52,7 @@ local function progress(what, path, body, given)
   for name, value in next, given.timeouts or {} do timeouts[name] = value end
   local stream = errors.check(effect.perform("llm.stream", { protocol = "ollama.progress", path = path, model = body.model,
     endpoint = given.endpoint, body = body, timeouts = timeouts }))
-  return llm.iterator(stream), stream, nil, stream
+  return stream:iterate {}, stream, nil, stream
 end
 
 local function transfer(what, path, given)

@@ -61,7 +61,7 @@ local function canonical(self, name, q)
     request = { protocol = q.protocol, method = q.method or "POST", path = q.path, body = q.body, raw = pack(q.raw) }
   else
     request = { method = q.method, url = self.redactor:url(q.url), headers = http_headers(self, q.headers),
-      body = http_body(self, q.body) }
+      body = http_body(self, q.body), read = q.read }
   end
   local text, err = json.encode(request)
   if not text then return nil, err end
@@ -98,11 +98,35 @@ local function answer_body(self, body)
   return pack(self.redactor:text(body))
 end
 
---- An answer of the web: its head without cookies.
+--- A head without cookies.
+local function pack_head(self, head)
+  return pack((head:gsub("[^\n]+", function(line) return self.redactor:header(line) end)))
+end
+
+--- An answer of the web.
 local function pack_value(self, name, value)
   if name ~= "http.request" then return value end
-  local head = value.head:gsub("[^\n]+", function(line) return self.redactor:header(line) end)
-  return { status = value.status, head = pack(head), body = answer_body(self, value.body) }
+  return { status = value.status, head = pack_head(self, value.head), body = answer_body(self, value.body) }
+end
+
+--- What is known of an answer of the web that comes as a stream, and a piece of it: bytes, or an event.
+local function pack_facts(self, facts)
+  local opened = facts and facts.about
+  if not opened or not opened.head then return facts end
+  return { opened = facts.opened, came = facts.came, about = { status = opened.status, head = pack_head(self, opened.head) } }
+end
+
+local function unpack_facts(facts)
+  local opened = facts.about
+  if type(opened) == "table" then opened.head = unpack_text(opened.head) end
+  if type(facts.opened) ~= "number" then facts.opened = nil end
+  return facts
+end
+
+local function pack_chunk(name, value)
+  if name ~= "http.stream" then return value end
+  if type(value) == "string" then return { bytes = pack(value) } end
+  return { event = pack(value.event), data = pack(value.data), id = pack(value.id) }
 end
 
 local function unpack_value(name, value)
@@ -167,10 +191,10 @@ function Cassette:put(entry, kind, at, value, facts)
   if entry.skip then return end
   if kind == "value" then value = pack_value(self, entry.name, value) end
   if kind == "error" then value = pack_error(value) end
-  if kind == "chunk" then entry.written = entry.written + 1 end
+  if kind == "chunk" then entry.written, value = entry.written + 1, pack_chunk(entry.name, value) end
   if kind == "end" then value = entry.written end
   if kind == "cut" then value = true end
-  self:write { n = entry.n, at = rounded(at), [kind] = value, facts = facts }
+  self:write { n = entry.n, at = rounded(at), [kind] = value, facts = pack_facts(self, facts) }
 end
 
 --- Write the file.
@@ -191,21 +215,25 @@ local function decode(line)
   return json.decode(line, line:find("tool_call", 1, true) and ORDERED or nil)
 end
 
-local function chunk_of(value)
+local function chunk_of(name, value)
+  if name == "http.stream" then
+    if value.bytes ~= nil then return unpack_text(value.bytes) end
+    return { event = unpack_text(value.event), data = unpack_text(value.data), id = unpack_text(value.id) }
+  end
   if value.type == "tool_call" and type(value.call) == "table" then value.arguments = value.call["function"].arguments end
   return value
 end
 
 local function outcome(self, entry, record)
   entry.at = record.at
+  entry.facts = type(record.facts) == "table" and unpack_facts(record.facts) or nil
   entry.over = record.chunk == nil
   if record.chunk ~= nil then
-    entry.chunks[#entry.chunks + 1] = { at = record.at, value = chunk_of(record.chunk) }
+    entry.chunks[#entry.chunks + 1] = { at = record.at, value = chunk_of(entry.name, record.chunk) }
   elseif type(record["end"]) == "number" then
     entry.over = record["end"] == #entry.chunks
   elseif record.value ~= nil then
     entry.value = unpack_value(entry.name, record.value)
-    entry.facts = type(record.facts) == "table" and record.facts or nil
   elseif record.error ~= nil then
     entry.err = unpack_error(record.error)
   elseif record.cut then

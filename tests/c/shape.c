@@ -106,7 +106,11 @@ static void test_damaged(const struct pick_spec *spec) {
     size_t len = strlen(other);
     memcpy(line, other, len);
     len = damage(line, len, &state);
-    hits += compare(spec, &s, second, line, len) == SHAPE_HIT;
+    if (compare(spec, &s, second, line, len) != SHAPE_HIT) continue;
+    hits++;
+    shape_narrow(&s, line, len); /* two that agree by chance in more or less */
+    len = damage(line, strlen(strcpy(line, model)), &state);
+    compare(spec, &s, second, line, len);
   }
   expect(hits > 1000, "few damaged lines fit", "", 0);
 }
@@ -138,6 +142,29 @@ static void test_lines(const struct pick_spec *spec) {
   expect(compare(spec, &s, second, lines[0], strlen(lines[0])) == SHAPE_HIT, "still fits", lines[0], strlen(lines[0]));
 }
 
+/* What two lines have in common is looked for as it is, until a line comes that has something else there. */
+static void test_narrow(const struct pick_spec *spec) {
+  static const char other[] =
+      "{\"model\":\"n\",\"created_at\":\"x\",\"message\":{\"role\":\"assistant\",\"content\":\"y\"},"
+      "\"done\":false}";
+  struct shape s;
+  bool second;
+  struct pick p;
+  char scratch[256];
+  expect(learn(spec, &s, lines[0], &second), "learned", lines[0], strlen(lines[0]));
+  int parts = s.parts;
+  shape_narrow(&s, lines[1], strlen(lines[1]));
+  expect(s.narrowed && s.parts == parts - 2, "the model and the role are fixed", lines[1], strlen(lines[1]));
+  expect(compare(spec, &s, second, lines[2], strlen(lines[2])) == SHAPE_HIT, "fits", lines[2], strlen(lines[2]));
+  expect(compare(spec, &s, second, other, strlen(other)) == SHAPE_MISS, "misses", other, strlen(other));
+  CHECK(pick_line(spec, other, strlen(other), scratch, sizeof scratch, &p) == PICK_PLAIN);
+  shape_learn(&s, other, strlen(other), p.text);
+  shape_narrow(&s, other, strlen(other));
+  expect(!s.narrowed, "what seemed to be the same is not tried again", other, strlen(other));
+  expect(compare(spec, &s, second, lines[0], strlen(lines[0])) == SHAPE_HIT, "both fit", lines[0], strlen(lines[0]));
+  expect(compare(spec, &s, second, other, strlen(other)) == SHAPE_HIT, "both fit", other, strlen(other));
+}
+
 /* Too long to be learned: the picker goes on alone. */
 static void test_long(const struct pick_spec *spec) {
   char line[4096];
@@ -155,6 +182,7 @@ int main(void) {
   struct pick_spec spec;
   CHECK(pick_compile(&spec, chat, &why));
   test_lines(&spec);
+  test_narrow(&spec);
   test_damaged(&spec);
   test_long(&spec);
   return failures > 0;

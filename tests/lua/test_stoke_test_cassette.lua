@@ -379,3 +379,51 @@ test("cassette: a refusal is replayed, and a budget counts what is replayed", { 
   t.eq(at.record().last, "1 passed, 0 failed", "recording")
   t.eq(at.run().last, "1 passed, 0 failed", "replaying")
 end)
+
+-- ---- streams ------------------------------------------------------------------------------------------------------------------
+
+test("cassette: a stream of the web is replayed, and what is secret in its head stays off", { real = true }, function(t)
+  local web <close> = require "stoke.http".serve { port = 0, handler = function(_, res)
+    res:start(200, { ["Set-Cookie"] = "id=s3cretcookie", ["Content-Type"] = "text/plain" })
+    res:write "one\ntw\xFF\n"
+  end }
+  local at <close> = place(([[
+    test("asks", { cassette = true }, function(t)
+      local res, lines = stoke.http.get("%s/api", { stream = "lines" }), {}
+      for line in res:lines() do lines[#lines + 1] = line end
+      t.eq({ res.status, res.headers["content-type"], lines }, { 200, "text/plain", { "one", "tw\xFF" } })
+      local bytes = {}
+      for piece in stoke.http.get("%s/api", { stream = "bytes" }):chunks() do bytes[#bytes + 1] = piece end
+      t.eq(table.concat(bytes), "one\ntw\xFF\n")
+    end)]]):format(web.url, web.url))
+  local r = at.record()
+  t.eq(r.last, "1 passed, 0 failed", r.all)
+  t.ok(not fs.read(at.cassette()):find("s3cret", 1, true))
+  web:close()
+  r = at.run()
+  t.eq(r.last, "1 passed, 0 failed", r.all)
+end)
+
+test("cassette: one with the pieces of a stream among those of others, as they were written before, is replayed", { real = true },
+function(t)
+  local at <close> = place [[
+    test("asks", { cassette = true }, function(t)
+      local began, texts, times = stoke.time.monotonic(), {}, {}
+      for ev in ollama.stream { model = "qwen2.5:3b", prompt = "Hello" } do
+        texts[#texts + 1], times[#times + 1] = ev.text or ev.type, stoke.time.monotonic() - began
+      end
+      t.eq({ texts, times }, { { "a", "b", "done" }, { 0.25, 0.5, 0.75 } })
+    end)]]
+  fs.mkdir(at.path .. "/cassettes")
+  fs.write(at.cassette(), [[
+{"cassette":1,"seed":7,"start":1767225600.0,"stoke":"0","test":"asks"}
+{"at":0.0,"effect":"llm.stream","n":1,"request":{"body":{"model":"qwen2.5:3b","prompt":"Hello","stream":true,"think":false,]] ..
+[["truncate":false},"method":"POST","path":"/api/generate","protocol":"ollama"}}
+{"at":0.25,"chunk":{"text":"a","type":"text"},"n":1}
+{"at":0.5,"chunk":{"text":"b","type":"text"},"n":1}
+{"at":0.75,"chunk":{"reason":"stop","reply":{"done":true},"type":"done","usage":{"input_tokens":1,"output_tokens":2}},"n":1}
+{"at":0.75,"end":3,"n":1}
+]])
+  local r = at.run()
+  t.eq(r.last, "1 passed, 0 failed", r.all)
+end)

@@ -1,0 +1,467 @@
+--- Streams: what perform returns for an effect with `stream`, and the sources they read from.
+---
+--- A source is what a driver returns. It has
+---
+---   next(given) -> item | nil | nil, err   the next item; nil at the end; given: what the iterator took off the source itself
+---   close()                                idempotent; what is open closes at once
+---
+--- and where it can
+---
+---   about                    plain data that is known once it is open: a status, a process id
+---   came() -> integer        tokens that have come, read or not: the usage of an answer that broke off
+---   done                     the event of type "done", once it was read: its usage settles the call
+---   iterate(stream, how)     a function for generic `for` that reads items without a call of Lua for each (see stoke.stream.how);
+---                            whatever it cannot read itself it gets from stream:next
+---   rest() -> item           all that is still to come, as one item
+---   share()                  a reader whose wait is cut off leaves the source to other readers
+---
+--- A stream is a source that a scope owns. Its laws: `next` after the end gives nil, after an error that error again; `close` may
+--- be repeated, and nothing comes after it; the call behind it is settled once, at its end, its error or its close. Other sources
+--- stand between the two: a recorder notes what is read from a source, a player reads what was noted, a tee has several readers.
+---
+--- A transcript is what was read of a stream, as one string: a piece for each item, with its kind, the microseconds since the piece
+--- before, and its bytes (host/bind/bind_transcript.h). Texts and strings stand in it as they are, other items as JSON. The fast
+--- path of a source writes into it in C, so recording costs a copy of the text.
+
+local host = require "host.task"
+local errors = require "core.errors"
+local json = require "core.json"
+local scopes = require "core.scope"
+local transcripts = require "host.transcript"
+local monotonic = require "host.time".monotonic
+
+local M = {}
+
+local current, deliver, read = host.current, scopes.deliver, transcripts.read
+
+---@class stoke.stream.how how a stream is iterated
+---@field merge? boolean texts that have come already become one event
+---@field bare? boolean the texts themselves, not events; all other events are read and left out
+---@field on_done? fun(event: table, q: table) sees the event of type "done" before the reader, and the request; may raise
+---@field transcript? userdata takes what is read
+
+-- ---- a stream -----------------------------------------------------------------------------------------------------------------
+
+---@class stoke.stream
+---@field about table what was known when it was opened
+local Stream = {}
+Stream.__name = "stoke.stream"
+
+function Stream.__index(stream, key)
+  if key == "about" then return stream.source.about end
+  return Stream[key]
+end
+
+local function finish(stream, err)
+  if stream.ended then return end
+  stream.ended = true
+  scopes.disown(stream.scope, stream)
+  local source = stream.source
+  if err and source.came then stream.call.came = source:came() end -- it broke off: nobody tells what it used
+  source:close()
+  stream.call:settle(err == nil and source or nil, err)
+end
+
+--- The next item; nil at the end; nil and an error when it broke. `given` is what the caller has taken off the source itself,
+--- `stopped` the error that its wait for the source ended with.
+function Stream:next(given, stopped)
+  if self.ended then return nil, self.err end
+  local task = current()
+  local item, err = nil, stopped
+  if not err then
+    deliver(task)
+    item, err = self.source:next(given)
+  end
+  if item ~= nil then
+    self.call.begun = true
+    return item
+  end
+  self.err = err
+  finish(self, err)
+  if err and err.kind == "cancelled" then deliver(task) end
+  return nil, err
+end
+
+--- Cut the stream; its connection closes at once. A no-op the second time.
+function Stream:close()
+  if not self.ended then finish(self, errors.new("cancelled", "the stream was closed")) end
+end
+
+function Stream:__close()
+  self:close()
+end
+
+--- About how many tokens have come so far, read or not.
+---@return integer
+function Stream:came()
+  local source = self.source
+  return source.came and source:came() or 0
+end
+
+--- All that is still to come, as one string; the stream has ended then.
+---@return string|nil
+---@return stoke.error? err
+function Stream:rest()
+  if self.ended then return nil, self.err end
+  local rest = self.source.rest
+  if rest then
+    local task = current()
+    deliver(task)
+    local text, err = rest(self.source)
+    self.err = err
+    finish(self, err)
+    if err and err.kind == "cancelled" then deliver(task) end
+    return text, err
+  end
+  local parts = {}
+  for item in function() return self:next() end do parts[#parts + 1] = item end
+  if self.err then return nil, self.err end
+  return table.concat(parts)
+end
+
+--- A function for generic `for`: the next item; raises the error of a stream that broke.
+---@param how stoke.stream.how
+---@return fun(): any
+function Stream:iterate(how)
+  local source = self.source
+  if source.iterate then return source:iterate(self, how) end
+  return M.walk(self, how)
+end
+
+--- Note from now on what is read of the stream.
+---@return userdata transcript `text()` gives it as a string
+function Stream:transcript()
+  local recorder = M.recorder(self.source)
+  self.source = recorder
+  return recorder.transcript
+end
+
+--- A stream that belongs to a scope.
+---@param source table
+---@param scope table
+---@param call table settled when the stream ends
+---@return stoke.stream
+function M.open(source, scope, call)
+  local stream = setmetatable({ source = source, scope = scope, call = call }, Stream)
+  scopes.own(scope, stream)
+  return stream
+end
+
+--- The source that all others of a stream read from.
+---@param stream stoke.stream
+---@return table source
+function M.innermost(stream)
+  local source = stream.source
+  while source.inner do source = source.inner end
+  return source
+end
+
+--- What iterate is for a source that has none of its own.
+---@param stream stoke.stream
+---@param how stoke.stream.how
+---@return fun(): any
+function M.walk(stream, how)
+  local on_done, bare = how.on_done, how.bare
+  return function()
+    while true do
+      local item, err = stream:next()
+      if err then error(err, 0) end
+      if item == nil then return nil end
+      local kind = type(item) == "table" and item.type
+      if on_done and kind == "done" then on_done(item, M.innermost(stream).q) end
+      if not bare then return item end
+      if kind == "text" and item.text ~= "" then return item.text end
+    end
+  end
+end
+
+-- ---- transcripts ----------------------------------------------------------------------------------------------------------------
+
+--- Kinds of pieces. The first two are C's, too (host/bind/bind_transcript.h). The arguments of a call keep their order.
+local TEXT <const>, THINKING <const>, STRING <const>, EVENT <const>, CALL <const>, BROKEN <const> = "t", "k", "s", "j", "c", "x"
+local ORDERED = { ordered = true }
+
+--- Add an item to a transcript.
+---@param transcript userdata
+---@param item any
+---@param at? number seconds after the transcript began; now when not given
+function M.note(transcript, item, at)
+  if type(item) == "string" then return transcript:put(STRING, item, at) end
+  local kind, text = item.type, item.text
+  if (kind == "text" or kind == "thinking") and type(text) == "string" and next(item, next(item, next(item))) == nil then
+    return transcript:put(kind == "text" and TEXT or THINKING, text, at)
+  end
+  local encoded, err = json.encode(item)
+  if not encoded then return transcript:put(BROKEN, err.message, at) end -- a value nobody foresaw: said when it is read
+  return transcript:put(kind == "tool_call" and CALL or EVENT, encoded, at)
+end
+
+local function item_of(kind, bytes)
+  if kind == TEXT then return { type = "text", text = bytes } end
+  if kind == THINKING then return { type = "thinking", text = bytes } end
+  if kind == STRING then return bytes end
+  if kind == BROKEN then return nil, errors.new("replay", "an item of this stream could not be noted: " .. bytes) end
+  local item, err = json.decode(bytes, kind == CALL and ORDERED or nil)
+  if err then return nil, errors.new("replay", "a piece of a transcript is broken: " .. err.message) end
+  if kind == CALL and type(item.call) == "table" then item.arguments = item.call["function"].arguments end
+  return item
+end
+
+--- The item at a position of a transcript.
+---@param transcript userdata|string
+---@param position integer 0 for the first
+---@return integer|nil position of the next item; nil at the end
+---@return any item
+---@return number seconds since the item before
+---@return stoke.error? err
+local function item_at(transcript, position)
+  local after, kind, wait, bytes = read(transcript, position)
+  if after == nil then return nil end
+  if not after then return position, nil, 0, errors.new("replay", "this is no transcript of a stream, or it was cut short") end
+  local item, err = item_of(kind, bytes)
+  return after, item, wait / 1e6, err
+end
+
+--- The items of a transcript, in order.
+---@param transcript userdata|string
+---@return fun(): number|nil, any the seconds from its beginning, and the item
+function M.items(transcript)
+  local position, at = 0, 0
+  return function()
+    local after, item, wait, err = item_at(transcript, position)
+    if err then error(err, 0) end
+    if not after then return nil end
+    position, at = after, at + wait
+    return at, item
+  end
+end
+
+--- A new transcript.
+---@param began? number when it begins (host.time.monotonic); now when not given
+---@return userdata
+M.transcript = transcripts.new
+
+-- ---- the recorder ---------------------------------------------------------------------------------------------------------------
+
+local Recorder = {}
+Recorder.__index = Recorder
+
+--- A source that notes what is read of another one. The fast path of that one stays what it is.
+---@param inner table the source
+---@param began? number the moment that times count from; now when not given
+---@param on_end? fun(kind: "end"|"error"|"cut", err?: stoke.error, recorder: table) told once how it ended
+---@return table source with `transcript`
+function M.recorder(inner, began, on_end)
+  return setmetatable({ inner = inner, about = inner.about, transcript = M.transcript(began), on_end = on_end }, Recorder)
+end
+
+local function ended(recorder, kind, err)
+  local on_end = recorder.on_end
+  recorder.on_end = nil
+  if on_end then on_end(kind, err, recorder) end
+end
+
+local function over(recorder, err)
+  ended(recorder, not err and "end" or err.kind == "cancelled" and "cut" or "error", err)
+  return nil, err
+end
+
+function Recorder:next(given)
+  local item, err = self.inner:next(given)
+  if item == nil then return over(self, err) end
+  if type(item) == "table" and item.type == "done" then self.done = item end
+  M.note(self.transcript, item)
+  return item
+end
+
+function Recorder:came()
+  local inner = self.inner
+  return inner.came and inner:came() or 0
+end
+
+function Recorder:iterate(stream, how)
+  local inner = self.inner
+  if not inner.iterate then return M.walk(stream, how) end
+  return inner:iterate(stream, { merge = how.merge, bare = how.bare, on_done = how.on_done, transcript = self.transcript })
+end
+
+function Recorder:rest()
+  local inner, parts = self.inner, {}
+  local rest, err
+  if inner.rest then
+    rest, err = inner:rest()
+  else
+    local item
+    repeat
+      item, err = inner:next()
+      parts[#parts + 1] = item
+    until item == nil
+    rest = err == nil and table.concat(parts) or nil
+  end
+  if not rest then return over(self, err) end
+  M.note(self.transcript, rest)
+  ended(self, "end")
+  return rest
+end
+
+function Recorder:share()
+  if self.inner.share then self.inner:share() end
+end
+
+function Recorder:close()
+  ended(self, "cut")
+  self.inner:close()
+end
+
+-- ---- the player -----------------------------------------------------------------------------------------------------------------
+
+--- Wait until `at` seconds after `began`; false and an error when the wait was cut off.
+---@param began number
+---@param at number
+---@return boolean
+---@return stoke.error? err
+function M.until_due(began, at)
+  local left = began + at - monotonic()
+  if left <= 0 then return true end
+  local _, err = host.park("replay", left)
+  if err then return false, err end
+  return true
+end
+
+local Player = {}
+Player.__index = Player
+
+---@class stoke.stream.played
+---@field began number the moment that times count from
+---@field at? number seconds after which it ends
+---@field about? table
+---@field q? any the request
+---@field came? integer tokens that had come at its end
+---@field err? stoke.error it ended with
+---@field cut? fun(): stoke.error it was left before its end: what reading further meets
+
+--- A source that gives what is in a transcript, each item as long after the beginning as it was.
+---@param transcript string
+---@param played stoke.stream.played
+---@return table source
+function M.player(transcript, played)
+  return setmetatable({ transcript = transcript, played = played, about = played.about, q = played.q, position = 0, at = 0,
+    count = 0 }, Player)
+end
+
+function Player:next()
+  if self.closed then return nil end
+  local played = self.played
+  local after, item, wait, err = item_at(self.transcript, self.position)
+  if err then return nil, err end
+  if not after and played.cut then return nil, played.cut() end
+  local due = after and self.at + wait or math.max(self.at, played.at or 0)
+  local ok, stopped = M.until_due(played.began, due)
+  if not ok then return nil, stopped end
+  if not after then
+    self.over = true
+    return nil, played.err
+  end
+  self.position, self.at, self.count = after, due, self.count + 1
+  if type(item) == "table" and item.type == "done" then self.done = item end
+  return item
+end
+
+function Player:came()
+  if self.played.came and read(self.transcript, self.position) == nil then return self.played.came end
+  return self.count
+end
+
+function Player:close()
+  self.closed = true
+end
+
+-- ---- the tee --------------------------------------------------------------------------------------------------------------------
+
+--- Bytes that one reader of a tee may be behind the first.
+M.BEHIND = 1 << 20
+
+local Reader = {}
+Reader.__index = Reader
+
+--- Several readers of one source. Whoever is in front reads on and gets what the source gives; the others get the same from its
+--- transcript. None waits for another: one that falls more than `most` bytes behind ends with an error of kind `limit`, and the
+--- others go on. (If the first waited for the last, a reader that sleeps would hold the server's slot, and a task that reads one
+--- after the other would wait for itself.) The source is closed when all readers are.
+---@param source table
+---@param count? integer readers; 2 when not given
+---@param most? integer bytes of transcript; stream.BEHIND when not given
+---@return table ... sources
+function M.tee(source, count, most)
+  local recorder, readers = M.recorder(source), {}
+  recorder:share()
+  local tee = { recorder = recorder, readers = readers, open = count or 2, most = most or M.BEHIND, waiting = {} }
+  for i = 1, tee.open do
+    readers[i] = setmetatable({ tee = tee, position = 0, about = source.about }, Reader)
+  end
+  return table.unpack(readers)
+end
+
+--- Those who are too far behind end; what all others have read is dropped.
+local function trim(tee)
+  local transcript = tee.recorder.transcript
+  local size = transcript:size()
+  local least = size
+  for _, reader in ipairs(tee.readers) do
+    if not reader.closed and size - reader.position > tee.most then
+      reader.closed, tee.open = true, tee.open - 1
+      reader.err = errors.new("limit", ("this reader of a shared stream is %d bytes behind the first; at most %d are kept")
+        :format(size - reader.position, tee.most), { hint = "read it as it comes, in a task of its own" })
+    end
+    if not reader.closed and reader.position < least then least = reader.position end
+  end
+  transcript:drop(least)
+end
+
+--- Read on, for all; nil and an error when this task was cut off while it waited: another goes on then.
+local function pull(reader)
+  local tee, recorder = reader.tee, reader.tee.recorder
+  tee.busy = true
+  local item, err = recorder:next()
+  tee.busy = false
+  if item ~= nil then
+    reader.position, reader.done = recorder.transcript:size(), recorder.done
+    trim(tee)
+  elseif not err or err.kind ~= "cancelled" then
+    tee.over, tee.err = true, err
+  end
+  scopes.wake_all(tee.waiting)
+  return item, err
+end
+
+function Reader:next()
+  local tee = self.tee
+  local transcript = tee.recorder.transcript
+  while true do
+    if self.closed then return nil, self.err end
+    if self.position < transcript:size() then
+      local after, item, _, err = item_at(transcript, self.position)
+      if err then return nil, err end
+      self.position = after
+      trim(tee)
+      if type(item) == "table" and item.type == "done" then self.done = item end
+      return item
+    end
+    if tee.over then return nil, tee.err end
+    if not tee.busy then return pull(self) end
+    local woken, err = scopes.queue_up(tee.waiting, host.enter "stream.tee", "stream.tee")
+    if woken == nil then return nil, err end
+  end
+end
+
+function Reader:came() return self.tee.recorder:came() end
+
+function Reader:close()
+  local tee = self.tee
+  if self.closed then return end
+  self.closed, tee.open = true, tee.open - 1
+  trim(tee)
+  if tee.open == 0 then tee.recorder:close() end
+end
+
+return M

@@ -115,7 +115,8 @@ local function at_cap(answer, count, cap)
   return (count >= cap or count == 0) and #answer.text + #(answer.thinking or "") >= cap
 end
 
---- May there be a written call in a text? Plain searches: nearly all answers have none of what one begins with, and some are long.
+--- May there be a written call in a text? Plain searches: nearly all answers have nothing that one begins with, and some are
+--- long.
 local function may_hold_call(text)
   return find(text, "{", 1, true) or find(text, "(", 1, true) or find(text, "[", 1, true) or find(text, "<", 1, true)
     or find(text, "Action:", 1, true)
@@ -135,8 +136,8 @@ local function read(agent, question, answer)
   return answer
 end
 
---- The server, or our reader of its answers, may not have been able to read the call that the model wrote. What that has cost nobody
---- tells.
+--- The server, or our reader of its answers, may not have been able to read the call that the model wrote. What that has cost
+--- nobody tells.
 local function failed(target, agent, question, err)
   local meaning, text = models.reads(target, err)
   if meaning ~= "call" then return nil, err end
@@ -222,12 +223,13 @@ local function pass_on(agent, question, events, said, emit)
 end
 
 local function read_stream(target, agent, question, said, emit)
-  local events, _, _, closing = models.stream(target, agent, question.messages, question.tools, question.format,
+  local events, _, _, stream = models.stream(target, agent, question.messages, question.tools, question.format,
     caps.options(agent, question.cap))
-  local stream <close> = closing
+  local closing <close> = stream -- luacheck: ignore
   local thoughts, calls, done, held = pass_on(agent, question, events, said, emit)
   local text, thinking = models.settled(target, agent, said:text(), thoughts)
-  local answer = read(agent, question, { text = text, thinking = thinking, calls = calls, reason = done.reason, usage = done.usage })
+  local answer = { text = text, thinking = thinking, calls = calls, reason = done.reason, usage = done.usage }
+  read(agent, question, answer)
   if held and said.count > 0 and not answer.calls and not answer.failed then -- it was no call
     local all = said:text()
     if all ~= "" then emit(question.format and grow(said, { type = "text", text = all }) or { type = "text", text = all }) end

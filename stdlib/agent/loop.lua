@@ -89,8 +89,7 @@ function Result:__tostring() return self.text end
 
 --- What has been done so far, or in the end; nothing is added to its usage afterwards.
 local function result_of(run, text, value, reason)
-  local past = run.history
-  return setmetatable({ text = text or run.last_text or "", output = value, messages = table.move(past, run.begin, #past, 1, {}),
+  return setmetatable({ text = text or run.last_text or "", output = value, messages = run.history:from(run.begin),
     steps = run.steps, usage = rawget(run, "usage") or usages.new(), agent = run.agent.label, id = run:id(), reason = reason },
     Result)
 end
@@ -208,19 +207,12 @@ end
 --- Bytes of a wrong answer that its writer is shown again.
 local SHOWN <const> = 8192
 
---- Bytes of one result, so that all of one answer leave room in the window: two fifths of it, three bytes a token.
-local function result_limit(run, results)
-  local window = run.window or models.window(run.target)
-  if not window then return math.maxinteger end
-  return math.max(256, window * 3 * 2 // (5 * results))
-end
-
 --- Once more, with what was wrong; the exchange leaves the history when it has been mended.
 local function again(run, keep, text, complaint)
   count(run, "repairs", 1)
   run.repaired = run.repaired + 1
   run.history:cut(keep)
-  if #text > SHOWN then text = clip(text, math.min(SHOWN, result_limit(run, 1))) end
+  if #text > SHOWN then text = clip(text, math.min(SHOWN, tools.limit(run.target, run.window, 1))) end
   if text ~= "" then run.history:push { role = "assistant", content = text } end
   run.history:push({ role = "user", content = complaint }, true)
 end
@@ -332,11 +324,10 @@ function M.target(agent, apart) return models.begin(models.open(agent.model, age
 local function toolbox_of(run)
   local box = run.toolbox
   if not box then
-    box = { run = run, emit = run.listener, limit = function(results) return result_limit(run, results) end, notes = {},
-      agent = nil, step = 0, repairs = 0 }
+    box = { run = run, emit = run.listener, notes = {}, agent = nil, target = nil, window = nil, step = 0, repairs = 0 }
     run.toolbox = box
   end
-  box.agent, box.step, box.repairs = run.agent, run.steps, 0
+  box.agent, box.target, box.window, box.step = run.agent, run.target, run.window, run.steps
   return box
 end
 

@@ -2,6 +2,7 @@
  * between. A container's items gather on the Lua stack, so that its table is made once, in its
  * final size. */
 #include "bind_json.h"
+#include "json_spec.h"
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -451,7 +452,7 @@ static int l_is_array(lua_State *L) {
   return 1;
 }
 
-/* host.json = { decode, encode, digest, array, object, fixed, is_array, null, piece, is_piece } */
+/* host.json = { decode, encode, digest, array, object, fixed, is_array, null, piece, is_piece, spec } */
 int luaopen_host_json(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"decode", l_decode}, {"encode", l_encode}, {"digest", l_digest},     {"array", l_array},
@@ -459,6 +460,7 @@ int luaopen_host_json(lua_State *L) {
   };
   luaL_newlib(L, functions);
   json_piece_functions(L);
+  json_spec_functions(L);
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "null");
   return 1;

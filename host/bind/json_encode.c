@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bind_json.h"
+#include "json_encoder.h"
 
 /* Up to this many members lie on the stack while an object is written; a larger one keeps a list
  * of its keys. */
@@ -21,17 +21,6 @@ struct level {
   const char *key; /* NULL: an item of an array, at `index` */
   size_t len;
   lua_Integer index;
-};
-
-struct encoder {
-  lua_State *L;
-  struct json_state *s;
-  struct json_out *out;
-  struct err *e;
-  unsigned depth, max_depth;
-  unsigned deepest; /* of a piece; see struct json_piece for the other two */
-  bool informal, ordered;
-  bool pretty, canonical; /* canonical: the form is written, see json_digest */
 };
 
 /* ---- errors name the path ---- */
@@ -477,6 +466,10 @@ static bool put_value(struct encoder *w, int idx, const struct level *up) {
   }
 }
 
+bool json_put_value(struct encoder *w, int idx) {
+  return put_value(w, idx, NULL);
+}
+
 /* Writes the value into the state's buffer, and takes from there what is wanted: with `hex` the SHA-256, else the text, which is
  * pushed as a string or as a piece. */
 static bool take(struct encoder *w, bool piece, char *hex) {
@@ -503,7 +496,7 @@ static bool encode(struct encoder *w, int idx, size_t max_size, bool piece, char
   s->busy = true;
   s->entry_count = 0;
   json_out_reset(&s->out, max_size ? max_size : JSON_SIZE_DEFAULT);
-  bool ok = put_value(w, idx, NULL) && take(w, piece, hex);
+  bool ok = (w->spec ? json_put_spec(w, idx) : put_value(w, idx, NULL)) && take(w, piece, hex);
   json_out_reset(&s->out, 0);
   if (s->entry_size > ENTRIES_KEPT) {
     mem_free(s->out.mem, s->entries);
@@ -548,4 +541,13 @@ bool json_encode_piece(lua_State *L, int idx, struct err *e) {
 
 bool json_digest(lua_State *L, int idx, char hex[HASH_HEX_SIZE], struct err *e) {
   return run(L, idx, (struct encoder){.e = e, .max_depth = JSON_DEPTH_MAX, .canonical = true}, 0, false, hex);
+}
+
+bool json_encode_spec(lua_State *L, int idx, const struct spec *spec) {
+  struct err e;
+  struct encoder how = {.e = &e, .max_depth = JSON_DEPTH_MAX, .spec = spec};
+  int top = lua_gettop(L);
+  bool ok = run(L, idx, how, 0, false, NULL);
+  if (!ok) lua_settop(L, top);
+  return ok;
 }

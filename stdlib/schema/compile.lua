@@ -242,7 +242,11 @@ function M.new(root, checks, what)
     return fits and fits(spec, value)
   end
   ctx.check = function(value)
-    if ctx.right(value) then return value end
+    if fits then
+      if fits(spec, value) then return value end
+    elseif spec == nil and ctx.right(value) then
+      return value
+    end
     return run(main, value, ctx.state())
   end
   ctx.fits = function(node, value, state) return run(whole(ctx, node, "own"), value, state) end

@@ -50,7 +50,7 @@ local M = {}
 ---@field quiet? boolean never traced (clock, randomness)
 ---@field in_body? boolean a body that is run again may do it: it only looks, and waits for nothing
 ---@field taped? boolean its outcomes can be recorded and replayed
----@field absent? any its outcome where a recording is older than the effect
+---@field absent? fun(q: any, work: any): any its outcome where a recording is older than the effect
 ---@field facts? fun(value: any, q: any): table? what is known of an outcome beside its value, as plain data: recorded with it
 ---@field restore? fun(value: any, facts: table, q: any) note it of a value that comes from a recording
 

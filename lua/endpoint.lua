@@ -41,8 +41,8 @@ local MOST <const> = 256
 
 --- By name and address: what outlives a change of the settings. Bounded in the same way.
 local healths, health_count = {}, 0
---- By a target's key.
-local learned = {}
+--- By a target's key; at most LEARNED of them.
+local learned, learned_count, LEARNED <const> = {}, 0, 4096
 
 --- Find the settings of an endpoint: fun(name?): { name, url, meant?, headers, key?, dialect?, auto_pull? }. Raises `usage`.
 function M.resolve()
@@ -96,6 +96,15 @@ function M.of(name)
   return endpoint
 end
 
+--- What is known of a model, by its target's key.
+local function facts_of(key)
+  local facts = learned[key or false] or {}
+  if not key or learned[key] then return facts end
+  if learned_count >= LEARNED then learned, learned_count = {}, 0 end
+  learned[key], learned_count = facts, learned_count + 1
+  return facts
+end
+
 --- One model at an endpoint. (One that is asked in another dialect than the endpoint's own is not kept.)
 ---@param endpoint stoke.endpoint
 ---@param model string|nil nil: what is asked is about no model
@@ -109,9 +118,7 @@ function M.target(endpoint, model, dialect)
   target.candidates = { target }
   local key = model and endpoint.url .. " " .. (dialect.canonical and dialect.canonical(model) or model)
   target.key = key
-  local facts = key and learned[key] or {}
-  if key then learned[key] = facts end
-  target.learned = facts
+  target.learned = facts_of(key)
   if dialect.open then dialect.open(target) end
   if dialect.name == endpoint.dialect then endpoint.targets[model or false] = target end
   return target

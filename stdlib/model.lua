@@ -163,14 +163,14 @@ function M.ask(target, call, messages, tools, format, options)
 end
 
 --- Iterate a stream that was opened; for modules of dialects.
----@param stream stoke.stream
+---@param stream table of effect llm.stream
 ---@param target stoke.target
 ---@param q table
 ---@param merge boolean
 ---@return fun(): table iterator for generic `for`
----@return stoke.stream stream
+---@return table stream
 ---@return nil
----@return stoke.stream closing
+---@return table closing
 ---
 --- Example: `return model.events(stream, target, q, true)`
 function M.events(stream, target, q, merge)
@@ -328,7 +328,7 @@ function M.unload(target) return optional("unload", target.dialect, target) end
 ---@return table<string, boolean>|nil capabilities { completion = true, tools = true, thinking = true, embedding = true ... }
 ---@return stoke.error? err
 ---
---- Example: `if model.capabilities(target).tools then ... end`
+--- Example: `print(model.capabilities(model.open "qwen2.5:3b").tools)`
 function M.capabilities(target) return optional("capabilities", target.dialect, target) end
 
 --- Vectors of texts.

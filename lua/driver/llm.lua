@@ -4,7 +4,7 @@
 ---   request(q, target, stream, amend) -> options, body   finish a request for the target that was granted (lua/endpoint.lua):
 ---                                                 what host.http takes, options prepared by it, or a table; nil, err. amend: what
 ---                                                 gates put beside the request, { num_predict = tokens of the answer }
----   error(status, body, q, head) -> stoke.error   an answer that is no success
+---   error(status, body, q, head, target) -> stoke.error   an answer that is no success
 ---   broken(err, q) -> stoke.error                 the connection failed: the same error, with what the dialect knows of it
 ---   reply(text, q, attempts, target) -> value | nil, err  the whole body of a call that is not streamed
 ---   plain(q) -> words | nil                       the shape of lines that are read without decoding (host/json/json.h)
@@ -31,6 +31,7 @@
 
 local effect = require "core.effect"
 local endpoints = require "core.endpoint"
+local errors = require "core.errors"
 local http = require "host.http"
 local task = require "host.task"
 
@@ -67,7 +68,8 @@ function M.dialect(name) return protocols[name] end
 local function target_of(q, call)
   local candidates = call and call.work
   if candidates then return candidates[1] end
-  return endpoints.target(endpoints.of(q.endpoint), q.model, protocols[q.protocol])
+  local protocol = protocols[q.protocol] or errors.argument("no dialect of model servers is named %s", tostring(q.protocol))
+  return endpoints.target(endpoints.of(q.endpoint), q.model, protocol)
 end
 
 --- A model server is a host like any other.
@@ -109,7 +111,7 @@ local function call(q, record)
   if not options then return nil, sent end
   local status, head, body = http.fetch(options, sent)
   if not status then return nil, broken(protocol, head, q) end
-  if status >= 300 then return nil, protocol.error(status, body, q, head) end
+  if status >= 300 then return nil, protocol.error(status, body, q, head, target) end
   return protocol.reply(body, q, record.attempts, target)
 end
 
@@ -199,11 +201,12 @@ function Source:close()
 end
 
 --- An answer that is no success; its body says why.
-local function refused(request, protocol, status, q, head)
+local function refused(request, target, status, q, head)
   local body, why = request:body()
   request:close()
+  local protocol = target.dialect
   if not body then return broken(protocol, why, q) end
-  return protocol.error(status, body, q, head)
+  return protocol.error(status, body, q, head, target)
 end
 
 local function open(q, record)
@@ -219,7 +222,7 @@ local function open(q, record)
     request:close()
     return nil, broken(protocol, head, q)
   end
-  if status >= 300 then return nil, refused(request, protocol, status, q, head) end
+  if status >= 300 then return nil, refused(request, target, status, q, head) end
   local words = protocol.plain and protocol.plain(q)
   local spec = words and specs[words]
   local source = setmetatable({ request = request, protocol = protocol, events = {}, first = 1, spec = spec,
@@ -294,8 +297,8 @@ effect.define("llm.admin", { taped = true, run = call, pool = route_at_once, ret
 effect.define("llm.stream", { taped = true, run = open, stream = true, pool = route, retry = RETRY, usage = usage_of,
   subject = subject, reserve = reserve })
 -- What answers have taught so far, as an agent run begins with it: on a tape, since the run asks by it.
-effect.define("llm.learned", { taped = true, quiet = true, in_body = true, absent = {},
-  run = function(_, _, learned) return learned end })
+effect.define("llm.learned", { taped = true, quiet = true, in_body = true,
+  absent = function(_, learned) return learned end, run = function(_, _, learned) return learned end })
 
 --- The fastest way through a stream: a function for generic `for`. Plain lines become { type = "text"|"thinking", text = }
 --- without a look at the gates; all else goes through the stream's own next.

@@ -110,7 +110,7 @@ local function record(tape, def, q, call, attempts)
 end
 
 local function replay(tape, def, q, call)
-  if def.absent ~= nil and tape.knows and not tape:knows(def.name) then return def.absent end
+  if def.absent and tape.knows and not tape:knows(def.name) then return def.absent(q, call.work) end
   local entry, missing = tape:take(def.name, q)
   if not entry then return nil, missing end
   call.started, call.attempts = monotonic(), 1

@@ -16,6 +16,24 @@ local function copy(value)
   return out
 end
 
+--- What is known, as the running task may know it: where a tape is in force, the outcome is on it. A table of its own.
+local function recorded(target, known)
+  local task = current()
+  if not task or not (task.scope or task).context.gated then return known end
+  return copy(effect.perform("llm.learned", { protocol = target.dialect.name, path = "learned", model = target.name,
+    body = { model = target.name } }, known) or known)
+end
+
+--- The window that the server told before, for a call of its own or a run's.
+---@param target stoke.target
+---@return integer|false|nil tokens false where it does not tell
+---
+--- Example: `local tokens = learned.window(target)`
+function M.window(target)
+  if target.shared then return target.learned.window end -- the run began with a record of it
+  return recorded(target, { window = target.learned.window }).window
+end
+
 --- A target for one agent run: what others learn meanwhile does not change what it knows.
 ---@param target stoke.target
 ---@param apart? boolean it teaches nobody: only for a look
@@ -24,13 +42,7 @@ end
 --- Example: `local own = learned.begin(target)`
 function M.begin(target, apart)
   local known = copy(target.learned)
-  local task = current()
-  if not apart and task and (task.scope or task).context.gated then
-    local body = { model = target.name }
-    known = effect.perform("llm.learned", { protocol = target.dialect.name, path = "learned", model = target.name, body = body },
-      known) or known
-    known = copy(known) -- the tape keeps its own
-  end
+  if not apart then known = recorded(target, known) end
   local own = {}
   for name, value in next, target do own[name] = value end
   own.learned, own.shared, own.fitted = known, not apart and (target.shared or target.learned) or nil, true

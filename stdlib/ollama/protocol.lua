@@ -32,7 +32,10 @@ function M.set_profiles(profiles)
   for model, profile in next, checked do
     local before = own[model]
     own[model] = profile
-    modules.undo(function() own[model] = before end)
+    modules.undo(function()
+      own[model] = before
+      endpoints.changed()
+    end)
   end
   endpoints.changed()
 end

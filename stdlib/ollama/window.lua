@@ -53,7 +53,7 @@ end
 local function window_of(target)
   local known = sent(target)
   if known or options.is_cloud(target.name) then return known end -- what runs in the cloud is never loaded here
-  known = target.learned.window
+  known = learned.window(target)
   if known == nil then
     known = ask(target)
     learned.note(target, "window", known)
@@ -118,6 +118,7 @@ end
 ---@param target stoke.target
 ---@param body table
 function M.fit(target, body)
+  target = learned.begin(target)
   local tokens = tokens_of.estimate(target, tokens_of.body_size(body))
   M.grow(target, tokens, body.options and body.options.num_predict)
 end

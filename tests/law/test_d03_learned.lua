@@ -5,6 +5,7 @@ local test = require "stoke.test"
 local endpoints = require "core.endpoint"
 local http = require "stoke.http"
 local json = require "stoke.json"
+local ollama = require "stoke.ollama"
 local proc = require "stoke.proc"
 local scopes = require "core.scope"
 local stoke = require "stoke"
@@ -126,7 +127,8 @@ test("d3: a run learns from its own answers, and so do those that begin later", 
   t.ok(#last(own).messages > before, "the second knows what the first was taught")
 end)
 
-test("d3: a window that the server told is part of the record", function(t)
+-- f(url) under a recording in a process that has learned the window already, and replayed in one that has not: nobody asks for it.
+local function window_known(t, f)
   local path, gone = folder()
   local _ <close> = gone
   fresh()
@@ -141,16 +143,21 @@ test("d3: a window that the server told is part of the record", function(t)
   end }
   local _ <close> = setmetatable({}, { __close = function() own:close() end })
   stoke.models { [MODEL] = {} }
-  local bot = agent(own.url)
-  bot:run(conversation()) -- it learns the window
+  f(own.url)
   t.eq(asked, 1)
   local tape = cassette.record(path .. "/d3.jsonl", "d3", 7)
-  under(tape, function() return bot:run(conversation()) end)
+  under(tape, function() f(own.url) end)
   tape:save()
   fresh()
   local problems = {}
-  under(cassette.load(path .. "/d3.jsonl", function(flags) return flags end, problems), function()
-    return bot:run(conversation())
-  end)
+  under(cassette.load(path .. "/d3.jsonl", function(flags) return flags end, problems), function() f(own.url) end)
   t.eq({ problems, asked }, { {}, 1 }, "nobody asks for it again, in the recording or in its replay")
+end
+
+test("d3: a window that the server told is part of the record that an agent run begins with", function(t)
+  window_known(t, function(url) agent(url):run(conversation()) end)
+end)
+
+test("d3: so it is of a call by hand", function(t)
+  window_known(t, function(url) ollama.chat { model = MODEL, messages = conversation(), endpoint = url } end)
 end)

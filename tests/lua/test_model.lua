@@ -96,6 +96,19 @@ test("endpoint: a request without a list of targets goes to its model's endpoint
   t.eq(assert(effect.perform("llm.chat", q)).message.content, "hello")
 end)
 
+test("endpoint: what was learned of models is kept in bounds", function(t)
+  local own <close> = fake { "{}" }
+  for i = 1, 5000 do endpoints.target(endpoints.of(own.url), "m" .. i, model.open("m", own.url).dialect) end
+  model.learn(model.open("m5000", own.url), 1000, 0, 200)
+  endpoints.changed()
+  t.eq({ model.open("m5000", own.url).learned.rate, model.open("m1", own.url).learned.rate }, { 5.0 })
+end)
+
+test("endpoint: a request in a dialect that nobody knows is a bug of its caller", function(t)
+  local err = t.raises("argument", effect.perform, "llm.chat", { protocol = "nope", model = "m" })
+  t.eq(err.message, "no dialect of model servers is named nope")
+end)
+
 test("model: the window of num_ctx = \"auto\" is no part of what is asked, and is sent", function(t)
   local own <close> = fake { [[{"message":{"role":"assistant","content":"x"},"done":true,"prompt_eval_count":9,"eval_count":1}]] }
   stoke.models { m = { num_ctx = "auto", temperature = 0 } }

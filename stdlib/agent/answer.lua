@@ -18,13 +18,6 @@ local find = string.find
 
 local M = {}
 
---- What is asked: made for a step by stoke.agent.loop.
----@class stoke.agent.question
----@field messages table[]
----@field tools? table[]
----@field format? table the schema an answer is bound to; a format and tools do not mix
----@field cap? integer tokens of the answer, where nothing else bounds it
-
 ---@class stoke.agent.answer: stoke.model.answer
 ---@field text string
 ---@field thinking? string
@@ -124,13 +117,13 @@ end
 
 --- Read an answer that has come.
 ---@param answer stoke.model.answer
-local function read(agent, question, answer)
-  local calls, cap = answer.calls, question.cap
+local function read(agent, answer, format, cap)
+  local calls = answer.calls
   answer.repairs, answer.calls = 0, nil
   if cap and answer.reason == "length" and at_cap(answer, answer.usage.output_tokens, cap) then answer.endless = cap end
   if calls and calls[1] then
     settle(agent, answer, calls)
-  elseif question.tools and may_hold_call(answer.text) then
+  elseif not format and agent.definitions and may_hold_call(answer.text) then
     find_written(agent, answer)
   end
   return answer
@@ -138,10 +131,10 @@ end
 
 --- The server, or our reader of its answers, may not have been able to read the call that the model wrote. What that has cost
 --- nobody tells.
-local function failed(target, agent, question, err)
+local function failed(target, agent, err, format)
   local meaning, text = models.reads(target, err)
   if meaning ~= "call" then return nil, err end
-  local found = question.tools and salvage.from_error(text, agent.names)
+  local found = not format and agent.definitions and salvage.from_error(text, agent.names)
   if not found then return { text = "", repairs = 0, failed = err } end
   local answer = { text = "", repairs = 1 }
   settle(agent, answer, as_calls(found))
@@ -187,10 +180,11 @@ local TOKEN <const> = 32
 ---@return table[] calls
 ---@return table done the last event
 ---@return boolean held the text was not passed on
-local function pass_on(agent, question, events, said, emit)
-  local growing, most = question.format ~= nil, question.cap and question.cap * TOKEN or math.huge
+local function pass_on(agent, events, format, cap, said, emit)
+  local growing, most = format ~= nil, cap and cap * TOKEN or math.huge
   local thoughts, calls, done = nil, {}, nil
-  local held, undecided = question.tools ~= nil, question.tools ~= nil
+  local held = not format and agent.definitions ~= nil
+  local undecided = held
   for event in events do
     local kind = event.type
     if kind == "text" then
@@ -216,52 +210,54 @@ local function pass_on(agent, question, events, said, emit)
       done = event
     end
     if said.size > most or thoughts and said.size + thoughts.size > most then
-      error(output.endless(said:text(), agent.label, question.cap), 0)
+      error(output.endless(said:text(), agent.label, cap), 0)
     end
   end
   return thoughts and thoughts:text(), calls, done, held
 end
 
-local function read_stream(target, agent, question, said, emit)
-  local events, _, _, stream = models.stream(target, agent, question.messages, question.tools, question.format,
-    caps.options(agent, question.cap))
+local function read_stream(target, agent, messages, format, cap, said, emit)
+  local events, _, _, stream = models.stream(target, agent, messages, not format and agent.definitions or nil, format,
+    caps.options(agent, cap))
   local closing <close> = stream -- luacheck: ignore
-  local thoughts, calls, done, held = pass_on(agent, question, events, said, emit)
+  local thoughts, calls, done, held = pass_on(agent, events, format, cap, said, emit)
   local text, thinking = models.settled(target, agent, said:text(), thoughts)
   local answer = { text = text, thinking = thinking, calls = calls, reason = done.reason, usage = done.usage }
-  read(agent, question, answer)
+  read(agent, answer, format, cap)
   if held and said.count > 0 and not answer.calls and not answer.failed then -- it was no call
     local all = said:text()
-    if all ~= "" then emit(question.format and grow(said, { type = "text", text = all }) or { type = "text", text = all }) end
+    if all ~= "" then emit { type = "text", text = all } end
   end
   return answer
 end
 
-local function ask_streaming(target, agent, question, emit)
+local function ask_streaming(target, agent, messages, format, cap, emit)
   local said = repeats.new()
-  local ok, answer = pcall(read_stream, target, agent, question, said, emit)
+  local ok, answer = pcall(read_stream, target, agent, messages, format, cap, said, emit)
   if ok then return answer end
   local err = answer
   if not errors.is(err) or err.kind == "cancelled" then error(err, 0) end
   local none
-  none, err = failed(target, agent, question, err)
+  none, err = failed(target, agent, err, format)
   return none, err, said:text()
 end
 
---- Ask.
+--- Ask. The agent's tools go along, unless the answer is bound to a format.
 ---@param target stoke.target
 ---@param agent table its definition
----@param question stoke.agent.question
+---@param messages table[]
+---@param format? table the schema an answer is bound to
+---@param cap? integer tokens of the answer, where nothing else bounds it
 ---@param emit? fun(event: table) told of the text and the thinking as they come
 ---@return stoke.agent.answer|nil
 ---@return stoke.error|nil err what ollama.chat raises, but for `argument` and `cancelled`
 ---@return string|nil said what had come of an answer that broke off
-function M.ask(target, agent, question, emit)
-  if emit then return ask_streaming(target, agent, question, emit) end
-  local answer, err = models.ask(target, agent, question.messages, question.tools, question.format,
-    caps.options(agent, question.cap))
-  if err then return failed(target, agent, question, err) end
-  return read(agent, question, answer)
+function M.ask(target, agent, messages, format, cap, emit)
+  if emit then return ask_streaming(target, agent, messages, format, cap, emit) end
+  local answer, err = models.ask(target, agent, messages, not format and agent.definitions or nil, format,
+    caps.options(agent, cap))
+  if err then return failed(target, agent, err, format) end
+  return read(agent, answer, format, cap)
 end
 
 return M

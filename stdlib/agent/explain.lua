@@ -36,9 +36,9 @@ function M.next_request(agent, past)
   local run = loop.new(agent, past)
   local format = agent.output and not agent.definitions and agent.output:format() or nil
   run.target = loop.target(agent, true)
-  local question = loop.question(run, format)
-  local made = models.request(run.target, agent, false, question.messages, question.tools, format,
-    caps.options(agent, question.cap))
+  local messages, cap = loop.prompt(run, format)
+  local made = models.request(run.target, agent, false, messages, not format and agent.definitions or nil, format,
+    caps.options(agent, cap))
   made.answer, made.texts = caps.words(agent, run.target), applicable(agent)
   return made
 end

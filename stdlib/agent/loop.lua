@@ -127,25 +127,24 @@ end
 
 --- Summarizes what falls out of the window.
 local function summarizer(run)
-  local agent = run.agent
-  return agent.summarize and function(messages, old)
-    local made, usage = summary.of(agent, run.target, messages, old)
+  return function(messages, old)
+    local made, usage = summary.of(run.agent, run.target, messages, old)
     if usage then spend(run, usage) end
     return made
   end
 end
 
---- What the next step asks. A format and tools do not mix.
+--- What the next step asks, made to fit. A format and tools do not mix.
 ---@param run stoke.agent.run
 ---@param format? table
----@return stoke.agent.question
-function M.question(run, format)
+---@return table[] messages
+---@return integer|nil cap tokens of the answer, where nothing else bounds it
+function M.prompt(run, format)
   local agent, past = run.agent, run.history
   if agent.texts then past.texts = agent.texts end
-  local definitions = format == nil and agent.definitions or nil
   local messages = past:fit(run.target, agent.options and agent.options.num_predict, run.window, instructions_of(run, format),
-    definitions and agent.tools_bytes or 0, summarizer(run))
-  return { messages = messages, tools = definitions, format = format, cap = caps.of(agent, run.target) }
+    format == nil and agent.tools_bytes or 0, agent.summarize and summarizer(run) or nil)
+  return messages, caps.of(agent, run.target)
 end
 
 local function too_many_steps(run)
@@ -187,7 +186,8 @@ local function ask(run, format)
   if run.steps >= (run.max_steps or run.agent.max_steps) then too_many_steps(run) end
   run.steps = run.steps + 1
   while true do
-    local answer, err, said = answers.ask(run.target, run.agent, M.question(run, format), run.listener)
+    local messages, cap = M.prompt(run, format)
+    local answer, err, said = answers.ask(run.target, run.agent, messages, format, cap, run.listener)
     if answer then
       local usage = answer.usage
       if usage and not usage.estimated then

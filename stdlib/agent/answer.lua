@@ -1,4 +1,4 @@
---- One answer of the model: asked for, whole or streamed, and what it says made fit to be used.
+--- One answer of the model: what it says made fit to be used, and passed on while it comes.
 ---
 --- Tool calls are collected from every chunk and acted on after the last one only. A call that the server could not read (its
 --- HTTP 500 has the text in it) or that the model wrote as text is salvaged (stoke.agent.salvage).
@@ -115,9 +115,13 @@ local function may_hold_call(text)
     or find(text, "Action:", 1, true)
 end
 
---- Read an answer that has come.
+--- Read an answer that has come: its calls, in whatever form.
+---@param agent table its definition
 ---@param answer stoke.model.answer
-local function read(agent, answer, format, cap)
+---@param format? table the schema it is bound to
+---@param cap? integer tokens it may have, where nothing else bounds it
+---@return stoke.agent.answer answer the same table
+function M.read(agent, answer, format, cap)
   local calls = answer.calls
   answer.repairs, answer.calls = 0, nil
   if cap and answer.reason == "length" and at_cap(answer, answer.usage.output_tokens, cap) then answer.endless = cap end
@@ -131,9 +135,14 @@ end
 
 --- The server, or our reader of its answers, may not have been able to read the call that the model wrote. What that has cost
 --- nobody tells.
-local function failed(target, agent, err, format)
+---@param target stoke.target
+---@param agent table its definition
+---@param err stoke.error of the question
+---@param format? table
+---@return stoke.agent.answer|nil answer nil: it was no such error
+function M.from_error(target, agent, err, format)
   local meaning, text = models.reads(target, err)
-  if meaning ~= "call" then return nil, err end
+  if meaning ~= "call" then return nil end
   local found = not format and agent.definitions and salvage.from_error(text, agent.names)
   if not found then return { text = "", repairs = 0, failed = err } end
   local answer = { text = "", repairs = 1 }
@@ -223,7 +232,7 @@ local function read_stream(target, agent, messages, format, cap, said, emit)
   local thoughts, calls, done, held = pass_on(agent, events, format, cap, said, emit)
   local text, thinking = models.settled(target, agent, said:text(), thoughts)
   local answer = { text = text, thinking = thinking, calls = calls, reason = done.reason, usage = done.usage }
-  read(agent, answer, format, cap)
+  M.read(agent, answer, format, cap)
   if held and said.count > 0 and not answer.calls and not answer.failed then -- it was no call
     local all = said:text()
     if all ~= "" then emit { type = "text", text = all } end
@@ -231,33 +240,22 @@ local function read_stream(target, agent, messages, format, cap, said, emit)
   return answer
 end
 
-local function ask_streaming(target, agent, messages, format, cap, emit)
-  local said = repeats.new()
-  local ok, answer = pcall(read_stream, target, agent, messages, format, cap, said, emit)
-  if ok then return answer end
-  local err = answer
-  if not errors.is(err) or err.kind == "cancelled" then error(err, 0) end
-  local none
-  none, err = failed(target, agent, err, format)
-  return none, err, said:text()
-end
-
---- Ask. The agent's tools go along, unless the answer is bound to a format.
+--- Ask, and pass on what is said as it comes. The agent's tools go along, unless the answer is bound to a format.
 ---@param target stoke.target
 ---@param agent table its definition
 ---@param messages table[]
----@param format? table the schema an answer is bound to
----@param cap? integer tokens of the answer, where nothing else bounds it
----@param emit? fun(event: table) told of the text and the thinking as they come
+---@param format? table
+---@param cap? integer
+---@param emit fun(event: table)
 ---@return stoke.agent.answer|nil
----@return stoke.error|nil err what ollama.chat raises, but for `argument` and `cancelled`
+---@return stoke.error|nil err what model.stream raises, but for `argument` and `cancelled`
 ---@return string|nil said what had come of an answer that broke off
-function M.ask(target, agent, messages, format, cap, emit)
-  if emit then return ask_streaming(target, agent, messages, format, cap, emit) end
-  local answer, err = models.ask(target, agent, messages, not format and agent.definitions or nil, format,
-    caps.options(agent, cap))
-  if err then return failed(target, agent, err, format) end
-  return read(agent, answer, format, cap)
+function M.stream(target, agent, messages, format, cap, emit)
+  local said = repeats.new()
+  local ok, answer = pcall(read_stream, target, agent, messages, format, cap, said, emit)
+  if ok then return answer end
+  if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end
+  return nil, answer, said:text()
 end
 
 return M

@@ -180,23 +180,33 @@ local function unknown_usage(run)
   return usage
 end
 
---- Ask the model. (Few locals here and on the way to the door: ten thousand of these stacks may wait at once.)
+--- What an answer has cost, and taught.
+local function account(run, answer)
+  local usage, past = answer.usage, run.history
+  if usage and not usage.estimated then models.learn(run.target, past.prompt, past.images, usage.input_tokens) end
+  spend(run, usage or unknown_usage(run))
+  count(run, "repairs", answer.repairs)
+  return answer
+end
+
+--- Ask the model. (Few locals and few calls from here to the door: ten thousand of these stacks may wait at once.)
 ---@return stoke.agent.answer
 local function ask(run, format)
-  if run.steps >= (run.max_steps or run.agent.max_steps) then too_many_steps(run) end
+  local agent = run.agent
+  if run.steps >= (run.max_steps or agent.max_steps) then too_many_steps(run) end
   run.steps = run.steps + 1
   while true do
+    local answer, err, said
     local messages, cap = M.prompt(run, format)
-    local answer, err, said = answers.ask(run.target, run.agent, messages, format, cap, run.listener)
-    if answer then
-      local usage = answer.usage
-      if usage and not usage.estimated then
-        models.learn(run.target, run.history.prompt, run.history.images, usage.input_tokens)
-      end
-      spend(run, usage or unknown_usage(run))
-      count(run, "repairs", answer.repairs)
-      return answer
+    if run.listener then
+      answer, err, said = answers.stream(run.target, agent, messages, format, cap, run.listener)
+    else
+      answer, err = models.ask(run.target, agent, messages, not format and agent.definitions or nil, format,
+        caps.options(agent, cap))
+      if answer then answers.read(agent, answer, format, cap) end
     end
+    answer = answer or answers.from_error(run.target, agent, err, format)
+    if answer then return account(run, answer) end
     if said and said ~= "" then run.last_text = said end -- for err.work
     mend_question(run, err)
   end

@@ -15,7 +15,6 @@ local json = require "core.json"
 local modules = require "core.modules"
 local scopes = require "core.scope"
 local comment = require "stoke.tool.comment"
-local flat = require "stoke.tool.flat"
 local schema = require "stoke.schema"
 local text = require "stoke.tool.text"
 local clone = require "stoke.schema.values".clone
@@ -145,7 +144,7 @@ function M.new(definition, options)
     name = definition.name, description = definition.description or "", params = params,
     run = definition.run, needs_approval = definition.needs_approval or false, idempotent = definition.idempotent or false,
     timeout = timeout == nil and M.TIMEOUT or timeout, max_output = definition.max_output or M.MAX_OUTPUT,
-    site = errors.site(), flat = flat.of(params) or false,
+    site = errors.site(),
   }
 end
 
@@ -231,11 +230,15 @@ local function named(self, err)
   return err
 end
 
---- Arguments that somebody keeps, checked: a copy, so that what the function does to it changes nothing.
-local function read(self, given)
-  local copy = self.flat and flat.read(self.flat, given)
-  if copy then return copy end
-  return self:check(clone(given))
+--- A copy of arguments that are kept by somebody, so that what a function does to them changes nothing.
+local function copy(given)
+  if type(given) ~= "table" then return given end
+  local out = {}
+  for name, value in next, given do
+    if type(value) == "table" then return clone(given) end
+    out[name] = value
+  end
+  return setmetatable(out, getmetatable(given))
 end
 
 --- Does this call wait for a person? Where nobody could say, it does not run.
@@ -270,7 +273,7 @@ end
 ---@return any what run returned
 ---@return stoke.error|nil err
 function M.work(self, args, id, agent, run, on_pending)
-  local checked, err = read(self, args)
+  local checked, err = self:check(copy(args))
   if err then return nil, err end
   return work(self, checked, id, agent, run, on_pending)
 end

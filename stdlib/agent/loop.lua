@@ -71,7 +71,6 @@ end
 ---@param name "repairs"|"tool_calls"
 ---@param more integer
 local function count(run, name, more)
-  if more == 0 then return end
   repeat
     local usage = rawget(run, "usage")
     if not usage then
@@ -101,7 +100,7 @@ function Run:__close(err)
     err.message = ("%s did not finish within %g s"):format(self.agent.label, err.seconds)
   end
   if err.kind == "cancelled" then return end
-  if self.toolbox then count(self, "repairs", self.toolbox.repairs) end
+  if self.toolbox and self.toolbox.repairs > 0 then count(self, "repairs", self.toolbox.repairs) end
   err.work = result_of(self)
 end
 
@@ -110,7 +109,8 @@ local function words(run, name, about) return texts.of(name, run.agent.texts, ab
 
 -- ---- a question -----------------------------------------------------------------------------------------------------------------
 
---- The instructions of the agent in force. A model is not told the format that its answer is bound to: the shape goes with them.
+--- The instructions of an agent that works them out, or whose answer is bound to a format: the model is not told that, so the shape
+--- goes with them.
 local function instructions_of(run, format)
   local agent = run.agent
   local text = agent.instructions
@@ -141,8 +141,10 @@ end
 ---@return integer|nil cap tokens of the answer, where nothing else bounds it
 function M.prompt(run, format)
   local agent, past = run.agent, run.history
+  local text = agent.instructions
   if agent.texts then past.texts = agent.texts end
-  local messages = past:fit(run.target, agent.options and agent.options.num_predict, run.window, instructions_of(run, format),
+  if format or text and type(text) ~= "string" then text = instructions_of(run, format) end
+  local messages = past:fit(run.target, agent.options and agent.options.num_predict, run.window, text,
     format == nil and agent.tools_bytes or 0, agent.summarize and summarizer(run) or nil)
   return messages, caps.of(agent, run.target)
 end
@@ -185,7 +187,7 @@ local function account(run, answer)
   local usage, past = answer.usage, run.history
   if usage and not usage.estimated then models.learn(run.target, past.prompt, past.images, usage.input_tokens) end
   spend(run, usage or unknown_usage(run))
-  count(run, "repairs", answer.repairs)
+  if answer.repairs > 0 then count(run, "repairs", answer.repairs) end
   return answer
 end
 
@@ -288,7 +290,7 @@ end
 --- left, what it said is the answer.
 local function announced(run, answer)
   local agent = run.agent
-  if not agent.definitions or run.nudged or agent.nudge == false or answer.reason == "length" then return false end
+  if run.nudged or agent.nudge == false or answer.reason == "length" then return false end
   if run.steps >= (run.max_steps or agent.max_steps) or not nudges.announces(answer.text) then return false end
   run.nudged = true
   count(run, "repairs", 1)
@@ -318,12 +320,6 @@ end
 
 -- ---- calls ----------------------------------------------------------------------------------------------------------------------
 
---- A definition with handoffs to agents that were made after it is complete when it is first used.
-function M.complete(agent)
-  if agent.complete then agent:complete() end
-  return agent
-end
-
 --- The model of an agent, as a run asks it.
 ---@param agent table its definition
 ---@param apart? boolean it teaches nobody: only for a look at what would be asked
@@ -350,8 +346,8 @@ local function hand_over(run, box, handoffs)
       local told = words(run, "handoff", { agent = target.label, from = from.label })
       run.history:push(tools.message(call, tools.note(box, call, told)))
       if run.listener then run.listener { type = "handoff", from = from.label, to = target.label } end
-      run.agent = M.complete(target)
-      run.target = M.target(target)
+      if target.complete then target:complete() end -- it is used for the first time
+      run.agent, run.target = target, M.target(target)
     else
       run.history:push(tools.message(call, words(run, "second_handoff", { agent = target.label })))
     end
@@ -374,7 +370,7 @@ local function act(run, answer)
   if own[1] then
     local messages = tools.run(box, own)
     for i = 1, #messages do past:push(messages[i]) end
-    count(run, "repairs", box.repairs)
+    if box.repairs > 0 then count(run, "repairs", box.repairs) end
     box.repairs = 0
     count(run, "tool_calls", #own)
   end
@@ -414,12 +410,14 @@ end
 --- A run of an agent on a history.
 ---@param agent table its definition
 ---@param past stoke.agent.history
+---@param begin integer its first message that belongs to the run
 ---@param listener? fun(event: table)
 ---@param max_steps? integer
 ---@return stoke.agent.run
-function M.new(agent, past, listener, max_steps)
-  local run = setmetatable({ agent = M.complete(agent), history = past, begin = #past + 1, steps = 0, listener = listener,
-    usage = nil, last_text = nil, known_as = nil }, Run) -- the size that most have in the end
+function M.new(agent, past, begin, listener, max_steps)
+  if agent.complete then agent:complete() end
+  local run = setmetatable({ agent = agent, history = past, begin = begin, steps = 0, listener = listener, usage = nil,
+    last_text = nil, known_as = nil }, Run) -- the size that most have in the end
   if max_steps then run.max_steps = max_steps end
   local outer = M.outer()
   if outer then
@@ -431,9 +429,7 @@ end
 
 --- The scope of a run that has bounds of its own.
 local function bounds(agent)
-  local budget = agent.budget
-  if not budget and not agent.deadline then return nil end
-  local task = tasks.current()
+  local budget, task = agent.budget, tasks.current()
   return scopes.open { deadline = agent.deadline,
     budget = budget and budgets.new(budget, task and scopes.innermost(task).context.budget) }
 end
@@ -452,19 +448,17 @@ end
 
 --- Run an agent.
 ---@param agent table its definition
----@param past stoke.agent.history
----@param messages table[] the new ones
+---@param past stoke.agent.history with the new messages
+---@param begin integer the first of these
 ---@param listener? fun(event: table)
 ---@param limits? { max_steps?: integer }
 ---@return stoke.agent.result result
 ---@return table agent the definition that was in force in the end
 ---Raises what ollama.chat raises, and invalid_output, limit, max_steps, loop, needs_approval; `err.work` is the work so far.
-function M.run(agent, past, messages, listener, limits)
-  local run <close> = M.new(agent, past, listener, limits and limits.max_steps)
-  local scope <close> = bounds(agent)
+function M.run(agent, past, begin, listener, limits)
+  local run <close> = M.new(agent, past, begin, listener, limits and limits.max_steps)
+  local scope <close> = (agent.budget or agent.deadline) and bounds(agent) or nil
   run.target = M.target(agent)
-  for i = 1, #messages do past:push(messages[i]) end
-  messages = nil -- luacheck: ignore (this may wait long)
   while true do
     agent = run.agent
     local bound = agent.output and not agent.definitions
@@ -477,7 +471,7 @@ function M.run(agent, past, messages, listener, limits)
       act(run, answer)
     elseif answer.failed or answer.endless or not text:find "%S" then
       unanswered(run, answer)
-    elseif not announced(run, answer) then
+    elseif not (agent.definitions and announced(run, answer)) then
       if agent.output then return finish(run, after_tools(run, answer)) end
       return finish(run, text, nil, answer)
     end

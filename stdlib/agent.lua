@@ -361,10 +361,10 @@ end
 ---
 --- Example: `print(bot:run("Do I need an umbrella in Oslo?").text)`
 function Agent:run(given, options)
-  scopes.check_self(self, Agent, "agent:run()")
+  if getmetatable(self) ~= Agent then scopes.check_self(self, Agent, "agent:run()") end
   local definition = self.definition
-  options = loop.options("agent:run", options)
-  return (loop.run(definition, history.new(), input.messages(definition.label, given), nil, options))
+  if options ~= nil then options = loop.options("agent:run", options) end
+  return (loop.run(definition, history.new(input.messages(definition.label, given)), 1, nil, options))
 end
 
 --- Answer once, its events as they come: { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
@@ -383,7 +383,7 @@ function Agent:stream(given, options)
   local definition = self.definition
   options = loop.options("agent:stream", options)
   local messages = input.messages(definition.label, given)
-  return stream.open(function(listener) return loop.run(definition, history.new(), messages, listener, options) end)
+  return stream.open(function(listener) return loop.run(definition, history.new(messages), 1, listener, options) end)
 end
 
 --- A conversation that remembers.

@@ -59,8 +59,27 @@ function M.encode(value, options)
   return text
 end
 
---- The SHA-256 of a value, as hex: that of its JSON text with all keys sorted, so tables that say the same have the same digest in
---- every process, whatever order their keys came or are declared in. The integer 1 and the float 1.0 are two values.
+---@class stoke.json.piece a value that was encoded once: `#piece` is the length of its text in bytes, `tostring(piece)` the text
+---@field value fun(piece: stoke.json.piece): any what it was made from, decoded anew
+
+--- Encode a value once, for texts that hold it again and again, as every request of a conversation holds all messages before it.
+--- `encode` takes the text of a piece as it is, and `digest` what is known of it. The value may change afterwards; the piece does
+--- not. There is no piece of a text somebody gives: what a piece holds is JSON.
+---@param value any as for encode; a piece is its own
+---@return stoke.json.piece
+---Raises what encode raises.
+---
+--- Example: `local hi = json.piece { role = "user", content = "Hi" }  print(#hi, json.encode { messages = { hi } })`
+function M.piece(value)
+  local piece, err = engine.piece(value)
+  if err ~= nil then error(err, 0) end
+  return piece
+end
+
+--- The SHA-256 of a value, as hex: that of its JSON text with all keys sorted, where an object or array inside it whose own such
+--- text is longer than 128 bytes stands as the byte 1 and its SHA-256. So values that say the same have the same digest in every
+--- process, whatever order their keys came or are declared in, as tables or as pieces, and a long history of pieces is not read
+--- again. The integer 1 and the float 1.0 are two values.
 ---@param value any as for encode
 ---@return string hex 64 digits
 ---Raises what encode raises.

@@ -15,7 +15,6 @@ local json = require "core.json"
 local modules = require "core.modules"
 local scopes = require "core.scope"
 local comment = require "stoke.tool.comment"
-local flat = require "stoke.tool.flat"
 local schema = require "stoke.schema"
 local text = require "stoke.tool.text"
 local clone = require "stoke.schema.values".clone
@@ -145,7 +144,7 @@ function M.new(definition, options)
     name = definition.name, description = definition.description or "", params = params,
     run = definition.run, needs_approval = definition.needs_approval or false, idempotent = definition.idempotent or false,
     timeout = timeout == nil and M.TIMEOUT or timeout, max_output = definition.max_output or M.MAX_OUTPUT,
-    site = errors.site(), flat = flat.of(params) or false,
+    site = errors.site(),
   }
 end
 
@@ -231,11 +230,15 @@ local function named(self, err)
   return err
 end
 
---- Arguments that somebody keeps, checked: a copy, so that what the function does to it changes nothing.
-local function read(self, given)
-  local copy = self.flat and flat.read(self.flat, given)
-  if copy then return copy end
-  return self:check(clone(given))
+--- A copy of arguments that are kept by somebody, so that what a function does to them changes nothing.
+local function copy(given)
+  if type(given) ~= "table" then return given end
+  local out = {}
+  for name, value in next, given do
+    if type(value) == "table" then return clone(given) end
+    out[name] = value
+  end
+  return setmetatable(out, getmetatable(given))
 end
 
 --- Does this call wait for a person? Where nobody could say, it does not run.
@@ -246,31 +249,49 @@ local function asks_first(self, args)
   return nil, errors.wrap(asks)
 end
 
+--- Do a call whose arguments are checked.
+local function work(self, args, id, agent, run, on_pending)
+  local asks = self.needs_approval
+  if type(asks) ~= "boolean" then
+    local err
+    asks, err = asks_first(self, args)
+    if err then return nil, err end
+  end
+  local value, failed = driver.call({ name = self.name, args = args, id = id, agent = agent, needs_approval = asks or nil },
+    { body = body, tool = self, run = run }, on_pending)
+  if failed then return nil, named(self, failed) end
+  return value
+end
+
+--- Call a tool for an agent.
+---@param self stoke.tool
+---@param args any as the model wrote them; they are in the history, so the function gets a copy
+---@param id string of the call
+---@param agent string whose name errors and questions show
+---@param run table what agents inside it work for
+---@param on_pending? fun(entry: stoke.pending)
+---@return any what run returned
+---@return stoke.error|nil err
+function M.work(self, args, id, agent, run, on_pending)
+  local checked, err = self:check(copy(args))
+  if err then return nil, err end
+  return work(self, checked, id, agent, run, on_pending)
+end
+
 local NOBODY = {}
 
 --- Call the tool, as a model's call does: checked, judged by the policy, traced.
 ---@param args table
----@param about? { id?: string, agent?: string, run?: table, shared?: boolean, on_pending?: fun(entry: stoke.pending) } run: of the
----  agent it works for; shared: the arguments are somebody's, so the function gets a copy
+---@param about? { id?: string, agent?: string, run?: table, on_pending?: fun(entry: stoke.pending) } run: of the agent it works for
 ---@return any what run returned
 ---@return stoke.error|nil err
 ---
 --- Example: `local value, err = weather:perform({ city = "Oslo" }, { agent = "umbrella" })`
 function Tool:perform(args, about)
-  about = about or NOBODY
-  local err
-  args, err = (about.shared and read or self.check)(self, args)
+  local checked, err = self:check(args)
   if err then return nil, err end
-  local asks = self.needs_approval
-  if type(asks) ~= "boolean" then
-    asks, err = asks_first(self, args)
-    if err then return nil, err end
-  end
-  local value
-  value, err = driver.call({ name = self.name, args = args, id = about.id, agent = about.agent, needs_approval = asks or nil },
-    { body = body, tool = self, run = about.run }, about.on_pending)
-  if err then return nil, named(self, err) end
-  return value
+  about = about or NOBODY
+  return work(self, checked, about.id, about.agent, about.run, about.on_pending)
 end
 
 --- Call the tool from a script.

@@ -2,6 +2,7 @@
  * between. A container's items gather on the Lua stack, so that its table is made once, in its
  * final size. */
 #include "bind_json.h"
+#include "json_spec.h"
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -31,17 +32,20 @@ static int state_gc(lua_State *L) {
  * registers it. */
 static struct json_state *state_new(lua_State *L, bool have_old) {
   void *ud;
-  struct json_state *s = lua_newuserdatauv(L, sizeof *s, 2);
+  struct json_state *s = lua_newuserdatauv(L, sizeof *s, 3);
   memset(s, 0, sizeof *s);
-  for (int i = 1; i <= 2; i++) {
+  const void **marks[] = {&s->array_mt, &s->object_mt, &s->piece_mt};
+  for (int i = 1; i <= 3; i++) {
     if (have_old) {
       lua_getiuservalue(L, -2, i);
+    } else if (i == 3) {
+      json_push_piece_metatable(L);
     } else {
       lua_createtable(L, 0, 1);
       lua_pushstring(L, i == 1 ? "json.array" : "json.object");
       lua_setfield(L, -2, "__name");
     }
-    *(i == 1 ? &s->array_mt : &s->object_mt) = lua_topointer(L, -1);
+    *marks[i - 1] = lua_topointer(L, -1);
     lua_setiuservalue(L, -2, i);
   }
   lua_createtable(L, 0, 1);
@@ -342,7 +346,7 @@ static int l_decode(lua_State *L) {
   return n;
 }
 
-/* digest(value) -> hex of the SHA-256 of its canonical text | nil, err */
+/* digest(value) -> hex of the SHA-256 of its form, see json_digest | nil, err */
 static int l_digest(lua_State *L) {
   struct err e;
   char hex[HASH_HEX_SIZE];
@@ -448,13 +452,15 @@ static int l_is_array(lua_State *L) {
   return 1;
 }
 
-/* host.json = { decode, encode, array, object, fixed, is_array, null } */
+/* host.json = { decode, encode, digest, array, object, fixed, is_array, null, piece, is_piece, spec } */
 int luaopen_host_json(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"decode", l_decode}, {"encode", l_encode}, {"digest", l_digest},     {"array", l_array},
       {"object", l_object}, {"fixed", l_fixed},   {"is_array", l_is_array}, {NULL, NULL},
   };
   luaL_newlib(L, functions);
+  json_piece_functions(L);
+  json_spec_functions(L);
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "null");
   return 1;

@@ -7,20 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bind_json.h"
-#include "json/json_scan.h"
-
-/* A key on its way into order: the first 8 bytes as a number compare fast. */
-struct json_entry {
-  uint64_t prefix;
-  const char *key; /* a Lua string that the table being written, or the stack, holds */
-  size_t len;
-  int slot; /* where the key is: a stack index, or an index of the list of keys */
-};
+#include "json_encoder.h"
 
 /* Up to this many members lie on the stack while an object is written; a larger one keeps a list
  * of its keys. */
-enum { MEMBERS_ON_STACK = 64, SORT_SIMPLY = 20, ENTRIES_KEPT = 1024 };
+enum { MEMBERS_ON_STACK = 64, ENTRIES_KEPT = 1024 };
 
 /* A table being written, and the member of it that is. */
 struct level {
@@ -30,15 +21,6 @@ struct level {
   const char *key; /* NULL: an item of an array, at `index` */
   size_t len;
   lua_Integer index;
-};
-
-struct encoder {
-  lua_State *L;
-  struct json_state *s;
-  struct json_out *out;
-  struct err *e;
-  unsigned depth, max_depth;
-  bool pretty, canonical;
 };
 
 /* ---- errors name the path ---- */
@@ -108,51 +90,6 @@ static bool refuse_key(struct encoder *w, const struct level *l, int type) {
 
 /* ---- keys in order ---- */
 
-static bool less(const struct json_entry *a, const struct json_entry *b) {
-  if (a->prefix != b->prefix) return a->prefix < b->prefix;
-  size_t n = a->len < b->len ? a->len : b->len;
-  int order = n > 8 ? memcmp(a->key + 8, b->key + 8, n - 8) : 0;
-  return order ? order < 0 : a->len < b->len;
-}
-
-static void sift(struct json_entry *e, size_t root, size_t n) {
-  struct json_entry moved = e[root];
-  size_t child;
-  while ((child = root * 2 + 1) < n) {
-    if (child + 1 < n && less(&e[child], &e[child + 1])) child++;
-    if (!less(&moved, &e[child])) break;
-    e[root] = e[child];
-    root = child;
-  }
-  e[root] = moved;
-}
-
-static void sort(struct json_entry *e, size_t n) {
-  if (n > SORT_SIMPLY) {
-    for (size_t i = n / 2; i > 0; i--) sift(e, i - 1, n);
-    for (size_t i = n - 1; i > 0; i--) {
-      struct json_entry last = e[i];
-      e[i] = e[0];
-      e[0] = last;
-      sift(e, 0, i);
-    }
-    return;
-  }
-  for (size_t i = 1; i < n; i++) {
-    struct json_entry moved = e[i];
-    size_t j = i;
-    for (; j > 0 && less(&moved, &e[j - 1]); j--) e[j] = e[j - 1];
-    e[j] = moved;
-  }
-}
-
-static uint64_t prefix_of(const char *s, size_t len) {
-  uint64_t x = 0;
-  if (len >= 8) return __builtin_bswap64(json_load8((const json_byte *)s));
-  for (size_t i = 0; i < len; i++) x |= (uint64_t)(json_byte)s[i] << (56 - 8 * i);
-  return x;
-}
-
 /* Notes the key at stack index `idx`. */
 static bool add_entry(struct encoder *w, const struct level *l, int idx, int slot) {
   struct json_state *s = w->s;
@@ -165,7 +102,7 @@ static bool add_entry(struct encoder *w, const struct level *l, int idx, int slo
   }
   struct json_entry *e = &s->entries[s->entry_count++];
   e->key = lua_tolstring(w->L, idx, &e->len);
-  e->prefix = prefix_of(e->key, e->len);
+  e->prefix = json_prefix(e->key, e->len);
   e->slot = slot;
   return true;
 }
@@ -267,7 +204,7 @@ static bool put_array(struct encoder *w, int idx, struct level *l) {
 static bool put_entries(struct encoder *w, int idx, struct level *l, size_t from, int keys, bool first) {
   lua_State *L = w->L;
   size_t end = w->s->entry_count;
-  sort(w->s->entries + from, end - from);
+  json_sort(w->s->entries + from, end - from);
   for (size_t i = from; i < end; i++, first = false) {
     struct json_entry e = w->s->entries[i];
     int value = e.slot + 1;
@@ -359,27 +296,114 @@ static bool put_in_order(struct encoder *w, int idx, struct level *l) {
   return put_close(w, l->up, '}');
 }
 
+/* ---- forms ---- */
+
+/* The form of a table has been written from `start` on: one that is long makes room for its SHA-256. */
+static bool cut_form(struct encoder *w, const struct level *up, size_t start) {
+  struct json_out *out = w->out;
+  unsigned char digest[HASH_SIZE];
+  if (out->len - start <= JSON_FORM_INLINE) return true;
+  if (!hash_sha256_raw(out->buf + start, out->len - start, digest)) return wrote(w, up, JSON_PUT_MEMORY);
+  out->buf[start] = JSON_FORM_HASH;
+  memcpy(out->buf + start + 1, digest, sizeof digest);
+  out->len = start + 1 + sizeof digest;
+  return true;
+}
+
+/* Writes the string on top of the stack when it is one. */
+static bool put_known_form(struct encoder *w, const struct level *up, bool *known) {
+  size_t len;
+  *known = lua_type(w->L, -1) == LUA_TSTRING;
+  const char *form = *known ? lua_tolstring(w->L, -1, &len) : NULL;
+  return !form || wrote(w, up, json_put_raw(w->out, form, len));
+}
+
+/* What stands for a piece in a form: worked out once. */
+static bool put_piece_form(struct encoder *w, int idx, const struct json_piece *p, const struct level *up) {
+  lua_State *L = w->L;
+  size_t start = w->out->len;
+  int top = lua_gettop(L);
+  bool known, is_table = p->text[0] == '{' || p->text[0] == '[';
+  luaL_checkstack(L, 8, "no memory for JSON");
+  lua_getiuservalue(L, idx, 1);
+  bool ok = put_known_form(w, up, &known);
+  if (!known && p->formal) {
+    ok = wrote(w, up, json_put_raw(w->out, p->text, p->len));
+  } else if (!known) {
+    ok = json_push(L, p->text, p->len, NULL, w->e) && put_value(w, lua_gettop(L), NULL);
+  }
+  if (ok && !known && is_table) ok = cut_form(w, up, start);
+  if (ok && !known && !(p->formal && p->len <= JSON_FORM_INLINE)) {
+    lua_pushlstring(L, w->out->buf + start, w->out->len - start);
+    lua_setiuservalue(L, idx, 1);
+  }
+  lua_settop(L, top);
+  return ok;
+}
+
 /* ---- values ---- */
+
+static bool put_piece(struct encoder *w, int idx, const struct json_piece *p, const struct level *up) {
+  lua_State *L = w->L;
+  if (w->depth + p->depth > w->max_depth) return refuse(w, up, "tables nested deeper than the limit", "");
+  if (w->canonical) return put_piece_form(w, idx, p, up);
+  if (w->pretty) {
+    struct json_options o = {.ordered = p->ordered};
+    luaL_checkstack(L, 8, "no memory for JSON");
+    bool ok = json_push(L, p->text, p->len, &o, w->e);
+    if (!ok) return false;
+    ok = put_value(w, lua_gettop(L), up);
+    lua_pop(L, 1);
+    return ok;
+  }
+  if (w->depth + p->depth > w->deepest) w->deepest = w->depth + p->depth;
+  if (!p->formal || p->len > JSON_FORM_INLINE) w->informal = true;
+  if (p->ordered) w->ordered = true;
+  return wrote(w, up, json_put_raw(w->out, p->text, p->len));
+}
 
 /* A list that does not change: its metatable, on top of the stack, holds its text. */
 static bool put_fixed(struct encoder *w, const struct level *up) {
   size_t len;
   lua_rawgeti(w->L, -1, 2);
   const char *text = lua_tolstring(w->L, -1, &len);
+  w->informal = w->ordered = true; /* who knows */
   return wrote(w, up, json_put_raw(w->out, text, len));
+}
+
+/* The same in a form: the metatable keeps what stands for it. */
+static bool put_fixed_form(struct encoder *w, int idx, struct level *here) {
+  lua_State *L = w->L;
+  size_t start = w->out->len;
+  int mark = lua_gettop(L);
+  bool known;
+  lua_rawgeti(L, mark, 3);
+  bool ok = put_known_form(w, here->up, &known);
+  if (known) return ok;
+  here->mark = JSON_MARK_ARRAY;
+  lua_pushnil(L);
+  if (!lua_next(L, idx)) return wrote(w, here->up, json_put_raw(w->out, "[]", 2));
+  ok = put_array(w, idx, here) && cut_form(w, here->up, start);
+  if (ok) {
+    lua_pushlstring(L, w->out->buf + start, w->out->len - start);
+    lua_rawseti(L, mark, 3);
+  }
+  return ok;
 }
 
 static bool put_table(struct encoder *w, int idx, const struct level *up) {
   lua_State *L = w->L;
   struct level here = {.up = up, .table = lua_topointer(L, idx)};
   int top = lua_gettop(L);
+  size_t start = w->out->len;
   bool ok;
   for (const struct level *l = up; l; l = l->up)
     if (l->table == here.table) return refuse(w, up, "a table that contains itself", "");
   if (w->depth >= w->max_depth) return refuse(w, up, "tables nested deeper than the limit", "");
   luaL_checkstack(L, 32, "no memory for JSON");
   enum json_mark mark = here.mark = json_mark_of(L, idx, w->s);
-  if (mark == JSON_MARK_FIXED && (w->pretty || w->canonical)) {
+  if (w->depth >= w->deepest) w->deepest = w->depth + 1;
+  if (mark == JSON_MARK_FIXED && (w->pretty || (w->canonical && !up))) {
     lua_settop(L, top);
     mark = here.mark = JSON_MARK_ARRAY;
   } else if (mark == JSON_MARK_ORDERED && w->canonical) {
@@ -387,8 +411,9 @@ static bool put_table(struct encoder *w, int idx, const struct level *up) {
     mark = here.mark = JSON_MARK_OBJECT;
   }
   if (mark == JSON_MARK_FIXED) {
-    ok = put_fixed(w, up);
+    ok = w->canonical ? put_fixed_form(w, idx, &here) : put_fixed(w, up);
   } else if (mark == JSON_MARK_ORDERED) {
+    w->informal = w->ordered = true;
     ok = put_in_order(w, idx, &here);
   } else {
     lua_pushnil(L);
@@ -402,6 +427,10 @@ static bool put_table(struct encoder *w, int idx, const struct level *up) {
       ok = put_array(w, idx, &here);
   }
   lua_settop(L, top);
+  if (ok && up && w->out->len - start > JSON_FORM_INLINE) {
+    w->informal = true;
+    if (w->canonical) ok = cut_form(w, up, start);
+  }
   return ok;
 }
 
@@ -428,26 +457,46 @@ static bool put_value(struct encoder *w, int idx, const struct level *up) {
       if (!lua_touserdata(L, idx)) return wrote(w, up, json_put_raw(w->out, "null", 4));
       return refuse(w, up, "a light userdata other than json.null", "");
     case LUA_TTABLE: return put_table(w, idx, up);
+    case LUA_TUSERDATA: {
+      const struct json_piece *p = json_piece_at(L, idx, w->s);
+      return p ? put_piece(w, idx, p, up) : refuse(w, up, "a ", lua_typename(L, type));
+    }
     case LUA_TNIL: return refuse(w, up, "nil", " (json.null is null)");
     default: return refuse(w, up, "a ", lua_typename(L, type));
   }
 }
 
+bool json_put_value(struct encoder *w, int idx) {
+  return put_value(w, idx, NULL);
+}
+
 /* Writes the value into the state's buffer, and takes from there what is wanted: with `hex` the SHA-256, else the text, which is
- * pushed. */
-static bool encode(struct encoder *w, int idx, size_t max_size, char *hex) {
+ * pushed as a string or as a piece. */
+static bool take(struct encoder *w, bool piece, char *hex) {
   lua_State *L = w->L;
+  struct json_out *out = w->out;
+  if (hex) {
+    bool hashed = out->len == 1 + HASH_SIZE && out->buf[0] == JSON_FORM_HASH; /* a piece, and nothing round it */
+    if (hashed) hash_to_hex((const unsigned char *)out->buf + 1, hex);
+    return hashed || hash_sha256(out->buf, out->len, hex) || wrote(w, NULL, JSON_PUT_MEMORY);
+  }
+  if (!piece) {
+    lua_pushlstring(L, out->buf, out->len);
+    return true;
+  }
+  struct json_piece *p = json_push_piece(L, out->buf, out->len);
+  p->depth = w->deepest;
+  p->formal = !w->informal;
+  p->ordered = w->ordered;
+  return true;
+}
+
+static bool encode(struct encoder *w, int idx, size_t max_size, bool piece, char *hex) {
   struct json_state *s = w->s;
   s->busy = true;
   s->entry_count = 0;
   json_out_reset(&s->out, max_size ? max_size : JSON_SIZE_DEFAULT);
-  bool ok = put_value(w, idx, NULL);
-  if (ok && hex) {
-    ok = hash_sha256(s->out.buf, s->out.len, hex);
-    if (!ok) err_set(w->e, "os", 0, "out of memory: cannot hash");
-  } else if (ok) {
-    lua_pushlstring(L, s->out.buf, s->out.len);
-  }
+  bool ok = (w->spec ? json_put_spec(w, idx) : put_value(w, idx, NULL)) && take(w, piece, hex);
   json_out_reset(&s->out, 0);
   if (s->entry_size > ENTRIES_KEPT) {
     mem_free(s->out.mem, s->entries);
@@ -458,29 +507,47 @@ static bool encode(struct encoder *w, int idx, size_t max_size, char *hex) {
   return ok;
 }
 
-bool json_encode(lua_State *L, int idx, const struct json_options *opts, struct err *e) {
+/* `how` has what the entry points differ in. */
+static bool run(lua_State *L, int idx, struct encoder how, size_t max_size, bool piece, char *hex) {
   idx = lua_absindex(L, idx);
   luaL_checkstack(L, 16, "no memory for JSON");
   int top = lua_gettop(L);
   struct json_state *s = json_push_state(L, true);
-  struct encoder w = {.L = L, .s = s, .out = &s->out, .e = e, .max_depth = JSON_DEPTH_MAX};
-  if (opts && opts->max_depth) w.max_depth = opts->max_depth;
-  w.pretty = opts && opts->pretty;
-  bool ok = encode(&w, idx, opts ? opts->max_size : 0, NULL);
-  if (ok)
-    lua_remove(L, top + 1);
-  else
+  how.L = L;
+  how.s = s;
+  how.out = &s->out;
+  bool ok = encode(&how, idx, max_size, piece, hex);
+  if (!ok || hex) {
     lua_settop(L, top);
-  return ok;
+    return ok;
+  }
+  if (piece) {
+    lua_getiuservalue(L, top + 1, 3);
+    lua_setmetatable(L, -2);
+  }
+  lua_remove(L, top + 1);
+  return true;
+}
+
+bool json_encode(lua_State *L, int idx, const struct json_options *opts, struct err *e) {
+  unsigned depth = opts && opts->max_depth ? opts->max_depth : JSON_DEPTH_MAX;
+  struct encoder how = {.e = e, .max_depth = depth, .pretty = opts && opts->pretty};
+  return run(L, idx, how, opts ? opts->max_size : 0, false, NULL);
+}
+
+bool json_encode_piece(lua_State *L, int idx, struct err *e) {
+  return run(L, idx, (struct encoder){.e = e, .max_depth = JSON_DEPTH_MAX}, 0, true, NULL);
 }
 
 bool json_digest(lua_State *L, int idx, char hex[HASH_HEX_SIZE], struct err *e) {
-  idx = lua_absindex(L, idx);
-  luaL_checkstack(L, 16, "no memory for JSON");
+  return run(L, idx, (struct encoder){.e = e, .max_depth = JSON_DEPTH_MAX, .canonical = true}, 0, false, hex);
+}
+
+bool json_encode_spec(lua_State *L, int idx, const struct spec *spec) {
+  struct err e;
+  struct encoder how = {.e = &e, .max_depth = JSON_DEPTH_MAX, .spec = spec};
   int top = lua_gettop(L);
-  struct json_state *s = json_push_state(L, true);
-  struct encoder w = {.L = L, .s = s, .out = &s->out, .e = e, .max_depth = JSON_DEPTH_MAX, .canonical = true};
-  bool ok = encode(&w, idx, 0, hex);
-  lua_settop(L, top);
+  bool ok = run(L, idx, how, 0, false, NULL);
+  if (!ok) lua_settop(L, top);
   return ok;
 }

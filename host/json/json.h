@@ -1,4 +1,4 @@
-/* json.h - JSON as RFC 8259 has it, strictly: a reader of tokens, a writer of values, and a picker
+/* json.h - JSON as RFC 8259 has it, strictly: a reader of tokens, a writer of values, keys in order, and a picker
  * that reads the few fields of a stream's line. Engines: they know no Lua (host/bind/bind_json.h does).
  * Nothing here depends on the locale. */
 #ifndef STOKE_JSON_H
@@ -115,6 +115,19 @@ static inline enum json_put json_put_byte(struct json_out *o, char c) {
 enum json_put json_put_string(struct json_out *o, const char *s, size_t len);
 enum json_put json_put_integer(struct json_out *o, int64_t i);
 enum json_put json_put_float(struct json_out *o, double x); /* x is finite */
+
+/* ---- keys in order (json_sort.c) ---- */
+
+/* A key on its way into order: the first 8 bytes as a number compare fast. */
+struct json_entry {
+  uint64_t prefix;
+  const char *key; /* the caller's */
+  size_t len;
+  int slot; /* the caller's: where the key's value is */
+};
+
+uint64_t json_prefix(const char *s, size_t len);
+void json_sort(struct json_entry *e, size_t n); /* by their bytes */
 
 /* ---- picking (json_pick.c) ----
  *

@@ -3,20 +3,23 @@
 
 #include <openssl/evp.h>
 
-static void to_hex(const unsigned char *digest, unsigned len, char out[HASH_HEX_SIZE]) {
-  CHECK(len * 2 + 1 == HASH_HEX_SIZE);
-  for (unsigned i = 0; i < len; i++) {
+void hash_to_hex(const unsigned char digest[HASH_SIZE], char out[HASH_HEX_SIZE]) {
+  for (unsigned i = 0; i < HASH_SIZE; i++) {
     out[2 * i] = "0123456789abcdef"[digest[i] >> 4];
     out[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
   }
-  out[2 * len] = '\0';
+  out[2 * HASH_SIZE] = '\0';
+}
+
+bool hash_sha256_raw(const void *bytes, size_t len, unsigned char out[HASH_SIZE]) {
+  unsigned size = HASH_SIZE;
+  return EVP_Digest(bytes, len, out, &size, EVP_sha256(), NULL) == 1 && size == HASH_SIZE;
 }
 
 bool hash_sha256(const void *bytes, size_t len, char out[HASH_HEX_SIZE]) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned size = 0;
-  if (!EVP_Digest(bytes, len, digest, &size, EVP_sha256(), NULL)) return false;
-  to_hex(digest, size, out);
+  unsigned char digest[HASH_SIZE];
+  if (!hash_sha256_raw(bytes, len, digest)) return false;
+  hash_to_hex(digest, out);
   return true;
 }
 
@@ -39,7 +42,8 @@ bool hash_final(struct hash *h, char out[HASH_HEX_SIZE]) {
   EVP_MD_CTX *copy = EVP_MD_CTX_new(); /* finishing spoils a context, so finish a copy */
   bool ok = copy && EVP_MD_CTX_copy_ex(copy, (EVP_MD_CTX *)h) && EVP_DigestFinal_ex(copy, digest, &size);
   EVP_MD_CTX_free(copy);
-  if (ok) to_hex(digest, size, out);
+  CHECK(!ok || size == HASH_SIZE);
+  if (ok) hash_to_hex(digest, out);
   return ok;
 }
 

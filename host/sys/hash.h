@@ -4,12 +4,15 @@
 
 #include "base.h"
 
+#define HASH_SIZE     32
 #define HASH_HEX_SIZE 65 /* with the NUL */
 
 struct hash; /* a digest being fed */
 
 bool hash_sha256(const void *bytes, size_t len, char out[HASH_HEX_SIZE]); /* false = out of memory */
-struct hash *hash_new(void);                                              /* NULL = out of memory */
+bool hash_sha256_raw(const void *bytes, size_t len, unsigned char out[HASH_SIZE]);
+void hash_to_hex(const unsigned char digest[HASH_SIZE], char out[HASH_HEX_SIZE]);
+struct hash *hash_new(void); /* NULL = out of memory */
 bool hash_update(struct hash *h, const void *bytes, size_t len);
 bool hash_final(struct hash *h, char out[HASH_HEX_SIZE]); /* of what was fed so far; feeding may go on */
 void hash_free(struct hash *h);

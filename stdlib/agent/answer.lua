@@ -1,4 +1,4 @@
---- One answer of the model: asked for, whole or streamed, and what it says made fit to be used.
+--- One answer of the model: what it says made fit to be used, and passed on while it comes.
 ---
 --- Tool calls are collected from every chunk and acted on after the last one only. A call that the server could not read (its
 --- HTTP 500 has the text in it) or that the model wrote as text is salvaged (stoke.agent.salvage).
@@ -17,13 +17,6 @@ local salvage = require "stoke.agent.salvage"
 local find = string.find
 
 local M = {}
-
---- What is asked: made for a step by stoke.agent.loop.
----@class stoke.agent.question
----@field messages table[]
----@field tools? table[]
----@field format? table the schema an answer is bound to; a format and tools do not mix
----@field cap? integer tokens of the answer, where nothing else bounds it
 
 ---@class stoke.agent.answer: stoke.model.answer
 ---@field text string
@@ -115,32 +108,42 @@ local function at_cap(answer, count, cap)
   return (count >= cap or count == 0) and #answer.text + #(answer.thinking or "") >= cap
 end
 
---- May there be a written call in a text? Plain searches: nearly all answers have none of what one begins with, and some are long.
+--- May there be a written call in a text? Plain searches: nearly all answers have nothing that one begins with, and some are
+--- long.
 local function may_hold_call(text)
   return find(text, "{", 1, true) or find(text, "(", 1, true) or find(text, "[", 1, true) or find(text, "<", 1, true)
     or find(text, "Action:", 1, true)
 end
 
---- Read an answer that has come.
+--- Read an answer that has come: its calls, in whatever form.
+---@param agent table its definition
 ---@param answer stoke.model.answer
-local function read(agent, question, answer)
-  local calls, cap = answer.calls, question.cap
+---@param format? table the schema it is bound to
+---@param cap? integer tokens it may have, where nothing else bounds it
+---@return stoke.agent.answer answer the same table
+function M.read(agent, answer, format, cap)
+  local calls = answer.calls
   answer.repairs, answer.calls = 0, nil
   if cap and answer.reason == "length" and at_cap(answer, answer.usage.output_tokens, cap) then answer.endless = cap end
   if calls and calls[1] then
     settle(agent, answer, calls)
-  elseif question.tools and may_hold_call(answer.text) then
+  elseif not format and agent.definitions and may_hold_call(answer.text) then
     find_written(agent, answer)
   end
   return answer
 end
 
---- The server, or our reader of its answers, may not have been able to read the call that the model wrote. What that has cost nobody
---- tells.
-local function failed(target, agent, question, err)
+--- The server, or our reader of its answers, may not have been able to read the call that the model wrote. What that has cost
+--- nobody tells.
+---@param target stoke.target
+---@param agent table its definition
+---@param err stoke.error of the question
+---@param format? table
+---@return stoke.agent.answer|nil answer nil: it was no such error
+function M.from_error(target, agent, err, format)
   local meaning, text = models.reads(target, err)
-  if meaning ~= "call" then return nil, err end
-  local found = question.tools and salvage.from_error(text, agent.names)
+  if meaning ~= "call" then return nil end
+  local found = not format and agent.definitions and salvage.from_error(text, agent.names)
   if not found then return { text = "", repairs = 0, failed = err } end
   local answer = { text = "", repairs = 1 }
   settle(agent, answer, as_calls(found))
@@ -186,10 +189,11 @@ local TOKEN <const> = 32
 ---@return table[] calls
 ---@return table done the last event
 ---@return boolean held the text was not passed on
-local function pass_on(agent, question, events, said, emit)
-  local growing, most = question.format ~= nil, question.cap and question.cap * TOKEN or math.huge
+local function pass_on(agent, events, format, cap, said, emit)
+  local growing, most = format ~= nil, cap and cap * TOKEN or math.huge
   local thoughts, calls, done = nil, {}, nil
-  local held, undecided = question.tools ~= nil, question.tools ~= nil
+  local held = not format and agent.definitions ~= nil
+  local undecided = held
   for event in events do
     local kind = event.type
     if kind == "text" then
@@ -215,51 +219,43 @@ local function pass_on(agent, question, events, said, emit)
       done = event
     end
     if said.size > most or thoughts and said.size + thoughts.size > most then
-      error(output.endless(said:text(), agent.label, question.cap), 0)
+      error(output.endless(said:text(), agent.label, cap), 0)
     end
   end
   return thoughts and thoughts:text(), calls, done, held
 end
 
-local function read_stream(target, agent, question, said, emit)
-  local events, _, _, closing = models.stream(target, agent, question.messages, question.tools, question.format,
-    caps.options(agent, question.cap))
-  local stream <close> = closing
-  local thoughts, calls, done, held = pass_on(agent, question, events, said, emit)
+local function read_stream(target, agent, messages, format, cap, said, emit)
+  local events, _, _, stream = models.stream(target, agent, messages, not format and agent.definitions or nil, format,
+    caps.options(agent, cap))
+  local closing <close> = stream -- luacheck: ignore
+  local thoughts, calls, done, held = pass_on(agent, events, format, cap, said, emit)
   local text, thinking = models.settled(target, agent, said:text(), thoughts)
-  local answer = read(agent, question, { text = text, thinking = thinking, calls = calls, reason = done.reason, usage = done.usage })
+  local answer = { text = text, thinking = thinking, calls = calls, reason = done.reason, usage = done.usage }
+  M.read(agent, answer, format, cap)
   if held and said.count > 0 and not answer.calls and not answer.failed then -- it was no call
     local all = said:text()
-    if all ~= "" then emit(question.format and grow(said, { type = "text", text = all }) or { type = "text", text = all }) end
+    if all ~= "" then emit { type = "text", text = all } end
   end
   return answer
 end
 
-local function ask_streaming(target, agent, question, emit)
-  local said = repeats.new()
-  local ok, answer = pcall(read_stream, target, agent, question, said, emit)
-  if ok then return answer end
-  local err = answer
-  if not errors.is(err) or err.kind == "cancelled" then error(err, 0) end
-  local none
-  none, err = failed(target, agent, question, err)
-  return none, err, said:text()
-end
-
---- Ask.
+--- Ask, and pass on what is said as it comes. The agent's tools go along, unless the answer is bound to a format.
 ---@param target stoke.target
 ---@param agent table its definition
----@param question stoke.agent.question
----@param emit? fun(event: table) told of the text and the thinking as they come
+---@param messages table[]
+---@param format? table
+---@param cap? integer
+---@param emit fun(event: table)
 ---@return stoke.agent.answer|nil
----@return stoke.error|nil err what ollama.chat raises, but for `argument` and `cancelled`
+---@return stoke.error|nil err what model.stream raises, but for `argument` and `cancelled`
 ---@return string|nil said what had come of an answer that broke off
-function M.ask(target, agent, question, emit)
-  if emit then return ask_streaming(target, agent, question, emit) end
-  local answer, err = models.ask(target, agent, question.messages, question.tools, question.format,
-    caps.options(agent, question.cap))
-  if err then return failed(target, agent, question, err) end
-  return read(agent, question, answer)
+function M.stream(target, agent, messages, format, cap, emit)
+  local said = repeats.new()
+  local ok, answer = pcall(read_stream, target, agent, messages, format, cap, said, emit)
+  if ok then return answer end
+  if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end
+  return nil, answer, said:text()
 end
 
 return M

@@ -12,10 +12,8 @@ local M = {}
 --- Tokens of an answer, and of one with the thinking before it.
 M.ANSWER, M.THINKING = 4096, 32768
 
---- Does a budget of tokens hold for the running task?
-local function budgeted()
-  local task = current()
-  local level = task and (task.scope or task).context.budget
+--- Does one of these budgets bound the tokens?
+local function bounds_tokens(level)
   while level do
     if level.limit.tokens then return true end
     level = level.outer
@@ -32,7 +30,10 @@ end
 --- Example: `local tokens = cap.of(bot.definition, target)`
 function M.of(agent, target)
   local options = agent.options
-  if options and options.num_predict or budgeted() then return nil end
+  if options and options.num_predict then return nil end
+  local task = current()
+  local budget = task and (task.scope or task).context.budget
+  if budget and bounds_tokens(budget) then return nil end
   if target.sampling and target.sampling.num_predict then return nil end
   local known = models.known(target)
   local most = agent.think and M.THINKING or M.ANSWER

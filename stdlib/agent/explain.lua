@@ -33,12 +33,12 @@ end
 ---@param past stoke.agent.history with the new messages
 ---@return { method: string, url: string, body: string, answer: string, texts: { name: string, text: string|function }[] }
 function M.next_request(agent, past)
-  local run = loop.new(agent, past)
+  local run = loop.new(agent, past, 1)
   local format = agent.output and not agent.definitions and agent.output:format() or nil
   run.target = loop.target(agent, true)
-  local question = loop.question(run, format)
-  local made = models.request(run.target, agent, false, question.messages, question.tools, format,
-    caps.options(agent, question.cap))
+  local messages, cap = loop.prompt(run, format)
+  local made = models.request(run.target, agent, false, messages, not format and agent.definitions or nil, format,
+    caps.options(agent, cap))
   made.answer, made.texts = caps.words(agent, run.target), applicable(agent)
   return made
 end

@@ -31,17 +31,14 @@ local ANSWER, LEFT = 0.25, 0.6
 local SMALL = 1500
 
 --- Make one.
----@param messages? table[] taken over
+---@param messages? table[]
 ---@return stoke.agent.history
 function M.new(messages)
-  if not messages then -- made in the size it will have
-    return setmetatable({ first = 1, asked = 0, bytes = 0, images = 0, prompt = 0, taken = 0, sent = nil, instructions = nil },
-      History)
-  end
-  local history = setmetatable(messages, History)
-  history.first, history.asked = 1, 0
-  for i, message in ipairs(history) do
-    if message.role == "user" then history.asked = i end
+  local history = setmetatable({ nil, nil, nil, nil, first = 1, asked = 0, bytes = 0, images = 0, prompt = 0, taken = 0, sent = nil,
+    instructions = nil }, History) -- in the size that most have in the end
+  for i = 1, messages and #messages or 0 do
+    history[i] = messages[i]
+    if messages[i].role == "user" then history.asked = i end
   end
   return history
 end
@@ -60,6 +57,18 @@ function History:push(message, aside)
   end
 end
 
+--- Messages that unpack takes at once.
+local MANY <const> = 100
+
+--- The messages from one on, a list.
+---@param first integer
+---@return table[]
+function History:from(first)
+  local last = #self
+  if last - first < MANY then return { table.unpack(self, first, last) } end -- made in its size
+  return table.move(self, first, last, 1, {})
+end
+
 --- Take back everything after the first `kept` messages.
 ---@param kept integer
 function History:cut(kept)
@@ -73,34 +82,33 @@ end
 
 --- What is sent, with the messages that have come since, without looking whether it fits.
 local function update(self)
-  local sent, bytes, images = self.sent, self.bytes, self.images
-  local n = #sent
-  for i = self.taken + 1, #self do
+  local sent, bytes, images, last = self.sent, self.bytes, self.images, #self
+  for i = self.taken + 1, last do
     local message = self[i]
-    n = n + 1
-    sent[n] = message
+    sent[#sent + 1] = message
     local more, pictures = models.size(message)
     bytes, images = bytes + more, images + pictures
   end
-  self.bytes, self.images, self.taken = bytes, images, #self
+  self.bytes, self.images, self.taken = bytes, images, last
   return sent
 end
 
 --- The same, made anew.
 local function build(self, instructions)
-  local sent, bytes, images = {}, 0, 0
-  local function add(message)
-    sent[#sent + 1] = message
-    local more, pictures = models.size(message)
-    bytes, images = bytes + more, images + pictures
-  end
-  local system = instructions
+  local system, before = instructions, nil
   if self.summary then
     system = (system and system .. "\n\n" or "") .. texts.of("summary", self.texts, { summary = self.summary })
   end
-  if system then add { role = "system", content = system } end
-  if self.asked > 0 and self.asked < self.first then add(self[self.asked]) end
-  self.sent, self.bytes, self.images, self.taken, self.instructions = sent, bytes, images, self.first - 1, instructions
+  if self.asked > 0 and self.asked < self.first then before = self[self.asked] end
+  local head = system and { role = "system", content = system } or before
+  if head == before then before = nil end
+  local sent = { head, before, nil, nil, nil } -- in the size that most have in the end
+  self.bytes, self.images = 0, 0
+  for i = 1, #sent do
+    local bytes, images = models.size(sent[i])
+    self.bytes, self.images = self.bytes + bytes, self.images + images
+  end
+  self.sent, self.taken, self.instructions = sent, self.first - 1, instructions
   return update(self)
 end
 

@@ -62,7 +62,7 @@ end
 ---@return table[] messages
 ---Raises `argument`; what reading an image raises.
 function M.messages(where, input)
-  if type(input) == "string" then return { { role = "user", content = texts.valid(input) } } end
+  if type(input) == "string" then return { { role = "user", content = utf8.len(input) and input or texts.valid(input) } } end
   if type(input) ~= "table" then
     errors.argument("%s: the input must be a text, { text =, images = } or messages, got %s", where, errors.describe(input))
   end

@@ -71,7 +71,6 @@ end
 ---@param name "repairs"|"tool_calls"
 ---@param more integer
 local function count(run, name, more)
-  if more == 0 then return end
   repeat
     local usage = rawget(run, "usage")
     if not usage then
@@ -89,8 +88,7 @@ function Result:__tostring() return self.text end
 
 --- What has been done so far, or in the end; nothing is added to its usage afterwards.
 local function result_of(run, text, value, reason)
-  local past = run.history
-  return setmetatable({ text = text or run.last_text or "", output = value, messages = table.move(past, run.begin, #past, 1, {}),
+  return setmetatable({ text = text or run.last_text or "", output = value, messages = run.history:from(run.begin),
     steps = run.steps, usage = rawget(run, "usage") or usages.new(), agent = run.agent.label, id = run:id(), reason = reason },
     Result)
 end
@@ -102,7 +100,7 @@ function Run:__close(err)
     err.message = ("%s did not finish within %g s"):format(self.agent.label, err.seconds)
   end
   if err.kind == "cancelled" then return end
-  if self.toolbox then count(self, "repairs", self.toolbox.repairs) end
+  if self.toolbox and self.toolbox.repairs > 0 then count(self, "repairs", self.toolbox.repairs) end
   err.work = result_of(self)
 end
 
@@ -111,7 +109,8 @@ local function words(run, name, about) return texts.of(name, run.agent.texts, ab
 
 -- ---- a question -----------------------------------------------------------------------------------------------------------------
 
---- The instructions of the agent in force. A model is not told the format that its answer is bound to: the shape goes with them.
+--- The instructions of an agent that works them out, or whose answer is bound to a format: the model is not told that, so the shape
+--- goes with them.
 local function instructions_of(run, format)
   local agent = run.agent
   local text = agent.instructions
@@ -128,25 +127,26 @@ end
 
 --- Summarizes what falls out of the window.
 local function summarizer(run)
-  local agent = run.agent
-  return agent.summarize and function(messages, old)
-    local made, usage = summary.of(agent, run.target, messages, old)
+  return function(messages, old)
+    local made, usage = summary.of(run.agent, run.target, messages, old)
     if usage then spend(run, usage) end
     return made
   end
 end
 
---- What the next step asks. A format and tools do not mix.
+--- What the next step asks, made to fit. A format and tools do not mix.
 ---@param run stoke.agent.run
 ---@param format? table
----@return stoke.agent.question
-function M.question(run, format)
+---@return table[] messages
+---@return integer|nil cap tokens of the answer, where nothing else bounds it
+function M.prompt(run, format)
   local agent, past = run.agent, run.history
+  local text = agent.instructions
   if agent.texts then past.texts = agent.texts end
-  local definitions = format == nil and agent.definitions or nil
-  local messages = past:fit(run.target, agent.options and agent.options.num_predict, run.window, instructions_of(run, format),
-    definitions and agent.tools_bytes or 0, summarizer(run))
-  return { messages = messages, tools = definitions, format = format, cap = caps.of(agent, run.target) }
+  if format or text and type(text) ~= "string" then text = instructions_of(run, format) end
+  local messages = past:fit(run.target, agent.options and agent.options.num_predict, run.window, text,
+    format == nil and agent.tools_bytes or 0, agent.summarize and summarizer(run) or nil)
+  return messages, caps.of(agent, run.target)
 end
 
 local function too_many_steps(run)
@@ -182,22 +182,33 @@ local function unknown_usage(run)
   return usage
 end
 
---- Ask the model. (Few locals here and on the way to the door: ten thousand of these stacks may wait at once.)
+--- What an answer has cost, and taught.
+local function account(run, answer)
+  local usage, past = answer.usage, run.history
+  if usage and not usage.estimated then models.learn(run.target, past.prompt, past.images, usage.input_tokens) end
+  spend(run, usage or unknown_usage(run))
+  if answer.repairs > 0 then count(run, "repairs", answer.repairs) end
+  return answer
+end
+
+--- Ask the model. (Few locals and few calls from here to the door: ten thousand of these stacks may wait at once.)
 ---@return stoke.agent.answer
 local function ask(run, format)
-  if run.steps >= (run.max_steps or run.agent.max_steps) then too_many_steps(run) end
+  local agent = run.agent
+  if run.steps >= (run.max_steps or agent.max_steps) then too_many_steps(run) end
   run.steps = run.steps + 1
   while true do
-    local answer, err, said = answers.ask(run.target, run.agent, M.question(run, format), run.listener)
-    if answer then
-      local usage = answer.usage
-      if usage and not usage.estimated then
-        models.learn(run.target, run.history.prompt, run.history.images, usage.input_tokens)
-      end
-      spend(run, usage or unknown_usage(run))
-      count(run, "repairs", answer.repairs)
-      return answer
+    local answer, err, said
+    local messages, cap = M.prompt(run, format)
+    if run.listener then
+      answer, err, said = answers.stream(run.target, agent, messages, format, cap, run.listener)
+    else
+      answer, err = models.ask(run.target, agent, messages, not format and agent.definitions or nil, format,
+        caps.options(agent, cap))
+      if answer then answers.read(agent, answer, format, cap) end
     end
+    answer = answer or answers.from_error(run.target, agent, err, format)
+    if answer then return account(run, answer) end
     if said and said ~= "" then run.last_text = said end -- for err.work
     mend_question(run, err)
   end
@@ -208,19 +219,12 @@ end
 --- Bytes of a wrong answer that its writer is shown again.
 local SHOWN <const> = 8192
 
---- Bytes of one result, so that all of one answer leave room in the window: two fifths of it, three bytes a token.
-local function result_limit(run, results)
-  local window = run.window or models.window(run.target)
-  if not window then return math.maxinteger end
-  return math.max(256, window * 3 * 2 // (5 * results))
-end
-
 --- Once more, with what was wrong; the exchange leaves the history when it has been mended.
 local function again(run, keep, text, complaint)
   count(run, "repairs", 1)
   run.repaired = run.repaired + 1
   run.history:cut(keep)
-  if #text > SHOWN then text = clip(text, math.min(SHOWN, result_limit(run, 1))) end
+  if #text > SHOWN then text = clip(text, math.min(SHOWN, tools.limit(run.target, run.window, 1))) end
   if text ~= "" then run.history:push { role = "assistant", content = text } end
   run.history:push({ role = "user", content = complaint }, true)
 end
@@ -286,7 +290,7 @@ end
 --- left, what it said is the answer.
 local function announced(run, answer)
   local agent = run.agent
-  if not agent.definitions or run.nudged or agent.nudge == false or answer.reason == "length" then return false end
+  if run.nudged or agent.nudge == false or answer.reason == "length" then return false end
   if run.steps >= (run.max_steps or agent.max_steps) or not nudges.announces(answer.text) then return false end
   run.nudged = true
   count(run, "repairs", 1)
@@ -316,12 +320,6 @@ end
 
 -- ---- calls ----------------------------------------------------------------------------------------------------------------------
 
---- A definition with handoffs to agents that were made after it is complete when it is first used.
-function M.complete(agent)
-  if agent.complete then agent:complete() end
-  return agent
-end
-
 --- The model of an agent, as a run asks it.
 ---@param agent table its definition
 ---@param apart? boolean it teaches nobody: only for a look at what would be asked
@@ -332,11 +330,10 @@ function M.target(agent, apart) return models.begin(models.open(agent.model, age
 local function toolbox_of(run)
   local box = run.toolbox
   if not box then
-    box = { run = run, emit = run.listener, limit = function(results) return result_limit(run, results) end, notes = {},
-      agent = nil, step = 0, repairs = 0 }
+    box = { run = run, emit = run.listener, notes = {}, agent = nil, target = nil, window = nil, step = 0, repairs = 0 }
     run.toolbox = box
   end
-  box.agent, box.step, box.repairs = run.agent, run.steps, 0
+  box.agent, box.target, box.window, box.step = run.agent, run.target, run.window, run.steps
   return box
 end
 
@@ -349,8 +346,8 @@ local function hand_over(run, box, handoffs)
       local told = words(run, "handoff", { agent = target.label, from = from.label })
       run.history:push(tools.message(call, tools.note(box, call, told)))
       if run.listener then run.listener { type = "handoff", from = from.label, to = target.label } end
-      run.agent = M.complete(target)
-      run.target = M.target(target)
+      if target.complete then target:complete() end -- it is used for the first time
+      run.agent, run.target = target, M.target(target)
     else
       run.history:push(tools.message(call, words(run, "second_handoff", { agent = target.label })))
     end
@@ -373,7 +370,7 @@ local function act(run, answer)
   if own[1] then
     local messages = tools.run(box, own)
     for i = 1, #messages do past:push(messages[i]) end
-    count(run, "repairs", box.repairs)
+    if box.repairs > 0 then count(run, "repairs", box.repairs) end
     box.repairs = 0
     count(run, "tool_calls", #own)
   end
@@ -413,12 +410,14 @@ end
 --- A run of an agent on a history.
 ---@param agent table its definition
 ---@param past stoke.agent.history
+---@param begin integer its first message that belongs to the run
 ---@param listener? fun(event: table)
 ---@param max_steps? integer
 ---@return stoke.agent.run
-function M.new(agent, past, listener, max_steps)
-  local run = setmetatable({ agent = M.complete(agent), history = past, begin = #past + 1, steps = 0, listener = listener,
-    usage = nil, last_text = nil, known_as = nil }, Run) -- the size that most have in the end
+function M.new(agent, past, begin, listener, max_steps)
+  if agent.complete then agent:complete() end
+  local run = setmetatable({ agent = agent, history = past, begin = begin, steps = 0, listener = listener, usage = nil,
+    last_text = nil, known_as = nil }, Run) -- the size that most have in the end
   if max_steps then run.max_steps = max_steps end
   local outer = M.outer()
   if outer then
@@ -430,9 +429,7 @@ end
 
 --- The scope of a run that has bounds of its own.
 local function bounds(agent)
-  local budget = agent.budget
-  if not budget and not agent.deadline then return nil end
-  local task = tasks.current()
+  local budget, task = agent.budget, tasks.current()
   return scopes.open { deadline = agent.deadline,
     budget = budget and budgets.new(budget, task and scopes.innermost(task).context.budget) }
 end
@@ -451,19 +448,17 @@ end
 
 --- Run an agent.
 ---@param agent table its definition
----@param past stoke.agent.history
----@param messages table[] the new ones
+---@param past stoke.agent.history with the new messages
+---@param begin integer the first of these
 ---@param listener? fun(event: table)
 ---@param limits? { max_steps?: integer }
 ---@return stoke.agent.result result
 ---@return table agent the definition that was in force in the end
 ---Raises what ollama.chat raises, and invalid_output, limit, max_steps, loop, needs_approval; `err.work` is the work so far.
-function M.run(agent, past, messages, listener, limits)
-  local run <close> = M.new(agent, past, listener, limits and limits.max_steps)
-  local scope <close> = bounds(agent)
+function M.run(agent, past, begin, listener, limits)
+  local run <close> = M.new(agent, past, begin, listener, limits and limits.max_steps)
+  local scope <close> = (agent.budget or agent.deadline) and bounds(agent) or nil
   run.target = M.target(agent)
-  for i = 1, #messages do past:push(messages[i]) end
-  messages = nil -- luacheck: ignore (this may wait long)
   while true do
     agent = run.agent
     local bound = agent.output and not agent.definitions
@@ -476,7 +471,7 @@ function M.run(agent, past, messages, listener, limits)
       act(run, answer)
     elseif answer.failed or answer.endless or not text:find "%S" then
       unanswered(run, answer)
-    elseif not announced(run, answer) then
+    elseif not (agent.definitions and announced(run, answer)) then
       if agent.output then return finish(run, after_tools(run, answer)) end
       return finish(run, text, nil, answer)
     end

@@ -92,7 +92,9 @@ local function turn(self, given, listener, limits, reader)
   self.reader = reader
   guard.count = #self.history
   local definition = self.handle.definition
-  local result, last = loop.run(definition, self.history, input.messages(definition.label, given), listener, limits)
+  local messages, past = input.messages(definition.label, given), self.history
+  for i = 1, #messages do past:push(messages[i]) end
+  local result, last = loop.run(definition, past, guard.count + 1, listener, limits)
   if last ~= definition then self.handle = last.handle end
   self.ends[#self.ends + 1] = #self.history
   return result

@@ -9,7 +9,9 @@ local scopes = require "core.scope"
 local tasks = require "core.task"
 local bugs = require "stoke.log.bugs"
 local arguments = require "stoke.agent.arguments"
+local models = require "stoke.model"
 local text = require "stoke.tool.text"
+local work = require "stoke.tool".work
 local texts = require "stoke.agent.texts"
 local values = require "stoke.schema.values"
 
@@ -35,7 +37,8 @@ local ENDS_RUN = { needs_approval = true, exit = true }
 ---@field agent table the definition whose tools these are
 ---@field step integer the question whose answer the calls are from
 ---@field emit? fun(event: table)
----@field limit fun(count: integer): integer bytes of a result, where one answer has so many
+---@field target stoke.target
+---@field window? integer the context window, where the server told it in an error
 ---@field repairs integer calls that were wrong
 ---@field notes table[] calls with their results and how often
 
@@ -87,8 +90,8 @@ end
 ---@return stoke.error|nil err
 local function perform(box, tool, call)
   local emit = box.emit
-  local value, err = tool:perform(arguments.of(call), { id = call.id, agent = box.agent.label, run = box.run, shared = true,
-    on_pending = emit and function(entry) emit { type = "approval", id = call.id, pending = entry } end })
+  local value, err = work(tool, arguments.of(call), call.id, box.agent.label, box.run,
+    emit and function(entry) emit { type = "approval", id = call.id, pending = entry } end)
   if err then return failed(box, tool, err) end
   return tool:text(value), false, value
 end
@@ -138,6 +141,17 @@ function M.note(box, call, result)
   return result .. "\n" .. texts.of("repeated", box.agent.texts, { tool = f.name, times = note.times })
 end
 
+--- Bytes of one result, so that all of one answer leave room in the window: two fifths of it, three bytes a token.
+---@param target stoke.target
+---@param window integer|nil where it is known already
+---@param count integer results of the answer
+---@return integer
+function M.limit(target, window, count)
+  window = window or models.window(target)
+  if not window then return math.maxinteger end
+  return math.max(256, window * 3 * 2 // (5 * count))
+end
+
 --- The answer to a call, as a message.
 ---@param call table
 ---@param words string
@@ -148,7 +162,7 @@ end
 
 --- A result as a message, and told to who listens.
 local function finish(box, call, count, result, broke, value, err)
-  if #result > SMALL then result = text.cut(result, box.limit(count)) end
+  if #result > SMALL then result = text.cut(result, M.limit(box.target, box.window, count)) end
   local message = M.message(call, M.note(box, call, result))
   local emit = box.emit
   if emit then

@@ -34,6 +34,13 @@ function M.window(target)
   return recorded(target, { window = target.learned.window }).window
 end
 
+--- target -> what makes another table say the same as it.
+local same_as = setmetatable({}, { __mode = "k", __index = function(list, target)
+  local meta = { __index = target }
+  list[target] = meta
+  return meta
+end })
+
 --- A target for one agent run: what others learn meanwhile does not change what it knows.
 ---@param target stoke.target
 ---@param apart? boolean it teaches nobody: only for a look
@@ -43,11 +50,9 @@ end
 function M.begin(target, apart)
   local known = copy(target.learned)
   if not apart then known = recorded(target, known) end
-  local own = {}
-  for name, value in next, target do own[name] = value end
-  own.learned, own.shared, own.fitted = known, not apart and (target.shared or target.learned) or nil, true
+  local own = { learned = known, shared = not apart and (target.shared or target.learned) or nil, fitted = true, candidates = nil }
   own.candidates = { own }
-  return own
+  return setmetatable(own, same_as[target])
 end
 
 --- Note a fact, for the run and for those that begin later.

@@ -6,7 +6,10 @@ local learned = require "stoke.model.learned"
 
 local M = {}
 
-local ceil = math.ceil
+local ceil, next, type = math.ceil, next, type
+
+--- Of tables in tables that are looked into.
+local DEPTH <const> = 64
 
 --- Tokens of an image, as the server counts it when it cuts a history (server/prompt.go).
 M.IMAGE = 768
@@ -16,6 +19,18 @@ local BYTES = 3
 
 --- Bytes that a template writes round each message.
 local FRAME = 12
+
+--- Bytes of a value as JSON, at a guess: nothing is written only to be measured.
+local function written(value, depth)
+  if type(value) == "string" then return #value + 2 end
+  if type(value) ~= "table" or depth > DEPTH then return 4 end
+  local bytes = 2
+  for key, inner in next, value do
+    bytes = bytes + (type(key) == "string" and #key + 4 or 1)
+      + (type(inner) == "string" and #inner + 2 or written(inner, depth + 1))
+  end
+  return bytes
+end
 
 --- The size of a message: bytes of text, and images.
 ---@param message table
@@ -29,7 +44,7 @@ function M.size(message)
   if calls then
     for i = 1, #calls do
       local call = calls[i]["function"]
-      bytes = bytes + #call.name + #(json.encode(call.arguments) or "") + 24
+      bytes = bytes + #call.name + written(call.arguments, 0) + 24
     end
   end
   return bytes, message.images and #message.images or 0

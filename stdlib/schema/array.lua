@@ -102,8 +102,21 @@ end
 function M.check(node, typed, want, parts)
   local first, rest = items(node, parts)
   local size, has, differ, over = sizes(node, want), contains(node, parts), node.uniqueItems == true, parts.over
-  local some = rest or #first > 0
+  local some, quick, spec, fits = rest or #first > 0, parts.spec, nil, nil
   return function(v, depth, st)
+    if quick then
+      spec = quick()
+      fits, quick = spec and spec.fits, nil
+    end
+    if fits and type(v) == "table" and st.misses > 0 then
+      local tables = fits(spec, v)
+      if tables then
+        st.left = st.left - tables
+        if st.left < 0 or depth > st.depth then return v, over(v, st) end
+        return v
+      end
+      st.misses = st.misses - 1
+    end
     local kind = type(v) == "table" and shape(v)
     if kind ~= "array" and not (typed and kind == "empty") then
       if typed then return v, problems.wrong(want, v, true) end

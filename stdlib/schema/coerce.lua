@@ -356,6 +356,7 @@ end
 ---@return any value a copy where something changed
 ---@return string[] repairs
 function M.coerce(ctx, root, value)
+  if ctx.right(value) then return value, {} end
   local run = { ctx = ctx, repairs = {}, steps = STEPS, state = ctx.state(), enums = {} }
   if type(value) == "table" and not values.canonical(value) then return value, run.repairs end -- a circle
   return coerce(run, root, value, {}, 0), run.repairs

@@ -11,6 +11,7 @@ local keywords = require "stoke.schema.keywords"
 local logic = require "stoke.schema.logic"
 local object = require "stoke.schema.object"
 local problems = require "stoke.schema.problems"
+local quick = require "stoke.schema.quick"
 local scalar = require "stoke.schema.scalar"
 local values = require "stoke.schema.values"
 local words = require "stoke.schema.words"
@@ -18,6 +19,9 @@ local words = require "stoke.schema.words"
 local M = {}
 
 local DEPTH, CONTAINERS = 200, 1000000
+
+-- A check asks C so often in vain (stoke.schema.quick), and then no more: a value shared many times over is not walked each time.
+local MISSES = 32
 
 local compile
 
@@ -103,6 +107,8 @@ local function parts_of(ctx, node, mode)
   local inner = mode == "test" and "test" or "own"
   return {
     mode = mode, closed = keywords.closed(node), over = over, want = ctx.want,
+    quick = function() return quick.object(ctx, node, mode) end,
+    spec = function() return quick.spec(ctx, node, mode) end,
     child = function(schema) return compile(ctx, schema, inner) end,
     test = function(schema) return compile(ctx, schema, "test") end,
     same = function(schema) return compile(ctx, schema, mode == "test" and "test" or "same") end,
@@ -208,10 +214,12 @@ end
 ---@param root table|boolean as keywords.copy or the notation gave it
 ---@param checks table<table, function[]> what scripts check besides, by node
 ---@param what string for messages
----@return table ctx { check(value) -> value, problems; fits(node, value, state) -> value, problems; state() for many of fits, which
----  share the work they may do; resolve(ref); want(node) }
+---@return table ctx { check(value) -> value, problems; fits(node, value, state) -> value, problems; state() for many of fits,
+---  which share the work they may do; right(value) -> it is right at the first look, no means nothing; resolve(ref);
+---  want(node) }
 function M.new(root, checks, what)
-  local ctx = { checks = checks, cache = { own = {}, same = {}, test = {} }, pending = {}, legacy = false }
+  local ctx = { checks = checks, cache = { own = {}, same = {}, test = {} }, quick = { own = {}, same = {}, test = {} },
+    objects = { own = {}, same = {}, test = {} }, pending = {}, legacy = false }
   local dialect = type(root) == "table" and root["$schema"]
   if dialect and dialect:find "draft%-0[3-7]" then ctx.legacy = true end -- there $ref stands alone
   ctx.resolve = function(ref) return find(root, ref, what) end
@@ -219,14 +227,28 @@ function M.new(root, checks, what)
   keywords.walk(root, function(node)
     if node["$ref"] then ctx.resolve(node["$ref"]) end
   end)
-  ctx.state = function() return { left = CONTAINERS, depth = DEPTH } end
+  ctx.state = function() return { left = CONTAINERS, depth = DEPTH, misses = MISSES } end
   local function run(check, value, state)
     local v, found = check(value, 0, state)
     if state.left < 0 then return value, over(value, state) end
     return v, found
   end
-  local main = whole(ctx, root, "own")
-  ctx.check = function(value) return run(main, value, ctx.state()) end
+  local main, spec, fits = whole(ctx, root, "own"), nil, nil
+  ctx.right = function(value)
+    if spec == nil then
+      spec = quick.spec(ctx, root, "own") or false
+      fits = spec and spec.fits
+    end
+    return fits and fits(spec, value)
+  end
+  ctx.check = function(value)
+    if fits then
+      if fits(spec, value) then return value end
+    elseif spec == nil and ctx.right(value) then
+      return value
+    end
+    return run(main, value, ctx.state())
+  end
   ctx.fits = function(node, value, state) return run(whole(ctx, node, "own"), value, state) end
   return ctx
 end

@@ -112,11 +112,10 @@ local function uri(s)
   return not path:find "[%[%]]" and not path:find "#.*#"
 end
 
-local function uuid(s)
-  local groups_of = { s:match "^(%x+)%-(%x+)%-(%x+)%-(%x+)%-(%x+)$" }
-  return #groups_of == 5 and #s == 36 and #groups_of[1] == 8 and #groups_of[2] == 4 and #groups_of[3] == 4 and
-    #groups_of[4] == 4
-end
+local HEX4 = ("%x"):rep(4)
+local UUID = ("^%s%s%%-%s%%-%s%%-%s%%-%s%s%s$"):format(HEX4, HEX4, HEX4, HEX4, HEX4, HEX4, HEX4, HEX4)
+
+local function uuid(s) return #s == 36 and s:find(UUID) ~= nil end
 
 --- format -> is the string one?
 M.check = { date = date, time = time, ["date-time"] = date_time, email = email, hostname = hostname, ipv4 = ipv4, ipv6 = ipv6,

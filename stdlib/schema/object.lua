@@ -191,8 +191,23 @@ end
 ---@field test fun(schema: table|boolean): function the same, where nothing may be changed
 ---@field want fun(schema: table|boolean): string
 ---@field over fun(v: any, st: table): table[] the problem of too much, which ends the check
+---@field spec fun(): userdata|nil of all there is, see quick.lua
+---@field quick fun(): table|nil what C can judge, and the fields that are left
 
---- The check of objects.
+-- Of these fields, those that the spec of all let pass.
+local function left_of(fields, names)
+  local left, is = { names = {}, checks = {}, known = fields.known }, {}
+  for _, name in ipairs(names) do is[name] = true end
+  for i, field in ipairs(fields) do
+    if is[field.name] then
+      local n = #left + 1
+      left[n], left.names[n], left.checks[n] = field, field.name, fields.checks[i]
+    end
+  end
+  return left
+end
+
+--- The check of objects. What C can judge is checked in one step; where it says no, or cannot, each field is looked at.
 ---@param node table
 ---@param typed boolean refuse everything else
 ---@param want string
@@ -203,16 +218,32 @@ function M.check(node, typed, want, parts)
   for i, field in ipairs(fields) do fields.checks[i] = field.check or false end
   local rule, extra = rule_of(node, parts.mode, parts.child, parts.closed), extras(node, parts.test, want)
   local lenient, over = parts.mode ~= "test", parts.over
+  local quick, spec, fits, hard = parts.quick, nil, nil, nil
   return function(v, depth, st)
-    if type(v) ~= "table" or shape(v) == "array" then
+    if type(v) ~= "table" then
       if typed then return v, problems.wrong(want, v, true) end
       return v
     end
-    local left = st.left - 1
+    if quick then
+      local found = quick()
+      if found then spec, fits, hard = found.spec, found.spec.fits, left_of(fields, found.hard) end
+      quick = nil
+    end
+    local tables = fits and st.misses > 0 and fits(spec, v)
+    if not tables and shape(v) == "array" then
+      if typed then return v, problems.wrong(want, v, true) end
+      return v
+    end
+    local left, out, all = st.left - (tables or 1), nil, nil
     st.left = left
     if left < 0 or depth > st.depth then return v, over(v, st) end
-    local out, all = visit(fields, v, lenient, depth + 1, st)
-    if rule ~= "keep" and has_unknown(v, known) then out, all = unknown(rule, v, fields, known, out, all, depth + 1, st) end
+    if tables then
+      if hard[1] then out, all = visit(hard, v, lenient, depth + 1, st) end
+    else
+      if fits then st.misses = st.misses - 1 end
+      out, all = visit(fields, v, lenient, depth + 1, st)
+      if rule ~= "keep" and has_unknown(v, known) then out, all = unknown(rule, v, fields, known, out, all, depth + 1, st) end
+    end
     if extra then all = extra(v, depth + 1, st, all) end
     if all then return v, all end
     return out or v, nil, out ~= nil

@@ -5,8 +5,8 @@ local source = require "source"
 -- Modules of lua/ that stdlib may require, beside the drivers of the effects it performs (core.driver.*).
 local FACE = {}
 for name in ([[about approval channel context coro effect endpoint env envfile errors foreign hash isolation json keyfile keeper
-  leftover modules names ordered overrun random reload scope script secrets source stdio task text gate.budget gate.policy gate.pool
-  gate.retry gate.span]]):gmatch "%S+" do
+  leftover modules names ordered overrun queue random reload scope script secrets source stdio task text gate.budget gate.policy
+  gate.pool gate.retry gate.span]]):gmatch "%S+" do
   FACE[name] = true
 end
 

@@ -35,18 +35,20 @@ local streams = require "core.stream"
 local M = {}
 
 ---@class stoke.effect
----@field run fun(q: table, call?: table, work?: function): any, stoke.error? the driver; returns value, or nil and an error; never
+---@field run fun(q: table, call?: table, work?: any): any, stoke.error? the driver; returns value, or nil and an error; never
 ---  raises
 ---@field stream? boolean run returns a source (lua/stream.lua)
----@field pool? fun(q: table): string?, integer? key and width of the pool the call waits in; nil = none
+---@field pool? fun(q: table, call: table): string?, integer? key and width of the pool the call waits in; nil = none. May set
+---  call.target, where the call goes: it is asked anew for each attempt
 ---@field retry? { attempts: integer, base: number, max: number, server?: fun(q): string? } only for errors that say retryable;
----  `server` is the address whose retries are counted
+---  `server` is the address whose retries are counted, where the call has no target
 ---@field usage? fun(value: any, q: any): table? what a finished call consumed: { input_tokens, output_tokens }
 ---@field reserve? fun(q: any, room: number, call: table): integer?, integer? tokens the call may use, cut down to `room`; nil and
 ---  what it needs at least where that does not fit. Sets call.asked to the tokens it is asked with, and call.amend to what changes
 ---  the request: never the request itself, which a recording is found by
----@field subject? fun(q: any): string, string, string?, string? what the policy judges: its kind ("path"), one value or two, and
----  what that is, in words. A request with `aside` is nothing a person is asked about: it fails where the verdict is to ask
+---@field subject? fun(q: any, call?: table): string, string, string?, string? what the policy judges: its kind ("path"), one value
+---  or two, and what that is, in words. A request with `aside` is nothing a person is asked about: it fails where the verdict is to
+---  ask
 ---@field approvable? boolean a request may ask for a person's approval itself (needs_approval)
 ---@field quiet? boolean never traced (clock, randomness)
 ---@field in_body? boolean a body that is run again may do it: it only looks, and waits for nothing
@@ -62,6 +64,7 @@ local M = {}
 ---@field codec? { keep: fun(value): any, give: fun(kept): any } of values that are no plain data
 ---@field metered? boolean its body performs effects of its own: what they spend of budgets is part of its outcome
 ---@field given? fun(q: any, facts: table) told of an outcome that is replayed
+---@field absent? fun(q: any, work: any): any its outcome where a recording is older than the effect
 ---@field facts? fun(value: any, q: any): table? what is known of an outcome beside its value, as plain data: recorded with it
 ---@field restore? fun(value: any, facts: table, q: any) note it of a value that comes from a recording
 
@@ -123,7 +126,7 @@ function Call:settle(value, err)
   local slot = self.slot
   if slot then
     self.slot = nil
-    pool.release(slot)
+    pool.release(slot, value, err)
   end
   if not self.budget and not self.span then return end -- nobody counts
   local used = value ~= nil and self.def.usage and self.def.usage(value, self.q) or nil
@@ -140,23 +143,23 @@ end
 
 --- The driver, once a slot is there; again while the error may pass and the retry gate agrees.
 local function attempts(def, q, call)
-  if def.retry then retry.earn(def, q) end
   while true do
     call.attempts = call.attempts + 1
     if def.pool then
-      local slot, err = pool.acquire(def.pool(q))
+      local slot, err = pool.acquire(call)
       if err then return nil, err end
       call.slot = slot
     end
+    if retry.used and call.attempts == 1 and def.retry then retry.earn(call) end
     if call.span then call.started = span.now() end
     local value, err = def.run(q, call, call.work)
     if err == nil then return value end
     if call.slot then
-      pool.release(call.slot)
+      pool.release(call.slot, nil, err)
       call.slot = nil
     end
     if not def.retry or (type(q) == "table" and q.once) then return nil, err end
-    local again, cancelled = retry.again(def, q, err, call.attempts)
+    local again, cancelled = retry.again(call, err)
     if not again then return nil, cancelled or err end
   end
 end
@@ -178,7 +181,7 @@ end
 local function live(def, q, call)
   local context = call.context
   if def.subject and not context.system and (policy.rules or def.approvable) then
-    local err = policy.judge(def, q)
+    local err = policy.judge(def, q, call)
     if err then return nil, err end
   end
   if context.budget then
@@ -233,7 +236,7 @@ end
 --- Perform an effect.
 ---@param name string
 ---@param q any the request: pure data
----@param work? function what the driver is to run: the part of a request that is no data
+---@param work? any the part of a request that is no data: what the driver is to run, where a call may go
 ---@return any value nil and an error for a failure of the world
 ---Raises `argument` for an unknown effect and outside a task, `cancelled` when the scope was cancelled.
 function M.perform(name, q, work)

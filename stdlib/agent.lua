@@ -11,10 +11,11 @@ local errors = require "core.errors"
 local scopes = require "core.scope"
 local json = require "core.json"
 local modules = require "core.modules"
+local explain = require "stoke.agent.explain"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
-local run = require "stoke.agent.run"
-local ollama_options = require "stoke.ollama.options"
+local loop = require "stoke.agent.loop"
+local model_options = require "stoke.model.options"
 local schema = require "stoke.schema"
 local session = require "stoke.agent.session"
 local stream = require "stoke.agent.stream"
@@ -118,8 +119,8 @@ local function check(given)
     errors.argument("stoke.agent: the name must be letters, digits, `_`, `-`, `.` or blanks, at most 64; got %q", name)
   end
   local where = name and "stoke.agent " .. name or "stoke.agent"
-  if given.sampling ~= nil or type(options) == "string" then options = ollama_options.sampled(where, options, given.sampling) end
-  ollama_options.check(where, { model = given.model, options = options, think = given.think, timeouts = given.timeouts },
+  if given.sampling ~= nil or type(options) == "string" then options = model_options.sampled(where, options, given.sampling) end
+  model_options.check(where, { model = given.model, options = options, think = given.think, timeouts = given.timeouts },
     { model = true, options = "table", think = true, timeouts = "table" })
   local text = given.instructions
   if text ~= nil and type(text) ~= "string" and not errors.callable(text) then
@@ -360,10 +361,10 @@ end
 ---
 --- Example: `print(bot:run("Do I need an umbrella in Oslo?").text)`
 function Agent:run(given, options)
-  scopes.check_self(self, Agent, "agent:run()")
+  if getmetatable(self) ~= Agent then scopes.check_self(self, Agent, "agent:run()") end
   local definition = self.definition
-  options = run.options("agent:run", options)
-  return (run.run(definition, history.new(), input.messages(definition.label, given), nil, options))
+  if options ~= nil then options = loop.options("agent:run", options) end
+  return (loop.run(definition, history.new(input.messages(definition.label, given)), 1, nil, options))
 end
 
 --- Answer once, its events as they come: { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
@@ -380,9 +381,9 @@ end
 function Agent:stream(given, options)
   scopes.check_self(self, Agent, "agent:stream()")
   local definition = self.definition
-  options = run.options("agent:stream", options)
+  options = loop.options("agent:stream", options)
   local messages = input.messages(definition.label, given)
-  return stream.open(function(listener) return run.run(definition, history.new(), messages, listener, options) end)
+  return stream.open(function(listener) return loop.run(definition, history.new(messages), 1, listener, options) end)
 end
 
 --- A conversation that remembers.
@@ -432,7 +433,7 @@ end
 --- Example: `bot:explain "Do I need an umbrella in Oslo?"`
 function Agent:explain(given)
   scopes.check_self(self, Agent, "agent:explain()")
-  return run.show(self:next_request(given))
+  return explain.show(self:next_request(given))
 end
 
 --- The exact request a first turn would send.
@@ -443,7 +444,7 @@ end
 function Agent:next_request(given)
   scopes.check_self(self, Agent, "agent:next_request()")
   local definition = self.definition
-  return run.next_request(definition, history.new(input.messages(definition.label, given)))
+  return explain.next_request(definition, history.new(input.messages(definition.label, given)))
 end
 
 function Agent:__tostring() return ("agent %s (%s)"):format(self.definition.label, self.definition.model) end

@@ -5,7 +5,7 @@ local errors = require "core.errors"
 local json = require "core.json"
 local agent = require "stoke.agent"
 local texts = require "stoke.agent.texts"
-local options = require "stoke.ollama.options"
+local options = require "stoke.model.options"
 local schema = require "stoke.schema"
 
 local M = {}

@@ -14,6 +14,7 @@
 -- A named endpoint or profile is taken whole from the first place that has it: a file in the current
 -- folder cannot point the user's key at another address.
 
+local endpoints = require "core.endpoint"
 local envfile = require "core.envfile"
 local errors = require "core.errors"
 local overrun = require "core.overrun"
@@ -43,7 +44,8 @@ local BUILT_IN = {
 -- other tables list their keys.
 local SHAPE = {
   endpoint = "string",
-  endpoints = { each = { url = "url", key = "string", headers = { each = "string" }, auto_pull = "boolean" } },
+  endpoints = { each = { url = "url", key = "string", headers = { each = "string" }, auto_pull = "boolean",
+    dialect = "string" } },
   profiles = { each = { num_ctx = "window", num_batch = "count", num_gpu = "integer",
     main_gpu = "integer", num_thread = "integer", use_mmap = "boolean",
     draft_num_predict = "integer", shift = "boolean", keep_alive = "keep_alive",
@@ -350,8 +352,11 @@ end
 ---@field sources table<string, string> where each came from, by dotted key
 local current
 
----Goes up whenever the settings change: what was worked out of them is good as long as it stands still.
-M.revision = 0
+-- New settings: what was worked out of the old ones is made anew.
+local function put(s)
+  current = s
+  endpoints.changed()
+end
 
 ---Read every place and keep the result as the settings of this run.
 ---@param opts? {flags?: table, getenv?: function, read?: function}
@@ -372,7 +377,7 @@ function M.load(opts)
   layers[#layers + 1] = { source = "built in", values = BUILT_IN }
   local s = { values = {}, sources = {}, direct = {}, meant = {}, flags = flags, api_key = env_value(getenv, "OLLAMA_API_KEY") }
   for _, layer in ipairs(layers) do lay(s.values, layer.values, s.sources, layer.source, "") end
-  current, M.revision = s, M.revision + 1
+  put(s)
   M.endpoint()
   return s
 end
@@ -401,7 +406,8 @@ end
 ---The endpoint of a name or an address; without either the default one. OLLAMA_API_KEY goes to the
 ---server of OLLAMA_HOST, to one given as an address, and to ollama.com; never to one a file names.
 ---@param name? string
----@return {name: string, url: string, headers: table<string, string>, key: string|nil, source: string, meant: string|nil}
+---@return {name: string, url: string, headers: table<string, string>, key: string|nil, source: string, meant: string|nil,
+---  dialect: string|nil}
 ---`meant` is the address that `url` stands in for: a simulator takes the place of a server.
 ---Raises `usage` for an unknown name.
 ---
@@ -414,7 +420,7 @@ function M.endpoint(name)
     local headers = {}
     for k, v in pairs(e.headers or {}) do headers[k] = v end
     return with_key({ name = asked, url = current.direct[asked] or address("endpoint", e.url),
-                      headers = headers, key = e.key, meant = current.meant[asked], auto_pull = e.auto_pull,
+                      headers = headers, key = e.key, meant = current.meant[asked], auto_pull = e.auto_pull, dialect = e.dialect,
                       source = current.sources["endpoints." .. asked] })
   end
   if asked:find "[.:/]" or asked == "localhost" then
@@ -432,6 +438,8 @@ function M.endpoint(name)
              :format(table.concat(names, ", "), asked), where = errors.site() })
 end
 
+endpoints.resolve = M.endpoint
+
 ---True when somebody chose an endpoint: a flag, the environment or a file.
 ---@return boolean
 ---
@@ -448,14 +456,15 @@ end
 ---@param url string any scheme
 ---@param source string what explain() says about it
 ---@param in_place? boolean it stands in for the endpoint that was the default one: a policy judges that one's address
+---@param dialect? string the wire of its server, where it is not Ollama's
 ---
 ---Example: `config.use_endpoint("lab", "http://10.0.0.7:11434", "this script")`
-function M.use_endpoint(name, url, source, in_place)
+function M.use_endpoint(name, url, source, in_place, dialect)
   local s = current or M.load()
   local before = in_place and M.endpoint()
   s.meant[name] = before and (before.meant or before.url) or nil
-  M.revision = M.revision + 1
-  s.values.endpoint, s.values.endpoints[name], s.direct[name] = name, { url = url }, url
+  endpoints.changed()
+  s.values.endpoint, s.values.endpoints[name], s.direct[name] = name, { url = url, dialect = dialect }, url
   s.sources.endpoint, s.sources["endpoints." .. name] = source, source
 end
 
@@ -491,8 +500,8 @@ function M.stand_in(url, source, everywhere)
     values.endpoints[name], s.direct[name], s.sources["endpoints." .. name] = { url = url }, url, source
   end
   s.sources.endpoint, s.everywhere = source, everywhere and url or nil
-  current, M.revision = s, M.revision + 1
-  return function() current, M.revision = before, M.revision + 1 end
+  put(s)
+  return function() put(before) end
 end
 
 ---The profile of a model: its load options, keep_alive, and how it is sampled where a call does not say. Empty when none is

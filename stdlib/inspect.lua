@@ -12,7 +12,7 @@ local agents = require "stoke.agent"
 local sessions = require "stoke.agent.session"
 local ollama = require "stoke.ollama"
 local term = require "stoke.term"
-local tokens = require "stoke.ollama.tokens"
+local models = require "stoke.model"
 
 local M = {}
 
@@ -145,7 +145,7 @@ function M.sessions()
     local definition = session.handle.definition
     local bytes, images = session.history:size(type(definition.instructions) == "string" and definition.instructions or nil,
       definition.tools_bytes)
-    local used = tokens.estimate(definition.model, bytes, images)
+    local used = models.estimate(models.open(definition.model, definition.endpoint), bytes, images)
     rows[i] = { M.number(session), definition.label, session.turns, #session.history, used,
       session.busy and "in a turn" or "waits" }
   end
@@ -224,7 +224,8 @@ function M.window(number)
     definition.tools_bytes)
   local window = ollama.window(definition.model, definition.endpoint)
   return ("%s: about %d tokens of %s; messages %d to %d of %d are sent\n"):format(definition.model,
-    tokens.estimate(definition.model, bytes, images), window and tostring(window) or "an unknown window",
+    models.estimate(models.open(definition.model, definition.endpoint), bytes, images),
+    window and tostring(window) or "an unknown window",
     math.min(session.history.first, math.max(#session.history, 1)), #session.history, #session.history)
 end
 

@@ -7,8 +7,10 @@
 ---   over-long prompts are cut silently unless truncate = false is sent, and by old servers even then.
 
 local effect = require "core.effect"
+local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local llm = require "core.driver.llm"
+local asking = require "stoke.model"
 local call = require "stoke.ollama.call"
 local config = require "stoke.config"
 local check = require "stoke.ollama.options"
@@ -18,6 +20,10 @@ local window = require "stoke.ollama.window"
 
 local M = {}
 
+-- The dialect's table: its wire (stoke.ollama.protocol), and what stoke.model wants of it beside.
+protocol.mend, protocol.settled, protocol.reads = call.mend, call.settled, call.reads
+protocol.cut, protocol.explain = window.cut, window.complete
+protocol.window, protocol.grow = window.of, window.grow
 llm.protocol("ollama", protocol)
 
 ---@class stoke.ollama.profile
@@ -69,27 +75,31 @@ local ALLOWED = {
   [true] = { chat = known(CHAT, MERGE), generate = known(GENERATE, MERGE) },
 }
 
---- The request of a call, everything in it checked.
+--- The request of a call, everything in it checked, and its target.
 local function request(what, way, given, stream)
   given = check.check(what, given, ALLOWED[stream][way])
   if given.stream ~= nil and given.stream ~= stream then
     errors.argument("%s: %s", what, stream and "it streams; ollama.chat and ollama.generate do not"
       or "one reply is its value; ollama.stream gives events as they come")
   end
-  local body = protocol.body(given, protocol.endpoint(given.endpoint), stream)
+  local target = protocol.at(given.model, given.endpoint)
+  local body = protocol.body(target, given, stream, given.options)
+  if given.format ~= nil then body.format = check.format(given.format) end
+  if given.logprobs ~= nil then body.logprobs, body.top_logprobs = given.logprobs, given.top_logprobs end
+  if given._debug_render_only then body._debug_render_only = true end
   if way == "chat" then
     if not given.messages then errors.argument("%s: messages is missing", what) end
-    body.messages = check.messages(what, given.messages, protocol.images)
+    body.messages = check.messages(what, given.messages, check.images)
     body.tools = given.tools and #given.tools > 0 and given.tools or nil
   else
     if not given.prompt then errors.argument("%s: prompt is missing", what) end
     for name in next, GENERATE do body[name] = given[name] end
-    if given.images then body.images = #given.images > 0 and protocol.images(what, given.images) or nil end
+    if given.images then body.images = #given.images > 0 and check.images(what, given.images) or nil end
     if given.context then body.context = check.list(given.context) end
   end
-  local q = call.shape(way, given, body)
-  if protocol.automatic(given.model, given.endpoint) and not given.fitted then window.fit(q) end
-  return given.any_arguments and call.any_arguments(q) or q
+  local q = protocol.shape(way, given, body)
+  if target.profile.automatic and not given.fitted then window.fit(target, body) end
+  return given.any_arguments and protocol.any_arguments(q) or q, target
 end
 
 --- A reply's usage, made when somebody asks for it: most never do.
@@ -107,7 +117,9 @@ local function with_usage(reply, err)
   return err == nil and setmetatable(reply, Reply) or nil, err
 end
 
-local function ask(q, given) return errors.check(with_usage(call.try(q, given))) end
+local function try(given, q, target) return with_usage(asking.perform("llm.chat", q, target, given)) end
+
+local function ask(given, q, target) return errors.check(try(given, q, target)) end
 
 ---@class stoke.ollama.call
 ---@field model string
@@ -151,7 +163,7 @@ local function ask(q, given) return errors.check(with_usage(call.try(q, given)))
 ---
 --- Example: `print(ollama.chat { model = "qwen2.5:3b", messages = { { role = "user", content = "Hi" } } }.message.content)`
 function M.chat(given)
-  return ask(request("ollama.chat", "chat", given, false), given)
+  return ask(given, request("ollama.chat", "chat", given, false))
 end
 
 --- As ollama.chat, but a failure of the world is its second value: for callers that go on without the answer.
@@ -162,7 +174,7 @@ end
 ---
 --- Example: `local reply, err = ollama.try_chat { model = m, messages = messages }`
 function M.try_chat(given)
-  return with_usage(call.try(request("ollama.chat", "chat", given, false), given))
+  return try(given, request("ollama.chat", "chat", given, false))
 end
 
 --- One completion of a prompt; with `suffix` it fills the hole between the two, with `raw` no template is used.
@@ -172,20 +184,7 @@ end
 ---
 --- Example: `print(ollama.generate { model = "qwen2.5-coder:3b", prompt = "def f(", suffix = "return x" }.response)`
 function M.generate(given)
-  return ask(request("ollama.generate", "generate", given, false), given)
-end
-
---- The last event, before the script sees it.
-local function on_done(event, q)
-  local err = window.cut(q, event.reply)
-  if err then error(err, 0) end
-end
-
---- How streams are iterated: by whether they give texts alone, and merge them.
-local HOW = {}
-for _, texts in ipairs { false, true } do
-  HOW[texts] = {}
-  for _, merge in ipairs { false, true } do HOW[texts][merge] = { bare = texts, merge = merge, on_done = on_done } end
+  return ask(given, request("ollama.generate", "generate", given, false))
 end
 
 --- Open a stream and give its iterator, the stream and what closes it, as generic `for` takes them.
@@ -194,10 +193,10 @@ local function open(what, given, bare)
   if type(given) == "table" and not chat and given.prompt == nil then
     errors.argument("%s: messages or prompt is missing", what)
   end
-  local q = request(what, chat and "chat" or "generate", given, true)
-  local stream, err = call.perform("llm.stream", q, given)
-  if err then error(window.complete(err, q), 0) end
-  return stream:iterate(HOW[bare or false][given.merge ~= false]), stream, nil, stream
+  local q, target = request(what, chat and "chat" or "generate", given, true)
+  local stream, err = asking.perform("llm.stream", q, target, given)
+  if err then error(err, 0) end
+  return asking.events(stream, target, q, given.merge ~= false, bare)
 end
 
 --- Events of an answer as it comes; give `messages` (chat) or `prompt` (generate).
@@ -247,10 +246,16 @@ function M.embed(given)
   if type(input) ~= "table" and type(input) ~= "string" then
     errors.argument("ollama.embed: input must be a string or a list of strings, got %s", type(input))
   end
-  return ask({
-    protocol = "ollama", path = "/api/embed", model = given.model, endpoint = given.endpoint, timeouts = given.timeouts,
-    body = protocol.embed_body(given, protocol.endpoint(given.endpoint)),
-  }, given)
+  local target = protocol.at(given.model, given.endpoint)
+  return ask(given, { protocol = "ollama", path = "/api/embed", model = given.model, endpoint = given.endpoint,
+    timeouts = given.timeouts, body = protocol.embed_body(target, given) }, target)
+end
+
+function protocol.embed(target, about, texts)
+  local reply, err = try(about, { protocol = "ollama", path = "/api/embed", model = target.name, timeouts = about.timeouts,
+    endpoint = about.endpoint, body = protocol.embed_body(target, { input = texts }) }, target)
+  if err then return nil, err end
+  return reply.embeddings, protocol.usage(reply)
 end
 
 -- ---- loading --------------------------------------------------------------------------------------------------------------
@@ -258,6 +263,25 @@ end
 --- A model of the cloud is there when it is asked, and nothing of it can be kept or freed here: no request is made.
 local function remote(model, reason)
   return { model = model, done = true, done_reason = reason, remote = true }
+end
+
+local function load(target, keep_alive, about)
+  local model = target.name
+  if check.is_cloud(model) then return remote(model, "load") end
+  local q = { protocol = "ollama", path = "/api/generate", model = model, endpoint = about.endpoint, timeouts = about.timeouts,
+    body = protocol.load_body(target, keep_alive) }
+  local reply, err = effect.perform("llm.load", q, target.candidates)
+  if err and err.status == 400 and err.message:find("does not support generate", 1, true) then -- it embeds
+    q.path, q.body.input, q.body.stream, q.body.shift = "/api/embed", "", nil, nil
+    reply, err = effect.perform("llm.load", q, target.candidates)
+    if reply then reply.done_reason = "load" end
+  end
+  return reply, err
+end
+
+function protocol.load(target, keep_alive)
+  if keep_alive == nil then keep_alive = protocol.profile(target.name).keep_alive end
+  return load(target, keep_alive, { endpoint = target.endpoint.name })
 end
 
 local LOAD = { model = "string", keep_alive = true, endpoint = "string", timeouts = "table" }
@@ -274,19 +298,10 @@ function M.load(given)
   given = errors.options(given, LOAD, "ollama.load")
   local model = check.model("ollama.load", given.model)
   if given.timeouts then check.timeouts("ollama.load", given.timeouts) end
-  if check.is_cloud(model) then return remote(model, "load") end
   local keep_alive = given.keep_alive
   if keep_alive == nil then keep_alive = protocol.profile(model).keep_alive end
   if keep_alive ~= nil then check.keep_alive("ollama.load", keep_alive) end
-  local q = { protocol = "ollama", path = "/api/generate", model = model, endpoint = given.endpoint, timeouts = given.timeouts,
-    body = protocol.load_body(model, protocol.endpoint(given.endpoint), keep_alive) }
-  local reply, err = effect.perform("llm.load", q)
-  if err and err.status == 400 and err.message:find("does not support generate", 1, true) then -- it embeds
-    q.path, q.body.input, q.body.stream, q.body.shift = "/api/embed", "", nil, nil
-    reply, err = effect.perform("llm.load", q)
-    if reply then reply.done_reason = "load" end
-  end
-  return errors.check(reply, err)
+  return errors.check(load(protocol.at(model, given.endpoint), keep_alive, given))
 end
 
 --- Keep a model loaded until it is unloaded. Ollama may still evict it for another model's load.
@@ -301,10 +316,14 @@ function M.pin(model, endpoint)
   return M.load { model = given.model, keep_alive = -1, endpoint = given.endpoint }
 end
 
+--- What the server answers at once, of a target or, without a model, of its endpoint.
+local function ask_server(target, method, path, body, endpoint, once)
+  return effect.perform("llm.admin", { protocol = "ollama", method = method, path = path, body = body,
+    endpoint = endpoint, model = body and body.model, once = once }, target.candidates)
+end
+
 local function admin(method, path, body, endpoint, once)
-  protocol.endpoint(endpoint)
-  return errors.check(effect.perform("llm.admin", { protocol = "ollama", method = method, path = path, body = body,
-    endpoint = endpoint, model = body and body.model, once = once }))
+  return errors.check(ask_server(protocol.at(body and body.model, endpoint), method, path, body, endpoint, once))
 end
 
 --- Free a model's memory once its running calls have ended. Returns before that; ollama.ps tells when it has happened.
@@ -318,6 +337,36 @@ function M.unload(model, endpoint)
   local given = check.one("ollama.unload", model, endpoint)
   if check.is_cloud(given.model) then return remote(given.model, "unload") end
   return admin("POST", "/api/generate", { model = given.model, keep_alive = 0, stream = false }, given.endpoint)
+end
+
+-- ---- what stoke.model asks of a server --------------------------------------------------------------------------------------
+
+function protocol.unload(target)
+  if check.is_cloud(target.name) then return remote(target.name, "unload") end
+  return ask_server(target, "POST", "/api/generate", { model = target.name, keep_alive = 0, stream = false }, target.endpoint.name)
+end
+
+function protocol.residency(endpoint)
+  local reply, err = ask_server(endpoints.target(endpoint, nil, protocol), "GET", "/api/ps", nil, endpoint.name)
+  if err then return nil, err end
+  local out = {}
+  for i, model in ipairs(reply.models) do
+    out[i] = { name = model.name, window = math.tointeger(model.context_length), bytes = model.size, fast_bytes = model.size_vram,
+      expires = model.expires_at }
+  end
+  return out
+end
+
+function protocol.probe(endpoint)
+  return ask_server(endpoints.target(endpoint, nil, protocol), "GET", "/api/version", nil, endpoint.name, true)
+end
+
+function protocol.capabilities(target)
+  local reply, err = ask_server(target, "POST", "/api/show", { model = target.name }, target.endpoint.name)
+  if err then return nil, err end
+  local out = {}
+  for _, name in ipairs(reply.capabilities or { "completion" }) do out[name] = true end
+  return out
 end
 
 -- ---- inventory --------------------------------------------------------------------------------------------------------------
@@ -392,9 +441,8 @@ function M.copy(source, destination, endpoint)
   end
   check.model("ollama.copy: source", source)
   check.model("ollama.copy: destination", destination)
-  protocol.endpoint(endpoint)
   errors.check(effect.perform("llm.admin", { protocol = "ollama", path = "/api/copy", model = source, endpoint = endpoint,
-    body = { source = source, destination = destination } }))
+    body = { source = source, destination = destination } }, protocol.at(source, endpoint).candidates))
 end
 
 --- Delete a model. One that is loaded goes on until its keep_alive ends. Asked once: a second try could not tell its own success.
@@ -415,7 +463,7 @@ M.blob, M.blob_exists = transfer.blob, transfer.blob_exists
 ---@return string
 ---
 --- Example: `ollama.generate { model = "llava", prompt = "What is this?", images = { { path = "cat.png" } } }`
-M.image = protocol.image
+M.image = check.image
 
 --- Tokens and times of a reply, in the shape `usage` has everywhere.
 ---@param reply table of chat, generate or embed, or a stream's last event or line
@@ -432,7 +480,7 @@ M.usage = protocol.usage
 --- Example: `print(ollama.window "qwen2.5:3b")`
 function M.window(model, endpoint)
   local given = check.one("ollama.window", model, endpoint)
-  return window.of(given.model, given.endpoint)
+  return window.of(protocol.at(given.model, given.endpoint))
 end
 
 --- The exact request that chat, generate or stream would send, without sending it.
@@ -443,10 +491,11 @@ end
 ---
 --- Example: `print(ollama.request({ model = "qwen2.5:3b", prompt = "Hi" }).body)`
 function M.request(given, stream)
-  local q = request("ollama.request", type(given) == "table" and given.messages and "chat" or "generate", given, stream or false)
-  local options, body = protocol.request(q, stream or false)
+  local q, target = request("ollama.request", type(given) == "table" and given.messages and "chat" or "generate", given,
+    stream or false)
+  local options, body = protocol.request(q, target, stream or false)
   if not options then error(body, 0) end
-  return { method = "POST", url = protocol.endpoint(given.endpoint).url .. q.path, body = body }
+  return { method = "POST", url = target.endpoint.url .. q.path, body = body }
 end
 
 --- The address an endpoint stands for.

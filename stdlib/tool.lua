@@ -18,6 +18,7 @@ local scopes = require "core.scope"
 local comment = require "stoke.tool.comment"
 local schema = require "stoke.schema"
 local text = require "stoke.tool.text"
+local clone = require "stoke.schema.values".clone
 
 local M = {}
 
@@ -205,10 +206,11 @@ local function outcome(value, why)
   errors.raise("tool", text.of(why, M.MAX_OUTPUT))
 end
 
---- The work itself, inside the effect; an approval may have changed the arguments. In a journalled run `call` says how what it does
---- is kept, and takes what its agents used: a replay does not run them.
-local function body(self, q, run, span, call)
-  local args = q.args
+--- The work itself, inside the effect; an approval may have changed the arguments. It is done in a scope, however short it is:
+--- what the function spawns and opens is part of it. In a journalled run `call` says how what it does is kept, and takes what its
+--- agents used: a replay does not run them.
+local function body(job, q, span, call)
+  local self, args, run = job.tool, q.args, job.run
   if q.edited then
     local err
     args, err = self:check(args)
@@ -234,6 +236,56 @@ local function named(self, err)
   return err
 end
 
+--- A copy of arguments that are kept by somebody, so that what a function does to them changes nothing.
+local function copy(given)
+  if type(given) ~= "table" then return given end
+  local out = {}
+  for name, value in next, given do
+    if type(value) == "table" then return clone(given) end
+    out[name] = value
+  end
+  return setmetatable(out, getmetatable(given))
+end
+
+--- Does this call wait for a person? Where nobody could say, it does not run.
+local function asks_first(self, args)
+  local ok, asks = xpcall(self.asks, handler, self, args)
+  if ok then return asks end
+  if errors.is(asks) and asks.kind == "cancelled" then error(asks, 0) end
+  return nil, errors.wrap(asks)
+end
+
+--- Do a call whose arguments are checked.
+local function work(self, args, id, agent, run, on_pending)
+  local frame <close> = frames.enter("tool", self.name)
+  local asks = self.needs_approval
+  if type(asks) ~= "boolean" then
+    local err
+    asks, err = asks_first(self, args)
+    if err then return nil, err end
+  end
+  local value, failed = driver.call({ name = self.name, args = args, id = id, agent = agent, needs_approval = asks or nil,
+    idempotent = self.idempotent or nil }, { body = body, tool = self, run = run }, not frame and on_pending or nil,
+    frame and run and function(used) run:spend(used) end or nil)
+  if failed then return nil, named(self, failed) end
+  return value
+end
+
+--- Call a tool for an agent.
+---@param self stoke.tool
+---@param args any as the model wrote them; they are in the history, so the function gets a copy
+---@param id string of the call
+---@param agent string whose name errors and questions show
+---@param run table what agents inside it work for
+---@param on_pending? fun(entry: stoke.pending)
+---@return any what run returned
+---@return stoke.error|nil err
+function M.work(self, args, id, agent, run, on_pending)
+  local checked, err = self:check(copy(args))
+  if err then return nil, err end
+  return work(self, checked, id, agent, run, on_pending)
+end
+
 local NOBODY = {}
 
 --- Call the tool, as a model's call does: checked, judged by the policy, traced.
@@ -244,23 +296,10 @@ local NOBODY = {}
 ---
 --- Example: `local value, err = weather:perform({ city = "Oslo" }, { agent = "umbrella" })`
 function Tool:perform(args, about)
-  local frame <close> = frames.enter("tool", self.name)
   local checked, err = self:check(args)
   if err then return nil, err end
-  local judged, asks = true, self.needs_approval
-  if type(asks) ~= "boolean" then judged, asks = xpcall(self.asks, handler, self, checked) end
-  if not judged then -- nobody could say whether it may run: it does not
-    if errors.is(asks) and asks.kind == "cancelled" then error(asks, 0) end
-    return nil, errors.wrap(asks)
-  end
   about = about or NOBODY
-  local q = { name = self.name, args = checked, id = about.id, agent = about.agent, needs_approval = asks or nil,
-    idempotent = self.idempotent or nil }
-  local value
-  local run = about.run
-  value, err = driver.call(q, function(request, span, call) return body(self, request, run, span, call) end,
-    not frame and about.on_pending or nil, frame and run and function(used) run:spend(used) end or nil)
-  return value, named(self, err)
+  return work(self, checked, about.id, about.agent, about.run, about.on_pending)
 end
 
 --- Call the tool from a script.
@@ -284,6 +323,7 @@ local told = setmetatable({}, { __mode = "k" })
 ---
 --- Example: `print(weather:text({ celsius = 4 }))`
 function Tool:text(value)
+  if type(value) == "string" and #value <= self.max_output and utf8.len(value) then return value end
   local out, unsaid = text.of(value, self.max_output)
   if unsaid and not told[self] then
     told[self] = true

@@ -1,30 +1,37 @@
---- Drives a model server: one call, or one stream of lines, in any dialect. What is vendor's own is in a protocol table that a
---- module of stdlib registers with M.protocol(name, table):
+--- Drives a model server: one call, or one stream of lines, in any dialect. What is a dialect's own is in a table that a module of
+--- stdlib registers with M.protocol(name, table). The half that this driver uses:
 ---
----   request(q, stream, amend) -> options, body   what host.http takes: options prepared by it, or a table; nil, err
----                                                 (amend: options that gates have put beside the request)
----   error(status, body, q, head) -> stoke.error   an answer that is no success
+---   request(q, target, stream, amend) -> options, body   finish a request for the target that was granted (lua/endpoint.lua):
+---                                                 what host.http takes, options prepared by it, or a table; nil, err. amend: what
+---                                                 gates put beside the request, { num_predict = tokens of the answer }
+---   error(status, body, q, head, target) -> stoke.error   an answer that is no success
 ---   broken(err, q) -> stoke.error                 the connection failed: the same error, with what the dialect knows of it
----   reply(text, q, attempts) -> value | nil, err  the whole body of a call that is not streamed
----   picks                                         path -> words (host/json/json.h): the lines read without decoding
----   holds(text, q) -> boolean                     an answer that begins so is read by `line`, until state.held says no more
+---   reply(text, q, attempts, target) -> value | nil, err  the whole body of a call that is not streamed
+---   plain(q) -> words | nil                       the shape of lines that are read without decoding (host/json/json.h)
+---   holds(text, q, target) -> boolean              an answer that begins so is read by `line`, until state.held says no more
 ---   line(text, state) -> event | nil, err | events (list), finished     any other line; nothing = no event
 ---   incomplete(state) -> stoke.error              the stream ended before `finished`
----   pool(q) -> key | nil                          what calls wait for each other by
----   server(q) -> url, what                        the server that is meant, and what it is in words: judged by the policy, and the
----                                                 retries are counted by it
+---   usage(value) -> { input_tokens, output_tokens, seconds, load_seconds, ... }   what an answer has cost
 ---   facts(value) -> plain data | nil              what is known of a reply beside it: a recording keeps it,
 ---   restore(value, facts)                         and gives it back
----   usage(value) -> { input_tokens, output_tokens, seconds }
----   reserve(q, room, call) -> tokens | nil, least  tokens a budget sets aside, the answer cut down to what is free
+---   estimate(q, target) -> tokens, answer         of the prompt, at a guess; of the answer: what the request bounds it by, nil
+---                                                 where it does not, false where there is none (an embedding). Without this
+---                                                 function a budget sets nothing aside
+---   canonical(model) -> name                      names of one model that are the same
+---   open(target)                                  a target is made: put in what the settings say of the model
 ---
---- `state` is the source: it has q, attempts where there was more than one, came() and what the protocol keeps in it; `begun` and
---- `said` where its first text was a plain one. While the protocol sets `held`, every line comes to it.
+--- The other half is the model's face: stdlib/model.lua.
 ---
---- Effects: llm.chat (one reply), llm.stream (events), llm.load and llm.admin (everything but inference); q.protocol names the
---- table.
+--- `state` is the source: it has q, target, attempts where there was more than one, came() and what the dialect keeps in it;
+--- `begun` and `said` where its first text was a plain one. While the dialect sets `held`, every line comes to it.
+---
+--- Effects: llm.chat (one reply), llm.stream (events), llm.load and llm.admin (everything but inference), llm.learned (what earlier
+--- answers taught). The third argument of perform is the list of targets that the call may be sent to; without it, the model of
+--- the request at its endpoint, in the dialect that q.protocol names.
 
 local effect = require "core.effect"
+local endpoints = require "core.endpoint"
+local errors = require "core.errors"
 local http = require "host.http"
 local streams = require "core.stream"
 local task = require "host.task"
@@ -38,29 +45,54 @@ local protocols = {}
 --- The options of requests, read once for all that have the same: prepare { method =, url =, headers = ... }, see host.http.
 M.prepare = http.prepare
 
+--- Shapes of lines, by their words.
+local specs = setmetatable({}, { __index = function(list, words)
+  local spec = http.pick(words)
+  list[words] = spec
+  return spec
+end })
+
 --- Register a dialect.
 ---@param name string
 ---@param protocol table see above
 function M.protocol(name, protocol)
-  protocol.specs = {}
-  for path, words in next, protocol.picks or {} do protocol.specs[path] = http.pick(words) end
+  protocol.name = name
   protocols[name] = protocol
 end
 
-local function server_of(q) return (protocols[q.protocol].server(q)) end
+--- A dialect that was registered.
+---@param name string
+---@return table|nil
+function M.dialect(name) return protocols[name] end
 
---- A model server is a host like any other.
-local function subject(q)
-  local url, what = protocols[q.protocol].server(q)
-  local _, name = http.place(url)
-  return "host", name or url, nil, what
+--- The target of a call: the one it was granted, or the first that it may be sent to.
+local function target_of(q, call)
+  local candidates = call and call.work
+  if candidates then return candidates[1] end
+  local protocol = protocols[q.protocol] or errors.argument("no dialect of model servers is named %s", tostring(q.protocol))
+  return endpoints.target(endpoints.of(q.endpoint), q.model, protocol)
 end
 
-local RETRY = { attempts = 3, base = 0.25, max = 4, server = server_of }
+--- A model server is a host like any other.
+local function subject(q, call)
+  local endpoint = target_of(q, call).endpoint
+  local _, name = http.place(endpoint.meant)
+  return "host", name or endpoint.meant, nil, ("the model server of the endpoint %q"):format(endpoint.name)
+end
 
-local function pool_key(q)
-  local pool = protocols[q.protocol].pool
-  return pool and pool(q)
+local RETRY = { attempts = 3, base = 0.25, max = 4 }
+
+--- Where a call goes, chosen when it is its turn to ask for a slot; and the key of the slots it waits for.
+local function route(q, call)
+  local candidates = call.work
+  local target = candidates and candidates[1] or target_of(q, call)
+  call.target = target
+  return target.key
+end
+
+--- What the server answers at once waits for no slot.
+local function route_at_once(q, call)
+  call.target = target_of(q, call)
 end
 
 --- A failure of the connection. Once the server has been asked it may be at work, and its work may take longer than the time
@@ -74,13 +106,14 @@ end
 -- ---- one reply ----------------------------------------------------------------------------------------------------------
 
 local function call(q, record)
-  local protocol = protocols[q.protocol]
-  local options, sent = protocol.request(q, false, record.amend)
+  local target = record.target
+  local protocol = target.dialect
+  local options, sent = protocol.request(q, target, false, record.amend)
   if not options then return nil, sent end
   local status, head, body = http.fetch(options, sent)
   if not status then return nil, broken(protocol, head, q) end
-  if status >= 300 then return nil, protocol.error(status, body, q, head) end
-  return protocol.reply(body, q, record.attempts)
+  if status >= 300 then return nil, protocol.error(status, body, q, head, target) end
+  return protocol.reply(body, q, record.attempts, target)
 end
 
 -- ---- a stream of events ---------------------------------------------------------------------------------------------------
@@ -103,7 +136,7 @@ end
 
 --- Give one line to the protocol; false and an error when it breaks the stream.
 local function digest(source, line)
-  local events, finished = protocols[source.q.protocol].line(line, source)
+  local events, finished = source.target.dialect.line(line, source)
   if events == nil then
     if finished then return false, finished end -- nil, err
     return true
@@ -144,7 +177,7 @@ function Source:next(line)
       local err
       line, err = self.request:line()
       if not line then
-        local protocol = protocols[self.q.protocol]
+        local protocol = self.target.dialect
         return nil, err and broken(protocol, err, self.q) or protocol.incomplete(self)
       end
     end
@@ -194,23 +227,26 @@ end
 
 --- Plain lines become { type = "text"|"thinking", text = } in C, or bare texts; all else goes through the stream's own next.
 function Source:iterate(stream, how)
-  local spec = protocols[self.q.protocol].specs[self.q.path]
-  if not spec then return streams.walk(stream, how) end
+  local plain = self.target.dialect.plain
+  local words = plain and plain(self.q)
+  if not words then return streams.walk(stream, how) end
   stream.how = how
-  return http.iterator(self.request, spec, stream, slow, how.transcript, how.merge, how.bare, busy(self))
+  return http.iterator(self.request, specs[words], stream, slow, how.transcript, how.merge, how.bare, busy(self))
 end
 
 --- An answer that is no success; its body says why.
-local function refused(request, protocol, status, q, head)
+local function refused(request, target, status, q, head)
   local body, why = request:body()
   request:close()
+  local protocol = target.dialect
   if not body then return broken(protocol, why, q) end
-  return protocol.error(status, body, q, head)
+  return protocol.error(status, body, q, head, target)
 end
 
 local function open(q, record)
-  local protocol = protocols[q.protocol]
-  local options, sent = protocol.request(q, true, record.amend)
+  local target = record.target
+  local protocol = target.dialect
+  local options, sent = protocol.request(q, target, true, record.amend)
   if not options then return nil, sent end
   local request, err = http.start(options, sent)
   sent = nil -- luacheck: ignore (this may wait long)
@@ -220,18 +256,21 @@ local function open(q, record)
     request:close()
     return nil, broken(protocol, head, q)
   end
-  if status >= 300 then return nil, refused(request, protocol, status, q, head) end
-  local source = setmetatable({ request = request, events = NONE, first = 1, q = q, said = nil, begun = nil }, Source)
+  if status >= 300 then return nil, refused(request, target, status, q, head) end
+  local words = protocol.plain and protocol.plain(q)
+  local spec = words and specs[words]
+  local source = setmetatable({ request = request, events = NONE, first = 1, q = q, target = target, said = nil,
+    begun = nil }, Source)
   if record.attempts > 1 then source.attempts = record.attempts end
   -- The first event, before anybody can have seen one: a failure up to here may be tried again. One that is plain text stays where
   -- it is, for the iterator.
-  local spec, event, failed = protocol.specs[q.path], nil, nil
+  local event, failed
   if spec then
     local _, broke = request:ready()
     failed = broke and broken(protocol, broke, q)
     local text, second = nil, nil
     if not failed then text, second = http.plain(request, spec) end
-    if text and (second or not protocol.holds or not protocol.holds(text, q)) then
+    if text and (second or not protocol.holds or not protocol.holds(text, q, target)) then
       source.begun, source.said = true, true
       return source
     end
@@ -252,11 +291,25 @@ local function usage_of(source)
   return source.done and source.done.usage or nil
 end
 
---- A dialect that cannot tell reserves nothing.
+--- Answers are bound to this many tokens where a budget of tokens holds and the call does not say.
+local ANSWER <const> = 2048
+--- An answer of fewer tokens is not worth a call.
+local LEAST <const> = 16
+
+--- Set tokens of a budget aside for a call: its prompt, and its answer, which is cut down to what is free. That is no part of what
+--- was asked: it goes beside the request (call.amend), so that a recording finds the same request under another budget.
 local function reserve(q, room, record)
-  local protocol = protocols[q.protocol]
-  if protocol.reserve then return protocol.reserve(q, room, record) end
-  return 0
+  local target = target_of(q, record)
+  local estimate = target.dialect.estimate
+  if not estimate then return 0 end
+  local input, wanted = estimate(q, target)
+  record.asked = input
+  if wanted == false then return input <= room and input or nil, input end
+  if not wanted or wanted < 0 then wanted = ANSWER end
+  local output = math.min(wanted, math.floor(room) - input)
+  if output < math.min(LEAST, wanted) then return nil, input + math.min(LEAST, wanted) end
+  record.amend = { num_predict = output }
+  return input + output
 end
 
 -- Which endpoint answers, and how long it may take, is not what is asked.
@@ -267,7 +320,7 @@ local function class_of(q) return q.method == "GET" and "pure" or "idempotent" e
 
 effect.define("llm.chat", {
   taped = true, class = "idempotent", aside = ASIDE,
-  run = call, pool = pool_key, retry = RETRY, subject = subject, reserve = reserve,
+  run = call, pool = route, retry = RETRY, subject = subject, reserve = reserve,
   usage = function(value, q)
     local protocol = protocols[q.protocol]
     return protocol.usage and protocol.usage(value)
@@ -280,10 +333,14 @@ effect.define("llm.chat", {
 })
 -- Loading a model: a slot like any other call, but nothing a budget counts.
 effect.define("llm.load", { taped = true, class = "idempotent", aside = ASIDE,
-  run = call, pool = pool_key, retry = RETRY, subject = subject })
+  run = call, pool = route, retry = RETRY, subject = subject })
 -- What the server answers at once: no slot, no usage.
-effect.define("llm.admin", { taped = true, class = class_of, aside = ASIDE, run = call, retry = RETRY, subject = subject })
+effect.define("llm.admin", { taped = true, class = class_of, aside = ASIDE,
+  run = call, pool = route_at_once, retry = RETRY, subject = subject })
 effect.define("llm.stream", { taped = true, class = "idempotent", aside = ASIDE,
-  run = open, stream = true, pool = pool_key, retry = RETRY, usage = usage_of, subject = subject, reserve = reserve })
+  run = open, stream = true, pool = route, retry = RETRY, usage = usage_of, subject = subject, reserve = reserve })
+-- What answers have taught so far, as an agent run begins with it: on a tape, since the run asks by it.
+effect.define("llm.learned", { taped = true, class = "pure", quiet = true, in_body = true,
+  absent = function(_, learned) return learned end, run = function(_, _, learned) return learned end })
 
 return M

@@ -1,18 +1,25 @@
 --- The effect of a tool: tool.call { name, args, id, agent, needs_approval, idempotent }.
 ---
---- The request is data; the function that does the work comes beside it. What it raises is the outcome, a value like any other
+--- The request is data; the job that comes beside it does the work. What it raises is the outcome, a value like any other
 --- driver's: only `cancelled` of the calling task goes on as itself.
 
 local effect = require "core.effect"
 local approval = require "core.approval"
-local handler = require "core.coro".handler
+local coro = require "core.coro"
 local errors = require "core.errors"
+local scopes = require "core.scope"
+local current = require "core.task".current
 
 local M = {}
 
-local function run(q, call, work)
-  local ok, value = xpcall(work, handler, q, call and call.span and call.span.id, call)
+local xpcall, handler = coro.raw_xpcall, coro.handler
+
+local function run(q, call, job)
+  local task = current()
+  local unwinding = task.unwinding
+  local ok, value = xpcall(job.body, handler, job, q, call and call.span and call.span.id, call)
   if ok then return value end
+  scopes.go_on(task, unwinding)
   return nil, errors.wrap(value)
 end
 
@@ -25,18 +32,22 @@ effect.define("tool.call", { run = run, approvable = true, subject = function(q)
     if facts.nested and users[q] then users[q](facts.nested) end
   end })
 
+--- Does the work of a call; other fields are its own.
+---@class stoke.tool.job
+---@field body fun(job: stoke.tool.job, q: table, span?: integer, call?: table): any q.edited says that a person changed q.args,
+---  span is the number of the call in the trace; of call, `inside` and `nested` are the journal's (lua/journal.lua)
+
 --- Perform the call of a tool.
 ---@param q { name: string, args: table, id?: string, agent?: string, needs_approval?: boolean, idempotent?: boolean }
----@param work fun(q: table, span?: integer, call?: table): any does the work; q.edited says that a person changed q.args, span is
----  the number of the call in the trace; of call, `inside` and `nested` are the journal's (lua/journal.lua)
+---@param job stoke.tool.job
 ---@param on_pending? fun(entry: stoke.pending) told when it waits for an approval
 ---@param on_used? fun(usage: table) told what the body of a replayed call used
 ---@return any value
 ---@return stoke.error|nil err
-function M.call(q, work, on_pending, on_used)
+function M.call(q, job, on_pending, on_used)
   if on_used then users[q] = on_used end
   if on_pending then approval.watchers[q] = on_pending end
-  return effect.perform("tool.call", q, work)
+  return effect.perform("tool.call", q, job)
 end
 
 return M

@@ -204,10 +204,11 @@ end
 --- Judge an effect before it is done, and wait for a person where the verdict is to ask.
 ---@param def stoke.effect
 ---@param q any the request; an approval may change its args
+---@param call? table what `subject` may look at beside it
 ---@return stoke.error|nil
-function M.judge(def, q)
+function M.judge(def, q, call)
   local kind, value, other, what = nil, nil, nil, nil
-  if def.subject then kind, value, other, what = def.subject(q) end
+  if def.subject then kind, value, other, what = def.subject(q, call) end
   local verdict, pattern
   if kind then verdict, pattern = M.verdict(kind, value) end
   if other then

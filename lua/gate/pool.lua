@@ -1,5 +1,9 @@
 --- The pool gate, phase 1: at most `width` calls of one key at a time, oldest first. A slot that is given back goes straight
 --- to the next waiter, so no late-comer overtakes.
+---
+--- The gate is given the whole call, so that who is next and where it goes can be chosen late: its request (q.model), what it may
+--- be sent to (work: a list of targets), its context (class, deadline), what it is asked with (asked); and, when the slot comes
+--- back, what came of it: a value (def.usage tells tokens, seconds, load_seconds), or an error.
 
 local host = require "host.task"
 local fifo = require "core.fifo"
@@ -12,9 +16,12 @@ M.default_width = 2
 --- By key. An idle one is kept for the next call while there are few.
 local pools, count, KEPT = {}, 0, 64
 
----@return table|nil slot
+--- Wait for a slot. The effect's `pool` chooses the target and names the key.
+---@param call table of lua/effect.lua; call.target is set by the effect's `pool`
+---@return table|nil slot nil: the call needs none
 ---@return stoke.error|nil err kind `cancelled`
-function M.acquire(key, width)
+function M.acquire(call)
+  local key, width = call.def.pool(call.q, call)
   if not key then return nil end
   local pool = pools[key]
   if not pool then
@@ -44,7 +51,8 @@ function M.acquire(key, width)
   return pool
 end
 
---- Give a slot back.
+--- Give a slot back. (What came of its call is passed too: `value, err`, as the driver gave them.)
+---@param pool table the slot
 function M.release(pool)
   pool.busy = pool.busy - 1
   while pool.waiting > 0 and pool.busy < pool.width do

@@ -1,7 +1,7 @@
 --- The retry gate: errors that say `retryable` are tried again after a pause that doubles and is jittered (full jitter, Brooker
---- 2015), while a token bucket has some left: when a server is down for all, retries must not multiply the load. There is one
---- bucket for each server, by its address, so that a dead one takes nothing from the others; an effect that names no server has
---- one of its own.
+--- 2015), while a token bucket has some left: when a server is down for all, retries must not multiply the load. Each endpoint has
+--- one (its health, lua/endpoint.lua), so that a dead one takes nothing from the others; of other effects there is one for each
+--- server, by its address, and an effect that names none has one of its own.
 
 local host = require "host.task"
 local random = require "core.random"
@@ -19,8 +19,14 @@ M.kept = 256
 --- By key: { left = retries, used = when last, by a count of uses }. A bucket that is not here is full.
 local buckets, count, uses = {}, 0, 0
 
+--- Has any bucket been used? perform asks before it calls M.earn.
+M.used = false
+
+--- Buckets of endpoints that were filled before this was last raised are full.
+local epoch = 0
+
 --- Forget what the servers have used up, as at the beginning: a test does not depend on the one before.
-function M.forget() buckets, count = {}, 0 end
+function M.forget() buckets, count, epoch = {}, 0, epoch + 1 end
 
 local function key_of(def, q)
   local server = def.retry.server
@@ -35,7 +41,15 @@ local function oldest()
   return found
 end
 
-local function bucket_of(key)
+--- The bucket of a call's endpoint, or of its server.
+local function bucket_of(call)
+  M.used = true
+  local health = call.target and call.target.endpoint.health
+  if health then
+    if health.epoch ~= epoch or not health.left then health.epoch, health.left = epoch, M.saved end
+    return health
+  end
+  local key = key_of(call.def, call.q)
   local bucket = buckets[key]
   if not bucket then
     if count >= M.kept then buckets[oldest()], count = nil, count - 1 end
@@ -47,10 +61,18 @@ local function bucket_of(key)
   return bucket
 end
 
---- A call begins.
-function M.earn(def, q)
+--- A call begins: it knows where it goes.
+---@param call table
+function M.earn(call)
+  local health = call.target and call.target.endpoint.health
+  if health then
+    if not health.left or health.epoch ~= epoch then return end -- full
+    health.left = health.left + M.earned
+    if health.left >= M.saved then health.left = nil end
+    return
+  end
   if count == 0 then return end -- all are full
-  local key = key_of(def, q)
+  local key = key_of(call.def, call.q)
   local bucket = buckets[key]
   if not bucket then return end
   bucket.left = bucket.left + M.earned
@@ -58,16 +80,15 @@ function M.earn(def, q)
 end
 
 --- May this call be tried again? Waits the pause.
----@param def stoke.effect
----@param q any the request
+---@param call table { def, q, attempts = how often it was tried, target? }
 ---@param err stoke.error
----@param attempts integer how often it was tried
 ---@return boolean again
 ---@return stoke.error|nil cancelled when the wait was cancelled
-function M.again(def, q, err, attempts)
+function M.again(call, err)
+  local def, attempts = call.def, call.attempts
   if not err.retryable or err.began or attempts >= def.retry.attempts then return false end
   if (err.retry_after or 0) > M.patience then return false end -- the script is told, and may come back later
-  local bucket = bucket_of(key_of(def, q))
+  local bucket = bucket_of(call)
   if bucket.left < 1 then return false end
   bucket.left = bucket.left - 1
   local pause = math.min(def.retry.max, def.retry.base * 2 ^ (attempts - 1)) * random.stream("retry"):float()

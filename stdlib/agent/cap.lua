@@ -5,18 +5,15 @@
 --- model's profile goes before it, and so does a budget of tokens, which bounds the answer itself.
 
 local current = require "core.task".current
-local protocol = require "stoke.ollama.protocol"
-local window = require "stoke.ollama.window"
+local models = require "stoke.model"
 
 local M = {}
 
 --- Tokens of an answer, and of one with the thinking before it.
 M.ANSWER, M.THINKING = 4096, 32768
 
---- Does a budget of tokens hold for the running task?
-local function budgeted()
-  local task = current()
-  local level = task and (task.scope or task).context.budget
+--- Does one of these budgets bound the tokens?
+local function bounds_tokens(level)
   while level do
     if level.limit.tokens then return true end
     level = level.outer
@@ -26,16 +23,19 @@ end
 
 --- The cap of an agent's next answer.
 ---@param agent table its definition
+---@param target stoke.target
 ---@return integer|nil tokens nil: something else bounds it
 ---@return integer|nil window of the model, where it is known
 ---
---- Example: `local tokens = cap.of(bot.definition)`
-function M.of(agent)
+--- Example: `local tokens = cap.of(bot.definition, target)`
+function M.of(agent, target)
   local options = agent.options
-  if options and options.num_predict or budgeted() then return nil end
-  local load = protocol.load(agent.model, agent.endpoint)
-  if load.sampling and load.sampling.num_predict then return nil end
-  local known = load.options and load.options.num_ctx or window.learned(agent.model, agent.endpoint)
+  if options and options.num_predict then return nil end
+  local task = current()
+  local budget = task and (task.scope or task).context.budget
+  if budget and bounds_tokens(budget) then return nil end
+  if target.sampling and target.sampling.num_predict then return nil end
+  local known = models.known(target)
   local most = agent.think and M.THINKING or M.ANSWER
   return known and known < most and known or most, known
 end
@@ -70,9 +70,10 @@ end
 
 --- Where a cap comes from, in words.
 ---@param agent table its definition
+---@param target stoke.target
 ---@return string
-function M.words(agent)
-  local tokens, known = M.of(agent)
+function M.words(agent, target)
+  local tokens, known = M.of(agent, target)
   if not tokens then return "as long as num_predict or a budget says" end
   return ("at most %d tokens (%s; options.num_predict sets another limit)"):format(tokens,
     tokens == known and "the window of " .. agent.model or "where nothing else is said")

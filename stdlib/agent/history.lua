@@ -3,14 +3,11 @@
 --- Sent are the instructions, the last question (pinned), and the newest messages. When they grow beyond the window, the oldest
 --- fall out until six tenths are left, so that between two such compactions each request begins with the same bytes as the one
 --- before and the server's cache is used. A call and its results stay or fall together. Tokens are estimated from bytes at
---- the rate the model's own counts taught (stoke.ollama.tokens).
+--- the rate the model's own counts taught (stoke.model.estimate).
 
 local errors = require "core.errors"
-local ollama = require "stoke.ollama"
-local protocol = require "stoke.ollama.protocol"
+local models = require "stoke.model"
 local texts = require "stoke.agent.texts"
-local tokens = require "stoke.ollama.tokens"
-local windows = require "stoke.ollama.window"
 
 local M = {}
 
@@ -20,8 +17,11 @@ local M = {}
 ---@field asked integer the last message of the user, sent in any case
 ---@field summary? string of what fell out
 ---@field texts? table replacements of the agent's, see stoke.agent.texts
----@field bytes integer of what is sent
----@field images integer in what is sent
+---@field sent? table[] what was sent last, while nothing has fallen out or been taken back, with the instructions first
+---@field taken integer the last message that is in it
+---@field bytes integer its size
+---@field images integer
+---@field prompt integer bytes of the last prompt, tools included
 local History = {}
 History.__index = History
 
@@ -31,16 +31,14 @@ local ANSWER, LEFT = 0.25, 0.6
 local SMALL = 1500
 
 --- Make one.
----@param messages? table[] taken over
+---@param messages? table[]
 ---@return stoke.agent.history
 function M.new(messages)
-  if not messages then -- made in the size it will have
-    return setmetatable({ first = 1, asked = 0, bytes = 0, images = 0, sent = nil, instructions = nil }, History)
-  end
-  local history = setmetatable(messages, History)
-  history.first, history.asked = 1, 0
-  for i, message in ipairs(history) do
-    if message.role == "user" then history.asked = i end
+  local history = setmetatable({ nil, nil, nil, nil, first = 1, asked = 0, bytes = 0, images = 0, prompt = 0, taken = 0, sent = nil,
+    instructions = nil }, History) -- in the size that most have in the end
+  for i = 1, messages and #messages or 0 do
+    history[i] = messages[i]
+    if messages[i].role == "user" then history.asked = i end
   end
   return history
 end
@@ -57,11 +55,18 @@ function History:push(message, aside)
   elseif message.role == "user" then
     self.asked = n
   end
-  local sent = self.sent
-  if not sent then return end
-  sent[#sent + 1] = message
-  local bytes, images = tokens.size(message)
-  self.bytes, self.images = self.bytes + bytes, self.images + images
+end
+
+--- Messages that unpack takes at once.
+local MANY <const> = 100
+
+--- The messages from one on, a list.
+---@param first integer
+---@return table[]
+function History:from(first)
+  local last = #self
+  if last - first < MANY then return { table.unpack(self, first, last) } end -- made in its size
+  return table.move(self, first, last, 1, {})
 end
 
 --- Take back everything after the first `kept` messages.
@@ -75,32 +80,49 @@ function History:cut(kept)
   self.sent = nil
 end
 
---- What is sent, without looking whether it fits: the same table until something falls out.
----@param instructions string|nil
----@return table[]
-function History:messages(instructions)
-  if self.sent and self.instructions == instructions then return self.sent end
-  local out, system = {}, instructions
+--- What is sent, with the messages that have come since, without looking whether it fits.
+local function update(self)
+  local sent, bytes, images, last = self.sent, self.bytes, self.images, #self
+  for i = self.taken + 1, last do
+    local message = self[i]
+    sent[#sent + 1] = message
+    local more, pictures = models.size(message)
+    bytes, images = bytes + more, images + pictures
+  end
+  self.bytes, self.images, self.taken = bytes, images, last
+  return sent
+end
+
+--- The same, made anew.
+local function build(self, instructions)
+  local system, before = instructions, nil
   if self.summary then
     system = (system and system .. "\n\n" or "") .. texts.of("summary", self.texts, { summary = self.summary })
   end
-  if system then out[1] = { role = "system", content = system } end
-  if self.asked > 0 and self.asked < self.first then out[#out + 1] = self[self.asked] end
-  for i = self.first, #self do out[#out + 1] = self[i] end
-  local bytes, images = 0, 0
-  for i = 1, #out do
-    local more, pictures = tokens.size(out[i])
-    bytes, images = bytes + more, images + pictures
+  if self.asked > 0 and self.asked < self.first then before = self[self.asked] end
+  local head = system and { role = "system", content = system } or before
+  if head == before then before = nil end
+  local sent = { head, before, nil, nil, nil } -- in the size that most have in the end
+  self.bytes, self.images = 0, 0
+  for i = 1, #sent do
+    local bytes, images = models.size(sent[i])
+    self.bytes, self.images = self.bytes + bytes, self.images + images
   end
-  self.bytes, self.images, self.sent, self.instructions = bytes, images, out, instructions
-  return out
+  self.sent, self.taken, self.instructions = sent, self.first - 1, instructions
+  return update(self)
 end
 
---- The size of what is sent. `extra`: bytes that go along with it (tools, instructions of the moment).
+local function current(self, instructions)
+  return self.sent and self.instructions == instructions and update(self) or build(self, instructions)
+end
+
+--- The size of what would be sent. `extra`: bytes that go along with it (tools).
+---@param instructions string|nil
+---@param extra integer
 ---@return integer bytes
 ---@return integer images
 function History:size(instructions, extra)
-  self:messages(instructions)
+  current(self, instructions)
   return self.bytes + extra, self.images
 end
 
@@ -118,17 +140,17 @@ local function last_unit(history)
   return i
 end
 
---- Let the oldest messages fall out until about `target` tokens are left; what fell out.
-local function drop(history, model, extra, target)
+--- Let the oldest messages fall out until about `most` tokens are left; what fell out.
+local function drop(history, target, extra, most)
   local dropped, last = {}, last_unit(history)
   while history.first < last do
-    if tokens.estimate(model, history.bytes + extra, history.images) <= target then break end
+    if models.estimate(target, history.bytes + extra, history.images) <= most then break end
     local stop = next_unit(history, history.first)
     if stop > last then break end
     for i = history.first, stop - 1 do
       if i ~= history.asked then
         dropped[#dropped + 1] = history[i]
-        local bytes, images = tokens.size(history[i])
+        local bytes, images = models.size(history[i])
         history.bytes, history.images = history.bytes - bytes, history.images - images
       end
     end
@@ -138,58 +160,44 @@ local function drop(history, model, extra, target)
   return dropped
 end
 
---- The context window; the model is loaded, once, where nobody knows it otherwise.
-local function window_of(history, about, estimated)
-  if protocol.automatic(about.model, about.endpoint) then
-    return windows.grow(about.model, about.endpoint, estimated, about.num_predict)
-  end
-  local window = about.window or ollama.window(about.model, about.endpoint)
-  if window or history.loaded == about.model then return window end
-  ollama.load { model = about.model, endpoint = about.endpoint }
-  history.loaded = about.model
-  return ollama.window(about.model, about.endpoint)
-end
-
-local function overflow(about, estimated, window)
+local function overflow(target, estimated, window)
   return errors.new("context_overflow", ("the question and the newest messages for %s have about %d tokens, its context window %d")
-    :format(about.model, estimated, window), { tokens = estimated, window = window, model = about.model, estimated = true })
+    :format(target.name, estimated, window), { tokens = estimated, window = window, model = target.name, estimated = true })
 end
 
---- The size of what is sent, where it is so little that it fits any window worth having: nobody has to be asked then.
----@param about table { model, endpoint?, options? }
----@param instructions string|nil
----@param extra integer bytes
----@return integer|nil bytes nil: it has to be made to fit
----@return integer|nil images
-function History:small(about, instructions, extra)
-  local bytes, images = self:size(instructions, extra)
-  local predict = about.options and about.options.num_predict or 0
-  if tokens.estimate(about.model, bytes, images) + predict >= SMALL then return nil end
-  if protocol.num_ctx(about.model, about.endpoint) then return nil end
-  return bytes, images
+--- What is left of the window for the prompt.
+local function room(window, predict)
+  return window - math.floor(predict and predict > 0 and math.min(predict, window // 2) or window * ANSWER)
 end
 
---- Make the history fit. Waits: it may have to ask the server for the window, and a summary is a call of its own.
----@param about table { model, endpoint?, num_predict?, window?, summarize?: fun(messages: table[], summary?: string): string? }
+--- What is sent, made to fit; `prompt` and `images` are its size then. Waits: it may have to ask the server for the window, and a
+--- summary is a call of its own.
+---@param target stoke.target
+---@param predict integer|nil tokens that the answer is bound to
+---@param known integer|nil the window, where the server has told it in an error
 ---@param instructions string|nil
----@param extra integer bytes
----@return integer bytes what is sent then
----@return integer images
+---@param extra integer bytes that go along with it (tools)
+---@param summarize? fun(messages: table[], summary?: string): string? given what falls out
+---@return table[] messages the same table until something falls out
 ---Raises `context_overflow` when not even the question and the newest messages fit.
-function History:fit(about, instructions, extra)
-  local bytes, images = self:size(instructions, extra)
-  local estimated = tokens.estimate(about.model, bytes, images)
-  local window = window_of(self, about, estimated)
-  if not window then return bytes, images end
-  local predict = about.num_predict
-  local limit = window - math.floor(predict and predict > 0 and math.min(predict, window // 2) or window * ANSWER)
-  if estimated <= limit then return bytes, images end
-  local dropped = drop(self, about.model, extra, limit * LEFT)
-  if #dropped > 0 and about.summarize then self.summary = about.summarize(dropped, self.summary) end
-  bytes, images = self:size(instructions, extra)
-  estimated = tokens.estimate(about.model, bytes, images)
-  if estimated > window then error(overflow(about, estimated, window), 0) end
-  return bytes, images
+function History:fit(target, predict, known, instructions, extra, summarize)
+  local sent = current(self, instructions)
+  local prompt = self.bytes + extra
+  self.prompt = prompt
+  local estimated = models.estimate(target, prompt, self.images)
+  local set = target.set_window
+  if not set and not known and estimated + (predict or 0) < SMALL then return sent end
+  local window = set ~= "auto" and known or models.room(target, estimated, predict)
+  if not window then return sent end
+  local limit = room(window, predict)
+  if estimated <= limit then return sent end
+  local dropped = drop(self, target, extra, limit * LEFT)
+  if #dropped > 0 and summarize then self.summary = summarize(dropped, self.summary) end
+  sent = build(self, instructions)
+  self.prompt = self.bytes + extra
+  estimated = models.estimate(target, self.prompt, self.images)
+  if estimated > window then error(overflow(target, estimated, window), 0) end
+  return sent
 end
 
 return M

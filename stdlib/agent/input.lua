@@ -2,8 +2,7 @@
 
 local errors = require "core.errors"
 local json = require "core.json"
-local ollama = require "stoke.ollama"
-local options = require "stoke.ollama.options"
+local options = require "stoke.model.options"
 local texts = require "core.text"
 
 local M = {}
@@ -31,9 +30,9 @@ local function images(where, list)
   local out = {}
   for i, image in ipairs(list) do
     if type(image) == "string" then
-      out[i] = is_data(image) and (image:gsub("^data:[^,]*;base64,", "")) or ollama.image(image)
+      out[i] = is_data(image) and (image:gsub("^data:[^,]*;base64,", "")) or options.image(image)
     elseif type(image) == "table" and type(image.path) == "string" then
-      out[i] = ollama.image(image.path)
+      out[i] = options.image(image.path)
     elseif type(image) == "table" and type(image.data) == "string" then
       out[i] = image.data
     else
@@ -63,7 +62,7 @@ end
 ---@return table[] messages
 ---Raises `argument`; what reading an image raises.
 function M.messages(where, input)
-  if type(input) == "string" then return { { role = "user", content = texts.valid(input) } } end
+  if type(input) == "string" then return { { role = "user", content = utf8.len(input) and input or texts.valid(input) } } end
   if type(input) ~= "table" then
     errors.argument("%s: the input must be a text, { text =, images = } or messages, got %s", where, errors.describe(input))
   end

@@ -481,7 +481,9 @@ function M.announces(text)
   local last = text:byte(-1)
   if last == 124 or text:sub(-3) == "```" then return false end -- a table, code
   local tail = text:sub(-TAIL)
-  if tail:find "[=:]%s*[%d.,%s%%*$]*%d[%d.,%s%%*$]*$" then return false end -- "...: 3 * 4 = 12."
+  if (tail:find("=", 1, true) or tail:find(":", 1, true)) and tail:find "[=:]%s*[%d.,%s%%*$]*%d[%d.,%s%%*$]*$" then
+    return false -- "...: 3 * 4 = 12."
+  end
   local sentence, mark, rest = last_sentence(tail)
   if not sentence or not promising(sentence) then return false end
   local said, list = announces(sentence, mark)

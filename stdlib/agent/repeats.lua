@@ -60,25 +60,35 @@ function M.shown(cycle)
   return json.encode(#cycle > 60 and cycle:sub(1, 60) .. "..." or cycle) or "the same bytes"
 end
 
---- Watches a text.
+--- A text that comes in pieces, watched: a list of them.
 ---@class stoke.agent.repeats
+---@field [integer] string
+---@field count integer pieces
+---@field size integer bytes
+---@field next integer bytes at which it is looked at again
+---@field seen integer pieces that were looked at
+---@field tail string of these
 local Watch = {}
 Watch.__index = Watch
 
 ---@return stoke.agent.repeats
-function M.new() return setmetatable({ parts = {}, count = 0, fresh = 0, tail = "" }, Watch) end
+function M.new() return setmetatable({ count = 0, size = 0, next = STEP, seen = 0, tail = "" }, Watch) end
 
 --- More of it has come.
 ---@param text string
 ---@return string|nil cycle what it repeats
 function Watch:put(text)
-  local count = self.count + 1
-  self.parts[count], self.count = text, count
-  self.fresh = self.fresh + #text
-  if self.fresh < STEP then return nil end
-  local tail = self.tail .. table.concat(self.parts, "", 1, count)
-  self.tail, self.count, self.fresh = tail:sub(-CYCLED), 0, 0
+  local count, size = self.count + 1, self.size + #text
+  self[count], self.count, self.size = text, count, size
+  if size < self.next then return nil end
+  local tail = self.tail .. table.concat(self, "", self.seen + 1, count)
+  self.tail, self.seen, self.next = tail:sub(-CYCLED), count, size + STEP
   return M.cycle(self.tail)
 end
+
+--- The text, or its first pieces.
+---@param count? integer
+---@return string
+function Watch:text(count) return table.concat(self, "", 1, count or self.count) end
 
 return M

@@ -4,10 +4,11 @@ local errors = require "core.errors"
 local modules = require "core.modules"
 local scopes = require "core.scope"
 local tasks = require "core.task"
+local explain = require "stoke.agent.explain"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
-local options = require "stoke.ollama.options"
-local run = require "stoke.agent.run"
+local loop = require "stoke.agent.loop"
+local options = require "stoke.model.options"
 local stream = require "stoke.agent.stream"
 local values = require "stoke.schema.values"
 
@@ -60,7 +61,7 @@ local function check_outside(self)
     errors.raise("argument", ("the session of %s is in the middle of a turn whose events this task reads"):format(self.agent),
       { hint = "read them to the end, or leave the loop, before the next turn" })
   end
-  local outer = run.outer()
+  local outer = loop.outer()
   while outer do
     if outer.history == self.history then
       errors.raise("argument", ("the session of %s is in the middle of the turn that this tool works for"):format(self.agent),
@@ -91,7 +92,9 @@ local function turn(self, given, listener, limits, reader)
   self.reader = reader
   guard.count = #self.history
   local definition = self.handle.definition
-  local result, last = run.run(definition, self.history, input.messages(definition.label, given), listener, limits)
+  local messages, past = input.messages(definition.label, given), self.history
+  for i = 1, #messages do past:push(messages[i]) end
+  local result, last = loop.run(definition, past, guard.count + 1, listener, limits)
   if last ~= definition then self.handle = last.handle end
   self.ends[#self.ends + 1] = #self.history
   return result
@@ -106,7 +109,7 @@ end
 --- Example: `print(chat:run("And in Rome?").text)`
 function Session:run(given, limits)
   scopes.check_self(self, Session, "session:run()")
-  return turn(self, given, nil, run.options("session:run", limits))
+  return turn(self, given, nil, loop.options("session:run", limits))
 end
 
 --- One turn, its events as they come; see agent:stream.
@@ -117,7 +120,7 @@ end
 --- Example: `for ev in chat:stream("And in Rome?") do if ev.type == "text" then io.write(ev.text) end end`
 function Session:stream(given, limits)
   scopes.check_self(self, Session, "session:stream()")
-  limits = run.options("session:stream", limits)
+  limits = loop.options("session:stream", limits)
   local reader = tasks.current()
   if self.busy then check_outside(self) end
   return stream.open(function(listener) return turn(self, given, listener, limits, reader) end)
@@ -134,7 +137,7 @@ function Session:next_request(given)
   for _, message in ipairs(input.messages(self.agent, given)) do messages[#messages + 1] = message end
   local past = history.new(messages)
   past.first, past.summary = self.history.first, self.history.summary
-  return run.next_request(self.handle.definition, past)
+  return explain.next_request(self.handle.definition, past)
 end
 
 --- The same, printed and returned.
@@ -144,7 +147,7 @@ end
 --- Example: `chat:explain "And in Rome?"`
 function Session:explain(given)
   scopes.check_self(self, Session, "session:explain()")
-  return run.show(self:next_request(given))
+  return explain.show(self:next_request(given))
 end
 
 local function copy(messages)

@@ -1,7 +1,7 @@
---- The events of a run, in the order they happen: the run is a child task, the events come through a bounded channel.
+--- The events of a run, in the order they happen: the run is a child task, its events wait for their reader in a bounded queue.
 
-local channel = require "core.channel"
 local errors = require "core.errors"
+local queues = require "core.queue"
 local spelling = require "core.names"
 local tasks = require "core.task"
 
@@ -21,14 +21,18 @@ function Stream.__index(_, key)
   return spelling.field("stoke.agent.stream", key, {}, Stream)
 end
 
+--- What stands in the queue for the error that ended the run.
+local Failure = {}
+
 function Stream:__call()
   if self.over then return nil end
-  local event = self.events:recv()
+  local event = self.events:take()
   if event == nil then
     self.over = true
+    if self.events.cut then self.task:await() end -- raises what became of it
     return nil
   end
-  if event.type ~= "error" then return event end
+  if getmetatable(event) ~= Failure then return event end
   self.over = true
   error(event.err, 0)
 end
@@ -43,10 +47,14 @@ end
 Stream.__close = Stream.close
 
 local function body(events, f)
-  local ok, err = pcall(f, function(event) events:send(event) end)
+  local ok, err = pcall(f, function(event) events:put(event) end)
   if not ok then
-    if errors.is(err) and err.kind == "cancelled" then error(err, 0) end
-    events:send { type = "error", err = errors.wrap(err) }
+    if errors.is(err) and err.kind == "cancelled" then -- and nothing can be put in any more
+      events.cut = true
+      events:close()
+      error(err, 0)
+    end
+    events:put(setmetatable({ err = errors.wrap(err) }, Failure))
   end
   events:close()
 end
@@ -58,7 +66,7 @@ end
 ---@return nil
 ---@return stoke.agent.stream closing it ends the run
 function M.open(f)
-  local events = channel.new(AHEAD)
+  local events = queues.new(AHEAD)
   local self = setmetatable({ events = events, over = false }, Stream)
   self.task = tasks.spawn(body, { name = "agent" }, events, f)
   return self, nil, nil, self

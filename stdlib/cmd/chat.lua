@@ -5,7 +5,7 @@ local args = require "stoke.args"
 local complete = require "stoke.repl.complete"
 local engine = require "core.json"
 local errors = require "core.errors"
-local call = require "stoke.ollama.call"
+local model = require "stoke.model"
 local fs = require "stoke.fs"
 local histories = require "stoke.term.history"
 local json = require "stoke.json"
@@ -71,7 +71,7 @@ local function turn(chat, line)
   messages[#messages + 1] = { role = "user", content = line }
   local text, done = show_answer(chat, ollama.stream { model = chat.model, messages = messages_of(chat), think = chat.think,
     options = next(chat.options) and chat.options or nil })
-  text = call.without_thinking({ model = chat.model }, text)
+  text = model.settled(model.open(chat.model), {}, text)
   messages[#messages + 1] = { role = "assistant", content = text }
   if chat.stats and done and done.usage then
     stdio.err(term.paint("dim", stats_text(done.usage), chat.colour) .. "\n")

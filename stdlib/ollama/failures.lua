@@ -1,6 +1,5 @@
 --- What Ollama says when it fails, as errors with a kind and a cure. What its texts mean: stoke.ollama.meanings.
 
-local config = require "stoke.config"
 local errors = require "core.errors"
 local json = require "core.json"
 local texts = require "core.text"
@@ -84,7 +83,7 @@ local function naming(hint, q)
   return ("%q cannot be read as a name: %s"):format(excerpt(q.model, 80), meanings.NAME)
 end
 
-local function classify(text, q, fields, kind, retryable)
+local function classify(text, q, fields, kind, retryable, target)
   local over, tokens, window = overflow_numbers(text)
   if over then
     local err = M.overflow(q.model or "the model", tokens, window, text)
@@ -98,7 +97,7 @@ local function classify(text, q, fields, kind, retryable)
     if hint == meanings.PULL then
       fields.missing = q.model and q.model ~= "" or nil -- for auto_pull
       hint = fields.missing and "stoke pull " .. q.model or nil
-      if hint and config.endpoint(q.endpoint).name == "sim" then hint = hint .. ", or one that `stoke models --sim` lists" end
+      if hint and target and target.endpoint.name == "sim" then hint = hint .. ", or one that `stoke models --sim` lists" end
     elseif hint == meanings.NAME or hint == meanings.NONE then
       hint = naming(hint, q)
     end
@@ -219,7 +218,8 @@ end
 ---@param body string
 ---@param q table the request
 ---@param head? string header lines
-function M.status(status, body, q, head)
+---@param target? stoke.target
+function M.status(status, body, q, head, target)
   local parsed = wire.decode(body) -- the words of a model in it may hold anything: they are cleaned when they are shown
   local fields = { status = status, model = q.model }
   local known = STATUS[status] or OTHER
@@ -227,7 +227,7 @@ function M.status(status, body, q, head)
   if type(parsed) ~= "table" or parsed.error == nil or status < 400 then return foreign(status, body, fields, q, head) end
   local url = parsed.signin_url
   fields.signin_url = type(url) == "string" and clean(url) or nil
-  local err = classify(words(parsed.error, 0), q, fields, known[1], known[2])
+  local err = classify(words(parsed.error, 0), q, fields, known[1], known[2], target)
   if BEGAN[status] then err.began = true end
   if status == 401 and not rawget(err, "hint") then
     err.hint = fields.signin_url and "sign in: " .. fields.signin_url or HINTS[401]

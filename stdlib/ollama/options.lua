@@ -1,35 +1,25 @@
---- What a script may give: options of calls and profiles, checked before anything is sent.
+--- What a script may give of Ollama's own: profiles, keep_alive, names of models. The options of calls are those of all dialects,
+--- stoke.model.options, and are found here, too.
 
 local errors = require "core.errors"
-local json = require "core.json"
-local ordered = require "core.ordered"
-local config = require "stoke.config"
+local common = require "stoke.model.options"
 
 local M = {}
+for name, value in next, common do M[name] = value end
 
--- ---- load options ---------------------------------------------------------------------------------------------------------
-
---- Options that reload a model when they differ from what it was loaded with (server/sched.go, needsReload).
-M.LOAD = { "draft_num_predict", "main_gpu", "num_batch", "num_ctx", "num_gpu", "num_thread", "use_mmap" }
-
-local LOAD = {}
-for _, name in ipairs(M.LOAD) do LOAD[name] = true end
+-- ---- profiles -----------------------------------------------------------------------------------------------------------------
 
 local PROFILE = { num_ctx = true, num_batch = "number", num_gpu = "number", main_gpu = "number", use_mmap = "boolean",
   num_thread = "number", draft_num_predict = "number", keep_alive = true, shift = "boolean", split_thinking = "boolean",
   auto_pull = "boolean" }
 
---- Options of each call; they never reload.
-local SAMPLING = { "frequency_penalty", "min_p", "num_keep", "num_predict", "presence_penalty", "repeat_last_n",
-  "repeat_penalty", "seed", "stop", "temperature", "top_k", "top_p", "typical_p" }
 local SAMPLES = {}
-for _, name in ipairs(SAMPLING) do SAMPLES[name] = true end
-M.SAMPLING = SAMPLING
+for _, name in ipairs(M.SAMPLING) do SAMPLES[name] = true end
 
 --- What a profile may hold: how the model is loaded, and how it is sampled where a call does not say.
 local IN_PROFILE = {}
 for name, kind in next, PROFILE do IN_PROFILE[name] = kind end
-for _, name in ipairs(SAMPLING) do IN_PROFILE[name] = name == "stop" and "table" or "number" end
+for _, name in ipairs(M.SAMPLING) do IN_PROFILE[name] = name == "stop" and "table" or "number" end
 
 --- Seconds, or a Go duration such as "10m"; the server takes a number in quotes for an error.
 function M.keep_alive(what, value)
@@ -75,156 +65,7 @@ function M.profile(model, given)
   return profile
 end
 
--- ---- calls ------------------------------------------------------------------------------------------------------------------
-
-local function refuse_load(what, model, name)
-  errors.raise("argument", ("%s: %s is a load option; differing between calls it reloads the model each time")
-    :format(what, name),
-    { hint = ('set it for the model: stoke.models { ["%s"] = { %s = ... } }, or in stoke.config.lua'):format(model, name) })
-end
-
-local function sampling(what, model, options, prefix)
-  prefix = prefix or "options."
-  local names = {}
-  for name in next, options do names[#names + 1] = tostring(name) end
-  table.sort(names)
-  for _, name in ipairs(names) do
-    if LOAD[name] then refuse_load(what, model, name) end
-    if not SAMPLES[name] then -- a newer server may know more, but it also ignores what it does not know
-      local here = errors.elsewhere("options", name)
-      if here then errors.argument("%s: unknown option options.%s; here it is %s", what, name, here) end
-      local near = errors.suggest(name, SAMPLING)
-      if near then errors.argument("%s: unknown option %s%s (did you mean %s?)", what, prefix, name, near) end
-    end
-  end
-  local stop = options.stop
-  if stop ~= nil and (type(stop) ~= "table" or stop[1] == nil and next(stop) ~= nil) then
-    errors.argument("%s: %sstop must be a list of strings", what, prefix)
-  end
-  local predict = options.num_predict
-  if predict ~= nil and (type(predict) ~= "number" or not math.tointeger(predict)) then
-    errors.argument("%s: %snum_predict must be a whole number of tokens, got %s", what, prefix, errors.describe(predict))
-  end
-end
-M.sampling = sampling
-
---- The options of a call: a table, or the name of a sampling profile; `sampling` beside it is such a name too, over which the
---- table goes. The same table when there is no name.
----@param what string
----@param given string|table|nil
----@param name string|table|nil
----@return table|nil
----Raises `argument` for a name that nobody knows.
-function M.sampled(what, given, name)
-  if type(given) == "string" then given, name = name, given end
-  for _, value in ipairs { given, name } do
-    if type(value) ~= "table" and type(value) ~= "string" then
-      errors.argument("%s: options must be a table, or the name of a sampling profile, got %s", what, errors.describe(value))
-    end
-  end
-  if name == nil then return given end
-  local profile = name
-  if type(name) == "string" then
-    local known = config.get().sampling
-    profile = known[name]
-    if not profile then
-      local names = ordered.names(known)
-      local near = errors.suggest(name, names)
-      errors.raise("argument", ("%s: no sampling profile is named %s%s"):format(what, name,
-        near and (" (did you mean %s?)"):format(near) or ""),
-        { hint = ("known: %s; more in stoke.config.lua: sampling = { %s = { temperature = 0.3 } }"):format(
-          table.concat(names, ", "), name:find "^%a[%w_]*$" and name or "mine") })
-    end
-  end
-  local out = {}
-  for _, from in ipairs { profile, type(given) == "table" and given or nil } do
-    for key, value in next, from do out[key] = value end
-  end
-  return out
-end
-
-local LEVELS = { low = true, medium = true, high = true, max = true }
-
-local function thinking(what, think)
-  if type(think) == "boolean" or LEVELS[think] then return end
-  errors.argument("%s: think must be true, false, \"low\", \"medium\", \"high\" or \"max\", got %s", what,
-    type(think) == "string" and ("%q"):format(think) or type(think))
-end
-
-local KEYWORDS = {}
-for word in ("type properties items enum const anyOf oneOf allOf not if then else required prefixItems pattern format minimum "
-  .. "maximum title description additionalProperties definitions minLength maxLength minItems maxItems nullable default")
-  :gmatch "%S+" do KEYWORDS[word] = true end
-
-local function is_json_schema(format)
-  for key in next, format do
-    if KEYWORDS[key] or type(key) == "string" and key:find "^%$" then return true end
-  end
-  return false
-end
-
---- What the server is given as `format`: a stoke.schema goes out as servers take it, a JSON Schema of a
---- script as it is.
----@param format any
----@return any
-function M.format(format)
-  local meta = type(format) == "table" and getmetatable(format)
-  return meta and meta.__name == "stoke.schema" and format:format() or format
-end
-
-local function format_of(what, options)
-  local format = M.format(options.format)
-  if type(format) == "table" and next(format) ~= nil and not json.is_array(format) and not is_json_schema(format) then
-    errors.raise("argument", what .. ": format is no JSON Schema: it has none of its keywords",
-      { hint = "format = stoke.schema { field = \"string\", ... } makes one of the short notation" })
-  end
-  if format ~= "json" and (type(format) ~= "table" or next(format) == nil or json.is_array(format)) then
-    errors.argument("%s: format must be \"json\" or a JSON Schema (a table), got %s", what,
-      type(format) == "table" and "an empty one or a list" or type(format) == "string" and ("%q"):format(format) or type(format))
-  end
-  if options.tools and next(options.tools) ~= nil then
-    errors.raise("argument", what .. ": format and tools do not mix: the model could write no call",
-      { hint = "call the tools first, then ask once more with format and without tools" })
-  end
-end
-
-local TIMEOUTS = { connect = true, first_byte = true, idle = true, total = true }
-
---- Seconds by phase; false lifts a limit.
-function M.timeouts(what, timeouts)
-  errors.options(timeouts, TIMEOUTS, what .. ": timeouts")
-  for _, name in ipairs { "connect", "first_byte", "idle", "total" } do
-    local value = timeouts[name]
-    if value ~= nil and value ~= false and not (type(value) == "number" and value > 0) then
-      errors.argument("%s: timeouts.%s must be seconds above 0, or false for no limit, got %s", what, name, tostring(value))
-    end
-  end
-end
-
---- What all inference calls may hold; raises `argument`.
----@param what string "ollama.chat"
----@param options table
----@param allowed table
-function M.check(what, options, allowed)
-  if type(options) == "table" and (type(options.options) == "string" or options.sampling ~= nil) then
-    local plain = {}
-    for name, value in next, options do plain[name] = value end
-    plain.options, plain.sampling = M.sampled(what, options.options, options.sampling), nil
-    options = plain
-  end
-  options = errors.options(options, allowed, what)
-  M.model(what, options.model)
-  if options.keep_alive ~= nil then
-    errors.raise("argument", what .. ": keep_alive on a call can keep other models from loading",
-      { hint = "set it once: ollama.load { model =, keep_alive = }, or in the model's profile" })
-  end
-  if options.shift ~= nil then refuse_load(what, options.model, "shift") end
-  if options.options then sampling(what, options.model, options.options) end
-  if options.think ~= nil then thinking(what, options.think) end
-  if options.format ~= nil then format_of(what, options) end
-  if options.timeouts then M.timeouts(what, options.timeouts) end
-  return options
-end
+-- ---- names --------------------------------------------------------------------------------------------------------------------
 
 --- Names that were looked at, and at most so many.
 local known, count, KNOWN = {}, 0, 256
@@ -245,15 +86,6 @@ end
 function M.is_cloud(model)
   local tag = model:match ":([^/:]*)$"
   return tag ~= nil and (tag == "cloud" or tag:find "%-cloud$" ~= nil)
-end
-
---- A model's name.
-function M.model(what, model)
-  if model == nil then errors.argument("%s: model is missing", what) end
-  if type(model) ~= "string" or model == "" then
-    errors.argument("%s: a model's name expected, got %s", what, model == "" and "an empty string" or type(model))
-  end
-  return model
 end
 
 --- A model is named alone, or in a table with the rest: f("m"), f("m", "gpu"), f("m", { endpoint = "gpu" }),
@@ -287,99 +119,6 @@ end
 function M.endpoint(what, given)
   if type(given) ~= "table" then return given end
   return errors.options(given, { endpoint = "string" }, what).endpoint
-end
-
--- ---- messages -----------------------------------------------------------------------------------------------------------------
-
---- Mark an empty list, which would go out as {}; any other is one by itself.
-function M.list(list)
-  return next(list) == nil and json.array {} or list
-end
-
-local function check_call(what, i, call)
-  local f = type(call) == "table" and call["function"]
-  if type(f) ~= "table" or type(f.name) ~= "string" then
-    errors.argument("%s: messages[%d].tool_calls: each needs function = { name =, arguments = }", what, i)
-  end
-  if type(f.arguments) == "string" then
-    errors.raise("argument", ("%s: messages[%d]: the arguments of %s are a string; Ollama wants a table"):format(what, i, f.name),
-      { hint = "send back the tool_calls of the reply as they came" })
-  end
-end
-
-local FIELDS = { tool_calls = "table", images = "table", thinking = "string", tool_name = "string" }
-
---- A message that has a field it cannot have as it is: null is left out, as other APIs write what is not there.
-local function mend(what, i, message)
-  local copy = setmetatable({}, getmetatable(message))
-  for name, value in next, message do
-    local wanted = FIELDS[name]
-    if wanted and value ~= json.null and type(value) ~= wanted then
-      errors.argument("%s: messages[%d].%s must be a %s, got %s", what, i, name, wanted, errors.describe(value))
-    end
-    if not wanted or value ~= json.null then copy[name] = value end
-  end
-  return copy
-end
-
-local function is(value, kind) return value == nil or type(value) == kind end
-
-local function checked(what, i, message)
-  if not (is(message.tool_calls, "table") and is(message.images, "table") and is(message.thinking, "string")
-    and is(message.tool_name, "string")) then
-    message = mend(what, i, message)
-  end
-  local calls = message.tool_calls
-  for j = 1, calls and #calls or 0 do check_call(what, i, calls[j]) end
-  return message
-end
-
---- Roles of other libraries, which no model's template knows: it would leave them out without a word. "developer" and "model" are
---- not among them: some templates do.
-local STRANGERS = { human = "user", ai = "assistant", bot = "assistant", ["function"] = "tool" }
-
---- Has it no field that must be looked at? Most have none.
-local function is_plain(message)
-  return message.tool_calls == nil and message.images == nil and message.thinking == nil and message.tool_name == nil
-end
-
---- The message with its images read and no empty list; itself where it is so.
-local function ready(message, what, images)
-  local calls, pictures = message.tool_calls, message.images
-  if not pictures and not (calls and #calls == 0) then return message end
-  local copy = setmetatable({}, getmetatable(message))
-  for name, value in next, message do copy[name] = value end
-  if calls and #calls == 0 then copy.tool_calls = nil end
-  if pictures then copy.images = #pictures > 0 and images(what, pictures) or nil end
-  return copy
-end
-
---- Messages as the server wants them: images read, empty lists left out.
----@param what string
----@param messages table[]
----@param images fun(what: string, list: table): table reads them
-function M.messages(what, messages, images)
-  local out
-  if messages[1] == nil and next(messages) ~= nil then
-    errors.argument("%s: messages must be a list of messages, { { role = \"user\", content = ... } }, got %s", what,
-      errors.describe(messages))
-  end
-  for i = 1, #messages do
-    local message = messages[i]
-    if type(message) ~= "table" or type(message.role) ~= "string" then
-      errors.argument("%s: messages[%d] must be a table with role and content", what, i)
-    end
-    local meant = STRANGERS[message.role]
-    if meant then errors.argument("%s: messages[%d]: the role %q is %q here", what, i, message.role, meant) end
-    if not is_plain(message) then
-      message = ready(checked(what, i, message), what, images)
-      if message ~= messages[i] then
-        out = out or table.move(messages, 1, #messages, 1, {})
-        out[i] = message
-      end
-    end
-  end
-  return M.list(out or messages)
 end
 
 return M

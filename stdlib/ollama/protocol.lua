@@ -1,75 +1,25 @@
---- Ollama's wire: how requests are shaped and answers read, for lua/driver/llm.lua, which does the work.
+--- Ollama's wire: how requests are shaped and finished, for lua/driver/llm.lua, which does the work, and for stoke.model, the face
+--- that all dialects have. This is the dialect's table; its parts are in the files beside it.
 
-local effect = require "core.effect"
+local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local json = require "core.json"
-local prepare = require "core.driver.llm".prepare
 local modules = require "core.modules"
 local auto = require "stoke.ollama.auto"
 local config = require "stoke.config"
 local failures = require "stoke.ollama.failures"
 local options = require "stoke.ollama.options"
 local replies = require "stoke.ollama.replies"
-local tokens = require "stoke.ollama.tokens"
+local requests = require "stoke.model.request"
+local tokens = require "stoke.model.tokens"
 
 local M = {}
-
--- ---- endpoints ------------------------------------------------------------------------------------------------------------
-
---- What is known of an endpoint, by the name asked for (false = the default one), made once a revision of the settings. The same
---- list of headers also means that nothing has to be set up again for the next request.
-local endpoints, count = {}, 0
-
---- Endpoints kept at most: an address is a name, too, and a script may come by many. Beyond, all are made anew.
-local MOST = 256
-
-local function header(endpoint, name, value)
-  if not name:find "^[%w!#$%%&'*+.^_`|~-]+$" or value:find "[\r\n%z]" then -- the value may be a secret: not shown
-    errors.raise("usage", ("endpoint %s: the header %q cannot be sent"):format(endpoint.name, name),
-      { hint = "a name has letters, digits and dashes; a value has one line" })
-  end
-  return name .. ": " .. value
-end
-
-local function headers_of(endpoint)
-  local headers, names, authorized = { "Content-Type: application/json" }, {}, false
-  for name in next, endpoint.headers do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do
-    headers[#headers + 1] = header(endpoint, name, endpoint.headers[name])
-    authorized = authorized or name:lower() == "authorization"
-  end
-  if endpoint.key and not authorized then
-    headers[#headers + 1] = header(endpoint, "Authorization", "Bearer " .. endpoint.key)
-  end
-  return headers
-end
-
---- The endpoint of a name or an address.
----@param name? string
----@return table known { url, meant (what url stands in for), name, headers; by model: pools (keys), loads (options); by path:
----  calls, streams (requests) }
----Raises `usage` for a name nobody knows.
-function M.endpoint(name)
-  local known = endpoints[name or false]
-  if known and known.revision == config.revision then return known end
-  local endpoint = config.endpoint(name)
-  if not known then
-    if count >= MOST then endpoints, count = {}, 0 end
-    count = count + 1
-  end
-  known = { url = endpoint.url, meant = endpoint.meant or endpoint.url, name = endpoint.name, headers = headers_of(endpoint),
-    revision = config.revision, pools = {}, loads = {}, calls = {}, streams = {} }
-  endpoints[name or false] = known
-  return known
-end
 
 -- ---- profiles -------------------------------------------------------------------------------------------------------------
 
 local own = {}
 
 local canonical = options.canonical
-M.canonical = canonical
 
 --- Set profiles of this run; each replaces the one the model had.
 function M.set_profiles(profiles)
@@ -82,9 +32,12 @@ function M.set_profiles(profiles)
   for model, profile in next, checked do
     local before = own[model]
     own[model] = profile
-    modules.undo(function() own[model] = before end)
+    modules.undo(function()
+      own[model] = before
+      endpoints.changed()
+    end)
   end
-  endpoints, count = {}, 0
+  endpoints.changed()
 end
 
 function M.profile(model)
@@ -98,76 +51,34 @@ local function chosen(profile, names)
   return next(out) ~= nil and out or nil
 end
 
---- The load options of a model, the same table each time: { options | nil, shift | nil, sampling | nil }. `sampling` is for calls
---- that do not say.
-local function load_of(endpoint, model)
-  local load = endpoint.loads[model]
-  if load then return load end
-  local profile = M.profile(model)
-  load = { options = chosen(profile, options.LOAD), shift = profile.shift, sampling = chosen(profile, options.SAMPLING) }
-  if profile.num_ctx == "auto" then
-    load.automatic, load.options.num_ctx = true, auto.size(endpoint.url .. " " .. canonical(model))
+--- A target is made: what the profile of its model says goes with it. `load` is { options | nil, shift | nil, automatic | nil,
+--- split_thinking | nil, auto_pull | nil }; its options are the same with every call, or the model would be loaded anew.
+---@param target stoke.target
+function M.open(target)
+  if not target.name then return end
+  local profile = M.profile(target.name)
+  local load = { options = chosen(profile, options.LOAD), shift = profile.shift, split_thinking = profile.split_thinking,
+    auto_pull = profile.auto_pull }
+  if profile.num_ctx == "auto" then -- known when it is sent
+    load.automatic, load.options.num_ctx = true, nil
+    if next(load.options) == nil then load.options = nil end
   end
-  endpoint.loads[model] = load
-  return load
+  target.profile, target.set_window = load, profile.num_ctx
+  target.sampling = chosen(profile, options.SAMPLING)
 end
 
---- Does a model's window follow its conversations?
----@param model string
+--- The target of a model at an endpoint.
+---@param model string|nil
 ---@param endpoint? string
----@return boolean|nil
-function M.automatic(model, endpoint) return load_of(M.endpoint(endpoint), model).automatic end
-
---- The window of such a model has changed: it is loaded anew with the next call.
----@param model string
----@param endpoint? string
-function M.reloads(model, endpoint)
-  M.endpoint(endpoint).loads[model] = nil
-end
-
---- What a model's profile says: { options = how it is loaded | nil, sampling | nil, shift | nil }.
----@param model string
----@param endpoint? string
----@return table the same each time
-function M.load(model, endpoint) return load_of(M.endpoint(endpoint), model) end
-
---- The context window that a model's profile sets.
----@param model string
----@param endpoint? string
----@return integer|nil tokens
-function M.num_ctx(model, endpoint)
-  local options_ = load_of(M.endpoint(endpoint), model).options
-  return options_ and options_.num_ctx
+---@return stoke.target
+---Raises `usage` for an endpoint that nobody knows.
+function M.at(model, endpoint)
+  return endpoints.target(endpoints.of(endpoint), model, M)
 end
 
 -- ---- bodies -----------------------------------------------------------------------------------------------------------------
 
 local NONE = {}
-
---- Base64 of a file's bytes.
----@param path string
----@return string
-function M.image(path)
-  if type(path) ~= "string" then errors.argument("ollama.image: a path expected, got %s", type(path)) end
-  require "core.driver.fs"
-  return errors.check(require "core.hash".base64(errors.check(effect.perform("fs.read", { path = path }))))
-end
-
---- { path = } becomes the file's bytes; strings are base64 already, a leading data: URL is taken off.
-function M.images(what, list)
-  local out = json.array {}
-  for i = 1, #list do
-    local image = list[i]
-    if type(image) == "table" and type(image.path) == "string" then
-      out[i] = M.image(image.path)
-    elseif type(image) == "string" then
-      out[i] = image:gsub("^data:[^,]*;base64,", "")
-    else
-      errors.argument("%s: images[%d] must be { path = } or base64, got %s", what, i, type(image))
-    end
-  end
-  return out
-end
 
 --- The sampling options of a call, over those of its model, and the load options. `stop = {}` would go out as an object: left out.
 local function merge(given, load, sampling)
@@ -184,127 +95,129 @@ local function merge(given, load, sampling)
 end
 
 --- The part of the body that chat and generate share; the options were checked.
----@param given table
----@param endpoint table
+---@param target stoke.target
+---@param given table { think?, truncate? }
 ---@param stream boolean
----@param sampling? table in the place of its own options
-function M.body(given, endpoint, stream, sampling)
-  local load = load_of(endpoint, given.model)
-  local body = { model = given.model, messages = given.messages, stream = stream, think = given.think or false,
-    truncate = given.truncate or false, options = merge(sampling or given.options, load.options, load.sampling) }
-  if given.format ~= nil then body.format = options.format(given.format) end
-  if given.logprobs ~= nil then body.logprobs, body.top_logprobs = given.logprobs, given.top_logprobs end
-  if given._debug_render_only then body._debug_render_only = true end
-  if load.shift ~= nil then body.shift = load.shift end
-  return body
+---@param sampling? table
+function M.body(target, given, stream, sampling)
+  local load = target.profile
+  local sent = load.options
+  if sampling or target.sampling then sent = merge(sampling, sent, target.sampling) end
+  return { model = target.name, messages = nil, tools = nil, format = nil, stream = stream, think = given.think or false,
+    truncate = given.truncate or false, options = sent, shift = load.shift }
 end
 
 --- The body that only loads: the model's own options and nothing else, or it would be loaded anew for the first call.
-function M.load_body(model, endpoint, keep_alive)
-  local load = load_of(endpoint, model)
-  return { model = model, stream = false, options = load.options, shift = load.shift, keep_alive = keep_alive }
+function M.load_body(target, keep_alive)
+  local profile = target.profile
+  return { model = target.name, stream = false, options = profile.options, shift = profile.shift, keep_alive = keep_alive }
 end
 
 --- The body of an embedding call.
-function M.embed_body(given, endpoint)
+function M.embed_body(target, given)
   return {
-    model = given.model, options = merge(given.options, load_of(endpoint, given.model).options),
-    input = type(given.input) == "table" and options.list(given.input) or given.input,
-    truncate = given.truncate or false, dimensions = given.dimensions,
+    model = target.name, options = merge(given.options, target.profile.options), truncate = given.truncate or false,
+    input = type(given.input) == "table" and options.list(given.input) or given.input, dimensions = given.dimensions,
   }
+end
+
+local PATHS = { chat = "/api/chat", generate = "/api/generate" }
+
+--- What goes through the door: pure data, nothing of this process in it.
+---@param way "chat"|"generate"
+---@param about table { endpoint?, timeouts?, split_thinking? }
+---@param body table
+---@return table q
+function M.shape(way, about, body)
+  return { protocol = "ollama", path = PATHS[way], model = body.model, body = body, endpoint = about.endpoint,
+    timeouts = about.timeouts, split_thinking = about.split_thinking }
+end
+
+--- What a reader of calls wants to get and the server is not told: kept off the request, which recordings are found by.
+local ANY = { __index = { any_arguments = true } }
+
+--- Arguments of tool calls that are no object come as the model wrote them.
+---@param q table
+---@return table q
+function M.any_arguments(q) return setmetatable(q, ANY) end
+
+--- A chat of which everything has been checked; images are base64. For stoke.model.
+---@param target stoke.target
+---@param about table
+---@param stream boolean
+---@param messages table[]
+---@param tools? table[]
+---@param format? table
+---@param sampling? table
+---@return table q
+function M.chat(target, about, stream, messages, tools, format, sampling)
+  local profile, name = target.profile, target.name
+  local sent = profile.options
+  if sampling or target.sampling then
+    sent = (sent or target.sampling or sampling.stop) and merge(sampling, sent, target.sampling) or sampling
+  end
+  local body = { model = name, messages = messages, tools = tools, format = format, stream = stream, think = about.think or false,
+    truncate = about.truncate or false, options = sent, shift = profile.shift }
+  if profile.automatic and not target.fitted then require "stoke.ollama.window".fit(target, body) end
+  return setmetatable({ protocol = "ollama", path = "/api/chat", model = name, body = body, endpoint = about.endpoint,
+    timeouts = about.timeouts, split_thinking = about.split_thinking }, ANY)
 end
 
 -- ---- requests ---------------------------------------------------------------------------------------------------------------
 
---- Seconds until the first byte: a cold load and the queue of the server come before it, and without streaming the whole
---- answer does. A shorter limit would abort loads again and again (the server drops a load whose client left).
-local ANSWER = 600
+--- Paths of what loads a model.
+local LOADS = { ["/api/chat"] = true, ["/api/generate"] = true, ["/api/embed"] = true }
 
-local function first_byte(limits, stream)
-  if not limits.load or not limits.first_byte then return 0 end
-  return limits.load + limits.first_byte + (stream and 0 or ANSWER)
-end
-
-local function limit(given, configured)
-  if given == nil then given = configured end
-  return given or 0
-end
-
---- Everything of a request but its body, as host.http takes it.
-local function options_of(endpoint, q, stream)
-  local limits, given = config.get().timeouts, q.timeouts or NONE
-  return {
-    method = q.method or "POST", url = endpoint.url .. q.path, headers = endpoint.headers,
-    connect = limit(given.connect, limits.connect), first_byte = limit(given.first_byte, first_byte(limits, stream)),
-    idle = limit(given.idle, limits.idle), total = limit(given.total, limits.total),
-    plain = true, max_line = 16 * 1024 * 1024, max_bytes = 256 * 1024 * 1024,
-  }
-end
-
---- What calls with no method and no limits of their own share, read once.
-local function shared(endpoint, q, stream)
-  local known = stream and endpoint.streams or endpoint.calls
-  local options_ = known[q.path]
-  if not options_ then
-    options_ = prepare(options_of(endpoint, q, stream))
-    known[q.path] = options_
-  end
-  return options_
-end
-
---- A copy of a body whose options are those that a gate has put beside the request.
-local function amended(body, amend)
+--- A copy of a body with other options: what gates have put beside the request, and the window of the moment.
+local function amended(body, amend, window)
   local out, changed = {}, {}
   for name, value in next, body do out[name] = value end
-  for name, value in next, body.options or {} do changed[name] = value end
-  for name, value in next, amend do changed[name] = value end
+  for name, value in next, body.options or NONE do changed[name] = value end
+  for name, value in next, amend or NONE do changed[name] = value end
+  changed.num_ctx = window or changed.num_ctx
   out.options = changed
   return setmetatable(out, getmetatable(body))
 end
 
---- What host.http is asked for.
----@param q table { path, body | raw, method?, endpoint?, timeouts? }
+--- Finish a request for a target: what host.http is asked for.
+---@param q table { path, body | raw, method?, timeouts? }
+---@param target stoke.target
 ---@param stream boolean
 ---@param amend? table options that gates have put beside the request
 ---@return any options
 ---@return string|nil body
-function M.request(q, stream, amend)
-  local endpoint = M.endpoint(q.endpoint)
-  local body = q.raw
-  if q.body then
+function M.request(q, target, stream, amend)
+  local endpoint, body, sent = target.endpoint, q.body, q.raw
+  if body then
+    local automatic = target.profile and target.profile.automatic and LOADS[q.path] and not q.method
+    if amend or automatic then body = amended(body, amend, automatic and auto.size(target)) end
     local invalid
-    body, invalid = json.encode(amend and amended(q.body, amend) or q.body)
-    if not body then return nil, invalid end
+    sent, invalid = json.encode(body)
+    if not sent then return nil, invalid end
   end
-  return (q.method or q.timeouts or q.raw) and options_of(endpoint, q, stream) or shared(endpoint, q, stream), body
-end
-
---- Calls to one model of one server wait for each other; what the server answers at once does not.
-function M.pool(q)
-  local endpoint = M.endpoint(q.endpoint)
-  local key = endpoint.pools[q.model]
-  if not key then
-    key = endpoint.url .. " " .. canonical(q.model)
-    endpoint.pools[q.model] = key
-  end
-  return key
-end
-
---- The server that a request is for. A simulator in its place changes neither what the policy says nor whose retries are counted.
-function M.server(q)
-  local endpoint = M.endpoint(q.endpoint)
-  return endpoint.meant, ("the model server of the endpoint %q"):format(endpoint.name)
+  if q.method or q.timeouts or q.raw then return requests.options(endpoint, q, stream), sent end
+  return endpoint.requests[stream and "stream " .. q.path or q.path] or requests.options(endpoint, q, stream), sent
 end
 
 -- ---- answers ----------------------------------------------------------------------------------------------------------------
 
-M.reply, M.line, M.picks, M.usage = replies.reply, replies.line, replies.picks, replies.usage
-M.facts, M.restore = replies.facts, replies.restore
-M.holds = replies.holds
+M.canonical = canonical
+M.reply, M.line, M.usage, M.answer = replies.reply, replies.line, replies.usage, replies.answer
+M.facts, M.restore, M.holds, M.plain = replies.facts, replies.restore, replies.holds, replies.plain
 M.error, M.broken = failures.status, failures.broken
 
-M.reserve = tokens.reserve
-
 function M.incomplete(state) return failures.incomplete(state.q) end
+
+--- Tokens of a request's prompt, and what it bounds its answer by.
+---@param q table
+---@param target stoke.target
+---@return integer tokens
+---@return integer|false|nil answer
+function M.estimate(q, target)
+  local body = q.body
+  local input = tokens.estimate(target, tokens.body_size(body))
+  if q.path == "/api/embed" then return input, false end
+  return input, body.options and body.options.num_predict
+end
 
 return M

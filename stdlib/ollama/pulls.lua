@@ -4,7 +4,6 @@
 local channel = require "core.channel"
 local errors = require "core.errors"
 local config = require "stoke.config"
-local protocol = require "stoke.ollama.protocol"
 
 local M = {}
 
@@ -21,14 +20,14 @@ end
 
 --- Is this a missing model that may be pulled? The call says, or the model's profile, its endpoint, the settings.
 ---@param err stoke.error
----@param q table the request
+---@param target stoke.target
 ---@param about table|nil the call
 ---@return boolean
-function M.wanted(err, q, about)
+function M.wanted(err, target, about)
   if err.status ~= 404 or not rawget(err, "missing") then return false end
   local said = about and about.auto_pull
-  if said == nil then said = protocol.profile(q.model).auto_pull end
-  if said == nil then said = config.endpoint(q.endpoint).auto_pull end
+  if said == nil then said = target.profile.auto_pull end
+  if said == nil then said = target.endpoint.auto_pull end
   if said == nil then said = config.get().auto_pull end
   return said == true
 end
@@ -45,10 +44,11 @@ end
 
 --- Pull the model of a request, or wait for the call that does.
 ---@param q table
+---@param target stoke.target
 ---@return stoke.error|nil err
 ---Raises `cancelled`.
-function M.pull(q)
-  local key = protocol.pool(q)
+function M.pull(q, target)
+  local key = target.key
   local flight = flights[key] or { gate = channel.semaphore(1), users = 0 }
   flights[key], flight.users = flight, flight.users + 1
   local guard <close> = setmetatable({ flight = flight, key = key }, Guard) -- luacheck: ignore

@@ -5,7 +5,7 @@ local json = require "core.json"
 local tidy = require "stoke.reading.calls".tidy
 local failures = require "stoke.ollama.failures"
 local thinking = require "stoke.reading.thinking"
-local tokens = require "stoke.ollama.tokens"
+local tokens = require "stoke.model.tokens"
 local wire = require "stoke.ollama.wire"
 
 local M = {}
@@ -14,6 +14,7 @@ local null = json.null
 local math_type, type, is_array = math.type, type, json.is_array
 local odd = failures.odd
 local find = string.find
+local decode, STRICT = json.decode, wire.STRICT
 
 --- Beyond all sense: nanoseconds, and tokens of one call.
 local MOST <const>, MOST_TOKENS <const> = 1 << 53, 1 << 27
@@ -27,6 +28,13 @@ end
 local function count(value)
   local n = math_type(value) and math.tointeger(value)
   return n and n > 0 and n < MOST_TOKENS and n or nil
+end
+
+--- Are there counts of tokens, as they should be?
+local function counted(reply)
+  local input, output = reply.prompt_eval_count, reply.eval_count
+  return math_type(input) == "integer" and math_type(output) == "integer" and input > 0 and output > 0 and input < MOST_TOKENS
+    and output < MOST_TOKENS
 end
 
 -- ---- usage ------------------------------------------------------------------------------------------------------------------
@@ -44,15 +52,26 @@ function M.usage(reply)
   local known = rawget(reply, "usage")
   if type(known) == "table" then return known end -- an event of type "done"
   if not (reply.done or reply.embeddings) then return nil end
-  local message = reply.message
+  local message, input, output = reply.message, reply.prompt_eval_count, reply.eval_count
   local calls = type(message) == "table" and message.tool_calls or reply.tool_calls
   local guess = estimates_of[reply]
+  if guess or not counted(reply) then
+    input, output = guess and guess.input or count(input) or 0, guess and guess.output or count(output) or 0
+  end
   return {
-    input_tokens = guess and guess.input or count(reply.prompt_eval_count) or 0,
-    output_tokens = guess and guess.output or count(reply.eval_count) or 0, calls = 1,
+    input_tokens = input, output_tokens = output, calls = 1,
     attempts = attempts_of[reply] or 1, tool_calls = type(calls) == "table" and #calls or 0, repairs = repairs_of[reply] or 0,
     seconds = number(reply.total_duration) / 1e9, load_seconds = number(reply.load_duration) / 1e9, estimated = guess ~= nil,
   }
+end
+
+--- A reply of chat as stoke.model gives it.
+---@param reply table
+---@return stoke.model.answer
+function M.answer(reply)
+  local message = reply.message
+  return { text = message.content, thinking = message.thinking, calls = message.tool_calls, reason = reply.done_reason,
+    usage = M.usage(reply) }
 end
 
 --- What is known of a reply beside it, for a recording: it is part of the outcome.
@@ -72,30 +91,24 @@ function M.restore(reply, facts)
   if facts.input or facts.output then estimates_of[reply] = { input = facts.input, output = facts.output } end
 end
 
---- Are there counts of tokens, as they should be?
-local function counted(reply)
-  local input, output = reply.prompt_eval_count, reply.eval_count
-  return math_type(input) == "integer" and math_type(output) == "integer" and input > 0 and output > 0 and input < MOST_TOKENS
-    and output < MOST_TOKENS
-end
-
 --- Tokens of what a model wrote, at a guess.
-local function written(holder, name, q)
+local function written(holder, name, target)
   local bytes = #(holder[name] or "") + #(holder.thinking or "")
   if holder.tool_calls then bytes = bytes + #(json.encode(holder.tool_calls) or "") end
-  return bytes > 0 and tokens.estimate(q.model, bytes) or 0
+  return bytes > 0 and tokens.estimate(target, bytes) or 0
 end
 
 --- A server that leaves its counts out, or writes what none can be: tokens are worked out of bytes. A count of 0 is left out by
 --- Ollama too, so none is missing where nothing was said.
 ---@param reply table
 ---@param q table the request
+---@param target stoke.target
 ---@param said integer tokens of the answer, at a guess
-local function estimate(reply, q, said)
+local function estimate(reply, q, target, said)
   local input, output = count(reply.prompt_eval_count), count(reply.eval_count)
   if reply.done_reason == "load" or reply.done_reason == "unload" then return end
   if input and (output or said == 0) then return end
-  estimates_of[reply] = { input = input or tokens.estimate(q.model, tokens.body_size(q.body)), output = output or said }
+  estimates_of[reply] = { input = input or tokens.estimate(target, tokens.body_size(q.body)), output = output or said }
 end
 
 -- ---- tool calls ---------------------------------------------------------------------------------------------------------------
@@ -121,10 +134,10 @@ local function text_of(holder, name, path, q)
 end
 
 --- Is reasoning split off the text of this request's answer? A raw prompt, or a hole to fill, has no template that would.
-local function splits(q)
+local function splits(q, target)
   local body, said = q.body, q.split_thinking
   if body and (body.raw or body.suffix) then return false end
-  if said == nil then said = require "stoke.ollama.protocol".profile(q.model).split_thinking end
+  if said == nil then said = target.profile.split_thinking end
   return said ~= false
 end
 
@@ -138,8 +151,8 @@ end
 local function tagged(text) return find(text, "<", 1, true) or find(text, "[", 1, true) or find(text, "^%s*\xE2") end
 
 --- Take the reasoning out of a whole answer.
-local function split(holder, name, text, q)
-  if not tagged(text) or not splits(q) then return text end
+local function split(holder, name, text, q, target)
+  if not tagged(text) or not splits(q, target) then return text end
   local thought, rest = thinking.split(text)
   if not thought then return text end
   holder.thinking, holder[name] = joined(holder.thinking, thought), rest
@@ -147,7 +160,7 @@ local function split(holder, name, text, q)
 end
 
 --- What chat and generate have in common. `holder` has the text under `name`; its tool calls and thinking, too.
-local function answer(reply, holder, name, path, q)
+local function answer(reply, holder, name, path, q, target)
   local text, err = text_of(holder, name, path, q)
   if err then return nil, err end
   if holder.thinking ~= nil then
@@ -162,15 +175,15 @@ local function answer(reply, holder, name, path, q)
     if found and found > 0 then repairs_of[reply] = (repairs_of[reply] or 0) + found end
   end
   holder[name] = text
-  if not counted(reply) then estimate(reply, q, written(holder, name, q)) end
-  holder[name] = split(holder, name, text, q)
+  if not counted(reply) then estimate(reply, q, target, written(holder, name, target)) end
+  holder[name] = split(holder, name, text, q, target)
   return reply
 end
 
---- path -> fun(reply, q): the reply, or nil and an error.
+--- path -> fun(reply, q, target): the reply, or nil and an error.
 local SHAPES = {}
 
-SHAPES["/api/chat"] = function(reply, q)
+SHAPES["/api/chat"] = function(reply, q, target)
   local message = reply.message
   if type(message) == "table" and type(message.content) == "string" and reply.done == true and message.thinking == nil
     and message.tool_calls == nil and type(reply.done_reason) == "string" and counted(reply) and not tagged(message.content) then
@@ -182,12 +195,12 @@ SHAPES["/api/chat"] = function(reply, q)
     reply.message = message
   end
   if type(message) ~= "table" or is_array(message) then return nil, odd("message is no object", q) end
-  return answer(reply, message, "content", "message.", q)
+  return answer(reply, message, "content", "message.", q, target)
 end
 
-SHAPES["/api/generate"] = function(reply, q) return answer(reply, reply, "response", "", q) end
+SHAPES["/api/generate"] = function(reply, q, target) return answer(reply, reply, "response", "", q, target) end
 
-SHAPES["/api/embed"] = function(reply, q)
+SHAPES["/api/embed"] = function(reply, q, target)
   local rows, input = reply.embeddings, q.body.input
   if type(rows) ~= "table" then return nil, odd("embeddings is no list", q) end
   local wanted = type(input) == "table" and #input or input ~= "" and 1 or 0
@@ -195,7 +208,7 @@ SHAPES["/api/embed"] = function(reply, q)
   for i, row in ipairs(rows) do
     if type(row) ~= "table" or not math.type(row[1]) then return nil, odd(("embeddings[%d] is no vector"):format(i), q) end
   end
-  if wanted > 0 then estimate(reply, q, 0) end
+  if wanted > 0 then estimate(reply, q, target, 0) end
   return reply
 end
 
@@ -218,16 +231,21 @@ end
 ---@param text string
 ---@param q table the request
 ---@param attempts? integer
+---@param target stoke.target
 ---@return table|nil reply
 ---@return stoke.error? err
-function M.reply(text, q, attempts)
+function M.reply(text, q, attempts, target)
   local shape = SHAPES[q.path]
   if text == "" then
     if not shape then return {} end
     return nil, failures.incomplete(q)
   end
-  local reply, err, damaged = wire.decode(text)
-  if err then return nil, failures.no_json(text, err, q) end
+  local reply, err = decode(text, STRICT)
+  local damaged
+  if err then
+    reply, err, damaged = wire.decode(text)
+    if err then return nil, failures.no_json(text, err, q) end
+  end
   if type(reply) ~= "table" or is_array(reply) then return nil, odd("it is no JSON object", q) end
   local replaced = damaged and select(2, wire.mend(reply))
   if reply.error ~= nil and reply.error ~= null then return nil, failures.line(reply.error, q) end
@@ -236,16 +254,21 @@ function M.reply(text, q, attempts)
   local foreign = reply.done == nil and failures.dialect(reply, q)
   if foreign then return nil, foreign end
   if attempts and attempts > 1 then attempts_of[reply] = attempts end
-  return shape(reply, q)
+  return shape(reply, q, target)
 end
 
 -- ---- lines of a stream ----------------------------------------------------------------------------------------------------------
 
 --- Lines that hold one piece of text and nothing else to look at.
-M.picks = {
+local PLAIN = {
   ["/api/chat"] = "model created_at message.role message.content:text message.thinking:second done=false",
   ["/api/generate"] = "model created_at response:text thinking:second done=false",
 }
+
+--- The shape of such lines in a request's answer.
+---@param q table
+---@return string|nil words
+function M.plain(q) return PLAIN[q.path] end
 
 local function call_events(calls, events, state)
   for _, call in ipairs(calls or {}) do
@@ -257,7 +280,7 @@ end
 
 local function done_event(chunk, state)
   if not counted(chunk) then
-    estimate(chunk, state.q, state.said and (state.came and state:came() or 1) or 0)
+    estimate(chunk, state.q, state.target, state.said and (state.came and state:came() or 1) or 0)
   end
   local usage = M.usage(chunk)
   usage.tool_calls, usage.attempts, usage.repairs = state.calls or 0, state.attempts or 1, state.repairs or 0
@@ -284,7 +307,7 @@ local function add_text(events, text, state)
   local splitter = state.splitter
   if not splitter and not state.begun and text ~= "" then
     state.begun = true
-    if thinking.may_begin(text) and splits(state.q) then
+    if thinking.may_begin(text) and splits(state.q, state.target) then
       splitter = thinking.new()
       state.splitter = splitter
     end
@@ -397,12 +420,13 @@ end
 --- May this beginning of an answer turn out to be no text? Then its lines come through M.line.
 ---@param text string
 ---@param q table the request
+---@param target stoke.target
 ---@return boolean
-function M.holds(text, q) return thinking.may_begin(text) and splits(q) end
+function M.holds(text, q, target) return thinking.may_begin(text) and splits(q, target) end
 
 --- One line of a chat or generate stream.
 ---@param line string
----@param state table { q, attempts, came, begun }; sets `held` while lines have to come here
+---@param state table { q, target, attempts, came, begun }; sets `held` while lines have to come here
 ---@return table[]|nil events nil: nothing to tell, or an error
 ---@return boolean|stoke.error|nil finished it was the last, or the error
 function M.line(line, state)

@@ -1,6 +1,7 @@
 --- Moving models: pull, push, create with their progress, and blobs.
 
 local effect = require "core.effect"
+local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local json = require "core.json"
 local llm = require "core.driver.llm"
@@ -32,7 +33,7 @@ end
 
 --- A second reading of the same wire: each line is a status, "success" is the end.
 llm.protocol("ollama.progress", {
-  request = protocol.request, error = protocol.error, broken = protocol.broken, server = protocol.server,
+  request = protocol.request, error = protocol.error, broken = protocol.broken, canonical = protocol.canonical,
   line = progress_line,
   incomplete = function(state)
     return errors.new("incomplete", ("%s of %s ended after %q, without success"):format(state.q.path:match "[^/]*$", state.q.model,
@@ -44,7 +45,7 @@ llm.protocol("ollama.progress", {
 local SILENCE = 1800
 
 local function progress(what, path, body, given)
-  protocol.endpoint(given.endpoint)
+  endpoints.of(given.endpoint)
   body.stream = true
   if given.timeouts then options.timeouts(what, given.timeouts) end
   local timeouts = { idle = math.max(SILENCE, config.get().timeouts.idle or 0), first_byte = SILENCE, total = false }
@@ -99,7 +100,7 @@ function M.create(given)
   local body = {}
   for name, value in next, given do body[name] = value end
   body.endpoint, body.timeouts = nil, nil
-  if body.messages then body.messages = options.messages("ollama.create", body.messages, protocol.images) end
+  if body.messages then body.messages = options.messages("ollama.create", body.messages, options.images) end
   if type(body.license) == "table" then body.license = options.list(body.license) end
   return progress("ollama.create", "/api/create", body, given)
 end
@@ -123,7 +124,7 @@ function M.blob_exists(digest, endpoint)
     errors.argument("ollama.blob_exists: \"sha256:\" and 64 lower-case hex digits expected, got %s",
       type(digest) == "string" and ("%q"):format(digest) or type(digest))
   end
-  protocol.endpoint(endpoint)
+  endpoints.of(endpoint)
   local _, err = admin { protocol = "ollama", method = "HEAD", path = "/api/blobs/" .. digest, endpoint = endpoint }
   if err and err.status == 404 then return false end
   errors.check(true, err)

@@ -12,6 +12,7 @@ local type = type
 --- What a model wrote keeps the order it has (arguments go back as they came) and its numbers: one that neither an integer nor
 --- a float holds is a string of its digits.
 local STRICT = { ordered = "arguments", exact = true }
+M.STRICT = STRICT
 local ANY_BYTES = { ordered = "arguments", exact = "bytes" }
 
 --- Read a text. Strict first: nearly all are.

@@ -61,10 +61,7 @@ local function unwrap(value, name)
 end
 
 --- May arguments be something else than they seem? Looks at their first member only: nearly all are what they are.
----@param arguments any
----@param name string the tool
----@return boolean
-function M.odd(arguments, name)
+local function odd(arguments, name)
   if not is_object(arguments) then return true end
   local key, value = next(arguments)
   if key == nil then return false end
@@ -72,11 +69,8 @@ function M.odd(arguments, name)
   return type(value) == "table" and value.type ~= nil
 end
 
---- The arguments that were meant.
----@param tool stoke.tool
----@param arguments any as the model wrote them
----@return table|nil inner nil where they fit as they are, or nothing in them does
-function M.meant(tool, arguments)
+--- The arguments that were meant; nil where they fit as they are, or nothing in them does.
+local function meant(tool, arguments)
   local _, unfit = tool:check(arguments)
   if not unfit then return nil end
   for _ = 1, DEPTH do
@@ -87,6 +81,41 @@ function M.meant(tool, arguments)
       if not unfit then return arguments end
     end
   end
+end
+
+--- call -> arguments that are no object, as the model wrote them; in the history, which the server reads, stands an empty one.
+local written = setmetatable({}, { __mode = "k" })
+
+--- Make the arguments of an answer's calls fit to be sent back, and read those that lie in a wrapping.
+---@param calls table[]
+---@param tools table<string, stoke.tool>
+---@return integer repairs those that were read
+function M.settle(calls, tools)
+  local repairs = 0
+  for i = 1, #calls do
+    local call = calls[i]
+    local f = call["function"]
+    local given = f.arguments
+    if odd(given, f.name) then
+      local tool = tools[f.name]
+      local inner = tool and meant(tool, given)
+      if inner then
+        f.arguments, repairs = inner, repairs + 1
+      elseif type(given) ~= "table" or is_array(given) then
+        f.arguments, written[call] = engine.object {}, given
+      end
+    end
+  end
+  return repairs
+end
+
+--- What a call is to be run with.
+---@param call table
+---@return any
+function M.of(call)
+  local given = written[call]
+  if given ~= nil then return given end
+  return call["function"].arguments
 end
 
 return M

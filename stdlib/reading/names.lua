@@ -21,23 +21,36 @@ end
 --- A name as it is compared: letters and digits.
 local function bare(name) return (name:gsub("[^%w\x80-\xFF]", ""):lower()) end
 
---- The tool that is meant where a call is certain: written in another case or with other separators, with what templates put round
---- it (`functions.x`, `x()`, `x<|channel|>`); nil where there is none, or more than one.
----@param name string
+--- The one of the names that is the same but for case and separators; false where there are several.
+local function same(name, names)
+  local wanted, found = bare(name), nil
+  for known in next, names do
+    if bare(known) == wanted then
+      if found then return false end
+      found = known
+    end
+  end
+  return found
+end
+
+--- A longer name is none.
+local LONGEST <const> = 200
+
+--- The tool that is meant where a call is certain: written in another case or with other separators, with a namespace before it, or
+--- with what templates put round it (`functions.x`, `x()`, `x<|channel|>`); nil where there is none, or more than one.
+---@param name any
 ---@param names table<string, any> by the names of the tools
 ---@return string|nil
 ---
 --- Example: `names.meant("Get-Weather", { get_weather = true })`
 function M.meant(name, names)
-  if #name > 200 then return nil end
+  if type(name) ~= "string" or #name > LONGEST then return nil end
+  if names[name] then return name end
   name = name:gsub("<|.*", ""):gsub("%(.*", "")
   while name do
-    local wanted, found, count = bare(name), nil, 0
-    for known in next, names do
-      if bare(known) == wanted then found, count = known, count + 1 end
-    end
-    if count > 0 then return count == 1 and found or nil end
-    name = name:match "[./:](.*)"
+    local found = same(name, names)
+    if found ~= nil then return found or nil end
+    name = match(name, "[./:](.*)")
   end
 end
 

@@ -247,7 +247,7 @@ local function outcome(self, entry, record)
 end
 
 --- Effects whose value is a table.
-local TABLES = { ["llm.chat"] = true, ["http.request"] = true }
+local TABLES = { ["llm.chat"] = true, ["llm.learned"] = true, ["http.request"] = true }
 
 --- Does this line say what one of its kind has to say? It may have been edited.
 local function is_record(self, record)
@@ -320,6 +320,13 @@ function Cassette:elsewhere()
   if not here or here == self.zone then return nil end
   return self:refuse(("os.date and os.time go by the time zone; %s was recorded where it is %s from UTC (January, July), and "
     .. "here it is %s: run the test with the same TZ, or use os.date with \"!\""):format(self.path, self.zone, here))
+end
+
+function Cassette:knows(name)
+  for _, entry in ipairs(self.entries) do
+    if entry.name == name then return true end
+  end
+  return false
 end
 
 function Cassette:take(name, q)

@@ -2,6 +2,7 @@
 --- it is taken away again, so that no test depends on the one before.
 
 local effects = require "stoke.test.effects"
+local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local isolation = require "core.isolation"
 local policy = require "core.gate.policy"
@@ -115,11 +116,6 @@ end
 
 -- ---- begin and end --------------------------------------------------------------------------------------------------------------
 
-local function forget(name, call)
-  local module = package.loaded[name]
-  if module then module[call]() end
-end
-
 --- Begin a test.
 ---@param item { name: string, options: table }
 ---@param context { file: string, seed: integer, update?: boolean, record?: boolean, internal?: boolean }
@@ -138,8 +134,7 @@ function M.enter(item, context)
   end
   world.models = models.new(world.problems)
   retry.forget()
-  forget("stoke.ollama.window", "forget")
-  forget("stoke.ollama.tokens", "forget")
+  endpoints.forget()
   local path = options.cassette and cassette_path(world, options, context)
   local recording = path and context.record
   local tape = path and not recording and insert(world, path) or nil

@@ -10,7 +10,7 @@ end
 -- An index hands its modules on by name.
 add("index", "stoke. stoke.cmd. stoke.tools.")
 -- It requires whoever asks for it: the verbs what lists them, the terminal's parts the terminal, errors the names they explain.
-add("circle", "stoke.cmd core.errors core.names stoke.ollama.protocol stoke.repl.print stoke.term.progress stoke.term.prompt")
+add("circle", "stoke.cmd core.errors core.names stoke.ollama.window stoke.repl.print stoke.term.progress stoke.term.prompt")
 -- Large, and for some runs alone: a prompt, a server, the simulator, the documentation, a test, a verb's own.
 add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach.eval stoke.cmd.doctor.probe stoke.cmd.overview
   stoke.cmd.watch stoke.console.commands stoke.console.prompt stoke.doc stoke.doc.definitions stoke.doc.man stoke.doc.markdown

@@ -410,3 +410,55 @@ test("agent: num_predict is a whole number", function(t)
     t.match(err.message, "options.num_predict must be a whole number")
   end
 end)
+
+test("agent: who reads the events hears that their task was cancelled", function(t)
+  local server <close> = scripted({ ("word "):rep(1000) }, { tokens_per_second = 10 })
+  local err = t.raises("cancelled", function()
+    for _ in stoke.agent { model = MODEL, endpoint = server.url }:stream "Talk." do
+      for _, entry in ipairs(stoke.tasks()) do
+        if entry.name == "agent" then entry.task:cancel "not that one" end
+      end
+    end
+  end)
+  t.match(err.cause.message, "not that one")
+end)
+
+test("agent: a lone call runs in the task of its run, whether anybody listens or not, and can be cancelled", function(t)
+  local names = {}
+  local look = stoke.tool { name = "look", params = { seconds = "number" }, run = function(a)
+    for _, entry in ipairs(stoke.tasks()) do names[#names + 1] = entry.name or "main" end
+    stoke.sleep(a.seconds)
+    return "seen"
+  end }
+  local server <close> = scripted(function(request)
+    local last = request.messages[#request.messages]
+    return last.role == "tool" and last.content or calls(call("look", { seconds = last.content == "long" and 100 or 1 }))
+  end)
+  local bot = stoke.agent { model = MODEL, tools = { look }, endpoint = server.url }
+  t.eq(bot:run("short").text, "seen")
+  local alone = #names
+  for ev in bot:stream "short" do
+    if ev.type == "done" then t.eq(ev.result.text, "seen") end
+  end
+  t.eq(#names - alone, alone + 1, "the run's own task, and none for the tool")
+  for ev in bot:stream "long" do
+    if ev.type == "tool_call" then ev.cancel() end
+    if ev.type == "done" then t.eq(ev.result.text, "error: the call was cancelled") end
+  end
+end)
+
+test("agent: what a tool does to its arguments changes nothing that was said", function(t)
+  local spoil = stoke.tool { name = "spoil", params = { city = "string", at = { { x = "integer" } } }, run = function(a)
+    a.city, a.at[1].x, a.more = "Rome", 7, true
+    return "ok"
+  end }
+  local plain = stoke.tool { name = "plain", params = { city = "string", n = "integer?" }, run = function(a)
+    a.city, a.n = "Rome", 3
+    return "ok"
+  end }
+  local server <close> = scripted { calls(call("spoil", { city = "Oslo", at = { { x = 1 } } }), call("plain", { city = "Oslo" })),
+    "done" }
+  local said = stoke.agent { model = MODEL, tools = { spoil, plain }, endpoint = server.url }:run("x").messages[2].tool_calls
+  t.eq(said[1]["function"].arguments, { city = "Oslo", at = { { x = 1 } } })
+  t.eq(said[2]["function"].arguments, { city = "Oslo" })
+end)

@@ -6,17 +6,17 @@ local ollama = require "stoke.ollama"
 local scripted = require "scripted"
 local stoke = require "stoke"
 local test = require "stoke.test"
-local windows = require "stoke.ollama.window"
+local endpoints = require "core.endpoint"
 
 local MODEL = scripted.MODEL
 
 --- Profiles for as long as the caller's block.
 local function profiles(given)
-  windows.forget()
+  endpoints.forget()
   ollama.profiles(given)
   return setmetatable({}, { __close = function()
     for model in pairs(given) do ollama.profiles { [model] = {} } end
-    windows.forget()
+    endpoints.forget()
   end })
 end
 

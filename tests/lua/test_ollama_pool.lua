@@ -151,7 +151,7 @@ test("a budget counts the calls and what they used", function(t)
 end)
 
 test("endpoints given as addresses are kept in bounds, and each is still found", function(t)
-  local protocol = require "stoke.ollama.protocol"
-  for i = 1, 1000 do protocol.endpoint(("http://10.0.%d.%d:11434"):format(i // 256, i % 256)) end
-  t.eq(protocol.endpoint("http://10.0.0.1:11434").meant, "http://10.0.0.1:11434")
+  local endpoints = require "core.endpoint"
+  for i = 1, 1000 do endpoints.of(("http://10.0.%d.%d:11434"):format(i // 256, i % 256)) end
+  t.eq(endpoints.of("http://10.0.0.1:11434").meant, "http://10.0.0.1:11434")
 end)

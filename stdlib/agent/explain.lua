@@ -1,0 +1,61 @@
+--- What an agent would ask, and may be told, shown without asking.
+
+local stdio = require "core.stdio"
+local caps = require "stoke.agent.cap"
+local loop = require "stoke.agent.loop"
+local texts = require "stoke.agent.texts"
+local json = require "stoke.json"
+local models = require "stoke.model"
+
+local M = {}
+
+--- What may be said to the model of this agent, in the order in which it may happen.
+local function applicable(agent)
+  local calls = agent.definitions
+  local function when(condition, ...) return condition and { ... } or {} end
+  local names = {}
+  for _, list in ipairs {
+    { "empty" }, when(calls and agent.nudge ~= false, "nudge"), when(agent.output, "schema", "misfit"),
+    when(calls, "unreadable", "unknown_tool", "bad_arguments", "too_many_calls", "repeated", "failure", "bug", "denied",
+      "cancelled"),
+    when(not calls, "unreadable_without_tools", "no_tools"),
+    when(agent.targets, "handoff", "second_handoff"), when(agent.summarize, "summary_task", "summary"),
+  } do
+    table.move(list, 1, #list, #names + 1, names)
+  end
+  local out = {}
+  for i, name in ipairs(names) do out[i] = { name = name, text = texts.template(name, agent.texts) } end
+  return out
+end
+
+--- The request that a run would send first.
+---@param agent table its definition
+---@param past stoke.agent.history with the new messages
+---@return { method: string, url: string, body: string, answer: string, texts: { name: string, text: string|function }[] }
+function M.next_request(agent, past)
+  local run = loop.new(agent, past, 1)
+  local format = agent.output and not agent.definitions and agent.output:format() or nil
+  run.target = loop.target(agent, true)
+  local messages, cap = loop.prompt(run, format)
+  local made = models.request(run.target, agent, false, messages, not format and agent.definitions or nil, format,
+    caps.options(agent, cap))
+  made.answer, made.texts = caps.words(agent, run.target), applicable(agent)
+  return made
+end
+
+--- Print a request.
+---@param made { method: string, url: string, body: string, answer: string, texts: table }
+---@return { method: string, url: string, body: string, answer: string, texts: table } the same
+function M.show(made)
+  local body = json.encode(json.decode(made.body, { ordered = true }), { pretty = true })
+  local lines = { ("%s %s\n%s"):format(made.method, made.url, body), "answer: " .. made.answer,
+    "said to the model where it applies:" }
+  for _, entry in ipairs(made.texts) do
+    local text = type(entry.text) == "string" and entry.text:gsub("\n", "\n    ") or "(a function)"
+    lines[#lines + 1] = ("  %s: %s"):format(entry.name, text)
+  end
+  stdio.print(table.concat(lines, "\n"))
+  return made
+end
+
+return M

@@ -11,6 +11,7 @@ local M = {}
 local function hex(digits) return string.char(tonumber(digits, 16)) end
 
 local function unescape(text)
+  if not text:find("%", 1, true) then return text end
   return (text:gsub("%%(%x%x)", hex))
 end
 
@@ -41,7 +42,7 @@ function M.query(text)
   local fields = {}
   for field in text:gmatch "[^&]+" do
     local name, value = field:match "^([^=]*)=?(.*)$"
-    name, value = name:gsub("+", " "), value:gsub("+", " ")
+    if field:find("+", 1, true) then name, value = name:gsub("+", " "), value:gsub("+", " ") end
     fields[unescape(name)] = unescape(value)
   end
   return fields
@@ -113,11 +114,15 @@ function Request:json()
     { status = 400, cause = value })
 end
 
--- Nearly every target: a path of plain segments, which needs no second look. No escape, no dot, no query.
-local PLAIN <const> = "^/[%w_/-]*$"
+-- The path of nearly every target needs no second look: plain segments, no escape, no dot.
+local PLAIN <const> = "^/[%w_/-]*()(%??)"
 
 local function split(target)
-  if target:find(PLAIN) and not target:find("//", 1, true) then return target, {} end
+  local at, mark = target:match(PLAIN)
+  if at and not target:find("//", 1, true) then
+    if at > #target then return target, {} end
+    if mark == "?" then return target:sub(1, at - 1), M.query(target:sub(at + 1)) end
+  end
   local raw = target:gsub("^%w+://[^/?#]*", "")
   local path, query = raw:match "^([^?]*)%??(.*)$"
   path = (raw == "*" and "*") or M.path(path == "" and "/" or path)

@@ -105,7 +105,7 @@ local function respond(server, req, res)
 end
 
 local function answer(server, exchange, id)
-  local res <close> = replies.new(exchange, id, server, over) -- whatever happens, the client is not left waiting
+  local res <close> = replies.new(exchange, id, server.over) -- whatever happens, the client is not left waiting
   local req, status = requests.read(exchange, server.guard)
   if not req then return res:reply(status) end
   local ok, err = xpcall(respond, errors.handler, server, req, res)
@@ -179,6 +179,7 @@ end
 local function supervise(server)
   local me = tasks.current()
   local supervisor <close> = setmetatable({ server = server }, { __close = shut })
+  me.site_below = false -- no script spawns these: not to be looked for
   me.on_child_error = function(err, task) request_failed(server, task, err) end
   while true do
     local exchange, id = server.native:accept()
@@ -315,6 +316,7 @@ local function serve(options)
     url = options.mem and ("http://%s.mem"):format(options.mem) or options.socket and "http://localhost"
       or ("http://%s:%d"):format(host, native:port()),
   }, Server)
+  function server.over(res) over(server, res) end
   if options.system then
     server.task = tasks.spawn(supervise, { name = "http.serve", system = true }, server)
   else

@@ -559,10 +559,9 @@ static void make_type(lua_State *L, const char *name, const luaL_Reg *methods) {
 int luaopen_host_server(lua_State *L) {
   static const luaL_Reg server[] = {{"port", l_port},   {"accept", l_accept}, {"stop", l_stop},
                                     {"close", l_close}, {"__gc", server_gc},  {NULL, NULL}};
-  static const luaL_Reg exchange[] = {{"request", l_request}, {"reply", l_reply},
-                                      {"write", l_write},     {"finish", l_finish},  {"reset", l_reset},
-                                      {"open", l_is_open},    {"answer", l_answer},  {"__gc", exchange_gc},
-                                      {NULL, NULL}};
+  static const luaL_Reg exchange[] = {{"request", l_request}, {"reply", l_reply},    {"write", l_write},
+                                      {"finish", l_finish},   {"reset", l_reset},    {"open", l_is_open},
+                                      {"answer", l_answer},   {"__gc", exchange_gc}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", l_open}, {"cut", l_cut}, {NULL, NULL}};
   make_type(L, SERVER, server);
   make_type(L, EXCHANGE, exchange);

@@ -244,9 +244,9 @@ static void on_handle_closed(uv_handle_t *handle) {
 }
 
 static void close_handles(struct mhd_server *s) {
-  uv_handle_t *const handles[] = {(uv_handle_t *)&s->prepare, (uv_handle_t *)&s->idle, (uv_handle_t *)&s->sweep,
-                                  (uv_handle_t *)&s->look,    (uv_handle_t *)&s->leaving,
-                                  (uv_handle_t *)&s->poll}; /* in the order of init_handles */
+  uv_handle_t *const handles[] = {
+      (uv_handle_t *)&s->prepare, (uv_handle_t *)&s->idle, (uv_handle_t *)&s->sweep, (uv_handle_t *)&s->look,
+      (uv_handle_t *)&s->leaving, (uv_handle_t *)&s->poll}; /* in the order of init_handles */
   int open = s->open_handles;
   if (open == 0) all_handles_closed(s);
   for (int i = 0; i < open; i++) {

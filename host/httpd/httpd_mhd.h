@@ -30,7 +30,7 @@ struct mhd_exchange {
   enum stage stage;
   size_t body_size, body_seen;
   bool http_1_1;
-  bool crowded; /* there was no room for its body */
+  bool crowded;                  /* there was no room for its body */
   struct MHD_Response *response; /* made by the handler, queued when libmicrohttpd asks */
   int status;
   struct segment *segments, **segments_tail;
@@ -92,7 +92,7 @@ ssize_t mhd_on_read(void *cls, uint64_t pos, char *buf, size_t max);
 
 /* httpd_mhd.c */
 void mhd_count(struct mhd_exchange *x, bool on); /* whether virtual time waits for it */
-void mhd_release(struct mhd_exchange *x);        /* both owners are through: frees it, and a server that is down with it */
-void mhd_free_exchange(struct mhd_exchange *x);  /* httpd_mhd_calls.c */
+void mhd_release(struct mhd_exchange *x); /* both owners are through: frees it, and a server that is down with it */
+void mhd_free_exchange(struct mhd_exchange *x); /* httpd_mhd_calls.c */
 
 #endif

@@ -310,8 +310,8 @@ local function serve(options)
   local guarded = not options.mem and not options.socket and requests.is_loopback(address)
   local server = setmetatable({
     native = native, handler = options.handler, on_error = options.on_error, drain = options.drain or 5,
-    system = options.system or false, served = false, -- and by the number of a request: its task, its exchange, has its client left?
-    running = {}, exchanges = setmetatable({}, { __mode = "v" }), left = {}, began = time.monotonic(), port = native:port(), dropped = 0,
+    system = options.system or false, served = false, began = time.monotonic(), port = native:port(), dropped = 0,
+    running = {}, exchanges = setmetatable({}, { __mode = "v" }), left = {}, -- by number of the request; left: has its client?
     guard = guarded and { hosts = set_of(options.hosts, "hosts"), origins = set_of(options.origins, "origins") } or nil,
     url = options.mem and ("http://%s.mem"):format(options.mem) or options.socket and "http://localhost"
       or ("http://%s:%d"):format(host, native:port()),

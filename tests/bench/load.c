@@ -26,7 +26,8 @@ struct connection {
   char in[REPLY_MAX];
 };
 
-static const char request[] = "GET /time?zone=utc HTTP/1.1\r\nHost: localhost\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n";
+static const char request[] =
+    "GET /time?zone=utc HTTP/1.1\r\nHost: localhost\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n";
 
 static void fail(const char *what) {
   perror(what);
@@ -66,7 +67,8 @@ static void ask(const struct connection *c) {
 }
 
 static void connect_to(struct connection *c, int port, int epoll) {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in to = {
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
   c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   c->have = 0;

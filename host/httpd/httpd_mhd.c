@@ -203,8 +203,13 @@ static void on_leaving(uv_poll_t *p, int status, int events) {
   (void)status, (void)events;
   while ((mc = leave_next(&s->leave)) != NULL) {
     struct mhd_exchange *x = mc->exchange;
+    if (mc->left) continue;
     mc->left = true;
-    if (!x || x->left) continue;
+    if (!x) { /* an end that came with the last bytes got no event of its own: what is still to be read is read, then closed */
+      (void)shutdown(mc->fd, SHUT_RD);
+      continue;
+    }
+    if (x->left) continue;
     x->left = true;
     want_resume(x); /* so that the connection is closed now */
     httpd_left(&x->base);

@@ -86,6 +86,16 @@ real("a client more than max_connections is served when another has gone", funct
   for i, name in ipairs { "a", "b", "c" } do t.match(texts[i], "^HTTP/1%.1 200 .*/" .. name .. "$") end
 end)
 
+real("a client that goes in the middle of a request makes room at once", function(t)
+  local server <close> = serve(function(req) return req.path end, { max_connections = 1 })
+  for _, part in ipairs { "GET /x HTT", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc" } do
+    proc.run { argv = { "bash", "-c", [[
+      for i in {1..20}; do exec 3<>/dev/tcp/127.0.0.1/$1 && printf %s "$2" >&3; exec 3>&-; done]], "raw", tostring(server.port), part } }
+    local text = raw(server, "GET /next HTTP/1.1\r\n" .. CLOSE .. "\r\n")
+    t.match(text, "^HTTP/1%.1 200 .*/next$")
+  end
+end)
+
 real("requests whose length is in doubt are refused, and the connection ends", function(t)
   local calls = 0
   local server <close> = serve(function() calls = calls + 1 return "x" end)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,6 +56,26 @@ static bool is_pending(struct mhd_server *s) {
   return MHD_get_timeout(s->daemon, &ms) == MHD_YES && ms == 0;
 }
 
+static bool is_unread(const struct mhd_connection *mc) {
+  int bytes;
+  return ioctl(mc->fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+/* The end of a client that came in one edge of epoll with its last bytes was not seen with them, and no other edge will come:
+ * once they are read, shutting the receiving side makes one. */
+static void show_ends(struct mhd_server *s) {
+  struct mhd_connection **link = &s->ending, *mc;
+  while ((mc = *link) != NULL) {
+    if (!mc->exchange && is_unread(mc)) {
+      link = &mc->next_ending;
+      continue;
+    }
+    *link = mc->next_ending;
+    mc->ending = false;
+    if (!mc->exchange) (void)shutdown(mc->fd, SHUT_RD);
+  }
+}
+
 /* Lets it do what it can without waiting. Once its tasks have something to do, the rest comes when they have run. */
 static void run(struct mhd_server *s) {
   int runs = 0;
@@ -64,6 +85,7 @@ static void run(struct mhd_server *s) {
     s->freed_one = false;
     MHD_run(s->daemon);
     pending = is_pending(s);
+    if (s->ending) show_ends(s);
   } while (pending && ++runs < RUNS && !s->base.host->ready_head);
   if (pending) {
     uv_prepare_start(&s->prepare, on_prepare);
@@ -205,8 +227,10 @@ static void on_leaving(uv_poll_t *p, int status, int events) {
     struct mhd_exchange *x = mc->exchange;
     if (mc->left) continue;
     mc->left = true;
-    if (!x) { /* an end that came with the last bytes got no event of its own: what is still to be read is read, then closed */
-      (void)shutdown(mc->fd, SHUT_RD);
+    if (!x) {
+      mc->ending = true;
+      mc->next_ending = s->ending;
+      s->ending = mc;
       continue;
     }
     if (x->left) continue;
@@ -214,6 +238,7 @@ static void on_leaving(uv_poll_t *p, int status, int events) {
     want_resume(x); /* so that the connection is closed now */
     httpd_left(&x->base);
   }
+  if (s->ending) run(s);
 }
 
 /* Connections that have not brought a whole request for too long are shut; libmicrohttpd sees their end. */

@@ -54,6 +54,8 @@ struct mhd_connection {
   int fd;
   uint64_t reading_since; /* ns; 0 while a request is being answered */
   bool left, expired;
+  bool ending; /* in server->ending */
+  struct mhd_connection *next_ending;
   char peer[sizeof((struct exchange *)0)->peer];
 };
 
@@ -66,6 +68,7 @@ struct mhd_server {
   uint64_t header_timeout; /* ns */
   size_t bodies;           /* bytes held of the bodies of requests */
   struct mhd_connection *connections;
+  struct mhd_connection *ending; /* whose clients have gone in the middle of a request */
   struct leave leave;
   struct mhd_exchange *dirty, **dirty_tail; /* to be resumed before the loop sleeps */
   uint64_t turn;                            /* counts the times the tasks have run */

@@ -79,6 +79,11 @@ static void connection_closed(struct mhd_server *s, struct mhd_connection *mc) {
   s->freed_one = true;
   if (!mc) return;
   leave_forget(&s->leave, mc->fd); /* the descriptor is still open here */
+  if (mc->ending) {
+    struct mhd_connection **link = &s->ending;
+    while (*link != mc) link = &(*link)->next_ending;
+    *link = mc->next_ending;
+  }
   *mc->prev = mc->next;
   if (mc->next) mc->next->prev = mc->prev;
   free(mc);

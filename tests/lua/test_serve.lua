@@ -89,8 +89,8 @@ end)
 real("a client that goes in the middle of a request makes room at once", function(t)
   local server <close> = serve(function(req) return req.path end, { max_connections = 1 })
   for _, part in ipairs { "GET /x HTT", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc" } do
-    proc.run { argv = { "bash", "-c", [[
-      for i in {1..20}; do exec 3<>/dev/tcp/127.0.0.1/$1 && printf %s "$2" >&3; exec 3>&-; done]], "raw", tostring(server.port), part } }
+    proc.run { argv = { "bash", "-c", 'for i in {1..20}; do exec 3<>/dev/tcp/127.0.0.1/$1 && printf %s "$2" >&3; exec 3>&-; done',
+      "raw", tostring(server.port), part } }
     local text = raw(server, "GET /next HTTP/1.1\r\n" .. CLOSE .. "\r\n")
     t.match(text, "^HTTP/1%.1 200 .*/next$")
   end

@@ -19,7 +19,7 @@
 #define COPY_BLOCK          16384
 #define CHUNKED_BLOCK       1024
 #define RUNS                4  /* at most, one after the other, before the rest of the loop has its turn */
-#define LOOK_MS             10 /* without epoll: between looks at the sockets; who comes beyond max_connections is refused there */
+#define LOOK_MS             10 /* without epoll: between looks; who comes beyond max_connections is refused there */
 #define BODIES_MAX          ((size_t)256 << 20) /* bytes of the bodies of all requests, and at least four of the longest */
 
 static struct mhd_exchange *mhd_of(struct exchange *x) {

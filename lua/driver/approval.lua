@@ -24,6 +24,8 @@ end
 
 --- What waits for an approval, oldest first.
 ---@return stoke.pending[]
+---
+--- Example: `for _, p in ipairs(stoke.pending()) do print(p.what, p.args) p:approve() end`
 function M.list()
   if not frames.current() then return approval.list() end
   return errors.check(effect.perform "approval.list")

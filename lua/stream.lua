@@ -328,6 +328,10 @@ function M.until_due(began, at)
   return true
 end
 
+--- Seconds that a reader may wait for more than was recorded of what was cut off: it waited then, too, and what cut it off comes
+--- about as late again. Real work between the two took time then, and takes none under a virtual clock.
+M.PATIENCE = 1
+
 local Player = {}
 Player.__index = Player
 
@@ -338,7 +342,7 @@ Player.__index = Player
 ---@field q? any the request
 ---@field came? integer tokens that had come at its end
 ---@field err? stoke.error it ended with
----@field cut? fun(): stoke.error it was left before its end: what reading further meets
+---@field cut? fun(): stoke.error it was left before its end: what a reader meets that waits longer than it did then
 
 --- A source that gives what is in a transcript, each item as long after the beginning as it was.
 ---@param transcript string
@@ -354,11 +358,11 @@ function Player:next()
   local played = self.played
   local after, item, wait, err = item_at(self.transcript, self.position)
   if err then return nil, err end
-  if not after and played.cut then return nil, played.cut() end
-  local due = after and self.at + wait or math.max(self.at, played.at or 0)
+  local due = after and self.at + wait or math.max(self.at, played.at or 0) + (played.cut and M.PATIENCE or 0)
   local ok, stopped = M.until_due(played.began, due)
   if not ok then return nil, stopped end
   if not after then
+    if played.cut then return nil, played.cut() end
     self.over = true
     return nil, played.err
   end

@@ -13,11 +13,12 @@
 
 #include "base.h"
 #include "loop/err.h"
+#include "sys/proc.h"
 
 #define SANDBOX_FOLDERS    64
 #define SANDBOX_LEVEL_MAX  160
-#define SANDBOX_EXIT       121 /* the helper's exit code when it did not become the program */
-#define SANDBOX_REPORT     3   /* descriptor on which the helper says how it went */
+#define SANDBOX_EXIT       121            /* the helper's exit code when it did not become the program */
+#define SANDBOX_REPORT     PROC_REPORT_FD /* descriptor on which the helper says how it went */
 #define SANDBOX_LANDLOCK   1u
 #define SANDBOX_SECCOMP    2u
 #define SANDBOX_OPEN_FILES 1024

@@ -8,6 +8,8 @@
 #include "base.h"
 #include "loop/err.h"
 
+#define PROC_REPORT_FD 3 /* the descriptor on which such a helper says how it went */
+
 struct host;
 struct proc;
 
@@ -19,7 +21,7 @@ struct proc_options {
   const char *cwd; /* NULL = ours */
   enum proc_stderr err;
   bool in;      /* we write its stdin; else that is empty */
-  bool fenced;  /* argv is our helper of sandbox.h: it reports, and its whole group ends with it */
+  bool fenced;  /* argv is our helper (fence/): it reports, and its whole group ends with it */
   bool capture; /* keep the first `cap` bytes of each output and drop the rest; else stop reading at
                    `cap` */
   bool tail;    /* of capture: the last bytes, at least half of `cap` */

@@ -90,11 +90,14 @@ local ADVICE = {
   semaphore = "make the semaphore inside the run, or limit what is called (a pool's width)",
   task = "spawn the task inside the run; what a run needs from outside it gets by an effect",
   scope = "open the scope inside the run; from outside cancel the run's task",
+  session = "make the session inside the run, from what session:save() gave, and hand that in as an argument",
+  timer = "named timers are the process's; inside a run a task that loops over stoke.sleep does the same",
+  table = "hand in what it holds as an argument, and let the run return what is to be kept there",
 }
 
 --- Raise `argument` when the running code and an object are not of the same run. Asked where either has one.
 ---@param schedule stoke.schedule|false|nil the object's
----@param what "channel"|"semaphore"|"task"|"scope"
+---@param what "channel"|"semaphore"|"task"|"scope"|"session"|"timer"|"table" the last two belong to the process
 ---@param call string
 function M.check(schedule, what, call)
   if not host.foreign(schedule) then return end

@@ -40,7 +40,7 @@ test("tasks and scopes of outside raise inside a run", function(t)
   task:await()
 end)
 
-test("sessions of outside raise inside a run, those of its own do not; in the body of an effect it is as outside", function(t)
+test("sessions of outside raise inside a run, its own do not; in the body of an effect it is as outside", function(t)
   t.model("m", { "one", "two", "three" })
   local bot = stoke.agent { name = "bot", model = "m" }
   local session = bot:session()
@@ -52,7 +52,7 @@ test("sessions of outside raise inside a run, those of its own do not; in the bo
     said[3] = run:effect("body", function() return session:run("in a body").text end)
   end)
   t.eq(runs.finish(run), "true nil")
-  t.match(said[1], "^argument: session of bot: the session does not belong to the journalled run.*\n  hint: make the session inside")
+  t.match(said[1], "^argument: session of bot: the session does not belong to the journalled run.*\n  hint: make the session in")
   t.eq({ said[2], said[3], session.turns }, { "two", "three", 2 })
 end)
 

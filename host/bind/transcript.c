@@ -92,7 +92,7 @@ static int l_new(lua_State *L) {
   return 1;
 }
 
-/* put(kind, bytes, at | nil) -> true | nil, err: a piece, now or so many seconds after it began */
+/* put(kind, bytes, at | nil) -> true | nil, err: a piece, now or at `at` seconds after the start */
 static int l_put(lua_State *L) {
   struct transcript *t = transcript_check(L, 1);
   size_t kind_len, len;

@@ -25,7 +25,7 @@
 #include <seccomp.h>
 #endif
 
-#define ORPHANED   SIGUSR2 /* we are gone; when somebody else sends it, it means nothing */
+#define ORPHANED   SIGUSR2 /* our process has ended; ignored if another process sends it */
 #define TEXT_MAX   1000
 #define TREE_MAX   65536 /* processes looked at in one round */
 #define LOOK_FIRST 10    /* milliseconds between two looks; doubled while nothing changes */
@@ -91,7 +91,7 @@ static bool add_children_of(struct tree *t, pid_t pid, const char *thread) {
   return true;
 }
 
-/* Adds its children and counts its threads. false: this kernel does not tell children. */
+/* Adds its children and counts its threads. false: this kernel does not list children. */
 static bool add_children(struct tree *t, pid_t pid, uint64_t *threads) {
   char path[32];
   bool told = true;
@@ -150,7 +150,7 @@ static uint64_t memory_of_all(const struct tree *t, uint64_t limit) {
     uint64_t before = sum;
     sum = 0;
     for (size_t i = 0; i < t->count; i++) sum += memory_of(t->pids[i], (enum count)how);
-    if (how == COUNT_SHARE && sum == 0) return before; /* this kernel does not tell */
+    if (how == COUNT_SHARE && sum == 0) return before; /* not available in this kernel */
     if (sum <= limit) break;
   }
   return sum;
@@ -172,7 +172,7 @@ static void look(struct supervisor *v) {
 
 /* --- the end ----------------------------------------------------------------------------------- */
 
-/* To whoever started us; what went wrong to a terminal when it was started by hand. */
+/* Reports to the parent; errors go to a terminal when started by hand. */
 static void tell(const char *line) {
   if (write(SANDBOX_REPORT, line, strlen(line)) < 0 && strncmp(line, "ok ", 3) != 0) fprintf(stderr, "stoke: %s", line);
 }
@@ -190,7 +190,7 @@ static _Noreturn void end_over(const char *name) {
   end_all();
 }
 
-/* As it ended; what it leaves behind is ended by whoever started us. */
+/* Exits as the program did; our parent kills the processes it leaves behind. */
 static _Noreturn void end_as(int status) {
   if (WIFSIGNALED(status)) {
     struct rlimit none = {0, 0};
@@ -215,7 +215,7 @@ static void reap(const struct supervisor *v) {
 static void take_signals(const struct supervisor *v) {
   struct signalfd_siginfo info;
   while (read(v->signals, &info, sizeof info) == sizeof info) {
-    /* only that somebody ended, or may have gone */
+    /* only that a process has ended, or may have */
   }
   if (getppid() != v->host) end_all();
   reap(v);
@@ -315,7 +315,7 @@ static _Noreturn void supervise(struct supervisor *v) {
     if (watched[1].revents & POLLIN)
       take_call(v);
     else if (watched[1].revents)
-      watched[1].fd = -1; /* nobody is left who could ask */
+      watched[1].fd = -1; /* no process is left that could send one */
   }
 }
 
@@ -360,7 +360,7 @@ static _Noreturn void parent(struct supervisor *v) {
   sigaddset(&heard, SIGCHLD);
   sigaddset(&heard, ORPHANED);
   v->signals = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
-  (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* nobody of its user reads or writes its memory */
+  (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* other processes of the user must not read or write its memory */
   bool started = take_start(v);
   let_go();
   if (!started) {
@@ -378,7 +378,7 @@ bool supervisor_start(const struct sandbox *s) {
   struct supervisor v = {.s = s, .self = getpid(), .host = getppid(), .listener = -1};
   int ends[2];
   sigset_t all, before;
-  /* a descriptor of that number must not be one of ours */
+  /* that number must not be a descriptor of ours */
   if (fcntl(SANDBOX_REPORT, F_GETFD) < 0 && open("/dev/full", O_WRONLY | O_CLOEXEC) < 0) return false;
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
   sigfillset(&all);

@@ -176,7 +176,7 @@ void net_turn(struct net_request *r) {
 
 static const char *const phase_names[] = {"connect", "first_byte", "idle", "total"};
 
-/* What happens to a request is told from inside the loop, whose own clock is fresh enough there and costs nothing. */
+/* Upcalls come from inside the loop, whose cached clock is fresh enough there and costs nothing. */
 static uint64_t loop_now(const struct host *h) {
   return h->clock == CLOCK_VIRTUAL ? h->virtual_now : uv_now(&h->loop) * 1000000;
 }

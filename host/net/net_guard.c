@@ -30,7 +30,7 @@ static bool read_port(const char *s, uint16_t *port) {
   return number > 0 && number <= 65535;
 }
 
-/* A last label that begins with a digit makes an address in one of its short forms, which nobody can compare by text. */
+/* A last label that begins with a digit may be an address in a short form, which cannot be compared as text. */
 static bool is_name(const char *s) {
   const char *label = strrchr(s, '.');
   label = label ? label + 1 : s;

@@ -1,5 +1,5 @@
-/* net_guard.h - what a request that may only reach public addresses may reach all the same: its list of exceptions, read
- * once, asked for each address before a connection is made to it. Knows no sockets and no HTTP. */
+/* net_guard.h - exceptions for requests that may only reach public addresses: a list, parsed once and checked for each address
+ * before a connection is made. Knows no sockets and no HTTP. */
 #ifndef STOKE_NET_GUARD_H
 #define STOKE_NET_GUARD_H
 
@@ -11,7 +11,7 @@
 struct net_guard;
 
 /* Each entry is "name[:port]", "address[:port]" ("[::1]:80" for IPv6) or "network/bits"; NULL-terminated, may be NULL. NULL
- * with e filled when one is none of these, or out of memory. The caller frees it. */
+ * with e filled for an invalid entry, or when out of memory. The caller frees it. */
 struct net_guard *net_guard_new(struct mem *m, const char *const *allow, struct err *e);
 void net_guard_free(struct mem *m, struct net_guard *g); /* NULL is fine */
 
@@ -20,7 +20,7 @@ bool net_guard_name(const struct net_guard *g, const char *host, unsigned port);
 /* Public, or the list has it. */
 bool net_guard_address(const struct net_guard *g, const struct netaddr *a, unsigned port);
 
-/* A line "name:port:address,address" of net_options.resolve; false with e filled when it is none. */
+/* A line "name:port:address,address" of net_options.resolve; false with e filled if malformed. */
 bool net_resolve_check(const char *line, struct err *e);
 
 #endif

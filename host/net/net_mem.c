@@ -25,7 +25,7 @@ struct mem_exchange {
   struct exchange base;
   struct mem_exchange *next, **prev; /* in the server */
   struct mem_request *client;        /* NULL: has left, or was answered */
-  struct timer left;                 /* tells of the client's leaving, later */
+  struct timer left;                 /* reports later that the client has left */
   char bytes[];
 };
 
@@ -208,7 +208,7 @@ static void finish(struct mem_request *r) {
   request_free(r);
 }
 
-/* Cuts both ends apart; the server's is told later. */
+/* Disconnects both ends; the server is notified later. */
 static void on_left(struct timer *t);
 
 static void part(struct mem_request *r) {
@@ -413,7 +413,7 @@ static bool reply(struct exchange *base, int status, const char *const *headers,
   char frame[64];
   size_t n, size = 0;
   const char *value;
-  if (!r) return true; /* nobody listens */
+  if (!r) return true; /* the client is gone */
   if (len < 0)
     snprintf(frame, sizeof frame, "Transfer-Encoding: chunked");
   else

@@ -378,7 +378,7 @@ bool proc_kill(struct proc *p, int signal) {
 }
 
 void proc_stop(struct proc *p) {
-  /* Once the leader is gone, only an open pipe tells that the group is still ours. */
+  /* Once the leader has ended, only an open pipe proves that the group is still ours. */
   if (p->stopping || (p->exited && !output_open(p))) return;
   p->stopping = true;
   signal_group(p, SIGTERM);

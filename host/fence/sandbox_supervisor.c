@@ -1,7 +1,7 @@
-/* sandbox_supervisor.c - see sandbox.h: the process between us and a program in the sandbox. It leads the group, is outside
- * the fences, and does four things: it tells how the start went, answers the calls that are put to it, looks at how much its
- * tree uses, and ends as its program does. It hears no signals of the group's but the end of a child: what is sent to the
- * group is for the program. */
+/* sandbox_supervisor.c - see sandbox.h: the process between us and a sandboxed program. It leads the process group, is not
+ * restricted itself, and has four duties: it reports the start, decides the calls passed to it, measures what its process tree
+ * uses, and exits as the program does. It ignores signals to the group, which are meant for the program, except the end of a
+ * child. */
 #include "sandbox.h"
 
 #ifdef __linux__
@@ -27,16 +27,16 @@
 
 #define ORPHANED   SIGUSR2 /* our process has ended; ignored if another process sends it */
 #define TEXT_MAX   1000
-#define TREE_MAX   65536 /* processes looked at in one round */
-#define LOOK_FIRST 10    /* milliseconds between two looks; doubled while nothing changes */
+#define TREE_MAX   65536 /* processes counted in one round */
+#define LOOK_FIRST 10    /* milliseconds between two measurements; doubled while nothing changes */
 #define LOOK_LAST  160
-#define GLANCE     20 /* milliseconds between two questions whether processes were made at all */
+#define GLANCE     20 /* milliseconds between two checks for new processes */
 
 struct supervisor {
   const struct sandbox *s;
   pid_t program, self, host;
   int channel, listener, signals;
-  uint64_t tasks, memory; /* of the last look */
+  uint64_t tasks, memory; /* of the last measurement */
   uint64_t newest;        /* number of the last process of the machine, then */
   int pause;
   struct seccomp_notif *call;
@@ -107,7 +107,7 @@ static bool add_children(struct tree *t, pid_t pid, uint64_t *threads) {
   return told;
 }
 
-/* Everybody in our group: nothing leaves it. */
+/* All processes of our group: none can leave it. */
 static void add_group(struct tree *t, uint64_t *threads) {
   DIR *dir = opendir("/proc");
   pid_t group = getpgrp();
@@ -120,8 +120,8 @@ static void add_group(struct tree *t, uint64_t *threads) {
   closedir(dir);
 }
 
-/* Three ways to say how much memory it uses, each cheaper and higher than the next: all that is there, files too; what belongs
- * to it, or to it and its parent since the fork; its share of that, for which the kernel walks through all pages. */
+/* Three measures of memory use, each cheaper and higher than the next: all resident pages including files; private pages and
+ * those shared with the parent since the fork; the proportional share, for which the kernel walks all pages. */
 enum count { COUNT_ALL, COUNT_OWN, COUNT_SHARE };
 
 static uint64_t memory_of(pid_t pid, enum count how) {
@@ -221,7 +221,7 @@ static void take_signals(const struct supervisor *v) {
   reap(v);
 }
 
-/* --- what is asked ------------------------------------------------------------------------------ */
+/* --- notified calls ----------------------------------------------------------------------------- */
 
 #if defined(HAVE_SECCOMP) && defined(SCMP_ACT_NOTIFY)
 
@@ -241,8 +241,8 @@ static void take_call(struct supervisor *v) {
   (void)seccomp_notify_respond(v->listener, v->answer);
 }
 
-/* Who asks and who answers take turns: the kernel is told so where it can use it (6.6). The sooner a call is heard the less
- * can a signal interrupt it. */
+/* Caller and supervisor alternate, and Linux 6.6 and later can schedule them so. The sooner a call is received, the less likely
+ * a signal interrupts it. */
 static bool calls_open(struct supervisor *v) {
   const unsigned long take_turns = 1, set_flags = _IOW('!', 4, uint64_t);
   if (v->listener >= 0) (void)ioctl(v->listener, set_flags, take_turns);
@@ -264,7 +264,7 @@ static bool calls_open(struct supervisor *v) {
 
 /* --- its life ------------------------------------------------------------------------------------ */
 
-/* Numbers are given in order: who makes many processes is seen by how far they went, wherever that was. */
+/* Process ids are assigned in order: how far they advanced shows whether many were created, anywhere on the machine. */
 static uint64_t newest_process(void) {
   char text[128];
   const char *last = read_small("/proc/loadavg", text, sizeof text) ? strrchr(text, ' ') : NULL;
@@ -281,7 +281,7 @@ static int64_t since(const struct timespec *then, const struct timespec *now) {
   return (now->tv_sec - then->tv_sec) * 1000 + (now->tv_nsec - then->tv_nsec) / 1000000;
 }
 
-/* Sets when the next look is due: one at many processes takes its time, and may take a tenth of all. */
+/* Schedules the next measurement: with many processes it is slow, and may use a tenth of the time. */
 static void look_around(struct supervisor *v, struct timespec *last) {
   uint64_t tasks = v->tasks, memory = v->memory;
   struct timespec before;
@@ -319,7 +319,7 @@ static _Noreturn void supervise(struct supervisor *v) {
   }
 }
 
-/* What the child says until it becomes its program, passed on; with the first of it comes the listener. */
+/* Forwards the child's report until it executes the program; the listener comes with the first bytes. */
 static bool take_start(struct supervisor *v) {
   char text[TEXT_MAX + 16];
   union {
@@ -346,7 +346,7 @@ static bool take_start(struct supervisor *v) {
   return started;
 }
 
-/* Nothing of the program's stays open here: the ends of its pipes are to be seen. */
+/* Closes the program's descriptors here, so that readers of its pipes see their end. */
 static void let_go(void) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int fd = 0; null >= 0 && fd <= 2; fd++) (void)dup2(null, fd);
@@ -370,7 +370,7 @@ static _Noreturn void parent(struct supervisor *v) {
   }
   if (v->signals < 0 || !calls_open(v)) end_all();
   close(v->channel);
-  reap(v); /* it may be over already */
+  reap(v); /* the child may have exited already */
   supervise(v);
 }
 

@@ -33,7 +33,7 @@ struct net_options {
   /* Connect to public addresses alone (netaddr.h), checked at each connection, after redirects too; otherwise kind `denied`.
    * No proxy, and no reuse of connections of other requests. */
   bool only_public;
-  const char *const *allow;   /* exceptions to only_public (net_guard.h), NULL-terminated; may be NULL */
+  const char *const *allow;   /* exceptions to only_public (net_egress.h), NULL-terminated; may be NULL */
   const char *const *resolve; /* "name:port:address,address" for this request alone, NULL-terminated; may be NULL */
 };
 

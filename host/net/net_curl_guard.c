@@ -76,13 +76,13 @@ static bool host_of_url(const char *url, char *out, size_t size) {
 
 static bool permits(struct transfer *t, const struct netaddr *a, unsigned port) {
   char name[NAME_SIZE], text[NETADDR_TEXT];
-  const struct net_guard *rules = t->base.guard;
+  const struct net_egress *rules = t->base.guard;
   char *url = NULL;
   if (!rules) return false; /* cancelled */
-  if (net_guard_address(rules, a, port)) return true;
+  if (net_egress_address(rules, a, port)) return true;
   curl.easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url); /* of this hop */
   if (!url) return false;
-  if (host_of_url(url, name, sizeof name) && net_guard_name(rules, name, port)) return true;
+  if (host_of_url(url, name, sizeof name) && net_egress_name(rules, name, port)) return true;
   netaddr_text(a, text);
   net_denied(&t->guard->refusal, url, text, t->guard->hops ? t->url : NULL);
   return false;

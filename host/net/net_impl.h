@@ -8,7 +8,7 @@
 
 #include "net.h"
 #include "loop/host.h"
-#include "net_guard.h"
+#include "net_egress.h"
 
 struct net;
 struct net_backend;
@@ -29,7 +29,7 @@ struct net_request {
   uint64_t phase_due, total_due; /* ns of the host's clock; UINT64_MAX = none */
   struct timer timer;            /* one for all phases: armed at or before the nearest deadline */
   struct net_request *turn_next, **turn_prev;
-  struct net_guard *guard; /* of only_public; NULL = anything may be reached. Gone once the request is cancelled */
+  struct net_egress *guard; /* of only_public; NULL = anything may be reached. Gone once the request is cancelled */
   uint8_t phase;
   bool paused;  /* the sink did not take the last bytes; they are wanted again at the turn after net_resume */
   bool in_sink; /* inside a call of the sink */

@@ -326,7 +326,7 @@ static bool redirect(struct mem_request *r) {
   } else if (host_len <= 4 || strcmp(host + host_len - 4, ".mem") != 0) {
     mem_free(mem_of(r), url);
     fail(r, "protocol", "redirects out of this process");
-  } else if (r->base.guard && !net_guard_name(r->base.guard, host, 0)) {
+  } else if (r->base.guard && !net_egress_name(r->base.guard, host, 0)) {
     deny(r, url);
   } else {
     ask_again(r, url);

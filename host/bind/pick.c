@@ -10,7 +10,7 @@
 #include "json/json.h"
 #include "bind_http.h"
 #include "bind_transcript.h"
-#include "json/shape.h"
+#include "json/line_predict.h"
 #include "loop/task.h"
 
 #define SPEC "stoke.pick"

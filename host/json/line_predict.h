@@ -1,5 +1,5 @@
-/* line_predict.h - predicts the next line of a stream: consecutive lines usually differ only in the contents of some strings. A shape is
- * a line with holes; a line that matches it is known to be valid JSON with the same members, without parsing. Holds no
+/* line_predict.h - predicts the next line of a stream: consecutive lines usually differ only in the contents of some strings. A
+ * shape is a line with holes; a line that matches it is known to be valid JSON with the same members, without parsing. Holds no
  * memory. Knows no Lua. */
 #ifndef STOKE_LINE_PREDICT_H
 #define STOKE_LINE_PREDICT_H

@@ -32,7 +32,7 @@ struct rq {
   bool paused;  /* over the high-water mark */
   bool ended;   /* nothing more comes: clean end, failure or close */
   bool shared;  /* a cancelled reader leaves the connection open for the others */
-  /* of its iterator (pick.c) */
+  /* of its iterator (stream_pick.c) */
   bool merge; /* texts that have come become one event */
   bool bare;  /* texts, not tables */
   bool more;  /* Lua has events at hand */

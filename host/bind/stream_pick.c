@@ -1,6 +1,6 @@
-/* pick.c - the hot path of a token stream: rq lines whose one interesting member is a short text become event tables
+/* stream_pick.c - the hot path of a token stream: rq lines whose one interesting member is a short text become event tables
  * here; every other line, every wait and every end is left to Lua. */
-#include "bind_pick.h"
+#include "bind_stream_pick.h"
 
 #include <lauxlib.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 ---   - Tables that a body may write to directly (the globals, the modules' own tables) are copied first, and restored if the change
 ---     fails.
 ---   - The contents of a module's new table are copied into its old table. A walk through the new functions replaces references to
----     the new table by the old one (lua/relink.lua). So a module has one table, however often it is reloaded.
+---     the new table by the old one (lua/reload/patch.lua). So a module has one table, however often it is reloaded.
 ---   - `require` of a module that is not loaded yet aborts and rolls back the attempt. The file is then searched with effects
 ---     allowed, and the bodies run once more.
 
@@ -17,7 +17,7 @@ local effect = require "core.effect"
 local env = require "core.env"
 local errors = require "core.errors"
 local modules = require "core.modules"
-local relink = require "core.relink"
+local patch = require "core.reload.patch"
 local raw_xpcall = require "core.coro".raw_xpcall
 local scopes = require "core.scope"
 local script = require "core.script"
@@ -336,7 +336,7 @@ local function attempt(jobs, found)
   end)
   change.body = nil
   if not ok then return nil, err, change.missing end
-  relink.turn(change)
+  patch.replace_tables(change)
   change.works = true
   for _, f in ipairs(change.commit) do f() end
   end_timers(change)

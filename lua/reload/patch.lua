@@ -60,7 +60,7 @@ end
 
 --- Replace the new tables of a change by the old ones.
 ---@param change core.reload.change
-function M.turn(change)
+function M.replace_tables(change)
   if not next(change.turned) then return end
   local walk = setmetatable({ seen = {}, list = {}, count = 0, turned = {} }, Walk)
   for _, value in next, env.globals.package.loaded do skip(walk.seen, value) end

@@ -20,7 +20,8 @@ local function place(files)
     fs.write(path .. "/" .. name, name:find "%.lua$" and HEAD .. text or text)
   end
   function self.run(...)
-    local r = proc.run { argv = { about.executable(), "test", ... }, cwd = path, env = { HOME = path, TMPDIR = self.tmp }, env_allow = PASSED_ON,
+    local r = proc.run { argv = { about.executable(), "test", ... }, cwd = path,
+      env = { HOME = path, TMPDIR = self.tmp }, env_allow = PASSED_ON,
       stdin = "", timeout = 60 }
     r.all = r.stdout .. r.stderr
     return r

@@ -1,13 +1,10 @@
 --- The context: what a scope passes down to all that happens inside it. Scopes and tasks hold one (`scope.context`), and inherit
 --- that of the scope around them; effect.perform reads it. It never changes: `with` makes another for what differs.
 
-local now = require "host.time".monotonic
-
 local M = {}
 
 ---@class stoke.context
 ---@field budget? stoke.budget the innermost one; it knows those around it
----@field deadline? number when the nearest deadline passes, in seconds of the host's clock (host.time.monotonic)
 ---@field run? table the agent run whose tool is at work
 ---@field span? integer the effect around, by its number in the trace
 ---@field tape? stoke.tape where a test's outcomes are recorded, or come from
@@ -25,18 +22,14 @@ M.system = { system = true, gated = false }
 
 --- A context that differs from another.
 ---@param context stoke.context
----@param fields { budget?: stoke.budget, deadline?: number, shield?: boolean, run?: table, span?: integer, tape?: stoke.tape,
----  journal?: stoke.journal, frame?: stoke.frame, inside?: boolean }
----  deadline: seconds from now; shield: deadlines around it do not count
+---@param fields { budget?: stoke.budget, run?: table, span?: integer, tape?: stoke.tape, journal?: stoke.journal,
+---  frame?: stoke.frame, inside?: boolean }
 ---@return stoke.context
 function M.with(context, fields)
-  local deadline, around = fields.deadline, context.deadline
-  if fields.shield then around = nil end
-  deadline = deadline and now() + deadline or around
-  if around and around < deadline then deadline = around end
   local budget, tape, journal = fields.budget or context.budget, fields.tape or context.tape, fields.journal or context.journal
-  local made = { budget = budget, deadline = deadline, run = fields.run or context.run, span = fields.span or context.span,
-    tape = tape, system = context.system, gated = budget ~= nil or tape ~= nil }
+  local made = { run = fields.run or context.run, span = fields.span or context.span, system = context.system, gated = false }
+  if budget then made.budget, made.gated = budget, true end
+  if tape then made.tape, made.gated = tape, true end
   if journal then -- apart, so that all others stay small
     made.journal, made.frame, made.gated = journal, fields.frame or context.frame, true
     made.inside = fields.inside or context.inside

@@ -350,13 +350,14 @@ function M.open(fields)
   local task = host.enter("a scope") -- leaving it waits
   local outer = innermost(task)
   local context = outer.context
-  if fields.deadline or fields.budget or fields.run or fields.span or fields.tape or fields.shield or fields.journal then
+  if fields.run or fields.budget or fields.span or fields.tape or fields.journal then
     context = contexts.with(context, fields)
   end
+  local deadline = fields.deadline
   local scope = setmetatable({ task = task, outer = task.scope, site = fields.site or host.site() or "the host", context = context,
-    budget = context.budget, deadline = fields.deadline, deadline_kind = fields.deadline_kind, shield = fields.shield,
-    on_child_error = fields.on_child_error, one_frame = fields.one_frame, first = nil,
-    schedule = schedules.any and schedules.own() }, Scope) -- in its final size
+    budget = context.budget, shield = fields.shield, on_child_error = fields.on_child_error, one_frame = fields.one_frame,
+    closed = false }, Scope) -- of a size for what is set later, too
+  if schedules.any then scope.schedule = schedules.own() end
   if outer.overdue then -- no shield is left
     scope.shield, scope.cancelled, scope.overdue = nil, outer.cancelled, true
   elseif task.unwinding then -- a `<close>` handler: what it does is not cut short by what it answers
@@ -366,8 +367,9 @@ function M.open(fields)
     scope.cancelled = outer.cancelled
   end
   task.scope = scope
-  if scope.deadline then
-    scope.alarm = host.alarm(scope, scope.deadline)
+  if deadline then
+    scope.deadline, scope.deadline_kind = deadline, fields.deadline_kind
+    scope.alarm = host.alarm(scope, deadline)
   end
   return scope
 end
@@ -398,17 +400,19 @@ end
 
 --- Cancel and wait for what is left in the innermost scope of the running task, and take it off the stack.
 function M.shut(scope)
-  local task = scope.task
-  scope.closing = true
-  if scope.first then
-    M.cancel(scope, errors.new("cancelled", "its scope was left"))
-    if host.can_wait() then M.join(scope) else adopt(scope, scope.outer or task) end
+  local task, outer = scope.task, scope.outer
+  if scope.first or scope.owned then -- else nothing here waits, so nobody can see it half closed
+    scope.closing = true
+    if scope.first then
+      M.cancel(scope, errors.new("cancelled", "its scope was left"))
+      if host.can_wait() then M.join(scope) else adopt(scope, outer or task) end
+    end
+    M.close_owned(scope)
   end
-  M.close_owned(scope)
-  M.stop_alarms(scope)
+  if scope.alarm or scope.grace then M.stop_alarms(scope) end
   scope.closed = true
-  task.scope = scope.outer
-  if not innermost(task).cancelled then host.resist() end
+  task.scope = outer
+  if not (outer or task).cancelled then host.resist() end
 end
 
 local function is_open(task, scope)
@@ -430,18 +434,22 @@ function Scope:__close(err)
   if task ~= self.task then
     errors.raise("script", ("the scope opened at %s can only be closed by the task that opened it"):format(self.site))
   end
-  if not is_open(task, self) then return end
   local misplaced
   if task.scope ~= self then
+    if not is_open(task, self) then return end
     misplaced = errors.new("script",
       ("scopes closed out of order: the one opened at %s is still open inside the one opened at %s")
       :format(task.scope.site, self.site), { hint = "declare scopes as `local s <close> = stoke.scope{}`" })
     while task.scope ~= self do M.shut(task.scope) end
   end
   M.shut(self)
-  local raised = M.outcome(self, err) or (err == nil and misplaced) or nil
-  local goes_up = raised ~= nil or err ~= nil
-  M.go_on(task, goes_up and innermost(task).cancelled and true or self.was_unwinding)
+  local raised
+  if self.failed or self.passed then raised = M.outcome(self, err) end
+  if misplaced and err == nil then raised = raised or misplaced end
+  local outer = self.outer or task
+  local unwinding = self.was_unwinding
+  if (raised ~= nil or err ~= nil) and outer.cancelled then unwinding = true end
+  if unwinding or task.unwinding then M.go_on(task, unwinding) end
   if raised then error(raised, 0) end
 end
 

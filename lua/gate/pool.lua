@@ -2,7 +2,7 @@
 --- to the next waiter, so no late-comer overtakes.
 ---
 --- The gate gets the whole call, so that order and target can be chosen late: its request (q.model), its possible targets (work),
---- its context (class, deadline), its token allowance (asked); and, when the slot is released, its outcome: a value (def.usage
+--- its token allowance (asked); and, when the slot is released, its outcome: a value (def.usage
 --- returns tokens, seconds, load_seconds) or an error.
 
 local host = require "host.task"

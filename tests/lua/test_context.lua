@@ -7,7 +7,6 @@ local effect = require "core.effect"
 local scopes = require "core.scope"
 local span = require "core.gate.span"
 local tasks = require "core.task"
-local time = require "stoke.time"
 
 local function context() return scopes.innermost(tasks.current()).context end
 
@@ -32,20 +31,16 @@ test("a context is that of the scope around until something differs", function(t
   t.ok(inside == outside)
 end)
 
-test("a budget, a deadline and a run come down to the tasks below", function(t)
+test("a budget and a run come down to the tasks below", function(t)
   local scope <close> = scopes.open { budget = { limit = {}, used = {}, held = 0 }, deadline = 5, run = { name = "run" } }
   local below = scope:spawn(function() return stoke.spawn(context):await() end):await()
-  t.eq({ below.budget == scope.budget, below.deadline, below.run.name, below.gated }, { true, time.monotonic() + 5, "run", true })
+  t.eq({ below.budget == scope.budget, below.run.name, below.gated }, { true, "run", true })
 end)
 
-test("the nearest deadline counts, and none from outside a shield", function(t)
-  local now = time.monotonic()
-  local outer <close> = stoke.scope { deadline = 5 } -- luacheck: ignore
-  do
-    local inner <close> = stoke.scope { deadline = 50 } -- luacheck: ignore
-    t.eq(context().deadline, now + 5)
-  end
-  stoke.shield(30, function() t.eq(context().deadline, now + 30) end)
+test("a deadline alone makes no other context: the scope has it", function(t)
+  local outside = context()
+  local scope <close> = stoke.scope { deadline = 5 }
+  t.ok(context() == outside and scope.deadline == 5)
 end)
 
 test("a context is never changed: with makes another", function(t)

@@ -40,6 +40,7 @@ local M = {}
 ---@field stream? boolean run returns a source (lua/stream.lua)
 ---@field pool? fun(q: table, call: table): string?, integer? key and width of the pool the call waits in; nil = none. May set
 ---  call.target, where the call goes: it is asked anew for each attempt
+---@field waits? fun(q: table) told that the call has to wait for a slot: what can be made again is not kept meanwhile
 ---@field retry? { attempts: integer, base: number, max: number, server?: fun(q): string? } only for errors that say retryable;
 ---  `server` is the address whose retries are counted, where the call has no target
 ---@field usage? fun(value: any, q: any): table? what a finished call consumed: { input_tokens, output_tokens }
@@ -231,6 +232,13 @@ local function gated(def, q, task, scope, work)
   end
   call:settle(value)
   return value
+end
+
+--- Does nobody look at what a model is asked here, but the driver that asks? Then it need not be data.
+---@return boolean|nil
+function M.unseen()
+  local task = current()
+  return task and not span.bodies and not span.opening and not policy.rules and not (task.scope or task).context.gated
 end
 
 --- Perform an effect.

@@ -17,8 +17,11 @@ local check = require "stoke.ollama.options"
 local protocol = require "stoke.ollama.protocol"
 local transfer = require "stoke.ollama.transfer"
 local window = require "stoke.ollama.window"
+local written = require "stoke.ollama.written"
 
 local M = {}
+
+local unseen = effect.unseen
 
 -- The dialect's table: its wire (stoke.ollama.protocol), and what stoke.model wants of it beside.
 protocol.mend, protocol.settled, protocol.reads = call.mend, call.settled, call.reads
@@ -75,6 +78,26 @@ local ALLOWED = {
   [true] = { chat = known(CHAT, MERGE), generate = known(GENERATE, MERGE) },
 }
 
+--- Bodies of what was checked, but for messages and images: `what` checks them.
+local BODIES = {}
+
+function BODIES.chat(target, given, stream, what)
+  local body = protocol.body(target, given, stream, given.options)
+  body.messages = check.messages(what, given.messages, check.images)
+  body.tools = given.tools and #given.tools > 0 and given.tools or nil
+  return body
+end
+
+function BODIES.generate(target, given, stream, what)
+  local body = protocol.body(target, given, stream, given.options)
+  for name in next, GENERATE do body[name] = given[name] end
+  if given.images then body.images = #given.images > 0 and check.images(what, given.images) or nil end
+  if given.context then body.context = check.list(given.context) end
+  return body
+end
+
+local ASKS, PATHS = { chat = "messages", generate = "prompt" }, { chat = "/api/chat", generate = "/api/generate" }
+
 --- The request of a call, everything in it checked, and its target.
 local function request(what, way, given, stream)
   given = check.check(what, given, ALLOWED[stream][way])
@@ -83,23 +106,28 @@ local function request(what, way, given, stream)
       or "one reply is its value; ollama.stream gives events as they come")
   end
   local target = protocol.at(given.model, given.endpoint)
-  local body = protocol.body(target, given, stream, given.options)
+  if not given[ASKS[way]] then errors.argument("%s: %s is missing", what, ASKS[way]) end
+  local body = BODIES[way](target, given, stream, what)
   if given.format ~= nil then body.format = check.format(given.format) end
   if given.logprobs ~= nil then body.logprobs, body.top_logprobs = given.logprobs, given.top_logprobs end
   if given._debug_render_only then body._debug_render_only = true end
-  if way == "chat" then
-    if not given.messages then errors.argument("%s: messages is missing", what) end
-    body.messages = check.messages(what, given.messages, check.images)
-    body.tools = given.tools and #given.tools > 0 and given.tools or nil
-  else
-    if not given.prompt then errors.argument("%s: prompt is missing", what) end
-    for name in next, GENERATE do body[name] = given[name] end
-    if given.images then body.images = #given.images > 0 and check.images(what, given.images) or nil end
-    if given.context then body.context = check.list(given.context) end
-  end
   local q = protocol.shape(way, given, body)
   if target.profile.automatic and not given.fitted then window.fit(target, body) end
   return given.any_arguments and protocol.any_arguments(q) or q, target
+end
+
+--- The same, in one pass of C where nothing is unusual and nobody looks at the request on its way.
+local function prepared(what, way, given, stream)
+  if type(given) == "table" and unseen() then
+    local model, endpoint, streams = given.model, given.endpoint, given.stream
+    if type(model) == "string" and model ~= "" and (streams == nil or streams == stream)
+      and (endpoint == nil or type(endpoint) == "string") then
+      local target = protocol.at(model, endpoint)
+      local q = not target.profile.automatic and written.request(target, way, stream, PATHS[way], given, BODIES[way])
+      if q then return q, target end
+    end
+  end
+  return request(what, way, given, stream)
 end
 
 --- A reply's usage, made when somebody asks for it: most never do.
@@ -163,7 +191,7 @@ local function ask(given, q, target) return errors.check(try(given, q, target)) 
 ---
 --- Example: `print(ollama.chat { model = "qwen2.5:3b", messages = { { role = "user", content = "Hi" } } }.message.content)`
 function M.chat(given)
-  return ask(given, request("ollama.chat", "chat", given, false))
+  return ask(given, prepared("ollama.chat", "chat", given, false))
 end
 
 --- As ollama.chat, but a failure of the world is its second value: for callers that go on without the answer.
@@ -174,7 +202,7 @@ end
 ---
 --- Example: `local reply, err = ollama.try_chat { model = m, messages = messages }`
 function M.try_chat(given)
-  return try(given, request("ollama.chat", "chat", given, false))
+  return try(given, prepared("ollama.chat", "chat", given, false))
 end
 
 --- One completion of a prompt; with `suffix` it fills the hole between the two, with `raw` no template is used.
@@ -184,7 +212,7 @@ end
 ---
 --- Example: `print(ollama.generate { model = "qwen2.5-coder:3b", prompt = "def f(", suffix = "return x" }.response)`
 function M.generate(given)
-  return ask(given, request("ollama.generate", "generate", given, false))
+  return ask(given, prepared("ollama.generate", "generate", given, false))
 end
 
 --- Open a stream and give its iterator, the stream and what closes it, as generic `for` takes them.
@@ -193,7 +221,7 @@ local function open(what, given, bare)
   if type(given) == "table" and not chat and given.prompt == nil then
     errors.argument("%s: messages or prompt is missing", what)
   end
-  local q, target = request(what, chat and "chat" or "generate", given, true)
+  local q, target = prepared(what, chat and "chat" or "generate", given, true)
   local stream, err = asking.perform("llm.stream", q, target, given)
   if err then error(err, 0) end
   return asking.events(stream, target, q, given.merge ~= false, bare)

@@ -95,6 +95,9 @@ local function route(q, call)
   return target.key
 end
 
+--- A text that was written before its turn: the dialect makes it again.
+local function drop_text(q) q.sent = nil end
+
 --- What the server answers at once waits for no slot.
 local function route_at_once(q, call)
   call.target = target_of(q, call)
@@ -325,7 +328,7 @@ local function class_of(q) return q.method == "GET" and "pure" or "idempotent" e
 
 effect.define("llm.chat", {
   taped = true, class = "idempotent", aside = ASIDE,
-  run = call, pool = route, retry = RETRY, subject = subject, reserve = reserve,
+  run = call, pool = route, waits = drop_text, retry = RETRY, subject = subject, reserve = reserve,
   usage = function(value, q)
     local protocol = protocols[q.protocol]
     return protocol.usage and protocol.usage(value)
@@ -343,7 +346,8 @@ effect.define("llm.load", { taped = true, class = "idempotent", aside = ASIDE,
 effect.define("llm.admin", { taped = true, class = class_of, aside = ASIDE,
   run = call, pool = route_at_once, retry = RETRY, subject = subject })
 effect.define("llm.stream", { taped = true, class = "idempotent", aside = ASIDE,
-  run = open, stream = true, pool = route, retry = RETRY, usage = usage_of, subject = subject, reserve = reserve })
+  run = open, stream = true, pool = route, waits = drop_text, retry = RETRY, usage = usage_of, subject = subject,
+  reserve = reserve })
 -- What answers have taught so far, as an agent run begins with it: on a tape, since the run asks by it.
 effect.define("llm.learned", { taped = true, class = "pure", quiet = true, in_body = true,
   absent = function(_, learned) return learned end, run = function(_, _, learned) return learned end })

@@ -33,6 +33,7 @@ function M.acquire(call)
     pool.busy = pool.busy + 1
     return pool
   end
+  if call.def.waits then call.def.waits(call.q) end
   local ticket = { task = host.enter("pool " .. key) }
   fifo.push(pool, ticket)
   pool.waiting = pool.waiting + 1

@@ -12,6 +12,8 @@ local options = require "stoke.ollama.options"
 local replies = require "stoke.ollama.replies"
 local requests = require "stoke.model.request"
 local tokens = require "stoke.model.tokens"
+local unseen = require "core.effect".unseen
+local written = require "stoke.ollama.written"
 
 local M = {}
 
@@ -65,6 +67,7 @@ function M.open(target)
   end
   target.profile, target.set_window = load, profile.num_ctx
   target.sampling = chosen(profile, options.SAMPLING)
+  target.written = { [true] = {}, [false] = {} }
 end
 
 --- The target of a model at an endpoint.
@@ -141,6 +144,16 @@ local ANY = { __index = { any_arguments = true } }
 ---@return table q
 function M.any_arguments(q) return setmetatable(q, ANY) end
 
+local function agent_body(target, about, stream)
+  local profile, sampling = target.profile, about.options
+  local sent = profile.options
+  if sampling or target.sampling then
+    sent = (sent or target.sampling or sampling.stop) and merge(sampling, sent, target.sampling) or sampling
+  end
+  return { model = target.name, messages = about.messages, tools = about.tools, format = about.format, stream = stream,
+    think = about.think or false, truncate = about.truncate or false, options = sent, shift = profile.shift }
+end
+
 --- A chat of which everything has been checked; images are base64. For stoke.model.
 ---@param target stoke.target
 ---@param about table
@@ -151,15 +164,18 @@ function M.any_arguments(q) return setmetatable(q, ANY) end
 ---@param sampling? table
 ---@return table q
 function M.chat(target, about, stream, messages, tools, format, sampling)
-  local profile, name = target.profile, target.name
-  local sent = profile.options
-  if sampling or target.sampling then
-    sent = (sent or target.sampling or sampling.stop) and merge(sampling, sent, target.sampling) or sampling
+  local asked = { messages = messages, tools = tools, format = format, options = sampling, think = about.think or nil,
+    truncate = about.truncate or nil }
+  if not target.profile.automatic and not about.timeouts and unseen() then
+    local q = written.request(target, "agent", stream, "/api/chat", asked, agent_body)
+    if q then
+      q.endpoint, q.split_thinking = about.endpoint, about.split_thinking
+      return q
+    end
   end
-  local body = { model = name, messages = messages, tools = tools, format = format, stream = stream, think = about.think or false,
-    truncate = about.truncate or false, options = sent, shift = profile.shift }
-  if profile.automatic and not target.fitted then require "stoke.ollama.window".fit(target, body) end
-  return setmetatable({ protocol = "ollama", path = "/api/chat", model = name, body = body, endpoint = about.endpoint,
+  local body = agent_body(target, asked, stream)
+  if target.profile.automatic and not target.fitted then require "stoke.ollama.window".fit(target, body) end
+  return setmetatable({ protocol = "ollama", path = "/api/chat", model = target.name, body = body, endpoint = about.endpoint,
     timeouts = about.timeouts, split_thinking = about.split_thinking }, ANY)
 end
 
@@ -187,7 +203,13 @@ end
 ---@return any options
 ---@return string|nil body
 function M.request(q, target, stream, amend)
-  local endpoint, body, sent = target.endpoint, q.body, q.raw
+  local endpoint, sent = target.endpoint, q.sent
+  if sent then
+    q.sent = nil -- it may wait long
+    return endpoint.requests[stream and "stream " .. q.path or q.path] or requests.options(endpoint, q, stream), sent
+  end
+  local body = q.body
+  sent = q.raw
   if body then
     local automatic = target.profile and target.profile.automatic and LOADS[q.path] and not q.method
     if amend or automatic then body = amended(body, amend, automatic and auto.size(target)) end

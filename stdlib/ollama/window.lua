@@ -152,7 +152,8 @@ end
 ---@return stoke.error|nil
 function M.cut(target, q, reply)
   local read, loading = reply.prompt_eval_count, reply.load_duration
-  if not math.type(read) or read < SMALL or read > ABSURD or q.body.truncate ~= false or q.path == "/api/embed" then return nil end
+  if not math.type(read) or read < SMALL or read > ABSURD or q.path == "/api/embed" then return nil end
+  if (q.about or q.body).truncate then return nil end
   if math.type(loading) and loading > LOADED then learned.note(target, "window", nil) end
   local window = window_of(target)
   if not window or read < window then return nil end

@@ -18,7 +18,7 @@
 ---
 --- Whether an effect has to pass the gates at all is one look at two flags: of the effect (it waits for a slot, somebody traces, a
 --- policy judges) and of the context it is performed in (lua/context.lua: a budget, a tape, a journal). One that has not goes
---- straight to its driver.
+--- straight to its driver; one that only waits for a slot or is tried again goes the short way, through those two gates.
 
 local host = require "host.task"
 local errors = require "core.errors"
@@ -71,11 +71,14 @@ local M = {}
 
 local effects = {}
 local current, deliver = host.current, scopes.deliver
+local acquire, release = pool.acquire, pool.release
 local notice -- fun(): listener for effects that bodies must not perform
 
---- Whether each request has to pass the gates.
+--- Whether each request has to pass the gates; whether only those of the pool and of retries.
 local function weigh(def)
-  def.gated = def.always or (span.on and not def.quiet) or (policy.rules ~= nil and def.subject ~= nil)
+  local seen = (span.on and not def.quiet) or (policy.rules ~= nil and def.subject ~= nil)
+  def.gated = def.always or seen
+  def.short = def.always and not seen and not def.approvable
 end
 
 --- Register an effect.
@@ -234,6 +237,39 @@ local function gated(def, q, task, scope, work)
   return value
 end
 
+--- The way of most calls of models: nobody but the pool and the retry gate has a say. One frame, as thousands may wait in it.
+local function short(def, q, task, scope, work)
+  local call <close> = setmetatable({ def = def, q = q, task = task, outer = task.call, work = work, attempts = 1, target = nil,
+    slot = nil }, Call) -- eight fields: one more would double its room
+  task.call = call -- settled from there, should the task be cut off
+  local slot, value, err
+  if def.pool then
+    slot, err = acquire(call)
+    call.slot = slot
+  end
+  if err == nil then
+    if retry.used and def.retry then retry.earn(call) end
+    value, err = def.run(q, call, work)
+    if err ~= nil and def.retry and not (type(q) == "table" and q.once) then
+      if slot then
+        release(slot, nil, err)
+        call.slot = nil
+      end
+      local again, cancelled = retry.again(call, err)
+      if again then value, err = attempts(def, q, call) else err = cancelled or err end
+    end
+  end
+  if err == nil and def.stream then return streams.open(value, scope, hand_over(call)) end
+  call.settled, slot = true, call.slot
+  if slot then
+    call.slot = nil
+    release(slot, value, err)
+  end
+  if err == nil then return value end
+  if err.kind == "cancelled" then deliver(task) end
+  return nil, err
+end
+
 --- Does nobody look at what a model is asked here, but the driver that asks? Then it need not be data.
 ---@return boolean|nil
 function M.unseen()
@@ -254,6 +290,7 @@ function M.perform(name, q, work)
   local scope = task.scope or task
   if scope.cancelled and not task.unwinding and not (def.in_body and modules.change) then deliver(task) end
   if notice and not def.in_body then notice() end
+  if def.short and not scope.context.gated then return short(def, q, task, scope, work) end
   if def.gated or scope.context.gated or (def.approvable and q.needs_approval) then
     return gated(def, q, task, scope, work)
   end

@@ -31,6 +31,17 @@ local function with_policy(rules, f)
   f()
 end
 
+--- As it is, and the short way: where nobody traces, the gates of pool and retry are all there is.
+local function both_ways(name, f)
+  test(name, f)
+  test(name .. ", the short way", function(t)
+    local on = span.on
+    span.switch(false)
+    local _ <close> = setmetatable({}, { __close = function() span.switch(on) end })
+    f(t)
+  end)
+end
+
 local function retryable(fields) return errors.new("refused", "down", fields) end
 
 test("policy: denied with the reason, before anything is reserved", function(t)
@@ -109,7 +120,7 @@ test("budget: a failed call counts as a call, without tokens", function(t)
   t.eq(s.budget.used, { calls = 1, tokens = 0, seconds = 0 })
 end)
 
-test("retry: only errors that say retryable, so many times, with growing jittered pauses", function(t)
+both_ways("retry: only errors that say retryable, so many times, with growing jittered pauses", function(t)
   local attempts, err = {}, retryable()
   local name = define { retry = { attempts = 4, base = 1, max = 3 },
                         run = function() attempts[#attempts + 1] = time.monotonic() return nil, err end }
@@ -140,7 +151,7 @@ test("retry: only errors that say retryable, so many times, with growing jittere
   t.eq(#attempts, 1)
 end)
 
-test("retry: a later success is the answer, and one call", function(t)
+both_ways("retry: a later success is the answer, and one call", function(t)
   local runs = 0
   local name = define {
     retry = { attempts = 3, base = 0.1, max = 1 }, usage = function() return { output_tokens = 1 } end,
@@ -155,14 +166,14 @@ test("retry: a later success is the answer, and one call", function(t)
   t.eq(s.budget.used.calls, 1)
 end)
 
-test("retry: the bucket runs dry when everything fails", function(t)
+both_ways("retry: the bucket runs dry when everything fails", function(t)
   local runs = 0
   local name = define { retry = { attempts = 3, base = 0, max = 0 }, run = function() runs = runs + 1 return nil, retryable() end }
   for _ = 1, 100 do t.raises("refused", perform, name) end
   t.ok(runs >= 100 + retry.saved and runs <= 100 + retry.saved + 100 * retry.earned + 1, runs)
 end)
 
-test("retry: what one server has used up is no other server's, whatever the effect", function(t)
+both_ways("retry: what one server has used up is no other server's, whatever the effect", function(t)
   local runs = {}
   local function server(q) return q.server end
   local function run(q)
@@ -179,7 +190,7 @@ test("retry: what one server has used up is no other server's, whatever the effe
   t.ok(runs.dead <= 12, "the dead one has no retries left, by whatever way it is asked")
 end)
 
-test("retry: of many dead servers only so many are remembered, those used last", function(t)
+both_ways("retry: of many dead servers only so many are remembered, those used last", function(t)
   local runs = 0
   local name = define { retry = { attempts = 2, base = 0, max = 0, server = function(q) return q.server end },
                         run = function() runs = runs + 1 return nil, retryable() end }
@@ -197,7 +208,7 @@ test("retry: of many dead servers only so many are remembered, those used last",
   t.eq(retries "first", 3, "forgotten, so full again")
 end)
 
-test("retry: a cancel ends the pause", function(t)
+both_ways("retry: a cancel ends the pause", function(t)
   local name = define { retry = { attempts = 5, base = 1000, max = 1000 },
                         run = function() return nil, retryable { retry_after = 20 } end }
   local task = stoke.spawn(perform, name)
@@ -209,7 +220,7 @@ test("retry: a cancel ends the pause", function(t)
   t.near(time.monotonic(), 2, 1e-9)
 end)
 
-test("retry: not after the first event of a stream", function(t)
+both_ways("retry: not after the first event of a stream", function(t)
   local opened = 0
   local name = define {
     stream = true, retry = { attempts = 3, base = 0, max = 0 },
@@ -245,7 +256,7 @@ local function holder(width)
   }
 end
 
-test("pool: so many at once for each key, oldest first, and a late-comer does not overtake", function(t)
+both_ways("pool: so many at once for each key, oldest first, and a late-comer does not overtake", function(t)
   log = {}
   local name = holder(2)
   for i = 1, 5 do stoke.spawn(perform, name, { key = "a", name = i }) end
@@ -261,7 +272,7 @@ test("pool: so many at once for each key, oldest first, and a late-comer does no
   t.eq(pool.list(), {})
 end)
 
-test("pool: a cancel in the queue, or in the moment of the grant, loses no slot", function(t)
+both_ways("pool: a cancel in the queue, or in the moment of the grant, loses no slot", function(t)
   log = {}
   local name = holder(1)
   local first = stoke.spawn(perform, name, { key = "c", name = "first" })
@@ -287,7 +298,7 @@ test("pool: a cancel in the queue, or in the moment of the grant, loses no slot"
   t.eq(pool.list(), {})
 end)
 
-test("pool: a slot is free during the pause of a retry", function(t)
+both_ways("pool: a slot is free during the pause of a retry", function(t)
   local runs = 0
   local name = define { pool = function() return "d", 1 end, retry = { attempts = 2, base = 10, max = 10 },
                         run = function()
@@ -302,7 +313,7 @@ test("pool: a slot is free during the pause of a retry", function(t)
   t.eq(first:await(), 3)
 end)
 
-test("pool: a waiter that was cut off gets no slot", function(t)
+both_ways("pool: a waiter that was cut off gets no slot", function(t)
   log = {}
   local name, scopes = holder(1), require "core.scope"
   local tell = scopes.tell
@@ -322,7 +333,7 @@ test("pool: a waiter that was cut off gets no slot", function(t)
   t.eq(pool.list(), {})
 end)
 
-test("pool: a stream holds its slot until it ends, is closed, or its scope ends", function(t)
+both_ways("pool: a stream holds its slot until it ends, is closed, or its scope ends", function(t)
   local name = define { stream = true, pool = function() return "f", 1 end,
                         run = function() return { next = function() return "item" end, close = function() end } end }
   local stream = perform(name)
@@ -423,7 +434,7 @@ test("an unknown effect is named, with the nearest known one", function(t)
   t.ok(tasks.current())
 end)
 
-test("retry: calls that succeed earn retries again", function(t)
+both_ways("retry: calls that succeed earn retries again", function(t)
   local down, runs = true, 0
   local name = define { retry = { attempts = 3, base = 0, max = 0 }, run = function()
     runs = runs + 1
@@ -438,7 +449,7 @@ test("retry: calls that succeed earn retries again", function(t)
   t.eq(runs, 15)
 end)
 
-test("a call in flight in a task that is cut off is settled: its slot is free again", function(t)
+both_ways("a call in flight in a task that is cut off is settled: its slot is free again", function(t)
   log = {}
   local name, scopes = holder(1), require "core.scope"
   local tell = scopes.tell
@@ -455,7 +466,7 @@ test("a call in flight in a task that is cut off is settled: its slot is free ag
   t.eq(perform(name, { key = "i", name = "next" }), "next")
 end)
 
-test("retry: a server that says to come back much later is told to the script, not waited for", function(t)
+both_ways("retry: a server that says to come back much later is told to the script, not waited for", function(t)
   local runs = 0
   local name = define { retry = { attempts = 3, base = 0, max = 0 }, run = function()
     runs = runs + 1
@@ -467,4 +478,22 @@ test("retry: a server that says to come back much later is told to the script, n
   t.eq(t.raises("refused", perform, name).retry_after, 3600)
   t.eq(runs, 2)
   t.near(require "stoke.time".monotonic() - started, 5, 0.001)
+end)
+
+both_ways("a driver that raises after all gives its slot back", function(t)
+  local name = define { pool = function() return "j", 1 end, run = function() errors.raise("script", "broken") end }
+  t.raises("script", function() perform(name) end)
+  t.eq({ pool.list(), tasks.current().call }, { {} })
+end)
+
+both_ways("a call that is cancelled gives its slot back, and so does one that waits for it", function(t)
+  local name = define { pool = function() return "k", 1 end, run = function() return require "host.task".park("test") end }
+  local running, waiting = stoke.spawn(perform, name), stoke.spawn(perform, name)
+  stoke.sleep(0)
+  local busy = pool.list()[1]
+  t.eq({ busy.busy, busy.waiting }, { 1, 1 })
+  running:cancel()
+  waiting:cancel()
+  stoke.sleep(0)
+  t.eq({ running.state, waiting.state, pool.list() }, { "cancelled", "cancelled", {} })
 end)

@@ -21,7 +21,7 @@ local MOST <const>, MOST_TOKENS <const> = 1 << 53, 1 << 27
 
 --- A time, where it can be one: nobody adds up what is below zero.
 local function number(value)
-  return type(value) == "number" and value >= 0 and value < MOST and value or 0
+  return math_type(value) and value >= 0 and value < MOST and value or 0
 end
 
 --- A count, where it can be one.
@@ -39,10 +39,34 @@ end
 
 -- ---- usage ------------------------------------------------------------------------------------------------------------------
 
---- Of a reply: how many attempts it took, where it was more than one; how much of it was mended; its tokens, where they are not
---- the server's own { input, output }.
-local attempts_of, repairs_of = setmetatable({}, { __mode = "k" }), setmetatable({}, { __mode = "k" })
-local estimates_of = setmetatable({}, { __mode = "k" })
+--- Of a reply where there is something to say: how many attempts it took, where it was more than one; how much of it was mended;
+--- its tokens, where they are not the server's own. { attempts?, repairs?, input?, output? }
+local notes = setmetatable({}, { __mode = "k" })
+
+local NOTHING = {}
+
+local function note(reply, name, value)
+  local about = notes[reply]
+  if not about then
+    about = {}
+    notes[reply] = about
+  end
+  about[name] = value
+end
+
+--- What a reply used, that has its text and calls in `holder`.
+local function used(reply, holder)
+  local input, output, about, calls = reply.prompt_eval_count, reply.eval_count, notes[reply] or NOTHING, holder.tool_calls
+  local guessed = about.input ~= nil or about.output ~= nil
+  if guessed or not counted(reply) then
+    input, output = guessed and about.input or count(input) or 0, guessed and about.output or count(output) or 0
+  end
+  return {
+    input_tokens = input, output_tokens = output, calls = 1,
+    attempts = about.attempts or 1, tool_calls = calls and type(calls) == "table" and #calls or 0, repairs = about.repairs or 0,
+    seconds = number(reply.total_duration) / 1e9, load_seconds = number(reply.load_duration) / 1e9, estimated = guessed,
+  }
+end
 
 --- Tokens and times of a reply; nil for what is no reply of a model.
 ---@param reply table
@@ -52,17 +76,8 @@ function M.usage(reply)
   local known = rawget(reply, "usage")
   if type(known) == "table" then return known end -- an event of type "done"
   if not (reply.done or reply.embeddings) then return nil end
-  local message, input, output = reply.message, reply.prompt_eval_count, reply.eval_count
-  local calls = type(message) == "table" and message.tool_calls or reply.tool_calls
-  local guess = estimates_of[reply]
-  if guess or not counted(reply) then
-    input, output = guess and guess.input or count(input) or 0, guess and guess.output or count(output) or 0
-  end
-  return {
-    input_tokens = input, output_tokens = output, calls = 1,
-    attempts = attempts_of[reply] or 1, tool_calls = type(calls) == "table" and #calls or 0, repairs = repairs_of[reply] or 0,
-    seconds = number(reply.total_duration) / 1e9, load_seconds = number(reply.load_duration) / 1e9, estimated = guess ~= nil,
-  }
+  local message = reply.message
+  return used(reply, type(message) == "table" and message.tool_calls and message or reply)
 end
 
 --- A reply of chat as stoke.model gives it.
@@ -71,24 +86,22 @@ end
 function M.answer(reply)
   local message = reply.message
   return { text = message.content, thinking = message.thinking, calls = message.tool_calls, reason = reply.done_reason,
-    usage = M.usage(reply) }
+    usage = used(reply, message) }
 end
 
 --- What is known of a reply beside it, for a recording: it is part of the outcome.
 ---@param reply table
 ---@return table|nil facts plain data; nil where there is nothing to say
 function M.facts(reply)
-  local attempts, repairs, guess = attempts_of[reply], repairs_of[reply], estimates_of[reply]
-  if not (attempts or repairs or guess) then return nil end
-  return { attempts = attempts, repairs = repairs, input = guess and guess.input, output = guess and guess.output }
+  local about = notes[reply]
+  return about and { attempts = about.attempts, repairs = about.repairs, input = about.input, output = about.output }
 end
 
 --- Note of a reply that comes from a recording what was known of it.
 ---@param reply table
 ---@param facts table as M.facts gave them
 function M.restore(reply, facts)
-  attempts_of[reply], repairs_of[reply] = facts.attempts, facts.repairs
-  if facts.input or facts.output then estimates_of[reply] = { input = facts.input, output = facts.output } end
+  notes[reply] = { attempts = facts.attempts, repairs = facts.repairs, input = facts.input, output = facts.output }
 end
 
 --- Tokens of what a model wrote, at a guess.
@@ -108,7 +121,8 @@ local function estimate(reply, q, target, said)
   local input, output = count(reply.prompt_eval_count), count(reply.eval_count)
   if reply.done_reason == "load" or reply.done_reason == "unload" then return end
   if input and (output or said == 0) then return end
-  estimates_of[reply] = { input = input or tokens.estimate(target, tokens.body_size(q.body)), output = output or said }
+  note(reply, "input", input or tokens.estimate(target, tokens.body_size(q.body)))
+  note(reply, "output", output or said)
 end
 
 -- ---- tool calls ---------------------------------------------------------------------------------------------------------------
@@ -172,7 +186,7 @@ local function answer(reply, holder, name, path, q, target)
   if holder.tool_calls ~= nil then
     local calls, found = tidy_calls(holder, q)
     if not calls and found then return nil, found end
-    if found and found > 0 then repairs_of[reply] = (repairs_of[reply] or 0) + found end
+    if found and found > 0 then note(reply, "repairs", ((notes[reply] or NOTHING).repairs or 0) + found) end
   end
   holder[name] = text
   if not counted(reply) then estimate(reply, q, target, written(holder, name, target)) end
@@ -249,11 +263,11 @@ function M.reply(text, q, attempts, target)
   if type(reply) ~= "table" or is_array(reply) then return nil, odd("it is no JSON object", q) end
   local replaced = damaged and select(2, wire.mend(reply))
   if reply.error ~= nil and reply.error ~= null then return nil, failures.line(reply.error, q) end
-  if replaced then repairs_of[reply] = 1 end
+  if replaced then note(reply, "repairs", 1) end
   if not shape then return reply end
   local foreign = reply.done == nil and failures.dialect(reply, q)
   if foreign then return nil, foreign end
-  if attempts and attempts > 1 then attempts_of[reply] = attempts end
+  if attempts and attempts > 1 then note(reply, "attempts", attempts) end
   return shape(reply, q, target)
 end
 

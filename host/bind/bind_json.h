@@ -37,7 +37,14 @@ bool json_encode(lua_State *L, int idx, const struct json_options *opts, struct 
 bool json_digest(lua_State *L, int idx, char hex[HASH_HEX_SIZE], struct err *e);
 
 /* What a table is marked as. */
-enum json_mark { JSON_UNMARKED, JSON_MARK_ARRAY, JSON_MARK_OBJECT, JSON_MARK_ORDERED, JSON_MARK_FIXED };
+enum json_mark {
+  JSON_UNMARKED,
+  JSON_MARK_ARRAY,
+  JSON_MARK_OBJECT,
+  JSON_MARK_ORDERED,
+  JSON_MARK_FIXED,
+  JSON_MARK_GROWING
+};
 
 struct json_state;
 
@@ -65,7 +72,9 @@ void json_piece_functions(lua_State *L); /* into the table on top */
 /* One per Lua state, in its registry: the two metatables that mark tables, that of pieces, and the buffers
  * encoding reuses. The metatable of an object with an order is its own: { the address of
  * json_order_mark, key, key, ... }; so is that of a value that does not change: { the address of
- * json_fixed_mark, its text, what stands for it in a form once that was asked for }. */
+ * json_fixed_mark, its text, what stands for it in a form once that was asked for }; so is that of a
+ * list that grows: { the address of json_growing_mark, its text, its form }, each a struct json_kept
+ * once that was asked for. */
 struct json_state {
   struct json_out out;
   struct json_entry *entries; /* keys being sorted; a stack over the nested tables */
@@ -74,13 +83,14 @@ struct json_state {
   bool busy; /* a finalizer that encodes, while we do, gets a state of its own */
 };
 
-extern const char json_order_mark, json_fixed_mark;
+extern const char json_order_mark, json_fixed_mark, json_growing_mark;
 
 /* Pushes the userdata of the state's json_state, made on first use, and returns it. Its user
  * values 1 to 3 are the metatables of arrays, of objects without an order, and of pieces. */
 struct json_state *json_push_state(lua_State *L, bool idle);
 
-/* The mark of the table at idx; for JSON_MARK_ORDERED and JSON_MARK_FIXED its metatable is pushed, else nothing. */
+/* The mark of the table at idx; for JSON_MARK_ORDERED, JSON_MARK_FIXED and JSON_MARK_GROWING its metatable is pushed, else
+ * nothing. */
 enum json_mark json_mark_of(lua_State *L, int idx, const struct json_state *s);
 
 #endif

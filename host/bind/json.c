@@ -12,7 +12,7 @@
 #include "loop/binding.h"
 #include "loop/mem.h"
 
-const char json_order_mark = 0, json_fixed_mark = 0;
+const char json_order_mark = 0, json_fixed_mark = 0, json_growing_mark = 0;
 
 static const char state_key = 0; /* its address is the registry's key */
 
@@ -77,6 +77,7 @@ enum json_mark json_mark_of(lua_State *L, int idx, const struct json_state *s) {
     lua_pop(L, 1);
     if (first == &json_order_mark) return JSON_MARK_ORDERED;
     if (first == &json_fixed_mark) return JSON_MARK_FIXED;
+    if (first == &json_growing_mark) return JSON_MARK_GROWING;
   }
   lua_pop(L, 1);
   return mark;
@@ -446,13 +447,14 @@ static int l_is_array(lua_State *L) {
   if (lua_istable(L, 1)) {
     lua_settop(L, 1);
     enum json_mark mark = json_mark_of(L, 1, json_push_state(L, false));
-    yes = mark == JSON_MARK_ARRAY || mark == JSON_MARK_FIXED || (mark == JSON_UNMARKED && lua_rawlen(L, 1) > 0);
+    bool list = mark == JSON_MARK_ARRAY || mark == JSON_MARK_FIXED || mark == JSON_MARK_GROWING;
+    yes = list || (mark == JSON_UNMARKED && lua_rawlen(L, 1) > 0);
   }
   lua_pushboolean(L, yes);
   return 1;
 }
 
-/* host.json = { decode, encode, digest, array, object, fixed, is_array, null, piece, is_piece, spec } */
+/* host.json = { decode, encode, digest, array, object, fixed, is_array, null, piece, is_piece, growing, spec } */
 int luaopen_host_json(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"decode", l_decode}, {"encode", l_encode}, {"digest", l_digest},     {"array", l_array},

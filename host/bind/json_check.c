@@ -152,7 +152,7 @@ static bool record(struct walk *w, const struct spec *spec, int idx) {
   int at[SPEC_FIELDS_MAX];
   enum json_mark mark;
   uint64_t seen = 0;
-  if (!mark_of(w, idx, &mark) || mark == JSON_MARK_ARRAY || mark == JSON_MARK_FIXED) return false;
+  if (!mark_of(w, idx, &mark) || mark == JSON_MARK_ARRAY || mark == JSON_MARK_FIXED || mark == JSON_MARK_GROWING) return false;
   if (w->enc && mark == JSON_MARK_ORDERED) return false; /* it is written in an order of its own */
   if (!lua_checkstack(L, STACK_ROOM + (w->enc ? 2 * (int)spec->count : 0))) return false;
   if (w->enc) memset(at, 0, spec->count * sizeof *at);

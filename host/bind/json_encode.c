@@ -391,6 +391,45 @@ static bool put_fixed_form(struct encoder *w, int idx, struct level *here) {
   return ok;
 }
 
+/* Writes what is kept, `now`, and the items after it; then `now` is all of them. `start` is where the first item began. */
+static bool put_more(struct encoder *w, int idx, struct level *here, struct json_kept *now, lua_Integer count, size_t start) {
+  w->deepest = w->depth + now->depth;
+  w->informal = now->informal;
+  w->ordered = now->ordered;
+  for (lua_Integer i = now->count + 1; i <= count; i++) {
+    lua_rawgeti(w->L, idx, i);
+    if (!put_item(w, here, i)) return false;
+    lua_pop(w->L, 1);
+  }
+  *now = (struct json_kept){.len = w->out->len - start, .count = count, .depth = w->deepest - w->depth,
+                            .informal = w->informal, .ordered = w->ordered};
+  return true;
+}
+
+/* A list that grows. Its metatable, on top of the stack, keeps what was written of it: the text at 2, the form at 3. */
+static bool put_growing(struct encoder *w, int idx, struct level *here) {
+  lua_State *L = w->L;
+  int mark = lua_gettop(L), slot = w->canonical ? 3 : 2;
+  lua_Integer count = (lua_Integer)lua_rawlen(L, idx);
+  unsigned deepest = w->deepest;
+  bool informal = w->informal, ordered = w->ordered;
+  struct json_kept now = {.count = 0};
+  const struct json_kept *kept = json_kept_at(L, mark, slot);
+  if (kept && kept->count <= count) now = *kept;
+  here->mark = JSON_MARK_ARRAY;
+  w->depth++;
+  if (w->depth + now.depth > w->max_depth) return refuse(w, here->up, "tables nested deeper than the limit", "");
+  if (!wrote(w, here->up, json_put_byte(w->out, '['))) return false;
+  size_t start = w->out->len, old = now.len;
+  if (old && !wrote(w, here->up, json_put_raw(w->out, kept->text, old))) return false;
+  if (!put_more(w, idx, here, &now, count, start)) return false;
+  if (!kept || kept->count != count) json_keep(L, mark, slot, &now, w->out->buf + start, old);
+  if (w->deepest < deepest) w->deepest = deepest;
+  w->informal |= informal;
+  w->ordered |= ordered;
+  return put_close(w, here->up, ']');
+}
+
 static bool put_table(struct encoder *w, int idx, const struct level *up) {
   lua_State *L = w->L;
   struct level here = {.up = up, .table = lua_topointer(L, idx)};
@@ -403,7 +442,7 @@ static bool put_table(struct encoder *w, int idx, const struct level *up) {
   luaL_checkstack(L, 32, "no memory for JSON");
   enum json_mark mark = here.mark = json_mark_of(L, idx, w->s);
   if (w->depth >= w->deepest) w->deepest = w->depth + 1;
-  if (mark == JSON_MARK_FIXED && (w->pretty || (w->canonical && !up))) {
+  if ((mark == JSON_MARK_FIXED && (w->pretty || (w->canonical && !up))) || (mark == JSON_MARK_GROWING && w->pretty)) {
     lua_settop(L, top);
     mark = here.mark = JSON_MARK_ARRAY;
   } else if (mark == JSON_MARK_ORDERED && w->canonical) {
@@ -412,6 +451,8 @@ static bool put_table(struct encoder *w, int idx, const struct level *up) {
   }
   if (mark == JSON_MARK_FIXED) {
     ok = w->canonical ? put_fixed_form(w, idx, &here) : put_fixed(w, up);
+  } else if (mark == JSON_MARK_GROWING) {
+    ok = put_growing(w, idx, &here);
   } else if (mark == JSON_MARK_ORDERED) {
     w->informal = w->ordered = true;
     ok = put_in_order(w, idx, &here);

@@ -30,4 +30,21 @@ bool json_encode_spec(lua_State *L, int idx, const struct spec *spec);
  * anyhow. */
 bool json_put_spec(struct encoder *w, int idx);
 
+/* What was written of the items of a list that grows, the commas between them too: a full userdata, in the list's metatable. */
+struct json_kept {
+  const struct json_kept *self; /* tells it from what else a script could put into a metatable */
+  size_t len, size;
+  lua_Integer count;      /* items */
+  unsigned depth;         /* containers inside each other, in the items */
+  bool informal, ordered; /* as of the encoder */
+  char text[];
+};
+
+/* What the table at idx keeps in a slot; NULL = nothing. Pushes one value. */
+const struct json_kept *json_kept_at(lua_State *L, int idx, int slot);
+
+/* The same table keeps `text` now, `now` says how much. Its first `from` bytes are what is kept already: the new ones go to its
+ * end, where there is room, and else everything into a larger one. */
+void json_keep(lua_State *L, int idx, int slot, const struct json_kept *now, const char *text, size_t from);
+
 #endif

@@ -1,10 +1,11 @@
 /* json_piece.c - pieces: values encoded once, which later texts take as they are. A piece is made from a value alone, never from
- * a text somebody gives: there is no way to put into a request what is not JSON. */
+ * a text somebody gives: there is no way to put into a request what is not JSON. And lists that grow, of which each item is written
+ * once. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <string.h>
 
-#include "bind_json.h"
+#include "json_encoder.h"
 #include "loop/binding.h"
 
 /* What it was made from, decoded: lists stay lists, and objects keep the order in which they were written. */
@@ -76,7 +77,53 @@ static int l_is_piece(lua_State *L) {
   return 1;
 }
 
+/* ---- lists that grow ---- */
+
+const struct json_kept *json_kept_at(lua_State *L, int idx, int slot) {
+  lua_rawgeti(L, idx, slot);
+  const struct json_kept *kept = lua_touserdata(L, -1);
+  return lua_rawlen(L, -1) >= sizeof *kept && kept && kept->self == kept ? kept : NULL;
+}
+
+/* A quarter more than is needed: a list of n items is copied about log(n) times while it grows. */
+void json_keep(lua_State *L, int idx, int slot, const struct json_kept *now, const char *text, size_t from) {
+  struct json_kept *kept = (struct json_kept *)json_kept_at(L, idx, slot);
+  bool room = from > 0 && kept && kept->len == from && kept->size >= now->len;
+  size_t size = room ? kept->size : now->len + now->len / 4;
+  if (!room) {
+    from = 0;
+    kept = lua_newuserdatauv(L, sizeof *kept + size, 0);
+    lua_rawseti(L, idx, slot);
+  }
+  kept->self = kept;
+  kept->len = now->len;
+  kept->size = size;
+  kept->count = now->count;
+  kept->depth = now->depth;
+  kept->informal = now->informal;
+  kept->ordered = now->ordered;
+  memcpy(kept->text + from, text + from, now->len - from); /* the text begins inside the struct's size: no assignment of it */
+  lua_pop(L, 1);
+}
+
+/* growing(list) -> list: items are added to its end, and those there are do not change any more, so what was written of them is
+ * written once. A list that has become shorter is written anew. */
+static int l_growing(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  enum json_mark mark = json_mark_of(L, 1, json_push_state(L, false));
+  if (mark == JSON_UNMARKED && lua_getmetatable(L, 1)) err_argument(L, "json.growing: the table has a metatable of its own");
+  if (mark != JSON_MARK_GROWING) {
+    lua_createtable(L, 3, 0);
+    lua_pushlightuserdata(L, (void *)&json_growing_mark);
+    lua_rawseti(L, -2, 1);
+    lua_setmetatable(L, 1);
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
 void json_piece_functions(lua_State *L) {
-  static const luaL_Reg functions[] = {{"piece", l_piece}, {"is_piece", l_is_piece}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"piece", l_piece}, {"is_piece", l_is_piece}, {"growing", l_growing}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

@@ -8,7 +8,8 @@ local M = {}
 local ARRAY = getmetatable(engine.array {})
 local OBJECT = getmetatable(engine.object {})
 local ORDER = getmetatable(engine.object({}, { "" }))[1]
-local FIXED = getmetatable(engine.fixed { 0 })[1] -- a copy may be changed
+-- Lists of which the encoder keeps what it has written: a copy of them may be changed.
+local FIXED, GROWING = getmetatable(engine.fixed { 0 })[1], getmetatable(engine.growing {})[1]
 local null = engine.null
 local getmetatable, next, rawget, type = getmetatable, next, rawget, type
 
@@ -64,7 +65,8 @@ function M.copy(t)
   for key, value in next, t do out[key] = value end
   local mark = getmetatable(t)
   if type(mark) ~= "table" then return out end
-  return setmetatable(out, rawget(mark, 1) == FIXED and ARRAY or mark)
+  local kind = rawget(mark, 1)
+  return setmetatable(out, (kind == FIXED or kind == GROWING) and ARRAY or mark)
 end
 
 --- A copy all the way down; nil for what is nested deeper than any JSON that is read (JSON_DEPTH_MAX), as a circle is.

@@ -6,13 +6,16 @@
 --- the rate the model's own counts taught (stoke.model.estimate).
 
 local errors = require "core.errors"
+local growing = require "core.json".growing
 local models = require "stoke.model"
 local texts = require "stoke.agent.texts"
+local clone = require "stoke.schema.values".clone
 
 local M = {}
 
 ---@class stoke.agent.history
 ---@field [integer] table the messages, all of them
+---@field lasting? boolean it is of a session
 ---@field first integer the oldest that is still sent
 ---@field asked integer the last message of the user, sent in any case
 ---@field summary? string of what fell out
@@ -30,12 +33,20 @@ local ANSWER, LEFT = 0.25, 0.6
 --- Tokens of a prompt that fits any window worth having, unless a profile says that it is smaller.
 local SMALL = 1500
 
+--- From so many messages on what was written of them is kept, and not written again: that text takes as much memory as they do.
+local LONG <const> = 8
+
+--- The history of a session: it is sent again, in later turns.
+local Lasting = { lasting = true }
+Lasting.__index = Lasting
+
 --- Make one.
 ---@param messages? table[]
+---@param lasting? boolean of a session
 ---@return stoke.agent.history
-function M.new(messages)
+function M.new(messages, lasting)
   local history = setmetatable({ nil, nil, nil, nil, first = 1, asked = 0, bytes = 0, images = 0, prompt = 0, taken = 0, sent = nil,
-    instructions = nil }, History) -- in the size that most have in the end
+    instructions = nil }, lasting and Lasting or History) -- in the size that most have in the end
   for i = 1, messages and #messages or 0 do
     history[i] = messages[i]
     if messages[i].role == "user" then history.asked = i end
@@ -69,9 +80,19 @@ function History:from(first)
   return table.move(self, first, last, 1, {})
 end
 
+--- The same for somebody who may change them: what is sent again of a session must not change. A message that was sent is not
+--- written, nor looked at, a second time.
+---@param first integer
+---@return table[]
+function History:shown(first)
+  local list = self:from(first)
+  return self.lasting and clone(list) or list -- (what is nested too deep to be copied cannot be sent)
+end
+
 --- Take back everything after the first `kept` messages.
 ---@param kept integer
 function History:cut(kept)
+  if kept == #self then return end
   for i = #self, kept + 1, -1 do self[i] = nil end
   self.first, self.asked = math.min(self.first, kept + 1), 0
   for i = 1, #self do
@@ -89,6 +110,7 @@ local function update(self)
     local more, pictures = models.size(message)
     bytes, images = bytes + more, images + pictures
   end
+  if #sent >= LONG then growing(sent) end
   self.bytes, self.images, self.taken = bytes, images, last
   return sent
 end
@@ -199,5 +221,7 @@ function History:fit(target, predict, known, instructions, extra, summarize)
   if estimated > window then error(overflow(target, estimated, window), 0) end
   return sent
 end
+
+for name, method in next, History do Lasting[name] = Lasting[name] or method end
 
 return M

@@ -1,6 +1,7 @@
 --- What a run may be given, as messages: a text, a table { text =, images = }, or messages.
 
 local errors = require "core.errors"
+local clone = require "stoke.schema.values".clone
 local json = require "core.json"
 local options = require "stoke.model.options"
 local texts = require "core.text"
@@ -52,6 +53,7 @@ local function message_of(where, i, message)
   local copy = setmetatable({}, getmetatable(message))
   for name, value in next, message do copy[name] = value end
   copy.content = texts.valid(message.content or "")
+  if type(message.tool_calls) == "table" then copy.tool_calls = clone(message.tool_calls) or message.tool_calls end
   if message.images ~= nil and message.images ~= json.null then copy.images = images(where, message.images) end
   return copy
 end

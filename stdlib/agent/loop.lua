@@ -109,7 +109,7 @@ function Result:__tostring() return self.text end
 
 --- What has been done so far, or in the end; nothing is added to its usage afterwards.
 local function result_of(run, text, value, reason)
-  return setmetatable({ text = text or run.last_text or "", output = value, messages = run.history:from(run.begin),
+  return setmetatable({ text = text or run.last_text or "", output = value, messages = run.history:shown(run.begin),
     steps = run.steps, usage = rawget(run, "usage") or usages.new(), agent = run.agent.label, id = run:id(), reason = reason },
     Result)
 end

@@ -18,14 +18,14 @@ local M = {}
 ---@class stoke.agent.session
 ---@field agent string name of the agent that answers next; a handoff changes it
 ---@field turns integer
----@field messages table[] the history, a copy
+---@field messages table[] the history, a copy: changing it changes nothing that is sent
 local Session = {}
 Session.__name = "stoke.agent.session"
 
 function Session.__index(self, key)
   if key == "agent" then return self.handle.name end
   if key == "turns" then return #self.ends end
-  if key == "messages" then return table.move(self.history, 1, #self.history, 1, {}) end
+  if key == "messages" then return self.history:shown(1) end
   return Session[key]
 end
 
@@ -42,7 +42,7 @@ end
 M.live = setmetatable({}, { __mode = "k" })
 
 local function make(handle, messages, ends)
-  local session = setmetatable({ handle = handle, history = history.new(messages), ends = ends }, Session)
+  local session = setmetatable({ handle = handle, history = history.new(messages, true), ends = ends }, Session)
   if schedule.any then session.schedule = schedule.own() or nil end
   M.live[session] = true
   if modules.change then modules.undo(function() M.live[session] = nil end) end
@@ -170,7 +170,7 @@ function Session:save(...)
       { hint = "stoke.fs.write(path, stoke.json.encode(session:save()))" })
   end
   local guard <close> = hold(self)
-  return { version = 1, agent = self.agent, messages = copy(self.messages), ends = table.move(self.ends, 1, #self.ends, 1, {}),
+  return { version = 1, agent = self.agent, messages = self.messages, ends = table.move(self.ends, 1, #self.ends, 1, {}),
     first = self.history.first, summary = self.history.summary }
 end
 
@@ -187,7 +187,7 @@ function Session:fork(turns)
     errors.argument("session:fork: the session has turns 0 to %d, got %s", #self.ends, errors.describe(turns))
   end
   local count = turns == 0 and 0 or self.ends[turns]
-  local other = make(self.handle, copy(table.move(self.history, 1, count, 1, {})), table.move(self.ends, 1, turns, 1, {}))
+  local other = make(self.handle, table.move(self.messages, 1, count, 1, {}), table.move(self.ends, 1, turns, 1, {}))
   if self.history.first <= count then other.history.first, other.history.summary = self.history.first, self.history.summary end
   return other
 end

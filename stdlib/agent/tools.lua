@@ -178,7 +178,7 @@ local CANCELLED <const> = "the call was cancelled"
 
 local function announce(box, call, cancel)
   local f = call["function"]
-  box.emit { type = "tool_call", id = call.id, name = f.name, arguments = f.arguments, cancel = cancel }
+  box.emit { type = "tool_call", id = call.id, name = f.name, arguments = values.clone(f.arguments), cancel = cancel }
 end
 
 local function cancelled(box, call) return texts.of("cancelled", box.agent.texts, { tool = call["function"].name }) end

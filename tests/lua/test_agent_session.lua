@@ -43,6 +43,58 @@ test("session: a cancelled turn leaves nothing behind, and the next one goes ahe
   t.eq(chat:run("b").text, "answer 2")
 end)
 
+-- A long conversation: what was written of its messages is kept.
+local TURNS <const> = 8
+
+test("session: what a script is shown of it changes nothing that is sent", function(t)
+  local echo = stoke.tool { name = "echo", params = { text = { word = "string" } }, run = function(a)
+    a.text.word = "changed by the tool"
+    return "done"
+  end }
+  local server <close> = scripted(function(request)
+    local last = request.messages[#request.messages]
+    if last.role == "tool" then return "answer " .. #request.messages end
+    return { tool_calls = { { name = "echo", arguments = { text = { word = last.content } } } } }
+  end)
+  local chat = bot_of(server, { tools = { echo } }):session()
+  local given = { { role = "user", content = "first" }, { role = "assistant", content = "", tool_calls = {
+    { id = "call_1", ["function"] = { name = "echo", arguments = { text = { word = "given" } } } } } },
+    { role = "tool", tool_name = "echo", tool_call_id = "call_1", content = "x" }, { role = "user", content = "begin" } }
+  local function spoil(messages)
+    for _, message in ipairs(messages) do
+      message.content = "spoilt"
+      if message.tool_calls then message.tool_calls[1]["function"].arguments.text.word = "spoilt" end
+    end
+  end
+  for i = 1, TURNS do
+    for event in chat:stream(i == 1 and given or "word " .. i) do
+      if event.type == "tool_call" then event.arguments.text.word = "spoilt" end
+      if event.type == "done" then spoil(event.result.messages) end
+    end
+    spoil(given)
+    spoil(chat.messages)
+    spoil(chat:save().messages)
+    spoil(chat:fork().messages)
+    spoil(chat:run("again " .. i).messages)
+  end
+  local sent = server.requests[#server.requests].messages
+  t.eq(#sent, 3 + TURNS * 8 - 1)
+  t.eq({ json.encode(sent):find "spoilt", json.encode(sent):find "changed" }, {})
+  t.eq(chat.messages[#sent].content, sent[#sent].content)
+end)
+
+test("session: each request begins with the bytes of the one before", function(t)
+  local server <close> = scripted(function(request) return ("answer %d \u{E9}"):format(#request.messages) end)
+  local chat, before = bot_of(server, { instructions = "Be \"short\"." }):session(), nil
+  for i = 1, TURNS do
+    local text = chat:next_request("question " .. i).body:match '"messages":(%[.*%])'
+    if before then t.eq(text:sub(1, #before), before) end
+    before = text:sub(1, -2)
+    chat:run("question " .. i)
+    t.eq(server.requests[i].messages, json.decode(text))
+  end
+end)
+
 test("session: is saved as a table that JSON can hold, and goes on from it", function(t)
   local tool = stoke.tool { name = "now", run = function() return "noon" end }
   local server <close> = scripted { { tool_calls = { { name = "now", arguments = {} } } }, "It is noon.", "As I said." }

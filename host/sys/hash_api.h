@@ -8,7 +8,7 @@
 #include "loop/err.h"
 
 #define CRYPTO_FUNCTIONS(X)                                                                                            \
-  X(OpenSSL_version) X(EVP_sha256) X(EVP_Digest) X(EVP_EncodeBlock)                                                    \
+  X(OpenSSL_version) X(EVP_sha256) X(EVP_EncodeBlock)                                                                  \
   X(EVP_MD_CTX_new) X(EVP_MD_CTX_free) X(EVP_MD_CTX_copy_ex)                                                           \
   X(EVP_DigestInit_ex) X(EVP_DigestUpdate) X(EVP_DigestFinal_ex)
 

@@ -90,7 +90,7 @@ end
 
 --- A copy of a request as it is kept: without secrets.
 function Journal:kept(def, asked)
-  local request, odd = plain.copy(asked, true)
+  local request, odd = plain.copy(asked, (def.redact or self.redactor.list[1]) and true or "shared")
   if odd then return nil, errors.new("argument", ("%s: a request is plain data, and %s"):format(def.name, odd)) end
   if def.redact then def.redact(request, self.redactor) end
   if self.redactor.list[1] then request = hide(self.redactor, request) end
@@ -122,7 +122,8 @@ end
 function Journal:begin(key, def, q, request, digest, inside)
   local before = self.by_key[key] -- where a recording ended in the middle, it is begun again
   local row = { number = before and before.number or #self.rows + 1, key = key, name = def.name, class = M.class_of(def, q),
-    digest = digest, request = request, where = host.site(), inside = inside }
+    digest = digest, request = request, where = host.site(), inside = inside, outcome = nil, seen = nil, inline = nil,
+    given = nil } -- in the size that it has in the end
   self.rows[row.number], self.by_key[key] = row, row
   return row
 end
@@ -169,8 +170,11 @@ end
 
 -- ---- recording --------------------------------------------------------------------------------------------------------------
 
+local ONCE = { attempts = 1 } -- what is known of most values; nobody changes facts
+
 --- What is known of a value beside it.
 local function facts_of(def, value, q, call)
+  if not (def.usage or def.facts or call.asked or call.nested or call.meter) and call.attempts == 1 then return ONCE end
   local facts = { attempts = call.attempts, asked = call.asked, usage = def.usage and not def.stream and def.usage(value, q) or nil,
     known = def.facts and def.facts(value, q) or nil, nested = call.nested }
   if call.meter then facts.spent = plain.copy(call.meter.used) end
@@ -358,10 +362,10 @@ end
 function Journal:snapshot()
   local held = new(self.id, { deliveries = self.schedule and self.schedule:log() or self.deliveries })
   for i, row in ipairs(self.rows) do
-    local own = {}
-    for name, value in next, row do own[name] = value end
-    own.given = nil
     local outcome = row.outcome
+    local own = { number = row.number, key = row.key, name = row.name, class = row.class, digest = row.digest,
+      request = row.request, where = row.where, inside = row.inside, outcome = outcome, seen = row.seen, inline = row.inline,
+      given = nil }
     if outcome and outcome.items then -- a stream's grows
       own.outcome = {}
       for name, value in next, outcome do own.outcome[name] = value end

@@ -9,7 +9,9 @@ local M = {}
 
 local ARRAY, OBJECT = getmetatable(json.array {}), getmetatable(json.object {})
 local ORDER = getmetatable(json.object({}, { "" }))[1]
-local getmetatable, setmetatable, type, next, rawget = getmetatable, setmetatable, type, next, rawget
+local GROWING, SHARED <const> = getmetatable(json.growing {})[1], "shared"
+local getmetatable, setmetatable, type, next, rawget, move = getmetatable, setmetatable, type, next, rawget, table.move
+local null = json.null
 
 local DEPTH = 200 -- of tables in tables; a cycle ends here
 
@@ -30,50 +32,73 @@ local function copy_error(err, depth)
     if SCALAR[type(value)] then
       out[name] = value
     else
-      local kept, odd = copy(value, depth + 1, name)
+      local kept, odd = copy(value, depth + 1)
       if not odd then out[name] = kept end
     end
   end
   return setmetatable(out, getmetatable(err))
 end
 
-local function copy_table(t, depth, path, loose)
+--- Second: there is something in it that is not plain.
+local function copy_table(t, depth, loose)
   local meta = getmetatable(t)
   local mark = meta and mark_of(meta)
   if meta and not mark then
     if errors.is(t) then return copy_error(t, depth) end
-    if not loose and not rawget(meta, 1) then return nil, ("%s is an object of a class"):format(path == "" and "it" or path) end
+    if loose == SHARED and type(meta) == "table" and rawget(meta, 1) == GROWING then return move(t, 1, #t, 1, {}) end
+    if not loose and (type(meta) ~= "table" or not rawget(meta, 1)) then return nil, true end
   end
   local out = {}
   for key, value in next, t do
-    local kind = type(key)
-    if not SCALAR[kind] then return nil, ("%s has a key that is a %s"):format(path == "" and "it" or path, kind) end
+    if not SCALAR[type(key)] then return nil, true end
     if SCALAR[type(value)] then
       out[key] = value
     else
-      local name = kind == "string" and key or ("[%s]"):format(tostring(key))
-      local kept, odd = copy(value, depth + 1, path == "" and name or path .. (kind == "string" and "." or "") .. name, loose)
-      if odd then return nil, odd end
+      local kept, odd = copy(value, depth + 1, loose)
+      if odd then return nil, true end
       out[key] = kept
     end
   end
   return mark and setmetatable(out, mark) or out
 end
 
-function copy(value, depth, path, loose)
+function copy(value, depth, loose)
   local kind = type(value)
-  if SCALAR[kind] or value == json.null then return value end
-  if kind ~= "table" then return nil, ("%s is a %s"):format(path == "" and "it" or path, kind) end
-  if depth > DEPTH then return nil, ("%s is nested too deep, or contains itself"):format(path:sub(1, 60)) end
-  return copy_table(value, depth, path, loose)
+  if SCALAR[kind] or value == null then return value end
+  if kind ~= "table" or depth > DEPTH then return nil, true end
+  return copy_table(value, depth, loose)
+end
+
+--- What in a value that could not be copied is not plain, in words.
+local function odd_in(value, depth, path, loose)
+  local kind, it = type(value), path == "" and "it" or path
+  if SCALAR[kind] or value == null or errors.is(value) then return nil end
+  if kind ~= "table" then return ("%s is a %s"):format(it, kind) end
+  if depth > DEPTH then return ("%s is nested too deep, or contains itself"):format(it:sub(1, 60)) end
+  local meta = getmetatable(value)
+  if meta and not loose and not mark_of(meta) and (type(meta) ~= "table" or not rawget(meta, 1)) then
+    return ("%s is an object of a class"):format(it)
+  end
+  for key, inner in next, value do
+    local of = type(key)
+    if not SCALAR[of] then return ("%s has a key that is a %s"):format(it, of) end
+    local name = of == "string" and key or ("[%s]"):format(tostring(key))
+    local odd = odd_in(inner, depth + 1, path == "" and name or path .. (of == "string" and "." or "") .. name, loose)
+    if odd then return odd end
+  end
 end
 
 --- A copy of plain data.
 ---@param value any
----@param loose? boolean objects of classes are taken for the tables they are
+---@param loose? boolean|"shared" objects of classes are taken for the tables they are; "shared": and of lists whose items do not
+---  change (json.growing) the items are not copied
 ---@return any copy
 ---@return string|nil odd what in it is not plain, in words: "answer.run is a function"
-function M.copy(value, loose) return copy(value, 0, "", loose) end
+function M.copy(value, loose)
+  local kept, odd = copy(value, 0, loose)
+  if odd then return nil, odd_in(value, 0, "", loose) end
+  return kept
+end
 
 -- ---- digests ------------------------------------------------------------------------------------------------------------------
 

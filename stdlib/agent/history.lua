@@ -80,13 +80,13 @@ function History:from(first)
   return table.move(self, first, last, 1, {})
 end
 
---- The same for somebody who may change them: what is sent again of a session must not change. A message that was sent is not
---- written, nor looked at, a second time.
+--- The same for somebody who may change them: what is sent again of a session must not change, nor what a journal has of a long
+--- run. A message that was sent is not written, nor looked at, a second time.
 ---@param first integer
 ---@return table[]
 function History:shown(first)
   local list = self:from(first)
-  return self.lasting and clone(list) or list -- (what is nested too deep to be copied cannot be sent)
+  return (self.lasting or #self > LONG - 3) and clone(list) or list -- (what is nested too deep to be copied cannot be sent)
 end
 
 --- Take back everything after the first `kept` messages.

@@ -84,11 +84,10 @@ function WAYS.generate(stream)
     { name = "context", kind = "list", min = 1 } })
 end
 
---- An agent's, of which everything was checked before; its messages may be pieces that were written when they came.
+--- An agent's, of which everything was checked before; what was written of its messages already is copied (json.growing).
 function WAYS.agent(stream, target)
-  return { { name = "messages", kind = "list", required = true, min = 1, of = { kind = "record", of = message, pieces = true } },
-    TOOLS, { name = "format", kind = "table" }, { name = "model", constant = target.name },
-    { name = "stream", constant = stream } }
+  return { { name = "messages", kind = "list", required = true, min = 1 }, TOOLS, { name = "format", kind = "table" },
+    { name = "model", constant = target.name }, { name = "stream", constant = stream } }
 end
 
 --- One for each target, way and kind of answer, made when it is first asked.

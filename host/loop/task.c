@@ -91,7 +91,7 @@ static void task_free(struct task *t) {
   op_drop(t); /* left over by a push that raised, or a coroutine that was never resumed */
   timer_stop(h, &t->timer);
   if (t->schedule) schedule_leave(t);
-  *slot_of(t->co) = NULL;
+  if (t->co) *slot_of(t->co) = NULL;
   *t->live_prev = t->live_next;
   if (t->live_next) t->live_next->live_prev = t->live_prev;
   h->task_count--;
@@ -273,6 +273,8 @@ int task_deliver(lua_State *L, bool done) {
 void task_abandon(struct task *t) {
   CHECK(t != t->host->current);
   t->abandoned = true;
+  *slot_of(t->co) = NULL;
+  t->co = NULL; /* its record lets go of it at once, and it may be collected before the pump comes to t */
   t->awaits = t->arrived = false;
   if (t->op) op_cancel(t->op);
   if (!t->queued) task_ready(t); /* the pump frees it in its turn */

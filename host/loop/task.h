@@ -10,7 +10,7 @@
 
 struct task {
   struct host *host;
-  lua_State *co;
+  lua_State *co;   /* NULL once it is abandoned */
   int ref;         /* registry: the Lua record of this task, whose field `co` anchors the thread */
   uint32_t number; /* in its journalled run, by order of spawning */
   struct schedule *schedule; /* of that run; NULL = none */

@@ -113,6 +113,24 @@ test("a deadline and a cancel in the same moment", function(t)
   stoke.sleep(1)
 end)
 
+test("cancel: the stack of a task that is cut off may be collected before anything else happens", function(t)
+  local gate, tasks, woken = stoke.channel(), {}, 0
+  local cut = stoke.spawn(function() pcall(never.recv, never) end)
+  stoke.sleep(0)
+  cut:cut_off(0)
+  collectgarbage()
+  for i = 1, 100 do -- one of them gets the place of that stack
+    tasks[i] = stoke.spawn(function()
+      gate:recv()
+      woken = woken + 1
+    end)
+  end
+  stoke.sleep(0)
+  for _ = 1, 100 do gate:send(1) end
+  for _, task in ipairs(tasks) do task:await() end
+  t.eq({ woken, cut.state }, { 100, "cancelled" })
+end)
+
 local STUBBORN = {
   ["a wait"] = function() pcall(stoke.sleep, 1) end,
   ["a wait in stoke.try"] = function() stoke.try(stoke.sleep, 1) end,

@@ -289,7 +289,7 @@ function M.list(all)
   local records, out = host.list(), {}
   for i = #records, 1, -1 do
     local task = records[i]
-    if all or not task.context.system then
+    if task.co and (all or not task.context.system) then -- one that was cut off in this turn is still among them
       local waits, seconds = host.waiting(task.co)
       out[#out + 1] = { task = task, name = task.name, site = task.site, waits = waits, seconds = seconds,
         at = place(task.co) }

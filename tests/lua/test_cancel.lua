@@ -113,6 +113,14 @@ test("a deadline and a cancel in the same moment", function(t)
   stoke.sleep(1)
 end)
 
+test("cancel: a task that is cut off is in no list any more", function(t)
+  local cut = stoke.spawn(function() pcall(never.recv, never) end)
+  stoke.sleep(0)
+  t.eq(#stoke.tasks(), 2)
+  cut:cut_off(0)
+  t.eq(#stoke.tasks(), 1)
+end)
+
 test("cancel: the stack of a task that is cut off may be collected before anything else happens", function(t)
   local gate, tasks, woken = stoke.channel(), {}, 0
   local cut = stoke.spawn(function() pcall(never.recv, never) end)

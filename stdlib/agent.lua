@@ -25,11 +25,14 @@ local tool = require "stoke.tool"
 local M = {}
 
 --- Questions to the model where the agent does not say.
+---@private
 M.MAX_STEPS = 12
 --- Answers that are asked for again where the agent does not say.
+---@private
 M.REPAIR = 2
 
 --- The agents that somebody holds: for those who look.
+---@private
 M.live = setmetatable({}, { __mode = "k" })
 
 ---@class stoke.agent
@@ -295,6 +298,7 @@ end
 
 --- After a reload: agents whose tools or handoffs have changed get definitions that say so; runs that have begun keep theirs, with
 --- the tools as they were.
+---@private
 ---@param changed table<table, any> what was changed in place -> what it was
 ---
 --- Example: `agent.refresh { [weather] = before }`

@@ -210,6 +210,7 @@ end
 local asked -- set while `described` wants a description instead of a parse
 
 ---The description that a command gives to `parse`: it is called with `--help` and stopped there.
+---@private
 ---@param command fun(argv: string[])
 ---@return table|nil spec nil when it never parses
 ---

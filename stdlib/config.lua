@@ -77,6 +77,7 @@ local function one_of(...)
 end
 
 ---Whether a value of `sim` names a file of scripted answers.
+---@private
 ---@param value string
 ---@return boolean
 ---
@@ -187,6 +188,7 @@ end
 ---Read an address the way Ollama reads OLLAMA_HOST: port 11434 unless a scheme says 80 or 443, a bad
 ---port counts as none, bare "ollama.com" means https. Addresses that mean "every interface" become
 ---loopback, since nobody can connect to them.
+---@private
 ---@param text string
 ---@return string|nil url "scheme://host:port/path" without a trailing slash
 ---@return string? problem what is wrong with the text
@@ -359,6 +361,7 @@ local function put(s)
 end
 
 ---Read every place and keep the result as the settings of this run.
+---@private
 ---@param opts? {flags?: table, getenv?: function, read?: function}
 ---`flags`: values of the runtime's flags by name; `getenv(name)` and `read(path)` (text, or nil and
 ---the reason unless there is no such file) stand in for the environment and the disk.
@@ -441,6 +444,7 @@ end
 endpoints.resolve = M.endpoint
 
 ---True when somebody chose an endpoint: a flag, the environment or a file.
+---@private
 ---@return boolean
 ---
 ---Example: `if config.endpoint_chosen() then print(config.endpoint().source) end`
@@ -452,6 +456,7 @@ function M.endpoint_chosen()
 end
 
 ---Point the default endpoint somewhere else for this run, as `--sim` does with the simulator.
+---@private
 ---@param name string
 ---@param url string any scheme
 ---@param source string what explain() says about it
@@ -469,6 +474,7 @@ function M.use_endpoint(name, url, source, in_place, dialect)
 end
 
 ---The runtime's flags the settings were read with: what a child process of the same mind is given.
+---@private
 ---@return table<string, string|boolean> by name
 ---
 ---Example: `print(config.flags().log)`
@@ -478,6 +484,7 @@ function M.flags()
 end
 
 ---Let one address stand in for every endpoint that has a name, as `stoke test` does with the simulator.
+---@private
 ---@param url string any scheme
 ---@param source string what explain() says about it
 ---@param everywhere? boolean for endpoints given as an address, too, unless they are in memory

@@ -48,12 +48,15 @@ require "core.driver.watch"
 local M = {}
 
 --- Seconds without a change before files are reloaded.
+---@private
 M.SETTLE = 0.1
 
 --- Seconds that a file may be gone before this is told.
+---@private
 M.GONE = 0.5
 
 --- Seconds that on_reload and on_dispose may take.
+---@private
 M.HOOK = 5
 
 ---@class stoke.reload.report
@@ -81,6 +84,7 @@ function M.on_change(f)
 end
 
 --- A report as lines of text.
+---@private
 ---@param report stoke.reload.report
 ---@return string
 ---

@@ -101,6 +101,7 @@ local function default_seams()
 end
 
 --- A simulator that listens nowhere yet: its `handler` can be given to any server.
+---@private
 ---@param o table? see `serve`; without port, mem and address
 ---@return stoke.sim
 ---Raises `argument` for an unknown option, model key or fault.
@@ -247,6 +248,7 @@ local default
 
 --- The simulator that stands in for a server behind --sim: in memory, started once. With a script it answers at once, where a
 --- reply does not say how slowly.
+---@private
 ---@param answers? function|table its script, when it is started
 ---@return string url
 ---

@@ -23,8 +23,10 @@ local clone = require "stoke.schema.values".clone
 local M = {}
 
 --- Seconds a call may take where the tool does not say.
+---@private
 M.TIMEOUT = 120
 --- Bytes of a result that the model reads where the tool does not say.
+---@private
 M.MAX_OUTPUT = 16384
 
 ---@class stoke.tool
@@ -272,6 +274,7 @@ local function work(self, args, id, agent, run, on_pending)
 end
 
 --- Call a tool for an agent.
+---@private
 ---@param self stoke.tool
 ---@param args any as the model wrote them; they are in the history, so the function gets a copy
 ---@param id string of the call

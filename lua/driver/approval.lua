@@ -24,6 +24,8 @@ end
 
 --- What waits for an approval, oldest first.
 ---@return stoke.pending[]
+---
+--- Example: `for _, pending in ipairs(stoke.pending()) do print(pending.what) end`
 function M.list()
   if not frames.current() then return approval.list() end
   return errors.check(effect.perform "approval.list")

@@ -69,9 +69,17 @@ function M.field(value, name)
   end
 end
 
---- Names of the fields that begin with `start`, sorted; `methods`: functions alone.
+--- The private members of a value that is a module of stoke; none for other values.
+local function hidden_fields(value)
+  for _, name in ipairs(type(value) == "table" and about.public() or {}) do
+    if package.loaded[name] == value then return require "stoke.doc.library".privates(name) end
+  end
+  return {}
+end
+
+--- Names of the public fields that begin with `start`, sorted; `methods`: functions alone.
 local function field_names(value, start, methods)
-  local out, seen = {}, {}
+  local out, seen = {}, hidden_fields(value)
   local function add(name)
     if not seen[name] then
       seen[name] = true

@@ -240,7 +240,7 @@ test("topics: each is a section of the guide, found by its name and by other wor
     { "think", "thinking" }, { "embedding", "embeddings" }, { "exit-codes", "errors" }, { ".env", "env-file" } } do
     t.eq(doc.find(pair[1]).name, pair[2])
   end
-  t.match(doc.find "retry".description, "three times")
+  t.match(doc.find "retry".description, "three attempts")
   t.match(doc.find "errors".description, "%- 6: budget, limit")
 end)
 

@@ -273,7 +273,7 @@ function M.count()
   return live - system
 end
 
---- What lives: one entry a task, oldest first.
+--- The live tasks, oldest first.
 ---@param all? boolean the host's own tasks too
 ---@return { task: stoke.task, name?: string, site: string, waits?: string, seconds?: number, at?: string }[] site: where it was
 ---  spawned, at: where it is now

@@ -1,4 +1,4 @@
---- The socket through which others look into a running host: `stoke ps`, `stoke top`, `stoke attach`.
+--- The inspection socket of a running host, used by `stoke ps`, `stoke top` and `stoke attach`.
 ---
 --- A host that runs for longer than half a second listens in $XDG_RUNTIME_DIR/stoke (or ~/.local/state/stoke/run), on a socket that
 --- its user alone may open. It speaks HTTP: GET /about and /counts give JSON, POST /line takes { line, write, client } and answers
@@ -56,7 +56,7 @@ function M.headers()
   return secret and { Authorization = "Bearer " .. secret } or {}
 end
 
---- How many of these live; a module that nobody has loaded has none.
+--- Counts live objects; a module that is not loaded has none.
 local function living(module)
   local count, loaded = 0, package.loaded[module]
   for _ in next, loaded and loaded.live or {} do count = count + 1 end
@@ -82,7 +82,7 @@ local function told()
     sessions = living "stoke.agent.session" }
 end
 
---- Counting begins when somebody first asks, and costs nothing before.
+--- Counting starts with the first query and costs nothing before.
 local function counts()
   local out = told()
   if not host.counting then
@@ -136,7 +136,7 @@ local function sweep(folder, own)
   end
 end
 
---- Listen, under a name nobody else has.
+--- Listen under a unique name.
 ---@param name string
 ---@param script string|nil
 ---@return stoke.http.server|nil

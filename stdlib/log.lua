@@ -1,4 +1,4 @@
--- stoke.log: what a program says about itself while it runs, on stderr, one line an event:
+-- stoke.log: structured logging to stderr, one line per event:
 --
 --     12:03:04 info  model loaded  model=qwen2.5:3b seconds=2.1
 --

@@ -1,4 +1,5 @@
---- Programs: run one to its end, or talk to it while it runs. Never a shell: argv goes to the program as it is.
+--- Child processes: run a program to its end, or exchange data with it while it runs. No shell is involved: argv is passed
+--- unchanged.
 ---
 --- Each program leads a process group of its own. When its task is cancelled, its time is up or its scope ends, the whole group
 --- gets SIGTERM, and after two seconds SIGKILL.
@@ -160,7 +161,7 @@ end
 
 --- Run a program to its end. A code other than 0 is no error of ours.
 ---@param options stoke.proc.options and max_output: bytes kept of each output, 1 MB when not given; the rest is dropped, so
----  that the program is not held up by nobody reading it; keep: "first" bytes (when not given) or the "last", then at least half
+---  so that a full pipe does not block the program; keep: "first" bytes (when not given) or the "last", then at least half
 ---  of max_output
 ---@return stoke.proc.result
 ---Raises `os` when it cannot be started, `denied` when its sandbox cannot be had, `argument`, `cancelled`.

@@ -1,4 +1,4 @@
---- The colon commands of whoever looks into a host: at its own prompt, or attached to it.
+--- The colon commands for inspecting a host, at its own prompt or attached to it.
 
 local approve = require "stoke.approve"
 local errors = require "core.errors"

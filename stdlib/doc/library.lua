@@ -1,5 +1,4 @@
---- The documentation of stoke's own modules, put together: which are public, what each offers, and the classes there are.
---- Nothing is read before it is asked for.
+--- The documentation of stoke's own modules: the public ones, their members, and the classes. Files are read on demand.
 
 local about = require "core.about"
 local comment = require "stoke.doc.comment"

@@ -1,4 +1,4 @@
---- Documentation as it is read in a terminal.
+--- Renders documentation for the terminal.
 
 local library = require "stoke.doc.library"
 local term = require "stoke.term"
@@ -41,7 +41,7 @@ local function add_wrapped(out, text, columns, indent, hanging)
   end
 end
 
-local HELD = "\u{A0}" -- a blank that is none to who breaks lines, and as wide
+local HELD = "\u{A0}" -- a no-break space: as wide as a blank, and not a place to break a line
 
 --- A line's code, where blanks in strings are held so that nothing breaks there, and its comment.
 local function read_code(line)
@@ -76,7 +76,7 @@ local function add_code(out, line, columns)
   end
 end
 
---- Paragraphs are filled, entries of a list hang; what is indented stays as it is.
+--- Fills paragraphs and indents list items; indented text stays unchanged.
 local function add_description(out, text, columns, indent)
   local paragraph = {}
   local function flush()

@@ -1,4 +1,4 @@
---- What `stoke help TOPIC` and ?topic show beside verbs and names: sections of the guide, which is part of the binary.
+--- Topics for `stoke help TOPIC` and ?topic: sections of the guide, which is embedded in the binary.
 ---
 --- A topic is a line of LIST: its name, the heading of its section (a heading below another one will do), and other words for it.
 

@@ -1,4 +1,5 @@
---- Tolerant reading: what a model meant, where that is plain. Every change is said; what is not plain stays as it was.
+--- Tolerant conversion of a model's values to a schema, where the meaning is unambiguous. Reports every change; ambiguous values
+--- stay unchanged.
 
 local engine = require "core.json"
 local fold = require "stoke.reading.fold"

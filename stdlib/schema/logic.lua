@@ -1,4 +1,4 @@
---- allOf, anyOf, oneOf, not, if; and the checks that scripts add.
+--- Validates allOf, anyOf, oneOf, not, if, and the checks that scripts add.
 
 local handler = require "core.coro".handler
 local errors = require "core.errors"

@@ -1,4 +1,4 @@
---- What to say when a request is not on the cassette: the nearest one that is, and the byte that changed.
+--- Explains a request that is not on the cassette: the nearest recorded one, and the byte that differs.
 
 local compare = require "stoke.test.compare"
 local show = require "stoke.show"

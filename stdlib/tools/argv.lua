@@ -1,11 +1,11 @@
---- Which commands a model may run: one line taken apart without a shell, and rules that a list of words must fit.
+--- Command rules: splits a command line without a shell, and matches its words against the allowed commands.
 ---
 --- A rule is a line of words. They must be the command's own, one by one, and without more nothing may follow:
 ---
 ---     "git status"      git status, and nothing else
 ---     "git diff *"      any further words that are no options, assignments, or paths out of the folder
 ---     "ls -l *"         an option is allowed by standing in the rule
----     "pytest **"       anything at all may follow: whatever that program can be told to do
+---     "pytest **"       any arguments may follow
 ---
 --- `*` is refused where its words would be commands themselves: interpreters, wrappers (env, xargs), git without a subcommand.
 

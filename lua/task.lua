@@ -20,7 +20,7 @@ local M = {}
 ---@field state? "done"|"failed"|"cancelled" nil while it lives
 ---@field schedule? stoke.schedule of the journalled run it belongs to
 ---@field into? table the scope that what it spawns belongs to, in place of itself: a line of a session, which its tasks outlive
-local Task = {}
+local Task = { site = "the host" } -- unless a script spawned it
 Task.__index = Task
 Task.__name = "stoke.task"
 M.Task = Task
@@ -72,7 +72,7 @@ end
 --- Runs in the task itself, after its function: closes what is open, waits for the children.
 local function finish(task, ok, ...)
   task.unwinding = true -- what is closed now may wait
-  task.ending = true
+  if task.scope or task.first or task.owned then task.ending = true end
   if task.cancelled then host.resist() end
   local err = not ok and errors.wrap((...)) or nil
   if err and task.first then
@@ -128,7 +128,12 @@ function M.start(scope, name, f, ...)
     run = schedules.own() or nil
   end
   if context.journal and not scope.one_frame then context = frames.of_task(context, name) end
-  local task = setmetatable({ site = host.site() or "the host", name = name, context = context, schedule = run }, Task)
+  local site = scope.site_below
+  if site == nil then site = host.site() end
+  -- in its final size: eight fields are enough for a task that only runs and ends
+  local task = setmetatable({ site = site or nil, name = name, context = context, up = nil, prev = nil, next = nil, co = nil,
+    state = nil }, Task)
+  if run then task.schedule = run end
   scopes.link(scope, task)
   local new = context.system and host.new_system or host.new
   local raised, ok, err = pcall(new, task, body, task, f, ...) -- raises when out of memory

@@ -244,15 +244,15 @@ static int push_exchange(lua_State *L, struct lserver *s) {
   lx->id = ++s->ids;
   lx->x = server_accept(s->server);
   exchange_watch(lx->x, HELD_LEAST / 4, on_drained, on_left, lx);
-  return 1;
+  lua_pushinteger(L, lx->id);
+  return 2;
 }
 
 static bool accept_ready(const struct lserver *s) {
   return s->left || (s->server && s->server->head) || (s->stopped && s->open == 0) || !s->server;
 }
 
-static int accept_push(lua_State *L, struct op *op) {
-  struct lserver *s = wait_of(op)->server;
+static int push_ready(lua_State *L, struct lserver *s) {
   struct lexchange *gone = s->left;
   if (gone) {
     forget_left(gone);
@@ -268,6 +268,10 @@ static int accept_push(lua_State *L, struct op *op) {
   return 1;
 }
 
+static int accept_push(lua_State *L, struct op *op) {
+  return push_ready(L, wait_of(op)->server);
+}
+
 static void accept_cancel(struct op *op) {
   struct lserver *s = wait_of(op)->server;
   s->accepting = NULL;
@@ -276,16 +280,16 @@ static void accept_cancel(struct op *op) {
 
 static const struct op_class accept_class = {"http.accept", accept_push, accept_cancel, wait_free};
 
-/* server:accept() -> exchange | id of an exchange whose client has left | false (ask again) | nil (stopped, and every
+/* server:accept() -> exchange, id | id of an exchange whose client has left | false (ask again) | nil (stopped, and every
  * exchange has ended) | nil, err */
 static int l_accept(lua_State *L) {
   op_enter(L, "http.accept");
   struct lserver *s = check_server(L);
   if (s->accepting) return err_argument(L, "another task accepts from this server");
+  if (accept_ready(s)) return push_ready(L, s);
   struct wait *w = wait_new(&accept_class, s, NULL);
   if (!w) return out_of_memory(L);
   s->accepting = &w->op;
-  if (accept_ready(s)) wake(&s->accepting);
   return op_await(L, &w->op);
 }
 
@@ -360,64 +364,78 @@ static int ended(lua_State *L) {
   return err_pushf(L, "argument", "this request has been dealt with: nothing more can be sent");
 }
 
-struct listing {
-  lua_State *L;
-  lua_Integer n;
-};
-
-static void push_header(void *ud, const char *name, const char *value) {
-  struct listing *l = ud;
-  lua_createtable(l->L, 2, 0);
-  lua_pushstring(l->L, name);
-  lua_rawseti(l->L, -2, 1);
-  lua_pushstring(l->L, value);
-  lua_rawseti(l->L, -2, 2);
-  lua_rawseti(l->L, -2, ++l->n);
+/* The name in lower case, at the top of the stack. */
+static void push_name(lua_State *L, const char *name) {
+  luaL_Buffer b;
+  size_t n = strlen(name);
+  char *to = luaL_buffinitsize(L, &b, n);
+  for (size_t i = 0; i < n; i++) to[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : name[i]);
+  luaL_pushresultsize(&b, n);
 }
 
-/* x:request() -> method, target, body, peer, { {name, value}, ... } */
+/* Into the table at the top; a name that comes again adds to its value. */
+static void add_header(void *ud, const char *name, const char *value) {
+  lua_State *L = ud;
+  push_name(L, name);
+  lua_pushvalue(L, -1);
+  if (lua_rawget(L, -3) == LUA_TNIL) {
+    lua_pop(L, 1);
+    lua_pushstring(L, value);
+  } else {
+    lua_pushstring(L, httpd_same(name, "Cookie") ? "; " : ", ");
+    lua_pushstring(L, value);
+    lua_concat(L, 3);
+  }
+  lua_rawset(L, -3);
+}
+
+/* x:request() -> method, target, body, peer, { [name in lower case] = value }; of a name that comes twice, all values */
 static int l_request(lua_State *L) {
   struct lexchange *lx = check_exchange(L);
   size_t len;
   if (!lx->x) return ended(L);
   const char *body = exchange_body(lx->x, &len);
-  struct listing listing = {L, 0};
   lua_pushstring(L, exchange_method(lx->x));
   lua_pushstring(L, exchange_target(lx->x));
   lua_pushlstring(L, body, len);
   lua_pushstring(L, exchange_peer(lx->x));
-  lua_createtable(L, 8, 0);
-  exchange_headers(lx->x, push_header, &listing);
+  lua_createtable(L, 0, (int)lx->x->header_count);
+  exchange_headers(lx->x, add_header, L);
   return 5;
-}
-
-static int l_id(lua_State *L) {
-  lua_pushinteger(L, check_exchange(L)->id);
-  return 1;
 }
 
 /* --- exchanges: the reply -------------------------------------------------------------------------------------------- */
 
+/* The lines at `index` into headers[HEADERS_MAX + 1]; they stay the table's. Raises `argument`. */
+static void check_lines(lua_State *L, int index, const char **headers) {
+  size_t n = 0, len;
+  luaL_checktype(L, index, LUA_TTABLE);
+  while (lua_rawgeti(L, index, (lua_Integer)n + 1) == LUA_TSTRING) {
+    if (n == HEADERS_MAX) err_argument(L, "more than %d headers", HEADERS_MAX);
+    headers[n] = lua_tolstring(L, -1, &len);
+    if (strlen(headers[n]) != len) err_argument(L, "NUL in header '%.60s'", headers[n]);
+    n++;
+    lua_pop(L, 1);
+  }
+  headers[n] = NULL;
+  lua_pop(L, 1);
+}
+
+static int check_status(lua_State *L, int index) {
+  lua_Integer status = luaL_checkinteger(L, index);
+  return (int)(status < 0 || status > 9999 ? 0 : status);
+}
+
 /* x:reply(status, { "Name: value", ... }, length | -1) -> true | nil, err */
 static int l_reply(lua_State *L) {
   struct lexchange *lx = check_exchange(L);
-  lua_Integer status = luaL_checkinteger(L, 2), len = luaL_optinteger(L, 4, -1);
-  luaL_checktype(L, 3, LUA_TTABLE);
+  int status = check_status(L, 2);
+  lua_Integer len = luaL_optinteger(L, 4, -1);
   const char *headers[HEADERS_MAX + 1];
-  size_t n = 0;
-  while (lua_rawgeti(L, 3, (lua_Integer)n + 1) == LUA_TSTRING) {
-    if (n == HEADERS_MAX) return err_argument(L, "more than %d headers", HEADERS_MAX);
-    size_t line_len;
-    headers[n] = lua_tolstring(L, -1, &line_len);
-    if (strlen(headers[n]) != line_len) return err_argument(L, "NUL in header '%.60s'", headers[n]);
-    n++;
-    lua_pop(L, 1); /* stays the table's */
-  }
-  headers[n] = NULL;
+  check_lines(L, 3, headers);
   struct err e;
   if (!lx->x) return ended(L);
-  if (!exchange_reply(lx->x, (int)(status < 0 || status > 9999 ? 0 : status), headers, len < 0 ? -1 : len, &e))
-    return err_push(L, &e);
+  if (!exchange_reply(lx->x, status, headers, len < 0 ? -1 : len, &e)) return err_push(L, &e);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -473,6 +491,25 @@ static int l_write(lua_State *L) {
   return op_await(L, &w->op);
 }
 
+/* x:answer(status, { "Name: value", ... }, bytes) -> true: replied and ended | false: more bytes than this client's share, so they
+ * must be written | nil, err */
+static int l_answer(lua_State *L) {
+  struct lexchange *lx = check_exchange(L);
+  int status = check_status(L, 2);
+  const char *headers[HEADERS_MAX + 1];
+  size_t len;
+  check_lines(L, 3, headers);
+  const char *bytes = luaL_checklstring(L, 4, &len);
+  struct err e;
+  if (!lx->x) return ended(L);
+  if (len > 0 && lx->x->gone) return gone(L);
+  bool fits = len <= share_of(lx->owner);
+  if (fits && !exchange_answer(lx->x, status, headers, bytes, len, &e)) return err_push(L, &e);
+  if (fits) exchange_over(lx, true);
+  lua_pushboolean(L, fits);
+  return 1;
+}
+
 /* x:finish(): a clean end */
 static int l_finish(lua_State *L) {
   exchange_over(check_exchange(L), true);
@@ -522,9 +559,9 @@ static void make_type(lua_State *L, const char *name, const luaL_Reg *methods) {
 int luaopen_host_server(lua_State *L) {
   static const luaL_Reg server[] = {{"port", l_port},   {"accept", l_accept}, {"stop", l_stop},
                                     {"close", l_close}, {"__gc", server_gc},  {NULL, NULL}};
-  static const luaL_Reg exchange[] = {{"request", l_request}, {"id", l_id},          {"reply", l_reply},
-                                      {"write", l_write},     {"finish", l_finish},  {"reset", l_reset},
-                                      {"open", l_is_open},    {"__gc", exchange_gc}, {NULL, NULL}};
+  static const luaL_Reg exchange[] = {{"request", l_request}, {"reply", l_reply},    {"write", l_write},
+                                      {"finish", l_finish},   {"reset", l_reset},    {"open", l_is_open},
+                                      {"answer", l_answer},   {"__gc", exchange_gc}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", l_open}, {"cut", l_cut}, {NULL, NULL}};
   make_type(L, SERVER, server);
   make_type(L, EXCHANGE, exchange);

@@ -228,6 +228,17 @@ int64_t exchange_write(struct exchange *x, const char *bytes, size_t len) {
   return held;
 }
 
+bool exchange_answer(struct exchange *x, int status, const char *const *headers, const char *bytes, size_t len,
+                     struct err *e) {
+  x->whole = len > 0 ? bytes : NULL;
+  bool ok = exchange_reply(x, status, headers, (int64_t)len, e), taken = len > 0 && !x->whole;
+  x->whole = NULL;
+  if (ok && taken) x->written = (int64_t)len;
+  if (!ok || taken || exchange_write(x, bytes, len) >= 0) return ok;
+  err_set(e, "incomplete", 0, "the client has gone");
+  return false;
+}
+
 static void end(struct exchange *x, bool clean) {
   timer_stop(x->server->host, &x->notice);
   x->drained = x->left = NULL;

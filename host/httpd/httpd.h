@@ -40,6 +40,9 @@ const char *exchange_body(const struct exchange *x, size_t *len);
 
 /* headers as in net.h. A reply with len >= 0 bytes to come gets Content-Length; -1 = chunked. */
 bool exchange_reply(struct exchange *x, int status, const char *const *headers, int64_t len, struct err *e);
+/* A reply that is whole: its head and all its bytes, of which it takes a copy. Cheaper than exchange_reply and exchange_write. */
+bool exchange_answer(struct exchange *x, int status, const char *const *headers, const char *bytes, size_t len,
+                     struct err *e);
 /* Copies the bytes. Returns how many bytes the engine still holds for the client (for backpressure), or -1 when the client
  * has gone or memory ran out. */
 int64_t exchange_write(struct exchange *x, const char *bytes, size_t len);

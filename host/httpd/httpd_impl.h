@@ -24,6 +24,7 @@ struct exchange {
   /* the reply, so far */
   int64_t announced, written; /* bytes; announced < 0: chunked */
   bool replied, bodyless;     /* bodyless: an answer to HEAD, 204, 304 */
+  const char *whole; /* all of its bytes, while the engine's reply runs; NULL when it took a copy, or never had them */
   /* the calls back */
   size_t low;
   void (*drained)(void *ud);

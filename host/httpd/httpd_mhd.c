@@ -1,9 +1,13 @@
-/* httpd_mhd.c - serving from sockets: libmicrohttpd parses on a thread of its own (httpd_mhd_thread.c), this half runs on
- * the loop. A server is from the host's memory; exchanges, replies and bytes cross between the threads and are malloc'ed. */
+/* httpd_mhd.c - serving from sockets: libmicrohttpd reads and parses, run from the loop whenever its epoll descriptor is
+ * ready (httpd_mhd_calls.c is what it calls); this half is what the host calls. A server is from the host's memory, the rest
+ * malloc'ed.
+ *
+ * What tasks answer goes out before the loop sleeps (on_turn_over), in one run for all of them: a reply that is there when
+ * libmicrohttpd asks for it a second time costs no system call but the send. */
 #include <errno.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,14 +18,9 @@
 #define CONNECTION_OVERHEAD (8 * 1024) /* of libmicrohttpd's memory per connection, beyond the head of a request */
 #define COPY_BLOCK          16384
 #define CHUNKED_BLOCK       1024
+#define RUNS                4  /* at most, one after the other, before the rest of the loop has its turn */
+#define LOOK_MS             10 /* without epoll: between looks; who comes beyond max_connections is refused there */
 #define BODIES_MAX          ((size_t)256 << 20) /* bytes of the bodies of all requests, and at least four of the longest */
-
-static void lock(struct mhd_server *s) {
-  pthread_mutex_lock(&s->mutex);
-}
-static void unlock(struct mhd_server *s) {
-  pthread_mutex_unlock(&s->mutex);
-}
 
 static struct mhd_exchange *mhd_of(struct exchange *x) {
   return CONTAINER_OF(x, struct mhd_exchange, base);
@@ -32,7 +31,7 @@ static void free_server(struct mhd_server *s);
 
 /* --- what keeps virtual time waiting ------------------------------------------------------------------------------ */
 
-static void count(struct mhd_exchange *x, bool on) {
+void mhd_count(struct mhd_exchange *x, bool on) {
   struct host *h = x->server->base.host;
   if (on == x->counted) return;
   x->counted = on;
@@ -42,36 +41,92 @@ static void count(struct mhd_exchange *x, bool on) {
     h->inflight--;
 }
 
+/* --- running libmicrohttpd ---------------------------------------------------------------------------------------- */
+
+/* Before the loop sleeps it is run once more; wanted while it runs so, the loop polls without waiting. */
+static void want_run(struct mhd_server *s) {
+  host_before_poll(s->base.host, BEFORE_POLL_REPLIES, &s->turn_over);
+}
+
+/* Is there something it would do now, though no socket is ready? */
+static bool is_pending(struct mhd_server *s) {
+  MHD_UNSIGNED_LONG_LONG ms;
+  if (s->freed_one) return true; /* it listens again at its next run */
+  return mhd.get_timeout(s->daemon, &ms) == MHD_YES && ms == 0;
+}
+
+static bool is_unread(const struct mhd_connection *mc) {
+  int bytes;
+  return ioctl(mc->fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+/* The end of a client that came in one edge of epoll with its last bytes was not seen with them, and no other edge will come:
+ * once they are read, shutting the receiving side makes one. */
+static void show_ends(struct mhd_server *s) {
+  struct mhd_connection **link = &s->ending, *mc;
+  while ((mc = *link) != NULL) {
+    if (!mc->exchange && is_unread(mc)) {
+      link = &mc->next_ending;
+      continue;
+    }
+    *link = mc->next_ending;
+    mc->ending = false;
+    if (!mc->exchange) (void)shutdown(mc->fd, SHUT_RD);
+  }
+}
+
+/* Lets it do what it can without waiting. Once its tasks have something to do, the rest comes when they have run. */
+static void run(struct mhd_server *s) {
+  int runs = 0;
+  bool pending;
+  if (s->stopping) return;
+  do {
+    s->freed_one = false;
+    mhd.run(s->daemon);
+    pending = is_pending(s);
+    if (s->ending) show_ends(s);
+  } while (pending && ++runs < RUNS && !s->base.host->ready_head);
+  if (pending) want_run(s);
+  check_down(s);
+}
+
 /* --- resuming: once per exchange and turn, when all that a handler writes in it is there --------------------------- */
 
 static void flush(struct mhd_server *s) {
-  host_before_poll_drop(&s->resumes);
-  lock(s);
-  for (struct mhd_exchange *x = s->dirty; x; x = x->dirty_next) x->suspended = false;
-  unlock(s);
   struct mhd_exchange *next, *x = s->dirty;
   s->dirty = NULL;
   s->dirty_tail = &s->dirty;
   for (; x; x = next) {
     next = x->dirty_next;
-    x->dirty = false;
+    x->dirty = x->suspended = false;
     mhd.resume_connection(x->connection); /* not gone: it could not move before this */
   }
 }
 
-static void on_resumes(struct poll_hook *hook) {
-  flush(CONTAINER_OF(hook, struct mhd_server, resumes));
+static void on_turn_over(struct poll_hook *hook) {
+  struct mhd_server *s = CONTAINER_OF(hook, struct mhd_server, turn_over);
+  s->turn++;
+  flush(s);
+  run(s);
 }
 
-/* Under the mutex. */
 static void want_resume(struct mhd_exchange *x) {
   struct mhd_server *s = x->server;
   if (!x->suspended || x->dirty) return;
-  if (!s->dirty) host_before_poll(s->base.host, BEFORE_POLL_REPLIES, &s->resumes);
+  want_run(s);
   x->dirty = true;
   x->dirty_next = NULL;
   *s->dirty_tail = x;
   s->dirty_tail = &x->dirty_next;
+}
+
+static void on_poll(uv_poll_t *p, int status, int events) {
+  (void)status, (void)events;
+  run(CONTAINER_OF(p, struct mhd_server, poll));
+}
+
+static void on_look(uv_timer_t *t) {
+  run(CONTAINER_OF(t, struct mhd_server, look));
 }
 
 /* --- the exchange class ------------------------------------------------------------------------------------------- */
@@ -88,8 +143,14 @@ static bool add_header(struct MHD_Response *r, const char *line) {
   return mhd.add_response_header(r, name, value) == MHD_YES;
 }
 
+/* One that is whole goes out in one packet with its head, for which libmicrohttpd must have it in one piece. */
 static struct MHD_Response *make_response(struct mhd_exchange *x, int64_t len) {
+  const char *whole = x->base.whole;
   if (len == 0) return mhd.create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+  if (whole && !x->base.bodyless) {
+    x->base.whole = NULL;
+    return mhd.create_response_from_buffer((size_t)len, (void *)(uintptr_t)whole, MHD_RESPMEM_MUST_COPY);
+  }
   size_t block = len < 0 ? CHUNKED_BLOCK : len < COPY_BLOCK ? (size_t)len : COPY_BLOCK;
   uint64_t size = len < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)len;
   return mhd.create_response_from_callback(size, block, mhd_on_read, x, NULL);
@@ -97,7 +158,6 @@ static struct MHD_Response *make_response(struct mhd_exchange *x, int64_t len) {
 
 static bool reply(struct exchange *base, int status, const char *const *headers, int64_t len, struct err *e) {
   struct mhd_exchange *x = mhd_of(base);
-  struct mhd_server *s = x->server;
   struct MHD_Response *r = make_response(x, len);
   bool ok = r != NULL;
   for (; ok && headers && *headers; headers++) ok = add_header(r, *headers);
@@ -107,43 +167,32 @@ static bool reply(struct exchange *base, int status, const char *const *headers,
     err_set(e, "os", ENOMEM, "not enough memory for the head of a reply");
     return false;
   }
-  lock(s);
   x->response = r;
   x->status = status;
   want_resume(x);
-  unlock(s);
   return true;
 }
 
 static int64_t write_bytes(struct exchange *base, const char *bytes, size_t len) {
   struct mhd_exchange *x = mhd_of(base);
-  struct mhd_server *s = x->server;
+  if (x->done || x->left) return -1;
   struct segment *seg = malloc(sizeof *seg + len);
   if (!seg) return -1;
   *seg = (struct segment){.len = len};
   memcpy(seg->bytes, bytes, len);
-  int64_t held = -1;
-  lock(s);
-  bool open = !x->done && !x->left;
-  if (open) {
-    *x->segments_tail = seg;
-    x->segments_tail = &seg->next;
-    held = (int64_t)(x->held += len);
-    x->low = base->low;
-    if (x->held >= x->low) x->tell_low = true;
-    x->tell_empty = base->server->host->clock == CLOCK_VIRTUAL;
-    if (x->tell_empty) count(x, true);
-    want_resume(x);
-  }
-  unlock(s);
-  if (!open) free(seg);
-  return held;
+  *x->segments_tail = seg;
+  x->segments_tail = &seg->next;
+  x->held += len;
+  if (x->held >= base->low) x->tell_low = true;
+  if (base->server->host->clock == CLOCK_VIRTUAL) mhd_count(x, true);
+  want_resume(x);
+  return (int64_t)x->held;
 }
 
-static void release(struct mhd_exchange *x) {
+void mhd_release(struct mhd_exchange *x) {
   struct mhd_server *s = x->server;
-  CHECK(!x->dirty && !x->in_batch);
-  count(x, false);
+  CHECK(!x->dirty);
+  mhd_count(x, false);
   s->exchanges--;
   mhd_free_exchange(x);
   if (s->down && s->exchanges == 0) free_server(s);
@@ -151,122 +200,54 @@ static void release(struct mhd_exchange *x) {
 
 static void end(struct exchange *base, bool clean) {
   struct mhd_exchange *x = mhd_of(base);
-  struct mhd_server *s = x->server;
-  lock(s);
   x->ended = true;
   x->cut = !clean;
-  bool done = x->done, told = x->in_news;
-  if (!done) want_resume(x);
-  unlock(s);
-  if (!done)
-    count(x, true);
-  else if (!told && !x->in_batch)
-    release(x);
-}
-
-/* --- news from the thread ----------------------------------------------------------------------------------------- */
-
-static void take_arrivals(struct mhd_server *s) {
-  lock(s);
-  struct mhd_exchange *x = s->arrived, *next;
-  s->arrived = NULL;
-  s->arrived_tail = &s->arrived;
-  for (struct mhd_exchange *a = x; a; a = a->arrived_next) a->base.gone = a->left;
-  unlock(s);
-  for (; x; x = next) {
-    next = x->arrived_next;
-    x->live = true;
-    s->live++;
-    s->exchanges++;
-    httpd_arrived(&x->base);
-  }
-}
-
-/* The callbacks may end x, so they come last. */
-static void take_one(struct mhd_exchange *x) {
-  struct mhd_server *s = x->server;
-  x->in_batch = false;
-  if (x->seen_done && x->live) {
-    x->live = false;
-    s->live--;
-  }
-  if (x->seen_done && x->ended) {
-    release(x);
+  if (x->done) {
+    mhd_release(x);
     return;
   }
-  if (x->counted && !x->ended) {
-    lock(s);
-    bool held = x->held > 0;
-    unlock(s);
-    count(x, held);
-  }
-  if (x->seen_left)
-    httpd_left(&x->base);
-  else if (x->seen_low)
-    httpd_drained(&x->base);
+  mhd_count(x, true);
+  want_resume(x);
 }
 
-static void take_news(struct mhd_server *s) {
-  take_arrivals(s);
-  lock(s);
-  struct mhd_exchange *x = s->news, *next;
-  s->news = NULL;
-  s->news_tail = &s->news;
-  for (struct mhd_exchange *n = x; n; n = n->news_next) {
-    n->batch_next = n->news_next;
-    n->in_news = false;
-    n->in_batch = true;
-    n->seen_done = n->done;
-    n->seen_left = n->left;
-    n->seen_low = n->low_reached;
-    n->low_reached = false;
-  }
-  unlock(s);
-  for (; x; x = next) {
-    next = x->batch_next;
-    take_one(x);
-  }
-  check_down(s);
-}
+/* --- clients that leave or dawdle --------------------------------------------------------------------------------- */
 
-static void on_async(uv_async_t *a) {
-  take_news(CONTAINER_OF(a, struct mhd_server, async));
-}
-
-static void on_leave(uv_poll_t *p, int status, int events) {
-  struct mhd_server *s = CONTAINER_OF(p, struct mhd_server, poll);
+static void on_leaving(uv_poll_t *p, int status, int events) {
+  struct mhd_server *s = CONTAINER_OF(p, struct mhd_server, leaving);
   struct mhd_connection *mc;
   (void)status, (void)events;
-  lock(s);
   while ((mc = leave_next(&s->leave)) != NULL) {
     struct mhd_exchange *x = mc->exchange;
+    if (mc->left) continue;
     mc->left = true;
-    if (!x || x->left) continue;
+    if (!x) {
+      mc->ending = true;
+      mc->next_ending = s->ending;
+      s->ending = mc;
+      continue;
+    }
+    if (x->left) continue;
     x->left = true;
-    want_resume(x); /* so that the thread closes the connection now */
-    mhd_tell(x);
+    want_resume(x); /* so that the connection is closed now */
+    httpd_left(&x->base);
   }
-  unlock(s);
-  take_news(s);
+  if (s->ending) run(s);
 }
 
-/* Connections that have not brought a whole request for too long are shut; the thread sees their end. */
+/* Connections that have not brought a whole request for too long are shut; libmicrohttpd sees their end. */
 static void on_sweep(uv_timer_t *t) {
   struct mhd_server *s = CONTAINER_OF(t, struct mhd_server, sweep);
   uint64_t now = uv_hrtime();
-  lock(s);
   for (struct mhd_connection *mc = s->connections; mc; mc = mc->next)
     if (mc->reading_since && !mc->expired && now - mc->reading_since > s->header_timeout) {
       mc->expired = true;
       (void)shutdown(mc->fd, SHUT_RDWR);
     }
-  unlock(s);
 }
 
 /* --- closing ------------------------------------------------------------------------------------------------------ */
 
 static void free_server(struct mhd_server *s) {
-  pthread_mutex_destroy(&s->mutex);
   mem_free(&s->base.host->mem, s->path);
   mem_free(&s->base.host->mem, s);
 }
@@ -286,9 +267,10 @@ static void on_handle_closed(uv_handle_t *handle) {
 }
 
 static void close_handles(struct mhd_server *s) {
-  uv_handle_t *const handles[] = {(uv_handle_t *)&s->async, (uv_handle_t *)&s->sweep,
-                                  (uv_handle_t *)&s->poll}; /* in the order of init_handles */
+  uv_handle_t *const handles[] = {
+      (uv_handle_t *)&s->sweep, (uv_handle_t *)&s->look, (uv_handle_t *)&s->leaving, (uv_handle_t *)&s->poll}; /* in the order of init_handles */
   int open = s->open_handles;
+  host_before_poll_drop(&s->turn_over);
   if (open == 0) all_handles_closed(s);
   for (int i = 0; i < open; i++) {
     handles[i]->data = s;
@@ -296,70 +278,47 @@ static void close_handles(struct mhd_server *s) {
   }
 }
 
-static void stop_daemon(uv_work_t *w) {
-  mhd.stop_daemon(CONTAINER_OF(w, struct mhd_server, work)->daemon);
-}
-
-static void on_stopped(uv_work_t *w, int status) {
-  struct mhd_server *s = CONTAINER_OF(w, struct mhd_server, work);
-  (void)status;
+/* All connections are closed, and what they carried is told of its end. */
+static void stop(struct mhd_server *s) {
+  s->stopping = true;
+  s->base.host->inflight++;
+  flush(s); /* none may be suspended */
+  mhd.stop_daemon(s->daemon);
   s->daemon = NULL;
-  take_news(s);
   close_handles(s);
 }
 
-/* Nobody is being answered any more: join the thread, without waiting for it here. */
+/* Nobody is being answered any more. */
 static void check_down(struct mhd_server *s) {
-  if (!s->closing || s->stopping || (s->live > 0 && !s->aborting)) return;
-  s->stopping = true;
-  s->base.host->inflight++;
-  flush(s);
-  if (uv_queue_work(&s->base.host->loop, &s->work, stop_daemon, on_stopped) == 0) return;
-  stop_daemon(&s->work);
-  on_stopped(&s->work, 0);
+  if (s->closing && !s->stopping && (s->live == 0 || s->aborting)) stop(s);
 }
 
 /* No more connections, no more requests. */
 static void quiesce(struct mhd_server *s) {
-  lock(s);
-  bool first = !s->closing;
+  if (s->closing) return;
   s->closing = true;
-  unlock(s);
-  if (!first) return;
   int fd = mhd.quiesce_daemon(s->daemon);
   if (fd >= 0) close(fd);
   if (s->path) unlink(s->path);
-  take_news(s);
 }
 
-/* All connections are let go, to be cut by the thread. */
+/* All connections are let go, to be cut. */
 static void abort_all(struct mhd_server *s) {
-  lock(s);
   s->aborting = true;
   for (struct mhd_connection *mc = s->connections; mc; mc = mc->next)
     if (mc->exchange) want_resume(mc->exchange);
-  unlock(s);
-  flush(s);
 }
 
 static void mhd_close(struct server *base, bool abort) {
   struct mhd_server *s = CONTAINER_OF(base, struct mhd_server, base);
   if (s->stopping) return;
   quiesce(s);
-  if (s->stopping) return;
   if (abort) abort_all(s);
   check_down(s);
 }
 
 static void shut(struct server *base) {
-  struct mhd_server *s = CONTAINER_OF(base, struct mhd_server, base);
-  if (s->stopping) return; /* under way: the loop ends it */
-  s->stopping = true;
-  base->host->inflight++;
-  quiesce(s);
-  abort_all(s);
-  stop_daemon(&s->work);
-  on_stopped(&s->work, 0);
+  mhd_close(base, true);
 }
 
 /* --- opening ------------------------------------------------------------------------------------------------------ */
@@ -412,38 +371,41 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *c, char *s) {
   return strlen(s);
 }
 
-/* Its thread must take no signals: they are the loop's. */
 static struct MHD_Daemon *start_daemon(struct mhd_server *s, int fd, int max_connections) {
-  sigset_t all, before;
-  bool epoll = mhd.is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES;
-  unsigned flags = epoll ? MHD_USE_EPOLL_INTERNAL_THREAD : MHD_USE_POLL_INTERNAL_THREAD;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  struct MHD_Daemon *d =
-      mhd.start_daemon(flags | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, mhd_on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
-                       MHD_OPTION_CONNECTION_LIMIT, (unsigned)max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                       s->max_header + CONNECTION_OVERHEAD, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-                       MHD_OPTION_URI_LOG_CALLBACK, mhd_on_uri, s, MHD_OPTION_NOTIFY_COMPLETED, mhd_on_completed, s,
-                       MHD_OPTION_NOTIFY_CONNECTION, mhd_on_connection, s, MHD_OPTION_END);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return d;
+  unsigned flags = mhd.is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES ? MHD_USE_EPOLL : 0;
+  return mhd.start_daemon(flags | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, mhd_on_request, s, MHD_OPTION_LISTEN_SOCKET,
+                          fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)max_connections,
+                          MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->max_header + CONNECTION_OVERHEAD,
+                          MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_URI_LOG_CALLBACK, mhd_on_uri, s,
+                          MHD_OPTION_NOTIFY_COMPLETED, mhd_on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
+                          mhd_on_connection, s, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 }
 
-/* True when all three handles are there; those that are count in open_handles and get closed by close_handles. */
-static bool init_handles(struct mhd_server *s, uv_loop_t *loop) {
+/* The descriptor that is ready when libmicrohttpd has something to do; -1: there is none, and it is looked at by the clock. */
+static int descriptor_of(struct mhd_server *s) {
+  const union MHD_DaemonInfo *info = mhd.get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+  return info ? info->epoll_fd : -1;
+}
+
+/* True when all handles are there; those that are count in open_handles and get closed by close_handles. */
+static bool init_handles(struct mhd_server *s, uv_loop_t *loop, bool background) {
   uint64_t sweep_ms = s->header_timeout / 4000000 + 1;
-  if (uv_async_init(loop, &s->async, on_async) != 0) return false;
-  s->open_handles++;
-  s->resumes.run = on_resumes;
+  int fd = descriptor_of(s);
   uv_timer_init(loop, &s->sweep);
-  s->open_handles++;
+  uv_timer_init(loop, &s->look);
+  s->open_handles = 2;
   if (s->header_timeout) uv_timer_start(&s->sweep, on_sweep, sweep_ms, sweep_ms);
   uv_unref((uv_handle_t *)&s->sweep);
-  if (uv_poll_init(loop, &s->poll, s->leave.fd) != 0) return false;
+  if (background) uv_unref((uv_handle_t *)&s->look);
+  if (uv_poll_init(loop, &s->leaving, s->leave.fd) != 0) return false;
   s->open_handles++;
-  uv_poll_start(&s->poll, UV_READABLE, on_leave);
-  uv_unref((uv_handle_t *)&s->poll);
-  return true;
+  uv_poll_start(&s->leaving, UV_READABLE, on_leaving);
+  uv_unref((uv_handle_t *)&s->leaving);
+  if (fd < 0) return uv_timer_start(&s->look, on_look, LOOK_MS, LOOK_MS) == 0;
+  if (uv_poll_init(loop, &s->poll, fd) != 0) return false;
+  s->open_handles++;
+  if (background) uv_unref((uv_handle_t *)&s->poll);
+  return uv_poll_start(&s->poll, UV_READABLE, on_poll) == 0;
 }
 
 static struct mhd_server *make_server(struct host *h, const struct httpd_options *o, struct err *e) {
@@ -456,16 +418,14 @@ static struct mhd_server *make_server(struct host *h, const struct httpd_options
     mem_free(&h->mem, s);
     return NULL;
   }
-  pthread_mutex_init(&s->mutex, NULL);
   s->base.cls = &mhd_class;
   s->base.host = h;
   s->max_body = o->max_body;
   s->max_header = o->max_header;
   s->max_bodies = o->max_body > BODIES_MAX / 4 ? o->max_body * 4 : BODIES_MAX;
   s->header_timeout = o->header_timeout > 0 ? (uint64_t)(o->header_timeout * 1e9) : 0;
-  s->arrived_tail = &s->arrived;
-  s->news_tail = &s->news;
   s->dirty_tail = &s->dirty;
+  s->turn_over.run = on_turn_over;
   return s;
 }
 
@@ -481,17 +441,17 @@ static struct server *mhd_open(struct host *h, const struct httpd_options *o, vo
     return NULL;
   }
   s->port = port;
-  bool ready = init_handles(s, &h->loop);
-  if (ready && o->background) uv_unref((uv_handle_t *)&s->async);
-  if (ready) s->daemon = start_daemon(s, fd, o->max_connections);
-  if (!s->daemon) {
+  s->daemon = start_daemon(s, fd, o->max_connections);
+  if (!s->daemon) close(fd); /* else it is the daemon's */
+  if (!s->daemon || !init_handles(s, &h->loop, o->background)) {
     err_set(e, "os", errno, "cannot start a server on port %d: %s", port, strerror(errno));
-    close(fd);
     if (o->path) unlink(o->path);
+    if (s->daemon) mhd.stop_daemon(s->daemon);
     h->inflight++; /* until its handles are closed */
     close_handles(s);
     return NULL;
   }
+  want_run(s); /* it begins to listen at its first run */
   httpd_opened(&s->base, h, accepted, ud);
   s->opened = true;
   return &s->base;

@@ -7,10 +7,10 @@
 #include "loop/err.h"
 
 #define MHD_FUNCTIONS(X)                                                                                               \
-  X(get_version) X(is_feature_supported) X(start_daemon) X(quiesce_daemon) X(stop_daemon)                              \
-  X(get_connection_info) X(get_connection_values_n) X(suspend_connection) X(resume_connection)                         \
-  X(create_response_from_buffer) X(create_response_from_callback) X(destroy_response)                                  \
-  X(add_response_header) X(get_response_headers) X(queue_response)
+  X(get_version) X(is_feature_supported) X(start_daemon) X(quiesce_daemon) X(stop_daemon) X(run) X(get_timeout)        \
+  X(get_daemon_info) X(get_connection_info) X(get_connection_values_n) X(suspend_connection) X(resume_connection)      \
+  X(create_response_from_buffer) X(create_response_from_callback) X(destroy_response) X(add_response_header)           \
+  X(queue_response)
 
 #define MHD_MEMBER(name) __typeof__(MHD_##name) *name;
 struct mhd_api {

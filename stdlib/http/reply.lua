@@ -14,8 +14,17 @@ Reply.__index = Reply
 Reply.__name = "stoke.http.reply"
 
 ---@param exchange table of the host
-local function new(exchange)
-  return setmetatable({ exchange = exchange, started = false, ended = false, gone = false, size = false, lost = false }, Reply)
+---@param id integer its number
+---@param over fun(res: stoke.http.reply) called when nothing more can be sent
+local function new(exchange, id, over) -- eight fields: one more, and the table is twice as large
+  return setmetatable({ exchange = exchange, started = false, ended = false, gone = false, size = false, lost = false, id = id,
+    over = over }, Reply)
+end
+
+--- Its task ends, for whatever reason: the client is not left waiting.
+function Reply:__close()
+  self:reset()
+  self:over()
 end
 
 --- What is set on a reply as on those of other servers (res.status = 404) would be lost without a word.
@@ -27,6 +36,7 @@ end
 --- "Name: value" lines, sorted by name: the order of a table must not show on the wire.
 local function lines_of(headers)
   local lines = {}
+  if headers == nil then return lines end
   if type(headers) ~= "table" then
     errors.argument('headers are a table { ["Name"] = value }, got %s', errors.describe(headers))
   end
@@ -67,9 +77,9 @@ function Reply:check_unsent(what)
   if self.started or self.ended then errors.argument("%s: this request has been replied to already", what) end
 end
 
-function Reply:head(status, headers, length)
+function Reply:begin(status, lines, length)
   if math.type(status) ~= "integer" then errors.argument("the status must be an integer, got %s", tostring(status)) end
-  local ok, err = self.exchange:reply(status, lines_of(headers), length)
+  local ok, err = self.exchange:reply(status, lines, length)
   if not ok then self:fail(err) end
   self.started = true
 end
@@ -83,8 +93,8 @@ end
 --- Example: `res:reply(201, { Location = "/notes/7" })`
 function Reply:reply(status, headers, body)
   self:check_unsent "res:reply"
-  headers = headers or {}
   if type(body) == "table" then
+    headers = headers or {}
     if not has(headers, "content-type") then
       local copy = { ["Content-Type"] = "application/json" }
       for name, value in next, headers do copy[name] = value end
@@ -94,9 +104,25 @@ function Reply:reply(status, headers, body)
   elseif body ~= nil and type(body) ~= "string" then
     errors.argument("res:reply: the body must be a string or a table, got %s", type(body))
   end
-  self.size = body and #body or 0
-  self:head(status, headers, self.size)
-  if body and body ~= "" then self:write(body) end
+  self:whole(status, lines_of(headers), body or "")
+end
+
+--- Head and bytes in one; piece by piece where a slow client must be waited for.
+---@private
+---@param lines string[] "Name: value"
+function Reply:whole(status, lines, body)
+  if math.type(status) ~= "integer" then errors.argument("the status must be an integer, got %s", tostring(status)) end
+  local me = body ~= "" and tasks.current()
+  if me then scopes.deliver(me) end
+  self.size = #body
+  local whole, err = self.exchange:answer(status, lines, body)
+  if whole then
+    self.started, self.ended = true, true
+    return
+  end
+  if err then self:fail(err) end
+  self:begin(status, lines, self.size)
+  self:write(body)
   self:finish()
 end
 
@@ -107,7 +133,7 @@ end
 --- Example: `res:start(200, { ["Content-Type"] = "application/x-ndjson" })`
 function Reply:start(status, headers)
   self:check_unsent "res:start"
-  self:head(status or 200, headers or {}, -1)
+  self:begin(status or 200, lines_of(headers), -1)
 end
 
 --- Send bytes; each call is a chunk of its own, or several when it is long. Waits while a slow client has more to take than its

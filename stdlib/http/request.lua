@@ -11,6 +11,7 @@ local M = {}
 local function hex(digits) return string.char(tonumber(digits, 16)) end
 
 local function unescape(text)
+  if not text:find("%", 1, true) then return text end
   return (text:gsub("%%(%x%x)", hex))
 end
 
@@ -41,7 +42,7 @@ function M.query(text)
   local fields = {}
   for field in text:gmatch "[^&]+" do
     local name, value = field:match "^([^=]*)=?(.*)$"
-    name, value = name:gsub("+", " "), value:gsub("+", " ")
+    if field:find("+", 1, true) then name, value = name:gsub("+", " "), value:gsub("+", " ") end
     fields[unescape(name)] = unescape(value)
   end
   return fields
@@ -113,14 +114,19 @@ function Request:json()
     { status = 400, cause = value })
 end
 
-local function header_table(list)
-  local headers = {}
-  for _, pair in ipairs(list) do
-    local name = pair[1]:lower()
-    local before = headers[name]
-    headers[name] = before and (before .. (name == "cookie" and "; " or ", ") .. pair[2]) or pair[2]
+-- The path of nearly every target needs no second look: plain segments, no escape, no dot.
+local PLAIN <const> = "^/[%w_/-]*()(%??)"
+
+local function split(target)
+  local at, mark = target:match(PLAIN)
+  if at and not target:find("//", 1, true) then
+    if at > #target then return target, {} end
+    if mark == "?" then return target:sub(1, at - 1), M.query(target:sub(at + 1)) end
   end
-  return headers
+  local raw = target:gsub("^%w+://[^/?#]*", "")
+  local path, query = raw:match "^([^?]*)%??(.*)$"
+  path = (raw == "*" and "*") or M.path(path == "" and "/" or path)
+  return path, path and M.query(query)
 end
 
 --- The request of an exchange; nil and the status to refuse it with.
@@ -129,16 +135,16 @@ end
 ---@return stoke.http.incoming|nil
 ---@return integer|nil status
 function M.read(exchange, guard)
-  local method, target, body, peer, list = exchange:request()
+  local method, target, body, peer, headers = exchange:request()
   if not method then return nil, 400 end
-  local headers = header_table(list)
-  if guard and not M.is_welcome(headers, guard) then return nil, 403 end
-  local raw = target:gsub("^%w+://[^/?#]*", "")
-  local path, query = raw:match "^([^?]*)%??(.*)$"
-  path = (raw == "*" and "*") or M.path(path == "" and "/" or path)
+  if guard and (headers.origin or headers.host ~= guard.last) then -- most come to the name that the last one came to
+    if not M.is_welcome(headers, guard) then return nil, 403 end
+    guard.last = headers.host
+  end
+  local path, query = split(target)
   if not path then return nil, 400 end
-  return setmetatable({ method = method, path = path, target = target, query = M.query(query), headers = headers,
-    body = body, peer = peer }, Request)
+  return setmetatable({ method = method, path = path, target = target, query = query, headers = headers, body = body, peer = peer },
+    Request)
 end
 
 return M

@@ -16,8 +16,10 @@
 
 local errors = require "core.errors"
 local scopes = require "core.scope"
+local raw_pcall = require "core.coro".raw_pcall
 local tasks = require "core.task"
 local effect = require "core.effect"
+local json = require "stoke.json"
 local log = require "stoke.log"
 local replies = require "stoke.http.reply"
 local requests = require "stoke.http.request"
@@ -27,7 +29,8 @@ require "core.driver.server"
 local MB = 1024 * 1024
 local SOON = 1 -- seconds: closing a server earlier, before its first request, is probably a mistake (a scope ended too soon)
 local FLUSH = 1 -- seconds for bytes still under way when the server has been cancelled
-local TEXT = { ["Content-Type"] = "text/plain; charset=utf-8" }
+local TEXT = { "Content-Type: text/plain; charset=utf-8" }
+local JSON = { "Content-Type: application/json" }
 
 local OPTIONS = {
   port = "number", address = "string", mem = "string", socket = "string", handler = "function", on_error = "function",
@@ -58,8 +61,8 @@ local function conclude(res, value)
   if res.ended then return end
   if res.started then return res:finish() end
   if value == nil then return res:reply(204) end
-  if type(value) == "string" then return res:reply(200, TEXT, value) end
-  if type(value) == "table" then return res:reply(200, nil, value) end
+  if type(value) == "string" then return res:whole(200, TEXT, value) end
+  if type(value) == "table" then return res:whole(200, JSON, json.encode(value)) end
   errors.argument("a handler returned a %s; a string goes out as text, a table as JSON", type(value))
 end
 
@@ -67,7 +70,7 @@ end
 local function fail(server, err, req, res, me)
   err = errors.wrap(err) -- without memory no message handler runs
   if me.cancelled then
-    if not res.started and not res.ended and (server.stopping or server.task.cancelled) and not me.client_left then
+    if not res.started and not res.ended and (server.stopping or server.task.cancelled) and not server.left[res.id] then
       return pcall(res.reply, res, 503, { Connection = "close" })
     end
     return res:reset()
@@ -76,7 +79,7 @@ local function fail(server, err, req, res, me)
   local refused = math.type(rawget(err, "status")) == "integer" and err.kind == "protocol"
   if not refused then report(server, err, req) end
   if res.started or res.ended then return res:reset() end
-  pcall(res.reply, res, refused and err.status or 500, TEXT, refused and err.message .. "\n" or "internal error\n")
+  pcall(res.whole, res, refused and err.status or 500, TEXT, refused and err.message .. "\n" or "internal error\n")
 end
 
 --- Bytes of long replies whose clients left, until they are collected: a host that then only waits makes no garbage of its own, so
@@ -90,47 +93,49 @@ local function drop(server, bytes)
   collectgarbage()
 end
 
-local Guard = {}
+--- The server no longer counts on the task of this reply.
+local function over(server, res)
+  local id = res.id
+  server.running[id], server.exchanges[id], server.left[id] = nil, nil, nil
+  if res.lost then drop(server, res.lost) end
+end
 
---- Whatever happened: the client is not left waiting, and the server no longer counts on this task.
-function Guard.__close(guard)
-  local res = guard.res
-  res:reset()
-  guard.server.running[guard.id] = nil
-  if res.lost then drop(guard.server, res.lost) end
+local function respond(server, req, res)
+  return conclude(res, server.handler(req, res))
 end
 
 local function answer(server, exchange, id)
-  local res = replies.new(exchange)
-  local _ <close> = setmetatable({ server = server, res = res, id = id }, Guard)
+  local res <close> = replies.new(exchange, id, server.over) -- whatever happens, the client is not left waiting
   local req, status = requests.read(exchange, server.guard)
   if not req then return res:reply(status) end
-  local ok, result = xpcall(server.handler, errors.handler, req, res)
-  if ok then ok, result = xpcall(conclude, errors.handler, res, result) end
-  if not ok then fail(server, result, req, res, tasks.current()) end
+  local ok, err = xpcall(respond, errors.handler, server, req, res)
+  if not ok then fail(server, err, req, res, tasks.current()) end
 end
 
 -- ---- the server's own task ------------------------------------------------------------------------------------------------
 
---- A task of ours died where answer() could not catch it (no memory): its client still must not wait.
-local function request_failed(task, err)
-  if task.exchange then
-    task.exchange:reset()
-    task.server.running[task.request] = nil
+--- A task of ours ended where answer() could not catch it (no memory, or it was cut off): its client still must not wait.
+local function request_failed(server, task, err)
+  for id, other in next, server.running do
+    if other == task then
+      if server.exchanges[id] then server.exchanges[id]:reset() end
+      server.running[id], server.exchanges[id] = nil, nil
+      break
+    end
   end
   log.error("a request failed", { error = tostring(err) })
 end
 
-local function begin(server, exchange, me)
-  local id = exchange:id()
+--- What is known of a request is kept beside its task: the record of a task with more fields than this one has is twice as large.
+local function begin(server, exchange, id, me)
   local task
   if server.system then
     task = tasks.spawn(answer, { name = "http.request", system = true }, server, exchange, id)
+    task.on_error = function(_, err) request_failed(server, task, err) end
   else
     task = tasks.start(me, "http.request", answer, server, exchange, id)
   end
-  task.request, task.server, task.exchange, task.on_error = id, server, exchange, request_failed
-  server.running[id], server.served = task, true
+  server.running[id], server.exchanges[id], server.served = task, exchange, true
 end
 
 local function running(server)
@@ -167,20 +172,22 @@ end
 local function client_left(server, id)
   local task = server.running[id]
   if not task or task.state then return end
-  task.client_left = true
+  server.left[id] = true
   task:cancel("the client has left")
 end
 
 local function supervise(server)
   local me = tasks.current()
   local supervisor <close> = setmetatable({ server = server }, { __close = shut })
-  me.on_child_error = function(err, task) request_failed(task, err) end
+  me.site_below = false -- no script spawns these: not to be looked for
+  me.on_child_error = function(err, task) request_failed(server, task, err) end
   while true do
-    local exchange, err = server.native:accept()
+    local exchange, id = server.native:accept()
+    local err = not exchange and id
     if math.type(exchange) == "integer" then
       client_left(server, exchange)
     elseif exchange then
-      local ok, why = pcall(begin, server, exchange, me)
+      local ok, why = raw_pcall(begin, server, exchange, id, me)
       if not ok then
         exchange:reset()
         if server.task.cancelled then error(why, 0) end
@@ -303,11 +310,13 @@ local function serve(options)
   local guarded = not options.mem and not options.socket and requests.is_loopback(address)
   local server = setmetatable({
     native = native, handler = options.handler, on_error = options.on_error, drain = options.drain or 5,
-    system = options.system or false, running = {}, served = false, began = time.monotonic(), port = native:port(), dropped = 0,
+    system = options.system or false, served = false, began = time.monotonic(), port = native:port(), dropped = 0,
+    running = {}, exchanges = setmetatable({}, { __mode = "v" }), left = {}, -- by number of the request; left: has its client?
     guard = guarded and { hosts = set_of(options.hosts, "hosts"), origins = set_of(options.origins, "origins") } or nil,
     url = options.mem and ("http://%s.mem"):format(options.mem) or options.socket and "http://localhost"
       or ("http://%s:%d"):format(host, native:port()),
   }, Server)
+  function server.over(res) over(server, res) end
   if options.system then
     server.task = tasks.spawn(supervise, { name = "http.serve", system = true }, server)
   else

@@ -106,6 +106,14 @@ local function conversations()
   figure("10,000 agents in conversation, an agent", "B", (all - one) * 1024 / (n - 1), 8192)
 end
 
+local function serving()
+  local load = bench .. "/load 20000 64 "
+  local ours, theirs = turns(ROUNDS,
+    function() return values(load .. lua "serve.lua").request_us end,
+    function() return values(load .. bench .. "/mhd").request_us end)
+  row("request served, 64 at once: CPU per request", "us", ours, theirs, 2.5)
+end
+
 local function start()
   local ours, theirs = turns(21,
     function() return measure(lua "startup.lua").first_ms end,
@@ -135,7 +143,7 @@ end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))
 local failed = false
-for _, part in ipairs { calls, streams, loops, held, conversations, parked, start, engines } do
+for _, part in ipairs { calls, streams, loops, held, serving, conversations, parked, start, engines } do
   local ok, err = pcall(part)
   if not ok then
     failed = true

@@ -69,6 +69,33 @@ real("requests in a row on one connection are answered in order", function(t)
   t.ok(text:find "\r\n\r\n/1HTTP" and text:find "/20HTTP" and text:find "/end$")
 end)
 
+real("names of headers come in lower case, and one that comes again adds to its value", function(t)
+  local seen
+  local server <close> = serve(function(req) seen = req return "" end)
+  raw(server, "GET /a//b?x=1&y=a+b%2B HTTP/1.1\r\nX-A: 1\r\nCookie: a=1\r\nx-a: 2\r\nCOOKIE: b=2\r\n" .. CLOSE .. "\r\n")
+  t.eq({ seen.headers["x-a"], seen.headers.cookie, seen.headers["X-A"] or "none" }, { "1, 2", "a=1; b=2", "none" })
+  t.eq({ seen.path, seen.query }, { "/a/b", { x = "1", y = "a b+" } })
+end)
+
+real("a client more than max_connections is served when another has gone", function(t)
+  local server <close> = serve(function(req) return req.path end, { max_connections = 1 })
+  local scope <close> = stoke.scope {}
+  local texts = scope:map({ "a", "b", "c" }, function(name)
+    return (raw(server, ("GET /%s HTTP/1.1\r\n%s\r\n"):format(name, CLOSE)))
+  end)
+  for i, name in ipairs { "a", "b", "c" } do t.match(texts[i], "^HTTP/1%.1 200 .*/" .. name .. "$") end
+end)
+
+real("a client that goes in the middle of a request makes room at once", function(t)
+  local server <close> = serve(function(req) return req.path end, { max_connections = 1 })
+  for _, part in ipairs { "GET /x HTT", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc" } do
+    proc.run { argv = { "bash", "-c", 'for i in {1..20}; do exec 3<>/dev/tcp/127.0.0.1/$1 && printf %s "$2" >&3; exec 3>&-; done',
+      "raw", tostring(server.port), part } }
+    local text = raw(server, "GET /next HTTP/1.1\r\n" .. CLOSE .. "\r\n")
+    t.match(text, "^HTTP/1%.1 200 .*/next$")
+  end
+end)
+
 real("requests whose length is in doubt are refused, and the connection ends", function(t)
   local calls = 0
   local server <close> = serve(function() calls = calls + 1 return "x" end)

@@ -1,6 +1,6 @@
-/* httpd_mhd_thread.c - the half of the socket engine that libmicrohttpd calls, on its own thread: collects a request,
- * hands it to the loop and suspends; copies out what the loop has written, or suspends. Memory by malloc. Nothing waits
- * here but for the mutex, which nobody holds for longer than a copy of one buffer. */
+/* httpd_mhd_calls.c - the half of the socket engine that libmicrohttpd calls: collects a request, hands it over, and queues
+ * the reply when it asks again; copies out what a handler has written, or suspends the connection until there is more. It
+ * calls the owner of an exchange last: that may end it. Memory by malloc. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -9,24 +9,7 @@
 #include "httpd_mhd.h"
 
 #define BODY_START  4096
-#define WHOLE_MAX   65536
 #define SWALLOW_MAX (16u << 20) /* bytes of a refused body that are still read */
-
-static void lock(struct mhd_server *s) {
-  pthread_mutex_lock(&s->mutex);
-}
-static void unlock(struct mhd_server *s) {
-  pthread_mutex_unlock(&s->mutex);
-}
-
-void mhd_tell(struct mhd_exchange *x) {
-  struct mhd_server *s = x->server;
-  if (x->in_news) return;
-  x->in_news = true;
-  x->news_next = NULL;
-  *s->news_tail = x;
-  s->news_tail = &x->news_next;
-}
 
 static void free_segments(struct mhd_exchange *x) {
   struct segment *seg;
@@ -55,6 +38,27 @@ void mhd_free_exchange(struct mhd_exchange *x) {
 
 /* --- connections -------------------------------------------------------------------------------------------------- */
 
+static void set_peer(struct mhd_connection *mc, struct MHD_Connection *c) {
+  const union MHD_ConnectionInfo *info = mhd.get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  char ip[INET6_ADDRSTRLEN] = "?";
+  const struct sockaddr *sa = info ? info->client_addr : NULL;
+  int port = 0;
+  if (sa && sa->sa_family == AF_UNIX) {
+    snprintf(mc->peer, sizeof mc->peer, "unix");
+    return;
+  }
+  if (sa && sa->sa_family == AF_INET) {
+    const struct sockaddr_in *in = (const void *)sa;
+    uv_ip4_name(in, ip, sizeof ip);
+    port = ntohs(in->sin_port);
+  } else if (sa && sa->sa_family == AF_INET6) {
+    const struct sockaddr_in6 *in6 = (const void *)sa;
+    uv_ip6_name(in6, ip, sizeof ip);
+    port = ntohs(in6->sin6_port);
+  }
+  snprintf(mc->peer, sizeof mc->peer, strchr(ip, ':') ? "[%s]:%d" : "%s:%d", ip, port);
+}
+
 static void connection_opened(struct mhd_server *s, struct MHD_Connection *c, void **socket) {
   const union MHD_ConnectionInfo *fd = mhd.get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
   struct mhd_connection *mc = calloc(1, sizeof *mc);
@@ -63,22 +67,25 @@ static void connection_opened(struct mhd_server *s, struct MHD_Connection *c, vo
   mc->server = s;
   mc->fd = fd->connect_fd;
   mc->reading_since = uv_hrtime();
-  lock(s);
+  set_peer(mc, c);
   mc->prev = &s->connections;
   mc->next = s->connections;
   if (mc->next) mc->next->prev = &mc->next;
   s->connections = mc;
   leave_watch(&s->leave, mc->fd, mc);
-  unlock(s);
 }
 
 static void connection_closed(struct mhd_server *s, struct mhd_connection *mc) {
+  s->freed_one = true;
   if (!mc) return;
-  lock(s);
   leave_forget(&s->leave, mc->fd); /* the descriptor is still open here */
+  if (mc->ending) {
+    struct mhd_connection **link = &s->ending;
+    while (*link != mc) link = &(*link)->next_ending;
+    *link = mc->next_ending;
+  }
   *mc->prev = mc->next;
   if (mc->next) mc->next->prev = mc->prev;
-  unlock(s);
   free(mc);
 }
 
@@ -140,27 +147,6 @@ static enum MHD_Result copy_one(void *cls, enum MHD_ValueKind kind, const char *
   return MHD_YES;
 }
 
-static void set_peer(struct mhd_exchange *x) {
-  const union MHD_ConnectionInfo *info = mhd.get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-  char ip[INET6_ADDRSTRLEN] = "?";
-  const struct sockaddr *sa = info ? info->client_addr : NULL;
-  int port = 0;
-  if (sa && sa->sa_family == AF_UNIX) {
-    snprintf(x->base.peer, sizeof x->base.peer, "unix");
-    return;
-  }
-  if (sa && sa->sa_family == AF_INET) {
-    const struct sockaddr_in *in = (const void *)sa;
-    uv_ip4_name(in, ip, sizeof ip);
-    port = ntohs(in->sin_port);
-  } else if (sa && sa->sa_family == AF_INET6) {
-    const struct sockaddr_in6 *in6 = (const void *)sa;
-    uv_ip6_name(in6, ip, sizeof ip);
-    port = ntohs(in6->sin6_port);
-  }
-  snprintf(x->base.peer, sizeof x->base.peer, strchr(ip, ':') ? "[%s]:%d" : "%s:%d", ip, port);
-}
-
 /* Fills the request but for its body. An HTTP status when it must be refused, -1 when out of memory. */
 static int copy_head(struct mhd_exchange *x, const char *method) {
   struct copy c = {0};
@@ -175,7 +161,7 @@ static int copy_head(struct mhd_exchange *x, const char *method) {
   mhd.get_connection_values_n(x->connection, MHD_HEADER_KIND, copy_one, &c);
   x->base.header_count = c.count;
   x->base.method = put(&c, method, strlen(method));
-  set_peer(x);
+  memcpy(x->base.peer, x->socket->peer, sizeof x->base.peer);
   return httpd_check_head(x->base.headers, c.count, x->http_1_1);
 }
 
@@ -248,28 +234,22 @@ static enum MHD_Result take_body(struct mhd_exchange *x, const char *data, size_
   return MHD_YES;
 }
 
-/* The request is complete: over to the loop. */
+/* The request is complete: over to its handler. The connection is not suspended yet: most handlers answer before
+ * libmicrohttpd asks again, and to suspend and to resume costs system calls. */
 static enum MHD_Result arrive(struct mhd_exchange *x) {
   struct mhd_server *s = x->server;
   if (x->body_seen > s->max_body) return refuse(x, 413);
-  if (x->crowded) return refuse(x, 503);
+  if (x->crowded || s->closing) return refuse(x, 503);
   x->base.body = x->body;
   x->base.body_len = x->body_seen;
-  lock(s);
-  if (s->closing) {
-    unlock(s);
-    return refuse(x, 503);
-  }
   x->stage = STAGE_WAITING;
+  x->turn = s->turn;
   x->socket->exchange = x;
   x->socket->reading_since = 0;
-  x->left = x->socket->left;
-  x->suspended = true;
-  *s->arrived_tail = x;
-  s->arrived_tail = &x->arrived_next;
-  mhd.suspend_connection(x->connection);
-  unlock(s);
-  uv_async_send(&s->async);
+  x->base.gone = x->left = x->socket->left;
+  s->live++;
+  s->exchanges++;
+  httpd_arrived(&x->base);
   return MHD_YES;
 }
 
@@ -292,43 +272,21 @@ static size_t copy_out(struct mhd_exchange *x, char *buf, size_t max) {
   return n;
 }
 
-static enum MHD_Result copy_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value) {
-  (void)kind;
-  return mhd.add_response_header(cls, name, value);
+static void suspend(struct mhd_exchange *x) {
+  x->suspended = true;
+  mhd.suspend_connection(x->connection);
 }
 
-/* Under the mutex: a short reply that is whole already goes out in one packet, for which libmicrohttpd must have it in one
- * piece. NULL when it is not so, or memory ran out: then the bytes are read from the segments. */
-static struct MHD_Response *whole_reply(struct mhd_exchange *x) {
-  size_t len = x->held;
-  if (!x->ended || x->cut || len == 0 || len > WHOLE_MAX || x->base.announced != (int64_t)len) return NULL;
-  char *bytes = malloc(len);
-  struct MHD_Response *r = bytes ? mhd.create_response_from_buffer(len, bytes, MHD_RESPMEM_MUST_FREE) : NULL;
-  if (!r) {
-    free(bytes);
-    return NULL;
-  }
-  mhd.get_response_headers(x->response, copy_header, r);
-  copy_out(x, bytes, len);
-  mhd.destroy_response(x->response);
-  return r;
-}
-
-/* Resumed: the reply is there, or the connection must end. */
+/* Asked again: the reply is there, or the connection must end, or its handler waits for something. */
 static enum MHD_Result reply(struct mhd_exchange *x) {
   struct mhd_server *s = x->server;
-  lock(s);
-  bool over = s->aborting || x->left || (x->ended && !x->response);
-  struct MHD_Response *r = over || !x->response ? NULL : whole_reply(x);
-  if (!r) r = x->response;
-  if (!over && !r) {
-    x->suspended = true;
-    mhd.suspend_connection(x->connection);
+  struct MHD_Response *r = x->response;
+  if (s->aborting || x->left || (x->ended && !r)) return MHD_NO;
+  if (!r) {
+    if (x->turn != s->turn) suspend(x); /* else the tasks have not run yet */
+    return MHD_YES;
   }
-  if (!over) x->response = NULL;
-  unlock(s);
-  if (over) return MHD_NO;
-  if (!r) return MHD_YES;
+  x->response = NULL;
   x->stage = STAGE_REPLIED;
   enum MHD_Result rc = mhd.queue_response(x->connection, (unsigned)x->status, r);
   mhd.destroy_response(r);
@@ -356,29 +314,18 @@ enum MHD_Result mhd_on_request(void *cls, struct MHD_Connection *c, const char *
 ssize_t mhd_on_read(void *cls, uint64_t pos, char *buf, size_t max) {
   struct mhd_exchange *x = cls;
   (void)pos;
-  struct mhd_server *s = x->server;
-  ssize_t n;
-  bool tell = false;
-  lock(s);
-  if (s->aborting || x->left) {
-    n = MHD_CONTENT_READER_END_WITH_ERROR;
-  } else if (x->segments) {
-    n = (ssize_t)copy_out(x, buf, max);
-    if (x->tell_low && x->held < x->low) {
-      x->tell_low = false;
-      tell = x->low_reached = true;
-    }
-    if (x->tell_empty && x->held == 0) tell = true;
-    if (tell) mhd_tell(x);
-  } else if (x->ended) {
-    n = x->cut ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
-  } else {
-    n = 0;
-    x->suspended = true;
-    mhd.suspend_connection(x->connection);
+  if (x->server->aborting || x->left) return MHD_CONTENT_READER_END_WITH_ERROR;
+  if (!x->segments && x->ended) return x->cut ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
+  if (!x->segments) {
+    suspend(x);
+    return 0;
   }
-  unlock(s);
-  if (tell) uv_async_send(&s->async);
+  ssize_t n = (ssize_t)copy_out(x, buf, max);
+  if (!x->ended) mhd_count(x, x->counted && x->held > 0);
+  if (x->tell_low && x->held < x->base.low) {
+    x->tell_low = false;
+    httpd_drained(&x->base);
+  }
   return n;
 }
 
@@ -393,13 +340,15 @@ void mhd_on_completed(void *cls, struct MHD_Connection *c, void **state, enum MH
     mhd_free_exchange(x);
     return;
   }
-  lock(s);
   x->done = true;
   if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK) x->left = true;
   x->socket->exchange = NULL;
   x->socket->reading_since = uv_hrtime();
+  s->live--;
   free_segments(x);
-  mhd_tell(x);
-  unlock(s);
-  uv_async_send(&s->async);
+  mhd_count(x, false);
+  if (x->ended)
+    mhd_release(x);
+  else if (x->left)
+    httpd_left(&x->base);
 }

@@ -371,7 +371,8 @@ function Agent:run(given, options)
   return (loop.run(definition, history.new(input.messages(definition.label, given)), 1, nil, options))
 end
 
---- Answer once, its events as they come: { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
+--- Answer once, and iterate over the events as they come.
+--- They are { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
 --- "tool_call" { id, name, arguments, cancel }, "tool_result" { id, name, text, failed, value = what run returned, err = why it
 --- failed }, "approval" { id, pending }, "handoff" { from, to }, "usage" { usage }, "done" { result = as of agent:run }. What an
 --- agent does that works as a tool of this one comes as { type = "nested", agent =, run =, event = }. Leaving the loop ends the run

@@ -160,6 +160,13 @@ local function add_list(out, entries, columns)
   end
 end
 
+--- The methods of the object that a module makes when it is called: without them its help would not say how to use it.
+local function made_methods(call)
+  local result = call and call.returns[1]
+  local class = result and library.classes()[result.type]
+  return class and class.methods or {}
+end
+
 --- The blocks of a text, an empty line between any two.
 local function blocks(entry, columns, colour)
   local list = {}
@@ -189,7 +196,7 @@ local function blocks(entry, columns, colour)
       row(out, field.name .. (field.optional and "?" or ""), field.type, field.description, columns, "  ")
     end
   end)
-  block(function(out) add_list(out, entry.methods or {}, columns) end)
+  block(function(out) add_list(out, entry.methods or made_methods(entry.call), columns) end)
   block(function(out) add_list(out, entry.entries or {}, columns) end)
   local example = entry.example or entry.call and entry.call.example
   if example and not entry.description:find(example:match "[^\n]*", 1, true) then

@@ -131,6 +131,12 @@ test("doc: a module that is called itself shows how", function(t)
   t.match(doc.find("stoke.choose").call.signature, "^stoke%.choose%(given%)")
 end)
 
+test("text: the help of a module that makes objects lists their methods", function(t)
+  t.contains(doc.text(doc.find "stoke.agent", 80), "\n  agent:stream(given, options?)")
+  t.contains(doc.text(doc.find "stoke.schema", 80), "\n  Schema:check(value)")
+  t.ok(not doc.text(doc.find "stoke.choose", 80):find("\n  %a+:"))
+end)
+
 test("doc: a name that is not there gets suggestions", function(t)
   local entry, near = doc.find "olama.chat"
   t.eq(entry, nil)
@@ -246,7 +252,7 @@ end)
 
 test("topics: a section ends where the next of its rank begins; Markdown's marks are gone", function(t)
   local budget = doc.find "budget".description
-  t.match(budget, "^A scope may hold a budget")
+  t.match(budget, "^A scope may have a budget")
   t.ok(not doc.find "context".description:find("16. Errors", 1, true))
   t.match(doc.find "context".description, "Budgets:\n\nA scope may")
   t.ok(not budget:find("```", 1, true) and not budget:find("`", 1, true), budget)

@@ -191,7 +191,7 @@ local function attempt(force, watched)
   return report
 end
 
-local function done(report)
+local function raise_failure(report)
   if report and report.err then error(report.err, 0) end
   return report or { files = {}, lines = {} }
 end
@@ -201,7 +201,7 @@ end
 ---Raises `script` when the new code does not work; the old code goes on.
 ---
 --- Example: `for _, line in ipairs(reload.all().lines) do print(line) end`
-function M.all() return done(attempt()) end
+function M.all() return raise_failure(attempt()) end
 
 local function names()
   local list = {}
@@ -224,7 +224,7 @@ function M.module(name)
       near and (" (did you mean %s?)"):format(near) or "")
   end
   if not stoke.fs.stat(file.path) then errors.raise("os", ("%s is gone"):format(file.path)) end
-  return done(attempt { [file] = true })
+  return raise_failure(attempt { [file] = true })
 end
 
 --- The watched files, in the order they were loaded.

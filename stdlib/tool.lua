@@ -101,8 +101,9 @@ local function parameters(where, params)
   return made
 end
 
---- While a file is reloaded, the tool it made under this name before is changed in place: who lists it has the new one.
-local function made(fields)
+--- Creates the tool. During a reload, the earlier tool of this name is updated in place, so that every list that holds it has the
+--- new one.
+local function new_tool(fields)
   local tool = modules.before("tool", fields.name)
   if tool then
     local before = setmetatable({}, Tool)
@@ -143,7 +144,7 @@ function M.new(definition, options)
   if bad then
     errors.raise("argument", ("%s: its parameters cannot be told to a model: %s"):format(where, bad.message), { cause = bad })
   end
-  return made {
+  return new_tool {
     name = definition.name, description = definition.description or "", params = params,
     run = definition.run, needs_approval = definition.needs_approval or false, idempotent = definition.idempotent or false,
     timeout = timeout == nil and M.TIMEOUT or timeout, max_output = definition.max_output or M.MAX_OUTPUT,
@@ -230,7 +231,7 @@ local function body(job, q, span, call)
 end
 
 --- The error of a call that exceeded the tool's timeout.
-local function named(self, err)
+local function name_tool(self, err)
   if err and err.kind == "timeout" and rawget(err, "seconds") == self.timeout then
     err.message = ("%s did not finish within %g s"):format(self.name, self.timeout)
     err.hint = "raise its timeout, or ask it for less"
@@ -269,7 +270,7 @@ local function work(self, args, id, agent, run, on_pending)
   local value, failed = driver.call({ name = self.name, args = args, id = id, agent = agent, needs_approval = asks or nil,
     idempotent = self.idempotent or nil }, { body = body, tool = self, run = run }, not frame and on_pending or nil,
     frame and run and function(used) run:spend(used) end or nil)
-  if failed then return nil, named(self, failed) end
+  if failed then return nil, name_tool(self, failed) end
   return value
 end
 

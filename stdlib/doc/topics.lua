@@ -47,7 +47,7 @@ function M.names()
   return out
 end
 
-local function named(word)
+local function topic_named(word)
   for _, topic in ipairs(LIST) do
     if topic[1] == word then return topic end
   end
@@ -109,7 +109,7 @@ end
 ---
 --- Example: `local entry = topics.find "retry"`
 function M.find(word)
-  local topic = named(word:lower())
+  local topic = topic_named(word:lower())
   local text, path = nil, nil
   if topic then text, path = source.document "guide" end
   local lines = text and section(text, topic[2])

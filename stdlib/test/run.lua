@@ -100,7 +100,7 @@ local function attempt(item, context)
   return result
 end
 
-local function wanted(name, filter)
+local function matches_filter(name, filter)
   if not filter then return true end
   if name:find(filter, 1, true) then return true end
   local ok, found = pcall(string.find, name, filter)
@@ -123,7 +123,7 @@ function M.file(path, context)
     return
   end
   for _, item in ipairs(test.list) do
-    if wanted(item.name, context.filter) then
+    if matches_filter(item.name, context.filter) then
       tell { name = item.name, begins = true, limit = item.options.real and item.options.timeout or nil }
       stoke.sleep(0) -- one turn of the loop, so that it is reported even if the test never waits
       local result = attempt(item, context)

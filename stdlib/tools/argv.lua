@@ -73,7 +73,7 @@ local function quoted(line, at)
   end
 end
 
-local function bare(text, first)
+local function shell_syntax(text, first)
   local found = text:match "[|><;&$`*?%[%]()\\\n\r]"
   if found then return NO_SHELL:format(SYNTAX[found]) end
   if not first then return nil end
@@ -106,7 +106,7 @@ function M.split(line)
         if not text then return nil, after end
       else
         text = line:match("^[^ \t'\"]+", at)
-        local complaint = bare(text, first)
+        local complaint = shell_syntax(text, first)
         if complaint then return nil, complaint end
         after = at + #text
       end

@@ -62,7 +62,7 @@ end
 ---@class stoke.json.piece a value that was encoded once: `#piece` is the length of its text in bytes, `tostring(piece)` the text
 ---@field value fun(piece: stoke.json.piece): any a fresh copy of the value it was made from
 
---- Encode a value once, for texts that hold it again and again, as every request of a conversation holds all messages before it.
+--- Encode a value once, to use it in many texts, as each request of a conversation contains all earlier messages.
 --- `encode` takes the text of a piece as it is, and `digest` what is known of it. The value may change afterwards; the piece does
 --- not. A piece cannot be made from text, so what it holds is always valid JSON.
 ---@param value any as for encode; a piece is its own
@@ -110,7 +110,7 @@ function M.array(list) return engine.array(list) end
 --- Example: `json.encode(json.object({ a = 1, b = 2 }, { "b" }))  --> {"b":2,"a":1}`
 function M.object(object, order) return engine.object(object, order) end
 
---- Does this value stand for an array: a table marked as one, or one with a first item and no mark?
+--- Is this value an array: a table marked as one, or one with a first item and no mark?
 ---@param value any
 ---@return boolean
 ---

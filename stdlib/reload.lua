@@ -6,9 +6,9 @@
 --- is unchanged is not reloaded. Modules that depend on a reloaded file are not reloaded: they see the new code through the same
 --- module table. A module with `local score = lib.score` keeps the old function until it is reloaded itself.
 ---
---- When: 100 ms after the last change. The new text is compiled and its body run with the door shut. Bodies define; work belongs
---- into stoke.main or into functions that are called later. A body that does an effect (a file, a model, a program, a random
---- number, a wait, a task), or runs for half a second, makes the reload fail. It may read the environment and the clock.
+--- When: 100 ms after the last change. The new text is compiled and its body runs with effects disabled. Bodies define; work
+--- belongs in stoke.main or in functions that are called later. A body that performs an effect (a file, a model, a program, a
+--- random number, a wait, a task), or runs for half a second, makes the reload fail. It may read the environment and the clock.
 --- stoke.channel, stoke.agent, stoke.tool, stoke.every, stoke.main, stoke.state, stoke.policy and require are no effects, and what
 --- a body prints or logs is written. Under watch, such an effect is also reported when the file is first loaded.
 ---

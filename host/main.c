@@ -27,7 +27,7 @@ int main(int argc, char **argv) {
   if (argc > 1 && strcmp(argv[1], "--lua-eval") == 0) return luabox_main(argc, argv);
   err_clear(&e);
   console_guard();
-  signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, told where it is written */
+  signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, reported by the writer */
   signal(SIGXFSZ, SIG_IGN); /* and so is a file that grew to its limit */
   mem_tune();
   if (!host_init(&h, &e)) return fail(&e);
@@ -36,7 +36,7 @@ int main(int argc, char **argv) {
     fprintf(stderr, "stoke: no watchdog: a task that never waits will not be reported\n");
   int code = host_start(&h, argc, argv, &e) ? host_run(&h) : fail(&e);
   bool lost = !console_flush(&h, FLUSH_LIMIT) && console_lost(&h, &e);
-  if (lost && e.code != EPIPE && code == 0) code = fail(&e); /* a full disk; nobody left to read is no failure */
+  if (lost && e.code != EPIPE && code == 0) code = fail(&e); /* a full disk; a reader that is gone is no failure */
   if (!host_close(&h)) _exit(code);                          /* exit() would wait for the thread that is stuck */
   return code;
 }

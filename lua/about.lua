@@ -1,18 +1,18 @@
---- What this binary is made of, and which process it is.
+--- Build information of this binary, and the id of this process.
 local about = require "host.about"
 about.pid = require "host.env".pid
 
---- Modules that look like a script's, but are parts of the command line, of the prompt or of the runtime: no documentation
---- lists them, and they may change from one release to the next.
-local OWN = {}
-for name in ("approve attach cmd doc inspect reading repl show"):gmatch "%l+" do OWN["stoke." .. name] = true end
+--- Internal modules whose names look public: parts of the command line, the prompt and the runtime. The documentation does not
+--- list them, and they may change between releases.
+local INTERNAL = {}
+for name in ("approve attach cmd doc inspect reading repl show"):gmatch "%l+" do INTERNAL["stoke." .. name] = true end
 
---- The modules that scripts require, sorted.
+--- The public modules, sorted.
 ---@return string[]
 function about.public()
   local out = {}
   for _, name in ipairs(about.modules()) do
-    if (name == "stoke" or name:find "^stoke%.%l+$") and not OWN[name] then out[#out + 1] = name end
+    if (name == "stoke" or name:find "^stoke%.%l+$") and not INTERNAL[name] then out[#out + 1] = name end
   end
   return out
 end

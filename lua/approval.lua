@@ -1,7 +1,7 @@
---- Approvals: what waits for a person's yes, in place. The task that asked is parked where it stands, so nothing runs twice.
+--- Approvals: requests that wait for a person's decision. The requesting task is parked, so nothing runs twice.
 ---
---- Whoever has the entry decides: another task of the script (stoke.pending), or the terminal, where M.asker asks. Where nobody
---- is left who could, the request fails with kind `needs_approval` instead of waiting for ever.
+--- The decision comes from another task of the script (stoke.pending) or from the terminal (M.asker). If no task is left that could
+--- decide, the request fails with kind `needs_approval` instead of waiting for ever.
 
 local errors = require "core.errors"
 local host = require "host.task"
@@ -12,30 +12,31 @@ local time = require "host.time"
 
 local M = {}
 
---- Asks a person on the terminal: fun(entry), run in a task of its own that is cancelled once the entry is decided. nil = never.
+--- Asks the user on the terminal: fun(entry), run in a task of its own, which is cancelled once the entry is decided. nil = no
+--- terminal.
 M.asker = nil
 
---- request -> fun(entry): who wants to be told that it waits. Weak: an entry lives as long as its request.
+--- request -> fun(entry), called when the request starts to wait. Weak: an entry lives as long as its request.
 M.watchers = setmetatable({}, { __mode = "k" })
 
 ---@class stoke.pending
 ---@field id integer
----@field effect string what will be done: "tool.call", "fs.write" ...
+---@field effect string the effect that waits: "tool.call", "fs.write" ...
 ---@field what string the tool, path, host or command
----@field args table a tool's arguments; nil for what is no tool
----@field agent? string name of the agent whose model asked for it
+---@field args table arguments of a tool; nil for other effects
+---@field agent? string name of the agent whose model requested it
 ---@field since number wall clock, seconds
 ---@field decision? "approved"|"rejected"
----@field key? string of the effect that waits, in a journalled run
+---@field key? string key of the waiting effect, in a journalled run
 local Pending = {}
 Pending.__index = Pending
 Pending.__name = "stoke.pending"
 
 local entries, count = {}, 0
 
---- Decide. Too late once the request is over (cancelled, timed out): its task waits for something else by now.
+--- Decide an entry. Returns false if the request is over (cancelled, timed out): its task waits for something else by then.
 ---@param entry stoke.pending
----@param q { decision: "approved"|"rejected", reason?: string, args?: table } args: those that take the place of the model's
+---@param q { decision: "approved"|"rejected", reason?: string, args?: table } args: replace the model's arguments
 ---@return boolean
 function M.decide(entry, q)
   local task = entry.task
@@ -46,10 +47,10 @@ function M.decide(entry, q)
   return true
 end
 
---- The way of a script's decision: lua/driver/approval.lua puts the door in its place.
+--- Called for a script's decision; lua/driver/approval.lua replaces it by an effect.
 function M.through(entry, q) return M.decide(entry, q) end
 
---- Let it be done. False when it was decided already, or does not wait any more.
+--- Approve the request. False if it was already decided or no longer waits.
 ---@return boolean
 ---
 --- Example: `for _, p in ipairs(stoke.pending()) do p:approve() end`
@@ -58,7 +59,7 @@ function Pending:approve()
   return M.through(self, { decision = "approved" })
 end
 
---- Refuse it; the model reads the reason.
+--- Reject the request; the model reads the reason.
 ---@param reason? string
 ---@return boolean
 ---
@@ -71,7 +72,7 @@ function Pending:reject(reason)
   return M.through(self, { decision = "rejected", reason = reason })
 end
 
---- Let it be done with other arguments; they are checked as the model's own are.
+--- Approve the request with other arguments; they are validated like the model's own.
 ---@param args table
 ---@return boolean
 ---
@@ -87,7 +88,7 @@ function Pending:__tostring()
   return ("approval %d: %s %s (%s)"):format(self.id, self.effect, self.what, self.decision or "pending")
 end
 
---- What waits for a person's approval, oldest first: entry:approve(), entry:reject(reason), entry:edit(args).
+--- Requests that wait for approval, oldest first: entry:approve(), entry:reject(reason), entry:edit(args).
 ---@return stoke.pending[]
 ---
 --- Example: `for _, p in ipairs(stoke.pending()) do print(p.what, p.args) p:approve() end`
@@ -99,7 +100,7 @@ function M.list()
   return out
 end
 
---- What is known of entries, as plain data.
+--- Entries as plain data.
 ---@param list stoke.pending[]
 ---@return table[]
 function M.describe(list)
@@ -111,7 +112,7 @@ function M.describe(list)
   return out
 end
 
---- The same as entries: of a recording, where nobody waits for a decision.
+--- Plain data as entries: from a recording, where no task waits for the decision.
 ---@param list table[]
 ---@return stoke.pending[]
 function M.recorded(list)
@@ -119,13 +120,13 @@ function M.recorded(list)
   return list
 end
 
--- Waits that only another task of this process can end; all others may bring an approval from outside.
+-- Waits that only another task of this process can end; any other wait may lead to an approval from outside.
 local INSIDE = { ["approval"] = true, ["scope.join"] = true, ["scope.wait"] = true, ["task.await"] = true, ["channel.send"] = true,
   ["channel.recv"] = true, ["select"] = true, ["semaphore"] = true, ["budget"] = true,
   ["session"] = true }
 
---- Nobody is left who could decide: every task waits for another one, in the end for this.
-local function hopeless()
+--- No task is left that could decide: every task waits for another one, in the end for this one.
+local function no_decider_left()
   local me = host.current()
   for _, entry in ipairs(tasks.list()) do
     local label = entry.waits
@@ -146,40 +147,40 @@ local Guard = { __close = function(guard)
   forget(guard.entry)
 end }
 
---- Seconds between two looks whether anybody is left.
-local LOOK = 1
+--- Seconds between two checks for tasks that could decide.
+local CHECK_INTERVAL = 1
 
 local function wait(entry, timeout)
   local guard <close> = setmetatable({ entry = entry }, Guard)
   local scope <close> = scopes.open {}
   local asked = M.asker ~= nil and stdio.is_tty(0) and (stdio.is_tty(2) or stdio.holder ~= nil)
   if asked then tasks.start(scope, "approval", M.asker, entry) end
-  local until_ = timeout and time.monotonic() + timeout
-  local pause = 0 -- the others go first: one of them may be about to look
+  local deadline = timeout and time.monotonic() + timeout
+  local pause = 0 -- other tasks run first: one of them may be about to decide
   while not entry.decision do
     local woken, err = host.park("approval", pause)
     if woken == nil then return err end
     if not entry.decision then
-      if until_ and time.monotonic() >= until_ then
+      if deadline and time.monotonic() >= deadline then
         return errors.new("needs_approval", ("nobody approved %s %s within %g s"):format(entry.effect, entry.what, timeout))
       end
-      if not asked and pause > 0 and hopeless() then
+      if not asked and pause > 0 and no_decider_left() then
         return errors.new("needs_approval",
           ("%s %s needs approval, and nobody is there to give it"):format(entry.effect, entry.what),
           { hint = "run it on a terminal, approve it from another task (stoke.pending), or allow it in stoke.policy" })
       end
-      pause = pause == 0 and 0.001 or LOOK
+      pause = pause == 0 and 0.001 or CHECK_INTERVAL
     end
   end
 end
 
---- Ask for an approval and wait for it.
+--- Request an approval and wait for the decision.
 ---@param effect string
 ---@param kind string|nil
 ---@param what string|nil
 ---@param q any the request; an edit replaces its args
 ---@param timeout? number seconds
----@return stoke.error|nil err nil: go ahead
+---@return stoke.error|nil err nil: approved
 function M.request(effect, kind, what, q, timeout)
   count = count + 1
   local entry = setmetatable({ id = count, effect = effect, kind = kind, what = what or effect, since = time.wall(),

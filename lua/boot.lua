@@ -1,6 +1,6 @@
---- Start-up: makes the keeper and the first task, and says how it ended.
+--- Start-up: starts the keeper and the main task, and reports how the main task ended.
 ---
---- The way of a script: host/main.c -> here -> stdlib/cmd/init.lua (which verb?) -> lua/script.lua (load, run).
+--- How a script is run: host/main.c -> here -> stdlib/cmd/init.lua (which verb?) -> lua/script.lua (load, run).
 
 local coro = require "core.coro"
 pcall, xpcall, coroutine.wrap, coroutine.resume = coro.pcall, coro.xpcall, coro.coroutine.wrap, coro.coroutine.resume
@@ -13,7 +13,7 @@ local overrun = require "core.overrun"
 local tasks = require "core.task"
 local texts = require "core.text"
 
---- STOKE_DEBUG=effect: a line for each effect, on standard error.
+--- STOKE_DEBUG=effect: write one line for each effect to standard error.
 local function trace_effects()
   local wanted = os.getenv "STOKE_DEBUG"
   if not wanted or not ("," .. wanted .. ","):find(",effect,", 1, true) then return end
@@ -32,7 +32,7 @@ local function as_json(err)
   return json.encode(json.object(text, { "kind", "message", "hint", "where", "retryable", "exit_code" })) .. "\n"
 end
 
---- Say on standard error, after what standard output still holds, how the script failed.
+--- Report the script's error on standard error, after the pending standard output.
 local function report(err)
   if keeper.json then return stdio.write(2, as_json(err)) end
   local text = { ("stoke: %s"):format(tostring(err)) }
@@ -40,13 +40,13 @@ local function report(err)
     text[2] = errors.readable(rawget(err, "traceback") or "")
   end
   local others = rawget(err, "suppressed") or {}
-  local told, more = { [tostring(err)] = true }, 0
+  local reported, more = { [tostring(err)] = true }, 0
   for _, other in ipairs(others) do
     local message = tostring(other)
-    if told[message] or #text > 4 then
+    if reported[message] or #text > 4 then
       more = more + 1
     else
-      told[message] = true
+      reported[message] = true
       text[#text + 1] = "also: " .. message
     end
   end
@@ -54,8 +54,8 @@ local function report(err)
   stdio.write(2, texts.clean(table.concat(text, "\n")) .. "\n")
 end
 
---- Exit code of how the main task ended.
-local function verdict(main)
+--- The exit code, from the way the main task ended.
+local function exit_code_of(main)
   if keeper.deadlock then
     report(keeper.deadlock)
     return 1
@@ -79,8 +79,8 @@ return function(argv)
   trace_effects()
   keeper.start()
   overrun.start()
-  tasks.root.on_child_error = function() end -- told below
-  tasks.system.on_child_error = function(err, task) -- others wait for what it did: better an end than a hang
+  tasks.root.on_child_error = function() end -- reported below
+  tasks.system.on_child_error = function(err, task) -- others wait for its work: better to exit than to hang
     if task.on_error then return task:on_error(err) end
     io.stderr:write(("stoke: the task %s of the host failed: %s\n"):format(tostring(task.name), tostring(err)))
     host.stop(1)
@@ -89,6 +89,6 @@ return function(argv)
   keeper.main = main
   tasks.spawn(function()
     while not main.state do pcall(main.await, main) end
-    host.stop(verdict(main))
+    host.stop(exit_code_of(main))
   end, { system = true, name = "reporter" })
 end

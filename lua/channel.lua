@@ -14,7 +14,7 @@ local Channel = {}
 Channel.__index = Channel
 Channel.__name = "stoke.channel"
 
---- Make a channel. A send waits while `capacity` values are queued; with 0 it waits for a receiver.
+--- Create a channel. A send waits while `capacity` values are queued; with 0 it waits for a receiver.
 ---@param capacity? integer default 0
 ---@return stoke.channel
 ---
@@ -28,8 +28,7 @@ function M.new(capacity)
     schedule = schedules.any and schedules.own() }, Channel)
 end
 
---- Wake the oldest waiter, taken off the queue; passes over those whose task has been cancelled a moment ago. A select stands
---- in several queues, with one ticket.
+--- Remove and wake the oldest waiter; skips those whose task has just been cancelled. A select has one ticket in several queues.
 local function take(queue)
   local place = fifo.pop(queue)
   while place do
@@ -43,7 +42,7 @@ local function take(queue)
   end
 end
 
---- Park until the ticket is done; false when the time is up.
+--- Park until the ticket is done; false on timeout.
 local function wait(ticket, label, seconds)
   while not ticket.done do
     local woken, err = host.park(label, seconds)
@@ -76,12 +75,12 @@ local function enter(what, object)
   return task
 end
 
---- What the woken waiter finds when it runs.
+--- Set the result that the woken waiter reads.
 local function finish(ticket, channel, value, ok)
   ticket.channel, ticket.value, ticket.ok = channel, value, ok
 end
 
---- Try without waiting: true when the value went to a receiver or into the buffer.
+--- Send without waiting: true if the value went to a receiver or into the buffer.
 local function offer(channel, value)
   local receiver = take(channel.receivers)
   if receiver then
@@ -96,7 +95,7 @@ local function offer(channel, value)
   return false
 end
 
---- Try without waiting: found, value.
+--- Receive without waiting: found, value.
 local function poll(channel)
   if channel.first <= channel.last then
     local value = channel[channel.first]
@@ -128,16 +127,16 @@ function Channel:send(value)
   local task = enter("channel:send", self)
   if self.closed then errors.argument("channel:send: the channel is closed") end
   if offer(self, value) then return end
-  host.enter("channel:send") -- before a ticket stands anywhere: nothing is handed to a task that cannot wait for it
+  host.enter("channel:send") -- before a ticket is queued: no value may go to a task that cannot wait
   local ticket = { task = task, sent = value }
   stand(self.senders, ticket, "channel.send")
   if not ticket.ok then errors.argument("channel:send: the channel was closed") end
 end
 
 --- Take the oldest value; waits while there is none.
----@param seconds? number how long at most
----@return any value nil when the channel is closed and empty, or the time is up
----@return string? why "closed" or "timeout" when there is none
+---@param seconds? number timeout
+---@return any value nil when the channel is closed and empty, or on timeout
+---@return string? why "closed" or "timeout" if there is no value
 ---
 --- Example: `local job, why = jobs:recv(5)`
 function Channel:recv(seconds)
@@ -153,7 +152,7 @@ function Channel:recv(seconds)
   return ticket.value
 end
 
---- No more values; what is queued can still be received. Idempotent.
+--- Close the channel: no more sends; queued values can still be received. Idempotent.
 ---
 --- Example: `jobs:close()`
 function Channel:close()
@@ -179,7 +178,7 @@ end
 --- Wait for the first of several channels to have a value (or to be closed).
 ---@param channels stoke.channel[]
 ---@param seconds? number
----@return stoke.channel|nil channel nil when the time is up
+---@return stoke.channel|nil channel nil on timeout
 ---@return any value nil when that channel is closed
 ---
 --- Example: `local channel, value = stoke.select({ answers, stop }, 10)`
@@ -236,7 +235,7 @@ end
 local Permit = { __name = "stoke.permit" }
 Permit.__index = Permit
 
---- Give it back; a no-op the second time.
+--- Release the permit; a no-op the second time.
 function Permit:release()
   local semaphore = self.semaphore
   if not semaphore then return end
@@ -247,7 +246,7 @@ end
 
 Permit.__close = Permit.release
 
---- Wait for a place. `local permit <close> = semaphore:acquire()` gives it back at the end of the block.
+--- Wait for a permit. `local permit <close> = semaphore:acquire()` releases it at the end of the block.
 ---@return { release: fun(self) }
 ---
 --- Example: `local permit <close> = four:acquire()`

@@ -1,4 +1,4 @@
---- Combinators: tasks and scopes put together. Scripts have them as stoke.spawn, stoke.all, scope:map ...
+--- Combinators of tasks and scopes. Scripts see them as stoke.spawn, stoke.all, scope:map ...
 
 local budgets = require "core.gate.budget"
 local channel = require "core.channel"
@@ -54,15 +54,15 @@ function scopes.Scope:spawn(f, ...)
   scopes.check_self(self, scopes.Scope, "scope:spawn()")
   errors.check_callable(f, "scope:spawn")
   if modules.on_spawn then modules.on_spawn() end
-  if modules.change then scopes.deliver(tasks.current()) end -- into a scope that is open elsewhere: an effect, too
+  if modules.change then scopes.deliver(tasks.current()) end -- spawning into a scope outside the body is an effect too
   return tasks.start(self, nil, f, ...)
 end
 
---- Apply a function to every item, several at once; results in the order of the list.
+--- Apply a function to every item concurrently; results are in the order of the list.
 ---@generic T, R
 ---@param list T[]
 ---@param f fun(item: T, index: integer): R
----@param options? { limit?: integer } at most so many at once (default: all)
+---@param options? { limit?: integer } tasks at once (default: all)
 ---@return R[]
 ---
 --- Example: `local pages = scope:map(urls, fetch, { limit = 8 })`
@@ -76,7 +76,7 @@ function scopes.Scope:map(list, f, options)
     errors.argument("scope:map: limit must be at least 1, got %s", errors.describe(limit))
   end
   local results, next_index, workers = {}, 0, {}
-  local frame_of = frames.list "map" -- of an item, whichever worker takes it
+  local frame_of = frames.list "map" -- one frame per item, independent of the worker that takes it
   local before = self.one_frame
   self.one_frame = frame_of and true or before
   for w = 1, math.min(limit, #list) do
@@ -117,7 +117,7 @@ function M.all(functions)
   return results
 end
 
---- Start all; hand over to `on_end` each end in turn until it says stop.
+--- Start all; call `on_end` for each that ends, until it returns true.
 local function first(functions, on_end)
   local ends = channel.new(#functions)
   local scope <close> = scopes.open({})
@@ -167,7 +167,7 @@ function M.any(functions)
   error(err, 0)
 end
 
---- Run a function for so many seconds at most.
+--- Run a function with a time limit.
 ---@param seconds number
 ---@param f function
 ---@param ... any its arguments
@@ -182,7 +182,7 @@ function M.timeout(seconds, f, ...)
   return f(...)
 end
 
---- Run a function that a cancellation from outside does not interrupt, for so many seconds at most.
+--- Run a function protected from cancellation from outside, for at most `seconds`.
 ---@param seconds number
 ---@param f function
 ---@param ... any its arguments
@@ -198,15 +198,15 @@ end
 
 local function tried(ok, value, ...)
   if ok then return value, nil, ... end
-  return nil, errors.wrap(value) -- for want of memory the handler was not called
+  return nil, errors.wrap(value) -- out of memory: the handler was not called
 end
 
---- Run a function and get its error as a value. What it spawned has ended when this returns. `cancelled` of the calling task
---- goes on.
+--- Run a function and return its error as a value. All tasks that it spawned have ended when this returns. A cancellation of the
+--- calling task is raised, not returned.
 ---@param f function
 ---@param ... any its arguments
 ---@return any value
----@return any err a stoke.error; nil when it went well
+---@return any err a stoke.error; nil on success
 ---
 --- Example: `local page, err = stoke.try(http.get, url)`
 function M.try(f, ...)
@@ -216,7 +216,7 @@ function M.try(f, ...)
     local scope <close> = scopes.open({})
     return f(...)
   end
-  if not scopes.can_open() then inner = f end -- inside table.sort and its kin: nothing can wait for what it spawns
+  if not scopes.can_open() then inner = f end -- inside table.sort and the like nothing can wait for spawned tasks
   local function outcome(ok, ...)
     if not ok and me then scopes.deliver(me) end
     return tried(ok, ...)

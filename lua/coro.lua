@@ -1,9 +1,12 @@
 --- The coroutine library and pcall as scripts see them.
 ---
---- A native wait inside a user's coroutine yields the host's sentinel; resume() passes it up to the task, waits there, and
---- goes on with the inner coroutine, so effects work inside generators. A coroutine that waits so is nobody else's to resume
---- or close. pcall and its kin end the unwinding of a cancelled task: what runs between the raise and the catch are `<close>`
---- handlers, after it every effect raises again.
+--- A native wait inside a user's coroutine yields the host's sentinel. resume() passes it up to the task, waits there, and then
+--- resumes the inner coroutine, so effects work inside generators. Only the runtime may resume or close a coroutine that waits this
+--- way. pcall and its variants end the unwinding of a cancelled task: between raise and catch only `<close>` handlers run; after
+--- the catch every effect raises again.
+---
+--- lua/boot.lua replaces the raw pcall, xpcall, coroutine.wrap and coroutine.resume of the whole runtime by these, right after it
+--- has loaded anything else.
 
 local host = require "host.task"
 local errors = require "core.errors"
@@ -17,7 +20,7 @@ local sentinel, current, step_in, step_out = host.sentinel, host.current, host.s
 local M = { coroutine = {}, raw_xpcall = raw_xpcall, raw_pcall = raw_pcall }
 for name, f in next, coroutine do M.coroutine[name] = f end
 
--- Coroutines that wait inside a task, and tasks' own that a script has got hold of: only the runtime resumes them.
+-- Coroutines that wait inside a task, and tasks' own coroutines that a script has a reference to: only the runtime resumes them.
 local held = setmetatable({}, { __mode = "k" })
 
 local function caught(task, unwinding, ok, ...)
@@ -36,7 +39,7 @@ local function step(me, co, blocked, ok, ...)
   return ok, ...
 end
 
--- What ran in another coroutine, and could not wait.
+-- After a call in another coroutine that could not wait.
 local function stepped(me, blocked, ...)
   step_out(me, blocked)
   return ...
@@ -56,7 +59,7 @@ function M.coroutine.resume(co, ...)
   return caught(task, task and task.unwinding, step(raw_running(), co, step_in(co), raw_resume(co, ...)))
 end
 
---- Message handler of tasks. A cancellation gets no traceback: it comes by the thousand, and from outside.
+--- Message handler of tasks. A cancellation gets no traceback: there may be thousands, and their cause is outside the task.
 function M.handler(raised)
   if errors.is(raised) and raised.kind == "cancelled" then
     if not rawget(raised, "where") then raised.where = host.site() end
@@ -65,7 +68,7 @@ function M.handler(raised)
   return errors.handler(raised)
 end
 
--- The error keeps the place inside the generator; plain strings name theirs themselves.
+-- Error objects keep the place inside the generator; plain strings contain theirs.
 local function keep_place(err)
   return errors.is(err) and M.handler(err) or err
 end
@@ -85,7 +88,7 @@ function M.coroutine.wrap(f)
   end
 end
 
---- As coroutine.close. What it closes cannot wait.
+--- As coroutine.close. The `<close>` handlers that it runs cannot wait.
 function M.coroutine.close(co)
   check(co, "coroutine.close")
   if held[co] then errors.argument("coroutine.close: the coroutine waits inside a task; cancel the task instead") end
@@ -110,14 +113,14 @@ function M.coroutine.running()
   return co, main
 end
 
---- As coroutine.isyieldable; there is nobody to yield to in the body of a task.
+--- As coroutine.isyieldable; false in the body of a task, which has no resumer to yield to.
 function M.coroutine.isyieldable(co)
   local task = current()
   if task and task.co == (co or raw_running()) then return false end
   return raw.isyieldable(co or raw_running())
 end
 
---- As coroutine.yield; in a task's own body there is nobody to yield to.
+--- As coroutine.yield; an error in the body of a task, which has no resumer to yield to.
 function M.coroutine.yield(...)
   local task = current()
   if task and task.co == raw_running() then
@@ -129,11 +132,11 @@ end
 --- As pcall, across waits too.
 function M.pcall(...)
   local task = current()
-  if select("#", ...) == 0 then return raw_pcall() end -- which says what is missing
+  if select("#", ...) == 0 then return raw_pcall() end -- raises Lua's own message
   return caught(task, task and task.unwinding, raw_xpcall((...), errors.mended, select(2, ...)))
 end
 
--- Lua calls a handler inside the hook that raised: no hook reaches it there, so one that does not end could not be broken.
+-- Lua calls a message handler inside the hook that raised. No hook runs there, so an endless handler could not be interrupted.
 local function outside_hook(handler)
   if handler == M.handler or handler == errors.handler or getinfo(handler, "S").what == "C" then return handler end
   return function(raised)
@@ -142,7 +145,7 @@ local function outside_hook(handler)
   end
 end
 
---- As xpcall, across waits too. The handler is not asked about what the watchdog raises, as it is not when memory ends.
+--- As xpcall, across waits too. The handler is not called for errors that the watchdog raises, as it is not when memory runs out.
 function M.xpcall(...)
   local task = current()
   local f, handler = ...

@@ -63,14 +63,14 @@ local M = {}
 ---@field secret? fun(q: any): string|nil the name of a secret that is the outcome: a journal keeps the name alone
 ---@field codec? { keep: fun(value): any, give: fun(kept): any } of values that are no plain data
 ---@field metered? boolean its body performs effects of its own: what they spend of budgets is part of its outcome
----@field given? fun(q: any, facts: table) told of an outcome that is replayed
+---@field given? fun(q: any, facts: table) called when an outcome is replayed
 ---@field absent? fun(q: any, work: any): any its outcome where a recording is older than the effect
 ---@field facts? fun(value: any, q: any): table? what is known of an outcome beside its value, as plain data: recorded with it
 ---@field restore? fun(value: any, facts: table, q: any) note it of a value that comes from a recording
 
 local effects = {}
 local current, deliver = host.current, scopes.deliver
-local notice -- fun(): told of each effect that bodies must not do; nil = nobody asks
+local notice -- fun(): listener for effects that bodies must not perform
 
 --- Whether each request has to pass the gates.
 local function weigh(def)
@@ -105,7 +105,7 @@ end
 ---@return stoke.effect|nil
 function M.about(name) return effects[name] end
 
---- Be told of each effect but those that bodies may do, before it is done; nil ends that.
+--- Set a listener that is called before each effect, except those that bodies may perform; nil removes it.
 ---@param f fun()|nil
 function M.on_perform(f) notice = f end
 
@@ -128,7 +128,7 @@ function Call:settle(value, err)
     self.slot = nil
     pool.release(slot, value, err)
   end
-  if not self.budget and not self.span then return end -- nobody counts
+  if not self.budget and not self.span then return end -- neither budget nor trace
   local used = value ~= nil and self.def.usage and self.def.usage(value, self.q) or nil
   if self.budget then budget.settle(self.budget, used, self) end
   if self.span then span.close(self.span, self, err, used) end

@@ -1,8 +1,8 @@
---- Endpoints: a model server as a value. One is found by its name or address once, at the beginning of a call or of an agent run,
---- and handed on: to the gate that waits for a slot, to the driver, to the dialect that finishes the request. The settings say what
---- there is (M.resolve, set by stoke.config).
+--- Endpoints: a model server as a value. It is looked up by name or address once, when a call or an agent run begins, and passed
+--- on: to the gate that waits for a slot, to the driver, to the dialect that finishes the request. The settings define the
+--- endpoints (M.resolve, set by stoke.config).
 ---
---- A target is one model at one endpoint, as its dialect sees it: what a call may be sent to.
+--- A target is one model at one endpoint, with its dialect: the destination of a call.
 
 local errors = require "core.errors"
 
@@ -11,40 +11,41 @@ local M = {}
 ---@class stoke.endpoint
 ---@field name string
 ---@field url string
----@field meant string the address it stands for: a simulator in its place changes neither policy nor health
----@field dialect string the name of its wire, "ollama"
+---@field meant string the configured address: a simulator that replaces it changes neither policy nor health
+---@field dialect string the name of its protocol, "ollama"
 ---@field headers string[] "Name: value", its key among them
 ---@field auto_pull? boolean
 ---@field health stoke.endpoint.health
----@field targets table<string|false, stoke.target> by model; false = none
----@field requests table<string, any> of the dialect: options of requests that were prepared once
+---@field targets table<string|false, stoke.target> by model; false = no model
+---@field requests table<string, any> cache of the dialect: prepared request options
 
----@class stoke.endpoint.health what is known of how it does; kept while the settings change
----@field left? number retries that may be made; nil = all (lua/gate/retry.lua)
----@field epoch? integer of the retry gate
+---@class stoke.endpoint.health its observed health; survives a change of the settings
+---@field left? number retries left; nil = all (lua/gate/retry.lua)
+---@field epoch? integer of the retry gate; a new epoch resets the retries
 
 ---@class stoke.target
----@field name string|nil the model, as it was given
+---@field name string|nil the model, as the caller wrote it
 ---@field endpoint stoke.endpoint
 ---@field dialect table see lua/driver/llm.lua
----@field key string|nil calls with one key wait for each other
----@field learned table what its answers have taught: plain data
----@field candidates stoke.target[] itself alone: what a call may be sent to
----@field set_window? integer|"auto" the window that the settings give it
----@field sampling? table options of calls that do not say
+---@field key string|nil calls with the same key share the slots
+---@field learned table learned from its answers (token rates, windows): plain data
+---@field candidates stoke.target[] possible destinations of a call; at present the target itself alone
+---@field set_window? integer|"auto" the context window set by the settings
+---@field sampling? table default options of calls
 
---- Name, address or false (the default) -> endpoint; made once a revision of the settings.
+--- Name, address or false (the default) -> endpoint; created once per revision of the settings.
 local known, count = {}, 0
 
---- Endpoints kept at most: an address is a name, too, and a script may come by many. Beyond, all are made anew.
-local MOST <const> = 256
+--- Limit of cached endpoints: an address is a name too, and a script may use many. At the limit the cache is emptied.
+local ENDPOINTS_MAX <const> = 256
 
---- By name and address: what outlives a change of the settings. Bounded in the same way.
+--- Health by name and address: it survives a change of the settings. Bounded in the same way.
 local healths, health_count = {}, 0
---- By a target's key; at most LEARNED of them.
-local learned, learned_count, LEARNED <const> = {}, 0, 4096
+--- Learned facts by a target's key; at most LEARNED_MAX of them.
+local learned, learned_count, LEARNED_MAX <const> = {}, 0, 4096
 
---- Find the settings of an endpoint: fun(name?): { name, url, meant?, headers, key?, dialect?, auto_pull? }. Raises `usage`.
+--- Hook: look up the settings of an endpoint, fun(name?): { name, url, meant?, headers, key?, dialect?, auto_pull? }. Raises
+--- `usage`.
 function M.resolve()
   errors.raise("usage", "no endpoints are known yet", { hint = "the settings have not been read" })
 end
@@ -57,15 +58,17 @@ local function header(name, value, endpoint)
   return name .. ": " .. value
 end
 
-local function headers_of(given)
+local function headers_of(settings)
   local headers, names, authorized = { "Content-Type: application/json" }, {}, false
-  for name in next, given.headers do names[#names + 1] = name end
+  for name in next, settings.headers do names[#names + 1] = name end
   table.sort(names)
   for _, name in ipairs(names) do
-    headers[#headers + 1] = header(name, given.headers[name], given.name)
+    headers[#headers + 1] = header(name, settings.headers[name], settings.name)
     authorized = authorized or name:lower() == "authorization"
   end
-  if given.key and not authorized then headers[#headers + 1] = header("Authorization", "Bearer " .. given.key, given.name) end
+  if settings.key and not authorized then
+    headers[#headers + 1] = header("Authorization", "Bearer " .. settings.key, settings.name)
+  end
   return headers
 end
 
@@ -73,7 +76,7 @@ local function health_of(name, meant)
   local key = name .. "\n" .. meant
   local health = healths[key]
   if not health then
-    if health_count >= MOST then healths, health_count = {}, 0 end
+    if health_count >= ENDPOINTS_MAX then healths, health_count = {}, 0 end
     health, health_count = {}, health_count + 1
     healths[key] = health
   end
@@ -87,27 +90,28 @@ end
 function M.of(name)
   local endpoint = known[name or false]
   if endpoint then return endpoint end
-  local given = M.resolve(name)
-  local meant = given.meant or given.url
-  endpoint = { name = given.name, url = given.url, meant = meant, dialect = given.dialect or "ollama", headers = headers_of(given),
-    auto_pull = given.auto_pull, health = health_of(given.name, meant), targets = {}, requests = {} }
-  if count >= MOST then known, count = {}, 0 end
+  local settings = M.resolve(name)
+  local meant = settings.meant or settings.url
+  endpoint = { name = settings.name, url = settings.url, meant = meant, dialect = settings.dialect or "ollama",
+    headers = headers_of(settings), auto_pull = settings.auto_pull, health = health_of(settings.name, meant), targets = {},
+    requests = {} }
+  if count >= ENDPOINTS_MAX then known, count = {}, 0 end
   known[name or false], count = endpoint, count + 1
   return endpoint
 end
 
---- What is known of a model, by its target's key.
+--- The facts learned about a model, by its target's key.
 local function facts_of(key)
   local facts = learned[key or false] or {}
   if not key or learned[key] then return facts end
-  if learned_count >= LEARNED then learned, learned_count = {}, 0 end
+  if learned_count >= LEARNED_MAX then learned, learned_count = {}, 0 end
   learned[key], learned_count = facts, learned_count + 1
   return facts
 end
 
---- One model at an endpoint. (One that is asked in another dialect than the endpoint's own is not kept.)
+--- The target of one model at an endpoint. (A target with another dialect than the endpoint's own is not cached.)
 ---@param endpoint stoke.endpoint
----@param model string|nil nil: what is asked is about no model
+---@param model string|nil nil: the request concerns no model
 ---@param dialect table
 ---@return stoke.target target the same table each time, until the settings change
 function M.target(endpoint, model, dialect)
@@ -124,10 +128,10 @@ function M.target(endpoint, model, dialect)
   return target
 end
 
---- The settings have changed: endpoints and targets are made anew. What runs keeps those it has.
+--- The settings have changed: endpoints and targets are created again. Running calls keep those they have.
 function M.changed() known, count = {}, 0 end
 
---- Forget what answers have taught of every model, as at the beginning: a test does not depend on the one before.
+--- Forget the facts learned about all models, so that a test does not depend on the one before.
 function M.forget()
   for _, facts in next, learned do
     for name in next, facts do facts[name] = nil end

@@ -1,7 +1,7 @@
 --- The script's environment: every standard function is kept, made an effect, or refused with what to use instead.
 ---
---- Globals are strict: reading an undefined one and assigning a new one inside a function are errors. `require` is ours, so a
---- module's body may wait.
+--- Globals are strict: reading an undefined one and assigning a new one inside a function are errors. `require` is replaced, so
+--- that a module's body may wait.
 
 local host = require "host.task"
 local coro = require "core.coro"
@@ -47,8 +47,8 @@ G.collectgarbage = garbage.collectgarbage
 
 local finalizers = setmetatable({}, { __mode = "k" })
 
---- Lua runs a finalizer where no hook does, so one that loops could not be broken. In a coroutine of its own it can; what it raises
---- is told.
+--- Lua runs finalizers with hooks disabled, so an endless one could not be interrupted. In a coroutine of its own it can; its
+--- error is reported on standard error.
 local function finalizer(f)
   local function run(object)
     local ok, err = coro.coroutine.resume(coro.coroutine.create(f), object)
@@ -72,7 +72,7 @@ G.table = copy(table, "concat insert move pack remove sort unpack")
 G.utf8 = copy(utf8, "char charpattern codepoint codes len offset")
 G.math = copy(math, [[abs acos asin atan ceil cos deg exp floor fmod huge log max maxinteger min mininteger modf pi rad sin
   sqrt tan tointeger type ult]])
-setmetatable(string, { __index = G.string }) -- what a script adds to its `string` is a method of its strings too
+setmetatable(string, { __index = G.string }) -- functions that a script adds to `string` are methods of its strings too
 G.debug = copy(debug, "getinfo traceback getlocal getmetatable getupvalue upvalueid")
 G.coroutine, G.pcall, G.xpcall = coro.coroutine, coro.pcall, coro.xpcall
 
@@ -98,7 +98,7 @@ G.math.randomseed = function(seed) perform("rand.seed", { seed = math.tointeger(
 
 G.os = { difftime = os.difftime }
 
---- What the zone of the machine decides comes through the door where something is recorded; `value` is what it is here and now.
+--- Results that depend on the time zone are an effect where effects are recorded; `value` is the result on this machine.
 local function zoned(value, q)
   local me = host.current()
   if not me or not (me.scope or me).context.gated then return value end
@@ -107,7 +107,7 @@ end
 
 function G.os.time(t)
   if not t then return math.floor(perform "time.now") end
-  if type(t) ~= "table" then return os.time(t) end -- which says what is wrong
+  if type(t) ~= "table" then return os.time(t) end -- raises Lua's own message
   local fields = { year = t.year, month = t.month, day = t.day, hour = t.hour, min = t.min, sec = t.sec, isdst = t.isdst }
   return zoned(os.time(t), { fields = fields })
 end
@@ -123,13 +123,13 @@ function G.os.exit(code)
   if code == nil or code == true then code = 0 elseif code == false then code = 1 end
   local number = math.tointeger(code)
   if not number then errors.argument("os.exit: the code must be a whole number, got %s", errors.describe(code)) end
-  if modules.change then scopes.deliver(host.current()) end -- a body that is run again
+  if modules.change then scopes.deliver(host.current()) end -- a reload runs the body again
   require "core.keeper".exit(number & 255)
   local me = require "core.task".current()
-  if me then scopes.unwind(me) end -- the error below is on its way up
+  if me then scopes.unwind(me) end -- `<close>` handlers run during the error raised below
   errors.raise("exit", "the script called os.exit", { code = number & 255 })
 end
--- The standard functions answer nil and a message where ours raise.
+-- The standard functions return nil and a message where ours raise.
 local function told(value, err)
   if err then return nil, err.message, err.code end
   return value == nil and true or value
@@ -188,7 +188,7 @@ G.io.tmpfile = refuse("io.tmpfile", "stoke.fs writes files")
 G.io.input = refuse("io.input", "io.read reads standard input, stoke.fs files")
 G.io.close = refuse("io.close", "standard input and output stay open; stoke.fs closes what it opens")
 G.io.type = refuse("io.type", "there are no file handles; stoke.fs reads and writes whole files")
-function G.io.flush() return G.io.stdout end -- what was written is on its way already
+function G.io.flush() return G.io.stdout end -- io.write does not buffer in Lua
 G.io.output = refuse("io.output", "io.write writes standard output, stoke.fs files")
 
 -- ---- loading code: text only ------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ end
 
 -- ---- require ------------------------------------------------------------------------------------------------------------------
 
---- true lets scripts require core.* and host.*: stoke's own tests.
+--- true lets scripts require core.* and host.*; for stoke's own tests.
 M.internal = false
 
 local folder = "."
@@ -240,17 +240,17 @@ G.package.loadlib = refuse("package.loadlib", "require loads C modules")
 G.package.searchpath = refuse("package.searchpath", "require searches; package.path says where")
 G.package.searchers = setmetatable({}, { __newindex = refuse("package.searchers", "put loaders into package.preload") })
 
---- What the system's Lua looks through, or LUA_PATH says. Lua read that at its start: what came with --env-file, it did not see.
+--- The system Lua's search path, or LUA_PATH. Lua reads LUA_PATH when it starts, so values from --env-file must be applied here.
 local function system_path(variable, standard)
   for _, name in ipairs { variable .. "_5_4", variable } do
-    local given = envfile.origin(name) and os.getenv(name)
-    if given then return ((";" .. given .. ";"):gsub(";;", ";" .. standard .. ";")) end
+    local path = envfile.origin(name) and os.getenv(name)
+    if path then return ((";" .. path .. ";"):gsub(";;", ";" .. standard .. ";")) end
   end
   return standard
 end
 
---- Templates in order, none twice.
-local function joined(list)
+--- Join search paths, without duplicate templates.
+local function join_templates(list)
   local out, seen = {}, {}
   for _, path in ipairs(list) do
     for template in path:gmatch "[^;]+" do
@@ -263,7 +263,7 @@ local function joined(list)
   return table.concat(out, ";")
 end
 
---- Where require looks: beside the script, in the current folder, in lua_modules of both, where the system's Lua does.
+--- Set the search path of require: the script's folder, the current folder, lua_modules of both, the system Lua's path.
 function M.set_folder(path)
   folder = path
   local own, shared = {}, {}
@@ -273,7 +273,7 @@ function M.set_folder(path)
     shared[i] = ("%s/lua_modules/lib/lua/5.4/?.so"):format(place)
   end
   own[5], shared[3] = system_path("LUA_PATH", package.path), system_path("LUA_CPATH", package.cpath)
-  G.package.path, G.package.cpath = joined(own), joined(shared)
+  G.package.path, G.package.cpath = join_templates(own), join_templates(shared)
 end
 
 local function from_file(name, tried)
@@ -304,7 +304,7 @@ local function from_library(name, tried)
   return f, path
 end
 
---- What the name may have been meant to be.
+--- A similar module name, for did-you-mean.
 local function instead(name)
   if name:find "%.lua$" then return ("a module is named without .lua: require %q"):format((name:gsub("%.lua$", ""))) end
   for _, known in ipairs(require "host.about".modules()) do
@@ -312,7 +312,7 @@ local function instead(name)
   end
 end
 
---- Look for a module.
+--- Find a module.
 ---@param name string
 ---@return function chunk
 ---@return string path
@@ -340,7 +340,7 @@ local function ours(name)
   error(module, 0)
 end
 
---- Would waiting for this module be waiting for ourselves? Two tasks may each need what the other loads.
+--- Would waiting here deadlock (a require cycle across tasks)?
 local function circular(name, me)
   local entry = loading[name]
   while entry do
@@ -366,7 +366,7 @@ local function wait_for_loading(name, me)
   end
 end
 
---- What needs no file: these are loaded in place also while a body is run again.
+--- Built-in modules need no file, so they can be loaded even while a reload runs a body again.
 local function is_ours(name)
   return name == "stoke" or name == "cjson.safe" or name:find "^stoke%." or name:find "^core%." or name:find "^host%."
 end
@@ -381,7 +381,7 @@ local function run_body(name, chunk, path, text)
   return value
 end
 
---- Load what has not been loaded, or wait for the task that does.
+--- Load a module, or wait for the task that is loading it.
 local function load_module(name, me)
   local loaded = G.package.loaded
   while loading[name] do
@@ -394,7 +394,7 @@ local function load_module(name, me)
     me.finding, loading[name] = nil, nil
     scopes.wake_all(entry)
   end })
-  me.finding = true -- what is read now the body did not ask for
+  me.finding = true -- effects of the search are not effects of the body
   local chunk, path, text = M.find(name)
   me.finding = nil
   local value = run_body(name, chunk, path, text)
@@ -402,8 +402,8 @@ local function load_module(name, me)
   return loaded[name], path
 end
 
---- A module that needs no file.
-local function load_ours(name)
+--- Load a built-in module.
+local function load_builtin(name)
   if name == "cjson.safe" then -- lives in cjson.so
     return package.loadlib(package.searchpath("cjson", G.package.cpath) or "", "luaopen_cjson_safe")()
   end
@@ -411,13 +411,13 @@ local function load_ours(name)
   return name:find "^stoke%.%l+$" and name ~= "stoke.cmd" and spelling.seal(name, module) or module
 end
 
---- The journal of the run that a task belongs to, unless it is in the middle of an effect of that.
+--- The journal of the run that a task belongs to, unless the task is inside an effect of that run.
 local function journal_of(task)
   local context = task and (task.scope or task).context
   return context and not context.inside and context.journal or nil
 end
 
---- As require, but a module's body may wait; two tasks that need the same module wait for one loading.
+--- Like Lua's require, but a module's body may wait, and tasks that require the same module at once share one load.
 function G.require(name)
   if type(name) ~= "string" then errors.argument("require: a module name expected, got %s", type(name)) end
   local loaded = G.package.loaded
@@ -434,7 +434,7 @@ function G.require(name)
     errors.argument("module '%s' belongs to the runtime; scripts use stoke.*", name)
   end
   if name == "stoke" or name:find "^stoke%." or name == "cjson.safe" and not package.searchpath(name, G.package.cpath) then
-    loaded[name] = load_ours(name)
+    loaded[name] = load_builtin(name)
     return loaded[name]
   end
   if not me then errors.argument("require waits, so it can only be called inside a task") end

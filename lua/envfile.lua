@@ -1,10 +1,10 @@
 --- Files of environment variables (`--env-file`): read at the start, before anything else runs.
 ---
---- A line is NAME=value; `export ` before it is allowed. Empty lines, and lines that begin with #, are passed over.
+--- A line is NAME=value; `export ` before it is allowed. Empty lines, and lines that begin with #, are ignored.
 ---   - bare: the rest of the line without blanks at its ends; a # after a blank begins a comment;
 ---   - 'single quotes': every character as it is, line breaks too;
----   - "double quotes": the same, but \n \r \t \" \\ and \$ are read.
---- Nothing is expanded: $NAME stays what it is. Behind a closing quote only a comment may stand.
+---   - "double quotes": the same, but \n \r \t \" \\ and \$ are escapes.
+--- Nothing is expanded: $NAME is kept as it is. Only a comment may follow a closing quote.
 
 local host = require "host.env"
 local errors = require "core.errors"
@@ -22,7 +22,7 @@ local function complain(source, line, problem, hint)
   errors.raise("usage", ("%s:%d: %s"):format(source, line, problem), { hint = hint })
 end
 
---- The text up to the closing quote, and the place behind it; nil when it is not closed.
+--- The text up to the closing quote, and the position after it; nil if it is not closed.
 local function quoted(text, at)
   local quote = text:sub(at, at)
   if quote == "'" then
@@ -41,14 +41,14 @@ end
 
 local function count_lines(text) return select(2, text:gsub("\n", "")) end
 
---- One variable, whose line begins at `at`; where the next line begins.
-local function variable(text, at, source, line)
+--- Parse the variable whose line begins at `at`; also returns where the next line begins.
+local function parse_variable(text, at, source, line)
   local whole = text:match("[^\n]*", at)
   local start, name, after = text:match("^[ \t]*()([%a_][%w_]*)[ \t]*=[ \t]*()", at)
   if not start then start, name, after = text:match("^[ \t]*export[ \t]+()([%a_][%w_]*)[ \t]*=[ \t]*()", at) end
   if not start then
     local word = whole:gsub("^%s*export%s+", ""):match "^%s*(.-)%s*$"
-    if not word:find("=", 1, true) then -- what it says may be half of a secret: it is not repeated
+    if not word:find("=", 1, true) then -- the line may be part of a secret: do not show it
       complain(source, line, "the line has no '=': NAME=value is wanted", "a value of several lines wants quotes")
     end
     complain(source, line, ("%s is no name of a variable"):format(errors.describe(word:match "^(.-)%s*=")),
@@ -71,9 +71,9 @@ local function variable(text, at, source, line)
   return name, value, behind + #rest + 1, last + 1
 end
 
---- Read the text of a file.
+--- Parse the text of a file.
 ---@param text string
----@param source string what errors call it
+---@param source string its name in error messages
 ---@return core.envfile.variable[] in the order of the file
 ---Raises `usage`, with file and line.
 function M.parse(text, source)
@@ -87,7 +87,7 @@ function M.parse(text, source)
     else
       local began = line
       local name, value
-      name, value, at, line = variable(text, at, source, line)
+      name, value, at, line = parse_variable(text, at, source, line)
       if value:find("\0", 1, true) then complain(source, began, ("%s: a NUL byte in the value"):format(name)) end
       out[#out + 1] = { name = name, value = value, line = began }
     end
@@ -111,10 +111,10 @@ local function read(path)
   return text
 end
 
---- Put the variables of files into the environment of this process, and so of the programs it starts. What the real
---- environment has stays as it is; of two files the later one counts. Only before other threads run.
+--- Put the variables of files into the environment of this process, and so of the programs it starts. Variables
+--- of the real environment keep their values; a later file overrides an earlier one. Call it only before other threads run.
 ---@param paths string[]
----Raises `usage`; nothing has been changed then.
+---Raises `usage`; the environment is unchanged then.
 function M.load(paths)
   local values, order = {}, {}
   for _, path in ipairs(paths) do

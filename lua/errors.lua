@@ -16,14 +16,14 @@ M.site = site
 ---@field kind string one of errors.kinds
 ---@field message string what happened, where, in one line
 ---@field hint? string how to mend it
----@field where? string "file:line" of the script that met it
+---@field where? string "file:line" in the script where it occurred
 ---@field retryable boolean whether the same call may work later
----@field cause? any the error behind this one
----@field value? any what was raised, when it was neither text nor such an error
+---@field cause? any the error that caused this one
+---@field value? any the raised value, if neither a string nor an error object
 ---@field traceback? string
----@field suppressed? stoke.error[] errors of siblings that came after this one
+---@field suppressed? stoke.error[] later errors of sibling tasks
 
---- kind -> { exit code, may a retry help?, hint, was it refused before anything was done? }
+--- kind -> { exit code, may a retry help?, hint, was it refused before any side effect? }
 M.kinds = {
   argument = { exit = 1 },
   script = { exit = 1 },
@@ -43,7 +43,7 @@ M.kinds = {
   interrupted = { exit = 5, retryable = true, hint = "its recording ends in the middle; asking again may work" },
   invalid_output = { exit = 5 },
   context_overflow = { exit = 5, hint = "shorten the input, or give the model a larger num_ctx in its profile" },
-  budget = { exit = 6, refusal = true }, -- refusal: nothing was done
+  budget = { exit = 6, refusal = true }, -- refusal: no side effect has happened
   limit = { exit = 6 },
   max_steps = { exit = 6 },
   loop = { exit = 6 },
@@ -52,13 +52,13 @@ M.kinds = {
   timeout = { exit = 124, retryable = true },
   deadline = { exit = 124 },
   cancelled = { exit = 130 },
-  exit = { exit = 0 }, -- os.exit: unwinds like any error, reported by nobody
+  exit = { exit = 0 }, -- os.exit: unwinds like any error, never reported
 }
 
---- Make an error object.
+--- Create an error object.
 ---@param kind string
 ---@param message string
----@param fields? table hint, cause, retryable and whatever the kind carries
+---@param fields? table hint, cause, retryable and fields of the kind
 ---@return stoke.error
 function M.new(kind, message, fields)
   local err = fields or {}
@@ -83,7 +83,7 @@ function metatable.__tostring(err)
   return text
 end
 
---- true for a table made by this module or by the host.
+--- Is the value an error object of this module or the host?
 function M.is(value)
   return type(value) == "table" and getmetatable(value) == metatable
 end
@@ -102,7 +102,7 @@ function M.argument(format, ...)
   error(M.new("argument", select("#", ...) > 0 and format:format(...) or format), 0)
 end
 
---- A value in words, for messages about what was given.
+--- Describe a value, for messages about arguments.
 ---@param value any
 ---@return string `the string "1"`, `a table { code, why }`, `3.5`
 function M.describe(value)
@@ -114,7 +114,7 @@ function M.describe(value)
   return ("a table { %s }"):format(table.concat(names, ", ", 1, math.min(#names, 8)))
 end
 
---- The way stdlib turns `nil, err` into a raise: `return errors.check(effect.perform(...))`.
+--- Turns `nil, err` into a raise, for stdlib: `return errors.check(effect.perform(...))`.
 ---@generic T
 ---@param value T
 ---@param err? stoke.error
@@ -124,23 +124,23 @@ function M.check(value, err)
   return value
 end
 
---- The error of a block that the host's limit of memory refused, or nil. lua/overrun.lua puts its own here.
+--- The error for an allocation that the host's memory limit refused, or nil. lua/overrun.lua replaces this function.
 function M.refused() return nil end
 
---- Whatever was raised, as an error object; plain strings become kind `script`, Lua's memory error kind `os`.
+--- Convert a raised value into an error object: strings become kind `script`, Lua's memory error kind `os`.
 ---@param raised any
 ---@return stoke.error
 function M.wrap(raised)
   if M.is(raised) then return raised end
-  -- a native function that the runtime called with the script's own argument
+  -- the runtime called a native function with an argument of the script
   local complaint = type(raised) == "string" and raised:match "^stoke:[^:]+:%d+: (bad argument .*)"
   if complaint then return M.new("argument", complaint) end
-  if raised == "not enough memory" then return M.refused() or M.new("os", "out of memory") end -- Lua's own words
+  if raised == "not enough memory" then return M.refused() or M.new("os", "out of memory") end -- Lua's message
   if type(raised) == "string" then return M.new("script", raised) end
   return M.new("script", "an error that is no text: " .. M.describe(raised), { value = raised })
 end
 
---- Can it be called like a function?
+--- Is the value callable?
 ---@param value any
 ---@return boolean
 function M.callable(value)
@@ -149,12 +149,12 @@ function M.callable(value)
   return type(meta) == "table" and type(meta.__call) == "function"
 end
 
---- Texts that Lua raises for mistakes of the code, wherever they were caught and raised again.
+--- Messages that Lua itself raises for bugs in the code; they may have been caught and raised again.
 local MISTAKES = { "^attempt to ", "^bad argument #", "^stack overflow", "^assertion failed!$", "^undefined variable '",
   "^assignment to the undeclared global " }
 
---- Is this a bug of the code that raised it: an error of Lua itself, and none that somebody raised on purpose (a text or a value
---- given to error or assert, an error object of a kind, a refusal)?
+--- Is this a bug of the code that raised it: an error of Lua itself, not one raised on purpose (a string or value passed to error
+--- or assert, an error object, a refusal)?
 ---@param err stoke.error
 ---@return boolean
 function M.bug(err)
@@ -167,7 +167,7 @@ function M.bug(err)
   return false
 end
 
---- Message handler: what was raised, and better words where nothing was called: the object and what it has.
+--- Message handler: returns the raised value; for a call of nil, names the object and suggests its methods.
 ---@param raised any
 ---@return any
 function M.mended(raised)
@@ -178,7 +178,7 @@ function M.mended(raised)
   return raised
 end
 
---- Message handler for xpcall: an error object that knows where it was raised, and whether Lua itself raised it (`own`).
+--- Message handler for xpcall: returns an error object with its place and whether Lua itself raised it (`own`).
 function M.handler(raised)
   local err = M.wrap(M.mended(raised))
   if type(raised) == "string" and err.kind == "script" then
@@ -203,8 +203,8 @@ function M.own_frames(traceback)
   return table.concat(lines, "\n"), #lines
 end
 
---- A traceback without the runtime's own frames; nil when nothing of the script's is left that the message does not say. Whole
---- while STOKE_DEBUG is set.
+--- A traceback without the runtime's own frames; nil if the remaining frames add nothing to the message. Unfiltered if STOKE_DEBUG
+--- is set.
 ---@param traceback string
 ---@return string|nil
 function M.readable(traceback)
@@ -231,7 +231,7 @@ local function distance(a, b)
   return rows[#a][#b]
 end
 
---- Bytes of a word that is compared; the work is the product of two.
+--- Longest word that is compared, in bytes: the work is the product of both lengths.
 local LONGEST = 100
 
 --- The entry of `list` that `word` was probably meant to be.
@@ -243,7 +243,7 @@ function M.suggest(word, list)
   word = word:lower()
   for _, candidate in ipairs(list) do
     local most = math.max(1, #candidate * 2 // 5)
-    if #candidate <= LONGEST and math.abs(#candidate - #word) <= most then -- else the letters that differ are too many already
+    if #candidate <= LONGEST and math.abs(#candidate - #word) <= most then -- otherwise their lengths differ too much
       local d = distance(word, candidate:lower())
       if d <= most and (not best or d < best_distance) then best, best_distance = candidate, d end
     end
@@ -253,7 +253,7 @@ end
 
 local function fits(value, wanted) return type(value) == wanted or wanted == "function" and M.callable(value) end
 
---- What an option of other libraries is here.
+--- The equivalent of an option of other libraries.
 ---@param what string whose options they are: "http.get", "options"
 ---@param name string
 ---@return string|nil
@@ -278,8 +278,8 @@ local function wrong_option(options, known, what)
   M.argument("%s: unknown option %s%s", what, name, near and (" (did you mean %s?)"):format(near) or "")
 end
 
---- Check an options table against the names it may hold; raises `argument` with did-you-mean, or what a name of other libraries
---- is here (lua/foreign.lua).
+--- Check an options table against its known names; raises `argument` with did-you-mean, or with the equivalent of another library's
+--- name (lua/foreign.lua).
 ---@param options table|nil
 ---@param known table<string, true|string> name -> true, or the Lua type wanted
 ---@param what string whose options these are, for the message
@@ -294,7 +294,7 @@ function M.options(options, known, what)
   return options
 end
 
---- Check a list: nothing may be in it that a reader of lists would pass over.
+--- Check a list: no holes and no other keys, which ipairs would skip silently.
 ---@param what string
 ---@param list table
 ---Raises `argument`.
@@ -311,9 +311,9 @@ function M.list(what, list)
   end
 end
 
--- ---- what was given --------------------------------------------------------------------------------------------------------
+-- ---- arguments -------------------------------------------------------------------------------------------------------------
 
---- What is called may be a function, or a table that can be called, as stoke.choose is.
+--- Check that a value is callable: a function, or a table with __call such as stoke.choose.
 ---@param f any
 ---@param what string for the message
 ---Raises `argument`.
@@ -332,18 +332,18 @@ end
 
 ---@param kind any
 ---@param what string for the message
----Raises `argument` for a kind that nobody knows.
+---Raises `argument` for an unknown kind.
 function M.check_kind(kind, what)
   if M.kinds[kind] then return end
   local near = M.suggest(tostring(kind), ordered.names(M.kinds))
   M.argument("%s: there is no kind %s%s", what, tostring(kind), near and (" (did you mean %s?)"):format(near) or "")
 end
 
---- Raise an error of a kind: its exit code, and whether a retry may help, follow from that (lua/errors.lua lists the kinds).
+--- Raise an error of a kind, which determines its exit code and whether a retry may help (lua/errors.lua lists the kinds).
 ---@param kind string "tool", "invalid_output", "limit", "denied", "usage" ...
 ---@param message string what happened, in one line
 ---@param hint? string how to mend it
----Raises that error; `argument` for a kind that nobody knows.
+---Raises that error; `argument` for an unknown kind.
 ---
 --- Example: `stoke.raise("limit", "the report has more than 10 pages", "ask for less")`
 function M.raise_checked(kind, message, hint)

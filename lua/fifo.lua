@@ -1,11 +1,11 @@
---- Queues whose members can also leave from the middle, all in constant time: who waits, oldest first.
+--- Intrusive FIFO queues, used for lists of waiters: push, pop and removal from the middle take constant time.
 ---
---- The links live in the members, as fields `before` and `after`, so that queueing allocates nothing and a member is in one
---- queue at a time. A queue is any table; its fields are `head` and `tail`.
+--- Members hold the links themselves, in the fields `before` and `after`: queueing allocates nothing, and a member can be in only
+--- one queue at a time. A queue is any table; its fields are `head` and `tail`.
 
 local M = {}
 
---- Add at the end.
+--- Append a member.
 function M.push(queue, item)
   local tail = queue.tail
   if tail then
@@ -16,7 +16,7 @@ function M.push(queue, item)
   queue.tail = item
 end
 
---- Take a member out, wherever it stands; false when it is not in this queue.
+--- Remove a member at any position; false if it is not in this queue.
 ---@return boolean
 function M.remove(queue, item)
   local before, after = item.before, item.after
@@ -27,7 +27,7 @@ function M.remove(queue, item)
   return true
 end
 
---- Take the oldest member out; nil when there is none.
+--- Remove and return the oldest member; nil if the queue is empty.
 function M.pop(queue)
   local item = queue.head
   if item then M.remove(queue, item) end

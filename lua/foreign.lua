@@ -1,11 +1,11 @@
---- Names that people bring from elsewhere (other clients, other languages), and what does the same here. Looked at only when a name
---- is wrong: errors.options asks for the options of a function, core.names for the members of a module or an object.
+--- Names from other libraries and languages, and their equivalents here. Used only when a name is wrong: by errors.options for the
+--- options of a function, by core.names for the members of a module or an object.
 
 local M = {}
 
 -- ---- options ------------------------------------------------------------------------------------------------------------------
 
---- name -> what it is here, several names a line.
+--- names (several per line) -> equivalent here
 local function table_of(rows)
   local out = {}
   for names, here in next, rows do
@@ -96,7 +96,7 @@ local LOAD = table_of { ["name"] = "model", ["options"] = 'stoke.models { ["MODE
 local TRANSFER = table_of { ["name"] = "model", ["url host base_url"] = "endpoint", ["stream"] = "nothing: it gives its progress" }
 local ROOT = table_of { ["dir directory folder path base"] = "root" }
 
---- function -> { foreign name -> what it is here }
+--- function -> { foreign name -> equivalent here }
 M.options = {
   ["stoke.agent"] = AGENT, ["agent:run"] = RUN, ["agent:stream"] = RUN, ["session:run"] = RUN, ["session:stream"] = RUN,
   ["ollama.chat"] = CHAT, ["ollama.try_chat"] = CHAT, ["ollama.generate"] = GENERATE,
@@ -143,7 +143,7 @@ for _, name in ipairs { "files.read_file", "files.write_file", "files.list_dir",
 
 -- ---- globals ------------------------------------------------------------------------------------------------------------------
 
---- global of another language -> what does the same here
+--- global of another language -> equivalent here
 M.globals = table_of {
   ["null None undefined NULL nullptr"] = "here it is nil, and json.null in JSON", ["True TRUE"] = "here it is true",
   ["False FALSE"] = "here it is false", ["len"] = "here it is #value", ["str String"] = "here it is tostring(value)",
@@ -157,7 +157,7 @@ M.globals = table_of {
 
 local IMPORT = ("Lua writes local name = require %q"):format "name"
 
---- Lines of other languages: what the parser refused, how it is written here.
+--- Syntax of other languages: pattern of a line that the parser rejected -> how to write it in Lua.
 M.syntax = {
   { "!=", "Lua writes a ~= b" }, { "[%w_%])]%s*[%+%-%*/%%]=", "Lua writes x = x + 1" },
   { "[%w_%])]%+%+", "Lua writes x = x + 1" },
@@ -181,7 +181,7 @@ M.syntax = {
 local ASK = table_of { ["ask chat send query call invoke prompt complete execute generate"] = "run", ["stream_run"] = "stream",
   ["conversation start"] = "session" }
 
---- module or class -> { foreign member -> the one here }
+--- module or class -> { foreign member -> equivalent here }
 M.members = {
   ["stoke"] = table_of { ["go async start thread fork create_task"] = "spawn", ["wait delay setTimeout"] = "sleep",
     ["setInterval interval"] = "every", ["gather parallel"] = "all",

@@ -1,8 +1,9 @@
---- Frames: where in a run an effect stands. A frame is a task, a call of a tool, a run of an agent, an item of scope:map, a loaded
---- module; its path is made of `label:n`, counted for each label in the frame around it. The key of an effect is its frame's path,
---- its name, and its number among those of that name in that frame: what other frames do shifts no key.
+--- Frames: the position of an effect in a run. A frame is a task, a tool call, an agent run, an item of scope:map, or a loaded
+--- module. Its path consists of parts `label:n`, where n counts frames with that label in the enclosing frame. The key of an
+--- effect is its frame's path, its name, and its number among the effects of that name in the frame, so other frames do not shift
+--- keys.
 ---
---- Frames exist inside a journalled run alone (context.journal); everywhere else `enter` is one look at the context.
+--- Frames exist only inside a journalled run (context.journal); elsewhere `enter` costs one test of the context.
 
 local contexts = require "core.context"
 local current = require "host.task".current
@@ -11,7 +12,7 @@ local rand = require "host.rand"
 
 local M = {}
 
-local runs = 0 -- journalled ones that are at work: as long as there is none, nobody has to look who runs
+local runs = 0 -- journalled runs in progress: while there is none, no code looks up the current task
 
 --- A journalled run begins (1), or has ended (-1).
 ---@param change integer
@@ -19,12 +20,12 @@ function M.count_runs(change) runs = runs + change end
 
 ---@class stoke.frame
 ---@field path string "run/agent umbrella:1/tool get_weather:2"
----@field root stoke.frame the outermost of its run; its seed is what ids and random numbers begin with
+---@field root stoke.frame the outermost frame of its run; ids and random numbers derive from its seed
 ---@field seed? string
----@field effects table<string, integer> by name, how many were performed in it
----@field children table<string, integer> by label, how many frames it has
----@field ids table<string, integer> by kind, how many ids it gave
----@field generator? userdata of the script's random numbers
+---@field effects table<string, integer> effects performed in it, by name
+---@field children table<string, integer> frames in it, by label
+---@field ids table<string, integer> ids made in it, by kind
+---@field generator? userdata random generator of the script
 
 local function new(path, root)
   local frame = { path = path, effects = {}, children = {}, ids = {} }
@@ -41,12 +42,12 @@ function M.root(seed)
   return frame
 end
 
---- Labels stand between slashes, and before a colon or a hash mark with a number.
+--- Escape a label: slash and hash mark have a meaning in keys, % is the escape.
 local function escaped(label)
   return (label:gsub("[/#%%%c]", function(c) return ("%%%02X"):format(c:byte()) end))
 end
 
---- A frame inside another.
+--- Create a frame inside another.
 ---@param frame stoke.frame
 ---@param label string
 ---@return stoke.frame
@@ -66,7 +67,7 @@ function M.key(frame, name)
   return frame.path .. "/" .. name .. "#" .. n
 end
 
--- ---- the running task's ---------------------------------------------------------------------------------------------------------
+-- ---- the current task -----------------------------------------------------------------------------------------------------------
 
 local Guard = {}
 Guard.__index = Guard
@@ -82,8 +83,8 @@ local function enter(scope, context, frame, inside, budget)
   return setmetatable({ scope = scope, before = context, made = made }, Guard)
 end
 
---- Do what follows in a frame of its own, until what this returns is closed. The scope stays the same: only its context is another
---- one meanwhile. Outside a journalled run nil.
+--- Enter a new frame until the returned guard is closed. The scope stays the same, only its context is replaced meanwhile. Returns
+--- nil outside a journalled run.
 ---@param kind string "tool"
 ---@param name string of the tool
 ---@return table|nil guard
@@ -96,9 +97,9 @@ function M.enter(kind, name)
   return enter(scope, context, M.child(context.frame, ("%s %s"):format(kind, name)))
 end
 
---- A frame whose inner ones have numbers that are given, not counted: the items of a list, whoever takes which.
+--- A frame whose inner frames get explicit numbers: the items of a list, independent of the task that takes each.
 ---@param label string
----@return (fun(i: integer): table)|nil enter makes the frame of an item, as M.enter does; nil outside a journalled run
+---@return (fun(i: integer): table)|nil enter the frame of an item, like M.enter; nil outside a journalled run
 function M.list(label)
   if runs == 0 then return nil end
   local task = current()
@@ -112,7 +113,7 @@ function M.list(label)
   end
 end
 
---- The frame of a module that is required, below the run's own whoever requires it, and the key of that.
+--- The frame of a required module, and its key. It is directly below the run's frame, whichever task requires the module.
 ---@param name string
 ---@return stoke.frame frame
 ---@return string key
@@ -128,9 +129,9 @@ end
 ---@return stoke.frame
 function M.body(frame, key) return new(key, frame.root) end
 
---- Do what follows in a frame, as what a replay does not do again.
+--- Run the code until the guard is closed in a frame whose work a replay skips.
 ---@param frame stoke.frame
----@param budget? stoke.budget that counts what it spends
+---@param budget? stoke.budget charged for that work
 ---@return table guard
 function M.inside(frame, budget)
   local task = current()
@@ -138,7 +139,7 @@ function M.inside(frame, budget)
   return enter(scope, scope.context, frame, true, budget)
 end
 
---- The frame of the running task; nil outside a journalled run.
+--- The frame of the current task; nil outside a journalled run.
 ---@return stoke.frame|nil
 function M.current()
   if runs == 0 then return nil end
@@ -146,17 +147,16 @@ function M.current()
   return task and (task.scope or task).context.frame
 end
 
---- The context of a task that is started.
+--- The context for a new task.
 ---@param context stoke.context of its scope, with a journal
 ---@param name? string of the task
 ---@return stoke.context
 function M.of_task(context, name) return contexts.with(context, { frame = M.child(context.frame, name or "task") }) end
 
--- ---- what follows from a frame -----------------------------------------------------------------------------------------------
+-- ---- values derived from a frame ---------------------------------------------------------------------------------------------
 
---- An id that follows from where it is made: from the key of the effect that makes it, else from the frame. nil outside a
---- journalled run.
----@param kind string what it is of, "call"
+--- An id derived from its place: from the key of the current effect, otherwise from the frame. nil outside a journalled run.
+---@param kind string what it identifies, "call"
 ---@return string|nil digits 64 hex digits
 function M.id(kind)
   if runs == 0 then return nil end

@@ -1,4 +1,5 @@
---- The collector in a journalled run: when it finds what nobody holds is chance, and what a script does then could not be repeated.
+--- Garbage collection in a journalled run. When the collector frees an object is not deterministic, so a replay could not repeat
+--- what a script does in reaction.
 
 local current = require "host.task".current
 local errors = require "core.errors"
@@ -9,14 +10,14 @@ local M = {}
 
 local raw = collectgarbage
 
---- Whether the running code belongs to a journalled run.
+--- Does the current task belong to a journalled run?
 local function in_run()
   local task = schedules.any and current()
   return task and task.schedule ~= nil
 end
 
---- Told of a metatable that has `__gc` or `__mode`. A run refuses the one, whose code would run at any moment; of the other it
---- warns, since most weak tables are caches, which nobody can tell from what they save.
+--- Check a metatable that has `__gc` or `__mode`. A journalled run rejects finalizers, which would run at arbitrary moments. It
+--- only warns about weak tables: most are caches, whose contents do not change the result.
 ---@param gc any
 ---@param mode any
 function M.check(gc, mode)
@@ -33,7 +34,7 @@ end
 
 local CHANCE = { count = "how much is held", step = "whether a cycle has ended" }
 
---- As collectgarbage; what it tells by chance is not available to a journalled run.
+--- collectgarbage; a journalled run cannot use the options with nondeterministic results.
 function M.collectgarbage(what, ...)
   local chance = CHANCE[what]
   if chance and in_run() then

@@ -1,12 +1,12 @@
---- Globs: `*` stands for anything, `?` for one byte. In a path neither crosses a slash; `**` does, and `**/` stands for any number
---- of folders, none too.
+--- Globs: `*` stands for anything, `?` for one byte. In a path neither crosses a slash; `**` does, and `**/` stands for zero or
+--- more folders.
 ---
---- A glob is matched as an automaton, all its readings side by side: the time is at most that of the pattern times the text. (As a
---- Lua pattern a few stars could take for ever, and the text may be a model's.)
+--- A glob is matched as a nondeterministic automaton, all states in parallel: time is at most length of pattern times length of
+--- text. (The same glob as a Lua pattern takes exponential time with a few stars, and the text may come from a model.)
 
 local M = {}
 
--- Below 0: what is no byte. Behind FOLDERS always comes INSIDE, the state of being in one of them.
+-- Negative tokens are not bytes. INSIDE, which always follows FOLDERS, is the state of being within one of those folders.
 local STAR, NAME_STAR, ANY, NAME_ANY, FOLDERS, INSIDE = -1, -2, -3, -4, -5, -6
 local SLASH = 47
 

@@ -1,4 +1,5 @@
---- A test's own small world: virtual clock, no real network, no programs unless it says so, and a count of what was open before.
+--- The isolated environment of a test: a virtual clock, no real network, no child processes unless the test allows them, and a
+--- check for leaked tasks and handles.
 
 local fs = require "host.fs"
 local host = require "host.task"
@@ -13,42 +14,42 @@ M.EPOCH = 1767225600
 
 local before
 
-local function open_things()
+local function count_open()
   collectgarbage()
   collectgarbage()
   local all, system, handles = host.counts()
   return { tasks = all - system, handles = handles }
 end
 
---- true while a test runs that has not asked for the real world.
+--- true while a test without `real` runs.
 M.closed = false
 
---- true while a test runs that may not start programs: lua/driver/proc.lua asks.
+--- true while a test runs that may not start child processes; lua/driver/proc.lua checks it.
 M.no_programs = false
 
---- Begin. `real` keeps the machine's clock, network and programs.
+--- Enter the test's environment. `real` keeps the machine's clock, network and programs.
 ---@param real? boolean
----@param epoch? number where virtual time begins, if not there
----@param programs? boolean it may start programs all the same
+---@param epoch? number start of virtual time, M.EPOCH by default
+---@param programs? boolean allow child processes although not real
 function M.enter(real, epoch, programs)
   time.virtual(not real and (epoch or M.EPOCH) or nil)
   http.deny(not real)
   M.closed = not real
   M.no_programs = not real and not programs
-  before = open_things()
+  before = count_open()
 end
 
-local function described(entry)
+local function describe_task(entry)
   return ("task %sspawned at %s, waits for %s"):format(entry.name and entry.name .. " " or "", entry.site, entry.waits or "nothing")
 end
 
-local function child(scope)
+local function first_child(scope)
   local task = scope.first
   while task and task.context.system do task = task.next end
   return task
 end
 
---- Is there anything of this name? A link is there, wherever it leads. What cannot be looked at is taken for there.
+--- Does the path exist? A symbolic link exists even if its target does not. If stat fails, assume that it does.
 ---@param path string
 ---@return boolean
 function M.exists(path)
@@ -56,7 +57,7 @@ function M.exists(path)
   return stat ~= nil or err ~= nil
 end
 
---- What a scope still owns: open streams of effects, in the order they were opened.
+--- Open effect streams that a scope owns, in the order they were opened.
 local function streams(scope)
   local list, names = {}, {}
   for object, number in next, scope.owned or {} do
@@ -70,42 +71,42 @@ local function streams(scope)
   return names
 end
 
---- Tasks that the running test has spawned and streams it has opened that are there though its function has returned, in words.
---- Those that are about to end are given a moment.
+--- Describe the tasks that the test spawned and the streams it opened that are still alive after its function has returned. Waits
+--- briefly for those that are about to end.
 ---@return string[]
 function M.spawned()
   local me = host.current()
   local scope = me.scope or me
   for _ = 1, 20 do
-    if not child(scope) then break end
+    if not first_child(scope) then break end
     host.park("closing", 0.001)
   end
   local own, left = {}, streams(scope)
-  if not child(scope) then return left end
+  if not first_child(scope) then return left end
   local task = scope.first
   while task do
     own[task], task = true, task.next
   end
   for _, entry in ipairs(tasks.list()) do
-    if own[entry.task] then left[#left + 1] = described(entry) end
+    if own[entry.task] then left[#left + 1] = describe_task(entry) end
   end
   return left
 end
 
---- End; what is still there that was not before, in words.
+--- Leave the test's environment, and describe the tasks and handles that have leaked.
 ---@return string[]
 function M.leave()
   M.no_programs = false
-  for _ = 1, 20 do -- what was closed a moment ago needs a few turns of the loop to be gone
-    local now = open_things()
+  for _ = 1, 20 do -- closing a handle takes a few turns of the loop
+    local now = count_open()
     if now.tasks <= before.tasks and now.handles <= before.handles then break end
     host.park("closing", 0.001)
   end
-  local now, left = open_things(), {}
+  local now, left = count_open(), {}
   if now.tasks > before.tasks then
     for _, entry in ipairs(tasks.list()) do
       if entry.name ~= "main" then
-        left[#left + 1] = described(entry)
+        left[#left + 1] = describe_task(entry)
       end
     end
   end

@@ -1,4 +1,4 @@
---- The keeper: the system task that answers what the host reports: alarms, signals, tasks that died, a deadlock.
+--- The keeper: the system task that handles the host's events: alarms, signals, tasks that died, a deadlock.
 
 local host = require "host.task"
 local errors = require "core.errors"
@@ -11,25 +11,25 @@ local M = {}
 local SIGNALS = { [1] = { name = "SIGHUP", exit = 129 }, [2] = { name = "SIGINT", exit = 130 },
   [15] = { name = "SIGTERM", exit = 143 } }
 
---- What a signal does: fun(number, name). A terminal program may take it over; nil gives the default back.
+--- Signal handler: fun(number, name). A terminal program may set it; nil restores the default.
 M.on_signal = nil
 
---- fun(err): true when it has been seen to. A session ends the line that waits in vain, and goes on.
+--- Deadlock handler: fun(err), returns true if it has handled it. A session cancels the line that waits, and goes on.
 M.on_deadlock = nil
 
---- What news of the terminal do: fun(news), bits of 1 resized, 2 the process goes on after a stop, 4 it is asked to stop.
+--- Terminal handler: fun(news), a bit set: 1 resized, 2 the process continues after a stop, 4 it is asked to stop.
 M.on_terminal = nil
 
 --- The first task; a signal cancels it.
 M.main = nil
 
---- What os.exit ends, where that is not the whole program: a script that is run again when its file changes.
+--- The task that os.exit ends if it is not the main task: a script that is run again when its file changes.
 M.script = nil
 
---- The error that ends the program is told as one JSON object: a verb was given --json.
+--- Report the error that ends the program as one JSON object (option --json of a verb).
 M.json = false
 
---- End the program with this exit code: cancels the first task, so nothing can swallow it.
+--- End the program with this exit code: cancels the first task, so that no pcall can swallow it.
 ---@param code integer
 function M.exit(code)
   M.exit_code = code
@@ -39,9 +39,9 @@ end
 
 local function signal_of(number) return SIGNALS[number] or { name = "signal " .. number, exit = 128 + number } end
 
---- The exit code of a signal that came while the first task was ending by itself: who reads from a terminal that is closed meets
---- an error, or the end of it, at the same time.
----@param done boolean the task has ended well
+--- The exit code of a signal that arrived while the main task was ending by itself: when a terminal closes, its reader gets an
+--- error or the end of the input at the same time as the signal.
+---@param done boolean the task has ended without an error
 ---@return integer|nil
 function M.late_exit(done)
   local number = host.signal()
@@ -86,7 +86,7 @@ local handlers = {
   signal = function(_, number) on_signal(number) end,
   died = function(record, why) tasks.died(record, why) end,
   deadlock = on_deadlock,
-  -- of a journalled run: what is replayed was done from outside, and it cannot go on as it was recorded
+  -- cancel, cut, failed: a replay repeats what came from outside the run, or the run cannot go on as it was recorded
   cancel = function(task, why)
     runs.cancel(task.co, why)
     scopes.cancel(task, errors.new("cancelled", why))
@@ -98,8 +98,8 @@ local handlers = {
   terminal = function(_, news) if M.on_terminal then M.on_terminal(news) end end,
 }
 
---- Answer one event. What fails here is lost (an alarm that never fires), so the host ends rather than hang.
-local function answer(kind, ...)
+--- Handle one event. An event whose handler fails is lost (an alarm never fires), so the host exits rather than hang.
+local function handle_event(kind, ...)
   local ok, err = xpcall(handlers[kind], debug.traceback, ...)
   runs.acted()
   if ok then return end
@@ -111,8 +111,8 @@ end
 function M.start()
   tasks.spawn(function()
     while true do
-      local ok, kind, payload, detail, more = pcall(host.next_event) -- raises when out of memory; the event is still there
-      if ok and kind then answer(kind, payload, detail, more) end
+      local ok, kind, payload, detail, more = pcall(host.next_event) -- raises when out of memory; the event is kept
+      if ok and kind then handle_event(kind, payload, detail, more) end
     end
   end, { system = true, name = "keeper" })
 end

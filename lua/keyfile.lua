@@ -1,5 +1,5 @@
---- The key file: a secret between the processes of one user, which this user alone may read, made by whoever needs it first. It
---- goes past the effects, so that no trace and no cassette holds it.
+--- The key file: a secret shared by the processes of one user, readable by this user only, created by the first process that needs
+--- it. It bypasses the effects, so it appears in no trace and no cassette.
 
 local env = require "host.env"
 local errors = require "core.errors"
@@ -12,8 +12,8 @@ local M = {}
 local BYTES_MAX = 4096
 local PRIVATE = 384 -- rw-------
 
---- Not from the runtime's own generator: that one can be repeated.
-local function fresh()
+--- Not from the runtime's own generator: its numbers can be reproduced from the seed.
+local function new_secret()
   local words = {}
   for i = 1, 4 do words[i] = ("%016x"):format(rand.new():int(math.mininteger, math.maxinteger)) end
   return table.concat(words)
@@ -35,7 +35,7 @@ local function read(folder, name)
   return secret:sub(1, -2)
 end
 
---- The secret in a file; nil when there is none.
+--- Read the secret of a file; nil if the file does not exist.
 ---@param folder string
 ---@param name string
 ---@return string|nil
@@ -46,7 +46,7 @@ function M.read(folder, name)
   return secret, err
 end
 
---- The same, made when there is none.
+--- Read the secret of a file; create the file if it does not exist.
 ---@param folder string
 ---@param name string
 ---@return string|nil
@@ -55,9 +55,9 @@ function M.make(folder, name)
   local secret, err = M.read(folder, name)
   if secret or err then return secret, err end
   local token = ("%d-0-p%s"):format(env.pid(), env.place())
-  local ok, failed = jail.write(folder, name, not jail.kernel, fresh() .. "\n", token, "fresh", PRIVATE)
+  local ok, failed = jail.write(folder, name, not jail.kernel, new_secret() .. "\n", token, "fresh", PRIVATE)
   if not ok and failed.code ~= fs.EEXIST then return nil, failed end
-  return read(folder, name) -- two may have made it at once
+  return read(folder, name) -- another process may have created it first
 end
 
 return M

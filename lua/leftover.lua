@@ -1,15 +1,15 @@
---- Names of what lives for a moment, and stays behind when its process is killed: whose is it, and may it be removed?
+--- Names of temporary files and folders, which stay behind when their process is killed: who owns one, and may it be removed?
 ---
---- A name tells the process and its place: another machine or container that shares the folder has numbers of its own.
+--- A name contains the process id and its place: another machine or container that shares the folder has process ids of its own.
 
 local env = require "host.env"
 
 local M = {}
 
-local FOLDERS = 300 -- that are remembered
-local SMALL = 50    -- entries: a folder that is looked at after each write
+local FOLDERS = 300 -- remembered at most
+local SMALL = 50    -- entries: a folder with fewer is scanned after every write
 
-local function is_left(pid, place)
+local function is_orphan(pid, place)
   if place ~= "" and place ~= env.place() then return false end
   return not env.lives(tonumber(pid))
 end
@@ -24,24 +24,24 @@ local function parts(name)
   if try == "" or try:find "^%-%d+$" then return pid, place or "" end
 end
 
---- Is this the name of a temp file of ours, whoever made it?
+--- Is this the name of one of our temp files, of any process?
 ---@param name string without a folder
 ---@return boolean
 function M.is_file(name) return parts(name) ~= nil end
 
---- Of a temp file whose process has gone.
+--- Is this the name of a temp file whose process is gone?
 ---@param name string without a folder
 ---@return boolean
 function M.file(name)
   local pid, place = parts(name)
-  return pid ~= nil and is_left(pid, place)
+  return pid ~= nil and is_orphan(pid, place)
 end
 
-local due, count = {}, 0 -- folder -> how many more writes go by before it is looked at again
+local due, count = {}, 0 -- folder -> writes left until the next scan
 
---- Remove the temp files that killed writes left in a folder. Called after a write there, which has succeeded whatever happens
---- here. A large folder is looked at the more seldom the larger it is.
----@param folder string with a slash behind it
+--- Remove the temp files that killed writers left in a folder. Called after a successful write there, so errors are ignored. The
+--- larger the folder, the less often it is scanned.
+---@param folder string with a trailing slash
 ---@param list fun(path: string): table[]?, stoke.error?
 ---@param remove fun(path: string): any, stoke.error?
 ---@param root? string where the folder begins
@@ -63,13 +63,13 @@ function M.sweep(folder, list, remove, root)
   end
 end
 
---- Of a temp folder whose process has gone.
+--- Is this the name of a temp folder whose process is gone?
 ---@param name string without a folder above
 ---@return boolean
 function M.folder(name)
   if name:sub(1, 6) ~= "stoke-" then return false end
   local pid, place = name:match "^stoke%-(%d+)%-(%x%x%x%x%x%x%x%x)%x%x%x%x%x%x%x%x$"
-  return pid ~= nil and is_left(pid, place)
+  return pid ~= nil and is_orphan(pid, place)
 end
 
 return M

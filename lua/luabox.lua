@@ -1,8 +1,8 @@
---- Runs a piece of Lua that nobody vouches for. fence/luabox.c loads this file into a state of its own, in a process of its own
---- that may do nothing but compute; nobody requires it. What it uses later it takes now: the code may change every table.
+--- Runs untrusted Lua code. fence/luabox.c loads this file into a separate state of a separate process that can only compute; no
+--- module requires it. It takes the functions it needs into locals at the start, since the code may change every table.
 
 local code, write = ...
-local error_of_memory = "not enough memory" -- Lua's own words
+local error_of_memory = "not enough memory" -- Lua's message
 local TOO_DEEP = "syntax error: the code is nested too deeply (stack overflow: about 200 levels are the most)"
 
 local concat, pack, sort = table.concat, table.pack, table.sort
@@ -11,7 +11,7 @@ local huge, math_type = math.huge, math.type
 local load, next, pcall, rawget, rawlen, select, tostring, type =
   load, next, pcall, rawget, rawlen, select, tostring, type
 
-local DEPTH, SIZE, VALUES = 8, 64 << 10, 100 -- of what is shown
+local DEPTH, SIZE, VALUES = 8, 64 << 10, 100 -- limits of the output
 
 -- ---- showing values -----------------------------------------------------------------------------------------------------
 
@@ -21,7 +21,7 @@ for word in ([[and break do else elseif end false for function goto if in local 
 
 local ORDER = { number = 1, string = 2, boolean = 3 }
 
---- Numbers, then strings by their bytes, then the rest; equal ranks only where the order tells nothing.
+--- Sort numbers first, then strings by their bytes, then the rest; the order within the rest carries no meaning.
 local function before(a, b)
   local x, y = ORDER[type(a)] or 4, ORDER[type(b)] or 4
   if x ~= y then return x < y end
@@ -103,7 +103,7 @@ end
 
 local CUT = " ... (cut)"
 
---- One text is itself; everything else is written as Lua writes it.
+--- A single string is shown as it is, everything else in Lua syntax.
 local function shown(values, from)
   local only = values.n == from and values[from]
   if type(only) == "string" then return #only > SIZE and sub(only, 1, SIZE) .. CUT or only end
@@ -139,13 +139,13 @@ end
 
 -- ---- running it -------------------------------------------------------------------------------------------------------
 
---- An error in one line that says where.
+--- An error as one line with its place.
 local function explained(raised)
   if raised == error_of_memory then return raised end
   if type(raised) ~= "string" then return "error: " .. shown({ n = 1, raised }, 1) end
   local line, rest = match(raised, "^code:(%d+): (.*)$")
   local deeper, deepest = line, rest
-  while deeper do -- each coroutine.wrap puts its own place before
+  while deeper do -- each coroutine.wrap prepends its own place
     line, rest = deeper, deepest
     deeper, deepest = match(rest, "^code:(%d+): (.*)$")
   end
@@ -158,20 +158,20 @@ local function explained(raised)
   return sub(text, 1, SIZE)
 end
 
---- Under a pcall of its own: the handler of errors outside would add what it sees of the stack, which is ours.
+--- Under a pcall of its own: the outer message handler would add a traceback of the runtime's stack.
 local function try_load(text)
   local ok, f, wrong = pcall(load, text, "=code", "t")
   if ok then return f, wrong end
   return nil, f
 end
 
---- The expression, or else the chunk.
+--- Compile as an expression, otherwise as a chunk.
 local function compile()
   local f, wrong = try_load("return " .. code)
   if f then return f end
   local g, reason = try_load(code)
   if g then return g end
-  -- "1 +* 2" is no statement, but that is not what is wrong with it
+  -- for "1 +* 2" the error of the expression is the useful one
   local near = match(reason, "unexpected symbol near '(.-)'$")
   local _, at = find(code, "^%s*")
   if near and near ~= "" and sub(code, at + 1, at + #near) == near then reason = wrong end

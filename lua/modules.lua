@@ -1,17 +1,17 @@
---- What was loaded from files (the script, and each module that require found in one), what their bodies made, and the change
---- that is under way while lua/reload.lua runs bodies again.
+--- Registry of loaded files (the script, and each module that require loaded from a file), the objects their bodies created, and
+--- the change in progress while lua/reload.lua runs bodies again.
 ---
---- A body is the top of a file. While one runs, the agents, tools and timers it makes are noted under its file, in order: so the
---- next version's can take the place of this one's, object for object.
+--- A body is the top-level code of a file. The agents, tools and timers that it creates are recorded for its file, in order, so
+--- that those of the next version can replace them one by one.
 
 local host = require "host.task"
 
 local M = {}
 
 ---@class core.modules.file
----@field name? string as require knows it; nil for the script
+---@field name? string its module name; nil for the script
 ---@field path string
----@field text string the text that is in force
+---@field text string the text of the current version
 ---@field value any what the body returned
 ---@field requires table<string, true> names of modules its body required
 ---@field made table<string, table<string, table[]>> kind -> name -> objects in the order they were made
@@ -21,21 +21,21 @@ M.list = {}
 ---@type table<string, core.modules.file>
 M.by_name, M.by_path = {}, {}
 
---- The change under way; see lua/reload.lua. Its bodies run in one slice of one task, so that nobody else ever sees it.
+--- The change in progress; see lua/reload.lua. Its bodies run in one slice of one task, so no other task can see it.
 M.change = nil
 
---- Told of each new file: fun(file).
+--- Listener for new files: fun(file).
 M.listener = nil
 
---- Told of each task that a script spawns: fun().
+--- Called for each task that a script spawns: fun().
 M.on_spawn = nil
 
---- A file that could not be compiled when it was to be loaded for the first time.
+--- A file that failed to compile when it was first loaded.
 M.broken = nil
 
 local bodies = setmetatable({}, { __mode = "k" }) -- task -> the file whose body it runs
 
---- A file that is about to be run for the first time, or as a whole once more.
+--- Register a file that is about to run, for the first time or again as a whole.
 ---@param name? string
 ---@param path string
 ---@param text string
@@ -53,7 +53,7 @@ function M.file(name, path, text)
   return file
 end
 
---- The file whose body is running here; nil in functions that are called later.
+--- The file whose body the current task runs; nil in functions that are called later.
 ---@return core.modules.file|nil
 function M.body()
   if M.change then return M.change.body end
@@ -61,7 +61,7 @@ function M.body()
   return me and bodies[me]
 end
 
---- Say that the running task runs the body of a file, until the result is closed.
+--- Mark that the current task runs the body of a file, until the result is closed.
 ---@param file core.modules.file
 function M.enter(file)
   local me = host.current()
@@ -70,7 +70,7 @@ function M.enter(file)
   return setmetatable({}, { __close = function() bodies[me] = outer end })
 end
 
---- Forget everything: the script is about to be loaded as if for the first time.
+--- Forget all files: the script is about to be loaded from scratch.
 ---@param loaded table<string, any> package.loaded of the scripts
 function M.forget(loaded)
   for name in next, M.by_name do
@@ -81,7 +81,7 @@ function M.forget(loaded)
   M.broken = nil
 end
 
---- Does the body of `name` need `wanted`, directly or through others?
+--- Does the body of `name` require `wanted`, directly or indirectly?
 ---@param name string
 ---@param wanted string
 ---@return boolean
@@ -100,7 +100,7 @@ function M.needs(name, wanted)
   return false
 end
 
---- Note what the running body made; nothing happens in functions that are called later.
+--- Record an object that the running body created; does nothing in functions that are called later.
 ---@param kind string "agent", "tool", "timer"
 ---@param name string
 ---@param object table
@@ -113,8 +113,8 @@ function M.made(kind, name, object)
   table.insert(of_kind[name], object)
 end
 
---- While a body is run again: the object that takes the place of the one being made, because the version before made it under
---- the same name (the nth of that name for the nth).
+--- While a body is run again: the object of the previous version with the same kind, name and position among its namesakes. It is
+--- updated in place of creating a new one.
 ---@param kind string
 ---@param name string
 ---@return table|nil
@@ -128,20 +128,20 @@ function M.before(kind, name)
   return list and list[count + 1]
 end
 
---- While a body is run again: note what an object was before it was changed in place.
+--- While a body is run again: record the previous state of an object that is changed in place.
 ---@param object table
 ---@param old any
 function M.changed(object, old)
   if M.change and M.change.changed[object] == nil then M.change.changed[object] = old end
 end
 
---- While a body is run again: what takes a step back should the change fail. Else nothing.
+--- While a body is run again: register a function that undoes a step if the change fails. Otherwise does nothing.
 ---@param f function
 function M.undo(f)
   if M.change then table.insert(M.change.undo, f) end
 end
 
---- What is done when the change has succeeded; at once when there is none.
+--- Run `f` when the change has succeeded; at once if there is no change in progress.
 ---@param f function
 function M.commit(f)
   if M.change then table.insert(M.change.commit, f) else f() end

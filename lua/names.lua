@@ -1,5 +1,5 @@
---- What a wrong name was meant to be: members of stoke's modules and methods of objects. A right name costs nothing: a module asks
---- only for what it does not have, and an object only once the call of nothing has failed.
+--- Did-you-mean for wrong names: members of stoke's modules and methods of objects. Correct names cost nothing: a module checks
+--- only names it does not have, and an object only after a call of nil has failed.
 
 local errors = require "core.errors"
 local raw_pcall = require "core.coro".raw_pcall
@@ -9,7 +9,7 @@ local M = {}
 
 local function plain(word) return (word:lower():gsub("_", "")) end
 
---- The nearest of some names: the same but for case and underscores, a slip of the fingers, one that is part of the other.
+--- The nearest of some names: equal except for case and underscores, a typo, or one that contains the other.
 ---@param word string
 ---@param names string[] sorted
 ---@return string|nil
@@ -48,9 +48,9 @@ end
 ---@param key string
 ---@param ... table tables whose keys are names
 ---@return string message
----@return boolean known something was meant
+---@return boolean known there is a suggestion
 function M.say(owner, key, ...)
-  local foreign = require "core.foreign".members[owner] or {} -- long, and nobody needs it before an error
+  local foreign = require "core.foreign".members[owner] or {} -- loaded late: it is long, and only errors need it
   local here = foreign[key]
   if here and here:find "^%l[%w_]*$" then return ("%s has no %s; did you mean %s?"):format(owner, key, here), true end
   if here then return ("%s has no %s; here it is %s"):format(owner, key, here), true end
@@ -62,8 +62,7 @@ function M.say(owner, key, ...)
   return ("%s has no %s"):format(owner, key), false
 end
 
---- What a global that is not there was meant to be: a module of stoke that nobody required, a word of another language, a slip of
---- the fingers.
+--- Suggestion for an undefined global: a module of stoke that was not required, a word of another language, or a typo.
 ---@param name string
 ---@param known string[] names of the globals
 ---@return string|nil
@@ -79,7 +78,7 @@ function M.global(name, known)
   return near and ("did you mean '%s'?"):format(near)
 end
 
---- How a line that Lua cannot read is written in Lua, where it looks like another language.
+--- Suggestion for a line that Lua cannot parse but that looks like another language.
 ---@param message string of the parser, "file:12: ..."
 ---@param code string
 ---@return string|nil
@@ -105,7 +104,7 @@ local function missing(name, module, key)
   errors.raise("argument", message, { hint = not known and ("stoke help %s lists what it has"):format(name) or nil })
 end
 
---- Let a module of ours say what it does not have, instead of giving nil.
+--- Make a built-in module raise an error with a suggestion for a missing member, instead of returning nil.
 ---@param name string "stoke.fs"
 ---@param module any
 ---@return any module
@@ -130,7 +129,7 @@ function M.seal(name, module)
   return setmetatable(module, meta)
 end
 
---- What an object of fields gives for a name it does not have: nil, unless another name was surely meant.
+--- The value of an unknown field of a record: nil, or an error if it is clearly a misspelt name.
 ---@param owner string class
 ---@param key any
 ---@param optional table<string, true> fields that may be missing
@@ -144,13 +143,13 @@ end
 
 -- ---- objects ------------------------------------------------------------------------------------------------------------------
 
---- The value of a variable that a frame sees.
+--- The value of a variable visible in a frame.
 local function variable(level, name)
   local i, found = 1, nil
   while true do
     local known, value = debug.getlocal(level + 1, i)
     if not known then break end
-    if known == name then found = value end -- the last one of a name hides the others
+    if known == name then found = value end -- the last variable of a name hides the earlier ones
     i = i + 1
   end
   if found ~= nil then return found end
@@ -164,7 +163,7 @@ local function variable(level, name)
   return found
 end
 
---- The object of a method that is nil: it still lies beside the nil that was to be called.
+--- The object whose method is nil: it is still on the stack next to the nil that was called.
 local function called_object(level, method)
   local i, found, before = 1, nil, false
   while true do
@@ -188,7 +187,7 @@ local function has_members(value)
     type(index) == "table" and index or type(name) == "string" and meta or nil
 end
 
---- The level of the function that raised, seen from the caller: the first one at that place.
+--- The stack level of the function that raised, relative to the caller: the first one at that place.
 local function level_of(place)
   for level = 2, 12 do
     local info = debug.getinfo(level, "Sl")
@@ -197,7 +196,7 @@ local function level_of(place)
   end
 end
 
---- The object on whose field a line of source calls: it is named there.
+--- The object whose field a source line calls; the line names it.
 local function field_owner(level, info, key)
   local n = 0
   for text in (source.text(info.source) or ""):gmatch "([^\n]*)\n?" do
@@ -209,7 +208,7 @@ local function field_owner(level, info, key)
   end
 end
 
---- Other words for "attempt to call a nil value (method 'ask')"; nil where there are no better ones.
+--- A better message for "attempt to call a nil value (method 'ask')"; nil if there is none.
 ---@param raised string "file:12: attempt to call a nil value (method 'ask')"
 ---@return string|nil
 local function explain(raised)
@@ -226,8 +225,8 @@ local function explain(raised)
   return place .. message
 end
 
---- The frames of ours from the one that raised at this place to the one that the script called: their levels, and whether a line
---- of a script is known to have called the last.
+--- The runtime's frames from the one that raised at this place to the one that the script called: their levels, and whether the
+--- caller of the last is known to be a line of a script.
 local function entrance(place)
   local first = level_of(place)
   if not first then return nil end
@@ -253,8 +252,8 @@ local function has_method(value, f)
   return false
 end
 
---- Was the method at a level called on what is no object of its class? Functions of ours pass objects of other classes on as
---- `self`; only for the one that the script called it is certain that they are wrong.
+--- Was the method at a level called on an object of another class? Internal functions do that on purpose, so it is an error only
+--- for the method that the script called.
 local function wrong_self(level, outermost)
   local info = debug.getinfo(level + 1, "nfu")
   local name, own = debug.getlocal(level + 1, 1)
@@ -282,7 +281,8 @@ local function misused(raised)
   end
 end
 
---- An error that Lua raised in a file of ours because of how a script called it: what was wrong with the call; else as it is.
+--- Translate an error that Lua raised inside the runtime because a script called it wrongly into a description of the wrong call;
+--- other errors are returned unchanged.
 ---@param raised string "stoke:stdlib/http/reply.lua:12: attempt to ..."
 ---@return string|stoke.error
 function M.misuse(raised)
@@ -290,7 +290,7 @@ function M.misuse(raised)
   return ok and err or raised
 end
 
---- An error's text, said better where it can be: called by the message handler, where the stack still stands. Never raises.
+--- Improve an error message if possible. Called by the message handler, while the stack still exists. Never raises.
 ---@param raised string
 ---@return string raised
 function M.better(raised)

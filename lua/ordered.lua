@@ -1,6 +1,6 @@
---- pairs and next of scripts. Lua's own order differs from process to process, since strings are hashed with a seed of the
---- process; in a test and in a journalled run nothing may depend on it, so there keys come sorted: numbers, strings, booleans, then
---- all else as it comes. Elsewhere this is Lua's own pairs behind one look at a flag.
+--- pairs and next of scripts. Lua's own order differs between processes, since each hashes strings with its own seed. Tests and
+--- journalled runs must not depend on it, so they get sorted keys: numbers, strings, booleans, then everything else unsorted.
+--- Elsewhere this is Lua's own pairs after one test of a flag.
 
 local current = require "host.task".current
 
@@ -8,23 +8,23 @@ local raw_next, raw_pairs, getmetatable = next, pairs, getmetatable
 
 local M = {}
 
-local ordered = false -- for somebody at least
+local ordered = false -- everywhere, or in at least one run
 local everywhere, runs = false, 0
 
---- Keys come sorted from now on, or as Lua has them.
+--- Switch sorted keys on or off for all tasks.
 ---@param on boolean
 function M.switch(on)
   everywhere = on
   ordered = on or runs > 0
 end
 
---- A journalled run begins: in its tasks keys come sorted.
+--- A journalled run begins: its tasks get sorted keys.
 function M.enter()
   runs = runs + 1
   ordered = true
 end
 
---- It has ended.
+--- A journalled run has ended.
 function M.leave()
   runs = runs - 1
   ordered = everywhere or runs > 0
@@ -68,7 +68,7 @@ local function keys_of(t)
   return keys, count + #others
 end
 
---- The keys of a table that are texts, sorted; for messages, and where an order is wanted also outside a test.
+--- The string keys of a table, sorted; for messages, and wherever the order matters outside tests too.
 ---@param t table
 ---@return string[]
 function M.names(t)
@@ -80,7 +80,7 @@ function M.names(t)
   return names
 end
 
---- As pairs. The keys are those there are at the beginning; one that is set to nil on the way does not come.
+--- Like pairs. Visits the keys that exist at the start; skips one that is set to nil during the walk.
 function M.pairs(t)
   if not ordered or type(t) ~= "table" or not (everywhere or in_run()) then return raw_pairs(t) end
   local meta = getmetatable(t)
@@ -97,10 +97,10 @@ function M.pairs(t)
   end, t, nil
 end
 
--- The walk through a table that next has begun: table -> { keys, position of each }.
+-- Walks that `next` has begun: table -> { keys, position of each }.
 local walks = setmetatable({}, { __mode = "k" })
 
---- As next: the keys come in the order they had when the walk began.
+--- Like next: visits the keys in the order that was fixed when the walk began.
 function M.next(t, key)
   if not ordered or type(t) ~= "table" or not (everywhere or in_run()) then return raw_next(t, key) end
   local walk = walks[t]

@@ -1,8 +1,9 @@
---- What a task is told that does not wait: while it runs nothing else can, not even what would end it. The watchdog asks here
---- each tenth of a second, and when the heap has grown beyond its limit; the error it gets is raised in the task, where it is.
+--- Interrupts tasks that run without waiting: meanwhile nothing else can run, not even the code that would end them. The watchdog
+--- calls `judge` every tenth of a second, and when the heap exceeds its limit; it raises the returned error in the task, at the
+--- current instruction.
 ---
---- A scope whose deadline has passed is cancelled, as the keeper would have done. A task that swallows its cancellation hears of
---- it again, at any instruction, until it ends; `<close>` handlers have their five seconds (lua/scope.lua).
+--- A scope past its deadline is cancelled, as the keeper would have done. A task that swallows its cancellation gets it raised
+--- again, at any instruction, until it ends; `<close>` handlers have their five seconds (lua/scope.lua).
 
 local host = require "host.task"
 local errors = require "core.errors"
@@ -12,14 +13,15 @@ local scopes = require "core.scope"
 
 local M = {}
 
---- The scope around this one: of the same task, or the one that the task belongs to.
-local function around(scope)
+--- The enclosing scope: in the same task, or the one that owns the task.
+local function enclosing(scope)
   if scope.task then return scope.outer or scope.task end
   return scope.up
 end
 
---- What has passed: a deadline that no shield keeps off, or the grace of a scope that was cancelled. A scope with a deadline may
---- also say how long its tasks may run without waiting (`slice`, seconds of real time): a virtual clock stands still meanwhile.
+--- The scope whose deadline has passed, unless a shield protects the task, or the cancelled scope whose grace period is over. A
+--- scope with a deadline may also limit how long its tasks run without waiting (`slice`, seconds of real time), since a virtual
+--- clock stands still meanwhile.
 ---@return table|nil late, table|nil over
 local function passed(task, seconds)
   local scope, shielded = task.scope or task, false
@@ -30,12 +32,12 @@ local function passed(task, seconds)
       if scope.slice and seconds >= scope.slice then return scope end
     end
     shielded = shielded or scope.shield
-    scope = around(scope)
+    scope = enclosing(scope)
   end
 end
 
---- The cancellation that the task has not heard of, or does not heed. Bodies that are run again are in a scope that is cancelled
---- from its beginning; they have a limit of their own (lua/reload.lua).
+--- The cancellation that the task has not received yet, or ignores. Bodies that are run again are in a scope that is cancelled
+--- from the start; they have a limit of their own (lua/reload.lua).
 local function unheeded(task)
   local scope = scopes.innermost(task)
   return not task.unwinding and not scope.aside and scope.cancelled or nil
@@ -48,7 +50,7 @@ end
 
 local function expire(task, seconds)
   local late, over = passed(task, seconds)
-  while late do -- one around it may have passed, too
+  while late do -- an enclosing one may have passed too
     if late.slice and not late.alarm:due(seconds) then late.overran = host.site() or "?" end
     late.alarm:begin()
     late:on_alarm()
@@ -63,7 +65,7 @@ end
 
 local MB = 1024 * 1024
 
---- A slice that grew the heap by less is not what filled it.
+--- Did this slice fill the heap? One that grew it by less did not.
 local function is_large(grown, limit) return grown >= math.max(limit // 64, MB) end
 
 local function size(bytes)
@@ -80,7 +82,7 @@ local function too_large(grown)
     size(used), size(limit), size(grown)), { where = host.site(), hint = HINT })
 end
 
---- The error of a block that did not fit any more; nil when there is no limit, or it was the machine that refused.
+--- The error for a refused allocation; nil if there is no limit, or the machine refused it.
 local function refused()
   local used, limit, block = host.memory()
   if block == 0 or limit == 0 then return nil end
@@ -88,13 +90,13 @@ local function refused()
     size(block), size(limit)), { hint = HINT })
 end
 
---- Asked by the watchdog, in the task that runs. Code of a journalled run that is broken off fails the run, since no log can say
---- where that was; so it has some seconds to come to a wait, where the keeper cancels it as anywhere.
----@param act boolean false: only look
+--- Called by the watchdog, in the running task. Interrupting code of a journalled run fails the run, since no log can record where
+--- that was; so such code gets some seconds to reach a wait, where the keeper can cancel it as usual.
+---@param act boolean false: only check
 ---@param seconds number how long it has run, at least
----@param grown integer bytes by which it made the heap grow beyond the limit, garbage apart
----@return any told act: the error to raise, or nil; else whether there is one
----@return boolean? final no `<close>` handler is left any time
+---@param grown integer bytes by which it grew the heap beyond the limit, without garbage
+---@return any err if act: the error to raise, or nil; otherwise whether there is one
+---@return boolean? final `<close>` handlers get no more time
 local function judge(act, seconds, grown)
   local task = host.current()
   if not task or task.context.system then return nil end
@@ -113,7 +115,7 @@ end
 
 local UNITS = { [""] = 1, k = 1024, m = MB, g = 1024 * MB, t = 1024 * 1024 * MB }
 
---- An amount of memory in bytes: 1073741824, "1G", "512M", "50%" of the machine's; nil when it is none of these.
+--- An amount of memory in bytes: 1073741824, "1G", "512M", "50%" of the machine's; nil if invalid.
 ---@param amount string|number
 ---@return integer|nil
 function M.bytes(amount)
@@ -127,11 +129,11 @@ function M.bytes(amount)
   return number and math.tointeger(tonumber(number) * UNITS[unit] // 1)
 end
 
---- Hold the heap below so many bytes; 0: no limit.
+--- Limit the heap to `bytes`; 0: no limit.
 ---@param bytes integer
 function M.limit_memory(bytes) host.limit_memory(bytes) end
 
---- Begin to answer the watchdog.
+--- Install the watchdog's callback.
 function M.start()
   host.on_overrun(judge)
   errors.refused = refused

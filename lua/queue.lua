@@ -1,6 +1,5 @@
---- A queue from the tasks of one piece of work to who reads what they say: bounded, in order. A channel, but for one thing only,
---- so that what is said for each token costs little: a value waits in the queue itself, and a ticket is made only for a writer that
---- finds it full.
+--- A bounded FIFO queue from the tasks of an agent run to the reader of its events. Cheaper than a channel, since it is used for
+--- every token: values are stored in the queue itself, and only a writer that finds it full allocates a ticket.
 
 local host = require "host.task"
 local fifo = require "core.fifo"
@@ -15,21 +14,21 @@ local deliver, queue_up, wake_all = scopes.deliver, scopes.queue_up, scopes.wake
 ---@field capacity integer
 ---@field first integer the oldest value
 ---@field last integer
----@field readers table who waits for a value (lua/fifo.lua)
----@field writers table who waits for room
+---@field readers table tasks that wait for a value (lua/fifo.lua)
+---@field writers table tickets of writers that wait for room
 ---@field closed? boolean
----@field cut? boolean its writer was cut off: set by who uses it
+---@field cut? boolean its writer was cut off; set by the owner
 local Queue = {}
 Queue.__index = Queue
 
---- Make one.
----@param capacity integer values that may wait
+--- Create a queue.
+---@param capacity integer values it can hold
 ---@return stoke.queue
 function M.new(capacity)
   return setmetatable({ capacity = capacity, first = 1, last = 0, readers = {}, writers = {}, closed = nil }, Queue)
 end
 
---- Wait for the reader: the value goes with the ticket, in its turn.
+--- Wait for room. The reader takes the value from the ticket, in FIFO order.
 local function wait_for_room(queue, task, value)
   enter "channel:send"
   local ticket = { task = task, value = value, taken = false }
@@ -56,12 +55,12 @@ function Queue:put(value)
   if self.readers.head then wake_all(self.readers) end
 end
 
---- There is room for what the oldest writer waits with.
-local function let_in(queue)
+--- A slot is free: move the value of the oldest waiting writer into the queue.
+local function admit_writer(queue)
   local ticket = fifo.pop(queue.writers)
   while ticket do
     local co = ticket.task.co
-    if co and wake(co) then -- else it was cancelled a moment ago
+    if co and wake(co) then -- otherwise it has just been cancelled
       ticket.taken = true
       queue.last = queue.last + 1
       queue[queue.last] = ticket.value
@@ -82,7 +81,7 @@ function Queue:take()
     local value = self[first]
     if value ~= nil then
       self[first], self.first = nil, first + 1
-      if self.writers.head then let_in(self) end
+      if self.writers.head then admit_writer(self) end
       return value
     end
     if self.closed then return nil end
@@ -95,7 +94,7 @@ function Queue:take()
   end
 end
 
---- No more values; what is in it can still be taken.
+--- Close the queue: no more values can be put in, the remaining ones can still be taken.
 function Queue:close()
   self.closed = true
   wake_all(self.readers)

@@ -1,5 +1,5 @@
---- Secrets are kept off a cassette and out of a journal: what headers, the queries of URLs and the fields of bodies hold under a
---- name that says so.
+--- Keeps secrets out of cassettes and journals: replaces the values of headers, URL parameters and body fields whose names mark
+--- them as secret.
 
 local json = require "core.json"
 local secrets = require "core.secrets"
@@ -8,14 +8,14 @@ local M = {}
 
 M.MARK = "[redacted]"
 
---- Is what stands under this name a secret?
+--- Does a field of this name hold a secret?
 ---@param name string
 ---@return boolean
 ---
 --- Example: `assert(redact.secret "X-API-Key")`
 function M.secret(name) return secrets.named(name) end
 
---- Keeps the secrets it has seen, to find them again where nobody expects them.
+--- Remembers the secrets it has seen, to remove them from other texts as well.
 ---@class core.redactor
 local Redactor = {}
 Redactor.__index = Redactor
@@ -32,9 +32,9 @@ local function add(self, value, name)
   end
 end
 
---- A value that must not be written: as it is, without the escapes of a URL, and with those of JSON.
+--- Add a secret value: as it is, without URL escapes, and with JSON escapes.
 ---@param value string
----@param name? string what is written in its place; not given: a mark that is the same for all
+---@param name? string written in its place as "[secret NAME]"; default: M.MARK
 function Redactor:learn(value, name)
   value = value:gsub("^%s*%a+%s+", "") -- "Bearer x", "Basic x"
   if value == M.MARK then return end
@@ -49,7 +49,7 @@ end
 --- Headers that hold a URL.
 M.URLS = { location = true, ["content-location"] = true, referer = true, origin = true, link = true, refresh = true }
 
---- "Name: value" lines.
+--- Redact a "Name: value" line.
 function Redactor:header(line)
   local name, value = line:match "^([^:]+):%s*(.*)$"
   if name and M.URLS[name:lower()] then return name .. ": " .. self:url(value) end
@@ -58,7 +58,7 @@ function Redactor:header(line)
   return name .. ": " .. M.MARK
 end
 
---- A URL: user and password, and the query.
+--- Redact a URL: user and password, and the query.
 function Redactor:url(url)
   url = url:gsub("^(%a[%w+.-]*://)([^/?#@]*)@", function(scheme, who)
     self:learn(who:match ":(.*)$" or who)
@@ -71,7 +71,7 @@ function Redactor:url(url)
   end))
 end
 
---- The fields of a decoded body; changed in place. Second: whether there was a secret.
+--- Redact the fields of a decoded body in place. The second result says whether there was a secret.
 function Redactor:fields(value)
   local found = false
   for name, inner in next, value do
@@ -86,7 +86,7 @@ function Redactor:fields(value)
   return value, found
 end
 
---- A text with every secret seen so far taken out.
+--- Replace every secret seen so far in a text.
 function Redactor:text(text)
   for _, value in ipairs(self.list) do
     local from, to = text:find(value, 1, true)

@@ -1,23 +1,23 @@
---- Runs the bodies of changed files again, aside, and puts the new code in place of the old: all of it or nothing.
+--- Reloads changed files: runs their bodies again in isolation and replaces the old code by the new, all or nothing.
 ---
---- Everything happens in one slice of the running task, between two turns of all others: they see the old code, then the new.
----   - The door is shut: the bodies run in a scope that is cancelled already, where nothing can wait. An effect is the error of
----     the change (but those that only look: the environment and the clock), and so is a body that runs longer than LIMIT.
----   - What a body makes under a name (agents, tools, timers) is the object of the version before, changed in place: whoever
----     holds one, holds the new one. Each such step leaves its undo in the change.
----   - Tables that a body may write to without our help (the globals, the modules' own tables) are copied before, and written
----     back when the change fails.
----   - The module's new table is poured into the old one, which stays; what the new code knows as the new table is turned to
----     the old one by a walk through its functions. So one table of a module lives, whatever the number of reloads.
----   - `require` of a module that nobody has loaded yet breaks off, and all is taken back: the file is looked for with the
----     door open, and the bodies run once more.
+--- Everything happens in one slice of the current task. Other tasks see the old code before it and the new code after it.
+---   - Bodies run without effects: in a scope that is already cancelled, where nothing can wait. An effect fails the change (except
+---     reading the environment and the clock), and so does a body that runs longer than LIMIT.
+---   - When a body creates a named object (agent, tool, timer), it gets the previous version's object, updated in place, so
+---     existing references stay valid. Each such step registers its undo in the change.
+---   - Tables that a body may write to directly (the globals, the modules' own tables) are copied first, and restored if the change
+---     fails.
+---   - The contents of a module's new table are copied into its old table. A walk through the new functions replaces references to
+---     the new table by the old one (lua/reload/patch.lua). So a module has one table, however often it is reloaded.
+---   - `require` of a module that is not loaded yet aborts and rolls back the attempt. The file is then searched with effects
+---     allowed, and the bodies run once more.
 
 local host = require "host.task"
 local effect = require "core.effect"
 local env = require "core.env"
 local errors = require "core.errors"
 local modules = require "core.modules"
-local relink = require "core.relink"
+local patch = require "core.reload.patch"
 local raw_xpcall = require "core.coro".raw_xpcall
 local scopes = require "core.scope"
 local script = require "core.script"
@@ -25,7 +25,7 @@ local source = require "core.source"
 
 local M = {}
 
---- Seconds of processor time that bodies may take.
+--- Limit of processor time for the bodies, in seconds.
 M.LIMIT = 0.5
 
 local STANDARD = { "string", "table", "utf8", "math", "os", "io", "coroutine", "debug", "package" }
@@ -73,11 +73,11 @@ end
 ---@field jobs core.reload.job[]
 ---@field body? core.modules.file
 ---@field before table<core.modules.file, { made: table, requires: table }>
----@field changed table<table, any> object -> what it was
+---@field changed table<table, any> object -> its previous state
 ---@field undo function[]
 ---@field commit function[]
----@field missing? string a module that has to be looked for
----@field failed? stoke.error the first error, also when a body caught it
+---@field missing? string a module that must be searched first
+---@field failed? stoke.error the first error, even if a body caught it
 local Change = {}
 Change.__index = Change
 
@@ -94,7 +94,7 @@ local function write_back(t, saved)
   for key, value in next, saved do rawset(t, key, value) end
 end
 
---- Tables that bodies write to by themselves, as they are now.
+--- Copies of the tables that bodies may write to directly.
 local function snapshot()
   local tables = { env.globals, env.globals.package.loaded, modules.list, modules.by_name, modules.by_path }
   for _, name in ipairs(STANDARD) do tables[#tables + 1] = env.globals[name] end
@@ -106,7 +106,7 @@ local function snapshot()
   return saved
 end
 
-function Change:take_back()
+function Change:roll_back()
   for i = #self.undo, 1, -1 do self.undo[i]() end
   for t, was in next, self.saved do
     write_back(t, was.fields)
@@ -118,7 +118,7 @@ local function kind_of(value)
   return value == nil and "nothing" or type(value) == "table" and "a table" or "a " .. type(value)
 end
 
---- Pour what the body returned into the table that everybody has.
+--- Copy the returned table into the existing one, which the rest of the program references.
 function Change:replace(job, value)
   local file = job.file
   local old = file.value
@@ -138,7 +138,7 @@ function Change:replace(job, value)
   self.turned[value] = old
 end
 
---- Run one body; its file is that of what it makes.
+--- Run one body; objects that it creates are recorded for its file.
 function Change:run(file, chunk, ...)
   local outer = self.body
   local was = { made = file.made, requires = file.requires }
@@ -180,7 +180,7 @@ function Change:do_job(job)
   end
 end
 
---- A module that was found while the change waited.
+--- Load a module that was found between two attempts.
 function Change:load(name)
   local found = self.found[name]
   if not found then
@@ -204,7 +204,7 @@ function Change:load(name)
   return loaded[name]
 end
 
---- What `require` does in a body that is run again.
+--- `require` in a body that is run again.
 function Change:require(name)
   local file, loaded = modules.by_name[name], env.globals.package.loaded
   local me = self.body
@@ -220,8 +220,8 @@ end
 
 -- ---- the slice ----------------------------------------------------------------------------------------------------------------
 
---- An error with its place in the files.
-local function placed(raised, place)
+--- Add the place in the files to an error.
+local function with_place(raised, place)
   local err = errors.wrap(raised)
   local message = err.message
   if place and not message:find "^[^\n]-:%d+:" and not message:find "^[^\n:]+%.lua:" then
@@ -231,8 +231,8 @@ local function placed(raised, place)
     { hint = rawget(err, "hint"), traceback = rawget(err, "traceback") })
 end
 
---- An effect in a body: "file:line: what: the line".
----@param place string|nil where, if not at the line of the script that is at work
+--- The error for an effect in a body: "file:line: what: the source line".
+---@param place string|nil place; default: the current line of the script
 ---@return stoke.error
 function M.effect_error(place)
   place = place or host.site()
@@ -247,22 +247,22 @@ function M.effect_error(place)
     { hint = "bodies define; work belongs into stoke.main, or into a function that is called later" })
 end
 
---- Run f where no effect can be done and nothing can wait, for a limited time.
-local function aside(change, f)
+--- Run f with effects and waits disabled, for a limited time.
+local function run_isolated(change, f)
   local scope <close> = scopes.open {}
   local reason = errors.new("script", "an effect in the body of a file")
-  scope.cancelled, scope.overdue, scope.aside = reason, true, true -- overdue: nor in `<close>` handlers
+  scope.cancelled, scope.overdue, scope.aside = reason, true, true -- overdue: `<close>` handlers cannot wait either
   local function handler(raised)
     if raised == MISSING then return raised end
-    local err = raised == reason and M.effect_error() or placed(raised, host.site())
+    local err = raised == reason and M.effect_error() or with_place(raised, host.site())
     change.failed = change.failed or err
     return err
   end
-  local until_, ok, err = os.clock() + M.LIMIT, nil, nil
+  local deadline, ok, err = os.clock() + M.LIMIT, nil, nil
   local within
   local function too_long()
-    if os.clock() < until_ or debug.getinfo(2, "f").func == within then return end
-    debug.sethook(too_long, "", 1) -- a body that catches the error gets it again at once
+    if os.clock() < deadline or debug.getinfo(2, "f").func == within then return end
+    debug.sethook(too_long, "", 1) -- if the body catches the error, raise it again at once
     change.failed = change.failed or errors.new("script",
       ("%s: the body runs for more than %g s"):format(host.site() or "a body", M.LIMIT))
     error(change.failed, 0)
@@ -272,8 +272,8 @@ local function aside(change, f)
     ok, err = raw_xpcall(f, handler)
     debug.sethook()
   end
-  string.gsub("x", "x", within) -- below a function of C, where nothing can wait
-  if ok and scope.delivered and not change.missing then -- it was caught, but it was tried
+  string.gsub("x", "x", within) -- a C function on the stack makes waiting impossible
+  if ok and scope.delivered and not change.missing then -- the body caught the error of an effect
     ok = false
     local caught = M.effect_error(scope.delivered ~= true and scope.delivered or nil)
     caught.message = caught.message .. " (the body caught the error)"
@@ -287,7 +287,7 @@ local function new_change(jobs, found)
     added = {} }, Change)
 end
 
---- Agents of one name that were one before: nobody could say which is which.
+--- Reject agents that share a name which was unique before: they could not be matched with the old one.
 local function check_names(change)
   for _, job in ipairs(change.jobs) do
     local before = change.before[job.file].made.agent or {}
@@ -299,7 +299,7 @@ local function check_names(change)
   end
 end
 
---- Timers that the new bodies do not name any more.
+--- Stop the timers that the new bodies no longer create.
 local function end_timers(change)
   local kept = {}
   local function each(made, f)
@@ -315,20 +315,20 @@ local function end_timers(change)
   end
 end
 
---- Leaving without a verdict (out of memory, Ctrl-C) is a failure, too.
+--- Leaving without a result (out of memory, Ctrl-C) counts as a failure.
 local Guard = { __close = function(guard)
   local change = guard.change
-  if not change.works then change:take_back() end
+  if not change.works then change:roll_back() end
   modules.change = nil
 end }
 
---- One attempt, from the first body to the last step.
+--- One attempt: run the bodies, then commit or roll back.
 local function attempt(jobs, found)
   local change = new_change(jobs, found)
   change.saved = snapshot()
   local _ <close> = setmetatable({ change = change }, Guard)
   modules.change = change
-  local ok, err = aside(change, function()
+  local ok, err = run_isolated(change, function()
     for _, job in ipairs(jobs) do
       if not job.done then change:do_job(job) end
     end
@@ -336,17 +336,17 @@ local function attempt(jobs, found)
   end)
   change.body = nil
   if not ok then return nil, err, change.missing end
-  relink.turn(change)
+  patch.replace_tables(change)
   change.works = true
   for _, f in ipairs(change.commit) do f() end
   end_timers(change)
   return change
 end
 
---- Run the bodies of files again and put the new code into force.
+--- Run the bodies of files again and activate the new code.
 ---@param jobs core.reload.job[] file, text, chunk
 ---@return core.reload.change|nil
----@return stoke.error|nil err kind `script`; the old code goes on
+---@return stoke.error|nil err kind `script`; the old code stays active
 function M.run(jobs)
   local found = {}
   while true do
@@ -356,8 +356,8 @@ function M.run(jobs)
   end
 end
 
---- The files whose text is not the one in force: jobs that compile; the first error.
----@param force? table<core.modules.file, true> these in any case
+--- The files whose text has changed.
+---@param force? table<core.modules.file, true> include these in any case
 ---@return core.reload.job[] jobs
 ---@return table<core.modules.file, stoke.error> unreadable
 function M.stale(force)

@@ -1,4 +1,4 @@
---- Fences for child processes: the words for the helper of host/fence/sandbox.h, its report, and a temp folder of the child's own.
+--- Sandboxes child processes: the command line of the helper (host/fence/sandbox.h), its report, and a private temp folder.
 
 local about = require "host.about"
 local env = require "host.env"
@@ -10,18 +10,18 @@ local random = require "core.random"
 
 local M = {}
 
---- Limits where none are given: for all that the program starts together, but file_size for each file.
+--- Default limits. They apply to the program and its descendants together, file_size to each file.
 M.DEFAULTS = { memory = 2 << 30, processes = 512, file_size = 256 << 20 }
 
 local HINT = "what was demanded is not to be had here; without `require` the sandbox takes what there is and tells its level"
-local REMOVALS = 5 -- those killed with the group may still be at work for a moment
+local REMOVALS = 5 -- attempts: killed processes of the group may still write for a moment
 local LIMITS = { "cpu", "memory", "file_size", "processes" }
 
 local function add_limits(words, wanted)
   if wanted.net then words[#words + 1] = "net" end
   for _, name in ipairs(LIMITS) do
     local value, word = wanted[name], name
-    if value == nil then -- nobody asked for the memory of one process to end before that: sanitizers reserve terabytes
+    if value == nil then -- by default limit the memory in use, not the address space: sanitizers reserve terabytes
       value, word = M.DEFAULTS[name], name == "memory" and "used" or name
     end
     if value and value < math.huge then words[#words + 1] = ("%s=%d"):format(word, math.ceil(value)) end
@@ -29,7 +29,8 @@ local function add_limits(words, wanted)
   if wanted.require then words[#words + 1] = "require=" .. wanted.require end
 end
 
---- What a sandbox with nothing said reaches on this system: "landlock7+seccomp+rlimits(memory=2G,...)", at least "rlimits(...)".
+--- The level that a sandbox with default options reaches on this system: "landlock7+seccomp+rlimits(memory=2G,...)", at least
+--- "rlimits(...)".
 ---@return string
 function M.level()
   local words = {}
@@ -38,15 +39,15 @@ function M.level()
 end
 
 ---@class core.sandbox
----@field argv string[] to be started instead
----@field temp string its own folder, gone with it
----@field level? string once it runs
+---@field argv string[] the command line to start instead
+---@field temp string its private folder, removed with it
+---@field level? string set once it runs
 local Fence = {}
 Fence.__index = Fence
 
 local swept = false
 
---- Folders that processes left behind that were killed. Once is enough: these are few.
+--- Remove the folders of killed processes. Once per process is enough: these are few.
 local function sweep(folder)
   if swept then return end
   swept = true
@@ -67,7 +68,7 @@ local function make_temp()
   end
 end
 
---- Folders by their real names: the child may start elsewhere, and a link is judged by where it leads.
+--- Add folders by their resolved paths: the child may start in another folder, and a link is judged by its target.
 local function add_folders(words, name, paths)
   for _, path in ipairs(paths) do
     local real, err = fs.resolve(path)
@@ -77,7 +78,7 @@ local function add_folders(words, name, paths)
   return true
 end
 
---- The fence that a request asks for; nil when it asks for none. To be closed when the child is gone.
+--- Create the sandbox that a request asks for; nil if it asks for none. The caller closes it when the child has ended.
 ---@param q table the request: sandbox, argv, cwd
 ---@return core.sandbox|nil
 ---@return stoke.error|nil err
@@ -103,7 +104,7 @@ function M.open(q)
   return fence
 end
 
---- Wait until the helper has become the program.
+--- Wait until the helper has executed the program.
 ---@param p table the process
 ---@param program string for the message
 ---@return boolean|nil
@@ -124,12 +125,12 @@ function Fence:started(p, program)
   return true
 end
 
---- The limit that ended it, by what its supervisor said last: "memory", "processes".
+--- The limit that ended the process, from the supervisor's last report: "memory", "processes".
 ---@param p table the process, ended
 ---@return string|nil
 function Fence:limit(p)
   if self.asked then return self.over end
-  self.asked = true -- one reader
+  self.asked = true -- the report can be read once
   local said = ""
   for bytes in function() return (p:read "report") end do said = said .. bytes end
   self.over = said:match "limit (%w+)\n"

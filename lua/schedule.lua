@@ -1,8 +1,8 @@
---- The order of a journalled run, see host/loop/schedule.h: what came from outside, and when, as a log that can be replayed.
+--- The order of a journalled run (host/loop/schedule.h): a log of external events and their times, which can be replayed.
 ---
---- The tasks of a run carry its schedule (`task.schedule`). What one of them makes belongs to the run, and what it touches has to:
---- channels, semaphores, tasks and scopes of another run, or of none, are the outside. Inside a live effect (from `begin` to
---- `finish`) a task is outside itself.
+--- The tasks of a run hold its schedule (`task.schedule`). Objects that they create belong to the run, and they may only use
+--- objects of the run: channels, semaphores, tasks and scopes of another run, or of no run, are external. Inside a live effect
+--- (from `begin` to `finish`) the task itself counts as external.
 
 local host = require "host.schedule"
 local current = require "host.task".current
@@ -12,18 +12,18 @@ local M = {}
 
 ---@class stoke.schedule: userdata
 ---@field log fun(self, from?: integer): string the bytes of its log from an offset on
----@field at_end fun(self): boolean everything in the log that it replays has come
----@field failure fun(self): string?, string? kind and message of why it can no longer be recorded or replayed
----@field mode fun(self): "record"|"replay"|"over" at the end of its log a replay goes on as a recording
+---@field at_end fun(self): boolean the whole replayed log has been delivered
+---@field failure fun(self): string?, string? kind and message of the error that ended recording or replay
+---@field mode fun(self): "record"|"replay"|"over" at the end of its log a replay continues as a recording
 ---@field count fun(self): integer, integer resumes of its tasks so far, and how many tasks it had
 
---- There is, or was, a journalled run in this process: before the first one nobody looks any further.
+--- There is, or was, a journalled run in this process; until then all checks stop here.
 M.any = false
 
---- Bytes that a log may grow to: some twenty million deliveries.
+--- Limit of a log in bytes: some twenty million deliveries.
 M.MAX = 64 * 1024 * 1024
 
---- The order of a new run.
+--- The schedule of a new run.
 ---@param max? integer bytes of its log at most
 ---@return stoke.schedule
 function M.record(max)
@@ -31,16 +31,16 @@ function M.record(max)
   return schedule or error(err, 0)
 end
 
---- The order of a run that has been recorded.
+--- The schedule of a recorded run.
 ---@param log string
----@param max? integer bytes that the log may grow to where the run goes on
+---@param max? integer limit of the log in bytes if the run continues live
 ---@return stoke.schedule
 function M.replay(log, max)
   local schedule, err = host.replay(log, max or M.MAX)
   return schedule or error(err, 0)
 end
 
---- The task and all that it spawns from now on are a run of this order.
+--- Make the task, and all that it spawns from now on, a run with this schedule.
 ---@param task stoke.task
 ---@param schedule stoke.schedule a new one
 function M.adopt(task, schedule)
@@ -51,19 +51,19 @@ function M.adopt(task, schedule)
   M.any = true
 end
 
---- The running task begins a live effect: until `finish` it is outside of its run. They nest.
+--- The current task begins a live effect: until `finish` it counts as external to its run. Live effects nest.
 M.begin = host.begin
 
---- The live effect is through.
----@return boolean inline the task was not suspended; else the outcome is visible from here on, in its place in the order
+--- The live effect has ended.
+---@return boolean inline the task was not suspended; otherwise the outcome is delivered here, in its recorded place
 function M.finish()
   if host.finish() then return true end
   host.deliver()
   return false
 end
 
---- Wait for the place in the order where an outcome came that was not inline.
----@return boolean|nil given false: the log ends before it, so the effect is to be done, as the task's next one; nil: the run failed
+--- Wait for the recorded place of an outcome that was not inline.
+---@return boolean|nil given false: the log ends before it, so the caller must perform the effect now; nil: the run failed
 ---@return stoke.error? err
 function M.await()
   if host.await() then return true end
@@ -74,7 +74,7 @@ function M.await()
   return nil, errors.new(kind or "cancelled", why or "the run was cancelled while it was replayed")
 end
 
---- The error that a task ends with because its run has failed: of the run's root, whatever its code has made of it.
+--- The error of a failed run, with which its root task ends even if its code caught the error.
 ---@param task stoke.task
 ---@return stoke.error|nil
 function M.ended(task)
@@ -90,21 +90,24 @@ local ADVICE = {
   semaphore = "make the semaphore inside the run, or limit what is called (a pool's width)",
   task = "spawn the task inside the run; what a run needs from outside it gets by an effect",
   scope = "open the scope inside the run; from outside cancel the run's task",
+  session = "make the session inside the run, from what session:save() gave, and hand that in as an argument",
+  timer = "named timers are the process's; inside a run a task that loops over stoke.sleep does the same",
+  table = "hand in what it holds as an argument, and let the run return what is to be kept there",
 }
 
---- Raise `argument` when the running code and an object are not of the same run. Asked where either has one.
+--- Raise `argument` if the current code and an object belong to different runs. Called if either belongs to one.
 ---@param schedule stoke.schedule|false|nil the object's
----@param what "channel"|"semaphore"|"task"|"scope"
+---@param what "channel"|"semaphore"|"task"|"scope"|"session"|"timer"|"table" the last two belong to the process
 ---@param call string
 function M.check(schedule, what, call)
   if not host.foreign(schedule) then return end
-  local inside = host.foreign(nil) -- of some run
+  local inside = host.foreign(nil) -- the current code belongs to a run
   local belongs = not schedule and "does not belong to the journalled run that uses it" or
     inside and "belongs to another journalled run" or "belongs to a journalled run, and is used from outside of it"
   errors.raise("argument", ("%s: the %s %s; a replay could not repeat that"):format(call, what, belongs), { hint = ADVICE[what] })
 end
 
---- The schedule of what the running code makes: its task's, but not inside a live effect.
+--- The schedule for new objects of the current code: its task's, unless inside a live effect.
 ---@return stoke.schedule|false
 function M.own()
   local task = current()

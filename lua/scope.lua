@@ -38,9 +38,9 @@ Scope.__name = "stoke.scope"
 M.Scope = Scope
 
 local current = host.current
-local notice -- fun(label): told of each wait; nil = nobody asks
+local notice -- fun(label): listener for waits
 
---- Be told of each wait, before it begins; nil ends that.
+--- Set a listener that is called before each wait; nil removes it.
 ---@param f fun(label: string)|nil
 function M.on_wait(f) notice = f end
 
@@ -94,7 +94,7 @@ function M.park(label, seconds)
   local woken, err = host.park(label, seconds)
   if woken == nil then
     deliver(task)
-    error(err, 0) -- interrupted by nobody's scope: the host itself is stopping
+    error(err, 0) -- no scope was cancelled: the host itself is stopping
   end
   return woken
 end
@@ -174,7 +174,7 @@ local function mark_stack(owner, scope, reason, add)
     inside[#inside + 1] = top
     top = top.outer
   end
-  if top ~= scope and scope ~= owner then return end -- it is on nobody's stack any more
+  if top ~= scope and scope ~= owner then return end -- it is no longer on the owner's stack
   for i = inside and #inside or 0, 1, -1 do
     local inner = inside[i]
     if inner.shield then return end
@@ -186,8 +186,8 @@ local function mark_stack(owner, scope, reason, add)
   if not owner.unwinding and not owner.ending then host.interrupt(owner.co) end
 end
 
---- A task of a journalled run is cancelled by whoever is outside of it: that is recorded, and comes in a replay at the same place.
---- So the reason says the same words there, and holds nothing that the run does not have.
+--- A cancellation of a journalled run's task from outside the run is recorded, and a replay repeats it at the same place. So the
+--- reason consists of its message alone: it must not contain objects from outside the run.
 local function from_outside(task, reason)
   if not task.co or not runs.cancel(task.co, reason.message) then return false end
   M.cancel(task, errors.new("cancelled", reason.message))

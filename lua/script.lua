@@ -1,4 +1,4 @@
---- Runs a script: loads its file, then what it gave to stoke.main.
+--- Runs a script: its file, then the function it passed to stoke.main.
 
 local effect = require "core.effect"
 local contexts = require "core.context"
@@ -10,10 +10,10 @@ local tasks = require "core.task"
 
 local M = {}
 
---- What stoke.main was given; the last call counts.
+--- The function passed to stoke.main; the last call wins.
 M.main = nil
 
---- The script's own words.
+--- The script's command-line arguments.
 M.args = {}
 
 --- Say what the script does. The body of a file only defines; this runs once the file is loaded, as the first task.
@@ -27,7 +27,7 @@ end
 
 local timer_scope
 
---- The script has ended, or is being cancelled: its timers end too, with what they have open.
+--- The script has ended, or is being cancelled: end its timers and close what they have open.
 function M.end_timers()
   local scope = timer_scope
   timer_scope = nil
@@ -37,11 +37,11 @@ function M.end_timers()
   scopes.stop_alarms(scope)
 end
 
---- The supervisor of stoke.every: a child's error is logged, the others live on.
+--- The supervisor of stoke.every: it logs a child's error, and the other timers go on.
 function M.timers()
   if not timer_scope then
     local me = tasks.current()
-    local tape = me and scopes.innermost(me).context.tape -- of its scope nothing else concerns a timer, which outlives it
+    local tape = me and scopes.innermost(me).context.tape -- a timer outlives the scope, so it inherits nothing else from it
     timer_scope = tasks.supervisor("stoke.every", function(err)
       if err.kind == "exit" then return end
       require "core.stdio".err(("stoke: a timer failed: %s\n"):format(tostring(err)))
@@ -50,15 +50,15 @@ function M.timers()
   return timer_scope
 end
 
---- "name:12: message" of the parser, as an error of ours.
+--- "name:12: message" of the parser, as a stoke error.
 local function syntax_error(message, code)
   errors.raise("script", message, { hint = require "core.names".syntax(message, code) or "the file was not run" })
 end
 
---- The global `arg`: the words behind the script, which itself is arg[0], as in every Lua.
+--- The global `arg`: the script is arg[0], its arguments follow, as in standalone Lua.
 local function set_arg(name, args) rawset(require "core.env".globals, "arg", table.move(args, 1, #args, 1, { [0] = name })) end
 
---- Runs the body of the script, and ends its timers when `f`, which does the rest, is over.
+--- Run the body of the script through `f`, and end its timers when `f` returns.
 local function run(chunk, name, file, args, f)
   M.main, M.args = nil, args
   set_arg(name, args)
@@ -70,11 +70,11 @@ local function run(chunk, name, file, args, f)
   return f(body)
 end
 
---- Are there timers that go on?
+--- Are there running timers?
 ---@return boolean
 function M.has_timers() return timer_scope ~= nil and timer_scope.first ~= nil end
 
---- The usual: the body, what it gave to stoke.main, then the timers for as long as there are any.
+--- The default `f`: the body, the function passed to stoke.main, then wait for the timers.
 local function once(body)
   body()
   if M.main then M.main(M.args) end
@@ -92,7 +92,7 @@ local function compile_file(path)
   require "core.driver.fs"
   require "core.env".set_folder(path:match "^(.*)/[^/]*$" or ".")
   local code = errors.check(effect.perform("fs.read", { path = path }))
-  local file = modules.file(nil, path, code) -- known also when it cannot be compiled: it is watched
+  local file = modules.file(nil, path, code) -- registered even if it does not compile, since it is watched
   return compile(code, "@" .. path), file
 end
 
@@ -107,13 +107,13 @@ end
 --- Run a file.
 ---@param path string
 ---@param args string[]
----@param f? fun(body: function) does it another way: calls the body, and what is to follow
+---@param f? fun(body: function) replaces the default: must call the body, and whatever follows it
 function M.run_file(path, args, f)
   local chunk, file = compile_file(path)
   return run(chunk, path, file, args or {}, f or once)
 end
 
---- Run the body of a file and no more: what it, or a module it requires, gives to stoke.main stays undone, and timers end.
+--- Run only the body of a file: functions passed to stoke.main are not called, and timers end.
 ---@param path string
 function M.define_file(path)
   local chunk, file = compile_file(path)
@@ -121,7 +121,7 @@ function M.define_file(path)
   M.main = nil
 end
 
---- Run the body of a file for a session: what it gives to stoke.main is kept (M.main), and its timers go on.
+--- Run the body of a file for a session: the function passed to stoke.main is kept in M.main, and timers go on.
 ---@param path string
 ---@return any what it returns
 function M.run_body(path)

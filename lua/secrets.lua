@@ -1,14 +1,14 @@
---- What must not be kept: names under which secrets stand, and texts that look like one. The one list behind cassettes, and the
---- histories of prompts.
+--- Detects secrets that must not be stored: names of fields that hold secrets, and values that look like one. Cassettes and the
+--- prompt's history use this one list.
 
 local M = {}
 
---- Patterns of names, in lower case, whose values are secret.
+--- Patterns of lower-case names whose values are secret.
 local NAMES = { "^key$", "[-_]key$", "apikey$", "token$", "secret", "passw", "authorization", "cookie", "^auth$", "[-_]auth$",
   "signature$", "^sig$", "credential", "pwd$", "passphrase", "jwt", "bearer", "session[-_]?id$", "^sid$",
   "accesskey", "privatekey" }
 
---- Is what stands under this name a secret?
+--- Does a field of this name hold a secret?
 ---@param name string
 ---@return boolean
 function M.named(name)
@@ -19,13 +19,13 @@ function M.named(name)
   return false
 end
 
---- Begins of keys by their issuers, and how many characters follow at least.
+--- Prefixes of keys by issuer, and the least number of characters after each.
 local PREFIXES = { { "sk%-", 16 }, { "rk_live_", 10 }, { "sk_live_", 10 }, { "gh[opsru]_", 20 }, { "github_pat_", 20 },
   { "glpat%-", 16 },
   { "xox[abeprs]%-", 10 }, { "hf_", 20 }, { "AKIA", 16 }, { "ASIA", 16 }, { "AIza", 30 }, { "npm_", 30 }, { "pypi%-", 30 },
   { "gsk_", 20 }, { "dckr_pat_", 20 }, { "tvly%-", 16 }, { "ya29%.", 20 } }
 
-local function issued(text)
+local function has_issued_key(text)
   for _, prefix in ipairs(PREFIXES) do
     for word in text:gmatch("%f[%w]" .. prefix[1] .. "([%w_-]+)") do
       if #word >= prefix[2] then return true end
@@ -35,24 +35,24 @@ local function issued(text)
     or text:find("-----BEGIN [%u ]*PRIVATE KEY") ~= nil
 end
 
---- Letters of both cases and digits without any order: nobody types that for a name.
+--- A long mix of digits and letters of both cases: not a name that a person would choose.
 local function random_looking(word)
   return #word >= 32 and word:find "%d" and word:find "%l" and word:find "%u" and true or false
 end
 
---- A value under a secret's name: long enough to be one, and no name of something else.
+--- Is the value of a secret field itself a secret: long enough, and not a reference to another place?
 local function is_value(name, value)
   if #value < 6 or value:find "^%$" or value:find "^%b<>$" or value:find "^os%.getenv" then return false end
   local generic = name:lower():find "^key$" or name:lower():find "token$"
   return not generic or #value >= 16 or value:find "%d" ~= nil and #value >= 8
 end
 
---- A name and what it is given: name = "value", "name": "value", ("name", "value"), name=value, --name value, "name is value".
-local GIVEN = { "([%w_-]+)[\"']?%]?%s*[=:,]%s*[\"']([^\"']*)[\"']", "([%w_-]+)[\"']?%s*[=:]%s*([^%s\"',;(){}]+)",
+--- Assignments: name = "value", "name": "value", ("name", "value"), name=value, --name value, "name is value".
+local ASSIGNMENTS = { "([%w_-]+)[\"']?%]?%s*[=:,]%s*[\"']([^\"']*)[\"']", "([%w_-]+)[\"']?%s*[=:]%s*([^%s\"',;(){}]+)",
   "%-%-([%w_-]+)[ =]([^%s\"']+)", "([%w_-]+)%s+is:?%s+([^%s\"']+)" }
 
-local function given(text)
-  for _, pattern in ipairs(GIVEN) do
+local function has_assigned_secret(text)
+  for _, pattern in ipairs(ASSIGNMENTS) do
     for name, value in text:gmatch(pattern) do
       if M.named(name) and is_value(name, value) then return true end
     end
@@ -64,12 +64,12 @@ local function given(text)
   return text:find "%a[%w+.-]*://[^%s/@:\"']*:[^%s/@\"']+@" ~= nil -- user:password@
 end
 
---- Does the text look as if a secret were in it? Guesses: a password that is a plain word in a sentence is not found.
+--- Does the text seem to contain a secret? A heuristic: it misses a password that is a plain word in a sentence.
 ---@param text string
 ---@return boolean
 function M.like(text)
   if #text < 8 then return false end
-  if issued(text) or given(text) then return true end
+  if has_issued_key(text) or has_assigned_secret(text) then return true end
   for word in text:gmatch "[%w_+-]+" do
     if random_looking(word) and not word:find "^%l[%l%u]*%d*$" then return true end
   end

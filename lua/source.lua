@@ -1,4 +1,4 @@
---- The text of what was loaded, as it was then: documentation comments are read from it, also when the file has changed since.
+--- Source text of loaded chunks, as it was when loaded: documentation comments are read from it even if the file has changed since.
 
 local about = require "host.about"
 
@@ -16,12 +16,12 @@ function M.remember(chunkname, text) texts[chunkname] = text end
 ---@return string
 function M.code(text) return (text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "")) end
 
---- The text of a chunk; nil when nobody remembers.
+--- The text of a chunk; nil if it was not remembered.
 ---@param chunkname string
 ---@return string|nil
 function M.text(chunkname) return texts[chunkname] end
 
---- The text a function was compiled from, and the line it begins at; nil when nobody remembers.
+--- The text a function was compiled from, and the line it begins at; nil if the chunk was not remembered.
 ---@param f function
 ---@return string|nil text
 ---@return integer|nil line
@@ -30,7 +30,7 @@ function M.of(f)
   return texts[info.source], info.linedefined
 end
 
---- Where STOKE_PATH names a source tree, that is what runs: its text then counts.
+--- If STOKE_PATH names a source tree, the program runs from it, so the text comes from there too.
 local function from_tree(name)
   local tree = os.getenv "STOKE_PATH"
   local room, rest = name:match "^(core)%.(.+)$"
@@ -63,7 +63,7 @@ function M.document(name)
   return about.source("docs." .. name)
 end
 
---- The documentation comments of one of our own modules, every line at its place in the file.
+--- The documentation comments of a built-in module; line numbers are those of the file.
 ---@param name string "stoke.http", "core.channel"
 ---@return string|nil text
 ---@return string|nil path "stdlib/http.lua"

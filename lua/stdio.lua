@@ -1,5 +1,5 @@
---- Standard input and output, which never block the loop, however slow the terminal. What a script reads is an effect:
---- lua/driver/input.lua.
+--- Standard input and output. They never block the loop, even if the terminal is slow. A script's reads are effects
+--- (lua/driver/input.lua); its writes are not.
 
 local scopes = require "core.scope"
 local host = require "host.stdio"
@@ -16,16 +16,16 @@ local function checked(value, err)
   error(err, 0)
 end
 
---- Whoever holds the terminal, such as a line editor: what others write must go round its rows, and lines are read through it.
---- { write = fun(self, fd, text), read_line = fun(self, prompt?): string|nil, forget_typed = fun(self) }; nil = nobody.
+--- The holder of the terminal, such as a line editor: writes must go around its rows, and lines are read through it.
+--- { write = fun(self, fd, text), read_line = fun(self, prompt?): string|nil, forget_typed = fun(self) }; nil = no holder.
 M.holder = nil
 
---- Write to a descriptor (1 or 2), whoever holds the terminal.
+--- Write to a descriptor (1 or 2), bypassing the holder of the terminal.
 ---@param fd integer
 ---@param text string
 function M.put(fd, text) return checked(host.write(fd, text)) end
 
---- Write to standard output; returns before a slow reader has taken it, unless a megabyte is already waiting.
+--- Write to standard output; does not wait for a slow reader unless a megabyte is already buffered.
 ---@param ... string|number
 ---Raises kind `os` when the other end is gone.
 function M.write(...)
@@ -40,7 +40,7 @@ function M.err(text)
   return checked(host.write(2, text))
 end
 
---- One line from standard input, without its end; nil at the end of the input. Shows the prompt first.
+--- Read one line from standard input, without its line end; nil at the end of the input. Shows the prompt first.
 ---@param prompt? string
 ---@return string|nil
 function M.read_line(prompt)
@@ -49,7 +49,7 @@ function M.read_line(prompt)
   return checked(host.read_line())
 end
 
---- All that is left of standard input.
+--- Read the rest of standard input.
 ---@return string
 function M.read_all()
   if not M.holder then return checked(host.read_all()) or "" end
@@ -58,7 +58,7 @@ function M.read_all()
   return table.concat(lines)
 end
 
---- At most n bytes; nil at the end.
+--- Read at most n bytes; nil at the end of the input.
 ---@param n integer
 ---@return string|nil
 function M.read(n)
@@ -67,44 +67,44 @@ function M.read(n)
   return line and (line .. "\n"):sub(1, n)
 end
 
---- What was typed, at least one byte; nil at the end of the input. For whoever holds the terminal.
+--- Read what was typed, at least one byte; nil at the end of the input. For the holder of the terminal.
 ---@return string|nil
 function M.read_some() return checked(host.read_some()) end
 
---- Forget what was typed ahead on a terminal: it is no answer to a question that nobody had seen.
+--- Discard input typed ahead on a terminal: it cannot be the answer to a question that was not on the screen yet.
 function M.forget_typed()
   if M.holder then M.holder:forget_typed() end
   host.forget_typed()
 end
 
---- One line, whoever holds the terminal.
+--- Read one line, bypassing the holder of the terminal.
 ---@return string|nil
 function M.take_line() return checked(host.read_line()) end
 
---- Take the terminal: keys come one by one and are not echoed. `farewell` is written to it when its modes are given back, by
---- M.cooked or whatever way the program ends.
+--- Put the terminal into raw mode: keys arrive one by one, without echo. `farewell` is written when its modes are restored, by
+--- M.cooked or when the program ends in any way.
 ---@param farewell string
 function M.raw(farewell) return checked(host.raw(farewell)) end
 
---- Give the terminal's modes back.
+--- Restore the terminal's modes.
 function M.cooked() host.cooked() end
 
---- Whether Ctrl-C is a signal, as it is at first, or a byte like any other; of a terminal that was taken.
+--- In raw mode: whether Ctrl-C raises a signal (the default) or is read as a byte.
 ---@param on boolean
 function M.interrupts(on) host.interrupts(on) end
 
---- Stop the process as Ctrl-Z does; returns when it goes on.
+--- Stop the process as Ctrl-Z does; returns when it continues.
 function M.suspend() host.suspend() end
 
 --- Whether a descriptor (0, 1, 2) is a terminal.
 function M.is_tty(fd) return host.is_tty(fd) end
 
---- Width and height of the terminal, nil when it is none.
+--- Width and height of the terminal; nil if it is not a terminal.
 ---@return integer|nil columns
 ---@return integer|nil rows
 function M.columns() return host.columns() end
 
---- As print.
+--- Lua's print, through M.write.
 function M.print(...)
   local parts = table.pack(...)
   for i = 1, parts.n do parts[i] = tostring(parts[i]) end

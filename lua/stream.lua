@@ -2,26 +2,27 @@
 ---
 --- A source is what a driver returns. It has
 ---
----   next(given) -> item | nil | nil, err   the next item; nil at the end; given: what the iterator took off the source itself
----   close()                                idempotent; what is open closes at once
+---   next(given) -> item | nil | nil, err   the next item; nil at the end; given: an item that the iterator read directly
+---   close()                                idempotent; closes the connection at once
 ---
---- and where it can
+--- and optionally
 ---
----   about                    plain data that is known once it is open: a status, a process id
----   came() -> integer        tokens that have come, read or not: the usage of an answer that broke off
+---   about                    plain data known after opening: a status, a process id
+---   came() -> integer        tokens received, read or not: the usage of an incomplete answer
 ---   done                     the event of type "done", once it was read: its usage settles the call
----   iterate(stream, how)     a function for generic `for` that reads items without a call of Lua for each (see stoke.stream.how);
----                            whatever it cannot read itself it gets from stream:next
----   rest() -> item           all that is still to come, as one item
----   share()                  a reader whose wait is cut off leaves the source to other readers
+---   iterate(stream, how)     a function for generic `for` that reads items without a Lua call for each (see stoke.stream.how);
+---                            it falls back to stream:next
+---   rest() -> item           the rest as one item
+---   share()                  a cancelled reader leaves the source open for other readers
 ---
---- A stream is a source that a scope owns. Its laws: `next` after the end gives nil, after an error that error again; `close` may
---- be repeated, and nothing comes after it; the call behind it is settled once, at its end, its error or its close. Other sources
---- stand between the two: a recorder notes what is read from a source, a player reads what was noted, a tee has several readers.
+--- A stream is a source owned by a scope. Its laws: `next` returns nil again after the end, and the same error again after an
+--- error; `close` is idempotent, and no item follows it; its call is settled once, at the end, an error or the close. Other
+--- sources can be put between the two: a recorder records what is read from a source, a player replays a recording, a tee has
+--- several readers.
 ---
---- A transcript is what was read of a stream, as one string: a piece for each item, with its kind, the microseconds since the piece
---- before, and its bytes (host/bind/bind_transcript.h). Texts and strings stand in it as they are, other items as JSON. The fast
---- path of a source writes into it in C, so recording costs a copy of the text.
+--- A transcript is a recording of a stream as one string: a piece for each item, with its kind, the microseconds since the previous
+--- piece, and its bytes (host/bind/bind_transcript.h). Strings are stored as they are, other items as JSON. The fast path of a
+--- source appends to it in C, so recording costs one copy of the text.
 
 local host = require "host.task"
 local errors = require "core.errors"
@@ -35,15 +36,15 @@ local M = {}
 local current, deliver, read = host.current, scopes.deliver, transcripts.read
 
 ---@class stoke.stream.how how a stream is iterated
----@field merge? boolean texts that have come already become one event
----@field bare? boolean the texts themselves, not events; all other events are read and left out
----@field on_done? fun(event: table, q: table) sees the event of type "done" before the reader, and the request; may raise
----@field transcript? userdata takes what is read
+---@field merge? boolean texts already received are merged into one event
+---@field bare? boolean yield strings instead of events; other events are read and skipped
+---@field on_done? fun(event: table, q: table) called with the event of type "done" and the request, before the reader; may raise
+---@field transcript? userdata records what is read
 
 -- ---- a stream -----------------------------------------------------------------------------------------------------------------
 
 ---@class stoke.stream
----@field about table what was known when it was opened
+---@field about table plain data known after opening
 local Stream = {}
 Stream.__name = "stoke.stream"
 
@@ -57,13 +58,13 @@ local function finish(stream, err)
   stream.ended = true
   scopes.disown(stream.scope, stream)
   local source = stream.source
-  if err and source.came then stream.call.came = source:came() end -- it broke off: nobody tells what it used
+  if err and source.came then stream.call.came = source:came() end -- incomplete: there is no reported usage
   source:close()
   stream.call:settle(err == nil and source or nil, err)
 end
 
---- The next item; nil at the end; nil and an error when it broke. `given` is what the caller has taken off the source itself,
---- `stopped` the error that its wait for the source ended with.
+--- The next item; nil at the end; nil and an error on failure. `given` is an item that the caller has read from the source
+--- directly, `stopped` the error of its wait for the source.
 function Stream:next(given, stopped)
   if self.ended then return nil, self.err end
   local task = current()
@@ -82,7 +83,7 @@ function Stream:next(given, stopped)
   return nil, err
 end
 
---- Cut the stream; its connection closes at once. A no-op the second time.
+--- Close the stream and its connection at once. A no-op the second time.
 function Stream:close()
   if not self.ended then finish(self, errors.new("cancelled", "the stream was closed")) end
 end
@@ -91,14 +92,14 @@ function Stream:__close()
   self:close()
 end
 
---- About how many tokens have come so far, read or not.
+--- Approximate number of tokens received so far, read or not.
 ---@return integer
 function Stream:came()
   local source = self.source
   return source.came and source:came() or 0
 end
 
---- All that is still to come, as one string; the stream has ended then.
+--- Read the rest as one string; the stream has ended afterwards.
 ---@return string|nil
 ---@return stoke.error? err
 function Stream:rest()
@@ -119,7 +120,7 @@ function Stream:rest()
   return table.concat(parts)
 end
 
---- A function for generic `for`: the next item; raises the error of a stream that broke.
+--- A function for generic `for`: the next item; raises the error of a failed stream.
 ---@param how stoke.stream.how
 ---@return fun(): any
 function Stream:iterate(how)
@@ -128,7 +129,7 @@ function Stream:iterate(how)
   return M.walk(self, how)
 end
 
---- Note from now on what is read of the stream.
+--- Record from now on what is read from the stream.
 ---@return userdata transcript `text()` gives it as a string
 function Stream:transcript()
   local recorder = M.recorder(self.source)
@@ -136,7 +137,7 @@ function Stream:transcript()
   return recorder.transcript
 end
 
---- A stream that belongs to a scope.
+--- Create a stream owned by a scope.
 ---@param source table
 ---@param scope table
 ---@param call table settled when the stream ends
@@ -147,7 +148,7 @@ function M.open(source, scope, call)
   return stream
 end
 
---- The source that all others of a stream read from.
+--- The innermost source of a stream.
 ---@param stream stoke.stream
 ---@return table source
 function M.innermost(stream)
@@ -156,7 +157,7 @@ function M.innermost(stream)
   return source
 end
 
---- What iterate is for a source that has none of its own.
+--- The default `iterate`.
 ---@param stream stoke.stream
 ---@param how stoke.stream.how
 ---@return fun(): any
@@ -184,7 +185,7 @@ local ORDERED = { ordered = true }
 --- Add an item to a transcript.
 ---@param transcript userdata
 ---@param item any
----@param at? number seconds after the transcript began; now when not given
+---@param at? number seconds after the start of the transcript; default: now
 function M.note(transcript, item, at)
   if type(item) == "string" then return transcript:put(STRING, item, at) end
   local kind, text = item.type, item.text
@@ -192,7 +193,7 @@ function M.note(transcript, item, at)
     return transcript:put(kind == "text" and TEXT or THINKING, text, at)
   end
   local encoded, err = json.encode(item)
-  if not encoded then return transcript:put(BROKEN, err.message, at) end -- a value nobody foresaw: said when it is read
+  if not encoded then return transcript:put(BROKEN, err.message, at) end -- cannot be encoded: the reader gets the error
   return transcript:put(kind == "tool_call" and CALL or EVENT, encoded, at)
 end
 
@@ -224,7 +225,7 @@ end
 
 --- The items of a transcript, in order.
 ---@param transcript userdata|string
----@return fun(): number|nil, any the seconds from its beginning, and the item
+---@return fun(): number|nil, any seconds since its start, and the item
 function M.items(transcript)
   local position, at = 0, 0
   return function()
@@ -236,8 +237,8 @@ function M.items(transcript)
   end
 end
 
---- A new transcript.
----@param began? number when it begins (host.time.monotonic); now when not given
+--- Create a transcript.
+---@param began? number its start (host.time.monotonic); default: now
 ---@return userdata
 M.transcript = transcripts.new
 
@@ -246,10 +247,10 @@ M.transcript = transcripts.new
 local Recorder = {}
 Recorder.__index = Recorder
 
---- A source that notes what is read of another one. The fast path of that one stays what it is.
+--- A source that records what is read from another one. The fast path of that one is kept.
 ---@param inner table the source
 ---@param began? number the moment that times count from; now when not given
----@param on_end? fun(kind: "end"|"error"|"cut", err?: stoke.error, recorder: table) told once how it ended
+---@param on_end? fun(kind: "end"|"error"|"cut", err?: stoke.error, recorder: table) called once at its end
 ---@return table source with `transcript`
 function M.recorder(inner, began, on_end)
   return setmetatable({ inner = inner, about = inner.about, transcript = M.transcript(began), on_end = on_end }, Recorder)
@@ -315,7 +316,7 @@ end
 
 -- ---- the player -----------------------------------------------------------------------------------------------------------------
 
---- Wait until `at` seconds after `began`; false and an error when the wait was cut off.
+--- Wait until `at` seconds after `began`; false and an error if the wait was cancelled.
 ---@param began number
 ---@param at number
 ---@return boolean
@@ -328,6 +329,10 @@ function M.until_due(began, at)
   return true
 end
 
+--- Seconds that a reader may wait for more than was recorded of what was cut off: it waited then, too, and what cut it off comes
+--- about as late again. Real work between the two took time then, and takes none under a virtual clock.
+M.PATIENCE = 1
+
 local Player = {}
 Player.__index = Player
 
@@ -336,11 +341,11 @@ Player.__index = Player
 ---@field at? number seconds after which it ends
 ---@field about? table
 ---@field q? any the request
----@field came? integer tokens that had come at its end
+---@field came? integer tokens received at its end
 ---@field err? stoke.error it ended with
----@field cut? fun(): stoke.error it was left before its end: what reading further meets
+---@field cut? fun(): stoke.error it was closed early: the error of a reader that waits longer than the recorded one did
 
---- A source that gives what is in a transcript, each item as long after the beginning as it was.
+--- A source that replays a transcript, each item at its recorded time.
 ---@param transcript string
 ---@param played stoke.stream.played
 ---@return table source
@@ -354,11 +359,11 @@ function Player:next()
   local played = self.played
   local after, item, wait, err = item_at(self.transcript, self.position)
   if err then return nil, err end
-  if not after and played.cut then return nil, played.cut() end
-  local due = after and self.at + wait or math.max(self.at, played.at or 0)
+  local due = after and self.at + wait or math.max(self.at, played.at or 0) + (played.cut and M.PATIENCE or 0)
   local ok, stopped = M.until_due(played.began, due)
   if not ok then return nil, stopped end
   if not after then
+    if played.cut then return nil, played.cut() end
     self.over = true
     return nil, played.err
   end
@@ -378,19 +383,19 @@ end
 
 -- ---- the tee --------------------------------------------------------------------------------------------------------------------
 
---- Bytes that one reader of a tee may be behind the first.
+--- Bytes that a reader of a tee may lag behind the first.
 M.BEHIND = 1 << 20
 
 local Reader = {}
 Reader.__index = Reader
 
---- Several readers of one source. Whoever is in front reads on and gets what the source gives; the others get the same from its
---- transcript. None waits for another: one that falls more than `most` bytes behind ends with an error of kind `limit`, and the
---- others go on. (If the first waited for the last, a reader that sleeps would hold the server's slot, and a task that reads one
---- after the other would wait for itself.) The source is closed when all readers are.
+--- Several readers of one source. The first reader reads from the source, the others get the same items from its transcript.
+--- Readers do not wait for each other: one that lags more than `most` bytes behind fails with kind `limit`, and the others
+--- continue. (If the first waited for the last, a sleeping reader would hold the server's slot, and a task that reads one after
+--- the other would deadlock.) The source is closed when all readers are closed.
 ---@param source table
----@param count? integer readers; 2 when not given
----@param most? integer bytes of transcript; stream.BEHIND when not given
+---@param count? integer readers; default 2
+---@param most? integer bytes of transcript; default stream.BEHIND
 ---@return table ... sources
 function M.tee(source, count, most)
   local recorder, readers = M.recorder(source), {}
@@ -402,7 +407,7 @@ function M.tee(source, count, most)
   return table.unpack(readers)
 end
 
---- Those who are too far behind end; what all others have read is dropped.
+--- Fail readers that lag too far behind, and drop what all others have read.
 local function trim(tee)
   local transcript = tee.recorder.transcript
   local size = transcript:size()
@@ -418,7 +423,7 @@ local function trim(tee)
   transcript:drop(least)
 end
 
---- Read on, for all; nil and an error when this task was cut off while it waited: another goes on then.
+--- Read the next item for all readers; nil and an error if this task was cancelled while waiting: another reader continues.
 local function pull(reader)
   local tee, recorder = reader.tee, reader.tee.recorder
   tee.busy = true

@@ -17,20 +17,20 @@ local M = {}
 ---@class stoke.task
 ---@field name? string
 ---@field site string where it was spawned, "file:line"
----@field state? "done"|"failed"|"cancelled" nil while it lives
+---@field state? "done"|"failed"|"cancelled" nil while it is alive
 ---@field schedule? stoke.schedule of the journalled run it belongs to
----@field into? table the scope that what it spawns belongs to, in place of itself: a line of a session, which its tasks outlive
+---@field into? table parent of the tasks it spawns, instead of itself: a line of a session, whose tasks outlive it
 local Task = { site = "the host" } -- unless a script spawned it
 Task.__index = Task
 Task.__name = "stoke.task"
 M.Task = Task
 
---- Roots of the tree: what belongs to nobody. `system` tasks (keeper, simulator) are not traced and no leak.
+--- Roots of the tree, without a parent. `system` tasks (keeper, simulator) are not traced and do not count as leaks.
 M.root = setmetatable({ site = "the host", co = false, context = contexts.root }, Task)
 M.system = setmetatable({ site = "the host", co = false, context = contexts.system }, Task)
 
---- A scope that nobody opens and that no task owns: what its tasks raise is told to `on_child_error`, and the others live on.
----@param site string what messages call it
+--- Create a scope that no task owns. It passes errors of its tasks to `on_child_error`; its other tasks go on.
+---@param site string its name in messages
 ---@param on_child_error fun(err: stoke.error, task: stoke.task)
 ---@param context? stoke.context
 ---@return table scope
@@ -40,7 +40,7 @@ end
 
 M.current = host.current
 
---- A number that is another one each time a task goes on after a wait.
+--- Counter that changes on every resume of a task.
 M.slice = host.slice
 M.park = scopes.park
 
@@ -57,21 +57,21 @@ local function name_of(task)
   return task.name and ("%s (%s)"):format(task.name, task.site) or task.site
 end
 
---- Wake who awaits it, tell the parent, leave the tree. Can be done again when it broke off, see M.died.
+--- Wake the waiters, notify the parent, leave the tree. Idempotent: M.died runs it again if an allocation failure interrupted it.
 local function settle(task, state, err, value, ...)
   task.state, task.err, task.value = state, err, value
   if select("#", ...) > 0 then task.more = { n = select("#", ...), ... } end
   local parent = task.up
   scopes.stop_alarms(task)
   if parent then scopes.unlink(task) end
-  task.co = false -- a handle that is kept does not keep the stack
+  task.co = false -- so that a handle to an ended task does not keep its stack
   if task.waiters then scopes.wake_all(task.waiters) end
   if state == "failed" and parent then scopes.child_failed(parent, task, err) end
 end
 
---- Runs in the task itself, after its function: closes what is open, waits for the children.
+--- Runs in the task itself, after its function: closes its open scopes, waits for its children.
 local function finish(task, ok, ...)
-  task.unwinding = true -- what is closed now may wait
+  task.unwinding = true -- `<close>` handlers may wait
   if task.scope or task.first or task.owned then task.ending = true end
   if task.cancelled then host.resist() end
   local err = not ok and errors.wrap((...)) or nil
@@ -144,7 +144,8 @@ function M.start(scope, name, f, ...)
   return task
 end
 
---- Start a task in the current scope of the running task, or at the root. `options.system` makes it the host's own.
+--- Start a task in the current scope of the running task, or at the root. `options.system`: it belongs to the host, not to the
+--- script.
 ---@param f function
 ---@param options? { name?: string, system?: boolean }
 ---@return stoke.task
@@ -188,7 +189,7 @@ function Task:await()
     self.waiters = self.waiters or {}
     local woken, err = scopes.queue_up(self.waiters, me, "task.await")
     if woken == nil then
-      if self.state == "failed" then break end -- its failure is why: raise that, not the echo
+      if self.state == "failed" then break end -- its failure cancelled us: raise the cause, not the cancellation
       deliver(me)
       error(err, 0)
     end
@@ -197,7 +198,7 @@ function Task:await()
   return results(self)
 end
 
---- Cancel the task and all it spawned. Returns at once; await tells when it has ended.
+--- Cancel the task and all tasks it spawned. Returns at once; `await` waits for the end.
 ---@param message? string
 ---
 --- Example: `task:cancel "no longer wanted"`
@@ -211,12 +212,12 @@ end
 
 local REPORTED = 8
 
---- Cut off this one task, which has not ended in time; its native waits are closed, its `<close>` handlers do not run.
----@param before integer how many went the same way in the same moment: only the first are told
+--- Kill this one task, which has not ended within its grace period: closes its native waits, skips its `<close>` handlers.
+---@param before integer tasks already killed at the same moment: only the first ones are reported
 ---@private
 function Task:cut_off(before)
   if self.state or not self.co then return end
-  local acts = schedules.any and self.schedule and runs.cut(self.co) -- it is recorded
+  local acts = schedules.any and self.schedule and runs.cut(self.co) -- recorded in the journal
   local waits = host.waiting(self.co)
   if before < REPORTED then
     scopes.tell(("abandoned task %s: it did not end within %g s of being cancelled%s"):format(
@@ -225,7 +226,7 @@ function Task:cut_off(before)
     scopes.tell("more tasks were abandoned with these")
   end
   host.abandon(self.co)
-  local call = self.call -- what it was doing beyond the gates: a slot, a budget, a span
+  local call = self.call -- its call in flight holds a slot, a reservation and a span
   while call do
     call:settle(nil, errors.new("cancelled", "the task was abandoned"))
     call = call.outer
@@ -238,7 +239,7 @@ function Task:cut_off(before)
     inner = inner.outer
   end
   if self.owned then owners[#owners + 1] = self end
-  if owners[1] then -- closing may wait, and this may be the keeper
+  if owners[1] then -- closing may wait, which the keeper must not
     M.spawn(function()
       for _, owner in ipairs(owners) do scopes.close_owned(owner) end
     end, { system = true, name = "closing" })
@@ -247,9 +248,9 @@ function Task:cut_off(before)
   if acts then runs.acted() end
 end
 
---- Settle a task whose body could not (the allocator failed in its last instructions).
+--- Settle a task whose body failed to (the allocator failed in its last instructions).
 function M.died(task, why)
-  if task.state then return settle(task, task.state, task.err, task.value) end -- it broke off in the middle
+  if task.state then return settle(task, task.state, task.err, task.value) end -- interrupted half-way
   for _, child in ipairs(scopes.below(task)) do child:cancel("the task that spawned it died") end
   settle(task, "failed", errors.new("os", why))
 end
@@ -258,7 +259,7 @@ function Task:__tostring()
   return ("task %s: %s"):format(name_of(self), self.state or "running")
 end
 
--- ---- looking ----------------------------------------------------------------------------------------------------------
+-- ---- inspection -------------------------------------------------------------------------------------------------------
 
 --- Where a task is in the script: "file:line"; nil when it has not begun.
 local function place(co)
@@ -271,14 +272,14 @@ local function place(co)
   end
 end
 
---- How many tasks live that the script began; as many as `list` gives, without looking at any.
+--- Number of live tasks of the script: the length of `list`, without walking the tree.
 ---@return integer
 function M.count()
   local live, system = host.counts()
   return live - system
 end
 
---- The live tasks, oldest first.
+--- Live tasks, oldest first.
 ---@param all? boolean the host's own tasks too
 ---@return { task: stoke.task, name?: string, site: string, waits?: string, seconds?: number, at?: string }[] site: where it was
 ---  spawned, at: where it is now

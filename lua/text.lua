@@ -1,8 +1,8 @@
---- Texts of bytes that need not be UTF-8, and what of them may be shown or sent.
+--- Strings that may not be valid UTF-8: make them valid, and safe to print or send.
 
 local M = {}
 
---- A text as valid UTF-8; a byte that is none becomes U+FFFD.
+--- Make a text valid UTF-8: each invalid byte becomes U+FFFD.
 ---@param text string
 ---@return string
 function M.valid(text)
@@ -19,8 +19,8 @@ function M.valid(text)
   return table.concat(out)
 end
 
---- A text without the white space at its ends, in time that grows with its length: patterns such as "^%s*(.-)%s*$" and "%s+$" are
---- tried from every space, so that a long run of them takes its square.
+--- Trim white space at both ends, in linear time: patterns such as "^%s*(.-)%s*$" and "%s+$" are retried at every space, so a long
+--- run of spaces takes quadratic time.
 ---@param text string
 ---@return string
 function M.trim(text)
@@ -39,8 +39,8 @@ function M.head(text, max)
   return text:sub(1, last)
 end
 
---- A text without what a terminal would obey: control characters other than newline and tab, and marks that turn the direction of
---- what follows (U+202A to 202E, U+2066 to 2069).
+--- Remove what a terminal would interpret: control characters except newline and tab, and marks that change the direction of text
+--- (U+202A to 202E, U+2066 to 2069).
 ---@param text string
 ---@return string
 function M.clean(text)
@@ -49,7 +49,7 @@ function M.clean(text)
   return (text:gsub("\xC2[\x80-\x9F]", ""):gsub("\xE2\x80[\xAA-\xAE]", ""):gsub("\xE2\x81[\xA6-\xA9]", ""))
 end
 
---- A name for a message: its beginning, on one line, nothing in it that a terminal would obey.
+--- A name for a message: cut to `max` bytes, on one line, control characters escaped.
 ---@param text string
 ---@param max integer bytes
 ---@return string

@@ -18,8 +18,10 @@
 ---
 ---   chat(target, call, stream, messages, tools, format, options) -> q      shape a request: pure data with protocol = its name and
 ---                     path (both are part of what a recording finds it by), body, model, endpoint and timeouts of the call.
----                     Nothing of the endpoint's is in it: `request` finishes it for the one that was granted
----   answer(value) -> answer         what `reply` made of a whole answer, as stoke.model.answer
+---                     Nothing of the endpoint's is in it: `request` finishes it for the one that was granted, with the options
+---                     that stoke.model.request.options(target.endpoint, q, stream) makes
+---   answer(value) -> answer         what `reply` made of a whole answer, as stoke.model.answer. Arguments of a call that are
+---                     no JSON stay the text they are: the model is told
 ---   [cut](target, q, value) -> err | nil         was the prompt of a whole answer, or of what the event "done" holds as `reply`,
 ---                     cut to the window without a word? Asked of prompts that could be
 ---   [mend](target, q, err, call, round) -> again, err    do something about a failed call, which is then made again (round 0, 1)

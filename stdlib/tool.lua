@@ -284,6 +284,8 @@ end
 ---@param on_pending? fun(entry: stoke.pending)
 ---@return any what run returned
 ---@return stoke.error|nil err
+---
+--- Example: `local value, err = tool.work(weather, { city = "Oslo" }, "call_1", "umbrella", run)`
 function M.work(self, args, id, agent, run, on_pending)
   local checked, err = self:check(copy(args))
   if err then return nil, err end

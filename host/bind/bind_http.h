@@ -1,4 +1,4 @@
-/* bind_http.h - one request as Lua sees it: what came is kept here until somebody reads it. http.c makes requests,
+/* bind_http.h - one request as Lua sees it: received bytes are kept here until they are read. http.c makes requests,
  * http_read.c reads their answers. */
 #ifndef STOKE_BIND_HTTP_H
 #define STOKE_BIND_HTTP_H
@@ -28,11 +28,11 @@ struct rq {
   uint8_t refs, want;
   bool waiting; /* op is in use */
   bool armed;   /* its native half is still to come */
-  bool event;   /* sse holds an event nobody has read */
+  bool event;   /* sse holds an unread event */
   bool paused;  /* over the high-water mark */
   bool ended;   /* nothing more comes: clean end, failure or close */
-  bool shared;  /* who stops waiting leaves it to others: the connection stays */
-  /* of its iterator (pick.c) */
+  bool shared;  /* a cancelled reader leaves the connection open for the others */
+  /* of its iterator (stream_pick.c) */
   bool merge; /* texts that have come become one event */
   bool bare;  /* texts, not tables */
   bool more;  /* Lua has events at hand */

@@ -17,7 +17,7 @@ enum { TRANSCRIPT_TEXT = 't', TRANSCRIPT_SECOND = 'k' };
 
 /* The transcript at a stack index; raises `argument` for anything else. It belongs to Lua: keep it referenced. */
 struct transcript *transcript_check(lua_State *L, int index);
-/* Adds a piece, at this moment. Never raises: without memory it keeps nothing from then on, and whoever reads it is told. */
+/* Adds a piece, at this moment. Never raises: when out of memory it keeps nothing from then on, and its reader gets an error. */
 void transcript_note(struct transcript *t, char kind, const char *bytes, size_t len);
 
 #endif

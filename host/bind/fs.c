@@ -92,7 +92,8 @@ static int request_await(lua_State *L, struct request *r, int rc) {
 }
 
 static void request_cancel(struct op *op) {
-  (void)uv_cancel((uv_req_t *)&of_op(op)->fs); /* only helps while it is queued; else it runs on for nobody */
+  (void)uv_cancel(
+      (uv_req_t *)&of_op(op)->fs); /* works only while it is queued; otherwise it runs on and its result is dropped */
 }
 
 static int push_failure(lua_State *L, const struct request *r) {
@@ -297,7 +298,7 @@ static struct file *check_file(lua_State *L) {
 
 static void open_done(uv_fs_t *fs) {
   struct request *r = CONTAINER_OF(fs, struct request, fs);
-  if (fs->result >= 0) r->file->fd = (int)fs->result; /* nobody waits any more? then it closes with the request */
+  if (fs->result >= 0) r->file->fd = (int)fs->result; /* if no task waits any more, it closes with the request */
   request_done(fs);
 }
 
@@ -582,7 +583,7 @@ int luaopen_host_fs(lua_State *L) {
   }
   lua_pop(L, 1);
   luaL_newlib(L, functions);
-  lua_pushinteger(L, ENOENT); /* the error codes the driver tells apart */
+  lua_pushinteger(L, ENOENT); /* the error codes that drivers compare */
   lua_setfield(L, -2, "ENOENT");
   lua_pushinteger(L, EEXIST);
   lua_setfield(L, -2, "EEXIST");

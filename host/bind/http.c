@@ -1,7 +1,7 @@
 /* http.c - host.http: makes requests out of Lua tables. start{} gives a request to read from (l_http_read.c), fetch{}
  * waits for the whole answer, with one suspension. */
 #include "bind_http.h"
-#include "bind_pick.h"
+#include "bind_stream_pick.h"
 
 #include <errno.h>
 #include <lauxlib.h>

@@ -186,7 +186,7 @@ void rq_cancel_wait(struct op *op) {
   if (r->shared)
     wake(r); /* the native half lets go of this wait; the next one is another reader's */
   else
-    rq_close(r); /* wakes nobody: the verdict is in; drops the native half */
+    rq_close(r); /* wakes no task, since the result is in; drops the native half */
 }
 
 void rq_free_wait(struct op *op) {
@@ -222,7 +222,7 @@ void rq_drop_head(struct rq *r) {
   r->head_len = 0;
 }
 
-/* head() -> status, "Name: value\n" lines | nil, err. May be asked again. */
+/* head() -> status, "Name: value\n" lines | nil, err. May be called again. */
 static int take_head(lua_State *L, struct rq *r) {
   if (!r->status) return r->ended ? rq_push_end(L, r) : 0;
   lua_pushinteger(L, r->status);
@@ -323,7 +323,7 @@ static int l_came(lua_State *L) {
   return 2;
 }
 
-/* share(): from now on a wait that is cut off leaves the request to those who read on; close() alone ends it */
+/* share(): from now on a cancelled wait leaves the request to its other readers; only close() ends it */
 static int l_share(lua_State *L) {
   rq_check(L)->shared = true;
   return 0;

@@ -143,7 +143,7 @@ static void make_table(struct builder *b, struct frame *f, int items) {
   if (!f->object) {
     lua_getiuservalue(L, b->state_idx, 1);
     lua_setmetatable(L, -2);
-  } else if (!items) { /* nothing else tells it from an array */
+  } else if (!items) { /* nothing else distinguishes it from an array */
     lua_getiuservalue(L, b->state_idx, 2);
     lua_setmetatable(L, -2);
   } else if (f->ordered) {
@@ -174,7 +174,7 @@ static void add_ordered(struct builder *b, struct frame *f) {
   }
 }
 
-/* Moves what is pending into the table. */
+/* Moves the pending values into the table. */
 static void flush(struct builder *b, struct frame *f) {
   lua_State *L = b->L;
   if (f->object) {

@@ -94,7 +94,7 @@ static bool items(struct walk *w, const struct spec_field *item, int idx, size_t
   return true;
 }
 
-/* An empty table without a mark could be an object: somebody else decides. */
+/* Rejects an empty table without a mark, which could be an object. */
 static bool list(struct walk *w, const struct spec_field *f, int idx) {
   enum json_mark mark;
   size_t n;

@@ -367,7 +367,7 @@ static bool put_fixed(struct encoder *w, const struct level *up) {
   size_t len;
   lua_rawgeti(w->L, -1, 2);
   const char *text = lua_tolstring(w->L, -1, &len);
-  w->informal = w->ordered = true; /* who knows */
+  w->informal = w->ordered = true; /* assume both */
   return wrote(w, up, json_put_raw(w->out, text, len));
 }
 

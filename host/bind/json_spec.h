@@ -13,7 +13,7 @@
 
 enum {
   SPEC_STRING = 1,
-  SPEC_INTEGER = 2, /* an integer of Lua; a float is none */
+  SPEC_INTEGER = 2, /* a Lua integer, not a float */
   SPEC_NUMBER = 4,  /* and finite */
   SPEC_BOOLEAN = 8,
   SPEC_NULL = 16,

@@ -231,7 +231,7 @@ static void write_done(void *ud, int status) {
   proc_op_over(o);
 }
 
-/* Without a cancel hook: what was handed to the pipe goes on by itself, for nobody. */
+/* No cancel hook: a write that the pipe has accepted completes without a waiter. */
 static const struct op_class write_class = {"proc.write", write_push, NULL, proc_op_free};
 
 /* p:write(bytes) -> true when the pipe has taken all of it; false when the child reads no more */

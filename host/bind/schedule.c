@@ -153,7 +153,7 @@ static int act(lua_State *L, enum delivery_kind kind) {
   return 1;
 }
 
-/* cancel(co, why) -> whether its run acts now, until acted(): whoever is outside of it cancels the task */
+/* cancel(co, why) -> whether its run acts now, until acted(): code outside of the run cancels the task */
 static int l_cancel(lua_State *L) {
   return act(L, DELIVERY_CANCEL);
 }

@@ -25,7 +25,7 @@
 struct lserver {
   struct host *host;
   struct server *server;               /* NULL when down */
-  struct lexchange *left, **left_tail; /* whose clients have left, not yet told */
+  struct lexchange *left, **left_tail; /* whose clients have left, not reported yet */
   struct op *accepting, *closing;      /* waits under way, or NULL */
   struct timer limit;                  /* of a close: abort then */
   size_t open;                         /* exchanges given out and not ended */
@@ -264,7 +264,7 @@ static int push_ready(lua_State *L, struct lserver *s) {
     lua_pushnil(L);
     return 1;
   }
-  lua_pushboolean(L, 0); /* woken for what is no longer there */
+  lua_pushboolean(L, 0); /* the reason to wake is gone */
   return 1;
 }
 
@@ -320,13 +320,13 @@ static void on_limit(struct timer *t) {
   stop(CONTAINER_OF(t, struct lserver, limit), true);
 }
 
-/* server:stop(): no new requests; accept goes on with the news of those under way */
+/* server:stop(): no new requests; accept continues to report those in progress */
 static int l_stop(lua_State *L) {
   stop(check_server(L), false);
   return 0;
 }
 
-/* server:close(seconds) -> true: stops, lets what is under way end for so long, then cuts it; waits until all is down */
+/* server:close(seconds) -> true: stops, gives requests in progress that time to end, then cuts them; waits until all is closed */
 static int l_close(lua_State *L) {
   op_enter(L, "http.close");
   struct lserver *s = check_server(L);

@@ -14,7 +14,7 @@ int luaopen_host_stdio(lua_State *L);
 
 static int push_error(lua_State *L, const struct err *e) {
   int n = err_push(L, e);
-  lua_pushboolean(L, e->code == EPIPE); /* nobody reads any more: not worth a message */
+  lua_pushboolean(L, e->code == EPIPE); /* the reader is gone: not worth a message */
   lua_setfield(L, -2, "pipe");
   return n;
 }
@@ -221,13 +221,13 @@ static int l_interrupts(lua_State *L) {
   return 0;
 }
 
-/* suspend(): stops the process as Ctrl-Z does; returns when it goes on */
+/* suspend(): stops the process as Ctrl-Z does; returns when it continues */
 static int l_suspend(lua_State *L) {
   tty_suspend(host_of(L));
   return 0;
 }
 
-/* forget_typed(): what was typed ahead on a terminal answers no question that nobody had seen */
+/* forget_typed(): discards input typed ahead on a terminal: it cannot answer a question that was not shown yet */
 static int l_forget_typed(lua_State *L) {
   console_forget_typed(host_of(L));
   return 0;
@@ -241,7 +241,7 @@ static int l_is_tty(lua_State *L) {
   return 1;
 }
 
-/* columns() -> columns, rows of the terminal; nil when there is none */
+/* columns() -> columns, rows of the terminal; nil if there is no terminal */
 static int l_columns(lua_State *L) {
   int columns, rows;
   if (!console_size(&columns, &rows)) {

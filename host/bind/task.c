@@ -32,12 +32,12 @@ static int l_new(lua_State *L) {
   return new_task(L, false);
 }
 
-/* new_system(record, f, ...): not counted as a leak, not listed unless asked */
+/* new_system(record, f, ...): not counted as a leak, listed only on request */
 static int l_new_system(lua_State *L) {
   return new_task(L, true);
 }
 
-/* slice() -> a number, another one each time a task goes on */
+/* slice() -> a counter that changes on every resume */
 static int l_slice(lua_State *L) {
   lua_pushinteger(L, watchdog_slice(host_of(L)));
   return 1;
@@ -148,7 +148,7 @@ static int l_site(lua_State *L) {
   return 0;
 }
 
-/* step_in(co) -> token; to be told before the calling coroutine resumes `co`: where the caller cannot wait, `co` cannot */
+/* step_in(co) -> token; to be called before the current coroutine resumes `co`: where the caller cannot wait, `co` cannot */
 static int l_step_in(lua_State *L) {
   struct host *h = host_of(L);
   struct task *t = task_current(h);
@@ -176,7 +176,7 @@ static int l_stop(lua_State *L) {
   return 0;
 }
 
-/* The number of a signal that nobody has answered yet, or nil. */
+/* The number of an unhandled signal, or nil. */
 static int l_signal(lua_State *L) {
   struct host *h = host_of(L);
   if (!signals_pending(h)) return 0;
@@ -331,7 +331,7 @@ static int l_alarm_due(lua_State *L) {
   return 1;
 }
 
-/* on_overrun(judge): judge(act, seconds, grown) -> what the watchdog is to tell the running task, see lua/overrun.lua */
+/* on_overrun(judge): judge(act, seconds, grown) -> the error that the watchdog raises in the running task, see lua/overrun.lua */
 static int l_on_overrun(lua_State *L) {
   struct host *h = host_of(L);
   luaL_checktype(L, 1, LUA_TFUNCTION);

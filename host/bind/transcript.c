@@ -12,6 +12,7 @@
 #define TRANSCRIPT "stoke.transcript"
 #define VARINT_MAX 10
 #define FIRST_SIZE 128
+#define LONGEST    9000000000000000 /* us: 285 years; a double has it exactly */
 
 struct transcript {
   struct host *host;
@@ -26,6 +27,11 @@ struct transcript {
 /* The loop's own time: reading the clock for each token would cost more than noting it. */
 static uint64_t now_us(const struct host *h) {
   return h->clock == CLOCK_VIRTUAL ? h->virtual_now / 1000 : uv_now(&h->loop) * 1000;
+}
+
+/* From a script, or from bytes of a file: any number at all. */
+static uint64_t us_of(double seconds) {
+  return seconds < LONGEST / 1e6 ? (uint64_t)(seconds * 1e6 + 0.5) : LONGEST;
 }
 
 struct transcript *transcript_check(lua_State *L, int index) {
@@ -81,19 +87,19 @@ static int l_new(lua_State *L) {
   double began = luaL_optnumber(L, 1, -1);
   struct transcript *t = lua_newuserdatauv(L, sizeof *t, 0);
   *t = (struct transcript){.host = h};
-  t->began = began >= 0 ? (uint64_t)(began * 1e6 + 0.5) : now_us(h);
+  t->began = began >= 0 ? us_of(began) : now_us(h);
   luaL_setmetatable(L, TRANSCRIPT);
   return 1;
 }
 
-/* put(kind, bytes, at | nil) -> true | nil, err: a piece, now or so many seconds after it began */
+/* put(kind, bytes, at | nil) -> true | nil, err: a piece, now or at `at` seconds after the start */
 static int l_put(lua_State *L) {
   struct transcript *t = transcript_check(L, 1);
   size_t kind_len, len;
   const char *kind = luaL_checklstring(L, 2, &kind_len), *bytes = luaL_checklstring(L, 3, &len);
   double at = luaL_optnumber(L, 4, -1);
   if (kind_len != 1) return err_argument(L, "a kind of piece is one byte");
-  note(t, *kind, bytes, len, at >= 0 ? (uint64_t)(at * 1e6 + 0.5) : age_us(t));
+  note(t, *kind, bytes, len, at >= 0 ? us_of(at) : age_us(t));
   if (t->failed) return err_pushf(L, "os", "not enough memory for the transcript of a stream");
   lua_pushboolean(L, 1);
   return 1;
@@ -156,7 +162,7 @@ static int l_read(lua_State *L) {
   char kind = *p++;
   p = take_varint(p, end, &wait);
   p = p ? take_varint(p, end, &len) : NULL;
-  if (!p || len > (size_t)(end - p) || wait > INT64_MAX) {
+  if (!p || len > (size_t)(end - p) || wait > LONGEST) {
     lua_pushboolean(L, 0);
     return 1;
   }

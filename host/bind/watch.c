@@ -34,7 +34,7 @@ static int l_new(lua_State *L) {
   return *box ? 1 : err_pushf(L, "os", "out of memory: cannot watch files");
 }
 
-/* w:add(folder, name | nil) -> number of the folder, whether the system tells of changes in it */
+/* w:add(folder, name | nil) -> number of the folder, whether the system watches it */
 static int watch_l_add(lua_State *L) {
   struct watch *w = check_watch(L);
   const char *folder = luaL_checkstring(L, 2), *name = luaL_optstring(L, 3, NULL);
@@ -138,7 +138,7 @@ static int watch_l_close(lua_State *L) {
   struct watch *w = *box;
   *box = NULL;
   if (!w) return 0;
-  watch_close(w); /* even while a task waits: it is told */
+  watch_close(w); /* a waiting task is woken */
   watch_release(w);
   return 0;
 }

@@ -8,11 +8,11 @@
 
 #include "base.h"
 
-/* Every chunk of ours is named so; a place in a script is one that is not. */
+/* Prefix of the chunk names of built-in modules; other chunks belong to scripts. */
 #define EMBED_PREFIX "@stoke:"
 
-/* In LZ4's block format: a byte of two lengths, so many bytes as they are, and from how far back so many more are copied. The
- * last has no copy. Packed, the sources are half as large; of loading one, unpacking it is a fifth. */
+/* In LZ4's block format: a byte with two lengths, a run of literal bytes, and the distance of a match to copy. The last sequence
+ * has no match. Packed sources are half as large; unpacking is a fifth of the time to load one. */
 struct packed {
   const unsigned char *bytes;
   size_t size;
@@ -29,7 +29,7 @@ struct embedded_source {
   struct packed code;    /* the source, compiled, with its lines (strip.h); empty when built with BYTECODE=0 */
 };
 
-/* What is run of it. */
+/* The code that is run. */
 static inline const struct packed *embed_program(const struct embedded_source *s) {
   return s->code.len > 0 ? &s->code : &s->text;
 }

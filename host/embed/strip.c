@@ -85,7 +85,7 @@ static void constants(struct strip *s) {
   }
 }
 
-static void lines(struct strip *s) {
+static void line_info(struct strip *s) {
   keep(s, keep_number(s));
   for (size_t n = keep_number(s); n > 0 && !s->bad; n--) {
     keep_number(s);
@@ -137,7 +137,7 @@ static void function(struct strip *s, int depth) {
   keep(s, 3 * keep_number(s)); /* upvalues */
   if (depth == DEEP_MAX) s->bad = true;
   for (size_t n = keep_number(s); n > 0 && !s->bad; n--) function(s, depth + 1);
-  lines(s);
+  line_info(s);
   variables(s, parameters);
   upvalue_names(s);
 }

@@ -1,4 +1,4 @@
-/* strip.h - for generate.c: what is left out of the bytecode of Lua 5.4. */
+/* strip.h - for generate.c: removes names from bytecode of Lua 5.4. */
 #ifndef STOKE_STRIP_H
 #define STOKE_STRIP_H
 

@@ -96,7 +96,7 @@ static bool read_room(struct jail *j, size_t *room, size_t wanted) {
   return true;
 }
 
-/* `room` keeps one byte more than the size that was told, so that the end is seen without growing. */
+/* `room` is one byte more than the reported size, so that the end is detected without growing. */
 static void read_all(struct jail *j, int fd, uint64_t told) {
   size_t room = 0;
   if (told > j->max) return too_large(j);
@@ -153,7 +153,7 @@ static void append(struct jail *j, const struct way *w, int dir) {
     way_denied(j, "the file has another name (hard link) that may lie elsewhere, so nothing is appended to it");
   } else {
     size_t written = put(j, fd);
-    struct stat now; /* take back the half, unless somebody else has appended meanwhile */
+    struct stat now; /* undo the partial write, unless another process has appended since */
     if (j->err.kind && written > 0 && fstat(fd, &now) == 0 && now.st_size == st.st_size + (off_t)written) {
       if (ftruncate(fd, st.st_size) < 0) way_failed(j, errno);
     }
@@ -331,7 +331,7 @@ static void do_mkdir(struct jail *j, const struct way *w, int dir) {
   make(j, w, strlen(w->path), dir, w->name, j->parents);
 }
 
-/* Each folder on the way, made when it is missing and entered before the next one: the caller goes on in the last. */
+/* Creates each missing folder of the path and opens it before the next one; the caller continues in the last. */
 static int make_parents(struct jail *j, struct way *w, int root) {
   int dir = root;
   size_t at = 0;

@@ -31,7 +31,7 @@ static struct {
   uint64_t cpu_ms, memory, output;
   size_t used; /* by the state */
   char level[SANDBOX_LEVEL_MAX];
-  char late[SANDBOX_LEVEL_MAX + 80]; /* what is said when the time is up, made before */
+  char late[SANDBOX_LEVEL_MAX + 80]; /* the message for a timeout, formatted in advance */
   char *printed;
   volatile sig_atomic_t cut;
   volatile size_t length;
@@ -41,7 +41,7 @@ static void put(int fd, const char *bytes, size_t len) {
   while (len > 0) {
     ssize_t n = write(fd, bytes, len);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return; /* nobody reads any more */
+    if (n <= 0) return; /* the reader has closed its end */
     bytes += n;
     len -= (size_t)n;
   }
@@ -88,7 +88,7 @@ static int l_write(lua_State *L) {
   return 0;
 }
 
-/* start(code, len) -> whether it went well, and what is to be shown */
+/* start(code, len) -> success, text to print */
 static int start(lua_State *L) {
   static const luaL_Reg libraries[] = {{LUA_GNAME, luaopen_base},
                                        {LUA_TABLIBNAME, luaopen_table},

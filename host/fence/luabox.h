@@ -1,5 +1,5 @@
-/* luabox.h - `stoke --lua-eval WORD...`: runs Lua code that nobody vouches for, read from standard input, in this process,
- * which then can do nothing but compute. What it prints goes to standard output; standard error gets one line with the
+/* luabox.h - `stoke --lua-eval WORD...`: runs untrusted Lua code, read from standard input, in this process,
+ * which can then only compute. What it prints goes to standard output; standard error gets one line with the
  * sandbox's level, then the values it returns or what went wrong. */
 #ifndef STOKE_LUABOX_H
 #define STOKE_LUABOX_H

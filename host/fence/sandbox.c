@@ -125,13 +125,13 @@ static bool limits_apply(const struct sandbox *s, struct err *e) {
   /* soft below hard: SIGXCPU says what happened, SIGKILL would not */
   if (s->cpu && !limit(RLIMIT_CPU, "cpu", s->cpu, (uint64_t)s->cpu + 1, e)) return false;
   if (s->file_size && !limit(RLIMIT_FSIZE, "file_size", s->file_size, s->file_size, e)) return false;
-  /* The kernel exempts root, which the supervisor sees to. 0 = nobody tells how many there are, and a limit would mean
-   * anything. */
+  /* RLIMIT_NPROC counts all tasks of the user, and does not apply to root (the supervisor limits root). 0 = their number is
+   * unknown, so a limit would be arbitrary. */
   uint64_t others = s->processes && getuid() != 0 ? tasks_of_user() : 0;
   if (others && !limit(RLIMIT_NPROC, "processes", others + s->processes, others + s->processes, e)) return false;
-  struct err unasked; /* nobody demanded these two */
-  (void)limit(RLIMIT_NOFILE, "open files", SANDBOX_OPEN_FILES, SANDBOX_OPEN_FILES, &unasked);
-  (void)limit(RLIMIT_CORE, "core", 0, 0, &unasked);
+  struct err ignored; /* these two are optional */
+  (void)limit(RLIMIT_NOFILE, "open files", SANDBOX_OPEN_FILES, SANDBOX_OPEN_FILES, &ignored);
+  (void)limit(RLIMIT_CORE, "core", 0, 0, &ignored);
   return true;
 }
 
@@ -218,7 +218,7 @@ static void narrow_terminals(void) {
   }
 }
 
-/* To whoever started us; to a terminal when it was started by hand. */
+/* Reports to the parent; to a terminal when started by hand. */
 __attribute__((format(printf, 2, 3))) static void report(int listener, const char *fmt, ...) {
   char line[ERR_MESSAGE_MAX + SANDBOX_LEVEL_MAX];
   va_list args;

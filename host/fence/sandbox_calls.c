@@ -1,6 +1,6 @@
-/* sandbox_calls.c - see sandbox.h: what the supervisor answers. Modes, owners and times it sets itself, so that what was
- * looked at is what is changed, whatever the caller does to its memory or its links meanwhile: the path is read once, the
- * file opened by it, and where that really lies decides. Numbers of processes are in registers, which cannot change. */
+/* sandbox_calls.c - see sandbox.h: how the supervisor decides calls. It sets modes, owners and times itself, so that the file it
+ * checked is the file it changes, even if the caller modifies its memory or links meanwhile: it reads the path once, opens the
+ * file, and decides by the real location. Process ids are in registers, which cannot change. */
 #include "sandbox.h"
 
 #if defined(__linux__) && defined(HAVE_SECCOMP)
@@ -26,7 +26,7 @@ static const struct call_answer go_on = {.proceed = true};
 
 /* --- calls that take the number of a process ----------------------------------------------------- */
 
-/* Of the sandbox, and not the supervisor itself: then the kernel may go on. Also of a thread. */
+/* Is it a process or thread of the sandbox, but not the supervisor? Then the kernel may execute the call. */
 static struct call_answer reaches(pid_t pid, pid_t group, pid_t self) {
   if (pid == 0) return go_on;
   if (pid < 0 || pid == self) return fails(EPERM);
@@ -39,12 +39,12 @@ static struct call_answer reaches_group(pid_t pgrp, pid_t group) {
   return pgrp == 0 || pgrp == group ? go_on : fails(EPERM);
 }
 
-/* What kill takes below 0: the number of a group; -1 is everybody, and the least of all has no positive. */
+/* Negative arguments of kill: a process group; -1 means all processes, and the smallest integer has no negation. */
 static pid_t group_of(pid_t target) {
   return target == -1 || target == INT_MIN ? -1 : -target;
 }
 
-/* false: it is no such call */
+/* false: another call */
 static bool judge_number(const struct seccomp_notif *call, pid_t group, pid_t self, struct call_answer *a) {
   const __u64 *arg = call->data.args;
   pid_t first = (pid_t)arg[0], second = (pid_t)arg[1];
@@ -95,7 +95,7 @@ static bool copy_in(const struct caller *c, void *out, uint64_t from, size_t siz
   return process_vm_readv((pid_t)c->call->pid, &here, 1, &there, 1, 0) == (ssize_t)size;
 }
 
-/* 0, or an errno. In pieces: what lies behind the text may not be readable. */
+/* 0, or an errno. Reads in pieces: memory after the text may not be readable. */
 static int copy_path(const struct caller *c, char out[PATH_MAX], uint64_t from) {
   for (size_t at = 0; at < PATH_MAX;) {
     size_t n = 4096 - (from + at) % 4096;
@@ -111,7 +111,7 @@ static uid_t id_of(uint64_t arg) {
   return (uid_t)arg;
 }
 
-/* What the call wants; false = it is none of these. */
+/* The change that the call requests; false = another call. */
 static bool decode(const struct seccomp_notif *call, struct change_of *w) {
   const __u64 *a = call->data.args;
   *w = (struct change_of){.dir = AT_FDCWD, .path = a[0], .follow = true};
@@ -173,7 +173,7 @@ static int open_number(const struct caller *c, int fd, int how) {
   return got;
 }
 
-/* An O_PATH descriptor of what the call is about; -1 = errno. */
+/* An O_PATH descriptor of the call's file; -1 = errno. */
 static int open_target(const struct caller *c, const struct change_of *w) {
   char path[PATH_MAX];
   path[0] = 0;
@@ -195,7 +195,7 @@ static int open_target(const struct caller *c, const struct change_of *w) {
   return fd;
 }
 
-/* Does it lie in a folder that may be written to? */
+/* Is it in a writable folder? */
 static bool is_inside(const struct sandbox *s, const char *link) {
   char real[PATH_MAX];
   ssize_t n = readlink(link, real, sizeof real - 1);

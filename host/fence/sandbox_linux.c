@@ -71,7 +71,7 @@ bool privileges_drop(struct err *e) {
 
 #define FS_READ  (FS_EXECUTE | FS_READ_FILE | FS_READ_DIR)
 #define FS_WRITE (~(FS_MAKE_CHAR | FS_MAKE_BLOCK | FS_IOCTL_DEV))
-#define FS_FILE  (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV) /* of what is no folder */
+#define FS_FILE  (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV) /* rights of files */
 
 struct ll_ruleset {
   uint64_t fs, net, scoped;
@@ -117,7 +117,7 @@ static int allow(const struct fence *f, const char *path, uint64_t rights) {
   return rc;
 }
 
-/* Root reads everything, so what is not for everybody is left out. */
+/* Root can read everything, so folders that are not world-readable are left out. */
 static void allow_settings(const struct fence *f) {
   DIR *dir = geteuid() == 0 ? opendir("/etc") : NULL;
   if (!dir) {
@@ -137,7 +137,7 @@ static void allow_settings(const struct fence *f) {
   closedir(dir);
 }
 
-/* What programs need to start at all; what is missing here is nobody's mistake. */
+/* Folders that programs need to start at all; a missing one is not an error. */
 static void allow_system(const struct fence *f) {
   static const char *const readable[] = {"/usr",
                                          "/bin",

@@ -1,6 +1,6 @@
-/* sandbox_seccomp.c - see sandbox.h: which system calls are refused, and which are put to the supervisor. A filter sees
- * numbers and register arguments, no memory: what is decided by a path goes to the supervisor (sandbox_calls.c), or is
- * refused as a whole. Filters add up, and the strictest answer counts, so each set of rules is a filter of its own. */
+/* sandbox_seccomp.c - see sandbox.h: which system calls are denied, and which are passed to the supervisor. A filter sees call
+ * numbers and register arguments but no memory: calls that depend on a path go to the supervisor (sandbox_calls.c), or are
+ * denied altogether. The kernel applies all filters and takes the strictest result, so each set of rules is its own filter. */
 #include "sandbox.h"
 
 #ifdef HAVE_SECCOMP
@@ -21,7 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define NEWEST_KNOWN 469 /* of Linux 6.18; what came later is for this filter a call of an older kernel's */
+#define NEWEST_KNOWN 469 /* of Linux 6.18; later calls fail as on an older kernel */
 
 bool seccomp_there(void) {
   return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0;
@@ -35,9 +35,9 @@ bool seccomp_asks(void) {
 #endif
 }
 
-/* By name: those that this libseccomp or this machine does not know are passed over. setsid and setpgid, so that nothing
- * leaves the group that is ended with the program. System V's and POSIX's objects belong to a user, not to a process. inotify
- * tells what is done with files that nobody may open. */
+/* Denied by name; names unknown to this libseccomp or machine are skipped. setsid and setpgid: no process may leave the group that
+ * is killed with the program. System V and POSIX IPC objects belong to a user, not to a process. inotify reveals accesses to files
+ * that the program may not open. */
 static const char *const refused[] = {"ptrace",
                                       "process_vm_readv",
                                       "process_vm_writev",
@@ -120,17 +120,17 @@ static const char *const refused[] = {"ptrace",
                                       "move_pages",
                                       "migrate_pages"};
 
-/* Attributes of files: as on a file system that has none, which programs are used to. */
+/* Extended attributes: fail as on a file system without them, which programs expect. */
 static const char *const unsupported[] = {"setxattr",    "lsetxattr",    "fsetxattr",
                                           "removexattr", "lremovexattr", "fremovexattr"};
 
 /* Newer than libseccomp: 463 setxattrat, 466 removexattrat, 467 open_tree_attr, 469 file_setattr; the same everywhere. */
 static const int unnamed[] = {463, 466, 467, 469};
 
-/* Memory that no limit counts. */
+/* Memory that no limit covers. */
 static const char *const uncounted[] = {"memfd_create", "memfd_secret"};
 
-/* What is left for code that only computes; everything else answers EPERM. */
+/* Allowed for code that only computes; all other calls fail with EPERM. */
 static const char *const computing[] = {
     "read",           "write",           "writev",          "exit",         "exit_group", "brk",
     "mmap",           "mmap2",           "munmap",          "mremap",       "mprotect",   "madvise",
@@ -139,8 +139,8 @@ static const char *const computing[] = {
     "clock_gettime",  "clock_gettime64", "gettimeofday",    "time",         "times",      "getrusage",
     "getrandom",      "fstat",           "fstat64",         "newfstatat",   "setitimer",  "close"};
 
-/* What a filter cannot judge: modes, owners and times go by paths. New processes are not asked about: a call that waits for the
- * supervisor can be interrupted by a signal, and no program expects that of fork. */
+/* Passed to the supervisor, since a filter cannot see paths: modes, owners and times of files. Not for new processes: a call that
+ * waits for the supervisor can be interrupted by a signal, which no program expects of fork. */
 static const char *const by_path[] = {"chmod",  "fchmod",    "fchmodat",  "fchmodat2",       "chown",    "lchown",
                                       "fchown", "utime",     "fchownat",  "chown32",         "lchown32", "fchown32",
                                       "utimes", "futimesat", "utimensat", "utimensat_time64"};
@@ -152,7 +152,7 @@ static const struct {
 } by_number[] = {{"sched_setaffinity", 0}, {"sched_setparam", 0}, {"sched_setscheduler", 0},
                  {"sched_setattr", 0},     {"setpriority", 1},    {"ioprio_set", 1}};
 
-/* The same for signals, where Landlock does not keep them inside. */
+/* The same for signals, if Landlock does not confine them. */
 static const char *const signalling[] = {"kill",      "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
                                          "pidfd_open"};
 
@@ -180,9 +180,9 @@ static int add_values(scmp_filter_ctx ctx, uint32_t action, const char *name, un
   return rc;
 }
 
-/* With net: the Internet, and of netlink what tells addresses and routes. Never AF_UNIX by name: the sockets of services (a
- * container engine's, a desktop's, our own) are no files to Landlock. A pair is born connected and can reach nobody else,
- * unless it is one for datagrams. */
+/* With net: the Internet, and the part of netlink that reports addresses and routes. Never named AF_UNIX sockets: Landlock does not
+ * restrict connecting to those of services (a container engine, a desktop, our own). A socket pair is created connected and can
+ * reach no other socket, except for datagrams. */
 static int add_sockets(scmp_filter_ctx ctx, bool net) {
   const uint32_t no = SCMP_ACT_ERRNO(EACCES);
   const struct scmp_arg_cmp above = SCMP_A0(SCMP_CMP_GT, AF_NETLINK, 0), not_unix = SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0),
@@ -204,8 +204,8 @@ static int add_sockets(scmp_filter_ctx ctx, bool net) {
   return rc ? rc : add(ctx, no, "socket", 2, link);
 }
 
-/* A program of root's with this bit would run as root for whoever finds it in the folder, long after the sandbox. That of
- * the group is looked at by the supervisor where a folder may have it. */
+/* Set-user-id: a program of root with this bit would run as root for any user, long after the sandbox is gone. The supervisor
+ * checks set-group-id, which a folder may have. */
 static int add_modes(scmp_filter_ctx ctx) {
   static const struct {
     const char *name;
@@ -245,7 +245,7 @@ static int add_arguments(scmp_filter_ctx ctx) {
   if (rc == 0) rc = add_values(ctx, no, "setpriority", 0, low, &user, 1);
   if (rc == 0) rc = add_values(ctx, no, "ioprio_set", 0, low, &io_user, 1);
   if (rc == 0) rc = add_values(ctx, no, "prctl", 0, low, &cores, 1);
-  if (rc == 0) rc = add_values(ctx, no, "kill", 0, low, &low, 1); /* -1: everybody */
+  if (rc == 0) rc = add_values(ctx, no, "kill", 0, low, &low, 1); /* -1: all processes */
   /* their flags and modes lie in memory, where no filter sees them; without them the C library uses the older calls */
   if (rc == 0) rc = add(ctx, unknown, "clone3", 0, NULL);
   return rc ? rc : add(ctx, unknown, "openat2", 0, NULL);
@@ -253,7 +253,7 @@ static int add_arguments(scmp_filter_ctx ctx) {
 
 static int add_numbers(scmp_filter_ctx ctx, uint32_t action) {
   const struct scmp_arg_cmp other[] = {SCMP_A0(SCMP_CMP_NE, 0, 0), SCMP_A2(SCMP_CMP_NE, 0, 0)};
-  int rc = add(ctx, action, "prlimit64", 2, other); /* looking is free */
+  int rc = add(ctx, action, "prlimit64", 2, other); /* reading is allowed */
   for (size_t i = 0; rc == 0 && i < COUNT_OF(by_number); i++) {
     struct scmp_arg_cmp cmp = SCMP_CMP(by_number[i].argument, SCMP_CMP_NE, 0, 0);
     rc = add(ctx, action, by_number[i].name, 1, &cmp);

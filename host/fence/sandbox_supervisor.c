@@ -1,7 +1,7 @@
-/* sandbox_supervisor.c - see sandbox.h: the process between us and a program in the sandbox. It leads the group, is outside
- * the fences, and does four things: it tells how the start went, answers the calls that are put to it, looks at how much its
- * tree uses, and ends as its program does. It hears no signals of the group's but the end of a child: what is sent to the
- * group is for the program. */
+/* sandbox_supervisor.c - see sandbox.h: the process between us and a sandboxed program. It leads the process group, is not
+ * restricted itself, and has four duties: it reports the start, decides the calls passed to it, measures what its process tree
+ * uses, and exits as the program does. It ignores signals to the group, which are meant for the program, except the end of a
+ * child. */
 #include "sandbox.h"
 
 #ifdef __linux__
@@ -25,18 +25,18 @@
 #include <seccomp.h>
 #endif
 
-#define ORPHANED   SIGUSR2 /* we are gone; when somebody else sends it, it means nothing */
+#define ORPHANED   SIGUSR2 /* our process has ended; ignored if another process sends it */
 #define TEXT_MAX   1000
-#define TREE_MAX   65536 /* processes looked at in one round */
-#define LOOK_FIRST 10    /* milliseconds between two looks; doubled while nothing changes */
+#define TREE_MAX   65536 /* processes counted in one round */
+#define LOOK_FIRST 10    /* milliseconds between two measurements; doubled while nothing changes */
 #define LOOK_LAST  160
-#define GLANCE     20 /* milliseconds between two questions whether processes were made at all */
+#define GLANCE     20 /* milliseconds between two checks for new processes */
 
 struct supervisor {
   const struct sandbox *s;
   pid_t program, self, host;
   int channel, listener, signals;
-  uint64_t tasks, memory; /* of the last look */
+  uint64_t tasks, memory; /* of the last measurement */
   uint64_t newest;        /* number of the last process of the machine, then */
   int pause;
   struct seccomp_notif *call;
@@ -91,7 +91,7 @@ static bool add_children_of(struct tree *t, pid_t pid, const char *thread) {
   return true;
 }
 
-/* Adds its children and counts its threads. false: this kernel does not tell children. */
+/* Adds its children and counts its threads. false: this kernel does not list children. */
 static bool add_children(struct tree *t, pid_t pid, uint64_t *threads) {
   char path[32];
   bool told = true;
@@ -107,7 +107,7 @@ static bool add_children(struct tree *t, pid_t pid, uint64_t *threads) {
   return told;
 }
 
-/* Everybody in our group: nothing leaves it. */
+/* All processes of our group: none can leave it. */
 static void add_group(struct tree *t, uint64_t *threads) {
   DIR *dir = opendir("/proc");
   pid_t group = getpgrp();
@@ -120,8 +120,8 @@ static void add_group(struct tree *t, uint64_t *threads) {
   closedir(dir);
 }
 
-/* Three ways to say how much memory it uses, each cheaper and higher than the next: all that is there, files too; what belongs
- * to it, or to it and its parent since the fork; its share of that, for which the kernel walks through all pages. */
+/* Three measures of memory use, each cheaper and higher than the next: all resident pages including files; private pages and
+ * those shared with the parent since the fork; the proportional share, for which the kernel walks all pages. */
 enum count { COUNT_ALL, COUNT_OWN, COUNT_SHARE };
 
 static uint64_t memory_of(pid_t pid, enum count how) {
@@ -150,7 +150,7 @@ static uint64_t memory_of_all(const struct tree *t, uint64_t limit) {
     uint64_t before = sum;
     sum = 0;
     for (size_t i = 0; i < t->count; i++) sum += memory_of(t->pids[i], (enum count)how);
-    if (how == COUNT_SHARE && sum == 0) return before; /* this kernel does not tell */
+    if (how == COUNT_SHARE && sum == 0) return before; /* not available in this kernel */
     if (sum <= limit) break;
   }
   return sum;
@@ -172,7 +172,7 @@ static void look(struct supervisor *v) {
 
 /* --- the end ----------------------------------------------------------------------------------- */
 
-/* To whoever started us; what went wrong to a terminal when it was started by hand. */
+/* Reports to the parent; errors go to a terminal when started by hand. */
 static void tell(const char *line) {
   if (write(SANDBOX_REPORT, line, strlen(line)) < 0 && strncmp(line, "ok ", 3) != 0) fprintf(stderr, "stoke: %s", line);
 }
@@ -190,7 +190,7 @@ static _Noreturn void end_over(const char *name) {
   end_all();
 }
 
-/* As it ended; what it leaves behind is ended by whoever started us. */
+/* Exits as the program did; our parent kills the processes it leaves behind. */
 static _Noreturn void end_as(int status) {
   if (WIFSIGNALED(status)) {
     struct rlimit none = {0, 0};
@@ -215,13 +215,13 @@ static void reap(const struct supervisor *v) {
 static void take_signals(const struct supervisor *v) {
   struct signalfd_siginfo info;
   while (read(v->signals, &info, sizeof info) == sizeof info) {
-    /* only that somebody ended, or may have gone */
+    /* only that a process has ended, or may have */
   }
   if (getppid() != v->host) end_all();
   reap(v);
 }
 
-/* --- what is asked ------------------------------------------------------------------------------ */
+/* --- notified calls ----------------------------------------------------------------------------- */
 
 #if defined(HAVE_SECCOMP) && defined(SCMP_ACT_NOTIFY)
 
@@ -241,8 +241,8 @@ static void take_call(struct supervisor *v) {
   (void)seccomp_notify_respond(v->listener, v->answer);
 }
 
-/* Who asks and who answers take turns: the kernel is told so where it can use it (6.6). The sooner a call is heard the less
- * can a signal interrupt it. */
+/* Caller and supervisor alternate, and Linux 6.6 and later can schedule them so. The sooner a call is received, the less likely
+ * a signal interrupts it. */
 static bool calls_open(struct supervisor *v) {
   const unsigned long take_turns = 1, set_flags = _IOW('!', 4, uint64_t);
   if (v->listener >= 0) (void)ioctl(v->listener, set_flags, take_turns);
@@ -264,7 +264,7 @@ static bool calls_open(struct supervisor *v) {
 
 /* --- its life ------------------------------------------------------------------------------------ */
 
-/* Numbers are given in order: who makes many processes is seen by how far they went, wherever that was. */
+/* Process ids are assigned in order: how far they advanced shows whether many were created, anywhere on the machine. */
 static uint64_t newest_process(void) {
   char text[128];
   const char *last = read_small("/proc/loadavg", text, sizeof text) ? strrchr(text, ' ') : NULL;
@@ -281,7 +281,7 @@ static int64_t since(const struct timespec *then, const struct timespec *now) {
   return (now->tv_sec - then->tv_sec) * 1000 + (now->tv_nsec - then->tv_nsec) / 1000000;
 }
 
-/* Sets when the next look is due: one at many processes takes its time, and may take a tenth of all. */
+/* Schedules the next measurement: with many processes it is slow, and may use a tenth of the time. */
 static void look_around(struct supervisor *v, struct timespec *last) {
   uint64_t tasks = v->tasks, memory = v->memory;
   struct timespec before;
@@ -315,11 +315,11 @@ static _Noreturn void supervise(struct supervisor *v) {
     if (watched[1].revents & POLLIN)
       take_call(v);
     else if (watched[1].revents)
-      watched[1].fd = -1; /* nobody is left who could ask */
+      watched[1].fd = -1; /* no process is left that could send one */
   }
 }
 
-/* What the child says until it becomes its program, passed on; with the first of it comes the listener. */
+/* Forwards the child's report until it executes the program; the listener comes with the first bytes. */
 static bool take_start(struct supervisor *v) {
   char text[TEXT_MAX + 16];
   union {
@@ -346,7 +346,7 @@ static bool take_start(struct supervisor *v) {
   return started;
 }
 
-/* Nothing of the program's stays open here: the ends of its pipes are to be seen. */
+/* Closes the program's descriptors here, so that readers of its pipes see their end. */
 static void let_go(void) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int fd = 0; null >= 0 && fd <= 2; fd++) (void)dup2(null, fd);
@@ -360,7 +360,7 @@ static _Noreturn void parent(struct supervisor *v) {
   sigaddset(&heard, SIGCHLD);
   sigaddset(&heard, ORPHANED);
   v->signals = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
-  (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* nobody of its user reads or writes its memory */
+  (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* other processes of the user must not read or write its memory */
   bool started = take_start(v);
   let_go();
   if (!started) {
@@ -370,7 +370,7 @@ static _Noreturn void parent(struct supervisor *v) {
   }
   if (v->signals < 0 || !calls_open(v)) end_all();
   close(v->channel);
-  reap(v); /* it may be over already */
+  reap(v); /* the child may have exited already */
   supervise(v);
 }
 
@@ -378,7 +378,7 @@ bool supervisor_start(const struct sandbox *s) {
   struct supervisor v = {.s = s, .self = getpid(), .host = getppid(), .listener = -1};
   int ends[2];
   sigset_t all, before;
-  /* a descriptor of that number must not be one of ours */
+  /* that number must not be a descriptor of ours */
   if (fcntl(SANDBOX_REPORT, F_GETFD) < 0 && open("/dev/full", O_WRONLY | O_CLOEXEC) < 0) return false;
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
   sigfillset(&all);

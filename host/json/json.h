@@ -1,6 +1,5 @@
-/* json.h - JSON as RFC 8259 has it, strictly: a reader of tokens, a writer of values, keys in order, dates and
- * their kin, and a picker that reads the few fields of a stream's line. Engines: they know no Lua (host/bind/bind_json.h does).
- * Nothing here depends on the locale. */
+/* json.h - strict JSON (RFC 8259): a tokenizer, a writer, sorting of keys, string formats such as dates, and a picker that reads
+ * a few fields of a stream's line. Knows no Lua (host/bind/bind_json.h does). Nothing here depends on the locale. */
 #ifndef STOKE_JSON_H
 #define STOKE_JSON_H
 
@@ -29,7 +28,7 @@ enum json_token {
   JSON_ARRAY_END,
 };
 
-/* What a reader does besides; none of it unless the caller sets r->flags behind json_open. */
+/* Options of a reader; the caller sets r->flags after json_open. */
 enum {
   JSON_EXACT = 1, /* an integer that a float would round, and a number beyond every float, are JSON_DIGITS */
   JSON_ANY_BYTES =
@@ -103,7 +102,7 @@ enum json_put { JSON_PUT_OK, JSON_PUT_MEMORY, JSON_PUT_CAP, JSON_PUT_UTF8 };
 
 void json_out_init(struct json_out *o, struct mem *m);
 void json_out_close(struct json_out *o);
-void json_out_reset(struct json_out *o, size_t cap); /* empties it, and gives back what one big text made it grow to */
+void json_out_reset(struct json_out *o, size_t cap); /* empties it, and shrinks it after a large text */
 
 enum json_put json_put_raw(struct json_out *o, const char *bytes, size_t len);
 static inline enum json_put json_put_byte(struct json_out *o, char c) {
@@ -118,7 +117,7 @@ enum json_put json_put_float(struct json_out *o, double x); /* x is finite */
 
 /* ---- keys in order (json_sort.c) ---- */
 
-/* A key on its way into order: the first 8 bytes as a number compare fast. */
+/* A key to sort: comparing the first 8 bytes as a number is fast. */
 struct json_entry {
   uint64_t prefix;
   const char *key; /* the caller's */

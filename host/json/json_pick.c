@@ -20,7 +20,7 @@ static int store(struct pick_spec *s, const char *bytes, size_t len) {
   return at;
 }
 
-/* The child of `parent` with this name, made as its last one when there is none; -1 = no room. */
+/* The child of `parent` with this name, appended if missing; -1 = no room. */
 static int child_of(struct pick_spec *s, int parent, const char *name, size_t len, bool *made) {
   int8_t *link = &s->nodes[parent].child;
   for (; *link >= 0; link = &s->nodes[*link].next) {
@@ -46,7 +46,7 @@ static bool is_literal(const char *p, size_t len) {
   return len == 0;
 }
 
-/* One word of the spec, [p, end); NULL or what is wrong with it. */
+/* One word of the spec, [p, end); NULL or an error message. */
 static const char *add_word(struct pick_spec *s, const char *p, const char *end) {
   int node = 0, kind = NODE_SKIP, literal = 0;
   const char *path_end = p, *value;
@@ -140,7 +140,7 @@ static const json_byte *skip_value(const json_byte *p, const json_byte *end) {
   return is_literal((const char *)start, (size_t)(p - start)) ? p : NULL;
 }
 
-/* A text to hand out, or NULL when there is none that the full reader would take. */
+/* The string to return, or NULL if the full reader would not accept it. */
 static const json_byte *read_text(struct walk *w, int which, const json_byte *p) {
   struct json_reader r;
   if (p == w->end || *p != '"' || w->text[which]) return NULL;

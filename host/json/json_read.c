@@ -46,7 +46,7 @@ static inline const char *skip_space(const char *p, const char *end) {
   return p;
 }
 
-/* The state after a value: a comma or the end of what it stands in. */
+/* The state after a value: a comma or the end of its container. */
 static inline void value_done(struct json_reader *r) {
   r->state = r->depth ? STATE_AFTER : STATE_DONE;
 }
@@ -79,7 +79,7 @@ static bool is_low(int unit) {
   return unit >= 0xDC00 && unit <= 0xDFFF;
 }
 
-/* The second half of a surrogate pair, from the escape at p; -1 = there is none. */
+/* The second half of a surrogate pair, from the escape at p; -1 = none. */
 static int low_half(const char *p, const char *end) {
   int unit = end - p >= 6 && p[0] == '\\' && p[1] == 'u' ? hex4(p + 2, end) : -1;
   return is_low(unit) ? unit : -1;

@@ -6,7 +6,7 @@
 
 #include "err.h"
 
-/* Calls the function below nargs arguments on top of L's stack; false and e filled when it raised. Results are left on the
+/* Calls the function below nargs arguments on top of L's stack; false and e filled if it raised. Results are on the
  * stack only on success. */
 bool call_protected(lua_State *L, int nargs, int nresults, struct err *e);
 

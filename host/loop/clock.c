@@ -1,4 +1,4 @@
-/* clock.c - the clock seam: the machine's time, or in tests one that stands still until nothing is left to do. */
+/* clock.c - the clock: the machine's time, or in tests a virtual one that advances only when nothing is left to do. */
 #include "host.h"
 
 uint64_t host_now(const struct host *h) {

@@ -9,7 +9,7 @@
 /* Filled by engines, which know no Lua. `kind` is a static string out of the table in lua/errors.lua; NULL = no error. */
 struct err {
   const char *kind;
-  int code;                      /* errno or library code, 0 when there is none */
+  int code;                      /* errno or library code, 0 = none */
   const char *phase;             /* static string, for timeouts: connect, first_byte, idle, total; else NULL */
   const char *hint;              /* static string, in place of the kind's own hint; else NULL */
   char message[ERR_MESSAGE_MAX]; /* cut when longer */

@@ -1,4 +1,4 @@
-/* host.h - the one structure everything hangs from; passed by pointer, never global. */
+/* host.h - the root structure of the runtime; passed by pointer, never global. */
 #ifndef STOKE_HOST_H
 #define STOKE_HOST_H
 
@@ -27,7 +27,7 @@ enum clock_kind { CLOCK_REAL, CLOCK_VIRTUAL };
 /* CANCEL, CUT and FAILED are of a journalled run, see schedule.h. */
 enum event_kind { EVENT_ALARM, EVENT_SIGNAL, EVENT_DIED, EVENT_DEADLOCK, EVENT_TERMINAL, EVENT_CANCEL, EVENT_CUT, EVENT_FAILED };
 
-/* A thing that happened and that Lua policy answers: a deadline passed, a signal came, a task died of an error nothing
+/* An event that Lua code handles: a deadline has passed, a signal has arrived, a task has died of an error that nothing
  * could catch. Embedded in its source, queued without allocating, read by the keeper task (lua/keeper.lua). */
 struct event {
   struct event *next;
@@ -37,18 +37,18 @@ struct event {
   bool queued;
 };
 
-/* Work that is gathered while tasks run and done just before the system is polled, in this order: what is kept, then what is
- * shown, then what is answered and asked. One call for each host_before_poll; embedded in its owner, zero-filled at first. */
+/* Work gathered while tasks run and done just before the system is polled, in this order: journals, then output, then responses
+ * and requests. One call for each host_before_poll; embedded in its owner, zero-filled at first. */
 enum before_poll { BEFORE_POLL_JOURNAL, BEFORE_POLL_CONSOLE, BEFORE_POLL_REPLIES, BEFORE_POLL_REQUESTS, BEFORE_POLL_KINDS };
 
 struct poll_hook {
   void (*run)(struct poll_hook *hook);
-  struct poll_hook *next, **prev; /* prev: NULL = nobody wants it */
+  struct poll_hook *next, **prev; /* prev: NULL = not requested */
 };
 
-/* What the scheduler and the signals tell whoever asked; NULL = nobody did. */
+/* Callbacks of the scheduler and the signals; NULL = none. */
 struct hooks {
-  void (*look)(struct host *h);               /* between the resumes of a long turn: somebody may be waiting for keys */
+  void (*look)(struct host *h);               /* between the resumes of a long turn: checks for keys */
   void (*speak)(struct host *h, bool before); /* the watchdog writes to standard error: before that, and after */
   void (*rescue)(struct host *h);             /* from a signal handler: the process ends now */
 };
@@ -58,10 +58,10 @@ struct hooks {
 
 /* For signals.c. */
 struct signals {
-  atomic_int count, last;   /* those nobody has answered; the number of the last */
+  atomic_int count, last;   /* signals not handled yet; the number of the last */
   _Atomic uint64_t hung_up; /* when the first SIGHUP came; 0 = none */
   bool guarded[SIGNALS_FATAL];
-  atomic_int children[SIGNALS_CHILDREN]; /* leaders of groups that end with us; 0 = free */
+  atomic_int children[SIGNALS_CHILDREN]; /* leaders of process groups to kill at exit; 0 = free */
 };
 
 struct host {
@@ -74,18 +74,18 @@ struct host {
   struct task *urgent; /* goes before them */
   struct task *current;
   struct task *live;
-  struct schedule *due;    /* replayed runs that have something to do */
+  struct schedule *due;    /* replayed runs with pending work */
   struct schedule *acting; /* something from outside is done to a task of it right now */
   size_t task_count, system_count;
 
   /* time */
   enum clock_kind clock;
   uint64_t virtual_now; /* ns */
-  double virtual_epoch; /* what the wall clock says at virtual time 0 */
+  double virtual_epoch; /* wall clock at virtual time 0 */
   struct timers timers;
   uv_timer_t uv_timer;
 
-  /* what keeps the loop from ending, and virtual time from moving: native operations in flight */
+  /* native operations in flight: they keep the loop alive and virtual time still */
   size_t inflight;
   size_t handles; /* open native objects a script could leak: requests, processes, servers, files */
 
@@ -101,14 +101,14 @@ struct host {
   struct console *console;
   struct tty *tty;
   struct watchdog *watchdog;
-  int judge; /* registry: judge(act, seconds, grown) of lua/overrun.lua, asked by the watchdog about a slice that overruns */
+  int judge; /* registry: judge(act, seconds, grown) of lua/overrun.lua, called by the watchdog for a slice that overruns */
 
   struct hooks hooks;
   struct poll_hook *before_poll[BEFORE_POLL_KINDS];
   uv_prepare_t prepare; /* active while there are some */
   unsigned looks; /* calls of host_yield_wanted */
   struct signals signals;
-  volatile sig_atomic_t edits; /* somebody edits lines: the terminal gives keys one by one */
+  volatile sig_atomic_t edits; /* a line editor is active: the terminal is in raw mode */
   uv_async_t wake;             /* from the signal handler */
   bool polling;                /* inside uv_run */
   enum gc_pace {
@@ -142,7 +142,7 @@ void host_pace_collector(struct host *h); /* the way of collecting that suits th
 void host_poll_init(struct host *h);
 void host_before_poll(struct host *h, enum before_poll when, struct poll_hook *hook); /* a no-op while it is wanted */
 void host_before_poll_drop(struct poll_hook *hook);                                   /* its owner goes away */
-/* For callbacks of which a thousand may come in one turn: true = somebody waits for keys, leave the rest to the next turn. */
+/* For callbacks that may come by the thousand in one turn: true = keys are waiting, leave the rest to the next turn. */
 bool host_yield_wanted(struct host *h);
 void host_event(struct host *h, struct event *ev, enum event_kind kind, int number); /* a no-op while it is queued */
 void host_event_drop(struct host *h, struct event *ev);                          /* its source goes away */

@@ -31,7 +31,7 @@ static void before_poll(uv_prepare_t *prepare) {
   for (int when = 0; when < BEFORE_POLL_KINDS; when++) {
     struct poll_hook *list = h->before_poll[when], *hook;
     if (list) list->prev = &list;
-    h->before_poll[when] = NULL; /* those wanted from here on come before the next poll */
+    h->before_poll[when] = NULL; /* hooks added from here on run before the next poll */
     while ((hook = list)) {
       host_before_poll_drop(hook);
       hook->run(hook);
@@ -61,7 +61,7 @@ void host_before_poll_drop(struct poll_hook *hook) {
   hook->prev = NULL;
 }
 
-/* Virtual time moves only when nothing can happen at the present moment any more. True: a timer is due now. */
+/* Virtual time advances only when nothing is left to do at the current time. True: a timer is due now. */
 static bool advance_virtual(struct host *h) {
   uint64_t at;
   if (!timers_next(h, &at)) return false;
@@ -83,14 +83,14 @@ static void wait_for_system(struct host *h) {
   bool timer = h->clock == CLOCK_REAL && timers_next(h, &at);
   if (timer || h->inflight > 0 || uv_loop_alive(&h->loop)) {
     if (timer) uv_ref((uv_handle_t *)&h->uv_timer);
-    uv_ref((uv_handle_t *)&h->wake); /* what is in flight may hold no handle that counts, and a dead loop does not poll */
+    uv_ref((uv_handle_t *)&h->wake); /* operations in flight may have no referenced handle, and a loop without any does not poll */
     poll_system(h, UV_RUN_ONCE);
     uv_unref((uv_handle_t *)&h->wake);
     uv_unref((uv_handle_t *)&h->uv_timer);
   } else if (h->keeper_wait) {
     host_event(h, &h->deadlock, EVENT_DEADLOCK, 0);
   } else {
-    h->stopping = true; /* not even the keeper is left */
+    h->stopping = true; /* the keeper is gone too */
   }
 }
 
@@ -130,12 +130,12 @@ void host_pace_collector(struct host *h) {
     lua_gc(h->L, LUA_GCINC, pause[pace], 0, 0);
 }
 
-/* Several turns of tasks for one look at the system: a poll costs as much as resuming a few tasks. */
+/* Several rounds of tasks per poll: a poll costs as much as resuming a few tasks. */
 #define TURNS_PER_POLL 8
 
 int host_run(struct host *h) {
   while (!h->stopping) {
-    if (timers_late(h) && !h->ready_head && !h->due) poll_system(h, UV_RUN_NOWAIT); /* what came in time goes before a deadline */
+    if (timers_late(h) && !h->ready_head && !h->due) poll_system(h, UV_RUN_NOWAIT); /* events in time precede a deadline */
     timers_run(h);
     host_pace_collector(h);
     int turns = 0;
@@ -145,7 +145,7 @@ int host_run(struct host *h) {
       poll_system(h, UV_RUN_NOWAIT);
       continue;
     }
-    if (h->clock == CLOCK_VIRTUAL) { /* what libuv still holds of this instant comes before time moves */
+    if (h->clock == CLOCK_VIRTUAL) { /* events of this instant that libuv still holds precede the advance of time */
       poll_system(h, UV_RUN_NOWAIT);
       if (host_runnable(h) || advance_virtual(h)) continue;
     }

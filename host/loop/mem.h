@@ -15,9 +15,9 @@ struct mem {
   size_t used;    /* bytes held now */
   size_t peak;    /* most bytes ever held */
   size_t limit;   /* what the user allows; 0 = no limit */
-  size_t mark;    /* beyond it `on_mark` is told: the limit, or more while nobody was to blame; SIZE_MAX = never */
+  size_t mark;    /* beyond it `on_mark` is called: the limit, or more if no task was responsible; SIZE_MAX = never */
   size_t cap;     /* refuse beyond this; 0 = no cap */
-  size_t refused; /* the last block that the cap refused, until somebody asked */
+  size_t refused; /* size of the last block refused by the cap, until it is read */
   void (*on_mark)(struct mem *m);
   uint64_t calls;   /* allocations and growths asked for so far */
   uint64_t fail_at; /* fail the allocation with this number and the next; 0 = none */
@@ -33,7 +33,7 @@ struct mem {
 void mem_tune(void);
 
 void mem_init(struct mem *m);
-/* The limit of the user, 0 = none. Above it there is room for those who did not grow the heap, and to unwind who did. */
+/* The user's limit, 0 = none. There is a reserve above it for tasks that did not grow the heap, and to unwind the one that did. */
 void mem_set_limit(struct mem *m, size_t limit);
 void mem_release(struct mem *m); /* after the last block was given back */
 

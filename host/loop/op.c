@@ -8,7 +8,7 @@
 #include "schedule.h"
 #include "task.h"
 
-/* Yielded by every native wait; its address tells the runtime's own yields from a script's. */
+/* Yielded by every native wait; its address distinguishes the runtime's yields from a script's. */
 void *const op_sentinel = (void *)&op_sentinel;
 
 void op_init(struct op *op, const struct op_class *cls) {
@@ -40,7 +40,7 @@ void op_drop(struct task *t) {
   if (!op) return;
   t->op = NULL;
   t->waits = NULL;
-  op->task = NULL; /* nobody to wake */
+  op->task = NULL; /* no task to wake */
   op_cancel(op);
   op_unref(op);
 }

@@ -38,7 +38,7 @@ struct op {
   bool urgent; /* its waiter goes before all others; set after op_init */
 };
 
-/* What a waiting primitive yields; its address tells such a yield from a script's own. */
+/* Yielded by waiting primitives; its address distinguishes such a yield from a script's own. */
 extern void *const op_sentinel;
 
 /* refs = 2. */

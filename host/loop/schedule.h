@@ -1,13 +1,13 @@
-/* schedule.h - the order of a journalled run: what the outside did to its tasks, and when.
+/* schedule.h - the order of a journalled run: external events of its tasks, and their times.
  *
- * Between two things that come from outside, all that a run's tasks do is fixed by the ready queue. So its log holds those
- * things only: how many visible resumes there were before (resumes of its tasks outside live effects), which task it was
- * about, and what came. The loop's own time slices, its polls and other tasks are not in it.
+ * Between two external events the ready queue alone determines what a run's tasks do. So the log records only those events
+ * (deliveries): the number of visible resumes before it (resumes of the run's tasks outside live effects), the task, and the
+ * event. It records no time slices, no polls and no other tasks.
  *
- * A replayed run has its own ready queue. Before each resume the deliveries that are due at that count are applied; none of
- * its time limits is armed. Where the log ends and nothing is left to resume the run goes on live, and its log grows.
+ * A replayed run has its own ready queue. Before each resume the deliveries due at that count are applied; its timeouts are
+ * not armed. At the end of the log, when nothing is left to resume, the run continues live, and its log grows.
  *
- * Ownership: a schedule is counted; whoever made it, each task and each alarm of the run hold it. */
+ * Ownership: a schedule is reference-counted; its creator, each task and each alarm of the run hold a reference. */
 #ifndef STOKE_SCHEDULE_H
 #define STOKE_SCHEDULE_H
 
@@ -36,7 +36,7 @@ void alarm_begin(struct alarm *a); /* it stops, is recorded, and its run acts un
 enum schedule_mode {
   SCHEDULE_RECORD,
   SCHEDULE_REPLAY,
-  SCHEDULE_OVER /* it failed, or was cancelled from outside while it was replayed: its tasks are as any others */
+  SCHEDULE_OVER /* it failed, or was cancelled from outside during replay: its tasks run like any others */
 };
 
 struct schedule {
@@ -53,7 +53,7 @@ struct schedule {
   struct delivery due; /* the next one, where `more` */
   bool more;
   bool held;   /* the keeper applies a delivery: nothing is resumed meanwhile */
-  bool listed; /* it has something to do */
+  bool listed; /* it has pending work */
   struct schedule *next;
   struct task *ready_head, **ready_tail; /* visible and ready, in order */
   struct task **by_number;               /* all its tasks: open addressing */
@@ -61,7 +61,7 @@ struct schedule {
 
   struct event event; /* for the keeper: it failed, or `due` is to be applied to `about` */
   struct task *about;
-  struct schedule *outer; /* who acted before it does */
+  struct schedule *outer; /* the schedule that acted before */
   size_t text_at, text_len; /* in the log */
   const char *failed;       /* the kind of the error; NULL = well */
   char why[300];
@@ -76,7 +76,7 @@ void schedule_unref(struct schedule *s);
 bool schedule_adopt(struct schedule *s, struct task *t);
 void schedule_leave(struct task *t); /* it is freed */
 
-/* The run on whose behalf the running code acts: its task's, but not inside a live effect; NULL = none. */
+/* The run of the current task, unless it is inside a live effect; NULL = none. */
 struct schedule *schedule_acting(const struct host *h);
 static inline bool schedule_over(const struct schedule *s) {
   return s->mode == SCHEDULE_OVER;

@@ -10,7 +10,7 @@
 
 #include "host.h"
 
-#define HANGUP_NS (300 * 1000000ull) /* a closed terminal is told by the kernel and by the shell: one event */
+#define HANGUP_NS (300 * 1000000ull) /* a closed terminal is reported by the kernel and by the shell: one event */
 
 static struct host *the_host;
 
@@ -39,7 +39,7 @@ void signals_child(struct host *h, int before, int after) {
   }
 }
 
-/* Nobody is left to see them out. */
+/* No one is left to terminate them. */
 static void end_children(struct host *h) {
   for (size_t i = 0; i < COUNT_OF(h->signals.children); i++) {
     int leader = atomic_load(&h->signals.children[i]);
@@ -47,7 +47,7 @@ static void end_children(struct host *h) {
   }
 }
 
-/* The same closed terminal, told twice. */
+/* The same closed terminal, reported twice. */
 static bool is_echo(struct host *h, int sig) {
   struct timespec ts; /* of what uv_hrtime is made; a handler may call this one */
   if (sig != SIGHUP || clock_gettime(CLOCK_MONOTONIC, &ts) != 0) return false;

@@ -1,4 +1,4 @@
-/* task.c - who runs next. The only lua_resume of the program is in resume(). */
+/* task.c - the ready queue: which task runs next. The only lua_resume of the program is in resume(). */
 #include "task.h"
 
 #include <lauxlib.h>
@@ -88,7 +88,7 @@ void task_ready_first(struct task *t) {
 
 static void task_free(struct task *t) {
   struct host *h = t->host;
-  op_drop(t); /* a push that raised, or a coroutine that nobody resumed, left it here */
+  op_drop(t); /* left over by a push that raised, or a coroutine that was never resumed */
   timer_stop(h, &t->timer);
   if (t->schedule) schedule_leave(t);
   *slot_of(t->co) = NULL;
@@ -101,7 +101,7 @@ static void task_free(struct task *t) {
 }
 
 /* The body of every task is a Lua function that catches what a script can raise (lua/task.lua); what still arrives here is
- * a failing allocator or a C module's own yield. The keeper then settles the record, so that nobody waits in vain. */
+ * a failing allocator or a C module's own yield. The keeper then settles the record, so that no waiter hangs. */
 static void task_died(struct task *t, bool strayed) {
   struct host *h = t->host;
   struct died *d = mem_calloc(&h->mem, sizeof *d);

@@ -1,5 +1,5 @@
 /* task.h - a task is a coroutine that the pump may resume. The tree of tasks, scopes and cancellation are Lua
- * (lua/task.lua); here is only who runs next and what each one waits for. */
+ * (lua/task.lua); this is only the ready queue and the current wait of each task. */
 #ifndef STOKE_TASK_H
 #define STOKE_TASK_H
 

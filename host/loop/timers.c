@@ -103,7 +103,7 @@ bool timers_next(const struct host *h, uint64_t *at) {
 }
 
 #define LATE_NS 50000000u /* longer than a busy turn of the loop */
-#define STEP_NS 1000000u  /* what is due within this counts as one moment */
+#define STEP_NS 1000000u  /* timers due within this interval fire together */
 
 bool timers_late(const struct host *h) {
   uint64_t at;

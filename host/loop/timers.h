@@ -1,5 +1,5 @@
 /* timers.h - deadlines of the loop: an intrusive heap (nothing to allocate, so starting one cannot fail) with one
- * uv_timer_t under it. Time is the clock seam's, so a virtual clock moves timers too. */
+ * uv_timer_t under it. Time comes from clock.c, so a virtual clock drives timers too. */
 #ifndef STOKE_TIMERS_H
 #define STOKE_TIMERS_H
 
@@ -26,9 +26,9 @@ struct timers {
   size_t count;
 };
 bool timers_next(const struct host *h, uint64_t *at); /* false when none is armed */
-bool timers_late(const struct host *h); /* one was due a while ago: the process stood still, or a task did not wait */
-/* Fires all that are due. When late, only what was due first: what that sets going, and what has come meanwhile, goes before
- * the next, as it would have in time. */
+bool timers_late(const struct host *h); /* one was due a while ago: the process was stopped, or a task did not wait */
+/* Fires all due timers. When late, only the earliest: its consequences, and events that have arrived meanwhile, come before the
+ * next timer, as they would have in time. */
 void timers_run(struct host *h);
 
 #endif

@@ -15,7 +15,7 @@
 #include "host.h"
 #include "signals.h"
 
-#define TICK_NS    (100 * 1000000ull) /* a slice that is seen at two ticks is asked about */
+#define TICK_NS    (100 * 1000000ull) /* a slice seen at two ticks overruns */
 #define DEAF_TICKS 20
 #define LOST_TICKS 50  /* a signal has no chance to be heard: it ends the process */
 #define COURTESY   1.0 /* seconds that our own library has to come back to the script, beyond the limit */
@@ -34,7 +34,7 @@ struct watchdog {
   uint64_t limit_ns;
   lua_State *volatile running; /* loop thread and its signal handler only */
   volatile unsigned armed;     /* the slice the hook is meant for; it may outlive it in a coroutine */
-  lua_State *hooked;           /* its own hook, of lua/reload.lua, while ours is in its place */
+  lua_State *hooked;           /* the coroutine's previous hook (lua/reload.lua), while ours replaces it */
   lua_Hook before;
   int before_mask, before_count;
   size_t used;       /* memory when the slice began */
@@ -112,7 +112,7 @@ static bool judge(struct watchdog *w, lua_State *L, bool act, double age, size_t
   return told;
 }
 
-/* Raises what is on top of the stack. The hook stays: close handlers get a little room; code that catches the error again and
+/* Raises the value on top of the stack. The hook stays: close handlers get a little room; code that catches the error again and
  * again gets none. */
 static void on_hook(lua_State *L, lua_Debug *ar);
 static void strike(struct watchdog *w, lua_State *L) {
@@ -120,7 +120,7 @@ static void strike(struct watchdog *w, lua_State *L) {
   lua_error(L);
 }
 
-/* The file of the innermost Lua function: a C function is part of the work of who called it. */
+/* The file of the innermost Lua function: a C function counts as its caller. */
 static const char *innermost(lua_State *L, lua_Debug *ar) {
   for (int level = 0; lua_getstack(L, level, ar); level++) {
     lua_getinfo(L, "S", ar);
@@ -166,7 +166,7 @@ static void look(struct watchdog *w, lua_State *L, double age) {
   }
   struct mem *m = &w->host->mem;
   if (grown > 0 && m->used < m->cap)
-    m->mark = m->used + (m->cap - m->used) / 2; /* others filled it: this one goes on */
+    m->mark = m->used + (m->cap - m->used) / 2; /* other tasks filled it: this one continues */
 }
 
 static void on_hook(lua_State *L, lua_Debug *ar) {

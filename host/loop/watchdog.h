@@ -1,5 +1,5 @@
-/* watchdog.h - notices a slice (one resume of a task) that does not end, names its file and line, and breaks it: for
- * Ctrl-C, for a deadline that has passed, for want of memory.
+/* watchdog.h - notices a slice (one resume of a task) that does not end, reports its file and line, and interrupts it: for
+ * Ctrl-C, a passed deadline, or the memory limit.
  * A thread only looks at a counter; it arms a debug hook through a signal when a slice overruns, because a hook that is
  * always set doubles the cost of tight loops. */
 #ifndef STOKE_WATCHDOG_H
@@ -18,7 +18,7 @@ void watchdog_close(struct host *h);
 
 void watchdog_enter(struct host *h, lua_State *co); /* a slice begins */
 void watchdog_leave(struct host *h);
-unsigned watchdog_slice(const struct host *h); /* another number in each slice; 0 = there is no watchdog */
+unsigned watchdog_slice(const struct host *h); /* a counter that changes with each slice; 0 = no watchdog */
 /* A coroutine inside the slice starts or stops running: hooks are per coroutine. Returns the one that ran before. */
 lua_State *watchdog_switch(struct host *h, lua_State *co);
 

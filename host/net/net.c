@@ -176,7 +176,7 @@ void net_turn(struct net_request *r) {
 
 static const char *const phase_names[] = {"connect", "first_byte", "idle", "total"};
 
-/* What happens to a request is told from inside the loop, whose own clock is fresh enough there and costs nothing. */
+/* Upcalls come from inside the loop, whose cached clock is fresh enough there and costs nothing. */
 static uint64_t loop_now(const struct host *h) {
   return h->clock == CLOCK_VIRTUAL ? h->virtual_now : uv_now(&h->loop) * 1000000;
 }
@@ -259,12 +259,12 @@ static void detach(struct net_request *r) {
   unqueue(r);
   count(r, false);
   r->host->handles--;
-  if (r->guard) net_guard_free(&r->host->mem, r->guard);
+  if (r->guard) net_egress_free(&r->host->mem, r->guard);
   r->guard = NULL;
 }
 
 /* What may be said of a request before anything is begun. */
-static bool admit(struct net *net, const struct net_options *o, const char *host, bool mem, struct net_guard **guard,
+static bool admit(struct net *net, const struct net_options *o, const char *host, bool mem, struct net_egress **guard,
                   struct err *e) {
   for (const char *const *line = o->resolve; line && *line; line++)
     if (!net_resolve_check(*line, e)) return false;
@@ -281,11 +281,11 @@ static bool admit(struct net *net, const struct net_options *o, const char *host
     err_set(e, "argument", 0, "a proxy would be asked instead of the public address");
     return false;
   }
-  *guard = net_guard_new(&net->host->mem, o->allow, e);
+  *guard = net_egress_new(&net->host->mem, o->allow, e);
   if (!*guard) return false;
-  if (!mem || net_guard_name(*guard, host, 0)) return true;
+  if (!mem || net_egress_name(*guard, host, 0)) return true;
   net_denied(e, o->url, NULL, NULL);
-  net_guard_free(&net->host->mem, *guard);
+  net_egress_free(&net->host->mem, *guard);
   return false;
 }
 
@@ -304,11 +304,11 @@ struct net_request *net_start(struct host *h, const struct net_options *o, const
     return NULL;
   }
   const struct net_backend *backend = backend_for(h, host);
-  struct net_guard *guard = NULL;
+  struct net_egress *guard = NULL;
   if (!admit(net, o, host, !backend->real, &guard, e)) return NULL;
   struct net_request *r = backend->start(h, o, e);
   if (!r) {
-    net_guard_free(&h->mem, guard);
+    net_egress_free(&h->mem, guard);
     return NULL;
   }
   *r = (struct net_request){.backend = backend,

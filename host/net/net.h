@@ -1,5 +1,5 @@
-/* net.h - the network seam: one HTTP request out, its answer into a sink. net_curl.c (sockets) and net_mem.c (a handler
- * in this process) implement it; net.c picks one by the URL's host and holds what both share: the phase timers.
+/* net.h - the network interface: sends one HTTP request, delivers its response to a sink. net_curl.c (sockets) and net_mem.c (a
+ * handler in this process) implement it; net.c picks one by the URL's host, and holds the phase timers for both.
  * All callbacks run on the loop thread, never from inside a call of this header, and never touch a lua_State. */
 #ifndef STOKE_NET_H
 #define STOKE_NET_H
@@ -11,8 +11,8 @@
 struct host;
 struct net_request;
 
-/* Seconds; 0 = none. They count from net_start. first_byte is armed when the request is sent off and disarmed by the
- * head; idle is armed by the head and re-armed by every delivery, and stands still while the sink has paused. */
+/* Seconds; 0 = none. They count from net_start. first_byte is armed when the request is sent and disarmed by the
+ * head; idle is armed by the head, re-armed by every delivery, and stopped while the sink is paused. */
 struct net_timeouts {
   double connect, first_byte, idle, total;
 };
@@ -23,24 +23,24 @@ struct net_options {
   const char *body;           /* copied by net_start; may be NULL */
   size_t body_len;
   struct net_timeouts timeouts;
-  int max_redirects;   /* 0 = a 3xx is an answer like any other */
-  uint64_t max_bytes;  /* decoded bytes of the answer; 0 = no cap; beyond it the error kind is `limit` */
+  int max_redirects;   /* 0 = do not follow: a 3xx is the response */
+  uint64_t max_bytes;  /* decoded bytes of the response; 0 = no limit; exceeding it fails with kind `limit` */
   const char *ca_file; /* NULL = the system's */
   const char *proxy;   /* NULL = environment, "" = none; loopback never uses one */
   bool insecure;       /* do not verify TLS */
-  bool plain;          /* do not offer to read compressed answers */
+  bool plain;          /* do not offer to accept compressed responses */
   const char *socket;  /* of a server in the file system, instead of the URL's host; NULL = none */
-  /* Connect to public addresses alone (netaddr.h), judged at each connection, after a redirect too; else kind `denied`. No
-   * proxy, and no connection that another request has opened. */
+  /* Connect to public addresses alone (netaddr.h), checked at each connection, after redirects too; otherwise kind `denied`.
+   * No proxy, and no reuse of connections of other requests. */
   bool only_public;
-  const char *const *allow;   /* what only_public may reach all the same (net_guard.h), NULL-terminated; may be NULL */
+  const char *const *allow;   /* exceptions to only_public (net_egress.h), NULL-terminated; may be NULL */
   const char *const *resolve; /* "name:port:address,address" for this request alone, NULL-terminated; may be NULL */
 };
 
 struct net_sink {
-  /* Once, for the final answer. `block` holds "Name: value\n" lines, status line left out. */
+  /* Once, for the final response. `block` holds "Name: value\n" lines, status line left out. */
   void (*head)(void *ud, int status, const char *block, size_t len);
-  /* Decoded bytes. false = not taken: paused, the same bytes come again after net_resume. */
+  /* Decoded bytes. false = not accepted: the request pauses, and delivers the same bytes again after net_resume. */
   bool (*data)(void *ud, const char *bytes, size_t len);
   /* Exactly once, unless cancelled; e is NULL after a clean end. The request is gone when this returns. */
   void (*end)(void *ud, const struct err *e);

@@ -17,7 +17,7 @@
 #define BULK_BODY   (256 * 1024)  /* sent in larger pieces */
 #define HEADS_MAX   (256 * 1024)  /* bytes of the heads of one hop, answers before the answer and trailers among them */
 #define LINES_MAX   4000          /* their lines: curl joins folded ones anew for each */
-#define SKIPPED_MAX (1024 * 1024) /* bytes of a body that nobody reads, beside a redirect */
+#define SKIPPED_MAX (1024 * 1024) /* bytes of a redirect's body that are read and dropped */
 #define TUNNEL_MAX  (64 * 1024)   /* bytes of a proxy's answer to CONNECT: curl reports each of them */
 #define BARREN_MAX  (4 << 20)     /* bytes without one that is for us */
 #define LOOK_EVERY  16            /* reports, before it is looked how many there were */
@@ -87,7 +87,7 @@ static bool head_line(struct transfer *t, const char *line, size_t len) {
   }
   while (len && (line[len - 1] == '\n' || line[len - 1] == '\r')) len--;
   if (len == 0) return head_complete(t);
-  if (*line == ' ' || *line == '\t') { /* an old folded line goes on */
+  if (*line == ' ' || *line == '\t') { /* obsolete line folding: continues the line before */
     if (t->head_len) t->head_len--;
   } else {
     const char *colon = memchr(line, ':', len);
@@ -138,8 +138,8 @@ static void begin_turn(struct transfer *t) {
   t->work = t->rounds = 0;
 }
 
-/* Bytes come, and none is for us: chunks that are all extensions. No cap of the answer counts them. From HTTP/2 on a connection
- * brings what is for others, too. */
+/* Bytes arrive, but none of them is body: chunks that are all extensions, which max_bytes does not count. Not for HTTP/2 and later,
+ * where a connection carries other requests too. */
 static bool is_barren(struct transfer *t) {
   long version = 0;
   if (!t->status || ++t->quiet % LOOK_EVERY != 0 || t->socket == CURL_SOCKET_BAD) return false;
@@ -151,8 +151,8 @@ static bool is_barren(struct transfer *t) {
   return t->barren;
 }
 
-/* Called whenever curl has read what it reads at once, also where no byte of it is for us (extensions of chunks, the body beside
- * a redirect), and for each byte of what a proxy says to CONNECT. Not 0: it gives up. */
+/* Called after each read of curl, even if it delivers nothing (chunk extensions, the body of a redirect), and for each byte of a
+ * proxy's answer to CONNECT. Non-zero aborts the transfer. */
 static int on_progress(void *ud, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up_now) {
   struct transfer *t = ud;
   (void)total, (void)up_total, (void)up_now;
@@ -214,7 +214,7 @@ static void set_common(struct transfer *t) {
   SET(t, CURLOPT_PROTOCOLS_STR, "http,https");
   SET(t, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
   SET(t, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-  SET(t, CURLOPT_ACCEPT_ENCODING, ""); /* what is compressed is read, offered or not */
+  SET(t, CURLOPT_ACCEPT_ENCODING, ""); /* decode compressed responses even if not offered */
   SET(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   SET(t, CURLOPT_TCP_KEEPALIVE, 1L);
   SET(t, CURLOPT_CONNECTTIMEOUT_MS, (long)INT_MAX); /* our timers decide */

@@ -10,7 +10,7 @@
 #include "net_impl.h"
 
 /* One socket of curl's. Once it carries requests it is kept, also while curl lets it rest between two of them, so that a
- * reused connection costs no system call of ours; curl tells when it closes it. A socket that is still connecting (or in
+ * reused connection costs no system call of ours; curl reports when it closes it. A socket that is still connecting (or in
  * the handshake of TLS) is closed by curl 7.88 without a word to CLOSESOCKETFUNCTION, so that one is let go at once. */
 struct curl_poll {
   uv_poll_t uv;
@@ -32,7 +32,7 @@ struct curl_shard {
   struct curl_engine *engine;
   CURLM *multi;
   uv_timer_t timer;
-  uv_idle_t soon; /* in its place where curl wants to be called at once */
+  uv_idle_t soon; /* used instead of a timer when curl wants to be called at once */
 };
 
 #define CURL_SHARDS  32

@@ -35,7 +35,7 @@ static bool is_tls(CURLcode result) {
 struct about {
   const struct transfer *t;
   char server[2 * WHERE_MAX + 32], proxy[WHERE_MAX];
-  const char *hint; /* of the proxy; NULL = there is none */
+  const char *hint; /* of the proxy; NULL = no proxy */
 };
 
 /* The one that was being connected to, in words. */
@@ -166,7 +166,7 @@ static void other_error(const struct about *a, CURLcode result, struct err *e) {
       err_set(e, "protocol", (int)result,
               redirected ? "%s redirects to what is not HTTP: %s" : "%s does not answer in HTTP: %s", where, text);
       break;
-    case CURLE_BAD_FUNCTION_ARGUMENT: /* of curl's own, with a header that is none */
+    case CURLE_BAD_FUNCTION_ARGUMENT: /* from curl, for a malformed header */
       err_set(e, "protocol", (int)result, "%s sent a header that cannot be read", where);
       break;
     case CURLE_BAD_CONTENT_ENCODING:

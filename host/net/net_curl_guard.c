@@ -1,13 +1,12 @@
-/* net_curl_guard.c - requests that keep to themselves: those that may only reach public addresses, and those that say what a
- * name stands for. Each has a cache of connections and one of names of its own, in a share handle that no other request has.
+/* net_curl_guard.c - isolated requests: those that may only reach public addresses (SSRF guard), and those that set the address
+ * of a name. Each has its own connection cache and its own DNS cache, in a share handle that no other request uses.
  *
- * CURLOPT_FRESH_CONNECT would not do: curl does not mind it after a redirect, where a connection that an unguarded request left
- * open would be taken without a socket being opened, so without a question. And CURLOPT_RESOLVE writes into the cache of
- * names, which is the multi handle's: other requests would believe it. In a share of its own neither can be seen from outside,
- * under whatever rules others run.
+ * CURLOPT_FRESH_CONNECT is not enough: curl ignores it after a redirect, and would reuse a connection that an unguarded request
+ * left open, without opening a socket and so without the check. CURLOPT_RESOLVE writes into the DNS cache of the multi handle,
+ * where other requests would see it. With its own share handle a request affects no other one.
  *
- * What libcurl leaves off unless told, and nobody here tells it: netrc, HSTS, Alt-Svc, unix sockets, cookies, credentials sent
- * on to another host (CURLOPT_UNRESTRICTED_AUTH). */
+ * Off by default in libcurl, and never enabled here: netrc, HSTS, Alt-Svc, unix sockets, cookies, credentials sent on to
+ * another host (CURLOPT_UNRESTRICTED_AUTH). */
 #include <errno.h>
 #include <string.h>
 
@@ -21,9 +20,9 @@ struct curl_guard {
   CURLSH *share;
   struct curl_slist *names; /* CURLOPT_RESOLVE */
   int hops;                 /* redirects so far */
-  bool judges;              /* only_public; else it keeps to itself and asks nothing */
+  bool judges;              /* only_public; otherwise isolated without checks */
   bool opened;              /* an address of this hop was permitted */
-  bool denied;              /* refused at a connection that was there already */
+  bool denied;              /* refused when an existing connection was reused */
   struct err refusal;       /* of the address refused last in this hop; kind NULL = none was */
 };
 
@@ -62,8 +61,8 @@ bool curl_guard_set(struct transfer *t, const struct net_options *o) {
 
 /* --- judging ---------------------------------------------------------------------------------------------------------- */
 
-/* The host that curl is about to ask, by curl's own reading of the URL: what it connects to and what is looked up in the list
- * of names must not be two readings of one text. */
+/* The host that curl is about to connect to, as curl itself parses the URL: a second parser could disagree, and the list would
+ * be checked for another host. */
 static bool host_of_url(const char *url, char *out, size_t size) {
   char *host = NULL;
   CURLU *u = curl.url();
@@ -77,13 +76,13 @@ static bool host_of_url(const char *url, char *out, size_t size) {
 
 static bool permits(struct transfer *t, const struct netaddr *a, unsigned port) {
   char name[NAME_SIZE], text[NETADDR_TEXT];
-  const struct net_guard *rules = t->base.guard;
+  const struct net_egress *rules = t->base.guard;
   char *url = NULL;
   if (!rules) return false; /* cancelled */
-  if (net_guard_address(rules, a, port)) return true;
+  if (net_egress_address(rules, a, port)) return true;
   curl.easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url); /* of this hop */
   if (!url) return false;
-  if (host_of_url(url, name, sizeof name) && net_guard_name(rules, name, port)) return true;
+  if (host_of_url(url, name, sizeof name) && net_egress_name(rules, name, port)) return true;
   netaddr_text(a, text);
   net_denied(&t->guard->refusal, url, text, t->guard->hops ? t->url : NULL);
   return false;

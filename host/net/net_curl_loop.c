@@ -54,8 +54,8 @@ static void doubt(struct transfer *t, curl_socket_t connecting) {
   c->unsure = t;
 }
 
-/* curl (7.88 at least) goes on to the next address of a name when it looks at the transfer again, and when an attempt ended
- * before there was a socket to poll, nothing makes it look. So we do. False: there was none. */
+/* curl (7.88 at least) tries the next address of a name only when it processes the transfer again. If an attempt failed before
+ * there was a socket to poll, nothing triggers that, so we do. False: no such transfer. */
 static bool look_again(struct curl_engine *c) {
   bool any = false;
   while (c->unsure) {
@@ -97,8 +97,8 @@ static void on_soon(uv_idle_t *idle) {
   curl_shard_kick(CONTAINER_OF(idle, struct curl_shard, soon));
 }
 
-/* libuv (before 1.46 at least) calls a timer of 0 ms that is started by a timer within the same turn, for ever. While a server
- * sends faster than curl reads, curl asks for just that. */
+/* libuv (before 1.46 at least) loops for ever if a timer callback starts a timer of 0 ms. curl does that while a server sends
+ * faster than curl reads. */
 static int set_timer(CURLM *multi, long ms, void *ud) {
   struct curl_shard *s = ud;
   (void)multi;
@@ -178,11 +178,11 @@ static void on_poll(uv_poll_t *uv, int status, int events) {
     return;
   }
   if (status >= 0 && host_yield_wanted(c->host)) return;     /* this socket is still ready in the next turn */
-  if (status < 0) what = CURL_CSELECT_IN | CURL_CSELECT_OUT; /* let curl meet the error, and name it */
+  if (status < 0) what = CURL_CSELECT_IN | CURL_CSELECT_OUT; /* let curl run into the error, and report it */
   if (events & UV_READABLE) what |= CURL_CSELECT_IN;
   if (events & UV_WRITABLE) what |= CURL_CSELECT_OUT;
   act(s, fd, what);
-  p = poll_find(c, fd); /* may be gone, or another by now */
+  p = poll_find(c, fd); /* may have been freed or replaced */
   if (p && p->wanted && !p->polled) poll_want(p, p->wanted);
 }
 
@@ -197,7 +197,7 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *un
   struct curl_engine *c = s->engine;
   struct curl_poll *p = poll_find(c, fd);
   (void)unused;
-  /* curl (7.88) rarely names no socket at all: nothing to poll, and the time limits of the request go on */
+  /* curl (7.88) rarely passes no socket at all: nothing to poll, and the request's timeouts still apply */
   if (fd < 0) return 0;
   if (what == CURL_POLL_REMOVE || what == CURL_POLL_NONE) {
     if (!p) return 0;
@@ -212,8 +212,8 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *un
     return 0;
   }
   if (!p) p = poll_make(s, fd, false); /* a pipe of the resolver */
-  /* Failing here would make curl abort every transfer for good. Without a poll the resolver still works by its timer, and
-   * a connection runs into its time limit. */
+  /* An error here would make curl abort all transfers. Without a poll handle the resolver still works by its timer, and a
+   * connection runs into its timeout. */
   if (!p) return 0;
   struct transfer *t = p->mine ? transfer_of(easy) : NULL;
   if (t) {
@@ -237,7 +237,7 @@ curl_socket_t curl_engine_open(void *transfer, curlsocktype purpose, struct curl
   int fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
   struct curl_poll *p = poll_find(c, fd);
-  if (p) { /* closed behind our back, the number is back at once: the same shard believes it is polled already */
+  if (p) { /* closed without notice and its number reused: the shard believes that it is polled already */
     if (p->shard == t->shard) wanted = p->wanted;
     poll_close(p);
   }

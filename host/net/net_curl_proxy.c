@@ -1,6 +1,6 @@
-/* net_curl_proxy.c - which proxy a request goes through. curl (before 8.7) does not tell, so its rules are read here once more:
- * the request's own proxy, else SCHEME_proxy and all_proxy of the environment, unless no_proxy names the host. For messages alone:
- * what curl does does not depend on it. */
+/* net_curl_proxy.c - finds the proxy of a request. curl (before 8.7) does not report it, so its rules are repeated here: the
+ * request's own proxy, otherwise SCHEME_proxy and all_proxy of the environment, unless no_proxy lists the host. For messages only:
+ * it does not affect curl. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

@@ -1,4 +1,4 @@
-/* net_impl.h - what net.c and its back ends share; nobody else includes it. A back end (net_curl.c, net_mem.c) moves the
+/* net_impl.h - what net.c and its back ends share; no other file includes it. A back end (net_curl.c, net_mem.c) moves the
  * bytes; net.c chooses it, holds the phase timers, the byte cap and the counters of the host, and is the only one that
  * calls a sink. Loop thread only. */
 #ifndef STOKE_NET_IMPL_H
@@ -8,7 +8,7 @@
 
 #include "net.h"
 #include "loop/host.h"
-#include "net_guard.h"
+#include "net_egress.h"
 
 struct net;
 struct net_backend;
@@ -29,11 +29,11 @@ struct net_request {
   uint64_t phase_due, total_due; /* ns of the host's clock; UINT64_MAX = none */
   struct timer timer;            /* one for all phases: armed at or before the nearest deadline */
   struct net_request *turn_next, **turn_prev;
-  struct net_guard *guard; /* of only_public; NULL = anything may be reached. Gone once the request is cancelled */
+  struct net_egress *guard; /* of only_public; NULL = anything may be reached. Gone once the request is cancelled */
   uint8_t phase;
   bool paused;  /* the sink did not take the last bytes; they are wanted again at the turn after net_resume */
   bool in_sink; /* inside a call of the sink */
-  bool dead;    /* cancelled from inside a sink call: the back end is told by NET_STOP */
+  bool dead;    /* cancelled from inside a sink call: the back end gets NET_STOP */
   bool over;    /* max_bytes exceeded: likewise */
   bool counted; /* adds one to host->inflight */
 };
@@ -46,7 +46,7 @@ struct net_backend {
   /* The loop turn asked for by net_turn, or by the sink with net_resume (then r->paused is false again: deliver the bytes
    * that were not taken). May make upcalls. */
   void (*turn)(struct net_request *r);
-  /* Cut the connection, free r. Also used for a time that is up. */
+  /* Close the connection, free r. Also used when a timeout expires. */
   void (*cancel)(struct net_request *r);
   /* The proxy that r goes through: its "host:port" into `where`, and a hint that says where it was set; NULL: none. The function
    * may be NULL. */
@@ -75,12 +75,12 @@ void net_end(struct net_request *r, const struct err *e);
 /* Ask for one call of backend->turn(r) in a coming loop turn; the host counts as busy until then. Idempotent. */
 void net_turn(struct net_request *r);
 
-/* Fills e with kind `denied` for a request that may not go to `url`, which is at `address` (NULL: not told apart), when it
+/* Fills e with kind `denied` for a request that may not go to `url`, whose address is `address` (NULL: unknown), when it
  * began at another one (`first`; NULL: it did not). */
 void net_denied(struct err *e, const char *url, const char *address, const char *first);
 /* "host:port" out of a URL, port by the scheme when it names none; cut to size. */
 void net_where(const char *url, char *out, size_t size);
-/* The host of a URL without user, port and brackets, lower case; false when there is none or it is too long. */
+/* The host of a URL without user, port and brackets, lower case; false if missing or too long. */
 bool net_host(const char *url, char *out, size_t size);
 
 /* One per host, in host->net; NULL when out of memory. */

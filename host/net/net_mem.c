@@ -25,7 +25,7 @@ struct mem_exchange {
   struct exchange base;
   struct mem_exchange *next, **prev; /* in the server */
   struct mem_request *client;        /* NULL: has left, or was answered */
-  struct timer left;                 /* tells of the client's leaving, later */
+  struct timer left;                 /* reports later that the client has left */
   char bytes[];
 };
 
@@ -208,7 +208,7 @@ static void finish(struct mem_request *r) {
   request_free(r);
 }
 
-/* Cuts both ends apart; the server's is told later. */
+/* Disconnects both ends; the server is notified later. */
 static void on_left(struct timer *t);
 
 static void part(struct mem_request *r) {
@@ -326,7 +326,7 @@ static bool redirect(struct mem_request *r) {
   } else if (host_len <= 4 || strcmp(host + host_len - 4, ".mem") != 0) {
     mem_free(mem_of(r), url);
     fail(r, "protocol", "redirects out of this process");
-  } else if (r->base.guard && !net_guard_name(r->base.guard, host, 0)) {
+  } else if (r->base.guard && !net_egress_name(r->base.guard, host, 0)) {
     deny(r, url);
   } else {
     ask_again(r, url);
@@ -413,7 +413,7 @@ static bool reply(struct exchange *base, int status, const char *const *headers,
   char frame[64];
   size_t n, size = 0;
   const char *value;
-  if (!r) return true; /* nobody listens */
+  if (!r) return true; /* the client is gone */
   if (len < 0)
     snprintf(frame, sizeof frame, "Transfer-Encoding: chunked");
   else

@@ -4,7 +4,7 @@
 
 #include "base.h"
 
-/* Since the connection was made; 0 = the system does not tell. */
+/* Since the connection was made; 0 = unknown. */
 uint64_t wire_received(int fd);
 
 #endif

@@ -1,5 +1,5 @@
 /* netaddr.h - internet addresses as bytes: their text, the network they lie in, and whether they are public. Pure: opens
- * no socket, asks nobody, allocates nothing. */
+ * no socket, sends no query, allocates nothing. */
 #ifndef STOKE_NETADDR_H
 #define STOKE_NETADDR_H
 

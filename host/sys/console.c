@@ -22,7 +22,7 @@ struct port {
   int fd;    /* perhaps our own opening of it */
   int given; /* 0, 1 or 2 */
   int flags; /* what F_GETFL said before we set O_NONBLOCK on the given one; -1 = untouched */
-  bool file; /* no poll can tell when it is ready; it always is */
+  bool file; /* cannot be polled; always ready */
   bool poll_open;
   uv_poll_t poll;
 };
@@ -160,7 +160,7 @@ static struct console *console_get(struct host *h) {
   h->console = con;
   con->host = h;
   con->in.con = con;
-  con->in.port.fd = -1; /* opened when somebody reads */
+  con->in.port.fd = -1; /* opened on first read */
   for (int i = 0; i < 2; i++) {
     con->out[i].con = con;
     port_open(&con->out[i].port, i + 1, O_WRONLY);
@@ -265,7 +265,7 @@ static void output_write(struct output *o) {
 
 static void on_writable(uv_poll_t *poll, int status, int events) {
   struct output *o = CONTAINER_OF(CONTAINER_OF(poll, struct port, poll), struct output, port);
-  (void)status; /* the write tells better */
+  (void)status; /* the write reports a better error */
   (void)events;
   output_write(o);
 }
@@ -395,7 +395,7 @@ static void input_stop(struct input *in) {
   in->con->host->inflight--;
 }
 
-/* Keys come before everything else: whether some have come for who waits for them (CONSOLE_SOME). */
+/* Keys have priority: has input arrived for a request of CONSOLE_SOME? */
 static void look(struct host *h) {
   struct input *in = h->console ? &h->console->in : NULL;
   if (!in || !in->reading || in->port.file || !in->first || of_wait(in->first)->want != CONSOLE_SOME) return;

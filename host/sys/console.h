@@ -20,28 +20,28 @@ struct console;
  * numbers. */
 void console_guard(void);
 
-/* One who waits; told once, by the loop. */
+/* A waiter; called once, by the loop. */
 struct console_wait {
   struct console_wait *next;
   void (*ready)(struct console_wait *w);
 };
 
 /* fd is 1 or 2. Takes all of the bytes (copied where they must wait), or fails: false and e filled;
- * code EPIPE when nobody reads any more. Never blocks, except for files. */
+ * code EPIPE when the reader is gone. Never blocks, except for files. */
 bool console_write(struct host *h, int fd, const char *bytes, size_t len, struct err *e);
 size_t console_kept(struct host *h, int fd); /* bytes not written yet */
 void console_await_room(struct host *h, int fd,
-                        struct console_wait *w); /* told when few bytes are left, or none can go */
+                        struct console_wait *w); /* called when few bytes are left, or writing has failed */
 void console_forget_room(struct host *h, int fd, struct console_wait *w);
 
-/* Tries to write what is kept, now, without waiting: before a child writes to the same place, or
+/* Tries to write the kept bytes now, without waiting: before a child writes to the same place, or
  * the terminal changes hands. */
 void console_push(struct host *h);
-/* At the end: writes what is kept, blocking for at most this many seconds. false = some of it could
- * not go. */
+/* At the end: writes the kept bytes, blocking for at most `seconds`. false = some could not be
+ * written. */
 bool console_flush(struct host *h, double seconds);
-/* Whether output was lost, in an earlier turn too, and why: a write that failed (code EPIPE: nobody
- * reads any more), or what is still kept. */
+/* Whether output was lost, in an earlier turn too, and why: a write that failed (code EPIPE: the
+ * reader is gone), or bytes still kept. */
 bool console_lost(struct host *h, struct err *e);
 void console_close(struct host *h); /* gives the descriptors back as they were found; frees once the
                                        loop has run */
@@ -63,10 +63,10 @@ void console_read(struct host *h, struct console_read *r);
 bool console_take(struct host *h, struct console_read *r, const char **bytes, size_t *len, int *error);
 void console_forget(struct host *h, struct console_read *r, size_t taken); /* the next request is served */
 
-/* What was typed on a terminal and nobody has read yet is gone; a no-op for pipes and files. */
+/* Discards input typed on a terminal and not read yet; a no-op for pipes and files. */
 void console_forget_typed(struct host *h);
 
 bool console_is_tty(int fd);
-bool console_size(int *columns, int *rows); /* of the terminal at 1 or 2; false = there is none */
+bool console_size(int *columns, int *rows); /* of the terminal at 1 or 2; false = no terminal */
 
 #endif

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "loop/host.h"
-#include "fence/sandbox.h"
 #include "loop/signals.h"
 
 #define GRACE_MS     2000
@@ -379,7 +378,7 @@ bool proc_kill(struct proc *p, int signal) {
 }
 
 void proc_stop(struct proc *p) {
-  /* Once the leader is gone, only an open pipe tells that the group is still ours. */
+  /* Once the leader has ended, only an open pipe proves that the group is still ours. */
   if (p->stopping || (p->exited && !output_open(p))) return;
   p->stopping = true;
   signal_group(p, SIGTERM);
@@ -460,12 +459,12 @@ static int spawn(struct proc *p, const struct proc_options *o) {
   p->in_open = theirs[0] >= 0;
   if (rc == 0) rc = open_output(p, PROC_OUT, &theirs[1]);
   if (rc == 0 && o->err == PROC_STDERR_PIPE) rc = open_output(p, PROC_ERR, &theirs[2]);
-  if (rc == 0 && o->fenced) rc = open_output(p, PROC_REPORT, &theirs[SANDBOX_REPORT]);
+  if (rc == 0 && o->fenced) rc = open_output(p, PROC_REPORT, &theirs[PROC_REPORT_FD]);
   if (rc == 0) {
     uv_stdio_container_t stdio[4] = {{.flags = UV_IGNORE}, {.flags = UV_INHERIT_FD}, {.flags = UV_INHERIT_FD}};
     if (o->in) stdio[0] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = theirs[0]};
     stdio[1].data.fd = theirs[1];
-    if (o->fenced) stdio[3] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = theirs[SANDBOX_REPORT]};
+    if (o->fenced) stdio[3] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = theirs[PROC_REPORT_FD]};
     stdio[2].data.fd = o->err == PROC_STDERR_PIPE ? theirs[2] : o->err == PROC_STDERR_MERGE ? theirs[1] : 2;
     uv_process_options_t options = {.exit_cb = on_exit_of,
                                     .file = o->argv[0],

@@ -1,5 +1,5 @@
 /* rng.h - the randomness seam: xoshiro256** seeded through splitmix64, the same numbers on every
- * platform. Not for secrets: who sees a few outputs can compute the rest. Knows no Lua and
+ * platform. Not for secrets: a few outputs are enough to compute the rest. Knows no Lua and
  * allocates nothing. */
 #ifndef STOKE_RNG_H
 #define STOKE_RNG_H

@@ -45,7 +45,7 @@ static void rescue(struct host *h) {
   if (h->tty) give_back(h->tty);
 }
 
-/* Nobody reads keys while the watchdog speaks; whoever draws on the terminal has to do it again. */
+/* No keys are read while the watchdog writes; the line editor has to redraw afterwards. */
 static void spoken_past(struct host *h, bool before) {
   if (before)
     tty_interrupts(h, true);

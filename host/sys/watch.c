@@ -133,7 +133,7 @@ void watch_forget(struct watch *w, struct watch_wait *wait) {
 
 /* --- folders -------------------------------------------------------------------------------------------------------- */
 
-/* libuv tells of the folder itself under the last part of its path. */
+/* libuv reports the folder itself under the last component of its path. */
 static bool is_itself(const struct folder *f, const char *name) {
   const char *slash = strrchr(f->path, '/');
   return strcmp(slash ? slash + 1 : f->path, name) == 0;

@@ -1,8 +1,8 @@
 /* watch.h - names that change in folders. Knows no Lua.
  *
  * Folders are watched, not files: an editor that writes a new file and renames it over the old one leaves a watched file
- * behind, dead. A change is queued once until it is taken; what does not fit the queue becomes one change that says "look
- * at everything". */
+ * behind that never changes. A change is queued once until it is taken; on overflow all changes become one that says "check
+ * everything". */
 #ifndef STOKE_WATCH_H
 #define STOKE_WATCH_H
 
@@ -11,9 +11,9 @@
 struct host;
 struct watch;
 
-#define WATCH_QUEUE 256 /* changes kept until somebody takes them */
+#define WATCH_QUEUE 256 /* changes kept until they are taken */
 
-/* One who waits; told once, by the loop, or by watch_close. The caller owns it. */
+/* A waiter; called once, by the loop or by watch_close. The caller owns it. */
 struct watch_wait {
   void (*ready)(struct watch_wait *w);
 };
@@ -22,13 +22,13 @@ struct watch_wait {
 struct watch *watch_new(struct host *h);
 void watch_hold(struct watch *w);
 void watch_release(struct watch *w); /* the last one closes; freed once the loop has let go */
-void watch_close(struct watch *w);   /* idempotent; who waits is told */
+void watch_close(struct watch *w);   /* idempotent; calls the waiter */
 bool watch_closed(const struct watch *w);
 
 /* Watches a folder for one name in it, or for all when `name` is NULL. Returns the folder's number (the same folder has the
- * same number), 0 when out of memory; *status is 0, or why the system does not tell of changes there (a libuv code). */
+ * same number), 0 when out of memory; *status is 0, or a libuv code if the system cannot watch the folder. */
 int watch_add(struct watch *w, const char *folder, const char *name, int *status);
-/* Begins anew with what has the folder's path now; 0 or a libuv code. */
+/* Watches what is at the folder's path now; 0 or a libuv code. */
 int watch_again(struct watch *w, int folder);
 
 struct watch_change {
@@ -36,8 +36,8 @@ struct watch_change {
   const char *name; /* "": the folder itself, or the system did not say; valid until the next call here */
 };
 bool watch_take(struct watch *w, struct watch_change *change); /* false = nothing has changed */
-bool watch_pending(const struct watch *w);                     /* watch_take would give one */
-bool watch_await(struct watch *w, struct watch_wait *wait);    /* false = somebody waits already */
+bool watch_pending(const struct watch *w);                     /* watch_take would return one */
+bool watch_await(struct watch *w, struct watch_wait *wait);    /* false = there is a waiter already */
 void watch_forget(struct watch *w, struct watch_wait *wait);
 
 #endif

@@ -1,5 +1,5 @@
---- Effects of approvals in a journalled run: approval.list -> what waits; approval.decide { approval, decision, reason, args } ->
---- whether it still waited. What waits, and until when, is not the run's own doing; elsewhere a script asks without the door.
+--- Effects of approvals in a journalled run: approval.list -> waiting requests; approval.decide { approval, decision, reason,
+--- args } -> whether the request still waited. Both depend on events outside the run. Other code calls lua/approval.lua directly.
 
 local approval = require "core.approval"
 local effect = require "core.effect"
@@ -18,14 +18,15 @@ function approval.through(entry, q)
   if not frames.current() then return approval.decide(entry, q) end
   q.approval = entry.key or entry.id
   local in_time = errors.check(effect.perform("approval.decide", q, entry))
-  if in_time then entry.decision, entry.reason, entry.args = q.decision, q.reason, q.args or entry.args end -- of a recording, too
+  -- an entry made from a recording has to learn the decision too
+  if in_time then entry.decision, entry.reason, entry.args = q.decision, q.reason, q.args or entry.args end
   return in_time
 end
 
---- What waits for an approval, oldest first.
+--- Requests that wait for an approval, oldest first.
 ---@return stoke.pending[]
 ---
---- Example: `for _, pending in ipairs(stoke.pending()) do print(pending.what) end`
+--- Example: `for _, p in ipairs(stoke.pending()) do print(p.what, p.args) p:approve() end`
 function M.list()
   if not frames.current() then return approval.list() end
   return errors.check(effect.perform "approval.list")

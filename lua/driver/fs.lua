@@ -1,7 +1,7 @@
 --- Effects on files: fs.read, fs.write, fs.list, fs.stat, fs.mkdir, fs.remove, fs.rename.
 ---
---- Composed of the single requests of host.fs. A file is a to-be-closed value, so a cancel between two steps leaks nothing;
---- a temp file vanishes with its close unless it was published. With `root` in the request, driver/jail.lua does it instead.
+--- Built from the primitive requests of host.fs. A file is a to-be-closed value, so a cancel between two steps leaks nothing;
+--- closing a temp file removes it unless it was renamed to its target. Requests with `root` go to driver/jail.lua.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
@@ -12,7 +12,7 @@ local leftover = require "core.leftover"
 
 local READ_MAX = 64 << 20 -- fs.read refuses more, unless told otherwise
 local READ_CHUNK = 64 << 20
-local WRITE_CHUNK = 1 << 20 -- copied for the thread that writes it
+local WRITE_CHUNK = 1 << 20 -- each chunk is copied for the thread that writes it
 
 local function refuse(kind, format, ...)
   return nil, errors.new(kind, format:format(...))
@@ -20,7 +20,7 @@ end
 
 -- ---- read -----------------------------------------------------------------------------------------------------------------
 
---- All that comes out of the file. `sized` = it says its size truly, so that a short read is the end.
+--- Read the whole file. `sized` = its size is reliable, so a short read is the end.
 local function slurp(file, path, size, sized, max)
   local parts, got = {}, 0
   while true do
@@ -53,7 +53,7 @@ local function read(q)
   if regular and st.size > max then
     return refuse("limit", 'cannot read "%s": it has %d bytes, more than %d', q.path, st.size, max)
   end
-  if not regular then -- a fifo without a writer looks like one at its end
+  if not regular then -- a fifo without a writer looks like end of file
     local _, gone = file:wait()
     if gone then return nil, gone end
   end
@@ -77,7 +77,7 @@ local function put(file, data)
   return true
 end
 
---- Into what is there: a device, a fifo, or the end of a file.
+--- Write into an existing object: a device, a fifo, or the end of a file.
 local function write_in_place(q, regular)
   local file, err = host.open(q.path, regular and "append" or "write", q.mode)
   if err then return nil, err end
@@ -85,7 +85,7 @@ local function write_in_place(q, regular)
   local before = regular and file:stat()
   local ok, failed, written = put(file, q.data)
   if ok then return true end
-  if before and written > 0 then -- take back the half, unless somebody else has appended meanwhile
+  if before and written > 0 then -- undo the partial write, unless another process has appended since
     local now = file:stat()
     if now and now.size == before.size + written then file:truncate(before.size) end
   end
@@ -94,7 +94,7 @@ end
 
 local count = 0
 
---- A new file beside the target that nobody else has.
+--- Create a unique temp file in the target's folder.
 local function open_temp(target, mode, shown)
   local folder = target:match "^(.*/)[^/]*$" or ""
   while true do
@@ -105,10 +105,10 @@ local function open_temp(target, mode, shown)
   end
 end
 
---- The old content or the new one, never half of it: a temp file, flushed to the disk, takes the name in one step.
+--- Atomic replacement, so that readers see the old or the new content: write and sync a temp file, then rename it.
 local function replace(q, st)
   local target = q.path
-  if st then -- a link stays a link: what it points to is replaced
+  if st then -- a link stays a link: replace its target
     local link, err = host.stat(target, true)
     if link and link.type == "link" then target, err = host.resolve(target) end
     if err then return nil, err end
@@ -118,7 +118,7 @@ local function replace(q, st)
   if err then return nil, err end
   local _ <close> = file
   if mode then
-    local _, failed = file:chmod(mode) -- what the umask took away
+    local _, failed = file:chmod(mode) -- the umask may have removed bits
     if failed and (q.mode or failed.kind == "cancelled") then return nil, failed end
   end
   local ok
@@ -144,7 +144,7 @@ local function list(q)
   local entries, err = host.list(q.path)
   if err then return nil, err end
   for _, entry in ipairs(entries) do
-    if entry.type == "unknown" then -- not every file system tells
+    if entry.type == "unknown" then -- some file systems do not report the type
       local st, failed = host.stat(q.path .. "/" .. entry.name, true)
       if failed and failed.kind == "cancelled" then return nil, failed end
       if st then entry.type = st.type end
@@ -173,7 +173,7 @@ local function mkdir(path, parents)
 end
 
 local function remove(q)
-  local path = q.path:match "^(.-)/+$" or q.path -- with a slash behind it a link would be followed
+  local path = q.path:match "^(.-)/+$" or q.path -- with a trailing slash a link would be followed
   if path == "" then path = "/" end
   if q.recursive then return host.remove_tree(path) end
   local st, err = host.stat(path, true)
@@ -182,13 +182,13 @@ local function remove(q)
   return host.unlink(path)
 end
 
---- What the policy judges.
+--- The subject of policy rules.
 local function at(q)
   local inside = q.root and q.path:sub(1, 1) ~= "/"
   return "path", inside and q.root .. "/" .. q.path or q.path
 end
 
---- A write that puts a whole file in place, or makes a folder with what is above it, may be done again.
+--- Replacing a whole file, or creating a folder with its parents, may be repeated.
 local function class_of(q)
   if q.data then return q.append and "unsafe" or "idempotent" end
   return q.parents and "idempotent" or "unsafe"

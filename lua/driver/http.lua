@@ -1,4 +1,4 @@
---- Effects of the web: http.request (one answer, whole) and http.stream (one answer, as it comes).
+--- HTTP effects: http.request (a whole response) and http.stream (a response as it arrives).
 ---
 --- A request is pure data: method, url, headers (a list "Name: value"), body, the time limits
 --- connect, first_byte, idle and total in seconds, max_redirects, max_bytes, max_line, proxy,
@@ -13,7 +13,7 @@ local policy = require "core.gate.policy"
 local time = require "host.time"
 local trim = require "core.text".trim
 
---- What the policy judges: the host, by the reading of the one who connects to it. What he cannot read he does not ask.
+--- The subject of policy rules: the host as curl parses it. A URL that curl cannot parse is never requested.
 local function subject(q)
   local _, host = http.place(q.url)
   return "host", host or ""
@@ -21,18 +21,18 @@ end
 
 -- ---- redirects under a policy -----------------------------------------------------------------------------------------------
 
--- Without rules for hosts curl follows by itself; with them each hop is a request of its own, judged like the first.
+-- Without host rules curl follows redirects itself; with them each hop is a request of its own, checked like the first.
 
 local FOLLOWED = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
 
 local SAFE = { GET = "pure", HEAD = "pure", OPTIONS = "pure", PUT = "idempotent", DELETE = "idempotent" }
 
---- What may be asked twice (RFC 9110, 9.2).
+--- Methods that may be repeated (RFC 9110, 9.2).
 local function class_of(q) return SAFE[q.method] or "unsafe" end
 
 local ASIDE = { "connect", "first_byte", "idle", "total" }
 
---- Secrets in a request are known by the names of its headers and of the fields of its query.
+--- Secrets in a request are recognized by the names of its headers and query parameters.
 local function redact(q, redactor)
   q.url = redactor:url(q.url)
   for i, line in ipairs(q.headers or {}) do q.headers[i] = redactor:header(line) end
@@ -46,7 +46,7 @@ local function location_of(head)
   end
 end
 
---- The headers without those of a body that is not sent again, and without what is meant for another server.
+--- The headers of a redirected request: without those of a dropped body, and without credentials for another server.
 local function kept(headers, body_gone, elsewhere)
   local out = {}
   for _, line in ipairs(headers or {}) do
@@ -59,10 +59,10 @@ end
 
 local function site(url) return url:match "^%a[%w+.-]*://[^/?#]*" end
 
---- The same for a message: no scheme, nobody's name.
+--- The URL for a message: without scheme and user.
 local function shown(url) return (site(url):gsub("^.*://", ""):gsub("^.*@", "")) end
 
---- The request that a redirect asks for; nil when the answer is none.
+--- The request that a redirect demands; nil if the response is not a redirect.
 local function redirected(q, status, head)
   local location = FOLLOWED[status] and location_of(head)
   if not location then return nil end
@@ -80,7 +80,7 @@ local function redirected(q, status, head)
   return out
 end
 
---- Ask, hop by hop. `once(q)` gives a result, its status and head, or nil and an error.
+--- Send the request and follow redirects. `once(q)` returns a result, its status and head, or nil and an error.
 local function follow(q, once, drop)
   local began, most, total, first = time.monotonic(), q.max_redirects, q.total, q
   for hop = 0, most do
@@ -103,7 +103,7 @@ local function follow(q, once, drop)
   return nil, errors.new("protocol", ("%s: more than %d redirects"):format(shown(first.url), most))
 end
 
--- ---- one answer, whole --------------------------------------------------------------------------------------------------------
+-- ---- whole responses ----------------------------------------------------------------------------------------------------------
 
 local function fetch(q)
   local status, head, body = http.fetch(q)
@@ -121,9 +121,9 @@ effect.define("http.request", {
   end,
 })
 
--- ---- one answer, as it comes --------------------------------------------------------------------------------------------------
+-- ---- streamed responses -------------------------------------------------------------------------------------------------------
 
--- One class for each way to read, so that `next` is the native method's own speed.
+-- One class per way to read, so that `next` costs no more than the native method.
 local function source_class(read)
   local class = {}
   class.__index = class

@@ -1,5 +1,5 @@
---- The effect of standard input: input.read { want = "line" | "all" | bytes }. What a script reads is told in a trace like anything
---- else from outside; who holds the terminal meanwhile is lua/stdio.lua's business.
+--- The effect of standard input: input.read { want = "line" | "all" | bytes }. Reads appear in traces and journals like any
+--- other input from outside; lua/stdio.lua handles the holder of the terminal.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
@@ -19,8 +19,8 @@ effect.define("input.read", { class = "unsafe", run = function(q)
   return nil, errors.wrap(value)
 end })
 
---- Read.
----@param want "line"|"all"|integer a line without its end, all that is left, or at most so many bytes
+--- Read from standard input.
+---@param want "line"|"all"|integer a line without its end, the rest, or at most that number of bytes
 ---@param prompt? string shown before a line
 ---@return string|nil text nil at the end of the input
 ---Raises kind `os`.

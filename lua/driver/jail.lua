@@ -1,6 +1,6 @@
---- The effects on files that name a root: each is one piece of work of host.jail, which lets no path lead out of it.
+--- File effects with a `root`: each is one call of host.jail, which confines the path to the root.
 ---
---- The path is somebody else's: whatever is wrong with it is kind `denied` or `os`. The root is ours.
+--- The path is untrusted: any problem with it is an error of kind `denied` or `os`. The root is trusted.
 
 local errors = require "core.errors"
 local host = require "host.jail"
@@ -12,9 +12,9 @@ local LIST_MAX = 100000
 
 local M = {}
 
---- Go component by component where the kernel could confine the path by itself: for tests, and what older kernels get.
+--- Resolve the path component by component although the kernel could confine it: for tests; older kernels always need it.
 M.walk = not host.kernel
---- Can it?
+--- Can the kernel confine paths?
 M.kernel = host.kernel
 
 function M.read(q) return host.read(q.root, q.path, M.walk, q.max or READ_MAX) end
@@ -39,7 +39,7 @@ function M.stat(q) return host.stat(q.root, q.path, M.walk, q.link) end
 function M.mkdir(q) return host.mkdir(q.root, q.path, M.walk, q.parents) end
 function M.remove(q) return host.remove(q.root, q.path, M.walk, q.recursive) end
 
---- Not offered: nobody has needed it, and a root that is not looked at would be worse than none.
+--- Unsupported: no caller needs it, and ignoring `root` silently would be unsafe.
 function M.rename()
   return nil, errors.new("denied", "fs.rename knows no root")
 end

@@ -3,15 +3,20 @@
 ---
 ---   request(q, target, stream, amend) -> options, body   finish a request for the target that was granted (lua/endpoint.lua):
 ---                                                 what host.http takes, options prepared by it, or a table; nil, err. amend: what
----                                                 gates put beside the request, { num_predict = tokens of the answer }
----   error(status, body, q, head, target) -> stoke.error   an answer that is no success
+---                                                 gates put beside the request, { num_predict = tokens of the answer }: it goes
+---                                                 into a copy of q.body, never into q, which is what a recording knows
+---   error(status, body, q, head, target) -> stoke.error   an answer that is no success; where it says `retryable` the call is made
+---                                                 again, up to three times, as long as no event has been read
 ---   broken(err, q) -> stoke.error                 the connection failed: the same error, with what the dialect knows of it
 ---   reply(text, q, attempts, target) -> value | nil, err  the whole body of a call that is not streamed
 ---   plain(q) -> words | nil                       the shape of lines that are read without decoding (host/json/json.h)
 ---   holds(text, q, target) -> boolean              an answer that begins so is read by `line`, until state.held says no more
----   line(text, state) -> event | nil, err | events (list), finished     any other line; nothing = no event
+---   line(text, state) -> events (list), finished | nil, err   any other line, without its end; empty ones come, too, and so does
+---                                                 "data: ..." of server-sent events. nil = no event. A wire that sends the
+---                                                 arguments of a call in pieces gathers them in `state` until they are whole
 ---   incomplete(state) -> stoke.error              the stream ended before `finished`
----   usage(value) -> { input_tokens, output_tokens, seconds, load_seconds, ... }   what an answer has cost
+---   usage(value) -> { input_tokens, output_tokens, ... }   what an answer has cost, with the fields of stoke.usage; those left
+---                                                 out are 0 (calls and attempts 1). estimated = true where the wire told nothing
 ---   facts(value) -> plain data | nil              what is known of a reply beside it: a recording keeps it,
 ---   restore(value, facts)                         and gives it back
 ---   estimate(q, target) -> tokens, answer         of the prompt, at a guess; of the answer: what the request bounds it by, nil

@@ -1,4 +1,4 @@
---- The effect lua.eval: Lua code that nobody vouches for, run by host/fence/luabox.c in a process of its own that can only compute.
+--- The effect lua.eval: untrusted Lua code, run by host/fence/luabox.c in a separate process that can only compute.
 
 local about = require "host.about"
 local effect = require "core.effect"
@@ -6,7 +6,7 @@ local errors = require "core.errors"
 local proc = require "core.driver.proc"
 
 local FAILED, LIMIT, NOT_RUN = 1, 2, 121 -- exit codes, of luabox.h and sandbox.h
-local GRACE = 10                         -- seconds of real time beyond those of processor time
+local GRACE = 10                         -- seconds of real time beyond the processor time
 local TEXT_MAX = 256 << 10               -- more than luabox.lua shows
 
 local function outcome(status)
@@ -30,7 +30,7 @@ local function run(q)
     argv = argv, env = {}, stdin = q.code, timeout = q.cpu + GRACE, max_output = q.max_output + TEXT_MAX,
   }
   if err then return nil, err end
-  if status.signal and not status.timed_out then -- the limits behind its own
+  if status.signal and not status.timed_out then -- killed by the system's limits, which lie beyond its own
     local text = ("stopped by the system (%s)"):format(status.signal)
     return { verdict = "limit", printed = status.stdout, text = text, seconds = status.seconds }
   end

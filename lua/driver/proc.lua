@@ -1,9 +1,9 @@
 --- Effects on child processes: proc.run to the end, or proc.spawn and then read, write, wait, signal.
 ---
---- Whoever leaves early (cancel, deadline, end of scope) waits until the whole process group is gone: two seconds after
---- SIGTERM it is killed.
+--- A task that leaves early (cancel, deadline, end of scope) sends SIGTERM and waits until the whole process group is gone; after
+--- two seconds the group is killed.
 ---
---- With `sandbox` in the request our own binary is started first, fences itself in and becomes the program (core.sandbox).
+--- With `sandbox` in the request our own binary is started first, sandboxes itself and executes the program (core.sandbox).
 
 local effect = require "core.effect"
 local errors = require "core.errors"
@@ -15,11 +15,11 @@ local sandbox = require "core.sandbox"
 
 local M = {}
 
-local OUTPUT_MAX = 1 << 20  -- proc.run keeps this much of each output
-local HIGH_WATER = 256 << 10 -- proc.spawn reads this far ahead
+local OUTPUT_MAX = 1 << 20  -- bytes of each output that proc.run keeps
+local HIGH_WATER = 256 << 10 -- bytes that proc.spawn reads ahead
 local ALLOWED = { "PATH", "HOME", "LANG", "LC_ALL", "TERM", "TMPDIR", "USER" }
 
---- What the child sees: `env` alone, or what `env_allow` lets through of ours with `env` on top.
+--- The child's environment: `env` alone, or our variables that `env_allow` permits, overridden by `env`.
 local function environment(q, fence)
   local values, names = {}, {}
   if q.env_allow or not q.env then
@@ -34,7 +34,7 @@ local function environment(q, fence)
   return names
 end
 
---- End the group and wait until it is gone.
+--- Terminate the process group and wait until it is gone.
 local function finish(p)
   p:stop()
   p:wait()
@@ -63,14 +63,14 @@ local function start(q, more, fence)
   return p
 end
 
---- A test runs on its own: what a program does nobody can repeat.
+--- Isolated tests may not start programs: their behaviour cannot be repeated.
 local function closed(q)
   if not isolation.no_programs then return nil end
   return errors.new("denied", ("a test starts no programs unless it says so: %s was not started"):format(
     errors.describe(q.argv[1])), { hint = "{ programs = true } lets this test start them, { real = true } opens all of the world" })
 end
 
---- What the effect proc.run does.
+--- The effect proc.run.
 ---@param q table argv, cwd, env, env_allow, stdin, stderr, max_output, keep, timeout, sandbox
 ---@return table|nil status
 ---@return stoke.error|nil err
@@ -97,7 +97,7 @@ function M.run(q)
   return status
 end
 
---- What the policy judges: the words of the command; and again by its name for a program that is given by its path.
+--- The subject of policy rules: the words of the command; for a program given by its path also with its bare name.
 local function subject(q)
   local words, name = table.concat(q.argv, " "), q.argv[1]:match "/([^/]+)$"
   return "command", words, name and name .. words:sub(#q.argv[1] + 1) or nil
@@ -113,7 +113,7 @@ local ASIDE = { "timeout" }
 effect.define("proc.run", { run = M.run, subject = subject, class = "unsafe", aside = ASIDE, redact = redact })
 effect.define("proc.sandbox_level", { run = sandbox.level, class = "pure" })
 
---- Where a program lies that is found along PATH, and the folder that is asked about, both by their real names.
+--- Find a program along PATH; returns its path and the path of the folder in the request, both resolved.
 local function which(q)
   local folder, err = fs.resolve(q.folder)
   if not folder then return nil, err end
@@ -136,7 +136,7 @@ effect.define("proc.which", { run = which, class = "pure" })
 
 local count = 0
 
---- The stream that proc.spawn opens: its items are what the process writes to standard output.
+--- The stream of proc.spawn: its items are the chunks of the process's standard output.
 local Source = {}
 Source.__index = Source
 
@@ -148,7 +148,7 @@ end
 
 function Source:next() return read(self.process, "stdout") end
 
---- Where requests name a process: in a journalled run by the effect that started it, else by a number.
+--- The id of a process in later requests: in a journalled run the key of the effect that started it, otherwise a number.
 local function id_of(call)
   if call and call.key then return call.key end
   count = count + 1
@@ -180,12 +180,12 @@ effect.define("proc.spawn", {
   end,
 })
 
---- An effect on a process that runs: q.process names it, `source` is what proc.spawn gave.
+--- Define an effect on a running process: q.process is its id, `source` the stream of proc.spawn.
 local function define(name, method)
   effect.define(name, {
     class = "unsafe",
     run = function(q, _, source)
-      while source.inner do source = source.inner end -- what is recorded while it is read
+      while source.inner do source = source.inner end -- unwrap the recorder of the journal
       if source.recorded then
         return nil, errors.new("interrupted", "the process was started by the run that was recorded, and is gone")
       end

@@ -1,7 +1,7 @@
 --- Effects of the scripts' generator: rand.float, rand.int, rand.bytes, rand.permutation, rand.seed.
 ---
---- It is the stream "script" of the runtime's randomness (lua/random.lua), so one seed (--seed N) fixes it; where that begins
---- again, as for each test, so does this.
+--- It is the stream "script" of the runtime's randomness (lua/random.lua), so the seed (--seed N) determines it, and a new
+--- seed, as at the start of each test, restarts it.
 
 local effect = require "core.effect"
 local frames = require "core.frame"
@@ -10,7 +10,7 @@ local random = require "core.random"
 
 local M = {}
 
---- The generator: in a journalled run that of the frame, so that no draw of another one shifts it.
+--- The generator: in a journalled run one per frame, so that draws of other frames do not shift it.
 local function get(call)
   local frame = call and call.context.frame
   return frame and frames.generator(frame) or random.stream "script"
@@ -27,7 +27,7 @@ define("rand.seed", function(q, call)
   return true
 end)
 
---- A generator of its own: the same seed gives the same numbers everywhere, so it needs no door.
+--- An independent generator: its seed alone determines its numbers, so it is no effect.
 M.new = host.new
 
 return M

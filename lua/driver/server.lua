@@ -1,7 +1,7 @@
---- The effect of serving: http.serve opens a server, on a port or in memory.
+--- The effect http.serve: opens a server, on a port or in memory.
 ---
---- What it gives is the native server of host.server: accept() yields exchanges and the numbers of those whose client has
---- left. Requests that come in are the world's doing, answers are the program's: both pass the host directly.
+--- Returns the native server of host.server: accept() returns exchanges and the numbers of those whose client has left. Incoming
+--- requests and outgoing responses are no effects: they pass through the host directly.
 
 local effect = require "core.effect"
 local server = require "host.server"
@@ -9,5 +9,5 @@ local server = require "host.server"
 effect.define("http.serve", { run = server.open, class = "unsafe", taped = false,
   why = "requests that come in begin runs of their own; serve outside, and begin a run for each" })
 
---- Cut answers in memory into pieces of 1 to `max` bytes, by a generator seeded with `seed`; max = 0 ends it. For tests.
+--- Split responses of in-memory servers into pieces of 1 to `max` random bytes, from `seed`; max = 0 ends it. For tests.
 return { cut = server.cut }

@@ -9,8 +9,8 @@ effect.define("time.monotonic", { run = time.monotonic, quiet = true, in_body = 
 effect.define("time.cpu", { run = time.cpu, quiet = true, in_body = true, class = "pure" })
 effect.define("time.sleep", { run = function(seconds) return task.park("time.sleep", seconds) end, quiet = true, class = "pure" })
 
---- What depends on the time zone of the machine: { date = format, time = seconds } -> text or table; { fields } -> seconds. The
---- request of a journalled run; else scripts have it without the door (lua/env.lua).
+--- Results that depend on the machine's time zone: { date = format, time = seconds } -> text or table; { fields } -> seconds. Only
+--- recorded code uses this effect; elsewhere lua/env.lua computes them directly.
 effect.define("time.zone", { quiet = true, in_body = true, class = "pure", run = function(q, call)
   local tape = call and call.context.tape
   local elsewhere = tape and tape.elsewhere and tape:elsewhere()

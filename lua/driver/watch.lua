@@ -1,10 +1,9 @@
 --- The effect fs.watch { paths }: a stream of the paths that change, owned by the scope it is opened in.
 ---
---- A path is a file (also one that does not exist yet) or a folder, of which every name directly in it is told. Files are watched
---- through their folders, so that it does not matter how they are written: in place, by a rename over them, removed and made
---- again. Of a symbolic link the folder it points into is watched, too. Where the system does not tell (no inotify, no more
---- watches, a folder that is gone) the paths there are looked at every half second. What another machine writes to a network
---- file system is not noticed.
+--- A path is a file (which need not exist yet) or a folder, whose direct entries are reported. Files are watched through their
+--- folders, so every way to write them is seen: in place, renamed over, removed and created again. For a symbolic link the
+--- target's folder is watched too. Where the system gives no notice (no inotify, no watches left, the folder is gone) the paths
+--- are polled every half second. Writes of other machines to a network file system are not seen.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
@@ -12,7 +11,7 @@ local host = require "host.watch"
 local fs = require "host.fs"
 local policy = require "core.gate.policy"
 
---- Seconds between two looks at what the system does not tell of.
+--- Polling interval in seconds for paths without notification.
 local POLL = 0.5
 
 local function split(path)
@@ -21,7 +20,7 @@ local function split(path)
   return folder == "" and "/" or folder, name
 end
 
---- What is different when a file has changed.
+--- Fingerprint of a file: it differs when the file has changed.
 local function mark(path)
   local stat = fs.stat(path)
   return stat and ("%s %d %.9f %d"):format(stat.type, stat.size, stat.mtime, stat.ino) or ""
@@ -30,7 +29,7 @@ end
 local Source = {}
 Source.__index = Source
 
---- Watch a folder for one name, or all: changes there are told as `path`; nil = as the folder's path and the name.
+--- Watch a folder for one name or all. Changes are reported as `path`; nil = as the folder's path and the name.
 function Source:add(folder, name, path)
   local number, works = self.watch:add(folder, name)
   if number == nil then return nil, works end
@@ -49,7 +48,7 @@ function Source:add(folder, name, path)
   return true
 end
 
---- All that is watched in a folder.
+--- All watched paths in a folder.
 local function paths_of(folder)
   local paths = { folder.told }
   for _, list in next, folder.names do table.move(list, 1, #list, #paths + 1, paths) end
@@ -57,7 +56,7 @@ local function paths_of(folder)
   return paths
 end
 
---- The system does not tell of this folder: look from time to time.
+--- The system cannot watch this folder (any more): poll it.
 function Source:lose(number)
   local folder = self.folders[number]
   if folder.marks then return end
@@ -70,7 +69,7 @@ function Source:tell(paths)
   for _, path in ipairs(paths) do self.told[#self.told + 1] = path end
 end
 
---- Look at the folders the system does not tell of; those that came (back) are watched again.
+--- Poll the folders without notification; those that exist (again) are watched.
 function Source:look()
   for number, folder in next, self.folders do
     if folder.marks then
@@ -86,20 +85,20 @@ function Source:look()
       if self.watch:again(number) then
         folder.marks = nil
         self.lost = self.lost - 1
-        self:tell(paths_of(folder)) -- whatever happened before it was watched
+        self:tell(paths_of(folder)) -- changes before the watch was set are unknown
       end
     end
   end
 end
 
---- Of a change, the paths that are told.
+--- Queue the paths that an event of the system concerns.
 function Source:translate(number, name)
-  if number == 0 then -- too much at once: look at everything
+  if number == 0 then -- queue overflow: report everything
     for _, folder in next, self.folders do self:tell(paths_of(folder)) end
     return
   end
   local folder = self.folders[number]
-  if name == "" then -- it may be another folder by now, or none
+  if name == "" then -- the folder itself has changed: it may have been replaced or removed
     if not self.watch:again(number) then self:lose(number) end
     return self:tell(paths_of(folder))
   end
@@ -107,7 +106,7 @@ function Source:translate(number, name)
   self:tell(folder.names[name] or {})
 end
 
---- The next path; false when nothing has changed for so many seconds.
+--- The next changed path; false if nothing has changed for `seconds`.
 function Source:next(seconds)
   while true do
     if self.told[1] then return table.remove(self.told, 1) end
@@ -153,7 +152,7 @@ local function add_path(source, path)
 end
 
 local function open(q)
-  for i = 2, #q.paths do -- the first was judged on the way here
+  for i = 2, #q.paths do -- the door has already checked the first
     local err = policy.judge({ name = "fs.watch", subject = function() return "path", q.paths[i] end }, {})
     if err then return nil, err end
   end

@@ -1,9 +1,9 @@
 --- The pool gate, phase 1: at most `width` calls of one key at a time, oldest first. A slot that is given back goes straight
 --- to the next waiter, so no late-comer overtakes.
 ---
---- The gate is given the whole call, so that who is next and where it goes can be chosen late: its request (q.model), what it may
---- be sent to (work: a list of targets), its context (class, deadline), what it is asked with (asked); and, when the slot comes
---- back, what came of it: a value (def.usage tells tokens, seconds, load_seconds), or an error.
+--- The gate gets the whole call, so that order and target can be chosen late: its request (q.model), its possible targets (work),
+--- its context (class, deadline), its token allowance (asked); and, when the slot is released, its outcome: a value (def.usage
+--- returns tokens, seconds, load_seconds) or an error.
 
 local host = require "host.task"
 local fifo = require "core.fifo"

@@ -26,7 +26,7 @@ local M = {}
 ---@field value any
 ---@field facts? table what was known beside the value
 ---@field err? stoke.error
----@field cut? fun(): stoke.error a stream that was left before its end: what reading further meets
+---@field cut? fun(): stoke.error it was left before its end: what waiting for longer meets
 
 -- ---- outcomes -----------------------------------------------------------------------------------------------------------------
 
@@ -67,7 +67,8 @@ local function replay(tape, def, q, call)
   call.started, call.attempts = monotonic(), 1
   local facts, first = entry.facts, def.stream and entry.chunks[1]
   local opened = def.stream and (facts and facts.opened or first and first.at) -- there was a stream, whatever came of it
-  local ok, err = streams.until_due(call.started, opened or entry.at)
+  local due = opened or entry.cut and entry.at + streams.PATIENCE or entry.at
+  local ok, err = streams.until_due(call.started, due)
   if not ok then return nil, err end
   if def.stream and (opened or not entry.err and not entry.cut) then return replayed_stream(entry, q, call.started) end
   if entry.cut then return nil, entry.cut() end

@@ -1,20 +1,20 @@
 --- The span gate: what each effect did and how long it queued and ran, to STOKE_DEBUG=effect and --trace FILE.
 --- Bodies and secrets stay out unless asked (--trace-bodies). The host's own tasks (context.system) are not traced. A sink that
---- raises is told once on standard error and dropped: what was traced goes on.
+--- raises is reported once on standard error and removed; the traced effect continues.
 
 local stdio = require "core.stdio"
 local time = require "host.time"
 
 local M = {}
 
---- true when anybody looks; perform checks this first.
+--- true if there is a sink; perform checks this first.
 M.on = false
 --- Sinks: fun(record). A record is { span, parent?, name, task, start, queue, run, error?, input_tokens?, output_tokens?,
 --- replayed? = its outcome came from a journal }; seconds.
 M.sinks = {}
 M.bodies = false
 
---- fun(name, q): told before an effect is done; nil = nobody. It must not wait.
+--- Listener, called before each effect: fun(name, q). It must not wait.
 M.opening = nil
 
 M.now = time.monotonic

@@ -58,7 +58,9 @@ end
 ---@param more stoke.usage taken over
 local function spend(run, more)
   more.tool_calls = 0 -- counted when they are run
-  if not run.outer and not rawget(run, "usage") then
+  local whole = more.input_tokens and more.output_tokens and more.calls and more.attempts and more.repairs and more.seconds
+    and more.load_seconds and more.estimated ~= nil -- of some dialects it is not
+  if whole and not run.outer and not rawget(run, "usage") then
     run.usage = more
     return
   end
@@ -204,7 +206,7 @@ end
 --- What an answer has cost, and taught.
 local function account(run, answer)
   local usage, past = answer.usage, run.history
-  if usage and not usage.estimated then models.learn(run.target, past.prompt, past.images, usage.input_tokens) end
+  if usage and not usage.estimated then models.learn(run.target, past.prompt, past.images, usage.input_tokens or 0) end
   spend(run, usage or unknown_usage(run))
   if answer.repairs > 0 then count(run, "repairs", answer.repairs) end
   return answer

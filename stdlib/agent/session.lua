@@ -2,6 +2,7 @@
 
 local errors = require "core.errors"
 local modules = require "core.modules"
+local schedule = require "core.schedule"
 local scopes = require "core.scope"
 local tasks = require "core.task"
 local explain = require "stoke.agent.explain"
@@ -28,7 +29,7 @@ function Session.__index(self, key)
   return Session[key]
 end
 
-local OWN = { busy = true, reader = true, waiting = true, ends = true, history = true, handle = true }
+local OWN = { schedule = true, busy = true, reader = true, waiting = true, ends = true, history = true, handle = true }
 
 --- What a script sets would change nothing, without a word.
 function Session:__newindex(key, value)
@@ -42,6 +43,7 @@ M.live = setmetatable({}, { __mode = "k" })
 
 local function make(handle, messages, ends)
   local session = setmetatable({ handle = handle, history = history.new(messages), ends = ends }, Session)
+  if schedule.any then session.schedule = schedule.own() or nil end
   M.live[session] = true
   if modules.change then modules.undo(function() M.live[session] = nil end) end
   return session
@@ -73,6 +75,7 @@ end
 
 --- Wait until nobody else holds it.
 local function hold(self)
+  if schedule.any then schedule.check(self.schedule, "session", "session of " .. self.agent) end
   if self.busy then check_outside(self) end
   while self.busy do
     self.waiting = self.waiting or {}

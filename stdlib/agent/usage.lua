@@ -20,21 +20,22 @@ function M.new()
     load_seconds = 0, estimated = false }
 end
 
---- A sum and one more.
+--- A sum and one more. What a dialect left out is 0, and an answer is one call.
 ---@param sum stoke.usage|nil nil = nothing yet: thousands of runs that wait for their first answer have none
 ---@param more stoke.usage
 ---@return stoke.usage sum the same table, where there was one
 function M.add(sum, more)
   if not sum then
-    return { input_tokens = more.input_tokens, output_tokens = more.output_tokens, calls = more.calls, attempts = more.attempts,
-      tool_calls = more.tool_calls, repairs = more.repairs, seconds = more.seconds, load_seconds = more.load_seconds,
-      estimated = more.estimated }
+    return { input_tokens = more.input_tokens or 0, output_tokens = more.output_tokens or 0, calls = more.calls or 1,
+      attempts = more.attempts or 1, tool_calls = more.tool_calls or 0, repairs = more.repairs or 0, seconds = more.seconds or 0,
+      load_seconds = more.load_seconds or 0, estimated = more.estimated or false }
   end
-  sum.input_tokens, sum.output_tokens = sum.input_tokens + more.input_tokens, sum.output_tokens + more.output_tokens
-  sum.calls, sum.attempts = sum.calls + more.calls, sum.attempts + more.attempts
-  sum.tool_calls, sum.repairs = sum.tool_calls + more.tool_calls, sum.repairs + more.repairs
-  sum.seconds, sum.load_seconds = sum.seconds + more.seconds, sum.load_seconds + more.load_seconds
-  sum.estimated = sum.estimated or more.estimated
+  sum.input_tokens = sum.input_tokens + (more.input_tokens or 0)
+  sum.output_tokens = sum.output_tokens + (more.output_tokens or 0)
+  sum.calls, sum.attempts = sum.calls + (more.calls or 1), sum.attempts + (more.attempts or 1)
+  sum.tool_calls, sum.repairs = sum.tool_calls + (more.tool_calls or 0), sum.repairs + (more.repairs or 0)
+  sum.seconds, sum.load_seconds = sum.seconds + (more.seconds or 0), sum.load_seconds + (more.load_seconds or 0)
+  sum.estimated = sum.estimated or more.estimated or false
   return sum
 end
 

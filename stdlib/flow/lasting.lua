@@ -3,6 +3,7 @@
 local combine = require "core.combine"
 local errors = require "core.errors"
 local modules = require "core.modules"
+local schedule = require "core.schedule"
 local script = require "core.script"
 local tasks = require "core.task"
 local time = require "stoke.time"
@@ -51,6 +52,7 @@ function M.every(name, seconds, f)
   if type(name) ~= "string" then errors.argument("stoke.every: the name must be a string, got %s", type(name)) end
   errors.check_seconds(seconds, "stoke.every")
   errors.check_callable(f, "stoke.every")
+  if schedule.any then schedule.check(nil, "timer", "stoke.every") end
   local old = timers[name]
   if modules.change and old and old.seconds == seconds and not old.task.state then
     swap(old, f)
@@ -85,6 +87,7 @@ function M.state(name, default)
   if default ~= nil and type(default) ~= "table" then
     errors.argument("stoke.state: the default must be a table, got %s", errors.describe(default))
   end
+  if schedule.any then schedule.check(nil, "table", "stoke.state") end
   local state = states[name]
   if not state then
     state = {}

@@ -21,11 +21,13 @@ static CURLMcode listen_in(CURLM *multi, CURLMoption option, ...) {
 
 int main(void) {
   static const int wishes[] = {CURL_POLL_IN, CURL_POLL_OUT, CURL_POLL_INOUT, CURL_POLL_NONE, CURL_POLL_REMOVE};
+  static const struct net_backend *const backends[] = {&net_curl, NULL};
   static struct host h;
   struct err e;
   int failures = 0;
   mem_init(&h.mem);
   if (uv_loop_init(&h.loop) != 0) return 1;
+  h.net_backends = backends;
   if (!curl_api_open(&e)) return 1;
   curl.multi_setopt = listen_in;
   struct curl_engine *c = curl_engine_of(net_of(&h), &e);

@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "net/net_guard.h"
+#include "net/net_egress.h"
 #include "net/netaddr.h"
 
 static int failures;
@@ -150,10 +150,10 @@ static bool permits(const char *rule, const char *address, unsigned port) {
   struct netaddr a;
   const char *allow[] = {"192.168.77.1", rule, NULL};
   mem_init(&m);
-  struct net_guard *g = net_guard_new(&m, allow, &e);
+  struct net_egress *g = net_egress_new(&m, allow, &e);
   bool named = strpbrk(address, "ghklmnopqrstuvwxyz") != NULL, ok = false;
-  if (g) ok = named ? net_guard_name(g, address, port) : netaddr_parse(address, &a) && net_guard_address(g, &a, port);
-  net_guard_free(&m, g);
+  if (g) ok = named ? net_egress_name(g, address, port) : netaddr_parse(address, &a) && net_egress_address(g, &a, port);
+  net_egress_free(&m, g);
   expect(m.used == 0, "all is given back", rule);
   return ok;
 }
@@ -167,7 +167,7 @@ static void test_rules(void) {
     struct mem m;
     struct err e;
     mem_init(&m);
-    expect(!net_guard_new(&m, (const char *const[]){bad[i], NULL}, &e) && strcmp(e.kind, "argument") == 0,
+    expect(!net_egress_new(&m, (const char *const[]){bad[i], NULL}, &e) && strcmp(e.kind, "argument") == 0,
            "is no exception", bad[i]);
     expect(m.used == 0, "all is given back", bad[i]);
   }

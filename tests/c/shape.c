@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "json/json.h"
-#include "json/shape.h"
+#include "json/line_predict.h"
 
 static int failures;
 

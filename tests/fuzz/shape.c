@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "json/json.h"
-#include "json/shape.h"
+#include "json/line_predict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

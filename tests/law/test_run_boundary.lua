@@ -40,6 +40,28 @@ test("tasks and scopes of outside raise inside a run", function(t)
   task:await()
 end)
 
+test("sessions of outside raise inside a run, its own do not; in the body of an effect it is as outside", function(t)
+  t.model("m", { "one", "two", "three" })
+  local bot = stoke.agent { name = "bot", model = "m" }
+  local session = bot:session()
+  session:run "before"
+  local said, saved = {}, session:save()
+  local run = runs.record(function(run)
+    local own = bot:session(saved)
+    for i, held in ipairs { session, own } do said[i] = tostring(select(2, pcall(held.run, held, "inside"))) end
+    said[3] = run:effect("body", function() return session:run("in a body").text end)
+  end)
+  t.eq(runs.finish(run), "true nil")
+  t.match(said[1], "^argument: session of bot: the session does not belong to the journalled run.*\n  hint: make the session in")
+  t.eq({ said[2], said[3], session.turns }, { "two", "three", 2 })
+end)
+
+test("timers and tables by name are the process's, and raise inside a run", function(t)
+  local said = raised_inside { function() stoke.every("tick", 1, print) end, function() stoke.state("seen", {}) end }
+  t.match(said[1], "^argument: stoke.every: the timer does not belong to the journalled run.*\n  hint: .*loops over stoke.sleep")
+  t.match(said[2], "^argument: stoke.state: the table does not belong to the journalled run.*\n  hint: hand in what it holds")
+end)
+
 test("what a run has made raises outside of it; its tasks can be awaited and cancelled", function(t)
   local made = {}
   local run = runs.record(function()

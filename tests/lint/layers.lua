@@ -25,7 +25,7 @@ local ROOMS = {
   json = { uses = { "loop" }, lua = false },
   loop = { uses = { "embed" }, lua = true },
   net = { uses = { "httpd", "loop" }, lua = false }, -- httpd: a server in this process, net_mem.c
-  sys = { uses = { "fence", "loop" }, lua = false }, -- fence: what a child process is started in
+  sys = { uses = { "loop" }, lua = false },
 }
 -- Files that may name Lua in a room that may not: a program of their own.
 local OWN_LUA = { ["host/fence/luabox.c"] = true }

@@ -21,6 +21,7 @@ local SAMPLES = {
   { "layers", "host/loop/mem.c", '#include "net/net.h"\n', 1 },
   { "layers", "host/loop/task.c", '#include "bind/bind_fs.h"\n', 1 },
   { "layers", "host/sys/fs.c", '#include "loop/host.h"\n#include "net/net.h"\n', 2 },
+  { "layers", "host/sys/proc.c", '#include "loop/host.h"\n#include "fence/sandbox.h"\n', 2 },
   { "layers", "host/x.c", '#include "loop/host.h"\n#include "json/json.h"\n', 2 },
   { "layers", "host/tools/x.c", '\n', 1 },
   { "layers", "host/bind/net.c", "#include <lauxlib.h>\n#include <curl/curl.h>\n", 2 },

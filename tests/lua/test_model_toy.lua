@@ -4,6 +4,7 @@ local test = require "stoke.test"
 local config = require "stoke.config"
 local http = require "stoke.http"
 local json = require "stoke.json"
+local llm = require "core.driver.llm"
 local model = require "stoke.model"
 local stoke = require "stoke"
 require "toy"
@@ -92,6 +93,24 @@ test("toy: what it calls busy is tried again, and its other errors are told", RE
   t.eq(#server.requests, 2)
   local answer, err = model.ask(target, {}, { { role = "user", content = "Hi" } })
   t.eq({ answer, err.kind, err.message }, { nil, "http", "status 404: busy" })
+end)
+
+test("toy: of a wire that tells the tokens alone each answer is one call, and the rest is nothing", REAL, function(t)
+  local dialect = llm.dialect "toy"
+  local whole = dialect.usage
+  function dialect.usage(value)
+    return { input_tokens = value.usage.prompt_tokens, output_tokens = value.usage.completion_tokens }
+  end
+  local _ <close> = setmetatable({}, { __close = function() dialect.usage = whole end })
+  local server <close> = toy { { calls = CALL }, { text = "Rain." } }
+  local bot = stoke.agent { model = "m", endpoint = "toy", tools = { weather() } }
+  local expected = { input_tokens = 43, output_tokens = 10, calls = 2, attempts = 2, tool_calls = 1, repairs = 0, seconds = 0,
+    load_seconds = 0, estimated = false }
+  t.eq(bot:run("Weather?").usage, expected)
+  local last
+  for ev in bot:stream "And now?" do last = ev end
+  t.eq(last.result.usage, { input_tokens = 23, output_tokens = 5, calls = 1, attempts = 1, tool_calls = 0, repairs = 0, seconds = 0,
+    load_seconds = 0, estimated = false })
 end)
 
 test("toy: what a dialect leaves out is an error that says so, or nothing", REAL, function(t)

@@ -181,6 +181,30 @@ test("cassette: a stream that was left early is no longer than it was", { real =
   has(t, here.run(), "was left before its end when it was recorded (request 1 of 1 on cassettes/a_test-asks.jsonl)")
 end)
 
+test("cassette: a reader that waits for more when its stream is left waits for it again", { real = true }, function(t)
+  local here <close> = place [[
+    test("asks", { cassette = true }, function(t)
+      local pieces, bot = 0, stoke.agent { model = "qwen2.5:3b" }
+      for ev in bot:stream "Hello" do -- the run behind it reads on, in a task of its own
+        if ev.type == "text" then pieces = pieces + 1 end
+        if pieces == 2 then break end
+      end
+      local late = stoke.spawn(function()
+        local began = os.clock()
+        repeat until os.clock() - began > 0.05 -- a wait that no virtual clock knows
+        return bot:run "Once more"
+      end)
+      stoke.sleep(0.06)
+      late:cancel()
+      local _, err = stoke.try(late.await, late)
+      t.eq({ pieces, err.kind }, { 2, "cancelled" })
+    end)]]
+  here.script 'return { { text = "one two three four", tps = 20 }, { text = "never", tps = 2 } }'
+  t.eq(here.record().last, "1 passed, 0 failed")
+  local r = here.run()
+  t.eq(r.last, "1 passed, 0 failed", r.all)
+end)
+
 test("cassette: one that was cut short or edited is refused, by name and with the way to mend it", { real = true }, function(t)
   local here <close> = place [[
     test("asks", { cassette = true }, function()

@@ -265,7 +265,17 @@ test("player: what is no transcript is an error, not a stream", function(t)
   end
   t.eq(kinds "j\0\1{", "replay")
   t.eq(kinds(("\xFF"):rep(30)), "replay")
+  t.eq(kinds("s" .. ("\xFF"):rep(8) .. "\x7F\0"), "replay") -- 2^63 - 1 microseconds
   t.eq(kinds "", nil)
+end)
+
+test("transcript: a time beyond all reason is the latest there is, and is read again", function(t)
+  local transcript = streams.transcript()
+  for _, at in ipairs { 1, 1e300, math.huge, 2 } do streams.note(transcript, "a", at) end
+  local times = {}
+  for at in streams.items(transcript:text()) do times[#times + 1] = at end
+  t.eq(times, { 1, 9e9, 9e9, 9e9 })
+  t.eq(streams.transcript(math.huge):text(), "")
 end)
 
 test("recorder: the fast path stays, and no function of it is called for a text", function(t)

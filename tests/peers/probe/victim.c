@@ -68,6 +68,8 @@ static bool changed(const char *name, const struct stat *before) {
          now.st_size != before->st_size || listxattr(in_dir(name), list, sizeof list) > 0;
 }
 
+static int niceness; /* at its begin: the suite itself may run with some */
+
 static void report_harm(const struct rlimit *limits, const cpu_set_t *cpus, const struct stat *file, int *fds,
                         size_t count) {
   struct rlimit r;
@@ -75,7 +77,7 @@ static void report_harm(const struct rlimit *limits, const cpu_set_t *cpus, cons
   for (int i = 0; i < 16; i++)
     if (getrlimit(i, &r) != 0 || memcmp(&r, &limits[i], sizeof r) != 0) printf("harm: limit %d\n", i);
   if (signals) printf("harm: %d signals\n", (int)signals);
-  if (getpriority(PRIO_PROCESS, 0) != 0) printf("harm: nice\n");
+  if (getpriority(PRIO_PROCESS, 0) != niceness) printf("harm: nice\n");
   if (sched_getscheduler(0) != SCHED_OTHER) printf("harm: scheduler\n");
   if (sched_getaffinity(0, sizeof now, &now) != 0 || !CPU_EQUAL(&now, cpus)) printf("harm: processors\n");
   if (syscall(SYS_ioprio_get, 1, 0) >> 13 > 2) printf("harm: io priority\n");
@@ -114,6 +116,7 @@ int victim_main(const char *dir) {
   semctl(v.sem, 0, SETVAL, 1);
   v.address = (unsigned long long)(uintptr_t)&value;
   for (int i = 0; i < 16; i++) getrlimit(i, &limits[i]);
+  niceness = getpriority(PRIO_PROCESS, 0);
   sched_getaffinity(0, sizeof cpus, &cpus);
   printf("%d %d %d %d %d %d %d %llu\n", (int)getpid(), v.shm, v.msg, v.sem, v.tcp, v.udp, fds[0], v.address);
   fflush(stdout);

@@ -1,4 +1,4 @@
-/* jail_way.c - where a path of a jail leads. */
+/* jail_resolve.c - where a path of a jail leads. */
 #include "jail_impl.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* bind_pick.h - three functions of host.http; the first upvalue of the last two: the metatable of requests. */
-#ifndef STOKE_BIND_PICK_H
-#define STOKE_BIND_PICK_H
+/* bind_stream_pick.h - three functions of host.http; the first upvalue of the last two: the metatable of requests. */
+#ifndef STOKE_BIND_STREAM_PICK_H
+#define STOKE_BIND_STREAM_PICK_H
 
 #include <lua.h>
 

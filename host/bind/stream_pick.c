@@ -1,6 +1,6 @@
-/* pick.c - the hot path of a token stream: rq lines whose one interesting member is a short text become event tables
+/* stream_pick.c - the hot path of a token stream: rq lines whose one interesting member is a short text become event tables
  * here; every other line, every wait and every end is left to Lua. */
-#include "bind_pick.h"
+#include "bind_stream_pick.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "json/json.h"
 #include "bind_http.h"
 #include "bind_transcript.h"
-#include "json/shape.h"
+#include "json/line_predict.h"
 #include "loop/task.h"
 
 #define SPEC "stoke.pick"

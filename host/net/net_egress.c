@@ -1,5 +1,5 @@
-/* net_guard.c - the exceptions of a guarded request: read, and looked up. */
-#include "net_guard.h"
+/* net_egress.c - the exceptions of a guarded request: read, and looked up. */
+#include "net_egress.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,7 +13,7 @@ struct rule {
   uint16_t port;               /* 0 = any */
 };
 
-struct net_guard {
+struct net_egress {
   size_t count;
   struct rule rules[];
 };
@@ -30,7 +30,7 @@ static bool read_port(const char *s, uint16_t *port) {
   return number > 0 && number <= 65535;
 }
 
-/* A last label that begins with a digit makes an address in one of its short forms, which nobody can compare by text. */
+/* A last label that begins with a digit may be an address in a short form, which cannot be compared as text. */
 static bool is_name(const char *s) {
   const char *label = strrchr(s, '.');
   label = label ? label + 1 : s;
@@ -79,10 +79,10 @@ static bool read_rule(struct rule *r, const char *text) {
   return is_name(name);
 }
 
-struct net_guard *net_guard_new(struct mem *m, const char *const *allow, struct err *e) {
+struct net_egress *net_egress_new(struct mem *m, const char *const *allow, struct err *e) {
   size_t count = 0;
   while (allow && allow[count]) count++;
-  struct net_guard *g = mem_calloc(m, sizeof *g + count * sizeof g->rules[0]);
+  struct net_egress *g = mem_calloc(m, sizeof *g + count * sizeof g->rules[0]);
   if (!g) {
     err_set(e, "os", ENOMEM, "out of memory: no room for a request");
     return NULL;
@@ -95,19 +95,19 @@ struct net_guard *net_guard_new(struct mem *m, const char *const *allow, struct 
         "allow: '%.100s' is no host, address or network (want \"name[:port]\", \"10.0.0.7[:port]\", \"[::1]:port\" or "
         "\"10.0.0.0/8\")",
         text);
-    net_guard_free(m, g);
+    net_egress_free(m, g);
     return NULL;
   }
   return g;
 }
 
-void net_guard_free(struct mem *m, struct net_guard *g) {
+void net_egress_free(struct mem *m, struct net_egress *g) {
   mem_free(m, g);
 }
 
 /* --- asking --------------------------------------------------------------------------------------------------------- */
 
-bool net_guard_name(const struct net_guard *g, const char *host, unsigned port) {
+bool net_egress_name(const struct net_egress *g, const char *host, unsigned port) {
   size_t len = strlen(host);
   if (len && host[len - 1] == '.') len--;
   for (size_t i = 0; i < g->count; i++) {
@@ -118,7 +118,7 @@ bool net_guard_name(const struct net_guard *g, const char *host, unsigned port) 
   return false;
 }
 
-bool net_guard_address(const struct net_guard *g, const struct netaddr *a, unsigned port) {
+bool net_egress_address(const struct net_egress *g, const struct netaddr *a, unsigned port) {
   if (netaddr_is_public(a)) return true;
   for (size_t i = 0; i < g->count; i++) {
     const struct rule *r = &g->rules[i];

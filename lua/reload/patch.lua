@@ -1,15 +1,15 @@
---- After a reload: what the new code knows as its module's new table becomes the old table, which everybody else has.
+--- After a reload: replaces references to a module's new table by the old table, which the rest of the program holds.
 ---
---- A walk from the new table and from what the bodies made, through tables and the upvalues of the script's functions. It stays
---- out of other modules, the globals and the runtime.
+--- Walks from the new table and from the objects that the bodies made, through tables and the upvalues of the script's functions.
+--- It does not enter other modules, the globals or the runtime.
 
 local env = require "core.env"
 local script = require "core.script"
 
 local M = {}
 
---- Tables and functions that are looked at, at most: beyond that something large is in between, and it is no code.
-local MOST = 50000
+--- Limit of tables and functions visited: a larger graph is data, not code.
+local VISITS_MAX = 50000
 
 local Walk = {}
 Walk.__index = Walk
@@ -19,11 +19,11 @@ function Walk:push(value)
   if (kind ~= "table" and kind ~= "function") or self.seen[value] then return end
   self.seen[value] = true
   self.count = self.count + 1
-  if self.count <= MOST then self.list[#self.list + 1] = value end
+  if self.count <= VISITS_MAX then self.list[#self.list + 1] = value end
 end
 
 function Walk:through_table(t)
-  local new
+  local rekeyed
   for key, value in next, t do
     local turned = self.turned[value]
     if turned then
@@ -31,10 +31,10 @@ function Walk:through_table(t)
     else
       self:push(value)
     end
-    if self.turned[key] then new = new or {} new[key] = value end
+    if self.turned[key] then rekeyed = rekeyed or {} rekeyed[key] = value end
     self:push(key)
   end
-  for key, value in next, new or {} do
+  for key, value in next, rekeyed or {} do
     rawset(t, key, nil)
     rawset(t, self.turned[key], value)
   end
@@ -52,19 +52,19 @@ function Walk:through_function(f)
   end
 end
 
---- What the walk does not enter.
-local function closed(seen, t)
+--- Mark a table that the walk must not enter.
+local function skip(seen, t)
   if type(t) ~= "table" then return end
   seen[t] = true
 end
 
---- Turn the new tables of a change into the old ones.
+--- Replace the new tables of a change by the old ones.
 ---@param change core.reload.change
-function M.turn(change)
+function M.replace_tables(change)
   if not next(change.turned) then return end
   local walk = setmetatable({ seen = {}, list = {}, count = 0, turned = {} }, Walk)
-  for _, value in next, env.globals.package.loaded do closed(walk.seen, value) end
-  for _, value in next, package.loaded do closed(walk.seen, value) end
+  for _, value in next, env.globals.package.loaded do skip(walk.seen, value) end
+  for _, value in next, package.loaded do skip(walk.seen, value) end
   for new, old in next, change.turned do
     walk.turned[new] = old
     walk.seen[new], walk.seen[old] = true, nil

@@ -1,5 +1,5 @@
-/* shape.c - see shape.h. */
-#include "shape.h"
+/* line_predict.c - see line_predict.h. */
+#include "line_predict.h"
 
 #include "json_scan.h"
 

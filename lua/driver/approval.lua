@@ -23,7 +23,7 @@ function approval.through(entry, q)
   return in_time
 end
 
---- Requests that wait for an approval, oldest first.
+--- Requests that wait for a person's approval, oldest first: entry:approve(), entry:reject(reason), entry:edit(args).
 ---@return stoke.pending[]
 ---
 --- Example: `for _, p in ipairs(stoke.pending()) do print(p.what, p.args) p:approve() end`

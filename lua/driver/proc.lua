@@ -10,7 +10,7 @@ local errors = require "core.errors"
 local env = require "host.env"
 local fs = require "host.fs"
 local host = require "host.proc"
-local isolation = require "core.isolation"
+local testbed = require "core.testbed"
 local sandbox = require "core.sandbox"
 
 local M = {}
@@ -65,7 +65,7 @@ end
 
 --- Isolated tests may not start programs: their behaviour cannot be repeated.
 local function closed(q)
-  if not isolation.no_programs then return nil end
+  if not testbed.no_programs then return nil end
   return errors.new("denied", ("a test starts no programs unless it says so: %s was not started"):format(
     errors.describe(q.argv[1])), { hint = "{ programs = true } lets this test start them, { real = true } opens all of the world" })
 end

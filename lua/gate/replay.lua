@@ -13,7 +13,7 @@ local M = {}
 
 ---@class stoke.tape
 ---@field recording boolean
----@field knows? fun(self, name: string): boolean is there any outcome of this effect?
+---@field knows? fun(self, name: string, q: any): boolean is there an outcome of this request that has not been given yet?
 ---@field take fun(self, name: string, q: any): stoke.tape.entry|nil, stoke.error? the outcome to replay; nil and why there is none
 ---@field open fun(self, name: string, q: any): stoke.tape.entry an effect begins
 ---@field elsewhere? fun(self): stoke.error? the time zone is not that of the recording
@@ -61,7 +61,7 @@ local function replayed_stream(entry, q, began)
 end
 
 local function replay(tape, def, q, call)
-  if def.absent and tape.knows and not tape:knows(def.name) then return def.absent(q, call.work) end
+  if def.absent and tape.knows and not tape:knows(def.name, q) then return def.absent(q, call.work) end
   local entry, missing = tape:take(def.name, q)
   if not entry then return nil, missing end
   call.started, call.attempts = monotonic(), 1

@@ -322,22 +322,26 @@ function Cassette:elsewhere()
     .. "here it is %s: run the test with the same TZ, or use os.date with \"!\""):format(self.path, self.zone, here))
 end
 
-function Cassette:knows(name)
-  for _, entry in ipairs(self.entries) do
-    if entry.name == name then return true end
+--- The next outcome of a request.
+local function unused(same)
+  for _, entry in ipairs(same or {}) do
+    if not entry.used then return entry end
   end
-  return false
+end
+
+function Cassette:knows(name, q)
+  local _, key = canonical(self, name, q)
+  return unused(self.by_key[key]) ~= nil
 end
 
 function Cassette:take(name, q)
   local request, key = canonical(self, name, q)
   if not request then return nil, key end
   local same = self.by_key[key]
-  for _, entry in ipairs(same or {}) do
-    if not entry.used then
-      entry.used = true
-      return entry
-    end
+  local entry = unused(same)
+  if entry then
+    entry.used = true
+    return entry
   end
   if same then return nil, self:refuse(miss.exhausted(self, same)) end
   return nil, self:refuse(miss.unknown(self, name, request, key))

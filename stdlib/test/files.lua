@@ -5,7 +5,7 @@
 
 local absolute = require "core.gate.policy".absolute
 local env = require "stoke.env"
-local exists = require "core.isolation".exists
+local exists = require "core.testbed".exists
 local fs = require "stoke.fs"
 local stoke = require "stoke"
 

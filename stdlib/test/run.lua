@@ -1,7 +1,7 @@
 --- Runs the tests of one file in this process and prints each result as a line of JSON, after a marker that no test prints.
 
 local approval = require "core.approval"
-local isolation = require "core.isolation"
+local testbed = require "core.testbed"
 local ordered = require "core.ordered"
 local scopes = require "core.scope"
 local json = require "core.json"
@@ -76,7 +76,7 @@ local function attempt(item, context)
     bounds, bound.slice = bound, not w.real and context.slice or nil
     local scope <close> = w.tape and scopes.open { tape = w.tape } or nil -- luacheck: ignore
     item.f(test.T)
-    spawned = isolation.spawned()
+    spawned = testbed.spawned()
   end)
   if err and err.kind == "timeout" and rawget(err, "seconds") == limit then
     err.message = bounds.overran

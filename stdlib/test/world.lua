@@ -4,7 +4,7 @@
 local effects = require "stoke.test.effects"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
-local isolation = require "core.isolation"
+local testbed = require "core.testbed"
 local policy = require "core.gate.policy"
 local random = require "core.random"
 local retry = require "core.gate.retry"
@@ -141,7 +141,7 @@ function M.enter(item, context)
   world.real = recording or (options.real and not tape) or false
   random.seed(tape and tape.seed or context.seed)
   url() -- there before anything is counted
-  isolation.enter(world.real, tape and tape.start, options.programs or context.internal) -- ours are about programs, too
+  testbed.enter(world.real, tape and tape.start, options.programs or context.internal) -- ours are about programs, too
   if recording then tape = cassette.record(path, world.name, world.seed) end
   world.tape = tape
   if not world.real then M.stand_in(world) end
@@ -156,7 +156,7 @@ end
 ---
 --- Example: `local left = world.leave(w)`
 function M.leave(world)
-  local left = isolation.leave()
+  local left = testbed.leave()
   script.end_timers() -- one that was left would hold the clock of the next test
   M.now = nil
   if world.undo then world.undo() end

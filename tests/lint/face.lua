@@ -4,8 +4,13 @@ local source = require "source"
 
 -- Modules of lua/ that stdlib may require, beside the drivers of the effects it performs (core.driver.*).
 local FACE = {}
+<<<<<<< HEAD
 for name in ([[about approval channel combine coro effect endpoint env envfile errors frame hash isolation json keyfile keeper
   leftover modules names ordered overrun queue random redact reload schedule scope script secrets source stdio task text gate.budget
+=======
+for name in ([[about approval channel combine coro effect endpoint env envfile errors frame hash json keyfile keeper
+  leftover modules names ordered overrun queue random redact reload scope script secrets source stdio task testbed text gate.budget
+>>>>>>> 989a6b8 (lua: call a test's clock and network testbed.lua)
   gate.policy gate.pool gate.retry gate.span]]):gmatch "%S+" do
   FACE[name] = true
 end

@@ -205,6 +205,20 @@ test("cassette: a reader that waits for more when its stream is left waits for i
   t.eq(r.last, "1 passed, 0 failed", r.all)
 end)
 
+test("cassette: of an agent run that was not recorded a miss names the question, not what it knows", { real = true }, function(t)
+  local text = [[
+    test("asks", { cassette = true }, function()
+      local bot = stoke.agent { model = "qwen2.5:3b" }
+      bot:run "Hello"
+    end)]]
+  local here <close> = place(text)
+  t.eq(here.record().last, "1 passed, 0 failed")
+  here.write((text:gsub('bot:run "Hello"', '%0 bot:run "And then?"')))
+  local r = here.run()
+  has(t, r, "llm.chat")
+  t.ok(not r.all:find("llm.learned", 1, true), r.all)
+end)
+
 test("cassette: one that was cut short or edited is refused, by name and with the way to mend it", { real = true }, function(t)
   local here <close> = place [[
     test("asks", { cassette = true }, function()

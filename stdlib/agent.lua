@@ -1,10 +1,10 @@
---- stoke.agent: a model with instructions and tools, that plans, calls, observes and answers.
+--- stoke.agent: a model with instructions and tools. A run asks the model, runs the tools it calls, and repeats until it answers.
 ---
 ---     local bot = stoke.agent { name = "umbrella", model = "qwen2.5:3b", instructions = "Answer in one sentence.",
 ---       tools = { weather } }
 ---     print(bot:run("Do I need an umbrella in Oslo?").text)
 ---
---- run and stream are stateless; a session remembers. A run that has begun keeps the definition it began with.
+--- `run` and `stream` are stateless; a session keeps the conversation. A reload does not change a run that has already begun.
 
 local budgets = require "core.gate.budget"
 local errors = require "core.errors"
@@ -25,11 +25,14 @@ local tool = require "stoke.tool"
 local M = {}
 
 --- Questions to the model where the agent does not say.
+---@private
 M.MAX_STEPS = 12
 --- Answers that are asked for again where the agent does not say.
+---@private
 M.REPAIR = 2
 
---- The agents that somebody holds: for those who look.
+--- All live agents (weak keys), for reload and inspection.
+---@private
 M.live = setmetatable({}, { __mode = "k" })
 
 ---@class stoke.agent
@@ -64,7 +67,7 @@ end
 
 ---@class stoke.agent.definition
 ---@field name? string needed for handoffs, as_tool and reload
----@field description? string what other agents are told of it
+---@field description? string what other agents read about it
 ---@field model string
 ---@field instructions? string|fun(run: table): string? a text, or a function that gives it for each question
 ---@field tools? (stoke.tool|stoke.agent|function)[] tools, agents, documented functions
@@ -82,7 +85,7 @@ end
 ---@field timeouts? table seconds by phase, as for ollama.chat
 ---@field split_thinking? boolean false: reasoning between tags stays in the text, see ollama.chat
 ---@field auto_pull? boolean a model that the server does not have is pulled first, see ollama.chat
----@field nudge? boolean false: an answer that only announces work is taken as it is; else its writer is asked once to do it, or to
+---@field nudge? boolean false: accept an answer that only announces work; by default the model is asked once to do the work or to
 ---  answer (with tools or handoffs)
 ---@field texts? table<string, string|function> what the library says to the model, replaced; see stoke.agent.texts
 ---@field summarize? boolean|fun(messages: table[], summary?: string): string what falls out of the context window is summarized
@@ -199,7 +202,7 @@ Definition.__index = Definition
 local COPIED = { "name", "description", "model", "instructions", "repair", "max_steps", "budget", "deadline", "think", "endpoint",
   "timeouts", "nudge", "texts", "split_thinking", "auto_pull" }
 
---- What the model is told of the tools: encoded here, once, and not for each question.
+--- The tool definitions for the model, encoded once and not for each question.
 local function set_definitions(definition, definitions)
   local text, err = json.encode(definitions)
   if not text then -- words of a script that are no UTF-8
@@ -295,6 +298,7 @@ end
 
 --- After a reload: agents whose tools or handoffs have changed get definitions that say so; runs that have begun keep theirs, with
 --- the tools as they were.
+---@private
 ---@param changed table<table, any> what was changed in place -> what it was
 ---
 --- Example: `agent.refresh { [weather] = before }`
@@ -334,7 +338,7 @@ end
 ---     summary_task, summary, choose         summaries of what fell out of the window; the options of stoke.choose
 ---@param given? table<string, string|function|false>
 ---@return { name: string, purpose: string, fields: string, text: string|function }[]
----Raises `argument` for a name or a field that there is not.
+---Raises `argument` for an unknown name or field.
 ---
 --- Example: `stoke.agent.texts { empty = "You said nothing. Please answer." }`
 function M.texts(given)
@@ -367,7 +371,8 @@ function Agent:run(given, options)
   return (loop.run(definition, history.new(input.messages(definition.label, given)), 1, nil, options))
 end
 
---- Answer once, its events as they come: { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
+--- Answer once, and iterate over the events as they come.
+--- They are { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
 --- "tool_call" { id, name, arguments, cancel }, "tool_result" { id, name, text, failed, value = what run returned, err = why it
 --- failed }, "approval" { id, pending }, "handoff" { from, to }, "usage" { usage }, "done" { result = as of agent:run }. What an
 --- agent does that works as a tool of this one comes as { type = "nested", agent =, run =, event = }. Leaving the loop ends the run
@@ -397,7 +402,7 @@ function Agent:session(saved)
   return session.new(self, saved)
 end
 
---- The agent as a tool of another: its model is given a task in words and answers.
+--- The agent as a tool for another agent. The tool takes a task as text and returns the answer.
 ---@param options? { name?: string, description?: string, needs_approval?: boolean|function, max_output?: integer }
 ---@return stoke.tool
 ---Raises `argument` when the agent has no name.

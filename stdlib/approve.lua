@@ -1,4 +1,4 @@
---- Asks for approvals on the terminal: what is to be done, with its exact arguments. Nothing but a clear answer decides.
+--- Asks for approvals on the terminal. Shows the action with its exact arguments, and accepts only an unambiguous answer.
 
 local approval = require "core.approval"
 local channel = require "core.channel"
@@ -90,8 +90,8 @@ end
 --- Seconds until a question that was put off is asked again.
 M.LATER = 60
 
---- What an answer says: "yes", "no" (Enter alone too) and perhaps why, "edit", "later"; nil when it is none of these.
---- A word to somebody else, such as a command of the prompt, decides nothing.
+--- Parses an answer: "yes", "no" (also Enter alone) with an optional reason, "edit", "later"; nil for anything else,
+--- such as a command of the prompt.
 ---@param answer string
 ---@return "yes"|"no"|"edit"|"later"|nil
 ---@return string|nil why

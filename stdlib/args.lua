@@ -1,5 +1,5 @@
--- stoke.args: a script describes its flags and positionals once; parsing, checking, --help and
--- did-you-mean follow from that one table.
+-- stoke.args: command lines. A script describes its options and positionals in one table; parsing, validation, --help and
+-- suggestions for misspelt options follow from it.
 
 local errors = require "core.errors"
 local stdio = require "core.stdio"
@@ -180,7 +180,7 @@ end
 ---Example: `print(args.help { name = "hello.lua", summary = "Say hello." })`
 function M.help(spec, colour) return help_text(compile(spec), colour or false) end
 
----What a description comes to, every default worked out: what completion and manuals are made of.
+---A description with every default filled in, as completion and manual pages need it.
 ---@param spec table the description given to `parse`
 ---@return { name: string, summary?: string, usage: string, examples: string[][], options: table[], positionals: table[] }
 ---  options: name, short, type, of, choices, placeholder, note; positionals: name, type, of, choices, placeholder, optional, note
@@ -209,7 +209,8 @@ end
 
 local asked -- set while `described` wants a description instead of a parse
 
----The description that a command gives to `parse`: it is called with `--help` and stopped there.
+---The description that a command passes to `parse`: runs the command with `--help` and stops it in `parse`.
+---@private
 ---@param command fun(argv: string[])
 ---@return table|nil spec nil when it never parses
 ---

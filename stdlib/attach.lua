@@ -1,4 +1,4 @@
---- The socket through which others look into a running host: `stoke ps`, `stoke top`, `stoke attach`.
+--- The inspection socket of a running host, used by `stoke ps`, `stoke top` and `stoke attach`.
 ---
 --- A host that runs for longer than half a second listens in $XDG_RUNTIME_DIR/stoke (or ~/.local/state/stoke/run), on a socket that
 --- its user alone may open. It speaks HTTP: GET /about and /counts give JSON, POST /line takes { line, write, client } and answers
@@ -56,8 +56,8 @@ function M.headers()
   return secret and { Authorization = "Bearer " .. secret } or {}
 end
 
---- How many of these live; a module that nobody has loaded has none.
-local function living(module)
+--- Counts live objects; a module that is not loaded has none.
+local function count_live(module)
   local count, loaded = 0, package.loaded[module]
   for _ in next, loaded and loaded.live or {} do count = count + 1 end
   return count
@@ -76,15 +76,15 @@ local function count(record)
   counted.output_tokens = counted.output_tokens + (record.output_tokens or 0)
 end
 
-local function told()
+local function host_status()
   return { name = host.name, script = host.script, pid = about.pid(), version = about.version,
-    seconds = time.monotonic() - host.began, tasks = tasks.count(), agents = living "stoke.agent",
-    sessions = living "stoke.agent.session" }
+    seconds = time.monotonic() - host.began, tasks = tasks.count(), agents = count_live "stoke.agent",
+    sessions = count_live "stoke.agent.session" }
 end
 
---- Counting begins when somebody first asks, and costs nothing before.
+--- Counting starts with the first query and costs nothing before.
 local function counts()
-  local out = told()
+  local out = host_status()
   if not host.counting then
     host.counting = out.seconds
     span.listen(count)
@@ -107,7 +107,7 @@ local function handle(req, res)
   if not said or hash.sha256(said) ~= host.wanted then -- the digests tell nothing by how long they take to compare
     return res:reply(401, { ["WWW-Authenticate"] = "Bearer" }, "the secret of this user's hosts is missing or wrong\n")
   end
-  if req.path == "/about" then return told() end
+  if req.path == "/about" then return host_status() end
   if req.path == "/counts" then return counts() end
   if req.path == "/line" and req.method == "POST" then return line(req, res) end
   res:reply(404, nil, "no such path")
@@ -136,7 +136,7 @@ local function sweep(folder, own)
   end
 end
 
---- Listen, under a name nobody else has.
+--- Listen under a unique name.
 ---@param name string
 ---@param script string|nil
 ---@return stoke.http.server|nil

@@ -1,5 +1,5 @@
---- stoke.choose: one of several options, chosen by a model under a grammar: routes, next speakers, yes or no. Prose is never
---- searched for an answer: what is no option is asked for again.
+--- stoke.choose: a model chooses one of several options: a route, the next speaker, yes or no. A grammar restricts the answer
+--- to the options; prose is never searched for one, and an invalid answer is asked for again.
 
 local errors = require "core.errors"
 local json = require "core.json"
@@ -60,7 +60,7 @@ end
 
 --- Let a model choose.
 ---@param given stoke.choice
----@return string option exactly as it was given
+---@return string option exactly as in `options`
 ---@return integer index
 ---@return stoke.usage usage
 ---Raises `argument`, and what agent:run raises: `invalid_output` when the model never chose.

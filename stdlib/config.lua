@@ -1,6 +1,6 @@
--- stoke.config: the settings of a run, each with the place it came from. A value is looked for in
--- flags, then the environment, then ./stoke.config.lua, then the user's file below XDG_CONFIG_HOME,
--- then the table BUILT_IN. A file is Lua text returning one table, run with nothing in reach:
+-- stoke.config: the settings of the process, each with its source. Lookup order: flags, the environment,
+-- ./stoke.config.lua, the user's file below XDG_CONFIG_HOME, built-in defaults. A configuration file is
+-- Lua text that returns one table; it runs in an empty environment:
 --
 --     return {
 --       endpoint = "gpu",
@@ -11,8 +11,8 @@
 --       timeouts = { idle = 60 },
 --     }
 --
--- A named endpoint or profile is taken whole from the first place that has it: a file in the current
--- folder cannot point the user's key at another address.
+-- A named endpoint or profile comes as a whole from the first source that defines it, so a file in the
+-- current folder cannot send the user's key to another address.
 
 local endpoints = require "core.endpoint"
 local envfile = require "core.envfile"
@@ -77,6 +77,7 @@ local function one_of(...)
 end
 
 ---Whether a value of `sim` names a file of scripted answers.
+---@private
 ---@param value string
 ---@return boolean
 ---
@@ -91,7 +92,7 @@ local function sim_mode()
   return mode
 end
 
--- Each checker: what is wanted, in words, and the test.
+-- Each checker: a description of the expected value, and the test.
 local CHECK = {
   string = { want = "a string", ok = function(v) return type(v) == "string" and v ~= "" end },
   boolean = { want = "true or false", ok = function(v) return type(v) == "boolean" end },
@@ -186,7 +187,8 @@ end
 
 ---Read an address the way Ollama reads OLLAMA_HOST: port 11434 unless a scheme says 80 or 443, a bad
 ---port counts as none, bare "ollama.com" means https. Addresses that mean "every interface" become
----loopback, since nobody can connect to them.
+---loopback, since no client can connect to them.
+---@private
 ---@param text string
 ---@return string|nil url "scheme://host:port/path" without a trailing slash
 ---@return string? problem what is wrong with the text
@@ -352,13 +354,14 @@ end
 ---@field sources table<string, string> where each came from, by dotted key
 local current
 
--- New settings: what was worked out of the old ones is made anew.
+-- Replaces the settings, and drops what was derived from the old ones.
 local function put(s)
   current = s
   endpoints.changed()
 end
 
 ---Read every place and keep the result as the settings of this run.
+---@private
 ---@param opts? {flags?: table, getenv?: function, read?: function}
 ---`flags`: values of the runtime's flags by name; `getenv(name)` and `read(path)` (text, or nil and
 ---the reason unless there is no such file) stand in for the environment and the disk.
@@ -388,7 +391,7 @@ end
 ---@return table
 function M.get() return (current or M.load()).values end
 
----The place a setting came from: "flag --log", "environment OLLAMA_HOST", a file's path, "built in".
+---The source of a setting: "flag --log", "environment OLLAMA_HOST", a file's path, "built in".
 ---@param key string dotted, as in "timeouts.idle"
 ---@return string|nil
 ---
@@ -403,8 +406,9 @@ local function with_key(e, trusted)
   return e
 end
 
----The endpoint of a name or an address; without either the default one. OLLAMA_API_KEY goes to the
----server of OLLAMA_HOST, to one given as an address, and to ollama.com; never to one a file names.
+---The endpoint for a name or an address; the default endpoint without an argument. OLLAMA_API_KEY is
+---sent to the server of OLLAMA_HOST, to an endpoint given as an address, and to ollama.com, never to an
+---endpoint from a file.
 ---@param name? string
 ---@return {name: string, url: string, headers: table<string, string>, key: string|nil, source: string, meant: string|nil,
 ---  dialect: string|nil}
@@ -440,7 +444,8 @@ end
 
 endpoints.resolve = M.endpoint
 
----True when somebody chose an endpoint: a flag, the environment or a file.
+---True when a flag, the environment or a file sets the endpoint.
+---@private
 ---@return boolean
 ---
 ---Example: `if config.endpoint_chosen() then print(config.endpoint().source) end`
@@ -452,6 +457,7 @@ function M.endpoint_chosen()
 end
 
 ---Point the default endpoint somewhere else for this run, as `--sim` does with the simulator.
+---@private
 ---@param name string
 ---@param url string any scheme
 ---@param source string what explain() says about it
@@ -468,7 +474,8 @@ function M.use_endpoint(name, url, source, in_place, dialect)
   s.sources.endpoint, s.sources["endpoints." .. name] = source, source
 end
 
----The runtime's flags the settings were read with: what a child process of the same mind is given.
+---The runtime flags in force, for starting child processes with the same settings.
+---@private
 ---@return table<string, string|boolean> by name
 ---
 ---Example: `print(config.flags().log)`
@@ -478,6 +485,7 @@ function M.flags()
 end
 
 ---Let one address stand in for every endpoint that has a name, as `stoke test` does with the simulator.
+---@private
 ---@param url string any scheme
 ---@param source string what explain() says about it
 ---@param everywhere? boolean for endpoints given as an address, too, unless they are in memory
@@ -504,7 +512,7 @@ function M.stand_in(url, source, everywhere)
   return function() put(before) end
 end
 
----The profile of a model: its load options, keep_alive, and how it is sampled where a call does not say. Empty when none is
+---The profile of a model: load options, keep_alive, and default sampling options. Empty when no profile is
 ---configured.
 ---@param model string as given to the call; "qwen3" and "qwen3:latest" are one model
 ---@return table
@@ -543,7 +551,7 @@ local function flatten(t, path, source, sources, out)
   end
 end
 
----Every setting with its value and place, sorted by key; secrets are masked.
+---Every setting with its value and source, sorted by key; secrets are masked.
 ---@return {key: string, value: any, source: string}[]
 ---
 ---Example: `for _, row in ipairs(config.explain()) do print(row.key, row.value, row.source) end`

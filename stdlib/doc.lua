@@ -1,5 +1,5 @@
---- stoke.doc: the documentation comments of stoke's modules, and of a script's own, as data and as text. `help` in the REPL,
---- `stoke help NAME`, the reference and the definitions for editors are made of it.
+--- stoke.doc: the documentation comments of stoke's modules, and of a script's own, as data and as text. Source of `help` in the
+--- REPL, `stoke help NAME`, the reference and the editors' definition files.
 ---
 ---     local doc = require "stoke.doc"
 ---     print(doc.text(doc.find "ollama.chat", 80))

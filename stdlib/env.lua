@@ -1,8 +1,9 @@
---- The environment of the process, read-only. What a script may see can be narrowed by a policy.
+--- The environment of the process, read-only. A policy can restrict which variables a script sees.
 ---
---- `--env-file FILE` puts the variables of a file into it before the script begins; what is set already stays. A line is
---- NAME=value, with or without `export`; # begins a comment at the start of a line and after a blank. 'Single quotes' keep every
---- character, "double quotes" read \n, \r, \t, \", \\ and \$; both may hold line breaks. Nothing is expanded: $NAME stays.
+--- `--env-file FILE` adds the variables of a file before the script starts; variables that are already set keep their
+--- values. A line is NAME=value, with or without `export`; # begins a comment at the start of a line and after a blank.
+--- 'Single quotes' keep every character, "double quotes" read \n, \r, \t, \", \\ and \$; both may hold line breaks. Nothing is
+--- expanded: $NAME stays.
 
 local effect = require "core.effect"
 local envfile = require "core.envfile"
@@ -34,9 +35,9 @@ end
 --- Example: `for _, name in ipairs(env.names()) do print(name, env.get(name)) end`
 function M.names() return errors.check(effect.perform("env.names", {})) end
 
---- Read text in the format of `--env-file`. The environment stays as it is.
+--- Parse text in the format of `--env-file`. Does not change the environment.
 ---@param text string
----@param name? string what errors call it
+---@param name? string name of the text in errors
 ---@return table<string, string> values by name
 ---Raises `usage`, with name and line.
 ---

@@ -1,10 +1,10 @@
---- Files. Every function waits without blocking the others, and raises kind `os` when the system says no.
+--- Files. Every function suspends its task without blocking other tasks, and raises kind `os` when the system call fails.
 ---
---- With the option `root` a path from a model or a stranger is safe to use: it is taken relative to that folder (an absolute one
---- must begin with the folder's own path), and nothing outside is read, written or looked at. What leads out, symbolic links
---- on the way or at its end, and devices, fifos and sockets raise kind `denied`; this holds also when somebody swaps folders
---- for links meanwhile. Mounts below the root belong to it, and so do hard links: reading one reads what it names, writing gives
---- the name a new file and leaves the old one's other names alone, appending is refused.
+--- The option `root` makes a path from an untrusted source, such as a model, safe to use: the path is relative to that folder (an
+--- absolute path must start with the folder's path), and nothing outside is read, written or inspected. Paths that lead out,
+--- symbolic links anywhere in the path, devices, fifos and sockets raise kind `denied`, also when another process replaces a
+--- folder by a link meanwhile. Mounts below the root are part of it, and so are hard links: reading follows one, writing gives
+--- the name a new file and leaves the other names of the old file unchanged, appending is refused.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
@@ -14,7 +14,7 @@ require "core.driver.watch"
 
 local M = {}
 
---- Below a root the path is somebody else's: what is wrong with it is no mistake of the calling code, the driver says it.
+--- Below a root the path is untrusted input: a bad path is not a bug of the caller, so the driver reports it.
 local function check_path(path, what, root)
   if type(path) ~= "string" then errors.argument("%s: the path must be a string, got %s", what, type(path)) end
   if root then
@@ -52,7 +52,7 @@ function M.read(path, options)
   return perform("fs.read", { path = check_path(path, "fs.read", options.root), max = max, root = options.root })
 end
 
---- Write a file: whole or not at all. A reader sees the old content or the new one; a full disk leaves the old one. A symbolic
+--- Write a file atomically: a reader sees the old content or the new one, and a full disk leaves the old one. A symbolic
 --- link stays, and what it points to is replaced. With `append` the bytes go to the end of what is there.
 ---@param path string
 ---@param data string
@@ -76,7 +76,7 @@ end
 ---@field type "file"|"directory"|"link"|"fifo"|"socket"|"device"|"unknown"
 ---@field size? integer bytes; only with a root
 
---- What is in a folder, sorted by the bytes of the names, without `.` and `..`.
+--- The entries of a folder, sorted by name (bytewise), without `.` and `..`.
 ---@param path string
 ---@param options? { root?: string } with a root more than 100000 entries raise kind `limit`
 ---@return stoke.fs.entry[]
@@ -95,7 +95,7 @@ end
 ---@field mtime number seconds since 1970; also atime and ctime
 ---@field uid integer also gid, ino, dev and nlink
 
---- What is at a path; nil when there is nothing. Links are followed, unless `link` is set.
+--- Information about a path; nil when nothing is there. Links are followed, unless `link` is set.
 ---@param path string
 ---@param options? { link?: boolean, root?: string } link: about the link itself
 ---@return stoke.fs.stat|nil
@@ -138,7 +138,7 @@ function M.remove(path, options)
   perform("fs.remove", { path = path, recursive = options.recursive or nil, root = options.root })
 end
 
---- Give a file or folder another name; one that has that name already is replaced.
+--- Rename a file or folder; an existing target is replaced.
 ---@param from string
 ---@param to string
 ---@param options? table none so far
@@ -146,7 +146,7 @@ end
 ---
 --- Example: `fs.rename("draft.txt", "final.txt")`
 function M.rename(from, to, options)
-  errors.options(options, {}, "fs.rename") -- a root that nobody looks at would be worse than none
+  errors.options(options, {}, "fs.rename") -- ignoring `root` silently would be unsafe
   perform("fs.rename", { from = check_path(from, "fs.rename"), to = check_path(to, "fs.rename") })
 end
 
@@ -156,7 +156,7 @@ local Watch = {}
 Watch.__index = Watch
 Watch.__name = "stoke.fs.watch"
 
---- The next path that has changed, as it was given (of a folder: its path and the name in it).
+--- The next path that has changed, spelt as in `paths` (for a folder: its path and the name in it).
 ---@param seconds? number wait no longer than this
 ---@return string|false|nil path false when the time is up, nil after close
 ---Raises `os`, `argument`, `cancelled`.
@@ -179,9 +179,9 @@ function Watch:close() self.stream:close() end
 
 Watch.__close = Watch.close
 
---- Watch files and folders; each path that has changed is told, however it was written: in place, by a rename over it, removed,
---- made again. Of a folder the names directly in it are told, not those below. A path need not exist yet. Several changes of one
---- path in a short time may be told once. It ends with the scope it was opened in.
+--- Watch files and folders. Reports each path that changes, however it was written: in place, replaced by a rename, removed or
+--- created again. For a folder it reports the entries directly in it, not those deeper. A path need not exist yet. Several
+--- changes of one path within a short time may be reported once. The watch ends with the scope it was opened in.
 ---
 --- Where the system does not tell of changes (no inotify, none left, a folder that is gone) the paths are looked at every half
 --- second; changes that another machine makes to a network file system are not noticed.

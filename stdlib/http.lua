@@ -1,4 +1,4 @@
---- HTTP: ask a server, whole answers or as they come.
+--- HTTP client and server. Responses arrive whole or as a stream.
 ---
 ---     local http = require "stoke.http"
 ---     local res = http.get("https://api.example.org/weather", { query = { city = "Oslo" } })
@@ -19,7 +19,7 @@ local M = {}
 
 -- ---- defaults -----------------------------------------------------------------------------------
 
---- What a request gets when it does not say otherwise. Durations in seconds.
+--- Defaults of a request. Durations in seconds.
 M.defaults = {
   connect = 10,
   first_byte = 60,
@@ -107,7 +107,7 @@ local function place(method, url)
   return method .. " " .. url:gsub("[?#].*", ""):gsub("^(%a+://)[^/]*@", "%1")
 end
 
---- The body, decoded as JSON. Raises kind `protocol` when it is none.
+--- The body, decoded as JSON. Raises kind `protocol` when it is not valid JSON.
 ---
 ---     local models = http.get("http://localhost:11434/api/tags"):json().models
 ---@param options? table as for stoke.json.decode
@@ -167,7 +167,7 @@ Response.__close = Response.close
 
 local function escape_byte(c) return ("%%%02X"):format(c:byte()) end
 
---- Percent-encode all but letters, digits and "-._~".
+--- Percent-encode everything except letters, digits and "-._~".
 ---@param text string|number|boolean
 ---@return string
 ---
@@ -371,7 +371,7 @@ local function check_url(url, what)
   end
 end
 
---- Texts of a list, as a list that nobody else has.
+--- A copy of a list, with its items as text.
 local function strings(list, what)
   local out = {}
   for i, item in ipairs(list) do

@@ -1,6 +1,6 @@
---- `require "stoke"`: tasks, scopes and channels, and the door to the other modules (stoke.http is require "stoke.http").
+--- `require "stoke"`: tasks, scopes and channels. The other modules are fields: stoke.http is require "stoke.http".
 ---
---- Every function that waits can be cancelled; durations are seconds.
+--- Every function that waits can be cancelled. Durations are in seconds.
 
 local again = require "stoke.flow.again"
 local approval = require "core.driver.approval"
@@ -25,8 +25,8 @@ M.retry, M.fallback, M.every, M.state = again.retry, again.fallback, lasting.eve
 M.channel, M.select, M.semaphore = channel.new, channel.select, channel.semaphore
 M.policy, M.pending = policy.declare, approval.list
 
---- Print values as the prompt shows them: tables with their fields, keys sorted, strings quoted, no deeper and no wider than one
---- wants to read. `term.format` gives the text, and takes limits.
+--- Print values as the prompt shows them: tables with their fields and sorted keys, strings quoted, depth and width
+--- limited. `term.format` gives the text, and takes limits.
 ---@param ... any
 ---
 --- Example: `stoke.pp { city = "Oslo", degrees = { 4, 2 } }`

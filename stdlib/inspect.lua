@@ -1,5 +1,5 @@
---- What a running host is doing, as text: tasks, agents, sessions and their next requests, the pool, approvals. For the REPL and
---- `stoke attach`; it reads and changes nothing.
+--- The state of a running host as text: tasks, agents, sessions and their next requests, the pool, approvals. Used by the REPL
+--- and `stoke attach`. Read-only.
 
 local approval = require "core.approval"
 local approve = require "stoke.approve"

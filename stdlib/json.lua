@@ -1,4 +1,4 @@
---- JSON, strictly as RFC 8259 has it, and the same bytes from the same values in every run.
+--- JSON, strict RFC 8259. Encoding is deterministic: equal values give equal bytes in every run.
 ---
 --- Numbers: an integer that fits 64 bits is an integer, every other number a float; a float is written so that it
 --- reads back as the same float, with a point or an exponent (`1.0`, `0.1`, `1e+300`); `exact` keeps larger integers whole. null is
@@ -60,11 +60,11 @@ function M.encode(value, options)
 end
 
 ---@class stoke.json.piece a value that was encoded once: `#piece` is the length of its text in bytes, `tostring(piece)` the text
----@field value fun(piece: stoke.json.piece): any what it was made from, decoded anew
+---@field value fun(piece: stoke.json.piece): any a fresh copy of the value it was made from
 
---- Encode a value once, for texts that hold it again and again, as every request of a conversation holds all messages before it.
+--- Encode a value once, to use it in many texts, as each request of a conversation contains all earlier messages.
 --- `encode` takes the text of a piece as it is, and `digest` what is known of it. The value may change afterwards; the piece does
---- not. There is no piece of a text somebody gives: what a piece holds is JSON.
+--- not. A piece cannot be made from text, so what it holds is always valid JSON.
 ---@param value any as for encode; a piece is its own
 ---@return stoke.json.piece
 ---Raises what encode raises.
@@ -110,7 +110,7 @@ function M.array(list) return engine.array(list) end
 --- Example: `json.encode(json.object({ a = 1, b = 2 }, { "b" }))  --> {"b":2,"a":1}`
 function M.object(object, order) return engine.object(object, order) end
 
---- Does this value stand for an array: a table marked as one, or one with a first item and no mark?
+--- Is this value an array: a table marked as one, or one with a first item and no mark?
 ---@param value any
 ---@return boolean
 ---
@@ -125,7 +125,7 @@ function M.is_array(value) return engine.is_array(value) end
 ---  one in a code fence is taken, else the longest. max_depth: 256, max_size: 8 MiB, unless given.
 ---@return any value objects remember the order of their keys, as with `ordered`, and large numbers are kept, as with `exact`; nil
 ---  when there is no JSON in the text
----@return string[]|stoke.error repairs what was mended, in words, each kind once with its count; empty for strict JSON. Without
+---@return string[]|stoke.error repairs descriptions of the repairs, each kind once with its count; empty for strict JSON. Without
 ---  a value an error of kind `invalid_output`, with `offset`.
 ---Raises `argument`.
 ---
@@ -137,7 +137,7 @@ function M.repair(text, options) return repair.repair(text, options) end
 --- grows. Text before the object or array (thinking, a sentence, a code fence) is passed over; from the first byte on that is no
 --- JSON, nothing is added.
 ---@param text string from its beginning
----@return any value nil while there is none
+---@return any value nil while there is no value yet
 ---Raises `argument`.
 ---
 --- Example: `json.partial '{"title": "Fjo'  --> { title = "Fjo" }`

@@ -1,4 +1,4 @@
--- stoke.log: what a program says about itself while it runs, on stderr, one line an event:
+-- stoke.log: structured logging to stderr, one line per event:
 --
 --     12:03:04 info  model loaded  model=qwen2.5:3b seconds=2.1
 --
@@ -187,9 +187,9 @@ end
 ---
 ---    log.info("model loaded", { model = "qwen2.5:3b", seconds = 2.1 })
 ---@class stoke.log.Logger
----@field debug fun(message: any, fields?: table) what only one who looks for a mistake wants to see (--log debug)
+---@field debug fun(message: any, fields?: table) details for debugging (--log debug)
 ---@field info fun(message: any, fields?: table) what happens
----@field warn fun(message: any, fields?: table) what should not happen, and can be lived with
+---@field warn fun(message: any, fields?: table) unexpected, but the program continues
 ---@field error fun(message: any, fields?: table) what went wrong
 ---@field with fun(fields: table): stoke.log.Logger a logger that adds these fields to every line
 

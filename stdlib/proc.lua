@@ -1,4 +1,5 @@
---- Programs: run one to its end, or talk to it while it runs. Never a shell: argv goes to the program as it is.
+--- Child processes: run a program to its end, or exchange data with it while it runs. No shell is involved: argv is passed
+--- unchanged.
 ---
 --- Each program leads a process group of its own. When its task is cancelled, its time is up or its scope ends, the whole group
 --- gets SIGTERM, and after two seconds SIGKILL.
@@ -140,12 +141,12 @@ end
 ---@class stoke.proc.options
 ---@field argv string[] the program, found along PATH, and its arguments
 ---@field cwd? string folder to start it in
----@field env? table<string, string> all it sees of an environment; with env_allow: on top of that
----@field env_allow? string[] names passed on from ours; PATH HOME LANG LC_ALL TERM TMPDIR USER when neither is given
----@field stdin? string what it reads; nothing when not given
+---@field env? table<string, string> its whole environment; with env_allow: additional variables
+---@field env_allow? string[] variables passed on from this process; PATH HOME LANG LC_ALL TERM TMPDIR USER when neither is given
+---@field stdin? string its standard input; empty by default
 ---@field timeout? number seconds
 ---@field stderr? "capture"|"inherit"|"merge" "merge": into stdout
----@field sandbox? boolean|stoke.proc.sandbox fences; none when not given
+---@field sandbox? boolean|stoke.proc.sandbox restrictions; none by default
 
 ---@class stoke.proc.result
 ---@field code? integer exit code, nil when a signal ended it
@@ -158,12 +159,12 @@ end
 ---@field sandbox? string the level of its sandbox: "landlock7+seccomp+rlimits(memory=2G,processes=512,file_size=256M)"
 ---@field limit? "memory"|"processes" the limit of its sandbox that ended it
 
---- Run a program to its end. A code other than 0 is no error of ours.
+--- Run a program to its end. An exit code other than 0 raises no error.
 ---@param options stoke.proc.options and max_output: bytes kept of each output, 1 MB when not given; the rest is dropped, so
----  that the program is not held up by nobody reading it; keep: "first" bytes (when not given) or the "last", then at least half
+---  that a full pipe does not block the program; keep: "first" bytes (when not given) or the "last", then at least half
 ---  of max_output
 ---@return stoke.proc.result
----Raises `os` when it cannot be started, `denied` when its sandbox cannot be had, `argument`, `cancelled`.
+---Raises `os` when it cannot be started, `denied` when its sandbox is not available, `argument`, `cancelled`.
 ---
 --- Example: `local r = proc.run { argv = { "git", "status" }, timeout = 10, sandbox = true }; print(r.code, r.stdout)`
 function M.run(options)

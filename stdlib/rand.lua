@@ -1,4 +1,4 @@
---- Randomness that can be repeated: the same seed (rand.seed, or --seed N) gives the same numbers on every machine.
+--- Reproducible random numbers: the same seed (rand.seed, or --seed N) gives the same numbers on every machine.
 --- Not for secrets.
 
 local effect = require "core.effect"

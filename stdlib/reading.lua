@@ -1,5 +1,5 @@
---- Reading what a model wrote, be it whole, damaged, or in the wrong place. The rungs, a file each, from the whole answer down to
---- one value:
+--- Reads model output that is well-formed, damaged or misplaced. One file for each stage, from the whole answer down to a single
+--- value:
 ---
 ---   thinking    reasoning in the text, split off
 ---   calls       tool calls that came as such: ids, arguments in a string
@@ -20,7 +20,7 @@ local M = {}
 
 local ORDERED = { ordered = true, exact = true }
 
---- Read a value that is to fit a schema: strictly, else mended, else each part as it was meant.
+--- Read a value for a schema: strictly, else repaired, else with each part converted to what was meant.
 ---@param schema stoke.schema.Schema
 ---@param text string
 ---@return any value

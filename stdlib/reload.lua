@@ -1,23 +1,24 @@
---- Hot reload: the code of a running script is replaced when its files change, and what it has in hand goes on.
+--- Hot reload: replaces the code of a running script when its files change, and keeps its state.
 ---
---- `stoke run --watch FILE` does it by itself; `stoke.reload` is for the prompt, and for programs. The contract:
+--- `stoke run --watch FILE` reloads automatically; `stoke.reload` is the interface for the prompt and for programs. The contract:
 ---
---- What is looked at: the script, and every module that `require` found in a Lua file (not stoke.*, not C modules). A file whose
---- text is as it was is not reloaded. A file is reloaded, not those that depend on it: they see the new code through the old
---- module table. A module that keeps `local score = lib.score` has the old function until it is reloaded itself.
+--- Watched files: the script, and every module that `require` found in a Lua file (not stoke.*, not C modules). A file whose text
+--- is unchanged is not reloaded. Modules that depend on a reloaded file are not reloaded: they see the new code through the same
+--- module table. A module with `local score = lib.score` keeps the old function until it is reloaded itself.
 ---
---- When: 100 ms after the last change. The new text is compiled and its body run with the door shut. Bodies define; work belongs
---- into stoke.main or into functions that are called later. A body that does an effect (a file, a model, a program, a random
---- number, a wait, a task), or runs for half a second, makes the reload fail. It may read the environment and the clock.
+--- When: 100 ms after the last change. The new text is compiled and its body runs with effects disabled. Bodies define; work
+--- belongs in stoke.main or in functions that are called later. A body that performs an effect (a file, a model, a program, a
+--- random number, a wait, a task), or runs for half a second, makes the reload fail. It may read the environment and the clock.
 --- stoke.channel, stoke.agent, stoke.tool, stoke.every, stoke.main, stoke.state, stoke.policy and require are no effects, and what
---- a body prints or logs is written. Under watch, such an effect is told when the file is first loaded, too.
+--- a body prints or logs is written. Under watch, such an effect is also reported when the file is first loaded.
 ---
 --- When it fails (a syntax error, an error in the body, a half written file, an effect, another type of module value, a script
 --- without its stoke.main, a second agent of a name), one message says where, and the old code goes on. All files that have
 --- changed are taken together: all of them or none.
 ---
 --- When it works, the new code is there between two turns of all tasks:
----   - the module's table stays the same table, with the new fields instead of the old ones: whoever required it has the new code;
+---   - the module's table stays the same table, with the new fields instead of the old ones, so every module that
+---     required it has the new code;
 ---   - agents and tools a body makes are known by their names: the old objects get the new definitions, so sessions, handoffs and
 ---     lists of tools go on with them. A turn that has begun ends with the definition it began with. Agents without a name, and
 ---     what functions make later, are not reloaded;
@@ -30,7 +31,7 @@
 --- them, not to a version of a file: they go on, unless the file ends them.
 ---
 --- A module may have on_reload(old), called after the swap with a copy of the old fields, and on_dispose(), called on that copy
---- when it is dropped. An error in them is told, and undoes nothing. They have five seconds each.
+--- when it is dropped. An error in them is reported and undoes nothing. Each has five seconds.
 
 local core = require "core.reload"
 local effect = require "core.effect"
@@ -48,12 +49,15 @@ require "core.driver.watch"
 local M = {}
 
 --- Seconds without a change before files are reloaded.
+---@private
 M.SETTLE = 0.1
 
---- Seconds that a file may be gone before this is told.
+--- Seconds that a file may be missing before this is reported.
+---@private
 M.GONE = 0.5
 
---- Seconds that on_reload and on_dispose may take.
+--- Time limit of on_reload and on_dispose, in seconds.
+---@private
 M.HOOK = 5
 
 ---@class stoke.reload.report
@@ -64,9 +68,9 @@ M.HOOK = 5
 
 local listeners = {}
 
---- Be told of every reload that was tried.
+--- Call a function after every attempted reload.
 ---@param f fun(report: stoke.reload.report)
----@return function stop telling
+---@return function stop removes `f` again
 ---
 --- Example: `local stop = reload.on_change(function(report) print(table.concat(report.lines, "\n")) end)`
 function M.on_change(f)
@@ -81,6 +85,7 @@ function M.on_change(f)
 end
 
 --- A report as lines of text.
+---@private
 ---@param report stoke.reload.report
 ---@return string
 ---
@@ -107,7 +112,7 @@ end
 
 local lock = stoke.semaphore(1)
 
---- Files that are gone are told once, until they are back.
+--- Missing files are reported once, until they are back.
 local function note_unreadable(unreadable, report)
   for _, file in ipairs(modules.list) do
     local err = unreadable[file]
@@ -186,7 +191,7 @@ local function attempt(force, watched)
   return report
 end
 
-local function done(report)
+local function raise_failure(report)
   if report and report.err then error(report.err, 0) end
   return report or { files = {}, lines = {} }
 end
@@ -196,7 +201,7 @@ end
 ---Raises `script` when the new code does not work; the old code goes on.
 ---
 --- Example: `for _, line in ipairs(reload.all().lines) do print(line) end`
-function M.all() return done(attempt()) end
+function M.all() return raise_failure(attempt()) end
 
 local function names()
   local list = {}
@@ -204,8 +209,8 @@ local function names()
   return list
 end
 
---- Reload one module, also when its text has not changed, and whatever else has.
----@param name string as it is required; of the script its path
+--- Reload one module, even when its text has not changed, together with all files that have.
+---@param name string the name in `require`; for the script its path
 ---@return stoke.reload.report
 ---Raises `script` when the new code does not work, `argument` for a module that was not loaded from a file, `os`.
 ---
@@ -219,10 +224,10 @@ function M.module(name)
       near and (" (did you mean %s?)"):format(near) or "")
   end
   if not stoke.fs.stat(file.path) then errors.raise("os", ("%s is gone"):format(file.path)) end
-  return done(attempt { [file] = true })
+  return raise_failure(attempt { [file] = true })
 end
 
---- The files that are looked at, in the order they were loaded.
+--- The watched files, in the order they were loaded.
 ---@return { name?: string, path: string, requires: string[] }[] requires: modules that its body required
 ---
 --- Example: `for _, file in ipairs(reload.files()) do print(file.path) end`
@@ -292,7 +297,7 @@ local function watch(self)
   end
 end
 
--- The first effect of each body, told while it is loaded: later, only its reload would fail.
+-- Reports the first effect of each body while it loads; otherwise only its reload would fail, later.
 local function tell_effects()
   local told = {}
   local function notice(label)
@@ -314,8 +319,8 @@ local function tell_no_effects()
   modules.on_spawn = nil
 end
 
---- Watch the files and reload what changes, until it is switched off. Without reload.on_change what happens is told on standard
---- error. It belongs to the host, not to the caller.
+--- Watch the files and reload what changes, until watching is switched off. Without reload.on_change, reports go to standard
+--- error. The watch belongs to the host, not to the caller.
 ---@param on boolean
 ---
 --- Example: `reload.watch(true)`

@@ -1,4 +1,4 @@
---- The prompt: entries are read, run, and what they give is printed.
+--- The interactive prompt: reads entries, runs them, prints their values.
 ---
 --- Each line runs in a task of the session's supervisor scope, so a call just waits while everything else goes on; what a line
 --- spawns belongs to the session and outlives the line. Ctrl-C cancels the line and nothing else.
@@ -121,7 +121,7 @@ local function tell_end(self, task)
     return self:note "(stopped)"
   end
   if err.kind == "cancelled" and err.message:find "^interrupted at" then -- broken off while it did not wait
-    self.swallow = true -- the signal that did it has yet to be told
+    self.swallow = true -- the signal that did it is still to be delivered
     return self:note(("(stopped: %s)"):format(err.message))
   end
   self:tell(err)
@@ -151,7 +151,7 @@ end
 
 -- ---- the session -------------------------------------------------------------------------------------------------------
 
---- Seconds in which errors that read the same are told as one.
+--- Seconds in which equal errors are printed once.
 local ALIKE = 1
 
 --- An error of a background task. A thousand tasks may fail of one reason.
@@ -175,7 +175,7 @@ local function tell_task(self, err, task)
   end, { system = true, name = "failures" })
 end
 
---- A supervisor: what its tasks raise is told, and the others live on.
+--- A supervisor: prints the errors of its tasks and keeps the others running.
 local function supervisor(self)
   return tasks.supervisor("the prompt", function(err, task)
     if task == self.line or err.kind == "exit" then return end

@@ -1,4 +1,4 @@
---- Schemas: the shape of what a model is asked for and of what a tool takes. Written short, sent as JSON Schema, checked on return.
+--- Schemas for structured output and for tool parameters: written in a compact notation, sent as JSON Schema, validated on return.
 ---
 ---     local Invoice = stoke.schema { vendor = "string", total = "number >= 0", due = "date?",
 ---                                    lines = { { item = "string", qty = "integer >= 1" } } }
@@ -119,15 +119,16 @@ function M.json(definition, options) return make("schema", definition, "json", o
 --- Example: `local s = schema.fields { type = "string" }  -- an object with the field "type"`
 function M.fields(definition, options) return make("schema", definition, "fields", options) end
 
---- The JSON Schema as plain data, the same table each time: leave it as it is. Fields are in the order of the options or
+--- The JSON Schema as plain data. Always returns the same table; do not modify it. Fields are in the order of the options or
 --- sorted; the same definition gives the same bytes.
 ---@return table
 ---
 --- Example: `ollama.chat { model = m, messages = list, format = Invoice:json_schema() }`
 function Schema:json_schema() return self._data end
 
---- The JSON Schema for the `format` of a request, in what model servers can bind an answer to: what they refuse, bind wrongly or
---- stop working at is left out or said otherwise (see stdlib/schema/grammar.lua); check() still looks at all of it.
+--- The JSON Schema for the `format` of a request, restricted to what model servers can enforce with a grammar: keywords that
+--- they refuse, enforce wrongly or fail at are left out or rewritten (see stdlib/schema/grammar.lua); check() still validates
+--- all of them.
 ---@return table
 ---
 --- Example: `ollama.chat { model = m, messages = list, format = Invoice:format() }`
@@ -164,18 +165,18 @@ function Schema:check(value)
   return checked
 end
 
---- Read a value as it was meant, where that is plain: numbers and booleans in strings, numbers for strings, one item for an
+--- Convert a value to what was clearly meant: numbers and booleans in strings, numbers for strings, one item for an
 --- array of it and the other way round, words of an enum without their case, spaces and accents, other spellings of a field's
 --- name, trimmed strings, dates with slashes, JSON in a string, a value in an object of its own, "" or "none" for a field that
---- may be absent. The rest stays as it is, so check what comes back.
+--- may be absent. Everything else is unchanged, so check the result.
 ---@param value any it is not changed
 ---@return any value a copy where something changed
----@return string[] repairs what was changed, in words: `qty: "2" read as 2`
+---@return string[] repairs descriptions of the changes: `qty: "2" read as 2`
 ---
 --- Example: `local value, repairs = Invoice:coerce(given)`
 function Schema:coerce(value) return coerce.coerce(self._ctx, self._data, value) end
 
---- The shape as a short text for a prompt, one line a field: Ollama does not tell a model what `format` asks of it.
+--- A short description of the shape for a prompt, one line per field: Ollama does not show `format` to the model.
 ---@return string
 ---
 --- Example: `instructions = "Answer in this JSON:\n" .. Invoice:describe()`
@@ -183,7 +184,7 @@ function Schema:describe() return describe.describe(self._data, self._ctx.resolv
 
 Schema.__tostring = Schema.describe
 
---- A schema from the compact notation, a plain JSON Schema, or another schema (returned as it is without options).
+--- A schema from the compact notation, a plain JSON Schema, or another schema (returned unchanged without options).
 ---@param definition string|table
 ---@param options? stoke.schema.options
 ---@return stoke.Schema

@@ -1,4 +1,4 @@
---- Values as text, the same each time: keys sorted, strings quoted.
+--- Values as deterministic text: keys sorted, strings quoted.
 
 local M = {}
 

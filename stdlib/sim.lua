@@ -1,5 +1,5 @@
 --- stoke.sim: a simulated Ollama. It speaks the native API with the original's framing, errors and
---- scheduler, and answers from a script or by simple rules. It is not intelligent and says so.
+--- scheduler, and answers from a script or by simple rules. No model is behind the answers, and they say so.
 ---
 ---     local sim = require "stoke.sim"
 ---     local server <close> = sim.serve { mem = "ollama", models = { "qwen2.5:3b,tps=200" }, slots = 2 }
@@ -101,6 +101,7 @@ local function default_seams()
 end
 
 --- A simulator that listens nowhere yet: its `handler` can be given to any server.
+---@private
 ---@param o table? see `serve`; without port, mem and address
 ---@return stoke.sim
 ---Raises `argument` for an unknown option, model key or fault.
@@ -164,8 +165,8 @@ end
 ---@private
 function Sim:sleep(seconds) self.tasks.park("sim.sleep", seconds) end
 
--- While somebody waits for a grant, one task of the host's drives the machine; it ends when nobody
--- does.
+-- While a request waits for a grant, one host task drives the state machine; it ends with the last
+-- waiter.
 local NEAR = 1e-6 -- seconds
 
 local UNDRIVEN = { __close = function(g) g.sim.driver = nil end }
@@ -182,7 +183,7 @@ local function drive(self)
   end
 end
 
---- Tells the machine's driver that something changed.
+--- Wakes the driver of the state machine after a change.
 ---@private
 function Sim:kick()
   if self.driver then
@@ -238,7 +239,7 @@ function Server:close()
   self.inner:close()
   self.sim:kick()
   local driver = self.sim.driver
-  if driver then driver:await() end -- nobody waits any more, so it ends
+  if driver then driver:await() end -- no waiter is left, so it ends
 end
 
 Server.__close = Server.close
@@ -247,6 +248,7 @@ local default
 
 --- The simulator that stands in for a server behind --sim: in memory, started once. With a script it answers at once, where a
 --- reply does not say how slowly.
+---@private
 ---@param answers? function|table its script, when it is started
 ---@return string url
 ---

@@ -1,6 +1,5 @@
--- stoke.term: what a program needs to know about the terminal it writes to: whether colour is
--- welcome, how wide a text is, how to draw a table or a progress bar, how to read a line. Most of
--- it is plain text in, plain text out; `table`, `progress` and `prompt` use the terminal.
+-- stoke.term: terminal output and input: colour, text width, tables, progress bars, line
+-- editing. Most functions turn text into text; `table`, `progress` and `prompt` use the terminal.
 
 local outside = require "core.text"
 local combine = require "core.combine"
@@ -40,7 +39,7 @@ end
 ---Example: `if term.interactive() then print "a person is there" end`
 function M.interactive() return stdio.is_tty(0) and stdio.is_tty(1) end
 
----Wrap a text in a style, or return it as it is.
+---Wrap a text in a style, or return it unchanged.
 ---@param style "bold"|"dim"|"red"|"green"|"yellow"|"blue"|"magenta"|"cyan"
 ---@param text string
 ---@param on boolean the answer of `colour`, asked once by the caller
@@ -52,7 +51,7 @@ function M.paint(style, text, on)
   return "\27[" .. SGR[style] .. "m" .. text .. "\27[0m"
 end
 
----Columns of the terminal; 80 when nobody knows.
+---Columns of the terminal; 80 when unknown.
 ---@return integer
 ---
 ---Example: `print(("-"):rep(term.columns()))`
@@ -300,7 +299,7 @@ function M.prompt(options) return require "stoke.term.prompt".read(options) end
 
 local FORMAT = { columns = "number", depth = "number", items = "number", bytes = "number", colour = "boolean" }
 
----A value as the prompt of stoke shows it: strings quoted, keys sorted, tables no deeper and no wider than one wants to read, a
+---A value as the prompt of stoke shows it: strings quoted, keys sorted, tables limited in depth and width, a
 ---table inside itself named as that. What `stoke.pp` prints.
 ---@param value any
 ---@param options? { columns?: integer, depth?: integer, items?: integer, bytes?: integer, colour?: boolean } columns of

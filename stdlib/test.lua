@@ -1,7 +1,7 @@
 --- Tests: `test("what it does", function(t) ... end)` in a file named test_*.lua or *_test.lua, run by `stoke test`.
 ---
 ---     local test = require "stoke.test"
----     local umbrella = require "umbrella"                 -- the agent under test, as it is
+---     local umbrella = require "umbrella"                 -- the agent under test, unchanged
 ---
 ---     test("umbrella: looks at the weather first", function(t)
 ---       t.model { { tool = "get_weather", args = { city = "Oslo" } }, "Take one." }
@@ -76,7 +76,7 @@ end
 --- Example: `t.fail "never reached"`
 function T.fail(message) fail(message) end
 
---- Leave the test out, saying why.
+--- Skip the test, with a reason.
 ---@param reason string
 ---
 --- Example: `if not server then t.skip "no server" end`
@@ -160,7 +160,7 @@ function T.contains(whole, part)
   fail(("expected %s among %s"):format(show.line(part), show.line(whole)))
 end
 
---- The function ends within so many seconds of the test's clock.
+--- The function ends within `seconds` of the test's clock.
 ---@param seconds number
 ---@param f function
 ---@param ... any its arguments
@@ -211,8 +211,8 @@ local function now(what)
   return world
 end
 
---- Give a model its words for this test. The agents under test stay as they are: whatever they ask that model, at whatever
---- endpoint, is answered from the script. To be asked more often than it has replies fails the test. (In a test with
+--- Script a model's replies for this test. The agents under test need no change: every request to that model, at any
+--- endpoint, gets its reply from the script. A request beyond the last reply fails the test. (In a test with
 --- `real = true` an endpoint that is given as an address stays what it is.)
 ---
 --- A reply is a text; `{ tool = "name", args = { ... } }`, a call; a list of such calls; `{ json = value }`, a structured answer;
@@ -240,7 +240,7 @@ end
 --- Example: `stoke.fs.write(t.tmp() .. "/notes.txt", "milk")`
 function T.tmp() return require "stoke.test.files".tmp(now "t.tmp") end
 
---- All this test has done through the door so far: finished effects, in the order they began.
+--- The finished effects of this test so far, in the order they began.
 ---@return stoke.test.effect[] { name, tool, args, model, about, error, input_tokens, output_tokens, start, queue, run, request }
 ---
 --- Example: `for _, e in ipairs(t.effects()) do print(e.name, e.about) end`
@@ -264,7 +264,7 @@ function T.called(tool, args, options)
   return found
 end
 
---- A tool was not called; without a name, no tool was. A call that was refused is none.
+--- A tool was not called; without a name, no tool was called. A refused call does not count.
 ---@param tool? string
 ---
 --- Example: `t.not_called "shell"`

@@ -1,4 +1,4 @@
---- The clock. Under `stoke test` it is virtual: sleeping an hour takes no time.
+--- Clocks and sleep. Under `stoke test` the clock is virtual: sleeping an hour takes no time.
 
 local effect = require "core.effect"
 local errors = require "core.errors"

@@ -1,5 +1,5 @@
---- stoke.tool: a function that a model may ask for. The arguments are checked before it runs; what it returns, and what it
---- raises, is what the model reads.
+--- stoke.tool: a function that a model may call. stoke validates the arguments before the function runs; the model reads what
+--- it returns or raises.
 ---
 ---     local weather = stoke.tool {
 ---       name = "get_weather", description = "Current weather in a city",
@@ -23,8 +23,10 @@ local clone = require "stoke.schema.values".clone
 local M = {}
 
 --- Seconds a call may take where the tool does not say.
+---@private
 M.TIMEOUT = 120
 --- Bytes of a result that the model reads where the tool does not say.
+---@private
 M.MAX_OUTPUT = 16384
 
 ---@class stoke.tool
@@ -42,7 +44,7 @@ Tool.__name = "stoke.tool"
 
 ---@class stoke.tool.definition
 ---@field name string
----@field description? string what the model is told of it
+---@field description? string what the model reads about it
 ---@field params? table a schema, in stoke.schema's notation or as JSON Schema
 ---@field run fun(args: table): any, any nil and why (a text or an error) is a failure, as an error that it raises
 ---@field needs_approval? boolean|fun(args: table): boolean
@@ -99,8 +101,9 @@ local function parameters(where, params)
   return made
 end
 
---- While a file is reloaded, the tool it made under this name before is changed in place: who lists it has the new one.
-local function made(fields)
+--- Creates the tool. During a reload, the earlier tool of this name is updated in place, so that every list that holds it has the
+--- new one.
+local function new_tool(fields)
   local tool = modules.before("tool", fields.name)
   if tool then
     local before = setmetatable({}, Tool)
@@ -119,8 +122,8 @@ local function made(fields)
   return tool
 end
 
---- Make a tool of a table, or of a function with a documentation comment (`---@param city string city name`), whose parameters
---- it then takes in their order.
+--- Make a tool from a table, or from a function with a documentation comment (`---@param city string city name`), which is then
+--- called with its parameters in order.
 ---@param definition stoke.tool.definition|function
 ---@param options? table with a function: what the comment cannot say (name, needs_approval, timeout, idempotent, max_output)
 ---@return stoke.tool
@@ -141,7 +144,7 @@ function M.new(definition, options)
   if bad then
     errors.raise("argument", ("%s: its parameters cannot be told to a model: %s"):format(where, bad.message), { cause = bad })
   end
-  return made {
+  return new_tool {
     name = definition.name, description = definition.description or "", params = params,
     run = definition.run, needs_approval = definition.needs_approval or false, idempotent = definition.idempotent or false,
     timeout = timeout == nil and M.TIMEOUT or timeout, max_output = definition.max_output or M.MAX_OUTPUT,
@@ -156,7 +159,7 @@ end
 --- Example: `assert(tool.is(weather))`
 function M.is(value) return type(value) == "table" and getmetatable(value) == Tool end
 
---- What the model is told of it: the API's own table, the same each time.
+--- The tool's definition for the model, as the API has it. Always returns the same table.
 ---@return table
 ---
 --- Example: `ollama.chat { model = m, messages = messages, tools = { weather:definition() } }`
@@ -176,7 +179,7 @@ local function bad_arguments(self, err)
     { problems = err.problems, path = err.path, tool = self.name })
 end
 
---- Check arguments, as they are checked before each run.
+--- Validate arguments, as before each run.
 ---@param args table
 ---@return table|nil args integral floats made integers
 ---@return stoke.error|nil err kind `invalid_output`
@@ -227,8 +230,8 @@ local function body(job, q, span, call)
   return value
 end
 
---- The error of a call that took too long, in words of the tool.
-local function named(self, err)
+--- The error of a call that exceeded the tool's timeout.
+local function name_tool(self, err)
   if err and err.kind == "timeout" and rawget(err, "seconds") == self.timeout then
     err.message = ("%s did not finish within %g s"):format(self.name, self.timeout)
     err.hint = "raise its timeout, or ask it for less"
@@ -236,7 +239,7 @@ local function named(self, err)
   return err
 end
 
---- A copy of arguments that are kept by somebody, so that what a function does to them changes nothing.
+--- A copy of arguments, so that a function that modifies them does not change the history.
 local function copy(given)
   if type(given) ~= "table" then return given end
   local out = {}
@@ -247,7 +250,7 @@ local function copy(given)
   return setmetatable(out, getmetatable(given))
 end
 
---- Does this call wait for a person? Where nobody could say, it does not run.
+--- Does this call wait for a person? It does not run when no person can be asked.
 local function asks_first(self, args)
   local ok, asks = xpcall(self.asks, handler, self, args)
   if ok then return asks end
@@ -267,11 +270,12 @@ local function work(self, args, id, agent, run, on_pending)
   local value, failed = driver.call({ name = self.name, args = args, id = id, agent = agent, needs_approval = asks or nil,
     idempotent = self.idempotent or nil }, { body = body, tool = self, run = run }, not frame and on_pending or nil,
     frame and run and function(used) run:spend(used) end or nil)
-  if failed then return nil, named(self, failed) end
+  if failed then return nil, name_tool(self, failed) end
   return value
 end
 
 --- Call a tool for an agent.
+---@private
 ---@param self stoke.tool
 ---@param args any as the model wrote them; they are in the history, so the function gets a copy
 ---@param id string of the call
@@ -290,7 +294,7 @@ end
 
 local NOBODY = {}
 
---- Call the tool, as a model's call does: checked, judged by the policy, traced.
+--- Call the tool as a model does: with validation, policy and trace.
 ---@param args table
 ---@param about? { id?: string, agent?: string, run?: table, on_pending?: fun(entry: stoke.pending) } run: of the agent it works for
 ---@return any what run returned
@@ -315,11 +319,11 @@ function Tool:call(args)
   return errors.check(self:perform(args == nil and {} or args))
 end
 
---- Tools whose author has been told already.
+--- Tools whose unencodable results have been reported.
 local told = setmetatable({}, { __mode = "k" })
 
---- A result as the model reads it: text as it is, other values as JSON, nil as "ok", cut at max_output. What JSON cannot say
---- (NaN, a function, a list with holes, a circle) stands in it in words, and is told in the log, once a tool.
+--- A result as the model reads it: text unchanged, other values as JSON, nil as "ok", cut at max_output. Values that JSON cannot
+--- express (NaN, a function, a list with holes, a cycle) are described in words, and logged once per tool.
 ---@param value any
 ---@return string
 ---

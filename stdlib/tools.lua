@@ -1,4 +1,4 @@
---- stoke.tools: the tools in the box. Each is a function that makes a tool for an agent:
+--- stoke.tools: built-in tools. Each function returns a tool for an agent:
 ---
 ---     local tools = require "stoke.tools"
 ---     local bot = stoke.agent { model = "qwen2.5:3b", tools = { tools.now(), tools.read_file { root = "notes" } } }

@@ -1,4 +1,4 @@
---- A line typed by somebody who looks into this host: a colon command, a look-up by dotted name, or, for those who may write, Lua.
+--- A line from an attached client: a colon command, a look-up by dotted name, or, for those who may write, Lua.
 
 local commands = require "stoke.console.commands"
 local errors = require "core.errors"
@@ -105,7 +105,7 @@ end
 
 -- ---- a line -----------------------------------------------------------------------------------------------------------------
 
---- Do what a line says, and write what comes of it. An error is written, too.
+--- Execute a line and write its result or error.
 ---@param asked { line: string, write?: boolean, client?: string, columns?: integer, complete?: boolean } complete: the line is what
 ---  stands before the cursor; the answer is JSON, { from, list }
 ---@param write fun(text: string)

@@ -1,5 +1,5 @@
--- stoke completion bash|zsh|fish: what the shell is to load. The scripts know nothing: at each Tab they ask this very program
--- (stoke completion --words -- WORDS), which answers from the descriptions the verbs parse by, so they never go stale.
+-- stoke completion bash|zsh|fish: the completion script for a shell. The scripts hold no word list: at each Tab they call
+-- this program (stoke completion --words -- WORDS), which answers from the verbs' option tables, so they never go stale.
 
 local args = require "stoke.args"
 local config = require "stoke.config"

@@ -1,5 +1,5 @@
--- stoke doctor: what this program is, what it was told, whether the server is there, and what is wrong: doctor/look.lua finds the
--- facts, doctor/checks.lua judges them.
+-- stoke doctor: version, settings, server and problems: doctor/look.lua collects the facts, doctor/checks.lua judges
+-- them.
 
 local about = require "core.about"
 local args = require "stoke.args"

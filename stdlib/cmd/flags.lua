@@ -1,4 +1,4 @@
---- The flags of the runtime itself, and how they are taken out of a command line.
+--- The runtime's own flags, and their removal from a command line.
 
 local errors = require "core.errors"
 

@@ -223,7 +223,7 @@ M.elsewhere = {
   rm = "stoke -e 'require(\"stoke.ollama\").delete(\"NAME\")'",
   show = "stoke -e 'print(require(\"stoke.ollama\").show(\"NAME\").modelfile)'",
 }
--- What another program does, or nobody.
+-- Verbs of other programs, and verbs that do not exist.
 local NOT_OURS = {
   serve = "ollama serve starts a model server, stoke sim the simulator",
   stop = "Ctrl-C ends a host; ollama stop NAME, or ollama.unload, frees a model's memory",

@@ -1,4 +1,4 @@
--- What the help of the whole command and its manual page say alike.
+-- Text shared by `stoke help` and the manual page.
 
 local args = require "stoke.args"
 local runtime = require "stoke.cmd.flags"

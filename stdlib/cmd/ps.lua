@@ -1,4 +1,4 @@
--- stoke ps: the hosts that run.
+-- stoke ps: lists the running hosts.
 
 local args = require "stoke.args"
 local attach = require "stoke.attach"

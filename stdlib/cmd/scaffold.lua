@@ -1,4 +1,4 @@
--- stoke init [FOLDER]: a folder to begin with: an agent with a tool, the script that asks it, a test, and what an editor needs.
+-- stoke init [FOLDER]: creates a project: an agent with a tool, the script that runs it, a test, and editor settings.
 
 local args = require "stoke.args"
 local doc = require "stoke.doc"

@@ -1,4 +1,4 @@
--- stoke test [FILES]: each file in a process of its own, several at once.
+-- stoke test [FILES]: runs each file in its own process, several at once.
 
 local about = require "core.about"
 local errors = require "core.errors"

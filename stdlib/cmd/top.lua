@@ -1,4 +1,4 @@
--- stoke top [NAME]: what a running host does, once a second.
+-- stoke top [NAME]: shows the activity of a running host, refreshed every second.
 
 local args = require "stoke.args"
 local attach = require "stoke.attach"
@@ -100,7 +100,7 @@ local function until_key(again)
   end
 end
 
---- Look again and again, until somebody has seen enough.
+--- Refreshes until the user quits.
 local function watch(look, every)
   local waiting
   local function again()

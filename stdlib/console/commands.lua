@@ -1,4 +1,4 @@
---- The colon commands of whoever looks into a host: at its own prompt, or attached to it.
+--- The colon commands for inspecting a host, at its own prompt or attached to it.
 
 local approve = require "stoke.approve"
 local errors = require "core.errors"
@@ -10,11 +10,11 @@ local time = require "stoke.time"
 
 local M = {}
 
-local function given(word) return word == "" and "nothing" or errors.describe(word) end
+local function describe_word(word) return word == "" and "nothing" or errors.describe(word) end
 
 local function number(word, what)
   local n = math.tointeger(tonumber(word))
-  if not n then errors.argument("%s wants a number, got %s", what, given(word)) end
+  if not n then errors.argument("%s wants a number, got %s", what, describe_word(word)) end
   return n
 end
 
@@ -66,7 +66,7 @@ M.commands = {
     return text ~= "" and text:gsub("\n*$", "\n") or "nothing has changed\n"
   end },
   watch = { usage = ":watch [on|off]", summary = "load changed files again as they are saved", write = true, run = function(rest)
-    if rest ~= "on" and rest ~= "off" then errors.argument(":watch wants on or off, got %s", given(rest)) end
+    if rest ~= "on" and rest ~= "off" then errors.argument(":watch wants on or off, got %s", describe_word(rest)) end
     require "stoke.reload".watch(rest == "on")
     return ("watching: %s\n"):format(rest)
   end },

@@ -1,5 +1,5 @@
 --- Commands of the prompt: `:name rest`. Other modules add theirs to M.commands: name -> { summary, usage?, run(session, rest) }.
---- Those of who looks into a host from outside (:tasks, :agents, :sessions ...) are there, too.
+--- The inspection commands (:tasks, :agents, :sessions ...) are included.
 
 local approval = require "core.approval"
 local approve = require "stoke.approve"

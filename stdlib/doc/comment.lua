@@ -22,7 +22,7 @@ local M = {}
 ---@field private? boolean
 
 --- Where the quoted text that begins at `at` ends.
-local function quoted(text, at)
+local function end_of_quote(text, at)
   local stop = text:find(text:sub(at, at), at + 1, true)
   return stop or #text
 end
@@ -34,7 +34,7 @@ local function type_end(text, at)
   while i <= #text do
     local c = text:sub(i, i)
     if c == '"' or c == "'" then
-      i = quoted(text, i)
+      i = end_of_quote(text, i)
     elseif c:find "[%(%[{<]" then
       is_function = is_function or text:find("^fun%(", i - 3) ~= nil
       depth = depth + 1
@@ -61,7 +61,7 @@ function M.type(text)
   return text:sub(1, stop), text:sub(stop + 1):match "^%s*[#@:]?%s*(.-)%s*$"
 end
 
-local function named(text)
+local function read_parameter(text)
   local name, mark, rest = text:match "^(%.%.%.)(%??)%s*(.*)$"
   if not name then name, mark, rest = text:match "^(%b[])(%??)%s+(.*)$" end
   if not name then name, mark, rest = text:match "^([%a_][%w_]*)(%??)%s*(.*)$" end
@@ -89,7 +89,7 @@ function M.parameters(kind)
     local depth, i = 0, from
     while i <= #list and (depth > 0 or list:sub(i, i) ~= ",") do
       local c = list:sub(i, i)
-      if c == '"' or c == "'" then i = quoted(list, i) end
+      if c == '"' or c == "'" then i = end_of_quote(list, i) end
       depth = depth + (c:find "[%(%[{<]" and 1 or c:find "[%)%]}>]" and -1 or 0)
       i = i + 1
     end
@@ -103,8 +103,8 @@ function M.parameters(kind)
 end
 
 local TAGS = {}
-function TAGS.param(out, text) out.params[#out.params + 1] = named(text) end
-function TAGS.field(out, text) out.fields[#out.fields + 1] = named(text) end
+function TAGS.param(out, text) out.params[#out.params + 1] = read_parameter(text) end
+function TAGS.field(out, text) out.fields[#out.fields + 1] = read_parameter(text) end
 TAGS["return"] = function(out, text)
   local kind, rest = M.type(text)
   out.returns[#out.returns + 1] = { type = kind, description = rest }

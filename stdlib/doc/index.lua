@@ -1,4 +1,4 @@
---- What a file documents: each comment with the declaration under it, as entries by line, by name and by class.
+--- Index of a file's documentation: each comment with the declaration below it, by line, by name and by class.
 
 local source = require "core.source"
 local comment = require "stoke.doc.comment"

@@ -1,5 +1,4 @@
---- The documentation of stoke's own modules, put together: which are public, what each offers, and the classes there are.
---- Nothing is read before it is asked for.
+--- The documentation of stoke's own modules: the public ones, their members, and the classes. Files are read on demand.
 
 local about = require "core.about"
 local comment = require "stoke.doc.comment"
@@ -175,7 +174,7 @@ local function borrowed(name, file, entry)
   for _, key in ipairs(sorted_keys(value)) do
     if type(value[key]) == "function" and not file.by_member[key] then
       local found = M.of_function(value[key]) or as_field(file, key)
-      if found then entry.entries[#entry.entries + 1] = M.named(found, short(name) .. "." .. key, name) end
+      if found and not found.private then entry.entries[#entry.entries + 1] = M.named(found, short(name) .. "." .. key, name) end
     end
   end
   local meta = getmetatable(value)
@@ -211,7 +210,7 @@ function M.module(name)
     returns = {}, entries = {}, description = file.head.description, example = file.head.example,
     where = file.path .. ":1" }
   for _, found in ipairs(file.entries) do
-    if found.member and file.by_member[found.member] == found then
+    if found.member and file.by_member[found.member] == found and not found.private then
       entry.entries[#entry.entries + 1] = M.named(found, short(name) .. "." .. found.member, name)
     end
   end
@@ -224,6 +223,20 @@ function M.module(name)
   end
   modules[name] = entry
   return entry
+end
+
+--- The members of a module that are marked `---@private`: other rooms of the runtime use them, scripts should not.
+---@param name string "stoke.config"
+---@return table<string, true>
+---
+--- Example: `assert(library.privates("stoke.config").load)`
+function M.privates(name)
+  local out = {}
+  local file = index.file(name)
+  for member, entry in next, file and file.by_member or {} do
+    if entry.private then out[member] = true end
+  end
+  return out
 end
 
 local reached

@@ -1,4 +1,4 @@
---- Lua's own functions, as scripts have them: what they take and do, in a line each.
+--- Documentation of Lua's standard functions, one line each.
 
 local ordered = require "core.ordered"
 

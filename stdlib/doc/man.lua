@@ -1,4 +1,4 @@
---- The manual page stoke(1), in the language of man(7): made of what the verbs parse by, and of the modules' comments.
+--- Generates the manual page stoke(1), in man(7) markup, from the verbs' option tables and the modules' comments.
 
 local about = require "core.about"
 local library = require "stoke.doc.library"

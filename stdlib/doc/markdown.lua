@@ -1,4 +1,4 @@
---- Documentation as Markdown: an entry, a module, the whole reference.
+--- Renders documentation as Markdown: an entry, a module, the whole reference.
 
 local library = require "stoke.doc.library"
 

@@ -1,4 +1,4 @@
---- Documentation as it is read in a terminal.
+--- Renders documentation for the terminal.
 
 local library = require "stoke.doc.library"
 local term = require "stoke.term"
@@ -41,7 +41,7 @@ local function add_wrapped(out, text, columns, indent, hanging)
   end
 end
 
-local HELD = "\u{A0}" -- a blank that is none to who breaks lines, and as wide
+local HELD = "\u{A0}" -- a no-break space: as wide as a blank, and not a place to break a line
 
 --- A line's code, where blanks in strings are held so that nothing breaks there, and its comment.
 local function read_code(line)
@@ -76,7 +76,7 @@ local function add_code(out, line, columns)
   end
 end
 
---- Paragraphs are filled, entries of a list hang; what is indented stays as it is.
+--- Fills paragraphs and indents list items; indented text stays unchanged.
 local function add_description(out, text, columns, indent)
   local paragraph = {}
   local function flush()
@@ -160,6 +160,13 @@ local function add_list(out, entries, columns)
   end
 end
 
+--- The methods of the object that a module makes when it is called: without them its help would not say how to use it.
+local function made_methods(call)
+  local result = call and call.returns[1]
+  local class = result and library.classes()[result.type]
+  return class and class.methods or {}
+end
+
 --- The blocks of a text, an empty line between any two.
 local function blocks(entry, columns, colour)
   local list = {}
@@ -189,7 +196,7 @@ local function blocks(entry, columns, colour)
       row(out, field.name .. (field.optional and "?" or ""), field.type, field.description, columns, "  ")
     end
   end)
-  block(function(out) add_list(out, entry.methods or {}, columns) end)
+  block(function(out) add_list(out, entry.methods or made_methods(entry.call), columns) end)
   block(function(out) add_list(out, entry.entries or {}, columns) end)
   local example = entry.example or entry.call and entry.call.example
   if example and not entry.description:find(example:match "[^\n]*", 1, true) then

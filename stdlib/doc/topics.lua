@@ -1,4 +1,4 @@
---- What `stoke help TOPIC` and ?topic show beside verbs and names: sections of the guide, which is part of the binary.
+--- Topics for `stoke help TOPIC` and ?topic: sections of the guide, which is embedded in the binary.
 ---
 --- A topic is a line of LIST: its name, the heading of its section (a heading below another one will do), and other words for it.
 
@@ -21,7 +21,8 @@ local LIST = {
   { "budget", "Budgets", also = "budgets limits cost tokens" },
   { "approval", "Approvals and policy", also = "approvals approve permission" },
   { "policy", "Policy", also = "deny allow" },
-  { "toolbox", "The box of tools", also = "sandbox" },
+  { "toolbox", "Built-in tools", also = "built-in" },
+  { "sandbox", "The sandbox" },
   { "teams", "Ten agents", also = "multi-agent handoffs" },
   { "testing", "Testing", also = "tests mocking" },
   { "prompt", "The prompt, and code that changes while it runs", also = "watch hot-reload" },
@@ -29,7 +30,7 @@ local LIST = {
   { "env-file", "Files of variables", also = "dotenv .env" },
   { "modules", "Where modules are looked for", also = "luarocks lua_modules require path" },
   { "errors", "Errors and exit codes", also = "exit-codes codes exceptions" },
-  { "retry", "Calls that are repeated", also = "retries again backoff" },
+  { "retry", "Retries", also = "retries again backoff" },
   { "images", "Images", also = "image vision pictures" },
   { "thinking", "Thinking", also = "think reasoning" },
   { "embeddings", "Embeddings", also = "embedding vectors" },
@@ -46,7 +47,7 @@ function M.names()
   return out
 end
 
-local function named(word)
+local function topic_named(word)
   for _, topic in ipairs(LIST) do
     if topic[1] == word then return topic end
   end
@@ -108,7 +109,7 @@ end
 ---
 --- Example: `local entry = topics.find "retry"`
 function M.find(word)
-  local topic = named(word:lower())
+  local topic = topic_named(word:lower())
   local text, path = nil, nil
   if topic then text, path = source.document "guide" end
   local lines = text and section(text, topic[2])

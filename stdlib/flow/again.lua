@@ -1,4 +1,4 @@
---- stoke.retry and stoke.fallback: calling again, and calling something else.
+--- stoke.retry and stoke.fallback: repeat a call, or try an alternative.
 
 local coro = require "core.coro"
 local errors = require "core.errors"
@@ -71,9 +71,9 @@ local function tell(tried)
   error(last, 0)
 end
 
---- Call a function until it succeeds, with a pause that doubles and is jittered between two attempts. Only errors that say
---- `retryable` (refused, timeout, overloaded, incomplete ...) are worth another attempt, unless `on` says which are. The deadline
---- and the cancellation of the scope hold: the pause is a wait like any other.
+--- Call a function until it succeeds. The pause between attempts doubles and has random jitter. Only `retryable`
+--- errors (refused, timeout, overloaded, incomplete ...) lead to another attempt, unless `on` lists others. The scope's deadline
+--- and cancellation also end the pause.
 ---@param f function
 ---@param options? { times?: integer, delay?: number, max_delay?: number, jitter?: boolean, on?: string[]|function }
 ---  times: attempts in all (3); delay: seconds before the second (0.25), doubled for each further one, up to max_delay (30);
@@ -97,8 +97,8 @@ function M.retry(f, options, ...)
   end
 end
 
---- Call one function after another until one succeeds. An error goes on to the next function, but for those that another one
---- cannot mend: a mistake of the code, `cancelled`, a `deadline`, a `budget` that is spent.
+--- Call functions in order until one succeeds. Errors that another function cannot fix are raised at once: a bug in the code,
+--- `cancelled`, `deadline`, and an exhausted `budget`.
 ---@param ... function|function[] or one list of them
 ---@return any value
 ---@return integer index of the one that succeeded

@@ -1,4 +1,4 @@
---- What lasts while the files that made it are reloaded: timers and tables, by name.
+--- Named timers and tables that survive a reload of the files that created them.
 
 local combine = require "core.combine"
 local errors = require "core.errors"
@@ -26,7 +26,7 @@ local function timer_loop(timer)
   end
 end
 
---- The same timer with another function, as a reload leaves it: it does not begin its seconds anew.
+--- Give a timer another function (reload); the current interval continues.
 local function swap(timer, f)
   local before = timer.f
   modules.changed(timer, { seconds = timer.seconds, f = before })
@@ -40,8 +40,8 @@ local function stop(timer, message)
   timer.task:cancel(message)
 end
 
---- Call a function every so many seconds, by name: naming it again replaces it. It belongs to the host, not to the caller;
---- an error in it is logged and it goes on.
+--- Call a function every `seconds`. A second call with the same name replaces the timer. The timer belongs to the host, not
+--- to the caller; an error in `f` is logged and the timer continues.
 ---@param name string
 ---@param seconds number
 ---@param f function
@@ -75,9 +75,9 @@ end
 
 local states = {}
 
---- A table by name that lives as long as the process: what a file keeps there is still there after the file was reloaded.
+--- A named table that lives as long as the process and survives reloads of the file that uses it.
 ---@param name string
----@param default? table what it holds in the beginning; later, what of this is missing in it is added
+---@param default? table initial content; fields that are missing later are added from it
 ---@return table
 ---Raises `argument`.
 ---

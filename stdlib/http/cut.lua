@@ -1,4 +1,4 @@
---- For tests of whatever reads streams: answers of servers in memory reach their clients in small random pieces.
+--- For tests of stream readers: splits the answers of in-memory servers into small random pieces.
 ---
 ---     local cut = require "stoke.http.cut"
 ---     cut(1, 7)      -- pieces of 1 to 7 bytes, always the same ones for this seed

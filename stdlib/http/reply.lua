@@ -1,4 +1,4 @@
---- The reply to a request, as a handler writes it.
+--- The response object that a handler writes to.
 
 local errors = require "core.errors"
 local json = require "stoke.json"

@@ -1,4 +1,4 @@
---- A request as a handler sees it, and the rules by which it is let in.
+--- The request object that a handler receives, and the rules for accepting a request.
 
 local errors = require "core.errors"
 local spelling = require "core.names"
@@ -99,7 +99,7 @@ function Request.__index(_, key)
   return value
 end
 
---- The body, read as JSON. A body that is none is answered with 400 when the handler lets the error pass.
+--- The body, decoded as JSON. If the handler does not catch the error of an invalid body, the client gets status 400.
 ---@return any
 ---Raises `protocol`.
 ---

@@ -27,7 +27,7 @@ local time = require "stoke.time"
 require "core.driver.server"
 
 local MB = 1024 * 1024
-local SOON = 1 -- seconds: a server that is closed before, and has served nobody, was hardly meant to be
+local SOON = 1 -- seconds: closing a server earlier, before its first request, is probably a mistake (a scope ended too soon)
 local FLUSH = 1 -- seconds for bytes still under way when the server has been cancelled
 local TEXT = { "Content-Type: text/plain; charset=utf-8" }
 local JSON = { "Content-Type: application/json" }

@@ -1,16 +1,16 @@
---- Bugs of an author's own code reach the author, where the error itself goes elsewhere: that of a tool to the model, that of a
---- check into a list of problems. The first one of each place is told on stderr, with its traceback, by the log (`--log off`
---- silences it). What is raised on purpose is not told.
+--- Reports bugs in the author's own code whose error goes elsewhere: a tool's to the model, a check's into a list of
+--- problems. The log prints the first one of each place to stderr, with its traceback (`--log off`
+--- silences it). Errors that are raised on purpose are not printed.
 
 local errors = require "core.errors"
 local log = require "stoke.log"
 
 local M = {}
 
---- Places that were told; so many are remembered, and no more are told.
+--- Maximum number of places to remember; after that no more are printed.
 local told, count, MOST = {}, 0, 1000
 
---- Forget what was told, as at the beginning.
+--- Forget all reported places (for tests).
 function M.forget() told, count = {}, 0 end
 
 --- Where it happened: the beginning of Lua's message, or the line that called the library wrongly.

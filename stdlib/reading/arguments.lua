@@ -69,8 +69,8 @@ local function odd(arguments, name)
   return type(value) == "table" and value.type ~= nil
 end
 
---- The arguments that were meant; nil where they fit as they are, or nothing in them does.
-local function meant(tool, arguments)
+--- The arguments inside a wrapping that match the tool's schema; nil if the arguments match unchanged, or nothing in them does.
+local function unwrapped_arguments(tool, arguments)
   local _, unfit = tool:check(arguments)
   if not unfit then return nil end
   for _ = 1, DEPTH do
@@ -98,7 +98,7 @@ function M.settle(calls, tools)
     local given = f.arguments
     if odd(given, f.name) then
       local tool = tools[f.name]
-      local inner = tool and meant(tool, given)
+      local inner = tool and unwrapped_arguments(tool, given)
       if inner then
         f.arguments, repairs = inner, repairs + 1
       elseif type(given) ~= "table" or is_array(given) then

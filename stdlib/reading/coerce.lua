@@ -1,4 +1,5 @@
---- Tolerant reading: what a model meant, where that is plain. Every change is said; what is not plain stays as it was.
+--- Tolerant conversion of a model's values to a schema, where the meaning is unambiguous. Reports every change; ambiguous values
+--- stay unchanged.
 
 local engine = require "core.json"
 local fold = require "stoke.reading.fold"
@@ -45,7 +46,7 @@ end
 
 -- ---- what is wanted -------------------------------------------------------------------------------------------------
 
-local function wanted(node)
+local function wanted_kinds(node)
   local set, kinds = {}, node.type or words.implied(node)
   if type(kinds) == "string" then kinds = { kinds } end
   for _, kind in ipairs(kinds or {}) do set[kind] = true end
@@ -147,7 +148,7 @@ local function from_number(run, node, want, v)
 end
 
 local function scalar(run, node, v, path)
-  local want, list = wanted(node), {}
+  local want, list = wanted_kinds(node), {}
   if type(v) == "string" then
     list = from_string(run, node, want, v)
   elseif type(v) == "number" then
@@ -183,7 +184,7 @@ end
 
 -- What stands in another object or array with nothing else in it.
 local function unwrap(run, node, v, path, depth)
-  local want, inner, how = wanted(node), nil, nil
+  local want, inner, how = wanted_kinds(node), nil, nil
   if values.shape(v) == "array" and not want.array and rawlen(v) == 1 then
     inner, how = rawget(v, 1), "read as the one item in it"
   elseif values.shape(v) == "object" then
@@ -306,7 +307,7 @@ local function branch(run, list, v, path, depth)
 end
 
 local function parts(run, node, v, path, depth)
-  local kind, want = kind_of(v), wanted(node)
+  local kind, want = kind_of(v), wanted_kinds(node)
   if kind == "string" and (want.object or want.array) and not want.string then
     local ok, x = from_text(run, node, v, path, depth)
     if ok then return x end
@@ -344,7 +345,7 @@ function coerce(run, node, v, path, depth)
   if fits(run, node, v) then return v end
   if node["$ref"] then return coerce(run, run.ctx.resolve(node["$ref"]), v, path, depth + 1) end
   for _, part in ipairs(node.allOf or {}) do v = coerce(run, part, v, path, depth + 1) end
-  if next(wanted(node)) ~= nil then v = parts(run, node, v, path, depth) end
+  if next(wanted_kinds(node)) ~= nil then v = parts(run, node, v, path, depth) end
   local branches = node.anyOf or node.oneOf
   return branches and branch(run, branches, v, path, depth) or v
 end

@@ -18,14 +18,14 @@ function M.exact(name, names)
   return short and names[short] and short or nil
 end
 
---- A name as it is compared: letters and digits.
-local function bare(name) return (name:gsub("[^%w\x80-\xFF]", ""):lower()) end
+--- A name for comparison: letters and digits only, in lower case.
+local function folded_name(name) return (name:gsub("[^%w\x80-\xFF]", ""):lower()) end
 
 --- The one of the names that is the same but for case and separators; false where there are several.
 local function same(name, names)
-  local wanted, found = bare(name), nil
+  local wanted, found = folded_name(name), nil
   for known in next, names do
-    if bare(known) == wanted then
+    if folded_name(known) == wanted then
       if found then return false end
       found = known
     end

@@ -135,8 +135,8 @@ local function without_tokens(text)
   return (text:gsub("<|[%w_]+|>", " "):gsub("</s>", " "):gsub("<end_of_turn>", " "):gsub("<eos>", " "))
 end
 
---- A text without its fences and the marks in `tags`.
-local function bare(text, tags)
+--- A text without code fences and without the marks in `tags`.
+local function without_marks(text, tags)
   text = without_tokens(text):gsub("```+[ \t]*[%w_]*", " ")
   for _, tag in ipairs(tags or {}) do text = text:gsub(tag:gsub("%p", "%%%0"), " ") end
   return trim(text)
@@ -187,7 +187,7 @@ local function arguments_in(text, from, said)
   local list = scan.values(text, from, MAX_DEPTH)
   local found = list[1]
   if not found or list[2] or found.cut then return nil end
-  if bare(sub(text, from, found.first - 1) .. " " .. sub(text, found.last + 1)) ~= "" then return nil end
+  if without_marks(sub(text, from, found.first - 1) .. " " .. sub(text, found.last + 1)) ~= "" then return nil end
   local arguments = found.kind == "object" and as_arguments(found.value, said)
   if arguments then notes.append(said, found) end
   return arguments or nil
@@ -199,13 +199,13 @@ local function calls_in(text, names, said, marked, tags)
   if too_deep or #list == 0 then return nil end
   local calls, pos, lead = {}, 1, ""
   for i, found in ipairs(list) do
-    local gap = bare(sub(text, pos, found.first - 1), tags)
+    local gap = without_marks(sub(text, pos, found.first - 1), tags)
     if i == 1 then lead = gap elseif find(gap, "[^%s,;]") then return nil end
     if found.cut or not add_calls(calls, found.value, names, said, marked) then return nil end
     notes.append(said, found)
     pos = found.last + 1
   end
-  if find(bare(sub(text, pos), tags), "[^%s;`%]})]") then return nil end
+  if find(without_marks(sub(text, pos), tags), "[^%s;`%]})]") then return nil end
   return calls, lead
 end
 
@@ -236,7 +236,7 @@ local function function_tags(text, names, said)
     if find(body, "^%s*<parameter=") then
       if not stop then return nil end
       arguments = tagged_parameters(body)
-    elseif find(bare(body), "^$") then
+    elseif find(without_marks(body), "^$") then
       arguments = engine.object {}
     else
       arguments = arguments_in(body, 1, said)
@@ -245,7 +245,7 @@ local function function_tags(text, names, said)
     calls[#calls + 1] = { name = resolve(name, names) or name, arguments = arguments }
     pos = (last or #text) + 1
   end
-  if #calls == 0 or bare(sub(text, pos), { "</tool_call>", "<tool_call>" }) ~= "" then return nil end
+  if #calls == 0 or without_marks(sub(text, pos), { "</tool_call>", "<tool_call>" }) ~= "" then return nil end
   return calls
 end
 
@@ -261,7 +261,7 @@ end
 
 --- get_weather({"city": "Oslo"}), or in Python's notation
 local function written_call(text, names, said, tags)
-  local body = bare(text, tags)
+  local body = without_marks(text, tags)
   local name, inside = match(body, "^([%a_][%w_.]*)%s*%(%s*({.*})%s*%);?$")
   if not name then name, inside = match(body, "^print%(([%a_][%w_.]*)%s*%(%s*({.*})%s*%)%s*%);?$") end
   if not name then return python_calls(body, names) end
@@ -296,7 +296,7 @@ local function marked_call(text, names, said)
   local at, mark = first_mark(text, MARKS)
   if not at then return nil end
   local lead = sub(text, 1, at - 1)
-  if find(lead, "```", 1, true) and not is_lead_in(bare(lead)) then return nil end
+  if find(lead, "```", 1, true) and not is_lead_in(without_marks(lead)) then return nil end
   local skip = mark[1] == "functools[" and #"functools" or mark[1] == "<function=" and 0 or #mark[1]
   local body = without_answers(sub(text, at + skip), said)
   local calls
@@ -319,7 +319,7 @@ local function react(text, names, said)
   name = resolve(name, names)
   if not name or not begins_line(text, at) then return nil end
   local body = without_answers(sub(text, after), said)
-  local arguments = bare(body) == "" and engine.object {} or arguments_in(body, 1, said)
+  local arguments = without_marks(body) == "" and engine.object {} or arguments_in(body, 1, said)
   if not arguments then return nil end
   return { { name = name, arguments = arguments } }, trim(sub(text, 1, at - 1)), "a tool call written as Action and Action Input"
 end
@@ -392,13 +392,13 @@ function M.cut_call(text, names)
   local from = scan.past_thinking(text, 1)
   if not from then return nil end
   local body = sub(text, from)
-  local called = match(bare(body), "^%[?%s*([%a_][%w_.]*)%(%s*[%a_][%w_]*%s*=%s*['\"%d%[{TFN-][^)]*$")
+  local called = match(without_marks(body), "^%[?%s*([%a_][%w_.]*)%(%s*[%a_][%w_]*%s*=%s*['\"%d%[{TFN-][^)]*$")
   if called then return resolve(called, names) end
   if not value_begins then return nil end
   local list = scan.values(body, 1, MAX_DEPTH)
   local found = list[1]
   if not found or list[2] or not found.cut then return nil end
-  if bare(sub(body, 1, found.first - 1), { "<tool_call>", "[TOOL_CALLS]" }) ~= "" then return nil end
+  if without_marks(sub(body, 1, found.first - 1), { "<tool_call>", "[TOOL_CALLS]" }) ~= "" then return nil end
   local value = found.value
   while engine.is_array(value) do value = value[#value] end
   if not is_object(value) then return nil end

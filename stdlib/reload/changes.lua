@@ -1,4 +1,4 @@
---- What a reload has changed, in words: "agent `writer`: instructions", "tool `search`: params, run", "function `score`".
+--- Describes what a reload has changed: "agent `writer`: instructions", "tool `search`: params, run", "function `score`".
 
 local script = require "core.script"
 local ordered = require "core.ordered"

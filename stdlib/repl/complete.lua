@@ -1,4 +1,4 @@
---- What TAB may make of the word before the cursor: names at the prompt, fields and methods (through tables and the __index tables
+--- Completion of the word before the cursor: names at the prompt, fields and methods (through tables and the __index tables
 --- of metatables, calling nothing), keywords; in strings module names, model names and files.
 
 local policy = require "core.gate.policy"
@@ -57,7 +57,7 @@ end
 
 local function is_stoke(value) return value ~= nil and value == package.loaded.stoke end
 
---- A field without asking a metamethod; nil where there is none.
+--- A field, without calling metamethods; nil when missing.
 function M.field(value, name)
   for _, t in ipairs(places(value)) do
     local found = rawget(t, name)
@@ -69,9 +69,17 @@ function M.field(value, name)
   end
 end
 
---- Names of the fields that begin with `start`, sorted; `methods`: functions alone.
+--- The private members of a value that is a module of stoke; none for other values.
+local function hidden_fields(value)
+  for _, name in ipairs(type(value) == "table" and about.public() or {}) do
+    if package.loaded[name] == value then return require "stoke.doc.library".privates(name) end
+  end
+  return {}
+end
+
+--- Names of the public fields that begin with `start`, sorted; `methods`: functions alone.
 local function field_names(value, start, methods)
-  local out, seen = {}, {}
+  local out, seen = {}, hidden_fields(value)
   local function add(name)
     if not seen[name] then
       seen[name] = true
@@ -98,7 +106,7 @@ end
 
 -- ---- strings ------------------------------------------------------------------------------------------------------------
 
---- A policy is about the session's work: what TAB would like to look at must not ask anybody.
+--- Completion must not trigger approvals: under a policy it reads no files and asks no server.
 local function may_look() return policy.rules == nil end
 
 local function entries_of(folder)
@@ -131,7 +139,7 @@ end
 
 local models = { names = {} }
 
---- Told when names of models have come: a TAB may want them. nil = nobody.
+--- Called when names of models have arrived; nil = no listener.
 M.on_models = nil
 
 --- Ask the server for its models, in the background: the next TAB knows them.
@@ -149,7 +157,7 @@ function M.refresh_models()
     table.sort(models.names)
     if M.on_models then M.on_models() end
   end, { system = true, name = "model names" })
-  models.task.on_error = function(_, err) -- a list of names is not worth a word
+  models.task.on_error = function(_, err) -- completion ignores errors of the server
     if not errors.is(err) then error(err, 0) end
   end
 end
@@ -298,7 +306,7 @@ function M.complete(session, before)
   if dot and dot.kind == "op" and (dot.text == "." or dot.text == ":") and dot.stop == #text - #start then
     local value = resolve(session, found, before_it - 1)
     if value == nil and found[before_it - 1] and found[before_it - 1].kind == "op" and found[before_it - 1].text == ")" then
-      return nil -- of a call: nobody knows before it is made
+      return nil -- the result of a call is unknown before the call
     end
     return from, field_names(value, start, dot.text == ":")
   end

@@ -29,7 +29,7 @@ function M.new(names) return setmetatable({ cells = {}, env = environment(names 
 
 -- ---- variables --------------------------------------------------------------------------------------------------------
 
---- A variable that belongs to nobody yet.
+--- A variable without an owner.
 local function new_cell(value)
   local variable = value
   return { f = function() return variable end, index = 1 }

@@ -1,4 +1,4 @@
---- help(x) and ?name: what the documentation comments say of a function, a module or a value.
+--- help(x) and ?name: the documentation comment of a function, a module or a value.
 
 local stdio = require "core.stdio"
 local term = require "stoke.term"

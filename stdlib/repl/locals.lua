@@ -62,7 +62,7 @@ local function declaration(list, i)
       attribute = list[at + 1].text
       at = at + 3
     end
-    if attribute ~= "close" and name ~= "_" then -- closed at the end of its entry; `_` is for what nobody wants
+    if attribute ~= "close" and name ~= "_" then -- closed at the end of its entry; `_` is a throwaway name
       found.names[#found.names + 1] = name
       found.const[name] = attribute == "const" or nil
     end

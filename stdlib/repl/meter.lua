@@ -1,4 +1,4 @@
---- What one line cost: its time, and the model calls of its task and of those below it.
+--- The cost of one line: its time, and the model calls of its task and of child tasks.
 
 local span = require "core.gate.span"
 local tasks = require "core.task"

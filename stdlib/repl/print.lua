@@ -1,5 +1,5 @@
 --- Values as all prompts and stoke.pp show them: strings quoted, keys sorted, functions with their place, no deeper and no wider
---- than one wants to read. Looking calls no metamethod but __tostring, and with `raw` not that one either.
+--- than is readable. Calls no metamethod except __tostring, and with `raw` not even that.
 
 local errors = require "core.errors"
 local stdio = require "core.stdio"

@@ -1,4 +1,4 @@
---- Lua text in tokens, for the prompt: where statements end, and whether the cursor stands inside a string.
+--- Lua tokenizer for the prompt: where statements end, and whether the cursor is inside a string.
 
 local M = {}
 

@@ -1,4 +1,4 @@
---- The check of arrays: their items, how many, whether they differ.
+--- Validates arrays: items, length, uniqueness.
 
 local engine = require "core.json"
 local problems = require "stoke.schema.problems"

@@ -1,4 +1,4 @@
---- A JSON Schema made into functions, once: check(value, depth, state) -> value, problems, changed.
+--- Compiles a JSON Schema into functions, once: check(value, depth, state) -> value, problems, changed.
 ---
 --- The value that comes back is the one given unless something in it changed; then it is a copy. Problems are nil when
 --- there are none. Three modes: "own" at a place of its own (unknown fields are left out of the copy), "same" for parts of a

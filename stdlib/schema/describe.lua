@@ -1,4 +1,4 @@
---- A schema as a short text for a prompt: a skeleton of the JSON wanted, one line a field.
+--- Describes a schema for a prompt: a skeleton of the expected JSON, one line per field.
 ---
 --- The text grows no faster than the schema, and not beyond what a prompt can bear: each definition is written out where it is met
 --- first and named after that, and where the whole is too long, the inner levels are named instead of written out.

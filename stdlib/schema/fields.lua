@@ -1,4 +1,4 @@
---- A definition, whatever it is (compact notation, plain JSON Schema, another schema), made into one JSON Schema.
+--- Converts a definition (compact notation, plain JSON Schema, another schema) into one JSON Schema.
 
 local engine = require "core.json"
 local errors = require "core.errors"
@@ -216,7 +216,7 @@ local function read_fields(ctx, path, def)
   local source, names, optional = {}, {}, {}
   local given = {}
   for key in next, def do given[#given + 1] = key end
-  table.sort(given, function(a, b) return tostring(a) < tostring(b) end) -- of several mistakes always the same is told
+  table.sort(given, function(a, b) return tostring(a) < tostring(b) end) -- always report the same one of several mistakes
   for _, key in ipairs(given) do split_name(ctx, path, key) end
   for _, key in ipairs(values.keys(def)) do
     local name, may_lack = split_name(ctx, path, key)

@@ -1,4 +1,4 @@
---- The values of `format` that are checked, each by hand: there is no regular expression engine here.
+--- Validators for the values of `format`, written by hand: there is no regular expression engine.
 
 local M = {}
 

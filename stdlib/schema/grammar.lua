@@ -1,4 +1,4 @@
---- A schema as model servers can bind an answer to it. They turn `format` into a grammar (llama.cpp, json-schema-to-grammar.cpp),
+--- Restricts a schema to what model servers can enforce. They turn `format` into a grammar (llama.cpp, json-schema-to-grammar.cpp),
 --- which knows a part of JSON Schema: of the rest some is refused (`true`, `not`, a reference to `#`), some is bound wrongly (a
 --- schema without a type becomes an object), and some ends the process that runs the model, or the server (`\d` in a pattern,
 --- `(?:`, more than 2,000 repetitions). So what it does not know is left out here, or said in words it knows. What is left out is

@@ -1,4 +1,4 @@
---- The keywords of JSON Schema: what each holds, which are checked; walking, copying and reading a schema by them.
+--- The keywords of JSON Schema: the type of each, which are validated; walking, copying and reading schemas.
 
 local engine = require "core.json"
 local errors = require "core.errors"

@@ -1,4 +1,4 @@
---- allOf, anyOf, oneOf, not, if; and the checks that scripts add.
+--- Validates allOf, anyOf, oneOf, not, if, and the checks that scripts add.
 
 local handler = require "core.coro".handler
 local errors = require "core.errors"
@@ -25,8 +25,8 @@ local function tag_of(near)
   return { { expected = phrase, found = tag.found, tag[1] } }
 end
 
--- Of the branches that failed, the one that was meant: the only one whose type fits, or whose constants and enums do.
-local function meant(failures)
+-- The failed branch that was probably meant: the only one whose type matches, or whose constants and enums do.
+local function closest_branch(failures)
   local near = {}
   for _, found in ipairs(failures) do
     if not (found[1].far and #found[1] == 0) then near[#near + 1] = found end
@@ -55,7 +55,7 @@ local function any_of(node, key, parts)
   for i, schema in ipairs(node[key]) do phrases[i] = parts.want(schema) end
   local phrase = words.join(phrases)
   return branches, function(v, failures)
-    return meant(failures) or problems.wrong(phrase, v, #failures > 0 and failures[1][1].far and #failures[1][1] == 0)
+    return closest_branch(failures) or problems.wrong(phrase, v, #failures > 0 and failures[1][1].far and #failures[1][1] == 0)
   end
 end
 

@@ -1,4 +1,4 @@
---- The check of objects: fields wanted, fields unknown, and what else is said of them.
+--- Validates objects: required fields, unknown fields, and the other keywords for objects.
 
 local engine = require "core.json"
 local errors = require "core.errors"

@@ -1,4 +1,4 @@
---- Patterns of strings as a grammar takes them: a small part of regular expressions, the same for all servers.
+--- String patterns for grammars: a small subset of regular expressions that all servers accept.
 
 local M = {}
 

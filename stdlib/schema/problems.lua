@@ -1,4 +1,4 @@
---- What is wrong with a value: noted where it is seen, given its path on the way out, made one error at the end.
+--- Validation problems: recorded where they are found, completed with their path on the way out, combined into one error.
 ---
 --- A problem under way is { expected, found, text?, far?, tag?, tail?, [1..n] = keys from the innermost out }. `far`: the value
 --- is of another type altogether; `tag`: of an enum or constant; `tail`: a path further in, as a script gave it.

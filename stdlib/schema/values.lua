@@ -1,4 +1,4 @@
---- JSON values as Lua tables: what kind they are, whether two are equal, and how they read in a message.
+--- JSON values as Lua tables: their type, equality, and text for messages.
 
 local engine = require "core.json"
 local ordered = require "core.ordered"

@@ -1,5 +1,5 @@
---- What a schema wants, in words that a small model and a person can follow. However large the schema is, a phrase is short: it
---- stands in every message about the value.
+--- Describes what a schema expects, for small models and for people. A phrase is short however large the schema is, because every
+--- message about the value contains it.
 
 local texts = require "core.text"
 local formats = require "stoke.schema.formats"

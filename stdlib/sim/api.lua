@@ -1,4 +1,4 @@
---- The routes of the server.
+--- The routes of the simulated server.
 
 local front = require "stoke.sim.front"
 local wire = require "stoke.ollama.server.wire"

@@ -1,5 +1,5 @@
---- What the server does before it looks at a request: which hosts and origins it lets in, preflights,
---- paths that are only nearly right.
+--- Checks before routing: allowed hosts and origins, preflight requests, paths that are almost
+--- right.
 
 local M = {}
 

@@ -1,5 +1,4 @@
---- What happens when: a binary heap of events, ordered by time, then by the order in which they
---- were added.
+--- Event queue: a binary heap, ordered by time, then by insertion.
 
 local Heap = {}
 Heap.__index = Heap

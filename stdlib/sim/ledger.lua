@@ -1,4 +1,4 @@
---- What happened on a simulated server, counted.
+--- Counters of a simulated server.
 ---
 --- requests: HTTP requests but for the ledger's own. streams_open, streams_max: inference requests
 --- in flight. disconnects: clients that left before their answer was complete. loads: models

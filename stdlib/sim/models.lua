@@ -200,7 +200,7 @@ function M.in_library(name)
   return false
 end
 
-local function layers(context, size) -- KV bytes per token, when nobody says: grows with the model
+local function layers(context, size) -- default KV bytes per token: grows with the model
   return math.max(8192, math.floor(size / (2 * GiB) * 36864)), context
 end
 

@@ -207,7 +207,7 @@ function S:kill_runner(model, now)
   return true
 end
 
--- The server itself ends, and is started again at once: nothing is loaded, nobody gets an answer.
+-- The server itself ends, and is started again at once: nothing is loaded, and pending requests get no answer.
 function S:crash()
   local list = {}
   for _, r in pairs(self.loaded) do list[#list + 1] = r end

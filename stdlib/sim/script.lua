@@ -189,7 +189,7 @@ local Script = {}
 Script.__index = Script
 Script.__name = "stoke.sim.script"
 
---- Read a script whole, so that its mistakes are told before anything is asked.
+--- Validate a whole script, so that mistakes are reported before the first request.
 ---@param given table|function a list of replies or a function
 ---@param name string for messages: the file, or the option
 ---@return stoke.sim.script

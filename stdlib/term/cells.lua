@@ -1,4 +1,4 @@
---- Text as cells: what the cursor steps over as one, with the columns it takes.
+--- Text as cells: the units the cursor moves by, with their width in columns.
 
 local clusters = require "stoke.term.cluster"
 local term = require "stoke.term"

@@ -344,7 +344,7 @@ function Editor:handle(event)
   return event.key ~= "escape" and "bell" or nil
 end
 
---- More may be known by now: a TAB that found nothing is done again. False when there is none.
+--- Repeat a TAB that found nothing, since more may be known now. False when there was no such TAB.
 ---@return boolean
 function Editor:complete_again()
   if not self.wanting then return false end

@@ -10,7 +10,7 @@ local M = {}
 --- Entries kept; the file may grow to twice as many before it is cut.
 M.CAP = 5000
 
---- Bytes of an entry that is written: more is a paste that nobody looks for.
+--- Maximum bytes of a saved entry: longer entries are pastes.
 local LONG = 64 * 1024
 
 local History = {}

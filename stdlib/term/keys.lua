@@ -32,7 +32,7 @@ local function modified(name, number)
   return (bits & 4 ~= 0 and "ctrl-" or "") .. (bits & 2 ~= 0 and "alt-" or "") .. (bits & 1 ~= 0 and "shift-" or "") .. name
 end
 
---- What comes after "ESC [": parameters and the last byte. nil: a sequence nobody here knows.
+--- What comes after "ESC [": parameters and the last byte. nil: an unknown sequence.
 local function csi(parameters, final)
   local first, second = parameters:match "^(%d*);?(%d*)"
   first, second = math.tointeger(tonumber(first)), math.tointeger(tonumber(second))

@@ -1,4 +1,4 @@
---- A progress bar: one line on stderr, drawn again as things go on. See stoke.term.progress.
+--- A progress bar: one line on stderr, redrawn on changes. See stoke.term.progress.
 
 local errors = require "core.errors"
 local stdio = require "core.stdio"
@@ -83,7 +83,7 @@ end
 
 -- ---- beside what others write ----
 
---- While a bar is drawn it holds the terminal: what others write goes above it, and nothing is drawn while somebody reads.
+--- A visible bar owns the terminal: other output goes above it, and nothing is drawn while a prompt reads.
 local Holder = {}
 Holder.__index = Holder
 
@@ -137,7 +137,7 @@ local function next_label(bar, label)
   bar.label, bar.drawn, bar.tenth, bar.at, bar.samples = label, false, -1, nil, {}
 end
 
---- A step of which nobody knows how long it is, nor how far it has come.
+--- A step of unknown length and progress.
 local function announce(bar, label)
   if bar.drawn or bar.tenth ~= -1 then return end
   bar.tenth = 0

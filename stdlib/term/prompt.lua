@@ -1,5 +1,5 @@
---- Reading what a person types, for programs: stoke.term.prompt, and the conversations of the verbs. The terminal is taken while
---- somebody reads and given back between two reads, or held for a whole conversation.
+--- Line input for programs: stoke.term.prompt, and the verbs that hold a conversation. A prompt owns the terminal while it reads,
+--- or for a whole conversation.
 
 local input = require "core.driver.input"
 local errors = require "core.errors"

@@ -1,4 +1,4 @@
---- What an editor looks like on a terminal of so many columns and rows.
+--- Renders the editor for a terminal of a given size.
 
 local cells = require "stoke.term.cells"
 local term = require "stoke.term"

@@ -67,7 +67,7 @@ function Screen:clear()
   return out
 end
 
---- Leave the frame as it is and go below it.
+--- Keep the frame and move below it.
 ---@return string bytes
 function Screen:leave()
   if not self.shown then return "" end

@@ -1,7 +1,7 @@
 --- The terminal of a session, shared: the line being typed, questions that other tasks ask meanwhile, and what everybody writes.
 ---
 --- Who reads is on a stack: keys go to the newest, whose rows are the ones drawn; the others come back when it has its answer.
---- One system task reads keys, and only while somebody wants some, so that what is typed ahead waits for the next prompt.
+--- One system task reads keys, only while a prompt is active, so that typeahead waits for the next prompt.
 
 local editors = require "stoke.term.editor"
 local errors = require "core.errors"
@@ -71,7 +71,7 @@ local function is_others(self, me)
   return self.screen.tail ~= "" and self.owner ~= me and self.owner ~= nil and not self.owner.state
 end
 
---- What somebody writes: above what is being typed, and above a line that somebody else has not ended.
+--- Output of other tasks: goes above the line being edited, and above another task's unfinished line.
 ---@param fd integer
 ---@param text string
 function Terminal:write(fd, text)
@@ -106,7 +106,7 @@ end
 ---@return string
 function Terminal:next_row() return (" "):rep(self.screen.columns - 1) .. "\r\27[K" end
 
---- One line, for whoever asks the person.
+--- One line, for code that asks the user a question.
 ---@param prompt? string without it, what the asking task wrote last without a line's end is the question
 ---@return string|nil line nil: the person ended the input
 function Terminal:read_line(prompt)
@@ -123,7 +123,7 @@ function Terminal:read_line(prompt)
   return self:read { prompt = prompt or "", more = "" }
 end
 
---- What was typed and nobody has read is gone: it answers no question that nobody had seen.
+--- Discards unread typeahead, so that it does not answer a question the user has not seen.
 function Terminal:forget_typed()
   self.keys = {}
   self.decoder = keys.new()
@@ -184,7 +184,7 @@ local function key(self, event)
   end
 end
 
---- The keys that wait, as far as somebody reads; drawn once.
+--- Processes the pending keys while a prompt reads; draws once.
 local function serve(self)
   local changed = false
   while top(self) and self.keys[1] do
@@ -216,7 +216,7 @@ local function await_escape(self)
   end, { system = true, name = "escape" })
 end
 
---- The end of the input: nobody will answer any more.
+--- End of input: no more answers will come.
 local function ended(self)
   self.over = true
   while top(self) do finish(self, top(self), nil) end
@@ -288,7 +288,7 @@ function Terminal:complete_again()
   if reader and reader.editor:complete_again() then redraw(self) end
 end
 
---- Ctrl-C. A question is not answered; an entry is dropped. False when nobody reads.
+--- Ctrl-C: cancels a question, drops an entry. False when no prompt reads.
 ---@return boolean|"empty" read "empty": there was nothing that it could drop
 function Terminal:interrupt()
   local reader = top(self)

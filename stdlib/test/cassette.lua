@@ -1,4 +1,4 @@
---- A cassette: what a test asked of the world outside and what came of it, one JSON line each, so that it runs again without it.
+--- A cassette: the recorded requests and responses of a test, one JSON line each, for replay offline.
 ---
 ---     {"cassette":1,"test":"plans a trip","start":1767225600.0,"seed":7,...}  the clock, seed and time zone it was recorded with
 ---     {"n":1,"effect":"llm.stream","at":0.01,"request":{...}}                 at: seconds since the test began
@@ -87,7 +87,7 @@ local function unpack_error(fields)
   return errors.new(kind, unpack_text(message), fields)
 end
 
---- The body of an answer, written anew when a secret is in it.
+--- The body of an answer, re-encoded when it contains a secret.
 local function answer_body(self, body)
   if type(body) ~= "string" then return body end
   local value = body:find "^%s*[{%[]" and json.decode(body, { ordered = true })
@@ -175,7 +175,7 @@ end
 
 function Cassette:write(record)
   local text, err = json.encode(record)
-  if not text then -- a value nobody foresaw: said once, when the file is written
+  if not text then -- an unexpected value: reported once, when the file is written
     self.failed = self.failed or err
     return
   end

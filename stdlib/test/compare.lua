@@ -1,4 +1,4 @@
---- Deep comparison that says where two values differ, and texts that are compared as a reader would.
+--- Deep comparison of values, and of texts, that reports where they differ.
 
 local show = require "stoke.show"
 
@@ -124,7 +124,7 @@ function M.lines(want, got)
   return table.concat(out, "\n")
 end
 
---- How two texts differ, in words: whole when they are short, their surroundings when long, their lines when they have several.
+--- Describes how two texts differ: whole when they are short, their surroundings when long, their lines when they have several.
 ---@param got string
 ---@param want string
 ---@return string

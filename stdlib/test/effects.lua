@@ -1,4 +1,4 @@
---- What a test did through the door, and what it is expected to have done.
+--- The effects of a test, and the assertions about them.
 
 local compare = require "stoke.test.compare"
 local show = require "stoke.show"
@@ -47,7 +47,7 @@ local function calls(list, tool)
   return out
 end
 
---- The calls in words, for a message.
+--- Describes the calls, for a message.
 local function listed(effects)
   if #effects == 0 then return "  (no tool was called)" end
   local lines = {}
@@ -113,7 +113,7 @@ function M.called(list, tool, args, options)
     #found == 0 and "none" or tostring(#found), listed(calls(list))) .. in_vain(list)
 end
 
---- What is wrong with "this tool was not called". A call that was refused is none.
+--- Why "this tool was not called" fails. A refused call does not count.
 ---@param list stoke.test.effect[]
 ---@param tool? string nil: no tool at all
 ---@return string|nil

@@ -1,4 +1,4 @@
---- Golden files: what a test made, beside the test, to be looked at once and compared from then on.
+--- Golden files: the output of a test, stored beside it, reviewed once and compared from then on.
 
 local compare = require "stoke.test.compare"
 local show = require "stoke.show"

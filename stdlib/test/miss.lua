@@ -1,4 +1,4 @@
---- What to say when a request is not on the cassette: the nearest one that is, and the byte that changed.
+--- Explains a request that is not on the cassette: the nearest recorded one, and the byte that differs.
 
 local compare = require "stoke.test.compare"
 local show = require "stoke.show"
@@ -31,7 +31,7 @@ local function nearest(entries, name, key)
   return best
 end
 
-local function told(recorded, asked)
+local function both_texts(recorded, asked)
   return ("\n  recorded: %s\n  asked:    %s"):format(recorded, asked)
 end
 
@@ -41,11 +41,11 @@ local function change(entry, request)
   path = path:gsub("^body%.", "")
   if type(asked) == "string" and type(recorded) == "string" then
     local at = compare.first(asked, recorded)
-    return ("%s differs at byte %d"):format(path, at) .. told(compare.around(recorded, at), compare.around(asked, at))
+    return ("%s differs at byte %d"):format(path, at) .. both_texts(compare.around(recorded, at), compare.around(asked, at))
   end
   if recorded == nil then return ("%s is new: %s"):format(path, show.line(asked)) end
   if asked == nil then return ("%s is gone; it was %s"):format(path, show.line(recorded)) end
-  return ("%s differs"):format(path) .. told(show.line(recorded), show.line(asked))
+  return ("%s differs"):format(path) .. both_texts(show.line(recorded), show.line(asked))
 end
 
 local function place(cassette)

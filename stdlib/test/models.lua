@@ -1,4 +1,4 @@
---- Scripted models: a simulated Ollama for one test, in memory, whose models say what the test tells them to.
+--- Scripted models: a simulated Ollama for one test, in memory, whose models reply from the test's script.
 ---
 --- A model without a script is there too, whatever its name, and answers by the simulator's own rules. Answers take no time unless
 --- a reply says so.
@@ -15,7 +15,7 @@ local ABILITIES = { "completion", "tools", "thinking", "vision", "insert" }
 ---@field name string usable as `model =`
 ---@field calls integer how often it was asked
 ---@field requests table<integer, any> what it was asked: bodies as the server got them
----@field left integer replies nobody asked for yet
+---@field left integer replies that are not used yet
 local Model = {}
 Model.__index = function(self, key)
   local list = rawget(self, "script").list

@@ -1,4 +1,4 @@
---- How `stoke test` tells its results: for people, as JSON lines, as TAP 13. Each reporter has result(record), file(path, counts)
+--- Reporters of `stoke test`: plain text, JSON lines, TAP 13. Each reporter has result(record), file(path, counts)
 --- after each file, and finish(total).
 
 local show = require "stoke.show"

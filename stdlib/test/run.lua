@@ -1,4 +1,4 @@
---- Runs the tests of one file in this process and tells each result as a line of JSON, behind a mark that no test prints.
+--- Runs the tests of one file in this process and prints each result as a line of JSON, after a marker that no test prints.
 
 local approval = require "core.approval"
 local testbed = require "core.testbed"
@@ -19,7 +19,7 @@ M.MARK = "\30"
 --- Seconds a test may take that does not say: of its own clock, and of the machine's.
 local LIMIT, REAL_LIMIT = 1e6, 60
 
---- So many failed checks are told of one test.
+--- Maximum number of failed checks to report for one test.
 local CHECKS = 5
 
 --- JSON is UTF-8; what failed may hold any bytes.
@@ -46,7 +46,7 @@ local function failure(err)
   return { failed = text, where = rawget(err, "where"), traceback = rawget(err, "traceback") }
 end
 
---- What has to be right besides the test's own checks, in words.
+--- What is wrong besides the test's own checks.
 local function besides(w, left, err)
   local told = {}
   for _, problem in ipairs(w.problems) do
@@ -100,7 +100,7 @@ local function attempt(item, context)
   return result
 end
 
-local function wanted(name, filter)
+local function matches_filter(name, filter)
   if not filter then return true end
   if name:find(filter, 1, true) then return true end
   local ok, found = pcall(string.find, name, filter)
@@ -123,9 +123,9 @@ function M.file(path, context)
     return
   end
   for _, item in ipairs(test.list) do
-    if wanted(item.name, context.filter) then
+    if matches_filter(item.name, context.filter) then
       tell { name = item.name, begins = true, limit = item.options.real and item.options.timeout or nil }
-      stoke.sleep(0) -- a turn of the loop, so that it is told even if the test never waits
+      stoke.sleep(0) -- one turn of the loop, so that it is reported even if the test never waits
       local result = attempt(item, context)
       result.name = item.name
       tell(result)

@@ -1,5 +1,5 @@
---- What surrounds one test: its clock and network, the simulator behind every endpoint, a list of its effects, its cassette. All of
---- it is taken away again, so that no test depends on the one before.
+--- The environment of one test: clock, network, the simulator behind every endpoint, its effects, its cassette. Everything is
+--- removed afterwards, so that tests are independent.
 
 local effects = require "stoke.test.effects"
 local endpoints = require "core.endpoint"

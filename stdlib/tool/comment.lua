@@ -1,4 +1,4 @@
---- Reads a function's documentation comment as the definition of a tool:
+--- Derives a tool's definition from a function's documentation comment:
 ---
 ---     --- Current weather in a city.
 ---     ---@param city string city name

@@ -1,4 +1,4 @@
---- Values as text for a model: valid UTF-8 of a bounded length, whatever a tool returned or a file held.
+--- Converts any value to text for a model: valid UTF-8 of bounded length.
 
 local json = require "core.json"
 local texts = require "core.text"

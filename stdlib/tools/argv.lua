@@ -1,11 +1,11 @@
---- Which commands a model may run: one line taken apart without a shell, and rules that a list of words must fit.
+--- Command rules: splits a command line without a shell, and matches its words against the allowed commands.
 ---
 --- A rule is a line of words. They must be the command's own, one by one, and without more nothing may follow:
 ---
 ---     "git status"      git status, and nothing else
 ---     "git diff *"      any further words that are no options, assignments, or paths out of the folder
 ---     "ls -l *"         an option is allowed by standing in the rule
----     "pytest **"       anything at all may follow: whatever that program can be told to do
+---     "pytest **"       any arguments may follow
 ---
 --- `*` is refused where its words would be commands themselves: interpreters, wrappers (env, xargs), git without a subcommand.
 
@@ -73,7 +73,7 @@ local function quoted(line, at)
   end
 end
 
-local function bare(text, first)
+local function shell_syntax(text, first)
   local found = text:match "[|><;&$`*?%[%]()\\\n\r]"
   if found then return NO_SHELL:format(SYNTAX[found]) end
   if not first then return nil end
@@ -106,7 +106,7 @@ function M.split(line)
         if not text then return nil, after end
       else
         text = line:match("^[^ \t'\"]+", at)
-        local complaint = bare(text, first)
+        local complaint = shell_syntax(text, first)
         if complaint then return nil, complaint end
         after = at + #text
       end

@@ -1,4 +1,4 @@
---- Two small tools that spare a model what it is bad at: knowing the time, and arithmetic.
+--- Two small tools for what models are bad at: the time, and arithmetic.
 
 local calculate = require "stoke.tools.calculate"
 local errors = require "core.errors"

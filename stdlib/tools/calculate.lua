@@ -1,5 +1,5 @@
---- Arithmetic as people and models write it: `2(3+4)` is refused, `1,234.5 * 20%` is not. A parser of its own; nothing is ever
---- handed to Lua's. Whole numbers stay exact while they fit 64 bits, and become floats beyond.
+--- Evaluates arithmetic as people and models write it: `2(3+4)` is refused, `1,234.5 * 20%` is not. A parser of its own;
+--- nothing is ever handed to Lua's. Whole numbers stay exact while they fit 64 bits, and become floats beyond.
 
 local ordered = require "core.ordered"
 

@@ -172,8 +172,8 @@ end
 --- A tool with the parameters `argv` (a list of words) or `command` (the same in one line, quotes allowed). Its result is a
 --- table { code, signal, stdout, stderr, timed_out, seconds, sandbox }, which a model reads as text.
 ---
---- Whatever a rule allows runs in the sandbox of proc.run: it can write below `root` alone, reads `root` and the system, has no
---- network, and reaches no other process. How much of that holds on this system is told with each result, with the limits;
+--- Allowed programs run in the sandbox of proc.run: they can write below `root` alone, reads `root` and the system, has no
+--- network, and reaches no other process. Each result names what this system enforces, with the limits;
 --- `require` refuses to run with less. A rule with `**` leaves the sandbox as the only fence, and so does a program that takes its
 --- orders from files in `root` (make, npm, git's hooks and filters).
 ---@param options stoke.tools.command.options

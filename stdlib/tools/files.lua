@@ -154,7 +154,7 @@ end
 ---@class stoke.tools.files.options
 ---@field root? string the folder that holds all the tool may touch; "." when not given; must be there
 ---@field name? string what the model calls the tool
----@field description? string what the model is told of it
+---@field description? string what the model reads about it
 ---@field needs_approval? boolean|fun(args: table): boolean
 
 --- A tool that reads a text file, or some of its lines.

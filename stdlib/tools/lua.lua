@@ -43,7 +43,7 @@ end
 
 ---@class stoke.tools.lua.options
 ---@field name? string "lua_eval"
----@field description? string what the model is told
+---@field description? string what the model reads about it
 ---@field memory? integer bytes; 32 MiB when not given
 ---@field cpu? number seconds of processor time; 2
 ---@field max_output? integer bytes that the model reads; 16384

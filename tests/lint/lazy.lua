@@ -13,10 +13,11 @@ add("index", "stoke. stoke.cmd. stoke.tools.")
 add("circle", "stoke.cmd core.errors core.names stoke.ollama.window stoke.repl.print stoke.term.progress stoke.term.prompt")
 -- Large, and for some runs alone: a prompt, a server, the simulator, the documentation, a test, a verb's own.
 add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach.eval stoke.cmd.doctor.probe stoke.cmd.overview
-  stoke.cmd.watch stoke.console.commands stoke.console.prompt stoke.doc stoke.doc.definitions stoke.doc.man stoke.doc.markdown
-  stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.json stoke.log stoke.ollama stoke.ollama.pulls
-  stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim stoke.sim.models stoke.sim.script
-  stoke.term stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden stoke.test.run stoke.test.world stoke.time]])
+  stoke.cmd.watch stoke.console.commands stoke.console.prompt stoke.doc stoke.doc.definitions stoke.doc.library stoke.doc.man
+  stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.json stoke.log stoke.ollama
+  stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim
+  stoke.sim.models stoke.sim.script stoke.term stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden
+  stoke.test.run stoke.test.world stoke.time]])
 -- Words for errors.
 add("errors", "core.foreign stoke.log.bugs")
 -- Of the core: what begins before the rest is there, or is an engine that few runs start.

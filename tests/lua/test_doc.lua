@@ -5,6 +5,7 @@ local doc = require "stoke.doc"
 local comment = require "stoke.doc.comment"
 local fs = require "stoke.fs"
 local index = require "stoke.doc.index"
+local library = require "stoke.doc.library"
 local stoke = require "stoke"
 local test = require "stoke.test"
 
@@ -110,10 +111,30 @@ test("doc: methods and classes are found by the end of their class's name", func
   t.eq(doc.find("agent.name").kind, "field")
 end)
 
+test("doc: a member marked private is in no listing: help, names, reference, definitions", function(t)
+  local config, shown = require "stoke.config", names(doc.module("config").entries)
+  for _, member in ipairs { "load", "use_endpoint", "stand_in" } do
+    t.eq(type(config[member]), "function")
+    t.ok(library.privates("stoke.config")[member], member)
+    for _, list in ipairs { shown, doc.names() } do
+      t.ok(not (" " .. table.concat(list, " ") .. " "):find(" config." .. member .. " ", 1, true), member)
+    end
+    t.ok(not doc.reference():find("config." .. member, 1, true), member)
+    t.ok(not doc.definitions()["stoke/config.lua"]:find("M." .. member, 1, true), member)
+  end
+  t.ok(doc.find "config.get")
+end)
+
 test("doc: a module that is called itself shows how", function(t)
   t.eq(doc.find("stoke.agent").call.signature, "stoke.agent(given) -> stoke.agent")
   t.eq(doc.find("test").call.name, "test")
   t.match(doc.find("stoke.choose").call.signature, "^stoke%.choose%(given%)")
+end)
+
+test("text: the help of a module that makes objects lists their methods", function(t)
+  t.contains(doc.text(doc.find "stoke.agent", 80), "\n  agent:stream(given, options?)")
+  t.contains(doc.text(doc.find "stoke.schema", 80), "\n  Schema:check(value)")
+  t.ok(not doc.text(doc.find "stoke.choose", 80):find("\n  %a+:"))
 end)
 
 test("doc: a name that is not there gets suggestions", function(t)
@@ -180,13 +201,13 @@ test("doc: Lua's own functions are there, each that scripts have and no other", 
   t.eq(doc.of(pcall).name, "pcall")
   local lua, globals = require "stoke.doc.lua", require "core.env".globals
   for _, name in ipairs(lua.names()) do
-    local library, member = name:match "^(%w+)%.(.*)$"
-    local from = library and globals[library] or globals
+    local owner, member = name:match "^(%w+)%.(.*)$"
+    local from = owner and globals[owner] or globals
     t.eq(type(rawget(from, member or name)), "function", name)
   end
-  for _, library in ipairs { "string", "table", "utf8", "math", "coroutine" } do
-    for member, value in pairs(globals[library]) do
-      local name = library .. "." .. member
+  for _, owner in ipairs { "string", "table", "utf8", "math", "coroutine" } do
+    for member, value in pairs(globals[owner]) do
+      local name = owner .. "." .. member
       if type(value) == "function" and name ~= "string.dump" then t.ok(lua.find(name), name .. " is missing") end
     end
   end
@@ -225,13 +246,13 @@ test("topics: each is a section of the guide, found by its name and by other wor
     { "think", "thinking" }, { "embedding", "embeddings" }, { "exit-codes", "errors" }, { ".env", "env-file" } } do
     t.eq(doc.find(pair[1]).name, pair[2])
   end
-  t.match(doc.find "retry".description, "three times")
+  t.match(doc.find "retry".description, "three attempts")
   t.match(doc.find "errors".description, "%- 6: budget, limit")
 end)
 
 test("topics: a section ends where the next of its rank begins; Markdown's marks are gone", function(t)
   local budget = doc.find "budget".description
-  t.match(budget, "^A scope may hold a budget")
+  t.match(budget, "^A scope may have a budget")
   t.ok(not doc.find "context".description:find("16. Errors", 1, true))
   t.match(doc.find "context".description, "Budgets:\n\nA scope may")
   t.ok(not budget:find("```", 1, true) and not budget:find("`", 1, true), budget)

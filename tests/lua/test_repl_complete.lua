@@ -59,6 +59,12 @@ test("complete: modules that are the runtime's own are no fields of stoke", func
   t.eq(ask "stoke.readi", "7: ")
 end)
 
+test("complete: private members of a module are not offered", function(t)
+  local config = require "stoke.config"
+  t.eq(type(config.use_endpoint), "function")
+  t.eq(ask("config.", { config = config }), "8: endpoint explain get profile source")
+end)
+
 test("complete: nothing is called for it", function(t)
   local trap = setmetatable({}, { __index = function() error "never called" end, __pairs = function() error "never called" end })
   t.eq(ask("x.y", { x = trap }), "3: ")

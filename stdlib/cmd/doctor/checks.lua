@@ -136,7 +136,7 @@ end
 -- ---- models --------------------------------------------------------------------------------------------------------------------
 
 --- Are the capabilities of at least one model known?
-local function known(f)
+local function knows_capabilities(f)
   for _, m in ipairs(f.server.list or {}) do
     if m.capabilities then return true end
   end
@@ -389,7 +389,7 @@ M.list = {
     cure = function() return "stoke pull qwen2.5:3b" end },
   { name = "no-tools", level = "warning",
     look = function(f)
-      if all_embed(f) or not known(f) then return nil end
+      if all_embed(f) or not knows_capabilities(f) then return nil end
       for _, m in ipairs(f.server.list) do
         if has(m, "tools") or not m.capabilities then return nil end
       end

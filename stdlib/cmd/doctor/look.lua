@@ -263,7 +263,7 @@ local function server(wait)
 end
 
 --- The variables that choose the server, as they were written.
-local function asked()
+local function server_variables()
   return { OLLAMA_HOST = env.get "OLLAMA_HOST", STOKE_ENDPOINT = env.get "STOKE_ENDPOINT" }
 end
 
@@ -309,7 +309,7 @@ function M.facts(wait)
   for name, profile in next, values.profiles do profiles[options.canonical(name)] = profile end
   local _, host, port = M.parts(found.url)
   local here = host == "127.0.0.1" or host == "localhost" or host == "[::1]"
-  return { server = found, asked = asked(), now = time.now(), profiles = profiles, pool = values.pool, folders = places,
+  return { server = found, asked = server_variables(), now = time.now(), profiles = profiles, pool = values.pool, folders = places,
     disks = disks(), proxies = proxies(), open_files = open_files(), processors = about.processors(), lua = lua_paths(),
     process = here and local_server(port) or nil }, err and errors.wrap(err)
 end

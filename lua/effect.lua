@@ -155,6 +155,7 @@ local function attempts(def, q, call)
       call.slot = slot
     end
     if retry.used and call.attempts == 1 and def.retry then retry.earn(call) end
+    if call.span and span.opening and call.attempts == 1 then pcall(span.opening, def.name, q) end
     if call.span then call.started = span.now() end
     local value, err = def.run(q, call, call.work)
     if err == nil then return value end

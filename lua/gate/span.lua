@@ -14,7 +14,7 @@ M.on = false
 M.sinks = {}
 M.bodies = false
 
---- Listener, called before each effect: fun(name, q). It must not wait.
+--- Listener, called before a driver performs an effect, not for one that comes from a recording: fun(name, q). It may wait.
 M.opening = nil
 
 M.now = time.monotonic
@@ -47,7 +47,6 @@ function M.switch(on)
 end
 
 function M.open(def, q, task, context)
-  if M.opening then pcall(M.opening, def.name, q) end
   count = count + 1
   return { id = count, parent = context.span, name = def.name, task = task, q = q, opened = M.now(), wall = time.wall() }
 end

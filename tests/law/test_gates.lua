@@ -5,8 +5,10 @@ local test = require "stoke.test"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local journal = require "core.journal"
+local host = require "host.task"
 local retry = require "core.gate.retry"
 local span = require "core.gate.span"
+local stoke = require "stoke"
 local tasks = require "core.task"
 
 local tries = {}
@@ -52,4 +54,27 @@ test("the work of the host's own tasks is in no trace", function(t)
     effect.perform("test.server", { server = "own" })
   end)
   t.eq(names, { "test.server" })
+end)
+
+test("who looks before an effect is done may wait: nothing of that is the run's", { real = true }, function(t)
+  local asked = 0
+  local before, on = span.opening, span.on
+  span.switch(true)
+  span.opening = function()
+    asked = asked + 1
+    host.park("a listener", asked / 1000)
+  end
+  local _ <close> = setmetatable({}, { __close = function()
+    span.opening = before
+    span.switch(on)
+  end })
+  local function f()
+    local scope <close> = stoke.scope {}
+    return scope:map({ 3, 1, 2 }, function(n) return effect.perform("test.server", { server = n }) end)
+  end
+  local tape, first = journal.record("run", f)
+  t.ok(asked > 0)
+  asked = 0
+  local second, again = journal.replay(tape, f)
+  t.eq({ second, again.deliveries, asked }, { first, tape.deliveries, 0 })
 end)

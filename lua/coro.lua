@@ -10,6 +10,7 @@
 
 local host = require "host.task"
 local errors = require "core.errors"
+local frames = require "core.frame"
 local scopes = require "core.scope"
 
 local raw = coroutine
@@ -62,7 +63,7 @@ end
 --- Message handler of tasks. A cancellation gets no traceback: there may be thousands, and their cause is outside the task.
 function M.handler(raised)
   if errors.is(raised) and raised.kind == "cancelled" then
-    if not rawget(raised, "where") then raised.where = host.site() end
+    if not rawget(raised, "where") and not frames.inside_body() then raised.where = host.site() end
     return raised
   end
   return errors.handler(raised)

@@ -174,7 +174,9 @@ end
 local function hand_over(call)
   call.settled = true
   local settles = setmetatable({ def = call.def, slot = call.slot, begun = nil }, Call)
-  if call.budget then settles.budget, settles.held, settles.asked = call.budget, call.held, call.asked end
+  if call.budget then
+    settles.budget, settles.held, settles.asked, settles.unseen = call.budget, call.held, call.asked, call.unseen
+  end
   if call.span then
     settles.span, settles.q, settles.started = call.span, call.q, call.started
     settles.attempts, settles.amend = call.attempts, call.amend
@@ -214,9 +216,7 @@ end
 --- The outcome of a run that is journalled.
 local function journalled(def, q, call)
   local context = call.context
-  local value, err = context.journal:outcome(def, q, call, context.tape and def.taped and taped or live)
-  if context.budget and call.replayed then counted(def, call, err) end
-  return value, err
+  return context.journal:outcome(def, q, call, context.tape and def.taped and taped or live)
 end
 
 local function gated(def, q, task, scope, work)

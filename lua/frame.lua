@@ -139,6 +139,14 @@ function M.inside(frame, budget)
   return enter(scope, scope.context, frame, true, budget)
 end
 
+--- Whether the running code is the body of an effect, which a replay does not do again.
+---@return boolean
+function M.inside_body()
+  if runs == 0 then return false end
+  local task = current()
+  return task ~= nil and (task.scope or task).context.inside == true
+end
+
 --- The frame of the current task; nil outside a journalled run.
 ---@return stoke.frame|nil
 function M.current()

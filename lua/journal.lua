@@ -53,15 +53,16 @@ Journal.__name = "stoke.journal"
 ---@class stoke.journal.outcome
 ---@field value? any
 ---@field err? stoke.error
----@field facts? { attempts?: integer, asked?: integer, usage?: table, known?: table, spent?: table, nested?: table } beside the
----  value: attempts it took, tokens it was asked with, what it used, what the driver knows of it; of a tool's body: what it spent
----  of budgets, and its agents used
+---@field facts? { attempts?: integer, asked?: integer, usage?: table, known?: table, spent?: table, nested?: table, counts?: boolean }
+---  beside the value: attempts it took, tokens it was asked with, what it used, what the driver knows of it; of a tool's body: what
+---  it spent of budgets, and its agents used; whether a budget had let it through
 ---@field refusal? boolean a gate refused it: nothing was done
 ---@field cut? boolean it was cancelled
 ---@field raised? boolean it was raised: a mistake of the caller
 ---@field secret? boolean its value is not kept, and read anew
 ---@field about? table of a stream: what is known once it is open
 ---@field items? table[] of a stream: { value, inline } or, last, { ended, err, inline }
+---@field came? integer[] of a stream: tokens that had come, each time somebody asked
 
 local function new(id, fields)
   fields.id, fields.rows, fields.by_key, fields.count, fields.seen = id, {}, {}, 0, 0
@@ -134,10 +135,19 @@ function Journal:put(row, outcome)
   row.outcome, row.seen = outcome, self.seen
 end
 
+--- Why the order of the run can no longer be recorded or replayed.
+---@return stoke.error|nil
+function Journal:failure()
+  local kind, why = self.schedule:failure()
+  return kind and errors.new(kind, why) or nil
+end
+
 -- ---- diverging --------------------------------------------------------------------------------------------------------------
 
 --- The run asks what it did not ask when it was recorded. It is told once, and whatever it performs from now on meets the same.
 function Journal:diverge(what, fields)
+  self.diverged = self:failure()
+  if self.diverged then return self.diverged end -- that came first
   local where = host.site()
   fields.number = self.count
   fields.hint = "the code, or what it works with, is not that of the recording"
@@ -176,7 +186,7 @@ local ONCE = { attempts = 1 } -- what is known of most values; nobody changes fa
 local function facts_of(def, value, q, call)
   if not (def.usage or def.facts or call.asked or call.nested or call.meter) and call.attempts == 1 then return ONCE end
   local facts = { attempts = call.attempts, asked = call.asked, usage = def.usage and not def.stream and def.usage(value, q) or nil,
-    known = def.facts and def.facts(value, q) or nil, nested = call.nested }
+    known = def.facts and def.facts(value, q) or nil, nested = call.nested, counts = call.budget and true }
   if call.meter then facts.spent = plain.copy(call.meter.used) end
   return facts
 end
@@ -187,7 +197,8 @@ local function outcome_of(self, def, value, err, q, call)
     local kind = errors.kinds[err.kind]
     local spent = call.meter and plain.copy(call.meter.used)
     return { err = plain.copy(err), cut = err.kind == "cancelled" or nil, refusal = kind and kind.refusal,
-      facts = { attempts = call.attempts, asked = call.asked, spent = spent, nested = call.nested } }
+      facts = { attempts = call.attempts, asked = call.asked, spent = spent, nested = call.nested,
+        counts = call.budget and true } }
   end
   local facts = facts_of(def, value, q, call)
   if def.secret and def.secret(q) then
@@ -207,7 +218,7 @@ end
 --- What a body does is its own: nothing of it is visible to the run, and what it spends is counted apart, too.
 local function inside(call)
   local budget = call.context.budget
-  call.inside, call.meter = true, budget and budgets.new({}, budget) or nil
+  call.inside, call.meter = true, budget and budgets.metered(budget) or nil
   return frames.inside(frames.body(call.context.frame, call.key), call.meter)
 end
 
@@ -223,6 +234,7 @@ function Journal:take(row, def, q, call, live)
   outcome.raised = not ok and err.kind ~= "cancelled" or nil
   self:put(row, outcome)
   if visible then row.inline = schedule.finish() end
+  if call.meter then budgets.show(call.meter) end
   if outcome.raised then error(err, 0) end
   if failed then return nil, failed end
   if err ~= nil then return nil, err end
@@ -238,14 +250,15 @@ function Journal:give(row, def, q, call)
   self.left_over = self.left_over - 1
   call.replayed = true
   if not row.inline then
-    local given, err = schedule.await()
+    local inline, err = schedule.place() -- it may have come, and nobody had seen it yet
     if err then return nil, err end
-    row.inline = not given -- it had come, and nobody had seen it yet
+    row.inline = inline
   end
   local outcome = row.outcome
   local facts = outcome.facts
   call.started = call.span and monotonic() or nil
-  call.attempts, call.asked, call.spent = facts.attempts or 1, facts.asked, facts.spent
+  call.attempts, call.asked, call.spent, call.counts = facts.attempts or 1, facts.asked, facts.spent, facts.counts
+  if call.context.budget then budgets.account(call.context.budget, def, call) end
   if def.given then def.given(q, plain.copy(facts)) end
   if outcome.raised then error(plain.copy(outcome.err), 0) end
   if outcome.err then return nil, plain.copy(outcome.err) end
@@ -264,7 +277,10 @@ end
 --- Is all that was recorded done again?
 function Journal:at_end() return self.left_over <= 0 and self.schedule:at_end() end
 
---- The row that answers a request, or an error. Neither: it is to be done.
+--- The row that answers a request, or an error. Neither: it is to be done, unless it was cancelled.
+---@return stoke.journal.row|nil
+---@return stoke.error|nil
+---@return any cancelled
 function Journal:answer(key, def, asked, digest)
   local row = self.by_key[key]
   if not row then
@@ -275,8 +291,13 @@ function Journal:answer(key, def, asked, digest)
   if row.outcome then return row end
   row.given = true -- the journal ends before its outcome: it is done when all else has been
   self.left_over = self.left_over - 1
-  return nil, select(2, schedule.await())
+  local _, err = schedule.await()
+  local task = host.current()
+  return nil, err, not err and not task.unwinding and scopes.innermost(task).cancelled -- while it waited
 end
+
+--- In place of an effect that was cancelled before it was done.
+local function cut_off(def) return nil, errors.new("cancelled", "cancelled while waiting for " .. def.name) end
 
 -- ---- modules ----------------------------------------------------------------------------------------------------------------
 
@@ -314,11 +335,14 @@ function Journal:require(name, loaded, load)
   if row then
     row.given = true
     self.left_over = self.left_over - 1
-    local given, err = row.inline, nil
-    if not row.inline then given, err = schedule.await() end
+    if not row.outcome and loaded ~= nil then self:put(row, { facts = {} }) end -- this process has loaded it before the replay
+    local outcome, err = row.outcome, nil
+    if not outcome then
+      err = select(2, schedule.await())
+    elseif not row.inline then
+      row.inline, err = schedule.place()
+    end
     if err then error(err, 0) end
-    local outcome = row.outcome
-    row.inline = row.inline or not given
     if outcome and outcome.err then error(plain.copy(outcome.err), 0) end
   end
   if loaded ~= nil then return loaded end
@@ -345,10 +369,11 @@ function Journal:outcome(def, q, call, live)
   if err then return nil, err end
   call.key, self.count = key, self.count + 1
   if self.replaying and not context.inside then
-    local row
-    row, err = self:answer(key, def, asked, digest)
+    local row, cancelled
+    row, err, cancelled = self:answer(key, def, asked, digest)
     if err then return nil, err end
     if row then return self:give(row, def, q, call) end
+    live = cancelled and cut_off or live
   end
   if not request then
     request, err = self:kept(def, asked)
@@ -369,7 +394,10 @@ function Journal:snapshot()
     if outcome and outcome.items then -- a stream's grows
       own.outcome = {}
       for name, value in next, outcome do own.outcome[name] = value end
-      own.outcome.items = table.move(outcome.items, 1, #outcome.items, 1, {})
+      for _, list in ipairs { "items", "came" } do
+        local grows = outcome[list]
+        own.outcome[list] = grows and table.move(grows, 1, #grows, 1, {})
+      end
     end
     held.rows[i], held.by_key[own.key] = own, own
   end
@@ -405,7 +433,8 @@ local function run(journal, f, ...)
   schedule.adopt(task, journal.schedule)
   scope:wait()
   if task.err then results = { n = 0, err = task.err } end
-  if journal.diverged then results = { n = 0, err = journal.diverged } end
+  local failed = journal.diverged or journal:failure() -- whatever the script has made of it
+  if failed then results = { n = 0, err = failed } end
   return results
 end
 

@@ -74,6 +74,17 @@ function M.await()
   return nil, errors.new(kind or "cancelled", why or "the run was cancelled while it was replayed")
 end
 
+--- The same for an outcome that is in the journal: where the log ends before its place, it has its place now.
+---@return boolean|nil inline the task was not suspended; nil: the run failed
+---@return stoke.error? err
+function M.place()
+  local given, err = M.await()
+  if given == nil then return nil, err end
+  if given then return false end
+  M.begin()
+  return M.finish()
+end
+
 --- The error of a failed run, with which its root task ends even if its code caught the error.
 ---@param task stoke.task
 ---@return stoke.error|nil

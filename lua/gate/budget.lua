@@ -1,6 +1,9 @@
 --- The budget gate: a scope may hold { calls, tokens, seconds } for all the model calls below it. Reserving counts the call and
 --- sets the tokens aside that it may use; settling puts what it used in their place. So calls that run side by side cannot spend
 --- the same tokens: one that does not fit beside the others waits until they are settled.
+---
+--- In a journalled run `used` changes where the run can see it, and a replay does the same: at a call's end, and what the body of an
+--- effect spends at that effect's end. What is spent before is `unseen`; the limits count both.
 
 local errors = require "core.errors"
 local host = require "host.task"
@@ -12,6 +15,8 @@ local M = {}
 ---@field limit { calls?: integer, tokens?: integer, seconds?: number }
 ---@field used { calls: integer, tokens: integer, seconds: number }
 ---@field held integer tokens set aside for calls that run
+---@field unseen? { calls: integer, tokens: integer, seconds: number } of a journalled run
+---@field meter? boolean it counts what the body of an effect spends
 ---@field outer? stoke.budget the budget of the scope around it; both must hold
 
 local NAMES = { "calls", "tokens", "seconds" }
@@ -36,8 +41,14 @@ function M.new(limit, outer)
   return { limit = limit, used = { calls = 0, tokens = 0, seconds = 0 }, held = 0, outer = outer }
 end
 
+--- What is spent of a level, seen or not.
+local function used_of(level, name)
+  local unseen = level.unseen
+  return unseen and level.used[name] + unseen[name] or level.used[name]
+end
+
 local function spent(level, name)
-  local limit, used = level.limit[name], level.used[name]
+  local limit, used = level.limit[name], used_of(level, name)
   return errors.new("budget", ("the budget of %g %s is spent (%g used)"):format(limit, name, used),
     { limit = limit, used = used, unit = name })
 end
@@ -48,7 +59,7 @@ local function reached(budget)
   while level do
     for _, name in ipairs(NAMES) do
       local limit = level.limit[name]
-      if limit and level.used[name] >= limit then return spent(level, name) end
+      if limit and used_of(level, name) >= limit then return spent(level, name) end
     end
     level = level.outer
   end
@@ -60,9 +71,8 @@ local function room_of(budget)
   local level = budget
   while level do
     local limit = level.limit.tokens
-    if limit and limit - level.used.tokens - level.held < room then
-      room, tightest = limit - level.used.tokens - level.held, level
-    end
+    local free = limit and limit - used_of(level, "tokens") - level.held
+    if free and free < room then room, tightest = free, level end
     level = level.outer
   end
   return room, tightest
@@ -91,6 +101,20 @@ local function hold(budget, def, call)
   end
 end
 
+--- Count more of a level, where it is not seen yet, or where it is.
+local function add(level, seen, name, more)
+  if seen then
+    level.used[name] = level.used[name] + more
+    return
+  end
+  local unseen = level.unseen
+  if not unseen then
+    unseen = { calls = 0, tokens = 0, seconds = 0 }
+    level.unseen = unseen
+  end
+  unseen[name] = unseen[name] + more
+end
+
 --- Count a call in and set its tokens aside; an error of kind `budget` when nothing is left of one of the limits.
 ---@return stoke.error|nil
 function M.reserve(budget, def, call)
@@ -102,14 +126,37 @@ function M.reserve(budget, def, call)
     held, err = hold(budget, def, call)
     if not held then return err end
   end
-  local level = budget
+  local level, seen = budget, not call.context.journal
   while level do
-    level.used.calls = level.used.calls + 1
+    add(level, seen, "calls", 1)
     level.held = level.held + held
     level = level.outer
   end
-  call.budget, call.held = budget, held
+  call.budget, call.held, call.unseen = budget, held, not seen
   return nil
+end
+
+--- A budget for the body of an effect in a journalled run.
+---@param outer stoke.budget
+---@return stoke.budget
+function M.metered(outer)
+  local budget = M.new({}, outer)
+  budget.meter = true
+  return budget
+end
+
+--- The effect whose body a budget has metered is over: the run sees what that spent, up to the body which the effect is in itself.
+---@param meter stoke.budget
+function M.show(meter)
+  local level = meter.outer
+  while level do
+    for _, name in ipairs(NAMES) do
+      add(level, false, name, -meter.used[name])
+      add(level, true, name, meter.used[name])
+    end
+    if level.meter then return end
+    level = level.outer
+  end
 end
 
 --- What a body spent that is not run again.
@@ -127,13 +174,13 @@ end
 ---@param call table
 function M.account(budget, def, call)
   if call.spent then charge(budget, call.spent) end
-  if not def.usage then return end
-  local level = budget
+  if not def.usage or call.replayed and not call.counts then return end
+  local level, seen = budget, not call.replayed
   while level do
-    level.used.calls = level.used.calls + 1
+    add(level, seen, "calls", 1)
     level = level.outer
   end
-  call.budget = budget
+  call.budget, call.unseen = budget, not seen
 end
 
 --- Put what a call used in the place of what was set aside for it. Where the answer broke off the server does not tell: then what
@@ -145,12 +192,17 @@ function M.settle(budget, used, call)
   elseif call.begun or call.came and call.came > 0 then
     tokens = (call.asked or 0) + (call.came or 0)
   end
-  local held, level = call.held or 0, budget
+  local held, level, seen = call.held or 0, budget, true
   while level do
-    level.used.tokens = level.used.tokens + tokens
-    level.used.seconds = level.used.seconds + seconds
+    if seen and call.unseen then
+      add(level, false, "calls", -1)
+      add(level, true, "calls", 1)
+    end
+    add(level, seen, "tokens", tokens)
+    add(level, seen, "seconds", seconds)
     level.held = level.held - held
     if level.waiting then scopes.wake_all(level.waiting) end
+    seen = seen and not level.meter
     level = level.outer
   end
   call.budget, call.held = nil, nil

@@ -7,12 +7,15 @@ local schedule = require "core.schedule"
 
 local M = {}
 
---- Call a method of a source, which may wait; whether it did not.
-local function outside(visible, f, ...)
-  if not visible then return true, f(...) end
-  schedule.begin()
+--- Call a method of a source, which may wait, and keep what came of it before the run sees that.
+---@param note fun(item: any, err: any): table what is kept; its `inline` is set
+local function outside(recorder, note, f, ...)
+  if recorder.visible then schedule.begin() end
   local item, err = f(...)
-  return schedule.finish(), item, err
+  local kept
+  kept, item, err = note(recorder, item, err)
+  kept.inline = not recorder.visible or schedule.finish()
+  return item, err
 end
 
 -- ---- recording --------------------------------------------------------------------------------------------------------------
@@ -20,32 +23,41 @@ end
 local Recorder = {}
 Recorder.__index = Recorder
 
-function Recorder:keep(inline, item, err)
-  local items = self.row.outcome.items
-  if item ~= nil then
-    local kept, odd = plain.copy(item)
-    if odd then
-      return nil, errors.new("script", ("%s: a journalled run keeps plain data alone, and %s"):format(self.row.name, odd))
-    end
-    if type(item) == "table" and item.type == "done" then self.done = item end
-    items[#items + 1] = { value = kept, inline = inline }
-    return item
+local function keep(recorder, item, err)
+  local items = recorder.row.outcome.items
+  local kept, odd = plain.copy(item)
+  if odd then
+    item, err = nil, errors.new("script", ("%s: a journalled run keeps plain data alone, and %s"):format(recorder.row.name, odd))
   end
-  items[#items + 1] = { ended = true, err = err and plain.copy(err), inline = inline, came = err and self:came() or nil }
-  return nil, err
+  if type(item) == "table" and item.type == "done" then recorder.done = item end
+  local entry = item ~= nil and { value = kept } or { ended = true, err = err and plain.copy(err) }
+  items[#items + 1] = entry
+  return entry, item, err
 end
 
-function Recorder:next(given) return self:keep(outside(self.visible, self.inner.next, self.inner, given)) end
+function Recorder:next(given) return outside(self, keep, self.inner.next, self.inner, given) end
 
 --- All that is still to come, as one item: `rest` of a source that can do that.
-local function record_rest(self) return self:keep(outside(self.visible, self.inner.rest, self.inner)) end
+local function record_rest(self) return outside(self, keep, self.inner.rest, self.inner) end
 
-function Recorder:came() return self.inner.came and self.inner:came() or 0 end
+--- How much had come is chance, too.
+function Recorder:came()
+  local outcome, came = self.row.outcome, self.inner.came and self.inner:came() or 0
+  outcome.came = outcome.came or {}
+  table.insert(outcome.came, came)
+  return came
+end
+
+local function keep_close(recorder)
+  local closed = {}
+  recorder.row.outcome.closed = closed
+  return closed
+end
 
 function Recorder:close()
   if self.closed then return end
   self.closed = true
-  self.row.outcome.closed = { inline = outside(self.visible, self.inner.close, self.inner) }
+  outside(self, keep_close, self.inner.close, self.inner)
 end
 
 --- A source that keeps what is read from another.
@@ -63,30 +75,46 @@ end
 local Player = { recorded = true }
 Player.__index = Player
 
+--- Wait for the place of something that is kept; an error when the run failed.
+local function wait_for(kept)
+  if kept.inline then return nil end
+  local inline, failed = schedule.place()
+  if not failed then kept.inline = inline end
+  return failed
+end
+
+--- The journal ends before the stream does, and what it was read from is gone: that is kept like any other end.
+local function interrupted(row)
+  local err = errors.new("interrupted", ("%s broke off: its journal ends here"):format(row.name))
+  return { ended = true, err = err }
+end
+
 function Player:next()
-  local item = self.row.outcome.items[self.position + 1]
-  if not item then
-    local _, failed = schedule.await()
-    return nil, failed or errors.new("interrupted", ("%s broke off: its journal ends here"):format(self.row.name))
-  end
-  self.position, self.has_come = self.position + 1, item.came
-  if not item.inline then
-    local _, failed = schedule.await()
-    if failed then return nil, failed end
-  end
+  local items, position = self.row.outcome.items, self.position + 1
+  self.position = position
+  items[position] = items[position] or interrupted(self.row)
+  local item = items[position]
+  local failed = wait_for(item)
+  if failed then return nil, failed end
   if item.ended then return nil, item.err and plain.copy(item.err) end
   local value = plain.copy(item.value)
   if type(value) == "table" and value.type == "done" then self.done = value end
   return value
 end
 
-function Player:came() return self.has_come or 0 end
+function Player:came()
+  local outcome = self.row.outcome
+  outcome.came = outcome.came or {}
+  self.counted = (self.counted or 0) + 1
+  outcome.came[self.counted] = outcome.came[self.counted] or 0 -- the journal ends before
+  return outcome.came[self.counted]
+end
 
 function Player:close()
   local closed = self.row.outcome.closed
   if self.closed then return end
   self.closed = true
-  if closed and not closed.inline then schedule.await() end
+  if closed then wait_for(closed) end -- the run's failure is told by whatever it does next
 end
 
 --- A source that gives what was read.

@@ -5,6 +5,7 @@ local stoke = require "stoke"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local journal = require "core.journal"
+local orders = require "order_runs"
 local runs = require "runs"
 local task = require "host.task"
 
@@ -93,4 +94,70 @@ test("streams: where the journal ends in the middle of one it breaks off there, 
   end)
   t.eq(results.err, nil)
   t.eq({ results[1], results[2], results[3] }, { "en w1 w2", "en w1 w2 w3 w4 w5", "end" })
+end)
+
+-- A journal that ends before its last deliveries: what came was kept, and the process ended before the run saw it.
+local function before_last(tape, n)
+  local held, list = tape:snapshot(), orders.decode(tape.deliveries)
+  held.deliveries = orders.encode(table.move(list, 1, #list - n, 1, {}))
+  return held
+end
+
+test("an outcome that nobody had seen has its place where the run goes on, and the same one from then on", function(t)
+  local function f()
+    local seen = {}
+    local function work(name)
+      return function()
+        seen[#seen + 1] = runs.ask(name, { wait = 0.1 }).text
+        stoke.sleep(0)
+        seen[#seen + 1] = name
+      end
+    end
+    stoke.all { work "a", work "b", function() for _ = 1, 5 do stoke.sleep(0) seen[#seen + 1] = "c" end end }
+    return table.concat(seen, " ")
+  end
+  local tape = journal.record("run", f)
+  for n = 1, #orders.decode(tape.deliveries) do
+    runs.asked = {}
+    local first, longer = journal.replay(before_last(tape, n), f)
+    t.eq({ first.err, #runs.asked }, { nil, 0 }, n)
+    local second, again = journal.replay(longer, f)
+    t.eq({ second, again.deliveries }, { first, longer.deliveries }, n)
+  end
+end)
+
+test("a stream that broke off where the journal ended breaks off there again", function(t)
+  journal.record("run", function()
+    journal.current().cut_at = 3
+    return read { count = 5 }
+  end)
+  local function f()
+    local words, why = read { count = 5 }
+    return words, why, ask("after", { wait = 0.1 }).text, stoke.spawn(ask, "last"):await().text
+  end
+  local first, longer = journal.replay(runs.snapshot, f)
+  t.eq({ first.err, first[1], first[2] }, { nil, "en w1 w2", "interrupted" })
+  t.eq(longer.rows[1].outcome.items[3].err.kind, "interrupted") -- like any other end
+  runs.asked = {}
+  local second, again = journal.replay(longer, f)
+  t.eq({ second, again.deliveries, runs.asked }, { first, longer.deliveries, {} })
+end)
+
+test("an effect whose task was cancelled while the process ended is not done any more", function(t)
+  local function f(ask_live)
+    local task_of = stoke.spawn(ask_live, "late", { wait = 1 })
+    stoke.sleep(0.1)
+    task_of:cancel()
+    if journal.current().cut_here then runs.snapshot = journal.current():snapshot() end
+    return stoke.try(task_of.await, task_of) == nil
+  end
+  journal.record("run", function()
+    journal.current().cut_here = true
+    return f(ask)
+  end)
+  runs.asked = {}
+  local first, longer = journal.replay(runs.snapshot, f, ask)
+  t.eq({ first[1], runs.asked }, { true, {} })
+  local second, again = journal.replay(longer, f, ask)
+  t.eq({ second, again.deliveries, runs.asked }, { first, longer.deliveries, {} })
 end)

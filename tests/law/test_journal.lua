@@ -164,3 +164,31 @@ test("every effect says how bad it is to do it twice, and what cannot be recorde
   end
   t.eq(refused, { "http.serve" })
 end)
+
+test("a run whose order broke ends with that, whatever its script made of it", function(t)
+  local function f(other)
+    for _ = 1, 3 do stoke.try(stoke.sleep, 0.1) end
+    if other then stoke.try(ask, "what was not asked") end
+    error("an error of the script's own", 0)
+  end
+  local tape = journal.record("run", f)
+  tape.deliveries = tape.deliveries:sub(1, -2) .. "\255"
+  local err = journal.replay(tape, f, true).err
+  t.eq(err.kind, "replay")
+  t.match(err.message, "damaged")
+end)
+
+test("a place inside the body of an effect is in no error that the run sees", function(t)
+  effect.define("test.body", { class = "pure", metered = true, run = function(_, _, work)
+    local ok, err = pcall(work)
+    return ok, not ok and errors.wrap(err) or nil
+  end })
+  local first, second = runs.twice(function()
+    local _, err = stoke.try(stoke.timeout, 0.1, function()
+      return effect.perform("test.body", {}, function() stoke.spawn(ask, "x", { wait = 1 }):await() end)
+    end)
+    return tostring(err), err.where
+  end)
+  t.match(first[1], "deadline of 0.1 s")
+  t.eq(second, first)
+end)

@@ -2,8 +2,8 @@
 --- sets the tokens aside that it may use; settling puts what it used in their place. So calls that run side by side cannot spend
 --- the same tokens: one that does not fit beside the others waits until they are settled.
 ---
---- In a journalled run `used` changes where the run can see it, and a replay does the same: at a call's end, and what the body of an
---- effect spends at that effect's end. What is spent before is `unseen`; the limits count both.
+--- In a journalled run `used` changes where a replay can do the same: at a call's end, and what the body of an effect spends at
+--- that effect's end. What is spent before is `unseen`; the limits count both.
 
 local errors = require "core.errors"
 local host = require "host.task"

@@ -41,7 +41,7 @@ function Body:child(label)
 end
 
 function Body:run_some()
-  local list = self.depth < 4 and actions or actions.leaves
+  local list = self.depth >= 4 and actions.leaves or self.run.actions or actions
   for _ = 1, self.pick(4) + (self.depth == 0 and 6 or 0) do
     local action = list[self.pick(#list)]
     local ok, err = pcall(action, self)
@@ -65,6 +65,7 @@ local function work()
 end
 
 function actions.effect(me)
+  if me.run.leaf then return me.run.leaf(me) end
   me.effects = me.effects + 1
   local key = me.path .. "#" .. me.effects
   me:step("asks", me.effects)
@@ -183,17 +184,29 @@ for _ = 1, 3 do actions[#actions + 1] = actions.effect end
 actions.leaves = { actions.effect, actions.effect, actions.send, actions.recv, actions.select, actions.cancel, actions.await,
   actions.close, actions.hold }
 
---- The program of a seed.
+-- These actions and others.
+function M.with(others)
+  local list = table.move(actions, 1, #actions, 1, {})
+  for _, name in ipairs(others.NAMES) do list[#list + 1] = others[name] end
+  return list
+end
+
+-- What the first task of a run works with.
+function M.body(run)
+  local shared = { tasks = {}, awaiting = {}, channels = { stoke.channel(), stoke.channel(1), stoke.channel(3) },
+    places = stoke.semaphore(2) }
+  run.handles = shared.tasks
+  return setmetatable({ run = run, path = "main", pick = numbers(run.seed), effects = 0, children = 0, depth = 0,
+    shared = shared }, Body)
+end
+
+-- The program of a seed. The run may have `actions`, and `leaf`, what an effect is.
 function M.program(seed)
   return function(run)
     run.seed = tostring(seed)
-    local shared = { tasks = {}, awaiting = {}, channels = { stoke.channel(), stoke.channel(1), stoke.channel(3) },
-      places = stoke.semaphore(2) }
-    run.handles = shared.tasks
-    local body = setmetatable({ run = run, path = "main", pick = numbers(run.seed), effects = 0, children = 0, depth = 0,
-      shared = shared }, Body)
+    local body = M.body(run)
     local ok, err = pcall(function()
-      local scope <close> = stoke.scope { deadline = 0.1 }
+      local scope <close> = stoke.scope { deadline = run.seconds or 0.1 }
       body:run_some()
       if body.pick(4) > 1 then scope:wait() end
       body:step("through", scope ~= nil)

@@ -1,0 +1,62 @@
+-- Random programs with real effects on a hostile world: run once live on the real clock, and again from the journal.
+
+local test = require "stoke.test"
+local stoke = require "stoke"
+local runs = require "chaos_runs"
+local worlds = require "chaos_world"
+
+local SEEDS = tonumber(os.getenv "STOKE_CHAOS_SEEDS") or 20
+local FIRST = tonumber(os.getenv "STOKE_CHAOS_FIRST") or 1
+local AT_ONCE = tonumber(os.getenv "STOKE_CHAOS_AT_ONCE") or 5
+local ALL = os.getenv "STOKE_CHAOS_ALL" ~= nil -- tell all failures, not the first
+
+-- An ordinary program beside the runs.
+local function beside(world, seed)
+  return stoke.spawn(runs.plain, world, seed + 1000000)
+end
+
+-- f(world, seed) for each seed, several at once; says what it returns of each that is wrong.
+local function each_seed(t, f)
+  local world <close> = worlds.open(t.tmp())
+  local seeds, failures = {}, {}
+  for i = 1, SEEDS do seeds[i] = FIRST + i - 1 end
+  local scope <close> = stoke.scope {}
+  scope:map(seeds, function(seed)
+    local other = seed % 4 == 0 and beside(world, seed)
+    local why = f(world, seed)
+    if other then other:await() end
+    if not why then return end
+    failures[#failures + 1] = ("seed %d: %s"):format(seed, why)
+    if ALL then io.stderr:write(failures[#failures], "\n") end
+  end, { limit = AT_ONCE })
+  t.eq(table.concat(failures, "\n"), "")
+end
+
+-- The first of what f returns of a list, all at once.
+local function first(list)
+  return function(f)
+    local scope <close> = stoke.scope {}
+    local found
+    scope:map(list, function(item) found = found or f(item) end)
+    return found
+  end
+end
+
+test("chaos programs replay twice, step by step, with nothing done again", { real = true, timeout = 3600 }, function(t)
+  each_seed(t, function(world, seed)
+    local recorded = runs.record(world, seed)
+    return first { 1, 2 }(function() return runs.why_not(recorded, runs.replay(world, seed, recorded.tape)) end)
+  end)
+end)
+
+test("chaos programs that were cut go on live, and replay as they went on", { real = true, timeout = 3600 }, function(t)
+  each_seed(t, function(world, seed)
+    local recorded = runs.record(world, seed, 3)
+    return first(recorded.snapshots)(function(cut)
+      local run, again = runs.replay(world, seed, cut.tape)
+      local why = runs.not_from(recorded, cut, run) or
+        runs.why_not({ run = run, tape = again }, runs.replay(world, seed, again))
+      return why and ("cut at step %d: %s"):format(cut.steps, why)
+    end)
+  end)
+end)

@@ -54,8 +54,8 @@ Journal.__name = "stoke.journal"
 ---@field value? any
 ---@field err? stoke.error
 ---@field facts? { attempts?: integer, asked?: integer, usage?: table, known?: table, spent?: table, nested?: table,
----  counts?: boolean } beside the value: attempts it took, tokens it was asked with, what it used, what the driver knows of it; of a
----  tool's body: what it spent of budgets, and its agents used; whether a budget had let it through
+---  counts?: boolean } beside the value: attempts it took, tokens it was asked with, what it used, what the driver knows of it;
+---  of a tool's body: what it spent of budgets, and its agents used; whether a budget had let it through
 ---@field refusal? boolean a gate refused it: nothing was done
 ---@field cut? boolean it was cancelled
 ---@field raised? boolean it was raised: a mistake of the caller

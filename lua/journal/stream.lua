@@ -2,6 +2,7 @@
 --- gives them in their turns. A stream that the journal does not follow to its end breaks off there, with kind `interrupted`.
 
 local errors = require "core.errors"
+local handler = require "core.coro".handler
 local plain = require "core.journal.plain"
 local schedule = require "core.schedule"
 
@@ -11,10 +12,15 @@ local M = {}
 ---@param note fun(item: any, err: any): table what is kept; its `inline` is set
 local function outside(recorder, note, f, ...)
   if recorder.visible then schedule.begin() end
-  local item, err = f(...)
-  local kept
+  local ok, item, err = xpcall(f, handler, ...)
+  local kept, raised = nil, not ok and errors.wrap(item) or nil
+  if raised then item, err = nil, raised end
   kept, item, err = note(recorder, item, err)
   kept.inline = not recorder.visible or schedule.finish()
+  if raised then
+    kept.raised = raised.kind ~= "cancelled" or nil
+    error(raised, 0)
+  end
   return item, err
 end
 
@@ -23,6 +29,7 @@ end
 local Recorder = {}
 Recorder.__index = Recorder
 
+-- What a source raises is a mistake of its reader: one of two who wait at once gets it, and the other goes on.
 local function keep(recorder, item, err)
   local items = recorder.row.outcome.items
   local kept, odd = plain.copy(item)
@@ -96,6 +103,7 @@ function Player:next()
   local item = items[position]
   local failed = wait_for(item)
   if failed then return nil, failed end
+  if item.raised then error(plain.copy(item.err), 0) end
   if item.ended then return nil, item.err and plain.copy(item.err) end
   local value = plain.copy(item.value)
   if type(value) == "table" and value.type == "done" then self.done = value end

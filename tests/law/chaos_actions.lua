@@ -176,6 +176,34 @@ function M.chance(me)
   me:step("chance", math.random(1000000), stoke.rand.int(1, 1000000), os.time(), os.clock(), stoke.time.monotonic())
 end
 
+function M.choose(me)
+  local option = stoke.choose { model = model_of(me), endpoint = me.run.world.model, prompt = key_of(me), options = { "a", "b" },
+    deadline = 0.2, timeouts = limits() }
+  me:step("chosen", option)
+end
+
+function M.folder(me)
+  local root = ("%s/%s"):format(me.run.world.root, key_of(me):gsub("/", "_"))
+  fs.mkdir(root, { parents = true })
+  local watch <close> = fs.watch(root)
+  fs.write(root .. "/x", "1")
+  me:step("changed", watch:next(0.02), #fs.list(root))
+  if me.pick(2) == 1 then fs.remove(root, { recursive = true }) end
+end
+
+-- A session that is used from a task that a race leaves behind.
+function M.turns(me)
+  local chat = bot_of(me, "turns", { tools = {} }):session()
+  local _, who = stoke.race {
+    function() chat:run(key_of(me)) end,
+    function() stoke.sleep(me.pick(20) / 1000) end,
+  }
+  local ok, result = pcall(chat.run, chat, key_of(me))
+  me:step("turns", who, ok, ok and result.text, #chat.messages)
+  local fork = chat:fork()
+  me:step("forked", #fork.messages, #json.encode(fork:save()))
+end
+
 -- A generator whose values are effects.
 function M.generator(me)
   local values = coroutine.wrap(function()
@@ -216,6 +244,6 @@ function M.leaf(me)
 end
 
 M.NAMES = { "get", "post", "lines", "chunks", "chat", "stream", "agent", "nested", "handoff", "session", "output", "budget",
-  "approval", "files", "program", "talk", "chance", "generator", "handler", "any", "late" }
+  "approval", "files", "program", "talk", "chance", "generator", "handler", "any", "late", "choose", "folder", "turns" }
 
 return M

@@ -1,5 +1,6 @@
 -- Runs of chaos programs: recorded, replayed, cut and gone on with, and compared.
 
+local errors = require "core.errors"
 local journal = require "core.journal"
 local stoke = require "stoke"
 local actions = require "chaos_actions"
@@ -63,7 +64,17 @@ function M.record(world, seed, cuts, program)
       end
     end
   end)
-  local tape, results = journal.record(tostring(seed), f)
+  local tape, results
+  local recorder = stoke.spawn(function() tape, results = journal.record(tostring(seed), f) end)
+  local ender = math.random(6) == 1 and stoke.spawn(function() -- who waits for the run goes away
+    stoke.sleep(math.random() * 0.1)
+    recorder:cancel "nobody waits"
+  end)
+  pcall(recorder.await, recorder)
+  if ender then ender:cancel() end
+  if not tape then
+    tape, results = run.tape:snapshot(), { err = errors.new("cancelled", "nobody waits") }
+  end
   outside:cancel()
   cutter:cancel()
   run.result = words(results)

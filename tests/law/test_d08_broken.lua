@@ -161,3 +161,21 @@ test("an effect whose task was cancelled while the process ended is not done any
   local second, again = journal.replay(longer, f, ask)
   t.eq({ second, again.deliveries, runs.asked }, { first, longer.deliveries, {} })
 end)
+
+test("a source that raises while it is read is replayed as that, and what follows keeps its order", function(t)
+  effect.define("test.raises", { stream = true, class = "pure", run = function()
+    return { close = function() end, next = function()
+      task.park("test.raises", 0.1)
+      errors.argument "another task reads this"
+    end }
+  end })
+  local function f()
+    local stream = errors.check(effect.perform("test.raises", {}))
+    local _, err = stoke.try(stream.next, stream)
+    stream:close()
+    return err.message, ask("after", { wait = 0.1 }).text
+  end
+  local first, second = runs.twice(f)
+  t.eq({ first[1], first[2] }, { "another task reads this", "after!" })
+  t.eq({ second, runs.asked }, { first, {} })
+end)

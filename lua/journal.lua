@@ -398,6 +398,11 @@ function Journal:snapshot()
         local grows = outcome[list]
         own.outcome[list] = grows and table.move(grows, 1, #grows, 1, {})
       end
+      for at, item in ipairs(outcome.items) do -- those that are asked for are still to be filled
+        local copy = {}
+        for name, value in next, item do copy[name] = value end
+        own.outcome.items[at] = copy
+      end
     end
     held.rows[i], held.by_key[own.key] = own, own
   end

@@ -10,12 +10,12 @@ local M = {}
 
 --- Call a method of a source, which may wait, and keep what came of it before the run sees that.
 ---@param note fun(item: any, err: any): table what is kept; its `inline` is set
-local function outside(recorder, note, f, ...)
+local function outside(recorder, note, kept, f, ...)
   if recorder.visible then schedule.begin() end
   local ok, item, err = xpcall(f, handler, ...)
-  local kept, raised = nil, not ok and errors.wrap(item) or nil
+  local raised = not ok and errors.wrap(item) or nil
   if raised then item, err = nil, raised end
-  kept, item, err = note(recorder, item, err)
+  item, err = note(recorder, kept, item, err)
   kept.inline = not recorder.visible or schedule.finish()
   if raised then
     kept.raised = raised.kind ~= "cancelled" or nil
@@ -30,22 +30,27 @@ local Recorder = {}
 Recorder.__index = Recorder
 
 -- What a source raises is a mistake of its reader: one of two who wait at once gets it, and the other goes on.
-local function keep(recorder, item, err)
-  local items = recorder.row.outcome.items
+local function keep(recorder, entry, item, err)
   local kept, odd = plain.copy(item)
   if odd then
     item, err = nil, errors.new("script", ("%s: a journalled run keeps plain data alone, and %s"):format(recorder.row.name, odd))
   end
   if type(item) == "table" and item.type == "done" then recorder.done = item end
-  local entry = item ~= nil and { value = kept } or { ended = true, err = err and plain.copy(err) }
-  items[#items + 1] = entry
-  return entry, item, err
+  if item ~= nil then entry.value = kept else entry.ended, entry.err = true, err and plain.copy(err) end
+  return item, err
 end
 
-function Recorder:next(given) return outside(self, keep, self.inner.next, self.inner, given) end
+-- Its place is that of the question, also where two ask at once.
+local function entry_of(recorder)
+  local items, entry = recorder.row.outcome.items, {}
+  items[#items + 1] = entry
+  return entry
+end
+
+function Recorder:next(given) return outside(self, keep, entry_of(self), self.inner.next, self.inner, given) end
 
 --- All that is still to come, as one item: `rest` of a source that can do that.
-local function record_rest(self) return outside(self, keep, self.inner.rest, self.inner) end
+local function record_rest(self) return outside(self, keep, entry_of(self), self.inner.rest, self.inner) end
 
 --- How much had come is chance, too.
 function Recorder:came()
@@ -55,16 +60,12 @@ function Recorder:came()
   return came
 end
 
-local function keep_close(recorder)
-  local closed = {}
-  recorder.row.outcome.closed = closed
-  return closed
-end
+local function keep_close(recorder, closed) recorder.row.outcome.closed = closed end
 
 function Recorder:close()
   if self.closed then return end
   self.closed = true
-  outside(self, keep_close, self.inner.close, self.inner)
+  outside(self, keep_close, {}, self.inner.close, self.inner)
 end
 
 --- A source that keeps what is read from another.
@@ -99,8 +100,11 @@ end
 function Player:next()
   local items, position = self.row.outcome.items, self.position + 1
   self.position = position
-  items[position] = items[position] or interrupted(self.row)
   local item = items[position]
+  if not item or item.value == nil and not item.ended then
+    item = interrupted(self.row)
+    items[position] = item
+  end
   local failed = wait_for(item)
   if failed then return nil, failed end
   if item.raised then error(plain.copy(item.err), 0) end

@@ -182,6 +182,16 @@ function M.choose(me)
   me:step("chosen", option)
 end
 
+-- Two tasks read one stream.
+function M.shared(me)
+  local stream <close> = http.get(url(me, "lines"), { stream = "lines", timeout = limits() })
+  local read = stream:lines()
+  local scope <close> = stoke.scope {}
+  scope:map({ "a", "b" }, function(who)
+    for line in read do me:step(who, line) end
+  end)
+end
+
 function M.folder(me)
   local root = ("%s/%s"):format(me.run.world.root, key_of(me):gsub("/", "_"))
   fs.mkdir(root, { parents = true })
@@ -244,6 +254,6 @@ function M.leaf(me)
 end
 
 M.NAMES = { "get", "post", "lines", "chunks", "chat", "stream", "agent", "nested", "handoff", "session", "output", "budget",
-  "approval", "files", "program", "talk", "chance", "generator", "handler", "any", "late", "choose", "folder", "turns" }
+  "approval", "files", "program", "talk", "chance", "generator", "handler", "any", "late", "choose", "shared", "folder", "turns" }
 
 return M

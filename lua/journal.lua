@@ -55,7 +55,7 @@ Journal.__name = "stoke.journal"
 ---@field err? stoke.error
 ---@field facts? { attempts?: integer, asked?: integer, usage?: table, known?: table, spent?: table, nested?: table,
 ---  counts?: boolean } beside the value: attempts it took, tokens it was asked with, what it used, what the driver knows of it;
----  of a tool's body: what it spent of budgets, and its agents used; whether a budget had let it through
+---  of a tool's body: what it spent of budgets, and its agents used; whether it came as far as being tried
 ---@field refusal? boolean a gate refused it: nothing was done
 ---@field cut? boolean it was cancelled
 ---@field raised? boolean it was raised: a mistake of the caller
@@ -186,7 +186,7 @@ local ONCE = { attempts = 1 } -- what is known of most values; nobody changes fa
 local function facts_of(def, value, q, call)
   if not (def.usage or def.facts or call.asked or call.nested or call.meter) and call.attempts == 1 then return ONCE end
   local facts = { attempts = call.attempts, asked = call.asked, usage = def.usage and not def.stream and def.usage(value, q) or nil,
-    known = def.facts and def.facts(value, q) or nil, nested = call.nested, counts = call.budget and true }
+    known = def.facts and def.facts(value, q) or nil, nested = call.nested, counts = call.attempts > 0 }
   if call.meter then facts.spent = plain.copy(call.meter.used) end
   return facts
 end
@@ -198,7 +198,7 @@ local function outcome_of(self, def, value, err, q, call)
     local spent = call.meter and plain.copy(call.meter.used)
     return { err = plain.copy(err), cut = err.kind == "cancelled" or nil, refusal = kind and kind.refusal,
       facts = { attempts = call.attempts, asked = call.asked, spent = spent, nested = call.nested,
-        counts = call.budget and true } }
+        counts = call.attempts > 0 } }
   end
   local facts = facts_of(def, value, q, call)
   if def.secret and def.secret(q) then

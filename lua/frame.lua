@@ -14,9 +14,15 @@ local M = {}
 
 local runs = 0 -- journalled runs in progress: while there is none, no code looks up the current task
 
+--- Whether a journalled run is in progress; for callers on a hot path, which look here before they call.
+M.any = false
+
 --- A journalled run begins (1), or has ended (-1).
 ---@param change integer
-function M.count_runs(change) runs = runs + change end
+function M.count_runs(change)
+  runs = runs + change
+  M.any = runs > 0
+end
 
 ---@class stoke.frame
 ---@field path string "run/agent umbrella:1/tool get_weather:2"

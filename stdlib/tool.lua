@@ -260,7 +260,7 @@ end
 
 --- Do a call whose arguments are checked.
 local function work(self, args, id, agent, run, on_pending)
-  local frame <close> = frames.enter("tool", self.name)
+  local frame <close> = frames.any and frames.enter("tool", self.name) or nil
   local asks = self.needs_approval
   if type(asks) ~= "boolean" then
     local err

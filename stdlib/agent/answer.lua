@@ -33,7 +33,7 @@ local M = {}
 ---@param prefix string
 ---@return string
 function M.id(prefix)
-  local id = frames.id(prefix)
+  local id = frames.any and frames.id(prefix)
   return id and prefix .. id:sub(1, 8) or ("%s%08x"):format(prefix, random.stream("run id"):int(0, 0xffffffff))
 end
 

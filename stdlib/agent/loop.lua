@@ -478,7 +478,7 @@ end
 ---Raises what ollama.chat raises, and invalid_output, limit, max_steps, loop, needs_approval; `err.work` is the work so far.
 function M.run(agent, past, begin, listener, limits)
   local run <close> = M.new(agent, past, begin, listener, limits and limits.max_steps)
-  local frame <close> = frames.enter("agent", agent.label) -- luacheck: ignore
+  local frame <close> = frames.any and frames.enter("agent", agent.label) or nil -- luacheck: ignore
   local scope <close> = (agent.budget or agent.deadline) and bounds(agent) or nil
   run.target = M.target(agent)
   while true do

@@ -421,9 +421,13 @@ function M.endpoint(name)
   local asked = name or values.endpoint
   local e = values.endpoints[asked]
   if e then
-    local headers = {}
+    local headers, direct = {}, current.direct[asked]
+    if not direct and e.url == nil then
+      complain(current.sources["endpoints." .. asked] or "the settings", "endpoints." .. asked, "has no url",
+        ("say where its server is: endpoints = { [%q] = { url = \"http://HOST:11434\" } }"):format(asked))
+    end
     for k, v in pairs(e.headers or {}) do headers[k] = v end
-    return with_key({ name = asked, url = current.direct[asked] or address("endpoint", e.url),
+    return with_key({ name = asked, url = direct or address("endpoint", e.url),
                       headers = headers, key = e.key, meant = current.meant[asked], auto_pull = e.auto_pull, dialect = e.dialect,
                       source = current.sources["endpoints." .. asked] })
   end

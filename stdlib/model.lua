@@ -11,7 +11,7 @@
 --- top_k, min_p, seed, stop, num_predict (tokens of the answer) and the rest of stoke.model.options; a dialect sends what its
 --- wire has. A **call** may hold think, timeouts, split_thinking, auto_pull, truncate and endpoint (its name).
 ---
---- **A dialect** is one table, registered with core.driver.llm.protocol(name, table); endpoints = { x = { dialect = name } } in the
+--- **A dialect** is one table, registered with `model.register(name, table)`; endpoints = { x = { dialect = name } } in the
 --- settings puts an endpoint under it. One half runs in the driver and is described there (lua/driver/llm.lua): request, error,
 --- broken, reply, plain, holds, line, incomplete, usage, facts, restore, estimate, canonical, open. The other half is for this
 --- face; those in [] may be left out:
@@ -77,6 +77,43 @@ local function dialect_of(endpoint)
   local near = errors.suggest(name, { "ollama" })
   errors.raise("usage", ("endpoint %s: no dialect is named %q%s"):format(endpoint.name, name,
     near and (" (did you mean %s?)"):format(near) or ""), { hint = "known: ollama; others are registered by their module" })
+end
+
+--- What each dialect must have, its half of the driver and that of this face.
+local NEEDED = { "request", "error", "reply", "line", "incomplete", "usage", "chat", "answer" }
+
+--- Register a dialect, whose contract is described above. A script can do that, too; a name that is taken is replaced.
+---@param name string what endpoints call it: `endpoints = { x = { url = ..., dialect = name } }`
+---@param dialect table
+---@return table dialect
+---Raises `argument` where a function is missing.
+---
+--- Example: `if dialect then model.register("mine", dialect) end`
+function M.register(name, dialect)
+  if type(name) ~= "string" or type(dialect) ~= "table" then
+    errors.argument("model.register: a name and a table expected, got %s and %s", errors.describe(name), errors.describe(dialect))
+  end
+  for _, needed in ipairs(NEEDED) do
+    if type(dialect[needed]) ~= "function" then
+      errors.raise("argument", ("model.register: the dialect %s has no function %s"):format(name, needed),
+        { hint = "stoke help model says what a dialect needs" })
+    end
+  end
+  llm.protocol(name, dialect)
+  return dialect
+end
+
+--- An error, as a dialect returns one: not raised.
+---@param kind string "protocol", "overloaded", "auth" ...
+---@param message string
+---@param fields? table hint, retryable, status ...
+---@return stoke.error
+---Raises `argument` for an unknown kind.
+---
+--- Example: `return nil, model.error("protocol", "the answer is no JSON")`
+function M.error(kind, message, fields)
+  if not errors.kinds[kind] then errors.argument("model.error: there is no kind %s", tostring(kind)) end
+  return errors.new(kind, message, fields)
 end
 
 --- Find a model at an endpoint.

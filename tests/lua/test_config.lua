@@ -107,6 +107,16 @@ case("config: a wrong file is an error naming file, key and the likely intent", 
   end
 end)
 
+case("config: an endpoint without an address says so, where it is used", function(t)
+  local files = { ["./stoke.config.lua"] = "return { endpoint = 'here', endpoints = { here = { key = 'k' } } }" }
+  local e = t.raises("usage", function()
+    load_with { files = files }
+    return config.endpoint()
+  end)
+  t.eq(e.message, "./stoke.config.lua: endpoints.here has no url")
+  t.match(e.hint, 'endpoints = { %["here"%] = { url = "http://HOST:11434" } }')
+end)
+
 case("config: wrong flags and variables name themselves", function(t)
   local e = t.raises("usage", load_with, { flags = { log = "loud" } })
   t.ok(e.message:find("--log", 1, true), e.message)

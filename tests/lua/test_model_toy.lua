@@ -1,11 +1,14 @@
 -- A second dialect, on a real socket: agents with tools, streams and outputs run on it, and no file of theirs knows.
 
 local test = require "stoke.test"
+local about = require "core.about"
 local config = require "stoke.config"
+local fs = require "stoke.fs"
 local http = require "stoke.http"
 local json = require "stoke.json"
 local llm = require "core.driver.llm"
 local model = require "stoke.model"
+local proc = require "stoke.proc"
 local stoke = require "stoke"
 require "toy"
 
@@ -37,7 +40,7 @@ local function toy(script)
   end
   server = http.serve { port = 0, drain = 0, handler = handler }
   config.use_endpoint("toy", server.url, "this test", false, "toy")
-  return setmetatable({ requests = requests }, { __close = function() server:close() end })
+  return setmetatable({ requests = requests, url = server.url }, { __close = function() server:close() end })
 end
 
 local function weather()
@@ -128,4 +131,25 @@ test("a dialect that nobody registered is a wrong setting", function(t)
   config.use_endpoint("odd", "http://127.0.0.1:9", "this test", false, "olama")
   local err = t.raises("usage", model.open, "m", "odd")
   t.eq(err.message, 'endpoint odd: no dialect is named "olama" (did you mean ollama?)')
+end)
+
+test("toy: a script registers it as well, and its settings name it", REAL, function(t)
+  local server <close> = toy { { calls = CALL }, { text = "Take one." } }
+  local settings = t.tmp() .. "/stoke.config.lua"
+  fs.write(settings, ("return { endpoint = 'here', endpoints = { here = { url = %q, dialect = 'toy' } } }"):format(server.url))
+  local r = proc.run { argv = { about.executable(), "-e", [[
+    local stoke = require "stoke"
+    require "toy"
+    local tool = stoke.tool { name = "get_weather", description = "Weather", params = { city = "string: a city" },
+      run = function(a) return "rain in " .. a.city end }
+    stoke.main(function() print(stoke.agent { model = "m", tools = { tool } }:run "Umbrella?".text) end)
+  ]] }, env = { LUA_PATH = "tests/lua/?.lua;;", STOKE_CONFIG = settings }, timeout = 30 }
+  t.eq({ r.stdout, r.stderr, r.code }, { "Take one.\n", "", 0 })
+end)
+
+test("toy: a dialect that lacks a function, and an unknown kind of error, are said at once", function(t)
+  local err = t.raises("argument", model.register, "half", { chat = print })
+  t.match(err.message, "the dialect half has no function request")
+  t.match(t.raises("argument", model.register, 5, {}).message, "a name and a table expected, got")
+  t.match(t.raises("argument", model.error, "odd", "x").message, "there is no kind odd")
 end)

@@ -1,9 +1,8 @@
 -- A dialect small enough to be read at once: JSON whole, or server-sent events, after the fashion of OpenAI's. It shows what
 -- stdlib/model.lua and lua/driver/llm.lua ask of one.
 
-local errors = require "core.errors"
 local json = require "stoke.json"
-local llm = require "core.driver.llm"
+local model = require "stoke.model"
 local request = require "stoke.model.request"
 local tokens = require "stoke.model.tokens"
 
@@ -58,7 +57,7 @@ end
 
 function M.reply(text, q)
   local value, bad = json.decode(text)
-  if bad or type(value.choices) ~= "table" then return nil, errors.new("protocol", "no answer of a toy", { model = q.model }) end
+  if bad or type(value.choices) ~= "table" then return nil, model.error("protocol", "no answer of a toy", { model = q.model }) end
   return value
 end
 
@@ -88,12 +87,10 @@ function M.line(line, state)
 end
 
 function M.error(status, body, q)
-  return errors.new(status == 429 and "overloaded" or "http", ("status %d: %s"):format(status, body),
+  return model.error(status == 429 and "overloaded" or "http", ("status %d: %s"):format(status, body),
     { status = status, model = q.model, retryable = status == 429 })
 end
 
-function M.incomplete(state) return errors.new("incomplete", "the toy stopped", { model = state.q.model }) end
+function M.incomplete(state) return model.error("incomplete", "the toy stopped", { model = state.q.model }) end
 
-llm.protocol("toy", M)
-
-return M
+return model.register("toy", M)

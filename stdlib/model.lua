@@ -124,6 +124,7 @@ end
 ---
 --- Example: `local target = model.open("qwen2.5:3b", "gpu")`
 function M.open(name, endpoint)
+  if type(name) ~= "string" then errors.argument("model.open: the model must be a string, got %s", errors.describe(name)) end
   local found = endpoints.of(endpoint)
   local target = found.targets[name]
   if target then return target end
@@ -137,6 +138,13 @@ end
 ---
 --- Example: `run.target = model.begin(model.open(agent.model, agent.endpoint))`
 M.begin = learned.begin
+
+--- The dialect of a target.
+local function dialect_at(what, target)
+  local dialect = type(target) == "table" and target.dialect
+  if type(dialect) == "table" then return dialect end
+  errors.argument("%s: a target expected, as model.open gives it, got %s", what, errors.describe(target))
+end
 
 -- ---- asking -------------------------------------------------------------------------------------------------------------------
 
@@ -190,7 +198,7 @@ end
 ---
 --- Example: `local answer, err = model.ask(model.open "qwen2.5:3b", {}, { { role = "user", content = "Hi" } })`
 function M.ask(target, call, messages, tools, format, options)
-  local dialect = target.dialect
+  local dialect = dialect_at("model.ask", target)
   local q = dialect.chat(target, call, false, messages, tools, format, options)
   local value, err = perform("llm.chat", q, target.candidates)
   if err then value, err = recover("llm.chat", q, target, call, err) end
@@ -233,7 +241,7 @@ end
 ---
 --- Example: `for ev in model.stream(target, {}, messages) do io.write(ev.text or "") end`
 function M.stream(target, call, messages, tools, format, options)
-  local q = target.dialect.chat(target, call, true, messages, tools, format, options)
+  local q = dialect_at("model.stream", target).chat(target, call, true, messages, tools, format, options)
   local stream, err = M.perform("llm.stream", q, target, call)
   if err then error(err, 0) end
   return M.events(stream, target, q, true)
@@ -279,7 +287,7 @@ end
 ---
 --- Example: `print(model.request(target, {}, false, messages).body)`
 function M.request(target, call, stream, messages, tools, format, options)
-  local dialect = target.dialect
+  local dialect = dialect_at("model.request", target)
   local q = dialect.chat(target, call, stream, messages, tools, format, options)
   local made, body = dialect.request(q, target, stream)
   if not made then error(body, 0) end
@@ -303,7 +311,8 @@ M.learn = tokens.learn
 ---
 --- Example: `print(model.window(model.open "qwen2.5:3b"))`
 function M.window(target)
-  local known, window = M.known(target), target.dialect.window
+  local window = dialect_at("model.window", target).window
+  local known = M.known(target)
   return known or window and window(target)
 end
 
@@ -328,7 +337,7 @@ end
 ---
 --- Example: `local window = model.room(target, 3000)`
 function M.room(target, prompt, answer)
-  local dialect = target.dialect
+  local dialect = dialect_at("model.room", target)
   if target.set_window == "auto" then return dialect.grow(target, prompt, answer) end
   local window = M.window(target)
   if window or target.loaded or not dialect.load then return window end
@@ -353,7 +362,7 @@ end
 ---@return stoke.error? err
 ---
 --- Example: `model.load(model.open "qwen2.5:3b")`
-function M.load(target, keep_alive) return optional("load", target.dialect, target, keep_alive) end
+function M.load(target, keep_alive) return optional("load", dialect_at("model.load", target), target, keep_alive) end
 
 --- Free a model's memory.
 ---@param target stoke.target
@@ -361,7 +370,7 @@ function M.load(target, keep_alive) return optional("load", target.dialect, targ
 ---@return stoke.error? err
 ---
 --- Example: `model.unload(model.open "qwen2.5:3b")`
-function M.unload(target) return optional("unload", target.dialect, target) end
+function M.unload(target) return optional("unload", dialect_at("model.unload", target), target) end
 
 --- What a model can do.
 ---@param target stoke.target
@@ -369,7 +378,7 @@ function M.unload(target) return optional("unload", target.dialect, target) end
 ---@return stoke.error? err
 ---
 --- Example: `print(model.capabilities(model.open "qwen2.5:3b").tools)`
-function M.capabilities(target) return optional("capabilities", target.dialect, target) end
+function M.capabilities(target) return optional("capabilities", dialect_at("model.capabilities", target), target) end
 
 --- Vectors of texts.
 ---@param target stoke.target
@@ -379,7 +388,7 @@ function M.capabilities(target) return optional("capabilities", target.dialect, 
 ---@return stoke.usage|stoke.error usage or the error
 ---
 --- Example: `local vectors = model.embed(model.open "nomic-embed-text", {}, { "a text" })`
-function M.embed(target, call, texts) return optional("embed", target.dialect, target, call, texts) end
+function M.embed(target, call, texts) return optional("embed", dialect_at("model.embed", target), target, call, texts) end
 
 --- The models that an endpoint's server has loaded.
 ---@param endpoint? string name or address

@@ -144,3 +144,13 @@ test("model: the window of num_ctx = \"auto\" is no part of what is asked, and i
   assert(model.ask(target, {}, HI))
   t.eq(json.decode(own.requests[1].body).options, { temperature = 0, num_ctx = 4096 })
 end)
+
+test("model: what is no target, and no name, is told by the function that was called", function(t)
+  t.match(t.raises("argument", model.open, nil).message, "model.open: the model must be a string, got nil")
+  for _, name in ipairs { "ask", "stream", "request", "window", "room", "load", "unload", "capabilities", "embed" } do
+    for _, wrong in ipairs { "m", 5, { name = "m" } } do
+      local err = t.raises("argument", model[name], wrong, {}, {})
+      t.match(err.message, "^model%." .. name .. ": a target expected, as model.open gives it, got ")
+    end
+  end
+end)

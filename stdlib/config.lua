@@ -417,6 +417,9 @@ end
 ---
 ---Example: `print(config.endpoint().url)`
 function M.endpoint(name)
+  if name ~= nil and type(name) ~= "string" then
+    errors.argument("endpoint: a name or an address expected, got %s", errors.describe(name))
+  end
   local values = M.get()
   local asked = name or values.endpoint
   local e = values.endpoints[asked]

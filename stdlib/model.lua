@@ -132,6 +132,7 @@ function M.open(name, endpoint)
 end
 
 --- A target for one agent run, see above.
+---@private
 ---@param target stoke.target
 ---@param apart? boolean it teaches nobody: only for a look at what would be asked
 ---@return stoke.target
@@ -166,6 +167,7 @@ local function recover(name, q, target, call, err)
 end
 
 --- Perform a request of a model; for modules of dialects.
+---@private
 ---@param name string "llm.chat"
 ---@param q table as the dialect's `chat` shapes them
 ---@param target stoke.target
@@ -210,6 +212,7 @@ function M.ask(target, call, messages, tools, format, options)
 end
 
 --- Iterate a stream that was opened; for modules of dialects.
+---@private
 ---@param stream table of effect llm.stream
 ---@param target stoke.target
 ---@param q table
@@ -248,6 +251,7 @@ function M.stream(target, call, messages, tools, format, options)
 end
 
 --- The text and the thinking of a streamed answer, once all of it is there.
+---@private
 ---@param target stoke.target
 ---@param call table
 ---@param text string
@@ -263,6 +267,7 @@ function M.settled(target, call, text, thinking)
 end
 
 --- What an error says that only the server's words tell, see above.
+---@private
 ---@param target stoke.target
 ---@param err stoke.error
 ---@return "call"|"think"|nil meaning
@@ -297,12 +302,15 @@ end
 -- ---- tokens and windows -------------------------------------------------------------------------------------------------------
 
 --- Bytes and images of a message.
+---@private
 M.size = tokens.size
 
 --- Tokens of so many bytes and images, at a guess that is rather too large.
+---@private
 M.estimate = tokens.estimate
 
 --- The server has counted a prompt: learn from it.
+---@private
 M.learn = tokens.learn
 
 --- The context window of a model; the server may be asked.
@@ -317,6 +325,7 @@ function M.window(target)
 end
 
 --- The context window, where it is known without asking.
+---@private
 ---@param target stoke.target
 ---@return integer|nil tokens
 ---

@@ -117,6 +117,12 @@ case("config: an endpoint without an address says so, where it is used", functio
   t.match(e.hint, 'endpoints = { %["here"%] = { url = "http://HOST:11434" } }')
 end)
 
+case("config: an endpoint is a name or an address", function(t)
+  for _, wrong in ipairs { 5, {}, true } do
+    t.match(t.raises("argument", config.endpoint, wrong).message, "^endpoint: a name or an address expected, got ")
+  end
+end)
+
 case("config: wrong flags and variables name themselves", function(t)
   local e = t.raises("usage", load_with, { flags = { log = "loud" } })
   t.ok(e.message:find("--log", 1, true), e.message)

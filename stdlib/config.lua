@@ -114,7 +114,9 @@ local CHECK = {
     return type(v) == "number" or (type(v) == "string" and v:find "%d" ~= nil)
   end },
   url = { want = "an address such as \"http://10.0.0.7:11434\"", ok = function(v)
-    return type(v) == "string" and M.parse_host(v) ~= nil
+    if type(v) ~= "string" then return false end
+    local url, problem = M.parse_host(v)
+    return url ~= nil, problem
   end },
   memory = { want = "bytes, as in \"512M\", \"2G\" or \"50%\", or 0 for no limit", ok = function(v)
     return (type(v) == "string" or type(v) == "number") and overrun.bytes(v) ~= nil
@@ -134,10 +136,11 @@ end
 
 local function check_leaf(source, key, kind, v)
   local c = CHECK[kind]
-  if c.ok(v) then return end
+  local good, problem = c.ok(v)
+  if good then return end
   local near = c.list and type(v) == "string" and errors.suggest(v, c.list)
-  complain(source, key, ("wants %s, got %s"):format(c.want,
-           type(v) == "table" and "a table" or show(v)),
+  complain(source, key, ("wants %s, got %s%s"):format(c.want,
+           type(v) == "table" and "a table" or show(v), problem and (": %s"):format(problem) or ""),
            near and ("did you mean %q?"):format(near) or nil)
 end
 
@@ -180,14 +183,22 @@ local function split_host_port(text)
 end
 
 local function good_port(text)
-  if not text:find "^%+?%d+$" then return nil end
-  local n = math.tointeger(tonumber((text:gsub("^%+", ""))))
-  return n and n <= 65535 and n or nil
+  local n = text:find "^%d+$" and math.tointeger(tonumber(text))
+  return n and n >= 1 and n <= 65535 and n or nil
 end
 
----Read an address the way Ollama reads OLLAMA_HOST: port 11434 unless a scheme says 80 or 443, a bad
----port counts as none, bare "ollama.com" means https. Addresses that mean "every interface" become
----loopback, since no client can connect to them.
+-- Text with several colons and no brackets, such as ::1. The rest of the check is the connection's.
+local function may_be_ipv6(host)
+  local address = host:match "^([^%%]*)%%.+$" or host
+  local _, colons = address:gsub(":", "")
+  if address:find "[^%x:.]" then return false end
+  return address:find("::", 1, true) ~= nil or colons == (address:find(".", 1, true) and 6 or 7)
+end
+
+---Read an address the way Ollama reads OLLAMA_HOST: port 11434 unless a scheme says 80 or 443, bare
+---"ollama.com" means https. Addresses that mean "every interface" become loopback, since no client can
+---connect to them. Unlike Ollama, which takes its default for a port that is none, this is a problem:
+---the next error would name a server that nobody asked for.
 ---@private
 ---@param text string
 ---@return string|nil url "scheme://host:port/path" without a trailing slash
@@ -212,13 +223,17 @@ function M.parse_host(text)
   end
   local host, given = split_host_port(authority)
   if host then
-    port = good_port(given) or port
+    if given ~= "" then port = good_port(given) end
+    if not port then return nil, ("'%s' in '%s' is no port: a number from 1 to 65535"):format(given, text) end
   else
     host = authority:gsub("^%[", ""):gsub("%]$", "")
   end
   if host == "" or host == "0.0.0.0" then host = "127.0.0.1" elseif host == "::" then host = "::1" end
   if host:find "[%[%]]" then return nil, ("'%s' is no address"):format(text) end
-  if host:find ":" then host = "[" .. host .. "]" end
+  if host:find ":" then
+    if not may_be_ipv6(host) then return nil, ("'%s' is no address: more than one ':'"):format(text) end
+    host = "[" .. host .. "]"
+  end
   return ("%s://%s:%d%s"):format(scheme, host, tonumber(port), (path:gsub("/+$", "")))
 end
 

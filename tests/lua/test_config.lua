@@ -1,6 +1,7 @@
 -- stoke.config: where settings come from, what a wrong file says, OLLAMA_HOST, secrets.
 
 local test = require "stoke.test"
+local addresses = require "stoke.config.address"
 local config = require "stoke.config"
 
 -- Load with a made-up environment, disk and command line.
@@ -177,10 +178,10 @@ test("config: OLLAMA_HOST is read by Ollama's rules", function(t)
     { " \"h:5\" ", "http://h:5" },
     { "'h:5'", "http://h:5" },
   }
-  for _, row in ipairs(rows) do t.eq(config.parse_host(row[1]), row[2], row[1]) end
+  for _, row in ipairs(rows) do t.eq(addresses.parse(row[1]), row[2], row[1]) end
   for _, bad in ipairs { "ftp://h", "user@h", "a b", "http://h\r\nX: y", "h?x", "[[1]]", "h:1:2", "1:2:3", "http://h:80:90",
     "fe80::x" } do
-    local url, problem = config.parse_host(bad)
+    local url, problem = addresses.parse(bad)
     t.eq(url, nil, bad)
     t.ok(problem, bad)
   end
@@ -201,7 +202,7 @@ case("config: a port that is none is an error that names it, wherever the addres
   t.match(e.message, "^./stoke.config.lua: endpoints.a.url wants an address .*: 'y' in 'h:y' is no port")
   load_with {}
   t.match(t.raises("usage", config.endpoint, "h:99999").message, "is no port: a number from 1 to 65535$")
-  t.eq(config.parse_host "h:65535", "http://h:65535")
+  t.eq(addresses.parse "h:65535", "http://h:65535")
 end)
 
 case("config: OLLAMA_HOST and --endpoint choose the server", function(t)

@@ -56,14 +56,33 @@ local function report(server, err, req)
   log.error("a request failed", { method = req.method, path = req.path, error = tostring(err) })
 end
 
+local HINT = "res:reply(status, headers, body) sets a status; a string that is returned goes out as text with 200, a table as JSON"
+local PARTS = { status = true, statusCode = true, code = true, headers = true, body = true }
+
+--- A table such as { status = 404, body = ... }: a reply as other servers take it. As JSON with 200 it would tell the client that
+--- all is well.
+local function refuse_reply(value)
+  if value.status < 100 or value.status > 599 then return end
+  for name in next, value do
+    if not PARTS[name] then return end
+  end
+  local what = ("a handler returned a table with the status %d, which would go out as JSON with 200"):format(value.status)
+  errors.raise("argument", what,
+    { hint = "res:reply(status, headers, body) sets a status; res:reply(200, nil, table) sends this table as JSON" })
+end
+
 --- The handler came back with a value, or just came back.
-local function conclude(res, value)
+local function conclude(res, value, err)
   if res.ended then return end
   if res.started then return res:finish() end
-  if value == nil then return res:reply(204) end
+  if value == nil and err == nil then return res:reply(204) end
   if type(value) == "string" then return res:whole(200, TEXT, value) end
-  if type(value) == "table" then return res:whole(200, JSON, json.encode(value)) end
-  errors.argument("a handler returned a %s; a string goes out as text, a table as JSON", type(value))
+  if type(value) == "table" then
+    if math.type(rawget(value, "status")) == "integer" then refuse_reply(value) end
+    return res:whole(200, JSON, json.encode(value))
+  end
+  if value == nil then error(err, 0) end -- `return nil, err`, as stoke.try and Lua's own functions give
+  errors.raise("argument", ("a handler returned %s"):format(errors.describe(value)), { hint = HINT })
 end
 
 --- The handler raised.
@@ -280,7 +299,8 @@ end
 
 --- Serve HTTP. The server is a child of the current scope, which therefore does not end before it.
 ---@param options { handler: fun(req: stoke.http.incoming, res: stoke.http.reply): any, port?: integer, mem?: string }
----  handler: a string it returns goes out as text, a table as JSON, nothing as 204, unless it used `res`; a long answer is best
+---  handler: a string it returns goes out as text, a table as JSON, nothing as 204, unless it used `res`; nil and an error are
+---  that error. A status is set by res:reply alone: a table of status, headers and body is an error. A long answer is best
 ---  written in pieces (res:write), because the handler then waits for a slow client and no more is made than is taken;
 ---  port (0: any free one) and address (127.0.0.1), or mem: a name, for http://NAME.mem/ inside this process, or socket: a
 ---  path, for a socket in the file system that this user alone may open (http.get(url, { socket = path }));

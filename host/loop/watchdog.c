@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "binding.h"
@@ -16,6 +17,7 @@
 #include "signals.h"
 
 #define TICK_NS    (100 * 1000000ull) /* a slice seen at two ticks overruns */
+#define PATIENCE   10                 /* limits of real time after which a slice is reported that hardly ran */
 #define DEAF_TICKS 20
 #define LOST_TICKS 50  /* a signal has no chance to be heard: it ends the process */
 #define COURTESY   1.0 /* seconds that our own library has to come back to the script, beyond the limit */
@@ -27,9 +29,11 @@ struct watchdog {
   uv_mutex_t mutex;
   uv_cond_t cond;
   atomic_bool asleep, closing;
-  atomic_uint slice;  /* odd while a slice runs */
-  atomic_uint aged;   /* the slice that `age` is of */
-  atomic_ullong age;  /* how long it has run, ns; at least this */
+  atomic_uint slice; /* odd while a slice runs */
+  atomic_uint aged;  /* the slice that `age` is of */
+  atomic_ullong age; /* how long it has taken, ns; at least this. Deadlines go by it */
+  atomic_ullong
+      busy; /* processor time of the loop thread in it, ns; at least this. A report blames the code, so it goes by this */
   atomic_int unheard; /* ticks since the hook last ran in a slice that overruns */
   uint64_t limit_ns;
   lua_State *volatile running; /* loop thread and its signal handler only */
@@ -76,13 +80,20 @@ static void unhook(struct watchdog *w, lua_State *L) {
   w->hooked = NULL;
 }
 
-static void report(struct watchdog *w, const char *place) {
+static void report(struct watchdog *w, uint64_t age, uint64_t busy, const char *place) {
   struct host *h = w->host;
   if (h->hooks.speak) h->hooks.speak(h, true);
-  fprintf(
-      stderr,
-      "%sstoke: a task has run for %.1f s without waiting, at %s; nothing else can run meanwhile (Ctrl-C breaks it)\n",
-      h->edits ? "\n" : "", (double)w->limit_ns / 1e9, place);
+  if (busy >= w->limit_ns)
+    fprintf(stderr,
+            "%sstoke: a task has run for %.1f s without waiting, at %s; nothing else can run meanwhile (Ctrl-C breaks "
+            "it)\n",
+            h->edits ? "\n" : "", (double)w->limit_ns / 1e9, place);
+  else
+    fprintf(
+        stderr,
+        "%sstoke: a task has not waited for %.1f s, but had the processor for only %.1f s of them, at %s: a call that "
+        "blocks the process, or a machine with too much to do; nothing else can run meanwhile\n",
+        h->edits ? "\n" : "", (double)age / 1e9, (double)busy / 1e9, place);
   if (h->hooks.speak) h->hooks.speak(h, false);
 }
 
@@ -144,10 +155,12 @@ static uint64_t age_of(struct watchdog *w, unsigned slice) {
 
 static void report_once(struct watchdog *w, lua_State *L, unsigned slice) {
   char place[LUA_IDSIZE + 16];
-  if (w->reported == slice || w->limit_ns == 0 || age_of(w, slice) < w->limit_ns) return;
+  uint64_t age = age_of(w, slice), busy = atomic_load(&w->busy);
+  if (w->reported == slice || w->limit_ns == 0 || age < w->limit_ns) return;
+  if (busy < w->limit_ns && age < PATIENCE * w->limit_ns) return;
   w->reported = slice;
   where(L, place, sizeof place);
-  report(w, place);
+  report(w, age, busy, place);
 }
 
 /* Tells the task that it is over, if it is; an interrupt comes before all else. Returns when it may go on. */
@@ -272,16 +285,29 @@ lua_State *watchdog_switch(struct host *h, lua_State *co) {
 
 /* --- the thread ---------------------------------------------------------------------------------------------------- */
 
+/* Processor time of the loop thread in ns. Where the system does not tell it, real time stands in. */
+static uint64_t busy_time(struct watchdog *w) {
+#ifndef __APPLE__
+  clockid_t id;
+  struct timespec ts;
+  if (pthread_getcpuclockid(w->loop_thread, &id) == 0 && clock_gettime(id, &ts) == 0)
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+#endif
+  (void)w;
+  return uv_hrtime();
+}
+
 static void run(void *arg) {
   struct watchdog *w = arg;
   unsigned seen = 0;
-  uint64_t since = uv_hrtime();
+  uint64_t since = uv_hrtime(), busy = 0;
   uv_mutex_lock(&w->mutex);
   while (!atomic_load(&w->closing)) {
     unsigned slice = atomic_load_explicit(&w->slice, memory_order_relaxed);
     if (slice != seen) {
       seen = slice;
       since = uv_hrtime();
+      busy = busy_time(w);
       atomic_store(&w->unheard, 0);
     } else if ((slice & 1) == 0) {
       /* idle for a whole tick: sleep until the next slice, so that an idle host has no wake-ups */
@@ -291,6 +317,7 @@ static void run(void *arg) {
       continue;
     } else {
       atomic_store(&w->age, uv_hrtime() - since);
+      atomic_store(&w->busy, busy_time(w) - busy);
       atomic_store(&w->aged, slice);
       pthread_kill(w->loop_thread, SIGURG);
     }

@@ -17,6 +17,7 @@
 #include "loop/signals.h"
 #include "loop/task.h"
 #include "sys/tty.h"
+#include "loop/traceback.h"
 #include "loop/watchdog.h"
 
 #define ENTRY(name) {"host." #name, luaopen_host_##name},
@@ -91,6 +92,10 @@ static void keep_searchers(lua_State *L) {
 
 static int open_libraries(lua_State *L) {
   luaL_openlibs(L);
+  lua_getglobal(L, LUA_DBLIBNAME);
+  lua_pushcfunction(L, traceback_lua);
+  lua_setfield(L, -2, "traceback");
+  lua_pop(L, 1);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   for (const luaL_Reg *lib = hostlibs; lib->name; lib++) {
     lua_pushcfunction(L, lib->func);

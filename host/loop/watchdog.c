@@ -21,6 +21,7 @@
 #define DEAF_TICKS 20
 #define LOST_TICKS 50  /* a signal has no chance to be heard: it ends the process */
 #define COURTESY   1.0 /* seconds that our own library has to come back to the script, beyond the limit */
+#define NEAR       200 /* levels in which a place is looked for: each look-up walks from the top of the stack */
 
 struct watchdog {
   struct host *host;
@@ -62,7 +63,7 @@ static void where(lua_State *L, char *out, size_t size) {
   lua_Debug ar;
   bool found = false;
   snprintf(out, size, "?");
-  for (int level = 0; lua_getstack(L, level, &ar); level++) {
+  for (int level = 0; level < NEAR && lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "Sl", &ar);
     bool ours = is_from(ar.source, EMBED_PREFIX);
     if (ar.currentline <= 0 || (found && ours)) continue;
@@ -70,6 +71,14 @@ static void where(lua_State *L, char *out, size_t size) {
     found = true;
     if (!ours) return;
   }
+}
+
+static void on_hook(lua_State *L, lua_Debug *ar);
+
+/* Setting a hook walks the whole stack: with a deep one that must not happen at each instruction. */
+static void hook_every(lua_State *L, int count) {
+  if (lua_gethook(L) == on_hook && lua_gethookmask(L) == LUA_MASKCOUNT && lua_gethookcount(L) == count) return;
+  lua_sethook(L, on_hook, LUA_MASKCOUNT, count);
 }
 
 static void unhook(struct watchdog *w, lua_State *L) {
@@ -125,9 +134,8 @@ static bool judge(struct watchdog *w, lua_State *L, bool act, double age, size_t
 
 /* Raises the value on top of the stack. The hook stays: close handlers get a little room; code that catches the error again and
  * again gets none. */
-static void on_hook(lua_State *L, lua_Debug *ar);
 static void strike(struct watchdog *w, lua_State *L) {
-  lua_sethook(L, on_hook, LUA_MASKCOUNT, ++w->breaks < 4 ? 10000 : 1);
+  hook_every(L, ++w->breaks < 4 ? 10000 : 1);
   lua_error(L);
 }
 
@@ -198,7 +206,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
     look(w, L, age);
     unhook(w, L);
   } else if (!fresh || signals_pending(w->host) || growth(w, L) > 0 || judge(w, L, false, age, 0, &none)) {
-    lua_sethook(L, on_hook, LUA_MASKCOUNT, 1);
+    hook_every(L, 1);
   } else {
     unhook(w, L);
   }

@@ -21,6 +21,7 @@ local tasks = require "core.task"
 local effect = require "core.effect"
 local json = require "stoke.json"
 local log = require "stoke.log"
+local overrun = require "core.overrun"
 local replies = require "stoke.http.reply"
 local requests = require "stoke.http.request"
 local time = require "stoke.time"
@@ -34,7 +35,8 @@ local JSON = { "Content-Type: application/json" }
 
 local OPTIONS = {
   port = "number", address = "string", mem = "string", socket = "string", handler = "function", on_error = "function",
-  max_body = "number", max_header = "number", max_connections = "number", header_timeout = "number", drain = "number",
+  max_body = "number", max_header = "number", max_connections = "number", max_waiting = "number",
+  header_timeout = "number", drain = "number",
   origins = "table", hosts = "table", system = "boolean", background = "boolean",
 }
 
@@ -124,9 +126,10 @@ local function respond(server, req, res)
 end
 
 local function answer(server, exchange, id)
-  local res <close> = replies.new(exchange, id, server.over) -- whatever happens, the client is not left waiting
+  local res <close> = replies.new(exchange, id, server) -- whatever happens, the client is not left waiting
   local req, status = requests.read(exchange, server.guard)
   if not req then return res:reply(status) end
+  if res:too_much(0) then return end
   local ok, err = xpcall(respond, errors.handler, server, req, res)
   if not ok then fail(server, err, req, res, tasks.current()) end
 end
@@ -285,7 +288,7 @@ local function check(options)
   if (options.mem or options.socket) and (options.port or options.address) or options.mem and options.socket then
     errors.argument("http.serve: %s is a server without port and address", options.mem and "mem" or "socket")
   end
-  for _, name in ipairs { "port", "max_body", "max_header", "max_connections" } do
+  for _, name in ipairs { "port", "max_body", "max_header", "max_connections", "max_waiting" } do
     local value = options[name]
     if value and (not math.tointeger(value) or value < 0) then
       errors.argument("http.serve: %s must be an integer, zero or more", name)
@@ -306,7 +309,8 @@ end
 ---  path, for a socket in the file system that this user alone may open (http.get(url, { socket = path }));
 ---  on_error(err, req) instead of a line in the log; max_body (16 MB; 413 beyond), max_header (16 KB; 431;
 ---  each connection costs about that much memory),
----  max_connections (10000; more wait to be accepted), header_timeout (60 seconds for a request to arrive);
+---  max_connections (10000; more wait to be accepted), max_waiting (a quarter of max_memory: bytes of replies that slow clients
+---  have yet to take; beyond, a request is answered with 503 and Retry-After), header_timeout (60 seconds for a request to arrive);
 ---  drain (5 seconds for requests under way when the server closes);
 ---  on loopback a request must be addressed to loopback or one of `hosts` ("*": any), and come from a page of loopback or one of
 ---  `origins` ("*": any), else 403; system: its tasks are the host's own, and no scope's children;
@@ -330,6 +334,7 @@ local function serve(options)
   local guarded = not options.mem and not options.socket and requests.is_loopback(address)
   local server = setmetatable({
     native = native, handler = options.handler, on_error = options.on_error, drain = options.drain or 5,
+    waiting = 0, max_waiting = options.max_waiting or overrun.share(4),
     system = options.system or false, served = false, began = time.monotonic(), port = native:port(), dropped = 0,
     running = {}, exchanges = setmetatable({}, { __mode = "v" }), left = {}, -- by number of the request; left: has its client?
     guard = guarded and { hosts = set_of(options.hosts, "hosts"), origins = set_of(options.origins, "origins") } or nil,

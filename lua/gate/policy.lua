@@ -29,7 +29,9 @@ local VERDICTS = { allow = true, ask = true, deny = true }
 
 -- ---- patterns -----------------------------------------------------------------------------------------------------------------
 
---- An absolute path without `.`, `..` and doubled slashes.
+--- An absolute path without `.`, `..` and doubled slashes. Paths of URLs are settled elsewhere, since they mean other things: a
+--- doubled slash counts, a slash at the end too, and there is a query (stdlib/tools/fetch/url.lua); a server's have escapes
+--- (stdlib/http/request.lua).
 ---@param path string
 ---@return string
 function M.absolute(path)

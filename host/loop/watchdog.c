@@ -18,10 +18,13 @@
 
 #define TICK_NS    (100 * 1000000ull) /* a slice seen at two ticks overruns */
 #define PATIENCE   10                 /* limits of real time after which a slice is reported that hardly ran */
+#define MOST_TICKS 10 /* between two signals to a thread that hardly runs: each may cost it a walk of a deep stack */
 #define DEAF_TICKS 20
 #define LOST_TICKS 50  /* a signal has no chance to be heard: it ends the process */
 #define COURTESY   1.0 /* seconds that our own library has to come back to the script, beyond the limit */
 #define NEAR       200 /* levels in which a place is looked for: each look-up walks from the top of the stack */
+
+#define ALL_EVENTS (LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT)
 
 struct watchdog {
   struct host *host;
@@ -32,9 +35,10 @@ struct watchdog {
   atomic_bool asleep, closing;
   atomic_uint slice; /* odd while a slice runs */
   atomic_uint aged;  /* the slice that `age` is of */
-  atomic_ullong age; /* how long it has taken, ns; at least this. Deadlines go by it */
-  atomic_ullong
-      busy; /* processor time of the loop thread in it, ns; at least this. A report blames the code, so it goes by this */
+  /* Both in ns, and at least this: deadlines go by the first; a report blames the code, so it goes by the second. */
+  atomic_ullong age;  /* how long it has taken */
+  atomic_ullong busy; /* processor time of the loop thread in it */
+  atomic_int ticks;   /* since the signal before */
   atomic_int unheard; /* ticks since the hook last ran in a slice that overruns */
   uint64_t limit_ns;
   lua_State *volatile running; /* loop thread and its signal handler only */
@@ -214,15 +218,18 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
 
 /* Called from the signal handler and from the allocator: setting a hook is safe in both. */
 static void arm(struct watchdog *w) {
-  w->armed = atomic_load(&w->slice);
+  unsigned slice = atomic_load(&w->slice);
   lua_Hook now = lua_gethook(w->running);
+  if (now == on_hook && w->armed == slice && lua_gethookmask(w->running) == ALL_EVENTS)
+    return; /* it was not heard yet */
+  w->armed = slice;
   if (now && now != on_hook) {
     w->before = now;
     w->before_mask = lua_gethookmask(w->running);
     w->before_count = lua_gethookcount(w->running);
     w->hooked = w->running;
   }
-  lua_sethook(w->running, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+  lua_sethook(w->running, on_hook, ALL_EVENTS, 1);
 }
 
 /* Nothing of Lua runs while a C function does: no hook, so no error. That can only be said. */
@@ -241,8 +248,8 @@ static void on_overrun(int sig) {
   (void)sig;
   if (!w || !w->running) return;
   arm(w);
-  int ticks = atomic_fetch_add(&w->unheard, 1);
-  if (ticks == DEAF_TICKS && w->limit_ns != 0) say_deaf(w);
+  int more = atomic_load(&w->ticks), ticks = atomic_fetch_add(&w->unheard, more);
+  if (ticks <= DEAF_TICKS && ticks + more > DEAF_TICKS && w->limit_ns != 0) say_deaf(w);
   if (ticks >= LOST_TICKS && signals_pending(w->host) && !w->host->edits) signals_end(w->host);
   errno = error;
 }
@@ -308,14 +315,16 @@ static uint64_t busy_time(struct watchdog *w) {
 static void run(void *arg) {
   struct watchdog *w = arg;
   unsigned seen = 0;
-  uint64_t since = uv_hrtime(), busy = 0;
+  int ticks = 0; /* since the last signal */
+  uint64_t since = uv_hrtime(), busy = 0, told = 0;
   uv_mutex_lock(&w->mutex);
   while (!atomic_load(&w->closing)) {
     unsigned slice = atomic_load_explicit(&w->slice, memory_order_relaxed);
     if (slice != seen) {
       seen = slice;
       since = uv_hrtime();
-      busy = busy_time(w);
+      busy = told = busy_time(w);
+      ticks = 0;
       atomic_store(&w->unheard, 0);
     } else if ((slice & 1) == 0) {
       /* idle for a whole tick: sleep until the next slice, so that an idle host has no wake-ups */
@@ -324,10 +333,17 @@ static void run(void *arg) {
       atomic_store(&w->asleep, false);
       continue;
     } else {
-      atomic_store(&w->age, uv_hrtime() - since);
-      atomic_store(&w->busy, busy_time(w) - busy);
-      atomic_store(&w->aged, slice);
-      pthread_kill(w->loop_thread, SIGURG);
+      uint64_t now = busy_time(w);
+      ticks++;
+      if (now - told >= TICK_NS / 2 || ticks >= MOST_TICKS) {
+        atomic_store(&w->age, uv_hrtime() - since);
+        atomic_store(&w->busy, now - busy);
+        atomic_store(&w->aged, slice);
+        atomic_store(&w->ticks, ticks);
+        ticks = 0;
+        told = now;
+        pthread_kill(w->loop_thread, SIGURG);
+      }
     }
     uv_cond_timedwait(&w->cond, &w->mutex, TICK_NS);
   }

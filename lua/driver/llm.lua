@@ -248,7 +248,7 @@ local function slow(stream, line, stopped)
   if event == nil then return nil end
   local how, source = stream.how, streams.innermost(stream)
   local kind = event.type
-  if kind == "done" and how.on_done then how.on_done(event, source.q) end
+  if kind == "done" and how.on_done then how:on_done(event) end
   if not how.bare then return event, busy(source) end
   return kind == "text" and event.text ~= "" and event.text, busy(source)
 end
@@ -271,28 +271,16 @@ local function refused(request, target, status, q, head)
   return protocol.error(status, body, q, head, target)
 end
 
-local function open(q, record)
-  local target = record.target
+-- Opening is three calls, each the last thing the one before does: while one waits, what only the others need is gone, and its
+-- stack is small.
+
+--- The first event, before anybody can have seen one: a failure up to here may be tried again. One that is plain text stays where
+--- it is, for the iterator.
+local function begun(source)
+  local request, q, target = source.request, source.q, source.target
   local protocol = target.dialect
-  local options, sent = request_of(q, record, true)
-  if not options then return nil, sent end
-  local request, err = http.start(options, sent)
-  sent = nil -- luacheck: ignore (this may wait long)
-  if not request then return nil, broken(protocol, policy.reached(options, err), q) end
-  local status, head = request:head()
-  if not status then
-    request:close()
-    return nil, broken(protocol, policy.reached(options, head), q)
-  end
-  if status >= 300 then return nil, refused(request, target, status, q, head) end
   local words = protocol.plain and protocol.plain(q)
-  local spec = words and specs[words]
-  local source = setmetatable({ request = request, events = NONE, first = 1, q = q, target = target, said = nil,
-    begun = nil }, Source)
-  if record.attempts > 1 then source.attempts = record.attempts end
-  -- The first event, before anybody can have seen one: a failure up to here may be tried again. One that is plain text stays where
-  -- it is, for the iterator.
-  local event, failed
+  local spec, failed = words and specs[words], nil
   if spec then
     local _, broke = request:ready()
     failed = broke and broken(protocol, broke, q)
@@ -303,6 +291,7 @@ local function open(q, record)
       return source
     end
   end
+  local event = nil
   if not failed then event, failed = source:next() end
   if failed then
     request:close()
@@ -313,6 +302,29 @@ local function open(q, record)
     source.events[source.first] = event
   end
   return source
+end
+
+--- reached: what was sent, where the policy of hosts has a say; else nil.
+local function answered(q, target, request, attempts, reached)
+  local status, head = request:head()
+  if not status then
+    request:close()
+    return nil, broken(target.dialect, policy.reached(reached, head), q)
+  end
+  if status >= 300 then return nil, refused(request, target, status, q, head) end
+  local source = setmetatable({ request = request, events = NONE, first = 1, q = q, target = target, said = nil,
+    begun = nil }, Source)
+  if attempts > 1 then source.attempts = attempts end
+  return begun(source)
+end
+
+local function open(q, record)
+  local target = record.target
+  local options, sent = request_of(q, record, true)
+  if not options then return nil, sent end
+  local request, err = http.start(options, sent)
+  if not request then return nil, broken(target.dialect, policy.reached(options, err), q) end
+  return answered(q, target, request, record.attempts, type(options) == "table" and options.reached and options)
 end
 
 local function usage_of(source)

@@ -44,6 +44,17 @@ real("connections that their servers have closed are closed here as well", funct
   t.eq(http.get(server.url).body, "again")
 end)
 
+real("a process that runs out of descriptors closes connections at rest", function(t)
+  local code = [[local http = require "stoke.http"
+    for _ = 1, 100 do
+      local server <close> = http.serve { port = 0, handler = function() return "yes" end }
+      assert(http.get(server.url).body == "yes")
+    end
+    print "enough"]]
+  local r = proc.run { argv = { "sh", "-c", 'ulimit -n 70; exec "$0" -e "$1"', BIN, code }, stderr = "merge" }
+  t.eq(r.stdout, "enough\n")
+end)
+
 -- Beyond 32 requests to one server others than the first multi handle hold its connections.
 real("many requests at once, and then as many again, use the connections of the first ones", function(t)
   local MANY = 100

@@ -57,6 +57,19 @@ static bool load_from_tree(lua_State *L, const char *tree, const char *name) {
   return false;
 }
 
+static int load_embedded(lua_State *L, const struct embedded_source *s) {
+  const struct packed *program = embed_program(s);
+  if (embed_is_plain(program))
+    return luaL_loadbufferx(L, (const char *)program->bytes, program->len, s->chunkname, NULL);
+  struct mem *m = &host_of(L)->mem;
+  char *bytes = mem_alloc(m, program->len);
+  if (!bytes) return luaL_error(L, "not enough memory");
+  embed_unpack(program, bytes);
+  int status = luaL_loadbufferx(L, bytes, program->len, s->chunkname, NULL);
+  mem_free(m, bytes);
+  return status;
+}
+
 /* package.searchers entry: modules that are part of the binary. */
 static int search_embedded(lua_State *L) {
   const char *name = luaL_checkstring(L, 1), *tree = getenv("STOKE_PATH");
@@ -66,14 +79,7 @@ static int search_embedded(lua_State *L) {
     lua_pushfstring(L, "no module '%s' in the binary", name);
     return 1;
   }
-  const struct packed *program = embed_program(s);
-  struct mem *m = &host_of(L)->mem;
-  char *bytes = mem_alloc(m, program->len);
-  if (!bytes) return luaL_error(L, "not enough memory");
-  embed_unpack(program, bytes);
-  int status = luaL_loadbufferx(L, bytes, program->len, s->chunkname, NULL);
-  mem_free(m, bytes);
-  if (status != LUA_OK) return lua_error(L);
+  if (load_embedded(L, s) != LUA_OK) return lua_error(L);
   lua_pushstring(L, s->chunkname + 1);
   return 2;
 }

@@ -61,10 +61,18 @@ end
 
 local function streams()
   local n, lines = 2000, 257
-  local ours, theirs = turns(ROUNDS,
-    function() return work("stream.lua", 64, n) / ((n - 64) * lines) * 1e6 end,
-    function() return values(("%s/client stream %s %d"):format(bench, url, n)).line_ns end)
+  local function line(...)
+    local many, few = lua("stream.lua", n, ...), lua("stream.lua", 64, ...)
+    return (measure(many).cpu_ms - measure(few).cpu_ms) / ((n - 64) * lines) * 1e6
+  end
+  local function bare() return values(("%s/client stream %s %d"):format(bench, url, n)).line_ns end
+  local ours, theirs = turns(ROUNDS, line, bare)
   row("streamed token, 64 at once: CPU per line", "ns", ours, theirs, 2)
+  local apart, theirs_again = turns(ROUNDS, function() return line "apart" end, bare)
+  row("the same, an event a line", "ns", apart, theirs_again, 3)
+  -- a line in bare C, and an event made in C and read in Lua: the floor under it
+  local event = values(bench .. "/stream_event 2000000").event_ns
+  row("the same beside bare lines and bare events", "ns", apart, theirs_again + event, 2)
 end
 
 local function parked()
@@ -78,9 +86,17 @@ end
 
 local function held()
   local n = math.min(10000, files - 100)
-  local ours = (measure(lua("hold.lua", n), true).rss_kb - measure(lua("hold.lua", 1), true).rss_kb) * 1024 / (n - 1)
+  local one, all = measure(lua("hold.lua", 1), true), measure(lua("hold.lua", n), true)
+  local bytes = (all.rss_kb - one.rss_kb) * 1024 / (n - 1)
   local theirs = values(("%s/client hold %s %d"):format(bench, url, n)).stream_bytes
-  row(("%d streams in flight: memory per stream"):format(n), "B", ours, theirs, 1.3)
+  row(("%d streams in flight: memory per stream"):format(n), "B", bytes, theirs, 1.3)
+  -- libcurl's easy handle and connection are the floor under it, with buffers as small as ours and shards as many
+  local floor = values(("%s/hold %s %d 1024"):format(bench, url, n))
+  row("the same beside bare transfers, small buffers", "B", bytes, floor.stream_bytes, 1.5)
+  local opened, bare = turns(ROUNDS,
+    function() return (measure(lua("hold.lua", n), true).cpu_ms - one.cpu_ms) / (n - 1) * 1e3 end,
+    function() return values(("%s/hold %s %d 1024"):format(bench, url, n)).open_us end)
+  row(("%d streams opened: CPU per stream"):format(n), "us", opened, bare, 1.75)
 end
 
 local function loops()

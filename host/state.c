@@ -141,6 +141,7 @@ static bool make_state(struct host *h, struct err *e) {
     err_set(e, "os", 0, "out of memory: cannot make a Lua state");
     return false;
   }
+  lua_gc(h->L, LUA_GCSTOP, 0); /* nearly all that is made until the loop runs stays; see host_pace_collector */
   lua_atpanic(h->L, on_panic);
   memset(lua_getextraspace(h->L), 0, LUA_EXTRASPACE); /* no task; coroutines copy it */
   lua_pushcfunction(h->L, open_libraries);

@@ -4,8 +4,8 @@
  *
  * Each file goes in compiled by the very liblua that stoke links to, because parsing some hundred kilobytes of Lua
  * would take longer than all the rest of the start, and of its text the documentation comments, which help() reads:
- * all else of the text would only make the binary larger. Both are packed, but for the core's code (see embed.h). --text leaves
- * the bytecode out and takes the whole text.
+ * all else of the text would only make the binary larger. Both are packed, but for the code that every start loads
+ * (see embed.h). --text leaves the bytecode out and takes the whole text.
  * Documents (docs/guide.md, read by `stoke help TOPIC`) go in as they are, under the name docs.guide.
  * A file that does not compile is reported and goes in as text alone (requiring it then raises the syntax error);
  * with --strict it ends the build. The process is short: what it allocates goes with it. */
@@ -260,8 +260,14 @@ static void keep_documentation(struct source *s) {
   s->len = (size_t)(to - s->text);
 }
 
-static bool is_core(const struct source *s) {
-  return strncmp(s->path, "lua/", 4) == 0;
+/* Loaded by every start, or nearly: what such a path begins with. */
+static bool is_needed_at_start(const struct source *s) {
+  static const char *const paths[] = {"lua/", "stdlib/cmd/init.lua", "stdlib/cmd/flags.lua", "stdlib/config.lua",
+                                      "stdlib/log.lua", "stdlib/show.lua", "stdlib/time.lua"};
+  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+    if (strncmp(s->path, paths[i], strlen(paths[i])) == 0) return true;
+  }
+  return false;
 }
 
 static bool print_source(lua_State *L, struct source *s, size_t index, bool text_only) {
@@ -273,7 +279,7 @@ static bool print_source(lua_State *L, struct source *s, size_t index, bool text
     const char *result = lua_tolstring(L, -1, &len);
     if (ok) {
       s->code_len = len;
-      (is_core(s) ? print_array : print_packed)("code", index, result, len);
+      (is_needed_at_start(s) ? print_array : print_packed)("code", index, result, len);
     } else {
       fprintf(stderr, "embed: %s\n", result);
     }

@@ -231,7 +231,6 @@ static void set_common(struct transfer *t) {
   SET(t, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
   SET(t, CURLOPT_ACCEPT_ENCODING, ""); /* decode compressed responses even if not offered */
   SET(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-  SET(t, CURLOPT_TCP_KEEPALIVE, 1L);
   SET(t, CURLOPT_CONNECTTIMEOUT_MS, (long)INT_MAX); /* our timers decide */
   SET(t, CURLOPT_WRITEFUNCTION, on_body);
   SET(t, CURLOPT_WRITEDATA, t);
@@ -407,7 +406,9 @@ static bool is_loopback(const char *url) {
 static bool set_url(struct transfer *t, const struct net_options *o) {
   if (!replace(t, &t->url, o->url) || !replace(t, &t->proxy, o->proxy)) return false;
   if (curl.easy_setopt(t->easy, CURLOPT_URL, t->url) != CURLE_OK) return false;
-  t->no_proxy = o->only_public || o->socket || is_loopback(t->url);
+  bool near = o->socket || is_loopback(t->url);
+  if (!near) SET(t, CURLOPT_TCP_KEEPALIVE, 1L); /* three system calls a connection; this machine's own kernel tells of each end */
+  t->no_proxy = o->only_public || near;
   const char *proxy = t->no_proxy ? "" : t->proxy; /* NULL: as the environment says */
   return curl_place_enter(t) && curl.easy_setopt(t->easy, CURLOPT_PROXY, proxy) == CURLE_OK;
 }

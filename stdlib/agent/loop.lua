@@ -347,17 +347,6 @@ end
 ---@return stoke.target
 function M.target(agent, apart) return models.begin(models.open(agent.model, agent.endpoint), apart) end
 
---- What the calls of this answer are run with.
-local function toolbox_of(run)
-  local box = run.toolbox
-  if not box then
-    box = { run = run, emit = run.listener, notes = {}, agent = nil, target = nil, window = nil, step = 0, repairs = 0 }
-    run.toolbox = box
-  end
-  box.agent, box.target, box.window, box.step = run.agent, run.target, run.window, run.steps
-  return box
-end
-
 --- Go on with another agent: its instructions, its tools, the same conversation. Of several handoffs the first counts.
 local function hand_over(run, box, handoffs)
   local from = run.agent
@@ -387,10 +376,17 @@ local function act(run, answer)
       list[#list + 1] = call
     end
   end
-  local box = toolbox_of(run)
+  local box = run.toolbox
+  if not box then
+    box = { run = run, notes = {}, repairs = 0 }
+    run.toolbox = box
+  end
   if own[1] then
-    local messages = tools.run(box, own)
-    for i = 1, #messages do past:push(messages[i]) end
+    if own[2] then
+      for _, message in ipairs(tools.run(box, own)) do past:push(message) end
+    else
+      past:push(tools.one(box, own[1]))
+    end
     if box.repairs > 0 then count(run, "repairs", box.repairs) end
     box.repairs = 0
     count(run, "tool_calls", #own)

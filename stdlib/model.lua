@@ -200,7 +200,8 @@ end
 ---
 --- Example: `local answer, err = model.ask(model.open "qwen2.5:3b", {}, { { role = "user", content = "Hi" } })`
 function M.ask(target, call, messages, tools, format, options)
-  local dialect = dialect_at("model.ask", target)
+  local dialect = type(target) == "table" and target.dialect
+  if type(dialect) ~= "table" then dialect_at("model.ask", target) end -- raises
   local q = dialect.chat(target, call, false, messages, tools, format, options)
   local value, err = perform("llm.chat", q, target.candidates)
   if err then value, err = recover("llm.chat", q, target, call, err) end

@@ -7,7 +7,7 @@ local budgets = require "core.gate.budget"
 local errors = require "core.errors"
 local frames = require "core.frame"
 local scopes = require "core.scope"
-local tasks = require "core.task"
+local current = require "core.task".current
 local answers = require "stoke.agent.answer"
 local caps = require "stoke.agent.cap"
 local nudges = require "stoke.agent.nudge"
@@ -110,7 +110,7 @@ function Result:__tostring() return self.text end
 --- What has been done so far, or in the end; nothing is added to its usage afterwards.
 local function result_of(run, text, value, reason)
   return setmetatable({ text = text or run.last_text or "", output = value, messages = run.history:shown(run.begin),
-    steps = run.steps, usage = rawget(run, "usage") or usages.new(), agent = run.agent.label, id = run:id(), reason = reason },
+    steps = run.steps, usage = rawget(run, "usage") or usages.new(), agent = run.agent.label, id = run.known_as or run:id(), reason = reason },
     Result)
 end
 
@@ -411,7 +411,7 @@ end
 --- The run whose tool the running task works for.
 ---@return stoke.agent.run|nil
 function M.outer()
-  local task = tasks.current()
+  local task = current()
   return task and (task.scope or task).context.run
 end
 
@@ -436,7 +436,8 @@ function M.new(agent, past, begin, listener, max_steps)
   local run = setmetatable({ agent = agent, history = past, begin = begin, steps = 0, listener = listener, usage = nil,
     last_text = nil, known_as = nil }, Run) -- the size that most have in the end
   if max_steps then run.max_steps = max_steps end
-  local outer = M.outer()
+  local task = current()
+  local outer = task and (task.scope or task).context.run
   if outer then
     run.outer = outer
     if outer.listener then run.listener = nested(outer, run, listener) end
@@ -446,7 +447,7 @@ end
 
 --- The scope of a run that has bounds of its own.
 local function bounds(agent)
-  local budget, task = agent.budget, tasks.current()
+  local budget, task = agent.budget, current()
   return scopes.open { deadline = agent.deadline,
     budget = budget and budgets.new(budget, task and scopes.innermost(task).context.budget) }
 end

@@ -110,7 +110,7 @@ function Result:__tostring() return self.text end
 --- What has been done so far, or in the end; nothing is added to its usage afterwards.
 local function result_of(run, text, value, reason)
   return setmetatable({ text = text or run.last_text or "", output = value, messages = run.history:shown(run.begin),
-    steps = run.steps, usage = rawget(run, "usage") or usages.new(), agent = run.agent.label, id = run.known_as or run:id(), reason = reason },
+    steps = run.steps, usage = rawget(run, "usage") or usages.new(), agent = run.agent.label, id = run:id(), reason = reason },
     Result)
 end
 
@@ -433,8 +433,9 @@ end
 ---@return stoke.agent.run
 function M.new(agent, past, begin, listener, max_steps)
   if agent.complete then agent:complete() end
-  local run = setmetatable({ agent = agent, history = past, begin = begin, steps = 0, listener = listener, usage = nil,
-    last_text = nil, known_as = nil }, Run) -- the size that most have in the end
+  local run = setmetatable({ agent = agent, history = past, begin = begin, steps = 0, target = nil, usage = nil, last_text = nil,
+    toolbox = nil }, Run) -- the size that most have in the end
+  if listener then run.listener = listener end
   if max_steps then run.max_steps = max_steps end
   local task = current()
   local outer = task and (task.scope or task).context.run

@@ -1,5 +1,5 @@
--- make bench: what a tool loop costs at least in Lua: the two calls of loop.lua over the bindings of libcurl and JSON, with no effect,
--- no check and no agent between.  RUNS=N stoke test --internal --file floor.lua
+-- make bench: what a tool loop costs at least in Lua: the two calls of loop.lua over the bindings of libcurl and JSON, with neither
+-- effects nor checks nor an agent between.  RUNS=N stoke test --internal --file floor.lua
 local http = require "host.http"
 local json = require "core.json"
 local test = require "stoke.test"

@@ -140,9 +140,10 @@ local function instructions()
   if not os.execute "command -v valgrind >/dev/null" then
     return print "instructions of a tool loop: not counted, as there is no valgrind"
   end
+  local valgrind = "valgrind --trace-children=yes --tool=callgrind --callgrind-out-file=/dev/null "
   local few, n, found = 100, 600, {}
   local function counted(command)
-    local p = assert(io.popen("valgrind --trace-children=yes --tool=callgrind --callgrind-out-file=/dev/null " .. command .. " 2>&1"))
+    local p = assert(io.popen(valgrind .. command .. " 2>&1"))
     return tonumber(p:read("a"):match "Collected : (%d+)") or error("this failed: " .. command, 0)
   end
   for way, command in pairs(tool_loops()) do

@@ -12,7 +12,7 @@
 ---   budget   reserve calls, settle tokens and seconds               lua/gate/budget.lua
 ---   (cache   its place; exact hit or single flight)
 ---   retry {  pool    wait for a slot of that key                    lua/gate/retry.lua, lua/gate/pool.lua
----            (intent its place; journal it before the work)
+---            intent   unsafe work is journalled before it begins   lua/journal.lua
 ---            driver  the only part that does the work }
 ---   settle   one guard: cost, slot given back, span closed
 ---
@@ -64,6 +64,10 @@ local M = {}
 ---@field secret? fun(q: any): string|nil the name of a secret that is the outcome: a journal keeps the name alone
 ---@field codec? { keep: fun(value): any, give: fun(kept): any } of values that are no plain data
 ---@field metered? boolean its body performs effects of its own: what they spend of budgets is part of its outcome
+---@field through? fun(q: any): any what its body does is all done through the door: with unsafe effects of their own
+---@field lasting? boolean its outcome is on the disk before the run goes on from it
+---@field older? fun(q: any): any its outcome where a journal that goes on does not have it
+---@field reconcile? fun(q: any, call: table): (fun(key: string): any)|nil what asks the world whether its work was done
 ---@field given? fun(q: any, facts: table) called when an outcome is replayed
 ---@field absent? fun(q: any, work: any): any its outcome where a recording is older than the effect
 ---@field facts? fun(value: any, q: any): table? what is known of an outcome beside its value, as plain data: recorded with it
@@ -156,6 +160,10 @@ local function attempts(def, q, call)
     end
     if retry.used and call.attempts == 1 and def.retry then retry.earn(call) end
     if call.span and span.opening and call.attempts == 1 then pcall(span.opening, def.name, q) end
+    if call.intend then -- the journal knows of it before the work begins
+      local err = call:intend()
+      if err then return nil, err end
+    end
     if call.span then call.started = span.now() end
     local value, err = def.run(q, call, call.work)
     if err == nil then return value end

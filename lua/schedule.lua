@@ -12,13 +12,16 @@ local M = {}
 
 ---@class stoke.schedule: userdata
 ---@field log fun(self, from?: integer): string the bytes of its log from an offset on
+---@field length fun(self): integer bytes of its log
 ---@field at_end fun(self): boolean the whole replayed log has been delivered
 ---@field failure fun(self): string?, string? kind and message of the error that ended recording or replay
 ---@field mode fun(self): "record"|"replay"|"over" at the end of its log a replay continues as a recording
 ---@field count fun(self): integer, integer resumes of its tasks so far, and how many tasks it had
 
---- There is, or was, a journalled run in this process; until then all checks stop here.
+--- There is a journalled run in this process; without one all checks stop here.
 M.any = false
+
+local adopted = 0
 
 --- Limit of a log in bytes: some twenty million deliveries.
 M.MAX = 64 * 1024 * 1024
@@ -48,7 +51,14 @@ function M.adopt(task, schedule)
   local done, err = host.adopt(schedule, task.co)
   if not done then error(err, 0) end
   task.schedule = schedule
+  adopted = adopted + 1
   M.any = true
+end
+
+--- A run whose task was adopted has ended, with all its tasks.
+function M.leave()
+  adopted = adopted - 1
+  M.any = adopted > 0
 end
 
 --- The current task begins a live effect: until `finish` it counts as external to its run. Live effects nest.

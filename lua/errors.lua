@@ -39,6 +39,7 @@ M.kinds = {
   http = { exit = 5 },
   overloaded = { exit = 5, retryable = true, hint = "the server is busy; call less at once or later" },
   protocol = { exit = 5, hint = "is this really the server that was meant? (stoke doctor)" },
+  db = { exit = 5 },
   incomplete = { exit = 5, retryable = true, hint = "the other side stopped in the middle; asking again may work" },
   interrupted = { exit = 5, retryable = true, hint = "its recording ends in the middle; asking again may work" },
   invalid_output = { exit = 5 },

@@ -9,7 +9,7 @@ local plain = require "core.store.plain"
 local M = {}
 
 local encode, decode, null = plain.encode, plain.decode, json.null
-local next, type = next, type
+local next = next
 
 --- Bytes of one outcome, at most; more is an error of kind `limit` in its place.
 M.LIMIT = 100 * 1024 * 1024
@@ -66,7 +66,8 @@ M.text = text_of
 ---@return stoke.error|nil err `limit`
 function M.outcome(outcome, sink, max)
   local kind, said = kind_of(outcome)
-  local value, err, facts, more, failed = null, null, outcome.facts, more_of(outcome, said), nil
+  local value, err, facts, more = null, null, outcome.facts, more_of(outcome, said)
+  local failed
   if outcome.value ~= nil then
     value, failed = text_of(outcome.value, sink, max or M.LIMIT)
     if failed then return nil, failed end
@@ -131,7 +132,8 @@ end
 local value_of = M.value
 
 --- Columns of a record, in the order in which they are read.
-M.COLUMNS = "id,key,name,class,digest,base,kept,request,line,time,inside,inline,intent,seen,at,outcome,value,lengths,error,facts,more,asks,took"
+M.COLUMNS = "id,key,name,class,digest,base,kept,request,line,time,inside,inline,intent,seen,at,outcome,value,"
+  .. "lengths,error,facts,more,asks,took"
 
 local FLAGS = { cut = "cut", refused = "refusal", secret = "secret" }
 
@@ -169,7 +171,8 @@ end
 function M.row(r, contents)
   local key, digest = r[2], r[5]
   return { number = r[1] & 0xFFFFFFFF, key = key, name = or_nil(r[3]) or key:match "([^/]*)#%d+$", class = r[4],
-    digest = digest ~= null and plain.unpack(digest) or nil, where = or_nil(r[9]), time = or_nil(r[10]), took = or_nil(r[23]), inside = flag(r[11]),
+    digest = digest ~= null and plain.unpack(digest) or nil, where = or_nil(r[9]), time = or_nil(r[10]), took = or_nil(r[23]),
+      inside = flag(r[11]),
     inline = flag(r[12]), intent = flag(r[13]), seen = or_nil(r[14]), at = or_nil(r[15]), asks = value_of(r[22], contents),
     outcome = outcome_of(r, contents) }
 end

@@ -13,7 +13,7 @@ local wall = require "host.time".wall
 
 local M = {}
 
-local null, encode, pack, name_of, outcome_of = json.null, plain.encode, plain.pack, codec.name, codec.outcome
+local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec.outcome
 
 ---@class stoke.store.log
 ---@field store stoke.store
@@ -32,8 +32,10 @@ local NEW <const>, OUTCOME <const>, INTENT <const>, ITEMS <const> = 1, 2, 4, 8
 local ROW = ("INSERT OR REPLACE INTO records (%s) VALUES (%s)"):format(codec.COLUMNS, ("?,"):rep(22) .. "?")
 local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,facts,took) "
   .. "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)" -- one as most are
-local DONE = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,value=?,lengths=?,error=?,facts=?,more=?,took=?,asks=NULL WHERE id=?"
-local OPEN = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,error=?,facts=?,more=?,took=?,asks=NULL WHERE id=?" -- a stream that goes on
+local DONE = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,value=?,lengths=?,error=?,facts=?,more=?,took=?,asks=NULL "
+  .. "WHERE id=?"
+-- of a stream that goes on
+local OPEN = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,error=?,facts=?,more=?,took=?,asks=NULL WHERE id=?"
 local BEGUN = "UPDATE records SET inline=?,intent=?,asks=? WHERE id=?"
 local CONTENT = "INSERT OR IGNORE INTO contents (hash,value) VALUES (?,?)"
 local USE = "INSERT OR IGNORE INTO uses (run,content) SELECT ?,id FROM contents WHERE hash=?"
@@ -56,7 +58,8 @@ local TOUCH = "UPDATE runs SET changed=? WHERE number=?"
 --- A log of a run that has so much in it already.
 ---@param store stoke.store
 ---@param run integer number of the run
----@param known { last: integer, offset: integer, modules: integer, sources: integer, calls: integer, tokens: integer, bytes: integer }
+---@param known { last: integer, offset: integer, modules: integer, sources: integer, calls: integer, tokens: integer,
+---  bytes: integer }
 ---@return stoke.store.log
 function M.new(store, run, known)
   return setmetatable({ store = store, db = store.db, run = run, base = run << 32, last = known.last, offset = known.offset,
@@ -292,8 +295,8 @@ local function insert(self, row, batch)
   if outcome and outcome.items then value, lengths = items_of(self, row, batch) end
   batch[#batch + 1] = { ROW, id, row.key, name, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
     request or null, flag(row.where), flag(row.time), flag(row.inside), flag(row.inline), flag(row.intent), flag(row.seen),
-    flag(row.at), made and made.kind or null, value or null, lengths or null, made and made.err or null, made and made.facts or null,
-    made and made.more or null, asks_of(self, row), flag(row.took) }
+    flag(row.at), made and made.kind or null, value or null, lengths or null, made and made.err or null,
+    made and made.facts or null, made and made.more or null, asks_of(self, row), flag(row.took) }
 end
 
 --- What has come of a row that is there.
@@ -307,14 +310,16 @@ local function update(self, row, what, batch)
   local made = self.made[row] or what & OUTCOME ~= 0 and outcome_of(outcome, self.sink)
   if not outcome.items then
     if made then
-      batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, made.value, null, made.err, made.facts, made.more, flag(row.took), id }
+      batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, made.value, null, made.err, made.facts, made.more,
+        flag(row.took), id }
     end
     return
   end
   local value, lengths = items_of(self, row, batch)
   if value then
     made = made or outcome_of(outcome, self.sink)
-    batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, value, lengths, made.err, made.facts, made.more, flag(row.took), id }
+    batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, value, lengths, made.err, made.facts, made.more,
+      flag(row.took), id }
   elseif made then
     batch[#batch + 1] = { OPEN, inline, intent, flag(row.seen), made.kind, made.err, made.facts, made.more, flag(row.took), id }
   end

@@ -1,8 +1,6 @@
 -- Stores for tests: in folders of their own, with runs whose rows look like a journal's.
 
-local stoke = require "stoke"
 local stores = require "core.store"
-local errors = require "core.errors"
 
 local M = {}
 
@@ -25,7 +23,8 @@ local DIGEST = ("0123456789abcdef"):rep(4)
 
 -- A row as a journal begins it.
 function M.row(number, fields)
-  local row = { number = number, key = ("run/task:1/test.ask#%d"):format(number), name = "test.ask", class = "pure", digest = DIGEST,
+  local row = { number = number, key = ("run/task:1/test.ask#%d"):format(number), name = "test.ask", class = "pure",
+    digest = DIGEST,
     request = { text = "q" .. number }, where = "bot.lua:7", time = 1767225600.5 }
   for name, value in next, fields or {} do row[name] = value end
   return row
@@ -41,7 +40,13 @@ function M.record(log, number, outcome, fields)
 end
 
 M.value = function(value) return { value = value, facts = { attempts = 1 } } end
-M.folder = function(t) return t.folder and t.folder() or stoke.fs.temp() end
-M.errors = errors
+
+-- A store that is closed at the end of a block.
+local CLOSED = { __close = function(self) self.store:close() end,
+  __index = function(self, name)
+    local method = self.store[name]
+    return type(method) == "function" and function(_, ...) return method(self.store, ...) end or method
+  end }
+function M.closing(store) return setmetatable({ store = store }, CLOSED) end
 
 return M

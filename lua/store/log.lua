@@ -19,6 +19,7 @@ local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec
 ---@field store stoke.store
 ---@field run integer its number
 ---@field base integer what the ids of its records begin with
+---@field before integer number of the last row that an earlier log wrote
 ---@field last integer number of the last row that was begun
 ---@field offset integer bytes of deliveries so far
 ---@field calls integer of models, counted on
@@ -62,7 +63,8 @@ local TOUCH = "UPDATE runs SET changed=? WHERE number=?"
 ---  bytes: integer }
 ---@return stoke.store.log
 function M.new(store, run, known)
-  return setmetatable({ store = store, db = store.db, run = run, base = run << 32, last = known.last, offset = known.offset,
+  return setmetatable({ store = store, db = store.db, run = run, base = run << 32, before = known.last, last = known.last,
+    offset = known.offset,
     modules = known.modules, sources = known.sources, calls = known.calls, tokens = known.tokens, bytes = known.bytes,
     requests = requests.new(), list = {}, count = 0, what = {}, made = {}, items = {}, sizes = {}, streaming = {}, extra = {},
     sink = {}, used = {}, ticket = nil, unsynced = false, pending = false }, Log)
@@ -249,7 +251,7 @@ end
 local function items_of(self, row, batch)
   local outcome, id = row.outcome, self.base | row.number
   if codec.ended(outcome) then
-    if self.streaming[row] then
+    if self.streaming[row] or row.number <= self.before then
       batch[#batch + 1] = { NO_PIECES, id }
       self.streaming[row] = nil
     end

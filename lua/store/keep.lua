@@ -49,7 +49,8 @@ local CUT = [[INSERT INTO deliveries SELECT ?1,first,min(records,?3),substr(byte
   WHERE run=?2 AND first<?4]]
 local SOME = "INSERT INTO deliveries SELECT ?1,first,records,bytes FROM deliveries WHERE run=?2 AND records<=?3"
 local ALL = "INSERT INTO deliveries SELECT ?1,first,records,bytes FROM deliveries WHERE run=?2"
-local CHANGE = "UPDATE records SET outcome=?,value=?,lengths=NULL,error=?,facts=?,more=?,asks=NULL WHERE id=?"
+local CHANGE = "UPDATE records SET outcome=?,value=?,lengths=NULL,error=?,facts=?,more=?,input_tokens=?,"
+  .. "output_tokens=?,seconds=?,asks=NULL WHERE id=?"
 
 --- The outcome of a record is another one, with the contents it needs.
 local function change(run, number, record, outcome)
@@ -60,7 +61,7 @@ local function change(run, number, record, outcome)
   if outcome.items then value, lengths = codec.items(outcome.items, sink) end
   if not value then error(lengths, 0) end
   local id = (number << 32) + record
-  run(CHANGE, { made.kind, value, made.err, made.facts, made.more, id })
+  run(CHANGE, { made.kind, value, made.err, made.facts, made.more, made.input, made.output, made.seconds, id })
   if outcome.items then run("UPDATE records SET lengths=CAST(? AS BLOB) WHERE id=?", { lengths, id }) end
   run("DELETE FROM pieces WHERE record=?", { id })
   for hash, text in next, sink do

@@ -30,13 +30,14 @@ Log.__index = Log
 -- What of a row is to be written: all of it, its outcome, that its work begins.
 local NEW <const>, OUTCOME <const>, INTENT <const>, ITEMS <const> = 1, 2, 4, 8
 
-local ROW = ("INSERT OR REPLACE INTO records (%s) VALUES (%s)"):format(codec.COLUMNS, ("?,"):rep(22) .. "?")
+local ROW = ("INSERT OR REPLACE INTO records (%s) VALUES (%s)"):format(codec.COLUMNS, ("?,"):rep(25) .. "?")
 local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,facts,took) "
   .. "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)" -- one as most are
-local DONE = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,value=?,lengths=?,error=?,facts=?,more=?,took=?,asks=NULL "
-  .. "WHERE id=?"
+local DONE = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,value=?,lengths=?,error=?,facts=?,more=?,"
+  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL WHERE id=?"
 -- of a stream that goes on
-local OPEN = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,error=?,facts=?,more=?,took=?,asks=NULL WHERE id=?"
+local OPEN = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,error=?,facts=?,more=?,"
+  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL WHERE id=?"
 local BEGUN = "UPDATE records SET inline=?,intent=?,asks=? WHERE id=?"
 local CONTENT = "INSERT OR IGNORE INTO contents (hash,value) VALUES (?,?)"
 local USE = "INSERT OR IGNORE INTO uses (run,content) SELECT ?,id FROM contents WHERE hash=?"
@@ -288,7 +289,7 @@ local function insert(self, row, batch)
   local name = name_of(row.key, row.name)
   local made = outcome and (self.made[row] or outcome_of(outcome, sink))
   if made and name == null and not kept and not row.inside and not row.intent and made.err == null and made.more == null
-    and not outcome.items then
+    and made.input == null and not outcome.items then
     batch[#batch + 1] = { PLAIN, id, row.key, row.class, pack(row.digest), request or null, flag(row.where), flag(row.time),
       flag(row.inline), flag(row.seen), flag(row.at), made.kind, made.value, made.facts, flag(row.took) }
     return
@@ -298,7 +299,8 @@ local function insert(self, row, batch)
   batch[#batch + 1] = { ROW, id, row.key, name, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
     request or null, flag(row.where), flag(row.time), flag(row.inside), flag(row.inline), flag(row.intent), flag(row.seen),
     flag(row.at), made and made.kind or null, value or null, lengths or null, made and made.err or null,
-    made and made.facts or null, made and made.more or null, asks_of(self, row), flag(row.took) }
+    made and made.facts or null, made and made.more or null, asks_of(self, row), flag(row.took), made and made.input or null,
+    made and made.output or null, made and made.seconds or null }
 end
 
 --- What has come of a row that is there.
@@ -313,7 +315,7 @@ local function update(self, row, what, batch)
   if not outcome.items then
     if made then
       batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, made.value, null, made.err, made.facts, made.more,
-        flag(row.took), id }
+        made.input, made.output, made.seconds, flag(row.took), id }
     end
     return
   end
@@ -321,9 +323,10 @@ local function update(self, row, what, batch)
   if value then
     made = made or outcome_of(outcome, self.sink)
     batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, value, lengths, made.err, made.facts, made.more,
-      flag(row.took), id }
+      made.input, made.output, made.seconds, flag(row.took), id }
   elseif made then
-    batch[#batch + 1] = { OPEN, inline, intent, flag(row.seen), made.kind, made.err, made.facts, made.more, flag(row.took), id }
+    batch[#batch + 1] = { OPEN, inline, intent, flag(row.seen), made.kind, made.err, made.facts, made.more, made.input,
+      made.output, made.seconds, flag(row.took), id }
   end
 end
 

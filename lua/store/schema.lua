@@ -77,7 +77,10 @@ CREATE TABLE records (
   value TEXT,                    -- of a stream: its pieces, those of text joined
   lengths BLOB,                  -- of a stream: where the joined pieces part
   error TEXT,
-  facts TEXT,                    -- what is known beside the value; NULL: {"attempts":1}
+  input_tokens INTEGER,          -- what a call of a model used
+  output_tokens INTEGER,
+  seconds REAL,
+  facts TEXT,                    -- what else is known beside the value; NULL: one attempt, nothing unusual
   more TEXT,
   asks TEXT                      -- what a person is asked before it is done
 ) STRICT]], [[

@@ -310,7 +310,6 @@ static struct conn *conn_of(struct store_db *db, const struct store_job *job) {
 
 void store_cancel(struct store_job *job) {
   struct store_db *db = job->db;
-  if (job->state == JOB_DONE) return;
   /* what ends something is not cancelled: it would not end */
   if (job->what == STORE_END || job->what == STORE_ROLLBACK || job->what == STORE_COMMIT || job->what == STORE_CLOSE) return;
   uv_mutex_lock(&db->lock);

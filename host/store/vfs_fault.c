@@ -22,7 +22,7 @@ struct fault_file {
   sqlite3_file base;
   struct fault_file *next, **prev; /* prev NULL: let through */
   struct undo *newest, *oldest;
-  _Alignas(16) char real[];
+  _Alignas(8) char real[];
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -1,5 +1,5 @@
---- What is known of an outcome beside its value, in few bytes: what a call of a model used goes into columns of its own, and of sums
---- only those are written that are not what they mostly are.
+--- What is known of an outcome beside its value, in few bytes: what a call of a model used goes into columns of its own, and of
+--- sums only those are written that are not what they mostly are.
 
 local json = require "core.json"
 local plain = require "core.store.plain"
@@ -36,7 +36,8 @@ local APART = { input_tokens = true, output_tokens = true, seconds = true }
 --- A usage that is as usages of models are.
 local function regular(facts)
   local usage = facts.usage
-  if facts.attempts ~= 1 or math.type(facts.attempts) ~= "integer" or facts.counts ~= true or getmetatable(usage) then return nil end
+  if facts.attempts ~= 1 or math.type(facts.attempts) ~= "integer" or facts.counts ~= true
+    or getmetatable(usage) then return nil end
   if math.type(usage.input_tokens) ~= "integer" or math.type(usage.output_tokens) ~= "integer" then return nil end
   if math.type(usage.seconds) ~= "float" then return nil end
   return unusual(usage, USUAL, APART)

@@ -11,7 +11,8 @@ local ok = stored.ok
 local function open(log, number)
   local row = stored.row(number, { name = "llm.stream", key = "run/llm.stream#" .. number, class = "idempotent" })
   log:row(row)
-  row.outcome, row.seen, row.inline = { items = {}, facts = { attempts = 1 }, about = { model = "m" }, rests = false }, number, false
+  row.outcome, row.seen, row.inline = { items = {}, facts = { attempts = 1 }, about = { model = "m" }, rests = false }, number,
+    false
   log:outcome(row)
   return row
 end
@@ -49,7 +50,8 @@ test("a stream that has ended is one value in its record", function(t)
     if i % 9 == 0 then ok(log:commit()) end
   end
   add(log, row, { value = { type = "thinking", text = "hm" }, inline = true })
-  add(log, row, { value = { type = "tool_call", name = "f", arguments = json.object({ b = 1, a = 2 }, { "b", "a" }) }, inline = true })
+  add(log, row, { value = { type = "tool_call", name = "f", arguments = json.object({ b = 1, a = 2 }, { "b", "a" }) },
+    inline = true })
   add(log, row, { value = { type = "done", usage = { input_tokens = 3 } }, inline = false })
   add(log, row, { ended = true, inline = true })
   row.outcome.came = { 1, 2 }
@@ -82,7 +84,8 @@ test("items are filled in any order while several tasks read, and later ones fin
     log:item(row, i)
   end
   ok(log:commit())
-  t.eq(ok(store:load(run)).rows[1].outcome.items, { { value = "item 1", inline = false }, {}, { value = "item 3", inline = false } })
+  t.eq(ok(store:load(run)).rows[1].outcome.items, { { value = "item 1", inline = false }, {}, { value = "item 3",
+    inline = false } })
   items[2].value, items[2].inline = "item 2", true
   log:item(row, 2)
   items[4].ended, items[4].inline = true, true

@@ -5,9 +5,9 @@
 --- `export` wrote (NAME.run). `store` names the file of the store; else it is the configured one, `.stoke/state.db` in the working
 --- folder, or the user's.
 
-require "core.driver.runs"
 local compare = require "stoke.runs.compare"
 local config = require "stoke.config"
+local drivers = require "core.driver.runs"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local fs = require "stoke.fs"
@@ -109,6 +109,19 @@ function M.replay(id, options)
   check_id("runs.replay", id)
   options = errors.options(options, { to = "number", on_record = "function", print = "boolean", store = "string" }, "runs.replay")
   return replays.run(asked(id, options), options)
+end
+
+--- Go on with a run where it stands, in this process, and wait for its end. What was answered is not asked again.
+---@param id string
+---@param options? stoke.runs.where
+---@return any result what it returned
+---Raises what it ends with; `parked` where it goes no further by itself, or another process has it; `in_doubt`; `usage`, `db`.
+---
+--- Example: `print(stoke.runs.resume "trip-7")`
+function M.resume(id, options)
+  check_id("runs.resume", id)
+  options = errors.options(options, { store = "string" }, "runs.resume")
+  return drivers.resume(id, store_of(options))
 end
 
 --- Compare two runs: their records are aligned by where in the run they were asked for.

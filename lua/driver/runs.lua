@@ -6,12 +6,11 @@
 local effect = require "core.effect"
 local errors = require "core.errors"
 local files = require "core.driver.runs.file"
-local fs = require "host.fs"
+local runs = require "core.runs"
+local stdio = require "core.stdio"
 local stores = require "core.store"
 
 local M = {}
-
-local FOLDER <const> = ".stoke/state.db"
 
 -- ---- the file -----------------------------------------------------------------------------------------------------------------
 
@@ -20,10 +19,8 @@ local FOLDER <const> = ".stoke/state.db"
 ---@return string|nil path
 ---@return stoke.error|nil err where it was looked for
 function M.locate(path)
-  local tried = path and { path } or { FOLDER, stores.path() }
-  for _, candidate in ipairs(tried) do
-    if candidate == ":memory:" or fs.stat(candidate) then return candidate end
-  end
+  local found, tried = runs.find_store(path)
+  if found then return found end
   return nil, errors.new("usage", ("there is no store of durable runs: no file %s"):format(table.concat(tried, ", and none at ")),
     { hint = "stoke run --durable FILE makes one beside the script; --store FILE names it" })
 end
@@ -150,6 +147,34 @@ effect.define("runs.text", { class = "pure", run = function(q)
     return files.write(parts)
   end)
 end })
+
+-- ---- again ----------------------------------------------------------------------------------------------------------------------
+
+--- Do a run again from its records alone. This is no effect: a run cannot do another one again.
+---@param q { id: string, store?: string, text?: string }
+---@param options { to?: integer, on_given: fun(row: table), print?: boolean, begun: fun(run: stoke.store.run) } print: what it prints
+---  goes to the standard streams
+---@return { n: integer, err?: stoke.error }|nil results
+---@return stoke.store.run|stoke.error run
+---Raises `db`.
+function M.replay(q, options)
+  local function print(fd, text) return fd == 2 and stdio.err(text) or stdio.write(text) end
+  return M.with_run(q, function(store, run)
+    options.begun(run)
+    local results = runs.replay(store, run, { to = options.to, on_given = options.on_given, print = options.print and print or nil })
+    return results, run
+  end)
+end
+
+--- Take a run up in this process, and wait for its end.
+---@param id string
+---@param store? string
+---@return any result
+---Raises what it ends with; `usage` for an id that no run has.
+function M.resume(id, store)
+  local path = errors.check(M.locate(store))
+  return runs.resume(errors.check(M.run(runs.open(path), id)).id)
+end
 
 -- ---- what people decide -----------------------------------------------------------------------------------------------------------
 

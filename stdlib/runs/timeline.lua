@@ -169,9 +169,9 @@ local function arguments(entry)
   return text and " " .. approve.visible(text) or ""
 end
 
-local function waits_for_approval(run, entry, several)
-  local id = show.word(run.id)
-  local of = several and (" --of %d"):format(entry.number) or ""
+--- With its number: the run may ask for something else by the time that is typed.
+local function waits_for_approval(run, entry)
+  local id, of = show.word(run.id), (" --of %d"):format(entry.number)
   local since = entry.since and (" since %s"):format(os.date("!%Y-%m-%d %H:%M:%S UTC", entry.since // 1)) or ""
   return ("#%d waits for approval%s: %s%s%s\n  stoke approve %s%s\n  stoke approve %s%s --reject WHY\n"):format(entry.number, since,
     entry.who and entry.who .. " wants " or "", entry.what:match "^tool [^ ]*" or entry.what, arguments(entry), id, of, id, of)
@@ -199,7 +199,7 @@ function M.waiting(run, entries)
   for _, entry in ipairs(entries) do
     if open[entry.status] then table.insert(open[entry.status], entry) end
   end
-  for _, entry in ipairs(open.waits) do out[#out + 1] = waits_for_approval(run, entry, #open.waits > 1) end
+  for _, entry in ipairs(open.waits) do out[#out + 1] = waits_for_approval(run, entry) end
   for _, entry in ipairs(open["in doubt"]) do out[#out + 1] = in_doubt(run, entry, #open["in doubt"] > 1) end
   return table.concat(out)
 end

@@ -1,0 +1,37 @@
+-- Runs in a store of a test's own folder, made by the journal itself.
+
+local errors = require "core.errors"
+local journals = require "core.journal"
+local plain = require "core.journal.plain"
+local stores = require "core.store"
+
+local M = {}
+
+--- A store in the test's folder, and its path.
+function M.store(t)
+  local path = t.tmp() .. "/state.db"
+  local store = errors.check(stores.open(path))
+  return setmetatable({ store = store, path = path }, { __close = function() store:close() end })
+end
+
+--- A run of f in it; `open`: it has not ended, and stands at this state with these words.
+---@param open? { state: string, waits: string, change?: fun(journal, log) }
+function M.run(store, id, f, open)
+  local run = errors.check(store:create { id = id, workflow = "trip", input = {} })
+  local log = errors.check(store:log(run))
+  log:epoch()
+  local journal = journals.new { id = run.seed, run_id = id, log = log }
+  local results = journal:run(f)
+  if open then
+    if open.change then open.change(journal, log) end
+    log:state(open.state, open.waits)
+  elseif results.err then
+    log:finish("failed", nil, plain.copy(results.err))
+  else
+    log:finish("done", plain.copy(results[1]))
+  end
+  errors.check(log:barrier())
+  return errors.check(store:find(id)), results
+end
+
+return M

@@ -16,6 +16,23 @@ local CHANCE = { ["time.now"] = true, ["time.monotonic"] = true, ["time.cpu"] = 
 
 -- ---- what an outcome means ------------------------------------------------------------------------------------------------------
 
+--- Without the ids of tool calls: a server makes new ones each time, and asks and answers carry them along.
+local function without_ids(value)
+  if type(value) ~= "table" then return value end
+  local out = setmetatable({}, getmetatable(value))
+  for name, inner in next, value do
+    if name ~= "tool_call_id" and not (name == "id" and value["function"] ~= nil) then out[name] = without_ids(inner) end
+  end
+  return out
+end
+
+--- What a record asks, as far as it is compared.
+local function question(row)
+  local request = without_ids(row.request)
+  if row.name == "tool.call" and type(request) == "table" then request.id = nil end
+  return request
+end
+
 local function of_error(err) return { kind = err.kind, message = err.message } end
 
 --- Pieces of a stream without where they were parted.
@@ -28,6 +45,7 @@ local function joined(items)
       text = (text or "") .. piece
     elseif value ~= nil then
       local kept = type(value) == "table" and value.type == "done" and { reason = value.reason } or value
+      if type(value) == "table" and value.type == "tool_call" then kept = { name = value.name, arguments = value.arguments } end
       if text then out[#out + 1] = text end
       out[#out + 1], text = kept, nil
     end
@@ -41,7 +59,7 @@ local function of_answer(q, value)
   local dialect = type(q) == "table" and q.protocol and llm.dialect(q.protocol)
   local ok, answer = pcall(function() return dialect.answer(value) end)
   if not ok or type(answer) ~= "table" then return value end
-  return { text = answer.text, thinking = answer.thinking, calls = answer.calls, reason = answer.reason }
+  return { text = answer.text, thinking = answer.thinking, calls = without_ids(answer.calls), reason = answer.reason }
 end
 
 --- What of a value a run is likely to go by: not how long it took, nor the date of a web server.
@@ -76,18 +94,18 @@ end
 --- How a record of A and the one of B with the same key differ; nil where they do not. By chance: only in what is so each time.
 local function kind_of(x, y)
   if not y then return "only in A" elseif not x then return "only in B" end
-  if x.digest ~= y.digest then return "question" end
+  if x.digest ~= y.digest and not place.same(question(x), question(y)) then return "question" end
   if place.same(meaning(x), meaning(y)) then return nil end
   return CHANCE[x.name] and "chance" or "outcome"
 end
 
---- Every pair, in the order in which the first of the two was begun.
+--- Every pair, in the order in which both had come.
 local function pairs_of(a, b)
   local out, in_a, keys_a = {}, visible(a)
   local in_b, keys_b = visible(b)
   for _, x in ipairs(in_a) do
     local y = keys_b[x.key]
-    out[#out + 1] = { at = y and math.min(x.number, y.number) or x.number, a = x, b = y }
+    out[#out + 1] = { at = y and math.max(x.number, y.number) or x.number, a = x, b = y }
   end
   for _, y in ipairs(in_b) do
     if not keys_a[y.key] then out[#out + 1] = { at = y.number, b = y } end
@@ -102,12 +120,9 @@ local function pairs_of(a, b)
 end
 
 local function first_of(list)
-  local chance
   for i, pair in ipairs(list) do
     if pair.kind and pair.kind ~= "chance" then return i end
-    chance = chance or pair.kind and i
   end
-  return chance
 end
 
 local COUNTS = { question = "questions", outcome = "outcomes", ["only in A"] = "only_a", ["only in B"] = "only_b", chance = "chance" }
@@ -118,7 +133,7 @@ local function describe(pair, a, b)
   local out = { kind = pair.kind, key = row.key, what = words.what(row), who = words.who(row.key), where = row.where,
     a = x and timeline.entries({ x }, a.run)[1], b = y and timeline.entries({ y }, b.run)[1] }
   if pair.kind == "question" then
-    out.words, out.path, out.byte = place.difference(x.request, y.request, NAMES)
+    out.words, out.path, out.byte = place.difference(question(x), question(y), NAMES)
   elseif x and y then
     out.words, out.path, out.byte = place.difference(meaning(x), meaning(y), NAMES)
   end
@@ -149,9 +164,10 @@ end
 ---@field a table id, workflow, state, totals, fork_of?, fork_at?
 ---@field b table
 ---@field before integer records that are the same before the first difference
----@field first? { kind: "question"|"outcome"|"chance"|"only in A"|"only in B", key: string, what: string, who?: string, where?: string,
+---@field first? { kind: "question"|"outcome"|"only in A"|"only in B", key: string, what: string, who?: string, where?: string,
 ---  words?: string, path?: string, byte?: integer, a?: stoke.runs.entry, b?: stoke.runs.entry, instead?: string } nil: there is none
----@field after { same: integer, questions: integer, outcomes: integer, only_a: integer, only_b: integer, chance: integer }
+---@field after { same: integer, questions: integer, outcomes: integer, only_a: integer, only_b: integer, chance: integer } counts of
+---  what came after it; chance: of clocks and learned speeds, which are others each time, before it, too
 ---@field ends? string how their ends differ, in words
 
 --- Compare two runs.
@@ -164,9 +180,9 @@ function M.runs(a, b)
   local list = pairs_of(a.rows, b.rows)
   local at = first_of(list)
   local after = { same = 0, questions = 0, outcomes = 0, only_a = 0, only_b = 0, chance = 0 }
-  for i = (at or #list) + 1, #list do
+  for i = 1, #list do
     local kind = list[i].kind and COUNTS[list[i].kind] or "same"
-    after[kind] = after[kind] + 1
+    if i > (at or #list) or kind == "chance" then after[kind] = after[kind] + 1 end
   end
   local first = at and describe(list[at], a, b)
   if first and not (first.a and first.b) then
@@ -188,8 +204,7 @@ end
 
 local function indented(text) return "  " .. term.clean(text):gsub("\n", "\n  ") .. "\n" end
 
-local SAYS = { question = "the same place asks something else: ", outcome = "the same question, another outcome: ",
-  chance = "the same question, another outcome (as each time): " }
+local SAYS = { question = "the same place asks something else: ", outcome = "the same question, another outcome: " }
 
 local function first_words(first)
   local a, b = first.a, first.b
@@ -216,7 +231,6 @@ local function after_words(after)
   add(counted(after.outcomes, "has another outcome", "have another outcome"))
   add(counted(after.only_a, "is only in A", "are only in A"))
   add(counted(after.only_b, "is only in B", "are only in B"))
-  add(counted(after.chance, "differs as each time (clocks, speeds)", "differ as each time (clocks, speeds)"))
   add(counted(after.same, "is the same", "are the same"))
   return #parts > 0 and "what followed: " .. table.concat(parts, ", ") .. "\n" or "nothing followed\n"
 end
@@ -234,7 +248,9 @@ function M.text(difference, options)
     colour = options.colour, columns = options.columns })
   local out = { layout, "\n" }
   if not difference.first then
-    out[3] = ("no difference: %d record%s, all the same\n"):format(difference.before, difference.before == 1 and "" or "s")
+    local chance = difference.after.chance
+    out[3] = ("no difference: %d record%s, all the same%s\n"):format(difference.before, difference.before == 1 and "" or "s",
+      chance > 0 and (", but for what is another each time (%d of clocks and speeds)"):format(chance) or "")
   else
     local n = difference.before
     out[3] = n == 0 and "they differ from the first record on:\n" or n == 1 and "the first record is the same, then:\n" or

@@ -74,6 +74,10 @@ local SAID = {
   ["time.sleep"] = function(q) return type(q) == "number" and ("sleep %g s"):format(q) or "sleep" end,
   ["http.request"] = fetched, ["http.stream"] = fetched,
   ["proc.run"] = program, ["proc.spawn"] = program,
+  ["run.signal"] = named("signal", "name"), ["run.patched"] = named("patched", "name"), ["run.await"] = named("await", "id"),
+  ["run.status"] = named("status of", "id"), ["run.cancel"] = named("cancel", "id"),
+  ["run.start"] = function(q) return ("start %s %s"):format(tostring(q.workflow), tostring(q.id or "")) end,
+  ["run.send"] = function(q) return ("send %s to %s %s"):format(tostring(q.name), tostring(q.id), M.arguments(q.value)) end,
   ["env.get"] = named("env", "name"), ["module.load"] = named("module", "name"),
 }
 
@@ -193,7 +197,7 @@ function M.outcome(row, run)
   if err then return "failed", error_words(err) end
   if outcome.secret then return "done", "(a secret: read anew each time)" end
   if outcome.items then return stream_words(outcome) end
-  if row.name == "time.sleep" then return "done", "" end
+  if row.name == "time.sleep" or row.name == "llm.learned" then return "done", "" end
   local answer = row.name == "llm.chat" and answer_of(row)
   return "done", answer and answer_words(answer) or M.value(outcome.value)
 end

@@ -17,7 +17,7 @@ end
 --- A run of f in it; `open`: it has not ended, and stands at this state with these words.
 ---@param open? { state: string, waits: string, change?: fun(journal, log) }
 function M.run(store, id, f, open)
-  local run = errors.check(store:create { id = id, workflow = "trip", input = {} })
+  local run = assert(store:create { id = id, workflow = "trip", input = {} })
   local log = errors.check(store:log(run))
   log:epoch()
   local journal = journals.new { id = run.seed, run_id = id, log = log }
@@ -32,6 +32,20 @@ function M.run(store, id, f, open)
   end
   errors.check(log:barrier())
   return errors.check(store:find(id)), results
+end
+
+--- A call of a tool that has no outcome yet, as the last record of a run.
+---@param fields table asks, intent, args
+function M.open_call(journal, log, fields)
+  local request = { name = "book_flight", args = fields.args or { from = "Oslo", to = "Rome" }, agent = "guide" }
+  local row = { number = #journal.rows + 1, key = ("run/agent guide:9/tool book_flight:%d/tool.call#1"):format(#journal.rows + 1),
+    name = "tool.call", class = "unsafe", digest = plain.digest(request), request = request, where = "trip.lua:9", time = 1767225700 }
+  journal.rows[row.number] = row
+  log:row(row)
+  row.asks = fields.asks
+  log:changed(row)
+  if fields.intent then log:intent(row) end
+  return row
 end
 
 return M

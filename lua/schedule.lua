@@ -5,8 +5,10 @@
 --- (from `begin` to `finish`) the task itself counts as external.
 
 local host = require "host.schedule"
-local current, park = require "host.task".current, require "host.task".park
+local tasks = require "host.task"
 local errors = require "core.errors"
+
+local current, park = tasks.current, tasks.park
 
 local M = {}
 
@@ -100,8 +102,8 @@ local Held = { __close = function()
   host.finish() -- it was no effect: nothing is delivered
 end }
 
---- The current task of a replayed run waits, and nothing else of the run is resumed meanwhile. It then goes on as if it had not been
---- suspended. Nothing interrupts this wait: also who was cancelled can be looked at.
+--- The current task of a replayed run waits, and nothing else of the run is resumed meanwhile. It then goes on as if it had not
+--- been suspended. Nothing interrupts this wait: also who was cancelled can be looked at.
 ---@param label string
 ---@param waits fun(): boolean asked whenever the task is woken
 function M.hold(label, waits)

@@ -13,6 +13,7 @@ local errors = require "core.errors"
 local fs = require "stoke.fs"
 local json = require "core.json"
 local replays = require "stoke.runs.replay"
+local show = require "stoke.show"
 local timeline = require "stoke.runs.timeline"
 local words = require "stoke.runs.words"
 
@@ -76,7 +77,8 @@ function M.list(options)
         { hint = near and ("did you mean %s?"):format(near) or "one of: " .. table.concat(STATES, ", ") })
     end
   end
-  return check(perform("runs.list", { state = state, workflow = options.workflow, limit = options.limit, store = store_of(options) }))
+  return check(perform("runs.list", { state = state, workflow = options.workflow, limit = options.limit,
+    store = store_of(options) }))
 end
 
 local function loaded(id, options) return check(perform("runs.load", asked(id, options))) end
@@ -99,9 +101,11 @@ end
 --- Do a run again from what was recorded: no call, no wait. It is played on the code that it went on, with every request compared;
 --- at the end the result is compared, too.
 ---@param id string
----@param options? { to?: integer, on_record?: fun(entry: stoke.runs.entry, row: table), print?: boolean, store?: string } to: end it
----  once this record was given; on_record: called in the run as it gets an outcome; print: what the run prints is printed again
----@return { same: boolean, effects: integer, ended: boolean, difference?: string, err?: stoke.error } ended: as far as the recording goes
+---@param options? { to?: integer, on_record?: fun(entry: stoke.runs.entry, row: table), print?: boolean, store?: string }
+---  to: do no more than the records up to this one; on_record: called in the run as it gets an outcome; print: what the run prints
+---  is printed again
+---@return { same: boolean, effects: integer, ended: boolean, difference?: string, err?: stoke.error }
+---  ended: it went to the run's end
 ---Raises `usage`, `argument`, `db`.
 ---
 --- Example: `assert(stoke.runs.replay("trip-7").same)`
@@ -179,7 +183,7 @@ local function outcomes_of(parts, options)
     end
     out[row.number], last = with_value(row, value), math.max(last or 0, row.number)
   end
-  for _, which in ipairs(require "stoke.show".sorted_keys(options.set or {})) do
+  for _, which in ipairs(show.sorted_keys(options.set or {})) do
     set(find_row(rows, which, parts.run.id), options.set[which])
   end
   if options.change then
@@ -193,7 +197,8 @@ local function outcomes_of(parts, options)
 end
 
 local function check_fork(options)
-  options = errors.options(options, { at = "number", id = "string", set = "table", change = "function", store = "string" }, "runs.fork")
+  options = errors.options(options, { at = "number", id = "string", set = "table", change = "function", store = "string" },
+    "runs.fork")
   if options.at and (math.type(options.at) ~= "integer" or options.at < 0) then
     errors.argument("runs.fork: at must be the number of a record, got %s", errors.describe(options.at))
   end
@@ -203,26 +208,30 @@ end
 --- A new run that begins with the first records of another one, and lives from there on: a host that defines its workflow takes it
 --- up, or `stoke resume`. Its ids and random numbers follow from that run's.
 ---@param id string
----@param options { at?: integer, id?: string, set?: table<integer|string, any>, change?: fun(record: stoke.runs.entry): any, store?: string }
----  at: the last record they share (the last changed one unless given); set: other values, by a record's number or key; change: gets
----  each record and returns another value, or an error object, or nil to leave it; a text in place of a model's answer is its text
+---@param options { at?: integer, id?: string, set?: table<integer|string, any>, change?: fun(record: stoke.runs.entry): any,
+---  store?: string }
+---  at: the last record they share (the last changed one unless given); set: other values, by a record's number or key; change:
+---  gets each record, and returns another value, an error object, or nil to leave it. A text given for a model's answer is its text
 ---@return stoke.run.record
 ---Raises `usage` for an unknown record, and where the two of `at` and `set` do not fit, `argument`, `db`.
 ---
---- Example: `stoke.runs.fork("trip-7", { at = 5, change = function(r) if r.what:find "^tool get_weather" then return "sun" end end })`
+--- Example: `stoke.runs.fork("trip-7", { at = 5, change = function(r) return r.effect == "tool.call" and "sun" or nil end })`
 function M.fork(id, options)
   check_id("runs.fork", id)
   options = check_fork(options)
   local parts = loaded(id, options)
   local outcomes, last = outcomes_of(parts, options)
   local at = options.at or last
-  if not at then errors.raise("usage", "a fork needs the number of the last record that it shares", { hint = "stoke show ID lists them" }) end
+  if not at then
+    errors.raise("usage", "a fork needs the number of the last record that it shares", { hint = "stoke show ID lists them" })
+  end
   if at > #parts.rows then find_row(parts.rows, at, parts.run.id) end
   if last and last > at then
     errors.raise("usage", ("#%d is to be changed, but the fork shares only the first %d records"):format(last, at),
       { hint = ("fork at #%d"):format(last) })
   end
-  return check(perform("runs.fork", { id = parts.run.id, at = at, new_id = options.id, outcomes = outcomes, store = store_of(options) }))
+  return check(perform("runs.fork", { id = parts.run.id, at = at, new_id = options.id, outcomes = outcomes,
+    store = store_of(options) }))
 end
 
 -- ---- decisions ----------------------------------------------------------------------------------------------------------------
@@ -238,7 +247,8 @@ end
 --- Example: `stoke.runs.approve("trip-7", { reject = "too expensive" })`
 function M.approve(id, options)
   check_id("runs.approve", id)
-  options = errors.options(options, { of = "number", reject = true, args = "table", digest = "string", store = "string" }, "runs.approve")
+  options = errors.options(options, { of = "number", reject = true, args = "table", digest = "string", store = "string" },
+    "runs.approve")
   local reject = options.reject
   if reject ~= nil and type(reject) ~= "string" and type(reject) ~= "boolean" then
     errors.argument("runs.approve: reject must be the reason, got %s", errors.describe(reject))
@@ -250,26 +260,27 @@ end
 
 --- Say what became of an effect that is in doubt: it was begun, and its process ended before the outcome was kept.
 ---@param id string
----@param options { retry?: boolean, value?: any, fail?: string, of?: integer, store?: string } one of: retry: it was not done, do it
----  again; value: it was done, and this came of it (json.null: nothing); fail: the run is told that it failed, and why
+---@param options { retry?: boolean, value?: any, fail?: string, of?: integer, store?: string } one of: retry: it was not done, and
+---  is to be; value: it was done, and this came of it (json.null: nothing); fail: the run is told that it failed, and why
 ---@return { id: string, number: integer, key: string, name: string, request: any }
 ---Raises `usage` where nothing is in doubt, `argument`, `db`.
 ---
 --- Example: `stoke.runs.resolve("trip-7", { value = { booking = "K7Q" } })`
 function M.resolve(id, options)
   check_id("runs.resolve", id)
-  options = errors.options(options, { retry = "boolean", value = true, fail = "string", of = "number", store = "string" }, "runs.resolve")
+  options = errors.options(options, { retry = "boolean", value = true, fail = "string", of = "number", store = "string" },
+    "runs.resolve")
   local said = (options.retry and 1 or 0) + (options.value ~= nil and 1 or 0) + (options.fail and 1 or 0)
   if said ~= 1 then errors.argument "runs.resolve: one of retry = true, value = ... and fail = \"why\" is needed" end
-  return check(perform("runs.resolve", { id = id, of = options.of, retry = options.retry or nil, value = options.value, fail = options.fail,
-    store = store_of(options) }))
+  return check(perform("runs.resolve", { id = id, of = options.of, retry = options.retry or nil, value = options.value,
+    fail = options.fail, store = store_of(options) }))
 end
 
 -- ---- the file -----------------------------------------------------------------------------------------------------------------
 
 --- Delete runs that have ended, the oldest first. Those that go on, wait or are parked stay, and so does what a fork began with.
----@param options { older?: number, bytes?: integer, dry?: boolean, store?: string } older: seconds since they ended; bytes: until the
----  records of all runs have so many; dry: only say which
+---@param options { older?: number, bytes?: integer, dry?: boolean, store?: string } older: seconds since they ended; bytes: until
+---  the records of all runs have so many; dry: only say which
 ---@return { runs: { id: string, workflow: string, changed: number, bytes: integer }[], bytes: integer }
 ---Raises `usage` where there is no store, `argument` without older and bytes, `db`.
 ---
@@ -277,8 +288,8 @@ end
 function M.prune(options)
   options = errors.options(options, { older = "number", bytes = "number", dry = "boolean", store = "string" }, "runs.prune")
   if not options.older and not options.bytes then errors.argument "runs.prune: older (seconds) or bytes is needed" end
-  return check(perform("runs.prune", { older = options.older, bytes = options.bytes and math.tointeger(options.bytes // 1), dry = options.dry,
-    store = store_of(options) }))
+  local bytes = options.bytes and math.tointeger(options.bytes // 1)
+  return check(perform("runs.prune", { older = options.older, bytes = bytes, dry = options.dry, store = store_of(options) }))
 end
 
 --- A run as one file: a bug report that repeats itself. The functions and verbs that read a run take the file's name; `stoke replay

@@ -59,7 +59,8 @@ function M.run(store, id)
   if list and #list > 1 then
     for i, found in ipairs(list) do names[i] = found.id end
     if names[4] then names[4] = "..." end
-    return nil, errors.new("usage", ("%q is how several ids begin: %s"):format(id, table.concat(names, ", ")), { hint = "write more of it" })
+    return nil, errors.new("usage", ("%q is how several ids begin: %s"):format(id, table.concat(names, ", ")),
+      { hint = "write more of it" })
   end
   list, err = store:list { limit = COMPARED }
   if not list then return nil, err end
@@ -152,8 +153,8 @@ end })
 
 --- Do a run again from its records alone. This is no effect: a run cannot do another one again.
 ---@param q { id: string, store?: string, text?: string }
----@param options { to?: integer, on_given: fun(row: table), print?: boolean, begun: fun(run: stoke.store.run) } print: what it prints
----  goes to the standard streams
+---@param options { to?: integer, on_given: fun(row: table), print?: boolean, begun: fun(run: stoke.store.run) }
+---  print: what it prints goes to the standard streams
 ---@return { n: integer, err?: stoke.error }|nil results
 ---@return stoke.store.run|stoke.error run
 ---Raises `db`.
@@ -161,8 +162,7 @@ function M.replay(q, options)
   local function print(fd, text) return fd == 2 and stdio.err(text) or stdio.write(text) end
   return M.with_run(q, function(store, run)
     options.begun(run)
-    local results = runs.replay(store, run, { to = options.to, on_given = options.on_given, print = options.print and print or nil })
-    return results, run
+    return runs.replay(store, run, { to = options.to, on_given = options.on_given, print = options.print and print or nil }), run
   end)
 end
 
@@ -176,7 +176,7 @@ function M.resume(id, store)
   return runs.resume(errors.check(M.run(runs.open(path), id)).id)
 end
 
--- ---- what people decide -----------------------------------------------------------------------------------------------------------
+-- ---- what people decide -------------------------------------------------------------------------------------------------------
 
 local function ended(run)
   return run.state == "done" or run.state == "failed" or run.state == "cancelled"
@@ -264,7 +264,8 @@ local function fork_id(store, run)
     if err then return nil, err end
     if not there then return id end
   end
-  return nil, errors.new("usage", ("there are too many forks of %s to find a name for one more"):format(run.id), { hint = "give it an id: --id" })
+  return nil, errors.new("usage", ("there are too many forks of %s to find a name for one more"):format(run.id),
+    { hint = "give it an id: --id" })
 end
 
 define("fork", "unsafe", function(store, q)

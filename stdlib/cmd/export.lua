@@ -12,7 +12,8 @@ local SPEC = {
                { "stoke replay bug.run --check", "elsewhere: do it again, without a call" },
                { "stoke show bug.run", "what it did" } },
   options = { { "json", type = "boolean", help = "the path as JSON" } },
-  positionals = { { "id", help = "the run" }, { "file", optional = true, placeholder = "FILE", help = "ends in .run; else ID.run" } },
+  positionals = { { "id", help = "the run" },
+                  { "file", optional = true, placeholder = "FILE", help = "ends in .run; else ID.run" } },
 }
 
 ---@param argv string[]

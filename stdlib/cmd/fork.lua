@@ -15,7 +15,7 @@ local SPEC = {
                { "stoke fork trip-7 --at 5 --set 'run/agent guide:1/tool get_weather:1/tool.call#1=null'",
                  "the record named by its key (stoke show ID --record 5)" },
                { "stoke fork trip-7 --at 4 --id trip-sunny --json", "with an id of its own, for a script" } },
-  options = { { "at", type = "integer", placeholder = "N", help = "the last record that both share; else the last one that is set" },
+  options = { { "at", type = "integer", placeholder = "N", help = "the last record that both share; else the last that is set" },
               { "set", type = "list", placeholder = "N=JSON", short = "s", help = "another outcome of record N, or of a key" },
               { "id", help = "of the new run; else that of the old one with a number" },
               { "json", type = "boolean", help = "the new run as JSON" } },
@@ -51,6 +51,7 @@ return function(argv)
   end
   local run = runs.fork(a.run, { at = a.at, id = a.id, set = set })
   if a.json then return output.print_json(run) end
-  stdio.write(("%s begins with the first %d records of %s\n"):format(show.word(run.id), run.fork_at, show.word(run.fork_of_id or a.run)))
+  local origin = show.word(run.fork_of_id or a.run)
+  stdio.write(("%s begins with the first %d records of %s\n"):format(show.word(run.id), run.fork_at, origin))
   stdio.write(("stoke resume %s goes on with it; so does a host that defines %s\n"):format(show.word(run.id), run.workflow))
 end

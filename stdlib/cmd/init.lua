@@ -229,7 +229,8 @@ M.elsewhere = {
   eval = "stoke -e CODE", shell = "stoke repl", console = "stoke repl", prompt = "stoke repl", ask = "stoke chat MODEL",
   watch = "stoke run --watch FILE", dev = "stoke run --watch FILE", check = "stoke doctor", config = "stoke doctor",
   env = "stoke doctor", info = "stoke doctor", status = "stoke ps", inspect = "stoke attach NAME", logs = "stoke attach NAME",
-  stats = "stoke top", history = "stoke runs", timeline = "stoke show ID", reject = "stoke approve ID --reject WHY", man = "stoke help NAME", docs = "stoke help NAME",
+  stats = "stoke top", history = "stoke runs", timeline = "stoke show ID", reject = "stoke approve ID --reject WHY",
+    man = "stoke help NAME", docs = "stoke help NAME",
   rm = "stoke -e 'require(\"stoke.ollama\").delete(\"NAME\")'",
 }
 -- Verbs of other programs, and verbs that do not exist.

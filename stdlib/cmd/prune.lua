@@ -34,7 +34,8 @@ end
 return function(argv)
   local a = args.parse(SPEC, argv)
   if not a.older and not a.bytes then
-    errors.raise("usage", "which runs? --older 30d, or --bytes 1gb", { hint = "nothing is deleted by itself; --dry-run only tells" })
+    errors.raise("usage", "which runs? --older 30d, or --bytes 1gb",
+      { hint = "nothing is deleted by itself; --dry-run only tells" })
   end
   local done = runs.prune { older = amount(a.older, SECONDS, "--older", "--older 30d"),
     bytes = amount(a.bytes, BYTES, "--bytes", "--bytes 1gb"), dry = a.dry_run }

@@ -24,10 +24,13 @@ local SPEC = {
 local function at_prompt(id, to)
   local shown = runs.show(id, { requests = true })
   if to < 1 or to > #shown.records then
-    errors.raise("usage", ("%s has no record #%d"):format(shown.run.id, to), { hint = ("it has %d: stoke show %s"):format(#shown.records, id) })
+    errors.raise("usage", ("%s has no record #%d"):format(shown.run.id, to),
+      { hint = ("it has %d: stoke show %s"):format(#shown.records, id) })
   end
   local prompt = prompts.new(shown.records, to)
-  local finished, report = prompt:run(function() return runs.replay(id, { on_record = function(_, row) prompt:on_given(row) end }) end)
+  local finished, report = prompt:run(function()
+    return runs.replay(id, { on_record = function(_, row) prompt:on_given(row) end })
+  end)
   if finished then stdio.err("the run is at its end: " .. replays.text(report)) end
 end
 

@@ -5,6 +5,7 @@ local errors = require "core.errors"
 local json = require "core.json"
 local output = require "stoke.runs.output"
 local runs = require "stoke.runs"
+local show = require "stoke.show"
 local stdio = require "core.stdio"
 local words = require "stoke.runs.words"
 
@@ -26,8 +27,8 @@ local SPEC = {
 local function value_of(text)
   if not text then return nil end
   local value, err = json.decode(text)
-  if err then errors.raise("usage", "--value is no JSON: " .. err.message, { hint = "a text stands in quotes: --value '\"...\"'" }) end
-  return value
+  if not err then return value end
+  errors.raise("usage", "--value is no JSON: " .. err.message, { hint = "a text stands in quotes: --value '\"...\"'" })
 end
 
 ---@param argv string[]
@@ -42,5 +43,5 @@ return function(argv)
   if a.json then return output.print_json(done) end
   local verdict = a.retry and "to be done again" or a.value and "done, with the given outcome" or "failed"
   stdio.write(("#%d of %s: %s: %s\n"):format(done.number, done.id, words.what(done), verdict))
-  stdio.write(("stoke resume %s goes on with it; so does a host that defines its workflow\n"):format(require "stoke.show".word(done.id)))
+  stdio.write(("stoke resume %s goes on with it; so does a host that defines its workflow\n"):format(show.word(done.id)))
 end

@@ -10,8 +10,9 @@ local term = require "stoke.term"
 local words = require "stoke.runs.words"
 
 local SPEC = {
-  name = "stoke resume", summary = "Go on with a durable run where it stands, and wait for its end. A host that defines its workflow "
-    .. "does that by itself when it starts.",
+  name = "stoke resume",
+  summary = "Go on with a durable run where it stands, and wait for its end. A host that defines its workflow does that by itself "
+    .. "when it starts.",
   examples = { { "stoke resume trip-7", "on the code that it began with; what was answered is not asked again" },
                { "stoke resume --all", "every run that has not ended, side by side" },
                { "stoke resume --all --workflow order --json", "a JSON line for each as it ends" } },
@@ -57,7 +58,9 @@ end
 return function(argv)
   local a = args.parse(SPEC, argv)
   if a.all and a.id then errors.raise("usage", "either the id of a run or --all") end
-  if not a.all and not a.id then errors.raise("usage", "which run? stoke resume ID, or --all", { hint = "stoke runs lists them" }) end
+  if not a.all and not a.id then
+    errors.raise("usage", "which run? stoke resume ID, or --all", { hint = "stoke runs lists them" })
+  end
   if a.all then return resume_all(a) end
   local result = runs.resume(a.id)
   tell(a.id, result, nil, a.json)

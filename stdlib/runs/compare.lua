@@ -81,7 +81,7 @@ local function meaning(row)
   return read and read(row) or outcome.value
 end
 
--- ---- aligning --------------------------------------------------------------------------------------------------------------------
+-- ---- aligning -----------------------------------------------------------------------------------------------------------------
 
 local function visible(rows)
   local list, by_key = {}, {}
@@ -125,7 +125,8 @@ local function first_of(list)
   end
 end
 
-local COUNTS = { question = "questions", outcome = "outcomes", ["only in A"] = "only_a", ["only in B"] = "only_b", chance = "chance" }
+local COUNTS = { question = "questions", outcome = "outcomes", ["only in A"] = "only_a", ["only in B"] = "only_b",
+  chance = "chance" }
 
 local function describe(pair, a, b)
   local x, y = pair.a, pair.b
@@ -165,9 +166,10 @@ end
 ---@field b table
 ---@field before integer records that are the same before the first difference
 ---@field first? { kind: "question"|"outcome"|"only in A"|"only in B", key: string, what: string, who?: string, where?: string,
----  words?: string, path?: string, byte?: integer, a?: stoke.runs.entry, b?: stoke.runs.entry, instead?: string } nil: there is none
----@field after { same: integer, questions: integer, outcomes: integer, only_a: integer, only_b: integer, chance: integer } counts of
----  what came after it; chance: of clocks and learned speeds, which are others each time, before it, too
+---  words?: string, path?: string, byte?: integer, a?: stoke.runs.entry, b?: stoke.runs.entry, instead?: string } nil: there
+---  is none
+---@field after { same: integer, questions: integer, outcomes: integer, only_a: integer, only_b: integer, chance: integer }
+---  counts of what came after it; chance: of clocks and learned speeds, which are others each time, before it, too
 ---@field ends? string how their ends differ, in words
 
 --- Compare two runs.

@@ -96,11 +96,11 @@ function M.environment(co, frame, names)
     if known[name] then return values[name] end
     if names and names[name] ~= nil then return names[name] end
     local ok, value = pcall(function() return globals[name] end)
-    if not ok then errors.raise("script", ("%s is neither a local of this place nor a global"):format(name), { hint = ":locals lists them" }) end
-    return value
+    if ok then return value end
+    errors.raise("script", ("%s is neither a local of this place nor a global"):format(name), { hint = ":locals lists them" })
   end, __newindex = function(_, name)
-    errors.argument("%s cannot be assigned: the run is a recording, and what it holds cannot be changed here (stoke fork does that)",
-      tostring(name))
+    errors.raise("argument", ("%s cannot be assigned: the run is a recording, and is not changed here"):format(tostring(name)),
+      { hint = "stoke fork ID --set N=JSON makes another run of it" })
   end })
 end
 
@@ -216,15 +216,10 @@ end
 
 -- ---- entries ------------------------------------------------------------------------------------------------------------------
 
---- Seconds that an entry may run.
-local LIMIT <const> = 3
+--- Instructions of Lua that an entry may run.
+local LIMIT <const> = 100 * 1000 * 1000
 
-local function bounded()
-  local until_ = os.clock() + LIMIT
-  return function()
-    if os.clock() > until_ then errors.raise("limit", ("the entry ran for %g s: it was broken off"):format(LIMIT)) end
-  end
-end
+local function too_long() errors.raise("limit", "the entry did not end: it was broken off") end
 
 --- Run an entry without the world: an effect is refused.
 ---@param text string an expression, or statements
@@ -239,9 +234,10 @@ function M.eval(text, environment)
   if not chunk then chunk, problem = load(text, "=entry", "t", environment) end
   if not chunk then errors.raise("script", problem) end
   local scope <close> = scopes.open {}
-  local reason = errors.new("denied", "the run stands still: here nothing is done, only looked at", { hint = ":step goes on with the run" })
+  local reason = errors.new("denied", "the run stands still: here nothing is done, only looked at",
+    { hint = ":step goes on with the run" })
   scope.cancelled, scope.overdue, scope.aside = reason, true, true
-  debug.sethook(bounded(), "", 10000)
+  debug.sethook(too_long, "", LIMIT)
   local results = table.pack(pcall(chunk))
   debug.sethook()
   if not results[1] then error(results[2], 0) end

@@ -9,7 +9,8 @@ local M = {}
 
 local DEPTH <const> = 100
 
---- The same without what JSON cannot say: bytes that are no text are replaced, numbers that are none are their names, keys are texts.
+--- The same without what JSON cannot say: bytes that are no text are replaced, numbers that are none are their names, and keys
+--- are texts.
 local function sayable(value, depth)
   local kind = type(value)
   if kind == "string" then return texts.valid(value) end

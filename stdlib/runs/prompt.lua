@@ -1,5 +1,5 @@
---- The prompt inside a run that is replayed: it stands still where a record was given, and is looked at. Nothing else of the run goes
---- on meanwhile, and nothing is done in the world.
+--- The prompt inside a run that is replayed: it stands still where a record was given, and is looked at. Nothing else of the run
+--- goes on meanwhile, and nothing is done in the world.
 
 local errors = require "core.errors"
 local evals = require "stoke.repl.eval"
@@ -107,7 +107,8 @@ end
 
 --- A value in one line; the prompt shows it whole when it is asked for its name.
 local function one_line(value)
-  local text = printer.show(value, { columns = math.max(40, term.columns() - 24), depth = 2, items = 6, raw = true }):gsub(": 0x%x+", "")
+  local text = printer.show(value, { columns = math.max(40, term.columns() - 24), depth = 2, items = 6,
+    raw = true }):gsub(": 0x%x+", "")
   local first, more = text:match "^([^\n]*)(\n?)"
   return more ~= "" and first .. " ..." or first
 end
@@ -124,7 +125,8 @@ end
 --- name -> { usage, summary, run = fun(prompt, rest): go, quit }
 local C = {}
 
-C.step = { usage = ":step [N]", summary = "to the next record, or N further (an empty line does it again)", run = function(self, rest)
+C.step = { usage = ":step [N]", summary = "to the next record, or N further (an empty line does it again)",
+  run = function(self, rest)
   self.steps, self.to = number_of(rest, ":step", 1), math.huge
   return true
 end }
@@ -132,7 +134,8 @@ end }
 C.to = { usage = ":to N", summary = "to record N", run = function(self, rest)
   local n = number_of(rest, ":to")
   if self.passed[n] then
-    errors.raise("usage", ("the run is past #%d; it does not go back"):format(n), { hint = ("stoke replay ID --to %d begins again"):format(n) })
+    errors.raise("usage", ("the run is past #%d; it does not go back"):format(n),
+      { hint = ("stoke replay ID --to %d begins again"):format(n) })
   elseif n > #self.entries then
     errors.raise("usage", ("the run has %d records"):format(#self.entries))
   end
@@ -214,7 +217,8 @@ local function command(self, text)
   local found = C[name]
   if not found then
     local near = errors.suggest(name, ORDER)
-    errors.raise("usage", ("no command :%s"):format(term.clean(name)), { hint = near and ("did you mean :%s?"):format(near) or ":help lists them" })
+    errors.raise("usage", ("no command :%s"):format(term.clean(name)),
+      { hint = near and ("did you mean :%s?"):format(near) or ":help lists them" })
   end
   return found.run(self, rest)
 end

@@ -50,7 +50,8 @@ end
 
 --- Do it again.
 ---@param q { id: string, store?: string, text?: string }
----@param options { to?: integer, on_record?: fun(entry: stoke.runs.entry, row: table), on_given?: fun(row: table), print?: boolean }
+---@param options { to?: integer, on_record?: fun(entry: stoke.runs.entry, row: table), on_given?: fun(row: table),
+---  print?: boolean }
 ---@return stoke.runs.replayed
 ---Raises `usage`, `argument`, `db`.
 ---
@@ -63,7 +64,8 @@ function M.run(q, options)
     if options.on_given then options.on_given(row) end
   end
   local results
-  results, run = drivers.replay(q, { to = options.to, on_given = on_given, print = options.print, begun = function(it) run = it end })
+  results, run = drivers.replay(q, { to = options.to, on_given = on_given, print = options.print,
+    begun = function(it) run = it end })
   if not results then error(run, 0) end
   return judge(run, results, given)
 end

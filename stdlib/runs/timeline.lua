@@ -119,7 +119,7 @@ local function row_of(entry, began)
     seconds(entry.took), tokens(entry), what, outcome }
 end
 
---- The timeline as lines of a table. `-` marks what was refused, `x` what failed, `!` what is in doubt, `?` what waits for a decision.
+--- The timeline as lines of a table. `-` marks what was refused, `x` what failed, `!` what is in doubt, `?` what waits for a person.
 ---@param entries stoke.runs.entry[]
 ---@param options? { columns?: integer, colour?: boolean }
 ---@return string
@@ -181,7 +181,8 @@ local function in_doubt(run, entry, several)
   local id = show.word(run.id)
   local of = several and (" --of %d"):format(entry.number) or ""
   return ([[
-#%d is in doubt: %s. It was begun, and the process ended before its outcome was kept. Look whether it happened, then
+#%d is in doubt: %s
+  It was begun, and the process ended before its outcome was kept. Look whether it happened, then:
   stoke resolve %s%s --retry          it did not happen: do it (again)
   stoke resolve %s%s --value JSON     it happened, and this is what came of it
   stoke resolve %s%s --fail WHY       the run is told that it failed

@@ -39,7 +39,8 @@ end
 function M.open_call(journal, log, fields)
   local request = { name = "book_flight", args = fields.args or { from = "Oslo", to = "Rome" }, agent = "guide" }
   local row = { number = #journal.rows + 1, key = ("run/agent guide:9/tool book_flight:%d/tool.call#1"):format(#journal.rows + 1),
-    name = "tool.call", class = "unsafe", digest = plain.digest(request), request = request, where = "trip.lua:9", time = 1767225700 }
+    name = "tool.call", class = "unsafe", digest = plain.digest(request), request = request, where = "trip.lua:9",
+      time = 1767225700 }
   journal.rows[row.number] = row
   log:row(row)
   row.asks = fields.asks

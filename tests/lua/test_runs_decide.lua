@@ -135,7 +135,8 @@ test("resolve: nothing is in doubt, or its host may still be at work", function(
   end })
   fails(t, "usage", "nothing in trip-7 is in doubt", runs.resolve, "trip-7", { store = held.path, retry = true })
   fails(t, "usage", "#1 of trip-7 is not in doubt", runs.resolve, "trip-7", { store = held.path, retry = true, of = 1 })
-  fails(t, "usage", "#1 of busy may still be at work: the run is not parked", runs.resolve, "busy", { store = held.path, retry = true })
+  fails(t, "usage", "#1 of busy may still be at work: the run is not parked", runs.resolve, "busy", { store = held.path,
+    retry = true })
   fails(t, "argument", "one of retry = true, value = ... and fail", runs.resolve, "busy", { store = held.path })
 end)
 
@@ -266,6 +267,7 @@ test("export: a file that is damaged, or none of ours, is said", function(t)
   with("{}\n", "bug.run:1: this is no exported run")
   with(text:gsub('"stoke_run":1', '"stoke_run":9'), "bug.run:1: it was written by another stoke: format 9, this one knows 1")
   with(text:gsub("\n[^\n]*", "", 1), "bug.run:2: record 1 is missing")
-  fails(t, "usage", 'the name of an exported run ends in .run, not "bug.json"', runs.export, "trip-7", "bug.json", { store = held.path })
+  fails(t, "usage", 'the name of an exported run ends in .run, not "bug.json"', runs.export, "trip-7", "bug.json",
+    { store = held.path })
   t.ok(json.decode(text:match "^[^\n]*").stoke_run)
 end)

@@ -34,7 +34,7 @@ M.path = opening.path
 ---@return stoke.store|nil
 ---@return stoke.error|nil err
 ---
---- Example: `local store = assert(stores.open(stores.path "/home/me/bot/main.lua"))`
+--- Example: `local store = assert(stores.open(stores.path "bot/main.lua"))`
 function M.open(path, options)
   local db, err = opening.open(path, options)
   if not db then return nil, err end
@@ -90,7 +90,8 @@ end
 -- ---- runs ---------------------------------------------------------------------------------------------------------------------
 
 local FIND = ("SELECT %s FROM runs WHERE id=?"):format(load.RUN)
-local CREATE = "INSERT INTO runs (id,workflow,state,created,changed,input,code,seed,parent) VALUES (?1,?2,'running',?3,?3,?4,?5,?6,?7) "
+local CREATE = "INSERT INTO runs (id,workflow,state,created,changed,input,code,seed,parent) "
+  .. "VALUES (?1,?2,'running',?3,?3,?4,?5,?6,?7) "
   .. "ON CONFLICT (id) DO NOTHING"
 
 --- A run by its id.
@@ -127,7 +128,8 @@ function Store:create(fields)
 end
 
 --- Runs, the newest first.
----@param filter? { state?: string|string[], workflow?: string, prefix?: string, parent?: integer, before?: integer, limit?: integer }
+---@param filter? { state?: string|string[], workflow?: string, prefix?: string, parent?: integer, before?: integer,
+---  limit?: integer }
 ---  before: runs with a smaller number
 ---@return stoke.store.run[]|nil
 ---@return stoke.error|nil err
@@ -229,7 +231,8 @@ end
 
 -- ---- from outside -------------------------------------------------------------------------------------------------------------
 
-local function unknown(id) return errors.new("argument", ("no run has the id %q"):format(id), { hint = "stoke runs lists them" }) end
+local function unknown(id) return errors.new("argument", ("no run has the id %q"):format(id),
+  { hint = "stoke runs lists them" }) end
 
 local function told(self, id, done, err)
   if not done then return nil, err end
@@ -252,7 +255,8 @@ function Store:signal(id, name, value, once)
   local text, err = null, nil
   if value ~= nil then text, err = codec.text(value, nil, self.limit) end
   if err then return nil, err end
-  return told(self, id, write(self, "INSERT OR IGNORE INTO signals (run,name,value,once,sent) SELECT number,?,?,?,? FROM runs WHERE id=?",
+  return told(self, id, write(self,
+    "INSERT OR IGNORE INTO signals (run,name,value,once,sent) SELECT number,?,?,?,? FROM runs WHERE id=?",
     { name, text, once or null, wall(), id }))
 end
 
@@ -280,12 +284,14 @@ local function decide(self, id, kind, key, digest, verdict)
 end
 
 local function decided(self, id, kind)
-  local rows, err = query(self, "SELECT key,digest,verdict,decided FROM decisions WHERE kind=? AND run=(SELECT number FROM runs WHERE id=?)",
+  local rows, err = query(self,
+    "SELECT key,digest,verdict,decided FROM decisions WHERE kind=? AND run=(SELECT number FROM runs WHERE id=?)",
     { kind, id })
   if not rows then return nil, err end
   return load.guarded(self, function()
     local list = {}
-    for i, r in ipairs(rows) do list[i] = { key = r[1], digest = codec.or_nil(r[2]), verdict = codec.value(r[3]), decided = r[4] } end
+    for i, r in ipairs(rows) do list[i] = { key = r[1], digest = codec.or_nil(r[2]), verdict = codec.value(r[3]),
+      decided = r[4] } end
     return list
   end)
 end
@@ -329,7 +335,8 @@ end
 ---@return boolean|nil ok
 ---@return stoke.error|nil err
 function Store:resolved(id, key)
-  local done, err = write(self, "DELETE FROM decisions WHERE kind='resolution' AND key=? AND run=(SELECT number FROM runs WHERE id=?)",
+  local done, err = write(self,
+    "DELETE FROM decisions WHERE kind='resolution' AND key=? AND run=(SELECT number FROM runs WHERE id=?)",
     { key, id })
   if not done then return nil, err end
   return true

@@ -133,12 +133,10 @@ end
 
 local function place()
   places = places or channel.semaphore(M.AT_ONCE)
-  places:acquire()
-  local free = false
+  local taken = places:acquire()
   return function()
-    if free then return end
-    free = true
-    places:release()
+    if taken then taken:release() end
+    taken = nil
   end
 end
 

@@ -3,13 +3,14 @@
 local errors = require "core.errors"
 local copy = require "core.journal.plain".copy
 local json = require "core.json"
+local known = require "core.store.facts"
 local pieces = require "core.store.pieces"
 local plain = require "core.store.plain"
 
 local M = {}
 
 local encode, decode, null = plain.encode, plain.decode, json.null
-local next, type = next, type
+local next = next
 
 --- Bytes of one outcome, at most; more is an error of kind `limit` in its place.
 M.LIMIT = 100 * 1024 * 1024
@@ -41,8 +42,6 @@ local function more_of(outcome, said)
   return more
 end
 
-local ONCE <const> = '{"attempts":1}'
-
 --- The same what plain.encode says, with words where it is not plain.
 local function text_of(value, sink, max)
   local text, err = encode(value, sink, false, max)
@@ -56,6 +55,9 @@ M.text = text_of
 ---@field value string
 ---@field err string
 ---@field facts string
+---@field input integer tokens that it used
+---@field output integer
+---@field seconds number
 ---@field more string
 
 --- An outcome as it is kept, without the items of a stream.
@@ -66,7 +68,8 @@ M.text = text_of
 ---@return stoke.error|nil err `limit`
 function M.outcome(outcome, sink, max)
   local kind, said = kind_of(outcome)
-  local value, err, facts, more, failed = null, null, outcome.facts, more_of(outcome, said), nil
+  local value, err, more = null, null, more_of(outcome, said)
+  local failed
   if outcome.value ~= nil then
     value, failed = text_of(outcome.value, sink, max or M.LIMIT)
     if failed then return nil, failed end
@@ -77,13 +80,15 @@ function M.outcome(outcome, sink, max)
     err, failed = text_of(outcome.err, sink, max or M.LIMIT)
     if failed then return nil, failed end
   end
-  facts, failed = text_of(facts == nil and null or facts, sink, max or M.LIMIT)
+  local facts, input, output, seconds
+  facts, input, output, seconds, failed = known.keep(outcome.facts, function(t) return text_of(t, sink, max or M.LIMIT) end)
   if failed then return nil, failed end
   if more then
     more, failed = text_of(more, sink, max or M.LIMIT)
     if failed then return nil, failed end
   end
-  return { kind = kind, value = value, err = err, facts = facts == ONCE and null or facts, more = more or null }
+  return { kind = kind, value = value, err = err, facts = facts, more = more or null, input = input,
+    output = output, seconds = seconds }
 end
 
 --- The items of a stream that has ended.
@@ -131,7 +136,8 @@ end
 local value_of = M.value
 
 --- Columns of a record, in the order in which they are read.
-M.COLUMNS = "id,key,name,class,digest,base,kept,request,line,time,inside,inline,intent,seen,at,outcome,value,lengths,error,facts,more,asks,took"
+M.COLUMNS = "id,key,name,class,digest,base,kept,request,line,time,inside,inline,intent,seen,at,outcome,value,"
+  .. "lengths,error,facts,more,asks,took,input_tokens,output_tokens,seconds"
 
 local FLAGS = { cut = "cut", refused = "refusal", secret = "secret" }
 
@@ -139,11 +145,7 @@ local function outcome_of(r, contents)
   local kind = r[16]
   if kind == null then return nil end
   local outcome = r[21] ~= null and value_of(r[21], contents) or {}
-  if r[20] == null then
-    outcome.facts = { attempts = 1 }
-  else
-    outcome.facts = or_nil(value_of(r[20], contents))
-  end
+  outcome.facts = known.give(r[20], r[24], r[25], r[26], contents)
   if FLAGS[kind] then outcome[FLAGS[kind]] = true end
   outcome.err = value_of(r[19], contents)
   if kind ~= "stream" then
@@ -169,7 +171,8 @@ end
 function M.row(r, contents)
   local key, digest = r[2], r[5]
   return { number = r[1] & 0xFFFFFFFF, key = key, name = or_nil(r[3]) or key:match "([^/]*)#%d+$", class = r[4],
-    digest = digest ~= null and plain.unpack(digest) or nil, where = or_nil(r[9]), time = or_nil(r[10]), took = or_nil(r[23]), inside = flag(r[11]),
+    digest = digest ~= null and plain.unpack(digest) or nil, where = or_nil(r[9]), time = or_nil(r[10]), took = or_nil(r[23]),
+      inside = flag(r[11]),
     inline = flag(r[12]), intent = flag(r[13]), seen = or_nil(r[14]), at = or_nil(r[15]), asks = value_of(r[22], contents),
     outcome = outcome_of(r, contents) }
 end

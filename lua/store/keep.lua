@@ -35,7 +35,8 @@ end
 local FORK = [[INSERT INTO runs (id,workflow,state,created,changed,input,code,seed,bytes,fork_of,fork_at)
   SELECT ?,workflow,'running',?,?,input,code,seed,bytes,number,? FROM runs WHERE number=?]]
 local COPIED = codec.COLUMNS:gsub("^id,", "")
-local RECORDS = ("INSERT INTO records (id,%s) SELECT (?1<<32)|(id&4294967295),%s FROM records WHERE id BETWEEN (?2<<32)+1 AND (?2<<32)+?3")
+local RECORDS = ("INSERT INTO records (id,%s) SELECT (?1<<32)|(id&4294967295),%s FROM records "
+  .. "WHERE id BETWEEN (?2<<32)+1 AND (?2<<32)+?3")
   :format(COPIED, COPIED)
 local COPIES = {
   "INSERT INTO pieces SELECT (?1<<32)|(record&4294967295),first,items FROM pieces WHERE record BETWEEN (?2<<32)+1 AND (?2<<32)+?3",
@@ -44,10 +45,12 @@ local COPIES = {
   "INSERT INTO modules SELECT ?1,number,name FROM modules WHERE run=?2 AND ?3=?3",
   "INSERT INTO sources SELECT ?1,number,name,hash FROM sources WHERE run=?2 AND ?3=?3",
 }
-local CUT = [[INSERT INTO deliveries SELECT ?1,first,min(records,?3),substr(bytes,1,?4-first) FROM deliveries WHERE run=?2 AND first<?4]]
+local CUT = [[INSERT INTO deliveries SELECT ?1,first,min(records,?3),substr(bytes,1,?4-first) FROM deliveries
+  WHERE run=?2 AND first<?4]]
 local SOME = "INSERT INTO deliveries SELECT ?1,first,records,bytes FROM deliveries WHERE run=?2 AND records<=?3"
 local ALL = "INSERT INTO deliveries SELECT ?1,first,records,bytes FROM deliveries WHERE run=?2"
-local CHANGE = "UPDATE records SET outcome=?,value=?,lengths=NULL,error=?,facts=?,more=?,asks=NULL WHERE id=?"
+local CHANGE = "UPDATE records SET outcome=?,value=?,lengths=NULL,error=?,facts=?,more=?,input_tokens=?,"
+  .. "output_tokens=?,seconds=?,asks=NULL WHERE id=?"
 
 --- The outcome of a record is another one, with the contents it needs.
 local function change(run, number, record, outcome)
@@ -58,7 +61,7 @@ local function change(run, number, record, outcome)
   if outcome.items then value, lengths = codec.items(outcome.items, sink) end
   if not value then error(lengths, 0) end
   local id = (number << 32) + record
-  run(CHANGE, { made.kind, value, made.err, made.facts, made.more, id })
+  run(CHANGE, { made.kind, value, made.err, made.facts, made.more, made.input, made.output, made.seconds, id })
   if outcome.items then run("UPDATE records SET lengths=CAST(? AS BLOB) WHERE id=?", { lengths, id }) end
   run("DELETE FROM pieces WHERE record=?", { id })
   for hash, text in next, sink do
@@ -67,8 +70,8 @@ local function change(run, number, record, outcome)
   end
 end
 
---- A new run that begins with the first records of another one, and goes on from there when somebody takes it up. Its ids and random
---- numbers are those of that run.
+--- A new run that begins with the first records of another one, and goes on from there when somebody takes it up. Its ids and
+--- random numbers are those of that run.
 ---@param store stoke.store
 ---@param run stoke.store.run
 ---@param at integer the last record that it has
@@ -79,7 +82,8 @@ function M.fork(store, run, at, options)
   local there, failed = store:find(options.id)
   if failed then return nil, failed end
   if there then
-    return nil, errors.new("argument", ("there is a run with the id %q already"):format(options.id), { hint = "give the fork another" })
+    return nil, errors.new("argument", ("there is a run with the id %q already"):format(options.id),
+      { hint = "give the fork another" })
   end
   local known
   known, failed = load.known(store, run.number)
@@ -116,7 +120,8 @@ local ENDED = [[SELECT number,id,workflow,changed,bytes FROM runs AS r WHERE sta
   AND NOT EXISTS (SELECT 1 FROM runs WHERE number=r.parent AND state NOT IN ('done','failed','cancelled'))
   ORDER BY changed,number]]
 local GONE = {
-  "DELETE FROM records WHERE id BETWEEN ?1<<32 AND (?1<<32)+4294967295", "DELETE FROM pieces WHERE record BETWEEN ?1<<32 AND (?1<<32)+4294967295",
+  "DELETE FROM records WHERE id BETWEEN ?1<<32 AND (?1<<32)+4294967295",
+    "DELETE FROM pieces WHERE record BETWEEN ?1<<32 AND (?1<<32)+4294967295",
   "DELETE FROM deliveries WHERE run=?1", "DELETE FROM modules WHERE run=?1", "DELETE FROM sources WHERE run=?1",
   "DELETE FROM epochs WHERE run=?1", "DELETE FROM signals WHERE run=?1", "DELETE FROM decisions WHERE run=?1",
   "DELETE FROM uses WHERE run=?1", "UPDATE runs SET fork_of=NULL WHERE fork_of=?1", "DELETE FROM runs WHERE number=?1",

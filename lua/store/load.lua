@@ -250,7 +250,8 @@ function M.known(store, run)
   if not found then return nil, err end
   local r = found.rows[1]
   if not r then return nil, errors.new("argument", ("no run has the number %d"):format(run)) end
-  return { last = r[1] == null and 0 or r[1] & 0xFFFFFFFF, offset = r[2], modules = r[3], sources = r[4], calls = r[5], tokens = r[6],
+  return { last = r[1] == null and 0 or r[1] & 0xFFFFFFFF, offset = r[2], modules = r[3], sources = r[4], calls = r[5],
+    tokens = r[6],
     bytes = r[7] }
 end
 

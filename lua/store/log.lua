@@ -13,12 +13,13 @@ local wall = require "host.time".wall
 
 local M = {}
 
-local null, encode, pack, name_of, outcome_of = json.null, plain.encode, plain.pack, codec.name, codec.outcome
+local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec.outcome
 
 ---@class stoke.store.log
 ---@field store stoke.store
 ---@field run integer its number
 ---@field base integer what the ids of its records begin with
+---@field before integer number of the last row that an earlier log wrote
 ---@field last integer number of the last row that was begun
 ---@field offset integer bytes of deliveries so far
 ---@field calls integer of models, counted on
@@ -29,11 +30,14 @@ Log.__index = Log
 -- What of a row is to be written: all of it, its outcome, that its work begins.
 local NEW <const>, OUTCOME <const>, INTENT <const>, ITEMS <const> = 1, 2, 4, 8
 
-local ROW = ("INSERT OR REPLACE INTO records (%s) VALUES (%s)"):format(codec.COLUMNS, ("?,"):rep(22) .. "?")
+local ROW = ("INSERT OR REPLACE INTO records (%s) VALUES (%s)"):format(codec.COLUMNS, ("?,"):rep(25) .. "?")
 local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,facts,took) "
   .. "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)" -- one as most are
-local DONE = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,value=?,lengths=?,error=?,facts=?,more=?,took=?,asks=NULL WHERE id=?"
-local OPEN = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,error=?,facts=?,more=?,took=?,asks=NULL WHERE id=?" -- a stream that goes on
+local DONE = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,value=?,lengths=?,error=?,facts=?,more=?,"
+  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL WHERE id=?"
+-- of a stream that goes on
+local OPEN = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,error=?,facts=?,more=?,"
+  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL WHERE id=?"
 local BEGUN = "UPDATE records SET inline=?,intent=?,asks=? WHERE id=?"
 local CONTENT = "INSERT OR IGNORE INTO contents (hash,value) VALUES (?,?)"
 local USE = "INSERT OR IGNORE INTO uses (run,content) SELECT ?,id FROM contents WHERE hash=?"
@@ -56,10 +60,12 @@ local TOUCH = "UPDATE runs SET changed=? WHERE number=?"
 --- A log of a run that has so much in it already.
 ---@param store stoke.store
 ---@param run integer number of the run
----@param known { last: integer, offset: integer, modules: integer, sources: integer, calls: integer, tokens: integer, bytes: integer }
+---@param known { last: integer, offset: integer, modules: integer, sources: integer, calls: integer, tokens: integer,
+---  bytes: integer }
 ---@return stoke.store.log
 function M.new(store, run, known)
-  return setmetatable({ store = store, db = store.db, run = run, base = run << 32, last = known.last, offset = known.offset,
+  return setmetatable({ store = store, db = store.db, run = run, base = run << 32, before = known.last, last = known.last,
+    offset = known.offset,
     modules = known.modules, sources = known.sources, calls = known.calls, tokens = known.tokens, bytes = known.bytes,
     requests = requests.new(), list = {}, count = 0, what = {}, made = {}, items = {}, sizes = {}, streaming = {}, extra = {},
     sink = {}, used = {}, ticket = nil, unsynced = false, pending = false }, Log)
@@ -246,7 +252,7 @@ end
 local function items_of(self, row, batch)
   local outcome, id = row.outcome, self.base | row.number
   if codec.ended(outcome) then
-    if self.streaming[row] then
+    if self.streaming[row] or row.number <= self.before then
       batch[#batch + 1] = { NO_PIECES, id }
       self.streaming[row] = nil
     end
@@ -283,7 +289,7 @@ local function insert(self, row, batch)
   local name = name_of(row.key, row.name)
   local made = outcome and (self.made[row] or outcome_of(outcome, sink))
   if made and name == null and not kept and not row.inside and not row.intent and made.err == null and made.more == null
-    and not outcome.items then
+    and made.input == null and not outcome.items then
     batch[#batch + 1] = { PLAIN, id, row.key, row.class, pack(row.digest), request or null, flag(row.where), flag(row.time),
       flag(row.inline), flag(row.seen), flag(row.at), made.kind, made.value, made.facts, flag(row.took) }
     return
@@ -292,8 +298,9 @@ local function insert(self, row, batch)
   if outcome and outcome.items then value, lengths = items_of(self, row, batch) end
   batch[#batch + 1] = { ROW, id, row.key, name, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
     request or null, flag(row.where), flag(row.time), flag(row.inside), flag(row.inline), flag(row.intent), flag(row.seen),
-    flag(row.at), made and made.kind or null, value or null, lengths or null, made and made.err or null, made and made.facts or null,
-    made and made.more or null, asks_of(self, row), flag(row.took) }
+    flag(row.at), made and made.kind or null, value or null, lengths or null, made and made.err or null,
+    made and made.facts or null, made and made.more or null, asks_of(self, row), flag(row.took), made and made.input or null,
+    made and made.output or null, made and made.seconds or null }
 end
 
 --- What has come of a row that is there.
@@ -307,16 +314,19 @@ local function update(self, row, what, batch)
   local made = self.made[row] or what & OUTCOME ~= 0 and outcome_of(outcome, self.sink)
   if not outcome.items then
     if made then
-      batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, made.value, null, made.err, made.facts, made.more, flag(row.took), id }
+      batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, made.value, null, made.err, made.facts, made.more,
+        made.input, made.output, made.seconds, flag(row.took), id }
     end
     return
   end
   local value, lengths = items_of(self, row, batch)
   if value then
     made = made or outcome_of(outcome, self.sink)
-    batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, value, lengths, made.err, made.facts, made.more, flag(row.took), id }
+    batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, value, lengths, made.err, made.facts, made.more,
+      made.input, made.output, made.seconds, flag(row.took), id }
   elseif made then
-    batch[#batch + 1] = { OPEN, inline, intent, flag(row.seen), made.kind, made.err, made.facts, made.more, flag(row.took), id }
+    batch[#batch + 1] = { OPEN, inline, intent, flag(row.seen), made.kind, made.err, made.facts, made.more, made.input,
+      made.output, made.seconds, flag(row.took), id }
   end
 end
 

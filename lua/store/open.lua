@@ -69,14 +69,24 @@ end
 
 -- ---- tables -------------------------------------------------------------------------------------------------------------------
 
-local function version_of(db)
-  local found, err = db:query "PRAGMA user_version"
+local HAS = "SELECT count(*) FROM sqlite_schema WHERE type='table' AND name='migrations'"
+local VERSION = "SELECT coalesce(max(version),0) FROM migrations"
+
+--- The version of the tables; ask: runs a query.
+local function version_of(ask)
+  local found, err = ask(HAS)
+  if found and found.rows[1][1] > 0 then found, err = ask(VERSION) end
   if not found then return nil, err end
   return found.rows[1][1]
 end
 
+local function version_in(db)
+  return version_of(function(sql) return db:query(sql) end)
+end
+
 local function newer(path, version)
-  return errors.new("db", ('the store "%s" was written by a newer stoke: its tables are of version %d, this one (%s) knows up to %d')
+  return errors.new("db",
+    ('the store "%s" was written by a newer stoke: its tables are of version %d, this one (%s) knows up to %d')
     :format(path, version, about.version, schema.VERSION),
     { hint = "use that stoke, or another file: --store PATH", code = "SQLITE_SCHEMA", version = version })
 end
@@ -85,35 +95,25 @@ end
 local function migrate(db, path)
   local tx, err = db:begin()
   if not tx then return nil, err end
-  local function run(sql, params)
-    local done
-    done, err = tx:run(sql, params)
-    return done
-  end
-  local found = run "PRAGMA user_version"
-  local version = found and found.rows[1][1]
-  if version and version > schema.VERSION then
-    tx:rollback()
-    return nil, newer(path, version)
-  end
-  while version and version < schema.VERSION do
+  local function run(sql, params) return tx:run(sql, params) end
+  local version, _
+  version, err = version_of(run)
+  if version and version > schema.VERSION then version, err = nil, newer(path, version) end
+  while not err and version < schema.VERSION do
     version = version + 1
     for _, sql in ipairs(schema.steps[version]) do
-      if not err then run(sql) end
+      _, err = run(sql)
+      if err then break end
     end
-    if not err then run("INSERT INTO migrations VALUES (?,?,?)", { version, wall(), about.version }) end
-    if not err then run(("PRAGMA user_version=%d"):format(version)) end
-    if err then version = nil end
+    if not err then _, err = run("INSERT INTO migrations VALUES (?,?,?)", { version, wall(), about.version }) end
   end
-  if err then
-    tx:rollback()
-    return nil, err
-  end
-  return tx:commit()
+  if not err then return tx:commit() end
+  tx:rollback()
+  return nil, err
 end
 
 local function prepared(db, path)
-  local version, err = version_of(db)
+  local version, err = version_in(db)
   if not version then return nil, err end
   if version > schema.VERSION then return nil, newer(path, version) end
   if version < schema.VERSION then return migrate(db, path) end
@@ -141,7 +141,7 @@ function M.open(path, options)
   local ok
   if readonly then
     local version
-    version, err = version_of(db)
+    version, err = version_in(db)
     ok = version ~= nil and version <= schema.VERSION
     if version and not ok then err = newer(path, version) end
   else

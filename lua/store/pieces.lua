@@ -28,7 +28,8 @@ local function kind_of(item)
   return kind, text
 end
 
---- A length as half bytes: 1 to 15 as one; else 0, and three bits in each of those that follow, the fourth says that there are more.
+--- A length as half bytes: 1 to 15 as one; else 0, and three bits in each of those that follow, the fourth says that there are
+--- more.
 local function put(halves, n)
   if n >= 1 and n <= 15 then
     halves[#halves + 1] = n

@@ -5,9 +5,6 @@ local M = {}
 --- Tables of this version are written; older ones are migrated when the file is opened, newer ones are refused.
 M.VERSION = 1
 
---- PRAGMA application_id of the file: "stok".
-M.APPLICATION = 0x73746F6B
-
 --- The steps from one version to the next: M.steps[1] makes an empty file one of version 1.
 ---@type string[][]
 M.steps = {}
@@ -25,7 +22,7 @@ CREATE TABLE meta (
   value ANY
 ) STRICT]], [[
 CREATE TABLE migrations (
-  -- Which version of these tables was made when, by which stoke. PRAGMA user_version is the present one.
+  -- Which version of these tables was made when, by which stoke; the largest is the present one.
   version INTEGER PRIMARY KEY,
   applied REAL NOT NULL,
   stoke TEXT NOT NULL
@@ -52,7 +49,8 @@ CREATE TABLE runs (
   parent INTEGER,                -- number of the run that started it
   fork_of INTEGER,               -- number of the run whose records up to fork_at it began with
   fork_at INTEGER
-) STRICT]], "CREATE INDEX runs_by_state ON runs (state, number)", "CREATE INDEX runs_by_origin ON runs (fork_of) WHERE fork_of IS NOT NULL",
+) STRICT]], "CREATE INDEX runs_by_state ON runs (state, number)",
+  "CREATE INDEX runs_by_origin ON runs (fork_of) WHERE fork_of IS NOT NULL",
 [[
 CREATE TABLE records (
   -- What a run asked of the world and what came of it: one row an effect, in the order in which they were begun.
@@ -74,11 +72,15 @@ CREATE TABLE records (
   intent INTEGER,                -- 1: its work had begun; without an outcome it is in doubt
   seen INTEGER,                  -- the how manieth outcome of the run it was
   at INTEGER,                    -- bytes of the run's deliveries by then
-  outcome TEXT,                  -- value, error, refused (by a gate: nothing was done), cut (cancelled), secret, stream; NULL: none yet
+  outcome TEXT,
+                     -- value, error, refused (by a gate: nothing was done), cut (cancelled), secret, stream; NULL: none yet
   value TEXT,                    -- of a stream: its pieces, those of text joined
   lengths BLOB,                  -- of a stream: where the joined pieces part
   error TEXT,
-  facts TEXT,                    -- what is known beside the value; NULL: {"attempts":1}
+  input_tokens INTEGER,          -- what a call of a model used
+  output_tokens INTEGER,
+  seconds REAL,
+  facts TEXT,                    -- what else is known beside the value; NULL: one attempt, nothing unusual
   more TEXT,
   asks TEXT                      -- what a person is asked before it is done
 ) STRICT]], [[

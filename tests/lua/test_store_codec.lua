@@ -14,7 +14,8 @@ local function difference(a, b, path)
   if type(a) ~= type(b) then return ("%s: a %s became a %s"):format(path, type(a), type(b)) end
   if type(a) ~= "table" then
     if math.type(a) ~= math.type(b) then return path .. ": another kind of number" end
-    if a == b and (a ~= 0 or math.type(a) == "integer" or 1 / a == 1 / b) or a ~= a and tostring(a) == tostring(b) then return nil end
+    if a == b and (a ~= 0 or math.type(a) == "integer" or 1 / a == 1 / b) or a ~= a
+      and tostring(a) == tostring(b) then return nil end
     return ("%s: %s became %s"):format(path, tostring(a), tostring(b))
   end
   local of, is = getmetatable(a), getmetatable(b)
@@ -43,7 +44,8 @@ local function pick(list) return list[math.random(#list)] end
 
 local value_of
 
-local KEYS = { function() return pick(STRINGS) end, function() return "k" .. math.random(9) end, function() return math.random(-2, 9) end,
+local KEYS = { function() return pick(STRINGS) end, function() return "k" .. math.random(9) end, function() return math.random(-2,
+  9) end,
   function() return math.random() end, function() return math.random(2) == 1 end }
 
 local TABLES = {
@@ -172,7 +174,8 @@ test("a damaged text is told with the byte", function(t)
     local value, err = plain.decode(whole:sub(1, n))
     t.eq({ value, err.kind }, { nil, "protocol" })
   end
-  for _, text in ipairs { '{"$text":"nowhere"}', '{"$bytes":"?"}', '{"$pairs":[1]}', '{"$pairs":[[null]]}', '{"$mark":1}', '{"$error":1}',
+  for _, text in ipairs { '{"$text":"nowhere"}', '{"$bytes":"?"}', '{"$pairs":[1]}', '{"$pairs":[[null]]}', '{"$mark":1}',
+    '{"$error":1}',
     '{"$bytes":"","x":1}', '{"$pairs":[],"$mark":7}' } do
     local value, err = plain.decode(text)
     t.eq({ value, err and err.kind }, { nil, "protocol" })

@@ -81,6 +81,7 @@ end
 --- Give all runs up, and close the store.
 function M.leave()
   local given_up = lives.suspend_all()
+  mail.stop()
   local open = store
   store = nil
   for id in next, lives.parked do lives.parked[id] = nil end

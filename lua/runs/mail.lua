@@ -39,13 +39,22 @@ function M.watch(store, object, f)
   poller = tasks.spawn(function()
     while next(watched) do
       host.park("store", M.INTERVAL)
-      look(store)
+      if next(watched) then look(store) end
     end
     poller = nil
   end, { system = true, name = "store" })
 end
 
 function M.unwatch(object) watched[object] = nil end
+
+--- Look no more: the store is about to be closed.
+function M.stop()
+  watched = {}
+  while poller do
+    tasks.wake(poller)
+    host.park("store", 0)
+  end
+end
 
 -- ---- signals ------------------------------------------------------------------------------------------------------------------
 

@@ -306,6 +306,7 @@ function Journal:require(name, loaded, load)
     self.wanted[name] = true
     self.modules[#self.modules + 1] = name
     if self.log then self.log:module(name) end
+    if self.on_module then self.on_module() end
   end
   local frame, key = frames.module(name)
   local row = self.replaying and self.by_key[key]
@@ -352,6 +353,12 @@ function Journal:outcome(def, q, call, live)
     row, err, cancelled = self:answer(key, def, asked, digest)
     if err then return nil, err end
     if row then return self:give(row, def, q, call) end
+    if not self.lives then
+      self.lives = true
+      if self.on_live then self.on_live() end
+      if self.closed then self:stop(errors.new("replay", "the journal ends here", { ends = true })) end
+    end
+    if self.stopped then return nil, self.stopped end
     live, err = doubt.judge(self, self.by_key[key], def, q, call, cancelled and cut_off or live, cancelled)
     if err then return nil, err end
   end
@@ -395,6 +402,14 @@ end
 function M.current()
   local task = host.current()
   return task and (task.scope or task).context.journal
+end
+
+--- The same, unless the running task is in the body of an effect.
+---@return stoke.journal|nil
+function M.visible()
+  local task = host.current()
+  local context = task and (task.scope or task).context
+  return context and not context.inside and context.journal or nil
 end
 
 -- ---- a run as a whole -------------------------------------------------------------------------------------------------------
@@ -450,6 +465,7 @@ function Journal:idempotency(key) return hash.sha256(("%s\n%s"):format(self.run_
 ---@param text string
 function Journal:print(fd, text)
   if self.diverged or self.stopped then return end
+  if self.to_print then return self.to_print(fd, text) end
   local log = self.log
   local full = outputs.put(self.output, fd, text, log and function() keep.commit(self) end)
   if log then keep.touch(self) end
@@ -514,6 +530,8 @@ end
 ---@field log? stoke.journal.log where it is kept
 ---@field kept? { rows: stoke.journal.row[], deliveries: string, modules: string[], printed?: integer } what is kept of it: the run
 ---  is done again from there, and goes on
+---@field closed? boolean where what is kept ends it stops, with an error that has `ends`
+---@field print? fun(fd: integer, text: string) takes what it writes
 ---@field require? fun(name: string): any loads the modules of a kept run
 
 --- A journal that has not begun.
@@ -523,7 +541,7 @@ function M.new(options)
   local kept = options.kept
   local order = kept and schedule.replay(kept.deliveries) or schedule.record()
   local journal = new(options.id, { replaying = kept ~= nil, left_over = 0, schedule = order, log = options.log,
-    run_id = options.run_id })
+    run_id = options.run_id, closed = options.closed, to_print = options.print })
   if not kept then return journal end
   journal.rows, journal.logged = kept.rows, #kept.deliveries
   journal.output = outputs.new(kept.printed or 0)

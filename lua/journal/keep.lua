@@ -126,7 +126,7 @@ end
 ---@param cause stoke.error
 ---@return stoke.error
 function M.parked(cause)
-  if cause.kind == "parked" or cause.kind == "in_doubt" then return cause end
+  if cause.kind == "parked" or cause.kind == "in_doubt" or cause.kind == "replay" then return cause end
   return errors.new("parked", "the run is parked: " .. cause.message, { hint = rawget(cause, "hint"), cause = cause })
 end
 

@@ -119,7 +119,7 @@ local function row_of(entry, began)
     seconds(entry.took), tokens(entry), what, outcome }
 end
 
---- The timeline as lines of a table. `-` marks what was refused, `x` what failed, `!` what is in doubt, `?` what waits for a person.
+--- The timeline as lines of a table. `-` marks what was refused, `x` what failed, `!` what is in doubt, `?` what waits.
 ---@param entries stoke.runs.entry[]
 ---@param options? { columns?: integer, colour?: boolean }
 ---@return string

@@ -81,6 +81,19 @@ function M.list(options)
     store = store_of(options) }))
 end
 
+--- A run by its id.
+---@param id string
+---@param options? stoke.runs.where
+---@return stoke.run.record
+---Raises `usage` for an id that no run has, `argument`, `db`.
+---
+--- Example: `print(stoke.runs.find("trip-7").state)`
+function M.find(id, options)
+  check_id("runs.find", id)
+  options = errors.options(options, { store = "string" }, "runs.find")
+  return check(perform("runs.find", { id = id, store = store_of(options) }))
+end
+
 local function loaded(id, options) return check(perform("runs.load", asked(id, options))) end
 
 --- What a run did: each of its records, in the order in which they were begun.

@@ -6,8 +6,8 @@
 local effect = require "core.effect"
 local errors = require "core.errors"
 local files = require "core.driver.runs.file"
+local outputs = require "core.journal.output"
 local runs = require "core.runs"
-local stdio = require "core.stdio"
 local stores = require "core.store"
 
 local M = {}
@@ -159,10 +159,13 @@ end })
 ---@return stoke.store.run|stoke.error run
 ---Raises `db`.
 function M.replay(q, options)
-  local function print(fd, text) return fd == 2 and stdio.err(text) or stdio.write(text) end
+  local output = outputs.new(0)
+  local print = options.print and function(fd, text) outputs.put(output, fd, text) end or nil
   return M.with_run(q, function(store, run)
     options.begun(run)
-    return runs.replay(store, run, { to = options.to, on_given = options.on_given, print = options.print and print or nil }), run
+    local results = runs.replay(store, run, { to = options.to, on_given = options.on_given, print = print })
+    outputs.wait(output)
+    return results, run
   end)
 end
 

@@ -62,6 +62,6 @@ return function(argv)
     errors.raise("usage", "which run? stoke resume ID, or --all", { hint = "stoke runs lists them" })
   end
   if a.all then return resume_all(a) end
-  local result = runs.resume(a.id)
-  tell(a.id, result, nil, a.json)
+  local id = runs.find(a.id).id
+  tell(id, runs.resume(id), nil, a.json)
 end

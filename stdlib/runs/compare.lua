@@ -157,8 +157,8 @@ end
 
 local function side(one)
   local run = one.run
-  return { id = run.id, workflow = run.workflow, state = run.state, totals = timeline.totals(one.rows), fork_of = run.fork_of,
-    fork_at = run.fork_at }
+  return { id = run.id, workflow = run.workflow, state = run.state, totals = timeline.totals(one.rows),
+    fork_of = run.fork_of_id, fork_at = run.fork_at }
 end
 
 ---@class stoke.runs.difference

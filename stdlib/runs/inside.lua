@@ -44,8 +44,10 @@ function M.frames(co)
     local info = debug.getinfo(co, level, "Slnf")
     if not info then break end
     if is_script(info) then
-      out[#out + 1] = { level = level, func = info.func, at = ("%s:%d"):format(info.short_src, info.currentline),
-        name = info.name or info.what == "main" and "the file's body" or nil, text = line_of(info.source, info.currentline) }
+      local path = info.short_src:gsub(" %(as the run has it%)$", "")
+      local name = info.name ~= "?" and info.name or info.what == "main" and "the file's body" or nil
+      out[#out + 1] = { level = level, func = info.func, at = ("%s:%d"):format(path, info.currentline), name = name,
+        text = line_of(info.source, info.currentline) }
     end
   end
   return out

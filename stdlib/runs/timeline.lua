@@ -65,7 +65,19 @@ end
 ---@field calls integer of models
 ---@field input_tokens integer
 ---@field output_tokens integer
----@field seconds? number from the first record to the last outcome
+---@field seconds? number in which any of them was at work or waited
+
+--- Seconds that spans of time cover together; those when no process had the run are in none.
+local function covered(spans)
+  if #spans == 0 then return nil end
+  table.sort(spans, function(a, b) return a[1] < b[1] end)
+  local sum, reached = 0, spans[1][1]
+  for _, span in ipairs(spans) do
+    sum = sum + math.max(0, span[2] - math.max(span[1], reached))
+    reached = math.max(reached, span[2])
+  end
+  return sum
+end
 
 --- What the records of a run come to.
 ---@param rows stoke.journal.row[]
@@ -73,7 +85,7 @@ end
 ---
 --- Example: `print(timeline.totals(parts.rows).calls)`
 function M.totals(rows)
-  local out, first, last = { records = #rows, calls = 0, input_tokens = 0, output_tokens = 0 }, nil, nil
+  local out, spans = { records = #rows, calls = 0, input_tokens = 0, output_tokens = 0 }, {}
   for _, row in ipairs(rows) do
     local input, output = words.tokens(row)
     local called = words.is_call(row)
@@ -81,12 +93,9 @@ function M.totals(rows)
     if called and input then -- a tool's own count is that of the calls in its body
       out.input_tokens, out.output_tokens = out.input_tokens + input, out.output_tokens + output
     end
-    if row.time then
-      first = first and math.min(first, row.time) or row.time
-      last = math.max(last or row.time, row.time + (row.took or 0))
-    end
+    if row.time then spans[#spans + 1] = { row.time, row.time + (row.took or 0) } end
   end
-  out.seconds = first and last - first
+  out.seconds = covered(spans)
   return out
 end
 
@@ -220,7 +229,8 @@ function M.heading(run, totals, now)
   out[2] = ("begun %s (%s ago), %d record%s, %s, %d tokens in, %d out\n"):format(os.date("!%Y-%m-%d %H:%M:%S UTC",
     run.created // 1), term.duration(math.max(now - run.created, 0)), totals.records, totals.records == 1 and "" or "s", calls,
     totals.input_tokens, totals.output_tokens)
-  if run.fork_of then out[#out + 1] = ("a fork of %s at #%d\n"):format(approve.visible(tostring(run.fork_of)), run.fork_at or 0) end
+  local origin = run.fork_of_id
+  if origin then out[#out + 1] = ("a fork of %s at #%d\n"):format(approve.visible(origin), run.fork_at or 0) end
   if run.state == "failed" and run.error then out[#out + 1] = term.clean(tostring(run.error)) .. "\n" end
   if run.state == "done" and run.result ~= nil then out[#out + 1] = ("result: %s\n"):format(words.value(run.result)) end
   return table.concat(out)

@@ -113,7 +113,7 @@ function M.resume_all()
       local names = M.defined
       local list = errors.check(M.open():list { state = { "running", "waiting", "parked" } })
       for i = #list, 1, -1 do
-        local definition = names[list[i].workflow]
+        local definition = not list[i].workflow:find "^main:" and names[list[i].workflow] -- stoke run --durable takes those
         if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(store, list[i], definition) end
       end
     end)
@@ -186,6 +186,11 @@ function M.start(name, input, id, definition)
   end
   return run, existed
 end
+
+--- Has a run ended?
+---@param run stoke.store.run
+---@return boolean
+function M.ended(run) return lives.ENDED[run.state] ~= nil end
 
 --- A run by its id.
 ---@param id string

@@ -46,14 +46,17 @@ Tool.__name = "stoke.tool"
 ---@field name string
 ---@field description? string what the model reads about it
 ---@field params? table a schema, in stoke.schema's notation or as JSON Schema
----@field run fun(args: table): any, any nil and why (a text or an error) is a failure, as an error that it raises
+---@field run fun(args: table, call?: { key: string }): any, any nil and why (a text or an error) is a failure, as an error that it
+---  raises; key: in a durable run, the same text each time this call is made
 ---@field needs_approval? boolean|fun(args: table): boolean
 ---@field timeout? number|false seconds (120), false = no limit
 ---@field idempotent? boolean
+---@field reconcile? fun(args: table, key: string): any asked in a durable run whose process was killed in the middle of a call: what
+---  came of the call with this key; nil: it was not done
 ---@field max_output? integer bytes of a result that the model reads (16384)
 
 local OPTIONS = { name = "string", description = "string", params = "table", run = "function", needs_approval = true,
-  timeout = true, idempotent = "boolean", max_output = "number" }
+  timeout = true, idempotent = "boolean", reconcile = "function", max_output = "number" }
 
 local NO_PARAMETERS = { type = "object", properties = {} }
 
@@ -147,6 +150,7 @@ function M.new(definition, options)
   return new_tool {
     name = definition.name, description = definition.description or "", params = params,
     run = definition.run, needs_approval = definition.needs_approval or false, idempotent = definition.idempotent or false,
+    reconcile = definition.reconcile,
     timeout = timeout == nil and M.TIMEOUT or timeout, max_output = definition.max_output or M.MAX_OUTPUT,
     site = errors.site(),
   }
@@ -225,7 +229,8 @@ local function body(job, q, span, call)
   end
   local scope <close> = scopes.open { deadline = self.timeout or nil, deadline_kind = "timeout", site = self.site, run = run,
     span = span }
-  local value = outcome(self.run(args))
+  local key = call and call.key
+  local value = outcome(self.run(args, key and { key = call.context.journal:idempotency(key) } or nil))
   if scope.first then scope:wait() end -- what it spawned is part of its work, as of any task's
   return value
 end
@@ -268,7 +273,8 @@ local function work(self, args, id, agent, run, on_pending)
     if err then return nil, err end
   end
   local value, failed = driver.call({ name = self.name, args = args, id = id, agent = agent, needs_approval = asks or nil,
-    idempotent = self.idempotent or nil }, { body = body, tool = self, run = run }, not frame and on_pending or nil,
+    idempotent = self.idempotent or nil, through = self.through }, { body = body, tool = self, run = run,
+    reconcile = self.reconcile and function(key) return self.reconcile(args, key) end or nil }, not frame and on_pending or nil,
     frame and run and function(used) run:spend(used) end or nil)
   if failed then return nil, name_tool(self, failed) end
   return value

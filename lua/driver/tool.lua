@@ -1,4 +1,5 @@
---- The effect of a tool: tool.call { name, args, id, agent, needs_approval, idempotent }.
+--- The effect of a tool: tool.call { name, args, id, agent, needs_approval, idempotent, through }. through: what its body does is
+--- done by effects of its own, an agent's.
 ---
 --- The request is data; the job that comes beside it does the work. What it raises is the outcome, a value like any other
 --- driver's: only `cancelled` of the calling task goes on as itself.
@@ -27,7 +28,9 @@ end
 local users = setmetatable({}, { __mode = "k" })
 
 effect.define("tool.call", { run = run, approvable = true, subject = function(q) return "tool", q.name end, metered = true,
-  class = function(q) return q.idempotent and "idempotent" or "unsafe" end,
+  class = function(q) return (q.idempotent or q.through) and "idempotent" or "unsafe" end,
+  through = function(q) return q.through end,
+  reconcile = function(_, call) return call.work and call.work.reconcile end,
   given = function(q, facts)
     if facts.nested and users[q] then users[q](facts.nested) end
   end })

@@ -68,7 +68,7 @@ function M.new(store, run, known)
     offset = known.offset,
     modules = known.modules, sources = known.sources, calls = known.calls, tokens = known.tokens, bytes = known.bytes,
     requests = requests.new(), list = {}, count = 0, what = {}, made = {}, items = {}, sizes = {}, streaming = {}, extra = {},
-    sink = {}, used = {}, ticket = nil, unsynced = false, pending = false }, Log)
+    sink = {}, used = {}, ticket = nil, unsynced = false, failed = nil }, Log)
 end
 
 -- ---- gathering ----------------------------------------------------------------------------------------------------------------
@@ -360,24 +360,36 @@ local function gathered(self)
   return batch
 end
 
+--- What became of the last batch, as far as that is known; waits for it where it is not.
+local function outcome_of_batch(self, ticket)
+  local ok, err = ticket:wait()
+  if not ok and err.kind == "cancelled" then return nil, err end -- the wait was
+  if self.ticket == ticket then self.ticket = nil end
+  if not ok then self.failed = err end
+  return ok, err
+end
+
 local function append(self, durable)
   local batch = gathered(self)
   if not batch then
     if not durable or not self.unsynced then return end
     batch = { { TOUCH, wall(), self.run } }
   end
-  self.ticket, self.unsynced = self.db:append(batch, durable, self.run), not durable
+  local before = self.ticket
+  if before and before.done then outcome_of_batch(self, before) end
+  local ticket, err = self.db:append(batch, durable, self.run)
+  self.ticket, self.unsynced, self.failed = ticket, not durable, self.failed or err
 end
 
 --- Hand over what was gathered. Does not wait.
 function Log:flush() append(self, false) end
 
 local function settled(self)
-  local ticket = self.ticket
-  if not ticket then return true end
-  local ok, err = ticket:wait()
-  if not ok then return nil, err end
-  if self.ticket == ticket then self.ticket = nil end
+  if self.ticket then
+    local ok, err = outcome_of_batch(self, self.ticket)
+    if not ok then return nil, err end
+  end
+  if self.failed then return nil, self.failed end
   return true
 end
 
@@ -403,6 +415,10 @@ function Log:room() return self.db:room() end
 
 --- Why nothing more can be written down; nil while all is well.
 ---@return stoke.error|nil
-function Log:failure() return self.db:failed(self.run) end
+function Log:failure()
+  local ticket = self.ticket
+  if ticket and ticket.done then outcome_of_batch(self, ticket) end
+  return self.failed
+end
 
 return M

@@ -27,6 +27,9 @@ local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec
 local Log = {}
 Log.__index = Log
 
+-- Bytes of a record beside its texts, about.
+local ROW_BYTES <const> = 150
+
 -- What of a row is to be written: all of it, its outcome, that its work begins.
 local NEW <const>, OUTCOME <const>, INTENT <const>, ITEMS <const> = 1, 2, 4, 8
 
@@ -48,6 +51,7 @@ local MODULE = "INSERT INTO modules (run,number,name) VALUES (?,?,?)"
 local SOURCE = "INSERT INTO sources (run,number,name,hash) VALUES (?,?,?,?)"
 local STATE = "UPDATE runs SET state=?,waits=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
 local END = "UPDATE runs SET state=?,waits=NULL,result=?,error=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
+local COUNTED = { [STATE] = 5, [END] = 6 } -- where calls, tokens and bytes stand, which are known when all is gathered
 local EPOCH = "UPDATE runs SET epoch=epoch+1,changed=? WHERE number=?"
 local BEGAN = "INSERT OR REPLACE INTO epochs (run,epoch,began,records) SELECT number,epoch,?,? FROM runs WHERE number=?"
 local PRINTED = "UPDATE runs SET printed=? WHERE number=?"
@@ -68,7 +72,7 @@ function M.new(store, run, known)
     offset = known.offset,
     modules = known.modules, sources = known.sources, calls = known.calls, tokens = known.tokens, bytes = known.bytes,
     requests = requests.new(), list = {}, count = 0, what = {}, made = {}, items = {}, sizes = {}, streaming = {}, extra = {},
-    sink = {}, used = {}, ticket = nil, unsynced = false, pending = false }, Log)
+    sink = {}, used = {}, ticket = nil, unsynced = false, failed = nil }, Log)
 end
 
 -- ---- gathering ----------------------------------------------------------------------------------------------------------------
@@ -222,7 +226,7 @@ function Log:taken(signal, row) self.extra[#self.extra + 1] = { TAKEN, row.numbe
 ---@param state "running"|"waiting"|"parked"
 ---@param waits? string what it waits for, or why it is parked, in words
 function Log:state(state, waits)
-  self.extra[#self.extra + 1] = { STATE, state, waits or null, wall(), self.calls, self.tokens, self.bytes, self.run }
+  self.extra[#self.extra + 1] = { STATE, state, waits or null, wall(), 0, 0, 0, self.run }
 end
 
 --- The run has ended. (A barrier makes it durable.)
@@ -235,7 +239,7 @@ function Log:finish(state, result, err)
   if result ~= nil then value, failed = codec.text(result, self.sink, self.store.limit) end
   local told = err and codec.text(err, self.sink) or failed and codec.text(failed, self.sink)
   local extra = self.extra
-  extra[#extra + 1] = { END, state, value or null, told or null, wall(), self.calls, self.tokens, self.bytes, self.run }
+  extra[#extra + 1] = { END, state, value or null, told or null, wall(), 0, 0, 0, self.run }
   extra[#extra + 1] = { JOIN, self.run }
   extra[#extra + 1] = { JOINED, self.run }
   return failed
@@ -286,8 +290,9 @@ local function insert(self, row, batch)
   local number, sink = row.number, self.sink
   local id, outcome, request, base, kept = self.base | number, row.outcome, row.request, nil, nil
   if request ~= nil then request, base, kept = self.requests:encode(request, number, sink) end
-  local name = name_of(row.key, row.name)
   local made = outcome and (self.made[row] or outcome_of(outcome, sink))
+  self.bytes = self.bytes + ROW_BYTES + #row.key + (request and #request or 0) + (made and made.value ~= null and #made.value or 0)
+  local name = name_of(row.key, row.name)
   if made and name == null and not kept and not row.inside and not row.intent and made.err == null and made.more == null
     and made.input == null and not outcome.items then
     batch[#batch + 1] = { PLAIN, id, row.key, row.class, pack(row.digest), request or null, flag(row.where), flag(row.time),
@@ -312,6 +317,7 @@ local function update(self, row, what, batch)
     return
   end
   local made = self.made[row] or what & OUTCOME ~= 0 and outcome_of(outcome, self.sink)
+  if made and made.value ~= null then self.bytes = self.bytes + #made.value end
   if not outcome.items then
     if made then
       batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, made.value, null, made.err, made.facts, made.more,
@@ -321,6 +327,7 @@ local function update(self, row, what, batch)
   end
   local value, lengths = items_of(self, row, batch)
   if value then
+    self.bytes = self.bytes + #value
     made = made or outcome_of(outcome, self.sink)
     batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, value, lengths, made.err, made.facts, made.more,
       made.input, made.output, made.seconds, flag(row.took), id }
@@ -354,10 +361,24 @@ local function gathered(self)
   end
   if next(self.sink) then add_contents(self, batch) end
   local extra = self.extra
-  table.move(extra, 1, #extra, #batch + 1, batch)
+  for i = 1, #extra do
+    local statement = extra[i]
+    local place = COUNTED[statement[1]]
+    if place then statement[place], statement[place + 1], statement[place + 2] = self.calls, self.tokens, self.bytes end
+    batch[#batch + 1] = statement
+  end
   if self.count > 0 then self.count, self.list, self.what, self.made = 0, {}, {}, {} end
   if #extra > 0 then self.extra = {} end
   return batch
+end
+
+--- What became of the last batch, as far as that is known; waits for it where it is not.
+local function outcome_of_batch(self, ticket)
+  local ok, err = ticket:wait()
+  if not ok and err.kind == "cancelled" then return nil, err end -- the wait was
+  if self.ticket == ticket then self.ticket = nil end
+  if not ok then self.failed = err end
+  return ok, err
 end
 
 local function append(self, durable)
@@ -366,18 +387,21 @@ local function append(self, durable)
     if not durable or not self.unsynced then return end
     batch = { { TOUCH, wall(), self.run } }
   end
-  self.ticket, self.unsynced = self.db:append(batch, durable, self.run), not durable
+  local before = self.ticket
+  if before and before.done then outcome_of_batch(self, before) end
+  local ticket, err = self.db:append(batch, durable, self.run)
+  self.ticket, self.unsynced, self.failed = ticket, not durable, self.failed or err
 end
 
 --- Hand over what was gathered. Does not wait.
 function Log:flush() append(self, false) end
 
 local function settled(self)
-  local ticket = self.ticket
-  if not ticket then return true end
-  local ok, err = ticket:wait()
-  if not ok then return nil, err end
-  if self.ticket == ticket then self.ticket = nil end
+  if self.ticket then
+    local ok, err = outcome_of_batch(self, self.ticket)
+    if not ok then return nil, err end
+  end
+  if self.failed then return nil, self.failed end
   return true
 end
 
@@ -403,6 +427,10 @@ function Log:room() return self.db:room() end
 
 --- Why nothing more can be written down; nil while all is well.
 ---@return stoke.error|nil
-function Log:failure() return self.db:failed(self.run) end
+function Log:failure()
+  local ticket = self.ticket
+  if ticket and ticket.done then outcome_of_batch(self, ticket) end
+  return self.failed
+end
 
 return M

@@ -205,7 +205,8 @@ local function rows_of(store, q)
   local parts, err = load_named(store, q)
   if not parts then return nil, err end
   if ended(parts.run) then
-    return nil, errors.new("usage", ("the run %s has ended: it is %s"):format(parts.run.id, parts.run.state))
+    return nil, errors.new("usage", ("the run %s has ended: it is %s"):format(parts.run.id, parts.run.state),
+      { hint = "stoke show " .. parts.run.id })
   end
   return parts
 end

@@ -37,7 +37,7 @@ return function(argv)
   local said = (a.retry and 1 or 0) + (a.value and 1 or 0) + (a.fail and 1 or 0)
   if said ~= 1 then
     errors.raise("usage", said == 0 and "what became of it? --retry, --value JSON or --fail WHY" or
-      "--retry, --value and --fail exclude each other")
+      "--retry, --value and --fail exclude each other", { hint = "stoke show ID says what is in doubt" })
   end
   local done = runs.resolve(a.id, { of = a.of, retry = a.retry, value = value_of(a.value), fail = a.fail })
   if a.json then return output.print_json(done) end

@@ -21,6 +21,9 @@ local LEVELS <const>, LOCALS <const> = 200, 60
 ---@field name? string of the function
 ---@field text? string the line
 
+--- The name of a file; the run has its own text of it.
+local function own_path(text) return (text:gsub(" %(as the run has it%)", "")) end
+
 local function is_script(info)
   return info.what ~= "C" and not info.short_src:find "^stoke:" and not info.source:find("=stoke:", 1, true)
 end
@@ -44,7 +47,7 @@ function M.frames(co)
     local info = debug.getinfo(co, level, "Slnf")
     if not info then break end
     if is_script(info) then
-      local path = info.short_src:gsub(" %(as the run has it%)$", "")
+      local path = own_path(info.short_src)
       local name = info.name ~= "?" and info.name or info.what == "main" and "the file's body" or nil
       out[#out + 1] = { level = level, func = info.func, at = ("%s:%d"):format(path, info.currentline), name = name,
         text = line_of(info.source, info.currentline) }
@@ -130,7 +133,7 @@ function M.tasks(schedule, stopped, columns)
   for i, entry in ipairs(of_run(schedule)) do
     local here = entry.task == stopped
     rows[i + 1] = { (here and "*" or "") .. i, label_of(entry), here and "(stands still here)" or entry.waits or "(is ready)",
-      entry.at or "", entry.site or "" }
+      own_path(entry.at or ""), own_path(entry.site or "") }
   end
   return #rows == 1 and "no task\n" or term.layout(rows, { columns = columns })
 end

@@ -135,7 +135,7 @@ C.to = { usage = ":to N", summary = "to record N", run = function(self, rest)
   local n = number_of(rest, ":to")
   if self.passed[n] then
     errors.raise("usage", ("the run is past #%d; it does not go back"):format(n),
-      { hint = ("stoke replay ID --to %d begins again"):format(n) })
+      { hint = "stoke replay ID --to N begins again" })
   elseif n > #self.entries then
     errors.raise("usage", ("the run has %d records"):format(#self.entries))
   end

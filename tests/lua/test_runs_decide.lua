@@ -216,7 +216,7 @@ test("prune: what has ended goes, what waits and what a fork began with stays", 
   runs.fork("origin", { at = 1, store = held.path })
   waiting(held.store, "open", { asks = { since = 1 } })
   stoke.sleep(1000)
-  kept.run(held.store, "new", function() end)
+  kept.run(held.store, "new", steps)
   local function gone(options)
     options.store = held.path
     local out = {}
@@ -227,6 +227,7 @@ test("prune: what has ended goes, what waits and what a fork began with stays", 
   t.eq(#runs.list { store = held.path }, 5)
   t.eq(gone { older = 500 }, { "old" })
   t.eq(#runs.list { store = held.path }, 4)
+  t.eq(gone { bytes = 0 }, { "new" })
   fails(t, "argument", "older (seconds) or bytes is needed", runs.prune, { store = held.path })
 end)
 

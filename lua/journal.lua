@@ -208,6 +208,7 @@ function Journal:take(row, def, q, call, live)
   failed = self:put(row, outcome) or failed
   if def.lasting and err == nil and self.log then keep.barrier(self) end
   if visible then row.inline = schedule.finish() end
+  if def.lasting and row.inline then self:changed(row) end -- the barrier was there before this
   if call.meter then budgets.show(call.meter) end
   if outcome.raised then error(err, 0) end
   if failed then return nil, failed end

@@ -466,9 +466,9 @@ function Journal:idempotency(key) return hash.sha256(("%s\n%s"):format(self.run_
 ---@param text string
 function Journal:print(fd, text)
   if self.diverged or self.stopped then return end
-  if self.to_print then return self.to_print(fd, text) end
-  local log = self.log
-  local full = outputs.put(self.output, fd, text, log and function() keep.commit(self) end)
+  local log, write = self.log, self.to_print
+  if write then write(fd, text) end
+  local full = outputs.put(self.output, fd, not write and text or nil, #text, log and function() keep.commit(self) end)
   if log then keep.touch(self) end
   if full then errors.check(effect.perform("output.room", { bytes = outputs.PART })) end
 end

@@ -60,35 +60,41 @@ M.text = text_of
 ---@field seconds number
 ---@field more string
 
---- An outcome as it is kept, without the items of a stream.
+--- A value alone, and nothing unusual known of it.
+local function is_plain(outcome)
+  if not known.is_once(outcome.facts) then return false end
+  for name in next, outcome do
+    if name ~= "value" and name ~= "facts" then return false end
+  end
+  return true
+end
+
+--- An outcome as it is kept, without the items of a stream. One that is a value and nothing else, as most are, is only its text.
 ---@param outcome stoke.journal.outcome
 ---@param sink table<string, string> takes contents by their hash
 ---@param max? integer bytes
----@return stoke.store.outcome|nil
+---@return stoke.store.outcome|string|nil
 ---@return stoke.error|nil err `limit`
 function M.outcome(outcome, sink, max)
+  max = max or M.LIMIT
+  if outcome.value ~= nil and is_plain(outcome) then return text_of(outcome.value, sink, max) end
   local kind, said = kind_of(outcome)
-  local value, err, more = null, null, more_of(outcome, said)
-  local failed
-  if outcome.value ~= nil then
-    value, failed = text_of(outcome.value, sink, max or M.LIMIT)
-    if failed then return nil, failed end
-  elseif outcome.text then
-    value = outcome.text
+  local made = { kind = kind, value = outcome.text or null, err = null, facts = null, more = null, input = null, output = null,
+    seconds = null }
+  local function text(value)
+    local made_of, err = text_of(value, sink, max)
+    if not made_of then error(err, 0) end
+    return made_of
   end
-  if outcome.err ~= nil then
-    err, failed = text_of(outcome.err, sink, max or M.LIMIT)
-    if failed then return nil, failed end
-  end
-  local facts, input, output, seconds
-  facts, input, output, seconds, failed = known.keep(outcome.facts, function(t) return text_of(t, sink, max or M.LIMIT) end)
-  if failed then return nil, failed end
-  if more then
-    more, failed = text_of(more, sink, max or M.LIMIT)
-    if failed then return nil, failed end
-  end
-  return { kind = kind, value = value, err = err, facts = facts, more = more or null, input = input,
-    output = output, seconds = seconds }
+  local ok, err = pcall(function()
+    if outcome.value ~= nil then made.value = text(outcome.value) end
+    if outcome.err ~= nil then made.err = text(outcome.err) end
+    made.facts, made.input, made.output, made.seconds = known.keep(outcome.facts, text)
+    local more = more_of(outcome, said)
+    if more then made.more = text(more) end
+  end)
+  if not ok then return nil, err end
+  return made
 end
 
 --- The items of a stream that has ended.
@@ -177,15 +183,17 @@ function M.row(r, contents)
     outcome = outcome_of(r, contents) }
 end
 
---- The name of an effect where its key does not end with it.
+local find, byte = string.find, string.byte
+local SLASH <const>, HASH <const> = 47, 35
+
+--- The name of an effect where its key does not end with it: a slash, the name, a hash mark and a number.
 ---@param key string
 ---@param name string
 ---@return any name or json.null
 function M.name(key, name)
-  local at = #key
-  while at > 0 and key:byte(at) ~= 35 do at = at - 1 end -- #
-  local from = at - #name
-  if from > 1 and key:sub(from, at - 1) == name and key:byte(from - 1) == 47 and not name:find("/", 1, true) then return null end
+  local from, to = find(key, name, -#name - 9, true)
+  if from and byte(key, from - 1) == SLASH and byte(key, to + 1) == HASH and not find(name, "/", 1, true) and
+    not find(key, "#", to + 2, true) and not find(key, "/", to + 2, true) then return null end
   return name
 end
 

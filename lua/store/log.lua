@@ -292,6 +292,9 @@ end
 
 M.whole = whole
 
+local NOTHING = whole(null)
+NOTHING.kind = null
+
 --- A row that is written for the first time.
 local function insert(self, row, batch)
   local number, sink = row.number, self.sink
@@ -313,11 +316,11 @@ local function insert(self, row, batch)
   end
   local value, lengths = made and made.value or null, null
   if outcome and outcome.items then value, lengths = items_of(self, row, batch) end
-  batch[#batch + 1] = { ROW, id, row.key, name, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
-    request or null, flag(row.where), flag(row.time), flag(row.inside), flag(row.inline), flag(row.intent), flag(row.seen),
-    flag(row.at), made and made.kind or null, value or null, lengths or null, made and made.err or null,
-    made and made.facts or null, made and made.more or null, asks_of(self, row), flag(row.took), made and made.input or null,
-    made and made.output or null, made and made.seconds or null }
+  made = made or NOTHING
+  batch[#batch + 1] = { ROW, id, row.key, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
+    request or null, row.where or null, row.time or null, row.took or null, flag(row.inline), row.seen or null, row.at or null,
+    made.kind, value or null, made.facts, name, flag(row.inside), flag(row.intent), lengths or null, made.err, made.more,
+    asks_of(self, row), made.input, made.output, made.seconds }
 end
 
 --- What has come of a row that is there.

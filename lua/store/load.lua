@@ -13,6 +13,8 @@ local or_nil, row_of = codec.or_nil, codec.row
 
 --- Rows that are read at once.
 local SOME <const> = 256
+--- Rows that are read without a cursor.
+local MANY <const> = 2000
 
 local RUN = "number,id,workflow,state,waits,created,changed,input,result,error,code,seed,epoch,calls,tokens,bytes,printed,parent,"
   .. "fork_of,fork_at"
@@ -113,7 +115,8 @@ function M.run(store, r)
   end)
 end
 
-local RECORDS = ("SELECT %s FROM records WHERE id BETWEEN ? AND ? ORDER BY id"):format(codec.COLUMNS)
+local RECORDS = ("SELECT %s FROM records WHERE id BETWEEN ? AND ? ORDER BY id"):format(codec.MOST)
+local FEW = ("SELECT id,%s FROM records WHERE id BETWEEN ? AND ? AND coalesce(%s) IS NOT NULL"):format(codec.FEW, codec.FEW)
 local CONTENTS = "SELECT hash,value FROM uses JOIN contents ON contents.id=uses.content WHERE uses.run=?"
 
 --- A metatable for rows whose requests are made when they are first read.
@@ -126,44 +129,49 @@ local function lazy(kept)
   end }
 end
 
-local function rows_of(store, run, to, contents)
+--- All rows of a statement, piece by piece where they are many; raises what the engine says.
+local function all(store, sql, ...)
+  local found, failed = store.db:query(sql, { ... }, MANY)
+  if found and not found.more then return found.rows end
+  if not found and failed.kind ~= "limit" then error(failed, 0) end
+  local list = {}
+  local ok, err = each(store, sql, { ... }, function(r) list[#list + 1] = r end)
+  if not ok then error(err, 0) end
+  return list
+end
+
+local function rows_of(run, records, few, contents)
   local kept = requests.kept(contents)
-  local rows, meta, base, n = {}, lazy(kept), run << 32, 0
-  local ok, err = each(store, RECORDS, { base + 1, base + to }, function(r)
-    local row = row_of(r, contents)
-    n = n + 1
+  local meta = lazy(kept)
+  for n, r in ipairs(records) do
+    local row = row_of(r, few[r[1]], contents)
     if row.number ~= n then error(errors.new("protocol", ("run %d: record %d is missing"):format(run, n)), 0) end
-    if r[8] ~= null then kept:add(n, r[8], or_nil(r[6]), or_nil(r[7])) else row.request = nil end
-    rows[n] = setmetatable(row, meta)
-  end)
-  if not ok then return nil, err end
-  return rows
+    if r[7] ~= null then kept:add(n, r[7], or_nil(r[5]), or_nil(r[6])) end
+    records[n] = setmetatable(row, meta)
+  end
+  return records
 end
 
 --- Items of streams that have not ended.
-local function add_pieces(store, run, rows, contents)
-  return each(store, "SELECT record,first,items FROM pieces WHERE record BETWEEN ? AND ? ORDER BY record,first",
-    { run << 32, (run << 32) + #rows }, function(r)
-      local outcome = rows[r[1] & 0xFFFFFFFF].outcome
-      local items = outcome and outcome.items
-      if not items or codec.ended(outcome) then return end
+local function add_pieces(rows, pieces, contents)
+  for _, r in ipairs(pieces) do
+    local row = rows[r[1] & 0xFFFFFFFF]
+    local items = row and row.outcome and row.outcome.items
+    if items and not codec.ended(row.outcome) then
       local some = codec.value(r[3], contents)
       for i = #items + 1, r[2] - 1 do items[i] = {} end
       for i = 1, #some do items[r[2] + i - 1] = some[i] end
-    end)
+    end
+  end
 end
 
 --- The log of the schedule, up to before the record after `to`.
 local function deliveries_of(store, run, to, next_at)
-  local parts, cut = {}, false
-  local ok, err = each(store, "SELECT first,records,bytes FROM deliveries WHERE run=? ORDER BY first", { run }, function(r)
-    if not cut and (next_at or r[2] <= to) then
-      parts[#parts + 1] = r[3]
-    else
-      cut = true
-    end
-  end)
-  if not ok then return nil, err end
+  local parts = {}
+  for i, r in ipairs(all(store, "SELECT records,bytes FROM deliveries WHERE run=? ORDER BY first", run)) do
+    if not next_at and r[1] > to then break end
+    parts[i] = r[2]
+  end
   local log = table.concat(parts)
   return next_at and log:sub(1, next_at) or log
 end
@@ -175,43 +183,32 @@ function M.cut_at(store, run, to)
   return found.rows[1] and or_nil(found.rows[1][1])
 end
 
-local function names_of(store, sql, run)
-  local names = {}
-  local ok, err = each(store, sql, { run }, function(r) names[#names + 1] = r[1] end)
-  if not ok then return nil, err end
-  return names
-end
+local PIECES = "SELECT record,first,items FROM pieces WHERE record BETWEEN ? AND ? ORDER BY record,first"
 
-local function sources_of(store, run, contents)
-  local sources = {}
-  local ok, err = each(store, "SELECT name,hash FROM sources WHERE run=? ORDER BY number", { run }, function(r)
-    sources[#sources + 1] = { name = r[1], text = contents[r[2]] or error(errors.new("protocol", "a source is missing"), 0) }
-  end)
-  if not ok then return nil, err end
-  return sources
-end
-
+-- A run may be written to while it is read: deliveries are read before the records that they are of, contents after what refers
+-- to them.
 local function parts_of(store, run, to)
-  local contents = {}
-  local ok, err = each(store, CONTENTS, { run.number }, function(r) contents[r[1]] = r[2] end)
-  if not ok then return nil, err end
-  local parts, next_at = { ended = run.state, printed = run.printed }, nil
+  local number = run.number
+  local base, last, next_at = number << 32, to or 0xFFFFFFFF, nil
   if to then
-    next_at, err = M.cut_at(store, run.number, to)
-    if err then return nil, err end
+    if to >= errors.check(M.known(store, number)).last then last = math.huge else next_at = errors.check(M.cut_at(store, number,
+      to)) end
   end
-  parts.rows, err = rows_of(store, run.number, to or 0xFFFFFFFF, contents)
-  if not parts.rows then return nil, err end
-  ok, err = add_pieces(store, run.number, parts.rows, contents)
-  if not ok then return nil, err end
-  local whole = not to or #parts.rows < to
-  parts.deliveries, err = deliveries_of(store, run.number, whole and math.huge or to, not whole and next_at or nil)
-  if not parts.deliveries then return nil, err end
-  parts.modules, err = names_of(store, "SELECT name FROM modules WHERE run=? ORDER BY number", run.number)
-  if not parts.modules then return nil, err end
-  parts.sources, err = sources_of(store, run.number, contents)
-  if not parts.sources then return nil, err end
-  return parts
+  local deliveries = deliveries_of(store, number, to and last or math.huge, next_at)
+  local top = base + math.tointeger(math.min(last, 0xFFFFFFFF))
+  local records, pieces, few = all(store, RECORDS, base + 1, top), all(store, PIECES, base, top), {}
+  for _, r in ipairs(all(store, FEW, base + 1, top)) do few[r[1]] = r end
+  local modules = all(store, "SELECT name FROM modules WHERE run=? ORDER BY number", number)
+  local sources = all(store, "SELECT name,hash FROM sources WHERE run=? ORDER BY number", number)
+  local contents = {}
+  for _, r in ipairs(all(store, CONTENTS, number)) do contents[r[1]] = r[2] end
+  local rows = rows_of(number, records, few, contents)
+  add_pieces(rows, pieces, contents)
+  for i, r in ipairs(modules) do modules[i] = r[1] end
+  for i, r in ipairs(sources) do
+    sources[i] = { name = r[1], text = contents[r[2]] or error(errors.new("protocol", "a source is missing"), 0) }
+  end
+  return { rows = rows, deliveries = deliveries, modules = modules, sources = sources, ended = run.state, printed = run.printed }
 end
 
 ---@class stoke.store.parts what a journal is made of
@@ -229,12 +226,10 @@ end
 ---@return stoke.store.parts|nil
 ---@return stoke.error|nil err
 function M.parts(store, run, to)
-  local ok, parts, err = pcall(parts_of, store, run, to)
-  if not ok then
-    if errors.is(parts) and parts.kind == "protocol" then return nil, M.damaged(store, parts) end
-    error(parts, 0)
-  end
-  return parts, err
+  local ok, parts = pcall(parts_of, store, run, to)
+  if ok then return parts end
+  if not errors.is(parts) then error(parts, 0) end
+  return nil, parts.kind == "protocol" and M.damaged(store, parts) or parts
 end
 
 --- How much of a run is written down, for a log that goes on.

@@ -27,12 +27,15 @@ local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec
 local Log = {}
 Log.__index = Log
 
+-- Bytes of a record beside its texts, about.
+local ROW_BYTES <const> = 150
+
 -- What of a row is to be written: all of it, its outcome, that its work begins.
 local NEW <const>, OUTCOME <const>, INTENT <const>, ITEMS <const> = 1, 2, 4, 8
 
 local ROW = ("INSERT OR REPLACE INTO records (%s) VALUES (%s)"):format(codec.COLUMNS, ("?,"):rep(25) .. "?")
-local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,facts,took) "
-  .. "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)" -- one as most are
+local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,took) "
+  .. "VALUES (?,?,?,?,?,?,?,?,?,?,'value',?,?)" -- one as most are
 local DONE = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,value=?,lengths=?,error=?,facts=?,more=?,"
   .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL WHERE id=?"
 -- of a stream that goes on
@@ -48,6 +51,7 @@ local MODULE = "INSERT INTO modules (run,number,name) VALUES (?,?,?)"
 local SOURCE = "INSERT INTO sources (run,number,name,hash) VALUES (?,?,?,?)"
 local STATE = "UPDATE runs SET state=?,waits=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
 local END = "UPDATE runs SET state=?,waits=NULL,result=?,error=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
+local COUNTED = { [STATE] = 5, [END] = 6 } -- where calls, tokens and bytes stand, which are known when all is gathered
 local EPOCH = "UPDATE runs SET epoch=epoch+1,changed=? WHERE number=?"
 local BEGAN = "INSERT OR REPLACE INTO epochs (run,epoch,began,records) SELECT number,epoch,?,? FROM runs WHERE number=?"
 local PRINTED = "UPDATE runs SET printed=? WHERE number=?"
@@ -68,7 +72,7 @@ function M.new(store, run, known)
     offset = known.offset,
     modules = known.modules, sources = known.sources, calls = known.calls, tokens = known.tokens, bytes = known.bytes,
     requests = requests.new(), list = {}, count = 0, what = {}, made = {}, items = {}, sizes = {}, streaming = {}, extra = {},
-    sink = {}, used = {}, ticket = nil, unsynced = false, pending = false }, Log)
+    sink = {}, used = {}, ticket = nil, unsynced = false, failed = nil }, Log)
 end
 
 -- ---- gathering ----------------------------------------------------------------------------------------------------------------
@@ -222,7 +226,7 @@ function Log:taken(signal, row) self.extra[#self.extra + 1] = { TAKEN, row.numbe
 ---@param state "running"|"waiting"|"parked"
 ---@param waits? string what it waits for, or why it is parked, in words
 function Log:state(state, waits)
-  self.extra[#self.extra + 1] = { STATE, state, waits or null, wall(), self.calls, self.tokens, self.bytes, self.run }
+  self.extra[#self.extra + 1] = { STATE, state, waits or null, wall(), 0, 0, 0, self.run }
 end
 
 --- The run has ended. (A barrier makes it durable.)
@@ -235,7 +239,7 @@ function Log:finish(state, result, err)
   if result ~= nil then value, failed = codec.text(result, self.sink, self.store.limit) end
   local told = err and codec.text(err, self.sink) or failed and codec.text(failed, self.sink)
   local extra = self.extra
-  extra[#extra + 1] = { END, state, value or null, told or null, wall(), self.calls, self.tokens, self.bytes, self.run }
+  extra[#extra + 1] = { END, state, value or null, told or null, wall(), 0, 0, 0, self.run }
   extra[#extra + 1] = { JOIN, self.run }
   extra[#extra + 1] = { JOINED, self.run }
   return failed
@@ -281,26 +285,42 @@ local function asks_of(self, row)
   return codec.text(row.asks, self.sink) or null
 end
 
+--- An outcome of which only the text of its value was kept.
+local function whole(text)
+  return { kind = "value", value = text, err = null, facts = null, more = null, input = null, output = null, seconds = null }
+end
+
+M.whole = whole
+
+local NOTHING = whole(null)
+NOTHING.kind = null
+
 --- A row that is written for the first time.
 local function insert(self, row, batch)
   local number, sink = row.number, self.sink
   local id, outcome, request, base, kept = self.base | number, row.outcome, row.request, nil, nil
   if request ~= nil then request, base, kept = self.requests:encode(request, number, sink) end
-  local name = name_of(row.key, row.name)
   local made = outcome and (self.made[row] or outcome_of(outcome, sink))
-  if made and name == null and not kept and not row.inside and not row.intent and made.err == null and made.more == null
-    and made.input == null and not outcome.items then
-    batch[#batch + 1] = { PLAIN, id, row.key, row.class, pack(row.digest), request or null, flag(row.where), flag(row.time),
-      flag(row.inline), flag(row.seen), flag(row.at), made.kind, made.value, made.facts, flag(row.took) }
-    return
+  self.bytes = self.bytes + ROW_BYTES + #row.key + (request and #request or 0)
+  local name = name_of(row.key, row.name)
+  if type(made) == "string" then
+    self.bytes = self.bytes + #made
+    if name == null and not kept and not row.inside and not row.intent then
+      local inline = row.inline
+      if inline == nil then inline = null end
+      batch[#batch + 1] = { PLAIN, id, row.key, row.class, pack(row.digest), request or null, row.where or null, row.time or null,
+        inline, row.seen or null, row.at or null, made, row.took or null }
+      return
+    end
+    made = whole(made)
   end
   local value, lengths = made and made.value or null, null
   if outcome and outcome.items then value, lengths = items_of(self, row, batch) end
-  batch[#batch + 1] = { ROW, id, row.key, name, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
-    request or null, flag(row.where), flag(row.time), flag(row.inside), flag(row.inline), flag(row.intent), flag(row.seen),
-    flag(row.at), made and made.kind or null, value or null, lengths or null, made and made.err or null,
-    made and made.facts or null, made and made.more or null, asks_of(self, row), flag(row.took), made and made.input or null,
-    made and made.output or null, made and made.seconds or null }
+  made = made or NOTHING
+  batch[#batch + 1] = { ROW, id, row.key, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
+    request or null, row.where or null, row.time or null, row.took or null, flag(row.inline), row.seen or null, row.at or null,
+    made.kind, value or null, made.facts, name, flag(row.inside), flag(row.intent), lengths or null, made.err, made.more,
+    asks_of(self, row), made.input, made.output, made.seconds }
 end
 
 --- What has come of a row that is there.
@@ -312,6 +332,8 @@ local function update(self, row, what, batch)
     return
   end
   local made = self.made[row] or what & OUTCOME ~= 0 and outcome_of(outcome, self.sink)
+  if type(made) == "string" then made = whole(made) end
+  if made and made.value ~= null then self.bytes = self.bytes + #made.value end
   if not outcome.items then
     if made then
       batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, made.value, null, made.err, made.facts, made.more,
@@ -321,6 +343,7 @@ local function update(self, row, what, batch)
   end
   local value, lengths = items_of(self, row, batch)
   if value then
+    self.bytes = self.bytes + #value
     made = made or outcome_of(outcome, self.sink)
     batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, value, lengths, made.err, made.facts, made.more,
       made.input, made.output, made.seconds, flag(row.took), id }
@@ -354,10 +377,24 @@ local function gathered(self)
   end
   if next(self.sink) then add_contents(self, batch) end
   local extra = self.extra
-  table.move(extra, 1, #extra, #batch + 1, batch)
+  for i = 1, #extra do
+    local statement = extra[i]
+    local place = COUNTED[statement[1]]
+    if place then statement[place], statement[place + 1], statement[place + 2] = self.calls, self.tokens, self.bytes end
+    batch[#batch + 1] = statement
+  end
   if self.count > 0 then self.count, self.list, self.what, self.made = 0, {}, {}, {} end
   if #extra > 0 then self.extra = {} end
   return batch
+end
+
+--- What became of the last batch, as far as that is known; waits for it where it is not.
+local function outcome_of_batch(self, ticket)
+  local ok, err = ticket:wait()
+  if not ok and err.kind == "cancelled" then return nil, err end -- the wait was
+  if self.ticket == ticket then self.ticket = nil end
+  if not ok then self.failed = err end
+  return ok, err
 end
 
 local function append(self, durable)
@@ -366,18 +403,21 @@ local function append(self, durable)
     if not durable or not self.unsynced then return end
     batch = { { TOUCH, wall(), self.run } }
   end
-  self.ticket, self.unsynced = self.db:append(batch, durable, self.run), not durable
+  local before = self.ticket
+  if before and before.done then outcome_of_batch(self, before) end
+  local ticket, err = self.db:append(batch, durable, self.run)
+  self.ticket, self.unsynced, self.failed = ticket, not durable, self.failed or err
 end
 
 --- Hand over what was gathered. Does not wait.
 function Log:flush() append(self, false) end
 
 local function settled(self)
-  local ticket = self.ticket
-  if not ticket then return true end
-  local ok, err = ticket:wait()
-  if not ok then return nil, err end
-  if self.ticket == ticket then self.ticket = nil end
+  if self.ticket then
+    local ok, err = outcome_of_batch(self, self.ticket)
+    if not ok then return nil, err end
+  end
+  if self.failed then return nil, self.failed end
   return true
 end
 
@@ -403,6 +443,10 @@ function Log:room() return self.db:room() end
 
 --- Why nothing more can be written down; nil while all is well.
 ---@return stoke.error|nil
-function Log:failure() return self.db:failed(self.run) end
+function Log:failure()
+  local ticket = self.ticket
+  if ticket and ticket.done then outcome_of_batch(self, ticket) end
+  return self.failed
+end
 
 return M

@@ -1,5 +1,10 @@
 -- Stores for tests: in folders of their own, with runs whose rows look like a journal's.
 
+local about = require "core.about"
+local engine = require "host.store"
+local fs = require "stoke.fs"
+local proc = require "stoke.proc"
+local stoke = require "stoke"
 local stores = require "core.store"
 
 local M = {}
@@ -41,6 +46,8 @@ end
 
 M.value = function(value) return { value = value, facts = { attempts = 1 } } end
 
+M.error = require("core.errors").new
+
 -- A store that is closed at the end of a block.
 local CLOSED = { __close = function(self) self.store:close() end,
   __index = function(self, name)
@@ -48,5 +55,64 @@ local CLOSED = { __close = function(self) self.store:close() end,
     return type(method) == "function" and function(_, ...) return method(self.store, ...) end or method
   end }
 function M.closing(store) return setmetatable({ store = store }, CLOSED) end
+
+-- ---- another process ------------------------------------------------------------------------------------------------------------
+
+local CHILD = [[
+local test = require "stoke.test"
+local stores = require "core.store"
+local fs = require "stoke.fs"
+test("a process of a test", { real = true }, function()
+  local folder, made = os.getenv "FOLDER", os.getenv "MADE"
+  local alive = assert(require "host.store".lock(folder .. "/alive", 1))
+  fs.write(folder .. "/pid", tostring(require "host.env".pid()))
+  local store = assert(stores.open(os.getenv "STORE"))
+  if made ~= "" then assert(store:create { id = made, workflow = "w" }) end
+  local function say(word) fs.write(folder .. "/said", tostring(word) .. "\n", { append = true }) end
+  local function record(log, number, outcome)
+    local row = { number = number, key = "run/x#" .. number, name = "x", class = "pure", digest = "d", request = { number } }
+    log:row(row)
+    row.outcome, row.seen, row.inline = outcome, number, true
+    log:outcome(row)
+  end
+  local _ = record, alive
+%s
+end)
+]]
+
+-- A process that opens a store and runs some code with it; it may `say` words, which are heard here. point: where it is killed.
+function M.child(t, path, code, made, point)
+  local folder = t.tmp() .. "/child" .. path:gsub("%W", "")
+  fs.mkdir(folder)
+  fs.write(folder .. "/child.lua", CHILD:format(code))
+  local env = { STORE = path, FOLDER = folder, MADE = made or "", STOKE_FAULT = point }
+  local process = proc.spawn { argv = { about.executable(), "test", "--internal", folder .. "/child.lua" }, env = env,
+    env_allow = { "PATH", "HOME" }, stdin = false, stderr = "merge" }
+  local self = {}
+  function self.said() return fs.stat(folder .. "/said") and fs.read(folder .. "/said") or "" end
+  function self.last() return self.said():match "([^\n]*)\n$" end
+  function self.wait(word)
+    for _ = 1, 2000 do
+      if ("\n" .. self.said()):find("\n" .. word .. "\n", 1, true) then return end
+      stoke.sleep(0.01)
+    end
+    self.kill()
+    error(("the other process does not say %s:\n%s"):format(word, process:read() or ""))
+  end
+  -- There are two processes, and it is the inner one that runs the code: it holds a lock as long as it lives.
+  function self.ended()
+    process:wait()
+    while true do
+      local lock = engine.lock(folder .. "/alive", 1)
+      if lock then return lock:free() end
+      stoke.sleep(0.01)
+    end
+  end
+  function self.kill()
+    proc.run { argv = { "kill", "-9", fs.read(folder .. "/pid") } }
+    self.ended()
+  end
+  return setmetatable(self, { __close = function() process:close() end })
+end
 
 return M

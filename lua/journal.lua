@@ -267,7 +267,9 @@ function Journal:give(row, def, q, call)
     if type(value) == "string" then self.redactor:learn(value, def.secret(q)) end
     return value
   end
-  if def.stream then return streams.replay(row, q) end
+  if def.stream then
+    return streams.replay(row, q, def.resume and function(items) return def.resume(q, items, call.work) end)
+  end
   local value = plain.copy(outcome.value)
   if def.codec then value = def.codec.give(value) end
   if facts.known and def.restore then def.restore(value, facts.known, q) end

@@ -38,7 +38,7 @@ M.null = json.null
 ---@return table
 ---Raises `argument`.
 ---
---- Example: `db:exec("insert into images (bytes) values (?)", stoke.db.blob(bytes))`
+--- Example: `notes:exec("insert into images (bytes) values (?)", stoke.db.blob(bytes))`
 function M.blob(bytes)
   if type(bytes) ~= "string" then errors.argument("db.blob: a string expected, got %s", errors.describe(bytes)) end
   return parameters.blob(bytes)
@@ -101,7 +101,7 @@ end
 --- Close it, and what is still read from it; a no-op the second time. What `<close>` and the end of its scope do.
 ---Raises `argument` inside a transaction of it.
 ---
---- Example: `db:close()`
+--- Example: `notes:close()`
 function Database:close()
   scopes.check_self(self, Database, "db:close()")
   local me = task.current()
@@ -200,7 +200,7 @@ end
 ---Raises `db` (with `code`, `sql`, `parameter`, and for a constraint `table` and `columns`), `limit` for more rows than `max_rows`,
 ---`argument`, `cancelled`.
 ---
---- Example: `for _, row in ipairs(db:query("select * from notes where id > :id", { id = 3 })) do print(row.text) end`
+--- Example: `for _, row in ipairs(notes:query("select * from notes where id > :id", { id = 3 })) do print(row.text) end`
 function Database:query(sql, ...)
   check_self(self, "db:query")
   local most = self.max_rows
@@ -218,7 +218,7 @@ end
 ---@return table<string, any>|nil row
 ---Raises as db:query.
 ---
---- Example: `local count = db:one("select count(*) as n from notes").n`
+--- Example: `local count = notes:one("select count(*) as n from notes").n`
 function Database:one(sql, ...)
   local answer = ask(self, "db:one", 1, sql, ...)
   local row = answer.rows and answer.rows[1]
@@ -233,7 +233,7 @@ end
 ---@return integer|nil last_id the rowid of the row inserted last
 ---Raises as db:query.
 ---
---- Example: `local _, id = db:exec("insert into notes (text) values (:text)", { text = "buy milk" })`
+--- Example: `local _, id = notes:exec("insert into notes (text) values (:text)", { text = "buy milk" })`
 function Database:exec(sql, ...)
   check_self(self, "db:exec")
   local found, params = parameters.check(self.path, "db:exec", sql, ...)
@@ -276,7 +276,7 @@ Rows.__close = Rows.close
 ---@return stoke.db.rows iterator for generic `for`
 ---Raises as db:query.
 ---
---- Example: `for row in db:each "select id, text from notes" do print(row.id, row.text) end`
+--- Example: `for row in notes:each "select id, text from notes" do print(row.id, row.text) end`
 function Database:each(sql, ...)
   check_self(self, "db:each")
   local found, params = parameters.check(self.path, "db:each", sql, ...)
@@ -346,7 +346,7 @@ end
 ---Raises what f raised, `argument` for another effect in it, `db`, `cancelled`.
 ---
 --- Example:
----   db:transaction(function(tx)
+---   bank:transaction(function(tx)
 ---     tx:exec("update accounts set euros = euros - 5 where name = ?", "ada")
 ---     tx:exec("update accounts set euros = euros + 5 where name = ?", "bob")
 ---   end)
@@ -372,7 +372,7 @@ for _, name in ipairs { "query", "one", "exec", "each", "transaction" } do Trans
 ---@param path string
 ---Raises `db`, `denied` (a policy), `argument`, `cancelled`.
 ---
---- Example: `db:backup "notes-copy.db"`
+--- Example: `notes:backup "notes-copy.db"`
 function Database:backup(path)
   scopes.check_self(self, Database, "db:backup()")
   check_path(path, "db:backup")

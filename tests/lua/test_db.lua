@@ -353,3 +353,11 @@ test("statements of transactions are refused, with the function that is there fo
     t.match(t.raises("argument", open.exec, open, text).hint, "db:transaction")
   end
 end)
+
+test("names from other libraries are answered with those here", function(t)
+  local open <close> = notes()
+  t.match(t.raises("script", function() open:execute "select 1" end).message, "exec")
+  t.match(t.raises("script", function() open:fetchall "select 1" end).message, "query")
+  t.match(t.raises("argument", function() return db.connect end).message, "open")
+  t.match(t.raises("argument", db.open, ":memory:", { mode = "ro" }).message, "readonly = true")
+end)

@@ -73,7 +73,11 @@ local function prepare(tx, source)
   return true
 end
 
-local function id_of(call) return call.context.journal.id end
+--- The run, as the file knows it: a fork, which shares the seed of its origin, is another one.
+local function id_of(call)
+  local journal = call.context.journal
+  return journal.run or journal.id
+end
 
 --- The row of a write that was done.
 local function done_before(tx, call)

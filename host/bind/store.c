@@ -5,6 +5,7 @@
 #include "hostlibs.h"
 #include "loop/host.h"
 #include "store/fault.h"
+#include "store/vfs_fault.h"
 
 #define BUSY_SECONDS 5.0
 #define RESULT_LIMIT ((size_t)64 << 20)
@@ -332,6 +333,38 @@ static int l_fault_point(lua_State *L) {
   return 0;
 }
 
+/* fault { full?, error?, times?, read?, cut?, cut_write?, seed?, slow? }: databases that are opened from here on stand on a file system
+ * that fails so (host/store/vfs_fault.h); fault() ends that. For tests. */
+static int l_fault(lua_State *L) {
+  struct store_faults f = {0};
+  bool any = !lua_isnoneornil(L, 1);
+  if (any) luaL_checktype(L, 1, LUA_TTABLE);
+  for (lua_pushnil(L); any && lua_next(L, 1); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING || !store_fault_key(lua_tostring(L, -2), (uint64_t)lua_tointeger(L, -1), &f))
+      return err_argument(L, "store.fault: no such fault");
+  }
+  store_fault_set(any ? &f : NULL);
+  return 0;
+}
+
+/* fault_counts() -> { writes, bytes, reads, syncs, cut }, of what such databases have done */
+static int l_fault_counts(lua_State *L) {
+  struct store_counts c;
+  store_fault_counts(&c);
+  lua_createtable(L, 0, 5);
+  lua_pushinteger(L, (lua_Integer)c.writes);
+  lua_setfield(L, -2, "writes");
+  lua_pushinteger(L, (lua_Integer)c.bytes);
+  lua_setfield(L, -2, "bytes");
+  lua_pushinteger(L, (lua_Integer)c.reads);
+  lua_setfield(L, -2, "reads");
+  lua_pushinteger(L, (lua_Integer)c.syncs);
+  lua_setfield(L, -2, "syncs");
+  lua_pushboolean(L, c.cut);
+  lua_setfield(L, -2, "cut");
+  return 1;
+}
+
 void store_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction close) {
   luaL_newmetatable(L, name);
   lua_newtable(L);
@@ -368,6 +401,8 @@ int luaopen_host_store(lua_State *L) {
                                        {"blob", store_l_blob},
                                        {"lock", store_l_lock},
                                        {"fault_point", l_fault_point},
+                                       {"fault", l_fault},
+                                       {"fault_counts", l_fault_counts},
                                        {NULL, NULL}};
   fault_init();
   store_type(L, STORE_DB_TYPE, methods, db_gc);

@@ -8,6 +8,7 @@
 
 #include "fault.h"
 #include "store_impl.h"
+#include "vfs_fault.h"
 
 #define STACK_SIZE  (1u << 20) /* musl's own is too small for SQLite */
 #define QUEUED_MAX  ((size_t)1 << 28)
@@ -33,10 +34,13 @@ struct store_job *store_take(struct store_db *db, struct queue *q) {
   return job;
 }
 
-void store_begin_job(struct conn *c, struct store_job *job) {
+bool store_begin_job(struct conn *c, struct store_job *job) {
   uv_mutex_lock(&c->db->lock);
   c->job = job;
+  bool cancelled = job->cancelled;
   uv_mutex_unlock(&c->db->lock);
+  if (cancelled) err_set(&job->err, "cancelled", 0, "cancelled before it began");
+  return !cancelled;
 }
 
 void store_end_job(struct conn *c) {
@@ -117,6 +121,7 @@ struct store *store_of(struct host *h, struct err *e) {
   }
   uv_unref((uv_handle_t *)&s->async); /* host->inflight says whether something is to come */
   fault_init();
+  store_fault_init();
   return h->store = s;
 }
 
@@ -305,7 +310,6 @@ static struct conn *conn_of(struct store_db *db, const struct store_job *job) {
 
 void store_cancel(struct store_job *job) {
   struct store_db *db = job->db;
-  if (job->state == JOB_DONE) return;
   /* what ends something is not cancelled: it would not end */
   if (job->what == STORE_END || job->what == STORE_ROLLBACK || job->what == STORE_COMMIT || job->what == STORE_CLOSE) return;
   uv_mutex_lock(&db->lock);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "store_impl.h"
+#include "vfs_fault.h"
 
 #define APPLICATION_ID     0x73746f6b /* "stok" */
 #define WRITER_CACHE       "PRAGMA cache_size=-65536"
@@ -46,6 +47,7 @@ static const char *hint_for(int code) {
     case SQLITE_CANTOPEN: return "check the path, and the permissions of its folder: files are made beside a database";
     case SQLITE_CORRUPT: return "the file is damaged: restore a backup, or save what can be read with sqlite3 FILE .recover";
     case SQLITE_NOTADB: return "is this the right file?";
+    case SQLITE_AUTH: return "another file is another database: open it by itself";
     case SQLITE_IOERR: return "the disk failed: see the system's log";
     default: return NULL;
   }
@@ -133,6 +135,10 @@ struct statement *conn_prepare(struct conn *c, const char *sql, size_t len, stru
   uint32_t hash = hash_of(sql, len);
   struct statement *s = c->slots[hash % STATEMENTS_KEPT];
   while (s && !(s->hash == hash && s->len == len && memcmp(s->text, sql, len) == 0)) s = s->same;
+  if (s && s->once) {
+    statement_free(c, s);
+    s = NULL;
+  }
   if (s) {
     if (c->first != s) unlink_use(c, s), link_use(c, s);
     return s;
@@ -143,7 +149,7 @@ struct statement *conn_prepare(struct conn *c, const char *sql, size_t len, stru
     conn_error_code(c, SQLITE_NOMEM, NULL, e);
     return NULL;
   }
-  *s = (struct statement){.hash = hash, .len = len};
+  *s = (struct statement){.hash = hash, .len = len, .once = store_keyword(sql, len) >= WORD_PRAGMA};
   memcpy(s->text, sql, len);
   s->text[len] = 0;
   if (sqlite.prepare_v3(c->sql, s->text, (int)len + 1, SQLITE_PREPARE_PERSISTENT, &s->stmt, &s->tail) != SQLITE_OK) {
@@ -232,9 +238,17 @@ static bool claim(struct conn *c, struct err *e) {
   return c->db->options.readonly || conn_exec(c, sql, e);
 }
 
+/* A connection is to one file: what may be opened is decided elsewhere. VACUUM attaches a file without a name to itself. */
+static int authorize(void *ud, int what, const char *first, const char *second, const char *db, const char *trigger) {
+  (void)ud, (void)second, (void)db, (void)trigger;
+  if (what == SQLITE_ATTACH) return first && !*first ? SQLITE_OK : SQLITE_DENY;
+  return what == SQLITE_DETACH ? SQLITE_DENY : SQLITE_OK;
+}
+
 static bool set_up(struct conn *c, bool writer, struct err *e) {
   struct store_db *db = c->db;
   sqlite.extended_result_codes(c->sql, 1);
+  sqlite.set_authorizer(c->sql, authorize, NULL);
   sqlite.busy_handler(c->sql, on_busy, c);
   sqlite.db_config(c->sql, SQLITE_DBCONFIG_DQS_DML, 0, NULL); /* "x" is a name, never a text */
   sqlite.db_config(c->sql, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);

@@ -3,6 +3,8 @@
 
 #include "store_impl.h"
 
+#define PIECE_BYTES (1 << 20) /* and the row that goes beyond */
+
 static void cursor_enter(struct store_db *db, struct store_cursor *cursor) {
   uv_mutex_lock(&db->lock);
   cursor->next = db->cursors;
@@ -57,8 +59,7 @@ void store_cursor_open(struct store_db *db, struct store_job *job) {
   cursor_enter(db, cursor);
   bool ok;
   if (db->memory) {
-    store_begin_job(&db->writer, job);
-    ok = store_run(&db->writer, job, false);
+    ok = store_begin_job(&db->writer, job) && store_run(&db->writer, job, false);
     store_end_job(&db->writer);
     cursor->all = job->rows;
     job->rows = (struct store_rows){.columns = cursor->all.columns, .names = cursor->all.names, .names_len = cursor->all.names_len};
@@ -76,10 +77,12 @@ void store_cursor_open(struct store_db *db, struct store_job *job) {
 
 static void next_of_all(struct store_cursor *cursor, struct store_job *job) {
   struct store_rows *all = &cursor->all;
-  size_t n = job->max && job->max < all->rows - cursor->given ? job->max : all->rows - cursor->given;
   const char *from = all->bytes + cursor->at, *to = from;
-  struct store_value v;
-  for (size_t i = 0; i < n * all->columns; i++) to = store_value_read(to, &v);
+  size_t n = 0;
+  for (; n < job->max && cursor->given + n < all->rows && to - from < PIECE_BYTES; n++) {
+    struct store_value v;
+    for (size_t i = 0; i < all->columns; i++) to = store_value_read(to, &v);
+  }
   job->rows.columns = all->columns;
   if (to == from) return;
   char *at = store_rows_room(&job->rows, (size_t)(to - from));
@@ -103,11 +106,12 @@ void store_cursor_next(struct store_db *db, struct store_job *job) {
   }
   if (cursor->ended) return;
   job->rows.columns = (size_t)sqlite.column_count(cursor->stmt);
-  store_begin_job(&cursor->conn, job);
-  if (job->cancelled)
-    err_set(&job->err, "cancelled", 0, "cancelled before it began");
-  else if (!store_step(&cursor->conn, cursor->stmt, sqlite.sql(cursor->stmt), &job->rows, job->max, &cursor->ended, &job->err))
-    cursor->ended = true, store_rows_free(&job->rows);
+  struct piece p = {.max = job->max, .enough = PIECE_BYTES};
+  if (!store_begin_job(&cursor->conn, job))
+    p.ended = true;
+  else if (!store_step(&cursor->conn, cursor->stmt, &p, &job->rows, &job->err))
+    p.ended = true, store_rows_free(&job->rows);
   store_end_job(&cursor->conn);
+  cursor->ended = p.ended;
   if (cursor->ended) sqlite.reset(cursor->stmt); /* the file's past need not be kept any more */
 }

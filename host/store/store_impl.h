@@ -16,6 +16,7 @@ struct statement {
   struct statement *same;         /* in its slot */
   uint32_t hash;
   size_t len;
+  bool once; /* it acts when it is prepared, as many a PRAGMA does: it is not used again */
   sqlite3_stmt *stmt;
   const char *tail; /* into text; NULL when nothing but blanks follows */
   char text[];
@@ -127,7 +128,7 @@ enum { JOB_IDLE, JOB_WRITES, JOB_IN_TX, JOB_READS, JOB_RUNS, JOB_DONE };
 /* store.c */
 void store_post(struct store_db *db, struct store_job *const *jobs, size_t count); /* any thread: they are done */
 struct store_job *store_take(struct store_db *db, struct queue *q);                /* db->lock held: its head; NULL when it is empty */
-void store_begin_job(struct conn *c, struct store_job *job);                       /* it can be interrupted from here on */
+bool store_begin_job(struct conn *c, struct store_job *job);                       /* interruptible from here on; false: cancelled */
 void store_end_job(struct conn *c);
 void store_quiet_thread(void);                                                     /* signals are for the loop thread */
 struct store *store_of(struct host *h, struct err *e);
@@ -146,15 +147,19 @@ void conn_error(struct conn *c, const char *what, struct err *e);
 void conn_error_code(struct conn *c, int rc, const char *what, struct err *e);
 
 /* store_run.c */
-enum keyword { WORD_OTHER, WORD_TRANSACTION, WORD_SAVEPOINT, WORD_ALONE };
+enum keyword { WORD_OTHER, WORD_TRANSACTION, WORD_SAVEPOINT, WORD_PRAGMA, WORD_ALONE };
 enum keyword store_keyword(const char *sql, size_t len);
 /* Runs the statements of a job, and fills its outcome; false with job->err filled. With `undo` a job that fails half way leaves nothing
  * behind. */
 bool store_run(struct conn *c, struct store_job *job, bool undo);
 bool store_bind(struct conn *c, sqlite3_stmt *stmt, const char *sql, const char **at, struct err *e);
 bool store_columns(sqlite3_stmt *stmt, struct store_rows *r, struct err *e);
-/* Up to `max` rows (0 = all) of a statement; *ended when there were no more. */
-bool store_step(struct conn *c, sqlite3_stmt *stmt, const char *sql, struct store_rows *r, size_t max, bool *ended, struct err *e);
+/* The next rows of a statement: up to `max` (0 = all), and none more once they are `enough` bytes (0 = no matter how many). */
+struct piece {
+  size_t max, enough;
+  bool ended; /* there were no more */
+};
+bool store_step(struct conn *c, sqlite3_stmt *stmt, struct piece *p, struct store_rows *r, struct err *e);
 bool store_job_alone(const struct store_job *job); /* it cannot be run in a transaction */
 
 /* store_writer.c, store_reader.c, store_cursor.c */
@@ -164,8 +169,5 @@ void store_cursor_open(struct store_db *db, struct store_job *job);
 void store_cursor_next(struct store_db *db, struct store_job *job);
 void store_cursor_free(struct store_db *db, struct store_cursor *cursor);
 void store_backup(struct store_db *db, struct conn *c, struct store_job *job);
-
-/* vfs_fault.c: the name of the file system to open files with; NULL = the system's */
-const char *store_vfs(void);
 
 #endif

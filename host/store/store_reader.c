@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "store_impl.h"
+#include "vfs_fault.h"
 
 #define BACKUP_PAGES 256 /* between two looks whether it is cancelled */
 
@@ -36,7 +37,8 @@ static bool hand_over(struct store_db *db, struct store_job *job) {
 }
 
 static bool only_reads(struct conn *c, const struct store_value *sql, struct err *e) {
-  if (store_keyword(sql->bytes, sql->len) != WORD_OTHER && store_keyword(sql->bytes, sql->len) != WORD_ALONE) return false;
+  enum keyword word = store_keyword(sql->bytes, sql->len);
+  if (word != WORD_OTHER && word != WORD_PRAGMA) return false; /* the writer does it, or says why not */
   struct statement *s = conn_prepare(c, sql->bytes, sql->len, e);
   return s && s->stmt && !s->tail && sqlite.stmt_readonly(s->stmt);
 }
@@ -48,11 +50,7 @@ static bool query(struct conn *c, struct store_job *job) {
   bool reads = only_reads(c, &sql, &job->err);
   if (job->err.kind) return false;
   if (!reads) return hand_over(c->db, job);
-  store_begin_job(c, job);
-  if (job->cancelled)
-    err_set(&job->err, "cancelled", 0, "cancelled before it began");
-  else
-    (void)store_run(c, job, false);
+  if (store_begin_job(c, job)) (void)store_run(c, job, false);
   store_end_job(c);
   return false;
 }

@@ -23,18 +23,32 @@ static const char *after_blanks(const char *s, const char *end) {
   return s;
 }
 
+/* Those that do nothing, or fail without saying why, inside a transaction. */
+static bool pragma_alone(const char *s, const char *end) {
+  static const char *const names[] = {"foreign_keys", "journal_mode", "locking_mode", "synchronous"};
+  s = after_blanks(s, end);
+  for (const char *dot = s; dot < end && (isalnum((unsigned char)*dot) || *dot == '_' || *dot == '.'); dot++)
+    if (*dot == '.') s = dot + 1; /* main.synchronous */
+  for (size_t i = 0; i < COUNT_OF(names); i++) {
+    size_t n = strlen(names[i]);
+    if ((size_t)(end - s) >= n && strncasecmp(s, names[i], n) == 0) return true;
+  }
+  return false;
+}
+
 enum keyword store_keyword(const char *sql, size_t len) {
   static const struct {
     const char *word;
     enum keyword is;
   } words[] = {{"BEGIN", WORD_TRANSACTION}, {"COMMIT", WORD_TRANSACTION}, {"END", WORD_TRANSACTION},
                {"ROLLBACK", WORD_TRANSACTION}, {"SAVEPOINT", WORD_SAVEPOINT}, {"RELEASE", WORD_SAVEPOINT},
-               {"PRAGMA", WORD_ALONE}, {"VACUUM", WORD_ALONE}, {"ATTACH", WORD_ALONE}, {"DETACH", WORD_ALONE}};
+               {"PRAGMA", WORD_PRAGMA}, {"VACUUM", WORD_ALONE}, {"ATTACH", WORD_ALONE}, {"DETACH", WORD_ALONE}};
   const char *end = sql + len, *s = after_blanks(sql, end), *word = s;
   while (s < end && isalpha((unsigned char)*s)) s++;
   size_t n = (size_t)(s - word);
   for (size_t i = 0; i < COUNT_OF(words); i++) {
     if (strlen(words[i].word) != n || strncasecmp(words[i].word, word, n) != 0) continue;
+    if (words[i].is == WORD_PRAGMA && pragma_alone(s, end)) return WORD_ALONE;
     if (words[i].is != WORD_TRANSACTION || strncasecmp(word, "ROLLBACK", n) != 0) return words[i].is;
     while (s < end) { /* ROLLBACK TO a savepoint */
       s = after_blanks(s, end);
@@ -52,7 +66,8 @@ bool store_job_alone(const struct store_job *job) {
   struct store_value sql;
   if (job->statements != 1) return false;
   (void)store_value_read(job->request, &sql);
-  return store_keyword(sql.bytes, sql.len) == WORD_ALONE;
+  enum keyword word = store_keyword(sql.bytes, sql.len);
+  return word == WORD_ALONE || word == WORD_PRAGMA;
 }
 
 /* --- parameters ----------------------------------------------------------------------------------------------------------- */
@@ -191,20 +206,18 @@ static bool add_row(struct conn *c, sqlite3_stmt *stmt, const char *sql, struct 
   return true;
 }
 
-bool store_step(struct conn *c, sqlite3_stmt *stmt, const char *sql, struct store_rows *r, size_t max, bool *ended, struct err *e) {
-  size_t given = 0;
-  *ended = false;
-  for (;;) {
-    if (max && given == max) return true;
+bool store_step(struct conn *c, sqlite3_stmt *stmt, struct piece *p, struct store_rows *r, struct err *e) {
+  p->ended = false;
+  while ((!p->max || r->rows < p->max) && (!p->enough || r->len < p->enough)) {
     int rc = sqlite.step(stmt);
-    if (rc == SQLITE_DONE) return *ended = true;
+    if (rc == SQLITE_DONE) return p->ended = true;
     if (rc != SQLITE_ROW) {
-      conn_error(c, sql, e);
+      conn_error(c, sqlite.sql(stmt), e);
       return false;
     }
-    if (!add_row(c, stmt, sql, r, e)) return false;
-    given++;
+    if (!add_row(c, stmt, sqlite.sql(stmt), r, e)) return false;
   }
+  return true;
 }
 
 /* --- a job --------------------------------------------------------------------------------------------------------------- */
@@ -240,9 +253,9 @@ static bool run_statement(struct run *r, struct statement *s, const char **at) {
   if (!store_bind(r->conn, s->stmt, s->text, at, &job->err)) return false;
   store_rows_free(&job->rows);
   if (!store_columns(s->stmt, &job->rows, &job->err)) return false;
-  bool ended;
-  if (!store_step(r->conn, s->stmt, s->text, &job->rows, job->max, &ended, &job->err)) return false;
-  if (!ended) job->rows.more = sqlite.step(s->stmt) == SQLITE_ROW;
+  struct piece p = {.max = job->max};
+  if (!store_step(r->conn, s->stmt, &p, &job->rows, &job->err)) return false;
+  if (!p.ended) job->rows.more = sqlite.step(s->stmt) == SQLITE_ROW;
   return true;
 }
 

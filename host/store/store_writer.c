@@ -74,12 +74,7 @@ static bool run_one(struct store_db *db, struct store_job *job) {
     job->err = broken->err;
     return false;
   }
-  store_begin_job(&db->writer, job);
-  bool ok = false;
-  if (job->cancelled)
-    err_set(&job->err, "cancelled", 0, "cancelled before it began");
-  else
-    ok = store_run(&db->writer, job, true);
+  bool ok = store_begin_job(&db->writer, job) && store_run(&db->writer, job, true);
   store_end_job(&db->writer);
   if (job->what == STORE_APPEND) {
     FAULT_POINT("in-append");
@@ -164,8 +159,7 @@ static void write_group(struct store_db *db, struct store_job *first) {
 
 static void run_alone(struct store_db *db, struct store_job *job) {
   if (synchronous(db, true, &job->err)) {
-    store_begin_job(&db->writer, job);
-    (void)store_run(&db->writer, job, false);
+    if (store_begin_job(&db->writer, job)) (void)store_run(&db->writer, job, false);
     store_end_job(&db->writer);
     db->synchronous = 0; /* a pragma may have changed it */
   }
@@ -176,8 +170,8 @@ static void run_alone(struct store_db *db, struct store_job *job) {
 static void query(struct store_db *db, struct store_job *job) {
   struct store_value sql;
   (void)store_value_read(job->request, &sql);
-  enum keyword word = store_keyword(sql.bytes, sql.len);
-  struct statement *s = word == WORD_OTHER ? conn_prepare(&db->writer, sql.bytes, sql.len, &job->err) : NULL;
+  bool alone = store_job_alone(job);
+  struct statement *s = !alone ? conn_prepare(&db->writer, sql.bytes, sql.len, &job->err) : NULL;
   if (job->err.kind) {
     store_post(db, &job, 1);
   } else if (s && (s->tail || !s->stmt || !sqlite.stmt_readonly(s->stmt))) {
@@ -221,18 +215,13 @@ static void is_lost(struct store_job *job) {
 
 /* False: SQLite has rolled the transaction back by itself. */
 static bool run_in_tx(struct store_db *db, struct store_job *job) {
-  store_begin_job(&db->writer, job);
-  if (job->cancelled)
-    err_set(&job->err, "cancelled", 0, "cancelled before it began");
-  else
-    (void)store_run(&db->writer, job, true);
+  if (store_begin_job(&db->writer, job)) (void)store_run(&db->writer, job, true);
   store_end_job(&db->writer);
   return !sqlite.get_autocommit(db->writer.sql);
 }
 
 static void transaction(struct store_db *db, struct store_job *job) {
-  store_begin_job(&db->writer, job);
-  bool alive = synchronous(db, job->durable, &job->err) && conn_exec(&db->writer, "BEGIN IMMEDIATE", &job->err);
+  bool alive = store_begin_job(&db->writer, job) && synchronous(db, job->durable, &job->err) && conn_exec(&db->writer, "BEGIN IMMEDIATE", &job->err);
   store_end_job(&db->writer);
   store_post(db, &job, 1);
   if (!alive) return;

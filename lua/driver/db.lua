@@ -161,7 +161,7 @@ local function query(q, _, work)
   if tx then
     found, err = texts.inside(tx, q.sql, q.params, q.max)
   else
-    found, err = source.db:query(q.sql, texts.bound(q.params), q.max)
+    found, err = source.db:query(texts.alone(q.sql), texts.bound(q.params), q.max)
   end
   if err then return nil, worded(err, source, q.sql, tx) end
   return { columns = found.columns, rows = found.rows, more = found.more or nil }
@@ -228,7 +228,7 @@ local function each(q, _, work)
     if err then return nil, worded(err, source, q.sql, tx) end
     return setmetatable({ rows = found.rows, about = { columns = found.columns } }, Taken)
   end
-  local cursor, columns = source.db:each(q.sql, texts.bound(q.params))
+  local cursor, columns = source.db:each(texts.alone(q.sql), texts.bound(q.params))
   if not cursor then return nil, worded(columns, source, q.sql) end
   return setmetatable({ cursor = cursor, source = source, sql = q.sql, about = { columns = columns } }, Rows)
 end

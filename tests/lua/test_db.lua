@@ -344,7 +344,39 @@ test("no statement opens another file", function(t)
     local err = t.raises("argument", open.exec, open, text, folder .. "/other.db")
     t.ok(err.hint)
   end
+  t.raises("argument", open.exec, open, "\xEF\xBB\xBFattach ? as other", folder .. "/other.db")
   t.eq(stoke.fs.stat(folder .. "/other.db"), nil)
+end)
+
+test("the engine itself refuses to open another file, whatever stands before the word", function(t)
+  local folder = t.tmp()
+  local raw = require "host.store".open(folder .. "/x.db")
+  for _, text in ipairs { "attach '%s' as other", "\xEF\xBB\xBFattach '%s' as other", "vacuum into '%s'" } do
+    local _, err = raw:write(text:format(folder .. "/other.db"))
+    t.eq({ err.kind, err.code }, { "db", "SQLITE_AUTH" })
+  end
+  raw:close()
+  t.eq(stoke.fs.stat(folder .. "/other.db"), nil)
+end)
+
+test("a version that is set in a text with others is set with them, or not at all", function(t)
+  local open <close> = notes()
+  t.raises("db", open.exec, open, "pragma user_version = 3; insert into nowhere values (1)")
+  t.eq(open:one "pragma user_version", { user_version = 0 })
+  open:transaction(function(tx)
+    tx:exec "pragma user_version = 4"
+    t.eq(tx:one "pragma user_version", { user_version = 4 })
+    t.eq(#tx:query "pragma table_info(notes)", 3)
+  end)
+  t.eq(open:one "pragma user_version", { user_version = 4 })
+end)
+
+test("a semicolon and a comment may follow the one statement", function(t)
+  local open <close> = notes()
+  t.eq(open:one("select ? as x; -- that is all\n", 1), { x = 1 })
+  t.eq(open:query "select 1 as x;;", { { x = 1 } })
+  for row in open:each "select 1 as x; /* */" do t.eq(row.x, 1) end
+  t.eq({ open:exec "-- first\ndelete from notes; -- then" }, { 3 })
 end)
 
 test("statements of transactions are refused, with the function that is there for them", function(t)

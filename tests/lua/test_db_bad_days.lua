@@ -1,6 +1,7 @@
 -- stoke.db on bad days: cancelled, late, full, locked by others, killed.
 
 local about = require "core.about"
+local host = require "host.store"
 local stoke = require "stoke"
 local test = require "stoke.test"
 
@@ -73,6 +74,51 @@ test("a file that may not grow is an error with what to do, and nothing of the s
   t.match(err.hint, "^the disk is full")
   t.eq(open:query "select x from a", { { x = 1 } })
   open:exec "insert into a values (3)" -- what fits goes on
+end)
+
+-- A database with one table, on a file system that fails when `faults` are set, counted from then on.
+local function on_failing(path)
+  host.fault { full = 1 << 40 }
+  local open = db.open(path)
+  open:exec "create table a (x)"
+  return open, setmetatable({}, { __close = function() host.fault() end })
+end
+
+test("a disk that is full takes back what was asked, says so, and goes on when there is room", function(t)
+  local path = t.tmp() .. "/x.db"
+  do
+    local open, mended <close> = on_failing(path)
+    local _ <close>, _ = open, mended
+    open:exec "insert into a values (1)"
+    host.fault { full = 1, times = 20 }
+    local err = t.raises("db", open.exec, open, "insert into a values (2); insert into a values (3)")
+    t.eq(err.code, "SQLITE_FULL")
+    t.match(err.hint, "^the disk is full")
+    t.raises("db", open.transaction, open, function(tx) tx:exec "insert into a values (4)" end)
+    host.fault { full = 1 << 40 }
+    t.eq(open:query "select x from a", { { x = 1 } })
+    open:exec "insert into a values (5)"
+  end
+  local open <close> = db.open(path)
+  t.eq(open:query "select x from a", { { x = 1 }, { x = 5 } })
+end)
+
+test("a disk that fails to write is an error of kind db, and the file is sound afterwards", function(t)
+  local path = t.tmp() .. "/x.db"
+  for n = 1, 12 do
+    stoke.try(stoke.fs.remove, path)
+    do
+      local open, mended <close> = on_failing(path)
+      local _ <close>, _ = open, mended
+      host.fault { error = n, times = 3 }
+      for i = 1, 5 do
+        local _, err = stoke.try(open.transaction, open, function(tx) tx:exec("insert into a values (?)", i) end)
+        t.ok(err == nil or err.kind == "db", tostring(err))
+      end
+    end
+    local open <close> = db.open(path)
+    t.eq(open:one("pragma integrity_check").integrity_check, "ok")
+  end
 end)
 
 -- A program that holds the write lock until its standard input ends.

@@ -5,6 +5,7 @@
 local M = {}
 
 local KEPT = 500 -- texts remembered
+local BOM <const> = "\xEF\xBB\xBF" -- where a word may begin it is a blank
 
 ---@class stoke.db.sql
 ---@field count integer statements
@@ -24,6 +25,8 @@ local KEPT = 500 -- texts remembered
 
 local READS = { SELECT = true, VALUES = true, EXPLAIN = true, PRAGMA = true }
 local CHANGES = { INSERT = true, REPLACE = true, UPDATE = true, DELETE = true }
+local TEMP = { TEMP = true, TEMPORARY = true }
+local IN_TRANSACTION = { USER_VERSION = true, APPLICATION_ID = true } -- pragmas that are written with all else
 local REFUSED = { BEGIN = "BEGIN", COMMIT = "COMMIT", END = "COMMIT", ROLLBACK = "ROLLBACK", SAVEPOINT = "SAVEPOINT",
   RELEASE = "RELEASE", ATTACH = "ATTACH", DETACH = "DETACH" }
 
@@ -77,7 +80,11 @@ local function take_word(statement, word)
   elseif not statement.kind and statement.depth == 0 and (READS[word] or CHANGES[word]) then
     statement.kind = word
   end
-  if statement.first == "CREATE" and word == "TRIGGER" and statement.words <= 3 then statement.trigger = true end
+  if statement.words == 2 then statement.second = word end
+  if word == "TRIGGER" and statement.first == "CREATE" and (statement.words == 2 or statement.words == 3 and TEMP[statement.second])
+  then
+    statement.trigger = true
+  end
   if statement.first == "VACUUM" and word == "INTO" then statement.into = true end
 end
 
@@ -88,7 +95,8 @@ local function close(found, statement, text, to)
   found.count = found.count + 1
   found.reads = found.count == 1 and (READS[kind] or false) and not statement.assigns
   found.refused = found.refused or REFUSED[statement.first] or statement.into and "VACUUM INTO" or nil
-  local alone = statement.first == "VACUUM" or statement.first == "PRAGMA" and statement.assigns
+  local alone = statement.first == "VACUUM"
+    or statement.first == "PRAGMA" and statement.assigns and not IN_TRANSACTION[statement.second]
   if alone then found.alone = statement.first end
   found.parts[found.count] = { text = text:sub(statement.from, to), names = statement.names, alone = alone or false,
     inserts = kind == "INSERT" or kind == "REPLACE" }
@@ -113,7 +121,9 @@ local function read(text)
     at = text:find("%S", at)
     if not at then break end
     local after = skip(text, at)
-    if after then
+    if text:sub(at, at + 2) == BOM then
+      after = at + 3
+    elseif after then
       local first = text:sub(at, at)
       statement.other = statement.other or first ~= "-" and first ~= "/"
     elseif text:find("^[%a_\128-\255]", at) then

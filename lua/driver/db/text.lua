@@ -19,6 +19,14 @@ function M.bound(params)
   return params
 end
 
+--- The one statement of a text, without what follows it: a semicolon, a comment.
+---@param text string
+---@return string
+function M.alone(text)
+  local found = sql.read(text)
+  return found.count == 1 and found.parts[1].text or text
+end
+
 --- Those values that one statement names.
 local function own(part, params)
   local out
@@ -55,7 +63,7 @@ function M.inside(tx, text, params, max)
   local found = sql.read(text)
   params = M.bound(params)
   if found.count <= 1 then
-    local done, err = tx:run(text, params, max)
+    local done, err = tx:run(M.alone(text), params, max)
     if err then return nil, err, text end
     return outcome(done, found.parts[1])
   end
@@ -126,7 +134,7 @@ function M.outside(db, text, params)
   local found = sql.read(text)
   params = M.bound(params)
   if found.count <= 1 then
-    local done, err = db:write(text, params)
+    local done, err = db:write(M.alone(text), params)
     if err then return nil, err, text end
     return outcome(done, found.parts[1])
   end

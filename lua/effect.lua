@@ -38,6 +38,7 @@ local M = {}
 ---@field run fun(q: table, call?: table, work?: any): any, stoke.error? the driver; returns value, or nil and an error; never
 ---  raises
 ---@field stream? boolean run returns a source (lua/stream.lua)
+---@field lasts? boolean what a line of a session opens belongs to the session, as what it spawns does
 ---@field pool? fun(q: table, call: table): string?, integer? key and width of the pool the call waits in; nil = none. May set
 ---  call.target, where the call goes: it is asked anew for each attempt
 ---@field waits? fun(q: table) told that the call has to wait for a slot: what can be made again is not kept meanwhile
@@ -81,7 +82,7 @@ local notice -- fun(): listener for effects that bodies must not perform
 local function weigh(def)
   local seen = (span.on and not def.quiet) or (policy.rules ~= nil and def.subject ~= nil)
   def.gated = def.always or seen
-  def.short = def.always and not seen and not def.approvable
+  def.short = def.always and not seen and not def.approvable and not def.lasts
 end
 
 --- Register an effect.
@@ -244,7 +245,8 @@ local function gated(def, q, task, scope, work)
     return nil, err
   end
   if def.stream then
-    return streams.open(value, scope, hand_over(call))
+    local owner = def.lasts and not task.scope and task.into or scope
+    return streams.open(value, owner, hand_over(call))
   end
   call:settle(value)
   return value

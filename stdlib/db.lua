@@ -11,10 +11,10 @@
 --- text, any other as a blob; `db.blob(bytes)` makes a blob of any. A NULL is bound as `db.null`, which is `json.null`: a nil is
 --- more often a mistake, and is refused. In rows a NULL is nil, as in any table; with `nulls = true` it is `db.null`.
 ---
---- A database belongs to the scope it is opened in, and is closed with it. Only one connection writes: what several tasks write at
---- once waits in a queue, and is committed together. Readers see the last commit, and wait for nobody. Another program may use the
---- same file: it is waited for, some seconds, and then the error is retryable. No statement opens other files (ATTACH and VACUUM
---- INTO are refused), so a policy on paths holds.
+--- A database belongs to the scope it is opened in, and is closed with it; at the prompt it belongs to the session. Only one
+--- connection writes: what several tasks write at once waits in a queue, and is committed together. Readers see the last commit,
+--- and wait for nobody. Another program may use the same file: it is waited for, some seconds, and then the error is retryable. No
+--- statement opens other files (ATTACH and VACUUM INTO are refused), so a policy on paths holds.
 ---
 --- In a run that is journalled a write is done once, whatever is killed and resumed: it leaves its key in the table stoke_writes.
 
@@ -238,8 +238,9 @@ function Database:exec(sql, ...)
   check_self(self, "db:exec")
   local found, params = parameters.check(self.path, "db:exec", sql, ...)
   local tx = standing(self, "db:exec")
-  if found.count == 0 then return 0, nil end
+  if found.count == 0 then return 0 end
   local done = perform(self, tx, "db.write", { sql = sql, params = params, alone = found.alone and not tx or nil })
+  if not done.last_id then return done.changes end
   return done.changes, done.last_id
 end
 

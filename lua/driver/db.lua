@@ -11,6 +11,7 @@
 local effect = require "core.effect"
 local errors = require "core.errors"
 local fs = require "host.fs"
+local can_wait = require "host.task".can_wait
 local host = require "host.store"
 local jail = require "core.driver.jail"
 local plain = require "core.journal.plain"
@@ -38,7 +39,8 @@ function Database.next() return nil end
 function Database:close()
   local db = self.db
   self.db = nil
-  if db then db:close() end
+  if not db then return end
+  if can_wait() then db:close() else local _ <close> = db end -- of a task that is cut off: without waiting for its end
 end
 
 local function is_memory(path) return path == ":memory:" end
@@ -91,7 +93,7 @@ local function subject(q)
   return "path", q.root and q.path:sub(1, 1) ~= "/" and q.root .. "/" .. q.path or q.path
 end
 
-effect.define("db.open", { stream = true, class = "idempotent", subject = subject, run = open })
+effect.define("db.open", { stream = true, lasts = true, class = "idempotent", subject = subject, run = open })
 
 -- ---- the database of a request -------------------------------------------------------------------------------------------------
 

@@ -46,9 +46,9 @@ end
 
 ---@class stoke.db.database
 ---@field path string
-local Database = {}
-Database.__index = Database
-Database.__name = "stoke.db.database"
+local Db = {}
+Db.__index = Db
+Db.__name = "stoke.db.database"
 
 --- Has the methods of a database, but close and backup.
 ---@class stoke.db.transaction
@@ -95,28 +95,28 @@ function M.open(path, options)
   if options.readonly and options.create then errors.argument("db.open: either readonly or create") end
   local stream = errors.check(effect.perform("db.open", { path = path, readonly = options.readonly or nil,
     create = options.create, root = root }))
-  return setmetatable({ path = path, stream = stream, nulls = options.nulls or false, max_rows = max }, Database)
+  return setmetatable({ path = path, stream = stream, nulls = options.nulls or false, max_rows = max }, Db)
 end
 
 --- Close it, and what is still read from it; a no-op the second time. What `<close>` and the end of its scope do.
 ---Raises `argument` inside a transaction of it.
 ---
 --- Example: `notes:close()`
-function Database:close()
-  scopes.check_self(self, Database, "db:close()")
+function Db:close()
+  scopes.check_self(self, Db, "db:close()")
   local me = task.current()
   local only = me and scopes.innermost(me).context.only
   if only and only.stream == self.stream then errors.argument("db:close: inside a transaction; leave that first") end
   self.stream:close()
 end
 
-function Database:__close() self.stream:close() end
+function Db:__close() self.stream:close() end
 
 -- ---- where a call stands -------------------------------------------------------------------------------------------------------
 
 local function check_self(self, what)
   local meta = getmetatable(self)
-  if meta ~= Database and meta ~= Transaction then
+  if meta ~= Db and meta ~= Transaction then
     errors.argument("%s: called on %s; write a colon, not a dot", what, errors.describe(self))
   end
 end
@@ -155,25 +155,29 @@ end
 
 -- ---- statements ----------------------------------------------------------------------------------------------------------------
 
---- A function that makes a table of a row: columns by their names.
-local function keyed(self, columns)
-  local seen, null, nulls = {}, json.null, self.nulls
-  for _, name in ipairs(columns) do
-    if seen[name] then
-      errors.raise("db", ("%s: two columns of the result are named %s"):format(self.path, name),
-        { hint = ("name one of them: SELECT a.%s AS a_%s"):format(name, name), path = self.path })
+--- Each column has a name of its own: a row is a table by names.
+local function check_columns(self, columns)
+  for i = 2, #columns do
+    local name = columns[i]
+    for k = 1, i - 1 do
+      if columns[k] == name then
+        errors.raise("db", ("%s: two columns of the result are named %s"):format(self.path, name),
+          { hint = ("name one of them: SELECT a.%s AS a_%s"):format(name, name), path = self.path })
+      end
     end
-    seen[name] = true
   end
-  local count = #columns
-  return function(row)
-    local out = {}
-    for i = 1, count do
-      local value = row[i]
-      if nulls or value ~= null then out[columns[i]] = value end
-    end
-    return out
+end
+
+local null <const> = json.null
+
+--- A row as a table by the names of its columns.
+local function keyed(self, columns, row)
+  local out, nulls = {}, self.nulls
+  for i = 1, #columns do
+    local value = row[i]
+    if value ~= null or nulls then out[columns[i]] = value end
   end
+  return out
 end
 
 --- The answer of a statement, which may write and return rows.
@@ -188,8 +192,9 @@ end
 
 local function rows_of(self, answer)
   local rows = answer.rows or {}
-  local make = keyed(self, answer.columns or {})
-  for i, row in ipairs(rows) do rows[i] = make(row) end
+  local columns = answer.columns or {}
+  check_columns(self, columns)
+  for i = 1, #rows do rows[i] = keyed(self, columns, rows[i]) end
   return json.array(rows)
 end
 
@@ -201,7 +206,7 @@ end
 ---`argument`, `cancelled`.
 ---
 --- Example: `for _, row in ipairs(notes:query("select * from notes where id > :id", { id = 3 })) do print(row.text) end`
-function Database:query(sql, ...)
+function Db:query(sql, ...)
   check_self(self, "db:query")
   local most = self.max_rows
   local answer = ask(self, "db:query", most + 1, sql, ...)
@@ -219,10 +224,12 @@ end
 ---Raises as db:query.
 ---
 --- Example: `local count = notes:one("select count(*) as n from notes").n`
-function Database:one(sql, ...)
+function Db:one(sql, ...)
   local answer = ask(self, "db:one", 1, sql, ...)
   local row = answer.rows and answer.rows[1]
-  return row and keyed(self, answer.columns)(row) or nil
+  if not row then return nil end
+  check_columns(self, answer.columns)
+  return keyed(self, answer.columns, row)
 end
 
 --- Run statements for what they do. One text may hold several, divided by semicolons: they are done together or not at all, and
@@ -234,7 +241,7 @@ end
 ---Raises as db:query.
 ---
 --- Example: `local _, id = notes:exec("insert into notes (text) values (:text)", { text = "buy milk" })`
-function Database:exec(sql, ...)
+function Db:exec(sql, ...)
   check_self(self, "db:exec")
   local found, params = parameters.check(self.path, "db:exec", sql, ...)
   local tx = standing(self, "db:exec")
@@ -257,7 +264,7 @@ function Rows:__call()
     self.batch = batch
   end
   self.at = at
-  return self.make(batch[at])
+  return keyed(self.db, self.columns, batch[at])
 end
 
 --- Stop reading; leaving the loop does it, too.
@@ -278,14 +285,16 @@ Rows.__close = Rows.close
 ---Raises as db:query.
 ---
 --- Example: `for row in notes:each "select id, text from notes" do print(row.id, row.text) end`
-function Database:each(sql, ...)
+function Db:each(sql, ...)
   check_self(self, "db:each")
   local found, params = parameters.check(self.path, "db:each", sql, ...)
   if found.count ~= 1 then parameters.one_statement(self.path, "db:each", sql, found) end
   if not found.reads then errors.argument("db:each: the statement writes; db:query gives the rows of RETURNING") end
   local tx = standing(self, "db:each")
   local stream = perform(self, tx, "db.each", { sql = sql, params = params })
-  local rows = setmetatable({ stream = stream, make = keyed(self, stream.about.columns), at = 0 }, Rows)
+  local columns = stream.about.columns
+  check_columns(self, columns)
+  local rows = setmetatable({ stream = stream, db = self, columns = columns, at = 0 }, Rows)
   return rows, nil, nil, rows
 end
 
@@ -351,7 +360,7 @@ end
 ---     tx:exec("update accounts set euros = euros - 5 where name = ?", "ada")
 ---     tx:exec("update accounts set euros = euros + 5 where name = ?", "bob")
 ---   end)
-function Database:transaction(f, ...)
+function Db:transaction(f, ...)
   check_self(self, "db:transaction")
   local up = standing(self, "db:transaction")
   errors.check_callable(f, "db:transaction")
@@ -365,7 +374,7 @@ function Database:transaction(f, ...)
   return table.unpack(results, 1, results.n)
 end
 
-for _, name in ipairs { "query", "one", "exec", "each", "transaction" } do Transaction[name] = Database[name] end
+for _, name in ipairs { "query", "one", "exec", "each", "transaction" } do Transaction[name] = Db[name] end
 
 -- ---- copies --------------------------------------------------------------------------------------------------------------------
 
@@ -374,8 +383,8 @@ for _, name in ipairs { "query", "one", "exec", "each", "transaction" } do Trans
 ---Raises `db`, `denied` (a policy), `argument`, `cancelled`.
 ---
 --- Example: `notes:backup "notes-copy.db"`
-function Database:backup(path)
-  scopes.check_self(self, Database, "db:backup()")
+function Db:backup(path)
+  scopes.check_self(self, Db, "db:backup()")
   check_path(path, "db:backup")
   errors.check(effect.perform("db.backup", { db = self.path, to = path }, self))
 end

@@ -166,7 +166,7 @@ local function query(q, _, work)
     found, err = source.db:query(texts.alone(q.sql), texts.bound(q.params), q.max)
   end
   if err then return nil, worded(err, source, q.sql, tx) end
-  return { columns = found.columns, rows = found.rows, more = found.more or nil }
+  return found
 end
 
 local function write(q, call, work)

@@ -115,8 +115,8 @@ for _, word in ipairs { "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE" } do INSTEA
 --- Example: `local found, params = parameters.check("notes.db", "db:query", "select :a", { a = 1 })`
 function M.check(path, what, text, ...)
   if type(text) ~= "string" then errors.argument("%s: the statement must be a string, got %s", what, errors.describe(text)) end
-  if text:find("\0", 1, true) then errors.argument("%s: the statement holds a NUL byte; bind what has one", what) end
   local found = sql.read(text)
+  if found.nul then errors.argument("%s: the statement holds a NUL byte; bind what has one", what) end
   if found.refused then
     errors.raise("argument", ("%s: %s is not for here; in: %s"):format(what, found.refused, short(text)),
       { hint = INSTEAD[found.refused] })

@@ -337,6 +337,22 @@ test("below a root no path leads out", function(t)
   t.raises("denied", db.open, "/etc/x.db", { root = folder .. "/root" })
 end)
 
+test("below a root no link is followed, to a file or through a folder", { programs = true }, function(t)
+  local folder = t.tmp()
+  stoke.fs.mkdir(folder .. "/root")
+  stoke.fs.mkdir(folder .. "/other")
+  do
+    local open <close> = db.open(folder .. "/other/x.db")
+    open:exec "create table a (x)"
+  end
+  stoke.proc.run { argv = { "ln", "-s", "../other/x.db", folder .. "/root/x.db" } }
+  stoke.proc.run { argv = { "ln", "-s", "../other", folder .. "/root/there" } }
+  for _, path in ipairs { "x.db", "there/x.db", "there/new.db" } do
+    t.raises("denied", db.open, path, { root = folder .. "/root" })
+  end
+  t.eq(stoke.fs.stat(folder .. "/other/new.db"), nil)
+end)
+
 test("no statement opens another file", function(t)
   local folder = t.tmp()
   local open <close> = db.open(folder .. "/x.db")

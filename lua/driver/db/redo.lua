@@ -76,7 +76,7 @@ end
 --- The run, as the file knows it: a fork, which shares the seed of its origin, is another one.
 local function id_of(call)
   local journal = call.context.journal
-  return journal.run or journal.id
+  return journal.run_id or journal.id
 end
 
 --- The row of a write that was done.

@@ -11,6 +11,7 @@ local BOM <const> = "\xEF\xBB\xBF" -- where a word may begin it is a blank
 ---@field count integer statements
 ---@field reads boolean there is one, and it only reads
 ---@field alone? string it has to run outside of a transaction: its first word
+---@field nul boolean there is a NUL byte in it
 ---@field refused? string a word for which there is a function here: BEGIN, ATTACH ...
 ---@field places integer parameters of the one statement, by place
 ---@field names table<string, boolean> of its parameters, without their sign, of all statements
@@ -115,7 +116,7 @@ local function semicolon(found, statement, text, at)
 end
 
 local function read(text)
-  local found = { count = 0, reads = false, places = 0, names = {}, signs = {}, parts = {} }
+  local found = { count = 0, reads = false, places = 0, names = {}, signs = {}, parts = {}, nul = text:find("\0", 1, true) ~= nil }
   local statement, at = begin(1), 1
   while true do
     at = text:find("%S", at)

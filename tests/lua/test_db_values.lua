@@ -1,6 +1,8 @@
 -- stoke.db: what is bound comes back as it was; parameters are checked; nothing of a value is ever read as SQL.
 
+local host = require "host.store"
 local json = require "stoke.json"
+local sql = require "core.driver.db.sql"
 local stoke = require "stoke"
 local test = require "stoke.test"
 
@@ -120,4 +122,32 @@ end)
 test("values by name and by place in one table are refused", function(t)
   local open <close> = db.open ":memory:"
   t.raises("argument", open.query, open, "select :a", { a = 1, [2] = 3 })
+end)
+
+-- The statement is looked at here before SQLite does: both have to see the same parameters.
+test("of random texts that SQLite takes it is known how many parameters they have", { effects = false }, function(t)
+  local PIECES <const> = { "?", "?1", "?3", ":a", "@b", "$c", ":a", "'?'", "'it''s :x'", '"n?"', "[q ?]", "`z :y`", "-- ? :x\n",
+    "/* ? :b */", "1", "1.5e3", "x'00'", "a$b", "null", " ", "\n", "$d::e", "é", ":é", "1e", "?1a", ".5", "0x1F", "-", "/", "(1)",
+    "'", "\xEF\xBB\xBF" }
+  local raw <close> = host.open(":memory:", {})
+  local taken = 0
+  for _ = 1, 3000 do
+    local parts = {}
+    for k = 1, math.random(1, 5) do
+      local words = {}
+      for j = 1, math.random(1, 3) do words[j] = PIECES[math.random(#PIECES)] end
+      parts[k] = table.concat(words, math.random(2) == 1 and " " or "")
+    end
+    local text = "select " .. table.concat(parts, ", ")
+    local found, params = sql.read(text), {}
+    for place = 1, found.places do params[place] = place end
+    local answer, err = raw:query(text, params)
+    if answer then
+      taken = taken + 1
+      t.eq(found.count, 1, text)
+    else
+      t.ne(err.code, "SQLITE_RANGE", text)
+    end
+  end
+  t.ok(taken > 100)
 end)

@@ -50,8 +50,15 @@ local function parameter(text, at)
     local digits, after = text:match("^(%d*)()", at + 1)
     return tonumber(digits) or true, after, text:sub(at, after - 1)
   end
-  local name, after = text:match("^([%w_$\128-\255]+)()", at + 1)
-  if name then return name, after, text:sub(at, after - 1) end
+  local after = text:match("^[%w_$\128-\255]+()", at + 1)
+  while after do -- as Tcl writes them: $a::b, $a(b)
+    local further = text:match("^::[%w_$\128-\255]*()", after)
+    if not further then
+      after = text:match("^%([^%s)]*%)()", after) or after
+      return text:sub(at + 1, after - 1), after, text:sub(at, after - 1)
+    end
+    after = further
+  end
 end
 
 --- Number a parameter as SQLite does: a new one is one more than the largest so far.
@@ -134,7 +141,7 @@ local function read(text)
       if word ~= "END" then statement.before_end = nil end
       take_word(statement, word)
     elseif text:find("^%d", at) then
-      after = text:match("^[%w_.]+()", at)
+      after = text:match("^[%w_.$\128-\255]+()", at)
     elseif text:find("^[?:@$]", at) then
       local what, sign
       what, after, sign = parameter(text, at)

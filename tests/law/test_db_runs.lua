@@ -197,3 +197,63 @@ test("without a run there is no such table", function(t)
   open:transaction(function(tx) tx:exec "insert into a values (1)" end)
   t.eq(open:query "select name from sqlite_schema", { { name = "a" } })
 end)
+
+test("a database that was opened outside of the run is asked by its path, and replays as any other", function(t)
+  local path = t.tmp() .. "/x.db"
+  local open <close> = db.open(path)
+  open:exec "create table a (x)"
+  local function f()
+    local id = select(2, open:exec "insert into a values (1)")
+    return id, open:transaction(function(tx)
+      tx:exec "insert into a values (2)"
+      return tx:one("select count(*) as n from a").n
+    end)
+  end
+  local first, second = runs.twice(f)
+  t.eq({ first.err, first[1], first[2] }, { nil, 1, 2 })
+  t.eq(second, first)
+  t.eq(open:one "select count(*) as n from a", { n = 2 })
+end)
+
+test("in the body of a tool a write is done once, also when the tool is called again for the same call", function(t)
+  local path = t.tmp() .. "/x.db"
+  local open <close> = db.open(path)
+  open:exec "create table a (x)"
+  local times = 0
+  local note = stoke.tool { name = "note", description = "Notes", params = { text = "string" }, idempotent = true, run = function(a)
+    times = times + 1
+    open:exec("insert into a values (?)", a.text)
+    open:transaction(function(tx) tx:exec("insert into a values (?)", a.text .. "!") end)
+    return "noted"
+  end }
+  local function f() return note:call { text = "milk" } end
+  local held -- as it is when the tool's work was done, and its outcome is not on the journal
+  runs.record(function()
+    local tape = journal.current()
+    local put = tape.put
+    function tape.put(self, row, outcome)
+      if row.name == "tool.call" then held = tape:snapshot() end
+      return put(self, row, outcome)
+    end
+    return f()
+  end)
+  t.eq({ #held.rows, held.rows[1].outcome, times }, { 5, nil, 1 })
+  times = 0
+  local results = journal.replay(t.ok(held), f)
+  t.eq({ results.err, results[1], times }, { nil, "noted", 1 })
+  t.eq(open:query "select x from a order by x", { { x = "milk" }, { x = "milk!" } })
+end)
+
+test("a fork of a run, which shares its keys, writes for itself", function(t)
+  local path = t.tmp() .. "/x.db"
+  local function f(id)
+    journal.current().run_id = id
+    local open <close> = db.open(path)
+    open:exec "create table if not exists a (x); insert into a values (1)"
+  end
+  journal.record("seed", f, "origin")
+  journal.record("seed", f, "fork")
+  journal.record("seed", f, "fork") -- the same run once more: it has done that
+  local open <close> = db.open(path)
+  t.eq(open:one "select count(*) as n from a", { n = 2 })
+end)

@@ -244,7 +244,9 @@ function Journal:give(row, def, q, call)
     if type(value) == "string" then self.redactor:learn(value, def.secret(q)) end
     return value
   end
-  if def.stream then return streams.replay(row, q, self) end
+  if def.stream then
+    return streams.replay(row, q, self, def.resume and function(items) return def.resume(q, items, call.work) end)
+  end
   local value = plain.copy(outcome.value)
   if def.codec then value = def.codec.give(value) end
   if facts.known and def.restore then def.restore(value, facts.known, q) end
@@ -357,7 +359,7 @@ function Journal:outcome(def, q, call, live)
     if not self.lives then
       self.lives = true
       if self.on_live then self.on_live() end
-      if self.closed then self:stop(errors.new("replay", "the journal ends here", { ends = true })) end
+      if self.closed then self:end_here() end
     end
     if self.stopped then return nil, self.stopped end
     live, err = doubt.judge(self, self.by_key[key], def, q, call, cancelled and cut_off or live, cancelled)
@@ -429,6 +431,13 @@ function Journal:stop(err)
   self.stopped = keep.parked(err)
   local root = self.root
   if root and not root.state then scopes.cancel(root, errors.new("cancelled", self.stopped.message)) end
+end
+
+--- It is not to go on where its journal ends.
+---@return stoke.error
+function Journal:end_here()
+  self:stop(errors.new("replay", "the journal ends here", { ends = true }))
+  return self.stopped
 end
 
 --- What the run waits for that may take long, in words; the function that is returned tells that it is over.

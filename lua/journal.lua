@@ -208,6 +208,7 @@ function Journal:take(row, def, q, call, live)
   failed = self:put(row, outcome) or failed
   if def.lasting and err == nil and self.log then keep.barrier(self) end
   if visible then row.inline = schedule.finish() end
+  if def.lasting and row.inline then self:changed(row) end -- the barrier was there before this
   if call.meter then budgets.show(call.meter) end
   if outcome.raised then error(err, 0) end
   if failed then return nil, failed end
@@ -243,7 +244,9 @@ function Journal:give(row, def, q, call)
     if type(value) == "string" then self.redactor:learn(value, def.secret(q)) end
     return value
   end
-  if def.stream then return streams.replay(row, q, self) end
+  if def.stream then
+    return streams.replay(row, q, self, def.resume and function(items) return def.resume(q, items, call.work) end)
+  end
   local value = plain.copy(outcome.value)
   if def.codec then value = def.codec.give(value) end
   if facts.known and def.restore then def.restore(value, facts.known, q) end
@@ -356,7 +359,7 @@ function Journal:outcome(def, q, call, live)
     if not self.lives then
       self.lives = true
       if self.on_live then self.on_live() end
-      if self.closed then self:stop(errors.new("replay", "the journal ends here", { ends = true })) end
+      if self.closed then self:end_here() end
     end
     if self.stopped then return nil, self.stopped end
     live, err = doubt.judge(self, self.by_key[key], def, q, call, cancelled and cut_off or live, cancelled)
@@ -430,6 +433,13 @@ function Journal:stop(err)
   if root and not root.state then scopes.cancel(root, errors.new("cancelled", self.stopped.message)) end
 end
 
+--- It is not to go on where its journal ends.
+---@return stoke.error
+function Journal:end_here()
+  self:stop(errors.new("replay", "the journal ends here", { ends = true }))
+  return self.stopped
+end
+
 --- What the run waits for that may take long, in words; the function that is returned tells that it is over.
 ---@param words string
 ---@return fun()
@@ -465,9 +475,9 @@ function Journal:idempotency(key) return hash.sha256(("%s\n%s"):format(self.run_
 ---@param text string
 function Journal:print(fd, text)
   if self.diverged or self.stopped then return end
-  if self.to_print then return self.to_print(fd, text) end
-  local log = self.log
-  local full = outputs.put(self.output, fd, text, log and function() keep.commit(self) end)
+  local log, write = self.log, self.to_print
+  if write then write(fd, text) end
+  local full = outputs.put(self.output, fd, not write and text or nil, #text, log and function() keep.commit(self) end)
   if log then keep.touch(self) end
   if full then errors.check(effect.perform("output.room", { bytes = outputs.PART })) end
 end

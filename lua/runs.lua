@@ -74,7 +74,7 @@ function M.open(path)
   local opened, err = stores.open(chosen)
   if not opened then error(err, 0) end
   store = opened
-  script.runs = { leave = M.leave, wait = M.wait_for_all }
+  script.runs = M.at_end
   return store
 end
 
@@ -89,9 +89,12 @@ function M.leave()
   return given_up
 end
 
+local resuming -- the task that takes up what was left
+
 --- Wait until no run of this process is left that lives.
 ---Raises `cancelled`.
 function M.wait_for_all()
+  if resuming then resuming:await() end
   local _, entry = next(lives.live)
   while entry do
     errors.check(true, lives.wait(entry))
@@ -101,19 +104,20 @@ end
 
 -- ---- workflows ----------------------------------------------------------------------------------------------------------------
 
-local resuming
+--- What the script's end needs of its runs.
+M.at_end = { leave = M.leave, wait = M.wait_for_all }
 
 --- Take up what runs of the defined workflows other processes have left.
 function M.resume_all()
   if resuming or not next(M.defined) then return end
   if not store and not M.find_store() then return end
-  resuming = true
-  tasks.spawn(function()
+  script.runs = M.at_end
+  resuming = tasks.spawn(function()
     local ok, err = pcall(function()
       local names = M.defined
       local list = errors.check(M.open():list { state = { "running", "waiting", "parked" } })
       for i = #list, 1, -1 do
-        local definition = not list[i].workflow:find "^main:" and names[list[i].workflow] -- stoke run --durable takes those
+        local definition = not list[i].workflow:find "^main:" and names[list[i].workflow] -- those are stoke run --durable's
         if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(store, list[i], definition) end
       end
     end)
@@ -281,7 +285,9 @@ function M.resume(id)
   if not lives.ENDED[run.state] then
     local entry, err = lives.begin(M.open(), run, M.defined[run.workflow])
     if err then error(err, 0) end
-    if not entry then errors.raise("parked", ("run %s: another process has it"):format(id), { hint = "stoke ps lists the hosts" }) end
+    if not entry then
+      errors.raise("parked", ("run %s: another process has it"):format(id), { hint = "stoke ps lists the hosts" })
+    end
   end
   local ended, err = M.await(id)
   if err then error(err, 0) end

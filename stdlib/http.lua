@@ -347,7 +347,8 @@ end
 
 local OPTIONS = {
   query = true, json = true, form = "table", multipart = "table", body = "string", headers = "table", timeout = true,
-  idempotency = "boolean", max_redirects = "number", max_bytes = "number", max_line = "number", raise = "boolean", stream = "string",
+  idempotency = "boolean",
+  max_redirects = "number", max_bytes = "number", max_line = "number", raise = "boolean", stream = "string",
   proxy = "string", ca_file = "string", insecure = "boolean", socket = "string", public = "boolean", allow = "table",
   resolve = "table",
 }

@@ -40,7 +40,7 @@ function M.step(name, f, options) return require "stoke.workflow".step(name, f, 
 ---@return any value nil: a signal without one, or none in time
 ---@return string|nil why "timeout"
 ---
---- Example: `local payment, why = stoke.signal("paid", { timeout = 3 * 24 * 3600 })`
+--- Example: `local payment, why = stoke.signal("paid", { timeout = days * 24 * 3600 })`
 function M.signal(name, options) return require "stoke.workflow".signal(name, options) end
 
 --- Was this run begun with a change of its code? See stoke.workflow.

@@ -51,8 +51,8 @@ Tool.__name = "stoke.tool"
 ---@field needs_approval? boolean|fun(args: table): boolean
 ---@field timeout? number|false seconds (120), false = no limit
 ---@field idempotent? boolean
----@field reconcile? fun(args: table, key: string): any asked in a durable run whose process was killed in the middle of a call: what
----  came of the call with this key; nil: it was not done
+---@field reconcile? fun(args: table, key: string): any asked in a durable run whose process was killed in mid-call: what came of
+---  the call with this key; nil: it was not done
 ---@field max_output? integer bytes of a result that the model reads (16384)
 
 local OPTIONS = { name = "string", description = "string", params = "table", run = "function", needs_approval = true,

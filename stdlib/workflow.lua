@@ -9,9 +9,9 @@
 ---     stoke.main(function() print(order:start({ item = "lamp" }, { id = "order 17" }):await()) end)
 ---
 --- The code is ordinary. What its calls of models, tools, HTTP, files and the clock give is recorded, and when the run goes on the
---- recorded is given again, without a call. What cannot be done twice (a POST, a tool, a program, a step) is begun once its intent is
---- on the disk; where the process is killed in between, the run waits for a person who says what came of it. A tool or step that may
---- be done again says `idempotent = true`, one that can find out has `reconcile`.
+--- recorded is given again, without a call. What cannot be done twice (a POST, a tool, a program, a step) is begun once its intent
+--- is on the disk; where the process is killed in between, the run waits for a person who says what came of it. A tool or step that
+--- may be done again says `idempotent = true`, one that can find out has `reconcile`.
 ---
 --- A run goes on on its own code: its sources are kept with it. Runs that were left go on by themselves when a script starts that
 --- defines their workflow.
@@ -60,7 +60,7 @@ end
 
 --- How the run stands.
 ---@return { id: string, workflow: string, state: string, waits?: string, created: number, changed: number, input: any, result: any,
----  error?: stoke.error, calls: integer, tokens: integer } state: running, waiting, parked, done, failed, cancelled; waits: for what
+---  error?: stoke.error, calls: integer, tokens: integer } state: running, waiting, parked, done, failed, cancelled
 ---
 --- Example: `print(run:status().state)`
 function Run:status()
@@ -72,16 +72,18 @@ end
 ---@param name string
 ---@param value any plain data
 ---
---- Example: `workflow.run("order 17"):signal("paid", { cents = 1250 })`
+--- Example: `workflow.run(id):signal("paid", { cents = 1250 })`
 function Run:signal(name, value)
   scopes.check_self(self, Run, "run:signal()")
-  if type(name) ~= "string" or name == "" then errors.argument("run:signal: the name must be a string, got %s", errors.describe(name)) end
+  if type(name) ~= "string" or name == "" then
+    errors.argument("run:signal: the name must be a string, got %s", errors.describe(name))
+  end
   perform("run.send", { id = self.id, name = name, value = value })
 end
 
 --- Cancel the run, in whichever process it lives.
 ---
---- Example: `workflow.run("order 17"):cancel()`
+--- Example: `workflow.run(id):cancel()`
 function Run:cancel()
   scopes.check_self(self, Run, "run:cancel()")
   perform("run.cancel", { id = self.id })
@@ -93,7 +95,7 @@ function Run:__tostring() return "run " .. self.id end
 ---@param id string
 ---@return stoke.run
 ---
---- Example: `print(workflow.run("order 17"):status().state)`
+--- Example: `print(workflow.run(id):status().state)`
 function M.run(id)
   check_id(id, "workflow.run")
   return setmetatable({ id = id }, Run)
@@ -149,8 +151,8 @@ local STEP = { idempotent = "boolean", reconcile = "function", attempts = "numbe
 --- compute. Outside of a run it is just done.
 ---@param name string
 ---@param f fun(step: { name: string, key?: string }): any key: the same text each time this step of this run is done
----@param options? { idempotent?: boolean, reconcile?: fun(key: string): any, attempts?: integer } idempotent: doing it twice does no
----  harm; reconcile: asked after a crash whether it was done, and with which result (nil: it was not); attempts: on an error
+---@param options? { idempotent?: boolean, reconcile?: fun(key: string): any, attempts?: integer } idempotent: doing it twice does
+---  no harm; reconcile: asked after a crash what came of it (nil: it was not done); attempts: on an error
 ---@return any
 ---Raises what the function raises.
 ---
@@ -175,7 +177,7 @@ end
 ---@return string|nil why "timeout"
 ---Raises `argument` outside of a durable run.
 ---
---- Example: `local payment, why = stoke.signal("paid", { timeout = 3 * 24 * 3600 })`
+--- Example: `local payment, why = stoke.signal("paid", { timeout = days * 24 * 3600 })`
 function M.signal(name, options)
   if type(name) ~= "string" or name == "" then errors.argument("stoke.signal: a name expected, got %s", errors.describe(name)) end
   options = errors.options(options, { timeout = "number" }, "stoke.signal")
@@ -185,8 +187,8 @@ function M.signal(name, options)
   return errors.check(signal, err).value
 end
 
---- Tell runs that were begun before a change of their code from those begun after it, where a workflow has code = "latest": false in
---- a run whose journal has passed this place without it, else true.
+--- Tell runs that were begun before a change of their code from those begun after it, where a workflow has code = "latest": false
+--- in a run whose journal has passed this place without it, else true.
 ---@param name string of the change
 ---@return boolean
 ---

@@ -5,7 +5,8 @@
  *                                         max: bytes in all (kind `limit`)
  *   decode(text, contents?) -> value | nil, err   contents[hash] is what stands by its hash: a string, or the text of a value
  *   hash(text) -> hash | nil, err         of a string as it stands in a text
- *   pack(hex) -> bytes, unpack(bytes) -> hex   64 digits as 32 bytes; any other text stays as it is */
+ *   pack(hex) -> bytes, unpack(bytes) -> hex   64 digits as 32 bytes; any other text stays as it is
+ *   name(key) -> name                     of an effect: what stands in its key between the last slash and the hash mark behind it */
 #include <lauxlib.h>
 #include <math.h>
 #include <string.h>
@@ -358,6 +359,17 @@ static int l_pack(lua_State *L) {
   return 1;
 }
 
+static int l_name(lua_State *L) {
+  size_t len, end;
+  const char *key = luaL_checklstring(L, 1, &len);
+  for (end = len; end > 0 && key[end - 1] != '#'; end--) {}
+  if (end > 0) end--;
+  size_t from = end;
+  while (from > 0 && key[from - 1] != '/') from--;
+  lua_pushlstring(L, key + from, end - from);
+  return 1;
+}
+
 static int l_unpack(lua_State *L) {
   size_t len;
   char hex[HASH_HEX_SIZE];
@@ -372,7 +384,8 @@ static int l_unpack(lua_State *L) {
 }
 
 int luaopen_host_plain(lua_State *L) {
-  static const luaL_Reg functions[] = {{"decode", l_decode}, {"hash", l_hash}, {"pack", l_pack}, {"unpack", l_unpack}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"decode", l_decode}, {"hash", l_hash}, {"pack", l_pack},
+                                       {"unpack", l_unpack}, {"name", l_name}, {NULL, NULL}};
   if (luaL_newmetatable(L, BUFFERS)) {
     lua_pushcfunction(L, buffers_gc);
     lua_setfield(L, -2, "__gc");

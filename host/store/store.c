@@ -10,9 +10,9 @@
 #include "store_impl.h"
 #include "vfs_fault.h"
 
-#define STACK_SIZE  (1u << 20) /* musl's own is too small for SQLite */
-#define QUEUED_MAX  ((size_t)1 << 28)
-#define JOB_SIZE    sizeof(struct store_job)
+#define STACK_SIZE (1u << 20) /* musl's own is too small for SQLite */
+#define QUEUED_MAX ((size_t)1 << 28)
+#define JOB_SIZE   sizeof(struct store_job)
 
 /* --- from the other threads ------------------------------------------------------------------------------------------------- */
 
@@ -83,7 +83,8 @@ static void finish(struct store_job *job) {
   struct store_db *db = job->db;
   db->store->host->inflight--;
   if (job->what == STORE_CLOSE || (job->what == STORE_OPEN && job->err.kind)) joined(db);
-  if (job->what == STORE_COMMIT || job->what == STORE_ROLLBACK || (job->what == STORE_BEGIN && job->err.kind)) tx_free(db, job);
+  if (job->what == STORE_COMMIT || job->what == STORE_ROLLBACK || (job->what == STORE_BEGIN && job->err.kind))
+    tx_free(db, job);
   job->done(job);
   store_release(db);
 }
@@ -176,7 +177,8 @@ static void undo_begin(struct store_db *db) {
   store_release(db);
 }
 
-struct store_db *store_open(struct host *h, const char *path, const struct store_options *o, struct store_job *job, struct err *e) {
+struct store_db *store_open(struct host *h, const char *path, const struct store_options *o, struct store_job *job,
+                            struct err *e) {
   if (!sqlite_api_open(e)) return NULL;
   struct store *s = store_of(h, e);
   if (!s) return NULL;
@@ -311,10 +313,14 @@ static struct conn *conn_of(struct store_db *db, const struct store_job *job) {
 void store_cancel(struct store_job *job) {
   struct store_db *db = job->db;
   /* what ends something is not cancelled: it would not end */
-  if (job->what == STORE_END || job->what == STORE_ROLLBACK || job->what == STORE_COMMIT || job->what == STORE_CLOSE) return;
+  if (job->what == STORE_END || job->what == STORE_ROLLBACK || job->what == STORE_COMMIT || job->what == STORE_CLOSE)
+    return;
   uv_mutex_lock(&db->lock);
   job->cancelled = true;
-  struct queue *q = job->state == JOB_WRITES ? &db->writes : job->state == JOB_READS ? &db->reads : job->state == JOB_IN_TX ? &db->in_tx : NULL;
+  struct queue *q = job->state == JOB_WRITES  ? &db->writes
+                    : job->state == JOB_READS ? &db->reads
+                    : job->state == JOB_IN_TX ? &db->in_tx
+                                              : NULL;
   if (q) {
     queue_drop(q, job);
     if (q == &db->reads) db->waiting_reads--;

@@ -29,9 +29,10 @@ struct conn {
   struct statement *first, **last;
   struct statement *slots[STATEMENTS_KEPT];
   unsigned kept;
-  int frames;              /* of the log, by the last commit */
-  struct store_job *job;   /* under way; db->lock */
-  uint64_t waiting_since;  /* for a lock of another program */
+  int frames;             /* of the log, by the last commit */
+  struct store_job *job;  /* under way; db->lock */
+  bool own, in_tx;        /* the engine's own statement; inside a transaction of somebody's */
+  uint64_t waiting_since; /* for a lock of another program */
 };
 
 struct queue {
@@ -46,7 +47,7 @@ struct store_cursor {
   struct store_cursor *next, **prev; /* db->lock */
   struct conn conn;                  /* of its own: it sees the file as it was when it began */
   sqlite3_stmt *stmt;
-  struct store_rows all;             /* in memory there is one connection: all rows at once */
+  struct store_rows all; /* in memory there is one connection: all rows at once */
   size_t at, given;
   char *request; /* what is bound */
   bool ended;
@@ -71,14 +72,14 @@ struct store_db {
   bool closing, joined;
   struct store_job own_job;  /* to close, unasked */
   struct store_job *opening; /* set before its thread begins */
-  char *path;               /* never changes */
+  char *path;                /* never changes */
   bool memory;
 
   uv_mutex_t lock; /* the rest but what is the writer's */
   uv_cond_t work, read;
   struct queue writes, in_tx, reads;
-  size_t queued;         /* bytes */
-  bool stopping;         /* readers end; an open transaction is rolled back */
+  size_t queued; /* bytes */
+  bool stopping; /* readers end; an open transaction is rolled back */
   bool writer_waits;
   unsigned readers, idle_readers, waiting_reads;
   struct reader reader[READERS_MAX];
@@ -127,10 +128,10 @@ enum { JOB_IDLE, JOB_WRITES, JOB_IN_TX, JOB_READS, JOB_RUNS, JOB_DONE };
 
 /* store.c */
 void store_post(struct store_db *db, struct store_job *const *jobs, size_t count); /* any thread: they are done */
-struct store_job *store_take(struct store_db *db, struct queue *q);                /* db->lock held: its head; NULL when it is empty */
-bool store_begin_job(struct conn *c, struct store_job *job);                       /* interruptible from here on; false: cancelled */
+struct store_job *store_take(struct store_db *db, struct queue *q); /* db->lock held: its head; NULL when it is empty */
+bool store_begin_job(struct conn *c, struct store_job *job);        /* interruptible from here on; false: cancelled */
 void store_end_job(struct conn *c);
-void store_quiet_thread(void);                                                     /* signals are for the loop thread */
+void store_quiet_thread(void); /* signals are for the loop thread */
 struct store *store_of(struct host *h, struct err *e);
 
 /* store_lock.c */

@@ -4,12 +4,12 @@
 #include "fault.h"
 #include "store_impl.h"
 
-#define GROUP_MAX        1024
-#define GROUP_BYTES      ((size_t)8 << 20)
-#define REDO_MAX         4     /* a disk that fails fails all soon */
-#define IDLE_NS          100000000ull
-#define FRAMES_IDLE      256   /* pages of the log beyond which an idle writer copies them to the file */
-#define FRAMES_MAX       16384 /* and one that is never idle, too */
+#define GROUP_MAX   1024
+#define GROUP_BYTES ((size_t)8 << 20)
+#define REDO_MAX    4 /* a disk that fails fails all soon */
+#define IDLE_NS     100000000ull
+#define FRAMES_IDLE 256   /* pages of the log beyond which an idle writer copies them to the file */
+#define FRAMES_MAX  16384 /* and one that is never idle, too */
 
 struct group {
   struct store_job *jobs[GROUP_MAX];
@@ -215,13 +215,16 @@ static void is_lost(struct store_job *job) {
 
 /* False: SQLite has rolled the transaction back by itself. */
 static bool run_in_tx(struct store_db *db, struct store_job *job) {
+  db->writer.in_tx = true;
   if (store_begin_job(&db->writer, job)) (void)store_run(&db->writer, job, true);
+  db->writer.in_tx = false;
   store_end_job(&db->writer);
   return !sqlite.get_autocommit(db->writer.sql);
 }
 
 static void transaction(struct store_db *db, struct store_job *job) {
-  bool alive = store_begin_job(&db->writer, job) && synchronous(db, job->durable, &job->err) && conn_exec(&db->writer, "BEGIN IMMEDIATE", &job->err);
+  bool alive = store_begin_job(&db->writer, job) && synchronous(db, job->durable, &job->err) &&
+               conn_exec(&db->writer, "BEGIN IMMEDIATE", &job->err);
   store_end_job(&db->writer);
   store_post(db, &job, 1);
   if (!alive) return;
@@ -245,7 +248,8 @@ static void transaction(struct store_db *db, struct store_job *job) {
 static void checkpoint(struct store_db *db, int mode) {
   FAULT_POINT("checkpoint");
   int frames, copied;
-  if (sqlite.wal_checkpoint_v2(db->writer.sql, NULL, mode, &frames, &copied) == SQLITE_OK && copied == frames) db->writer.frames = 0;
+  if (sqlite.wal_checkpoint_v2(db->writer.sql, NULL, mode, &frames, &copied) == SQLITE_OK && copied == frames)
+    db->writer.frames = 0;
 }
 
 /* The next job; what is idle meanwhile copies the log to the file. */

@@ -2,7 +2,8 @@
 ---
 --- A request is pure data: method, url, headers (a list "Name: value"), body, the time limits
 --- connect, first_byte, idle and total in seconds, max_redirects, max_bytes, max_line, proxy,
---- idempotency (send an Idempotency-Key), ca_file, insecure, socket (a path), public, allow (a list), resolve (a list "name:port:address,address"); for a
+--- idempotency (send an Idempotency-Key),
+--- ca_file, insecure, socket (a path), public, allow (a list), resolve (a list "name:port:address,address"); for a
 --- stream also read, one of "lines", "sse", "bytes". The value of
 --- http.request is { status, head, body }, head being "Name: value\n" lines.
 

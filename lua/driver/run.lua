@@ -120,7 +120,8 @@ effect.define("run.cancel", { class = "idempotent", run = function(q)
   end)
 end })
 
-effect.define("run.patched", { class = "pure", quiet = true, run = function() return true end, older = function() return false end })
+effect.define("run.patched", { class = "pure", quiet = true, run = function() return true end,
+  older = function() return false end })
 
 --- Is the running code that of a run which was begun with this patch? The same answer in a run each time.
 ---@param name string

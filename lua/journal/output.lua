@@ -55,12 +55,13 @@ end
 --- Write a text of the run when its turn comes.
 ---@param output stoke.journal.output
 ---@param fd integer
----@param text string
+---@param text string|nil nil: somebody else has taken it
+---@param size integer of it
 ---@param commit? fun() waits until the journal is kept that skips it
 ---@return boolean full so much was written that the run has to look at its reader
-function M.put(output, fd, text, commit)
-  output.shown, output.bytes = output.shown + 1, output.bytes + #text
-  if output.shown > output.skip then
+function M.put(output, fd, text, size, commit)
+  output.shown, output.bytes = output.shown + 1, output.bytes + size
+  if text and output.shown > output.skip then
     output.list[#output.list + 1] = { fd = fd, text = text }
     output.writer = output.writer or tasks.spawn(drain, { system = true, name = "output of a run" }, output, commit)
   end

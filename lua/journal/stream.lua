@@ -21,7 +21,7 @@ local function outside(recorder, note, kept, f, ...)
   return item, err
 end
 
--- ---- recording --------------------------------------------------------------------------------------------------------------
+-- ---- recording -----------------------------------------------------------------------------------------------------------------
 
 local Recorder = {}
 Recorder.__index = Recorder
@@ -86,7 +86,7 @@ function M.record(inner, row, visible, journal)
     rest = inner.rest and record_rest }, Recorder)
 end
 
--- ---- replaying --------------------------------------------------------------------------------------------------------------
+-- ---- replaying -----------------------------------------------------------------------------------------------------------------
 
 local Player = { recorded = true }
 Player.__index = Player
@@ -105,11 +105,27 @@ local function interrupted(row)
   return { ended = true, err = err }
 end
 
+--- Beyond the journal's end: from what its driver opens again, behind what was given.
+local function go_on(player, items, position)
+  local entry = {}
+  items[position] = entry
+  return outside(player, keep, entry, function()
+    if not player.again then
+      local source, err = player.resume(table.move(items, 1, position - 1, 1, {}))
+      if not source then return nil, err end
+      player.again = source
+    end
+    return player.again:next()
+  end)
+end
+
 function Player:next()
   local items, position = self.row.outcome.items, self.position + 1
   self.position = position
   local item, journal = items[position], self.journal
   local broke = not item or item.value == nil and not item.ended
+  if broke and journal.closed then return nil, journal:end_here() end
+  if broke and self.resume then return go_on(self, items, position) end
   if broke then
     item = interrupted(self.row)
     items[position] = item
@@ -135,22 +151,25 @@ function Player:came()
   return outcome.came[self.counted]
 end
 
+--- `again` is what its driver has opened in its place, where the journal ended before the run did.
 function Player:close()
   local closed = self.row.outcome.closed
   if self.closed then return end
   self.closed = true
   if closed and select(2, wait_for(closed)) then self.journal:changed(self.row) end
+  if self.again then outside(self, keep_close, {}, self.again.close, self.again) end
 end
 
 --- A source that gives what was read.
 ---@param row stoke.journal.row
 ---@param q any the request
 ---@param journal stoke.journal
+---@param resume? fun(items: table[]): table?, stoke.error? a source that goes on behind the items
 ---@return table source
-function M.replay(row, q, journal)
+function M.replay(row, q, journal, resume)
   local outcome = row.outcome
-  return setmetatable({ q = q, row = row, journal = journal,
-    about = outcome.about, position = 0, rest = outcome.rests and Player.next }, Player)
+  return setmetatable({ q = q, row = row, journal = journal, visible = not row.inside, about = outcome.about, position = 0,
+    resume = resume, rest = outcome.rests and Player.next }, Player)
 end
 
 return M

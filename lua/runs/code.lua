@@ -119,7 +119,8 @@ function M.load(sources)
   local texts, main = {}, nil
   for _, one in ipairs(sources) do
     local name, path = one.name:match "^(%S+) (.*)$"
-    if one.name:sub(1, #MAIN) == MAIN then main = { path = path, text = one.text } else texts[name] = { path = path, text = one.text } end
+    local own = { path = path, text = one.text }
+    if one.name:sub(1, #MAIN) == MAIN then main = own else texts[name] = own end
   end
   box.globals = globals_of(box)
   box.require = loader(box, texts)

@@ -186,7 +186,9 @@ local function take_up(entry)
   entry.store:release(entry.run)
   if not ok and not entry.suspended then
     local wrapped = errors.wrap(err)
-    if wrapped.kind ~= "cancelled" then entry.parked = errors.new("parked", "the run is parked: " .. wrapped.message, { cause = wrapped }) end
+    if wrapped.kind ~= "cancelled" then
+      entry.parked = errors.new("parked", "the run is parked: " .. wrapped.message, { cause = wrapped })
+    end
   end
   entry.over = true
   wake_all(entry)

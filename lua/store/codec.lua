@@ -9,7 +9,7 @@ local plain = require "core.store.plain"
 
 local M = {}
 
-local encode, decode, null = plain.encode, plain.decode, json.null
+local encode, decode, named, unpack_digest, null = plain.encode, plain.decode, plain.name, plain.unpack, json.null
 local next = next
 
 --- Bytes of one outcome, at most; more is an error of kind `limit` in its place.
@@ -60,35 +60,41 @@ M.text = text_of
 ---@field seconds number
 ---@field more string
 
---- An outcome as it is kept, without the items of a stream.
+--- A value alone, and nothing unusual known of it.
+local function is_plain(outcome)
+  if not known.is_once(outcome.facts) then return false end
+  for name in next, outcome do
+    if name ~= "value" and name ~= "facts" then return false end
+  end
+  return true
+end
+
+--- An outcome as it is kept, without the items of a stream. One that is a value and nothing else, as most are, is only its text.
 ---@param outcome stoke.journal.outcome
 ---@param sink table<string, string> takes contents by their hash
 ---@param max? integer bytes
----@return stoke.store.outcome|nil
+---@return stoke.store.outcome|string|nil
 ---@return stoke.error|nil err `limit`
 function M.outcome(outcome, sink, max)
+  max = max or M.LIMIT
+  if outcome.value ~= nil and is_plain(outcome) then return text_of(outcome.value, sink, max) end
   local kind, said = kind_of(outcome)
-  local value, err, more = null, null, more_of(outcome, said)
-  local failed
-  if outcome.value ~= nil then
-    value, failed = text_of(outcome.value, sink, max or M.LIMIT)
-    if failed then return nil, failed end
-  elseif outcome.text then
-    value = outcome.text
+  local made = { kind = kind, value = outcome.text or null, err = null, facts = null, more = null, input = null, output = null,
+    seconds = null }
+  local function text(value)
+    local made_of, err = text_of(value, sink, max)
+    if not made_of then error(err, 0) end
+    return made_of
   end
-  if outcome.err ~= nil then
-    err, failed = text_of(outcome.err, sink, max or M.LIMIT)
-    if failed then return nil, failed end
-  end
-  local facts, input, output, seconds
-  facts, input, output, seconds, failed = known.keep(outcome.facts, function(t) return text_of(t, sink, max or M.LIMIT) end)
-  if failed then return nil, failed end
-  if more then
-    more, failed = text_of(more, sink, max or M.LIMIT)
-    if failed then return nil, failed end
-  end
-  return { kind = kind, value = value, err = err, facts = facts, more = more or null, input = input,
-    output = output, seconds = seconds }
+  local ok, err = pcall(function()
+    if outcome.value ~= nil then made.value = text(outcome.value) end
+    if outcome.err ~= nil then made.err = text(outcome.err) end
+    made.facts, made.input, made.output, made.seconds = known.keep(outcome.facts, text)
+    local more = more_of(outcome, said)
+    if more then made.more = text(more) end
+  end)
+  if not ok then return nil, err end
+  return made
 end
 
 --- The items of a stream that has ended.
@@ -135,25 +141,33 @@ function M.value(text, contents)
 end
 local value_of = M.value
 
---- Columns of a record, in the order in which they are read.
-M.COLUMNS = "id,key,name,class,digest,base,kept,request,line,time,inside,inline,intent,seen,at,outcome,value,"
-  .. "lengths,error,facts,more,asks,took,input_tokens,output_tokens,seconds"
+--- Columns that most records have, and those that few have, in the order in which they are read.
+M.MOST = "id,key,class,digest,base,kept,request,line,time,took,inline,seen,at,outcome,value,facts"
+M.FEW = "name,inside,intent,lengths,error,more,asks,input_tokens,output_tokens,seconds"
+M.COLUMNS = M.MOST .. "," .. M.FEW
 
+local NONE = { nil, null, null, null, null, null, null, null, null, null, null }
 local FLAGS = { cut = "cut", refused = "refusal", secret = "secret" }
 
-local function outcome_of(r, contents)
-  local kind = r[16]
+--- The outcome of a record; few: its columns of the second kind, where it has any.
+local function outcome_of(r, few, contents)
+  local kind = r[14]
   if kind == null then return nil end
-  local outcome = r[21] ~= null and value_of(r[21], contents) or {}
-  outcome.facts = known.give(r[20], r[24], r[25], r[26], contents)
+  local value = r[15]
+  if not few and kind == "value" then
+    return { value = value_of(value, contents), facts = known.give(r[16], null, null, null, contents) }
+  end
+  few = few or NONE
+  local outcome = few[7] ~= null and value_of(few[7], contents) or {}
+  outcome.facts = known.give(r[16], few[9], few[10], few[11], contents)
   if FLAGS[kind] then outcome[FLAGS[kind]] = true end
-  outcome.err = value_of(r[19], contents)
+  outcome.err = value_of(few[6], contents)
   if kind ~= "stream" then
-    outcome.value = value_of(r[17], contents)
-  elseif r[17] == null then
+    outcome.value = value_of(value, contents)
+  elseif value == null then
     outcome.items = {}
   else
-    outcome.items = pieces.part(value_of(r[17], contents), or_nil(r[18]) or "")
+    outcome.items = pieces.part(value_of(value, contents), or_nil(few[5]) or "")
   end
   return outcome
 end
@@ -164,17 +178,20 @@ local function flag(value)
 end
 
 --- A row of a journal from the columns of its record, without its request.
----@param r any[]
+---@param r any[] M.MOST
+---@param few any[]|nil its id and M.FEW, where it has any of these
 ---@param contents table<string, string>
 ---@return stoke.journal.row
 ---Raises `protocol` where the file is damaged.
-function M.row(r, contents)
-  local key, digest = r[2], r[5]
-  return { number = r[1] & 0xFFFFFFFF, key = key, name = or_nil(r[3]) or key:match "([^/]*)#%d+$", class = r[4],
-    digest = digest ~= null and plain.unpack(digest) or nil, where = or_nil(r[9]), time = or_nil(r[10]), took = or_nil(r[23]),
-      inside = flag(r[11]),
-    inline = flag(r[12]), intent = flag(r[13]), seen = or_nil(r[14]), at = or_nil(r[15]), asks = value_of(r[22], contents),
-    outcome = outcome_of(r, contents) }
+function M.row(r, few, contents)
+  local key, digest, name = r[2], r[4], nil
+  if few then name = or_nil(few[2]) end
+  local row = { number = r[1] & 0xFFFFFFFF, key = key, name = name or named(key), class = r[3],
+    digest = digest ~= null and unpack_digest(digest) or nil, where = or_nil(r[8]), time = or_nil(r[9]), took = or_nil(r[10]),
+    inline = flag(r[11]), seen = or_nil(r[12]), at = or_nil(r[13]), outcome = outcome_of(r, few, contents), inside = nil,
+    intent = nil, asks = nil, request = nil, given = nil }
+  if few then row.inside, row.intent, row.asks = flag(few[3]), flag(few[4]), value_of(few[8], contents) end
+  return row
 end
 
 --- The name of an effect where its key does not end with it.
@@ -182,10 +199,7 @@ end
 ---@param name string
 ---@return any name or json.null
 function M.name(key, name)
-  local at = #key
-  while at > 0 and key:byte(at) ~= 35 do at = at - 1 end -- #
-  local from = at - #name
-  if from > 1 and key:sub(from, at - 1) == name and key:byte(from - 1) == 47 and not name:find("/", 1, true) then return null end
+  if named(key) == name then return null end
   return name
 end
 

@@ -43,18 +43,26 @@ local function regular(facts)
   return unusual(usage, USUAL, APART)
 end
 
+--- Is nothing more known than that it took one attempt?
+---@param facts any
+---@return boolean
+function M.is_once(facts)
+  if type(facts) ~= "table" then return false end
+  local name, value = next(facts)
+  return name == "attempts" and value == 1 and math.type(value) == "integer" and next(facts, name) == nil
+end
+
 --- Facts as they are kept.
 ---@param facts any
----@param text fun(value: any): string?, stoke.error? makes a value a text
+---@param text fun(value: any): string makes a value a text
 ---@return any facts json.null: once
 ---@return any input_tokens json.null: no usage, or one that is unlike others
 ---@return any output_tokens
 ---@return any seconds
----@return stoke.error|nil err
 function M.keep(facts, text)
   if type(facts) ~= "table" or not facts.usage and not facts.nested then
-    local made, err = text(facts == nil and null or facts)
-    return made == ONCE and null or made, null, null, null, err
+    local made = text(facts == nil and null or facts)
+    return made == ONCE and null or made, null, null, null
   end
   local out, input, output, seconds = {}, null, null, null
   for name, value in next, facts do out[name] = value end
@@ -65,9 +73,7 @@ function M.keep(facts, text)
   end
   local sums = type(facts.nested) == "table" and not getmetatable(facts.nested) and unusual(facts.nested, NOTHING)
   if sums then out.nested, out.nested_beyond_0 = nil, sums end
-  local made, err = null, nil
-  if next(out) then made, err = text(out) end
-  return made, input, output, seconds, err
+  return next(out) and text(out) or null, input, output, seconds
 end
 
 local function filled(t, usual)

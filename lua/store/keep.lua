@@ -4,6 +4,7 @@ local codec = require "core.store.codec"
 local errors = require "core.errors"
 local json = require "core.json"
 local load = require "core.store.load"
+local logs = require "core.store.log"
 local wall = require "host.time".wall
 
 local M = {}
@@ -57,6 +58,7 @@ local function change(run, number, record, outcome)
   local sink = {}
   local made, err = codec.outcome(outcome, sink)
   if not made then error(err, 0) end
+  if type(made) == "string" then made = logs.whole(made) end
   local value, lengths = made.value, null
   if outcome.items then value, lengths = codec.items(outcome.items, sink) end
   if not value then error(lengths, 0) end

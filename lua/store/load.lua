@@ -13,6 +13,8 @@ local or_nil, row_of = codec.or_nil, codec.row
 
 --- Rows that are read at once.
 local SOME <const> = 256
+--- Rows that are read without a cursor.
+local MANY <const> = 2000
 
 local RUN = "number,id,workflow,state,waits,created,changed,input,result,error,code,seed,epoch,calls,tokens,bytes,printed,parent,"
   .. "fork_of,fork_at"
@@ -113,7 +115,8 @@ function M.run(store, r)
   end)
 end
 
-local RECORDS = ("SELECT %s FROM records WHERE id BETWEEN ? AND ? ORDER BY id"):format(codec.COLUMNS)
+local RECORDS = ("SELECT %s FROM records WHERE id BETWEEN ? AND ? ORDER BY id"):format(codec.MOST)
+local FEW = ("SELECT id,%s FROM records WHERE id BETWEEN ? AND ? AND coalesce(%s) IS NOT NULL"):format(codec.FEW, codec.FEW)
 local CONTENTS = "SELECT hash,value FROM uses JOIN contents ON contents.id=uses.content WHERE uses.run=?"
 
 --- A metatable for rows whose requests are made when they are first read.
@@ -126,21 +129,24 @@ local function lazy(kept)
   end }
 end
 
---- All rows of a statement; raises what the engine says.
+--- All rows of a statement, piece by piece where they are many; raises what the engine says.
 local function all(store, sql, ...)
+  local found, failed = store.db:query(sql, { ... }, MANY)
+  if found and not found.more then return found.rows end
+  if not found and failed.kind ~= "limit" then error(failed, 0) end
   local list = {}
   local ok, err = each(store, sql, { ... }, function(r) list[#list + 1] = r end)
   if not ok then error(err, 0) end
   return list
 end
 
-local function rows_of(run, records, contents)
+local function rows_of(run, records, few, contents)
   local kept = requests.kept(contents)
   local meta = lazy(kept)
   for n, r in ipairs(records) do
-    local row = row_of(r, contents)
+    local row = row_of(r, few[r[1]], contents)
     if row.number ~= n then error(errors.new("protocol", ("run %d: record %d is missing"):format(run, n)), 0) end
-    if r[8] ~= null then kept:add(n, r[8], or_nil(r[6]), or_nil(r[7])) end
+    if r[7] ~= null then kept:add(n, r[7], or_nil(r[5]), or_nil(r[6])) end
     records[n] = setmetatable(row, meta)
   end
   return records
@@ -190,12 +196,13 @@ local function parts_of(store, run, to)
   end
   local deliveries = deliveries_of(store, number, to and last or math.huge, next_at)
   local top = base + math.tointeger(math.min(last, 0xFFFFFFFF))
-  local records, pieces = all(store, RECORDS, base + 1, top), all(store, PIECES, base, top)
+  local records, pieces, few = all(store, RECORDS, base + 1, top), all(store, PIECES, base, top), {}
+  for _, r in ipairs(all(store, FEW, base + 1, top)) do few[r[1]] = r end
   local modules = all(store, "SELECT name FROM modules WHERE run=? ORDER BY number", number)
   local sources = all(store, "SELECT name,hash FROM sources WHERE run=? ORDER BY number", number)
   local contents = {}
   for _, r in ipairs(all(store, CONTENTS, number)) do contents[r[1]] = r[2] end
-  local rows = rows_of(number, records, contents)
+  local rows = rows_of(number, records, few, contents)
   add_pieces(rows, pieces, contents)
   for i, r in ipairs(modules) do modules[i] = r[1] end
   for i, r in ipairs(sources) do

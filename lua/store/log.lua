@@ -34,8 +34,8 @@ local ROW_BYTES <const> = 150
 local NEW <const>, OUTCOME <const>, INTENT <const>, ITEMS <const> = 1, 2, 4, 8
 
 local ROW = ("INSERT OR REPLACE INTO records (%s) VALUES (%s)"):format(codec.COLUMNS, ("?,"):rep(25) .. "?")
-local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,facts,took) "
-  .. "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)" -- one as most are
+local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,took) "
+  .. "VALUES (?,?,?,?,?,?,?,?,?,?,'value',?,?)" -- one as most are
 local DONE = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,value=?,lengths=?,error=?,facts=?,more=?,"
   .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL WHERE id=?"
 -- of a stream that goes on
@@ -285,27 +285,42 @@ local function asks_of(self, row)
   return codec.text(row.asks, self.sink) or null
 end
 
+--- An outcome of which only the text of its value was kept.
+local function whole(text)
+  return { kind = "value", value = text, err = null, facts = null, more = null, input = null, output = null, seconds = null }
+end
+
+M.whole = whole
+
+local NOTHING = whole(null)
+NOTHING.kind = null
+
 --- A row that is written for the first time.
 local function insert(self, row, batch)
   local number, sink = row.number, self.sink
   local id, outcome, request, base, kept = self.base | number, row.outcome, row.request, nil, nil
   if request ~= nil then request, base, kept = self.requests:encode(request, number, sink) end
   local made = outcome and (self.made[row] or outcome_of(outcome, sink))
-  self.bytes = self.bytes + ROW_BYTES + #row.key + (request and #request or 0) + (made and made.value ~= null and #made.value or 0)
+  self.bytes = self.bytes + ROW_BYTES + #row.key + (request and #request or 0)
   local name = name_of(row.key, row.name)
-  if made and name == null and not kept and not row.inside and not row.intent and made.err == null and made.more == null
-    and made.input == null and not outcome.items then
-    batch[#batch + 1] = { PLAIN, id, row.key, row.class, pack(row.digest), request or null, flag(row.where), flag(row.time),
-      flag(row.inline), flag(row.seen), flag(row.at), made.kind, made.value, made.facts, flag(row.took) }
-    return
+  if type(made) == "string" then
+    self.bytes = self.bytes + #made
+    if name == null and not kept and not row.inside and not row.intent then
+      local inline = row.inline
+      if inline == nil then inline = null end
+      batch[#batch + 1] = { PLAIN, id, row.key, row.class, pack(row.digest), request or null, row.where or null, row.time or null,
+        inline, row.seen or null, row.at or null, made, row.took or null }
+      return
+    end
+    made = whole(made)
   end
   local value, lengths = made and made.value or null, null
   if outcome and outcome.items then value, lengths = items_of(self, row, batch) end
-  batch[#batch + 1] = { ROW, id, row.key, name, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
-    request or null, flag(row.where), flag(row.time), flag(row.inside), flag(row.inline), flag(row.intent), flag(row.seen),
-    flag(row.at), made and made.kind or null, value or null, lengths or null, made and made.err or null,
-    made and made.facts or null, made and made.more or null, asks_of(self, row), flag(row.took), made and made.input or null,
-    made and made.output or null, made and made.seconds or null }
+  made = made or NOTHING
+  batch[#batch + 1] = { ROW, id, row.key, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
+    request or null, row.where or null, row.time or null, row.took or null, flag(row.inline), row.seen or null, row.at or null,
+    made.kind, value or null, made.facts, name, flag(row.inside), flag(row.intent), lengths or null, made.err, made.more,
+    asks_of(self, row), made.input, made.output, made.seconds }
 end
 
 --- What has come of a row that is there.
@@ -317,6 +332,7 @@ local function update(self, row, what, batch)
     return
   end
   local made = self.made[row] or what & OUTCOME ~= 0 and outcome_of(outcome, self.sink)
+  if type(made) == "string" then made = whole(made) end
   if made and made.value ~= null then self.bytes = self.bytes + #made.value end
   if not outcome.items then
     if made then

@@ -1,5 +1,6 @@
 -- stoke run --durable[=ID] FILE: the whole of stoke.main is one durable run.
 
+local env = require "core.env"
 local errors = require "core.errors"
 local runs = require "core.runs"
 local script = require "core.script"
@@ -16,8 +17,6 @@ local function reminder(id, path)
     if not left.done then say("run %s is kept: stoke run --durable=%s %s goes on with it", id, quoted(id), quoted(path)) end
   end })
 end
-
-local function when(seconds) return os.date("%Y-%m-%d %H:%M:%S", math.floor(seconds)) end
 
 -- Wait for its end: what it raises is raised here.
 local function wait_for(id, left)
@@ -48,7 +47,7 @@ return function(path, argv, id)
     if not id then say("run %s", made) end
     if existed and runs.ended(run) then
       left.done = true
-      say("run %s has ended: %s, %s", made, run.state, when(run.changed))
+      say("run %s has ended: %s, %s", made, run.state, env.globals.os.date("%Y-%m-%d %H:%M:%S", run.changed // 1 | 0))
       if run.error then error(run.error, 0) end
       return run.result
     end

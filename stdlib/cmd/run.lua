@@ -15,7 +15,7 @@ local SPEC = {
                { "stoke run - < town.lua", "read the script from standard input" } },
   options = { { "watch", type = "boolean", help = "replace the code while it runs when its files change; stoke.main runs again "
                 .. "once it has ended" },
-              { "durable", type = "boolean", help = "keep all that stoke.main does, as one run; =ID: begin or go on with this one" },
+              { "durable", type = "boolean", help = "keep all that stoke.main does, as one run; =ID: this one" },
               { "name", placeholder = "NAME", help = "what stoke ps and stoke attach call it; else the file's name" } },
   positionals = { { "file", optional = true, help = "the script; without it ./main.lua" },
                   { "args", type = "list", optional = true, help = "words for the script" } },

@@ -35,6 +35,7 @@ local LIST = {
   { "thinking", "Thinking", also = "think reasoning" },
   { "embeddings", "Embeddings", also = "embedding vectors" },
   { "serving", "Serving over HTTP", also = "serve server http-server sse" },
+  { "databases", "Databases", also = "database sqlite sql" },
 }
 
 --- The names of all topics, in the order of the guide.

@@ -1,6 +1,7 @@
 -- A log of a journal as a table: what each hand-over holds, and what is there after the first so many of them, as after a crash.
 
 local effect = require "core.effect"
+local keep = require "core.journal.keep"
 local plain = require "core.journal.plain"
 
 local M = {}
@@ -35,16 +36,16 @@ local function outcome_of(row)
   return own
 end
 
--- `eager`: whatever is told is handed over at once, so that a crash may come between any two records. The journal has it then as
--- `journal`.
+-- `eager`: whatever is told is handed over before the next is, so that a crash may come between any two records. The log knows its
+-- journal then, as `journal`.
 function M.new(eager, before)
   return setmetatable({ eager = eager, batches = table.move(before or {}, 1, before and #before or 0, 1, {}), pending = {},
     durable = 0, barriers = 0, commits = 0 }, Log)
 end
 
 function Log:told(entry)
+  if self.eager and self.journal and self.journal.schedule then keep.flush(self.journal) end
   self.pending[#self.pending + 1] = entry
-  if self.eager and self.journal and self.journal.schedule then require "core.journal.keep".flush(self.journal) end
 end
 
 function Log:row(row) self:told { "row", row } end
@@ -94,6 +95,7 @@ function Log:flush()
   self.pending = {}
   if self.full then return end
   self.batches[#self.batches + 1] = batch
+  if self.on_flush then self.on_flush(#self.batches) end
 end
 
 function Log:commit()

@@ -46,6 +46,8 @@ end
 
 M.value = function(value) return { value = value, facts = { attempts = 1 } } end
 
+M.error = require("core.errors").new
+
 -- A store that is closed at the end of a block.
 local CLOSED = { __close = function(self) self.store:close() end,
   __index = function(self, name)

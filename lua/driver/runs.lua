@@ -160,7 +160,7 @@ end })
 ---Raises `db`.
 function M.replay(q, options)
   local output = outputs.new(0)
-  local print = options.print and function(fd, text) outputs.put(output, fd, text) end or nil
+  local print = options.print and function(fd, text) outputs.put(output, fd, text, #text) end or nil
   return M.with_run(q, function(store, run)
     options.begun(run)
     local results = runs.replay(store, run, { to = options.to, on_given = options.on_given, print = print })

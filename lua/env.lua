@@ -302,6 +302,7 @@ local function from_library(name, tried)
   local open = "luaopen_" .. name:gsub("^.*%-", ""):gsub("%.", "_")
   local f, why = package.loadlib(path, open)
   if not f then errors.raise("script", ("module '%s' cannot be loaded from %s: %s"):format(name, path, why)) end
+  modules.native = true
   return f, path
 end
 

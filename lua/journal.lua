@@ -182,19 +182,27 @@ local function intend(call)
   return err and err.kind == "cancelled" and err or nil
 end
 
---- Before an effect is done of which a log is kept.
-local function prepare(journal, row, call)
+local function repeats(def, q)
+  local how = def.repeats
+  if type(how) == "function" then return how(q) end
+  return how
+end
+
+--- Before an effect is done of which a log is kept. Where the body of an effect is looked through, whatever changes the world in it
+--- counts, also what could be done again by itself: done again after it, the rest of the body would see another world.
+local function prepare(journal, row, call, def, q)
   if not journal.log:room() then keep.commit(journal) end
   call.row, call.since = row, row.time
   local inner = call.context.inside
-  if row.class == "unsafe" and (not inner or inner == "through") then call.intend = intend end
+  if inner == true or row.class == "pure" or def.through and def.through(q) then return end
+  if row.class == "unsafe" or inner and not repeats(def, q) then call.intend = intend end
 end
 
 --- Do it, and keep what comes of it; what it raises, a mistake of its caller, too.
 function Journal:take(row, def, q, call, live)
   local visible = not call.context.inside
   if visible then schedule.begin() end
-  if self.log then prepare(self, row, call) end
+  if self.log then prepare(self, row, call, def, q) end
   local guard = def.metered and inside(call, def, q)
   local ok, value, err = xpcall(live, handler, def, q, call)
   if guard then guard:leave() end

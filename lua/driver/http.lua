@@ -32,6 +32,9 @@ local SAFE = { GET = "pure", HEAD = "pure", OPTIONS = "pure", PUT = "idempotent"
 --- Methods that may be repeated (RFC 9110, 9.2).
 local function class_of(q) return SAFE[q.method] or q.idempotency and "idempotent" or "unsafe" end
 
+--- Does its server know it again?
+local function is_known(q) return q.idempotency end
+
 --- A request with the key by which its server knows it again: in a journalled run the same each time it is done.
 local function with_key(q, call)
   if not q.idempotency then return q end
@@ -126,7 +129,7 @@ local function fetch(q)
 end
 
 effect.define("http.request", {
-  subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact,
+  subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known,
   run = function(q, call)
     q = with_key(q, call)
     if follows(q) then return follow(q, fetch, function() end) end
@@ -168,7 +171,7 @@ local function open(q)
 end
 
 effect.define("http.stream", {
-  stream = true, subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact,
+  stream = true, subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known,
   run = function(q, call)
     q = with_key(q, call)
     if follows(q) then return follow(q, open, function(source) source:close() end) end

@@ -38,7 +38,7 @@ local function attempt(work, q, key)
 end
 
 effect.define("step", { class = function(q) return q.idempotent and "idempotent" or "unsafe" end, metered = true,
-  reconcile = function(_, call) return call.work.reconcile end,
+  repeats = true, reconcile = function(_, call) return call.work.reconcile end,
   run = function(q, call, work)
     local key = call and call.key and call.context.journal:idempotency(call.key) or nil
     local pause = FIRST
@@ -79,7 +79,7 @@ local function child_id(call)
   return hash.sha256(("child\n%s\n%s"):format(journal.run_id or journal.id, call.key)):sub(1, 16)
 end
 
-effect.define("run.start", { class = "idempotent", run = function(q, call)
+effect.define("run.start", { class = "idempotent", repeats = true, run = function(q, call)
   return told(function()
     local id = q.id or child_id(call)
     runs.start(q.workflow, q.input, id)
@@ -105,7 +105,7 @@ effect.define("run.status", { class = "pure", run = function(q)
   end)
 end })
 
-effect.define("run.send", { class = "idempotent", run = function(q, call)
+effect.define("run.send", { class = "idempotent", repeats = true, run = function(q, call)
   return told(function()
     local journal = call and call.context.journal
     runs.signal(q.id, q.name, q.value, journal and call.key and journal:idempotency(call.key) or nil)
@@ -113,7 +113,7 @@ effect.define("run.send", { class = "idempotent", run = function(q, call)
   end)
 end })
 
-effect.define("run.cancel", { class = "idempotent", run = function(q)
+effect.define("run.cancel", { class = "idempotent", repeats = true, run = function(q)
   return told(function()
     runs.cancel(q.id)
     return true

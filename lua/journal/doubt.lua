@@ -63,7 +63,7 @@ end
 function M.judge(journal, row, def, q, call, live, cancelled)
   if not row or row.outcome or cancelled or not (row.intent or row.touched) then return live end
   local reconcile = def.reconcile and def.reconcile(q, call)
-  if reconcile and row.intent then return asking(reconcile, journal, row, live) end
+  if reconcile then return asking(reconcile, journal, row, live) end
   local err = in_doubt(journal, row)
   journal:stop(err)
   return nil, err

@@ -50,9 +50,22 @@ end
 
 -- ---- what is kept of it -------------------------------------------------------------------------------------------------------
 
+--- The row that is in doubt: the one with this key, or that whose body it is in.
 local function row_of(parts, key)
-  for i = #parts.rows, 1, -1 do
-    if parts.rows[i].key == key then return parts.rows[i] end
+  for _, row in ipairs(parts.rows) do
+    local own = row.key
+    if not row.inside and not row.outcome and (own == key or key:sub(1, #own + 1) == own .. "/") then return row end
+  end
+end
+
+--- It is done again: what its body had begun is forgotten.
+local function forget(parts, log, row)
+  local below = row.key .. "/"
+  for _, other in ipairs(parts.rows) do
+    if other.intent and (other == row or other.inside and other.key:sub(1, #below) == below) then
+      other.intent = nil
+      log:row(other)
+    end
   end
 end
 
@@ -62,10 +75,9 @@ local function resolve(entry, parts, log)
   if not list then return err end
   for _, said in ipairs(list) do
     local row = row_of(parts, said.key)
-    if row and not row.outcome then
+    if row then
       if said.retry then
-        row.intent, row.settled = nil, true
-        log:row(row)
+        forget(parts, log, row)
       else
         row.outcome = said.fail and { err = errors.new("tool", tostring(said.fail)), facts = { attempts = 1, counts = true } }
           or { value = said.value, facts = { attempts = 1, counts = true } }

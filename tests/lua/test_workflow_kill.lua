@@ -92,6 +92,7 @@ test("a tool that was cut by a crash is in doubt, and the run goes on as a perso
   local source = [[
     local stoke = require "stoke"
     local pay = stoke.tool { name = "pay", description = "Pays", params = { n = "integer" }, run = function(a)
+      stoke.fs.write("paid.txt", "1", { append = true })
       stoke.sleep(0.4)
       return "paid " .. a.n
     end }
@@ -102,7 +103,7 @@ test("a tool that was cut by a crash is in doubt, and the run goes on as a perso
     case:run("u", nil, 0.25)
     local status, out, err = case:run "u"
     t.eq({ status.code, out }, { 5, "" })
-    t.match(err, "stoke: in_doubt: tool.call pay %(#1, main.lua:6%) had begun when the process ended")
+    t.match(err, "stoke: in_doubt: fs.write paid.txt %(#2, main.lua:3%) had begun when the process ended")
     local store = runs.open(case.folder .. "/.stoke/state.db")
     t.eq(store:find "u".state, "parked")
     stoke.try(store.resolve, store, "u", "run/tool pay:1/tool.call#1", verdict)
@@ -112,6 +113,19 @@ test("a tool that was cut by a crash is in doubt, and the run goes on as a perso
   t.eq(select(2, resolved { value = "paid by hand" }), "paid by hand\n")
   t.eq(select(2, resolved { retry = true }), "paid 5\n")
   t.match(select(3, resolved { fail = "the bank was closed" }), "tool: the bank was closed")
+end)
+
+test("a tool that had changed nothing yet is done again", { real = true, timeout = 60 }, function(t)
+  local case = durable.new(t, [[
+    local stoke = require "stoke"
+    local look = stoke.tool { name = "look", description = "Looks", params = {}, run = function()
+      stoke.sleep(0.3)
+      return "seen"
+    end }
+    stoke.main(function() print(look:call {}) end)
+  ]])
+  case:run("l", nil, 0.25)
+  t.eq(select(2, case:run "l"), "seen\n")
 end)
 
 test("two processes, one run: one has it, the other waits for its end", { real = true, timeout = 60 }, function(t)

@@ -99,6 +99,24 @@ define("find", "pure", function(store, q)
   return run and with_origin(store, run), err
 end)
 
+--- Mark the rows that are in doubt where no process has the run: the row is one of the run's own, without an outcome, and `doubt` is
+--- what had begun, itself or the last thing in its body that changes the world.
+local function mark_doubt(rows)
+  local open = {}
+  for _, row in ipairs(rows) do
+    if not row.inside and not row.outcome then
+      open[row.key] = row
+      row.doubt = row.intent and row.number or nil
+    elseif row.inside and row.intent then
+      local key = row.key
+      while key do
+        key = key:match "^(.*)/[^/]*$"
+        if key and open[key] then open[key].doubt = row.number end
+      end
+    end
+  end
+end
+
 --- Requests are worked out as they are read.
 local function load(store, run)
   local parts, err = store:load(run)
@@ -108,6 +126,7 @@ local function load(store, run)
     setmetatable(row, nil)
     row.request = request
   end
+  mark_doubt(parts.rows)
   parts.run = with_origin(store, run)
   return parts
 end
@@ -240,17 +259,17 @@ define("resolve", "idempotent", function(store, q)
   if not parts then return nil, err end
   local run, doubtful = parts.run, {}
   for _, row in ipairs(parts.rows) do
-    if row.intent and not row.outcome then doubtful[#doubtful + 1] = row end
+    if row.doubt then doubtful[#doubtful + 1] = row end
+  end
+  if run.state ~= "parked" and doubtful[1] then
+    return nil, errors.new("usage", ("#%d of %s may still be at work: the run is not parked"):format(doubtful[1].number, run.id),
+      { hint = "a host that runs it decides nothing is in doubt before it ended; stoke show " .. run.id })
   end
   local row
   row, err = one_of(doubtful, q, "is in doubt", run.id, "resolve")
   if not row then
     if q.of then err.message = err.message:gsub(" is in doubt$", " is not in doubt") end
     return nil, err
-  end
-  if run.state ~= "parked" then
-    return nil, errors.new("usage", ("#%d of %s may still be at work: the run is not parked"):format(row.number, run.id),
-      { hint = "a host that runs it decides nothing is in doubt before it ended; stoke show " .. run.id })
   end
   local ok
   ok, err = store:resolve(run.id, row.key, { retry = q.retry, value = q.value, fail = q.fail })

@@ -49,7 +49,8 @@ function M.frames(co)
     if is_script(info) then
       local path = own_path(info.short_src)
       local caller = info.what ~= "main" and debug.getinfo(co, level + 1, "S")
-      local name = info.what == "main" and "the file's body" or caller and is_script(caller) and info.name ~= "?" and info.name or nil
+      local name = caller and is_script(caller) and info.name ~= "?" and info.name or nil
+      if info.what == "main" then name = "the file's body" end
       out[#out + 1] = { level = level, func = info.func, at = ("%s:%d"):format(path, info.currentline), name = name,
         text = line_of(info.source, info.currentline) }
     end

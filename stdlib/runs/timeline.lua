@@ -23,6 +23,7 @@ local M = {}
 ---@field output_tokens? integer
 ---@field status "done"|"failed"|"refused"|"cancelled"|"in doubt"|"waits"|"open"
 ---@field outcome string in a few words
+---@field doubt? integer what had begun in the body of a record in doubt: the number of that record
 ---@field inside? boolean done by the body of another record, which a replay does not run
 ---@field changed? boolean a fork was given this outcome
 ---@field digest? string of exactly what it asks for, where it waits for an approval
@@ -51,6 +52,7 @@ local function entry_of(row, run, whole)
     local asks = type(row.asks) == "table" and row.asks or {}
     entry.args, entry.digest, entry.since = type(row.request) == "table" and row.request.args or nil, row.digest, asks.since
   end
+  if status == "in doubt" and row.doubt ~= row.number then entry.doubt = row.doubt end
   if whole then
     local outcome = row.outcome
     entry.request = row.request
@@ -186,16 +188,18 @@ local function waits_for_approval(run, entry)
     entry.who and entry.who .. " wants " or "", entry.what:match "^tool [^ ]*" or entry.what, arguments(entry), id, of, id, of)
 end
 
-local function in_doubt(run, entry, several)
+local function in_doubt(run, entry, several, entries)
   local id = show.word(run.id)
   local of = several and (" --of %d"):format(entry.number) or ""
+  local inner = entry.doubt and entries[entry.doubt]
+  local begun = inner and ("It had begun #%d %s"):format(inner.number, inner.what) or "It was begun"
   return ([[
 #%d is in doubt: %s
-  It was begun, and the process ended before its outcome was kept. Look whether it happened, then:
+  %s, and the process ended before the outcome was kept. Look whether it happened, then:
   stoke resolve %s%s --retry          it did not happen: do it (again)
   stoke resolve %s%s --value JSON     it happened, and this is what came of it
   stoke resolve %s%s --fail WHY       the run is told that it failed
-]]):format(entry.number, entry.what, id, of, id, of, id, of)
+]]):format(entry.number, entry.what, begun, id, of, id, of, id, of)
 end
 
 --- What a run waits for, and the commands that decide it; "" when nothing has to be decided.
@@ -210,7 +214,7 @@ function M.waiting(run, entries)
     if open[entry.status] then table.insert(open[entry.status], entry) end
   end
   for _, entry in ipairs(open.waits) do out[#out + 1] = waits_for_approval(run, entry) end
-  for _, entry in ipairs(open["in doubt"]) do out[#out + 1] = in_doubt(run, entry, #open["in doubt"] > 1) end
+  for _, entry in ipairs(open["in doubt"]) do out[#out + 1] = in_doubt(run, entry, #open["in doubt"] > 1, entries) end
   return table.concat(out)
 end
 

@@ -187,7 +187,7 @@ function M.outcome(row, run)
   local outcome = row.outcome
   if not outcome then
     if row.asks then return "waits", "waits for approval" end
-    if row.intent and run.state == "parked" then return "in doubt", "in doubt: it was begun, and what came of it was not kept" end
+    if row.doubt and run.state == "parked" then return "in doubt", "in doubt: begun, and what came of it was not kept" end
     if row.intent then return "open", "begun" end
     return "open", run.state == "waiting" and "waits" or "not done yet"
   end

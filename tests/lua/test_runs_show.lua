@@ -85,11 +85,11 @@ test("show: what is in doubt, and what may be said of it", function(t)
   local shown = runs.show("trip-9", { store = held.path })
   t.eq(timeline.text(shown.records), [[
  #  AFTER  TOOK  TOKENS  WHAT                                          OUTCOME
-1!   0.0s                guide: tool book_flight {from=Oslo, to=Rome}  in doubt: it was begun, and what came of it was not kept
+1!   0.0s                guide: tool book_flight {from=Oslo, to=Rome}  in doubt: begun, and what came of it was not kept
 ]])
   t.eq(timeline.waiting(shown.run, shown.records), [[
 #1 is in doubt: tool book_flight {from=Oslo, to=Rome}
-  It was begun, and the process ended before its outcome was kept. Look whether it happened, then:
+  It was begun, and the process ended before the outcome was kept. Look whether it happened, then:
   stoke resolve trip-9 --retry          it did not happen: do it (again)
   stoke resolve trip-9 --value JSON     it happened, and this is what came of it
   stoke resolve trip-9 --fail WHY       the run is told that it failed

@@ -99,8 +99,8 @@ define("find", "pure", function(store, q)
   return run and with_origin(store, run), err
 end)
 
---- Mark the rows that are in doubt where no process has the run: the row is one of the run's own, without an outcome, and `doubt` is
---- what had begun, itself or the last thing in its body that changes the world.
+--- Mark the rows that are in doubt where no process has the run: a row is one of the run's own, without an outcome, and `doubt` is
+--- the number of what had begun: itself, or the last thing in its body that changes the world.
 local function mark_doubt(rows)
   local open = {}
   for _, row in ipairs(rows) do

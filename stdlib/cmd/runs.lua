@@ -2,6 +2,7 @@
 
 local approve = require "stoke.approve"
 local args = require "stoke.args"
+local prune = require "stoke.cmd.prune"
 local output = require "stoke.runs.output"
 local runs = require "stoke.runs"
 local stdio = require "core.stdio"
@@ -32,6 +33,7 @@ end
 
 ---@param argv string[]
 return function(argv)
+  if argv[1] == "prune" then return prune(table.move(argv, 2, #argv, 1, {})) end
   local a = args.parse(SPEC, argv)
   local list = runs.list { status = a.status, workflow = a.workflow, limit = a.limit }
   if a.json then
@@ -43,4 +45,5 @@ return function(argv)
     return stdio.err(only and "no such run; stoke runs lists all\n" or "no run yet: stoke run --durable FILE begins one\n")
   end
   table_of(list, time.now())
+  if #list == a.limit then stdio.err(("(the newest %d; --limit N shows more)\n"):format(a.limit)) end
 end

@@ -2,6 +2,7 @@
 
 local test = require "stoke.test"
 local fs = require "stoke.fs"
+local journals = require "core.journal"
 local json = require "stoke.json"
 local kept = require "kept"
 local runs = require "stoke.runs"
@@ -270,4 +271,25 @@ test("export: a file that is damaged, or none of ours, is said", function(t)
   fails(t, "usage", 'the name of an exported run ends in .run, not "bug.json"', runs.export, "trip-7", "bug.json",
     { store = held.path })
   t.ok(json.decode(text:match "^[^\n]*").stoke_run)
+end)
+
+-- ---- inside a run ---------------------------------------------------------------------------------------------------------------
+
+test("runs: what a run asks of other runs is recorded like any effect", function(t)
+  local held <close> = kept.store(t)
+  kept.run(held.store, "a", steps)
+  waiting(held.store, "w", { asks = { since = 1 } })
+  local function look()
+    local ids = {}
+    for i, run in ipairs(runs.list { store = held.path }) do ids[i] = run.id end
+    local fork = runs.fork("a", { at = 1, store = held.path })
+    local decided = runs.approve("w", { store = held.path })
+    return { ids, runs.show("a", { store = held.path }).records[2].what, fork.id, decided.number }
+  end
+  local journal, results = journals.record("outer", look)
+  t.eq(results.err, nil)
+  t.eq(results[1], { { "w", "a" }, "sleep 2 s", "a-2", 2 })
+  local again = journals.replay(journal, look)
+  t.eq({ again.err, again[1] }, { nil, results[1] })
+  t.eq(#runs.list { store = held.path }, 3)
 end)

@@ -228,6 +228,17 @@ test("verbs: an approval is given while no host is up, and the run goes on", { r
   t.eq(here.run("show", "book-1", "--record", "3", "--json").stdout:match '"value":"([^"]*)"', "booked Rome")
 end)
 
+test("verbs: a host that is up notices an approval", { real = true }, function(t)
+  local here <close> = booking "ASK"
+  fs.write(here.path .. "/answers.lua", 'return { { tool = "book_flight", args = { to = "Rome" } }, "It is done." }')
+  local child <close> = proc.spawn { argv = { about.executable(), "book.lua", SIM }, cwd = here.path, env = here.env,
+    env_allow = binary.PASSED_ON }
+  while not state_is "waiting"(here) do stoke.sleep(0.05) end
+  here.run("approve", "book-1")
+  t.eq(stoke.timeout(30, child.read, child), "It is done.\n")
+  t.eq(here.run("runs", "--json").stdout:match '"state":"(%a+)"', "done")
+end)
+
 test("verbs: a rejection is what the model reads", { real = true }, function(t)
   local here <close> = booking "ASK"
   killed(here, state_is "waiting")
@@ -285,11 +296,18 @@ test("verbs: mistakes in what is typed, each with what to type", { real = true }
   fails("--older wants a number and a unit, got '30'", "as in --older 30d", "prune", "--older", "30")
 end)
 
+test("verbs: Tab offers the ids of runs", { real = true }, function(t)
+  local here <close> = place()
+  here.run("trip.lua", SIM)
+  t.eq(here.run("completion", "--words", "--", "show", "tr").stdout, "trip-7\ttrip, done\n")
+  t.eq(here.run("completion", "--words", "--", "resolve", "trip-7", "--va").stdout:match "^%S+", "--value")
+end)
+
 test("verbs: prune tells first, then deletes", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)
   t.ok(here.run("prune", "--older", "0s", "--dry-run").stdout:find "1 run, [%d.]+ k?B would be deleted\n$")
-  t.ok(here.run("prune", "--older", "0s").stdout:find "1 run, [%d.]+ k?B deleted\n$")
+  t.ok(here.run("runs", "prune", "--older", "0s").stdout:find "1 run, [%d.]+ k?B deleted\n$")
   t.eq(here.run("runs").stderr, "no run yet: stoke run --durable FILE begins one\n")
   t.eq(here.run("prune", "--bytes", "1gb").stdout, "0 runs, 0 B deleted\n")
 end)

@@ -114,9 +114,11 @@ end
 --- Do a run again from what was recorded: no call, no wait. It is played on the code that it went on, with every request compared;
 --- at the end the result is compared, too.
 ---@param id string
----@param options? { to?: integer, on_record?: fun(entry: stoke.runs.entry, row: table), print?: boolean, store?: string }
+---@param options? { to?: integer, on_record?: fun(entry: stoke.runs.entry, row: table), print?: boolean, code?: "own"|"latest",
+---  store?: string }
 ---  to: do no more than the records up to this one; on_record: called in the run as it gets an outcome; print: what the run prints
----  is printed again
+---  is printed again; code: its own, as it was kept, or "latest": that of its files as they are now, to see whether it would ask
+---  something else
 ---@return { same: boolean, effects: integer, ended: boolean, difference?: string, err?: stoke.error }
 ---  ended: it went to the run's end
 ---Raises `usage`, `argument`, `db`.
@@ -124,7 +126,11 @@ end
 --- Example: `assert(stoke.runs.replay("trip-7").same)`
 function M.replay(id, options)
   check_id("runs.replay", id)
-  options = errors.options(options, { to = "number", on_record = "function", print = "boolean", store = "string" }, "runs.replay")
+  options = errors.options(options, { to = "number", on_record = "function", print = "boolean", code = "string",
+    store = "string" }, "runs.replay")
+  if options.code and options.code ~= "own" and options.code ~= "latest" then
+    errors.argument("runs.replay: code must be \"own\" or \"latest\", got %s", errors.describe(options.code))
+  end
   return replays.run(asked(id, options), options)
 end
 

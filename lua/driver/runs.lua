@@ -1,5 +1,6 @@
---- Effects on durable runs, from outside: runs.list, runs.find, runs.load, runs.decide, runs.resolve, runs.fork, runs.prune. The
---- store is opened for each, and closed: SQLite lets many processes in, and the host that runs a run notices what was written.
+--- Effects on durable runs, from outside: runs.list, runs.find, runs.load, runs.text, runs.decide, runs.resolve, runs.fork,
+--- runs.prune. A process that has no store open opens it for each, and closes it: SQLite lets many in, and the host that has a run
+--- notices what was written.
 ---
 --- A request has `store`, the path of the file; nil looks for one where scripts keep theirs.
 
@@ -25,8 +26,10 @@ function M.locate(path)
     { hint = "stoke run --durable FILE makes one beside the script; --store FILE names it" })
 end
 
---- Call f with the store, and close it.
+--- Call f with the store: the one this process has open, else for a moment.
 local function with(q, f, ...)
+  local own = runs.store()
+  if own and (q.store == nil or q.store == own.path) then return f(own, q, ...) end
   local path, err = M.locate(q.store)
   if not path then return nil, err end
   local store
@@ -170,10 +173,38 @@ end })
 
 -- ---- again ----------------------------------------------------------------------------------------------------------------------
 
+--- The same sources as their files say now. They are looked for in the working folder, and beside the folder of the store.
+local function edited(store, sources)
+  local beside = store.path:match "^(.*)%.stoke/[^/]*$"
+  local out = {}
+  for i, one in ipairs(sources) do
+    local path = one.name:match "^%S+ (.*)$" or one.name
+    local text, err = effect.perform("fs.read", { path = path })
+    if not text and beside and path:sub(1, 1) ~= "/" then text = effect.perform("fs.read", { path = beside .. path }) end
+    if not text then
+      return nil, errors.new("usage", ("the file %s of the run cannot be read: %s"):format(path, err.message),
+        { hint = "without --latest the run is done again on the code it was begun with" })
+    end
+    out[i] = { name = one.name, text = text }
+  end
+  return out
+end
+
+--- A store that gives a run the code of its files as they are now.
+local function with_edited(store)
+  return { load = function(_, run, to)
+    local parts, err = store:load(run, to)
+    if not parts then return nil, err end
+    parts.sources, err = edited(store, parts.sources)
+    if not parts.sources then return nil, err end
+    return parts
+  end }
+end
+
 --- Do a run again from its records alone. This is no effect: a run cannot do another one again.
 ---@param q { id: string, store?: string, text?: string }
----@param options { to?: integer, on_given: fun(row: table), print?: boolean, begun: fun(run: stoke.store.run) }
----  print: what it prints goes to the standard streams
+---@param options { to?: integer, on_given: fun(row: table), print?: boolean, latest?: boolean, begun: fun(run: stoke.store.run) }
+---  print: what it prints goes to the standard streams; latest: on the code of its files as they are now
 ---@return { n: integer, err?: stoke.error }|nil results
 ---@return stoke.store.run|stoke.error run
 ---Raises `db`.
@@ -182,7 +213,8 @@ function M.replay(q, options)
   local print = options.print and function(fd, text) outputs.put(output, fd, text, #text) end or nil
   return M.with_run(q, function(store, run)
     options.begun(run)
-    local results = runs.replay(store, run, { to = options.to, on_given = options.on_given, print = print })
+    local from = options.latest and with_edited(store) or store
+    local results = runs.replay(from, run, { to = options.to, on_given = options.on_given, print = print })
     outputs.wait(output)
     return results, run
   end)
@@ -194,14 +226,20 @@ end
 ---@return any result
 ---Raises what it ends with; `usage` for an id that no run has.
 function M.resume(id, store)
-  local path = errors.check(M.locate(store))
-  return runs.resume(errors.check(M.run(runs.open(path), id)).id)
+  local own = runs.store()
+  if not own then own = runs.open(errors.check(M.locate(store))) end
+  return runs.resume(errors.check(M.run(own, id)).id)
 end
 
 -- ---- what people decide -------------------------------------------------------------------------------------------------------
 
 local function ended(run)
   return run.state == "done" or run.state == "failed" or run.state == "cancelled"
+end
+
+--- A run of this process hears of it at once; other processes look at the file.
+local function tell(store, id)
+  if store == runs.store() and runs.told then runs.told(id) end
 end
 
 --- The record that a decision is about: `of` a number, else the only one there is.
@@ -251,6 +289,7 @@ define("decide", "idempotent", function(store, q)
   local ok
   ok, err = store:decide(run.id, row.key, row.digest, { decision = q.decision, reason = q.reason, args = q.args })
   if ok == nil then return nil, err end
+  tell(store, run.id)
   return { id = run.id, number = row.number, key = row.key, request = row.request, decision = q.decision, name = row.name }
 end)
 
@@ -274,6 +313,7 @@ define("resolve", "idempotent", function(store, q)
   local ok
   ok, err = store:resolve(run.id, row.key, { retry = q.retry, value = q.value, fail = q.fail })
   if ok == nil then return nil, err end
+  tell(store, run.id)
   return { id = run.id, number = row.number, key = row.key, request = row.request, name = row.name }
 end)
 

@@ -51,7 +51,7 @@ end
 --- Do it again.
 ---@param q { id: string, store?: string, text?: string }
 ---@param options { to?: integer, on_record?: fun(entry: stoke.runs.entry, row: table), on_given?: fun(row: table),
----  print?: boolean }
+---  print?: boolean, code?: "own"|"latest" }
 ---@return stoke.runs.replayed
 ---Raises `usage`, `argument`, `db`.
 ---
@@ -64,10 +64,13 @@ function M.run(q, options)
     if options.on_given then options.on_given(row) end
   end
   local results
-  results, run = drivers.replay(q, { to = options.to, on_given = on_given, print = options.print,
+  local latest = options.code == "latest"
+  results, run = drivers.replay(q, { to = options.to, on_given = on_given, print = options.print, latest = latest,
     begun = function(it) run = it end })
   if not results then error(run, 0) end
-  return judge(run, results, given)
+  local report = judge(run, results, given)
+  if latest and report.difference then report.difference = report.difference:gsub(" %(as the run has it%)", "") end
+  return report
 end
 
 --- The report in words.

@@ -80,6 +80,26 @@ test("verbs: a replay goes on the code of the run, whatever the file says by now
   t.eq(here.run("replay", "trip-7", "--check").stdout, "5 effects, all the same\n")
 end)
 
+test("verbs: a replay on the files as they are now says where an edited one parts", { real = true }, function(t)
+  local here <close> = place()
+  here.run("trip.lua", SIM)
+  fs.write(here.path .. "/trip.lua", "-- a comment\n" .. TRIP)
+  t.eq(here.run("replay", "trip-7", "--check", "--latest").stdout, "5 effects, all the same\n")
+  fs.write(here.path .. "/trip.lua", (TRIP:gsub("Umbrella in", "A hat in")))
+  local r = here.run("replay", "trip-7", "--check", "--latest")
+  t.eq(r.code, 1)
+  t.ok(r.stdout:find "^1 effect, then a difference: diverged at #2: run/agent guide:1/llm.chat#1 asks something else than #2 ")
+  t.eq(r.stdout:match "%(trip.lua:8%): (.*)$", [[
+body.messages[1].content differs at byte 1
+  recorded: "Umbrella in Oslo?"
+  asked:    "A hat in Oslo?"
+  in trip.lua:8
+]])
+  fs.remove(here.path .. "/trip.lua")
+  local gone = here.run("replay", "trip-7", "--latest").stderr
+  t.ok(gone:find "the file trip.lua of the run cannot be read: [^\n]*\n  hint: without %-%-latest", gone)
+end)
+
 test("verbs: the prompt inside a run", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)

@@ -2,7 +2,7 @@
 #
 #   make BUILD=elsewhere     another build directory         make V=1        show the commands
 #   make WERROR=1            warnings are errors             make BYTECODE=0 embed the Lua sources as text alone
-#   make DLOPEN=0            link libcurl, libmicrohttpd and libcrypto, for packages and static builds (below)
+#   make DLOPEN=0            link libcurl, libmicrohttpd, libcrypto and libsqlite3, for packages and static builds (below)
 
 # ---- settings -------------------------------------------------------------------------------------------------------
 
@@ -53,7 +53,7 @@ LUA := $(shell for name in lua5.4 lua-5.4 lua54 lua; do \
 ifndef DLOPEN
   DLOPEN := $(if $(filter Linux,$(shell uname -s)),1,0)
 endif
-LAZY      = libcurl libmicrohttpd libcrypto
+LAZY      = libcurl libmicrohttpd libcrypto sqlite3
 LIBRARIES = $(LUA) libuv $(LAZY)
 
 # In a plain := these run once; they are empty, quietly, while the packages are still missing.

@@ -14,6 +14,7 @@
 #include "bind/hostlibs.h"
 #include "httpd/httpd_impl.h"
 #include "net/net_impl.h"
+#include "store/store.h"
 #include "loop/signals.h"
 #include "loop/task.h"
 #include "sys/tty.h"
@@ -232,10 +233,12 @@ bool host_close(struct host *h) {
   tty_close(h);
   console_close(h);
   httpd_close(h);
+  store_shut(h);
   watchdog_close(h);
   signals_release(h);
   /* 4. Closings in flight; bounded, because a stuck native call must not keep the process. */
   (void)drain(h, false, NATIVE_LIMIT);
+  if (!store_finish(h)) return false;
   /* 5. Whatever is still there, and the loop itself. */
   uv_walk(&h->loop, close_leftover, NULL);
   if (!drain(h, true, CLOSING_LIMIT)) return false;

@@ -28,6 +28,8 @@ M.watchers = setmetatable({}, { __mode = "k" })
 ---@field since number wall clock, seconds
 ---@field decision? "approved"|"rejected"
 ---@field key? string key of the waiting effect, in a journalled run
+---@field durable? boolean of a durable run: it waits until somebody decides, here or elsewhere
+---@field digest? string of exactly what is asked, in a durable run
 local Pending = {}
 Pending.__index = Pending
 Pending.__name = "stoke.pending"
@@ -46,6 +48,10 @@ function M.decide(entry, q)
   if task.co then host.wake(task.co) end
   return true
 end
+
+--- Told of a request of a journalled run that starts to wait: fun(entry, call): fun(decided)|nil, called when it is over
+--- (lua/runs/mail.lua).
+M.durable = nil
 
 --- Called for a script's decision; lua/driver/approval.lua replaces it by an effect.
 function M.through(entry, q) return M.decide(entry, q) end
@@ -164,7 +170,7 @@ local function wait(entry, timeout)
       if deadline and time.monotonic() >= deadline then
         return errors.new("needs_approval", ("nobody approved %s %s within %g s"):format(entry.effect, entry.what, timeout))
       end
-      if not asked and pause > 0 and no_decider_left() then
+      if not asked and pause > 0 and not entry.durable and no_decider_left() then
         return errors.new("needs_approval",
           ("%s %s needs approval, and nobody is there to give it"):format(entry.effect, entry.what),
           { hint = "run it on a terminal, approve it from another task (stoke.pending), or allow it in stoke.policy" })
@@ -190,7 +196,9 @@ function M.request(effect, kind, what, q, timeout)
   entries[#entries + 1] = entry
   local watcher = type(q) == "table" and M.watchers[q]
   if watcher then watcher(entry) end
-  local err = wait(entry, timeout)
+  local over = M.durable and M.durable(entry, entry.task.call)
+  local err = wait(entry, timeout and timeout - (time.wall() - entry.since))
+  if over then over(err == nil) end
   if err then return err end
   if entry.decision == "rejected" then
     return errors.new("denied", ("%s %s was rejected%s"):format(effect, entry.what, entry.reason and ": " .. entry.reason or ""),

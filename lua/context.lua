@@ -10,9 +10,11 @@ local M = {}
 ---@field tape? stoke.tape where a test's outcomes are recorded, or come from
 ---@field journal? stoke.journal of the run this belongs to (lua/journal.lua)
 ---@field frame? stoke.frame where in that run (lua/frame.lua); there is one where there is a journal
----@field inside? boolean in the body of an effect of that run, which a replay does not run
+---@field inside? true|"through" in the body of an effect of that run, which a replay does not run; through: what is unsafe in it is
+---  told apart, so that the body may be done again before that
+---@field only? table the transaction that all effects have to be of: `stream`, `path` (lua/driver/db.lua)
 ---@field system? boolean the host's own work: it is not traced, and counts as no leak
----@field gated boolean each effect has to pass the gates: there is a budget, a tape or a journal
+---@field gated boolean each effect has to pass the gates: there is a budget, a tape, a transaction or a journal
 
 --- The contexts at the two roots of the tree of tasks.
 ---@type stoke.context
@@ -23,13 +25,15 @@ M.system = { system = true, gated = false }
 --- A context that differs from another.
 ---@param context stoke.context
 ---@param fields { budget?: stoke.budget, run?: table, span?: integer, tape?: stoke.tape, journal?: stoke.journal,
----  frame?: stoke.frame, inside?: boolean }
+---  frame?: stoke.frame, inside?: true|"through", only?: table }
 ---@return stoke.context
 function M.with(context, fields)
   local budget, tape, journal = fields.budget or context.budget, fields.tape or context.tape, fields.journal or context.journal
   local made = { run = fields.run or context.run, span = fields.span or context.span, system = context.system, gated = false }
   if budget then made.budget, made.gated = budget, true end
   if tape then made.tape, made.gated = tape, true end
+  local only = fields.only or context.only
+  if only then made.only, made.gated = only, true end
   if journal then -- apart, so that all others stay small
     made.journal, made.frame, made.gated = journal, fields.frame or context.frame, true
     made.inside = fields.inside or context.inside

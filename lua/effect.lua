@@ -12,7 +12,7 @@
 ---   budget   reserve calls, settle tokens and seconds               lua/gate/budget.lua
 ---   (cache   its place; exact hit or single flight)
 ---   retry {  pool    wait for a slot of that key                    lua/gate/retry.lua, lua/gate/pool.lua
----            (intent its place; journal it before the work)
+---            intent   unsafe work is journalled before it begins   lua/journal.lua
 ---            driver  the only part that does the work }
 ---   settle   one guard: cost, slot given back, span closed
 ---
@@ -38,11 +38,14 @@ local M = {}
 ---@field run fun(q: table, call?: table, work?: any): any, stoke.error? the driver; returns value, or nil and an error; never
 ---  raises
 ---@field stream? boolean run returns a source (lua/stream.lua)
+---@field lasts? boolean what a line of a session opens belongs to the session, as what it spawns does
 ---@field pool? fun(q: table, call: table): string?, integer? key and width of the pool the call waits in; nil = none. May set
 ---  call.target, where the call goes: it is asked anew for each attempt
 ---@field waits? fun(q: table) told that the call has to wait for a slot: what can be made again is not kept meanwhile
 ---@field retry? { attempts: integer, base: number, max: number, server?: fun(q): string? } only for errors that say retryable;
 ---  `server` is the address whose retries are counted, where the call has no target
+---@field resume? fun(q: table, items: table[], work?: any): table?, stoke.error? of a stream that can be read again: a source that
+---  goes on behind the items { value } that a journal has of it
 ---@field usage? fun(value: any, q: any): table? what a finished call consumed: { input_tokens, output_tokens }
 ---@field reserve? fun(q: any, room: number, call: table): integer?, integer? tokens the call may use, cut down to `room`; nil and
 ---  what it needs at least where that does not fit. Sets call.asked to the tokens it is asked with, and call.amend to what changes
@@ -53,6 +56,7 @@ local M = {}
 ---@field approvable? boolean a request may ask for a person's approval itself (needs_approval)
 ---@field quiet? boolean never traced (clock, randomness)
 ---@field in_body? boolean a body that is run again may do it: it only looks, and waits for nothing
+---@field in_transaction? boolean it is of a database, and may be done in a transaction of that one
 ---@field taped? boolean its outcomes stand on cassettes, too; false = no journal can record them, for the reason in `why`
 ---@field why? string
 ---@field class? "pure"|"idempotent"|"unsafe"|fun(q): string how bad it is to do it twice: it changes nothing; the second time
@@ -64,6 +68,12 @@ local M = {}
 ---@field secret? fun(q: any): string|nil the name of a secret that is the outcome: a journal keeps the name alone
 ---@field codec? { keep: fun(value): any, give: fun(kept): any } of values that are no plain data
 ---@field metered? boolean its body performs effects of its own: what they spend of budgets is part of its outcome
+---@field through? fun(q: any): any what its body does is all done through the door: with unsafe effects of their own
+---@field repeats? boolean|fun(q: any): any what is idempotent of it may be done again with the whole body it is in: it asks a model,
+---  promises this, or is known again by a key
+---@field lasting? boolean its outcome is on the disk before the run goes on from it
+---@field older? fun(q: any): any its outcome where a journal that goes on does not have it
+---@field reconcile? fun(q: any, call: table): (fun(key: string): any)|nil what asks the world whether its work was done
 ---@field given? fun(q: any, facts: table) called when an outcome is replayed
 ---@field absent? fun(q: any, work: any): any its outcome where a recording is older than the effect
 ---@field facts? fun(value: any, q: any): table? what is known of an outcome beside its value, as plain data: recorded with it
@@ -78,7 +88,7 @@ local notice -- fun(): listener for effects that bodies must not perform
 local function weigh(def)
   local seen = (span.on and not def.quiet) or (policy.rules ~= nil and def.subject ~= nil)
   def.gated = def.always or seen
-  def.short = def.always and not seen and not def.approvable
+  def.short = def.always and not seen and not def.approvable and not def.lasts
 end
 
 --- Register an effect.
@@ -156,6 +166,10 @@ local function attempts(def, q, call)
     end
     if retry.used and call.attempts == 1 and def.retry then retry.earn(call) end
     if call.span and span.opening and call.attempts == 1 then pcall(span.opening, def.name, q) end
+    if call.intend then -- the journal knows of it before the work begins
+      local err = call:intend()
+      if err then return nil, err end
+    end
     if call.span then call.started = span.now() end
     local value, err = def.run(q, call, call.work)
     if err == nil then return value end
@@ -219,8 +233,17 @@ local function journalled(def, q, call)
   return context.journal:outcome(def, q, call, context.tape and def.taped and taped or live)
 end
 
+--- In a transaction all others who write to the database wait, so what is done there is of that database, or waits for nothing.
+local function check_place(def, work, only)
+  if def.in_body or def.derived or (def.in_transaction and work.stream == only.stream) then return end
+  errors.raise("argument", ("%s inside a transaction of %s: only effects of that database belong there, as everybody else who " ..
+    "writes to it waits meanwhile"):format(def.name, only.path),
+    { hint = "do it before the transaction, and write inside what came of it" })
+end
+
 local function gated(def, q, task, scope, work)
   local context = scope.context
+  if context.only then check_place(def, work, context.only) end
   local call <close> = setmetatable({ def = def, q = q, task = task, outer = task.call, work = work, context = context, slot = nil,
     attempts = 0, settled = false }, Call)
   task.call = call -- settled from there, should the task be cut off
@@ -232,7 +255,8 @@ local function gated(def, q, task, scope, work)
     return nil, err
   end
   if def.stream then
-    return streams.open(value, scope, hand_over(call))
+    local owner = def.lasts and not task.scope and task.into or scope
+    return streams.open(value, owner, hand_over(call))
   end
   call:settle(value)
   return value

@@ -8,6 +8,7 @@ local coro = require "core.coro"
 local effect = require "core.effect"
 local envfile = require "core.envfile"
 local errors = require "core.errors"
+local frames = require "core.frame"
 local garbage = require "core.garbage"
 local input = require "core.driver.input"
 local modules = require "core.modules"
@@ -124,7 +125,7 @@ function G.os.exit(code)
   local number = math.tointeger(code)
   if not number then errors.argument("os.exit: the code must be a whole number, got %s", errors.describe(code)) end
   if modules.change then scopes.deliver(host.current()) end -- a reload runs the body again
-  require "core.keeper".exit(number & 255)
+  if not frames.current() or frames.inside_body() then require "core.keeper".exit(number & 255) end -- else its run ends with it
   local me = require "core.task".current()
   if me then scopes.unwind(me) end -- `<close>` handlers run during the error raised below
   errors.raise("exit", "the script called os.exit", { code = number & 255 })
@@ -301,6 +302,7 @@ local function from_library(name, tried)
   local open = "luaopen_" .. name:gsub("^.*%-", ""):gsub("%.", "_")
   local f, why = package.loadlib(path, open)
   if not f then errors.raise("script", ("module '%s' cannot be loaded from %s: %s"):format(name, path, why)) end
+  modules.native = true
   return f, path
 end
 

@@ -39,8 +39,11 @@ M.kinds = {
   http = { exit = 5 },
   overloaded = { exit = 5, retryable = true, hint = "the server is busy; call less at once or later" },
   protocol = { exit = 5, hint = "is this really the server that was meant? (stoke doctor)" },
+  db = { exit = 5 },
   incomplete = { exit = 5, retryable = true, hint = "the other side stopped in the middle; asking again may work" },
   interrupted = { exit = 5, retryable = true, hint = "its recording ends in the middle; asking again may work" },
+  in_doubt = { exit = 5, hint = "look whether it was done, then say so: stoke resolve ID --retry, --value JSON or --fail" },
+  parked = { exit = 5 },
   invalid_output = { exit = 5 },
   context_overflow = { exit = 5, hint = "shorten the input, or give the model a larger num_ctx in its profile" },
   budget = { exit = 6, refusal = true }, -- refusal: no side effect has happened

@@ -133,6 +133,9 @@ M.options = {
   ["stoke.policy"] = table_of { ["permit accept whitelist allowlist"] = "allow",
     ["block forbid reject blacklist denylist"] = "deny",
     ["confirm prompt"] = "ask", ["default"] = "otherwise" },
+  ["db.open"] = table_of { ["read_only ro mode"] = "readonly = true", ["must_exist fileMustExist"] = "create = false",
+    ["timeout busy_timeout"] = "stoke.timeout(seconds, f), or a scope's deadline", ["limit"] = "max_rows",
+    ["wal journal_mode journal"] = "nothing: it is WAL", ["foreign_keys"] = "nothing: they hold" },
   ["fs.mkdir"] = table_of { ["recursive p all"] = "parents = true" },
   ["fs.remove"] = table_of { ["force parents all r"] = "recursive = true" },
   ["fs.read"] = table_of { ["encoding binary"] = "nothing: a text is the bytes of the file", ["size limit max_bytes"] = "max" },
@@ -181,6 +184,14 @@ M.syntax = {
 local ASK = table_of { ["ask chat send query call invoke prompt complete execute generate"] = "run", ["stream_run"] = "stream",
   ["conversation start"] = "session" }
 
+local DATABASE = table_of { ["execute run executescript executemany write insert update delete"] = "exec",
+  ["all select fetchall fetch_all rows"] = "query", ["get first row fetchone fetch_one get_row"] = "one",
+  ["iterate iter nrows rowsof cursor stream"] = "each", ["copy dump"] = "backup",
+  ["begin commit rollback savepoint atomic begin_transaction"] = "transaction(function(tx) ... end), which ends by itself",
+  ["prepare"] = "nothing: statements are kept prepared; query(sql, ...)",
+  ["last_insert_rowid lastInsertRowid lastrowid last_id"] = "the second value of exec",
+  ["changes rowcount total_changes"] = "the first value of exec" }
+
 --- module or class -> { foreign member -> equivalent here }
 M.members = {
   ["stoke"] = table_of { ["go async start thread fork create_task"] = "spawn", ["wait delay setTimeout"] = "sleep",
@@ -199,6 +210,9 @@ M.members = {
   ["stoke.json"] = table_of { ["parse loads load read from_string"] = "decode", ["stringify dumps dump serialize write"] = "encode",
     ["fix loose"] = "repair" },
   ["stoke.proc"] = table_of { ["exec execute system shell call check_output"] = "run", ["popen open start Popen"] = "spawn" },
+  ["stoke.db"] = table_of { ["connect new create Database sqlite"] = "open", ["NULL nil"] = "null",
+    ["query execute exec run"] = "a method of an open database: local notes <close> = stoke.db.open(path)" },
+  ["stoke.db.database"] = DATABASE, ["stoke.db.transaction"] = DATABASE,
   ["stoke.time"] = table_of { ["time clock date"] = "now", ["wait"] = "sleep" },
   ["stoke.rand"] = table_of { ["random"] = "float", ["randint range integer"] = "int", ["choice choose"] = "pick" },
   ["stoke.env"] = table_of { ["getenv"] = "get", ["set setenv"] = "nothing: it is read-only; a program gets env = { ... }",

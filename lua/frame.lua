@@ -138,11 +138,12 @@ function M.body(frame, key) return new(key, frame.root) end
 --- Run the code until the guard is closed in a frame whose work a replay skips.
 ---@param frame stoke.frame
 ---@param budget? stoke.budget charged for that work
+---@param how? true|"through" see stoke.context
 ---@return table guard
-function M.inside(frame, budget)
+function M.inside(frame, budget, how)
   local task = current()
   local scope = task.scope or task
-  return enter(scope, scope.context, frame, true, budget)
+  return enter(scope, scope.context, frame, how or true, budget)
 end
 
 --- Whether the running code is the body of an effect, which a replay does not do again.
@@ -150,7 +151,7 @@ end
 function M.inside_body()
   if runs == 0 then return false end
   local task = current()
-  return task ~= nil and (task.scope or task).context.inside == true
+  return task ~= nil and (task.scope or task).context.inside ~= nil
 end
 
 --- The frame of the current task; nil outside a journalled run.

@@ -7,23 +7,31 @@
 --- A replay gives each effect the outcome of its row, and where the row's request is another one it stops: it has diverged, and
 --- nothing more is done. At the end of the journal it goes on live, and its rows follow.
 ---
---- The journal is in memory; rows are plain data.
+--- The journal is in memory; rows are plain data. With a log (lua/journal/keep.lua) all of it is kept as it comes, and another
+--- process goes on from there: it replays what is kept, and then lives.
 
 local budgets = require "core.gate.budget"
+local diverge = require "core.journal.diverge"
+local doubt = require "core.journal.doubt"
+local effect = require "core.effect"
 local errors = require "core.errors"
 local frames = require "core.frame"
 local handler = require "core.coro".handler
 local host = require "host.task"
-local json = require "core.json"
-local monotonic = require "host.time".monotonic
+local hash = require "core.hash"
+local keep = require "core.journal.keep"
 local ordered = require "core.ordered"
-local place = require "core.journal.place"
+local outcomes = require "core.journal.outcome"
+local outputs = require "core.journal.output"
 local plain = require "core.journal.plain"
 local redact = require "core.redact"
+local requests = require "core.journal.request"
 local schedule = require "core.schedule"
 local scopes = require "core.scope"
+local stdio = require "core.stdio"
 local streams = require "core.journal.stream"
 local tasks = require "core.task"
+local time = require "host.time"
 
 local M = {}
 
@@ -33,6 +41,9 @@ local M = {}
 ---@field deliveries string see lua/schedule.lua
 ---@field modules string[] that its tasks required, each once
 ---@field diverged? stoke.error
+---@field stopped? stoke.error it goes no further in this process: kind `parked` or `in_doubt`
+---@field log? stoke.journal.log where it is kept; nil = nowhere, or no longer
+---@field output stoke.journal.output what the run prints
 local Journal = {}
 Journal.__index = Journal
 Journal.__name = "stoke.journal"
@@ -49,6 +60,10 @@ Journal.__name = "stoke.journal"
 ---@field inline? boolean its outcome was there without the task being suspended
 ---@field seen? integer the how manieth outcome it was
 ---@field outcome? stoke.journal.outcome nil: the journal ends before it
+---@field time? number wall clock when it was begun; where there is a log
+---@field took? number seconds until its outcome; where there is a log
+---@field at? integer bytes of the deliveries before it; where there is a log
+---@field intent? boolean its work, which must not be done twice, has begun
 
 ---@class stoke.journal.outcome
 ---@field value? any
@@ -67,47 +82,12 @@ Journal.__name = "stoke.journal"
 local function new(id, fields)
   fields.id, fields.rows, fields.by_key, fields.count, fields.seen = id, {}, {}, 0, 0
   fields.redactor, fields.modules, fields.wanted = redact.new(), {}, {}
+  fields.output, fields.logged, fields.printed, fields.waiting = outputs.new(0), 0, 0, {}
+  fields.told = "running"
   return setmetatable(fields, Journal)
 end
 
--- ---- identity ---------------------------------------------------------------------------------------------------------------
-
---- Texts in which secrets that are known by now are taken out; changed in place.
-local function hide(redactor, value)
-  if type(value) == "string" then return redactor:text(value) end
-  if type(value) ~= "table" then return value end
-  for key, inner in next, value do value[key] = hide(redactor, inner) end
-  return value
-end
-
---- A request without what is not asked.
-local function asked_of(def, q)
-  if not def.aside or type(q) ~= "table" then return q end
-  local request = {}
-  for name, value in next, q do request[name] = value end
-  for _, name in ipairs(def.aside) do request[name] = nil end
-  return request
-end
-
---- A copy of a request as it is kept: without secrets.
-function Journal:kept(def, asked)
-  local request, odd = plain.copy(asked, (def.redact or self.redactor.list[1]) and true or "shared")
-  if odd then return nil, errors.new("argument", ("%s: a request is plain data, and %s"):format(def.name, odd)) end
-  if def.redact then def.redact(request, self.redactor) end
-  if self.redactor.list[1] then request = hide(self.redactor, request) end
-  return request
-end
-
---- The digest of a request; and what is kept of it, where that had to be made.
-function Journal:identify(def, asked)
-  if not def.redact and not self.redactor.list[1] then
-    local digest = def.digest and def.digest(asked) or asked == nil and "nil" or json.digest(asked)
-    if digest then return digest end
-  end
-  local request, err = self:kept(def, asked)
-  if err then return nil, nil, err end
-  return def.digest and def.digest(request) or plain.digest(request), request
-end
+-- ---- rows --------------------------------------------------------------------------------------------------------------------
 
 --- How bad it is to do an effect twice.
 ---@param def stoke.effect
@@ -123,16 +103,52 @@ end
 function Journal:begin(key, def, q, request, digest, inside)
   local before = self.by_key[key] -- where a recording ended in the middle, it is begun again
   local row = { number = before and before.number or #self.rows + 1, key = key, name = def.name, class = M.class_of(def, q),
-    digest = digest, request = request, where = host.site(), inside = inside, outcome = nil, seen = nil, inline = nil,
-    given = nil } -- in the size that it has in the end
+    digest = digest, request = request, where = host.site(), inside = inside and true or nil, outcome = nil, seen = nil,
+    inline = nil, given = nil } -- in the size that it has in the end
   self.rows[row.number], self.by_key[key] = row, row
+  if self.log then
+    row.time, row.at = before and before.time or time.wall(), self.schedule:length()
+    row.intent = before and not inside and before.intent or nil
+    self.log:row(row)
+    keep.touch(self)
+  end
   return row
 end
 
 --- The outcome of a row.
+---@return stoke.error|nil err it cannot be kept; that is its outcome now
 function Journal:put(row, outcome)
   self.seen = self.seen + 1
   row.outcome, row.seen = outcome, self.seen
+  if not self.log then return nil end
+  row.took = row.time and math.max(0, time.wall() - row.time)
+  keep.touch(self)
+  return self.log:outcome(row)
+end
+
+--- Something else of a row has changed.
+function Journal:changed(row)
+  if not self.log then return end
+  keep.touch(self)
+  self.log:changed(row)
+end
+
+--- An item of a stream has come, or its end.
+---@return stoke.error|nil err it cannot be kept
+function Journal:item(row, entry)
+  local items = row.outcome.items
+  for i = #items, 1, -1 do
+    if items[i] == entry then
+      keep.touch(self)
+      return self.log:item(row, i)
+    end
+  end
+end
+
+function Journal:came(row, i)
+  if not self.log then return end
+  keep.touch(self)
+  self.log:came(row, i)
 end
 
 --- Why the order of the run can no longer be recorded or replayed.
@@ -142,103 +158,70 @@ function Journal:failure()
   return kind and errors.new(kind, why) or nil
 end
 
--- ---- diverging --------------------------------------------------------------------------------------------------------------
-
---- The run asks what it did not ask when it was recorded. It is told once, and whatever it performs from now on meets the same.
-function Journal:diverge(what, fields)
-  self.diverged = self:failure()
-  if self.diverged then return self.diverged end -- that came first
-  local where = host.site()
-  fields.number = self.count
-  fields.hint = "the code, or what it works with, is not that of the recording"
-  local err = errors.new("replay", ("diverged at #%d: %s%s"):format(self.count, what, where and "\n  in " .. where or ""), fields)
-  self.diverged = err
-  return err
-end
-
---- The first row that nobody has asked for yet.
-local function next_row(self)
-  for _, row in ipairs(self.rows) do
-    if not row.given and not row.inside then return row end
-  end
-end
-
-function Journal:unknown(key, request)
-  local row = next_row(self)
-  local text = ("%s was not asked by the run that was recorded"):format(key)
-  if row then text = ("%s; there #%d comes next: %s %s"):format(text, row.number, row.key, place.shown(row.request)) end
-  return self:diverge(text .. "\n  asked:    " .. place.shown(request),
-    { key = key, asked = request, recorded = row and row.request })
-end
-
-function Journal:different(row, request)
-  local words, path, byte = place.difference(row.request, request)
-  return self:diverge(("%s asks something else than #%d of the recording%s: %s"):format(row.key, row.number,
-    row.where and " (" .. row.where .. ")" or "", words),
-    { key = row.key, asked = request, recorded = row.request, path = path, byte = byte })
-end
-
 -- ---- recording --------------------------------------------------------------------------------------------------------------
 
-local ONCE = { attempts = 1 } -- what is known of most values; nobody changes facts
-
---- What is known of a value beside it.
-local function facts_of(def, value, q, call)
-  if not (def.usage or def.facts or call.asked or call.nested or call.meter) and call.attempts == 1 then return ONCE end
-  local facts = { attempts = call.attempts, asked = call.asked, usage = def.usage and not def.stream and def.usage(value, q) or nil,
-    known = def.facts and def.facts(value, q) or nil, nested = call.nested, counts = call.attempts > 0 }
-  if call.meter then facts.spent = plain.copy(call.meter.used) end
-  return facts
-end
-
---- The outcome as it is kept; an error in its place where it cannot be.
-local function outcome_of(self, def, value, err, q, call)
-  if err ~= nil then
-    local kind = errors.kinds[err.kind]
-    local spent = call.meter and plain.copy(call.meter.used)
-    return { err = plain.copy(err), cut = err.kind == "cancelled" or nil, refusal = kind and kind.refusal,
-      facts = { attempts = call.attempts, asked = call.asked, spent = spent, nested = call.nested,
-        counts = call.attempts > 0 } }
-  end
-  local facts = facts_of(def, value, q, call)
-  if def.secret and def.secret(q) then
-    if type(value) == "string" then self.redactor:learn(value, def.secret(q)) end
-    return { secret = true, facts = facts }
-  end
-  if def.stream then return { items = {}, about = value.about and plain.copy(value.about), rests = value.rest ~= nil,
-    facts = facts } end
-  local kept, odd = plain.copy(def.codec and def.codec.keep(value) or value)
-  if not odd then return { value = kept, facts = facts } end
-  local what = type(q) == "table" and type(q.name) == "string" and ("%s %s"):format(def.name, q.name) or def.name
-  local failed = errors.new("script", ("%s: a journalled run keeps plain data alone, and %s"):format(what, odd),
-    { hint = "return text, or tables of text and numbers" })
-  return { err = plain.copy(failed), facts = facts }, failed
-end
-
---- What a body does is its own: nothing of it is visible to the run, and what it spends is counted apart, too.
-local function inside(call)
+--- What a body does is its own: nothing of it is visible to the run, and what it spends is counted apart, too. Through some one
+--- can see: what is unsafe in them says so itself.
+local function inside(call, def, q)
   local budget = call.context.budget
   call.inside, call.meter = true, budget and budgets.metered(budget) or nil
-  return frames.inside(frames.body(call.context.frame, call.key), call.meter)
+  local through = call.context.inside ~= true and def.through and def.through(q)
+  return frames.inside(frames.body(call.context.frame, call.key), call.meter, through and "through" or true)
+end
+
+--- The work of an effect that must not be done twice begins when this is on the disk.
+local function intend(call)
+  local journal, row = call.context.journal, call.row
+  call.intend = nil
+  if not journal.log then return journal.stopped end
+  row.intent = true
+  journal.log:intent(row)
+  local err = keep.barrier(journal)
+  if err then return err end
+  err = outputs.wait(journal.output) -- a person reads what led to it
+  return err and err.kind == "cancelled" and err or nil
+end
+
+local function repeats(def, q)
+  local how = def.repeats
+  if type(how) == "function" then return how(q) end
+  return how
+end
+
+--- Before an effect is done of which a log is kept. Where the body of an effect is looked through, whatever changes the world in it
+--- counts, also what could be done again by itself: done again after it, the rest of the body would see another world.
+local function prepare(journal, row, call, def, q)
+  if not journal.log:room() then keep.commit(journal) end
+  call.row, call.since = row, row.time
+  local inner = call.context.inside
+  if inner == true or row.class == "pure" or def.through and def.through(q) then return end
+  if row.class == "unsafe" or inner and not repeats(def, q) then call.intend = intend end
 end
 
 --- Do it, and keep what comes of it; what it raises, a mistake of its caller, too.
 function Journal:take(row, def, q, call, live)
   local visible = not call.context.inside
   if visible then schedule.begin() end
-  local guard = def.metered and inside(call)
+  if self.log then prepare(self, row, call, def, q) end
+  local guard = def.metered and inside(call, def, q)
   local ok, value, err = xpcall(live, handler, def, q, call)
   if guard then guard:leave() end
   if not ok then value, err = nil, errors.wrap(value) end
-  local outcome, failed = outcome_of(self, def, value, err, q, call)
+  local outcome, failed = outcomes.of(self.redactor, def, value, err, q, call)
   outcome.raised = not ok and err.kind ~= "cancelled" or nil
-  self:put(row, outcome)
+  if self.stopped then -- nothing of it is kept: it was not done, or is in doubt
+    if visible then schedule.finish() end
+    return nil, self.stopped
+  end
+  failed = self:put(row, outcome) or failed
+  if def.lasting and err == nil and self.log then keep.barrier(self) end
   if visible then row.inline = schedule.finish() end
+  if def.lasting and row.inline then self:changed(row) end -- the barrier was there before this
   if call.meter then budgets.show(call.meter) end
   if outcome.raised then error(err, 0) end
   if failed then return nil, failed end
   if err ~= nil then return nil, err end
-  if def.stream then return streams.record(value, row, visible) end
+  if def.stream then return streams.record(value, row, visible, self) end
   return value
 end
 
@@ -253,10 +236,12 @@ function Journal:give(row, def, q, call)
     local inline, err = schedule.place() -- it may have come, and nobody had seen it yet
     if err then return nil, err end
     row.inline = inline
+    if inline then self:changed(row) end
   end
+  if self.on_given then self.on_given(row) end
   local outcome = row.outcome
   local facts = outcome.facts
-  call.started = call.span and monotonic() or nil
+  call.started = call.span and time.monotonic() or nil
   call.attempts, call.asked, call.spent, call.counts = facts.attempts or 1, facts.asked, facts.spent, facts.counts
   if call.context.budget then budgets.account(call.context.budget, def, call) end
   if def.given then def.given(q, plain.copy(facts)) end
@@ -267,7 +252,9 @@ function Journal:give(row, def, q, call)
     if type(value) == "string" then self.redactor:learn(value, def.secret(q)) end
     return value
   end
-  if def.stream then return streams.replay(row, q) end
+  if def.stream then
+    return streams.replay(row, q, self, def.resume and function(items) return def.resume(q, items, call.work) end)
+  end
   local value = plain.copy(outcome.value)
   if def.codec then value = def.codec.give(value) end
   if facts.known and def.restore then def.restore(value, facts.known, q) end
@@ -284,10 +271,10 @@ function Journal:at_end() return self.left_over <= 0 and self.schedule:at_end() 
 function Journal:answer(key, def, asked, digest)
   local row = self.by_key[key]
   if not row then
-    if not self:at_end() then return nil, self:unknown(key, (self:kept(def, asked))) end
+    if not self:at_end() then return nil, diverge.unknown(self, key, (requests.kept(def, asked, self.redactor))) end
     return nil
   end
-  if row.digest ~= digest then return nil, self:different(row, (self:kept(def, asked))) end
+  if row.digest ~= digest then return nil, diverge.different(self, row, (requests.kept(def, asked, self.redactor))) end
   if row.outcome then return row end
   row.given = true -- the journal ends before its outcome: it is done when all else has been
   self.left_over = self.left_over - 1
@@ -329,6 +316,8 @@ function Journal:require(name, loaded, load)
   if not self.wanted[name] then
     self.wanted[name] = true
     self.modules[#self.modules + 1] = name
+    if self.log then self.log:module(name) end
+    if self.on_module then self.on_module() end
   end
   local frame, key = frames.module(name)
   local row = self.replaying and self.by_key[key]
@@ -341,6 +330,7 @@ function Journal:require(name, loaded, load)
       err = select(2, schedule.await())
     elseif not row.inline then
       row.inline, err = schedule.place()
+      if row.inline then self:changed(row) end
     end
     if err then error(err, 0) end
     if outcome and outcome.err then error(plain.copy(outcome.err), 0) end
@@ -357,26 +347,34 @@ end
 ---@return any value
 ---@return stoke.error? err
 function Journal:outcome(def, q, call, live)
-  if self.diverged then return nil, self.diverged end
+  if self.diverged or self.stopped then return nil, self.diverged or self.stopped end
   if def.taped == false then
     return nil, errors.new("replay", ("%s cannot be recorded, so a journalled run does without it: %s"):format(def.name, def.why))
   end
   if def.derived then return live(def, q, call) end
   local context = call.context
   local key = frames.key(context.frame, def.name)
-  local asked = asked_of(def, q)
-  local digest, request, err = self:identify(def, asked)
+  local asked = requests.asked_of(def, q)
+  local digest, request, err = requests.identify(def, asked, self.redactor)
   if err then return nil, err end
   call.key, self.count = key, self.count + 1
   if self.replaying and not context.inside then
     local row, cancelled
+    if def.older and not self.by_key[key] and not self:at_end() then return def.older(q) end
     row, err, cancelled = self:answer(key, def, asked, digest)
     if err then return nil, err end
     if row then return self:give(row, def, q, call) end
-    live = cancelled and cut_off or live
+    if not self.lives then
+      self.lives = true
+      if self.on_live then self.on_live() end
+      if self.closed then self:end_here() end
+    end
+    if self.stopped then return nil, self.stopped end
+    live, err = doubt.judge(self, self.by_key[key], def, q, call, cancelled and cut_off or live, cancelled)
+    if err then return nil, err end
   end
   if not request then
-    request, err = self:kept(def, asked)
+    request, err = requests.kept(def, asked, self.redactor)
     if err then return nil, err end
   end
   return self:take(self:begin(key, def, q, request, digest, context.inside), def, q, call, live)
@@ -390,7 +388,7 @@ function Journal:snapshot()
     local outcome = row.outcome
     local own = { number = row.number, key = row.key, name = row.name, class = row.class, digest = row.digest,
       request = row.request, where = row.where, inside = row.inside, outcome = outcome, seen = row.seen, inline = row.inline,
-      given = nil }
+      time = row.time, at = row.at, intent = row.intent, given = nil }
     if outcome and outcome.items then -- a stream's grows
       own.outcome = {}
       for name, value in next, outcome do own.outcome[name] = value end
@@ -417,12 +415,113 @@ function M.current()
   return task and (task.scope or task).context.journal
 end
 
+--- The same, unless the running task is in the body of an effect.
+---@return stoke.journal|nil
+function M.visible()
+  local task = host.current()
+  local context = task and (task.scope or task).context
+  return context and not context.inside and context.journal or nil
+end
+
+-- ---- a run as a whole -------------------------------------------------------------------------------------------------------
+
+--- Nothing more of it is kept.
+function Journal:detach()
+  keep.flush(self)
+  self.log = nil
+end
+
+--- It goes no further in this process: what is kept so far stays, nothing that happens from now on does.
+---@param err stoke.error
+function Journal:stop(err)
+  if self.stopped then return end
+  self:detach()
+  self.stopped = keep.parked(err)
+  local root = self.root
+  if root and not root.state then scopes.cancel(root, errors.new("cancelled", self.stopped.message)) end
+end
+
+--- It is not to go on where its journal ends.
+---@return stoke.error
+function Journal:end_here()
+  self:stop(errors.new("replay", "the journal ends here", { ends = true }))
+  return self.stopped
+end
+
+--- What the run waits for that may take long, in words; the function that is returned tells that it is over.
+---@param words string
+---@return fun()
+function Journal:waits_for(words)
+  local entry = { words = words }
+  table.insert(self.waiting, entry)
+  keep.touch(self)
+  return function()
+    for i, other in ipairs(self.waiting) do
+      if other == entry then table.remove(self.waiting, i) end
+    end
+    keep.touch(self)
+  end
+end
+
+--- What is told of it: "waiting" for something that takes long, or "running".
+---@return string state
+---@return string|nil waits
+function Journal:state()
+  local first = self.waiting[1]
+  if not first then return "running" end
+  local more = #self.waiting - 1
+  return "waiting", more > 0 and ("%s, and %d more"):format(first.words, more) or first.words
+end
+
+--- The same text for the same effect of the same run, however often it is done: what a server knows a repeated request by.
+---@param key string of the effect
+---@return string 64 hex digits
+function Journal:idempotency(key) return hash.sha256(("%s\n%s"):format(self.run_id or self.id, key)) end
+
+--- Write a text of the run.
+---@param fd integer
+---@param text string
+function Journal:print(fd, text)
+  if self.diverged or self.stopped then return end
+  local log, write = self.log, self.to_print
+  if write then write(fd, text) end
+  local full = outputs.put(self.output, fd, not write and text or nil, #text, log and function() keep.commit(self) end)
+  if log then keep.touch(self) end
+  if full then errors.check(effect.perform("output.room", { bytes = outputs.PART })) end
+end
+
+function stdio.of_run(fd, text)
+  local task = host.current()
+  local context = task and (task.scope or task).context
+  local journal = context and not context.inside and context.journal
+  if not journal then return false end
+  journal:print(fd, text)
+  return true
+end
+
 -- ---- runs -------------------------------------------------------------------------------------------------------------------
 
-local Guard = { __close = function()
+local Guard = { __close = function(guard)
+  local journal = guard.journal
   ordered.leave()
   frames.count_runs(-1)
+  schedule.leave()
+  keep.flush(journal)
+  journal.deliveries = journal.schedule:log()
+  journal.root, journal.schedule = nil, nil
 end }
+
+--- What it returned or ended with, whatever the script has made of it.
+local function outcome_of_run(journal, results, err)
+  if err then results = { n = 0, err = err } end
+  local failed = journal.diverged or journal.stopped or journal:failure()
+  if failed then return { n = 0, err = failed } end
+  if journal.replaying and not journal:at_end() and journal.schedule:mode() ~= "over" then
+    local early = diverge.ended_early(journal, results.err)
+    if early then return { n = 0, err = early } end
+  end
+  return results
+end
 
 --- Run f as a task that is a run of its own; what it returns, or its error.
 local function run(journal, f, ...)
@@ -430,32 +529,73 @@ local function run(journal, f, ...)
   if scopes.innermost(me).context.journal then errors.argument "a journalled run cannot begin another one inside itself" end
   ordered.enter()
   frames.count_runs(1)
-  local _ <close> = setmetatable({}, Guard)
+  local _ <close> = setmetatable({ journal = journal }, Guard)
   local results
   local scope <close> = scopes.open { journal = journal, frame = frames.root(journal.id), one_frame = true,
     on_child_error = function(err) results = { n = 0, err = err } end }
   local task = tasks.start(scope, "run", function(...) results = table.pack(f(...)) end, ...)
   schedule.adopt(task, journal.schedule)
+  journal.root = task
   scope:wait()
-  if task.err then results = { n = 0, err = task.err } end
-  local failed = journal.diverged or journal:failure() -- whatever the script has made of it
-  if failed then results = { n = 0, err = failed } end
-  return results
+  local err = outputs.wait(journal.output)
+  if err and err.kind == "cancelled" then scopes.deliver(me) end
+  return outcome_of_run(journal, results, task.err)
 end
+
+---@class stoke.journal.options
+---@field id string what ids and random numbers of the run follow from
+---@field run_id? string by which it is known, where that is another one
+---@field log? stoke.journal.log where it is kept
+---@field kept? { rows: stoke.journal.row[], deliveries: string, modules: string[], printed?: integer } what is kept of it: the run
+---  is done again from there, and goes on
+---@field closed? boolean where what is kept ends it stops, with an error that has `ends`
+---@field print? fun(fd: integer, text: string) takes what it writes
+---@field require? fun(name: string): any loads the modules of a kept run
+
+--- A journal that has not begun.
+---@param options stoke.journal.options
+---@return stoke.journal
+function M.new(options)
+  local kept = options.kept
+  local order = kept and schedule.replay(kept.deliveries) or schedule.record()
+  local journal = new(options.id, { replaying = kept ~= nil, left_over = 0, schedule = order, log = options.log,
+    run_id = options.run_id, closed = options.closed, to_print = options.print })
+  if not kept then return journal end
+  journal.rows, journal.logged = kept.rows, #kept.deliveries
+  journal.output = outputs.new(kept.printed or 0)
+  journal.printed = kept.printed or 0
+  for _, row in ipairs(kept.rows) do
+    journal.by_key[row.key] = row
+    journal.seen = math.max(journal.seen, row.seen or 0)
+    if not row.inside then journal.left_over = journal.left_over + 1 end
+  end
+  doubt.mark(journal)
+  local load = options.require or require "core.env".globals.require
+  for _, name in ipairs(kept.modules) do
+    journal.wanted[name] = true
+    pcall(load, name) -- one that is not there fails where it is required
+  end
+  table.move(kept.modules, 1, #kept.modules, 1, journal.modules)
+  return journal
+end
+
+--- Run a function as the run of a journal that has not begun. Should the caller be cancelled, the journal holds what came of it.
+---@param f function
+---@param ... any its arguments
+---@return { n: integer, err?: stoke.error } results what f returned, or the error it ended with
+---Raises `argument` inside another run, `cancelled`.
+function Journal:run(f, ...) return run(self, f, ...) end
 
 --- Run a function as a run of its own, and keep what its effects met.
 ---@param id string what its ids and random numbers follow from
 ---@param f function
 ---@param ... any its arguments
 ---@return stoke.journal
----@return { n: integer, err?: stoke.error } results what f returned, or the error it ended with
----Raises `argument` inside another run, `cancelled`.
+---@return { n: integer, err?: stoke.error } results as of journal:run
+---Raises as journal:run.
 function M.record(id, f, ...)
-  local journal = new(id, { replaying = false, left_over = 0, schedule = schedule.record() })
-  local results = run(journal, f, ...)
-  journal.deliveries = journal.schedule:log()
-  journal.schedule = nil
-  return journal, results
+  local journal = M.new { id = id }
+  return journal, run(journal, f, ...)
 end
 
 --- Run the function again from a journal, which stays as it is. Where that ends the run goes on live.
@@ -466,18 +606,8 @@ end
 ---@return stoke.journal journal of this run: the same rows, and those that followed
 ---Raises as M.record.
 function M.replay(journal, f, ...)
-  local again = new(journal.id, { replaying = true, left_over = 0, schedule = schedule.replay(journal.deliveries) })
-  local held = journal:snapshot()
-  again.rows, again.by_key = held.rows, held.by_key
-  for _, row in ipairs(held.rows) do
-    if not row.inside then again.left_over = again.left_over + 1 end
-  end
-  local load = require "core.env".globals.require
-  for _, name in ipairs(journal.modules) do pcall(load, name) end -- one that is not there fails where it is required
-  local results = run(again, f, ...)
-  again.deliveries = again.schedule:log()
-  again.schedule = nil
-  return results, again
+  local again = M.new { id = journal.id, kept = journal:snapshot() }
+  return run(again, f, ...), again
 end
 
 return M

@@ -30,6 +30,9 @@ M.listener = nil
 --- Called for each task that a script spawns: fun().
 M.on_spawn = nil
 
+--- A C module was loaded: what code does is no longer seen at the door alone.
+M.native = false
+
 --- A file that failed to compile when it was first loaded.
 M.broken = nil
 

@@ -5,20 +5,25 @@
 --- (from `begin` to `finish`) the task itself counts as external.
 
 local host = require "host.schedule"
-local current = require "host.task".current
+local tasks = require "host.task"
 local errors = require "core.errors"
+
+local current, park = tasks.current, tasks.park
 
 local M = {}
 
 ---@class stoke.schedule: userdata
 ---@field log fun(self, from?: integer): string the bytes of its log from an offset on
+---@field length fun(self): integer bytes of its log
 ---@field at_end fun(self): boolean the whole replayed log has been delivered
 ---@field failure fun(self): string?, string? kind and message of the error that ended recording or replay
 ---@field mode fun(self): "record"|"replay"|"over" at the end of its log a replay continues as a recording
 ---@field count fun(self): integer, integer resumes of its tasks so far, and how many tasks it had
 
---- There is, or was, a journalled run in this process; until then all checks stop here.
+--- There is a journalled run in this process; without one all checks stop here.
 M.any = false
+
+local adopted = 0
 
 --- Limit of a log in bytes: some twenty million deliveries.
 M.MAX = 64 * 1024 * 1024
@@ -48,7 +53,14 @@ function M.adopt(task, schedule)
   local done, err = host.adopt(schedule, task.co)
   if not done then error(err, 0) end
   task.schedule = schedule
+  adopted = adopted + 1
   M.any = true
+end
+
+--- A run whose task was adopted has ended, with all its tasks.
+function M.leave()
+  adopted = adopted - 1
+  M.any = adopted > 0
 end
 
 --- The current task begins a live effect: until `finish` it counts as external to its run. Live effects nest.
@@ -83,6 +95,22 @@ function M.place()
   if given then return false end
   M.begin()
   return M.finish()
+end
+
+local Held = { __close = function()
+  host.pause(false)
+  host.finish() -- it was no effect: nothing is delivered
+end }
+
+--- The current task of a replayed run waits, and nothing else of the run is resumed meanwhile. It then goes on as if it had not
+--- been suspended. Nothing interrupts this wait: also who was cancelled can be looked at.
+---@param label string
+---@param waits fun(): boolean asked whenever the task is woken
+function M.hold(label, waits)
+  M.begin()
+  host.pause(true)
+  local _ <close> = setmetatable({}, Held)
+  while waits() do park(label) end
 end
 
 --- The error of a failed run, with which its root task ends even if its code caught the error.

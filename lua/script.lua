@@ -27,8 +27,25 @@ end
 
 local timer_scope
 
+--- The path of the script; nil where there is none.
+M.path = nil
+
+--- Called when the body of the script has run: fun().
+M.after_body = nil
+
+--- What durable runs need of the script's end: { leave = fun(), wait = fun() } (lua/runs.lua).
+M.runs = nil
+
+--- The script has ended, or is being cancelled: its durable runs are given up.
+function M.leave_runs()
+  local runs = M.runs
+  M.runs, M.after_body = nil, nil
+  if runs then runs.leave() end
+end
+
 --- The script has ended, or is being cancelled: end its timers and close what they have open.
 function M.end_timers()
+  M.leave_runs()
   local scope = timer_scope
   timer_scope = nil
   if not scope then return end
@@ -61,11 +78,15 @@ local function set_arg(name, args) rawset(require "core.env".globals, "arg", tab
 --- Run the body of the script through `f`, and end its timers when `f` returns.
 local function run(chunk, name, file, args, f)
   M.main, M.args = nil, args
+  M.path = file and name or nil
   set_arg(name, args)
   local _ <close> = setmetatable({}, { __close = M.end_timers })
   local function body()
-    local _ <close> = file and modules.enter(file)
-    chunk(table.unpack(args))
+    do
+      local _ <close> = file and modules.enter(file)
+      chunk(table.unpack(args))
+    end
+    if M.after_body then M.after_body() end
   end
   return f(body)
 end
@@ -74,11 +95,12 @@ end
 ---@return boolean
 function M.has_timers() return timer_scope ~= nil and timer_scope.first ~= nil end
 
---- The default `f`: the body, the function passed to stoke.main, then wait for the timers.
+--- The default `f`: the body, the function passed to stoke.main, then wait for the timers and the durable runs.
 local function once(body)
   body()
   if M.main then M.main(M.args) end
   if timer_scope then scopes.Scope.wait(timer_scope) end
+  if M.runs then M.runs.wait() end
 end
 
 local function compile(code, chunkname)
@@ -89,6 +111,7 @@ local function compile(code, chunkname)
 end
 
 local function compile_file(path)
+  M.path = path
   require "core.driver.fs"
   require "core.env".set_folder(path:match "^(.*)/[^/]*$" or ".")
   local code = errors.check(effect.perform("fs.read", { path = path }))

@@ -1,6 +1,7 @@
 --- Standard input and output. They never block the loop, even if the terminal is slow. A script's reads are effects
 --- (lua/driver/input.lua); its writes are not.
 
+local frames = require "core.frame"
 local scopes = require "core.scope"
 local host = require "host.stdio"
 local task = require "host.task"
@@ -20,6 +21,9 @@ end
 --- { write = fun(self, fd, text), read_line = fun(self, prompt?): string|nil, forget_typed = fun(self) }; nil = no holder.
 M.holder = nil
 
+--- fun(fd, text): boolean: takes what code of a journalled run writes (lua/journal.lua).
+M.of_run = nil
+
 --- Write to a descriptor (1 or 2), bypassing the holder of the terminal.
 ---@param fd integer
 ---@param text string
@@ -29,6 +33,7 @@ function M.put(fd, text) return checked(host.write(fd, text)) end
 ---@param ... string|number
 ---Raises kind `os` when the other end is gone.
 function M.write(...)
+  if frames.any and M.of_run(1, table.concat { ... }) then return end
   if M.holder then return M.holder:write(1, table.concat { ... }) end
   return checked(host.write(1, ...))
 end
@@ -36,6 +41,7 @@ end
 --- Write to standard error.
 ---@param text string
 function M.err(text)
+  if frames.any and M.of_run(2, text) then return end
   if M.holder then return M.holder:write(2, text) end
   return checked(host.write(2, text))
 end

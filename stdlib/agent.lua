@@ -422,7 +422,7 @@ function Agent:as_tool(options)
   if not definition.name and not options.name then
     errors.argument("agent:as_tool: the agent made at %s has no name: a tool needs one", definition.label)
   end
-  return tool {
+  local made = tool {
     name = options.name or definition.name:gsub("[^%w_-]", "_"),
     description = options.description or definition.description
       or texts.of("agent_tool", definition.texts, { agent = definition.label }),
@@ -434,6 +434,8 @@ function Agent:as_tool(options)
       return result.text
     end,
   }
+  made.through = true -- what an agent does is done by effects: a durable run sees which of them were begun
+  return made
 end
 
 --- Print the exact request that agent:run would send first, how long its answer may get, and what the library would say to the

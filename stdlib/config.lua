@@ -58,6 +58,7 @@ local SHAPE = {
   pool = { per_model = "count" },
   log = { level = "level", format = "format" },
   max_memory = "memory",
+  store = "string",
   sim = "sim",
 }
 -- How a model is sampled: in a profile by name, and in the profile of a model, for calls that do not say.
@@ -240,6 +241,10 @@ local function flags_layer(flags, out)
     check_leaf("--max-memory", nil, "memory", flags["max-memory"])
     out[#out + 1] = { source = "flag --max-memory", values = { max_memory = flags["max-memory"] } }
   end
+  if flags.store then
+    check_leaf("--store", nil, "string", flags.store)
+    out[#out + 1] = { source = "flag --store", values = { store = flags.store } }
+  end
   if flags.endpoint then
     check_leaf("--endpoint", nil, "string", flags.endpoint)
     out[#out + 1] = { source = "flag --endpoint", values = { endpoint = flags.endpoint } }
@@ -264,6 +269,7 @@ local function env_layer(getenv, out, problems)
   leaf("STOKE_LOG", "level", function(v) return { log = { level = v } } end)
   leaf("STOKE_LOG_FORMAT", "format", function(v) return { log = { format = v } } end)
   leaf("STOKE_MAX_MEMORY", "memory", function(v) return { max_memory = v } end)
+  leaf("STOKE_STORE", "string", function(v) return { store = v } end)
   leaf("STOKE_SIM", "sim", function(v) return { sim = v } end)
 end
 

@@ -347,6 +347,7 @@ end
 
 local OPTIONS = {
   query = true, json = true, form = "table", multipart = "table", body = "string", headers = "table", timeout = true,
+  idempotency = "boolean",
   max_redirects = "number", max_bytes = "number", max_line = "number", raise = "boolean", stream = "string",
   proxy = "string", ca_file = "string", insecure = "boolean", socket = "string", public = "boolean", allow = "table",
   resolve = "table",
@@ -423,6 +424,7 @@ local function shape(method, url, options, what)
   local q = {
     method = method,
     max_redirects = options.max_redirects or M.defaults.max_redirects,
+    idempotency = options.idempotency or nil,
     max_bytes = options.max_bytes or M.defaults.max_bytes,
     proxy = options.proxy,
     ca_file = options.ca_file,
@@ -497,6 +499,7 @@ end
 ---@field multipart? table[] parts { name=, value= | path=, filename=, type= }, sent as multipart/form-data
 ---@field timeout? number|false|{ connect?: number, first_byte?: number, idle?: number, total?: number } seconds. A number
 ---limits the whole request; default: connect 10, first_byte 60, idle 60, no total
+---@field idempotency? boolean send an Idempotency-Key: in a durable run the same each time this request is made
 ---@field max_redirects? integer default 5; 0 = a redirect is an answer like any other
 ---@field max_bytes? integer of the decoded answer; default 64 MB
 ---@field max_line? integer of one line of a stream; default 16 MB

@@ -25,6 +25,31 @@ M.retry, M.fallback, M.every, M.state = again.retry, again.fallback, lasting.eve
 M.channel, M.select, M.semaphore = channel.new, channel.select, channel.semaphore
 M.policy, M.pending = policy.declare, approval.list
 
+--- Do something once in a durable run: see stoke.workflow.
+---@param name string
+---@param f fun(step: { name: string, key?: string }): any
+---@param options? { idempotent?: boolean, reconcile?: fun(key: string): any, attempts?: integer }
+---@return any what the function returned
+---
+--- Example: `local id = stoke.step("reserve", function(step) return warehouse.reserve("lamp", step.key) end)`
+function M.step(name, f, options) return require "stoke.workflow".step(name, f, options) end
+
+--- Wait for a signal to this durable run: see stoke.workflow.
+---@param name string
+---@param options? { timeout?: number } seconds
+---@return any value nil: a signal without one, or none in time
+---@return string|nil why "timeout"
+---
+--- Example: `local payment, why = stoke.signal("paid", { timeout = days * 24 * 3600 })`
+function M.signal(name, options) return require "stoke.workflow".signal(name, options) end
+
+--- Was this run begun with a change of its code? See stoke.workflow.
+---@param name string of the change
+---@return boolean
+---
+--- Example: `if stoke.patched "ask twice" then second = critic:run(draft) end`
+function M.patched(name) return require "stoke.workflow".patched(name) end
+
 --- Print values as the prompt shows them: tables with their fields and sorted keys, strings quoted, depth and width
 --- limited. `term.format` gives the text, and takes limits.
 ---@param ... any

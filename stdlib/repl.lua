@@ -210,6 +210,7 @@ function Session:close()
   self.closed = true
   scopes.cancel(self.scope, errors.new("cancelled", "the session has ended"))
   scopes.join(self.scope)
+  scopes.close_owned(self.scope)
   scopes.stop_alarms(self.scope)
   script.end_timers()
 end

@@ -48,14 +48,17 @@ Tool.__name = "stoke.tool"
 ---@field name string
 ---@field description? string what the model reads about it
 ---@field params? table a schema, in stoke.schema's notation or as JSON Schema
----@field run fun(args: table): any, any nil and why (a text or an error) is a failure, as an error that it raises
+---@field run fun(args: table, call?: { key: string }): any, any nil and why (a text or an error) is a failure, as an error that it
+---  raises; key: in a durable run, the same text each time this call is made
 ---@field needs_approval? boolean|fun(args: table): boolean
 ---@field timeout? number|false seconds (120), false = no limit
 ---@field idempotent? boolean
+---@field reconcile? fun(args: table, key: string): any asked in a durable run whose process was killed in mid-call: what came of
+---  the call with this key; nil: it was not done
 ---@field max_output? integer bytes of a result that the model reads (16384)
 
 local OPTIONS = { name = "string", description = "string", params = "table", run = "function", needs_approval = true,
-  timeout = true, idempotent = "boolean", max_output = "number" }
+  timeout = true, idempotent = "boolean", reconcile = "function", max_output = "number" }
 
 local NO_PARAMETERS = { type = "object", properties = {} }
 
@@ -149,6 +152,7 @@ function M.new(definition, options)
   return new_tool {
     name = definition.name, description = definition.description or "", params = params,
     run = definition.run, needs_approval = definition.needs_approval or false, idempotent = definition.idempotent or false,
+    reconcile = definition.reconcile,
     timeout = timeout == nil and M.TIMEOUT or timeout, max_output = definition.max_output or M.MAX_OUTPUT,
     site = errors.site(),
   }
@@ -210,10 +214,11 @@ local function fail(why)
   errors.raise("tool", text.of(why, M.MAX_OUTPUT))
 end
 
---- The work itself. It is done in a scope, however short it is: what the function spawns and opens is part of it.
-local function body(self, args, run, span)
+--- The work itself. It is done in a scope, however short it is: what the function spawns and opens is part of it. `given` is the
+--- function's second argument in a journalled run.
+local function body(self, args, run, span, given)
   local scope <close> = scopes.open_work(self.timeout or nil, self.site, run, span)
-  local value, why = self.run(args)
+  local value, why = self.run(args, given)
   if value == nil and why ~= nil then fail(why) end
   if scope.first then scope:wait() end -- what it spawned is part of its work, as of any task's
   return value
@@ -232,7 +237,8 @@ local function performed(job, q, span, call)
     run = run:part()
     call.nested = run.usage
   end
-  return body(self, args, run, span)
+  local key = call and call.key
+  return body(self, args, run, span, key and { key = call.context.journal:idempotency(key) } or nil)
 end
 
 --- The error of a call that exceeded the tool's timeout.
@@ -277,7 +283,8 @@ local function work(self, args, id, agent, run, on_pending)
     value, failed = driver.work(body, self, args, run)
   else
     value, failed = driver.call({ name = self.name, args = args, id = id, agent = agent, needs_approval = asks or nil,
-      idempotent = self.idempotent or nil }, { body = performed, tool = self, run = run }, not frame and on_pending or nil,
+      idempotent = self.idempotent or nil, through = self.through }, { body = performed, tool = self, run = run,
+      reconcile = self.reconcile and function(key) return self.reconcile(args, key) end or nil }, not frame and on_pending or nil,
       frame and run and function(used) run:spend(used) end or nil)
   end
   if failed then return nil, name_tool(self, failed) end

@@ -7,6 +7,7 @@
 #include "loop/binding.h"
 #include "loop/host.h"
 #include "net/net_curl_api.h"
+#include "store/store_api.h"
 #include "sys/hash_api.h"
 #include "hostlibs.h"
 
@@ -16,11 +17,11 @@
 #define LINKED false
 #endif
 
-/* versions() -> { stoke =, lua =, libuv =, libcurl =, libmicrohttpd =, openssl = } as found at run time: the libraries that nothing
+/* versions() -> { stoke =, lua =, libuv =, libcurl =, libmicrohttpd =, openssl =, sqlite = } as found at run time: the libraries that nothing
  * needed so far are opened to be asked, and of one that is not there it says why */
 static int l_versions(lua_State *L) {
   struct err e;
-  lua_createtable(L, 0, 6);
+  lua_createtable(L, 0, 7);
   lua_pushliteral(L, STOKE_VERSION);
   lua_setfield(L, -2, "stoke");
   lua_pushliteral(L, LUA_RELEASE);
@@ -33,6 +34,8 @@ static int l_versions(lua_State *L) {
   lua_setfield(L, -2, "libmicrohttpd");
   lua_pushstring(L, crypto_api_open(&e) ? crypto.OpenSSL_version(OPENSSL_VERSION) : e.message);
   lua_setfield(L, -2, "openssl");
+  lua_pushstring(L, sqlite_api_open(&e) ? sqlite.libversion() : e.message);
+  lua_setfield(L, -2, "sqlite");
   return 1;
 }
 

@@ -3,6 +3,7 @@
 
 #include "hostlibs.h"
 #include "loop/binding.h"
+#include "loop/op.h"
 #include "loop/schedule.h"
 #include "loop/task.h"
 
@@ -64,6 +65,12 @@ static int l_log(lua_State *L) {
   size_t from = (size_t)luaL_optinteger(L, 2, 0);
   if (from > s->log.len) from = s->log.len;
   lua_pushlstring(L, from < s->log.len ? (const char *)s->log.bytes + from : "", s->log.len - from);
+  return 1;
+}
+
+/* schedule:length() -> bytes of its log */
+static int l_length(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)check(L, 1)->log.len);
   return 1;
 }
 
@@ -144,6 +151,13 @@ static int l_foreign(lua_State *L) {
   return 1;
 }
 
+/* pause(bool): of the run of the running task, which is inside a live effect, nothing else is resumed until pause(false) */
+static int l_pause(lua_State *L) {
+  struct task *t = in_run(L);
+  if (t) schedule_pause(t->schedule, lua_toboolean(L, 1));
+  return 0;
+}
+
 static int act(lua_State *L, enum delivery_kind kind) {
   size_t len = 0;
   luaL_checktype(L, 1, LUA_TTHREAD);
@@ -176,12 +190,60 @@ static int l_fail(lua_State *L) {
   return 0;
 }
 
+/* --- resting: the task goes on once all others have run, just before the system is polled ---------------------------------- */
+
+struct rest {
+  struct op op;
+  struct poll_hook hook;
+  struct host *host;
+};
+
+static struct rest *rest_of(struct op *op) {
+  return CONTAINER_OF(op, struct rest, op);
+}
+
+static void rest_over(struct poll_hook *hook) {
+  struct rest *r = CONTAINER_OF(hook, struct rest, hook);
+  op_done(&r->op);
+  op_unref(&r->op);
+}
+
+static int rest_push(lua_State *L, struct op *op) {
+  (void)op;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static void rest_cancel(struct op *op) {
+  host_before_poll_drop(&rest_of(op)->hook);
+  op_unref(op);
+}
+
+static void rest_free(struct op *op) {
+  mem_free(&rest_of(op)->host->mem, rest_of(op));
+}
+
+static const struct op_class rest_class = {"rest", rest_push, rest_cancel, rest_free};
+
+/* rest() -> true | nil, err: waits until nothing else of this turn of the loop is left to do; for what gathers work of a turn */
+static int l_rest(lua_State *L) {
+  op_enter(L, "rest");
+  struct host *h = host_of(L);
+  struct rest *r = mem_calloc(&h->mem, sizeof *r);
+  if (!r) return err_pushf(L, "os", "out of memory: cannot wait for the end of a turn");
+  op_init(&r->op, &rest_class);
+  r->host = h;
+  r->hook.run = rest_over;
+  host_before_poll(h, BEFORE_POLL_JOURNAL, &r->hook);
+  return op_await(L, &r->op);
+}
+
 int luaopen_host_schedule(lua_State *L) {
   static const luaL_Reg functions[] = {{"record", l_record},   {"replay", l_replay}, {"adopt", l_adopt},   {"begin", l_begin},
                                        {"finish", l_finish},   {"deliver", l_deliver}, {"await", l_await}, {"foreign", l_foreign},
                                        {"cancel", l_cancel},   {"cut", l_cut},       {"acted", l_acted},   {"fail", l_fail},
-                                       {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"log", l_log},         {"at_end", l_at_end}, {"mode", l_mode},
+                                       {"rest", l_rest},     {"pause", l_pause},   {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"log", l_log},         {"at_end", l_at_end}, {"mode", l_mode}, {"length", l_length},
                                      {"failure", l_failure}, {"count", l_count},   {NULL, NULL}};
   luaL_newmetatable(L, SCHEDULE);
   luaL_newlib(L, methods);

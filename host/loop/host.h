@@ -16,6 +16,7 @@ struct task;
 struct net;
 struct net_backend;
 struct httpd;
+struct store;
 struct server_class;
 struct console;
 struct tty;
@@ -96,6 +97,7 @@ struct host {
 
   struct net *net; /* engines are made on first use and closed by host_close in host/state.c */
   struct httpd *httpd;
+  struct store *store;
   const struct net_backend *const *net_backends; /* that there are, as state.c lists them; NULL ends each list */
   const struct server_class *const *server_classes;
   struct console *console;

@@ -2,6 +2,7 @@
 ---
 --- A request is pure data: method, url, headers (a list "Name: value"), body, the time limits
 --- connect, first_byte, idle and total in seconds, max_redirects, max_bytes, max_line, proxy,
+--- idempotency (send an Idempotency-Key),
 --- ca_file, insecure, socket (a path), public, allow (a list), resolve (a list "name:port:address,address"); for a
 --- stream also read, one of "lines", "sse", "bytes". The value of
 --- http.request is { status, head, body }, head being "Name: value\n" lines.
@@ -10,6 +11,7 @@ local effect = require "core.effect"
 local errors = require "core.errors"
 local http = require "host.http"
 local policy = require "core.gate.policy"
+local random = require "core.random"
 local time = require "host.time"
 local trim = require "core.text".trim
 
@@ -28,7 +30,22 @@ local FOLLOWED = { [301] = true, [302] = true, [303] = true, [307] = true, [308]
 local SAFE = { GET = "pure", HEAD = "pure", OPTIONS = "pure", PUT = "idempotent", DELETE = "idempotent" }
 
 --- Methods that may be repeated (RFC 9110, 9.2).
-local function class_of(q) return SAFE[q.method] or "unsafe" end
+local function class_of(q) return SAFE[q.method] or q.idempotency and "idempotent" or "unsafe" end
+
+--- Does its server know it again?
+local function is_known(q) return q.idempotency end
+
+--- A request with the key by which its server knows it again: in a journalled run the same each time it is done.
+local function with_key(q, call)
+  if not q.idempotency then return q end
+  local key = call and call.key and call.context.journal:idempotency(call.key)
+    or random.stream("idempotency"):bytes(16):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+  local out = {}
+  for name, value in next, q do out[name] = value end
+  out.headers = table.move(q.headers or {}, 1, #(q.headers or {}), 1, {})
+  table.insert(out.headers, "Idempotency-Key: " .. key)
+  return out
+end
 
 local ASIDE = { "connect", "first_byte", "idle", "total" }
 
@@ -114,8 +131,9 @@ local function fetch(asked)
 end
 
 effect.define("http.request", {
-  subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact,
-  run = function(q)
+  subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known,
+  run = function(q, call)
+    q = with_key(q, call)
     if follows(q) then return follow(q, fetch, function() end) end
     local got, err = fetch(q)
     if not got then return nil, err end
@@ -157,8 +175,9 @@ local function open(asked)
 end
 
 effect.define("http.stream", {
-  stream = true, subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact,
-  run = function(q)
+  stream = true, subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known,
+  run = function(q, call)
+    q = with_key(q, call)
     if follows(q) then return follow(q, open, function(source) source:close() end) end
     local source, err = open(q)
     if not source then return nil, err end

@@ -1,4 +1,7 @@
---- The effect of a tool: tool.call { name, args, id, agent, needs_approval, idempotent }.
+--- The effect of a tool: tool.call { name, args, id, agent, needs_approval, idempotent, through }. through: it is an agent.
+---
+--- What a body does to the world it does by effects, and a durable run sees which of them were begun: so the call as a whole is in
+--- doubt only after one that changes something. With a C module in the process that is not known, and the call itself has an intent.
 ---
 --- The request is data; the job that comes beside it does the work. What it raises is the outcome, a value like any other
 --- driver's: only `cancelled` of the calling task goes on as itself.
@@ -7,6 +10,7 @@ local effect = require "core.effect"
 local approval = require "core.approval"
 local coro = require "core.coro"
 local errors = require "core.errors"
+local modules = require "core.modules"
 local scopes = require "core.scope"
 local current = require "core.task".current
 
@@ -31,7 +35,10 @@ local function run(q, call, job) return protected(job.body, job, q, call and cal
 local users = setmetatable({}, { __mode = "k" })
 
 effect.define("tool.call", { run = run, approvable = true, subject = function(q) return "tool", q.name end, metered = true,
-  class = function(q) return q.idempotent and "idempotent" or "unsafe" end,
+  class = function(q) return (q.idempotent or q.through) and "idempotent" or "unsafe" end,
+  through = function(q) return not q.idempotent and (q.through or not modules.native) end,
+  repeats = true,
+  reconcile = function(_, call) return call.work and call.work.reconcile end,
   given = function(q, facts)
     if facts.nested and users[q] then users[q](facts.nested) end
   end })

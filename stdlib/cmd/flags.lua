@@ -23,6 +23,8 @@ M.list = {
   { name = "trace-bodies", help = "put requests and replies into the trace too" },
   { name = "max-memory", value = "required", placeholder = "SIZE",
     help = "end the task that makes the host hold more: 512M, 2G, 50% of the machine (what it is), 0 for no limit" },
+  { name = "store", value = "required", placeholder = "FILE",
+    help = "keep durable runs in this file, or look for them there; else .stoke/state.db beside the script" },
   { name = "seed", value = "required", placeholder = "N", help = "seed of all randomness" },
 }
 

@@ -32,6 +32,16 @@ M.verbs = {
   { name = "models", summary = "list the models the server has, or has loaded",
     usage = "models [--loaded]", talks = true },
   { name = "pull", summary = "download a model", usage = "pull NAME", talks = true },
+  { name = "runs", summary = "list the durable runs", usage = "runs [--status STATE]" },
+  { name = "show", summary = "show what a durable run did, and what it waits for", usage = "show ID" },
+  { name = "resume", summary = "go on with a durable run, or with all", usage = "resume ID|--all", talks = true },
+  { name = "replay", summary = "do a durable run again, without a call", usage = "replay ID [--check|--to N]" },
+  { name = "fork", summary = "begin a run as another one did, and go on otherwise", usage = "fork ID --at N" },
+  { name = "diff", summary = "show where two durable runs part", usage = "diff A B" },
+  { name = "approve", summary = "decide what a durable run waits for", usage = "approve ID" },
+  { name = "resolve", summary = "say what became of an effect in doubt", usage = "resolve ID --retry|--value JSON|--fail WHY" },
+  { name = "prune", summary = "delete durable runs that have ended", usage = "prune --older AGE" },
+  { name = "export", summary = "write a durable run into one file", usage = "export ID [FILE]" },
   { name = "sim", summary = "serve the built-in simulator on a port", usage = "sim [--port N]" },
   { name = "ps", summary = "list the running hosts", usage = "ps" },
   { name = "attach", summary = "look into a running host, or work in it", usage = "attach [NAME]" },
@@ -225,9 +235,9 @@ M.elsewhere = {
   eval = "stoke -e CODE", shell = "stoke repl", console = "stoke repl", prompt = "stoke repl", ask = "stoke chat MODEL",
   watch = "stoke run --watch FILE", dev = "stoke run --watch FILE", check = "stoke doctor", config = "stoke doctor",
   env = "stoke doctor", info = "stoke doctor", status = "stoke ps", inspect = "stoke attach NAME", logs = "stoke attach NAME",
-  stats = "stoke top", man = "stoke help NAME", docs = "stoke help NAME",
+  stats = "stoke top", history = "stoke runs", timeline = "stoke show ID", reject = "stoke approve ID --reject WHY",
+    man = "stoke help NAME", docs = "stoke help NAME",
   rm = "stoke -e 'require(\"stoke.ollama\").delete(\"NAME\")'",
-  show = "stoke -e 'print(require(\"stoke.ollama\").show(\"NAME\").modelfile)'",
 }
 -- Verbs of other programs, and verbs that do not exist.
 local NOT_OURS = {

@@ -36,6 +36,7 @@ M.environment = {
   { "STOKE_CONFIG", "as --config" },
   { "STOKE_SIM", "as --sim: on, off or auto" },
   { "STOKE_HISTORY", "file of what is entered at prompts; empty: none is kept" },
+  { "STOKE_STORE", "as --store" },
   { "STOKE_LOG, STOKE_LOG_FORMAT", "level and format (text, json) of the log" },
   { "STOKE_DEBUG=effect", "print each effect with its time in the queue and its run time" },
   { "NO_COLOR", "no colour" },

@@ -10,9 +10,12 @@ local SPEC = {
                { "stoke run main.lua \"And in Rome?\"", "words for ./main.lua: name it" },
                { "stoke run --watch town.lua", "reload town.lua and what it requires as they are saved" },
                { "stoke run --name town town.lua", "stoke attach town looks into it" },
+               { "stoke run --durable town.lua", "killed, it goes on where it stood: with the ID that it tells" },
+               { "stoke run --durable=may town.lua", "begin the run may, go on with it, or tell how it ended" },
                { "stoke run - < town.lua", "read the script from standard input" } },
   options = { { "watch", type = "boolean", help = "replace the code while it runs when its files change; stoke.main runs again "
                 .. "once it has ended" },
+              { "durable", type = "boolean", help = "keep all that stoke.main does, as one run; =ID: this one" },
               { "name", placeholder = "NAME", help = "what stoke ps and stoke attach call it; else the file's name" } },
   positionals = { { "file", optional = true, help = "the script; without it ./main.lua" },
                   { "args", type = "list", optional = true, help = "words for the script" } },
@@ -32,18 +35,23 @@ local function rest(argv, from) return table.move(argv, from, #argv, 1, {}) end
 
 --- The flags before FILE are ours; what follows it belongs to the script.
 local function own_flags(argv)
-  local at = 1
+  local at, own, id = 1, {}, nil
   while argv[at] and argv[at]:find "^%-." and argv[at] ~= "-e" and argv[at] ~= "--" do
+    local named = argv[at]:match "^%-%-durable=(.*)$"
+    id = named or id
+    if named == "" then errors.raise("usage", "--durable=ID wants an id", { hint = "without =ID one is made" }) end
+    own[#own + 1] = named and "--durable" or argv[at]
+    if argv[at] == "--name" then own[#own + 1] = argv[at + 1] end
     at = at + (argv[at] == "--name" and 2 or 1)
   end
-  return args.parse(SPEC, table.move(argv, 1, math.min(at - 1, #argv), 1, {})), rest(argv, at)
+  return args.parse(SPEC, own), rest(argv, at), id
 end
 
 ---@param argv string[]
 return function(argv)
   local cmd = require "stoke.cmd"
-  local own
-  own, argv = own_flags(argv)
+  local own, id
+  own, argv, id = own_flags(argv)
   cmd.host_name = own.name
   local file = argv[1]
   if file == "-e" and not own.watch then return cmd.run_code(rest(argv, 2)) end
@@ -52,6 +60,12 @@ return function(argv)
     file = argv[1]
   end
   file = script_file(file)
+  if own.durable then
+    if own.watch or file == "-" then
+      errors.raise("usage", "--durable needs a file, and no --watch: a run goes on on the code that it was begun with")
+    end
+    return cmd.run_file(file, rest(argv, 2), nil, function(path, words) return require "stoke.cmd.durable"(path, words, id) end)
+  end
   if not own.watch then return cmd.run_file(file, rest(argv, 2)) end
   if file == "-" then errors.raise("usage", "--watch needs a file: standard input does not change") end
   return cmd.run_file(file, rest(argv, 2), nil, require "stoke.cmd.watch")

@@ -156,6 +156,7 @@ end
 ---
 --- Example: `local left = world.leave(w)`
 function M.leave(world)
+  script.leave_runs() -- what lives of them is kept, and no leak
   local left = testbed.leave()
   script.end_timers() -- one that was left would hold the clock of the next test
   M.now = nil

@@ -4,6 +4,7 @@ local errors = require "core.errors"
 local journal = require "core.journal"
 local stoke = require "stoke"
 local actions = require "chaos_actions"
+local logs = require "table_log"
 local programs = require "order_programs"
 
 local M = {}
@@ -96,6 +97,47 @@ function M.replay(world, seed, tape, program)
   local results, again = journal.replay(tape, f)
   run.result, run.live = words(results), live
   return run, again
+end
+
+-- A recorded run with a log that is handed over after each record, as if a crash came between any two: what is kept after each.
+function M.record_kept(world, seed, program)
+  local run, steps = new_run(world), {}
+  local log = logs.new(true)
+  local outside = stoke.spawn(meddle, run)
+  function log.on_flush(count) steps[count] = #run.trace end
+  local tape = journal.new { id = tostring(seed), log = log }
+  log.journal = tape
+  local results = tape:run(function() return (program or programs.program(seed))(run) end)
+  outside:cancel()
+  run.result = words(results)
+  return { run = run, tape = tape, log = log, steps = steps, seed = seed, program = program }
+end
+
+-- Goes on from what was kept after `count` hand-overs. What was in doubt then is done again.
+function M.go_on(world, recorded, count)
+  local run, live = new_run(world), {}
+  local parts = recorded.log:load(count)
+  local log = logs.new(true, table.move(recorded.log.batches, 1, count, 1, {}))
+  for _, row in ipairs(parts.rows) do row.intent = nil end
+  local tape = journal.new { id = tostring(recorded.seed), log = log, kept = parts }
+  log.journal = tape
+  function tape.count_live(_, _, key)
+    if key then live[key] = true end
+  end
+  local results = tape:run(function()
+    run.journal = tape
+    return (recorded.program or programs.program(recorded.seed))(run)
+  end)
+  run.result, run.live = words(results), live
+  return { run = run, tape = tape, log = log, seed = recorded.seed, program = recorded.program }, recorded.log:load(count)
+end
+
+-- Replays all that is kept in a log.
+function M.replay_kept(world, recorded)
+  local parts = recorded.log:load()
+  local held = journal.new { id = tostring(recorded.seed), kept = parts }
+  held.deliveries = parts.deliveries
+  return M.replay(world, recorded.seed, held:snapshot(), recorded.program)
 end
 
 -- What is wrong with a replay of a whole run; nil: nothing.

@@ -60,3 +60,19 @@ test("chaos programs that were cut go on live, and replay as they went on", { re
     end)
   end)
 end)
+
+test("chaos programs that were cut between any two records go on from their log, and replay as they went on",
+  { real = true, timeout = 3600 }, function(t)
+    each_seed(t, function(world, seed)
+      local recorded = runs.record_kept(world, seed)
+      local why = runs.why_not(recorded, runs.replay_kept(world, recorded))
+      if why then return "whole, from its log: " .. why end
+      local count = #recorded.log.batches
+      return first { math.random(0, count), math.random(0, count), math.random(0, count) }(function(cut)
+        local again, parts = runs.go_on(world, recorded, cut)
+        why = runs.not_from(recorded, { steps = recorded.steps[cut] or 0, tape = parts }, again.run) or
+          runs.why_not(again, runs.replay_kept(world, again))
+        return why and ("cut after %d of %d: %s"):format(cut, count, why)
+      end)
+    end)
+  end)

@@ -17,14 +17,15 @@ local REQUIRES = {
 -- C, the rooms of host/: a folder each; the top is main and state. `uses`: rooms whose headers a room includes beside its own and
 -- base.h. `lua`: may it name Lua?
 local ROOMS = {
-  [""] = { uses = { "bind", "embed", "fence", "httpd", "loop", "net", "sys" }, lua = true },
-  bind = { uses = { "embed", "fence", "httpd", "json", "loop", "net", "sys" }, lua = true },
+  [""] = { uses = { "bind", "embed", "fence", "httpd", "loop", "net", "store", "sys" }, lua = true },
+  bind = { uses = { "embed", "fence", "httpd", "json", "loop", "net", "store", "sys" }, lua = true },
   embed = { uses = {}, lua = true },
   fence = { uses = { "embed", "loop", "sys" }, lua = false },
   httpd = { uses = { "loop" }, lua = false },
   json = { uses = { "loop" }, lua = false },
   loop = { uses = { "embed" }, lua = true },
   net = { uses = { "httpd", "loop" }, lua = false }, -- httpd: a server in this process, net_mem.c
+  store = { uses = { "loop" }, lua = false },
   sys = { uses = { "loop" }, lua = false },
 }
 -- Files that may name Lua in a room that may not: a program of their own.
@@ -37,6 +38,7 @@ local SCHEDULED = { [""] = true, bind = true, loop = true }
 local LIBRARIES = {
   { header = "^curl/", owners = { "^host/net/net_curl" }, mend = "talk to it through host/net/net.h" },
   { header = "^microhttpd", owners = { "^host/httpd/" }, mend = "talk to it through host/httpd/httpd.h" },
+  { header = "^sqlite3", owners = { "^host/store/" }, mend = "talk to it through host/store/store.h" },
   { header = "^openssl/", owners = { "^host/sys/hash" }, mend = "talk to it through host/sys/hash.h" },
 }
 

@@ -12,11 +12,13 @@ add("index", "stoke. stoke.cmd. stoke.tools.")
 -- It requires whoever asks for it: the verbs what lists them, the terminal's parts the terminal, errors the names they explain.
 add("circle", "stoke.cmd core.errors core.names stoke.ollama.window stoke.repl.print stoke.term.progress stoke.term.prompt")
 -- Large, and for some runs alone: a prompt, a server, the simulator, the documentation, a test, a verb's own.
-add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach.eval stoke.cmd.doctor.probe stoke.cmd.overview
+add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach.eval stoke.cmd.doctor.probe stoke.cmd.durable
+  stoke.cmd.overview
   stoke.cmd.watch stoke.console.commands stoke.console.prompt stoke.doc stoke.doc.definitions stoke.doc.library stoke.doc.man
   stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.json stoke.log stoke.ollama
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim
-  stoke.sim.models stoke.sim.script stoke.term stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden
+  stoke.sim.models stoke.sim.script stoke.workflow
+  stoke.term stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])
 -- Words for errors.
 add("errors", "core.foreign stoke.log.bugs")

@@ -124,7 +124,8 @@ end
 local function judge_run(words)
   local i = 1
   while words[i] and words[i]:find "^%-." and words[i] ~= "-e" do
-    if words[i] ~= "--watch" and words[i] ~= "--name" and words[i] ~= "--help" then return "unknown flag " .. words[i] end
+    local known = words[i] == "--watch" or words[i] == "--name" or words[i] == "--help" or words[i]:find "^%-%-durable"
+    if not known then return "unknown flag " .. words[i] end
     i = i + (words[i] == "--name" and 2 or 1)
   end
   if words[i] == "-e" or not words[i] then return nil end

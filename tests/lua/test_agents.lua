@@ -38,6 +38,7 @@ end
 local WORDS = {
   ["coder.lua"] = { "tests/agents/coder", "Mend it.", "--test", "true", "-m", "m" },
   ["extract.lua"] = { "README.md", "--fields", "title=string" },
+  ["notebook.lua"] = { "Who likes figs?", "--file", ":memory:" },
   ["race_models.lua"] = { "Hi", "m", "n" }, ["research.lua"] = { "Why?" }, ["review.lua"] = { "README.md" },
   ["summarize.lua"] = { "README.md" },
 }
@@ -153,6 +154,19 @@ test("assistant: asks on the terminal, and takes no for an answer", { real = tru
 end)
 
 local FIELDS = "vendor=string,total=number >= 0,due=date?"
+
+test("notebook: what it is told in one run it finds in the next, whatever the model writes as a query", { real = true }, function(t)
+  local own <close> = folder()
+  local file = own.path .. "/notes.db"
+  local last, said = nil, {}
+  for i, prompt in ipairs { "Remember that Ada likes figs.", "Remember that Bob is allergic to nuts.",
+    "Remember that Ada likes figs.", "What can I bake for Bob?" } do
+    last = scripted("notebook", { prompt, "--file", file })
+    said[i] = last.stdout
+  end
+  last.stdout = table.concat(said)
+  golden(t, "notebook", last, { { os.date "!%Y-%m-%d", "DAY" } })
+end)
 
 test("extract: records in order, mended, asked for again, or counted as failed", { real = true }, function(t)
   golden(t, "extract", scripted("extract", { "tests/agents/extract/invoices.txt", "--fields", FIELDS, "--strict" }))

@@ -50,6 +50,14 @@ test("pipe: what a line spawns outlives it, and the session waits for it at its 
   t.eq({ r.stdout, r.code }, { "nil\nnow\nlater\n", 0 })
 end)
 
+test("pipe: a database that a line opens belongs to the session, and is closed with it", { real = true }, function(t)
+  local path = t.tmp() .. "/x.db"
+  local r = run(("d = stoke.db.open %q\nd:exec 'create table a (x)'\nd:exec 'insert into a values (7)'\nd:one 'select x from a'\n")
+    :format(path))
+  t.eq({ r.stdout, r.stderr, r.code }, { "0\n1\n1\n{ x = 7 }\n", "", 0 })
+  t.eq(fs.stat(path .. "-wal"), nil)
+end)
+
 test("pipe: a task that fails is told, and ends nothing else", { real = true }, function(t)
   local r = run "local t = stoke.spawn(function() error 'in a task' end)\nstoke.sleep(0.05)\nprint 'alive'\n"
   t.eq({ r.stdout, r.code }, { "alive\n", 1 })

@@ -11,7 +11,7 @@ local TELL = [[
 local function tell(when)
   local seen = {}
   for line in io.lines "/proc/self/maps" do
-    for _, name in ipairs { "libcurl", "libmicrohttpd", "libcrypto" } do
+    for _, name in ipairs { "libcurl", "libmicrohttpd", "libcrypto", "libsqlite3" } do
       if line:find("/" .. name, 1, true) then seen[name] = true end
     end
   end

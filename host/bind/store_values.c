@@ -1,0 +1,226 @@
+/* store_values.c - host.store: Lua values packed for a statement, and results as tables. Whole numbers, floats, texts and bytes come
+ * back as they went in; json.null is NULL. */
+#include <math.h>
+#include <string.h>
+
+#include "bind_store.h"
+
+static bool is_utf8(const char *s, size_t len) {
+  const unsigned char *p = (const unsigned char *)s, *end = p + len;
+  while (p < end) {
+    unsigned c = *p++;
+    if (c < 0x80) continue;
+    unsigned more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
+    static const unsigned least[] = {0, 0x80, 0x800, 0x10000};
+    if (c < 0xc2 || c > 0xf4 || (size_t)(end - p) < more) return false;
+    unsigned point = c & (0x3fu >> more);
+    for (unsigned i = 0; i < more; i++, p++) {
+      if ((*p & 0xc0) != 0x80) return false;
+      point = point << 6 | (*p & 0x3f);
+    }
+    if (point < least[more] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) return false;
+  }
+  return true;
+}
+
+static void put(struct pack *p, const struct store_value *v) {
+  if (p->at)
+    p->at = store_value_write(p->at, v);
+  else
+    p->size += store_value_size(v);
+}
+
+void store_pack_text(struct pack *p, const char *s, size_t len) {
+  struct store_value v = {.type = STORE_TEXT, .bytes = s, .len = len};
+  put(p, &v);
+}
+
+static void pack_count(struct pack *p, size_t n) {
+  struct store_value v = {.type = STORE_INTEGER, .integer = (int64_t)n};
+  put(p, &v);
+}
+
+static int refuse_value(lua_State *L, const char *where) {
+  return err_argument(
+      L, "parameter %s is a %s: a statement takes nil, json.null, booleans, numbers, strings and store.blob", where,
+      luaL_typename(L, -1));
+}
+
+static void pack_string(lua_State *L, struct store_value *v, bool blob) {
+  v->bytes = lua_tolstring(L, -1, &v->len);
+  if (v->len > STORE_LEN_MAX) err_argument(L, "a string of more than 2 GiB is no parameter of a statement");
+  v->type = blob || !is_utf8(v->bytes, v->len) ? STORE_BLOB : STORE_TEXT;
+}
+
+static bool pack_blob(lua_State *L, struct store_value *v) {
+  if (!lua_getmetatable(L, -1)) return false;
+  luaL_getmetatable(L, STORE_BLOB_TYPE);
+  bool is = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  if (!is) return false;
+  lua_pushliteral(L, "blob");
+  lua_rawget(L, -2);
+  is = lua_type(L, -1) == LUA_TSTRING;
+  if (is) pack_string(L, v, true);
+  lua_pop(L, 1); /* the table keeps it */
+  return is;
+}
+
+/* The value at the top, which stays there. `where` is its place or name. */
+static void pack_value(lua_State *L, struct pack *p, const char *where) {
+  struct store_value v = {.type = STORE_NULL};
+  switch (lua_type(L, -1)) {
+    case LUA_TNIL: break;
+    case LUA_TBOOLEAN: v.type = STORE_INTEGER, v.integer = lua_toboolean(L, -1); break;
+    case LUA_TNUMBER:
+      if (lua_isinteger(L, -1)) {
+        v.type = STORE_INTEGER, v.integer = lua_tointeger(L, -1);
+      } else {
+        v.type = STORE_FLOAT, v.number = lua_tonumber(L, -1);
+        if (isnan(v.number))
+          err_argument(L, "parameter %s is not a number (nan): SQLite would keep NULL instead", where);
+      }
+      break;
+    case LUA_TSTRING: pack_string(L, &v, false); break;
+    case LUA_TLIGHTUSERDATA:
+      if (lua_touserdata(L, -1)) refuse_value(L, where);
+      break;
+    case LUA_TTABLE:
+      if (!pack_blob(L, &v)) refuse_value(L, where);
+      break;
+    default: refuse_value(L, where);
+  }
+  put(p, &v);
+}
+
+static void pack_places(lua_State *L, struct pack *p, int table, lua_Integer from, lua_Integer to) {
+  pack_count(p, (size_t)(to >= from ? to - from + 1 : 0));
+  for (lua_Integer i = from; i <= to; i++) {
+    char where[24];
+    snprintf(where, sizeof where, "%lld", (long long)(i - from + 1));
+    lua_rawgeti(L, table, i);
+    pack_value(L, p, where);
+    lua_pop(L, 1);
+  }
+}
+
+static void pack_names(lua_State *L, struct pack *p, int table) {
+  size_t n = 0;
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING) err_argument(L, "parameters are an array, or a table by name");
+    n++;
+  }
+  pack_count(p, n);
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+    struct store_value name = {.type = STORE_NAME};
+    name.bytes = lua_tolstring(L, -2, &name.len);
+    if (name.len > 200) err_argument(L, "the name of a parameter is too long");
+    put(p, &name);
+    pack_value(L, p, name.bytes);
+  }
+}
+
+/* How many: its field n, as of table.pack, where it has one. */
+static lua_Integer length_of(lua_State *L, int table) {
+  lua_Integer n = (lua_Integer)lua_rawlen(L, table);
+  lua_pushliteral(L, "n");
+  lua_rawget(L, table);
+  if (lua_isinteger(L, -1) && lua_tointeger(L, -1) >= n) n = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  if (n > 40000)
+    n = lua_rawlen(L, table) > 0 ? err_argument(L, "%lld parameters are more than a statement can have", (long long)n)
+                                 : 0;
+  return n;
+}
+
+/* { n = 2 } alone is two times nil, as of table.pack, unless the statement has a parameter named n. */
+static bool by_place(lua_State *L, const char *sql, int table) {
+  lua_Integer n = length_of(L, table);
+  if (n == 0) return false;
+  for (lua_Integer i = 1; i <= n; i++) {
+    bool there = lua_rawgeti(L, table, i) != LUA_TNIL;
+    lua_pop(L, 1);
+    if (there) return true;
+  }
+  return !strstr(sql, ":n") && !strstr(sql, "@n") && !strstr(sql, "$n");
+}
+
+static void check_statement(lua_State *L, const char *text, size_t len) {
+  if (len > STORE_LEN_MAX) err_argument(L, "a statement of more than 2 GiB");
+  if (strlen(text) != len) err_argument(L, "a statement must not contain a zero byte: give it as a parameter");
+}
+
+void store_pack(lua_State *L, struct pack *p, int sql, int params) {
+  size_t len;
+  const char *text = luaL_checklstring(L, sql, &len);
+  check_statement(L, text, len);
+  store_pack_text(p, text, len);
+  if (lua_isnoneornil(L, params)) {
+    pack_count(p, 0);
+    return;
+  }
+  luaL_checktype(L, params, LUA_TTABLE);
+  if (by_place(L, text, params))
+    pack_places(L, p, params, 1, length_of(L, params));
+  else
+    pack_names(L, p, params);
+}
+
+void store_pack_batch_item(lua_State *L, struct pack *p, int statement) {
+  if (!lua_istable(L, statement)) err_argument(L, "a batch is an array of { statement, parameter, ... }");
+  lua_rawgeti(L, statement, 1);
+  size_t len;
+  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
+  if (!text) err_argument(L, "a batch is an array of { statement, parameter, ... }");
+  check_statement(L, text, len);
+  store_pack_text(p, text, len);
+  lua_pop(L, 1); /* the table keeps it */
+  pack_places(L, p, statement, 2, length_of(L, statement));
+}
+
+/* blob(bytes) -> a parameter that is bound as BLOB, also when its bytes are valid UTF-8 */
+int store_l_blob(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TSTRING);
+  lua_createtable(L, 0, 1);
+  lua_pushvalue(L, 1);
+  lua_setfield(L, -2, "blob");
+  luaL_setmetatable(L, STORE_BLOB_TYPE);
+  return 1;
+}
+
+static const char *push_value(lua_State *L, const char *at) {
+  struct store_value v;
+  at = store_value_read(at, &v);
+  switch (v.type) {
+    case STORE_INTEGER: lua_pushinteger(L, v.integer); break;
+    case STORE_FLOAT: lua_pushnumber(L, v.number); break;
+    case STORE_TEXT:
+    case STORE_BLOB: lua_pushlstring(L, v.bytes, v.len); break;
+    default: lua_pushlightuserdata(L, NULL); break;
+  }
+  return at;
+}
+
+void store_push_columns(lua_State *L, const struct store_rows *r) {
+  const char *at = r->names;
+  luaL_checkstack(L, 4, "columns");
+  lua_createtable(L, (int)r->columns, 0);
+  for (size_t i = 1; at && i <= r->columns; i++) {
+    at = push_value(L, at);
+    lua_rawseti(L, -2, (lua_Integer)i);
+  }
+}
+
+void store_push_rows(lua_State *L, const struct store_rows *r) {
+  const char *at = r->bytes;
+  luaL_checkstack(L, 4, "rows");
+  lua_createtable(L, (int)r->rows, 0);
+  for (size_t i = 1; i <= r->rows; i++) {
+    lua_createtable(L, (int)r->columns, 0);
+    for (size_t k = 1; k <= r->columns; k++) {
+      at = push_value(L, at);
+      lua_rawseti(L, -2, (lua_Integer)k);
+    }
+    lua_rawseti(L, -2, (lua_Integer)i);
+  }
+}

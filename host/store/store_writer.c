@@ -1,0 +1,341 @@
+/* store_writer.c - the thread that writes. It takes what is queued, as one transaction; each write in it succeeds or fails alone. */
+#include <string.h>
+
+#include "fault.h"
+#include "store_impl.h"
+
+#define GROUP_MAX   1024
+#define GROUP_BYTES ((size_t)8 << 20)
+#define REDO_MAX    4 /* a disk that fails fails all soon */
+#define IDLE_NS     100000000ull
+#define FRAMES_IDLE 256   /* pages of the log beyond which an idle writer copies them to the file */
+#define FRAMES_MAX  16384 /* and one that is never idle, too */
+
+struct group {
+  struct store_job *jobs[GROUP_MAX];
+  size_t count;
+};
+
+/* --- chains of appends -------------------------------------------------------------------------------------------------------- */
+
+static struct chain *chain_of(struct store_db *db, uint64_t number) {
+  for (size_t i = 0; number && i < db->chains_len; i++)
+    if (db->chains[i].number == number) return &db->chains[i];
+  return NULL;
+}
+
+static void chain_fail(struct store_db *db, const struct store_job *job) {
+  if (job->what != STORE_APPEND) return;
+  uv_mutex_lock(&db->lock);
+  db->failure = job->err;
+  uv_mutex_unlock(&db->lock);
+  if (!job->chain || chain_of(db, job->chain)) return;
+  struct chain *chains = realloc(db->chains, (db->chains_len + 1) * sizeof *chains);
+  CHECK(chains); /* else a gap in a journal would go unnoticed */
+  db->chains = chains;
+  chains[db->chains_len++] = (struct chain){job->chain, job->err};
+}
+
+static void chain_mend(struct store_db *db, uint64_t number) {
+  struct chain *c = chain_of(db, number);
+  if (c) *c = db->chains[--db->chains_len];
+}
+
+/* --- a group ------------------------------------------------------------------------------------------------------------------- */
+
+static bool in_group(const struct store_job *job) {
+  switch (job->what) {
+    case STORE_APPEND: return true;
+    case STORE_QUERY: return job->writes && !store_job_alone(job);
+    case STORE_WRITE: return !store_job_alone(job);
+    default: return false;
+  }
+}
+
+static bool synchronous(struct store_db *db, bool durable, struct err *e) {
+  int wanted = durable ? 2 : 1;
+  if (db->synchronous == wanted || db->memory) return true;
+  if (!conn_exec(&db->writer, durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", e)) return false;
+  db->synchronous = wanted;
+  return true;
+}
+
+static void fail_rest(struct group *g, const struct err *e) {
+  for (size_t i = 0; i < g->count; i++) {
+    if (g->jobs[i]->err.kind) continue;
+    store_rows_free(&g->jobs[i]->rows);
+    g->jobs[i]->err = *e;
+  }
+}
+
+static bool run_one(struct store_db *db, struct store_job *job) {
+  struct chain *broken = job->what == STORE_APPEND ? chain_of(db, job->chain) : NULL;
+  if (broken) {
+    job->err = broken->err;
+    return false;
+  }
+  bool ok = store_begin_job(&db->writer, job) && store_run(&db->writer, job, true);
+  store_end_job(&db->writer);
+  if (job->what == STORE_APPEND) {
+    FAULT_POINT("in-append");
+    if (!ok) chain_fail(db, job);
+  }
+  return ok;
+}
+
+/* One attempt. False: SQLite has rolled back all of it because of one, which has failed; the others are to be done again. */
+static bool attempt(struct store_db *db, struct group *g, size_t *succeeded, struct err *e) {
+  *succeeded = 0;
+  for (size_t i = 0; i < g->count; i++) {
+    struct store_job *job = g->jobs[i];
+    if (job->err.kind) continue;
+    store_rows_free(&job->rows);
+    if (run_one(db, job)) {
+      ++*succeeded;
+    } else if (sqlite.get_autocommit(db->writer.sql)) {
+      *e = job->err;
+      return false;
+    }
+  }
+  return true;
+}
+
+static void end_transaction(struct conn *c) {
+  struct err e;
+  if (!sqlite.get_autocommit(c->sql)) (void)conn_exec(c, "ROLLBACK", &e);
+}
+
+static bool commit(struct store_db *db, struct err *e) {
+  FAULT_POINT("before-commit");
+  if (!conn_exec(&db->writer, "COMMIT", e)) {
+    end_transaction(&db->writer);
+    return false;
+  }
+  FAULT_POINT("after-commit-before-ack");
+  return true;
+}
+
+static void run_group(struct store_db *db, struct group *g) {
+  struct err e;
+  bool durable = false;
+  size_t succeeded;
+  for (size_t i = 0; i < g->count; i++) durable |= g->jobs[i]->durable;
+  if (!synchronous(db, durable, &e)) {
+    fail_rest(g, &e);
+    return;
+  }
+  for (int tries = 0;; tries++) {
+    bool begun = conn_exec(&db->writer, "BEGIN IMMEDIATE", &e);
+    if (begun && !attempt(db, g, &succeeded, &e)) {
+      if (tries < REDO_MAX || (e.code & 0xff) == SQLITE_INTERRUPT || (e.code & 0xff) == SQLITE_CONSTRAINT) continue;
+      begun = false;
+    } else if (begun && succeeded == 0) {
+      end_transaction(&db->writer);
+    } else if (begun) {
+      begun = commit(db, &e);
+    }
+    if (!begun) fail_rest(g, &e);
+    break;
+  }
+  for (size_t i = 0; i < g->count; i++)
+    if (g->jobs[i]->err.kind) chain_fail(db, g->jobs[i]);
+}
+
+static void write_group(struct store_db *db, struct store_job *first) {
+  struct group g = {.jobs = {first}, .count = 1};
+  size_t bytes = first->request_len;
+  uv_mutex_lock(&db->lock);
+  while (g.count < GROUP_MAX && bytes < GROUP_BYTES && db->writes.head && in_group(db->writes.head)) {
+    struct store_job *job = store_take(db, &db->writes);
+    bytes += job->request_len;
+    g.jobs[g.count++] = job;
+  }
+  uv_mutex_unlock(&db->lock);
+  run_group(db, &g);
+  store_post(db, g.jobs, g.count);
+}
+
+/* --- what stands alone ---------------------------------------------------------------------------------------------------------- */
+
+static void run_alone(struct store_db *db, struct store_job *job) {
+  if (synchronous(db, true, &job->err)) {
+    if (store_begin_job(&db->writer, job)) (void)store_run(&db->writer, job, false);
+    store_end_job(&db->writer);
+    db->synchronous = 0; /* a pragma may have changed it */
+  }
+  store_post(db, &job, 1);
+}
+
+/* In memory all is read here. A statement that turns out to write goes the way of writes. */
+static void query(struct store_db *db, struct store_job *job) {
+  struct store_value sql;
+  (void)store_value_read(job->request, &sql);
+  bool alone = store_job_alone(job);
+  struct statement *s = !alone ? conn_prepare(&db->writer, sql.bytes, sql.len, &job->err) : NULL;
+  if (job->err.kind) {
+    store_post(db, &job, 1);
+  } else if (s && (s->tail || !s->stmt || !sqlite.stmt_readonly(s->stmt))) {
+    job->writes = true;
+    write_group(db, job);
+  } else {
+    run_alone(db, job);
+  }
+}
+
+static void version(struct store_db *db, struct store_job *job) {
+  static const char sql[] = "PRAGMA data_version"; /* of this connection: changes when somebody else has written */
+  struct statement *s = conn_prepare(&db->writer, sql, sizeof sql - 1, &job->err);
+  if (s) {
+    if (sqlite.step(s->stmt) == SQLITE_ROW)
+      job->version = sqlite.column_int64(s->stmt, 0);
+    else
+      conn_error(&db->writer, NULL, &job->err);
+    sqlite.reset(s->stmt);
+  }
+  store_post(db, &job, 1);
+}
+
+/* --- a transaction ---------------------------------------------------------------------------------------------------------------- */
+
+static struct store_job *next_of_tx(struct store_db *db) {
+  uv_mutex_lock(&db->lock);
+  struct store_job *job;
+  while (!(job = store_take(db, &db->in_tx)) && !db->stopping) {
+    db->writer_waits = true;
+    uv_cond_wait(&db->work, &db->lock);
+    db->writer_waits = false;
+  }
+  uv_mutex_unlock(&db->lock);
+  return job;
+}
+
+static void is_lost(struct store_job *job) {
+  err_set(&job->err, "db", SQLITE_ABORT_ROLLBACK, "an error before has rolled this transaction back");
+}
+
+/* False: SQLite has rolled the transaction back by itself. */
+static bool run_in_tx(struct store_db *db, struct store_job *job) {
+  db->writer.in_tx = true;
+  if (store_begin_job(&db->writer, job)) (void)store_run(&db->writer, job, true);
+  db->writer.in_tx = false;
+  store_end_job(&db->writer);
+  return !sqlite.get_autocommit(db->writer.sql);
+}
+
+static void transaction(struct store_db *db, struct store_job *job) {
+  bool alive = store_begin_job(&db->writer, job) && synchronous(db, job->durable, &job->err) &&
+               conn_exec(&db->writer, "BEGIN IMMEDIATE", &job->err);
+  store_end_job(&db->writer);
+  store_post(db, &job, 1);
+  if (!alive) return;
+  enum store_what what = STORE_RUN;
+  while (what == STORE_RUN && (job = next_of_tx(db))) {
+    what = job->what;
+    if (!alive && what != STORE_ROLLBACK)
+      is_lost(job);
+    else if (what == STORE_RUN)
+      alive = run_in_tx(db, job);
+    else if (what == STORE_COMMIT)
+      (void)commit(db, &job->err);
+    if (what != STORE_RUN) end_transaction(&db->writer);
+    store_post(db, &job, 1);
+  }
+  end_transaction(&db->writer); /* where the database is closed */
+}
+
+/* --- the thread ------------------------------------------------------------------------------------------------------------------- */
+
+static void checkpoint(struct store_db *db, int mode) {
+  FAULT_POINT("checkpoint");
+  int frames, copied;
+  if (sqlite.wal_checkpoint_v2(db->writer.sql, NULL, mode, &frames, &copied) == SQLITE_OK && copied == frames)
+    db->writer.frames = 0;
+}
+
+/* The next job; what is idle meanwhile copies the log to the file. */
+static struct store_job *next_job(struct store_db *db) {
+  struct store_job *job;
+  bool tidy = db->writer.frames >= FRAMES_IDLE;
+  if (db->writer.frames >= FRAMES_MAX) checkpoint(db, SQLITE_CHECKPOINT_PASSIVE), tidy = false;
+  uv_mutex_lock(&db->lock);
+  while (!(job = store_take(db, &db->writes))) {
+    db->writer_waits = true;
+    int rc = 0;
+    if (tidy)
+      rc = uv_cond_timedwait(&db->work, &db->lock, IDLE_NS);
+    else
+      uv_cond_wait(&db->work, &db->lock);
+    db->writer_waits = false;
+    if (rc != UV_ETIMEDOUT || db->writes.head) continue;
+    uv_mutex_unlock(&db->lock);
+    checkpoint(db, SQLITE_CHECKPOINT_PASSIVE);
+    tidy = false;
+    uv_mutex_lock(&db->lock);
+  }
+  uv_mutex_unlock(&db->lock);
+  return job;
+}
+
+static void shut(struct store_db *db) {
+  uv_mutex_lock(&db->lock);
+  unsigned readers = db->readers;
+  uv_cond_broadcast(&db->read);
+  uv_mutex_unlock(&db->lock);
+  for (unsigned i = 0; i < readers; i++) uv_thread_join(&db->reader[i].thread);
+  while (db->cursors) store_cursor_free(db, db->cursors);
+  if (!db->memory && !db->options.readonly) checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE);
+  conn_close(&db->writer);
+}
+
+static void work(struct store_db *db, struct store_job *job) {
+  switch (job->what) {
+    case STORE_BEGIN: transaction(db, job); break;
+    case STORE_VERSION: version(db, job); break;
+    case STORE_MEND:
+      chain_mend(db, job->chain);
+      store_post(db, &job, 1);
+      break;
+    case STORE_EACH:
+      store_cursor_open(db, job);
+      store_post(db, &job, 1);
+      break;
+    case STORE_NEXT:
+      store_cursor_next(db, job);
+      store_post(db, &job, 1);
+      break;
+    case STORE_END:
+      store_cursor_free(db, job->cursor);
+      store_post(db, &job, 1);
+      break;
+    case STORE_BACKUP:
+      store_backup(db, &db->writer, job);
+      store_post(db, &job, 1);
+      break;
+    case STORE_QUERY:
+      if (!job->writes) {
+        query(db, job);
+        break;
+      }
+      /* fall through */
+    case STORE_WRITE:
+      if (store_job_alone(job))
+        run_alone(db, job);
+      else
+        write_group(db, job);
+      break;
+    case STORE_CHECK: run_alone(db, job); break;
+    default: write_group(db, job); break;
+  }
+}
+
+void store_writer(void *ud) {
+  struct store_db *db = ud;
+  store_quiet_thread();
+  struct store_job *job = db->opening;
+  bool open = conn_open(&db->writer, db, true, &job->err);
+  store_post(db, &job, 1);
+  if (!open) return;
+  while ((job = next_job(db))->what != STORE_CLOSE) work(db, job);
+  shut(db);
+  store_post(db, &job, 1);
+}

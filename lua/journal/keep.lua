@@ -1,0 +1,133 @@
+--- The log of a journal: what is new in it is handed on once a turn of the loop, or when a run waits until it is kept.
+---
+--- A log is what core.store gives for a run. Rows and deliveries that are handed over together are kept together, so what is left
+--- after a crash is the journal of one moment.
+
+local errors = require "core.errors"
+local host = require "host.task"
+local rest = require "host.schedule".rest
+local tasks = require "core.task"
+
+local M = {}
+
+---@class stoke.journal.log
+---@field row fun(log, row) a row was begun; one with its number that is there is replaced
+---@field outcome fun(log, row): stoke.error? its outcome is there; an error: that has taken its place
+---@field intent fun(log, row) its work, which must not be done twice, is about to begin
+---@field item fun(log, row, i: integer): stoke.error? an item of its stream
+---@field came fun(log, row, i: integer)
+---@field changed fun(log, row) anything else of it
+---@field module fun(log, name: string)
+---@field source fun(log, name: string, text: string)
+---@field epoch fun(log) the run goes on in another process
+---@field deliveries fun(log, bytes: string) of the order, since last time
+---@field printed fun(log, count: integer)
+---@field state fun(log, state: string, waits?: string)
+---@field finish fun(log, state: string, result: any, err?: stoke.error)
+---@field flush fun(log)
+---@field commit fun(log): any, stoke.error? waits
+---@field barrier fun(log): any, stoke.error? waits for the disk
+---@field failure fun(log): stoke.error?
+---@field room fun(log): boolean
+
+local dirty, flusher, parked = {}, nil, false
+
+--- Hand over what is new. Does not wait.
+---@param journal stoke.journal
+function M.flush(journal)
+  local log = journal.log
+  if not log then return end
+  journal.dirty = false
+  local order = journal.schedule
+  local length = order and order:length() or journal.logged
+  if length > journal.logged then
+    log:deliveries(order:log(journal.logged))
+    journal.logged = length
+  end
+  local output = journal.output
+  if output.shown > journal.printed then
+    log:printed(output.shown)
+    journal.printed = output.shown
+  end
+  local state, waits = journal:state()
+  if state ~= journal.told or waits ~= journal.told_waits then
+    log:state(state, waits)
+    journal.told, journal.told_waits = state, waits
+  end
+  log:flush()
+end
+
+local function flush_all()
+  local list = dirty
+  dirty = {}
+  for _, journal in ipairs(list) do
+    if journal.dirty and journal.log then
+      M.flush(journal)
+      local err = journal.log:failure()
+      if err then journal:stop(err) end
+    end
+  end
+end
+
+--- The task that hands over once a turn of the loop, just before the system is polled.
+local function work()
+  while true do
+    while not dirty[1] do
+      parked = true
+      host.park "journal"
+      parked = false
+    end
+    rest()
+    flush_all()
+  end
+end
+
+--- There is something new.
+---@param journal stoke.journal
+function M.touch(journal)
+  if journal.dirty or not journal.log then return end
+  journal.dirty = true
+  dirty[#dirty + 1] = journal
+  if not flusher then
+    flusher = tasks.spawn(work, { system = true, name = "journal" })
+  elseif parked then
+    tasks.wake(flusher)
+  end
+end
+
+local function failed(journal, err)
+  if err.kind == "cancelled" then return err end
+  journal:stop(err)
+  return journal.stopped
+end
+
+--- Wait until all that is new is committed: a process that is killed loses nothing of it.
+---@param journal stoke.journal
+---@return stoke.error|nil err
+function M.commit(journal)
+  if not journal.log then return journal.stopped end
+  M.flush(journal)
+  local _, err = journal.log:commit()
+  return err and failed(journal, err) or nil
+end
+
+--- Wait until all that is new is on the disk, and what was printed is shown.
+---@param journal stoke.journal
+---@return stoke.error|nil err
+function M.barrier(journal)
+  if not journal.log then return journal.stopped end
+  M.flush(journal)
+  local _, err = journal.log:barrier()
+  if err then return failed(journal, err) end
+  return nil
+end
+
+--- Make sure of an error that stops a run: kind `parked`, with the words of what stopped it.
+---@param cause stoke.error
+---@return stoke.error
+function M.parked(cause)
+  if cause.kind == "parked" or cause.kind == "in_doubt" or cause.kind == "replay" then return cause end
+  return errors.new("parked", "the run is parked: " .. cause.message, { hint = rawget(cause, "hint"), cause = cause })
+end
+
+return M

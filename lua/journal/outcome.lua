@@ -1,0 +1,51 @@
+--- Outcomes as a journal keeps them: one record of all that came of an effect.
+
+local errors = require "core.errors"
+local plain = require "core.journal.plain"
+
+local M = {}
+
+local ONCE = { attempts = 1 } -- what is known of most values; nobody changes facts
+
+--- What is known of a value beside it.
+local function facts_of(def, value, q, call)
+  if not (def.usage or def.facts or call.asked or call.nested or call.meter) and call.attempts == 1 then return ONCE end
+  local facts = { attempts = call.attempts, asked = call.asked, usage = def.usage and not def.stream and def.usage(value, q) or nil,
+    known = def.facts and def.facts(value, q) or nil, nested = call.nested, counts = call.attempts > 0 }
+  if call.meter then facts.spent = plain.copy(call.meter.used) end
+  return facts
+end
+
+--- The outcome as it is kept; an error in its place where it cannot be.
+---@param redactor core.redactor
+---@param def stoke.effect
+---@param value any
+---@param err stoke.error|nil
+---@param q any
+---@param call table
+---@return stoke.journal.outcome
+---@return stoke.error|nil failed it cannot be kept
+function M.of(redactor, def, value, err, q, call)
+  if err ~= nil then
+    local kind = errors.kinds[err.kind]
+    local spent = call.meter and plain.copy(call.meter.used)
+    return { err = plain.copy(err), cut = err.kind == "cancelled" or nil, refusal = kind and kind.refusal,
+      facts = { attempts = call.attempts, asked = call.asked, spent = spent, nested = call.nested,
+        counts = call.attempts > 0 } }
+  end
+  local facts = facts_of(def, value, q, call)
+  if def.secret and def.secret(q) then
+    if type(value) == "string" then redactor:learn(value, def.secret(q)) end
+    return { secret = true, facts = facts }
+  end
+  if def.stream then return { items = {}, about = value.about and plain.copy(value.about), rests = value.rest ~= nil,
+    facts = facts } end
+  local kept, odd = plain.copy(def.codec and def.codec.keep(value) or value)
+  if not odd then return { value = kept, facts = facts } end
+  local what = type(q) == "table" and type(q.name) == "string" and ("%s %s"):format(def.name, q.name) or def.name
+  local failed = errors.new("script", ("%s: a journalled run keeps plain data alone, and %s"):format(what, odd),
+    { hint = "return text, or tables of text and numbers" })
+  return { err = plain.copy(failed), facts = facts }, failed
+end
+
+return M

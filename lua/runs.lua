@@ -1,0 +1,320 @@
+--- Durable runs: workflows by name, and their runs, which are kept in a store and go on wherever their process ended.
+---
+--- A run lives below the host, not below who started it. One process has it at a time: it holds a lock of the kernel, so a process
+--- that is gone has none. Other processes reach it through the store.
+
+local code = require "core.runs.code"
+local errors = require "core.errors"
+local fs = require "host.fs"
+local host = require "host.task"
+local journals = require "core.journal"
+local lives = require "core.runs.live"
+local modules = require "core.modules"
+local mail = require "core.runs.mail"
+local ordered = require "core.ordered"
+local rand = require "host.rand"
+local script = require "core.script"
+local stores = require "core.store"
+local tasks = require "core.task"
+local testbed = require "core.testbed"
+
+local M = { live = lives.live }
+
+---@class stoke.runs.workflow
+---@field name string
+---@field f function
+---@field latest? boolean its runs go on on the newest code instead of their own
+
+---@type table<string, stoke.runs.workflow>
+M.defined = {}
+
+-- ---- the store ----------------------------------------------------------------------------------------------------------------
+
+--- Where the settings say that the store is; stdlib sets it.
+---@type fun(): string|nil
+M.setting = nil
+
+local store, opening
+
+--- The store of this process, where it is open.
+---@return stoke.store|nil
+function M.store() return store end
+
+local function places(path)
+  local chosen = path or M.setting and M.setting()
+  if chosen then return { chosen } end
+  local own = script.path and script.path ~= "-" and stores.path(script.path) or nil
+  return { own or stores.path "./x", stores.path() }
+end
+
+--- The file of the store, where there is one; makes nothing.
+---@param path? string
+---@return string|nil path
+---@return string[] tried
+function M.find_store(path)
+  local tried = places(path)
+  for _, place in ipairs(tried) do
+    local stat = fs.stat(place)
+    if stat and stat.type == "file" then return place, tried end
+  end
+  return nil, tried
+end
+
+--- Open the store, once a process.
+---@param path? string
+---@return stoke.store
+---Raises `db`.
+function M.open(path)
+  while opening do host.park("store", 0.001) end
+  if store then return store end
+  opening = true
+  local _ <close> = setmetatable({}, { __close = function() opening = nil end })
+  if not path and testbed.closed and not (M.setting and M.setting()) then path = ":memory:" end
+  local chosen = path or places()[1]
+  local opened, err = stores.open(chosen)
+  if not opened then error(err, 0) end
+  store = opened
+  script.runs = M.at_end
+  return store
+end
+
+--- Give all runs up, and close the store.
+function M.leave()
+  local given_up = lives.suspend_all()
+  mail.stop()
+  local open = store
+  store = nil
+  for id in next, lives.parked do lives.parked[id] = nil end
+  if open then open:close() end
+  return given_up
+end
+
+local resuming -- the task that takes up what was left
+
+--- Wait until no run of this process is left that lives.
+---Raises `cancelled`.
+function M.wait_for_all()
+  if resuming then resuming:await() end
+  local _, entry = next(lives.live)
+  while entry do
+    errors.check(true, lives.wait(entry))
+    _, entry = next(lives.live)
+  end
+end
+
+-- ---- workflows ----------------------------------------------------------------------------------------------------------------
+
+--- What the script's end needs of its runs.
+M.at_end = { leave = M.leave, wait = M.wait_for_all }
+
+--- Take up what runs of the defined workflows other processes have left.
+function M.resume_all()
+  if resuming or not next(M.defined) then return end
+  if not store and not M.find_store() then return end
+  script.runs = M.at_end
+  resuming = tasks.spawn(function()
+    local ok, err = pcall(function()
+      local names = M.defined
+      local list = errors.check(M.open():list { state = { "running", "waiting", "parked" } })
+      for i = #list, 1, -1 do
+        local definition = not list[i].workflow:find "^main:" and names[list[i].workflow] -- those are stoke run --durable's
+        if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(store, list[i], definition) end
+      end
+    end)
+    resuming = nil
+    if not ok then require "core.stdio".err(("stoke: runs that were left cannot be taken up: %s\n"):format(tostring(err))) end
+  end, { name = "resume" })
+end
+
+--- Is it worth a try to take up a run that is parked?
+---@param run stoke.store.run
+---@return boolean
+function M.may_go_on(run)
+  if not (run.waits or ""):find "^in doubt" then return true end
+  local said = store:resolutions(run.id)
+  return said ~= nil and said[1] ~= nil
+end
+
+--- Define a workflow.
+---@param name string
+---@param f function
+---@param options? { code?: "own"|"latest" }
+---@return stoke.runs.workflow
+function M.define(name, f, options)
+  local definition = { name = name, f = f, latest = options and options.code == "latest" or nil }
+  local box = code.box()
+  if box then
+    box.workflows[name] = definition
+    return definition
+  end
+  M.defined[name] = definition
+  if modules.body() then script.after_body = M.resume_all else M.resume_all() end
+  return definition
+end
+
+local function workflow(name)
+  local definition = M.defined[name]
+  if definition then return definition end
+  local near = errors.suggest(tostring(name), ordered.names(M.defined))
+  errors.argument("no workflow %s is defined%s", tostring(name), near and (" (did you mean %s?)"):format(near) or "")
+end
+
+-- ---- runs ---------------------------------------------------------------------------------------------------------------------
+
+--- An id for a run that has none: random, so that it cannot be guessed.
+---@return string
+function M.new_id()
+  local id = rand.new():bytes(8):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+  return id
+end
+
+--- Begin a run, or take up the one with this id.
+---@param name string of the workflow
+---@param input any
+---@param id string
+---@param definition? stoke.runs.workflow default: the one of this name
+---@return stoke.store.run run
+---@return boolean existed
+---Raises `argument`, `db`.
+function M.start(name, input, id, definition)
+  definition = definition or workflow(name)
+  local open = M.open()
+  local run, existed = open:create { id = id, workflow = name, input = input }
+  if not run then error(existed, 0) end
+  if run.workflow ~= name then
+    errors.argument("the run %s is one of the workflow %s, not of %s", id, run.workflow, name)
+  end
+  if not lives.ENDED[run.state] and (run.state ~= "parked" or M.may_go_on(run)) then
+    local _, err = lives.begin(open, run, definition)
+    if err then error(err, 0) end
+  end
+  return run, existed
+end
+
+--- Has a run ended?
+---@param run stoke.store.run
+---@return boolean
+function M.ended(run) return lives.ENDED[run.state] ~= nil end
+
+--- A run by its id.
+---@param id string
+---@return stoke.store.run
+---Raises `argument` where there is none, `db`.
+function M.find(id)
+  local run, err = M.open():find(id)
+  if err then error(err, 0) end
+  return run or errors.argument("no run has the id %q", id)
+end
+
+local function told(state, result, err) return { state = state, result = result, error = err } end
+
+local function doubt_or_park(run)
+  local kind = (run.waits or ""):find "^in doubt" and "in_doubt" or "parked"
+  return errors.new(kind, ("run %s is parked: %s"):format(run.id, run.waits or "nobody said why"))
+end
+
+--- Wait until a run has ended, whichever process has it.
+---@param id string
+---@return { state: string, result: any, error?: stoke.error }|nil
+---@return stoke.error|nil err kind `cancelled`; `parked` or `in_doubt`, where it goes no further by itself
+function M.await(id)
+  while true do
+    local entry = lives.live[id]
+    if entry then
+      local err = lives.wait(entry)
+      if err then return nil, err end
+      if entry.ended then return entry.ended end
+      if entry.parked and not entry.retries then return nil, entry.parked end
+    end
+    local run, err = M.open():find(id)
+    if err then return nil, err end
+    if not run then return nil, errors.new("argument", ("no run has the id %q"):format(id)) end
+    if lives.ENDED[run.state] then return told(run.state, run.result, run.error) end
+    if run.state == "parked" and not M.may_go_on(run) then return nil, doubt_or_park(run) end
+    local definition = M.defined[run.workflow]
+    local taken
+    if definition then
+      taken, err = lives.begin(M.open(), run, definition)
+      if err then return nil, err end
+    end
+    if not taken then
+      local woken, failed = host.park("run " .. id, mail.INTERVAL)
+      if woken == nil then return nil, failed end
+    end
+  end
+end
+
+--- Send a signal to a run, whichever process has it. It is on the disk when this returns.
+---@param id string
+---@param name string
+---@param value any plain data
+---@param once? string
+---Raises `argument`, `db`.
+function M.signal(id, name, value, once)
+  local open = M.open()
+  local sent, err = open:signal(id, name, value, once)
+  if err then error(err, 0) end
+  local entry = lives.live[id]
+  if sent and entry then mail.read(entry) end
+end
+
+--- Cancel a run, whichever process has it.
+---@param id string
+---Raises `argument`, `db`.
+function M.cancel(id)
+  local run = M.find(id)
+  if lives.ENDED[run.state] then return end
+  M.signal(id, mail.CANCEL, nil)
+  local open = M.open()
+  if lives.live[id] or M.defined[run.workflow] and lives.begin(open, run, M.defined[run.workflow]) then return end
+  if open:claim(run) ~= true then return end -- who has it is told
+  local log = open:log(run)
+  if log then
+    log:finish("cancelled", nil, errors.new("cancelled", "the run was cancelled"))
+    log:barrier()
+  end
+  open:release(run)
+end
+
+--- Take a run up and wait for its end: of a workflow that is defined here, or on its own sources.
+---@param id string
+---@return any result
+---Raises what it ends with; `parked`, `in_doubt`; `argument`.
+function M.resume(id)
+  local run = M.find(id)
+  if not lives.ENDED[run.state] then
+    local entry, err = lives.begin(M.open(), run, M.defined[run.workflow])
+    if err then error(err, 0) end
+    if not entry then
+      errors.raise("parked", ("run %s: another process has it"):format(id), { hint = "stoke ps lists the hosts" })
+    end
+  end
+  local ended, err = M.await(id)
+  if err then error(err, 0) end
+  if ended.error then error(ended.error, 0) end
+  return ended.result
+end
+
+-- ---- a replay that does nothing -------------------------------------------------------------------------------------------------
+
+--- Do a run again from its journal alone, on its own sources: nothing is performed, and where the journal ends it stops.
+---@param from stoke.store
+---@param run stoke.store.run
+---@param options? { to?: integer, on_given?: fun(row: table), print?: fun(fd: integer, text: string) }
+---@return { n: integer, err?: stoke.error } results an error with `ends`: the journal ends there
+---@return stoke.journal
+---Raises `parked`, `db`.
+function M.replay(from, run, options)
+  options = options or {}
+  local parts, err = from:load(run, options.to)
+  if not parts then error(err, 0) end
+  local f, load = code.of(run, M.defined[run.workflow], parts.sources)
+  if not f then error(load, 0) end
+  parts.printed = 0
+  local journal = journals.new { id = run.seed, run_id = run.id, kept = parts, require = load, closed = true,
+    print = options.print or function() end }
+  journal.on_given = options.on_given
+  return journal:run(f, run.input), journal
+end
+
+return M

@@ -1,0 +1,276 @@
+--- A run while this process has it: taken up, replayed as far as it is kept, alive, and put down again: ended, parked, or left for
+--- another process.
+
+local channel = require "core.channel"
+local code = require "core.runs.code"
+local errors = require "core.errors"
+local host = require "host.task"
+local journals = require "core.journal"
+local mail = require "core.runs.mail"
+local outputs = require "core.journal.output"
+local scopes = require "core.scope"
+local tasks = require "core.task"
+
+local M = {}
+
+---@class stoke.runs.live
+---@field id string
+---@field run stoke.store.run
+---@field store stoke.store
+---@field log? stoke.journal.log
+---@field journal? stoke.journal
+---@field mail stoke.runs.mail
+---@field waiters table[] tasks that wait for its end
+---@field parked? stoke.error why it was put down
+---@field suspended? boolean this process ends, or gives it up
+---@field retries? boolean it goes on by itself when there is room on the disk
+---@field ended? { state: string, result: any, error?: stoke.error }
+---@field over? boolean this process has put it down
+
+---@type table<string, stoke.runs.live>
+M.live = {}
+
+--- Runs that this process has parked.
+---@type table<string, stoke.runs.live>
+M.parked = {}
+
+--- Runs that are loaded and replayed at once.
+M.AT_ONCE = 16
+
+local ENDED = { done = true, failed = true, cancelled = true }
+M.ENDED = ENDED
+
+local places
+local supervisor
+
+local function home()
+  if not supervisor then supervisor = tasks.supervisor("a durable run", function() end) end
+  return supervisor
+end
+
+-- ---- what is kept of it -------------------------------------------------------------------------------------------------------
+
+--- The row that is in doubt: the one with this key, or that whose body it is in.
+local function row_of(parts, key)
+  for _, row in ipairs(parts.rows) do
+    local own = row.key
+    if not row.inside and not row.outcome and (own == key or key:sub(1, #own + 1) == own .. "/") then return row end
+  end
+end
+
+--- It is done again: what its body had begun is forgotten.
+local function forget(parts, log, row)
+  local below = row.key .. "/"
+  for _, other in ipairs(parts.rows) do
+    if other.intent and (other == row or other.inside and other.key:sub(1, #below) == below) then
+      other.intent = nil
+      log:row(other)
+    end
+  end
+end
+
+--- What a person has said of effects in doubt.
+local function resolve(entry, parts, log)
+  local list, err = entry.store:resolutions(entry.id)
+  if not list then return err end
+  for _, said in ipairs(list) do
+    local row = row_of(parts, said.key)
+    if row then
+      if said.retry then
+        forget(parts, log, row)
+      else
+        row.outcome = said.fail and { err = errors.new("tool", tostring(said.fail)), facts = { attempts = 1, counts = true } }
+          or { value = said.value, facts = { attempts = 1, counts = true } }
+        row.seen = #parts.rows + 1
+        log:outcome(row)
+      end
+    end
+  end
+  if not list[1] then return nil end
+  local _, failed = log:barrier()
+  if failed then return failed end
+  for _, said in ipairs(list) do entry.store:resolved(entry.id, said.key) end
+end
+
+-- ---- its end ------------------------------------------------------------------------------------------------------------------
+
+local function wake_all(entry)
+  local waiters = entry.waiters
+  entry.waiters = {}
+  for _, task in ipairs(waiters) do tasks.wake(task) end
+end
+
+local function full(err)
+  local cause = err.cause or err
+  return cause.kind == "db" and tostring(cause.code):find "SQLITE_FULL" ~= nil
+end
+
+--- It stays as it is, until what is wrong is mended.
+local function park(entry, err, log)
+  entry.parked = err
+  M.parked[entry.id] = entry
+  entry.retries = full(err)
+  local what = err.kind == "in_doubt" and "in doubt: " or err.kind == "replay" and "it does not go as recorded: " or ""
+  if log and not full(err) then
+    log:state("parked", what .. err.message)
+    log:barrier()
+  end
+  if M.on_parked then M.on_parked(entry, err) end
+end
+
+local function state_of(err)
+  if not err then return "done" end
+  return err.kind == "cancelled" and "cancelled" or "failed"
+end
+
+local function finish(entry, results, log)
+  local err = results.err
+  if entry.suspended then return end
+  if err and (err.kind == "parked" or err.kind == "in_doubt" or err.kind == "replay") then
+    return park(entry, err, log)
+  end
+  local state = state_of(err)
+  local refused = log:finish(state, not err and results[1] or nil, err)
+  if refused then
+    refused.message = ("run %s: what it returned is not kept: %s"):format(entry.id, refused.message)
+    log:finish("failed", nil, refused)
+    state, err = "failed", refused
+  end
+  local _, failed = log:barrier()
+  if failed then return park(entry, errors.new("parked", "the run is parked: " .. failed.message, { cause = failed }), nil) end
+  entry.ended = { state = state, result = not err and results[1] or nil, error = err }
+end
+
+-- ---- its life -----------------------------------------------------------------------------------------------------------------
+
+local function place()
+  places = places or channel.semaphore(M.AT_ONCE)
+  local taken = places:acquire()
+  return function()
+    if taken then taken:release() end
+    taken = nil
+  end
+end
+
+local function live(entry)
+  local store = entry.store
+  local leave = place()
+  local guard <close> = setmetatable({}, { __close = leave }) -- luacheck: ignore
+  local run, err = store:find(entry.id)
+  if not run then return park(entry, err or errors.new("parked", "the run is gone from the store: " .. entry.id)) end
+  entry.run = run
+  if ENDED[run.state] then
+    entry.ended = { state = run.state, result = run.result, error = run.error }
+    return
+  end
+  local parts, log
+  parts, err = store:load(run)
+  if parts then log, err = store:log(run) end
+  if not log then return park(entry, err) end
+  err = resolve(entry, parts, log)
+  if err then return park(entry, err) end
+  local f, load = code.of(run, entry.definition, parts.sources)
+  if not f then return park(entry, load, log) end
+  local began = parts.rows[1] ~= nil or parts.deliveries ~= ""
+  local known = {}
+  for _, one in ipairs(parts.sources) do known[one.name] = true end
+  if not parts.sources[1] then code.keep(log, known) end
+  if began then log:epoch() end
+  if run.state ~= "running" then log:state("running") end
+  local journal = journals.new { id = run.seed, run_id = run.id, log = log, kept = began and parts or nil, require = load }
+  entry.log, entry.journal, journal.entry = log, journal, entry
+  function journal.on_module()
+    if not load then code.keep(log, known) end
+  end
+  journal.on_live = leave
+  if not began then leave() end
+  if entry.suspended then return end
+  mail.watch(store, entry, mail.read)
+  tasks.spawn(mail.read, { system = true, name = "mail" }, entry)
+  local results = journal:run(f, run.input)
+  finish(entry, results, log)
+end
+
+local function take_up(entry)
+  local ok, err = pcall(live, entry)
+  mail.unwatch(entry)
+  M.live[entry.id] = nil
+  entry.store:release(entry.run)
+  if not ok and not entry.suspended then
+    local wrapped = errors.wrap(err)
+    if wrapped.kind ~= "cancelled" then
+      entry.parked = errors.new("parked", "the run is parked: " .. wrapped.message, { cause = wrapped })
+    end
+  end
+  entry.over = true
+  wake_all(entry)
+  if entry.retries then M.retry(entry) end
+end
+
+--- When there was no room on the disk: look again from time to time.
+function M.retry(entry)
+  local pause = 1
+  tasks.start(home(), "run " .. entry.id, function()
+    repeat
+      host.park("room on the disk", pause)
+      pause = math.min(pause * 2, 30)
+      if M.parked[entry.id] ~= entry or M.stopping then return end
+    until M.begin(entry.store, entry.run, entry.definition)
+  end)
+end
+
+--- Take a run up, unless another process has it. Returns at once; it lives below the host.
+---@param store stoke.store
+---@param run stoke.store.run
+---@param definition? stoke.runs.workflow nil: of its own sources
+---@return stoke.runs.live|nil
+---@return stoke.error|nil err
+function M.begin(store, run, definition)
+  local entry = M.live[run.id]
+  if entry then return entry end
+  local mine, err = store:claim(run)
+  if mine == nil then return nil, err end
+  if not mine then return nil end
+  M.parked[run.id] = nil
+  entry = { id = run.id, run = run, store = store, definition = definition, waiters = {}, mail = mail.new() }
+  M.live[run.id] = entry
+  entry.task = tasks.start(home(), "run " .. run.id, take_up, entry)
+  return entry
+end
+
+--- Wait until a run of this process is put down.
+---@param entry stoke.runs.live
+---@return stoke.error|nil err kind `cancelled`
+function M.wait(entry)
+  while not entry.over do
+    entry.waiters[#entry.waiters + 1] = tasks.current()
+    local woken, err = host.park("run " .. entry.id)
+    if woken == nil then return err end
+  end
+end
+
+--- This process gives its runs up: what is kept of them stays, and whoever takes them up goes on from there.
+function M.suspend_all()
+  M.stopping = true
+  local entries = {}
+  for _, entry in next, M.live do entries[#entries + 1] = entry end
+  for _, entry in ipairs(entries) do
+    entry.suspended = true
+    if entry.journal and entry.journal.schedule then
+      entry.journal:stop(errors.new("parked", "the process ends"))
+    elseif not entry.task.state then
+      scopes.cancel(entry.task, errors.new("cancelled", "the process ends"))
+    end
+  end
+  for _, entry in ipairs(entries) do
+    while not entry.over do
+      entry.waiters[#entry.waiters + 1] = tasks.current()
+      if host.park("run " .. entry.id) == nil then break end
+    end
+    if entry.journal then outputs.wait(entry.journal.output) end
+  end
+  M.stopping = false
+  return entries
+end
+
+return M

@@ -1,0 +1,112 @@
+--- What is known of an outcome beside its value, in few bytes: what a call of a model used goes into columns of its own, and of
+--- sums only those are written that are not what they mostly are.
+
+local json = require "core.json"
+local plain = require "core.store.plain"
+
+local M = {}
+
+local null, decode = json.null, plain.decode
+
+local ONCE <const> = '{"attempts":1}'
+
+--- Fields of a usage beside tokens and seconds, as they mostly are; and of what a tool's agents used.
+local USUAL = { attempts = 1, calls = 1, estimated = false, load_seconds = 0, repairs = 0, tool_calls = 0 }
+local NOTHING = { attempts = 0, calls = 0, estimated = false, input_tokens = 0, load_seconds = 0, output_tokens = 0, repairs = 0,
+  seconds = 0, tool_calls = 0 }
+
+--- What of a table is not usual; nil where it has not exactly these names, and those apart.
+local function unusual(t, usual, apart)
+  local out, count = {}, 0
+  for name, value in next, t do
+    local mostly = usual[name]
+    if mostly ~= nil then
+      count = count + 1
+      if value ~= mostly or math.type(value) ~= math.type(mostly) then out[name] = value end
+    elseif not apart or not apart[name] then
+      return nil
+    end
+  end
+  for _ in next, usual do count = count - 1 end
+  return count == 0 and out or nil
+end
+
+local APART = { input_tokens = true, output_tokens = true, seconds = true }
+
+--- A usage that is as usages of models are.
+local function regular(facts)
+  local usage = facts.usage
+  if facts.attempts ~= 1 or math.type(facts.attempts) ~= "integer" or facts.counts ~= true
+    or getmetatable(usage) then return nil end
+  if math.type(usage.input_tokens) ~= "integer" or math.type(usage.output_tokens) ~= "integer" then return nil end
+  if math.type(usage.seconds) ~= "float" then return nil end
+  return unusual(usage, USUAL, APART)
+end
+
+--- Is nothing more known than that it took one attempt?
+---@param facts any
+---@return boolean
+function M.is_once(facts)
+  if type(facts) ~= "table" then return false end
+  local name, value = next(facts)
+  return name == "attempts" and value == 1 and math.type(value) == "integer" and next(facts, name) == nil
+end
+
+--- Facts as they are kept.
+---@param facts any
+---@param text fun(value: any): string makes a value a text
+---@return any facts json.null: once
+---@return any input_tokens json.null: no usage, or one that is unlike others
+---@return any output_tokens
+---@return any seconds
+function M.keep(facts, text)
+  if type(facts) ~= "table" or not facts.usage and not facts.nested then
+    local made = text(facts == nil and null or facts)
+    return made == ONCE and null or made, null, null, null
+  end
+  local out, input, output, seconds = {}, null, null, null
+  for name, value in next, facts do out[name] = value end
+  local rest = type(facts.usage) == "table" and regular(facts)
+  if rest then
+    input, output, seconds = facts.usage.input_tokens, facts.usage.output_tokens, facts.usage.seconds
+    out.attempts, out.counts, out.usage = nil, nil, next(rest) and rest or nil
+  end
+  local sums = type(facts.nested) == "table" and not getmetatable(facts.nested) and unusual(facts.nested, NOTHING)
+  if sums then out.nested, out.nested_beyond_0 = nil, sums end
+  return next(out) and text(out) or null, input, output, seconds
+end
+
+local function filled(t, usual)
+  for name, value in next, usual do
+    if t[name] == nil then t[name] = value end
+  end
+  return t
+end
+
+--- The same again.
+---@param kept any
+---@param input any
+---@param output any
+---@param seconds any
+---@param contents table<string, string>
+---@return any facts
+---Raises `protocol` where the file is damaged.
+function M.give(kept, input, output, seconds, contents)
+  if input == null and kept == null then return { attempts = 1 } end
+  local facts, err = {}, nil
+  if kept ~= null then facts, err = decode(kept, contents) end
+  if err then error(err, 0) end
+  if facts == null then return nil end
+  if type(facts) ~= "table" then return facts end
+  if input ~= null then
+    facts.attempts, facts.counts = 1, true
+    facts.usage = filled(facts.usage or {}, USUAL)
+    facts.usage.input_tokens, facts.usage.output_tokens, facts.usage.seconds = input, output, seconds
+  end
+  if facts.nested_beyond_0 then
+    facts.nested, facts.nested_beyond_0 = filled(facts.nested_beyond_0, NOTHING), nil
+  end
+  return facts
+end
+
+return M

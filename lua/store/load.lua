@@ -1,0 +1,256 @@
+--- Runs read back: records become rows of a journal as they come, a few hundred at a time.
+
+local codec = require "core.store.codec"
+local errors = require "core.errors"
+local json = require "core.json"
+local plain = require "core.store.plain"
+local requests = require "core.store.request"
+
+local M = {}
+
+local null = json.null
+local or_nil, row_of = codec.or_nil, codec.row
+
+--- Rows that are read at once.
+local SOME <const> = 256
+--- Rows that are read without a cursor.
+local MANY <const> = 2000
+
+local RUN = "number,id,workflow,state,waits,created,changed,input,result,error,code,seed,epoch,calls,tokens,bytes,printed,parent,"
+  .. "fork_of,fork_at"
+M.RUN = RUN
+
+---@class stoke.store.run
+---@field number integer
+---@field id string
+---@field workflow string
+---@field state "running"|"waiting"|"parked"|"done"|"failed"|"cancelled"
+---@field waits? string what it waits for, or why it is parked, in words
+---@field created number seconds since 1970
+---@field changed number
+---@field input any
+---@field result any
+---@field error? stoke.error
+---@field code? string
+---@field seed string what its ids and random numbers follow from
+---@field epoch integer how often a process has taken it up
+---@field calls integer of models
+---@field tokens integer
+---@field bytes integer of its records, about
+---@field printed integer
+---@field parent? integer
+---@field fork_of? integer
+---@field fork_at? integer
+
+--- A failure of the engine for a damaged text.
+function M.damaged(store, err)
+  return errors.new("db", ("%s: %s"):format(store.path, err.message),
+    { code = "SQLITE_CORRUPT", hint = "stoke doctor checks the file; what can be read of it is saved by `sqlite3 FILE .recover`" })
+end
+
+--- Call f; what it raises for damaged data is a second result.
+function M.guarded(store, f, ...)
+  local ok, value = pcall(f, ...)
+  if ok then return value end
+  if errors.is(value) and value.kind == "protocol" then return nil, M.damaged(store, value) end
+  error(value, 0)
+end
+
+--- Rows of a statement, each given to f.
+---@param store stoke.store
+---@return boolean|nil ok
+---@return stoke.error|nil err
+local function each(store, sql, params, f)
+  local cursor, err = store.db:each(sql, params)
+  if not cursor then return nil, err end
+  while true do
+    local rows
+    rows, err = cursor:next(SOME)
+    if not rows then break end
+    for i = 1, #rows do f(rows[i]) end
+  end
+  cursor:close()
+  if err then return nil, err end
+  return true
+end
+M.each = each
+
+--- Contents that some texts refer to: name -> what is kept.
+local function contents_of(store, texts)
+  local wanted, found = {}, {}
+  for _, text in ipairs(texts) do
+    if type(text) == "string" then
+      for hash in text:gmatch '"%$%a+":"([%w_-]+)"' do wanted[#wanted + 1] = hash end
+    end
+  end
+  for _, hash in ipairs(wanted) do
+    local value, err = store:content(hash)
+    if err then return nil, err end
+    if value then
+      found[hash] = value
+      if value:find('{"$', 1, true) then -- a value, perhaps with contents of its own
+        for inner in value:gmatch '"%$%a+":"([%w_-]+)"' do
+          if not found[inner] and #inner == 20 then wanted[#wanted + 1] = inner end
+        end
+      end
+    end
+  end
+  return found
+end
+M.contents_of = contents_of
+
+--- A run as others see it.
+---@param store stoke.store
+---@param r any[] columns M.RUN
+---@return stoke.store.run|nil
+---@return stoke.error|nil err
+function M.run(store, r)
+  local contents, err = contents_of(store, { r[8], r[9], r[10] })
+  if err then return nil, err end
+  return M.guarded(store, function()
+    return { number = r[1], id = r[2], workflow = r[3], state = r[4], waits = or_nil(r[5]), created = r[6], changed = r[7],
+      input = codec.value(r[8], contents), result = codec.value(r[9], contents), error = codec.value(r[10], contents),
+      code = or_nil(r[11]), seed = r[12], epoch = r[13], calls = r[14], tokens = r[15], bytes = r[16], printed = r[17],
+      parent = or_nil(r[18]), fork_of = or_nil(r[19]), fork_at = or_nil(r[20]) }
+  end)
+end
+
+local RECORDS = ("SELECT %s FROM records WHERE id BETWEEN ? AND ? ORDER BY id"):format(codec.MOST)
+local FEW = ("SELECT id,%s FROM records WHERE id BETWEEN ? AND ? AND coalesce(%s) IS NOT NULL"):format(codec.FEW, codec.FEW)
+local CONTENTS = "SELECT hash,value FROM uses JOIN contents ON contents.id=uses.content WHERE uses.run=?"
+
+--- A metatable for rows whose requests are made when they are first read.
+local function lazy(kept)
+  return { __index = function(row, name)
+    if name ~= "request" then return nil end
+    local request = kept:of(row.number)
+    rawset(row, "request", request)
+    return request
+  end }
+end
+
+--- All rows of a statement, piece by piece where they are many; raises what the engine says.
+local function all(store, sql, ...)
+  local found, failed = store.db:query(sql, { ... }, MANY)
+  if found and not found.more then return found.rows end
+  if not found and failed.kind ~= "limit" then error(failed, 0) end
+  local list = {}
+  local ok, err = each(store, sql, { ... }, function(r) list[#list + 1] = r end)
+  if not ok then error(err, 0) end
+  return list
+end
+
+local function rows_of(run, records, few, contents)
+  local kept = requests.kept(contents)
+  local meta = lazy(kept)
+  for n, r in ipairs(records) do
+    local row = row_of(r, few[r[1]], contents)
+    if row.number ~= n then error(errors.new("protocol", ("run %d: record %d is missing"):format(run, n)), 0) end
+    if r[7] ~= null then kept:add(n, r[7], or_nil(r[5]), or_nil(r[6])) end
+    records[n] = setmetatable(row, meta)
+  end
+  return records
+end
+
+--- Items of streams that have not ended.
+local function add_pieces(rows, pieces, contents)
+  for _, r in ipairs(pieces) do
+    local row = rows[r[1] & 0xFFFFFFFF]
+    local items = row and row.outcome and row.outcome.items
+    if items and not codec.ended(row.outcome) then
+      local some = codec.value(r[3], contents)
+      for i = #items + 1, r[2] - 1 do items[i] = {} end
+      for i = 1, #some do items[r[2] + i - 1] = some[i] end
+    end
+  end
+end
+
+--- The log of the schedule, up to before the record after `to`.
+local function deliveries_of(store, run, to, next_at)
+  local parts = {}
+  for i, r in ipairs(all(store, "SELECT records,bytes FROM deliveries WHERE run=? ORDER BY first", run)) do
+    if not next_at and r[1] > to then break end
+    parts[i] = r[2]
+  end
+  local log = table.concat(parts)
+  return next_at and log:sub(1, next_at) or log
+end
+
+--- Where the deliveries of a run end that is cut after a record: nil where nobody wrote that down.
+function M.cut_at(store, run, to)
+  local found, err = store.db:query("SELECT at FROM records WHERE id=?", { (run << 32) + to + 1 })
+  if not found then return nil, err end
+  return found.rows[1] and or_nil(found.rows[1][1])
+end
+
+local PIECES = "SELECT record,first,items FROM pieces WHERE record BETWEEN ? AND ? ORDER BY record,first"
+
+-- A run may be written to while it is read: deliveries are read before the records that they are of, contents after what refers
+-- to them.
+local function parts_of(store, run, to)
+  local number = run.number
+  local base, last, next_at = number << 32, to or 0xFFFFFFFF, nil
+  if to then
+    if to >= errors.check(M.known(store, number)).last then last = math.huge else next_at = errors.check(M.cut_at(store, number,
+      to)) end
+  end
+  local deliveries = deliveries_of(store, number, to and last or math.huge, next_at)
+  local top = base + math.tointeger(math.min(last, 0xFFFFFFFF))
+  local records, pieces, few = all(store, RECORDS, base + 1, top), all(store, PIECES, base, top), {}
+  for _, r in ipairs(all(store, FEW, base + 1, top)) do few[r[1]] = r end
+  local modules = all(store, "SELECT name FROM modules WHERE run=? ORDER BY number", number)
+  local sources = all(store, "SELECT name,hash FROM sources WHERE run=? ORDER BY number", number)
+  local contents = {}
+  for _, r in ipairs(all(store, CONTENTS, number)) do contents[r[1]] = r[2] end
+  local rows = rows_of(number, records, few, contents)
+  add_pieces(rows, pieces, contents)
+  for i, r in ipairs(modules) do modules[i] = r[1] end
+  for i, r in ipairs(sources) do
+    sources[i] = { name = r[1], text = contents[r[2]] or error(errors.new("protocol", "a source is missing"), 0) }
+  end
+  return { rows = rows, deliveries = deliveries, modules = modules, sources = sources, ended = run.state, printed = run.printed }
+end
+
+---@class stoke.store.parts what a journal is made of
+---@field rows stoke.journal.row[]
+---@field deliveries string
+---@field modules string[]
+---@field sources { name: string, text: string }[]
+---@field printed integer
+---@field ended? string how it ended
+
+--- What there is of a run.
+---@param store stoke.store
+---@param run stoke.store.run
+---@param to? integer the last record
+---@return stoke.store.parts|nil
+---@return stoke.error|nil err
+function M.parts(store, run, to)
+  local ok, parts = pcall(parts_of, store, run, to)
+  if ok then return parts end
+  if not errors.is(parts) then error(parts, 0) end
+  return nil, parts.kind == "protocol" and M.damaged(store, parts) or parts
+end
+
+--- How much of a run is written down, for a log that goes on.
+---@param store stoke.store
+---@param run integer
+---@return table|nil known see core.store.log
+---@return stoke.error|nil err
+function M.known(store, run)
+  local found, err = store.db:query([[SELECT
+    (SELECT max(id) FROM records WHERE id BETWEEN ?1<<32 AND (?1<<32)+4294967295),
+    (SELECT coalesce(sum(length(bytes)),0) FROM deliveries WHERE run=?1), (SELECT count(*) FROM modules WHERE run=?1),
+    (SELECT count(*) FROM sources WHERE run=?1), calls, tokens, bytes FROM runs WHERE number=?1]], { run })
+  if not found then return nil, err end
+  local r = found.rows[1]
+  if not r then return nil, errors.new("argument", ("no run has the number %d"):format(run)) end
+  return { last = r[1] == null and 0 or r[1] & 0xFFFFFFFF, offset = r[2], modules = r[3], sources = r[4], calls = r[5],
+    tokens = r[6],
+    bytes = r[7] }
+end
+
+--- The hash under which a text is a content.
+M.hash = plain.hash
+
+return M

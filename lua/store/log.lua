@@ -1,0 +1,452 @@
+--- What a run writes down. Calls gather what has changed, which costs a run little; flush hands it to the engine as one batch,
+--- which becomes one commit: what was gathered is there as a whole, or not at all. A row and its outcome in the same batch are one
+--- insert.
+
+local blob = require "host.store".blob
+local codec = require "core.store.codec"
+local copy = require "core.journal.plain".copy
+local errors = require "core.errors"
+local json = require "core.json"
+local plain = require "core.store.plain"
+local requests = require "core.store.request"
+local wall = require "host.time".wall
+
+local M = {}
+
+local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec.outcome
+
+---@class stoke.store.log
+---@field store stoke.store
+---@field run integer its number
+---@field base integer what the ids of its records begin with
+---@field before integer number of the last row that an earlier log wrote
+---@field last integer number of the last row that was begun
+---@field offset integer bytes of deliveries so far
+---@field calls integer of models, counted on
+---@field tokens integer
+local Log = {}
+Log.__index = Log
+
+-- Bytes of a record beside its texts, about.
+local ROW_BYTES <const> = 150
+
+-- What of a row is to be written: all of it, its outcome, that its work begins.
+local NEW <const>, OUTCOME <const>, INTENT <const>, ITEMS <const> = 1, 2, 4, 8
+
+local ROW = ("INSERT OR REPLACE INTO records (%s) VALUES (%s)"):format(codec.COLUMNS, ("?,"):rep(25) .. "?")
+local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,took) "
+  .. "VALUES (?,?,?,?,?,?,?,?,?,?,'value',?,?)" -- one as most are
+local DONE = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,value=?,lengths=?,error=?,facts=?,more=?,"
+  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL WHERE id=?"
+-- of a stream that goes on
+local OPEN = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,error=?,facts=?,more=?,"
+  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL WHERE id=?"
+local BEGUN = "UPDATE records SET inline=?,intent=?,asks=? WHERE id=?"
+local CONTENT = "INSERT OR IGNORE INTO contents (hash,value) VALUES (?,?)"
+local USE = "INSERT OR IGNORE INTO uses (run,content) SELECT ?,id FROM contents WHERE hash=?"
+local PIECES = "INSERT OR REPLACE INTO pieces (record,first,items) VALUES (?,?,?)"
+local NO_PIECES = "DELETE FROM pieces WHERE record=?"
+local DELIVERIES = "INSERT INTO deliveries (run,first,records,bytes) VALUES (?,?,?,?)"
+local MODULE = "INSERT INTO modules (run,number,name) VALUES (?,?,?)"
+local SOURCE = "INSERT INTO sources (run,number,name,hash) VALUES (?,?,?,?)"
+local STATE = "UPDATE runs SET state=?,waits=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
+local END = "UPDATE runs SET state=?,waits=NULL,result=?,error=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
+local COUNTED = { [STATE] = 5, [END] = 6 } -- where calls, tokens and bytes stand, which are known when all is gathered
+local EPOCH = "UPDATE runs SET epoch=epoch+1,changed=? WHERE number=?"
+local BEGAN = "INSERT OR REPLACE INTO epochs (run,epoch,began,records) SELECT number,epoch,?,? FROM runs WHERE number=?"
+local PRINTED = "UPDATE runs SET printed=? WHERE number=?"
+local TAKEN = "UPDATE signals SET taken=? WHERE number=?"
+local JOIN = "INSERT OR REPLACE INTO deliveries SELECT run,0,max(records),CAST(group_concat(bytes,'') AS BLOB) FROM "
+  .. "(SELECT run,records,bytes FROM deliveries WHERE run=? ORDER BY first) GROUP BY run"
+local JOINED = "DELETE FROM deliveries WHERE run=? AND first>0"
+local TOUCH = "UPDATE runs SET changed=? WHERE number=?"
+
+--- A log of a run that has so much in it already.
+---@param store stoke.store
+---@param run integer number of the run
+---@param known { last: integer, offset: integer, modules: integer, sources: integer, calls: integer, tokens: integer,
+---  bytes: integer }
+---@return stoke.store.log
+function M.new(store, run, known)
+  return setmetatable({ store = store, db = store.db, run = run, base = run << 32, before = known.last, last = known.last,
+    offset = known.offset,
+    modules = known.modules, sources = known.sources, calls = known.calls, tokens = known.tokens, bytes = known.bytes,
+    requests = requests.new(), list = {}, count = 0, what = {}, made = {}, items = {}, sizes = {}, streaming = {}, extra = {},
+    sink = {}, used = {}, ticket = nil, unsynced = false, failed = nil }, Log)
+end
+
+-- ---- gathering ----------------------------------------------------------------------------------------------------------------
+
+local function mark(self, row, bits)
+  local what = self.what
+  local known = what[row]
+  if not known then
+    local n = self.count + 1
+    self.count, self.list[n] = n, row
+  end
+  what[row] = bits == NEW and NEW or (known or 0) | bits
+end
+
+--- A row was begun; one whose number is there is begun anew.
+---@param row stoke.journal.row
+function Log:row(row)
+  local number = row.number
+  if number > self.last then
+    self.last = number
+  else
+    self.made[row], self.items[row], self.sizes[row] = nil, nil, nil
+    self.extra[#self.extra + 1] = { NO_PIECES, self.base | number }
+  end
+  mark(self, row, NEW)
+end
+
+--- Its work begins: from now on it is in doubt until it has an outcome.
+---@param row stoke.journal.row
+function Log:intent(row)
+  row.intent = true
+  mark(self, row, INTENT)
+end
+
+--- In place of an outcome that cannot be kept.
+local function replace(row, err)
+  err.message = ("%s: %s"):format(row.name, err.message)
+  local old = row.outcome
+  row.outcome = { err = copy(err), facts = old.facts }
+  return err
+end
+
+local function count(self, facts)
+  local usage = facts and facts.usage
+  if not usage then return end
+  self.calls = self.calls + (usage.calls or 1)
+  self.tokens = self.tokens + (usage.input_tokens or 0) + (usage.output_tokens or 0)
+end
+
+--- The outcome of a row is there; of a stream, that it is open. Its items are told with `item`.
+---@param row stoke.journal.row
+---@return stoke.error|nil err it cannot be kept (`limit`): the row has this error as its outcome now
+function Log:outcome(row)
+  local outcome = row.outcome
+  local made, err = outcome_of(outcome, self.sink, self.store.limit)
+  if not made then
+    err = replace(row, err)
+    made = outcome_of(row.outcome, self.sink)
+  end
+  self.made[row] = made
+  mark(self, row, OUTCOME)
+  if outcome.facts and outcome.facts.usage then count(self, outcome.facts) end
+  return err
+end
+
+--- Something else of a row or its outcome has changed.
+---@param row stoke.journal.row
+function Log:changed(row)
+  if row.outcome then
+    self:outcome_again(row)
+  else
+    mark(self, row, INTENT)
+  end
+end
+
+function Log:outcome_again(row)
+  self.made[row] = nil
+  mark(self, row, OUTCOME)
+end
+
+--- An item of a row's stream was read, or its end.
+---@param row stoke.journal.row
+---@param i integer
+---@return stoke.error|nil err there are more bytes than can be kept (`limit`)
+function Log:item(row, i)
+  local item = row.outcome.items[i]
+  if item.ended ~= nil then
+    mark(self, row, ITEMS)
+    return nil
+  end
+  local text, err = codec.text(item, self.sink, self.store.limit)
+  local size = (self.sizes[row] or 0) + (text and #text or 0)
+  if not text or size > self.store.limit then
+    return err or errors.new("limit", ("%s: a stream of more than %d bytes"):format(row.name, self.store.limit))
+  end
+  local items = self.items[row]
+  if not items then
+    items = {}
+    self.items[row] = items
+  end
+  self.sizes[row] = size
+  items[#items + 1], items[#items + 2] = i, text
+  mark(self, row, ITEMS)
+end
+
+--- Somebody asked how much had come of a row's stream.
+---@param row stoke.journal.row
+function Log:came(row) self:outcome_again(row) end
+
+--- A module was required.
+---@param name string
+function Log:module(name)
+  self.modules = self.modules + 1
+  self.extra[#self.extra + 1] = { MODULE, self.run, self.modules, name }
+end
+
+--- The text of a source that the run goes on on.
+---@param name string
+---@param text string
+function Log:source(name, text)
+  local hash = plain.hash(text)
+  self.sink[hash], self.sources = text, self.sources + 1
+  self.extra[#self.extra + 1] = { SOURCE, self.run, self.sources, name, hash }
+end
+
+--- A process takes the run up.
+function Log:epoch()
+  local now = wall()
+  self.extra[#self.extra + 1] = { EPOCH, now, self.run }
+  self.extra[#self.extra + 1] = { BEGAN, now, self.last, self.run }
+end
+
+--- Bytes of the schedule's log that came since the last time.
+---@param bytes string
+function Log:deliveries(bytes)
+  if bytes == "" then return end
+  self.extra[#self.extra + 1] = { DELIVERIES, self.run, self.offset, self.last, blob(bytes) }
+  self.offset = self.offset + #bytes
+end
+
+--- So many prints of the run are in the record.
+---@param total integer
+function Log:printed(total) self.extra[#self.extra + 1] = { PRINTED, total, self.run } end
+
+--- A signal was taken by a row.
+---@param signal integer its number
+---@param row stoke.journal.row
+function Log:taken(signal, row) self.extra[#self.extra + 1] = { TAKEN, row.number, signal } end
+
+--- How the run stands.
+---@param state "running"|"waiting"|"parked"
+---@param waits? string what it waits for, or why it is parked, in words
+function Log:state(state, waits)
+  self.extra[#self.extra + 1] = { STATE, state, waits or null, wall(), 0, 0, 0, self.run }
+end
+
+--- The run has ended. (A barrier makes it durable.)
+---@param state "done"|"failed"|"cancelled"
+---@param result any plain data
+---@param err? stoke.error
+---@return stoke.error|nil err the result is not kept: it is not plain, or too large
+function Log:finish(state, result, err)
+  local value, failed = null, nil
+  if result ~= nil then value, failed = codec.text(result, self.sink, self.store.limit) end
+  local told = err and codec.text(err, self.sink) or failed and codec.text(failed, self.sink)
+  local extra = self.extra
+  extra[#extra + 1] = { END, state, value or null, told or null, wall(), 0, 0, 0, self.run }
+  extra[#extra + 1] = { JOIN, self.run }
+  extra[#extra + 1] = { JOINED, self.run }
+  return failed
+end
+
+-- ---- writing ------------------------------------------------------------------------------------------------------------------
+
+local function flag(value)
+  if value == nil then return null end
+  return value
+end
+
+--- What there is of a stream's items, as columns; nil and nil where it goes on.
+local function items_of(self, row, batch)
+  local outcome, id = row.outcome, self.base | row.number
+  if codec.ended(outcome) then
+    if self.streaming[row] or row.number <= self.before then
+      batch[#batch + 1] = { NO_PIECES, id }
+      self.streaming[row] = nil
+    end
+    self.items[row], self.sizes[row] = nil, nil
+    local value, lengths = codec.items(outcome.items, self.sink, self.store.limit)
+    if value then return value, blob(lengths) end
+    local told = codec.text({ { ended = true, err = copy(lengths), inline = true } }, self.sink)
+    return told, blob ""
+  end
+  local items = self.items[row]
+  if not items then return nil end
+  self.items[row], self.streaming[row] = nil, true
+  local i = 1
+  while items[i] do
+    local first, texts = items[i], {}
+    repeat
+      texts[#texts + 1] = items[i + 1]
+      i = i + 2
+    until items[i] ~= first + #texts
+    batch[#batch + 1] = { PIECES, id, first, "[" .. table.concat(texts, ",") .. "]" }
+  end
+end
+
+local function asks_of(self, row)
+  if row.asks == nil or row.outcome then return null end
+  return codec.text(row.asks, self.sink) or null
+end
+
+--- An outcome of which only the text of its value was kept.
+local function whole(text)
+  return { kind = "value", value = text, err = null, facts = null, more = null, input = null, output = null, seconds = null }
+end
+
+M.whole = whole
+
+local NOTHING = whole(null)
+NOTHING.kind = null
+
+--- A row that is written for the first time.
+local function insert(self, row, batch)
+  local number, sink = row.number, self.sink
+  local id, outcome, request, base, kept = self.base | number, row.outcome, row.request, nil, nil
+  if request ~= nil then request, base, kept = self.requests:encode(request, number, sink) end
+  local made = outcome and (self.made[row] or outcome_of(outcome, sink))
+  self.bytes = self.bytes + ROW_BYTES + #row.key + (request and #request or 0)
+  local name = name_of(row.key, row.name)
+  if type(made) == "string" then
+    self.bytes = self.bytes + #made
+    if name == null and not kept and not row.inside and not row.intent then
+      local inline = row.inline
+      if inline == nil then inline = null end
+      batch[#batch + 1] = { PLAIN, id, row.key, row.class, pack(row.digest), request or null, row.where or null, row.time or null,
+        inline, row.seen or null, row.at or null, made, row.took or null }
+      return
+    end
+    made = whole(made)
+  end
+  local value, lengths = made and made.value or null, null
+  if outcome and outcome.items then value, lengths = items_of(self, row, batch) end
+  made = made or NOTHING
+  batch[#batch + 1] = { ROW, id, row.key, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
+    request or null, row.where or null, row.time or null, row.took or null, flag(row.inline), row.seen or null, row.at or null,
+    made.kind, value or null, made.facts, name, flag(row.inside), flag(row.intent), lengths or null, made.err, made.more,
+    asks_of(self, row), made.input, made.output, made.seconds }
+end
+
+--- What has come of a row that is there.
+local function update(self, row, what, batch)
+  local id, outcome = self.base | row.number, row.outcome
+  local inline, intent = flag(row.inline), flag(row.intent)
+  if not outcome then
+    batch[#batch + 1] = { BEGUN, inline, intent, asks_of(self, row), id }
+    return
+  end
+  local made = self.made[row] or what & OUTCOME ~= 0 and outcome_of(outcome, self.sink)
+  if type(made) == "string" then made = whole(made) end
+  if made and made.value ~= null then self.bytes = self.bytes + #made.value end
+  if not outcome.items then
+    if made then
+      batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, made.value, null, made.err, made.facts, made.more,
+        made.input, made.output, made.seconds, flag(row.took), id }
+    end
+    return
+  end
+  local value, lengths = items_of(self, row, batch)
+  if value then
+    self.bytes = self.bytes + #value
+    made = made or outcome_of(outcome, self.sink)
+    batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, value, lengths, made.err, made.facts, made.more,
+      made.input, made.output, made.seconds, flag(row.took), id }
+  elseif made then
+    batch[#batch + 1] = { OPEN, inline, intent, flag(row.seen), made.kind, made.err, made.facts, made.more, made.input,
+      made.output, made.seconds, flag(row.took), id }
+  end
+end
+
+local function add_contents(self, batch)
+  local used, run = self.used, self.run
+  for hash, text in next, self.sink do
+    if not used[hash] then
+      used[hash] = true
+      self.bytes = self.bytes + #text
+      batch[#batch + 1] = { CONTENT, hash, text }
+      batch[#batch + 1] = { USE, run, hash }
+    end
+  end
+  self.sink = {}
+end
+
+--- All that was gathered, as one batch; nil where there is nothing.
+local function gathered(self)
+  if self.count == 0 and #self.extra == 0 then return nil end
+  local batch, what, list = {}, self.what, self.list
+  for i = 1, self.count do
+    local row = list[i]
+    local bits = what[row]
+    if bits & NEW ~= 0 then insert(self, row, batch) else update(self, row, bits, batch) end
+  end
+  if next(self.sink) then add_contents(self, batch) end
+  local extra = self.extra
+  for i = 1, #extra do
+    local statement = extra[i]
+    local place = COUNTED[statement[1]]
+    if place then statement[place], statement[place + 1], statement[place + 2] = self.calls, self.tokens, self.bytes end
+    batch[#batch + 1] = statement
+  end
+  if self.count > 0 then self.count, self.list, self.what, self.made = 0, {}, {}, {} end
+  if #extra > 0 then self.extra = {} end
+  return batch
+end
+
+--- What became of the last batch, as far as that is known; waits for it where it is not.
+local function outcome_of_batch(self, ticket)
+  local ok, err = ticket:wait()
+  if not ok and err.kind == "cancelled" then return nil, err end -- the wait was
+  if self.ticket == ticket then self.ticket = nil end
+  if not ok then self.failed = err end
+  return ok, err
+end
+
+local function append(self, durable)
+  local batch = gathered(self)
+  if not batch then
+    if not durable or not self.unsynced then return end
+    batch = { { TOUCH, wall(), self.run } }
+  end
+  local before = self.ticket
+  if before and before.done then outcome_of_batch(self, before) end
+  local ticket, err = self.db:append(batch, durable, self.run)
+  self.ticket, self.unsynced, self.failed = ticket, not durable, self.failed or err
+end
+
+--- Hand over what was gathered. Does not wait.
+function Log:flush() append(self, false) end
+
+local function settled(self)
+  if self.ticket then
+    local ok, err = outcome_of_batch(self, self.ticket)
+    if not ok then return nil, err end
+  end
+  if self.failed then return nil, self.failed end
+  return true
+end
+
+--- Hand it over, and wait until it is committed: a process that is killed keeps it.
+---@return boolean|nil ok
+---@return stoke.error|nil err
+function Log:commit()
+  append(self, false)
+  return settled(self)
+end
+
+--- Hand it over, and wait until it is on the disk.
+---@return boolean|nil ok
+---@return stoke.error|nil err
+function Log:barrier()
+  append(self, true)
+  return settled(self)
+end
+
+--- Has the engine room for more? If not, commit before going on.
+---@return boolean
+function Log:room() return self.db:room() end
+
+--- Why nothing more can be written down; nil while all is well.
+---@return stoke.error|nil
+function Log:failure()
+  local ticket = self.ticket
+  if ticket and ticket.done then outcome_of_batch(self, ticket) end
+  return self.failed
+end
+
+return M

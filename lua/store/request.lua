@@ -1,0 +1,158 @@
+--- Requests as what they add to an earlier one of the same run. Conversations grow at their end: of a request with messages only
+--- those are kept that no earlier request of the run began with. Messages are known again by their text, and what was once kept of
+--- a table is known by the table: kept requests do not change.
+
+local plain = require "core.store.plain"
+
+local M = {}
+
+local encode, hash, concat, move = plain.encode, plain.hash, table.concat, table.move
+
+--- Bytes of a value's text from which on it is kept as a content of its own; as of strings (host/bind/bind_plain.h).
+M.LONG = 200
+--- Messages a run is known to have asked with. Beyond that it begins anew, and its next request is kept whole.
+local NODES <const> = 20000
+
+---@class stoke.store.requests what a run has asked so far
+---@field root table known beginnings: node.next[text] = node of one message more; node.number is a record that begins so
+---@field nodes integer
+---@field texts table<table, string> of messages, weak
+local Requests = {}
+Requests.__index = Requests
+
+---@return stoke.store.requests
+function M.new()
+  return setmetatable({ root = { next = {} }, nodes = 0, texts = setmetatable({}, { __mode = "k" }) }, Requests)
+end
+
+--- A text, or what stands for it where it is long.
+local function short(text, sink)
+  if #text < M.LONG then return text end
+  local h = hash(text)
+  sink[h] = text
+  return '{"$value":"' .. h .. '"}'
+end
+
+local function without_messages(t)
+  local out = {}
+  for name, value in next, t do out[name] = value end
+  out.messages = setmetatable({}, getmetatable(t.messages))
+  return setmetatable(out, getmetatable(t))
+end
+
+--- The list of messages of a request, and the request without them.
+local function split(request)
+  if type(request) ~= "table" then return nil end
+  local body, messages = request.body, request.messages
+  if type(body) == "table" and type(body.messages) == "table" and #body.messages > 0 then
+    local rest = {}
+    for name, value in next, request do rest[name] = value end
+    rest.body = without_messages(body)
+    return body.messages, setmetatable(rest, getmetatable(request))
+  end
+  if type(messages) == "table" and #messages > 0 then return messages, without_messages(request) end
+end
+
+--- The text of a message; what was once made of a table is known.
+function Requests:text_of(message, sink)
+  local known = type(message) == "table" and self.texts[message]
+  if known then return known end
+  local text = encode(message, sink, true)
+  if not text then return nil end
+  text = short(text, sink)
+  if type(message) == "table" then self.texts[message] = text end
+  return text
+end
+
+--- A request as it is kept: base and kept are nil where it has no messages.
+---@param request any
+---@param number integer of its record
+---@param sink table<string, string> takes contents by their hash
+---@return string|nil text nil: it is not plain
+---@return integer|nil base number of the record it continues; nil: none
+---@return integer|nil kept messages of that
+function Requests:encode(request, number, sink)
+  local messages, rest = split(request)
+  if not messages then return (encode(request, sink, true)) end
+  local node, kept, base, added = self.root, 0, nil, {}
+  if self.nodes > NODES then self.root, self.nodes, node = { next = {} }, 0, nil end
+  node = node or self.root
+  local known = true
+  for i = 1, #messages do
+    local text = self:text_of(messages[i], sink)
+    if not text then return nil end
+    local following = known and node.next[text]
+    if following then
+      base, kept = following.number, i
+    else
+      known, following = false, { next = {}, number = number }
+      node.next[text], self.nodes = following, self.nodes + 1
+      added[#added + 1] = text
+    end
+    node = following
+  end
+  local text = encode(rest, sink, true)
+  if not text then return nil end
+  return '{"add":[' .. concat(added, ",") .. '],"rest":' .. short(text, sink) .. "}", base, kept
+end
+
+-- ---- reading ------------------------------------------------------------------------------------------------------------------
+
+---@class stoke.store.kept_requests of a run that was loaded; made whole when somebody wants one
+---@field contents table<string, string>
+---@field texts table<integer, string>
+---@field bases table<integer, integer>
+---@field kept table<integer, integer>
+---@field lists table<integer, table[]> messages that were made
+local Kept = {}
+Kept.__index = Kept
+
+---@param contents table<string, string>
+---@return stoke.store.kept_requests
+function M.kept(contents)
+  return setmetatable({ contents = contents, texts = {}, bases = {}, kept = {}, lists = {} }, Kept)
+end
+
+--- A record's request as it is kept.
+function Kept:add(number, text, base, kept)
+  self.texts[number], self.bases[number], self.kept[number] = text, base, kept
+end
+
+--- The messages of a record, from those that it continues; what it adds is `part`.
+function Kept:messages(number, part)
+  local chain = { number }
+  local base = self.bases[number]
+  while base and not self.lists[base] do
+    chain[#chain + 1] = base
+    base = self.bases[base]
+  end
+  local list
+  for i = #chain, 1, -1 do
+    local at = chain[i]
+    local add = at == number and part.add or assert(plain.decode(self.texts[at], self.contents)).add
+    local from, kept = self.lists[self.bases[at]], self.kept[at]
+    list = from and move(from, 1, kept, 1, {}) or {}
+    move(add, 1, #add, #list + 1, list)
+    self.lists[at] = list
+  end
+  return list
+end
+
+--- The request of a record.
+---@param number integer
+---@return any request
+---Raises `db` where the file is damaged.
+function Kept:of(number)
+  local text = self.texts[number]
+  if not text then return nil end
+  local value, err = plain.decode(text, self.contents)
+  if err then error(err, 0) end
+  if not self.kept[number] then return value end
+  local request = value.rest
+  local list = self:messages(number, value)
+  local body = type(request.body) == "table" and request.body.messages and request.body or request
+  move(list, 1, #list, 1, body.messages)
+  return request
+end
+
+return M

@@ -1,0 +1,88 @@
+-- Scripts whose runs are durable, as child processes that are killed.
+
+local about = require "core.about"
+local fs = require "stoke.fs"
+local http = require "stoke.http"
+local proc = require "stoke.proc"
+local stoke = require "stoke"
+
+local M = {}
+
+---@class test.durable
+---@field folder string
+local Case = {}
+Case.__index = Case
+
+-- A script in a folder of the test, and the store beside it.
+function M.new(t, source)
+  local case = setmetatable({ folder = t.tmp(), shown = {}, told = {}, kills = 0 }, Case)
+  case:write(source)
+  return case
+end
+
+function Case:write(source, name) fs.write(self.folder .. "/" .. (name or "main.lua"), source) end
+
+local function start(case, flags, words)
+  local argv = { about.executable(), "run" }
+  table.move(flags, 1, #flags, #argv + 1, argv)
+  argv[#argv + 1] = "main.lua"
+  table.move(words or {}, 1, #(words or {}), #argv + 1, argv)
+  return proc.spawn { argv = argv, cwd = case.folder, env_allow = { "PATH", "STOKE_PATH", "HOME" }, stderr = "capture" }
+end
+
+local function read_all(p, from)
+  local parts = {}
+  for bytes in function() return p:read(nil, from) end do parts[#parts + 1] = bytes end
+  return table.concat(parts)
+end
+
+-- Run it, and kill it after so many seconds unless it has ended by then. What it printed is added to `shown`.
+---@return table status
+---@return string stdout
+---@return string stderr
+function Case:run(id, words, seconds, ...)
+  local flags = id and { "--durable=" .. id, ... } or { ... }
+  local p <close> = start(self, flags, words)
+  local scope <close> = stoke.scope {}
+  local out, err
+  scope:spawn(function() out = read_all(p, "stdout") end)
+  scope:spawn(function() err = read_all(p, "stderr") end)
+  local killer = seconds and scope:spawn(function()
+    stoke.sleep(seconds)
+    p:kill "SIGKILL"
+  end)
+  local status = p:wait()
+  if killer then killer:cancel() end
+  while not (out and err) do stoke.sleep(0.001) end
+  if status.signal == "SIGKILL" then self.kills = self.kills + 1 end
+  self.shown[#self.shown + 1], self.told[#self.told + 1] = out, err
+  return status, out, err
+end
+
+-- Kill it at random moments until it ends by itself.
+function Case:survive(id, words, longest, random)
+  for _ = 1, 400 do
+    local status, _, err = self:run(id, words, random() * longest)
+    if status.signal ~= "SIGKILL" then return status, table.concat(self.shown), err end
+  end
+  error "it never ends"
+end
+
+-- An HTTP server that counts what is done: by the key of each request.
+function M.witness()
+  local witness = { keys = {}, asked = {}, count = 0 }
+  witness.server = http.serve { port = 0, handler = function(req, res)
+    local key = req.headers["idempotency-key"] or req.path
+    witness.asked[req.path] = witness.asked[req.path] or {}
+    witness.asked[req.path][key] = true
+    if not witness.keys[key] then
+      witness.count = witness.count + 1
+      witness.keys[key] = ("%s done"):format(req.path)
+    end
+    res:reply(200, {}, witness.keys[key])
+  end }
+  witness.url = witness.server.url
+  return setmetatable(witness, { __close = function() witness.server:close() end })
+end
+
+return M

@@ -1,0 +1,150 @@
+-- Streams of durable runs: written piece by piece while they are read, and as one value when they have ended.
+
+local test = require "stoke.test"
+local errors = require "core.errors"
+local json = require "core.json"
+local pieces = require "core.store.pieces"
+local stored = require "stored"
+
+local ok = stored.ok
+
+local function open(log, number)
+  local row = stored.row(number, { name = "llm.stream", key = "run/llm.stream#" .. number, class = "idempotent" })
+  log:row(row)
+  row.outcome, row.seen, row.inline = { items = {}, facts = { attempts = 1 }, about = { model = "m" }, rests = false }, number,
+    false
+  log:outcome(row)
+  return row
+end
+
+local function add(log, row, item)
+  local items = row.outcome.items
+  items[#items + 1] = item
+  return log:item(row, #items)
+end
+
+local function text(word, inline) return { value = { type = "text", text = word }, inline = inline or false } end
+
+local function count(store, sql) return ok(store.db:query(sql)).rows[1][1] end
+
+test("what was read before a crash is there, piece by piece", function(t)
+  local store, run, log = stored.run()
+  local _ <close> = stored.closing(store)
+  local row = open(log, 1)
+  for i = 1, 7 do
+    add(log, row, text("w" .. i, i % 2 == 0))
+    if i % 3 == 0 then ok(log:commit()) end
+  end
+  ok(log:commit())
+  local outcome = ok(store:load(run)).rows[1].outcome
+  t.eq(outcome, row.outcome)
+  t.eq(count(store, "SELECT count(*) FROM pieces"), 3)
+end)
+
+test("a stream that has ended is one value in its record", function(t)
+  local store, run, log = stored.run()
+  local _ <close> = stored.closing(store)
+  local row = open(log, 1)
+  for i = 1, 40 do
+    add(log, row, text(("word%d "):format(i), i > 20))
+    if i % 9 == 0 then ok(log:commit()) end
+  end
+  add(log, row, { value = { type = "thinking", text = "hm" }, inline = true })
+  add(log, row, { value = { type = "tool_call", name = "f", arguments = json.object({ b = 1, a = 2 }, { "b", "a" }) },
+    inline = true })
+  add(log, row, { value = { type = "done", usage = { input_tokens = 3 } }, inline = false })
+  add(log, row, { ended = true, inline = true })
+  row.outcome.came = { 1, 2 }
+  log:changed(row)
+  ok(log:commit())
+  local outcome = ok(store:load(run)).rows[1].outcome
+  t.eq(outcome, row.outcome)
+  t.eq(json.encode(outcome.items[42].value.arguments), '{"b":1,"a":2}')
+  t.eq(count(store, "SELECT count(*) FROM pieces"), 0)
+end)
+
+test("a stream that begins and ends in one pump never becomes pieces", function(t)
+  local store, run, log = stored.run()
+  local _ <close> = stored.closing(store)
+  local row = open(log, 1)
+  add(log, row, { value = "bytes \255", inline = true })
+  add(log, row, { ended = true, err = errors.new("incomplete", "it broke"), inline = true, raised = true })
+  ok(log:commit())
+  t.eq(ok(store:load(run)).rows[1].outcome, row.outcome)
+end)
+
+test("items are filled in any order while several tasks read, and later ones find their places", function(t)
+  local store, run, log = stored.run()
+  local _ <close> = stored.closing(store)
+  local row = open(log, 1)
+  local items = row.outcome.items
+  for i = 1, 4 do items[i] = {} end
+  for _, i in ipairs { 3, 1 } do
+    items[i].value, items[i].inline = "item " .. i, false
+    log:item(row, i)
+  end
+  ok(log:commit())
+  t.eq(ok(store:load(run)).rows[1].outcome.items, { { value = "item 1", inline = false }, {}, { value = "item 3",
+    inline = false } })
+  items[2].value, items[2].inline = "item 2", true
+  log:item(row, 2)
+  items[4].ended, items[4].inline = true, true
+  log:item(row, 4)
+  ok(log:commit())
+  t.eq(ok(store:load(run)).rows[1].outcome.items, items)
+end)
+
+test("a stream that a resumed run reads on is whole in the end", function(t)
+  local store, run, log = stored.run()
+  local _ <close> = stored.closing(store)
+  local row = open(log, 1)
+  for i = 1, 3 do add(log, row, text("a" .. i)) end
+  ok(log:commit())
+  local again = ok(store:log(run))
+  local loaded = ok(store:load(run)).rows[1]
+  add(again, loaded, { ended = true, err = errors.new("interrupted", "its journal ends here"), inline = true })
+  ok(again:commit())
+  local items = ok(store:load(run)).rows[1].outcome.items
+  t.eq({ #items, items[2], items[4].err.kind }, { 4, text "a2", "interrupted" })
+  t.eq(count(store, "SELECT count(*) FROM pieces"), 0)
+end)
+
+test("a stream of too many bytes is refused with kind limit", function(t)
+  local store = stored.open(":memory:", { limit = 10000 })
+  local _ <close> = stored.closing(store)
+  local log = ok(store:log(ok(store:create { id = "r", workflow = "w" })))
+  local row, err = open(log, 1), nil
+  for _ = 1, 200 do err = err or add(log, row, text(("x"):rep(150))) end
+  t.eq({ err.kind, err.message }, { "limit", "llm.stream: a stream of more than 10000 bytes" })
+end)
+
+test("random streams part again where they were joined", function(t)
+  for seed = 1, 2000 do
+    math.randomseed(seed)
+    local items = {}
+    for i = 1, math.random(0, 60) do
+      local kind, word = math.random(10), ("z"):rep(math.random(8) == 1 and math.random(0, 5000) or math.random(0, 20))
+      local inline = math.random(3) > 1
+      if kind < 6 then
+        items[i] = text(word, inline)
+      elseif kind < 8 then
+        items[i] = { value = { type = "thinking", text = word }, inline = inline }
+      elseif kind == 8 then
+        items[i] = { value = word, inline = inline }
+      elseif kind == 9 then
+        items[i] = { value = { type = "text", text = word, more = 1 }, inline = inline }
+      else
+        items[i] = {}
+      end
+    end
+    local value, lengths = pieces.join(items)
+    t.eq(pieces.part(value, lengths), items, "seed " .. seed)
+  end
+end)
+
+test("the pieces of a stream cost half a byte each", function(t)
+  local items = {}
+  for i = 1, 1000 do items[i] = text("tok " .. i % 10) end
+  local value, lengths = pieces.join(items)
+  t.eq({ #value, value[1][2], #value[1][3], value[1][4], #lengths }, { 1, 1000, 5000, false, 500 })
+end)

@@ -1,0 +1,153 @@
+-- Durable runs in one process: what they give, how they end, and what reaches them.
+
+local test = require "stoke.test"
+local stoke = require "stoke"
+local runs = require "core.runs"
+local workflow = require "stoke.workflow"
+
+-- As when the process ends and another one begins: the store stays, all else is gone.
+local function restart(t, path)
+  runs.leave()
+  runs.setting = function() return path end
+  t.ok(true)
+end
+
+-- A store in a folder of the test.
+local function store_of(t)
+  local path = t.tmp() .. "/state.db"
+  local before = runs.setting
+  runs.setting = function() return path end
+  return path, setmetatable({}, { __close = function()
+    runs.leave()
+    runs.setting = before
+    for name in pairs(runs.defined) do runs.defined[name] = nil end
+  end })
+end
+
+test("a run gives what its function returns, and the same id is the same run", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local count = 0
+  local double = stoke.workflow("double", function(input)
+    count = count + 1
+    return { twice = input * 2, at = stoke.time.now() > 0 }
+  end)
+  local run = double:start(21, { id = "a\0b" })
+  t.eq(run:await(), { twice = 42, at = true })
+  t.eq(double:start(99, { id = "a\0b" }):await(), { twice = 42, at = true })
+  t.eq(count, 1)
+  t.eq(run:status().state, "done")
+end)
+
+test("an error of a run is raised where it is awaited, with its kind", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local fails = stoke.workflow("fails", function() stoke.raise("limit", "too many") end)
+  local _, err = stoke.try(function() return fails:start():await() end)
+  t.eq({ err.kind, err.message }, { "limit", "too many" })
+  t.eq(fails:start(nil, { id = "x" }):status().workflow, "fails")
+end)
+
+test("a signal that was sent before is there, one that comes later is waited for", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local flow = stoke.workflow("waits", function()
+    local first, second = stoke.signal "go", stoke.signal "go"
+    local none, why = stoke.signal("go", { timeout = 0.05 })
+    return { first, second, tostring(none), why }
+  end)
+  local run = flow:start(nil, { id = "w" })
+  run:signal("go", { n = 1 })
+  stoke.spawn(function()
+    while run:status().state ~= "waiting" do stoke.sleep(0.01) end
+    run:signal("go", "two")
+  end)
+  t.eq(run:await(), { { n = 1 }, "two", "nil", "timeout" })
+end)
+
+test("a run that was left goes on in the next process, without doing again what was done", { real = true }, function(t)
+  local path, closing <close> = store_of(t) -- luacheck: ignore
+  local done = {}
+  local function body()
+    stoke.step("pay", function() done[#done + 1] = "pay" end)
+    local word = stoke.signal "word"
+    stoke.step("send", function() done[#done + 1] = "send " .. word end)
+    return word
+  end
+  local flow = stoke.workflow("order", body)
+  local run = flow:start(nil, { id = "1" })
+  while run:status().state ~= "waiting" do stoke.sleep(0.01) end
+  t.eq(done, { "pay" })
+  restart(t, path)
+  t.eq(run:status().waits, "signal word")
+  run:signal("word", "hello")
+  t.eq(run:await(), "hello")
+  t.eq(done, { "pay", "send hello" })
+end)
+
+test("a run is cancelled, and says so", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local flow = stoke.workflow("long", function() stoke.sleep(1000) end)
+  local run = flow:start(nil, { id = "1" })
+  stoke.sleep(0.02)
+  run:cancel()
+  local _, err = stoke.try(run.await, run)
+  t.eq({ err.kind, err.message }, { "cancelled", "the awaited run 1 was cancelled" })
+  t.eq(run:status().state, "cancelled")
+end)
+
+test("a run starts and awaits others: their ids follow from its own", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local child = stoke.workflow("child", function(n) return n * n end)
+  local parent = stoke.workflow("parent", function()
+    local first, second = child:start(3), child:start(4)
+    return { first:await() + second:await(), first.id, second.id }
+  end)
+  local found = parent:start(nil, { id = "p" }):await()
+  t.eq(found[1], 25)
+  t.ok(found[2] ~= found[3])
+  t.eq(workflow.run(found[2]):status().state, "done")
+end)
+
+test("what a run returns has to be plain data", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local flow = stoke.workflow("odd", function() return { f = print } end)
+  local _, err = stoke.try(function() return flow:start(nil, { id = "1" }):await() end)
+  t.match(err.message, "what it returned is not kept")
+end)
+
+test("a workflow that is not defined is told with what was meant", function(t)
+  stoke.workflow("greet", function() end)
+  local _, err = stoke.try(runs.start, "great", nil, "1")
+  t.eq(err.message, "no workflow great is defined (did you mean greet?)")
+  runs.defined.greet = nil
+end)
+
+test("stoke.signal outside of a durable run says so; a step is just done", function(t)
+  local _, err = stoke.try(stoke.signal, "x")
+  t.match(err.message, "signals reach durable runs alone")
+  t.eq(stoke.step("s", function() return 7 end), 7)
+end)
+
+test("a step is tried again as often as it says", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local tries = 0
+  local flow = stoke.workflow("tries", function()
+    return stoke.step("flaky", function()
+      tries = tries + 1
+      if tries < 2 then error "not yet" end
+      return tries
+    end, { attempts = 3 })
+  end)
+  t.eq(flow:start():await(), 2)
+end)
+
+test("a step gets a key, which is the same each time it is done", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local keys = {}
+  local flow = stoke.workflow("keys", function()
+    for i = 1, 2 do
+      stoke.step("s", function(step) keys[#keys + 1] = step.key return i end)
+    end
+  end)
+  flow:start(nil, { id = "1" }):await()
+  t.eq(#keys[1], 64)
+  t.ok(keys[1] ~= keys[2])
+end)

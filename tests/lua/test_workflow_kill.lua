@@ -1,0 +1,204 @@
+-- Durable runs whose process is killed, at any moment: they go on, and do nothing twice.
+
+local test = require "stoke.test"
+local stoke = require "stoke"
+local durable = require "durable"
+
+local KILLS = tonumber(os.getenv "STOKE_KILL_SEEDS") or 4
+local FIRST = tonumber(os.getenv "STOKE_KILL_FIRST") or 1
+
+local WORK = [[
+local stoke = require "stoke"
+stoke.main(function(args)
+  local scope <close> = stoke.scope {}
+  local out = scope:map({ 1, 2, 3, 4 }, function(i)
+    local parts = {}
+    for j = 1, 4 do
+      local answer = stoke.http.post(args[1] .. ("/%d/%d"):format(i, j), { body = "x", idempotency = true })
+      parts[j] = answer.body .. math.random(100)
+      stoke.sleep(0.004 * i)
+    end
+    print("part " .. i)
+    return table.concat(parts, ",")
+  end)
+  local who = select(2, stoke.race { function() stoke.sleep(0.02) end, function() stoke.sleep(0.01) end })
+  print(table.concat(out, ";"), who)
+end)
+]]
+
+-- A generator of its own, so that a seed means the same everywhere.
+local function numbers(seed)
+  local state = seed * 2654435761 % 4294967296
+  return function()
+    state = (state * 1103515245 + 12345) % 2147483648
+    return state / 2147483648
+  end
+end
+
+local function sorted(text)
+  local lines = {}
+  for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line:gsub(":%d+/", "/") end
+  table.sort(lines)
+  return lines
+end
+
+test("killed at random moments it does each thing once, and ends as one that was left alone", { real = true, timeout = 600 },
+  function(t)
+    for seed = FIRST, FIRST + KILLS - 1 do
+      local witness <close> = durable.witness()
+      local alone, case = durable.new(t, WORK), durable.new(t, WORK)
+      local status = alone:run("run " .. seed, { witness.url })
+      t.eq(status.code, 0, alone.told[1])
+      t.eq(witness.count, 16)
+      local done, shown, told = case:survive("run " .. seed, { witness.url }, 0.25, numbers(seed))
+      local what = ("seed %d, %d kills (STOKE_KILL_FIRST=%d STOKE_KILL_SEEDS=1): %s"):format(seed, case.kills, seed, told)
+      t.eq(done.code, 0, what)
+      t.eq(witness.count, 16, what) -- the same id, so the same keys: nothing new was done
+      local last = alone.shown[1]:match "([^\n]+)\n$"
+      t.eq(shown:match "([^\n]+)\n$" or last, last, what)
+      local seen = {}
+      for _, line in ipairs(sorted(shown)) do
+        t.ok(not seen[line], what .. "\nshown twice: " .. line)
+        seen[line] = true
+      end
+    end
+  end)
+
+test("a run that has ended says so, and gives the same end", { real = true, timeout = 60 }, function(t)
+  local case = durable.new(t, [[
+    local stoke = require "stoke"
+    stoke.main(function() print "once" stoke.raise("limit", "enough") end)
+  ]])
+  local first = case:run "a"
+  local second, out, err = case:run "a"
+  t.eq({ first.code, second.code, out }, { 6, 6, "" })
+  t.match(err, "stoke: run a has ended: failed, [^\n]*\nstoke: limit: enough")
+end)
+
+test("without an id one is made, told, and it goes on with that", { real = true, timeout = 60 }, function(t)
+  local case = durable.new(t, [[
+    local stoke = require "stoke"
+    stoke.main(function() print "a" stoke.sleep(0.3) print "b" end)
+  ]])
+  local _, out, err = case:run(nil, nil, 0.2, "--durable")
+  local id = err:match "stoke: run (%x+)"
+  t.ok(id, err)
+  t.eq(out, "a\n")
+  t.eq(select(2, case:run(id)), "b\n")
+end)
+
+test("a tool that was cut by a crash is in doubt, and the run goes on as a person says", { real = true, timeout = 60 }, function(t)
+  local runs = require "core.runs"
+  local source = [[
+    local stoke = require "stoke"
+    local pay = stoke.tool { name = "pay", description = "Pays", params = { n = "integer" }, run = function(a)
+      stoke.fs.write("paid.txt", "1", { append = true })
+      stoke.sleep(0.4)
+      return "paid " .. a.n
+    end }
+    stoke.main(function() print(pay:call { n = 5 }) end)
+  ]]
+  local function resolved(verdict)
+    local case = durable.new(t, source)
+    case:run("u", nil, 0.25)
+    local status, out, err = case:run "u"
+    t.eq({ status.code, out }, { 5, "" })
+    t.match(err, "stoke: in_doubt: fs.write paid.txt %(#2, main.lua:3%) had begun when the process ended")
+    local store = runs.open(case.folder .. "/.stoke/state.db")
+    t.eq(store:find "u".state, "parked")
+    stoke.try(store.resolve, store, "u", "run/tool pay:1/tool.call#1", verdict)
+    runs.leave()
+    return case:run "u"
+  end
+  t.eq(select(2, resolved { value = "paid by hand" }), "paid by hand\n")
+  t.eq(select(2, resolved { retry = true }), "paid 5\n")
+  t.match(select(3, resolved { fail = "the bank was closed" }), "tool: the bank was closed")
+end)
+
+test("a tool that had changed nothing yet is done again", { real = true, timeout = 60 }, function(t)
+  local case = durable.new(t, [[
+    local stoke = require "stoke"
+    local look = stoke.tool { name = "look", description = "Looks", params = {}, run = function()
+      stoke.sleep(0.3)
+      return "seen"
+    end }
+    stoke.main(function() print(look:call {}) end)
+  ]])
+  case:run("l", nil, 0.25)
+  t.eq(select(2, case:run "l"), "seen\n")
+end)
+
+test("two processes, one run: one has it, the other waits for its end", { real = true, timeout = 60 }, function(t)
+  local witness <close> = durable.witness()
+  local case = durable.new(t, WORK)
+  local scope <close> = stoke.scope {}
+  local results = scope:map({ 1, 2 }, function(i)
+    if i == 2 then stoke.sleep(0.1) end
+    local status, out, err = case:run("both", { witness.url })
+    return { status.code, out, err }
+  end)
+  t.eq({ results[1][1], results[2][1], witness.count }, { 0, 0, 16 })
+  t.eq(results[2][2], "")
+  t.match(results[2][3], "another process has run both; this one waits for its end")
+end)
+
+test("a signal from another process reaches a run, and is taken once", { real = true, timeout = 60 }, function(t)
+  local runs = require "core.runs"
+  local case = durable.new(t, [[
+    local stoke = require "stoke"
+    stoke.main(function()
+      print("got " .. stoke.signal("word"))
+      stoke.sleep(0.3)
+      print("then " .. stoke.signal("word"))
+    end)
+  ]])
+  case:run("s", nil, 0.3)
+  local store = runs.open(case.folder .. "/.stoke/state.db")
+  t.eq(store:find "s".waits, "signal word")
+  runs.signal("s", "word", "one")
+  local _, out = case:run("s", nil, 0.25)
+  t.eq(out, "got one\n")
+  local scope <close> = stoke.scope {}
+  local ended = scope:spawn(function() return select(2, case:run "s") end)
+  stoke.sleep(0.5)
+  runs.signal("s", "word", "two")
+  t.eq(ended:await(), "then two\n")
+  runs.leave()
+end)
+
+test("a run of a workflow goes on by itself when a process starts that defines it", { real = true, timeout = 60 }, function(t)
+  local case = durable.new(t, [[
+    local stoke = require "stoke"
+    local flow = stoke.workflow("slow", function(n)
+      print("begin " .. n)
+      stoke.sleep(0.3)
+      print("end " .. n)
+    end)
+    stoke.main(function(args)
+      if args[1] then flow:start(7, { id = "seven" }):await() end
+    end)
+  ]])
+  t.eq(select(2, case:run(nil, { "start" }, 0.2)), "begin 7\n")
+  t.eq(select(2, case:run(nil)), "end 7\n")
+end)
+
+test("the files have changed: the run goes on on its own code, a new one on the new", { real = true, timeout = 60 }, function(t)
+  local function source(word)
+    return ([[
+      local stoke = require "stoke"
+      local part = require "part"
+      stoke.main(function()
+        print("%s", part.word())
+        stoke.sleep(0.4)
+        print("%s", part.word())
+      end)
+    ]]):format(word, word)
+  end
+  local case = durable.new(t, source "old")
+  case:write("return { word = function() return 'part old' end }", "part.lua")
+  t.eq(select(2, case:run("a", nil, 0.3)), "old\tpart old\n")
+  case:write(source "new")
+  case:write("return { word = function() return 'part new' end }", "part.lua")
+  t.eq(select(2, case:run "a"), "old\tpart old\n")
+  t.match(select(2, case:run "b"), "new\tpart new\n")
+end)

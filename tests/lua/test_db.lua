@@ -301,7 +301,10 @@ test("each of its effects is traced with its name, and says what class it is", f
   open:query "select 1 as x"
   open:transaction(function(tx) tx:exec "delete from notes" end)
   local seen = {}
-  for _, e in ipairs(t.effects()) do seen[#seen + 1] = e.name end
+  for _, e in ipairs(t.effects()) do
+    seen[#seen + 1] = e.name
+    t.eq(e.about, ":memory:")
+  end
   t.eq(seen, { "db.write", "db.query", "db.begin", "db.write", "db.commit" }) -- db.open is still open
   local function class(name, q)
     local of = effect.about(name).class

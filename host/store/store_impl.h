@@ -10,7 +10,7 @@
 #include "store_api.h"
 
 #define STATEMENTS_KEPT 64
-#define READERS_MAX     2
+#define READERS_MAX     4
 
 struct statement {
   struct statement *next, **prev; /* by use, the last used first */

@@ -94,7 +94,7 @@ struct store_db {
 
   uv_thread_t thread; /* the writer; as the rest */
   struct conn writer;
-  int synchronous;
+  int synchronous, checkpoint_at;
   struct chain *chains;
   size_t chains_len;
 };

@@ -27,6 +27,9 @@ local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec
 local Log = {}
 Log.__index = Log
 
+-- Statements that the engine gets at once.
+local BATCH <const> = 50000
+
 -- Bytes of a record beside its texts, about.
 local ROW_BYTES <const> = 150
 
@@ -421,7 +424,15 @@ local function append(self, durable)
   end
   local before = self.ticket
   if before and before.done then outcome_of_batch(self, before) end
-  local ticket, err = self.db:append(batch, durable, self.run)
+  local ticket, err
+  if #batch <= BATCH then
+    ticket, err = self.db:append(batch, durable, self.run)
+  else -- more than the engine takes: rows come before the deliveries that tell of them, whatever is lost
+    for from = 1, #batch, BATCH do
+      ticket, err = self.db:append(table.move(batch, from, math.min(from + BATCH - 1, #batch), 1, {}), durable, self.run)
+      if err then break end
+    end
+  end
   self.ticket, self.unsynced, self.failed = ticket, not durable, self.failed or err
 end
 

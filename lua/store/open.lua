@@ -59,7 +59,7 @@ local HINTS = {
 ---@param err stoke.error
 ---@return stoke.error
 function M.explain(path, err)
-  if err.kind ~= "db" then return err end
+  if err.kind ~= "db" or err.message:find('the store "', 1, true) == 1 then return err end
   local code = tostring(rawget(err, "code") or "")
   for _, entry in ipairs(HINTS) do
     if code:find("SQLITE_" .. entry[1], 1, true) == 1 then return trouble(path, entry[2], entry[3], err) end

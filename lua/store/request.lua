@@ -152,7 +152,7 @@ end
 --- The request of a record.
 ---@param number integer
 ---@return any request
----Raises `db` where the file is damaged.
+---Raises `protocol` where the file is damaged.
 function Kept:of(number)
   local text = self.texts[number]
   if not text then return nil end

@@ -77,7 +77,9 @@ local function version_of(ask)
   local found, err = ask(HAS)
   if found and found.rows[1][1] > 0 then found, err = ask(VERSION) end
   if not found then return nil, err end
-  return found.rows[1][1]
+  local version = found.rows[1][1]
+  if math.type(version) == "integer" and version >= 0 then return version end
+  return nil, errors.new("db", "its tables have no version", { code = "SQLITE_CORRUPT" })
 end
 
 local function version_in(db)

@@ -90,7 +90,8 @@ test("a file that is damaged anywhere gives errors of kind db, or what it says",
   local path = t.tmp() .. "/state.db"
   local store, run, log = stored.run(path)
   for i = 1, 40 do
-    stored.record(log, i, { value = { text = ("answer %d "):format(i):rep(i), list = { i, 1.5, "\255" } }, facts = { attempts = 1 } },
+    stored.record(log, i, { value = { text = ("answer %d "):format(i):rep(i), list = { i, 1.5, "\255" } },
+      facts = { attempts = 1 } },
       { request = { body = { messages = { { role = "user", content = ("question %d "):format(i):rep(30) } } } } })
   end
   log:deliveries(("\1\2"):rep(40))

@@ -21,8 +21,8 @@ struct call {
   struct op op;
   struct store_job job;
   struct host *host;
-  struct store_db *db;  /* held */
-  void *subject;        /* of the class */
+  struct store_db *db; /* held */
+  void *subject;       /* of the class */
   char request[];
 };
 
@@ -33,7 +33,8 @@ static inline struct call *call_of(struct op *op) {
 /* store.c */
 struct store_db *store_check_db(lua_State *L, int index);
 /* NULL: out of memory. The call holds the database. */
-struct call *store_call(lua_State *L, const struct op_class *cls, struct store_db *db, enum store_what what, size_t request_len);
+struct call *store_call(lua_State *L, const struct op_class *cls, struct store_db *db, enum store_what what,
+                        size_t request_len);
 int store_await(lua_State *L, struct call *c); /* submits it and waits */
 void store_call_done(struct store_job *job);
 void store_call_free(struct op *op);
@@ -46,7 +47,7 @@ struct pack {
   char *at;
   size_t size;
 };
-void store_pack(lua_State *L, struct pack *p, int sql, int params);     /* params: an array, a table by name, or nothing */
+void store_pack(lua_State *L, struct pack *p, int sql, int params); /* params: an array, a table by name, or nothing */
 void store_pack_batch_item(lua_State *L, struct pack *p, int statement); /* { sql, value, ... } */
 void store_pack_text(struct pack *p, const char *s, size_t len);
 void store_push_rows(lua_State *L, const struct store_rows *r);    /* array of arrays */

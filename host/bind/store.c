@@ -43,7 +43,8 @@ void store_call_done(struct store_job *job) {
   op_unref(&c->op);
 }
 
-struct call *store_call(lua_State *L, const struct op_class *cls, struct store_db *db, enum store_what what, size_t request_len) {
+struct call *store_call(lua_State *L, const struct op_class *cls, struct store_db *db, enum store_what what,
+                        size_t request_len) {
   struct host *h = host_of(L);
   struct call *c = mem_alloc(&h->mem, sizeof *c + request_len);
   if (!c) return NULL;
@@ -128,8 +129,15 @@ static int push_version(lua_State *L, struct op *op) {
 /* The first column of each row. */
 static int push_lines(lua_State *L, struct op *op) {
   struct store_job *job = &call_of(op)->job;
-  if (job->err.kind) return store_push_error(L, &job->err);
   const char *at = job->rows.bytes;
+  const char *name = job->err.kind ? store_code_name(job->err.code) : NULL;
+  if (name && strncmp(name, "SQLITE_CORRUPT", 14) == 0) { /* so damaged that it cannot be checked */
+    lua_createtable(L, 1, 0);
+    lua_pushstring(L, job->err.message);
+    lua_rawseti(L, -2, 1);
+    return 1;
+  }
+  if (job->err.kind) return store_push_error(L, &job->err);
   lua_createtable(L, (int)job->rows.rows, 0);
   for (size_t i = 1; i <= job->rows.rows; i++) {
     struct store_value v;
@@ -251,7 +259,8 @@ static size_t check_max(lua_State *L, int index) {
   return (size_t)max;
 }
 
-static struct call *statement_call(lua_State *L, const struct op_class *cls, struct store_db *db, enum store_what what) {
+static struct call *statement_call(lua_State *L, const struct op_class *cls, struct store_db *db,
+                                   enum store_what what) {
   struct pack p = {0};
   store_pack(L, &p, 2, 3);
   struct call *c = store_call(L, cls, db, what, p.size);
@@ -291,7 +300,8 @@ static int db_version(lua_State *L) {
   return c ? store_await(L, c) : store_no_memory(L);
 }
 
-static struct call *text_call(lua_State *L, const struct op_class *cls, struct store_db *db, enum store_what what, const char *text) {
+static struct call *text_call(lua_State *L, const struct op_class *cls, struct store_db *db, enum store_what what,
+                              const char *text) {
   struct store_value v = {.type = STORE_TEXT, .bytes = text, .len = strlen(text)}, none = {.type = STORE_INTEGER};
   struct call *c = store_call(L, cls, db, what, store_value_size(&v) + store_value_size(&none));
   if (c) store_value_write(store_value_write(c->request, &v), &none);
@@ -382,21 +392,11 @@ void store_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFu
 }
 
 int luaopen_host_store(lua_State *L) {
-  static const luaL_Reg methods[] = {{"query", db_query},
-                                     {"write", db_write},
-                                     {"begin", store_l_begin},
-                                     {"each", store_l_each},
-                                     {"append", store_l_append},
-                                     {"mend", store_l_mend},
-                                     {"room", store_l_room},
-                                     {"failed", store_l_failed},
-                                     {"version", db_version},
-                                     {"backup", db_backup},
-                                     {"check", db_check},
-                                     {"interrupt", db_interrupt},
-                                     {"path", db_path},
-                                     {"close", db_close},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"query", db_query},    {"write", db_write},        {"begin", store_l_begin},
+                                     {"each", store_l_each}, {"append", store_l_append}, {"mend", store_l_mend},
+                                     {"room", store_l_room}, {"failed", store_l_failed}, {"version", db_version},
+                                     {"backup", db_backup},  {"check", db_check},        {"interrupt", db_interrupt},
+                                     {"path", db_path},      {"close", db_close},        {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", l_open},
                                        {"blob", store_l_blob},
                                        {"lock", store_l_lock},

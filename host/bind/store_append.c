@@ -139,8 +139,13 @@ int store_l_append(lua_State *L) {
   memset(t, 0, sizeof *t);
   t->host = h;
   t->refs = 2;
-  t->job = (struct store_job){.what = STORE_APPEND, .done = appended, .request = t->request, .request_len = p.size, .durable = durable,
-                              .statements = (unsigned)n, .chain = (uint64_t)chain};
+  t->job = (struct store_job){.what = STORE_APPEND,
+                              .done = appended,
+                              .request = t->request,
+                              .request_len = p.size,
+                              .durable = durable,
+                              .statements = (unsigned)n,
+                              .chain = (uint64_t)chain};
   p.at = t->request;
   (void)pack_batch(L, &p);
   struct err e;

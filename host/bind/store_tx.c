@@ -177,8 +177,8 @@ struct pieces {
   struct host *host;
   struct store_db *db; /* held */
   struct store_cursor *cursor;
-  unsigned refs;       /* its userdata, and the job under way */
-  bool busy, over;     /* a job of it is under way; no more jobs but the last */
+  unsigned refs;   /* its userdata, and the job under way */
+  bool busy, over; /* a job of it is under way; no more jobs but the last */
 };
 
 static void pieces_release(struct pieces *p) {

@@ -40,9 +40,15 @@ static void pack_count(struct pack *p, size_t n) {
   put(p, &v);
 }
 
-static int refuse_value(lua_State *L, const char *where) {
-  return err_argument(L, "parameter %s is a %s: a statement takes nil, json.null, booleans, numbers, strings and store.blob", where,
-                      luaL_typename(L, -1));
+/* Where a value stands: a name, or else a place. */
+static const char *words_for(lua_State *L, const char *name, lua_Integer place) {
+  return name ? name : lua_pushfstring(L, "%I", (LUAI_UACINT)place);
+}
+
+static int refuse_value(lua_State *L, int value, const char *where) {
+  return err_argument(
+      L, "parameter %s is a %s: a statement takes nil, json.null, booleans, numbers, strings and store.blob", where,
+      luaL_typename(L, value));
 }
 
 static void pack_string(lua_State *L, struct store_value *v, bool blob) {
@@ -65,8 +71,9 @@ static bool pack_blob(lua_State *L, struct store_value *v) {
   return is;
 }
 
-/* The value at the top, which stays there. `where` is its place or name. */
-static void pack_value(lua_State *L, struct pack *p, const char *where) {
+/* The value at the top, which stays there. */
+static void pack_value(lua_State *L, struct pack *p, const char *name, lua_Integer place) {
+  int top = lua_gettop(L);
   struct store_value v = {.type = STORE_NULL};
   switch (lua_type(L, -1)) {
     case LUA_TNIL: break;
@@ -76,17 +83,19 @@ static void pack_value(lua_State *L, struct pack *p, const char *where) {
         v.type = STORE_INTEGER, v.integer = lua_tointeger(L, -1);
       } else {
         v.type = STORE_FLOAT, v.number = lua_tonumber(L, -1);
-        if (isnan(v.number)) err_argument(L, "parameter %s is not a number (nan): SQLite would keep NULL instead", where);
+        if (isnan(v.number))
+          err_argument(L, "parameter %s is not a number (nan): SQLite would keep NULL instead",
+                       words_for(L, name, place));
       }
       break;
     case LUA_TSTRING: pack_string(L, &v, false); break;
     case LUA_TLIGHTUSERDATA:
-      if (lua_touserdata(L, -1)) refuse_value(L, where);
+      if (lua_touserdata(L, -1)) refuse_value(L, top, words_for(L, name, place));
       break;
     case LUA_TTABLE:
-      if (!pack_blob(L, &v)) refuse_value(L, where);
+      if (!pack_blob(L, &v)) refuse_value(L, top, words_for(L, name, place));
       break;
-    default: refuse_value(L, where);
+    default: refuse_value(L, top, words_for(L, name, place));
   }
   put(p, &v);
 }
@@ -94,10 +103,8 @@ static void pack_value(lua_State *L, struct pack *p, const char *where) {
 static void pack_places(lua_State *L, struct pack *p, int table, lua_Integer from, lua_Integer to) {
   pack_count(p, (size_t)(to >= from ? to - from + 1 : 0));
   for (lua_Integer i = from; i <= to; i++) {
-    char where[24];
-    snprintf(where, sizeof where, "%lld", (long long)(i - from + 1));
     lua_rawgeti(L, table, i);
-    pack_value(L, p, where);
+    pack_value(L, p, NULL, i - from + 1);
     lua_pop(L, 1);
   }
 }
@@ -114,7 +121,7 @@ static void pack_names(lua_State *L, struct pack *p, int table) {
     name.bytes = lua_tolstring(L, -2, &name.len);
     if (name.len > 200) err_argument(L, "the name of a parameter is too long");
     put(p, &name);
-    pack_value(L, p, name.bytes);
+    pack_value(L, p, name.bytes, 0);
   }
 }
 
@@ -125,43 +132,40 @@ static lua_Integer length_of(lua_State *L, int table) {
   lua_rawget(L, table);
   if (lua_isinteger(L, -1) && lua_tointeger(L, -1) >= n) n = lua_tointeger(L, -1);
   lua_pop(L, 1);
-  if (n > 40000) err_argument(L, "%lld parameters are more than a statement can have", (long long)n);
+  if (n > 40000)
+    n = lua_rawlen(L, table) > 0 ? err_argument(L, "%lld parameters are more than a statement can have", (long long)n)
+                                 : 0;
   return n;
 }
 
-static bool by_place(lua_State *L, int table) {
-  if (lua_rawlen(L, table) > 0) return true;
-  lua_pushliteral(L, "n");
-  bool places = lua_rawget(L, table) == LUA_TNUMBER && lua_rawgeti(L, table, 1) == LUA_TNIL;
-  if (places) {
+/* { n = 2 } alone is two times nil, as of table.pack, unless the statement has a parameter named n. */
+static bool by_place(lua_State *L, const char *sql, int table) {
+  lua_Integer n = length_of(L, table);
+  if (n == 0) return false;
+  for (lua_Integer i = 1; i <= n; i++) {
+    bool there = lua_rawgeti(L, table, i) != LUA_TNIL;
     lua_pop(L, 1);
-    lua_Integer n = lua_tointeger(L, -1);
-    places = n == 0; /* { n = 3 } alone is a parameter named n, unless all of them are nil */
-    for (lua_Integer i = 2; !places && i <= n && i < 250; i++) {
-      places = lua_rawgeti(L, table, i) != LUA_TNIL;
-      lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-    return places;
+    if (there) return true;
   }
-  lua_settop(L, lua_gettop(L)); /* whatever was pushed is dropped by the caller */
-  return false;
+  return !strstr(sql, ":n") && !strstr(sql, "@n") && !strstr(sql, "$n");
+}
+
+static void check_statement(lua_State *L, const char *text, size_t len) {
+  if (len > STORE_LEN_MAX) err_argument(L, "a statement of more than 2 GiB");
+  if (strlen(text) != len) err_argument(L, "a statement must not contain a zero byte: give it as a parameter");
 }
 
 void store_pack(lua_State *L, struct pack *p, int sql, int params) {
   size_t len;
   const char *text = luaL_checklstring(L, sql, &len);
-  if (len > STORE_LEN_MAX) err_argument(L, "a statement of more than 2 GiB");
+  check_statement(L, text, len);
   store_pack_text(p, text, len);
   if (lua_isnoneornil(L, params)) {
     pack_count(p, 0);
     return;
   }
   luaL_checktype(L, params, LUA_TTABLE);
-  int top = lua_gettop(L);
-  bool places = by_place(L, params);
-  lua_settop(L, top);
-  if (places)
+  if (by_place(L, text, params))
     pack_places(L, p, params, 1, length_of(L, params));
   else
     pack_names(L, p, params);
@@ -173,6 +177,7 @@ void store_pack_batch_item(lua_State *L, struct pack *p, int statement) {
   size_t len;
   const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
   if (!text) err_argument(L, "a batch is an array of { statement, parameter, ... }");
+  check_statement(L, text, len);
   store_pack_text(p, text, len);
   lua_pop(L, 1); /* the table keeps it */
   pack_places(L, p, statement, 2, length_of(L, statement));

@@ -42,8 +42,8 @@ enum store_what {
   STORE_NEXT,     /* `max` rows of job->cursor */
   STORE_END,      /* of job->cursor */
   STORE_VERSION,
-  STORE_MEND,     /* chain: its appends are taken again */
-  STORE_BACKUP,   /* to the path that is the request's first value */
+  STORE_MEND,   /* chain: its appends are taken again */
+  STORE_BACKUP, /* to the path that is the request's first value */
   STORE_CHECK,
   STORE_CLOSE
 };
@@ -51,13 +51,13 @@ enum store_what {
 struct store_job {
   enum store_what what;
   void (*done)(struct store_job *job); /* last use by the engine */
-  const char *request;                 /* packed: for each statement its text, the number of its parameters as an integer, they; before
+  const char *request; /* packed: for each statement its text, the number of its parameters as an integer, they; before
                                           each that has one, its name */
   size_t request_len;
   unsigned statements;
-  size_t max;      /* rows wanted; 0 = all */
-  bool durable;    /* STORE_WRITE, APPEND, BEGIN */
-  uint64_t chain;  /* STORE_APPEND: after a failure all later appends of that chain fail, until it is mended; 0 = none */
+  size_t max;     /* rows wanted; 0 = all */
+  bool durable;   /* STORE_WRITE, APPEND, BEGIN */
+  uint64_t chain; /* STORE_APPEND: after a failure all later appends of that chain fail, until it is mended; 0 = none */
   struct store_tx *tx;         /* given by STORE_BEGIN; gone after COMMIT and ROLLBACK, whatever they say */
   struct store_cursor *cursor; /* given by STORE_EACH; gone after STORE_END */
 
@@ -75,7 +75,8 @@ struct store_job {
 
 /* Begins to open; job->what is STORE_OPEN. NULL with e filled: it could not begin, and `done` never comes. The job tells whether the
  * file is open; if not, the caller only lets go of the database with store_release. */
-struct store_db *store_open(struct host *h, const char *path, const struct store_options *o, struct store_job *job, struct err *e);
+struct store_db *store_open(struct host *h, const char *path, const struct store_options *o, struct store_job *job,
+                            struct err *e);
 void store_hold(struct store_db *db);
 void store_release(struct store_db *db); /* the last one closes it, without being told */
 

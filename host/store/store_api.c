@@ -19,7 +19,8 @@ static const char *const symbols[] = {SQLITE_FUNCTIONS(SYMBOL)};
 
 static struct library library = {.file = "libsqlite3.so.0",
                                  .use = "databases need libsqlite3",
-                                 .hint = "install the package libsqlite3-0 (Debian; sqlite-libs or libsqlite elsewhere)",
+                                 .hint =
+                                     "install the package libsqlite3-0 (Debian; sqlite-libs or libsqlite elsewhere)",
                                  .symbols = symbols,
                                  .count = COUNT_OF(symbols),
                                  .table = &sqlite};

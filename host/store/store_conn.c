@@ -7,26 +7,33 @@
 #include "store_impl.h"
 #include "vfs_fault.h"
 
-#define APPLICATION_ID     0x73746f6b /* "stok" */
-#define WRITER_CACHE       "PRAGMA cache_size=-65536"
-#define READER_CACHE       "PRAGMA cache_size=-16384"
-#define STATEMENT_SHOWN    60
+#define APPLICATION_ID      0x73746f6b /* "stok" */
+#define WRITER_CACHE        "PRAGMA cache_size=-65536"
+#define READER_CACHE        "PRAGMA cache_size=-16384"
+#define STEPS_BETWEEN_LOOKS 2000
+#define STATEMENT_SHOWN     60
 
 /* --- errors ------------------------------------------------------------------------------------------------------------------ */
 
 #define CODES(X)                                                                                                       \
-  X(ERROR) X(INTERNAL) X(PERM) X(ABORT) X(BUSY) X(LOCKED) X(NOMEM) X(READONLY) X(INTERRUPT) X(IOERR) X(CORRUPT)        \
-  X(NOTFOUND) X(FULL) X(CANTOPEN) X(PROTOCOL) X(EMPTY) X(SCHEMA) X(TOOBIG) X(CONSTRAINT) X(MISMATCH) X(MISUSE)         \
-  X(NOLFS) X(AUTH) X(FORMAT) X(RANGE) X(NOTADB)                                                                        \
-  X(CONSTRAINT_CHECK) X(CONSTRAINT_FOREIGNKEY) X(CONSTRAINT_NOTNULL) X(CONSTRAINT_PRIMARYKEY) X(CONSTRAINT_TRIGGER)    \
-  X(CONSTRAINT_UNIQUE) X(CONSTRAINT_ROWID) X(CONSTRAINT_DATATYPE) X(ABORT_ROLLBACK) X(BUSY_RECOVERY) X(BUSY_SNAPSHOT)  \
-  X(BUSY_TIMEOUT) X(LOCKED_SHAREDCACHE) X(CORRUPT_VTAB) X(CORRUPT_SEQUENCE) X(CORRUPT_INDEX) X(CANTOPEN_ISDIR)         \
-  X(CANTOPEN_FULLPATH) X(CANTOPEN_NOTEMPDIR) X(CANTOPEN_SYMLINK) X(READONLY_RECOVERY) X(READONLY_CANTLOCK)             \
-  X(READONLY_ROLLBACK) X(READONLY_DBMOVED) X(READONLY_CANTINIT) X(READONLY_DIRECTORY) X(IOERR_READ)                    \
-  X(IOERR_SHORT_READ) X(IOERR_WRITE) X(IOERR_FSYNC) X(IOERR_DIR_FSYNC) X(IOERR_TRUNCATE) X(IOERR_FSTAT)                \
-  X(IOERR_LOCK) X(IOERR_UNLOCK) X(IOERR_ACCESS) X(IOERR_CLOSE) X(IOERR_DELETE) X(IOERR_NOMEM) X(IOERR_SHMOPEN)         \
-  X(IOERR_SHMSIZE) X(IOERR_SHMMAP) X(IOERR_MMAP) X(IOERR_DATA) X(IOERR_CORRUPTFS) X(ERROR_MISSING_COLLSEQ)             \
-  X(ERROR_RETRY) X(ERROR_SNAPSHOT)
+  X(ERROR)                                                                                                             \
+  X(INTERNAL)                                                                                                          \
+  X(PERM)                                                                                                              \
+  X(ABORT)                                                                                                             \
+  X(BUSY) X(LOCKED) X(NOMEM) X(READONLY) X(INTERRUPT) X(IOERR) X(CORRUPT) X(NOTFOUND) X(FULL) X(CANTOPEN) X(PROTOCOL)  \
+      X(EMPTY) X(SCHEMA) X(TOOBIG) X(CONSTRAINT) X(MISMATCH) X(MISUSE) X(NOLFS) X(AUTH) X(FORMAT) X(RANGE) X(NOTADB)   \
+          X(CONSTRAINT_CHECK) X(CONSTRAINT_FOREIGNKEY) X(CONSTRAINT_NOTNULL) X(CONSTRAINT_PRIMARYKEY)                  \
+              X(CONSTRAINT_TRIGGER) X(CONSTRAINT_UNIQUE) X(CONSTRAINT_ROWID) X(CONSTRAINT_DATATYPE) X(ABORT_ROLLBACK)  \
+                  X(BUSY_RECOVERY) X(BUSY_SNAPSHOT) X(BUSY_TIMEOUT) X(LOCKED_SHAREDCACHE) X(CORRUPT_VTAB)              \
+                      X(CORRUPT_SEQUENCE) X(CORRUPT_INDEX) X(CANTOPEN_ISDIR) X(CANTOPEN_FULLPATH)                      \
+                          X(CANTOPEN_NOTEMPDIR) X(CANTOPEN_SYMLINK) X(READONLY_RECOVERY) X(READONLY_CANTLOCK)          \
+                              X(READONLY_ROLLBACK) X(READONLY_DBMOVED) X(READONLY_CANTINIT) X(READONLY_DIRECTORY)      \
+                                  X(IOERR_READ) X(IOERR_SHORT_READ) X(IOERR_WRITE) X(IOERR_FSYNC) X(IOERR_DIR_FSYNC)   \
+                                      X(IOERR_TRUNCATE) X(IOERR_FSTAT) X(IOERR_LOCK) X(IOERR_UNLOCK) X(IOERR_ACCESS)   \
+                                          X(IOERR_CLOSE) X(IOERR_DELETE) X(IOERR_NOMEM) X(IOERR_SHMOPEN)               \
+                                              X(IOERR_SHMSIZE) X(IOERR_SHMMAP) X(IOERR_MMAP) X(IOERR_DATA)             \
+                                                  X(IOERR_CORRUPTFS) X(ERROR_MISSING_COLLSEQ) X(ERROR_RETRY)           \
+                                                      X(ERROR_SNAPSHOT)
 
 const char *store_code_name(int code) {
   switch (code) {
@@ -45,7 +52,8 @@ static const char *hint_for(int code) {
     case SQLITE_FULL: return "make room on the disk, or write elsewhere";
     case SQLITE_READONLY: return "check the permissions of the file and of its folder";
     case SQLITE_CANTOPEN: return "check the path, and the permissions of its folder: files are made beside a database";
-    case SQLITE_CORRUPT: return "the file is damaged: restore a backup, or save what can be read with sqlite3 FILE .recover";
+    case SQLITE_CORRUPT:
+      return "the file is damaged: restore a backup, or save what can be read with sqlite3 FILE .recover";
     case SQLITE_NOTADB: return "is this the right file?";
     case SQLITE_AUTH: return "another file is another database: open it by itself";
     case SQLITE_IOERR: return "the disk failed: see the system's log";
@@ -131,25 +139,39 @@ static struct statement *last_used(struct conn *c) {
   return CONTAINER_OF(c->last, struct statement, next);
 }
 
-struct statement *conn_prepare(struct conn *c, const char *sql, size_t len, struct err *e) {
-  uint32_t hash = hash_of(sql, len);
+static struct statement *find(struct conn *c, const char *sql, size_t len, uint32_t hash) {
   struct statement *s = c->slots[hash % STATEMENTS_KEPT];
-  while (s && !(s->hash == hash && s->len == len && memcmp(s->text, sql, len) == 0)) s = s->same;
+  while (s && !(s->hash == hash && s->len == len && s->own == c->own && memcmp(s->text, sql, len) == 0)) s = s->same;
+  return s;
+}
+
+static struct statement *kept(struct conn *c, const char *sql, size_t len, uint32_t hash) {
+  struct statement *s = find(c, sql, len, hash);
   if (s && s->once) {
     statement_free(c, s);
-    s = NULL;
+    return NULL;
   }
-  if (s) {
-    if (c->first != s) unlink_use(c, s), link_use(c, s);
-    return s;
-  }
+  if (s && c->first != s) unlink_use(c, s), link_use(c, s);
+  return s;
+}
+
+struct statement *conn_kept(struct conn *c, const char *sql, size_t len) {
+  return kept(c, sql, len, hash_of(sql, len));
+}
+
+struct statement *conn_prepare(struct conn *c, const char *sql, size_t len, struct err *e) {
+  uint32_t hash = hash_of(sql, len);
+  struct statement *s = kept(c, sql, len, hash);
+  if (s) return s;
   if (c->kept == STATEMENTS_KEPT) statement_free(c, last_used(c));
   s = malloc(sizeof *s + len + 1);
   if (!s) {
     conn_error_code(c, SQLITE_NOMEM, NULL, e);
     return NULL;
   }
-  *s = (struct statement){.hash = hash, .len = len, .once = store_keyword(sql, len) >= WORD_PRAGMA};
+  enum keyword word = store_keyword(sql, len);
+  bool once = word >= WORD_PRAGMA || (word != WORD_OTHER && !c->own);
+  *s = (struct statement){.hash = hash, .len = len, .own = c->own, .once = once};
   memcpy(s->text, sql, len);
   s->text[len] = 0;
   if (sqlite.prepare_v3(c->sql, s->text, (int)len + 1, SQLITE_PREPARE_PERSISTENT, &s->stmt, &s->tail) != SQLITE_OK) {
@@ -157,7 +179,8 @@ struct statement *conn_prepare(struct conn *c, const char *sql, size_t len, stru
     free(s);
     return NULL;
   }
-  while (s->tail && (*s->tail == ' ' || *s->tail == '\n' || *s->tail == '\t' || *s->tail == '\r' || *s->tail == ';')) s->tail++;
+  while (s->tail && (*s->tail == ' ' || *s->tail == '\n' || *s->tail == '\t' || *s->tail == '\r' || *s->tail == ';'))
+    s->tail++;
   if (s->tail >= s->text + len) s->tail = NULL;
   struct statement **slot = &c->slots[hash % STATEMENTS_KEPT];
   s->same = *slot;
@@ -168,11 +191,13 @@ struct statement *conn_prepare(struct conn *c, const char *sql, size_t len, stru
 }
 
 bool conn_exec(struct conn *c, const char *sql, struct err *e) {
+  c->own = true; /* SQLite may prepare it again when it runs */
   struct statement *s = conn_prepare(c, sql, strlen(sql), e);
   int rc = s ? sqlite.step(s->stmt) : SQLITE_ERROR;
   bool ok = rc == SQLITE_DONE || rc == SQLITE_ROW;
   if (!ok) conn_error(c, NULL, e); /* of our own statement nobody knows */
   if (s) sqlite.reset(s->stmt);
+  c->own = false;
   return ok;
 }
 
@@ -185,12 +210,17 @@ static int on_busy(void *ud, int count) {
   uint64_t now = uv_hrtime();
   if (count == 0) c->waiting_since = now;
   uv_mutex_lock(&db->lock);
-  bool cancelled = c->job && c->job->cancelled;
+  bool cancelled = atomic_load(&c->stop);
   double limit = db->stopping && db->options.busy > 0.5 ? 0.5 : db->options.busy;
   uv_mutex_unlock(&db->lock);
   if (cancelled || (double)(now - c->waiting_since) / 1e9 >= limit) return 0;
   uv_sleep(count < 5 ? 1 : count < 20 ? 5 : 20);
   return 1;
+}
+
+/* An interrupt that comes just before a statement begins is forgotten by SQLite. */
+static int on_progress(void *ud) {
+  return atomic_load_explicit(&((struct conn *)ud)->stop, memory_order_relaxed);
 }
 
 static int on_commit(void *ud, sqlite3 *sql, const char *name, int frames) {
@@ -238,9 +268,13 @@ static bool claim(struct conn *c, struct err *e) {
   return c->db->options.readonly || conn_exec(c, sql, e);
 }
 
-/* A connection is to one file: what may be opened is decided elsewhere. VACUUM attaches a file without a name to itself. */
+/* A connection is to one file: what may be opened is decided elsewhere (VACUUM attaches a file without a name to itself). And nobody
+ * else ends a transaction: the first word of a statement, which has told that before, is a guess about SQLite's grammar. */
 static int authorize(void *ud, int what, const char *first, const char *second, const char *db, const char *trigger) {
-  (void)ud, (void)second, (void)db, (void)trigger;
+  const struct conn *c = ud;
+  (void)second, (void)db, (void)trigger;
+  if (what == SQLITE_TRANSACTION) return c->own ? SQLITE_OK : SQLITE_DENY;
+  if (what == SQLITE_SAVEPOINT) return c->own || c->in_tx ? SQLITE_OK : SQLITE_DENY;
   if (what == SQLITE_ATTACH) return first && !*first ? SQLITE_OK : SQLITE_DENY;
   return what == SQLITE_DETACH ? SQLITE_DENY : SQLITE_OK;
 }
@@ -248,20 +282,23 @@ static int authorize(void *ud, int what, const char *first, const char *second, 
 static bool set_up(struct conn *c, bool writer, struct err *e) {
   struct store_db *db = c->db;
   sqlite.extended_result_codes(c->sql, 1);
-  sqlite.set_authorizer(c->sql, authorize, NULL);
+  sqlite.set_authorizer(c->sql, authorize, c);
+  sqlite.progress_handler(c->sql, STEPS_BETWEEN_LOOKS, on_progress, c);
   sqlite.busy_handler(c->sql, on_busy, c);
   sqlite.db_config(c->sql, SQLITE_DBCONFIG_DQS_DML, 0, NULL); /* "x" is a name, never a text */
   sqlite.db_config(c->sql, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
   sqlite.db_config(c->sql, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
   if (db->options.host) sqlite.db_config(c->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-  if (!conn_exec(c, "PRAGMA foreign_keys=ON", e) || !conn_exec(c, writer ? WRITER_CACHE : READER_CACHE, e)) return false;
+  if (!conn_exec(c, "PRAGMA foreign_keys=ON", e) || !conn_exec(c, writer ? WRITER_CACHE : READER_CACHE, e))
+    return false;
   if (!writer && !db->options.readonly && !conn_exec(c, "PRAGMA query_only=ON", e)) return false;
   int64_t version;
   if (!number_of(c, "PRAGMA schema_version", &version, e)) return false; /* reads the file: is it a database? */
   if (!writer || db->options.readonly) return !writer || !db->options.host || claim(c, e);
   if (db->options.host && (!claim(c, e) || !conn_exec(c, "PRAGMA secure_delete=OFF", e))) return false;
   if (db->memory) return true;
-  if (!conn_exec(c, "PRAGMA journal_mode=WAL", e) || !conn_exec(c, "PRAGMA journal_size_limit=67108864", e)) return false;
+  if (!conn_exec(c, "PRAGMA journal_mode=WAL", e) || !conn_exec(c, "PRAGMA journal_size_limit=67108864", e))
+    return false;
   sqlite.wal_hook(c->sql, on_commit, c); /* in place of SQLite's own checkpoints */
   return true;
 }

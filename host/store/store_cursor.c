@@ -25,15 +25,19 @@ void store_cursor_free(struct store_db *db, struct store_cursor *cursor) {
   free(cursor);
 }
 
-static bool begin(struct conn *c, struct store_job *job, sqlite3_stmt **stmt) {
+static struct statement *prepare(struct conn *c, struct store_job *job, const char **at) {
   struct store_value sql;
-  const char *at = store_value_read(job->request, &sql);
+  *at = store_value_read(job->request, &sql);
   struct statement *s = conn_prepare(c, sql.bytes, sql.len, &job->err);
+  if (!s || (s->stmt && !s->tail && sqlite.stmt_readonly(s->stmt))) return s;
+  err_set(&job->err, "db", SQLITE_MISUSE, "each takes one statement that only reads (%.100s)", sql.bytes);
+  return NULL;
+}
+
+static bool begin(struct conn *c, struct store_job *job, sqlite3_stmt **stmt) {
+  const char *at;
+  struct statement *s = prepare(c, job, &at);
   if (!s) return false;
-  if (!s->stmt || s->tail || !sqlite.stmt_readonly(s->stmt)) {
-    err_set(&job->err, "db", SQLITE_MISUSE, "each takes one statement that only reads (%.100s)", sql.bytes);
-    return false;
-  }
   *stmt = s->stmt;
   return store_bind(c, s->stmt, s->text, &at, &job->err) && store_columns(s->stmt, &job->rows, &job->err);
 }
@@ -59,10 +63,11 @@ void store_cursor_open(struct store_db *db, struct store_job *job) {
   cursor_enter(db, cursor);
   bool ok;
   if (db->memory) {
-    ok = store_begin_job(&db->writer, job) && store_run(&db->writer, job, false);
+    ok = store_begin_job(&db->writer, job) && prepare(&db->writer, job, &theirs) && store_run(&db->writer, job, false);
     store_end_job(&db->writer);
     cursor->all = job->rows;
-    job->rows = (struct store_rows){.columns = cursor->all.columns, .names = cursor->all.names, .names_len = cursor->all.names_len};
+    job->rows = (struct store_rows){
+        .columns = cursor->all.columns, .names = cursor->all.names, .names_len = cursor->all.names_len};
     cursor->all.names = NULL;
   } else {
     job->request = cursor->request;

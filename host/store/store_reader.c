@@ -27,7 +27,6 @@ static bool hand_over(struct store_db *db, struct store_job *job) {
   if (open) {
     job->writes = true;
     job->state = JOB_WRITES;
-    db->queued += job->request_len + sizeof *job;
     queue_add(&db->writes, job);
     if (db->writer_waits) uv_cond_signal(&db->work);
   }
@@ -89,8 +88,8 @@ void store_backup(struct store_db *db, struct conn *c, struct store_job *job) {
   if (sqlite.open_v2(partial, &to.sql, flags, store_vfs()) == SQLITE_OK)
     copy(db, c, &to, path.bytes, job);
   else
-    err_set(&job->err, "db", to.sql ? sqlite.extended_errcode(to.sql) : SQLITE_NOMEM, "cannot write a backup to \"%.160s\": %.60s",
-            path.bytes, to.sql ? sqlite.errmsg(to.sql) : "out of memory");
+    err_set(&job->err, "db", to.sql ? sqlite.extended_errcode(to.sql) : SQLITE_NOMEM,
+            "cannot write a backup to \"%.160s\": %.60s", path.bytes, to.sql ? sqlite.errmsg(to.sql) : "out of memory");
   if (to.sql) sqlite.close_v2(to.sql);
   if (!job->err.kind && rename(partial, path.bytes) != 0)
     err_set(&job->err, "db", SQLITE_CANTOPEN, "cannot write a backup to \"%.160s\"", path.bytes);
@@ -118,7 +117,8 @@ void store_reader(void *ud) {
   struct store_job *job;
   store_quiet_thread();
   while ((job = next_read(db))) {
-    bool own = job->what == STORE_NEXT || job->what == STORE_END || job->what == STORE_EACH; /* cursors have connections */
+    bool own =
+        job->what == STORE_NEXT || job->what == STORE_END || job->what == STORE_EACH; /* cursors have connections */
     if (!own && !r->conn.sql && !conn_open(&r->conn, db, false, &job->err))
       store_post(db, &job, 1);
     else

@@ -28,7 +28,7 @@ char *store_value_write(char *at, const struct store_value *v) {
 }
 
 const char *store_value_read(const char *at, struct store_value *v) {
-  v->type = (enum store_type)*at++;
+  v->type = (enum store_type) * at++;
   switch (v->type) {
     case STORE_NULL: return at;
     case STORE_INTEGER: memcpy(&v->integer, at, 8); return at + 8;

@@ -10,6 +10,8 @@ static const char *after_blanks(const char *s, const char *end) {
   while (s < end) {
     if (isspace((unsigned char)*s) || *s == ';') {
       s++;
+    } else if (end - s > 2 && memcmp(s, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark is a blank, too */
+      s += 3;
     } else if (end - s > 1 && s[0] == '-' && s[1] == '-') {
       while (s < end && *s != '\n') s++;
     } else if (end - s > 1 && s[0] == '/' && s[1] == '*') {
@@ -40,13 +42,15 @@ enum keyword store_keyword(const char *sql, size_t len) {
   static const struct {
     const char *word;
     enum keyword is;
-  } words[] = {{"BEGIN", WORD_TRANSACTION}, {"COMMIT", WORD_TRANSACTION}, {"END", WORD_TRANSACTION},
+  } words[] = {{"BEGIN", WORD_TRANSACTION},    {"COMMIT", WORD_TRANSACTION},  {"END", WORD_TRANSACTION},
                {"ROLLBACK", WORD_TRANSACTION}, {"SAVEPOINT", WORD_SAVEPOINT}, {"RELEASE", WORD_SAVEPOINT},
-               {"PRAGMA", WORD_PRAGMA}, {"VACUUM", WORD_ALONE}, {"ATTACH", WORD_ALONE}, {"DETACH", WORD_ALONE}};
+               {"PRAGMA", WORD_PRAGMA},        {"VACUUM", WORD_ALONE},        {"ATTACH", WORD_ALONE},
+               {"DETACH", WORD_ALONE}};
   const char *end = sql + len, *s = after_blanks(sql, end), *word = s;
   while (s < end && isalpha((unsigned char)*s)) s++;
   size_t n = (size_t)(s - word);
   for (size_t i = 0; i < COUNT_OF(words); i++) {
+    if (n == 0 || (*word | 32) != (*words[i].word | 32)) continue; /* most statements end here */
     if (strlen(words[i].word) != n || strncasecmp(words[i].word, word, n) != 0) continue;
     if (words[i].is == WORD_PRAGMA && pragma_alone(s, end)) return WORD_ALONE;
     if (words[i].is != WORD_TRANSACTION || strncasecmp(word, "ROLLBACK", n) != 0) return words[i].is;
@@ -93,14 +97,17 @@ static int named(sqlite3_stmt *stmt, int count, const struct store_value *name) 
   return 0;
 }
 
-static bool missing(struct conn *c, sqlite3_stmt *stmt, int count, int given, bool by_name, const char *sql, struct err *e) {
+static bool missing(struct conn *c, sqlite3_stmt *stmt, int count, int given, bool by_name, const char *sql,
+                    struct err *e) {
   char words[120];
   if (!by_name) {
-    snprintf(words, sizeof words, "the statement has %d parameter%s, and %d given", count, count == 1 ? "" : "s", given);
+    snprintf(words, sizeof words, "the statement has %d parameter%s, and %d given", count, count == 1 ? "" : "s",
+             given);
   } else {
     const char *name = NULL;
     for (int i = 1; i <= count && !name; i++) name = sqlite.bind_parameter_name(stmt, i);
-    snprintf(words, sizeof words, "%d of %d parameters are given by name; the first is %.40s", given, count, name ? name : "?");
+    snprintf(words, sizeof words, "%d of %d parameters are given by name; the first is %.40s", given, count,
+             name ? name : "?");
   }
   conn_error_code(c, SQLITE_RANGE, sql, e);
   char shown[100];
@@ -126,7 +133,8 @@ bool store_bind(struct conn *c, sqlite3_stmt *stmt, const char *sql, const char 
       place = named(stmt, count, &name);
       if (place == 0) {
         char words[160];
-        err_set(e, "db", SQLITE_RANGE, "the statement has no parameter named \"%.*s\"", (int)(name.len > 60 ? 60 : name.len), name.bytes);
+        err_set(e, "db", SQLITE_RANGE, "the statement has no parameter named \"%.*s\"",
+                (int)(name.len > 60 ? 60 : name.len), name.bytes);
         snprintf(words, sizeof words, " (%.80s%s)", sql, strlen(sql) > 80 ? "..." : "");
         strncat(e->message, words, sizeof e->message - strlen(e->message) - 1);
         return false;
@@ -229,7 +237,8 @@ static bool refuse(struct err *e, const char *sql, const char *why) {
 
 static bool may_run(struct conn *c, const struct store_job *job, const char *sql, size_t len, struct err *e) {
   switch (store_keyword(sql, len)) {
-    case WORD_TRANSACTION: return refuse(e, sql, "a transaction is begun and ended by a function of its own, not by a statement");
+    case WORD_TRANSACTION:
+      return refuse(e, sql, "a transaction is begun and ended by a function of its own, not by a statement");
     case WORD_SAVEPOINT: return job->what == STORE_RUN || refuse(e, sql, "a savepoint needs a transaction around it");
     case WORD_ALONE:
       return sqlite.get_autocommit(c->sql) || refuse(e, sql, "this statement stands alone, outside any transaction");
@@ -265,18 +274,22 @@ static bool run_text(struct run *r, const struct store_value *text, const char *
   const char *sql = text->bytes;
   size_t len = text->len;
   for (bool first = true; sql; first = false) {
-    if (!may_run(r->conn, r->job, sql, len, &r->job->err)) return false;
-    struct statement *s = conn_prepare(r->conn, sql, len, &r->job->err);
+    struct statement *s = conn_kept(r->conn, sql, len);
+    if (!s && !may_run(r->conn, r->job, sql, len, &r->job->err)) return false;
+    if (!s) s = conn_prepare(r->conn, sql, len, &r->job->err);
     if (!s) return false;
     if (s->stmt) {
       if ((s->tail || sqlite.column_count(s->stmt) > 0) && !sqlite.stmt_readonly(s->stmt) && !mark(r)) return false;
       const char *params = s->tail || !first ? none : *at, *after = params;
+      r->conn->own = s->once && store_keyword(sql, len) == WORD_ALONE; /* VACUUM runs statements of SQLite's own */
       bool ok = run_statement(r, s, &after);
+      r->conn->own = false;
       sqlite.reset(s->stmt);
       sqlite.clear_bindings(s->stmt);
       if (!ok) return false;
       if (params == *at) *at = after;
     }
+    if (s->tail == s->text) return refuse(&r->job->err, sql, "a statement ends in its middle");
     sql = s->tail ? text->bytes + (text->len - (s->len - (size_t)(s->tail - s->text))) : NULL;
     len = sql ? text->len - (size_t)(sql - text->bytes) : 0;
   }

@@ -4,12 +4,13 @@
 #include "fault.h"
 #include "store_impl.h"
 
-#define GROUP_MAX        1024
-#define GROUP_BYTES      ((size_t)8 << 20)
-#define REDO_MAX         4     /* a disk that fails fails all soon */
-#define IDLE_NS          100000000ull
-#define FRAMES_IDLE      256   /* pages of the log beyond which an idle writer copies them to the file */
-#define FRAMES_MAX       16384 /* and one that is never idle, too */
+#define GROUP_MAX   1024
+#define GROUP_BYTES ((size_t)8 << 20)
+#define REDO_MAX    4      /* a disk that fails fails all soon */
+#define QUICK_NS    400000 /* of a commit: less than a pump takes that feeds it */
+#define IDLE_NS     100000000ull
+#define FRAMES_IDLE 256   /* pages of the log beyond which an idle writer copies them to the file */
+#define FRAMES_MAX  16384 /* and one that is never idle, too */
 
 struct group {
   struct store_job *jobs[GROUP_MAX];
@@ -106,11 +107,13 @@ static void end_transaction(struct conn *c) {
 }
 
 static bool commit(struct store_db *db, struct err *e) {
+  uint64_t from = uv_hrtime();
   FAULT_POINT("before-commit");
   if (!conn_exec(&db->writer, "COMMIT", e)) {
     end_transaction(&db->writer);
     return false;
   }
+  atomic_store_explicit(&db->quick, uv_hrtime() - from < QUICK_NS, memory_order_relaxed);
   FAULT_POINT("after-commit-before-ack");
   return true;
 }
@@ -215,13 +218,16 @@ static void is_lost(struct store_job *job) {
 
 /* False: SQLite has rolled the transaction back by itself. */
 static bool run_in_tx(struct store_db *db, struct store_job *job) {
+  db->writer.in_tx = true;
   if (store_begin_job(&db->writer, job)) (void)store_run(&db->writer, job, true);
+  db->writer.in_tx = false;
   store_end_job(&db->writer);
   return !sqlite.get_autocommit(db->writer.sql);
 }
 
 static void transaction(struct store_db *db, struct store_job *job) {
-  bool alive = store_begin_job(&db->writer, job) && synchronous(db, job->durable, &job->err) && conn_exec(&db->writer, "BEGIN IMMEDIATE", &job->err);
+  bool alive = store_begin_job(&db->writer, job) && synchronous(db, job->durable, &job->err) &&
+               conn_exec(&db->writer, "BEGIN IMMEDIATE", &job->err);
   store_end_job(&db->writer);
   store_post(db, &job, 1);
   if (!alive) return;
@@ -245,7 +251,8 @@ static void transaction(struct store_db *db, struct store_job *job) {
 static void checkpoint(struct store_db *db, int mode) {
   FAULT_POINT("checkpoint");
   int frames, copied;
-  if (sqlite.wal_checkpoint_v2(db->writer.sql, NULL, mode, &frames, &copied) == SQLITE_OK && copied == frames) db->writer.frames = 0;
+  if (sqlite.wal_checkpoint_v2(db->writer.sql, NULL, mode, &frames, &copied) == SQLITE_OK && copied == frames)
+    db->writer.frames = 0;
 }
 
 /* The next job; what is idle meanwhile copies the log to the file. */

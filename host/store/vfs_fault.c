@@ -15,7 +15,7 @@ struct undo {
   struct undo *older, *newer;
   sqlite3_int64 at, size_before; /* of the file */
   int len;
-  char *before, *after;          /* len bytes each; after NULL: cut to `at` */
+  char *before, *after; /* len bytes each; after NULL: cut to `at` */
 };
 
 struct fault_file {
@@ -234,12 +234,23 @@ static int f_shm_unmap(sqlite3_file *f, int remove) {
   return real_of(f)->pMethods->xShmUnmap(real_of(f), remove);
 }
 
-static const sqlite3_io_methods methods = {
-    .iVersion = 2, /* no memory mapping: reads are seen */
-    .xClose = f_close, .xRead = f_read, .xWrite = f_write, .xTruncate = f_truncate, .xSync = f_sync, .xFileSize = f_size,
-    .xLock = f_lock, .xUnlock = f_unlock, .xCheckReservedLock = f_reserved, .xFileControl = f_control, .xSectorSize = f_sector,
-    .xDeviceCharacteristics = f_device, .xShmMap = f_shm_map, .xShmLock = f_shm_lock, .xShmBarrier = f_shm_barrier,
-    .xShmUnmap = f_shm_unmap};
+static const sqlite3_io_methods methods = {.iVersion = 2, /* no memory mapping: reads are seen */
+                                           .xClose = f_close,
+                                           .xRead = f_read,
+                                           .xWrite = f_write,
+                                           .xTruncate = f_truncate,
+                                           .xSync = f_sync,
+                                           .xFileSize = f_size,
+                                           .xLock = f_lock,
+                                           .xUnlock = f_unlock,
+                                           .xCheckReservedLock = f_reserved,
+                                           .xFileControl = f_control,
+                                           .xSectorSize = f_sector,
+                                           .xDeviceCharacteristics = f_device,
+                                           .xShmMap = f_shm_map,
+                                           .xShmLock = f_shm_lock,
+                                           .xShmBarrier = f_shm_barrier,
+                                           .xShmUnmap = f_shm_unmap};
 
 /* --- the file system ------------------------------------------------------------------------------------------------------------------ */
 
@@ -334,15 +345,24 @@ bool store_fault_parse(const char *text, struct store_faults *f) {
 }
 
 bool store_fault_key(const char *key, uint64_t value, struct store_faults *f) {
-  if (strcmp(key, "full") == 0) f->full_at = value;
-  else if (strcmp(key, "error") == 0) f->error_at = value;
-  else if (strcmp(key, "times") == 0) f->times = value;
-  else if (strcmp(key, "read") == 0) f->read_at = value;
-  else if (strcmp(key, "cut") == 0) f->cut_at = value;
-  else if (strcmp(key, "cut_write") == 0) f->cut_write_at = value;
-  else if (strcmp(key, "seed") == 0) f->seed = value;
-  else if (strcmp(key, "slow") == 0) f->slow_ms = (unsigned)value;
-  else return strcmp(key, "count") == 0;
+  if (strcmp(key, "full") == 0)
+    f->full_at = value;
+  else if (strcmp(key, "error") == 0)
+    f->error_at = value;
+  else if (strcmp(key, "times") == 0)
+    f->times = value;
+  else if (strcmp(key, "read") == 0)
+    f->read_at = value;
+  else if (strcmp(key, "cut") == 0)
+    f->cut_at = value;
+  else if (strcmp(key, "cut_write") == 0)
+    f->cut_write_at = value;
+  else if (strcmp(key, "seed") == 0)
+    f->seed = value;
+  else if (strcmp(key, "slow") == 0)
+    f->slow_ms = (unsigned)value;
+  else
+    return strcmp(key, "count") == 0;
   return true;
 }
 

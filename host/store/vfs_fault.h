@@ -11,10 +11,11 @@ struct store_faults {
   uint64_t error_at; /* this write and `times` - 1 after it fail */
   uint64_t times;    /* 0 = for ever */
   uint64_t read_at;  /* this read fails, and all after it */
-  uint64_t cut_at;   /* the power goes at this sync: what was written since the last one is lost, and everything fails from there on */
+  uint64_t
+      cut_at; /* the power goes at this sync: what was written since the last one is lost, and everything fails from there on */
   uint64_t cut_write_at; /* the same, at a write */
-  uint64_t seed;     /* of a cut: not 0 = some of what was written stays, whole or torn */
-  unsigned slow_ms;  /* how long a sync takes at least */
+  uint64_t seed;         /* of a cut: not 0 = some of what was written stays, whole or torn */
+  unsigned slow_ms;      /* how long a sync takes at least */
 };
 
 struct store_counts {
@@ -24,11 +25,12 @@ struct store_counts {
 
 const char *store_vfs(void); /* its name, to open files with; NULL = the system's own */
 
-void store_fault_set(const struct store_faults *f); /* NULL: nothing any more, and databases opened from here on are without it */
+void store_fault_set(
+    const struct store_faults *f); /* NULL: nothing any more, and databases opened from here on are without it */
 void store_fault_counts(struct store_counts *c);
 /* "full=3,times=2,slow=10"; the keys are those of host.store.fault. False: not understood. */
 bool store_fault_parse(const char *text, struct store_faults *f);
 bool store_fault_key(const char *key, uint64_t value, struct store_faults *f); /* false: no such key */
-void store_fault_init(void); /* reads STOKE_STORE_FAULT, once */
+void store_fault_init(void);                                                   /* reads STOKE_STORE_FAULT, once */
 
 #endif

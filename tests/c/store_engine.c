@@ -1,6 +1,6 @@
 /* store_engine.c - the engine of databases, without Lua: what is acknowledged survives full disks, failing ones and power cuts; each
  * write succeeds or fails alone; everything that was begun ends. The seed is printed when something differs; store_engine SEED repeats
- * it. */
+ * it, store_engine SEED N its test N alone. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -45,7 +45,8 @@ static void wait_for(const struct work *w) {
 
 /* Parameters are integers, `n` of them. */
 static void add(struct work *w, const char *sql, int n, ...) {
-  struct store_value text = {.type = STORE_TEXT, .bytes = sql, .len = strlen(sql)}, v = {.type = STORE_INTEGER, .integer = n};
+  struct store_value text = {.type = STORE_TEXT, .bytes = sql, .len = strlen(sql)},
+                     v = {.type = STORE_INTEGER, .integer = n};
   char *at = store_value_write(w->request + w->job.request_len, &text);
   at = store_value_write(at, &v);
   va_list args;
@@ -75,7 +76,8 @@ static bool begin(struct store_db *db, struct work *w) {
 }
 
 static struct store_options options(void) {
-  return (struct store_options){.create = true, .durable = true, .busy = 0.05, .result_limit = 1 << 20, .queue_limit = 1 << 20};
+  return (struct store_options){
+      .create = true, .durable = true, .busy = 0.05, .result_limit = 1 << 20, .queue_limit = 1 << 20};
 }
 
 static struct store_db *open_with(const struct store_options *o, struct err *e) {
@@ -236,7 +238,8 @@ static int a_chain_has_no_gap(void) {
   for (int i = 0; i < 6; i++) wait_for(&w[i]);
   static const bool good[] = {true, false, false, true, true, true};
   for (int i = 0; i < 6; i++)
-    if (!w[i].job.err.kind != good[i]) FAIL("append %d: %s", i, w[i].job.err.kind ? w[i].job.err.message : "it is taken");
+    if (!w[i].job.err.kind != good[i])
+      FAIL("append %d: %s", i, w[i].job.err.kind ? w[i].job.err.message : "it is taken");
   struct err e;
   if (!store_failure(db, &e)) FAIL("the failure of an append is not told");
   close_db(db);
@@ -287,12 +290,14 @@ static int judge(const struct told *told, bool power, const char *what) {
   struct store_db *db = open_db();
   if (!db) FAIL("%s: the file cannot be opened any more", what);
   if (!is_sound(db)) FAIL("%s: the file is damaged", what);
-  int64_t batches = number(db, "SELECT count(DISTINCT batch) FROM t"), rows = number(db, "SELECT count(*) FROM t"), want = 0;
+  int64_t batches = number(db, "SELECT count(DISTINCT batch) FROM t"), rows = number(db, "SELECT count(*) FROM t"),
+          want = 0;
   int needed = 0;
   for (int i = 0; i < batches; i++) want += told->rows[i];
   for (int i = 0; i < BATCHES; i++)
     if (told->acknowledged[i] && (told->durable[i] || !power)) needed = i + 1;
-  if (number(db, "SELECT ifnull(max(batch), -1) FROM t") != batches - 1) FAIL("%s: a batch is missing before a later one", what);
+  if (number(db, "SELECT ifnull(max(batch), -1) FROM t") != batches - 1)
+    FAIL("%s: a batch is missing before a later one", what);
   if (rows != want) FAIL("%s: %d rows, and %d belong to the batches there are", what, (int)rows, (int)want);
   if (batches < needed) FAIL("%s: %d batches, and %d were acknowledged", what, (int)batches, needed);
   close_db(db);
@@ -314,7 +319,9 @@ static int power_cuts_lose_nothing_durable(void) {
     store_fault_counts(&c);
     cuts += c.cut;
     store_fault_set(NULL);
-    if (judge(&told, true, "power cut")) FAIL("at %s %d, its seed %llu", i % 2 ? "write" : "sync", (int)(f.cut_at + f.cut_write_at), (unsigned long long)f.seed);
+    if (judge(&told, true, "power cut"))
+      FAIL("at %s %d, its seed %llu", i % 2 ? "write" : "sync", (int)(f.cut_at + f.cut_write_at),
+           (unsigned long long)f.seed);
   }
   if (cuts < 60) FAIL("only %d power cuts", cuts);
   return 0;
@@ -331,7 +338,8 @@ static int failing_writes_lose_nothing_acknowledged(void) {
     append_all(db, &told);
     close_db(db);
     store_fault_set(NULL);
-    if (judge(&told, false, i % 2 ? "full disk" : "failing disk")) FAIL("from write %d, %d times", (int)(f.full_at + f.error_at), (int)f.times);
+    if (judge(&told, false, i % 2 ? "full disk" : "failing disk"))
+      FAIL("from write %d, %d times", (int)(f.full_at + f.error_at), (int)f.times);
   }
   return 0;
 }
@@ -354,7 +362,8 @@ static int a_full_disk_is_told_and_can_be_mended(void) {
 
 static int damaged_files_are_told(void) {
   struct store_db *db = fresh();
-  for (int i = 0; i < 300; i++) CHECK(run(db, STORE_WRITE, false, "INSERT INTO t(filler) VALUES(hex(randomblob(200)))") == 0);
+  for (int i = 0; i < 300; i++)
+    CHECK(run(db, STORE_WRITE, false, "INSERT INTO t(filler) VALUES(hex(randomblob(200)))") == 0);
   close_db(db);
   static char whole[1 << 20], bytes[1 << 20];
   int fd = open(path, O_RDONLY);
@@ -376,7 +385,8 @@ static int damaged_files_are_told(void) {
       told++;
       continue;
     }
-    int a = run(db, STORE_WRITE, true, "INSERT INTO t(filler) VALUES('x')"), b = run(db, STORE_QUERY, false, "SELECT sum(length(filler)) FROM t");
+    int a = run(db, STORE_WRITE, true, "INSERT INTO t(filler) VALUES('x')"),
+        b = run(db, STORE_QUERY, false, "SELECT sum(length(filler)) FROM t");
     told += (a & 0xff) == SQLITE_CORRUPT || (b & 0xff) == SQLITE_CORRUPT;
     close_db(db);
   }
@@ -386,7 +396,8 @@ static int damaged_files_are_told(void) {
 /* --- cancelled, closed, locked ------------------------------------------------------------------------------------------------------------------- */
 
 static const char forever[] = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c";
-static const char forever_written[] = "INSERT INTO t(n) WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c WHERE n < 0";
+static const char forever_written[] =
+    "INSERT INTO t(n) WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c WHERE n < 0";
 
 static int a_cancel_ends_what_runs_and_what_waits(void) {
   struct store_db *db = fresh();
@@ -424,7 +435,8 @@ static int a_cancelled_write_does_not_take_others_with_it(void) {
     store_cancel(&w[4].job);
     for (int k = 0; k < 9; k++) {
       wait_for(&w[k]);
-      if (!w[k].job.err.kind != (k != 4)) FAIL("write %d: %s", k, w[k].job.err.kind ? w[k].job.err.message : "succeeds");
+      if (!w[k].job.err.kind != (k != 4))
+        FAIL("write %d: %s", k, w[k].job.err.kind ? w[k].job.err.message : "succeeds");
     }
     if (number(db, "SELECT count(*) FROM t") != 8) FAIL("writes beside one that was cancelled are not there");
     close_db(db);
@@ -462,7 +474,8 @@ static int closing_writes_what_was_queued(void) {
     if (!w[i].over || code_of(&w[i])) FAIL("append %d is lost when the database is closed", i);
   if (!reading.over || !reading.job.err.kind || !in_tx.over) FAIL("something has not ended");
   db = open_db();
-  if (number(db, "SELECT count(*) FROM t") != 100) FAIL("a transaction that nobody ended is there, or an append is not");
+  if (number(db, "SELECT count(*) FROM t") != 100)
+    FAIL("a transaction that nobody ended is there, or an append is not");
   close_db(db);
   return 0;
 }
@@ -532,10 +545,8 @@ int main(int argc, char **argv) {
   CHECK(mkdtemp(folder) && host_init(&host, &e) && sqlite_api_open(&e));
   snprintf(path, sizeof path, "%s/x.db", folder);
   int bad = 0;
-  for (size_t i = 0; !bad && i < COUNT_OF(tests); i++) {
-    if (getenv("STORE_TIMES")) printf("%zu %.3f\n", i, (double)uv_hrtime() / 1e9), fflush(stdout);
-    bad = tests[i]();
-  }
+  for (size_t i = 0; !bad && i < COUNT_OF(tests); i++)
+    if (argc < 3 || strtoul(argv[2], NULL, 10) == i) bad = tests[i]();
   if (bad) printf("seed %llu\n", (unsigned long long)seed);
   remove_files();
   (void)rmdir(folder);

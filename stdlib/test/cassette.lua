@@ -361,21 +361,21 @@ function Cassette:rows()
   for i, entry in ipairs(self.entries) do
     counts[entry.name] = (counts[entry.name] or 0) + 1
     local def = effects.about(entry.name)
-    local outcome = { facts = { attempts = 1 } }
+    local came = { facts = { attempts = 1 } }
     if def and def.stream then
-      outcome.items = {}
-      for k, chunk in ipairs(entry.chunks) do outcome.items[k] = { value = chunk.value, inline = true } end
-      table.insert(outcome.items, { ended = true, err = entry.err, inline = true })
+      came.items = {}
+      for k, chunk in ipairs(entry.chunks) do came.items[k] = { value = chunk.value, inline = true } end
+      table.insert(came.items, { ended = true, err = entry.err, inline = true })
     elseif entry.err then
-      outcome.err = entry.err
+      came.err = entry.err
     elseif entry.cut then
-      outcome.err, outcome.cut = errors.new("cancelled", "it was left before its end"), true
+      came.err, came.cut = errors.new("cancelled", "it was left before its end"), true
     else
-      outcome.value, outcome.facts.known = entry.value, entry.facts
+      came.value, came.facts.known = entry.value, entry.facts
     end
     rows[i] = { number = i, key = ("cassette/%s#%d"):format(entry.name, counts[entry.name]), name = entry.name,
       class = "idempotent", digest = json.digest(entry.request), request = entry.request, took = entry.at, seen = i, inline = true,
-      outcome = outcome }
+      outcome = came }
   end
   return rows
 end

@@ -5,8 +5,8 @@ local source = require "source"
 -- Modules of lua/ that stdlib may require, beside the drivers of the effects it performs (core.driver.*).
 local FACE = {}
 for name in ([[about approval channel combine coro effect endpoint env envfile errors frame hash json keyfile keeper leftover
-  modules names ordered overrun queue random redact reload schedule scope script secrets source stdio store task testbed text gate.budget
-  gate.policy gate.pool gate.retry gate.span]]):gmatch "%S+" do
+  modules names ordered overrun queue random redact reload schedule scope script secrets source stdio task testbed text gate.budget
+  gate.policy gate.pool gate.retry gate.span store]]):gmatch "%S+" do
   FACE[name] = true
 end
 

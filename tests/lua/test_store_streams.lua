@@ -181,15 +181,15 @@ local function streamed(t, turns, bytes)
     row.outcome, row.seen, row.inline = { items = {}, facts = { attempts = 1, counts = true }, rests = false }, i, false
     log:outcome(row)
     local items, answer = row.outcome.items, words(bytes)
-    local function add(item)
+    local function read(item)
       items[#items + 1] = item
       log:item(row, #items)
       deliveries[#deliveries + 1] = "\1\9"
       log:deliveries "\1\9"
     end
-    for _, word in ipairs(answer) do add { value = { type = "text", text = word }, inline = false } end
-    add { value = DONE, inline = false }
-    add { ended = true, inline = false }
+    for _, word in ipairs(answer) do read { value = { type = "text", text = word }, inline = false } end
+    read { value = DONE, inline = false }
+    read { ended = true, inline = false }
     ok(log:commit())
     messages[#messages + 1] = { role = "assistant", content = table.concat(answer) }
   end

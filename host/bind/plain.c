@@ -364,7 +364,7 @@ static int l_pack(lua_State *L) {
   for (int i = 0; hex && i < HASH_SIZE; i++) {
     int high = hex_digit(s[2 * i]), low = hex_digit(s[2 * i + 1]);
     hex = high >= 0 && low >= 0;
-    bytes[i] = (char)(high << 4 | low);
+    if (hex) bytes[i] = (char)(high << 4 | low);
   }
   lua_settop(L, 1);
   if (hex) lua_pushlstring(L, bytes, sizeof bytes);

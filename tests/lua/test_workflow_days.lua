@@ -203,7 +203,8 @@ test("an agent as a tool is in doubt only once a tool of its own has begun to ch
     script = function(request)
       local last = request.messages[#request.messages]
       if last.role == "tool" then return "done" end
-      return { tool_calls = { { name = request.tools[1]["function"].name, arguments = last.content == "go" and { input = "x" } or {} } } }
+      local name = request.tools[1]["function"].name
+      return { tool_calls = { { name = name, arguments = last.content == "go" and { input = "x" } or {} } } }
     end }
   local clerk = stoke.agent { name = "clerk", model = "m", endpoint = server.url, tools = { file } }
   local boss = stoke.agent { name = "boss", model = "m", endpoint = server.url, tools = { clerk:as_tool() } }

@@ -432,6 +432,10 @@ function Journal:end_here()
   return self.stopped
 end
 
+--- Why it went no further: it diverged, or was stopped. What the run itself has failed with is its own.
+---@return stoke.error|nil
+function Journal:broken() return self.diverged or self.stopped end
+
 --- What the run waits for that may take long, in words; the function that is returned tells that it is over.
 ---@param words string
 ---@return fun()
@@ -498,11 +502,14 @@ end }
 --- What it returned or ended with, whatever the script has made of it.
 local function outcome_of_run(journal, results, err)
   if err then results = { n = 0, err = err } end
-  local failed = journal.diverged or journal.stopped or journal:failure()
-  if failed then return { n = 0, err = failed } end
+  local failed = journal:broken() or journal:failure()
+  if failed then
+    journal.diverged = journal.diverged or not journal.stopped and failed or nil
+    return { n = 0, err = failed }
+  end
   if journal.replaying and not journal:at_end() and journal.schedule:mode() ~= "over" then
-    local early = diverge.ended_early(journal, results.err)
-    if early then return { n = 0, err = early } end
+    journal.diverged = diverge.ended_early(journal, results.err)
+    if journal.diverged then return { n = 0, err = journal.diverged } end
   end
   return results
 end

@@ -190,6 +190,28 @@ test("what a person says of an effect in doubt takes the run up again", { real =
   t.eq(flow:start(nil, { id = "1" }):await(), "sent")
 end)
 
+test("a run that awaits one in doubt waits on, and goes on with it", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local slow = true
+  local small = stoke.workflow("small", function()
+    return stoke.step("send", function()
+      if slow then stoke.sleep(30) end
+      return "sent"
+    end)
+  end)
+  local large = stoke.workflow("large", function() return small:start(nil, { id = "s" }):await() end)
+  large:start(nil, { id = "l" })
+  stoke.sleep(0.2)
+  runs.leave()
+  slow = false
+  local run = large:start(nil, { id = "l" })
+  stoke.sleep(0.3)
+  t.eq({ run:status().state, run:status().waits }, { "waiting", "run s" })
+  runs.store():resolve("s", "run/step send:1/step#1", { retry = true })
+  runs.told "s"
+  t.eq(run:await(), "sent")
+end)
+
 test("an agent as a tool is in doubt only once a tool of its own has begun to change something", { real = true }, function(t)
   local _, closing <close> = store_of(t) -- luacheck: ignore
   local folder, cut = t.tmp(), nil

@@ -436,30 +436,7 @@ end
 ---@return stoke.error|nil
 function Journal:broken() return self.diverged or self.stopped end
 
---- What the run waits for that may take long, in words; the function that is returned tells that it is over.
----@param words string
----@return fun()
-function Journal:waits_for(words)
-  local entry = { words = words }
-  table.insert(self.waiting, entry)
-  keep.touch(self)
-  return function()
-    for i, other in ipairs(self.waiting) do
-      if other == entry then table.remove(self.waiting, i) end
-    end
-    keep.touch(self)
-  end
-end
-
---- What is told of it: "waiting" for something that takes long, or "running".
----@return string state
----@return string|nil waits
-function Journal:state()
-  local first = self.waiting[1]
-  if not first then return "running" end
-  local more = #self.waiting - 1
-  return "waiting", more > 0 and ("%s, and %d more"):format(first.words, more) or first.words
-end
+Journal.waits_for, Journal.state = keep.waits_for, keep.state
 
 --- The same text for the same effect of the same run, however often it is done: what a server knows a repeated request by.
 ---@param key string of the effect

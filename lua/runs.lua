@@ -240,7 +240,8 @@ function M.await(id, patient)
     if run.state == "parked" and not patient and not M.may_go_on(run) then return nil, doubt_or_park(run) end
     local definition = M.defined[run.workflow]
     local taken
-    if definition and not lives.parked[id] and (run.state ~= "parked" or M.may_go_on(run)) then -- else it is tried again when there may be room on the disk
+    local free = run.state ~= "parked" or M.may_go_on(run) -- else, or with a full disk, it is taken up elsewhere
+    if definition and free and not lives.parked[id] then
       taken, err = lives.begin(M.open(), run, definition)
       if err then return nil, err end
     end

@@ -5,6 +5,7 @@ local stoke = require "stoke"
 local engine = require "host.store"
 local runs = require "core.runs"
 local lives = require "core.runs.live"
+local workflow = require "stoke.workflow"
 
 local function store_of(t)
   local path = t.tmp() .. "/state.db"
@@ -153,15 +154,17 @@ test("a thousand runs that were left are all taken up", { real = true, timeout =
     end)
   end
   local flow = define()
-  for i = 1, 1000 do flow:start(i, { id = "r" .. i }) end
-  for i = 1, 1000 do until_state(require "stoke.workflow".run("r" .. i), "waiting") end
+  local numbers, scope <close> = {}, stoke.scope {}
+  for i = 1, 1000 do numbers[i] = i end
+  scope:map(numbers, function(i) flow:start(i, { id = "r" .. i }) end)
+  while #runs.store():list { state = "waiting" } < 1000 do stoke.sleep(0.05) end
   runs.leave()
   t.ok(path)
   define()
-  for i = 1, 1000 do runs.signal("r" .. i, "go", 1) end
+  scope:map(numbers, function(i) runs.signal("r" .. i, "go", 1) end)
   runs.resume_all()
   local sum = 0
-  for i = 1, 1000 do sum = sum + require "stoke.workflow".run("r" .. i):await() end
+  for _, value in ipairs(scope:map(numbers, function(i) return workflow.run("r" .. i):await() end)) do sum = sum + value end
   t.eq(sum, 501500)
 end)
 

@@ -214,7 +214,8 @@ local function told(state, result, err) return { state = state, result = result,
 
 local function doubt_or_park(run)
   local kind = (run.waits or ""):find "^in doubt" and "in_doubt" or "parked"
-  return errors.new(kind, ("run %s is parked: %s"):format(run.id, run.waits or "nobody said why"))
+  return errors.new(kind, ("run %s is parked: %s"):format(run.id, run.waits or "nobody said why"),
+    { hint = kind == "in_doubt" and lives.hint(run.id) or nil })
 end
 
 --- Wait until a run has ended, whichever process has it.

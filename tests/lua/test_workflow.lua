@@ -93,6 +93,28 @@ test("a run is cancelled, and says so", { real = true }, function(t)
   t.eq(run:status().state, "cancelled")
 end)
 
+test("a run that is loaded or replayed is cancelled once it lives", { real = true }, function(t)
+  local path, closing <close> = store_of(t) -- luacheck: ignore
+  local flow = stoke.workflow("long", function()
+    stoke.step("s", function() return 1 end, { idempotent = true })
+    stoke.sleep(1000)
+  end)
+  local run = flow:start(nil, { id = "1" })
+  while run:status().state ~= "waiting" do stoke.sleep(0.01) end
+  restart(t, path)
+  flow:start(nil, { id = "1" })
+  run:cancel()
+  t.eq(select(2, stoke.try(run.await, run)).kind, "cancelled")
+end)
+
+test("a step takes no signal: it could not be done again", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local flow = stoke.workflow("odd", function() return stoke.step("s", function() return stoke.signal "x" end) end)
+  local _, err = stoke.try(function() return flow:start():await() end)
+  t.eq(err.kind, "argument")
+  t.match(err.message, "a step or a tool takes no signal")
+end)
+
 test("a run starts and awaits others: their ids follow from its own", { real = true }, function(t)
   local _, closing <close> = store_of(t) -- luacheck: ignore
   local child = stoke.workflow("child", function(n) return n * n end)

@@ -151,7 +151,8 @@ function M.define(name, f, options)
     box.workflows[name] = definition
     return definition
   end
-  M.defined[name] = definition
+  modules.commit(function() M.defined[name] = definition end) -- a reload that fails leaves the old one
+  if modules.change then return definition end
   if modules.body() then script.after_body = M.resume_all else M.resume_all() end
   return definition
 end

@@ -173,3 +173,24 @@ test("a step gets a key, which is the same each time it is done", { real = true 
   t.eq(#keys[1], 64)
   t.ok(keys[1] ~= keys[2])
 end)
+
+test("a request with idempotency sends a key: of its own outside of a run, the same each time inside", { real = true }, function(t)
+  local keys = {}
+  local server <close> = stoke.http.serve { port = 0, handler = function(req, res)
+    keys[#keys + 1] = req.headers["idempotency-key"]
+    if #keys == 3 then return res:reply(500, {}, "no") end
+    res:reply(200, {}, "ok")
+  end }
+  for _ = 1, 2 do stoke.http.post(server.url, { body = "x", idempotency = true }) end
+  t.eq({ #keys, #keys[1], keys[1] ~= keys[2] }, { 2, 32, true })
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local flow = stoke.workflow("post", function()
+    local post = function() return stoke.http.post(server.url, { body = "x", idempotency = true }).body end
+    return stoke.step("twice", function()
+      stoke.try(post)
+      return post()
+    end, { idempotent = true })
+  end)
+  t.eq(flow:start(nil, { id = "1" }):await(), "ok")
+  t.eq({ #keys, #keys[3], keys[3] ~= keys[4] }, { 4, 64, true }) -- two requests; each would keep its key when it is done again
+end)

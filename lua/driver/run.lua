@@ -55,6 +55,9 @@ effect.define("step", { class = function(q) return q.idempotent and "idempotent"
 -- ---- from outside -------------------------------------------------------------------------------------------------------------
 
 local function entry_of(call, what)
+  if call and call.context.inside then
+    return nil, errors.new("argument", what .. ": a step or a tool takes no signal; wait for it in the run itself")
+  end
   local journal = call and call.context.journal
   local entry = journal and journal.entry
   if entry then return entry, journal end
@@ -90,7 +93,7 @@ end })
 effect.define("run.await", { class = "pure", run = function(q, call)
   local journal = call and call.context.journal
   local goes_on = journal and journal:waits_for("run " .. q.id)
-  local ended, err = runs.await(q.id)
+  local ended, err = runs.await(q.id, journal ~= nil)
   if goes_on then goes_on() end
   return ended, err
 end })

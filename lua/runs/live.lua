@@ -87,6 +87,7 @@ local function resolve(entry, parts, log)
     end
   end
   if not list[1] then return nil end
+  log:state("running") -- with it: killed here, it is parked no more
   local _, failed = log:barrier()
   if failed then return failed end
   for _, said in ipairs(list) do entry.store:resolved(entry.id, said.key) end
@@ -105,9 +106,18 @@ local function full(err)
   return cause.kind == "db" and tostring(cause.code):find "SQLITE_FULL" ~= nil
 end
 
+--- How a person says what came of an effect in doubt.
+---@param id string of the run
+---@return string
+function M.hint(id)
+  local quoted = id:find "[^%w_./:@%%+-]" and "'" .. id:gsub("'", "'\\''") .. "'" or id
+  return ("look whether it was done, then say so: stoke resolve %s --retry, --value JSON or --fail WHY"):format(quoted)
+end
+
 --- It stays as it is, until what is wrong is mended.
 local function park(entry, err, log)
   entry.parked = err
+  if err.kind == "in_doubt" then err.hint = M.hint(entry.id) end
   M.parked[entry.id] = entry
   entry.retries = full(err)
   local what = err.kind == "in_doubt" and "in doubt: " or err.kind == "replay" and "it does not go as recorded: " or ""
@@ -115,7 +125,17 @@ local function park(entry, err, log)
     log:state("parked", what .. err.message)
     log:barrier()
   end
-  if M.on_parked then M.on_parked(entry, err) end
+  mail.unwatch(entry)
+  if err.kind == "in_doubt" then mail.watch(entry.store, entry, M.again) end
+end
+
+--- Take a parked run up again, where a person has said something about what is in doubt.
+---@param entry stoke.runs.live
+function M.again(entry)
+  local said = entry.store:resolutions(entry.id)
+  if not said or not said[1] or M.parked[entry.id] ~= entry then return end
+  mail.unwatch(entry)
+  M.begin(entry.store, entry.run, entry.definition)
 end
 
 local function state_of(err)
@@ -126,9 +146,7 @@ end
 local function finish(entry, results, log)
   local err = results.err
   if entry.suspended then return end
-  if err and (err.kind == "parked" or err.kind == "in_doubt" or err.kind == "replay") then
-    return park(entry, err, log)
-  end
+  if entry.journal:broken() then return park(entry, err, log) end
   local state = state_of(err)
   local refused = log:finish(state, not err and results[1] or nil, err)
   if refused then
@@ -193,7 +211,7 @@ end
 
 local function take_up(entry)
   local ok, err = pcall(live, entry)
-  mail.unwatch(entry)
+  if not entry.parked then mail.unwatch(entry) end
   M.live[entry.id] = nil
   entry.store:release(entry.run)
   if not ok and not entry.suspended then

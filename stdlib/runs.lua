@@ -5,6 +5,7 @@
 --- `export` wrote (NAME.run). `store` names the file of the store; else it is the configured one, `.stoke/state.db` in the working
 --- folder, or the user's.
 
+local cassettes = require "stoke.test.cassette"
 local compare = require "stoke.runs.compare"
 local config = require "stoke.config"
 local drivers = require "core.driver.runs"
@@ -313,8 +314,11 @@ end
 
 --- A run as one file: a bug report that repeats itself. The functions and verbs that read a run take the file's name; `stoke replay
 --- FILE --check` does it again, offline. Secrets are not in it: they were never written down.
+---
+--- A name that ends in .jsonl makes a cassette of it: what it asked of model servers and of the web, for a test that says
+--- `{ cassette = "NAME" }` (cassettes/NAME.jsonl beside the test) and asks the same.
 ---@param id string
----@param path? string else the id with `.run`, in the working folder
+---@param path? string ends in .run or .jsonl; else the id with `.run`, in the working folder
 ---@param options? stoke.runs.where
 ---@return string path
 ---Raises `usage`, `argument`, `db`, `os`.
@@ -323,11 +327,17 @@ end
 function M.export(id, path, options)
   check_id("runs.export", id)
   options = errors.options(options, { store = "string" }, "runs.export")
+  if path and path:find "%.jsonl$" then
+    local parts = loaded(id, options)
+    cassettes.of_run(path, parts.run.id, parts.run, parts.rows):save()
+    return path
+  end
   local text = check(perform("runs.text", asked(id, options)))
   local head = json.decode(text:match "^[^\n]*")
   path = path or (type(head) == "table" and type(head.id) == "string" and head.id or id):gsub("[^%w_.-]", "_") .. ".run"
   if not path:find "%.run$" then
-    errors.raise("usage", ("the name of an exported run ends in .run, not %q"):format(path), { hint = ("%s.run"):format(path) })
+    errors.raise("usage", ("the name of an exported run ends in .run, not %q"):format(path),
+      { hint = ("%s.run; a cassette for a test ends in .jsonl"):format(path) })
   end
   fs.write(path, text)
   return path

@@ -27,7 +27,6 @@ static bool hand_over(struct store_db *db, struct store_job *job) {
   if (open) {
     job->writes = true;
     job->state = JOB_WRITES;
-    db->queued += job->request_len + sizeof *job;
     queue_add(&db->writes, job);
     if (db->writer_waits) uv_cond_signal(&db->work);
   }

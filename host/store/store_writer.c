@@ -6,7 +6,8 @@
 
 #define GROUP_MAX   1024
 #define GROUP_BYTES ((size_t)8 << 20)
-#define REDO_MAX    4 /* a disk that fails fails all soon */
+#define REDO_MAX    4      /* a disk that fails fails all soon */
+#define QUICK_NS    400000 /* of a commit: less than a pump takes that feeds it */
 #define IDLE_NS     100000000ull
 #define FRAMES_IDLE 256   /* pages of the log beyond which an idle writer copies them to the file */
 #define FRAMES_MAX  16384 /* and one that is never idle, too */
@@ -106,11 +107,13 @@ static void end_transaction(struct conn *c) {
 }
 
 static bool commit(struct store_db *db, struct err *e) {
+  uint64_t from = uv_hrtime();
   FAULT_POINT("before-commit");
   if (!conn_exec(&db->writer, "COMMIT", e)) {
     end_transaction(&db->writer);
     return false;
   }
+  atomic_store_explicit(&db->quick, uv_hrtime() - from < QUICK_NS, memory_order_relaxed);
   FAULT_POINT("after-commit-before-ack");
   return true;
 }

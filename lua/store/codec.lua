@@ -60,13 +60,11 @@ M.text = text_of
 ---@field seconds number
 ---@field more string
 
---- A value alone, and nothing unusual known of it.
+--- A value alone, and nothing unusual known of it: no third field is there.
 local function is_plain(outcome)
-  if not known.is_once(outcome.facts) then return false end
-  for name in next, outcome do
-    if name ~= "value" and name ~= "facts" then return false end
-  end
-  return true
+  local facts = outcome.facts
+  if facts == nil or not known.is_once(facts) then return false end
+  return next(outcome, (next(outcome, (next(outcome))))) == nil
 end
 
 --- An outcome as it is kept, without the items of a stream. One that is a value and nothing else, as most are, is only its text.
@@ -77,12 +75,18 @@ end
 ---@return stoke.error|nil err `limit`
 function M.outcome(outcome, sink, max)
   max = max or M.LIMIT
-  if outcome.value ~= nil and is_plain(outcome) then return text_of(outcome.value, sink, max) end
+  local value = outcome.value
+  if value ~= nil and is_plain(outcome) then
+    local text = encode(value, sink, false, max)
+    if text then return text end
+  elseif outcome.text and is_plain(outcome) then
+    return outcome.text
+  end
   local kind, said = kind_of(outcome)
   local made = { kind = kind, value = outcome.text or null, err = null, facts = null, more = null, input = null, output = null,
     seconds = null }
-  local function text(value)
-    local made_of, err = text_of(value, sink, max)
+  local function text(any)
+    local made_of, err = text_of(any, sink, max)
     if not made_of then error(err, 0) end
     return made_of
   end

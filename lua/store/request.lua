@@ -2,10 +2,12 @@
 --- those are kept that no earlier request of the run began with. Messages are known again by their text, and what was once kept of
 --- a table is known by the table: kept requests do not change.
 
+local json = require "core.json"
 local plain = require "core.store.plain"
 
 local M = {}
 
+local GROWING = getmetatable(json.growing {})[1]
 local encode, hash, concat, move = plain.encode, plain.hash, table.concat, table.move
 
 --- Bytes of a value's text from which on it is kept as a content of its own; as of strings (host/bind/bind_plain.h).
@@ -33,16 +35,21 @@ local function short(text, sink)
   return '{"$value":"' .. h .. '"}'
 end
 
+--- Do the messages of a list stay as they are?
+local function is_lasting(list)
+  local meta = getmetatable(list)
+  return type(meta) == "table" and rawget(meta, 1) == GROWING
+end
+
 local function without_messages(t)
   local out = {}
   for name, value in next, t do out[name] = value end
-  out.messages = setmetatable({}, getmetatable(t.messages))
+  out.messages = is_lasting(t.messages) and {} or setmetatable({}, getmetatable(t.messages))
   return setmetatable(out, getmetatable(t))
 end
 
 --- The list of messages of a request, and the request without them.
 local function split(request)
-  if type(request) ~= "table" then return nil end
   local body, messages = request.body, request.messages
   if type(body) == "table" and type(body.messages) == "table" and #body.messages > 0 then
     local rest = {}
@@ -53,14 +60,15 @@ local function split(request)
   if type(messages) == "table" and #messages > 0 then return messages, without_messages(request) end
 end
 
---- The text of a message; what was once made of a table is known.
-function Requests:text_of(message, sink)
-  local known = type(message) == "table" and self.texts[message]
+--- The text of a message; what was once made of a table that does not change is known.
+function Requests:text_of(message, sink, lasting)
+  if type(message) ~= "table" then lasting = false end
+  local known = lasting and self.texts[message]
   if known then return known end
   local text = encode(message, sink, true)
   if not text then return nil end
   text = short(text, sink)
-  if type(message) == "table" then self.texts[message] = text end
+  if lasting then self.texts[message] = text end
   return text
 end
 
@@ -68,18 +76,21 @@ end
 ---@param request any
 ---@param number integer of its record
 ---@param sink table<string, string> takes contents by their hash
+---@param raw? boolean it is the script's own, which may change; else a copy
 ---@return string|nil text nil: it is not plain
 ---@return integer|nil base number of the record it continues; nil: none
 ---@return integer|nil kept messages of that
-function Requests:encode(request, number, sink)
+function Requests:encode(request, number, sink, raw)
+  if type(request) ~= "table" or not request.messages and not request.body then return (encode(request, sink, true)) end
   local messages, rest = split(request)
   if not messages then return (encode(request, sink, true)) end
+  local lasting = not raw or is_lasting(messages)
   local node, kept, base, added = self.root, 0, nil, {}
   if self.nodes > NODES then self.root, self.nodes, node = { next = {} }, 0, nil end
   node = node or self.root
   local known = true
   for i = 1, #messages do
-    local text = self:text_of(messages[i], sink)
+    local text = self:text_of(messages[i], sink, lasting)
     if not text then return nil end
     local following = known and node.next[text]
     if following then
@@ -141,7 +152,7 @@ end
 --- The request of a record.
 ---@param number integer
 ---@return any request
----Raises `db` where the file is damaged.
+---Raises `protocol` where the file is damaged.
 function Kept:of(number)
   local text = self.texts[number]
   if not text then return nil end

@@ -1,6 +1,6 @@
 /* store_engine.c - the engine of databases, without Lua: what is acknowledged survives full disks, failing ones and power cuts; each
  * write succeeds or fails alone; everything that was begun ends. The seed is printed when something differs; store_engine SEED repeats
- * it. */
+ * it, store_engine SEED N its test N alone. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -545,10 +545,8 @@ int main(int argc, char **argv) {
   CHECK(mkdtemp(folder) && host_init(&host, &e) && sqlite_api_open(&e));
   snprintf(path, sizeof path, "%s/x.db", folder);
   int bad = 0;
-  for (size_t i = 0; !bad && i < COUNT_OF(tests); i++) {
-    if (getenv("STORE_TIMES")) printf("%zu %.3f\n", i, (double)uv_hrtime() / 1e9), fflush(stdout);
-    bad = tests[i]();
-  }
+  for (size_t i = 0; !bad && i < COUNT_OF(tests); i++)
+    if (argc < 3 || strtoul(argv[2], NULL, 10) == i) bad = tests[i]();
   if (bad) printf("seed %llu\n", (unsigned long long)seed);
   remove_files();
   (void)rmdir(folder);

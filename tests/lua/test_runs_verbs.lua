@@ -181,6 +181,22 @@ test("verbs: an exported run is shown and played without its store", { real = tr
   t.ok(elsewhere.run("show", "bug.run").stdout:find '"Take one."')
 end)
 
+test("verbs: a run as a cassette is what a test asks", { real = true }, function(t)
+  local here <close> = place()
+  here.run("trip.lua", SIM)
+  t.eq(here.run("export", "trip-7", "cassettes/trip.jsonl").stdout,
+    'cassettes/trip.jsonl: a test with { cassette = "trip" } beside its folder asks the same, offline\n')
+  fs.write(here.path .. "/trip_test.lua", [[
+local test, stoke = require "stoke.test", require "stoke"
+local weather = stoke.tool { name = "get_weather", description = "Current weather in a city", params = { city = "string: city" },
+  run = function(args) return "4 degrees, rain in " .. args.city end }
+local guide = stoke.agent { name = "guide", model = "qwen2.5:3b", tools = { weather } }
+test("as it was", { cassette = "trip" }, function(t) t.eq(guide:run("Umbrella in Oslo?").text, "Take one.") end)
+]])
+  local r = here.run("test", "trip_test.lua")
+  t.ok(r.stdout:find "1 passed, 0 failed", r.stdout .. r.stderr)
+end)
+
 test("verbs: a replay that parts says where, with exit code 1", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)

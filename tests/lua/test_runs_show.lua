@@ -207,6 +207,16 @@ what followed: 7 are only in A, 1 is the same
 ]])
 end)
 
+test("diff: of runs that have not both ended only that is said", function(t)
+  local held <close> = kept.store(t)
+  local open = { state = "waiting", waits = "a person" }
+  kept.run(held.store, "one", function() stoke.sleep(1) end, open)
+  kept.run(held.store, "two", function() stoke.sleep(1) end, { state = "running" })
+  kept.run(held.store, "three", function() stoke.sleep(1) end)
+  t.eq(runs.diff("one", "two", { store = held.path }).ends, nil)
+  t.eq(runs.diff("one", "three", { store = held.path }).ends, "A is waiting, B is done")
+end)
+
 test("diff: clocks and speeds are no first difference where there is another one", function(t)
   local difference = two(t, function(store)
     t.model("qwen2.5:3b", { ANSWERS[1], ANSWERS[2], "Nothing." })

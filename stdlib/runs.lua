@@ -1,9 +1,9 @@
 --- Durable runs from outside: what there is of them, what they did, and what becomes of those that wait for a person. The verbs of
 --- the command line (stoke runs, show, replay, fork, diff, approve, resolve, prune, export) are these functions.
 ---
---- Everywhere an id may be cut short to a beginning that no other id has; what reads a run also takes the name of a file that
---- `export` wrote (NAME.run). `store` names the file of the store; else it is the configured one, `.stoke/state.db` in the working
---- folder, or the user's.
+--- Everywhere an id may be cut short to a beginning that no other id has, and "@3" is the run of that number; what reads a run also
+--- takes the name of a file that `export` wrote (NAME.run). `store` names the file of the store; else it is the configured one,
+--- `.stoke/state.db` in the working folder, or the user's.
 
 local cassettes = require "stoke.test.cassette"
 local compare = require "stoke.runs.compare"

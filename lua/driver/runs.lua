@@ -44,13 +44,22 @@ end
 --- Ids that a wrong one is compared with.
 local COMPARED <const> = 1000
 
---- A run by its id, or by the beginning of it that no other id has.
+--- A run by its number in the store: for ids that nobody can type.
+local function numbered(store, number)
+  local list, err = store:list { before = number + 1, limit = 1 }
+  if not list then return nil, err end
+  return list[1] and list[1].number == number and list[1] or nil
+end
+
+--- A run by its id, by the beginning of it that no other id has, or by @ and its number.
 ---@param store stoke.store
 ---@param id string
 ---@return stoke.store.run|nil
 ---@return stoke.error|nil err
 function M.run(store, id)
   local run, err = store:find(id)
+  local number = math.tointeger(tonumber(id:match "^@(%d+)$"))
+  if not run and not err and number then run, err = numbered(store, number) end
   if run or err then return run, err end
   local list
   if id ~= "" then

@@ -14,7 +14,8 @@ local SPEC = {
                { "stoke show bug.run", "what it did" } },
   options = { { "json", type = "boolean", help = "the path as JSON" } },
   positionals = { { "id", help = "the run" },
-                  { "file", optional = true, placeholder = "FILE", help = "ends in .run, or in .jsonl for a cassette; else ID.run" } },
+                  { "file", optional = true, placeholder = "FILE",
+                    help = "ends in .run, or in .jsonl for a cassette; else ID.run" } },
 }
 
 ---@param argv string[]

@@ -104,6 +104,7 @@ test("show: what a run holds cannot drive the terminal", function(t)
   kept.run(held.store, "evil\27[2J", function() return bot:run("x").text end)
   local shown = runs.show("evil\27[2J", { store = held.path })
   local text = timeline.heading(shown.run, shown.totals) .. timeline.text(shown.records)
+  t.eq({ words.id(shown.run), runs.show("@1", { store = held.path }).run.id }, { "@1", "evil\27[2J" })
   t.eq(text:find "[\0-\9\11-\31\127]", nil, text)
 end)
 

@@ -172,6 +172,16 @@ the end: result differs at byte 1
   t.eq(here.run("replay", "trip-7-2", "--check").stdout, "5 effects, all the same\n")
 end)
 
+test("verbs: a fork that keeps what followed from another outcome is parked where it parts", { real = true }, function(t)
+  local here <close> = place()
+  here.run("trip.lua", SIM)
+  t.eq(here.run("fork", "trip-7", "--at", "5", "--set", '4="sun"').stderr,
+    "records 5 to 5 keep their outcomes: where the run asks something else there, it is parked; --at 4 asks anew\n")
+  local r = here.run("resume", "trip-7-2", "--sim=later.lua")
+  t.eq({ r.code, r.stderr:match "^stoke: replay: diverged at #5" }, { 1, "stoke: replay: diverged at #5" })
+  t.ok(here.run("runs").stdout:find "\ntrip%-7%-2  trip      parked +[%d.]+s  it does not go as recorded: diverged at #5: .-…  ")
+end)
+
 test("verbs: an exported run is shown and played without its store", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)

@@ -258,6 +258,10 @@ static void undo_begin(struct store_db *db, struct store_job *job) {
 struct store_db *store_open(struct host *h, const char *path, const struct store_options *o, struct store_job *job,
                             struct err *e) {
   if (!sqlite_api_open(e)) return NULL;
+  if (!sqlite.threadsafe()) {
+    err_set(e, "os", 0, "databases need a libsqlite3 that was built for threads");
+    return NULL;
+  }
   struct store *s = store_of(h, e);
   if (!s) return NULL;
   struct store_db *db = db_new(s, path, o);

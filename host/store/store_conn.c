@@ -20,8 +20,9 @@
   X(INTERNAL)                                                                                                          \
   X(PERM)                                                                                                              \
   X(ABORT)                                                                                                             \
-  X(BUSY) X(LOCKED) X(NOMEM) X(READONLY) X(INTERRUPT) X(IOERR) X(CORRUPT) X(NOTFOUND) X(FULL) X(CANTOPEN) X(PROTOCOL)  \
-      X(EMPTY) X(SCHEMA) X(TOOBIG) X(CONSTRAINT) X(MISMATCH) X(MISUSE) X(NOLFS) X(AUTH) X(FORMAT) X(RANGE) X(NOTADB)   \
+  X(BUSY)                                                                                                              \
+  X(LOCKED) X(NOMEM) X(READONLY) X(INTERRUPT) X(IOERR) X(CORRUPT) X(NOTFOUND) X(FULL) X(CANTOPEN) X(PROTOCOL) X(EMPTY) \
+      X(SCHEMA) X(TOOBIG) X(CONSTRAINT) X(MISMATCH) X(MISUSE) X(NOLFS) X(AUTH) X(FORMAT) X(RANGE) X(NOTADB)            \
           X(CONSTRAINT_CHECK) X(CONSTRAINT_FOREIGNKEY) X(CONSTRAINT_NOTNULL) X(CONSTRAINT_PRIMARYKEY)                  \
               X(CONSTRAINT_TRIGGER) X(CONSTRAINT_UNIQUE) X(CONSTRAINT_ROWID) X(CONSTRAINT_DATATYPE) X(ABORT_ROLLBACK)  \
                   X(BUSY_RECOVERY) X(BUSY_SNAPSHOT) X(BUSY_TIMEOUT) X(LOCKED_SHAREDCACHE) X(CORRUPT_VTAB)              \

@@ -10,7 +10,7 @@
 #include "store_api.h"
 
 #define STATEMENTS_KEPT 64
-#define READERS_MAX     2
+#define READERS_MAX     4
 
 struct statement {
   struct statement *next, **prev; /* by use, the last used first */
@@ -94,7 +94,7 @@ struct store_db {
 
   uv_thread_t thread; /* the writer; as the rest */
   struct conn writer;
-  int synchronous;
+  int synchronous, checkpoint_at;
   struct chain *chains;
   size_t chains_len;
 };

@@ -268,6 +268,12 @@ static bool run_statement(struct run *r, struct statement *s, const char **at) {
   return true;
 }
 
+static bool given(const char *params) {
+  struct store_value n;
+  (void)store_value_read(params, &n);
+  return n.integer > 0;
+}
+
 /* All statements of one text: parameters are those of its only one. */
 static bool run_text(struct run *r, const struct store_value *text, const char **at) {
   static const char none[] = {STORE_INTEGER, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -278,6 +284,8 @@ static bool run_text(struct run *r, const struct store_value *text, const char *
     if (!s && !may_run(r->conn, r->job, sql, len, &r->job->err)) return false;
     if (!s) s = conn_prepare(r->conn, sql, len, &r->job->err);
     if (!s) return false;
+    if (s->tail && first && given(*at))
+      return refuse(&r->job->err, sql, "parameters belong to one statement, not to several");
     if (s->stmt) {
       if ((s->tail || sqlite.column_count(s->stmt) > 0) && !sqlite.stmt_readonly(s->stmt) && !mark(r)) return false;
       const char *params = s->tail || !first ? none : *at, *after = params;

@@ -259,7 +259,12 @@ static void checkpoint(struct store_db *db, int mode) {
 static struct store_job *next_job(struct store_db *db) {
   struct store_job *job;
   bool tidy = db->writer.frames >= FRAMES_IDLE;
-  if (db->writer.frames >= FRAMES_MAX) checkpoint(db, SQLITE_CHECKPOINT_PASSIVE), tidy = false;
+  if (db->writer.frames < db->checkpoint_at - FRAMES_MAX) db->checkpoint_at = FRAMES_MAX; /* the log has begun anew */
+  if (db->writer.frames >= db->checkpoint_at) {
+    db->checkpoint_at = db->writer.frames + FRAMES_MAX; /* not with every commit, where a reader holds it up */
+    checkpoint(db, SQLITE_CHECKPOINT_PASSIVE);
+    tidy = false;
+  }
   uv_mutex_lock(&db->lock);
   while (!(job = store_take(db, &db->writes))) {
     db->writer_waits = true;
@@ -335,6 +340,7 @@ void store_writer(void *ud) {
   struct store_db *db = ud;
   store_quiet_thread();
   struct store_job *job = db->opening;
+  db->checkpoint_at = FRAMES_MAX;
   bool open = conn_open(&db->writer, db, true, &job->err);
   store_post(db, &job, 1);
   if (!open) return;

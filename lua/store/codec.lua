@@ -83,22 +83,16 @@ function M.outcome(outcome, sink, max)
     return outcome.text
   end
   local kind, said = kind_of(outcome)
-  local made = { kind = kind, value = outcome.text or null, err = null, facts = null, more = null, input = null, output = null,
-    seconds = null }
-  local function text(any)
-    local made_of, err = text_of(any, sink, max)
-    if not made_of then error(err, 0) end
-    return made_of
-  end
-  local ok, err = pcall(function()
-    if outcome.value ~= nil then made.value = text(outcome.value) end
-    if outcome.err ~= nil then made.err = text(outcome.err) end
-    made.facts, made.input, made.output, made.seconds = known.keep(outcome.facts, text)
-    local more = more_of(outcome, said)
-    if more then made.more = text(more) end
-  end)
-  if not ok then return nil, err end
-  return made
+  local kept, err, failed = outcome.text or null, null, nil
+  if value ~= nil then kept, failed = text_of(value, sink, max) end
+  if not failed and outcome.err ~= nil then err, failed = text_of(outcome.err, sink, max) end
+  if failed then return nil, failed end
+  local facts, input, output, seconds
+  facts, input, output, seconds, failed = known.keep(outcome.facts, text_of, sink, max)
+  local more = not failed and more_of(outcome, said) or null
+  if more ~= null then more, failed = text_of(more, sink, max) end
+  if failed then return nil, failed end
+  return { kind = kind, value = kept, err = err, facts = facts, more = more, input = input, output = output, seconds = seconds }
 end
 
 --- The items of a stream that has ended.

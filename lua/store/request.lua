@@ -19,12 +19,16 @@ local NODES <const> = 20000
 ---@field root table known beginnings: node.next[text] = node of one message more; node.number is a record that begins so
 ---@field nodes integer
 ---@field texts table<table, string> of messages, weak
+---@field paths table<table, any[]> first message -> the last request that began with it: message, node, message, node, ...; weak
 local Requests = {}
 Requests.__index = Requests
 
+local WEAK = { __mode = "k" }
+local function new_paths() return setmetatable({}, WEAK) end
+
 ---@return stoke.store.requests
 function M.new()
-  return setmetatable({ root = { next = {} }, nodes = 0, texts = setmetatable({}, { __mode = "k" }) }, Requests)
+  return setmetatable({ root = { next = {} }, nodes = 0, texts = setmetatable({}, WEAK), paths = new_paths() }, Requests)
 end
 
 --- A text, or what stands for it where it is long.
@@ -72,6 +76,28 @@ function Requests:text_of(message, sink, lasting)
   return text
 end
 
+--- How far messages are those of a path, as tables: their number, the node of the last one, and a record that begins so.
+local function agree(path, messages, root)
+  local known, node = 0, root
+  for i = 1, #messages do
+    if path[2 * i - 1] ~= messages[i] then break end
+    known, node = i, path[2 * i]
+  end
+  for i = #path, 2 * known + 1, -1 do path[i] = nil end
+  return known, node, node.number
+end
+
+--- The next request that begins with the same table is likely to go on with the same ones.
+function Requests:remember(messages)
+  local path, node = {}, self.root
+  for i = 1, #messages do
+    node = node.next[self.texts[messages[i]] or ""]
+    if not node then return end
+    path[2 * i - 1], path[2 * i] = messages[i], node
+  end
+  if type(messages[1]) == "table" then self.paths[messages[1]] = path end
+end
+
 --- A request as it is kept: base and kept are nil where it has no messages.
 ---@param request any
 ---@param number integer of its record
@@ -85,23 +111,26 @@ function Requests:encode(request, number, sink, raw)
   local messages, rest = split(request)
   if not messages then return (encode(request, sink, true)) end
   local lasting = not raw or is_lasting(messages)
-  local node, kept, base, added = self.root, 0, nil, {}
-  if self.nodes > NODES then self.root, self.nodes, node = { next = {} }, 0, nil end
-  node = node or self.root
-  local known = true
-  for i = 1, #messages do
+  if self.nodes > NODES then self.root, self.nodes, self.paths = { next = {} }, 0, new_paths() end
+  local path = lasting and self.paths[messages[1]]
+  local node, base, known = self.root, nil, 0
+  if path then known, node, base = agree(path, messages, node) end
+  local kept, added = known, {}
+  for i = known + 1, #messages do
     local text = self:text_of(messages[i], sink, lasting)
     if not text then return nil end
-    local following = known and node.next[text]
+    local following = kept == i - 1 and node.next[text]
     if following then
       base, kept = following.number, i
     else
-      known, following = false, { next = {}, number = number }
+      following = { next = {}, number = number }
       node.next[text], self.nodes = following, self.nodes + 1
       added[#added + 1] = text
     end
     node = following
+    if path then path[2 * i - 1], path[2 * i] = messages[i], node end
   end
+  if lasting and not path then self:remember(messages) end
   local text = encode(rest, sink, true)
   if not text then return nil end
   return '{"add":[' .. concat(added, ",") .. '],"rest":' .. short(text, sink) .. "}", base, kept

@@ -401,15 +401,15 @@ static const char forever_written[] =
 
 static int a_cancel_ends_what_runs_and_what_waits(void) {
   struct store_db *db = fresh();
-  static struct work w[4];
-  for (int i = 0; i < 4; i++) {
-    set(&w[i], i < 3 ? STORE_QUERY : STORE_WRITE);
-    add(&w[i], i < 3 ? forever : forever_written, 0);
+  static struct work w[7];
+  for (int i = 0; i < 7; i++) {
+    set(&w[i], i < 6 ? STORE_QUERY : STORE_WRITE);
+    add(&w[i], i < 6 ? forever : forever_written, 0);
     CHECK(begin(db, &w[i]));
   }
   uv_sleep(20);
-  for (int i = 0; i < 4; i++) store_cancel(&w[i].job);
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 7; i++) store_cancel(&w[i].job);
+  for (int i = 0; i < 7; i++) {
     wait_for(&w[i]);
     if (!w[i].job.err.kind) FAIL("job %d was not cancelled", i);
   }

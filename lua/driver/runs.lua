@@ -248,7 +248,7 @@ end
 
 --- A run of this process hears of it at once; other processes look at the file.
 local function tell(store, id)
-  if store == runs.store() and runs.told then runs.told(id) end
+  if store == runs.store() then runs.told(id) end
 end
 
 --- The record that a decision is about: `of` a number, else the only one there is.

@@ -293,3 +293,21 @@ test("runs: what a run asks of other runs is recorded like any effect", function
   t.eq({ again.err, again[1] }, { nil, results[1] })
   t.eq(#runs.list { store = held.path }, 3)
 end)
+
+test("runs: a script approves a run of its own", function(t)
+  t.model("qwen2.5:3b", { { tool = "book", args = { to = "Rome" } }, "It is done." })
+  local done = {}
+  local book = stoke.tool { name = "book", description = "Book", params = { to = "string" }, needs_approval = true,
+    run = function(args)
+      done[#done + 1] = args.to
+      return "booked"
+    end }
+  local guide = stoke.agent { name = "guide", model = "qwen2.5:3b", tools = { book } }
+  local flow = stoke.workflow("booking of a test", function() return guide:run("Book").text end)
+  local run = flow:start(nil, { id = "own" })
+  while runs.find("own").state ~= "waiting" do stoke.sleep(1) end
+  runs.approve "own"
+  t.eq(run:await(), "It is done.")
+  t.eq(done, { "Rome" })
+  t.eq(runs.list({ workflow = "booking of a test" })[1].state, "done")
+end)

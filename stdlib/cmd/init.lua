@@ -20,7 +20,8 @@ local M = {}
 function approval.asker(entry) require "stoke.approve".ask(entry) end
 
 ---The verbs in the order help shows them. `talks`: the verb speaks to a model server, so that --sim
----has a meaning; `bare`: it works without reading any configuration; `file`: where it is when its module is not named like it.
+---has a meaning; `bare`: it works without reading any configuration; `lenient`: it goes on where a setting is wrong; `file`: its
+---module, where that is not named like the verb.
 M.verbs = {
   { name = "run", summary = "run a script (no FILE: ./main.lua)", usage = "run [FILE] [ARGS]",
     talks = true },
@@ -47,7 +48,7 @@ M.verbs = {
   { name = "top", summary = "watch a running host", usage = "top [NAME]" },
   { name = "test", summary = "run tests", usage = "test [FILES]" },
   { name = "doctor", summary = "check the set-up and print every setting", usage = "doctor",
-    talks = true },
+    talks = true, lenient = true },
   { name = "init", summary = "make a folder with an agent, its test and what an editor needs", usage = "init [FOLDER]",
     file = "scaffold", bare = true },
   { name = "completion", summary = "print completion for a shell", usage = "completion SHELL",
@@ -144,9 +145,10 @@ end
 ---Put the runtime's flags into force.
 ---@param flags table<string, string|boolean|string[]> by name, as runtime.split gives them
 ---@param talks? boolean the work ahead speaks to a model server
-function M.apply(flags, talks)
+---@param lenient? boolean wrong settings of the environment and the files are left out: config.problems() has them
+function M.apply(flags, talks, lenient)
   if flags["env-file"] then envfile.load(flags["env-file"]) end
-  config.load { flags = flags }
+  config.load { flags = flags, problems = lenient and {} or nil }
   local c = config.get()
   log.configure { level = c.log.level, format = c.log.format }
   require "core.gate.pool".default_width = c.pool.per_model
@@ -163,7 +165,11 @@ function M.apply(flags, talks)
   elseif flags["trace-bodies"] then
     errors.raise("usage", "--trace-bodies needs --trace FILE")
   end
-  if talks then simulate() end
+  if not talks then return end
+  local problems = lenient and config.problems()
+  if not problems then return simulate() end
+  local ok, err = pcall(simulate) -- a script of answers that cannot be read
+  if not ok then problems[#problems + 1] = errors.wrap(err) end
 end
 
 --- Seconds a script lives before others can look into it: short ones pay nothing for it.
@@ -251,7 +257,7 @@ end
 local function run_verb(verb, argv, flags)
   if not verb.bare then
     local asks = argv[1] == "--help" or argv[1] == "-h"
-    if not asks then M.apply(flags, verb.talks) end
+    if not asks then M.apply(flags, verb.talks, verb.lenient) end
   end
   return M.command(verb)(argv)
 end

@@ -30,7 +30,7 @@ M.exits = {
 }
 
 M.environment = {
-  { "OLLAMA_HOST", "address of the model server, as Ollama itself reads it" },
+  { "OLLAMA_HOST", "address of the model server, in the notation of Ollama" },
   { "OLLAMA_API_KEY", "its key" },
   { "STOKE_ENDPOINT", "as --endpoint: a name of the configuration, or an address" },
   { "STOKE_CONFIG", "as --config" },

@@ -116,10 +116,11 @@ end
 --- at the end the result is compared, too.
 ---@param id string
 ---@param options? { to?: integer, on_record?: fun(entry: stoke.runs.entry, row: table), print?: boolean, code?: "own"|"latest",
----  store?: string }
+---  closed?: boolean, store?: string }
 ---  to: do no more than the records up to this one; on_record: called in the run as it gets an outcome; print: what the run prints
 ---  is printed again; code: its own, as it was kept, or "latest": that of its files as they are now, to see whether it would ask
----  something else
+---  something else; closed: from now on this process may reach no file, host, program or tool, as the code of a file that somebody
+---  else has written is run
 ---@return { same: boolean, effects: integer, ended: boolean, difference?: string, err?: stoke.error }
 ---  ended: it went to the run's end
 ---Raises `usage`, `argument`, `db`.
@@ -128,7 +129,7 @@ end
 function M.replay(id, options)
   check_id("runs.replay", id)
   options = errors.options(options, { to = "number", on_record = "function", print = "boolean", code = "string",
-    store = "string" }, "runs.replay")
+    closed = "boolean", store = "string" }, "runs.replay")
   if options.code and options.code ~= "own" and options.code ~= "latest" then
     errors.argument("runs.replay: code must be \"own\" or \"latest\", got %s", errors.describe(options.code))
   end

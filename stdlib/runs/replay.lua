@@ -4,6 +4,7 @@ local compare = require "core.journal.place"
 local drivers = require "core.driver.runs"
 local errors = require "core.errors"
 local plain = require "core.journal.plain"
+local policy = require "core.gate.policy"
 local timeline = require "stoke.runs.timeline"
 
 local M = {}
@@ -51,7 +52,7 @@ end
 --- Do it again.
 ---@param q { id: string, store?: string, text?: string }
 ---@param options { to?: integer, on_record?: fun(entry: stoke.runs.entry, row: table), on_given?: fun(row: table),
----  print?: boolean, code?: "own"|"latest" }
+---  print?: boolean, code?: "own"|"latest", closed?: boolean }
 ---@return stoke.runs.replayed
 ---Raises `usage`, `argument`, `db`.
 ---
@@ -66,7 +67,10 @@ function M.run(q, options)
   local results
   local latest = options.code == "latest"
   results, run = drivers.replay(q, { to = options.to, on_given = on_given, print = options.print, latest = latest,
-    begun = function(it) run = it end })
+    begun = function(it)
+      run = it
+      if options.closed then policy.set { otherwise = { tool = "deny", path = "deny", host = "deny", command = "deny" } } end
+    end })
   if not results then error(run, 0) end
   local report = judge(run, results, given)
   if latest and report.difference then report.difference = report.difference:gsub(" %(as the run has it%)", "") end

@@ -191,6 +191,21 @@ test("verbs: an exported run is shown and played without its store", { real = tr
   t.ok(elsewhere.run("show", "bug.run").stdout:find '"Take one."')
 end)
 
+test("verbs: the code of an exported run reaches nothing", { real = true }, function(t)
+  local here <close> = place()
+  here.run("trip.lua", SIM)
+  here.run("export", "trip-7", "bug.run")
+  local text = fs.read(here.path .. "/bug.run")
+  local body = [["require(\"stoke.fs\").write(\"evil.txt\", \"x\") local stoke = require]]
+  local evil = text:gsub('"local stoke = require', function() return body end, 1)
+  t.ok(evil ~= text)
+  fs.write(here.path .. "/evil.run", evil)
+  local r = here.run("replay", "evil.run", "--check")
+  t.ok(r.code ~= 0 and r.stderr:find("evil.txt", 1, true), r.stdout .. r.stderr)
+  t.eq(fs.stat(here.path .. "/evil.txt"), nil)
+  t.eq(here.run("replay", "bug.run", "--check").stdout, "5 effects, all the same\n")
+end)
+
 test("verbs: a run as a cassette is what a test asks", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)

@@ -14,6 +14,7 @@ local mail = require "core.runs.mail"
 local ordered = require "core.ordered"
 local rand = require "host.rand"
 local script = require "core.script"
+local stdio = require "core.stdio"
 local stores = require "core.store"
 local tasks = require "core.task"
 local testbed = require "core.testbed"
@@ -114,15 +115,17 @@ function M.resume_all()
   script.runs = M.at_end
   resuming = tasks.spawn(function()
     local ok, err = pcall(function()
-      local names = M.defined
-      local list = errors.check(M.open():list { state = { "running", "waiting", "parked" } })
+      local names, open = M.defined, M.open()
+      local list = errors.check(open:list { state = { "running", "waiting", "parked" } })
       for i = #list, 1, -1 do
+        if store ~= open then return end
         local definition = not list[i].workflow:find "^main:" and names[list[i].workflow] -- those are stoke run --durable's
-        if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(store, list[i], definition) end
+        if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(open, list[i], definition) end
       end
     end)
     resuming = nil
-    if not ok then require "core.stdio".err(("stoke: runs that were left cannot be taken up: %s\n"):format(tostring(err))) end
+    if ok or not store or errors.wrap(err).kind == "cancelled" then return end -- else the process ends
+    stdio.err(("stoke: runs that were left cannot be taken up: %s\n"):format(tostring(err)))
   end, { name = "resume" })
 end
 
@@ -130,6 +133,7 @@ end
 ---@param run stoke.store.run
 ---@return boolean
 function M.may_go_on(run)
+  if not store then return false end
   if not (run.waits or ""):find "^in doubt" then return true end
   local said = store:resolutions(run.id)
   return said ~= nil and said[1] ~= nil
@@ -215,27 +219,29 @@ end
 
 --- Wait until a run has ended, whichever process has it.
 ---@param id string
+---@param patient? boolean also where it goes no further by itself: until a person has done something about it
 ---@return { state: string, result: any, error?: stoke.error }|nil
 ---@return stoke.error|nil err kind `cancelled`; `parked` or `in_doubt`, where it goes no further by itself
-function M.await(id)
+function M.await(id, patient)
   while true do
     local entry = lives.live[id]
     if entry then
       local err = lives.wait(entry)
       if err then return nil, err end
       if entry.ended then return entry.ended end
-      if entry.parked and not entry.retries then return nil, entry.parked end
+      if entry.parked and not entry.retries and not patient then return nil, entry.parked end
     end
     local run, err = M.open():find(id)
     if err then return nil, err end
     if not run then return nil, errors.new("argument", ("no run has the id %q"):format(id)) end
     if lives.ENDED[run.state] then return told(run.state, run.result, run.error) end
     local parked = lives.parked[id]
-    if parked and not parked.retries then lives.parked[id] = nil end
-    if run.state == "parked" and not M.may_go_on(run) then return nil, doubt_or_park(run) end
+    if parked and not parked.retries and not patient then lives.parked[id] = nil end
+    if run.state == "parked" and not patient and not M.may_go_on(run) then return nil, doubt_or_park(run) end
     local definition = M.defined[run.workflow]
     local taken
-    if definition and not lives.parked[id] then -- else it is tried again when there may be room on the disk
+    local free = run.state ~= "parked" or M.may_go_on(run) -- else, or with a full disk, it is taken up elsewhere
+    if definition and free and not lives.parked[id] then
       taken, err = lives.begin(M.open(), run, definition)
       if err then return nil, err end
     end

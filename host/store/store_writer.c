@@ -9,8 +9,8 @@
 #define REDO_MAX    4      /* a disk that fails fails all soon */
 #define QUICK_NS    400000 /* of a commit: less than a pump takes that feeds it */
 #define IDLE_NS     100000000ull
-#define FRAMES_IDLE 256   /* pages of the log beyond which an idle writer copies them to the file */
-#define FRAMES_MAX  16384 /* and one that is never idle, too */
+#define FRAMES_IDLE 256  /* pages of the log beyond which an idle writer copies them to the file */
+#define FRAMES_MAX  4096 /* and one that is never idle, too */
 
 struct group {
   struct store_job *jobs[GROUP_MAX];

@@ -90,7 +90,7 @@ end })
 effect.define("run.await", { class = "pure", run = function(q, call)
   local journal = call and call.context.journal
   local goes_on = journal and journal:waits_for("run " .. q.id)
-  local ended, err = runs.await(q.id)
+  local ended, err = runs.await(q.id, journal ~= nil)
   if goes_on then goes_on() end
   return ended, err
 end })

@@ -87,6 +87,7 @@ local function resolve(entry, parts, log)
     end
   end
   if not list[1] then return nil end
+  log:state("running") -- with it: killed here, it is parked no more
   local _, failed = log:barrier()
   if failed then return failed end
   for _, said in ipairs(list) do entry.store:resolved(entry.id, said.key) end
@@ -136,9 +137,7 @@ end
 local function finish(entry, results, log)
   local err = results.err
   if entry.suspended then return end
-  if err and (err.kind == "parked" or err.kind == "in_doubt" or err.kind == "replay") then
-    return park(entry, err, log)
-  end
+  if entry.journal:broken() then return park(entry, err, log) end
   local state = state_of(err)
   local refused = log:finish(state, not err and results[1] or nil, err)
   if refused then

@@ -5,6 +5,7 @@ local stoke = require "stoke"
 local engine = require "host.store"
 local runs = require "core.runs"
 local lives = require "core.runs.live"
+local workflow = require "stoke.workflow"
 
 local function store_of(t)
   local path = t.tmp() .. "/state.db"
@@ -153,15 +154,17 @@ test("a thousand runs that were left are all taken up", { real = true, timeout =
     end)
   end
   local flow = define()
-  for i = 1, 1000 do flow:start(i, { id = "r" .. i }) end
-  for i = 1, 1000 do until_state(require "stoke.workflow".run("r" .. i), "waiting") end
+  local numbers, scope <close> = {}, stoke.scope {}
+  for i = 1, 1000 do numbers[i] = i end
+  scope:map(numbers, function(i) flow:start(i, { id = "r" .. i }) end)
+  while #runs.store():list { state = "waiting" } < 1000 do stoke.sleep(0.05) end
   runs.leave()
   t.ok(path)
   define()
-  for i = 1, 1000 do runs.signal("r" .. i, "go", 1) end
+  scope:map(numbers, function(i) runs.signal("r" .. i, "go", 1) end)
   runs.resume_all()
   local sum = 0
-  for i = 1, 1000 do sum = sum + require "stoke.workflow".run("r" .. i):await() end
+  for _, value in ipairs(scope:map(numbers, function(i) return workflow.run("r" .. i):await() end)) do sum = sum + value end
   t.eq(sum, 501500)
 end)
 
@@ -190,6 +193,28 @@ test("what a person says of an effect in doubt takes the run up again", { real =
   t.eq(flow:start(nil, { id = "1" }):await(), "sent")
 end)
 
+test("a run that awaits one in doubt waits on, and goes on with it", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local slow = true
+  local small = stoke.workflow("small", function()
+    return stoke.step("send", function()
+      if slow then stoke.sleep(30) end
+      return "sent"
+    end)
+  end)
+  local large = stoke.workflow("large", function() return small:start(nil, { id = "s" }):await() end)
+  large:start(nil, { id = "l" })
+  stoke.sleep(0.2)
+  runs.leave()
+  slow = false
+  local run = large:start(nil, { id = "l" })
+  stoke.sleep(0.3)
+  t.eq({ run:status().state, run:status().waits }, { "waiting", "run s" })
+  runs.store():resolve("s", "run/step send:1/step#1", { retry = true })
+  runs.told "s"
+  t.eq(run:await(), "sent")
+end)
+
 test("an agent as a tool is in doubt only once a tool of its own has begun to change something", { real = true }, function(t)
   local _, closing <close> = store_of(t) -- luacheck: ignore
   local folder, cut = t.tmp(), nil
@@ -203,7 +228,8 @@ test("an agent as a tool is in doubt only once a tool of its own has begun to ch
     script = function(request)
       local last = request.messages[#request.messages]
       if last.role == "tool" then return "done" end
-      return { tool_calls = { { name = request.tools[1]["function"].name, arguments = last.content == "go" and { input = "x" } or {} } } }
+      local name = request.tools[1]["function"].name
+      return { tool_calls = { { name = name, arguments = last.content == "go" and { input = "x" } or {} } } }
     end }
   local clerk = stoke.agent { name = "clerk", model = "m", endpoint = server.url, tools = { file } }
   local boss = stoke.agent { name = "boss", model = "m", endpoint = server.url, tools = { clerk:as_tool() } }

@@ -216,6 +216,7 @@ end
 ---  print: what it prints goes to the standard streams; latest: on the code of its files as they are now
 ---@return { n: integer, err?: stoke.error }|nil results
 ---@return stoke.store.run|stoke.error run
+---@return stoke.journal|nil journal
 ---Raises `db`.
 function M.replay(q, options)
   local output = outputs.new(0)
@@ -223,9 +224,9 @@ function M.replay(q, options)
   return M.with_run(q, function(store, run)
     options.begun(run)
     local from = options.latest and with_edited(store) or store
-    local results = runs.replay(from, run, { to = options.to, on_given = options.on_given, print = print })
+    local results, journal = runs.replay(from, run, { to = options.to, on_given = options.on_given, print = print })
     outputs.wait(output)
-    return results, run
+    return results, run, journal
   end)
 end
 

@@ -151,7 +151,8 @@ function M.define(name, f, options)
     box.workflows[name] = definition
     return definition
   end
-  M.defined[name] = definition
+  modules.commit(function() M.defined[name] = definition end) -- a reload that fails leaves the old one
+  if modules.change then return definition end
   if modules.body() then script.after_body = M.resume_all else M.resume_all() end
   return definition
 end
@@ -214,7 +215,8 @@ local function told(state, result, err) return { state = state, result = result,
 
 local function doubt_or_park(run)
   local kind = (run.waits or ""):find "^in doubt" and "in_doubt" or "parked"
-  return errors.new(kind, ("run %s is parked: %s"):format(run.id, run.waits or "nobody said why"))
+  return errors.new(kind, ("run %s is parked: %s"):format(run.id, run.waits or "nobody said why"),
+    { hint = kind == "in_doubt" and lives.hint(run.id) or nil })
 end
 
 --- Wait until a run has ended, whichever process has it.

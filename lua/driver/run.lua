@@ -55,6 +55,9 @@ effect.define("step", { class = function(q) return q.idempotent and "idempotent"
 -- ---- from outside -------------------------------------------------------------------------------------------------------------
 
 local function entry_of(call, what)
+  if call and call.context.inside then
+    return nil, errors.new("argument", what .. ": a step or a tool takes no signal; wait for it in the run itself")
+  end
   local journal = call and call.context.journal
   local entry = journal and journal.entry
   if entry then return entry, journal end

@@ -106,9 +106,18 @@ local function full(err)
   return cause.kind == "db" and tostring(cause.code):find "SQLITE_FULL" ~= nil
 end
 
+--- How a person says what came of an effect in doubt.
+---@param id string of the run
+---@return string
+function M.hint(id)
+  local quoted = id:find "[^%w_./:@%%+-]" and "'" .. id:gsub("'", "'\\''") .. "'" or id
+  return ("look whether it was done, then say so: stoke resolve %s --retry, --value JSON or --fail WHY"):format(quoted)
+end
+
 --- It stays as it is, until what is wrong is mended.
 local function park(entry, err, log)
   entry.parked = err
+  if err.kind == "in_doubt" then err.hint = M.hint(entry.id) end
   M.parked[entry.id] = entry
   entry.retries = full(err)
   local what = err.kind == "in_doubt" and "in doubt: " or err.kind == "replay" and "it does not go as recorded: " or ""

@@ -1,10 +1,11 @@
 --- Durable runs from outside: what there is of them, what they did, and what becomes of those that wait for a person. The verbs of
 --- the command line (stoke runs, show, replay, fork, diff, approve, resolve, prune, export) are these functions.
 ---
---- Everywhere an id may be cut short to a beginning that no other id has; what reads a run also takes the name of a file that
---- `export` wrote (NAME.run). `store` names the file of the store; else it is the configured one, `.stoke/state.db` in the working
---- folder, or the user's.
+--- Everywhere an id may be cut short to a beginning that no other id has, and "@3" is the run of that number; what reads a run also
+--- takes the name of a file that `export` wrote (NAME.run). `store` names the file of the store; else it is the configured one,
+--- `.stoke/state.db` in the working folder, or the user's.
 
+local cassettes = require "stoke.test.cassette"
 local compare = require "stoke.runs.compare"
 local config = require "stoke.config"
 local drivers = require "core.driver.runs"
@@ -115,10 +116,11 @@ end
 --- at the end the result is compared, too.
 ---@param id string
 ---@param options? { to?: integer, on_record?: fun(entry: stoke.runs.entry, row: table), print?: boolean, code?: "own"|"latest",
----  store?: string }
+---  closed?: boolean, store?: string }
 ---  to: do no more than the records up to this one; on_record: called in the run as it gets an outcome; print: what the run prints
 ---  is printed again; code: its own, as it was kept, or "latest": that of its files as they are now, to see whether it would ask
----  something else
+---  something else; closed: from now on this process may reach no file, host, program or tool, as the code of a file that somebody
+---  else has written is run
 ---@return { same: boolean, effects: integer, ended: boolean, difference?: string, err?: stoke.error }
 ---  ended: it went to the run's end
 ---Raises `usage`, `argument`, `db`.
@@ -127,7 +129,7 @@ end
 function M.replay(id, options)
   check_id("runs.replay", id)
   options = errors.options(options, { to = "number", on_record = "function", print = "boolean", code = "string",
-    store = "string" }, "runs.replay")
+    closed = "boolean", store = "string" }, "runs.replay")
   if options.code and options.code ~= "own" and options.code ~= "latest" then
     errors.argument("runs.replay: code must be \"own\" or \"latest\", got %s", errors.describe(options.code))
   end
@@ -313,8 +315,11 @@ end
 
 --- A run as one file: a bug report that repeats itself. The functions and verbs that read a run take the file's name; `stoke replay
 --- FILE --check` does it again, offline. Secrets are not in it: they were never written down.
+---
+--- A name that ends in .jsonl makes a cassette of it: what it asked of model servers and of the web, for a test that says
+--- `{ cassette = "NAME" }` (cassettes/NAME.jsonl beside the test) and asks the same.
 ---@param id string
----@param path? string else the id with `.run`, in the working folder
+---@param path? string ends in .run or .jsonl; else the id with `.run`, in the working folder
 ---@param options? stoke.runs.where
 ---@return string path
 ---Raises `usage`, `argument`, `db`, `os`.
@@ -323,11 +328,17 @@ end
 function M.export(id, path, options)
   check_id("runs.export", id)
   options = errors.options(options, { store = "string" }, "runs.export")
+  if path and path:find "%.jsonl$" then
+    local parts = loaded(id, options)
+    cassettes.of_run(path, parts.run.id, parts.run, parts.rows):save()
+    return path
+  end
   local text = check(perform("runs.text", asked(id, options)))
   local head = json.decode(text:match "^[^\n]*")
   path = path or (type(head) == "table" and type(head.id) == "string" and head.id or id):gsub("[^%w_.-]", "_") .. ".run"
   if not path:find "%.run$" then
-    errors.raise("usage", ("the name of an exported run ends in .run, not %q"):format(path), { hint = ("%s.run"):format(path) })
+    errors.raise("usage", ("the name of an exported run ends in .run, not %q"):format(path),
+      { hint = ("%s.run; a cassette for a test ends in .jsonl"):format(path) })
   end
   fs.write(path, text)
   return path

@@ -44,13 +44,22 @@ end
 --- Ids that a wrong one is compared with.
 local COMPARED <const> = 1000
 
---- A run by its id, or by the beginning of it that no other id has.
+--- A run by its number in the store: for ids that nobody can type.
+local function numbered(store, number)
+  local list, err = store:list { before = number + 1, limit = 1 }
+  if not list then return nil, err end
+  return list[1] and list[1].number == number and list[1] or nil
+end
+
+--- A run by its id, by the beginning of it that no other id has, or by @ and its number.
 ---@param store stoke.store
 ---@param id string
 ---@return stoke.store.run|nil
 ---@return stoke.error|nil err
 function M.run(store, id)
   local run, err = store:find(id)
+  local number = math.tointeger(tonumber(id:match "^@(%d+)$"))
+  if not run and not err and number then run, err = numbered(store, number) end
   if run or err then return run, err end
   local list
   if id ~= "" then
@@ -207,6 +216,7 @@ end
 ---  print: what it prints goes to the standard streams; latest: on the code of its files as they are now
 ---@return { n: integer, err?: stoke.error }|nil results
 ---@return stoke.store.run|stoke.error run
+---@return stoke.journal|nil journal
 ---Raises `db`.
 function M.replay(q, options)
   local output = outputs.new(0)
@@ -214,9 +224,9 @@ function M.replay(q, options)
   return M.with_run(q, function(store, run)
     options.begun(run)
     local from = options.latest and with_edited(store) or store
-    local results = runs.replay(from, run, { to = options.to, on_given = options.on_given, print = print })
+    local results, journal = runs.replay(from, run, { to = options.to, on_given = options.on_given, print = print })
     outputs.wait(output)
-    return results, run
+    return results, run, journal
   end)
 end
 
@@ -239,7 +249,7 @@ end
 
 --- A run of this process hears of it at once; other processes look at the file.
 local function tell(store, id)
-  if store == runs.store() and runs.told then runs.told(id) end
+  if store == runs.store() then runs.told(id) end
 end
 
 --- The record that a decision is about: `of` a number, else the only one there is.

@@ -12,7 +12,7 @@ local SPEC = {
   name = "stoke fork", summary = "Begin a new run with the first records of another one; from there on it lives.",
   examples = { { "stoke fork trip-7 --at 4", "what comes after record 4 is asked anew" },
                { "stoke fork trip-7 --set '5=\"25 degrees, sun\"'", "and record 5 had another outcome" },
-               { "stoke fork trip-7 --at 5 --set 'run/agent guide:1/tool get_weather:1/tool.call#1=null'",
+               { "stoke fork trip-7 --set 'run/step pay:1/step#1=null'",
                  "the record named by its key (stoke show ID --record 5)" },
                { "stoke fork trip-7 --at 4 --id trip-sunny --json", "with an id of its own, for a script" } },
   options = { { "at", type = "integer", placeholder = "N", help = "the last record that both share; else the last that is set" },
@@ -44,14 +44,19 @@ end
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
-  local set = {}
+  local set, last = {}, nil
   for _, text in ipairs(a.set or {}) do
     local which, value = setting(text)
     set[which] = value
+    last = math.type(which) == "integer" and math.max(last or 0, which) or last
   end
   local run = runs.fork(a.run, { at = a.at, id = a.id, set = set })
   if a.json then return output.print_json(run) end
   local origin = show.word(run.fork_of_id or a.run)
   stdio.write(("%s begins with the first %d records of %s\n"):format(show.word(run.id), run.fork_at, origin))
+  if a.at and last and last < a.at then
+    stdio.err(("records %d to %d keep their outcomes: where the run asks something else there, it is parked; --at %d asks anew\n")
+      :format(last + 1, a.at, last))
+  end
   stdio.write(("stoke resume %s goes on with it; so does a host that defines %s\n"):format(show.word(run.id), run.workflow))
 end

@@ -23,7 +23,7 @@ local SPEC = {
 }
 
 --- Stand still at a record, with a prompt.
-local function at_prompt(id, to, code)
+local function at_prompt(id, to, options)
   local shown = runs.show(id, { requests = true })
   if to < 1 or to > #shown.records then
     errors.raise("usage", ("%s has no record #%d"):format(shown.run.id, to),
@@ -31,7 +31,8 @@ local function at_prompt(id, to, code)
   end
   local prompt = prompts.new(shown.records, to)
   local finished, report = prompt:run(function()
-    return runs.replay(id, { code = code, on_record = function(_, row) prompt:on_given(row) end })
+    options.on_record = function(_, row) prompt:on_given(row) end
+    return runs.replay(id, options)
   end)
   if finished then stdio.err("the run is at its end: " .. replays.text(report)) end
 end
@@ -39,12 +40,17 @@ end
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
-  local code = a.latest and "latest" or nil
+  local foreign = a.id:find "%.run$" ~= nil
+  if foreign and a.latest then
+    errors.raise("usage", "--latest is for the runs of a store: an exported one brings its own code", { hint = "leave it out" })
+  end
+  local options = { code = a.latest and "latest" or nil, closed = foreign }
   if a.to then
     if a.json or a.check then errors.raise("usage", "--to opens a prompt: it does not go with --check and --json") end
-    return at_prompt(a.id, a.to, code)
+    return at_prompt(a.id, a.to, options)
   end
-  local report = runs.replay(a.id, { code = code, print = not a.check and not a.json })
+  options.print = not a.check and not a.json
+  local report = runs.replay(a.id, options)
   if a.json then
     output.print_json(report)
   elseif a.check then

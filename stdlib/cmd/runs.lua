@@ -8,6 +8,7 @@ local runs = require "stoke.runs"
 local stdio = require "core.stdio"
 local term = require "stoke.term"
 local time = require "stoke.time"
+local words = require "stoke.runs.words"
 
 local SPEC = {
   name = "stoke runs", summary = "List the durable runs, the newest first.",
@@ -21,12 +22,21 @@ local SPEC = {
               { "json", type = "boolean", help = "one JSON object a line" } },
 }
 
+--- Columns of what a run waits for; stoke show has it whole.
+local WIDTH <const> = 80
+
+local function waits_for(run)
+  local why = run.waits or run.state == "failed" and run.error and run.error.message or ""
+  why = term.clean(why:match "^[^\n]*")
+  return term.width(why) > WIDTH and term.fit(why, WIDTH) or why
+end
+
 local function table_of(list, now)
   local rows = { { "ID", "WORKFLOW", "STATE", "SINCE", "WAITS FOR", "CALLS", "TOKENS" } }
   for i, run in ipairs(list) do
-    local why = run.waits or run.state == "failed" and run.error and run.error.message:match "^[^\n]*" or ""
-    rows[i + 1] = { approve.visible(run.id), approve.visible(run.workflow), run.state,
-      term.duration(math.max(now - run.changed, 0)), why, ("%d"):format(run.calls), ("%d"):format(run.tokens) }
+    local id, typed = approve.visible(run.id), words.id(run)
+    rows[i + 1] = { typed:sub(1, 1) == "@" and ("%s (%s)"):format(id, typed) or id, approve.visible(run.workflow), run.state,
+      term.duration(math.max(now - run.changed, 0)), waits_for(run), ("%d"):format(run.calls), ("%d"):format(run.tokens) }
   end
   term.table(rows, { right = { [4] = true, [6] = true, [7] = true } })
 end

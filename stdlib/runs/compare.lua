@@ -151,8 +151,18 @@ local function instead(list, at, kind)
 end
 
 local function end_of(run)
-  if run.state == "done" then return { state = "done", result = run.result } end
-  return { state = run.state, error = run.error and of_error(errors.wrap(run.error)) or nil }
+  if run.state == "done" then return { result = run.result } end
+  return { error = run.error and of_error(errors.wrap(run.error)) or nil }
+end
+
+--- How the ends of two runs differ, in words; nil where they do not, or neither has one.
+local function ends_of(a, b)
+  if a.state ~= b.state then
+    local ended = { done = true, failed = true, cancelled = true }
+    return (ended[a.state] or ended[b.state]) and ("A is %s, B is %s"):format(a.state, b.state) or nil
+  end
+  local x, y = end_of(a), end_of(b)
+  return not place.same(x, y) and (place.difference(x, y, NAMES)) or nil
 end
 
 local function side(one)
@@ -190,9 +200,8 @@ function M.runs(a, b)
   if first and not (first.a and first.b) then
     first.instead, first.instead_number = instead(list, at, first.kind)
   end
-  local x, y = end_of(a.run), end_of(b.run)
   return { a = side(a), b = side(b), before = at and at - 1 or #list, first = first, after = after,
-    ends = not place.same(x, y) and (place.difference(x, y, NAMES)) or nil }
+    ends = ends_of(a.run, b.run) }
 end
 
 -- ---- in words ----------------------------------------------------------------------------------------------------------------

@@ -182,14 +182,14 @@ end
 
 --- With its number: the run may ask for something else by the time that is typed.
 local function waits_for_approval(run, entry)
-  local id, of = show.word(run.id), (" --of %d"):format(entry.number)
+  local id, of = words.id(run), (" --of %d"):format(entry.number)
   local since = entry.since and (" since %s"):format(os.date("!%Y-%m-%d %H:%M:%S UTC", entry.since // 1)) or ""
   return ("#%d waits for approval%s: %s%s%s\n  stoke approve %s%s\n  stoke approve %s%s --reject WHY\n"):format(entry.number, since,
     entry.who and entry.who .. " wants " or "", entry.what:match "^tool [^ ]*" or entry.what, arguments(entry), id, of, id, of)
 end
 
 local function in_doubt(run, entry, several, entries)
-  local id = show.word(run.id)
+  local id = words.id(run)
   local of = several and (" --of %d"):format(entry.number) or ""
   local inner = entry.doubt and entries[entry.doubt]
   local begun = inner and ("It had begun #%d %s"):format(inner.number, inner.what) or "It was begun"

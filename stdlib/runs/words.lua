@@ -102,6 +102,16 @@ end
 
 local function unescaped(label) return (label:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)) end
 
+--- The id of a run as a shell takes it; @ and its number where it cannot be typed.
+---@param run stoke.run.record
+---@return string
+---
+--- Example: `print("stoke show " .. words.id(run))`
+function M.id(run)
+  local plain = utf8.len(run.id) and not run.id:find "%c" and term.clean(run.id) == run.id
+  return plain and show.word(run.id) or ("@%d"):format(run.number)
+end
+
 --- The agent that asked, or nil: the innermost one in the record's key.
 ---@param key string
 ---@return string|nil

@@ -293,3 +293,54 @@ test("runs: what a run asks of other runs is recorded like any effect", function
   t.eq({ again.err, again[1] }, { nil, results[1] })
   t.eq(#runs.list { store = held.path }, 3)
 end)
+
+test("runs: a script approves a run of its own", function(t)
+  t.model("qwen2.5:3b", { { tool = "book", args = { to = "Rome" } }, "It is done." })
+  local done = {}
+  local book = stoke.tool { name = "book", description = "Book", params = { to = "string" }, needs_approval = true,
+    run = function(args)
+      done[#done + 1] = args.to
+      return "booked"
+    end }
+  local guide = stoke.agent { name = "guide", model = "qwen2.5:3b", tools = { book } }
+  local flow = stoke.workflow("booking of a test", function() return guide:run("Book").text end)
+  local run = flow:start(nil, { id = "own" })
+  while runs.find("own").state ~= "waiting" do stoke.sleep(1) end
+  runs.approve "own"
+  t.eq(run:await(), "It is done.")
+  t.eq(done, { "Rome" })
+  t.eq(runs.list({ workflow = "booking of a test" })[1].state, "done")
+end)
+
+local FIELDS = { "key", "name", "outcome", "items", "facts", "digest", "number", "value", "source", "order", "class" }
+
+--- A text that was damaged in one place.
+local function damaged(text)
+  local at, how = math.random(1, #text), math.random(1, 4)
+  if how == 1 then return text:sub(1, at - 1) .. string.char(math.random(32, 126)) .. text:sub(at + 1) end
+  if how == 2 then return text:sub(1, at - 1) .. text:sub(at + math.random(1, 30)) end
+  if how == 3 then return (text:gsub(('"%s"'):format(FIELDS[math.random(#FIELDS)]), '"zz"', math.random(1, 3))) end
+  return (text:gsub(":%d+", ":null", math.random(1, 3)))
+end
+
+test("export: a file that was damaged anywhere is read, or refused with words", function(t)
+  local held <close> = kept.store(t)
+  t.model("qwen2.5:3b", { "Take one.", "Take two of these." })
+  local bot = stoke.agent { name = "bot", model = "qwen2.5:3b" }
+  kept.run(held.store, "trip-7", function()
+    bot:run "Umbrella?"
+    for _ in bot:stream "And?" do end
+    stoke.sleep(1)
+  end)
+  local text, path = fs.read(runs.export("trip-7", t.tmp() .. "/bug.run", { store = held.path })), t.tmp() .. "/bad.run"
+  local refused = 0
+  for _ = 1, 60 do
+    fs.write(path, damaged(damaged(text)))
+    for _, read in ipairs { runs.show, runs.replay } do
+      local _, err = stoke.try(read, path)
+      refused = refused + (err and err.kind == "usage" and 1 or 0)
+      t.ok(not err or err.kind ~= "script" and err.kind ~= "argument", tostring(err))
+    end
+  end
+  t.ok(refused > 20, "only " .. refused .. " were refused")
+end)

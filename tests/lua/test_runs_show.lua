@@ -104,6 +104,7 @@ test("show: what a run holds cannot drive the terminal", function(t)
   kept.run(held.store, "evil\27[2J", function() return bot:run("x").text end)
   local shown = runs.show("evil\27[2J", { store = held.path })
   local text = timeline.heading(shown.run, shown.totals) .. timeline.text(shown.records)
+  t.eq({ words.id(shown.run), runs.show("@1", { store = held.path }).run.id }, { "@1", "evil\27[2J" })
   t.eq(text:find "[\0-\9\11-\31\127]", nil, text)
 end)
 
@@ -205,6 +206,16 @@ test("diff: what only one of them asked", function(t)
   A did not ask this
 what followed: 7 are only in A, 1 is the same
 ]])
+end)
+
+test("diff: of runs that have not both ended only that is said", function(t)
+  local held <close> = kept.store(t)
+  local open = { state = "waiting", waits = "a person" }
+  kept.run(held.store, "one", function() stoke.sleep(1) end, open)
+  kept.run(held.store, "two", function() stoke.sleep(1) end, { state = "running" })
+  kept.run(held.store, "three", function() stoke.sleep(1) end)
+  t.eq(runs.diff("one", "two", { store = held.path }).ends, nil)
+  t.eq(runs.diff("one", "three", { store = held.path }).ends, "A is waiting, B is done")
 end)
 
 test("diff: clocks and speeds are no first difference where there is another one", function(t)

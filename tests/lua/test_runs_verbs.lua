@@ -88,13 +88,18 @@ test("verbs: a replay on the files as they are now says where an edited one part
   fs.write(here.path .. "/trip.lua", (TRIP:gsub("Umbrella in", "A hat in")))
   local r = here.run("replay", "trip-7", "--check", "--latest")
   t.eq(r.code, 1)
-  t.ok(r.stdout:find "^1 effect, then a difference: diverged at #2: run/agent guide:1/llm.chat#1 asks something else than #2 ")
-  t.eq(r.stdout:match "%(trip.lua:8%): (.*)$", [[
-body.messages[1].content differs at byte 1
+  t.eq(r.stdout, [[
+1 effect the same, then a difference:
+#2 guide: llm.chat qwen2.5:3b (trip.lua:8) asks something else: body.messages[1].content differs at byte 1
   recorded: "Umbrella in Oslo?"
-  asked:    "A hat in Oslo?"
-  in trip.lua:8
+  replayed: "A hat in Oslo?"
 ]])
+  fs.write(here.path .. "/trip.lua", (TRIP:gsub("guide:run.-text", '"none"')))
+  t.ok(here.run("replay", "trip-7", "--check", "--latest").stdout:find(
+    "the run goes on without what comes next in its recording: #1 guide: llm.learned qwen2.5:3b (trip.lua:8)\n", 1, true))
+  fs.write(here.path .. "/trip.lua", (TRIP:gsub("  local answer", "  stoke.env.get 'X' local answer")))
+  t.ok(here.run("replay", "trip-7", "--check", "--latest").stdout:find(
+    "env X (trip.lua:8) was not asked when it was recorded; there comes #1 guide: llm.learned qwen2.5:3b (trip.lua:8)\n", 1, true))
   fs.remove(here.path .. "/trip.lua")
   local gone = here.run("replay", "trip-7", "--latest").stderr
   t.ok(gone:find "the file trip.lua of the run cannot be read: [^\n]*\n  hint: without %-%-latest", gone)
@@ -172,6 +177,16 @@ the end: result differs at byte 1
   t.eq(here.run("replay", "trip-7-2", "--check").stdout, "5 effects, all the same\n")
 end)
 
+test("verbs: a fork that keeps what followed from another outcome is parked where it parts", { real = true }, function(t)
+  local here <close> = place()
+  here.run("trip.lua", SIM)
+  t.eq(here.run("fork", "trip-7", "--at", "5", "--set", '4="sun"').stderr,
+    "records 5 to 5 keep their outcomes: where the run asks something else there, it is parked; --at 4 asks anew\n")
+  local r = here.run("resume", "trip-7-2", "--sim=later.lua")
+  t.eq({ r.code, r.stderr:match "^stoke: replay: diverged at #5" }, { 1, "stoke: replay: diverged at #5" })
+  t.ok(here.run("runs").stdout:find "\ntrip%-7%-2  trip      parked +[%d.]+s  it does not go as recorded: diverged at #5: .-…  ")
+end)
+
 test("verbs: an exported run is shown and played without its store", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)
@@ -179,6 +194,37 @@ test("verbs: an exported run is shown and played without its store", { real = tr
   local elsewhere <close> = binary.place { ["bug.run"] = fs.read(here.path .. "/trip-7.run") }
   t.eq(elsewhere.run("replay", "bug.run", "--check").stdout, "5 effects, all the same\n")
   t.ok(elsewhere.run("show", "bug.run").stdout:find '"Take one."')
+end)
+
+test("verbs: the code of an exported run reaches nothing", { real = true }, function(t)
+  local here <close> = place()
+  here.run("trip.lua", SIM)
+  here.run("export", "trip-7", "bug.run")
+  local text = fs.read(here.path .. "/bug.run")
+  local body = [["require(\"stoke.fs\").write(\"evil.txt\", \"x\") local stoke = require]]
+  local evil = text:gsub('"local stoke = require', function() return body end, 1)
+  t.ok(evil ~= text)
+  fs.write(here.path .. "/evil.run", evil)
+  local r = here.run("replay", "evil.run", "--check")
+  t.ok(r.code ~= 0 and r.stderr:find("evil.txt", 1, true), r.stdout .. r.stderr)
+  t.eq(fs.stat(here.path .. "/evil.txt"), nil)
+  t.eq(here.run("replay", "bug.run", "--check").stdout, "5 effects, all the same\n")
+end)
+
+test("verbs: a run as a cassette is what a test asks", { real = true }, function(t)
+  local here <close> = place()
+  here.run("trip.lua", SIM)
+  t.eq(here.run("export", "trip-7", "cassettes/trip.jsonl").stdout,
+    'cassettes/trip.jsonl: a test with { cassette = "trip" } beside its folder asks the same, offline\n')
+  fs.write(here.path .. "/trip_test.lua", [[
+local test, stoke = require "stoke.test", require "stoke"
+local weather = stoke.tool { name = "get_weather", description = "Current weather in a city", params = { city = "string: city" },
+  run = function(args) return "4 degrees, rain in " .. args.city end }
+local guide = stoke.agent { name = "guide", model = "qwen2.5:3b", tools = { weather } }
+test("as it was", { cassette = "trip" }, function(t) t.eq(guide:run("Umbrella in Oslo?").text, "Take one.") end)
+]])
+  local r = here.run("test", "trip_test.lua")
+  t.ok(r.stdout:find "1 passed, 0 failed", r.stdout .. r.stderr)
 end)
 
 test("verbs: a replay that parts says where, with exit code 1", { real = true }, function(t)
@@ -189,9 +235,7 @@ test("verbs: a replay that parts says where, with exit code 1", { real = true },
   fs.write(here.path .. "/bug.run", (text:gsub('run%(\\"Umbrella in ', 'run(\\"A hat in ')))
   local r = here.run("replay", "bug.run", "--check")
   t.eq(r.code, 1)
-  t.ok(r.stdout:find "^1 effect, then a difference: diverged at #2: run/agent guide:1/llm.chat#1 asks something else than #2 ",
-    r.stdout)
-  t.ok(r.stdout:find('\n  recorded: "Umbrella in Oslo?"\n  asked:    "A hat in Oslo?"\n', 1, true), r.stdout)
+  t.ok(r.stdout:find('\n  recorded: "Umbrella in Oslo?"\n  replayed: "A hat in Oslo?"\n', 1, true), r.stdout)
   local loud = here.run("replay", "bug.run")
   t.eq({ loud.code, loud.stderr:match "^stoke: replay: diverged at" }, { 1, "stoke: replay: diverged at" })
 end)

@@ -4,6 +4,7 @@
 
 local errors = require "core.errors"
 local json = require "core.json"
+local ordered = require "core.ordered"
 local plain = require "core.store.plain"
 local stores = require "core.store"
 
@@ -38,6 +39,67 @@ local function wrong(path, number, what)
   return errors.new("usage", ("%s:%d: %s"):format(path, number, what), { hint = "stoke export ID FILE writes such files" })
 end
 
+-- ---- what a file may hold: it comes from somebody else ------------------------------------------------------------------------
+
+local STATES = { running = true, waiting = true, parked = true, done = true, failed = true, cancelled = true }
+local CLASSES = { pure = true, idempotent = true, unsafe = true }
+
+local function is(kind) return function(value) return type(value) == kind end end
+local function maybe(check) return function(value) return value == nil or check(value) end end
+
+local function list_of(check)
+  return function(value)
+    if type(value) ~= "table" then return false end
+    local count = 0
+    for key, inner in next, value do
+      if math.type(key) ~= "integer" or not check(inner) then return false end
+      count = count + 1
+    end
+    return count == #value
+  end
+end
+
+local is_text, is_number, is_flag = is "string", is "number", is "boolean"
+local is_error = maybe(errors.is)
+
+local function is_item(value)
+  return type(value) == "table" and maybe(is_flag)(value.inline) and maybe(is_flag)(value.ended) and is_error(value.err)
+end
+
+local function is_outcome(value)
+  return type(value) == "table" and maybe(list_of(is_item))(value.items) and is("table")(value.facts) and is_error(value.err)
+    and maybe(list_of(is_number))(value.came) and (value.items == nil or value.closed == nil or type(value.closed) == "table")
+end
+
+local HEAD = { id = is_text, workflow = is_text, seed = is_text, created = is_number, changed = is_number,
+  waits = maybe(is_text), code = maybe(is_text),
+  printed = maybe(function(value) return math.type(value) == "integer" end), error = is_error,
+  state = function(value) return STATES[value] ~= nil end }
+local RECORD = { name = is_text, digest = is_text, key = function(value) return is_text(value) and value:find "#%d+$" ~= nil end,
+  class = function(value) return CLASSES[value] ~= nil end, where = maybe(is_text), time = maybe(is_number),
+    took = maybe(is_number),
+  seen = maybe(is_number), at = maybe(is_number), inside = maybe(is_flag), inline = maybe(is_flag), intent = maybe(is_flag),
+  outcome = maybe(is_outcome) }
+
+--- The name of a field that is not what it must be.
+local function odd_field(value, shape)
+  for _, name in ipairs(ordered.names(shape)) do
+    if not shape[name](value[name]) then return name end
+  end
+end
+
+--- What is wrong with a line, in words.
+local function odd_line(value, number)
+  if number == 1 then return odd_field(value, HEAD) end
+  if value.record ~= nil then return type(value.record) ~= "table" and "record" or odd_field(value.record, RECORD) end
+  if value.source ~= nil then return not is_text(value.source) and "source" or not is_text(value.text) and "text" or nil end
+  if value.modules ~= nil then return not list_of(is_text)(value.modules) and "modules" or nil end
+  if value.order ~= nil then
+    return not (is_text(value.order) and #value.order % 2 == 0 and not value.order:find "[^%x]") and "order" or nil
+  end
+  return "record, source, modules or order"
+end
+
 local function parse(path, text)
   local parts, number = { rows = {}, sources = {}, modules = {}, deliveries = "" }, 0
   for l in text:gmatch "[^\n]+" do
@@ -51,7 +113,10 @@ local function parse(path, text)
           json.encode(value.stoke_run) or "?", VERSION))
       end
       parts.run = value
-    elseif value.record then
+    end
+    local odd = odd_line(value, number)
+    if odd then return nil, wrong(path, number, ("its field %s is missing, or not what it must be"):format(odd)) end
+    if value.record then
       parts.rows[#parts.rows + 1] = value.record
       if value.record.number ~= #parts.rows then return nil, wrong(path, number, ("record %d is missing"):format(#parts.rows)) end
     elseif value.source then

@@ -8,6 +8,7 @@ local host = require "host.task"
 local journals = require "core.journal"
 local mail = require "core.runs.mail"
 local outputs = require "core.journal.output"
+local point = require "host.store".fault_point
 local scopes = require "core.scope"
 local tasks = require "core.task"
 
@@ -176,6 +177,7 @@ local function live(entry)
   for _, one in ipairs(parts.sources) do known[one.name] = true end
   if not parts.sources[1] then code.keep(log, known) end
   if began then log:epoch() end
+  if began and point then point "resume" end
   if run.state ~= "running" then log:state("running") end
   local journal = journals.new { id = run.seed, run_id = run.id, log = log, kept = began and parts or nil, require = load }
   entry.log, entry.journal, journal.entry = log, journal, entry

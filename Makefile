@@ -267,6 +267,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(ENGINES)
 
 $(BUILD)/bench/client: LIBS += $(shell $(PKG_CONFIG) --libs libcurl)
 $(BUILD)/bench/mhd: LIBS += $(shell $(PKG_CONFIG) --libs libmicrohttpd)
+$(BUILD)/bench/store: LIBS += $(shell $(PKG_CONFIG) --libs sqlite3)
 
 lint: ## luacheck, layers, sizes, words
 	@.ci/packages test

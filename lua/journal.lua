@@ -389,23 +389,7 @@ end
 function Journal:snapshot()
   local held = new(self.id, { deliveries = self.schedule and self.schedule:log() or self.deliveries })
   for i, row in ipairs(self.rows) do
-    local outcome = row.outcome
-    local own = { number = row.number, key = row.key, name = row.name, class = row.class, digest = row.digest,
-      request = row.request, where = row.where, inside = row.inside, outcome = outcome, seen = row.seen, inline = row.inline,
-      time = row.time, at = row.at, intent = row.intent, given = nil }
-    if outcome and outcome.items then -- a stream's grows
-      own.outcome = {}
-      for name, value in next, outcome do own.outcome[name] = value end
-      for _, list in ipairs { "items", "came" } do
-        local grows = outcome[list]
-        own.outcome[list] = grows and table.move(grows, 1, #grows, 1, {})
-      end
-      for at, item in ipairs(outcome.items) do -- those that are asked for are still to be filled
-        local copy = {}
-        for name, value in next, item do copy[name] = value end
-        own.outcome.items[at] = copy
-      end
-    end
+    local own = plain.held(row)
     held.rows[i], held.by_key[own.key] = own, own
   end
   table.move(self.modules, 1, #self.modules, 1, held.modules)

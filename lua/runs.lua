@@ -230,10 +230,12 @@ function M.await(id)
     if err then return nil, err end
     if not run then return nil, errors.new("argument", ("no run has the id %q"):format(id)) end
     if lives.ENDED[run.state] then return told(run.state, run.result, run.error) end
+    local parked = lives.parked[id]
+    if parked and not parked.retries then lives.parked[id] = nil end
     if run.state == "parked" and not M.may_go_on(run) then return nil, doubt_or_park(run) end
     local definition = M.defined[run.workflow]
     local taken
-    if definition then
+    if definition and not lives.parked[id] then -- else it is tried again when there may be room on the disk
       taken, err = lives.begin(M.open(), run, definition)
       if err then return nil, err end
     end
@@ -256,6 +258,13 @@ function M.signal(id, name, value, once)
   if err then error(err, 0) end
   local entry = lives.live[id]
   if sent and entry then mail.read(entry) end
+end
+
+--- Something was written to the store for a run by this process: what is new reaches it, and one that is parked is tried again.
+---@param id string
+function M.told(id)
+  local entry, parked = lives.live[id], lives.parked[id]
+  if entry then mail.read(entry) elseif parked then lives.again(parked) end
 end
 
 --- Cancel a run, whichever process has it.

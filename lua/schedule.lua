@@ -72,6 +72,10 @@ function M.finish()
   return false
 end
 
+--- The same in two parts, for who writes down which of both it is before the outcome is delivered: `over`, and where that is false,
+--- `deliver`, with nothing that waits between.
+M.over, M.deliver = host.finish, host.deliver
+
 --- Wait for the recorded place of an outcome that was not inline.
 ---@return boolean|nil given false: the log ends before it, so the caller must perform the effect now; nil: the run failed
 ---@return stoke.error? err

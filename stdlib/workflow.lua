@@ -26,7 +26,7 @@ local runs = require "core.runs"
 
 local M = {}
 
-function runs.setting() return config.get().store end
+runs.setting = runs.setting or function() return config.get().store end
 
 local function perform(name, q, work) return errors.check(effect.perform(name, q, work)) end
 

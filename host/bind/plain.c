@@ -150,7 +150,8 @@ static bool get_bytes(struct reader *d) {
   unsigned bits = 0, have = 0;
   if (!expect(d, JSON_STRING)) return false;
   const char *s = d->r.text;
-  for (len = d->r.len; len > 0 && s[len - 1] == '='; len--) {}
+  for (len = d->r.len; len > 0 && s[len - 1] == '='; len--) {
+  }
   char *out = luaL_buffinitsize(d->L, &b, len);
   bool ok = true;
   for (size_t i = 0; i < len && ok; i++) {
@@ -215,7 +216,8 @@ static bool get_pairs(struct reader *d) {
   lua_newtable(L);
   while ((token = json_next(&d->r)) == JSON_ARRAY) {
     if (!get_next(d) || !get_next(d) || !expect(d, JSON_ARRAY_END)) return false;
-    if (lua_isnil(L, -2) || (lua_isnumber(L, -2) && lua_tonumber(L, -2) != lua_tonumber(L, -2))) return wrong(d, "no key");
+    if (lua_isnil(L, -2) || (lua_isnumber(L, -2) && lua_tonumber(L, -2) != lua_tonumber(L, -2)))
+      return wrong(d, "no key");
     lua_rawset(L, -3);
   }
   return token == JSON_ARRAY_END || wrong(d, "no pairs");
@@ -288,8 +290,8 @@ static int l_decode(lua_State *L) {
   struct reader d = {.L = L, .contents = lua_istable(L, 2) ? 2 : 0, .marks = 3};
   json_open(&d.r, s, len, 0);
   if (get_next(&d) && json_next(&d.r) == JSON_END) return 1;
-  return err_pushf(L, "protocol", "a value that is kept as text is damaged at byte %zu: %s", (size_t)(d.r.at - d.r.bytes),
-                   d.wrong ? d.wrong : "it goes on");
+  return err_pushf(L, "protocol", "a value that is kept as text is damaged at byte %zu: %s",
+                   (size_t)(d.r.at - d.r.bytes), d.wrong ? d.wrong : "it goes on");
 }
 
 /* ---- the module ---- */
@@ -307,7 +309,16 @@ static struct plain_buffers *new_buffers(lua_State *L) {
   return b;
 }
 
-/* A finalizer that encodes while somebody else does gets buffers of its own. */
+/* Buffers stay busy where Lua ran out of memory in between, and while a finalizer encodes: then new ones take their place. */
+static struct plain_buffers *push_buffers(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  struct plain_buffers *b = lua_touserdata(L, -1);
+  if (!b->busy) return b;
+  b = new_buffers(L);
+  lua_copy(L, -1, lua_upvalueindex(1));
+  return b;
+}
+
 static int l_encode(lua_State *L) {
   struct err e = {0};
   luaL_checkany(L, 1);
@@ -315,8 +326,7 @@ static int l_encode(lua_State *L) {
   bool sink = !lua_isnil(L, 2);
   if (sink) luaL_checktype(L, 2, LUA_TTABLE);
   lua_Integer max = luaL_optinteger(L, 4, SIZE_MAX_DEFAULT);
-  struct plain_buffers *b = lua_touserdata(L, lua_upvalueindex(1));
-  if (b->busy) b = new_buffers(L);
+  struct plain_buffers *b = push_buffers(L);
   if (sink && !hash_open(&e)) return err_push(L, &e);
   b->busy = true;
   enum plain_result result = plain_write(L, 1, sink ? 2 : 0, lua_toboolean(L, 3), max > 0 ? (size_t)max : 0, b, &e);
@@ -362,7 +372,8 @@ static int l_pack(lua_State *L) {
 static int l_name(lua_State *L) {
   size_t len, end;
   const char *key = luaL_checklstring(L, 1, &len);
-  for (end = len; end > 0 && key[end - 1] != '#'; end--) {}
+  for (end = len; end > 0 && key[end - 1] != '#'; end--) {
+  }
   if (end > 0) end--;
   size_t from = end;
   while (from > 0 && key[from - 1] != '/') from--;

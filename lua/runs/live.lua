@@ -116,7 +116,17 @@ local function park(entry, err, log)
     log:state("parked", what .. err.message)
     log:barrier()
   end
-  if M.on_parked then M.on_parked(entry, err) end
+  mail.unwatch(entry)
+  if err.kind == "in_doubt" then mail.watch(entry.store, entry, M.again) end
+end
+
+--- Take a parked run up again, where a person has said something about what is in doubt.
+---@param entry stoke.runs.live
+function M.again(entry)
+  local said = entry.store:resolutions(entry.id)
+  if not said or not said[1] or M.parked[entry.id] ~= entry then return end
+  mail.unwatch(entry)
+  M.begin(entry.store, entry.run, entry.definition)
 end
 
 local function state_of(err)
@@ -195,7 +205,7 @@ end
 
 local function take_up(entry)
   local ok, err = pcall(live, entry)
-  mail.unwatch(entry)
+  if not entry.parked then mail.unwatch(entry) end
   M.live[entry.id] = nil
   entry.store:release(entry.run)
   if not ok and not entry.suspended then

@@ -42,18 +42,24 @@ M.RUN = RUN
 ---@field fork_of? integer
 ---@field fork_at? integer
 
---- A failure of the engine for a damaged text.
-function M.damaged(store, err)
-  return errors.new("db", ("%s: %s"):format(store.path, err.message),
-    { code = "SQLITE_CORRUPT", hint = "stoke doctor checks the file; what can be read of it is saved by `sqlite3 FILE .recover`" })
+--- The error for what is raised where damaged data is read: texts that say nothing, columns of another kind.
+---@param store stoke.store
+---@param raised any
+---@return stoke.error
+local function damaged(store, raised)
+  if errors.is(raised) and raised.kind ~= "protocol" then return raised end
+  return errors.new("db", ('the store "%s" is damaged: %s'):format(store.path, errors.is(raised) and raised.message
+    or tostring(raised)),
+    { code = "SQLITE_CORRUPT", hint = "stoke doctor checks the file; `sqlite3 FILE .recover` saves what can be read" })
 end
 
---- Call f; what it raises for damaged data is a second result.
+--- Call f, which reads what a file says; nil and an error where that is damaged.
+---@param store stoke.store
+---@param f function
 function M.guarded(store, f, ...)
   local ok, value = pcall(f, ...)
   if ok then return value end
-  if errors.is(value) and value.kind == "protocol" then return nil, M.damaged(store, value) end
-  error(value, 0)
+  return nil, damaged(store, value)
 end
 
 --- Rows of a statement, each given to f.
@@ -120,10 +126,11 @@ local FEW = ("SELECT id,%s FROM records WHERE id BETWEEN ? AND ? AND coalesce(%s
 local CONTENTS = "SELECT hash,value FROM uses JOIN contents ON contents.id=uses.content WHERE uses.run=?"
 
 --- A metatable for rows whose requests are made when they are first read.
-local function lazy(kept)
+local function lazy(store, kept)
   return { __index = function(row, name)
     if name ~= "request" then return nil end
-    local request = kept:of(row.number)
+    local ok, request = pcall(kept.of, kept, row.number)
+    if not ok then error(damaged(store, request), 0) end
     rawset(row, "request", request)
     return request
   end }
@@ -140,9 +147,9 @@ local function all(store, sql, ...)
   return list
 end
 
-local function rows_of(run, records, few, contents)
+local function rows_of(store, run, records, few, contents)
   local kept = requests.kept(contents)
-  local meta = lazy(kept)
+  local meta = lazy(store, kept)
   for n, r in ipairs(records) do
     local row = row_of(r, few[r[1]], contents)
     if row.number ~= n then error(errors.new("protocol", ("run %d: record %d is missing"):format(run, n)), 0) end
@@ -202,7 +209,7 @@ local function parts_of(store, run, to)
   local sources = all(store, "SELECT name,hash FROM sources WHERE run=? ORDER BY number", number)
   local contents = {}
   for _, r in ipairs(all(store, CONTENTS, number)) do contents[r[1]] = r[2] end
-  local rows = rows_of(number, records, few, contents)
+  local rows = rows_of(store, number, records, few, contents)
   add_pieces(rows, pieces, contents)
   for i, r in ipairs(modules) do modules[i] = r[1] end
   for i, r in ipairs(sources) do
@@ -225,12 +232,7 @@ end
 ---@param to? integer the last record
 ---@return stoke.store.parts|nil
 ---@return stoke.error|nil err
-function M.parts(store, run, to)
-  local ok, parts = pcall(parts_of, store, run, to)
-  if ok then return parts end
-  if not errors.is(parts) then error(parts, 0) end
-  return nil, parts.kind == "protocol" and M.damaged(store, parts) or parts
-end
+function M.parts(store, run, to) return M.guarded(store, parts_of, store, run, to) end
 
 --- How much of a run is written down, for a log that goes on.
 ---@param store stoke.store

@@ -27,6 +27,9 @@ local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec
 local Log = {}
 Log.__index = Log
 
+-- Statements that the engine gets at once.
+local BATCH <const> = 50000
+
 -- Bytes of a record beside its texts, about.
 local ROW_BYTES <const> = 150
 
@@ -71,7 +74,8 @@ function M.new(store, run, known)
   return setmetatable({ store = store, db = store.db, run = run, base = run << 32, before = known.last, last = known.last,
     offset = known.offset,
     modules = known.modules, sources = known.sources, calls = known.calls, tokens = known.tokens, bytes = known.bytes,
-    requests = requests.new(), list = {}, count = 0, what = {}, made = {}, items = {}, sizes = {}, streaming = {}, extra = {},
+    requests = requests.new(), list = {}, count = 0, what = {}, made = {}, asked = {}, items = {}, sizes = {}, streaming = {},
+      extra = {},
     sink = {}, used = {}, ticket = nil, unsynced = false, failed = nil }, Log)
 end
 
@@ -89,8 +93,15 @@ end
 
 --- A row was begun; one whose number is there is begun anew.
 ---@param row stoke.journal.row
-function Log:row(row)
+---@param raw? boolean its request is the script's own, which may change: it is made a text now, and the row need not keep it
+---@return boolean ok false: the request is not plain data
+function Log:row(row, raw)
   local number = row.number
+  if raw and row.request ~= nil then
+    local text, base, kept = self.requests:encode(row.request, number, self.sink, true)
+    if not text then return false end
+    self.asked[row] = base and { text, base, kept } or kept and { text, nil, kept } or text
+  end
   if number > self.last then
     self.last = number
   else
@@ -98,6 +109,7 @@ function Log:row(row)
     self.extra[#self.extra + 1] = { NO_PIECES, self.base | number }
   end
   mark(self, row, NEW)
+  return true
 end
 
 --- Its work begins: from now on it is in doubt until it has an outcome.
@@ -316,7 +328,14 @@ NOTHING.kind = null
 local function insert(self, row, batch)
   local number, sink = row.number, self.sink
   local id, outcome, request, base, kept = self.base | number, row.outcome, row.request, nil, nil
-  if request ~= nil then request, base, kept = self.requests:encode(request, number, sink) end
+  local asked = self.asked[row]
+  if type(asked) == "table" then
+    request, base, kept = asked[1], asked[2], asked[3]
+  elseif asked then
+    request = asked
+  elseif request ~= nil then
+    request, base, kept = self.requests:encode(request, number, sink)
+  end
   local made = outcome and (self.made[row] or outcome_of(outcome, sink))
   self.bytes = self.bytes + ROW_BYTES + #row.key + (request and #request or 0)
   local name = name_of(row.key, row.name)
@@ -400,7 +419,7 @@ local function gathered(self)
     if place then statement[place], statement[place + 1], statement[place + 2] = self.calls, self.tokens, self.bytes end
     batch[#batch + 1] = statement
   end
-  if self.count > 0 then self.count, self.list, self.what, self.made = 0, {}, {}, {} end
+  if self.count > 0 then self.count, self.list, self.what, self.made, self.asked = 0, {}, {}, {}, {} end
   if #extra > 0 then self.extra = {} end
   return batch
 end
@@ -422,7 +441,15 @@ local function append(self, durable)
   end
   local before = self.ticket
   if before and before.done then outcome_of_batch(self, before) end
-  local ticket, err = self.db:append(batch, durable, self.run)
+  local ticket, err
+  if #batch <= BATCH then
+    ticket, err = self.db:append(batch, durable, self.run)
+  else -- more than the engine takes: rows come before the deliveries that tell of them, whatever is lost
+    for from = 1, #batch, BATCH do
+      ticket, err = self.db:append(table.move(batch, from, math.min(from + BATCH - 1, #batch), 1, {}), durable, self.run)
+      if err then break end
+    end
+  end
   self.ticket, self.unsynced, self.failed = ticket, not durable, self.failed or err
 end
 

@@ -9,6 +9,7 @@
 --- recorded several times; its outcomes are replayed in that order. It is the tape of lua/gate/replay.lua.
 
 local about = require "core.about"
+local effects = require "core.effect"
 local errors = require "core.errors"
 local json = require "core.json"
 local config = require "stoke.config"
@@ -182,11 +183,11 @@ function Cassette:write(record)
   self.lines[#self.lines + 1] = text
 end
 
-function Cassette:open(name, q)
+function Cassette:open(name, q, at)
   local request = canonical(self, name, q)
   if not request then return { skip = true } end
   self.count = self.count + 1
-  self:write { n = self.count, effect = name, at = rounded(time.monotonic() - self.began), request = request }
+  self:write { n = self.count, effect = name, at = rounded(at or time.monotonic() - self.began), request = request }
   return { n = self.count, name = name, written = 0 }
 end
 
@@ -207,6 +208,49 @@ function Cassette:save()
   fs.mkdir(self.path:match "^(.*)/" or ".", { parents = true })
   fs.write(self.path, self.redactor:text(table.concat(self.lines, "\n") .. "\n"))
   return self.count
+end
+
+-- ---- records of durable runs ---------------------------------------------------------------------------------------------------
+
+--- What came of a record, as the lines of a cassette. When the pieces of a stream came is not recorded: all when it ended.
+local function put_outcome(self, entry, row)
+  local outcome, at = row.outcome, row.took or 0
+  if not outcome then return self:put(entry, "cut", at) end
+  if outcome.err then
+    return self:put(entry, outcome.err.kind == "cancelled" and "cut" or "error", at, outcome.err)
+  end
+  local known = outcome.facts and outcome.facts.known
+  if not outcome.items then return self:put(entry, "value", at, outcome.value, known) end
+  local kind, err = "cut", nil
+  for _, item in ipairs(outcome.items) do
+    if item.value ~= nil then self:put(entry, "chunk", at, item.value) end
+    if item.ended then
+      kind, err = not item.err and "end" or item.err.kind == "cancelled" and "cut" or "error", item.err
+    end
+  end
+  self:put(entry, kind, at, err, { opened = 0, about = outcome.about })
+end
+
+--- The cassette of a durable run: what it asked of model servers and of the web, and what came of it. A test of that name whose
+--- code asks the same replays it.
+---@param path string
+---@param test string
+---@param run { created: number }
+---@param rows stoke.journal.row[]
+---@return stoke.test.cassette
+---
+--- Example: `cassette.of_run("cassettes/a_test-trip.jsonl", "trip", run, store:load(run).rows):save()`
+function M.of_run(path, test, run, rows)
+  local self = new(path, nil, { recording = true, lines = {}, began = 0 })
+  self:write { cassette = 1, test = test, start = run.created, seed = 1, zone = zone(), stoke = about.version }
+  for _, row in ipairs(rows) do
+    local effect = effects.about(row.name)
+    if effect and effect.taped then
+      local entry = self:open(row.name, row.request, math.max(0, (row.time or run.created) - run.created))
+      if not entry.skip then put_outcome(self, entry, row) end
+    end
+  end
+  return self
 end
 
 -- ---- replaying ----------------------------------------------------------------------------------------------------------------
@@ -305,6 +349,35 @@ function M.load(path, again, problems)
   local self = new(path, again, { recording = false, entries = {}, by_key = {}, problems = problems })
   read(self, fs.read(path))
   return self
+end
+
+--- What is on it, as the records of a run: to look at, and to compare with another's. There are no frames on a cassette, so its
+--- keys are "cassette/NAME#N", and it cannot be replayed as a run.
+---@return stoke.journal.row[]
+---
+--- Example: `for _, row in ipairs(tape:rows()) do print(row.key, row.outcome.value) end`
+function Cassette:rows()
+  local rows, counts = {}, {}
+  for i, entry in ipairs(self.entries) do
+    counts[entry.name] = (counts[entry.name] or 0) + 1
+    local def = effects.about(entry.name)
+    local came = { facts = { attempts = 1 } }
+    if def and def.stream then
+      came.items = {}
+      for k, chunk in ipairs(entry.chunks) do came.items[k] = { value = chunk.value, inline = true } end
+      table.insert(came.items, { ended = true, err = entry.err, inline = true })
+    elseif entry.err then
+      came.err = entry.err
+    elseif entry.cut then
+      came.err, came.cut = errors.new("cancelled", "it was left before its end"), true
+    else
+      came.value, came.facts.known = entry.value, entry.facts
+    end
+    rows[i] = { number = i, key = ("cassette/%s#%d"):format(entry.name, counts[entry.name]), name = entry.name,
+      class = "idempotent", digest = json.digest(entry.request), request = entry.request, took = entry.at, seen = i, inline = true,
+      outcome = came }
+  end
+  return rows
 end
 
 --- A miss makes the test fail, whatever the code under test makes of the error.

@@ -57,12 +57,13 @@ function M.tmp(world)
   world.paused = true
   local base = (env.get "TMPDIR" or "/tmp"):gsub("(.)/+$", "%1")
   local _, err, path
-  local n = 0
+  local n, gone = 0, 0
   repeat
     n = n + 1
     path = ("%s/stoke-test-%d"):format(base, n)
     _, err = stoke.try(fs.mkdir, path)
-  until not err or not exists(path)
+    if err and not exists(path) then gone = gone + 1 end -- another process had it, and has just removed it; or none can be made
+  until not err or gone > 8
   world.paused = before
   if err then error(err, 0) end
   world.folders = world.folders or {}

@@ -114,6 +114,31 @@ local function serving()
   row("request served, 64 at once: CPU per request", "us", ours, theirs, 2.5)
 end
 
+-- Rates hang on the disk's fdatasync, which is printed; ratios are to one thread of bare SQLite, the same rows, 64 a commit.
+local function databases()
+  local folder = bench .. "/databases"
+  local function fresh(command) return values(("rm -rf %s && mkdir %s && %s"):format(folder, folder, command)) end
+  local ours, theirs = {}, {}
+  for i = 1, ROUNDS do
+    theirs[i] = fresh(("%s/store %s 0.5"):format(bench, folder))
+    ours[i] = fresh(("FOLDER=%s SECONDS=0.5 %s test --internal --file tests/bench/store.lua"):format(folder, stoke))
+  end
+  os.execute("rm -rf " .. folder)
+  local function of(list, key)
+    local found = {}
+    for i, one in ipairs(list) do found[i] = one[key] end
+    return median(found)
+  end
+  figure("this disk, a page and fdatasync", "a s", of(theirs, "fsyncs_s"), 0, true)
+  row("durable append, 64 tasks: a row", "us", 1e6 / of(ours, "durable_s"), 1e6 / of(theirs, "durable_s"), 1.43)
+  row("durable write, 64 tasks: a row", "us", 1e6 / of(ours, "writes_s"), 1e6 / of(theirs, "durable_s"), 1.43)
+  row("durable write, one task", "us", 1e6 / of(ours, "one_s"), 1e6 / of(theirs, "one_s"), 1.5)
+  local least = math.min(50000, 0.7 * of(theirs, "durable_s") // 1)
+  figure("writes of 64 tasks", "a s", of(ours, "writes_s"), least, true)
+  figure("appends of 64 tasks, not durable", "a s", of(ours, "appends_s"), 100000, true)
+  figure("a row read by its key, there and back", "us", of(ours, "read_us"), 60)
+end
+
 local function start()
   local ours, theirs = turns(21,
     function() return measure(lua "startup.lua").first_ms end,
@@ -143,7 +168,7 @@ end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))
 local failed = false
-for _, part in ipairs { calls, streams, loops, held, serving, conversations, parked, start, engines } do
+for _, part in ipairs { calls, streams, loops, held, serving, databases, conversations, parked, start, engines } do
   local ok, err = pcall(part)
   if not ok then
     failed = true

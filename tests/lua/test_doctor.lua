@@ -10,6 +10,7 @@ local json = require "stoke.json"
 local look = require "stoke.cmd.doctor.look"
 local probe = require "stoke.cmd.doctor.probe"
 local proc = require "stoke.proc"
+local stored = require "stored"
 local sim = require "stoke.sim"
 local stoke = require "stoke"
 
@@ -297,6 +298,19 @@ test("doctor: a disk that is nearly full, few descriptors, too many threads", fu
   has(t, report, "disk", "500 MB of 1.0 TB free", "the models")
   has(t, report, "open-files", "256", "ulimit -n")
   has(t, report, "threads", "num_thread = 64", "2 processors")
+end)
+
+test("doctor: a store of durable runs that is damaged", { real = true }, function(t)
+  local here <close> = place()
+  local path = here.path .. "/.stoke/state.db"
+  local store, _, log = stored.run(path)
+  for i = 1, 50 do stored.record(log, i, stored.value(("answer %d "):format(i):rep(50))) end
+  log:barrier()
+  store:close()
+  for _, p in ipairs(here.report("--sim").problems) do t.ne(p.check, "store") end
+  local bytes = fs.read(path)
+  fs.write(path, bytes:sub(1, #bytes // 2) .. ("\xA5"):rep(#bytes - #bytes // 2))
+  has(t, here.report "--sim", "store", "the durable runs in .stoke/state.db cannot all be read", "sqlite3 .stoke/state.db .recover")
 end)
 
 test("doctor: few descriptors are seen in the running program", { real = true }, function(t)

@@ -515,6 +515,23 @@ M.list = {
       term.bytes(x.size)) end,
     why = "models cannot be pulled, and files that are written whole fail",
     cure = function() return "make room: ollama rm NAME frees what a model takes; OLLAMA_MODELS moves them to another disk" end },
+  { name = "store", level = "warning",
+    look = function(f)
+      local out = {}
+      for _, store in ipairs(f.stores or {}) do
+        if store.problems[1] then out[#out + 1] = store end
+      end
+      return out
+    end,
+    say = function(x)
+      local more = #x.problems > 1 and (" (and %d problems more)"):format(#x.problems - 1) or ""
+      return ("the durable runs in %s cannot all be read: %s%s"):format(x.path, x.problems[1], more)
+    end,
+    why = "runs whose records are damaged cannot go on, and cannot be played again",
+    cure = function(x)
+      return ("stop what uses it; `sqlite3 %s .recover | sqlite3 saved.db` saves what can be read, and --store saved.db uses that")
+        :format(x.path)
+    end },
   { name = "open-files", level = "warning",
     look = function(f) return f.open_files and f.open_files < 1024 and { most = f.open_files } end,
     say = function(x) return ("this process may open %d files and connections"):format(x.most) end,

@@ -12,6 +12,7 @@ local ollama = require "stoke.ollama"
 local options = require "stoke.ollama.options"
 local proc = require "stoke.proc"
 local stoke = require "stoke"
+local stores = require "core.store"
 local time = require "stoke.time"
 
 local M = {}
@@ -99,6 +100,26 @@ local function disks()
       seen[key], found.holds = true, w[1]
       out[#out + 1] = found
     end
+  end
+  return out
+end
+
+--- What is wrong with a store of durable runs; empty where nothing is. Reads all of it.
+local function store_problems(path)
+  local store, err = stores.open(path, { create = false, readonly = true })
+  if not store then return { err.message } end
+  local problems, failed = store:check()
+  store:close()
+  return problems or { failed.message }
+end
+
+--- The stores of durable runs that a script here would use.
+local function state_files()
+  local out, seen = json.array {}, {}
+  for _, path in ipairs { config.get().store or stores.path "script.lua", stores.path(nil) } do
+    if not seen[path] and stoke.try(fs.stat, path) then out[#out + 1] = { path = path,
+      problems = json.array(store_problems(path)) } end
+    seen[path] = true
   end
   return out
 end
@@ -290,6 +311,7 @@ end
 ---@field pool table
 ---@field folders { name: string, path: string, use: string, problem?: string }[]
 ---@field disks { path: string, holds: string, size: integer, free: integer }[]
+---@field stores { path: string, problems: string[] }[] of durable runs
 ---@field proxies table<string, string>
 ---@field open_files? integer
 ---@field processors integer
@@ -310,7 +332,8 @@ function M.facts(wait)
   local _, host, port = M.parts(found.url)
   local here = host == "127.0.0.1" or host == "localhost" or host == "[::1]"
   return { server = found, asked = server_variables(), now = time.now(), profiles = profiles, pool = values.pool, folders = places,
-    disks = disks(), proxies = proxies(), open_files = open_files(), processors = about.processors(), lua = lua_paths(),
+    disks = disks(), stores = state_files(), proxies = proxies(), open_files = open_files(), processors = about.processors(),
+      lua = lua_paths(),
     process = here and local_server(port) or nil }, err and errors.wrap(err)
 end
 

@@ -6,11 +6,12 @@
 
 #define GROUP_MAX   1024
 #define GROUP_BYTES ((size_t)8 << 20)
-#define REDO_MAX    4      /* a disk that fails fails all soon */
-#define QUICK_NS    400000 /* of a commit: less than a pump takes that feeds it */
+#define REDO_MAX    4 /* a disk that fails fails all soon */
+#define QUICK_NS                                                                                                       \
+  100000 /* of a commit: less than it takes to gather a part of a pump, so that both go on side by side */
 #define IDLE_NS     100000000ull
-#define FRAMES_IDLE 256   /* pages of the log beyond which an idle writer copies them to the file */
-#define FRAMES_MAX  16384 /* and one that is never idle, too */
+#define FRAMES_IDLE 256  /* pages of the log beyond which an idle writer copies them to the file */
+#define FRAMES_MAX  4096 /* and one that is never idle, too */
 
 struct group {
   struct store_job *jobs[GROUP_MAX];

@@ -115,14 +115,15 @@ function M.resume_all()
   resuming = tasks.spawn(function()
     local ok, err = pcall(function()
       local names = M.defined
-      local list = errors.check(M.open():list { state = { "running", "waiting", "parked" } })
+      local open = M.open()
+      local list = errors.check(open:list { state = { "running", "waiting", "parked" } })
       for i = #list, 1, -1 do
         local definition = not list[i].workflow:find "^main:" and names[list[i].workflow] -- those are stoke run --durable's
-        if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(store, list[i], definition) end
+        if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(open, list[i], definition) end
       end
     end)
     resuming = nil
-    if not ok then require "core.stdio".err(("stoke: runs that were left cannot be taken up: %s\n"):format(tostring(err))) end
+    if not ok and not lives.stopping then require "core.stdio".err(("stoke: runs that were left cannot be taken up: %s\n"):format(tostring(err))) end
   end, { name = "resume" })
 end
 
@@ -131,7 +132,7 @@ end
 ---@return boolean
 function M.may_go_on(run)
   if not (run.waits or ""):find "^in doubt" then return true end
-  local said = store:resolutions(run.id)
+  local said = store and store:resolutions(run.id)
   return said ~= nil and said[1] ~= nil
 end
 

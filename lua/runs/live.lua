@@ -88,6 +88,8 @@ local function resolve(entry, parts, log)
     end
   end
   if not list[1] then return nil end
+  log:state("running") -- with what was said: from here on nobody is asked any more
+  entry.run.state = "running"
   local _, failed = log:barrier()
   if failed then return failed end
   for _, said in ipairs(list) do entry.store:resolved(entry.id, said.key) end

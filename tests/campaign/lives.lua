@@ -127,11 +127,21 @@ local function trace(case, name)
   return ("\n" .. text):find("\n" .. line .. "\n", 1, true) and line or nil
 end
 
+-- What is in doubt: begun, without an outcome; in the body of another effect only while that one has none.
+local function doubtful(rows, row)
+  if not row.intent or row.outcome then return false end
+  if not row.inside then return true end
+  for _, outer in ipairs(rows) do
+    if not outer.inside and not outer.outcome and row.key:sub(1, #outer.key + 1) == outer.key .. "/" then return true end
+  end
+  return false
+end
+
 local function resolve_in(case, store, run)
   local parts = errors.check(store:load(run))
   local any
   for _, row in ipairs(parts.rows) do
-    if row.intent and not row.outcome then
+    if doubtful(parts.rows, row) then
       local request = row.request
       local done = trace(case, request.name or "")
       errors.check(true, select(2, store:resolve(run.id, row.key, done and { value = done } or { retry = true })))
@@ -211,7 +221,7 @@ function Case:survive(kills, usual)
       if self.kills >= kills then signals_left(self) else signal_next(self) end
     end
     local how = extra and extra.STOKE_FAULT or seconds and ("%.3f s"):format(seconds) or "none"
-    self.dooms = (self.dooms and self.dooms .. ", " or "") .. how
+    if how ~= "none" then self.dooms = (self.dooms and self.dooms .. ", " or "") .. how end
     if ended(self, self:life(seconds, extra)) then return end
   end
   self.world:breaks("end: it never ends: %s", self.told[#self.told])

@@ -61,6 +61,8 @@ local M = {}
 ---@field why? string
 ---@field class? "pure"|"idempotent"|"unsafe"|fun(q): string how bad it is to do it twice: it changes nothing; the second time
 ---  changes no more than the first; unsafe when not given
+---@field reconcile? fun(q: any, call: table): (fun(key: string): any)|nil what asks the world whether its work was done; nil from
+---  it: do it again
 ---@field derived? boolean its outcome follows from the frame it is performed in, so it is not recorded
 ---@field aside? string[] fields of a request that are not what is asked: limits of time
 ---@field digest? fun(request: any): string of a request without these; when not given, that of its canonical JSON
@@ -74,7 +76,7 @@ local M = {}
 ---@field lasting? boolean its outcome is on the disk before the run goes on from it
 ---@field older? fun(q: any): any its outcome where a journal that goes on does not have it
 ---@field reconcile? fun(q: any, call: table): (fun(key: string): any)|nil what asks the world whether its work was done
----@field given? fun(q: any, facts: table) called when an outcome is replayed
+---@field given? fun(q: any, facts: table, call: table) called when an outcome is replayed
 ---@field absent? fun(q: any, work: any): any its outcome where a recording is older than the effect
 ---@field facts? fun(value: any, q: any): table? what is known of an outcome beside its value, as plain data: recorded with it
 ---@field restore? fun(value: any, facts: table, q: any) note it of a value that comes from a recording

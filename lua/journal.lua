@@ -247,7 +247,7 @@ function Journal:give(row, def, q, call)
   call.started = call.span and time.monotonic() or nil
   call.attempts, call.asked, call.spent, call.counts = facts.attempts or 1, facts.asked, facts.spent, facts.counts
   if call.context.budget then budgets.account(call.context.budget, def, call) end
-  if def.given then def.given(q, plain.copy(facts)) end
+  if def.given then def.given(q, plain.copy(facts), call) end
   if outcome.raised then error(plain.copy(outcome.err), 0) end
   if outcome.err then return nil, plain.copy(outcome.err) end
   if outcome.secret then

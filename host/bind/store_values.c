@@ -174,7 +174,7 @@ void store_pack(lua_State *L, struct pack *p, int sql, int params) {
 void store_pack_batch_item(lua_State *L, struct pack *p, int statement) {
   if (!lua_istable(L, statement)) err_argument(L, "a batch is an array of { statement, parameter, ... }");
   lua_rawgeti(L, statement, 1);
-  size_t len;
+  size_t len = 0;
   const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
   if (!text) err_argument(L, "a batch is an array of { statement, parameter, ... }");
   check_statement(L, text, len);

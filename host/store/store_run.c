@@ -118,7 +118,7 @@ static bool missing(struct conn *c, sqlite3_stmt *stmt, int count, int given, bo
 }
 
 bool store_bind(struct conn *c, sqlite3_stmt *stmt, const char *sql, const char **at, struct err *e) {
-  struct store_value v, name = {STORE_NULL};
+  struct store_value v, name = {.type = STORE_NULL};
   *at = store_value_read(*at, &v);
   int64_t given = v.integer;
   int count = sqlite.bind_parameter_count(stmt);
@@ -182,7 +182,7 @@ bool store_columns(sqlite3_stmt *stmt, struct store_rows *r, struct err *e) {
 }
 
 static struct store_value column(sqlite3_stmt *stmt, int i) {
-  struct store_value v = {STORE_NULL};
+  struct store_value v = {.type = STORE_NULL};
   switch (sqlite.column_type(stmt, i)) {
     case SQLITE_INTEGER: v.type = STORE_INTEGER, v.integer = sqlite.column_int64(stmt, i); break;
     case SQLITE_FLOAT: v.type = STORE_FLOAT, v.number = sqlite.column_double(stmt, i); break;

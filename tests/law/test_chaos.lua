@@ -78,7 +78,8 @@ test("chaos programs that were cut between any two records go on from their log,
     end)
   end)
 
-test("chaos programs come back from the file of a store as they went, whole and cut after any record", { real = true, timeout = 3600 },
+test("chaos programs come back from the file of a store as they went, whole and cut after any record",
+  { real = true, timeout = 3600 },
   function(t)
     local store = assert(stores.open(t.tmp() .. "/chaos.db"))
     each_seed(t, function(world, seed)

@@ -21,7 +21,7 @@ stoke.main(function(args)
     print("part " .. i)
     return table.concat(parts, ",")
   end)
-  local who = select(2, stoke.race { function() stoke.sleep(0.02) end, function() stoke.sleep(0.01) end })
+  local who = select(2, stoke.race { function() stoke.sleep(600) end, function() stoke.sleep(0.01) end })
   print(table.concat(out, ";"), who)
 end)
 ]]

@@ -436,30 +436,11 @@ function Journal:end_here()
   return self.stopped
 end
 
---- What the run waits for that may take long, in words; the function that is returned tells that it is over.
----@param words string
----@return fun()
-function Journal:waits_for(words)
-  local entry = { words = words }
-  table.insert(self.waiting, entry)
-  keep.touch(self)
-  return function()
-    for i, other in ipairs(self.waiting) do
-      if other == entry then table.remove(self.waiting, i) end
-    end
-    keep.touch(self)
-  end
-end
+--- Why it went no further: it diverged, or was stopped. What the run itself has failed with is its own.
+---@return stoke.error|nil
+function Journal:broken() return self.diverged or self.stopped end
 
---- What is told of it: "waiting" for something that takes long, or "running".
----@return string state
----@return string|nil waits
-function Journal:state()
-  local first = self.waiting[1]
-  if not first then return "running" end
-  local more = #self.waiting - 1
-  return "waiting", more > 0 and ("%s, and %d more"):format(first.words, more) or first.words
-end
+Journal.waits_for, Journal.state = keep.waits_for, keep.state
 
 --- The same text for the same effect of the same run, however often it is done: what a server knows a repeated request by.
 ---@param key string of the effect
@@ -502,11 +483,14 @@ end }
 --- What it returned or ended with, whatever the script has made of it.
 local function outcome_of_run(journal, results, err)
   if err then results = { n = 0, err = err } end
-  local failed = journal.diverged or journal.stopped or journal:failure()
-  if failed then return { n = 0, err = failed } end
+  local failed = journal:broken() or journal:failure()
+  if failed then
+    journal.diverged = journal.diverged or not journal.stopped and failed or nil
+    return { n = 0, err = failed }
+  end
   if journal.replaying and not journal:at_end() and journal.schedule:mode() ~= "over" then
-    local early = diverge.ended_early(journal, results.err)
-    if early then return { n = 0, err = early } end
+    journal.diverged = diverge.ended_early(journal, results.err)
+    if journal.diverged then return { n = 0, err = journal.diverged } end
   end
   return results
 end

@@ -14,6 +14,7 @@ local mail = require "core.runs.mail"
 local ordered = require "core.ordered"
 local rand = require "host.rand"
 local script = require "core.script"
+local stdio = require "core.stdio"
 local stores = require "core.store"
 local tasks = require "core.task"
 local testbed = require "core.testbed"
@@ -114,16 +115,17 @@ function M.resume_all()
   script.runs = M.at_end
   resuming = tasks.spawn(function()
     local ok, err = pcall(function()
-      local names = M.defined
-      local open = M.open()
+      local names, open = M.defined, M.open()
       local list = errors.check(open:list { state = { "running", "waiting", "parked" } })
       for i = #list, 1, -1 do
+        if store ~= open then return end
         local definition = not list[i].workflow:find "^main:" and names[list[i].workflow] -- those are stoke run --durable's
         if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(open, list[i], definition) end
       end
     end)
     resuming = nil
-    if not ok and not lives.stopping then require "core.stdio".err(("stoke: runs that were left cannot be taken up: %s\n"):format(tostring(err))) end
+    if ok or not store or lives.stopping or errors.wrap(err).kind == "cancelled" then return end -- else the process ends
+    stdio.err(("stoke: runs that were left cannot be taken up: %s\n"):format(tostring(err)))
   end, { name = "resume" })
 end
 
@@ -131,8 +133,9 @@ end
 ---@param run stoke.store.run
 ---@return boolean
 function M.may_go_on(run)
+  if not store then return false end
   if not (run.waits or ""):find "^in doubt" then return true end
-  local said = store and store:resolutions(run.id)
+  local said = store:resolutions(run.id)
   return said ~= nil and said[1] ~= nil
 end
 
@@ -148,7 +151,8 @@ function M.define(name, f, options)
     box.workflows[name] = definition
     return definition
   end
-  M.defined[name] = definition
+  modules.commit(function() M.defined[name] = definition end) -- a reload that fails leaves the old one
+  if modules.change then return definition end
   if modules.body() then script.after_body = M.resume_all else M.resume_all() end
   return definition
 end
@@ -211,7 +215,8 @@ local function told(state, result, err) return { state = state, result = result,
 
 local function doubt_or_park(run)
   local kind = (run.waits or ""):find "^in doubt" and "in_doubt" or "parked"
-  return errors.new(kind, ("run %s is parked: %s"):format(run.id, run.waits or "nobody said why"))
+  return errors.new(kind, ("run %s is parked: %s"):format(run.id, run.waits or "nobody said why"),
+    { hint = kind == "in_doubt" and lives.hint(run.id) or nil })
 end
 
 --- Wait until a run has ended, whichever process has it.
@@ -236,7 +241,8 @@ function M.await(id)
     if run.state == "parked" and not M.may_go_on(run) then return nil, doubt_or_park(run) end
     local definition = M.defined[run.workflow]
     local taken
-    if definition and not lives.parked[id] then -- else it is tried again when there may be room on the disk
+    local free = run.state ~= "parked" or M.may_go_on(run) -- else, or with a full disk, it is taken up elsewhere
+    if definition and free and not lives.parked[id] then
       taken, err = lives.begin(M.open(), run, definition)
       if err then return nil, err end
     end

@@ -55,6 +55,9 @@ effect.define("step", { class = function(q) return q.idempotent and "idempotent"
 -- ---- from outside -------------------------------------------------------------------------------------------------------------
 
 local function entry_of(call, what)
+  if call and call.context.inside then
+    return nil, errors.new("argument", what .. ": a step or a tool takes no signal; wait for it in the run itself")
+  end
   local journal = call and call.context.journal
   local entry = journal and journal.entry
   if entry then return entry, journal end
@@ -91,7 +94,7 @@ end })
 local function park_with(journal, id, err)
   local why = err.message:gsub("^run .- is parked: ", ""):gsub("^in doubt: ", "")
   local parked = errors.new("parked", ("it waits for run %s, which is %s: %s"):format(id,
-    err.kind == "in_doubt" and "in doubt" or "parked", why), { hint = err.hint and err.hint:gsub("resolve ID", "resolve " .. id), cause = err })
+    err.kind == "in_doubt" and "in doubt" or "parked", why), { hint = err.hint, cause = err, awaits = id })
   journal:stop(parked)
   return parked
 end

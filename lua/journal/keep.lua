@@ -124,6 +124,33 @@ function M.barrier(journal)
   return nil
 end
 
+--- What the run waits for that may take long, in words; the function that is returned tells that it is over.
+---@param self stoke.journal
+---@param words string
+---@return fun()
+function M.waits_for(self, words)
+  local entry = { words = words }
+  table.insert(self.waiting, entry)
+  M.touch(self)
+  return function()
+    for i, other in ipairs(self.waiting) do
+      if other == entry then table.remove(self.waiting, i) end
+    end
+    M.touch(self)
+  end
+end
+
+--- What is told of it: "waiting" for something that takes long, or "running".
+---@param self stoke.journal
+---@return string state
+---@return string|nil waits
+function M.state(self)
+  local first = self.waiting[1]
+  if not first then return "running" end
+  local more = #self.waiting - 1
+  return "waiting", more > 0 and ("%s, and %d more"):format(first.words, more) or first.words
+end
+
 --- Make sure of an error that stops a run: kind `parked`, with the words of what stopped it.
 ---@param cause stoke.error
 ---@return stoke.error

@@ -108,9 +108,18 @@ local function full(err)
   return cause.kind == "db" and tostring(cause.code):find "SQLITE_FULL" ~= nil
 end
 
+--- How a person says what came of an effect in doubt.
+---@param id string of the run
+---@return string
+function M.hint(id)
+  local quoted = id:find "[^%w_./:@%%+-]" and "'" .. id:gsub("'", "'\\''") .. "'" or id
+  return ("look whether it was done, then say so: stoke resolve %s --retry, --value JSON or --fail WHY"):format(quoted)
+end
+
 --- It stays as it is, until what is wrong is mended.
 local function park(entry, err, log)
   entry.parked = err
+  if err.kind == "in_doubt" then err.hint = M.hint(entry.id) end
   M.parked[entry.id] = entry
   entry.retries = full(err)
   local what = err.kind == "in_doubt" and "in doubt: " or err.kind == "replay" and "it does not go as recorded: " or ""
@@ -120,6 +129,16 @@ local function park(entry, err, log)
   end
   mail.unwatch(entry)
   if err.kind == "in_doubt" then mail.watch(entry.store, entry, M.again) end
+  if rawget(err, "awaits") then mail.watch(entry.store, entry, M.follow) end
+end
+
+--- Take a run up again that is parked with the one it awaits, once that has ended.
+---@param entry stoke.runs.live
+function M.follow(entry)
+  local other = entry.store:find(entry.parked.awaits)
+  if not other or not ENDED[other.state] or M.parked[entry.id] ~= entry then return end
+  mail.unwatch(entry)
+  M.begin(entry.store, entry.run, entry.definition)
 end
 
 --- Take a parked run up again, where a person has said something about what is in doubt.
@@ -139,9 +158,7 @@ end
 local function finish(entry, results, log)
   local err = results.err
   if entry.suspended then return end
-  if err and (err.kind == "parked" or err.kind == "in_doubt" or err.kind == "replay") then
-    return park(entry, err, log)
-  end
+  if entry.journal:broken() then return park(entry, err, log) end
   local state = state_of(err)
   local refused = log:finish(state, not err and results[1] or nil, err)
   if refused then
@@ -219,6 +236,11 @@ local function take_up(entry)
   entry.over = true
   wake_all(entry)
   if entry.retries then M.retry(entry) end
+  local following = {}
+  for _, other in next, M.parked do
+    if entry.ended and rawget(other.parked, "awaits") == entry.id then following[#following + 1] = other end
+  end
+  for _, other in ipairs(following) do M.follow(other) end
 end
 
 --- When there was no room on the disk: look again from time to time.

@@ -83,15 +83,17 @@ local function hand_out(mail)
   end
 end
 
+--- Does the run live? One that is loaded or replayed cannot be cancelled from outside yet.
+local function lives(entry)
+  local journal = entry.journal
+  return journal and journal.root and journal.schedule:mode() ~= "replay"
+end
+
 local function cancel(entry)
-  while entry.journal and entry.journal.schedule and entry.journal.schedule:mode() == "replay" do host.park("replay", 0.01) end
+  while not entry.over and not lives(entry) do host.park("replay", 0.01) end
   local root = entry.journal and entry.journal.root
   if root and not root.state then scopes.cancel(root, errors.new("cancelled", "the run was cancelled")) end
 end
-
---- Cancel a run that lives; waits while it is replayed.
----@param entry stoke.runs.live
-function M.cancel(entry) cancel(entry) end
 
 local function decide(entry)
   if not next(entry.mail.pending) then return end

@@ -175,13 +175,15 @@ end
 --- The log of the schedule, up to before the record after `to`.
 local function deliveries_of(store, run, to, next_at)
   local parts = {}
-  for i, r in ipairs(all(store, "SELECT records,bytes FROM deliveries WHERE run=? ORDER BY first", run)) do
+  for i, r in ipairs(all(store, "SELECT records,bytes,size FROM deliveries WHERE run=? ORDER BY first", run)) do
     if not next_at and r[1] > to then break end
-    parts[i] = r[2]
+    parts[i] = r[3] == null and r[2] or plain.stretch(r[2], r[3]) or error(errors.new("protocol", "deliveries are damaged"), 0)
   end
   local log = table.concat(parts)
   return next_at and log:sub(1, next_at) or log
 end
+
+M.deliveries = deliveries_of
 
 --- Where the deliveries of a run end that is cut after a record: nil where nobody wrote that down.
 function M.cut_at(store, run, to)
@@ -242,7 +244,8 @@ function M.parts(store, run, to) return M.guarded(store, parts_of, store, run, t
 function M.known(store, run)
   local found, err = store.db:query([[SELECT
     (SELECT max(id) FROM records WHERE id BETWEEN ?1<<32 AND (?1<<32)+4294967295),
-    (SELECT coalesce(sum(length(bytes)),0) FROM deliveries WHERE run=?1), (SELECT count(*) FROM modules WHERE run=?1),
+    (SELECT coalesce(sum(coalesce(size,length(bytes))),0) FROM deliveries WHERE run=?1),
+      (SELECT count(*) FROM modules WHERE run=?1),
     (SELECT count(*) FROM sources WHERE run=?1), calls, tokens, bytes FROM runs WHERE number=?1]], { run })
   if not found then return nil, err end
   local r = found.rows[1]

@@ -27,6 +27,9 @@ local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec
 local Log = {}
 Log.__index = Log
 
+-- Bytes of deliveries that are squeezed: some 40 ms for the largest.
+local SQUEEZED_MAX <const> = 1024 * 1024
+
 -- Statements that the engine gets at once.
 local BATCH <const> = 50000
 
@@ -59,8 +62,10 @@ local EPOCH = "UPDATE runs SET epoch=epoch+1,changed=? WHERE number=?"
 local BEGAN = "INSERT OR REPLACE INTO epochs (run,epoch,began,records) SELECT number,epoch,?,? FROM runs WHERE number=?"
 local PRINTED = "UPDATE runs SET printed=? WHERE number=?"
 local TAKEN = "UPDATE signals SET taken=? WHERE number=?"
-local JOIN = "INSERT OR REPLACE INTO deliveries SELECT run,0,max(records),CAST(group_concat(bytes,'') AS BLOB) FROM "
+local JOIN = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes) "
+  .. "SELECT run,0,max(records),CAST(group_concat(bytes,'') AS BLOB) FROM "
   .. "(SELECT run,records,bytes FROM deliveries WHERE run=? ORDER BY first) GROUP BY run"
+local SQUEEZED = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes,size) VALUES (?,0,?,?,?)"
 local JOINED = "DELETE FROM deliveries WHERE run=? AND first>0"
 local TOUCH = "UPDATE runs SET changed=? WHERE number=?"
 
@@ -245,14 +250,19 @@ end
 ---@param state "done"|"failed"|"cancelled"
 ---@param result any plain data
 ---@param err? stoke.error
+---@param deliveries? string all of the schedule's log, to be kept squeezed; else what there is of it is joined
 ---@return stoke.error|nil err the result is not kept: it is not plain, or too large
-function Log:finish(state, result, err)
+function Log:finish(state, result, err, deliveries)
   local value, failed = null, nil
   if result ~= nil then value, failed = codec.text(result, self.sink, self.store.limit) end
   local told = err and codec.text(err, self.sink) or failed and codec.text(failed, self.sink)
   local extra = self.extra
   extra[#extra + 1] = { END, state, value or null, told or null, wall(), 0, 0, 0, self.run }
-  extra[#extra + 1] = { JOIN, self.run }
+  if deliveries and #deliveries <= SQUEEZED_MAX then
+    extra[#extra + 1] = { SQUEEZED, self.run, self.last, blob(plain.squeeze(deliveries)), #deliveries }
+  else
+    extra[#extra + 1] = { JOIN, self.run }
+  end
   extra[#extra + 1] = { JOINED, self.run }
   return failed
 end

@@ -36,7 +36,7 @@ end
 
 test("the power goes at any sync: what a barrier acknowledged is there, batches are whole", { real = true }, function(t)
   local cuts = 0
-  for n = 1, tonumber(os.getenv "STOKE_CUTS") or 24 do
+  for n = 1, tonumber(os.getenv "STOKE_CUTS") or 16 do
     local path = ("%s/state%d.db"):format(t.tmp(), n)
     local first = stored.run(path)
     first:close()
@@ -48,11 +48,11 @@ test("the power goes at any sync: what a barrier acknowledged is there, batches 
     engine.fault()
     survived(t, path, kept, "cut " .. n)
   end
-  t.ok(cuts > 10, ("the power went %d times"):format(cuts))
+  t.ok(cuts > 8, ("the power went %d times"):format(cuts))
 end)
 
 test("the power goes at any write: the same", { real = true }, function(t)
-  for n = 1, tonumber(os.getenv "STOKE_CUTS") or 20 do
+  for n = 1, tonumber(os.getenv "STOKE_CUTS") or 10 do
     local path = ("%s/state%d.db"):format(t.tmp(), n)
     local first = stored.run(path)
     first:close()

@@ -5,6 +5,7 @@ local stoke = require "stoke"
 local engine = require "host.store"
 local runs = require "core.runs"
 local lives = require "core.runs.live"
+local workflow = require "stoke.workflow"
 
 local function store_of(t)
   local path = t.tmp() .. "/state.db"
@@ -153,15 +154,17 @@ test("a thousand runs that were left are all taken up", { real = true, timeout =
     end)
   end
   local flow = define()
-  for i = 1, 1000 do flow:start(i, { id = "r" .. i }) end
-  for i = 1, 1000 do until_state(require "stoke.workflow".run("r" .. i), "waiting") end
+  local numbers, scope <close> = {}, stoke.scope {}
+  for i = 1, 1000 do numbers[i] = i end
+  scope:map(numbers, function(i) flow:start(i, { id = "r" .. i }) end)
+  while #runs.store():list { state = "waiting" } < 1000 do stoke.sleep(0.05) end
   runs.leave()
   t.ok(path)
   define()
-  for i = 1, 1000 do runs.signal("r" .. i, "go", 1) end
+  scope:map(numbers, function(i) runs.signal("r" .. i, "go", 1) end)
   runs.resume_all()
   local sum = 0
-  for i = 1, 1000 do sum = sum + require "stoke.workflow".run("r" .. i):await() end
+  for _, value in ipairs(scope:map(numbers, function(i) return workflow.run("r" .. i):await() end)) do sum = sum + value end
   t.eq(sum, 501500)
 end)
 
@@ -188,6 +191,30 @@ test("what a person says of an effect in doubt takes the run up again", { real =
   runs.store():resolve("1", err.key, { retry = true })
   runs.told "1"
   t.eq(flow:start(nil, { id = "1" }):await(), "sent")
+end)
+
+test("a run that awaits one in doubt is parked, too, and goes on with it", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local slow = true
+  local small = stoke.workflow("small", function()
+    return stoke.step("send", function()
+      if slow then stoke.sleep(30) end
+      return "sent"
+    end)
+  end)
+  local large = stoke.workflow("large", function() return small:start(nil, { id = "s" }):await() end)
+  large:start(nil, { id = "l" })
+  stoke.sleep(0.2)
+  runs.leave()
+  slow = false
+  local run = large:start(nil, { id = "l" })
+  stoke.sleep(0.3)
+  t.eq(run:status().state, "parked")
+  t.match(run:status().waits, "^it waits for run s, which is in doubt: step send %(#1")
+  runs.store():resolve("s", "run/step send:1/step#1", { retry = true })
+  runs.told "s"
+  while run:status().state ~= "done" do stoke.sleep(0.01) end
+  t.eq(run:await(), "sent")
 end)
 
 test("an agent as a tool is in doubt only once a tool of its own has begun to change something", { real = true }, function(t)

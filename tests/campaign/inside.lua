@@ -85,7 +85,9 @@ end
 ---@return any result
 ---@return stoke.error|nil err
 function World:live(id, seconds)
-  local ok, result = pcall(stoke.timeout, seconds or 20, function() return self.flow:start({ text = "abc" }, { id = id }):await() end)
+  local ok, result = pcall(stoke.timeout, seconds or 20, function()
+    return self.flow:start({ text = "abc" }, { id = id }):await()
+  end)
   if ok then return result end
   if not plain_error(result) then self:breaks("words: %s", tostring(result)) end
   if errors.is(result) and result.kind == "timeout" then self:breaks("hang: %s", tostring(result)) end
@@ -108,7 +110,8 @@ function World:resolve(id)
   for _, row in ipairs(errors.check(store:load(run)).rows) do
     if row.intent and not row.outcome then
       local i = tonumber(row.request.name:match "%d+")
-      errors.check(true, select(2, store:resolve(id, row.key, (self.paid[i] or 0) > 0 and { value = "paid " .. i } or { retry = true })))
+      local said = (self.paid[i] or 0) > 0 and { value = "paid " .. i } or { retry = true }
+      errors.check(true, select(2, store:resolve(id, row.key, said)))
       any = true
     end
   end
@@ -128,6 +131,14 @@ function World:finish(id)
     end
   end
   self:breaks "it never ends"
+end
+
+--- How many of something: as the environment says, else so many, scaled in slow builds.
+---@param name string
+---@param usual integer
+---@return integer
+function M.many(name, usual)
+  return tonumber(os.getenv(name) or "") or math.ceil(usual * (tonumber(os.getenv "STOKE_SCALE" or "") or 1))
 end
 
 --- A place for files: in memory, where the system has one, because what is tested here is no real disk.

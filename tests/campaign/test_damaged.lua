@@ -11,7 +11,7 @@ local numbers = require "lives".numbers
 local stoke = require "stoke"
 local stores = require "core.store"
 
-local MUTATIONS <const> = tonumber(os.getenv "MUTATIONS" or "") or 2000
+local MUTATIONS <const> = inside.many("MUTATIONS", 2000)
 local SEED <const> = tonumber(os.getenv "SEED" or "") or 1
 
 local function read(path) return fs.stat(path) and fs.read(path) or "" end
@@ -111,29 +111,30 @@ local function judge(root, n, base, usual, random)
   return "error", ("%s: %s"):format(what, tostring(err))
 end
 
-test("a damaged file gives one clear error or the right result, never a wrong one", { real = true, timeout = 3600, effects = false },
-  function(t)
-    local root, remove = inside.folder(t)
-    local _ <close> = setmetatable({}, { __close = remove })
-    local last, usual = ended(root)
-    local bases = { last, middle(root, 9), middle(root, 9, true), middle(root, 12), middle(root, 12, true) }
-    local counts, bad, began, words = {}, {}, stoke.time.monotonic(), {}
-    for n = 1, MUTATIONS do
-      local random = numbers(SEED * 100000 + n)
-      local what, said = judge(root, n, bases[random(#bases)], usual, random)
-      counts[what] = (counts[what] or 0) + 1
-      if what == "wrong" or what == "bad" then bad[#bad + 1] = ("mutation %d (SEED=%d): %s: %s"):format(n, SEED, what, said) end
-      if what == "error" then
-        local kind = said:gsub("^.- in the %a+: ", ""):gsub("%d+", "N"):gsub("\".-\"", "FILE"):sub(1, 70)
-        words[kind] = (words[kind] or 0) + 1
-      end
+local options = { real = true, timeout = 3600, effects = false }
+
+test("a damaged file gives one clear error or the right result, never a wrong one", options, function(t)
+  local root, remove = inside.folder(t)
+  local _ <close> = setmetatable({}, { __close = remove })
+  local last, usual = ended(root)
+  local bases = { last, middle(root, 9), middle(root, 9, true), middle(root, 12), middle(root, 12, true) }
+  local counts, bad, began, words = {}, {}, stoke.time.monotonic(), {}
+  for n = 1, MUTATIONS do
+    local random = numbers(SEED * 100000 + n)
+    local what, said = judge(root, n, bases[random(#bases)], usual, random)
+    counts[what] = (counts[what] or 0) + 1
+    if what == "wrong" or what == "bad" then bad[#bad + 1] = ("mutation %d (SEED=%d): %s: %s"):format(n, SEED, what, said) end
+    if what == "error" then
+      local kind = said:gsub("^.- in the %a+: ", ""):gsub("%d+", "N"):gsub("\".-\"", "FILE"):sub(1, 70)
+      words[kind] = (words[kind] or 0) + 1
     end
-    inside.report(("damage: %d mutations, %d right, %d right with something done again (a damaged log), %d errors, %d wrong, %d bad, "
-      .. "%.0f s (SEED=%d)"):format(MUTATIONS, counts.right or 0, counts.again or 0, counts.error or 0, counts.wrong or 0,
-      counts.bad or 0, stoke.time.monotonic() - began, SEED))
-    if os.getenv "WORDS" then
-      for text, count in next, words do inside.report(("%6d %s"):format(count, text)) end
-    end
-    for i = 1, math.min(#bad, 12) do inside.report(bad[i]) end
-    t.eq(#bad, 0)
-  end)
+  end
+  inside.report(("damage: %d mutations, %d right, %d right with something done again (a damaged log), %d errors, %d wrong, "
+    .. "%d bad, %.0f s (SEED=%d)"):format(MUTATIONS, counts.right or 0, counts.again or 0, counts.error or 0, counts.wrong or 0,
+    counts.bad or 0, stoke.time.monotonic() - began, SEED))
+  if os.getenv "WORDS" then
+    for text, count in next, words do inside.report(("%6d %s"):format(count, text)) end
+  end
+  for i = 1, math.min(#bad, 12) do inside.report(bad[i]) end
+  t.eq(#bad, 0)
+end)

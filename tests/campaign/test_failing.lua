@@ -1,5 +1,5 @@
--- Each write, sync, read and opening of a run's store fails once: the run goes on, or it is parked and says why, and goes on when the
--- disk is well again. What was done is not done again.
+-- Each write, sync, read and opening of a run's store fails once: the run goes on, or it is parked and says why, and goes on when
+-- the disk is well again. What was done is not done again.
 
 local test = require "stoke.test"
 local engine = require "host.store"
@@ -66,8 +66,9 @@ local function each(t, name, count, times)
   local usual, counts = alone(root)
   local seen = { ended = 0, parked = 0, unnoticed = 0, broken = {}, words = {} }
   for n = 1, counts[count] do fail(root, name, n, times, usual, seen) end
-  inside.report(("failing: %s, each of %d, %d times: %d ended with an error and went on later, %d parked and went on by themselves, "
-    .. "%d went on; %d broken"):format(name, counts[count], times, seen.ended, seen.parked, seen.unnoticed, #seen.broken))
+  inside.report(("failing: %s, each of %d, %d times: %d ended with an error and went on later, %d parked and went on by "
+    .. "themselves, %d went on; %d broken"):format(name, counts[count], times, seen.ended, seen.parked, seen.unnoticed,
+    #seen.broken))
   for words, number in next, seen.words do inside.report(("%6d %s"):format(number, words)) end
   for i = 1, math.min(#seen.broken, 10) do inside.report(seen.broken[i]) end
   t.eq(#seen.broken, 0)

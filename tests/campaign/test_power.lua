@@ -9,7 +9,7 @@ local json = require "stoke.json"
 local numbers = require "lives".numbers
 local stoke = require "stoke"
 
-local POINTS <const> = tonumber(os.getenv "CUTS" or "") or 500
+local POINTS <const> = inside.many("CUTS", 500)
 local SEED <const> = tonumber(os.getenv "SEED" or "") or 1
 
 -- How a run that is left alone ends, and how often it writes and syncs.
@@ -64,8 +64,8 @@ test("the power goes at any write or sync of a run: nothing behind a barrier is 
       cuts = cuts + world.cuts
       for _, what in ipairs(world.broken) do broken[#broken + 1] = ("point %d (SEED=%d): %s"):format(n, SEED, what) end
     end
-    inside.report(("power: %d points, %d cuts, %d broken, %.0f s (SEED=%d; a run has %d writes, %d syncs)"):format(POINTS, cuts, #broken,
-      stoke.time.monotonic() - began, SEED, counts.writes, counts.syncs))
+    inside.report(("power: %d points, %d cuts, %d broken, %.0f s (SEED=%d; a run has %d writes, %d syncs)"):format(POINTS, cuts,
+      #broken, stoke.time.monotonic() - began, SEED, counts.writes, counts.syncs))
     for i = 1, math.min(#broken, 10) do inside.report(broken[i]) end
     t.eq(#broken, 0)
     t.ok(cuts > POINTS / 2, "most points are reached")

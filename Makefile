@@ -275,7 +275,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(ENGINES)
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -Wl,--no-as-needed -o $@ $^ $(LIBS)
 
-$(BUILD)/bench/client: LIBS += $(shell $(PKG_CONFIG) --libs libcurl)
+$(BUILD)/bench/client $(BUILD)/bench/hold: LIBS += $(shell $(PKG_CONFIG) --libs libcurl)
 $(BUILD)/bench/mhd: LIBS += $(shell $(PKG_CONFIG) --libs libmicrohttpd)
 $(BUILD)/bench/store: LIBS += $(shell $(PKG_CONFIG) --libs sqlite3)
 

@@ -146,7 +146,7 @@ end
 ---@return fun() remove
 function M.folder(t)
   if not fs.stat "/dev/shm" then return t.tmp(), function() end end
-  local path = ("/dev/shm/stoke-inside-%d"):format(math.random(1 << 40))
+  local path = "/dev/shm/stoke-" .. t.tmp():match "[^/]*$" -- that is nobody else's
   fs.mkdir(path)
   return path, function() fs.remove(path, { recursive = true }) end
 end

@@ -304,6 +304,17 @@ function M.unseen()
   return task and not span.bodies and not span.opening and not policy.rules and not (task.scope or task).context.gated
 end
 
+--- Would an effect go straight to its driver: no gate has a say, and nothing is to be raised? Then who has the work at hand may do
+--- it, without a request.
+---@param def stoke.effect
+---@return boolean
+function M.straight(def)
+  local task = current()
+  if def.gated or notice or not task then return false end
+  local scope = task.scope or task
+  return not scope.context.gated and not scope.cancelled
+end
+
 --- Perform an effect.
 ---@param name string
 ---@param q any the request: pure data

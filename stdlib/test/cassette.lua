@@ -5,8 +5,8 @@
 ---     {"n":1,"at":0.2,"chunk":{"type":"text","text":"Oslo"}}                  at: seconds since that request
 ---     {"n":1,"at":0.9,"end":1}              after so many chunks; or "value", "error", "cut" (left before its end)
 ---
---- A request is known by its canonical text: what it asks, without limits of time, endpoint and secrets. The same request may be
---- recorded several times; its outcomes are replayed in that order. It is the tape of lua/gate/replay.lua.
+--- A request is identified by its canonical text: its content without time limits, endpoint and secrets. The same request may be
+--- recorded several times; its outcomes are replayed in that order. A cassette is a tape of lua/gate/replay.lua.
 
 local about = require "core.about"
 local effects = require "core.effect"
@@ -26,7 +26,7 @@ Cassette.__index = Cassette
 
 -- ---- requests -----------------------------------------------------------------------------------------------------------------
 
---- Bytes that are no UTF-8 cannot stand in JSON.
+--- JSON cannot hold bytes that are not UTF-8.
 local function pack(text)
   if type(text) ~= "string" or utf8.len(text) then return text end
   return { hex = (text:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) }
@@ -137,7 +137,7 @@ end
 
 -- ---- recording ----------------------------------------------------------------------------------------------------------------
 
---- What the settings call secret.
+--- The secrets in the settings.
 local function learn_endpoints(redactor)
   for _, endpoint in next, config.get().endpoints do
     if endpoint.key then redactor:learn(endpoint.key) end
@@ -155,7 +155,7 @@ local function new(path, again, fields)
   return setmetatable(fields, Cassette)
 end
 
---- To the millisecond and a bit: what lies below is noise.
+--- Rounded: digits below a tenth of a millisecond are noise.
 local function rounded(seconds) return math.floor(seconds * 1e4 + 0.5) / 1e4 end
 
 --- The time zone of this machine, by its distances from UTC in the summer and in the winter.
@@ -293,7 +293,7 @@ end
 --- Effects whose value is a table.
 local TABLES = { ["llm.chat"] = true, ["llm.learned"] = true, ["http.request"] = true }
 
---- Does this line say what one of its kind has to say? It may have been edited.
+--- Has this line the fields that its kind needs? The file may have been edited.
 local function is_record(self, record)
   if type(record) ~= "table" then return false end
   if record.cassette then return type(record.start) == "number" end

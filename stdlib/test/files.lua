@@ -1,7 +1,8 @@
 --- Files of a test: its temporary folder, and detection of files left elsewhere.
 ---
 --- What a test writes through the door is seen before it is written, so that a path that was not there before is known for one the
---- test has made. What is still there at the end is named as left behind and removed: the next run begins as this one did.
+--- test has made. What is still there at the end is reported as left behind and removed, so that the next run begins
+--- as this one did.
 
 local absolute = require "core.gate.policy".absolute
 local env = require "stoke.env"

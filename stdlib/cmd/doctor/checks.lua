@@ -279,6 +279,11 @@ local WINDOW_WHY = ("instructions, tools and a conversation want %s or more; wha
   count(M.WINDOW))
 
 M.list = {
+  { name = "settings", level = "error", kind = "usage",
+    look = function(f) return f.problems end,
+    say = function(x) return x.message end,
+    why = "every other command ends with this error; here the setting is left out, and what follows is judged without it",
+    cure = function(x) return x.hint or "correct it there, or take it out" end },
   { name = "proxy", level = "warning",
     look = function(f) return caught(f, f.server.url) end,
     say = function(x, f) return ("calls to %s go through the proxy %s (%s)"):format(f.server.url, x.proxy, x.variable) end,

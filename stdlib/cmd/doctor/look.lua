@@ -2,6 +2,7 @@
 -- but for a file that is written and removed at once in each folder that has to be writable.
 
 local about = require "core.about"
+local addresses = require "stoke.config.address"
 local config = require "stoke.config"
 local env = require "stoke.env"
 local errors = require "core.errors"
@@ -143,7 +144,7 @@ local function local_server(port)
       local found = { pid = tonumber(entry.name), env = {} }
       local all = read("/proc/" .. entry.name .. "/environ")
       for name, value in (all or ""):gmatch "(OLLAMA_[%w_]+)=([^\0]*)" do found.env[name] = value end
-      local url = config.parse_host(found.env.OLLAMA_HOST or "127.0.0.1")
+      local url = addresses.parse(found.env.OLLAMA_HOST or "127.0.0.1")
       if all and (url or ""):match ":(%d+)" == port then return found end
     end
   end
@@ -315,6 +316,7 @@ end
 ---@field proxies table<string, string>
 ---@field open_files? integer
 ---@field processors integer
+---@field problems stoke.error[] settings that are wrong
 ---@field process? { pid: integer, env: table<string, string> } an Ollama of this machine
 ---@field probe? table slots, models, keep_alive, calls: only when it was asked for
 
@@ -331,9 +333,9 @@ function M.facts(wait)
   for name, profile in next, values.profiles do profiles[options.canonical(name)] = profile end
   local _, host, port = M.parts(found.url)
   local here = host == "127.0.0.1" or host == "localhost" or host == "[::1]"
-  return { server = found, asked = server_variables(), now = time.now(), profiles = profiles, pool = values.pool, folders = places,
-    disks = disks(), stores = state_files(), proxies = proxies(), open_files = open_files(), processors = about.processors(),
-      lua = lua_paths(),
+  return { problems = config.problems(), server = found, asked = server_variables(), now = time.now(), profiles = profiles,
+    pool = values.pool, folders = places, disks = disks(), stores = state_files(), proxies = proxies(), open_files = open_files(),
+    processors = about.processors(), lua = lua_paths(),
     process = here and local_server(port) or nil }, err and errors.wrap(err)
 end
 

@@ -101,18 +101,22 @@ function M.class_of(def, q)
 end
 
 --- A new row; its outcome is to come.
-function Journal:begin(key, def, q, request, digest, inside)
+---@param raw? boolean the request is the script's own: the log makes it a text, and it is not kept
+---@return stoke.journal.row|nil row nil: the request is not plain data
+function Journal:begin(key, def, q, request, digest, inside, raw)
   local before = self.by_key[key] -- where a recording ended in the middle, it is begun again
   local row = { number = before and before.number or #self.rows + 1, key = key, name = def.name, class = M.class_of(def, q),
     digest = digest, request = request, where = host.site(), inside = inside and true or nil, outcome = nil, seen = nil,
     inline = nil, given = nil } -- in the size that it has in the end
-  self.rows[row.number], self.by_key[key] = row, row
-  if self.log then
+  local log = self.log
+  if log then
     row.time, row.at = before and before.time or time.wall(), self.schedule:length()
     row.intent = before and not inside and before.intent or nil
-    self.log:row(row)
+    if log:row(row, raw) == false then return nil end
+    if raw then row.request = nil end
     keep.touch(self)
   end
+  self.rows[row.number], self.by_key[key] = row, row
   return row
 end
 
@@ -210,7 +214,7 @@ function Journal:take(row, def, q, call, live)
   local ok, value, err = xpcall(live, handler, def, q, call)
   if guard then guard:leave() end
   if not ok then value, err = nil, errors.wrap(value) end
-  local outcome, failed = outcomes.of(self.redactor, def, value, err, q, call)
+  local outcome, failed = outcomes.of(self.redactor, def, value, err, q, call, self.log)
   outcome.raised = not ok and err.kind ~= "cancelled" or nil
   if self.stopped then -- nothing of it is kept: it was not done, or is in doubt
     if visible then schedule.finish() end
@@ -377,11 +381,16 @@ function Journal:outcome(def, q, call, live)
     live, err = doubt.judge(self, self.by_key[key], def, q, call, cancelled and cut_off or live, cancelled)
     if err then return nil, err end
   end
-  if not request then
-    request, err = requests.kept(def, asked, self.redactor)
-    if err then return nil, err end
+  local raw = request == nil and self.log ~= nil and self.log.texts and not def.redact and not self.redactor.list[1]
+  local row = raw and self:begin(key, def, q, asked, digest, context.inside, true)
+  if not row then
+    if request == nil then
+      request, err = requests.kept(def, asked, self.redactor)
+      if err then return nil, err end
+    end
+    row = self:begin(key, def, q, request, digest, context.inside)
   end
-  return self:take(self:begin(key, def, q, request, digest, context.inside), def, q, call, live)
+  return self:take(row, def, q, call, live)
 end
 
 --- What the journal holds at this moment: all that is left where the process ends here.

@@ -12,7 +12,10 @@ local tasks = require "core.task"
 local M = {}
 
 ---@class stoke.journal.log
----@field row fun(log, row) a row was begun; one with its number that is there is replaced
+---@field texts? boolean it takes requests of the script as they are, and has `text`
+---@field text? fun(log, value): string?, stoke.error? a value as the log keeps it: nil, it is not plain data, or there is an error
+---@field row fun(log, row, raw?): boolean? a row was begun; one with its number that is there is replaced. raw: its request is the
+---  script's own, which may change; false: that is not plain data, and nothing was begun
 ---@field outcome fun(log, row): stoke.error? its outcome is there; an error: that has taken its place
 ---@field intent fun(log, row) its work, which must not be done twice, is about to begin
 ---@field item fun(log, row, i: integer): stoke.error? an item of its stream
@@ -24,7 +27,7 @@ local M = {}
 ---@field deliveries fun(log, bytes: string) of the order, since last time
 ---@field printed fun(log, count: integer)
 ---@field state fun(log, state: string, waits?: string)
----@field finish fun(log, state: string, result: any, err?: stoke.error)
+---@field finish fun(log, state: string, result: any, err?: stoke.error, deliveries?: string)
 ---@field flush fun(log)
 ---@field commit fun(log): any, stoke.error? waits
 ---@field barrier fun(log): any, stoke.error? waits for the disk

@@ -160,7 +160,7 @@ local function finish(entry, results, log)
   if entry.suspended then return end
   if entry.journal:broken() then return park(entry, err, log) end
   local state = state_of(err)
-  local refused = log:finish(state, not err and results[1] or nil, err)
+  local refused = log:finish(state, not err and results[1] or nil, err, entry.journal.deliveries)
   if refused then
     refused.message = ("run %s: what it returned is not kept: %s"):format(entry.id, refused.message)
     log:finish("failed", nil, refused)

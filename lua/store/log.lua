@@ -26,6 +26,7 @@ local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec
 ---@field tokens integer
 local Log = {}
 Log.__index = Log
+Log.texts = true
 
 -- Bytes of deliveries that are squeezed: some 40 ms for the largest.
 local SQUEEZED_MAX <const> = 1024 * 1024
@@ -116,6 +117,12 @@ function Log:row(row, raw)
   mark(self, row, NEW)
   return true
 end
+
+--- A value as it is kept in an outcome's `text`.
+---@param value any
+---@return string|nil text nil without an error: it is not plain data
+---@return stoke.error|nil err `limit`
+function Log:text(value) return plain.encode(value, self.sink, false, self.store.limit) end
 
 --- Its work begins: from now on it is in doubt until it has an outcome.
 ---@param row stoke.journal.row

@@ -1,7 +1,7 @@
 -- make bench: durable runs, beside the same without --durable.
 --   stoke run [--durable=ID] --store FILE durable.lua WORK N [wait]
 -- clock: N readings of the clock. steps: N steps of 100 bytes each. calls: N replies in one piece, 64 at once. loops: N runs of an
--- agent that calls a tool. talk: a conversation of N turns. With "wait" the run then waits for a signal, which "signal ID" sends.
+-- agent that calls a tool. talk: a conversation of N turns of some 1,250 bytes. With "wait" the run then waits for a signal, which "signal ID" sends.
 --   agents SECONDS: 64 durable runs, each doing steps that must not be done twice; prints how many there were a second.
 local stoke = require "stoke"
 local time = require "stoke.time"
@@ -48,7 +48,7 @@ function WORK.talk(n)
   local ollama, json = require "stoke.ollama", require "stoke.json"
   local messages = {}
   for i = 1, n do
-    messages[#messages + 1] = { role = "user", content = "What about this, as the " .. i .. "th question?" }
+    messages[#messages + 1] = { role = "user", content = ("%d "):format(i):rep(500) }
     messages[#messages + 1] = ollama.chat { model = "bench", messages = messages, stream = false }.message
   end
   print("talk=" .. #json.encode(messages))

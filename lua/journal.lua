@@ -24,6 +24,7 @@ local ordered = require "core.ordered"
 local outcomes = require "core.journal.outcome"
 local outputs = require "core.journal.output"
 local plain = require "core.journal.plain"
+local point = require "host.store".fault_point
 local redact = require "core.redact"
 local requests = require "core.journal.request"
 local schedule = require "core.schedule"
@@ -123,6 +124,7 @@ function Journal:put(row, outcome)
   if not self.log then return nil end
   row.took = row.time and math.max(0, time.wall() - row.time)
   keep.touch(self)
+  if point then point "before-outcome" end
   return self.log:outcome(row)
 end
 
@@ -178,6 +180,7 @@ local function intend(call)
   journal.log:intent(row)
   local err = keep.barrier(journal)
   if err then return err end
+  if point then point "intent" end
   err = outputs.wait(journal.output) -- a person reads what led to it
   return err and err.kind == "cancelled" and err or nil
 end
@@ -366,6 +369,7 @@ function Journal:outcome(def, q, call, live)
     if row then return self:give(row, def, q, call) end
     if not self.lives then
       self.lives = true
+      if point then point "live" end
       if self.on_live then self.on_live() end
       if self.closed then self:end_here() end
     end

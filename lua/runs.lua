@@ -124,7 +124,7 @@ function M.resume_all()
       end
     end)
     resuming = nil
-    if ok or not store or errors.wrap(err).kind == "cancelled" then return end -- else the process ends
+    if ok or not store or lives.stopping or errors.wrap(err).kind == "cancelled" then return end -- else the process ends
     stdio.err(("stoke: runs that were left cannot be taken up: %s\n"):format(tostring(err)))
   end, { name = "resume" })
 end
@@ -221,25 +221,24 @@ end
 
 --- Wait until a run has ended, whichever process has it.
 ---@param id string
----@param patient? boolean also where it goes no further by itself: until a person has done something about it
 ---@return { state: string, result: any, error?: stoke.error }|nil
 ---@return stoke.error|nil err kind `cancelled`; `parked` or `in_doubt`, where it goes no further by itself
-function M.await(id, patient)
+function M.await(id)
   while true do
     local entry = lives.live[id]
     if entry then
       local err = lives.wait(entry)
       if err then return nil, err end
       if entry.ended then return entry.ended end
-      if entry.parked and not entry.retries and not patient then return nil, entry.parked end
+      if entry.parked and not entry.retries then return nil, entry.parked end
     end
     local run, err = M.open():find(id)
     if err then return nil, err end
     if not run then return nil, errors.new("argument", ("no run has the id %q"):format(id)) end
     if lives.ENDED[run.state] then return told(run.state, run.result, run.error) end
     local parked = lives.parked[id]
-    if parked and not parked.retries and not patient then lives.parked[id] = nil end
-    if run.state == "parked" and not patient and not M.may_go_on(run) then return nil, doubt_or_park(run) end
+    if parked and not parked.retries then lives.parked[id] = nil end
+    if run.state == "parked" and not M.may_go_on(run) then return nil, doubt_or_park(run) end
     local definition = M.defined[run.workflow]
     local taken
     local free = run.state ~= "parked" or M.may_go_on(run) -- else, or with a full disk, it is taken up elsewhere

@@ -5,6 +5,7 @@
 
 local errors = require "core.errors"
 local host = require "host.task"
+local point = require "host.store".fault_point -- false, but in a test that kills the process
 local rest = require "host.schedule".rest
 local tasks = require "core.task"
 
@@ -117,6 +118,7 @@ end
 function M.barrier(journal)
   if not journal.log then return journal.stopped end
   M.flush(journal)
+  if point then point "barrier" end
   local _, err = journal.log:barrier()
   if err then return failed(journal, err) end
   return nil

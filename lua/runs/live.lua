@@ -8,6 +8,7 @@ local host = require "host.task"
 local journals = require "core.journal"
 local mail = require "core.runs.mail"
 local outputs = require "core.journal.output"
+local point = require "host.store".fault_point
 local scopes = require "core.scope"
 local tasks = require "core.task"
 
@@ -87,7 +88,8 @@ local function resolve(entry, parts, log)
     end
   end
   if not list[1] then return nil end
-  log:state("running") -- with it: killed here, it is parked no more
+  log:state("running") -- with what was said: from here on nobody is asked any more
+  entry.run.state = "running"
   local _, failed = log:barrier()
   if failed then return failed end
   for _, said in ipairs(list) do entry.store:resolved(entry.id, said.key) end
@@ -127,6 +129,16 @@ local function park(entry, err, log)
   end
   mail.unwatch(entry)
   if err.kind == "in_doubt" then mail.watch(entry.store, entry, M.again) end
+  if rawget(err, "awaits") then mail.watch(entry.store, entry, M.follow) end
+end
+
+--- Take a run up again that is parked with the one it awaits, once that has ended.
+---@param entry stoke.runs.live
+function M.follow(entry)
+  local other = entry.store:find(entry.parked.awaits)
+  if not other or not ENDED[other.state] or M.parked[entry.id] ~= entry then return end
+  mail.unwatch(entry)
+  M.begin(entry.store, entry.run, entry.definition)
 end
 
 --- Take a parked run up again, where a person has said something about what is in doubt.
@@ -194,6 +206,7 @@ local function live(entry)
   for _, one in ipairs(parts.sources) do known[one.name] = true end
   if not parts.sources[1] then code.keep(log, known) end
   if began then log:epoch() end
+  if began and point then point "resume" end
   if run.state ~= "running" then log:state("running") end
   local journal = journals.new { id = run.seed, run_id = run.id, log = log, kept = began and parts or nil, require = load }
   entry.log, entry.journal, journal.entry = log, journal, entry
@@ -223,6 +236,11 @@ local function take_up(entry)
   entry.over = true
   wake_all(entry)
   if entry.retries then M.retry(entry) end
+  local following = {}
+  for _, other in next, M.parked do
+    if entry.ended and rawget(other.parked, "awaits") == entry.id then following[#following + 1] = other end
+  end
+  for _, other in ipairs(following) do M.follow(other) end
 end
 
 --- When there was no room on the disk: look again from time to time.

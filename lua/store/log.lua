@@ -180,7 +180,7 @@ function Log:item(row, i)
     mark(self, row, ITEMS)
     return nil
   end
-  local text, err = codec.text(item, self.sink, self.store.limit)
+  local text, err = codec.text({ value = item.value }, self.sink, self.store.limit)
   local size = (self.sizes[row] or 0) + (text and #text or 0)
   if not text or size > self.store.limit then
     return err or errors.new("limit", ("%s: a stream of more than %d bytes"):format(row.name, self.store.limit))
@@ -274,6 +274,22 @@ local function flag(value)
   return value
 end
 
+--- The text of an item, with whether it was there without a wait: that is known when it is written, not when it is told.
+local function flagged(text, item)
+  return ('%s,"inline":%s}'):format(text:sub(1, -2), item.inline and "true" or "false")
+end
+
+--- The items of a stream that was begun by another process: a piece that is written again must not take others along.
+local function all_anew(self, row, batch)
+  local items = {}
+  for i, item in ipairs(row.outcome.items) do
+    if item.value == nil then break end
+    items[#items + 1], items[#items + 2] = i, codec.text({ value = item.value }, self.sink)
+  end
+  batch[#batch + 1] = { NO_PIECES, self.base | row.number }
+  return items
+end
+
 --- What there is of a stream's items, as columns; nil and nil where it goes on.
 local function items_of(self, row, batch)
   local outcome, id = row.outcome, self.base | row.number
@@ -290,12 +306,13 @@ local function items_of(self, row, batch)
   end
   local items = self.items[row]
   if not items then return nil end
+  if row.number <= self.before and not self.streaming[row] then items = all_anew(self, row, batch) end
   self.items[row], self.streaming[row] = nil, true
   local i = 1
   while items[i] do
     local first, texts = items[i], {}
     repeat
-      texts[#texts + 1] = items[i + 1]
+      texts[#texts + 1] = flagged(items[i + 1], outcome.items[items[i]])
       i = i + 2
     until items[i] ~= first + #texts
     batch[#batch + 1] = { PIECES, id, first, "[" .. table.concat(texts, ",") .. "]" }

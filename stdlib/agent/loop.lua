@@ -231,7 +231,11 @@ local function ask(run, format)
     answer = answer or answers.from_error(run.target, agent, err, format)
     if answer then return account(run, answer) end
     if said and said ~= "" then run.last_text = said end -- for err.work
-    mend_question(run, err)
+    if err.kind == "interrupted" and run.listener then -- the process that was told this has ended: it is asked for the same
+      run.listener { type = "interrupted", text = said or "" }
+    else
+      mend_question(run, err)
+    end
   end
 end
 

@@ -175,15 +175,16 @@ end)
 
 test("what a person says of an effect in doubt takes the run up again", { real = true }, function(t)
   local _, closing <close> = store_of(t) -- luacheck: ignore
-  local slow = true
+  local slow, begun = true, false
   local flow = stoke.workflow("once", function()
     return stoke.step("send", function()
+      begun = true
       if slow then stoke.sleep(30) end
       return "sent"
     end)
   end)
   flow:start(nil, { id = "1" })
-  stoke.sleep(0.2)
+  while not begun do stoke.sleep(0.005) end
   runs.leave()
   slow = false
   local _, err = stoke.try(function() return flow:start(nil, { id = "1" }):await() end)
@@ -193,35 +194,39 @@ test("what a person says of an effect in doubt takes the run up again", { real =
   t.eq(flow:start(nil, { id = "1" }):await(), "sent")
 end)
 
-test("a run that awaits one in doubt waits on, and goes on with it", { real = true }, function(t)
+test("a run that awaits one in doubt is parked, too, and goes on with it", { real = true }, function(t)
   local _, closing <close> = store_of(t) -- luacheck: ignore
-  local slow = true
+  local slow, begun = true, false
   local small = stoke.workflow("small", function()
     return stoke.step("send", function()
+      begun = true
       if slow then stoke.sleep(30) end
       return "sent"
     end)
   end)
   local large = stoke.workflow("large", function() return small:start(nil, { id = "s" }):await() end)
   large:start(nil, { id = "l" })
-  stoke.sleep(0.2)
+  while not begun do stoke.sleep(0.005) end
   runs.leave()
   slow = false
   local run = large:start(nil, { id = "l" })
-  stoke.sleep(0.3)
-  t.eq({ run:status().state, run:status().waits }, { "waiting", "run s" })
+  until_state(run, "parked")
+  t.match(run:status().waits, "^it waits for run s, which is in doubt: step send %(#1")
   runs.store():resolve("s", "run/step send:1/step#1", { retry = true })
   runs.told "s"
+  while run:status().state ~= "done" do stoke.sleep(0.01) end
   t.eq(run:await(), "sent")
 end)
 
 test("an agent as a tool is in doubt only once a tool of its own has begun to change something", { real = true }, function(t)
   local _, closing <close> = store_of(t) -- luacheck: ignore
-  local folder, cut = t.tmp(), nil
+  local folder, cut, begun = t.tmp(), nil, false
   local file = stoke.tool { name = "file", description = "Files", params = {}, run = function()
-    if cut == "before" then stoke.sleep(30) end
+    begun = cut == "before"
+    if begun then stoke.sleep(30) end
     stoke.fs.write(folder .. "/x", "1", { append = true })
-    if cut == "after" then stoke.sleep(30) end
+    begun = cut == "after"
+    if begun then stoke.sleep(30) end
     return "filed"
   end }
   local server <close> = require "stoke.sim".serve { mem = "doubt", load_seconds = 0, models = { "m" },
@@ -237,7 +242,7 @@ test("an agent as a tool is in doubt only once a tool of its own has begun to ch
   for _, when in ipairs { "before", "after" } do
     cut = when
     local run = flow:start(nil, { id = when })
-    stoke.sleep(0.3)
+    while not begun do stoke.sleep(0.005) end
     runs.leave()
     cut = nil
     local text, err = stoke.try(function() return flow:start(nil, { id = when }):await() end)

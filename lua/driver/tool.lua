@@ -1,7 +1,7 @@
 --- The effect of a tool: tool.call { name, args, id, agent, needs_approval, idempotent, through }. through: it is an agent.
 ---
---- What a body does to the world it does by effects, and a durable run sees which of them were begun: so the call as a whole is in
---- doubt only after one that changes something. With a C module in the process that is not known: the call itself has an intent.
+--- What a body does to the world it does by effects, and a durable run sees which of them were begun: so the call as a whole is
+--- in doubt only after one that changes something. With a C module in the process that is not known: the call has an intent itself.
 ---
 --- The request is data; the job that comes beside it does the work. What it raises is the outcome, a value like any other
 --- driver's: only `cancelled` of the calling task goes on as itself.

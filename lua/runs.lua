@@ -187,7 +187,11 @@ function M.start(name, input, id, definition)
   local run, existed = open:create { id = id, workflow = name, input = input }
   if not run then error(existed, 0) end
   if run.workflow ~= name then
-    errors.argument("the run %s is one of the workflow %s, not of %s", id, run.workflow, name)
+    local function of(named)
+      local file = named:match "^main:(.*)$"
+      return file and "the script " .. file or "the workflow " .. named
+    end
+    errors.argument("the run %s is one of %s, not of %s", id, of(run.workflow), of(name))
   end
   if not lives.ENDED[run.state] and (run.state ~= "parked" or M.may_go_on(run)) then
     local _, err = lives.begin(open, run, definition)

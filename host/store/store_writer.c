@@ -3,6 +3,7 @@
 
 #include "fault.h"
 #include "store_impl.h"
+#include "vfs_fault.h"
 
 #define GROUP_MAX   1024
 #define GROUP_BYTES ((size_t)8 << 20)
@@ -76,6 +77,7 @@ static bool run_one(struct store_db *db, struct store_job *job) {
     job->err = broken->err;
     return false;
   }
+  if (job->what == STORE_APPEND && store_fault_drop()) return true;
   bool ok = store_begin_job(&db->writer, job) && store_run(&db->writer, job, true);
   store_end_job(&db->writer);
   if (job->what == STORE_APPEND) {
@@ -112,7 +114,7 @@ static bool commit(struct store_db *db, struct err *e) {
   FAULT_POINT("before-commit");
   if (!conn_exec(&db->writer, "COMMIT", e)) {
     end_transaction(&db->writer);
-    return false;
+    return store_fault_early();
   }
   atomic_store_explicit(&db->quick, uv_hrtime() - from < QUICK_NS, memory_order_relaxed);
   FAULT_POINT("after-commit-before-ack");

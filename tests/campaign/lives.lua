@@ -52,7 +52,7 @@ end
 
 Case.__close = function(case) case.world:__close() end
 
--- ---- a life -----------------------------------------------------------------------------------------------------------------------
+-- ---- a life --------------------------------------------------------------------------------------------------------------------
 
 local function read_all(p, from)
   local parts = {}
@@ -104,7 +104,7 @@ function Case:life(seconds, extra)
   return status, err
 end
 
--- ---- what a person would do -----------------------------------------------------------------------------------------------------------
+-- ---- what a person would do ----------------------------------------------------------------------------------------------------
 
 --- Open the store of a case for a moment.
 function Case:with_store(f)
@@ -179,7 +179,7 @@ local function signals_left(case)
   while case.program.signals and (case.sent or 0) < #case.program.signals do signal_next(case) end
 end
 
--- ---- from beginning to end --------------------------------------------------------------------------------------------------------------
+-- ---- from beginning to end -----------------------------------------------------------------------------------------------------
 
 local POINTS <const> = { "before-commit", "after-commit-before-ack", "in-append", "checkpoint", "intent", "before-outcome",
   "barrier", "resume", "live" }
@@ -251,7 +251,7 @@ function Case:result()
   end)
 end
 
--- ---- comparing ------------------------------------------------------------------------------------------------------------------------
+-- ---- comparing -----------------------------------------------------------------------------------------------------------------
 
 local function lines_of(text)
   local count, list = {}, {}

@@ -6,32 +6,22 @@
 local test = require "stoke.test"
 local env = require "stoke.env"
 local fs = require "stoke.fs"
+local inside = require "inside"
 local lives = require "lives"
 local programs = require "programs"
 local stoke = require "stoke"
 
 local function number(name, default) return tonumber(os.getenv(name) or "") or default end
 
-local KILLS <const>, EACH <const>, LANES <const> = number("N", 1000), 12, number("LANES", 4)
+local KILLS <const>, EACH <const>, LANES <const> = inside.many("N", 1000), 12, number("LANES", 4)
 local SEED <const>, ONLY <const> = number("SEED", 1), number("ONLY", nil)
 
--- What was counted: beside the build, and in the output of a test that fails.
-local function report(text)
-  print(text)
-  fs.write((os.getenv "STOKE_BUILD" or "build") .. "/campaign.txt", text .. "\n", { append = true })
-end
-
--- Where the files are: in memory, where the system has such a place. A kill leaves them as they are, on a disk or not.
+-- In memory: a kill leaves the files as they are, on a disk or not. KEEP=FOLDER has them looked at afterwards.
 local function folder(t)
-  if env.get "KEEP" then
-    fs.mkdir(env.get "KEEP", { parents = true })
-    return env.get "KEEP", function() end
-  end
-  local stat = fs.stat "/dev/shm"
-  if not stat then return t.tmp(), function() end end
-  local path = ("/dev/shm/stoke-campaign-%d-%d"):format(SEED, math.random(1 << 40))
-  fs.mkdir(path)
-  return path, function() fs.remove(path, { recursive = true }) end
+  local kept = env.get "KEEP"
+  if not kept then return inside.folder(t) end
+  fs.mkdir(kept, { parents = true })
+  return kept, function() end
 end
 
 local function case_of(root, n, kind, store)
@@ -78,10 +68,10 @@ test("killed thousands of times, durable programs lose nothing, repeat nothing, 
       end)
     end
     scope:wait()
-    report(("campaign: %d kills, %d runs, %d lives, %.0f s: %d acts, %d of them asked for again with their key; %d calls, answered "
-      .. "again inside the window: %d, cut: %d; in doubt %d; prints lost in a kill %d; broken %d (SEED=%d)"):format(total.kills,
-      total.runs, total.lives, stoke.time.monotonic() - began, total.acts, total.again, total.calls, total.window, total.cut,
+    inside.report(("campaign: %d kills, %d runs, %d lives, %.0f s: %d acts, %d of them asked for again with their key; %d calls, "
+      .. "answered again inside the window: %d, cut: %d; in doubt %d; prints lost in a kill %d; broken %d (SEED=%d)"):format(
+      total.kills, total.runs, total.lives, stoke.time.monotonic() - began, total.acts, total.again, total.calls, total.window, total.cut,
       total.doubts, total.prints, #total.broken, SEED))
-    for _, what in ipairs(total.broken) do report(what) end
+    for _, what in ipairs(total.broken) do inside.report(what) end
     t.eq(#total.broken, 0)
   end)

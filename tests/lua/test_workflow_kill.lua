@@ -1,6 +1,7 @@
 -- Durable runs whose process is killed, at any moment: they go on, and do nothing twice.
 
 local test = require "stoke.test"
+local fs = require "stoke.fs"
 local stoke = require "stoke"
 local durable = require "durable"
 
@@ -21,8 +22,9 @@ stoke.main(function(args)
     print("part " .. i)
     return table.concat(parts, ",")
   end)
-  local who = select(2, stoke.race { function() stoke.sleep(0.02) end, function() stoke.sleep(0.01) end })
+  local who = select(2, stoke.race { function() stoke.sleep(600) end, function() stoke.sleep(0.01) end })
   print(table.concat(out, ";"), who)
+  return table.concat(out, ";")
 end)
 ]]
 
@@ -54,8 +56,7 @@ test("killed at random moments it does each thing once, and ends as one that was
       local what = ("seed %d, %d kills (STOKE_KILL_FIRST=%d STOKE_KILL_SEEDS=1): %s"):format(seed, case.kills, seed, told)
       t.eq(done.code, 0, what)
       t.eq(witness.count, 16, what) -- the same id, so the same keys: nothing new was done
-      local last = alone.shown[1]:match "([^\n]+)\n$"
-      t.eq(shown:match "([^\n]+)\n$" or last, last, what)
+      t.eq(case:result("run " .. seed), alone:result("run " .. seed), what)
       local seen = {}
       for _, line in ipairs(sorted(shown)) do
         t.ok(not seen[line], what .. "\nshown twice: " .. line)
@@ -214,3 +215,34 @@ test("the files have changed: the run goes on on its own code, a new one on the 
   t.eq(select(2, case:run "a"), "old\tpart old\n")
   t.match(select(2, case:run "b"), "new\tpart new\n")
 end)
+
+test("a file that is gone or does not load any more is told, and the run goes on on its own code", { real = true, timeout = 60 },
+  function(t)
+    local case = durable.new(t, [[
+      local stoke = require "stoke"
+      local part = require "part"
+      stoke.main(function() print "one" stoke.sleep(0.3) print(part) end)
+    ]])
+    case:write("return 'two'", "part.lua")
+    case:run("a", nil, 0.2)
+    fs.remove(case.folder .. "/part.lua")
+    local _, out, err = case:run "a"
+    t.eq(out, "two\n")
+    t.contains(err, "stoke: main.lua does not load any more (module 'part' not found); run a goes on with the code that it was "
+      .. "begun with")
+    fs.remove(case.folder .. "/main.lua")
+    t.contains(select(3, case:run "a"), "stoke: usage: no file main.lua\n  hint: a run keeps its code: stoke resume ID")
+  end)
+
+test("an id that is any bytes is a run like others, and its bytes are not shown to a terminal", { real = true, timeout = 60 },
+  function(t)
+    local case = durable.new(t, [[
+      local stoke = require "stoke"
+      stoke.main(function() print "once" end)
+    ]])
+    local id = "a\255\27[2J\n'; DROP TABLE runs"
+    t.eq(select(2, case:run(id)), "once\n")
+    local _, out, err = case:run(id)
+    t.eq(out, "")
+    t.contains(err, "stoke: run a\\xFF\\x1B[2J\\x0A'; DROP TABLE runs has ended: done, ")
+  end)

@@ -303,6 +303,19 @@ test("verbs: a host that is up notices an approval", { real = true }, function(t
   t.eq(here.run("runs", "--json").stdout:match '"state":"(%a+)"', "done")
 end)
 
+test("verbs: a run that a killed process left is said to be nobody's, and one that is alive is not", { real = true }, function(t)
+  local here <close> = booking "SLOW"
+  killed(here, function()
+    local r = here.run("show", "book-1", "--json")
+    if r.code ~= 0 or #json.decode(r.stdout).records < 5 then return false end
+    t.ok(not here.run("runs").stdout:find("no process has it", 1, true))
+    return true
+  end)
+  t.match(here.run("runs").stdout, "no process has it[:;]")
+  t.match(here.run("show", "book-1").stdout, "^book%-1  book  [^\n]*%(no process has it: stoke resume book%-1%)\n")
+  t.eq(json.decode(here.run("runs", "--json").stdout).left, true)
+end)
+
 test("verbs: a rejection is what the model reads", { real = true }, function(t)
   local here <close> = booking "ASK"
   killed(here, state_is "waiting")

@@ -196,6 +196,13 @@ test("verbs: an exported run is shown and played without its store", { real = tr
   t.ok(elsewhere.run("show", "bug.run").stdout:find '"Take one."')
 end)
 
+test("verbs: a run whose id is any bytes is exported, and played from the file", { real = true }, function(t)
+  local here <close> = place()
+  here.run("trip.lua", SIM, "Oslo", "\xff\xfe")
+  t.eq({ out(here, "export", "@1", "odd.run") }, { "odd.run: stoke replay odd.run --check does it again\n", "", 0 })
+  t.eq({ out(here, "replay", "odd.run", "--check") }, { "5 effects, all the same\n", "", 0 })
+end)
+
 test("verbs: the code of an exported run reaches nothing", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)

@@ -38,7 +38,7 @@ local M = {}
 
 ---@class stoke.journal
 ---@field id string what ids and random numbers of the run follow from
----@field rows stoke.journal.row[] in the order in which they were begun
+---@field rows stoke.journal.row[] in the order in which they were begun; where a log keeps them, those that it had at the beginning
 ---@field deliveries string see lua/schedule.lua
 ---@field modules string[] that its tasks required, each once
 ---@field diverged? stoke.error
@@ -81,7 +81,7 @@ Journal.__name = "stoke.journal"
 ---@field came? integer[] of a stream: tokens that had come, each time somebody asked
 
 local function new(id, fields)
-  fields.id, fields.rows, fields.by_key, fields.count, fields.seen = id, {}, {}, 0, 0
+  fields.id, fields.rows, fields.by_key, fields.count, fields.seen, fields.last = id, {}, {}, 0, 0, 0
   fields.redactor, fields.modules, fields.wanted = redact.new(), {}, {}
   fields.output, fields.logged, fields.printed, fields.waiting = outputs.new(0), 0, 0, {}
   fields.told = "running"
@@ -105,7 +105,7 @@ end
 ---@return stoke.journal.row|nil row nil: the request is not plain data
 function Journal:begin(key, def, q, request, digest, inside, raw)
   local before = self.by_key[key] -- where a recording ended in the middle, it is begun again
-  local row = { number = before and before.number or #self.rows + 1, key = key, name = def.name, class = M.class_of(def, q),
+  local row = { number = before and before.number or self.last + 1, key = key, name = def.name, class = M.class_of(def, q),
     digest = digest, request = request, where = host.site(), inside = inside and true or nil, outcome = nil, seen = nil,
     inline = nil, given = nil } -- in the size that it has in the end
   local log = self.log
@@ -116,7 +116,8 @@ function Journal:begin(key, def, q, request, digest, inside, raw)
     if raw then row.request = nil end
     keep.touch(self)
   end
-  self.rows[row.number], self.by_key[key] = row, row
+  if row.number > self.last then self.last = row.number end
+  if before or not log or not log.texts then self.rows[row.number], self.by_key[key] = row, row end -- else the log alone has it
   return row
 end
 
@@ -198,7 +199,7 @@ end
 --- Before an effect is done of which a log is kept. Where the body of an effect is looked through, whatever changes the world in it
 --- counts, also what could be done again by itself: done again after it, the rest of the body would see another world.
 local function prepare(journal, row, call, def, q)
-  if not journal.log:room() then keep.commit(journal) end
+  keep.make_room(journal)
   call.row, call.since = row, row.time
   local inner = call.context.inside
   if inner == true or row.class == "pure" or def.through and def.through(q) then return end
@@ -542,7 +543,7 @@ function M.new(options)
   local journal = new(options.id, { replaying = kept ~= nil, left_over = 0, schedule = order, log = options.log,
     run_id = options.run_id, closed = options.closed, to_print = options.print })
   if not kept then return journal end
-  journal.rows, journal.logged = kept.rows, #kept.deliveries
+  journal.rows, journal.logged, journal.last = kept.rows, #kept.deliveries, #kept.rows
   journal.output = outputs.new(kept.printed or 0)
   journal.printed = kept.printed or 0
   for _, row in ipairs(kept.rows) do

@@ -12,7 +12,8 @@ local tasks = require "core.task"
 local M = {}
 
 ---@class stoke.journal.log
----@field texts? boolean it takes requests of the script as they are, and has `text`
+---@field count? integer rows that were gathered
+---@field texts? boolean the journal need not remember what it has handed over; it takes requests of the script as they are, and has `text`
 ---@field text? fun(log, value): string?, stoke.error? a value as the log keeps it: nil, it is not plain data, or there is an error
 ---@field row fun(log, row, raw?): boolean? a row was begun; one with its number that is there is replaced. raw: its request is the
 ---  script's own, which may change; false: that is not plain data, and nothing was begun
@@ -113,6 +114,20 @@ function M.commit(journal)
   M.flush(journal)
   local _, err = journal.log:commit()
   return err and failed(journal, err) or nil
+end
+
+-- Rows that are gathered at most before they are handed over, though the run has not waited.
+local GATHERED <const> = 200
+
+--- Before more is gathered: where there is much, hand it over; where the engine has no room for it, wait.
+---@param journal stoke.journal
+function M.make_room(journal)
+  local log = journal.log
+  if not log:room() then
+    M.commit(journal)
+  elseif log.count and log.count >= GATHERED then
+    M.flush(journal)
+  end
 end
 
 --- Wait until all that is new is on the disk, and what was printed is shown.

@@ -1,7 +1,8 @@
 -- make bench: durable runs, beside the same without --durable.
 --   stoke run [--durable=ID] --store FILE durable.lua WORK N [wait]
--- clock: N readings of the clock. steps: N steps of 100 bytes each. calls: N replies in one piece, 64 at once. loops: N runs of an
--- agent that calls a tool. talk: a conversation of N turns of some 1,250 bytes. With "wait" the run then waits for a signal, which "signal ID" sends.
+-- clock: N readings of the clock. steps: N steps of 100 bytes each. calls: N replies in one piece, 64 at once.
+-- loops: N runs of an agent that calls a tool. talk: a conversation of N turns of some 1,250 bytes.
+-- With "wait" the run then waits for a signal, which "signal ID" sends.
 --   agents SECONDS: 64 durable runs, each doing steps that must not be done twice; prints how many there were a second.
 local stoke = require "stoke"
 local time = require "stoke.time"
@@ -37,8 +38,8 @@ function WORK.calls(n)
 end
 
 function WORK.loops(n)
-  local tool = stoke.tool { name = "get_weather", description = "Current weather in a city", params = { city = "string: city name" },
-    idempotent = true, run = function(a) return "4 degrees, rain in " .. a.city end }
+  local tool = stoke.tool { name = "get_weather", description = "Current weather in a city",
+    params = { city = "string: city name" }, idempotent = true, run = function(a) return "4 degrees, rain in " .. a.city end }
   local bot = stoke.agent { name = "umbrella", model = "tools", instructions = "Answer in one sentence.", tools = { tool } }
   for _ = 1, n do assert(bot:run("Umbrella in Oslo?").steps == 2) end
 end

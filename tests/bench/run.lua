@@ -230,7 +230,8 @@ end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))
 local failed = false
-for _, part in ipairs { calls, streams, loops, instructions, held, serving, databases, durable, conversations, parked, start, engines } do
+local parts = { calls, streams, loops, instructions, held, serving, databases, durable, conversations, parked, start, engines }
+for _, part in ipairs(parts) do
   local ok, err = pcall(part)
   if not ok then
     failed = true

@@ -13,7 +13,8 @@ local M = {}
 
 ---@class stoke.journal.log
 ---@field count? integer rows that were gathered
----@field texts? boolean the journal need not remember what it has handed over; it takes requests of the script as they are, and has `text`
+---@field texts? boolean the journal need not remember what it has handed over; and it takes requests of the script as they are, and
+---  has `text`
 ---@field text? fun(log, value): string?, stoke.error? a value as the log keeps it: nil, it is not plain data, or there is an error
 ---@field row fun(log, row, raw?): boolean? a row was begun; one with its number that is there is replaced. raw: its request is the
 ---  script's own, which may change; false: that is not plain data, and nothing was begun

@@ -38,11 +38,9 @@ local M = {}
 
 local dirty, flusher, parked = {}, nil, false
 
---- Hand over what is new. Does not wait.
----@param journal stoke.journal
-function M.flush(journal)
+--- Tell the log what else is new, beside rows.
+local function gather(journal)
   local log = journal.log
-  if not log then return end
   journal.dirty = false
   local order = journal.schedule
   local length = order and order:length() or journal.logged
@@ -60,7 +58,14 @@ function M.flush(journal)
     log:state(state, waits)
     journal.told, journal.told_waits = state, waits
   end
-  log:flush()
+end
+
+--- Hand over what is new. Does not wait.
+---@param journal stoke.journal
+function M.flush(journal)
+  if not journal.log then return end
+  gather(journal)
+  journal.log:flush()
 end
 
 local function flush_all()
@@ -112,7 +117,7 @@ end
 ---@return stoke.error|nil err
 function M.commit(journal)
   if not journal.log then return journal.stopped end
-  M.flush(journal)
+  gather(journal)
   local _, err = journal.log:commit()
   return err and failed(journal, err) or nil
 end

@@ -1,7 +1,7 @@
 -- make bench: durable runs, beside the same without --durable.
 --   stoke run [--durable=ID] --store FILE durable.lua WORK N [wait]
 -- clock: N readings of the clock. steps: N steps of 100 bytes each. calls: N replies in one piece, 64 at once.
--- loops: N runs of an agent that calls a tool. talk: a conversation of N turns of some 1,250 bytes.
+-- loops: N runs of an agent that calls a tool. talk: N conversations of nine turns of 750 to 2,000 bytes.
 -- With "wait" the run then waits for a signal, which "signal ID" sends.
 --   agents SECONDS: 64 durable runs, each doing steps that must not be done twice; prints how many there were a second.
 local stoke = require "stoke"
@@ -44,15 +44,19 @@ function WORK.loops(n)
   for _ = 1, n do assert(bot:run("Umbrella in Oslo?").steps == 2) end
 end
 
---- Prints the bytes of the conversation as JSON, too.
+--- Prints the bytes of the conversations as JSON, too.
 function WORK.talk(n)
   local ollama, json = require "stoke.ollama", require "stoke.json"
-  local messages = {}
-  for i = 1, n do
-    messages[#messages + 1] = { role = "user", content = ("%d "):format(i):rep(500) }
-    messages[#messages + 1] = ollama.chat { model = "bench", messages = messages, stream = false }.message
+  local bytes = 0
+  for c = 1, n do
+    local messages = {}
+    for i = 1, 9 do
+      messages[#messages + 1] = { role = "user", content = ("%d.%d "):format(c, i):rep(100 + 30 * i) }
+      messages[#messages + 1] = ollama.chat { model = "bench", messages = messages, stream = false }.message
+    end
+    bytes = bytes + #json.encode(messages)
   end
-  print("talk=" .. #json.encode(messages))
+  print("talk=" .. bytes)
 end
 
 local done, over = 0, false -- steps, in all runs

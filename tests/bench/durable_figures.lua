@@ -93,8 +93,8 @@ local function bytes()
   local _, many = after("steps", 10100)
   figure("a step on the disk, beside its 100 bytes", "B", (many - few) / 10000 - 100, 300)
   local short, small = after("talk", 2)
-  local long, large = after("talk", 9)
-  figure("journal of turns of 1,250 bytes, beside them", "x", (large - small) / (long.talk - short.talk), 1.2)
+  local long, large = after("talk", 42)
+  figure("journal of turns of some 1,500 bytes, beside", "x", (large - small) / (long.talk - short.talk), 1.2)
 end
 
 local function events()

@@ -51,6 +51,8 @@ local HINTS = {
   { "CANTOPEN", "cannot be opened", "give this user the right to write the folder; " .. ELSEWHERE },
   { "PERM", "cannot be opened", "give this user the right to write the folder; " .. ELSEWHERE },
   { "FULL", "cannot be written: the disk is full", "free some space; " .. ELSEWHERE },
+  { "ERROR", "is damaged, or its tables are others than this stoke knows",
+    "stoke doctor says where; `sqlite3 FILE .recover` saves what can be read; " .. ELSEWHERE },
   { "IOERR", "cannot be read or written", "look at the disk (dmesg); " .. ELSEWHERE },
 }
 

@@ -48,7 +48,8 @@ CREATE TABLE runs (
   printed INTEGER NOT NULL DEFAULT 0,  -- prints that are in its records
   parent INTEGER,                -- number of the run that started it
   fork_of INTEGER,               -- number of the run whose records up to fork_at it began with
-  fork_at INTEGER
+  fork_at INTEGER,
+  sum INTEGER                    -- 32 bits of id, workflow, input, result, error: damage is seen
 ) STRICT]], "CREATE INDEX runs_by_state ON runs (state, number)",
   "CREATE INDEX runs_by_origin ON runs (fork_of) WHERE fork_of IS NOT NULL",
 [[
@@ -82,13 +83,15 @@ CREATE TABLE records (
   seconds REAL,
   facts TEXT,                    -- what else is known beside the value; NULL: one attempt, nothing unusual
   more TEXT,
-  asks TEXT                      -- what a person is asked before it is done
+  asks TEXT,                     -- what a person is asked before it is done
+  sum INTEGER                    -- 32 bits of key, class, digest, outcome, value, lengths, error: damage is seen
 ) STRICT]], [[
 CREATE TABLE pieces (
   -- What was read of streams that have not ended yet; then it moves into the record.
   record INTEGER,                -- records.id
   first INTEGER,                 -- position of the first item
   items TEXT NOT NULL,
+  sum INTEGER,                   -- 32 bits of items
   PRIMARY KEY (record, first)
 ) STRICT, WITHOUT ROWID]], [[
 CREATE TABLE deliveries (

@@ -90,7 +90,8 @@ local function plain(lines)
     prose = nil
   end
   for _, line in ipairs(lines) do
-    local goes_on = prose and not code and (line:find "^%s?%S" and not line:find "^[-|#`] ?" or line:find "^  %S" and prose:find "^%- ")
+    local goes_on = prose and not code
+      and (line:find "^%s?%S" and not line:find "^[-|#`] ?" or line:find "^  %S" and prose:find "^%- ")
     if not goes_on then flush() end
     if goes_on then
       prose = prose .. " " .. line:match "^%s*(.*)$"

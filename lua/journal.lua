@@ -454,7 +454,7 @@ function Journal:print(fd, text)
   if self.diverged or self.stopped then return end
   local log, write = self.log, self.to_print
   if write then write(fd, text) end
-  local full = outputs.put(self.output, fd, not write and text or nil, #text, log and function() keep.commit(self) end)
+  local full = outputs.put(self.output, fd, not write and text or nil, #text, log and function() return keep.commit(self) end)
   if log then keep.touch(self) end
   if full then errors.check(effect.perform("output.room", { bytes = outputs.PART })) end
 end

@@ -25,6 +25,7 @@ local M = {}
 ---@field parked? stoke.error why it was put down
 ---@field suspended? boolean this process ends, or gives it up
 ---@field retries? boolean it goes on by itself when there is room on the disk
+---@field pause? number seconds until it is tried again after the next full disk; nil: the first one
 ---@field ended? { state: string, result: any, error?: stoke.error }
 ---@field over? boolean this process has put it down
 
@@ -122,6 +123,9 @@ local function park(entry, err, log)
   if err.kind == "in_doubt" then err.hint = M.hint(entry.id) end
   M.parked[entry.id] = entry
   entry.retries = full(err)
+  if entry.retries and not entry.pause then
+    scopes.tell(("run %s: %s; it goes on when there is room"):format(entry.id, err.message:gsub("^the run is parked: ", "")))
+  end
   local what = err.kind == "in_doubt" and "in doubt: " or err.kind == "replay" and "it does not go as recorded: " or ""
   if log and not full(err) then
     log:state("parked", what .. err.message)
@@ -245,13 +249,15 @@ end
 
 --- When there was no room on the disk: look again from time to time.
 function M.retry(entry)
-  local pause = 1
+  local pause = entry.pause or 1
   tasks.start(home(), "run " .. entry.id, function()
     repeat
       host.park("room on the disk", pause)
       pause = math.min(pause * 2, 30)
       if M.parked[entry.id] ~= entry or M.stopping then return end
     until M.begin(entry.store, entry.run, entry.definition)
+    local again = M.live[entry.id]
+    if again then again.pause = pause end
   end)
 end
 

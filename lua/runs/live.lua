@@ -248,7 +248,7 @@ function M.retry(entry)
   local pause = 1
   tasks.start(home(), "run " .. entry.id, function()
     repeat
-      host.park("room on the disk", pause)
+      if host.park("room on the disk", pause) == nil then return end
       pause = math.min(pause * 2, 30)
       if M.parked[entry.id] ~= entry or M.stopping then return end
     until M.begin(entry.store, entry.run, entry.definition)

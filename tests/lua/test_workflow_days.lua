@@ -145,6 +145,18 @@ test("a full disk parks the run; when there is room it goes on, and nothing was 
   for i = 1, 20 do t.ok(done[i] >= 1 and done[i] <= 5, i) end -- once, and once more for each failure that cut it
 end)
 
+test("a task that waits while another one opens the store can be cancelled", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  engine.fault { slow = 50 } -- a new store is synced several times: it opens after the cancel
+  local ending <close> = setmetatable({}, { __close = function() engine.fault() end }) -- luacheck: ignore
+  local first, second = stoke.spawn(runs.open), stoke.spawn(runs.open)
+  stoke.sleep(0.001)
+  second:cancel()
+  t.eq(select(2, stoke.try(second.await, second)).kind, "cancelled")
+  t.eq(runs.store(), nil) -- it did not wait for the other one
+  t.ok(first:await())
+end)
+
 test("a thousand runs that were left are all taken up", { real = true, timeout = 120 }, function(t)
   local path, closing <close> = store_of(t) -- luacheck: ignore
   local function define()

@@ -92,7 +92,10 @@ local function resolve(entry, parts, log)
   entry.run.state = "running"
   local _, failed = log:barrier()
   if failed then return failed end
-  for _, said in ipairs(list) do entry.store:resolved(entry.id, said.key) end
+  for _, said in ipairs(list) do -- one that stayed would also answer the next doubt about the same effect
+    local _, kept = entry.store:resolved(entry.id, said.key)
+    if kept then return kept end
+  end
 end
 
 -- ---- its end ------------------------------------------------------------------------------------------------------------------

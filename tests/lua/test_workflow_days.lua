@@ -206,6 +206,28 @@ test("what a person says of an effect in doubt takes the run up again", { real =
   t.eq(flow:start(nil, { id = "1" }):await(), "sent")
 end)
 
+test("an answer that cannot be taken off the list parks the run: it must not answer a second doubt", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local count = 0
+  local flow = stoke.workflow("once", function()
+    return stoke.step("send", function()
+      count = count + 1
+      stoke.sleep(30)
+    end)
+  end)
+  flow:start(nil, { id = "1" })
+  while count == 0 do stoke.sleep(0.005) end
+  runs.leave()
+  local _, err = stoke.try(function() return flow:start(nil, { id = "1" }):await() end)
+  t.eq(err.kind, "in_doubt")
+  local store = runs.store()
+  t.ok(store.db:write "CREATE TRIGGER keep BEFORE DELETE ON decisions BEGIN SELECT RAISE(ABORT, 'it stays'); END")
+  store:resolve("1", err.key, { retry = true })
+  _, err = stoke.try(runs.resume, "1")
+  t.match(err.message, "it stays")
+  t.eq({ count, err.kind }, { 1, "db" })
+end)
+
 test("a run that awaits one in doubt is parked, too, and goes on with it", { real = true }, function(t)
   local _, closing <close> = store_of(t) -- luacheck: ignore
   local slow, begun = true, false

@@ -61,12 +61,15 @@ function M.find_store(path)
   return nil, tried
 end
 
---- Open the store, once a process.
+--- Open the store of this process, or return it where it is open.
 ---@param path? string
 ---@return stoke.store
----Raises `db`.
+---Raises `db`, `cancelled`.
 function M.open(path)
-  while opening do host.park("store", 0.001) end
+  while opening do
+    local woken, err = host.park("store", 0.001)
+    if woken == nil then error(err, 0) end
+  end
   if store then return store end
   opening = true
   local _ <close> = setmetatable({}, { __close = function() opening = nil end })

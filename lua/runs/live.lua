@@ -93,7 +93,10 @@ local function resolve(entry, parts, log)
   entry.run.state = "running"
   local _, failed = log:barrier()
   if failed then return failed end
-  for _, said in ipairs(list) do entry.store:resolved(entry.id, said.key) end
+  for _, said in ipairs(list) do -- one that stayed would also answer the next doubt about the same effect
+    local _, kept = entry.store:resolved(entry.id, said.key)
+    if kept then return kept end
+  end
 end
 
 -- ---- its end ------------------------------------------------------------------------------------------------------------------
@@ -252,7 +255,7 @@ function M.retry(entry)
   local pause = entry.pause or 1
   tasks.start(home(), "run " .. entry.id, function()
     repeat
-      host.park("room on the disk", pause)
+      if host.park("room on the disk", pause) == nil then return end
       pause = math.min(pause * 2, 30)
       if M.parked[entry.id] ~= entry or M.stopping then return end
     until M.begin(entry.store, entry.run, entry.definition)

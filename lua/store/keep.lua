@@ -30,11 +30,12 @@ local function transaction(store, f)
   if not done then return nil, store:failed(err) end
   return value
 end
+M.transaction = transaction
 
 -- ---- forks --------------------------------------------------------------------------------------------------------------------
 
-local FORK = [[INSERT INTO runs (id,workflow,state,created,changed,input,code,seed,bytes,fork_of,fork_at)
-  SELECT ?,workflow,'running',?,?,input,code,seed,bytes,number,? FROM runs WHERE number=?]]
+local FORK = [[INSERT INTO runs (id,workflow,state,created,changed,input,code,seed,bytes,snapshots,fork_of,fork_at)
+  SELECT ?,workflow,'running',?,?,input,code,seed,bytes,snapshots,number,? FROM runs WHERE number=?]]
 local COPIED = codec.COLUMNS:gsub("^id,", "")
 local RECORDS = ("INSERT INTO records (id,%s) SELECT (?1<<32)|(id&4294967295),%s FROM records "
   .. "WHERE id BETWEEN (?2<<32)+1 AND (?2<<32)+?3")
@@ -129,6 +130,8 @@ local GONE = {
   "DELETE FROM uses WHERE run=?1", "UPDATE runs SET fork_of=NULL WHERE fork_of=?1", "DELETE FROM runs WHERE number=?1",
 }
 
+M.GONE = GONE
+
 --- Which of the runs that have ended are to go.
 local function chosen(store, options)
   local found, err = store.db:query(ENDED, { options.keep_forked ~= false })
@@ -166,9 +169,19 @@ function M.prune(store, options)
     end)
     if not ok then return nil, err end
   end
+  local ok, err = M.sweep(store)
+  if not ok then return nil, err end
+  return done
+end
+
+--- Delete the contents that nobody needs any more.
+---@param store stoke.store
+---@return boolean|nil ok
+---@return stoke.error|nil err
+function M.sweep(store)
   local ok, err = store.db:write("DELETE FROM contents WHERE id NOT IN (SELECT content FROM uses)", {}, true)
   if not ok then return nil, store:failed(err) end
-  return done
+  return true
 end
 
 -- ---- checking -----------------------------------------------------------------------------------------------------------------

@@ -95,16 +95,28 @@ end
 
 local function since(time) return os.date("!%Y-%m-%dT%H:%M:%SZ", time // 1 | 0) end
 
+--- Wait for a run's end, for so many seconds; second: they have passed.
+local function await(id, seconds)
+  if not seconds then return select(2, runs.await(id)) end
+  local passed
+  local _, err = pcall(function()
+    local scope <close> = scopes.open { deadline = seconds }
+    local _, failed = runs.await(id)
+    passed = scope.passed
+    return failed
+  end)
+  return err, passed ~= nil
+end
+
 --- Wait for the turn that goes on, here or in another process.
 local function wait_for(q, session, turn)
-  local scope <close> = q.wait and scopes.open { deadline = q.wait } or nil
-  local _, err = runs.await(turn.run)
+  local err, passed = await(turn.run, q.wait)
   if not err or err.kind == "argument" then return end -- (its run was deleted)
   local where = ("the session %q waits for its turn %d"):format(session.id, turn.serial)
   if err.kind == "parked" or err.kind == "in_doubt" then
     errors.raise(err.kind, ("%s: %s"):format(where, err.message), { hint = rawget(err, "hint"), cause = err })
   end
-  if scope and err.kind == "deadline" and rawget(err, "seconds") == q.wait then
+  if passed then
     local who = lives.live[turn.run] and "this process" or ("process %s"):format(turn.process or "?")
     errors.raise("timeout", ("%s: %s has had it since %s"):format(where, who, since(turn.began)), { process = turn.process })
   end

@@ -43,6 +43,7 @@ end
 function Case:run(id, words, seconds, ...)
   local flags = id and { "--durable=" .. id, ... } or { ... }
   local p <close> = start(self, flags, words)
+  self.last = p
   local scope <close> = stoke.scope {}
   local out, err
   scope:spawn(function() out = read_all(p, "stdout") end)

@@ -3,6 +3,7 @@
 local test = require "stoke.test"
 local runs = require "core.runs"
 local scripted = require "scripted"
+local sessions = require "core.store.sessions"
 local stored = require "kept_store"
 local stoke = require "stoke"
 
@@ -269,4 +270,46 @@ test("kept session: inside of a durable run a turn is a run of its own, and is d
   run:signal "go"
   t.eq(run:await(), { "answer 1", "answer 2", 2 })
   t.eq(#server.requests, 2)
+end)
+
+test("kept session: 500 turns are read once, and a turn more asks for what it lacks alone", { real = true, timeout = 120 }, function(t)
+  local store <close> = stored(t)
+  local server <close> = scripted(function(request) return "seen " .. #request.messages end,
+    { models = { "wide,num_ctx=131072,context=131072,prefill=100000000" } })
+  local messages, ends = {}, {}
+  for i = 1, 500 do
+    messages[2 * i - 1] = { role = "user", content = ("question %d "):format(i):rep(20) }
+    messages[2 * i] = { role = "assistant", content = "answer " .. i }
+    ends[i] = 2 * i
+  end
+  local function wide() return bot_of(server, { model = "wide" }) end
+  wide():session({ version = 1, agent = "bot", messages = messages, ends = ends, first = 1 }):fork({ id = "ada" })
+  store:restart()
+  local chat = wide():session { id = "ada" }
+  local read, list = 0, sessions.messages
+  sessions.messages = function(from, session, first, last)
+    read = read + math.max(0, last - first + 1)
+    return list(from, session, first, last)
+  end
+  local _ <close> = setmetatable({}, { __close = function() sessions.messages = list end })
+  t.eq(chat.turns, 500)
+  t.eq(read, 0)
+  t.eq(chat:run("more").text, "seen 1001")
+  t.eq(chat:run("and more").text, "seen 1003")
+  t.eq({ read, chat.turns }, { 1000, 502 })
+  t.eq(chat:fork(250).messages[500].content, "answer 250")
+end)
+
+test("kept session: ten thousand that are open take less than 8 KB each", { real = true, timeout = 120 }, function(t)
+  local store <close> = stored(t) -- luacheck: ignore
+  local server <close> = scripted {}
+  local bot, list = bot_of(server), {}
+  bot:session { id = "first" }
+  collectgarbage()
+  local before = collectgarbage "count"
+  for i = 1, 10000 do list[i] = bot:session { id = "number " .. i } end
+  collectgarbage()
+  local each = (collectgarbage "count" - before) * 1024 / 10000
+  if os.getenv "STOKE_SHOW" then io.stderr:write(each, "\n") end
+  t.ok(each < 8192, each)
 end)

@@ -25,7 +25,7 @@ local M = { live = lives.live }
 ---@field f function
 ---@field prepare? fun(store: stoke.store, run: stoke.store.run, given?: any): any, stoke.error? makes what its function gets beside
 ---  the input, before the run begins or is done again: the same each time
----@field finish? fun(log: stoke.store.log, entry: stoke.runs.live, state: string): stoke.error? adds to the commit of a run's end
+---@field finish? fun(log: stoke.store.log, entry: stoke.runs.live, state: string, err?: stoke.error): stoke.error? adds to the commit of a run's end
 ---@field latest? boolean its runs go on on the newest code instead of their own
 
 ---@type table<string, stoke.runs.workflow>
@@ -91,6 +91,7 @@ function M.leave()
     pcall(taking_up.await, taking_up)
   end
   local given_up = lives.suspend_all()
+  if M.others then M.others.leave() end
   mail.stop()
   local open = store
   store = nil
@@ -103,12 +104,16 @@ end
 ---Raises `cancelled`.
 function M.wait_for_all()
   if resuming then resuming:await() end
-  local _, entry = next(lives.live)
-  while entry do
-    errors.check(true, lives.wait(entry))
-    _, entry = next(lives.live)
+  while true do
+    local _, entry = next(lives.live)
+    local task = not entry and M.others and M.others.at_work()
+    if not entry and not task then return end
+    if entry then errors.check(true, lives.wait(entry)) else task:await() end
   end
 end
+
+--- What goes on beside the runs (lua/runs/actors.lua): { resume = fun(), at_work = fun(): stoke.task?, leave = fun() }.
+M.others = nil
 
 -- ---- workflows ----------------------------------------------------------------------------------------------------------------
 
@@ -128,6 +133,7 @@ function M.resume_all()
         local definition = not list[i].workflow:find "^main:" and names[list[i].workflow] -- those are stoke run --durable's
         if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(store, list[i], definition) end
       end
+      if M.others then M.others.resume() end
     end)
     resuming = nil
     if ok or errors.wrap(err).kind == "cancelled" then return end

@@ -49,6 +49,7 @@ local function home()
   if not supervisor then supervisor = tasks.supervisor("a durable run", function() end) end
   return supervisor
 end
+M.home = home
 
 -- ---- what is kept of it -------------------------------------------------------------------------------------------------------
 
@@ -133,11 +134,11 @@ local function finish(entry, results, log, definition)
   end
   local state = state_of(err)
   local refused = log:finish(state, not err and results[1] or nil, err)
-  if not refused and definition and definition.finish then refused = definition.finish(log, entry, state) end
+  if not refused and definition and definition.finish then refused = definition.finish(log, entry, state, err) end
   if refused then
     refused.message = ("run %s: what it returned is not kept: %s"):format(entry.id, refused.message)
     log:finish("failed", nil, refused)
-    if definition and definition.finish then definition.finish(log, entry, "failed") end
+    if definition and definition.finish then definition.finish(log, entry, "failed", refused) end
     state, err = "failed", refused
   end
   local _, failed = log:barrier()

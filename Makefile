@@ -14,7 +14,7 @@ BYTECODE ?= 1
 JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
 
 FUZZ_SECONDS ?= 30
-TESTS        ?= tests/lua tests/law tests/live
+TESTS        ?= tests/lua tests/law tests/live tests/campaign
 NPM          ?= $(BUILD)/npm
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
@@ -181,6 +181,16 @@ npm:
 	    ollama@0.6 >'$(NPM)/install.log' 2>&1 || \
 	  echo 'npm: the ollama package could not be fetched (see $(NPM)/install.log); its test will be skipped'; }
 
+# ---- durable runs, killed: make test has the small form ----------------------------------------------------------------
+
+.PHONY: campaign
+campaign: ## kill durable programs N times (10000), power cuts, damaged files: SEED=1 repeats, the figures are in build/campaign.txt
+	@.ci/packages build test
+	+@$(again) tests
+	@N=$(or $(N),10000) CUTS=$(or $(CUTS),2000) MUTATIONS=$(or $(MUTATIONS),10000) SEED=$(or $(SEED),1) $(TEST_ENV) \
+	  $(BIN) test --internal --patience 36000 tests/campaign
+	@tail -n 12 $(BUILD)/campaign.txt
+
 # ---- hostile builds: the same suite, each in a directory of its own -------------------------------------------------
 
 SANITIZE = -O1 -g -fno-omit-frame-pointer
@@ -265,8 +275,9 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(ENGINES)
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -Wl,--no-as-needed -o $@ $^ $(LIBS)
 
-$(BUILD)/bench/client: LIBS += $(shell $(PKG_CONFIG) --libs libcurl)
+$(BUILD)/bench/client $(BUILD)/bench/hold: LIBS += $(shell $(PKG_CONFIG) --libs libcurl)
 $(BUILD)/bench/mhd: LIBS += $(shell $(PKG_CONFIG) --libs libmicrohttpd)
+$(BUILD)/bench/store: LIBS += $(shell $(PKG_CONFIG) --libs sqlite3)
 
 lint: ## luacheck, layers, sizes, words
 	@.ci/packages test

@@ -18,6 +18,7 @@
 #include "loop/signals.h"
 #include "loop/task.h"
 #include "sys/tty.h"
+#include "loop/traceback.h"
 #include "loop/watchdog.h"
 
 #define ENTRY(name) {"host." #name, luaopen_host_##name},
@@ -57,6 +58,19 @@ static bool load_from_tree(lua_State *L, const char *tree, const char *name) {
   return false;
 }
 
+static int load_embedded(lua_State *L, const struct embedded_source *s) {
+  const struct packed *program = embed_program(s);
+  if (embed_is_plain(program))
+    return luaL_loadbufferx(L, (const char *)program->bytes, program->len, s->chunkname, NULL);
+  struct mem *m = &host_of(L)->mem;
+  char *bytes = mem_alloc(m, program->len);
+  if (!bytes) return luaL_error(L, "not enough memory");
+  embed_unpack(program, bytes);
+  int status = luaL_loadbufferx(L, bytes, program->len, s->chunkname, NULL);
+  mem_free(m, bytes);
+  return status;
+}
+
 /* package.searchers entry: modules that are part of the binary. */
 static int search_embedded(lua_State *L) {
   const char *name = luaL_checkstring(L, 1), *tree = getenv("STOKE_PATH");
@@ -66,14 +80,7 @@ static int search_embedded(lua_State *L) {
     lua_pushfstring(L, "no module '%s' in the binary", name);
     return 1;
   }
-  const struct packed *program = embed_program(s);
-  struct mem *m = &host_of(L)->mem;
-  char *bytes = mem_alloc(m, program->len);
-  if (!bytes) return luaL_error(L, "not enough memory");
-  embed_unpack(program, bytes);
-  int status = luaL_loadbufferx(L, bytes, program->len, s->chunkname, NULL);
-  mem_free(m, bytes);
-  if (status != LUA_OK) return lua_error(L);
+  if (load_embedded(L, s) != LUA_OK) return lua_error(L);
   lua_pushstring(L, s->chunkname + 1);
   return 2;
 }
@@ -92,6 +99,10 @@ static void keep_searchers(lua_State *L) {
 
 static int open_libraries(lua_State *L) {
   luaL_openlibs(L);
+  lua_getglobal(L, LUA_DBLIBNAME);
+  lua_pushcfunction(L, traceback_lua);
+  lua_setfield(L, -2, "traceback");
+  lua_pop(L, 1);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   for (const luaL_Reg *lib = hostlibs; lib->name; lib++) {
     lua_pushcfunction(L, lib->func);
@@ -131,6 +142,7 @@ static bool make_state(struct host *h, struct err *e) {
     err_set(e, "os", 0, "out of memory: cannot make a Lua state");
     return false;
   }
+  lua_gc(h->L, LUA_GCSTOP, 0); /* nearly all that is made until the loop runs stays; see host_pace_collector */
   lua_atpanic(h->L, on_panic);
   memset(lua_getextraspace(h->L), 0, LUA_EXTRASPACE); /* no task; coroutines copy it */
   lua_pushcfunction(h->L, open_libraries);

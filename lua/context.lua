@@ -41,4 +41,14 @@ function M.with(context, fields)
   return made
 end
 
+--- The same for the work of a tool's call, which is nothing but a run and a span.
+---@param context stoke.context
+---@param run? table
+---@param span? integer
+---@return stoke.context
+function M.of_work(context, run, span)
+  if context.gated then return M.with(context, { run = run, span = span }) end
+  return { run = run or context.run, span = span or context.span, system = context.system, gated = false }
+end
+
 return M

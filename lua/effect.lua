@@ -61,6 +61,8 @@ local M = {}
 ---@field why? string
 ---@field class? "pure"|"idempotent"|"unsafe"|fun(q): string how bad it is to do it twice: it changes nothing; the second time
 ---  changes no more than the first; unsafe when not given
+---@field reconcile? fun(q: any, call: table): (fun(key: string): any)|nil what asks the world whether its work was done; nil from
+---  it: do it again
 ---@field derived? boolean its outcome follows from the frame it is performed in, so it is not recorded
 ---@field aside? string[] fields of a request that are not what is asked: limits of time
 ---@field digest? fun(request: any): string of a request without these; when not given, that of its canonical JSON
@@ -69,12 +71,12 @@ local M = {}
 ---@field codec? { keep: fun(value): any, give: fun(kept): any } of values that are no plain data
 ---@field metered? boolean its body performs effects of its own: what they spend of budgets is part of its outcome
 ---@field through? fun(q: any): any what its body does is all done through the door: with unsafe effects of their own
----@field repeats? boolean|fun(q: any): any what is idempotent of it may be done again with the whole body it is in: it asks a model,
----  promises this, or is known again by a key
+---@field repeats? boolean|fun(q: any): any what is idempotent of it may be done again with the whole body it is in: it asks a
+---  model, promises this, or is known again by a key
 ---@field lasting? boolean its outcome is on the disk before the run goes on from it
 ---@field older? fun(q: any): any its outcome where a journal that goes on does not have it
 ---@field reconcile? fun(q: any, call: table): (fun(key: string): any)|nil what asks the world whether its work was done
----@field given? fun(q: any, facts: table) called when an outcome is replayed
+---@field given? fun(q: any, facts: table, call: table) called when an outcome is replayed
 ---@field absent? fun(q: any, work: any): any its outcome where a recording is older than the effect
 ---@field facts? fun(value: any, q: any): table? what is known of an outcome beside its value, as plain data: recorded with it
 ---@field restore? fun(value: any, facts: table, q: any) note it of a value that comes from a recording
@@ -300,6 +302,17 @@ end
 function M.unseen()
   local task = current()
   return task and not span.bodies and not span.opening and not policy.rules and not (task.scope or task).context.gated
+end
+
+--- Would an effect go straight to its driver: no gate has a say, and nothing is to be raised? Then who has the work at hand may do
+--- it, without a request.
+---@param def stoke.effect
+---@return boolean
+function M.straight(def)
+  local task = current()
+  if def.gated or notice or not task then return false end
+  local scope = task.scope or task
+  return not scope.context.gated and not scope.cancelled
 end
 
 --- Perform an effect.

@@ -3,6 +3,10 @@
 ---
 --- A glob is matched as a nondeterministic automaton, all states in parallel: time is at most length of pattern times length of
 --- text. (The same glob as a Lua pattern takes exponential time with a few stars, and the text may come from a model.)
+---
+--- These are the patterns of a policy, and the whole text has to fit. Globs that a model gives to list_dir are another language
+--- (stdlib/tools/files/glob.lua): there `[a-z]` is a class, and a pattern without a slash is about the last name alone. Here a
+--- bracket is a bracket, since a rule that denies `app/[id].ts` must deny that file.
 
 local M = {}
 

@@ -24,6 +24,7 @@ local ordered = require "core.ordered"
 local outcomes = require "core.journal.outcome"
 local outputs = require "core.journal.output"
 local plain = require "core.journal.plain"
+local point = require "host.store".fault_point
 local redact = require "core.redact"
 local requests = require "core.journal.request"
 local schedule = require "core.schedule"
@@ -99,6 +100,11 @@ function M.class_of(def, q)
   return class or "unsafe"
 end
 
+--- Effects of a run after which its owner is told that it grows: each time it is taken up all of them are read again.
+M.MANY = 10000
+--- Called then: fun(journal).
+M.on_many = nil
+
 --- A new row; its outcome is to come.
 function Journal:begin(key, def, q, request, digest, inside)
   local before = self.by_key[key] -- where a recording ended in the middle, it is begun again
@@ -111,6 +117,7 @@ function Journal:begin(key, def, q, request, digest, inside)
     row.intent = before and not inside and before.intent or nil
     self.log:row(row)
     keep.touch(self)
+    if row.number == M.MANY and M.on_many then M.on_many(self) end
   end
   return row
 end
@@ -123,6 +130,7 @@ function Journal:put(row, outcome)
   if not self.log then return nil end
   row.took = row.time and math.max(0, time.wall() - row.time)
   keep.touch(self)
+  if point then point "before-outcome" end
   return self.log:outcome(row)
 end
 
@@ -178,6 +186,7 @@ local function intend(call)
   journal.log:intent(row)
   local err = keep.barrier(journal)
   if err then return err end
+  if point then point "intent" end
   err = outputs.wait(journal.output) -- a person reads what led to it
   return err and err.kind == "cancelled" and err or nil
 end
@@ -244,7 +253,7 @@ function Journal:give(row, def, q, call)
   call.started = call.span and time.monotonic() or nil
   call.attempts, call.asked, call.spent, call.counts = facts.attempts or 1, facts.asked, facts.spent, facts.counts
   if call.context.budget then budgets.account(call.context.budget, def, call) end
-  if def.given then def.given(q, plain.copy(facts)) end
+  if def.given then def.given(q, plain.copy(facts), call) end
   if outcome.raised then error(plain.copy(outcome.err), 0) end
   if outcome.err then return nil, plain.copy(outcome.err) end
   if outcome.secret then
@@ -366,6 +375,7 @@ function Journal:outcome(def, q, call, live)
     if row then return self:give(row, def, q, call) end
     if not self.lives then
       self.lives = true
+      if point then point "live" end
       if self.on_live then self.on_live() end
       if self.closed then self:end_here() end
     end
@@ -385,23 +395,7 @@ end
 function Journal:snapshot()
   local held = new(self.id, { deliveries = self.schedule and self.schedule:log() or self.deliveries })
   for i, row in ipairs(self.rows) do
-    local outcome = row.outcome
-    local own = { number = row.number, key = row.key, name = row.name, class = row.class, digest = row.digest,
-      request = row.request, where = row.where, inside = row.inside, outcome = outcome, seen = row.seen, inline = row.inline,
-      time = row.time, at = row.at, intent = row.intent, given = nil }
-    if outcome and outcome.items then -- a stream's grows
-      own.outcome = {}
-      for name, value in next, outcome do own.outcome[name] = value end
-      for _, list in ipairs { "items", "came" } do
-        local grows = outcome[list]
-        own.outcome[list] = grows and table.move(grows, 1, #grows, 1, {})
-      end
-      for at, item in ipairs(outcome.items) do -- those that are asked for are still to be filled
-        local copy = {}
-        for name, value in next, item do copy[name] = value end
-        own.outcome.items[at] = copy
-      end
-    end
+    local own = plain.held(row)
     held.rows[i], held.by_key[own.key] = own, own
   end
   table.move(self.modules, 1, #self.modules, 1, held.modules)
@@ -448,30 +442,11 @@ function Journal:end_here()
   return self.stopped
 end
 
---- What the run waits for that may take long, in words; the function that is returned tells that it is over.
----@param words string
----@return fun()
-function Journal:waits_for(words)
-  local entry = { words = words }
-  table.insert(self.waiting, entry)
-  keep.touch(self)
-  return function()
-    for i, other in ipairs(self.waiting) do
-      if other == entry then table.remove(self.waiting, i) end
-    end
-    keep.touch(self)
-  end
-end
+--- Why it went no further: it diverged, or was stopped. What the run itself has failed with is its own.
+---@return stoke.error|nil
+function Journal:broken() return self.diverged or self.stopped end
 
---- What is told of it: "waiting" for something that takes long, or "running".
----@return string state
----@return string|nil waits
-function Journal:state()
-  local first = self.waiting[1]
-  if not first then return "running" end
-  local more = #self.waiting - 1
-  return "waiting", more > 0 and ("%s, and %d more"):format(first.words, more) or first.words
-end
+Journal.waits_for, Journal.state = keep.waits_for, keep.state
 
 --- The same text for the same effect of the same run, however often it is done: what a server knows a repeated request by.
 ---@param key string of the effect
@@ -514,11 +489,14 @@ end }
 --- What it returned or ended with, whatever the script has made of it.
 local function outcome_of_run(journal, results, err)
   if err then results = { n = 0, err = err } end
-  local failed = journal.diverged or journal.stopped or journal:failure()
-  if failed then return { n = 0, err = failed } end
+  local failed = journal:broken() or journal:failure()
+  if failed then
+    journal.diverged = journal.diverged or not journal.stopped and failed or nil
+    return { n = 0, err = failed }
+  end
   if journal.replaying and not journal:at_end() and journal.schedule:mode() ~= "over" then
-    local early = diverge.ended_early(journal, results.err)
-    if early then return { n = 0, err = early } end
+    journal.diverged = diverge.ended_early(journal, results.err)
+    if journal.diverged then return { n = 0, err = journal.diverged } end
   end
   return results
 end

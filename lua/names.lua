@@ -233,6 +233,7 @@ local function entrance(place)
   local level = first + 1
   local info = debug.getinfo(level, "S")
   while info and info.short_src:sub(1, 6) == "stoke:" do
+    if level > first + 50 then return nil end -- each level is looked up from the top of the stack
     level = level + 1
     info = debug.getinfo(level, "S")
   end

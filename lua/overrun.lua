@@ -133,6 +133,14 @@ end
 ---@param bytes integer
 function M.limit_memory(bytes) host.limit_memory(bytes) end
 
+--- A part of the heap's limit, or of the machine's memory where there is none.
+---@param parts integer
+---@return integer bytes
+function M.share(parts)
+  local _, limit = host.memory()
+  return (limit > 0 and limit or host.machine_memory()) // parts
+end
+
 --- Install the watchdog's callback.
 function M.start()
   host.on_overrun(judge)

@@ -37,4 +37,10 @@ function M.stream(purpose)
   return generator
 end
 
+--- An id of chance: a prefix and eight hexadecimal digits.
+---@param purpose string "run id"
+---@param prefix string
+---@return string
+function M.id(purpose, prefix) return rand.id(streams[purpose] or M.stream(purpose), prefix) end
+
 return M

@@ -14,6 +14,7 @@ local mail = require "core.runs.mail"
 local ordered = require "core.ordered"
 local rand = require "host.rand"
 local script = require "core.script"
+local stdio = require "core.stdio"
 local stores = require "core.store"
 local tasks = require "core.task"
 local testbed = require "core.testbed"
@@ -25,7 +26,8 @@ local M = { live = lives.live }
 ---@field f function
 ---@field prepare? fun(store: stoke.store, run: stoke.store.run, given?: any): any, stoke.error? makes what its function gets beside
 ---  the input, before the run begins or is done again: the same each time
----@field finish? fun(log: stoke.store.log, entry: stoke.runs.live, state: string, err?: stoke.error): stoke.error? adds to the commit of a run's end
+---@field finish? fun(log: stoke.store.log, entry: stoke.runs.live, state: string, err?: stoke.error): stoke.error? adds to the
+---  commit of a run's end
 ---@field latest? boolean its runs go on on the newest code instead of their own
 
 ---@type table<string, stoke.runs.workflow>
@@ -127,17 +129,18 @@ function M.resume_all()
   script.runs = M.at_end
   resuming = tasks.spawn(function()
     local ok, err = pcall(function()
-      local names = M.defined
-      local list = errors.check(M.open():list { state = { "running", "waiting", "parked" } })
+      local names, open = M.defined, M.open()
+      local list = errors.check(open:list { state = { "running", "waiting", "parked" } })
       for i = #list, 1, -1 do
+        if store ~= open then return end
         local definition = not list[i].workflow:find "^main:" and names[list[i].workflow] -- those are stoke run --durable's
-        if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(store, list[i], definition) end
+        if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(open, list[i], definition) end
       end
       if M.others then M.others.resume() end
     end)
     resuming = nil
-    if ok or errors.wrap(err).kind == "cancelled" then return end
-    require "core.stdio".err(("stoke: runs that were left cannot be taken up: %s\n"):format(tostring(err)))
+    if ok or not store or lives.stopping or errors.wrap(err).kind == "cancelled" then return end -- else the process ends
+    stdio.err(("stoke: runs that were left cannot be taken up: %s\n"):format(tostring(err)))
   end, { name = "resume" })
 end
 
@@ -145,6 +148,7 @@ end
 ---@param run stoke.store.run
 ---@return boolean
 function M.may_go_on(run)
+  if not store then return false end
   if not (run.waits or ""):find "^in doubt" then return true end
   local said = store:resolutions(run.id)
   return said ~= nil and said[1] ~= nil
@@ -164,7 +168,8 @@ function M.define(name, f, options)
     box.workflows[name] = definition
     return definition
   end
-  M.defined[name] = definition
+  modules.commit(function() M.defined[name] = definition end) -- a reload that fails leaves the old one
+  if modules.change then return definition end
   if modules.body() then script.after_body = M.resume_all else M.resume_all() end
   return definition
 end
@@ -199,7 +204,11 @@ function M.start(name, input, id, definition)
   local run, existed = open:create { id = id, workflow = name, input = input }
   if not run then error(existed, 0) end
   if run.workflow ~= name then
-    errors.argument("the run %s is one of the workflow %s, not of %s", id, run.workflow, name)
+    local function of(named)
+      local file = named:match "^main:(.*)$"
+      return file and "the script " .. file or "the workflow " .. named
+    end
+    errors.argument("the run %s is one of %s, not of %s", id, of(run.workflow), of(name))
   end
   if not lives.ENDED[run.state] and (run.state ~= "parked" or M.may_go_on(run)) then
     local _, err = lives.begin(open, run, definition)
@@ -227,7 +236,8 @@ local function told(state, result, err) return { state = state, result = result,
 
 local function doubt_or_park(run)
   local kind = (run.waits or ""):find "^in doubt" and "in_doubt" or "parked"
-  return errors.new(kind, ("run %s is parked: %s"):format(run.id, run.waits or "nobody said why"))
+  return errors.new(kind, ("run %s is parked: %s"):format(run.id, run.waits or "nobody said why"),
+    { hint = kind == "in_doubt" and lives.hint(run.id) or nil })
 end
 
 --- Wait until a run has ended, whichever process has it.
@@ -247,10 +257,13 @@ function M.await(id)
     if err then return nil, err end
     if not run then return nil, errors.new("argument", ("no run has the id %q"):format(id)) end
     if lives.ENDED[run.state] then return told(run.state, run.result, run.error) end
+    local parked = lives.parked[id]
+    if parked and not parked.retries then lives.parked[id] = nil end
     if run.state == "parked" and not M.may_go_on(run) then return nil, doubt_or_park(run) end
     local definition = M.defined[run.workflow]
     local taken
-    if definition then
+    local free = run.state ~= "parked" or M.may_go_on(run) -- else, or with a full disk, it is taken up elsewhere
+    if definition and free and not lives.parked[id] then
       taken, err = lives.begin(M.open(), run, definition)
       if err then return nil, err end
     end
@@ -273,6 +286,13 @@ function M.signal(id, name, value, once)
   if err then error(err, 0) end
   local entry = lives.live[id]
   if sent and entry then mail.read(entry) end
+end
+
+--- Something was written to the store for a run by this process: what is new reaches it, and one that is parked is tried again.
+---@param id string
+function M.told(id)
+  local entry, parked = lives.live[id], lives.parked[id]
+  if entry then mail.read(entry) elseif parked then lives.again(parked) end
 end
 
 --- Cancel a run, whichever process has it.

@@ -5,8 +5,10 @@
 --- (from `begin` to `finish`) the task itself counts as external.
 
 local host = require "host.schedule"
-local current = require "host.task".current
+local tasks = require "host.task"
 local errors = require "core.errors"
+
+local current, park = tasks.current, tasks.park
 
 local M = {}
 
@@ -72,6 +74,10 @@ function M.finish()
   return false
 end
 
+--- The same in two parts, for who writes down which of both it is before the outcome is delivered: `over`, and where that is false,
+--- `deliver`, with nothing that waits between.
+M.over, M.deliver = host.finish, host.deliver
+
 --- Wait for the recorded place of an outcome that was not inline.
 ---@return boolean|nil given false: the log ends before it, so the caller must perform the effect now; nil: the run failed
 ---@return stoke.error? err
@@ -93,6 +99,22 @@ function M.place()
   if given then return false end
   M.begin()
   return M.finish()
+end
+
+local Held = { __close = function()
+  host.pause(false)
+  host.finish() -- it was no effect: nothing is delivered
+end }
+
+--- The current task of a replayed run waits, and nothing else of the run is resumed meanwhile. It then goes on as if it had not
+--- been suspended. Nothing interrupts this wait: also who was cancelled can be looked at.
+---@param label string
+---@param waits fun(): boolean asked whenever the task is woken
+function M.hold(label, waits)
+  M.begin()
+  host.pause(true)
+  local _ <close> = setmetatable({}, Held)
+  while waits() do park(label) end
 end
 
 --- The error of a failed run, with which its root task ends even if its code caught the error.

@@ -342,21 +342,8 @@ end
 --- Whether a scope can be opened here: leaving it waits.
 M.can_open = host.can_wait
 
---- Open a scope inside the running task.
----@param fields table deadline (seconds), deadline_kind, shield, on_child_error, site (where it is opened, found out else), and
----  what its context has besides: budget, run, span, tape, journal, frame, only; one_frame: what is spawned in it shares the
----  frame of the scope
-function M.open(fields)
-  local task = host.enter("a scope") -- leaving it waits
-  local outer = innermost(task)
-  local context = outer.context
-  if fields.run or fields.budget or fields.span or fields.tape or fields.journal or fields.only then
-    context = contexts.with(context, fields)
-  end
-  local deadline = fields.deadline
-  local scope = setmetatable({ task = task, outer = task.scope, site = fields.site or host.site() or "the host", context = context,
-    budget = context.budget, shield = fields.shield, on_child_error = fields.on_child_error, one_frame = fields.one_frame,
-    closed = false }, Scope) -- of a size for what is set later, too
+--- Put a scope on the stack of its task.
+local function begin(task, outer, scope, deadline, deadline_kind)
   if schedules.any then scope.schedule = schedules.own() end
   if outer.overdue then -- no shield is left
     scope.shield, scope.cancelled, scope.overdue = nil, outer.cancelled, true
@@ -368,10 +355,41 @@ function M.open(fields)
   end
   task.scope = scope
   if deadline then
-    scope.deadline, scope.deadline_kind = deadline, fields.deadline_kind
+    scope.deadline, scope.deadline_kind = deadline, deadline_kind
     scope.alarm = host.alarm(scope, deadline)
   end
   return scope
+end
+
+--- Open a scope inside the running task.
+---@param fields table deadline (seconds), deadline_kind, shield, on_child_error, site (where it is opened, found out else), and
+---  what its context has besides: budget, run, span, tape, journal, frame, only; one_frame: what is spawned in it shares the
+---  frame of the scope
+function M.open(fields)
+  local task = host.enter("a scope") -- leaving it waits
+  local outer = task.scope or task
+  local context = outer.context
+  if fields.run or fields.budget or fields.span or fields.tape or fields.journal or fields.only then
+    context = contexts.with(context, fields)
+  end
+  return begin(task, outer, setmetatable({ task = task, outer = task.scope, site = fields.site or host.site() or "the host",
+    context = context, budget = context.budget, shield = fields.shield, on_child_error = fields.on_child_error,
+    one_frame = fields.one_frame, closed = false }, Scope), -- of a size for what is set later, too
+    fields.deadline, fields.deadline_kind)
+end
+
+--- Open the scope of a tool's call: as M.open, with a `timeout` in place of a deadline.
+---@param seconds number|nil
+---@param site string|nil
+---@param run? table the agent run that it works for
+---@param span? integer
+function M.open_work(seconds, site, run, span)
+  local task = host.enter("a scope")
+  local outer = task.scope or task
+  local context = outer.context
+  if run or span then context = contexts.of_work(context, run, span) end
+  return begin(task, outer, setmetatable({ task = task, outer = task.scope, site = site or host.site() or "the host",
+    context = context, closed = false, deadline = nil, deadline_kind = nil, alarm = nil }, Scope), seconds, "timeout")
 end
 
 --- The deadline has passed.

@@ -38,7 +38,7 @@ local current, deliver, read = host.current, scopes.deliver, transcripts.read
 ---@class stoke.stream.how how a stream is iterated
 ---@field merge? boolean texts already received are merged into one event
 ---@field bare? boolean yield strings instead of events; other events are read and skipped
----@field on_done? fun(event: table, q: table) called with the event of type "done" and the request, before the reader; may raise
+---@field on_done? fun(how: table, event: table) called with the event of type "done", before the reader; may raise
 ---@field transcript? userdata records what is read
 
 -- ---- a stream -----------------------------------------------------------------------------------------------------------------
@@ -162,14 +162,14 @@ end
 ---@param how stoke.stream.how
 ---@return fun(): any
 function M.walk(stream, how)
-  local on_done, bare = how.on_done, how.bare
+  local bare = how.bare
   return function()
     while true do
       local item, err = stream:next()
       if err then error(err, 0) end
       if item == nil then return nil end
       local kind = type(item) == "table" and item.type
-      if on_done and kind == "done" then on_done(item, M.innermost(stream).q) end
+      if kind == "done" and how.on_done then how:on_done(item) end
       if not bare then return item end
       if kind == "text" and item.text ~= "" then return item.text end
     end
@@ -283,7 +283,7 @@ end
 function Recorder:iterate(stream, how)
   local inner = self.inner
   if not inner.iterate then return M.walk(stream, how) end
-  return inner:iterate(stream, { merge = how.merge, bare = how.bare, on_done = how.on_done, transcript = self.transcript })
+  return inner:iterate(stream, setmetatable({ transcript = self.transcript }, { __index = how }))
 end
 
 function Recorder:rest()

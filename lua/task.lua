@@ -23,7 +23,6 @@ local M = {}
 local Task = { site = "the host" } -- unless a script spawned it
 Task.__index = Task
 Task.__name = "stoke.task"
-M.Task = Task
 
 --- Roots of the tree, without a parent. `system` tasks (keeper, simulator) are not traced and do not count as leaks.
 M.root = setmetatable({ site = "the host", co = false, context = contexts.root }, Task)

@@ -369,6 +369,12 @@ function M.new(given)
   return handle_of(define(given, errors.site() or "an agent"))
 end
 
+--- The history of a run that begins with this input.
+local function beginning(definition, given)
+  if type(given) == "string" and utf8.len(given) then return history.of(given) end
+  return history.new(input.messages(definition.label, given))
+end
+
 --- Answer once: ask the model, run what it calls, until it answers. Remembers nothing.
 ---@param given string|{ text: string, images?: (string|table)[] }|table[] a text, a text with images by path, or messages
 ---@param options? { max_steps?: integer }
@@ -381,13 +387,14 @@ function Agent:run(given, options)
   if getmetatable(self) ~= Agent then scopes.check_self(self, Agent, "agent:run()") end
   local definition = self.definition
   if options ~= nil then options = loop.options("agent:run", options) end
-  return (loop.run(definition, history.new(input.messages(definition.label, given)), 1, nil, options))
+  return (loop.run(definition, beginning(definition, given), 1, nil, options))
 end
 
 --- Answer once, and iterate over the events as they come.
 --- They are { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
 --- "tool_call" { id, name, arguments, cancel }, "tool_result" { id, name, text, failed, value = what run returned, err = why it
---- failed }, "approval" { id, pending }, "handoff" { from, to }, "usage" { usage }, "done" { result = as of agent:run }. What an
+--- failed }, "approval" { id, pending }, "handoff" { from, to }, "usage" { usage }, "interrupted" { text } in a durable run whose
+--- process ended in the middle of an answer (it is asked for again, and begins anew), "done" { result = as of agent:run }. What an
 --- agent does that works as a tool of this one comes as { type = "nested", agent =, run =, event = }. Leaving the loop ends the run
 --- and closes its connection.
 ---@param given string|{ text: string, images?: (string|table)[] }|table[]
@@ -400,8 +407,8 @@ function Agent:stream(given, options)
   scopes.check_self(self, Agent, "agent:stream()")
   local definition = self.definition
   options = loop.options("agent:stream", options)
-  local messages = input.messages(definition.label, given)
-  return stream.open(function(listener) return loop.run(definition, history.new(messages), 1, listener, options) end)
+  local past = beginning(definition, given)
+  return stream.open(function(listener) return loop.run(definition, past, 1, listener, options) end)
 end
 
 --- A conversation that remembers; with an id it is kept, and goes on in whichever process opens it again.
@@ -464,7 +471,7 @@ end
 function Agent:next_request(given)
   scopes.check_self(self, Agent, "agent:next_request()")
   local definition = self.definition
-  return explain.next_request(definition, history.new(input.messages(definition.label, given)))
+  return explain.next_request(definition, beginning(definition, given))
 end
 
 function Agent:__tostring() return ("agent %s (%s)"):format(self.definition.label, self.definition.model) end

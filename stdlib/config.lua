@@ -14,6 +14,7 @@
 -- A named endpoint or profile comes as a whole from the first source that defines it, so a file in the
 -- current folder cannot send the user's key to another address.
 
+local addresses = require "stoke.config.address"
 local endpoints = require "core.endpoint"
 local envfile = require "core.envfile"
 local errors = require "core.errors"
@@ -115,7 +116,9 @@ local CHECK = {
     return type(v) == "number" or (type(v) == "string" and v:find "%d" ~= nil)
   end },
   url = { want = "an address such as \"http://10.0.0.7:11434\"", ok = function(v)
-    return type(v) == "string" and M.parse_host(v) ~= nil
+    if type(v) ~= "string" then return false end
+    local url, problem = addresses.parse(v)
+    return url ~= nil, problem
   end },
   memory = { want = "bytes, as in \"512M\", \"2G\" or \"50%\", or 0 for no limit", ok = function(v)
     return (type(v) == "string" or type(v) == "number") and overrun.bytes(v) ~= nil
@@ -135,10 +138,11 @@ end
 
 local function check_leaf(source, key, kind, v)
   local c = CHECK[kind]
-  if c.ok(v) then return end
+  local good, problem = c.ok(v)
+  if good then return end
   local near = c.list and type(v) == "string" and errors.suggest(v, c.list)
-  complain(source, key, ("wants %s, got %s"):format(c.want,
-           type(v) == "table" and "a table" or show(v)),
+  complain(source, key, ("wants %s, got %s%s"):format(c.want,
+           type(v) == "table" and "a table" or show(v), problem and (": %s"):format(problem) or ""),
            near and ("did you mean %q?"):format(near) or nil)
 end
 
@@ -151,76 +155,41 @@ local FOREIGN = {
   concurrency = "pool = { per_model = 4 }", slots = "pool = { per_model = 4 }",
 }
 
-local function check_table(source, key, shape, v)
+--- Run `f`. With a list of problems what it raises is put there, and the caller goes on without the value. Returns whether it ran.
+local function attempt(problems, f, ...)
+  if not problems then
+    f(...)
+    return true
+  end
+  local ok, err = pcall(f, ...)
+  if not ok then problems[#problems + 1] = errors.wrap(err) end
+  return ok
+end
+
+local check_table
+
+local function check_entry(source, path, shape, name, v, problems)
+  if type(name) ~= "string" then complain(source, path, "is not a name") end
+  local inner = shape.each or shape[name]
+  if not inner then
+    local near = errors.suggest(name, sorted_keys(shape))
+    local here = FOREIGN[name]
+    if here then complain(source, path, "is no setting", "here it is " .. here) end
+    complain(source, path, "is no setting", near and ("did you mean '%s'?"):format(near)
+             or "known here: " .. table.concat(sorted_keys(shape), ", "))
+  end
+  check_table(source, path, inner, v, problems)
+end
+
+function check_table(source, key, shape, v, problems)
   if type(shape) == "string" then return check_leaf(source, key, shape, v) end
   if type(v) ~= "table" then
     complain(source, key == "" and "the file" or key, "wants a table, got " .. show(v))
   end
   for _, name in ipairs(sorted_keys(v)) do
     local path = key == "" and tostring(name) or key .. "." .. tostring(name)
-    if type(name) ~= "string" then complain(source, path, "is not a name") end
-    local inner = shape.each or shape[name]
-    if not inner then
-      local near = errors.suggest(name, sorted_keys(shape))
-      local here = FOREIGN[name]
-      if here then complain(source, path, "is no setting", "here it is " .. here) end
-      complain(source, path, "is no setting", near and ("did you mean '%s'?"):format(near)
-               or "known here: " .. table.concat(sorted_keys(shape), ", "))
-    end
-    check_table(source, path, inner, v[name])
+    if not attempt(problems, check_entry, source, path, shape, name, v[name], problems) then v[name] = nil end
   end
-end
-
--- OLLAMA_HOST -----------------------------------------------------------------------------------
-
--- host:port as Go's net.SplitHostPort reads it; nil when there is no port or the text is ambiguous.
-local function split_host_port(text)
-  local host, port = text:match "^%[([^%[%]]*)%]:([^:%[%]]*)$"
-  if host then return host, port end
-  return text:match "^([^:%[%]]*):([^:%[%]]*)$"
-end
-
-local function good_port(text)
-  if not text:find "^%+?%d+$" then return nil end
-  local n = math.tointeger(tonumber((text:gsub("^%+", ""))))
-  return n and n <= 65535 and n or nil
-end
-
----Read an address the way Ollama reads OLLAMA_HOST: port 11434 unless a scheme says 80 or 443, a bad
----port counts as none, bare "ollama.com" means https. Addresses that mean "every interface" become
----loopback, since no client can connect to them.
----@private
----@param text string
----@return string|nil url "scheme://host:port/path" without a trailing slash
----@return string? problem what is wrong with the text
----
----Example: `local url = config.parse_host "10.0.0.7:11434"`
-function M.parse_host(text)
-  text = text:match "^%s*(.-)%s*$":gsub("^[\"']+", ""):gsub("[\"']+$", ""):match "^%s*(.-)%s*$"
-  local scheme, rest = text:match "^(.-)://(.*)$"
-  local port = "11434"
-  if not scheme then
-    scheme, rest = "http", text
-    if text == "ollama.com" then scheme, port = "https", "443" end
-  else
-    scheme = scheme:lower()
-    if scheme == "http" then port = "80" elseif scheme == "https" then port = "443"
-    else return nil, ("'%s' is no scheme: http or https"):format(scheme) end
-  end
-  local authority, path = rest:match "^([^/]*)(.*)$"
-  if (authority .. path):find "[%s%c\127\"<>\\^`{|}]" or authority:find "[@?#]" then
-    return nil, ("'%s' is no address"):format(text)
-  end
-  local host, given = split_host_port(authority)
-  if host then
-    port = good_port(given) or port
-  else
-    host = authority:gsub("^%[", ""):gsub("%]$", "")
-  end
-  if host == "" or host == "0.0.0.0" then host = "127.0.0.1" elseif host == "::" then host = "::1" end
-  if host:find "[%[%]]" then return nil, ("'%s' is no address"):format(text) end
-  if host:find ":" then host = "[" .. host .. "]" end
-  return ("%s://%s:%d%s"):format(scheme, host, tonumber(port), (path:gsub("/+$", "")))
 end
 
 -- Places ----------------------------------------------------------------------------------------
@@ -233,7 +202,7 @@ local function env_value(getenv, name)
 end
 
 local function address(source, text)
-  local url, problem = M.parse_host(text)
+  local url, problem = addresses.parse(text)
   if not url then
     errors.raise("usage", ("%s: %s"):format(source, problem), { hint = "an address is HOST:PORT or http://HOST:PORT" })
   end
@@ -241,7 +210,7 @@ local function address(source, text)
 end
 
 -- A file's table: Lua text only, an empty environment, one table returned.
-local function read_file(path, text)
+local function read_file(path, text, problems)
   local chunk, problem = load(text, "@" .. path, "t", {})
   if not chunk then
     errors.raise("usage", problem, { hint = "a configuration file is a Lua table: return { name = value, ... }" })
@@ -253,7 +222,7 @@ local function read_file(path, text)
   if type(t) ~= "table" then
     errors.raise("usage", path .. ": must return a table", { hint = "return { ... }" })
   end
-  check_table(path, "", SHAPE, t)
+  check_table(path, "", SHAPE, t, problems)
   return t
 end
 
@@ -282,13 +251,15 @@ local function flags_layer(flags, out)
   end
 end
 
-local function env_layer(getenv, out)
-  local function leaf(name, kind, wrap)
-    local v = env_value(getenv, name)
-    if not v then return end
+local function env_layer(getenv, out, problems)
+  local function read(name, kind, wrap, v)
     check_leaf(name, nil, kind, v)
     local file = envfile.origin(name)
     out[#out + 1] = { source = "environment " .. name .. (file and " (" .. file .. ")" or ""), values = wrap(v) }
+  end
+  local function leaf(name, kind, wrap)
+    local v = env_value(getenv, name)
+    if v then attempt(problems, read, name, kind, wrap, v) end
   end
   leaf("STOKE_ENDPOINT", "string", function(v) return { endpoint = v } end)
   leaf("OLLAMA_HOST", "string", function(v)
@@ -312,18 +283,19 @@ local function user_file(getenv)
   return base .. "/stoke/config.lua"
 end
 
-local function file_layers(opts, getenv, out)
+local function file_layers(opts, getenv, out, problems)
   local named = opts.flags.config or env_value(getenv, "STOKE_CONFIG")
   local places = named and { named } or { "./stoke.config.lua", user_file(getenv) }
-  for _, path in ipairs(places) do
+  local function read(path)
     local text, problem = opts.read(path)
     if text then
-      out[#out + 1] = { source = path, values = read_file(path, text) }
+      out[#out + 1] = { source = path, values = read_file(path, text, problems) }
     elseif named or problem then
       errors.raise("usage", ("cannot read the configuration %s: %s")
                    :format(path, problem or "no such file"))
     end
   end
+  for _, path in ipairs(places) do attempt(problems, read, path) end
 end
 
 -- The default reader: nil for a file that is not there, nil and the reason for any other failure.
@@ -368,9 +340,10 @@ end
 
 ---Read every place and keep the result as the settings of this run.
 ---@private
----@param opts? {flags?: table, getenv?: function, read?: function}
+---@param opts? {flags?: table, getenv?: function, read?: function, problems?: stoke.error[]}
 ---`flags`: values of the runtime's flags by name; `getenv(name)` and `read(path)` (text, or nil and
 ---the reason unless there is no such file) stand in for the environment and the disk.
+---`problems`: a list that takes the errors of the environment and the files; what they set is left out.
 ---@return stoke.config.Settings
 ---Raises `usage` for an unknown key or a wrong value, naming place, key and the likely intent.
 ---
@@ -381,14 +354,30 @@ function M.load(opts)
   local layers = {}
   local flags = opts.flags or {}
   flags_layer(flags, layers)
-  env_layer(getenv, layers)
-  file_layers({ flags = flags, read = opts.read or read_disk }, getenv, layers)
+  env_layer(getenv, layers, opts.problems)
+  file_layers({ flags = flags, read = opts.read or read_disk }, getenv, layers, opts.problems)
   layers[#layers + 1] = { source = "built in", values = BUILT_IN }
   local s = { values = {}, sources = {}, direct = {}, meant = {}, flags = flags, api_key = env_value(getenv, "OLLAMA_API_KEY") }
   for _, layer in ipairs(layers) do lay(s.values, layer.values, s.sources, layer.source, "") end
+  s.problems = opts.problems
   put(s)
-  M.endpoint()
+  if not attempt(opts.problems, M.endpoint) then
+    s.values.endpoint, s.sources.endpoint = "default", "built in"
+    if not attempt(opts.problems, M.endpoint) then -- a file gave this name an entry of its own
+      s.values.endpoints.default, s.sources["endpoints.default"] = BUILT_IN.endpoints.default, "built in"
+    end
+  end
   return s
+end
+
+---What was wrong with the settings, where load() was told to go on.
+---@private
+---@return stoke.error[]
+---
+---Example: `print(#config.problems())`
+function M.problems()
+  M.get()
+  return current.problems or {}
 end
 
 ---The merged settings, read on first use. Treat the table as read-only.

@@ -16,6 +16,9 @@
 --- and wait for nobody. Another program may use the same file: it is waited for, some seconds, and then the error is retryable. No
 --- statement opens other files (ATTACH and VACUUM INTO are refused), so a policy on paths holds.
 ---
+--- An error of kind `db` has `code` (SQLite's name: "SQLITE_CONSTRAINT_UNIQUE"), `path`, `sql` (cut short), and what it is about:
+--- `parameter`, for a constraint `table` and `columns`, or `constraint`. A file that is busy is `retryable`.
+---
 --- In a run that is journalled a write is done once, whatever is killed and resumed: it leaves its key in the table stoke_writes.
 
 local driver = require "core.driver.db"
@@ -51,8 +54,7 @@ Db.__index = Db
 Db.__name = "stoke.db.database"
 
 --- Has the methods of a database, but close and backup.
----@class stoke.db.transaction
----@field path string
+---@class stoke.db.transaction: stoke.db.database
 local Transaction = {}
 Transaction.__index = Transaction
 Transaction.__name = "stoke.db.transaction"

@@ -200,7 +200,8 @@ end
 ---
 --- Example: `local answer, err = model.ask(model.open "qwen2.5:3b", {}, { { role = "user", content = "Hi" } })`
 function M.ask(target, call, messages, tools, format, options)
-  local dialect = dialect_at("model.ask", target)
+  local dialect = type(target) == "table" and target.dialect
+  if type(dialect) ~= "table" then dialect_at("model.ask", target) end -- raises
   local q = dialect.chat(target, call, false, messages, tools, format, options)
   local value, err = perform("llm.chat", q, target.candidates)
   if err then value, err = recover("llm.chat", q, target, call, err) end
@@ -210,6 +211,16 @@ function M.ask(target, call, messages, tools, format, options)
   if err then return nil, err end
   return answer
 end
+
+--- Tell a prompt that the server has cut, once the reply says how much of it was read.
+local function check_cut(how, event)
+  local err = how.target.dialect.cut(how.target, how.q, event.reply)
+  if err then error(err, 0) end
+end
+
+-- Of each stream only what is its own: thousands may wait.
+local EVENTS <const> = { __index = { merge = true, bare = false, on_done = check_cut } }
+local BARE <const> = { __index = { merge = true, bare = true, on_done = check_cut } }
 
 --- Iterate a stream that was opened; for modules of dialects.
 ---@private
@@ -225,11 +236,10 @@ end
 ---
 --- Example: `return model.events(stream, target, q, true)`
 function M.events(stream, target, q, merge, bare)
-  local cut = target.dialect.cut
-  return stream:iterate { merge = merge, bare = bare, on_done = cut and function(event)
-    local err = cut(target, q, event.reply)
-    if err then error(err, 0) end
-  end }, stream, nil, stream
+  local how = target.dialect.cut and setmetatable({ target = target, q = q }, bare and BARE or EVENTS)
+    or { merge = true, bare = bare }
+  if not merge then how.merge = false end
+  return stream:iterate(how), stream, nil, stream
 end
 
 --- Ask a model, its answer as it comes: an iterator of events. Leaving the loop closes the connection.

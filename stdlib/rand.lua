@@ -23,17 +23,17 @@ local function check_list(list, what)
   return list
 end
 
---- A float, 0 <= x < 1.
+--- A random float x with 0 <= x < 1.
 ---@return number
 ---
 --- Example: `if rand.float() < 0.1 then print "one in ten" end`
 function M.float() return perform("rand.float") end
 
---- A whole number between two others, both included.
+--- A random integer from `low` to `high`, both included.
 ---@param low integer
 ---@param high integer
 ---@return integer
----Raises `argument`.
+---Raises `argument` for a value that is not an integer, and when low > high.
 ---
 --- Example: `local die = rand.int(1, 6)`
 function M.int(low, high)
@@ -42,11 +42,11 @@ function M.int(low, high)
   return perform("rand.int", { low = low, high = high })
 end
 
---- One element of a list.
+--- A random element of a list.
 ---@generic T
 ---@param list T[] not empty
 ---@return T
----Raises `argument`.
+---Raises `argument` for an empty list.
 ---
 --- Example: `local name = rand.pick { "Ada", "Grace", "Edsger" }`
 function M.pick(list)
@@ -54,7 +54,7 @@ function M.pick(list)
   return list[M.int(1, #list)]
 end
 
---- A new list with the same elements in another order.
+--- A copy of a list in random order.
 ---@generic T
 ---@param list T[]
 ---@return T[]
@@ -67,7 +67,7 @@ function M.shuffle(list)
   return out
 end
 
---- Start again from a seed.
+--- Restart the shared generator from a seed.
 ---@param seed integer
 ---
 --- Example: `rand.seed(42)`
@@ -84,7 +84,7 @@ function M.bytes(count)
   return perform("rand.bytes", { count = count })
 end
 
---- A UUID of version 7 (RFC 9562): the time in milliseconds, then random bits; later ones sort behind earlier ones.
+--- A UUID of version 7 (RFC 9562): the time in milliseconds, then random bits, so that later ones sort after earlier ones.
 ---@return string
 ---
 --- Example: `local id = rand.uuid() --> "0190c1b5-6a3e-7c7f-9b1a-2f4d5e6a7b8c"`
@@ -96,7 +96,7 @@ function M.uuid()
   return ("%08x-%04x-%04x-%04x-%012x"):format(ms >> 16 & 0xffffffff, ms & 0xffff, a, b >> 48 & 0xffff, b & 0xffffffffffff)
 end
 
---- A generator of its own, apart from the shared one: g:float(), g:int(low, high), g:bytes(n), g:permutation(n), g:seed(n).
+--- A new generator, independent of the shared one: g:float(), g:int(low, high), g:bytes(n), g:permutation(n), g:seed(n).
 ---@param seed integer
 ---@return table
 ---

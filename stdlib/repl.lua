@@ -48,6 +48,7 @@ end
 
 --- An error, once: who awaits a task that failed raises the same one again.
 function Session:tell(err, whose)
+  self.failed = self.failed or err
   if self.told[err] then return end
   self.told[err] = true
   local text = tostring(err)
@@ -332,8 +333,11 @@ end
 
 local Restore = { __close = function() keeper.on_signal, keeper.on_deadlock = nil, nil end }
 
---- A session on the terminal, or with standard input as its entries.
+--- A session on the terminal, or with standard input as its entries: then errors are printed and the entries after them run, as on
+--- a terminal, and the first one gives the exit code.
 ---@param options? { file?: string, history?: boolean } file: its body is run first; history: false keeps nothing of what is entered
+---
+--- Raises `exit` with the code of the first error, where standard input is no terminal.
 ---
 --- Example: `require "stoke.repl".run()`
 function M.run(options)
@@ -345,7 +349,9 @@ function M.run(options)
     if options and options.file then load_file(self, options.file) end
     loop(self)
     script.end_timers()
-    return scopes.Scope.wait(self.scope)
+    scopes.Scope.wait(self.scope)
+    if self.failed then errors.raise("exit", "", { code = self.failed.exit }) end
+    return
   end
   self.history = histories.open((not options or options.history ~= false) and histories.path() or nil)
   self.prompt, self.more = self.paint("bold", "> "), self.paint("dim", ". ")

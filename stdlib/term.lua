@@ -1,5 +1,5 @@
 -- stoke.term: terminal output and input: colour, text width, tables, progress bars, line
--- editing. Most functions turn text into text; `table`, `progress` and `prompt` use the terminal.
+-- editing. Most functions only transform text; `table`, `progress` and `prompt` use the terminal.
 
 local outside = require "core.text"
 local combine = require "core.combine"
@@ -14,9 +14,9 @@ local M = {}
 local SGR = { bold = "1", dim = "2", red = "31", green = "32", yellow = "33", blue = "34",
               magenta = "35", cyan = "36" }
 
----True when text on this descriptor may carry colour: a terminal that is not "dumb", and no
----NO_COLOR (https://no-color.org: any non-empty value). FORCE_COLOR or CLICOLOR_FORCE ask for colour in a pipe, too;
----FORCE_COLOR=0 and CLICOLOR=0 forbid it.
+---Should text on this descriptor be coloured? True for a terminal whose TERM is not "dumb". NO_COLOR
+---(https://no-color.org: any non-empty value), FORCE_COLOR=0 and CLICOLOR=0 turn colour off; FORCE_COLOR and CLICOLOR_FORCE turn
+---it on, in a pipe, too.
 ---@param fd integer 1 for stdout, 2 for stderr
 ---@param getenv? fun(name: string): string|nil defaults to the process environment
 ---@return boolean
@@ -33,16 +33,16 @@ function M.colour(fd, getenv)
   return stdio.is_tty(fd) and getenv "TERM" ~= "dumb"
 end
 
----True when a person is there: standard input and output are terminals.
+---True when standard input and standard output are terminals, so that a person can answer.
 ---@return boolean
 ---
----Example: `if term.interactive() then print "a person is there" end`
+---Example: `if term.interactive() then print "somebody can answer" end`
 function M.interactive() return stdio.is_tty(0) and stdio.is_tty(1) end
 
----Wrap a text in a style, or return it unchanged.
+---A text with the escape sequences of a style, or unchanged when `on` is false.
 ---@param style "bold"|"dim"|"red"|"green"|"yellow"|"blue"|"magenta"|"cyan"
 ---@param text string
----@param on boolean the answer of `colour`, asked once by the caller
+---@param on boolean the result of `colour`
 ---@return string
 ---
 ---Example: `print(term.paint("bold", "Title", term.colour(1)))`
@@ -51,7 +51,7 @@ function M.paint(style, text, on)
   return "\27[" .. SGR[style] .. "m" .. text .. "\27[0m"
 end
 
----Columns of the terminal; 80 when unknown.
+---The width of the terminal in columns; COLUMNS, or 80, where there is no terminal.
 ---@return integer
 ---
 ---Example: `print(("-"):rep(term.columns()))`
@@ -62,8 +62,8 @@ function M.columns()
   return n and n > 0 and n or 80
 end
 
----Columns a text takes on a terminal; style escapes take none. A character with its marks, an emoji with its skin tone, a family
----joined by U+200D and a flag count once, as terminals do that know grapheme clusters.
+---The width of a text on a terminal, in columns; style escapes have none. Grapheme clusters (a letter with its marks, an emoji with
+---a skin tone, a flag) are measured as one character, as terminals do that support them.
 ---@param text string
 ---@return integer
 ---
@@ -73,7 +73,7 @@ function M.width(text)
   return require "stoke.term.cluster".width((text:gsub("\27%[[%d;]*m", "")))
 end
 
----Cut or pad a text to exactly `columns`; a cut text ends in "…".
+---Cut or pad a text to exactly `columns` columns; a cut text ends in "…".
 ---@param text string without style escapes
 ---@param columns integer
 ---@param right? boolean pad on the left
@@ -94,16 +94,15 @@ function M.fit(text, columns, right)
   return table.concat(out) .. "…" .. (" "):rep(columns - 1 - n)
 end
 
----Make text from outside (a model, a server) safe to show: control characters other than newline
----and tab are dropped, so that it cannot move the cursor, retitle the window or change colours, and so are
----marks that turn the direction of what follows.
+---Make text from outside (a model, a server) safe to print: remove control characters other than newline and tab, so that it cannot
+---move the cursor, change the window's title or set colours, and marks that change the direction of text.
 ---@param text string
 ---@return string
 ---
 ---Example: `print(term.clean(text))`
 function M.clean(text) return outside.clean(text) end
 
----Format bytes: "815 B", "4.7 GB" (powers of 1000, as Ollama prints them).
+---Format a number of bytes: "815 B", "4.7 GB" (powers of 1000, as Ollama prints them).
 ---@param n number
 ---@return string
 ---
@@ -116,7 +115,7 @@ function M.bytes(n)
   return ("%.1f %s"):format(n, units[i])
 end
 
----Format seconds: "0.3s", "42s", "3m05s", "2h10m", "4d03h", "113d".
+---Format a number of seconds: "0.3s", "42s", "3m05s", "2h10m", "4d03h", "113d".
 ---@param s number
 ---@return string
 ---
@@ -186,11 +185,11 @@ end
 
 local LAYOUT = { right = "table", colour = "boolean", columns = "number" }
 
----Lay out rows in columns, two spaces apart. The first row is the heading. Columns named in `right`, and those that hold numbers
----alone, are set flush right. Cells are texts, numbers, or nil for nothing; what could drive the terminal is taken out of them.
+---Format rows as a table with columns two spaces apart. The first row is the heading. Columns named in `right`, and columns that
+---contain only numbers, are right-aligned. A cell is a string, a number or nil (empty); control characters are removed from it.
 ---@param rows any[][]
----@param opts? {right?: table<integer, boolean>, colour?: boolean, columns?: integer} columns: no line is wider
----  than this many; the widest cells are cut
+---@param opts? {right?: table<integer, boolean>, colour?: boolean, columns?: integer} columns: the maximum
+---  width of a line; the widest cells are cut
 ---@return string text ends in a newline; "" for no rows
 ---Raises `argument`.
 ---
@@ -214,10 +213,10 @@ function M.layout(rows, opts)
   return table.concat(out)
 end
 
----Print rows as a table on standard output, as `stoke models` and `stoke ps` do: a bold heading where colour is welcome, and on a
----terminal no line wider than it.
+---Print rows as a table on standard output, as `stoke models` and `stoke ps` do: with a bold heading where `colour` is true, and on
+---a terminal with no line wider than the terminal.
 ---@param rows any[][] the first one is the heading
----@param opts? {right?: table<integer, boolean>, colour?: boolean, columns?: integer} as of `layout`; found out when not given
+---@param opts? {right?: table<integer, boolean>, colour?: boolean, columns?: integer} as for `layout`; found out when not given
 ---Raises `argument`.
 ---
 ---Example: `term.table { { "CITY", "DEGREES" }, { "Oslo", 4 } }`
@@ -231,11 +230,12 @@ function M.table(rows, opts)
   write(M.layout(rows, { right = opts.right, colour = colour, columns = columns }))
 end
 
----Run a function so that Ctrl-C ends it and not the program. What it spawned has ended when this returns.
+---Run a function so that Ctrl-C cancels the function instead of ending the program. When this returns, the tasks that the function
+---spawned have ended, too.
 ---@param f function
 ---@param ... any its arguments
 ---@return any value
----@return stoke.error|nil err as of stoke.try; of kind `cancelled` when it was Ctrl-C that ended it
+---@return stoke.error|nil err as from stoke.try; kind `cancelled` after Ctrl-C
 ---
 --- Example: `local reply, err = term.interruptible(ask, line)`
 function M.interruptible(f, ...)
@@ -256,17 +256,17 @@ function M.interruptible(f, ...)
 end
 
 ---@class stoke.term.progress.options
----@field label? string what is going on
----@field total? number how much there is to do; without it there is a count and a rate, no bar and no time left
----@field unit? string "items" (when not given), "bytes", or what the items are: "files"
----@field lines? boolean without a terminal: a plain line for each label and each tenth of the way, in place of nothing
----@field tty? boolean whether it is drawn; found out when not given, as are the three below
+---@field label? string what is being done
+---@field total? number the amount of work; without it the count and the rate are shown, without a bar and the time left
+---@field unit? string "items" (the default), "bytes", or a name for the items, such as "files"
+---@field lines? boolean without a terminal: write a plain line for each label and each tenth of the work, instead of nothing
+---@field tty? boolean whether the bar is drawn; this and the three below are found out when not given
 ---@field write? fun(text: string)
 ---@field columns? fun(): integer
 ---@field now? fun(): number seconds
 
----A progress bar on stderr: how much is done, how fast, how long it will take. It redraws one line, at most ten times a second;
----where stderr is no terminal nothing is written, unless `lines` is set. No colours, so NO_COLOR changes nothing.
+---A progress bar on stderr: amount done, rate, time left. It redraws one line, at most ten times a second. If stderr is not a
+---terminal nothing is written, unless `lines` is set. It uses no colours.
 ---@param options? stoke.term.progress.options
 ---@return stoke.term.Progress bar with :add(n), :update(label, done, total), :finish(); a to-be-closed value
 ---Raises `argument`.
@@ -275,21 +275,22 @@ end
 function M.progress(options) return require "stoke.term.progress".new(options) end
 
 ---@class stoke.term.prompt.options
----@field prompt? string what stands before the line, "> " when not given
----@field more? string what stands before the further lines of an entry
----@field text? string to begin with
----@field history? string|string[]|false a name, whose file is beside that of the prompt of stoke; a path; or a list, to which
+---@field prompt? string the text before the line, by default "> "
+---@field more? string the text before each further line of an entry
+---@field text? string the initial text
+---@field history? string|string[]|false a name, for a file beside the history of the prompt of stoke; a path; or a list, to which
 ---  entries are added
----@field complete? string[]|fun(before: string): integer, string[] what Tab may make of the word before the
----  cursor: words, or a function that gives the byte at which the word begins and a list
----@field finished? fun(text: string): boolean whether Enter ends the entry or begins another line of it
----@field hint? string what Ctrl-C says at an empty line
----@field secret? boolean show stars in place of what is typed, and remember nothing
+---@field complete? string[]|fun(before: string): integer, string[] completions for Tab: a list of words, or a function
+---  that gets the text before the cursor and returns the byte at which the word begins and a list
+---@field finished? fun(text: string): boolean whether Enter ends the entry (true) or begins another line of it
+---@field hint? string the message for Ctrl-C on an empty line
+---@field secret? boolean show stars instead of the typed text, and add nothing to the history
 
----Read what the person types, with the editor of the prompt of stoke: arrow keys, history and its search (Ctrl-R), several lines
----(Alt-Enter, or pasted as a block), Tab. Ctrl-C drops the line, Ctrl-D at an empty one ends. What other tasks write meanwhile
----appears above the line. Where there is no terminal: the next line of standard input, and no prompt. Lines that begin with a blank
----or look like a secret do not go into the history's file; STOKE_HISTORY= (empty) keeps all files away.
+---Read an entry from the terminal, with the line editor of stoke's prompt: arrow keys, history and its search (Ctrl-R), several
+---lines (Alt-Enter, or a paste), completion (Tab). Ctrl-C discards the line; Ctrl-D on an empty line ends the input. Output of
+---other tasks appears above the line. Without a terminal it reads the next line of standard input and shows no prompt. Entries
+---that begin with a space or look like a secret are not written to the history file; with an empty STOKE_HISTORY no file is
+---written.
 ---@param options? string|stoke.term.prompt.options a string is the prompt
 ---@return string|nil text nil at the end of the input
 ---Raises `argument`.
@@ -299,8 +300,8 @@ function M.prompt(options) return require "stoke.term.prompt".read(options) end
 
 local FORMAT = { columns = "number", depth = "number", items = "number", bytes = "number", colour = "boolean" }
 
----A value as the prompt of stoke shows it: strings quoted, keys sorted, tables limited in depth and width, a
----table inside itself named as that. What `stoke.pp` prints.
+---A value as text, as the prompt of stoke and `stoke.pp` show it: strings are quoted, keys sorted, tables limited in depth and
+---length, and a table that contains itself is marked.
 ---@param value any
 ---@param options? { columns?: integer, depth?: integer, items?: integer, bytes?: integer, colour?: boolean } columns of
 ---  a line (80), tables within tables (5), items of one table (100), bytes of a string in a table (200)

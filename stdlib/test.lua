@@ -10,13 +10,13 @@
 ---       t.not_called "shell"
 ---     end)
 ---
---- Every test runs alone, under a virtual clock (sleeping an hour takes no time), without the real network, and with a simulated
---- Ollama in memory behind every endpoint that has a name; `{ real = true }` gives it the machine's clock, network and servers.
---- Programs are not started either, unless it says `{ programs = true }`.
+--- Tests of a file run one by one, each under a virtual clock (an hour of sleep takes no time), without the real network, and with
+--- a simulated Ollama in memory behind every named endpoint. `{ real = true }` gives a test the machine's clock, network and
+--- servers; `{ programs = true }` permits it to start programs.
 ---
---- It fails on a wrong check, wherever that stood (in a tool, a task, a handler, or where its error was caught), on an error, and
---- on whatever it leaves behind: a task, a timer, an open request, process, watch or server, a file or folder that was not there
---- before. Files that are only for the test are written below t.tmp(), which is removed.
+--- A test fails on an error, on a failed check (also in a tool, a task or a handler, and where its error is caught), and on
+--- anything it leaves behind: a task, a timer, an open request, process, watch or server, a file or folder that did not exist
+--- before. Files that only the test needs belong below t.tmp(), which is removed at its end.
 
 local errors = require "core.errors"
 local ordered = require "core.ordered"
@@ -29,13 +29,13 @@ local OPTIONS = { real = "boolean", programs = "boolean", timeout = "number", sk
 
 --- Define a test.
 ---
---- With `cassette` what it asks of model servers and of the web comes from a file beside it, cassettes/FILE-NAME.jsonl
---- (cassettes/X.jsonl for `cassette = "X"`), offline and under the virtual clock. `stoke test --record` runs it with the real
---- world and writes that file; without the file it fails and says so.
----@param name string what it shows, as a sentence
+--- With `cassette` the responses of model servers and web servers are replayed from a file beside the test,
+--- cassettes/FILE-NAME.jsonl (cassettes/X.jsonl for `cassette = "X"`), offline and under the virtual clock. `stoke test --record`
+--- runs the test against the real servers and writes that file; without the file the test fails with a hint.
+---@param name string what the test shows, as a sentence
 ---@param options? { real?: boolean, programs?: boolean, timeout?: number, skip?: string|false, cassette?: boolean|string,
----  effects?: boolean } timeout: seconds of the test's own clock; programs: it may start some; effects = false: keep no list of
----  them, in a test of very many
+---  effects?: boolean } timeout: seconds of the test's own clock; programs: it may start programs; effects = false: keep no list
+---  of effects, for a test with very many
 ---@param f fun(t: stoke.test.t)
 ---
 --- Example: `test("adds", function(t) t.eq(1 + 1, 2) end)`
@@ -84,7 +84,7 @@ function T.skip(reason)
   error(errors.new("script", reason == nil and "skipped" or tostring(reason), { skipped = true }), 0)
 end
 
---- The value is neither nil nor false.
+--- Check that a value is neither nil nor false.
 ---@param value any
 ---@param message? string
 ---@return any value
@@ -95,7 +95,7 @@ function T.ok(value, message)
   return value
 end
 
---- Two values are the same, tables by content; the message names the path that differs.
+--- Check that two values are equal, tables by content. The message names the path at which they differ.
 ---@param got any
 ---@param want any
 ---@param message? string
@@ -106,7 +106,7 @@ function T.eq(got, want, message)
   if difference then fail(because(message) .. difference) end
 end
 
---- Two values differ.
+--- Check that two values differ.
 ---@param got any
 ---@param other any
 ---@param message? string
@@ -118,7 +118,7 @@ function T.ne(got, other, message)
   end
 end
 
---- A number is within `tolerance` of another.
+--- Check that a number is within `tolerance` of another.
 ---@param got number
 ---@param want number
 ---@param tolerance number
@@ -130,7 +130,7 @@ function T.near(got, want, tolerance)
   end
 end
 
---- A text matches a Lua pattern.
+--- Check that a text matches a Lua pattern.
 ---@param text string
 ---@param pattern string
 ---@return string ... captures
@@ -142,9 +142,9 @@ function T.match(text, pattern)
   return table.unpack(found, 1, found.n)
 end
 
---- A text has another one in it, or a list an item.
+--- Check that a text contains another text, or a list an item.
 ---@param whole string|any[]
----@param part any a plain text, not a pattern; an item is compared by content
+---@param part any plain text, not a pattern; items are compared by content
 ---
 --- Example: `t.contains(result.text, "Oslo"); t.contains({ "a", "b" }, "b")`
 function T.contains(whole, part)
@@ -160,7 +160,7 @@ function T.contains(whole, part)
   fail(("expected %s among %s"):format(show.line(part), show.line(whole)))
 end
 
---- The function ends within `seconds` of the test's clock.
+--- Call a function, and check that it returns within `seconds` of the test's clock.
 ---@param seconds number
 ---@param f function
 ---@param ... any its arguments
@@ -179,7 +179,7 @@ function T.within(seconds, f, ...)
   return table.unpack(out, 1, out.n)
 end
 
---- The function raises: an error of this kind, or one whose text matches this pattern.
+--- Check that a function raises an error of this kind, or one whose text matches this pattern.
 ---@param expected string kind of an error object, or a pattern
 ---@param f function
 ---@param ... any its arguments
@@ -215,14 +215,14 @@ end
 --- endpoint, gets its reply from the script. A request beyond the last reply fails the test. (In a test with
 --- `real = true` an endpoint that is given as an address stays what it is.)
 ---
---- A reply is a text; `{ tool = "name", args = { ... } }`, a call; a list of such calls; `{ json = value }`, a structured answer;
---- `{ error = "text", status = 503 }`; any of them with `text`, `thinking`, `delay` (seconds before the first token), `tps`,
---- `done_reason`, `fault` (stdlib/sim/faults.lua); or a function (request, n) that returns one and must not wait. It is the form
---- of all scripted replies (stdlib/sim/script.lua), so a list may stand in a file for `--sim=FILE.lua`, too.
----@param name? string which model; left out: every one that has no script of its own
----@param script any[]|fun(request: table, n: integer): any replies, in the order of the questions
----@return stoke.test.model .requests what it was asked, .calls how often, .left, .name
----Raises `argument` for a reply that makes no sense.
+--- A reply is a text; a tool call `{ tool = "name", args = { ... } }`, or a list of them; a structured answer `{ json = value }`;
+--- an error `{ error = "text", status = 503 }`. Each may also have `text`, `thinking`, `delay` (seconds before the first token),
+--- `tps`, `done_reason` and `fault` (stdlib/sim/faults.lua). A function (request, n) returns one of these, and must not wait. All
+--- scripted replies have this form (stdlib/sim/script.lua), so a list may also be in a file for `--sim=FILE.lua`.
+---@param name? string the model; left out: every model without a script of its own
+---@param script any[]|fun(request: table, n: integer): any replies, in the order of the requests
+---@return stoke.test.model .requests the request bodies, .calls their number, .left replies not used yet, .name
+---Raises `argument` for an invalid reply.
 ---
 --- Example: `local m = t.model("qwen2.5:3b", { { tool = "get_weather", args = { city = "Oslo" } }, "Rain." })`
 function T.model(name, script)
@@ -234,7 +234,7 @@ function T.model(name, script)
   return model
 end
 
---- A folder for this test's files, new and empty; it is removed when the test ends.
+--- A new, empty folder for the test's files. It is removed when the test ends.
 ---@return string path
 ---
 --- Example: `stoke.fs.write(t.tmp() .. "/notes.txt", "milk")`
@@ -251,11 +251,11 @@ end
 
 local function effects() return require "stoke.test.effects" end
 
---- A tool was called. Calls that were refused by the policy or by a person do not count, unless `error` names that.
+--- Check that a tool was called. Calls that the policy or a person refused count only if `error` names that kind.
 ---@param tool string
----@param args? table|fun(args: table): boolean what its arguments have to have, at least; a function in it judges the value there
----@param options? { times?: integer, error?: string } times: so often, no more; error: kind of the error it ended with
----@return stoke.test.effect[] found the calls
+---@param args? table|fun(args: table): boolean fields that the arguments must contain; a function in it checks the value there
+---@param options? { times?: integer, error?: string } times: the exact number of calls; error: kind of the error they ended with
+---@return stoke.test.effect[] found these calls
 ---
 --- Example: `t.called("get_weather", { city = "Oslo" }, { times = 1 })`
 function T.called(tool, args, options)
@@ -264,7 +264,7 @@ function T.called(tool, args, options)
   return found
 end
 
---- A tool was not called; without a name, no tool was called. A refused call does not count.
+--- Check that a tool was not called; without a name, that no tool was called. A refused call does not count.
 ---@param tool? string
 ---
 --- Example: `t.not_called "shell"`
@@ -273,9 +273,9 @@ function T.not_called(tool)
   if wrong then fail(wrong) end
 end
 
---- A model was asked for an answer.
+--- Check that a model was asked for an answer.
 ---@param model? string nil: any
----@param options? { times?: integer } so often, no more and no less
+---@param options? { times?: integer } times: the exact number of requests
 ---
 --- Example: `t.asked("qwen2.5:3b", { times = 2 })`
 function T.asked(model, options)
@@ -283,7 +283,7 @@ function T.asked(model, options)
   if wrong then fail(wrong) end
 end
 
---- All calls of models together took fewer tokens, in and out.
+--- Check that all model calls together used fewer tokens (input and output) than `limit`.
 ---@param limit integer
 ---@return integer tokens
 ---
@@ -295,7 +295,7 @@ function T.tokens_under(limit)
   return tokens
 end
 
---- A text, or a value printed with sorted keys, is what golden/NAME.txt beside the test says. `stoke test --update` writes that.
+--- Compare a text, or a value printed with sorted keys, with golden/NAME.txt beside the test. `stoke test --update` writes it.
 ---@param name string
 ---@param value any
 ---

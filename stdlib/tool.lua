@@ -22,6 +22,8 @@ local clone = require "stoke.schema.values".clone
 
 local M = {}
 
+local straight = driver.straight
+
 --- Seconds a call may take where the tool does not say.
 ---@private
 M.TIMEOUT = 120
@@ -207,16 +209,24 @@ function Tool:asks(args)
 end
 
 --- Lua's own way to fail, nil and why, is a failure here, too: not the "ok" of a function that returns nothing.
-local function outcome(value, why)
-  if value ~= nil or why == nil then return value end
+local function fail(why)
   if errors.is(why) then error(why, 0) end
   errors.raise("tool", text.of(why, M.MAX_OUTPUT))
 end
 
---- The work itself, inside the effect; an approval may have changed the arguments. It is done in a scope, however short it is:
---- what the function spawns and opens is part of it. In a journalled run `call` says how what it does is kept, and takes what its
---- agents used: a replay does not run them.
-local function body(job, q, span, call)
+--- The work itself. It is done in a scope, however short it is: what the function spawns and opens is part of it. `given` is the
+--- function's second argument in a journalled run.
+local function body(self, args, run, span, given)
+  local scope <close> = scopes.open_work(self.timeout or nil, self.site, run, span)
+  local value, why = self.run(args, given)
+  if value == nil and why ~= nil then fail(why) end
+  if scope.first then scope:wait() end -- what it spawned is part of its work, as of any task's
+  return value
+end
+
+--- The same inside the effect; an approval may have changed the arguments. In a journalled run `call` says how what it does is
+--- kept, and takes what its agents used: a replay does not run them.
+local function performed(job, q, span, call)
   local self, args, run = job.tool, q.args, job.run
   if q.edited then
     local err
@@ -227,12 +237,8 @@ local function body(job, q, span, call)
     run = run:part()
     call.nested = run.usage
   end
-  local scope <close> = scopes.open { deadline = self.timeout or nil, deadline_kind = "timeout", site = self.site, run = run,
-    span = span }
   local key = call and call.key
-  local value = outcome(self.run(args, key and { key = call.context.journal:idempotency(key) } or nil))
-  if scope.first then scope:wait() end -- what it spawned is part of its work, as of any task's
-  return value
+  return body(self, args, run, span, key and { key = call.context.journal:idempotency(key) } or nil)
 end
 
 --- The error of a call that exceeded the tool's timeout.
@@ -272,10 +278,15 @@ local function work(self, args, id, agent, run, on_pending)
     asks, err = asks_first(self, args)
     if err then return nil, err end
   end
-  local value, failed = driver.call({ name = self.name, args = args, id = id, agent = agent, needs_approval = asks or nil,
-    idempotent = self.idempotent or nil, through = self.through }, { body = body, tool = self, run = run,
-    reconcile = self.reconcile and function(key) return self.reconcile(args, key) end or nil }, not frame and on_pending or nil,
-    frame and run and function(used) run:spend(used) end or nil)
+  local value, failed
+  if not asks and straight() then
+    value, failed = driver.work(body, self, args, run)
+  else
+    value, failed = driver.call({ name = self.name, args = args, id = id, agent = agent, needs_approval = asks or nil,
+      idempotent = self.idempotent or nil, through = self.through }, { body = performed, tool = self, run = run,
+      reconcile = self.reconcile and function(key) return self.reconcile(args, key) end or nil }, not frame and on_pending or nil,
+      frame and run and function(used) run:spend(used) end or nil)
+  end
   if failed then return nil, name_tool(self, failed) end
   return value
 end

@@ -16,6 +16,7 @@ local PROGRAMS = {
   { "tasks", "-e 'local s = require \"stoke\" s.spawn(s.sleep, 0.001):await() print(1)'" },
   { "simulator", "agents/hello.lua --sim" },
   { "everything", "tests/oom/world.lua" },
+  { "databases", "tests/oom/db.lua" },
   { "runs and specs", "test --internal tests/oom/journal.lua" },
   { "broken script", "-e 'error {}'", fails = true },
 }

@@ -26,7 +26,16 @@
 #define PLAIN_HASH_SIZE 20  /* characters of a hash */
 
 /* The text's own names: those of the tags, and "$mark". */
-enum plain_tag { PLAIN_NO_TAG, PLAIN_BYTES, PLAIN_NUMBER, PLAIN_ERROR, PLAIN_PAIRS, PLAIN_TEXT, PLAIN_VALUE, PLAIN_MARK };
+enum plain_tag {
+  PLAIN_NO_TAG,
+  PLAIN_BYTES,
+  PLAIN_NUMBER,
+  PLAIN_ERROR,
+  PLAIN_PAIRS,
+  PLAIN_TEXT,
+  PLAIN_VALUE,
+  PLAIN_MARK
+};
 enum plain_tag plain_tag(const char *s, size_t len);
 
 /* The first 120 bits of the SHA-256, in base64 with - and _. hash_open was called before. False = out of memory. */
@@ -46,6 +55,7 @@ enum plain_result { PLAIN_DONE, PLAIN_ODD, PLAIN_FAILED };
 
 /* Writes the value at idx into b->out. PLAIN_ODD = it is not plain data. PLAIN_FAILED = e is filled (`limit`, `os`). sink: stack
  * index of the table that takes long strings by their hash; 0 = they stand in the text. Raises only when Lua is out of memory. */
-enum plain_result plain_write(lua_State *L, int idx, int sink, bool loose, size_t max, struct plain_buffers *b, struct err *e);
+enum plain_result plain_write(lua_State *L, int idx, int sink, bool loose, size_t max, struct plain_buffers *b,
+                              struct err *e);
 
 #endif

@@ -6,6 +6,8 @@
  *   decode(text, contents?) -> value | nil, err   contents[hash] is what stands by its hash: a string, or the text of a value
  *   hash(text) -> hash | nil, err         of a string as it stands in a text
  *   pack(hex) -> bytes, unpack(bytes) -> hex   64 digits as 32 bytes; any other text stays as it is
+ *   squeeze(bytes) -> bytes               with what repeats itself at a short distance written once; stretch(bytes, size) -> bytes |
+ *                                         nil: the same again, size bytes
  *   name(key) -> name                     of an effect: what stands in its key between the last slash and the hash mark behind it */
 #include <lauxlib.h>
 #include <math.h>
@@ -150,7 +152,8 @@ static bool get_bytes(struct reader *d) {
   unsigned bits = 0, have = 0;
   if (!expect(d, JSON_STRING)) return false;
   const char *s = d->r.text;
-  for (len = d->r.len; len > 0 && s[len - 1] == '='; len--) {}
+  for (len = d->r.len; len > 0 && s[len - 1] == '='; len--) {
+  }
   char *out = luaL_buffinitsize(d->L, &b, len);
   bool ok = true;
   for (size_t i = 0; i < len && ok; i++) {
@@ -215,7 +218,8 @@ static bool get_pairs(struct reader *d) {
   lua_newtable(L);
   while ((token = json_next(&d->r)) == JSON_ARRAY) {
     if (!get_next(d) || !get_next(d) || !expect(d, JSON_ARRAY_END)) return false;
-    if (lua_isnil(L, -2) || (lua_isnumber(L, -2) && lua_tonumber(L, -2) != lua_tonumber(L, -2))) return wrong(d, "no key");
+    if (lua_isnil(L, -2) || (lua_isnumber(L, -2) && lua_tonumber(L, -2) != lua_tonumber(L, -2)))
+      return wrong(d, "no key");
     lua_rawset(L, -3);
   }
   return token == JSON_ARRAY_END || wrong(d, "no pairs");
@@ -288,8 +292,8 @@ static int l_decode(lua_State *L) {
   struct reader d = {.L = L, .contents = lua_istable(L, 2) ? 2 : 0, .marks = 3};
   json_open(&d.r, s, len, 0);
   if (get_next(&d) && json_next(&d.r) == JSON_END) return 1;
-  return err_pushf(L, "protocol", "a value that is kept as text is damaged at byte %zu: %s", (size_t)(d.r.at - d.r.bytes),
-                   d.wrong ? d.wrong : "it goes on");
+  return err_pushf(L, "protocol", "a value that is kept as text is damaged at byte %zu: %s",
+                   (size_t)(d.r.at - d.r.bytes), d.wrong ? d.wrong : "it goes on");
 }
 
 /* ---- the module ---- */
@@ -307,7 +311,16 @@ static struct plain_buffers *new_buffers(lua_State *L) {
   return b;
 }
 
-/* A finalizer that encodes while somebody else does gets buffers of its own. */
+/* Buffers stay busy where Lua ran out of memory in between, and while a finalizer encodes: then new ones take their place. */
+static struct plain_buffers *push_buffers(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  struct plain_buffers *b = lua_touserdata(L, -1);
+  if (!b->busy) return b;
+  b = new_buffers(L);
+  lua_copy(L, -1, lua_upvalueindex(1));
+  return b;
+}
+
 static int l_encode(lua_State *L) {
   struct err e = {0};
   luaL_checkany(L, 1);
@@ -315,8 +328,7 @@ static int l_encode(lua_State *L) {
   bool sink = !lua_isnil(L, 2);
   if (sink) luaL_checktype(L, 2, LUA_TTABLE);
   lua_Integer max = luaL_optinteger(L, 4, SIZE_MAX_DEFAULT);
-  struct plain_buffers *b = lua_touserdata(L, lua_upvalueindex(1));
-  if (b->busy) b = new_buffers(L);
+  struct plain_buffers *b = push_buffers(L);
   if (sink && !hash_open(&e)) return err_push(L, &e);
   b->busy = true;
   enum plain_result result = plain_write(L, 1, sink ? 2 : 0, lua_toboolean(L, 3), max > 0 ? (size_t)max : 0, b, &e);
@@ -352,17 +364,99 @@ static int l_pack(lua_State *L) {
   for (int i = 0; hex && i < HASH_SIZE; i++) {
     int high = hex_digit(s[2 * i]), low = hex_digit(s[2 * i + 1]);
     hex = high >= 0 && low >= 0;
-    bytes[i] = (char)(high << 4 | low);
+    if (hex) bytes[i] = (char)(high << 4 | low);
   }
   lua_settop(L, 1);
   if (hex) lua_pushlstring(L, bytes, sizeof bytes);
   return 1;
 }
 
+/* ---- bytes that repeat themselves ----
+ *
+ * A log of deliveries says the same again and again: one task reads a stream. A head is a number n of seven bits a byte; even: n / 2
+ * bytes follow; odd: n / 2 bytes that are those `distance` bytes before, which is the byte that follows. */
+
+enum { DISTANCE_MAX = 64, REPEAT_MIN = 8, REPEAT_LONG = 1024 };
+
+static size_t put_head(char *out, size_t n) {
+  size_t len = 0;
+  for (; n >= 0x80; n >>= 7) out[len++] = (char)(n | 0x80);
+  out[len++] = (char)n;
+  return len;
+}
+
+/* The longest repetition at `at`, and its distance. */
+static size_t repeats(const char *s, size_t len, size_t at, size_t *distance) {
+  size_t best = 0;
+  for (size_t d = 1; d <= DISTANCE_MAX && d <= at; d++) {
+    size_t n = 0;
+    while (at + n < len && s[at + n] == s[at + n - d]) n++;
+    if (n > best) {
+      best = n;
+      *distance = d;
+    }
+    if (n >= REPEAT_LONG) break;
+  }
+  return best;
+}
+
+static int l_squeeze(lua_State *L) {
+  size_t len, used = 0, literal = 0, distance = 0;
+  luaL_Buffer b;
+  const char *s = luaL_checklstring(L, 1, &len);
+  char *out = luaL_buffinitsize(L, &b, len + len / REPEAT_MIN * 4 + 32);
+  for (size_t at = 0; at <= len;) {
+    size_t n = at < len ? repeats(s, len, at, &distance) : 0;
+    if (at < len && n < REPEAT_MIN) {
+      at++;
+      continue;
+    }
+    if (at > literal) {
+      used += put_head(out + used, (at - literal) << 1);
+      memcpy(out + used, s + literal, at - literal);
+      used += at - literal;
+    }
+    if (at == len) break;
+    used += put_head(out + used, n << 1 | 1);
+    out[used++] = (char)distance;
+    literal = at += n;
+  }
+  luaL_pushresultsize(&b, used);
+  return 1;
+}
+
+static int l_stretch(lua_State *L) {
+  size_t len, used = 0;
+  luaL_Buffer b;
+  const char *s = luaL_checklstring(L, 1, &len);
+  lua_Integer wanted = luaL_checkinteger(L, 2);
+  size_t size = wanted >= 0 && wanted <= SIZE_MAX_DEFAULT ? (size_t)wanted : 0;
+  char *out = luaL_buffinitsize(L, &b, size + 1);
+  bool ok = (size_t)wanted == size;
+  for (size_t at = 0; ok && at < len;) {
+    size_t n = 0;
+    unsigned shift = 0;
+    while (at < len && shift < 56 && (s[at] & 0x80)) {
+      n |= (size_t)(s[at++] & 0x7f) << shift;
+      shift += 7;
+    }
+    if (at < len) n |= (size_t)(s[at++] & 0x7f) << shift;
+    size_t count = n >> 1, distance = (n & 1) && at < len ? (size_t)(unsigned char)s[at++] : 0;
+    ok = count <= size - used && ((n & 1) ? distance > 0 && distance <= used : count <= len - at);
+    if (!ok) break;
+    for (size_t i = 0; i < count; i++, used++) out[used] = (n & 1) ? out[used - distance] : s[at + i];
+    if (!(n & 1)) at += count;
+  }
+  luaL_pushresultsize(&b, used);
+  if (!ok || used != size) lua_pushnil(L);
+  return 1;
+}
+
 static int l_name(lua_State *L) {
   size_t len, end;
   const char *key = luaL_checklstring(L, 1, &len);
-  for (end = len; end > 0 && key[end - 1] != '#'; end--) {}
+  for (end = len; end > 0 && key[end - 1] != '#'; end--) {
+  }
   if (end > 0) end--;
   size_t from = end;
   while (from > 0 && key[from - 1] != '/') from--;
@@ -384,8 +478,9 @@ static int l_unpack(lua_State *L) {
 }
 
 int luaopen_host_plain(lua_State *L) {
-  static const luaL_Reg functions[] = {{"decode", l_decode}, {"hash", l_hash}, {"pack", l_pack},
-                                       {"unpack", l_unpack}, {"name", l_name}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"decode", l_decode},   {"hash", l_hash}, {"pack", l_pack},
+                                       {"unpack", l_unpack},   {"name", l_name}, {"squeeze", l_squeeze},
+                                       {"stretch", l_stretch}, {NULL, NULL}};
   if (luaL_newmetatable(L, BUFFERS)) {
     lua_pushcfunction(L, buffers_gc);
     lua_setfield(L, -2, "__gc");

@@ -242,8 +242,9 @@ static bool put_pairs(struct writer *w, int idx, enum json_mark mark, bool of_er
   if (!put_words(w, "{\"$pairs\":[")) return false;
   for (lua_pushnil(L); lua_next(L, idx); lua_settop(L, top + 1)) {
     size_t start = w->out->len;
-    bool ok = is_scalar(L, top + 1) && (first || put_byte(w, ',')) && put_byte(w, '[') && put_value(w, top + 1, false) &&
-              put_byte(w, ',') && put_value(w, top + 2, w->loose && !of_error) && put_byte(w, ']');
+    bool ok = is_scalar(L, top + 1) && (first || put_byte(w, ',')) && put_byte(w, '[') &&
+              put_value(w, top + 1, false) && put_byte(w, ',') && put_value(w, top + 2, w->loose && !of_error) &&
+              put_byte(w, ']');
     if (!ok && (w->failed || !of_error)) return false;
     if (ok)
       first = false;
@@ -287,7 +288,8 @@ static bool put_in_order(struct writer *w, int idx, lua_Integer count, bool *exa
 }
 
 /* A table with names. *fits = false: it is to be written as pairs. */
-static bool put_names(struct writer *w, int idx, enum json_mark mark, lua_Integer count, bool of_error, size_t from, bool *fits) {
+static bool put_names(struct writer *w, int idx, enum json_mark mark, lua_Integer count, bool of_error, size_t from,
+                      bool *fits) {
   size_t start = w->out->len;
   int top = lua_gettop(w->L);
   bool ok;
@@ -343,7 +345,8 @@ static bool put_table(struct writer *w, int idx, bool loose) {
   }
   w->depth++;
   w->loose = loose;
-  ok = (!of_error || put_words(w, "{\"$error\":")) && put_shape(w, idx, mark, of_error, from) && (!of_error || put_byte(w, '}'));
+  ok = (!of_error || put_words(w, "{\"$error\":")) && put_shape(w, idx, mark, of_error, from) &&
+       (!of_error || put_byte(w, '}'));
   w->loose = was;
   w->depth--;
   w->b->entry_count = from;
@@ -362,7 +365,8 @@ static bool put_value(struct writer *w, int idx, bool loose) {
   }
 }
 
-enum plain_result plain_write(lua_State *L, int idx, int sink, bool loose, size_t max, struct plain_buffers *b, struct err *e) {
+enum plain_result plain_write(lua_State *L, int idx, int sink, bool loose, size_t max, struct plain_buffers *b,
+                              struct err *e) {
   int top = lua_gettop(L);
   struct writer w = {.L = L, .b = b, .out = &b->out, .e = e, .max = max, .sink = sink, .loose = loose};
   luaL_checkstack(L, 16, "no memory for plain data");

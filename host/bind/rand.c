@@ -1,5 +1,5 @@
 /* rand.c - host.rand: generators as objects. host.rand.new(seed?) -> g; g:float(), g:int(a, b),
- * g:bytes(n), g:seed(n). */
+ * g:bytes(n), g:seed(n). host.rand.id(g, prefix) -> the prefix and eight hexadecimal digits. */
 #include <lauxlib.h>
 #include <lua.h>
 
@@ -68,6 +68,18 @@ static int l_bytes(lua_State *L) {
   return 1;
 }
 
+static int l_id(lua_State *L) {
+  struct rng *r = check_generator(L);
+  luaL_checkstring(L, 2);
+  uint64_t number = (uint64_t)rng_int(r, 0, UINT32_MAX);
+  char digits[8];
+  for (size_t i = sizeof digits; i-- > 0; number >>= 4) digits[i] = "0123456789abcdef"[number & 15];
+  lua_pushvalue(L, 2);
+  lua_pushlstring(L, digits, sizeof digits);
+  lua_concat(L, 2);
+  return 1;
+}
+
 /* A permutation of 1..n (Fisher-Yates). */
 static int l_permutation(lua_State *L) {
   struct rng *r = check_generator(L);
@@ -88,7 +100,7 @@ int luaopen_host_rand(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"seed", l_seed}, {"float", l_float}, {"int", l_int}, {"bytes", l_bytes}, {"permutation", l_permutation},
       {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"new", l_new}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"new", l_new}, {"id", l_id}, {NULL, NULL}};
   if (luaL_newmetatable(L, GENERATOR)) {
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");

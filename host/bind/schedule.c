@@ -151,6 +151,13 @@ static int l_foreign(lua_State *L) {
   return 1;
 }
 
+/* pause(bool): of the run of the running task, which is inside a live effect, nothing else is resumed until pause(false) */
+static int l_pause(lua_State *L) {
+  struct task *t = in_run(L);
+  if (t) schedule_pause(t->schedule, lua_toboolean(L, 1));
+  return 0;
+}
+
 static int act(lua_State *L, enum delivery_kind kind) {
   size_t len = 0;
   luaL_checktype(L, 1, LUA_TTHREAD);
@@ -235,7 +242,7 @@ int luaopen_host_schedule(lua_State *L) {
   static const luaL_Reg functions[] = {{"record", l_record},   {"replay", l_replay}, {"adopt", l_adopt},   {"begin", l_begin},
                                        {"finish", l_finish},   {"deliver", l_deliver}, {"await", l_await}, {"foreign", l_foreign},
                                        {"cancel", l_cancel},   {"cut", l_cut},       {"acted", l_acted},   {"fail", l_fail},
-                                       {"rest", l_rest},     {NULL, NULL}};
+                                       {"rest", l_rest},     {"pause", l_pause},   {NULL, NULL}};
   static const luaL_Reg methods[] = {{"log", l_log},         {"at_end", l_at_end}, {"mode", l_mode}, {"length", l_length},
                                      {"failure", l_failure}, {"count", l_count},   {NULL, NULL}};
   luaL_newmetatable(L, SCHEDULE);

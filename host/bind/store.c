@@ -335,7 +335,7 @@ static int db_path(lua_State *L) {
 
 /* --- the module ----------------------------------------------------------------------------------------------------------------------- */
 
-/* fault_point(name): a place where a test can kill the process, see host/store/fault.h */
+/* fault_point(name): a place where a test can kill the process, see host/store/fault.h; false where no test wants that */
 static int l_fault_point(lua_State *L) {
   const char *point = luaL_checkstring(L, 1);
   FAULT_POINT(point);
@@ -343,7 +343,7 @@ static int l_fault_point(lua_State *L) {
   return 0;
 }
 
-/* fault { full?, error?, times?, read?, cut?, cut_write?, seed?, slow? }: databases that are opened from here on stand on a file system
+/* fault { full?, error?, times?, read?, sync?, open?, cut?, cut_write?, seed?, slow?, lie?, early?, drop? }: databases that are opened from here on stand on a file system
  * that fails so (host/store/vfs_fault.h); fault() ends that. For tests. */
 static int l_fault(lua_State *L) {
   struct store_faults f = {0};
@@ -357,7 +357,7 @@ static int l_fault(lua_State *L) {
   return 0;
 }
 
-/* fault_counts() -> { writes, bytes, reads, syncs, cut }, of what such databases have done */
+/* fault_counts() -> { writes, bytes, reads, syncs, opens, appends, cut }, of what such databases have done */
 static int l_fault_counts(lua_State *L) {
   struct store_counts c;
   store_fault_counts(&c);
@@ -370,6 +370,10 @@ static int l_fault_counts(lua_State *L) {
   lua_setfield(L, -2, "reads");
   lua_pushinteger(L, (lua_Integer)c.syncs);
   lua_setfield(L, -2, "syncs");
+  lua_pushinteger(L, (lua_Integer)c.opens);
+  lua_setfield(L, -2, "opens");
+  lua_pushinteger(L, (lua_Integer)c.appends);
+  lua_setfield(L, -2, "appends");
   lua_pushboolean(L, c.cut);
   lua_setfield(L, -2, "cut");
   return 1;
@@ -416,5 +420,9 @@ int luaopen_host_store(lua_State *L) {
   store_tx_open(L);
   store_each_open(L);
   luaL_newlib(L, functions);
+  if (!fault_armed) {
+    lua_pushboolean(L, 0); /* so that Lua code tests a field and calls nothing */
+    lua_setfield(L, -2, "fault_point");
+  }
   return 1;
 }

@@ -40,10 +40,15 @@ static void pack_count(struct pack *p, size_t n) {
   put(p, &v);
 }
 
-static int refuse_value(lua_State *L, const char *where) {
+/* Where a value stands: a name, or else a place. */
+static const char *words_for(lua_State *L, const char *name, lua_Integer place) {
+  return name ? name : lua_pushfstring(L, "%I", (LUAI_UACINT)place);
+}
+
+static int refuse_value(lua_State *L, int value, const char *where) {
   return err_argument(
       L, "parameter %s is a %s: a statement takes nil, json.null, booleans, numbers, strings and store.blob", where,
-      luaL_typename(L, -1));
+      luaL_typename(L, value));
 }
 
 static void pack_string(lua_State *L, struct store_value *v, bool blob) {
@@ -66,8 +71,9 @@ static bool pack_blob(lua_State *L, struct store_value *v) {
   return is;
 }
 
-/* The value at the top, which stays there. `where` is its place or name. */
-static void pack_value(lua_State *L, struct pack *p, const char *where) {
+/* The value at the top, which stays there. */
+static void pack_value(lua_State *L, struct pack *p, const char *name, lua_Integer place) {
+  int top = lua_gettop(L);
   struct store_value v = {.type = STORE_NULL};
   switch (lua_type(L, -1)) {
     case LUA_TNIL: break;
@@ -78,17 +84,18 @@ static void pack_value(lua_State *L, struct pack *p, const char *where) {
       } else {
         v.type = STORE_FLOAT, v.number = lua_tonumber(L, -1);
         if (isnan(v.number))
-          err_argument(L, "parameter %s is not a number (nan): SQLite would keep NULL instead", where);
+          err_argument(L, "parameter %s is not a number (nan): SQLite would keep NULL instead",
+                       words_for(L, name, place));
       }
       break;
     case LUA_TSTRING: pack_string(L, &v, false); break;
     case LUA_TLIGHTUSERDATA:
-      if (lua_touserdata(L, -1)) refuse_value(L, where);
+      if (lua_touserdata(L, -1)) refuse_value(L, top, words_for(L, name, place));
       break;
     case LUA_TTABLE:
-      if (!pack_blob(L, &v)) refuse_value(L, where);
+      if (!pack_blob(L, &v)) refuse_value(L, top, words_for(L, name, place));
       break;
-    default: refuse_value(L, where);
+    default: refuse_value(L, top, words_for(L, name, place));
   }
   put(p, &v);
 }
@@ -96,10 +103,8 @@ static void pack_value(lua_State *L, struct pack *p, const char *where) {
 static void pack_places(lua_State *L, struct pack *p, int table, lua_Integer from, lua_Integer to) {
   pack_count(p, (size_t)(to >= from ? to - from + 1 : 0));
   for (lua_Integer i = from; i <= to; i++) {
-    char where[24];
-    snprintf(where, sizeof where, "%lld", (long long)(i - from + 1));
     lua_rawgeti(L, table, i);
-    pack_value(L, p, where);
+    pack_value(L, p, NULL, i - from + 1);
     lua_pop(L, 1);
   }
 }
@@ -116,7 +121,7 @@ static void pack_names(lua_State *L, struct pack *p, int table) {
     name.bytes = lua_tolstring(L, -2, &name.len);
     if (name.len > 200) err_argument(L, "the name of a parameter is too long");
     put(p, &name);
-    pack_value(L, p, name.bytes);
+    pack_value(L, p, name.bytes, 0);
   }
 }
 
@@ -169,7 +174,7 @@ void store_pack(lua_State *L, struct pack *p, int sql, int params) {
 void store_pack_batch_item(lua_State *L, struct pack *p, int statement) {
   if (!lua_istable(L, statement)) err_argument(L, "a batch is an array of { statement, parameter, ... }");
   lua_rawgeti(L, statement, 1);
-  size_t len;
+  size_t len = 0;
   const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
   if (!text) err_argument(L, "a batch is an array of { statement, parameter, ... }");
   check_statement(L, text, len);

@@ -134,10 +134,12 @@ static int l_counts(lua_State *L) {
   return 4;
 }
 
-/* site() -> "file:line" of the innermost function that is not the runtime's own; nil when there is none */
+#define SITE_LEVELS 200 /* each is looked up from the top of the stack: the square of them is what it costs */
+
+/* site() -> "file:line" of the innermost function that is not the runtime's own; nil when there is none near */
 static int l_site(lua_State *L) {
   lua_Debug ar;
-  for (int level = 1; lua_getstack(L, level, &ar); level++) {
+  for (int level = 1; level < SITE_LEVELS && lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "S", &ar); /* apart from the line, which costs more */
     if (*ar.what == 'C' || strncmp(ar.source, EMBED_PREFIX, sizeof EMBED_PREFIX - 1) == 0) continue;
     lua_getinfo(L, "l", &ar);

@@ -12,12 +12,17 @@
 #define EMBED_PREFIX "@stoke:"
 
 /* In LZ4's block format: a byte with two lengths, a run of literal bytes, and the distance of a match to copy. The last sequence
- * has no match. Packed sources are half as large; unpacking is a fifth of the time to load one. */
+ * has no match. Packed sources are half as large; unpacking is a fifth of the time to load one, so that the code which
+ * every start loads is not packed. */
 struct packed {
   const unsigned char *bytes;
-  size_t size;
-  size_t len; /* unpacked */
+  size_t size; /* equal to len: it is not packed */
+  size_t len;  /* unpacked */
 };
+
+static inline bool embed_is_plain(const struct packed *p) {
+  return p->size == p->len;
+}
 
 /* `out` has room for p->len bytes. */
 void embed_unpack(const struct packed *p, char *out);

@@ -4,8 +4,8 @@
  *
  * Each file goes in compiled by the very liblua that stoke links to, because parsing some hundred kilobytes of Lua
  * would take longer than all the rest of the start, and of its text the documentation comments, which help() reads:
- * all else of the text would only make the binary larger. Both are packed (see embed.h). --text leaves the bytecode out and
- * takes the whole text.
+ * all else of the text would only make the binary larger. Both are packed, but for the code that every start loads
+ * (see embed.h). --text leaves the bytecode out and takes the whole text.
  * Documents (docs/guide.md, read by `stoke help TOPIC`) go in as they are, under the name docs.guide.
  * A file that does not compile is reported and goes in as text alone (requiring it then raises the syntax error);
  * with --strict it ends the build. The process is short: what it allocates goes with it. */
@@ -181,12 +181,21 @@ static void pack(struct packing *p, const char *s, size_t len) {
   put(p, from, len, 0, 0);
 }
 
+static void print_array(const char *what, size_t index, const char *bytes, size_t len) {
+  printf("static const char %s_%zu[] =\n", what, index);
+  print_bytes(bytes, len);
+  puts(";");
+}
+
+/* What would become no shorter stays as it is. */
 static void print_packed(const char *what, size_t index, const char *bytes, size_t len) {
   static struct packing p;
   pack(&p, bytes, len);
-  printf("static const char %s_%zu[] =\n", what, index);
-  print_bytes((const char *)p.out, (size_t)(p.to - p.out));
-  puts(";");
+  size_t size = (size_t)(p.to - p.out);
+  if (size < len)
+    print_array(what, index, (const char *)p.out, size);
+  else
+    print_array(what, index, bytes, len);
 }
 
 /* --- sources ------------------------------------------------------------------------------------------------------ */
@@ -251,6 +260,16 @@ static void keep_documentation(struct source *s) {
   s->len = (size_t)(to - s->text);
 }
 
+/* Loaded by every start, or nearly: what such a path begins with. */
+static bool is_needed_at_start(const struct source *s) {
+  static const char *const paths[] = {"lua/", "stdlib/cmd/init.lua", "stdlib/cmd/flags.lua", "stdlib/config.lua",
+                                      "stdlib/log.lua", "stdlib/show.lua", "stdlib/time.lua"};
+  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+    if (strncmp(s->path, paths[i], strlen(paths[i])) == 0) return true;
+  }
+  return false;
+}
+
 static bool print_source(lua_State *L, struct source *s, size_t index, bool text_only) {
   bool ok = true;
   printf("\n/* %s */\n", s->path);
@@ -260,7 +279,7 @@ static bool print_source(lua_State *L, struct source *s, size_t index, bool text
     const char *result = lua_tolstring(L, -1, &len);
     if (ok) {
       s->code_len = len;
-      print_packed("code", index, result, len);
+      (is_needed_at_start(s) ? print_array : print_packed)("code", index, result, len);
     } else {
       fprintf(stderr, "embed: %s\n", result);
     }

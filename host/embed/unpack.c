@@ -14,6 +14,10 @@ static size_t length(const unsigned char **at, unsigned half) {
 
 void embed_unpack(const struct packed *p, char *out) {
   const unsigned char *at = p->bytes, *end = at + p->size;
+  if (embed_is_plain(p)) {
+    memcpy(out, at, p->len);
+    return;
+  }
   while (at < end) {
     unsigned halves = *at++;
     size_t n = length(&at, halves >> 4);

@@ -3,9 +3,11 @@
 
 #include <lauxlib.h>
 
+#include "traceback.h"
+
 static int handler(lua_State *L) {
   const char *message = luaL_tolstring(L, 1, NULL);
-  luaL_traceback(L, L, message, 1);
+  traceback_push(L, L, message, 1);
   return 1;
 }
 

@@ -1,7 +1,7 @@
 /* library.h - shared libraries that are opened when they are first needed. Linked, libcurl, libmicrohttpd and libcrypto bring 33
  * others with them, and loading those is most of what a start costs, even of a script without requests. Each engine has one list of
- * the functions it calls (net_curl_api.h, httpd_mhd_api.h, hash_api.h), out of which come the type of its table and the names to
- * look for. With STOKE_LINKED (make DLOPEN=0) the tables are filled by the linker, and nothing is opened here. */
+ * the functions it calls (net_curl_api.h, httpd_mhd_api.h, hash_api.h, store_api.h), out of which come the type of its table and
+ * the names to look for. With STOKE_LINKED (make DLOPEN=0) the tables are filled by the linker, and nothing is opened here. */
 #ifndef STOKE_LIBRARY_H
 #define STOKE_LIBRARY_H
 

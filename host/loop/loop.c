@@ -123,6 +123,7 @@ void host_pace_collector(struct host *h) {
   static const int pause[] = {[GC_YOUNG] = 400, [GC_LARGE] = 150, [GC_CROWDED] = 120};
   enum gc_pace pace = pace_for(h);
   if (pace == h->gc_pace) return;
+  if (h->gc_pace == GC_UNSET) lua_gc(h->L, LUA_GCRESTART, 0);
   h->gc_pace = pace;
   if (pace == GC_SMALL)
     lua_gc(h->L, LUA_GCGEN, 0, 0);

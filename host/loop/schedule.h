@@ -53,6 +53,7 @@ struct schedule {
   struct delivery due; /* the next one, where `more` */
   bool more;
   bool held;   /* the keeper applies a delivery: nothing is resumed meanwhile */
+  bool paused; /* somebody looks at it, see schedule_pause */
   bool listed; /* it has pending work */
   struct schedule *next;
   struct task *ready_head, **ready_tail; /* visible and ready, in order */
@@ -93,6 +94,9 @@ void schedule_acted(struct host *h);
 void schedule_begin(struct task *t);
 bool schedule_finish(struct task *t);
 bool schedule_deliver(struct task *t, bool done);
+
+/* While it is paused nothing of a replayed run is resumed, but a task that is inside a live effect. */
+void schedule_pause(struct schedule *s, bool paused);
 
 /* For task.c and op.c; t has a schedule. */
 void schedule_resumed(struct task *t);                /* it is about to be */

@@ -92,11 +92,17 @@ static enum applied apply(struct schedule *s) {
 
 /* False: nothing of the run may be resumed now. */
 static bool apply_due(struct schedule *s) {
+  if (s->paused) return false;
   while (s->more && !s->held && s->due.count <= s->count) {
     if (apply(s) != APPLIED) return false;
     schedule_read(s);
   }
   return !s->held && s->mode == SCHEDULE_REPLAY;
+}
+
+void schedule_pause(struct schedule *s, bool paused) {
+  s->paused = paused;
+  if (!paused) schedule_list(s);
 }
 
 static struct task *take(struct schedule *s) {

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "binding.h"
@@ -16,9 +17,14 @@
 #include "signals.h"
 
 #define TICK_NS    (100 * 1000000ull) /* a slice seen at two ticks overruns */
+#define PATIENCE   10                 /* limits of real time after which a slice is reported that hardly ran */
+#define MOST_TICKS 10 /* between two signals to a thread that hardly runs: each may cost it a walk of a deep stack */
 #define DEAF_TICKS 20
 #define LOST_TICKS 50  /* a signal has no chance to be heard: it ends the process */
 #define COURTESY   1.0 /* seconds that our own library has to come back to the script, beyond the limit */
+#define NEAR       200 /* levels in which a place is looked for: each look-up walks from the top of the stack */
+
+#define ALL_EVENTS (LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT)
 
 struct watchdog {
   struct host *host;
@@ -27,9 +33,12 @@ struct watchdog {
   uv_mutex_t mutex;
   uv_cond_t cond;
   atomic_bool asleep, closing;
-  atomic_uint slice;  /* odd while a slice runs */
-  atomic_uint aged;   /* the slice that `age` is of */
-  atomic_ullong age;  /* how long it has run, ns; at least this */
+  atomic_uint slice; /* odd while a slice runs */
+  atomic_uint aged;  /* the slice that `age` is of */
+  /* Both in ns, and at least this: deadlines go by the first; a report blames the code, so it goes by the second. */
+  atomic_ullong age;  /* how long it has taken */
+  atomic_ullong busy; /* processor time of the loop thread in it */
+  atomic_int ticks;   /* since the signal before */
   atomic_int unheard; /* ticks since the hook last ran in a slice that overruns */
   uint64_t limit_ns;
   lua_State *volatile running; /* loop thread and its signal handler only */
@@ -58,7 +67,7 @@ static void where(lua_State *L, char *out, size_t size) {
   lua_Debug ar;
   bool found = false;
   snprintf(out, size, "?");
-  for (int level = 0; lua_getstack(L, level, &ar); level++) {
+  for (int level = 0; level < NEAR && lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "Sl", &ar);
     bool ours = is_from(ar.source, EMBED_PREFIX);
     if (ar.currentline <= 0 || (found && ours)) continue;
@@ -66,6 +75,14 @@ static void where(lua_State *L, char *out, size_t size) {
     found = true;
     if (!ours) return;
   }
+}
+
+static void on_hook(lua_State *L, lua_Debug *ar);
+
+/* Setting a hook walks the whole stack: with a deep one that must not happen at each instruction. */
+static void hook_every(lua_State *L, int count) {
+  if (lua_gethook(L) == on_hook && lua_gethookmask(L) == LUA_MASKCOUNT && lua_gethookcount(L) == count) return;
+  lua_sethook(L, on_hook, LUA_MASKCOUNT, count);
 }
 
 static void unhook(struct watchdog *w, lua_State *L) {
@@ -76,13 +93,20 @@ static void unhook(struct watchdog *w, lua_State *L) {
   w->hooked = NULL;
 }
 
-static void report(struct watchdog *w, const char *place) {
+static void report(struct watchdog *w, uint64_t age, uint64_t busy, const char *place) {
   struct host *h = w->host;
   if (h->hooks.speak) h->hooks.speak(h, true);
-  fprintf(
-      stderr,
-      "%sstoke: a task has run for %.1f s without waiting, at %s; nothing else can run meanwhile (Ctrl-C breaks it)\n",
-      h->edits ? "\n" : "", (double)w->limit_ns / 1e9, place);
+  if (busy >= w->limit_ns)
+    fprintf(stderr,
+            "%sstoke: a task has run for %.1f s without waiting, at %s; nothing else can run meanwhile (Ctrl-C breaks "
+            "it)\n",
+            h->edits ? "\n" : "", (double)w->limit_ns / 1e9, place);
+  else
+    fprintf(
+        stderr,
+        "%sstoke: a task has not waited for %.1f s, but had the processor for only %.1f s of them, at %s: a call that "
+        "blocks the process, or a machine with too much to do; nothing else can run meanwhile\n",
+        h->edits ? "\n" : "", (double)age / 1e9, (double)busy / 1e9, place);
   if (h->hooks.speak) h->hooks.speak(h, false);
 }
 
@@ -114,9 +138,8 @@ static bool judge(struct watchdog *w, lua_State *L, bool act, double age, size_t
 
 /* Raises the value on top of the stack. The hook stays: close handlers get a little room; code that catches the error again and
  * again gets none. */
-static void on_hook(lua_State *L, lua_Debug *ar);
 static void strike(struct watchdog *w, lua_State *L) {
-  lua_sethook(L, on_hook, LUA_MASKCOUNT, ++w->breaks < 4 ? 10000 : 1);
+  hook_every(L, ++w->breaks < 4 ? 10000 : 1);
   lua_error(L);
 }
 
@@ -144,10 +167,12 @@ static uint64_t age_of(struct watchdog *w, unsigned slice) {
 
 static void report_once(struct watchdog *w, lua_State *L, unsigned slice) {
   char place[LUA_IDSIZE + 16];
-  if (w->reported == slice || w->limit_ns == 0 || age_of(w, slice) < w->limit_ns) return;
+  uint64_t age = age_of(w, slice), busy = atomic_load(&w->busy);
+  if (w->reported == slice || w->limit_ns == 0 || age < w->limit_ns) return;
+  if (busy < w->limit_ns && age < PATIENCE * w->limit_ns) return;
   w->reported = slice;
   where(L, place, sizeof place);
-  report(w, place);
+  report(w, age, busy, place);
 }
 
 /* Tells the task that it is over, if it is; an interrupt comes before all else. Returns when it may go on. */
@@ -185,7 +210,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
     look(w, L, age);
     unhook(w, L);
   } else if (!fresh || signals_pending(w->host) || growth(w, L) > 0 || judge(w, L, false, age, 0, &none)) {
-    lua_sethook(L, on_hook, LUA_MASKCOUNT, 1);
+    hook_every(L, 1);
   } else {
     unhook(w, L);
   }
@@ -193,15 +218,18 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
 
 /* Called from the signal handler and from the allocator: setting a hook is safe in both. */
 static void arm(struct watchdog *w) {
-  w->armed = atomic_load(&w->slice);
+  unsigned slice = atomic_load(&w->slice);
   lua_Hook now = lua_gethook(w->running);
+  if (now == on_hook && w->armed == slice && lua_gethookmask(w->running) == ALL_EVENTS)
+    return; /* it was not heard yet */
+  w->armed = slice;
   if (now && now != on_hook) {
     w->before = now;
     w->before_mask = lua_gethookmask(w->running);
     w->before_count = lua_gethookcount(w->running);
     w->hooked = w->running;
   }
-  lua_sethook(w->running, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+  lua_sethook(w->running, on_hook, ALL_EVENTS, 1);
 }
 
 /* Nothing of Lua runs while a C function does: no hook, so no error. That can only be said. */
@@ -220,8 +248,8 @@ static void on_overrun(int sig) {
   (void)sig;
   if (!w || !w->running) return;
   arm(w);
-  int ticks = atomic_fetch_add(&w->unheard, 1);
-  if (ticks == DEAF_TICKS && w->limit_ns != 0) say_deaf(w);
+  int more = atomic_load(&w->ticks), ticks = atomic_fetch_add(&w->unheard, more);
+  if (ticks <= DEAF_TICKS && ticks + more > DEAF_TICKS && w->limit_ns != 0) say_deaf(w);
   if (ticks >= LOST_TICKS && signals_pending(w->host) && !w->host->edits) signals_end(w->host);
   errno = error;
 }
@@ -272,16 +300,31 @@ lua_State *watchdog_switch(struct host *h, lua_State *co) {
 
 /* --- the thread ---------------------------------------------------------------------------------------------------- */
 
+/* Processor time of the loop thread in ns. Where the system does not tell it, real time stands in. */
+static uint64_t busy_time(struct watchdog *w) {
+#ifndef __APPLE__
+  clockid_t id;
+  struct timespec ts;
+  if (pthread_getcpuclockid(w->loop_thread, &id) == 0 && clock_gettime(id, &ts) == 0)
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+#endif
+  (void)w;
+  return uv_hrtime();
+}
+
 static void run(void *arg) {
   struct watchdog *w = arg;
   unsigned seen = 0;
-  uint64_t since = uv_hrtime();
+  int ticks = 0; /* since the last signal */
+  uint64_t since = uv_hrtime(), busy = 0, told = 0;
   uv_mutex_lock(&w->mutex);
   while (!atomic_load(&w->closing)) {
     unsigned slice = atomic_load_explicit(&w->slice, memory_order_relaxed);
     if (slice != seen) {
       seen = slice;
       since = uv_hrtime();
+      busy = told = busy_time(w);
+      ticks = 0;
       atomic_store(&w->unheard, 0);
     } else if ((slice & 1) == 0) {
       /* idle for a whole tick: sleep until the next slice, so that an idle host has no wake-ups */
@@ -290,9 +333,17 @@ static void run(void *arg) {
       atomic_store(&w->asleep, false);
       continue;
     } else {
-      atomic_store(&w->age, uv_hrtime() - since);
-      atomic_store(&w->aged, slice);
-      pthread_kill(w->loop_thread, SIGURG);
+      uint64_t now = busy_time(w);
+      ticks++;
+      if (now - told >= TICK_NS / 2 || ticks >= MOST_TICKS) {
+        atomic_store(&w->age, uv_hrtime() - since);
+        atomic_store(&w->busy, now - busy);
+        atomic_store(&w->aged, slice);
+        atomic_store(&w->ticks, ticks);
+        ticks = 0;
+        told = now;
+        pthread_kill(w->loop_thread, SIGURG);
+      }
     }
     uv_cond_timedwait(&w->cond, &w->mutex, TICK_NS);
   }

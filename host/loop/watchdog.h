@@ -12,7 +12,8 @@
 struct host;
 struct watchdog;
 
-/* Starts the thread; seconds = length of a slice that is reported, 0 = never. False when the system refuses. */
+/* Starts the thread; seconds = processor time of a slice that is reported, 0 = never; one that takes ten times as long and hardly
+ * runs is reported in other words. False when the system refuses. */
 bool watchdog_open(struct host *h, double seconds);
 void watchdog_close(struct host *h);
 

@@ -13,8 +13,9 @@
 #include "net_wire.h"
 
 #define POOL_MAX    512
-#define KEEP_BODY   (64 * 1024)   /* a larger buffer is not kept for the next request */
+#define KEEP_BODY   4096          /* a larger buffer is not kept: neither for the rest of the answer nor for the next request */
 #define BULK_BODY   (256 * 1024)  /* sent in larger pieces */
+#define CROWD       128           /* requests at once; more have small buffers */
 #define HEADS_MAX   (256 * 1024)  /* bytes of the heads of one hop, answers before the answer and trailers among them */
 #define LINES_MAX   4000          /* their lines: curl joins folded ones anew for each */
 #define SKIPPED_MAX (1024 * 1024) /* bytes of a redirect's body that are read and dropped */
@@ -64,6 +65,17 @@ static int read_status(const char *line, size_t len) {
   return status;
 }
 
+/* Nothing sends the request again once its answer has begun, and the answer may take long. Not while it is still being sent. */
+static void drop_body(struct transfer *t) {
+  curl_off_t sent = -1;
+  if (t->body_size <= KEEP_BODY) return;
+  curl.easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+  if (sent != (curl_off_t)t->body_len) return;
+  mem_free(mem_of(t), t->body);
+  t->body = NULL;
+  t->body_size = 0;
+}
+
 /* The blank line came. Interim answers and those curl will follow elsewhere are not for the sink. */
 static bool head_complete(struct transfer *t) {
   if (t->status < 200) return true;
@@ -73,9 +85,12 @@ static bool head_complete(struct transfer *t) {
     return true;
   }
   t->head_done = true;
-  if (net_head(&t->base, t->status, t->head ? t->head : "", t->head_len) == NET_TAKEN) return true;
-  t->stopped = true;
-  return false;
+  t->stopped = net_head(&t->base, t->status, t->head ? t->head : "", t->head_len) != NET_TAKEN;
+  mem_free(mem_of(t), t->head); /* the sink has a copy, and the answer may take long */
+  t->head = NULL;
+  t->head_len = t->head_size = 0;
+  drop_body(t);
+  return !t->stopped;
 }
 
 static bool head_line(struct transfer *t, const char *line, size_t len) {
@@ -216,7 +231,6 @@ static void set_common(struct transfer *t) {
   SET(t, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
   SET(t, CURLOPT_ACCEPT_ENCODING, ""); /* decode compressed responses even if not offered */
   SET(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-  SET(t, CURLOPT_TCP_KEEPALIVE, 1L);
   SET(t, CURLOPT_CONNECTTIMEOUT_MS, (long)INT_MAX); /* our timers decide */
   SET(t, CURLOPT_WRITEFUNCTION, on_body);
   SET(t, CURLOPT_WRITEDATA, t);
@@ -392,7 +406,9 @@ static bool is_loopback(const char *url) {
 static bool set_url(struct transfer *t, const struct net_options *o) {
   if (!replace(t, &t->url, o->url) || !replace(t, &t->proxy, o->proxy)) return false;
   if (curl.easy_setopt(t->easy, CURLOPT_URL, t->url) != CURLE_OK) return false;
-  t->no_proxy = o->only_public || o->socket || is_loopback(t->url);
+  bool near = o->socket || is_loopback(t->url);
+  if (!near) SET(t, CURLOPT_TCP_KEEPALIVE, 1L); /* three system calls a connection; this machine's own kernel tells of each end */
+  t->no_proxy = o->only_public || near;
   const char *proxy = t->no_proxy ? "" : t->proxy; /* NULL: as the environment says */
   return curl_place_enter(t) && curl.easy_setopt(t->easy, CURLOPT_PROXY, proxy) == CURLE_OK;
 }
@@ -411,10 +427,11 @@ static bool set_body(struct transfer *t, const struct net_options *o) {
 }
 
 /* What curl reads at once, and keeps room for while a request waits. What is asked by POST is mostly said in few words or trickles in,
- * as the answers of models do, and thousands wait for it; what comes in masses is fetched by GET. Room that no byte ever touched costs
- * nothing, so that only a buffer of less than a page saves memory. A body beyond 64 KB that was not sent at once has a buffer, too. */
+ * as the answers of models do, and thousands wait for it: of a crowd each has little room, and of few each as much as saves system
+ * calls. What comes in masses is fetched by GET. A body beyond 64 KB that was not sent at once has a buffer, too. */
 static void set_buffers(struct transfer *t, bool post) {
-  SET(t, CURLOPT_BUFFERSIZE, post ? 2048L : 16384L);
+  bool crowd = post && t->engine->live > CROWD;
+  SET(t, CURLOPT_BUFFERSIZE, crowd ? 1024L : 16384L);
   if (t->body_len < BULK_BODY) SET(t, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
 }
 

@@ -20,6 +20,7 @@ struct curl_poll {
   int polled; /* what libuv polls for */
   bool mine;  /* opened by curl_engine_open */
   bool rests; /* carries requests */
+  bool dead;  /* at rest, and the server has closed it or said what nobody asked for */
   bool opened;
 };
 
@@ -32,7 +33,10 @@ struct curl_shard {
   struct curl_engine *engine;
   CURLM *multi;
   uv_timer_t timer;
-  uv_idle_t soon; /* used instead of a timer when curl wants to be called at once */
+  uv_idle_t soon;      /* used instead of a timer when curl wants to be called at once */
+  unsigned live;       /* requests in it */
+  unsigned kept, dead; /* connections that carry requests, and those of them that are dead */
+  uint64_t idle_from;  /* ms of the loop: since then it has no request */
 };
 
 #define CURL_SHARDS  32
@@ -42,6 +46,7 @@ struct curl_engine {
   struct host *host;
   struct curl_shard *shards[CURL_SHARDS];
   unsigned load[CURL_SERVERS][CURL_SHARDS]; /* requests in each, by a hash of the server */
+  uv_timer_t rest;          /* runs while connections are at rest in shards without requests */
   struct curl_poll **polls; /* by fd */
   size_t polls_size;
   struct transfer *pool; /* ended ones, with their buffers, for the next request */
@@ -99,6 +104,7 @@ struct curl_engine *curl_engine_of(struct net *net, struct err *e); /* makes it 
 struct curl_shard *curl_shard_of(struct curl_engine *c, unsigned number); /* likewise; NULL = out of memory */
 curl_socket_t curl_engine_open(void *transfer, curlsocktype purpose, struct curl_sockaddr *address);
 int curl_engine_close_socket(void *engine, curl_socket_t fd);
+void curl_shard_left(struct curl_shard *s); /* one of its requests is gone */
 void curl_shard_kick(struct curl_shard *s); /* let curl look at its timers, then end what is done */
 
 /* net_curl_place.c: chooses the shard of a transfer whose URL and proxy are known; false = out of memory. */

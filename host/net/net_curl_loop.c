@@ -9,6 +9,8 @@
 #include "net_curl.h"
 
 #define MAX_CONNECTIONS 16384L /* in use or at rest; a shard with more than its part closes the one unused for longest */
+#define REST_MS         60000  /* a shard without requests keeps its connections for so long */
+#define LOOK_MS         1000   /* until a dead one is looked at: others may die with it */
 
 static void release(struct curl_engine *c) {
   if (--c->handles > 0) return;
@@ -123,6 +125,8 @@ static void poll_freed(uv_handle_t *handle) {
 static void poll_close(struct curl_poll *p) {
   struct curl_engine *c = p->shard->engine;
   c->polls[p->fd] = NULL;
+  p->shard->kept -= p->rests;
+  p->shard->dead -= p->dead;
   if (p->opened)
     uv_close((uv_handle_t *)&p->uv, poll_freed); /* also stops it */
   else
@@ -149,6 +153,62 @@ static struct curl_poll *poll_make(struct curl_shard *s, curl_socket_t fd, bool 
   return c->polls[fd] = p;
 }
 
+/* --- connections at rest ------------------------------------------------------------------------------------------ */
+
+/* curl closes one only when it makes or puts away another. So a shard that has been without requests for long, or whose connections
+ * are mostly dead, is closed as a whole: its next request makes a new multi handle. */
+static bool is_stale(const struct curl_shard *s) {
+  return s->live == 0 && s->kept > 0 && (2 * s->dead > s->kept || uv_now(&s->engine->host->loop) - s->idle_from >= REST_MS);
+}
+
+static void drop_multi(struct curl_shard *s) {
+  if (!s->multi) return;
+  curl.multi_cleanup(s->multi); /* closes the resting connections, and so their polls */
+  s->multi = NULL;
+  uv_timer_stop(&s->timer);
+  uv_idle_stop(&s->soon);
+}
+
+static void on_rest(uv_timer_t *timer);
+
+static void look_in(struct curl_engine *c, uint64_t ms) {
+  if (uv_is_active((uv_handle_t *)&c->rest) && uv_timer_get_due_in(&c->rest) <= ms) return;
+  uv_timer_start(&c->rest, on_rest, ms, 0);
+  uv_unref((uv_handle_t *)&c->rest);
+}
+
+static void on_rest(uv_timer_t *timer) {
+  struct curl_engine *c = CONTAINER_OF(timer, struct curl_engine, rest);
+  bool more = false;
+  for (size_t i = 0; i < CURL_SHARDS; i++) {
+    struct curl_shard *s = c->shards[i];
+    if (!s) continue;
+    if (is_stale(s)) drop_multi(s);
+    more |= s->live == 0 && s->kept > 0;
+  }
+  if (more) look_in(c, REST_MS);
+}
+
+void curl_shard_left(struct curl_shard *s) {
+  if (--s->live > 0 || s->kept == 0) return;
+  s->idle_from = uv_now(&s->engine->host->loop);
+  look_in(s->engine, s->dead > 0 ? LOOK_MS : REST_MS);
+}
+
+/* No more descriptors: those at rest in other shards go first. False: there are none. */
+static bool make_room(const struct curl_shard *mine) {
+  bool any = false;
+  for (size_t i = 0; i < CURL_SHARDS; i++) {
+    struct curl_shard *s = mine->engine->shards[i];
+    if (!s || s == mine || s->live > 0 || s->kept == 0) continue;
+    drop_multi(s);
+    any = true;
+  }
+  return any;
+}
+
+/* --- sockets of curl's -------------------------------------------------------------------------------------------- */
+
 static void on_poll(uv_poll_t *uv, int status, int events);
 
 static void poll_want(struct curl_poll *p, int wanted) {
@@ -172,9 +232,12 @@ static void on_poll(uv_poll_t *uv, int status, int events) {
   curl_socket_t fd = p->fd;
   int what = 0;
   if (status < 0) p->polled = 0; /* libuv stopped it */
-  if (!p->wanted) {              /* at rest: most likely the server has closed it; curl looks before it uses it again */
+  if (!p->wanted) { /* at rest: most likely the server has closed it; curl looks before it uses it again */
     uv_poll_stop(uv);
     p->polled = 0;
+    s->dead += !p->dead;
+    p->dead = true;
+    if (s->live == 0) look_in(c, LOOK_MS);
     return;
   }
   if (status >= 0 && host_yield_wanted(c->host)) return;     /* this socket is still ready in the next turn */
@@ -218,7 +281,12 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *un
   struct transfer *t = p->mine ? transfer_of(easy) : NULL;
   if (t) {
     t->socket = fd;
-    p->rests |= t->sent; /* it carries requests by now */
+    if (t->sent && !p->rests) { /* it carries requests by now */
+      p->rests = true;
+      s->kept++;
+    }
+    s->dead -= p->dead;
+    p->dead = false;
   }
   poll_want(p, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0));
   return 0;
@@ -235,6 +303,8 @@ curl_socket_t curl_engine_open(void *transfer, curlsocktype purpose, struct curl
   doubt(t, CURL_SOCKET_BAD);
   if (t->guard && !curl_guard_opens(t, &a->addr)) return CURL_SOCKET_BAD;
   int fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
+  if (fd < 0 && (errno == EMFILE || errno == ENFILE) && make_room(t->shard))
+    fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
   struct curl_poll *p = poll_find(c, fd);
   if (p) { /* closed without notice and its number reused: the shard believes that it is polled already */
@@ -268,7 +338,8 @@ struct curl_engine *curl_engine_of(struct net *net, struct err *e) {
   if (!c) goto oom;
   if (curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) goto oom;
   c->host = h;
-  c->handles = 1;
+  c->handles = 2;
+  CHECK(uv_timer_init(&h->loop, &c->rest) == 0);
   return net->curl = c;
 
 oom:
@@ -277,25 +348,34 @@ oom:
   return NULL;
 }
 
-struct curl_shard *curl_shard_of(struct curl_engine *c, unsigned number) {
-  struct host *h = c->host;
-  if (c->shards[number]) return c->shards[number];
-  struct curl_shard *s = mem_calloc(&h->mem, sizeof *s);
-  if (s) s->multi = curl.multi_init();
-  if (!s || !s->multi) {
-    mem_free(&h->mem, s);
-    return NULL;
-  }
-  s->engine = c;
-  CHECK(uv_timer_init(&h->loop, &s->timer) == 0);
-  CHECK(uv_idle_init(&h->loop, &s->soon) == 0);
-  c->handles += 2;
+static bool make_multi(struct curl_shard *s) {
+  s->multi = curl.multi_init();
+  if (!s->multi) return false;
   curl.multi_setopt(s->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
   curl.multi_setopt(s->multi, CURLMOPT_SOCKETDATA, s);
   curl.multi_setopt(s->multi, CURLMOPT_TIMERFUNCTION, set_timer);
   curl.multi_setopt(s->multi, CURLMOPT_TIMERDATA, s);
   curl.multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, MAX_CONNECTIONS / CURL_SHARDS);
-  return c->shards[number] = s;
+  return true;
+}
+
+struct curl_shard *curl_shard_of(struct curl_engine *c, unsigned number) {
+  struct host *h = c->host;
+  struct curl_shard *s = c->shards[number];
+  if (!s) {
+    s = mem_calloc(&h->mem, sizeof *s);
+    if (!s) return NULL;
+    s->engine = c;
+    CHECK(uv_timer_init(&h->loop, &s->timer) == 0);
+    CHECK(uv_idle_init(&h->loop, &s->soon) == 0);
+    c->handles += 2;
+    c->shards[number] = s;
+  }
+  return s->multi || make_multi(s) ? s : NULL;
+}
+
+static void rest_freed(uv_handle_t *handle) {
+  release(CONTAINER_OF((uv_timer_t *)handle, struct curl_engine, rest));
 }
 
 static void timer_freed(uv_handle_t *handle) {
@@ -319,9 +399,10 @@ void net_curl_close(struct net *net) {
   for (size_t i = 0; i < CURL_SHARDS; i++) {
     struct curl_shard *s = c->shards[i];
     if (!s) continue;
-    curl.multi_cleanup(s->multi); /* closes the resting connections, and so their polls */
+    drop_multi(s);
     uv_close((uv_handle_t *)&s->timer, timer_freed);
     uv_close((uv_handle_t *)&s->soon, soon_freed);
   }
+  uv_close((uv_handle_t *)&c->rest, rest_freed);
   release(c);
 }

@@ -35,10 +35,13 @@ bool curl_place_enter(struct transfer *t) {
   if (!t->shard) return false;
   t->load = &load[best];
   ++*t->load;
+  t->shard->live++;
   return true;
 }
 
 void curl_place_leave(struct transfer *t) {
-  if (t->load) --*t->load;
+  if (!t->load) return;
+  --*t->load;
   t->load = NULL;
+  curl_shard_left(t->shard);
 }

@@ -30,23 +30,52 @@ struct store_job *store_take(struct store_db *db, struct queue *q) {
   queue_drop(q, job);
   if (q == &db->reads) db->waiting_reads--;
   job->state = JOB_RUNS;
-  db->queued -= job->request_len + JOB_SIZE;
   return job;
 }
 
+static bool only_reads(const struct store_job *job) {
+  switch (job->what) {
+    case STORE_QUERY: return !job->writes;
+    case STORE_EACH:
+    case STORE_NEXT:
+    case STORE_BACKUP:
+    case STORE_CHECK: return true;
+    default: return false;
+  }
+}
+
 bool store_begin_job(struct conn *c, struct store_job *job) {
-  uv_mutex_lock(&c->db->lock);
+  struct store_db *db = c->db;
+  uv_mutex_lock(&db->lock);
   c->job = job;
-  bool cancelled = job->cancelled;
-  uv_mutex_unlock(&c->db->lock);
-  if (cancelled) err_set(&job->err, "cancelled", 0, "cancelled before it began");
-  return !cancelled;
+  bool cancelled = job->cancelled, closed = db->stopping && only_reads(job);
+  atomic_store(&c->stop, false);
+  uv_mutex_unlock(&db->lock);
+  if (cancelled)
+    err_set(&job->err, "cancelled", 0, "cancelled before it began");
+  else if (closed)
+    err_set(&job->err, "db", SQLITE_INTERRUPT, "the database \"%.160s\" was closed", db->path);
+  return !cancelled && !closed;
 }
 
 void store_end_job(struct conn *c) {
   uv_mutex_lock(&c->db->lock);
   c->job = NULL;
+  atomic_store(&c->stop, false);
   uv_mutex_unlock(&c->db->lock);
+}
+
+/* db->lock held. */
+static void stop(struct conn *c, bool reading) {
+  if (!c->job || !c->sql || (reading && !only_reads(c->job))) return;
+  atomic_store(&c->stop, true);
+  sqlite.interrupt(c->sql);
+}
+
+static void stop_all(struct store_db *db, bool reading) {
+  stop(&db->writer, reading);
+  for (unsigned i = 0; i < db->readers; i++) stop(&db->reader[i].conn, reading);
+  for (struct store_cursor *c = db->cursors; c; c = c->next) stop(&c->conn, reading);
 }
 
 void store_quiet_thread(void) {
@@ -82,6 +111,7 @@ static void tx_free(struct store_db *db, struct store_job *job) {
 static void finish(struct store_job *job) {
   struct store_db *db = job->db;
   db->store->host->inflight--;
+  db->queued -= job->request_len + JOB_SIZE;
   if (job->what == STORE_CLOSE || (job->what == STORE_OPEN && job->err.kind)) joined(db);
   if (job->what == STORE_COMMIT || job->what == STORE_ROLLBACK || (job->what == STORE_BEGIN && job->err.kind))
     tx_free(db, job);
@@ -126,6 +156,50 @@ struct store *store_of(struct host *h, struct err *e) {
   return h->store = s;
 }
 
+/* --- gathering ------------------------------------------------------------------------------------------------ */
+
+/* db->lock held. */
+static void queue_job(struct queue *q, struct store_job *job, uint8_t state) {
+  job->state = state;
+  queue_add(q, job);
+}
+
+/* What tasks write in one pump of the loop shares a commit, and with it a sync: else the writer would begin with the first, and the others
+ * would wait for two syncs. Where a commit is faster than the pump is, it begins with a part of them. */
+#define STAGED_MAX   256
+#define STAGED_BYTES ((size_t)1 << 20)
+#define STAGED_PART  24
+
+static void flush(struct store_db *db) {
+  if (!db->staged.head) return;
+  host_before_poll_drop(&db->flush);
+  uv_mutex_lock(&db->lock);
+  for (struct store_job *job = db->staged.head, *next; job; job = next) {
+    next = job->next;
+    queue_job(&db->writes, job, JOB_WRITES);
+  }
+  if (db->writer_waits) uv_cond_signal(&db->work);
+  uv_mutex_unlock(&db->lock);
+  queue_init(&db->staged);
+  db->staged_count = db->staged_bytes = 0;
+}
+
+static void on_flush(struct poll_hook *hook) {
+  flush(CONTAINER_OF(hook, struct store_db, flush));
+}
+
+static void stage(struct store_db *db, struct store_job *job) {
+  job->state = JOB_STAGED;
+  queue_add(&db->staged, job);
+  db->staged_count++;
+  db->staged_bytes += job->request_len + JOB_SIZE;
+  bool part = db->staged_count >= STAGED_PART && atomic_load_explicit(&db->quick, memory_order_relaxed);
+  if (part || db->staged_count >= STAGED_MAX || db->staged_bytes >= STAGED_BYTES)
+    flush(db);
+  else
+    host_before_poll(db->store->host, BEFORE_POLL_JOURNAL, &db->flush);
+}
+
 /* --- opening ------------------------------------------------------------------------------------------------------------------- */
 
 static bool db_init(struct store_db *db) {
@@ -150,8 +224,10 @@ static struct store_db *db_new(struct store *s, const char *path, const struct s
   }
   db->store = s;
   db->options = *o;
+  db->flush.run = on_flush;
   db->memory = strcmp(path, ":memory:") == 0;
   db->refs = 1;
+  queue_init(&db->staged);
   queue_init(&db->writes);
   queue_init(&db->in_tx);
   queue_init(&db->reads);
@@ -169,10 +245,12 @@ static void begin(struct store_db *db, struct store_job *job) {
   job->db = db;
   job->cancelled = job->writes = false;
   store_hold(db);
+  db->queued += job->request_len + JOB_SIZE;
   db->store->host->inflight++;
 }
 
-static void undo_begin(struct store_db *db) {
+static void undo_begin(struct store_db *db, struct store_job *job) {
+  db->queued -= job->request_len + JOB_SIZE;
   db->store->host->inflight--;
   store_release(db);
 }
@@ -180,6 +258,10 @@ static void undo_begin(struct store_db *db) {
 struct store_db *store_open(struct host *h, const char *path, const struct store_options *o, struct store_job *job,
                             struct err *e) {
   if (!sqlite_api_open(e)) return NULL;
+  if (!sqlite.threadsafe()) {
+    err_set(e, "os", 0, "databases need a libsqlite3 that was built for threads");
+    return NULL;
+  }
   struct store *s = store_of(h, e);
   if (!s) return NULL;
   struct store_db *db = db_new(s, path, o);
@@ -196,7 +278,7 @@ struct store_db *store_open(struct host *h, const char *path, const struct store
   if (rc != 0) {
     err_set_uv(e, rc, "cannot start the thread of a database");
     db->closing = db->joined = true;
-    undo_begin(db);
+    undo_begin(db, job);
     store_release(db);
     return NULL;
   }
@@ -240,13 +322,6 @@ static bool reads(const struct store_db *db, const struct store_job *job) {
   }
 }
 
-/* db->lock held. */
-static void queue_job(struct store_db *db, struct store_job *job, struct queue *q, uint8_t state) {
-  job->state = state;
-  db->queued += job->request_len + JOB_SIZE;
-  queue_add(q, job);
-}
-
 static struct reader *next_reader(struct store_db *db) {
   if (db->waiting_reads < db->idle_readers || db->readers == READERS_MAX) return NULL;
   return &db->reader[db->readers];
@@ -262,43 +337,60 @@ static bool start_reader(struct store_db *db) {
   return db->readers > 0;
 }
 
-bool store_submit(struct store_db *db, struct store_job *job, struct err *e) {
-  if (db->closing) {
-    if (job->what == STORE_COMMIT || job->what == STORE_ROLLBACK) tx_free(db, job); /* its writer ends it */
-    return refuse(db, e);
-  }
+static bool is_end(const struct store_job *job) {
+  return job->what == STORE_END || job->what == STORE_ROLLBACK || job->what == STORE_COMMIT;
+}
+
+static bool may_begin(struct store_db *db, const struct store_job *job, struct err *e) {
+  if (db->closing) return refuse(db, e);
   if (job->tx && job->what != STORE_BEGIN && job->tx->over) {
     err_set(e, "db", 0, "this transaction is over");
     return false;
   }
-  if (job->what == STORE_BEGIN) {
-    job->tx = mem_calloc(&db->store->host->mem, sizeof *job->tx);
-    if (!job->tx) return err_set(e, "os", 0, "out of memory: cannot begin a transaction"), false;
-  }
-  bool freeing = job->what == STORE_END || job->what == STORE_ROLLBACK || job->what == STORE_COMMIT;
-  if (job->what == STORE_COMMIT || job->what == STORE_ROLLBACK) job->tx->over = true;
-  begin(db, job);
+  if (is_end(job) || db->queued + job->request_len <= QUEUED_MAX) return true;
+  err_set(e, "limit", 0, "more than %zu MiB wait for the database \"%.100s\"", QUEUED_MAX >> 20, db->path);
+  return false;
+}
+
+static bool queue_read(struct store_db *db, struct store_job *job, struct err *e) {
   uv_mutex_lock(&db->lock);
-  bool fits = freeing || db->queued + job->request_len <= QUEUED_MAX, started = true;
-  if (fits && job->tx && job->what != STORE_BEGIN) {
-    queue_job(db, job, &db->in_tx, JOB_IN_TX);
-  } else if (fits && reads(db, job) && (started = start_reader(db))) {
-    queue_job(db, job, &db->reads, JOB_READS);
+  bool started = start_reader(db);
+  if (started) {
+    queue_job(&db->reads, job, JOB_READS);
     db->waiting_reads++;
     uv_cond_signal(&db->read);
-  } else if (fits && started) {
-    queue_job(db, job, &db->writes, JOB_WRITES);
   }
-  if (db->writer_waits) uv_cond_signal(&db->work);
   uv_mutex_unlock(&db->lock);
-  if (fits && started) return true;
-  if (job->what == STORE_BEGIN) tx_free(db, job);
-  undo_begin(db);
-  if (!fits)
-    err_set(e, "limit", 0, "more than %zu MiB wait for the database \"%.100s\"", QUEUED_MAX >> 20, db->path);
-  else
+  if (!started) {
+    undo_begin(db, job);
     err_set(e, "os", 0, "cannot start a thread to read the database \"%.100s\"", db->path);
-  return false;
+  }
+  return started;
+}
+
+bool store_submit(struct store_db *db, struct store_job *job, struct err *e) {
+  bool ends_tx = job->what == STORE_COMMIT || job->what == STORE_ROLLBACK;
+  if (!may_begin(db, job, e)) {
+    if (db->closing && ends_tx) tx_free(db, job); /* its writer ends it */
+    return false;
+  }
+  if (job->what == STORE_BEGIN && !(job->tx = mem_calloc(&db->store->host->mem, sizeof *job->tx))) {
+    err_set(e, "os", 0, "out of memory: cannot begin a transaction");
+    return false;
+  }
+  if (ends_tx) job->tx->over = true;
+  begin(db, job);
+  if (job->tx && job->what != STORE_BEGIN) {
+    uv_mutex_lock(&db->lock);
+    queue_job(&db->in_tx, job, JOB_IN_TX);
+    if (db->writer_waits) uv_cond_signal(&db->work);
+    uv_mutex_unlock(&db->lock);
+  } else if (reads(db, job)) {
+    return queue_read(db, job, e);
+  } else {
+    stage(db, job);
+  }
+  return true;
 }
 
 static struct conn *conn_of(struct store_db *db, const struct store_job *job) {
@@ -315,6 +407,7 @@ void store_cancel(struct store_job *job) {
   /* what ends something is not cancelled: it would not end */
   if (job->what == STORE_END || job->what == STORE_ROLLBACK || job->what == STORE_COMMIT || job->what == STORE_CLOSE)
     return;
+  flush(db);
   uv_mutex_lock(&db->lock);
   job->cancelled = true;
   struct queue *q = job->state == JOB_WRITES  ? &db->writes
@@ -324,12 +417,11 @@ void store_cancel(struct store_job *job) {
   if (q) {
     queue_drop(q, job);
     if (q == &db->reads) db->waiting_reads--;
-    db->queued -= job->request_len + JOB_SIZE;
     job->state = JOB_RUNS;
     err_set(&job->err, "cancelled", 0, "cancelled before it began");
   } else {
     struct conn *c = conn_of(db, job);
-    if (c && c->sql) sqlite.interrupt(c->sql);
+    if (c) stop(c, false);
   }
   uv_mutex_unlock(&db->lock);
   if (q) store_post(db, &job, 1);
@@ -337,20 +429,12 @@ void store_cancel(struct store_job *job) {
 
 void store_interrupt(struct store_db *db) {
   uv_mutex_lock(&db->lock);
-  if (db->writer.job && db->writer.sql) sqlite.interrupt(db->writer.sql);
-  for (unsigned i = 0; i < db->readers; i++)
-    if (db->reader[i].conn.job && db->reader[i].conn.sql) sqlite.interrupt(db->reader[i].conn.sql);
-  for (struct store_cursor *c = db->cursors; c; c = c->next)
-    if (c->conn.job && c->conn.sql) sqlite.interrupt(c->conn.sql);
+  stop_all(db, false);
   uv_mutex_unlock(&db->lock);
 }
 
 bool store_room(const struct store_db *db) {
-  struct store_db *d = (struct store_db *)db;
-  uv_mutex_lock(&d->lock);
-  bool room = d->queued < d->options.queue_limit;
-  uv_mutex_unlock(&d->lock);
-  return room;
+  return db->queued < db->options.queue_limit;
 }
 
 bool store_durable(const struct store_db *db) {
@@ -394,16 +478,14 @@ bool store_close(struct store_db *db, struct store_job *job) {
   job->tx = NULL;
   begin(db, job);
   db->closing = true;
+  flush(db);
   uv_mutex_lock(&db->lock);
   db->stopping = true;
   cancel_queue(db, &db->reads);
-  queue_job(db, job, &db->writes, JOB_WRITES);
+  queue_job(&db->writes, job, JOB_WRITES);
   uv_cond_broadcast(&db->read);
   uv_cond_signal(&db->work);
-  for (unsigned i = 0; i < db->readers; i++)
-    if (db->reader[i].conn.job && db->reader[i].conn.sql) sqlite.interrupt(db->reader[i].conn.sql);
-  for (struct store_cursor *c = db->cursors; c; c = c->next)
-    if (c->conn.job && c->conn.sql) sqlite.interrupt(c->conn.sql);
+  stop_all(db, true);
   uv_mutex_unlock(&db->lock);
   return true;
 }

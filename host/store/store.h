@@ -1,4 +1,4 @@
-/* store.h - databases of SQLite, beside the loop. A file has one thread that writes, and one or two that read when something is
+/* store.h - databases of SQLite, beside the loop. A file has one thread that writes, and a few that read when something is
  * read; nothing of SQLite runs on the loop thread. All functions here are the loop thread's; `done` of a job comes there, too.
  *
  * Writes are gathered: what is queued when the writer looks is one transaction, and each of them succeeds or fails alone. They are

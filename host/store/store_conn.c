@@ -7,29 +7,34 @@
 #include "store_impl.h"
 #include "vfs_fault.h"
 
-#define APPLICATION_ID  0x73746f6b /* "stok" */
-#define WRITER_CACHE    "PRAGMA cache_size=-65536"
-#define READER_CACHE    "PRAGMA cache_size=-16384"
-#define STATEMENT_SHOWN 60
+#define APPLICATION_ID      0x73746f6b /* "stok" */
+#define WRITER_CACHE        "PRAGMA cache_size=-65536"
+#define READER_CACHE        "PRAGMA cache_size=-16384"
+#define STEPS_BETWEEN_LOOKS 2000
+#define STATEMENT_SHOWN     60
 
 /* --- errors ------------------------------------------------------------------------------------------------------------------ */
 
 #define CODES(X)                                                                                                       \
   X(ERROR)                                                                                                             \
-  X(INTERNAL) X(PERM) X(ABORT) X(BUSY) X(LOCKED) X(NOMEM) X(READONLY) X(INTERRUPT) X(IOERR) X(CORRUPT) X(NOTFOUND)     \
-      X(FULL) X(CANTOPEN) X(PROTOCOL) X(EMPTY) X(SCHEMA) X(TOOBIG) X(CONSTRAINT) X(MISMATCH) X(MISUSE) X(NOLFS)        \
-          X(AUTH) X(FORMAT) X(RANGE) X(NOTADB) X(CONSTRAINT_CHECK) X(CONSTRAINT_FOREIGNKEY) X(CONSTRAINT_NOTNULL)      \
-              X(CONSTRAINT_PRIMARYKEY) X(CONSTRAINT_TRIGGER) X(CONSTRAINT_UNIQUE) X(CONSTRAINT_ROWID)                  \
-                  X(CONSTRAINT_DATATYPE) X(ABORT_ROLLBACK) X(BUSY_RECOVERY) X(BUSY_SNAPSHOT) X(BUSY_TIMEOUT)           \
-                      X(LOCKED_SHAREDCACHE) X(CORRUPT_VTAB) X(CORRUPT_SEQUENCE) X(CORRUPT_INDEX) X(CANTOPEN_ISDIR)     \
-                          X(CANTOPEN_FULLPATH) X(CANTOPEN_NOTEMPDIR) X(CANTOPEN_SYMLINK) X(READONLY_RECOVERY)          \
-                              X(READONLY_CANTLOCK) X(READONLY_ROLLBACK) X(READONLY_DBMOVED) X(READONLY_CANTINIT)       \
-                                  X(READONLY_DIRECTORY) X(IOERR_READ) X(IOERR_SHORT_READ) X(IOERR_WRITE)               \
-                                      X(IOERR_FSYNC) X(IOERR_DIR_FSYNC) X(IOERR_TRUNCATE) X(IOERR_FSTAT) X(IOERR_LOCK) \
-                                          X(IOERR_UNLOCK) X(IOERR_ACCESS) X(IOERR_CLOSE) X(IOERR_DELETE)               \
-                                              X(IOERR_NOMEM) X(IOERR_SHMOPEN) X(IOERR_SHMSIZE) X(IOERR_SHMMAP)         \
-                                                  X(IOERR_MMAP) X(IOERR_DATA) X(IOERR_CORRUPTFS)                       \
-                                                      X(ERROR_MISSING_COLLSEQ) X(ERROR_RETRY) X(ERROR_SNAPSHOT)
+  X(INTERNAL)                                                                                                          \
+  X(PERM)                                                                                                              \
+  X(ABORT)                                                                                                             \
+  X(BUSY)                                                                                                              \
+  X(LOCKED) X(NOMEM) X(READONLY) X(INTERRUPT) X(IOERR) X(CORRUPT) X(NOTFOUND) X(FULL) X(CANTOPEN) X(PROTOCOL) X(EMPTY) \
+      X(SCHEMA) X(TOOBIG) X(CONSTRAINT) X(MISMATCH) X(MISUSE) X(NOLFS) X(AUTH) X(FORMAT) X(RANGE) X(NOTADB)            \
+          X(CONSTRAINT_CHECK) X(CONSTRAINT_FOREIGNKEY) X(CONSTRAINT_NOTNULL) X(CONSTRAINT_PRIMARYKEY)                  \
+              X(CONSTRAINT_TRIGGER) X(CONSTRAINT_UNIQUE) X(CONSTRAINT_ROWID) X(CONSTRAINT_DATATYPE) X(ABORT_ROLLBACK)  \
+                  X(BUSY_RECOVERY) X(BUSY_SNAPSHOT) X(BUSY_TIMEOUT) X(LOCKED_SHAREDCACHE) X(CORRUPT_VTAB)              \
+                      X(CORRUPT_SEQUENCE) X(CORRUPT_INDEX) X(CANTOPEN_ISDIR) X(CANTOPEN_FULLPATH)                      \
+                          X(CANTOPEN_NOTEMPDIR) X(CANTOPEN_SYMLINK) X(READONLY_RECOVERY) X(READONLY_CANTLOCK)          \
+                              X(READONLY_ROLLBACK) X(READONLY_DBMOVED) X(READONLY_CANTINIT) X(READONLY_DIRECTORY)      \
+                                  X(IOERR_READ) X(IOERR_SHORT_READ) X(IOERR_WRITE) X(IOERR_FSYNC) X(IOERR_DIR_FSYNC)   \
+                                      X(IOERR_TRUNCATE) X(IOERR_FSTAT) X(IOERR_LOCK) X(IOERR_UNLOCK) X(IOERR_ACCESS)   \
+                                          X(IOERR_CLOSE) X(IOERR_DELETE) X(IOERR_NOMEM) X(IOERR_SHMOPEN)               \
+                                              X(IOERR_SHMSIZE) X(IOERR_SHMMAP) X(IOERR_MMAP) X(IOERR_DATA)             \
+                                                  X(IOERR_CORRUPTFS) X(ERROR_MISSING_COLLSEQ) X(ERROR_RETRY)           \
+                                                      X(ERROR_SNAPSHOT)
 
 const char *store_code_name(int code) {
   switch (code) {
@@ -135,25 +140,39 @@ static struct statement *last_used(struct conn *c) {
   return CONTAINER_OF(c->last, struct statement, next);
 }
 
-struct statement *conn_prepare(struct conn *c, const char *sql, size_t len, struct err *e) {
-  uint32_t hash = hash_of(sql, len);
+static struct statement *find(struct conn *c, const char *sql, size_t len, uint32_t hash) {
   struct statement *s = c->slots[hash % STATEMENTS_KEPT];
-  while (s && !(s->hash == hash && s->len == len && memcmp(s->text, sql, len) == 0)) s = s->same;
+  while (s && !(s->hash == hash && s->len == len && s->own == c->own && memcmp(s->text, sql, len) == 0)) s = s->same;
+  return s;
+}
+
+static struct statement *kept(struct conn *c, const char *sql, size_t len, uint32_t hash) {
+  struct statement *s = find(c, sql, len, hash);
   if (s && s->once) {
     statement_free(c, s);
-    s = NULL;
+    return NULL;
   }
-  if (s) {
-    if (c->first != s) unlink_use(c, s), link_use(c, s);
-    return s;
-  }
+  if (s && c->first != s) unlink_use(c, s), link_use(c, s);
+  return s;
+}
+
+struct statement *conn_kept(struct conn *c, const char *sql, size_t len) {
+  return kept(c, sql, len, hash_of(sql, len));
+}
+
+struct statement *conn_prepare(struct conn *c, const char *sql, size_t len, struct err *e) {
+  uint32_t hash = hash_of(sql, len);
+  struct statement *s = kept(c, sql, len, hash);
+  if (s) return s;
   if (c->kept == STATEMENTS_KEPT) statement_free(c, last_used(c));
   s = malloc(sizeof *s + len + 1);
   if (!s) {
     conn_error_code(c, SQLITE_NOMEM, NULL, e);
     return NULL;
   }
-  *s = (struct statement){.hash = hash, .len = len, .once = store_keyword(sql, len) >= WORD_PRAGMA};
+  enum keyword word = store_keyword(sql, len);
+  bool once = word >= WORD_PRAGMA || (word != WORD_OTHER && !c->own);
+  *s = (struct statement){.hash = hash, .len = len, .own = c->own, .once = once};
   memcpy(s->text, sql, len);
   s->text[len] = 0;
   if (sqlite.prepare_v3(c->sql, s->text, (int)len + 1, SQLITE_PREPARE_PERSISTENT, &s->stmt, &s->tail) != SQLITE_OK) {
@@ -192,12 +211,17 @@ static int on_busy(void *ud, int count) {
   uint64_t now = uv_hrtime();
   if (count == 0) c->waiting_since = now;
   uv_mutex_lock(&db->lock);
-  bool cancelled = c->job && c->job->cancelled;
+  bool cancelled = atomic_load(&c->stop);
   double limit = db->stopping && db->options.busy > 0.5 ? 0.5 : db->options.busy;
   uv_mutex_unlock(&db->lock);
   if (cancelled || (double)(now - c->waiting_since) / 1e9 >= limit) return 0;
   uv_sleep(count < 5 ? 1 : count < 20 ? 5 : 20);
   return 1;
+}
+
+/* An interrupt that comes just before a statement begins is forgotten by SQLite. */
+static int on_progress(void *ud) {
+  return atomic_load_explicit(&((struct conn *)ud)->stop, memory_order_relaxed);
 }
 
 static int on_commit(void *ud, sqlite3 *sql, const char *name, int frames) {
@@ -260,6 +284,7 @@ static bool set_up(struct conn *c, bool writer, struct err *e) {
   struct store_db *db = c->db;
   sqlite.extended_result_codes(c->sql, 1);
   sqlite.set_authorizer(c->sql, authorize, c);
+  sqlite.progress_handler(c->sql, STEPS_BETWEEN_LOOKS, on_progress, c);
   sqlite.busy_handler(c->sql, on_busy, c);
   sqlite.db_config(c->sql, SQLITE_DBCONFIG_DQS_DML, 0, NULL); /* "x" is a name, never a text */
   sqlite.db_config(c->sql, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);

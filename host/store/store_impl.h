@@ -2,6 +2,7 @@
 #ifndef STOKE_STORE_IMPL_H
 #define STOKE_STORE_IMPL_H
 
+#include <stdatomic.h>
 #include <uv.h>
 
 #include "loop/host.h"
@@ -9,14 +10,15 @@
 #include "store_api.h"
 
 #define STATEMENTS_KEPT 64
-#define READERS_MAX     2
+#define READERS_MAX     4
 
 struct statement {
   struct statement *next, **prev; /* by use, the last used first */
   struct statement *same;         /* in its slot */
   uint32_t hash;
   size_t len;
-  bool once; /* it acts when it is prepared, as many a PRAGMA does: it is not used again */
+  bool own;  /* the engine's */
+  bool once; /* not used again: it acts when it is prepared, as many a PRAGMA does, or is not allowed everywhere */
   sqlite3_stmt *stmt;
   const char *tail; /* into text; NULL when nothing but blanks follows */
   char text[];
@@ -32,6 +34,7 @@ struct conn {
   int frames;             /* of the log, by the last commit */
   struct store_job *job;  /* under way; db->lock */
   bool own, in_tx;        /* the engine's own statement; inside a transaction of somebody's */
+  atomic_bool stop;       /* what it does; any thread */
   uint64_t waiting_since; /* for a lock of another program */
 };
 
@@ -70,6 +73,9 @@ struct store_db {
   struct store_options options;
   unsigned refs;
   bool closing, joined;
+  struct queue staged;                       /* writes of this pump: they go to the writer together */
+  size_t staged_count, staged_bytes, queued; /* bytes that are not acknowledged */
+  struct poll_hook flush;
   struct store_job own_job;  /* to close, unasked */
   struct store_job *opening; /* set before its thread begins */
   char *path;                /* never changes */
@@ -78,9 +84,9 @@ struct store_db {
   uv_mutex_t lock; /* the rest but what is the writer's */
   uv_cond_t work, read;
   struct queue writes, in_tx, reads;
-  size_t queued; /* bytes */
   bool stopping; /* readers end; an open transaction is rolled back */
   bool writer_waits;
+  atomic_bool quick; /* the last commit was fast; any thread */
   unsigned readers, idle_readers, waiting_reads;
   struct reader reader[READERS_MAX];
   struct store_cursor *cursors;
@@ -88,7 +94,7 @@ struct store_db {
 
   uv_thread_t thread; /* the writer; as the rest */
   struct conn writer;
-  int synchronous;
+  int synchronous, checkpoint_at;
   struct chain *chains;
   size_t chains_len;
 };
@@ -124,7 +130,7 @@ static inline void queue_drop(struct queue *q, struct store_job *job) {
 }
 
 /* States of a job; db->lock. */
-enum { JOB_IDLE, JOB_WRITES, JOB_IN_TX, JOB_READS, JOB_RUNS, JOB_DONE };
+enum { JOB_IDLE, JOB_STAGED, JOB_WRITES, JOB_IN_TX, JOB_READS, JOB_RUNS, JOB_DONE };
 
 /* store.c */
 void store_post(struct store_db *db, struct store_job *const *jobs, size_t count); /* any thread: they are done */
@@ -142,6 +148,8 @@ bool conn_open(struct conn *c, struct store_db *db, bool writer, struct err *e);
 void conn_close(struct conn *c);
 bool conn_exec(struct conn *c, const char *sql, struct err *e); /* of the engine's own; kept */
 /* The statement for the first of `sql`, reset and without bindings; NULL with e filled. One that does nothing has stmt == NULL. */
+/* One that is there, and that may run anywhere; NULL = none. */
+struct statement *conn_kept(struct conn *c, const char *sql, size_t len);
 struct statement *conn_prepare(struct conn *c, const char *sql, size_t len, struct err *e);
 /* The last error of the connection; `what` is the statement, or NULL. */
 void conn_error(struct conn *c, const char *what, struct err *e);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store_impl.h"
@@ -40,11 +41,18 @@ static void cannot(const char *path, struct err *e) {
   err_set(e, "os", errno, "cannot lock \"%.160s\": %.60s", path, strerror(errno));
 }
 
+/* A file that was removed, and made again by somebody, is another one. */
+static bool is_there(const struct lock_file *f) {
+  struct stat mine, there;
+  return fstat(f->fd, &mine) == 0 && stat(f->path, &there) == 0 && mine.st_ino == there.st_ino &&
+         mine.st_dev == there.st_dev;
+}
+
 static struct lock_file *file_of(struct host *h, const char *path, struct err *e) {
   struct store *s = store_of(h, e);
   if (!s) return NULL;
   for (struct lock_file *f = s->lock_files; f; f = f->next)
-    if (strcmp(f->path, path) == 0) return f;
+    if (strcmp(f->path, path) == 0 && is_there(f)) return f;
   size_t len = strlen(path);
   struct lock_file *f = mem_alloc(&h->mem, sizeof *f + len + 1);
   if (!f) return err_set(e, "os", 0, "out of memory: cannot lock a file"), NULL;

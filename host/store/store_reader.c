@@ -1,4 +1,5 @@
 /* store_reader.c - the threads that read: queries, cursors, backups, checks. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,7 +28,6 @@ static bool hand_over(struct store_db *db, struct store_job *job) {
   if (open) {
     job->writes = true;
     job->state = JOB_WRITES;
-    db->queued += job->request_len + sizeof *job;
     queue_add(&db->writes, job);
     if (db->writer_waits) uv_cond_signal(&db->work);
   }
@@ -85,6 +85,8 @@ void store_backup(struct store_db *db, struct conn *c, struct store_job *job) {
   }
   snprintf(partial, room, "%s.partial", path.bytes);
   (void)unlink(partial);
+  int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, db->options.host ? 0600 : 0666);
+  if (fd >= 0) close(fd); /* else SQLite says why not */
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   if (sqlite.open_v2(partial, &to.sql, flags, store_vfs()) == SQLITE_OK)
     copy(db, c, &to, path.bytes, job);

@@ -50,6 +50,7 @@ enum keyword store_keyword(const char *sql, size_t len) {
   while (s < end && isalpha((unsigned char)*s)) s++;
   size_t n = (size_t)(s - word);
   for (size_t i = 0; i < COUNT_OF(words); i++) {
+    if (n == 0 || (*word | 32) != (*words[i].word | 32)) continue; /* most statements end here */
     if (strlen(words[i].word) != n || strncasecmp(words[i].word, word, n) != 0) continue;
     if (words[i].is == WORD_PRAGMA && pragma_alone(s, end)) return WORD_ALONE;
     if (words[i].is != WORD_TRANSACTION || strncasecmp(word, "ROLLBACK", n) != 0) return words[i].is;
@@ -117,7 +118,7 @@ static bool missing(struct conn *c, sqlite3_stmt *stmt, int count, int given, bo
 }
 
 bool store_bind(struct conn *c, sqlite3_stmt *stmt, const char *sql, const char **at, struct err *e) {
-  struct store_value v, name = {STORE_NULL};
+  struct store_value v, name = {.type = STORE_NULL};
   *at = store_value_read(*at, &v);
   int64_t given = v.integer;
   int count = sqlite.bind_parameter_count(stmt);
@@ -181,7 +182,7 @@ bool store_columns(sqlite3_stmt *stmt, struct store_rows *r, struct err *e) {
 }
 
 static struct store_value column(sqlite3_stmt *stmt, int i) {
-  struct store_value v = {STORE_NULL};
+  struct store_value v = {.type = STORE_NULL};
   switch (sqlite.column_type(stmt, i)) {
     case SQLITE_INTEGER: v.type = STORE_INTEGER, v.integer = sqlite.column_int64(stmt, i); break;
     case SQLITE_FLOAT: v.type = STORE_FLOAT, v.number = sqlite.column_double(stmt, i); break;
@@ -267,19 +268,28 @@ static bool run_statement(struct run *r, struct statement *s, const char **at) {
   return true;
 }
 
+static bool given(const char *params) {
+  struct store_value n;
+  (void)store_value_read(params, &n);
+  return n.integer > 0;
+}
+
 /* All statements of one text: parameters are those of its only one. */
 static bool run_text(struct run *r, const struct store_value *text, const char **at) {
   static const char none[] = {STORE_INTEGER, 0, 0, 0, 0, 0, 0, 0, 0};
   const char *sql = text->bytes;
   size_t len = text->len;
   for (bool first = true; sql; first = false) {
-    if (!may_run(r->conn, r->job, sql, len, &r->job->err)) return false;
-    struct statement *s = conn_prepare(r->conn, sql, len, &r->job->err);
+    struct statement *s = conn_kept(r->conn, sql, len);
+    if (!s && !may_run(r->conn, r->job, sql, len, &r->job->err)) return false;
+    if (!s) s = conn_prepare(r->conn, sql, len, &r->job->err);
     if (!s) return false;
+    if (s->tail && first && given(*at))
+      return refuse(&r->job->err, sql, "parameters belong to one statement, not to several");
     if (s->stmt) {
       if ((s->tail || sqlite.column_count(s->stmt) > 0) && !sqlite.stmt_readonly(s->stmt) && !mark(r)) return false;
       const char *params = s->tail || !first ? none : *at, *after = params;
-      r->conn->own = store_keyword(sql, len) == WORD_ALONE; /* VACUUM runs statements of SQLite's own */
+      r->conn->own = s->once && store_keyword(sql, len) == WORD_ALONE; /* VACUUM runs statements of SQLite's own */
       bool ok = run_statement(r, s, &after);
       r->conn->own = false;
       sqlite.reset(s->stmt);

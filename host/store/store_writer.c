@@ -3,13 +3,16 @@
 
 #include "fault.h"
 #include "store_impl.h"
+#include "vfs_fault.h"
 
 #define GROUP_MAX   1024
 #define GROUP_BYTES ((size_t)8 << 20)
 #define REDO_MAX    4 /* a disk that fails fails all soon */
+#define QUICK_NS                                                                                                       \
+  100000 /* of a commit: less than it takes to gather a part of a pump, so that both go on side by side */
 #define IDLE_NS     100000000ull
-#define FRAMES_IDLE 256   /* pages of the log beyond which an idle writer copies them to the file */
-#define FRAMES_MAX  16384 /* and one that is never idle, too */
+#define FRAMES_IDLE 256  /* pages of the log beyond which an idle writer copies them to the file */
+#define FRAMES_MAX  4096 /* and one that is never idle, too */
 
 struct group {
   struct store_job *jobs[GROUP_MAX];
@@ -74,6 +77,7 @@ static bool run_one(struct store_db *db, struct store_job *job) {
     job->err = broken->err;
     return false;
   }
+  if (job->what == STORE_APPEND && store_fault_drop()) return true;
   bool ok = store_begin_job(&db->writer, job) && store_run(&db->writer, job, true);
   store_end_job(&db->writer);
   if (job->what == STORE_APPEND) {
@@ -106,11 +110,13 @@ static void end_transaction(struct conn *c) {
 }
 
 static bool commit(struct store_db *db, struct err *e) {
+  uint64_t from = uv_hrtime();
   FAULT_POINT("before-commit");
   if (!conn_exec(&db->writer, "COMMIT", e)) {
     end_transaction(&db->writer);
-    return false;
+    return store_fault_early();
   }
+  atomic_store_explicit(&db->quick, uv_hrtime() - from < QUICK_NS, memory_order_relaxed);
   FAULT_POINT("after-commit-before-ack");
   return true;
 }
@@ -256,7 +262,12 @@ static void checkpoint(struct store_db *db, int mode) {
 static struct store_job *next_job(struct store_db *db) {
   struct store_job *job;
   bool tidy = db->writer.frames >= FRAMES_IDLE;
-  if (db->writer.frames >= FRAMES_MAX) checkpoint(db, SQLITE_CHECKPOINT_PASSIVE), tidy = false;
+  if (db->writer.frames < db->checkpoint_at - FRAMES_MAX) db->checkpoint_at = FRAMES_MAX; /* the log has begun anew */
+  if (db->writer.frames >= db->checkpoint_at) {
+    db->checkpoint_at = db->writer.frames + FRAMES_MAX; /* not with every commit, where a reader holds it up */
+    checkpoint(db, SQLITE_CHECKPOINT_PASSIVE);
+    tidy = false;
+  }
   uv_mutex_lock(&db->lock);
   while (!(job = store_take(db, &db->writes))) {
     db->writer_waits = true;
@@ -332,6 +343,7 @@ void store_writer(void *ud) {
   struct store_db *db = ud;
   store_quiet_thread();
   struct store_job *job = db->opening;
+  db->checkpoint_at = FRAMES_MAX;
   bool open = conn_open(&db->writer, db, true, &job->err);
   store_post(db, &job, 1);
   if (!open) return;

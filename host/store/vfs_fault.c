@@ -171,8 +171,9 @@ static int f_sync(sqlite3_file *f, int flags) {
   unsigned slow = faults.slow_ms;
   counts.syncs++;
   if (!counts.cut && counts.syncs == faults.cut_at) cut();
-  int rc = counts.cut ? SQLITE_IOERR_FSYNC : real_of(f)->pMethods->xSync(real_of(f), flags);
-  if (rc == SQLITE_OK) forget(file);
+  bool fails = counts.cut || now(counts.syncs, faults.sync_at, faults.times), lie = faults.lie && !fails;
+  int rc = fails ? SQLITE_IOERR_FSYNC : lie ? SQLITE_OK : real_of(f)->pMethods->xSync(real_of(f), flags);
+  if (rc == SQLITE_OK && !lie) forget(file);
   pthread_mutex_unlock(&lock);
   if (slow) uv_sleep(slow);
   return rc;
@@ -258,6 +259,11 @@ static int v_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags, 
   struct fault_file *file = (struct fault_file *)f;
   (void)v;
   memset(file, 0, sizeof *file);
+  pthread_mutex_lock(&lock);
+  counts.opens++;
+  bool fails = counts.cut || now(counts.opens, faults.open_at, faults.times);
+  pthread_mutex_unlock(&lock);
+  if (fails) return SQLITE_CANTOPEN;
   int rc = under->xOpen(under, name, real_of(f), flags, out);
   if (rc != SQLITE_OK) return rc;
   file->base.pMethods = &methods;
@@ -357,6 +363,16 @@ bool store_fault_key(const char *key, uint64_t value, struct store_faults *f) {
     f->cut_at = value;
   else if (strcmp(key, "cut_write") == 0)
     f->cut_write_at = value;
+  else if (strcmp(key, "sync") == 0)
+    f->sync_at = value;
+  else if (strcmp(key, "open") == 0)
+    f->open_at = value;
+  else if (strcmp(key, "lie") == 0)
+    f->lie = value != 0;
+  else if (strcmp(key, "early") == 0)
+    f->early = value != 0;
+  else if (strcmp(key, "drop") == 0)
+    f->drop_at = value;
   else if (strcmp(key, "seed") == 0)
     f->seed = value;
   else if (strcmp(key, "slow") == 0)
@@ -364,6 +380,22 @@ bool store_fault_key(const char *key, uint64_t value, struct store_faults *f) {
   else
     return strcmp(key, "count") == 0;
   return true;
+}
+
+bool store_fault_early(void) {
+  if (!atomic_load_explicit(&wanted, memory_order_relaxed)) return false;
+  pthread_mutex_lock(&lock);
+  bool early = faults.early;
+  pthread_mutex_unlock(&lock);
+  return early;
+}
+
+bool store_fault_drop(void) {
+  if (!atomic_load_explicit(&wanted, memory_order_relaxed)) return false;
+  pthread_mutex_lock(&lock);
+  bool drop = ++counts.appends == faults.drop_at;
+  pthread_mutex_unlock(&lock);
+  return drop;
 }
 
 void store_fault_init(void) {

@@ -14,12 +14,18 @@ struct store_faults {
   uint64_t
       cut_at; /* the power goes at this sync: what was written since the last one is lost, and everything fails from there on */
   uint64_t cut_write_at; /* the same, at a write */
+  uint64_t sync_at;      /* this sync and `times` - 1 after it fail */
+  uint64_t open_at;      /* the same, when a file is opened */
   uint64_t seed;         /* of a cut: not 0 = some of what was written stays, whole or torn */
   unsigned slow_ms;      /* how long a sync takes at least */
+  /* Broken promises, which a campaign has to find: */
+  bool lie;         /* a sync says that it was done, and was not */
+  bool early;       /* a commit is acknowledged whatever comes of it */
+  uint64_t drop_at; /* the statements of this append are not done, and acknowledged */
 };
 
 struct store_counts {
-  uint64_t writes, bytes, reads, syncs;
+  uint64_t writes, bytes, reads, syncs, opens, appends;
   bool cut;
 };
 
@@ -31,6 +37,8 @@ void store_fault_counts(struct store_counts *c);
 /* "full=3,times=2,slow=10"; the keys are those of host.store.fault. False: not understood. */
 bool store_fault_parse(const char *text, struct store_faults *f);
 bool store_fault_key(const char *key, uint64_t value, struct store_faults *f); /* false: no such key */
+bool store_fault_early(void); /* a commit that failed is to be acknowledged */
+bool store_fault_drop(void);  /* this append is to be dropped */
 void store_fault_init(void);                                                   /* reads STOKE_STORE_FAULT, once */
 
 #endif

@@ -5,13 +5,14 @@
 --- `root`. A replayed stream has no database behind it. Where the journal ends and the run goes on live, the file is opened again;
 --- a transaction that was cut in the middle is begun again, and what it had done is repeated (driver/db/redo.lua).
 ---
---- What a transaction does is nothing before its commit, so all of it is pure. What writes leaves the key of its effect in the same
---- transaction where a run is journalled: asked twice, it is done once.
+--- What a transaction does is nothing before its commit, so all of it is pure. The commit, and what writes by itself, is unsafe:
+--- the journal has all before it when it begins. In a journalled run it leaves a key in the same transaction: asked twice, it is
+--- done once.
 
 local effect = require "core.effect"
+local can_wait = require "host.task".can_wait
 local errors = require "core.errors"
 local fs = require "host.fs"
-local can_wait = require "host.task".can_wait
 local host = require "host.store"
 local jail = require "core.driver.jail"
 local plain = require "core.journal.plain"
@@ -169,8 +170,20 @@ local function query(q, _, work)
   return found
 end
 
+--- What was open when a run was cut off goes before all else that its tasks write.
+local function others_first(q, call)
+  return redo.first(call, q.db, function(work)
+    local source, err = database(work.stream)
+    if err then return nil, err end
+    return redo.transaction(work.root, source)
+  end)
+end
+
 local function write(q, call, work)
-  local source, tx, err = place(work)
+  local err = not work.root and others_first(q, call) or nil
+  if err then return nil, err end
+  local source, tx
+  source, tx, err = place(work)
   if err then return nil, err end
   local done, statement
   if tx then
@@ -185,8 +198,19 @@ local function write(q, call, work)
 end
 
 effect.define("db.query", { class = "pure", in_transaction = true, run = query })
-effect.define("db.write", { in_transaction = true, run = write,
-  class = function(q) return q.depth and "pure" or "idempotent" end })
+--- Whether it was done the file knows, by its key: it is just asked again. That is no reason to call it idempotent, though: before
+--- its work begins, what it follows from has to be on the journal.
+local function ask_again()
+  return function() return nil end
+end
+
+local function class_of(q)
+  if q.db == ":memory:" or (q.depth or 0) > 0 then return "pure" end
+  return q.alone and "idempotent" or "unsafe"
+end
+
+effect.define("db.write", { in_transaction = true, run = write, reconcile = ask_again,
+  class = function(q) return q.depth and "pure" or class_of(q) end })
 
 -- ---- rows as they are read -----------------------------------------------------------------------------------------------------
 
@@ -256,9 +280,12 @@ effect.define("db.each", { stream = true, class = "pure", in_transaction = true,
 -- ---- transactions --------------------------------------------------------------------------------------------------------------
 
 --- Depth 0 is the transaction, those below are savepoints in it.
-local function begin(q, _, work)
+local function begin(q, call, work)
   if q.depth == 0 then
     local source, err = database(work.stream)
+    if err then return nil, err end
+    redo.name(work.root, call)
+    err = others_first(q, call)
     if err then return nil, err end
     local tx
     tx, err = source.db:begin()
@@ -279,6 +306,7 @@ local function commit(q, call, work)
     local source, err = database(work.stream)
     if err then return nil, err end
     local _, failed = redo.commit(root, source, call)
+    redo.ended(call, q.db, root)
     if failed then return nil, worded(failed, source) end
     return true
   end
@@ -290,8 +318,12 @@ local function commit(q, call, work)
 end
 
 --- What cannot be undone any more is undone already.
-local function rollback(q, _, work)
+local function rollback(q, call, work)
   local root = work.root
+  if q.depth == 0 then
+    root.over = true
+    redo.ended(call, q.db, root)
+  end
   local tx = root.live
   if not tx then return true end
   if q.depth == 0 then
@@ -306,16 +338,22 @@ local function rollback(q, _, work)
   return true
 end
 
-effect.define("db.begin", { class = "pure", in_transaction = true, run = begin })
-effect.define("db.commit", { in_transaction = true, run = commit,
-  class = function(q) return q.depth == 0 and "idempotent" or "pure" end })
-effect.define("db.rollback", { class = "pure", in_transaction = true, run = rollback })
+--- An end that was replayed.
+local function ended(q, _, call)
+  if q.depth == 0 then redo.ended(call, q.db, call.work.root) end
+end
+
+effect.define("db.begin", { class = "pure", in_transaction = true, run = begin, given = function(q, _, call)
+  if q.depth == 0 then redo.replayed(call, q.db, call.work) end
+end })
+effect.define("db.commit", { in_transaction = true, run = commit, given = ended, class = class_of, reconcile = ask_again })
+effect.define("db.rollback", { class = "pure", in_transaction = true, run = rollback, given = ended })
 
 --- Give a transaction up where nothing can wait for that any more.
 ---@param root core.db.root
 function M.abandon(root)
   local _ <close> = root.live -- rolls back without waiting
-  root.live = nil
+  root.live, root.over = nil, true
 end
 
 -- ---- copies --------------------------------------------------------------------------------------------------------------------

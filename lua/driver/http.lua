@@ -122,9 +122,11 @@ end
 
 -- ---- whole responses ----------------------------------------------------------------------------------------------------------
 
-local function fetch(q)
+local function fetch(asked)
+  local q, refused = policy.reach(asked, asked.url)
+  if not q then return nil, refused end
   local status, head, body = http.fetch(q)
-  if not status then return nil, head end
+  if not status then return nil, policy.reached(q, head) end
   return { status = status, head = head, body = body }, status, head
 end
 
@@ -159,13 +161,15 @@ local sources = {
   bytes = source_class(function(request) return request:chunk() end),
 }
 
-local function open(q)
+local function open(asked)
+  local q, refused = policy.reach(asked, asked.url)
+  if not q then return nil, refused end
   local request, err = http.start(q)
-  if not request then return nil, err end
+  if not request then return nil, policy.reached(q, err) end
   local status, head = request:head()
   if not status then
     request:close()
-    return nil, head
+    return nil, policy.reached(q, head)
   end
   return setmetatable({ request = request, about = { status = status, head = head } }, sources[q.read]), status, head
 end

@@ -38,6 +38,7 @@ local effect = require "core.effect"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local http = require "host.http"
+local policy = require "core.gate.policy"
 local streams = require "core.stream"
 local task = require "host.task"
 
@@ -47,8 +48,16 @@ local M = {}
 
 local protocols = {}
 
+local plain_of = setmetatable({}, { __mode = "k" }) -- for a policy that adds to them
+
 --- The options of requests, read once for all that have the same: prepare { method =, url =, headers = ... }, see host.http.
-M.prepare = http.prepare
+---@param options table
+---@return any prepared
+function M.prepare(options)
+  local prepared = http.prepare(options)
+  plain_of[prepared] = options
+  return prepared
+end
 
 --- Shapes of lines, by their words.
 local specs = setmetatable({}, { __index = function(list, words)
@@ -111,15 +120,26 @@ local function broken(protocol, err, q)
   return protocol.broken and protocol.broken(err, q) or err
 end
 
+--- What the dialect asks for, as the policy lets it reach the server: not where another one stands in for it, in this process.
+local function request_of(q, record, streamed)
+  local target = record.target
+  local options, sent = target.dialect.request(q, target, streamed, record.amend)
+  local endpoint = target.endpoint
+  if not options or not policy.rules or endpoint.url ~= endpoint.meant then return options, sent end
+  local reach, refused = policy.reach(plain_of[options] or options, endpoint.url)
+  if not reach then return nil, refused end
+  return reach, sent
+end
+
 -- ---- one reply ----------------------------------------------------------------------------------------------------------
 
 local function call(q, record)
   local target = record.target
   local protocol = target.dialect
-  local options, sent = protocol.request(q, target, false, record.amend)
+  local options, sent = request_of(q, record, false)
   if not options then return nil, sent end
   local status, head, body = http.fetch(options, sent)
-  if not status then return nil, broken(protocol, head, q) end
+  if not status then return nil, broken(protocol, policy.reached(options, head), q) end
   if status >= 300 then return nil, protocol.error(status, body, q, head, target) end
   return protocol.reply(body, q, record.attempts, target)
 end
@@ -228,7 +248,7 @@ local function slow(stream, line, stopped)
   if event == nil then return nil end
   local how, source = stream.how, streams.innermost(stream)
   local kind = event.type
-  if kind == "done" and how.on_done then how.on_done(event, source.q) end
+  if kind == "done" and how.on_done then how:on_done(event) end
   if not how.bare then return event, busy(source) end
   return kind == "text" and event.text ~= "" and event.text, busy(source)
 end
@@ -251,28 +271,16 @@ local function refused(request, target, status, q, head)
   return protocol.error(status, body, q, head, target)
 end
 
-local function open(q, record)
-  local target = record.target
+-- Opening is three calls, each the last thing the one before does: while one waits, what only the others need is gone, and its
+-- stack is small.
+
+--- The first event, before anybody can have seen one: a failure up to here may be tried again. One that is plain text stays where
+--- it is, for the iterator.
+local function begun(source)
+  local request, q, target = source.request, source.q, source.target
   local protocol = target.dialect
-  local options, sent = protocol.request(q, target, true, record.amend)
-  if not options then return nil, sent end
-  local request, err = http.start(options, sent)
-  sent = nil -- luacheck: ignore (this may wait long)
-  if not request then return nil, broken(protocol, err, q) end
-  local status, head = request:head()
-  if not status then
-    request:close()
-    return nil, broken(protocol, head, q)
-  end
-  if status >= 300 then return nil, refused(request, target, status, q, head) end
   local words = protocol.plain and protocol.plain(q)
-  local spec = words and specs[words]
-  local source = setmetatable({ request = request, events = NONE, first = 1, q = q, target = target, said = nil,
-    begun = nil }, Source)
-  if record.attempts > 1 then source.attempts = record.attempts end
-  -- The first event, before anybody can have seen one: a failure up to here may be tried again. One that is plain text stays where
-  -- it is, for the iterator.
-  local event, failed
+  local spec, failed = words and specs[words], nil
   if spec then
     local _, broke = request:ready()
     failed = broke and broken(protocol, broke, q)
@@ -283,6 +291,7 @@ local function open(q, record)
       return source
     end
   end
+  local event = nil
   if not failed then event, failed = source:next() end
   if failed then
     request:close()
@@ -293,6 +302,29 @@ local function open(q, record)
     source.events[source.first] = event
   end
   return source
+end
+
+--- reached: what was sent, where the policy of hosts has a say; else nil.
+local function answered(q, target, request, attempts, reached)
+  local status, head = request:head()
+  if not status then
+    request:close()
+    return nil, broken(target.dialect, policy.reached(reached, head), q)
+  end
+  if status >= 300 then return nil, refused(request, target, status, q, head) end
+  local source = setmetatable({ request = request, events = NONE, first = 1, q = q, target = target, said = nil,
+    begun = nil }, Source)
+  if attempts > 1 then source.attempts = attempts end
+  return begun(source)
+end
+
+local function open(q, record)
+  local target = record.target
+  local options, sent = request_of(q, record, true)
+  if not options then return nil, sent end
+  local request, err = http.start(options, sent)
+  if not request then return nil, broken(target.dialect, policy.reached(options, err), q) end
+  return answered(q, target, request, record.attempts, type(options) == "table" and options.reached and options)
 end
 
 local function usage_of(source)

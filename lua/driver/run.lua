@@ -55,6 +55,9 @@ effect.define("step", { class = function(q) return q.idempotent and "idempotent"
 -- ---- from outside -------------------------------------------------------------------------------------------------------------
 
 local function entry_of(call, what)
+  if call and call.context.inside then
+    return nil, errors.new("argument", what .. ": a step or a tool takes no signal; wait for it in the run itself")
+  end
   local journal = call and call.context.journal
   local entry = journal and journal.entry
   if entry then return entry, journal end
@@ -87,11 +90,23 @@ effect.define("run.start", { class = "idempotent", repeats = true, run = functio
   end)
 end })
 
+--- A run that awaits one which is parked is parked, too: that is no outcome, and it goes on when the other one does.
+local function park_with(journal, id, err)
+  local why = err.message:gsub("^run .- is parked: ", ""):gsub("^in doubt: ", "")
+  local parked = errors.new("parked", ("it waits for run %s, which is %s: %s"):format(id,
+    err.kind == "in_doubt" and "in doubt" or "parked", why), { hint = err.hint, cause = err, awaits = id })
+  journal:stop(parked)
+  return parked
+end
+
 effect.define("run.await", { class = "pure", run = function(q, call)
   local journal = call and call.context.journal
   local goes_on = journal and journal:waits_for("run " .. q.id)
   local ended, err = runs.await(q.id)
   if goes_on then goes_on() end
+  if err and journal and journal.log and (err.kind == "parked" or err.kind == "in_doubt") then
+    return nil, park_with(journal, q.id, err)
+  end
   return ended, err
 end })
 

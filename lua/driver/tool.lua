@@ -1,7 +1,7 @@
 --- The effect of a tool: tool.call { name, args, id, agent, needs_approval, idempotent, through }. through: it is an agent.
 ---
---- What a body does to the world it does by effects, and a durable run sees which of them were begun: so the call as a whole is in
---- doubt only after one that changes something. With a C module in the process that is not known, and the call itself has an intent.
+--- What a body does to the world it does by effects, and a durable run sees which of them were begun: so the call as a whole is
+--- in doubt only after one that changes something. With a C module in the process that is not known: the call has an intent itself.
 ---
 --- The request is data; the job that comes beside it does the work. What it raises is the outcome, a value like any other
 --- driver's: only `cancelled` of the calling task goes on as itself.
@@ -17,15 +17,19 @@ local current = require "core.task".current
 local M = {}
 
 local xpcall, handler = coro.raw_xpcall, coro.handler
+local deliver = scopes.deliver
 
-local function run(q, call, job)
+--- Do the work, in protected mode.
+local function protected(f, ...)
   local task = current()
   local unwinding = task.unwinding
-  local ok, value = xpcall(job.body, handler, job, q, call and call.span and call.span.id, call)
+  local ok, value = xpcall(f, handler, ...)
   if ok then return value end
   scopes.go_on(task, unwinding)
   return nil, errors.wrap(value)
 end
+
+local function run(q, call, job) return protected(job.body, job, q, call and call.span and call.span.id, call) end
 
 --- Request -> fun(usage): told what the agents in a tool's body used that a replay does not run.
 local users = setmetatable({}, { __mode = "k" })
@@ -38,6 +42,23 @@ effect.define("tool.call", { run = run, approvable = true, subject = function(q)
   given = function(q, facts)
     if facts.nested and users[q] then users[q](facts.nested) end
   end })
+
+local definition, straight = effect.about "tool.call", effect.straight
+
+--- Does a call that needs no approval concern nobody but the tool? Then M.work does it, without a request.
+---@return boolean
+function M.straight() return straight(definition) end
+
+--- Do the work of such a call.
+---@param f function
+---@param ... any its arguments
+---@return any value
+---@return stoke.error|nil err
+function M.work(f, ...)
+  local value, err = protected(f, ...)
+  if err and err.kind == "cancelled" then deliver(current()) end
+  return value, err
+end
 
 --- Does the work of a call; other fields are its own.
 ---@class stoke.tool.job

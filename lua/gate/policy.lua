@@ -8,9 +8,12 @@
 --- deny goes before ask, ask before allow. Whether a tool that needs approval is asked about is decided here, too: a pattern of
 --- `allow` is the approval. Paths are judged by their names (absolute, `.` and `..` taken out), not by what links make of them:
 --- the jail of the file tools is `root`. A pattern with a slash at its end is the folder and all below it; `~/` is the user's home.
---- Hosts are judged as they are connected to, after each redirect, too, and model servers are hosts like any other. `localhost` is
---- also the addresses that it always stands for. Commands are their words; deny and ask also see a program that is given by its
---- path under its name.
+--- Commands are their words; deny and ask also see a program that is given by its path under its name.
+---
+--- Hosts are judged by the name or address in the URL, in the spelling that is connected to, after each redirect, too; model
+--- servers are hosts like any other. `localhost` is also the addresses that it always stands for. No other name is looked up, so
+--- a pattern such as "10.*" does not fit a name that resolves there: for that there is `otherwise = { host = "public" }`, by which
+--- a host that no pattern fits must have a public address. That is judged as each connection is made.
 
 local approval = require "core.approval"
 local errors = require "core.errors"
@@ -26,10 +29,13 @@ M.rules = nil
 
 local KINDS = { tool = "table", path = "table", host = "table", command = "table" }
 local VERDICTS = { allow = true, ask = true, deny = true }
+local HOST_VERDICTS = { allow = true, ask = true, deny = true, public = true }
 
 -- ---- patterns -----------------------------------------------------------------------------------------------------------------
 
---- An absolute path without `.`, `..` and doubled slashes.
+--- An absolute path without `.`, `..` and doubled slashes. Paths of URLs are settled elsewhere, since they mean other things: a
+--- doubled slash counts, a slash at the end too, and there is a query (stdlib/tools/fetch/url.lua); a server's have escapes
+--- (stdlib/http/request.lua).
 ---@param path string
 ---@return string
 function M.absolute(path)
@@ -111,8 +117,9 @@ function M.set(rules)
   end
   errors.options(compiled.otherwise, { tool = true, path = true, host = true, command = true }, "stoke.policy: otherwise")
   for kind, verdict in next, compiled.otherwise do
-    if not VERDICTS[verdict] then
-      errors.argument('stoke.policy: otherwise.%s must be "allow", "ask" or "deny", got %s', kind, errors.describe(verdict))
+    if not (kind == "host" and HOST_VERDICTS or VERDICTS)[verdict] then
+      errors.argument('stoke.policy: otherwise.%s must be "allow", "ask"%s or "deny", got %s', kind,
+        kind == "host" and ', "public"' or "", errors.describe(verdict))
     end
   end
   M.restore(compiled)
@@ -122,7 +129,8 @@ end
 --- anything (in a path: but a slash; `**` for that, too). deny goes before ask, ask before allow; `otherwise` is for what no
 --- pattern of its kind fits. An allowed tool is not asked about, whatever its needs_approval says.
 ---@param rules table|nil { allow = { tool = { "get_*" } }, ask = { command = { "git push*" } }, deny = { path = { "**/.env" } },
----  otherwise = { host = "ask" }, timeout = seconds that an approval may take }
+---  otherwise = { host = "ask" }, timeout = seconds that an approval may take }; otherwise.host may also be "public": a host that
+---  no pattern fits is allowed where its address is public, judged as each connection is made
 ---Raises `argument`.
 ---
 --- Example: `stoke.policy { deny = { host = { "*.internal" } }, ask = { tool = { "write_file" } } }`
@@ -161,7 +169,7 @@ end
 --- What the rules say of one subject: a verdict; nil when no rule fits it.
 ---@param kind "tool"|"path"|"host"|"command"
 ---@param value string
----@return "allow"|"ask"|"deny"|nil
+---@return "allow"|"ask"|"deny"|"public"|nil
 ---@return string|nil pattern that decided; nil where `otherwise` did
 function M.verdict(kind, value)
   local rules = M.rules
@@ -176,6 +184,40 @@ function M.verdict(kind, value)
   rule = fits(rules.allow[kind], value, true)
   if rule then return "allow", rule.text end
   return rules.otherwise[kind]
+end
+
+--- Options of the engine with which a host that no pattern fits is connected to: where otherwise.host is "public", as for
+--- http.get { public = true }. Exceptions that the request itself makes do not count.
+---@param q table of the engine; not changed
+---@param url string
+---@return table|nil q
+---@return stoke.error|nil
+function M.reach(q, url)
+  local rules = M.rules
+  if not rules or rules.otherwise.host ~= "public" or q.socket then return q end
+  local _, host = http.place(url)
+  if not host or M.verdict("host", host) ~= "public" then return q end
+  if q.proxy and q.proxy ~= "" then
+    local what = ("the policy allows the host %s at public addresses only, which a proxy does not tell"):format(host)
+    return nil, errors.new("denied", what,
+      { hint = ("stoke.policy { allow = { host = { %q } }, ... }, or leave the proxy out"):format(host) })
+  end
+  local out = {}
+  for name, value in next, q do out[name] = value end
+  out.public, out.allow, out.reached = true, nil, host
+  return out
+end
+
+--- What such a request failed with.
+---@param q any as reach() gave it
+---@param err stoke.error
+---@return stoke.error
+function M.reached(q, err)
+  if type(q) == "table" and q.reached and err.kind == "denied" then
+    err.hint = ('otherwise.host of the policy is "public"; to allow this host: stoke.policy { allow = { host = { %q } }, ... }')
+      :format(q.reached)
+  end
+  return err
 end
 
 --- Do the rules say anything of this kind?

@@ -61,7 +61,7 @@ end
 --- Where a request goes, for one line of a trace: no bodies.
 local function summary(q)
   if type(q) ~= "table" then return q ~= nil and tostring(q) or nil end
-  return q.model or (type(q.url) == "string" and address(q.url)) or q.path or q.name or (q.argv and q.argv[1]) or q.key
+  return q.model or (type(q.url) == "string" and address(q.url)) or q.path or q.name or (q.argv and q.argv[1]) or q.key or q.db
 end
 
 --- To the microsecond: what lies below is noise.

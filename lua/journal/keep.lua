@@ -5,6 +5,7 @@
 
 local errors = require "core.errors"
 local host = require "host.task"
+local point = require "host.store".fault_point -- false, but in a test that kills the process
 local rest = require "host.schedule".rest
 local tasks = require "core.task"
 
@@ -117,9 +118,37 @@ end
 function M.barrier(journal)
   if not journal.log then return journal.stopped end
   M.flush(journal)
+  if point then point "barrier" end
   local _, err = journal.log:barrier()
   if err then return failed(journal, err) end
   return nil
+end
+
+--- What the run waits for that may take long, in words; the function that is returned tells that it is over.
+---@param self stoke.journal
+---@param words string
+---@return fun()
+function M.waits_for(self, words)
+  local entry = { words = words }
+  table.insert(self.waiting, entry)
+  M.touch(self)
+  return function()
+    for i, other in ipairs(self.waiting) do
+      if other == entry then table.remove(self.waiting, i) end
+    end
+    M.touch(self)
+  end
+end
+
+--- What is told of it: "waiting" for something that takes long, or "running".
+---@param self stoke.journal
+---@return string state
+---@return string|nil waits
+function M.state(self)
+  local first = self.waiting[1]
+  if not first then return "running" end
+  local more = #self.waiting - 1
+  return "waiting", more > 0 and ("%s, and %d more"):format(first.words, more) or first.words
 end
 
 --- Make sure of an error that stops a run: kind `parked`, with the words of what stopped it.

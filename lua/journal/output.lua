@@ -4,6 +4,7 @@
 
 local effect = require "core.effect"
 local errors = require "core.errors"
+local flush = require "host.stdio".flush
 local park = require "host.task".park
 local stdio = require "core.stdio"
 local tasks = require "core.task"
@@ -80,6 +81,7 @@ function M.wait(output)
     local woken, err = park "output of a run"
     if woken == nil then return err end
   end
+  flush() -- what a pipe takes at once is no longer lost with this process
   return output.gone
 end
 

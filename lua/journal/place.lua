@@ -70,21 +70,33 @@ function M.shown(value)
   return #text > 200 and text:sub(1, 200) .. "..." or text
 end
 
+--- Whether two values are the same.
+---@param a any
+---@param b any
+---@return boolean
+function M.same(a, b) return find(a, b, "") == nil end
+
+local NAMES = { "recorded", "asked" }
+
 --- What differs, in words.
 ---@param recorded any
 ---@param asked any
+---@param names? { [1]: string, [2]: string } what the two are called: "recorded" and "asked"
 ---@return string words
 ---@return string|nil path
 ---@return integer|nil byte
-function M.difference(recorded, asked)
+function M.difference(recorded, asked, names)
   local path, x, y = find(recorded, asked, "")
   if not path then return "in what cannot be shown: a value that is kept as a digest" end
-  local where = path == "" and "the request" or path
+  local where = path == "" and (names and "it" or "the request") or path
+  names = names or NAMES
+  local width = math.max(#names[1], #names[2]) + 1
+  local first, second = names[1] .. ":" .. (" "):rep(width - #names[1]), names[2] .. ":" .. (" "):rep(width - #names[2])
   if type(x) == "string" and type(y) == "string" then
     local at = first_byte(x, y)
-    return ("%s differs at byte %d\n  recorded: %s\n  asked:    %s"):format(where, at, around(x, at), around(y, at)), path, at
+    return ("%s differs at byte %d\n  %s%s\n  %s%s"):format(where, at, first, around(x, at), second, around(y, at)), path, at
   end
-  return ("%s differs\n  recorded: %s\n  asked:    %s"):format(where, M.shown(x), M.shown(y)), path
+  return ("%s differs\n  %s%s\n  %s%s"):format(where, first, M.shown(x), second, M.shown(y)), path
 end
 
 return M

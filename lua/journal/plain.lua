@@ -100,6 +100,29 @@ function M.copy(value, loose)
   return kept
 end
 
+--- A copy of a row as it is now: what of it still grows is copied, too.
+---@param row stoke.journal.row
+---@return stoke.journal.row
+function M.held(row)
+  local outcome = row.outcome
+  local own = { number = row.number, key = row.key, name = row.name, class = row.class, digest = row.digest,
+    request = row.request, where = row.where, inside = row.inside, outcome = outcome, seen = row.seen, inline = row.inline,
+    time = row.time, at = row.at, intent = row.intent, given = nil }
+  if not outcome or not outcome.items then return own end
+  own.outcome = {}
+  for name, value in next, outcome do own.outcome[name] = value end
+  for _, list in ipairs { "items", "came" } do
+    local grows = outcome[list]
+    own.outcome[list] = grows and move(grows, 1, #grows, 1, {})
+  end
+  for at, item in ipairs(outcome.items) do -- those that are asked for are still to be filled
+    local filled = {}
+    for name, value in next, item do filled[name] = value end
+    own.outcome.items[at] = filled
+  end
+  return own
+end
+
 -- ---- digests ------------------------------------------------------------------------------------------------------------------
 
 --- The same with what JSON cannot say in other words: bytes, numbers that are none, keys that are no strings.

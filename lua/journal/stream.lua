@@ -15,8 +15,9 @@ local function outside(recorder, note, kept, f, ...)
   local ok, item, err = xpcall(f, handler, ...)
   local raised = not ok and errors.wrap(item) or nil
   if raised then item, err = nil, raised end
+  kept.inline = not recorder.visible or schedule.over()
   item, err = note(recorder, kept, item, err, raised)
-  kept.inline = not recorder.visible or schedule.finish()
+  if not kept.inline then schedule.deliver() end
   if raised then error(raised, 0) end
   return item, err
 end

@@ -8,6 +8,7 @@ local host = require "host.task"
 local journals = require "core.journal"
 local mail = require "core.runs.mail"
 local outputs = require "core.journal.output"
+local point = require "host.store".fault_point
 local scopes = require "core.scope"
 local tasks = require "core.task"
 
@@ -90,6 +91,8 @@ local function resolve(entry, parts, log)
     end
   end
   if not list[1] then return nil end
+  log:state("running") -- with what was said: from here on nobody is asked any more
+  entry.run.state = "running"
   local _, failed = log:barrier()
   if failed then return failed end
   for _, said in ipairs(list) do entry.store:resolved(entry.id, said.key) end
@@ -108,9 +111,18 @@ local function full(err)
   return cause.kind == "db" and tostring(cause.code):find "SQLITE_FULL" ~= nil
 end
 
+--- How a person says what came of an effect in doubt.
+---@param id string of the run
+---@return string
+function M.hint(id)
+  local quoted = id:find "[^%w_./:@%%+-]" and "'" .. id:gsub("'", "'\\''") .. "'" or id
+  return ("look whether it was done, then say so: stoke resolve %s --retry, --value JSON or --fail WHY"):format(quoted)
+end
+
 --- It stays as it is, until what is wrong is mended.
 local function park(entry, err, log)
   entry.parked = err
+  if err.kind == "in_doubt" then err.hint = M.hint(entry.id) end
   M.parked[entry.id] = entry
   entry.retries = full(err)
   local what = err.kind == "in_doubt" and "in doubt: " or err.kind == "replay" and "it does not go as recorded: " or ""
@@ -118,7 +130,27 @@ local function park(entry, err, log)
     log:state("parked", what .. err.message)
     log:barrier()
   end
-  if M.on_parked then M.on_parked(entry, err) end
+  mail.unwatch(entry)
+  if err.kind == "in_doubt" then mail.watch(entry.store, entry, M.again) end
+  if rawget(err, "awaits") then mail.watch(entry.store, entry, M.follow) end
+end
+
+--- Take a run up again that is parked with the one it awaits, once that has ended.
+---@param entry stoke.runs.live
+function M.follow(entry)
+  local other = entry.store:find(entry.parked.awaits)
+  if not other or not ENDED[other.state] or M.parked[entry.id] ~= entry then return end
+  mail.unwatch(entry)
+  M.begin(entry.store, entry.run, entry.definition)
+end
+
+--- Take a parked run up again, where a person has said something about what is in doubt.
+---@param entry stoke.runs.live
+function M.again(entry)
+  local said = entry.store:resolutions(entry.id)
+  if not said or not said[1] or M.parked[entry.id] ~= entry then return end
+  mail.unwatch(entry)
+  M.begin(entry.store, entry.run, entry.definition)
 end
 
 local function state_of(err)
@@ -129,9 +161,7 @@ end
 local function finish(entry, results, log, definition)
   local err = results.err
   if entry.suspended then return end
-  if err and (err.kind == "parked" or err.kind == "in_doubt" or err.kind == "replay") then
-    return park(entry, err, log)
-  end
+  if entry.journal and entry.journal:broken() then return park(entry, err, log) end
   local state = state_of(err)
   local refused = log:finish(state, not err and results[1] or nil, err)
   if not refused and definition and definition.finish then refused = definition.finish(log, entry, state, err) end
@@ -201,6 +231,7 @@ live = function(entry)
   for _, one in ipairs(parts.sources) do known[one.name] = true end
   if not parts.sources[1] then code.keep(log, known) end
   if began then log:epoch() end
+  if began and point then point "resume" end
   if run.state ~= "running" then log:state("running") end
   local known_as = run.snapshots == 0 and run.id or ("%s\nsnapshot %d"):format(run.id, run.snapshots)
   local journal = journals.new { id = run.seed, run_id = known_as, log = log, kept = began and parts or nil, require = load }
@@ -221,7 +252,7 @@ end
 
 local function take_up(entry)
   local ok, err = pcall(live, entry)
-  mail.unwatch(entry)
+  if not entry.parked then mail.unwatch(entry) end
   M.live[entry.id] = nil
   entry.store:release(entry.run)
   if not ok and not entry.suspended then
@@ -233,6 +264,11 @@ local function take_up(entry)
   entry.over = true
   wake_all(entry)
   if entry.retries then M.retry(entry) end
+  local following = {}
+  for _, other in next, M.parked do
+    if entry.ended and rawget(other.parked, "awaits") == entry.id then following[#following + 1] = other end
+  end
+  for _, other in ipairs(following) do M.follow(other) end
 end
 
 --- When there was no room on the disk: look again from time to time.

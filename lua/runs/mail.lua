@@ -83,13 +83,19 @@ local function hand_out(mail)
   end
 end
 
+--- Does the run live? One that is loaded or replayed cannot be cancelled from outside yet.
+local function lives(entry)
+  local journal = entry.journal
+  return journal and journal.root and journal.schedule:mode() ~= "replay"
+end
+
 local function cancel(entry)
-  while entry.journal and entry.journal.schedule and entry.journal.schedule:mode() == "replay" do host.park("replay", 0.01) end
+  while not entry.over and not lives(entry) do host.park("replay", 0.01) end
   local root = entry.journal and entry.journal.root
   if root and not root.state then scopes.cancel(root, errors.new("cancelled", "the run was cancelled")) end
 end
 
---- Cancel a run that lives; waits while it is replayed.
+--- Cancel a run that this process has; waits while it is loaded or replayed.
 ---@param entry stoke.runs.live
 function M.cancel(entry) cancel(entry) end
 

@@ -60,13 +60,11 @@ M.text = text_of
 ---@field seconds number
 ---@field more string
 
---- A value alone, and nothing unusual known of it.
+--- A value alone, and nothing unusual known of it: no third field is there.
 local function is_plain(outcome)
-  if not known.is_once(outcome.facts) then return false end
-  for name in next, outcome do
-    if name ~= "value" and name ~= "facts" then return false end
-  end
-  return true
+  local facts = outcome.facts
+  if facts == nil or not known.is_once(facts) then return false end
+  return next(outcome, (next(outcome, (next(outcome))))) == nil
 end
 
 --- An outcome as it is kept, without the items of a stream. One that is a value and nothing else, as most are, is only its text.
@@ -77,24 +75,24 @@ end
 ---@return stoke.error|nil err `limit`
 function M.outcome(outcome, sink, max)
   max = max or M.LIMIT
-  if outcome.value ~= nil and is_plain(outcome) then return text_of(outcome.value, sink, max) end
-  local kind, said = kind_of(outcome)
-  local made = { kind = kind, value = outcome.text or null, err = null, facts = null, more = null, input = null, output = null,
-    seconds = null }
-  local function text(value)
-    local made_of, err = text_of(value, sink, max)
-    if not made_of then error(err, 0) end
-    return made_of
+  local value = outcome.value
+  if value ~= nil and is_plain(outcome) then
+    local text = encode(value, sink, false, max)
+    if text then return text end
+  elseif outcome.text and is_plain(outcome) then
+    return outcome.text
   end
-  local ok, err = pcall(function()
-    if outcome.value ~= nil then made.value = text(outcome.value) end
-    if outcome.err ~= nil then made.err = text(outcome.err) end
-    made.facts, made.input, made.output, made.seconds = known.keep(outcome.facts, text)
-    local more = more_of(outcome, said)
-    if more then made.more = text(more) end
-  end)
-  if not ok then return nil, err end
-  return made
+  local kind, said = kind_of(outcome)
+  local kept, err, failed = outcome.text or null, null, nil
+  if value ~= nil then kept, failed = text_of(value, sink, max) end
+  if not failed and outcome.err ~= nil then err, failed = text_of(outcome.err, sink, max) end
+  if failed then return nil, failed end
+  local facts, input, output, seconds
+  facts, input, output, seconds, failed = known.keep(outcome.facts, text_of, sink, max)
+  local more = not failed and more_of(outcome, said) or null
+  if more ~= null then more, failed = text_of(more, sink, max) end
+  if failed then return nil, failed end
+  return { kind = kind, value = kept, err = err, facts = facts, more = more, input = input, output = output, seconds = seconds }
 end
 
 --- The items of a stream that has ended.

@@ -15,20 +15,28 @@ local USUAL = { attempts = 1, calls = 1, estimated = false, load_seconds = 0, re
 local NOTHING = { attempts = 0, calls = 0, estimated = false, input_tokens = 0, load_seconds = 0, output_tokens = 0, repairs = 0,
   seconds = 0, tool_calls = 0 }
 
+local function count_of(t)
+  local n = 0
+  for _ in next, t do n = n + 1 end
+  return n
+end
+local USUALS <const>, NOTHINGS <const> = count_of(USUAL), count_of(NOTHING)
+
+local math_type = math.type
+
 --- What of a table is not usual; nil where it has not exactly these names, and those apart.
-local function unusual(t, usual, apart)
-  local out, count = {}, 0
+local function unusual(t, usual, names, apart)
+  local out = {}
   for name, value in next, t do
     local mostly = usual[name]
     if mostly ~= nil then
-      count = count + 1
-      if value ~= mostly or math.type(value) ~= math.type(mostly) then out[name] = value end
+      names = names - 1
+      if value ~= mostly or math_type(value) ~= math_type(mostly) then out[name] = value end
     elseif not apart or not apart[name] then
       return nil
     end
   end
-  for _ in next, usual do count = count - 1 end
-  return count == 0 and out or nil
+  return names == 0 and out or nil
 end
 
 local APART = { input_tokens = true, output_tokens = true, seconds = true }
@@ -36,11 +44,11 @@ local APART = { input_tokens = true, output_tokens = true, seconds = true }
 --- A usage that is as usages of models are.
 local function regular(facts)
   local usage = facts.usage
-  if facts.attempts ~= 1 or math.type(facts.attempts) ~= "integer" or facts.counts ~= true
+  if facts.attempts ~= 1 or math_type(facts.attempts) ~= "integer" or facts.counts ~= true
     or getmetatable(usage) then return nil end
-  if math.type(usage.input_tokens) ~= "integer" or math.type(usage.output_tokens) ~= "integer" then return nil end
-  if math.type(usage.seconds) ~= "float" then return nil end
-  return unusual(usage, USUAL, APART)
+  if math_type(usage.input_tokens) ~= "integer" or math_type(usage.output_tokens) ~= "integer" then return nil end
+  if math_type(usage.seconds) ~= "float" then return nil end
+  return unusual(usage, USUAL, USUALS, APART)
 end
 
 --- Is nothing more known than that it took one attempt?
@@ -54,15 +62,18 @@ end
 
 --- Facts as they are kept.
 ---@param facts any
----@param text fun(value: any): string makes a value a text
+---@param text fun(value: any, sink: table, max: integer): string?, stoke.error? makes a value a text
+---@param sink table<string, string>
+---@param max integer
 ---@return any facts json.null: once
 ---@return any input_tokens json.null: no usage, or one that is unlike others
 ---@return any output_tokens
 ---@return any seconds
-function M.keep(facts, text)
+---@return stoke.error|nil err
+function M.keep(facts, text, sink, max)
   if type(facts) ~= "table" or not facts.usage and not facts.nested then
-    local made = text(facts == nil and null or facts)
-    return made == ONCE and null or made, null, null, null
+    local made, err = text(facts == nil and null or facts, sink, max)
+    return made == ONCE and null or made, null, null, null, err
   end
   local out, input, output, seconds = {}, null, null, null
   for name, value in next, facts do out[name] = value end
@@ -71,9 +82,11 @@ function M.keep(facts, text)
     input, output, seconds = facts.usage.input_tokens, facts.usage.output_tokens, facts.usage.seconds
     out.attempts, out.counts, out.usage = nil, nil, next(rest) and rest or nil
   end
-  local sums = type(facts.nested) == "table" and not getmetatable(facts.nested) and unusual(facts.nested, NOTHING)
+  local sums = type(facts.nested) == "table" and not getmetatable(facts.nested) and unusual(facts.nested, NOTHING, NOTHINGS)
   if sums then out.nested, out.nested_beyond_0 = nil, sums end
-  return next(out) and text(out) or null, input, output, seconds
+  if next(out) == nil then return null, input, output, seconds end
+  local made, err = text(out, sink, max)
+  return made, input, output, seconds, err
 end
 
 local function filled(t, usual)

@@ -47,10 +47,7 @@ local COPIES = {
   "INSERT INTO modules SELECT ?1,number,name FROM modules WHERE run=?2 AND ?3=?3",
   "INSERT INTO sources SELECT ?1,number,name,hash FROM sources WHERE run=?2 AND ?3=?3",
 }
-local CUT = [[INSERT INTO deliveries SELECT ?1,first,min(records,?3),substr(bytes,1,?4-first) FROM deliveries
-  WHERE run=?2 AND first<?4]]
-local SOME = "INSERT INTO deliveries SELECT ?1,first,records,bytes FROM deliveries WHERE run=?2 AND records<=?3"
-local ALL = "INSERT INTO deliveries SELECT ?1,first,records,bytes FROM deliveries WHERE run=?2"
+local DELIVERIES = "INSERT INTO deliveries (run,first,records,bytes) VALUES (?,0,?,CAST(? AS BLOB))"
 local CHANGE = "UPDATE records SET outcome=?,value=?,lengths=NULL,error=?,facts=?,more=?,input_tokens=?,"
   .. "output_tokens=?,seconds=?,asks=NULL WHERE id=?"
 
@@ -95,19 +92,16 @@ function M.fork(store, run, at, options)
   local next_at
   next_at, failed = load.cut_at(store, run.number, at)
   if failed then return nil, store:failed(failed) end
+  local log
+  log, failed = load.guarded(store, load.deliveries, store, run.number, at == known.last and math.huge or at, next_at)
+  if not log then return nil, failed end
   local ok, err = transaction(store, function(does)
     local now = wall()
     local number = does(FORK, { options.id, now, now, at, run.number }).last_id
     local places = { number, run.number, at }
     does(RECORDS, places)
     for _, sql in ipairs(COPIES) do does(sql, places) end
-    if at == known.last then
-      does(ALL, { number, run.number })
-    elseif next_at then
-      does(CUT, { number, run.number, at, next_at })
-    else
-      does(SOME, places)
-    end
+    if log ~= "" then does(DELIVERIES, { number, at, log }) end
     for record, outcome in next, options.outcomes or {} do change(does, number, record, outcome) end
     return true
   end)

@@ -43,18 +43,26 @@ M.RUN = RUN
 ---@field fork_at? integer
 ---@field snapshots integer how often it began anew from its state
 
---- A failure of the engine for a damaged text.
-function M.damaged(store, err)
-  return errors.new("db", ("%s: %s"):format(store.path, err.message),
-    { code = "SQLITE_CORRUPT", hint = "stoke doctor checks the file; what can be read of it is saved by `sqlite3 FILE .recover`" })
+--- The error for what is raised where damaged data is read: texts that say nothing, columns of another kind.
+---@param store stoke.store
+---@param raised any
+---@return stoke.error
+local function damaged(store, raised)
+  if errors.is(raised) and raised.kind ~= "protocol" then return raised end
+  return errors.new("db", ('the store "%s" is damaged: %s'):format(store.path, errors.is(raised) and raised.message
+    or tostring(raised)),
+    { code = "SQLITE_CORRUPT", hint = "stoke doctor checks the file; `sqlite3 FILE .recover` saves what can be read" })
 end
 
---- Call f; what it raises for damaged data is a second result.
+M.damaged = damaged
+
+--- Call f, which reads what a file says; nil and an error where that is damaged.
+---@param store stoke.store
+---@param f function
 function M.guarded(store, f, ...)
   local ok, value = pcall(f, ...)
   if ok then return value end
-  if errors.is(value) and value.kind == "protocol" then return nil, M.damaged(store, value) end
-  error(value, 0)
+  return nil, damaged(store, value)
 end
 
 --- Rows of a statement, each given to f.
@@ -121,10 +129,11 @@ local RECORDS = ("SELECT %s FROM records WHERE id BETWEEN ? AND ? ORDER BY id"):
 local FEW = ("SELECT id,%s FROM records WHERE id BETWEEN ? AND ? AND coalesce(%s) IS NOT NULL"):format(codec.FEW, codec.FEW)
 
 --- A metatable for rows whose requests are made when they are first read.
-local function lazy(kept)
+local function lazy(store, kept)
   return { __index = function(row, name)
     if name ~= "request" then return nil end
-    local request = kept:of(row.number)
+    local ok, request = pcall(kept.of, kept, row.number)
+    if not ok then error(damaged(store, request), 0) end
     rawset(row, "request", request)
     return request
   end }
@@ -143,9 +152,9 @@ end
 
 M.all = all
 
-local function rows_of(run, records, few, contents)
+local function rows_of(store, run, records, few, contents)
   local kept = requests.kept(contents)
-  local meta = lazy(kept)
+  local meta = lazy(store, kept)
   for n, r in ipairs(records) do
     local row = row_of(r, few[r[1]], contents)
     if row.number ~= n then error(errors.new("protocol", ("run %d: record %d is missing"):format(run, n)), 0) end
@@ -171,13 +180,15 @@ end
 --- The log of the schedule, up to before the record after `to`.
 local function deliveries_of(store, run, to, next_at)
   local parts = {}
-  for i, r in ipairs(all(store, "SELECT records,bytes FROM deliveries WHERE run=? ORDER BY first", run)) do
+  for i, r in ipairs(all(store, "SELECT records,bytes,size FROM deliveries WHERE run=? ORDER BY first", run)) do
     if not next_at and r[1] > to then break end
-    parts[i] = r[2]
+    parts[i] = r[3] == null and r[2] or plain.stretch(r[2], r[3]) or error(errors.new("protocol", "deliveries are damaged"), 0)
   end
   local log = table.concat(parts)
   return next_at and log:sub(1, next_at) or log
 end
+
+M.deliveries = deliveries_of
 
 --- Where the deliveries of a run end that is cut after a record: nil where nobody wrote that down.
 function M.cut_at(store, run, to)
@@ -205,7 +216,7 @@ local function parts_of(store, run, to)
   local sources = all(store, "SELECT name,hash FROM sources WHERE run=? ORDER BY number", number)
   local contents = {}
   for _, r in ipairs(all(store, M.CONTENTS, number)) do contents[r[1]] = r[2] end
-  local rows = rows_of(number, records, few, contents)
+  local rows = rows_of(store, number, records, few, contents)
   add_pieces(rows, pieces, contents)
   for i, r in ipairs(modules) do modules[i] = r[1] end
   for i, r in ipairs(sources) do
@@ -228,12 +239,7 @@ end
 ---@param to? integer the last record
 ---@return stoke.store.parts|nil
 ---@return stoke.error|nil err
-function M.parts(store, run, to)
-  local ok, parts = pcall(parts_of, store, run, to)
-  if ok then return parts end
-  if not errors.is(parts) then error(parts, 0) end
-  return nil, parts.kind == "protocol" and M.damaged(store, parts) or parts
-end
+function M.parts(store, run, to) return M.guarded(store, parts_of, store, run, to) end
 
 --- How much of a run is written down, for a log that goes on.
 ---@param store stoke.store
@@ -243,7 +249,8 @@ end
 function M.known(store, run)
   local found, err = store.db:query([[SELECT
     (SELECT max(id) FROM records WHERE id BETWEEN ?1<<32 AND (?1<<32)+4294967295),
-    (SELECT coalesce(sum(length(bytes)),0) FROM deliveries WHERE run=?1), (SELECT count(*) FROM modules WHERE run=?1),
+    (SELECT coalesce(sum(coalesce(size,length(bytes))),0) FROM deliveries WHERE run=?1),
+      (SELECT count(*) FROM modules WHERE run=?1),
     (SELECT count(*) FROM sources WHERE run=?1), calls, tokens, bytes FROM runs WHERE number=?1]], { run })
   if not found then return nil, err end
   local r = found.rows[1]

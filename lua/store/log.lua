@@ -27,6 +27,12 @@ local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec
 local Log = {}
 Log.__index = Log
 
+-- Bytes of deliveries that are squeezed: some 40 ms for the largest.
+local SQUEEZED_MAX <const> = 1024 * 1024
+
+-- Statements that the engine gets at once.
+local BATCH <const> = 50000
+
 -- Bytes of a record beside its texts, about.
 local ROW_BYTES <const> = 150
 
@@ -56,8 +62,10 @@ local EPOCH = "UPDATE runs SET epoch=epoch+1,changed=? WHERE number=?"
 local BEGAN = "INSERT OR REPLACE INTO epochs (run,epoch,began,records) SELECT number,epoch,?,? FROM runs WHERE number=?"
 local PRINTED = "UPDATE runs SET printed=? WHERE number=?"
 local TAKEN = "UPDATE signals SET taken=? WHERE number=?"
-local JOIN = "INSERT OR REPLACE INTO deliveries SELECT run,0,max(records),CAST(group_concat(bytes,'') AS BLOB) FROM "
+local JOIN = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes) "
+  .. "SELECT run,0,max(records),CAST(group_concat(bytes,'') AS BLOB) FROM "
   .. "(SELECT run,records,bytes FROM deliveries WHERE run=? ORDER BY first) GROUP BY run"
+local SQUEEZED = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes,size) VALUES (?,0,?,?,?)"
 local JOINED = "DELETE FROM deliveries WHERE run=? AND first>0"
 local RESTART = "UPDATE runs SET input=?,workflow=?,seed=?,changed=?,calls=?,tokens=?,bytes=0,printed=0,state='running',waits=NULL,"
   .. "snapshots=snapshots+1 WHERE number=?"
@@ -78,7 +86,8 @@ function M.new(store, run, known)
   return setmetatable({ store = store, db = store.db, run = run, base = run << 32, before = known.last, last = known.last,
     offset = known.offset,
     modules = known.modules, sources = known.sources, calls = known.calls, tokens = known.tokens, bytes = known.bytes,
-    requests = requests.new(), list = {}, count = 0, what = {}, made = {}, items = {}, sizes = {}, streaming = {}, extra = {},
+    requests = requests.new(), list = {}, count = 0, what = {}, made = {}, asked = {}, items = {}, sizes = {}, streaming = {},
+      extra = {},
     sink = {}, used = {}, ticket = nil, unsynced = false, failed = nil }, Log)
 end
 
@@ -96,8 +105,15 @@ end
 
 --- A row was begun; one whose number is there is begun anew.
 ---@param row stoke.journal.row
-function Log:row(row)
+---@param raw? boolean its request is the script's own, which may change: it is made a text now, and the row need not keep it
+---@return boolean ok false: the request is not plain data
+function Log:row(row, raw)
   local number = row.number
+  if raw and row.request ~= nil then
+    local text, base, kept = self.requests:encode(row.request, number, self.sink, true)
+    if not text then return false end
+    self.asked[row] = base and { text, base, kept } or kept and { text, nil, kept } or text
+  end
   if number > self.last then
     self.last = number
   else
@@ -105,6 +121,7 @@ function Log:row(row)
     self.extra[#self.extra + 1] = { NO_PIECES, self.base | number }
   end
   mark(self, row, NEW)
+  return true
 end
 
 --- Its work begins: from now on it is in doubt until it has an outcome.
@@ -170,7 +187,7 @@ function Log:item(row, i)
     mark(self, row, ITEMS)
     return nil
   end
-  local text, err = codec.text(item, self.sink, self.store.limit)
+  local text, err = codec.text({ value = item.value }, self.sink, self.store.limit)
   local size = (self.sizes[row] or 0) + (text and #text or 0)
   if not text or size > self.store.limit then
     return err or errors.new("limit", ("%s: a stream of more than %d bytes"):format(row.name, self.store.limit))
@@ -265,14 +282,19 @@ end
 ---@param state "done"|"failed"|"cancelled"
 ---@param result any plain data
 ---@param err? stoke.error
+---@param deliveries? string all of the schedule's log, to be kept squeezed; else what there is of it is joined
 ---@return stoke.error|nil err the result is not kept: it is not plain, or too large
-function Log:finish(state, result, err)
+function Log:finish(state, result, err, deliveries)
   local value, failed = null, nil
   if result ~= nil then value, failed = codec.text(result, self.sink, self.store.limit) end
   local told = err and codec.text(err, self.sink) or failed and codec.text(failed, self.sink)
   local extra = self.extra
   extra[#extra + 1] = { END, state, value or null, told or null, wall(), 0, 0, 0, self.run }
-  extra[#extra + 1] = { JOIN, self.run }
+  if deliveries and #deliveries <= SQUEEZED_MAX then
+    extra[#extra + 1] = { SQUEEZED, self.run, self.last, blob(plain.squeeze(deliveries)), #deliveries }
+  else
+    extra[#extra + 1] = { JOIN, self.run }
+  end
   extra[#extra + 1] = { JOINED, self.run }
   return failed
 end
@@ -282,6 +304,22 @@ end
 local function flag(value)
   if value == nil then return null end
   return value
+end
+
+--- The text of an item, with whether it was there without a wait: that is known when it is written, not when it is told.
+local function flagged(text, item)
+  return ('%s,"inline":%s}'):format(text:sub(1, -2), item.inline and "true" or "false")
+end
+
+--- The items of a stream that was begun by another process: a piece that is written again must not take others along.
+local function all_anew(self, row, batch)
+  local items = {}
+  for i, item in ipairs(row.outcome.items) do
+    if item.value == nil then break end
+    items[#items + 1], items[#items + 2] = i, codec.text({ value = item.value }, self.sink)
+  end
+  batch[#batch + 1] = { NO_PIECES, self.base | row.number }
+  return items
 end
 
 --- What there is of a stream's items, as columns; nil and nil where it goes on.
@@ -300,12 +338,13 @@ local function items_of(self, row, batch)
   end
   local items = self.items[row]
   if not items then return nil end
+  if row.number <= self.before and not self.streaming[row] then items = all_anew(self, row, batch) end
   self.items[row], self.streaming[row] = nil, true
   local i = 1
   while items[i] do
     local first, texts = items[i], {}
     repeat
-      texts[#texts + 1] = items[i + 1]
+      texts[#texts + 1] = flagged(items[i + 1], outcome.items[items[i]])
       i = i + 2
     until items[i] ~= first + #texts
     batch[#batch + 1] = { PIECES, id, first, "[" .. table.concat(texts, ",") .. "]" }
@@ -331,7 +370,14 @@ NOTHING.kind = null
 local function insert(self, row, batch)
   local number, sink = row.number, self.sink
   local id, outcome, request, base, kept = self.base | number, row.outcome, row.request, nil, nil
-  if request ~= nil then request, base, kept = self.requests:encode(request, number, sink) end
+  local asked = self.asked[row]
+  if type(asked) == "table" then
+    request, base, kept = asked[1], asked[2], asked[3]
+  elseif asked then
+    request = asked
+  elseif request ~= nil then
+    request, base, kept = self.requests:encode(request, number, sink)
+  end
   local made = outcome and (self.made[row] or outcome_of(outcome, sink))
   self.bytes = self.bytes + ROW_BYTES + #row.key + (request and #request or 0)
   local name = name_of(row.key, row.name)
@@ -415,7 +461,7 @@ local function gathered(self)
     if place then statement[place], statement[place + 1], statement[place + 2] = self.calls, self.tokens, self.bytes end
     batch[#batch + 1] = statement
   end
-  if self.count > 0 then self.count, self.list, self.what, self.made = 0, {}, {}, {} end
+  if self.count > 0 then self.count, self.list, self.what, self.made, self.asked = 0, {}, {}, {}, {} end
   if #extra > 0 then self.extra = {} end
   return batch
 end
@@ -437,7 +483,15 @@ local function append(self, durable)
   end
   local before = self.ticket
   if before and before.done then outcome_of_batch(self, before) end
-  local ticket, err = self.db:append(batch, durable, self.run)
+  local ticket, err
+  if #batch <= BATCH then
+    ticket, err = self.db:append(batch, durable, self.run)
+  else -- more than the engine takes: rows come before the deliveries that tell of them, whatever is lost
+    for from = 1, #batch, BATCH do
+      ticket, err = self.db:append(table.move(batch, from, math.min(from + BATCH - 1, #batch), 1, {}), durable, self.run)
+      if err then break end
+    end
+  end
   self.ticket, self.unsynced, self.failed = ticket, not durable, self.failed or err
 end
 

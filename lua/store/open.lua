@@ -47,7 +47,7 @@ local HINTS = {
 ---@param err stoke.error
 ---@return stoke.error
 function M.explain(path, err)
-  if err.kind ~= "db" then return err end
+  if err.kind ~= "db" or err.message:find('the store "', 1, true) == 1 then return err end
   local code = tostring(rawget(err, "code") or "")
   for _, entry in ipairs(HINTS) do
     if code:find("SQLITE_" .. entry[1], 1, true) == 1 then return trouble(path, entry[2], entry[3], err) end
@@ -65,7 +65,9 @@ local function version_of(ask)
   local found, err = ask(HAS)
   if found and found.rows[1][1] > 0 then found, err = ask(VERSION) end
   if not found then return nil, err end
-  return found.rows[1][1]
+  local version = found.rows[1][1]
+  if math.type(version) == "integer" and version >= 0 then return version end
+  return nil, errors.new("db", "its tables have no version", { code = "SQLITE_CORRUPT" })
 end
 
 local function version_in(db)

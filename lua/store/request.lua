@@ -2,10 +2,12 @@
 --- those are kept that no earlier request of the run began with. Messages are known again by their text, and what was once kept of
 --- a table is known by the table: kept requests do not change.
 
+local json = require "core.json"
 local plain = require "core.store.plain"
 
 local M = {}
 
+local GROWING = getmetatable(json.growing {})[1]
 local encode, hash, concat, move = plain.encode, plain.hash, table.concat, table.move
 
 --- Bytes of a value's text from which on it is kept as a content of its own; as of strings (host/bind/bind_plain.h).
@@ -17,12 +19,16 @@ local NODES <const> = 20000
 ---@field root table known beginnings: node.next[text] = node of one message more; node.number is a record that begins so
 ---@field nodes integer
 ---@field texts table<table, string> of messages, weak
+---@field paths table<table, any[]> first message -> the last request that began with it: message, node, message, node, ...; weak
 local Requests = {}
 Requests.__index = Requests
 
+local WEAK = { __mode = "k" }
+local function new_paths() return setmetatable({}, WEAK) end
+
 ---@return stoke.store.requests
 function M.new()
-  return setmetatable({ root = { next = {} }, nodes = 0, texts = setmetatable({}, { __mode = "k" }) }, Requests)
+  return setmetatable({ root = { next = {} }, nodes = 0, texts = setmetatable({}, WEAK), paths = new_paths() }, Requests)
 end
 
 --- A text, or what stands for it where it is long.
@@ -33,16 +39,21 @@ local function short(text, sink)
   return '{"$value":"' .. h .. '"}'
 end
 
+--- Do the messages of a list stay as they are?
+local function is_lasting(list)
+  local meta = getmetatable(list)
+  return type(meta) == "table" and rawget(meta, 1) == GROWING
+end
+
 local function without_messages(t)
   local out = {}
   for name, value in next, t do out[name] = value end
-  out.messages = setmetatable({}, getmetatable(t.messages))
+  out.messages = is_lasting(t.messages) and {} or setmetatable({}, getmetatable(t.messages))
   return setmetatable(out, getmetatable(t))
 end
 
 --- The list of messages of a request, and the request without them.
 local function split(request)
-  if type(request) ~= "table" then return nil end
   local body, messages = request.body, request.messages
   if type(body) == "table" and type(body.messages) == "table" and #body.messages > 0 then
     local rest = {}
@@ -53,44 +64,73 @@ local function split(request)
   if type(messages) == "table" and #messages > 0 then return messages, without_messages(request) end
 end
 
---- The text of a message; what was once made of a table is known.
-function Requests:text_of(message, sink)
-  local known = type(message) == "table" and self.texts[message]
+--- The text of a message; what was once made of a table that does not change is known.
+function Requests:text_of(message, sink, lasting)
+  if type(message) ~= "table" then lasting = false end
+  local known = lasting and self.texts[message]
   if known then return known end
   local text = encode(message, sink, true)
   if not text then return nil end
   text = short(text, sink)
-  if type(message) == "table" then self.texts[message] = text end
+  if lasting then self.texts[message] = text end
   return text
+end
+
+--- How far messages are those of a path, as tables: their number, the node of the last one, and a record that begins so.
+local function agree(path, messages, root)
+  local known, node = 0, root
+  for i = 1, #messages do
+    if path[2 * i - 1] ~= messages[i] then break end
+    known, node = i, path[2 * i]
+  end
+  for i = #path, 2 * known + 1, -1 do path[i] = nil end
+  return known, node, node.number
+end
+
+--- The next request that begins with the same table is likely to go on with the same ones.
+function Requests:remember(messages)
+  local path, node = {}, self.root
+  for i = 1, #messages do
+    node = node.next[self.texts[messages[i]] or ""]
+    if not node then return end
+    path[2 * i - 1], path[2 * i] = messages[i], node
+  end
+  if type(messages[1]) == "table" then self.paths[messages[1]] = path end
 end
 
 --- A request as it is kept: base and kept are nil where it has no messages.
 ---@param request any
 ---@param number integer of its record
 ---@param sink table<string, string> takes contents by their hash
+---@param raw? boolean it is the script's own, which may change; else a copy
 ---@return string|nil text nil: it is not plain
 ---@return integer|nil base number of the record it continues; nil: none
 ---@return integer|nil kept messages of that
-function Requests:encode(request, number, sink)
+function Requests:encode(request, number, sink, raw)
+  if type(request) ~= "table" or not request.messages and not request.body then return (encode(request, sink, true)) end
   local messages, rest = split(request)
   if not messages then return (encode(request, sink, true)) end
-  local node, kept, base, added = self.root, 0, nil, {}
-  if self.nodes > NODES then self.root, self.nodes, node = { next = {} }, 0, nil end
-  node = node or self.root
-  local known = true
-  for i = 1, #messages do
-    local text = self:text_of(messages[i], sink)
+  local lasting = not raw or is_lasting(messages)
+  if self.nodes > NODES then self.root, self.nodes, self.paths = { next = {} }, 0, new_paths() end
+  local path = lasting and self.paths[messages[1]]
+  local node, base, known = self.root, nil, 0
+  if path then known, node, base = agree(path, messages, node) end
+  local kept, added = known, {}
+  for i = known + 1, #messages do
+    local text = self:text_of(messages[i], sink, lasting)
     if not text then return nil end
-    local following = known and node.next[text]
+    local following = kept == i - 1 and node.next[text]
     if following then
       base, kept = following.number, i
     else
-      known, following = false, { next = {}, number = number }
+      following = { next = {}, number = number }
       node.next[text], self.nodes = following, self.nodes + 1
       added[#added + 1] = text
     end
     node = following
+    if path then path[2 * i - 1], path[2 * i] = messages[i], node end
   end
+  if lasting and not path then self:remember(messages) end
   local text = encode(rest, sink, true)
   if not text then return nil end
   return '{"add":[' .. concat(added, ",") .. '],"rest":' .. short(text, sink) .. "}", base, kept
@@ -141,7 +181,7 @@ end
 --- The request of a record.
 ---@param number integer
 ---@return any request
----Raises `db` where the file is damaged.
+---Raises `protocol` where the file is damaged.
 function Kept:of(number)
   local text = self.texts[number]
   if not text then return nil end

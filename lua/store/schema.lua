@@ -98,6 +98,7 @@ CREATE TABLE deliveries (
   first INTEGER,                 -- bytes before these
   records INTEGER NOT NULL,      -- records begun by then
   bytes BLOB NOT NULL,
+  size INTEGER,                  -- of the bytes before they were squeezed (host/bind/plain.c); NULL: they were not
   PRIMARY KEY (run, first)
 ) STRICT, WITHOUT ROWID]], [[
 CREATE TABLE contents (

@@ -34,7 +34,7 @@ local M = {}
 ---@return string
 function M.id(prefix)
   local id = frames.any and frames.id(prefix)
-  return id and prefix .. id:sub(1, 8) or ("%s%08x"):format(prefix, random.stream("run id"):int(0, 0xffffffff))
+  return id and prefix .. id:sub(1, 8) or random.id("run id", prefix)
 end
 
 -- ---- calls --------------------------------------------------------------------------------------------------------------------

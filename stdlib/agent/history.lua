@@ -54,6 +54,14 @@ function M.new(messages, lasting)
   return history
 end
 
+--- Make one of a question.
+---@param text string UTF-8
+---@return stoke.agent.history
+function M.of(text)
+  return setmetatable({ { role = "user", content = text }, nil, nil, nil, first = 1, asked = 1, bytes = 0, images = 0, prompt = 0,
+    taken = 0, sent = nil, instructions = nil }, History)
+end
+
 --- Add a message. `aside`: a word of ours to the model, which is never pinned in the place of the user's question.
 ---@param message table
 ---@param aside? boolean

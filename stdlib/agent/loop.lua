@@ -7,7 +7,7 @@ local budgets = require "core.gate.budget"
 local errors = require "core.errors"
 local frames = require "core.frame"
 local scopes = require "core.scope"
-local tasks = require "core.task"
+local current = require "core.task".current
 local answers = require "stoke.agent.answer"
 local caps = require "stoke.agent.cap"
 local nudges = require "stoke.agent.nudge"
@@ -236,7 +236,11 @@ local function ask(run, format)
     answer = answer or answers.from_error(run.target, agent, err, format)
     if answer then return account(run, answer) end
     if said and said ~= "" then run.last_text = said end -- for err.work
-    mend_question(run, err)
+    if err.kind == "interrupted" and run.listener then -- the process that was told this has ended: it is asked for the same
+      run.listener { type = "interrupted", text = said or "" }
+    else
+      mend_question(run, err)
+    end
   end
 end
 
@@ -352,17 +356,6 @@ end
 ---@return stoke.target
 function M.target(agent, apart) return models.begin(models.open(agent.model, agent.endpoint), apart) end
 
---- What the calls of this answer are run with.
-local function toolbox_of(run)
-  local box = run.toolbox
-  if not box then
-    box = { run = run, emit = run.listener, notes = {}, agent = nil, target = nil, window = nil, step = 0, repairs = 0 }
-    run.toolbox = box
-  end
-  box.agent, box.target, box.window, box.step = run.agent, run.target, run.window, run.steps
-  return box
-end
-
 --- Go on with another agent: its instructions, its tools, the same conversation. Of several handoffs the first counts.
 local function hand_over(run, box, handoffs)
   local from = run.agent
@@ -392,10 +385,17 @@ local function act(run, answer)
       list[#list + 1] = call
     end
   end
-  local box = toolbox_of(run)
+  local box = run.toolbox
+  if not box then
+    box = { run = run, notes = {}, repairs = 0 }
+    run.toolbox = box
+  end
   if own[1] then
-    local messages = tools.run(box, own)
-    for i = 1, #messages do past:push(messages[i]) end
+    if own[2] then
+      for _, message in ipairs(tools.run(box, own)) do past:push(message) end
+    else
+      past:push(tools.one(box, own[1]))
+    end
     if box.repairs > 0 then count(run, "repairs", box.repairs) end
     box.repairs = 0
     count(run, "tool_calls", #own)
@@ -420,7 +420,7 @@ end
 --- The run whose tool the running task works for.
 ---@return stoke.agent.run|nil
 function M.outer()
-  local task = tasks.current()
+  local task = current()
   return task and (task.scope or task).context.run
 end
 
@@ -442,10 +442,12 @@ end
 ---@return stoke.agent.run
 function M.new(agent, past, begin, listener, max_steps)
   if agent.complete then agent:complete() end
-  local run = setmetatable({ agent = agent, history = past, begin = begin, steps = 0, listener = listener, usage = nil,
-    last_text = nil, known_as = nil }, Run) -- the size that most have in the end
+  local run = setmetatable({ agent = agent, history = past, begin = begin, steps = 0, target = nil, usage = nil, last_text = nil,
+    toolbox = nil }, Run) -- the size that most have in the end
+  if listener then run.listener = listener end
   if max_steps then run.max_steps = max_steps end
-  local outer = M.outer()
+  local task = current()
+  local outer = task and (task.scope or task).context.run
   if outer then
     run.outer = outer
     if outer.listener then run.listener = nested(outer, run, listener) end
@@ -455,7 +457,7 @@ end
 
 --- The scope of a run that has bounds of its own.
 local function bounds(agent)
-  local budget, task = agent.budget, tasks.current()
+  local budget, task = agent.budget, current()
   return scopes.open { deadline = agent.deadline,
     budget = budget and budgets.new(budget, task and scopes.innermost(task).context.budget) }
 end

@@ -6,6 +6,8 @@
 --- waits for the reader (a question, "if", "once you", "tell me"), speaks of another day, or is quoted. tests/nudge/ holds the
 --- texts that the rule is measured on.
 
+local find = string.find
+
 local M = {}
 
 --- Bytes at the end of a text that are looked at, and of the longest sentence that can be an announcement.
@@ -315,10 +317,10 @@ local ENDS = { [33] = true, [46] = true, [58] = true, [63] = true }
 local function last_break(text)
   local best = 0
   for i = 1, #MARKS do
-    local at = text:find(MARKS[i], 1, true)
+    local at = find(text, MARKS[i], 1, true)
     while at do
       if at > best then best = at end
-      at = text:find(MARKS[i], at + 1, true)
+      at = find(text, MARKS[i], at + 1, true)
     end
   end
   return best
@@ -481,7 +483,7 @@ function M.announces(text)
   local last = text:byte(-1)
   if last == 124 or text:sub(-3) == "```" then return false end -- a table, code
   local tail = text:sub(-TAIL)
-  if (tail:find("=", 1, true) or tail:find(":", 1, true)) and tail:find "[=:]%s*[%d.,%s%%*$]*%d[%d.,%s%%*$]*$" then
+  if (find(tail, "=", 1, true) or find(tail, ":", 1, true)) and find(tail, "[=:]%s*[%d.,%s%%*$]*%d[%d.,%s%%*$]*$") then
     return false -- "...: 3 * 4 = 12."
   end
   local sentence, mark, rest = last_sentence(tail)

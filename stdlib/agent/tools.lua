@@ -31,15 +31,11 @@ local SMALL <const> = 2048
 --- Errors that are not the model's to mend.
 local ENDS_RUN = { needs_approval = true, exit = true }
 
---- What all calls of a run have in common. `step`, `agent` and `repairs` are of the answer that is worked on.
+--- What all calls of a run have in common.
 ---@class stoke.agent.toolbox
----@field run table the run that agents inside a tool belong to
----@field agent table the definition whose tools these are
----@field step integer the question whose answer the calls are from
----@field emit? fun(event: table)
----@field target stoke.target
----@field window? integer the context window, where the server told it in an error
----@field repairs integer calls that were wrong
+---@field run stoke.agent.run the run that agents inside a tool belong to; its agent, steps, target and window are of the answer
+---  that is worked on
+---@field repairs integer calls of that answer that were wrong
 ---@field notes table[] calls with their results and how often
 
 -- ---- words for the model --------------------------------------------------------------------------------------------------------
@@ -80,8 +76,8 @@ end
 local function failed(box, tool, err)
   if ENDS_RUN[err.kind] then error(err, 0) end
   if rawget(err, "tool") == tool.name then box.repairs = box.repairs + 1 end
-  if bugs.is(err) then bugs.tell("the tool " .. tool.name, err, box.agent.label) end
-  return tool:text(failure(box.agent, tool, err)), true, nil, err
+  if bugs.is(err) then bugs.tell("the tool " .. tool.name, err, box.run.agent.label) end
+  return tool:text(failure(box.run.agent, tool, err)), true, nil, err
 end
 
 ---@return string result
@@ -89,8 +85,9 @@ end
 ---@return any value what the tool returned
 ---@return stoke.error|nil err
 local function perform(box, tool, call)
-  local emit = box.emit
-  local value, err = work(tool, arguments.of(call), call.id, box.agent.label, box.run,
+  local run = box.run
+  local emit = run.listener
+  local value, err = work(tool, arguments.of(call), call.id, run.agent.label, run,
     emit and function(entry) emit { type = "approval", id = call.id, pending = entry } end)
   if err then return failed(box, tool, err) end
   return tool:text(value), false, value
@@ -98,7 +95,7 @@ end
 
 local function no_tool(box, name)
   box.repairs = box.repairs + 1
-  return unknown(box.agent, name), true
+  return unknown(box.run.agent, name), true
 end
 
 -- ---- results ----------------------------------------------------------------------------------------------------------------
@@ -125,7 +122,7 @@ end
 ---@return string result
 ---Raises `loop`.
 function M.note(box, call, result)
-  local f, notes, step = call["function"], box.notes, box.step
+  local f, notes, step = call["function"], box.notes, box.run.steps
   local note = noted(notes, f, result)
   if not note then
     notes[#notes + 1] = { call = call, result = result, times = 1, step = step }
@@ -134,11 +131,11 @@ function M.note(box, call, result)
   if note.step == step then return result end
   note.times, note.step = note.times + 1, step
   if note.times >= M.LOOP then
-    errors.raise("loop", ("%s called %s %d times with the same arguments and the same result"):format(box.agent.label, f.name,
-      note.times), { tool = f.name, hint = "say in the instructions when to stop, or use a larger model" })
+    errors.raise("loop", ("%s called %s %d times with the same arguments and the same result"):format(box.run.agent.label,
+      f.name, note.times), { tool = f.name, hint = "say in the instructions when to stop, or use a larger model" })
   end
   if note.times < M.LOOP - 1 then return result end
-  return result .. "\n" .. texts.of("repeated", box.agent.texts, { tool = f.name, times = note.times })
+  return result .. "\n" .. texts.of("repeated", box.run.agent.texts, { tool = f.name, times = note.times })
 end
 
 --- Bytes of one result, so that all of one answer leave room in the window: two fifths of it, three bytes a token.
@@ -162,9 +159,10 @@ end
 
 --- A result as a message, and told to who listens.
 local function finish(box, call, count, result, broke, value, err)
-  if #result > SMALL then result = text.cut(result, M.limit(box.target, box.window, count)) end
+  local run = box.run
+  if #result > SMALL then result = text.cut(result, M.limit(run.target, run.window, count)) end
   local message = M.message(call, M.note(box, call, result))
-  local emit = box.emit
+  local emit = run.listener
   if emit then
     emit { type = "tool_result", id = call.id, name = message.tool_name, text = message.content, failed = broke, value = value,
       err = err }
@@ -178,10 +176,10 @@ local CANCELLED <const> = "the call was cancelled"
 
 local function announce(box, call, cancel)
   local f = call["function"]
-  box.emit { type = "tool_call", id = call.id, name = f.name, arguments = values.clone(f.arguments), cancel = cancel }
+  box.run.listener { type = "tool_call", id = call.id, name = f.name, arguments = values.clone(f.arguments), cancel = cancel }
 end
 
-local function cancelled(box, call) return texts.of("cancelled", box.agent.texts, { tool = call["function"].name }) end
+local function cancelled(box, call) return texts.of("cancelled", box.run.agent.texts, { tool = call["function"].name }) end
 
 --- A call that a listener may cancel: in a scope of its own.
 local function cancellable(box, tool, call)
@@ -195,11 +193,15 @@ local function cancellable(box, tool, call)
   return result, broke, value, err
 end
 
---- The only call of an answer.
-local function alone(box, call)
-  local name = call["function"].name
-  local tool = box.agent.by_name[name]
-  if box.emit then
+--- Run the only call of an answer.
+---@param box stoke.agent.toolbox
+---@param call table as the API has it
+---@return table message of role "tool"
+---Raises what M.run raises.
+function M.one(box, call)
+  local name, run = call["function"].name, box.run
+  local tool = run.agent.by_name[name]
+  if run.listener then
     local result, broke, value, err = cancellable(box, tool, call)
     scopes.deliver(tasks.current()) -- it may be the run that was cancelled
     return finish(box, call, 1, result, broke, value, err)
@@ -209,18 +211,18 @@ local function alone(box, call)
 end
 
 local function start(box, scope, call, i)
-  local name = call["function"].name
-  local tool = box.agent.by_name[name]
+  local name, agent = call["function"].name, box.run.agent
+  local tool = agent.by_name[name]
   local state = { call = call }
   if i > M.AT_ONCE then
-    state.result = texts.of("too_many_calls", box.agent.texts, { limit = M.AT_ONCE, tool = name })
+    state.result = texts.of("too_many_calls", agent.texts, { limit = M.AT_ONCE, tool = name })
     state.broke = true
   elseif tool then
     state.task = tasks.start(scope, "tool " .. name, perform, box, tool, call)
   else
     state.result, state.broke = no_tool(box, name)
   end
-  if box.emit then
+  if box.run.listener then
     announce(box, call, function() if state.task then state.task:cancel(CANCELLED) end end)
   end
   return state
@@ -237,22 +239,17 @@ local function result_of(box, state)
   return cancelled(box, state.call), true, nil, task.err
 end
 
-local function together(box, calls)
-  local scope <close> = scopes.open { one_frame = true } -- a call has its frame, whether it is alone or not
-  local states, messages = {}, {}
-  for i, call in ipairs(calls) do states[i] = start(box, scope, call, i) end
-  for i, state in ipairs(states) do messages[i] = finish(box, state.call, #calls, result_of(box, state)) end
-  return messages
-end
-
---- Run the calls.
+--- Run several calls of an answer.
 ---@param box stoke.agent.toolbox
 ---@param calls table[] as the API has them
 ---@return table[] messages of role "tool", in the order of the calls
 ---Raises `loop`, `needs_approval`, `cancelled`.
 function M.run(box, calls)
-  if calls[2] then return together(box, calls) end
-  return { alone(box, calls[1]) }
+  local scope <close> = scopes.open { one_frame = true } -- a call has its frame, whether it is alone or not
+  local states, messages = {}, {}
+  for i, call in ipairs(calls) do states[i] = start(box, scope, call, i) end
+  for i, state in ipairs(states) do messages[i] = finish(box, state.call, #calls, result_of(box, state)) end
+  return messages
 end
 
 return M

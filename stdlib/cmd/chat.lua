@@ -202,6 +202,9 @@ local function command(chat, line)
   local found = C[OTHERS[name] or name]
   if not found then
     local near = errors.suggest("/" .. name, names_of_commands())
+    if not chat.tty then -- nobody is there to correct it
+      errors.raise("usage", "no command /" .. name, { hint = near and "did you mean " .. near .. "?" or "/help lists them" })
+    end
     stdio.err(("no command /%s%s\n"):format(name, near and ", did you mean " .. near .. "?" or "; /help lists them"))
     return "done"
   end

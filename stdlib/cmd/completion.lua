@@ -85,16 +85,29 @@ local function endpoints()
   return out
 end
 
+-- The ids of durable runs; where there is no store, there are none to offer.
+local function run_ids()
+  local list = stoke.try(stoke.runs.list, { limit = 200 })
+  local out = {}
+  for i, run in ipairs(list or {}) do out[i] = { run.id, run.workflow .. ", " .. run.state } end
+  return out
+end
+
 local function choices(list)
   local out = {}
   for i, choice in ipairs(list) do out[i] = { tostring(choice), "" } end
   return out
 end
 
+local RUN_VERBS = { show = true, resume = true, replay = true, fork = true, diff = true, approve = true, resolve = true,
+  export = true }
+local RUNS = { id = true, run = true, a = true, b = true }
+
 -- What may be written for an option or a positional, and whether a file may.
 local function values(verb, item)
   if item.choices then return choices(item.choices) end
   if item.type == "boolean" then return {} end
+  if RUN_VERBS[verb] and not item.note:find "^of the new run" and RUNS[item.name] then return run_ids() end
   if verb ~= "sim" and (item.name == "model" or verb == "pull" and item.name == "name") then return models() end
   if PATHS[item.placeholder] then return {}, true end
   return {}

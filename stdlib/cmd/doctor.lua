@@ -15,7 +15,7 @@ local term = require "stoke.term"
 local SPEC = {
   name = "stoke doctor",
   summary = "Check the set-up, say what is wrong and what to set, and print every setting with the place it came from. The exit "
-    .. "code tells what is broken: 4 the server, 5 its models.",
+    .. "code tells what is broken: 2 the settings, 4 the server, 5 its models.",
   examples = { { "stoke doctor", "for people" }, { "stoke doctor --json", "for scripts" },
                { "stoke doctor --probe", "also asks a model a few short questions: slots, models at once, keep_alive" } },
   options = { { "json", type = "boolean", help = "one JSON object; problems = a list of check, level, what, why, set" },

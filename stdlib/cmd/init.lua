@@ -20,7 +20,8 @@ local M = {}
 function approval.asker(entry) require "stoke.approve".ask(entry) end
 
 ---The verbs in the order help shows them. `talks`: the verb speaks to a model server, so that --sim
----has a meaning; `bare`: it works without reading any configuration; `file`: where it is when its module is not named like it.
+---has a meaning; `bare`: it works without reading any configuration; `lenient`: it goes on where a setting is wrong; `file`: its
+---module, where that is not named like the verb.
 M.verbs = {
   { name = "run", summary = "run a script (no FILE: ./main.lua)", usage = "run [FILE] [ARGS]",
     talks = true },
@@ -31,13 +32,23 @@ M.verbs = {
   { name = "models", summary = "list the models the server has, or has loaded",
     usage = "models [--loaded]", talks = true },
   { name = "pull", summary = "download a model", usage = "pull NAME", talks = true },
+  { name = "runs", summary = "list the durable runs", usage = "runs [--status STATE]" },
+  { name = "show", summary = "show what a durable run did, and what it waits for", usage = "show ID" },
+  { name = "resume", summary = "go on with a durable run, or with all", usage = "resume ID|--all", talks = true },
+  { name = "replay", summary = "do a durable run again, without a call", usage = "replay ID [--check|--to N]" },
+  { name = "fork", summary = "begin a run as another one did, and go on otherwise", usage = "fork ID --at N" },
+  { name = "diff", summary = "show where two durable runs part", usage = "diff A B" },
+  { name = "approve", summary = "decide what a durable run waits for", usage = "approve ID" },
+  { name = "resolve", summary = "say what became of an effect in doubt", usage = "resolve ID --retry|--value JSON|--fail WHY" },
+  { name = "prune", summary = "delete durable runs that have ended", usage = "prune --older AGE" },
+  { name = "export", summary = "write a durable run into one file", usage = "export ID [FILE]" },
   { name = "sim", summary = "serve the built-in simulator on a port", usage = "sim [--port N]" },
   { name = "ps", summary = "list the running hosts", usage = "ps" },
   { name = "attach", summary = "look into a running host, or work in it", usage = "attach [NAME]" },
   { name = "top", summary = "watch a running host", usage = "top [NAME]" },
   { name = "test", summary = "run tests", usage = "test [FILES]" },
   { name = "doctor", summary = "check the set-up and print every setting", usage = "doctor",
-    talks = true },
+    talks = true, lenient = true },
   { name = "init", summary = "make a folder with an agent, its test and what an editor needs", usage = "init [FOLDER]",
     file = "scaffold", bare = true },
   { name = "completion", summary = "print completion for a shell", usage = "completion SHELL",
@@ -134,9 +145,10 @@ end
 ---Put the runtime's flags into force.
 ---@param flags table<string, string|boolean|string[]> by name, as runtime.split gives them
 ---@param talks? boolean the work ahead speaks to a model server
-function M.apply(flags, talks)
+---@param lenient? boolean wrong settings of the environment and the files are left out: config.problems() has them
+function M.apply(flags, talks, lenient)
   if flags["env-file"] then envfile.load(flags["env-file"]) end
-  config.load { flags = flags }
+  config.load { flags = flags, problems = lenient and {} or nil }
   local c = config.get()
   log.configure { level = c.log.level, format = c.log.format }
   require "core.gate.pool".default_width = c.pool.per_model
@@ -153,7 +165,11 @@ function M.apply(flags, talks)
   elseif flags["trace-bodies"] then
     errors.raise("usage", "--trace-bodies needs --trace FILE")
   end
-  if talks then simulate() end
+  if not talks then return end
+  local problems = lenient and config.problems()
+  if not problems then return simulate() end
+  local ok, err = pcall(simulate) -- a script of answers that cannot be read
+  if not ok then problems[#problems + 1] = errors.wrap(err) end
 end
 
 --- Seconds a script lives before others can look into it: short ones pay nothing for it.
@@ -219,9 +235,9 @@ M.elsewhere = {
   eval = "stoke -e CODE", shell = "stoke repl", console = "stoke repl", prompt = "stoke repl", ask = "stoke chat MODEL",
   watch = "stoke run --watch FILE", dev = "stoke run --watch FILE", check = "stoke doctor", config = "stoke doctor",
   env = "stoke doctor", info = "stoke doctor", status = "stoke ps", inspect = "stoke attach NAME", logs = "stoke attach NAME",
-  stats = "stoke top", man = "stoke help NAME", docs = "stoke help NAME",
+  stats = "stoke top", history = "stoke runs", timeline = "stoke show ID", reject = "stoke approve ID --reject WHY",
+    man = "stoke help NAME", docs = "stoke help NAME",
   rm = "stoke -e 'require(\"stoke.ollama\").delete(\"NAME\")'",
-  show = "stoke -e 'print(require(\"stoke.ollama\").show(\"NAME\").modelfile)'",
 }
 -- Verbs of other programs, and verbs that do not exist.
 local NOT_OURS = {
@@ -241,7 +257,7 @@ end
 local function run_verb(verb, argv, flags)
   if not verb.bare then
     local asks = argv[1] == "--help" or argv[1] == "-h"
-    if not asks then M.apply(flags, verb.talks) end
+    if not asks then M.apply(flags, verb.talks, verb.lenient) end
   end
   return M.command(verb)(argv)
 end

@@ -30,12 +30,13 @@ M.exits = {
 }
 
 M.environment = {
-  { "OLLAMA_HOST", "address of the model server, as Ollama itself reads it" },
+  { "OLLAMA_HOST", "address of the model server, in the notation of Ollama" },
   { "OLLAMA_API_KEY", "its key" },
   { "STOKE_ENDPOINT", "as --endpoint: a name of the configuration, or an address" },
   { "STOKE_CONFIG", "as --config" },
   { "STOKE_SIM", "as --sim: on, off or auto" },
   { "STOKE_HISTORY", "file of what is entered at prompts; empty: none is kept" },
+  { "STOKE_STORE", "as --store" },
   { "STOKE_LOG, STOKE_LOG_FORMAT", "level and format (text, json) of the log" },
   { "STOKE_DEBUG=effect", "print each effect with its time in the queue and its run time" },
   { "NO_COLOR", "no colour" },

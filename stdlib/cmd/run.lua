@@ -64,6 +64,11 @@ return function(argv)
     if own.watch or file == "-" then
       errors.raise("usage", "--durable needs a file, and no --watch: a run goes on on the code that it was begun with")
     end
+    local there = io.open(file, "rb")
+    if not there then
+      errors.raise("usage", "no file " .. file, { hint = id and "a run keeps its code: stoke resume ID goes on with it" or nil })
+    end
+    there:close()
     return cmd.run_file(file, rest(argv, 2), nil, function(path, words) return require "stoke.cmd.durable"(path, words, id) end)
   end
   if not own.watch then return cmd.run_file(file, rest(argv, 2)) end

@@ -1,4 +1,5 @@
--- stoke top [NAME]: shows the activity of a running host, refreshed every second.
+-- stoke top [NAME]: shows the activity of a running host, refreshed every second on a terminal; elsewhere once, unless --every asks
+-- for more.
 
 local args = require "stoke.args"
 local attach = require "stoke.attach"
@@ -16,9 +17,10 @@ local SPEC = {
   name = "stoke top", summary = "Watch a running host: tasks, slots, queues, tokens a second.",
   examples = { { "stoke top", "the only host there is; q, Esc or Ctrl-C ends" },
                { "stoke top town --every 5", "this one, every five seconds" },
-               { "stoke top --once --json", "one look, for a script" } },
-  options = { { "every", default = 1.0, help = "seconds between two looks" },
-              { "once", type = "boolean", help = "one look, then end" },
+               { "stoke top --json", "one look into a pipe or a file, for a script" },
+               { "stoke top --json --every 10", "one every ten seconds, until nobody reads" } },
+  options = { { "every", type = "number", help = "seconds between two looks; on a terminal 1" },
+              { "once", type = "boolean", help = "one look, then end; so it is without --every where the output is no terminal" },
               { "json", type = "boolean", help = "one JSON object a look" } },
   positionals = { { "name", optional = true, help = "name or process of the host" } },
 }
@@ -136,6 +138,9 @@ end
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
+  local tty = stdio.is_tty(1)
+  local once = a.once or not tty and not a.every
+  a.every = a.every or 1
   if not (a.every > 0) then errors.raise("usage", ("--every: seconds must be more than 0, not %g"):format(a.every)) end
   local host = attach.find(a.name)
   local before
@@ -152,11 +157,11 @@ return function(argv)
     for i, line in ipairs(lines) do lines[i] = term.clean(line) end
     return lines
   end
-  local screen = stdio.is_tty(1) and os.getenv "TERM" ~= "dumb" and not a.json and not a.once
+  local screen = tty and os.getenv "TERM" ~= "dumb" and not a.json and not once
   if screen and stdio.is_tty(0) then return watch(look, a.every) end
   repeat
     local seen = look(not screen and math.huge or nil)
     stdio.write(a.json and seen or screen and screenful(seen) or table.concat(seen, "\n") .. "\n")
-    if not a.once then time.sleep(a.every) end
-  until a.once
+    if not once then time.sleep(a.every) end
+  until once
 end

@@ -36,6 +36,8 @@ local LIST = {
   { "embeddings", "Embeddings", also = "embedding vectors" },
   { "serving", "Serving over HTTP", also = "serve server http-server sse" },
   { "databases", "Databases", also = "database sqlite sql" },
+  { "durable", "Runs that survive", also = "workflow workflows resume replay fork" },
+  { "doubt", "In doubt", also = "in-doubt parked" },
 }
 
 --- The names of all topics, in the order of the guide.

@@ -15,16 +15,17 @@ Reply.__name = "stoke.http.reply"
 
 ---@param exchange table of the host
 ---@param id integer its number
----@param over fun(res: stoke.http.reply) called when nothing more can be sent
-local function new(exchange, id, over) -- eight fields: one more, and the table is twice as large
+---@param server { over: fun(res: stoke.http.reply), waiting: integer, max_waiting: integer } over: called when nothing more can be
+---  sent; waiting: bytes that writers hold for slow clients, max_waiting: when a reply that has not begun is refused
+local function new(exchange, id, server) -- eight fields: one more, and the table is twice as large
   return setmetatable({ exchange = exchange, started = false, ended = false, gone = false, size = false, lost = false, id = id,
-    over = over }, Reply)
+    server = server }, Reply)
 end
 
 --- Its task ends, for whatever reason: the client is not left waiting.
 function Reply:__close()
   self:reset()
-  self:over()
+  self.server.over(self)
 end
 
 --- What is set on a reply as on those of other servers (res.status = 404) would be lost without a word.
@@ -107,6 +108,21 @@ function Reply:reply(status, headers, body)
   self:whole(status, lines_of(headers), body or "")
 end
 
+local BUSY = { "Connection: close", "Retry-After: 1" }
+
+--- Does this server hold so much for slow clients that it takes no more? A reply to the only one is never too large.
+---@private
+---@param size integer bytes of the reply
+---@return boolean|nil refused whether it was answered with 503 instead
+function Reply:too_much(size)
+  local server = self.server
+  if server.waiting == 0 or server.waiting + size <= server.max_waiting then return nil end
+  local ok, err = self.exchange:answer(503, BUSY, "")
+  if not ok and err then self:fail(err) end
+  self.started, self.ended = true, true
+  return true
+end
+
 --- Head and bytes in one; piece by piece where a slow client must be waited for.
 ---@private
 ---@param lines string[] "Name: value"
@@ -121,6 +137,7 @@ function Reply:whole(status, lines, body)
     return
   end
   if err then self:fail(err) end
+  if self:too_much(self.size) then return end
   self:begin(status, lines, self.size)
   self:write(body)
   self:finish()
@@ -134,6 +151,21 @@ end
 function Reply:start(status, headers)
   self:check_unsent "res:start"
   self:begin(status or 200, lines_of(headers), -1)
+end
+
+local Held = {}
+Held.__close = function(held) held.server.waiting = held.server.waiting - held.bytes end
+
+--- Send the rest of bytes that a slow client did not take at once. They are in memory until it has.
+local function write_rest(self, bytes, at)
+  local server, size = self.server, #bytes
+  local _ <close> = setmetatable({ server = server, bytes = size }, Held)
+  server.waiting = server.waiting + size
+  repeat
+    local taken, err = self.exchange:write(bytes, at)
+    if not taken then self:fail(err) end
+    at = taken
+  until at > size
 end
 
 --- Send bytes; each call is a chunk of its own, or several when it is long. Waits while a slow client has more to take than its
@@ -151,12 +183,9 @@ function Reply:write(bytes)
   if not self.started then self:start() end
   local me = tasks.current()
   if me then scopes.deliver(me) end
-  local exchange, at, size = self.exchange, 1, #bytes
-  repeat
-    local taken, err = exchange:write(bytes, at)
-    if not taken then self:fail(err) end
-    at = taken
-  until at > size
+  local at, err = self.exchange:write(bytes, 1)
+  if not at then self:fail(err) end
+  if at <= #bytes then write_rest(self, bytes, at) end
 end
 
 --- End the reply now; otherwise it ends when the handler returns.

@@ -21,6 +21,7 @@ local tasks = require "core.task"
 local effect = require "core.effect"
 local json = require "stoke.json"
 local log = require "stoke.log"
+local overrun = require "core.overrun"
 local replies = require "stoke.http.reply"
 local requests = require "stoke.http.request"
 local time = require "stoke.time"
@@ -34,7 +35,8 @@ local JSON = { "Content-Type: application/json" }
 
 local OPTIONS = {
   port = "number", address = "string", mem = "string", socket = "string", handler = "function", on_error = "function",
-  max_body = "number", max_header = "number", max_connections = "number", header_timeout = "number", drain = "number",
+  max_body = "number", max_header = "number", max_connections = "number", max_waiting = "number",
+  header_timeout = "number", drain = "number",
   origins = "table", hosts = "table", system = "boolean", background = "boolean",
 }
 
@@ -56,14 +58,33 @@ local function report(server, err, req)
   log.error("a request failed", { method = req.method, path = req.path, error = tostring(err) })
 end
 
+local HINT = "res:reply(status, headers, body) sets a status; a string that is returned goes out as text with 200, a table as JSON"
+local PARTS = { status = true, statusCode = true, code = true, headers = true, body = true }
+
+--- A table such as { status = 404, body = ... }: a reply as other servers take it. As JSON with 200 it would tell the client that
+--- all is well.
+local function refuse_reply(value)
+  if value.status < 100 or value.status > 599 then return end
+  for name in next, value do
+    if not PARTS[name] then return end
+  end
+  local what = ("a handler returned a table with the status %d, which would go out as JSON with 200"):format(value.status)
+  errors.raise("argument", what,
+    { hint = "res:reply(status, headers, body) sets a status; res:reply(200, nil, table) sends this table as JSON" })
+end
+
 --- The handler came back with a value, or just came back.
-local function conclude(res, value)
+local function conclude(res, value, err)
   if res.ended then return end
   if res.started then return res:finish() end
-  if value == nil then return res:reply(204) end
+  if value == nil and err == nil then return res:reply(204) end
   if type(value) == "string" then return res:whole(200, TEXT, value) end
-  if type(value) == "table" then return res:whole(200, JSON, json.encode(value)) end
-  errors.argument("a handler returned a %s; a string goes out as text, a table as JSON", type(value))
+  if type(value) == "table" then
+    if math.type(rawget(value, "status")) == "integer" then refuse_reply(value) end
+    return res:whole(200, JSON, json.encode(value))
+  end
+  if value == nil then error(err, 0) end -- `return nil, err`, as stoke.try and Lua's own functions give
+  errors.raise("argument", ("a handler returned %s"):format(errors.describe(value)), { hint = HINT })
 end
 
 --- The handler raised.
@@ -105,9 +126,10 @@ local function respond(server, req, res)
 end
 
 local function answer(server, exchange, id)
-  local res <close> = replies.new(exchange, id, server.over) -- whatever happens, the client is not left waiting
+  local res <close> = replies.new(exchange, id, server) -- whatever happens, the client is not left waiting
   local req, status = requests.read(exchange, server.guard)
   if not req then return res:reply(status) end
+  if res:too_much(0) then return end
   local ok, err = xpcall(respond, errors.handler, server, req, res)
   if not ok then fail(server, err, req, res, tasks.current()) end
 end
@@ -266,7 +288,7 @@ local function check(options)
   if (options.mem or options.socket) and (options.port or options.address) or options.mem and options.socket then
     errors.argument("http.serve: %s is a server without port and address", options.mem and "mem" or "socket")
   end
-  for _, name in ipairs { "port", "max_body", "max_header", "max_connections" } do
+  for _, name in ipairs { "port", "max_body", "max_header", "max_connections", "max_waiting" } do
     local value = options[name]
     if value and (not math.tointeger(value) or value < 0) then
       errors.argument("http.serve: %s must be an integer, zero or more", name)
@@ -280,13 +302,15 @@ end
 
 --- Serve HTTP. The server is a child of the current scope, which therefore does not end before it.
 ---@param options { handler: fun(req: stoke.http.incoming, res: stoke.http.reply): any, port?: integer, mem?: string }
----  handler: a string it returns goes out as text, a table as JSON, nothing as 204, unless it used `res`; a long answer is best
+---  handler: a string it returns goes out as text, a table as JSON, nothing as 204, unless it used `res`; nil and an error are
+---  that error. A status is set by res:reply alone: a table of status, headers and body is an error. A long answer is best
 ---  written in pieces (res:write), because the handler then waits for a slow client and no more is made than is taken;
 ---  port (0: any free one) and address (127.0.0.1), or mem: a name, for http://NAME.mem/ inside this process, or socket: a
 ---  path, for a socket in the file system that this user alone may open (http.get(url, { socket = path }));
 ---  on_error(err, req) instead of a line in the log; max_body (16 MB; 413 beyond), max_header (16 KB; 431;
 ---  each connection costs about that much memory),
----  max_connections (10000; more wait to be accepted), header_timeout (60 seconds for a request to arrive);
+---  max_connections (10000; more wait to be accepted), max_waiting (a quarter of max_memory: bytes of replies that slow clients
+---  have yet to take; beyond, a request is answered with 503 and Retry-After), header_timeout (60 seconds for a request to arrive);
 ---  drain (5 seconds for requests under way when the server closes);
 ---  on loopback a request must be addressed to loopback or one of `hosts` ("*": any), and come from a page of loopback or one of
 ---  `origins` ("*": any), else 403; system: its tasks are the host's own, and no scope's children;
@@ -310,6 +334,7 @@ local function serve(options)
   local guarded = not options.mem and not options.socket and requests.is_loopback(address)
   local server = setmetatable({
     native = native, handler = options.handler, on_error = options.on_error, drain = options.drain or 5,
+    waiting = 0, max_waiting = options.max_waiting or overrun.share(4),
     system = options.system or false, served = false, began = time.monotonic(), port = native:port(), dropped = 0,
     running = {}, exchanges = setmetatable({}, { __mode = "v" }), left = {}, -- by number of the request; left: has its client?
     guard = guarded and { hosts = set_of(options.hosts, "hosts"), origins = set_of(options.origins, "origins") } or nil,

@@ -48,7 +48,8 @@ end })
 ---
 --- Example: `local own = learned.begin(target)`
 function M.begin(target, apart)
-  local known = copy(target.learned)
+  local known = { rate = nil, window = nil } -- in the size that most have in the end
+  for name, value in next, target.learned do known[name] = type(value) == "table" and copy(value) or value end
   if not apart then known = recorded(target, known) end
   local own = { learned = known, shared = not apart and (target.shared or target.learned) or nil, fitted = true, candidates = nil }
   own.candidates = { own }

@@ -164,16 +164,14 @@ end
 ---@param sampling? table
 ---@return table q
 function M.chat(target, about, stream, messages, tools, format, sampling)
-  local asked = { messages = messages, tools = tools, format = format, options = sampling, think = about.think or nil,
-    truncate = about.truncate or nil }
-  if not target.profile.automatic and not about.timeouts and unseen() then
-    local q = written.request(target, "agent", stream, "/api/chat", asked, agent_body)
-    if q then
-      q.endpoint, q.split_thinking = about.endpoint, about.split_thinking
-      return q
-    end
+  local q = { messages = messages, tools = tools, format = format, options = sampling, think = about.think or nil,
+    path = "/api/chat", endpoint = about.endpoint, sent = nil }
+  if about.truncate then q.truncate = true end
+  if not target.profile.automatic and not about.timeouts and unseen() and written.agent(target, stream, q, agent_body) then
+    if about.split_thinking ~= nil then q.split_thinking = about.split_thinking end
+    return q
   end
-  local body = agent_body(target, asked, stream)
+  local body = agent_body(target, q, stream)
   if target.profile.automatic and not target.fitted then require "stoke.ollama.window".fit(target, body) end
   return setmetatable({ protocol = "ollama", path = "/api/chat", model = target.name, body = body, endpoint = about.endpoint,
     timeouts = about.timeouts, split_thinking = about.split_thinking }, ANY)

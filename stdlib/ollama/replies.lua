@@ -57,7 +57,7 @@ end
 --- What a reply used, that has its text and calls in `holder`.
 local function used(reply, holder)
   local input, output, about, calls = reply.prompt_eval_count, reply.eval_count, notes[reply] or NOTHING, holder.tool_calls
-  local guessed = about.input ~= nil or about.output ~= nil
+  local guessed = about ~= NOTHING and (about.input ~= nil or about.output ~= nil)
   if guessed or not counted(reply) then
     input, output = guessed and about.input or count(input) or 0, guessed and about.output or count(output) or 0
   end

@@ -84,28 +84,22 @@ function WAYS.generate(stream)
     { name = "context", kind = "list", min = 1 } })
 end
 
---- An agent's, of which everything was checked before; what was written of its messages already is copied (json.growing).
-function WAYS.agent(stream, target)
-  return { { name = "messages", kind = "list", required = true, min = 1 }, TOOLS, { name = "format", kind = "table" },
-    { name = "model", constant = target.name }, { name = "stream", constant = stream } }
-end
-
 --- One for each target, way and kind of answer, made when it is first asked.
 ---@param target stoke.target
----@param way "chat"|"generate"|"agent"
+---@param way "chat"|"generate"
 ---@param stream boolean
 ---@param body fun(target: stoke.target, about: table, stream: boolean): table
 local function kind_of(target, way, stream, body)
   local kinds = target.written[stream]
   local kind = kinds[way]
   if not kind then
-    kind = { spec = spec(target, WAYS[way](stream, target)), __index = function(q, name)
+    kind = { spec = spec(target, WAYS[way](stream)), __index = function(q, name)
       if name == "body" then
         local made = body(target, q.about, stream)
         q.body = made
         return made
       end
-      return name == "any_arguments" and (way == "agent" or q.about.any_arguments) or nil
+      return name == "any_arguments" and q.about.any_arguments or nil
     end }
     kinds[way] = kind
   end
@@ -114,7 +108,7 @@ end
 
 --- A request, checked and written.
 ---@param target stoke.target
----@param way "chat"|"generate"|"agent"
+---@param way "chat"|"generate"
 ---@param stream boolean
 ---@param path string
 ---@param about table what it is made of: a script's table as it came
@@ -127,6 +121,41 @@ function M.request(target, way, stream, path, about, body)
   if not text then return nil end
   return setmetatable({ protocol = "ollama", path = path, model = target.name, endpoint = about.endpoint,
     split_thinking = about.split_thinking, sent = text, about = about, body = nil }, kind)
+end
+
+-- ---- agents -------------------------------------------------------------------------------------------------------------------
+
+--- What an agent asks, of which everything was checked before; what was written of its messages already is copied (json.growing).
+local function agent_spec(target, stream)
+  return spec(target, { { name = "messages", kind = "list", required = true, min = 1 }, TOOLS, { name = "format", kind = "table" },
+    { name = "model", constant = target.name }, { name = "stream", constant = stream },
+    { name = "path", kind = "string", unsent = true }, { name = "endpoint", kind = "string", unsent = true } })
+end
+
+--- The same of an agent: its request is the very table of what it is made of, and says the rest when it is asked for it.
+---@param target stoke.target
+---@param stream boolean
+---@param q table { messages, tools?, format?, options?, think?, truncate?, path, endpoint? }; gets its text
+---@param body fun(target: stoke.target, about: table, stream: boolean): table
+---@return table|nil q nil: look at it in Lua
+function M.agent(target, stream, q, body)
+  local kinds = target.written[stream]
+  local kind = kinds.agent
+  if not kind then
+    local facts = { protocol = "ollama", model = target.name, any_arguments = true }
+    kind = { spec = agent_spec(target, stream), __index = function(asked, name)
+      if name == "about" then return asked end
+      if name ~= "body" then return facts[name] end
+      local made = body(target, asked, stream)
+      asked.body = made
+      return made
+    end }
+    kinds.agent = kind
+  end
+  local text = kind.spec:encode(q)
+  if not text then return nil end
+  q.sent = text
+  return setmetatable(q, kind)
 end
 
 return M

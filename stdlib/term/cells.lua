@@ -20,7 +20,7 @@ function M.width(cell)
   return width
 end
 
---- Columns that a terminal may take for a cell which has its own view of emoji; nil where all agree.
+--- The width of a cell on terminals that measure emoji differently; nil where all agree.
 ---@param cell string
 ---@return integer|nil
 function M.reach(cell)
@@ -29,7 +29,7 @@ function M.reach(cell)
   return apart ~= M.width(cell) and apart or nil
 end
 
---- A mark without a letter stands on a dotted circle, as in tables of characters; what has no look of its own is that circle.
+--- A mark without a letter is shown on a dotted circle, as in character tables; an invisible character as the circle alone.
 local function lone(cell)
   local point = utf8.len(cell) and utf8.codepoint(cell) or 0
   local invisible = point < 0xA0 or point >= 0x200B and point <= 0x206F or point >= 0xFE00 and point <= 0xFE0F or point == 0xFEFF
@@ -37,7 +37,7 @@ local function lone(cell)
   return invisible and "\u{25CC}" or "\u{25CC}" .. cell
 end
 
---- What a cell looks like.
+--- The text that a cell is shown as.
 ---@param cell string
 ---@return string
 function M.shown(cell)

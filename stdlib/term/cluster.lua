@@ -1,10 +1,10 @@
---- Text in the units that a person takes for one character (grapheme clusters), with the columns that each takes on a terminal.
+--- Text as grapheme clusters (what a person takes for one character), with the width of each on a terminal.
 ---
 --- A small set of the rules of UAX #29: marks, variation selectors, tags and joiners go with what is before them; emoji are joined
 --- by U+200D and take skin tones; two regional indicators are a flag; jamo make a syllable of Hangul. Not covered: spacing vowel
 --- signs and conjuncts of the scripts of India (each code point is a unit of its own), prepended signs, several leading jamo in
---- a row. Columns are those of terminals that know clusters: one that does not draws a family of emoji as its members side by side,
---- so the editor says behind each such cluster in which column it goes on (term/render.lua).
+--- a row. Widths are those of terminals that support clusters. Others draw a family of emoji as its members side by side, so the
+--- editor sets the cursor's column after each such cluster (term/render.lua).
 
 local M = {}
 
@@ -45,7 +45,7 @@ FFE0-FFE6 16FE0-16FE3 16FF0-1B2FB 1F004 1F0CF 1F18E 1F191-1F19A 1F200-1F320 1F32
 1FA70-1FAFF 20000-3FFFD
 ]]
 
---- Two flat lists: begins and ends.
+--- Two flat lists: first and last code points.
 local function ranges(text)
   local first, last = {}, {}
   for from, to in text:gmatch "(%x+)%-?(%x*)" do
@@ -76,7 +76,7 @@ end
 
 local function is_control(point) return point < 0x20 or (point >= 0x7F and point < 0xA0) end
 
---- May it be an emoji? Wider than Extended_Pictographic, which nobody notices: it is asked of what stands at a joiner alone.
+--- May it be an emoji? Wider than Extended_Pictographic, without effect: only code points beside a joiner are asked about.
 local function is_picture(point)
   if point >= 0x1F1E6 and point <= 0x1F1FF then return false end -- letters of flags
   return point >= 0x1F000 and point <= 0x1FAFF or point >= 0x2190 and point <= 0x2BFF and point ~= 0x25CC

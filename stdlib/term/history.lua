@@ -1,6 +1,6 @@
---- The entries of earlier sessions. Each is written at once, as one line at the end of the file, so that a killed session has
---- lost nothing and two sessions do not mix their entries; a line's end inside an entry is written as \n. Nobody but its owner
---- may read the file, and what looks like a secret is not in it.
+--- The entries of earlier sessions. Each is appended to the file at once, as one line, so that a killed session has lost
+--- nothing and entries of two sessions do not mix; a newline inside an entry is written as \n. Only its owner may read the file,
+--- and entries that look like a secret are left out.
 
 local fs = require "stoke.fs"
 local secrets = require "core.secrets"
@@ -44,7 +44,7 @@ function M.path(name, getenv)
   return name and path .. "-" .. name or path
 end
 
---- The newest of what is there twice, at most CAP, in order.
+--- The entries without older duplicates, at most CAP, in order.
 local function tidy(list)
   local seen, out = {}, {}
   for i = #list, 1, -1 do

@@ -1,5 +1,5 @@
---- Bytes of a terminal to keys. Complete sequences only: what is not whole yet waits for the next bytes, and an ESC that nothing
---- follows becomes a key when the caller says that its time is up (flush).
+--- Decodes the bytes of a terminal into keys. An incomplete sequence waits for the next bytes; a lone ESC becomes a key when the
+--- caller says that its time is up (flush).
 ---
 --- A key is { key = "left" | "ctrl-a" | "alt-b" | "ctrl-left" ... }, { text = "typed" } or { paste = "a block" }.
 
@@ -99,7 +99,7 @@ local function escape(s)
   return "alt-" .. char, size + 1
 end
 
---- Characters at the begin that are text, as one key.
+--- The text characters at the beginning, as one key.
 local function text(s, out)
   local stop = s:match "^[ -~]+()"
   if stop then
@@ -123,7 +123,7 @@ local function paste(self, out)
   return true
 end
 
---- The keys that are whole now.
+--- The keys that are complete now.
 ---@param bytes string
 ---@return table[] keys
 function Decoder:feed(bytes)
@@ -155,7 +155,7 @@ end
 --- Whether an ESC waits for what may follow it.
 function Decoder:waiting() return not self.searched and self.buffer:byte() == 27 end
 
---- Its time is up: what has come is all there is.
+--- The time of a lone ESC is up: the bytes so far are complete.
 ---@return table[] keys
 function Decoder:flush()
   local s = self.buffer

@@ -14,8 +14,8 @@ Progress.__name = "stoke.term.Progress"
 local OPTIONS = { label = "string", total = "number", unit = "string", lines = "boolean", tty = "boolean", write = "function",
   columns = "function", now = "function" }
 
---- Seconds between two drawings, and those whose rate is shown: one since the start would hide a stall, and a resumed download
---- would count bytes that never travelled.
+--- Seconds between two redraws, and the seconds over which the rate is measured: a rate since the start would hide a stall, and
+--- count bytes of a resumed download that were not transferred.
 local PAUSE, WINDOW = 0.1, 5
 
 local function check_amount(value, what)
@@ -122,7 +122,7 @@ local function put(bar, line)
   if is_ours(bar) then stdio.put(2, before .. line) else stdio.err(before .. line) end
 end
 
---- End the line of the bar; what is written now needs no care.
+--- End the line of the bar; later output needs no special handling.
 local function leave(bar)
   if is_ours(bar) then stdio.holder = nil end
   bar.shown = nil
@@ -183,7 +183,7 @@ function Progress:update(label, done, total)
   if done or total then draw(self, label, self.done, total) else announce(self, label) end
 end
 
----So much more of the step is done.
+---Add to the amount that is done.
 ---@param n? number 1 when not given
 ---Raises `argument`.
 ---

@@ -24,7 +24,7 @@ local function leave(number, name)
   keeper.exit(128 + number)
 end
 
---- Ctrl-C at a prompt: the line is dropped; at an empty one it is said how to leave, and the second in a row does.
+--- Ctrl-C at a prompt discards the line; on an empty line it says how to leave, and a second one in a row leaves.
 ---@return boolean taken
 local function interrupted()
   local what = shared.terminal:interrupt()
@@ -67,7 +67,7 @@ local Given = { __close = function()
 end }
 
 --- The terminal for a whole conversation, a to-be-closed value: what is typed meanwhile waits for the next read, and what others
---- write goes round the line that is typed. Only where a person is there.
+--- write goes round the line that is typed. Only where input and output are terminals.
 ---@param hint string what Ctrl-C says at an empty prompt
 ---@return table guard
 function M.hold(hint)

@@ -1,5 +1,5 @@
---- What is drawn on the terminal: the rows of a line editor, and what others write, which goes above them. Frames and texts in,
---- bytes for the terminal out; rows are never as wide as the terminal, so that it never wraps one itself.
+--- Draws on the terminal: the rows of a line editor, and above them the output of other tasks. Takes frames and texts, gives bytes
+--- for the terminal. Rows are narrower than the terminal, so that it never wraps one itself.
 
 local clusters = require "stoke.term.cluster"
 local term = require "stoke.term"

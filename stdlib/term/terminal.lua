@@ -1,6 +1,6 @@
---- The terminal of a session, shared: the line being typed, questions that other tasks ask meanwhile, and what everybody writes.
+--- The shared terminal of a session: the line being typed, questions that other tasks ask meanwhile, and the output of all tasks.
 ---
---- Who reads is on a stack: keys go to the newest, whose rows are the ones drawn; the others come back when it has its answer.
+--- Readers are on a stack: keys go to the newest, whose rows are drawn; the one below continues when it has its answer.
 --- One system task reads keys, only while a prompt is active, so that typeahead waits for the next prompt.
 
 local editors = require "stoke.term.editor"
@@ -54,7 +54,7 @@ end
 
 -- ---- what others do to it ----------------------------------------------------------------------------------------------
 
---- Whose words they are: the task that is nobody's child but the host's or the session's.
+--- The task that the output belongs to: the outermost one below the host or the session.
 local function writer()
   local task = tasks.current()
   while task do

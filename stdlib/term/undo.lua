@@ -1,4 +1,4 @@
---- Undo for the line editor: states of the entry, one for each change; what is typed in a row is one change.
+--- Undo for the line editor: states of the entry, one for each change; consecutive typing is one change.
 
 local M = {}
 
@@ -11,7 +11,7 @@ Undo.__index = Undo
 ---@return table undo with note and back
 function M.new() return setmetatable({ states = {} }, Undo) end
 
---- A key comes: remember what is there before it.
+--- A key is about to be handled: keep the state before it.
 ---@param editor table
 ---@param event table
 function Undo:note(editor, event)

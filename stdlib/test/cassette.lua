@@ -5,10 +5,11 @@
 ---     {"n":1,"at":0.2,"chunk":{"type":"text","text":"Oslo"}}                  at: seconds since that request
 ---     {"n":1,"at":0.9,"end":1}              after so many chunks; or "value", "error", "cut" (left before its end)
 ---
---- A request is known by its canonical text: what it asks, without limits of time, endpoint and secrets. The same request may be
---- recorded several times; its outcomes are replayed in that order. It is the tape of lua/gate/replay.lua.
+--- A request is identified by its canonical text: its content without time limits, endpoint and secrets. The same request may be
+--- recorded several times; its outcomes are replayed in that order. A cassette is a tape of lua/gate/replay.lua.
 
 local about = require "core.about"
+local effects = require "core.effect"
 local errors = require "core.errors"
 local json = require "core.json"
 local config = require "stoke.config"
@@ -25,7 +26,7 @@ Cassette.__index = Cassette
 
 -- ---- requests -----------------------------------------------------------------------------------------------------------------
 
---- Bytes that are no UTF-8 cannot stand in JSON.
+--- JSON cannot hold bytes that are not UTF-8.
 local function pack(text)
   if type(text) ~= "string" or utf8.len(text) then return text end
   return { hex = (text:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) }
@@ -136,7 +137,7 @@ end
 
 -- ---- recording ----------------------------------------------------------------------------------------------------------------
 
---- What the settings call secret.
+--- The secrets in the settings.
 local function learn_endpoints(redactor)
   for _, endpoint in next, config.get().endpoints do
     if endpoint.key then redactor:learn(endpoint.key) end
@@ -154,7 +155,7 @@ local function new(path, again, fields)
   return setmetatable(fields, Cassette)
 end
 
---- To the millisecond and a bit: what lies below is noise.
+--- Rounded: digits below a tenth of a millisecond are noise.
 local function rounded(seconds) return math.floor(seconds * 1e4 + 0.5) / 1e4 end
 
 --- The time zone of this machine, by its distances from UTC in the summer and in the winter.
@@ -182,11 +183,11 @@ function Cassette:write(record)
   self.lines[#self.lines + 1] = text
 end
 
-function Cassette:open(name, q)
+function Cassette:open(name, q, at)
   local request = canonical(self, name, q)
   if not request then return { skip = true } end
   self.count = self.count + 1
-  self:write { n = self.count, effect = name, at = rounded(time.monotonic() - self.began), request = request }
+  self:write { n = self.count, effect = name, at = rounded(at or time.monotonic() - self.began), request = request }
   return { n = self.count, name = name, written = 0 }
 end
 
@@ -207,6 +208,49 @@ function Cassette:save()
   fs.mkdir(self.path:match "^(.*)/" or ".", { parents = true })
   fs.write(self.path, self.redactor:text(table.concat(self.lines, "\n") .. "\n"))
   return self.count
+end
+
+-- ---- records of durable runs ---------------------------------------------------------------------------------------------------
+
+--- What came of a record, as the lines of a cassette. When the pieces of a stream came is not recorded: all when it ended.
+local function put_outcome(self, entry, row)
+  local outcome, at = row.outcome, row.took or 0
+  if not outcome then return self:put(entry, "cut", at) end
+  if outcome.err then
+    return self:put(entry, outcome.err.kind == "cancelled" and "cut" or "error", at, outcome.err)
+  end
+  local known = outcome.facts and outcome.facts.known
+  if not outcome.items then return self:put(entry, "value", at, outcome.value, known) end
+  local kind, err = "cut", nil
+  for _, item in ipairs(outcome.items) do
+    if item.value ~= nil then self:put(entry, "chunk", at, item.value) end
+    if item.ended then
+      kind, err = not item.err and "end" or item.err.kind == "cancelled" and "cut" or "error", item.err
+    end
+  end
+  self:put(entry, kind, at, err, { opened = 0, about = outcome.about })
+end
+
+--- The cassette of a durable run: what it asked of model servers and of the web, and what came of it. A test of that name whose
+--- code asks the same replays it.
+---@param path string
+---@param test string
+---@param run { created: number }
+---@param rows stoke.journal.row[]
+---@return stoke.test.cassette
+---
+--- Example: `cassette.of_run("cassettes/a_test-trip.jsonl", "trip", run, store:load(run).rows):save()`
+function M.of_run(path, test, run, rows)
+  local self = new(path, nil, { recording = true, lines = {}, began = 0 })
+  self:write { cassette = 1, test = test, start = run.created, seed = 1, zone = zone(), stoke = about.version }
+  for _, row in ipairs(rows) do
+    local effect = effects.about(row.name)
+    if effect and effect.taped then
+      local entry = self:open(row.name, row.request, math.max(0, (row.time or run.created) - run.created))
+      if not entry.skip then put_outcome(self, entry, row) end
+    end
+  end
+  return self
 end
 
 -- ---- replaying ----------------------------------------------------------------------------------------------------------------
@@ -249,7 +293,7 @@ end
 --- Effects whose value is a table.
 local TABLES = { ["llm.chat"] = true, ["llm.learned"] = true, ["http.request"] = true }
 
---- Does this line say what one of its kind has to say? It may have been edited.
+--- Has this line the fields that its kind needs? The file may have been edited.
 local function is_record(self, record)
   if type(record) ~= "table" then return false end
   if record.cassette then return type(record.start) == "number" end
@@ -305,6 +349,35 @@ function M.load(path, again, problems)
   local self = new(path, again, { recording = false, entries = {}, by_key = {}, problems = problems })
   read(self, fs.read(path))
   return self
+end
+
+--- What is on it, as the records of a run: to look at, and to compare with another's. There are no frames on a cassette, so its
+--- keys are "cassette/NAME#N", and it cannot be replayed as a run.
+---@return stoke.journal.row[]
+---
+--- Example: `for _, row in ipairs(tape:rows()) do print(row.key, row.outcome.value) end`
+function Cassette:rows()
+  local rows, counts = {}, {}
+  for i, entry in ipairs(self.entries) do
+    counts[entry.name] = (counts[entry.name] or 0) + 1
+    local def = effects.about(entry.name)
+    local came = { facts = { attempts = 1 } }
+    if def and def.stream then
+      came.items = {}
+      for k, chunk in ipairs(entry.chunks) do came.items[k] = { value = chunk.value, inline = true } end
+      table.insert(came.items, { ended = true, err = entry.err, inline = true })
+    elseif entry.err then
+      came.err = entry.err
+    elseif entry.cut then
+      came.err, came.cut = errors.new("cancelled", "it was left before its end"), true
+    else
+      came.value, came.facts.known = entry.value, entry.facts
+    end
+    rows[i] = { number = i, key = ("cassette/%s#%d"):format(entry.name, counts[entry.name]), name = entry.name,
+      class = "idempotent", digest = json.digest(entry.request), request = entry.request, took = entry.at, seen = i, inline = true,
+      outcome = came }
+  end
+  return rows
 end
 
 --- A miss makes the test fail, whatever the code under test makes of the error.

@@ -88,13 +88,13 @@ local function edits(a, b)
   return out
 end
 
---- What a line looks like in a diff: what cannot be seen is written out.
+--- A line as a diff shows it: invisible characters are written out.
 local function visible(line)
   line = line:gsub("[%c\127]", function(c) return c == "\t" and c or ("\\x%02x"):format(c:byte()) end)
   return #line > 200 and line:sub(1, 200) .. "..." or (line:gsub(" $", "\u{b7}"))
 end
 
---- Two texts, line by line: `-` is what was expected, `+` what came.
+--- Two texts, line by line: `-` marks the expected lines, `+` the actual ones.
 ---@param want string
 ---@param got string
 ---@return string

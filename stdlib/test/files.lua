@@ -1,7 +1,8 @@
 --- Files of a test: its temporary folder, and detection of files left elsewhere.
 ---
 --- What a test writes through the door is seen before it is written, so that a path that was not there before is known for one the
---- test has made. What is still there at the end is named as left behind and removed: the next run begins as this one did.
+--- test has made. What is still there at the end is reported as left behind and removed, so that the next run begins
+--- as this one did.
 
 local absolute = require "core.gate.policy".absolute
 local env = require "stoke.env"
@@ -57,12 +58,13 @@ function M.tmp(world)
   world.paused = true
   local base = (env.get "TMPDIR" or "/tmp"):gsub("(.)/+$", "%1")
   local _, err, path
-  local n = 0
+  local n, gone = 0, 0
   repeat
     n = n + 1
     path = ("%s/stoke-test-%d"):format(base, n)
     _, err = stoke.try(fs.mkdir, path)
-  until not err or not exists(path)
+    if err and not exists(path) then gone = gone + 1 end -- another process had it, and has just removed it; or none can be made
+  until not err or gone > 8
   world.paused = before
   if err then error(err, 0) end
   world.folders = world.folders or {}

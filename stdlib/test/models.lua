@@ -38,7 +38,7 @@ local function ordinal(n)
   return n .. (tens >= 11 and tens <= 13 and "th" or ORDINALS[n % 10] or "th")
 end
 
---- The next reply of a model; its lack is the test's failure, whatever the code under test makes of the error it gets.
+--- The next reply of a model. If there is none the test fails, however the code under test handles the error it gets.
 local function next_reply(model, request, problems)
   model.calls = model.calls + 1
   local n, script = model.calls, model.script

@@ -3,6 +3,7 @@
  *
  *   client call URL N [CONCURRENCY [BODY...]]   N replies in one piece   prints  call_us=   CPU per call
  *                                       to these requests in turns, instead of a small one
+ *   client fresh URL N [CONCURRENCY [BODY...]]  the same with an easy handle made for each request, as stoke makes it
  *   client stream URL N [CONCURRENCY]   N streams, only counting lines   prints  line_ns=   CPU per line
  *   client hold URL N                   N streams held open              prints  stream_bytes=   memory per stream
  *
@@ -34,7 +35,10 @@ struct client {
   size_t lines;
   char **bodies; /* what is asked in turns; NULL = the one set at the beginning */
   size_t body_count, next_body;
-  bool keep, hold;
+  bool keep, hold, fresh;
+  const char *body;
+  char *target;
+  struct curl_slist *headers;
   double cpu;
   size_t memory;
 };
@@ -76,7 +80,22 @@ static size_t on_bytes(char *bytes, size_t one, size_t len, void *ud) {
   return len;
 }
 
+static void make_handle(struct client *c, struct slot *s) {
+  s->easy = curl_easy_init();
+  curl_easy_setopt(s->easy, CURLOPT_URL, c->target);
+  curl_easy_setopt(s->easy, CURLOPT_PRIVATE, s);
+  curl_easy_setopt(s->easy, CURLOPT_PROXY, "");
+  curl_easy_setopt(s->easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(s->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+  curl_easy_setopt(s->easy, CURLOPT_HTTPHEADER, c->headers);
+  curl_easy_setopt(s->easy, CURLOPT_POSTFIELDS, c->body);
+  curl_easy_setopt(s->easy, CURLOPT_POSTFIELDSIZE, (long)strlen(c->body));
+  curl_easy_setopt(s->easy, CURLOPT_WRITEFUNCTION, on_bytes);
+  curl_easy_setopt(s->easy, CURLOPT_WRITEDATA, s);
+}
+
 static void start(struct client *c, struct slot *s) {
+  if (c->fresh) make_handle(c, s);
   s->have = 0;
   s->begun = false;
   if (c->body_count > 0) {
@@ -100,6 +119,7 @@ static void collect(struct client *c) {
     }
     curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&s);
     curl_multi_remove_handle(c->multi, s->easy);
+    if (c->fresh) curl_easy_cleanup(s->easy);
     c->running--;
     c->finished++;
     if (c->to_start > 0) {
@@ -160,28 +180,14 @@ static int on_timer(CURLM *multi, long ms, void *ud) {
   return uv_timer_start(&c->timer, on_timeout, (uint64_t)ms, 0);
 }
 
-static void prepare(struct client *c, const char *url, const char *body) {
-  struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-  headers = curl_slist_append(headers, "Expect:");
-  char *target = malloc(strlen(url) + sizeof "/api/chat");
-  if (target == NULL) abort();
-  sprintf(target, "%s/api/chat", url);
-  c->slots = calloc(c->count, sizeof *c->slots);
-  if (c->slots == NULL) abort();
+static void prepare(struct client *c, const char *url) {
+  c->headers = curl_slist_append(curl_slist_append(NULL, "Content-Type: application/json"), "Expect:");
+  if ((c->target = malloc(strlen(url) + sizeof "/api/chat")) == NULL) abort();
+  sprintf(c->target, "%s/api/chat", url);
+  if ((c->slots = calloc(c->count, sizeof *c->slots)) == NULL) abort();
   for (size_t i = 0; i < c->count; i++) {
-    struct slot *s = &c->slots[i];
-    s->client = c;
-    s->easy = curl_easy_init();
-    curl_easy_setopt(s->easy, CURLOPT_URL, target);
-    curl_easy_setopt(s->easy, CURLOPT_PRIVATE, s);
-    curl_easy_setopt(s->easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(s->easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(s->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(s->easy, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(s->easy, CURLOPT_POSTFIELDS, body);
-    curl_easy_setopt(s->easy, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
-    curl_easy_setopt(s->easy, CURLOPT_WRITEFUNCTION, on_bytes);
-    curl_easy_setopt(s->easy, CURLOPT_WRITEDATA, s);
+    c->slots[i].client = c;
+    if (!c->fresh) make_handle(c, &c->slots[i]);
   }
 }
 
@@ -196,7 +202,7 @@ static void run(struct client *c, size_t replies) {
 
 int main(int argc, char **argv) {
   if (argc < 4) {
-    fputs("usage: client call|stream|hold URL N [CONCURRENCY [BODY...]]\n", stderr);
+    fputs("usage: client call|fresh|stream|hold URL N [CONCURRENCY [BODY...]]\n", stderr);
     return 2;
   }
   struct rlimit files;
@@ -205,7 +211,8 @@ int main(int argc, char **argv) {
   setrlimit(RLIMIT_NOFILE, &files);
   size_t n = strtoul(argv[3], NULL, 10);
   struct client c = {.loop = uv_default_loop()};
-  c.keep = strcmp(argv[1], "call") == 0;
+  c.fresh = strcmp(argv[1], "fresh") == 0;
+  c.keep = c.fresh || strcmp(argv[1], "call") == 0;
   c.hold = strcmp(argv[1], "hold") == 0;
   c.count = c.hold ? n : argc > 4 ? strtoul(argv[4], NULL, 10) : 64;
   if (argc > 5) {
@@ -221,12 +228,11 @@ int main(int argc, char **argv) {
   curl_multi_setopt(c.multi, CURLMOPT_TIMERFUNCTION, on_timer);
   curl_multi_setopt(c.multi, CURLMOPT_TIMERDATA, &c);
   curl_multi_setopt(c.multi, CURLMOPT_MAXCONNECTS, (long)c.count);
+  c.body = c.hold   ? "{\"model\":\"slow\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"
+           : c.keep ? "{\"model\":\"bench\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"stream\":false}"
+                    : "{\"model\":\"bench\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}";
   size_t before = resident_bytes();
-  prepare(&c, argv[2],
-          c.hold   ? "{\"model\":\"slow\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"
-          : c.keep ? "{\"model\":\"bench\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"
-                     "\"stream\":false}"
-                   : "{\"model\":\"bench\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
+  prepare(&c, argv[2]);
   run(&c, c.count);
   if (c.hold) {
     printf("stream_bytes=%zu\n", (c.memory - before) / n);

@@ -39,6 +39,11 @@ local function row(what, unit, ours, theirs, limit)
     what, ours, theirs, unit, ratio, limit, ratio > limit and "  MISSED" or ""))
 end
 
+--- Without a limit: what explains another row.
+local function beside(what, unit, ours, theirs)
+  print(("%-46s %10.1f %10.1f %-6s %5.2fx"):format(what, ours, theirs, unit, ours / theirs))
+end
+
 local function figure(what, unit, ours, limit, above)
   local missed = ours > limit
   if above then missed = ours < limit end
@@ -61,10 +66,18 @@ end
 
 local function streams()
   local n, lines = 2000, 257
-  local ours, theirs = turns(ROUNDS,
-    function() return work("stream.lua", 64, n) / ((n - 64) * lines) * 1e6 end,
-    function() return values(("%s/client stream %s %d"):format(bench, url, n)).line_ns end)
+  local function line(...)
+    local many, few = lua("stream.lua", n, ...), lua("stream.lua", 64, ...)
+    return (measure(many).cpu_ms - measure(few).cpu_ms) / ((n - 64) * lines) * 1e6
+  end
+  local function bare() return values(("%s/client stream %s %d"):format(bench, url, n)).line_ns end
+  local ours, theirs = turns(ROUNDS, line, bare)
   row("streamed token, 64 at once: CPU per line", "ns", ours, theirs, 2)
+  local apart, theirs_again = turns(ROUNDS, function() return line "apart" end, bare)
+  row("the same, an event a line", "ns", apart, theirs_again, 3)
+  -- a line in bare C, and an event made in C and read in Lua: the floor under it
+  local event = values(bench .. "/stream_event 2000000").event_ns
+  row("the same beside bare lines and bare events", "ns", apart, theirs_again + event, 2)
 end
 
 local function parked()
@@ -78,25 +91,69 @@ end
 
 local function held()
   local n = math.min(10000, files - 100)
-  local ours = (measure(lua("hold.lua", n), true).rss_kb - measure(lua("hold.lua", 1), true).rss_kb) * 1024 / (n - 1)
+  local one, all = measure(lua("hold.lua", 1), true), measure(lua("hold.lua", n), true)
+  local bytes = (all.rss_kb - one.rss_kb) * 1024 / (n - 1)
   local theirs = values(("%s/client hold %s %d"):format(bench, url, n)).stream_bytes
-  row(("%d streams in flight: memory per stream"):format(n), "B", ours, theirs, 1.3)
+  row(("%d streams in flight: memory per stream"):format(n), "B", bytes, theirs, 1.3)
+  -- libcurl's easy handle and connection are the floor under it, with buffers as small as ours and shards as many
+  local floor = values(("%s/hold %s %d 1024"):format(bench, url, n))
+  row("the same beside bare transfers, small buffers", "B", bytes, floor.stream_bytes, 1.5)
+  local opened, bare = turns(ROUNDS,
+    function() return (measure(lua("hold.lua", n), true).cpu_ms - one.cpu_ms) / (n - 1) * 1e3 end,
+    function() return values(("%s/hold %s %d 1024"):format(bench, url, n)).open_us end)
+  row(("%d streams opened: CPU per stream"):format(n), "us", opened, bare, 1.75)
 end
 
-local function loops()
-  local n = 4000
-  local function loop(...)
-    return (measure(lua("loop.lua", n, ...)).cpu_ms - measure(lua("loop.lua", 64, ...)).cpu_ms) / (n - 64) * 1e3
-  end
+--- Commands that make n tool loops: by agents, by hand, over the bindings alone, and the two calls of one in bare C.
+local function tool_loops()
   local requests = {}
   local p = assert(io.popen(lua("loop.lua", 1, "requests")))
   for line in p:lines() do requests[#requests + 1] = "'" .. line .. "'" end
   assert(p:close() and #requests == 2, "the two requests")
-  local client = ("%s/client call %s %d 1 %s"):format(bench, url, n, table.concat(requests, " "))
-  local ours, theirs = turns(ROUNDS, function() return loop() end, function() return 2 * values(client).call_us end)
-  row("call, tool, call: CPU, beside two calls", "us", ours, theirs, 1.5)
-  local agent, hand = turns(ROUNDS, function() return loop() end, function() return loop "bare" end)
-  figure("the agent alone, a step (above calls by hand)", "us", (agent - hand) / 2, 60)
+  local asked = table.concat(requests, " ")
+  local function client(way) return function(n) return ("%s/client %s %s %d 1 %s"):format(bench, way, url, 2 * n, asked) end end
+  return {
+    agent = function(n) return lua("loop.lua", n) end,
+    hand = function(n) return lua("loop.lua", n, "bare") end,
+    floor = function(n) return ("env RUNS=%d %s test --internal --file tests/bench/floor.lua"):format(n, stoke) end,
+    fresh = client "fresh", bare = client "call",
+  }
+end
+
+local function loops()
+  local n, ways = 4000, tool_loops()
+  local function cost(way)
+    return function() return (measure(ways[way](n)).cpu_ms - measure(ways[way](64)).cpu_ms) / (n - 64) * 1e3 end
+  end
+  local agent, bare = turns(ROUNDS, cost "agent", function() return 2 * values(ways.bare(n)).call_us end)
+  row("call, tool, call: CPU, beside two calls", "us", agent, bare, 1.5)
+  local again, hand = turns(ROUNDS, cost "agent", cost "hand")
+  row("the same beside two calls by hand in Lua", "us", again, hand, 1.25)
+  figure("the agent alone, a step (above calls by hand)", "us", (again - hand) / 2, 60)
+  local floor, new = turns(ROUNDS, cost "floor", function() return 2 * values(ways.fresh(n)).call_us end)
+  beside("bindings of libcurl and JSON alone, beside C", "us", floor, bare)
+  beside("C with a handle for each request, beside C", "us", new, bare)
+end
+
+--- Instructions of a tool loop, in thousands: a busy machine changes nothing about them.
+local function instructions()
+  if not os.execute "command -v valgrind >/dev/null" then
+    return print "instructions of a tool loop: not counted, as there is no valgrind"
+  end
+  local valgrind = "valgrind --trace-children=yes --tool=callgrind --callgrind-out-file=/dev/null "
+  local few, n, found = 100, 600, {}
+  local function counted(command)
+    local p = assert(io.popen(valgrind .. command .. " 2>&1"))
+    return tonumber(p:read("a"):match "Collected : (%d+)") or error("this failed: " .. command, 0)
+  end
+  for way, command in pairs(tool_loops()) do
+    found[way] = (counted(command(n)) - counted(command(few))) / (n - few) / 1e3
+  end
+  row("call, tool, call: instructions", "k", found.agent, found.bare, 1.5)
+  row("the same beside two calls by hand in Lua", "k", found.agent, found.hand, 1.25)
+  beside("two calls by hand in Lua, beside C", "k", found.hand, found.bare)
+  beside("bindings of libcurl and JSON alone, beside C", "k", found.floor, found.bare)
+  beside("C with a handle for each request, beside C", "k", found.fresh, found.bare)
 end
 
 local function conversations()
@@ -112,6 +169,31 @@ local function serving()
     function() return values(load .. lua "serve.lua").request_us end,
     function() return values(load .. bench .. "/mhd").request_us end)
   row("request served, 64 at once: CPU per request", "us", ours, theirs, 2.5)
+end
+
+-- Rates hang on the disk's fdatasync, which is printed; ratios are to one thread of bare SQLite, the same rows, 64 a commit.
+local function databases()
+  local folder = bench .. "/databases"
+  local function fresh(command) return values(("rm -rf %s && mkdir %s && %s"):format(folder, folder, command)) end
+  local ours, theirs = {}, {}
+  for i = 1, ROUNDS do
+    theirs[i] = fresh(("%s/store %s 0.5"):format(bench, folder))
+    ours[i] = fresh(("FOLDER=%s SECONDS=0.5 %s test --internal --file tests/bench/store.lua"):format(folder, stoke))
+  end
+  os.execute("rm -rf " .. folder)
+  local function of(list, key)
+    local found = {}
+    for i, one in ipairs(list) do found[i] = one[key] end
+    return median(found)
+  end
+  figure("this disk, a page and fdatasync", "a s", of(theirs, "fsyncs_s"), 0, true)
+  row("durable append, 64 tasks: a row", "us", 1e6 / of(ours, "durable_s"), 1e6 / of(theirs, "durable_s"), 1.43)
+  row("durable write, 64 tasks: a row", "us", 1e6 / of(ours, "writes_s"), 1e6 / of(theirs, "durable_s"), 1.43)
+  row("durable write, one task", "us", 1e6 / of(ours, "one_s"), 1e6 / of(theirs, "one_s"), 1.5)
+  local least = math.min(50000, 0.7 * of(theirs, "durable_s") // 1)
+  figure("writes of 64 tasks", "a s", of(ours, "writes_s"), least, true)
+  figure("appends of 64 tasks, not durable", "a s", of(ours, "appends_s"), 100000, true)
+  figure("a row read by its key, there and back", "us", of(ours, "read_us"), 60)
 end
 
 local function start()
@@ -143,7 +225,7 @@ end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))
 local failed = false
-for _, part in ipairs { calls, streams, loops, held, serving, conversations, parked, start, engines } do
+for _, part in ipairs { calls, streams, loops, instructions, held, serving, databases, conversations, parked, start, engines } do
   local ok, err = pcall(part)
   if not ok then
     failed = true

@@ -132,6 +132,28 @@ function M.go_on(world, recorded, count)
   return { run = run, tape = tape, log = log, seed = recorded.seed, program = recorded.program }, recorded.log:load(count)
 end
 
+-- The same in the file of a store: what is kept is what comes out of it.
+function M.record_stored(world, seed, store)
+  local run = new_run(world)
+  local kept = assert(store:create { id = "chaos " .. seed, workflow = "chaos", seed = tostring(seed) })
+  local outside = stoke.spawn(meddle, run)
+  local tape = journal.new { id = tostring(seed), log = assert(store:log(kept)) }
+  local results = tape:run(function() return programs.program(seed)(run) end)
+  assert(tape.log:commit())
+  outside:cancel()
+  run.result = words(results)
+  return { run = run, tape = tape, seed = seed, kept = kept, store = store }
+end
+
+-- What is kept up to a record, or all.
+function M.load_stored(recorded, to)
+  local parts = assert(recorded.store:load(recorded.kept, to))
+  for _, row in ipairs(parts.rows) do row.intent = nil end
+  local held = journal.new { id = tostring(recorded.seed), kept = parts }
+  held.deliveries = parts.deliveries
+  return held:snapshot()
+end
+
 -- Replays all that is kept in a log.
 function M.replay_kept(world, recorded)
   local parts = recorded.log:load()

@@ -3,6 +3,7 @@
 local test = require "stoke.test"
 local stoke = require "stoke"
 local runs = require "chaos_runs"
+local stores = require "core.store"
 local worlds = require "chaos_world"
 
 local SEEDS = tonumber(os.getenv "STOKE_CHAOS_SEEDS") or 20
@@ -75,4 +76,25 @@ test("chaos programs that were cut between any two records go on from their log,
         return why and ("cut after %d of %d: %s"):format(cut, count, why)
       end)
     end)
+  end)
+
+test("chaos programs come back from the file of a store as they went, whole and cut after any record",
+  { real = true, timeout = 3600 },
+  function(t)
+    local store = assert(stores.open(t.tmp() .. "/chaos.db"))
+    each_seed(t, function(world, seed)
+      local recorded = runs.record_stored(world, seed, store)
+      local why = runs.why_not(recorded, runs.replay(world, seed, runs.load_stored(recorded)))
+      if why then return "whole: " .. why end
+      local count = #recorded.tape.rows
+      local to = math.random(0, count)
+      local cut = runs.load_stored(recorded, to)
+      local run, again = runs.replay(world, seed, cut)
+      for _, row in ipairs(cut.rows) do
+        if row.outcome and not row.inside and run.live[row.key] then why = why or row.key .. " was asked again" end
+      end
+      why = why or runs.why_not({ run = run, tape = again }, runs.replay(world, seed, again))
+      return why and ("cut after record %d of %d: %s"):format(to, count, why)
+    end)
+    store:close()
   end)

@@ -84,8 +84,8 @@ end)
 test("its rows are named by what they do, and only what is committed is no pure effect", function(t)
   local path = t.tmp() .. "/x.db"
   local tape = runs.record(function() return work(path) end)
-  t.eq(keys(tape), { "db.open#1 idempotent", "db.write#1 idempotent", "db.write#2 idempotent", "db.begin#1 pure", "db.write#3 pure",
-    "db.begin#2 pure", "db.write#4 pure", "db.commit#1 pure", "db.query#1 pure", "db.commit#2 idempotent", "db.each#1 pure",
+  t.eq(keys(tape), { "db.open#1 idempotent", "db.write#1 unsafe", "db.write#2 unsafe", "db.begin#1 pure", "db.write#3 pure",
+    "db.begin#2 pure", "db.write#4 pure", "db.commit#1 pure", "db.query#1 pure", "db.commit#2 unsafe", "db.each#1 pure",
     "db.query#2 pure" })
   t.eq(tape.rows[3].request, { db = path, sql = "insert into a values (?)", params = { 1 } })
 end)
@@ -185,7 +185,7 @@ test("what a run has written it says in a table that explains itself", function(
   local path = t.tmp() .. "/x.db"
   runs.record(function() return work(path) end)
   local open <close> = db.open(path)
-  t.eq(open:query "select run, key from stoke_writes order by key", { { run = "run", key = "run/db.commit#2" },
+  t.eq(open:query "select run, key from stoke_writes order by key", { { run = "run", key = "run/db.begin#1" },
     { run = "run", key = "run/db.write#1" }, { run = "run", key = "run/db.write#2" } })
   t.match(open:one("select sql from sqlite_schema where name = 'stoke_writes'").sql, "each is done once")
 end)
@@ -257,3 +257,27 @@ test("a fork of a run, which shares its keys, writes for itself", function(t)
   local open <close> = db.open(path)
   t.eq(open:one "select count(*) as n from a", { n = 2 })
 end)
+
+test("tasks in transactions at once, killed at any place: who was inside is inside again before the others", { effects = false },
+  function(t)
+    local folder, n = t.tmp(), 0
+    while true do
+      n = n + 1
+      local path = ("%s/%d.db"):format(folder, n)
+      local function f()
+        local open <close> = db.open(path)
+        open:exec "create table if not exists a (n integer); insert into a select 0 where not exists (select 1 from a)"
+        local scope <close> = stoke.scope {}
+        scope:map({ 1, 2, 3 }, function(i)
+          open:transaction(function(tx) tx:exec("update a set n = ?", tx:one("select n from a").n + 1) end)
+          open:exec("update a set n = n + ?", 10 * i)
+        end)
+        return open:one("select n from a").n
+      end
+      local held = killed(n, f)
+      if not held then break end
+      local results = journal.replay(held, f)
+      t.eq({ results.err, results[1] }, { nil, 63 }, ("killed at place %d"):format(n))
+    end
+    t.ok(n > 40)
+  end)

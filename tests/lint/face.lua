@@ -6,7 +6,8 @@ local source = require "source"
 local FACE = {}
 for name in ([[about approval channel combine coro effect endpoint env envfile errors frame hash json keyfile keeper leftover
   modules names ordered overrun queue random redact reload schedule scope script secrets source stdio task testbed text gate.budget
-  gate.policy gate.pool gate.retry gate.span journal runs runs.actors runs.code store.place store.sessions]]):gmatch "%S+" do
+  gate.policy gate.pool gate.retry gate.span journal journal.place journal.plain runs runs.actors runs.code store store.place
+  store.sessions]]):gmatch "%S+" do
   FACE[name] = true
 end
 
@@ -14,7 +15,7 @@ end
 -- its configuration, its history).
 local RAW = {}
 for path in ([[cmd/chat cmd/doctor/look cmd/init cmd/run cmd/scaffold cmd/top config log ollama/failures repl repl/complete
-  sim/script term term/history term/progress term/prompt test/cassette test/report tools/basic]]):gmatch "%S+" do
+  runs/timeline sim/script term term/history term/progress term/prompt test/cassette test/report tools/basic]]):gmatch "%S+" do
   RAW["stdlib/" .. path .. ".lua"] = true
 end
 

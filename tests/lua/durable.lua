@@ -5,6 +5,7 @@ local fs = require "stoke.fs"
 local http = require "stoke.http"
 local proc = require "stoke.proc"
 local stoke = require "stoke"
+local stores = require "core.store"
 
 local M = {}
 
@@ -30,26 +31,45 @@ local function start(case, flags, words)
   return proc.spawn { argv = argv, cwd = case.folder, env_allow = { "PATH", "STOKE_PATH", "HOME" }, stderr = "capture" }
 end
 
-local function read_all(p, from)
-  local parts = {}
-  for bytes in function() return p:read(nil, from) end do parts[#parts + 1] = bytes end
-  return table.concat(parts)
+local function read_all(p, from, case)
+  local text = ""
+  for bytes in function() return p:read(nil, from) end do
+    text = text .. bytes
+    if case then case.so_far = text end
+  end
+  return text
 end
 
--- Run it, and kill it after so many seconds unless it has ended by then. What it printed is added to `shown`.
+-- The moment at which it has printed this.
+function M.shows(text)
+  return function(case)
+    while not (case.so_far or ""):find(text, 1, true) do stoke.sleep(0.005) end
+  end
+end
+
+-- The moment at which a file is in its folder.
+function M.file(name)
+  return function(case)
+    while not fs.stat(case.folder .. "/" .. name) do stoke.sleep(0.005) end
+  end
+end
+
+-- Run it, and kill it after so many seconds, or at a moment, unless it has ended by then. What it printed is added to `shown`.
+---@param moment? number|fun(case: table)
 ---@return table status
 ---@return string stdout
 ---@return string stderr
-function Case:run(id, words, seconds, ...)
+function Case:run(id, words, moment, ...)
+  self.so_far = nil
   local flags = id and { "--durable=" .. id, ... } or { ... }
   local p <close> = start(self, flags, words)
   self.last = p
   local scope <close> = stoke.scope {}
   local out, err
-  scope:spawn(function() out = read_all(p, "stdout") end)
+  scope:spawn(function() out = read_all(p, "stdout", self) end)
   scope:spawn(function() err = read_all(p, "stderr") end)
-  local killer = seconds and scope:spawn(function()
-    stoke.sleep(seconds)
+  local killer = moment and scope:spawn(function()
+    if type(moment) == "number" then stoke.sleep(moment) else moment(self) end
     p:kill "SIGKILL"
   end)
   local status = p:wait()
@@ -58,6 +78,14 @@ function Case:run(id, words, seconds, ...)
   if status.signal == "SIGKILL" then self.kills = self.kills + 1 end
   self.shown[#self.shown + 1], self.told[#self.told + 1] = out, err
   return status, out, err
+end
+
+-- What its run returned, as it is kept.
+function Case:result(id)
+  local store = assert(stores.open(self.folder .. "/.stoke/state.db"))
+  local run = store:find(id)
+  store:close()
+  return run.result
 end
 
 -- Kill it at random moments until it ends by itself.

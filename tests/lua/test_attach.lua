@@ -215,6 +215,17 @@ test("top: counts tasks, calls and tokens", { real = true }, function(t)
   t.match(host.stoke("", "top", "--once").stdout, "^busy  pid %d+.*  counted since %d.* ago\n")
 end)
 
+test("top: where the output is no terminal there is one look, with --every as many as somebody reads", { real = true }, function(t)
+  local host <close> = start "town"
+  local r = host.stoke("", "top")
+  t.match(r.stdout, "^town  pid %d+[^\n]*\n.*counted since this look\n$")
+  t.eq({ select(2, r.stdout:gsub("pid", "")), r.code }, { 1, 0 })
+  t.eq({ select(2, host.stoke("", "top", "--json").stdout:gsub("\n", "")) }, { 1 })
+  local piped = proc.run { argv = { "sh", "-c", '"$1" top town --json --every 0.01 | head -n 3', "sh", about.executable() },
+    env = { XDG_RUNTIME_DIR = host.folder, HOME = host.folder, PATH = os.getenv "PATH" }, timeout = 30 }
+  t.eq({ select(2, piped.stdout:gsub("\n", "")) }, { 3 })
+end)
+
 test("ps and top: the number of tasks is that of those listed", function(t)
   local tasks = require "core.task"
   local before = tasks.count()

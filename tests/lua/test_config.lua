@@ -1,6 +1,7 @@
 -- stoke.config: where settings come from, what a wrong file says, OLLAMA_HOST, secrets.
 
 local test = require "stoke.test"
+local addresses = require "stoke.config.address"
 local config = require "stoke.config"
 
 -- Load with a made-up environment, disk and command line.
@@ -168,12 +169,7 @@ test("config: OLLAMA_HOST is read by Ollama's rules", function(t)
     { "ollama.com", "https://ollama.com:443" },
     { "ollama.com:80", "http://ollama.com:80" },
     { "http://ollama.com", "http://ollama.com:80" },
-    { "1.2.3.4:x", "http://1.2.3.4:11434" },
     { "1.2.3.4:", "http://1.2.3.4:11434" },
-    { "1.2.3.4:70000", "http://1.2.3.4:11434" },
-    { "1.2.3.4:-1", "http://1.2.3.4:11434" },
-    { "https://h:99999", "https://h:443" },
-    { "1.2.3.4:0", "http://1.2.3.4:0" },
     { "0.0.0.0", "http://127.0.0.1:11434" },
     { "0.0.0.0:8", "http://127.0.0.1:8" },
     { "[::]", "http://[::1]:11434" },
@@ -182,12 +178,31 @@ test("config: OLLAMA_HOST is read by Ollama's rules", function(t)
     { " \"h:5\" ", "http://h:5" },
     { "'h:5'", "http://h:5" },
   }
-  for _, row in ipairs(rows) do t.eq(config.parse_host(row[1]), row[2], row[1]) end
-  for _, bad in ipairs { "ftp://h", "user@h", "a b", "http://h\r\nX: y", "h?x", "[[1]]" } do
-    local url, problem = config.parse_host(bad)
+  for _, row in ipairs(rows) do t.eq(addresses.parse(row[1]), row[2], row[1]) end
+  for _, bad in ipairs { "ftp://h", "user@h", "a b", "http://h\r\nX: y", "h?x", "[[1]]", "h:1:2", "1:2:3", "http://h:80:90",
+    "fe80::x" } do
+    local url, problem = addresses.parse(bad)
     t.eq(url, nil, bad)
     t.ok(problem, bad)
   end
+end)
+
+case("config: a port that is none is an error that names it, wherever the address is set", function(t)
+  for _, port in ipairs { "x", "70000", "99999", "-1", "0", "+1", "1x", "65536", "0x50" } do
+    for _, host in ipairs { "1.2.3.4", "https://h", "[::1]" } do
+      local e = t.raises("usage", load_with, { env = { OLLAMA_HOST = host .. ":" .. port } })
+      t.eq(e.message, ("OLLAMA_HOST: '%s' in '%s:%s' is no port: a number from 1 to 65535"):format(port, host, port))
+    end
+  end
+  local e = t.raises("usage", load_with, { flags = { endpoint = "h:99999" } })
+  t.eq(e.message, "flag --endpoint: '99999' in 'h:99999' is no port: a number from 1 to 65535")
+  e = t.raises("usage", load_with, { env = { STOKE_ENDPOINT = "http://h:http" } })
+  t.eq(e.message, "environment STOKE_ENDPOINT: 'http' in 'http://h:http' is no port: a number from 1 to 65535")
+  e = t.raises("usage", load_with, { files = { ["./stoke.config.lua"] = [[return { endpoints = { a = { url = "h:y" } } }]] } })
+  t.match(e.message, "^./stoke.config.lua: endpoints.a.url wants an address .*: 'y' in 'h:y' is no port")
+  load_with {}
+  t.match(t.raises("usage", config.endpoint, "h:99999").message, "is no port: a number from 1 to 65535$")
+  t.eq(addresses.parse "h:65535", "http://h:65535")
 end)
 
 case("config: OLLAMA_HOST and --endpoint choose the server", function(t)

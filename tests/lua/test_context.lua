@@ -49,6 +49,16 @@ test("a context is never changed: with makes another", function(t)
   t.eq({ before.run.name, after.run.name, contexts.root.run }, { "a", "b", nil })
 end)
 
+test("the context of a tool's work is what with makes of its run and span", function(t)
+  local outer = { run = { name = "a" }, system = true, gated = false }
+  local gated = contexts.with(outer, { budget = { limit = {}, used = {}, held = 0 } })
+  local run = { name = "b" }
+  for _, before in ipairs { contexts.root, outer, gated } do
+    t.eq(contexts.of_work(before, run, 7), contexts.with(before, { run = run, span = 7 }))
+    t.eq(contexts.of_work(before, nil, 7), contexts.with(before, { span = 7 }))
+  end
+end)
+
 test("a tape belongs to a scope, not to the process", function(t)
   effect.define("test.taped", { taped = true, run = function(q) return "live " .. q end })
   local tape = { recording = false }

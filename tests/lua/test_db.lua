@@ -301,14 +301,19 @@ test("each of its effects is traced with its name, and says what class it is", f
   open:query "select 1 as x"
   open:transaction(function(tx) tx:exec "delete from notes" end)
   local seen = {}
-  for _, e in ipairs(t.effects()) do seen[#seen + 1] = e.name end
+  for _, e in ipairs(t.effects()) do
+    seen[#seen + 1] = e.name
+    t.eq(e.about, ":memory:")
+  end
   t.eq(seen, { "db.write", "db.query", "db.begin", "db.write", "db.commit" }) -- db.open is still open
   local function class(name, q)
     local of = effect.about(name).class
     return type(of) == "function" and of(q) or of
   end
-  t.eq({ class("db.query", {}), class("db.write", {}), class("db.write", { depth = 0 }), class("db.commit", { depth = 0 }) },
-    { "pure", "idempotent", "pure", "idempotent" })
+  local file <const> = "x.db"
+  t.eq({ class("db.query", {}), class("db.write", { db = file }), class("db.write", { db = file, depth = 0 }),
+    class("db.commit", { db = file, depth = 0 }), class("db.commit", { db = file, depth = 1 }),
+    class("db.commit", { db = ":memory:", depth = 0 }) }, { "pure", "unsafe", "pure", "unsafe", "pure", "pure" })
 end)
 
 test("a policy on paths holds for databases", function(t)

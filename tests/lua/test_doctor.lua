@@ -10,6 +10,7 @@ local json = require "stoke.json"
 local look = require "stoke.cmd.doctor.look"
 local probe = require "stoke.cmd.doctor.probe"
 local proc = require "stoke.proc"
+local stored = require "stored"
 local sim = require "stoke.sim"
 local stoke = require "stoke"
 
@@ -174,6 +175,46 @@ test("doctor: slots are the calls that were worked on at the same time", functio
   t.eq(overlap({ 1.4, 1 }, { 2, 1 }, { 3.3, 1 }, { 4, 1 }), 1) -- nor are answers that were read late
 end)
 
+-- ---- settings ---------------------------------------------------------------------------------------------------------------
+
+test("doctor: each wrong setting is a finding, and the rest is still checked", { real = true }, function(t)
+  local server <close> = peer {}
+  local here <close> = place { ["stoke.config.lua"] = [[return { pool = { per_modl = 3 }, timeouts = { idle = "x", connect = 3 },
+    endpoints = { a = { url = "h:99999" }, b = { url = "http://b" } } }]] }
+  here.env.STOKE_LOG, here.env.OLLAMA_HOST = "loud", server.url
+  local report, r = here.report()
+  t.eq(r.code, 2)
+  local found, values = {}, {}
+  for _, p in ipairs(report.problems) do
+    if p.check == "settings" then found[#found + 1] = p.what end
+  end
+  t.eq(#found, 4)
+  for i, wanted in ipairs { "STOKE_LOG wants one of", "endpoints.a.url wants .* 'h:99999' is no port",
+    "pool.per_modl is no setting", "timeouts.idle wants seconds" } do t.match(found[i], wanted) end
+  has(t, report, "settings", "STOKE_LOG", "left out")
+  for _, row in ipairs(report.settings) do values[row.key] = row.value end
+  t.eq({ values["timeouts.connect"], values["endpoints.b.url"], values["log.level"], values["endpoints.a.url"] },
+    { 3, "http://b", "info" })
+  t.eq({ report.server.reachable, report.server.url }, { true, server.url })
+end)
+
+test("doctor: a file that is no table, an endpoint that is nowhere and replies that cannot be read are findings", { real = true },
+  function(t)
+    local here <close> = place { ["stoke.config.lua"] = "return {" }
+    for name, case in next, {
+      STOKE_LOG = { "debug", "unexpected symbol near <eof>" }, STOKE_ENDPOINT = { "nowhere", "no endpoint is named 'nowhere'" },
+      STOKE_SIM = { "none.lua", "none.lua" }, STOKE_CONFIG = { "none.lua", "cannot read the configuration none.lua" },
+    } do
+      here.env[name] = case[1]
+      local report, r = here.report("--wait", "1")
+      here.env[name] = nil
+      t.eq(r.code, 2, name)
+      has(t, report, "settings", name == "STOKE_CONFIG" and case[2] or "unexpected symbol near <eof>")
+      local whole = json.encode(report.problems)
+      t.ok(whole:find(case[2], 1, true), whole)
+    end
+  end)
+
 -- ---- the way to the server --------------------------------------------------------------------------------------------------
 
 test("doctor: nothing listens, exit code 4", { real = true }, function(t)
@@ -297,6 +338,19 @@ test("doctor: a disk that is nearly full, few descriptors, too many threads", fu
   has(t, report, "disk", "500 MB of 1.0 TB free", "the models")
   has(t, report, "open-files", "256", "ulimit -n")
   has(t, report, "threads", "num_thread = 64", "2 processors")
+end)
+
+test("doctor: a store of durable runs that is damaged", { real = true }, function(t)
+  local here <close> = place()
+  local path = here.path .. "/.stoke/state.db"
+  local store, _, log = stored.run(path)
+  for i = 1, 50 do stored.record(log, i, stored.value(("answer %d "):format(i):rep(50))) end
+  log:barrier()
+  store:close()
+  for _, p in ipairs(here.report("--sim").problems) do t.ne(p.check, "store") end
+  local bytes = fs.read(path)
+  fs.write(path, bytes:sub(1, #bytes // 2) .. ("\xA5"):rep(#bytes - #bytes // 2))
+  has(t, here.report "--sim", "store", "the durable runs in .stoke/state.db cannot all be read", "sqlite3 .stoke/state.db .recover")
 end)
 
 test("doctor: few descriptors are seen in the running program", { real = true }, function(t)

@@ -2,6 +2,7 @@
 -- last part; what hostile servers do is in test_http_errors.lua.
 
 local test = require "stoke.test"
+local about = require "core.about"
 local stoke = require "stoke"
 local http = require "stoke.http"
 local start_peer = require "peer"
@@ -354,6 +355,16 @@ real("a flood is held back while nobody reads", function(t)
   t.eq(peer:stats().flooded, before, "it stands still")
   t.ok(before < 16 << 20, "held back at " .. before)
   while size < 20 << 20 do size = size + #next_chunk() end
+end)
+
+real("the text of a request is given back once its answer has begun", function(t)
+  local peer <close> = start_peer()
+  local body = ("x"):rep(60000)
+  local before = about.memory()
+  local res <close> = http.request { method = "POST", url = peer.url .. "/slow?50", body = body, stream = "lines" }
+  local held = about.memory() - before
+  t.ok(held < #body // 2, ("%d bytes are held while the answer comes"):format(held))
+  t.eq(res.status, 200)
 end)
 
 -- A transfer that has had its share of a turn is paused, and curl hands over at once what it had read of the next head.

@@ -27,6 +27,34 @@ real("many random answers for one process, with cancels: one draw of tests/fuzz/
   t.ok(r.code == 0, r.stdout)
 end)
 
+-- They would be closed by the next connections otherwise, and stay for ever where none are made.
+real("connections that their servers have closed are closed here as well", function(t)
+  if not fs.stat "/proc/self/fd" then t.skip "no /proc here" end
+  local function descriptors() return #fs.list "/proc/self/fd" end
+  local before = descriptors()
+  for _ = 1, 100 do
+    local server <close> = http.serve { port = 0, handler = function() return "yes" end }
+    t.eq(http.get(server.url).body, "yes")
+  end
+  t.ok(descriptors() > before + 50, "kept for the next request to the same server")
+  stoke.timeout(60, function()
+    while descriptors() > before + 20 do stoke.sleep(0.2) end
+  end)
+  local server <close> = http.serve { port = 0, handler = function() return "again" end }
+  t.eq(http.get(server.url).body, "again")
+end)
+
+real("a process that runs out of descriptors closes connections at rest", function(t)
+  local code = [[local http = require "stoke.http"
+    for _ = 1, 100 do
+      local server <close> = http.serve { port = 0, handler = function() return "yes" end }
+      assert(http.get(server.url).body == "yes")
+    end
+    print "enough"]]
+  local r = proc.run { argv = { "sh", "-c", 'ulimit -n 70; exec "$0" -e "$1"', BIN, code }, stderr = "merge" }
+  t.eq(r.stdout, "enough\n")
+end)
+
 -- Beyond 32 requests to one server others than the first multi handle hold its connections.
 real("many requests at once, and then as many again, use the connections of the first ones", function(t)
   local MANY = 100

@@ -8,8 +8,8 @@ local json = require "stoke.json"
 local model = require "stoke.model"
 local ollama = require "stoke.ollama"
 local protocol = require "stoke.ollama.protocol"
-local span = require "core.gate.span"
 local stoke = require "stoke"
+local unseen = require "unseen"
 
 local REPLY = [[{"model":"m","message":{"role":"assistant","content":"ok"},"response":"ok","done":true,"done_reason":"stop",]]
   .. [["prompt_eval_count":12,"eval_count":2}]]
@@ -66,17 +66,6 @@ local function given_of(roll, url)
     given.raw, given.context, given.template = maybe(roll, true, false), maybe(roll, { 1, 2 }, {}), maybe(roll, "{{ .Prompt }}")
   end
   return given
-end
-
---- Nobody looks at the requests of what follows, as outside of tests.
-local function unseen()
-  local on, bodies, opening = span.on, span.bodies, span.opening
-  local function set(a, b, c)
-    span.bodies, span.opening = b, c
-    span.switch(a)
-  end
-  set(false, false, nil)
-  return setmetatable({}, { __close = function() set(on, bodies, opening) end })
 end
 
 local function words_of(raised) return (errors.wrap(raised).message:gsub("ollama%.%w+", "it")) end

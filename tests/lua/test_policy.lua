@@ -134,6 +134,53 @@ test("policy: localhost is also the addresses it stands for", function(t)
   t.eq(verdict { allow = { host = { "localhost" } }, otherwise = { host = "deny" } }, "allow")
 end)
 
+test("policy: otherwise.host = \"public\": a name that resolves to a private address is refused as it is connected to",
+  { real = true }, function(t)
+    local server <close> = http.serve { port = 0, hosts = { "*" }, handler = function(req, res)
+      if req.path == "/hop" then return res:reply(302, { Location = ("http://inner.test:%s/"):format(req.query.port) }) end
+      return "here"
+    end }
+    local function get(url, more)
+      local options = { resolve = { ["inner.test"] = "127.0.0.1", ["named.test"] = "127.0.0.1" }, timeout = 5 }
+      for name, value in pairs(more or {}) do options[name] = value end
+      return http.get(url:gsub("PORT", server.port), options).body
+    end
+    local _ <close> = with_policy { allow = { host = { "named.*" } }, otherwise = { host = "public" } }
+    t.eq(get "http://named.test:PORT/", "here")
+    for _, url in ipairs { "http://inner.test:PORT/", "http://127.0.0.1:PORT/", "http://localhost:PORT/",
+      "http://named.test:PORT/hop?port=PORT" } do
+      local err = t.raises("denied", get, url)
+      t.match(err.message, "not a public address", url)
+      t.match(err.hint, "^otherwise.host of the policy is \"public\"; to allow this host: stoke.policy { allow = { host = {")
+    end
+    t.raises("denied", get, "http://inner.test:PORT/", { public = true, allow = { "127.0.0.0/8" } })
+    t.match(t.raises("denied", get, "http://inner.test:PORT/", { proxy = server.url }).message, "which a proxy does not tell")
+    local stream <close> = http.get(server.url:gsub("127.0.0.1", "named.test"), { stream = "bytes", -- luacheck: ignore
+      resolve = { ["named.test"] = "127.0.0.1" } })
+    t.raises("denied", http.get, server.url, { stream = "bytes" })
+  end)
+
+test("policy: otherwise.host = \"public\" is about model servers, too, and takes no other kind", { real = true }, function(t)
+  local ollama = require "stoke.ollama"
+  local asked = 0
+  local server <close> = http.serve { port = 0, handler = function()
+    asked = asked + 1
+    return { version = "1" }
+  end }
+  local function ask() return ollama.version { endpoint = server.url } end
+  t.eq(ask().version, "1")
+  do
+    local _ <close> = with_policy { otherwise = { host = "public" } }
+    t.match(t.raises("denied", ask).hint, 'allow = { host = { "127.0.0.1" } }')
+    t.raises("denied", ollama.chat, { model = "m", messages = { { role = "user", content = "hi" } }, endpoint = server.url })
+    t.raises("denied", function() for _ in ollama.stream { model = "m", prompt = "x", endpoint = server.url } do end end)
+    t.eq(asked, 1)
+    stoke.policy { allow = { host = { "127.0.0.1" } }, otherwise = { host = "public" } }
+    t.eq(ask().version, "1")
+  end
+  t.raises("argument", stoke.policy, { otherwise = { tool = "public" } })
+end)
+
 test("policy: each hop of a redirect is judged", function(t)
   local asked, servers <close> = sites() -- luacheck: ignore servers
   t.eq(http.get("http://front.mem/302/to-back.mem/x").body, "here")

@@ -129,6 +129,8 @@ test("chat: a saved conversation goes on", REAL, function(t)
   fs.remove "talk.json"
   t.eq({ #talk.messages, talk.system, talk.messages[3].content }, { 4, "Be brief.", "And?" })
   t.eq(run("", "--resume", "Makefile").code, 2)
+  r = run("/sve\nHi\n", "qwen2.5:3b")
+  t.eq({ r.stdout, r.stderr, r.code }, { "", "stoke: usage: no command /sve\n  hint: did you mean /save?\n", 2 })
 end)
 
 test("chat: with --no-history, and with STOKE_HISTORY empty, nothing is kept", REAL, function(t)

@@ -12,6 +12,16 @@ test("the numbers of a seed never change", function(t)
   t.eq(table.concat(g:permutation(6), " "), "2 3 1 5 4 6")
 end)
 
+test("an id is a prefix and the digits of the next number", function(t)
+  local random = require "core.random"
+  local before = random.seeded
+  random.seed(42)
+  local number = random.stream("run id"):int(0, 0xffffffff)
+  random.seed(42)
+  t.eq(random.id("run id", "run_"), ("run_%08x"):format(number))
+  if before then random.seed(before) end
+end)
+
 test("seeding repeats", function(t)
   local function draw()
     rand.seed(7)

@@ -22,9 +22,9 @@ test("pipe: an entry goes on until it is whole, and the last needs no line's end
   t.eq({ r.stdout, r.stderr, r.code }, { "1\n2\n1\n", "", 0 })
 end)
 
-test("pipe: errors are told and the session goes on; it ends with 0", { real = true }, function(t)
+test("pipe: errors are told and the session goes on; the first gives the exit code", { real = true }, function(t)
   local r = run "error 'one'\nx = = 1\nnowhere\nprint 'still here'\nfunction f(\n"
-  t.eq({ r.stdout, r.code }, { "still here\n", 0 })
+  t.eq({ r.stdout, r.code }, { "still here\n", 1 })
   for _, text in ipairs { "in[1]:1: one", "in[2]:1: unexpected symbol", "undefined variable 'nowhere'", "in[5]:1:" } do
     t.ok(r.stderr:find(text, 1, true), text .. " in " .. r.stderr)
   end
@@ -60,13 +60,13 @@ end)
 
 test("pipe: a task that fails is told, and ends nothing else", { real = true }, function(t)
   local r = run "local t = stoke.spawn(function() error 'in a task' end)\nstoke.sleep(0.05)\nprint 'alive'\n"
-  t.eq({ r.stdout, r.code }, { "alive\n", 0 })
+  t.eq({ r.stdout, r.code }, { "alive\n", 1 })
   t.match(r.stderr, "the task of in%[1%]:1 failed: in%[1%]:1: in a task")
 end)
 
 test("pipe: a line that waits in vain is an error of that line", { real = true }, function(t)
   local r = run "stoke.channel(1):recv()\nprint 'alive'\n"
-  t.eq({ r.stdout, r.code }, { "alive\n", 0 })
+  t.eq({ r.stdout, r.code }, { "alive\n", 1 })
   t.match(r.stderr, "deadlock: nothing is left")
 end)
 
@@ -88,7 +88,20 @@ test("pipe: commands work, and an unknown one is an error with a hint", { real =
   t.match(r.stdout, "^TASK .*in%[1%].*\n2\n[%d.]+ ms\n")
   t.match(r.stdout, ":models%s+the models of the server")
   t.match(r.stderr, "no command :tesks\n  hint: did you mean :tasks?")
-  t.eq(r.code, 0)
+  t.eq(r.code, 2)
+end)
+
+test("pipe: the exit code is that of the first error's class", { real = true }, function(t)
+  for code, lines in next, {
+    [1] = "error 'x'\nstoke.http.get 'http://127.0.0.1:9/'\n",
+    [2] = "stoke.config.endpoint 'nowhere'\nerror 'x'\n",
+    [4] = "print(1)\nstoke.http.get 'http://127.0.0.1:9/'\nerror 'x'\n",
+    [124] = "stoke.timeout(0.01, function() stoke.sleep(9) end)\n",
+    [0] = "stoke.try(error, 'x')\n",
+  } do
+    t.eq(run(lines).code, code, lines)
+  end
+  t.eq(run("error 'x'\nos.exit(0)\n").code, 0)
 end)
 
 test("pipe: models answer, agents are listed", { real = true }, function(t)
@@ -118,7 +131,7 @@ test("repl FILE: its body is run first, main is not; what it returns has its nam
   t.match(r.stderr, "^in%[3%]:1: undefined variable 'hidden'\n$")
   fs.write(folder .. "/broken.lua", "local x = = 1")
   r = run("print 'alive'\n", "repl", folder .. "/broken.lua")
-  t.eq({ r.stdout, r.code }, { "alive\n", 0 })
+  t.eq({ r.stdout, r.code }, { "alive\n", 1 })
   t.match(r.stderr, "broken.lua:1: unexpected symbol")
   fs.remove(folder, { recursive = true })
 end)

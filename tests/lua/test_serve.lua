@@ -57,6 +57,41 @@ real("each write is a chunk of its own, and the reply ends when the handler retu
   t.match(text, "\r\n\r\n7\r\nline 1\n\r\n7\r\nline 2\n\r\n7\r\nline 3\n\r\n0\r\n\r\n$")
 end)
 
+real("a returned table of status and body, a number, or nil and an error is an error that names res:reply", function(t)
+  local told
+  local returned = {
+    whole = function() return { status = 404, body = "no such note" } end,
+    headers = function() return { status = 302, headers = { Location = "/" } } end,
+    alone = function() return { status = 500 } end,
+    number = function() return 404 end,
+    failed = function() return nil, "no such note" end,
+    tried = function() return stoke.try(error, "no such note", 0) end,
+  }
+  local server <close> = serve(function(req) return returned[req.path:sub(2)]() end, { on_error = function(err) told = err end })
+  for name, wanted in next, {
+    whole = "a handler returned a table with the status 404, which would go out as JSON with 200",
+    headers = "a handler returned a table with the status 302, which would go out as JSON with 200",
+    alone = "a handler returned a table with the status 500, which would go out as JSON with 200",
+    number = "a handler returned 404", failed = "no such note", tried = "no such note",
+  } do
+    told = nil
+    t.eq(http.get(server.url .. "/" .. name, { raise = false }).status, 500, name)
+    t.eq(told.message, wanted)
+    if told.kind == "argument" then t.match(told.hint, "^res:reply%(status, headers, body%) sets a status") end
+  end
+end)
+
+real("a returned table that only looks like a reply goes out as JSON", function(t)
+  local server <close> = serve(function(req)
+    if req.path == "/text" then return { status = "ok", body = "b" } end
+    if req.path == "/more" then return { status = 200, id = 7 } end
+    return { status = 7 }
+  end)
+  t.eq(http.get(server.url .. "/text"):json(), { status = "ok", body = "b" })
+  t.eq(http.get(server.url .. "/more"):json(), { status = 200, id = 7 })
+  t.eq(http.get(server.url .. "/other"):json(), { status = 7 })
+end)
+
 real("requests in a row on one connection are answered in order", function(t)
   local server <close> = serve(function(req) return req.path end)
   local requests = {}

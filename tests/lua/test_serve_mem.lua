@@ -158,6 +158,46 @@ test("a slow reader holds the writer back", function(t)
   t.eq({ got, written }, { 6553600, 6553600 })
 end)
 
+test("what slow readers have yet to take is bounded for all of them: further requests get 503 until it is taken", function(t)
+  local made, big = 0, ("x"):rep(4 << 20)
+  local guard <close> = serve(function(req, res)
+    made = made + 1
+    if req.path == "/small" then return "small" end
+    if req.path == "/late" then stoke.sleep(1) end
+    if req.path == "/pieces" then return res:write(big) end
+    return big
+  end, { max_waiting = 9 << 20 })
+  local function slow(path)
+    local s = http.get(URL .. path, { stream = "bytes" })
+    return s, #s.stream:next()
+  end
+  local late = stoke.spawn(function() return http.get(URL .. "/late", { raise = false }) end)
+  local one <close>, got = slow "/"
+  local two <close> = slow "/pieces"
+  t.eq(http.get(URL .. "/small").body, "small") -- 8 of 9 MB: there is room for small ones
+  t.eq(late:await().status, 503, "a large reply that was made meanwhile is dropped")
+  for chunk in function() return one.stream:next() end do got = got + #chunk end
+  t.eq(got, #big)
+  local three <close> = slow "/" -- and there is room again
+  local four <close> = http.serve { mem = "other", handler = function() return "other" end }
+  t.eq(http.get(four.url .. "/").body, "other", "another server counts for itself")
+  local before = made
+  three:close()
+  two:close()
+  stoke.sleep(1)
+  t.eq({ http.get(URL .. "/small").body, made }, { "small", before + 1 })
+end)
+
+test("with as many bytes waiting as max_waiting no handler runs; the reply says when to come again", function(t)
+  local made = 0
+  local guard <close> = serve(function() made = made + 1 return ("x"):rep(4 << 20) end, { max_waiting = 1 << 20 })
+  local first <close> = http.get(URL .. "/", { stream = "bytes" })
+  first.stream:next()
+  local r = http.get(URL .. "/", { raise = false })
+  t.eq({ r.status, r.headers["retry-after"], r.body, made }, { 503, "1", "", 1 })
+  t.raises("argument", http.serve, { mem = "bad", handler = print, max_waiting = -1 })
+end)
+
 test("a reply that is cut is an error at the client, after what was written", function(t)
   local guard <close> = serve(function(req, res)
     if req.path == "/mid" then

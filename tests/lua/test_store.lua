@@ -2,6 +2,7 @@
 
 local test = require "stoke.test"
 local errors = require "core.errors"
+local plain = require "core.store.plain"
 local json = require "core.json"
 local stored = require "stored"
 local stores = require "core.store"
@@ -166,6 +167,35 @@ test("deliveries, modules, sources, prints and epochs are kept in their order", 
   t.eq({ parts.deliveries, #parts.modules, ended.epoch, ended.state, ended.result }, { "\0001\255\0002\255\0003\255four", 4, 2,
     "done",
     { ok = true } })
+end)
+
+test("what repeats itself in deliveries is kept once when the run has ended, and comes back", function(t)
+  for seed = 1, 400 do
+    math.randomseed(seed)
+    local parts = {}
+    for i = 1, math.random(0, 30) do
+      local word = {}
+      for k = 1, math.random(1, 5) do word[k] = string.char(math.random(0, seed % 2 == 0 and 255 or 3)) end
+      parts[i] = table.concat(word):rep(math.random(1, 200))
+    end
+    local bytes = table.concat(parts)
+    local squeezed = plain.squeeze(bytes)
+    t.eq(plain.stretch(squeezed, #bytes) == bytes, true, "seed " .. seed)
+    for _, cut in ipairs { squeezed:sub(1, -2), squeezed .. "\3" } do
+      if #bytes > 0 then t.eq(plain.stretch(cut, #bytes), nil, "seed " .. seed) end
+    end
+  end
+  local store, run, log = stored.run()
+  local _ <close> = stored.closing(store)
+  local bytes = ("\1\9"):rep(5000) .. "end"
+  log:deliveries(bytes:sub(1, 100))
+  ok(log:commit())
+  log:deliveries(bytes:sub(101))
+  log:finish("done", nil, nil, bytes)
+  ok(log:barrier())
+  t.eq(ok(store:load(run)).deliveries == bytes, true)
+  t.eq(ok(store.db:query "SELECT count(*),sum(length(bytes))<20 FROM deliveries").rows[1], { 1, 1 })
+  t.eq(ok(store:fork(run, 0, { id = "f" })).fork_at, 0)
 end)
 
 test("a run says how it stands and how it ended", function(t)

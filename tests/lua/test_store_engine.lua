@@ -121,7 +121,7 @@ test("several statements in one text are done all, or none", function(t)
   assert(db:write "INSERT INTO t VALUES(1, 1); INSERT INTO t VALUES(2, 2); -- and a comment\n;")
   t.eq(code_of(db:write "INSERT INTO t VALUES(3, 3); INSERT INTO t VALUES(1, 1)"), "SQLITE_CONSTRAINT_PRIMARYKEY")
   t.eq(one(db, "SELECT count(*) FROM t"), 2)
-  t.eq(code_of(db:write("INSERT INTO t VALUES(?, 1); SELECT 1", { 5 })), "SQLITE_RANGE", "parameters belong to one statement")
+  t.eq(code_of(db:write("INSERT INTO t VALUES(?, 1); SELECT 1", { 5 })), "SQLITE_MISUSE", "parameters belong to one statement")
 end)
 
 test("a transaction is no statement, and another file no table", function(t)

@@ -122,6 +122,52 @@ test("the messages of two runs and their schemas are one content each", function
   t.eq({ n <= 2, bytes < #long + 200 }, { true, true })
 end)
 
+test("random conversations that grow, are cut back, part and begin anew come back as they were", function(t)
+  for seed = 1, 300 do
+    math.randomseed(seed)
+    local store, run, log = stored.run()
+    local talks, rows, raw = { {} }, {}, seed % 2 == 0
+    for n = 1, 25 do
+      local messages = talks[math.random(#talks)]
+      local how = math.random(6)
+      if how == 1 then
+        for _ = 1, math.random(0, #messages) do messages[#messages] = nil end
+      elseif how == 2 then
+        messages = table.move(messages, 1, math.random(0, #messages), 1, {}) -- the same tables in another list
+        talks[#talks + 1] = messages
+      end
+      for _ = 1, math.random(3) do messages[#messages + 1] = say("user", ("m%d "):format(math.random(4)):rep(math.random(80))) end
+      local list = table.move(messages, 1, #messages, 1, {})
+      if raw and math.random(2) == 1 then json.growing(list) end
+      local row = stored.row(n, { request = chat(list) })
+      t.ok(log:row(row, raw))
+      row.outcome, row.seen = stored.value(n), n
+      log:outcome(row)
+      rows[n] = chat(table.move(messages, 1, #messages, 1, {}))
+      if math.random(3) == 1 then ok(log:commit()) end
+    end
+    ok(log:commit())
+    for n, row in ipairs(ok(store:load(run)).rows) do t.eq(row.request, rows[n], ("seed %d, record %d"):format(seed, n)) end
+    store:close()
+  end
+end)
+
+test("what a script changes in messages of its own, once it was asked, is not changed in the record", function(t)
+  local store, run, log = stored.run()
+  local _ <close> = stored.closing(store)
+  local messages = { say("user", "before") }
+  for n = 1, 2 do
+    local row = stored.row(n, { request = chat(messages) })
+    log:row(row, true)
+    messages[1].content = "after"
+    row.request, row.outcome, row.seen = nil, stored.value(n), n
+    log:outcome(row)
+  end
+  ok(log:commit())
+  local rows = ok(store:load(run)).rows
+  t.eq({ rows[1].request.body.messages[1].content, rows[2].request.body.messages[1].content }, { "before", "after" })
+end)
+
 -- A run of an agent with a tool: so many turns, texts of so many bytes.
 local function agent_run(log, turns, bytes)
   local messages, number, conversation = { say("system", ("You help people. "):rep(20)) }, 0, 0

@@ -148,3 +148,60 @@ test("the pieces of a stream cost half a byte each", function(t)
   local value, lengths = pieces.join(items)
   t.eq({ #value, value[1][2], #value[1][3], value[1][4], #lengths }, { 1, 1000, 5000, false, 500 })
 end)
+
+-- Words that are not said twice.
+local said = 0
+local function words(bytes)
+  local list = {}
+  for i = 1, bytes // 5 do
+    said = said + 1
+    list[i] = ("%05x"):format(said * 7919 % 1048573)
+  end
+  return list
+end
+
+local DONE = { reason = "stop", type = "done", reply = { created_at = "2026-01-01T00:00:00.003Z", done = true, done_reason = "stop",
+  eval_count = 9, eval_duration = 1000, load_duration = 1000000, message = { content = "", role = "assistant" },
+  model = "qwen2.5:3b", prompt_eval_count = 68, prompt_eval_duration = 1000, total_duration = 1000000 },
+  usage = { attempts = 1, calls = 1, estimated = false, input_tokens = 68, load_seconds = 0.001, output_tokens = 9, repairs = 0,
+    seconds = 0.001, tool_calls = 0 } }
+
+-- A conversation of streamed answers: its bytes, and those of the file for it.
+local function streamed(t, turns, bytes)
+  local store, _, log = stored.run(("%s/%d.db"):format(t.tmp(), bytes))
+  local function payload() return ok(store.db:query("SELECT sum(payload) FROM dbstat")).rows[1][1] end
+  local before, deliveries, conversation = payload(), {}, 0
+  local messages = { { role = "system", content = table.concat(words(300)) } }
+  for i = 1, turns do
+    messages[#messages + 1] = { role = "user", content = table.concat(words(bytes)) }
+    local row = stored.row(i, { name = "llm.stream", key = ("run/agent bot:%d/llm.stream#1"):format(i), class = "idempotent",
+      request = { protocol = "ollama", path = "/api/chat", model = "m", body = { model = "m", stream = true, think = false,
+        messages = table.move(messages, 1, #messages, 1, {}), options = { num_predict = 4096 } } } })
+    log:row(row)
+    row.outcome, row.seen, row.inline = { items = {}, facts = { attempts = 1, counts = true }, rests = false }, i, false
+    log:outcome(row)
+    local items, answer = row.outcome.items, words(bytes)
+    local function read(item)
+      items[#items + 1] = item
+      log:item(row, #items)
+      deliveries[#deliveries + 1] = "\1\9"
+      log:deliveries "\1\9"
+    end
+    for _, word in ipairs(answer) do read { value = { type = "text", text = word }, inline = false } end
+    read { value = DONE, inline = false }
+    read { ended = true, inline = false }
+    ok(log:commit())
+    messages[#messages + 1] = { role = "assistant", content = table.concat(answer) }
+  end
+  log:finish("done", nil, nil, table.concat(deliveries))
+  ok(log:barrier())
+  for _, message in ipairs(messages) do conversation = conversation + #json.encode(message) end
+  local size = payload() - before
+  store:close()
+  return size, conversation
+end
+
+test("a run of long streamed answers takes at most 1.2 times its conversation", { real = true }, function(t)
+  local size, conversation = streamed(t, 50, 4000)
+  t.ok(size / conversation < 1.2, ("%.2f times the conversation"):format(size / conversation))
+end)

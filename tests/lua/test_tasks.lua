@@ -272,3 +272,28 @@ test("raise: an error of a kind has that kind's exit code; an unknown kind is na
   t.eq({ err.kind, err.message, err.hint, err.exit }, { "limit", "too many pages", "ask for less", 6 })
   t.match(t.raises("argument", stoke.raise, "limits", "x").message, "did you mean limit?")
 end)
+
+test("a traceback of a deep stack has its innermost levels, and costs the same at any depth", function(t)
+  local function at(depth, f)
+    if depth == 0 then return f() end
+    return (at(depth - 1, f)) -- no tail call
+  end
+  local function trace() -- no tail call
+    local text = debug.traceback("words", 1)
+    return text
+  end
+  local shallow, deep = at(50, trace), at(100000, trace)
+  t.match(shallow, "%(skipping %d+ levels%)")
+  t.match(deep, "\n\t%.%.%.\t%(more than 2000 levels%)$")
+  local function head(text) return text:match(("[^\n]*\n"):rep(8)) end
+  t.eq(head(deep), head(shallow))
+  t.eq(select(2, deep:gsub("%d: in ", "")), 20)
+  local value = {}
+  t.eq({ debug.traceback(value), debug.traceback(nil, 1) == debug.traceback(nil, 1) }, { value, true })
+  local co = coroutine.create(function() at(3000, coroutine.yield) end)
+  coroutine.resume(co)
+  t.match(debug.traceback(co), "^stack traceback:\n\t%[C%]: in [^\n]*\n.*more than 2000 levels%)$")
+  at(100000, function() -- took minutes when each error walked the stack several times; Lua itself does it once
+    for _ = 1, 50 do stoke.try(error, "an error", 0) end
+  end)
+end)

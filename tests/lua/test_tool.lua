@@ -1,6 +1,7 @@
 -- stoke.tool: definitions, checked calls, functions with a comment, results as text, the trace.
 
 local test = require "stoke.test"
+local errors = require "core.errors"
 local json = require "stoke.json"
 local span = require "core.gate.span"
 local stoke = require "stoke"
@@ -158,6 +159,23 @@ test("tool: what it starts ends with it, and it ends with its caller", function(
   task:cancel()
   pcall(task.await, task)
   t.eq(stopped, 2)
+end)
+
+test("tool: fails with the same error whether a gate stands before its call or none", function(t)
+  local ways = {
+    raises = function() error "the wire is cut" end, says = function() return nil, "no such city" end,
+    lasts = function() stoke.sleep(9) end, breaks = function() return (nil).x end, -- luacheck: ignore
+    fails = function() stoke.spawn(function() error "below" end) end,
+    leaves = function() error(errors.new("denied", "not you"), 0) end,
+  }
+  for name, run in pairs(ways) do
+    local tool = stoke.tool { name = name, timeout = 1, run = run }
+    local _, alone = tool:perform {}
+    local scope <close> = stoke.scope { budget = { seconds = 60 } } -- luacheck: ignore
+    local _, gated = tool:perform {}
+    t.ok(alone, name)
+    t.eq({ alone.kind, alone.message, alone.hint }, { gated.kind, gated.message, gated.hint })
+  end
 end)
 
 test("tools: the box says what is in it", function(t)

@@ -93,6 +93,28 @@ test("a run is cancelled, and says so", { real = true }, function(t)
   t.eq(run:status().state, "cancelled")
 end)
 
+test("a run that is loaded or replayed is cancelled once it lives", { real = true }, function(t)
+  local path, closing <close> = store_of(t) -- luacheck: ignore
+  local flow = stoke.workflow("long", function()
+    stoke.step("s", function() return 1 end, { idempotent = true })
+    stoke.sleep(1000)
+  end)
+  local run = flow:start(nil, { id = "1" })
+  while run:status().state ~= "waiting" do stoke.sleep(0.01) end
+  restart(t, path)
+  flow:start(nil, { id = "1" })
+  run:cancel()
+  t.eq(select(2, stoke.try(run.await, run)).kind, "cancelled")
+end)
+
+test("a step takes no signal: it could not be done again", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local flow = stoke.workflow("odd", function() return stoke.step("s", function() return stoke.signal "x" end) end)
+  local _, err = stoke.try(function() return flow:start():await() end)
+  t.eq(err.kind, "argument")
+  t.match(err.message, "a step or a tool takes no signal")
+end)
+
 test("a run starts and awaits others: their ids follow from its own", { real = true }, function(t)
   local _, closing <close> = store_of(t) -- luacheck: ignore
   local child = stoke.workflow("child", function(n) return n * n end)
@@ -150,4 +172,25 @@ test("a step gets a key, which is the same each time it is done", { real = true 
   flow:start(nil, { id = "1" }):await()
   t.eq(#keys[1], 64)
   t.ok(keys[1] ~= keys[2])
+end)
+
+test("a request with idempotency sends a key: of its own outside of a run, the same each time inside", { real = true }, function(t)
+  local keys = {}
+  local server <close> = stoke.http.serve { port = 0, handler = function(req, res)
+    keys[#keys + 1] = req.headers["idempotency-key"]
+    if #keys == 3 then return res:reply(500, {}, "no") end
+    res:reply(200, {}, "ok")
+  end }
+  for _ = 1, 2 do stoke.http.post(server.url, { body = "x", idempotency = true }) end
+  t.eq({ #keys, #keys[1], keys[1] ~= keys[2] }, { 2, 32, true })
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local flow = stoke.workflow("post", function()
+    local post = function() return stoke.http.post(server.url, { body = "x", idempotency = true }).body end
+    return stoke.step("twice", function()
+      stoke.try(post)
+      return post()
+    end, { idempotent = true })
+  end)
+  t.eq(flow:start(nil, { id = "1" }):await(), "ok")
+  t.eq({ #keys, #keys[3], keys[3] ~= keys[4] }, { 4, 64, true }) -- two requests; each would keep its key when it is done again
 end)

@@ -1,6 +1,7 @@
 -- Durable runs whose process is killed, at any moment: they go on, and do nothing twice.
 
 local test = require "stoke.test"
+local fs = require "stoke.fs"
 local stoke = require "stoke"
 local durable = require "durable"
 
@@ -21,8 +22,9 @@ stoke.main(function(args)
     print("part " .. i)
     return table.concat(parts, ",")
   end)
-  local who = select(2, stoke.race { function() stoke.sleep(0.02) end, function() stoke.sleep(0.01) end })
+  local who = select(2, stoke.race { function() stoke.sleep(600) end, function() stoke.sleep(0.01) end })
   print(table.concat(out, ";"), who)
+  return table.concat(out, ";")
 end)
 ]]
 
@@ -54,8 +56,7 @@ test("killed at random moments it does each thing once, and ends as one that was
       local what = ("seed %d, %d kills (STOKE_KILL_FIRST=%d STOKE_KILL_SEEDS=1): %s"):format(seed, case.kills, seed, told)
       t.eq(done.code, 0, what)
       t.eq(witness.count, 16, what) -- the same id, so the same keys: nothing new was done
-      local last = alone.shown[1]:match "([^\n]+)\n$"
-      t.eq(shown:match "([^\n]+)\n$" or last, last, what)
+      t.eq(case:result("run " .. seed), alone:result("run " .. seed), what)
       local seen = {}
       for _, line in ipairs(sorted(shown)) do
         t.ok(not seen[line], what .. "\nshown twice: " .. line)
@@ -80,7 +81,7 @@ test("without an id one is made, told, and it goes on with that", { real = true,
     local stoke = require "stoke"
     stoke.main(function() print "a" stoke.sleep(0.3) print "b" end)
   ]])
-  local _, out, err = case:run(nil, nil, 0.2, "--durable")
+  local _, out, err = case:run(nil, nil, durable.shows "a", "--durable")
   local id = err:match "stoke: run (%x+)"
   t.ok(id, err)
   t.eq(out, "a\n")
@@ -93,14 +94,15 @@ test("a tool that was cut by a crash is in doubt, and the run goes on as a perso
     local stoke = require "stoke"
     local pay = stoke.tool { name = "pay", description = "Pays", params = { n = "integer" }, run = function(a)
       stoke.fs.write("paid.txt", "1", { append = true })
-      stoke.sleep(0.4)
+      if not stoke.fs.stat "quick" then stoke.sleep(30) end
       return "paid " .. a.n
     end }
     stoke.main(function() print(pay:call { n = 5 }) end)
   ]]
   local function resolved(verdict)
     local case = durable.new(t, source)
-    case:run("u", nil, 0.25)
+    case:run("u", nil, durable.file "paid.txt")
+    case:write("", "quick")
     local status, out, err = case:run "u"
     t.eq({ status.code, out }, { 5, "" })
     t.match(err, "stoke: in_doubt: fs.write paid.txt %(#2, main.lua:3%) had begun when the process ended")
@@ -119,26 +121,34 @@ test("a tool that had changed nothing yet is done again", { real = true, timeout
   local case = durable.new(t, [[
     local stoke = require "stoke"
     local look = stoke.tool { name = "look", description = "Looks", params = {}, run = function()
-      stoke.sleep(0.3)
+      print "looking"
+      if not stoke.fs.stat "quick" then stoke.sleep(30) end
       return "seen"
     end }
     stoke.main(function() print(look:call {}) end)
   ]])
-  case:run("l", nil, 0.25)
-  t.eq(select(2, case:run "l"), "seen\n")
+  case:run("l", nil, durable.shows "looking")
+  case:write("", "quick")
+  t.eq(select(2, case:run "l"), "looking\nseen\n")
 end)
 
 test("two processes, one run: one has it, the other waits for its end", { real = true, timeout = 60 }, function(t)
   local witness <close> = durable.witness()
-  local case = durable.new(t, WORK)
+  local case = durable.new(t, [[
+    local stoke = require "stoke"
+    stoke.main(function(args)
+      print(stoke.http.post(args[1] .. "/work", { body = "x" }).body)
+      stoke.sleep(2)
+    end)
+  ]])
   local scope <close> = stoke.scope {}
   local results = scope:map({ 1, 2 }, function(i)
-    if i == 2 then stoke.sleep(0.1) end
+    while i == 2 and witness.count == 0 do stoke.sleep(0.005) end
     local status, out, err = case:run("both", { witness.url })
     return { status.code, out, err }
   end)
-  t.eq({ results[1][1], results[2][1], witness.count }, { 0, 0, 16 })
-  t.eq(results[2][2], "")
+  t.eq({ results[1][1], results[2][1], witness.count }, { 0, 0, 1 })
+  t.eq({ results[1][2], results[2][2] }, { "/work done\n", "" })
   t.match(results[2][3], "another process has run both; this one waits for its end")
 end)
 
@@ -147,20 +157,23 @@ test("a signal from another process reaches a run, and is taken once", { real = 
   local case = durable.new(t, [[
     local stoke = require "stoke"
     stoke.main(function()
+      print "waits"
       print("got " .. stoke.signal("word"))
-      stoke.sleep(0.3)
       print("then " .. stoke.signal("word"))
     end)
   ]])
-  case:run("s", nil, 0.3)
+  case:run("s", nil, function()
+    durable.shows "waits"(case)
+    stoke.sleep(0.2) -- its state is told a moment later
+  end)
   local store = runs.open(case.folder .. "/.stoke/state.db")
   t.eq(store:find "s".waits, "signal word")
   runs.signal("s", "word", "one")
-  local _, out = case:run("s", nil, 0.25)
+  local _, out = case:run("s", nil, durable.shows "got one")
   t.eq(out, "got one\n")
   local scope <close> = stoke.scope {}
   local ended = scope:spawn(function() return select(2, case:run "s") end)
-  stoke.sleep(0.5)
+  stoke.sleep(0.3)
   runs.signal("s", "word", "two")
   t.eq(ended:await(), "then two\n")
   runs.leave()
@@ -178,7 +191,7 @@ test("a run of a workflow goes on by itself when a process starts that defines i
       if args[1] then flow:start(7, { id = "seven" }):await() end
     end)
   ]])
-  t.eq(select(2, case:run(nil, { "start" }, 0.2)), "begin 7\n")
+  t.eq(select(2, case:run(nil, { "start" }, durable.shows "begin")), "begin 7\n")
   t.eq(select(2, case:run(nil)), "end 7\n")
 end)
 
@@ -196,9 +209,40 @@ test("the files have changed: the run goes on on its own code, a new one on the 
   end
   local case = durable.new(t, source "old")
   case:write("return { word = function() return 'part old' end }", "part.lua")
-  t.eq(select(2, case:run("a", nil, 0.3)), "old\tpart old\n")
+  t.eq(select(2, case:run("a", nil, durable.shows "old")), "old\tpart old\n")
   case:write(source "new")
   case:write("return { word = function() return 'part new' end }", "part.lua")
   t.eq(select(2, case:run "a"), "old\tpart old\n")
   t.match(select(2, case:run "b"), "new\tpart new\n")
 end)
+
+test("a file that is gone or does not load any more is told, and the run goes on on its own code", { real = true, timeout = 60 },
+  function(t)
+    local case = durable.new(t, [[
+      local stoke = require "stoke"
+      local part = require "part"
+      stoke.main(function() print "one" stoke.sleep(0.3) print(part) end)
+    ]])
+    case:write("return 'two'", "part.lua")
+    case:run("a", nil, 0.2)
+    fs.remove(case.folder .. "/part.lua")
+    local _, out, err = case:run "a"
+    t.eq(out, "two\n")
+    t.contains(err, "stoke: main.lua does not load any more (module 'part' not found); run a goes on with the code that it was "
+      .. "begun with")
+    fs.remove(case.folder .. "/main.lua")
+    t.contains(select(3, case:run "a"), "stoke: usage: no file main.lua\n  hint: a run keeps its code: stoke resume ID")
+  end)
+
+test("an id that is any bytes is a run like others, and its bytes are not shown to a terminal", { real = true, timeout = 60 },
+  function(t)
+    local case = durable.new(t, [[
+      local stoke = require "stoke"
+      stoke.main(function() print "once" end)
+    ]])
+    local id = "a\255\27[2J\n'; DROP TABLE runs"
+    t.eq(select(2, case:run(id)), "once\n")
+    local _, out, err = case:run(id)
+    t.eq(out, "")
+    t.contains(err, "stoke: run a\\xFF\\x1B[2J\\x0A'; DROP TABLE runs has ended: done, ")
+  end)

@@ -279,6 +279,11 @@ local WINDOW_WHY = ("instructions, tools and a conversation want %s or more; wha
   count(M.WINDOW))
 
 M.list = {
+  { name = "settings", level = "error", kind = "usage",
+    look = function(f) return f.problems end,
+    say = function(x) return x.message end,
+    why = "every other command ends with this error; here the setting is left out, and what follows is judged without it",
+    cure = function(x) return x.hint or "correct it there, or take it out" end },
   { name = "proxy", level = "warning",
     look = function(f) return caught(f, f.server.url) end,
     say = function(x, f) return ("calls to %s go through the proxy %s (%s)"):format(f.server.url, x.proxy, x.variable) end,
@@ -515,6 +520,23 @@ M.list = {
       term.bytes(x.size)) end,
     why = "models cannot be pulled, and files that are written whole fail",
     cure = function() return "make room: ollama rm NAME frees what a model takes; OLLAMA_MODELS moves them to another disk" end },
+  { name = "store", level = "warning",
+    look = function(f)
+      local out = {}
+      for _, store in ipairs(f.stores or {}) do
+        if store.problems[1] then out[#out + 1] = store end
+      end
+      return out
+    end,
+    say = function(x)
+      local more = #x.problems > 1 and (" (and %d problems more)"):format(#x.problems - 1) or ""
+      return ("the durable runs in %s cannot all be read: %s%s"):format(x.path, x.problems[1], more)
+    end,
+    why = "runs whose records are damaged cannot go on, and cannot be played again",
+    cure = function(x)
+      return ("stop what uses it; `sqlite3 %s .recover | sqlite3 saved.db` saves what can be read, and --store saved.db uses that")
+        :format(x.path)
+    end },
   { name = "open-files", level = "warning",
     look = function(f) return f.open_files and f.open_files < 1024 and { most = f.open_files } end,
     say = function(x) return ("this process may open %d files and connections"):format(x.most) end,

@@ -2,6 +2,7 @@
 -- but for a file that is written and removed at once in each folder that has to be writable.
 
 local about = require "core.about"
+local addresses = require "stoke.config.address"
 local config = require "stoke.config"
 local env = require "stoke.env"
 local errors = require "core.errors"
@@ -12,6 +13,7 @@ local ollama = require "stoke.ollama"
 local options = require "stoke.ollama.options"
 local proc = require "stoke.proc"
 local stoke = require "stoke"
+local stores = require "core.store"
 local time = require "stoke.time"
 
 local M = {}
@@ -103,6 +105,26 @@ local function disks()
   return out
 end
 
+--- What is wrong with a store of durable runs; empty where nothing is. Reads all of it.
+local function store_problems(path)
+  local store, err = stores.open(path, { create = false, readonly = true })
+  if not store then return { err.message } end
+  local problems, failed = store:check()
+  store:close()
+  return problems or { failed.message }
+end
+
+--- The stores of durable runs that a script here would use.
+local function state_files()
+  local out, seen = json.array {}, {}
+  for _, path in ipairs { config.get().store or stores.path "script.lua", stores.path(nil) } do
+    if not seen[path] and stoke.try(fs.stat, path) then out[#out + 1] = { path = path,
+      problems = json.array(store_problems(path)) } end
+    seen[path] = true
+  end
+  return out
+end
+
 local PROXIES = { "http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY" }
 
 local function proxies()
@@ -122,7 +144,7 @@ local function local_server(port)
       local found = { pid = tonumber(entry.name), env = {} }
       local all = read("/proc/" .. entry.name .. "/environ")
       for name, value in (all or ""):gmatch "(OLLAMA_[%w_]+)=([^\0]*)" do found.env[name] = value end
-      local url = config.parse_host(found.env.OLLAMA_HOST or "127.0.0.1")
+      local url = addresses.parse(found.env.OLLAMA_HOST or "127.0.0.1")
       if all and (url or ""):match ":(%d+)" == port then return found end
     end
   end
@@ -290,9 +312,11 @@ end
 ---@field pool table
 ---@field folders { name: string, path: string, use: string, problem?: string }[]
 ---@field disks { path: string, holds: string, size: integer, free: integer }[]
+---@field stores { path: string, problems: string[] }[] of durable runs
 ---@field proxies table<string, string>
 ---@field open_files? integer
 ---@field processors integer
+---@field problems stoke.error[] settings that are wrong
 ---@field process? { pid: integer, env: table<string, string> } an Ollama of this machine
 ---@field probe? table slots, models, keep_alive, calls: only when it was asked for
 
@@ -309,8 +333,9 @@ function M.facts(wait)
   for name, profile in next, values.profiles do profiles[options.canonical(name)] = profile end
   local _, host, port = M.parts(found.url)
   local here = host == "127.0.0.1" or host == "localhost" or host == "[::1]"
-  return { server = found, asked = server_variables(), now = time.now(), profiles = profiles, pool = values.pool, folders = places,
-    disks = disks(), proxies = proxies(), open_files = open_files(), processors = about.processors(), lua = lua_paths(),
+  return { problems = config.problems(), server = found, asked = server_variables(), now = time.now(), profiles = profiles,
+    pool = values.pool, folders = places, disks = disks(), stores = state_files(), proxies = proxies(), open_files = open_files(),
+    processors = about.processors(), lua = lua_paths(),
     process = here and local_server(port) or nil }, err and errors.wrap(err)
 end
 

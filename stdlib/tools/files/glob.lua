@@ -1,4 +1,5 @@
---- Globs for names of files: `*` and `?` within a name, `[a-z]`, and `**` for any folders between.
+--- Globs for names of files, as shells and git have them: `*` and `?` within a name, `[a-z]`, and `**` for any folders between; a
+--- pattern without a slash is about the last name alone. Patterns of a policy are stricter, and have no classes: lua/glob.lua.
 
 local M = {}
 

@@ -1,0 +1,62 @@
+-- stoke fork ID --at N: a new run that begins as another one did.
+
+local args = require "stoke.args"
+local errors = require "core.errors"
+local json = require "core.json"
+local output = require "stoke.runs.output"
+local runs = require "stoke.runs"
+local show = require "stoke.show"
+local stdio = require "core.stdio"
+
+local SPEC = {
+  name = "stoke fork", summary = "Begin a new run with the first records of another one; from there on it lives.",
+  examples = { { "stoke fork trip-7 --at 4", "what comes after record 4 is asked anew" },
+               { "stoke fork trip-7 --set '5=\"25 degrees, sun\"'", "and record 5 had another outcome" },
+               { "stoke fork trip-7 --set 'run/step pay:1/step#1=null'",
+                 "the record named by its key (stoke show ID --record 5)" },
+               { "stoke fork trip-7 --at 4 --id trip-sunny --json", "with an id of its own, for a script" } },
+  options = { { "at", type = "integer", placeholder = "N", help = "the last record that both share; else the last that is set" },
+              { "set", type = "list", placeholder = "N=JSON", short = "s", help = "another outcome of record N, or of a key" },
+              { "id", help = "of the new run; else that of the old one with a number" },
+              { "json", type = "boolean", help = "the new run as JSON" } },
+  positionals = { { "run", placeholder = "ID", help = "the run" } },
+}
+
+--- N=JSON or KEY=JSON. A key ends in # and a number, and holds no other #.
+local function setting(text)
+  local which, value = text:match "^(%d+)=(.*)$"
+  if which then
+    which = math.tointeger(tonumber(which))
+  else
+    which, value = text:match "^([^#]*#%d+)=(.*)$"
+  end
+  if not which then
+    errors.raise("usage", ("--set wants N=JSON or KEY=JSON, got '%s'"):format(text), { hint = "stoke show ID lists the records" })
+  end
+  local decoded, err = json.decode(value)
+  if err then
+    errors.raise("usage", ("--set %s: the outcome is no JSON: %s"):format(which, err.message),
+      { hint = ("a text stands in quotes: --set '%s=\"...\"'"):format(which) })
+  end
+  return which, decoded
+end
+
+---@param argv string[]
+return function(argv)
+  local a = args.parse(SPEC, argv)
+  local set, last = {}, nil
+  for _, text in ipairs(a.set or {}) do
+    local which, value = setting(text)
+    set[which] = value
+    last = math.type(which) == "integer" and math.max(last or 0, which) or last
+  end
+  local run = runs.fork(a.run, { at = a.at, id = a.id, set = set })
+  if a.json then return output.print_json(run) end
+  local origin = show.word(run.fork_of_id or a.run)
+  stdio.write(("%s begins with the first %d records of %s\n"):format(show.word(run.id), run.fork_at, origin))
+  if a.at and last and last < a.at then
+    stdio.err(("records %d to %d keep their outcomes: where the run asks something else there, it is parked; --at %d asks anew\n")
+      :format(last + 1, a.at, last))
+  end
+  stdio.write(("stoke resume %s goes on with it; so does a host that defines %s\n"):format(show.word(run.id), run.workflow))
+end

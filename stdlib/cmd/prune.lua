@@ -1,0 +1,50 @@
+-- stoke prune: deletes durable runs that have ended.
+
+local args = require "stoke.args"
+local errors = require "core.errors"
+local output = require "stoke.runs.output"
+local runs = require "stoke.runs"
+local stdio = require "core.stdio"
+local term = require "stoke.term"
+local time = require "stoke.time"
+
+local SPEC = {
+  name = "stoke prune", summary = "Delete durable runs that have ended, the oldest first; what waits, or a fork began with, stays.",
+  examples = { { "stoke prune --older 30d --dry-run", "what would be deleted" },
+               { "stoke prune --older 30d", "what ended more than 30 days ago (h, d, w)" },
+               { "stoke prune --bytes 1gb", "the oldest, until the records of all runs have so many bytes" } },
+  options = { { "older", placeholder = "AGE", help = "ended longer ago than this: 12h, 30d, 8w" },
+              { "bytes", placeholder = "SIZE", help = "until so many are left: 500mb, 1gb" },
+              { "dry-run", type = "boolean", help = "only say which" },
+              { "json", type = "boolean", help = "one JSON object" } },
+}
+
+local SECONDS = { s = 1, m = 60, h = 3600, d = 86400, w = 7 * 86400 }
+local BYTES = { b = 1, kb = 1e3, mb = 1e6, gb = 1e9, tb = 1e12, k = 1024, m = 1024 ^ 2, g = 1024 ^ 3, kib = 1024, mib = 1024 ^ 2,
+  gib = 1024 ^ 3 }
+
+local function amount(text, units, shown, example)
+  if not text then return nil end
+  local number, unit = text:lower():match "^(%d+%.?%d*)%s*(%a+)$"
+  if number and units[unit] then return tonumber(number) * units[unit] end
+  errors.raise("usage", ("%s wants a number and a unit, got '%s'"):format(shown, text), { hint = "as in " .. example })
+end
+
+---@param argv string[]
+return function(argv)
+  local a = args.parse(SPEC, argv)
+  if not a.older and not a.bytes then
+    errors.raise("usage", "which runs? --older 30d, or --bytes 1gb",
+      { hint = "nothing is deleted by itself; --dry-run only tells" })
+  end
+  local done = runs.prune { older = amount(a.older, SECONDS, "--older", "--older 30d"),
+    bytes = amount(a.bytes, BYTES, "--bytes", "--bytes 1gb"), dry = a.dry_run }
+  if a.json then return output.print_json(done) end
+  local now, rows = time.now(), { { "ID", "WORKFLOW", "ENDED", "SIZE" } }
+  for i, run in ipairs(done.runs) do
+    rows[i + 1] = { run.id, run.workflow, term.duration(math.max(now - run.changed, 0)) .. " ago", term.bytes(run.bytes) }
+  end
+  if #rows > 1 then term.table(rows, { right = { [3] = true, [4] = true } }) end
+  stdio.write(("%d run%s, %s%s\n"):format(#done.runs, #done.runs == 1 and "" or "s", term.bytes(done.bytes),
+    a.dry_run and " would be deleted" or " deleted"))
+end

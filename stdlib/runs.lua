@@ -1,0 +1,347 @@
+--- Durable runs from outside: what there is of them, what they did, and what becomes of those that wait for a person. The verbs of
+--- the command line (stoke runs, show, replay, fork, diff, approve, resolve, prune, export) are these functions.
+---
+--- Everywhere an id may be cut short to a beginning that no other id has, and "@3" is the run of that number; what reads a run also
+--- takes the name of a file that `export` wrote (NAME.run). `store` names the file of the store; else it is the configured one,
+--- `.stoke/state.db` in the working folder, or the user's.
+
+local cassettes = require "stoke.test.cassette"
+local compare = require "stoke.runs.compare"
+local config = require "stoke.config"
+local drivers = require "core.driver.runs"
+local effect = require "core.effect"
+local errors = require "core.errors"
+local fs = require "stoke.fs"
+local json = require "core.json"
+local replays = require "stoke.runs.replay"
+local show = require "stoke.show"
+local timeline = require "stoke.runs.timeline"
+local words = require "stoke.runs.words"
+
+local M = {}
+
+local perform, check = effect.perform, errors.check
+
+---@class stoke.runs.where
+---@field store? string file of the store
+
+---@class stoke.run.record
+---@field number integer in its store
+---@field id string
+---@field workflow string
+---@field state "running"|"waiting"|"parked"|"done"|"failed"|"cancelled"
+---@field waits? string what it waits for, or why it is parked, in words
+---@field created number wall clock, seconds
+---@field changed number
+---@field input any
+---@field result any
+---@field error? stoke.error
+---@field calls integer of models
+---@field tokens integer
+---@field bytes integer
+---@field fork_of? integer number of the run whose first records it shares
+---@field fork_of_id? string its id
+---@field fork_at? integer
+
+local function check_id(what, id)
+  if type(id) ~= "string" then errors.argument("%s: the id of a run must be a string, got %s", what, errors.describe(id)) end
+  return id
+end
+
+local function store_of(options) return options.store or config.get().store end
+
+--- The request of an effect on one run: its id, and the text where it is a file.
+local function asked(id, options)
+  local q = { id = id, store = store_of(options) }
+  if id:find "%.run$" and fs.stat(id) then q.text, q.store = fs.read(id), nil end
+  return q
+end
+
+local STATES = { "running", "waiting", "parked", "done", "failed", "cancelled" }
+
+--- Runs, the newest first.
+---@param options? { status?: string, workflow?: string, limit?: integer, store?: string } status: running, waiting (for a timer, a
+---  signal, an approval), parked (in doubt, or it cannot go on), done, failed, cancelled
+---@return stoke.run.record[]
+---Raises `usage` where there is no store, `argument`, `db`.
+---
+--- Example: `for _, run in ipairs(stoke.runs.list { status = "waiting" }) do print(run.id, run.waits) end`
+function M.list(options)
+  options = errors.options(options, { status = "string", workflow = "string", limit = "number", store = "string" }, "runs.list")
+  local state = options.status
+  if state then
+    local known = false
+    for _, name in ipairs(STATES) do known = known or name == state end
+    if not known then
+      local near = errors.suggest(state, STATES)
+      errors.raise("usage", ("a run is never %q"):format(state),
+        { hint = near and ("did you mean %s?"):format(near) or "one of: " .. table.concat(STATES, ", ") })
+    end
+  end
+  return check(perform("runs.list", { state = state, workflow = options.workflow, limit = options.limit,
+    store = store_of(options) }))
+end
+
+--- A run by its id.
+---@param id string
+---@param options? stoke.runs.where
+---@return stoke.run.record
+---Raises `usage` for an id that no run has, `argument`, `db`.
+---
+--- Example: `print(stoke.runs.find("trip-7").state)`
+function M.find(id, options)
+  check_id("runs.find", id)
+  options = errors.options(options, { store = "string" }, "runs.find")
+  return check(perform("runs.find", { id = id, store = store_of(options) }))
+end
+
+local function loaded(id, options) return check(perform("runs.load", asked(id, options))) end
+
+--- What a run did: each of its records, in the order in which they were begun.
+---@param id string
+---@param options? { requests?: boolean, store?: string } requests: with requests and outcomes whole
+---@return { run: stoke.run.record, records: stoke.runs.entry[], totals: stoke.runs.totals }
+---Raises `usage` for an id that no run has, `argument`, `db`.
+---
+--- Example: `for _, record in ipairs(stoke.runs.show("trip-7").records) do print(record.number, record.what, record.outcome) end`
+function M.show(id, options)
+  check_id("runs.show", id)
+  options = errors.options(options, { requests = "boolean", store = "string" }, "runs.show")
+  local parts = loaded(id, options)
+  return { run = parts.run, records = timeline.entries(parts.rows, parts.run, options.requests),
+    totals = timeline.totals(parts.rows) }
+end
+
+--- Do a run again from what was recorded: no call, no wait. It is played on the code that it went on, with every request compared;
+--- at the end the result is compared, too.
+---@param id string
+---@param options? { to?: integer, on_record?: fun(entry: stoke.runs.entry, row: table), print?: boolean, code?: "own"|"latest",
+---  closed?: boolean, store?: string }
+---  to: do no more than the records up to this one; on_record: called in the run as it gets an outcome; print: what the run prints
+---  is printed again; code: its own, as it was kept, or "latest": that of its files as they are now, to see whether it would ask
+---  something else; closed: from now on this process may reach no file, host, program or tool, as the code of a file that somebody
+---  else has written is run
+---@return { same: boolean, effects: integer, ended: boolean, difference?: string, err?: stoke.error }
+---  ended: it went to the run's end
+---Raises `usage`, `argument`, `db`.
+---
+--- Example: `assert(stoke.runs.replay("trip-7").same)`
+function M.replay(id, options)
+  check_id("runs.replay", id)
+  options = errors.options(options, { to = "number", on_record = "function", print = "boolean", code = "string",
+    closed = "boolean", store = "string" }, "runs.replay")
+  if options.code and options.code ~= "own" and options.code ~= "latest" then
+    errors.argument("runs.replay: code must be \"own\" or \"latest\", got %s", errors.describe(options.code))
+  end
+  return replays.run(asked(id, options), options)
+end
+
+--- Go on with a run where it stands, in this process, and wait for its end. What was answered is not asked again.
+---@param id string
+---@param options? stoke.runs.where
+---@return any result what it returned
+---Raises what it ends with; `parked` where it goes no further by itself, or another process has it; `in_doubt`; `usage`, `db`.
+---
+--- Example: `print(stoke.runs.resume "trip-7")`
+function M.resume(id, options)
+  check_id("runs.resume", id)
+  options = errors.options(options, { store = "string" }, "runs.resume")
+  return drivers.resume(id, store_of(options))
+end
+
+--- Compare two runs: their records are aligned by where in the run they were asked for.
+---@param a string id
+---@param b string id
+---@param options? stoke.runs.where
+---@return stoke.runs.difference
+---Raises `usage`, `argument`, `db`.
+---
+--- Example: `print(stoke.runs.diff("trip-7", "trip-7-2").first.what)`
+function M.diff(a, b, options)
+  check_id("runs.diff", a)
+  check_id("runs.diff", b)
+  options = errors.options(options, { store = "string" }, "runs.diff")
+  return compare.runs(loaded(a, options), loaded(b, options))
+end
+
+-- ---- forks ------------------------------------------------------------------------------------------------------------------
+
+--- An outcome with another value; the error that it had is gone.
+local function with_value(row, value)
+  if errors.is(value) then return { err = value, facts = row.outcome.facts } end
+  if words.is_call(row) and type(value) == "string" then
+    return words.with_text(row, value) or errors.raise("usage",
+      ("#%d is an answer of a model without a text: it cannot be set to one"):format(row.number),
+      { hint = "set the whole reply: stoke show ID --requests prints it" })
+  end
+  if row.outcome.items then
+    errors.raise("usage", ("#%d is a stream (%s): only the text of a model's answer can be set"):format(row.number, row.name))
+  end
+  return { value = value, facts = row.outcome.facts }
+end
+
+local function find_row(rows, which, id)
+  for _, row in ipairs(rows) do
+    if row.number == which or row.key == which then return row end
+  end
+  local keys = {}
+  for i, row in ipairs(rows) do keys[i] = row.key end
+  local near = type(which) == "string" and errors.suggest(which, keys)
+  errors.raise("usage", ("%s has no record %s"):format(id, type(which) == "number" and "#" .. which or "with the key " .. which),
+    { hint = near and ("did you mean %s?"):format(near) or ("it has %d: stoke show %s"):format(#rows, id) })
+end
+
+--- Those outcomes that are others, by number.
+local function outcomes_of(parts, options)
+  local out, rows, last = {}, parts.rows, nil
+  local function set(row, value)
+    if not row.outcome then
+      errors.raise("usage", ("#%d has no outcome yet that could be changed"):format(row.number),
+        { hint = "stoke resolve decides what came of an effect in doubt" })
+    end
+    if row.inside then
+      errors.raise("usage", ("#%d was done by the body of another record; set the outcome of that one"):format(row.number))
+    end
+    out[row.number], last = with_value(row, value), math.max(last or 0, row.number)
+  end
+  for _, which in ipairs(show.sorted_keys(options.set or {})) do
+    set(find_row(rows, which, parts.run.id), options.set[which])
+  end
+  if options.change then
+    for i, entry in ipairs(timeline.entries(rows, parts.run, true)) do
+      local changed = not entry.inside and rows[i].outcome and i <= (options.at or #rows)
+      local value = changed and options.change(entry)
+      if changed and value ~= nil then set(rows[i], value) end
+    end
+  end
+  return out, last
+end
+
+local function check_fork(options)
+  options = errors.options(options, { at = "number", id = "string", set = "table", change = "function", store = "string" },
+    "runs.fork")
+  if options.at and (math.type(options.at) ~= "integer" or options.at < 0) then
+    errors.argument("runs.fork: at must be the number of a record, got %s", errors.describe(options.at))
+  end
+  return options
+end
+
+--- A new run that begins with the first records of another one, and lives from there on: a host that defines its workflow takes it
+--- up, or `stoke resume`. Its ids and random numbers follow from that run's.
+---@param id string
+---@param options { at?: integer, id?: string, set?: table<integer|string, any>, change?: fun(record: stoke.runs.entry): any,
+---  store?: string }
+---  at: the last record they share (the last changed one unless given); set: other values, by a record's number or key; change:
+---  gets each record, and returns another value, an error object, or nil to leave it. A text given for a model's answer is its text
+---@return stoke.run.record
+---Raises `usage` for an unknown record, and where the two of `at` and `set` do not fit, `argument`, `db`.
+---
+--- Example: `stoke.runs.fork("trip-7", { at = 5, change = function(r) return r.effect == "tool.call" and "sun" or nil end })`
+function M.fork(id, options)
+  check_id("runs.fork", id)
+  options = check_fork(options)
+  local parts = loaded(id, options)
+  local outcomes, last = outcomes_of(parts, options)
+  local at = options.at or last
+  if not at then
+    errors.raise("usage", "a fork needs the number of the last record that it shares", { hint = "stoke show ID lists them" })
+  end
+  if at > #parts.rows then find_row(parts.rows, at, parts.run.id) end
+  if last and last > at then
+    errors.raise("usage", ("#%d is to be changed, but the fork shares only the first %d records"):format(last, at),
+      { hint = ("fork at #%d"):format(last) })
+  end
+  return check(perform("runs.fork", { id = parts.run.id, at = at, new_id = options.id, outcomes = outcomes,
+    store = store_of(options) }))
+end
+
+-- ---- decisions ----------------------------------------------------------------------------------------------------------------
+
+--- Decide what a run waits for, whether its host is up or not. The decision holds for exactly what was asked: a run that asks for
+--- something else by then goes on waiting.
+---@param id string
+---@param options? { of?: integer, reject?: string|boolean, args?: table, digest?: string, store?: string } of: the number of the
+---  record, where several wait; reject: why not; args: other arguments of a tool; digest: of what was looked at (`show`)
+---@return { id: string, number: integer, key: string, name: string, request: any, decision: "approved"|"rejected" }
+---Raises `usage` where nothing waits, `argument`, `db`.
+---
+--- Example: `stoke.runs.approve("trip-7", { reject = "too expensive" })`
+function M.approve(id, options)
+  check_id("runs.approve", id)
+  options = errors.options(options, { of = "number", reject = true, args = "table", digest = "string", store = "string" },
+    "runs.approve")
+  local reject = options.reject
+  if reject ~= nil and type(reject) ~= "string" and type(reject) ~= "boolean" then
+    errors.argument("runs.approve: reject must be the reason, got %s", errors.describe(reject))
+  end
+  if reject and options.args then errors.argument "runs.approve: other arguments are approved, not rejected" end
+  return check(perform("runs.decide", { id = id, of = options.of, decision = reject and "rejected" or "approved",
+    reason = type(reject) == "string" and reject or nil, args = options.args, digest = options.digest, store = store_of(options) }))
+end
+
+--- Say what became of an effect that is in doubt: it was begun, and its process ended before the outcome was kept.
+---@param id string
+---@param options { retry?: boolean, value?: any, fail?: string, of?: integer, store?: string } one of: retry: it was not done, and
+---  is to be; value: it was done, and this came of it (json.null: nothing); fail: the run is told that it failed, and why
+---@return { id: string, number: integer, key: string, name: string, request: any }
+---Raises `usage` where nothing is in doubt, `argument`, `db`.
+---
+--- Example: `stoke.runs.resolve("trip-7", { value = { booking = "K7Q" } })`
+function M.resolve(id, options)
+  check_id("runs.resolve", id)
+  options = errors.options(options, { retry = "boolean", value = true, fail = "string", of = "number", store = "string" },
+    "runs.resolve")
+  local said = (options.retry and 1 or 0) + (options.value ~= nil and 1 or 0) + (options.fail and 1 or 0)
+  if said ~= 1 then errors.argument "runs.resolve: one of retry = true, value = ... and fail = \"why\" is needed" end
+  return check(perform("runs.resolve", { id = id, of = options.of, retry = options.retry or nil, value = options.value,
+    fail = options.fail, store = store_of(options) }))
+end
+
+-- ---- the file -----------------------------------------------------------------------------------------------------------------
+
+--- Delete runs that have ended, the oldest first. Those that go on, wait or are parked stay, and so does what a fork began with.
+---@param options { older?: number, bytes?: integer, dry?: boolean, store?: string } older: seconds since they ended; bytes: until
+---  the records of all runs have so many; dry: only say which
+---@return { runs: { id: string, workflow: string, changed: number, bytes: integer }[], bytes: integer }
+---Raises `usage` where there is no store, `argument` without older and bytes, `db`.
+---
+--- Example: `print(#stoke.runs.prune({ older = 30 * 86400, dry = true }).runs)`
+function M.prune(options)
+  options = errors.options(options, { older = "number", bytes = "number", dry = "boolean", store = "string" }, "runs.prune")
+  if not options.older and not options.bytes then errors.argument "runs.prune: older (seconds) or bytes is needed" end
+  local bytes = options.bytes and math.tointeger(options.bytes // 1)
+  return check(perform("runs.prune", { older = options.older, bytes = bytes, dry = options.dry, store = store_of(options) }))
+end
+
+--- A run as one file: a bug report that repeats itself. The functions and verbs that read a run take the file's name; `stoke replay
+--- FILE --check` does it again, offline. Secrets are not in it: they were never written down.
+---
+--- A name that ends in .jsonl makes a cassette of it: what it asked of model servers and of the web, for a test that says
+--- `{ cassette = "NAME" }` (cassettes/NAME.jsonl beside the test) and asks the same.
+---@param id string
+---@param path? string ends in .run or .jsonl; else the id with `.run`, in the working folder
+---@param options? stoke.runs.where
+---@return string path
+---Raises `usage`, `argument`, `db`, `os`.
+---
+--- Example: `local path = stoke.runs.export("trip-7", "bug.run")`
+function M.export(id, path, options)
+  check_id("runs.export", id)
+  options = errors.options(options, { store = "string" }, "runs.export")
+  if path and path:find "%.jsonl$" then
+    local parts = loaded(id, options)
+    cassettes.of_run(path, parts.run.id, parts.run, parts.rows):save()
+    return path
+  end
+  local text = check(perform("runs.text", asked(id, options)))
+  local head = json.decode(text:match "^[^\n]*")
+  path = path or (type(head) == "table" and type(head.id) == "string" and head.id or id):gsub("[^%w_.-]", "_") .. ".run"
+  if not path:find "%.run$" then
+    errors.raise("usage", ("the name of an exported run ends in .run, not %q"):format(path),
+      { hint = ("%s.run; a cassette for a test ends in .jsonl"):format(path) })
+  end
+  fs.write(path, text)
+  return path
+end
+
+return M

@@ -1,0 +1,110 @@
+/* store.c - the yardstick of databases: bare SQLite in one thread, the same rows, and the disk itself.
+ *
+ *   store FOLDER SECONDS
+ *
+ * prints fsyncs_s= (one page written and fdatasync), and of SQLite: durable_s= rows a second, 64 to a synced commit; rows_s= the same
+ * without a sync; one_s= commits of one row, synced; read_us= a row by its key. */
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static double seconds_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void check(sqlite3 *db, int rc) {
+  if (rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE) return;
+  fprintf(stderr, "store: %s\n", sqlite3_errmsg(db));
+  exit(1);
+}
+
+static sqlite3_stmt *prepare(sqlite3 *db, const char *sql) {
+  sqlite3_stmt *stmt;
+  check(db, sqlite3_prepare_v2(db, sql, -1, &stmt, NULL));
+  return stmt;
+}
+
+static void run(sqlite3 *db, sqlite3_stmt *stmt) {
+  check(db, sqlite3_step(stmt));
+  sqlite3_reset(stmt);
+}
+
+static double fsyncs(const char *folder, double seconds) {
+  char path[512], page[4096];
+  memset(page, 'x', sizeof page);
+  snprintf(path, sizeof path, "%s/raw", folder);
+  int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600), n = 0;
+  for (int i = 0; i < 256; i++)
+    if (write(fd, page, sizeof page) != sizeof page) exit(1);
+  fsync(fd);
+  double begin = seconds_now();
+  for (; seconds_now() < begin + seconds; n++)
+    if (pwrite(fd, page, sizeof page, n % 256 * 4096) != sizeof page || fdatasync(fd) != 0) exit(1);
+  double rate = n / (seconds_now() - begin);
+  close(fd);
+  unlink(path);
+  return rate;
+}
+
+static char filler[256];
+
+static double rows(sqlite3 *db, int commit_rows, bool synced, double seconds) {
+  check(db, sqlite3_exec(db, synced ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", NULL, NULL, NULL));
+  sqlite3_stmt *begin = prepare(db, "BEGIN IMMEDIATE"), *commit = prepare(db, "COMMIT");
+  sqlite3_stmt *insert = prepare(db, "INSERT INTO t(a, b) VALUES(?, ?)");
+  double from = seconds_now();
+  int n = 0;
+  while (seconds_now() < from + seconds) {
+    run(db, begin);
+    for (int i = 0; i < commit_rows; i++, n++) {
+      sqlite3_bind_int(insert, 1, n);
+      sqlite3_bind_text(insert, 2, filler, sizeof filler, SQLITE_STATIC);
+      run(db, insert);
+    }
+    run(db, commit);
+    if (n % 65536 < commit_rows) sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+  }
+  double rate = n / (seconds_now() - from);
+  sqlite3_finalize(begin);
+  sqlite3_finalize(commit);
+  sqlite3_finalize(insert);
+  return rate;
+}
+
+static double read_us(sqlite3 *db) {
+  sqlite3_stmt *stmt = prepare(db, "SELECT a, b FROM t WHERE n = ?");
+  enum { READS = 100000 };
+  double from = seconds_now();
+  for (int i = 0; i < READS; i++) {
+    sqlite3_bind_int(stmt, 1, 1 + i * 37 % 1000);
+    check(db, sqlite3_step(stmt));
+    if (sqlite3_column_bytes(stmt, 1) != sizeof filler) exit(1);
+    sqlite3_reset(stmt);
+  }
+  double us = (seconds_now() - from) / READS * 1e6;
+  sqlite3_finalize(stmt);
+  return us;
+}
+
+int main(int argc, char **argv) {
+  if (argc != 3) return 2;
+  const char *folder = argv[1];
+  double seconds = atof(argv[2]);
+  char path[512];
+  sqlite3 *db;
+  memset(filler, 'x', sizeof filler);
+  snprintf(path, sizeof path, "%s/bare.db", folder);
+  check(NULL, sqlite3_open(path, &db));
+  check(db, sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-65536;"
+                             "CREATE TABLE t(n INTEGER PRIMARY KEY, a INTEGER, b TEXT)", NULL, NULL, NULL));
+  printf("fsyncs_s=%.0f durable_s=%.0f ", fsyncs(folder, seconds), rows(db, 64, true, seconds));
+  printf("rows_s=%.0f one_s=%.0f read_us=%.2f\n", rows(db, 64, false, seconds), rows(db, 1, true, seconds), read_us(db));
+  return sqlite3_close(db) != SQLITE_OK;
+}

@@ -1,0 +1,252 @@
+-- Durable runs on bad days, and on long ones: approvals, changed code, full disks, many at once.
+
+local test = require "stoke.test"
+local stoke = require "stoke"
+local engine = require "host.store"
+local runs = require "core.runs"
+local lives = require "core.runs.live"
+local workflow = require "stoke.workflow"
+
+local function store_of(t)
+  local path = t.tmp() .. "/state.db"
+  local before = runs.setting
+  runs.setting = function() return path end
+  return path, setmetatable({}, { __close = function()
+    runs.leave()
+    runs.setting = before
+    for name in pairs(runs.defined) do runs.defined[name] = nil end
+  end })
+end
+
+local function until_state(run, state)
+  while run:status().state ~= state do stoke.sleep(0.005) end
+end
+
+local buy = stoke.tool { name = "buy", description = "Buys", params = { what = "string" }, needs_approval = true,
+  run = function(a) return "bought " .. a.what end }
+
+test("an approval waits in the store: decided while no process has the run, it goes on", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local flow = stoke.workflow("shop", function(what) return buy:call { what = what } end)
+  local run = flow:start("a lamp", { id = "1" })
+  until_state(run, "waiting")
+  t.eq(run:status().waits, "approval of tool.call buy")
+  local store = runs.store()
+  local row = store:load(store:find "1").rows[1]
+  t.eq({ row.asks.effect, row.asks.what, row.request.args.what, row.intent }, { "tool.call", "buy", "a lamp" })
+  runs.leave()
+  runs.open():decide("1", row.key, row.digest, { decision = "approved" })
+  t.eq(run:await(), "bought a lamp")
+end)
+
+test("an approval that is rejected from outside is refused, with the reason", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local flow = stoke.workflow("shop", function(what)
+    local _, err = stoke.try(buy.call, buy, { what = what })
+    return { err.kind, err.reason }
+  end)
+  local run = flow:start("a boat", { id = "1" })
+  until_state(run, "waiting")
+  local store = runs.store()
+  local row = store:load(store:find "1").rows[1]
+  store:decide("1", row.key, "another digest", { decision = "approved" })
+  runs.told "1"
+  stoke.sleep(0.05)
+  t.eq(run:status().state, "waiting")
+  store:decide("1", row.key, row.digest, { decision = "rejected", reason = "too dear" })
+  runs.told "1"
+  t.eq(run:await(), { "denied", "too dear" })
+end)
+
+test("a decision given here is kept: the next process does not ask again", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local flow = stoke.workflow("shop", function() return buy:call { what = "x" } end)
+  local run = flow:start(nil, { id = "1" })
+  until_state(run, "waiting")
+  stoke.pending()[1]:approve()
+  t.eq(run:await(), "bought x")
+  local decisions = runs.store():decisions "1"
+  t.eq({ #decisions, decisions[1].verdict.decision }, { 1, "approved" })
+end)
+
+test("stoke.patched tells old runs from new ones, where they go on on the newest code", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local function define(patched)
+    return stoke.workflow("flow", function()
+      local list = { stoke.step("a", function() return "a" end, { idempotent = true }) }
+      if patched and stoke.patched "also b" then list[2] = stoke.step("b", function() return "b" end) end
+      list[#list + 1] = stoke.signal "go"
+      if patched then list[#list + 1] = tostring(stoke.patched "also b") end
+      return list
+    end, { code = "latest" })
+  end
+  local old = define(false):start(nil, { id = "old" })
+  until_state(old, "waiting")
+  runs.leave()
+  local flow = define(true)
+  local new = flow:start(nil, { id = "new" })
+  old:signal("go", "x")
+  new:signal("go", "y")
+  t.eq(old:await(), { "a", "x", "false" })
+  t.eq(new:await(), { "a", "b", "y", "true" })
+end)
+
+test("new code that asks something else parks the run, with the number, both requests and the line", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local function define(what)
+    return stoke.workflow("flow", function()
+      stoke.step(what, function() return 1 end)
+      stoke.signal "go"
+    end, { code = "latest" })
+  end
+  local run = define "first":start(nil, { id = "1" })
+  until_state(run, "waiting")
+  runs.leave()
+  define "second"
+  local _, err = stoke.try(run.await, run)
+  t.eq(err.kind, "replay")
+  t.match(err.message, "^diverged at #1: run/step second:1/step#1 was not asked by the run that was recorded; there #1 comes next: "
+    .. "run/step first:1/step#1 {\"name\":\"first\"}\n  asked:    {\"name\":\"second\"}\n  in [^\n]*test_workflow_days.lua:%d+")
+  t.eq(run:status().state, "parked")
+  runs.leave()
+  define "first"
+  run:signal "go"
+  t.eq(run:await(), nil)
+end)
+
+test("a full disk parks the run; when there is room it goes on, and nothing was lost", { real = true, timeout = 60 }, function(t)
+  local path, closing <close> = store_of(t) -- luacheck: ignore
+  runs.open() -- its tables are there before the disk is full
+  runs.leave()
+  t.ok(path)
+  engine.fault { full = 63, times = 4 }
+  local ending <close> = setmetatable({}, { __close = function() -- luacheck: ignore
+    runs.leave()
+    engine.fault()
+  end })
+  local done, most = {}, 0
+  local flow = stoke.workflow("fills", function()
+    for i = 1, 20 do
+      stoke.step("s" .. i, function() done[i] = (done[i] or 0) + 1 end, { idempotent = true })
+      stoke.sleep(0.005)
+    end
+    return "through"
+  end)
+  local run = flow:start(nil, { id = "1" })
+  local watcher = stoke.spawn(function()
+    while true do
+      if lives.parked["1"] then most = 1 end
+      stoke.sleep(0.01)
+    end
+  end)
+  t.eq(run:await(), "through")
+  watcher:cancel()
+  t.eq(most, 1)
+  for i = 1, 20 do t.ok(done[i] >= 1 and done[i] <= 5, i) end -- once, and once more for each failure that cut it
+end)
+
+test("a thousand runs that were left are all taken up", { real = true, timeout = 120 }, function(t)
+  local path, closing <close> = store_of(t) -- luacheck: ignore
+  local function define()
+    return stoke.workflow("many", function(n)
+      local a = stoke.step("a", function() return n end, { idempotent = true })
+      return a + stoke.signal "go"
+    end)
+  end
+  local flow = define()
+  local numbers, scope <close> = {}, stoke.scope {}
+  for i = 1, 1000 do numbers[i] = i end
+  scope:map(numbers, function(i) flow:start(i, { id = "r" .. i }) end)
+  while #runs.store():list { state = "waiting" } < 1000 do stoke.sleep(0.05) end
+  runs.leave()
+  t.ok(path)
+  define()
+  scope:map(numbers, function(i) runs.signal("r" .. i, "go", 1) end)
+  runs.resume_all()
+  local sum = 0
+  for _, value in ipairs(scope:map(numbers, function(i) return workflow.run("r" .. i):await() end)) do sum = sum + value end
+  t.eq(sum, 501500)
+end)
+
+test("a run whose workflow is defined neither here nor by sources of its own says so", function(t)
+  local f, err = require "core.runs.code".of({ workflow = "gone" }, nil, {})
+  t.eq({ f, err.kind, err.message }, { nil, "parked", "no workflow gone is defined here" })
+end)
+
+test("what a person says of an effect in doubt takes the run up again", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local slow, begun = true, false
+  local flow = stoke.workflow("once", function()
+    return stoke.step("send", function()
+      begun = true
+      if slow then stoke.sleep(30) end
+      return "sent"
+    end)
+  end)
+  flow:start(nil, { id = "1" })
+  while not begun do stoke.sleep(0.005) end
+  runs.leave()
+  slow = false
+  local _, err = stoke.try(function() return flow:start(nil, { id = "1" }):await() end)
+  t.eq({ err.kind, err.key }, { "in_doubt", "run/step send:1/step#1" })
+  runs.store():resolve("1", err.key, { retry = true })
+  runs.told "1"
+  t.eq(flow:start(nil, { id = "1" }):await(), "sent")
+end)
+
+test("a run that awaits one in doubt is parked, too, and goes on with it", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local slow, begun = true, false
+  local small = stoke.workflow("small", function()
+    return stoke.step("send", function()
+      begun = true
+      if slow then stoke.sleep(30) end
+      return "sent"
+    end)
+  end)
+  local large = stoke.workflow("large", function() return small:start(nil, { id = "s" }):await() end)
+  large:start(nil, { id = "l" })
+  while not begun do stoke.sleep(0.005) end
+  runs.leave()
+  slow = false
+  local run = large:start(nil, { id = "l" })
+  until_state(run, "parked")
+  t.match(run:status().waits, "^it waits for run s, which is in doubt: step send %(#1")
+  runs.store():resolve("s", "run/step send:1/step#1", { retry = true })
+  runs.told "s"
+  while run:status().state ~= "done" do stoke.sleep(0.01) end
+  t.eq(run:await(), "sent")
+end)
+
+test("an agent as a tool is in doubt only once a tool of its own has begun to change something", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local folder, cut, begun = t.tmp(), nil, false
+  local file = stoke.tool { name = "file", description = "Files", params = {}, run = function()
+    begun = cut == "before"
+    if begun then stoke.sleep(30) end
+    stoke.fs.write(folder .. "/x", "1", { append = true })
+    begun = cut == "after"
+    if begun then stoke.sleep(30) end
+    return "filed"
+  end }
+  local server <close> = require "stoke.sim".serve { mem = "doubt", load_seconds = 0, models = { "m" },
+    script = function(request)
+      local last = request.messages[#request.messages]
+      if last.role == "tool" then return "done" end
+      local name = request.tools[1]["function"].name
+      return { tool_calls = { { name = name, arguments = last.content == "go" and { input = "x" } or {} } } }
+    end }
+  local clerk = stoke.agent { name = "clerk", model = "m", endpoint = server.url, tools = { file } }
+  local boss = stoke.agent { name = "boss", model = "m", endpoint = server.url, tools = { clerk:as_tool() } }
+  local flow = stoke.workflow("office", function() return boss:run("go").text end)
+  for _, when in ipairs { "before", "after" } do
+    cut = when
+    local run = flow:start(nil, { id = when })
+    while not begun do stoke.sleep(0.005) end
+    runs.leave()
+    cut = nil
+    local text, err = stoke.try(function() return flow:start(nil, { id = when }):await() end)
+    t.eq(err and err.kind or text, when == "before" and "done" or "in_doubt", err)
+    t.ok(run)
+  end
+end)

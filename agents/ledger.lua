@@ -1,7 +1,7 @@
 #!/usr/bin/env stoke
--- ledger.lua: pays an invoice once, whatever happens. A durable workflow: the model reads the invoice, a person approves the payment
--- (days later, from another shell), the payment must not happen twice, and after three days without a confirmation a reminder is
--- written. Kill it whenever you like: the same command goes on where it stood.
+-- ledger.lua: pays an invoice once, whatever happens. A durable workflow: the model reads the invoice, a person approves the
+-- payment (days later, from another shell), the payment must not happen twice, and after three days without a confirmation a
+-- reminder is written. Kill it whenever you like: the same command goes on where it stood.
 --
 -- Needs: an Ollama with a model that calls tools (stoke pull qwen2.5:3b), or --sim.
 -- Try:   stoke agents/ledger.lua tests/agents/ledger/acme.txt       (and in another shell: stoke approve acme.txt)
@@ -44,8 +44,8 @@ local function clerk(model, book)
       return line and line:match "^(.-)  "
     end,
   }
-  return stoke.agent { name = "clerk", model = model, tools = { pay }, instructions = "You pay invoices. Read the invoice, pay it " ..
-    "with the tool, once, and answer with one sentence that says what was paid." }
+  return stoke.agent { name = "clerk", model = model, tools = { pay }, instructions = "You pay invoices. Read the invoice, " ..
+    "pay it with the tool, once, and answer with one sentence that says what was paid." }
 end
 
 local pay_invoice = stoke.workflow("pay invoice", function(input)

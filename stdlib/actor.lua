@@ -136,7 +136,7 @@ end
 --- The actor whose handler is running.
 ---@return stoke.actor|nil
 ---
---- Example: `local me = stoke.actor.current().id`
+--- Example: `print(stoke.actor.current())`
 function M.current()
   local journal = journals.current()
   local actor = journal and journal.entry and journal.entry.prepared and journal.entry.prepared.actor

@@ -46,6 +46,7 @@ function M.signal(name, options) return require "stoke.workflow".signal(name, op
 --- Keep a state and drop what a durable run did before: see stoke.workflow.
 ---@param state any plain data
 ---@param continue? stoke.workflow|function what goes on with it; default: the run's own workflow
+---@return nil
 ---
 --- Example: `return stoke.snapshot({ day = input.day + 1 })`
 function M.snapshot(state, continue) return require "stoke.workflow".snapshot(state, continue) end

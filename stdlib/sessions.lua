@@ -46,8 +46,8 @@ end
 --- A session with its messages and turns.
 ---@param id string
 ---@param options? { store?: string }
----@return { session: stoke.sessions.record, messages: table[], turns: table[], ends: integer[] } turns: those that failed, too, each
----  { serial, state, turn, key, run, began, ended, messages }; ends: how many messages there were after each that is done
+---@return { session: stoke.sessions.record, messages: table[], turns: table[], ends: integer[] } turns: those that failed, too,
+---  each { serial, state, turn, key, run, began, ended, messages }; ends: how many messages there were after each that is done
 ---Raises `usage` for an id that no session has, `db`.
 ---
 --- Example: `print(#stoke.sessions.show("ada").messages)`

@@ -5,6 +5,7 @@ local effect = require "core.effect"
 local errors = require "core.errors"
 local host = require "host.task"
 local keep = require "core.journal.keep"
+local keeper = require "core.keeper"
 local lives = require "core.runs.live"
 local mail = require "core.runs.mail"
 local runs = require "core.runs"
@@ -149,12 +150,13 @@ local function follow(entry, given)
   end
 end
 
---- Its caller takes a turn back, unless the caller is a run that this process only puts down.
+--- Its caller takes a turn back, unless a signal ends the process (another one goes on with the turn), or the caller is a run that
+--- this process only puts down.
 local function take_back(entry, given, call)
   given.listener = nil
   if given.room then tasks.wake(given.room) end
   local journal = call and call.context.journal
-  if entry.over or entry.suspended or lives.stopping or journal and journal.stopped then return end
+  if entry.over or entry.suspended or lives.stopping or keeper.exit_code or journal and journal.stopped then return end
   tasks.spawn(mail.cancel, { system = true, name = "cancel" }, entry)
 end
 

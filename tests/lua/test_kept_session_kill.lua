@@ -34,15 +34,15 @@ end
 local function answer(request) return #request.messages .. " messages" end
 
 -- Begin a turn and kill its process while the model is asked.
-local function killed_in_turn(t, server, case, words)
+local function killed_in_turn(t, server, case, words, signal)
   local scope <close> = stoke.scope {}
   local status
   local one = scope:spawn(function() status = case:run(nil, words, 60) end)
   local before = #server.asked
   while #server.asked == before do stoke.sleep(0.005) end
-  case.last:kill "SIGKILL"
+  case.last:kill(signal or "SIGKILL")
   one:await()
-  t.eq(status.signal, "SIGKILL")
+  t.ok(signal and status.code == 143 or status.signal == "SIGKILL")
 end
 
 test("a turn cut by kill -9 goes on when the session is opened again, and later turns wait for it", { real = true, timeout = 120 },
@@ -65,6 +65,14 @@ test("a turn cut by kill -9 goes on when a script starts that makes its agent", 
   case:run(nil, { server.url, "start", "0" }, 60)
   t.eq(select(2, case:run(nil, { server.url, "look" }, 60)), "1\t2\n")
   t.eq(#server.asked, 2)
+end)
+
+test("a turn in which its process is told to end goes on in the next one", { real = true, timeout = 120 }, function(t)
+  local server <close> = server_of(answer)
+  local case = durable.new(t, CHAT)
+  killed_in_turn(t, server, case, { server.url, "run", "one" }, "SIGTERM")
+  server.gate.open = true
+  t.eq(select(2, case:run(nil, { server.url, "run", "two" }, 60)), "3 messages\n")
 end)
 
 test("the same key after kill -9 is the same turn", { real = true, timeout = 120 }, function(t)

@@ -164,6 +164,10 @@ function M.prune(store, options)
     if not ok then return nil, err end
   end
   local ok, err = M.sweep(store)
+  if ok and options.older then
+    ok, err = store.db:write("DELETE FROM mail WHERE state='done' AND ended<?", { wall() - options.older }, true)
+    if not ok then err = store:failed(err) end
+  end
   if not ok then return nil, err end
   return done
 end
@@ -186,6 +190,11 @@ local CHECKS = {
   { "SELECT count(*) FROM sources WHERE hash NOT IN (SELECT hash FROM contents)", "sources of runs are missing" },
   { "SELECT count(*) FROM (SELECT run,count(*) AS n,max(number) AS last FROM records GROUP BY run) WHERE n<>last",
     "runs lack records in their middle" },
+  { "SELECT count(*) FROM sessions AS s WHERE messages<>(SELECT count(*) FROM messages WHERE session=s.number)",
+    "sessions lack messages" },
+  { "SELECT count(*) FROM sessions AS s WHERE turns<>(SELECT count(*) FROM turns WHERE session=s.number AND turn IS NOT NULL)",
+    "sessions lack turns" },
+  { "SELECT count(*) FROM mail WHERE actor NOT IN (SELECT number FROM actors)", "messages belong to no actor" },
 }
 
 --- Is the file sound? Reads all of it.

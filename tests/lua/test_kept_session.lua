@@ -313,3 +313,15 @@ test("kept session: ten thousand that are open take less than 8 KB each", { real
   t.eq(#open, 10000)
   t.ok(each < 8192, each)
 end)
+
+test("kept session: what a turn used counts for the budget of its caller", { real = true }, function(t)
+  local store <close> = stored(t) -- luacheck: ignore
+  local server <close> = scripted(function() return "some words" end)
+  local chat = bot_of(server):session { id = "ada" }
+  local err = t.raises("budget", function()
+    local scope <close> = stoke.scope { budget = { tokens = 20 } } -- luacheck: ignore
+    for _ = 1, 50 do chat:run "a" end
+  end)
+  t.match(err.message, "the budget of 20 tokens is spent")
+  t.ok(chat.turns >= 1 and chat.turns < 50)
+end)

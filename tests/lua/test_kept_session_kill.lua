@@ -1,7 +1,10 @@
 -- Kept sessions whose process is killed in a turn, and two processes with one session.
 
 local test = require "stoke.test"
+local about = require "core.about"
 local durable = require "durable"
+local http = require "stoke.http"
+local proc = require "stoke.proc"
 local sim = require "stoke.sim"
 local stoke = require "stoke"
 
@@ -99,6 +102,51 @@ test("two processes, one session: the second waits for its turn, or is told who 
   t.eq((first:await()), "1 messages\n")
   t.eq((second:await()), "3 messages\n")
 end)
+
+local SHOP = [[
+local stoke = require "stoke"
+local url, shop, text = table.unpack(arg)
+local buy = stoke.tool { name = "buy", description = "d", run = function() return stoke.http.post(shop, { body = "x" }).body end }
+local bot = stoke.agent { name = "bot", model = "qwen2.5:3b", endpoint = url, tools = { buy } }
+stoke.main(function()
+  local chat = bot:session { id = "ada" }
+  if text then print(chat:run(text).text) end
+end)
+]]
+
+test("a turn cut in a tool that must not happen twice waits for a person, and says so each time", { real = true, timeout = 120 },
+  function(t)
+    local server <close> = server_of(function(request)
+      local last = request.messages[#request.messages]
+      if last.role == "user" and last.content == "buy" then return { tool_calls = { { name = "buy", arguments = {} } } } end
+      return last.role .. ": " .. last.content
+    end)
+    server.gate.open = true
+    local asked, free = 0, false
+    local shop <close> = http.serve { port = 0, handler = function(_, res)
+      asked = asked + 1
+      while not free do stoke.sleep(0.005) end
+      res:reply(200, {}, "bought")
+    end }
+    local case = durable.new(t, SHOP)
+    local scope <close> = stoke.scope {}
+    local one = scope:spawn(function() case:run(nil, { server.url, shop.url, "buy" }, 60) end)
+    while asked == 0 do stoke.sleep(0.005) end
+    case.last:kill "SIGKILL"
+    one:await()
+    free = true
+    for _ = 1, 2 do
+      local status, _, err = case:run(nil, { server.url, shop.url, "more" }, 60)
+      t.eq(status.code, 5)
+      t.match(err, 'in_doubt: the session "ada" waits for its turn 1: .*stoke resolve')
+    end
+    t.eq(asked, 1)
+    local resolved = proc.run { argv = { about.executable(), "resolve", "session ada turn 1", "--value", '"bought it"' },
+      cwd = case.folder }
+    t.eq(resolved.code, 0, resolved.stderr)
+    t.eq(select(2, case:run(nil, { server.url, shop.url, "more" }, 60)), "user: more\n")
+    t.eq({ asked, server.asked[2].messages[3].content, #server.asked[3].messages }, { 1, "bought it", 5 })
+  end)
 
 -- A generator of its own, so that a seed means the same everywhere.
 local function numbers(seed)

@@ -39,6 +39,8 @@ local function with(q, f, ...)
   return f(store, q, ...)
 end
 
+M.with = with
+
 -- ---- which run ----------------------------------------------------------------------------------------------------------------
 
 --- Ids that a wrong one is compared with.

@@ -37,6 +37,10 @@ local TRIP = [[
 8   1m30s   0.5s          sleep 3 s                            cancelled while waiting for time.sleep
 ]]
 
+test("json: false is said, also in a list", function(t)
+  t.eq(output.json { done = false, list = { true, false, true } }, '{"done":false,"list":[true,false,true]}\n')
+end)
+
 test("show: a line for each record: when, how long, tokens, what, and what came of it", function(t)
   t.model("qwen2.5:3b", ANSWERS)
   local held <close> = kept.store(t)

@@ -388,6 +388,7 @@ test("verbs: mistakes in what is typed, each with what to type", { real = true }
     "a text stands in quotes: --set '4=\"...\"'",
     "fork", "trip-7", "--set", "4=sun")
   fails("which run? stoke resume ID, or --all", "stoke runs lists them", "resume")
+  fails("--workflow goes with --all", "stoke resume --all --workflow trip", "resume", "trip-7", "--workflow", "trip")
   fails("what became of it? --retry, --value JSON or --fail WHY", "stoke show ID says what is in doubt", "resolve", "trip-7")
   fails("which runs? --older 30d, or --bytes 1gb", "nothing is deleted by itself; --dry-run only tells", "prune")
   fails("--older wants a number and a unit, got '30'", "as in --older 30d", "prune", "--older", "30")

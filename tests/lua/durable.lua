@@ -5,6 +5,7 @@ local fs = require "stoke.fs"
 local http = require "stoke.http"
 local proc = require "stoke.proc"
 local stoke = require "stoke"
+local stores = require "core.store"
 
 local M = {}
 
@@ -76,6 +77,14 @@ function Case:run(id, words, moment, ...)
   if status.signal == "SIGKILL" then self.kills = self.kills + 1 end
   self.shown[#self.shown + 1], self.told[#self.told + 1] = out, err
   return status, out, err
+end
+
+-- What its run returned, as it is kept.
+function Case:result(id)
+  local store = assert(stores.open(self.folder .. "/.stoke/state.db"))
+  local run = store:find(id)
+  store:close()
+  return run.result
 end
 
 -- Kill it at random moments until it ends by itself.

@@ -30,11 +30,12 @@ local function transaction(store, f)
   if not done then return nil, store:failed(err) end
   return value
 end
+M.transaction = transaction
 
 -- ---- forks --------------------------------------------------------------------------------------------------------------------
 
-local FORK = [[INSERT INTO runs (id,workflow,state,created,changed,input,code,seed,bytes,fork_of,fork_at,sum)
-  SELECT ?1,workflow,'running',?2,?3,input,code,seed,bytes,number,?4,stoke_sum(?1,workflow,input,NULL,NULL)
+local FORK = [[INSERT INTO runs (id,workflow,state,created,changed,input,code,seed,bytes,snapshots,fork_of,fork_at,sum)
+  SELECT ?1,workflow,'running',?2,?3,input,code,seed,bytes,snapshots,number,?4,stoke_sum(?1,workflow,input,NULL,NULL)
   FROM runs WHERE number=?5]]
 local COPIED = codec.COLUMNS:gsub("^id,", "") .. ",sum"
 local RECORDS = ("INSERT INTO records (id,%s) SELECT (?1<<32)|(id&4294967295),%s FROM records "
@@ -128,6 +129,8 @@ local GONE = {
   "DELETE FROM uses WHERE run=?1", "UPDATE runs SET fork_of=NULL WHERE fork_of=?1", "DELETE FROM runs WHERE number=?1",
 }
 
+M.GONE = GONE
+
 --- Which of the runs that have ended are to go.
 local function chosen(store, options)
   local found, err = store.db:query(ENDED, { options.keep_forked ~= false })
@@ -165,9 +168,23 @@ function M.prune(store, options)
     end)
     if not ok then return nil, err end
   end
+  local ok, err = M.sweep(store)
+  if ok and options.older then
+    ok, err = store.db:write("DELETE FROM mail WHERE state='done' AND ended<?", { wall() - options.older }, true)
+    if not ok then err = store:failed(err) end
+  end
+  if not ok then return nil, err end
+  return done
+end
+
+--- Delete the contents that nobody needs any more.
+---@param store stoke.store
+---@return boolean|nil ok
+---@return stoke.error|nil err
+function M.sweep(store)
   local ok, err = store.db:write("DELETE FROM contents WHERE id NOT IN (SELECT content FROM uses)", {}, true)
   if not ok then return nil, store:failed(err) end
-  return done
+  return true
 end
 
 -- ---- checking -----------------------------------------------------------------------------------------------------------------
@@ -178,6 +195,11 @@ local CHECKS = {
   { "SELECT count(*) FROM sources WHERE hash NOT IN (SELECT hash FROM contents)", "sources of runs are missing" },
   { "SELECT count(*) FROM (SELECT run,count(*) AS n,max(number) AS last FROM records GROUP BY run) WHERE n<>last",
     "runs lack records in their middle" },
+  { "SELECT count(*) FROM sessions AS s WHERE messages<>(SELECT count(*) FROM messages WHERE session=s.number)",
+    "sessions lack messages" },
+  { "SELECT count(*) FROM sessions AS s WHERE turns<>(SELECT count(*) FROM turns WHERE session=s.number AND turn IS NOT NULL)",
+    "sessions lack turns" },
+  { "SELECT count(*) FROM mail WHERE actor NOT IN (SELECT number FROM actors)", "messages belong to no actor" },
 }
 
 --- Is the file sound? Reads all of it.

@@ -196,6 +196,13 @@ test("verbs: an exported run is shown and played without its store", { real = tr
   t.ok(elsewhere.run("show", "bug.run").stdout:find '"Take one."')
 end)
 
+test("verbs: a run whose id is any bytes is exported, and played from the file", { real = true }, function(t)
+  local here <close> = place()
+  here.run("trip.lua", SIM, "Oslo", "\xff\xfe")
+  t.eq({ out(here, "export", "@1", "odd.run") }, { "odd.run: stoke replay odd.run --check does it again\n", "", 0 })
+  t.eq({ out(here, "replay", "odd.run", "--check") }, { "5 effects, all the same\n", "", 0 })
+end)
+
 test("verbs: the code of an exported run reaches nothing", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)
@@ -287,7 +294,10 @@ test("verbs: an approval is given while no host is up, and the run goes on", { r
   stoke approve book-1 --of 3
   stoke approve book-1 --of 3 --reject WHY
 ]])
-  t.eq(here.run("approve", "book-1", "--of", "3").stdout, "approved: #3 of book-1: tool book_flight {to=Rome}\n")
+  t.eq(here.run("approve", "book-1", "--of", "3").stdout, [[
+approved: #3 of book-1: tool book_flight {to=Rome}
+no process has it: stoke resume book-1 goes on with it
+]])
   t.eq(here.run("resume", "book-1", "--sim=later.lua").stderr, 'book-1: done, "It is done."\n')
   t.eq(here.run("show", "book-1", "--record", "3", "--json").stdout:match '"value":"([^"]*)"', "booked Rome")
 end)
@@ -303,10 +313,25 @@ test("verbs: a host that is up notices an approval", { real = true }, function(t
   t.eq(here.run("runs", "--json").stdout:match '"state":"(%a+)"', "done")
 end)
 
+test("verbs: a run that a killed process left is said to be nobody's, and one that is alive is not", { real = true }, function(t)
+  local here <close> = booking "SLOW"
+  killed(here, function()
+    local r = here.run("show", "book-1", "--json")
+    if r.code ~= 0 or #json.decode(r.stdout).records < 5 then return false end
+    t.ok(not here.run("runs").stdout:find("no process has it", 1, true))
+    return true
+  end)
+  t.match(here.run("runs").stdout, "no process has it[:;]")
+  t.match(here.run("show", "book-1").stdout, "^book%-1  book  [^\n]*%(no process has it: stoke resume book%-1%)\n")
+  t.eq(json.decode(here.run("runs", "--json").stdout).left, true)
+end)
+
 test("verbs: a rejection is what the model reads", { real = true }, function(t)
   local here <close> = booking "ASK"
   killed(here, state_is "waiting")
-  t.eq(here.run("approve", "book-1", "--reject", "too dear").stdout, "rejected: #3 of book-1: tool book_flight {to=Rome}\n")
+  t.eq(here.run("approve", "book-1", "--reject", "too dear").stdout:match "[^\n]*",
+    "rejected: #3 of book-1: tool book_flight {to=Rome}")
+  t.eq(here.run("approve", "book-1", "--args", "[]").stderr:match "[^\n]*", "stoke: usage: --args wants a JSON object: got a list")
   here.run("resume", "book-1", "--sim=later.lua")
   t.ok(here.run("show", "book-1").stdout:find("3-[^\n]*refused: denied: [^\n]*was rejected: too dear"))
 end)
@@ -355,6 +380,7 @@ test("verbs: mistakes in what is typed, each with what to type", { real = true }
     "a text stands in quotes: --set '4=\"...\"'",
     "fork", "trip-7", "--set", "4=sun")
   fails("which run? stoke resume ID, or --all", "stoke runs lists them", "resume")
+  fails("--workflow goes with --all", "stoke resume --all --workflow trip", "resume", "trip-7", "--workflow", "trip")
   fails("what became of it? --retry, --value JSON or --fail WHY", "stoke show ID says what is in doubt", "resolve", "trip-7")
   fails("which runs? --older 30d, or --bytes 1gb", "nothing is deleted by itself; --dry-run only tells", "prune")
   fails("--older wants a number and a unit, got '30'", "as in --older 30d", "prune", "--older", "30")

@@ -170,7 +170,8 @@ local MESSAGE = "INSERT INTO messages (session,number,value) VALUES (?,?,?)"
 -- ---- turns --------------------------------------------------------------------------------------------------------------------
 
 local INSERT = [[INSERT INTO sessions (id,agent,speaker,created,changed) VALUES (?1,?2,?2,?3,?3) ON CONFLICT (id) DO NOTHING]]
-local RUN = [[INSERT INTO runs (id,workflow,state,created,changed,input,seed,parent) VALUES (?1,?2,'running',?3,?3,?4,?1,?5)]]
+local RUN = [[INSERT INTO runs (id,workflow,state,created,changed,input,seed,parent,sum)
+  VALUES (?1,?2,'running',?3,?3,?4,?1,?5,stoke_sum(?1,?2,?4,NULL,NULL))]]
 local TURN = [[INSERT INTO turns (session,serial,state,key,run,process,began) VALUES (?,?,'begun',?,?,?,?)]]
 local BY_KEY = "SELECT serial,state,run,result,messages,turn FROM turns WHERE session=? AND key=?"
 

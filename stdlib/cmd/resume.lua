@@ -63,7 +63,8 @@ return function(argv)
     errors.raise("usage", "which run? stoke resume ID, or --all", { hint = "stoke runs lists them" })
   end
   if a.workflow and not a.all then
-    errors.raise("usage", "--workflow goes with --all", { hint = ("stoke resume --all --workflow %s"):format(show.word(a.workflow)) })
+    errors.raise("usage", "--workflow goes with --all",
+      { hint = ("stoke resume --all --workflow %s"):format(show.word(a.workflow)) })
   end
   if a.all then return resume_all(a) end
   local id = runs.find(a.id).id

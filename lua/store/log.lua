@@ -72,7 +72,7 @@ local JOIN = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes) "
 local SQUEEZED = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes,size) VALUES (?,0,?,?,?)"
 local JOINED = "DELETE FROM deliveries WHERE run=? AND first>0"
 local RESTART = "UPDATE runs SET input=?,workflow=?,seed=?,changed=?,calls=?,tokens=?,bytes=0,printed=0,state='running',waits=NULL,"
-  .. "snapshots=snapshots+1,sum=stoke_sum(id,?2,?1,NULL,NULL) WHERE number=?"
+  .. "snapshots=snapshots+1,sum=stoke_sum(id,?2,?1,result,error) WHERE number=?"
 local DROP = { "DELETE FROM records WHERE id BETWEEN ?1<<32 AND (?1<<32)+4294967295",
   "DELETE FROM pieces WHERE record BETWEEN ?1<<32 AND (?1<<32)+4294967295", "DELETE FROM deliveries WHERE run=?1",
   "DELETE FROM modules WHERE run=?1", "DELETE FROM decisions WHERE run=?1",

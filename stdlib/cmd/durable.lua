@@ -61,8 +61,9 @@ local function no_main(path)
     { hint = "put what the script does into it: stoke.main(function(args) ... end)" })
 end
 
---- The file that is run does not even name it: nothing of its body is done before that is said.
-local function check_main(path)
+--- The file that is run does not even name it: nothing of its body is done before that is said. A run that was begun goes on.
+local function check_main(path, id)
+  if living(id) then return end
   for _, file in ipairs(modules.list) do
     if file.path == path and not file.name and not file.text:find("main", 1, true) then no_main(path) end
   end
@@ -73,7 +74,7 @@ end
 ---@param id? string
 return function(path, argv, id)
   return script.run_file(path, argv, function(body)
-    check_main(path)
+    check_main(path, id)
     local loaded, problem = pcall(body)
     if not loaded then return without_file(path, id, problem) end
     local main = script.main

@@ -106,8 +106,7 @@ M.MANY = 10000
 M.on_many = nil
 
 --- A new row; its outcome is to come.
----@param raw? boolean the request is the script's own: the log makes it a text, and it is not kept
----@return stoke.journal.row|nil row nil: the request is not plain data
+---@param raw? boolean the request is the script's own: the log makes it a text, and it is not kept. No row: it is not plain
 function Journal:begin(key, def, q, request, digest, inside, raw)
   local before = self.by_key[key] -- where a recording ended in the middle, it is begun again
   local row = { number = before and before.number or self.last + 1, key = key, name = def.name, class = M.class_of(def, q),
@@ -120,10 +119,10 @@ function Journal:begin(key, def, q, request, digest, inside, raw)
     if log:row(row, raw) == false then return nil end
     if raw then row.request = nil end
     keep.touch(self)
-    if row.number == M.MANY and M.on_many then M.on_many(self) end
   end
-  if row.number > self.last then self.last = row.number end
+  self.last = math.max(self.last, row.number)
   if before or not log or not log.texts then self.rows[row.number], self.by_key[key] = row, row end -- else the log alone has it
+  if row.number == M.MANY and log and M.on_many then M.on_many(self) end
   return row
 end
 

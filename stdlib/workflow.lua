@@ -20,6 +20,7 @@ local effect = require "core.effect"
 local errors = require "core.errors"
 local frames = require "core.frame"
 local scopes = require "core.scope"
+local tasks = require "core.task"
 local config = require "stoke.config"
 local driver = require "core.driver.run"
 local journals = require "core.journal"
@@ -224,8 +225,9 @@ function M.snapshot(state, continue)
 end
 
 function journals.on_many(journal)
-  log.warn("a durable run has done 10,000 effects, which are all read again when it goes on in another process", {
-    run = journal.run_id, hint = "return stoke.snapshot(state) drops what came before" })
+  tasks.spawn(log.warn, { system = true, name = "many effects" }, -- the run itself must not perform what its replay does not
+    "a durable run has done 10,000 effects, which are all read again when it goes on in another process",
+    { run = journal.run_id, hint = "return stoke.snapshot(state) drops what came before" })
 end
 
 --- Tell runs that were begun before a change of their code from those begun after it, where a workflow has code = "latest": false

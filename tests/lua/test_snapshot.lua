@@ -84,4 +84,6 @@ test("snapshot: a run of very many effects is told of once", { real = true }, fu
     for _ = 1, 20 do stoke.sleep(0) end
   end):start(nil, { id = "w" }):await()
   t.eq(told, 1)
+  local again = stoke.runs.replay "w"
+  t.ok(again.same, again.message) -- to tell was no effect of the run
 end)

@@ -100,9 +100,13 @@ function M.class_of(def, q)
   return class or "unsafe"
 end
 
+--- Effects of a run after which its owner is told that it grows: each time it is taken up all of them are read again.
+M.MANY = 10000
+--- Called then: fun(journal).
+M.on_many = nil
+
 --- A new row; its outcome is to come.
----@param raw? boolean the request is the script's own: the log makes it a text, and it is not kept
----@return stoke.journal.row|nil row nil: the request is not plain data
+---@param raw? boolean the request is the script's own: the log makes it a text, and it is not kept. No row: it is not plain
 function Journal:begin(key, def, q, request, digest, inside, raw)
   local before = self.by_key[key] -- where a recording ended in the middle, it is begun again
   local row = { number = before and before.number or self.last + 1, key = key, name = def.name, class = M.class_of(def, q),
@@ -116,8 +120,9 @@ function Journal:begin(key, def, q, request, digest, inside, raw)
     if raw then row.request = nil end
     keep.touch(self)
   end
-  if row.number > self.last then self.last = row.number end
+  self.last = math.max(self.last, row.number)
   if before or not log or not log.texts then self.rows[row.number], self.by_key[key] = row, row end -- else the log alone has it
+  if row.number == M.MANY and log and M.on_many then M.on_many(self) end
   return row
 end
 
@@ -464,7 +469,7 @@ function Journal:print(fd, text)
   if self.diverged or self.stopped then return end
   local log, write = self.log, self.to_print
   if write then write(fd, text) end
-  local full = outputs.put(self.output, fd, not write and text or nil, #text, log and function() keep.commit(self) end)
+  local full = outputs.put(self.output, fd, not write and text or nil, #text, log and function() return keep.commit(self) end)
   if log then keep.touch(self) end
   if full then errors.check(effect.perform("output.room", { bytes = outputs.PART })) end
 end

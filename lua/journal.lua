@@ -20,6 +20,7 @@ local handler = require "core.coro".handler
 local host = require "host.task"
 local hash = require "core.hash"
 local keep = require "core.journal.keep"
+local moves = require "core.journal.move"
 local ordered = require "core.ordered"
 local outcomes = require "core.journal.outcome"
 local outputs = require "core.journal.output"
@@ -133,6 +134,7 @@ function Journal:changed(row)
   if not self.log then return end
   keep.touch(self)
   self.log:changed(row)
+  if self.moving then moves.try(self) end
 end
 
 --- An item of a stream has come, or its end.
@@ -142,7 +144,9 @@ function Journal:item(row, entry)
   for i = #items, 1, -1 do
     if items[i] == entry then
       keep.touch(self)
-      return self.log:item(row, i)
+      local refused = self.log:item(row, i)
+      if self.moving and entry.ended then moves.try(self) end
+      return refused
     end
   end
 end
@@ -218,7 +222,9 @@ function Journal:take(row, def, q, call, live)
   end
   failed = self:put(row, outcome) or failed
   if def.lasting and err == nil and self.log then keep.barrier(self) end
+  if self.moving and visible and not def.stream then moves.hold(self) end
   if visible then row.inline = schedule.finish() end
+  if self.stopped then return nil, self.stopped end
   if def.lasting and row.inline then self:changed(row) end -- the barrier was there before this
   if call.meter then budgets.show(call.meter) end
   if outcome.raised then error(err, 0) end

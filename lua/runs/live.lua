@@ -10,6 +10,7 @@ local mail = require "core.runs.mail"
 local outputs = require "core.journal.output"
 local point = require "host.store".fault_point
 local scopes = require "core.scope"
+local stdio = require "core.stdio"
 local tasks = require "core.task"
 
 local M = {}
@@ -34,6 +35,10 @@ M.live = {}
 --- Runs that this process has parked.
 ---@type table<string, stoke.runs.live>
 M.parked = {}
+
+--- Would a run ask the same on other code? See lua/runs/change.lua.
+---@type fun(run: stoke.store.run, kept: table, f: function, load: function?, deadline: number): boolean?, string?
+M.agrees = nil
 
 --- Runs that are loaded and replayed at once.
 M.AT_ONCE = 16
@@ -158,6 +163,13 @@ end
 local function finish(entry, results, log)
   local err = results.err
   if entry.suspended then return end
+  local stopped = entry.journal.stopped
+  if stopped and rawget(stopped, "moves") then -- what it has is to be read again
+    local _, failed = log:commit()
+    if failed then return park(entry, errors.new("parked", "the run is parked: " .. failed.message, { cause = failed }), nil) end
+    entry.moved = true
+    return
+  end
   if entry.journal:broken() then return park(entry, err, log) end
   local state = state_of(err)
   local refused = log:finish(state, not err and results[1] or nil, err)
@@ -182,6 +194,24 @@ local function place()
   end
 end
 
+--- The code that it goes on on: newer one only where its workflow says so, and it asks the same there.
+local function code_of(entry, parts, log, began)
+  local definition, run, stays = entry.definition, entry.run, entry.stays
+  if not stays and definition and definition.latest and parts.sources[1] and not code.same(parts.sources) then
+    local agrees, why = not began, nil
+    if began then
+      local again, err = entry.store:load(run)
+      if not again then return nil, err end
+      agrees, why = M.agrees(run, again, definition.f, nil, math.huge)
+    end
+    stays = not agrees
+    if agrees then code.renew(log, parts.sources) else
+      stdio.err(("stoke: run %s stays on the code that it has: %s\n"):format(run.id, why or "it does not go as recorded"))
+    end
+  end
+  return code.of(run, definition, parts.sources, stays)
+end
+
 local function live(entry)
   local store = entry.store
   local leave = place()
@@ -199,9 +229,9 @@ local function live(entry)
   if not log then return park(entry, err) end
   err = resolve(entry, parts, log)
   if err then return park(entry, err) end
-  local f, load = code.of(run, entry.definition, parts.sources)
-  if not f then return park(entry, load, log) end
   local began = parts.rows[1] ~= nil or parts.deliveries ~= ""
+  local f, load = code_of(entry, parts, log, began)
+  if not f then return park(entry, load, log) end
   local known = {}
   for _, one in ipairs(parts.sources) do known[one.name] = true end
   if not parts.sources[1] then code.keep(log, known) end
@@ -210,6 +240,7 @@ local function live(entry)
   if run.state ~= "running" then log:state("running") end
   local journal = journals.new { id = run.seed, run_id = run.id, log = log, kept = began and parts or nil, require = load }
   entry.log, entry.journal, journal.entry = log, journal, entry
+  entry.known, entry.boxed = known, load ~= nil
   function journal.on_module()
     if not load then code.keep(log, known) end
   end
@@ -234,6 +265,7 @@ local function take_up(entry)
     end
   end
   entry.over = true
+  if entry.moved and not M.stopping then M.begin(entry.store, entry.run, entry.definition, entry.stays) end
   wake_all(entry)
   if entry.retries then M.retry(entry) end
   local following = {}
@@ -259,16 +291,17 @@ end
 ---@param store stoke.store
 ---@param run stoke.store.run
 ---@param definition? stoke.runs.workflow nil: of its own sources
+---@param stays? boolean on the sources it has, also where its workflow has code = "latest"
 ---@return stoke.runs.live|nil
 ---@return stoke.error|nil err
-function M.begin(store, run, definition)
+function M.begin(store, run, definition, stays)
   local entry = M.live[run.id]
   if entry then return entry end
   local mine, err = store:claim(run)
   if mine == nil then return nil, err end
   if not mine then return nil end
   M.parked[run.id] = nil
-  entry = { id = run.id, run = run, store = store, definition = definition, waiters = {}, mail = mail.new() }
+  entry = { id = run.id, run = run, store = store, definition = definition, stays = stays, waiters = {}, mail = mail.new() }
   M.live[run.id] = entry
   entry.task = tasks.start(home(), "run " .. run.id, take_up, entry)
   return entry

@@ -1,0 +1,175 @@
+-- A reload while durable runs wait: they are replayed against the new code before it is taken.
+
+local test = require "stoke.test"
+local reload = require "stoke.reload"
+local reloading = require "reloading"
+local runs = require "core.runs"
+local stoke = require "stoke"
+local workflow = require "stoke.workflow"
+
+local REAL <const> = { real = true, timeout = 30 }
+
+local FLOW = [[
+local stoke = require "stoke"
+local part = require "part"
+return stoke.workflow("desk", function(input)
+  local first = stoke.step("%s", function() return part.word .. input end)
+  local word = stoke.signal "go"
+  return { first, part.word, word, "%s" }
+end%s)
+]]
+local LATEST <const> = ', { code = "latest" }'
+
+-- A store of the test, and the files; `restart` is what another process would do.
+local function case_of(t, options)
+  local before, path = runs.setting, t.tmp() .. "/state.db"
+  runs.setting = function() return path end
+  local files = reloading { ["part.lua"] = 'return { word = "old " }', ["flow.lua"] = FLOW:format("ask", "one", options or "") }
+  local case = { files = files, flow = require "flow" }
+  function case.wait(id)
+    while workflow.run(id):status().state ~= "waiting" do stoke.sleep(0.005) end
+  end
+  function case.start(id)
+    local run = case.flow:start(id, { id = id })
+    case.wait(id)
+    return run
+  end
+  function case.restart()
+    runs.leave()
+    runs.resume_all()
+    case.flow = require "flow"
+  end
+  return case, setmetatable({}, { __close = function()
+    runs.leave()
+    runs.setting = before
+    for name in pairs(runs.defined) do runs.defined[name] = nil end
+    getmetatable(files).__close(files)
+  end })
+end
+
+-- What the report says of runs.
+local function told(report)
+  for _, line in ipairs(report.lines) do
+    if line:find " runs? " then return line end
+  end
+  return nil
+end
+
+local function finish(id)
+  workflow.run(id):signal("go", "signalled")
+  return workflow.run(id):await()
+end
+
+for _, killed in ipairs { false, true } do
+  local after = killed and ", also after its process has ended" or ""
+  test("a workflow with code = latest takes new code that asks the same" .. after, REAL, function(t)
+    local case, closing <close> = case_of(t, LATEST) -- luacheck: ignore
+    case.start "a"
+    case.start "b"
+    local report = case.files.edit("flow.lua", FLOW:format("ask", "two", LATEST))
+    t.eq(told(report), "2 of 2 runs go on with the new code as it is")
+    case.wait "a"
+    if killed then case.restart() end
+    t.eq(finish("a"), { "old a", "old ", "signalled", "two" })
+  end)
+
+  test("one whose new code asks something else stays on the old" .. after, REAL, function(t)
+    local case, closing <close> = case_of(t, LATEST) -- luacheck: ignore
+    case.start "a"
+    local report = case.files.edit("flow.lua", FLOW:format("other", "two", LATEST))
+    t.match(told(report), "^0 of 1 run goes on with the new code as it is; 1 stays on the old: "
+      .. "[^ ]*flow.lua:4 does step, which it did not do$")
+    case.wait "a"
+    if killed then case.restart() end
+    t.eq(finish("a"), { "old a", "old ", "signalled", "one" })
+  end)
+
+  test("a run that was not opted in stays on its own modules" .. after, REAL, function(t)
+    local case, closing <close> = case_of(t) -- luacheck: ignore
+    case.start "a"
+    local report = case.files.edit("part.lua", 'return { word = "new " }')
+    t.eq(told(report), "1 of 1 run would go on with the new code as it is; each stays on the code that it has")
+    case.wait "a"
+    if killed then case.restart() end
+    t.eq(finish("a"), { "old a", "old ", "signalled", "one" })
+    t.eq(case.start "b" ~= nil and finish("b"), { "new b", "new ", "signalled", "one" })
+  end)
+end
+
+test("a syntax error leaves the runs where they are", REAL, function(t)
+  local case, closing <close> = case_of(t, LATEST) -- luacheck: ignore
+  case.start "a"
+  local entry = runs.live.a
+  t.match(case.files.bad("flow.lua", "return {").message, "flow.lua:1: ")
+  t.ok(runs.live.a == entry)
+  t.eq(finish("a"), { "old a", "old ", "signalled", "one" })
+end)
+
+test("a workflow that is gone: its runs stay on the old, and none is begun", REAL, function(t)
+  local case, closing <close> = case_of(t, LATEST) -- luacheck: ignore
+  case.start "a"
+  local report = case.files.edit("flow.lua", "return {}")
+  t.eq(report.lines, { report.lines[1],
+    "0 of 1 run would go on with the new code as it is; each stays on the code that it has; 1 would not: "
+      .. "the workflow desk is gone" })
+  t.match(report.lines[1], "workflow `desk`: removed")
+  case.wait "a"
+  local _, err = stoke.try(runs.start, "desk", "b", "b")
+  t.match(err.message, "no workflow desk is defined")
+end)
+
+test("without a run that lives nothing is replayed", REAL, function(t)
+  local case, closing <close> = case_of(t, LATEST) -- luacheck: ignore
+  t.eq(told(case.files.edit("flow.lua", FLOW:format("other", "two", LATEST))), nil)
+  t.eq(#reload.files(), 2)
+end)
+
+test("what is at work is not done again: the run takes the new code behind it", REAL, function(t)
+  local case, closing <close> = case_of(t, LATEST) -- luacheck: ignore
+  local text = [[
+    local stoke = require "stoke"
+    return stoke.workflow("desk", function()
+      local which = "%s"
+      local first = stoke.step("slow", function() return require("gate").pass() end)
+      return { first, which, stoke.signal "go" }
+    end, { code = "latest" })
+  ]]
+  local gate = { count = 0 }
+  function gate.pass()
+    gate.count = gate.count + 1
+    while not gate.open do stoke.sleep(0.005) end
+    return gate.count
+  end
+  package.loaded.gate = gate
+  case.files.edit("flow.lua", text:format "one")
+  case.flow:start(nil, { id = "s" })
+  while gate.count == 0 do stoke.sleep(0.005) end
+  t.eq(told(case.files.edit("flow.lua", text:format "two")), "1 of 1 run goes on with the new code as it is")
+  stoke.sleep(0.02)
+  gate.open = true
+  case.wait "s"
+  t.eq(finish("s"), { 1, "two", "signalled" })
+  t.eq(gate.count, 1)
+  package.loaded.gate = nil
+end)
+
+test("bodies of the check do nothing: an effect in one fails the reload, and is not performed", REAL, function(t)
+  local case, closing <close> = case_of(t, LATEST) -- luacheck: ignore
+  case.start "a"
+  local path = t.tmp() .. "/written"
+  local err = case.files.bad("flow.lua", ('require("stoke").fs.write(%q, "x")\n'):format(path) .. FLOW:format("ask", "two", LATEST))
+  t.match(err.message, "an effect in the body of a file")
+  t.eq(stoke.fs.stat(path), nil)
+  t.eq(finish("a"), { "old a", "old ", "signalled", "one" })
+end)
+
+test("a limit of time: the runs that were not looked at stay on the old", REAL, function(t)
+  local case, closing <close> = case_of(t, LATEST) -- luacheck: ignore
+  case.start "a"
+  local changes = require "core.runs.change"
+  local limit <close> = setmetatable({ changes.LIMIT }, { __close = function(was) changes.LIMIT = was[1] end }) -- luacheck: ignore
+  changes.LIMIT = -1
+  t.match(told(case.files.edit("flow.lua", FLOW:format("ask", "two", LATEST))), "^0 of 1 run agrees so far with the new code")
+  case.wait "a"
+  t.eq(finish("a"), { "old a", "old ", "signalled", "one" })
+end)

@@ -302,7 +302,7 @@ install: all man docs ## install binary, manual page, guide and reference below 
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/doc/stoke'
 	install -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/stoke'
 	install -m 644 $(BUILD)/stoke.1 '$(DESTDIR)$(PREFIX)/share/man/man1/stoke.1'
-	install -m 644 docs/guide.md $(BUILD)/reference.md LICENSE '$(DESTDIR)$(PREFIX)/share/doc/stoke'
+	install -m 644 docs/guide.md docs/figures.md $(BUILD)/reference.md LICENSE '$(DESTDIR)$(PREFIX)/share/doc/stoke'
 
 clean: ## remove what was built
 	rm -rf '$(BUILD)'

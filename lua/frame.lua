@@ -146,6 +146,18 @@ function M.inside(frame, budget, how)
   return enter(scope, scope.context, frame, how or true, budget)
 end
 
+--- Run the code until the guard is closed as if it were in no run: what it performs passes its gates, and is recorded by whoever
+--- performs it.
+---@return table guard
+function M.outside()
+  local task = current()
+  local scope = task.scope or task
+  local context = scope.context
+  local made = { run = context.run, span = context.span, system = context.system, gated = false }
+  scope.context = made
+  return setmetatable({ scope = scope, before = context, made = made }, Guard)
+end
+
 --- Whether the running code is the body of an effect, which a replay does not do again.
 ---@return boolean
 function M.inside_body()

@@ -180,6 +180,16 @@ function Store:claim(run)
   return true
 end
 
+--- Does a process have a run, this one or another? Where that cannot be known, nobody is said to be missing.
+---@param run stoke.store.run
+---@return boolean
+function Store:held(run)
+  if self.claims[run.number] then return true end
+  if self.path == ":memory:" then return false end
+  local held, err = engine.held(self.path .. "-lock", run.number)
+  return held or err ~= nil
+end
+
 --- Let go of it.
 ---@param run stoke.store.run
 function Store:release(run)

@@ -31,6 +31,7 @@ local perform, check = effect.perform, errors.check
 ---@field workflow string
 ---@field state "running"|"waiting"|"parked"|"done"|"failed"|"cancelled"
 ---@field waits? string what it waits for, or why it is parked, in words
+---@field left? boolean it is to go on, and no process has it
 ---@field created number wall clock, seconds
 ---@field changed number
 ---@field input any

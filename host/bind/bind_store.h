@@ -59,6 +59,7 @@ int store_l_append(lua_State *L);
 int store_l_begin(lua_State *L);
 int store_l_each(lua_State *L);
 int store_l_lock(lua_State *L);
+int store_l_held(lua_State *L);
 int store_l_mend(lua_State *L);
 int store_l_room(lua_State *L);
 int store_l_failed(lua_State *L);

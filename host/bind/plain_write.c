@@ -77,6 +77,7 @@ static bool put_words(struct writer *w, const char *words) {
 
 static bool put_base64(struct writer *w, const char *s, size_t len) {
   char text[84];
+  if (!hash_open(w->e)) return false; /* nothing may have needed libcrypto before */
   if (!put_words(w, "{\"$bytes\":\"")) return false;
   for (size_t i = 0, n; i < len; i += n) {
     n = len - i < 60 ? len - i : 60;

@@ -404,6 +404,7 @@ int luaopen_host_store(lua_State *L) {
   static const luaL_Reg functions[] = {{"open", l_open},
                                        {"blob", store_l_blob},
                                        {"lock", store_l_lock},
+                                       {"held", store_l_held},
                                        {"fault_point", l_fault_point},
                                        {"fault", l_fault},
                                        {"fault_counts", l_fault_counts},

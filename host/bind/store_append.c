@@ -222,6 +222,17 @@ int store_l_lock(lua_State *L) {
   return 1;
 }
 
+/* held(path, number) -> boolean; nil, err: is it locked, by this process or another? */
+int store_l_held(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  lua_Integer number = luaL_checkinteger(L, 2);
+  struct err e;
+  bool held = store_held(host_of(L), path, (uint64_t)number, &e);
+  if (e.kind) return store_push_error(L, &e);
+  lua_pushboolean(L, held);
+  return 1;
+}
+
 void store_append_open(lua_State *L) {
   static const luaL_Reg none[] = {{NULL, NULL}}, lock[] = {{"free", lock_free}, {NULL, NULL}};
   store_type(L, STORE_TICKET_TYPE, none, ticket_gc);

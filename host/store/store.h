@@ -102,6 +102,8 @@ const char *store_code_name(int code);
  * somebody else has it. Does not wait. The file is made when it is not there. */
 struct store_lock *store_lock(struct host *h, const char *path, uint64_t number, struct err *e);
 void store_unlock(struct store_lock *l);
+/* Does a process, this one or another, hold it? Takes nothing, and makes no file. False with e filled when that cannot be known. */
+bool store_held(struct host *h, const char *path, uint64_t number, struct err *e);
 
 /* For state.c, at the end: begins to close all databases; and, when nothing is under way any more, gives back the rest. False: a
  * database is stuck in a system call. */

@@ -11,8 +11,10 @@
 
 #ifdef F_OFD_SETLK
 #define SET_LOCK F_OFD_SETLK
+#define GET_LOCK F_OFD_GETLK
 #else
 #define SET_LOCK F_SETLK
+#define GET_LOCK F_GETLK
 #endif
 
 struct store_lock {
@@ -88,6 +90,24 @@ struct store_lock *store_lock(struct host *h, const char *path, uint64_t number,
   *l = (struct store_lock){.next = f->locks, .prev = &f->locks, .file = f, .number = number};
   if (l->next) l->next->prev = &l->next;
   return f->locks = l;
+}
+
+/* Only the kernel knows what other processes have, and only a look through a descriptor that stays open does not give back locks of
+ * this process where they belong to it as a whole. */
+bool store_held(struct host *h, const char *path, uint64_t number, struct err *e) {
+  err_clear(e);
+  if (number > INT64_MAX - 1) return err_set(e, "argument", 0, "a lock's number is too large"), false;
+  if (access(path, F_OK) != 0) return false;
+  struct lock_file *f = file_of(h, path, e);
+  if (!f) return false;
+  for (struct store_lock *l = f->locks; l; l = l->next)
+    if (l->number == number) return true;
+  struct flock found = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)number, .l_len = 1};
+  int rc;
+  do rc = fcntl(f->fd, GET_LOCK, &found);
+  while (rc != 0 && errno == EINTR);
+  if (rc != 0) return cannot(path, e), false;
+  return found.l_type != F_UNLCK;
 }
 
 void store_unlock(struct store_lock *l) {

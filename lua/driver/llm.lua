@@ -34,9 +34,11 @@
 --- answers taught). The third argument of perform is the list of targets that the call may be sent to; without it, the model of
 --- the request at its endpoint, in the dialect that q.protocol names.
 
+local again = require "core.journal.again"
 local effect = require "core.effect"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
+local frames = require "core.frame"
 local http = require "host.http"
 local policy = require "core.gate.policy"
 local streams = require "core.stream"
@@ -327,6 +329,17 @@ local function open(q, record)
   return answered(q, target, request, record.attempts, type(options) == "table" and options.reached and options)
 end
 
+--- A stream that was cut off with the process that read it. The answer is asked for once more, through the gates, and goes on where
+--- the run stood, unless it is another one.
+local function resume(q, items, candidates)
+  local last = items[#items]
+  if last and type(last.value) == "table" and last.value.type == "done" then return again.ENDED end
+  local outside <close> = frames.outside() -- luacheck: ignore
+  local stream, err = effect.perform("llm.stream", q, candidates)
+  if not stream then return nil, err end
+  return again.behind("llm.stream", stream, items)
+end
+
 local function usage_of(source)
   return source.done and source.done.usage or nil
 end
@@ -378,7 +391,7 @@ effect.define("llm.load", { taped = true, class = "idempotent", repeats = true, 
 effect.define("llm.admin", { taped = true, class = class_of, aside = ASIDE,
   run = call, pool = route_at_once, retry = RETRY, subject = subject })
 effect.define("llm.stream", { taped = true, class = "idempotent", repeats = true, aside = ASIDE,
-  run = open, stream = true, pool = route, waits = drop_text, retry = RETRY, usage = usage_of, subject = subject,
+  run = open, stream = true, resume = resume, pool = route, waits = drop_text, retry = RETRY, usage = usage_of, subject = subject,
   reserve = reserve })
 -- What answers have taught so far, as an agent run begins with it: on a tape, since the run asks by it.
 effect.define("llm.learned", { taped = true, class = "pure", quiet = true, in_body = true,

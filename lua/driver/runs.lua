@@ -91,8 +91,14 @@ local function with_origin(store, run)
   return run
 end
 
+--- Note what the table does not say: a run that is to go on, and that no process has.
+local function with_owner(store, run)
+  if (run.state == "running" or run.state == "waiting") and not store:held(run) then run.left = true end
+  return run
+end
+
 local function all_origins(store, list)
-  for _, run in ipairs(list) do with_origin(store, run) end
+  for _, run in ipairs(list) do with_owner(store, with_origin(store, run)) end
   return list
 end
 
@@ -108,7 +114,7 @@ end)
 
 define("find", "pure", function(store, q)
   local run, err = M.run(store, q.id)
-  return run and with_origin(store, run), err
+  return run and with_owner(store, with_origin(store, run)), err
 end)
 
 --- Mark the rows that are in doubt where no process has the run: a row is one of the run's own, without an outcome, and `doubt` is
@@ -139,7 +145,7 @@ local function load(store, run)
     row.request = request
   end
   mark_doubt(parts.rows)
-  parts.run = with_origin(store, run)
+  parts.run = with_owner(store, with_origin(store, run))
   return parts
 end
 

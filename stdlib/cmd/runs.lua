@@ -26,7 +26,8 @@ local SPEC = {
 local WIDTH <const> = 80
 
 local function waits_for(run)
-  local why = run.waits or run.state == "failed" and run.error and run.error.message or ""
+  local why = run.left and (run.waits and "no process has it; " .. run.waits or "no process has it: stoke resume " .. words.id(run))
+    or run.waits or run.state == "failed" and run.error and run.error.message or ""
   why = term.clean(why:match "^[^\n]*")
   return term.width(why) > WIDTH and term.fit(why, WIDTH) or why
 end

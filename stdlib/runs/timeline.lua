@@ -228,6 +228,7 @@ end
 function M.heading(run, totals, now)
   now = now or time.now()
   local state = run.state .. (run.waits and ": " .. term.clean(tostring(run.waits)) or "")
+  if run.left then state = ("%s (no process has it: stoke resume %s)"):format(state, words.id(run)) end
   local out = { ("%s  %s  %s\n"):format(approve.visible(run.id), approve.visible(run.workflow), state) }
   local calls = ("%d model call%s"):format(totals.calls, totals.calls == 1 and "" or "s")
   out[2] = ("begun %s (%s ago), %d record%s, %s, %d tokens in, %d out\n"):format(os.date("!%Y-%m-%d %H:%M:%S UTC",

@@ -196,6 +196,13 @@ test("verbs: an exported run is shown and played without its store", { real = tr
   t.ok(elsewhere.run("show", "bug.run").stdout:find '"Take one."')
 end)
 
+test("verbs: a run whose id is any bytes is exported, and played from the file", { real = true }, function(t)
+  local here <close> = place()
+  here.run("trip.lua", SIM, "Oslo", "\xff\xfe")
+  t.eq({ out(here, "export", "@1", "odd.run") }, { "odd.run: stoke replay odd.run --check does it again\n", "", 0 })
+  t.eq({ out(here, "replay", "odd.run", "--check") }, { "5 effects, all the same\n", "", 0 })
+end)
+
 test("verbs: the code of an exported run reaches nothing", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)
@@ -301,6 +308,19 @@ test("verbs: a host that is up notices an approval", { real = true }, function(t
   here.run("approve", "book-1")
   t.eq(stoke.timeout(30, child.read, child), "It is done.\n")
   t.eq(here.run("runs", "--json").stdout:match '"state":"(%a+)"', "done")
+end)
+
+test("verbs: a run that a killed process left is said to be nobody's, and one that is alive is not", { real = true }, function(t)
+  local here <close> = booking "SLOW"
+  killed(here, function()
+    local r = here.run("show", "book-1", "--json")
+    if r.code ~= 0 or #json.decode(r.stdout).records < 5 then return false end
+    t.ok(not here.run("runs").stdout:find("no process has it", 1, true))
+    return true
+  end)
+  t.match(here.run("runs").stdout, "no process has it[:;]")
+  t.match(here.run("show", "book-1").stdout, "^book%-1  book  [^\n]*%(no process has it: stoke resume book%-1%)\n")
+  t.eq(json.decode(here.run("runs", "--json").stdout).left, true)
 end)
 
 test("verbs: a rejection is what the model reads", { real = true }, function(t)

@@ -5,14 +5,19 @@
 
 local code = require "core.runs.code"
 local journals = require "core.journal"
+local host = require "host.task"
 local keep = require "core.journal.keep"
 local lives = require "core.runs.live"
 local moves = require "core.journal.move"
+local time = require "host.time"
 
 local M = {}
 
 --- Seconds of processor time for all replays of one reload.
 M.LIMIT = 2
+
+--- Seconds to wait for runs that are just taken up.
+M.PATIENCE = 1
 
 -- ---- one run ------------------------------------------------------------------------------------------------------------------
 
@@ -79,6 +84,25 @@ local function concerned(jobs)
   return list
 end
 
+local function alive(entry)
+  local journal = entry.journal
+  return journal and journal.schedule and not journal.stopped and (not journal.replaying or journal:at_end())
+end
+
+local function one_taken_up()
+  for _, entry in next, lives.live do
+    if not alive(entry) then return entry end
+  end
+end
+
+--- Wait for runs that are just taken up. Those that come later than that find the new code when they begin.
+local function settle()
+  local deadline = time.monotonic() + M.PATIENCE
+  while one_taken_up() and time.monotonic() < deadline do
+    if host.park("runs that are taken up", 0.002) == nil then return end
+  end
+end
+
 --- The function of a workflow in code that is not taken yet.
 local function function_of(box, workflow)
   local definition = box.workflows[workflow]
@@ -91,6 +115,7 @@ end
 ---@return stoke.runs.checked|nil nil: no run uses these files, or the new code does not load
 function M.check(jobs, isolated)
   if not next(lives.live) or journals.current() then return nil end
+  settle()
   local entries = concerned(jobs)
   if not entries[1] then return nil end
   local began = os.clock()

@@ -1,6 +1,7 @@
 -- A reload while durable runs wait: they are replayed against the new code before it is taken.
 
 local test = require "stoke.test"
+local durable = require "durable"
 local reload = require "stoke.reload"
 local reloading = require "reloading"
 local runs = require "core.runs"
@@ -172,4 +173,74 @@ test("a limit of time: the runs that were not looked at stay on the old", REAL, 
   t.match(told(case.files.edit("flow.lua", FLOW:format("ask", "two", LATEST))), "^0 of 1 run agrees so far with the new code")
   case.wait "a"
   t.eq(finish("a"), { "old a", "old ", "signalled", "one" })
+end)
+
+test("the code that a run took is its own from there on", REAL, function(t)
+  local case, closing <close> = case_of(t, LATEST) -- luacheck: ignore
+  case.start "a"
+  case.files.edit("flow.lua", FLOW:format("ask", "two", LATEST))
+  case.wait "a"
+  local report = case.files.edit("flow.lua", FLOW:format("other", "three", LATEST))
+  t.match(told(report), "^0 of 1 run goes on with the new code as it is; 1 stays on the old: ")
+  case.wait "a"
+  case.restart()
+  case.wait "a"
+  case.restart()
+  t.eq(finish "a", { "old a", "old ", "signalled", "two" })
+end)
+
+test("a run that stayed takes the next version that asks the same", REAL, function(t)
+  local case, closing <close> = case_of(t, LATEST) -- luacheck: ignore
+  case.start "a"
+  case.files.edit("flow.lua", FLOW:format("other", "two", LATEST))
+  case.wait "a"
+  local report = case.files.edit("flow.lua", FLOW:format("ask", "three", LATEST))
+  t.eq(told(report), "1 of 1 run goes on with the new code as it is")
+  case.wait "a"
+  t.eq(finish "a", { "old a", "old ", "signalled", "three" })
+end)
+
+test("an agent's question that is another one is told with its line", REAL, function(t)
+  local case, closing <close> = case_of(t, LATEST) -- luacheck: ignore
+  t.model("qwen2.5:3b", { "Yes." })
+  local text = [[
+    local stoke = require "stoke"
+    local bot = stoke.agent { name = "desk", model = "qwen2.5:3b" }
+    return stoke.workflow("desk", function()
+      local answer = bot:run("%s").text
+      return { answer, stoke.signal "go" }
+    end, { code = "latest" })
+  ]]
+  case.files.edit("flow.lua", text:format "Umbrella?")
+  case.start "a"
+  t.match(told(case.files.edit("flow.lua", text:format "Hat?")), "1 stays on the old: [^ ]*flow.lua:4 asks a different question$")
+  case.wait "a"
+  t.eq(finish "a", { "Yes.", "signalled" })
+end)
+
+test("stoke run --watch: edited, killed with -9 and begun again, the run goes on with the new code", REAL, function(t)
+  local text = [[
+    local stoke = require "stoke"
+    local flow = stoke.workflow("desk", function()
+      local first = stoke.step("ask", function() return "once" end)
+      return { first, stoke.signal "go", "%s" }
+    end, { code = "latest" })
+    stoke.main(function()
+      require("stoke.reload").on_change(function(report) print(table.concat(report.lines, "\n")) end)
+      local run = flow:start(nil, { id = "d" })
+      while run:status().state ~= "waiting" do stoke.sleep(0.005) end
+      print "waits"
+      if stoke.fs.stat "go" then run:signal("go", "signalled") end
+      print(table.concat(run:await(), " "))
+    end)
+  ]]
+  local case = durable.new(t, text:format "old")
+  local _, out = case:run(nil, nil, function()
+    durable.shows "waits" (case)
+    case:write(text:format "new")
+    durable.shows "1 of 1 run goes on with the new code as it is" (case)
+  end, "--watch")
+  t.ok(not out:find "signalled")
+  case:write("", "go")
+  t.match(select(2, case:run()), "once signalled new\n$")
 end)

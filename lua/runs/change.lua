@@ -9,12 +9,17 @@ local host = require "host.task"
 local keep = require "core.journal.keep"
 local lives = require "core.runs.live"
 local moves = require "core.journal.move"
+local schedule = require "core.schedule"
+local tasks = require "core.task"
 local time = require "host.time"
 
 local M = {}
 
 --- Seconds of processor time for all replays of one reload.
 M.LIMIT = 2
+
+--- Seconds of processor time until other work has its turn.
+M.SLICE = 0.005
 
 --- Seconds to wait for runs that are just taken up.
 M.PATIENCE = 1
@@ -38,6 +43,35 @@ local function words(journal, err)
   return question and where .. " asks a different question" or ("%s asks something else of %s"):format(where, name)
 end
 
+--- Lets other work go on during a replay: a task that holds it now and then for a turn of the loop.
+local function slices()
+  local self = { ends = os.clock() + M.SLICE }
+  self.task = tasks.spawn(function()
+    while not self.over do
+      if self.held then
+        host.park("slice", 0)
+        local task = self.held
+        self.held = nil
+        tasks.wake(task)
+      else
+        host.park "slices"
+      end
+    end
+  end, { system = true, name = "slices" })
+  --- Called in the run.
+  function self.pause()
+    if os.clock() < self.ends then return end
+    self.held = host.current()
+    tasks.wake(self.task)
+    schedule.hold("slice", function() return self.held ~= nil end)
+    self.ends = os.clock() + M.SLICE
+  end
+  return setmetatable(self, { __close = function()
+    self.over = true
+    tasks.wake(self.task)
+  end })
+end
+
 --- Does a run, done again on other code, ask what it asked?
 ---@param run stoke.store.run
 ---@param kept table what is kept of it; changed
@@ -49,9 +83,10 @@ end
 function M.agrees(run, kept, f, load, deadline)
   kept.printed = 0
   local journal = journals.new { id = run.seed, kept = kept, require = load, closed = true, print = function() end }
-  local late = false
+  local late, pace <close> = false, slices()
   function journal.on_given()
-    if late or os.clock() < deadline then return end
+    if late then return end
+    if os.clock() < deadline then return pace.pause() end
     late = true
     journal:end_here()
   end

@@ -244,3 +244,33 @@ test("stoke run --watch: edited, killed with -9 and begun again, the run goes on
   case:write("", "go")
   t.match(select(2, case:run()), "once signalled new\n$")
 end)
+
+test("while runs are replayed for a reload, other work has its turns", REAL, function(t)
+  local case, closing <close> = case_of(t, LATEST) -- luacheck: ignore
+  local changes = require "core.runs.change"
+  local slice <close> = setmetatable({ changes.SLICE }, { __close = function(was) changes.SLICE = was[1] end }) -- luacheck: ignore
+  changes.SLICE = -1 -- each record is a slice of its own
+  local text = [[
+    local stoke = require "stoke"
+    return stoke.workflow("desk", function()
+      for i = 1, 30 do stoke.step("s", function() return i end) end
+      return { "%s", stoke.signal "go" }
+    end, { code = "latest" })
+  ]]
+  case.files.edit("flow.lua", text:format "one")
+  case.start "a"
+  case.files.write("flow.lua", text:format "two")
+  local turns, over = 0, false
+  local other = stoke.spawn(function()
+    while not over do
+      stoke.sleep(0)
+      turns = turns + 1
+    end
+  end)
+  t.eq(told(reload.all()), "1 of 1 run goes on with the new code as it is")
+  over = true
+  other:await()
+  t.ok(turns >= 30, turns)
+  case.wait "a"
+  t.eq(finish "a", { "two", "signalled" })
+end)

@@ -101,6 +101,11 @@ function M.class_of(def, q)
   return class or "unsafe"
 end
 
+--- Effects of a run after which its owner is told that it grows: each time it is taken up all of them are read again.
+M.MANY = 10000
+--- Called then: fun(journal).
+M.on_many = nil
+
 --- A new row; its outcome is to come.
 function Journal:begin(key, def, q, request, digest, inside)
   local before = self.by_key[key] -- where a recording ended in the middle, it is begun again
@@ -113,6 +118,7 @@ function Journal:begin(key, def, q, request, digest, inside)
     row.intent = before and not inside and before.intent or nil
     self.log:row(row)
     keep.touch(self)
+    if row.number == M.MANY and M.on_many then M.on_many(self) end
   end
   return row
 end
@@ -460,7 +466,7 @@ function Journal:print(fd, text)
   if self.diverged or self.stopped then return end
   local log, write = self.log, self.to_print
   if write then write(fd, text) end
-  local full = outputs.put(self.output, fd, not write and text or nil, #text, log and function() keep.commit(self) end)
+  local full = outputs.put(self.output, fd, not write and text or nil, #text, log and function() return keep.commit(self) end)
   if log then keep.touch(self) end
   if full then errors.check(effect.perform("output.room", { bytes = outputs.PART })) end
 end

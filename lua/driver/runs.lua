@@ -39,6 +39,8 @@ local function with(q, f, ...)
   return f(store, q, ...)
 end
 
+M.with = with
+
 -- ---- which run ----------------------------------------------------------------------------------------------------------------
 
 --- Ids that a wrong one is compared with.
@@ -135,6 +137,18 @@ local function mark_doubt(rows)
   end
 end
 
+--- What people have said of records, and no process has taken up yet.
+local function mark_said(store, run, rows)
+  if run.state ~= "waiting" and run.state ~= "parked" and run.state ~= "running" then return end
+  local said = {}
+  for _, one in ipairs(store:decisions(run.id) or {}) do said[one.key] = { digest = one.digest, verdict = one.verdict } end
+  for _, one in ipairs(store:resolutions(run.id) or {}) do said[one.key] = { verdict = one } end
+  for _, row in ipairs(rows) do
+    local one = not row.outcome and said[row.key]
+    if one and (one.digest == nil or one.digest == row.digest) then row.said = one.verdict end
+  end
+end
+
 --- Requests are worked out as they are read.
 local function load(store, run)
   local parts, err = store:load(run)
@@ -145,6 +159,7 @@ local function load(store, run)
     row.request = request
   end
   mark_doubt(parts.rows)
+  mark_said(store, run, parts.rows)
   parts.run = with_owner(store, with_origin(store, run))
   return parts
 end
@@ -306,7 +321,8 @@ define("decide", "idempotent", function(store, q)
   ok, err = store:decide(run.id, row.key, row.digest, { decision = q.decision, reason = q.reason, args = q.args })
   if ok == nil then return nil, err end
   tell(store, run.id)
-  return { id = run.id, number = row.number, key = row.key, request = row.request, decision = q.decision, name = row.name }
+  return { id = run.id, number = row.number, key = row.key, request = row.request, decision = q.decision, name = row.name,
+    args = q.args, reason = q.reason, left = run.left, run = run.number }
 end)
 
 define("resolve", "idempotent", function(store, q)
@@ -330,7 +346,8 @@ define("resolve", "idempotent", function(store, q)
   ok, err = store:resolve(run.id, row.key, { retry = q.retry, value = q.value, fail = q.fail })
   if ok == nil then return nil, err end
   tell(store, run.id)
-  return { id = run.id, number = row.number, key = row.key, request = row.request, name = row.name }
+  return { id = run.id, number = row.number, key = row.key, request = row.request, name = row.name, run = run.number,
+    retry = q.retry, value = q.value, fail = q.fail }
 end)
 
 -- ---- forks, and what is deleted -------------------------------------------------------------------------------------------------

@@ -113,7 +113,8 @@ local function concerned(jobs)
   for _, entry in next, lives.live do
     local uses = false
     for _, job in ipairs(jobs) do uses = uses or entry.known and entry.known[code.name_of(job.file)] end
-    if uses and entry.journal and entry.journal.schedule then list[#list + 1] = entry end
+    local own = entry.definition and entry.definition.prepare -- a turn of a session, a message of an actor: these end as they began
+    if uses and not own and entry.journal and entry.journal.schedule then list[#list + 1] = entry end
   end
   table.sort(list, function(a, b) return a.id < b.id end)
   return list

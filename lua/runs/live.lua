@@ -22,10 +22,13 @@ local M = {}
 ---@field log? stoke.journal.log
 ---@field journal? stoke.journal
 ---@field mail stoke.runs.mail
+---@field given? any what its definition's `prepare` gets, in this process
+---@field prepared? any what that gave: the second argument of its function
 ---@field waiters table[] tasks that wait for its end
 ---@field parked? stoke.error why it was put down
 ---@field suspended? boolean this process ends, or gives it up
 ---@field retries? boolean it goes on by itself when there is room on the disk
+---@field pause? number seconds until it is tried again after the next full disk; nil: the first one
 ---@field ended? { state: string, result: any, error?: stoke.error }
 ---@field over? boolean this process has put it down
 
@@ -53,6 +56,7 @@ local function home()
   if not supervisor then supervisor = tasks.supervisor("a durable run", function() end) end
   return supervisor
 end
+M.home = home
 
 -- ---- what is kept of it -------------------------------------------------------------------------------------------------------
 
@@ -97,7 +101,10 @@ local function resolve(entry, parts, log)
   entry.run.state = "running"
   local _, failed = log:barrier()
   if failed then return failed end
-  for _, said in ipairs(list) do entry.store:resolved(entry.id, said.key) end
+  for _, said in ipairs(list) do -- one that stayed would also answer the next doubt about the same effect
+    local _, kept = entry.store:resolved(entry.id, said.key)
+    if kept then return kept end
+  end
 end
 
 -- ---- its end ------------------------------------------------------------------------------------------------------------------
@@ -127,6 +134,9 @@ local function park(entry, err, log)
   if err.kind == "in_doubt" then err.hint = M.hint(entry.id) end
   M.parked[entry.id] = entry
   entry.retries = full(err)
+  if entry.retries and not entry.pause then
+    scopes.tell(("run %s: %s; it goes on when there is room"):format(entry.id, err.message:gsub("^the run is parked: ", "")))
+  end
   local what = err.kind == "in_doubt" and "in doubt: " or err.kind == "replay" and "it does not go as recorded: " or ""
   if log and not full(err) then
     log:state("parked", what .. err.message)
@@ -160,22 +170,24 @@ local function state_of(err)
   return err.kind == "cancelled" and "cancelled" or "failed"
 end
 
-local function finish(entry, results, log)
+local function finish(entry, results, log, definition)
   local err = results.err
   if entry.suspended then return end
-  local stopped = entry.journal.stopped
+  local stopped = entry.journal and entry.journal.stopped
   if stopped and rawget(stopped, "moves") then -- what it has is to be read again
     local _, failed = log:commit()
     if failed then return park(entry, errors.new("parked", "the run is parked: " .. failed.message, { cause = failed }), nil) end
     entry.moved = true
     return
   end
-  if entry.journal:broken() then return park(entry, err, log) end
+  if entry.journal and entry.journal:broken() then return park(entry, err, log) end
   local state = state_of(err)
   local refused = log:finish(state, not err and results[1] or nil, err)
+  if not refused and definition and definition.finish then refused = definition.finish(log, entry, state, err) end
   if refused then
     refused.message = ("run %s: what it returned is not kept: %s"):format(entry.id, refused.message)
     log:finish("failed", nil, refused)
+    if definition and definition.finish then definition.finish(log, entry, "failed", refused) end
     state, err = "failed", refused
   end
   local _, failed = log:barrier()
@@ -197,7 +209,8 @@ end
 --- The code that it goes on on: newer one only where its workflow says so, and it asks the same there.
 local function code_of(entry, parts, log, began)
   local definition, run, stays = entry.definition, entry.run, entry.stays
-  if not stays and definition and definition.latest and parts.sources[1] and not code.same(parts.sources) then
+  local newer = definition and definition.latest and parts.sources[1] and not code.same(parts.sources)
+  if newer and not stays and not definition.prepare then
     local agrees, why = not began, nil
     if began then
       local again, err = entry.store:load(run)
@@ -212,7 +225,22 @@ local function code_of(entry, parts, log, began)
   return code.of(run, definition, parts.sources, stays)
 end
 
-local function live(entry)
+local live
+
+--- From a snapshot: what came before it is dropped.
+local function begin_anew(entry, anew, log)
+  local run = entry.run
+  local err = log:restart(anew.state, anew.workflow, ("%s\nsnapshot %d"):format(run.id, run.snapshots + 1))
+  if err then return finish(entry, { n = 0, err = err }, log) end
+  local _, failed = log:barrier()
+  if failed then return park(entry, errors.new("parked", "the run is parked: " .. failed.message, { cause = failed }), nil) end
+  mail.unwatch(entry)
+  entry.mail = mail.new()
+  if entry.definition and entry.definition.name ~= anew.workflow then entry.definition = anew.definition end
+  return live(entry)
+end
+
+live = function(entry)
   local store = entry.store
   local leave = place()
   local guard <close> = setmetatable({}, { __close = leave }) -- luacheck: ignore
@@ -230,15 +258,21 @@ local function live(entry)
   err = resolve(entry, parts, log)
   if err then return park(entry, err) end
   local began = parts.rows[1] ~= nil or parts.deliveries ~= ""
-  local f, load = code_of(entry, parts, log, began)
+  local f, load, definition = code_of(entry, parts, log, began)
   if not f then return park(entry, load, log) end
+  if definition and definition.prepare then
+    entry.prepared, err = definition.prepare(store, run, entry.given)
+    if err and parts.rows[1] then return park(entry, err, log) end
+    if err then return finish(entry, { n = 0, err = err }, log, definition) end -- nothing of it has been done yet
+  end
   local known = {}
   for _, one in ipairs(parts.sources) do known[one.name] = true end
   if not parts.sources[1] then code.keep(log, known) end
   if began then log:epoch() end
   if began and point then point "resume" end
   if run.state ~= "running" then log:state("running") end
-  local journal = journals.new { id = run.seed, run_id = run.id, log = log, kept = began and parts or nil, require = load }
+  local known_as = run.snapshots == 0 and run.id or ("%s\nsnapshot %d"):format(run.id, run.snapshots)
+  local journal = journals.new { id = run.seed, run_id = known_as, log = log, kept = began and parts or nil, require = load }
   entry.log, entry.journal, journal.entry = log, journal, entry
   entry.known, entry.boxed = known, load ~= nil
   function journal.on_module()
@@ -249,8 +283,10 @@ local function live(entry)
   if entry.suspended then return end
   mail.watch(store, entry, mail.read)
   tasks.spawn(mail.read, { system = true, name = "mail" }, entry)
-  local results = journal:run(f, run.input)
-  finish(entry, results, log)
+  local results = journal:run(f, run.input, entry.prepared)
+  local anew = journal.anew
+  if anew and not results.err and not entry.suspended then return begin_anew(entry, anew, log) end
+  finish(entry, results, log, definition)
 end
 
 local function take_up(entry)
@@ -265,7 +301,7 @@ local function take_up(entry)
     end
   end
   entry.over = true
-  if entry.moved and not M.stopping then M.begin(entry.store, entry.run, entry.definition, entry.stays) end
+  if entry.moved and not M.stopping then M.begin(entry.store, entry.run, entry.definition, entry.given, entry.stays) end
   wake_all(entry)
   if entry.retries then M.retry(entry) end
   local following = {}
@@ -277,13 +313,15 @@ end
 
 --- When there was no room on the disk: look again from time to time.
 function M.retry(entry)
-  local pause = 1
+  local pause = entry.pause or 1
   tasks.start(home(), "run " .. entry.id, function()
     repeat
-      host.park("room on the disk", pause)
+      if host.park("room on the disk", pause) == nil then return end
       pause = math.min(pause * 2, 30)
       if M.parked[entry.id] ~= entry or M.stopping then return end
     until M.begin(entry.store, entry.run, entry.definition)
+    local again = M.live[entry.id]
+    if again then again.pause = pause end
   end)
 end
 
@@ -291,17 +329,19 @@ end
 ---@param store stoke.store
 ---@param run stoke.store.run
 ---@param definition? stoke.runs.workflow nil: of its own sources
+---@param given? any what `prepare` of the definition gets from who began it
 ---@param stays? boolean on the sources it has, also where its workflow has code = "latest"
 ---@return stoke.runs.live|nil
 ---@return stoke.error|nil err
-function M.begin(store, run, definition, stays)
+function M.begin(store, run, definition, given, stays)
   local entry = M.live[run.id]
   if entry then return entry end
   local mine, err = store:claim(run)
   if mine == nil then return nil, err end
   if not mine then return nil end
   M.parked[run.id] = nil
-  entry = { id = run.id, run = run, store = store, definition = definition, stays = stays, waiters = {}, mail = mail.new() }
+  entry = { id = run.id, run = run, store = store, definition = definition, waiters = {}, mail = mail.new(),
+    given = given, stays = stays }
   M.live[run.id] = entry
   entry.task = tasks.start(home(), "run " .. run.id, take_up, entry)
   return entry

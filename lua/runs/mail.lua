@@ -38,7 +38,7 @@ function M.watch(store, object, f)
   if poller or store.path == ":memory:" then return end
   poller = tasks.spawn(function()
     while next(watched) do
-      host.park("store", M.INTERVAL)
+      if host.park("store", M.INTERVAL) == nil then break end
       if next(watched) then look(store) end
     end
     poller = nil
@@ -52,7 +52,7 @@ function M.stop()
   watched = {}
   while poller do
     tasks.wake(poller)
-    host.park("store", 0)
+    if host.park("store", 0) == nil then return end
   end
 end
 
@@ -90,10 +90,16 @@ local function lives(entry)
 end
 
 local function cancel(entry)
-  while not entry.over and not lives(entry) do host.park("replay", 0.01) end
+  while not entry.over and not lives(entry) do
+    if host.park("replay", 0.01) == nil then return end
+  end
   local root = entry.journal and entry.journal.root
   if root and not root.state then scopes.cancel(root, errors.new("cancelled", "the run was cancelled")) end
 end
+
+--- Cancel a run that this process has; waits while it is loaded or replayed.
+---@param entry stoke.runs.live
+function M.cancel(entry) cancel(entry) end
 
 local function decide(entry)
   if not next(entry.mail.pending) then return end

@@ -39,24 +39,28 @@ local ROW_BYTES <const> = 150
 -- What of a row is to be written: all of it, its outcome, that its work begins.
 local NEW <const>, OUTCOME <const>, INTENT <const>, ITEMS <const> = 1, 2, 4, 8
 
-local ROW = ("INSERT OR REPLACE INTO records (%s) VALUES (%s)"):format(codec.COLUMNS, ("?,"):rep(25) .. "?")
-local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,took) "
-  .. "VALUES (?,?,?,?,?,?,?,?,?,?,'value',?,?)" -- one as most are
+local ROW = ("INSERT OR REPLACE INTO records (%s,sum) VALUES (%s,stoke_sum(?2,?3,?4,?14,?15,?20,?21))"):format(codec.COLUMNS,
+  ("?,"):rep(25) .. "?")
+local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,took,sum) "
+  .. "VALUES (?,?,?,?,?,?,?,?,?,?,'value',?,?,stoke_sum(?2,?3,?4,'value',?11,NULL,NULL))" -- one as most are
 local DONE = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,value=?,lengths=?,error=?,facts=?,more=?,"
-  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL WHERE id=?"
+  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL,"
+  .. "sum=stoke_sum(key,class,digest,?4,?5,?6,?7) WHERE id=?"
 -- of a stream that goes on
 local OPEN = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,error=?,facts=?,more=?,"
-  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL WHERE id=?"
+  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL,"
+  .. "sum=stoke_sum(key,class,digest,?4,value,lengths,?5) WHERE id=?"
 local BEGUN = "UPDATE records SET inline=?,intent=?,asks=? WHERE id=?"
 local CONTENT = "INSERT OR IGNORE INTO contents (hash,value) VALUES (?,?)"
 local USE = "INSERT OR IGNORE INTO uses (run,content) SELECT ?,id FROM contents WHERE hash=?"
-local PIECES = "INSERT OR REPLACE INTO pieces (record,first,items) VALUES (?,?,?)"
+local PIECES = "INSERT OR REPLACE INTO pieces (record,first,items,sum) VALUES (?,?,?,stoke_sum(?3))"
 local NO_PIECES = "DELETE FROM pieces WHERE record=?"
 local DELIVERIES = "INSERT INTO deliveries (run,first,records,bytes) VALUES (?,?,?,?)"
 local MODULE = "INSERT INTO modules (run,number,name) VALUES (?,?,?)"
 local SOURCE = "INSERT INTO sources (run,number,name,hash) VALUES (?,?,?,?)"
 local STATE = "UPDATE runs SET state=?,waits=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
-local END = "UPDATE runs SET state=?,waits=NULL,result=?,error=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
+local END = "UPDATE runs SET state=?,waits=NULL,result=?,error=?,changed=?,calls=?,tokens=?,bytes=?,"
+  .. "sum=stoke_sum(id,workflow,input,?2,?3) WHERE number=?"
 local COUNTED = { [STATE] = 5, [END] = 6 } -- where calls, tokens and bytes stand, which are known when all is gathered
 local EPOCH = "UPDATE runs SET epoch=epoch+1,changed=? WHERE number=?"
 local BEGAN = "INSERT OR REPLACE INTO epochs (run,epoch,began,records) SELECT number,epoch,?,? FROM runs WHERE number=?"
@@ -67,6 +71,13 @@ local JOIN = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes) "
   .. "(SELECT run,records,bytes FROM deliveries WHERE run=? ORDER BY first) GROUP BY run"
 local SQUEEZED = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes,size) VALUES (?,0,?,?,?)"
 local JOINED = "DELETE FROM deliveries WHERE run=? AND first>0"
+local RESTART = "UPDATE runs SET input=?,workflow=?,seed=?,changed=?,calls=?,tokens=?,bytes=0,printed=0,state='running',waits=NULL,"
+  .. "snapshots=snapshots+1 WHERE number=?"
+local DROP = { "DELETE FROM records WHERE id BETWEEN ?1<<32 AND (?1<<32)+4294967295",
+  "DELETE FROM pieces WHERE record BETWEEN ?1<<32 AND (?1<<32)+4294967295", "DELETE FROM deliveries WHERE run=?1",
+  "DELETE FROM modules WHERE run=?1", "DELETE FROM decisions WHERE run=?1",
+  "DELETE FROM signals WHERE run=?1 AND taken IS NOT NULL",
+  "DELETE FROM uses WHERE run=?1 AND content NOT IN (SELECT contents.id FROM sources JOIN contents USING (hash) WHERE run=?1)" }
 local TOUCH = "UPDATE runs SET changed=? WHERE number=?"
 
 --- A log of a run that has so much in it already.
@@ -233,6 +244,31 @@ end
 --- So many prints of the run are in the record.
 ---@param total integer
 function Log:printed(total) self.extra[#self.extra + 1] = { PRINTED, total, self.run } end
+
+--- A statement of somebody else's that belongs to the same commit.
+---@param statement any[] its text and its parameters
+function Log:also(statement) self.extra[#self.extra + 1] = statement end
+
+--- A content that such statements refer to.
+---@param hash string
+---@param text string
+function Log:content(hash, text) self.sink[hash] = text end
+
+--- All of the run so far is dropped: it begins anew from its state, in this commit.
+---@param state any plain data
+---@param workflow string
+---@param seed string of the ids and random numbers from now on
+---@return stoke.error|nil err the state is not plain, or too large
+function Log:restart(state, workflow, seed)
+  local text, err = null, nil
+  if state ~= nil then text, err = codec.text(state, self.sink, self.store.limit) end
+  if err then return err end
+  for _, sql in ipairs(DROP) do self:also { sql, self.run } end
+  self:also { RESTART, text, workflow, seed, wall(), self.calls, self.tokens, self.run }
+  if text ~= null then
+    for hash in text:gmatch '"%$%a+":"([%w_-]+)"' do self:also { USE, self.run, hash } end
+  end
+end
 
 --- A signal was taken by a row.
 ---@param signal integer its number

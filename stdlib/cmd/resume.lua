@@ -4,6 +4,7 @@ local args = require "stoke.args"
 local errors = require "core.errors"
 local output = require "stoke.runs.output"
 local runs = require "stoke.runs"
+local show = require "stoke.show"
 local stdio = require "core.stdio"
 local stoke = require "stoke"
 local term = require "stoke.term"
@@ -39,7 +40,7 @@ local function tell(id, result, err, as_json)
   stdio.err(("%s: done%s\n"):format(id, result ~= nil and ", " .. words.value(result) or ""))
 end
 
---- Side by side; one that fails, or stands still, does not end the others.
+--- Resumes all of them side by side. A run that fails or is parked does not end the others.
 local function resume_all(a)
   local list, first = open_runs(a.workflow), nil
   if #list == 0 then return stdio.err "no run is left that could go on\n" end
@@ -51,7 +52,7 @@ local function resume_all(a)
     first = first or err
     return true
   end, { limit = 64 })
-  if first then errors.raise("exit", "", { code = errors.kinds[first.kind].exit }) end
+  if first then errors.raise("exit", "", { code = first.exit }) end
 end
 
 ---@param argv string[]
@@ -60,6 +61,10 @@ return function(argv)
   if a.all and a.id then errors.raise("usage", "either the id of a run or --all") end
   if not a.all and not a.id then
     errors.raise("usage", "which run? stoke resume ID, or --all", { hint = "stoke runs lists them" })
+  end
+  if a.workflow and not a.all then
+    errors.raise("usage", "--workflow goes with --all",
+      { hint = ("stoke resume --all --workflow %s"):format(show.word(a.workflow)) })
   end
   if a.all then return resume_all(a) end
   local id = runs.find(a.id).id

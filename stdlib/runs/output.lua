@@ -1,4 +1,4 @@
---- What the verbs of durable runs print for scripts: JSON of whatever a run holds.
+--- What the verbs of durable runs print for scripts: any value of a run as JSON.
 
 local errors = require "core.errors"
 local json = require "core.json"
@@ -9,15 +9,15 @@ local M = {}
 
 local DEPTH <const> = 100
 
---- The same without what JSON cannot say: bytes that are no text are replaced, numbers that are none are their names, and keys
---- are texts.
+--- A copy that JSON can hold: invalid UTF-8 is replaced, inf and nan become strings, and keys become strings.
 local function sayable(value, depth)
   local kind = type(value)
   if kind == "string" then return texts.valid(value) end
   if kind == "number" then
     return (value ~= value or value == math.huge or value == -math.huge) and tostring(value) or value
   end
-  if kind ~= "table" then return (kind == "boolean" or value == json.null) and value or nil end
+  if kind == "boolean" or value == json.null then return value end
+  if kind ~= "table" then return nil end
   if depth > DEPTH then return "..." end
   if errors.is(value) then
     return { kind = value.kind, message = texts.valid(value.message), hint = rawget(value, "hint"), where = rawget(value, "where") }
@@ -38,7 +38,7 @@ end
 --- Example: `io.write(output.json { id = "trip-7" })`
 function M.json(value) return json.encode(sayable(value, 0)) .. "\n" end
 
---- Print it.
+--- Print a value as one line of JSON on standard output.
 ---@param value any
 ---
 --- Example: `output.print_json { id = "trip-7" }`

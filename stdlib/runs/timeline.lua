@@ -28,6 +28,8 @@ local M = {}
 ---@field changed? boolean a fork was given this outcome
 ---@field digest? string of exactly what it asks for, where it waits for an approval
 ---@field args? table where it waits for an approval
+---@field said? table what a person has said of it, and no process has taken up yet: { decision =, reason =, args = },
+---  { retry = true }, { value = } or { fail = }
 ---@field request? any with `requests`
 ---@field value? any with `requests`
 ---@field error? stoke.error with `requests`
@@ -52,6 +54,7 @@ local function entry_of(row, run, whole)
     local asks = type(row.asks) == "table" and row.asks or {}
     entry.args, entry.digest, entry.since = type(row.request) == "table" and row.request.args or nil, row.digest, asks.since
   end
+  entry.said = row.said
   if status == "in doubt" and row.doubt ~= row.number then entry.doubt = row.doubt end
   if whole then
     local outcome = row.outcome
@@ -188,6 +191,30 @@ local function waits_for_approval(run, entry)
     entry.who and entry.who .. " wants " or "", entry.what:match "^tool [^ ]*" or entry.what, arguments(entry), id, of, id, of)
 end
 
+--- Decided, and the run has not gone on since.
+local function said_of(run, entry)
+  local said = entry.said
+  local how = said.decision or "resolved"
+  if said.args then how = ("%s with %s"):format(how, approve.visible(json.encode(said.args))) end
+  if said.reason then how = ("%s: %s"):format(how, approve.visible(said.reason)) end
+  local goes_on = (run.left or run.state == "parked") and "stoke resume " .. words.id(run) .. " goes on with that"
+    or "its process is about to go on with that"
+  return ("#%d %s: %s\n  %s\n"):format(entry.number, entry.what, how, goes_on)
+end
+
+--- It diverged: what can be done about it.
+local function diverged(run)
+  local waits = run.state == "parked" and tostring(run.waits) or ""
+  if not waits:find "^it does not go as recorded" then return "" end
+  local id = words.id(run)
+  local at = waits:match "than #(%d+) of the recording" or waits:match "[:e] #(%d+) comes next"
+  at = at and math.max(math.tointeger(at) - 1, 0)
+  return ([[
+Something in it is not taken from its input, its own code or an effect, so it cannot go on as it was begun.
+  stoke replay %s --check          where it parts
+%s]]):format(id, at and ("  stoke fork %s --at %d             a new run, with the records that still fit\n"):format(id, at) or "")
+end
+
 local function in_doubt(run, entry, several, entries)
   local id = words.id(run)
   local of = several and (" --of %d"):format(entry.number) or ""
@@ -211,11 +238,12 @@ end
 function M.waiting(run, entries)
   local open, out = { waits = {}, ["in doubt"] = {} }, {}
   for _, entry in ipairs(entries) do
-    if open[entry.status] then table.insert(open[entry.status], entry) end
+    local list = open[entry.status]
+    if entry.said then out[#out + 1] = said_of(run, entry) elseif list then table.insert(list, entry) end
   end
   for _, entry in ipairs(open.waits) do out[#out + 1] = waits_for_approval(run, entry) end
   for _, entry in ipairs(open["in doubt"]) do out[#out + 1] = in_doubt(run, entry, #open["in doubt"] > 1, entries) end
-  return table.concat(out)
+  return table.concat(out) .. diverged(run)
 end
 
 --- The heading of a run: what it is, since when, what it has cost.

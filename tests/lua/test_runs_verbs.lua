@@ -294,7 +294,10 @@ test("verbs: an approval is given while no host is up, and the run goes on", { r
   stoke approve book-1 --of 3
   stoke approve book-1 --of 3 --reject WHY
 ]])
-  t.eq(here.run("approve", "book-1", "--of", "3").stdout, "approved: #3 of book-1: tool book_flight {to=Rome}\n")
+  t.eq(here.run("approve", "book-1", "--of", "3").stdout, [[
+approved: #3 of book-1: tool book_flight {to=Rome}
+no process has it: stoke resume book-1 goes on with it
+]])
   t.eq(here.run("resume", "book-1", "--sim=later.lua").stderr, 'book-1: done, "It is done."\n')
   t.eq(here.run("show", "book-1", "--record", "3", "--json").stdout:match '"value":"([^"]*)"', "booked Rome")
 end)
@@ -326,7 +329,9 @@ end)
 test("verbs: a rejection is what the model reads", { real = true }, function(t)
   local here <close> = booking "ASK"
   killed(here, state_is "waiting")
-  t.eq(here.run("approve", "book-1", "--reject", "too dear").stdout, "rejected: #3 of book-1: tool book_flight {to=Rome}\n")
+  t.eq(here.run("approve", "book-1", "--reject", "too dear").stdout:match "[^\n]*",
+    "rejected: #3 of book-1: tool book_flight {to=Rome}")
+  t.eq(here.run("approve", "book-1", "--args", "[]").stderr:match "[^\n]*", "stoke: usage: --args wants a JSON object: got a list")
   here.run("resume", "book-1", "--sim=later.lua")
   t.ok(here.run("show", "book-1").stdout:find("3-[^\n]*refused: denied: [^\n]*was rejected: too dear"))
 end)
@@ -375,6 +380,7 @@ test("verbs: mistakes in what is typed, each with what to type", { real = true }
     "a text stands in quotes: --set '4=\"...\"'",
     "fork", "trip-7", "--set", "4=sun")
   fails("which run? stoke resume ID, or --all", "stoke runs lists them", "resume")
+  fails("--workflow goes with --all", "stoke resume --all --workflow trip", "resume", "trip-7", "--workflow", "trip")
   fails("what became of it? --retry, --value JSON or --fail WHY", "stoke show ID says what is in doubt", "resolve", "trip-7")
   fails("which runs? --older 30d, or --bytes 1gb", "nothing is deleted by itself; --dry-run only tells", "prune")
   fails("--older wants a number and a unit, got '30'", "as in --older 30d", "prune", "--older", "30")

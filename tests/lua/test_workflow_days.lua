@@ -1,6 +1,7 @@
 -- Durable runs on bad days, and on long ones: approvals, changed code, full disks, many at once.
 
 local test = require "stoke.test"
+local binary = require "binary"
 local stoke = require "stoke"
 local engine = require "host.store"
 local runs = require "core.runs"
@@ -145,6 +146,38 @@ test("a full disk parks the run; when there is room it goes on, and nothing was 
   for i = 1, 20 do t.ok(done[i] >= 1 and done[i] <= 5, i) end -- once, and once more for each failure that cut it
 end)
 
+test("what a run prints is not shown where the commit that would skip it failed", { real = true }, function(t)
+  local here <close> = binary.place { ["prints_test.lua"] = [[
+local test = require "stoke.test"
+local errors = require "core.errors"
+local outputs = require "core.journal.output"
+test("prints", function(t)
+  local output = outputs.new(0)
+  outputs.put(output, 1, "it was kept\n", 12, function() end)
+  outputs.wait(output)
+  outputs.put(output, 1, "it was not\n", 11, function() return errors.new("db", "the disk is full") end)
+  outputs.wait(output)
+  t.fail "so that its output is shown"
+end)
+]] }
+  local r = here.run("test", "--internal", "prints_test.lua")
+  local shown = r.stdout .. r.stderr
+  t.ok(shown:find("it was kept", 1, true), shown)
+  t.eq(shown:find("it was not", 1, true), nil)
+end)
+
+test("a task that waits while another one opens the store can be cancelled", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  engine.fault { slow = 50 } -- a new store is synced several times: it opens after the cancel
+  local ending <close> = setmetatable({}, { __close = function() engine.fault() end }) -- luacheck: ignore
+  local first, second = stoke.spawn(runs.open), stoke.spawn(runs.open)
+  stoke.sleep(0.001)
+  second:cancel()
+  t.eq(select(2, stoke.try(second.await, second)).kind, "cancelled")
+  t.eq(runs.store(), nil) -- it did not wait for the other one
+  t.ok(first:await())
+end)
+
 test("a thousand runs that were left are all taken up", { real = true, timeout = 120 }, function(t)
   local path, closing <close> = store_of(t) -- luacheck: ignore
   local function define()
@@ -192,6 +225,28 @@ test("what a person says of an effect in doubt takes the run up again", { real =
   runs.store():resolve("1", err.key, { retry = true })
   runs.told "1"
   t.eq(flow:start(nil, { id = "1" }):await(), "sent")
+end)
+
+test("an answer that cannot be taken off the list parks the run: it must not answer a second doubt", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local count = 0
+  local flow = stoke.workflow("once", function()
+    return stoke.step("send", function()
+      count = count + 1
+      stoke.sleep(30)
+    end)
+  end)
+  flow:start(nil, { id = "1" })
+  while count == 0 do stoke.sleep(0.005) end
+  runs.leave()
+  local _, err = stoke.try(function() return flow:start(nil, { id = "1" }):await() end)
+  t.eq(err.kind, "in_doubt")
+  local store = runs.store()
+  t.ok(store.db:write "CREATE TRIGGER keep BEFORE DELETE ON decisions BEGIN SELECT RAISE(ABORT, 'it stays'); END")
+  store:resolve("1", err.key, { retry = true })
+  _, err = stoke.try(runs.resume, "1")
+  t.match(err.message, "it stays")
+  t.eq({ count, err.kind }, { 1, "db" })
 end)
 
 test("a run that awaits one in doubt is parked, too, and goes on with it", { real = true }, function(t)

@@ -2,6 +2,18 @@ PRAGMA user_version = 0
 ;
 PRAGMA application_id = 1937010539
 ;
+CREATE TABLE actors (
+  -- A table that changes by the messages it gets, one after another: stoke.actor.
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind ANY NOT NULL,
+  id ANY NOT NULL,
+  state TEXT,                    -- NULL: as it was made
+  handled INTEGER NOT NULL DEFAULT 0,
+  created REAL NOT NULL,
+  changed REAL NOT NULL,
+  UNIQUE (kind, id)
+) STRICT
+;
 CREATE TABLE contents (
   -- Long texts, and values as text, each once: of requests, outcomes and sources, shared by all runs.
   id INTEGER PRIMARY KEY,
@@ -9,7 +21,9 @@ CREATE TABLE contents (
   value ANY NOT NULL
 ) STRICT
 ;
-INSERT INTO "contents" ("id","hash","value") VALUES (1,'rkBK9hsn6GsES9b_NYBr','-- One small run of each kind, for the journals that later versions must be able to replay. Run by make.lua.
+INSERT INTO "contents" ("id","hash","value") VALUES (1,'iQ2-YjC6TSDrH8UC_TMM','{"body":{"messages":{},"model":"qwen2.5:3b","options":{"num_predict":4096},"stream":false,"think":false,"tools":[{  "type":"function","function":{  "name":"get_weather","description":"Current weather in a city","parameters":{ "properties":{  "city":{ "description":"city","type":"string"}},"required":[ "city"],"type":"object"}}}],"truncate":false},"model":"qwen2.5:3b","path":"/api/chat","protocol":"ollama"}')
+;
+INSERT INTO "contents" ("id","hash","value") VALUES (2,'rkBK9hsn6GsES9b_NYBr','-- One small run of each kind, for the journals that later versions must be able to replay. Run by make.lua.
 -- A new kind is added below, with its name in KINDS; what is here stays as it is.
 
 local stoke = require "stoke"
@@ -89,9 +103,7 @@ stoke.main(function()
 end)
 ')
 ;
-INSERT INTO "contents" ("id","hash","value") VALUES (2,'iQ2-YjC6TSDrH8UC_TMM','{"body":{"messages":{},"model":"qwen2.5:3b","options":{"num_predict":4096},"stream":false,"think":false,"tools":[{  "type":"function","function":{  "name":"get_weather","description":"Current weather in a city","parameters":{ "properties":{  "city":{ "description":"city","type":"string"}},"required":[ "city"],"type":"object"}}}],"truncate":false},"model":"qwen2.5:3b","path":"/api/chat","protocol":"ollama"}')
-;
-INSERT INTO "contents" ("id","hash","value") VALUES (3,'dcbd3oC_qOCIGVnHU3YR','stack traceback:
+INSERT INTO "contents" ("id","hash","value") VALUES (3,'8Y63mylecrsfQs8hz8rY','stack traceback:
 	[C]: in function ''error''
 	stoke:lua/errors.lua:99: in function ''core.errors.raise''
 	stoke:lua/errors.lua:355: in function ''core.errors.raise_checked''
@@ -106,24 +118,24 @@ INSERT INTO "contents" ("id","hash","value") VALUES (3,'dcbd3oC_qOCIGVnHU3YR','s
 	...	(skipping 1 levels)
 	stoke:lua/effect.lua:253: in function <stoke:lua/effect.lua:246>
 	(...tail calls...)
-	stoke:stdlib/workflow.lua:31: in upvalue ''?''
-	stoke:stdlib/workflow.lua:170: in function ''stoke.workflow.step''
+	stoke:stdlib/workflow.lua:34: in upvalue ''?''
+	stoke:stdlib/workflow.lua:173: in function ''stoke.workflow.step''
 	(...tail calls...)
 	stoke:lua/combine.lua:217: in function <stoke:lua/combine.lua:215>
 	[C]: in function ''core.coro.raw_xpcall''
 	stoke:lua/coro.lua:154: in function ''core.coro.xpcall''
-	stoke:lua/combine.lua:224: in function ''core.combine.try''
+	stoke:lua/combine.lua:224: in function ''stoke.try''
 	kinds.lua:58: in upvalue ''?''
-	stoke:lua/journal.lua:514: in function <stoke:lua/journal.lua:514>
+	stoke:lua/journal.lua:520: in function <stoke:lua/journal.lua:520>
 	[C]: in function ''core.coro.raw_xpcall''
 	stoke:lua/task.lua:106: in function <stoke:lua/task.lua:105>')
 ;
-INSERT INTO "contents" ("id","hash","value") VALUES (4,'btHfaoDqm3XUOld3XOnS','stack traceback:
+INSERT INTO "contents" ("id","hash","value") VALUES (4,'v8euvJp9QyCy-PDYmJ5d','stack traceback:
 	[C]: in function ''error''
 	stoke:lua/errors.lua:99: in function ''core.errors.raise''
 	stoke:lua/errors.lua:355: in function ''core.errors.raise_checked''
 	kinds.lua:60: in upvalue ''?''
-	stoke:lua/journal.lua:514: in function <stoke:lua/journal.lua:514>
+	stoke:lua/journal.lua:520: in function <stoke:lua/journal.lua:520>
 	[C]: in function ''core.coro.raw_xpcall''
 	stoke:lua/task.lua:106: in function <stoke:lua/task.lua:105>
 in task run (the host)')
@@ -178,6 +190,31 @@ CREATE TABLE epochs (
   PRIMARY KEY (run, epoch)
 ) STRICT, WITHOUT ROWID
 ;
+CREATE TABLE mail (
+  -- Messages to actors, in the order in which they are handled.
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  actor INTEGER NOT NULL,
+  name ANY NOT NULL,
+  arguments TEXT NOT NULL,
+  once ANY,                      -- one message with this text is enough for an actor
+  chain TEXT,                    -- numbers of the actors that wait for its answer
+  asked INTEGER,                 -- 1: somebody waits for the answer
+  state TEXT NOT NULL CHECK (state IN ('waiting', 'done', 'dead')), -- dead: its handler failed
+  tries INTEGER NOT NULL DEFAULT 0,
+  sent REAL NOT NULL,
+  ended REAL,
+  answer TEXT,
+  error TEXT
+) STRICT
+;
+CREATE TABLE messages (
+  -- The messages of sessions. Long ones are in contents, each once, whoever said them.
+  session INTEGER,
+  number INTEGER,
+  value TEXT NOT NULL,
+  PRIMARY KEY (session, number)
+) STRICT, WITHOUT ROWID
+;
 CREATE TABLE meta (
   -- What this file is: the state of stoke's durable runs (stoke runs, stoke show ID). Every table says what is in it.
   -- Values are JSON; where JSON cannot say it:
@@ -197,7 +234,7 @@ CREATE TABLE migrations (
   stoke TEXT NOT NULL
 ) STRICT
 ;
-INSERT INTO "migrations" ("version","applied","stoke") VALUES (1,1.79598500138255691522e+09,'0.1.0')
+INSERT INTO "migrations" ("version","applied","stoke") VALUES (1,1.7959856715241839885e+09,'0.1.0')
 ;
 CREATE TABLE modules (
   -- The modules that a run required, in that order.
@@ -212,6 +249,7 @@ CREATE TABLE pieces (
   record INTEGER,                -- records.id
   first INTEGER,                 -- position of the first item
   items TEXT NOT NULL,
+  sum INTEGER,                   -- 32 bits of items
   PRIMARY KEY (record, first)
 ) STRICT, WITHOUT ROWID
 ;
@@ -245,70 +283,71 @@ CREATE TABLE records (
   seconds REAL,
   facts TEXT,                    -- what else is known beside the value; NULL: one attempt, nothing unusual
   more TEXT,
-  asks TEXT                      -- what a person is asked before it is done
+  asks TEXT,                     -- what a person is asked before it is done
+  sum INTEGER                    -- 32 bits of key, class, digest, outcome, value, lengths, error: damage is seen
 ) STRICT
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (4294967297,'run/agent guide:1/llm.learned#1',NULL,'pure',X'104346ACE91E6C82F783FF072E358B770C0BDF65994AAA4E78E20C43865258E8',NULL,NULL,'{"body":{"model":"qwen2.5:3b"},"model":"qwen2.5:3b","path":"learned","protocol":"ollama"}','kinds.lua:15',1.79598500138845109936e+09,2.288818359375e-05,NULL,1,NULL,1,0,'value','{}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967297,'run/agent guide:1/llm.learned#1',NULL,'pure',X'104346ACE91E6C82F783FF072E358B770C0BDF65994AAA4E78E20C43865258E8',NULL,NULL,'{"body":{"model":"qwen2.5:3b"},"model":"qwen2.5:3b","path":"learned","protocol":"ollama"}','kinds.lua:15',1795985671.52958,1.33991241455078125e-04,NULL,1,NULL,1,0,'value','{}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,441621725)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (4294967298,'run/agent guide:1/llm.chat#1',NULL,'idempotent',X'8C75BE4EE71D91E0EFC9DD4A8AEB970EDCBA85C7A6DFAB1FC04E51C4AE55ABC3',NULL,0,'{"add":[{"content":"Umbrella in Oslo?","role":"user"}],"rest":{"$value":"iQ2-YjC6TSDrH8UC_TMM"}}','kinds.lua:15',1.79598500138854908943e+09,3.31528186798095703125e-02,NULL,0,NULL,2,0,'value','{"created_at":"2026-11-29T20:43:21.421398Z","done":true,"done_reason":"stop","eval_count":7,"eval_duration":1000,"load_duration":1000000,"message":{"content":"","role":"assistant","tool_calls":[ {"function":{"arguments":{  "city":"Oslo"},"index":0,"name":"get_weather"},"id":"call_pdiybtkg"}]},"model":"qwen2.5:3b","prompt_eval_count":61,"prompt_eval_duration":30500000,"total_duration":31500000}',NULL,NULL,61,7,0.0315,'{"usage":{"load_seconds":0.001,"tool_calls":1}}',NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967298,'run/agent guide:1/llm.chat#1',NULL,'idempotent',X'8C75BE4EE71D91E0EFC9DD4A8AEB970EDCBA85C7A6DFAB1FC04E51C4AE55ABC3',NULL,0,'{"add":[{"content":"Umbrella in Oslo?","role":"user"}],"rest":{"$value":"iQ2-YjC6TSDrH8UC_TMM"}}','kinds.lua:15',1.79598567152977705001e+09,3.3153057098388671875e-02,NULL,0,NULL,2,0,'value','{"created_at":"2026-11-29T20:54:31.562756Z","done":true,"done_reason":"stop","eval_count":7,"eval_duration":1000,"load_duration":1000000,"message":{"content":"","role":"assistant","tool_calls":[ {"function":{"arguments":{  "city":"Oslo"},"index":0,"name":"get_weather"},"id":"call_pdiybtkg"}]},"model":"qwen2.5:3b","prompt_eval_count":61,"prompt_eval_duration":30500000,"total_duration":31500000}',NULL,NULL,61,7,0.0315,'{"usage":{"load_seconds":0.001,"tool_calls":1}}',NULL,NULL,162344138)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (4294967299,'run/agent guide:1/tool get_weather:1/tool.call#1',NULL,'unsafe',X'A78BBE4C1FD4C190C4F3D409EAD2A4DFF657E9A52131B5FD498C844F779CF132',NULL,NULL,'{"agent":"guide","args":{  "city":"Oslo"},"id":"call_pdiybtkg","name":"get_weather"}','kinds.lua:15',1.795985001421986103e+09,6.69956207275390625e-05,NULL,1,NULL,3,2,'value','"4 degrees, rain in Oslo"',NULL,NULL,NULL,NULL,NULL,'{"attempts":1,"counts":true,"nested_beyond_0":{}}',NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967299,'run/agent guide:1/tool get_weather:1/tool.call#1',NULL,'unsafe',X'A78BBE4C1FD4C190C4F3D409EAD2A4DFF657E9A52131B5FD498C844F779CF132',NULL,NULL,'{"agent":"guide","args":{  "city":"Oslo"},"id":"call_pdiybtkg","name":"get_weather"}','kinds.lua:15',1.79598567156310296062e+09,3.814697265625e-05,NULL,1,NULL,3,2,'value','"4 degrees, rain in Oslo"',NULL,NULL,NULL,NULL,NULL,'{"attempts":1,"counts":true,"nested_beyond_0":{}}',NULL,NULL,-794281363)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (4294967300,'run/agent guide:1/llm.chat#2',NULL,'idempotent',X'DF1AD9CFA96F31ABCA4F1CA6B34C749EBA570D06040A25E3790D223D0043CD6D',2,1,'{"add":[{"content":"","role":"assistant","tool_calls":[ {"function":{"arguments":{  "city":"Oslo"},"index":0,"name":"get_weather"},"id":"call_pdiybtkg"}]},{"content":"4 degrees, rain in Oslo","role":"tool","tool_call_id":"call_pdiybtkg","tool_name":"get_weather"}],"rest":{"$value":"iQ2-YjC6TSDrH8UC_TMM"}}','kinds.lua:15',1.79598500142215299611e+09,1.7671108245849609375e-02,NULL,0,NULL,4,2,'value','{"created_at":"2026-11-29T20:43:21.439629Z","done":true,"done_reason":"stop","eval_count":2,"eval_duration":1000,"load_duration":1000000,"message":{"content":"Take one.","role":"assistant"},"model":"qwen2.5:3b","prompt_eval_count":90,"prompt_eval_duration":15000000,"total_duration":16000000}',NULL,NULL,90,2,0.016,'{"usage":{"load_seconds":0.001}}',NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967300,'run/agent guide:1/llm.chat#2',NULL,'idempotent',X'DF1AD9CFA96F31ABCA4F1CA6B34C749EBA570D06040A25E3790D223D0043CD6D',2,1,'{"add":[{"content":"","role":"assistant","tool_calls":[ {"function":{"arguments":{  "city":"Oslo"},"index":0,"name":"get_weather"},"id":"call_pdiybtkg"}]},{"content":"4 degrees, rain in Oslo","role":"tool","tool_call_id":"call_pdiybtkg","tool_name":"get_weather"}],"rest":{"$value":"iQ2-YjC6TSDrH8UC_TMM"}}','kinds.lua:15',1795985671.56321,1.684093475341796875e-02,NULL,0,NULL,4,2,'value','{"created_at":"2026-11-29T20:54:31.579885Z","done":true,"done_reason":"stop","eval_count":2,"eval_duration":1000,"load_duration":1000000,"message":{"content":"Take one.","role":"assistant"},"model":"qwen2.5:3b","prompt_eval_count":90,"prompt_eval_duration":15000000,"total_duration":16000000}',NULL,NULL,90,2,0.016,'{"usage":{"load_seconds":0.001}}',NULL,NULL,1361723240)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (8589934593,'run/agent:1/agent teller:1/llm.learned#1',NULL,'pure',X'104346ACE91E6C82F783FF072E358B770C0BDF65994AAA4E78E20C43865258E8',NULL,NULL,'{"body":{"model":"qwen2.5:3b"},"model":"qwen2.5:3b","path":"learned","protocol":"ollama"}',NULL,1.79598500144238710403e+09,1.59740447998046875e-05,NULL,1,NULL,1,0,'value','{"rate":3.8555555555555556}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (8589934593,'run/agent:1/agent teller:1/llm.learned#1',NULL,'pure',X'104346ACE91E6C82F783FF072E358B770C0BDF65994AAA4E78E20C43865258E8',NULL,NULL,'{"body":{"model":"qwen2.5:3b"},"model":"qwen2.5:3b","path":"learned","protocol":"ollama"}',NULL,1.79598567158268404009e+09,1.40666961669921875e-05,NULL,1,NULL,1,0,'value','{"rate":3.8555555555555556}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1646165031)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (8589934594,'run/agent:1/agent teller:1/llm.stream#1',NULL,'idempotent',X'B5CE93BD86C8F694B1C274ED134040155D7A08774BA15948AEAA76C972DB0ACC',NULL,0,'{"add":[{"content":"Tell me a story.","role":"user"}],"rest":{"body":{"messages":{},"model":"qwen2.5:3b","options":{"num_predict":4096},"stream":true,"think":false,"truncate":false},"model":"qwen2.5:3b","path":"/api/chat","protocol":"ollama"}}',NULL,1.79598500144249200814e+09,4.808902740478515625e-03,NULL,0,NULL,2,0,'stream','[["text",6,"Once upon a time, in Oslo.",true],{"inline":true,"value":{"reason":"stop","reply":{"created_at":"2026-11-29T20:43:21.44719Z","done":true,"done_reason":"stop","eval_count":6,"eval_duration":1000,"load_duration":1000000,"message":{"content":"","role":"assistant"},"model":"qwen2.5:3b","prompt_eval_count":6,"prompt_eval_duration":3000000,"total_duration":4000000},"type":"done","usage":{"attempts":1,"calls":1,"estimated":false,"input_tokens":6,"load_seconds":0.001,"output_tokens":6,"repairs":0,"seconds":0.004,"tool_calls":0}}},{"ended":true,"inline":true}]',X'452636',NULL,NULL,NULL,NULL,'{"attempts":1,"counts":true}','{"closed":{"inline":true},"rests":false}',NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (8589934594,'run/agent:1/agent teller:1/llm.stream#1',NULL,'idempotent',X'B5CE93BD86C8F694B1C274ED134040155D7A08774BA15948AEAA76C972DB0ACC',NULL,0,'{"add":[{"content":"Tell me a story.","role":"user"}],"rest":{"body":{"messages":{},"model":"qwen2.5:3b","options":{"num_predict":4096},"stream":true,"think":false,"truncate":false},"model":"qwen2.5:3b","path":"/api/chat","protocol":"ollama"}}',NULL,1795985671.58277,4.59194183349609375e-03,NULL,0,NULL,2,0,'stream','[["text",6,"Once upon a time, in Oslo.",true],{"inline":true,"value":{"reason":"stop","reply":{"created_at":"2026-11-29T20:54:31.587284Z","done":true,"done_reason":"stop","eval_count":6,"eval_duration":1000,"load_duration":1000000,"message":{"content":"","role":"assistant"},"model":"qwen2.5:3b","prompt_eval_count":6,"prompt_eval_duration":3000000,"total_duration":4000000},"type":"done","usage":{"attempts":1,"calls":1,"estimated":false,"input_tokens":6,"load_seconds":0.001,"output_tokens":6,"repairs":0,"seconds":0.004,"tool_calls":0}}},{"ended":true,"inline":true}]',X'452636',NULL,NULL,NULL,NULL,'{"attempts":1,"counts":true}','{"closed":{"inline":true},"rests":false}',NULL,69853188)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (12884901889,'run/task:1/time.sleep#1',NULL,'pure',X'EF2D127DE37B942BAAD06145E54B0C619A1F22327B2EBBCFBEC78F5564AFE39D',NULL,NULL,'5','kinds.lua:27',1.79598500144990491861e+09,2.3710727691650390625e-03,NULL,0,NULL,2,0,'cut',NULL,NULL,'{"$error":{"kind":"cancelled","message":"cancelled while waiting for time.sleep"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901889,'run/task:1/time.sleep#1',NULL,'pure',X'EF2D127DE37B942BAAD06145E54B0C619A1F22327B2EBBCFBEC78F5564AFE39D',NULL,NULL,'5','kinds.lua:27',1.7959856715897688866e+09,2.2971630096435546875e-03,NULL,0,NULL,2,0,'cut',NULL,NULL,'{"$error":{"kind":"cancelled","message":"cancelled while waiting for time.sleep"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,606436443)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (12884901890,'run/task:2/time.sleep#1',NULL,'pure',X'8D938122D3904436FD32A463678148C7B7595BF667F263A65AB79059E5833A21',NULL,NULL,'0.002','kinds.lua:28',1.79598500144993305201e+09,2.246856689453125e-03,NULL,0,NULL,1,0,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901890,'run/task:2/time.sleep#1',NULL,'pure',X'8D938122D3904436FD32A463678148C7B7595BF667F263A65AB79059E5833A21',NULL,NULL,'0.002','kinds.lua:28',1795985671.58979,2.213954925537109375e-03,NULL,0,NULL,1,0,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,328408548)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (12884901891,'run/time.sleep#1',NULL,'pure',X'EF2D127DE37B942BAAD06145E54B0C619A1F22327B2EBBCFBEC78F5564AFE39D',NULL,NULL,'5','kinds.lua:29',1.79598500145233106609e+09,0.002288818359375,NULL,0,NULL,3,4,'cut',NULL,NULL,'{"$error":{"kind":"cancelled","message":"cancelled while waiting for time.sleep"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901891,'run/time.sleep#1',NULL,'pure',X'EF2D127DE37B942BAAD06145E54B0C619A1F22327B2EBBCFBEC78F5564AFE39D',NULL,NULL,'5','kinds.lua:29',1.795985671592113018e+09,2.2289752960205078125e-03,NULL,0,NULL,3,4,'cut',NULL,NULL,'{"$error":{"kind":"cancelled","message":"cancelled while waiting for time.sleep"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,649711406)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (12884901892,'run/map:1/1/time.sleep#1',NULL,'pure',X'414369A18B9A0BB5B48E3EE8793144AA88E25115CBCC2128DD8293B5B9225DF0',NULL,NULL,'0.003','kinds.lua:32',1.79598500145525407788e+09,3.777027130126953125e-03,NULL,0,NULL,6,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901892,'run/map:1/1/time.sleep#1',NULL,'pure',X'414369A18B9A0BB5B48E3EE8793144AA88E25115CBCC2128DD8293B5B9225DF0',NULL,NULL,'0.003','kinds.lua:32',1.79598567159482288366e+09,3.6242008209228515625e-03,NULL,0,NULL,6,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,2054430538)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (12884901893,'run/map:1/2/time.sleep#1',NULL,'pure',X'8D938122D3904436FD32A463678148C7B7595BF667F263A65AB79059E5833A21',NULL,NULL,'0.002','kinds.lua:32',1.79598500145527410504e+09,2.5489330291748046875e-03,NULL,0,NULL,5,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901893,'run/map:1/2/time.sleep#1',NULL,'pure',X'8D938122D3904436FD32A463678148C7B7595BF667F263A65AB79059E5833A21',NULL,NULL,'0.002','kinds.lua:32',1.79598567159483909604e+09,2.421855926513671875e-03,NULL,0,NULL,5,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-191223141)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (12884901894,'run/map:1/3/time.sleep#1',NULL,'pure',X'9FCA51987C96BA92D35F303353B7065F31114501C9F2AFA37463FF1FDFFE8F1F',NULL,NULL,'0.001','kinds.lua:32',1795985001.45529,1.329898834228515625e-03,NULL,0,NULL,4,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901894,'run/map:1/3/time.sleep#1',NULL,'pure',X'9FCA51987C96BA92D35F303353B7065F31114501C9F2AFA37463FF1FDFFE8F1F',NULL,NULL,'0.001','kinds.lua:32',1.79598567159485292439e+09,1.2290477752685546875e-03,NULL,0,NULL,4,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-2120480672)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (17179869185,'run/run.start#1',NULL,'idempotent',X'8D7253A8ADACB4946B5E98C87FD31472A235EB96E86E29D5234743515CBC3EA9',NULL,NULL,'{"id":"child","input":21,"workflow":"child"}','kinds.lua:40',1.79598500146127605442e+09,6.148815155029296875e-04,NULL,0,NULL,1,0,'value','"child"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869185,'run/run.start#1',NULL,'idempotent',X'8D7253A8ADACB4946B5E98C87FD31472A235EB96E86E29D5234743515CBC3EA9',NULL,NULL,'{"id":"child","input":21,"workflow":"child"}','kinds.lua:40',1.79598567160004305839e+09,5.1403045654296875e-04,NULL,0,NULL,1,0,'value','"child"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1073876695)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (17179869186,'run/run.start#2',NULL,'idempotent',X'5B7AF7750E7762B66D510F8E51215EB817C855967958C492BADB8141CFDE012B',NULL,NULL,'{"input":22,"workflow":"child"}','kinds.lua:40',1.79598500146198797227e+09,1.23310089111328125e-03,NULL,0,NULL,2,2,'value','"3b76dc0b9085dc60"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869186,'run/run.start#2',NULL,'idempotent',X'5B7AF7750E7762B66D510F8E51215EB817C855967958C492BADB8141CFDE012B',NULL,NULL,'{"input":22,"workflow":"child"}','kinds.lua:40',1.79598567160060691837e+09,9.009838104248046875e-04,NULL,0,NULL,2,2,'value','"3b76dc0b9085dc60"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,855229753)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (17179869187,'run/run.await#1',NULL,'pure',X'768E4FCE26E1B2D0D678AAC99866A95292D4839182AA0BE8703CF879F0FC56BF',NULL,NULL,'{"id":"child"}','kinds.lua:41',1.79598500146336388584e+09,2.5691986083984375e-03,NULL,0,NULL,3,4,'value','{"result":42,"state":"done"}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869187,'run/run.await#1',NULL,'pure',X'768E4FCE26E1B2D0D678AAC99866A95292D4839182AA0BE8703CF879F0FC56BF',NULL,NULL,'{"id":"child"}','kinds.lua:41',1.79598567160155606265e+09,1.689910888671875e-03,NULL,0,NULL,3,4,'value','{"result":42,"state":"done"}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-965666575)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (17179869188,'run/run.await#2',NULL,'pure',X'BE7BF81034875447952CC4AC842C14607DF714538135193AA73E2C1253C8121F',NULL,NULL,'{"id":"3b76dc0b9085dc60"}','kinds.lua:41',1.79598500146597695346e+09,4.62055206298828125e-04,NULL,0,NULL,4,6,'value','{"result":44,"state":"done"}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869188,'run/run.await#2',NULL,'pure',X'BE7BF81034875447952CC4AC842C14607DF714538135193AA73E2C1253C8121F',NULL,NULL,'{"id":"3b76dc0b9085dc60"}','kinds.lua:41',1795985671.60327,4.85897064208984375e-04,NULL,0,NULL,4,6,'value','{"result":44,"state":"done"}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1085488391)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (21474836481,'run/step double:1/step#1',NULL,'unsafe',X'AEF56CB7A67647E2F1D77CDAD00ABD9A9B66878D3CB7004BD01C17FC12C076B4',NULL,NULL,'{"name":"double"}',NULL,1.79598500146456289288e+09,6.220340728759765625e-04,NULL,0,1,1,0,'value','42',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (21474836481,'run/step double:1/step#1',NULL,'unsafe',X'AEF56CB7A67647E2F1D77CDAD00ABD9A9B66878D3CB7004BD01C17FC12C076B4',NULL,NULL,'{"name":"double"}',NULL,1.79598567160109305381e+09,1.2290477752685546875e-03,NULL,0,1,1,0,'value','42',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-512080650)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (25769803777,'run/step double:1/step#1',NULL,'unsafe',X'AEF56CB7A67647E2F1D77CDAD00ABD9A9B66878D3CB7004BD01C17FC12C076B4',NULL,NULL,'{"name":"double"}',NULL,1.79598500146530508998e+09,5.86986541748046875e-04,NULL,0,1,1,0,'value','44',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (25769803777,'run/step double:1/step#1',NULL,'unsafe',X'AEF56CB7A67647E2F1D77CDAD00ABD9A9B66878D3CB7004BD01C17FC12C076B4',NULL,NULL,'{"name":"double"}',NULL,1.79598567160188198089e+09,8.380413055419921875e-04,NULL,0,1,1,0,'value','44',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1801877893)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (30064771073,'run/run.signal#1',NULL,'pure',X'8E8C2C07B86973C23AB6DD32AD16E2AB012F6924C8E8DF9209433BAA4968221B',NULL,NULL,'{"name":"paid"}','kinds.lua:45',1.79598500146834111216e+09,9.08374786376953125e-05,NULL,NULL,NULL,1,0,'value','{"value":{"amount":12.5}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771073,'run/run.signal#1',NULL,'pure',X'8E8C2C07B86973C23AB6DD32AD16E2AB012F6924C8E8DF9209433BAA4968221B',NULL,NULL,'{"name":"paid"}','kinds.lua:45',1.79598567161176204684e+09,1.700878143310546875e-03,NULL,NULL,NULL,1,0,'value','{"value":{"amount":12.5}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1815222696)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (30064771074,'run/run.signal#2',NULL,'pure',X'C214821B0E102E0F652EA742CCA7BDA705494B42AF9FA45E1C2A2B0E74AC34CF',NULL,NULL,'{"name":"paid","timeout":0.005}','kinds.lua:46',1.7959850014691119194e+09,5.35297393798828125e-03,NULL,0,NULL,2,2,'error',NULL,NULL,'{"$error":{"kind":"timeout","message":"no signal \"paid\" came in time"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771074,'run/run.signal#2',NULL,'pure',X'C214821B0E102E0F652EA742CCA7BDA705494B42AF9FA45E1C2A2B0E74AC34CF',NULL,NULL,'{"name":"paid","timeout":0.005}','kinds.lua:46',1.79598567161441707612e+09,6.1810016632080078125e-03,NULL,0,NULL,2,2,'error',NULL,NULL,'{"$error":{"kind":"timeout","message":"no signal \"paid\" came in time"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,-1248191512)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (30064771075,'run/run.patched#1',NULL,'pure',X'DF3DA8009237FA032035E5A2B8908DF3F3A99A4FB58CFCB5D2B6481CE469509B',NULL,NULL,'{"name":"later"}','kinds.lua:47',1.79598500147453808781e+09,1.50203704833984375e-05,NULL,1,NULL,3,4,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771075,'run/run.patched#1',NULL,'pure',X'DF3DA8009237FA032035E5A2B8908DF3F3A99A4FB58CFCB5D2B6481CE469509B',NULL,NULL,'{"name":"later"}','kinds.lua:47',1.79598567162066292761e+09,1.21593475341796875e-05,NULL,1,NULL,3,4,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1951958299)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (34359738369,'run/db.open#1',NULL,'idempotent',X'63F3FB925A36B07A52A9A7CC902D80605B9644EAB951003D197C26E58C8F165F',NULL,NULL,'{"path":"shop.db"}','kinds.lua:51',1.79598500147646403311e+09,1.7039775848388671875e-03,NULL,0,NULL,1,0,'stream',NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"about":{"path":"shop.db"},"came":[0],"closed":{"inline":false},"rests":false}',NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738369,'run/db.open#1',NULL,'idempotent',X'63F3FB925A36B07A52A9A7CC902D80605B9644EAB951003D197C26E58C8F165F',NULL,NULL,'{"path":"shop.db"}','kinds.lua:51',1.79598567162277293206e+09,8.17203521728515625e-03,NULL,0,NULL,1,0,'stream',NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"about":{"path":"shop.db"},"came":[0],"closed":{"inline":false},"rests":false}',NULL,1547474449)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (34359738370,'run/db.write#1',NULL,'unsafe',X'63B69DA88E2836DC0D9EA197BC83E14E7748A826EC0BFC2FA971DF2042BFF936',NULL,NULL,'{"db":"shop.db","sql":"CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, item TEXT, bytes BLOB)"}','kinds.lua:52',1.79598500147827196118e+09,1.8100738525390625e-03,NULL,0,1,2,2,'value','{"changes":0,"columns":{},"rows":{}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738370,'run/db.write#1',NULL,'unsafe',X'63B69DA88E2836DC0D9EA197BC83E14E7748A826EC0BFC2FA971DF2042BFF936',NULL,NULL,'{"db":"shop.db","sql":"CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, item TEXT, bytes BLOB)"}','kinds.lua:52',1.7959856716310610771e+09,5.0179958343505859375e-03,NULL,0,1,2,2,'value','{"changes":0,"columns":{},"rows":{}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1304930066)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (34359738371,'run/db.begin#1',NULL,'pure',X'73540136DAF597F1359F1C5D91541C7CE3CC2FBE94E26EBFDD5B84B3B31F42E5',NULL,NULL,'{"db":"shop.db","depth":0}','kinds.lua:53',1.79598500148012590405e+09,6.198883056640625e-05,NULL,0,NULL,3,4,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738371,'run/db.begin#1',NULL,'pure',X'73540136DAF597F1359F1C5D91541C7CE3CC2FBE94E26EBFDD5B84B3B31F42E5',NULL,NULL,'{"db":"shop.db","depth":0}','kinds.lua:53',1.79598567163612198829e+09,6.29425048828125e-05,NULL,0,NULL,3,4,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-303363362)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (34359738372,'run/db.write#2',NULL,'pure',X'E731F348D7CEC02FB28A1DED5F93DC53E07184B285CC3E159F3E0FE7EE3D5987',NULL,NULL,'{"db":"shop.db","depth":0,"params":["lamp",{"$bytes":"AP8="}],"sql":"INSERT INTO orders (item, bytes) VALUES (?, ?)"}','kinds.lua:53',1.79598500148027396205e+09,6.60419464111328125e-05,NULL,0,NULL,4,6,'value','{"changes":1,"columns":{},"last_id":1,"rows":{}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738372,'run/db.write#2',NULL,'pure',X'E731F348D7CEC02FB28A1DED5F93DC53E07184B285CC3E159F3E0FE7EE3D5987',NULL,NULL,'{"db":"shop.db","depth":0,"params":["lamp",{"$bytes":"AP8="}],"sql":"INSERT INTO orders (item, bytes) VALUES (?, ?)"}','kinds.lua:53',1795985671.63626,1.590251922607421875e-04,NULL,0,NULL,4,6,'value','{"changes":1,"columns":{},"last_id":1,"rows":{}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1454740837)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (34359738373,'run/db.commit#1',NULL,'unsafe',X'73540136DAF597F1359F1C5D91541C7CE3CC2FBE94E26EBFDD5B84B3B31F42E5',NULL,NULL,'{"db":"shop.db","depth":0}','kinds.lua:53',1.7959850014803569317e+09,6.88076019287109375e-04,NULL,0,1,5,8,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738373,'run/db.commit#1',NULL,'unsafe',X'73540136DAF597F1359F1C5D91541C7CE3CC2FBE94E26EBFDD5B84B3B31F42E5',NULL,NULL,'{"db":"shop.db","depth":0}','kinds.lua:53',1.79598567163644099236e+09,4.7519207000732421875e-03,NULL,0,1,5,8,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1450068934)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (34359738374,'run/db.query#1',NULL,'pure',X'DE0FAF73E6290EC697DC85491033EA6F49B33B5A8D88BD0ECEC7FB682ACEA843',NULL,NULL,'{"db":"shop.db","max":100001,"sql":"SELECT * FROM orders"}','kinds.lua:54',1.79598500148108911511e+09,8.74996185302734375e-04,NULL,0,NULL,6,10,'value','{"columns":["id","item","bytes"],"more":false,"rows":[[1,"lamp",{"$bytes":"AP8="}]]}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738374,'run/db.query#1',NULL,'pure',X'DE0FAF73E6290EC697DC85491033EA6F49B33B5A8D88BD0ECEC7FB682ACEA843',NULL,NULL,'{"db":"shop.db","max":100001,"sql":"SELECT * FROM orders"}','kinds.lua:54',1.79598567164125609398e+09,4.24861907958984375e-04,NULL,0,NULL,6,10,'value','{"columns":["id","item","bytes"],"more":false,"rows":[[1,"lamp",{"$bytes":"AP8="}]]}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1111107682)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (38654705665,'run/step broken:1/step#1',NULL,'unsafe',X'35D70EDFAE21ED91083053AD91EDE4B9D9787A40B0E342A9B047CF4C3BBB6AEB',NULL,NULL,'{"name":"broken"}','kinds.lua:58',1.7959850014841780663e+09,1.2028217315673828125e-03,NULL,0,1,1,0,'error',NULL,NULL,'{"$error":{"kind":"tool","message":"the bank was closed","traceback":{"$text":"dcbd3oC_qOCIGVnHU3YR"},"where":"kinds.lua:58"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (38654705665,'run/step broken:1/step#1',NULL,'unsafe',X'35D70EDFAE21ED91083053AD91EDE4B9D9787A40B0E342A9B047CF4C3BBB6AEB',NULL,NULL,'{"name":"broken"}','kinds.lua:58',1.79598567164875197411e+09,1.4860630035400390625e-03,NULL,0,1,1,0,'error',NULL,NULL,'{"$error":{"kind":"tool","message":"the bank was closed","traceback":{"$text":"8Y63mylecrsfQs8hz8rY"},"where":"kinds.lua:58"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,-991440765)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (38654705666,'run/time.sleep#1',NULL,'pure',X'9FCA51987C96BA92D35F303353B7065F31114501C9F2AFA37463FF1FDFFE8F1F',NULL,NULL,'0.001','kinds.lua:59',1.79598500148541307449e+09,1.557826995849609375e-03,NULL,0,NULL,2,2,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (38654705666,'run/time.sleep#1',NULL,'pure',X'9FCA51987C96BA92D35F303353B7065F31114501C9F2AFA37463FF1FDFFE8F1F',NULL,NULL,'0.001','kinds.lua:59',1.7959856716502718925e+09,1.306056976318359375e-03,NULL,0,NULL,2,2,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-2077044057)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (42949672961,'run/step ask:1/step#1',NULL,'unsafe',X'ED304784B257940AC45ECB6C90FA0E5ABCA42543E0D0BFE2E47C422A748E73C6',NULL,NULL,'{"name":"ask"}','kinds.lua:65',1.79598500148873591424e+09,3.78131866455078125e-04,NULL,0,1,1,0,'value','"asked"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (42949672961,'run/step ask:1/step#1',NULL,'unsafe',X'ED304784B257940AC45ECB6C90FA0E5ABCA42543E0D0BFE2E47C422A748E73C6',NULL,NULL,'{"name":"ask"}','kinds.lua:65',1.79598567165388298032e+09,1.8780231475830078125e-03,NULL,0,1,1,0,'value','"asked"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,828065532)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks") VALUES (42949672962,'run/run.signal#1',NULL,'pure',X'BD5FA626F0015F2C1C200D6C0806629B3664555B18576698D3E93208E8B47C64',NULL,NULL,'{"name":"go"}','kinds.lua:66',1.79598500148913908002e+09,NULL,NULL,NULL,NULL,NULL,2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (42949672962,'run/run.signal#1',NULL,'pure',X'BD5FA626F0015F2C1C200D6C0806629B3664555B18576698D3E93208E8B47C64',NULL,NULL,'{"name":"go"}','kinds.lua:66',1.79598567165579199797e+09,NULL,NULL,NULL,NULL,NULL,2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,70689947)
 ;
 CREATE TABLE runs (
   -- A durable run: one call of a workflow.
@@ -324,6 +363,7 @@ CREATE TABLE runs (
   error TEXT,
   code ANY,                      -- what tells one code of the workflow from another
   seed ANY NOT NULL,             -- its ids and random numbers follow from this
+  snapshots INTEGER NOT NULL DEFAULT 0, -- how often it began anew from its state; the records before are gone
   epoch INTEGER NOT NULL DEFAULT 0,    -- how often a process has taken it up
   calls INTEGER NOT NULL DEFAULT 0,    -- of models
   tokens INTEGER NOT NULL DEFAULT 0,
@@ -331,28 +371,45 @@ CREATE TABLE runs (
   printed INTEGER NOT NULL DEFAULT 0,  -- prints that are in its records
   parent INTEGER,                -- number of the run that started it
   fork_of INTEGER,               -- number of the run whose records up to fork_at it began with
-  fork_at INTEGER
+  fork_at INTEGER,
+  sum INTEGER                    -- 32 bits of id, workflow, input, result, error: damage is seen
 ) STRICT
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at") VALUES (1,'agent','agent','done',NULL,1.79598500138519096371e+09,1.79598500144001603125e+09,'"Oslo"','"Take one."',NULL,NULL,'agent',0,2,160,5724,0,NULL,NULL,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (1,'agent','agent','done',NULL,1.79598567152686595916e+09,1.79598567158021593095e+09,'"Oslo"','"Take one."',NULL,NULL,'agent',0,0,2,160,5724,0,NULL,NULL,NULL,-1822171880)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at") VALUES (2,'stream','stream','done',NULL,1.79598500144119811055e+09,1795985001.44798,'21','["Once"," upon"," a"," time,"," in"," Oslo."]',NULL,NULL,'stream',0,0,0,4622,1,NULL,NULL,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (2,'stream','stream','done',NULL,1.79598567158114600186e+09,1.79598567158781790729e+09,'21','["Once"," upon"," a"," time,"," in"," Oslo."]',NULL,NULL,'stream',0,0,0,0,4623,1,NULL,NULL,NULL,-1631536727)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at") VALUES (3,'race','race','done',NULL,1.79598500144887590406e+09,1.79598500145910406114e+09,'21','{"late":true,"squares":[1,4,9],"value":2,"which":"fast505","why":"timeout"}',NULL,NULL,'race',0,0,0,4391,0,NULL,NULL,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (3,'race','race','done',NULL,1795985671.5889,1.79598567159850788115e+09,'21','{"late":true,"squares":[1,4,9],"value":2,"which":"fast505","why":"timeout"}',NULL,NULL,'race',0,0,0,0,4391,0,NULL,NULL,NULL,-437413887)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at") VALUES (4,'parent','parent','done',NULL,1.79598500146003794671e+09,1.79598500146647405625e+09,'21','[42,44]',NULL,NULL,'parent',0,0,0,4170,0,NULL,NULL,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (4,'parent','parent','done',NULL,1.79598567159922289848e+09,1.79598567160378694536e+09,'21','[42,44]',NULL,NULL,'parent',0,0,0,0,4170,0,NULL,NULL,NULL,-1982096550)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at") VALUES (5,'child','child','done',NULL,1.79598500146136188506e+09,1.79598500146536302563e+09,'21','42',NULL,NULL,'child',0,0,0,3508,0,NULL,NULL,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (5,'child','child','done',NULL,1.79598567160010790825e+09,1.79598567160235190391e+09,'21','42',NULL,NULL,'child',0,0,0,0,3508,0,NULL,NULL,NULL,-1881219163)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at") VALUES (6,'3b76dc0b9085dc60','child','done',NULL,1.79598500146210694316e+09,1.79598500146595501901e+09,'22','44',NULL,NULL,'3b76dc0b9085dc60',0,0,0,3508,0,NULL,NULL,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (6,'3b76dc0b9085dc60','child','done',NULL,1.7959856716006879807e+09,1795985671.60275,'22','44',NULL,NULL,'3b76dc0b9085dc60',0,0,0,0,3508,0,NULL,NULL,NULL,-385793219)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at") VALUES (7,'signal','signal','done',NULL,1.79598500146694803241e+09,1.7959850014746189117e+09,'21','{"none":true,"paid":{"amount":12.5},"patched":true,"why":"timeout"}',NULL,NULL,'signal',0,0,0,3905,0,NULL,NULL,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (7,'signal','signal','done',NULL,1.79598567160434889793e+09,1.79598567162074089055e+09,'21','{"none":true,"paid":{"amount":12.5},"patched":true,"why":"timeout"}',NULL,NULL,'signal',0,0,0,0,3905,0,NULL,NULL,NULL,-1207853310)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at") VALUES (8,'database','database','done',NULL,1.79598500147555899622e+09,1.79598500148273611072e+09,'21','[ {"bytes":{"$bytes":"AP8="},"id":1,"item":"lamp"}]',NULL,NULL,'database',0,0,0,4826,0,NULL,NULL,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (8,'database','database','done',NULL,1.79598567162157702441e+09,1795985671.64277,'21','[ {"bytes":{"$bytes":"AP8="},"id":1,"item":"lamp"}]',NULL,NULL,'database',0,0,0,0,4826,0,NULL,NULL,NULL,1511077107)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at") VALUES (9,'error','error','failed',NULL,1.79598500148324608806e+09,1.79598500148729896546e+09,'21',NULL,'{"$error":{"kind":"limit","message":"enough: the bank was closed","traceback":{"$text":"btHfaoDqm3XUOld3XOnS"},"where":"kinds.lua:60"}}',NULL,'error',0,0,0,5266,0,NULL,NULL,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (9,'error','error','failed',NULL,1.79598567164570689204e+09,1.79598567165185594562e+09,'21',NULL,'{"$error":{"kind":"limit","message":"enough: the bank was closed","traceback":{"$text":"v8euvJp9QyCy-PDYmJ5d"},"where":"kinds.lua:60"}}',NULL,'error',0,0,0,0,5259,0,NULL,NULL,NULL,1766385604)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at") VALUES (10,'waits','waits','waiting','signal go',1.79598500148786091807e+09,1.79598500148918604852e+09,'1',NULL,NULL,NULL,'waits',0,0,0,3686,0,NULL,NULL,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (10,'waits','waits','waiting','signal go',1.79598567165257191665e+09,1.79598567165584301953e+09,'1',NULL,NULL,NULL,'waits',0,0,0,0,3686,0,NULL,NULL,NULL,-1604134669)
+;
+CREATE TABLE sessions (
+  -- A conversation that is kept: agent:session { id = } (stoke sessions).
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  id ANY NOT NULL UNIQUE,
+  agent ANY NOT NULL,            -- the agent that it was begun with
+  speaker ANY NOT NULL,          -- the agent that answers next: after a handoff another one
+  turns INTEGER NOT NULL DEFAULT 0,
+  messages INTEGER NOT NULL DEFAULT 0,
+  first INTEGER NOT NULL DEFAULT 1, -- number of the oldest message that is still sent
+  summary TEXT,                  -- of those before it
+  created REAL NOT NULL,
+  changed REAL NOT NULL,
+  fork_of ANY,                   -- id of the session that it began as, after so many turns
+  fork_at INTEGER
+) STRICT
 ;
 CREATE TABLE signals (
   -- What was sent to a run from outside.
@@ -365,7 +422,7 @@ CREATE TABLE signals (
   taken INTEGER                  -- number of the record that has it
 ) STRICT
 ;
-INSERT INTO "signals" ("number","run","name","value","once","sent","taken") VALUES (1,7,'paid','{"amount":12.5}',NULL,1.79598500146737289425e+09,1)
+INSERT INTO "signals" ("number","run","name","value","once","sent","taken") VALUES (1,7,'paid','{"amount":12.5}',NULL,1.79598567161132192612e+09,1)
 ;
 CREATE TABLE sources (
   -- The code that a run goes on on.
@@ -396,9 +453,28 @@ INSERT INTO "sources" ("run","number","name","hash") VALUES (9,1,'main kinds.lua
 ;
 INSERT INTO "sources" ("run","number","name","hash") VALUES (10,1,'main kinds.lua','rkBK9hsn6GsES9b_NYBr')
 ;
+CREATE TABLE turns (
+  -- The turns of sessions, those that failed, too. Each is a run while it lasts; its messages come with its end.
+  session INTEGER,
+  serial INTEGER,
+  state TEXT NOT NULL CHECK (state IN ('begun', 'done', 'failed', 'cancelled')),
+  turn INTEGER,                  -- the how manieth of the conversation
+  key ANY,                       -- what the caller calls it: the same key is the same turn
+  run ANY,                       -- runs.id
+  process INTEGER,               -- that began it
+  began REAL NOT NULL,
+  ended REAL,
+  messages INTEGER,              -- of the session after it, as all that follows
+  speaker ANY,
+  first INTEGER,
+  summary TEXT,
+  result TEXT,                   -- what the turn gave, without its messages
+  PRIMARY KEY (session, serial)
+) STRICT, WITHOUT ROWID
+;
 CREATE TABLE uses (
-  -- Which run needs which content; what no run needs is deleted with the last of them.
-  run INTEGER,
+  -- Which run needs which content; what nobody needs is deleted with the last of them.
+  run INTEGER,                   -- a session's messages: its number below zero
   content INTEGER,               -- contents.id
   PRIMARY KEY (run, content)
 ) STRICT, WITHOUT ROWID
@@ -407,27 +483,33 @@ INSERT INTO "uses" ("run","content") VALUES (1,1)
 ;
 INSERT INTO "uses" ("run","content") VALUES (1,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (2,1)
+INSERT INTO "uses" ("run","content") VALUES (2,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (3,1)
+INSERT INTO "uses" ("run","content") VALUES (3,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (4,1)
+INSERT INTO "uses" ("run","content") VALUES (4,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (5,1)
+INSERT INTO "uses" ("run","content") VALUES (5,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (6,1)
+INSERT INTO "uses" ("run","content") VALUES (6,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (7,1)
+INSERT INTO "uses" ("run","content") VALUES (7,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (8,1)
+INSERT INTO "uses" ("run","content") VALUES (8,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (9,1)
+INSERT INTO "uses" ("run","content") VALUES (9,2)
 ;
 INSERT INTO "uses" ("run","content") VALUES (9,3)
 ;
 INSERT INTO "uses" ("run","content") VALUES (9,4)
 ;
-INSERT INTO "uses" ("run","content") VALUES (10,1)
+INSERT INTO "uses" ("run","content") VALUES (10,2)
+;
+CREATE INDEX mail_dead ON mail (actor, number) WHERE state='dead'
+;
+CREATE UNIQUE INDEX mail_once ON mail (actor, once) WHERE once IS NOT NULL
+;
+CREATE INDEX mail_waiting ON mail (actor, number) WHERE state='waiting'
 ;
 CREATE INDEX runs_by_origin ON runs (fork_of) WHERE fork_of IS NOT NULL
 ;
@@ -436,4 +518,8 @@ CREATE INDEX runs_by_state ON runs (state, number)
 CREATE INDEX signals_of_run ON signals (run) WHERE taken IS NULL
 ;
 CREATE UNIQUE INDEX signals_once ON signals (run, once) WHERE once IS NOT NULL
+;
+CREATE UNIQUE INDEX turns_by_key ON turns (session, key) WHERE key IS NOT NULL
+;
+CREATE UNIQUE INDEX turns_present ON turns (session) WHERE state='begun'
 ;

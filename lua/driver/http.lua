@@ -12,6 +12,7 @@ local effect = require "core.effect"
 local errors = require "core.errors"
 local frames = require "core.frame"
 local http = require "host.http"
+local json = require "core.json"
 local policy = require "core.gate.policy"
 local random = require "core.random"
 local time = require "host.time"
@@ -132,7 +133,17 @@ local function fetch(asked)
   return { status = status, head = head, body = body }, status, head
 end
 
+--- What a person says came of a request: its status is needed, JSON may be written as it is.
+local function said(value)
+  local given = type(value) == "table" and value or {}
+  if math.type(given.status) ~= "integer" then return nil, '{"status":200,"body":"..."}' end
+  local body = given.body
+  if body ~= nil and type(body) ~= "string" then body = json.encode(body) end
+  return { status = given.status, head = type(given.head) == "string" and given.head or "", body = body or "" }
+end
+
 effect.define("http.request", {
+  said = said,
   subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known,
   run = function(q, call)
     q = with_key(q, call)

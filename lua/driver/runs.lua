@@ -4,6 +4,8 @@
 ---
 --- A request has `store`, the path of the file; nil looks for one where scripts keep theirs.
 
+require "core.driver.http"
+require "core.driver.proc"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local files = require "core.driver.runs.file"
@@ -325,6 +327,16 @@ define("decide", "idempotent", function(store, q)
     args = q.args, reason = q.reason, left = run.left, run = run.number }
 end)
 
+--- The outcome that a person names, as the run expects it of that effect.
+local function as_given(row, run, q)
+  local about = q.value ~= nil and effect.about(row.name)
+  if not about or not about.said then return q.value end
+  local value, form = about.said(q.value)
+  if value ~= nil then return value end
+  return nil, errors.new("usage", ("the outcome of #%d of %s, %s, is an object: %s"):format(row.number, run.id, row.name, form),
+    { hint = ("stoke resolve %s --value '%s'"):format(run.id, form) })
+end
+
 define("resolve", "idempotent", function(store, q)
   local parts, err = rows_of(store, q)
   if not parts then return nil, err end
@@ -342,8 +354,10 @@ define("resolve", "idempotent", function(store, q)
     if q.of then err.message = err.message:gsub(" is in doubt$", " is not in doubt") end
     return nil, err
   end
-  local ok
-  ok, err = store:resolve(run.id, row.key, { retry = q.retry, value = q.value, fail = q.fail })
+  local ok, value
+  value, err = as_given(row, run, q)
+  if err then return nil, err end
+  ok, err = store:resolve(run.id, row.key, { retry = q.retry, value = value, fail = q.fail })
   if ok == nil then return nil, err end
   tell(store, run.id)
   return { id = run.id, number = row.number, key = row.key, request = row.request, name = row.name, run = run.number,

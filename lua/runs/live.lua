@@ -182,7 +182,7 @@ local function finish(entry, results, log, definition)
   end
   if entry.journal and entry.journal:broken() then return park(entry, err, log) end
   local state = state_of(err)
-  local refused = log:finish(state, not err and results[1] or nil, err)
+  local refused = log:finish(state, not err and results[1] or nil, err, entry.journal and entry.journal.deliveries)
   if not refused and definition and definition.finish then refused = definition.finish(log, entry, state, err) end
   if refused then
     refused.message = ("run %s: what it returned is not kept: %s"):format(entry.id, refused.message)

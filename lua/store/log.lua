@@ -26,6 +26,7 @@ local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec
 ---@field tokens integer
 local Log = {}
 Log.__index = Log
+Log.texts = true
 
 -- Bytes of deliveries that are squeezed: some 40 ms for the largest.
 local SQUEEZED_MAX <const> = 1024 * 1024
@@ -43,6 +44,11 @@ local ROW = ("INSERT OR REPLACE INTO records (%s,sum) VALUES (%s,stoke_sum(?2,?3
   ("?,"):rep(25) .. "?")
 local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,took,sum) "
   .. "VALUES (?,?,?,?,?,?,?,?,?,?,'value',?,?,stoke_sum(?2,?3,?4,'value',?11,NULL,NULL))" -- one as most are
+local ASKED = "INSERT OR REPLACE INTO records (id,key,class,digest,base,kept,request,line,time,inline,at,name,inside,intent,asks,sum) "
+  .. "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,stoke_sum(?2,?3,?4,NULL,NULL,NULL,NULL))" -- its outcome is to come
+local VALUE = "UPDATE records SET inline=?,intent=?,seen=?,outcome='value',value=?,took=?,lengths=NULL,error=NULL,facts=NULL,"
+  .. "more=NULL,input_tokens=NULL,output_tokens=NULL,seconds=NULL,asks=NULL,"
+  .. "sum=stoke_sum(key,class,digest,'value',?4,NULL,NULL) WHERE id=?"
 local DONE = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,value=?,lengths=?,error=?,facts=?,more=?,"
   .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL,"
   .. "sum=stoke_sum(key,class,digest,?4,?5,?6,?7) WHERE id=?"
@@ -72,7 +78,7 @@ local JOIN = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes) "
 local SQUEEZED = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes,size) VALUES (?,0,?,?,?)"
 local JOINED = "DELETE FROM deliveries WHERE run=? AND first>0"
 local RESTART = "UPDATE runs SET input=?,workflow=?,seed=?,changed=?,calls=?,tokens=?,bytes=0,printed=0,state='running',waits=NULL,"
-  .. "snapshots=snapshots+1 WHERE number=?"
+  .. "snapshots=snapshots+1,sum=stoke_sum(id,?2,?1,result,error) WHERE number=?"
 local DROP = { "DELETE FROM records WHERE id BETWEEN ?1<<32 AND (?1<<32)+4294967295",
   "DELETE FROM pieces WHERE record BETWEEN ?1<<32 AND (?1<<32)+4294967295", "DELETE FROM deliveries WHERE run=?1",
   "DELETE FROM modules WHERE run=?1", "DELETE FROM decisions WHERE run=?1",
@@ -127,6 +133,12 @@ function Log:row(row, raw)
   mark(self, row, NEW)
   return true
 end
+
+--- A value as it is kept in an outcome's `text`.
+---@param value any
+---@return string|nil text nil without an error: it is not plain data
+---@return stoke.error|nil err `limit`
+function Log:text(value) return plain.encode(value, self.sink, false, self.store.limit) end
 
 --- Its work begins: from now on it is in doubt until it has an outcome.
 ---@param row stoke.journal.row
@@ -367,9 +379,6 @@ end
 
 M.whole = whole
 
-local NOTHING = whole(null)
-NOTHING.kind = null
-
 --- A row that is written for the first time.
 local function insert(self, row, batch)
   local number, sink = row.number, self.sink
@@ -382,9 +391,15 @@ local function insert(self, row, batch)
   elseif request ~= nil then
     request, base, kept = self.requests:encode(request, number, sink)
   end
-  local made = outcome and (self.made[row] or outcome_of(outcome, sink))
   self.bytes = self.bytes + ROW_BYTES + #row.key + (request and #request or 0)
   local name = name_of(row.key, row.name)
+  if not outcome then
+    batch[#batch + 1] = { ASKED, id, row.key, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
+      request or null, row.where or null, row.time or null, flag(row.inline), row.at or null, name, flag(row.inside),
+      flag(row.intent), asks_of(self, row) }
+    return
+  end
+  local made = self.made[row] or outcome_of(outcome, sink)
   if type(made) == "string" then
     self.bytes = self.bytes + #made
     if name == null and not kept and not row.inside and not row.intent then
@@ -396,9 +411,8 @@ local function insert(self, row, batch)
     end
     made = whole(made)
   end
-  local value, lengths = made and made.value or null, null
-  if outcome and outcome.items then value, lengths = items_of(self, row, batch) end
-  made = made or NOTHING
+  local value, lengths = made.value, null
+  if outcome.items then value, lengths = items_of(self, row, batch) end
   batch[#batch + 1] = { ROW, id, row.key, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
     request or null, row.where or null, row.time or null, row.took or null, flag(row.inline), row.seen or null, row.at or null,
     made.kind, value or null, made.facts, name, flag(row.inside), flag(row.intent), lengths or null, made.err, made.more,
@@ -414,7 +428,11 @@ local function update(self, row, what, batch)
     return
   end
   local made = self.made[row] or what & OUTCOME ~= 0 and outcome_of(outcome, self.sink)
-  if type(made) == "string" then made = whole(made) end
+  if type(made) == "string" then
+    self.bytes = self.bytes + #made
+    batch[#batch + 1] = { VALUE, inline, intent, flag(row.seen), made, flag(row.took), id }
+    return
+  end
   if made and made.value ~= null then self.bytes = self.bytes + #made.value end
   if not outcome.items then
     if made then

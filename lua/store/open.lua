@@ -24,6 +24,9 @@ local function make_folder(path)
   return fs.mkdir(path, PRIVATE)
 end
 
+--- Bytes that are read at once, at most: more than the longest text that host.plain writes, so that what was kept can be read.
+local LONGEST <const> = 600 * 1024 * 1024
+
 local ELSEWHERE <const> = "or name another file: --store PATH"
 
 local function trouble(path, what, hint, err)
@@ -128,7 +131,7 @@ function M.open(path, options)
         { hint = "make it, and let this user write there; " .. ELSEWHERE, cause = err })
     end
   end
-  local db, err = engine.open(path, { host = true, create = create, readonly = readonly })
+  local db, err = engine.open(path, { host = true, create = create, readonly = readonly, limit = LONGEST })
   if not db then return nil, M.explain(path, err) end
   local ok
   if readonly then

@@ -199,6 +199,7 @@ CREATE TABLE messages (
   session INTEGER,
   number INTEGER,
   value TEXT NOT NULL,
+  sum INTEGER,                   -- 32 bits of value: damage is seen
   PRIMARY KEY (session, number)
 ) STRICT, WITHOUT ROWID]], [[
 CREATE TABLE actors (

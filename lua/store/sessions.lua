@@ -75,7 +75,8 @@ end
 
 -- ---- messages -----------------------------------------------------------------------------------------------------------------
 
-local MESSAGES = "SELECT number,value FROM messages WHERE session=? AND number BETWEEN ? AND ? ORDER BY number"
+local MESSAGES = "SELECT number,value,sum IS stoke_sum(value) FROM messages WHERE session=? AND number BETWEEN ? AND ? "
+  .. "ORDER BY number"
 
 local function damaged(store, session, what)
   local err = load.damaged(store, errors.new("protocol", ("the session %s: %s"):format(session.id, what)))
@@ -96,7 +97,7 @@ function M.messages(store, session, from, to)
     local rows, texts, contents = load.all(store, MESSAGES, session.number, from, to), {}, {}
     for i, r in ipairs(rows) do texts[i] = r[2] end
     if from == 1 then -- most of what it needs, or all
-      for _, r in ipairs(load.all(store, load.CONTENTS, -session.number)) do contents[r[1]] = r[2] end
+      for _, r in ipairs(load.all(store, load.CONTENTS, -session.number)) do contents[r[1]] = load.whole(r[1], r[2]) end
     else
       contents = errors.check(load.contents_of(store, texts))
     end
@@ -104,6 +105,7 @@ function M.messages(store, session, from, to)
       local number = from + i - 1
       if r[1] ~= number then error(damaged(store, session, ("message %d is missing"):format(number)), 0) end
       local read, message = pcall(codec.value, r[2], contents)
+      if r[3] == 0 then error(damaged(store, session, ("message %d is not as it was written"):format(number)), 0) end
       if not read or type(message) ~= "table" or type(message.role) ~= "string" then
         local why = not read and errors.wrap(message).message or "it is none"
         error(damaged(store, session, ("message %d cannot be read: %s"):format(number, why)), 0)
@@ -165,12 +167,13 @@ end
 
 local CONTENT = "INSERT OR IGNORE INTO contents (hash,value) VALUES (?,?)"
 local USE = "INSERT OR IGNORE INTO uses (run,content) SELECT ?,id FROM contents WHERE hash=?"
-local MESSAGE = "INSERT INTO messages (session,number,value) VALUES (?,?,?)"
+local MESSAGE = "INSERT INTO messages (session,number,value,sum) VALUES (?1,?2,?3,stoke_sum(?3))"
 
 -- ---- turns --------------------------------------------------------------------------------------------------------------------
 
 local INSERT = [[INSERT INTO sessions (id,agent,speaker,created,changed) VALUES (?1,?2,?2,?3,?3) ON CONFLICT (id) DO NOTHING]]
-local RUN = [[INSERT INTO runs (id,workflow,state,created,changed,input,seed,parent) VALUES (?1,?2,'running',?3,?3,?4,?1,?5)]]
+local RUN = [[INSERT INTO runs (id,workflow,state,created,changed,input,seed,parent,sum)
+  VALUES (?1,?2,'running',?3,?3,?4,?1,?5,stoke_sum(?1,?2,?4,NULL,NULL))]]
 local TURN = [[INSERT INTO turns (session,serial,state,key,run,process,began) VALUES (?,?,'begun',?,?,?,?)]]
 local BY_KEY = "SELECT serial,state,run,result,messages,turn FROM turns WHERE session=? AND key=?"
 
@@ -347,7 +350,7 @@ end
 local COPY = {
   [[INSERT INTO turns (session,serial,state,turn,began,ended,messages,speaker,first,summary)
     SELECT ?1,turn,'done',turn,began,ended,messages,speaker,first,summary FROM turns WHERE session=?2 AND turn<=?3 AND ?4=?4]],
-  "INSERT INTO messages SELECT ?1,number,value FROM messages WHERE session=?2 AND number<=?4 AND ?3=?3",
+  "INSERT INTO messages SELECT ?1,number,value,sum FROM messages WHERE session=?2 AND number<=?4 AND ?3=?3",
 }
 
 --- A second session that begins as this one was after so many turns. Its messages are the same rows of contents.

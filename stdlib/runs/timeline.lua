@@ -1,6 +1,7 @@
 --- The records of a run as a timeline: plain data, and lines for a terminal.
 
 local approve = require "stoke.approve"
+local effect = require "core.effect"
 local json = require "core.json"
 local show = require "stoke.show"
 local term = require "stoke.term"
@@ -218,15 +219,17 @@ end
 local function in_doubt(run, entry, several, entries)
   local id = words.id(run)
   local of = several and (" --of %d"):format(entry.number) or ""
+  local about = effect.about(entry.effect)
+  local form = about and about.said and select(2, about.said()) -- that of what somebody writes
   local inner = entry.doubt and entries[entry.doubt]
   local begun = inner and ("It had begun #%d %s"):format(inner.number, inner.what) or "It was begun"
   return ([[
 #%d is in doubt: %s
   %s, and the process ended before the outcome was kept. Look whether it happened, then:
   stoke resolve %s%s --retry          it did not happen: do it (again)
-  stoke resolve %s%s --value JSON     it happened, and this is what came of it
+  stoke resolve %s%s --value %s     it happened, and this is what came of it
   stoke resolve %s%s --fail WHY       the run is told that it failed
-]]):format(entry.number, entry.what, begun, id, of, id, of, id, of)
+]]):format(entry.number, entry.what, begun, id, of, id, of, form and "'" .. form .. "'" or "JSON", id, of)
 end
 
 --- What a run waits for, and the commands that decide it; "" when nothing has to be decided.

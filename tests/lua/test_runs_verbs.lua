@@ -187,6 +187,14 @@ test("verbs: a fork that keeps what followed from another outcome is parked wher
   t.ok(here.run("runs").stdout:find "\ntrip%-7%-2  trip      parked +[%d.]+s  it does not go as recorded: diverged at #5: .-…  ")
 end)
 
+test("verbs: a script without stoke.main is refused before anything of it is done", { real = true }, function(t)
+  local here <close> = binary.place { ["top.lua"] = 'print "done"' }
+  t.eq({ out(here, "run", "--durable=a", "top.lua") }, { "", [[
+stoke: usage: top.lua has no stoke.main, which is what a durable run does
+  hint: put what the script does into it: stoke.main(function(args) ... end)
+]], 2 })
+end)
+
 test("verbs: an exported run is shown and played without its store", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)

@@ -6,23 +6,14 @@ local host = require "host.task"
 
 local M = {}
 
---- They may be left and begun again at any time.
-local WAITS <const> = { ["time.sleep"] = true, ["run.signal"] = true, ["run.await"] = true }
-
---- Is something of it at work?
+--- Is something of it at work? What waits for a timer, a signal, another run or a person may be left and begun again.
 local function busy(journal)
   if journal.replaying and not journal:at_end() then return false end -- it is not alive yet
-  for i = #journal.rows, 1, -1 do
-    local row = journal.rows[i]
-    local outcome = row.outcome
-    if not row.inside then
-      if not outcome and not WAITS[row.name] and not row.asks then return true end
-      local items = outcome and outcome.items
-      local last = items and items[#items]
-      if items and not outcome.closed and not (last and last.ended) then return true end
-    end
+  local waits = 0
+  for _, entry in ipairs(journal.waiting) do
+    if not entry.inside then waits = waits + 1 end
   end
-  return false
+  return journal.working > waits
 end
 
 --- Put it down, if nothing is at work.
@@ -30,6 +21,30 @@ end
 function M.try(journal)
   if journal.stopped or busy(journal) then return end
   journal:stop(errors.new("parked", "the code of the run has changed", { moves = true }))
+end
+
+--- A stream has ended, or was closed.
+---@param journal stoke.journal
+---@param row stoke.journal.row
+function M.left(journal, row)
+  if not journal.streams or not journal.streams[row] then return end
+  journal.streams[row] = nil
+  journal.working = journal.working - 1
+  if journal.moving then M.try(journal) end
+end
+
+--- The outcome of a row is there, and kept.
+---@param journal stoke.journal
+---@param row stoke.journal.row
+---@param stream any a stream was opened: it is at work until it ends
+function M.came(journal, row, stream)
+  if stream then
+    journal.streams = journal.streams or {}
+    journal.streams[row] = true
+    return
+  end
+  journal.working = journal.working - 1
+  if journal.moving then M.hold(journal) end
 end
 
 --- It is to be put down as soon as it can be.

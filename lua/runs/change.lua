@@ -166,9 +166,12 @@ function M.check(jobs, isolated)
     elseif os.clock() - began > M.LIMIT then
       checked.late = true
     elseif journal.schedule and not entry.over then
-      keep.flush(journal)
-      verdict.agrees, verdict.why = M.agrees(entry.run, journal:snapshot(), f, box.require, began + M.LIMIT)
-      checked.late = checked.late or verdict.agrees == nil
+      keep.commit(journal)
+      local kept = not entry.over and entry.store:load(entry.run)
+      if kept then
+        verdict.agrees, verdict.why = M.agrees(entry.run, kept, f, box.require, began + M.LIMIT)
+        checked.late = checked.late or verdict.agrees == nil
+      end
     end
     if not entry.over then checked.list[#checked.list + 1] = verdict end
   end

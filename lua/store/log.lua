@@ -44,8 +44,8 @@ local ROW = ("INSERT OR REPLACE INTO records (%s,sum) VALUES (%s,stoke_sum(?2,?3
   ("?,"):rep(25) .. "?")
 local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,took,sum) "
   .. "VALUES (?,?,?,?,?,?,?,?,?,?,'value',?,?,stoke_sum(?2,?3,?4,'value',?11,NULL,NULL))" -- one as most are
-local ASKED = "INSERT OR REPLACE INTO records (id,key,class,digest,base,kept,request,line,time,inline,at,name,inside,intent,asks,sum) "
-  .. "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,stoke_sum(?2,?3,?4,NULL,NULL,NULL,NULL))" -- its outcome is to come
+local ASKED = "INSERT OR REPLACE INTO records (id,key,class,digest,base,kept,request,line,time,inline,at,name,inside,intent,asks,"
+  .. "sum) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,stoke_sum(?2,?3,?4,NULL,NULL,NULL,NULL))" -- its outcome is to come
 local VALUE = "UPDATE records SET inline=?,intent=?,seen=?,outcome='value',value=?,took=?,lengths=NULL,error=NULL,facts=NULL,"
   .. "more=NULL,input_tokens=NULL,output_tokens=NULL,seconds=NULL,asks=NULL,"
   .. "sum=stoke_sum(key,class,digest,'value',?4,NULL,NULL) WHERE id=?"

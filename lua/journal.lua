@@ -20,6 +20,7 @@ local handler = require "core.coro".handler
 local host = require "host.task"
 local hash = require "core.hash"
 local keep = require "core.journal.keep"
+local moves = require "core.journal.move"
 local ordered = require "core.ordered"
 local outcomes = require "core.journal.outcome"
 local outputs = require "core.journal.output"
@@ -81,7 +82,7 @@ Journal.__name = "stoke.journal"
 ---@field came? integer[] of a stream: tokens that had come, each time somebody asked
 
 local function new(id, fields)
-  fields.id, fields.rows, fields.by_key, fields.count, fields.seen, fields.last = id, {}, {}, 0, 0, 0
+  fields.id, fields.rows, fields.by_key, fields.count, fields.seen, fields.last, fields.working = id, {}, {}, 0, 0, 0, 0
   fields.redactor, fields.modules, fields.wanted = redact.new(), {}, {}
   fields.output, fields.logged, fields.printed, fields.waiting = outputs.new(0), 0, 0, {}
   fields.told = "running"
@@ -90,15 +91,7 @@ end
 
 -- ---- rows --------------------------------------------------------------------------------------------------------------------
 
---- How bad it is to do an effect twice.
----@param def stoke.effect
----@param q any
----@return "pure"|"idempotent"|"unsafe"
-function M.class_of(def, q)
-  local class = def.class
-  if type(class) == "function" then class = class(q) end
-  return class or "unsafe"
-end
+M.class_of = outcomes.class_of
 
 --- Effects of a run after which its owner is told that it grows: each time it is taken up all of them are read again.
 M.MANY = 10000
@@ -143,6 +136,7 @@ function Journal:changed(row)
   if not self.log then return end
   keep.touch(self)
   self.log:changed(row)
+  if row.outcome and row.outcome.closed then moves.left(self, row) end
 end
 
 --- An item of a stream has come, or its end.
@@ -152,7 +146,9 @@ function Journal:item(row, entry)
   for i = #items, 1, -1 do
     if items[i] == entry then
       keep.touch(self)
-      return self.log:item(row, i)
+      local refused = self.log:item(row, i)
+      if entry.ended then moves.left(self, row) end
+      return refused
     end
   end
 end
@@ -195,12 +191,6 @@ local function intend(call)
   return err and err.kind == "cancelled" and err or nil
 end
 
-local function repeats(def, q)
-  local how = def.repeats
-  if type(how) == "function" then return how(q) end
-  return how
-end
-
 --- Before an effect is done of which a log is kept. Where the body of an effect is looked through, whatever changes the world in it
 --- counts, also what could be done again by itself: done again after it, the rest of the body would see another world.
 local function prepare(journal, row, call, def, q)
@@ -208,13 +198,16 @@ local function prepare(journal, row, call, def, q)
   call.row, call.since = row, row.time
   local inner = call.context.inside
   if inner == true or row.class == "pure" or def.through and def.through(q) then return end
-  if row.class == "unsafe" or inner and not repeats(def, q) then call.intend = intend end
+  if row.class == "unsafe" or inner and not outcomes.repeats(def, q) then call.intend = intend end
 end
 
 --- Do it, and keep what comes of it; what it raises, a mistake of its caller, too.
 function Journal:take(row, def, q, call, live)
   local visible = not call.context.inside
-  if visible then schedule.begin() end
+  if visible then
+    self.working = self.working + 1
+    schedule.begin()
+  end
   if self.log then prepare(self, row, call, def, q) end
   local guard = def.metered and inside(call, def, q)
   local ok, value, err = xpcall(live, handler, def, q, call)
@@ -228,7 +221,9 @@ function Journal:take(row, def, q, call, live)
   end
   failed = self:put(row, outcome) or failed
   if def.lasting and err == nil and self.log then keep.barrier(self) end
+  if visible then moves.came(self, row, def.stream and err == nil) end
   if visible then row.inline = schedule.finish() end
+  if self.stopped then return nil, self.stopped end
   if def.lasting and row.inline then self:changed(row) end -- the barrier was there before this
   if call.meter then budgets.show(call.meter) end
   if outcome.raised then error(err, 0) end

@@ -24,6 +24,10 @@ M.by_name, M.by_path = {}, {}
 --- The change in progress; see lua/reload.lua. Its bodies run in one slice of one task, so no other task can see it.
 M.change = nil
 
+--- What a reload does about durable runs; nil in a process that has none. Set by lua/runs.lua.
+---@type { check: function, apply: function, forget: function }|nil
+M.runs = nil
+
 --- Listener for new files: fun(file).
 M.listener = nil
 

@@ -248,7 +248,11 @@ function M.effect_error(place)
 end
 
 --- Run f with effects and waits disabled, for a limited time.
-local function run_isolated(change, f)
+---@param change table takes `failed`; `missing`: it stopped for a module
+---@param f function
+---@return boolean ok
+---@return any err
+function M.isolated(change, f)
   local scope <close> = scopes.open {}
   local reason = errors.new("script", "an effect in the body of a file")
   scope.cancelled, scope.overdue, scope.aside = reason, true, true -- overdue: `<close>` handlers cannot wait either
@@ -328,7 +332,7 @@ local function attempt(jobs, found)
   change.saved = snapshot()
   local _ <close> = setmetatable({ change = change }, Guard)
   modules.change = change
-  local ok, err = run_isolated(change, function()
+  local ok, err = M.isolated(change, function()
     for _, job in ipairs(jobs) do
       if not job.done then change:do_job(job) end
     end

@@ -3,6 +3,7 @@
 --- A run lives below the host, not below who started it. One process has it at a time: it holds a lock of the kernel, so a process
 --- that is gone has none. Other processes reach it through the store.
 
+local changes = require "core.runs.change"
 local code = require "core.runs.code"
 local errors = require "core.errors"
 local fs = require "host.fs"
@@ -171,11 +172,19 @@ function M.define(name, f, options)
     box.workflows[name] = definition
     return definition
   end
+  if not definition.prepare then modules.made("workflow", name, definition) end
   modules.commit(function() M.defined[name] = definition end) -- a reload that fails leaves the old one
   if modules.change then return definition end
   if modules.body() then script.after_body = M.resume_all else M.resume_all() end
   return definition
 end
+
+--- What a reload needs of the runs; see lua/runs/change.lua.
+modules.runs = {
+  check = changes.check,
+  apply = function(checked) return changes.apply(checked, M.defined) end,
+  forget = function(change) changes.forget(change, M.defined) end,
+}
 
 local function workflow(name)
   local definition = M.defined[name]

@@ -26,6 +26,10 @@
 ---   - stoke.main is not called again while it runs; under --watch it is, once it has ended;
 ---   - functions that run finish with the old code.
 ---
+--- Durable runs that live are replayed against the new code before it is taken, in globals of their own and without effects; the
+--- report says how many ask the same. Those of a workflow with code = "latest" that do take it, each when nothing of it is at work.
+--- All others go on on the sources they have, loaded apart.
+---
 --- What goes on: sessions, stoke.state tables, channels, servers, approvals, queues, model slots. What a body keeps in its own
 --- locals and module fields is new with each version: keep it in stoke.state. Streams and tasks belong to the functions that opened
 --- them, not to a version of a file: they go on, unless the file ends them.
@@ -159,7 +163,9 @@ end
 
 local function put_into_force(jobs, report)
   local ok, err = compile(jobs)
-  local change
+  local change, checked
+  local runs = modules.runs
+  if ok and runs then checked = runs.check(jobs, core.isolated) end
   if ok then change, err = core.run(jobs) end
   if not change then
     for _, job in ipairs(jobs) do job.file.failed = job.text end
@@ -170,6 +176,10 @@ local function put_into_force(jobs, report)
   for _, job in ipairs(jobs) do
     job.file.failed = nil
     report.lines[#report.lines + 1] = ("reloaded %s: %s"):format(job.file.path, changes.words(change, job))
+  end
+  if runs then
+    runs.forget(change)
+    if checked then table.move(runs.apply(checked), 1, 2, #report.lines + 1, report.lines) end
   end
   call_hooks(change, report)
 end

@@ -132,7 +132,8 @@ function Workflow:__tostring() return "workflow " .. self.name end
 --- Define a workflow: a function whose runs are durable.
 ---@param name string by which a later process finds it
 ---@param f fun(input: any): any
----@param options? { code?: "own"|"latest" } own (the default): a run goes on on the sources it was begun with
+---@param options? { code?: "own"|"latest" } own (the default): a run goes on on the sources it was begun with;
+---  latest: on newer ones, as soon as they ask the same as far as it has come
 ---@return stoke.workflow
 ---
 --- Example: `local order = stoke.workflow("order", function(input) return stoke.step("pay", pay) end)`

@@ -153,7 +153,8 @@ end
 ---@param words string
 ---@return fun()
 function M.waits_for(self, words)
-  local entry = { words = words }
+  local task = host.current()
+  local entry = { words = words, inside = task and (task.scope or task).context.inside }
   table.insert(self.waiting, entry)
   M.touch(self)
   return function()

@@ -5,6 +5,26 @@ local plain = require "core.journal.plain"
 
 local M = {}
 
+--- How bad it is to do an effect twice.
+---@param def stoke.effect
+---@param q any
+---@return "pure"|"idempotent"|"unsafe"
+function M.class_of(def, q)
+  local class = def.class
+  if type(class) == "function" then class = class(q) end
+  return class or "unsafe"
+end
+
+--- Does an effect that is not pure say that it may be repeated?
+---@param def stoke.effect
+---@param q any
+---@return boolean|nil
+function M.repeats(def, q)
+  local how = def.repeats
+  if type(how) == "function" then return how(q) end
+  return how
+end
+
 local ONCE = { attempts = 1 } -- what is known of most values; nobody changes facts
 
 --- What is known of a value beside it.

@@ -46,8 +46,12 @@ local function find(a, b, path)
   end
 end
 
---- The first byte in which two texts differ.
+--- The first byte in which two texts differ; nil when they are the same.
+---@param a string
+---@param b string
+---@return integer|nil
 local function first_byte(a, b)
+  if a == b then return nil end
   local low, high = 0, math.min(#a, #b) -- a and b agree in `low` bytes
   while low < high do
     local middle = (low + high + 1) // 2
@@ -55,6 +59,8 @@ local function first_byte(a, b)
   end
   return low + 1
 end
+
+M.first = first_byte
 
 local function around(text, at)
   local from, to = math.max(1, at - AROUND), math.min(#text, at + AROUND)

@@ -16,13 +16,14 @@ local MAIN <const> = "main "
 --- task -> the box whose bodies it runs
 local boxes = setmetatable({}, { __mode = "k" })
 
-local function name_of(file) return file.name and ("%s %s"):format(file.name, file.path) or MAIN .. file.path end
+--- How a file is called among the sources of a run.
+function M.name_of(file) return file.name and ("%s %s"):format(file.name, file.path) or MAIN .. file.path end
 
 --- The sources that are loaded now.
 ---@return { name: string, text: string }[]
 function M.loaded()
   local list = {}
-  for i, file in ipairs(modules.list) do list[i] = { name = name_of(file), text = file.text } end
+  for i, file in ipairs(modules.list) do list[i] = { name = M.name_of(file), text = file.text } end
   return list
 end
 
@@ -63,8 +64,24 @@ function M.box()
   return me and boxes[me]
 end
 
+local LABELS <const> = { " (as the run has it)", " (as it is now)" }
+
+--- A place or a message without the words that tell the code of a run from that of the process.
+---@param text string
+---@return string
+function M.plain(text)
+  for _, label in ipairs(LABELS) do
+    local from, to = text:find(label, 1, true)
+    while from do
+      text = text:sub(1, from - 1) .. text:sub(to + 1)
+      from, to = text:find(label, 1, true)
+    end
+  end
+  return text
+end
+
 local function compile(box, name, path, text)
-  local chunkname = ("@%s (as the run has it)"):format(path)
+  local chunkname = "@" .. path .. (box.fresh and LABELS[2] or LABELS[1])
   local chunk, message = load(source.code(text), chunkname, "t", box.globals)
   if not chunk then errors.raise("script", ("the source %s of the run does not compile: %s"):format(name, message)) end
   source.remember(chunkname, text)
@@ -112,10 +129,11 @@ end
 
 --- Load sources in globals of their own.
 ---@param sources { name: string, text: string }[]
+---@param fresh? boolean they are those of a change that is not there yet
 ---@return stoke.runs.box
 ---Raises `script`.
-function M.load(sources)
-  local box = { workflows = {} }
+function M.load(sources, fresh)
+  local box = { workflows = {}, fresh = fresh }
   local texts, main = {}, nil
   for _, one in ipairs(sources) do
     local name, path = one.name:match "^(%S+) (.*)$"
@@ -136,15 +154,65 @@ function M.load(sources)
   return box
 end
 
+--- A change that is tried and never made: what bodies would do to the process is dropped, or undone.
+local Trial = {}
+Trial.__index = Trial
+
+function Trial:require(name)
+  local value = env.globals.package.loaded[name]
+  if value ~= nil then return value end
+  self.missing = name
+  errors.raise("script", "a module has to be loaded first")
+end
+
+local function try(sources, isolated)
+  local body, box = { made = {}, requires = {} }, nil
+  local trial = setmetatable({ undo = {}, commit = {}, changed = {}, before = {}, body = body }, Trial)
+  modules.change = trial
+  local ok = isolated(trial, function() box = M.load(sources, true) end)
+  modules.change = nil
+  for i = #trial.undo, 1, -1 do trial.undo[i]() end
+  return ok and box or nil, trial.missing
+end
+
+--- The code of this process as it is to be, in globals of its own.
+---@param jobs core.reload.job[] the files that have changed
+---@param isolated fun(change: table, f: function): boolean, any runs a body without effects
+---@return stoke.runs.box|nil nil: it does not load
+function M.fresh(jobs, isolated)
+  local sources, changed = M.loaded(), {}
+  for _, job in ipairs(jobs) do changed[M.name_of(job.file)] = job.text end
+  for _, one in ipairs(sources) do one.text = changed[one.name] or one.text end
+  while true do
+    local box, missing = try(sources, isolated)
+    if not missing then return box end
+    local ok, _, path, text = pcall(env.find, missing)
+    if not ok or not text then return nil end
+    sources[#sources + 1] = { name = ("%s %s"):format(missing, path), text = text }
+  end
+end
+
+--- From here on the run goes on on the code of this process.
+---@param log stoke.journal.log
+---@param sources { name: string, text: string }[] that are kept of it
+function M.renew(log, sources)
+  local kept = {}
+  for _, one in ipairs(sources) do kept[one.name] = one.text end
+  for _, one in ipairs(M.loaded()) do
+    if kept[one.name] ~= one.text then log:source(one.name, one.text) end
+  end
+end
+
 --- The function of a run and what loads its modules: those of this process, or of its own sources.
 ---@param run stoke.store.run
 ---@param definition? stoke.runs.workflow
 ---@param sources { name: string, text: string }[] that are kept of it
+---@param stays? boolean on these, also where its workflow has code = "latest"
 ---@return function|nil f
 ---@return (fun(name: string): any)|stoke.error|nil load nil: as everybody
 ---@return stoke.runs.workflow|nil definition
-function M.of(run, definition, sources)
-  local own = sources[1] ~= nil and not (definition and definition.latest)
+function M.of(run, definition, sources, stays)
+  local own = sources[1] ~= nil and (stays or not (definition and definition.latest))
   if definition and (not own or M.same(sources)) then return definition.f, nil, definition end
   if not own then
     return nil, errors.new("parked", ("no workflow %s is defined here"):format(run.workflow),

@@ -10,6 +10,7 @@ local mail = require "core.runs.mail"
 local outputs = require "core.journal.output"
 local point = require "host.store".fault_point
 local scopes = require "core.scope"
+local stdio = require "core.stdio"
 local tasks = require "core.task"
 
 local M = {}
@@ -37,6 +38,10 @@ M.live = {}
 --- Runs that this process has parked.
 ---@type table<string, stoke.runs.live>
 M.parked = {}
+
+--- Would a run ask the same on other code? See lua/runs/change.lua.
+---@type fun(run: stoke.store.run, kept: table, f: function, load: function?, deadline: number): boolean?, string?
+M.agrees = nil
 
 --- Runs that are loaded and replayed at once.
 M.AT_ONCE = 16
@@ -168,6 +173,13 @@ end
 local function finish(entry, results, log, definition)
   local err = results.err
   if entry.suspended then return end
+  local stopped = entry.journal and entry.journal.stopped
+  if stopped and rawget(stopped, "moves") then -- what it has is to be read again
+    local _, failed = log:commit()
+    if failed then return park(entry, errors.new("parked", "the run is parked: " .. failed.message, { cause = failed }), nil) end
+    entry.moved = true
+    return
+  end
   if entry.journal and entry.journal:broken() then return park(entry, err, log) end
   local state = state_of(err)
   local refused = log:finish(state, not err and results[1] or nil, err, entry.journal and entry.journal.deliveries)
@@ -192,6 +204,25 @@ local function place()
     if taken then taken:release() end
     taken = nil
   end
+end
+
+--- The code that it goes on on: newer one only where its workflow says so, and it asks the same there.
+local function code_of(entry, parts, log, began)
+  local definition, run, stays = entry.definition, entry.run, entry.stays
+  local newer = definition and definition.latest and parts.sources[1] and not code.same(parts.sources)
+  if newer and not stays and not definition.prepare then
+    local agrees, why = not began, nil
+    if began then
+      local again, err = entry.store:load(run)
+      if not again then return nil, err end
+      agrees, why = M.agrees(run, again, definition.f, nil, math.huge)
+    end
+    stays = not agrees
+    if agrees then code.renew(log, parts.sources) else
+      stdio.err(("stoke: run %s stays on the code that it has: %s\n"):format(run.id, why or "it does not go as recorded"))
+    end
+  end
+  return code.of(run, definition, parts.sources, stays)
 end
 
 local live
@@ -226,14 +257,14 @@ live = function(entry)
   if not log then return park(entry, err) end
   err = resolve(entry, parts, log)
   if err then return park(entry, err) end
-  local f, load, definition = code.of(run, entry.definition, parts.sources)
+  local began = parts.rows[1] ~= nil or parts.deliveries ~= ""
+  local f, load, definition = code_of(entry, parts, log, began)
   if not f then return park(entry, load, log) end
   if definition and definition.prepare then
     entry.prepared, err = definition.prepare(store, run, entry.given)
     if err and parts.rows[1] then return park(entry, err, log) end
     if err then return finish(entry, { n = 0, err = err }, log, definition) end -- nothing of it has been done yet
   end
-  local began = parts.rows[1] ~= nil or parts.deliveries ~= ""
   local known = {}
   for _, one in ipairs(parts.sources) do known[one.name] = true end
   if not parts.sources[1] then code.keep(log, known) end
@@ -243,6 +274,7 @@ live = function(entry)
   local known_as = run.snapshots == 0 and run.id or ("%s\nsnapshot %d"):format(run.id, run.snapshots)
   local journal = journals.new { id = run.seed, run_id = known_as, log = log, kept = began and parts or nil, require = load }
   entry.log, entry.journal, journal.entry = log, journal, entry
+  entry.known, entry.boxed = known, load ~= nil
   function journal.on_module()
     if not load then code.keep(log, known) end
   end
@@ -269,6 +301,7 @@ local function take_up(entry)
     end
   end
   entry.over = true
+  if entry.moved and not M.stopping then M.begin(entry.store, entry.run, entry.definition, entry.given, entry.stays) end
   wake_all(entry)
   if entry.retries then M.retry(entry) end
   local following = {}
@@ -297,9 +330,10 @@ end
 ---@param run stoke.store.run
 ---@param definition? stoke.runs.workflow nil: of its own sources
 ---@param given? any what `prepare` of the definition gets from who began it
+---@param stays? boolean on the sources it has, also where its workflow has code = "latest"
 ---@return stoke.runs.live|nil
 ---@return stoke.error|nil err
-function M.begin(store, run, definition, given)
+function M.begin(store, run, definition, given, stays)
   local entry = M.live[run.id]
   if entry then return entry end
   local mine, err = store:claim(run)
@@ -307,7 +341,7 @@ function M.begin(store, run, definition, given)
   if not mine then return nil end
   M.parked[run.id] = nil
   entry = { id = run.id, run = run, store = store, definition = definition, waiters = {}, mail = mail.new(),
-    given = given }
+    given = given, stays = stays }
   M.live[run.id] = entry
   entry.task = tasks.start(home(), "run " .. run.id, take_up, entry)
   return entry

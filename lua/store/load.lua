@@ -229,7 +229,8 @@ local function parts_of(store, run, to)
   local records, pieces, few = all(store, RECORDS, base + 1, top), all(store, PIECES, base, top), {}
   for _, r in ipairs(all(store, FEW, base + 1, top)) do few[r[1]] = r end
   local modules = all(store, "SELECT name FROM modules WHERE run=? ORDER BY number", number)
-  local sources = all(store, "SELECT name,hash FROM sources WHERE run=? ORDER BY number", number)
+  local sources = all(store, [[SELECT name,hash FROM sources AS s WHERE run=? AND number=
+    (SELECT max(number) FROM sources WHERE run=s.run AND name=s.name) ORDER BY number]], number)
   local contents = {}
   for _, r in ipairs(all(store, M.CONTENTS, number)) do contents[r[1]] = M.whole(r[1], r[2]) end
   local rows = rows_of(store, number, records, few, contents)

@@ -85,6 +85,7 @@ end
 local DIFFERENCES = {
   agent = function(was, object) return fields(AGENT, of_agent(was), of_agent(object.definition)) end,
   tool = function(was, object) return fields(TOOL, of_tool(was), of_tool(object)) end,
+  workflow = function(was, object) return M.same(was.f, object.f) and {} or { "function" } end,
   timer = function(was, object)
     local changed = {}
     if was.seconds ~= object.seconds then changed[1] = "seconds" end
@@ -159,7 +160,7 @@ end
 --- Example: `print(changes.words(change, change.jobs[1]))`
 function M.words(change, job)
   local out, before, after = {}, change.before[job.file].made, job.file.made
-  for _, kind in ipairs { "agent", "tool", "timer" } do
+  for _, kind in ipairs { "agent", "tool", "timer", "workflow" } do
     of_kind(kind, change, before[kind] or {}, after[kind] or {}, out)
   end
   local value = job.file.value

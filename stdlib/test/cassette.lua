@@ -1,12 +1,15 @@
 --- A cassette: the recorded requests and responses of a test, one JSON line each, for replay offline.
 ---
----     {"cassette":1,"test":"plans a trip","start":1767225600.0,"seed":7,...}  the clock, seed and time zone it was recorded with
+---     {"cassette":2,"test":"plans a trip","start":1767225600.0,"seed":7,...}  the clock, seed and time zone it was recorded with
 ---     {"n":1,"effect":"llm.stream","at":0.01,"request":{...}}                 at: seconds since the test began
 ---     {"n":1,"at":0.2,"chunk":{"type":"text","text":"Oslo"}}                  at: seconds since that request
 ---     {"n":1,"at":0.9,"end":1}              after so many chunks; or "value", "error", "cut" (left before its end)
 ---
 --- A request is identified by its canonical text: its content without time limits, endpoint and secrets. The same request may be
 --- recorded several times; its outcomes are replayed in that order. A cassette is a tape of lua/gate/replay.lua.
+---
+--- Each line is plain data as the store and an exported run have it (host/bind/bind_plain.h): JSON that reads back exactly, with
+--- bytes, errors and declared orders of keys. Format 1 was JSON with forms of its own for those; it is read for ever.
 
 local about = require "core.about"
 local effects = require "core.effect"
@@ -15,10 +18,14 @@ local json = require "core.json"
 local config = require "stoke.config"
 local fs = require "stoke.fs"
 local miss = require "stoke.test.miss"
+local plain = require "core.store.plain"
 local redact = require "core.redact"
 local time = require "stoke.time"
 
 local M = {}
+
+--- Of what is written; 1 is read, too.
+local VERSION <const> = 2
 
 ---@class stoke.test.cassette: stoke.tape
 local Cassette = {}
@@ -72,13 +79,15 @@ end
 
 -- ---- outcomes -----------------------------------------------------------------------------------------------------------------
 
-local function pack_error(err)
-  local out = {}
+--- An error without the places in the program that met it.
+local function bare_error(err)
+  local fields = {}
   for name, value in next, err do
-    local plain = type(value) == "string" or type(value) == "number" or type(value) == "boolean"
-    if plain and name ~= "traceback" and name ~= "where" then out[name] = pack(value) end
+    local simple = type(value) == "string" or type(value) == "number" or type(value) == "boolean"
+    if simple and name ~= "traceback" and name ~= "where" then fields[name] = value end
   end
-  return out
+  fields.kind, fields.message = nil, nil
+  return errors.new(err.kind, err.message, fields)
 end
 
 local function unpack_error(fields)
@@ -96,25 +105,25 @@ local function answer_body(self, body)
     local clean, found = self.redactor:fields(value)
     if found then return json.encode(clean) end
   end
-  return pack(self.redactor:text(body))
+  return self.redactor:text(body)
 end
 
 --- A head without cookies.
-local function pack_head(self, head)
-  return pack((head:gsub("[^\n]+", function(line) return self.redactor:header(line) end)))
+local function clean_head(self, head)
+  return (head:gsub("[^\n]+", function(line) return self.redactor:header(line) end))
 end
 
 --- An answer of the web.
-local function pack_value(self, name, value)
+local function clean_value(self, name, value)
   if name ~= "http.request" then return value end
-  return { status = value.status, head = pack_head(self, value.head), body = answer_body(self, value.body) }
+  return { status = value.status, head = clean_head(self, value.head), body = answer_body(self, value.body) }
 end
 
---- What is known of an answer of the web that comes as a stream, and a piece of it: bytes, or an event.
-local function pack_facts(self, facts)
+--- What is known of an answer of the web that comes as a stream.
+local function clean_facts(self, facts)
   local opened = facts and facts.about
   if not opened or not opened.head then return facts end
-  return { opened = facts.opened, came = facts.came, about = { status = opened.status, head = pack_head(self, opened.head) } }
+  return { opened = facts.opened, came = facts.came, about = { status = opened.status, head = clean_head(self, opened.head) } }
 end
 
 local function unpack_facts(facts)
@@ -122,12 +131,6 @@ local function unpack_facts(facts)
   if type(opened) == "table" then opened.head = unpack_text(opened.head) end
   if type(facts.opened) ~= "number" then facts.opened = nil end
   return facts
-end
-
-local function pack_chunk(name, value)
-  if name ~= "http.stream" then return value end
-  if type(value) == "string" then return { bytes = pack(value) } end
-  return { event = pack(value.event), data = pack(value.data), id = pack(value.id) }
 end
 
 local function unpack_value(name, value)
@@ -170,12 +173,12 @@ local function zone() return ("%s %s"):format(os.date("%z", 1767225600), os.date
 --- Example: `local tape = cassette.record("cassettes/trip.jsonl", "plans a trip", 7)`
 function M.record(path, test, seed)
   local self = new(path, nil, { recording = true, lines = {}, began = time.monotonic() })
-  self:write { cassette = 1, test = test, start = time.now(), seed = seed, zone = zone(), stoke = about.version }
+  self:write { cassette = VERSION, test = test, start = time.now(), seed = seed, zone = zone(), stoke = about.version }
   return self
 end
 
 function Cassette:write(record)
-  local text, err = json.encode(record)
+  local text, err = plain.encode(record, nil, true)
   if not text then -- an unexpected value: reported once, when the file is written
     self.failed = self.failed or err
     return
@@ -193,12 +196,12 @@ end
 
 function Cassette:put(entry, kind, at, value, facts)
   if entry.skip then return end
-  if kind == "value" then value = pack_value(self, entry.name, value) end
-  if kind == "error" then value = pack_error(value) end
-  if kind == "chunk" then entry.written, value = entry.written + 1, pack_chunk(entry.name, value) end
+  if kind == "value" then value = clean_value(self, entry.name, value) end
+  if kind == "error" then value = bare_error(value) end
+  if kind == "chunk" then entry.written = entry.written + 1 end
   if kind == "end" then value = entry.written end
   if kind == "cut" then value = true end
-  self:write { n = entry.n, at = rounded(at), [kind] = value, facts = pack_facts(self, facts) }
+  self:write { n = entry.n, at = rounded(at), [kind] = value, facts = clean_facts(self, facts) }
 end
 
 --- Write the file.
@@ -242,7 +245,7 @@ end
 --- Example: `cassette.of_run("cassettes/a_test-trip.jsonl", "trip", run, store:load(run).rows):save()`
 function M.of_run(path, test, run, rows)
   local self = new(path, nil, { recording = true, lines = {}, began = 0 })
-  self:write { cassette = 1, test = test, start = run.created, seed = 1, zone = zone(), stoke = about.version }
+  self:write { cassette = VERSION, test = test, start = run.created, seed = 1, zone = zone(), stoke = about.version }
   for _, row in ipairs(rows) do
     local effect = effects.about(row.name)
     if effect and effect.taped then
@@ -257,32 +260,49 @@ end
 
 local ORDERED = { ordered = true }
 
---- Tool calls keep the order of their arguments, as they do when they come from a server.
-local function decode(line)
-  return json.decode(line, line:find("tool_call", 1, true) and ORDERED or nil)
+--- A line of format 1 as one of today. Tool calls keep the order of their arguments, as they do when they come from a server.
+local function decode_old(self, line)
+  local record = json.decode(line, line:find("tool_call", 1, true) and ORDERED or nil)
+  if type(record) ~= "table" then return record end
+  local entry = record.request == nil and self.entries[record.n]
+  local name = entry and entry.name
+  if type(record.facts) == "table" then record.facts = unpack_facts(record.facts) end
+  if type(record.value) == "table" then record.value = unpack_value(name, record.value) end
+  local err, chunk = record.error, record.chunk
+  if type(err) == "table" and type(err.kind) == "string" then record.error = unpack_error(err) end
+  if type(chunk) ~= "table" or name ~= "http.stream" then return record end
+  if chunk.bytes ~= nil then
+    record.chunk = unpack_text(chunk.bytes)
+  else
+    record.chunk = { event = unpack_text(chunk.event), data = unpack_text(chunk.data), id = unpack_text(chunk.id) }
+  end
+  return record
+end
+
+local function decode(self, line)
+  if self.version == 1 then return decode_old(self, line) end
+  local ok, record = pcall(plain.decode, line)
+  return ok and record or nil
 end
 
 local function chunk_of(name, value)
-  if name == "http.stream" then
-    if value.bytes ~= nil then return unpack_text(value.bytes) end
-    return { event = unpack_text(value.event), data = unpack_text(value.data), id = unpack_text(value.id) }
-  end
+  if name == "http.stream" then return value end
   if value.type == "tool_call" and type(value.call) == "table" then value.arguments = value.call["function"].arguments end
   return value
 end
 
 local function outcome(self, entry, record)
   entry.at = record.at
-  entry.facts = type(record.facts) == "table" and unpack_facts(record.facts) or nil
+  entry.facts = type(record.facts) == "table" and record.facts or nil
   entry.over = record.chunk == nil
   if record.chunk ~= nil then
     entry.chunks[#entry.chunks + 1] = { at = record.at, value = chunk_of(entry.name, record.chunk) }
   elseif type(record["end"]) == "number" then
     entry.over = record["end"] == #entry.chunks
   elseif record.value ~= nil then
-    entry.value = unpack_value(entry.name, record.value)
+    entry.value = record.value
   elseif record.error ~= nil then
-    entry.err = unpack_error(record.error)
+    entry.err = record.error
   elseif record.cut then
     entry.cut = function()
       return self:refuse(miss.cut(self, entry))
@@ -296,7 +316,7 @@ local TABLES = { ["llm.chat"] = true, ["llm.learned"] = true, ["http.request"] =
 --- Has this line the fields that its kind needs? The file may have been edited.
 local function is_record(self, record)
   if type(record) ~= "table" then return false end
-  if record.cassette then return type(record.start) == "number" end
+  if record.cassette then return (record.cassette == 1 or record.cassette == VERSION) and type(record.start) == "number" end
   local n, err = record.n, record.error
   if math.type(n) ~= "integer" or type(record.at) ~= "number" then return false end
   if record.request ~= nil then
@@ -304,7 +324,9 @@ local function is_record(self, record)
   end
   local entry = self.entries[n]
   if not entry or TABLES[entry.name] and type(record.value or {}) ~= "table" then return false end
-  return type(record.chunk or {}) == "table" and (err == nil or type(err) == "table" and type(err.kind) == "string")
+  if err ~= nil and not errors.is(err) then return false end
+  local chunk = record.chunk
+  return chunk == nil or type(chunk) == "table" or entry.name == "http.stream" and type(chunk) == "string"
 end
 
 local function useless(self, format, ...)
@@ -315,7 +337,8 @@ local function read(self, text)
   local number = 0
   for line in text:gmatch "[^\n]+" do
     number = number + 1
-    local record = decode(line)
+    if number == 1 then self.version = line:find '"cassette"%s*:%s*1%s*[,}]' and 1 or VERSION end
+    local record = decode(self, line)
     if not is_record(self, record) then
       useless(self, ":%d is no line of a cassette", number)
     elseif record.cassette then

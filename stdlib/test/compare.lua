@@ -1,5 +1,6 @@
 --- Deep comparison of values, and of texts, that reports where they differ.
 
+local places = require "core.journal.place"
 local show = require "stoke.show"
 
 local M = {}
@@ -23,15 +24,7 @@ local LINES = 400
 ---@return integer|nil
 ---
 --- Example: `assert(compare.first("abc", "abd") == 3)`
-function M.first(a, b)
-  if a == b then return nil end
-  local low, high = 1, math.min(#a, #b) + 1 -- the first difference is in [low, high]
-  while low < high do
-    local middle = (low + high) // 2
-    if a:sub(low, middle) == b:sub(low, middle) then low = middle + 1 else high = middle end
-  end
-  return low
-end
+M.first = places.first
 
 --- The surroundings of a byte, whole characters only.
 ---@param text string

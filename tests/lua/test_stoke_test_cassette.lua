@@ -82,7 +82,7 @@ test("cassette: recorded once, replayed offline; deleted, it is missed", { real 
   has(t, r, "recorded cassettes/a_test-asks.jsonl, 2 requests\n")
   t.eq(r.last, "1 passed, 0 failed")
   local list = records(here.cassette())
-  t.eq({ #list, list[1].cassette, list[1].test }, { 5, 1, "asks" })
+  t.eq({ #list, list[1].cassette, list[1].test }, { 5, 2, "asks" })
   t.eq({ list[2].n, list[2].effect, list[2].request.body.messages[2].content },
     { 1, "llm.chat", "What is the weather in Oslo today?" })
   t.ok(list[3].at > 0 and list[3].value.message.content)
@@ -461,6 +461,30 @@ function(t)
 {"at":0.5,"chunk":{"text":"b","type":"text"},"n":1}
 {"at":0.75,"chunk":{"reason":"stop","reply":{"done":true},"type":"done","usage":{"input_tokens":1,"output_tokens":2}},"n":1}
 {"at":0.75,"end":3,"n":1}
+]])
+  local r = at.run()
+  t.eq(r.last, "1 passed, 0 failed", r.all)
+end)
+
+test("cassette: answers of the web, bytes and errors of format 1 are replayed", { real = true }, function(t)
+  local at <close> = place [[
+    test("asks", { cassette = true }, function(t)
+      local res, bytes = stoke.http.get "http://127.0.0.1:18999/a", {}
+      for piece in stoke.http.get("http://127.0.0.1:18999/b", { stream = "bytes" }):chunks() do bytes[#bytes + 1] = piece end
+      local _, err = stoke.try(stoke.http.get, "http://127.0.0.1:9/c")
+      t.eq({ res.body, res.headers["content-type"], bytes }, { "tw\xFF", "text/plain", { "tw\xFF" } })
+      t.eq({ err.kind, err.code, err.message }, { "refused", 111, "cannot connect to 127.0.0.1:9: connection refused" })
+    end)]]
+  fs.mkdir(at.path .. "/cassettes")
+  fs.write(at.cassette(), [[
+{"cassette":1,"seed":7,"start":1767225600.0,"stoke":"0","test":"asks"}
+{"at":0.0,"effect":"http.request","n":1,"request":{"headers":[],"method":"GET","url":"http://127.0.0.1:18999/a"}}
+{"at":0.1,"n":1,"value":{"body":{"hex":"7477ff"},"head":"Content-Type: text/plain\nContent-Length: 3\n","status":200}}
+{"at":0.1,"effect":"http.stream","n":2,"request":{"headers":[],"method":"GET","read":"bytes","url":"http://127.0.0.1:18999/b"}}
+{"at":0.0,"chunk":{"bytes":{"hex":"7477ff"}},"n":2}
+{"at":0.0,"end":1,"facts":{"about":{"head":"Content-Type: text/plain\n","status":200},"opened":0.0},"n":2}
+{"at":0.2,"effect":"http.request","n":3,"request":{"headers":[],"method":"GET","url":"http://127.0.0.1:9/c"}}
+{"at":0.0,"error":{"code":111,"kind":"refused","message":"cannot connect to 127.0.0.1:9: connection refused"},"n":3}
 ]])
   local r = at.run()
   t.eq(r.last, "1 passed, 0 failed", r.all)

@@ -19,7 +19,7 @@ local stores = require "core.store"
 local tasks = require "core.task"
 local testbed = require "core.testbed"
 
-local M = { live = lives.live }
+local M = { live = lives.live, typed = lives.typed }
 
 ---@class stoke.runs.workflow
 ---@field name string
@@ -223,7 +223,7 @@ local function told(state, result, err) return { state = state, result = result,
 local function doubt_or_park(run)
   local kind = (run.waits or ""):find "^in doubt" and "in_doubt" or "parked"
   return errors.new(kind, ("run %s is parked: %s"):format(run.id, run.waits or "nobody said why"),
-    { hint = kind == "in_doubt" and lives.hint(run.id) or nil })
+    { hint = kind == "in_doubt" and lives.hint(run) or nil })
 end
 
 --- Wait until a run has ended, whichever process has it.

@@ -181,15 +181,16 @@ local function with_value(row, value)
   return { value = value, facts = row.outcome.facts }
 end
 
-local function find_row(rows, which, id)
+local function find_row(rows, which, run)
   for _, row in ipairs(rows) do
     if row.number == which or row.key == which then return row end
   end
   local keys = {}
   for i, row in ipairs(rows) do keys[i] = row.key end
   local near = type(which) == "string" and errors.suggest(which, keys)
-  errors.raise("usage", ("%s has no record %s"):format(id, type(which) == "number" and "#" .. which or "with the key " .. which),
-    { hint = near and ("did you mean %s?"):format(near) or ("it has %d: stoke show %s"):format(#rows, id) })
+  errors.raise("usage", ("%s has no record %s"):format(run.id, type(which) == "number" and "#" .. which
+    or "with the key " .. which),
+    { hint = near and ("did you mean %s?"):format(near) or ("it has %d: stoke show %s"):format(#rows, words.id(run)) })
 end
 
 --- Those outcomes that are others, by number.
@@ -206,7 +207,7 @@ local function outcomes_of(parts, options)
     out[row.number], last = with_value(row, value), math.max(last or 0, row.number)
   end
   for _, which in ipairs(show.sorted_keys(options.set or {})) do
-    set(find_row(rows, which, parts.run.id), options.set[which])
+    set(find_row(rows, which, parts.run), options.set[which])
   end
   if options.change then
     for i, entry in ipairs(timeline.entries(rows, parts.run, true)) do
@@ -247,7 +248,7 @@ function M.fork(id, options)
   if not at then
     errors.raise("usage", "a fork needs the number of the last record that it shares", { hint = "stoke show ID lists them" })
   end
-  if at > #parts.rows then find_row(parts.rows, at, parts.run.id) end
+  if at > #parts.rows then find_row(parts.rows, at, parts.run) end
   if last and last > at then
     errors.raise("usage", ("#%d is to be changed, but the fork shares only the first %d records"):format(last, at),
       { hint = ("fork at #%d"):format(last) })

@@ -11,6 +11,7 @@ local outputs = require "core.journal.output"
 local point = require "host.store".fault_point
 local scopes = require "core.scope"
 local tasks = require "core.task"
+local texts = require "core.text"
 
 local M = {}
 
@@ -111,18 +112,22 @@ local function full(err)
   return cause.kind == "db" and tostring(cause.code):find "SQLITE_FULL" ~= nil
 end
 
---- How a person says what came of an effect in doubt.
----@param id string of the run
+--- A run as an argument of a command: its id, quoted for a shell; @ and its number where nobody can type the id.
+---@param run stoke.store.run
 ---@return string
-function M.hint(id)
-  local quoted = id:find "[^%w_./:@%%+-]" and "'" .. id:gsub("'", "'\\''") .. "'" or id
-  return ("look whether it was done, then say so: stoke resolve %s --retry, --value JSON or --fail WHY"):format(quoted)
+function M.typed(run) return texts.typable(run.id) and texts.word(run.id) or ("@%d"):format(run.number) end
+
+--- How a person says what came of an effect in doubt.
+---@param run stoke.store.run
+---@return string
+function M.hint(run)
+  return ("look whether it was done, then say so: stoke resolve %s --retry, --value JSON or --fail WHY"):format(M.typed(run))
 end
 
 --- It stays as it is, until what is wrong is mended.
 local function park(entry, err, log)
   entry.parked = err
-  if err.kind == "in_doubt" then err.hint = M.hint(entry.id) end
+  if err.kind == "in_doubt" then err.hint = M.hint(entry.run) end
   M.parked[entry.id] = entry
   entry.retries = full(err)
   local what = err.kind == "in_doubt" and "in doubt: " or err.kind == "replay" and "it does not go as recorded: " or ""

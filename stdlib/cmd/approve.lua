@@ -1,5 +1,6 @@
 -- stoke approve ID: decides what a durable run waits for.
 
+local approve = require "stoke.approve"
 local args = require "stoke.args"
 local errors = require "core.errors"
 local json = require "core.json"
@@ -35,5 +36,5 @@ return function(argv)
   if a.reject and a.args then errors.raise("usage", "--args are approved: they do not go with --reject") end
   local done = runs.approve(a.id, { of = a.of, reject = a.reject, args = arguments(a.args) })
   if a.json then return output.print_json(done) end
-  stdio.write(("%s: #%d of %s: %s\n"):format(done.decision, done.number, done.id, words.what(done)))
+  stdio.write(("%s: #%d of %s: %s\n"):format(done.decision, done.number, approve.visible(done.id), words.what(done)))
 end

@@ -1,12 +1,13 @@
 -- stoke fork ID --at N: a new run that begins as another one did.
 
+local approve = require "stoke.approve"
 local args = require "stoke.args"
 local errors = require "core.errors"
 local json = require "core.json"
 local output = require "stoke.runs.output"
 local runs = require "stoke.runs"
-local show = require "stoke.show"
 local stdio = require "core.stdio"
+local words = require "stoke.runs.words"
 
 local SPEC = {
   name = "stoke fork", summary = "Begin a new run with the first records of another one; from there on it lives.",
@@ -52,11 +53,12 @@ return function(argv)
   end
   local run = runs.fork(a.run, { at = a.at, id = a.id, set = set })
   if a.json then return output.print_json(run) end
-  local origin = show.word(run.fork_of_id or a.run)
-  stdio.write(("%s begins with the first %d records of %s\n"):format(show.word(run.id), run.fork_at, origin))
+  stdio.write(("%s begins with the first %d records of %s\n"):format(approve.visible(run.id), run.fork_at,
+    approve.visible(run.fork_of_id or a.run)))
   if a.at and last and last < a.at then
     stdio.err(("records %d to %d keep their outcomes: where the run asks something else there, it is parked; --at %d asks anew\n")
       :format(last + 1, a.at, last))
   end
-  stdio.write(("stoke resume %s goes on with it; so does a host that defines %s\n"):format(show.word(run.id), run.workflow))
+  stdio.write(("stoke resume %s goes on with it; so does a host that defines %s\n"):format(words.id(run),
+    approve.visible(run.workflow)))
 end

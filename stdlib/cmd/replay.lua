@@ -6,6 +6,7 @@ local output = require "stoke.runs.output"
 local prompts = require "stoke.runs.prompt"
 local replays = require "stoke.runs.replay"
 local runs = require "stoke.runs"
+local show = require "stoke.show"
 local stdio = require "core.stdio"
 
 local SPEC = {
@@ -27,7 +28,7 @@ local function at_prompt(id, to, options)
   local shown = runs.show(id, { requests = true })
   if to < 1 or to > #shown.records then
     errors.raise("usage", ("%s has no record #%d"):format(shown.run.id, to),
-      { hint = ("it has %d: stoke show %s"):format(#shown.records, id) })
+      { hint = ("it has %d: stoke show %s"):format(#shown.records, show.word(id)) })
   end
   local prompt = prompts.new(shown.records, to)
   local finished, report = prompt:run(function()

@@ -1,11 +1,11 @@
 -- stoke resolve ID: says what became of an effect in doubt.
 
+local approve = require "stoke.approve"
 local args = require "stoke.args"
 local errors = require "core.errors"
 local json = require "core.json"
 local output = require "stoke.runs.output"
 local runs = require "stoke.runs"
-local show = require "stoke.show"
 local stdio = require "core.stdio"
 local words = require "stoke.runs.words"
 
@@ -42,6 +42,6 @@ return function(argv)
   local done = runs.resolve(a.id, { of = a.of, retry = a.retry, value = value_of(a.value), fail = a.fail })
   if a.json then return output.print_json(done) end
   local verdict = a.retry and "to be done again" or a.value and "done, with the given outcome" or "failed"
-  stdio.write(("#%d of %s: %s: %s\n"):format(done.number, done.id, words.what(done), verdict))
-  stdio.write(("stoke resume %s goes on with it; so does a host that defines its workflow\n"):format(show.word(done.id)))
+  stdio.write(("#%d of %s: %s: %s\n"):format(done.number, approve.visible(done.id), words.what(done), verdict))
+  stdio.write(("stoke resume %s goes on with it; so does a host that defines its workflow\n"):format(words.id(runs.find(done.id))))
 end

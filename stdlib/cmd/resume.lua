@@ -1,5 +1,6 @@
 -- stoke resume ID|--all: goes on with durable runs, in the foreground.
 
+local approve = require "stoke.approve"
 local args = require "stoke.args"
 local errors = require "core.errors"
 local output = require "stoke.runs.output"
@@ -36,8 +37,9 @@ end
 
 local function tell(id, result, err, as_json)
   if as_json then return output.print_json { id = id, result = result, error = err } end
-  if err then return stdio.err(("%s: %s\n"):format(id, term.clean(tostring(err)))) end
-  stdio.err(("%s: done%s\n"):format(id, result ~= nil and ", " .. words.value(result) or ""))
+  local shown = approve.visible(id)
+  if err then return stdio.err(("%s: %s\n"):format(shown, term.clean(tostring(err)))) end
+  stdio.err(("%s: done%s\n"):format(shown, result ~= nil and ", " .. words.value(result) or ""))
 end
 
 --- Resumes all of them side by side. A run that fails or is parked does not end the others.
@@ -63,7 +65,8 @@ return function(argv)
     errors.raise("usage", "which run? stoke resume ID, or --all", { hint = "stoke runs lists them" })
   end
   if a.workflow and not a.all then
-    errors.raise("usage", "--workflow goes with --all", { hint = ("stoke resume --all --workflow %s"):format(show.word(a.workflow)) })
+    errors.raise("usage", "--workflow goes with --all",
+      { hint = "stoke resume --all --workflow " .. show.word(a.workflow) })
   end
   if a.all then return resume_all(a) end
   local id = runs.find(a.id).id

@@ -183,7 +183,7 @@ end
 --- With its number: the run may ask for something else by the time that is typed.
 local function waits_for_approval(run, entry)
   local id, of = words.id(run), (" --of %d"):format(entry.number)
-  local since = entry.since and (" since %s"):format(os.date("!%Y-%m-%d %H:%M:%S UTC", entry.since // 1)) or ""
+  local since = entry.since and " since " .. words.date(entry.since) or ""
   return ("#%d waits for approval%s: %s%s%s\n  stoke approve %s%s\n  stoke approve %s%s --reject WHY\n"):format(entry.number, since,
     entry.who and entry.who .. " wants " or "", entry.what:match "^tool [^ ]*" or entry.what, arguments(entry), id, of, id, of)
 end
@@ -231,8 +231,8 @@ function M.heading(run, totals, now)
   if run.left then state = ("%s (no process has it: stoke resume %s)"):format(state, words.id(run)) end
   local out = { ("%s  %s  %s\n"):format(approve.visible(run.id), approve.visible(run.workflow), state) }
   local calls = ("%d model call%s"):format(totals.calls, totals.calls == 1 and "" or "s")
-  out[2] = ("begun %s (%s ago), %d record%s, %s, %d tokens in, %d out\n"):format(os.date("!%Y-%m-%d %H:%M:%S UTC",
-    run.created // 1), term.duration(math.max(now - run.created, 0)), totals.records, totals.records == 1 and "" or "s", calls,
+  out[2] = ("begun %s (%s ago), %d record%s, %s, %d tokens in, %d out\n"):format(words.date(run.created),
+    term.duration(math.max(now - run.created, 0)), totals.records, totals.records == 1 and "" or "s", calls,
     totals.input_tokens, totals.output_tokens)
   local origin = run.fork_of_id
   if origin then out[#out + 1] = ("a fork of %s at #%d\n"):format(approve.visible(origin), run.fork_at or 0) end

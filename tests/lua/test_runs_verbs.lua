@@ -203,6 +203,26 @@ test("verbs: a run whose id is any bytes is exported, and played from the file",
   t.eq({ out(here, "replay", "odd.run", "--check") }, { "5 effects, all the same\n", "", 0 })
 end)
 
+test("verbs: no verb prints an id that a terminal would obey, and each says how to type it", { real = true }, function(t)
+  local here <close> = place()
+  here.run("trip.lua", SIM, "Oslo", "\27[2J")
+  t.eq({ out(here, "fork", "@1", "--at", "2") }, { [[
+\u{1B}[2J-2 begins with the first 2 records of \u{1B}[2J
+stoke resume @2 goes on with it; so does a host that defines trip
+]], "", 0 })
+  t.eq(here.run("resume", "@2", "--sim=later.lua").stderr, '\\u{1B}[2J-2: done, "Leave it."\n')
+  local r = here.run("approve", "@2")
+  t.ok(not (r.stderr .. here.run("completion", "--words", "--", "show", "@").stdout):find "\27")
+  fs.write(here.path .. "/stop.lua", [[
+local stoke = require "stoke"
+stoke.main(function()
+  stoke.proc.run { argv = { "sh", "-c", "kill -INT $PPID" } }
+  stoke.sleep(60)
+end)]])
+  r = here.run("run", "--durable=\27[2J-3", "stop.lua")
+  t.eq(r.stderr:match "^[^\n]*", "stoke: run \\u{1B}[2J-3 is kept: stoke resume @3 goes on with it")
+end)
+
 test("verbs: the code of an exported run reaches nothing", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)

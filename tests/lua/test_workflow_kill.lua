@@ -244,5 +244,5 @@ test("an id that is any bytes is a run like others, and its bytes are not shown 
     t.eq(select(2, case:run(id)), "once\n")
     local _, out, err = case:run(id)
     t.eq(out, "")
-    t.contains(err, "stoke: run a\\xFF\\x1B[2J\\x0A'; DROP TABLE runs has ended: done, ")
+    t.contains(err, "stoke: run a\\xFF\\u{1B}[2J\\u{A}'; DROP TABLE runs has ended: done, ")
   end)

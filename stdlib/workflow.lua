@@ -31,8 +31,13 @@ runs.setting = runs.setting or function() return config.get().store end
 local function perform(name, q, work) return errors.check(effect.perform(name, q, work)) end
 
 local function check_id(id, what)
-  if type(id) ~= "string" or id == "" then errors.argument("%s: the id must be a string that is not empty, got %s", what,
-    errors.describe(id)) end
+  if type(id) == "string" and id ~= "" then return end
+  errors.argument("%s: the id must be a string that is not empty, got %s", what, errors.describe(id))
+end
+
+local function check_name(name, what)
+  if type(name) == "string" and name ~= "" then return end
+  errors.argument("%s: a name expected, got %s", what, errors.describe(name))
 end
 
 -- ---- a run --------------------------------------------------------------------------------------------------------------------
@@ -75,9 +80,7 @@ end
 --- Example: `workflow.run(id):signal("paid", { cents = 1250 })`
 function Run:signal(name, value)
   scopes.check_self(self, Run, "run:signal()")
-  if type(name) ~= "string" or name == "" then
-    errors.argument("run:signal: the name must be a string, got %s", errors.describe(name))
-  end
+  check_name(name, "run:signal")
   perform("run.send", { id = self.id, name = name, value = value })
 end
 
@@ -133,7 +136,7 @@ function Workflow:__tostring() return "workflow " .. self.name end
 ---
 --- Example: `local order = stoke.workflow("order", function(input) return stoke.step("pay", pay) end)`
 function M.define(name, f, options)
-  if type(name) ~= "string" or name == "" then errors.argument("stoke.workflow: a name expected, got %s", errors.describe(name)) end
+  check_name(name, "stoke.workflow")
   errors.check_callable(f, "stoke.workflow")
   options = errors.options(options, { code = "string" }, "stoke.workflow")
   if options.code and options.code ~= "own" and options.code ~= "latest" then
@@ -158,7 +161,7 @@ local STEP = { idempotent = "boolean", reconcile = "function", attempts = "numbe
 ---
 --- Example: `local id = stoke.step("reserve", function(step) return warehouse.reserve("lamp", step.key) end)`
 function M.step(name, f, options)
-  if type(name) ~= "string" or name == "" then errors.argument("stoke.step: a name expected, got %s", errors.describe(name)) end
+  check_name(name, "stoke.step")
   errors.check_callable(f, "stoke.step")
   options = errors.options(options, STEP, "stoke.step")
   local attempts = options.attempts
@@ -179,7 +182,7 @@ end
 ---
 --- Example: `local payment, why = stoke.signal("paid", { timeout = days * 24 * 3600 })`
 function M.signal(name, options)
-  if type(name) ~= "string" or name == "" then errors.argument("stoke.signal: a name expected, got %s", errors.describe(name)) end
+  check_name(name, "stoke.signal")
   options = errors.options(options, { timeout = "number" }, "stoke.signal")
   if options.timeout then errors.check_seconds(options.timeout, "stoke.signal: timeout") end
   local signal, err = effect.perform("run.signal", { name = name, timeout = options.timeout })
@@ -194,7 +197,7 @@ end
 ---
 --- Example: `if stoke.patched "ask twice" then second = critic:run(draft) end`
 function M.patched(name)
-  if type(name) ~= "string" or name == "" then errors.argument("stoke.patched: a name expected, got %s", errors.describe(name)) end
+  check_name(name, "stoke.patched")
   return driver.patched(name)
 end
 

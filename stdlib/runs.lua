@@ -75,7 +75,7 @@ function M.list(options)
     for _, name in ipairs(STATES) do known = known or name == state end
     if not known then
       local near = errors.suggest(state, STATES)
-      errors.raise("usage", ("a run is never %q"):format(state),
+      errors.raise("usage", ("no run has the state %q"):format(state),
         { hint = near and ("did you mean %s?"):format(near) or "one of: " .. table.concat(STATES, ", ") })
     end
   end
@@ -246,7 +246,7 @@ function M.fork(id, options)
   local outcomes, last = outcomes_of(parts, options)
   local at = options.at or last
   if not at then
-    errors.raise("usage", "a fork needs the number of the last record that it shares", { hint = "stoke show ID lists them" })
+    errors.raise("usage", "a fork needs the number of the last record that both runs share", { hint = "stoke show ID lists them" })
   end
   if at > #parts.rows then find_row(parts.rows, at, parts.run) end
   if last and last > at then

@@ -17,7 +17,7 @@ local function reminder(run, path)
   local again = ("stoke run --durable=%s %s"):format(texts.word(run.id), texts.word(path))
   if not texts.typable(run.id) then again = "stoke resume " .. runs.typed(run) end
   return setmetatable({}, { __close = function(left)
-    if not left.done then say("run %s is kept: %s goes on with it", approve.visible(run.id), again) end
+    if not left.done then say("run %s is kept: %s continues it", approve.visible(run.id), again) end
   end })
 end
 
@@ -44,7 +44,7 @@ end
 local function without_file(path, id, problem)
   local run = errors.wrap(problem).kind ~= "cancelled" and living(id) or nil
   if not run then error(problem, 0) end
-  say("%s does not load any more (%s); run %s goes on with the code that it was begun with", path,
+  say("%s does not load any more (%s); run %s continues on the code it began with", path,
     errors.wrap(problem).message, approve.visible(id))
   local left <close> = reminder(run, path)
   local results = table.pack(pcall(runs.resume, id))

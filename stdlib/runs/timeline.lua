@@ -195,10 +195,10 @@ local function in_doubt(run, entry, several, entries)
   local begun = inner and ("It had begun #%d %s"):format(inner.number, inner.what) or "It was begun"
   return ([[
 #%d is in doubt: %s
-  %s, and the process ended before the outcome was kept. Look whether it happened, then:
-  stoke resolve %s%s --retry          it did not happen: do it (again)
-  stoke resolve %s%s --value JSON     it happened, and this is what came of it
-  stoke resolve %s%s --fail WHY       the run is told that it failed
+  %s, and the process ended before its outcome was recorded. Check whether it happened, then:
+  stoke resolve %s%s --retry          it did not happen: do it
+  stoke resolve %s%s --value JSON     it happened, with this outcome
+  stoke resolve %s%s --fail WHY       it failed: the run gets an error
 ]]):format(entry.number, entry.what, begun, id, of, id, of, id, of)
 end
 

@@ -43,7 +43,8 @@ int store_no_memory(lua_State *L);
 int store_push_error(lua_State *L, const struct err *e); /* nil, error */
 int store_push_true(lua_State *L, struct op *op);        /* true; or nil, error */
 
-/* store_values.c. Statements, packed: first with `at` NULL, which checks the arguments (raises `argument`) and counts; then for real. */
+/* store_values.c. Statements, packed: first with `at` NULL, which checks the arguments (raises `argument`) and counts; then for
+ * real. */
 struct pack {
   char *at;
   size_t size;

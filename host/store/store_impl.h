@@ -149,8 +149,8 @@ void conn_close(struct conn *c);
 bool conn_exec(struct conn *c, const char *sql, struct err *e); /* of the engine's own; kept */
 /* The statement for this text if it is kept and may run in any place; NULL = none. */
 struct statement *conn_kept(struct conn *c, const char *sql, size_t len);
-/* The first statement of the text, kept or prepared now, reset and without bindings. NULL with e filled on an error. A statement that
- * does nothing has stmt == NULL. */
+/* The first statement of the text, kept or prepared now, reset and without bindings. NULL with e filled on an error. A statement
+ * that does nothing has stmt == NULL. */
 struct statement *conn_prepare(struct conn *c, const char *sql, size_t len, struct err *e);
 /* The last error of the connection; `what` is the statement, or NULL. */
 void conn_error(struct conn *c, const char *what, struct err *e);
@@ -159,8 +159,8 @@ void conn_error_code(struct conn *c, int rc, const char *what, struct err *e);
 /* store_run.c */
 enum keyword { WORD_OTHER, WORD_TRANSACTION, WORD_SAVEPOINT, WORD_PRAGMA, WORD_ALONE };
 enum keyword store_keyword(const char *sql, size_t len);
-/* Runs the statements of a job, and fills its outcome; false with job->err filled. With `undo` a job that fails half way leaves nothing
- * behind. */
+/* Runs the statements of a job, and fills its outcome; false with job->err filled. With `undo` a job that fails half way leaves
+ * nothing behind. */
 bool store_run(struct conn *c, struct store_job *job, bool undo);
 bool store_bind(struct conn *c, sqlite3_stmt *stmt, const char *sql, const char **at, struct err *e);
 bool store_columns(sqlite3_stmt *stmt, struct store_rows *r, struct err *e);

@@ -160,8 +160,7 @@ local STEP = { idempotent = "boolean", reconcile = "function", attempts = "numbe
 ---@param f fun(step: { name: string, key?: string }): any key: the same text whenever this step of this run is done
 ---@param options? { idempotent?: boolean, reconcile?: fun(key: string): any, attempts?: integer } idempotent: doing it twice does
 ---  no harm; reconcile: asks the world after a crash, and returns the outcome, or nil if it was not done; attempts: how often it
---- is
----  tried at most (1), with pauses of 0.5 s, doubled up to 30 s
+---  is tried at most (1), with pauses of 0.5 s, doubled up to 30 s
 ---@return any result of the function
 ---Raises what the function raises, `argument`.
 ---

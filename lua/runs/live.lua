@@ -1,5 +1,5 @@
---- A run while this process has it: taken up, replayed as far as it is kept, alive, and put down again: ended, parked, or left for
---- another process.
+--- A run while this process has it: it is claimed, replayed to the end of its journal, continues live, and is released when it has
+--- ended, is parked, or the process ends.
 
 local channel = require "core.channel"
 local code = require "core.runs.code"
@@ -23,11 +23,11 @@ local M = {}
 ---@field journal? stoke.journal
 ---@field mail stoke.runs.mail
 ---@field waiters table[] tasks that wait for its end
----@field parked? stoke.error why it was put down
+---@field parked? stoke.error why it is parked
 ---@field suspended? boolean this process ends, or gives it up
----@field retries? boolean it goes on by itself when there is room on the disk
+---@field retries? boolean it is resumed when there is room on the disk
 ---@field ended? { state: string, result: any, error?: stoke.error }
----@field over? boolean this process has put it down
+---@field over? boolean this process has released it
 
 ---@type table<string, stoke.runs.live>
 M.live = {}
@@ -36,7 +36,7 @@ M.live = {}
 ---@type table<string, stoke.runs.live>
 M.parked = {}
 
---- Runs that are loaded and replayed at once.
+--- How many runs are loaded and replayed at the same time.
 M.AT_ONCE = 16
 
 local ENDED = { done = true, failed = true, cancelled = true }
@@ -124,7 +124,7 @@ function M.hint(run)
   return ("look whether it was done, then say so: stoke resolve %s --retry, --value JSON or --fail WHY"):format(M.typed(run))
 end
 
---- It stays as it is, until what is wrong is mended.
+--- Release a run that cannot continue now, and record why.
 local function park(entry, err, log)
   entry.parked = err
   if err.kind == "in_doubt" then err.hint = M.hint(entry.run) end
@@ -251,7 +251,7 @@ local function take_up(entry)
   for _, other in ipairs(following) do M.follow(other) end
 end
 
---- When there was no room on the disk: look again from time to time.
+--- Resume a run that a full disk has parked: tried after 1 s, then at doubled intervals up to 30 s.
 function M.retry(entry)
   local pause = 1
   tasks.start(home(), "run " .. entry.id, function()
@@ -293,7 +293,7 @@ function M.wait(entry)
   end
 end
 
---- This process gives its runs up: what is kept of them stays, and whoever takes them up goes on from there.
+--- Give up all runs of this process. Their records stay; another process can resume them.
 function M.suspend_all()
   M.stopping = true
   local entries = {}

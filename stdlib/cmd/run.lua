@@ -62,7 +62,7 @@ return function(argv)
   file = script_file(file)
   if own.durable then
     if own.watch or file == "-" then
-      errors.raise("usage", "--durable needs a file, and no --watch: a run goes on on the code that it was begun with")
+      errors.raise("usage", "--durable needs a file, and excludes --watch: a run continues on the code it began with")
     end
     local there = io.open(file, "rb")
     if not there then

@@ -11,7 +11,7 @@ local M = {}
 
 ---@class stoke.runs.entry a record of a run, as `stoke show` lists it
 ---@field number integer
----@field key string where in the run, and the how manieth effect of its name there
+---@field key string its place in the run, and its number among effects of that name there
 ---@field effect string
 ---@field class "pure"|"idempotent"|"unsafe"
 ---@field what string in a few words
@@ -23,9 +23,9 @@ local M = {}
 ---@field output_tokens? integer
 ---@field status "done"|"failed"|"refused"|"cancelled"|"in doubt"|"waits"|"open"
 ---@field outcome string in a few words
----@field doubt? integer what had begun in the body of a record in doubt: the number of that record
----@field inside? boolean done by the body of another record, which a replay does not run
----@field changed? boolean a fork was given this outcome
+---@field doubt? integer of a record in doubt: the number of the record that had begun in its body
+---@field inside? boolean it was done in the body of another record; a replay does not repeat it
+---@field changed? boolean this outcome was set by a fork
 ---@field digest? string of exactly what it asks for, where it waits for an approval
 ---@field args? table where it waits for an approval
 ---@field request? any with `requests`

@@ -41,6 +41,22 @@ function M.with(context, fields)
   return made
 end
 
+--- The same for a frame of a journalled run: most fields are the same there, and all room that is needed is made at once.
+---@param context stoke.context with a journal
+---@param frame stoke.frame
+---@param inside? true|"through"
+---@param budget? stoke.budget
+---@return stoke.context
+function M.in_frame(context, frame, inside, budget)
+  local made = { gated = true, journal = context.journal, frame = frame, inside = inside or context.inside,
+    budget = budget or context.budget, run = context.run, span = nil, tape = nil }
+  if context.span then made.span = context.span end
+  if context.tape then made.tape = context.tape end
+  if context.only then made.only = context.only end
+  if context.system then made.system = context.system end
+  return made
+end
+
 --- The same for the work of a tool's call, which is nothing but a run and a span.
 ---@param context stoke.context
 ---@param run? table

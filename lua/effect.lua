@@ -75,6 +75,7 @@ local M = {}
 ---  model, promises this, or is known again by a key
 ---@field lasting? boolean its outcome is on the disk before the run goes on from it
 ---@field older? fun(q: any): any its outcome where a journal that goes on does not have it
+---@field said? fun(value: any): any, string? what a person says came of it, as its driver gives it; nil and how that is written
 ---@field given? fun(q: any, facts: table, call: table) called when an outcome is replayed
 ---@field absent? fun(q: any, work: any): any its outcome where a recording is older than the effect
 ---@field facts? fun(value: any, q: any): table? what is known of an outcome beside its value, as plain data: recorded with it

@@ -28,14 +28,14 @@ end
 ---@field path string "run/agent umbrella:1/tool get_weather:2"
 ---@field root stoke.frame the outermost frame of its run; ids and random numbers derive from its seed
 ---@field seed? string
----@field effects table<string, integer> effects performed in it, by name
----@field children table<string, integer> frames in it, by label
----@field ids table<string, integer> ids made in it, by kind
+---@field effects? table<string, integer> effects performed in it, by name
+---@field children? table<string, integer> frames in it, by label
+---@field ids? table<string, integer> ids made in it, by kind
 ---@field generator? userdata random generator of the script
 
 local function new(path, root)
-  local frame = { path = path, effects = {}, children = {}, ids = {} }
-  frame.root = root or frame
+  local frame = { path = path, root = root, effects = nil, children = nil } -- few have all of these
+  if not root then frame.root = frame end
   return frame
 end
 
@@ -50,7 +50,21 @@ end
 
 --- Escape a label: slash and hash mark have a meaning in keys, % is the escape.
 local function escaped(label)
+  if not label:find "[/#%%%c]" then return label end
   return (label:gsub("[/#%%%c]", function(c) return ("%%%02X"):format(c:byte()) end))
+end
+
+--- The next number of something in a frame.
+---@param what "effects"|"children"|"ids"
+local function count(frame, what, name)
+  local counts = frame[what]
+  if not counts then
+    frame[what] = { [name] = 1 }
+    return 1
+  end
+  local n = (counts[name] or 0) + 1
+  counts[name] = n
+  return n
 end
 
 --- Create a frame inside another.
@@ -58,9 +72,8 @@ end
 ---@param label string
 ---@return stoke.frame
 function M.child(frame, label)
-  local n = (frame.children[label] or 0) + 1
-  frame.children[label] = n
-  return new(("%s/%s:%d"):format(frame.path, escaped(label), n), frame.root)
+  local n = count(frame, "children", label)
+  return new(frame.path .. "/" .. escaped(label) .. ":" .. n, frame.root)
 end
 
 --- The key of the next effect of a name in a frame.
@@ -68,9 +81,7 @@ end
 ---@param name string
 ---@return string
 function M.key(frame, name)
-  local n = (frame.effects[name] or 0) + 1
-  frame.effects[name] = n
-  return frame.path .. "/" .. name .. "#" .. n
+  return frame.path .. "/" .. name .. "#" .. count(frame, "effects", name)
 end
 
 -- ---- the current task -----------------------------------------------------------------------------------------------------------
@@ -84,7 +95,7 @@ end
 Guard.__close = Guard.leave
 
 local function enter(scope, context, frame, inside, budget)
-  local made = contexts.with(context, { frame = frame, inside = inside, budget = budget })
+  local made = contexts.in_frame(context, frame, inside, budget)
   scope.context = made
   return setmetatable({ scope = scope, before = context, made = made }, Guard)
 end
@@ -100,7 +111,7 @@ function M.enter(kind, name)
   local scope = task and (task.scope or task)
   local context = scope and scope.context
   if not context or not context.journal then return nil end
-  return enter(scope, context, M.child(context.frame, ("%s %s"):format(kind, name)))
+  return enter(scope, context, M.child(context.frame, kind .. " " .. name))
 end
 
 --- A frame whose inner frames get explicit numbers: the items of a list, independent of the task that takes each.
@@ -178,7 +189,7 @@ end
 ---@param context stoke.context of its scope, with a journal
 ---@param name? string of the task
 ---@return stoke.context
-function M.of_task(context, name) return contexts.with(context, { frame = M.child(context.frame, name or "task") }) end
+function M.of_task(context, name) return contexts.in_frame(context, M.child(context.frame, name or "task")) end
 
 -- ---- values derived from a frame ---------------------------------------------------------------------------------------------
 
@@ -191,13 +202,9 @@ function M.id(kind)
   local frame = task and (task.scope or task).context.frame
   if not frame then return nil end
   local call = task.call
-  local ids, from = frame.ids, frame.path .. "/"
-  if call and call.key and call.context.frame == frame then
-    call.ids = call.ids or {}
-    ids, from = call.ids, call.key
-  end
-  local n = (ids[kind] or 0) + 1
-  ids[kind] = n
+  local owner, from = frame, frame.path .. "/"
+  if call and call.key and call.context.frame == frame then owner, from = call, call.key end
+  local n = count(owner, "ids", kind)
   return hash.sha256(("%s %s %s %d"):format(frame.root.seed, from, kind, n))
 end
 

@@ -38,7 +38,7 @@ local M = {}
 
 ---@class stoke.journal
 ---@field id string what ids and random numbers of the run follow from
----@field rows stoke.journal.row[] in the order in which they were begun
+---@field rows stoke.journal.row[] in the order in which they were begun; where a log keeps them, those that it had at the beginning
 ---@field deliveries string see lua/schedule.lua
 ---@field modules string[] that its tasks required, each once
 ---@field diverged? stoke.error
@@ -81,7 +81,7 @@ Journal.__name = "stoke.journal"
 ---@field came? integer[] of a stream: tokens that had come, each time somebody asked
 
 local function new(id, fields)
-  fields.id, fields.rows, fields.by_key, fields.count, fields.seen = id, {}, {}, 0, 0
+  fields.id, fields.rows, fields.by_key, fields.count, fields.seen, fields.last = id, {}, {}, 0, 0, 0
   fields.redactor, fields.modules, fields.wanted = redact.new(), {}, {}
   fields.output, fields.logged, fields.printed, fields.waiting = outputs.new(0), 0, 0, {}
   fields.told = "running"
@@ -100,19 +100,30 @@ function M.class_of(def, q)
   return class or "unsafe"
 end
 
+--- Effects of a run after which its owner is told that it grows: each time it is taken up all of them are read again.
+M.MANY = 10000
+--- Called then: fun(journal).
+M.on_many = nil
+
 --- A new row; its outcome is to come.
-function Journal:begin(key, def, q, request, digest, inside)
+---@param raw? boolean the request is the script's own: the log makes it a text, and it is not kept
+---@return stoke.journal.row|nil row nil: the request is not plain data
+function Journal:begin(key, def, q, request, digest, inside, raw)
   local before = self.by_key[key] -- where a recording ended in the middle, it is begun again
-  local row = { number = before and before.number or #self.rows + 1, key = key, name = def.name, class = M.class_of(def, q),
+  local row = { number = before and before.number or self.last + 1, key = key, name = def.name, class = M.class_of(def, q),
     digest = digest, request = request, where = host.site(), inside = inside and true or nil, outcome = nil, seen = nil,
     inline = nil, given = nil } -- in the size that it has in the end
-  self.rows[row.number], self.by_key[key] = row, row
-  if self.log then
+  local log = self.log
+  if log then
     row.time, row.at = before and before.time or time.wall(), self.schedule:length()
     row.intent = before and not inside and before.intent or nil
-    self.log:row(row)
+    if log:row(row, raw) == false then return nil end
+    if raw then row.request = nil end
     keep.touch(self)
+    if row.number == M.MANY and M.on_many then M.on_many(self) end
   end
+  if row.number > self.last then self.last = row.number end
+  if before or not log or not log.texts then self.rows[row.number], self.by_key[key] = row, row end -- else the log alone has it
   return row
 end
 
@@ -194,7 +205,7 @@ end
 --- Before an effect is done of which a log is kept. Where the body of an effect is looked through, whatever changes the world in it
 --- counts, also what could be done again by itself: done again after it, the rest of the body would see another world.
 local function prepare(journal, row, call, def, q)
-  if not journal.log:room() then keep.commit(journal) end
+  keep.make_room(journal)
   call.row, call.since = row, row.time
   local inner = call.context.inside
   if inner == true or row.class == "pure" or def.through and def.through(q) then return end
@@ -210,7 +221,7 @@ function Journal:take(row, def, q, call, live)
   local ok, value, err = xpcall(live, handler, def, q, call)
   if guard then guard:leave() end
   if not ok then value, err = nil, errors.wrap(value) end
-  local outcome, failed = outcomes.of(self.redactor, def, value, err, q, call)
+  local outcome, failed = outcomes.of(self.redactor, def, value, err, q, call, self.log)
   outcome.raised = not ok and err.kind ~= "cancelled" or nil
   if self.stopped then -- nothing of it is kept: it was not done, or is in doubt
     if visible then schedule.finish() end
@@ -377,11 +388,16 @@ function Journal:outcome(def, q, call, live)
     live, err = doubt.judge(self, self.by_key[key], def, q, call, cancelled and cut_off or live, cancelled)
     if err then return nil, err end
   end
-  if not request then
-    request, err = requests.kept(def, asked, self.redactor)
-    if err then return nil, err end
+  local raw = request == nil and self.log ~= nil and self.log.texts and not def.redact and not self.redactor.list[1]
+  local row = raw and self:begin(key, def, q, asked, digest, context.inside, true)
+  if not row then
+    if request == nil then
+      request, err = requests.kept(def, asked, self.redactor)
+      if err then return nil, err end
+    end
+    row = self:begin(key, def, q, request, digest, context.inside)
   end
-  return self:take(self:begin(key, def, q, request, digest, context.inside), def, q, call, live)
+  return self:take(row, def, q, call, live)
 end
 
 --- What the journal holds at this moment: all that is left where the process ends here.
@@ -454,7 +470,7 @@ function Journal:print(fd, text)
   if self.diverged or self.stopped then return end
   local log, write = self.log, self.to_print
   if write then write(fd, text) end
-  local full = outputs.put(self.output, fd, not write and text or nil, #text, log and function() keep.commit(self) end)
+  local full = outputs.put(self.output, fd, not write and text or nil, #text, log and function() return keep.commit(self) end)
   if log then keep.touch(self) end
   if full then errors.check(effect.perform("output.room", { bytes = outputs.PART })) end
 end
@@ -533,7 +549,7 @@ function M.new(options)
   local journal = new(options.id, { replaying = kept ~= nil, left_over = 0, schedule = order, log = options.log,
     run_id = options.run_id, closed = options.closed, to_print = options.print })
   if not kept then return journal end
-  journal.rows, journal.logged = kept.rows, #kept.deliveries
+  journal.rows, journal.logged, journal.last = kept.rows, #kept.deliveries, #kept.rows
   journal.output = outputs.new(kept.printed or 0)
   journal.printed = kept.printed or 0
   for _, row in ipairs(kept.rows) do

@@ -24,6 +24,10 @@ local M = { live = lives.live, typed = lives.typed }
 ---@class stoke.runs.workflow
 ---@field name string
 ---@field f function
+---@field prepare? fun(store: stoke.store, run: stoke.store.run, given?: any): any, stoke.error? makes what its function gets beside
+---  the input, before the run begins or is done again: the same each time
+---@field finish? fun(log: stoke.store.log, entry: stoke.runs.live, state: string, err?: stoke.error): stoke.error? adds to the
+---  commit of a run's end
 ---@field latest? boolean its runs continue on the loaded code instead of their own
 
 ---@type table<string, stoke.runs.workflow>
@@ -82,9 +86,17 @@ function M.open(path)
   return store
 end
 
+local resuming -- the task that takes up what was left
+
 --- Give all runs up, and close the store.
 function M.leave()
+  local taking_up = resuming
+  if taking_up then
+    taking_up:cancel()
+    pcall(taking_up.await, taking_up)
+  end
   local given_up = lives.suspend_all()
+  if M.others then M.others.leave() end
   mail.stop()
   local open = store
   store = nil
@@ -93,18 +105,20 @@ function M.leave()
   return given_up
 end
 
-local resuming -- the task that takes up what was left
-
 --- Wait until all runs of this process have ended or are parked.
 ---Raises `cancelled`.
 function M.wait_for_all()
   if resuming then resuming:await() end
-  local _, entry = next(lives.live)
-  while entry do
-    errors.check(true, lives.wait(entry))
-    _, entry = next(lives.live)
+  while true do
+    local _, entry = next(lives.live)
+    local task = not entry and M.others and M.others.at_work()
+    if not entry and not task then return end
+    if entry then errors.check(true, lives.wait(entry)) else task:await() end
   end
 end
+
+--- What goes on beside the runs (lua/runs/actors.lua): { resume = fun(), at_work = fun(): stoke.task?, leave = fun() }.
+M.others = nil
 
 -- ---- workflows ----------------------------------------------------------------------------------------------------------------
 
@@ -125,6 +139,7 @@ function M.resume_all()
         local definition = not list[i].workflow:find "^main:" and names[list[i].workflow] -- those are stoke run --durable's
         if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(open, list[i], definition) end
       end
+      if M.others then M.others.resume() end
     end)
     resuming = nil
     if ok or not store or lives.stopping or errors.wrap(err).kind == "cancelled" then return end -- else the process ends
@@ -145,10 +160,12 @@ end
 --- Define a workflow.
 ---@param name string
 ---@param f function
----@param options? { code?: "own"|"latest" }
+---@param options? { code?: "own"|"latest", prepare?: function, finish?: function }
 ---@return stoke.runs.workflow
 function M.define(name, f, options)
-  local definition = { name = name, f = f, latest = options and options.code == "latest" or nil }
+  options = options or {}
+  local definition = { name = name, f = f, latest = options.code == "latest" or nil, prepare = options.prepare,
+    finish = options.finish }
   local box = code.box()
   if box then
     box.workflows[name] = definition
@@ -331,13 +348,18 @@ function M.replay(from, run, options)
   options = options or {}
   local parts, err = from:load(run, options.to)
   if not parts then error(err, 0) end
-  local f, load = code.of(run, M.defined[run.workflow], parts.sources)
+  local f, load, definition = code.of(run, M.defined[run.workflow], parts.sources)
   if not f then error(load, 0) end
+  local prepared
+  if definition and definition.prepare then
+    prepared, err = definition.prepare(from, run)
+    if err then error(err, 0) end
+  end
   parts.printed = 0
   local journal = journals.new { id = run.seed, run_id = run.id, kept = parts, require = load, closed = true,
     print = options.print or function() end }
   journal.on_given = options.on_given
-  return journal:run(f, run.input), journal
+  return journal:run(f, run.input, prepared), journal
 end
 
 return M

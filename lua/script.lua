@@ -33,13 +33,16 @@ M.path = nil
 --- Called when the body of the script has run: fun().
 M.after_body = nil
 
+--- Called before that, where agents were made whose sessions may have been left in a turn: fun().
+M.left = nil
+
 --- What durable runs need of the script's end: { leave = fun(), wait = fun() } (lua/runs.lua).
 M.runs = nil
 
 --- The script has ended, or is being cancelled: its durable runs are given up.
 function M.leave_runs()
   local runs = M.runs
-  M.runs, M.after_body = nil, nil
+  M.runs, M.after_body, M.left = nil, nil, nil
   if runs then runs.leave() end
 end
 
@@ -86,6 +89,7 @@ local function run(chunk, name, file, args, f)
       local _ <close> = file and modules.enter(file)
       chunk(table.unpack(args))
     end
+    if M.left then M.left() end
     if M.after_body then M.after_body() end
   end
   return f(body)

@@ -90,8 +90,8 @@ end
 -- ---- runs ---------------------------------------------------------------------------------------------------------------------
 
 local FIND = ("SELECT %s FROM runs WHERE id=?"):format(load.RUN)
-local CREATE = "INSERT INTO runs (id,workflow,state,created,changed,input,code,seed,parent) "
-  .. "VALUES (?1,?2,'running',?3,?3,?4,?5,?6,?7) "
+local CREATE = "INSERT INTO runs (id,workflow,state,created,changed,input,code,seed,parent,sum) "
+  .. "VALUES (?1,?2,'running',?3,?3,?4,?5,?6,?7,stoke_sum(?1,?2,?4,NULL,NULL)) "
   .. "ON CONFLICT (id) DO NOTHING"
 
 --- A run by its id.
@@ -227,7 +227,8 @@ end
 function Store:content(hash)
   local rows, err = query(self, "SELECT value FROM contents WHERE hash=?", { hash })
   if not rows then return nil, err end
-  return rows[1] and rows[1][1]
+  if not rows[1] then return nil end
+  return load.guarded(self, load.whole, hash, rows[1][1])
 end
 
 --- A number that changes when another process has written to the file.

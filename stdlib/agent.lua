@@ -9,8 +9,11 @@
 local budgets = require "core.gate.budget"
 local errors = require "core.errors"
 local scopes = require "core.scope"
+local script = require "core.script"
 local json = require "core.json"
 local modules = require "core.modules"
+local place = require "core.store.place"
+local config = require "stoke.config"
 local explain = require "stoke.agent.explain"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
@@ -271,8 +274,18 @@ local function handle_of(definition)
     if modules.change then modules.undo(function() M.live[self] = nil end) end
   end
   definition.handle = self
-  if definition.name then modules.made("agent", definition.name, self) end
+  if definition.name then
+    modules.made("agent", definition.name, self)
+    if session.on_made then session.on_made(self) end
+    if modules.body() then script.left = M.take_up end
+  end
   return self
+end
+
+--- Where there is a store, turns of kept sessions may have been left there: they go on.
+---@private
+function M.take_up()
+  if place.is_there(script.path, config.get().store) then session.kept().define_all(M.live) end
 end
 
 --- What one definition knows of changed tools: their new versions, or (for runs that began with it) the old ones.
@@ -398,10 +411,10 @@ function Agent:stream(given, options)
   return stream.open(function(listener) return loop.run(definition, past, 1, listener, options) end)
 end
 
---- A conversation that remembers.
----@param saved? table of session:save()
+--- A conversation that remembers; with an id it is kept, and goes on in whichever process opens it again.
+---@param saved? table of session:save(); or { id = "ada", wait = seconds }: wait bounds how long another process may have it
 ---@return stoke.agent.session
----Raises `argument` for a table that is no saved session.
+---Raises `argument` for a table that is no saved session, for the id of another agent's; `db`.
 ---
 --- Example: `local chat = bot:session(); chat:run "My name is Ada."; print(chat:run("Who am I?").text)`
 function Agent:session(saved)

@@ -43,6 +43,14 @@ function M.step(name, f, options) return require "stoke.workflow".step(name, f, 
 --- Example: `local payment, why = stoke.signal("paid", { timeout = days * 24 * 3600 })`
 function M.signal(name, options) return require "stoke.workflow".signal(name, options) end
 
+--- Keep a state and drop what a durable run did before: see stoke.workflow.
+---@param state any plain data
+---@param continue? stoke.workflow|function what goes on with it; default: the run's own workflow
+---@return nil
+---
+--- Example: `return stoke.snapshot({ day = input.day + 1 })`
+function M.snapshot(state, continue) return require "stoke.workflow".snapshot(state, continue) end
+
 --- Was this run begun with a change of its code? See stoke.workflow.
 ---@param name string of the change
 ---@return boolean

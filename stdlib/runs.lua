@@ -54,7 +54,7 @@ local function store_of(options) return options.store or config.get().store end
 --- The request of an effect on one run: its id, and the text where it is a file.
 local function asked(id, options)
   local q = { id = id, store = store_of(options) }
-  if id:find "%.run$" and fs.stat(id) then q.text, q.store = fs.read(id), nil end
+  if id:find "%.run$" and fs.stat(id) then q.text, q.store = fs.read(id, { max = 1 << 30 }), nil end
   return q
 end
 

@@ -22,7 +22,10 @@ local frames = require "core.frame"
 local scopes = require "core.scope"
 local config = require "stoke.config"
 local driver = require "core.driver.run"
+local journals = require "core.journal"
+local plain = require "core.journal.plain"
 local runs = require "core.runs"
+local log = require "stoke.log"
 
 local M = {}
 
@@ -193,6 +196,44 @@ function M.signal(name, options)
   local signal, err = effect.perform("run.signal", { name = name, timeout = options.timeout })
   if err and err.kind == "timeout" then return nil, "timeout" end
   return errors.check(signal, err).value
+end
+
+local function name_of(continue, own)
+  if continue == nil then return own end
+  if type(continue) == "table" and getmetatable(continue) == Workflow then return continue.name end
+  for name, definition in next, runs.defined do
+    if definition.f == continue then return name end
+  end
+  errors.raise("argument", ("stoke.snapshot: a run goes on with a workflow, or the function of one, got %s")
+    :format(errors.describe(continue)), { hint = "stoke.workflow(name, f) makes a function one that a later process finds" })
+end
+
+--- For runs that grow long: keep this state, drop what came before, and go on from the beginning of a workflow that gets the state
+--- as its input. It takes effect when the function of the run returns, so write `return stoke.snapshot(...)`. Signals that nobody
+--- has taken stay.
+---@param state any plain data
+---@param continue? stoke.workflow|function a workflow, or the function of one; default: that of the run
+---@return nil
+---Raises `argument` outside of a durable run, in the body of a tool or step, and where nothing is defined to go on with.
+---
+--- Example: `return stoke.snapshot({ day = input.day + 1, seen = seen })`
+function M.snapshot(state, continue)
+  local journal = journals.visible()
+  local entry = journal and journal.entry
+  if not entry then
+    errors.raise("argument", "stoke.snapshot: only a durable run has what could be dropped",
+      { hint = "it stands in the function of a workflow, in no tool and no step" })
+  end
+  local kept, odd = plain.copy(state)
+  if odd then errors.argument("stoke.snapshot: the state must be plain data, and has something else in it") end
+  local name = name_of(continue, entry.run.workflow)
+  journal.anew = { state = kept, workflow = name, definition = runs.defined[name] }
+  return nil
+end
+
+function journals.on_many(journal)
+  log.warn("a durable run has done 10,000 effects, which are all read again when it goes on in another process", {
+    run = journal.run_id, hint = "return stoke.snapshot(state) drops what came before" })
 end
 
 --- Tell runs that began before a change of their code from those that began after it, in a workflow with code = "latest": false in

@@ -1,9 +1,9 @@
 -- make oom: runs each program below with its Nth allocation failing (STOKE_MEM_FAIL=N), N counted up until nothing
 -- fails any more. Every run must end by itself: success, or an exit code with a message. A signal, an abort, a sanitizer's
--- report or a leak is a finding.  lua5.4 tests/oom.lua BINARY [FIRST]
+-- report or a leak is a finding.  lua5.4 tests/oom.lua BINARY [FIRST [NAME]]
 --
 -- Up to DENSE every N is tried; from there on N grows by STEP, so that the whole ends within minutes.
-local binary, first = arg[1], tonumber(arg[2] or 1)
+local binary, first, only = arg[1], tonumber(arg[2] or 1), arg[3]
 local DENSE, STEP = 400, 1.01
 local SECONDS = 30   -- for one run
 local FINDINGS = 100 -- then it gives up
@@ -18,6 +18,7 @@ local PROGRAMS = {
   { "everything", "tests/oom/world.lua" },
   { "databases", "tests/oom/db.lua" },
   { "runs and specs", "test --internal tests/oom/journal.lua" },
+  { "durable run", "test --internal tests/oom/durable.lua" },
   { "broken script", "-e 'error {}'", fails = true },
 }
 
@@ -61,6 +62,7 @@ local function tell(program, n, what, text)
 end
 
 for _, program in ipairs(PROGRAMS) do
+  if only and program[1] ~= only then goto continue end
   local n, tried = first, 0
   while true do
     local code, text = run(program[2], n)
@@ -77,6 +79,7 @@ for _, program in ipairs(PROGRAMS) do
   runs = runs + tried
   print(("oom: %s: %d runs, up to allocation %d"):format(program[1], tried, n))
   io.stdout:flush()
+  ::continue::
 end
 os.remove(out)
 print(("oom: %d runs, %d findings"):format(runs, findings))

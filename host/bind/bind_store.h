@@ -44,11 +44,16 @@ int store_push_error(lua_State *L, const struct err *e); /* nil, error */
 int store_push_true(lua_State *L, struct op *op);        /* true; or nil, error */
 
 /* store_values.c. Statements, packed: first with `at` NULL, which checks the arguments (raises `argument`) and counts; then for
- * real. */
+ * real. Or at once, into a userdata that grows: store_pack_open. */
 struct pack {
   char *at;
   size_t size;
+  lua_State *L; /* NULL = the first way */
+  char *bytes;
+  size_t room;
+  int slot; /* where the userdata stands on the stack */
 };
+void store_pack_open(lua_State *L, struct pack *p, size_t room); /* pushes the userdata */
 void store_pack(lua_State *L, struct pack *p, int sql, int params); /* params: an array, a table by name, or nothing */
 void store_pack_batch_item(lua_State *L, struct pack *p, int statement); /* { sql, value, ... } */
 void store_pack_text(struct pack *p, const char *s, size_t len);

@@ -9,7 +9,13 @@ static bool is_utf8(const char *s, size_t len) {
   const unsigned char *p = (const unsigned char *)s, *end = p + len;
   while (p < end) {
     unsigned c = *p++;
-    if (c < 0x80) continue;
+    if (c < 0x80) { /* mostly all of it is ASCII */
+      for (uint64_t eight; end - p >= 8; p += 8) {
+        memcpy(&eight, p, 8);
+        if (eight & 0x8080808080808080u) break;
+      }
+      continue;
+    }
     unsigned more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
     static const unsigned least[] = {0, 0x80, 0x800, 0x10000};
     if (c < 0xc2 || c > 0xf4 || (size_t)(end - p) < more) return false;
@@ -23,11 +29,32 @@ static bool is_utf8(const char *s, size_t len) {
   return true;
 }
 
+void store_pack_open(lua_State *L, struct pack *p, size_t room) {
+  *p = (struct pack){.L = L, .room = room};
+  p->bytes = lua_newuserdatauv(L, room, 0);
+  p->slot = lua_gettop(L);
+}
+
+static void grow(struct pack *p, size_t more) {
+  size_t room = p->room * 2 + more;
+  char *bytes = lua_newuserdatauv(p->L, room, 0);
+  memcpy(bytes, p->bytes, p->size);
+  lua_replace(p->L, p->slot);
+  p->bytes = bytes;
+  p->room = room;
+}
+
 static void put(struct pack *p, const struct store_value *v) {
-  if (p->at)
+  if (p->at) {
     p->at = store_value_write(p->at, v);
-  else
-    p->size += store_value_size(v);
+    return;
+  }
+  size_t size = store_value_size(v);
+  if (p->L) {
+    if (p->room - p->size < size) grow(p, size);
+    (void)store_value_write(p->bytes + p->size, v);
+  }
+  p->size += size;
 }
 
 void store_pack_text(struct pack *p, const char *s, size_t len) {

@@ -503,15 +503,18 @@ static struct net_request *start(struct host *h, const struct net_options *o, st
   return &t->base;
 }
 
+/* curl delivers from inside of the call what it held back. If the sink or a limit stops the transfer there, curl says so by the
+ * result alone: it neither ends the transfer nor looks at it again. A "bad argument" has no connection now: it begins anew. */
 static void turn(struct net_request *r) {
   struct transfer *t = (struct transfer *)r;
   struct curl_engine *c = t->engine;
   struct curl_shard *s = t->shard; /* t may be gone */
   t->yielded = false;
   c->act++;
-  c->inside = true; /* it delivers what it held back from inside of the call */
-  curl.easy_pause(t->easy, CURLPAUSE_CONT);
+  c->inside = true;
+  CURLcode result = curl.easy_pause(t->easy, CURLPAUSE_CONT);
   c->inside = false;
+  if (result != CURLE_OK && result != CURLE_BAD_FUNCTION_ARGUMENT && !t->doomed) transfer_done(t, result);
   curl_shard_kick(s);
 }
 

@@ -18,7 +18,8 @@
               X(step) X(stmt_readonly) X(sql) X(column_count) X(column_name) X(column_type) X(column_int64)            \
                   X(column_double) X(column_text) X(column_blob) X(column_bytes) X(bind_parameter_count)               \
                       X(bind_parameter_name) X(bind_null) X(bind_int64) X(bind_double) X(bind_text64) X(bind_blob64)   \
-                          X(bind_zeroblob) X(backup_init) X(backup_step) X(backup_finish) X(vfs_find) X(vfs_register)
+                          X(bind_zeroblob) X(create_function_v2) X(value_type) X(value_blob)                   \
+                          X(value_bytes) X(result_int) X(backup_init) X(backup_step) X(backup_finish) X(vfs_find) X(vfs_register)
 
 #define SQLITE_MEMBER(name) __typeof__(sqlite3_##name) *name;
 struct sqlite_api {

@@ -280,6 +280,35 @@ static int authorize(void *ud, int what, const char *first, const char *second, 
   return what == SQLITE_DETACH ? SQLITE_DENY : SQLITE_OK;
 }
 
+/* stoke_sum(...): 32 bits of what the values say, kept beside them in the host's own file: SQLite sees damage of its pages' order, none of
+ * their texts. */
+static void sum_of(sqlite3_context *context, int count, sqlite3_value **values) {
+  uint64_t sum = 0x9e3779b97f4a7c15u;
+  for (int i = 0; i < count; i++) {
+    int type = sqlite.value_type(values[i]);
+    const unsigned char *bytes = type == SQLITE_NULL ? NULL : sqlite.value_blob(values[i]);
+    size_t len = bytes ? (size_t)sqlite.value_bytes(values[i]) : 0;
+    sum = (sum ^ (uint64_t)type ^ (uint64_t)len << 8) * 0xff51afd7ed558ccdu;
+    while (len > 0) {
+      uint64_t part = 0;
+      size_t n = len < sizeof part ? len : sizeof part;
+      memcpy(&part, bytes, n);
+      sum = (sum ^ part) * 0xff51afd7ed558ccdu;
+      sum ^= sum >> 32;
+      bytes += n;
+      len -= n;
+    }
+  }
+  sqlite.result_int(context, (int32_t)(uint32_t)(sum ^ sum >> 29));
+}
+
+static bool add_sum(struct conn *c, struct err *e) {
+  int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC;
+  if (sqlite.create_function_v2(c->sql, "stoke_sum", -1, flags, NULL, sum_of, NULL, NULL, NULL) == SQLITE_OK) return true;
+  conn_error(c, NULL, e);
+  return false;
+}
+
 static bool set_up(struct conn *c, bool writer, struct err *e) {
   struct store_db *db = c->db;
   sqlite.extended_result_codes(c->sql, 1);
@@ -290,6 +319,7 @@ static bool set_up(struct conn *c, bool writer, struct err *e) {
   sqlite.db_config(c->sql, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
   sqlite.db_config(c->sql, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
   if (db->options.host) sqlite.db_config(c->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+  if (db->options.host && !add_sum(c, e)) return false;
   if (!conn_exec(c, "PRAGMA foreign_keys=ON", e) || !conn_exec(c, writer ? WRITER_CACHE : READER_CACHE, e))
     return false;
   if (!writer && !db->options.readonly && !conn_exec(c, "PRAGMA query_only=ON", e)) return false;

@@ -7,9 +7,12 @@
 --- stream also read, one of "lines", "sse", "bytes". The value of
 --- http.request is { status, head, body }, head being "Name: value\n" lines.
 
+local again = require "core.journal.again"
 local effect = require "core.effect"
 local errors = require "core.errors"
+local frames = require "core.frame"
 local http = require "host.http"
+local json = require "core.json"
 local policy = require "core.gate.policy"
 local random = require "core.random"
 local time = require "host.time"
@@ -130,7 +133,17 @@ local function fetch(asked)
   return { status = status, head = head, body = body }, status, head
 end
 
+--- What a person says came of a request: its status is needed, JSON may be written as it is.
+local function said(value)
+  local given = type(value) == "table" and value or {}
+  if math.type(given.status) ~= "integer" then return nil, '{"status":200,"body":"..."}' end
+  local body = given.body
+  if body ~= nil and type(body) ~= "string" then body = json.encode(body) end
+  return { status = given.status, head = type(given.head) == "string" and given.head or "", body = body or "" }
+end
+
 effect.define("http.request", {
+  said = said,
   subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known,
   run = function(q, call)
     q = with_key(q, call)
@@ -174,7 +187,19 @@ local function open(asked)
   return setmetatable({ request = request, about = { status = status, head = head } }, sources[q.read]), status, head
 end
 
+--- A stream that was cut off with the process that read it: what only looks is asked once more, and goes on where the run stood.
+local function resume(q, items)
+  if class_of(q) ~= "pure" then
+    return nil, errors.new("interrupted", ("%s %s broke off when its process ended"):format(q.method or "GET", shown(q.url)))
+  end
+  local outside <close> = frames.outside() -- luacheck: ignore
+  local stream, err = effect.perform("http.stream", q)
+  if not stream then return nil, err end
+  return again.behind("http.stream", stream, items, q.read == "bytes")
+end
+
 effect.define("http.stream", {
+  resume = resume,
   stream = true, subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known,
   run = function(q, call)
     q = with_key(q, call)

@@ -110,7 +110,14 @@ end
 
 local ASIDE = { "timeout" }
 
-effect.define("proc.run", { run = M.run, subject = subject, class = "unsafe", aside = ASIDE, redact = redact })
+--- What a person says came of a program.
+local function said(value)
+  local given = type(value) == "table" and value or {}
+  if math.type(given.code) ~= "integer" then return nil, '{"code":0,"stdout":"..."}' end
+  return { code = given.code, stdout = tostring(given.stdout or ""), stderr = tostring(given.stderr or ""), seconds = 0 }
+end
+
+effect.define("proc.run", { said = said, run = M.run, subject = subject, class = "unsafe", aside = ASIDE, redact = redact })
 effect.define("proc.sandbox_level", { run = sandbox.level, class = "pure" })
 
 --- Find a program along PATH; returns its path and the path of the folder in the request, both resolved.

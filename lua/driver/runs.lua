@@ -4,6 +4,8 @@
 ---
 --- A request has `store`, the path of the file; nil looks for one where scripts keep theirs.
 
+require "core.driver.http"
+require "core.driver.proc"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local files = require "core.driver.runs.file"
@@ -38,6 +40,8 @@ local function with(q, f, ...)
   local _ <close> = setmetatable({}, { __close = function() store:close() end })
   return f(store, q, ...)
 end
+
+M.with = with
 
 -- ---- which run ----------------------------------------------------------------------------------------------------------------
 
@@ -135,6 +139,18 @@ local function mark_doubt(rows)
   end
 end
 
+--- What people have said of records, and no process has taken up yet.
+local function mark_said(store, run, rows)
+  if run.state ~= "waiting" and run.state ~= "parked" and run.state ~= "running" then return end
+  local said = {}
+  for _, one in ipairs(store:decisions(run.id) or {}) do said[one.key] = { digest = one.digest, verdict = one.verdict } end
+  for _, one in ipairs(store:resolutions(run.id) or {}) do said[one.key] = { verdict = one } end
+  for _, row in ipairs(rows) do
+    local one = not row.outcome and said[row.key]
+    if one and (one.digest == nil or one.digest == row.digest) then row.said = one.verdict end
+  end
+end
+
 --- Requests are worked out as they are read.
 local function load(store, run)
   local parts, err = store:load(run)
@@ -145,6 +161,7 @@ local function load(store, run)
     row.request = request
   end
   mark_doubt(parts.rows)
+  mark_said(store, run, parts.rows)
   parts.run = with_owner(store, with_origin(store, run))
   return parts
 end
@@ -306,8 +323,19 @@ define("decide", "idempotent", function(store, q)
   ok, err = store:decide(run.id, row.key, row.digest, { decision = q.decision, reason = q.reason, args = q.args })
   if ok == nil then return nil, err end
   tell(store, run.id)
-  return { id = run.id, number = row.number, key = row.key, request = row.request, decision = q.decision, name = row.name }
+  return { id = run.id, number = row.number, key = row.key, request = row.request, decision = q.decision, name = row.name,
+    args = q.args, reason = q.reason, left = run.left, run = run.number }
 end)
+
+--- The outcome that a person names, as the run expects it of that effect.
+local function as_given(row, run, q)
+  local about = q.value ~= nil and effect.about(row.name)
+  if not about or not about.said then return q.value end
+  local value, form = about.said(q.value)
+  if value ~= nil then return value end
+  return nil, errors.new("usage", ("the outcome of #%d of %s, %s, is an object: %s"):format(row.number, run.id, row.name, form),
+    { hint = ("stoke resolve %s --value '%s'"):format(run.id, form) })
+end
 
 define("resolve", "idempotent", function(store, q)
   local parts, err = rows_of(store, q)
@@ -323,11 +351,14 @@ define("resolve", "idempotent", function(store, q)
   local row
   row, err = one_of(doubtful, q.of, run, DOUBT)
   if not row then return nil, err end
-  local ok
-  ok, err = store:resolve(run.id, row.key, { retry = q.retry, value = q.value, fail = q.fail })
+  local ok, value
+  value, err = as_given(row, run, q)
+  if err then return nil, err end
+  ok, err = store:resolve(run.id, row.key, { retry = q.retry, value = value, fail = q.fail })
   if ok == nil then return nil, err end
   tell(store, run.id)
-  return { id = run.id, number = row.number, key = row.key, request = row.request, name = row.name }
+  return { id = run.id, number = row.number, key = row.key, request = row.request, name = row.name, run = run.number,
+    retry = q.retry, value = q.value, fail = q.fail }
 end)
 
 -- ---- forks, and what is deleted -------------------------------------------------------------------------------------------------

@@ -11,11 +11,14 @@ Behind.__index = Behind
 
 local function kind_of(item) return type(item) == "table" and type(item.text) == "string" and item.type or nil end
 
+--- Bytes are a text, too, where it is chance how they are cut into pieces.
+local function as_text(item) return type(item) == "string" and { type = "bytes", text = item } or item end
+
 --- Pieces of text that follow each other count as one.
-local function expected(items)
+local function expected(items, bytes)
   local list = {}
   for _, item in ipairs(items) do
-    local value, last = item.value, list[#list]
+    local value, last = bytes and as_text(item.value) or item.value, list[#list]
     local kind = kind_of(value)
     if kind and last and last.kind == kind then
       last.parts[#last.parts + 1] = value.text
@@ -48,17 +51,17 @@ local function take(list, event)
 end
 
 function Behind:next()
-  local stream, list = self.stream, self.list
+  local stream, list, bytes = self.stream, self.list, self.bytes
   while true do
     local event, err = stream:next()
     if err then return nil, err end
     if not list[1] then return event end
-    local left = event ~= nil and take(list, event)
+    local left = event ~= nil and take(list, bytes and as_text(event) or event)
     if not left then
       stream:close()
       return nil, errors.new("interrupted", self.name .. " broke off when its process ended, and asked again the answer is another")
     end
-    if left ~= true then return left end
+    if left ~= true then return bytes and left.text or left end
   end
 end
 
@@ -73,9 +76,10 @@ M.ENDED = { next = function() end, close = function() end }
 ---@param name string of its effect
 ---@param stream stoke.stream the same question, asked again
 ---@param items table[] { value }: what was given
+---@param bytes? boolean they are bytes, cut anywhere
 ---@return table source its `next` ends with kind `interrupted` where the answers part
-function M.behind(name, stream, items)
-  return setmetatable({ name = name, stream = stream, list = expected(items) }, Behind)
+function M.behind(name, stream, items, bytes)
+  return setmetatable({ name = name, stream = stream, list = expected(items, bytes), bytes = bytes }, Behind)
 end
 
 return M

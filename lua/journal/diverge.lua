@@ -6,7 +6,9 @@ local place = require "core.journal.place"
 
 local M = {}
 
-local HINT <const> = "the code, or what it works with, is not that of the recording"
+local HINT <const> = "the code is not that of the recording, or it works with what comes by no effect, such as a variable that "
+  .. "other runs change: hand that in as input, or read it in a stoke.step"
+local ADDRESS <const> = "the address of a table or function is another one in each process: let nothing that is asked depend on it"
 
 --- The run asks what it did not ask when it was recorded. It is told once, and whatever it performs from now on meets the same.
 ---@param journal stoke.journal
@@ -17,7 +19,7 @@ local function diverge(journal, what, fields)
   journal.diverged = journal:failure()
   if journal.diverged then return journal.diverged end -- that came first
   local where = host.site()
-  fields.number, fields.hint = journal.count, HINT
+  fields.number, fields.hint = journal.count, fields.hint or HINT
   journal.diverged = errors.new("replay", ("diverged at #%d: %s%s"):format(journal.count, what, where and "\n  in " .. where or ""),
     fields)
   journal:detach()
@@ -53,7 +55,8 @@ function M.different(journal, row, request)
   local words, path, byte = place.difference(row.request, request)
   return diverge(journal, ("%s asks something else than #%d of the recording%s: %s"):format(row.key, row.number,
     row.where and " (" .. row.where .. ")" or "", words),
-    { key = row.key, asked = request, recorded = row.request, path = path, byte = byte })
+    { key = row.key, asked = request, recorded = row.request, path = path, byte = byte,
+      hint = select(2, words:gsub("%f[%w]0x%x%x%x%x%x+", "")) > 1 and ADDRESS or nil })
 end
 
 --- The run has ended, and its journal has not; nil: it has.

@@ -12,7 +12,12 @@ local tasks = require "core.task"
 local M = {}
 
 ---@class stoke.journal.log
----@field row fun(log, row) a row was begun; one with its number that is there is replaced
+---@field count? integer rows that were gathered
+---@field texts? boolean the journal need not remember what it has handed over; and it takes requests of the script as they are, and
+---  has `text`
+---@field text? fun(log, value): string?, stoke.error? a value as the log keeps it: nil, it is not plain data, or there is an error
+---@field row fun(log, row, raw?): boolean? a row was begun; one with its number that is there is replaced. raw: its request is the
+---  script's own, which may change; false: that is not plain data, and nothing was begun
 ---@field outcome fun(log, row): stoke.error? its outcome is there; an error: that has taken its place
 ---@field intent fun(log, row) its work, which must not be done twice, is about to begin
 ---@field item fun(log, row, i: integer): stoke.error? an item of its stream
@@ -24,7 +29,7 @@ local M = {}
 ---@field deliveries fun(log, bytes: string) of the order, since last time
 ---@field printed fun(log, count: integer)
 ---@field state fun(log, state: string, waits?: string)
----@field finish fun(log, state: string, result: any, err?: stoke.error)
+---@field finish fun(log, state: string, result: any, err?: stoke.error, deliveries?: string)
 ---@field flush fun(log)
 ---@field commit fun(log): any, stoke.error? waits
 ---@field barrier fun(log): any, stoke.error? waits for the disk
@@ -33,11 +38,9 @@ local M = {}
 
 local dirty, flusher, parked = {}, nil, false
 
---- Hand over what is new. Does not wait.
----@param journal stoke.journal
-function M.flush(journal)
+--- Tell the log what else is new, beside rows.
+local function gather(journal)
   local log = journal.log
-  if not log then return end
   journal.dirty = false
   local order = journal.schedule
   local length = order and order:length() or journal.logged
@@ -55,7 +58,14 @@ function M.flush(journal)
     log:state(state, waits)
     journal.told, journal.told_waits = state, waits
   end
-  log:flush()
+end
+
+--- Hand over what is new. Does not wait.
+---@param journal stoke.journal
+function M.flush(journal)
+  if not journal.log then return end
+  gather(journal)
+  journal.log:flush()
 end
 
 local function flush_all()
@@ -107,9 +117,23 @@ end
 ---@return stoke.error|nil err
 function M.commit(journal)
   if not journal.log then return journal.stopped end
-  M.flush(journal)
+  gather(journal)
   local _, err = journal.log:commit()
   return err and failed(journal, err) or nil
+end
+
+-- Rows that are gathered at most before they are handed over, though the run has not waited.
+local GATHERED <const> = 200
+
+--- Before more is gathered: where there is much, hand it over; where the engine has no room for it, wait.
+---@param journal stoke.journal
+function M.make_room(journal)
+  local log = journal.log
+  if not log:room() then
+    M.commit(journal)
+  elseif log.count and log.count >= GATHERED then
+    M.flush(journal)
+  end
 end
 
 --- Wait until all that is new is on the disk, and what was printed is shown.

@@ -16,6 +16,11 @@ local function facts_of(def, value, q, call)
   return facts
 end
 
+local function too_large(def, err, facts)
+  err.message = ("%s: %s"):format(def.name, err.message)
+  return { err = plain.copy(err), facts = facts }, err
+end
+
 --- The outcome as it is kept; an error in its place where it cannot be.
 ---@param redactor core.redactor
 ---@param def stoke.effect
@@ -23,9 +28,10 @@ end
 ---@param err stoke.error|nil
 ---@param q any
 ---@param call table
+---@param log? stoke.journal.log
 ---@return stoke.journal.outcome
 ---@return stoke.error|nil failed it cannot be kept
-function M.of(redactor, def, value, err, q, call)
+function M.of(redactor, def, value, err, q, call, log)
   if err ~= nil then
     local kind = errors.kinds[err.kind]
     local spent = call.meter and plain.copy(call.meter.used)
@@ -40,7 +46,12 @@ function M.of(redactor, def, value, err, q, call)
   end
   if def.stream then return { items = {}, about = value.about and plain.copy(value.about), rests = value.rest ~= nil,
     facts = facts } end
-  local kept, odd = plain.copy(def.codec and def.codec.keep(value) or value)
+  local own = def.codec and def.codec.keep(value) or value
+  local text, limit
+  if log and log.texts and own ~= nil then text, limit = log:text(own) end
+  if text then return { text = text, facts = facts } end
+  if limit then return too_large(def, limit, facts) end
+  local kept, odd = plain.copy(own)
   if not odd then return { value = kept, facts = facts } end
   local what = type(q) == "table" and type(q.name) == "string" and ("%s %s"):format(def.name, q.name) or def.name
   local failed = errors.new("script", ("%s: a journalled run keeps plain data alone, and %s"):format(what, odd),

@@ -1,6 +1,7 @@
 --- What a journalled run prints. Its texts leave in order, by a task of the host's own: so a slow reader is no wait of the run's
 --- that a replay would have to repeat. With a log they leave after the commit of the journal that would skip them, so no text is
---- shown twice; what was committed and not yet written when the process was killed is lost.
+--- shown twice; what was committed and not yet written when the process was killed is lost. Where a commit fails (a full disk) they
+--- are dropped: the run prints them again when it goes on.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
@@ -41,12 +42,13 @@ end
 local function drain(output, commit)
   while output.list[output.first] do
     local last = #output.list
-    if commit then commit() end
+    local err = commit and commit()
+    local kept = not err or err.kind == "cancelled"
     while output.first <= last do
       local text = output.list[output.first]
       output.list[output.first] = false
       output.first = output.first + 1
-      write(output, text)
+      if kept then write(output, text) end
     end
   end
   output.list, output.first, output.writer = {}, 1, nil
@@ -58,7 +60,7 @@ end
 ---@param fd integer
 ---@param text string|nil nil: somebody else has taken it
 ---@param size integer of it
----@param commit? fun() waits until the journal is kept that skips it
+---@param commit? fun(): stoke.error? waits until the journal is kept that skips it
 ---@return boolean full so much was written that the run has to look at its reader
 function M.put(output, fd, text, size, commit)
   output.shown, output.bytes = output.shown + 1, output.bytes + size

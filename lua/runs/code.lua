@@ -142,18 +142,19 @@ end
 ---@param sources { name: string, text: string }[] that are kept of it
 ---@return function|nil f
 ---@return (fun(name: string): any)|stoke.error|nil load nil: the usual one
+---@return stoke.runs.workflow|nil definition
 function M.of(run, definition, sources)
   local own = sources[1] ~= nil and not (definition and definition.latest)
-  if definition and (not own or M.same(sources)) then return definition.f end
+  if definition and (not own or M.same(sources)) then return definition.f, nil, definition end
   if not own then
     return nil, errors.new("parked", ("no workflow %s is defined here"):format(run.workflow),
       { hint = "run it with the script that defines it" })
   end
   local ok, box = pcall(M.load, sources)
   if not ok then return nil, errors.new("parked", "its own sources do not load: " .. errors.wrap(box).message) end
-  local f = box.workflows[run.workflow]
-  f = f and f.f or run.workflow:sub(1, 5) == "main:" and box.main
-  if f then return f, box.require end
+  local own_one = box.workflows[run.workflow]
+  local f = own_one and own_one.f or run.workflow:sub(1, 5) == "main:" and box.main
+  if f then return f, box.require, own_one end
   return nil, errors.new("parked", ("its own sources define no workflow %s"):format(run.workflow))
 end
 

@@ -22,10 +22,13 @@ local M = {}
 ---@field log? stoke.journal.log
 ---@field journal? stoke.journal
 ---@field mail stoke.runs.mail
+---@field given? any what its definition's `prepare` gets, in this process
+---@field prepared? any what that gave: the second argument of its function
 ---@field waiters table[] tasks that wait for its end
 ---@field parked? stoke.error why it is parked
 ---@field suspended? boolean this process ends, or gives it up
 ---@field retries? boolean it is resumed when there is room on the disk
+---@field pause? number seconds until it is tried again after the next full disk; nil: the first one
 ---@field ended? { state: string, result: any, error?: stoke.error }
 ---@field over? boolean this process has released it
 
@@ -49,6 +52,7 @@ local function home()
   if not supervisor then supervisor = tasks.supervisor("a durable run", function() end) end
   return supervisor
 end
+M.home = home
 
 -- ---- what is kept of it -------------------------------------------------------------------------------------------------------
 
@@ -130,6 +134,9 @@ local function park(entry, err, log)
   if err.kind == "in_doubt" then err.hint = M.hint(entry.run) end
   M.parked[entry.id] = entry
   entry.retries = full(err)
+  if entry.retries and not entry.pause then
+    scopes.tell(("run %s: %s; it goes on when there is room"):format(entry.id, err.message:gsub("^the run is parked: ", "")))
+  end
   local what = err.kind == "in_doubt" and "in doubt: " or err.kind == "replay" and "it does not go as recorded: " or ""
   if log and not full(err) then
     log:state("parked", what .. err.message)
@@ -163,15 +170,17 @@ local function state_of(err)
   return err.kind == "cancelled" and "cancelled" or "failed"
 end
 
-local function finish(entry, results, log)
+local function finish(entry, results, log, definition)
   local err = results.err
   if entry.suspended then return end
-  if entry.journal:broken() then return park(entry, err, log) end
+  if entry.journal and entry.journal:broken() then return park(entry, err, log) end
   local state = state_of(err)
-  local refused = log:finish(state, not err and results[1] or nil, err)
+  local refused = log:finish(state, not err and results[1] or nil, err, entry.journal and entry.journal.deliveries)
+  if not refused and definition and definition.finish then refused = definition.finish(log, entry, state, err) end
   if refused then
     refused.message = ("run %s: what it returned is not kept: %s"):format(entry.id, refused.message)
     log:finish("failed", nil, refused)
+    if definition and definition.finish then definition.finish(log, entry, "failed", refused) end
     state, err = "failed", refused
   end
   local _, failed = log:barrier()
@@ -190,7 +199,22 @@ local function place()
   end
 end
 
-local function live(entry)
+local live
+
+--- From a snapshot: what came before it is dropped.
+local function begin_anew(entry, anew, log)
+  local run = entry.run
+  local err = log:restart(anew.state, anew.workflow, ("%s\nsnapshot %d"):format(run.id, run.snapshots + 1))
+  if err then return finish(entry, { n = 0, err = err }, log) end
+  local _, failed = log:barrier()
+  if failed then return park(entry, errors.new("parked", "the run is parked: " .. failed.message, { cause = failed }), nil) end
+  mail.unwatch(entry)
+  entry.mail = mail.new()
+  if entry.definition and entry.definition.name ~= anew.workflow then entry.definition = anew.definition end
+  return live(entry)
+end
+
+live = function(entry)
   local store = entry.store
   local leave = place()
   local guard <close> = setmetatable({}, { __close = leave }) -- luacheck: ignore
@@ -207,8 +231,13 @@ local function live(entry)
   if not log then return park(entry, err) end
   err = resolve(entry, parts, log)
   if err then return park(entry, err) end
-  local f, load = code.of(run, entry.definition, parts.sources)
+  local f, load, definition = code.of(run, entry.definition, parts.sources)
   if not f then return park(entry, load, log) end
+  if definition and definition.prepare then
+    entry.prepared, err = definition.prepare(store, run, entry.given)
+    if err and parts.rows[1] then return park(entry, err, log) end
+    if err then return finish(entry, { n = 0, err = err }, log, definition) end -- nothing of it has been done yet
+  end
   local began = parts.rows[1] ~= nil or parts.deliveries ~= ""
   local known = {}
   for _, one in ipairs(parts.sources) do known[one.name] = true end
@@ -216,7 +245,8 @@ local function live(entry)
   if began then log:epoch() end
   if began and point then point "resume" end
   if run.state ~= "running" then log:state("running") end
-  local journal = journals.new { id = run.seed, run_id = run.id, log = log, kept = began and parts or nil, require = load }
+  local known_as = run.snapshots == 0 and run.id or ("%s\nsnapshot %d"):format(run.id, run.snapshots)
+  local journal = journals.new { id = run.seed, run_id = known_as, log = log, kept = began and parts or nil, require = load }
   entry.log, entry.journal, journal.entry = log, journal, entry
   function journal.on_module()
     if not load then code.keep(log, known) end
@@ -226,8 +256,10 @@ local function live(entry)
   if entry.suspended then return end
   mail.watch(store, entry, mail.read)
   tasks.spawn(mail.read, { system = true, name = "mail" }, entry)
-  local results = journal:run(f, run.input)
-  finish(entry, results, log)
+  local results = journal:run(f, run.input, entry.prepared)
+  local anew = journal.anew
+  if anew and not results.err and not entry.suspended then return begin_anew(entry, anew, log) end
+  finish(entry, results, log, definition)
 end
 
 local function take_up(entry)
@@ -253,13 +285,15 @@ end
 
 --- Resume a run that a full disk has parked: tried after 1 s, then at doubled intervals up to 30 s.
 function M.retry(entry)
-  local pause = 1
+  local pause = entry.pause or 1
   tasks.start(home(), "run " .. entry.id, function()
     repeat
       if host.park("room on the disk", pause) == nil then return end
       pause = math.min(pause * 2, 30)
       if M.parked[entry.id] ~= entry or M.stopping then return end
     until M.begin(entry.store, entry.run, entry.definition)
+    local again = M.live[entry.id]
+    if again then again.pause = pause end
   end)
 end
 
@@ -267,16 +301,18 @@ end
 ---@param store stoke.store
 ---@param run stoke.store.run
 ---@param definition? stoke.runs.workflow nil: of its own sources
+---@param given? any what `prepare` of the definition gets from who began it
 ---@return stoke.runs.live|nil
 ---@return stoke.error|nil err
-function M.begin(store, run, definition)
+function M.begin(store, run, definition, given)
   local entry = M.live[run.id]
   if entry then return entry end
   local mine, err = store:claim(run)
   if mine == nil then return nil, err end
   if not mine then return nil end
   M.parked[run.id] = nil
-  entry = { id = run.id, run = run, store = store, definition = definition, waiters = {}, mail = mail.new() }
+  entry = { id = run.id, run = run, store = store, definition = definition, waiters = {}, mail = mail.new(),
+    given = given }
   M.live[run.id] = entry
   entry.task = tasks.start(home(), "run " .. run.id, take_up, entry)
   return entry

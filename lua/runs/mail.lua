@@ -97,6 +97,10 @@ local function cancel(entry)
   if root and not root.state then scopes.cancel(root, errors.new("cancelled", "the run was cancelled")) end
 end
 
+--- Cancel a run that this process has; waits while it is loaded or replayed.
+---@param entry stoke.runs.live
+function M.cancel(entry) cancel(entry) end
+
 local function decide(entry)
   if not next(entry.mail.pending) then return end
   local list = entry.store:decisions(entry.id)

@@ -143,6 +143,8 @@ local value_of = M.value
 M.MOST = "id,key,class,digest,base,kept,request,line,time,took,inline,seen,at,outcome,value,facts"
 M.FEW = "name,inside,intent,lengths,error,more,asks,input_tokens,output_tokens,seconds"
 M.COLUMNS = M.MOST .. "," .. M.FEW
+--- What tells whether a record is as it was written.
+M.SUM = "stoke_sum(key,class,digest,outcome,value,lengths,error)"
 
 local NONE = { nil, null, null, null, null, null, null, null, null, null, null }
 local FLAGS = { cut = "cut", refused = "refusal", secret = "secret" }

@@ -30,17 +30,20 @@ local function transaction(store, f)
   if not done then return nil, store:failed(err) end
   return value
 end
+M.transaction = transaction
 
 -- ---- forks --------------------------------------------------------------------------------------------------------------------
 
-local FORK = [[INSERT INTO runs (id,workflow,state,created,changed,input,code,seed,bytes,fork_of,fork_at)
-  SELECT ?,workflow,'running',?,?,input,code,seed,bytes,number,? FROM runs WHERE number=?]]
-local COPIED = codec.COLUMNS:gsub("^id,", "")
+local FORK = [[INSERT INTO runs (id,workflow,state,created,changed,input,code,seed,bytes,snapshots,fork_of,fork_at,sum)
+  SELECT ?1,workflow,'running',?2,?3,input,code,seed,bytes,snapshots,number,?4,stoke_sum(?1,workflow,input,NULL,NULL)
+  FROM runs WHERE number=?5]]
+local COPIED = codec.COLUMNS:gsub("^id,", "") .. ",sum"
 local RECORDS = ("INSERT INTO records (id,%s) SELECT (?1<<32)|(id&4294967295),%s FROM records "
   .. "WHERE id BETWEEN (?2<<32)+1 AND (?2<<32)+?3")
   :format(COPIED, COPIED)
 local COPIES = {
-  "INSERT INTO pieces SELECT (?1<<32)|(record&4294967295),first,items FROM pieces WHERE record BETWEEN (?2<<32)+1 AND (?2<<32)+?3",
+  "INSERT INTO pieces SELECT (?1<<32)|(record&4294967295),first,items,sum FROM pieces "
+    .. "WHERE record BETWEEN (?2<<32)+1 AND (?2<<32)+?3",
   "UPDATE records SET intent=NULL WHERE id BETWEEN (?1<<32)+1 AND (?1<<32)+?3 AND outcome IS NULL AND ?2=?2",
   "INSERT INTO uses SELECT ?1,content FROM uses WHERE run=?2 AND ?3=?3",
   "INSERT INTO modules SELECT ?1,number,name FROM modules WHERE run=?2 AND ?3=?3",
@@ -48,7 +51,10 @@ local COPIES = {
 }
 local DELIVERIES = "INSERT INTO deliveries (run,first,records,bytes) VALUES (?,0,?,CAST(? AS BLOB))"
 local CHANGE = "UPDATE records SET outcome=?,value=?,lengths=NULL,error=?,facts=?,more=?,input_tokens=?,"
-  .. "output_tokens=?,seconds=?,asks=NULL WHERE id=?"
+  .. "output_tokens=?,seconds=?,asks=NULL,sum=stoke_sum(key,class,digest,?1,?2,NULL,?3) WHERE id=?"
+
+local LENGTHS = "UPDATE records SET lengths=CAST(?1 AS BLOB),"
+  .. "sum=stoke_sum(key,class,digest,outcome,value,CAST(?1 AS BLOB),error) WHERE id=?2"
 
 --- The outcome of a record is another one, with the contents it needs.
 local function change(run, number, record, outcome)
@@ -61,7 +67,7 @@ local function change(run, number, record, outcome)
   if not value then error(lengths, 0) end
   local id = (number << 32) + record
   run(CHANGE, { made.kind, value, made.err, made.facts, made.more, made.input, made.output, made.seconds, id })
-  if outcome.items then run("UPDATE records SET lengths=CAST(? AS BLOB) WHERE id=?", { lengths, id }) end
+  if outcome.items then run(LENGTHS, { lengths, id }) end
   run("DELETE FROM pieces WHERE record=?", { id })
   for hash, text in next, sink do
     run("INSERT OR IGNORE INTO contents (hash,value) VALUES (?,?)", { hash, text })
@@ -123,6 +129,8 @@ local GONE = {
   "DELETE FROM uses WHERE run=?1", "UPDATE runs SET fork_of=NULL WHERE fork_of=?1", "DELETE FROM runs WHERE number=?1",
 }
 
+M.GONE = GONE
+
 --- Which of the runs that have ended are to go.
 local function chosen(store, options)
   local found, err = store.db:query(ENDED, { options.keep_forked ~= false })
@@ -160,9 +168,23 @@ function M.prune(store, options)
     end)
     if not ok then return nil, err end
   end
+  local ok, err = M.sweep(store)
+  if ok and options.older then
+    ok, err = store.db:write("DELETE FROM mail WHERE state='done' AND ended<?", { wall() - options.older }, true)
+    if not ok then err = store:failed(err) end
+  end
+  if not ok then return nil, err end
+  return done
+end
+
+--- Delete the contents that nobody needs any more.
+---@param store stoke.store
+---@return boolean|nil ok
+---@return stoke.error|nil err
+function M.sweep(store)
   local ok, err = store.db:write("DELETE FROM contents WHERE id NOT IN (SELECT content FROM uses)", {}, true)
   if not ok then return nil, store:failed(err) end
-  return done
+  return true
 end
 
 -- ---- checking -----------------------------------------------------------------------------------------------------------------
@@ -173,6 +195,11 @@ local CHECKS = {
   { "SELECT count(*) FROM sources WHERE hash NOT IN (SELECT hash FROM contents)", "sources of runs are missing" },
   { "SELECT count(*) FROM (SELECT run,count(*) AS n,max(number) AS last FROM records GROUP BY run) WHERE n<>last",
     "runs lack records in their middle" },
+  { "SELECT count(*) FROM sessions AS s WHERE messages<>(SELECT count(*) FROM messages WHERE session=s.number)",
+    "sessions lack messages" },
+  { "SELECT count(*) FROM sessions AS s WHERE turns<>(SELECT count(*) FROM turns WHERE session=s.number AND turn IS NOT NULL)",
+    "sessions lack turns" },
+  { "SELECT count(*) FROM mail WHERE actor NOT IN (SELECT number FROM actors)", "messages belong to no actor" },
 }
 
 --- Is the file sound? Reads all of it.

@@ -17,7 +17,7 @@ local SOME <const> = 256
 local MANY <const> = 2000
 
 local RUN = "number,id,workflow,state,waits,created,changed,input,result,error,code,seed,epoch,calls,tokens,bytes,printed,parent,"
-  .. "fork_of,fork_at"
+  .. "fork_of,fork_at,snapshots,sum IS stoke_sum(id,workflow,input,result,error)"
 M.RUN = RUN
 
 ---@class stoke.store.run
@@ -41,17 +41,20 @@ M.RUN = RUN
 ---@field parent? integer
 ---@field fork_of? integer
 ---@field fork_at? integer
+---@field snapshots integer how often it began anew from its state
 
 --- The error for what is raised where damaged data is read: texts that say nothing, columns of another kind.
 ---@param store stoke.store
 ---@param raised any
 ---@return stoke.error
 local function damaged(store, raised)
-  if errors.is(raised) and raised.kind ~= "protocol" then return raised end
+  if errors.is(raised) and raised.kind ~= "protocol" then return store:failed(raised) end
   return errors.new("db", ('the store "%s" is damaged: %s'):format(store.path, errors.is(raised) and raised.message
     or tostring(raised)),
     { code = "SQLITE_CORRUPT", hint = "stoke doctor checks the file; `sqlite3 FILE .recover` saves what can be read" })
 end
+
+M.damaged = damaged
 
 --- Call f, which reads what a file says; nil and an error where that is damaged.
 ---@param store stoke.store
@@ -60,6 +63,19 @@ function M.guarded(store, f, ...)
   local ok, value = pcall(f, ...)
   if ok then return value end
   return nil, damaged(store, value)
+end
+
+--- Something is not as it was written.
+local function other(what) error(errors.new("protocol", what .. " is not as it was written"), 0) end
+
+--- A content, if it is the one that its hash says.
+---@param hash string
+---@param text string
+---@return string
+---Raises `protocol`.
+function M.whole(hash, text)
+  if type(text) ~= "string" or plain.hash(text) ~= hash then other "a long text" end
+  return text
 end
 
 --- Rows of a statement, each given to f.
@@ -104,6 +120,7 @@ local function contents_of(store, texts)
   return found
 end
 M.contents_of = contents_of
+M.CONTENTS = "SELECT hash,value FROM uses JOIN contents ON contents.id=uses.content WHERE uses.run=?"
 
 --- A run as others see it.
 ---@param store stoke.store
@@ -114,16 +131,16 @@ function M.run(store, r)
   local contents, err = contents_of(store, { r[8], r[9], r[10] })
   if err then return nil, err end
   return M.guarded(store, function()
+    if r[22] == 0 then other("run " .. r[1]) end
     return { number = r[1], id = r[2], workflow = r[3], state = r[4], waits = or_nil(r[5]), created = r[6], changed = r[7],
       input = codec.value(r[8], contents), result = codec.value(r[9], contents), error = codec.value(r[10], contents),
       code = or_nil(r[11]), seed = r[12], epoch = r[13], calls = r[14], tokens = r[15], bytes = r[16], printed = r[17],
-      parent = or_nil(r[18]), fork_of = or_nil(r[19]), fork_at = or_nil(r[20]) }
+      parent = or_nil(r[18]), fork_of = or_nil(r[19]), fork_at = or_nil(r[20]), snapshots = r[21] }
   end)
 end
 
-local RECORDS = ("SELECT %s FROM records WHERE id BETWEEN ? AND ? ORDER BY id"):format(codec.MOST)
+local RECORDS = ("SELECT %s,sum IS %s FROM records WHERE id BETWEEN ? AND ? ORDER BY id"):format(codec.MOST, codec.SUM)
 local FEW = ("SELECT id,%s FROM records WHERE id BETWEEN ? AND ? AND coalesce(%s) IS NOT NULL"):format(codec.FEW, codec.FEW)
-local CONTENTS = "SELECT hash,value FROM uses JOIN contents ON contents.id=uses.content WHERE uses.run=?"
 
 --- A metatable for rows whose requests are made when they are first read.
 local function lazy(store, kept)
@@ -147,12 +164,15 @@ local function all(store, sql, ...)
   return list
 end
 
+M.all = all
+
 local function rows_of(store, run, records, few, contents)
   local kept = requests.kept(contents)
   local meta = lazy(store, kept)
   for n, r in ipairs(records) do
     local row = row_of(r, few[r[1]], contents)
     if row.number ~= n then error(errors.new("protocol", ("run %d: record %d is missing"):format(run, n)), 0) end
+    if r[17] == 0 then other(("run %d: record %d"):format(run, n)) end
     if r[7] ~= null then kept:add(n, r[7], or_nil(r[5]), or_nil(r[6])) end
     records[n] = setmetatable(row, meta)
   end
@@ -164,6 +184,7 @@ local function add_pieces(rows, pieces, contents)
   for _, r in ipairs(pieces) do
     local row = rows[r[1] & 0xFFFFFFFF]
     local items = row and row.outcome and row.outcome.items
+    if r[4] == 0 then other("a piece of a stream") end
     if items and not codec.ended(row.outcome) then
       local some = codec.value(r[3], contents)
       for i = #items + 1, r[2] - 1 do items[i] = {} end
@@ -192,7 +213,7 @@ function M.cut_at(store, run, to)
   return found.rows[1] and or_nil(found.rows[1][1])
 end
 
-local PIECES = "SELECT record,first,items FROM pieces WHERE record BETWEEN ? AND ? ORDER BY record,first"
+local PIECES = "SELECT record,first,items,sum IS stoke_sum(items) FROM pieces WHERE record BETWEEN ? AND ? ORDER BY record,first"
 
 -- A run may be written to while it is read: deliveries are read before the records that they are of, contents after what refers
 -- to them.
@@ -210,7 +231,7 @@ local function parts_of(store, run, to)
   local modules = all(store, "SELECT name FROM modules WHERE run=? ORDER BY number", number)
   local sources = all(store, "SELECT name,hash FROM sources WHERE run=? ORDER BY number", number)
   local contents = {}
-  for _, r in ipairs(all(store, CONTENTS, number)) do contents[r[1]] = r[2] end
+  for _, r in ipairs(all(store, M.CONTENTS, number)) do contents[r[1]] = M.whole(r[1], r[2]) end
   local rows = rows_of(store, number, records, few, contents)
   add_pieces(rows, pieces, contents)
   for i, r in ipairs(modules) do modules[i] = r[1] end

@@ -26,6 +26,7 @@ local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec
 ---@field tokens integer
 local Log = {}
 Log.__index = Log
+Log.texts = true
 
 -- Bytes of deliveries that are squeezed: some 40 ms for the largest.
 local SQUEEZED_MAX <const> = 1024 * 1024
@@ -39,24 +40,33 @@ local ROW_BYTES <const> = 150
 -- What of a row is to be written: all of it, its outcome, that its work begins.
 local NEW <const>, OUTCOME <const>, INTENT <const>, ITEMS <const> = 1, 2, 4, 8
 
-local ROW = ("INSERT OR REPLACE INTO records (%s) VALUES (%s)"):format(codec.COLUMNS, ("?,"):rep(25) .. "?")
-local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,took) "
-  .. "VALUES (?,?,?,?,?,?,?,?,?,?,'value',?,?)" -- one as most are
+local ROW = ("INSERT OR REPLACE INTO records (%s,sum) VALUES (%s,stoke_sum(?2,?3,?4,?14,?15,?20,?21))"):format(codec.COLUMNS,
+  ("?,"):rep(25) .. "?")
+local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,took,sum) "
+  .. "VALUES (?,?,?,?,?,?,?,?,?,?,'value',?,?,stoke_sum(?2,?3,?4,'value',?11,NULL,NULL))" -- one as most are
+local ASKED = "INSERT OR REPLACE INTO records (id,key,class,digest,base,kept,request,line,time,inline,at,name,inside,intent,asks,sum) "
+  .. "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,stoke_sum(?2,?3,?4,NULL,NULL,NULL,NULL))" -- its outcome is to come
+local VALUE = "UPDATE records SET inline=?,intent=?,seen=?,outcome='value',value=?,took=?,lengths=NULL,error=NULL,facts=NULL,"
+  .. "more=NULL,input_tokens=NULL,output_tokens=NULL,seconds=NULL,asks=NULL,"
+  .. "sum=stoke_sum(key,class,digest,'value',?4,NULL,NULL) WHERE id=?"
 local DONE = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,value=?,lengths=?,error=?,facts=?,more=?,"
-  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL WHERE id=?"
+  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL,"
+  .. "sum=stoke_sum(key,class,digest,?4,?5,?6,?7) WHERE id=?"
 -- of a stream that goes on
 local OPEN = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,error=?,facts=?,more=?,"
-  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL WHERE id=?"
+  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL,"
+  .. "sum=stoke_sum(key,class,digest,?4,value,lengths,?5) WHERE id=?"
 local BEGUN = "UPDATE records SET inline=?,intent=?,asks=? WHERE id=?"
 local CONTENT = "INSERT OR IGNORE INTO contents (hash,value) VALUES (?,?)"
 local USE = "INSERT OR IGNORE INTO uses (run,content) SELECT ?,id FROM contents WHERE hash=?"
-local PIECES = "INSERT OR REPLACE INTO pieces (record,first,items) VALUES (?,?,?)"
+local PIECES = "INSERT OR REPLACE INTO pieces (record,first,items,sum) VALUES (?,?,?,stoke_sum(?3))"
 local NO_PIECES = "DELETE FROM pieces WHERE record=?"
 local DELIVERIES = "INSERT INTO deliveries (run,first,records,bytes) VALUES (?,?,?,?)"
 local MODULE = "INSERT INTO modules (run,number,name) VALUES (?,?,?)"
 local SOURCE = "INSERT INTO sources (run,number,name,hash) VALUES (?,?,?,?)"
 local STATE = "UPDATE runs SET state=?,waits=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
-local END = "UPDATE runs SET state=?,waits=NULL,result=?,error=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
+local END = "UPDATE runs SET state=?,waits=NULL,result=?,error=?,changed=?,calls=?,tokens=?,bytes=?,"
+  .. "sum=stoke_sum(id,workflow,input,?2,?3) WHERE number=?"
 local COUNTED = { [STATE] = 5, [END] = 6 } -- where calls, tokens and bytes stand, which are known when all is gathered
 local EPOCH = "UPDATE runs SET epoch=epoch+1,changed=? WHERE number=?"
 local BEGAN = "INSERT OR REPLACE INTO epochs (run,epoch,began,records) SELECT number,epoch,?,? FROM runs WHERE number=?"
@@ -67,6 +77,13 @@ local JOIN = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes) "
   .. "(SELECT run,records,bytes FROM deliveries WHERE run=? ORDER BY first) GROUP BY run"
 local SQUEEZED = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes,size) VALUES (?,0,?,?,?)"
 local JOINED = "DELETE FROM deliveries WHERE run=? AND first>0"
+local RESTART = "UPDATE runs SET input=?,workflow=?,seed=?,changed=?,calls=?,tokens=?,bytes=0,printed=0,state='running',waits=NULL,"
+  .. "snapshots=snapshots+1,sum=stoke_sum(id,?2,?1,result,error) WHERE number=?"
+local DROP = { "DELETE FROM records WHERE id BETWEEN ?1<<32 AND (?1<<32)+4294967295",
+  "DELETE FROM pieces WHERE record BETWEEN ?1<<32 AND (?1<<32)+4294967295", "DELETE FROM deliveries WHERE run=?1",
+  "DELETE FROM modules WHERE run=?1", "DELETE FROM decisions WHERE run=?1",
+  "DELETE FROM signals WHERE run=?1 AND taken IS NOT NULL",
+  "DELETE FROM uses WHERE run=?1 AND content NOT IN (SELECT contents.id FROM sources JOIN contents USING (hash) WHERE run=?1)" }
 local TOUCH = "UPDATE runs SET changed=? WHERE number=?"
 
 --- A log of a run that has so much in it already.
@@ -116,6 +133,12 @@ function Log:row(row, raw)
   mark(self, row, NEW)
   return true
 end
+
+--- A value as it is kept in an outcome's `text`.
+---@param value any
+---@return string|nil text nil without an error: it is not plain data
+---@return stoke.error|nil err `limit`
+function Log:text(value) return plain.encode(value, self.sink, false, self.store.limit) end
 
 --- Its work begins: from now on it is in doubt until it has an outcome.
 ---@param row stoke.journal.row
@@ -234,6 +257,31 @@ end
 ---@param total integer
 function Log:printed(total) self.extra[#self.extra + 1] = { PRINTED, total, self.run } end
 
+--- A statement of somebody else's that belongs to the same commit.
+---@param statement any[] its text and its parameters
+function Log:also(statement) self.extra[#self.extra + 1] = statement end
+
+--- A content that such statements refer to.
+---@param hash string
+---@param text string
+function Log:content(hash, text) self.sink[hash] = text end
+
+--- All of the run so far is dropped: it begins anew from its state, in this commit.
+---@param state any plain data
+---@param workflow string
+---@param seed string of the ids and random numbers from now on
+---@return stoke.error|nil err the state is not plain, or too large
+function Log:restart(state, workflow, seed)
+  local text, err = null, nil
+  if state ~= nil then text, err = codec.text(state, self.sink, self.store.limit) end
+  if err then return err end
+  for _, sql in ipairs(DROP) do self:also { sql, self.run } end
+  self:also { RESTART, text, workflow, seed, wall(), self.calls, self.tokens, self.run }
+  if text ~= null then
+    for hash in text:gmatch '"%$%a+":"([%w_-]+)"' do self:also { USE, self.run, hash } end
+  end
+end
+
 --- A signal was taken by a row.
 ---@param signal integer its number
 ---@param row stoke.journal.row
@@ -331,9 +379,6 @@ end
 
 M.whole = whole
 
-local NOTHING = whole(null)
-NOTHING.kind = null
-
 --- A row that is written for the first time.
 local function insert(self, row, batch)
   local number, sink = row.number, self.sink
@@ -346,9 +391,15 @@ local function insert(self, row, batch)
   elseif request ~= nil then
     request, base, kept = self.requests:encode(request, number, sink)
   end
-  local made = outcome and (self.made[row] or outcome_of(outcome, sink))
   self.bytes = self.bytes + ROW_BYTES + #row.key + (request and #request or 0)
   local name = name_of(row.key, row.name)
+  if not outcome then
+    batch[#batch + 1] = { ASKED, id, row.key, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
+      request or null, row.where or null, row.time or null, flag(row.inline), row.at or null, name, flag(row.inside),
+      flag(row.intent), asks_of(self, row) }
+    return
+  end
+  local made = self.made[row] or outcome_of(outcome, sink)
   if type(made) == "string" then
     self.bytes = self.bytes + #made
     if name == null and not kept and not row.inside and not row.intent then
@@ -360,9 +411,8 @@ local function insert(self, row, batch)
     end
     made = whole(made)
   end
-  local value, lengths = made and made.value or null, null
-  if outcome and outcome.items then value, lengths = items_of(self, row, batch) end
-  made = made or NOTHING
+  local value, lengths = made.value, null
+  if outcome.items then value, lengths = items_of(self, row, batch) end
   batch[#batch + 1] = { ROW, id, row.key, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
     request or null, row.where or null, row.time or null, row.took or null, flag(row.inline), row.seen or null, row.at or null,
     made.kind, value or null, made.facts, name, flag(row.inside), flag(row.intent), lengths or null, made.err, made.more,
@@ -378,7 +428,11 @@ local function update(self, row, what, batch)
     return
   end
   local made = self.made[row] or what & OUTCOME ~= 0 and outcome_of(outcome, self.sink)
-  if type(made) == "string" then made = whole(made) end
+  if type(made) == "string" then
+    self.bytes = self.bytes + #made
+    batch[#batch + 1] = { VALUE, inline, intent, flag(row.seen), made, flag(row.took), id }
+    return
+  end
   if made and made.value ~= null then self.bytes = self.bytes + #made.value end
   if not outcome.items then
     if made then

@@ -2,9 +2,9 @@
 
 local about = require "core.about"
 local engine = require "host.store"
-local env = require "host.env"
 local errors = require "core.errors"
 local fs = require "host.fs"
+local place = require "core.store.place"
 local schema = require "core.store.schema"
 local wall = require "host.time".wall
 
@@ -12,19 +12,7 @@ local M = {}
 
 local PRIVATE <const> = 448 -- rwx------
 
---- Where the file is unless somebody says: `.stoke/state.db` beside the script; where there is none, below the state folder of the
---- user.
----@param script? string path of the script; nil: there is none
----@return string path
-function M.path(script)
-  if script then
-    local folder = script:match "^(.*/)[^/]*$" or ""
-    return folder .. ".stoke/state.db"
-  end
-  local base = env.get "XDG_STATE_HOME"
-  if not base or base:sub(1, 1) ~= "/" then base = (env.get "HOME" or "") .. "/.local/state" end
-  return base .. "/stoke/state.db"
-end
+M.path = place.path
 
 local function make_folder(path)
   local ok, err = fs.mkdir(path, PRIVATE)
@@ -35,6 +23,9 @@ local function make_folder(path)
   if not made then return nil, failed end
   return fs.mkdir(path, PRIVATE)
 end
+
+--- Bytes that are read at once, at most: more than the longest text that host.plain writes, so that what was kept can be read.
+local LONGEST <const> = 600 * 1024 * 1024
 
 local ELSEWHERE <const> = "or name another file: --store PATH"
 
@@ -51,6 +42,8 @@ local HINTS = {
   { "CANTOPEN", "cannot be opened", "give this user the right to write the folder; " .. ELSEWHERE },
   { "PERM", "cannot be opened", "give this user the right to write the folder; " .. ELSEWHERE },
   { "FULL", "cannot be written: the disk is full", "free some space; " .. ELSEWHERE },
+  { "ERROR", "is damaged, or its tables are others than this stoke knows",
+    "stoke doctor says where; `sqlite3 FILE .recover` saves what can be read; " .. ELSEWHERE },
   { "IOERR", "cannot be read or written", "look at the disk (dmesg); " .. ELSEWHERE },
 }
 
@@ -138,7 +131,7 @@ function M.open(path, options)
         { hint = "make it, and let this user write there; " .. ELSEWHERE, cause = err })
     end
   end
-  local db, err = engine.open(path, { host = true, create = create, readonly = readonly })
+  local db, err = engine.open(path, { host = true, create = create, readonly = readonly, limit = LONGEST })
   if not db then return nil, M.explain(path, err) end
   local ok
   if readonly then

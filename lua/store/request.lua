@@ -98,6 +98,10 @@ function Requests:remember(messages)
   if type(messages[1]) == "table" then self.paths[messages[1]] = path end
 end
 
+--- The next request begins anew: also where one was noted that is not kept.
+---@return nil
+function Requests:forget() self.root, self.nodes, self.paths = { next = {} }, 0, new_paths() end
+
 --- A request as it is kept: base and kept are nil where it has no messages.
 ---@param request any
 ---@param number integer of its record
@@ -111,14 +115,14 @@ function Requests:encode(request, number, sink, raw)
   local messages, rest = split(request)
   if not messages then return (encode(request, sink, true)) end
   local lasting = not raw or is_lasting(messages)
-  if self.nodes > NODES then self.root, self.nodes, self.paths = { next = {} }, 0, new_paths() end
+  if self.nodes > NODES then self:forget() end
   local path = lasting and self.paths[messages[1]]
   local node, base, known = self.root, nil, 0
   if path then known, node, base = agree(path, messages, node) end
   local kept, added = known, {}
   for i = known + 1, #messages do
     local text = self:text_of(messages[i], sink, lasting)
-    if not text then return nil end
+    if not text then return self:forget() end
     local following = kept == i - 1 and node.next[text]
     if following then
       base, kept = following.number, i
@@ -132,7 +136,7 @@ function Requests:encode(request, number, sink, raw)
   end
   if lasting and not path then self:remember(messages) end
   local text = encode(rest, sink, true)
-  if not text then return nil end
+  if not text then return self:forget() end
   return '{"add":[' .. concat(added, ",") .. '],"rest":' .. short(text, sink) .. "}", base, kept
 end
 

@@ -41,6 +41,7 @@ CREATE TABLE runs (
   error TEXT,
   code ANY,                      -- what tells one code of the workflow from another
   seed ANY NOT NULL,             -- its ids and random numbers follow from this
+  snapshots INTEGER NOT NULL DEFAULT 0, -- how often it began anew from its state; the records before are gone
   epoch INTEGER NOT NULL DEFAULT 0,    -- how often a process has taken it up
   calls INTEGER NOT NULL DEFAULT 0,    -- of models
   tokens INTEGER NOT NULL DEFAULT 0,
@@ -48,7 +49,8 @@ CREATE TABLE runs (
   printed INTEGER NOT NULL DEFAULT 0,  -- prints that are in its records
   parent INTEGER,                -- number of the run that started it
   fork_of INTEGER,               -- number of the run whose records up to fork_at it began with
-  fork_at INTEGER
+  fork_at INTEGER,
+  sum INTEGER                    -- 32 bits of id, workflow, input, result, error: damage is seen
 ) STRICT]], "CREATE INDEX runs_by_state ON runs (state, number)",
   "CREATE INDEX runs_by_origin ON runs (fork_of) WHERE fork_of IS NOT NULL",
 [[
@@ -82,13 +84,15 @@ CREATE TABLE records (
   seconds REAL,
   facts TEXT,                    -- what else is known beside the value; NULL: one attempt, nothing unusual
   more TEXT,
-  asks TEXT                      -- what a person is asked before it is done
+  asks TEXT,                     -- what a person is asked before it is done
+  sum INTEGER                    -- 32 bits of key, class, digest, outcome, value, lengths, error: damage is seen
 ) STRICT]], [[
 CREATE TABLE pieces (
   -- What was read of streams that have not ended yet; then it moves into the record.
   record INTEGER,                -- records.id
   first INTEGER,                 -- position of the first item
   items TEXT NOT NULL,
+  sum INTEGER,                   -- 32 bits of items
   PRIMARY KEY (record, first)
 ) STRICT, WITHOUT ROWID]], [[
 CREATE TABLE deliveries (
@@ -107,8 +111,8 @@ CREATE TABLE contents (
   value ANY NOT NULL
 ) STRICT]], [[
 CREATE TABLE uses (
-  -- Which run needs which content; what no run needs is deleted with the last of them.
-  run INTEGER,
+  -- Which run needs which content; what nobody needs is deleted with the last of them.
+  run INTEGER,                   -- a session's messages: its number below zero
   content INTEGER,               -- contents.id
   PRIMARY KEY (run, content)
 ) STRICT, WITHOUT ROWID]], [[
@@ -155,6 +159,77 @@ CREATE TABLE decisions (
   verdict TEXT NOT NULL,
   decided REAL NOT NULL,
   PRIMARY KEY (run, kind, key)
-) STRICT, WITHOUT ROWID]] }
+) STRICT, WITHOUT ROWID]], [[
+CREATE TABLE sessions (
+  -- A conversation that is kept: agent:session { id = } (stoke sessions).
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  id ANY NOT NULL UNIQUE,
+  agent ANY NOT NULL,            -- the agent that it was begun with
+  speaker ANY NOT NULL,          -- the agent that answers next: after a handoff another one
+  turns INTEGER NOT NULL DEFAULT 0,
+  messages INTEGER NOT NULL DEFAULT 0,
+  first INTEGER NOT NULL DEFAULT 1, -- number of the oldest message that is still sent
+  summary TEXT,                  -- of those before it
+  created REAL NOT NULL,
+  changed REAL NOT NULL,
+  fork_of ANY,                   -- id of the session that it began as, after so many turns
+  fork_at INTEGER
+) STRICT]], [[
+CREATE TABLE turns (
+  -- The turns of sessions, those that failed, too. Each is a run while it lasts; its messages come with its end.
+  session INTEGER,
+  serial INTEGER,
+  state TEXT NOT NULL CHECK (state IN ('begun', 'done', 'failed', 'cancelled')),
+  turn INTEGER,                  -- the how manieth of the conversation
+  key ANY,                       -- what the caller calls it: the same key is the same turn
+  run ANY,                       -- runs.id
+  process INTEGER,               -- that began it
+  began REAL NOT NULL,
+  ended REAL,
+  messages INTEGER,              -- of the session after it, as all that follows
+  speaker ANY,
+  first INTEGER,
+  summary TEXT,
+  result TEXT,                   -- what the turn gave, without its messages
+  PRIMARY KEY (session, serial)
+) STRICT, WITHOUT ROWID]], "CREATE UNIQUE INDEX turns_present ON turns (session) WHERE state='begun'",
+"CREATE UNIQUE INDEX turns_by_key ON turns (session, key) WHERE key IS NOT NULL", [[
+CREATE TABLE messages (
+  -- The messages of sessions. Long ones are in contents, each once, whoever said them.
+  session INTEGER,
+  number INTEGER,
+  value TEXT NOT NULL,
+  sum INTEGER,                   -- 32 bits of value: damage is seen
+  PRIMARY KEY (session, number)
+) STRICT, WITHOUT ROWID]], [[
+CREATE TABLE actors (
+  -- A table that changes by the messages it gets, one after another: stoke.actor.
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind ANY NOT NULL,
+  id ANY NOT NULL,
+  state TEXT,                    -- NULL: as it was made
+  handled INTEGER NOT NULL DEFAULT 0,
+  created REAL NOT NULL,
+  changed REAL NOT NULL,
+  UNIQUE (kind, id)
+) STRICT]], [[
+CREATE TABLE mail (
+  -- Messages to actors, in the order in which they are handled.
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  actor INTEGER NOT NULL,
+  name ANY NOT NULL,
+  arguments TEXT NOT NULL,
+  once ANY,                      -- one message with this text is enough for an actor
+  chain TEXT,                    -- numbers of the actors that wait for its answer
+  asked INTEGER,                 -- 1: somebody waits for the answer
+  state TEXT NOT NULL CHECK (state IN ('waiting', 'done', 'dead')), -- dead: its handler failed
+  tries INTEGER NOT NULL DEFAULT 0,
+  sent REAL NOT NULL,
+  ended REAL,
+  answer TEXT,
+  error TEXT
+) STRICT]], "CREATE INDEX mail_waiting ON mail (actor, number) WHERE state='waiting'",
+"CREATE INDEX mail_dead ON mail (actor, number) WHERE state='dead'",
+"CREATE UNIQUE INDEX mail_once ON mail (actor, once) WHERE once IS NOT NULL" }
 
 return M

@@ -114,6 +114,11 @@ local function result_of(run, text, value, reason)
     Result)
 end
 
+--- A result of what is kept of one.
+---@param kept table
+---@return stoke.agent.result
+function M.result(kept) return setmetatable(kept, Result) end
+
 --- An error that leaves the run carries the work so far; its own deadline is told in its own words.
 function Run:__close(err)
   if err == nil or not errors.is(err) then return end

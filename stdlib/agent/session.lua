@@ -29,7 +29,8 @@ function Session.__index(self, key)
   return Session[key]
 end
 
-local OWN = { schedule = true, busy = true, reader = true, waiting = true, ends = true, history = true, handle = true }
+local OWN = { schedule = true, busy = true, reader = true, waiting = true, ends = true, history = true, handle = true,
+  root = true }
 
 --- What a script sets would change nothing, without a word.
 function Session:__newindex(key, value)
@@ -41,8 +42,8 @@ end
 --- The sessions that somebody holds: for those who look.
 M.live = setmetatable({}, { __mode = "k" })
 
-local function make(handle, messages, ends)
-  local session = setmetatable({ handle = handle, history = history.new(messages, true), ends = ends }, Session)
+local function make(root, handle, messages, ends)
+  local session = setmetatable({ root = root, handle = handle, history = history.new(messages, true), ends = ends }, Session)
   if schedule.any then session.schedule = schedule.own() or nil end
   M.live[session] = true
   if modules.change then modules.undo(function() M.live[session] = nil end) end
@@ -174,21 +175,25 @@ function Session:save(...)
     first = self.history.first, summary = self.history.summary }
 end
 
---- A second session that begins as this one was after so many turns.
+--- A second session that begins as this one was after so many turns; with an id it is one that is kept.
 ---@param turns? integer all of them when left out
+---@param given? { id?: string }
 ---@return stoke.agent.session
 ---
 --- Example: `local other = chat:fork(1)`
-function Session:fork(turns)
+function Session:fork(turns, given)
   scopes.check_self(self, Session, "session:fork()")
+  if type(turns) == "table" then turns, given = nil, turns end
+  given = errors.options(given, { id = "string" }, "session:fork")
   local guard <close> = hold(self)
   turns = turns == nil and #self.ends or turns
   if math.type(turns) ~= "integer" or turns < 0 or turns > #self.ends then
     errors.argument("session:fork: the session has turns 0 to %d, got %s", #self.ends, errors.describe(turns))
   end
   local count = turns == 0 and 0 or self.ends[turns]
-  local other = make(self.handle, table.move(self.messages, 1, count, 1, {}), table.move(self.ends, 1, turns, 1, {}))
+  local other = make(self.root, self.handle, table.move(self.messages, 1, count, 1, {}), table.move(self.ends, 1, turns, 1, {}))
   if self.history.first <= count then other.history.first, other.history.summary = self.history.first, self.history.summary end
+  if given.id then return M.kept().keep(self.root, other:save(), given.id) end
   return other
 end
 
@@ -227,17 +232,24 @@ local function found(handle, name)
       end
     end
   end
-  return handle
+end
+
+--- Sessions that are kept (stdlib/agent/kept.lua): loaded when the first one is opened.
+function M.kept()
+  local kept = require "stoke.agent.kept"
+  kept.found, kept.open_saved = found, M.new
+  return kept
 end
 
 --- A session of an agent, new or saved. One that had been handed over goes on with the agent it was handed to.
 ---@param handle stoke.agent
----@param saved? table of session:save()
+---@param saved? table of session:save(), or { id = } of one that is kept
 ---@return stoke.agent.session
 function M.new(handle, saved)
-  if saved == nil then return make(handle, {}, {}) end
+  if saved == nil then return make(handle, handle, {}, {}) end
+  if type(saved) == "table" and saved.version == nil and saved.id ~= nil then return M.kept().open(handle, saved) end
   local messages = saved_messages(saved)
-  local session = make(found(handle, saved.agent), messages, table.move(saved.ends, 1, #saved.ends, 1, {}))
+  local session = make(handle, found(handle, saved.agent) or handle, messages, table.move(saved.ends, 1, #saved.ends, 1, {}))
   local first = math.tointeger(saved.first) or 1
   session.history.first = math.max(1, math.min(first, #messages + 1))
   session.history.summary = type(saved.summary) == "string" and saved.summary or nil

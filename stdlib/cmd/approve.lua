@@ -1,6 +1,5 @@
 -- stoke approve ID: approves or rejects the call that a durable run waits for.
 
-local approve = require "stoke.approve"
 local args = require "stoke.args"
 local errors = require "core.errors"
 local json = require "core.json"
@@ -26,8 +25,9 @@ local SPEC = {
 local function arguments(text)
   if not text then return nil end
   local value, err = json.decode(text)
-  if type(value) == "table" then return value end
-  errors.raise("usage", ("--args wants a JSON object: %s"):format(err and err.message or "got " .. errors.describe(value)))
+  if type(value) == "table" and not text:find "^%s*%[" then return value end
+  local got = err and err.message or "got " .. (type(value) == "table" and "a list" or errors.describe(value))
+  errors.raise("usage", "--args wants a JSON object: " .. got)
 end
 
 ---@param argv string[]
@@ -36,5 +36,8 @@ return function(argv)
   if a.reject and a.args then errors.raise("usage", "--args are approved: they do not go with --reject") end
   local done = runs.approve(a.id, { of = a.of, reject = a.reject, args = arguments(a.args) })
   if a.json then return output.print_json(done) end
-  stdio.write(("%s: #%d of %s: %s\n"):format(done.decision, done.number, approve.visible(done.id), words.what(done)))
+  local id = words.id { id = done.id, number = done.run }
+  stdio.write(("%s: #%d of %s: %s%s\n"):format(done.decision, done.number, id, words.what(done),
+    a.args and ", with " .. json.encode(done.args) or ""))
+  if done.left then stdio.write(("no process has it: stoke resume %s continues it\n"):format(id)) end
 end

@@ -2,6 +2,7 @@
 
 local approve = require "stoke.approve"
 local errors = require "core.errors"
+local modules = require "core.modules"
 local runs = require "core.runs"
 local script = require "core.script"
 local stdio = require "core.stdio"
@@ -53,15 +54,29 @@ local function without_file(path, id, problem)
   return results[2]
 end
 
+local function no_main(path)
+  errors.raise("usage", ("%s has no stoke.main, which is what a durable run does"):format(path),
+    { hint = "put what the script does into it: stoke.main(function(args) ... end)" })
+end
+
+--- The file that is run does not even name it: nothing of its body is done before that is said. A run that was begun goes on.
+local function check_main(path, id)
+  if living(id) then return end
+  for _, file in ipairs(modules.list) do
+    if file.path == path and not file.name and not file.text:find("main", 1, true) then no_main(path) end
+  end
+end
+
 ---@param path string
 ---@param argv string[] the script's own words
 ---@param id? string
 return function(path, argv, id)
   return script.run_file(path, argv, function(body)
+    check_main(path, id)
     local loaded, problem = pcall(body)
     if not loaded then return without_file(path, id, problem) end
     local main = script.main
-    if not main then errors.raise("usage", ("%s has no stoke.main that could be durable"):format(path)) end
+    if not main then no_main(path) end
     local name = "main:" .. (path:match "[^/]+$" or path)
     local definition = { name = name, f = function(given) return main(given) end }
     runs.defined[name] = definition

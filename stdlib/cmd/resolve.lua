@@ -1,6 +1,5 @@
 -- stoke resolve ID: settles an effect in doubt.
 
-local approve = require "stoke.approve"
 local args = require "stoke.args"
 local errors = require "core.errors"
 local json = require "core.json"
@@ -43,6 +42,7 @@ return function(argv)
   local done = runs.resolve(a.id, { of = a.of, retry = a.retry, value = value_of(a.value), fail = a.fail })
   if a.json then return output.print_json(done) end
   local verdict = a.retry and "to be done again" or a.value and "done, with the given outcome" or "failed"
-  stdio.write(("#%d of %s: %s: %s\n"):format(done.number, approve.visible(done.id), words.what(done), verdict))
-  stdio.write(("stoke resume %s continues it; so does a script that defines its workflow\n"):format(words.id(runs.find(done.id))))
+  local id = words.id { id = done.id, number = done.run }
+  stdio.write(("#%d of %s: %s: %s\n"):format(done.number, id, words.what(done), verdict))
+  stdio.write(("stoke resume %s continues it; so does a script that defines its workflow\n"):format(id))
 end

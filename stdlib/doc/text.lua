@@ -67,6 +67,12 @@ local function add_code(out, line, columns)
     out[#out + 1] = line
     return
   end
+  local typed, about = line:match "^(%s*stoke%s.-)%s+#%s+(.*)$" -- what is typed at a shell
+  if typed then
+    out[#out + 1] = typed
+    for _, part in ipairs(wrap(about, columns - #indent - 6)) do out[#out + 1] = indent .. "    # " .. part end
+    return
+  end
   local code, comment = read_code(line)
   for i, part in ipairs(wrap(code, columns - #indent - 4)) do
     out[#out + 1] = indent .. (i > 1 and "    " or "") .. part:gsub(HELD, " ")

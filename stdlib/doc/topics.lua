@@ -84,9 +84,18 @@ end
 
 --- Markdown as the text of a description: code is indented, a list has a line an entry, a row of a table is one, too.
 local function plain(lines)
-  local out, code, row = {}, false, 0
+  local out, code, row, prose = {}, false, 0, nil
+  local function flush() -- as one line: what is marked in it may go over the end of a line
+    if prose then out[#out + 1] = inline(prose) end
+    prose = nil
+  end
   for _, line in ipairs(lines) do
-    if line:find "^```" then
+    local goes_on = prose and not code
+      and (line:find "^%s?%S" and not line:find "^[-|#`] ?" or line:find "^  %S" and prose:find "^%- ")
+    if not goes_on then flush() end
+    if goes_on then
+      prose = prose .. " " .. line:match "^%s*(.*)$"
+    elseif line:find "^```" then
       code, row = not code, 0
     elseif code or line:find "^    " then
       out[#out + 1] = code and (line ~= "" and "    " .. line or "") or line
@@ -97,12 +106,13 @@ local function plain(lines)
     elseif line:find "^#+%s" then
       out[#out + 1] = inline(line:gsub("^#+%s+", "")) .. ":"
       out[#out + 1] = ""
-    elseif line:find "^  %S" and out[#out] and out[#out]:find "^%- " then
-      out[#out] = out[#out] .. " " .. inline(line:match "^%s*(.*)$")
+    elseif line == "" then
+      out[#out + 1] = ""
     else
-      out[#out + 1] = inline(line)
+      prose = line
     end
   end
+  flush()
   return (table.concat(out, "\n"):gsub("^\n+", ""):gsub("\n+$", ""):gsub("\n\n\n+", "\n\n"))
 end
 

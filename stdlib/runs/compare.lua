@@ -1,5 +1,6 @@
 --- Two runs compared: their records are aligned by their keys, which tell the place in the run, and not by their numbers.
 
+local approve = require "stoke.approve"
 local errors = require "core.errors"
 local llm = require "core.driver.llm"
 local place = require "core.journal.place"
@@ -209,7 +210,8 @@ end
 local function side_row(name, it)
   local totals = it.totals
   local from = it.fork_of and ("a fork of %s at #%d"):format(term.clean(tostring(it.fork_of)), it.fork_at or 0) or ""
-  return { name, term.clean(it.id), term.clean(it.workflow), it.state, ("%d"):format(totals.records), ("%d"):format(totals.calls),
+  return { name, approve.visible(it.id), approve.visible(it.workflow), it.state, ("%d"):format(totals.records),
+    ("%d"):format(totals.calls),
     ("%d+%d"):format(totals.input_tokens, totals.output_tokens), totals.seconds and term.duration(totals.seconds) or "", from }
 end
 

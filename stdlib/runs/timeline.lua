@@ -1,6 +1,7 @@
 --- The records of a run as a timeline: plain data, and lines for a terminal.
 
 local approve = require "stoke.approve"
+local effect = require "core.effect"
 local json = require "core.json"
 local show = require "stoke.show"
 local term = require "stoke.term"
@@ -28,6 +29,8 @@ local M = {}
 ---@field changed? boolean this outcome was set by a fork
 ---@field digest? string of exactly what it asks for, where it waits for an approval
 ---@field args? table where it waits for an approval
+---@field said? table what a person has said of it, and no process has taken up yet: { decision =, reason =, args = },
+---  { retry = true }, { value = } or { fail = }
 ---@field request? any with `requests`
 ---@field value? any with `requests`
 ---@field error? stoke.error with `requests`
@@ -52,6 +55,7 @@ local function entry_of(row, run, whole)
     local asks = type(row.asks) == "table" and row.asks or {}
     entry.args, entry.digest, entry.since = type(row.request) == "table" and row.request.args or nil, row.digest, asks.since
   end
+  entry.said = row.said
   if status == "in doubt" and row.doubt ~= row.number then entry.doubt = row.doubt end
   if whole then
     local outcome = row.outcome
@@ -188,18 +192,44 @@ local function waits_for_approval(run, entry)
     entry.who and entry.who .. " wants " or "", entry.what:match "^tool [^ ]*" or entry.what, arguments(entry), id, of, id, of)
 end
 
+--- Decided, and the run has not gone on since.
+local function said_of(run, entry)
+  local said = entry.said
+  local how = said.decision or "resolved"
+  if said.args then how = ("%s with %s"):format(how, approve.visible(json.encode(said.args))) end
+  if said.reason then how = ("%s: %s"):format(how, approve.visible(said.reason)) end
+  local goes_on = (run.left or run.state == "parked") and "stoke resume " .. words.id(run) .. " goes on with that"
+    or "its process is about to go on with that"
+  return ("#%d %s: %s\n  %s\n"):format(entry.number, entry.what, how, goes_on)
+end
+
+--- It diverged: what can be done about it.
+local function diverged(run)
+  local waits = run.state == "parked" and tostring(run.waits) or ""
+  if not waits:find "^it does not go as recorded" then return "" end
+  local id = words.id(run)
+  local at = waits:match "than #(%d+) of the recording" or waits:match "[:e] #(%d+) comes next"
+  at = at and math.max(math.tointeger(at) - 1, 0)
+  return ([[
+Something in it is not taken from its input, its own code or an effect, so it cannot go on as it was begun.
+  stoke replay %s --check          where it parts
+%s]]):format(id, at and ("  stoke fork %s --at %d             a new run, with the records that still fit\n"):format(id, at) or "")
+end
+
 local function in_doubt(run, entry, several, entries)
   local id = words.id(run)
   local of = several and (" --of %d"):format(entry.number) or ""
+  local about = effect.about(entry.effect)
+  local form = about and about.said and select(2, about.said()) -- that of what somebody writes
   local inner = entry.doubt and entries[entry.doubt]
   local begun = inner and ("It had begun #%d %s"):format(inner.number, inner.what) or "It was begun"
   return ([[
 #%d is in doubt: %s
   %s, and the process ended before its outcome was recorded. Check whether it happened, then:
   stoke resolve %s%s --retry          it did not happen: do it
-  stoke resolve %s%s --value JSON     it happened, with this outcome
+  stoke resolve %s%s --value %s     it happened, with this outcome
   stoke resolve %s%s --fail WHY       it failed: the run gets an error
-]]):format(entry.number, entry.what, begun, id, of, id, of, id, of)
+]]):format(entry.number, entry.what, begun, id, of, id, of, form and "'" .. form .. "'" or "JSON", id, of)
 end
 
 --- What a run waits for, and the commands that decide it; "" when nothing has to be decided.
@@ -211,11 +241,12 @@ end
 function M.waiting(run, entries)
   local open, out = { waits = {}, ["in doubt"] = {} }, {}
   for _, entry in ipairs(entries) do
-    if open[entry.status] then table.insert(open[entry.status], entry) end
+    local list = open[entry.status]
+    if entry.said then out[#out + 1] = said_of(run, entry) elseif list then table.insert(list, entry) end
   end
   for _, entry in ipairs(open.waits) do out[#out + 1] = waits_for_approval(run, entry) end
   for _, entry in ipairs(open["in doubt"]) do out[#out + 1] = in_doubt(run, entry, #open["in doubt"] > 1, entries) end
-  return table.concat(out)
+  return table.concat(out) .. diverged(run)
 end
 
 --- The heading of a run: what it is, since when, what it has cost.

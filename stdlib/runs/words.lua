@@ -201,6 +201,11 @@ end
 function M.outcome(row, run)
   local outcome = row.outcome
   if not outcome then
+    local said = row.said
+    if said then
+      local what = said.decision or said.retry and "to be done again" or said.fail and "said to have failed" or "said to be done"
+      return row.asks and "waits" or "open", what .. ", not taken up yet"
+    end
     if row.asks then return "waits", "waits for approval" end
     if row.doubt and run.state == "parked" then return "in doubt", "in doubt: begun, and what came of it was not kept" end
     if row.intent then return "open", "begun" end

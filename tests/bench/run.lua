@@ -196,6 +196,11 @@ local function databases()
   figure("a row read by its key, there and back", "us", of(ours, "read_us"), 60)
 end
 
+local function durable()
+  dofile "tests/bench/durable_figures.lua" { values = values, measure = measure, median = median, figure = figure,
+    beside = beside, bench = bench, stoke = stoke, rounds = ROUNDS }
+end
+
 local function start()
   local ours, theirs = turns(21,
     function() return measure(lua "startup.lua").first_ms end,
@@ -225,7 +230,8 @@ end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))
 local failed = false
-for _, part in ipairs { calls, streams, loops, instructions, held, serving, databases, conversations, parked, start, engines } do
+local parts = { calls, streams, loops, instructions, held, serving, databases, durable, conversations, parked, start, engines }
+for _, part in ipairs(parts) do
   local ok, err = pcall(part)
   if not ok then
     failed = true

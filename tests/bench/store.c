@@ -1,9 +1,11 @@
 /* store.c - the yardstick of databases: bare SQLite in one thread, the same rows, and the disk itself.
  *
- *   store FOLDER SECONDS
+ *   store FOLDER SECONDS [records]
  *
  * prints fsyncs_s= (one page written and fdatasync), and of SQLite: durable_s= rows a second, 64 to a synced commit; rows_s= the same
- * without a sync; one_s= commits of one row, synced; read_us= a row by its key. */
+ * without a sync; one_s= commits of one row, synced; read_us= a row by its key. With "records" instead effects_s=: what a durable run
+ * writes for an effect that must not be done twice, of 64 runs at once: its row in a synced commit; its outcome, the order of the
+ * run and the next row in the one after. */
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdbool.h>
@@ -93,8 +95,65 @@ static double read_us(sqlite3 *db) {
   return us;
 }
 
+static const char records[] =
+    "CREATE TABLE records (id INTEGER PRIMARY KEY, key ANY NOT NULL, class TEXT NOT NULL, digest ANY, request TEXT, line ANY,"
+    " time REAL, took REAL, inline INTEGER, intent INTEGER, seen INTEGER, at INTEGER, outcome TEXT, value TEXT) STRICT;"
+    "CREATE TABLE deliveries (run INTEGER, first INTEGER, records INTEGER NOT NULL, bytes BLOB NOT NULL,"
+    " PRIMARY KEY (run, first)) STRICT, WITHOUT ROWID";
+
+/* One effect of each run a commit. */
+static double effects(sqlite3 *db, double seconds) {
+  enum { RUNS = 64 };
+  static const char request[] = "{\"name\":\"once\"}", line[] = "tests/bench/durable.lua:61";
+  check(db, sqlite3_exec(db, records, NULL, NULL, NULL));
+  check(db, sqlite3_exec(db, "PRAGMA synchronous=FULL", NULL, NULL, NULL));
+  sqlite3_stmt *begin = prepare(db, "BEGIN IMMEDIATE"), *commit = prepare(db, "COMMIT");
+  sqlite3_stmt *insert = prepare(db, "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,intent,at)"
+                                     " VALUES (?,?,'unsafe',?,?,?,?,1,?)");
+  sqlite3_stmt *update = prepare(db, "UPDATE records SET inline=0,seen=?,outcome='value',value=?,took=? WHERE id=?");
+  sqlite3_stmt *order = prepare(db, "INSERT INTO deliveries (run,first,records,bytes) VALUES (?,?,?,?)");
+  double from = seconds_now();
+  sqlite3_int64 n = 0;
+  for (; seconds_now() < from + seconds; n++) {
+    run(db, begin);
+    for (sqlite3_int64 i = 1; i <= RUNS; i++) {
+      char key[64];
+      int len = snprintf(key, sizeof key, "run/step once:%lld/step#1", (long long)n);
+      if (n > 0) {
+        sqlite3_bind_int64(update, 1, n);
+        sqlite3_bind_text(update, 2, filler, 102, SQLITE_STATIC);
+        sqlite3_bind_double(update, 3, 0.001);
+        sqlite3_bind_int64(update, 4, i << 32 | (n - 1));
+        run(db, update);
+        sqlite3_bind_int64(order, 1, i);
+        sqlite3_bind_int64(order, 2, n * 3);
+        sqlite3_bind_int64(order, 3, n);
+        sqlite3_bind_blob(order, 4, "abc", 3, SQLITE_STATIC);
+        run(db, order);
+      }
+      sqlite3_bind_int64(insert, 1, i << 32 | n);
+      sqlite3_bind_text(insert, 2, key, len, SQLITE_STATIC);
+      sqlite3_bind_blob(insert, 3, filler, 32, SQLITE_STATIC);
+      sqlite3_bind_text(insert, 4, request, sizeof request - 1, SQLITE_STATIC);
+      sqlite3_bind_text(insert, 5, line, sizeof line - 1, SQLITE_STATIC);
+      sqlite3_bind_double(insert, 6, from);
+      sqlite3_bind_int64(insert, 7, n * 3);
+      run(db, insert);
+    }
+    run(db, commit);
+    if (n % 1024 == 0) sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+  }
+  double rate = (double)n * RUNS / (seconds_now() - from);
+  sqlite3_finalize(begin);
+  sqlite3_finalize(commit);
+  sqlite3_finalize(insert);
+  sqlite3_finalize(update);
+  sqlite3_finalize(order);
+  return rate;
+}
+
 int main(int argc, char **argv) {
-  if (argc != 3) return 2;
+  if (argc != 3 && argc != 4) return 2;
   const char *folder = argv[1];
   double seconds = atof(argv[2]);
   char path[512];
@@ -104,6 +163,10 @@ int main(int argc, char **argv) {
   check(NULL, sqlite3_open(path, &db));
   check(db, sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-65536;"
                              "CREATE TABLE t(n INTEGER PRIMARY KEY, a INTEGER, b TEXT)", NULL, NULL, NULL));
+  if (argc == 4) {
+    printf("fsyncs_s=%.0f effects_s=%.0f\n", fsyncs(folder, seconds), effects(db, seconds));
+    return sqlite3_close(db) != SQLITE_OK;
+  }
   printf("fsyncs_s=%.0f durable_s=%.0f ", fsyncs(folder, seconds), rows(db, 64, true, seconds));
   printf("rows_s=%.0f one_s=%.0f read_us=%.2f\n", rows(db, 64, false, seconds), rows(db, 1, true, seconds), read_us(db));
   return sqlite3_close(db) != SQLITE_OK;

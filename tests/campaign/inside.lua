@@ -61,7 +61,7 @@ function M.new(path, before)
   if before then world.paid, world.made, world.behind = before.paid, before.made, before.behind end
   world.outer = runs.setting
   runs.setting = function() return path end
-  world.flow = stoke.workflow("campaign", program(world))
+  world.flow = stoke.workflow("campaign", program(world), { code = "latest" }) -- not on the sources of a test
   return world
 end
 

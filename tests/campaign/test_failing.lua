@@ -39,7 +39,7 @@ local function fail(root, name, n, times, usual, seen)
     end
   end)
   engine.fault { [name] = n, times = times }
-  local result, err = world:live("r", 300)
+  local result, err = world:live("r", 3600)
   watcher:cancel()
   world:next_life()
   if result == nil then

@@ -70,9 +70,8 @@ test("killed thousands of times, durable programs lose nothing, repeat nothing, 
     scope:wait()
     inside.report(("campaign: %d kills, %d runs, %d lives, %.0f s: %d acts, %d of them asked for again with their key; %d calls, "
       .. "answered again inside the window: %d, cut: %d; in doubt %d; prints lost in a kill %d; broken %d (SEED=%d)"):format(
-      total.kills, total.runs, total.lives, stoke.time.monotonic() - began, total.acts, total.again, total.calls,
-        total.window, total.cut,
-      total.doubts, total.prints, #total.broken, SEED))
+      total.kills, total.runs, total.lives, stoke.time.monotonic() - began, total.acts, total.again, total.calls, total.window,
+      total.cut, total.doubts, total.prints, #total.broken, SEED))
     for _, what in ipairs(total.broken) do inside.report(what) end
     t.eq(#total.broken, 0)
   end)

@@ -21,6 +21,16 @@ test("a run is replayed without one call", function(t)
   t.eq(runs.keys(tape), { "run/test.ask#1", "run/test.ask#2", "run/time.now#1" })
 end)
 
+test("an address in what is asked is told as the reason why a replay parts", function(t)
+  local tape = runs.record(function() ask("about " .. tostring({})) end)
+  local kept = {} -- so that no table has the same address
+  local err = journal.replay(tape, function()
+    kept[1] = {}
+    ask("about " .. tostring(kept[1]))
+  end).err
+  t.match(err.hint, "^the address of a table or function is another one in each process")
+end)
+
 test("an error is an outcome, with its fields", function(t)
   local first, second = runs.twice(function()
     local _, err = stoke.try(ask, "x", { fail = "refused" })

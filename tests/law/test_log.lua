@@ -213,7 +213,7 @@ test("a stream that was cut by a crash ends with kind interrupted, and does so a
   local function f()
     local seen = {}
     local ok, err = pcall(function()
-      for line in stoke.http.get(server.url, { stream = "lines" }):lines() do seen[#seen + 1] = line end
+      for line in stoke.http.post(server.url, { stream = "lines" }):lines() do seen[#seen + 1] = line end
     end)
     return #seen, ok or err.kind
   end

@@ -58,3 +58,33 @@ test("where the model says something else it ends with kind interrupted, and doe
   end
   t.ok(interrupted >= 3, interrupted)
 end)
+
+test("the answer of a GET goes on where the run stood, by lines and by bytes", function(t)
+  local server <close> = stoke.http.serve { mem = "lawagain", handler = function(_, res)
+    res:start(200, {})
+    for i = 1, 4 do
+      res:write(("line %d\n"):format(i))
+      stoke.sleep(0.1)
+    end
+    res:finish()
+  end }
+  local function lines()
+    local seen = {}
+    for line in stoke.http.get(server.url, { stream = "lines" }):lines() do seen[#seen + 1] = line end
+    return table.concat(seen, ",")
+  end
+  local function bytes()
+    local seen = {}
+    for piece in stoke.http.get(server.url, { stream = "bytes" }):chunks() do seen[#seen + 1] = piece end
+    return table.concat(seen)
+  end
+  for f, whole in pairs { [lines] = "line 1,line 2,line 3,line 4", [bytes] = "line 1\nline 2\nline 3\nline 4\n" } do
+    local log = logs.new(true)
+    t.eq(record(f, log)[1], whole)
+    for count = 0, #log.batches do
+      local results, own = resume(log, f, count)
+      t.eq({ results.err, results[1] }, { nil, whole }, "cut at " .. count)
+      t.eq(resume(own, f)[1], whole, "and again, cut at " .. count)
+    end
+  end
+end)

@@ -63,6 +63,7 @@ function Case:run(id, words, moment, ...)
   self.so_far = nil
   local flags = id and { "--durable=" .. id, ... } or { ... }
   local p <close> = start(self, flags, words)
+  self.last = p
   local scope <close> = stoke.scope {}
   local out, err
   scope:spawn(function() out = read_all(p, "stdout", self) end)

@@ -38,10 +38,10 @@ end
 ---@param fields table asks, intent, args
 function M.open_call(journal, log, fields)
   local request = { name = "book_flight", args = fields.args or { from = "Oslo", to = "Rome" }, agent = "guide" }
-  local row = { number = #journal.rows + 1, key = ("run/agent guide:9/tool book_flight:%d/tool.call#1"):format(#journal.rows + 1),
+  local row = { number = journal.last + 1, key = ("run/agent guide:9/tool book_flight:%d/tool.call#1"):format(journal.last + 1),
     name = "tool.call", class = "unsafe", digest = plain.digest(request), request = request, where = "trip.lua:9",
       time = 1767225700 }
-  journal.rows[row.number] = row
+  journal.last = row.number
   log:row(row)
   row.asks = fields.asks
   log:changed(row)

@@ -40,7 +40,8 @@ local WORDS = {
   ["extract.lua"] = { "README.md", "--fields", "title=string" },
   ["notebook.lua"] = { "Who likes figs?", "--file", ":memory:" },
   ["race_models.lua"] = { "Hi", "m", "n" }, ["research.lua"] = { "Why?" }, ["review.lua"] = { "README.md" },
-  ["summarize.lua"] = { "README.md" },
+  ["ledger.lua"] = { "tests/agents/ledger/acme.txt", "--store", ":memory:" }, ["summarize.lua"] = { "README.md" },
+  ["tutor.lua"] = { "Ada", "Hi", "--store", ":memory:" },
 }
 
 -- All at once: they mostly wait.
@@ -166,6 +167,40 @@ test("notebook: what it is told in one run it finds in the next, whatever the mo
   end
   last.stdout = table.concat(said)
   golden(t, "notebook", last, { { os.date "!%Y-%m-%d", "DAY" } })
+end)
+
+test("tutor: it remembers a learner from one run to the next, and what the learner can do", { real = true }, function(t)
+  local own <close> = folder()
+  local store = own.path .. "/state.db"
+  local last, said = nil, {}
+  for i, words in ipairs { { "I want to learn fractions." }, { "It is 2/5." }, { "3/4!" }, { "How am I doing?" }, { "--progress" },
+    { "--from", "1", "Again, please." } } do
+    last = scripted("tutor", { "Ada", "--store", store, table.unpack(words) })
+    said[i] = last.stdout
+  end
+  last.stdout = table.concat(said)
+  golden(t, "tutor", last)
+end)
+
+test("ledger: approved from elsewhere, killed and run again, it pays once and reminds after its time", { real = true }, function(t)
+  local own <close> = folder()
+  local store, book = own.path .. "/state.db", own.path .. "/ledger.txt"
+  local words = { EXECUTABLE, "agents/ledger.lua", "--sim=tests/agents/ledger.lua", "--store", store, "--book", book, "--days",
+    "0.00001", "tests/agents/ledger/acme.txt" }
+  local function verb(...) return proc.run { argv = { EXECUTABLE, ... } } end
+  local first <close> = proc.spawn { argv = words, stderr = "capture" }
+  repeat
+    stoke.sleep(0.05)
+    local list = verb("runs", "--json", "--store", store).stdout
+  until list:find('"waits":"approval', 1, true)
+  first:kill "SIGKILL"
+  first:wait()
+  t.eq(fs.stat(book), nil)
+  good(t, verb("approve", "acme.txt", "--store", store))
+  local again = good(t, proc.run { argv = words })
+  t.eq(again.stdout, "Done: paid 40.00 euros to ACME Ltd.\nnot confirmed, a reminder is written\n")
+  t.match(fs.read(book), "^paid 40.00 euros to ACME Ltd  %x+\nremind: tests/agents/ledger/acme.txt  %x+\n$")
+  t.eq(good(t, proc.run { argv = words }).stdout, "not confirmed, a reminder is written\n") -- it has ended
 end)
 
 test("extract: records in order, mended, asked for again, or counted as failed", { real = true }, function(t)

@@ -276,6 +276,18 @@ test("text: no line is wider than the screen but for a word, or a string of code
   end
 end)
 
+test("doc: what is typed at a shell stays on its line, with its flags, and what is said of it follows", function(t)
+  local shown = doc.text(doc.find "durable", 60)
+  t.ok(shown:find("\n      stoke replay rome --check\n          # the same run again: no call, no wait;", 1, true), shown)
+end)
+
+test("topics: what is marked may go over the end of a line", function(t)
+  for _, name in ipairs(doc.topics()) do
+    local prose = ("\n" .. doc.find(name).description):gsub("\n    [^\n]*", "")
+    t.eq(prose:match "[^\n]*`[^\n]*", nil, name)
+  end
+end)
+
 test("doc: code that is broken for a narrow terminal is the same code", function(t)
   for _, topic in ipairs { "streaming", "concurrency", "functions", "agents", "sessions", "output", "budget", "testing" } do
     for _, columns in ipairs { 80, 60 } do

@@ -7,6 +7,7 @@ local http = require "stoke.http"
 local json = require "stoke.json"
 local ollama = require "stoke.ollama"
 local proc = require "stoke.proc"
+local requests = require "host.http"
 local start_peer = require "peer"
 
 local BIN = os.getenv "STOKE_BIN" or "build/stoke"
@@ -129,6 +130,42 @@ real("a server that sends without a pause leaves the others their turn", functio
     ticking:cancel()
     t.ok(turns > 0, "nothing else ran meanwhile")
   end
+end)
+
+--- A request with 1 MB that nobody has read, so that the sender is held back, and with `tail` behind it, which curl keeps.
+local function held_back(peer, tail, options)
+  options.method, options.url, options.body, options.idle = "POST", peer.url .. "/tail", tail, 10
+  local request = assert(requests.start(options))
+  assert(request:head())
+  while select(2, request:came()) < MB do stoke.sleep(0.001) end
+  http.get(peer.url .. "/release")
+  stoke.sleep(0.01)
+  return request
+end
+
+local function await_leaving(peer)
+  stoke.timeout(20, function()
+    while peer:stats().left == 0 do stoke.sleep(0.01) end
+  end)
+end
+
+-- curl reports what comes of bytes that it has kept to whoever makes it deliver them, and to nobody else.
+real("a limit that is passed by bytes that were held back ends the request at once", function(t)
+  local peer <close> = start_peer()
+  local request <close> = held_back(peer, "1\r\nx\r\n1\r\nx\r\n", { max_bytes = MB + 1 })
+  t.eq(#request:chunk(), MB)
+  local _, err = request:chunk()
+  t.eq(err.kind, "limit", err.message)
+  await_leaving(peer)
+end)
+
+real("a reader that gives up on bytes that were held back has its connection closed at once", function(t)
+  local peer <close> = start_peer()
+  local request <close> = held_back(peer, "1000\r\n" .. ("x"):rep(4096) .. "\r\n", { max_line = MB + 100 })
+  local _, err = request:event()
+  t.eq(err.kind, "limit", err.message)
+  t.match(err.message, "longer than max_line")
+  await_leaving(peer)
 end)
 
 -- ---- proxies --------------------------------------------------------------------------------------------------------------

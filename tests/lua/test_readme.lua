@@ -49,7 +49,7 @@ end
 
 for number, code in ipairs(examples) do
   test(("README: example %d runs on the simulator"):format(number), { real = true }, function(t)
-    local r = proc.run { argv = { about.executable(), "--sim", "-e", code }, timeout = 50 }
+    local r = proc.run { argv = { about.executable(), "--sim", "--store", ":memory:", "-e", code }, timeout = 50 }
     t.eq(r.code, 0, r.stdout .. r.stderr)
   end)
 end

@@ -128,6 +128,31 @@ test("resolve: retry, a value, a failure", function(t)
   t.eq(said { fail = "the bank was down" }, { fail = "the bank was down" })
 end)
 
+test("resolve: what came of a request or a program has the form that a script reads", function(t)
+  local held <close> = kept.store(t)
+  for _, case in ipairs {
+    { "http.request", { method = "POST", url = "http://x/" }, '{"status":200,"body":"..."}', { status = 201, body = { a = 1 } },
+      { status = 201, head = "", body = '{"a":1}' } },
+    { "proc.run", { argv = { "true" } }, '{"code":0,"stdout":"..."}', { code = 0 },
+      { code = 0, stdout = "", stderr = "", seconds = 0 } } } do
+    local name, request, form, value, whole = table.unpack(case)
+    kept.run(held.store, name, function() end, { state = "parked", waits = "in doubt: #1", change = function(journal, log)
+      local row = { number = 1, key = "run/" .. name .. "#1", name = name, class = "unsafe", digest = ("0"):rep(64),
+        request = request, where = "trip.lua:9", time = 1767225700 }
+      journal.rows[1] = row
+      log:row(row)
+      log:intent(row)
+    end })
+    for _, wrong in ipairs { "ok", 5, {} } do
+      fails(t, "usage", "is an object: " .. form, runs.resolve, name, { value = wrong, store = held.path })
+    end
+    runs.resolve(name, { value = value, store = held.path })
+    t.eq(held.store:resolutions(name)[1].value, whole)
+    local shown = runs.show(name, { store = held.path })
+    t.eq(shown.records[1].outcome, "said to be done, not taken up yet")
+  end
+end)
+
 test("resolve: nothing is in doubt, or its host may still be at work", function(t)
   local held <close> = kept.store(t)
   waiting(held.store, "trip-7", { asks = { since = 1 } })

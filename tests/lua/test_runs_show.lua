@@ -82,6 +82,28 @@ test("show: what waits for a person, and the commands that decide it", function(
 ]])
 end)
 
+test("show: what was decided, and that no process has taken it up yet", function(t)
+  local held <close> = kept.store(t)
+  kept.run(held.store, "trip-8", function() end, { state = "waiting", waits = "approval of tool book_flight",
+    change = function(journal, log) kept.open_call(journal, log, { asks = { since = 1767225700 } }) end })
+  local done = runs.approve("trip-8", { args = { to = "Nice" }, store = held.path })
+  t.eq({ done.args, done.left, done.run }, { { to = "Nice" }, true, 1 })
+  local shown = runs.show("trip-8", { store = held.path })
+  t.eq({ shown.records[1].status, shown.records[1].outcome }, { "waits", "approved, not taken up yet" })
+  t.eq(timeline.waiting(shown.run, shown.records), [[
+#1 tool book_flight {from=Oslo, to=Rome}: approved with {"to":"Nice"}
+  stoke resume trip-8 goes on with that
+]])
+end)
+
+test("show: what may be done with a run that diverged", function(t)
+  local held <close> = kept.store(t)
+  kept.run(held.store, "trip-8", function() end, { state = "parked",
+    waits = "it does not go as recorded: diverged at #5: run/llm.chat#2 asks something else than #4 of the recording: it differs" })
+  local shown = runs.show("trip-8", { store = held.path })
+  t.match(timeline.waiting(shown.run, shown.records), "stoke replay trip%-8 %-%-check .*stoke fork trip%-8 %-%-at 3 ")
+end)
+
 test("show: what is in doubt, and what may be said of it", function(t)
   local held <close> = kept.store(t)
   kept.run(held.store, "trip-9", function() end, { state = "parked", waits = "in doubt: #1",

@@ -187,6 +187,14 @@ test("verbs: a fork that keeps what followed from another outcome is parked wher
   t.ok(here.run("runs").stdout:find "\ntrip%-7%-2  trip      parked +[%d.]+s  it does not go as recorded: diverged at #5: .-…  ")
 end)
 
+test("verbs: a script without stoke.main is refused before anything of it is done", { real = true }, function(t)
+  local here <close> = binary.place { ["top.lua"] = 'print "done"' }
+  t.eq({ out(here, "run", "--durable=a", "top.lua") }, { "", [[
+stoke: usage: top.lua has no stoke.main, which is what a durable run does
+  hint: put what the script does into it: stoke.main(function(args) ... end)
+]], 2 })
+end)
+
 test("verbs: an exported run is shown and played without its store", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)
@@ -314,7 +322,10 @@ test("verbs: an approval is given while no host is up, and the run goes on", { r
   stoke approve book-1 --of 3
   stoke approve book-1 --of 3 --reject WHY
 ]])
-  t.eq(here.run("approve", "book-1", "--of", "3").stdout, "approved: #3 of book-1: tool book_flight {to=Rome}\n")
+  t.eq(here.run("approve", "book-1", "--of", "3").stdout, [[
+approved: #3 of book-1: tool book_flight {to=Rome}
+no process has it: stoke resume book-1 continues it
+]])
   t.eq(here.run("resume", "book-1", "--sim=later.lua").stderr, 'book-1: done, "It is done."\n')
   t.eq(here.run("show", "book-1", "--record", "3", "--json").stdout:match '"value":"([^"]*)"', "booked Rome")
 end)
@@ -346,7 +357,9 @@ end)
 test("verbs: a rejection is what the model reads", { real = true }, function(t)
   local here <close> = booking "ASK"
   killed(here, state_is "waiting")
-  t.eq(here.run("approve", "book-1", "--reject", "too dear").stdout, "rejected: #3 of book-1: tool book_flight {to=Rome}\n")
+  t.eq(here.run("approve", "book-1", "--reject", "too dear").stdout:match "[^\n]*",
+    "rejected: #3 of book-1: tool book_flight {to=Rome}")
+  t.eq(here.run("approve", "book-1", "--args", "[]").stderr:match "[^\n]*", "stoke: usage: --args wants a JSON object: got a list")
   here.run("resume", "book-1", "--sim=later.lua")
   t.ok(here.run("show", "book-1").stdout:find("3-[^\n]*refused: denied: [^\n]*was rejected: too dear"))
 end)

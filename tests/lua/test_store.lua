@@ -278,6 +278,16 @@ test("an outcome that is too large becomes an error of kind limit, which the run
   t.eq(large.kind, "limit")
 end)
 
+test("the longest outcome that is kept is read back", function(t)
+  local store = stored.open(t.tmp() .. "/state.db")
+  local _ <close> = stored.closing(store)
+  local run = ok(store:create { id = "r1", workflow = "w" })
+  local log = ok(store:log(run))
+  t.eq(select(2, record(log, 1, value(("x"):rep(99 * 1024 * 1024)))), nil)
+  ok(log:commit())
+  t.eq(#ok(store:load(run)).rows[1].outcome.value, 99 * 1024 * 1024)
+end)
+
 test("where the file is: beside the script, else in the state folder of the user", function(t)
   t.eq(stores.path "lib/bot/main.lua", "lib/bot/.stoke/state.db")
   t.eq(stores.path "main.lua", ".stoke/state.db")

@@ -95,6 +95,33 @@ test("a damaged page is one error, with how to save the rest", function(t)
   t.contains(err.hint, "stoke doctor")
 end)
 
+test("a value, a long text, a piece or a result that became another one is told, and not given", function(t)
+  local path = t.tmp() .. "/state.db"
+  local store, run, log = stored.run(path)
+  stored.record(log, 1, stored.value { text = "short 1" })
+  stored.record(log, 2, stored.value { text = ("long "):rep(100) })
+  local row = stored.row(3)
+  log:row(row)
+  row.outcome, row.seen = { items = { { value = "piece 3", inline = true } }, about = {}, facts = { attempts = 1 } }, 3
+  log:outcome(row)
+  log:item(row, 1)
+  log:finish("done", "result 4")
+  ok(log:barrier())
+  local id = run.id
+  store:close()
+  local whole = fs.read(path)
+  local changes = { ["short 1"] = "short 2", ["long long"] = "long lung", ["piece 3"] = "piece 2", ["result 4"] = "result 5" }
+  for from, to in next, changes do
+    fs.write(path, (whole:gsub(from, to, 1)))
+    store = stored.open(path)
+    local found, err = store:find(id)
+    if found then found, err = store:load(found) end
+    store:close()
+    t.eq({ from, found, err and err.code }, { from, nil, "SQLITE_CORRUPT" })
+    t.match(err.message, "is damaged: .* is not as it was written")
+  end
+end)
+
 test("a text in the file that says nothing is an error of kind db, not a wrong value", function(t)
   local path = t.tmp() .. "/state.db"
   make(path, 3)

@@ -1,6 +1,7 @@
 -- Durable runs on bad days, and on long ones: approvals, changed code, full disks, many at once.
 
 local test = require "stoke.test"
+local binary = require "binary"
 local stoke = require "stoke"
 local engine = require "host.store"
 local runs = require "core.runs"
@@ -143,6 +144,26 @@ test("a full disk parks the run; when there is room it goes on, and nothing was 
   watcher:cancel()
   t.eq(most, 1)
   for i = 1, 20 do t.ok(done[i] >= 1 and done[i] <= 5, i) end -- once, and once more for each failure that cut it
+end)
+
+test("what a run prints is not shown where the commit that would skip it failed", { real = true }, function(t)
+  local here <close> = binary.place { ["prints_test.lua"] = [[
+local test = require "stoke.test"
+local errors = require "core.errors"
+local outputs = require "core.journal.output"
+test("prints", function(t)
+  local output = outputs.new(0)
+  outputs.put(output, 1, "it was kept\n", 12, function() end)
+  outputs.wait(output)
+  outputs.put(output, 1, "it was not\n", 11, function() return errors.new("db", "the disk is full") end)
+  outputs.wait(output)
+  t.fail "so that its output is shown"
+end)
+]] }
+  local r = here.run("test", "--internal", "prints_test.lua")
+  local shown = r.stdout .. r.stderr
+  t.ok(shown:find("it was kept", 1, true), shown)
+  t.eq(shown:find("it was not", 1, true), nil)
 end)
 
 test("a task that waits while another one opens the store can be cancelled", { real = true }, function(t)

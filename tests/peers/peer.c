@@ -28,6 +28,7 @@
 
 struct stats {
   atomic_int connections, requests, left, waiting;
+  atomic_bool releasing;
   atomic_llong flooded;
 };
 
@@ -374,8 +375,7 @@ static bool do_raw(struct peer *p) { /* POST: the body is the answer */
   return put(p, p->request + p->head_len, p->len - p->head_len);
 }
 
-static bool do_endless(
-    struct peer *p) { /* POST: the body up to a NUL is how it begins, the rest comes again and again */
+static bool do_endless(struct peer *p) { /* POST: the body up to a NUL begins it, the rest comes again and again */
   char block[16384], *begin = p->request + p->head_len, *unit = begin + strlen(begin) + 1;
   size_t size = p->len - (size_t)(unit - p->request), used = 0;
   if (!put(p, begin, strlen(begin))) return false;
@@ -385,6 +385,22 @@ static bool do_endless(
   return false;
 }
 
+static bool do_tail(struct peer *p) { /* POST: a chunk of 1 MB; once somebody asks for /release the body, in one piece */
+  static const char block[1 << 20];
+  say(p, STREAM_HEAD "%zx\r\n", sizeof block);
+  if (!put(p, block, sizeof block) || !say(p, "\r\n")) return false;
+  while (!p->stats->releasing) rest(1);
+  do_raw(p);
+  p->stats->releasing = false;
+  return hang(p);
+}
+
+static bool do_release(struct peer *p) { /* answered when it has been sent */
+  p->stats->releasing = true;
+  while (p->stats->releasing) rest(1);
+  return do_ok(p);
+}
+
 static const struct scene {
   const char *path;
   bool (*play)(struct peer *p);
@@ -392,6 +408,8 @@ static const struct scene {
     {"/ok", do_ok},
     {"/raw", do_raw},
     {"/endless", do_endless},
+    {"/tail", do_tail},
+    {"/release", do_release},
     {"/echo", do_echo},
     {"/stats", do_stats},
     {"/status/", do_status},

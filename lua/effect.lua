@@ -75,7 +75,6 @@ local M = {}
 ---  model, promises this, or is known again by a key
 ---@field lasting? boolean its outcome is on the disk before the run goes on from it
 ---@field older? fun(q: any): any its outcome where a journal that goes on does not have it
----@field reconcile? fun(q: any, call: table): (fun(key: string): any)|nil what asks the world whether its work was done
 ---@field said? fun(value: any): any, string? what a person says came of it, as its driver gives it; nil and how that is written
 ---@field given? fun(q: any, facts: table, call: table) called when an outcome is replayed
 ---@field absent? fun(q: any, work: any): any its outcome where a recording is older than the effect

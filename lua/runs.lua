@@ -1,7 +1,7 @@
---- Durable runs: workflows by name, and their runs, which are kept in a store and go on wherever their process ended.
+--- Durable runs: workflows by name, and their runs, which are recorded in a store and continue after the end of their process.
 ---
---- A run lives below the host, not below who started it. One process has it at a time: it holds a lock of the kernel, so a process
---- that is gone has none. Other processes reach it through the store.
+--- A run is a task of the host, not of the task that started it. Only one process has it at a time: the one that holds its kernel
+--- lock, which ends with the process. Other processes reach the run through the store.
 
 local changes = require "core.runs.change"
 local code = require "core.runs.code"
@@ -20,7 +20,7 @@ local stores = require "core.store"
 local tasks = require "core.task"
 local testbed = require "core.testbed"
 
-local M = { live = lives.live }
+local M = { live = lives.live, typed = lives.typed }
 
 ---@class stoke.runs.workflow
 ---@field name string
@@ -29,14 +29,14 @@ local M = { live = lives.live }
 ---  the input, before the run begins or is done again: the same each time
 ---@field finish? fun(log: stoke.store.log, entry: stoke.runs.live, state: string, err?: stoke.error): stoke.error? adds to the
 ---  commit of a run's end
----@field latest? boolean its runs go on on the newest code instead of their own
+---@field latest? boolean its runs continue on the loaded code instead of their own
 
 ---@type table<string, stoke.runs.workflow>
 M.defined = {}
 
 -- ---- the store ----------------------------------------------------------------------------------------------------------------
 
---- Where the settings say that the store is; stdlib sets it.
+--- The path of the store from the settings; stdlib sets this function.
 ---@type fun(): string|nil
 M.setting = nil
 
@@ -53,7 +53,7 @@ local function places(path)
   return { own or stores.path "./x", stores.path() }
 end
 
---- The file of the store, where there is one; makes nothing.
+--- The file of the store, if it exists; creates nothing.
 ---@param path? string
 ---@return string|nil path
 ---@return string[] tried
@@ -106,7 +106,7 @@ function M.leave()
   return given_up
 end
 
---- Wait until no run of this process is left that lives.
+--- Wait until all runs of this process have ended or are parked.
 ---Raises `cancelled`.
 function M.wait_for_all()
   if resuming then resuming:await() end
@@ -126,7 +126,7 @@ M.others = nil
 --- What the script's end needs of its runs.
 M.at_end = { leave = M.leave, wait = M.wait_for_all }
 
---- Take up what runs of the defined workflows other processes have left.
+--- Resume the unfinished runs of the defined workflows that no process has.
 function M.resume_all()
   if resuming or not next(M.defined) then return end
   if not store and not M.find_store() then return end
@@ -144,11 +144,11 @@ function M.resume_all()
     end)
     resuming = nil
     if ok or not store or lives.stopping or errors.wrap(err).kind == "cancelled" then return end -- else the process ends
-    stdio.err(("stoke: runs that were left cannot be taken up: %s\n"):format(tostring(err)))
+    stdio.err(("stoke: unfinished runs cannot be resumed: %s\n"):format(tostring(err)))
   end, { name = "resume" })
 end
 
---- Is it worth a try to take up a run that is parked?
+--- Can a parked run be resumed? One in doubt only after somebody has said what happened.
 ---@param run stoke.store.run
 ---@return boolean
 function M.may_go_on(run)
@@ -248,8 +248,8 @@ local function told(state, result, err) return { state = state, result = result,
 
 local function doubt_or_park(run)
   local kind = (run.waits or ""):find "^in doubt" and "in_doubt" or "parked"
-  return errors.new(kind, ("run %s is parked: %s"):format(run.id, run.waits or "nobody said why"),
-    { hint = kind == "in_doubt" and lives.hint(run.id) or nil })
+  return errors.new(kind, ("run %s is parked: %s"):format(run.id, run.waits or "without a reason"),
+    { hint = kind == "in_doubt" and lives.hint(run) or nil })
 end
 
 --- Wait until a run has ended, whichever process has it.
@@ -346,7 +346,7 @@ end
 
 -- ---- a replay that does nothing -------------------------------------------------------------------------------------------------
 
---- Do a run again from its journal alone, on its own sources: nothing is performed, and where the journal ends it stops.
+--- Repeat a run from its journal, on its own sources. No effect is performed; the replay stops where the journal ends.
 ---@param from stoke.store
 ---@param run stoke.store.run
 ---@param options? { to?: integer, on_given?: fun(row: table), print?: fun(fd: integer, text: string) }

@@ -58,6 +58,22 @@ function M.printable(text, max)
   return (M.valid(shown):gsub("[%c\127]", function(c) return ("\\x%02x"):format(c:byte()) end))
 end
 
+--- A word as a shell takes it.
+---@param text string
+---@return string
+function M.word(text)
+  if text:find "^[%w_./-]+$" then return text end
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+--- Can a person type this text as an argument? Not where it is invalid UTF-8, begins as a flag does, or holds what a terminal
+--- interprets.
+---@param text string
+---@return boolean
+function M.typable(text)
+  return utf8.len(text) ~= nil and not text:find "%c" and not text:find "^%-" and M.clean(text) == text
+end
+
 --- A text as valid UTF-8 on one line: control characters and runs of white space are one space each.
 ---@param text string
 ---@return string

@@ -1,8 +1,8 @@
---- Durable runs from outside: what there is of them, what they did, and what becomes of those that wait for a person. The verbs of
---- the command line (stoke runs, show, replay, fork, diff, approve, resolve, prune, export) are these functions.
+--- Durable runs from outside: list them, look at what they did, repeat, fork and compare them, and decide what waits for a person.
+--- The verbs of the command line (stoke runs, show, replay, fork, diff, approve, resolve, prune, export) call these functions.
 ---
---- Everywhere an id may be cut short to a beginning that no other id has, and "@3" is the run of that number; what reads a run also
---- takes the name of a file that `export` wrote (NAME.run). `store` names the file of the store; else it is the configured one,
+--- Any unambiguous beginning of an id is enough, and "@3" is the run with that number. Functions that only read a run also take
+--- the name of a file that `export` wrote (NAME.run). `store` is the path of the store; default: the configured one,
 --- `.stoke/state.db` in the working folder, or the user's.
 
 local cassettes = require "stoke.test.cassette"
@@ -31,7 +31,7 @@ local perform, check = effect.perform, errors.check
 ---@field workflow string
 ---@field state "running"|"waiting"|"parked"|"done"|"failed"|"cancelled"
 ---@field waits? string what it waits for, or why it is parked, in words
----@field left? boolean it is to go on, and no process has it
+---@field left? boolean it has not ended, and no process has it
 ---@field created number wall clock, seconds
 ---@field changed number
 ---@field input any
@@ -75,7 +75,7 @@ function M.list(options)
     for _, name in ipairs(STATES) do known = known or name == state end
     if not known then
       local near = errors.suggest(state, STATES)
-      errors.raise("usage", ("a run is never %q"):format(state),
+      errors.raise("usage", ("no run has the state %q"):format(state),
         { hint = near and ("did you mean %s?"):format(near) or "one of: " .. table.concat(STATES, ", ") })
     end
   end
@@ -98,9 +98,9 @@ end
 
 local function loaded(id, options) return check(perform("runs.load", asked(id, options))) end
 
---- What a run did: each of its records, in the order in which they were begun.
+--- What a run did: its records, in the order in which they began.
 ---@param id string
----@param options? { requests?: boolean, store?: string } requests: with requests and outcomes whole
+---@param options? { requests?: boolean, store?: string } requests: include whole requests and outcomes
 ---@return { run: stoke.run.record, records: stoke.runs.entry[], totals: stoke.runs.totals }
 ---Raises `usage` for an id that no run has, `argument`, `db`.
 ---
@@ -113,17 +113,16 @@ function M.show(id, options)
     totals = timeline.totals(parts.rows) }
 end
 
---- Do a run again from what was recorded: no call, no wait. It is played on the code that it went on, with every request compared;
---- at the end the result is compared, too.
+--- Repeat a run from its records: no call, no wait. It runs on the code that is kept with it. Every request is compared with the
+--- recorded one, and at the end the result is.
 ---@param id string
 ---@param options? { to?: integer, on_record?: fun(entry: stoke.runs.entry, row: table), print?: boolean, code?: "own"|"latest",
 ---  closed?: boolean, store?: string }
----  to: do no more than the records up to this one; on_record: called in the run as it gets an outcome; print: what the run prints
----  is printed again; code: its own, as it was kept, or "latest": that of its files as they are now, to see whether it would ask
----  something else; closed: from now on this process may reach no file, host, program or tool, as the code of a file that somebody
----  else has written is run
+---  to: stop after this record; on_record: called in the run whenever it gets an outcome; print: print again what the run printed;
+---  code: "own" (default) is the code kept with the run, "latest" that of its files as they are now; closed: from now on this
+---  process can reach no file, host, program or tool, for code that comes from somebody else
 ---@return { same: boolean, effects: integer, ended: boolean, difference?: string, err?: stoke.error }
----  ended: it went to the run's end
+---  same: nothing differed; effects: records that were repeated; ended: the end of the run was reached
 ---Raises `usage`, `argument`, `db`.
 ---
 --- Example: `assert(stoke.runs.replay("trip-7").same)`
@@ -137,11 +136,11 @@ function M.replay(id, options)
   return replays.run(asked(id, options), options)
 end
 
---- Go on with a run where it stands, in this process, and wait for its end. What was answered is not asked again.
+--- Continue a run in this process where it stopped, and wait for its end. No answered question is asked again.
 ---@param id string
 ---@param options? stoke.runs.where
 ---@return any result what it returned
----Raises what it ends with; `parked` where it goes no further by itself, or another process has it; `in_doubt`; `usage`, `db`.
+---Raises the error it ends with; `parked` if it cannot continue by itself, or another process has it; `in_doubt`; `usage`, `db`.
 ---
 --- Example: `print(stoke.runs.resume "trip-7")`
 function M.resume(id, options)
@@ -150,7 +149,7 @@ function M.resume(id, options)
   return drivers.resume(id, store_of(options))
 end
 
---- Compare two runs: their records are aligned by where in the run they were asked for.
+--- Compare two runs. Records are paired by their keys, so by their place in the run, not by their numbers.
 ---@param a string id
 ---@param b string id
 ---@param options? stoke.runs.where
@@ -167,7 +166,7 @@ end
 
 -- ---- forks ------------------------------------------------------------------------------------------------------------------
 
---- An outcome with another value; the error that it had is gone.
+--- A new outcome with this value, or this error; what was known beside the old one stays.
 local function with_value(row, value)
   if errors.is(value) then return { err = value, facts = row.outcome.facts } end
   if words.is_call(row) and type(value) == "string" then
@@ -181,18 +180,19 @@ local function with_value(row, value)
   return { value = value, facts = row.outcome.facts }
 end
 
-local function find_row(rows, which, id)
+local function find_row(rows, which, run)
   for _, row in ipairs(rows) do
     if row.number == which or row.key == which then return row end
   end
   local keys = {}
   for i, row in ipairs(rows) do keys[i] = row.key end
   local near = type(which) == "string" and errors.suggest(which, keys)
-  errors.raise("usage", ("%s has no record %s"):format(id, type(which) == "number" and "#" .. which or "with the key " .. which),
-    { hint = near and ("did you mean %s?"):format(near) or ("it has %d: stoke show %s"):format(#rows, id) })
+  errors.raise("usage", ("%s has no record %s"):format(run.id, type(which) == "number" and "#" .. which
+    or "with the key " .. which),
+    { hint = near and ("did you mean %s?"):format(near) or ("it has %d: stoke show %s"):format(#rows, words.id(run)) })
 end
 
---- Those outcomes that are others, by number.
+--- The changed outcomes of a fork, by number of their records.
 local function outcomes_of(parts, options)
   local out, rows, last = {}, parts.rows, nil
   local function set(row, value)
@@ -206,7 +206,7 @@ local function outcomes_of(parts, options)
     out[row.number], last = with_value(row, value), math.max(last or 0, row.number)
   end
   for _, which in ipairs(show.sorted_keys(options.set or {})) do
-    set(find_row(rows, which, parts.run.id), options.set[which])
+    set(find_row(rows, which, parts.run), options.set[which])
   end
   if options.change then
     for i, entry in ipairs(timeline.entries(rows, parts.run, true)) do
@@ -227,15 +227,16 @@ local function check_fork(options)
   return options
 end
 
---- A new run that begins with the first records of another one, and lives from there on: a host that defines its workflow takes it
---- up, or `stoke resume`. Its ids and random numbers follow from that run's.
+--- Make a new run that begins with the first records of another one and continues on its own. A script that defines its workflow
+--- resumes it, or `stoke resume` does. It draws the same ids and random numbers as the other run.
 ---@param id string
 ---@param options { at?: integer, id?: string, set?: table<integer|string, any>, change?: fun(record: stoke.runs.entry): any,
 ---  store?: string }
----  at: the last record they share (the last changed one unless given); set: other values, by a record's number or key; change:
----  gets each record, and returns another value, an error object, or nil to leave it. A text given for a model's answer is its text
+---  at: the last record that both share; default: the last changed one. set: new values, by number or key of a record. change:
+---  called with each record; returns a new value, an error object, or nil to keep the outcome. For the answer of a model, a string
+---  replaces its text
 ---@return stoke.run.record
----Raises `usage` for an unknown record, and where the two of `at` and `set` do not fit, `argument`, `db`.
+---Raises `usage` for an unknown record, or one in `set` beyond `at`; `argument`, `db`.
 ---
 --- Example: `stoke.runs.fork("trip-7", { at = 5, change = function(r) return r.effect == "tool.call" and "sun" or nil end })`
 function M.fork(id, options)
@@ -245,9 +246,9 @@ function M.fork(id, options)
   local outcomes, last = outcomes_of(parts, options)
   local at = options.at or last
   if not at then
-    errors.raise("usage", "a fork needs the number of the last record that it shares", { hint = "stoke show ID lists them" })
+    errors.raise("usage", "a fork needs the number of the last record that both runs share", { hint = "stoke show ID lists them" })
   end
-  if at > #parts.rows then find_row(parts.rows, at, parts.run.id) end
+  if at > #parts.rows then find_row(parts.rows, at, parts.run) end
   if last and last > at then
     errors.raise("usage", ("#%d is to be changed, but the fork shares only the first %d records"):format(last, at),
       { hint = ("fork at #%d"):format(last) })
@@ -258,11 +259,12 @@ end
 
 -- ---- decisions ----------------------------------------------------------------------------------------------------------------
 
---- Decide what a run waits for, whether its host is up or not. The decision holds for exactly what was asked: a run that asks for
---- something else by then goes on waiting.
+--- Approve or reject the call that a run waits for, also while no process has the run. The decision holds for exactly the recorded
+--- request: if the run asks for something else by then, it keeps waiting.
 ---@param id string
 ---@param options? { of?: integer, reject?: string|boolean, args?: table, digest?: string, store?: string } of: the number of the
----  record, where several wait; reject: why not; args: other arguments of a tool; digest: of what was looked at (`show`)
+---  record, if several wait; reject: the reason; args: approve with these arguments instead; digest: decide only if the record
+---  still has this digest (from `show`)
 ---@return { id: string, number: integer, key: string, name: string, request: any, decision: "approved"|"rejected" }
 ---Raises `usage` where nothing waits, `argument`, `db`.
 ---
@@ -280,10 +282,10 @@ function M.approve(id, options)
     reason = type(reject) == "string" and reject or nil, args = options.args, digest = options.digest, store = store_of(options) }))
 end
 
---- Say what became of an effect that is in doubt: it was begun, and its process ended before the outcome was kept.
+--- Say what happened to an effect in doubt: one that had begun when its process ended, before its outcome was recorded.
 ---@param id string
----@param options { retry?: boolean, value?: any, fail?: string, of?: integer, store?: string } one of: retry: it was not done, and
----  is to be; value: it was done, and this came of it (json.null: nothing); fail: the run is told that it failed, and why
+---@param options { retry?: boolean, value?: any, fail?: string, of?: integer, store?: string } one of: retry: it did not
+---  happen, do it; value: it happened, with this outcome (json.null: none); fail: it failed, for this reason
 ---@return { id: string, number: integer, key: string, name: string, request: any }
 ---Raises `usage` where nothing is in doubt, `argument`, `db`.
 ---
@@ -300,11 +302,11 @@ end
 
 -- ---- the file -----------------------------------------------------------------------------------------------------------------
 
---- Delete runs that have ended, the oldest first. Those that go on, wait or are parked stay, and so does what a fork began with.
----@param options { older?: number, bytes?: integer, dry?: boolean, store?: string } older: seconds since they ended; bytes: until
----  the records of all runs have so many; dry: only say which
+--- Delete runs that have ended, the oldest first. Unfinished runs and origins of forks stay.
+---@param options { older?: number, bytes?: integer, dry?: boolean, store?: string } older: seconds since they ended; bytes: delete
+---  until the records of all runs take at most this much; dry: list them, and delete nothing
 ---@return { runs: { id: string, workflow: string, changed: number, bytes: integer }[], bytes: integer }
----Raises `usage` where there is no store, `argument` without older and bytes, `db`.
+---Raises `usage` if there is no store, `argument` without older and bytes, `db`.
 ---
 --- Example: `print(#stoke.runs.prune({ older = 30 * 86400, dry = true }).runs)`
 function M.prune(options)
@@ -314,13 +316,13 @@ function M.prune(options)
   return check(perform("runs.prune", { older = options.older, bytes = bytes, dry = options.dry, store = store_of(options) }))
 end
 
---- A run as one file: a bug report that repeats itself. The functions and verbs that read a run take the file's name; `stoke replay
---- FILE --check` does it again, offline. Secrets are not in it: they were never written down.
+--- Write a run into one file. Functions and verbs that read a run take the name of the file; `stoke replay FILE --check` repeats
+--- the run offline. Secrets are not in it: they are never recorded.
 ---
---- A name that ends in .jsonl makes a cassette of it: what it asked of model servers and of the web, for a test that says
---- `{ cassette = "NAME" }` (cassettes/NAME.jsonl beside the test) and asks the same.
+--- With a name that ends in .jsonl the file is a cassette: the run's model calls and web requests, for a test with
+--- `{ cassette = "NAME" }` (cassettes/NAME.jsonl beside the test) that asks the same.
 ---@param id string
----@param path? string ends in .run or .jsonl; else the id with `.run`, in the working folder
+---@param path? string ends in .run or .jsonl; default: the id with `.run`, in the working folder
 ---@param options? stoke.runs.where
 ---@return string path
 ---Raises `usage`, `argument`, `db`, `os`.

@@ -1,5 +1,7 @@
 --- Values as deterministic text: keys sorted, strings quoted.
 
+local texts = require "core.text"
+
 local M = {}
 
 --- A text as Lua would write it, on one line.
@@ -101,9 +103,6 @@ end
 ---@return string
 ---
 --- Example: `print(show.word "it's")`
-function M.word(text)
-  if text:find "^[%w_./-]+$" then return text end
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
+function M.word(text) return texts.word(text) end
 
 return M

@@ -1,5 +1,5 @@
---- Durable runs. A workflow is a function with a name; each of its runs is kept in a store, and goes on where it stood when its
---- process is killed.
+--- Durable runs. A workflow is a function with a name. Each of its runs is recorded in a store; if its process is killed, it
+--- continues where it stopped.
 ---
 ---     local order = stoke.workflow("order", function(input)
 ---       local id = stoke.step("reserve", function() return warehouse.reserve(input.item) end)
@@ -8,13 +8,13 @@
 ---     end)
 ---     stoke.main(function() print(order:start({ item = "lamp" }, { id = "order 17" }):await()) end)
 ---
---- The code is ordinary. What its calls of models, tools, HTTP, files and the clock give is recorded, and when the run goes on the
---- recorded is given again, without a call. What cannot be done twice (a POST, a tool, a program, a step) is begun once its intent
---- is on the disk; where the process is killed in between, the run waits for a person who says what came of it. A tool or step that
---- may be done again says `idempotent = true`, one that can find out has `reconcile`.
+--- The code is ordinary. The outcomes of its calls (models, tools, HTTP, files, the clock) are recorded; a resumed run gets the
+--- recorded outcomes, without a call. An effect that must not happen twice (a POST, a tool, a program, a step) begins only when
+--- its intent is on the disk. If the process is killed before the outcome is recorded, the run waits for a person to say what
+--- happened. A tool or step that may be done twice says `idempotent = true`; one that can find out by itself has `reconcile`.
 ---
---- A run goes on on its own code: its sources are kept with it. Runs that were left go on by themselves when a script starts that
---- defines their workflow.
+--- A run continues on its own code: its source files are kept with it. Unfinished runs continue by themselves when a script starts
+--- that defines their workflow.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
@@ -35,8 +35,13 @@ runs.setting = runs.setting or function() return config.get().store end
 local function perform(name, q, work) return errors.check(effect.perform(name, q, work)) end
 
 local function check_id(id, what)
-  if type(id) ~= "string" or id == "" then errors.argument("%s: the id must be a string that is not empty, got %s", what,
-    errors.describe(id)) end
+  if type(id) == "string" and id ~= "" then return end
+  errors.argument("%s: the id must be a string that is not empty, got %s", what, errors.describe(id))
+end
+
+local function check_name(name, what)
+  if type(name) == "string" and name ~= "" then return end
+  errors.argument("%s: a name expected, got %s", what, errors.describe(name))
 end
 
 -- ---- a run --------------------------------------------------------------------------------------------------------------------
@@ -47,9 +52,9 @@ local Run = {}
 Run.__index = Run
 Run.__name = "stoke.run"
 
---- Wait until the run has ended, in whichever process it lives.
----@return any what its function returned
----Raises what it ended with; `cancelled`; `in_doubt` or `parked` where it goes no further by itself.
+--- Wait until the run has ended, in this process or another one.
+---@return any result of its function
+---Raises the error it ended with; `cancelled`; `in_doubt` or `parked` if it cannot continue by itself.
 ---
 --- Example: `local note = order:start({ item = "lamp" }):await()`
 function Run:await()
@@ -62,7 +67,7 @@ function Run:await()
   error(ended.error or errors.new("script", ("run %s failed"):format(self.id)), 0)
 end
 
---- How the run stands.
+--- The state of the run.
 ---@return { id: string, workflow: string, state: string, waits?: string, created: number, changed: number, input: any, result: any,
 ---  error?: stoke.error, calls: integer, tokens: integer } state: running, waiting, parked, done, failed, cancelled
 ---
@@ -72,20 +77,20 @@ function Run:status()
   return perform("run.status", { id = self.id })
 end
 
---- Send a signal to the run, in whichever process it lives. It is kept until the run takes it.
+--- Send a signal to the run, in this process or another one. It is stored until the run takes it.
 ---@param name string
 ---@param value any plain data
+---Raises `argument`, `db`.
 ---
 --- Example: `workflow.run(id):signal("paid", { cents = 1250 })`
 function Run:signal(name, value)
   scopes.check_self(self, Run, "run:signal()")
-  if type(name) ~= "string" or name == "" then
-    errors.argument("run:signal: the name must be a string, got %s", errors.describe(name))
-  end
+  check_name(name, "run:signal")
   perform("run.send", { id = self.id, name = name, value = value })
 end
 
---- Cancel the run, in whichever process it lives.
+--- Cancel the run, in this process or another one. Does nothing if it has ended.
+---Raises `argument` for an unknown id, `db`.
 ---
 --- Example: `workflow.run(id):cancel()`
 function Run:cancel()
@@ -113,11 +118,11 @@ local Workflow = {}
 Workflow.__index = Workflow
 Workflow.__name = "stoke.workflow"
 
---- Begin a run. With the id of a run that is there: that run, whatever its state.
----@param input? any plain data: what its function is called with
----@param options? { id?: string } any bytes; made when not given
+--- Begin a run, or return the one with this id, whatever its state.
+---@param input? any plain data: the argument of its function
+---@param options? { id?: string } any bytes; default: random
 ---@return stoke.run
----Raises `argument`; `db` where the store cannot be written.
+---Raises `argument`; `db` if the store cannot be written.
 ---
 --- Example: `local run = order:start({ item = "lamp" }, { id = "order 17" })`
 function Workflow:start(input, options)
@@ -132,13 +137,14 @@ function Workflow:__tostring() return "workflow " .. self.name end
 --- Define a workflow: a function whose runs are durable.
 ---@param name string by which a later process finds it
 ---@param f fun(input: any): any
----@param options? { code?: "own"|"latest" } own (the default): a run goes on on the sources it was begun with;
----  latest: on newer ones, as soon as they ask the same as far as it has come
+---@param options? { code?: "own"|"latest" } own (default): a run continues on the sources it began with; latest: on newer ones, as
+---  soon as they ask the same as far as it has come
 ---@return stoke.workflow
+---Raises `argument`.
 ---
 --- Example: `local order = stoke.workflow("order", function(input) return stoke.step("pay", pay) end)`
 function M.define(name, f, options)
-  if type(name) ~= "string" or name == "" then errors.argument("stoke.workflow: a name expected, got %s", errors.describe(name)) end
+  check_name(name, "stoke.workflow")
   errors.check_callable(f, "stoke.workflow")
   options = errors.options(options, { code = "string" }, "stoke.workflow")
   if options.code and options.code ~= "own" and options.code ~= "latest" then
@@ -152,18 +158,19 @@ end
 
 local STEP = { idempotent = "boolean", reconcile = "function", attempts = "number" }
 
---- Do something once: what the function returns is recorded, and a run that goes on gets that instead. Also for what is slow to
---- compute. Outside of a run it is just done.
+--- Do something once: the result of the function is recorded, and a resumed run gets the recorded result. Also for slow
+--- computations. Outside a run the function is simply called.
 ---@param name string
----@param f fun(step: { name: string, key?: string }): any key: the same text each time this step of this run is done
+---@param f fun(step: { name: string, key?: string }): any key: the same text whenever this step of this run is done
 ---@param options? { idempotent?: boolean, reconcile?: fun(key: string): any, attempts?: integer } idempotent: doing it twice does
----  no harm; reconcile: asked after a crash what came of it (nil: it was not done); attempts: on an error
----@return any
----Raises what the function raises.
+---  no harm; reconcile: asks the world after a crash, and returns the outcome, or nil if it was not done; attempts: how often it
+---  is tried at most (1), with pauses of 0.5 s, doubled up to 30 s
+---@return any result of the function
+---Raises what the function raises, `argument`.
 ---
 --- Example: `local id = stoke.step("reserve", function(step) return warehouse.reserve("lamp", step.key) end)`
 function M.step(name, f, options)
-  if type(name) ~= "string" or name == "" then errors.argument("stoke.step: a name expected, got %s", errors.describe(name)) end
+  check_name(name, "stoke.step")
   errors.check_callable(f, "stoke.step")
   options = errors.options(options, STEP, "stoke.step")
   local attempts = options.attempts
@@ -177,14 +184,14 @@ end
 
 --- Wait for a signal to this run: one that was sent before, or the next. It is taken once.
 ---@param name string
----@param options? { timeout?: number } seconds, also those in which no process had the run
+---@param options? { timeout?: number } seconds, including those in which no process had the run
 ---@return any value nil: a signal without one, or none in time
 ---@return string|nil why "timeout"
----Raises `argument` outside of a durable run.
+---Raises `argument` outside a durable run, `cancelled`.
 ---
 --- Example: `local payment, why = stoke.signal("paid", { timeout = days * 24 * 3600 })`
 function M.signal(name, options)
-  if type(name) ~= "string" or name == "" then errors.argument("stoke.signal: a name expected, got %s", errors.describe(name)) end
+  check_name(name, "stoke.signal")
   options = errors.options(options, { timeout = "number" }, "stoke.signal")
   if options.timeout then errors.check_seconds(options.timeout, "stoke.signal: timeout") end
   local signal, err = effect.perform("run.signal", { name = name, timeout = options.timeout })
@@ -231,14 +238,14 @@ function journals.on_many(journal)
     { run = journal.run_id, hint = "return stoke.snapshot(state) drops what came before" })
 end
 
---- Tell runs that were begun before a change of their code from those begun after it, where a workflow has code = "latest": false
---- in a run whose journal has passed this place without it, else true.
+--- Tell runs that began before a change of their code from those that began after it, in a workflow with code = "latest": false in
+--- a run that had already passed this place when the change was made, else true.
 ---@param name string of the change
 ---@return boolean
 ---
 --- Example: `if stoke.patched "ask twice" then second = critic:run(draft) end`
 function M.patched(name)
-  if type(name) ~= "string" or name == "" then errors.argument("stoke.patched: a name expected, got %s", errors.describe(name)) end
+  check_name(name, "stoke.patched")
   return driver.patched(name)
 end
 

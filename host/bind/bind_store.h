@@ -41,9 +41,10 @@ void store_call_free(struct op *op);
 void store_call_cancel(struct op *op);
 int store_no_memory(lua_State *L);
 int store_push_error(lua_State *L, const struct err *e); /* nil, error */
+int store_push_true(lua_State *L, struct op *op);        /* true; or nil, error */
 
-/* store_values.c. Statements, packed: first with `at` NULL, which checks the arguments (raises `argument`) and counts; then for real.
- * Or at once, into a userdata that grows: store_pack_open. */
+/* store_values.c. Statements, packed: first with `at` NULL, which checks the arguments (raises `argument`) and counts; then for
+ * real. Or at once, into a userdata that grows: store_pack_open. */
 struct pack {
   char *at;
   size_t size;
@@ -58,9 +59,10 @@ void store_pack_batch_item(lua_State *L, struct pack *p, int statement); /* { sq
 void store_pack_text(struct pack *p, const char *s, size_t len);
 void store_push_rows(lua_State *L, const struct store_rows *r);    /* array of arrays */
 void store_push_columns(lua_State *L, const struct store_rows *r); /* array of names */
+void store_set_rows(lua_State *L, const struct store_rows *r);     /* both, in the table on top of the stack */
 int store_l_blob(lua_State *L);
 
-/* store_append.c, store_tx.c, store_cursor.c */
+/* store_append.c, store_tx.c */
 int store_l_append(lua_State *L);
 int store_l_begin(lua_State *L);
 int store_l_each(lua_State *L);

@@ -87,10 +87,7 @@ static int push_result(lua_State *L, struct op *op) {
   struct store_job *job = &call_of(op)->job;
   if (job->err.kind) return store_push_error(L, &job->err);
   lua_createtable(L, 0, 3);
-  store_push_columns(L, &job->rows);
-  lua_setfield(L, -2, "columns");
-  store_push_rows(L, &job->rows);
-  lua_setfield(L, -2, "rows");
+  store_set_rows(L, &job->rows);
   lua_pushboolean(L, job->rows.more);
   lua_setfield(L, -2, "more");
   return 1;
@@ -104,15 +101,11 @@ static int push_written(lua_State *L, struct op *op) {
   lua_setfield(L, -2, "changes");
   lua_pushinteger(L, job->last_id);
   lua_setfield(L, -2, "last_id");
-  if (job->rows.columns == 0) return 1;
-  store_push_columns(L, &job->rows);
-  lua_setfield(L, -2, "columns");
-  store_push_rows(L, &job->rows);
-  lua_setfield(L, -2, "rows");
+  if (job->rows.columns > 0) store_set_rows(L, &job->rows);
   return 1;
 }
 
-static int push_true(lua_State *L, struct op *op) {
+int store_push_true(lua_State *L, struct op *op) {
   struct store_job *job = &call_of(op)->job;
   if (job->err.kind) return store_push_error(L, &job->err);
   lua_pushboolean(L, 1);
@@ -150,7 +143,7 @@ static int push_lines(lua_State *L, struct op *op) {
 
 static const struct op_class query_class = {"db.query", push_result, store_call_cancel, store_call_free};
 static const struct op_class write_class = {"db.write", push_written, store_call_cancel, store_call_free};
-static const struct op_class true_class = {"db", push_true, store_call_cancel, store_call_free};
+static const struct op_class true_class = {"db", store_push_true, store_call_cancel, store_call_free};
 static const struct op_class version_class = {"db.version", push_version, store_call_cancel, store_call_free};
 static const struct op_class lines_class = {"db.check", push_lines, store_call_cancel, store_call_free};
 
@@ -343,8 +336,8 @@ static int l_fault_point(lua_State *L) {
   return 0;
 }
 
-/* fault { full?, error?, times?, read?, sync?, open?, cut?, cut_write?, seed?, slow?, lie?, early?, drop? }: databases that are opened from here on stand on a file system
- * that fails so (host/store/vfs_fault.h); fault() ends that. For tests. */
+/* fault { full?, error?, times?, read?, sync?, open?, cut?, cut_write?, seed?, slow?, lie?, early?, drop? }: databases opened from now
+ * on use a file system that fails in this way (host/store/vfs_fault.h); fault() ends that. For tests. */
 static int l_fault(lua_State *L) {
   struct store_faults f = {0};
   bool any = !lua_isnoneornil(L, 1);

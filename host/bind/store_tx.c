@@ -5,13 +5,6 @@
 #include "bind_store.h"
 #include "loop/host.h"
 
-static int push_done(lua_State *L, struct op *op) {
-  struct store_job *job = &call_of(op)->job;
-  if (job->err.kind) return store_push_error(L, &job->err);
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
 /* --- transactions ----------------------------------------------------------------------------------------------------------------------- */
 
 struct transaction {
@@ -72,7 +65,7 @@ static int push_tx(lua_State *L, struct op *op) {
 }
 
 static const struct op_class begin_class = {"db.begin", push_tx, store_call_cancel, begin_free};
-static const struct op_class end_class = {"db.commit", push_done, store_call_cancel, store_call_free};
+static const struct op_class end_class = {"db.commit", store_push_true, store_call_cancel, store_call_free};
 
 /* db:begin(durable?) -> tx. Other writers wait until it ends. */
 int store_l_begin(lua_State *L) {
@@ -106,10 +99,7 @@ static int push_run(lua_State *L, struct op *op) {
   struct store_job *job = &call_of(op)->job;
   if (job->err.kind) return store_push_error(L, &job->err);
   lua_createtable(L, 0, 5);
-  store_push_columns(L, &job->rows);
-  lua_setfield(L, -2, "columns");
-  store_push_rows(L, &job->rows);
-  lua_setfield(L, -2, "rows");
+  store_set_rows(L, &job->rows);
   lua_pushboolean(L, job->rows.more);
   lua_setfield(L, -2, "more");
   lua_pushinteger(L, job->changes);

@@ -256,3 +256,10 @@ void store_push_rows(lua_State *L, const struct store_rows *r) {
     lua_rawseti(L, -2, (lua_Integer)i);
   }
 }
+
+void store_set_rows(lua_State *L, const struct store_rows *r) {
+  store_push_columns(L, r);
+  lua_setfield(L, -2, "columns");
+  store_push_rows(L, r);
+  lua_setfield(L, -2, "rows");
+}

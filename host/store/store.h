@@ -1,12 +1,13 @@
-/* store.h - databases of SQLite, beside the loop. A file has one thread that writes, and a few that read when something is
- * read; nothing of SQLite runs on the loop thread. All functions here are the loop thread's; `done` of a job comes there, too.
+/* store.h - SQLite databases beside the loop. Each file has one thread that writes and up to four that read, started on demand;
+ * SQLite never runs on the loop thread. All functions here belong to the loop thread, and `done` of a job is called there.
  *
- * Writes are gathered: what is queued when the writer looks is one transaction, and each of them succeeds or fails alone. They are
- * acknowledged after the commit. A commit is synced when one of its writes asks for that; a synced commit makes durable all before it.
+ * Group commit: all writes that are queued when the writer looks become one transaction; each of them succeeds or fails alone.
+ * They are acknowledged after the commit. A commit is synced if one of its writes asks for it, which makes all earlier commits
+ * durable, too.
  *
- * Ownership: whoever fills a job owns it and its request until `done` has been called, and keeps both unchanged meanwhile; then
- * job->rows and job->err are the owner's (store_rows_free). A database counts its users: store_open gives one reference, each job
- * holds one while it is under way. */
+ * Ownership: the caller owns a job and its request, and must not change them until `done` has been called; then job->rows
+ * (store_rows_free) and job->err are the caller's. A database is counted: store_open gives one reference, each job holds one
+ * until it is done. */
 #ifndef STOKE_STORE_H
 #define STOKE_STORE_H
 
@@ -21,9 +22,9 @@ struct store_lock;
 
 struct store_options {
   bool readonly;
-  bool create;         /* when it is not there */
-  bool host;           /* the host's own file: mode 0600, defensive, refused when it is somebody else's database */
-  bool durable;        /* what writes and transactions are that do not say it themselves */
+  bool create;         /* create the file if it does not exist */
+  bool host;           /* the host's own file: mode 0600, SQLite's defensive mode, refused if another program made it */
+  bool durable;        /* default of writes and transactions: sync their commits */
   double busy;         /* seconds to wait for locks of other programs */
   size_t result_limit; /* bytes of one result; beyond: an error of kind `limit` */
   size_t queue_limit;  /* bytes of queued appends beyond which store_room is false */
@@ -42,7 +43,7 @@ enum store_what {
   STORE_NEXT,     /* `max` rows of job->cursor */
   STORE_END,      /* of job->cursor */
   STORE_VERSION,
-  STORE_MEND,   /* chain: its appends are taken again */
+  STORE_MEND,   /* accept appends of job->chain again */
   STORE_BACKUP, /* to the path that is the request's first value */
   STORE_CHECK,
   STORE_CLOSE
@@ -51,8 +52,8 @@ enum store_what {
 struct store_job {
   enum store_what what;
   void (*done)(struct store_job *job); /* last use by the engine */
-  const char *request; /* packed: for each statement its text, the number of its parameters as an integer, they; before
-                                          each that has one, its name */
+  const char *request; /* packed: for each statement its text, the number of its parameters, and the parameters, each after
+                          its name if it has one */
   size_t request_len;
   unsigned statements;
   size_t max;     /* rows wanted; 0 = all */
@@ -73,39 +74,39 @@ struct store_job {
   bool cancelled, writes;
 };
 
-/* Begins to open; job->what is STORE_OPEN. NULL with e filled: it could not begin, and `done` never comes. The job tells whether the
- * file is open; if not, the caller only lets go of the database with store_release. */
+/* Begins to open a database; sets job->what to STORE_OPEN. NULL with e filled: it did not begin, and `done` is never called. If
+ * the job fails, the caller still releases the database with store_release. */
 struct store_db *store_open(struct host *h, const char *path, const struct store_options *o, struct store_job *job,
                             struct err *e);
 void store_hold(struct store_db *db);
 void store_release(struct store_db *db); /* the last one closes it, without being told */
 
-/* Queues the job. False with e filled, and nothing happens: closed, or too much is queued. */
+/* Queues the job. False with e filled: the database is closed, or too much is queued; `done` is never called. */
 bool store_submit(struct store_db *db, struct store_job *job, struct err *e);
-/* Out of the queue, or interrupted; `done` comes all the same, later. A job that is too far goes on. */
+/* Takes the job out of its queue, or interrupts it; `done` is still called, later. A job that is nearly done may succeed. */
 void store_cancel(struct store_job *job);
-void store_interrupt(struct store_db *db); /* whatever runs now */
+void store_interrupt(struct store_db *db); /* all jobs that run now */
 
-/* What is queued is still written, what is read is interrupted, an open transaction rolled back. job may be NULL. False: it is closing
- * already, and the job is not taken. */
+/* Closes: queued writes are still done, reads are interrupted, an open transaction is rolled back. job may be NULL. False: it is
+ * being closed already, and the job is not queued. */
 bool store_close(struct store_db *db, struct store_job *job);
 bool store_closing(const struct store_db *db);
 bool store_durable(const struct store_db *db); /* what it was opened with */
 bool store_room(const struct store_db *db);
 const char *store_path(const struct store_db *db);
-const char *store_failure(struct store_db *db, struct err *e); /* of the last append that failed; NULL = none did */
+const char *store_failure(struct store_db *db, struct err *e); /* kind of error of the last failed append; NULL = none failed */
 
-/* "SQLITE_CONSTRAINT_UNIQUE"; NULL when it is no code of SQLite. */
+/* Name of an extended code, such as "SQLITE_CONSTRAINT_UNIQUE"; NULL = unknown. */
 const char *store_code_name(int code);
 
-/* A byte of a file, locked in the kernel for as long as it is held, at most for the life of the process. NULL with e->kind == NULL:
- * somebody else has it. Does not wait. The file is made when it is not there. */
+/* Locks one byte of a file in the kernel until store_unlock or the end of the process. Does not wait. Creates the file if
+ * needed. NULL with e->kind == NULL: it is locked already. */
 struct store_lock *store_lock(struct host *h, const char *path, uint64_t number, struct err *e);
 void store_unlock(struct store_lock *l);
-/* Does a process, this one or another, hold it? Takes nothing, and makes no file. False with e filled when that cannot be known. */
+/* Does any process hold this lock? Takes no lock, and creates no file. False with e filled: unknown. */
 bool store_held(struct host *h, const char *path, uint64_t number, struct err *e);
 
-/* For state.c, at the end: begins to close all databases; and, when nothing is under way any more, gives back the rest. False: a
+/* For state.c: store_shut begins to close all databases; store_finish, called when no job is pending, frees the rest. False: a
  * database is stuck in a system call. */
 void store_shut(struct host *h);
 bool store_finish(struct host *h);

@@ -17,8 +17,8 @@ struct statement {
   struct statement *same;         /* in its slot */
   uint32_t hash;
   size_t len;
-  bool own;  /* the engine's */
-  bool once; /* not used again: it acts when it is prepared, as many a PRAGMA does, or is not allowed everywhere */
+  bool own;  /* the engine's, not a user's */
+  bool once; /* used once: a PRAGMA may act when it is prepared, and some statements are not allowed in every place */
   sqlite3_stmt *stmt;
   const char *tail; /* into text; NULL when nothing but blanks follows */
   char text[];
@@ -32,9 +32,9 @@ struct conn {
   struct statement *slots[STATEMENTS_KEPT];
   unsigned kept;
   int frames;             /* of the log, by the last commit */
-  struct store_job *job;  /* under way; db->lock */
-  bool own, in_tx;        /* the engine's own statement; inside a transaction of somebody's */
-  atomic_bool stop;       /* what it does; any thread */
+  struct store_job *job;  /* that it runs now; db->lock */
+  bool own, in_tx;        /* it runs a statement of the engine's; it is in a transaction that a user began */
+  atomic_bool stop;       /* the running job is to stop; any thread */
   uint64_t waiting_since; /* for a lock of another program */
 };
 
@@ -147,9 +147,10 @@ void store_locks_free(struct store *s);
 bool conn_open(struct conn *c, struct store_db *db, bool writer, struct err *e);
 void conn_close(struct conn *c);
 bool conn_exec(struct conn *c, const char *sql, struct err *e); /* of the engine's own; kept */
-/* The statement for the first of `sql`, reset and without bindings; NULL with e filled. One that does nothing has stmt == NULL. */
-/* One that is there, and that may run anywhere; NULL = none. */
+/* The statement for this text if it is kept and may run in any place; NULL = none. */
 struct statement *conn_kept(struct conn *c, const char *sql, size_t len);
+/* The first statement of the text, kept or prepared now, reset and without bindings. NULL with e filled on an error. A statement
+ * that does nothing has stmt == NULL. */
 struct statement *conn_prepare(struct conn *c, const char *sql, size_t len, struct err *e);
 /* The last error of the connection; `what` is the statement, or NULL. */
 void conn_error(struct conn *c, const char *what, struct err *e);
@@ -158,8 +159,8 @@ void conn_error_code(struct conn *c, int rc, const char *what, struct err *e);
 /* store_run.c */
 enum keyword { WORD_OTHER, WORD_TRANSACTION, WORD_SAVEPOINT, WORD_PRAGMA, WORD_ALONE };
 enum keyword store_keyword(const char *sql, size_t len);
-/* Runs the statements of a job, and fills its outcome; false with job->err filled. With `undo` a job that fails half way leaves nothing
- * behind. */
+/* Runs the statements of a job, and fills its outcome; false with job->err filled. With `undo` a job that fails half way leaves
+ * nothing behind. */
 bool store_run(struct conn *c, struct store_job *job, bool undo);
 bool store_bind(struct conn *c, sqlite3_stmt *stmt, const char *sql, const char **at, struct err *e);
 bool store_columns(sqlite3_stmt *stmt, struct store_rows *r, struct err *e);

@@ -275,20 +275,23 @@ local function tell(store, id)
   if store == runs.store() then runs.told(id) end
 end
 
---- The record that a decision is about: `of` a number, else the only one there is.
-local function one_of(found, q, what, id, verb)
-  if q.of then
-    for _, row in ipairs(found) do
-      if row.number == q.of then return row end
-    end
-    return nil, errors.new("usage", ("#%d of %s %s"):format(q.of, id, what), { hint = "stoke show " .. id })
+local function show_hint(run) return "stoke show " .. runs.typed(run) end
+
+local APPROVAL = { verb = "approve", is = "waits for approval", is_not = "does not wait for approval" }
+local DOUBT = { verb = "resolve", is = "is in doubt", is_not = "is not in doubt" }
+
+--- The record that a decision is about: `of` is its number; without one there must be a single candidate.
+local function one_of(found, of, run, words)
+  for _, row in ipairs(found) do
+    if row.number == of then return row end
   end
+  if of then return nil, errors.new("usage", ("#%d of %s %s"):format(of, run.id, words.is_not), { hint = show_hint(run) }) end
   if #found == 1 then return found[1] end
-  if #found == 0 then return nil, errors.new("usage", ("nothing in %s %s"):format(id, what), { hint = "stoke show " .. id }) end
+  if #found == 0 then return nil, errors.new("usage", ("nothing in %s %s"):format(run.id, words.is), { hint = show_hint(run) }) end
   local numbers = {}
   for i, row in ipairs(found) do numbers[i] = ("#%d %s"):format(row.number, row.name) end
-  return nil, errors.new("usage", ("several records of %s: %s"):format(id, table.concat(numbers, ", ")),
-    { hint = ("say which: stoke %s %s --of %d"):format(verb, id, found[1].number) })
+  return nil, errors.new("usage", ("several records of %s: %s"):format(run.id, table.concat(numbers, ", ")),
+    { hint = ("say which: stoke %s %s --of %d"):format(words.verb, runs.typed(run), found[1].number) })
 end
 
 local function rows_of(store, q)
@@ -296,7 +299,7 @@ local function rows_of(store, q)
   if not parts then return nil, err end
   if ended(parts.run) then
     return nil, errors.new("usage", ("the run %s has ended: it is %s"):format(parts.run.id, parts.run.state),
-      { hint = "stoke show " .. parts.run.id })
+      { hint = show_hint(parts.run) })
   end
   return parts
 end
@@ -310,14 +313,11 @@ define("decide", "idempotent", function(store, q)
     if row.asks and not row.outcome then waiting[#waiting + 1] = row end
   end
   local row
-  row, err = one_of(waiting, q, "waits for approval", run.id, "approve")
-  if not row then
-    err.message = err.message:gsub(" waits for approval$", q.of and " does not wait for approval" or " waits for approval")
-    return nil, err
-  end
+  row, err = one_of(waiting, q.of, run, APPROVAL)
+  if not row then return nil, err end
   if q.digest and q.digest ~= row.digest then
     return nil, errors.new("usage", ("#%d of %s asks something else by now: it was not decided"):format(row.number, run.id),
-      { hint = "look at it again: stoke show " .. run.id })
+      { hint = "look at it again: " .. show_hint(run) })
   end
   local ok
   ok, err = store:decide(run.id, row.key, row.digest, { decision = q.decision, reason = q.reason, args = q.args })
@@ -346,14 +346,11 @@ define("resolve", "idempotent", function(store, q)
   end
   if run.state ~= "parked" and doubtful[1] then
     return nil, errors.new("usage", ("#%d of %s may still be at work: the run is not parked"):format(doubtful[1].number, run.id),
-      { hint = "a host that runs it decides nothing is in doubt before it ended; stoke show " .. run.id })
+      { hint = "an effect is in doubt only after the process of its run has ended; " .. show_hint(run) })
   end
   local row
-  row, err = one_of(doubtful, q, "is in doubt", run.id, "resolve")
-  if not row then
-    if q.of then err.message = err.message:gsub(" is in doubt$", " is not in doubt") end
-    return nil, err
-  end
+  row, err = one_of(doubtful, q.of, run, DOUBT)
+  if not row then return nil, err end
   local ok, value
   value, err = as_given(row, run, q)
   if err then return nil, err end

@@ -1,5 +1,5 @@
---- The code of a run: the sources that it was begun with are kept in its journal, and it goes on on them. Where the files are the
---- same, on the code that is loaded; else its own sources are loaded beside it, in globals of their own.
+--- The code of a run. The sources that a run began with are kept in its journal, and it continues on them: if they equal the loaded
+--- files, on the loaded code; otherwise they are loaded beside it, with globals of their own.
 
 local env = require "core.env"
 local errors = require "core.errors"
@@ -27,7 +27,7 @@ function M.loaded()
   return list
 end
 
---- Write down the sources that a log does not have yet.
+--- Add the loaded sources to a log that does not have them yet.
 ---@param log stoke.journal.log
 ---@param known table<string, true> names that it has; changed
 function M.keep(log, known)
@@ -203,13 +203,13 @@ function M.renew(log, sources)
   end
 end
 
---- The function of a run and what loads its modules: those of this process, or of its own sources.
+--- The function of a run, and its `require`: of this process, or of its own sources.
 ---@param run stoke.store.run
 ---@param definition? stoke.runs.workflow
 ---@param sources { name: string, text: string }[] that are kept of it
 ---@param stays? boolean on these, also where its workflow has code = "latest"
 ---@return function|nil f
----@return (fun(name: string): any)|stoke.error|nil load nil: as everybody
+---@return (fun(name: string): any)|stoke.error|nil load nil: the usual one
 ---@return stoke.runs.workflow|nil definition
 function M.of(run, definition, sources, stays)
   local own = sources[1] ~= nil and (stays or not (definition and definition.latest))

@@ -1,5 +1,5 @@
---- A run while this process has it: taken up, replayed as far as it is kept, alive, and put down again: ended, parked, or left for
---- another process.
+--- A run while this process has it: it is claimed, replayed to the end of its journal, continues live, and is released when it has
+--- ended, is parked, or the process ends.
 
 local channel = require "core.channel"
 local code = require "core.runs.code"
@@ -12,6 +12,7 @@ local point = require "host.store".fault_point
 local scopes = require "core.scope"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
+local texts = require "core.text"
 
 local M = {}
 
@@ -25,12 +26,12 @@ local M = {}
 ---@field given? any what its definition's `prepare` gets, in this process
 ---@field prepared? any what that gave: the second argument of its function
 ---@field waiters table[] tasks that wait for its end
----@field parked? stoke.error why it was put down
+---@field parked? stoke.error why it is parked
 ---@field suspended? boolean this process ends, or gives it up
----@field retries? boolean it goes on by itself when there is room on the disk
+---@field retries? boolean it is resumed when there is room on the disk
 ---@field pause? number seconds until it is tried again after the next full disk; nil: the first one
 ---@field ended? { state: string, result: any, error?: stoke.error }
----@field over? boolean this process has put it down
+---@field over? boolean this process has released it
 
 ---@type table<string, stoke.runs.live>
 M.live = {}
@@ -43,7 +44,7 @@ M.parked = {}
 ---@type fun(run: stoke.store.run, kept: table, f: function, load: function?, deadline: number): boolean?, string?
 M.agrees = nil
 
---- Runs that are loaded and replayed at once.
+--- How many runs are loaded and replayed at the same time.
 M.AT_ONCE = 16
 
 local ENDED = { done = true, failed = true, cancelled = true }
@@ -120,18 +121,22 @@ local function full(err)
   return cause.kind == "db" and tostring(cause.code):find "SQLITE_FULL" ~= nil
 end
 
---- How a person says what came of an effect in doubt.
----@param id string of the run
+--- A run as an argument of a command: its id, quoted for a shell; @ and its number where nobody can type the id.
+---@param run stoke.store.run
 ---@return string
-function M.hint(id)
-  local quoted = id:find "[^%w_./:@%%+-]" and "'" .. id:gsub("'", "'\\''") .. "'" or id
-  return ("look whether it was done, then say so: stoke resolve %s --retry, --value JSON or --fail WHY"):format(quoted)
+function M.typed(run) return texts.typable(run.id) and texts.word(run.id) or ("@%d"):format(run.number) end
+
+--- How a person says what came of an effect in doubt.
+---@param run stoke.store.run
+---@return string
+function M.hint(run)
+  return ("look whether it was done, then say so: stoke resolve %s --retry, --value JSON or --fail WHY"):format(M.typed(run))
 end
 
---- It stays as it is, until what is wrong is mended.
+--- Release a run that cannot continue now, and record why.
 local function park(entry, err, log)
   entry.parked = err
-  if err.kind == "in_doubt" then err.hint = M.hint(entry.id) end
+  if err.kind == "in_doubt" then err.hint = M.hint(entry.run) end
   M.parked[entry.id] = entry
   entry.retries = full(err)
   if entry.retries and not entry.pause then
@@ -311,7 +316,7 @@ local function take_up(entry)
   for _, other in ipairs(following) do M.follow(other) end
 end
 
---- When there was no room on the disk: look again from time to time.
+--- Resume a run that a full disk has parked: tried after 1 s, then at doubled intervals up to 30 s.
 function M.retry(entry)
   local pause = entry.pause or 1
   tasks.start(home(), "run " .. entry.id, function()
@@ -358,7 +363,7 @@ function M.wait(entry)
   end
 end
 
---- This process gives its runs up: what is kept of them stays, and whoever takes them up goes on from there.
+--- Give up all runs of this process. Their records stay; another process can resume them.
 function M.suspend_all()
   M.stopping = true
   local entries = {}

@@ -1,5 +1,5 @@
---- What reaches a run from outside: signals, decisions about its approvals, what a person says of an effect in doubt. All of it is
---- in the store; what another process writes there is noticed while somebody waits.
+--- What reaches a run from outside: signals, cancels, decisions about its approvals, answers about effects in doubt. All of them
+--- are rows of the store. While a run waits, the store is polled for writes of other processes.
 
 local approval = require "core.approval"
 local errors = require "core.errors"
@@ -10,7 +10,7 @@ local time = require "host.time"
 
 local M = {}
 
---- Seconds between two looks at what other processes wrote.
+--- Seconds between two polls of the store.
 M.INTERVAL = 0.25
 
 --- The name of the signal by which another process cancels a run.

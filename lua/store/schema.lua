@@ -59,7 +59,7 @@ CREATE TABLE records (
   id INTEGER PRIMARY KEY,        -- run * 4294967296 + number
   run INTEGER AS (id >> 32) VIRTUAL,
   number INTEGER AS (id & 4294967295) VIRTUAL,
-  key ANY NOT NULL,              -- where in the run: frames, name of the effect, how manieth of that name there
+  key ANY NOT NULL,              -- place in the run: frames, name of the effect, its number among those of that name
   name ANY,                      -- of the effect, where the key does not end with it
   class TEXT NOT NULL,           -- pure, idempotent or unsafe: how bad it is to do it twice
   digest ANY,                    -- SHA-256 of the request
@@ -72,7 +72,7 @@ CREATE TABLE records (
   inside INTEGER,                -- 1: done by the body of another effect
   inline INTEGER,                -- 1: its outcome was there without a wait
   intent INTEGER,                -- 1: its work had begun; without an outcome it is in doubt
-  seen INTEGER,                  -- the how manieth outcome of the run it was
+  seen INTEGER,                  -- the place of its outcome among those of the run: 1, 2, ...
   at INTEGER,                    -- bytes of the run's deliveries by then
   outcome TEXT,
                      -- value, error, refused (by a gate: nothing was done), cut (cancelled), secret, stream; NULL: none yet
@@ -124,7 +124,7 @@ CREATE TABLE modules (
   PRIMARY KEY (run, number)
 ) STRICT, WITHOUT ROWID]], [[
 CREATE TABLE sources (
-  -- The code that a run goes on on.
+  -- The source files that a run continues on.
   run INTEGER,
   number INTEGER,
   name ANY NOT NULL,

@@ -1,4 +1,4 @@
--- stoke approve ID: decides what a durable run waits for.
+-- stoke approve ID: approves or rejects the call that a durable run waits for.
 
 local args = require "stoke.args"
 local errors = require "core.errors"
@@ -9,16 +9,16 @@ local stdio = require "core.stdio"
 local words = require "stoke.runs.words"
 
 local SPEC = {
-  name = "stoke approve", summary = "Let a durable run do what it waits for, or reject it, whether its host is up or not.",
+  name = "stoke approve", summary = "Approve or reject the call that a durable run waits for, also while no process has the run.",
   examples = { { "stoke show trip-7", "what it waits for, with the exact arguments" },
-               { "stoke approve trip-7", "let it be done; if the run asks for something else by then, it is not" },
+               { "stoke approve trip-7", "approve it; if the run asks for something else by then, it keeps waiting" },
                { "stoke approve trip-7 --reject 'too expensive'", "the model reads why" },
-               { "stoke approve trip-7 --of 6", "where several calls of a run wait: that of record 6" },
+               { "stoke approve trip-7 --of 6", "the call of record 6, if several calls of a run wait" },
                { "stoke approve trip-7 --args '{\"to\":\"Rome\"}'", "with other arguments" } },
-  options = { { "reject", placeholder = "WHY", help = "reject it" },
-              { "of", type = "integer", placeholder = "N", help = "the record, where several wait" },
+  options = { { "reject", placeholder = "WHY", help = "reject it; the model reads why" },
+              { "of", type = "integer", placeholder = "N", help = "number of the record, if several wait" },
               { "args", placeholder = "JSON", help = "approve it with these arguments in place of its own" },
-              { "json", type = "boolean", help = "what was decided, as JSON" } },
+              { "json", type = "boolean", help = "the decision as JSON" } },
   positionals = { { "id", help = "the run" } },
 }
 
@@ -39,5 +39,5 @@ return function(argv)
   local id = words.id { id = done.id, number = done.run }
   stdio.write(("%s: #%d of %s: %s%s\n"):format(done.decision, done.number, id, words.what(done),
     a.args and ", with " .. json.encode(done.args) or ""))
-  if done.left then stdio.write(("no process has it: stoke resume %s goes on with it\n"):format(id)) end
+  if done.left then stdio.write(("no process has it: stoke resume %s continues it\n"):format(id)) end
 end

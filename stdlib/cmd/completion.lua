@@ -6,6 +6,7 @@ local config = require "stoke.config"
 local runtime = require "stoke.cmd.flags"
 local stdio = require "core.stdio"
 local stoke = require "stoke"
+local texts = require "core.text"
 
 local SPEC = {
   name = "stoke completion", summary = "Print what a shell needs to complete stoke's words: verbs, flags, models, files.",
@@ -89,7 +90,9 @@ end
 local function run_ids()
   local list = stoke.try(stoke.runs.list, { limit = 200 })
   local out = {}
-  for i, run in ipairs(list or {}) do out[i] = { run.id, run.workflow .. ", " .. run.state } end
+  for i, run in ipairs(list or {}) do
+    out[i] = { texts.typable(run.id) and run.id or "@" .. run.number, run.workflow .. ", " .. run.state }
+  end
   return out
 end
 

@@ -1,4 +1,4 @@
--- stoke diff A B: where two durable runs part.
+-- stoke diff A B: where two durable runs differ.
 
 local args = require "stoke.args"
 local compare = require "stoke.runs.compare"

@@ -1,31 +1,28 @@
 -- stoke run --durable[=ID] FILE: the whole of stoke.main is one durable run.
 
-local env = require "core.env"
+local approve = require "stoke.approve"
 local errors = require "core.errors"
 local modules = require "core.modules"
 local runs = require "core.runs"
 local script = require "core.script"
 local stdio = require "core.stdio"
+local term = require "stoke.term"
+local texts = require "core.text"
+local words = require "stoke.runs.words"
 require "stoke.workflow"
 
-local function say(format, ...) stdio.err("stoke: " .. format:format(...) .. "\n") end
+local function say(format, ...) stdio.err("stoke: " .. term.clean(format:format(...)) .. "\n") end
 
-local function quoted(word) return word:find "[^%w_./:@%%+-]" and "'" .. word:gsub("'", "'\\''") .. "'" or word end
-
--- An id may be any bytes; a terminal is shown none that it would obey.
-local function shown(id)
-  if utf8.len(id) and not id:find "%c" then return id end
-  return (id:gsub("[^\x20-\x7E]", function(c) return ("\\x%02X"):format(c:byte()) end))
-end
-
--- What ends the process leaves the run; a person is told how to go on with it.
-local function reminder(id, path)
+-- Tells a person how to go on with a run that this process leaves.
+local function reminder(run, path)
+  local again = ("stoke run --durable=%s %s"):format(texts.word(run.id), texts.word(path))
+  if not texts.typable(run.id) then again = "stoke resume " .. runs.typed(run) end
   return setmetatable({}, { __close = function(left)
-    if not left.done then say("run %s is kept: stoke run --durable=%s %s goes on with it", shown(id), quoted(id), quoted(path)) end
+    if not left.done then say("run %s is kept: %s continues it", approve.visible(run.id), again) end
   end })
 end
 
--- Wait for its end: what it raises is raised here.
+-- Waits for the end of a run, and raises what it raised.
 local function wait_for(id, left)
   local ended, err = runs.await(id)
   if err then
@@ -44,14 +41,15 @@ local function living(id)
   return run and not runs.ended(run) and run or nil
 end
 
---- The file is gone, or does not load any more: a run that was begun with it goes on on the sources that it keeps.
+--- The file does not load any more: its run goes on with the sources that it keeps.
 local function without_file(path, id, problem)
-  if errors.wrap(problem).kind == "cancelled" or not living(id) then error(problem, 0) end
-  say("%s does not load any more (%s); run %s goes on with the code that it was begun with", path,
-    errors.wrap(problem).message, shown(id))
-  local left <close> = reminder(id, path)
+  local run = errors.wrap(problem).kind ~= "cancelled" and living(id) or nil
+  if not run then error(problem, 0) end
+  say("%s does not load any more (%s); run %s continues on the code it began with", path,
+    errors.wrap(problem).message, approve.visible(id))
+  local left <close> = reminder(run, path)
   local results = table.pack(pcall(runs.resume, id))
-  left.done = results[1] or results[2].kind ~= "cancelled"
+  left.done = results[1] or errors.wrap(results[2]).kind ~= "cancelled"
   if not results[1] then error(results[2], 0) end
   return results[2]
 end
@@ -80,20 +78,20 @@ return function(path, argv, id)
     local main = script.main
     if not main then no_main(path) end
     local name = "main:" .. (path:match "[^/]+$" or path)
-    local definition = { name = name, f = function(words) return main(words) end }
+    local definition = { name = name, f = function(given) return main(given) end }
     runs.defined[name] = definition
     local made = id or runs.new_id()
     local run, existed = runs.start(name, argv, made, definition)
-    local left <close> = reminder(made, path)
-    if not id then say("run %s", shown(made)) end
+    local left <close> = reminder(run, path)
+    if not id then say("run %s", made) end
     if existed and runs.ended(run) then
       left.done = true
-      say("run %s has ended: %s, %s", shown(made), run.state, env.globals.os.date("%Y-%m-%d %H:%M:%S", run.changed // 1 | 0))
+      say("run %s has ended: %s, %s", approve.visible(made), run.state, words.date(run.changed))
       if run.error then error(run.error, 0) end
       return run.result
     end
     if not runs.live[made] and run.state ~= "parked" then
-      say("another process has run %s; this one waits for its end", shown(made))
+      say("another process has run %s; this one waits for its end", approve.visible(made))
     end
     return wait_for(made, left)
   end)

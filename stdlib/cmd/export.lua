@@ -7,10 +7,10 @@ local show = require "stoke.show"
 local stdio = require "core.stdio"
 
 local SPEC = {
-  name = "stoke export", summary = "Write a durable run into one file: a bug report that repeats itself, offline.",
+  name = "stoke export", summary = "Write a durable run into one file, which repeats it elsewhere, offline.",
   examples = { { "stoke export trip-7", "into trip-7.run" }, { "stoke export trip-7 bug.run", "into this file" },
                { "stoke export trip-7 cassettes/trip.jsonl", "a cassette, for a test with { cassette = \"trip\" }" },
-               { "stoke replay bug.run --check", "elsewhere: do it again, without a call" },
+               { "stoke replay bug.run --check", "elsewhere: repeat it without a call" },
                { "stoke show bug.run", "what it did" } },
   options = { { "json", type = "boolean", help = "the path as JSON" } },
   positionals = { { "id", help = "the run" },
@@ -27,5 +27,5 @@ return function(argv)
     local name = path:match "([^/]*)%.jsonl$"
     return stdio.write(("%s: a test with { cassette = %q } beside its folder asks the same, offline\n"):format(path, name))
   end
-  stdio.write(("%s: stoke replay %s --check does it again\n"):format(path, show.word(path)))
+  stdio.write(("%s: stoke replay %s --check repeats it\n"):format(path, show.word(path)))
 end

@@ -1,24 +1,24 @@
--- stoke fork ID --at N: a new run that begins as another one did.
+-- stoke fork ID --at N: a new run that begins with the records of another one.
 
+local approve = require "stoke.approve"
 local args = require "stoke.args"
 local errors = require "core.errors"
 local json = require "core.json"
 local output = require "stoke.runs.output"
 local runs = require "stoke.runs"
-local show = require "stoke.show"
 local stdio = require "core.stdio"
 local words = require "stoke.runs.words"
 
 local SPEC = {
-  name = "stoke fork", summary = "Begin a new run with the first records of another one; from there on it lives.",
-  examples = { { "stoke fork trip-7 --at 4", "what comes after record 4 is asked anew" },
-               { "stoke fork trip-7 --set '5=\"25 degrees, sun\"'", "and record 5 had another outcome" },
+  name = "stoke fork", summary = "Make a new run that begins with the first records of another one, and continues on its own.",
+  examples = { { "stoke fork trip-7 --at 4", "everything after record 4 is asked again" },
+               { "stoke fork trip-7 --set '5=\"25 degrees, sun\"'", "with another outcome of record 5" },
                { "stoke fork trip-7 --set 'run/step pay:1/step#1=null'",
                  "the record named by its key (stoke show ID --record 5)" },
                { "stoke fork trip-7 --at 4 --id trip-sunny --json", "with an id of its own, for a script" } },
-  options = { { "at", type = "integer", placeholder = "N", help = "the last record that both share; else the last that is set" },
-              { "set", type = "list", placeholder = "N=JSON", short = "s", help = "another outcome of record N, or of a key" },
-              { "id", help = "of the new run; else that of the old one with a number" },
+  options = { { "at", type = "integer", placeholder = "N", help = "the last record that both share; default: the last set one" },
+              { "set", type = "list", placeholder = "N=JSON", short = "s", help = "another outcome of a record (number or key)" },
+              { "id", help = "of the new run; default: the old id and a number" },
               { "json", type = "boolean", help = "the new run as JSON" } },
   positionals = { { "run", placeholder = "ID", help = "the run" } },
 }
@@ -53,11 +53,12 @@ return function(argv)
   end
   local run = runs.fork(a.run, { at = a.at, id = a.id, set = set })
   if a.json then return output.print_json(run) end
-  local origin = run.fork_of_id and words.id { id = run.fork_of_id, number = run.fork_of } or show.word(a.run)
-  stdio.write(("%s begins with the first %d records of %s\n"):format(words.id(run), run.fork_at, origin))
+  stdio.write(("%s begins with the first %d records of %s\n"):format(approve.visible(run.id), run.fork_at,
+    approve.visible(run.fork_of_id or a.run)))
   if a.at and last and last < a.at then
     stdio.err(("records %d to %d keep their outcomes: where the run asks something else there, it is parked; --at %d asks anew\n")
       :format(last + 1, a.at, last))
   end
-  stdio.write(("stoke resume %s goes on with it; so does a host that defines %s\n"):format(words.id(run), run.workflow))
+  stdio.write(("stoke resume %s continues it; so does a script that defines %s\n"):format(words.id(run),
+    approve.visible(run.workflow)))
 end

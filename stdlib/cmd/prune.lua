@@ -9,13 +9,14 @@ local term = require "stoke.term"
 local time = require "stoke.time"
 
 local SPEC = {
-  name = "stoke prune", summary = "Delete durable runs that have ended, the oldest first; what waits, or a fork began with, stays.",
+  name = "stoke prune",
+  summary = "Delete durable runs that have ended, the oldest first. Unfinished runs and origins of forks stay.",
   examples = { { "stoke prune --older 30d --dry-run", "what would be deleted" },
-               { "stoke prune --older 30d", "what ended more than 30 days ago (h, d, w)" },
-               { "stoke prune --bytes 1gb", "the oldest, until the records of all runs have so many bytes" } },
-  options = { { "older", placeholder = "AGE", help = "ended longer ago than this: 12h, 30d, 8w" },
-              { "bytes", placeholder = "SIZE", help = "until so many are left: 500mb, 1gb" },
-              { "dry-run", type = "boolean", help = "only say which" },
+               { "stoke prune --older 30d", "runs that ended more than 30 days ago (units h, d, w)" },
+               { "stoke prune --bytes 1gb", "the oldest, until the records of all runs take at most 1 GB" } },
+  options = { { "older", placeholder = "AGE", help = "runs that ended longer ago than this: 12h, 30d, 8w" },
+              { "bytes", placeholder = "SIZE", help = "the oldest runs, until this much is left: 500mb, 1gb" },
+              { "dry-run", type = "boolean", help = "list them, and delete nothing" },
               { "json", type = "boolean", help = "one JSON object" } },
 }
 
@@ -35,7 +36,7 @@ return function(argv)
   local a = args.parse(SPEC, argv)
   if not a.older and not a.bytes then
     errors.raise("usage", "which runs? --older 30d, or --bytes 1gb",
-      { hint = "nothing is deleted by itself; --dry-run only tells" })
+      { hint = "add --dry-run to list them and delete nothing" })
   end
   local done = runs.prune { older = amount(a.older, SECONDS, "--older", "--older 30d"),
     bytes = amount(a.bytes, BYTES, "--bytes", "--bytes 1gb"), dry = a.dry_run }

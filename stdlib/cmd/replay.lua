@@ -1,4 +1,4 @@
--- stoke replay ID: a durable run again, from what was recorded.
+-- stoke replay ID: repeats a durable run from its records.
 
 local args = require "stoke.args"
 local errors = require "core.errors"
@@ -6,20 +6,21 @@ local output = require "stoke.runs.output"
 local prompts = require "stoke.runs.prompt"
 local replays = require "stoke.runs.replay"
 local runs = require "stoke.runs"
+local show = require "stoke.show"
 local stdio = require "core.stdio"
 
 local SPEC = {
-  name = "stoke replay", summary = "Do a durable run again from what was recorded: no call, no wait, no cost.",
-  examples = { { "stoke replay trip-7", "it prints what it printed" },
-               { "stoke replay trip-7 --check", "compare everything, and say where it parts; the exit code is 1 then" },
+  name = "stoke replay", summary = "Repeat a durable run from its records: no call, no wait, no cost.",
+  examples = { { "stoke replay trip-7", "print what it printed" },
+               { "stoke replay trip-7 --check", "compare every request and the result; exit code 1 if anything differs" },
                { "stoke replay trip-7 --to 17", "stop at record 17, with a prompt inside the run: its locals, tasks and scopes" },
                { "stoke replay trip-7 --check --latest", "would it ask the same with the files as they are now?" },
-               { "stoke replay bug.run --check", "a run that somebody exported" } },
-  options = { { "check", type = "boolean", help = "print the comparison alone" },
-              { "to", type = "integer", placeholder = "N", help = "stop where record N is given, and look around" },
-              { "latest", type = "boolean", help = "on the code of its files as they are now, not on that it was begun with" },
+               { "stoke replay bug.run --check", "a run from a file that stoke export wrote" } },
+  options = { { "check", type = "boolean", help = "print the comparison only" },
+              { "to", type = "integer", placeholder = "N", help = "stop at record N, with a prompt inside the run" },
+              { "latest", type = "boolean", help = "use its files as they are now instead of the code it began with" },
               { "json", type = "boolean", help = "the comparison as JSON" } },
-  positionals = { { "id", help = "the run; its beginning is enough, or a file of stoke export" } },
+  positionals = { { "id", help = "of the run (its beginning is enough), or a file of stoke export" } },
 }
 
 --- Stand still at a record, with a prompt.
@@ -27,7 +28,7 @@ local function at_prompt(id, to, options)
   local shown = runs.show(id, { requests = true })
   if to < 1 or to > #shown.records then
     errors.raise("usage", ("%s has no record #%d"):format(shown.run.id, to),
-      { hint = ("it has %d: stoke show %s"):format(#shown.records, id) })
+      { hint = ("it has %d: stoke show %s"):format(#shown.records, show.word(id)) })
   end
   local prompt = prompts.new(shown.records, to)
   local finished, report = prompt:run(function()

@@ -1,4 +1,4 @@
--- stoke resolve ID: says what became of an effect in doubt.
+-- stoke resolve ID: settles an effect in doubt.
 
 local args = require "stoke.args"
 local errors = require "core.errors"
@@ -9,17 +9,18 @@ local stdio = require "core.stdio"
 local words = require "stoke.runs.words"
 
 local SPEC = {
-  name = "stoke resolve", summary = "Say what became of an effect that is in doubt: it was begun, and its process ended before the "
-    .. "outcome was kept.",
-  examples = { { "stoke show trip-7", "which one, and what it was to do" },
-               { "stoke resolve trip-7 --retry", "it did not happen: do it (again)" },
-               { "stoke resolve trip-7 --value '{\"booking\":\"K7Q\"}'", "it happened, and this is what came of it" },
-               { "stoke resolve trip-7 --fail 'the bank was down'", "the run is told that it failed" } },
-  options = { { "retry", type = "boolean", help = "it did not happen: it is done again" },
+  name = "stoke resolve",
+  summary = "Say what happened to an effect in doubt: one that had begun when its process ended, before its "
+    .. "outcome was recorded.",
+  examples = { { "stoke show trip-7", "which one, and what it was asked to do" },
+               { "stoke resolve trip-7 --retry", "it did not happen: do it" },
+               { "stoke resolve trip-7 --value '{\"booking\":\"K7Q\"}'", "it happened, with this outcome" },
+               { "stoke resolve trip-7 --fail 'the bank was down'", "it failed: the run gets an error" } },
+  options = { { "retry", type = "boolean", help = "it did not happen: do it" },
               { "value", placeholder = "JSON", help = "it happened, with this outcome" },
               { "fail", placeholder = "WHY", help = "it failed" },
-              { "of", type = "integer", placeholder = "N", help = "the record, where several are in doubt" },
-              { "json", type = "boolean", help = "what was decided, as JSON" } },
+              { "of", type = "integer", placeholder = "N", help = "number of the record, if several are in doubt" },
+              { "json", type = "boolean", help = "the decision as JSON" } },
   positionals = { { "id", help = "the run" } },
 }
 
@@ -35,7 +36,7 @@ return function(argv)
   local a = args.parse(SPEC, argv)
   local said = (a.retry and 1 or 0) + (a.value and 1 or 0) + (a.fail and 1 or 0)
   if said ~= 1 then
-    errors.raise("usage", said == 0 and "what became of it? --retry, --value JSON or --fail WHY" or
+    errors.raise("usage", said == 0 and "what happened to it? --retry, --value JSON or --fail WHY" or
       "--retry, --value and --fail exclude each other", { hint = "stoke show ID says what is in doubt" })
   end
   local done = runs.resolve(a.id, { of = a.of, retry = a.retry, value = value_of(a.value), fail = a.fail })
@@ -43,5 +44,5 @@ return function(argv)
   local verdict = a.retry and "to be done again" or a.value and "done, with the given outcome" or "failed"
   local id = words.id { id = done.id, number = done.run }
   stdio.write(("#%d of %s: %s: %s\n"):format(done.number, id, words.what(done), verdict))
-  stdio.write(("stoke resume %s goes on with it; so does a host that defines its workflow\n"):format(id))
+  stdio.write(("stoke resume %s continues it; so does a script that defines its workflow\n"):format(id))
 end

@@ -1,5 +1,6 @@
--- stoke resume ID|--all: goes on with durable runs, in the foreground.
+-- stoke resume ID|--all: continues durable runs in the foreground.
 
+local approve = require "stoke.approve"
 local args = require "stoke.args"
 local errors = require "core.errors"
 local output = require "stoke.runs.output"
@@ -12,15 +13,15 @@ local words = require "stoke.runs.words"
 
 local SPEC = {
   name = "stoke resume",
-  summary = "Go on with a durable run where it stands, and wait for its end. A host that defines its workflow does that by itself "
+  summary = "Continue a durable run where it stopped, and wait for its end. A script that defines its workflow does that by itself "
     .. "when it starts.",
-  examples = { { "stoke resume trip-7", "on the code that it began with; what was answered is not asked again" },
-               { "stoke resume --all", "every run that has not ended, side by side" },
+  examples = { { "stoke resume trip-7", "on the code it began with; no answered question is asked again" },
+               { "stoke resume --all", "every run that has not ended, all at the same time" },
                { "stoke resume --all --workflow order --json", "a JSON line for each as it ends" } },
   options = { { "all", type = "boolean", help = "every run that has not ended" },
               { "workflow", placeholder = "NAME", help = "with --all: only runs of this workflow" },
               { "json", type = "boolean", help = "results as JSON lines" } },
-  positionals = { { "id", optional = true, help = "the run; its beginning is enough" } },
+  positionals = { { "id", optional = true, help = "of the run; its beginning is enough" } },
 }
 
 local OPEN = { "running", "waiting", "parked" }
@@ -36,14 +37,15 @@ end
 
 local function tell(id, result, err, as_json)
   if as_json then return output.print_json { id = id, result = result, error = err } end
-  if err then return stdio.err(("%s: %s\n"):format(id, term.clean(tostring(err)))) end
-  stdio.err(("%s: done%s\n"):format(id, result ~= nil and ", " .. words.value(result) or ""))
+  local shown = approve.visible(id)
+  if err then return stdio.err(("%s: %s\n"):format(shown, term.clean(tostring(err)))) end
+  stdio.err(("%s: done%s\n"):format(shown, result ~= nil and ", " .. words.value(result) or ""))
 end
 
 --- Resumes all of them side by side. A run that fails or is parked does not end the others.
 local function resume_all(a)
   local list, first = open_runs(a.workflow), nil
-  if #list == 0 then return stdio.err "no run is left that could go on\n" end
+  if #list == 0 then return stdio.err "no unfinished run\n" end
   local scope <close> = stoke.scope {}
   scope:map(list, function(run)
     local result, err = stoke.try(runs.resume, run.id)
@@ -64,7 +66,7 @@ return function(argv)
   end
   if a.workflow and not a.all then
     errors.raise("usage", "--workflow goes with --all",
-      { hint = ("stoke resume --all --workflow %s"):format(show.word(a.workflow)) })
+      { hint = "stoke resume --all --workflow " .. show.word(a.workflow) })
   end
   if a.all then return resume_all(a) end
   local id = runs.find(a.id).id

@@ -10,12 +10,12 @@ local SPEC = {
                { "stoke run main.lua \"And in Rome?\"", "words for ./main.lua: name it" },
                { "stoke run --watch town.lua", "reload town.lua and what it requires as they are saved" },
                { "stoke run --name town town.lua", "stoke attach town looks into it" },
-               { "stoke run --durable town.lua", "killed, it goes on where it stood: with the ID that it tells" },
-               { "stoke run --durable=may town.lua", "begin the run may, go on with it, or tell how it ended" },
+               { "stoke run --durable town.lua", "a run that continues after a crash; its id is printed" },
+               { "stoke run --durable=may town.lua", "begin the run may, continue it, or print how it ended" },
                { "stoke run - < town.lua", "read the script from standard input" } },
   options = { { "watch", type = "boolean", help = "replace the code while it runs when its files change; stoke.main runs again "
                 .. "once it has ended" },
-              { "durable", type = "boolean", help = "keep all that stoke.main does, as one run; =ID: this one" },
+              { "durable", type = "boolean", help = "make all of stoke.main one durable run; =ID names it" },
               { "name", placeholder = "NAME", help = "what stoke ps and stoke attach call it; else the file's name" } },
   positionals = { { "file", optional = true, help = "the script; without it ./main.lua" },
                   { "args", type = "list", optional = true, help = "words for the script" } },
@@ -62,7 +62,7 @@ return function(argv)
   file = script_file(file)
   if own.durable then
     if own.watch or file == "-" then
-      errors.raise("usage", "--durable needs a file, and no --watch: a run goes on on the code that it was begun with")
+      errors.raise("usage", "--durable needs a file, and excludes --watch: a run continues on the code it began with")
     end
     local there = io.open(file, "rb")
     if not there then

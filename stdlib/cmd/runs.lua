@@ -12,13 +12,13 @@ local words = require "stoke.runs.words"
 
 local SPEC = {
   name = "stoke runs", summary = "List the durable runs, the newest first.",
-  examples = { { "stoke runs", "what there is, and what waits" },
-               { "stoke runs --status waiting", "what waits for a timer, a signal or a person" },
-               { "stoke runs --status parked --workflow order", "orders that cannot go on by themselves" },
-               { "stoke runs --json --store bot/.stoke/state.db", "one JSON object a line, of another folder's store" } },
+  examples = { { "stoke runs", "all runs, and what they wait for" },
+               { "stoke runs --status waiting", "runs that wait for a timer, a signal or a person" },
+               { "stoke runs --status parked --workflow order", "runs of order that cannot continue by themselves" },
+               { "stoke runs --json --store bot/.stoke/state.db", "one JSON object a line, from the store of another folder" } },
   options = { { "status", placeholder = "STATE", choices = { "running", "waiting", "parked", "done", "failed", "cancelled" } },
               { "workflow", placeholder = "NAME", help = "only runs of this workflow" },
-              { "limit", short = "n", default = 100, help = "so many at most" },
+              { "limit", short = "n", default = 100, help = "list at most this many" },
               { "json", type = "boolean", help = "one JSON object a line" } },
 }
 

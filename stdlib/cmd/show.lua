@@ -9,15 +9,15 @@ local timeline = require "stoke.runs.timeline"
 
 local SPEC = {
   name = "stoke show", summary = "Show what a durable run did, and what it waits for.",
-  examples = { { "stoke show trip-7", "each effect: when, how long, tokens, what came of it" },
+  examples = { { "stoke show trip-7", "each effect: when, how long, tokens, outcome" },
                { "stoke show tr", "the beginning of an id is enough" },
-               { "stoke show trip-7 --record 5", "the fifth record, with its request and its outcome whole" },
-               { "stoke show trip-7 --requests", "all of them so" },
+               { "stoke show trip-7 --record 5", "the fifth record, with its whole request and outcome" },
+               { "stoke show trip-7 --requests", "all records in this way" },
                { "stoke show trip-7 --json", "for a script" } },
-  options = { { "requests", type = "boolean", help = "requests and outcomes whole" },
-              { "record", type = "integer", placeholder = "N", help = "only this record, whole" },
+  options = { { "requests", type = "boolean", help = "print whole requests and outcomes" },
+              { "record", type = "integer", placeholder = "N", help = "print this record only, whole" },
               { "json", type = "boolean", help = "one JSON object" } },
-  positionals = { { "id", help = "the run; its beginning is enough, or a file of stoke export" } },
+  positionals = { { "id", help = "of the run (its beginning is enough), or a file of stoke export" } },
 }
 
 --- One record of a run.

@@ -1,7 +1,7 @@
 --- A run done again from what was recorded.
 
-local compare = require "core.journal.place"
 local drivers = require "core.driver.runs"
+local place = require "core.journal.place"
 local plain = require "core.journal.plain"
 local policy = require "core.gate.policy"
 local timeline = require "stoke.runs.timeline"
@@ -25,22 +25,22 @@ local function end_difference(run, results)
   if run.state == "done" then
     if err then return "it ended with a result, and now fails: " .. tostring(err) end
     local value = plain.copy(results[1])
-    if compare.same(run.result, value) then return nil end
-    return "its result: " .. compare.difference(run.result, value, NAMES)
+    if place.same(run.result, value) then return nil end
+    return "its result: " .. place.difference(run.result, value, NAMES)
   end
   local was = run.error and { kind = run.error.kind, message = run.error.message }
   local is = err and { kind = err.kind, message = err.message }
-  if compare.same(was, is) then return nil end
-  return "its end: " .. compare.difference(was, is, NAMES)
+  if place.same(was, is) then return nil end
+  return "its end: " .. place.difference(was, is, NAMES)
 end
 
 -- ---- where it parts ------------------------------------------------------------------------------------------------------------
 
 --- What is said of a record: "#5 guide: tool get_weather {city=Oslo} (trip.lua:8)".
-local function called(row, place, number)
+local function called(row, where, number)
   local who = words.who(row.key)
   return ("%s%s%s%s"):format(number and ("#%d "):format(row.number) or "", who and who .. ": " or "", words.what(row),
-    place and (" (%s)"):format(place) or "")
+    where and (" (%s)"):format(where) or "")
 end
 
 local function next_row(journal)
@@ -56,7 +56,7 @@ local function parting(err, journal)
   local row = journal.by_key[err.key or ""]
   if row and err.asked ~= nil then
     local moved = now and row.where and now ~= row.where and (", now at %s"):format(now) or ""
-    local said = compare.difference(err.recorded, err.asked, NAMES)
+    local said = place.difference(err.recorded, err.asked, NAMES)
     return ("%s asks something else%s: %s"):format(called(row, row.where, true), moved, said)
   end
   local following = next_row(journal)

@@ -12,7 +12,7 @@ local M = {}
 
 ---@class stoke.runs.entry a record of a run, as `stoke show` lists it
 ---@field number integer
----@field key string where in the run, and the how manieth effect of its name there
+---@field key string its place in the run, and its number among effects of that name there
 ---@field effect string
 ---@field class "pure"|"idempotent"|"unsafe"
 ---@field what string in a few words
@@ -24,9 +24,9 @@ local M = {}
 ---@field output_tokens? integer
 ---@field status "done"|"failed"|"refused"|"cancelled"|"in doubt"|"waits"|"open"
 ---@field outcome string in a few words
----@field doubt? integer what had begun in the body of a record in doubt: the number of that record
----@field inside? boolean done by the body of another record, which a replay does not run
----@field changed? boolean a fork was given this outcome
+---@field doubt? integer of a record in doubt: the number of the record that had begun in its body
+---@field inside? boolean it was done in the body of another record; a replay does not repeat it
+---@field changed? boolean this outcome was set by a fork
 ---@field digest? string of exactly what it asks for, where it waits for an approval
 ---@field args? table where it waits for an approval
 ---@field said? table what a person has said of it, and no process has taken up yet: { decision =, reason =, args = },
@@ -187,7 +187,7 @@ end
 --- With its number: the run may ask for something else by the time that is typed.
 local function waits_for_approval(run, entry)
   local id, of = words.id(run), (" --of %d"):format(entry.number)
-  local since = entry.since and (" since %s"):format(os.date("!%Y-%m-%d %H:%M:%S UTC", entry.since // 1)) or ""
+  local since = entry.since and " since " .. words.date(entry.since) or ""
   return ("#%d waits for approval%s: %s%s%s\n  stoke approve %s%s\n  stoke approve %s%s --reject WHY\n"):format(entry.number, since,
     entry.who and entry.who .. " wants " or "", entry.what:match "^tool [^ ]*" or entry.what, arguments(entry), id, of, id, of)
 end
@@ -225,10 +225,10 @@ local function in_doubt(run, entry, several, entries)
   local begun = inner and ("It had begun #%d %s"):format(inner.number, inner.what) or "It was begun"
   return ([[
 #%d is in doubt: %s
-  %s, and the process ended before the outcome was kept. Look whether it happened, then:
-  stoke resolve %s%s --retry          it did not happen: do it (again)
-  stoke resolve %s%s --value %s     it happened, and this is what came of it
-  stoke resolve %s%s --fail WHY       the run is told that it failed
+  %s, and the process ended before its outcome was recorded. Check whether it happened, then:
+  stoke resolve %s%s --retry          it did not happen: do it
+  stoke resolve %s%s --value %s     it happened, with this outcome
+  stoke resolve %s%s --fail WHY       it failed: the run gets an error
 ]]):format(entry.number, entry.what, begun, id, of, id, of, form and "'" .. form .. "'" or "JSON", id, of)
 end
 
@@ -262,8 +262,8 @@ function M.heading(run, totals, now)
   if run.left then state = ("%s (no process has it: stoke resume %s)"):format(state, words.id(run)) end
   local out = { ("%s  %s  %s\n"):format(approve.visible(run.id), approve.visible(run.workflow), state) }
   local calls = ("%d model call%s"):format(totals.calls, totals.calls == 1 and "" or "s")
-  out[2] = ("begun %s (%s ago), %d record%s, %s, %d tokens in, %d out\n"):format(os.date("!%Y-%m-%d %H:%M:%S UTC",
-    run.created // 1), term.duration(math.max(now - run.created, 0)), totals.records, totals.records == 1 and "" or "s", calls,
+  out[2] = ("begun %s (%s ago), %d record%s, %s, %d tokens in, %d out\n"):format(words.date(run.created),
+    term.duration(math.max(now - run.created, 0)), totals.records, totals.records == 1 and "" or "s", calls,
     totals.input_tokens, totals.output_tokens)
   local origin = run.fork_of_id
   if origin then out[#out + 1] = ("a fork of %s at #%d\n"):format(approve.visible(origin), run.fork_at or 0) end

@@ -2,6 +2,7 @@
 
 local llm = require "core.driver.llm"
 local place = require "core.journal.place"
+local runs = require "core.runs"
 local show = require "stoke.show"
 local term = require "stoke.term"
 local texts = require "core.text"
@@ -102,15 +103,19 @@ end
 
 local function unescaped(label) return (label:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)) end
 
---- The id of a run as a shell takes it; @ and its number where it cannot be typed.
+--- A run as an argument of a command: its id, quoted for a shell; @ and its number where nobody can type the id.
 ---@param run stoke.run.record
 ---@return string
 ---
 --- Example: `print("stoke show " .. words.id(run))`
-function M.id(run)
-  local plain = utf8.len(run.id) and not run.id:find "%c" and term.clean(run.id) == run.id
-  return plain and show.word(run.id) or ("@%d"):format(run.number)
-end
+function M.id(run) return runs.typed(run) end
+
+--- A moment as people read it.
+---@param seconds number wall clock
+---@return string such as "2026-01-31 09:05:00 UTC"
+---
+--- Example: `print(words.date(run.created))`
+function M.date(seconds) return tostring(os.date("!%Y-%m-%d %H:%M:%S UTC", seconds // 1 | 0)) end
 
 --- The agent that asked, or nil: the innermost one in the record's key.
 ---@param key string

@@ -15,7 +15,7 @@ end
 -- its configuration, its history).
 local RAW = {}
 for path in ([[cmd/chat cmd/doctor/look cmd/init cmd/run cmd/scaffold cmd/top config log ollama/failures repl repl/complete
-  runs/timeline sim/script term term/history term/progress term/prompt test/cassette test/report tools/basic]]):gmatch "%S+" do
+  runs/words sim/script term term/history term/progress term/prompt test/cassette test/report tools/basic]]):gmatch "%S+" do
   RAW["stdlib/" .. path .. ".lua"] = true
 end
 

@@ -38,7 +38,7 @@ test("runs: the newest first, by state and workflow", function(t)
   t.eq(ids { status = "failed" }, { "b failed" })
   t.eq(ids { workflow = "other" }, {})
   t.eq(ids { limit = 1 }, { "c waiting" })
-  local err = fails(t, "usage", 'a run is never "waitng"', runs.list, { status = "waitng", store = held.path })
+  local err = fails(t, "usage", 'no run has the state "waitng"', runs.list, { status = "waitng", store = held.path })
   t.eq(err.hint, "did you mean waiting?")
 end)
 
@@ -224,7 +224,7 @@ test("fork: what does not fit together is said", function(t)
     options.store = held.path
     return runs.fork("trip-7", options)
   end
-  fails(t, "usage", "a fork needs the number of the last record that it shares", fork, {})
+  fails(t, "usage", "a fork needs the number of the last record that both runs share", fork, {})
   fails(t, "usage", "trip-7 has no record #9", fork, { at = 9 })
   fails(t, "usage", "#2 is to be changed, but the fork shares only the first 1 records", fork, { at = 1, set = { [2] = 1 } })
   local err = fails(t, "usage", "trip-7 has no record with the key run/env.gte#1", fork, { set = { ["run/env.gte#1"] = 1 } })

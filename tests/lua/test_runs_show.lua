@@ -115,10 +115,10 @@ test("show: what is in doubt, and what may be said of it", function(t)
 ]])
   t.eq(timeline.waiting(shown.run, shown.records), [[
 #1 is in doubt: tool book_flight {from=Oslo, to=Rome}
-  It was begun, and the process ended before the outcome was kept. Look whether it happened, then:
-  stoke resolve trip-9 --retry          it did not happen: do it (again)
-  stoke resolve trip-9 --value JSON     it happened, and this is what came of it
-  stoke resolve trip-9 --fail WHY       the run is told that it failed
+  It was begun, and the process ended before its outcome was recorded. Check whether it happened, then:
+  stoke resolve trip-9 --retry          it did not happen: do it
+  stoke resolve trip-9 --value JSON     it happened, with this outcome
+  stoke resolve trip-9 --fail WHY       it failed: the run gets an error
 ]])
 end)
 

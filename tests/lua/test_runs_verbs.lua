@@ -158,7 +158,7 @@ test("verbs: a fork with another outcome, resumed, and compared", { real = true 
   here.run("trip.lua", SIM)
   t.eq(out(here, "fork", "trip-7", "--set", '4="25 degrees, sun"'), [[
 trip-7-2 begins with the first 4 records of trip-7
-stoke resume trip-7-2 goes on with it; so does a host that defines trip
+stoke resume trip-7-2 continues it; so does a script that defines trip
 ]])
   t.eq({ out(here, "resume", "trip-7-2", "--sim=later.lua") }, { "asking about Oslo\n", 'trip-7-2: done, "Leave it."\n', 0 })
   t.eq(out(here, "diff", "trip-7", "trip-7-2"):match "\n\n(.*)$", [[
@@ -198,7 +198,7 @@ end)
 test("verbs: an exported run is shown and played without its store", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)
-  t.eq(here.run("export", "trip-7").stdout, "trip-7.run: stoke replay trip-7.run --check does it again\n")
+  t.eq(here.run("export", "trip-7").stdout, "trip-7.run: stoke replay trip-7.run --check repeats it\n")
   local elsewhere <close> = binary.place { ["bug.run"] = fs.read(here.path .. "/trip-7.run") }
   t.eq(elsewhere.run("replay", "bug.run", "--check").stdout, "5 effects, all the same\n")
   t.ok(elsewhere.run("show", "bug.run").stdout:find '"Take one."')
@@ -207,8 +207,28 @@ end)
 test("verbs: a run whose id is any bytes is exported, and played from the file", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM, "Oslo", "\xff\xfe")
-  t.eq({ out(here, "export", "@1", "odd.run") }, { "odd.run: stoke replay odd.run --check does it again\n", "", 0 })
+  t.eq({ out(here, "export", "@1", "odd.run") }, { "odd.run: stoke replay odd.run --check repeats it\n", "", 0 })
   t.eq({ out(here, "replay", "odd.run", "--check") }, { "5 effects, all the same\n", "", 0 })
+end)
+
+test("verbs: no verb prints an id that a terminal would obey, and each says how to type it", { real = true }, function(t)
+  local here <close> = place()
+  here.run("trip.lua", SIM, "Oslo", "\27[2J")
+  t.eq({ out(here, "fork", "@1", "--at", "2") }, { [[
+\u{1B}[2J-2 begins with the first 2 records of \u{1B}[2J
+stoke resume @2 continues it; so does a script that defines trip
+]], "", 0 })
+  t.eq(here.run("resume", "@2", "--sim=later.lua").stderr, '\\u{1B}[2J-2: done, "Leave it."\n')
+  local r = here.run("approve", "@2")
+  t.ok(not (r.stderr .. here.run("completion", "--words", "--", "show", "@").stdout):find "\27")
+  fs.write(here.path .. "/stop.lua", [[
+local stoke = require "stoke"
+stoke.main(function()
+  stoke.proc.run { argv = { "sh", "-c", "kill -INT $PPID" } }
+  stoke.sleep(60)
+end)]])
+  r = here.run("run", "--durable=\27[2J-3", "stop.lua")
+  t.eq(r.stderr:match "^[^\n]*", "stoke: run \\u{1B}[2J-3 is kept: stoke resume @3 continues it")
 end)
 
 test("verbs: the code of an exported run reaches nothing", { real = true }, function(t)
@@ -304,7 +324,7 @@ test("verbs: an approval is given while no host is up, and the run goes on", { r
 ]])
   t.eq(here.run("approve", "book-1", "--of", "3").stdout, [[
 approved: #3 of book-1: tool book_flight {to=Rome}
-no process has it: stoke resume book-1 goes on with it
+no process has it: stoke resume book-1 continues it
 ]])
   t.eq(here.run("resume", "book-1", "--sim=later.lua").stderr, 'book-1: done, "It is done."\n')
   t.eq(here.run("show", "book-1", "--record", "3", "--json").stdout:match '"value":"([^"]*)"', "booked Rome")
@@ -356,18 +376,18 @@ test("verbs: what is in doubt is said, and resolved with a value", { real = true
   t.ok(r.stderr:find("book-1: in_doubt: fs.mkdir seat (#5, book.lua:", 1, true), r.stderr)
   t.eq(here.run("show", "book-1").stdout:match "\n\n(#.*)$", [[
 #3 is in doubt: tool book_flight {to=Rome}
-  It had begun #5 fs.mkdir seat, and the process ended before the outcome was kept. Look whether it happened, then:
-  stoke resolve book-1 --retry          it did not happen: do it (again)
-  stoke resolve book-1 --value JSON     it happened, and this is what came of it
-  stoke resolve book-1 --fail WHY       the run is told that it failed
+  It had begun #5 fs.mkdir seat, and the process ended before its outcome was recorded. Check whether it happened, then:
+  stoke resolve book-1 --retry          it did not happen: do it
+  stoke resolve book-1 --value JSON     it happened, with this outcome
+  stoke resolve book-1 --fail WHY       it failed: the run gets an error
 ]])
   t.ok(here.run("runs", "--status", "parked").stdout:find "\nbook%-1 ")
   t.eq(here.run("resolve", "book-1", "--value", '"booked by hand"').stdout, [[
 #3 of book-1: tool book_flight {to=Rome}: done, with the given outcome
-stoke resume book-1 goes on with it; so does a host that defines its workflow
+stoke resume book-1 continues it; so does a script that defines its workflow
 ]])
   t.eq(here.run("resume", "--all", "--json", "--sim=later.lua").stdout, '{"id":"book-1","result":"It is done."}\n')
-  t.eq(here.run("resume", "--all").stderr, "no run is left that could go on\n")
+  t.eq(here.run("resume", "--all").stderr, "no unfinished run\n")
 end)
 
 test("verbs: mistakes in what is typed, each with what to type", { real = true }, function(t)
@@ -389,8 +409,8 @@ test("verbs: mistakes in what is typed, each with what to type", { real = true }
     "fork", "trip-7", "--set", "4=sun")
   fails("which run? stoke resume ID, or --all", "stoke runs lists them", "resume")
   fails("--workflow goes with --all", "stoke resume --all --workflow trip", "resume", "trip-7", "--workflow", "trip")
-  fails("what became of it? --retry, --value JSON or --fail WHY", "stoke show ID says what is in doubt", "resolve", "trip-7")
-  fails("which runs? --older 30d, or --bytes 1gb", "nothing is deleted by itself; --dry-run only tells", "prune")
+  fails("what happened to it? --retry, --value JSON or --fail WHY", "stoke show ID says what is in doubt", "resolve", "trip-7")
+  fails("which runs? --older 30d, or --bytes 1gb", "add --dry-run to list them and delete nothing", "prune")
   fails("--older wants a number and a unit, got '30'", "as in --older 30d", "prune", "--older", "30")
 end)
 

@@ -118,7 +118,7 @@ return function(argv)
   local a = args.parse(SPEC, argv)
   local what = a.what or "list"
   if what ~= "list" and not a.id then
-    errors.raise("usage", "which session?", { hint = ("stoke sessions %s ID; stoke sessions lists them"):format(what) })
+    errors.raise("usage", "which session? " .. what .. " needs an id", { hint = "stoke sessions lists them" })
   end
   return DO[what](a)
 end

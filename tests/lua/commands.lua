@@ -101,7 +101,7 @@ local function parse(spec, words)
   local given = {}
   for _, word in ipairs(words) do
     if word == "--help" or word == "-h" then return nil end
-    if word == "N" or word == "S" then word = "1" end
+    if word == "N" or word == "S" or word == "%d" then word = "1" end
     if not word:find "^%.%.%.$" then given[#given + 1] = word end
   end
   local ok, err = pcall(args.parse, pure(spec), given)

@@ -278,7 +278,7 @@ end)
 
 test("doc: what is typed at a shell stays on its line, with its flags, and what is said of it follows", function(t)
   local shown = doc.text(doc.find "durable", 60)
-  t.ok(shown:find("\n      stoke replay rome --check\n          # the same run again: no call, no wait;", 1, true), shown)
+  t.ok(shown:find("\n      stoke replay rome --check\n          # run it again without a call or a wait, and", 1, true), shown)
 end)
 
 test("topics: what is marked may go over the end of a line", function(t)

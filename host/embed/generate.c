@@ -261,13 +261,18 @@ static void keep_documentation(struct source *s) {
 }
 
 /* Loaded by every start, or nearly: what such a path begins with. */
-static bool is_needed_at_start(const struct source *s) {
-  static const char *const paths[] = {"lua/", "stdlib/cmd/init.lua", "stdlib/cmd/flags.lua", "stdlib/config.lua",
-                                      "stdlib/log.lua", "stdlib/show.lua", "stdlib/time.lua"};
-  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-    if (strncmp(s->path, paths[i], strlen(paths[i])) == 0) return true;
-  }
+static bool begins_with_one(const char *path, const char *const *list) {
+  for (; *list; list++)
+    if (strncmp(path, *list, strlen(*list)) == 0) return true;
   return false;
+}
+
+static bool is_needed_at_start(const struct source *s) {
+  static const char *const needed[] = {"lua/", "stdlib/cmd/init.lua", "stdlib/cmd/flags.lua", "stdlib/config.lua",
+                                       "stdlib/log.lua", "stdlib/show.lua", "stdlib/time.lua", NULL};
+  static const char *const later[] = {"lua/journal", "lua/runs", "lua/store", "lua/reload", "lua/driver/db",
+                                      "lua/driver/run", "lua/driver/kept", "lua/driver/sessions", "lua/driver/actors", NULL};
+  return begins_with_one(s->path, needed) && !begins_with_one(s->path, later);
 }
 
 static bool print_source(lua_State *L, struct source *s, size_t index, bool text_only) {

@@ -7,11 +7,11 @@ local values, measure, median, figure, beside, bench, stoke, rounds, folder, fil
 local function fresh() os.execute(("rm -rf %s && mkdir %s"):format(folder, folder)) end
 
 local function script(...)
-  return table.concat({ stoke, "run --store", file, "tests/bench/durable.lua", ... }, " ")
+  return table.concat({ stoke, "run --log error --store", file, "tests/bench/durable.lua", ... }, " ")
 end
 
 local function run(id, ...)
-  return table.concat({ stoke, "run --durable=" .. id, "--store", file, "tests/bench/durable.lua", ... }, " ")
+  return table.concat({ stoke, "run --log error --durable=" .. id, "--store", file, "tests/bench/durable.lua", ... }, " ")
 end
 
 --- What `n` of a work cost beyond a few of them, each: CPU and time, microseconds.

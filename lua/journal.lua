@@ -141,7 +141,8 @@ end
 
 --- An item of a stream has come, or its end.
 ---@return stoke.error|nil err it cannot be kept
-function Journal:item(row, entry)
+function Journal:item(row, entry, last)
+  if last and row.time then row.took = math.max(0, time.wall() - row.time) end
   local items = row.outcome.items
   for i = #items, 1, -1 do
     if items[i] == entry then

@@ -38,7 +38,7 @@ local function keep(recorder, entry, item, err, raised)
   entry.raised = raised and raised.kind ~= "cancelled" or nil
   local journal = recorder.journal
   if not journal.log then return item, err end
-  local refused = journal:item(recorder.row, entry)
+  local refused = journal:item(recorder.row, entry, entry.ended or item == recorder.done)
   if refused then return nil, refused end
   return item, err
 end

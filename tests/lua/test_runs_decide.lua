@@ -217,6 +217,21 @@ test("fork: the text of a model's answer", function(t)
   t.eq({ records[2].outcome, records[4].outcome }, { '"Leave it."', '"No."' })
 end)
 
+test("show: a stream took as long as it was read", function(t)
+  local held <close> = kept.store(t)
+  t.model("qwen2.5:3b", { "Take one." })
+  kept.run(held.store, "trip-7", function()
+    for event in stoke.ollama.stream { model = "qwen2.5:3b", prompt = "Umbrella?" } do
+      if event.type == "text" then stoke.sleep(2) end
+    end
+  end)
+  local took
+  for _, record in ipairs(runs.show("trip-7", { store = held.path }).records) do
+    if record.effect == "llm.stream" then took = record.took end
+  end
+  t.ok(took >= 2, took)
+end)
+
 test("fork: what does not fit together is said", function(t)
   local held <close> = kept.store(t)
   kept.run(held.store, "trip-7", steps)

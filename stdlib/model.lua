@@ -45,7 +45,6 @@ local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local llm = require "core.driver.llm"
 local learned = require "stoke.model.learned"
-local tokens = require "stoke.model.tokens"
 
 local M = {}
 
@@ -313,15 +312,15 @@ end
 
 --- Bytes and images of a message.
 ---@private
-M.size = tokens.size
+M.size = learned.size
 
 --- Tokens of so many bytes and images, at a guess that is rather too large.
 ---@private
-M.estimate = tokens.estimate
+M.estimate = learned.estimate
 
 --- The server has counted a prompt: learn from it.
 ---@private
-M.learn = tokens.learn
+M.learn = learned.learn
 
 --- The context window of a model; the server may be asked.
 ---@param target stoke.target

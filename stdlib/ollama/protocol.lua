@@ -8,10 +8,10 @@ local modules = require "core.modules"
 local auto = require "stoke.ollama.auto"
 local config = require "stoke.config"
 local failures = require "stoke.ollama.failures"
+local learned = require "stoke.model.learned"
 local options = require "stoke.ollama.options"
 local replies = require "stoke.ollama.replies"
 local requests = require "stoke.model.request"
-local tokens = require "stoke.model.tokens"
 local unseen = require "core.effect".unseen
 local written = require "stoke.ollama.written"
 
@@ -235,7 +235,7 @@ function M.incomplete(state) return failures.incomplete(state.q) end
 ---@return integer|false|nil answer
 function M.estimate(q, target)
   local body = q.body
-  local input = tokens.estimate(target, tokens.body_size(body))
+  local input = learned.estimate(target, learned.body_size(body))
   if q.path == "/api/embed" then return input, false end
   return input, body.options and body.options.num_predict
 end

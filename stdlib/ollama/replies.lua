@@ -4,8 +4,8 @@
 local json = require "core.json"
 local tidy = require "stoke.reading.calls".tidy
 local failures = require "stoke.ollama.failures"
+local learned = require "stoke.model.learned"
 local thinking = require "stoke.reading.thinking"
-local tokens = require "stoke.model.tokens"
 local wire = require "stoke.ollama.wire"
 
 local M = {}
@@ -108,7 +108,7 @@ end
 local function written(holder, name, target)
   local bytes = #(holder[name] or "") + #(holder.thinking or "")
   if holder.tool_calls then bytes = bytes + #(json.encode(holder.tool_calls) or "") end
-  return bytes > 0 and tokens.estimate(target, bytes) or 0
+  return bytes > 0 and learned.estimate(target, bytes) or 0
 end
 
 --- A server that leaves its counts out, or writes what none can be: tokens are worked out of bytes. A count of 0 is left out by
@@ -121,7 +121,7 @@ local function estimate(reply, q, target, said)
   local input, output = count(reply.prompt_eval_count), count(reply.eval_count)
   if reply.done_reason == "load" or reply.done_reason == "unload" then return end
   if input and (output or said == 0) then return end
-  note(reply, "input", input or tokens.estimate(target, tokens.body_size(q.body)))
+  note(reply, "input", input or learned.estimate(target, learned.body_size(q.body)))
   note(reply, "output", output or said)
 end
 

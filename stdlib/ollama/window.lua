@@ -10,7 +10,6 @@ local learned = require "stoke.model.learned"
 local log = require "stoke.log"
 local options = require "stoke.ollama.options"
 local protocol = require "stoke.ollama.protocol"
-local tokens_of = require "stoke.model.tokens"
 
 local M = {}
 
@@ -119,7 +118,7 @@ end
 ---@param body table
 function M.fit(target, body)
   target = learned.begin(target)
-  local tokens = tokens_of.estimate(target, tokens_of.body_size(body))
+  local tokens = learned.estimate(target, learned.body_size(body))
   M.grow(target, tokens, body.options and body.options.num_predict)
 end
 

@@ -4,7 +4,7 @@
 local json = require "stoke.json"
 local model = require "stoke.model"
 local request = require "stoke.model.request"
-local tokens = require "stoke.model.tokens"
+local learned = require "stoke.model.learned"
 
 local M = {}
 
@@ -37,7 +37,7 @@ function M.request(q, target, stream, amend)
   return request.options(target.endpoint, q, stream), json.encode(setmetatable(body, nil))
 end
 
-function M.estimate(q, target) return tokens.estimate(target, tokens.body_size(q.body)), q.body.max_tokens end
+function M.estimate(q, target) return learned.estimate(target, learned.body_size(q.body)), q.body.max_tokens end
 
 -- ---- what comes back ----------------------------------------------------------------------------------------------------------
 

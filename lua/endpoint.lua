@@ -33,8 +33,11 @@ local M = {}
 ---@field set_window? integer|"auto" the context window set by the settings
 ---@field sampling? table default options of calls
 
---- Name, address or false (the default) -> endpoint; created once per revision of the settings.
-local known, count = {}, 0
+--- Name, address or false (the default) -> endpoint; created once per revision of the settings. Who asks with every call looks here
+--- before M.of; nobody keeps this table, as a change replaces it.
+---@type table<string|false, stoke.endpoint>
+M.known = {}
+local count = 0
 
 --- Limit of cached endpoints: an address is a name too, and a script may use many. At the limit the cache is emptied.
 local ENDPOINTS_MAX <const> = 256
@@ -88,15 +91,15 @@ end
 ---@return stoke.endpoint endpoint the same table each time, until the settings change
 ---Raises `usage` for a name that no settings know, and for headers that cannot be sent.
 function M.of(name)
-  local endpoint = known[name or false]
+  local endpoint = M.known[name or false]
   if endpoint then return endpoint end
   local settings = M.resolve(name)
   local meant = settings.meant or settings.url
   endpoint = { name = settings.name, url = settings.url, meant = meant, dialect = settings.dialect or "ollama",
     headers = headers_of(settings), auto_pull = settings.auto_pull, health = health_of(settings.name, meant), targets = {},
     requests = {} }
-  if count >= ENDPOINTS_MAX then known, count = {}, 0 end
-  known[name or false], count = endpoint, count + 1
+  if count >= ENDPOINTS_MAX then M.known, count = {}, 0 end
+  M.known[name or false], count = endpoint, count + 1
   return endpoint
 end
 
@@ -129,7 +132,7 @@ function M.target(endpoint, model, dialect)
 end
 
 --- The settings have changed: endpoints and targets are created again. Running calls keep those they have.
-function M.changed() known, count = {}, 0 end
+function M.changed() M.known, count = {}, 0 end
 
 --- Forget the facts learned about all models, so that a test does not depend on the one before.
 function M.forget()

@@ -124,7 +124,7 @@ end
 --- Example: `local target = model.open("qwen2.5:3b", "gpu")`
 function M.open(name, endpoint)
   if type(name) ~= "string" then errors.argument("model.open: the model must be a string, got %s", errors.describe(name)) end
-  local found = endpoints.of(endpoint)
+  local found = endpoints.known[endpoint or false] or endpoints.of(endpoint)
   local target = found.targets[name]
   if target then return target end
   return endpoints.target(found, name, dialect_of(found))

@@ -167,9 +167,14 @@ function M.chat(target, about, stream, messages, tools, format, sampling)
   local q = { messages = messages, tools = tools, format = format, options = sampling, think = about.think or nil,
     path = "/api/chat", endpoint = about.endpoint, sent = nil }
   if about.truncate then q.truncate = true end
-  if not target.profile.automatic and not about.timeouts and unseen() and written.agent(target, stream, q, agent_body) then
-    if about.split_thinking ~= nil then q.split_thinking = about.split_thinking end
-    return q
+  if not target.profile.automatic and not about.timeouts and unseen() then
+    local kind = target.written[stream].agent or written.agent(target, stream, agent_body)
+    local text = kind.spec:encode(q)
+    if text then
+      q.sent = text
+      if about.split_thinking ~= nil then q.split_thinking = about.split_thinking end
+      return setmetatable(q, kind)
+    end
   end
   local body = agent_body(target, q, stream)
   if target.profile.automatic and not target.fitted then require "stoke.ollama.window".fit(target, body) end

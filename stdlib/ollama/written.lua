@@ -132,30 +132,25 @@ local function agent_spec(target, stream)
     { name = "path", kind = "string", unsent = true }, { name = "endpoint", kind = "string", unsent = true } })
 end
 
---- The same of an agent: its request is the very table of what it is made of, and says the rest when it is asked for it.
+--- What an agent's requests to a target have in common, made when it is first asked; target.written[stream].agent is it, then.
+--- A request is the very table of what it is made of: `spec` writes its text, and with this for its metatable it says the rest
+--- when it is asked for it.
 ---@param target stoke.target
 ---@param stream boolean
----@param q table { messages, tools?, format?, options?, think?, truncate?, path, endpoint? }; gets its text
 ---@param body fun(target: stoke.target, about: table, stream: boolean): table
----@return table|nil q nil: look at it in Lua
-function M.agent(target, stream, q, body)
-  local kinds = target.written[stream]
-  local kind = kinds.agent
-  if not kind then
-    local facts = { protocol = "ollama", model = target.name, any_arguments = true }
-    kind = { spec = agent_spec(target, stream), __index = function(asked, name)
-      if name == "about" then return asked end
-      if name ~= "body" then return facts[name] end
-      local made = body(target, asked, stream)
-      asked.body = made
-      return made
-    end }
-    kinds.agent = kind
-  end
-  local text = kind.spec:encode(q)
-  if not text then return nil end
-  q.sent = text
-  return setmetatable(q, kind)
+---@return { spec: any, __index: function } kind spec:encode(q), of { messages, tools?, format?, options?, think?, truncate?, path,
+---  endpoint? }, is the text, nil where it has to be looked at in Lua
+function M.agent(target, stream, body)
+  local facts = { protocol = "ollama", model = target.name, any_arguments = true }
+  local kind = { spec = agent_spec(target, stream), __index = function(asked, name)
+    if name == "about" then return asked end
+    if name ~= "body" then return facts[name] end
+    local made = body(target, asked, stream)
+    asked.body = made
+    return made
+  end }
+  target.written[stream].agent = kind
+  return kind
 end
 
 return M

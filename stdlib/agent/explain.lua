@@ -1,7 +1,7 @@
 --- What an agent would ask, and may be told, shown without asking.
 
 local stdio = require "core.stdio"
-local caps = require "stoke.agent.cap"
+local answers = require "stoke.agent.answer"
 local loop = require "stoke.agent.loop"
 local texts = require "stoke.agent.texts"
 local json = require "stoke.json"
@@ -38,8 +38,8 @@ function M.next_request(agent, past)
   run.target = loop.target(agent, true)
   local messages, cap = loop.prompt(run, format)
   local made = models.request(run.target, agent, false, messages, not format and agent.definitions or nil, format,
-    caps.options(agent, cap))
-  made.answer, made.texts = caps.words(agent, run.target), applicable(agent)
+    answers.options(agent, cap))
+  made.answer, made.texts = answers.bound(agent, run.target), applicable(agent)
   return made
 end
 

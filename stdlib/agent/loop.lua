@@ -9,7 +9,6 @@ local frames = require "core.frame"
 local scopes = require "core.scope"
 local current = require "core.task".current
 local answers = require "stoke.agent.answer"
-local caps = require "stoke.agent.cap"
 local nudges = require "stoke.agent.nudge"
 local output = require "stoke.agent.output"
 local summary = require "stoke.agent.summary"
@@ -172,7 +171,7 @@ function M.prompt(run, format)
   if format or text and type(text) ~= "string" then text = instructions_of(run, format) end
   local messages = past:fit(run.target, agent.options and agent.options.num_predict, run.window, text,
     format == nil and agent.tools_bytes or 0, agent.summarize and summarizer(run) or nil)
-  return messages, caps.of(agent, run.target)
+  return messages, answers.cap(agent, run.target)
 end
 
 local function too_many_steps(run)
@@ -230,7 +229,7 @@ local function ask(run, format)
       answer, err, said = answers.stream(run.target, agent, messages, format, cap, run.listener)
     else
       answer, err = models.ask(run.target, agent, messages, not format and agent.definitions or nil, format,
-        caps.options(agent, cap))
+        answers.options(agent, cap))
       if answer then answers.read(agent, answer, format, cap) end
     end
     answer = answer or answers.from_error(run.target, agent, err, format)

@@ -7,17 +7,11 @@ local M = {}
 
 local function any_integer(generator) return generator:int(math.mininteger, math.maxinteger) end
 
-local seed, streams = any_integer(rand.new()), {}
+local seed = any_integer(rand.new())
 
 --- The seed set by M.seed, if any.
 ---@type integer|nil
 M.seeded = nil
-
---- Restart all streams from a seed.
----@param new_seed integer
-function M.seed(new_seed)
-  seed, streams, M.seeded = new_seed, {}, new_seed
-end
 
 --- Hash of a purpose's name: FNV-1a, 64 bits (Fowler, Noll, Vo 1991).
 local function name_hash(name)
@@ -26,21 +20,28 @@ local function name_hash(name)
   return hash
 end
 
---- The generator of a purpose: g:float(), g:int(low, high), g:bytes(n). Do not keep it: a new seed replaces it.
----@param purpose string "retry"
-function M.stream(purpose)
-  local generator = streams[purpose]
-  if not generator then
-    generator = rand.new(seed ~ name_hash(purpose))
-    streams[purpose] = generator
-  end
+--- The generators by purpose, each made when it is first asked for. Do not keep one: a new seed replaces it.
+---@type table<string, any>
+M.streams = setmetatable({}, { __index = function(streams, purpose)
+  local generator = rand.new(seed ~ name_hash(purpose))
+  streams[purpose] = generator
   return generator
+end })
+
+--- Restart all streams from a seed.
+---@param new_seed integer
+function M.seed(new_seed)
+  seed, M.seeded = new_seed, new_seed
+  for purpose in next, M.streams do M.streams[purpose] = nil end
 end
 
---- An id of chance: a prefix and eight hexadecimal digits.
----@param purpose string "run id"
----@param prefix string
----@return string
-function M.id(purpose, prefix) return rand.id(streams[purpose] or M.stream(purpose), prefix) end
+--- The generator of a purpose: g:float(), g:int(low, high), g:bytes(n). Do not keep it: a new seed replaces it.
+---@param purpose string "retry"
+function M.stream(purpose) return M.streams[purpose] end
+
+--- An id of chance: a prefix and eight hexadecimal digits. fun(generator, prefix: string): string
+---
+--- Example: `random.id(random.streams["run id"], "run_")`
+M.id = rand.id
 
 return M

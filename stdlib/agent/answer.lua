@@ -22,6 +22,7 @@ local names = require "stoke.reading.names"
 local salvage = require "stoke.reading.salvage"
 
 local find = string.find
+local random_id, streams = random.id, random.streams
 
 local M = {}
 
@@ -40,7 +41,7 @@ local M = {}
 ---@return string
 function M.id(prefix)
   local id = frames.any and frames.id(prefix)
-  return id and prefix .. id:sub(1, 8) or random.id("run id", prefix)
+  return id and prefix .. id:sub(1, 8) or random_id(streams["run id"], prefix)
 end
 
 -- ---- how long it may get ----------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ test("an id is a prefix and the digits of the next number", function(t)
   random.seed(42)
   local number = random.stream("run id"):int(0, 0xffffffff)
   random.seed(42)
-  t.eq(random.id("run id", "run_"), ("run_%08x"):format(number))
+  t.eq(random.id(random.streams["run id"], "run_"), ("run_%08x"):format(number))
   if before then random.seed(before) end
 end)
 

@@ -83,7 +83,7 @@ local M = {}
 
 local effects = {}
 local current, deliver = host.current, scopes.deliver
-local acquire, release = pool.acquire, pool.release
+local acquire, release, pools = pool.acquire, pool.release, pool.pools
 local notice -- fun(): listener for effects that bodies must not perform
 
 --- Whether each request has to pass the gates; whether only those of the pool and of retries.
@@ -162,7 +162,7 @@ local function attempts(def, q, call)
   while true do
     call.attempts = call.attempts + 1
     if def.pool then
-      local slot, err = pool.acquire(call)
+      local slot, err = acquire(call, def.pool(q, call))
       if err then return nil, err end
       call.slot = slot
     end
@@ -271,7 +271,13 @@ local function short(def, q, task, scope, work)
   task.call = call -- settled from there, should the task be cut off
   local slot, value, err
   if def.pool then
-    slot, err = acquire(call)
+    local key, width = def.pool(q, call)
+    slot = width == nil and pools[key]
+    if slot and slot.busy < slot.open then -- nearly always; all else is the gate's
+      slot.busy = slot.busy + 1
+    else
+      slot, err = acquire(call, key, width)
+    end
     call.slot = slot
   end
   if err == nil then
@@ -290,7 +296,7 @@ local function short(def, q, task, scope, work)
   call.settled, slot = true, call.slot
   if slot then
     call.slot = nil
-    release(slot, value, err)
+    if slot.open > 0 then slot.busy = slot.busy - 1 else release(slot, value, err) end
   end
   if err == nil then return value end
   if err.kind == "cancelled" then deliver(task) end

@@ -3,7 +3,8 @@
 ---
 --- The gate gets the whole call, so that order and target can be chosen late: its request (q.model), its possible targets (work),
 --- its token allowance (asked); and, when the slot is released, its outcome: a value (def.usage
---- returns tokens, seconds, load_seconds) or an error.
+--- returns tokens, seconds, load_seconds) or an error. Where nobody waits there is no order to choose: such a slot may be counted
+--- without a call of the gate, as long as the gate says so (stoke.pool.open).
 
 local host = require "host.task"
 local fifo = require "core.fifo"
@@ -13,22 +14,46 @@ local M = {}
 --- Slots of a key when the effect names no width. Ollama runs one request a model by default; the second hides the latency.
 M.default_width = 2
 
---- By key. An idle one is kept for the next call while there are few.
-local pools, count, KEPT = {}, 0, 64
+---@class stoke.pool
+---@field key string
+---@field width integer
+---@field busy integer slots that are taken
+---@field waiting integer
+---@field open integer while busy is less, a call that names no width may count itself in `busy` and needs no M.acquire; while it is
+---  not 0, who gives a slot back may count itself out and needs no M.release. It is 0 while somebody waits
 
---- Wait for a slot. The effect's `pool` chooses the target and names the key.
----@param call table of lua/effect.lua; call.target is set by the effect's `pool`
----@return table|nil slot nil: the call needs none
+--- By key. An idle one is kept for the next call while there are few. For who takes a slot in place; only this file changes it.
+---@type table<string, stoke.pool>
+M.pools = {}
+local pools, count, KEPT = M.pools, 0, 64
+
+--- May slots be taken and given back in place? Not where somebody waits his turn, nor where a pool has to go once it is idle.
+local function reopen(pool)
+  pool.open = pool.waiting == 0 and count <= KEPT and M.default_width or 0
+end
+
+--- Set the slots of keys whose effects name no width.
+---@param width integer
+function M.set_default(width)
+  M.default_width = width
+  for _, pool in next, pools do reopen(pool) end
+end
+
+--- Wait for a slot.
+---@param call table of lua/effect.lua; call.target was set by the effect's `pool`
+---@param key string|nil as the effect's `pool` named it
+---@param width integer|nil
+---@return stoke.pool|nil slot nil: the call needs none
 ---@return stoke.error|nil err kind `cancelled`
-function M.acquire(call)
-  local key, width = call.def.pool(call.q, call)
+function M.acquire(call, key, width)
   if not key then return nil end
   local pool = pools[key]
   if not pool then
-    pool = { key = key, busy = 0, waiting = 0, width = 0 }
+    pool = { key = key, busy = 0, waiting = 0, width = 0, open = 0 }
     pools[key], count = pool, count + 1
   end
   pool.width = width or M.default_width
+  reopen(pool)
   if pool.busy < pool.width and pool.waiting == 0 then
     pool.busy = pool.busy + 1
     return pool
@@ -36,7 +61,7 @@ function M.acquire(call)
   if call.def.waits then call.def.waits(call.q) end
   local ticket = { task = host.enter("pool " .. key) }
   fifo.push(pool, ticket)
-  pool.waiting = pool.waiting + 1
+  pool.waiting, pool.open = pool.waiting + 1, 0
   while not ticket.granted do
     local woken, err = host.park("pool " .. key)
     if woken == nil then
@@ -45,6 +70,7 @@ function M.acquire(call)
       else
         fifo.remove(pool, ticket)
         pool.waiting = pool.waiting - 1
+        reopen(pool)
       end
       return nil, err
     end
@@ -53,7 +79,7 @@ function M.acquire(call)
 end
 
 --- Give a slot back. (What came of its call is passed too: `value, err`, as the driver gave them.)
----@param pool table the slot
+---@param pool stoke.pool the slot
 function M.release(pool)
   pool.busy = pool.busy - 1
   while pool.waiting > 0 and pool.busy < pool.width do
@@ -64,6 +90,7 @@ function M.release(pool)
       ticket.granted = true
       host.wake(ticket.task.co)
     end
+    reopen(pool)
   end
   if count > KEPT and pool.busy == 0 and pool.waiting == 0 and pools[pool.key] == pool then
     pools[pool.key], count = nil, count - 1

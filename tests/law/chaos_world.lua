@@ -100,7 +100,7 @@ local count = 0
 function M.open(root)
   watch_drivers()
   local width = pool.default_width
-  pool.default_width = 1
+  pool.set_default(1)
   count = count + 1
   local world = { asked = {}, models = {}, root = root }
   local serve = handler(world)
@@ -119,7 +119,7 @@ function M.open(root)
   world.approver = stoke.spawn(approve)
   return setmetatable(world, { __close = function()
     world.approver:cancel()
-    pool.default_width = width
+    pool.set_default(width)
     model:close()
     for _, server in ipairs(servers) do server:close() end
   end })

@@ -298,6 +298,74 @@ both_ways("pool: a cancel in the queue, or in the moment of the grant, loses no 
   t.eq(pool.list(), {})
 end)
 
+--- What runs and waits of one key.
+local function at(key)
+  for _, entry in ipairs(pool.list()) do if entry.key == key then return { entry.busy, entry.waiting } end end
+end
+
+both_ways("pool: slots of a key that is known already are counted, queued for and free again as those of a new one", function(t)
+  local name = holder(nil)
+  for _ = 1, 3 do
+    for i = 1, 5 do stoke.spawn(perform, name, { key = "f", name = i, seconds = i }) end
+    stoke.sleep(0)
+    t.eq(at "f", { 2, 3 })
+    stoke.sleep(1) -- the first has ended: the third has its slot, and a late-comer none
+    local late = stoke.spawn(perform, name, { key = "f", name = "late", seconds = 0 })
+    stoke.sleep(0)
+    t.eq(at "f", { 2, 3 })
+    late:await()
+    stoke.sleep(20)
+    t.eq(at "f", nil)
+  end
+end)
+
+both_ways("pool: another default width holds for keys that are known already", function(t)
+  local before <const> = pool.default_width
+  local _ <close> = setmetatable({}, { __close = function() pool.set_default(before) end })
+  local name = holder(nil)
+  for _, width in ipairs { 3, 1, 2 } do
+    pool.set_default(width)
+    for i = 1, 4 do stoke.spawn(perform, name, { key = "g", name = i }) end
+    stoke.sleep(0)
+    t.eq(at "g", { width, 4 - width })
+    stoke.sleep(10)
+    t.eq(at "g", nil)
+  end
+end)
+
+both_ways("pool: a call that names a width has that one, and the next that names none the default", function(t)
+  local any, one = holder(nil), holder(1)
+  for _ = 1, 2 do
+    stoke.spawn(perform, any, { key = "h", name = "any", seconds = 1 })
+    stoke.sleep(0)
+    stoke.spawn(perform, one, { key = "h", name = "one", seconds = 1 })
+    stoke.sleep(0)
+    t.eq(at "h", { 1, 1 })
+    stoke.sleep(5)
+    stoke.spawn(perform, one, { key = "h", name = "one", seconds = 1 })
+    stoke.sleep(0)
+    stoke.spawn(perform, any, { key = "h", name = "any", seconds = 1 })
+    stoke.sleep(0)
+    t.eq(at "h", { 2, 0 })
+    stoke.sleep(5)
+    t.eq(at "h", nil)
+  end
+end)
+
+both_ways("pool: of many keys few are kept when all are idle", function(t)
+  local name = holder(nil)
+  for _ = 1, 2 do
+    for i = 1, 200 do stoke.spawn(perform, name, { key = "many " .. i, name = i }) end
+    stoke.sleep(0)
+    t.eq(#pool.list(), 200)
+    stoke.sleep(5)
+    t.eq(pool.list(), {})
+    local kept = 0
+    for _ in pairs(pool.pools) do kept = kept + 1 end
+    t.ok(kept <= 64, kept .. " are kept")
+  end
+end)
+
 both_ways("pool: a slot is free during the pause of a retry", function(t)
   local runs = 0
   local name = define { pool = function() return "d", 1 end, retry = { attempts = 2, base = 10, max = 10 },

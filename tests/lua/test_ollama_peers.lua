@@ -160,8 +160,8 @@ real("many streams at once over sockets", function(t)
   local server <close> = sim.serve { port = 0, models = { "m" }, slots = n, load_seconds = 0, tokens_per_second = 100,
     script = function() return "one two three four five six" end }
   local wide = pool.default_width
-  local guard <close> = setmetatable({}, { __close = function() pool.default_width = wide end })
-  pool.default_width = n
+  local guard <close> = setmetatable({}, { __close = function() pool.set_default(wide) end })
+  pool.set_default(n)
   ollama.load { model = "m", endpoint = server.url }
   local list = {}
   for i = 1, n do list[i] = i end

@@ -151,8 +151,8 @@ test("300 edits under 100 conversations: no turn fails, new turns use the new co
   local function version(n) return text:format(n, n, scripted.MODEL, server.url, n) end
   local files <close> = reloading { ["bots.lua"] = version(0) }
   local bots, width = require "bots", pool.default_width
-  local _ <close> = setmetatable({}, { __close = function() pool.default_width = width end })
-  pool.default_width = 100
+  local _ <close> = setmetatable({}, { __close = function() pool.set_default(width) end })
+  pool.set_default(100)
   local turns, stop, latest = 0, false, 0
   local scope <close> = stoke.scope {}
   for _ = 1, 100 do

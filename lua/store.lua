@@ -255,20 +255,31 @@ local function told(self, id, done, err)
   return false
 end
 
+--- Signals of a run that wait to be taken, at most.
+M.SIGNALS = 10000
+
+local SIGNAL = "INSERT OR IGNORE INTO signals (run,name,value,once,sent) SELECT number,?1,?2,?3,?4 FROM runs WHERE id=?5 "
+  .. "AND (?1='stoke.cancel' OR (SELECT count(*) FROM signals WHERE run=runs.number AND taken IS NULL)<?6)"
+local SENT = "SELECT 1 FROM signals,runs WHERE runs.id=? AND run=runs.number AND once=?"
+
 --- Send something to a run. It is on the disk when this returns.
 ---@param id string
 ---@param name string
 ---@param value any plain data
 ---@param once? string a second signal with the same text is none
 ---@return boolean|nil sent false: it was sent before
----@return stoke.error|nil err
+---@return stoke.error|nil err kind `limit`: M.SIGNALS wait already
 function Store:signal(id, name, value, once)
   local text, err = null, nil
   if value ~= nil then text, err = codec.text(value, nil, self.limit) end
   if err then return nil, err end
-  return told(self, id, write(self,
-    "INSERT OR IGNORE INTO signals (run,name,value,once,sent) SELECT number,?,?,?,? FROM runs WHERE id=?",
-    { name, text, once or null, wall(), id }))
+  local sent
+  sent, err = told(self, id, write(self, SIGNAL, { name, text, once or null, wall(), id, M.SIGNALS }))
+  if sent ~= false then return sent, err end
+  local before = once and query(self, SENT, { id, once })
+  if before and before[1] then return false end
+  return nil, errors.new("limit", ("run %s: %d signals wait to be taken already"):format(id, M.SIGNALS),
+    { hint = "the run takes one with each stoke.signal(name); stoke show ID says what it does" })
 end
 
 --- What was sent to a run and not yet taken, the oldest first.

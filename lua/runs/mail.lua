@@ -104,6 +104,7 @@ function M.cancel(entry) cancel(entry) end
 local function decide(entry)
   if not next(entry.mail.pending) then return end
   local list = entry.store:decisions(entry.id)
+  if not list then version = nil end -- it is read again at the next poll
   for _, decision in ipairs(list or {}) do
     for pending in next, entry.mail.pending do
       if pending.key == decision.key and pending.digest == decision.digest then
@@ -117,8 +118,9 @@ end
 --- Read what is new for a run.
 ---@param entry stoke.runs.live
 function M.read(entry)
-  local mail = entry.mail
-  for _, signal in ipairs(entry.store:signals(entry.run) or {}) do
+  local mail, list = entry.mail, entry.store:signals(entry.run)
+  if not list then version = nil end -- it is read again at the next poll
+  for _, signal in ipairs(list or {}) do
     if signal.name == M.CANCEL then
       if not mail.cancelled then
         mail.cancelled = true

@@ -238,6 +238,18 @@ test("signals are taken once, in the order in which they came, together with the
   t.eq({ err.kind, err.message }, { "argument", 'no run has the id "nobody"' })
 end)
 
+test("signals that wait are capped; a cancel always gets through", function(t)
+  local store <close> = stored.closing((stored.run()))
+  local limit = stores.SIGNALS
+  local restored <close> = setmetatable({}, { __close = function() stores.SIGNALS = limit end }) -- luacheck: ignore
+  stores.SIGNALS = 1
+  t.eq({ store:signal("r1", "paid", 3, "k1") }, { true })
+  local _, full = store:signal("r1", "paid")
+  t.eq({ full.kind, full.message }, { "limit", "run r1: 1 signals wait to be taken already" })
+  t.eq({ store:signal("r1", "paid", 3, "k1") }, { false }) -- not refused: it was sent before
+  t.eq({ store:signal("r1", "stoke.cancel") }, { true })
+end)
+
 test("decisions are kept until somebody decides otherwise, resolutions until they were applied", function(t)
   local store <close> = stored.closing((stored.run()))
   ok(store:decide("r1", "run/tool#1", "abc", { decision = "rejected", reason = "no" }))

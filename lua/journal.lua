@@ -131,6 +131,8 @@ function Journal:put(row, outcome)
   return self.log:outcome(row)
 end
 
+Journal.next_row = diverge.next_row
+
 --- Something else of a row has changed.
 function Journal:changed(row)
   if not self.log then return end

@@ -153,7 +153,7 @@ end
 ---@return boolean
 function M.may_go_on(run)
   if not store then return false end
-  if not (run.waits or ""):find "^in doubt" then return true end
+  if lives.kind_of(run) ~= "in_doubt" then return true end
   local said = store:resolutions(run.id)
   return said ~= nil and said[1] ~= nil
 end
@@ -247,7 +247,7 @@ end
 local function told(state, result, err) return { state = state, result = result, error = err } end
 
 local function doubt_or_park(run)
-  local kind = (run.waits or ""):find "^in doubt" and "in_doubt" or "parked"
+  local kind = lives.kind_of(run)
   return errors.new(kind, ("run %s is parked: %s"):format(run.id, run.waits or "without a reason"),
     { hint = kind == "in_doubt" and lives.hint(run) or nil })
 end

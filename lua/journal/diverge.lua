@@ -32,6 +32,7 @@ local function next_row(journal)
     if not row.given and not row.inside then return row end
   end
 end
+M.next_row = next_row
 
 --- An effect that is not in the journal, and the journal goes on.
 ---@param journal stoke.journal

@@ -218,8 +218,7 @@ function M.parked(store, sent)
   if first.tries > 0 then id = ("%s try %d"):format(id, first.tries + 1) end
   local run = store:find(id)
   if not run or run.state ~= "parked" then return nil end
-  local kind = (run.waits or ""):find "^in doubt" and "in_doubt" or "parked"
-  return errors.new(kind,
+  return errors.new(lives.kind_of(run),
     ("the actor %s %q stands still: run %s: %s"):format(actor.kind, actor.id, id, run.waits or "it is parked"))
 end
 

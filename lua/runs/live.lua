@@ -133,6 +133,14 @@ function M.hint(run)
   return ("look whether it was done, then say so: stoke resolve %s --retry, --value JSON or --fail WHY"):format(M.typed(run))
 end
 
+--- What `waits` of a run in doubt begins with: the store has one column for why a run is parked.
+local DOUBT <const> = "in doubt: "
+
+--- Of which kind the error of a parked run is.
+---@param run stoke.store.run
+---@return "in_doubt"|"parked"
+function M.kind_of(run) return (run.waits or ""):sub(1, #DOUBT) == DOUBT and "in_doubt" or "parked" end
+
 --- Release a run that cannot continue now, and record why.
 local function park(entry, err, log)
   entry.parked = err
@@ -142,7 +150,7 @@ local function park(entry, err, log)
   if entry.retries and not entry.pause then
     scopes.tell(("run %s: %s; it goes on when there is room"):format(entry.id, err.message:gsub("^the run is parked: ", "")))
   end
-  local what = err.kind == "in_doubt" and "in doubt: " or err.kind == "replay" and "it does not go as recorded: " or ""
+  local what = err.kind == "in_doubt" and DOUBT or err.kind == "replay" and "it does not go as recorded: " or ""
   if log and not full(err) then
     log:state("parked", what .. err.message)
     log:barrier()

@@ -43,12 +43,6 @@ local function called(row, where, number)
     where and (" (%s)"):format(where) or "")
 end
 
-local function next_row(journal)
-  for _, row in ipairs(journal.rows) do
-    if not row.given and not row.inside then return row end
-  end
-end
-
 --- The divergence as a stranger can read it; nil where it is one of another kind.
 local function parting(err, journal)
   local now = err.message:match "\n  in ([^\n]*)$"
@@ -59,7 +53,7 @@ local function parting(err, journal)
     local said = place.difference(err.recorded, err.asked, NAMES)
     return ("%s asks something else%s: %s"):format(called(row, row.where, true), moved, said)
   end
-  local following = next_row(journal)
+  local following = journal:next_row()
   local after = following and called(following, following.where, true)
   if err.asked ~= nil then
     local name = err.key:match "([^/]*)#%d+$"

@@ -50,7 +50,8 @@ local function places(path)
   local chosen = path or M.setting and M.setting()
   if chosen then return { chosen } end
   local own = script.path and script.path ~= "-" and stores.path(script.path) or nil
-  return { own or stores.path "./x", stores.path() }
+  local near, home = own or stores.path "./x", stores.path()
+  return near == home and { near } or { near, home }
 end
 
 --- The file of the store, if it exists; creates nothing.

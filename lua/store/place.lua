@@ -6,7 +6,7 @@ local fs = require "host.fs"
 local M = {}
 
 --- Where the file is unless somebody says: `.stoke/state.db` beside the script; where there is none, below the state folder of the
---- user.
+--- user. Where the user has none, the present folder's.
 ---@param script? string path of the script; nil: there is none
 ---@return string path
 function M.path(script)
@@ -14,9 +14,10 @@ function M.path(script)
     local folder = script:match "^(.*/)[^/]*$" or ""
     return folder .. ".stoke/state.db"
   end
-  local base = env.get "XDG_STATE_HOME"
-  if not base or base:sub(1, 1) ~= "/" then base = (env.get "HOME" or "") .. "/.local/state" end
-  return base .. "/stoke/state.db"
+  local base, home = env.get "XDG_STATE_HOME", env.get "HOME"
+  if base and base:sub(1, 1) == "/" then return base .. "/stoke/state.db" end
+  if home and home:sub(1, 1) == "/" then return home .. "/.local/state/stoke/state.db" end
+  return M.path "./x"
 end
 
 --- Is there one that a script would open? Looks, and opens nothing.

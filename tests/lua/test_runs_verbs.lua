@@ -414,6 +414,12 @@ test("verbs: mistakes in what is typed, each with what to type", { real = true }
   fails("--older wants a number and a unit, got '30'", "as in --older 30d", "prune", "--older", "30")
 end)
 
+test("verbs: without a home folder the store is looked for here alone", { real = true }, function(t)
+  local here <close> = place()
+  here.env.HOME, here.env.XDG_STATE_HOME = "", ""
+  t.match(here.run("runs").stderr, "^stoke: usage: there is no store of durable runs: no file %./%.stoke/state%.db\n")
+end)
+
 test("verbs: Tab offers the ids of runs", { real = true }, function(t)
   local here <close> = place()
   here.run("trip.lua", SIM)

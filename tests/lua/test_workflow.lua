@@ -3,25 +3,16 @@
 local test = require "stoke.test"
 local stoke = require "stoke"
 local runs = require "core.runs"
+local stored = require "kept_store"
 local workflow = require "stoke.workflow"
 
 -- As when the process ends and another one begins: the store stays, all else is gone.
-local function restart(t, path)
-  runs.leave()
-  runs.setting = function() return path end
-  t.ok(true)
-end
+local restart = runs.leave
 
 -- A store in a folder of the test.
 local function store_of(t)
-  local path = t.tmp() .. "/state.db"
-  local before = runs.setting
-  runs.setting = function() return path end
-  return path, setmetatable({}, { __close = function()
-    runs.leave()
-    runs.setting = before
-    for name in pairs(runs.defined) do runs.defined[name] = nil end
-  end })
+  local store = stored(t)
+  return store.path, store
 end
 
 test("a run gives what its function returns, and the same id is the same run", { real = true }, function(t)
@@ -75,7 +66,7 @@ test("a run that was left goes on in the next process, without doing again what 
   local run = flow:start(nil, { id = "1" })
   while run:status().state ~= "waiting" do stoke.sleep(0.01) end
   t.eq(done, { "pay" })
-  restart(t, path)
+  restart()
   t.eq(run:status().waits, "signal word")
   run:signal("word", "hello")
   t.eq(run:await(), "hello")
@@ -101,7 +92,7 @@ test("a run that is loaded or replayed is cancelled once it lives", { real = tru
   end)
   local run = flow:start(nil, { id = "1" })
   while run:status().state ~= "waiting" do stoke.sleep(0.01) end
-  restart(t, path)
+  restart()
   flow:start(nil, { id = "1" })
   run:cancel()
   t.eq(select(2, stoke.try(run.await, run)).kind, "cancelled")

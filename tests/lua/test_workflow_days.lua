@@ -6,17 +6,12 @@ local stoke = require "stoke"
 local engine = require "host.store"
 local runs = require "core.runs"
 local lives = require "core.runs.live"
+local stored = require "kept_store"
 local workflow = require "stoke.workflow"
 
 local function store_of(t)
-  local path = t.tmp() .. "/state.db"
-  local before = runs.setting
-  runs.setting = function() return path end
-  return path, setmetatable({}, { __close = function()
-    runs.leave()
-    runs.setting = before
-    for name in pairs(runs.defined) do runs.defined[name] = nil end
-  end })
+  local store = stored(t)
+  return store.path, store
 end
 
 local function until_state(run, state)

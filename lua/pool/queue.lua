@@ -21,10 +21,10 @@
 ---
 --- A waiting ticket has one field of the queue's, `place`: the rank it waits in.
 
-local heap = require "core.pool.heap"
 local order = require "core.pool.order"
+local sorted = require "core.pool.sorted"
 
-local push, remove, first_of = heap.push, heap.remove, heap.first
+local push, remove, first_of = sorted.push, sorted.remove, sorted.first
 
 local M = {}
 
@@ -62,8 +62,8 @@ local LITTER = 64
 ---@field size integer how many wait
 ---@field list stoke.pool.arrivals
 ---@field queue stoke.pool.queue
----@field tickets stoke.heap in program order
----@field slack stoke.heap|nil those with a deadline that can be met, by the time they have to begin at
+---@field tickets stoke.sorted in program order
+---@field slack stoke.sorted|nil those with a deadline that can be met, by the time they have to begin at
 
 ---@class stoke.pool.arrivals the tickets of one class as they arrived: a list from `first` to `last`
 ---@field class integer
@@ -103,7 +103,7 @@ function M.new(options)
     local list = { class = class, size = 0, first = 1, last = 0 }
     self.classes[class] = list
     for number = 2 * class - 1, 2 * class do
-      self.ranks[number] = { number = number, size = 0, list = list, queue = self, tickets = heap.new(), slack = nil }
+      self.ranks[number] = { number = number, size = 0, list = list, queue = self, tickets = sorted.new(), slack = nil }
     end
   end
   return self
@@ -181,7 +181,7 @@ local function leave(rank, t)
 end
 
 local function watch_deadline(rank, t)
-  rank.slack = rank.slack or heap.new()
+  rank.slack = rank.slack or sorted.new()
   push(rank.slack, t, begins(t))
 end
 
@@ -497,7 +497,7 @@ function Queue:before(t)
   local number, tickets = number_of(t), 0
   for i = 1, number - 1 do tickets = tickets + self.ranks[i].size end
   local own, programs, n = order.program(t.order), {}, 0
-  tickets = tickets + heap.before(self.ranks[number].tickets, t, t.order, LOOKED, function(key)
+  tickets = tickets + sorted.before(self.ranks[number].tickets, t, t.order, LOOKED, function(key)
     local program = order.program(key)
     if program ~= own and not programs[program] then
       programs[program], n = true, n + 1

@@ -3,8 +3,8 @@
 local test = require "stoke.test"
 local queue = require "core.pool.queue"
 local plain = require "core.pool.fifo"
-local heap = require "core.pool.heap"
 local order = require "core.pool.order"
+local sorted = require "core.pool.sorted"
 
 local scale = tonumber(os.getenv "STOKE_SCALE") or 1
 local function many(n) return math.max(10, math.floor(n * scale)) end
@@ -189,32 +189,53 @@ end)
 
 local function by_key(a, b) return a.key < b.key or a.key == b.key and a.seq < b.seq end
 
-test("heap: it gives what a sorted list gives, whatever is removed, and keeps little of what was", function(t)
+test("sorted: it gives what a sorted list gives, whatever is removed, and keeps little of what was", function(t)
   for _, keys in ipairs { 1, 50, 1 << 40 } do
-    local h, list = heap.new(), {}
+    local h, list = sorted.new(), {}
     for i = 1, many(800) do
       local roll = math.random()
       if roll < 0.5 or #list == 0 then
         local item = { seq = math.random(1 << 30), key = math.random(keys) }
-        heap.push(h, item, item.key)
+        sorted.push(h, item, item.key)
         list[#list + 1] = item
         t.ok(h.entries <= 2 * h.count + 65)
       elseif roll < 0.7 then
         local item = table.remove(list, math.random(#list))
-        heap.remove(h, item, item.key)
+        sorted.remove(h, item, item.key)
         if math.random() < 0.2 then
-          heap.push(h, item, item.key)
+          sorted.push(h, item, item.key)
           list[#list + 1] = item
         end
       else
         table.sort(list, by_key)
-        local item, key = heap.first(h)
+        local item, key = sorted.first(h)
         t.ok(item == list[1] and key == item.key, i)
         local at = math.random(#list)
-        t.eq(heap.before(h, list[at], list[at].key, 1 << 30, function() end), at - 1)
-        heap.remove(h, table.remove(list, 1), key)
+        t.eq(sorted.before(h, list[at], list[at].key, 1 << 30, function() end), at - 1)
+        sorted.remove(h, table.remove(list, 1), key)
       end
     end
+  end
+end)
+
+test("sorted: thousands come in any order, and go in theirs", function(t)
+  local s, list = sorted.new(), {}
+  for _ = 1, 3 do
+    for i = 1, many(3000) do
+      list[i] = { seq = i, key = math.random(1 << 40) }
+      sorted.push(s, list[i], list[i].key)
+    end
+    for i = #list, 1, -2 do
+      sorted.remove(s, list[i], list[i].key)
+      table.remove(list, i)
+    end
+    table.sort(list, by_key)
+    for i, item in ipairs(list) do
+      if sorted.first(s) ~= item then t.eq(i, #list, "out of order") end
+      sorted.remove(s, item, item.key)
+    end
+    t.eq(sorted.first(s), nil)
+    list = {}
   end
 end)
 

@@ -481,6 +481,20 @@ end
 ---@return stoke.pool.ticket|nil
 function Queue:oldest() return self:overdue(HUGE) end
 
+--- Each ticket that waits, by class, the oldest first.
+---@param f fun(t: stoke.pool.ticket) it must not change the queue
+function Queue:each(f)
+  for _, list in ipairs(self.classes) do
+    local last = nil
+    for i = list.first, list.last do
+      local t = list[i]
+      local rank = t.place
+      if rank and rank.list == list and t ~= last then f(t) end -- it may be there twice, in a row
+      last = t
+    end
+  end
+end
+
 --- How many wait, of a class or in all.
 ---@param class integer|nil
 ---@return integer

@@ -1,9 +1,9 @@
 --- Items in the order of their keys, the smallest first; those with equal keys in the order of their `seq`.
 ---
---- Each key is kept once, its items beside it: ten thousand calls of one program are one key. The keys lie sorted in blocks, so that
---- the first is there to be read, taking it moves nothing, one that comes last is put at the end, and one that comes between is
---- found by halving and moves a few beside it. (A binary heap of 10,000 pays for each one that is taken with a way of 13 steps.) A
---- key whose items have all been removed stays until it comes up, or until such keys are many.
+--- Each key is kept once, its items beside it: ten thousand calls of one program are one key. The keys lie sorted in blocks, so
+--- that the first is there to be read, taking it moves nothing, one that comes last is put at the end, and one that comes between
+--- is found by halving and moves a few beside it. (A binary heap of 10,000 pays for each one that is taken with a way of 13 steps.)
+--- A key whose items have all been removed stays until it comes up, or until such keys are many.
 ---
 ---     local s = sorted.new()
 ---     sorted.push(s, { seq = 1 }, 20)

@@ -182,6 +182,9 @@ test("the yardstick: first come, first served, whatever else is said", function(
   t.eq({ q:count(2), q:count(3) }, { 2, 0 })
   t.eq(q:remove(list[2]), true)
   t.eq(q:remove(list[2]), false)
+  local names = {}
+  q:each(function(one) names[#names + 1] = one.name end)
+  t.eq(names, { "a", "c" })
   t.eq({ drained(q, 1) }, { "a c", "arrival arrival" })
 end)
 
@@ -304,6 +307,10 @@ test("the queue goes by its rules: beside a plain list, with random arrivals, gr
       end
       t.eq(q.size, #list)
     end
+    local seen, n = {}, 0
+    q:each(function(one) n, seen[one] = n + 1, true end)
+    for _, one in ipairs(list) do t.ok(seen[one]) end
+    t.eq(n, #list)
     t.eq(next(q.units) ~= nil, #list > 0)
   end
 end)

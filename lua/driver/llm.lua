@@ -98,11 +98,15 @@ end
 
 local RETRY = { attempts = 3, base = 0.25, max = 4 }
 
+--- Of several targets the pool chooses one, and sets call.target to it (lua/gate/turns.lua): there is no lane of this name.
+local ROUTE <const> = "route"
+
 --- Where a call goes, chosen when it is its turn to ask for a slot; and the key of the slots it waits for.
 local function route(q, call)
   local candidates = call.work
   local target = candidates and candidates[1] or target_of(q, call)
   call.target = target
+  if candidates and candidates[2] then return ROUTE end
   return target.key
 end
 

@@ -27,6 +27,7 @@ local where = require "core.pool.where"
 local M = {}
 
 local huge = math.huge
+local NOTHING = {}
 
 ---@class stoke.pool.group the calls that may go to the same lanes
 ---@field lanes stoke.pool.lane[] in the order of the route
@@ -47,6 +48,7 @@ local huge = math.huge
 ---@field input integer tokens, at a guess
 ---@field lane? stoke.pool.lane it was granted
 ---@field began? number when
+---@field shared? integer tokens of its prompt that the server should remember
 ---@field at_most? number seconds that its service is expected to take
 ---@field why? string the rule that put it first
 ---@field home? stoke.pool.group it waits for one lane alone, until `till`; then again for all of these
@@ -64,7 +66,7 @@ M.Ticket = Ticket
 ---@field waiting integer
 ---@field programs stoke.pool.programs
 ---@field power? table lua/pool/power.lua
----@field holding integer slots that are kept empty
+---@field chain_of fun(ticket: stoke.pool.ticket): stoke.pool.chain? what its prompt begins with
 ---@field counts table<string, integer> what has happened: granted, refused, held, swaps ...
 local Engine = {}
 Engine.__index = Engine
@@ -75,6 +77,7 @@ Engine.__index = Engine
 function M.new(settings)
   return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, groups = {}, engaged = {},
     touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }), programs = order.new(), power = nil,
+    chain_of = function() return nil end,
     counts = { granted = 0, refused = 0, held = 0, broken = 0, pinned = 0, swaps = 0 } }, Engine)
 end
 
@@ -96,9 +99,10 @@ local function equip_learners(lane)
     lane.limit = lane.limit or lanes.PLAIN
     return
   end
-  lane.slots = lane.slots or slots.new(lane.known and lane.known.slots)
-  lane.facts = lane.facts or estimate.new(lane.known and lane.known.facts)
-  lane.cache = lane.cache or prefix.new()
+  local known = lane.known or NOTHING
+  lane.slots = lane.slots or slots.new(known.slots)
+  lane.facts = lane.facts or estimate.new(known.facts)
+  lane.cache = lane.cache or prefix.new(known.cache, lane.limit or lane.slots.believed)
   if lane.server.breaks then lane.breaker = lane.breaker or lane.server.breaks(lane) end
 end
 
@@ -233,7 +237,7 @@ local function grant(self, choice, now)
   lane.busy = lane.busy + 1
   lane.running[ticket] = true
   if lane.slots then lane.slots:sent(now) end
-  if lane.cache and ticket.unit then lane.cache:take(ticket.unit) end
+  if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
   if lane.breaker then lane.breaker:sent(now) end
   if server.residency then server.residency:sent(lane, now) end
   server.current = lane
@@ -467,16 +471,17 @@ local function learn(lane, ticket, outcome, out, now)
   if not lane.slots then return end
   if timings then
     lane.slots:answered(now, timings, out)
-    lane.facts:learn(timings, ticket and ticket.agent)
-    local unit = ticket and ticket.unit
-    if unit then lane.cache:give(unit, (timings.input or 0) + (timings.output or 0), timings) end
+    lane.facts:learn(timings, ticket and ticket.agent, ticket and ticket.shared, out + 1)
+    if not lane.limit and lane.cache.slots ~= lane.slots.believed then lane.cache:resize(lane.slots.believed) end
   elseif outcome.cancelled then
-    local till = outcome.in_prefill and prompt_ends(lane, ticket, now)
-    if till then lane.slots:lost(now, "gone", till) end
+    lane.slots:lost(now, "gone", outcome.in_prefill and prompt_ends(lane, ticket, now) or nil)
   elseif err then
-    lane.slots:lost(now, err.status == 503 and "503" or "failed")
+    lane.slots:lost(now, err.status == 503 and "503" or "gone")
   else
     lane.slots:answered(now, nil, out)
+  end
+  if ticket and ticket.unit then
+    lane.cache:give(ticket.unit, timings and timings.output or 0, nil, timings and lane.facts:seen_part(timings))
   end
   if lane.breaker and not outcome.cancelled then lane.breaker:done(err, now) end
   local server = lane.server
@@ -489,7 +494,8 @@ local function keep(self, lane, ticket, outcome, now)
   if not unit or not outcome.continues or not lane.slots then return end
   self.pauses[unit] = { facts = lane.facts, tool = outcome.tool, since = now }
   if self.settings.hold == false or self.settings.order == "fifo" then return end
-  local till = holds.worth(lane.facts:pause(outcome.tool), lane.cache:price(unit, lane.facts))
+  local pause, known = lane.facts:pause(outcome.tool)
+  local till = holds.worth(known and pause or nil, lane.cache:price(unit, lane.facts:speeds() or 0))
   if not till or holds.of(lane, unit) then return end
   holds.add(lane, unit, ticket.class, now + till)
   self.counts.held = self.counts.held + 1
@@ -501,8 +507,8 @@ end
 ---@param outcome { err?: table, timings?: table, cancelled?: boolean, in_prefill?: boolean, continues?: boolean, tool?: string }
 ---@param now number
 function Engine:finished(lane, ticket, outcome, now)
-  local out = lane.busy
-  lane.busy = out - 1
+  local out = lane.busy - 1
+  lane.busy = out
   equip(self, lane)
   learn(lane, ticket, outcome, out, now)
   keep(self, lane, ticket, outcome, now)

@@ -22,7 +22,8 @@ end
 ---@return number|nil seconds nil: nobody knows
 function M.service(lane, ticket)
   local facts = lane.facts
-  return facts and facts:service(ticket.input, shared(lane, ticket), ticket.agent) or nil
+  if not facts or not facts:mean() then return nil end
+  return (facts:service(ticket.input, shared(lane, ticket), ticket.agent, lane.busy + 1))
 end
 
 --- Seconds of a usual call of a lane.

@@ -80,6 +80,21 @@ function M.usage(reply)
   return used(reply, type(message) == "table" and message.tool_calls and message or reply)
 end
 
+--- What a reply took, as the server tells: seconds and tokens. Durations of 0 are left out by Ollama. An embedding says how long it
+--- took, and not how long it was worked on: its `prefill` and `decode` are nil.
+---@param reply any a reply, or the last line of a stream
+---@return { total: number, load: number, prefill: number|nil, decode: number|nil, input: integer|nil, output: integer|nil }|nil
+---  timings nil: the server told nothing
+function M.timings(reply)
+  if type(reply) ~= "table" or not math_type(reply.total_duration) then return nil end
+  local timings = { total = number(reply.total_duration) / 1e9, load = number(reply.load_duration) / 1e9,
+    input = count(reply.prompt_eval_count), output = count(reply.eval_count), prefill = nil, decode = nil }
+  if not reply.embeddings then
+    timings.prefill, timings.decode = number(reply.prompt_eval_duration) / 1e9, number(reply.eval_duration) / 1e9
+  end
+  return timings
+end
+
 --- A reply of chat as stoke.model gives it.
 ---@param reply table
 ---@return stoke.model.answer

@@ -76,7 +76,7 @@ Engine.__index = Engine
 ---@return stoke.pool.engine
 function M.new(settings)
   return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, groups = {}, engaged = {},
-    touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }), programs = order.new(), power = nil,
+    touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }), programs = order.programs(), power = nil,
     chain_of = function() return nil end,
     counts = { granted = 0, refused = 0, held = 0, broken = 0, pinned = 0, swaps = 0 } }, Engine)
 end
@@ -409,7 +409,7 @@ function Engine:unlearn(all)
       touch(self, lane.server)
     end
   end
-  self.programs = order.new()
+  self.programs = order.programs()
 end
 
 -- ---- what happens -------------------------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ end
 function M.sweep(charged)
   for owner, program in next, programs do
     if owner.state then
-      charged:finish(program)
+      charged:ended(program)
       programs[owner] = nil
     end
   end

@@ -17,6 +17,9 @@ local M = {}
 local state = engines.new(gate.settings)
 local park, wake, current = host.park, host.wake, host.current
 
+--- A wait that the host's clock can tell from none, seconds.
+local LEAST <const> = 1e-6
+
 -- ---- time -----------------------------------------------------------------------------------------------------------------
 
 local huge = math.huge
@@ -36,7 +39,7 @@ local function run_timer()
     end
     if due then
       timer.at = due
-      park("pool", due - now)
+      park("pool", math.max(due - now, LEAST))
     end
   end
   timer.task = nil
@@ -50,7 +53,7 @@ local function set_timer()
     timer.task = tasks.spawn(run_timer, { system = true, name = "pool" })
   elseif not due or due < timer.at then -- sooner, or not at all
     timer.at = due or huge
-    if task.co then wake(task.co) end
+    if task.co and task ~= current() then wake(task.co) end
   end
 end
 

@@ -31,6 +31,8 @@ M.MOST = 256
 local KEPT <const> = 50
 --- The part of the time for which an overlap has to hold.
 local HOLDS <const> = 0.05
+--- The same where calls that are out count as likely, and may be wrong either way.
+local MOSTLY <const> = 0.4
 --- A call waits for a slot when it waits for longer than this part of a usual call. Less is the step of a batch that it waits for.
 local WAITS <const> = 0.3
 --- The way is long when it is more than this part of a usual call.
@@ -42,7 +44,7 @@ local REFUSED <const>, LONGEST_REFUSED <const> = 30, 600
 
 --- Choose what is tried from now on.
 local function try(self, mode, level, now)
-  self.mode, self.level, self.since, self.fresh = mode, min(level, M.MOST), now, 0
+  self.mode, self.level, self.fresh, self.changed = mode, min(level, M.MOST), 0, now
 end
 
 --- A lane of which nothing is known, or what an earlier process learned.
@@ -54,7 +56,7 @@ function M.new(facts)
   local known = facts and math.tointeger(facts.slots)
   if known and (known < 1 or known > M.MOST) then known = nil end
   local self = setmetatable({ believed = known or 1, level = 1, extra = 0, mode = "grow", since = -huge, fresh = 0, pause = PAUSE,
-    out = {}, done = {}, ghosts = nil, service = nil, way = 0, step = 0, waited = 0, ups = 0, first = nil, calm = -huge,
+    out = {}, done = {}, ghosts = nil, service = nil, way = 0, trip = 0, waited = 0, ups = 0, first = nil, calm = -huge,
     refusals = 0, seen = 0, load = nil }, Slots)
   if known and facts.sure then try(self, "check", known + 1, -huge) else try(self, "grow", self.believed * 2, -huge) end
   return self
@@ -97,12 +99,16 @@ function Slots:sent(now)
   self.out[#self.out + 1] = now
 end
 
---- Take a call out of those that are out: the latest that can have reached the server by then; nil: none of those.
-local function returned(self, reached)
-  local out = self.out
+--- Take a call out of those that are out, by when it was sent: the nearest one; nil: none of those.
+local function returned(self, sent)
+  local out, nearest, at = self.out, huge, nil
   for i = #out, 1, -1 do
-    if out[i] <= reached then return remove(out, i) end
+    local apart = out[i] - sent
+    if apart < 0 then apart = -apart end
+    if apart > nearest then break end
+    nearest, at = apart, i
   end
+  if at and nearest <= max(0.1, self.service or 0) then return remove(out, at) end
 end
 
 --- Calls are forgotten of which nobody heard any more.
@@ -117,15 +123,17 @@ end
 local function usual(self)
   local done = self.done
   local n = #done
-  local services, ways = {}, {}
+  local services, ways, trips = {}, {}, {}
   for i = max(n - 15, 1), n do
     local d = done[i]
     services[#services + 1], ways[#ways + 1] = d.stop - d.start, d.start - d.wait - d.sent
+    trips[#trips + 1] = d.trip
   end
   sort(services)
   sort(ways)
+  sort(trips)
   local middle = (#services + 1) // 2
-  self.service, self.way = services[middle], max(ways[middle], 0)
+  self.service, self.way, self.trip = services[middle], max(ways[middle], 0), max(trips[middle], 0)
 end
 
 --- Calls that are on their way while each slot is at work.
@@ -151,8 +159,9 @@ local function bounds(done, sent, margin)
   return latest, earliest
 end
 
---- Ends of intervals as three sorted lists; and up to when all is known that happened.
-local function intervals(self, now, infer)
+--- Ends of intervals as three sorted lists; and up to when all is known that happened. how: what is made of calls that are out and
+--- have begun, "proven": no more than is certain, "likely": the middle of what may be, "complete": nothing.
+local function intervals(self, now, how)
   local done, out = self.done, self.out
   local sents, starts, stops, known = {}, {}, {}, now
   for i = 1, #done do
@@ -163,8 +172,8 @@ local function intervals(self, now, infer)
   for i = 1, #out do
     local latest, earliest = bounds(done, out[i], margin)
     sents[#sents + 1] = out[i]
-    if latest and infer then
-      starts[#starts + 1] = latest
+    if latest and how ~= "complete" then
+      starts[#starts + 1] = how == "likely" and (min(earliest, latest) + latest) / 2 or latest
     elseif earliest < known then
       known = earliest
     end
@@ -181,24 +190,26 @@ end
 ---@return integer known replies that came meanwhile
 ---@return number[] above seconds for which at least so many overlapped
 ---@return number total seconds
-local function observe(self, now, infer)
-  local sents, starts, stops, known = intervals(self, now, infer)
+local function observe(self, now, how)
+  local sents, starts, stops, known = intervals(self, now, how)
+  local part = how == "likely" and MOSTLY or HOLDS
   local full, since = self.level + self.extra, self.since
   local a, b, c, out, busy, at, replies, total = 1, 1, 1, 0, 0, -huge, 0, 0
-  local above = {}
+  local above, counts = {}, false
   while true do
     local sent, start, stop = sents[a] or huge, starts[b] or huge, stops[c] or huge
     local time = min(sent, start, stop, known)
     if time > at then
       local from = max(at, since)
-      if time > from and out >= full then
+      counts = time > from and out >= full
+      if counts then
         total, above[busy] = total + time - from, (above[busy] or 0) + time - from
       end
       at = time
     end
     if time >= known then break end
     if stop == time then
-      if time > since and out >= full then replies = replies + 1 end
+      if counts then replies = replies + 1 end
       c, out, busy = c + 1, out - 1, busy - 1
     elseif sent == time then
       a, out = a + 1, out + 1
@@ -212,7 +223,7 @@ local function observe(self, now, infer)
   for n = most, 1, -1 do
     sum = sum + (above[n] or 0)
     above[n] = sum
-    if level == 0 and sum > HOLDS * total then level, held = n, sum end
+    if level == 0 and sum > part * total then level, held = n, sum end
   end
   return level, held, replies, above, total
 end
@@ -221,43 +232,63 @@ end
 
 local function rest(self, now)
   try(self, "rest", self.believed, now)
-  self.waited, self.seen = 0, 0
+  self.waited, self.seen, self.since = 0, 0, now
 end
 
-local function check(self, now)
-  try(self, "check", self.believed + 1, now)
+--- Slots that the server has, as far as this is known: no less than is certain, and else what is likely.
+local function estimate(self, now)
+  local proven, held = observe(self, now, "proven")
+  if held <= 0.2 * self.service then proven = 0 end
+  local likely, _, replies = observe(self, now, "likely")
+  return proven, max(proven, likely), replies
 end
 
-local function grow(self, now)
-  try(self, "grow", self.believed * 2, now)
+--- How many replies waited in the server, of those that were sent since the level is what it is.
+---@return integer waited
+---@return integer replies
+local function waited(self)
+  local done, count, replies = self.done, 0, 0
+  for i = #done, max(#done - self.fresh + 1, 1), -1 do
+    local d = done[i]
+    if d.sent >= self.changed then
+      replies = replies + 1
+      if d.waits then count = count + 1 end
+    end
+  end
+  return count, replies
 end
 
 --- Twice as many are out.
 local function while_growing(self, now)
-  local level, held, replies = observe(self, now, true)
-  local wanted = self.level - self.level // 8
-  if level >= wanted and held > 0.2 * self.service then
-    self.believed = level
-    return grow(self, now)
+  local proven, likely, replies = estimate(self, now)
+  if proven >= self.level - self.level // 8 then
+    self.believed = proven
+    return try(self, "grow", proven * 2, now)
   end
   if replies < max(4, self.level // 4) then return nil end
-  self.believed, self.ups, self.pause = max(level, 1), 0, PAUSE
-  check(self, now)
+  local late, sent = waited(self)
+  if late * 2 < sent or sent < 2 then
+    if sent < max(4, self.level // 2) then return nil end
+    if late * 4 < sent then
+      self.believed = max(likely, self.believed)
+      return try(self, "grow", self.level * 2, now)
+    end
+  end
+  self.believed, self.ups, self.pause = max(likely, 1), 0, PAUSE
+  try(self, "check", self.believed + 1, now)
 end
 
---- One more is out.
+--- One more is out. What was seen while more were counts, too.
 local function while_checking(self, now)
-  local level, held, replies, above, total = observe(self, now, false)
-  if level >= self.level and held > 0.2 * self.service then
-    self.believed, self.ups = level, self.ups + 1
-    if self.ups > 1 then return grow(self, now) end
-    return check(self, now)
+  local proven, likely, replies = estimate(self, now)
+  if proven >= self.level then
+    self.believed, self.ups = proven, self.ups + 1
+    return try(self, self.ups > 1 and "grow" or "check", self.ups > 1 and proven * 2 or proven + 1, now)
   end
-  if replies < max(8, self.level) then return nil end
-  local believed = self.believed
-  if level > 0 and level < believed and (level < believed - believed // 8 or (above[believed] or 0) < 0.002 * total) then
-    self.believed, self.pause = level, PAUSE
-    return check(self, now)
+  if replies < max(8, self.level * 3 // 2) then return nil end
+  if likely > 0 and likely < self.believed then
+    self.believed, self.pause = likely, PAUSE
+    return try(self, "check", likely + 1, now)
   end
   self.ups = 0
   rest(self, now)
@@ -266,16 +297,16 @@ end
 --- As many are out as believed. Calls that wait in the server all the same say that it has fewer slots.
 local function while_resting(self, now)
   if self.waited >= 6 and self.seen >= 8 then
-    local level, _, replies = observe(self, now, true)
-    if replies >= 4 and level > 0 and level < self.believed - self.believed // 8 then
-      self.believed, self.pause = level, PAUSE
-      return check(self, now)
+    local _, likely, replies = estimate(self, now)
+    if replies >= 4 and likely > 0 and likely < self.believed - self.believed // 8 then
+      self.believed, self.pause = likely, PAUSE
+      return try(self, "check", likely + 1, now)
     end
     self.waited, self.seen, self.since = 0, 0, now
   end
   if self.fresh < self.pause then return nil end
-  self.pause = min(self.pause * 2, LONGEST_PAUSE)
-  check(self, now)
+  self.pause, self.since = min(self.pause * 2, LONGEST_PAUSE), now
+  try(self, "check", self.believed + 1, now)
 end
 
 local STEPS = { grow = while_growing, check = while_checking, rest = while_resting }
@@ -297,42 +328,39 @@ local function interval_of(self, now, timings)
 end
 
 --- Keep a reply; what is too old to count goes.
-local function keep(self, sent, start, stop, wait)
+local function keep(self, sent, start, stop, wait, trip, waits)
   local done = self.done
   local limit = max(KEPT, 3 * self.level)
   if #done >= 2 * limit then
     table.move(done, #done - limit + 1, #done, 1)
     for i = #done, limit + 1, -1 do done[i] = nil end
   end
-  done[#done + 1] = { sent = sent, start = start, stop = stop, wait = wait }
+  done[#done + 1] = { sent = sent, start = start, stop = stop, wait = wait, trip = trip, waits = waits }
 end
 
 --- A reply has come.
 ---@param now number
----@param timings table|nil seconds: { total, load, prefill, decode } as the server tells them, or { total, first } as they were seen
+---@param timings table|nil seconds: { total, load, prefill, decode } as the server tells them, or { total, first } as was seen
 ---  here: until the end, and until the first token. nil: nothing is known
 ---@param out? integer calls that are still out, this one not counted
-function Slots:answered(now, timings, out)
+---@param began? number when it was sent; without it, it is told by its times
+function Slots:answered(now, timings, out, began)
   local start, wait
   if timings then start, wait = interval_of(self, now, timings) end
-  local reached = now - (timings and timings.total or 0)
-  local sent = returned(self, timings and reached + 1e-6 or huge) or reached
+  local reached = timings and timings.total and now - timings.total
+  local sent = returned(self, began or reached and reached - self.trip or self.out[1] or now) or began or reached or now
   settle(self, out)
   if not start then return end
   local load = timings.load or 0
   if load > 0.3 and load > 5 * self.way then self.since = max(self.since, start) end -- nobody was served while it loaded
-  keep(self, min(sent, start), start, now, wait)
+  local step = timings.output and timings.output > 0 and 3 * timings.decode / timings.output or 0
+  local waits = wait > max(WAITS * (self.service or now - start), step)
+  keep(self, min(sent, start), start, now, wait, reached and reached - sent or 0, waits)
   self.fresh = self.fresh + 1
   if self.fresh % 4 == 1 or #self.done < 8 then usual(self) end
   self.extra = extra_of(self)
   if self.mode == "rest" then
-    local step = timings.output and timings.output > 0 and 3 * timings.decode / timings.output or 0
-    self.seen = self.seen + 1
-    if wait > max(WAITS * self.service, step) then
-      self.waited = self.waited + 1
-    elseif self.waited > 0 then
-      self.waited = self.waited - 1
-    end
+    self.seen, self.waited = self.seen + 1, max(self.waited + (waits and 1 or -1), 0)
   end
   if self.fresh % max(self.level // 8, 1) == 0 then STEPS[self.mode](self, now) end
 end
@@ -344,7 +372,7 @@ end
 function Slots:lost(now, why, till)
   if why == "load" then
     self.done, self.since = {}, now
-    if self.mode == "rest" then check(self, now) end
+    if self.mode == "rest" then try(self, "check", self.believed + 1, now) end
     return
   end
   local sent = remove(self.out)
@@ -357,7 +385,7 @@ function Slots:lost(now, why, till)
   if not till or till <= now then return end
   local ghosts = self.ghosts or {}
   ghosts[#ghosts + 1], self.ghosts = till, ghosts
-  if sent then keep(self, sent, sent, till, 0) end
+  if sent then keep(self, sent, sent, till, 0, 0, false) end
 end
 
 --- What an earlier process wants to know, as plain data.

@@ -1,5 +1,5 @@
---- The pool's shell, for calls that have to wait or to choose: it makes tickets, parks tasks until the engine has decided, and wakes
---- the engine when a time is due. What is decided is in lua/pool/, which knows neither tasks nor clocks.
+--- The pool's shell, for calls that have to wait or to choose: it makes tickets, parks tasks until the engine has decided, and
+--- wakes the engine when a time is due. What is decided is in lua/pool/, which knows neither tasks nor clocks.
 
 local host = require "host.task"
 local monotonic = require "host.time".monotonic
@@ -101,10 +101,11 @@ end
 
 --- The error of a call that was refused.
 local function refused(ticket)
+  if ticket.err then return ticket.err end
   local target = ticket.call.target
   return errors.new("overloaded", ("%s %s"):format(target and target.name or ticket.group.lanes[1].key,
     words.refused(ticket, monotonic())), { seconds = ticket.late,
-    hint = "give it more time, a smaller model (a route or a fallback), or class = \"normal\": only interactive calls are refused" })
+    hint = "give it more time, a smaller model (a route, a fallback), or another class: only interactive calls are refused" })
 end
 
 --- A call goes to the lane that it was granted.
@@ -195,6 +196,13 @@ function M.done(ticket, value, err)
   state:done(ticket, outcome, monotonic())
   charged = charged + 1
   if charged % 64 == 0 then program.sweep(state.programs) end
+  tell()
+end
+
+--- The answer to a call has begun.
+---@param ticket stoke.pool.ticket
+function M.began(ticket)
+  state:began(ticket, monotonic())
   tell()
 end
 

@@ -31,11 +31,12 @@ end
 ---@return integer
 ---@return number|nil due
 function M.room(lane, now)
+  local extra = lane.server.verdict and lane.server.verdict.extra
   if lane.breaker then
     local allowed, due = lane.breaker:allows(now)
     if not allowed then return -1, due end
   end
-  local free = (lane.limit or lane.slots:allowed(now, M.waiting(lane))) - lane.busy
+  local free = (lane.limit or lane.slots:allowed(now, M.waiting(lane))) - lane.busy + (extra and extra[lane] or 0)
   if free > 0 then return free end
   return 0, lane.slots and not lane.limit and lane.slots:due(now) or nil
 end
@@ -86,6 +87,15 @@ local function lane_due(lane, now, due, again, could)
   return due
 end
 
+--- The best class of what a lane is at.
+local function running(lane)
+  local best
+  for ticket in next, lane.running do
+    if not best or ticket.class < best then best = ticket.class end
+  end
+  return best
+end
+
 --- What waits and runs of each model, for who decides which of them is in memory.
 local function work_of(server, now)
   local work = {}
@@ -106,9 +116,12 @@ local function work_of(server, now)
       end
     end
     if waiting > 0 or lane.busy > 0 or lane.holds then
+      local usual = where.usual(lane)
+      local load, known
+      if lane.facts then load, known = lane.facts:load() end
       work[#work + 1] = { lane = lane, busy = lane.busy, waiting = waiting, class = class, overdue = overdue,
-        oldest = oldest < huge and oldest or nil,
-        seconds = waiting * (where.usual(lane) or 1) / math.max(1, lane.limit or lane.slots.believed) }
+        oldest = oldest < huge and oldest or nil, newest = lane.newest, running = running(lane), load = known and load or nil,
+        service = usual, seconds = waiting * (usual or 1) / math.max(1, lane.limit or lane.slots.believed) }
     end
   end
   return work

@@ -12,6 +12,7 @@
 --- A server is looked at when something has happened there: an arrival, an end, a time that was due. Then calls are granted until
 --- none can be.
 
+local breaker = require "core.pool.breaker"
 local choose = require "core.pool.choose"
 local estimate = require "core.pool.estimate"
 local fifo = require "core.pool.fifo"
@@ -28,6 +29,7 @@ local M = {}
 
 local huge = math.huge
 local NOTHING = {}
+local CUT = { kind = "cancelled" }
 
 ---@class stoke.pool.group the calls that may go to the same lanes
 ---@field lanes stoke.pool.lane[] in the order of the route
@@ -54,6 +56,9 @@ local NOTHING = {}
 ---@field home? stoke.pool.group it waits for one lane alone, until `till`; then again for all of these
 ---@field till? number
 ---@field late? number seconds by which it would have missed its deadline: it was refused
+---@field err? stoke.error the server's, for which it was refused
+---@field loads? boolean it loads its model, for which others have left
+---@field streams? boolean its answer has begun
 ---@field before_it? integer calls that went before it when it was refused
 local Ticket = { state = "waiting", class = 2, order = 0, holder = false, input = 0, open = 0 }
 Ticket.__index = Ticket
@@ -103,7 +108,7 @@ local function equip_learners(lane)
   lane.slots = lane.slots or slots.new(known.slots)
   lane.facts = lane.facts or estimate.new(known.facts)
   lane.cache = lane.cache or prefix.new(known.cache, lane.limit or lane.slots.believed)
-  if lane.server.breaks then lane.breaker = lane.breaker or lane.server.breaks(lane) end
+  lane.breaker = lane.breaker or breaker.new { alone = true }
 end
 
 --- A lane gets what a contended one has.
@@ -127,7 +132,10 @@ function Engine:group(list)
   if not group then
     group = { lanes = list, queue = new_queue(self), name = name }
     self.groups[name] = group
-    for _, lane in ipairs(list) do lane.groups[#lane.groups + 1] = group end
+    for _, lane in ipairs(list) do
+      lane.groups[#lane.groups + 1] = group
+      if lane.breaker then lane.breaker.alone = false end
+    end
   end
   return group
 end
@@ -149,6 +157,7 @@ function Engine:forget(lane)
     end
   end
   lane.group, lane.groups, lane.running = nil, nil, nil
+  if lane.server.residency then lane.server.residency:drop(lane) end
   return true
 end
 
@@ -179,15 +188,16 @@ local function watch_models(self, server)
     if lane.target then models = models + 1 end
     equip(self, lane)
   end
-  if models > 1 and not server.residency and self.settings.order ~= "fifo" then server.residency = residency.new(server) end
+  if models > 1 and not server.residency and self.settings.order ~= "fifo" then server.residency = residency.new(server.known) end
 end
 
---- Is there nothing on a server that the engine has to watch? One model in use, nobody waits, nothing is kept, nothing failed.
+--- Is there nothing on a server that the engine has to watch? One model, nobody waits, nothing is kept, nothing failed.
 local function quiet(server, now)
+  if server.residency then return false end
   local used = nil
   for _, lane in ipairs(server.lanes) do
     if lane.holds or choose.waiting(lane) > 0 or lane.slots and lane.slots:due(now) then return false end
-    if lane.breaker and not lane.breaker:clean() then return false end
+    if lane.breaker and not lane.breaker:quiet(now) then return false end
     if lane.busy > 0 then
       if used then return false end
       used = lane
@@ -239,16 +249,21 @@ local function grant(self, choice, now)
   if lane.slots then lane.slots:sent(now) end
   if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
   if lane.breaker then lane.breaker:sent(now) end
-  if server.residency then server.residency:sent(lane, now) end
+  if self.power then self.power:sent(now) end
+  local change = server.verdict
+  if change then
+    ticket.loads = change.kind == "swap" and change.lane == lane or nil
+    server.residency:sent(lane, now)
+  end
   server.current = lane
   self.counts.granted = self.counts.granted + 1
   self.decided[#self.decided + 1] = ticket
 end
 
-local function refuse(self, ticket, late)
-  ticket.before_it = ticket.group.queue:before(ticket)
+local function refuse(self, ticket, late, err)
+  if late then ticket.before_it = ticket.group.queue:before(ticket) end
   unqueue(self, ticket, false)
-  ticket.state, ticket.late = "refused", late
+  ticket.state, ticket.late, ticket.err = "refused", late, err
   self.counts.refused = self.counts.refused + 1
   self.decided[#self.decided + 1] = ticket
 end
@@ -273,6 +288,17 @@ local function unpin(self, ticket)
   touch_group(self, ticket.group)
 end
 
+--- Each ticket that waits in a queue.
+local function each(q, f)
+  for _, list in ipairs(q.classes or { q.list }) do
+    local ticket = list.head
+    while ticket do
+      f(ticket)
+      ticket = ticket.after
+    end
+  end
+end
+
 --- Interactive calls that cannot meet their deadline any more.
 local function shed(self, server, now)
   for _, lane in ipairs(server.lanes) do
@@ -286,15 +312,35 @@ local function shed(self, server, now)
   end
 end
 
+--- Fail all that waits for one lane alone with an error of its server.
+local function fail(self, lane, wanted)
+  local q, list = lane.group.queue, {}
+  each(q, function(ticket)
+    local err = wanted(ticket)
+    if err then list[#list + 1] = { ticket = ticket, err = err } end
+  end)
+  for _, entry in ipairs(list) do refuse(self, entry.ticket, nil, entry.err) end
+end
+
+--- What cannot be answered at all: the server of its only lane is down for long, or cannot load its model.
+local function give_up(self, server, now)
+  for _, lane in ipairs(server.lanes) do
+    local breaks = lane.breaker
+    if breaks and not breaks:quiet(now) and lane.group.queue.size > 0 then
+      fail(self, lane, function(ticket) return breaks:refusal(ticket.arrived, now) end)
+    end
+  end
+  for lane, err in next, server.verdict and server.verdict.refuse or NOTHING do fail(self, lane, function() return err end) end
+end
+
 --- Grant on one server what can be granted.
 local function settle(self, server, now)
   shed(self, server, now)
+  give_up(self, server, now)
   while true do
     local choice, due, verdict = choose.next(server, now, self.power)
-    if verdict and verdict.kind == "swap" and server.verdict and server.verdict.lane ~= verdict.lane then
-      self.counts.swaps = self.counts.swaps + 1
-    end
     server.verdict = verdict
+    if verdict and verdict.refuse then give_up(self, server, now) end
     if not choice then
       server.due = due
       break
@@ -355,17 +401,6 @@ function Engine:due()
   return due < huge and due or nil
 end
 
---- Each ticket that waits in a queue.
-local function each(q, f)
-  for _, list in ipairs(q.classes or { q.list }) do
-    local ticket = list.head
-    while ticket do
-      f(ticket)
-      ticket = ticket.after
-    end
-  end
-end
-
 --- Each ticket that waits for a lane alone, or for a route that begins with it.
 ---@param lane stoke.pool.lane
 ---@param f fun(ticket: stoke.pool.ticket)
@@ -424,6 +459,7 @@ function Engine:arrive(ticket, now)
   for _, lane in ipairs(group.lanes) do
     local server = lane.server
     self:engage(server)
+    lane.newest = now
     if server.lanes[2] then watch_models(self, server) end
     local hold = lane.holds and holds.of(lane, ticket.unit)
     if hold and not hold.ticket then hold.ticket = ticket end
@@ -457,6 +493,19 @@ function Engine:leave(ticket, now)
   self:advance(now)
 end
 
+--- The answer of a granted call has begun: its prompt was read, its model is there.
+---@param ticket stoke.pool.ticket
+---@param now number
+function Engine:began(ticket, now)
+  if ticket.state ~= "granted" then return end
+  ticket.streams = true
+  local server = ticket.lane.server
+  if not server.residency then return end
+  server.residency:began(ticket.lane, now)
+  touch(self, server)
+  self:advance(now)
+end
+
 --- When a prompt that was cancelled would have been read: its slot is taken until then, whoever has asked.
 local function prompt_ends(lane, ticket, now)
   if not ticket or not lane.facts then return nil end
@@ -470,7 +519,7 @@ local function learn(lane, ticket, outcome, out, now)
   local timings, err = outcome.timings, outcome.err
   if not lane.slots then return end
   if timings then
-    lane.slots:answered(now, timings, out)
+    lane.slots:answered(now, timings, out, ticket and ticket.began)
     lane.facts:learn(timings, ticket and ticket.agent, ticket and ticket.shared, out + 1)
     if not lane.limit and lane.cache.slots ~= lane.slots.believed then lane.cache:resize(lane.slots.believed) end
   elseif outcome.cancelled then
@@ -478,14 +527,18 @@ local function learn(lane, ticket, outcome, out, now)
   elseif err then
     lane.slots:lost(now, err.status == 503 and "503" or "gone")
   else
-    lane.slots:answered(now, nil, out)
+    lane.slots:answered(now, nil, out, ticket and ticket.began)
   end
   if ticket and ticket.unit then
     lane.cache:give(ticket.unit, timings and timings.output or 0, nil, timings and lane.facts:seen_part(timings))
   end
-  if lane.breaker and not outcome.cancelled then lane.breaker:done(err, now) end
+  for _ = 1, lane.failed or 0 do lane.breaker:done(lane.last_error, now) end -- while nobody watched
+  lane.failed, lane.last_error = nil, nil
+  lane.breaker:done(outcome.cancelled and CUT or err, now)
   local server = lane.server
-  if server.residency then server.residency:answered(lane, now, timings, err) end
+  if server.residency then
+    server.residency:answered(lane, now, timings, err or outcome.cancelled and CUT or nil, err and err.unfit)
+  end
 end
 
 --- Keep the slot of a conversation that calls a tool, where that is worth it.

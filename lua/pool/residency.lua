@@ -71,6 +71,7 @@ local NONE = {}
 ---@field extra? table<table, integer> calls to send beyond a lane's slots, so that it is never left without one in flight
 ---@field lane? table that is to be loaded; swap: its first call loads it
 ---@field victims? table[] lanes that leave for it; drain: swap comes once they have nothing in flight
+---@field unload? boolean swap: tell the server that the victims leave, or it may choose another
 ---@field price? number seconds the change takes
 ---@field reason? "room"|"idle"|"class"|"overdue"|"waited"|"try"
 ---@field refuse? table<table, any> lanes whose model cannot be loaded: the error the server gave
@@ -93,7 +94,9 @@ R.__index = R
 function M.new(facts)
   local self = setmetatable({ models = {}, loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
     rest_until = -NEVER, change = { may = {} } }, R)
-  for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do self.loads[name] = seconds end
+  for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do
+    self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0)
+  end
   return self
 end
 
@@ -115,7 +118,7 @@ end
 local function of(self, lane)
   local m = self.models[lane]
   if not m then
-    m = { lane = lane, name = lane.model, resident = nil, since = nil, swapped = 0, used = -NEVER, served = 0, failed = nil }
+    m = { lane = lane, name = lane.model, resident = nil, since = nil, swapped = 0, used = -NEVER, failed = nil }
     if self.there then m.resident = self.there[m.name] or false end
     self.models[lane] = m
   end
@@ -138,12 +141,12 @@ function R:resident(lane)
   return m and m.resident
 end
 
---- Seconds that loading a lane's model takes.
+--- Seconds that loading a lane's model takes; before it was loaded once, what the server's other models took.
 ---@param lane table
 ---@param estimated? number
 ---@return number
 function R:price(lane, estimated)
-  return estimated or self.loads[of(self, lane).name] or M.load
+  return estimated or self.loads[of(self, lane).name] or self.usual or M.load
 end
 
 -- ---- what happened ----------------------------------------------------------------------------------------------------------
@@ -162,7 +165,7 @@ local function end_load(self, now, seconds)
   local load = self.loading
   self.loading = nil
   local m = of(self, load.lane)
-  m.resident, m.since, m.failed, m.served = true, now, nil, load.sent
+  m.resident, m.since, m.failed = true, now, nil
   if load.adopted then return end
   m.swapped = 0
   if #load.victims > 0 then
@@ -183,10 +186,9 @@ end
 ---@param now number
 function R:sent(lane, now)
   local m, load = of(self, lane), self.loading
-  m.used, m.served = now, m.served + 1
-  if load and load.lane == lane then load.sent = load.sent + 1 end
+  m.used = now
   if m.resident or load then return end
-  load = { lane = lane, since = now, victims = {}, beside = {}, sent = 1, class = 2, oldest = now }
+  load = { lane = lane, since = now, victims = {}, beside = {}, class = 2, oldest = now }
   for other, o in next, self.models do
     if o.resident then load.beside[#load.beside + 1] = other end
   end
@@ -196,6 +198,7 @@ function R:sent(lane, now)
   for i, v in ipairs(change.victims) do load.victims[i] = v end
   load.known = #load.beside == 1 and #load.victims == 1 and change.certain
   load.try, load.visit, load.class, load.oldest = change.reason == "try", change.visit, change.class, change.oldest
+  load.waited = load.try -- what it takes will not be the load alone
 end
 
 --- A call begins to be answered: its model is loaded.
@@ -212,6 +215,7 @@ end
 local function learn_load(self, name, seconds)
   local known = self.loads[name]
   self.loads[name] = known and known + 0.3 * (seconds - known) or seconds
+  self.usual = math.max(self.loads[name], self.usual or 0)
 end
 
 --- The server could not load the lane's model, or answered before it failed.
@@ -249,7 +253,7 @@ function R:answered(lane, now, timings, err, unfit)
     if not m.resident then m.resident, m.since = true, now end
     return settle(self, m, seconds and seconds < 0.5 * self:price(lane))
   end
-  if seconds and not load.adopted and not load.try then learn_load(self, m.name, seconds) end -- it waited for nobody
+  if seconds and not load.adopted and not load.waited then learn_load(self, m.name, seconds) end -- it waited for nobody
   local total = timings and timings.total
   local ended = total and seconds and now - math.max(total - seconds, 0) or now
   end_load(self, ended, seconds or now - load.since)
@@ -314,27 +318,33 @@ local function names_with(self, w, others)
   return names
 end
 
---- Of two loaded models, which leaves first? Idle ones, the one used longest ago before others; then the one with less that
---- waits.
-local function leaves_first(self, a, b)
-  local one, two = has_work(a), has_work(b)
-  if one ~= two then return two end
-  if one and a.waiting ~= b.waiting then return a.waiting < b.waiting end
-  return of(self, a.lane).used < of(self, b.lane).used
+--- What it costs that a loaded model leaves: much where it has work, else the less the longer ago it was used.
+local function cost_of(self, v, now)
+  if has_work(v) then return 1 + v.busy + v.waiting end
+  return 0.1 / (1 + math.max(now - of(self, v.lane).used, 0))
 end
 
---- Who must leave for `w`, and does it fit then for sure? Where nobody knows, those that leave if it does not fit.
-local function room_for(self, w, inside)
+--- Loaded models among which the cheapest to leave are searched; others leave first.
+local SEARCHED <const> = 6
+
+--- Who must leave for `w`, and is that known for sure? Where nobody knows, those after whom it fits in any case.
+local function room_for(self, w, inside, now)
   local fits = self.room:fits(names_with(self, w, inside))
   if fits then return NONE, true end
-  local stay, victims, certain = {}, {}, fits == false
-  for i, v in ipairs(inside) do stay[i] = v end
-  table.sort(stay, function(a, b) return leaves_first(self, a, b) end)
-  repeat
-    victims[#victims + 1] = table.remove(stay, 1)
-    fits = self.room:fits(names_with(self, w, stay))
-  until fits ~= false
-  return victims, certain and fits == true
+  local best, least, sure = inside, NEVER, fits == false
+  local n = math.min(#inside, SEARCHED)
+  for set = 1, (1 << n) - 1 do
+    local victims, stay, cost = {}, {}, 0
+    for i, v in ipairs(inside) do
+      if i > n or set & (1 << (i - 1)) ~= 0 then
+        victims[#victims + 1], cost = v, cost + cost_of(self, v, now)
+      else
+        stay[#stay + 1] = v
+      end
+    end
+    if cost < least and self.room:fits(names_with(self, w, stay)) then best, least = victims, cost end
+  end
+  return best, sure
 end
 
 --- What the models that would have to leave are at.
@@ -349,7 +359,6 @@ local function load_of(self, victims)
       at.newest = math.max(at.newest, v.newest or -NEVER)
       at.paid = math.max(at.paid, since + M.pays * m.swapped)
       at.paid_overdue = math.max(at.paid_overdue, since + M.pays_overdue * m.swapped)
-      at.unserved = at.unserved or (m.served == 0 and v.waiting > 0) -- it was loaded, and nothing has been sent to it since
     end
   end
   return at
@@ -359,7 +368,6 @@ end
 local function reason_for(self, w, victims, now)
   local own, at = rank(w), load_of(self, victims)
   if at.idle then return "idle" end
-  if at.unserved then return nil end
   local best = at.waiting < NEVER and at.waiting or at.flying
   if own > best then return nil end
   if own < best then
@@ -441,7 +449,7 @@ end
 local function clear(change)
   for lane in next, change.may do change.may[lane] = nil end
   change.kind, change.lane, change.victims, change.price, change.reason = "stay", nil, nil, nil, nil
-  change.refuse, change.look, change.due, change.extra = nil, nil, nil, nil
+  change.refuse, change.look, change.due, change.extra, change.unload = nil, nil, nil, nil, nil
   change.visit, change.class, change.oldest, change.certain = nil, nil, nil, nil
   return change
 end
@@ -450,11 +458,11 @@ local function sooner(change, at)
   if at and at < (change.due or NEVER) then change.due = at end
 end
 
---- Calls that are out answer a doubt: what was sent before the load ended, and is not answered, runs on a model that is there.
+--- Calls that are out answer a doubt: what was sent before the load began, and is not answered, has kept its model there.
 local function resolve(self, w, m, now)
   local doubt = self.doubt
   if not doubt or m.resident ~= nil then return end
-  if w.busy > 0 and m.used <= doubt.at then
+  if w.busy > 0 and m.used <= doubt.since then
     m.resident = true
     self.room:together { m.name, of(self, doubt.lane).name }
   elseif now - doubt.at > M.patience then
@@ -469,7 +477,7 @@ local function split(self, now, work, change)
     local m = of(self, w.lane)
     resolve(self, w, m, now)
     if w.busy > 0 and not m.resident and not self.loading then -- sent before anybody knew of it: it may be loading
-      self.loading = { lane = w.lane, since = now, victims = NONE, beside = NONE, sent = w.busy, adopted = true }
+      self.loading = { lane = w.lane, since = now, victims = NONE, beside = NONE, adopted = true }
     end
     if m.resident then
       inside[#inside + 1] = w
@@ -480,12 +488,15 @@ local function split(self, now, work, change)
       if m.failed and now < m.failed.till then
         change.refuse = change.refuse or {}
         change.refuse[w.lane] = m.failed.err
-      elseif self.doubt and m.resident == nil then
-        sooner(change, self.doubt.at + M.patience)
       else
         outside[#outside + 1] = w
       end
     end
+    m.row = w
+  end
+  for lane, m in next, self.models do -- and the loaded models that nobody uses now
+    if m.resident and not m.row then inside[#inside + 1] = { lane = lane, busy = 0, waiting = 0, seconds = 0 } end
+    m.row = nil
   end
   return inside, outside
 end
@@ -500,18 +511,32 @@ local function leave(change, victims)
   return flying
 end
 
+--- The lane that is loaded. Where its call waited in the server for a pause of the others, has it come? Those with nothing in
+--- flight leave then, if they have to.
+local function begun(load, work)
+  local own, flying = nil, {}
+  for _, w in ipairs(work) do
+    flying[w.lane] = w.busy > 0
+    if w.lane == load.lane then own = w end
+  end
+  if load.try then
+    for _, lane in ipairs(load.beside) do
+      if not flying[lane] then load.victims[#load.victims + 1], load.try = lane, false end
+    end
+  end
+  return own
+end
+
 --- A call that loads is under way: perhaps it waits in the server until others have nothing in flight.
 local function while_loading(self, now, work, inside, change)
   local load = self.loading
   change.lane = load.lane
+  local own = begun(load, work)
   for _, lane in ipairs(load.victims) do change.may[lane] = false end
-  if not load.try then return change end
-  local own
-  for _, w in ipairs(work) do if w.lane == load.lane then own = w end end
-  if not own then return change end
+  if not own or not load.try then return change end
   local wanted = { lane = own.lane, class = load.class, overdue = own.overdue, oldest = load.oldest, load = own.load }
   if own.waiting > 0 then wanted.class = math.min(own.class, load.class) end
-  local victims = room_for(self, wanted, inside)
+  local victims = room_for(self, wanted, inside, now)
   local reason, from = reason_for(self, wanted, victims, now)
   if reason and reason ~= "idle" then
     change.kind, change.reason, change.price = "drain", reason, self:price(load.lane, own.load)
@@ -532,7 +557,7 @@ end
 local function candidates(self, now, outside, inside, change)
   local ready, about = {}, {}
   for _, w in ipairs(outside) do
-    local victims, certain = room_for(self, w, inside)
+    local victims, certain = room_for(self, w, inside, now)
     local reason, more = "room", nil
     if #victims > 0 then
       reason, more = reason_for(self, w, victims, now)
@@ -548,6 +573,13 @@ local function candidates(self, now, outside, inside, change)
   return ready, about
 end
 
+--- Does a model stay that has nothing in flight? Then the server might choose that one.
+local function idle_beside(inside, victims)
+  local idle = 0
+  for _, v in ipairs(inside) do idle = idle + (v.busy == 0 and 1 or 0) end
+  return idle > #victims or nil
+end
+
 --- What next? It changes nothing but what it learns from calls that it was not told of, and the table that it gives, which is
 --- used
 --- again by the next call.
@@ -557,9 +589,14 @@ end
 function R:decide(now, work)
   local change = clear(self.change)
   local inside, outside = split(self, now, work, change)
-  if #work > 1 and (self.doubt or not self.looked or now - self.looked > M.fresh) then change.look = true end
+  local old = not self.looked or now - self.looked > M.fresh
+  if self.doubt or (old and #work > 1) then change.look = true end
   if self.loading then return while_loading(self, now, work, inside, change) end
   if #outside == 0 then return change end
+  if self.doubt and now < self.doubt.at + M.patience then -- another load would blur what is seen of the last one
+    sooner(change, self.doubt.at + M.patience)
+    return change
+  end
   local ready, about = candidates(self, now, outside, inside, change)
   if #ready == 0 then return change end
   local w = #ready == 1 and ready[1] or first_of(self, ready, inside)
@@ -567,6 +604,7 @@ function R:decide(now, work)
   change.lane, change.reason, change.price = w.lane, how.reason, self:price(w.lane, w.load)
   change.visit, change.class, change.oldest, change.certain = how.visit or nil, w.class, w.oldest, how.certain
   local flying = leave(change, how.victims)
+  if not flying and #how.victims > 0 then change.unload = idle_beside(inside, how.victims) end
   change.kind = flying and "drain" or "swap"
   if not flying then change.may[w.lane] = true end
   return change

@@ -9,8 +9,7 @@
 ---   tender   closed again, but not yet proven: one failure opens it, five answers make it whole.
 ---
 --- The only server of a model is never closed off: it is `paced`, which is the same with calls of the user in place of trials,
---- and
---- what has waited through all of a long outage is told why (M:refusal), as it would be without a breaker.
+--- and what has waited through all of a long outage is told why (M:refusal), as it would be without a breaker.
 ---
 --- A server that says when it wants to be asked again (Retry-After) is taken at its word. It is not a failure of its own.
 

@@ -3,8 +3,7 @@
 ---
 ---   closed   calls are sent. Open after 5 failures in a row, or when half of the last 20 ended so (with at least 5 of them).
 ---   open     no call until a pause is over. It begins at a quarter of a second and doubles, so that a server is used again
---- within
----            twice the time it was away, and the trials of a long outage are few.
+---            within twice the time it was away, and the trials of a long outage are few.
 ---   trial    one call: a request for one token, or, where calls wait, one of them. It says whether to close or to open again.
 ---   tender   closed again, but not yet proven: one failure opens it, five answers make it whole.
 ---

@@ -4,12 +4,10 @@
 --- A model that is not loaded is loaded by the first call that is sent to it; the server then unloads another one, once that has
 --- nothing in flight. So the order in which calls of several models are sent decides how often models are loaded. The rules:
 ---
----   stay      calls go to loaded models as long as these have work. Where several models fit, each is loaded when it is asked
---- for.
+---   stay      calls go to loaded models as long as these have work. Where several models fit, each is loaded when asked for.
 ---   swap      another model gets its turn when those that must leave for it have nothing to do; or when its calls are of a
---- higher
----             class, or overdue; or when its oldest call has waited as long as a swap takes and the work for the loaded models
----             goes on arriving, so that waiting for the end of it would be for ever.
+---             higher class, or overdue; or when its oldest call has waited as long as a swap takes and the work for the loaded
+---             models goes on arriving, so that waiting for the end of it would be for ever.
 ---   drain     a model that must leave gets no more calls until the swap is through.
 ---   pay       a model that was swapped in stays for some times as long as its swap took, while it has work, so that swaps take a
 ---             bounded share of the time: a fifth among equals, half where one side is overdue.

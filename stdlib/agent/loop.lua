@@ -366,6 +366,7 @@ local function hand_over(run, box, handoffs)
       if run.listener then run.listener { type = "handoff", from = from.label, to = target.label } end
       if target.complete then target:complete() end -- it is used for the first time
       run.agent, run.target = target, M.target(target)
+      run.target.candidates.run = run
     else
       run.history:push(tools.message(call, words(run, "second_handoff", { agent = target.label })))
     end
@@ -487,6 +488,7 @@ function M.run(agent, past, begin, listener, limits)
   local frame <close> = frames.any and frames.enter("agent", agent.label) or nil -- luacheck: ignore
   local scope <close> = (agent.budget or agent.deadline) and bounds(agent) or nil
   run.target = M.target(agent)
+  run.target.candidates.run = run -- whose calls these are: for the pool
   while true do
     agent = run.agent
     local bound = agent.output and not agent.definitions

@@ -288,17 +288,6 @@ local function unpin(self, ticket)
   touch_group(self, ticket.group)
 end
 
---- Each ticket that waits in a queue.
-local function each(q, f)
-  for _, list in ipairs(q.classes or { q.list }) do
-    local ticket = list.head
-    while ticket do
-      f(ticket)
-      ticket = ticket.after
-    end
-  end
-end
-
 --- Interactive calls that cannot meet their deadline any more.
 local function shed(self, server, now)
   for _, lane in ipairs(server.lanes) do
@@ -315,7 +304,7 @@ end
 --- Fail all that waits for one lane alone with an error of its server.
 local function fail(self, lane, wanted)
   local q, list = lane.group.queue, {}
-  each(q, function(ticket)
+  q:each(function(ticket)
     local err = wanted(ticket)
     if err then list[#list + 1] = { ticket = ticket, err = err } end
   end)
@@ -406,7 +395,7 @@ end
 ---@param f fun(ticket: stoke.pool.ticket)
 function Engine:each_waiting(lane, f)
   for _, group in ipairs(lane.groups or {}) do
-    if group.lanes[1] == lane then each(group.queue, f) end
+    if group.lanes[1] == lane then group.queue:each(f) end
   end
 end
 
@@ -422,7 +411,7 @@ function Engine:configure(settings, all, now)
       if not done[group] then
         done[group] = true
         local tickets = {}
-        each(group.queue, function(ticket) tickets[#tickets + 1] = ticket end)
+        group.queue:each(function(ticket) tickets[#tickets + 1] = ticket end)
         for _, ticket in ipairs(tickets) do group.queue:remove(ticket) end
         group.queue = new_queue(self)
         for _, ticket in ipairs(tickets) do group.queue:push(ticket) end

@@ -39,6 +39,13 @@ function M.set_default(width)
   for _, pool in next, pools do reopen(pool) end
 end
 
+--- What the settings say of the pool.
+---@param settings table `pool` of stoke.config
+function M.configure(settings)
+  local slots = settings.per_model or math.type(settings.slots) and settings.slots
+  if slots then M.set_default(slots) end
+end
+
 --- Wait for a slot.
 ---@param call table of lua/effect.lua; call.target was set by the effect's `pool`
 ---@param key string|nil as the effect's `pool` named it

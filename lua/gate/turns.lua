@@ -14,7 +14,17 @@ local words = require "core.pool.words"
 
 local M = {}
 
-local state = engines.new(gate.settings)
+--- Seconds after which a call that waits is overdue, by class.
+local BOUNDS <const> = { 10, 60, 600 }
+
+--- What the settings say, as the engine takes it.
+local function told(settings)
+  local named = settings.bounds or {}
+  return { order = settings.order, hold = settings.hold,
+    bounds = { named.interactive or BOUNDS[1], named.normal or BOUNDS[2], named.batch or BOUNDS[3] } }
+end
+
+local state = engines.new(told(gate.settings))
 local park, wake, current = host.park, host.wake, host.current
 
 --- A wait that the host's clock can tell from none, seconds.
@@ -244,7 +254,7 @@ end
 --- The settings have changed.
 ---@param settings table
 function M.configure(settings)
-  state:configure(settings, all_lanes(), monotonic())
+  state:configure(told(settings), all_lanes(), monotonic())
   tell()
 end
 

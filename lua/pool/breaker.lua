@@ -3,14 +3,12 @@
 ---
 ---   closed   calls are sent. Open after 5 failures in a row, or when half of the last 20 ended so (with at least 5 of them).
 ---   open     no call until a pause is over. It begins at a quarter of a second and doubles, so that a server is used again
---- within
----            twice the time it was away, and the trials of a long outage are few.
+---            within twice the time it was away, and the trials of a long outage are few.
 ---   trial    one call: a request for one token, or, where calls wait, one of them. It says whether to close or to open again.
 ---   tender   closed again, but not yet proven: one failure opens it, five answers make it whole.
 ---
 --- The only server of a model is never closed off: it is `paced`, which is the same with calls of the user in place of trials,
---- and
---- what has waited through all of a long outage is told why (M:refusal), as it would be without a breaker.
+--- and what has waited through all of a long outage is told why (M:refusal), as it would be without a breaker.
 ---
 --- A server that says when it wants to be asked again (Retry-After) is taken at its word. It is not a failure of its own.
 

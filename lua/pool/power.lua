@@ -1,12 +1,9 @@
 --- How much may this machine work? Temperature, battery and mains go in as readings, with their time (seconds), and whether a
---- call of a
---- class may be sent comes out. Pure; who reads the sensors: stoke.sensors.
+--- call of a class may be sent comes out. Pure; who reads the sensors: stoke.sensors.
 ---
 --- Above a limit no call is sent, until the reading is back below a lower mark, so that it does not change with each reading. A
---- call
---- under way is never stopped. Interactive calls may go all the same. Without limits, work may come in bursts with rests
---- between them,
---- always or only on battery: long batch work on a laptop.
+--- call under way is never stopped. Interactive calls may go all the same. Without limits, work may come in bursts with rests
+--- between them, always or only on battery: long batch work on a laptop.
 
 local M = {}
 

@@ -4,42 +4,31 @@
 --- A model that is not loaded is loaded by the first call that is sent to it; the server then unloads another one, once that has
 --- nothing in flight. So the order in which calls of several models are sent decides how often models are loaded. The rules:
 ---
----   stay      calls go to loaded models as long as these have work. Where several models fit, each is loaded when it is asked
---- for.
+---   stay      calls go to loaded models as long as these have work. Where several models fit, each is loaded when asked for.
 ---   swap      another model gets its turn when those that must leave for it have nothing to do; or when its calls are of a
---- higher
----             class, or overdue; or when its oldest call has waited as long as a swap takes and the work for the loaded models
----             goes on arriving, so that waiting for the end of it would be for ever.
+---             higher class, or overdue; or when its oldest call has waited as long as a swap takes and the work for the loaded
+---             models goes on arriving, so that waiting for the end of it would be for ever.
 ---   drain     a model that must leave gets no more calls until the swap is through.
 ---   pay       a model that was swapped in stays for some times as long as its swap took, while it has work, so that swaps take a
 ---             bounded share of the time: a fifth among equals, half where one side is overdue.
 ---   one load at a time, since a server loads one after another.
 ---
 --- What fits beside what is learned (room.lua). Where nobody knows it yet, a call may be sent and left to wait in the server,
---- while
---- the other models keep their calls in flight (`extra`): a server with room loads it beside them; one without waits for the
---- first
---- pause of theirs, which is when the swap would have come anyway.
+--- while the other models keep their calls in flight (`extra`): a server with room loads it beside them; one without waits for
+--- the first pause of theirs, which is when the swap would have come anyway.
 
 local rooms = require "core.pool.room"
-local sequence = require "core.pool.sequence"
+local turn = require "core.pool.turn"
 
 local M = {}
 
 --- Seconds a load takes while nothing is known.
 M.load = 3
---- A model that was swapped in stays for so many times the seconds of its swap: among equals, and where another has overdue
---- calls.
-M.pays, M.pays_overdue = 4, 1
 --- Work that is served out of class, since it is overdue, has its model for a part of the time: after it, the others have the
---- server
---- for so many times as long as it had.
+--- server for so many times as long as it had.
 M.rest = 3
---- Work goes on arriving when a call has come so much later than the one that waits, as a part of the seconds of a swap.
-M.later = 0.25
 --- Seconds for which calls of a model that cannot be loaded get the server's error without asking it again, doubling up to the
---- second
---- number.
+--- second number.
 M.again, M.again_most = 30, 600
 --- A look at the server's list of loaded models is old after so many seconds; one that is waited for may take so many.
 M.fresh, M.patience = 60, 2
@@ -48,7 +37,6 @@ M.unused = 200
 --- Seconds of keep_alive: the least, and the step from each model to the one used more lately.
 M.keep_least, M.keep_step = 300, 60
 
-local OVERDUE <const> = 0
 local NEVER = math.huge
 local NONE = {}
 
@@ -71,6 +59,7 @@ local NONE = {}
 ---@field extra? table<table, integer> calls to send beyond a lane's slots, so that it is never left without one in flight
 ---@field lane? table that is to be loaded; swap: its first call loads it
 ---@field victims? table[] lanes that leave for it; drain: swap comes once they have nothing in flight
+---@field unload? boolean swap: tell the server that the victims leave, or it may choose another
 ---@field price? number seconds the change takes
 ---@field reason? "room"|"idle"|"class"|"overdue"|"waited"|"try"
 ---@field refuse? table<table, any> lanes whose model cannot be loaded: the error the server gave
@@ -93,7 +82,9 @@ R.__index = R
 function M.new(facts)
   local self = setmetatable({ models = {}, loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
     rest_until = -NEVER, change = { may = {} } }, R)
-  for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do self.loads[name] = seconds end
+  for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do
+    self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0)
+  end
   return self
 end
 
@@ -112,10 +103,12 @@ function R:restarted()
   self.room:forget()
 end
 
-local function of(self, lane)
+--- What is known of a lane's model. For lua/pool/turn.lua.
+---@param lane table
+function R:model(lane)
   local m = self.models[lane]
   if not m then
-    m = { lane = lane, name = lane.model, resident = nil, since = nil, swapped = 0, used = -NEVER, served = 0, failed = nil }
+    m = { lane = lane, name = lane.model, resident = nil, since = nil, swapped = 0, used = -NEVER, failed = nil }
     if self.there then m.resident = self.there[m.name] or false end
     self.models[lane] = m
   end
@@ -138,12 +131,12 @@ function R:resident(lane)
   return m and m.resident
 end
 
---- Seconds that loading a lane's model takes.
+--- Seconds that loading a lane's model takes; before it was loaded once, what the server's other models took.
 ---@param lane table
 ---@param estimated? number
 ---@return number
 function R:price(lane, estimated)
-  return estimated or self.loads[of(self, lane).name] or M.load
+  return estimated or self.loads[self:model(lane).name] or self.usual or M.load
 end
 
 -- ---- what happened ----------------------------------------------------------------------------------------------------------
@@ -161,8 +154,8 @@ end
 local function end_load(self, now, seconds)
   local load = self.loading
   self.loading = nil
-  local m = of(self, load.lane)
-  m.resident, m.since, m.failed, m.served = true, now, nil, load.sent
+  local m = self:model(load.lane)
+  m.resident, m.since, m.failed = true, now, nil
   if load.adopted then return end
   m.swapped = 0
   if #load.victims > 0 then
@@ -171,9 +164,9 @@ local function end_load(self, now, seconds)
   end
   if load.visit then m.visit = load.since end
   if load.known then
-    for _, lane in ipairs(load.victims) do unload(self, of(self, lane), load.since, now) end
+    for _, lane in ipairs(load.victims) do unload(self, self:model(lane), load.since, now) end
   elseif #load.beside > 0 then
-    for _, lane in ipairs(load.beside) do of(self, lane).resident = nil end
+    for _, lane in ipairs(load.beside) do self:model(lane).resident = nil end
     self.doubt = { lane = load.lane, beside = load.beside, since = load.since, at = now }
   end
 end
@@ -182,11 +175,10 @@ end
 ---@param lane table
 ---@param now number
 function R:sent(lane, now)
-  local m, load = of(self, lane), self.loading
-  m.used, m.served = now, m.served + 1
-  if load and load.lane == lane then load.sent = load.sent + 1 end
+  local m, load = self:model(lane), self.loading
+  m.used = now
   if m.resident or load then return end
-  load = { lane = lane, since = now, victims = {}, beside = {}, sent = 1, class = 2, oldest = now }
+  load = { lane = lane, since = now, victims = {}, beside = {}, class = 2, oldest = now }
   for other, o in next, self.models do
     if o.resident then load.beside[#load.beside + 1] = other end
   end
@@ -196,6 +188,7 @@ function R:sent(lane, now)
   for i, v in ipairs(change.victims) do load.victims[i] = v end
   load.known = #load.beside == 1 and #load.victims == 1 and change.certain
   load.try, load.visit, load.class, load.oldest = change.reason == "try", change.visit, change.class, change.oldest
+  load.waited = load.try -- what it takes will not be the load alone
 end
 
 --- A call begins to be answered: its model is loaded.
@@ -205,19 +198,20 @@ end
 function R:began(lane, now, seconds)
   local load = self.loading
   if load and load.lane == lane then return end_load(self, now, seconds or now - load.since) end
-  local m = of(self, lane)
+  local m = self:model(lane)
   if not m.resident then m.resident, m.since = true, now end
 end
 
 local function learn_load(self, name, seconds)
   local known = self.loads[name]
   self.loads[name] = known and known + 0.3 * (seconds - known) or seconds
+  self.usual = math.max(self.loads[name], self.usual or 0)
 end
 
 --- The server could not load the lane's model, or answered before it failed.
 local function failed(self, m, now, err, unfit)
   if self.loading and self.loading.lane == m.lane then
-    for _, lane in ipairs(self.loading.beside) do of(self, lane).resident = nil end -- some may have left for it
+    for _, lane in ipairs(self.loading.beside) do self:model(lane).resident = nil end -- some may have left for it
     self.loading, self.looked = nil, nil
   end
   if not unfit then return end
@@ -231,7 +225,7 @@ local function settle(self, m, quick)
   local doubt = self.doubt
   if not doubt or not quick then return end
   for _, lane in ipairs(doubt.beside) do
-    if lane == m.lane then self.room:together { m.name, of(self, doubt.lane).name } end
+    if lane == m.lane then self.room:together { m.name, self:model(doubt.lane).name } end
   end
 end
 
@@ -242,14 +236,14 @@ end
 ---@param err? table why it failed
 ---@param unfit? boolean the server says that it cannot load this model
 function R:answered(lane, now, timings, err, unfit)
-  local m, load = of(self, lane), self.loading
+  local m, load = self:model(lane), self.loading
   if err then return failed(self, m, now, err, unfit) end
   local seconds = timings and timings.load
   if not (load and load.lane == lane) then
     if not m.resident then m.resident, m.since = true, now end
     return settle(self, m, seconds and seconds < 0.5 * self:price(lane))
   end
-  if seconds and not load.adopted and not load.try then learn_load(self, m.name, seconds) end -- it waited for nobody
+  if seconds and not load.adopted and not load.waited then learn_load(self, m.name, seconds) end -- it waited for nobody
   local total = timings and timings.total
   local ended = total and seconds and now - math.max(total - seconds, 0) or now
   end_load(self, ended, seconds or now - load.since)
@@ -257,11 +251,11 @@ end
 
 --- What was seen of a load after which nobody knew who had left.
 local function judge(self, doubt, there)
-  local m = of(self, doubt.lane)
+  local m = self:model(doubt.lane)
   if not there[m.name] then return end
   local names, gone = { m.name }, false
   for _, lane in ipairs(doubt.beside) do
-    local o = of(self, lane)
+    local o = self:model(lane)
     names[#names + 1] = o.name
     if not there[o.name] then
       gone = gone or doubt.since - o.used < M.unused
@@ -290,7 +284,7 @@ function R:seen(list, now)
   self.there, self.looked = there, now
   if #names > 0 then self.room:together(names, bytes) end
   local load = self.loading
-  if load and there[of(self, load.lane).name] then end_load(self, now, now - load.since) end
+  if load and there[self:model(load.lane).name] then end_load(self, now, now - load.since) end
   if self.doubt then judge(self, self.doubt, there) end
   self.doubt = nil
   for lane, m in next, self.models do
@@ -302,146 +296,12 @@ function R:seen(list, now)
   end
 end
 
--- ---- why ---------------------------------------------------------------------------------------------------------------------
-
-local function rank(w) return w.overdue and OVERDUE or w.class or 2 end
-
-local function has_work(w) return w.busy + w.waiting > 0 end
-
-local function names_with(self, w, others)
-  local names = { of(self, w.lane).name }
-  for i, v in ipairs(others) do names[i + 1] = of(self, v.lane).name end
-  return names
-end
-
---- Of two loaded models, which leaves first? Idle ones, the one used longest ago before others; then the one with less that
---- waits.
-local function leaves_first(self, a, b)
-  local one, two = has_work(a), has_work(b)
-  if one ~= two then return two end
-  if one and a.waiting ~= b.waiting then return a.waiting < b.waiting end
-  return of(self, a.lane).used < of(self, b.lane).used
-end
-
---- Who must leave for `w`, and does it fit then for sure? Where nobody knows, those that leave if it does not fit.
-local function room_for(self, w, inside)
-  local fits = self.room:fits(names_with(self, w, inside))
-  if fits then return NONE, true end
-  local stay, victims, certain = {}, {}, fits == false
-  for i, v in ipairs(inside) do stay[i] = v end
-  table.sort(stay, function(a, b) return leaves_first(self, a, b) end)
-  repeat
-    victims[#victims + 1] = table.remove(stay, 1)
-    fits = self.room:fits(names_with(self, w, stay))
-  until fits ~= false
-  return victims, certain and fits == true
-end
-
---- What the models that would have to leave are at.
-local function load_of(self, victims)
-  local at = { idle = true, waiting = NEVER, flying = NEVER, newest = -NEVER, paid = -NEVER, paid_overdue = -NEVER }
-  for _, v in ipairs(victims) do
-    if has_work(v) then
-      local m = of(self, v.lane)
-      local since = m.since or -NEVER
-      at.idle = false
-      if v.waiting > 0 then at.waiting = math.min(at.waiting, rank(v)) else at.flying = math.min(at.flying, v.running or 2) end
-      at.newest = math.max(at.newest, v.newest or -NEVER)
-      at.paid = math.max(at.paid, since + M.pays * m.swapped)
-      at.paid_overdue = math.max(at.paid_overdue, since + M.pays_overdue * m.swapped)
-      at.unserved = at.unserved or (m.served == 0 and v.waiting > 0) -- it was loaded, and nothing has been sent to it since
-    end
-  end
-  return at
-end
-
---- Why should the victims leave for `w` now? nil, and from when on they should, where time alone makes it so.
-local function reason_for(self, w, victims, now)
-  local own, at = rank(w), load_of(self, victims)
-  if at.idle then return "idle" end
-  if at.unserved then return nil end
-  local best = at.waiting < NEVER and at.waiting or at.flying
-  if own > best then return nil end
-  if own < best then
-    if own ~= OVERDUE then return "class" end
-    local visit = best < w.class
-    local from = math.max(at.paid_overdue, visit and self.rest_until or -NEVER)
-    if now >= from then return "overdue", visit end
-    return nil, from
-  end
-  local price, oldest = self:price(w.lane, w.load), w.oldest or now
-  if at.waiting < NEVER and at.newest < oldest + M.later * price then return nil end -- these will have an end
-  local from = math.max(oldest + price, at.paid)
-  if now >= from then return "waited" end
-  return nil, from
-end
-
---- May the server find out by itself whether `w` fits? The others need one call more in flight meanwhile, which has to be drained
---- with them should they leave. So only where all came at once, and nobody wants to go before the others are done; or where their
---- calls are short beside the swap.
-local function may_try(self, w, victims)
-  local price, oldest = self:price(w.lane, w.load), w.oldest or 0
-  local near = M.later * price
-  for _, v in ipairs(victims) do
-    local at_once = math.abs((v.newest or -NEVER) - oldest) <= near and oldest - (v.oldest or oldest) <= near
-    if has_work(v) and not at_once and not (v.service and v.service <= price / 2) then return false end
-    if v.busy == 0 and v.waiting > 0 then return false end -- between two calls
-  end
-  return true
-end
-
--- ---- who first ----------------------------------------------------------------------------------------------------------------
-
-local function ratio(g) return (g.load + g.seconds) / g.waiting end
-
---- The first of the best order of these lanes and of the loaded ones that have work.
-local function first_in_order(self, list, inside)
-  local groups, lanes = {}, {}
-  for i, w in ipairs(list) do
-    groups[i], lanes[i] = { waiting = w.waiting, seconds = w.seconds, load = self:price(w.lane, w.load) }, w
-  end
-  local outside = #groups
-  for _, v in ipairs(inside) do
-    if v.waiting > 0 then
-      lanes[#lanes + 1] = v
-      groups[#lanes] = { waiting = v.waiting, seconds = v.seconds, load = self:price(v.lane, v.load), resident = true }
-    end
-  end
-  local index = sequence.first(groups, function(set)
-    local names = {}
-    for i, w in ipairs(lanes) do
-      if set & (1 << (i - 1)) ~= 0 then names[#names + 1] = of(self, w.lane).name end
-    end
-    return self.room:fits(names) ~= false
-  end)
-  if index <= outside then return lanes[index] end
-  index = 1 -- the best order begins with a loaded one, but one is to leave
-  for i = 2, outside do
-    if ratio(groups[i]) < ratio(groups[index]) then index = i end
-  end
-  return lanes[index]
-end
-
---- Which of several models goes first? The best class; overdue ones by age, the others by the best order.
-local function first_of(self, list, inside)
-  local top, equals, oldest = NEVER, {}, nil
-  for _, w in ipairs(list) do top = math.min(top, rank(w)) end
-  for _, w in ipairs(list) do
-    if rank(w) == top then
-      equals[#equals + 1] = w
-      if not oldest or (w.oldest or 0) < (oldest.oldest or 0) then oldest = w end
-    end
-  end
-  if top == OVERDUE or #equals == 1 then return oldest end
-  return first_in_order(self, equals, inside)
-end
-
 -- ---- decide -----------------------------------------------------------------------------------------------------------------
 
 local function clear(change)
   for lane in next, change.may do change.may[lane] = nil end
   change.kind, change.lane, change.victims, change.price, change.reason = "stay", nil, nil, nil, nil
-  change.refuse, change.look, change.due, change.extra = nil, nil, nil, nil
+  change.refuse, change.look, change.due, change.extra, change.unload = nil, nil, nil, nil, nil
   change.visit, change.class, change.oldest, change.certain = nil, nil, nil, nil
   return change
 end
@@ -450,13 +310,13 @@ local function sooner(change, at)
   if at and at < (change.due or NEVER) then change.due = at end
 end
 
---- Calls that are out answer a doubt: what was sent before the load ended, and is not answered, runs on a model that is there.
+--- Calls that are out answer a doubt: what was sent before the load began, and is not answered, has kept its model there.
 local function resolve(self, w, m, now)
   local doubt = self.doubt
   if not doubt or m.resident ~= nil then return end
-  if w.busy > 0 and m.used <= doubt.at then
+  if w.busy > 0 and m.used <= doubt.since then
     m.resident = true
-    self.room:together { m.name, of(self, doubt.lane).name }
+    self.room:together { m.name, self:model(doubt.lane).name }
   elseif now - doubt.at > M.patience then
     m.resident = false -- nobody can look; it was asked to leave
   end
@@ -466,10 +326,10 @@ end
 local function split(self, now, work, change)
   local inside, outside = {}, {}
   for _, w in ipairs(work) do
-    local m = of(self, w.lane)
+    local m = self:model(w.lane)
     resolve(self, w, m, now)
     if w.busy > 0 and not m.resident and not self.loading then -- sent before anybody knew of it: it may be loading
-      self.loading = { lane = w.lane, since = now, victims = NONE, beside = NONE, sent = w.busy, adopted = true }
+      self.loading = { lane = w.lane, since = now, victims = NONE, beside = NONE, adopted = true }
     end
     if m.resident then
       inside[#inside + 1] = w
@@ -480,12 +340,15 @@ local function split(self, now, work, change)
       if m.failed and now < m.failed.till then
         change.refuse = change.refuse or {}
         change.refuse[w.lane] = m.failed.err
-      elseif self.doubt and m.resident == nil then
-        sooner(change, self.doubt.at + M.patience)
       else
         outside[#outside + 1] = w
       end
     end
+    m.row = w
+  end
+  for lane, m in next, self.models do -- and the loaded models that nobody uses now
+    if m.resident and not m.row then inside[#inside + 1] = { lane = lane, busy = 0, waiting = 0, seconds = 0 } end
+    m.row = nil
   end
   return inside, outside
 end
@@ -500,19 +363,33 @@ local function leave(change, victims)
   return flying
 end
 
+--- The lane that is loaded. Where its call waited in the server for a pause of the others, has it come? Those with nothing in
+--- flight leave then, if they have to.
+local function begun(load, work)
+  local own, flying = nil, {}
+  for _, w in ipairs(work) do
+    flying[w.lane] = w.busy > 0
+    if w.lane == load.lane then own = w end
+  end
+  if load.try then
+    for _, lane in ipairs(load.beside) do
+      if not flying[lane] then load.victims[#load.victims + 1], load.try = lane, false end
+    end
+  end
+  return own
+end
+
 --- A call that loads is under way: perhaps it waits in the server until others have nothing in flight.
 local function while_loading(self, now, work, inside, change)
   local load = self.loading
   change.lane = load.lane
+  local own = begun(load, work)
   for _, lane in ipairs(load.victims) do change.may[lane] = false end
-  if not load.try then return change end
-  local own
-  for _, w in ipairs(work) do if w.lane == load.lane then own = w end end
-  if not own then return change end
+  if not own or not load.try then return change end
   local wanted = { lane = own.lane, class = load.class, overdue = own.overdue, oldest = load.oldest, load = own.load }
   if own.waiting > 0 then wanted.class = math.min(own.class, load.class) end
-  local victims = room_for(self, wanted, inside)
-  local reason, from = reason_for(self, wanted, victims, now)
+  local victims = turn.room_for(self, wanted, inside, now)
+  local reason, from = turn.reason_for(self, wanted, victims, now)
   if reason and reason ~= "idle" then
     change.kind, change.reason, change.price = "drain", reason, self:price(load.lane, own.load)
     leave(change, victims)
@@ -532,11 +409,11 @@ end
 local function candidates(self, now, outside, inside, change)
   local ready, about = {}, {}
   for _, w in ipairs(outside) do
-    local victims, certain = room_for(self, w, inside)
+    local victims, certain = turn.room_for(self, w, inside, now)
     local reason, more = "room", nil
     if #victims > 0 then
-      reason, more = reason_for(self, w, victims, now)
-      if not reason and not certain and may_try(self, w, victims) then reason, victims = "try", NONE end
+      reason, more = turn.reason_for(self, w, victims, now)
+      if not reason and not certain and turn.may_try(self, w, victims) then reason, victims = "try", NONE end
     end
     if reason then
       ready[#ready + 1] = w
@@ -548,37 +425,48 @@ local function candidates(self, now, outside, inside, change)
   return ready, about
 end
 
+--- Does a model stay that has nothing in flight? Then the server might choose that one.
+local function idle_beside(inside, victims)
+  local idle = 0
+  for _, v in ipairs(inside) do idle = idle + (v.busy == 0 and 1 or 0) end
+  return idle > #victims or nil
+end
+
 --- What next? It changes nothing but what it learns from calls that it was not told of, and the table that it gives, which is
---- used
---- again by the next call.
+--- used again by the next call.
 ---@param now number
 ---@param work stoke.pool.work[] a row for each lane that has calls in flight or waiting
 ---@return stoke.pool.change
 function R:decide(now, work)
   local change = clear(self.change)
   local inside, outside = split(self, now, work, change)
-  if #work > 1 and (self.doubt or not self.looked or now - self.looked > M.fresh) then change.look = true end
+  local old = not self.looked or now - self.looked > M.fresh
+  if self.doubt or (old and #work > 1) then change.look = true end
   if self.loading then return while_loading(self, now, work, inside, change) end
   if #outside == 0 then return change end
+  if self.doubt and now < self.doubt.at + M.patience then -- another load would blur what is seen of the last one
+    sooner(change, self.doubt.at + M.patience)
+    return change
+  end
   local ready, about = candidates(self, now, outside, inside, change)
   if #ready == 0 then return change end
-  local w = #ready == 1 and ready[1] or first_of(self, ready, inside)
+  local w = #ready == 1 and ready[1] or turn.first_of(self, ready, inside)
   local how = about[w]
   change.lane, change.reason, change.price = w.lane, how.reason, self:price(w.lane, w.load)
   change.visit, change.class, change.oldest, change.certain = how.visit or nil, w.class, w.oldest, how.certain
   local flying = leave(change, how.victims)
+  if not flying and #how.victims > 0 then change.unload = idle_beside(inside, how.victims) end
   change.kind = flying and "drain" or "swap"
   if not flying then change.may[w.lane] = true end
   return change
 end
 
 --- Seconds of keep_alive for the call that loads a lane: should the server choose who leaves, the models used most lately go
---- last.
---- Never sent with other calls: a server waits for ever for a model to leave if each call renews its time.
+--- last. Never sent with other calls: a server waits for ever for a model to leave if each call renews its time.
 ---@param lane table
 ---@return integer seconds
 function R:keep(lane)
-  local used, before = of(self, lane).used, 0
+  local used, before = self:model(lane).used, 0
   for other, m in next, self.models do
     if other ~= lane and m.used < used then before = before + 1 end
   end

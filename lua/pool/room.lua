@@ -1,10 +1,8 @@
 --- Which models of a server fit beside each other? Learned from what was seen loaded together, and from what had to leave for
---- another.
---- Pure. Sizes are bytes as the server tells them; where it tells none, only what was seen counts.
+--- another. Pure. Sizes are bytes as the server tells them; where it tells none, only what was seen counts.
 ---
---- A server has two limits, and tells neither: bytes, and a number of models. Both are known from below (what was there at
---- once) and
---- from above (what was not).
+--- A server has two limits, and tells neither: bytes, and a number of models. Both are known from below (what was there at once)
+--- and from above (what was not).
 
 local M = {}
 

@@ -1,6 +1,6 @@
 --- In which order should groups of calls be served, where each model must be loaded before its calls and only some models have
---- room
---- beside each other? Exact, by dynamic programming over which groups are left and which loaded models still have work. Pure.
+--- room beside each other? Exact, by dynamic programming over which groups are left and which loaded models still have work.
+--- Pure.
 ---
 --- What is minimised is the sum over all calls of the time at which their group is done: each second of work or loading costs as
 --- much as there are calls that still wait. So the best way on depends on what is left, not on how it was reached.

@@ -1,16 +1,12 @@
 --- Is a server wedged: does it take calls, answer its lists, and finish nothing? Pure: what came back goes in with its time
---- (seconds),
---- what to do comes out.
+--- (seconds), what to do comes out.
 ---
---- A wedged server looks healthy to all questions but the real one. So it is suspected when nothing has come back for some
---- times as
---- long as the longest of its calls was expected to take, and then asked for one token. No answer to that either: it is `sick`,
---- and
---- gets no calls until a later one of these probes is answered, or one of the calls that are out after all.
+--- A wedged server looks healthy to all questions but the real one. So it is suspected when nothing has come back for some times
+--- as long as the longest of its calls was expected to take, and then asked for one token. No answer to that either: it is
+--- `sick`, and gets no calls until a later one of these probes is answered, or one of the calls that are out after all.
 ---
---- One known cause can be mended from outside: a server that wants to unload a model for another, and never does. Where a load
---- is what
---- takes too long while other models have nothing in flight, these are told to leave before anybody is called sick.
+--- One known cause can be mended from outside: a server that wants to unload a model for another, and never does. Where a load is
+--- what takes too long while other models have nothing in flight, these are told to leave before anybody is called sick.
 
 local M = {}
 

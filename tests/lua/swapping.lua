@@ -39,6 +39,8 @@ function M.run(o)
     server = scheduler.new { slots = o.slots or 1, max_loaded = o.max_loaded, vram = o.vram, gpus = o.gpus or 0, vram_wait = 0,
       ping = 0, batch = 0, random = o.random, jitter = o.jitter },
     residency = residency.new(o.facts), decisions = 0, refused = 0 }, World)
+  self.name_of = {}
+  for name, model in pairs(built) do self.name_of[model] = name end
   for _, job in ipairs(o.jobs) do
     job.calls, job.step = {}, 0
     self:at(job.at or 0, self.next_call, job)
@@ -138,7 +140,7 @@ function World:look(change)
   self:at(self.now + (self.o.look or 0.01), function()
     self.looking = nil
     local list = {}
-    for i, r in ipairs(self.server:resident()) do list[i] = { name = r.runner.model.name, size = r.runner.size } end
+    for i, r in ipairs(self.server:resident()) do list[i] = { name = self.name_of[r.runner.model], size = r.runner.size } end
     self.residency:seen(list, self.now)
   end)
 end
@@ -161,6 +163,9 @@ function World:serve()
     for _, name in ipairs(self.names) do
       local lane = self.lanes[name]
       local room = lane.slots + (change.extra and change.extra[lane] or 0)
+      if change.unload and change.lane == lane then
+        for _, victim in ipairs(change.victims) do self.server:unload(self.built[victim.model], self.now) end
+      end
       if change.may[lane] and #lane.queue > 0 and lane.busy < room then
         self:send(lane, take(lane))
         self.residency:sent(lane, self.now)

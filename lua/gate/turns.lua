@@ -3,6 +3,7 @@
 
 local host = require "host.task"
 local monotonic = require "host.time".monotonic
+local chains = require "core.gate.chain"
 local choose = require "core.pool.choose"
 local engines = require "core.pool.engine"
 local errors = require "core.errors"
@@ -25,6 +26,18 @@ local function told(settings)
 end
 
 local state = engines.new(told(gate.settings))
+
+--- The messages of a call, where it has any. A body that was not made yet is not made for this.
+function state.chain_of(ticket)
+  local q = ticket.call.q
+  local messages = rawget(q, "messages")
+  if not messages then
+    local holder = rawget(q, "about") or rawget(q, "body")
+    messages = type(holder) == "table" and holder.messages
+  end
+  return type(messages) == "table" and chains.of(messages) or nil
+end
+
 local park, wake, current = host.park, host.wake, host.current
 
 --- A wait that the host's clock can tell from none, seconds.

@@ -1,5 +1,6 @@
 --- Who goes next on a server: a pure function of the state and the time. What came of it is the engine's to do.
 
+local health = require "core.pool.health"
 local holds = require "core.pool.hold"
 local queue = require "core.pool.queue"
 local where = require "core.pool.where"
@@ -32,10 +33,12 @@ end
 ---@return number|nil due
 function M.room(lane, now)
   if lane.breaker then
-    local allowed, due = lane.breaker:allows(now)
-    if not allowed then return -1, due end
+    local shut, due = health.shut(lane, now)
+    if shut then return -1, due end
   end
-  local free = (lane.limit or lane.slots:allowed(now, M.waiting(lane))) - lane.busy
+  local verdict = lane.server.verdict
+  local extra = verdict and verdict.extra and verdict.extra[lane] or 0
+  local free = (lane.limit or lane.slots:allowed(now, M.waiting(lane))) + extra - lane.busy
   if free > 0 then return free end
   return 0, lane.slots and not lane.limit and lane.slots:due(now) or nil
 end
@@ -106,9 +109,11 @@ local function work_of(server, now)
       end
     end
     if waiting > 0 or lane.busy > 0 or lane.holds then
+      local usual, load, known = where.usual(lane), nil, nil
+      if lane.facts then load, known = lane.facts:load() end
       work[#work + 1] = { lane = lane, busy = lane.busy, waiting = waiting, class = class, overdue = overdue,
-        oldest = oldest < huge and oldest or nil,
-        seconds = waiting * (where.usual(lane) or 1) / math.max(1, lane.limit or lane.slots.believed) }
+        oldest = oldest < huge and oldest or nil, newest = lane.newest, service = usual, load = known and load or nil,
+        seconds = waiting * (usual or 1) / math.max(1, lane.limit or lane.slots.believed) }
     end
   end
   return work

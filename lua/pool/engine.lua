@@ -15,6 +15,7 @@
 local choose = require "core.pool.choose"
 local estimate = require "core.pool.estimate"
 local fifo = require "core.pool.fifo"
+local health = require "core.pool.health"
 local holds = require "core.pool.hold"
 local lanes = require "core.pool.lane"
 local order = require "core.pool.order"
@@ -53,6 +54,7 @@ local NOTHING = {}
 ---@field why? string the rule that put it first
 ---@field home? stoke.pool.group it waits for one lane alone, until `till`; then again for all of these
 ---@field till? number
+---@field refusal? stoke.pool.refusal why it was refused, where that is not its deadline
 ---@field late? number seconds by which it would have missed its deadline: it was refused
 ---@field before_it? integer calls that went before it when it was refused
 local Ticket = { state = "waiting", class = 2, order = 0, holder = false, input = 0, open = 0 }
@@ -63,6 +65,7 @@ M.Ticket = Ticket
 ---@field settings { order?: "program"|"fifo", bounds?: number[], hold?: boolean }
 ---@field decided stoke.pool.ticket[] granted or refused since this was last emptied
 ---@field rested stoke.pool.server[] servers that need no engine any more, since this was last emptied
+---@field asks stoke.pool.ask[] what is to be done in the world since this was last emptied
 ---@field waiting integer
 ---@field programs stoke.pool.programs
 ---@field power? table lua/pool/power.lua
@@ -75,7 +78,7 @@ Engine.__index = Engine
 ---@param settings? { order?: "program"|"fifo", bounds?: number[], hold?: boolean }
 ---@return stoke.pool.engine
 function M.new(settings)
-  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, groups = {}, engaged = {},
+  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, asks = {}, groups = {}, engaged = {},
     touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }), programs = order.programs(), power = nil,
     chain_of = function() return nil end,
     counts = { granted = 0, refused = 0, held = 0, broken = 0, pinned = 0, swaps = 0 } }, Engine)
@@ -103,7 +106,10 @@ local function equip_learners(lane)
   lane.slots = lane.slots or slots.new(known.slots)
   lane.facts = lane.facts or estimate.new(known.facts)
   lane.cache = lane.cache or prefix.new(known.cache, lane.limit or lane.slots.believed)
-  if lane.server.breaks then lane.breaker = lane.breaker or lane.server.breaks(lane) end
+  health.equip(lane)
+  local canonical = lane.target.dialect.canonical
+  local name = lane.target.served or lane.target.name
+  lane.model = canonical and canonical(name) or name
 end
 
 --- A lane gets what a contended one has.
@@ -128,6 +134,7 @@ function Engine:group(list)
     group = { lanes = list, queue = new_queue(self), name = name }
     self.groups[name] = group
     for _, lane in ipairs(list) do lane.groups[#lane.groups + 1] = group end
+    health.joined(list)
   end
   return group
 end
@@ -179,7 +186,7 @@ local function watch_models(self, server)
     if lane.target then models = models + 1 end
     equip(self, lane)
   end
-  if models > 1 and not server.residency and self.settings.order ~= "fifo" then server.residency = residency.new(server) end
+  if models > 1 and not server.residency and self.settings.order ~= "fifo" then server.residency = residency.new(server.known) end
 end
 
 --- Is there nothing on a server that the engine has to watch? One model in use, nobody waits, nothing is kept, nothing failed.
@@ -187,7 +194,7 @@ local function quiet(server, now)
   local used = nil
   for _, lane in ipairs(server.lanes) do
     if lane.holds or choose.waiting(lane) > 0 or lane.slots and lane.slots:due(now) then return false end
-    if lane.breaker and not lane.breaker:clean() then return false end
+    if not health.clean(lane, now) then return false end
     if lane.busy > 0 then
       if used then return false end
       used = lane
@@ -238,17 +245,19 @@ local function grant(self, choice, now)
   lane.running[ticket] = true
   if lane.slots then lane.slots:sent(now) end
   if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
-  if lane.breaker then lane.breaker:sent(now) end
+  if lane.breaker then health.sent(lane, now) end
+  if self.power then self.power:sent(now) end
   if server.residency then server.residency:sent(lane, now) end
   server.current = lane
   self.counts.granted = self.counts.granted + 1
   self.decided[#self.decided + 1] = ticket
 end
 
-local function refuse(self, ticket, late)
+local function refuse(self, ticket, late, refusal)
   ticket.before_it = ticket.group.queue:before(ticket)
   unqueue(self, ticket, false)
   ticket.state, ticket.late = "refused", late
+  if refusal then ticket.refusal = refusal end
   self.counts.refused = self.counts.refused + 1
   self.decided[#self.decided + 1] = ticket
 end
@@ -286,14 +295,40 @@ local function shed(self, server, now)
   end
 end
 
+--- Each ticket that waits in a queue.
+local function each(q, f)
+  for _, list in ipairs(q.classes or { q.list }) do
+    local ticket = list.head
+    while ticket do
+      f(ticket)
+      ticket = ticket.after
+    end
+  end
+end
+
+--- Calls that wait for a lane alone, and will get nothing from it.
+local function give_up(self, server, now)
+  local refused = server.verdict and server.verdict.refuse
+  for _, lane in ipairs(server.lanes) do
+    local q = lane.group.queue
+    if q.size > 0 then
+      local err, list = refused and refused[lane], {}
+      if err or health.refusal(lane, -huge, now) then
+        each(q, function(ticket) list[#list + 1] = ticket end)
+      end
+      for _, ticket in ipairs(list) do
+        local why = err and { cause = err, unfit = true } or health.refusal(lane, ticket.arrived, now)
+        if why then refuse(self, ticket, nil, why) end
+      end
+    end
+  end
+end
+
 --- Grant on one server what can be granted.
 local function settle(self, server, now)
   shed(self, server, now)
   while true do
     local choice, due, verdict = choose.next(server, now, self.power)
-    if verdict and verdict.kind == "swap" and server.verdict and server.verdict.lane ~= verdict.lane then
-      self.counts.swaps = self.counts.swaps + 1
-    end
     server.verdict = verdict
     if not choice then
       server.due = due
@@ -301,6 +336,9 @@ local function settle(self, server, now)
     end
     if choice.better then pin(self, choice) else grant(self, choice, now) end
   end
+  give_up(self, server, now)
+  local at = health.settle(server, now, choose.waiting, self.asks)
+  if at and at < (server.due or huge) then server.due = at end
   rest(self, server, now)
 end
 
@@ -353,17 +391,6 @@ function Engine:due()
     if ticket.till < due then due = ticket.till end
   end
   return due < huge and due or nil
-end
-
---- Each ticket that waits in a queue.
-local function each(q, f)
-  for _, list in ipairs(q.classes or { q.list }) do
-    local ticket = list.head
-    while ticket do
-      f(ticket)
-      ticket = ticket.after
-    end
-  end
 end
 
 --- Each ticket that waits for a lane alone, or for a route that begins with it.
@@ -424,6 +451,7 @@ function Engine:arrive(ticket, now)
   for _, lane in ipairs(group.lanes) do
     local server = lane.server
     self:engage(server)
+    lane.newest = now
     if server.lanes[2] then watch_models(self, server) end
     local hold = lane.holds and holds.of(lane, ticket.unit)
     if hold and not hold.ticket then hold.ticket = ticket end
@@ -483,9 +511,9 @@ local function learn(lane, ticket, outcome, out, now)
   if ticket and ticket.unit then
     lane.cache:give(ticket.unit, timings and timings.output or 0, nil, timings and lane.facts:seen_part(timings))
   end
-  if lane.breaker and not outcome.cancelled then lane.breaker:done(err, now) end
+  if lane.breaker then health.finished(lane, outcome, now) end
   local server = lane.server
-  if server.residency then server.residency:answered(lane, now, timings, err) end
+  if server.residency then server.residency:answered(lane, now, timings, err or outcome.cancelled or nil, outcome.unfit) end
 end
 
 --- Keep the slot of a conversation that calls a tool, where that is worth it.

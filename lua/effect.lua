@@ -190,7 +190,7 @@ end
 local function hand_over(call)
   call.settled = true
   local ticket = call.slot
-  if ticket and ticket.began then ticket.streams = true end -- its prompt has been read
+  if ticket and ticket.began then pool.began(ticket) end
   local settles = setmetatable({ def = call.def, slot = call.slot, begun = nil }, Call)
   if call.budget then
     settles.budget, settles.held, settles.asked, settles.unseen = call.budget, call.held, call.asked, call.unseen

@@ -128,7 +128,11 @@ function M.acquire(call, key, width)
   return contended().wait(call, lane)
 end
 
---- Failures in a row that lanes have while nobody has to wait: from so many on the engine watches.
+--- The answer to a call has begun.
+---@param ticket stoke.pool.ticket
+function M.began(ticket) turns.began(ticket) end
+
+--- Failures in a row that lanes have while nobody watches: with this one the engine begins to.
 local WATCHED <const> = 3
 
 --- Does an error say something of the server?
@@ -142,11 +146,18 @@ end
 ---@param err stoke.error|nil
 function M.release(slot, value, err)
   local server = slot.server
-  if not server then return turns.done(slot, value, err) end
-  if slot.target and (slot.failed or err) then
-    slot.failed = tells(err) and (slot.failed or 0) + 1 or err and slot.failed or nil
+  if not server then
+    turns.done(slot, value, err)
+    if count > KEPT and slot.lane then tidy(slot.lane) end
+    return
   end
-  if server.engaged or (slot.failed or 0) >= WATCHED then return contended().counted(slot, value, err) end
+  local failed = slot.target and tells(err)
+  if server.engaged or failed and (slot.failed or 0) + 1 >= WATCHED then return contended().counted(slot, value, err) end
+  if failed then
+    slot.failed, slot.last_error = (slot.failed or 0) + 1, err
+  elseif not err then
+    slot.failed, slot.last_error = nil, nil
+  end
   slot.busy = slot.busy - 1
   if server.current == slot then reopen(slot) end
   tidy(slot)

@@ -1,20 +1,32 @@
---- The pool's shell, for calls that have to wait or to choose: it makes tickets, parks tasks until the engine has decided, and wakes
---- the engine when a time is due. What is decided is in lua/pool/, which knows neither tasks nor clocks.
+--- The pool's shell, for calls that have to wait or to choose: it makes tickets, parks tasks until the engine has decided, and
+--- wakes the engine when a time is due. What is decided is in lua/pool/, which knows neither tasks nor clocks.
 
 local host = require "host.task"
 local monotonic = require "host.time".monotonic
+local chores = require "core.gate.chores"
 local choose = require "core.pool.choose"
 local engines = require "core.pool.engine"
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
 local program = require "core.gate.program"
+local states = require "core.pool.chores"
 local tasks = require "core.task"
 local terms = require "core.terms"
 local words = require "core.pool.words"
 
 local M = {}
 
-local state = engines.new(gate.settings)
+--- Seconds after which a call that waits is overdue, by class.
+local BOUNDS <const> = { 10, 60, 600 }
+
+--- What the settings say, as the engine takes it.
+local function told(settings)
+  local named = settings.bounds or {}
+  return { order = settings.order, hold = settings.hold,
+    bounds = { named.interactive or BOUNDS[1], named.normal or BOUNDS[2], named.batch or BOUNDS[3] } }
+end
+
+local state = engines.new(told(gate.settings))
 local park, wake, current = host.park, host.wake, host.current
 
 --- A wait that the host's clock can tell from none, seconds.
@@ -73,6 +85,12 @@ function tell()
     state.rested = {}
     for i = 1, #rested do gate.rested(rested[i]) end
   end
+  local todo = state.chores
+  if todo[1] then
+    state.chores = {}
+    chores.run(state, todo, tell)
+  end
+  if state.power then chores.read_sensors(state, tell) end
   set_timer()
 end
 
@@ -99,12 +117,22 @@ local function ticket_of(call, group)
   return ticket
 end
 
+local function wedged(lane)
+  local name = lane.target and lane.target.endpoint.name or lane.server.url
+  return errors.new("timeout", ("the endpoint %s takes calls and answers none, not even one for a single token"):format(name),
+    { retryable = false, hint = "restart that server; its lists (stoke ps) may look healthy" })
+end
+
 --- The error of a call that was refused.
 local function refused(ticket)
-  local target = ticket.call.target
+  local err, target = ticket.err, ticket.call.target
+  if err and err.wedged then return wedged(ticket.group.lanes[1]) end
+  if err then
+    return errors.new(err.kind, err.message, { hint = err.hint, status = rawget(err, "status"), retryable = false, cause = err })
+  end
   return errors.new("overloaded", ("%s %s"):format(target and target.name or ticket.group.lanes[1].key,
     words.refused(ticket, monotonic())), { seconds = ticket.late,
-    hint = "give it more time, a smaller model (a route or a fallback), or class = \"normal\": only interactive calls are refused" })
+    hint = "give it more time, a smaller model (a route, a fallback), or another class: only interactive calls are refused" })
 end
 
 --- A call goes to the lane that it was granted.
@@ -198,6 +226,13 @@ function M.done(ticket, value, err)
   tell()
 end
 
+--- The answer to a call has begun.
+---@param ticket stoke.pool.ticket
+function M.began(ticket)
+  state:began(ticket, monotonic())
+  tell()
+end
+
 --- A slot comes back that was counted in place before the engine had the lane.
 ---@param lane stoke.pool.lane
 ---@param value any
@@ -236,7 +271,7 @@ end
 --- The settings have changed.
 ---@param settings table
 function M.configure(settings)
-  state:configure(settings, all_lanes(), monotonic())
+  state:configure(told(settings), all_lanes(), monotonic())
   tell()
 end
 
@@ -280,7 +315,7 @@ function M.state(now)
     for i, lane in ipairs(server.lanes) do list[i] = lane_state(lane, now) end
     local target = server.lanes[1] and server.lanes[1].target
     if target then
-      servers[#servers + 1] = { name = target.endpoint.name, url = url, state = "ok", lanes = list }
+      servers[#servers + 1] = { name = target.endpoint.name, url = url, state = states.word(server, now), lanes = list }
     end
   end
   table.sort(servers, function(a, b) return a.url < b.url end)

@@ -150,7 +150,7 @@ end
 --- Is nothing known against it?
 ---@param now number
 ---@return boolean
-function B:clean(now) return self.state == "closed" and self.row == 0 and now >= self.paced_until end
+function B:quiet(now) return self.state == "closed" and self.row == 0 and now >= self.paced_until end
 
 --- In a word, for people: "ok", "paced", "sick".
 ---@param now number

@@ -1,6 +1,6 @@
 --- Who goes next on a server: a pure function of the state and the time. What came of it is the engine's to do.
 
-local health = require "core.pool.health"
+local chores = require "core.pool.chores"
 local holds = require "core.pool.hold"
 local queue = require "core.pool.queue"
 local where = require "core.pool.where"
@@ -32,13 +32,13 @@ end
 ---@return integer
 ---@return number|nil due
 function M.room(lane, now)
+  local extra = lane.server.verdict and lane.server.verdict.extra
   if lane.breaker then
-    local shut, due = health.shut(lane, now)
-    if shut then return -1, due end
+    local allowed, due = chores.open(lane.server)
+    if allowed then allowed, due = lane.breaker:allows(now) end
+    if not allowed then return -1, due end
   end
-  local verdict = lane.server.verdict
-  local extra = verdict and verdict.extra and verdict.extra[lane] or 0
-  local free = (lane.limit or lane.slots:allowed(now, M.waiting(lane))) + extra - lane.busy
+  local free = (lane.limit or lane.slots:allowed(now, M.waiting(lane))) - lane.busy + (extra and extra[lane] or 0)
   if free > 0 then return free end
   return 0, lane.slots and not lane.limit and lane.slots:due(now) or nil
 end
@@ -89,6 +89,15 @@ local function lane_due(lane, now, due, again, could)
   return due
 end
 
+--- The best class of what a lane is at.
+local function running(lane)
+  local best
+  for ticket in next, lane.running do
+    if not best or ticket.class < best then best = ticket.class end
+  end
+  return best
+end
+
 --- What waits and runs of each model, for who decides which of them is in memory.
 local function work_of(server, now)
   local work = {}
@@ -109,11 +118,12 @@ local function work_of(server, now)
       end
     end
     if waiting > 0 or lane.busy > 0 or lane.holds then
-      local usual, load, known = where.usual(lane), nil, nil
+      local usual = where.usual(lane)
+      local load, known
       if lane.facts then load, known = lane.facts:load() end
       work[#work + 1] = { lane = lane, busy = lane.busy, waiting = waiting, class = class, overdue = overdue,
-        oldest = oldest < huge and oldest or nil, newest = lane.newest, service = usual, load = known and load or nil,
-        seconds = waiting * (usual or 1) / math.max(1, lane.limit or lane.slots.believed) }
+        oldest = oldest < huge and oldest or nil, newest = lane.newest, running = running(lane), load = known and load or nil,
+        service = usual, seconds = waiting * (usual or 1) / math.max(1, lane.limit or lane.slots.believed) }
     end
   end
   return work

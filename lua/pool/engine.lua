@@ -12,10 +12,11 @@
 --- A server is looked at when something has happened there: an arrival, an end, a time that was due. Then calls are granted until
 --- none can be.
 
+local breaker = require "core.pool.breaker"
+local chores = require "core.pool.chores"
 local choose = require "core.pool.choose"
 local estimate = require "core.pool.estimate"
 local fifo = require "core.pool.fifo"
-local health = require "core.pool.health"
 local holds = require "core.pool.hold"
 local lanes = require "core.pool.lane"
 local order = require "core.pool.order"
@@ -29,6 +30,7 @@ local M = {}
 
 local huge = math.huge
 local NOTHING = {}
+local CUT = { kind = "cancelled" }
 
 ---@class stoke.pool.group the calls that may go to the same lanes
 ---@field lanes stoke.pool.lane[] in the order of the route
@@ -54,8 +56,10 @@ local NOTHING = {}
 ---@field why? string the rule that put it first
 ---@field home? stoke.pool.group it waits for one lane alone, until `till`; then again for all of these
 ---@field till? number
----@field refusal? stoke.pool.refusal why it was refused, where that is not its deadline
 ---@field late? number seconds by which it would have missed its deadline: it was refused
+---@field err? stoke.error the server's, for which it was refused
+---@field loads? boolean it loads its model, for which others have left
+---@field streams? boolean its answer has begun
 ---@field before_it? integer calls that went before it when it was refused
 local Ticket = { state = "waiting", class = 2, order = 0, holder = false, input = 0, open = 0 }
 Ticket.__index = Ticket
@@ -65,7 +69,7 @@ M.Ticket = Ticket
 ---@field settings { order?: "program"|"fifo", bounds?: number[], hold?: boolean }
 ---@field decided stoke.pool.ticket[] granted or refused since this was last emptied
 ---@field rested stoke.pool.server[] servers that need no engine any more, since this was last emptied
----@field asks stoke.pool.ask[] what is to be done in the world since this was last emptied
+---@field chores stoke.pool.chore[] what is to be done in the world, since this was last emptied
 ---@field waiting integer
 ---@field programs stoke.pool.programs
 ---@field power? table lua/pool/power.lua
@@ -78,7 +82,7 @@ Engine.__index = Engine
 ---@param settings? { order?: "program"|"fifo", bounds?: number[], hold?: boolean }
 ---@return stoke.pool.engine
 function M.new(settings)
-  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, asks = {}, groups = {}, engaged = {},
+  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, chores = {}, groups = {}, engaged = {},
     touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }), programs = order.programs(), power = nil,
     chain_of = function() return nil end,
     counts = { granted = 0, refused = 0, held = 0, broken = 0, pinned = 0, swaps = 0 } }, Engine)
@@ -106,10 +110,7 @@ local function equip_learners(lane)
   lane.slots = lane.slots or slots.new(known.slots)
   lane.facts = lane.facts or estimate.new(known.facts)
   lane.cache = lane.cache or prefix.new(known.cache, lane.limit or lane.slots.believed)
-  health.equip(lane)
-  local canonical = lane.target.dialect.canonical
-  local name = lane.target.served or lane.target.name
-  lane.model = canonical and canonical(name) or name
+  lane.breaker = lane.breaker or breaker.new { alone = true }
 end
 
 --- A lane gets what a contended one has.
@@ -133,8 +134,10 @@ function Engine:group(list)
   if not group then
     group = { lanes = list, queue = new_queue(self), name = name }
     self.groups[name] = group
-    for _, lane in ipairs(list) do lane.groups[#lane.groups + 1] = group end
-    health.joined(list)
+    for _, lane in ipairs(list) do
+      lane.groups[#lane.groups + 1] = group
+      if lane.breaker then lane.breaker.alone = false end
+    end
   end
   return group
 end
@@ -156,6 +159,7 @@ function Engine:forget(lane)
     end
   end
   lane.group, lane.groups, lane.running = nil, nil, nil
+  if lane.server.residency then lane.server.residency:drop(lane) end
   return true
 end
 
@@ -189,12 +193,13 @@ local function watch_models(self, server)
   if models > 1 and not server.residency and self.settings.order ~= "fifo" then server.residency = residency.new(server.known) end
 end
 
---- Is there nothing on a server that the engine has to watch? One model in use, nobody waits, nothing is kept, nothing failed.
+--- Is there nothing on a server that the engine has to watch? One model, nobody waits, nothing is kept, nothing failed.
 local function quiet(server, now)
+  if server.residency or not chores.quiet(server) then return false end
   local used = nil
   for _, lane in ipairs(server.lanes) do
     if lane.holds or choose.waiting(lane) > 0 or lane.slots and lane.slots:due(now) then return false end
-    if not health.clean(lane, now) then return false end
+    if lane.breaker and not lane.breaker:quiet(now) then return false end
     if lane.busy > 0 then
       if used then return false end
       used = lane
@@ -245,19 +250,25 @@ local function grant(self, choice, now)
   lane.running[ticket] = true
   if lane.slots then lane.slots:sent(now) end
   if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
-  if lane.breaker then health.sent(lane, now) end
+  if lane.breaker then
+    lane.breaker:sent(now)
+    chores.sent(lane, now)
+  end
   if self.power then self.power:sent(now) end
-  if server.residency then server.residency:sent(lane, now) end
+  local change = server.verdict
+  if change then
+    ticket.loads = change.kind == "swap" and change.lane == lane or nil
+    server.residency:sent(lane, now)
+  end
   server.current = lane
   self.counts.granted = self.counts.granted + 1
   self.decided[#self.decided + 1] = ticket
 end
 
-local function refuse(self, ticket, late, refusal)
-  ticket.before_it = ticket.group.queue:before(ticket)
+local function refuse(self, ticket, late, err)
+  if late then ticket.before_it = ticket.group.queue:before(ticket) end
   unqueue(self, ticket, false)
-  ticket.state, ticket.late = "refused", late
-  if refusal then ticket.refusal = refusal end
+  ticket.state, ticket.late, ticket.err = "refused", late, err
   self.counts.refused = self.counts.refused + 1
   self.decided[#self.decided + 1] = ticket
 end
@@ -295,33 +306,24 @@ local function shed(self, server, now)
   end
 end
 
---- Each ticket that waits in a queue.
-local function each(q, f)
-  for _, list in ipairs(q.classes or { q.list }) do
-    local ticket = list.head
-    while ticket do
-      f(ticket)
-      ticket = ticket.after
-    end
-  end
+--- Fail all that waits for one lane alone with an error of its server.
+local function fail(self, lane, wanted)
+  local q, list = lane.group.queue, {}
+  q:each(function(ticket)
+    local err = wanted(ticket)
+    if err then list[#list + 1] = { ticket = ticket, err = err } end
+  end)
+  for _, entry in ipairs(list) do refuse(self, entry.ticket, nil, entry.err) end
 end
 
---- Calls that wait for a lane alone, and will get nothing from it.
+--- What cannot be answered at all: the server of its only lane is down for long, or cannot load its model.
 local function give_up(self, server, now)
-  local refused = server.verdict and server.verdict.refuse
   for _, lane in ipairs(server.lanes) do
-    local q = lane.group.queue
-    if q.size > 0 then
-      local err, list = refused and refused[lane], {}
-      if err or health.refusal(lane, -huge, now) then
-        each(q, function(ticket) list[#list + 1] = ticket end)
-      end
-      for _, ticket in ipairs(list) do
-        local why = err and { cause = err, unfit = true } or health.refusal(lane, ticket.arrived, now)
-        if why then refuse(self, ticket, nil, why) end
-      end
+    if lane.group.queue.size > 0 and chores.refusal(lane, -huge, now) then
+      fail(self, lane, function(ticket) return chores.refusal(lane, ticket.arrived, now) end)
     end
   end
+  for lane, err in next, server.verdict and server.verdict.refuse or NOTHING do fail(self, lane, function() return err end) end
 end
 
 --- Grant on one server what can be granted.
@@ -330,6 +332,7 @@ local function settle(self, server, now)
   while true do
     local choice, due, verdict = choose.next(server, now, self.power)
     server.verdict = verdict
+    if verdict and verdict.refuse then give_up(self, server, now) end
     if not choice then
       server.due = due
       break
@@ -337,7 +340,7 @@ local function settle(self, server, now)
     if choice.better then pin(self, choice) else grant(self, choice, now) end
   end
   give_up(self, server, now)
-  local at = health.settle(server, now, choose.waiting, self.asks)
+  local at = chores.settle(server, now, choose.waiting, self.chores)
   if at and at < (server.due or huge) then server.due = at end
   rest(self, server, now)
 end
@@ -355,6 +358,13 @@ function Engine:estimate(ticket, now)
     if room >= 0 and ahead + service < first then first = ahead + service end
   end
   return first < huge and first or 0
+end
+
+--- Something was learned of a server, or of all, from elsewhere: decide about it at the next `advance`.
+---@param server? stoke.pool.server
+function Engine:touch(server)
+  if server then return touch(self, server) end
+  for each in next, self.engaged do touch(self, each) end
 end
 
 --- Decide all that can be decided now.
@@ -398,7 +408,7 @@ end
 ---@param f fun(ticket: stoke.pool.ticket)
 function Engine:each_waiting(lane, f)
   for _, group in ipairs(lane.groups or {}) do
-    if group.lanes[1] == lane then each(group.queue, f) end
+    if group.lanes[1] == lane then group.queue:each(f) end
   end
 end
 
@@ -414,7 +424,7 @@ function Engine:configure(settings, all, now)
       if not done[group] then
         done[group] = true
         local tickets = {}
-        each(group.queue, function(ticket) tickets[#tickets + 1] = ticket end)
+        group.queue:each(function(ticket) tickets[#tickets + 1] = ticket end)
         for _, ticket in ipairs(tickets) do group.queue:remove(ticket) end
         group.queue = new_queue(self)
         for _, ticket in ipairs(tickets) do group.queue:push(ticket) end
@@ -485,6 +495,19 @@ function Engine:leave(ticket, now)
   self:advance(now)
 end
 
+--- The answer of a granted call has begun: its prompt was read, its model is there.
+---@param ticket stoke.pool.ticket
+---@param now number
+function Engine:began(ticket, now)
+  if ticket.state ~= "granted" then return end
+  ticket.streams = true
+  local server = ticket.lane.server
+  if not server.residency then return end
+  server.residency:began(ticket.lane, now)
+  touch(self, server)
+  self:advance(now)
+end
+
 --- When a prompt that was cancelled would have been read: its slot is taken until then, whoever has asked.
 local function prompt_ends(lane, ticket, now)
   if not ticket or not lane.facts then return nil end
@@ -498,7 +521,7 @@ local function learn(lane, ticket, outcome, out, now)
   local timings, err = outcome.timings, outcome.err
   if not lane.slots then return end
   if timings then
-    lane.slots:answered(now, timings, out)
+    lane.slots:answered(now, timings, out, ticket and ticket.began)
     lane.facts:learn(timings, ticket and ticket.agent, ticket and ticket.shared, out + 1)
     if not lane.limit and lane.cache.slots ~= lane.slots.believed then lane.cache:resize(lane.slots.believed) end
   elseif outcome.cancelled then
@@ -506,14 +529,19 @@ local function learn(lane, ticket, outcome, out, now)
   elseif err then
     lane.slots:lost(now, err.status == 503 and "503" or "gone")
   else
-    lane.slots:answered(now, nil, out)
+    lane.slots:answered(now, nil, out, ticket and ticket.began)
   end
   if ticket and ticket.unit then
-    lane.cache:give(ticket.unit, timings and timings.output or 0, nil, timings and lane.facts:seen_part(timings))
+    lane.cache:give(ticket.unit, timings and timings.output or 0, nil, timings and lane.facts.seen_part and lane.facts:seen_part(timings) or nil)
   end
-  if lane.breaker then health.finished(lane, outcome, now) end
+  for _ = 1, lane.failed or 0 do lane.breaker:done(lane.last_error, now) end -- while nobody watched
+  lane.failed, lane.last_error = nil, nil
+  if not (err and err.unfit) then lane.breaker:done(outcome.cancelled and CUT or err, now) end
+  chores.finished(lane, outcome, now)
   local server = lane.server
-  if server.residency then server.residency:answered(lane, now, timings, err or outcome.cancelled or nil, outcome.unfit) end
+  if server.residency then
+    server.residency:answered(lane, now, timings, err or outcome.cancelled and CUT or nil, err and err.unfit)
+  end
 end
 
 --- Keep the slot of a conversation that calls a tool, where that is worth it.

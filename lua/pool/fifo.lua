@@ -85,6 +85,16 @@ function Queue:late() return nil end
 ---@return stoke.pool.ticket|nil
 function Queue:oldest() return self.list.head end
 
+--- Each ticket that waits, the first first.
+---@param f fun(t: stoke.pool.ticket) it must not change the queue
+function Queue:each(f)
+  local t = self.list.head
+  while t do
+    f(t)
+    t = t.after
+  end
+end
+
 --- How many wait, of a class or in all.
 ---@param class integer|nil
 ---@return integer

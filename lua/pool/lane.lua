@@ -11,9 +11,10 @@ M.PLAIN = 2
 ---@field url string address, or the plain key
 ---@field lanes stoke.pool.lane[]
 ---@field current? stoke.pool.lane the one lane that may be taken in place: no other model of this server is in use
----@field engaged boolean every call goes through the engine: somebody waits, or the state of the server has to be watched
+---@field engaged boolean every call goes through the engine: somebody waits, or the server has to be watched
 ---@field residency? table which models are in memory (lua/pool/residency.lua); from the second model on
----@field verdict? table what it decided last
+---@field known? table what was learned of its models before
+---@field verdict? stoke.pool.change what it decided last
 ---@field due? number when the server has to be looked at again though nothing happened
 ---@field touched? boolean something happened that may allow a grant
 
@@ -21,11 +22,14 @@ M.PLAIN = 2
 ---@field key string
 ---@field server stoke.pool.server
 ---@field target? stoke.target nil for a plain key
+---@field model? string its name in the server's lists
 ---@field limit? integer calls at once, where somebody has said it
 ---@field busy integer calls that are out
----@field open integer while busy is less, a call may count itself in `busy` and needs no turn; while it is not 0, a call that counted
----  itself in may count itself out. 0 while the server is engaged
----@field failed? integer failures in a row that were seen while nobody had to wait
+---@field open integer while busy is less, a call may count itself in `busy` and needs no turn; while it is not 0, a call that
+---  counted itself in may count itself out. 0 while the server is engaged
+---@field failed? integer failures in a row that were seen while nobody watched
+---@field last_error? stoke.error of these
+---@field newest? number when the last call for it arrived
 ---@field group? stoke.pool.group the calls that may go to this lane alone; from here on only once it was engaged
 ---@field groups? stoke.pool.group[] all groups that may go to this lane
 ---@field running? table<stoke.pool.ticket, true>
@@ -38,7 +42,9 @@ M.PLAIN = 2
 --- A server without lanes.
 ---@param url string
 ---@return stoke.pool.server
-function M.server(url) return { url = url, lanes = {}, current = nil, engaged = false, touched = false, due = nil, residency = nil } end
+function M.server(url)
+  return { url = url, lanes = {}, current = nil, engaged = false, touched = false, due = nil, residency = nil }
+end
 
 --- A lane of a server, idle.
 ---@param key string
@@ -46,7 +52,8 @@ function M.server(url) return { url = url, lanes = {}, current = nil, engaged = 
 ---@param target? stoke.target
 ---@return stoke.pool.lane
 function M.new(key, server, target)
-  local lane = { key = key, server = server, target = target, limit = nil, busy = 0, open = 0 }
+  local lane = { key = key, server = server, target = target, model = target and key:sub(#server.url + 2), limit = nil, busy = 0,
+    open = 0 }
   server.lanes[#server.lanes + 1] = lane
   return lane
 end

@@ -19,11 +19,12 @@
 ---
 --- Times are absolute seconds, and `now` does not go back. Asking changes nothing that can be seen.
 ---
---- A waiting ticket has one field of the queue's, `place`: the rank it waits in. All lists and heaps may hold entries that are not
---- true any more; they are dropped when they come up (see core.pool.heap).
+--- A waiting ticket has one field of the queue's, `place`: the rank it waits in.
 
-local heap = require "core.pool.heap"
 local order = require "core.pool.order"
+local sorted = require "core.pool.sorted"
+
+local push, remove, first_of = sorted.push, sorted.remove, sorted.first
 
 local M = {}
 
@@ -36,11 +37,11 @@ local SHARE = 4
 local MARGIN = 2
 -- A favoured one passes only while the one it passes has waited less than this part of its bound.
 local PATIENCE = 0.5
--- How many of those before a ticket are looked at to tell their number.
+-- How many programs before a ticket are looked at to tell their number.
 local LOOKED = 256
 -- How many waiting calls of one favoured conversation are looked at, the oldest.
 local MATES = 16
--- A list is swept when it has more than twice as many entries as are true, and this many more.
+-- A list is swept when those that left are more than those that wait, and than this many more.
 local LITTER = 64
 
 ---@class stoke.pool.ticket a call that waits. The queue reads these fields; they change through Queue:change alone
@@ -56,12 +57,13 @@ local LITTER = 64
 
 ---@alias stoke.pool.why "overdue"|"class"|"holder"|"deadline"|"program"|"prefix"|"arrival"
 
----@class stoke.pool.rank: stoke.heap the tickets of one class, holders or not, in program order
+---@class stoke.pool.rank the tickets of one class, holders or not
 ---@field number integer the smaller goes first
 ---@field size integer how many wait
 ---@field list stoke.pool.arrivals
 ---@field queue stoke.pool.queue
----@field slack stoke.heap|nil those with a deadline, by the time they have to begin at
+---@field tickets stoke.sorted in program order
+---@field slack stoke.sorted|nil those with a deadline that can be met, by the time they have to begin at
 
 ---@class stoke.pool.arrivals the tickets of one class as they arrived: a list from `first` to `last`
 ---@field class integer
@@ -71,15 +73,18 @@ local LITTER = 64
 
 ---@class stoke.pool.queue
 ---@field size integer tickets that wait
----@field bounds number[] seconds, by class: who has waited longer is overdue; may be changed at any time
+---@field bounds number[] seconds, by class: who has waited longer is overdue. To change them, put another list here
 ---@field margin number seconds: a deadline is urgent when its call has to begin within them
 ---@field patience number part of its bound after which nobody favoured passes a ticket
 ---@field share { since: integer } grants since the last one of an overdue ticket; queues that compete for slots share it
 ---@field classes stoke.pool.arrivals[]
 ---@field ranks stoke.pool.rank[] by class and holder
----@field missed stoke.heap|nil interactive ones that could not end in time, when last looked at
+---@field missed table<table, boolean> those that could not end in time any more, when last looked at
 ---@field units table<table, table> conversation -> its ticket, or a list of several with `live`, how many of them wait
 ---@field tier table|nil the ticket last chosen for being overdue
+---@field calm number nobody is overdue before this time, by the bounds `calm_by`
+---@field calm_by number[]
+---@field low integer no rank before this one has tickets
 local Queue = {}
 Queue.__index = Queue
 
@@ -88,18 +93,17 @@ Queue.__index = Queue
 ---@return stoke.pool.queue
 function M.new(options)
   options = options or {}
+  local bounds = options.bounds or { 10, 60, 600 }
   local self = setmetatable({
-    size = 0, bounds = options.bounds or { 10, 60, 600 }, margin = options.margin or MARGIN,
+    size = 0, bounds = bounds, calm = HUGE, calm_by = bounds, low = 2 * CLASSES, margin = options.margin or MARGIN,
     patience = options.patience or PATIENCE, share = options.share or { since = SHARE - 1 },
-    classes = {}, ranks = {}, missed = nil, units = {}, tier = nil,
+    classes = {}, ranks = {}, missed = {}, units = {}, tier = nil,
   }, Queue)
   for class = 1, CLASSES do
     local list = { class = class, size = 0, first = 1, last = 0 }
     self.classes[class] = list
     for number = 2 * class - 1, 2 * class do
-      local rank = heap.new() --[[@as stoke.pool.rank]]
-      rank.number, rank.size, rank.list, rank.queue = number, 0, list, self
-      self.ranks[number] = rank
+      self.ranks[number] = { number = number, size = 0, list = list, queue = self, tickets = sorted.new(), slack = nil }
     end
   end
   return self
@@ -110,27 +114,13 @@ local function number_of(t)
   return t.holder and 2 * t.class - 1 or 2 * t.class
 end
 
--- ---- what is true ----
-
-local function waits(rank, t, key)
-  return t.place == rank and t.order == key
-end
-
 --- The time a ticket with a deadline has to begin at.
 local function begins(t)
   local deadline = t.deadline
   return deadline and deadline - (t.at_most or 0)
 end
 
---- The first of a rank.
-local function first_of(rank)
-  local t, keys = rank[1], rank.keys
-  while t and not waits(rank, t, keys[1]) do
-    heap.pop(rank)
-    t = rank[1]
-  end
-  return t
-end
+-- ---- in and out ----
 
 --- The oldest of a class.
 local function oldest_of(list)
@@ -146,8 +136,6 @@ local function oldest_of(list)
   list.first = first
   return list[first]
 end
-
--- ---- in and out ----
 
 local function sweep_arrivals(list)
   local kept, seen = 0, {}
@@ -184,21 +172,22 @@ end
 
 local function enter(rank, t)
   t.place, rank.size = rank, rank.size + 1
-  if rank.entries > 2 * rank.size + LITTER then
-    heap.sweep(rank, function(other, key) return waits(rank, other, key) end)
-  end
-  heap.push(rank, t, t.order)
+  push(rank.tickets, t, t.order)
+end
+
+local function leave(rank, t)
+  t.place, rank.size = nil, rank.size - 1
+  remove(rank.tickets, t, t.order)
 end
 
 local function watch_deadline(rank, t)
-  local slack = rank.slack
-  if not slack then
-    slack = heap.new()
-    rank.slack = slack
-  elseif slack.entries > 2 * rank.size + LITTER then
-    heap.sweep(slack, function(other, key) return other.place == rank and begins(other) == key end)
-  end
-  heap.push(slack, t, begins(t))
+  rank.slack = rank.slack or sorted.new()
+  push(rank.slack, t, begins(t))
+end
+
+local function forget_deadline(rank, t)
+  local missed = rank.queue.missed
+  if missed[t] then missed[t] = nil else remove(rank.slack, t, begins(t)) end
 end
 
 --- A conversation nearly always waits for one answer at a time: then its ticket stands for the list.
@@ -236,22 +225,16 @@ end
 --- Add a ticket.
 ---@param t stoke.pool.ticket
 function Queue:push(t)
-  local rank = self.ranks[number_of(t)]
+  local number = number_of(t)
+  if number < self.low then self.low = number end
+  local rank = self.ranks[number]
   enter(rank, t)
   arrive(rank.list, t)
+  local calm = t.arrived + self.bounds[rank.list.class]
+  if calm < self.calm then self.calm = calm end
   if t.deadline then watch_deadline(rank, t) end
   if t.unit then join(self.units, t) end
   self.size = self.size + 1
-end
-
---- Leave a rank. A heap in which nothing is true any more is emptied, so that it keeps nobody.
-local function leave(rank, t)
-  t.place = nil
-  local size = rank.size - 1
-  rank.size = size
-  if size > 0 then return end
-  for i = rank.entries, 1, -1 do rank[i], rank.keys[i] = nil, nil end
-  rank.entries, rank.slack = 0, nil
 end
 
 --- Take a ticket out that goes nowhere: it was cancelled, or shed.
@@ -260,13 +243,13 @@ end
 function Queue:remove(t)
   local rank = t.place
   if not rank or rank.queue ~= self then return false end
-  leave(rank, t)
+  if t.deadline then forget_deadline(rank, t) end
+  t.place, rank.size = nil, rank.size - 1
+  remove(rank.tickets, t, t.order)
   local list = rank.list
-  list.size = list.size - 1
-  if list.size == 0 then oldest_of(list) end
+  list.size, self.size = list.size - 1, self.size - 1
   if t.unit then part(self.units, t) end
-  self.size = self.size - 1
-  if self.size == 0 then self.missed = nil end
+  if list.size == 0 or list.last - list.first > 2 * list.size + LITTER then sweep_arrivals(list) end
   return true
 end
 
@@ -294,12 +277,13 @@ function Queue:change(t, field, value)
     self:remove(t)
     t[field] = value
     self:push(t)
-  else
+  else -- where it stands among the arrivals stays
+    if t.deadline then forget_deadline(rank, t) end
+    leave(rank, t)
     t[field] = value
-    if field == "order" or field == "holder" then
-      leave(rank, t)
-      enter(self.ranks[number_of(t)], t)
-    end
+    local number = number_of(t)
+    enter(self.ranks[number], t)
+    if number < self.low then self.low = number end
     if t.deadline then watch_deadline(t.place, t) end
   end
 end
@@ -314,33 +298,34 @@ end
 ---@param now number
 ---@return stoke.pool.ticket|nil
 function Queue:overdue(now)
-  local bounds, classes, found = self.bounds, self.classes, nil
-  for class = 1, CLASSES do
-    local list = classes[class]
-    if list.size > 0 then
-      local t = oldest_of(list)
-      if t.arrived + bounds[class] <= now and (not found or is_older(t, found)) then found = t end
+  local bounds = self.bounds
+  if now < self.calm and bounds == self.calm_by then return nil end
+  local found, calm = nil, HUGE
+  for class, list in ipairs(self.classes) do
+    local t = list.size > 0 and oldest_of(list)
+    if t then
+      local at = t.arrived + bounds[class]
+      if at < calm then calm = at end
+      if at <= now and (not found or is_older(t, found)) then found = t end
     end
   end
+  self.calm, self.calm_by = calm, bounds
   return found
 end
 
 --- The time by which the first of those with a deadline has to begin. Those that would not end in time any more, if they began now,
---- are not urgent: nothing is gained by haste. Interactive ones are kept apart for `late`.
+--- are not urgent: nothing is gained by haste.
+---@return number|nil begins
+---@return table|nil ticket
 local function first_begins(rank, now)
   local slack = rank.slack
   if not slack then return nil end
-  local t, first = slack[1], slack.keys[1]
+  local t, first = first_of(slack)
   while t do
-    local true_still = t.place == rank and begins(t) == first
-    if true_still and first >= now then return first, t end
-    heap.pop(slack)
-    if true_still and t.class == 1 then
-      local queue = rank.queue
-      queue.missed = queue.missed or heap.new()
-      heap.push(queue.missed, t, t.deadline)
-    end
-    t, first = slack[1], slack.keys[1]
+    if first >= now then return first, t end
+    remove(slack, t, first)
+    rank.queue.missed[t] = true
+    t, first = first_of(slack)
   end
   rank.slack = nil
 end
@@ -376,9 +361,8 @@ local function first_favoured(rank, favoured)
   return best
 end
 
---- What put the first of its rank in front: the last rule that had somebody to choose between.
+--- What put the only one of its rank in front: the last rule that had somebody to choose between.
 local function reason(self, rank)
-  if rank.size > 1 then return "program" end
   local of_class = rank.list.size
   if of_class > 1 then return "holder" end
   return self.size > of_class and "class" or "program"
@@ -391,7 +375,7 @@ end
 ---@return stoke.pool.why|nil why the rule that put it first
 function Queue:best(now, favoured)
   if self.size == 0 then return nil end
-  if self.share.since >= SHARE - 1 then
+  if (now >= self.calm or self.bounds ~= self.calm_by) and self.share.since >= SHARE - 1 then
     local t = self:overdue(now)
     if t then
       self.tier = t
@@ -399,19 +383,23 @@ function Queue:best(now, favoured)
     end
   end
   self.tier = nil
-  local ranks, number = self.ranks, 1
-  while ranks[number].size == 0 do number = number + 1 end
-  local rank = ranks[number]
+  local ranks, low = self.ranks, self.low
+  local rank = ranks[low]
+  while rank.size == 0 do
+    low = low + 1
+    rank = ranks[low]
+  end
+  self.low = low
   if rank.slack then
     local first, urgent = first_begins(rank, now)
     if first and first - self.margin <= now then return urgent, "deadline" end
   end
-  local t = first_of(rank)
+  local t = first_of(rank.tickets)
   if favoured and now - t.arrived < self.patience * self.bounds[rank.list.class] then
     local other = first_favoured(rank, favoured)
     if other and other ~= t then return other, "prefix" end
   end
-  return t, reason(self, rank)
+  return t, rank.size > 1 and "program" or reason(self, rank)
 end
 
 --- Of the best of two queues, does `a` go before `b`?
@@ -467,27 +455,22 @@ end
 ---@return stoke.pool.ticket[]|nil late the earliest deadline first; nil: none
 function Queue:late(now, estimate)
   for number = 1, 2 do first_begins(self.ranks[number], now) end
-  local missed, late, seen = self.missed, nil, nil
-  if not missed then return nil end
-  self.missed = nil
-  local t, key = heap.pop(missed)
-  while t do
-    local rank = t.place
-    if rank and rank.queue == self and t.class == 1 and t.deadline == key and not (seen and seen[t]) then
+  local missed, late = self.missed, nil
+  for t in next, missed do
+    if t.class == 1 then
       local takes = estimate and estimate(t) or t.at_most or 0
-      if now + takes > key then
-        late, seen = late or {}, seen or {}
-        late[#late + 1], seen[t] = t, true
+      if now + takes > t.deadline then
+        late = late or {}
+        late[#late + 1] = t
       else
+        missed[t] = nil
         t.at_most = takes
-        watch_deadline(rank, t)
+        watch_deadline(t.place, t)
       end
     end
-    t, key = heap.pop(missed)
   end
   if late then
-    self.missed = heap.new()
-    for _, one in ipairs(late) do heap.push(self.missed, one, one.deadline) end
+    table.sort(late, function(a, b) return a.deadline < b.deadline or a.deadline == b.deadline and a.seq < b.seq end)
   end
   return late
 end
@@ -498,25 +481,25 @@ end
 ---@return stoke.pool.ticket|nil
 function Queue:oldest() return self:overdue(HUGE) end
 
+--- Each ticket that waits, by class, the oldest first.
+---@param f fun(t: stoke.pool.ticket) it must not change the queue
+function Queue:each(f)
+  for _, list in ipairs(self.classes) do
+    local last = nil
+    for i = list.first, list.last do
+      local t = list[i]
+      local rank = t.place
+      if rank and rank.list == list and t ~= last then f(t) end -- it may be there twice, in a row
+      last = t
+    end
+  end
+end
+
 --- How many wait, of a class or in all.
 ---@param class integer|nil
 ---@return integer
 function Queue:count(class)
   return class and self.classes[class].size or self.size
-end
-
---- Count those of a rank that go before a ticket, from entry i downwards, and note their programs. Children are never smaller than
---- their parent, so only those that come before it are looked at, and the ones right behind them.
-local function count_before(rank, t, programs, i, looked)
-  local key = rank.keys[i]
-  if looked.left == 0 or not key or key > t.order or key == t.order and rank[i].seq >= t.seq then return 0 end
-  looked.left = looked.left - 1
-  local found = 0
-  if waits(rank, rank[i], key) then
-    found, programs[order.program(key)] = 1, true
-  end
-  found = found + count_before(rank, t, programs, 2 * i, looked)
-  return found + count_before(rank, t, programs, 2 * i + 1, looked)
 end
 
 --- How many go before a waiting ticket, as things are now: those of higher classes, holders, and of its equals those of older
@@ -527,10 +510,13 @@ end
 function Queue:before(t)
   local number, tickets = number_of(t), 0
   for i = 1, number - 1 do tickets = tickets + self.ranks[i].size end
-  local programs, n = {}, 0
-  tickets = tickets + count_before(self.ranks[number], t, programs, 1, { left = LOOKED })
-  programs[order.program(t.order)] = nil
-  for _ in next, programs do n = n + 1 end
+  local own, programs, n = order.program(t.order), {}, 0
+  tickets = tickets + sorted.before(self.ranks[number].tickets, t, t.order, LOOKED, function(key)
+    local program = order.program(key)
+    if program ~= own and not programs[program] then
+      programs[program], n = true, n + 1
+    end
+  end)
   return tickets, n
 end
 

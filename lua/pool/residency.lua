@@ -296,6 +296,13 @@ function R:seen(list, now)
   end
 end
 
+--- Nobody could look: what is not known will not be seen.
+---@param now number
+function R:unseen(now)
+  self.looked = now
+  if self.doubt then self.doubt.at = math.min(self.doubt.at, now - M.patience) end
+end
+
 -- ---- decide -----------------------------------------------------------------------------------------------------------------
 
 local function clear(change)

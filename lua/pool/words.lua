@@ -31,6 +31,7 @@ end
 --- Its model has to be loaded first, or makes room for another.
 local function away(lane, verdict, now)
   if not verdict or verdict.may[lane] then return nil end
+  if verdict.kind == "stay" and verdict.lane then return "another model is being loaded" end
   if verdict.lane == lane then
     local left = 0
     for _, victim in ipairs(lane.server.lanes) do

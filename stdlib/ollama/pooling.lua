@@ -8,8 +8,9 @@ local M = {}
 local canonical = options.canonical
 
 local function request(target, path, body, seconds)
-  return { protocol = "ollama", path = path, method = not body and "GET" or nil, model = body and target.name or nil, body = body,
-    endpoint = target.endpoint.url, once = true, timeouts = { total = seconds, first_byte = seconds, connect = math.min(seconds, 2) } }
+  return { protocol = "ollama", path = path, method = not body and "GET" or nil, model = body and target.name or nil,
+    body = body, endpoint = target.endpoint.name, once = true,
+    timeouts = { total = seconds, first_byte = seconds, connect = math.min(seconds, 2) } }
 end
 
 --- Ask which models are loaded.
@@ -51,18 +52,6 @@ end
 ---@return table q
 function M.unload(target, seconds)
   return request(target, "/api/generate", { model = target.served or target.name, stream = false, keep_alive = 0 }, seconds)
-end
-
-local UNFIT = { "requires more .-memory", "unable to load full model", "memory layout cannot be allocated" }
-
---- Does the server say that the model does not fit, whatever else is unloaded?
----@param err stoke.error
----@return boolean
-function M.unfit(err)
-  for _, pattern in ipairs(UNFIT) do
-    if err.kind == "overloaded" and err.message:find(pattern) then return true end
-  end
-  return false
 end
 
 return M

@@ -3,8 +3,8 @@
 local test = require "stoke.test"
 local queue = require "core.pool.queue"
 local plain = require "core.pool.fifo"
-local heap = require "core.pool.heap"
 local order = require "core.pool.order"
+local sorted = require "core.pool.sorted"
 
 local scale = tonumber(os.getenv "STOKE_SCALE") or 1
 local function many(n) return math.max(10, math.floor(n * scale)) end
@@ -182,30 +182,196 @@ test("the yardstick: first come, first served, whatever else is said", function(
   t.eq({ q:count(2), q:count(3) }, { 2, 0 })
   t.eq(q:remove(list[2]), true)
   t.eq(q:remove(list[2]), false)
+  local names = {}
+  q:each(function(one) names[#names + 1] = one.name end)
+  t.eq(names, { "a", "c" })
   t.eq({ drained(q, 1) }, { "a c", "arrival arrival" })
 end)
 
 -- ---- properties ----
 
-test("heap: it gives what a sorted list gives, also after sweeps", function(t)
-  local h, list = heap.new(), {}
-  local gone = {}
-  for i = 1, many(3000) do
-    local roll = math.random()
-    if roll < 0.55 or #list == 0 then
-      local item = { seq = i, key = math.random(50) }
-      heap.push(h, item, item.key)
-      list[#list + 1] = item
-    elseif roll < 0.75 then
-      gone[table.remove(list, math.random(#list))] = true
-    elseif roll < 0.76 then
-      heap.sweep(h, function(item) return not gone[item] end)
-      t.eq(h.entries, #list)
-    else
-      table.sort(list, function(a, b) return a.key < b.key or a.key == b.key and a.seq < b.seq end)
-      local item
-      repeat item = heap.pop(h) until not gone[item]
-      t.eq(item, table.remove(list, 1))
+local function by_key(a, b) return a.key < b.key or a.key == b.key and a.seq < b.seq end
+
+test("sorted: it gives what a sorted list gives, whatever is removed, and keeps little of what was", function(t)
+  for _, keys in ipairs { 1, 50, 1 << 40 } do
+    local h, list = sorted.new(), {}
+    for i = 1, many(800) do
+      local roll = math.random()
+      if roll < 0.5 or #list == 0 then
+        local item = { seq = math.random(1 << 30), key = math.random(keys) }
+        sorted.push(h, item, item.key)
+        list[#list + 1] = item
+        t.ok(h.entries <= 2 * h.count + 65)
+      elseif roll < 0.7 then
+        local item = table.remove(list, math.random(#list))
+        sorted.remove(h, item, item.key)
+        if math.random() < 0.2 then
+          sorted.push(h, item, item.key)
+          list[#list + 1] = item
+        end
+      else
+        table.sort(list, by_key)
+        local item, key = sorted.first(h)
+        t.ok(item == list[1] and key == item.key, i)
+        local at = math.random(#list)
+        t.eq(sorted.before(h, list[at], list[at].key, 1 << 30, function() end), at - 1)
+        sorted.remove(h, table.remove(list, 1), key)
+      end
     end
   end
+end)
+
+test("sorted: thousands come in any order, and go in theirs", function(t)
+  local s, list = sorted.new(), {}
+  for _ = 1, 3 do
+    for i = 1, many(3000) do
+      list[i] = { seq = i, key = math.random(1 << 40) }
+      sorted.push(s, list[i], list[i].key)
+    end
+    for i = #list, 1, -2 do
+      sorted.remove(s, list[i], list[i].key)
+      table.remove(list, i)
+    end
+    table.sort(list, by_key)
+    for i, item in ipairs(list) do
+      if sorted.first(s) ~= item then t.eq(i, #list, "out of order") end
+      sorted.remove(s, item, item.key)
+    end
+    t.eq(sorted.first(s), nil)
+    list = {}
+  end
+end)
+
+local BOUNDS, MARGIN = { 10, 60, 600 }, 2
+
+-- The rules as they are written, over a plain list: who goes next, and by which of the first, the urgent and the last rules.
+local function naive(list, now, since)
+  local function least(better, holds)
+    local best
+    for _, t in ipairs(list) do
+      if holds(t) and (not best or better(t, best)) then best = t end
+    end
+    return best
+  end
+  local function older(a, b) return a.arrived < b.arrived or a.arrived == b.arrived and a.seq < b.seq end
+  local function before(a, b) return a.order < b.order or a.order == b.order and a.seq < b.seq end
+  local function rank(t) return 2 * t.class - (t.holder and 1 or 0) end
+  local overdue = since >= 3 and least(older, function(t) return now - t.arrived >= BOUNDS[t.class] - 1e-9 end)
+  if overdue then return overdue, "overdue" end
+  local first = least(function(a, b) return rank(a) < rank(b) end, function() return true end)
+  local function equal(t) return rank(t) == rank(first) end
+  local function begins(t) return t.deadline - t.at_most end
+  local urgent = first and least(function(a, b)
+    return begins(a) < begins(b) or begins(a) == begins(b) and a.seq < b.seq
+  end, function(t) return equal(t) and t.deadline and begins(t) >= now and begins(t) - MARGIN <= now end)
+  if urgent then return urgent, "deadline" end
+  return first and least(before, equal)
+end
+
+-- Random arrivals, grants, cancels and changes, beside the plain list. Times are multiples of 1/8, so that sums are exact.
+local CHANGES = {
+  order = function() return math.random(20) end, class = function() return math.random(3) end,
+  holder = function() return math.random() < 0.5 end, at_most = function() return math.random(8) end,
+}
+
+test("the queue goes by its rules: beside a plain list, with random arrivals, grants, cancels, changes", function(t)
+  for _ = 1, many(12) do
+    local q, list, now, since = queue.new { bounds = BOUNDS, margin = MARGIN }, {}, 0, 3
+    local crowd = math.random(2, 60)
+    for _ = 1, 400 do
+      now = now + math.random(0, 8) / 8
+      local roll = math.random()
+      local at = #list > 0 and math.random(#list)
+      if not at or roll < 0.4 and #list < crowd then
+        local one = ticket { arrived = now, class = math.random(3), order = math.random(20), holder = math.random() < 0.2,
+          at_most = math.random(8), deadline = math.random() < 0.3 and now + math.random(20) or nil, unit = {} }
+        list[#list + 1] = one
+        q:push(one)
+      elseif roll < 0.5 then
+        q:remove(table.remove(list, at))
+      elseif roll < 0.6 then
+        local field = ({ "order", "class", "holder", "at_most" })[math.random(4)]
+        q:change(list[at], field, CHANGES[field]())
+      elseif roll < 0.65 then -- one that comes back
+        q:remove(list[at])
+        q:push(list[at])
+      else
+        local expected, rule = naive(list, now, since)
+        local got, why = q:best(now)
+        t.ok(got == expected and (not rule or why == rule), ("at %s of %d"):format(now, #list))
+        since = why == "overdue" and 0 or since + 1
+        t.eq(q:take(got), true)
+        for i, one in ipairs(list) do
+          if one == got then table.remove(list, i) break end
+        end
+      end
+      t.eq(q.size, #list)
+    end
+    local seen, n = {}, 0
+    q:each(function(one) n, seen[one] = n + 1, true end)
+    for _, one in ipairs(list) do t.ok(seen[one]) end
+    t.eq(n, #list)
+    t.eq(next(q.units) ~= nil, #list > 0)
+  end
+end)
+
+test("nobody starves: once overdue, a call is granted before four times as many grants as are older, whoever comes", function(t)
+  for _, adversary in ipairs { "class", "order", "holder", "deadline", "prefix" } do
+    local q, now, worst, grants = queue.new { bounds = BOUNDS }, 0, 0, 0
+    local favoured, crowd = {}, {}
+    local function arrive()
+      local one = ticket { arrived = now, order = 1 << 40 }
+      if adversary == "class" then one.class = 1 end
+      if adversary == "order" then one.order = -seq end
+      if adversary == "holder" then one.holder = true end
+      if adversary == "deadline" then one.deadline = now + 1 end
+      if adversary == "prefix" then
+        one.unit = {}
+        favoured[one.unit] = true
+      end
+      q:push(one)
+    end
+    for i = 1, 20 do
+      crowd[i] = ticket { class = 2 + i % 2, arrived = 0, order = (1 << 40) + 1 }
+      q:push(crowd[i])
+    end
+    local left, since = #crowd, {}
+    while left > 0 and now < 2000 do
+      now = now + 0.5
+      arrive()
+      arrive()
+      local got = q:best(now, favoured)
+      q:take(got)
+      grants = grants + 1
+      for i, one in ipairs(crowd) do
+        if one.place and not since[one] and now - one.arrived >= BOUNDS[one.class] then since[one] = grants end
+        if one == got then
+          left = left - 1
+          worst = math.max(worst, grants - (since[one] or grants) - 4 * i)
+        end
+      end
+    end
+    t.eq(left, 0, adversary)
+    t.ok(worst <= 0, adversary)
+  end
+end)
+
+test("ten thousand come and are cancelled at random: none is kept", function(t)
+  local q, list, made = queue.new(), {}, setmetatable({}, { __mode = "k" })
+  for _ = 1, many(10000) do
+    if math.random() < 0.55 or #list == 0 then
+      local one = ticket { class = math.random(3), order = math.random(1000), deadline = math.random() < 0.1 and 1e6 or nil,
+        unit = math.random() < 0.1 and q or nil }
+      list[#list + 1], made[one] = one, true
+      q:push(one)
+    else
+      local one = table.remove(list, math.random(#list))
+      t.eq({ q:remove(one), q:remove(one), one.place }, { true, false })
+    end
+  end
+  while #list > 0 do q:remove(table.remove(list, math.random(#list))) end
+  t.eq({ q.size, q:best(1), q:due(1), q:oldest() }, { 0 })
+  collectgarbage()
+  collectgarbage()
+  t.eq(next(made), nil)
 end)

@@ -1,12 +1,11 @@
---- Do servers answer? What the engine asks of breakers and watches, and what it wants to have done in the world: `asks`, a list of
---- { what, server, lane, ... } that the shell works off (lua/gate/errands.lua). Pure.
+--- What the engine wants to have done in the world: a list of { what, server, lane, ... } that the shell works off
+--- (lua/gate/chores.lua). Pure.
 ---
 ---   look     read which models the server holds
 ---   trial    one token from a lane whose breaker is open
 ---   probe    one token from a server that has finished nothing for long, within `seconds`
 ---   unload   tell `lanes` to leave the server's memory
 
-local breakers = require "core.pool.breaker"
 local watches = require "core.pool.watch"
 
 local M = {}
@@ -14,59 +13,32 @@ local M = {}
 --- Seconds for which a call is expected to be served where nothing is known of its lane.
 local UNKNOWN <const> = 10
 
----@class stoke.pool.ask
+---@class stoke.pool.chore
 ---@field what "look"|"trial"|"probe"|"unload"
 ---@field server stoke.pool.server
 ---@field lane? stoke.pool.lane
 ---@field lanes? stoke.pool.lane[]
 ---@field seconds? number
 
---- A lane gets its breaker.
----@param lane stoke.pool.lane
-function M.equip(lane)
-  lane.breaker = lane.breaker or breakers.new { alone = true }
-end
-
---- Calls may go to any of these: where they are of several servers, none is the only one.
----@param lanes stoke.pool.lane[]
-function M.joined(lanes)
-  for _, lane in ipairs(lanes) do
-    for _, other in ipairs(lanes) do
-      if other.server ~= lane.server and lane.breaker then lane.breaker.alone = false end
-    end
-  end
-end
-
---- Is a lane closed to calls? With the time at which to ask again.
----@param lane stoke.pool.lane
----@param now number
+--- Does a server take calls? With the time at which to ask again, where not.
+---@param server stoke.pool.server
 ---@return boolean
 ---@return number|nil due
-function M.shut(lane, now)
-  local watch = lane.server.watch
-  if watch then
-    local open, due = watch:allows()
-    if not open then return true, due end
-  end
-  local allowed, due = lane.breaker:allows(now)
-  return not allowed, due
+function M.open(server)
+  if server.watch then return server.watch:allows() end
+  return true
 end
 
---- Is nothing known against a lane?
----@param lane stoke.pool.lane
----@param now number
+--- Is nothing known against a server as a whole?
+---@param server stoke.pool.server
 ---@return boolean
-function M.clean(lane, now)
-  local watch = lane.server.watch
-  return (not lane.breaker or lane.breaker:clean(now)) and (not watch or watch.state == "well")
-end
+function M.quiet(server) return not server.watch or server.watch.state == "well" end
 
 --- A call is sent.
 ---@param lane stoke.pool.lane
 ---@param now number
 function M.sent(lane, now)
   local server, out = lane.server, 0
-  lane.breaker:sent()
   for _, other in ipairs(server.lanes) do out = out + other.busy end
   if not server.watch then server.watch = watches.new(now) end
   server.watch:sent(now, out - 1)
@@ -74,13 +46,11 @@ end
 
 --- A call has ended. Whatever came from the server is a sign of life.
 ---@param lane stoke.pool.lane
----@param outcome { err?: stoke.error, cancelled?: boolean, unfit?: boolean }
+---@param outcome { err?: stoke.error, cancelled?: boolean }
 ---@param now number
 function M.finished(lane, outcome, now)
   local watch, err = lane.server.watch, outcome.err
-  if outcome.cancelled then return end
-  if watch and (not err or rawget(err, "status")) then watch:sign(now) end
-  if not outcome.unfit then lane.breaker:done(err, now) end
+  if watch and not outcome.cancelled and (not err or rawget(err, "status")) then watch:sign(now) end
 end
 
 -- ---- what is to be done -----------------------------------------------------------------------------------------------------
@@ -110,7 +80,7 @@ local function probed(server)
   return found
 end
 
-local function watch_over(server, now, asks)
+local function watch_over(server, now, chores)
   local watch, residency = server.watch, server.residency
   local out = { count = 0, longest = 0 }
   for _, lane in ipairs(server.lanes) do
@@ -123,9 +93,9 @@ local function watch_over(server, now, asks)
   local act, due = watch:check(now, out)
   if act == "unload" then
     watch:unloading(now)
-    asks[#asks + 1] = { what = "unload", server = server, lanes = free }
+    chores[#chores + 1] = { what = "unload", server = server, lanes = free }
   elseif act == "probe" then
-    asks[#asks + 1] = { what = "probe", server = server, lane = probed(server), seconds = watch:probing(out.longest) }
+    chores[#chores + 1] = { what = "probe", server = server, lane = probed(server), seconds = watch:probing(out.longest) }
   end
   return due
 end
@@ -134,44 +104,39 @@ end
 ---@param server stoke.pool.server
 ---@param now number
 ---@param waiting fun(lane: stoke.pool.lane): integer
----@param asks stoke.pool.ask[] added to
+---@param chores stoke.pool.chore[] added to
 ---@return number|nil due when to ask again
-function M.settle(server, now, waiting, asks)
+function M.settle(server, now, waiting, chores)
   local verdict, due = server.verdict, nil
   if verdict and verdict.look and not server.looking then
     server.looking = true
-    asks[#asks + 1] = { what = "look", server = server }
+    chores[#chores + 1] = { what = "look", server = server }
   end
   for _, lane in ipairs(server.lanes) do
     if lane.breaker and waiting(lane) > 0 then
       local wants, at = lane.breaker:wants_trial(now)
       if wants then
         lane.breaker:trial()
-        asks[#asks + 1] = { what = "trial", server = server, lane = lane }
+        chores[#chores + 1] = { what = "trial", server = server, lane = lane }
       elseif at and at < (due or math.huge) then
         due = at
       end
     end
   end
-  local at = server.watch and watch_over(server, now, asks)
+  local at = server.watch and watch_over(server, now, chores)
   if at and at < (due or math.huge) then due = at end
   return due
 end
-
----@class stoke.pool.refusal why a call is not sent at all
----@field cause? stoke.error the last that the server said, or that came of trying
----@field unfit? boolean that it cannot load the model
----@field wedged? boolean the server takes calls and answers none
 
 --- Why should a call that waits for a lane alone not wait any longer? Through an outage that does not end nobody should.
 ---@param lane stoke.pool.lane
 ---@param arrived number
 ---@param now number
----@return stoke.pool.refusal|nil
+---@return stoke.error|table|nil err the last of the server; { wedged = true } where it takes calls and answers none
 function M.refusal(lane, arrived, now)
   local watch = lane.server.watch
   local err = lane.breaker and lane.breaker:refusal(arrived, now)
-  if err then return { cause = err } end
+  if err then return err end
   if watch and watch:hopeless(arrived, now) then return { wedged = true } end
 end
 

@@ -1,7 +1,6 @@
---- What the pool's engine wants to have done in the world: look which models a server holds, ask it for one token, let a model go,
---- read the sensors. Each in a task of the host's, one of a kind for each server at a time; what came of it goes back to the engine.
---- How a server is asked is its dialect's: look, loaded, probe, unload (see lua/driver/llm.lua). One that has none of these is not
---- asked: it counts as answering.
+--- What the pool's engine wants to have done in the world: look which models a server holds, ask it for one token, let a model
+--- go, read the sensors. Each is a task of the host's; what came of it goes back to the engine. How a server is asked is its
+--- dialect's, `pooling` (see lua/driver/llm.lua). One whose dialect has none is not asked, and counts as answering.
 
 local host = require "host.task"
 local monotonic = require "host.time".monotonic
@@ -14,11 +13,15 @@ local M = {}
 --- Seconds that a look, an unload and the trial of a lane may take.
 M.look, M.unload, M.trial = 2, 5, 60
 
---- A dialect's request about a target, sent now.
+--- How a target's dialect asks; nil: it does not.
+local function way(target)
+  local pooling = target and target.dialect.pooling
+  return pooling and pooling()
+end
+
+--- Send a request about a target now.
 local function ask(target, name, seconds)
-  local make = target and target.dialect[name]
-  if not make then return nil end
-  return effect.perform("llm.admin", make(target, seconds), { target })
+  return effect.perform("llm.admin", way(target)[name](target, seconds), { target })
 end
 
 local function target_of(server)
@@ -33,26 +36,31 @@ local function answers(err)
   return not err or status ~= nil and status < 500
 end
 
-local errands = {}
+local chores = {}
 
-function errands.look(state, about)
+function chores.look(state, about)
   local server = about.server
   local target = target_of(server)
-  local value = ask(target, "look", M.look)
+  local how = way(target)
+  local value = how and ask(target, "look", M.look)
+  local list = value and how.loaded(value)
   server.looking = nil
-  local list = value and target.dialect.loaded(value)
-  if server.residency then server.residency:seen(list, monotonic()) end
+  if server.residency then
+    if list then server.residency:seen(list, monotonic()) else server.residency:unseen(monotonic()) end
+  end
   state:touch(server)
 end
 
-function errands.unload(state, about)
-  for _, lane in ipairs(about.lanes) do ask(lane.target, "unload", M.unload) end
+function chores.unload(state, about)
+  for _, lane in ipairs(about.lanes) do
+    if way(lane.target) then ask(lane.target, "unload", M.unload) end
+  end
   state:touch(about.server)
 end
 
-function errands.probe(state, about)
+function chores.probe(state, about)
   local target = about.lane and about.lane.target
-  if target and target.dialect.probe then
+  if way(target) then
     local _, err = ask(target, "probe", about.seconds)
     about.server.watch:probed(monotonic(), err == nil or rawget(err, "status") ~= nil)
   else
@@ -61,10 +69,10 @@ function errands.probe(state, about)
   state:touch(about.server)
 end
 
-function errands.trial(state, about)
+function chores.trial(state, about)
   local lane = about.lane
   local err = nil
-  if lane.target.dialect.probe then
+  if way(lane.target) then
     local _, failed = ask(lane.target, "probe", M.trial)
     err = not answers(failed) and failed or nil
   end
@@ -72,14 +80,14 @@ function errands.trial(state, about)
   state:touch(lane.server)
 end
 
---- Do what the engine asks for.
+--- Do what the engine list for.
 ---@param state stoke.pool.engine
----@param asks stoke.pool.ask[]
+---@param list stoke.pool.chore[]
 ---@param tell fun() called when something has come of one
-function M.run(state, asks, tell)
-  for _, about in ipairs(asks) do
+function M.run(state, list, tell)
+  for _, about in ipairs(list) do
     tasks.spawn(function()
-      errands[about.what](state, about)
+      chores[about.what](state, about)
       state:advance(monotonic())
       tell()
     end, { system = true, name = "pool " .. about.what })
@@ -101,11 +109,11 @@ function M.read_sensors(state, tell)
       local now = monotonic()
       if not power.at or now >= power:due() then
         power:read(gate.sensors(), monotonic())
-        state:touch_all()
+        state:touch()
         state:advance(monotonic())
         tell()
       end
-      if not state:busy() then break end
+      if state.waiting == 0 then break end -- who waits next has them read again
       host.park("pool power", math.max(power:due() - monotonic(), 0.01))
     until power ~= state.power
     reading = nil

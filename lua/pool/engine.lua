@@ -532,7 +532,8 @@ local function learn(lane, ticket, outcome, out, now)
     lane.slots:answered(now, nil, out, ticket and ticket.began)
   end
   if ticket and ticket.unit then
-    lane.cache:give(ticket.unit, timings and timings.output or 0, nil, timings and lane.facts.seen_part and lane.facts:seen_part(timings) or nil)
+    local seen = timings and lane.facts.seen_part and lane.facts:seen_part(timings) or nil
+    lane.cache:give(ticket.unit, timings and timings.output or 0, nil, seen)
   end
   for _ = 1, lane.failed or 0 do lane.breaker:done(lane.last_error, now) end -- while nobody watched
   lane.failed, lane.last_error = nil, nil

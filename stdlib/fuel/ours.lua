@@ -2,6 +2,7 @@
 
 local ollama = require "stoke.ollama"
 local stoke = require "stoke"
+local time = require "stoke.time"
 local work = require "stoke.fuel.work"
 
 local M = {}
@@ -12,12 +13,14 @@ local Ours = {}
 Ours.__index = Ours
 
 --- A client of these servers.
----@param o { urls: string[], calls: table<string, stoke.fuel.call>, options: table, attempts: integer }
+---@param o { urls: string[], calls: table<string, stoke.fuel.call>, options: table, attempts: integer, outside?: table } outside:
+---  as for the naive client
 ---@return table
 ---
 --- Example: `local client = ours.new { urls = world.urls, calls = calls, options = { num_ctx = 8192 }, attempts = 60 }`
 function M.new(o)
-  local self = setmetatable({ urls = o.urls, calls = o.calls, options = o.options, attempts = o.attempts, agents = {} }, Ours)
+  local self = setmetatable({ urls = o.urls, calls = o.calls, options = o.options, attempts = o.attempts, agents = {},
+    outside = o.outside }, Ours)
   self.tool = stoke.tool { name = "work", description = "Do a piece of the work.", params = { job = "string", turn = "integer" },
     run = function(args)
       local turn = self.calls[args.job].turns[args.turn]
@@ -50,11 +53,33 @@ local function persist(self, f, ...)
   error(last, 0)
 end
 
+-- With a real model: a session, whose turns are asked for.
+local function ask_outside(self, call)
+  local options = { num_predict = call.turns[1].answer }
+  if #call.turns > 1 then
+    local chat = stoke.agent { model = call.model, endpoint = self.urls[1], instructions = work.INSTRUCTIONS, repair = 0,
+      timeouts = PATIENT, options = options }:session()
+    local text = work.question(call)
+    for _, turn in ipairs(call.turns) do
+      persist(self, function() return chat:run(text) end)
+      if turn.pause then
+        stoke.sleep(turn.pause)
+        text = work.text(turn.result)
+      end
+    end
+    return
+  end
+  local reply = persist(self, ollama.chat, { model = call.model, endpoint = self.urls[1], timeouts = PATIENT, options = options,
+    messages = { { role = "system", content = work.INSTRUCTIONS }, { role = "user", content = work.question(call) } } })
+  self.outside:note(call.model, reply, time.monotonic())
+end
+
 --- Make one call.
 ---@param call stoke.fuel.call
 ---
 --- Example: `client:call(call)`
 function Ours:call(call)
+  if self.outside then return ask_outside(self, call) end
   local url = self.urls[1]
   if call.embed then
     return persist(self, ollama.embed, { model = call.model, input = { work.question(call) }, endpoint = url,

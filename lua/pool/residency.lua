@@ -341,15 +341,15 @@ local function split(self, now, work, change)
     if m.resident then
       inside[#inside + 1] = w
       change.may[w.lane] = true
+    elseif m.failed and now < m.failed.till then
+      if w.waiting > 0 then
+        change.refuse = change.refuse or {}
+        change.refuse[w.lane] = m.failed.err
+      end
     elseif self.loading and self.loading.lane == w.lane then
       change.may[w.lane] = true
     elseif w.waiting > 0 then
-      if m.failed and now < m.failed.till then
-        change.refuse = change.refuse or {}
-        change.refuse[w.lane] = m.failed.err
-      else
-        outside[#outside + 1] = w
-      end
+      outside[#outside + 1] = w
     end
     m.row = w
   end

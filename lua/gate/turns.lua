@@ -4,11 +4,13 @@
 local host = require "host.task"
 local monotonic = require "host.time".monotonic
 local chains = require "core.gate.chain"
+local chores = require "core.gate.chores"
 local choose = require "core.pool.choose"
 local engines = require "core.pool.engine"
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
 local program = require "core.gate.program"
+local states = require "core.pool.chores"
 local tasks = require "core.task"
 local terms = require "core.terms"
 local words = require "core.pool.words"
@@ -96,6 +98,12 @@ function tell()
     state.rested = {}
     for i = 1, #rested do gate.rested(rested[i]) end
   end
+  local todo = state.chores
+  if todo[1] then
+    state.chores = {}
+    chores.run(state, todo, tell)
+  end
+  if state.power then chores.read_sensors(state, tell) end
   set_timer()
 end
 
@@ -122,10 +130,19 @@ local function ticket_of(call, group)
   return ticket
 end
 
+local function wedged(lane)
+  local name = lane.target and lane.target.endpoint.name or lane.server.url
+  return errors.new("timeout", ("the endpoint %s takes calls and answers none, not even one for a single token"):format(name),
+    { retryable = false, hint = "restart that server; its lists (stoke ps) may look healthy" })
+end
+
 --- The error of a call that was refused.
 local function refused(ticket)
-  if ticket.err then return ticket.err end
-  local target = ticket.call.target
+  local err, target = ticket.err, ticket.call.target
+  if err and err.wedged then return wedged(ticket.group.lanes[1]) end
+  if err then
+    return errors.new(err.kind, err.message, { hint = err.hint, status = rawget(err, "status"), retryable = false, cause = err })
+  end
   return errors.new("overloaded", ("%s %s"):format(target and target.name or ticket.group.lanes[1].key,
     words.refused(ticket, monotonic())), { seconds = ticket.late,
     hint = "give it more time, a smaller model (a route, a fallback), or another class: only interactive calls are refused" })
@@ -311,7 +328,7 @@ function M.state(now)
     for i, lane in ipairs(server.lanes) do list[i] = lane_state(lane, now) end
     local target = server.lanes[1] and server.lanes[1].target
     if target then
-      servers[#servers + 1] = { name = target.endpoint.name, url = url, state = "ok", lanes = list }
+      servers[#servers + 1] = { name = target.endpoint.name, url = url, state = states.word(server, now), lanes = list }
     end
   end
   table.sort(servers, function(a, b) return a.url < b.url end)

@@ -1,5 +1,6 @@
 --- Who goes next on a server: a pure function of the state and the time. What came of it is the engine's to do.
 
+local chores = require "core.pool.chores"
 local holds = require "core.pool.hold"
 local queue = require "core.pool.queue"
 local where = require "core.pool.where"
@@ -32,7 +33,8 @@ end
 ---@return number|nil due
 function M.room(lane, now)
   if lane.breaker then
-    local allowed, due = lane.breaker:allows(now)
+    local allowed, due = chores.open(lane.server)
+    if allowed then allowed, due = lane.breaker:allows(now) end
     if not allowed then return -1, due end
   end
   local limit = lane.limit

@@ -13,6 +13,7 @@
 --- none can be.
 
 local breaker = require "core.pool.breaker"
+local chores = require "core.pool.chores"
 local choose = require "core.pool.choose"
 local estimate = require "core.pool.estimate"
 local fifo = require "core.pool.fifo"
@@ -68,6 +69,7 @@ M.Ticket = Ticket
 ---@field settings { order?: "program"|"fifo", bounds?: number[], hold?: boolean }
 ---@field decided stoke.pool.ticket[] granted or refused since this was last emptied
 ---@field rested stoke.pool.server[] servers that need no engine any more, since this was last emptied
+---@field chores stoke.pool.chore[] what is to be done in the world, since this was last emptied
 ---@field waiting integer
 ---@field programs stoke.pool.programs
 ---@field power? table lua/pool/power.lua
@@ -80,7 +82,7 @@ Engine.__index = Engine
 ---@param settings? { order?: "program"|"fifo", bounds?: number[], hold?: boolean }
 ---@return stoke.pool.engine
 function M.new(settings)
-  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, groups = {}, engaged = {},
+  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, chores = {}, groups = {}, engaged = {},
     touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }), programs = order.programs(), power = nil,
     chain_of = function() return nil end,
     counts = { granted = 0, refused = 0, held = 0, broken = 0, pinned = 0, swaps = 0 } }, Engine)
@@ -193,7 +195,7 @@ end
 
 --- Is there nothing on a server that the engine has to watch? One model, nobody waits, nothing is kept, nothing failed.
 local function quiet(server, now)
-  if server.residency then return false end
+  if server.residency or not chores.quiet(server) then return false end
   local used = nil
   for _, lane in ipairs(server.lanes) do
     if lane.holds or choose.waiting(lane) > 0 or lane.slots and lane.slots:due(now) then return false end
@@ -248,7 +250,10 @@ local function grant(self, choice, now)
   lane.running[ticket] = true
   if lane.slots then lane.slots:sent(now) end
   if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
-  if lane.breaker then lane.breaker:sent(now) end
+  if lane.breaker then
+    lane.breaker:sent(now)
+    chores.sent(lane, now)
+  end
   if self.power then self.power:sent(now) end
   local change = server.verdict
   if change then
@@ -314,9 +319,8 @@ end
 --- What cannot be answered at all: the server of its only lane is down for long, or cannot load its model.
 local function give_up(self, server, now)
   for _, lane in ipairs(server.lanes) do
-    local breaks = lane.breaker
-    if breaks and not breaks:quiet(now) and lane.group.queue.size > 0 then
-      fail(self, lane, function(ticket) return breaks:refusal(ticket.arrived, now) end)
+    if lane.group.queue.size > 0 and chores.refusal(lane, -huge, now) then
+      fail(self, lane, function(ticket) return chores.refusal(lane, ticket.arrived, now) end)
     end
   end
   for lane, err in next, server.verdict and server.verdict.refuse or NOTHING do fail(self, lane, function() return err end) end
@@ -325,7 +329,6 @@ end
 --- Grant on one server what can be granted.
 local function settle(self, server, now)
   shed(self, server, now)
-  give_up(self, server, now)
   while true do
     local choice, due, verdict = choose.next(server, now, self.power)
     server.verdict = verdict
@@ -336,6 +339,9 @@ local function settle(self, server, now)
     end
     if choice.better then pin(self, choice) else grant(self, choice, now) end
   end
+  give_up(self, server, now)
+  local at = chores.settle(server, now, choose.waiting, self.chores)
+  if at and at < (server.due or huge) then server.due = at end
   rest(self, server, now)
 end
 
@@ -352,6 +358,13 @@ function Engine:estimate(ticket, now)
     if room >= 0 and ahead + service < first then first = ahead + service end
   end
   return first < huge and first or 0
+end
+
+--- Something was learned of a server, or of all, from elsewhere: decide about it at the next `advance`.
+---@param server? stoke.pool.server
+function Engine:touch(server)
+  if server then return touch(self, server) end
+  for each in next, self.engaged do touch(self, each) end
 end
 
 --- Decide all that can be decided now.
@@ -524,7 +537,8 @@ local function learn(lane, ticket, outcome, out, now)
   end
   for _ = 1, lane.failed or 0 do lane.breaker:done(lane.last_error, now) end -- while nobody watched
   lane.failed, lane.last_error = nil, nil
-  lane.breaker:done(outcome.cancelled and CUT or err, now)
+  if not (err and err.unfit) then lane.breaker:done(outcome.cancelled and CUT or err, now) end
+  chores.finished(lane, outcome, now)
   local server = lane.server
   if server.residency then
     server.residency:answered(lane, now, timings, err or outcome.cancelled and CUT or nil, err and err.unfit)

@@ -1,4 +1,3 @@
--- The engine of the pool, driven by a model of the truth: servers with slots, models and room for some of them, in a world of
 -- events at exact times. No task, no clock, no request. After every event what the engine counts is compared with what is true, and
 -- nobody may wait for nothing.
 

@@ -13,6 +13,8 @@
 ---
 --- Pure: times come in as seconds on one scale; nothing here waits.
 
+local quantiles = require "core.pool.quantiles"
+
 local M = {}
 
 ---@class stoke.pool.slots
@@ -55,9 +57,9 @@ end
 function M.new(facts)
   local known = facts and math.tointeger(facts.slots)
   if known and (known < 1 or known > M.MOST) then known = nil end
-  local self = setmetatable({ believed = known or 1, level = 1, extra = 0, mode = "grow", since = -huge, fresh = 0, pause = PAUSE,
-    out = {}, done = {}, ghosts = nil, service = nil, way = 0, trip = 0, waited = 0, ups = 0, first = nil, calm = -huge,
-    refusals = 0, seen = 0, load = nil }, Slots)
+  local self = setmetatable({ believed = known or 1, level = 1, extra = 0, mode = "grow", since = -huge, fresh = 0,
+    pause = PAUSE, out = {}, done = {}, ghosts = nil, service = nil, mean = nil, way = 0, trip = 0, waited = 0, ups = 0,
+    firsts = nil, calm = -huge, refusals = 0, seen = 0 }, Slots)
   if known and facts.sure then try(self, "check", known + 1, -huge) else try(self, "grow", self.believed * 2, -huge) end
   return self
 end
@@ -123,25 +125,26 @@ end
 local function usual(self)
   local done = self.done
   local n = #done
-  local services, ways, trips = {}, {}, {}
+  local services, ways, trips, sum = {}, {}, {}, 0
   for i = max(n - 15, 1), n do
     local d = done[i]
     services[#services + 1], ways[#ways + 1] = d.stop - d.start, d.start - d.wait - d.sent
     trips[#trips + 1] = d.trip
+    sum = sum + services[#services]
   end
   sort(services)
   sort(ways)
   sort(trips)
   local middle = (#services + 1) // 2
-  self.service, self.way, self.trip = services[middle], max(ways[middle], 0), max(trips[middle], 0)
+  self.service, self.mean, self.way, self.trip = services[middle], sum / #services, max(ways[middle], 0), max(trips[middle], 0)
 end
 
 --- Calls that are on their way while each slot is at work.
 local function extra_of(self)
-  local service, way = self.service, self.way
+  local service, way = self.mean, self.way
   if not service or way <= WAY * service then return 0 end
   if service <= 0 then return 1 end
-  return min(ceil(self.level * (way / service - WAY / 2)), self.level)
+  return min(ceil(self.level * way / service), self.level)
 end
 
 --- When a call that is out began at the latest, as the server takes them in the order in which they come: before what was sent
@@ -320,10 +323,11 @@ local function interval_of(self, now, timings)
   end
   local first = timings.first
   if not first or not total then return nil end
-  local best = self.first
-  if not best or first < best then best = first else best = best + 0.01 * (first - best) end
-  self.first = best
-  local wait = max(first - 1.5 * best, 0)
+  local firsts = self.firsts or quantiles.new(128)
+  firsts:add(first)
+  self.firsts = firsts
+  local wait = first - firsts:get(0.02)
+  if wait < 0.2 * (total - first) then wait = 0 end -- a longer prompt
   return now - (total - wait), wait
 end
 

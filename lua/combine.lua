@@ -8,6 +8,7 @@ local frames = require "core.frame"
 local modules = require "core.modules"
 local scopes = require "core.scope"
 local tasks = require "core.task"
+local terms = require "core.terms"
 
 local M = {}
 
@@ -25,21 +26,29 @@ end
 
 -- ---- scopes -------------------------------------------------------------------------------------------------------------
 
-local SCOPE_OPTIONS = { deadline = "number", budget = "table" }
+local SCOPE_OPTIONS = { deadline = "number", budget = "table", class = true, route = true }
 
 --- Open a scope: `local s <close> = stoke.scope{}`. Leaving it cancels and joins what was spawned in it and raises the first
 --- error of a child.
----@param options? { deadline?: number, budget?: { calls?: integer, tokens?: integer, seconds?: number } }
+--- class says who goes first where calls of models wait, "interactive" before "normal" before "batch"; route where they may go
+--- that name neither an endpoint nor a route themselves, as for ollama.chat.
+---@param options? { deadline?: number, budget?: { calls?: integer, tokens?: integer, seconds?: number },
+---  class?: "interactive"|"normal"|"batch", route?: string|string[] }
 ---@return stoke.scope
+---Raises `argument`, and `usage` for a route that nobody knows.
 ---
---- Example: `local s <close> = stoke.scope { deadline = 60 }`
+--- Example: `local s <close> = stoke.scope { deadline = 60, class = "batch" }`
 function M.scope(options)
   options = errors.options(options, SCOPE_OPTIONS, "stoke.scope")
   if options.deadline then errors.check_seconds(options.deadline, "stoke.scope: deadline") end
   local fields = { deadline = options.deadline }
+  local me = tasks.current()
   if options.budget then
-    local me = tasks.current()
     fields.budget = budgets.new(options.budget, me and scopes.innermost(me).context.budget)
+  end
+  if options.class ~= nil or options.route ~= nil then
+    if options.route ~= nil then terms.check_route("stoke.scope", options.route) end
+    fields.terms = terms.inside(me and scopes.innermost(me).context, terms.check("stoke.scope", options.class), options.route)
   end
   return scopes.open(fields)
 end

@@ -13,6 +13,7 @@ local M = {}
 ---@field inside? true|"through" in the body of an effect of that run, which a replay does not run; through: what is unsafe in it is
 ---  told apart, so that the body may be done again before that
 ---@field only? table the transaction that all effects have to be of: `stream`, `path` (lua/driver/db.lua)
+---@field terms? stoke.terms on which models are asked (lua/terms.lua)
 ---@field system? boolean the host's own work: it is not traced, and counts as no leak
 ---@field gated boolean each effect has to pass the gates: there is a budget, a tape, a transaction or a journal
 
@@ -25,13 +26,15 @@ M.system = { system = true, gated = false }
 --- A context that differs from another.
 ---@param context stoke.context
 ---@param fields { budget?: stoke.budget, run?: table, span?: integer, tape?: stoke.tape, journal?: stoke.journal,
----  frame?: stoke.frame, inside?: true|"through", only?: table }
+---  frame?: stoke.frame, inside?: true|"through", only?: table, terms?: stoke.terms }
 ---@return stoke.context
 function M.with(context, fields)
   local budget, tape, journal = fields.budget or context.budget, fields.tape or context.tape, fields.journal or context.journal
   local made = { run = fields.run or context.run, span = fields.span or context.span, system = context.system, gated = false }
   if budget then made.budget, made.gated = budget, true end
   if tape then made.tape, made.gated = tape, true end
+  local terms = fields.terms or context.terms
+  if terms then made.terms = terms end
   local only = fields.only or context.only
   if only then made.only, made.gated = only, true end
   if journal then -- apart, so that all others stay small
@@ -53,6 +56,7 @@ function M.in_frame(context, frame, inside, budget)
   if context.span then made.span = context.span end
   if context.tape then made.tape = context.tape end
   if context.only then made.only = context.only end
+  if context.terms then made.terms = context.terms end
   if context.system then made.system = context.system end
   return made
 end
@@ -63,7 +67,7 @@ end
 ---@param span? integer
 ---@return stoke.context
 function M.of_work(context, run, span)
-  if context.gated then return M.with(context, { run = run, span = span }) end
+  if context.gated or context.terms then return M.with(context, { run = run, span = span }) end
   return { run = run or context.run, span = span or context.span, system = context.system, gated = false }
 end
 

@@ -189,6 +189,8 @@ end
 --- all wait for long: no room for what is not there.
 local function hand_over(call)
   call.settled = true
+  local ticket = call.slot
+  if ticket and ticket.began then pool.began(ticket) end
   local settles = setmetatable({ def = call.def, slot = call.slot, begun = nil }, Call)
   if call.budget then
     settles.budget, settles.held, settles.asked, settles.unseen = call.budget, call.held, call.asked, call.unseen

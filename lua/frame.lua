@@ -165,6 +165,7 @@ function M.outside()
   local scope = task.scope or task
   local context = scope.context
   local made = { run = context.run, span = context.span, system = context.system, gated = false }
+  if context.terms then made.terms = context.terms end
   scope.context = made
   return setmetatable({ scope = scope, before = context, made = made }, Guard)
 end

@@ -363,13 +363,13 @@ end
 
 --- Open a scope inside the running task.
 ---@param fields table deadline (seconds), deadline_kind, shield, on_child_error, site (where it is opened, found out else), and
----  what its context has besides: budget, run, span, tape, journal, frame, only; one_frame: what is spawned in it shares the
+---  what its context has besides: budget, run, span, tape, journal, frame, only, terms; one_frame: what is spawned in it shares the
 ---  frame of the scope
 function M.open(fields)
   local task = host.enter("a scope") -- leaving it waits
   local outer = task.scope or task
   local context = outer.context
-  if fields.run or fields.budget or fields.span or fields.tape or fields.journal or fields.only then
+  if fields.run or fields.budget or fields.span or fields.tape or fields.journal or fields.only or fields.terms then
     context = contexts.with(context, fields)
   end
   return begin(task, outer, setmetatable({ task = task, outer = task.scope, site = fields.site or host.site() or "the host",

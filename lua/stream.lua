@@ -56,6 +56,7 @@ end
 local function finish(stream, err)
   if stream.ended then return end
   stream.ended = true
+  if stream.alarm then stream.alarm:stop() end
   scopes.disown(stream.scope, stream)
   local source = stream.source
   if err and source.came then stream.call.came = source:came() end -- incomplete: there is no reported usage
@@ -77,6 +78,7 @@ function Stream:next(given, stopped)
     self.call.begun = true
     return item
   end
+  if self.ended and self.err then return nil, self.err end -- its time was over while this waited
   self.err = err
   finish(self, err)
   if err and err.kind == "cancelled" then deliver(task) end
@@ -90,6 +92,30 @@ end
 
 function Stream:__close()
   self:close()
+end
+
+--- The time that it was given is over: its reader is raised the error.
+local function too_late(about)
+  local stream = about.stream
+  if stream.ended then return end
+  stream.err = about.err
+  finish(stream, about.err)
+end
+
+--- Bound what is left of a stream.
+---@param seconds number from now
+---@param err stoke.error which its reader is raised then
+function Stream:bound(seconds, err)
+  if not self.ended then self.alarm = host.alarm({ on_alarm = too_late, stream = self, err = err }, seconds) end
+end
+
+--- Let another scope own the stream.
+---@param scope table one around that which it was opened in
+function Stream:move(scope)
+  if self.ended then return end
+  scopes.disown(self.scope, self)
+  self.scope = scope
+  scopes.own(scope, self)
 end
 
 --- Approximate number of tokens received so far, read or not.

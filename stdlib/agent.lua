@@ -11,6 +11,7 @@ local errors = require "core.errors"
 local scopes = require "core.scope"
 local script = require "core.script"
 local json = require "core.json"
+local terms = require "core.terms"
 local modules = require "core.modules"
 local place = require "core.store.place"
 local config = require "stoke.config"
@@ -67,11 +68,14 @@ end
 ---@field id string
 ---@field reason string "stop", or "length" when the answer was cut off
 ---@field thinking? string
+---@field model? string of a run with a route or a fallback: the model that answered last, as its server calls it
+---@field endpoint? string and its endpoint, along a route
+---@field rung? integer where a fallback was taken: 2 is the first
 
 ---@class stoke.agent.definition
 ---@field name? string needed for handoffs, as_tool and reload
 ---@field description? string what other agents read about it
----@field model string
+---@field model string may be left out where `route` names one
 ---@field instructions? string|fun(run: table): string? a text, or a function that gives it for each question
 ---@field tools? (stoke.tool|stoke.agent|function)[] tools, agents, documented functions
 ---@field output? any a schema; the result then has `output`
@@ -81,6 +85,11 @@ end
 ---@field max_steps? integer questions to the model (12)
 ---@field budget? { tokens?: integer, calls?: integer, seconds?: number } of a run, nested work included
 ---@field deadline? number seconds of a run
+---@field class? "interactive"|"normal"|"batch" who goes first where calls of models wait, see ollama.chat; of the scope around when
+---  not given
+---@field route? string|string[] where its questions may go: a route of the settings, or { "model@endpoint", "@endpoint" ... }
+---@field fallback? (string|{ text?: string, model?: string, endpoint?: string }|fun(err: stoke.error): string?)[] what is asked,
+---  or said, when a question has failed for good: smaller models, a text. The result has `rung`
 ---@field options? table|string sampling: temperature, seed, num_predict ...; or the name of a sampling profile
 ---@field sampling? string name of a sampling profile (precise, balanced, creative, those of stoke.config.lua); options go over it
 ---@field think? boolean|"low"|"medium"|"high"|"max"
@@ -93,10 +102,16 @@ end
 ---@field texts? table<string, string|function> what the library says to the model, replaced; see stoke.agent.texts
 ---@field summarize? boolean|fun(messages: table[], summary?: string): string what falls out of the context window is summarized
 
+---@class stoke.agent.limits of one run, before those of the agent
+---@field max_steps? integer
+---@field class? "interactive"|"normal"|"batch"
+---@field deadline? number seconds; the shorter counts
+---@field route? string|string[]
+
 local OPTIONS = { name = "string", description = "string", model = "string", instructions = true, tools = "table", output = true,
   repair = "number", handoffs = "table", max_steps = "number", budget = "table", deadline = "number", options = true,
   sampling = true, think = true, endpoint = "string", timeouts = "table", summarize = true, nudge = "boolean", texts = "table",
-  split_thinking = "boolean", auto_pull = "boolean" }
+  split_thinking = "boolean", auto_pull = "boolean", class = true, route = true, fallback = true }
 
 local function is_agent(value) return type(value) == "table" and getmetatable(value) == Agent end
 
@@ -126,7 +141,9 @@ local function check(given)
   end
   local where = name and "stoke.agent " .. name or "stoke.agent"
   if given.sampling ~= nil or type(options) == "string" then options = model_options.sampled(where, options, given.sampling) end
-  model_options.check(where, { model = given.model, options = options, think = given.think, timeouts = given.timeouts },
+  local model = given.model
+  if given.route ~= nil then model = require "stoke.config.routes".model(where, model, given.route) end
+  model_options.check(where, { model = model, options = options, think = given.think, timeouts = given.timeouts },
     { model = true, options = "table", think = true, timeouts = "table" })
   local text = given.instructions
   if text ~= nil and type(text) ~= "string" and not errors.callable(text) then
@@ -144,7 +161,9 @@ local function check(given)
     errors.argument("%s: deadline must be seconds above 0, got %s", where, tostring(given.deadline))
   end
   if given.texts then texts.check(where, given.texts) end
-  return where, options
+  if given.fallback ~= nil then require "stoke.model.fallback".check(where, given.fallback) end
+  terms.check(where, given.class)
+  return where, options, model
 end
 
 --- The tools, by their names; an agent in the list is one, too.
@@ -202,8 +221,8 @@ end
 local Definition = { tools = {}, by_name = {}, names = {}, tools_bytes = 0, repair = M.REPAIR, max_steps = M.MAX_STEPS }
 Definition.__index = Definition
 
-local COPIED = { "name", "description", "model", "instructions", "repair", "max_steps", "budget", "deadline", "think", "endpoint",
-  "timeouts", "nudge", "texts", "split_thinking", "auto_pull" }
+local COPIED = { "name", "description", "instructions", "repair", "max_steps", "budget", "deadline", "think", "endpoint",
+  "timeouts", "nudge", "texts", "split_thinking", "auto_pull", "route", "fallback" }
 
 --- The tool definitions for the model, encoded once and not for each question.
 local function set_definitions(definition, definitions)
@@ -240,13 +259,14 @@ end
 
 --- What a run works with: everything checked, and not changed any more once it is complete.
 local function define(given, label)
-  local where, options = check(given)
-  local definition = setmetatable({}, Definition)
+  local where, options, model = check(given)
+  local definition = setmetatable({ model = model, class = terms.check(where, given.class) }, Definition)
   if options then definition.options = options end
   for _, name in ipairs(COPIED) do
     if given[name] ~= nil then definition[name] = given[name] end
   end
   definition.label = given.name or label
+  definition.bounded = given.budget ~= nil or given.deadline ~= nil or given.class ~= nil or nil
   if waits(given.handoffs) then
     definition.complete = function(self)
       add_tools(self, where, given)
@@ -377,7 +397,7 @@ end
 
 --- Answer once: ask the model, run what it calls, until it answers. Remembers nothing.
 ---@param given string|{ text: string, images?: (string|table)[] }|table[] a text, a text with images by path, or messages
----@param options? { max_steps?: integer }
+---@param options? stoke.agent.limits
 ---@return stoke.agent.result
 ---Raises what ollama.chat raises, and `invalid_output` (the answer does not fit, or is empty), `limit` (it was cut off before its
 ---JSON was complete), `max_steps`, `loop`, `budget`, `deadline`, `needs_approval`; `err.work` is the result so far.
@@ -393,12 +413,12 @@ end
 --- Answer once, and iterate over the events as they come.
 --- They are { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
 --- "tool_call" { id, name, arguments, cancel }, "tool_result" { id, name, text, failed, value = what run returned, err = why it
---- failed }, "approval" { id, pending }, "handoff" { from, to }, "usage" { usage }, "interrupted" { text } in a durable run whose
---- process ended in the middle of an answer (it is asked for again, and begins anew), "done" { result = as of agent:run }. What an
---- agent does that works as a tool of this one comes as { type = "nested", agent =, run =, event = }. Leaving the loop ends the run
---- and closes its connection.
+--- failed }, "fallback" { rung, model = nil for a text, err }, "approval" { id, pending }, "handoff" { from, to },
+--- "usage" { usage }, "interrupted" { text } in a durable run whose process ended in the middle of an answer (it is asked for
+--- again, and begins anew), "done" { result = as of agent:run }. What an agent does that works as a tool of this one comes as
+--- { type = "nested", agent =, run =, event = }. Leaving the loop ends the run and closes its connection.
 ---@param given string|{ text: string, images?: (string|table)[] }|table[]
----@param options? { max_steps?: integer }
+---@param options? stoke.agent.limits
 ---@return fun(): table|nil iterator for generic `for`
 ---Raises, while it is iterated, what agent:run raises.
 ---

@@ -6,6 +6,7 @@
 --       endpoint = "gpu",
 --       endpoints = { gpu = { url = "http://10.0.0.7:11434" },
 --                     cloud = { url = "https://ollama.com", key = "..." } },
+--       models = { fast = { "qwen2.5:3b@gpu", "qwen2.5:1.5b" } },
 --       profiles = { ["qwen2.5:3b"] = { num_ctx = 8192, temperature = 0.2 } },
 --       sampling = { precise = { temperature = 0 } },
 --       timeouts = { idle = 60 },
@@ -18,65 +19,13 @@ local addresses = require "stoke.config.address"
 local endpoints = require "core.endpoint"
 local envfile = require "core.envfile"
 local errors = require "core.errors"
-local overrun = require "core.overrun"
+local shape = require "stoke.config.shape"
+local terms = require "core.terms"
 local sorted_keys = require "stoke.show".sorted_keys
 
 local M = {}
 
-local DEFAULT_URL = "http://127.0.0.1:11434"
-local BUILT_IN = {
-  endpoint = "default",
-  endpoints = { default = { url = DEFAULT_URL } },
-  profiles = {},
-  sampling = {
-    precise = { temperature = 0 },
-    balanced = { temperature = 0.7, top_p = 0.9 },
-    creative = { temperature = 1.1, top_p = 0.95, min_p = 0.05 },
-  },
-  timeouts = { connect = 2, load = 300, first_byte = 60, idle = 120 },
-  pool = { per_model = 2 },
-  auto_pull = false,
-  log = { level = "info", format = "text" },
-  max_memory = "50%",
-  sim = "off",
-}
-
--- The shape of a configuration. A string names a checker; { each = shape } is a map from any name;
--- other tables list their keys.
-local SHAPE = {
-  endpoint = "string",
-  endpoints = { each = { url = "url", key = "string", headers = { each = "string" }, auto_pull = "boolean",
-    dialect = "string" } },
-  profiles = { each = { num_ctx = "window", num_batch = "count", num_gpu = "integer",
-    main_gpu = "integer", num_thread = "integer", use_mmap = "boolean",
-    draft_num_predict = "integer", shift = "boolean", keep_alive = "keep_alive",
-    split_thinking = "boolean", auto_pull = "boolean" } },
-  sampling = { each = {} },
-  auto_pull = "boolean",
-  timeouts = { connect = "seconds", load = "seconds", first_byte = "seconds", idle = "seconds",
-               total = "seconds" },
-  pool = { per_model = "count" },
-  log = { level = "level", format = "format" },
-  max_memory = "memory",
-  store = "string",
-  sim = "sim",
-}
--- How a model is sampled: in a profile by name, and in the profile of a model, for calls that do not say.
-for name, kind in pairs { temperature = "number", top_p = "number", top_k = "integer", min_p = "number", typical_p = "number",
-  repeat_penalty = "number", repeat_last_n = "integer", presence_penalty = "number", frequency_penalty = "number",
-  num_predict = "integer", num_keep = "integer", seed = "integer", stop = "stop" } do
-  SHAPE.sampling.each[name], SHAPE.profiles.each[name] = kind, kind
-end
--- Named entries replace each other whole instead of being mixed.
-local WHOLE = { endpoints = true, profiles = true, sampling = true }
-
-local function one_of(...)
-  local list = { ... }
-  return { list = list, want = "one of " .. table.concat(list, ", "), ok = function(v)
-    for _, name in ipairs(list) do if v == name then return true end end
-    return false
-  end }
-end
+local attempt, check_leaf, complain = shape.attempt, shape.check_leaf, shape.complain
 
 ---Whether a value of `sim` names a file of scripted answers.
 ---@private
@@ -85,112 +34,6 @@ end
 ---
 ---Example: `assert(config.is_sim_script "replies.lua")`
 function M.is_sim_script(value) return value:find "%.lua$" ~= nil end
-
-local function sim_mode()
-  local mode = one_of("off", "on", "auto")
-  local named = mode.ok
-  mode.want = mode.want .. " or a script's name ending in .lua"
-  function mode.ok(v) return named(v) or type(v) == "string" and M.is_sim_script(v) end
-  return mode
-end
-
--- Each checker: a description of the expected value, and the test.
-local CHECK = {
-  string = { want = "a string", ok = function(v) return type(v) == "string" and v ~= "" end },
-  boolean = { want = "true or false", ok = function(v) return type(v) == "boolean" end },
-  number = { want = "a number", ok = function(v) return type(v) == "number" end },
-  stop = { want = "a list of texts", ok = function(v)
-    if type(v) ~= "table" or #v == 0 then return false end
-    for _, text in pairs(v) do if type(text) ~= "string" then return false end end
-    return true
-  end },
-  window = { want = "a whole number of at least 1, or \"auto\"",
-             ok = function(v) return v == "auto" or math.type(v) == "integer" and v >= 1 end },
-  integer = { want = "a whole number", ok = function(v) return math.type(v) == "integer" end },
-  count = { want = "a whole number of at least 1",
-            ok = function(v) return math.type(v) == "integer" and v >= 1 end },
-  seconds = { want = "seconds, more than 0 (or false for no limit)", ok = function(v)
-    return v == false or (type(v) == "number" and v > 0 and v < math.huge)
-  end },
-  keep_alive = { want = "seconds or a duration such as \"10m\"", ok = function(v)
-    return type(v) == "number" or (type(v) == "string" and v:find "%d" ~= nil)
-  end },
-  url = { want = "an address such as \"http://10.0.0.7:11434\"", ok = function(v)
-    if type(v) ~= "string" then return false end
-    local url, problem = addresses.parse(v)
-    return url ~= nil, problem
-  end },
-  memory = { want = "bytes, as in \"512M\", \"2G\" or \"50%\", or 0 for no limit", ok = function(v)
-    return (type(v) == "string" or type(v) == "number") and overrun.bytes(v) ~= nil
-  end },
-  level = one_of("debug", "info", "warn", "error", "off"),
-  format = one_of("text", "json"),
-  sim = sim_mode(),
-}
-
-local function show(v) return type(v) == "string" and ("%q"):format(v) or tostring(v) end
-
--- `key` is nil where the source is itself the setting: a flag, a variable.
-local function complain(source, key, problem, hint)
-  local what = key and source .. ": " .. key or source
-  errors.raise("usage", ("%s %s"):format(what, problem), { hint = hint or key and "stoke help configuration shows the settings" })
-end
-
-local function check_leaf(source, key, kind, v)
-  local c = CHECK[kind]
-  local good, problem = c.ok(v)
-  if good then return end
-  local near = c.list and type(v) == "string" and errors.suggest(v, c.list)
-  complain(source, key, ("wants %s, got %s%s"):format(c.want,
-           type(v) == "table" and "a table" or show(v), problem and (": %s"):format(problem) or ""),
-           near and ("did you mean %q?"):format(near) or nil)
-end
-
--- What other programs call it.
-local FOREIGN = {
-  host = 'endpoint = "http://HOST:11434"', base_url = 'endpoint = "http://HOST:11434"', server = 'endpoint = "http://HOST:11434"',
-  api_key = 'endpoints = { NAME = { url = "...", key = "..." } }', token = 'endpoints = { NAME = { url = "...", key = "..." } }',
-  models = 'profiles = { ["qwen2.5:3b"] = { num_ctx = 8192 } }', timeout = "timeouts = { total = seconds }",
-  log_level = 'log = { level = "debug" }', context_length = "num_ctx", n_ctx = "num_ctx", env = "--env-file FILE",
-  concurrency = "pool = { per_model = 4 }", slots = "pool = { per_model = 4 }",
-}
-
---- Run `f`. With a list of problems what it raises is put there, and the caller goes on without the value. Returns whether it ran.
-local function attempt(problems, f, ...)
-  if not problems then
-    f(...)
-    return true
-  end
-  local ok, err = pcall(f, ...)
-  if not ok then problems[#problems + 1] = errors.wrap(err) end
-  return ok
-end
-
-local check_table
-
-local function check_entry(source, path, shape, name, v, problems)
-  if type(name) ~= "string" then complain(source, path, "is not a name") end
-  local inner = shape.each or shape[name]
-  if not inner then
-    local near = errors.suggest(name, sorted_keys(shape))
-    local here = FOREIGN[name]
-    if here then complain(source, path, "is no setting", "here it is " .. here) end
-    complain(source, path, "is no setting", near and ("did you mean '%s'?"):format(near)
-             or "known here: " .. table.concat(sorted_keys(shape), ", "))
-  end
-  check_table(source, path, inner, v, problems)
-end
-
-function check_table(source, key, shape, v, problems)
-  if type(shape) == "string" then return check_leaf(source, key, shape, v) end
-  if type(v) ~= "table" then
-    complain(source, key == "" and "the file" or key, "wants a table, got " .. show(v))
-  end
-  for _, name in ipairs(sorted_keys(v)) do
-    local path = key == "" and tostring(name) or key .. "." .. tostring(name)
-    if not attempt(problems, check_entry, source, path, shape, name, v[name], problems) then v[name] = nil end
-  end
-end
 
 -- Places ----------------------------------------------------------------------------------------
 
@@ -222,7 +65,7 @@ local function read_file(path, text, problems)
   if type(t) ~= "table" then
     errors.raise("usage", path .. ": must return a table", { hint = "return { ... }" })
   end
-  check_table(path, "", SHAPE, t, problems)
+  shape.check(path, t, problems)
   return t
 end
 
@@ -319,7 +162,7 @@ local function lay(into, from, sources, source, path, whole)
     local key, v = path == "" and k or path .. "." .. k, from[k]
     if type(v) == "table" and not whole then
       if into[k] == nil then into[k] = {} end
-      lay(into[k], v, sources, source, key, WHOLE[key])
+      lay(into[k], v, sources, source, key, shape.WHOLE[key])
     elseif into[k] == nil then
       into[k] = v
       sources[key] = source
@@ -356,15 +199,16 @@ function M.load(opts)
   flags_layer(flags, layers)
   env_layer(getenv, layers, opts.problems)
   file_layers({ flags = flags, read = opts.read or read_disk }, getenv, layers, opts.problems)
-  layers[#layers + 1] = { source = "built in", values = BUILT_IN }
+  layers[#layers + 1] = { source = "built in", values = shape.BUILT_IN }
   local s = { values = {}, sources = {}, direct = {}, meant = {}, flags = flags, api_key = env_value(getenv, "OLLAMA_API_KEY") }
   for _, layer in ipairs(layers) do lay(s.values, layer.values, s.sources, layer.source, "") end
   s.problems = opts.problems
   put(s)
+  if next(s.values.models) ~= nil then require "stoke.config.routes".check(complain, attempt, opts.problems) end
   if not attempt(opts.problems, M.endpoint) then
     s.values.endpoint, s.sources.endpoint = "default", "built in"
     if not attempt(opts.problems, M.endpoint) then -- a file gave this name an entry of its own
-      s.values.endpoints.default, s.sources["endpoints.default"] = BUILT_IN.endpoints.default, "built in"
+      s.values.endpoints.default, s.sources["endpoints.default"] = shape.BUILT_IN.endpoints.default, "built in"
     end
   end
   return s
@@ -406,7 +250,7 @@ end
 ---endpoint from a file.
 ---@param name? string
 ---@return {name: string, url: string, headers: table<string, string>, key: string|nil, source: string, meant: string|nil,
----  dialect: string|nil}
+---  dialect: string|nil, models: table<string, string>|nil}
 ---`meant` is the address that `url` stands in for: a simulator takes the place of a server.
 ---Raises `usage` for an unknown name.
 ---
@@ -427,6 +271,7 @@ function M.endpoint(name)
     for k, v in pairs(e.headers or {}) do headers[k] = v end
     return with_key({ name = asked, url = direct or address("endpoint", e.url),
                       headers = headers, key = e.key, meant = current.meant[asked], auto_pull = e.auto_pull, dialect = e.dialect,
+                      models = direct == nil and e.models or nil,
                       source = current.sources["endpoints." .. asked] })
   end
   if asked:find "[.:/]" or asked == "localhost" then
@@ -445,6 +290,13 @@ function M.endpoint(name)
 end
 
 endpoints.resolve = M.endpoint
+
+function endpoints.routed(endpoint, model, dialect)
+  if next(M.get().models) == nil and not model:find("@", 1, true) then return nil end
+  return require "stoke.config.routes".routed(endpoint, model, dialect)
+end
+
+function terms.check_route(what, given) require "stoke.config.routes".of(what, given) end
 
 ---True when a flag, the environment or a file sets the endpoint.
 ---@private

@@ -45,6 +45,7 @@ local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local llm = require "core.driver.llm"
 local learned = require "stoke.model.learned"
+local terms = require "core.terms"
 
 local M = {}
 
@@ -59,6 +60,8 @@ local SMALL <const> = 256
 ---@field calls? table[] tool calls, as a message has them
 ---@field reason? string "stop" or "length"
 ---@field usage stoke.usage
+---@field model? string along a route: the model that answered, as its server calls it
+---@field endpoint? string and its endpoint
 
 -- ---- targets ------------------------------------------------------------------------------------------------------------------
 
@@ -118,12 +121,17 @@ end
 --- Find a model at an endpoint.
 ---@param name string
 ---@param endpoint? string name or address; nil = the default one
+---@param route? string|string[] where it may be asked instead: a route of the settings, or { "model@endpoint" ... }
 ---@return stoke.target the same each time, until the settings change
----Raises `usage` for an endpoint that nobody knows.
+---Raises `usage` for an endpoint or a route that nobody knows.
 ---
 --- Example: `local target = model.open("qwen2.5:3b", "gpu")`
-function M.open(name, endpoint)
+function M.open(name, endpoint, route)
   if type(name) ~= "string" then errors.argument("model.open: the model must be a string, got %s", errors.describe(name)) end
+  if route == nil and terms.routed and not endpoint then route = terms.route() end
+  if route ~= nil then
+    return require "stoke.config.routes".target("model.open", name, route, dialect_of(endpoints.of(endpoint)))
+  end
   local found = endpoints.known[endpoint or false] or endpoints.of(endpoint)
   local target = found.targets[name]
   if target then return target end
@@ -206,6 +214,7 @@ function M.ask(target, call, messages, tools, format, options)
   if err then value, err = recover("llm.chat", q, target, call, err) end
   if err then return nil, err end
   local answer, cut = dialect.answer(value), dialect.cut
+  if target.route then answer.model, answer.endpoint = value.model, value.endpoint end
   err = cut and answer.usage.input_tokens >= SMALL and cut(target, q, value)
   if err then return nil, err end
   return answer
@@ -302,8 +311,9 @@ end
 --- Example: `print(model.request(target, {}, false, messages).body)`
 function M.request(target, call, stream, messages, tools, format, options)
   local dialect = dialect_at("model.request", target)
-  local q = dialect.chat(target, call, stream, messages, tools, format, options)
-  local made, body = dialect.request(q, target, stream)
+  local q, candidates = dialect.chat(target, call, stream, messages, tools, format, options), target.candidates
+  target = candidates[1]
+  local made, body = dialect.request(q, target, stream, nil, candidates)
   if not made then error(body, 0) end
   return { method = q.method or "POST", url = target.endpoint.url .. q.path, body = body }
 end

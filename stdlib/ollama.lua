@@ -15,6 +15,8 @@ local call = require "stoke.ollama.call"
 local config = require "stoke.config"
 local check = require "stoke.ollama.options"
 local protocol = require "stoke.ollama.protocol"
+local spoken = require "core.terms"
+local terms = require "stoke.ollama.terms"
 local transfer = require "stoke.ollama.transfer"
 local window = require "stoke.ollama.window"
 local written = require "stoke.ollama.written"
@@ -58,7 +60,7 @@ local COMMON = {
   model = "string", options = "table", format = true, think = true, truncate = "boolean", logprobs = "boolean",
   top_logprobs = "number", endpoint = "string", timeouts = "table", stream = "boolean", keep_alive = true, shift = true,
   _debug_render_only = "boolean", split_thinking = "boolean", auto_pull = "boolean", any_arguments = "boolean",
-  fitted = "boolean",
+  fitted = "boolean", class = true, deadline = "number", route = true,
 }
 local CHAT = { messages = "table", tools = "table" }
 local GENERATE = { prompt = "string", suffix = "string", system = "string", template = "string", raw = "boolean",
@@ -100,19 +102,21 @@ local ASKS, PATHS = { chat = "messages", generate = "prompt" }, { chat = "/api/c
 
 --- The request of a call, everything in it checked, and its target.
 local function request(what, way, given, stream)
+  if type(given) == "table" and given.model == nil and given.route ~= nil then given = terms.with_model(what, given) end
   given = check.check(what, given, ALLOWED[stream][way])
   if given.stream ~= nil and given.stream ~= stream then
     errors.argument("%s: %s", what, stream and "it streams; ollama.chat and ollama.generate do not"
       or "one reply is its value; ollama.stream gives events as they come")
   end
-  local target = protocol.at(given.model, given.endpoint)
+  local target = protocol.of_call(what, given)
+  if terms.has(given) then target = terms.target(what, given, target) end
   if not given[ASKS[way]] then errors.argument("%s: %s is missing", what, ASKS[way]) end
   local body = BODIES[way](target, given, stream, what)
   if given.format ~= nil then body.format = check.format(given.format) end
   if given.logprobs ~= nil then body.logprobs, body.top_logprobs = given.logprobs, given.top_logprobs end
   if given._debug_render_only then body._debug_render_only = true end
   local q = protocol.shape(way, given, body)
-  if target.profile.automatic and not given.fitted then window.fit(target, body) end
+  if target.profile.late and not given.fitted then window.fit(target, body) end
   return given.any_arguments and protocol.any_arguments(q) or q, target
 end
 
@@ -122,8 +126,8 @@ local function prepared(what, way, given, stream)
     local model, endpoint, streams = given.model, given.endpoint, given.stream
     if type(model) == "string" and model ~= "" and (streams == nil or streams == stream)
       and (endpoint == nil or type(endpoint) == "string") then
-      local target = protocol.at(model, endpoint)
-      local q = not target.profile.automatic and written.request(target, way, stream, PATHS[way], given, BODIES[way])
+      local target = spoken.routed and protocol.of_call(what, given) or protocol.at(model, endpoint)
+      local q = not target.profile.late and written.request(target, way, stream, PATHS[way], given, BODIES[way])
       if q then return q, target end
     end
   end
@@ -145,7 +149,12 @@ local function with_usage(reply, err)
   return err == nil and setmetatable(reply, Reply) or nil, err
 end
 
-local function try(given, q, target) return with_usage(asking.perform("llm.chat", q, target, given)) end
+local function try(given, q, target)
+  if given.deadline then
+    return with_usage(terms.within("ollama.chat", given, target, asking.perform, "llm.chat", q, target, given))
+  end
+  return with_usage(asking.perform("llm.chat", q, target, given))
+end
 
 local function ask(given, q, target) return errors.check(try(given, q, target)) end
 
@@ -165,6 +174,10 @@ local function ask(given, q, target) return errors.check(try(given, q, target)) 
 ---  told as text when a closing tag comes alone; an agent's result and history can
 ---@field auto_pull? boolean false: a model that the server does not have is pulled first, once for all calls that wait for it, its
 ---  progress shown on stderr. A profile, an endpoint or the settings may say so, too
+---@field class? "interactive"|"normal"|"batch" who goes first where calls wait: interactive, where somebody waits for the answer;
+---  batch, which all others pass. Of the scope around when not given, and normal there
+---@field deadline? number seconds from now to the answer, or to its end where it streams: the wait for a slot is among them
+---@field route? string|string[] where it may go, before endpoint: a route of the settings, or { "model@endpoint", "@endpoint" ... }
 ---@field any_arguments? boolean false: arguments of a tool call that are no object come as the model wrote them, instead of
 ---  `invalid_output`
 ---@field fitted? boolean false: the window of a model with num_ctx = "auto" is sent as it is: the caller has made it large enough
@@ -222,7 +235,12 @@ local function open(what, given, bare)
     errors.argument("%s: messages or prompt is missing", what)
   end
   local q, target = prepared(what, chat and "chat" or "generate", given, true)
-  local stream, err = asking.perform("llm.stream", q, target, given)
+  local stream, err
+  if given.deadline then
+    stream, err = terms.within(what, given, target, asking.perform, "llm.stream", q, target, given)
+  else
+    stream, err = asking.perform("llm.stream", q, target, given)
+  end
   if err then error(err, 0) end
   return asking.events(stream, target, q, given.merge ~= false, bare)
 end
@@ -255,11 +273,11 @@ function M.text(given)
 end
 
 local EMBED = { model = "string", input = true, dimensions = "number", truncate = "boolean", options = "table",
-  endpoint = "string", timeouts = "table", keep_alive = true, auto_pull = "boolean" }
+  endpoint = "string", timeouts = "table", keep_alive = true, auto_pull = "boolean", class = true, deadline = "number" }
 
 --- Vectors of one or several texts. All or nothing: one text that is too long fails the call, unless truncate = true.
 ---@param given { model: string, input: string|string[], dimensions?: integer, truncate?: boolean, options?: table }
----  also endpoint and timeouts, as for chat
+---  also endpoint, timeouts, class and deadline, as for chat
 ---@return table reply .embeddings, one row a text, in their order; .usage
 ---Raises what ollama.chat raises.
 ---
@@ -275,6 +293,7 @@ function M.embed(given)
     errors.argument("ollama.embed: input must be a string or a list of strings, got %s", type(input))
   end
   local target = protocol.at(given.model, given.endpoint)
+  if terms.has(given) then target = terms.target("ollama.embed", given, target) end
   return ask(given, { protocol = "ollama", path = "/api/embed", model = given.model, endpoint = given.endpoint,
     timeouts = given.timeouts, body = protocol.embed_body(target, given) }, target)
 end
@@ -521,7 +540,9 @@ end
 function M.request(given, stream)
   local q, target = request("ollama.request", type(given) == "table" and given.messages and "chat" or "generate", given,
     stream or false)
-  local options, body = protocol.request(q, target, stream or false)
+  local candidates = target.candidates
+  target = candidates[1]
+  local options, body = protocol.request(q, target, stream or false, nil, candidates)
   if not options then error(body, 0) end
   return { method = "POST", url = target.endpoint.url .. q.path, body = body }
 end

@@ -333,6 +333,15 @@ static int l_alarm_due(lua_State *L) {
   return 1;
 }
 
+/* alarm:left() -> seconds until it is due, 0 where it is; nil where it was stopped */
+static int l_alarm_left(lua_State *L) {
+  struct alarm *a = luaL_checkudata(L, 1, ALARM);
+  if (!a->timer.armed && !a->event.queued) return 0;
+  uint64_t now = host_now(a->host);
+  lua_pushnumber(L, a->timer.armed && a->timer.at > now ? (double)(a->timer.at - now) / 1e9 : 0);
+  return 1;
+}
+
 /* on_overrun(judge): judge(act, seconds, grown) -> the error that the watchdog raises in the running task, see lua/overrun.lua */
 static int l_on_overrun(lua_State *L) {
   struct host *h = host_of(L);
@@ -406,6 +415,8 @@ int luaopen_host_task(lua_State *L) {
   lua_setfield(L, -2, "about");
   lua_pushcfunction(L, l_alarm_due);
   lua_setfield(L, -2, "due");
+  lua_pushcfunction(L, l_alarm_left);
+  lua_setfield(L, -2, "left");
   lua_pushvalue(L, -1);
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, l_alarm_stop);

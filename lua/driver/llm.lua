@@ -1,10 +1,13 @@
 --- Drives a model server: one call, or one stream of lines, in any dialect. What is a dialect's own is in a table that a module of
 --- stdlib registers with M.protocol(name, table). The half that this driver uses:
 ---
----   request(q, target, stream, amend) -> options, body   finish a request for the target that was granted (lua/endpoint.lua):
----                                                 what host.http takes, options prepared by it, or a table; nil, err. amend: what
----                                                 gates put beside the request, { num_predict = tokens of the answer }: it goes
----                                                 into a copy of q.body, never into q, which is what a recording knows
+---   request(q, target, stream, amend, candidates) -> options, body   finish a request for the target that was granted
+---                                                 (lua/endpoint.lua): what host.http takes, options prepared by it, or a
+---                                                 table; nil, err. amend: what gates put beside the request,
+---                                                 { num_predict = tokens of the answer }: it goes
+---                                                 into a copy of q.body, never into q, which is what a recording knows.
+---                                                 candidates: the list that the target was chosen from; with `route`, q was
+---                                                 shaped for none of them, and knows the route by the model's name
 ---   error(status, body, q, head, target) -> stoke.error   an answer that is no success; where it says `retryable` the call is made
 ---                                                 again, up to three times, as long as no event has been read
 ---   broken(err, q) -> stoke.error                 the connection failed: the same error, with what the dialect knows of it
@@ -91,8 +94,25 @@ local function target_of(q, call)
   return endpoints.target(endpoints.of(q.endpoint), q.model, protocol)
 end
 
+--- A route leads only where the policy lets it: what it denies is left out, and what a person is asked about, as long as there is
+--- another. Of the last ones the first is judged.
+local function permitted(candidates)
+  local list, asked = {}, nil
+  for _, target in ipairs(candidates) do
+    local _, name = http.place(target.endpoint.meant)
+    local verdict = policy.verdict("host", name or target.endpoint.meant)
+    if verdict == "ask" then asked = asked or target elseif verdict ~= "deny" then list[#list + 1] = target end
+  end
+  if not list[1] then list[1] = asked or candidates[1] end
+  for name, value in next, candidates do
+    if type(name) == "string" then list[name] = value end
+  end
+  return list
+end
+
 --- A model server is a host like any other.
 local function subject(q, call)
+  if call and call.work and call.work[2] and policy.rules then call.work = permitted(call.work) end
   local endpoint = target_of(q, call).endpoint
   local _, name = http.place(endpoint.meant)
   return "host", name or endpoint.meant, nil, ("the model server of the endpoint %q"):format(endpoint.name)
@@ -100,11 +120,15 @@ end
 
 local RETRY = { attempts = 3, base = 0.25, max = 4 }
 
+--- Of several targets the pool chooses one, and sets call.target to it (lua/gate/turns.lua): there is no lane of this name.
+local ROUTE <const> = "route"
+
 --- Where a call goes, chosen when it is its turn to ask for a slot; and the key of the slots it waits for.
 local function route(q, call)
   local candidates = call.work
   local target = candidates and candidates[1] or target_of(q, call)
   call.target = target
+  if candidates and candidates[2] then return ROUTE end
   return target.key
 end
 
@@ -127,7 +151,7 @@ end
 --- What the dialect asks for, as the policy lets it reach the server: not where another one stands in for it, in this process.
 local function request_of(q, record, streamed)
   local target = record.target
-  local options, sent = target.dialect.request(q, target, streamed, record.amend)
+  local options, sent = target.dialect.request(q, target, streamed, record.amend, record.work)
   local endpoint = target.endpoint
   if not options or not policy.rules or endpoint.url ~= endpoint.meant then return options, sent end
   local reach, refused = policy.reach(plain_of[options] or options, endpoint.url)
@@ -135,17 +159,30 @@ local function request_of(q, record, streamed)
   return reach, sent
 end
 
+--- An error of a call along a route says where it happened: its request names the route alone.
+---@param way string|nil its route
+local function along(way, target, err)
+  if not way or err.kind == "cancelled" then return err end
+  err.endpoint, err.model = target.endpoint.name, target.served
+  err.message = ("%s (%s at %s, along the route %s)"):format(err.message, target.served, target.endpoint.name, way)
+  return err
+end
+
 -- ---- one reply ----------------------------------------------------------------------------------------------------------
 
 local function call(q, record)
-  local target = record.target
-  local protocol = target.dialect
+  local target, work = record.target, record.work
+  local protocol, way = target.dialect, work and work.route
   local options, sent = request_of(q, record, false)
   if not options then return nil, sent end
   local status, head, body = http.fetch(options, sent)
-  if not status then return nil, broken(protocol, policy.reached(options, head), q) end
-  if status >= 300 then return nil, protocol.error(status, body, q, head, target) end
-  return protocol.reply(body, q, record.attempts, target)
+  if not status then return nil, along(way, target, broken(protocol, policy.reached(options, head), q)) end
+  if status >= 300 then return nil, along(way, target, protocol.error(status, body, q, head, target)) end
+  if not way then return protocol.reply(body, q, record.attempts, target) end
+  local value, err = protocol.reply(body, q, record.attempts, target)
+  if not value then return nil, along(way, target, err) end
+  value.endpoint = target.endpoint.name -- which server of the route it was
+  return value
 end
 
 -- ---- a stream of events ---------------------------------------------------------------------------------------------------
@@ -162,7 +199,10 @@ local function take(source)
   local event = source.events[first]
   if event == nil then return nil end
   source.events[first], source.first = nil, first + 1
-  if event.type == "done" then source.done = event end
+  if event.type == "done" then
+    source.done = event
+    if source.routed then event.endpoint, event.reply.endpoint = source.target.endpoint.name, source.target.endpoint.name end
+  end
   return event
 end
 
@@ -299,7 +339,7 @@ local function begun(source)
   if not failed then event, failed = source:next() end
   if failed then
     request:close()
-    return nil, failed
+    return nil, along(source.routed, target, failed)
   end
   if event then
     source.first = source.first - 1
@@ -308,17 +348,18 @@ local function begun(source)
   return source
 end
 
---- reached: what was sent, where the policy of hosts has a say; else nil.
-local function answered(q, target, request, attempts, reached)
+--- reached: what was sent, where the policy of hosts has a say; else nil. routed: the route that the target was chosen along.
+local function answered(q, target, request, attempts, reached, routed)
   local status, head = request:head()
   if not status then
     request:close()
-    return nil, broken(target.dialect, policy.reached(reached, head), q)
+    return nil, along(routed, target, broken(target.dialect, policy.reached(reached, head), q))
   end
-  if status >= 300 then return nil, refused(request, target, status, q, head) end
+  if status >= 300 then return nil, along(routed, target, refused(request, target, status, q, head)) end
   local source = setmetatable({ request = request, events = NONE, first = 1, q = q, target = target, said = nil,
     begun = nil }, Source)
   if attempts > 1 then source.attempts = attempts end
+  if routed then source.routed = routed end
   return begun(source)
 end
 
@@ -327,8 +368,9 @@ local function open(q, record)
   local options, sent = request_of(q, record, true)
   if not options then return nil, sent end
   local request, err = http.start(options, sent)
-  if not request then return nil, broken(target.dialect, policy.reached(options, err), q) end
-  return answered(q, target, request, record.attempts, type(options) == "table" and options.reached and options)
+  local routed = record.work and record.work.route
+  if not request then return nil, along(routed, target, broken(target.dialect, policy.reached(options, err), q)) end
+  return answered(q, target, request, record.attempts, type(options) == "table" and options.reached and options, routed)
 end
 
 --- A stream that was cut off with the process that read it. The answer is asked for once more, through the gates, and goes on where

@@ -315,6 +315,7 @@ local function read_stream(target, agent, messages, format, cap, said, emit)
   local thoughts, calls, done, held = pass_on(agent, events, format, cap, said, emit)
   local text, thinking = models.settled(target, agent, said:text(), thoughts)
   local answer = { text = text, thinking = thinking, calls = calls, reason = done.reason, usage = done.usage }
+  if target.route then answer.model, answer.endpoint = done.reply.model, done.endpoint end
   M.read(agent, answer, format, cap)
   if held and said.count > 0 and not answer.calls and not answer.failed then -- it was no call
     local all = said:text()

@@ -17,6 +17,7 @@ local tools = require "stoke.agent.tools"
 local usages = require "stoke.agent.usage"
 local json = require "stoke.json"
 local clip = require "stoke.tool.text".cut
+local terms = require "core.terms"
 local models = require "stoke.model"
 local reading = require "stoke.reading"
 
@@ -36,6 +37,11 @@ local M = {}
 ---@field last_text? string what was said last
 ---@field repaired integer answers that were asked for again
 ---@field nudged? boolean it announced work, was asked to do it, and has called nothing since
+---@field route? string|string[] where its questions may go, before the agent's own
+---@field deadline? number seconds, of this run alone
+---@field model? string along a route: the model that answered last; `endpoint` is its endpoint
+---@field rung? integer how far down the fallbacks it is; nil: it asks its own model
+---@field before? stoke.error[] of the rungs above
 ---@field toolbox? stoke.agent.toolbox made for its first call
 local Run = { repaired = 0, usage = usages.new() }
 Run.__index = Run
@@ -121,7 +127,8 @@ function M.result(kept) return setmetatable(kept, Result) end
 --- An error that leaves the run carries the work so far; its own deadline is told in its own words.
 function Run:__close(err)
   if err == nil or not errors.is(err) then return end
-  if err.kind == "deadline" and rawget(err, "seconds") == self.agent.deadline then
+  local seconds = err.kind == "deadline" and rawget(err, "seconds")
+  if seconds and (seconds == self.agent.deadline or seconds == self.deadline) then
     err.message = ("%s did not finish within %g s"):format(self.agent.label, err.seconds)
   end
   if err.kind == "cancelled" then return end
@@ -186,13 +193,35 @@ local function without_level(agent, target, err)
   return true
 end
 
+--- A question has failed for good: the next rung of the fallbacks is asked, or its text is the answer. Raises where there is none.
+---@return stoke.agent.answer|nil answer nil: the question is asked anew
+local function step_down(run, err)
+  local agent = run.agent
+  local list = agent.fallback or run.target.route and run.target.route.fallback
+  if not list then error(err, 0) end
+  local fallback = require "stoke.model.fallback"
+  local rung, what = fallback.next(list, run.rung or 1, err)
+  if not rung then error(fallback.failed(err, run.before), 0) end
+  run.before = run.before or {}
+  run.before[#run.before + 1], run.rung = err, rung
+  if run.listener then run.listener { type = "fallback", rung = rung, model = what.model, err = err } end
+  if what.text then return { text = what.text, reason = "stop", repairs = 0 } end
+  run.target, run.window = models.begin(models.open(what.model, what.endpoint)), nil
+  run.model, run.endpoint = what.model, what.endpoint
+end
+
 --- The server found the prompt too long, which teaches what fits, or the level of thinking unknown: the question is asked anew.
---- Other errors are raised.
-local function mend_question(run, err)
+--- Other errors are raised, or a lower rung is taken.
+---@param said string|nil what had come of the answer
+---@return stoke.agent.answer|nil
+local function mend_question(run, err, said)
   local agent, past = run.agent, run.history
   if not without_level(agent, run.target, err) then
     if err.kind == "budget" then run.steps = run.steps - 1 end -- refused before it was asked
-    if err.kind ~= "context_overflow" or run.window or not err.window then error(err, 0) end
+    if err.kind ~= "context_overflow" or run.window or not err.window then
+      if said and said ~= "" then error(err, 0) end
+      return step_down(run, err)
+    end
     run.window = err.window
     if err.tokens and not err.estimated then models.learn(run.target, past.prompt, past.images, err.tokens) end
   end
@@ -213,6 +242,7 @@ local function account(run, answer)
   if usage and not usage.estimated then models.learn(run.target, past.prompt, past.images, usage.input_tokens or 0) end
   spend(run, usage or unknown_usage(run))
   if answer.repairs > 0 then count(run, "repairs", answer.repairs) end
+  if answer.model then run.model, run.endpoint = answer.model, answer.endpoint end
   return answer
 end
 
@@ -238,7 +268,8 @@ local function ask(run, format)
     if err.kind == "interrupted" and run.listener then -- the process that was told this has ended: it is asked for the same
       run.listener { type = "interrupted", text = said or "" }
     else
-      mend_question(run, err)
+      answer = mend_question(run, err, said)
+      if answer then return answer end
     end
   end
 end
@@ -353,7 +384,10 @@ end
 ---@param agent table its definition
 ---@param apart? boolean it teaches nobody: only for a look at what would be asked
 ---@return stoke.target
-function M.target(agent, apart) return models.begin(models.open(agent.model, agent.endpoint), apart) end
+---@param route? string|string[] before the agent's own
+function M.target(agent, apart, route)
+  return models.begin(models.open(agent.model, agent.endpoint, route or agent.route), apart)
+end
 
 --- Go on with another agent: its instructions, its tools, the same conversation. Of several handoffs the first counts.
 local function hand_over(run, box, handoffs)
@@ -365,7 +399,9 @@ local function hand_over(run, box, handoffs)
       run.history:push(tools.message(call, tools.note(box, call, told)))
       if run.listener then run.listener { type = "handoff", from = from.label, to = target.label } end
       if target.complete then target:complete() end -- it is used for the first time
-      run.agent, run.target = target, M.target(target)
+      run.agent, run.target = target, M.target(target, false, run.route)
+      run.rung, run.before, run.model, run.endpoint = nil, nil, nil, nil
+      run.target.candidates.run = run
     else
       run.history:push(tools.message(call, words(run, "second_handoff", { agent = target.label })))
     end
@@ -409,10 +445,13 @@ end
 ---@param options table|nil
 function M.options(what, options)
   if options == nil then return nil end
-  options = errors.options(options, { max_steps = "number" }, what)
+  options = errors.options(options, { max_steps = "number", class = true, deadline = "number", route = true }, what)
   if options.max_steps and not (math.type(options.max_steps) == "integer" and options.max_steps >= 1) then
     errors.argument("%s: max_steps must be a whole number of at least 1, got %s", what, tostring(options.max_steps))
   end
+  if options.deadline then errors.check_seconds(options.deadline, what .. ": deadline") end
+  if options.route ~= nil then terms.check_route(what, options.route) end
+  terms.check(what, options.class)
   return options
 end
 
@@ -454,17 +493,22 @@ function M.new(agent, past, begin, listener, max_steps)
   return run
 end
 
---- The scope of a run that has bounds of its own.
-local function bounds(agent)
+--- The scope of a run that has bounds of its own, or terms.
+local function bounds(agent, limits)
   local budget, task = agent.budget, current()
-  return scopes.open { deadline = agent.deadline,
-    budget = budget and budgets.new(budget, task and scopes.innermost(task).context.budget) }
+  local context = task and scopes.innermost(task).context
+  local class, deadline = limits and terms.check("agent:run", limits.class) or agent.class, agent.deadline
+  local other = limits and limits.deadline
+  if not (budget or class or deadline or other) then return nil end
+  return scopes.open { deadline = deadline and other and math.min(deadline, other) or deadline or other,
+    budget = budget and budgets.new(budget, context and context.budget), terms = terms.inside(context, class) }
 end
 
 local function finish(run, text, value, answer)
   run.history:push { role = "assistant", content = text }
   local result = result_of(run, text, value, answer and answer.reason or "stop")
   if answer and answer.thinking then result.thinking = answer.thinking end
+  if run.rung or run.model then result.model, result.endpoint, result.rung = run.model, run.endpoint, run.rung end
   local listener = run.listener
   if listener then
     listener { type = "usage", usage = result.usage }
@@ -478,15 +522,17 @@ end
 ---@param past stoke.agent.history with the new messages
 ---@param begin integer the first of these
 ---@param listener? fun(event: table)
----@param limits? { max_steps?: integer }
+---@param limits? stoke.agent.limits
 ---@return stoke.agent.result result
 ---@return table agent the definition that was in force in the end
 ---Raises what ollama.chat raises, and invalid_output, limit, max_steps, loop, needs_approval; `err.work` is the work so far.
 function M.run(agent, past, begin, listener, limits)
   local run <close> = M.new(agent, past, begin, listener, limits and limits.max_steps)
   local frame <close> = frames.any and frames.enter("agent", agent.label) or nil -- luacheck: ignore
-  local scope <close> = (agent.budget or agent.deadline) and bounds(agent) or nil
-  run.target = M.target(agent)
+  local scope <close> = (agent.bounded or limits) and bounds(agent, limits) or nil
+  if limits then run.route, run.deadline = limits.route, limits.deadline end
+  run.target = M.target(agent, false, run.route)
+  run.target.candidates.run = run -- whose calls these are: for the pool
   while true do
     agent = run.agent
     local bound = agent.output and not agent.definitions

@@ -106,7 +106,7 @@ end
 
 --- One turn.
 ---@param given string|{ text: string, images?: string[] }|table[]
----@param limits? { max_steps?: integer }
+---@param limits? stoke.agent.limits
 ---@return stoke.agent.result
 ---Raises what agent:run raises; the session is then as it was before.
 ---
@@ -118,7 +118,7 @@ end
 
 --- One turn, its events as they come; see agent:stream.
 ---@param given string|{ text: string, images?: string[] }|table[]
----@param limits? { max_steps?: integer }
+---@param limits? stoke.agent.limits
 ---@return fun(): table|nil iterator for generic `for`
 ---
 --- Example: `for ev in chat:stream("And in Rome?") do if ev.type == "text" then io.write(ev.text) end end`

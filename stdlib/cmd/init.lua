@@ -152,7 +152,7 @@ function M.apply(flags, talks, lenient)
   config.load { flags = flags, problems = lenient and {} or nil }
   local c = config.get()
   log.configure { level = c.log.level, format = c.log.format }
-  require "core.gate.pool".set_default(c.pool.per_model)
+  if next(c.pool) ~= nil then require "core.gate.pool".configure(c.pool) end
   overrun.limit_memory(overrun.bytes(c.max_memory))
   if flags.seed then
     local seed = math.tointeger(tonumber(flags.seed))

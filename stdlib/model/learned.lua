@@ -58,7 +58,11 @@ function M.begin(target, apart)
   for name, value in next, target.learned do known[name] = type(value) == "table" and copy(value) or value end
   if not apart then known = recorded(target, known) end
   local own = { learned = known, shared = not apart and (target.shared or target.learned) or nil, fitted = true, candidates = nil }
-  own.candidates = { own }
+  if target.route then
+    own.candidates = { route = target.route.name, table.unpack(target.candidates) }
+  else
+    own.candidates = { own }
+  end
   return setmetatable(own, same_as[target])
 end
 

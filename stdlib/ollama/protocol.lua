@@ -12,6 +12,7 @@ local learned = require "stoke.model.learned"
 local options = require "stoke.ollama.options"
 local replies = require "stoke.ollama.replies"
 local requests = require "stoke.model.request"
+local terms = require "core.terms"
 local unseen = require "core.effect".unseen
 local written = require "stoke.ollama.written"
 
@@ -54,7 +55,8 @@ local function chosen(profile, names)
 end
 
 --- A target is made: what the profile of its model says goes with it. `load` is { options | nil, shift | nil, automatic | nil,
---- split_thinking | nil, auto_pull | nil }; its options are the same with every call, or the model would be loaded anew.
+--- split_thinking | nil, auto_pull | nil, late }; its options are the same with every call, or the model would be loaded anew.
+--- late: a request is written when the target is chosen, as its model or its options may be others then.
 ---@param target stoke.target
 function M.open(target)
   if not target.name then return end
@@ -68,15 +70,28 @@ function M.open(target)
   target.profile, target.set_window = load, profile.num_ctx
   target.sampling = chosen(profile, options.SAMPLING)
   target.written = { [true] = {}, [false] = {} }
+  load.late = load.automatic or target.route ~= nil or target.served ~= target.name
+  if target.route then load.options, load.shift, target.set_window = nil, nil, nil end
 end
 
---- The target of a model at an endpoint.
+--- The target of a model at an endpoint, or along its route.
 ---@param model string|nil
 ---@param endpoint? string
 ---@return stoke.target
 ---Raises `usage` for an endpoint that nobody knows.
 function M.at(model, endpoint)
   return endpoints.target(endpoints.of(endpoint), model, M)
+end
+
+--- The target of a call: its own route goes before its endpoint's, and that before the route of the scope around it.
+---@param what string for errors
+---@param given { model?: string, endpoint?: string, route?: string|string[] }
+---@return stoke.target
+---Raises as M.at, and for a route that is none.
+function M.of_call(what, given)
+  local route = given.route or terms.routed and not given.endpoint and terms.route() or nil
+  if not route then return M.at(given.model, given.endpoint) end
+  return require "stoke.config.routes".target(what, given.model, route, M)
 end
 
 -- ---- bodies -----------------------------------------------------------------------------------------------------------------
@@ -167,7 +182,7 @@ function M.chat(target, about, stream, messages, tools, format, sampling)
   local q = { messages = messages, tools = tools, format = format, options = sampling, think = about.think or nil,
     path = "/api/chat", endpoint = about.endpoint, sent = nil }
   if about.truncate then q.truncate = true end
-  if not target.profile.automatic and not about.timeouts and unseen() then
+  if not target.profile.late and not about.timeouts and unseen() then
     local kind = target.written[stream].agent or written.agent(target, stream, agent_body)
     local text = kind.spec:encode(q)
     if text then
@@ -177,7 +192,7 @@ function M.chat(target, about, stream, messages, tools, format, sampling)
     end
   end
   local body = agent_body(target, q, stream)
-  if target.profile.automatic and not target.fitted then require "stoke.ollama.window".fit(target, body) end
+  if target.profile.late and not target.fitted then require "stoke.ollama.window".fit(target, body) end
   return setmetatable({ protocol = "ollama", path = "/api/chat", model = target.name, body = body, endpoint = about.endpoint,
     timeouts = about.timeouts, split_thinking = about.split_thinking }, ANY)
 end
@@ -198,14 +213,27 @@ local function amended(body, amend, window)
   return setmetatable(out, getmetatable(body))
 end
 
+--- A copy of a body with the name that the target's server has for the model; of what loads it with the target's options, too.
+local function for_target(body, target, loads)
+  local out = {}
+  for name, value in next, body do out[name] = value end
+  out.model = target.served
+  if loads then
+    local load = target.profile
+    out.options, out.shift = merge(body.options, load.options, target.sampling), load.shift
+  end
+  return setmetatable(out, getmetatable(body))
+end
+
 --- Finish a request for a target: what host.http is asked for.
 ---@param q table { path, body | raw, method?, timeouts? }
 ---@param target stoke.target
 ---@param stream boolean
 ---@param amend? table options that gates have put beside the request
+---@param candidates? stoke.target[] the targets among which this one was chosen
 ---@return any options
 ---@return string|nil body
-function M.request(q, target, stream, amend)
+function M.request(q, target, stream, amend, candidates)
   local endpoint, sent = target.endpoint, q.sent
   if sent then
     q.sent = nil -- it may wait long
@@ -214,7 +242,12 @@ function M.request(q, target, stream, amend)
   local body = q.body
   sent = q.raw
   if body then
-    local automatic = target.profile and target.profile.automatic and LOADS[q.path] and not q.method
+    local profile = target.profile
+    local loads = profile and LOADS[q.path] and not q.method
+    if body.model and (body.model ~= target.served or loads and candidates and candidates.route) then
+      body = for_target(body, target, loads)
+    end
+    local automatic = loads and profile.automatic
     if amend or automatic then body = amended(body, amend, automatic and auto.size(target)) end
     local invalid
     sent, invalid = json.encode(body)
@@ -228,6 +261,7 @@ end
 
 M.canonical = canonical
 M.reply, M.line, M.usage, M.answer, M.timings = replies.reply, replies.line, replies.usage, replies.answer, replies.timings
+M.continues = replies.continues
 M.facts, M.restore, M.holds, M.plain = replies.facts, replies.restore, replies.holds, replies.plain
 M.error, M.broken = failures.status, failures.broken
 

@@ -104,6 +104,17 @@ function M.answer(reply)
     usage = used(reply, message) }
 end
 
+--- The tool that an answer calls first: its conversation goes on when that has run.
+---@param value table a reply, or the source of a stream that was read to its end
+---@return string|nil name
+function M.continues(value)
+  while value.inner do value = value.inner end
+  if value.tool then return value.tool end
+  local message = value.message
+  local calls = type(message) == "table" and message.tool_calls
+  return calls and calls[1] and calls[1]["function"].name or nil
+end
+
 --- What is known of a reply beside it, for a recording: it is part of the outcome.
 ---@param reply table
 ---@return table|nil facts plain data; nil where there is nothing to say
@@ -303,6 +314,7 @@ local function call_events(calls, events, state)
   for _, call in ipairs(calls or {}) do
     local f = call["function"]
     state.calls = (state.calls or 0) + 1
+    state.tool = state.tool or f.name
     events[#events + 1] = { type = "tool_call", id = call.id, name = f.name, arguments = f.arguments, call = call }
   end
 end

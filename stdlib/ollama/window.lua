@@ -29,7 +29,7 @@ local function loaded(target)
   local endpoint = target.endpoint
   local reply = effect.perform("llm.admin", { protocol = "ollama", method = "GET", path = "/api/ps", endpoint = endpoint.name,
     timeouts = { total = 5 }, once = true, aside = true }, endpoints.target(endpoint, nil, protocol).candidates)
-  local wanted = protocol.canonical(target.name):lower()
+  local wanted = protocol.canonical(target.served):lower()
   for _, model in ipairs(reply and reply.models or {}) do
     if protocol.canonical(model.name):lower() == wanted then return model end
   end
@@ -48,8 +48,21 @@ local function sent(target)
   return load.options and load.options.num_ctx
 end
 
+local window_of
+
+--- Along a route a prompt has to fit wherever it goes.
+local function least_of(target)
+  local least = nil
+  for _, candidate in ipairs(target.candidates) do
+    local tokens = window_of(candidate)
+    if tokens and (not least or tokens < least) then least = tokens end
+  end
+  return least
+end
+
 --- How many tokens fit; nil when nobody knows. Asked once a model.
-local function window_of(target)
+function window_of(target)
+  if target.route then return least_of(target) end
   local known = sent(target)
   if known or options.is_cloud(target.name) then return known end -- what runs in the cloud is never loaded here
   known = learned.window(target)
@@ -117,6 +130,12 @@ end
 ---@param target stoke.target
 ---@param body table
 function M.fit(target, body)
+  if target.route then
+    for _, candidate in ipairs(target.candidates) do
+      if candidate.profile.automatic then M.fit(candidate, body) end
+    end
+  end
+  if not target.profile.automatic then return end
   target = learned.begin(target)
   local tokens = learned.estimate(target, learned.body_size(body))
   M.grow(target, tokens, body.options and body.options.num_predict)
@@ -144,6 +163,14 @@ function M.smaller(target, err)
   return true
 end
 
+--- Which of a route's candidates has answered.
+local function answered(target, reply)
+  for _, candidate in ipairs(target.candidates) do
+    if candidate.endpoint.name == reply.endpoint and candidate.served == reply.model then return candidate end
+  end
+  return target.candidates[1]
+end
+
 --- Was the prompt of this reply cut?
 ---@param target stoke.target
 ---@param q table the request
@@ -153,6 +180,7 @@ function M.cut(target, q, reply)
   local read, loading = reply.prompt_eval_count, reply.load_duration
   if not math.type(read) or read < SMALL or read > ABSURD or q.path == "/api/embed" then return nil end
   if (q.about or q.body).truncate then return nil end
+  if target.route then target = answered(target, reply) end
   if math.type(loading) and loading > LOADED then learned.note(target, "window", nil) end
   local window = window_of(target)
   if not window or read < window then return nil end

@@ -60,7 +60,7 @@ local function fields(list, was, is)
 end
 
 local AGENT = { "description", "model", "instructions", "tools", "output", "repair", "handoffs", "max_steps", "budget", "deadline",
-  "options", "think", "endpoint", "timeouts", "summarize" }
+  "options", "think", "endpoint", "timeouts", "summarize", "class", "route", "fallback" }
 
 local function of_agent(definition)
   return function(field)

@@ -26,7 +26,7 @@ case("config: built in values stand alone", function(t)
   load_with {}
   local c = config.get()
   t.eq(c.timeouts, { connect = 2, load = 300, first_byte = 60, idle = 120 })
-  t.eq(c.pool.per_model, 2)
+  t.eq({ c.pool, c.models }, { {}, {} })
   t.eq(c.sim, "off")
   t.eq(config.endpoint().url, "http://127.0.0.1:11434")
   t.eq(config.endpoint_chosen(), false)

@@ -1,0 +1,160 @@
+-- Class, deadline and route of calls: said of a call, an agent, one run or a scope; passed down, and no part of what is asked.
+
+local test = require "stoke.test"
+local effect = require "core.effect"
+local ollama = require "stoke.ollama"
+local routed = require "routed"
+local scopes = require "core.scope"
+local stoke = require "stoke"
+local tasks = require "core.task"
+local terms = require "core.terms"
+local time = require "stoke.time"
+
+local HI = { { role = "user", content = "Hi" } }
+local ONE = { gpu = { models = { "m" }, tokens_per_second = 10 } }
+local M = [[models = { m = { "m@gpu" } }]]
+
+-- What the pool is told of each call that is made until the watch is closed: { class, seconds to the deadline }.
+local function watched()
+  local seen, before = {}, {}
+  for _, name in ipairs { "llm.chat", "llm.stream", "llm.load" } do
+    local def = effect.about(name)
+    before[def] = def.pool
+    def.pool = function(q, call)
+      local deadline = terms.deadline(call)
+      seen[#seen + 1] = { terms.class(call), deadline and deadline - time.monotonic() or nil }
+      return before[def](q, call)
+    end
+  end
+  return seen, setmetatable({}, { __close = function()
+    for def, pool in pairs(before) do def.pool = pool end
+  end })
+end
+
+test("a call has the class that it says, else its scope's, else normal; tasks and tools inherit", function(t)
+  local _ <close> = routed(ONE, M)
+  local seen, _ <close> = watched()
+  ollama.chat { model = "m", messages = HI }
+  ollama.chat { model = "m", messages = HI, class = "interactive" }
+  do
+    local _ <close> = stoke.scope { class = "batch" }
+    ollama.chat { model = "m", messages = HI }
+    for _ in ollama.stream { model = "m", messages = HI, class = "interactive" } do end -- luacheck: ignore
+    stoke.spawn(function() ollama.generate { model = "m", prompt = "Hi" } end):await()
+    local _ <close> = stoke.scope { deadline = 60 }
+    stoke.try(ollama.embed, { model = "m", input = "a" })
+    local _ <close> = stoke.scope { class = "normal" }
+    ollama.text { model = "m", prompt = "Hi" }
+  end
+  ollama.chat { model = "m", messages = HI }
+  local classes = {}
+  for i, one in ipairs(seen) do classes[i] = one[1] end
+  t.eq(classes, { 2, 1, 3, 1, 3, 3, 2, 2 })
+end)
+
+test("an agent has a class, and one run another; its tools' calls have it, too", function(t)
+  local _ <close> = routed({ gpu = { models = { "m" }, script = function(req)
+    local last = req.messages and req.messages[#req.messages]
+    if last and last.role == "user" then return { tool_calls = { { name = "look", arguments = {} } } } end
+    return "done"
+  end } }, M)
+  local seen, _ <close> = watched()
+  local look = stoke.tool { name = "look", description = "Looks.", params = {}, run = function()
+    return ollama.generate({ model = "m", prompt = "inside" }).response
+  end }
+  local bot = stoke.agent { model = "m", tools = { look }, class = "batch" }
+  t.eq(bot:run("Hi").text, "done")
+  bot:run("Hi", { class = "interactive" })
+  bot:session():run("Hi", { class = "normal" })
+  local classes = {}
+  for i, one in ipairs(seen) do classes[i] = one[1] end
+  t.eq(classes, { 3, 3, 3, 1, 1, 1, 2, 2, 2 })
+end)
+
+test("the pool knows the nearest deadline of a call and the scopes around it; a shield keeps the outer ones away", function(t)
+  local _ <close> = routed(ONE, M)
+  local seen, _ <close> = watched()
+  ollama.chat { model = "m", messages = HI }
+  ollama.chat { model = "m", messages = HI, deadline = 30 }
+  do
+    local _ <close> = stoke.scope { deadline = 100 }
+    stoke.spawn(function() ollama.chat { model = "m", messages = HI } end):await()
+    stoke.shield(500, function() ollama.chat { model = "m", messages = HI } end)
+    local _ <close> = stoke.scope { deadline = 50 }
+    ollama.chat { model = "m", messages = HI, deadline = 200 }
+    stoke.agent { model = "m", deadline = 40 }:run "Hi"
+    stoke.agent { model = "m", deadline = 40 }:run("Hi", { deadline = 35 })
+  end
+  local left = {}
+  for i, one in ipairs(seen) do -- the test's own is far
+    left[i] = one[2] and one[2] < 1000 and math.floor(one[2] + 0.5) or false
+  end
+  t.eq({ left[1], left[2], left[4] }, { false, 30, 500 })
+  t.ok(left[3] <= 100 and left[3] > 90, left[3])
+  t.ok(left[5] <= 50 and left[5] > 40, left[5])
+  t.eq({ left[6], left[7] }, { 40, 35 })
+end)
+
+test("a call that has not answered by its deadline is ended, and its slot is free", function(t)
+  local _ <close> = routed(ONE, M)
+  local began = time.monotonic()
+  local err = t.raises("deadline", ollama.chat, { model = "m", messages = HI, deadline = 0.1 })
+  t.near(time.monotonic() - began, 0.1, 0.01)
+  t.eq(err.message, "ollama.chat: m did not answer within 0.1 s")
+  t.match(err.hint, "the wait for a slot and the load of the model")
+  local reply, why = ollama.try_chat { model = "m", messages = HI, deadline = 0.1 }
+  t.eq({ reply, why.kind, why.model }, { nil, "deadline", "m" })
+  t.eq(ollama.chat({ model = "m", messages = HI, deadline = 60 }).message.content, "from gpu")
+end)
+
+test("the deadline of a stream holds to its end; one that is left before does no harm", function(t)
+  local _ <close> = routed({ gpu = { models = { "m" }, tokens_per_second = 10, script = function() return ("word "):rep(50) end } },
+    M)
+  local began, text = time.monotonic(), 0
+  local err = t.raises("deadline", function()
+    for event in ollama.stream { model = "m", messages = HI, deadline = 2 } do text = text + #(event.text or "") end
+  end)
+  t.near(time.monotonic() - began, 2, 0.01)
+  t.eq({ err.message, text > 0 }, { "ollama.stream: m did not answer within 2 s", true })
+  t.raises("deadline", function()
+    for _ in ollama.text { model = "m", prompt = "Hi", deadline = 2 } do end -- luacheck: ignore
+  end)
+  t.eq(ollama.stream { model = "m", messages = HI, deadline = 2 }().type, "text")
+  stoke.sleep(5)
+  t.eq(tasks.current() and scopes.innermost(tasks.current()).cancelled, nil)
+end)
+
+test("the deadline of a call that its caller's scope cut first is told as the scope's", function(t)
+  local _ <close> = routed(ONE, M)
+  local err = t.raises("deadline", function()
+    local _ <close> = stoke.scope { deadline = 0.1 }
+    ollama.chat { model = "m", messages = HI, deadline = 30 }
+  end)
+  t.eq(err.seconds, 0.1)
+end)
+
+test("the deadline of one run is told as that of the agent", function(t)
+  local _ <close> = routed(ONE, M)
+  local err = t.raises("deadline", function()
+    stoke.agent { name = "poet", model = "m" }:run("Hi", { deadline = 0.1 })
+  end)
+  t.eq({ err.message, err.work.text }, { "poet did not finish within 0.1 s", "" })
+end)
+
+test("classes, deadlines and routes that cannot be are refused, with what was meant", function(t)
+  local _ <close> = routed(ONE, M)
+  local err = t.raises("argument", ollama.chat, { model = "m", messages = HI, class = "interctive" })
+  t.eq(err.message, 'ollama.chat: class must be "interactive", "normal" or "batch", got "interctive"')
+  t.eq(err.hint, 'did you mean "interactive"?')
+  err = t.raises("argument", stoke.scope, { class = 1 })
+  t.match(err.message, "stoke.scope: class must be .* got 1")
+  t.match(t.raises("argument", stoke.agent, { name = "a", model = "m", class = "bacth" }).message, "stoke.agent a: class must be")
+  t.match(t.raises("argument", ollama.chat, { model = "m", messages = HI, deadline = -1 }).message, "ollama.chat: deadline")
+  t.match(t.raises("argument", ollama.embed, { model = "m", input = "a", class = "x" }).message, "ollama.embed: class must be")
+  local bot = stoke.agent { model = "m" }
+  t.match(t.raises("argument", bot.run, bot, "Hi", { class = "x" }).message, "agent:run: class must be")
+  t.match(t.raises("argument", bot.run, bot, "Hi", { deadline = -1 }).message, "agent:run: deadline")
+  t.eq(t.raises("usage", bot.run, bot, "Hi", { route = "q" }).message, 'agent:run: no route is named "q"')
+  t.eq(t.raises("usage", stoke.scope, { route = "q" }).message, 'stoke.scope: no route is named "q"')
+  t.eq(t.raises("usage", stoke.agent, { route = "q" }).message, 'stoke.agent: no route is named "q"')
+end)

@@ -46,7 +46,7 @@ local REFUSED <const>, LONGEST_REFUSED <const> = 30, 600
 
 --- Choose what is tried from now on.
 local function try(self, mode, level, now)
-  self.mode, self.level, self.fresh, self.changed = mode, min(level, M.MOST), 0, now
+  self.mode, self.level, self.fresh, self.changed, self.peak = mode, min(level, M.MOST), 0, now, #self.out
 end
 
 --- A lane of which nothing is known, or what an earlier process learned.
@@ -59,7 +59,7 @@ function M.new(facts)
   if known and (known < 1 or known > M.MOST) then known = nil end
   local self = setmetatable({ believed = known or 1, level = 1, extra = 0, mode = "grow", since = -huge, fresh = 0,
     pause = PAUSE, out = {}, done = {}, ghosts = nil, service = nil, mean = nil, way = 0, trip = 0, waited = 0, ups = 0,
-    firsts = nil, calm = -huge, refusals = 0, seen = 0 }, Slots)
+    firsts = nil, calm = -huge, refusals = 0, seen = 0, peak = 0 }, Slots)
   if known and facts.sure then try(self, "check", known + 1, -huge) else try(self, "grow", self.believed * 2, -huge) end
   return self
 end
@@ -98,7 +98,9 @@ end
 --- A call goes out.
 ---@param now number
 function Slots:sent(now)
-  self.out[#self.out + 1] = now
+  local n = #self.out + 1
+  self.out[n] = now
+  if n > self.peak then self.peak = n end
 end
 
 --- Take a call out of those that are out, by when it was sent: the nearest one; nil: none of those.
@@ -187,6 +189,12 @@ local function intervals(self, now, how)
   return sents, starts, stops, known
 end
 
+--- Calls that have to be out for a time to count: as many as are tried, or as there are; more than are known to have a slot.
+local function enough(self)
+  if self.mode == "rest" then return self.level + self.extra end
+  return max(self.believed + 1, min(self.level, self.peak - self.extra)) + self.extra
+end
+
 --- The overlap that holds, while enough calls are out.
 ---@return integer level
 ---@return number held seconds for which it held
@@ -196,7 +204,7 @@ end
 local function observe(self, now, how)
   local sents, starts, stops, known = intervals(self, now, how)
   local part = how == "likely" and MOSTLY or HOLDS
-  local full, since = self.level + self.extra, self.since
+  local full, since = enough(self), self.since
   local a, b, c, out, busy, at, replies, total = 1, 1, 1, 0, 0, -huge, 0, 0
   local above, counts = {}, false
   while true do
@@ -267,6 +275,15 @@ local function while_growing(self, now)
   if proven >= self.level - self.level // 8 then
     self.believed = proven
     return try(self, "grow", proven * 2, now)
+  end
+  if self.peak < self.level + self.extra then -- nobody wants more
+    self.believed = max(self.believed, proven)
+    local tried = enough(self) - self.extra
+    if replies >= max(8, tried) and likely < tried then
+      self.believed, self.ups, self.pause = max(likely, self.believed), 0, PAUSE
+      try(self, "check", self.believed + 1, now)
+    end
+    return nil
   end
   if replies < max(4, self.level // 4) then return nil end
   local late, sent = waited(self)

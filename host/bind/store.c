@@ -396,6 +396,7 @@ int luaopen_host_store(lua_State *L) {
                                      {"path", db_path},      {"close", db_close},        {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", l_open},
                                        {"blob", store_l_blob},
+                                       {"batch", store_l_batch},
                                        {"lock", store_l_lock},
                                        {"held", store_l_held},
                                        {"fault_point", l_fault_point},
@@ -410,6 +411,7 @@ int luaopen_host_store(lua_State *L) {
   lua_pop(L, 1);
   luaL_newmetatable(L, STORE_BLOB_TYPE);
   lua_pop(L, 1);
+  store_batch_open(L);
   store_append_open(L);
   store_tx_open(L);
   store_each_open(L);

@@ -25,7 +25,9 @@ function M.repeats(def, q)
   return how
 end
 
-local ONCE = { attempts = 1 } -- what is known of most values; nobody changes facts
+--- What is known of most values; nobody changes facts.
+M.ONCE = { attempts = 1 }
+local ONCE = M.ONCE
 
 --- What is known of a value beside it.
 local function facts_of(def, value, q, call)

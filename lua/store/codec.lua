@@ -194,13 +194,4 @@ function M.row(r, few, contents)
   return row
 end
 
---- The name of an effect where its key does not end with it.
----@param key string
----@param name string
----@return any name or json.null
-function M.name(key, name)
-  if named(key) == name then return null end
-  return name
-end
-
 return M

@@ -2,6 +2,7 @@
 --- sums only those are written that are not what they mostly are.
 
 local json = require "core.json"
+local once = require "core.journal.outcome".ONCE
 local plain = require "core.store.plain"
 
 local M = {}
@@ -55,6 +56,7 @@ end
 ---@param facts any
 ---@return boolean
 function M.is_once(facts)
+  if facts == once then return true end
   if type(facts) ~= "table" then return false end
   local name, value = next(facts)
   return name == "attempts" and value == 1 and math.type(value) == "integer" and next(facts, name) == nil

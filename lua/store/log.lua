@@ -116,14 +116,14 @@ end
 
 --- A row was begun; one whose number is there is begun anew.
 ---@param row stoke.journal.row
----@param raw? boolean its request is the script's own, which may change: it is made a text now, and the row need not keep it
+---@param asked? any its request, where that is the script's own, which may change: it is made a text now, and the row has none
 ---@return boolean ok false: the request is not plain data
-function Log:row(row, raw)
+function Log:row(row, asked)
   local number = row.number
-  if raw and row.request ~= nil then
-    local text, base, kept = self.requests:encode(row.request, number, self.sink, true)
+  if asked ~= nil then
+    local text, base, kept = self.requests:encode(asked, number, self.sink, true)
     if not text then return false end
-    row.asked, row.request = text, nil
+    row.asked = text
     if kept then self.follows[row] = { base, kept } end
   end
   if number > self.last then
@@ -136,24 +136,22 @@ function Log:row(row, raw)
   return true
 end
 
---- A row that is begun and has its outcome at once: a value alone, of an effect of the run itself whose key ends with its name. It
---- takes no more than this call.
+--- A row that is begun and has its outcome at once: a value alone, of an effect of the run itself without a request, whose key ends
+--- with its name. It takes no more than this call.
 ---@param number integer of it, the next one
 ---@param key string
 ---@param class string
----@param digest string as bytes
----@param request string|nil as text
+---@param digest string
 ---@param where string|nil
 ---@param began number wall clock
 ---@param seen integer
 ---@param at integer
 ---@param text string its value
----@param took number
-function Log:value(number, key, class, digest, request, where, began, seen, at, text, took)
-  self.last, self.count = number, self.count + 1 -- also where nothing stands in the list: so many are there to be handed over
-  self.list[self.count] = false
-  self.bytes = self.bytes + ROW_BYTES + #key + #text + (request and #request or 0)
-  self.batch:add(PLAIN, self.base | number, key, class, digest, request, where, began, true, seen, at, text, took)
+function Log:value(number, key, class, digest, where, began, seen, at, text)
+  local n = self.count + 1
+  self.last, self.count, self.list[n] = number, n, false
+  self.bytes = self.bytes + ROW_BYTES + #key + #text
+  self.batch:add(PLAIN, self.base | number, key, class, digest, nil, where, began, true, seen, at, text, 0)
 end
 
 --- A value as it is kept in an outcome's `text`.

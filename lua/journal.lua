@@ -533,8 +533,8 @@ end
 ---@field id string what ids and random numbers of the run follow from
 ---@field run_id? string by which it is known, where that is another one
 ---@field log? stoke.journal.log where it is kept
----@field kept? { rows: stoke.journal.row[], deliveries: string, modules: string[], printed?: integer } what is kept of it: the run
----  is done again from there, and goes on
+---@field kept? { rows: stoke.journal.row[], deliveries: string, modules: string[], printed?: integer, known?: stoke.store.known }
+---  what is kept of it: the run is done again from there, and goes on
 ---@field closed? boolean where what is kept ends it stops, with an error that has `ends`
 ---@field print? fun(fd: integer, text: string) takes what it writes
 ---@field require? fun(name: string): any loads the modules of a kept run
@@ -551,12 +551,9 @@ function M.new(options)
   journal.rows, journal.logged, journal.last = kept.rows, #kept.deliveries, #kept.rows
   journal.output = outputs.new(kept.printed or 0)
   journal.printed = kept.printed or 0
-  for _, row in ipairs(kept.rows) do
-    journal.by_key[row.key] = row
-    journal.seen = math.max(journal.seen, row.seen or 0)
-    if not row.inside then journal.left_over = journal.left_over + 1 end
-  end
-  doubt.mark(journal)
+  local known = kept.known or doubt.known(kept.rows)
+  journal.by_key, journal.seen, journal.left_over = known.by_key, known.seen, known.left
+  doubt.mark(journal, known.begun)
   local load = options.require or require "core.env".globals.require
   for _, name in ipairs(kept.modules) do
     journal.wanted[name] = true

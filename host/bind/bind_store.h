@@ -24,6 +24,7 @@ struct call {
   struct host *host;
   struct store_db *db; /* held */
   void *subject;       /* of the class */
+  bool named;          /* rows are tables with names */
   char request[];
 };
 
@@ -60,8 +61,11 @@ void store_pack_batch_item(lua_State *L, struct pack *p, int statement); /* { sq
 void store_pack_places(lua_State *L, struct pack *p, int sql, int last);  /* of the stack: sql, and values up to `last` */
 void store_pack_text(struct pack *p, const char *s, size_t len);
 void store_push_rows(lua_State *L, const struct store_rows *r);    /* array of arrays */
+/* Array of tables with the names of columns, packed as those of a result, without what is NULL; a name that ends with ? is that of a
+ * boolean. */
+void store_push_named(lua_State *L, const struct store_rows *r, const char *names);
 void store_push_columns(lua_State *L, const struct store_rows *r); /* array of names */
-void store_set_rows(lua_State *L, const struct store_rows *r);     /* both, in the table on top of the stack */
+void store_set_rows(lua_State *L, const struct store_rows *r, bool named); /* both, in the table on top of the stack */
 int store_l_blob(lua_State *L);
 
 /* store_batch.c */

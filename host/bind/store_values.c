@@ -266,9 +266,65 @@ void store_push_rows(lua_State *L, const struct store_rows *r) {
   }
 }
 
-void store_set_rows(lua_State *L, const struct store_rows *r) {
+enum { NAMED_ROOM = 3 }; /* fields that a row has room for beside its columns */
+
+/* The names onto the stack, without their question marks; the first 64 that have one as bits. */
+static uint64_t push_names(lua_State *L, const char *names, size_t columns) {
+  uint64_t flags = 0;
+  luaL_checkstack(L, (int)columns + 8, "names of columns");
+  for (size_t i = 0; i < columns; i++) {
+    struct store_value v;
+    names = store_value_read(names, &v);
+    bool flag = v.len > 0 && v.bytes[v.len - 1] == '?';
+    if (flag && i < 64) flags |= (uint64_t)1 << i;
+    lua_pushlstring(L, v.bytes, v.len - flag);
+  }
+  return flags;
+}
+
+static const char *push_named(lua_State *L, const char *at, size_t columns, int first, uint64_t flags) {
+  struct store_value v;
+  const char *end = at;
+  int fields = NAMED_ROOM;
+  for (size_t k = 0; k < columns; k++) {
+    end = store_value_read(end, &v);
+    fields += v.type != STORE_NULL;
+  }
+  lua_createtable(L, 0, fields);
+  for (size_t k = 0; k < columns; k++) {
+    const char *next = store_value_read(at, &v);
+    if (v.type != STORE_NULL) {
+      lua_pushvalue(L, first + (int)k);
+      if (k < 64 && flags >> k & 1)
+        lua_pushboolean(L, v.type != STORE_INTEGER || v.integer != 0);
+      else
+        (void)push_value(L, at);
+      lua_rawset(L, -3);
+    }
+    at = next;
+  }
+  return end;
+}
+
+void store_push_named(lua_State *L, const struct store_rows *r, const char *names) {
+  const char *at = r->bytes;
+  int first = lua_gettop(L) + 1;
+  uint64_t flags = push_names(L, names, r->columns);
+  lua_createtable(L, (int)r->rows, 0);
+  for (size_t i = 1; i <= r->rows; i++) {
+    at = push_named(L, at, r->columns, first, flags);
+    lua_rawseti(L, -2, (lua_Integer)i);
+  }
+  lua_replace(L, first);
+  lua_settop(L, first);
+}
+
+void store_set_rows(lua_State *L, const struct store_rows *r, bool named) {
   store_push_columns(L, r);
   lua_setfield(L, -2, "columns");
-  store_push_rows(L, r);
+  if (named)
+    store_push_named(L, r, r->names);
+  else
+    store_push_rows(L, r);
   lua_setfield(L, -2, "rows");
 }

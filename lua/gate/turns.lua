@@ -9,6 +9,7 @@ local choose = require "core.pool.choose"
 local engines = require "core.pool.engine"
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
+local memory = require "core.gate.memory"
 local program = require "core.gate.program"
 local states = require "core.pool.chores"
 local tasks = require "core.task"
@@ -157,8 +158,38 @@ local function granted(call, ticket)
   return ticket
 end
 
+local function all_lanes()
+  local list = {}
+  for _, lane in next, gate.pools do list[#list + 1] = lane end
+  table.sort(list, function(a, b) return a.key < b.key end)
+  return list
+end
+
+state.recall = memory.facts
+local remembered = false
+
+--- What earlier processes have learned is read when somebody has to wait for the first time.
+local function remember()
+  remembered = true
+  memory.read(function()
+    state:remember(all_lanes())
+    state:advance(monotonic())
+    tell()
+  end)
+end
+
+--- Something was learned of a lane.
+local function note(lane)
+  if not lane.slots then return end
+  lane.told = lane.told or function() return state:learned(lane) end
+  memory.note(lane.key, lane.told)
+  local models = lane.server.residency
+  if models then memory.note(lane.server.url, function() return models:facts() end) end
+end
+
 --- Queue up until the ticket is decided.
 local function wait(call, ticket, key)
+  if not remembered then remember() end
   call.slot = ticket -- given back from there, should the task be cut off
   state:arrive(ticket, monotonic())
   tell()
@@ -197,11 +228,15 @@ end
 ---@return stoke.error|nil err
 function M.route(call, work)
   local list, targets = {}, {}
-  for _, target in ipairs(work) do
-    if target.key and not targets[target.key] and target.key ~= call.avoid then
-      targets[target.key] = target
-      list[#list + 1] = gate.lane(target.key, target)
+  for pass = 1, 2 do
+    for _, target in ipairs(work) do
+      local key = target.key
+      if not targets[key] and (key ~= call.avoid or pass == 2) then
+        targets[key] = target
+        list[#list + 1] = gate.lane(key, target)
+      end
     end
+    if list[1] then break end -- else there is no other place
   end
   local ticket = ticket_of(call, state:group(list))
   ticket.targets = targets
@@ -234,6 +269,7 @@ function M.done(ticket, value, err)
   local outcome = outcome_of(target, value, err)
   if outcome.cancelled and ticket.began then outcome.in_prefill = not ticket.streams end
   state:done(ticket, outcome, monotonic())
+  if outcome.timings then note(ticket.lane) end
   charged = charged + 1
   if charged % 64 == 0 then program.sweep(state.programs) end
   tell()
@@ -274,13 +310,6 @@ end
 ---@return boolean
 function M.forget(lane) return state:forget(lane) end
 
-local function all_lanes()
-  local list = {}
-  for _, lane in next, gate.pools do list[#list + 1] = lane end
-  table.sort(list, function(a, b) return a.key < b.key end)
-  return list
-end
-
 --- The settings have changed.
 ---@param settings table
 function M.configure(settings)
@@ -290,6 +319,8 @@ end
 
 --- Forget what was learned of all lanes.
 function M.forget_all()
+  memory.forget()
+  remembered = false
   state:unlearn(all_lanes())
   state:advance(monotonic())
   tell()

@@ -13,13 +13,16 @@ local M = {}
 local World = {}
 World.__index = World
 
+-- What is done where the engine asks for it.
+local work = {}
+
 --- What a world is made of: `settings` of the engine; `limit`, a number for every lane, or nil: learned; and `servers`, each with
 --- slots (of each model), models (how many; they are named 1..n), room (models in memory), load (seconds), speed (a factor on what
 --- calls take), fails (the share of calls that do), forgets (of conversations it knows the last of each slot).
 function M.new(options)
   local self = setmetatable({ now = 0, events = sorted.new(), made = 0, engine = engines.new(options.settings), options = options,
     servers = {}, groups = {}, waiting = {}, running = {}, through = {}, counts = { answered = 0, failed = 0, left = 0, refused = 0,
-    cut = 0, loads = 0 }, longest = 0, slowest = 0, problems = {} }, World)
+    cut = 0, loads = 0, in_place = 0 }, longest = 0, slowest = 0, problems = {} }, World)
   -- What prompts begin with: of a conversation, all that was said before.
   self.engine.chain_of = function(ticket)
     local unit = ticket.unit
@@ -101,7 +104,11 @@ local function reading(server, model, call)
   return seconds
 end
 
-local function finish(self, server, model, call)
+local finish
+function finish(self, server, model, call)
+  if server.wedged then -- it takes calls, and answers none until it is restarted
+    return self:at(self.now + 1, function() finish(self, server, model, call) end)
+  end
   model.busy, model.used = model.busy - 1, self.now
   if not call.gone then self:ended(call, call.fails and { kind = "network", message = "it broke" } or nil) end
   start(self, server)
@@ -160,6 +167,36 @@ local function timings(self, call)
     input = call.input or 100, output = math.max(1, call.seconds * 40 // 1) }
 end
 
+-- What lua/gate/pool.lua does while a server has no need of the engine: calls count themselves in and out.
+local function count_in_place(self, call)
+  local lane = call.group.lanes[1]
+  local server = lane.server
+  if call.group.lanes[2] or server.engaged then return false end
+  local current = server.current
+  if current ~= lane and (not current or current.busy == 0) then current = lane end
+  if current ~= lane or lane.busy >= lanes.width(lane) then return false end
+  lane.busy = lane.busy + 1
+  lanes.reopen(lane)
+  call.lane, call.granted, self.running[call] = lane, self.now, true
+  send(self, call, lane)
+  return true
+end
+
+local function uncount(self, lane, outcome)
+  local failed = outcome.err
+  if lane.server.engaged or failed and (lane.failed or 0) + 1 >= 3 then
+    self.engine:group { lane }
+    return self.engine:finished(lane, nil, outcome, self.now)
+  end
+  if failed then
+    lane.failed, lane.last_error = (lane.failed or 0) + 1, failed
+  elseif not outcome.cancelled then
+    lane.failed, lane.last_error = nil, nil
+  end
+  lane.busy = lane.busy - 1
+  if lane.server.current == lane then lanes.reopen(lane) end
+end
+
 --- An answer, an error or a cancel of a call that was sent.
 function World:ended(call, err, cancelled)
   call.gone = true
@@ -171,7 +208,7 @@ function World:ended(call, err, cancelled)
   call.finished = self.now
   local outcome = { err = err, cancelled = cancelled, timings = not err and not cancelled and timings(self, call) or nil,
     in_prefill = cancelled and call.started and math.random() < 0.5 or nil, continues = call.continues, tool = call.tool }
-  self.engine:done(call.ticket, outcome, self.now)
+  if call.ticket then self.engine:done(call.ticket, outcome, self.now) else uncount(self, call.lane, outcome) end
   self:collect()
   if call.after then call.after(call) end
 end
@@ -180,6 +217,11 @@ end
 function World:ask(call)
   self.asked = (self.asked or 0) + 1
   call.id, call.began = self.asked, self.now
+  if call.patience then self:at(self.now + call.patience, function() self:cancel(call) end) end
+  if count_in_place(self, call) then
+    self.counts.in_place = self.counts.in_place + 1
+    return call
+  end
   local fields = { group = call.group, order = call.order or 0, program = call.program, unit = call.unit, agent = call.agent,
     input = call.input }
   if call.class and call.class ~= 2 then fields.class = call.class end
@@ -188,7 +230,6 @@ function World:ask(call)
   call.ticket = self.engine:ticket(fields)
   call.ticket.call = call
   self.waiting[call] = true
-  if call.patience then self:at(self.now + call.patience, function() self:cancel(call) end) end
   self.engine:arrive(call.ticket, self.now)
   self:collect()
   return call
@@ -219,9 +260,9 @@ end
 
 --- What the engine has decided and asked for becomes true.
 function World:collect()
-  local asks = self.engine.asks
-  self.engine.asks = {}
-  for _, about in ipairs(asks) do errands[about.what](self, about) end
+  local chores = self.engine.chores
+  self.engine.chores = {}
+  for _, about in ipairs(chores) do work[about.what](self, about) end
   local decided = self.engine.decided
   self.engine.decided = {}
   for _, ticket in ipairs(decided) do
@@ -246,19 +287,18 @@ end
 -- ---- what the engine asks for ---------------------------------------------------------------------------------------------------
 
 -- One token of a lane, or of its server, a moment later.
-local function one_token(self, lane, told)
+local function one_token(self, lane, seconds, told)
   local server = self:server_of(lane)
-  self:at(self.now + 0.3, function()
-    told(server.down and { kind = "network", message = "it is down" } or nil)
+  self:at(self.now + (server.wedged and seconds or 0.3), function()
+    told((server.down or server.wedged) and { kind = "network", message = "it is down" } or nil)
     self.engine:touch(lane.server)
     self.engine:advance(self.now)
     self:collect()
   end)
 end
 
-local errands = {}
 
-function errands.look(self, about)
+function work.look(self, about)
   local server = self:server_of(about.server.lanes[1])
   self:at(self.now + 0.01, function()
     about.server.looking = nil
@@ -266,14 +306,15 @@ function errands.look(self, about)
     for _, model in ipairs(server.models) do
       if list and (model.resident or model.loading) then list[#list + 1] = { name = model.lane.model, size = 1000 } end
     end
-    if about.server.residency then about.server.residency:seen(list, self.now) end
+    local residency = about.server.residency
+    if residency and list then residency:seen(list, self.now) elseif residency then residency:unseen(self.now) end
     self.engine:touch(about.server)
     self.engine:advance(self.now)
     self:collect()
   end)
 end
 
-function errands.unload(self, about)
+function work.unload(self, about)
   for _, lane in ipairs(about.lanes) do
     for _, model in ipairs(self:server_of(lane).models) do
       if model.lane == lane and model.busy == 0 then model.resident = false end
@@ -282,12 +323,16 @@ function errands.unload(self, about)
   end
 end
 
-function errands.trial(self, about)
-  one_token(self, about.lane, function(err) about.lane.breaker:done(err, self.now) end)
+function work.trial(self, about)
+  one_token(self, about.lane, 60, function(err)
+    if about.lane.breaker then about.lane.breaker:done(err, self.now) end
+  end)
 end
 
-function errands.probe(self, about)
-  one_token(self, about.lane, function(err) about.server.watch:probed(self.now, err == nil) end)
+function work.probe(self, about)
+  one_token(self, about.lane, about.seconds, function(err)
+    if about.server.watch then about.server.watch:probed(self.now, err == nil) end
+  end)
 end
 
 -- ---- what must be true -----------------------------------------------------------------------------------------------------------

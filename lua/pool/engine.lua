@@ -110,7 +110,7 @@ local function equip_learners(lane)
   lane.slots = lane.slots or slots.new(known.slots)
   lane.facts = lane.facts or estimate.new(known.facts)
   lane.cache = lane.cache or prefix.new(known.cache, lane.limit or lane.slots.believed)
-  lane.breaker = lane.breaker or breaker.new { alone = true }
+  lane.breaker = lane.breaker or breaker.new { alone = true, probes = lane.target.dialect.pooling ~= nil }
 end
 
 --- A lane gets what a contended one has.
@@ -573,6 +573,7 @@ function Engine:finished(lane, ticket, outcome, now)
     local service = (outcome.timings.prefill or 0) + (outcome.timings.decode or 0)
     self.programs:charge(ticket.program, service)
   end
+  if lane.breaker and not lane.breaker:quiet(now) then self:engage(lane.server) end
   touch(self, lane.server)
   self:advance(now)
 end

@@ -30,6 +30,9 @@ local M = {}
 
 local huge = math.huge
 local NOTHING = {}
+--- Replies of which a lane has learned so little that what was known before is better.
+local FEW <const> = 8
+local function nothing() return nil end
 local CUT = { kind = "cancelled" }
 
 ---@class stoke.pool.group the calls that may go to the same lanes
@@ -73,6 +76,8 @@ M.Ticket = Ticket
 ---@field waiting integer
 ---@field programs stoke.pool.programs
 ---@field power? table lua/pool/power.lua
+---@field recall fun(key: string): table?, boolean? what is remembered of a lane { slots, estimate, prefix } or of a server's models;
+---  false: of another version of the server
 ---@field chain_of fun(ticket: stoke.pool.ticket): stoke.pool.chain? what its prompt begins with
 ---@field counts table<string, integer> what has happened: granted, refused, held, swaps ...
 local Engine = {}
@@ -82,9 +87,9 @@ Engine.__index = Engine
 ---@param settings? { order?: "program"|"fifo", bounds?: number[], hold?: boolean }
 ---@return stoke.pool.engine
 function M.new(settings)
-  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, chores = {}, groups = {}, engaged = {},
+  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, chores = {}, groups = {}, lanes = {}, engaged = {},
     touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }), programs = order.programs(), power = nil,
-    chain_of = function() return nil end,
+    chain_of = nothing, recall = nothing,
     counts = { granted = 0, refused = 0, held = 0, broken = 0, pinned = 0, swaps = 0 } }, Engine)
 end
 
@@ -101,15 +106,18 @@ local function new_queue(self)
 end
 
 --- What learns of a lane.
-local function equip_learners(lane)
+local function equip_learners(self, lane)
   if not lane.target then
     lane.limit = lane.limit or lanes.PLAIN
     return
   end
-  local known = lane.known or NOTHING
-  lane.slots = lane.slots or slots.new(known.slots)
-  lane.facts = lane.facts or estimate.new(known.facts)
-  lane.cache = lane.cache or prefix.new(known.cache, lane.limit or lane.slots.believed)
+  local known, sure = self.recall(lane.key)
+  known = known or NOTHING
+  local before = type(known.slots) == "table" and known.slots or nil
+  if before and sure == false then before = { slots = before.slots, sure = false } end
+  lane.slots = lane.slots or slots.new(before)
+  lane.facts = lane.facts or estimate.new(known.estimate)
+  lane.cache = lane.cache or prefix.new(known.prefix, lane.limit or lane.slots.believed)
   lane.breaker = lane.breaker or breaker.new { alone = true, probes = lane.target.dialect.pooling ~= nil }
 end
 
@@ -118,7 +126,8 @@ local function equip(self, lane)
   if lane.group then return end
   lane.group = { lanes = { lane }, queue = new_queue(self) }
   lane.groups, lane.running = { lane.group }, {}
-  equip_learners(lane)
+  self.lanes[lane] = true
+  equip_learners(self, lane)
 end
 
 --- The calls for some lanes are one group.
@@ -159,6 +168,7 @@ function Engine:forget(lane)
     end
   end
   lane.group, lane.groups, lane.running = nil, nil, nil
+  self.lanes[lane] = nil
   if lane.server.residency then lane.server.residency:drop(lane) end
   return true
 end
@@ -190,7 +200,7 @@ local function watch_models(self, server)
     if lane.target then models = models + 1 end
     equip(self, lane)
   end
-  if models > 1 and not server.residency and self.settings.order ~= "fifo" then server.residency = residency.new(server.known) end
+  if models > 1 and not server.residency and self.settings.order ~= "fifo" then server.residency = residency.new(self.recall(server.url)) end
 end
 
 --- Is there nothing on a server that the engine has to watch? One model, nobody waits, nothing is kept, nothing failed.
@@ -435,14 +445,34 @@ function Engine:configure(settings, all, now)
   self:advance(now)
 end
 
+--- What earlier processes knew is there: lanes of which little was learned since begin with it.
+---@param all stoke.pool.lane[]
+function Engine:remember(all)
+  for _, lane in ipairs(all) do
+    if lane.slots and (lane.replies or 0) < FEW and self.recall(lane.key) then
+      lane.slots, lane.facts, lane.cache = nil, nil, nil
+      equip_learners(self, lane)
+      touch(self, lane.server)
+    end
+  end
+end
+
+--- What a lane has learned, as plain data.
+---@param lane stoke.pool.lane
+---@return { slots: table, estimate: table, prefix: table }|nil
+function Engine:learned(lane)
+  if not lane.slots then return nil end
+  return { slots = lane.slots:facts(), estimate = lane.facts:facts(), prefix = lane.cache:facts() }
+end
+
 --- Forget what was learned of lanes. What runs and waits stays.
 ---@param all stoke.pool.lane[]
 function Engine:unlearn(all)
   for _, lane in ipairs(all) do
-    lane.slots, lane.facts, lane.cache, lane.breaker, lane.holds, lane.known = nil, nil, nil, nil, nil, nil
+    lane.slots, lane.facts, lane.cache, lane.breaker, lane.holds = nil, nil, nil, nil, nil
     lane.server.residency, lane.server.verdict = nil, nil
     if lane.group then
-      equip_learners(lane)
+      equip_learners(self, lane)
       touch(self, lane.server)
     end
   end
@@ -521,6 +551,7 @@ local function learn(lane, ticket, outcome, out, now)
   local timings, err = outcome.timings, outcome.err
   if not lane.slots then return end
   if timings then
+    lane.replies = (lane.replies or 0) + 1
     lane.slots:answered(now, timings, out, ticket and ticket.began)
     lane.facts:learn(timings, ticket and ticket.agent, ticket and ticket.shared, out + 1)
     if not lane.limit and lane.cache.slots ~= lane.slots.believed then lane.cache:resize(lane.slots.believed) end
@@ -558,6 +589,17 @@ local function keep(self, lane, ticket, outcome, now)
   self.counts.held = self.counts.held + 1
 end
 
+--- A program has become a giant: what it has waiting goes a band behind.
+local function step_behind(self, program)
+  for lane in next, self.lanes do
+    for _, group in ipairs(lane.groups) do
+      local own = {}
+      group.queue:each(function(ticket) if ticket.program == program then own[#own + 1] = ticket end end)
+      for _, ticket in ipairs(own) do group.queue:change(ticket, "order", order.behind(ticket.order)) end
+    end
+  end
+end
+
 --- A call on a lane has ended. Of one that was counted without a ticket only the lane is known.
 ---@param lane stoke.pool.lane
 ---@param ticket stoke.pool.ticket|nil
@@ -571,7 +613,7 @@ function Engine:finished(lane, ticket, outcome, now)
   keep(self, lane, ticket, outcome, now)
   if ticket and ticket.program and outcome.timings then
     local service = (outcome.timings.prefill or 0) + (outcome.timings.decode or 0)
-    self.programs:charge(ticket.program, service)
+    if self.programs:charge(ticket.program, service) then step_behind(self, ticket.program) end
   end
   if lane.breaker and not lane.breaker:quiet(now) then self:engage(lane.server) end
   touch(self, lane.server)

@@ -80,6 +80,8 @@ local M = {}
 ---@field absent? fun(q: any, work: any): any its outcome where a recording is older than the effect
 ---@field facts? fun(value: any, q: any): table? what is known of an outcome beside its value, as plain data: recorded with it
 ---@field restore? fun(value: any, facts: table, q: any) note it of a value that comes from a recording
+---@field label? fun(q: any): string in a journal each has a frame of its own, with this label (lua/frame.lua)
+---@field at_once? boolean its driver only looks: it needs no call and no request, waits for nothing, and may be asked twice
 
 local effects = {}
 local current, deliver = host.current, scopes.deliver
@@ -99,6 +101,9 @@ end
 function M.define(name, def)
   def.name = name
   def.always = def.stream or def.pool ~= nil or def.retry ~= nil or false
+  def.bare = not (def.stream or def.codec or def.secret or def.usage or def.facts)
+  def.quick = def.bare and not (def.derived or def.taped == false or def.given or def.older or def.lasting or def.aside
+    or def.redact or def.digest)
   effects[name] = def
   weigh(def)
 end
@@ -189,6 +194,8 @@ end
 --- all wait for long: no room for what is not there.
 local function hand_over(call)
   call.settled = true
+  local ticket = call.slot
+  if ticket and ticket.began then pool.began(ticket) end
   local settles = setmetatable({ def = call.def, slot = call.slot, begun = nil }, Call)
   if call.budget then
     settles.budget, settles.held, settles.asked, settles.unseen = call.budget, call.held, call.asked, call.unseen
@@ -246,11 +253,21 @@ end
 local function gated(def, q, task, scope, work)
   local context = scope.context
   if context.only then check_place(def, work, context.only) end
+  local journal, key = context.journal, nil
+  if journal and def.quick and not (context.budget or context.tape or (span.on and not def.quiet)) then
+    local served, value, err = journal:quick(def, q, context)
+    if served then
+      if err == nil then return value end
+      if err.kind == "cancelled" then deliver(task) end
+      return nil, err
+    end
+    key = value
+  end
   local call <close> = setmetatable({ def = def, q = q, task = task, outer = task.call, work = work, context = context, slot = nil,
-    attempts = 0, settled = false }, Call)
+    attempts = 0, settled = false, key = key }, Call)
   task.call = call -- settled from there, should the task be cut off
   if span.on and not def.quiet and not context.system then call.span = span.open(def, q, task, context) end
-  local value, err = (context.journal and journalled or context.tape and def.taped and taped or live)(def, q, call)
+  local value, err = (journal and journalled or context.tape and def.taped and taped or live)(def, q, call)
   if err ~= nil then
     call:settle(nil, err)
     if err.kind == "cancelled" then deliver(task) end

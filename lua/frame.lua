@@ -48,10 +48,19 @@ function M.root(seed)
   return frame
 end
 
+local LABELS <const> = 1000 -- that are remembered
+
+local known, labels = {}, 0 -- most labels come again
+
 --- Escape a label: slash and hash mark have a meaning in keys, % is the escape.
 local function escaped(label)
-  if not label:find "[/#%%%c]" then return label end
-  return (label:gsub("[/#%%%c]", function(c) return ("%%%02X"):format(c:byte()) end))
+  local found = known[label]
+  if found then return found end
+  if labels >= LABELS then known, labels = {}, 0 end
+  labels = labels + 1
+  found = label:gsub("[/#%%%c]", function(c) return ("%%%02X"):format(c:byte()) end)
+  known[label] = found
+  return found
 end
 
 --- The next number of something in a frame.
@@ -79,8 +88,10 @@ end
 --- The key of the next effect of a name in a frame.
 ---@param frame stoke.frame
 ---@param name string
+---@param label? string the effect has a frame of its own with this label, and is the only one in it
 ---@return string
-function M.key(frame, name)
+function M.key(frame, name, label)
+  if label then return frame.path .. "/" .. escaped(label) .. ":" .. count(frame, "children", label) .. "/" .. name .. "#1" end
   return frame.path .. "/" .. name .. "#" .. count(frame, "effects", name)
 end
 

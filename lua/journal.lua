@@ -10,6 +10,7 @@
 --- The journal is in memory; rows are plain data. With a log (lua/journal/keep.lua) all of it is kept as it comes, and another
 --- process goes on from there: it replays what is kept, and then lives.
 
+local body = require "core.journal.body"
 local budgets = require "core.gate.budget"
 local diverge = require "core.journal.diverge"
 local doubt = require "core.journal.doubt"
@@ -26,6 +27,7 @@ local outcomes = require "core.journal.outcome"
 local outputs = require "core.journal.output"
 local plain = require "core.journal.plain"
 local point = require "host.store".fault_point
+local quick = require "core.journal.quick"
 local redact = require "core.redact"
 local requests = require "core.journal.request"
 local schedule = require "core.schedule"
@@ -36,6 +38,8 @@ local tasks = require "core.task"
 local time = require "host.time"
 
 local M = {}
+
+local begin, finish, class_of, outcome_of = schedule.begin, schedule.finish, outcomes.class_of, outcomes.of
 
 ---@class stoke.journal
 ---@field id string what ids and random numbers of the run follow from
@@ -91,47 +95,53 @@ end
 
 -- ---- rows --------------------------------------------------------------------------------------------------------------------
 
-M.class_of = outcomes.class_of
+M.class_of = class_of
 
 --- Effects of a run after which its owner is told that it grows: each time it is taken up all of them are read again.
 M.MANY = 10000
 --- Called then: fun(journal).
 M.on_many = nil
 
+--- So many effects are begun.
+function Journal:grown(number)
+  if number == M.MANY and self.log and M.on_many then M.on_many(self) end
+end
+
 --- A new row; its outcome is to come.
 ---@param raw? boolean the request is the script's own: the log makes it a text, and it is not kept. No row: it is not plain
 function Journal:begin(key, def, q, request, digest, inside, raw)
-  local before = self.by_key[key] -- where a recording ended in the middle, it is begun again
-  local row = { number = before and before.number or self.last + 1, key = key, name = def.name, class = M.class_of(def, q),
-    digest = digest, request = request, where = host.site(), inside = inside and true or nil, outcome = nil, seen = nil,
-    inline = nil, given = nil } -- in the size that it has in the end
-  local log = self.log
+  local before, log, began, at, intent = self.by_key[key], self.log, nil, nil, nil -- before: a recording ended in the middle of it
+  local number = before and before.number or self.last + 1
   if log then
-    row.time, row.at = before and before.time or time.wall(), self.schedule:length()
-    row.intent = before and not inside and before.intent or nil
-    if log:row(row, raw) == false then return nil end
-    if raw then row.request = nil end
-    keep.touch(self)
+    began, at = before and before.time or time.wall(), self.schedule:length()
+    intent = before and not inside and before.intent or nil
   end
-  self.last = math.max(self.last, row.number)
-  if before or not log or not log.texts then self.rows[row.number], self.by_key[key] = row, row end -- else the log alone has it
-  if row.number == M.MANY and log and M.on_many then M.on_many(self) end
+  local row = { number = number, key = key, name = def.name, class = class_of(def, q), digest = digest,
+    request = not raw and request or nil, where = host.site(), inside = inside and true or nil, time = began, at = at,
+    intent = intent } -- with room for what comes later
+  if log then
+    if log:row(row, raw and request or nil) == false then return nil end
+    if not self.dirty then keep.touch(self) end
+  end
+  if number > self.last then self.last = number end
+  if before or not log or not log.texts then self.rows[number], self.by_key[key] = row, row end -- else the log alone has it
+  if number == M.MANY then self:grown(number) end
   return row
 end
 
 --- The outcome of a row.
 ---@return stoke.error|nil err it cannot be kept; that is its outcome now
 function Journal:put(row, outcome)
-  self.seen = self.seen + 1
-  row.outcome, row.seen = outcome, self.seen
-  if not self.log then return nil end
-  row.took = row.time and math.max(0, time.wall() - row.time)
-  keep.touch(self)
+  local seen, log = self.seen + 1, self.log
+  self.seen, row.outcome, row.seen = seen, outcome, seen
+  if not log then return nil end
+  if row.time then row.took = math.max(0, time.wall() - row.time) end
+  if not self.dirty then keep.touch(self) end
   if point then point "before-outcome" end
-  return self.log:outcome(row)
+  return log:outcome(row)
 end
 
-Journal.next_row = diverge.next_row
+Journal.next_row, Journal.quick = diverge.next_row, quick.outcome
 
 --- Something else of a row has changed.
 function Journal:changed(row)
@@ -171,15 +181,6 @@ end
 
 -- ---- recording --------------------------------------------------------------------------------------------------------------
 
---- What a body does is its own: nothing of it is visible to the run, and what it spends is counted apart, too. Through some one
---- can see: what is unsafe in them says so itself.
-local function inside(call, def, q)
-  local budget = call.context.budget
-  call.inside, call.meter = true, budget and budgets.metered(budget) or nil
-  local through = call.context.inside ~= true and def.through and def.through(q)
-  return frames.inside(frames.body(call.context.frame, call.key), call.meter, through and "through" or true)
-end
-
 --- The work of an effect that must not be done twice begins when this is on the disk.
 local function intend(call)
   local journal, row = call.context.journal, call.row
@@ -199,33 +200,34 @@ end
 local function prepare(journal, row, call, def, q)
   keep.make_room(journal)
   call.row, call.since = row, row.time
-  local inner = call.context.inside
-  if inner == true or row.class == "pure" or def.through and def.through(q) then return end
-  if row.class == "unsafe" or inner and not outcomes.repeats(def, q) then call.intend = intend end
+  local class, inner = row.class, call.context.inside
+  if class == "pure" or inner == true or class ~= "unsafe" and not inner or def.through and def.through(q) then return end
+  if class == "unsafe" or not outcomes.repeats(def, q) then call.intend = intend end
 end
 
---- Do it, and keep what comes of it; what it raises, a mistake of its caller, too.
+--- Do it, and keep what comes of it.
 function Journal:take(row, def, q, call, live)
-  local visible = not call.context.inside
+  local context, log = call.context, self.log
+  local visible = not context.inside
   if visible then
     self.working = self.working + 1
-    schedule.begin()
+    begin()
   end
-  if self.log then prepare(self, row, call, def, q) end
-  local guard = def.metered and inside(call, def, q)
-  local ok, value, err = xpcall(live, handler, def, q, call)
-  if guard then guard:leave() end
-  if not ok then value, err = nil, errors.wrap(value) end
-  local outcome, failed = outcomes.of(self.redactor, def, value, err, q, call, self.log)
-  outcome.raised = not ok and err.kind ~= "cancelled" or nil
+  if log then prepare(self, row, call, def, q) end
+  local value, err, raised = body.done(def, q, call, live)
+  log = self.log
+  local outcome, failed = outcome_of(self.redactor, def, value, err, q, call, log)
+  if raised and err.kind ~= "cancelled" then outcome.raised = true end
   if self.stopped then -- nothing of it is kept: it was not done, or is in doubt
     if visible then schedule.finish() end
     return nil, self.stopped
   end
   failed = self:put(row, outcome) or failed
-  if def.lasting and err == nil and self.log then keep.barrier(self) end
-  if visible then moves.came(self, row, def.stream and err == nil) end
-  if visible then row.inline = schedule.finish() end
+  if def.lasting and err == nil and log then keep.barrier(self) end
+  if visible then
+    moves.came(self, row, def.stream and err == nil)
+    row.inline = finish()
+  end
   if self.stopped then return nil, self.stopped end
   if def.lasting and row.inline then self:changed(row) end -- the barrier was there before this
   if call.meter then budgets.show(call.meter) end
@@ -364,7 +366,7 @@ function Journal:outcome(def, q, call, live)
   end
   if def.derived then return live(def, q, call) end
   local context = call.context
-  local key = frames.key(context.frame, def.name)
+  local key = call.key or frames.key(context.frame, def.name, def.label and def.label(q))
   local asked = requests.asked_of(def, q)
   local digest, request, err = requests.identify(def, asked, self.redactor)
   if err then return nil, err end
@@ -531,8 +533,8 @@ end
 ---@field id string what ids and random numbers of the run follow from
 ---@field run_id? string by which it is known, where that is another one
 ---@field log? stoke.journal.log where it is kept
----@field kept? { rows: stoke.journal.row[], deliveries: string, modules: string[], printed?: integer } what is kept of it: the run
----  is done again from there, and goes on
+---@field kept? { rows: stoke.journal.row[], deliveries: string, modules: string[], printed?: integer, known?: stoke.store.known }
+---  what is kept of it: the run is done again from there, and goes on
 ---@field closed? boolean where what is kept ends it stops, with an error that has `ends`
 ---@field print? fun(fd: integer, text: string) takes what it writes
 ---@field require? fun(name: string): any loads the modules of a kept run
@@ -549,12 +551,9 @@ function M.new(options)
   journal.rows, journal.logged, journal.last = kept.rows, #kept.deliveries, #kept.rows
   journal.output = outputs.new(kept.printed or 0)
   journal.printed = kept.printed or 0
-  for _, row in ipairs(kept.rows) do
-    journal.by_key[row.key] = row
-    journal.seen = math.max(journal.seen, row.seen or 0)
-    if not row.inside then journal.left_over = journal.left_over + 1 end
-  end
-  doubt.mark(journal)
+  local known = kept.known or doubt.known(kept.rows)
+  journal.by_key, journal.seen, journal.left_over = known.by_key, known.seen, known.left
+  doubt.mark(journal, known.begun)
   local load = options.require or require "core.env".globals.require
   for _, name in ipairs(kept.modules) do
     journal.wanted[name] = true

@@ -121,12 +121,15 @@ function M.new(o)
   end
   local seams = o.seams or default_seams()
   local seed = math.tointeger(o.seed or 1) or 1
-  local self = setmetatable({
-    tasks = seams.tasks, clock = seams.clock, wall = seams.wall, sha256 = seams.sha256, waiters = 0, answers = 0,
+  local self
+  self = setmetatable({
+    tasks = seams.tasks, time = seams.clock, wall = seams.wall, sha256 = seams.sha256, waiters = 0, answers = 0,
     ledger = ledger.new(), random = generator(seed), context = o.context or 4096,
     habits = own, version = o.version or own.version, pull_seconds = o.pull_seconds or 0.6, script = script.answerer(o.script),
-    fault = o.fault,
+    fault = o.fault, speed = 1, paced_at = 0, paced_from = 0, resting = setmetatable({}, { __mode = "k" }),
   }, Sim)
+  -- The machine's clock: it stands still, or goes slowly, while the machine does (Sim:pace).
+  self.clock = function() return self.paced_at + (self.time() - self.paced_from) * self.speed end
   self.models = build_models({ models = o.models, load_seconds = o.load_seconds, prefill = o.prefill,
     tokens_per_second = o.tokens_per_second, modified = self.wall() }, "sim.new")
   self.scheduler = scheduler.new {
@@ -165,6 +168,29 @@ end
 ---@private
 function Sim:sleep(seconds) self.tasks.park("sim.sleep", seconds) end
 
+--- Suspends the running handler for so many seconds of the machine's clock; it may be woken early.
+---@private
+---@param seconds number|nil nil: until it is woken
+function Sim:rest(label, seconds)
+  local task = self.tasks.current()
+  self.resting[task] = true
+  self.tasks.park(label, seconds and self.speed > 0 and seconds / self.speed or nil)
+  self.resting[task] = nil
+end
+
+--- How fast the machine works from now on. What the API answers at once (tags, ps) stays as fast as ever.
+---@param speed number 1 as told; 0.1 ten times slower; 0: wedged, until a later call lets it go on
+---
+--- Example: `server.sim:pace(0)`
+function Sim:pace(speed)
+  if type(speed) ~= "number" or speed < 0 then errors.argument("sim:pace: a number of at least 0 expected") end
+  local now = self.time()
+  self.scheduler:advance(self.clock())
+  self.paced_at, self.paced_from, self.speed = self.clock(), now, speed
+  for task in pairs(self.resting) do self.tasks.wake(task) end
+  self:kick()
+end
+
 -- While a request waits for a grant, one host task drives the state machine; it ends with the last
 -- waiter.
 local NEAR = 1e-6 -- seconds
@@ -176,7 +202,7 @@ local function drive(self)
   while self.waiters > 0 do
     local due, now = self.scheduler:due(), self.clock()
     if not due or due - now > NEAR then
-      self.tasks.park("sim.clock", due and due - now)
+      self.tasks.park("sim.clock", due and self.speed > 0 and (due - now) / self.speed or nil)
     else
       self.scheduler:advance(math.max(due, now)) -- a clock rounds: what is due this instant is due
     end

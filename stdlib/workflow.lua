@@ -18,7 +18,6 @@
 
 local effect = require "core.effect"
 local errors = require "core.errors"
-local frames = require "core.frame"
 local scopes = require "core.scope"
 local tasks = require "core.task"
 local config = require "stoke.config"
@@ -177,7 +176,6 @@ function M.step(name, f, options)
   if attempts and not (math.tointeger(attempts) and attempts >= 1) then
     errors.argument("stoke.step: attempts must be a whole number of at least 1, got %s", errors.describe(attempts))
   end
-  local frame <close> = frames.any and frames.enter("step", name) or nil -- luacheck: ignore
   return perform("step", { name = name, idempotent = options.idempotent or nil, attempts = attempts and math.tointeger(attempts) },
     { f = f, reconcile = options.reconcile, site = errors.site() })
 end

@@ -34,7 +34,7 @@ bool json_encode(lua_State *L, int idx, const struct json_options *opts, struct 
  * digest depends on nothing but the content. False = e filled as by json_encode. */
 #define JSON_FORM_INLINE 128
 #define JSON_FORM_HASH   '\x01' /* no text begins so */
-bool json_digest(lua_State *L, int idx, char hex[HASH_HEX_SIZE], struct err *e);
+bool json_digest(lua_State *L, int idx, unsigned char digest[HASH_SIZE], struct err *e);
 
 /* What a table is marked as. */
 enum json_mark {

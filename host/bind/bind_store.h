@@ -15,6 +15,7 @@
 #define STORE_TICKET_TYPE "host.store.ticket"
 #define STORE_LOCK_TYPE   "host.store.lock"
 #define STORE_BLOB_TYPE   "host.store.blob"
+#define STORE_BATCH_TYPE  "host.store.batch"
 
 /* One wait for one job. */
 struct call {
@@ -23,6 +24,7 @@ struct call {
   struct host *host;
   struct store_db *db; /* held */
   void *subject;       /* of the class */
+  bool named;          /* rows are tables with names */
   char request[];
 };
 
@@ -56,11 +58,22 @@ struct pack {
 void store_pack_open(lua_State *L, struct pack *p, size_t room); /* pushes the userdata */
 void store_pack(lua_State *L, struct pack *p, int sql, int params); /* params: an array, a table by name, or nothing */
 void store_pack_batch_item(lua_State *L, struct pack *p, int statement); /* { sql, value, ... } */
+void store_pack_places(lua_State *L, struct pack *p, int sql, int last);  /* of the stack: sql, and values up to `last` */
 void store_pack_text(struct pack *p, const char *s, size_t len);
 void store_push_rows(lua_State *L, const struct store_rows *r);    /* array of arrays */
+/* Array of tables with the names of columns, packed as those of a result, without what is NULL; a name that ends with ? is that of a
+ * boolean. */
+void store_push_named(lua_State *L, const struct store_rows *r, const char *names);
 void store_push_columns(lua_State *L, const struct store_rows *r); /* array of names */
-void store_set_rows(lua_State *L, const struct store_rows *r);     /* both, in the table on top of the stack */
+void store_set_rows(lua_State *L, const struct store_rows *r, bool named); /* both, in the table on top of the stack */
 int store_l_blob(lua_State *L);
+
+/* store_batch.c */
+/* Packs the batch at `index`: an array of statements, or one of store.batch(). Returns how many statements it has. */
+size_t store_pack_batch(lua_State *L, int index, struct pack *p);
+void store_batch_taken(lua_State *L, int index); /* it is empty again, if it is one of store.batch() */
+int store_l_batch(lua_State *L);
+void store_batch_open(lua_State *L); /* its metatable */
 
 /* store_append.c, store_tx.c */
 int store_l_append(lua_State *L);

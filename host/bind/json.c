@@ -347,13 +347,16 @@ static int l_decode(lua_State *L) {
   return n;
 }
 
-/* digest(value) -> hex of the SHA-256 of its form, see json_digest | nil, err */
+/* digest(value, raw?) -> the SHA-256 of its form, see json_digest, as hex or as its bytes | nil, err */
 static int l_digest(lua_State *L) {
   struct err e;
+  unsigned char digest[HASH_SIZE];
   char hex[HASH_HEX_SIZE];
   luaL_checkany(L, 1);
-  if (!json_digest(L, 1, hex, &e)) return err_push(L, &e);
-  lua_pushlstring(L, hex, HASH_HEX_SIZE - 1);
+  bool raw = lua_toboolean(L, 2);
+  if (!json_digest(L, 1, digest, &e)) return err_push(L, &e);
+  if (!raw) hash_to_hex(digest, hex);
+  lua_pushlstring(L, raw ? (const char *)digest : hex, raw ? HASH_SIZE : HASH_HEX_SIZE - 1);
   return 1;
 }
 

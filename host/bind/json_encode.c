@@ -511,15 +511,15 @@ bool json_put_value(struct encoder *w, int idx) {
   return put_value(w, idx, NULL);
 }
 
-/* Writes the value into the state's buffer, and takes from there what is wanted: with `hex` the SHA-256, else the text, which is
+/* Writes the value into the state's buffer, and takes from there what is wanted: with `digest` the SHA-256, else the text, which is
  * pushed as a string or as a piece. */
-static bool take(struct encoder *w, bool piece, char *hex) {
+static bool take(struct encoder *w, bool piece, unsigned char *digest) {
   lua_State *L = w->L;
   struct json_out *out = w->out;
-  if (hex) {
+  if (digest) {
     bool hashed = out->len == 1 + HASH_SIZE && out->buf[0] == JSON_FORM_HASH; /* a piece, and nothing round it */
-    if (hashed) hash_to_hex((const unsigned char *)out->buf + 1, hex);
-    return hashed || hash_sha256(out->buf, out->len, hex) || wrote(w, NULL, JSON_PUT_MEMORY);
+    if (hashed) memcpy(digest, out->buf + 1, HASH_SIZE);
+    return hashed || hash_sha256_raw(out->buf, out->len, digest) || wrote(w, NULL, JSON_PUT_MEMORY);
   }
   if (!piece) {
     lua_pushlstring(L, out->buf, out->len);
@@ -532,12 +532,12 @@ static bool take(struct encoder *w, bool piece, char *hex) {
   return true;
 }
 
-static bool encode(struct encoder *w, int idx, size_t max_size, bool piece, char *hex) {
+static bool encode(struct encoder *w, int idx, size_t max_size, bool piece, unsigned char *digest) {
   struct json_state *s = w->s;
   s->busy = true;
   s->entry_count = 0;
   json_out_reset(&s->out, max_size ? max_size : JSON_SIZE_DEFAULT);
-  bool ok = (w->spec ? json_put_spec(w, idx) : put_value(w, idx, NULL)) && take(w, piece, hex);
+  bool ok = (w->spec ? json_put_spec(w, idx) : put_value(w, idx, NULL)) && take(w, piece, digest);
   json_out_reset(&s->out, 0);
   if (s->entry_size > ENTRIES_KEPT) {
     mem_free(s->out.mem, s->entries);
@@ -549,7 +549,7 @@ static bool encode(struct encoder *w, int idx, size_t max_size, bool piece, char
 }
 
 /* `how` has what the entry points differ in. */
-static bool run(lua_State *L, int idx, struct encoder how, size_t max_size, bool piece, char *hex) {
+static bool run(lua_State *L, int idx, struct encoder how, size_t max_size, bool piece, unsigned char *digest) {
   idx = lua_absindex(L, idx);
   luaL_checkstack(L, 16, "no memory for JSON");
   int top = lua_gettop(L);
@@ -557,8 +557,8 @@ static bool run(lua_State *L, int idx, struct encoder how, size_t max_size, bool
   how.L = L;
   how.s = s;
   how.out = &s->out;
-  bool ok = encode(&how, idx, max_size, piece, hex);
-  if (!ok || hex) {
+  bool ok = encode(&how, idx, max_size, piece, digest);
+  if (!ok || digest) {
     lua_settop(L, top);
     return ok;
   }
@@ -580,9 +580,10 @@ bool json_encode_piece(lua_State *L, int idx, struct err *e) {
   return run(L, idx, (struct encoder){.e = e, .max_depth = JSON_DEPTH_MAX}, 0, true, NULL);
 }
 
-bool json_digest(lua_State *L, int idx, char hex[HASH_HEX_SIZE], struct err *e) {
+bool json_digest(lua_State *L, int idx, unsigned char digest[HASH_SIZE], struct err *e) {
   err_clear(e);
-  return hash_open(e) && run(L, idx, (struct encoder){.e = e, .max_depth = JSON_DEPTH_MAX, .canonical = true}, 0, false, hex);
+  return hash_open(e) && run(L, idx, (struct encoder){.e = e, .max_depth = JSON_DEPTH_MAX, .canonical = true}, 0, false,
+                          digest);
 }
 
 bool json_encode_spec(lua_State *L, int idx, const struct spec *spec) {

@@ -87,7 +87,7 @@ static int push_result(lua_State *L, struct op *op) {
   struct store_job *job = &call_of(op)->job;
   if (job->err.kind) return store_push_error(L, &job->err);
   lua_createtable(L, 0, 3);
-  store_set_rows(L, &job->rows);
+  store_set_rows(L, &job->rows, call_of(op)->named);
   lua_pushboolean(L, job->rows.more);
   lua_setfield(L, -2, "more");
   return 1;
@@ -101,7 +101,7 @@ static int push_written(lua_State *L, struct op *op) {
   lua_setfield(L, -2, "changes");
   lua_pushinteger(L, job->last_id);
   lua_setfield(L, -2, "last_id");
-  if (job->rows.columns > 0) store_set_rows(L, &job->rows);
+  if (job->rows.columns > 0) store_set_rows(L, &job->rows, false);
   return 1;
 }
 
@@ -264,14 +264,16 @@ static struct call *statement_call(lua_State *L, const struct op_class *cls, str
   return c;
 }
 
-/* db:query(sql, params?, max?) -> { columns, rows, more } */
+/* db:query(sql, params?, max?, named?) -> { columns, rows, more }. Rows are arrays; named: tables as of store_push_named */
 static int db_query(lua_State *L) {
   op_enter(L, "db.query");
   struct store_db *db = store_check_db(L, 1);
   size_t max = check_max(L, 4);
+  bool named = lua_toboolean(L, 5);
   struct call *c = statement_call(L, &query_class, db, STORE_QUERY);
   if (!c) return store_no_memory(L);
   c->job.max = max;
+  c->named = named;
   return store_await(L, c);
 }
 
@@ -396,6 +398,7 @@ int luaopen_host_store(lua_State *L) {
                                      {"path", db_path},      {"close", db_close},        {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", l_open},
                                        {"blob", store_l_blob},
+                                       {"batch", store_l_batch},
                                        {"lock", store_l_lock},
                                        {"held", store_l_held},
                                        {"fault_point", l_fault_point},
@@ -410,6 +413,7 @@ int luaopen_host_store(lua_State *L) {
   lua_pop(L, 1);
   luaL_newmetatable(L, STORE_BLOB_TYPE);
   lua_pop(L, 1);
+  store_batch_open(L);
   store_append_open(L);
   store_tx_open(L);
   store_each_open(L);

@@ -109,30 +109,16 @@ static int ticket_gc(lua_State *L) {
   return 0;
 }
 
-/* Bytes that statements of a batch take, about; of so many of them that is made room for at once. */
-enum { ROOM_FIRST = 1024, ROOM_EACH = 512, ROOM_MANY = 256 };
-
-static void pack_batch(lua_State *L, struct pack *p, size_t n) {
-  store_pack_open(L, p, ROOM_FIRST + ROOM_EACH * (n < ROOM_MANY ? n : ROOM_MANY));
-  for (size_t i = 1; i <= n; i++) {
-    lua_rawgeti(L, 2, (lua_Integer)i);
-    store_pack_batch_item(L, p, lua_gettop(L));
-    lua_pop(L, 1);
-  }
-}
-
-/* db:append({ { sql, value, ... }, ... }, durable?, chain?) -> ticket. One transaction, all or none of it, in the order of appends. After
- * a failure all later appends of the same chain (an integer) fail, until db:mend(chain). Does not wait. */
+/* db:append({ { sql, value, ... }, ... } or a batch, durable?, chain?) -> ticket. One transaction, all or none of it, in the order of
+ * appends; the batch is empty again. After a failure all later appends of the same chain (an integer) fail, until db:mend(chain). Does
+ * not wait. */
 int store_l_append(lua_State *L) {
   struct store_db *db = store_check_db(L, 1);
-  luaL_checktype(L, 2, LUA_TTABLE);
   bool durable = lua_toboolean(L, 3);
   lua_Integer chain = luaL_optinteger(L, 4, 0);
   lua_settop(L, 3);
-  size_t n = lua_rawlen(L, 2);
-  if (n == 0 || n > 100000) return err_argument(L, "a batch has 1 to 100000 statements, not %d", (int)n);
   struct pack p;
-  pack_batch(L, &p, n);
+  size_t n = store_pack_batch(L, 2, &p);
   struct ticket **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
   luaL_setmetatable(L, STORE_TICKET_TYPE);
@@ -150,6 +136,7 @@ int store_l_append(lua_State *L) {
                               .statements = (unsigned)n,
                               .chain = (uint64_t)chain};
   memcpy(t->request, p.bytes, p.size);
+  store_batch_taken(L, 2);
   struct err e;
   if (!store_submit(db, &t->job, &e)) {
     mem_free(&h->mem, t);

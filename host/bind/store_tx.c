@@ -1,5 +1,6 @@
 /* store_tx.c - host.store: transactions, and results that are read piece by piece. Both end when their userdata does, without anybody
  * waiting: the job for that is part of them. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "bind_store.h"
@@ -99,7 +100,7 @@ static int push_run(lua_State *L, struct op *op) {
   struct store_job *job = &call_of(op)->job;
   if (job->err.kind) return store_push_error(L, &job->err);
   lua_createtable(L, 0, 5);
-  store_set_rows(L, &job->rows);
+  store_set_rows(L, &job->rows, false);
   lua_pushboolean(L, job->rows.more);
   lua_setfield(L, -2, "more");
   lua_pushinteger(L, job->changes);
@@ -167,6 +168,7 @@ struct pieces {
   struct host *host;
   struct store_db *db; /* held */
   struct store_cursor *cursor;
+  char *names;     /* of its columns, packed; malloc'ed */
   unsigned refs;   /* its userdata, and the job under way */
   bool busy, over; /* a job of it is under way; no more jobs but the last */
 };
@@ -174,6 +176,7 @@ struct pieces {
 static void pieces_release(struct pieces *p) {
   if (--p->refs > 0) return;
   struct store_db *db = p->db;
+  free(p->names);
   mem_free(&p->host->mem, p);
   store_release(db);
 }
@@ -217,17 +220,23 @@ static int push_cursor(lua_State *L, struct op *op) {
   struct pieces **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
   luaL_setmetatable(L, STORE_CURSOR_TYPE);
-  *box = c->subject;
+  struct pieces *p = *box = c->subject;
   c->subject = NULL;
   store_push_columns(L, &c->job.rows);
+  p->names = c->job.rows.names; /* they go over */
+  c->job.rows.names = NULL;
   return 2;
 }
 
 static int push_piece(lua_State *L, struct op *op) {
   struct store_job *job = &call_of(op)->job;
+  const struct pieces *p = call_of(op)->subject;
   if (job->err.kind) return store_push_error(L, &job->err);
   if (job->rows.rows == 0) return 0;
-  store_push_rows(L, &job->rows);
+  if (call_of(op)->named && p->names)
+    store_push_named(L, &job->rows, p->names);
+  else
+    store_push_rows(L, &job->rows);
   return 1;
 }
 
@@ -269,7 +278,7 @@ static int piece_over(lua_State *L) {
   return 1;
 }
 
-/* cursor:next(n) -> up to n rows; nil at the end */
+/* cursor:next(n, named?) -> up to n rows, as of db:query; nil at the end */
 static int cursor_next(lua_State *L) {
   op_enter(L, "db.each");
   struct pieces *p = *(struct pieces **)luaL_checkudata(L, 1, STORE_CURSOR_TYPE);
@@ -280,6 +289,7 @@ static int cursor_next(lua_State *L) {
   struct call *c = store_call(L, &next_class, p->db, STORE_NEXT, 0);
   if (!c) return store_no_memory(L);
   c->subject = p;
+  c->named = lua_toboolean(L, 3);
   p->refs++;
   c->job.done = came;
   c->job.cursor = p->cursor;

@@ -78,51 +78,50 @@ static int refuse_value(lua_State *L, int value, const char *where) {
       luaL_typename(L, value));
 }
 
-static void pack_string(lua_State *L, struct store_value *v, bool blob) {
-  v->bytes = lua_tolstring(L, -1, &v->len);
+static void pack_string(lua_State *L, int index, struct store_value *v, bool blob) {
+  v->bytes = lua_tolstring(L, index, &v->len);
   if (v->len > STORE_LEN_MAX) err_argument(L, "a string of more than 2 GiB is no parameter of a statement");
   v->type = blob || !is_utf8(v->bytes, v->len) ? STORE_BLOB : STORE_TEXT;
 }
 
-static bool pack_blob(lua_State *L, struct store_value *v) {
-  if (!lua_getmetatable(L, -1)) return false;
+static bool pack_blob(lua_State *L, int index, struct store_value *v) {
+  if (!lua_getmetatable(L, index)) return false;
   luaL_getmetatable(L, STORE_BLOB_TYPE);
   bool is = lua_rawequal(L, -1, -2);
   lua_pop(L, 2);
   if (!is) return false;
   lua_pushliteral(L, "blob");
-  lua_rawget(L, -2);
+  lua_rawget(L, index);
   is = lua_type(L, -1) == LUA_TSTRING;
-  if (is) pack_string(L, v, true);
+  if (is) pack_string(L, -1, v, true);
   lua_pop(L, 1); /* the table keeps it */
   return is;
 }
 
-/* The value at the top, which stays there. */
-static void pack_value(lua_State *L, struct pack *p, const char *name, lua_Integer place) {
-  int top = lua_gettop(L);
+/* The value at an index, which is no relative one. */
+static void pack_value(lua_State *L, struct pack *p, int index, const char *name, lua_Integer place) {
   struct store_value v = {.type = STORE_NULL};
-  switch (lua_type(L, -1)) {
+  switch (lua_type(L, index)) {
     case LUA_TNIL: break;
-    case LUA_TBOOLEAN: v.type = STORE_INTEGER, v.integer = lua_toboolean(L, -1); break;
+    case LUA_TBOOLEAN: v.type = STORE_INTEGER, v.integer = lua_toboolean(L, index); break;
     case LUA_TNUMBER:
-      if (lua_isinteger(L, -1)) {
-        v.type = STORE_INTEGER, v.integer = lua_tointeger(L, -1);
+      if (lua_isinteger(L, index)) {
+        v.type = STORE_INTEGER, v.integer = lua_tointeger(L, index);
       } else {
-        v.type = STORE_FLOAT, v.number = lua_tonumber(L, -1);
+        v.type = STORE_FLOAT, v.number = lua_tonumber(L, index);
         if (isnan(v.number))
           err_argument(L, "parameter %s is not a number (nan): SQLite would keep NULL instead",
                        words_for(L, name, place));
       }
       break;
-    case LUA_TSTRING: pack_string(L, &v, false); break;
+    case LUA_TSTRING: pack_string(L, index, &v, false); break;
     case LUA_TLIGHTUSERDATA:
-      if (lua_touserdata(L, -1)) refuse_value(L, top, words_for(L, name, place));
+      if (lua_touserdata(L, index)) refuse_value(L, index, words_for(L, name, place));
       break;
     case LUA_TTABLE:
-      if (!pack_blob(L, &v)) refuse_value(L, top, words_for(L, name, place));
+      if (!pack_blob(L, index, &v)) refuse_value(L, index, words_for(L, name, place));
       break;
-    default: refuse_value(L, top, words_for(L, name, place));
+    default: refuse_value(L, index, words_for(L, name, place));
   }
   put(p, &v);
 }
@@ -131,7 +130,7 @@ static void pack_places(lua_State *L, struct pack *p, int table, lua_Integer fro
   pack_count(p, (size_t)(to >= from ? to - from + 1 : 0));
   for (lua_Integer i = from; i <= to; i++) {
     lua_rawgeti(L, table, i);
-    pack_value(L, p, NULL, i - from + 1);
+    pack_value(L, p, lua_gettop(L), NULL, i - from + 1);
     lua_pop(L, 1);
   }
 }
@@ -148,7 +147,7 @@ static void pack_names(lua_State *L, struct pack *p, int table) {
     name.bytes = lua_tolstring(L, -2, &name.len);
     if (name.len > 200) err_argument(L, "the name of a parameter is too long");
     put(p, &name);
-    pack_value(L, p, name.bytes, 0);
+    pack_value(L, p, lua_gettop(L), name.bytes, 0);
   }
 }
 
@@ -198,16 +197,26 @@ void store_pack(lua_State *L, struct pack *p, int sql, int params) {
     pack_names(L, p, params);
 }
 
-void store_pack_batch_item(lua_State *L, struct pack *p, int statement) {
-  if (!lua_istable(L, statement)) err_argument(L, "a batch is an array of { statement, parameter, ... }");
-  lua_rawgeti(L, statement, 1);
+static void pack_statement(lua_State *L, struct pack *p, int index) {
   size_t len = 0;
-  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
+  const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &len) : NULL;
   if (!text) err_argument(L, "a batch is an array of { statement, parameter, ... }");
   check_statement(L, text, len);
   store_pack_text(p, text, len);
+}
+
+void store_pack_batch_item(lua_State *L, struct pack *p, int statement) {
+  if (!lua_istable(L, statement)) err_argument(L, "a batch is an array of { statement, parameter, ... }");
+  lua_rawgeti(L, statement, 1);
+  pack_statement(L, p, lua_gettop(L));
   lua_pop(L, 1); /* the table keeps it */
   pack_places(L, p, statement, 2, length_of(L, statement));
+}
+
+void store_pack_places(lua_State *L, struct pack *p, int sql, int last) {
+  pack_statement(L, p, sql);
+  pack_count(p, (size_t)(last - sql));
+  for (int i = sql + 1; i <= last; i++) pack_value(L, p, i, NULL, i - sql);
 }
 
 /* blob(bytes) -> a parameter that is bound as BLOB, also when its bytes are valid UTF-8 */
@@ -257,9 +266,65 @@ void store_push_rows(lua_State *L, const struct store_rows *r) {
   }
 }
 
-void store_set_rows(lua_State *L, const struct store_rows *r) {
+enum { NAMED_ROOM = 3 }; /* fields that a row has room for beside its columns */
+
+/* The names onto the stack, without their question marks; the first 64 that have one as bits. */
+static uint64_t push_names(lua_State *L, const char *names, size_t columns) {
+  uint64_t flags = 0;
+  luaL_checkstack(L, (int)columns + 8, "names of columns");
+  for (size_t i = 0; i < columns; i++) {
+    struct store_value v;
+    names = store_value_read(names, &v);
+    bool flag = v.len > 0 && v.bytes[v.len - 1] == '?';
+    if (flag && i < 64) flags |= (uint64_t)1 << i;
+    lua_pushlstring(L, v.bytes, v.len - flag);
+  }
+  return flags;
+}
+
+static const char *push_named(lua_State *L, const char *at, size_t columns, int first, uint64_t flags) {
+  struct store_value v;
+  const char *end = at;
+  int fields = NAMED_ROOM;
+  for (size_t k = 0; k < columns; k++) {
+    end = store_value_read(end, &v);
+    fields += v.type != STORE_NULL;
+  }
+  lua_createtable(L, 0, fields);
+  for (size_t k = 0; k < columns; k++) {
+    const char *next = store_value_read(at, &v);
+    if (v.type != STORE_NULL) {
+      lua_pushvalue(L, first + (int)k);
+      if (k < 64 && flags >> k & 1)
+        lua_pushboolean(L, v.type != STORE_INTEGER || v.integer != 0);
+      else
+        (void)push_value(L, at);
+      lua_rawset(L, -3);
+    }
+    at = next;
+  }
+  return end;
+}
+
+void store_push_named(lua_State *L, const struct store_rows *r, const char *names) {
+  const char *at = r->bytes;
+  int first = lua_gettop(L) + 1;
+  uint64_t flags = push_names(L, names, r->columns);
+  lua_createtable(L, (int)r->rows, 0);
+  for (size_t i = 1; i <= r->rows; i++) {
+    at = push_named(L, at, r->columns, first, flags);
+    lua_rawseti(L, -2, (lua_Integer)i);
+  }
+  lua_replace(L, first);
+  lua_settop(L, first);
+}
+
+void store_set_rows(lua_State *L, const struct store_rows *r, bool named) {
   store_push_columns(L, r);
   lua_setfield(L, -2, "columns");
-  store_push_rows(L, r);
+  if (named)
+    store_push_named(L, r, r->names);
+  else
+    store_push_rows(L, r);
   lua_setfield(L, -2, "rows");
 }

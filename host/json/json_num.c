@@ -185,11 +185,13 @@ static void trim_zeros(struct decimal *d) {
   while (d->n > 1 && d->digits[d->n - 1] == '0') d->n--;
 }
 
-/* Doubles that are a decimal of at most 15 digits, which is most that people write: scale to an
- * integer of 15 digits and see whether dividing it back (exact, both operands are) gives x. There
- * is at most one such integer, and rounding the scaled x finds it: its error stays under a
- * quarter. */
-static bool fifteen_digits(struct decimal *d, double x) {
+/* Doubles that are a decimal of `count` digits at most: scale to an integer of so many and see whether dividing it back (exact,
+ * both operands are) gives x. With 15 digits, which is most that people write, there is at most one such integer, and rounding the
+ * scaled x finds it: its error stays under a quarter. With 16, such as a time in microseconds, that holds up to 2^51: there the
+ * integer is still within a quarter of the scaled x, so these are the digits that x rounds to. */
+static bool few_digits(struct decimal *d, double x, int count) {
+  static const uint64_t least[] = {100000000000000ull, 1000000000000000ull}; /* of 15 digits, of 16 */
+  uint64_t from = least[count - 15];
   if (!EXACT_ARITHMETIC || !(x >= 1e-7 && x < 1e15)) return false;
   int exponent = 0;
   if (x >= 1) {
@@ -198,20 +200,21 @@ static bool fifteen_digits(struct decimal *d, double x) {
     exponent = -1;
     while (x * power[-exponent] < 1) exponent--;
   }
-  int scale = 14 - exponent;
+  int scale = count - 1 - exponent;
   if (scale > 22) return false;
   uint64_t m = (uint64_t)(x * power[scale] + 0.5);
-  if (m >= 1000000000000000ull) { /* rounded up to the next power, or the guess was one low */
+  if (m >= from * 10) { /* rounded up to the next power, or the guess was one low */
     exponent++, scale--;
     m = (uint64_t)(x * power[scale] + 0.5);
   }
-  if (m < 100000000000000ull || (double)m / power[scale] != x) return false;
-  print_digits(d->digits + 15, m);
-  d->n = 15;
+  if (m < from || (count == 16 && m >= 1ull << 51) || (double)m / power[scale] != x) return false;
+  print_digits(d->digits + count, m);
+  d->n = count;
   d->exponent = exponent;
   trim_zeros(d);
   return true;
 }
+
 static bool reads_back(const struct decimal *d, double x) {
   uint64_t mantissa = 0;
   int scale = d->exponent - (d->n - 1);
@@ -261,7 +264,7 @@ static void round_to(struct decimal *d, double x, int n, const struct decimal *a
 static void shortest(struct decimal *d, double x) {
   struct decimal all;
   int ignored;
-  if (fifteen_digits(d, x)) return;
+  if (few_digits(d, x, 15) || few_digits(d, x, 16)) return;
   print_rounded(&all, x, 17);
   /* below the normal range there is less precision than 15 digits */
   for (int n = x < DBL_MIN ? 1 : 15; n < 17; n++) {

@@ -9,5 +9,5 @@ double host_wall(const struct host *h) {
   if (h->clock == CLOCK_VIRTUAL) return h->virtual_epoch + (double)h->virtual_now / 1e9;
   uv_timeval64_t tv;
   uv_gettimeofday(&tv);
-  return (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
+  return (double)(tv.tv_sec * 1000000 + tv.tv_usec) / 1e6; /* the double next to it: few digits to print */
 }

@@ -20,6 +20,8 @@
 ---   incomplete(state) -> stoke.error              the stream ended before `finished`
 ---   usage(value) -> { input_tokens, output_tokens, ... }   what an answer has cost, with the fields of stoke.usage; those left
 ---                                                 out are 0 (calls and attempts 1). estimated = true where the wire told nothing
+---   timings(value) -> table | nil                 what it took, as the server tells: seconds { total, load, prefill, decode } and
+---                                                 tokens { input, output }. value: a reply, or a stream's last line
 ---   facts(value) -> plain data | nil              what is known of a reply beside it: a recording keeps it,
 ---   restore(value, facts)                         and gives it back
 ---   estimate(q, target) -> tokens, answer         of the prompt, at a guess; of the answer: what the request bounds it by, nil
@@ -118,11 +120,15 @@ end
 
 local RETRY = { attempts = 3, base = 0.25, max = 4 }
 
+--- Of several targets the pool chooses one, and sets call.target to it (lua/gate/turns.lua): there is no lane of this name.
+local ROUTE <const> = "route"
+
 --- Where a call goes, chosen when it is its turn to ask for a slot; and the key of the slots it waits for.
 local function route(q, call)
   local candidates = call.work
   local target = candidates and candidates[1] or target_of(q, call)
   call.target = target
+  if candidates and candidates[2] then return ROUTE end
   return target.key
 end
 

@@ -38,7 +38,7 @@ local function attempt(work, q, key)
 end
 
 effect.define("step", { class = function(q) return q.idempotent and "idempotent" or "unsafe" end, metered = true,
-  repeats = true, reconcile = function(_, call) return call.work.reconcile end,
+  repeats = true, reconcile = function(_, call) return call.work.reconcile end, label = function(q) return "step " .. q.name end,
   run = function(q, call, work)
     local key = call and call.key and call.context.journal:idempotency(call.key) or nil
     local pause = FIRST

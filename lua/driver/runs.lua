@@ -9,6 +9,7 @@ require "core.driver.proc"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local files = require "core.driver.runs.file"
+local loading = require "core.store.load"
 local outputs = require "core.journal.output"
 local runs = require "core.runs"
 local stores = require "core.store"
@@ -155,11 +156,7 @@ end
 local function load(store, run)
   local parts, err = store:load(run)
   if not parts then return nil, err end
-  for _, row in ipairs(parts.rows) do
-    local request = row.request
-    setmetatable(row, nil)
-    row.request = request
-  end
+  for _, row in ipairs(parts.rows) do loading.whole_row(row) end
   mark_doubt(parts.rows)
   mark_said(store, run, parts.rows)
   parts.run = with_owner(store, with_origin(store, run))

@@ -4,9 +4,9 @@ local effect = require "core.effect"
 local task = require "host.task"
 local time = require "host.time"
 
-effect.define("time.now", { run = time.wall, quiet = true, in_body = true, class = "pure" })
-effect.define("time.monotonic", { run = time.monotonic, quiet = true, in_body = true, class = "pure" })
-effect.define("time.cpu", { run = time.cpu, quiet = true, in_body = true, class = "pure" })
+effect.define("time.now", { run = time.wall, quiet = true, in_body = true, class = "pure", at_once = true })
+effect.define("time.monotonic", { run = time.monotonic, quiet = true, in_body = true, class = "pure", at_once = true })
+effect.define("time.cpu", { run = time.cpu, quiet = true, in_body = true, class = "pure", at_once = true })
 
 --- What is left of some seconds, for an effect that began in another process: the time between counts.
 ---@param seconds number

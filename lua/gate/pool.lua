@@ -1,117 +1,200 @@
---- The pool gate, phase 1: at most `width` calls of one key at a time, oldest first. A slot that is given back goes straight
---- to the next waiter, so no late-comer overtakes.
+--- The pool gate: who may call which model, and when. This file is what every process needs: it counts calls in place while nobody
+--- has to wait and one model of a server is in use. All else is decided by the engine (lua/pool/), through lua/gate/turns.lua,
+--- which is loaded by the first call that does not fit.
 ---
---- The gate gets the whole call, so that order and target can be chosen late: its request (q.model), its possible targets (work),
---- its token allowance (asked); and, when the slot is released, its outcome: a value (def.usage
---- returns tokens, seconds, load_seconds) or an error. Where nobody waits there is no order to choose: such a slot may be counted
---- without a call of the gate, as long as the gate says so (stoke.pool.open).
+--- A slot that a call holds is a lane (counted in place) or a ticket of the engine; both go back through M.release. Where a lane is
+--- open (lua/pool/lane.lua), lua/effect.lua counts itself in and out without a call of this file.
 
-local host = require "host.task"
-local fifo = require "core.fifo"
+local monotonic = require "host.time".monotonic
+local lanes = require "core.pool.lane"
 
 local M = {}
 
---- Slots of a key when the effect names no width. Ollama runs one request a model by default; the second hides the latency.
-M.default_width = 2
-
----@class stoke.pool
----@field key string
----@field width integer
----@field busy integer slots that are taken
----@field waiting integer
----@field open integer while busy is less, a call that names no width may count itself in `busy` and needs no M.acquire; while it is
----  not 0, who gives a slot back may count itself out and needs no M.release. It is 0 while somebody waits
-
---- By key. An idle one is kept for the next call while there are few. For who takes a slot in place; only this file changes it.
----@type table<string, stoke.pool>
+--- By key. An idle one is kept for the next call while there are few. For who takes a slot in place.
+---@type table<string, stoke.pool.lane>
 M.pools = {}
 local pools, count, KEPT = M.pools, 0, 64
 
---- May slots be taken and given back in place? Not where somebody waits his turn, nor where a pool has to go once it is idle.
-local function reopen(pool)
-  pool.open = pool.waiting == 0 and count <= KEPT and M.default_width or 0
+--- By address.
+---@type table<string, stoke.pool.server>
+M.servers = {}
+local servers = M.servers
+
+--- What the settings say: { order, slots, per_model, bounds, hold, hedge, power }, and nothing where they say nothing.
+---@type table
+M.settings = {}
+
+--- Calls of one model at once where the settings name a number; nil: it is learned. (pool.per_model)
+M.default_width = nil
+
+local turns -- lua/gate/turns.lua, once somebody had to wait
+
+local function contended()
+  if not turns then turns = require "core.gate.turns" end
+  return turns
 end
 
---- Set the slots of keys whose effects name no width.
----@param width integer
-function M.set_default(width)
-  M.default_width = width
-  for _, pool in next, pools do reopen(pool) end
+--- Calls at once that somebody has set for a lane.
+local function limit_of(lane)
+  local target = lane.target
+  if not target then return M.default_width end
+  local slots = M.settings.slots
+  if type(slots) ~= "table" then return slots or M.default_width end
+  local name = target.name or ""
+  return slots[name .. "@" .. target.endpoint.name] or slots[name] or M.default_width
 end
 
---- What the settings say of the pool.
----@param settings table `pool` of stoke.config
+--- While there are too many lanes, what goes idle is forgotten: its calls come here.
+local function reopen(lane)
+  lanes.reopen(lane)
+  if count > KEPT then lane.open = 0 end
+end
+
+local function new_lane(key, target)
+  local url = target and target.endpoint.url or key
+  local server = servers[url]
+  if not server then
+    server = lanes.server(url)
+    servers[url] = server
+  end
+  local lane = lanes.new(key, server, target)
+  lane.limit = limit_of(lane)
+  pools[key], count = lane, count + 1
+  return lane
+end
+
+--- Forget an idle lane, where there are too many.
+local function tidy(lane)
+  if count <= KEPT or lane.busy > 0 or pools[lane.key] ~= lane then return end
+  if turns and not turns.forget(lane) then return end
+  local server = lane.server
+  lanes.remove(lane)
+  pools[lane.key], count = nil, count - 1
+  if not server.lanes[1] then servers[server.url] = nil end
+end
+
+--- The lane of a key.
+---@param key string
+---@param target? stoke.target nil for what is no model
+---@return stoke.pool.lane
+function M.lane(key, target)
+  return pools[key] or new_lane(key, target)
+end
+
+--- Put what the settings say of the pool in force.
+---@param settings { order?: "program"|"fifo", slots?: integer|table<string, integer>, per_model?: integer, bounds?: table,
+---  hold?: boolean, hedge?: boolean, power?: table }
 function M.configure(settings)
-  local slots = settings.per_model or math.type(settings.slots) and settings.slots
-  if slots then M.set_default(slots) end
+  M.settings, M.default_width = settings, settings.per_model
+  if turns then turns.configure(settings) end
+  for _, lane in next, pools do
+    lane.limit = limit_of(lane)
+    local server = lane.server
+    if server.current == lane and not server.engaged then reopen(lane) end
+  end
+end
+
+--- So many calls of one model at once; nil: it is learned.
+---@param width integer|nil
+function M.set_default(width)
+  local settings = {}
+  for name, value in next, M.settings do settings[name] = value end
+  settings.per_model = width
+  M.configure(settings)
 end
 
 --- Wait for a slot.
 ---@param call table of lua/effect.lua; call.target was set by the effect's `pool`
 ---@param key string|nil as the effect's `pool` named it
 ---@param width integer|nil
----@return stoke.pool|nil slot nil: the call needs none
----@return stoke.error|nil err kind `cancelled`
+---@return stoke.pool.lane|stoke.pool.ticket|nil slot nil: the call needs none
+---@return stoke.error|nil err kind `cancelled`, `overloaded`
 function M.acquire(call, key, width)
   if not key then return nil end
-  local pool = pools[key]
-  if not pool then
-    pool = { key = key, busy = 0, waiting = 0, width = 0, open = 0 }
-    pools[key], count = pool, count + 1
-  end
-  pool.width = width or M.default_width
-  reopen(pool)
-  if pool.busy < pool.width and pool.waiting == 0 then
-    pool.busy = pool.busy + 1
-    return pool
-  end
-  if call.def.waits then call.def.waits(call.q) end
-  local ticket = { task = host.enter("pool " .. key) }
-  fifo.push(pool, ticket)
-  pool.waiting, pool.open = pool.waiting + 1, 0
-  while not ticket.granted do
-    local woken, err = host.park("pool " .. key)
-    if woken == nil then
-      if ticket.granted then
-        M.release(pool)
-      else
-        fifo.remove(pool, ticket)
-        pool.waiting = pool.waiting - 1
-        reopen(pool)
-      end
-      return nil, err
+  local work = call.work
+  if call.target and type(work) == "table" and work[2] then return contended().route(call, work) end
+  local lane = pools[key] or new_lane(key, call.target)
+  local server = lane.server
+  lane.limit = width or limit_of(lane)
+  if not server.engaged then
+    local current = server.current
+    if current ~= lane and (not current or current.busy == 0) then current = lane end
+    if current == lane and lane.busy < lanes.width(lane) then
+      lane.busy = lane.busy + 1
+      reopen(lane)
+      return lane
     end
   end
-  return pool
+  return contended().wait(call, lane)
 end
 
---- Give a slot back. (What came of its call is passed too: `value, err`, as the driver gave them.)
----@param pool stoke.pool the slot
-function M.release(pool)
-  pool.busy = pool.busy - 1
-  while pool.waiting > 0 and pool.busy < pool.width do
-    local ticket = fifo.pop(pool)
-    pool.waiting = pool.waiting - 1
-    if not ticket.task.state then -- its task may have been cut off
-      pool.busy = pool.busy + 1
-      ticket.granted = true
-      host.wake(ticket.task.co)
-    end
-    reopen(pool)
+--- The answer to a call has begun.
+---@param ticket stoke.pool.ticket
+function M.began(ticket) turns.began(ticket) end
+
+--- Failures in a row that lanes have while nobody watches: with this one the engine begins to.
+local WATCHED <const> = 3
+
+--- Does an error say something of the server?
+local function tells(err)
+  return err and err.kind ~= "cancelled" and (not err.status or err.status >= 500 or err.status == 429)
+end
+
+--- Give a slot back, with what came of the call, as the driver gave it.
+---@param slot stoke.pool.lane|stoke.pool.ticket
+---@param value any
+---@param err stoke.error|nil
+function M.release(slot, value, err)
+  local server = slot.server
+  if not server then
+    turns.done(slot, value, err)
+    if count > KEPT and slot.lane then tidy(slot.lane) end
+    return
   end
-  if count > KEPT and pool.busy == 0 and pool.waiting == 0 and pools[pool.key] == pool then
-    pools[pool.key], count = nil, count - 1
+  local failed = slot.target and tells(err)
+  if server.engaged or failed and (slot.failed or 0) + 1 >= WATCHED then return contended().counted(slot, value, err) end
+  if failed then
+    slot.failed, slot.last_error = (slot.failed or 0) + 1, err
+  elseif not err then
+    slot.failed, slot.last_error = nil, nil
   end
+  slot.busy = slot.busy - 1
+  if server.current == slot then reopen(slot) end
+  tidy(slot)
+end
+
+--- A server needs no engine any more.
+---@param server stoke.pool.server
+function M.rested(server)
+  for i = #server.lanes, 1, -1 do tidy(server.lanes[i]) end
+  local current = server.current
+  if current and count > KEPT then current.open = 0 end
 end
 
 --- What runs and waits: { key, busy, waiting }, sorted by key.
 function M.list()
   local out = {}
-  for key, pool in next, pools do
-    if pool.busy > 0 or pool.waiting > 0 then out[#out + 1] = { key = key, busy = pool.busy, waiting = pool.waiting } end
+  for key, lane in next, pools do
+    local waiting = turns and turns.waiting(lane) or 0
+    if lane.busy > 0 or waiting > 0 then out[#out + 1] = { key = key, busy = lane.busy, waiting = waiting } end
   end
   table.sort(out, function(a, b) return a.key < b.key end)
   return out
+end
+
+--- All that is known of the pool: its servers, lanes, slots, queues.
+---@return table see stoke.pool
+function M.state()
+  return contended().state(monotonic())
+end
+
+--- Forget what was learned, so that a test does not depend on the one before. Calls that are out stay counted.
+function M.forget()
+  if turns then turns.forget_all() end
+  for _, lane in next, pools do lane.failed = nil end
+  for _, server in next, servers do
+    if server.current and not server.engaged then reopen(server.current) end
+  end
 end
 
 return M

@@ -79,6 +79,18 @@ function M.earn(call)
   if bucket.left >= M.saved then buckets[key], count = nil, count - 1 end
 end
 
+--- A call that failed before it began to answer is asked for once at another server of its route, at once: it is no repetition for
+--- the one that failed.
+local function moves(call, err)
+  local work = call.work
+  if call.avoid or not call.target or type(work) ~= "table" or not work[2] then return false end
+  local status = err.status
+  local elsewhere = err.retryable or err.kind == "protocol" or status and (status >= 500 or status == 404)
+  if not elsewhere then return false end
+  call.avoid = call.target.key
+  return true
+end
+
 --- May this call be tried again? Waits the pause.
 ---@param call table { def, q, attempts = how often it was tried, target? }
 ---@param err stoke.error
@@ -86,6 +98,7 @@ end
 ---@return stoke.error|nil cancelled when the wait was cancelled
 function M.again(call, err)
   local def, attempts = call.def, call.attempts
+  if moves(call, err) then return true end
   if not err.retryable or err.began or attempts >= def.retry.attempts then return false end
   if (err.retry_after or 0) > M.patience then return false end -- the script is told, and may come back later
   local bucket = bucket_of(call)

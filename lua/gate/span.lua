@@ -10,6 +10,7 @@ local M = {}
 --- true if there is a sink; perform checks this first.
 M.on = false
 --- Sinks: fun(record). A record is { span, parent?, name, task, start, queue, run, error?, input_tokens?, output_tokens?,
+--- load? = seconds of loading its model, slot? = the lane it had to wait or to choose for, reason? = why it waited, in words,
 --- replayed? = its outcome came from a journal }; seconds.
 M.sinks = {}
 M.bodies = false
@@ -86,6 +87,7 @@ function M.close(self, call, err, used)
   local record = {
     span = self.id, parent = self.parent, name = self.name, task = self.task.name or self.task.site, start = self.wall,
     queue = rounded(started - self.opened), run = rounded(now - started), attempts = call.attempts, about = summary(self.q),
+    slot = self.slot, reason = self.reason, load = used and used.load_seconds,
     replayed = call.replayed, error = err and err.kind or nil, message = err and err.message or nil,
     traceback = err and err.kind ~= "cancelled" and rawget(err, "traceback") or nil,
     input_tokens = used and used.input_tokens, output_tokens = used and used.output_tokens,

@@ -7,17 +7,33 @@ local errors = require "core.errors"
 
 local M = {}
 
+--- What a journal wants to know of the rows that it goes on from.
+---@param rows stoke.journal.row[]
+---@return stoke.store.known
+function M.known(rows)
+  local known = { by_key = {}, left = 0, seen = 0, begun = {} }
+  for _, row in ipairs(rows) do
+    known.by_key[row.key] = row
+    known.seen = math.max(known.seen, row.seen or 0)
+    if not row.inside then
+      known.left = known.left + 1
+    elseif row.intent then
+      known.begun[#known.begun + 1] = row
+    end
+  end
+  return known
+end
+
 --- Mark the rows whose bodies had begun something unsafe (stoke.context: inside = "through").
----@param journal stoke.journal whose rows come from a log
-function M.mark(journal)
-  for _, row in ipairs(journal.rows) do
-    if row.inside and row.intent then
-      local at = #row.key
-      while at do
-        at = row.key:sub(1, at - 1):find "/[^/]*$"
-        local outer = at and journal.by_key[row.key:sub(1, at - 1)]
-        if outer and not outer.outcome then outer.touched = row end
-      end
+---@param journal stoke.journal
+---@param begun stoke.journal.row[] the rows of that
+function M.mark(journal, begun)
+  for _, row in ipairs(begun) do
+    local at = row.intent and #row.key
+    while at do
+      at = row.key:sub(1, at - 1):find "/[^/]*$"
+      local outer = at and journal.by_key[row.key:sub(1, at - 1)]
+      if outer and not outer.outcome then outer.touched = row end
     end
   end
 end

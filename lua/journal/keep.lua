@@ -16,8 +16,10 @@ local M = {}
 ---@field texts? boolean the journal need not remember what it has handed over; and it takes requests of the script as they are, and
 ---  has `text`
 ---@field text? fun(log, value): string?, stoke.error? a value as the log keeps it: nil, it is not plain data, or there is an error
----@field row fun(log, row, raw?): boolean? a row was begun; one with its number that is there is replaced. raw: its request is the
----  script's own, which may change; false: that is not plain data, and nothing was begun
+---@field row fun(log, row, asked?): boolean? a row was begun; one with its number that is there is replaced. asked: its request,
+---  where that is the script's own, which may change; false: that is not plain data, and nothing was begun
+---@field value? fun(log, number, key, class, digest, where?, began, seen, at, text) where it has `texts`: a row that is begun and
+---  has its outcome at once (core.store.log)
 ---@field outcome fun(log, row): stoke.error? its outcome is there; an error: that has taken its place
 ---@field intent fun(log, row) its work, which must not be done twice, is about to begin
 ---@field item fun(log, row, i: integer): stoke.error? an item of its stream
@@ -122,16 +124,20 @@ function M.commit(journal)
   return err and failed(journal, err) or nil
 end
 
--- Rows that are gathered at most before they are handed over, though the run has not waited.
-local GATHERED <const> = 200
+--- Rows that are gathered at most before they are handed over, though the run has not waited.
+M.GATHERED = 200
+local GATHERED = M.GATHERED
 
---- Before more is gathered: where there is much, hand it over; where the engine has no room for it, wait.
+--- Before more is gathered: where there is much, hand it over; where the engine has no room for it, wait. It gets less room when
+--- something is handed over, so the first row after that asks.
 ---@param journal stoke.journal
 function M.make_room(journal)
   local log = journal.log
+  local count = log.count
+  if count and count > 1 and count < GATHERED then return end
   if not log:room() then
     M.commit(journal)
-  elseif log.count and log.count >= GATHERED then
+  elseif count and count >= GATHERED then
     M.flush(journal)
   end
 end

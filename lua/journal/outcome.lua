@@ -25,7 +25,9 @@ function M.repeats(def, q)
   return how
 end
 
-local ONCE = { attempts = 1 } -- what is known of most values; nobody changes facts
+--- What is known of most values; nobody changes facts.
+M.ONCE = { attempts = 1 }
+local ONCE = M.ONCE
 
 --- What is known of a value beside it.
 local function facts_of(def, value, q, call)
@@ -59,6 +61,11 @@ function M.of(redactor, def, value, err, q, call, log)
       facts = { attempts = call.attempts, asked = call.asked, spent = spent, nested = call.nested,
         counts = call.attempts > 0 } }
   end
+  local text, limit
+  if def.bare and log and log.texts and value ~= nil and call.attempts == 1 and not (call.asked or call.nested or call.meter) then
+    text, limit = log:text(value)
+    if text then return { text = text, facts = ONCE } end -- as most are
+  end
   local facts = facts_of(def, value, q, call)
   if def.secret and def.secret(q) then
     if type(value) == "string" then redactor:learn(value, def.secret(q)) end
@@ -67,8 +74,7 @@ function M.of(redactor, def, value, err, q, call, log)
   if def.stream then return { items = {}, about = value.about and plain.copy(value.about), rests = value.rest ~= nil,
     facts = facts } end
   local own = def.codec and def.codec.keep(value) or value
-  local text, limit
-  if log and log.texts and own ~= nil then text, limit = log:text(own) end
+  if log and log.texts and own ~= nil and not limit then text, limit = log:text(own) end
   if text then return { text = text, facts = facts } end
   if limit then return too_large(def, limit, facts) end
   local kept, odd = plain.copy(own)

@@ -93,6 +93,7 @@ local function resolve(entry, parts, log)
         row.outcome = said.fail and { err = errors.new("tool", tostring(said.fail)), facts = { attempts = 1, counts = true } }
           or { value = said.value, facts = { attempts = 1, counts = true } }
         row.seen = #parts.rows + 1
+        parts.known.seen = math.max(parts.known.seen, row.seen)
         log:outcome(row)
       end
     end

@@ -10,7 +10,7 @@ local plain = require "core.store.plain"
 local M = {}
 
 local encode, decode, named, unpack_digest, null = plain.encode, plain.decode, plain.name, plain.unpack, json.null
-local next = next
+local next, find = next, string.find
 
 --- Bytes of one outcome, at most; more is an error of kind `limit` in its place.
 M.LIMIT = 100 * 1024 * 1024
@@ -120,11 +120,10 @@ end
 -- ---- reading ------------------------------------------------------------------------------------------------------------------
 
 --- nil for what is not there.
-local function or_nil(value)
+function M.or_nil(value)
   if value == null then return nil end
   return value
 end
-M.or_nil = or_nil
 
 --- A value of a text, nil for none.
 ---@param text any
@@ -139,68 +138,62 @@ function M.value(text, contents)
 end
 local value_of = M.value
 
---- Columns that most records have, and those that few have, in the order in which they are read.
-M.MOST = "id,key,class,digest,base,kept,request,line,time,took,inline,seen,at,outcome,value,facts"
-M.FEW = "name,inside,intent,lengths,error,more,asks,input_tokens,output_tokens,seconds"
-M.COLUMNS = M.MOST .. "," .. M.FEW
+--- Columns of a record.
+M.COLUMNS = "id,key,class,digest,base,kept,request,line,time,took,inline,seen,at,outcome,value,facts,name,inside,intent,lengths,"
+  .. "error,more,asks,input_tokens,output_tokens,seconds"
 --- What tells whether a record is as it was written.
-M.SUM = "stoke_sum(key,class,digest,outcome,value,lengths,error)"
+local SUM = "stoke_sum(key,class,digest,outcome,value,lengths,error)"
 
-local NONE = { nil, null, null, null, null, null, null, null, null, null, null }
+--- The same as a row is read (M.row), by names: `broken` is not as it was written.
+M.READ = "id&4294967295 AS number,key,name,class,digest AS sha,base,kept,request AS asked,line AS \"where\",time,took,"
+  .. "inline AS \"inline?\",seen,at,inside AS \"inside?\",intent AS \"intent?\",nullif(ifnull(outcome,'none'),'value') AS kind,"
+  .. "value AS text,facts,lengths,error,more,asks,input_tokens AS input,output_tokens AS output,seconds,"
+  .. "nullif(sum IS " .. SUM .. ",1) AS broken"
+
+local OTHERS = { "kind", "text", "facts", "lengths", "error", "more", "asks", "input", "output", "seconds" }
 local FLAGS = { cut = "cut", refused = "refusal", secret = "secret" }
 
---- The outcome of a record; few: its columns of the second kind, where it has any.
-local function outcome_of(r, few, contents)
-  local kind = r[14]
-  if kind == null then return nil end
-  local value = r[15]
-  if not few and kind == "value" then
-    return { value = value_of(value, contents), facts = known.give(r[16], null, null, null, contents) }
-  end
-  few = few or NONE
-  local outcome = few[7] ~= null and value_of(few[7], contents) or {}
-  outcome.facts = known.give(r[16], few[9], few[10], few[11], contents)
+--- The outcome of a record that is no value alone.
+local function outcome_of(row, contents)
+  local kind, text = row.kind, row.text
+  if kind == "none" then return nil end
+  local outcome = value_of(row.more, contents) or {}
+  outcome.facts = known.give(row.facts, row.input, row.output, row.seconds, contents)
   if FLAGS[kind] then outcome[FLAGS[kind]] = true end
-  outcome.err = value_of(few[6], contents)
+  outcome.err = value_of(row.error, contents)
   if kind ~= "stream" then
-    outcome.value = value_of(value, contents)
-  elseif value == null then
-    outcome.items = {}
+    outcome.value = value_of(text, contents)
   else
-    outcome.items = pieces.part(value_of(value, contents), or_nil(few[5]) or "")
+    outcome.items = text and pieces.part(value_of(text, contents), row.lengths or "") or {}
   end
   return outcome
 end
 
-local function flag(value)
-  if value == null then return nil end
-  return value == 1
-end
-
---- A row of a journal from the columns of its record, without its request.
----@param r any[] M.MOST
----@param few any[]|nil its id and M.FEW, where it has any of these
+--- Make what M.READ gives a row of a journal. Most outcomes, a value alone that refers to no contents, are made from `text` when
+--- they are first read, as are digest, name and request: see M.lazy.
+---@param row table
 ---@param contents table<string, string>
----@return stoke.journal.row
 ---Raises `protocol` where the file is damaged.
-function M.row(r, few, contents)
-  local key, digest, name = r[2], r[4], nil
-  if few then name = or_nil(few[2]) end
-  local row = { number = r[1] & 0xFFFFFFFF, key = key, name = name or named(key), class = r[3],
-    digest = digest ~= null and unpack_digest(digest) or nil, where = or_nil(r[8]), time = or_nil(r[9]), took = or_nil(r[10]),
-    inline = flag(r[11]), seen = or_nil(r[12]), at = or_nil(r[13]), outcome = outcome_of(r, few, contents), inside = nil,
-    intent = nil, asks = nil, request = nil, given = nil }
-  if few then row.inside, row.intent, row.asks = flag(few[3]), flag(few[4]), value_of(few[8], contents) end
-  return row
+function M.row(row, contents)
+  local text = row.text
+  if text and not (row.kind or row.facts or row.more or row.input or find(text, '{"$', 1, true)) then return end
+  local outcome, asks = outcome_of(row, contents), value_of(row.asks, contents)
+  for _, name in ipairs(OTHERS) do row[name] = nil end
+  row.outcome, row.asks = outcome, asks
 end
 
---- The name of an effect where its key does not end with it.
----@param key string
----@param name string
----@return any name or json.null
-function M.name(key, name)
-  if named(key) == name then return null end
-  return name
-end
+--- What of a row is made when it is first read, beside its request.
+---@type table<string, fun(row: table): any>
+M.lazy = {
+  digest = function(row)
+    local sha = rawget(row, "sha")
+    return sha and unpack_digest(sha)
+  end,
+  name = function(row) return named(row.key) end,
+  outcome = function(row)
+    local text = rawget(row, "text")
+    return text and { value = value_of(text), facts = { attempts = 1 } }
+  end,
+}
 
 return M

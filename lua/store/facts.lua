@@ -2,6 +2,7 @@
 --- sums only those are written that are not what they mostly are.
 
 local json = require "core.json"
+local once = require "core.journal.outcome".ONCE
 local plain = require "core.store.plain"
 
 local M = {}
@@ -55,6 +56,7 @@ end
 ---@param facts any
 ---@return boolean
 function M.is_once(facts)
+  if facts == once then return true end
   if type(facts) ~= "table" then return false end
   local name, value = next(facts)
   return name == "attempts" and value == 1 and math.type(value) == "integer" and next(facts, name) == nil
@@ -96,22 +98,22 @@ local function filled(t, usual)
   return t
 end
 
---- The same again.
----@param kept any
----@param input any
----@param output any
----@param seconds any
+--- The same again, from what there is of it.
+---@param kept string|nil
+---@param input integer|nil
+---@param output integer|nil
+---@param seconds number|nil
 ---@param contents table<string, string>
 ---@return any facts
 ---Raises `protocol` where the file is damaged.
 function M.give(kept, input, output, seconds, contents)
-  if input == null and kept == null then return { attempts = 1 } end
+  if input == nil and kept == nil then return { attempts = 1 } end
   local facts, err = {}, nil
-  if kept ~= null then facts, err = decode(kept, contents) end
+  if kept ~= nil then facts, err = decode(kept, contents) end
   if err then error(err, 0) end
   if facts == null then return nil end
   if type(facts) ~= "table" then return facts end
-  if input ~= null then
+  if input ~= nil then
     facts.attempts, facts.counts = 1, true
     facts.usage = filled(facts.usage or {}, USUAL)
     facts.usage.input_tokens, facts.usage.output_tokens, facts.usage.seconds = input, output, seconds

@@ -9,7 +9,7 @@ local requests = require "core.store.request"
 local M = {}
 
 local null = json.null
-local or_nil, row_of = codec.or_nil, codec.row
+local or_nil = codec.or_nil
 
 --- Rows that are read at once.
 local SOME <const> = 256
@@ -82,12 +82,13 @@ end
 ---@param store stoke.store
 ---@return boolean|nil ok
 ---@return stoke.error|nil err
-local function each(store, sql, params, f)
+---@param named? boolean as tables with names
+local function each(store, sql, params, f, named)
   local cursor, err = store.db:each(sql, params)
   if not cursor then return nil, err end
   while true do
     local rows
-    rows, err = cursor:next(SOME)
+    rows, err = cursor:next(SOME, named)
     if not rows then break end
     for i = 1, #rows do f(rows[i]) end
   end
@@ -139,44 +140,87 @@ function M.run(store, r)
   end)
 end
 
-local RECORDS = ("SELECT %s,sum IS %s FROM records WHERE id BETWEEN ? AND ? ORDER BY id"):format(codec.MOST, codec.SUM)
-local FEW = ("SELECT id,%s FROM records WHERE id BETWEEN ? AND ? AND coalesce(%s) IS NOT NULL"):format(codec.FEW, codec.FEW)
+local LAST = "SELECT max(id) FROM records WHERE id BETWEEN ? AND ?"
+local RECORDS = ("SELECT %s FROM records WHERE id BETWEEN ? AND ? ORDER BY id"):format(codec.READ)
 
---- A metatable for rows whose requests are made when they are first read.
+--- Rows have this metatable: what of them is made when it is first read.
 local function lazy(store, kept)
+  local made = codec.lazy
   return { __index = function(row, name)
-    if name ~= "request" then return nil end
-    local ok, request = pcall(kept.of, kept, row.number)
-    if not ok then error(damaged(store, request), 0) end
-    rawset(row, "request", request)
-    return request
+    local ok, value
+    if name == "request" then
+      ok, value = pcall(kept.of, kept, row)
+    elseif made[name] then
+      ok, value = pcall(made[name], row)
+    else
+      return nil
+    end
+    if not ok then error(damaged(store, value), 0) end
+    rawset(row, name, value)
+    return value
   end }
 end
 
---- All rows of a statement, piece by piece where they are many; raises what the engine says.
-local function all(store, sql, ...)
-  local found, failed = store.db:query(sql, { ... }, MANY)
-  if found and not found.more then return found.rows end
-  if not found and failed.kind ~= "limit" then error(failed, 0) end
-  local list = {}
-  local ok, err = each(store, sql, { ... }, function(r) list[#list + 1] = r end)
+--- All of a row that is made when it is first read; then it is a table like any other.
+---@param row stoke.journal.row
+---@return stoke.journal.row
+function M.whole_row(row)
+  local outcome, request, digest, name = row.outcome, row.request, row.digest, row.name
+  setmetatable(row, nil)
+  row.outcome, row.request, row.digest, row.name = outcome, request, digest, name
+  row.text, row.sha, row.asked, row.base, row.kept = nil, nil, nil, nil, nil
+  return row
+end
+
+--- All rows of a statement, piece by piece.
+local function piecewise(store, named, sql, params)
+  local list, n = {}, 0
+  local ok, err = each(store, sql, params, function(r)
+    n = n + 1
+    list[n] = r
+  end, named)
   if not ok then error(err, 0) end
   return list
 end
 
+--- All rows of a statement, piece by piece where they are many; raises what the engine says.
+---@param named boolean as tables with names
+---@param some integer how many there are, about
+local function all_of(store, named, some, sql, ...)
+  local params = { ... }
+  if some > MANY then return piecewise(store, named, sql, params) end
+  local found, failed = store.db:query(sql, params, MANY, named)
+  if found and not found.more then return found.rows end
+  if not found and failed.kind ~= "limit" then error(failed, 0) end
+  return piecewise(store, named, sql, params)
+end
+
+--- The same as arrays of values.
+local function all(store, sql, ...) return all_of(store, false, 0, sql, ...) end
+
 M.all = all
 
-local function rows_of(store, run, records, few, contents)
-  local kept = requests.kept(contents)
-  local meta = lazy(store, kept)
-  for n, r in ipairs(records) do
-    local row = row_of(r, few[r[1]], contents)
+---@class stoke.store.known what a journal wants to know of its rows before it begins
+---@field by_key table<string, stoke.journal.row>
+---@field left integer rows that are no body's
+---@field seen integer the last place of an outcome
+---@field begun stoke.journal.row[] unsafe work in bodies that had begun
+
+--- Rows of a journal from records. Second: what is known of them all.
+local function rows_of(store, run, records, contents)
+  local meta = lazy(store, requests.kept(records, contents))
+  local make = codec.row
+  local by_key, begun, left, last = {}, {}, 0, 0
+  for n, row in ipairs(records) do
     if row.number ~= n then error(errors.new("protocol", ("run %d: record %d is missing"):format(run, n)), 0) end
-    if r[17] == 0 then other(("run %d: record %d"):format(run, n)) end
-    if r[7] ~= null then kept:add(n, r[7], or_nil(r[5]), or_nil(r[6])) end
-    records[n] = setmetatable(row, meta)
+    if row.broken then other(("run %d: record %d"):format(run, n)) end
+    make(row, contents)
+    if not row.inside then left = left + 1 elseif row.intent then begun[#begun + 1] = row end
+    local seen = row.seen
+    if seen and seen > last then last = seen end
+    by_key[row.key] = setmetatable(row, meta)
   end
-  return records
+  return records, { by_key = by_key, left = left, seen = last, begun = begun }
 end
 
 --- Items of streams that have not ended.
@@ -226,24 +270,27 @@ local function parts_of(store, run, to)
   end
   local deliveries = deliveries_of(store, number, to and last or math.huge, next_at)
   local top = base + math.tointeger(math.min(last, 0xFFFFFFFF))
-  local records, pieces, few = all(store, RECORDS, base + 1, top), all(store, PIECES, base, top), {}
-  for _, r in ipairs(all(store, FEW, base + 1, top)) do few[r[1]] = r end
+  local some = errors.check(store.db:query(LAST, { base + 1, top })).rows[1][1]
+  some = some == null and 0 or some - base
+  local records, pieces = all_of(store, true, some, RECORDS, base + 1, top), all(store, PIECES, base, top)
   local modules = all(store, "SELECT name FROM modules WHERE run=? ORDER BY number", number)
   local sources = all(store, [[SELECT name,hash FROM sources AS s WHERE run=? AND number=
     (SELECT max(number) FROM sources WHERE run=s.run AND name=s.name) ORDER BY number]], number)
   local contents = {}
   for _, r in ipairs(all(store, M.CONTENTS, number)) do contents[r[1]] = M.whole(r[1], r[2]) end
-  local rows = rows_of(store, number, records, few, contents)
+  local rows, known = rows_of(store, number, records, contents)
   add_pieces(rows, pieces, contents)
   for i, r in ipairs(modules) do modules[i] = r[1] end
   for i, r in ipairs(sources) do
     sources[i] = { name = r[1], text = contents[r[2]] or error(errors.new("protocol", "a source is missing"), 0) }
   end
-  return { rows = rows, deliveries = deliveries, modules = modules, sources = sources, ended = run.state, printed = run.printed }
+  return { rows = rows, known = known, deliveries = deliveries, modules = modules, sources = sources, ended = run.state,
+    printed = run.printed }
 end
 
 ---@class stoke.store.parts what a journal is made of
 ---@field rows stoke.journal.row[]
+---@field known stoke.store.known
 ---@field deliveries string
 ---@field modules string[]
 ---@field sources { name: string, text: string }[]

@@ -2,18 +2,19 @@
 --- which becomes one commit: what was gathered is there as a whole, or not at all. A row and its outcome in the same batch are one
 --- insert.
 
-local blob = require "host.store".blob
 local codec = require "core.store.codec"
 local copy = require "core.journal.plain".copy
+local engine = require "host.store"
 local errors = require "core.errors"
 local json = require "core.json"
+local once = require "core.journal.outcome".ONCE
 local plain = require "core.store.plain"
 local requests = require "core.store.request"
 local wall = require "host.time".wall
 
 local M = {}
 
-local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec.outcome
+local blob, null, pack, named, outcome_of = engine.blob, json.null, plain.pack, plain.name, codec.outcome
 
 ---@class stoke.store.log
 ---@field store stoke.store
@@ -31,8 +32,8 @@ Log.texts = true
 -- Bytes of deliveries that are squeezed: some 40 ms for the largest.
 local SQUEEZED_MAX <const> = 1024 * 1024
 
--- Statements that the engine gets at once.
-local BATCH <const> = 50000
+-- Statements that the engine gets at once, about; and rows after which they are counted.
+local BATCH <const>, LOOK <const> = 50000, 64
 
 -- Bytes of a record beside its texts, about.
 local ROW_BYTES <const> = 150
@@ -96,42 +97,61 @@ function M.new(store, run, known)
   return setmetatable({ store = store, db = store.db, run = run, base = run << 32, before = known.last, last = known.last,
     offset = known.offset,
     modules = known.modules, sources = known.sources, calls = known.calls, tokens = known.tokens, bytes = known.bytes,
-    requests = requests.new(), list = {}, count = 0, what = {}, made = {}, asked = {}, items = {}, sizes = {}, streaming = {},
-      extra = {},
-    sink = {}, used = {}, ticket = nil, unsynced = false, failed = nil }, Log)
+    requests = requests.new(), batch = engine.batch(), list = {}, count = 0, follows = {}, items = {}, sizes = {}, streaming = {},
+    extra = {}, sink = {}, used = {}, ticket = nil, unsynced = false, failed = nil }, Log)
 end
 
 -- ---- gathering ----------------------------------------------------------------------------------------------------------------
 
+-- Until a row is handed over it has fields of the log's own: `what` of it is to be written, `asked`, its request as text, and
+-- `made`, its outcome as that is kept.
 local function mark(self, row, bits)
-  local what = self.what
-  local known = what[row]
+  local known = row.what
   if not known then
     local n = self.count + 1
     self.count, self.list[n] = n, row
   end
-  what[row] = bits == NEW and NEW or (known or 0) | bits
+  row.what = bits == NEW and NEW or (known or 0) | bits
 end
 
 --- A row was begun; one whose number is there is begun anew.
 ---@param row stoke.journal.row
----@param raw? boolean its request is the script's own, which may change: it is made a text now, and the row need not keep it
+---@param asked? any its request, where that is the script's own, which may change: it is made a text now, and the row has none
 ---@return boolean ok false: the request is not plain data
-function Log:row(row, raw)
+function Log:row(row, asked)
   local number = row.number
-  if raw and row.request ~= nil then
-    local text, base, kept = self.requests:encode(row.request, number, self.sink, true)
+  if asked ~= nil then
+    local text, base, kept = self.requests:encode(asked, number, self.sink, true)
     if not text then return false end
-    self.asked[row] = base and { text, base, kept } or kept and { text, nil, kept } or text
+    row.asked = text
+    if kept then self.follows[row] = { base, kept } end
   end
   if number > self.last then
     self.last = number
   else
-    self.made[row], self.items[row], self.sizes[row] = nil, nil, nil
+    row.made, self.items[row], self.sizes[row] = nil, nil, nil
     self.extra[#self.extra + 1] = { NO_PIECES, self.base | number }
   end
   mark(self, row, NEW)
   return true
+end
+
+--- A row that is begun and has its outcome at once: a value alone, of an effect of the run itself without a request, whose key ends
+--- with its name. It takes no more than this call.
+---@param number integer of it, the next one
+---@param key string
+---@param class string
+---@param digest string
+---@param where string|nil
+---@param began number wall clock
+---@param seen integer
+---@param at integer
+---@param text string its value
+function Log:value(number, key, class, digest, where, began, seen, at, text)
+  local n = self.count + 1
+  self.last, self.count, self.list[n] = number, n, false
+  self.bytes = self.bytes + ROW_BYTES + #key + #text
+  self.batch:add(PLAIN, self.base | number, key, class, digest, nil, where, began, true, seen, at, text, 0)
 end
 
 --- A value as it is kept in an outcome's `text`.
@@ -167,12 +187,17 @@ end
 ---@return stoke.error|nil err it cannot be kept (`limit`): the row has this error as its outcome now
 function Log:outcome(row)
   local outcome = row.outcome
+  if outcome.text and outcome.facts == once then -- nothing else is known of it
+    row.made = outcome.text
+    mark(self, row, OUTCOME)
+    return nil
+  end
   local made, err = outcome_of(outcome, self.sink, self.store.limit)
   if not made then
     err = replace(row, err)
     made = outcome_of(row.outcome, self.sink)
   end
-  self.made[row] = made
+  row.made = made
   mark(self, row, OUTCOME)
   if outcome.facts and outcome.facts.usage then count(self, outcome.facts) end
   return err
@@ -189,7 +214,7 @@ function Log:changed(row)
 end
 
 function Log:outcome_again(row)
-  self.made[row] = nil
+  row.made = nil
   mark(self, row, OUTCOME)
 end
 
@@ -317,33 +342,28 @@ end
 
 -- ---- writing ------------------------------------------------------------------------------------------------------------------
 
-local function flag(value)
-  if value == nil then return null end
-  return value
-end
-
 --- The text of an item, with whether it was there without a wait: that is known when it is written, not when it is told.
 local function flagged(text, item)
   return ('%s,"inline":%s}'):format(text:sub(1, -2), item.inline and "true" or "false")
 end
 
 --- The items of a stream that was begun by another process: a piece that is written again must not take others along.
-local function all_anew(self, row, batch)
+local function all_anew(self, row)
   local items = {}
   for i, item in ipairs(row.outcome.items) do
     if item.value == nil then break end
     items[#items + 1], items[#items + 2] = i, codec.text({ value = item.value }, self.sink)
   end
-  batch[#batch + 1] = { NO_PIECES, self.base | row.number }
+  self.batch:add(NO_PIECES, self.base | row.number)
   return items
 end
 
 --- What there is of a stream's items, as columns; nil and nil where it goes on.
-local function items_of(self, row, batch)
-  local outcome, id = row.outcome, self.base | row.number
+local function items_of(self, row)
+  local outcome, id, batch = row.outcome, self.base | row.number, self.batch
   if codec.ended(outcome) then
     if self.streaming[row] or row.number <= self.before then
-      batch[#batch + 1] = { NO_PIECES, id }
+      batch:add(NO_PIECES, id)
       self.streaming[row] = nil
     end
     self.items[row], self.sizes[row] = nil, nil
@@ -354,7 +374,7 @@ local function items_of(self, row, batch)
   end
   local items = self.items[row]
   if not items then return nil end
-  if row.number <= self.before and not self.streaming[row] then items = all_anew(self, row, batch) end
+  if row.number <= self.before and not self.streaming[row] then items = all_anew(self, row) end
   self.items[row], self.streaming[row] = nil, true
   local i = 1
   while items[i] do
@@ -363,13 +383,13 @@ local function items_of(self, row, batch)
       texts[#texts + 1] = flagged(items[i + 1], outcome.items[items[i]])
       i = i + 2
     until items[i] ~= first + #texts
-    batch[#batch + 1] = { PIECES, id, first, "[" .. table.concat(texts, ",") .. "]" }
+    batch:add(PIECES, id, first, "[" .. table.concat(texts, ",") .. "]")
   end
 end
 
 local function asks_of(self, row)
-  if row.asks == nil or row.outcome then return null end
-  return codec.text(row.asks, self.sink) or null
+  if row.asks == nil or row.outcome then return nil end
+  return codec.text(row.asks, self.sink)
 end
 
 --- An outcome of which only the text of its value was kept.
@@ -380,112 +400,122 @@ end
 M.whole = whole
 
 --- A row that is written for the first time.
-local function insert(self, row, batch)
-  local number, sink = row.number, self.sink
-  local id, outcome, request, base, kept = self.base | number, row.outcome, row.request, nil, nil
-  local asked = self.asked[row]
-  if type(asked) == "table" then
-    request, base, kept = asked[1], asked[2], asked[3]
-  elseif asked then
-    request = asked
-  elseif request ~= nil then
-    request, base, kept = self.requests:encode(request, number, sink)
+local function insert(self, row)
+  local key, outcome, request, digest, made = row.key, row.outcome, row.asked, row.digest, row.made
+  local base, kept
+  local follows = self.follows[row]
+  if follows then
+    base, kept = follows[1], follows[2]
+  elseif not request and row.request ~= nil then
+    request, base, kept = self.requests:encode(row.request, row.number, self.sink)
   end
-  self.bytes = self.bytes + ROW_BYTES + #row.key + (request and #request or 0)
-  local name = name_of(row.key, row.name)
+  local id, inside = self.base | row.number, row.inside
+  self.bytes = self.bytes + ROW_BYTES + #key + (request and #request or 0)
+  local name = row.name
+  if named(key) == name then name = nil end
+  digest = digest and pack(digest)
   if not outcome then
-    batch[#batch + 1] = { ASKED, id, row.key, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
-      request or null, row.where or null, row.time or null, flag(row.inline), row.at or null, name, flag(row.inside),
-      flag(row.intent), asks_of(self, row) }
+    self.batch:add(ASKED, id, key, row.class, digest, base, kept, request, row.where, row.time, row.inline, row.at, name, inside,
+      row.intent, asks_of(self, row))
     return
   end
-  local made = self.made[row] or outcome_of(outcome, sink)
+  made = made or outcome_of(outcome, self.sink)
   if type(made) == "string" then
     self.bytes = self.bytes + #made
-    if name == null and not kept and not row.inside and not row.intent then
-      local inline = row.inline
-      if inline == nil then inline = null end
-      batch[#batch + 1] = { PLAIN, id, row.key, row.class, pack(row.digest), request or null, row.where or null, row.time or null,
-        inline, row.seen or null, row.at or null, made, row.took or null }
+    if not (name or kept or inside or row.intent) then
+      self.batch:add(PLAIN, id, key, row.class, digest, request, row.where, row.time, row.inline, row.seen, row.at, made, row.took)
       return
     end
     made = whole(made)
   end
-  local value, lengths = made.value, null
-  if outcome.items then value, lengths = items_of(self, row, batch) end
-  batch[#batch + 1] = { ROW, id, row.key, row.class, row.digest and pack(row.digest) or null, base or null, kept or null,
-    request or null, row.where or null, row.time or null, row.took or null, flag(row.inline), row.seen or null, row.at or null,
-    made.kind, value or null, made.facts, name, flag(row.inside), flag(row.intent), lengths or null, made.err, made.more,
-    asks_of(self, row), made.input, made.output, made.seconds }
+  local value, lengths = made.value, nil
+  if outcome.items then value, lengths = items_of(self, row) end
+  self.batch:add(ROW, id, key, row.class, digest, base, kept, request, row.where, row.time, row.took, row.inline, row.seen, row.at,
+    made.kind, value, made.facts, name, inside, row.intent, lengths, made.err, made.more, asks_of(self, row), made.input,
+    made.output, made.seconds)
 end
 
 --- What has come of a row that is there.
-local function update(self, row, what, batch)
-  local id, outcome = self.base | row.number, row.outcome
-  local inline, intent = flag(row.inline), flag(row.intent)
+local function update(self, row, what)
+  local id, outcome, batch = self.base | row.number, row.outcome, self.batch
   if not outcome then
-    batch[#batch + 1] = { BEGUN, inline, intent, asks_of(self, row), id }
+    batch:add(BEGUN, row.inline, row.intent, asks_of(self, row), id)
     return
   end
-  local made = self.made[row] or what & OUTCOME ~= 0 and outcome_of(outcome, self.sink)
+  local made = row.made or what & OUTCOME ~= 0 and outcome_of(outcome, self.sink)
   if type(made) == "string" then
     self.bytes = self.bytes + #made
-    batch[#batch + 1] = { VALUE, inline, intent, flag(row.seen), made, flag(row.took), id }
+    batch:add(VALUE, row.inline, row.intent, row.seen, made, row.took, id)
     return
   end
   if made and made.value ~= null then self.bytes = self.bytes + #made.value end
   if not outcome.items then
     if made then
-      batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, made.value, null, made.err, made.facts, made.more,
-        made.input, made.output, made.seconds, flag(row.took), id }
+      batch:add(DONE, row.inline, row.intent, row.seen, made.kind, made.value, nil, made.err, made.facts, made.more, made.input,
+        made.output, made.seconds, row.took, id)
     end
     return
   end
-  local value, lengths = items_of(self, row, batch)
+  local value, lengths = items_of(self, row)
   if value then
     self.bytes = self.bytes + #value
     made = made or outcome_of(outcome, self.sink)
-    batch[#batch + 1] = { DONE, inline, intent, flag(row.seen), made.kind, value, lengths, made.err, made.facts, made.more,
-      made.input, made.output, made.seconds, flag(row.took), id }
+    batch:add(DONE, row.inline, row.intent, row.seen, made.kind, value, lengths, made.err, made.facts, made.more, made.input,
+      made.output, made.seconds, row.took, id)
   elseif made then
-    batch[#batch + 1] = { OPEN, inline, intent, flag(row.seen), made.kind, made.err, made.facts, made.more, made.input,
-      made.output, made.seconds, flag(row.took), id }
+    batch:add(OPEN, row.inline, row.intent, row.seen, made.kind, made.err, made.facts, made.more, made.input, made.output,
+      made.seconds, row.took, id)
   end
 end
 
-local function add_contents(self, batch)
-  local used, run = self.used, self.run
+local function add_contents(self)
+  local used, run, batch = self.used, self.run, self.batch
   for hash, text in next, self.sink do
     if not used[hash] then
       used[hash] = true
       self.bytes = self.bytes + #text
-      batch[#batch + 1] = { CONTENT, hash, text }
-      batch[#batch + 1] = { USE, run, hash }
+      batch:add(CONTENT, hash, text)
+      batch:add(USE, run, hash)
     end
   end
   self.sink = {}
 end
 
---- All that was gathered, as one batch; nil where there is nothing.
-local function gathered(self)
-  if self.count == 0 and #self.extra == 0 then return nil end
-  local batch, what, list = {}, self.what, self.list
+local function hand_over(self, durable)
+  local ticket, err = self.db:append(self.batch, durable, self.run)
+  self.ticket, self.failed = ticket, self.failed or err
+end
+
+--- More than the engine takes at once is handed over before the rest: rows come before the deliveries that tell of them, whatever
+--- is lost.
+local function look(self)
+  if #self.batch > BATCH then hand_over(self, false) end
+end
+
+--- All that was gathered, into the batch.
+local function gather(self)
+  local batch, list = self.batch, self.list
   for i = 1, self.count do
     local row = list[i]
-    local bits = what[row]
-    if bits & NEW ~= 0 then insert(self, row, batch) else update(self, row, bits, batch) end
+    if row then
+      local what = row.what
+      if what & NEW ~= 0 then insert(self, row) else update(self, row, what) end
+      row.what, row.made, row.asked = nil, nil, nil
+    end
+    if i % LOOK == 0 then look(self) end
   end
-  if next(self.sink) then add_contents(self, batch) end
+  if next(self.sink) then add_contents(self) end
+  look(self)
   local extra = self.extra
   for i = 1, #extra do
     local statement = extra[i]
     local place = COUNTED[statement[1]]
     if place then statement[place], statement[place + 1], statement[place + 2] = self.calls, self.tokens, self.bytes end
-    batch[#batch + 1] = statement
+    batch:put(statement)
   end
-  if self.count > 0 then self.count, self.list, self.what, self.made, self.asked = 0, {}, {}, {}, {} end
+  if self.count > 0 then self.count, self.list = 0, {} end
+  if next(self.follows) then self.follows = {} end
   if #extra > 0 then self.extra = {} end
-  return batch
 end
 
 --- What became of the last batch, as far as that is known; waits for it where it is not.
@@ -498,23 +528,16 @@ local function outcome_of_batch(self, ticket)
 end
 
 local function append(self, durable)
-  local batch = gathered(self)
-  if not batch then
+  gather(self)
+  local batch = self.batch
+  if #batch == 0 then
     if not durable or not self.unsynced then return end
-    batch = { { TOUCH, wall(), self.run } }
+    batch:add(TOUCH, wall(), self.run)
   end
   local before = self.ticket
   if before and before.done then outcome_of_batch(self, before) end
-  local ticket, err
-  if #batch <= BATCH then
-    ticket, err = self.db:append(batch, durable, self.run)
-  else -- more than the engine takes: rows come before the deliveries that tell of them, whatever is lost
-    for from = 1, #batch, BATCH do
-      ticket, err = self.db:append(table.move(batch, from, math.min(from + BATCH - 1, #batch), 1, {}), durable, self.run)
-      if err then break end
-    end
-  end
-  self.ticket, self.unsynced, self.failed = ticket, not durable, self.failed or err
+  hand_over(self, durable)
+  self.unsynced = not durable
 end
 
 --- Hand over what was gathered. Does not wait.

@@ -144,37 +144,30 @@ end
 
 ---@class stoke.store.kept_requests of a run that was loaded; made whole when somebody wants one
 ---@field contents table<string, string>
----@field texts table<integer, string>
----@field bases table<integer, integer>
----@field kept table<integer, integer>
+---@field rows table[] with `asked`, `base` and `kept`, as they are kept
 ---@field lists table<integer, table[]> messages that were made
 local Kept = {}
 Kept.__index = Kept
 
+---@param rows table[]
 ---@param contents table<string, string>
 ---@return stoke.store.kept_requests
-function M.kept(contents)
-  return setmetatable({ contents = contents, texts = {}, bases = {}, kept = {}, lists = {} }, Kept)
-end
-
---- A record's request as it is kept.
-function Kept:add(number, text, base, kept)
-  self.texts[number], self.bases[number], self.kept[number] = text, base, kept
-end
+function M.kept(rows, contents) return setmetatable({ contents = contents, rows = rows, lists = {} }, Kept) end
 
 --- The messages of a record, from those that it continues; what it adds is `part`.
 function Kept:messages(number, part)
-  local chain = { number }
-  local base = self.bases[number]
+  local chain, rows = { number }, self.rows
+  local base = rows[number].base
   while base and not self.lists[base] do
     chain[#chain + 1] = base
-    base = self.bases[base]
+    base = rows[base].base
   end
   local list
   for i = #chain, 1, -1 do
     local at = chain[i]
-    local add = at == number and part.add or assert(plain.decode(self.texts[at], self.contents)).add
-    local from, kept = self.lists[self.bases[at]], self.kept[at]
+    local row = rows[at]
+    local add = at == number and part.add or assert(plain.decode(row.asked, self.contents)).add
+    local from, kept = self.lists[row.base], row.kept
     list = from and move(from, 1, kept, 1, {}) or {}
     move(add, 1, #add, #list + 1, list)
     self.lists[at] = list
@@ -182,18 +175,18 @@ function Kept:messages(number, part)
   return list
 end
 
---- The request of a record.
----@param number integer
+--- The request of a row.
+---@param row table
 ---@return any request
 ---Raises `protocol` where the file is damaged.
-function Kept:of(number)
-  local text = self.texts[number]
+function Kept:of(row)
+  local text = row.asked
   if not text then return nil end
   local value, err = plain.decode(text, self.contents)
   if err then error(err, 0) end
-  if not self.kept[number] then return value end
+  if not row.kept then return value end
   local request = value.rest
-  local list = self:messages(number, value)
+  local list = self:messages(row.number, value)
   local body = type(request.body) == "table" and request.body.messages and request.body or request
   move(list, 1, #list, 1, body.messages)
   return request

@@ -401,6 +401,7 @@ local function hand_over(run, box, handoffs)
       if target.complete then target:complete() end -- it is used for the first time
       run.agent, run.target = target, M.target(target, false, run.route)
       run.rung, run.before, run.model, run.endpoint = nil, nil, nil, nil
+      run.target.candidates.run = run
     else
       run.history:push(tools.message(call, words(run, "second_handoff", { agent = target.label })))
     end
@@ -531,6 +532,7 @@ function M.run(agent, past, begin, listener, limits)
   local scope <close> = (agent.bounded or limits) and bounds(agent, limits) or nil
   if limits then run.route, run.deadline = limits.route, limits.deadline end
   run.target = M.target(agent, false, run.route)
+  run.target.candidates.run = run -- whose calls these are: for the pool
   while true do
     agent = run.agent
     local bound = agent.output and not agent.definitions

@@ -48,6 +48,7 @@ M.verbs = {
   { name = "attach", summary = "look into a running host, or work in it", usage = "attach [NAME]" },
   { name = "top", summary = "watch a running host", usage = "top [NAME]" },
   { name = "test", summary = "run tests", usage = "test [FILES]" },
+  { name = "bench", summary = "measure the pool beside a naive client", usage = "bench fuel", lenient = true },
   { name = "doctor", summary = "check the set-up and print every setting", usage = "doctor",
     talks = true, lenient = true },
   { name = "init", summary = "make a folder with an agent, its test and what an editor needs", usage = "init [FOLDER]",

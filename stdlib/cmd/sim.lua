@@ -31,8 +31,9 @@ local SPEC = {
     { "load-seconds", type = "number", placeholder = "S", help = "how long a model takes to load" },
     { "tokens-per-second", type = "number", placeholder = "N", help = "speed of every model; 0 = at once" },
     { "script", placeholder = "FILE", help = "a Lua file returning a list of replies or a function" },
-    { "fault", placeholder = "KIND", help = "404 500 503 hang hang-mid reset error-line silent-end html slow "
-      .. "cuts nondone runner-dies runner-dies-mid server-dies; KIND:0.1 strikes a tenth of the requests" },
+    { "fault", placeholder = "KIND", help = "404 429 500 503, 429-wait 503-wait (with Retry-After), hang hang-mid reset "
+      .. "error-line silent-end html slow cuts nondone "
+      .. "runner-dies runner-dies-mid server-dies; KIND:0.1 strikes a tenth of the requests" },
   },
 }
 

@@ -260,7 +260,8 @@ end
 -- ---- answers ----------------------------------------------------------------------------------------------------------------
 
 M.canonical = canonical
-M.reply, M.line, M.usage, M.answer = replies.reply, replies.line, replies.usage, replies.answer
+M.reply, M.line, M.usage, M.answer, M.timings = replies.reply, replies.line, replies.usage, replies.answer, replies.timings
+M.continues = replies.continues
 M.facts, M.restore, M.holds, M.plain = replies.facts, replies.restore, replies.holds, replies.plain
 M.error, M.broken = failures.status, failures.broken
 

@@ -80,6 +80,21 @@ function M.usage(reply)
   return used(reply, type(message) == "table" and message.tool_calls and message or reply)
 end
 
+--- What a reply took, as the server tells: seconds and tokens. Durations of 0 are left out by Ollama. An embedding says how long it
+--- took, and not how long it was worked on: its `prefill` and `decode` are nil.
+---@param reply any a reply, or the last line of a stream
+---@return { total: number, load: number, prefill: number|nil, decode: number|nil, input: integer|nil, output: integer|nil }|nil
+---  timings nil: the server told nothing
+function M.timings(reply)
+  if type(reply) ~= "table" or not math_type(reply.total_duration) then return nil end
+  local timings = { total = number(reply.total_duration) / 1e9, load = number(reply.load_duration) / 1e9,
+    input = count(reply.prompt_eval_count), output = count(reply.eval_count), prefill = nil, decode = nil }
+  if not reply.embeddings then
+    timings.prefill, timings.decode = number(reply.prompt_eval_duration) / 1e9, number(reply.eval_duration) / 1e9
+  end
+  return timings
+end
+
 --- A reply of chat as stoke.model gives it.
 ---@param reply table
 ---@return stoke.model.answer
@@ -87,6 +102,17 @@ function M.answer(reply)
   local message = reply.message
   return { text = message.content, thinking = message.thinking, calls = message.tool_calls, reason = reply.done_reason,
     usage = used(reply, message) }
+end
+
+--- The tool that an answer calls first: its conversation goes on when that has run.
+---@param value table a reply, or the source of a stream that was read to its end
+---@return string|nil name
+function M.continues(value)
+  while value.inner do value = value.inner end
+  if value.tool then return value.tool end
+  local message = value.message
+  local calls = type(message) == "table" and message.tool_calls
+  return calls and calls[1] and calls[1]["function"].name or nil
 end
 
 --- What is known of a reply beside it, for a recording: it is part of the outcome.
@@ -288,6 +314,7 @@ local function call_events(calls, events, state)
   for _, call in ipairs(calls or {}) do
     local f = call["function"]
     state.calls = (state.calls or 0) + 1
+    state.tool = state.tool or f.name
     events[#events + 1] = { type = "tool_call", id = call.id, name = f.name, arguments = f.arguments, call = call }
   end
 end

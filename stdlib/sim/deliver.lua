@@ -51,7 +51,7 @@ end
 local function wait_until(sim, t, due)
   local left = due - sim.clock()
   while left > NEAR and t.state ~= "died" do
-    sim.tasks.park("sim.token", left < math.huge and left or nil)
+    sim:rest("sim.token", left < math.huge and left or nil)
     left = due - sim.clock()
   end
   return t.state ~= "died"
@@ -84,13 +84,15 @@ end
 
 local function at_least(n) return n > 1000 and n or 1000 end
 
-local function metrics(t)
-  local job = t.job
+-- A machine that is slower than told (Sim:pace) measures its durations by a clock on the wall.
+local function metrics(sim, t)
+  local job, stretch = t.job, sim.speed > 0 and 1 / sim.speed or 1
+  local function nanos(seconds) return wire.nanos(seconds * stretch) end
   return {
-    total_duration = wire.nanos(t.ends - t.arrived), load_duration = wire.nanos(t.load_seconds),
-    prompt_eval_count = job.prompt_tokens, prompt_eval_duration = at_least(wire.nanos(t.prefill)),
+    total_duration = nanos(t.ends - t.arrived), load_duration = nanos(t.load_seconds),
+    prompt_eval_count = job.prompt_tokens, prompt_eval_duration = at_least(nanos(t.prefill)),
     eval_count = job.n,
-    eval_duration = job.n > 0 and at_least(wire.nanos(t.shared and t.ends - t.first or job.n * t.each)) or 0,
+    eval_duration = job.n > 0 and at_least(nanos(t.shared and t.ends - t.first or job.n * t.each)) or 0,
   }
 end
 
@@ -100,7 +102,7 @@ local function last_object(sim, q, t, text, thinking, calls, odds)
   if not q.chat and not q.body.raw then context = prompt.numbers(job.prompt .. job.text) end
   return wire.object {
     name = q.name, chat = q.chat, at = wire.time(sim.wall()), text = text, thinking = thinking, calls = calls,
-    done = true, done_reason = job.done_reason, context = context, metrics = metrics(t), logprobs = odds,
+    done = true, done_reason = job.done_reason, context = context, metrics = metrics(sim, t), logprobs = odds,
   }
 end
 
@@ -224,6 +226,12 @@ local function answer(sim, res, q, t)
   return whole(sim, res, q, t)
 end
 
+-- Did the client get all that was generated?
+local function is_whole(t)
+  local job = t.job
+  return job ~= nil and not job.cut_short and not faults.instead(job.fault) and t.state ~= "died" and t.state ~= "failed"
+end
+
 --- Serves one inference request; returns when its answer is complete, raises when the client left.
 ---@param sim table
 ---@param res table
@@ -240,6 +248,7 @@ function M.run(sim, res, q)
   wait_for_grant(sim, g)
   answer(sim, res, q, g.ticket)
   g.answered = true
+  if is_whole(g.ticket) then sim.ledger.answers = sim.ledger.answers + 1 end
 end
 
 return M

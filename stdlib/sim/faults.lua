@@ -7,6 +7,7 @@ local scheduler = require "stoke.sim.scheduler"
 local M = {}
 
 M.NAMES = { "404", "500", "503", "hang", "hang-mid", "reset", "error-line", "silent-end", "html", "slow", "cuts", "nondone",
+  "429", "429-wait", "503-wait",
   "runner-dies", "runner-dies-mid", "server-dies" }
 
 M.ERROR_LINE = "an error was encountered while running the model: boom"
@@ -14,11 +15,19 @@ M.BROKE_OFF = "an error was encountered while running the model: unexpected EOF"
 M.STOPPED = "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, " ..
   "check ollama server logs for details"
 
+--- The original never says so; what stands before it may.
+M.MANY = "too many requests"
+
+local WAIT = { ["Content-Type"] = "application/json; charset=utf-8", ["Retry-After"] = "2" }
+
 -- Answered instead of anything else.
 local INSTEAD = {
   ["404"] = function(name) return 404, wire.JSON, wire.error(("model '%s' not found"):format(name)) end,
   ["500"] = function() return 500, wire.JSON, wire.error(M.STOPPED) end,
   ["503"] = function() return 503, wire.JSON, wire.error(scheduler.BUSY) end,
+  ["429"] = function() return 429, wire.JSON, wire.error(M.MANY) end,
+  ["429-wait"] = function() return 429, WAIT, wire.error(M.MANY) end,
+  ["503-wait"] = function() return 503, WAIT, wire.error(scheduler.BUSY) end,
   html = function() return 502, wire.HTML, wire.HTML_BODY end,
 }
 

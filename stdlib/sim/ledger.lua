@@ -4,7 +4,7 @@
 --- in flight. disconnects: clients that left before their answer was complete. loads: models
 --- loaded; swaps: loads that put another runner out; aborted_loads: loads thrown away with their
 --- client. slot_seconds: time slots were taken. tokens: generated, counted when a slot is given
---- back. busy_503: refusals by the full load queue. models: the same by model.
+--- back. busy_503: refusals by the full load queue. answers: generations that were delivered whole. models: the same by model.
 
 local M = {}
 local Ledger = {}
@@ -13,7 +13,7 @@ Ledger.__index = Ledger
 function M.new()
   return setmetatable({
     requests = 0, streams_open = 0, streams_max = 0, disconnects = 0, loads = 0, swaps = 0, aborted_loads = 0,
-    slot_seconds = 0, tokens = 0, busy_503 = 0, models = {}, taken = 0, taken_sum = 0,
+    slot_seconds = 0, tokens = 0, busy_503 = 0, answers = 0, models = {}, taken = 0, taken_sum = 0,
   }, Ledger)
 end
 
@@ -60,7 +60,7 @@ end
 function Ledger:stream_closed() self.streams_open = self.streams_open - 1 end
 
 local FIELDS = { "requests", "streams_open", "streams_max", "disconnects", "loads", "swaps", "aborted_loads",
-  "slot_seconds", "tokens", "busy_503" }
+  "slot_seconds", "tokens", "busy_503", "answers" }
 local MODEL_FIELDS = { "requests", "loads", "slot_seconds", "tokens", "prompt_tokens", "cached_tokens" }
 
 local function rounded(seconds) return math.floor(seconds * 1e6 + 0.5) / 1e6 end

@@ -6,6 +6,7 @@ local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local testbed = require "core.testbed"
 local policy = require "core.gate.policy"
+local pool = require "core.gate.pool"
 local random = require "core.random"
 local retry = require "core.gate.retry"
 local script = require "core.script"
@@ -134,6 +135,7 @@ function M.enter(item, context)
   end
   world.models = models.new(world.problems)
   retry.forget()
+  pool.forget()
   endpoints.forget()
   local path = options.cassette and cassette_path(world, options, context)
   local recording = path and context.record

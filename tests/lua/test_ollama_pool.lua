@@ -12,7 +12,14 @@ local time = require "stoke.time"
 
 local HI = { { role = "user", content = "Hi" } }
 
-test("at most two calls of one model at once, oldest first; other models and other servers do not wait", function(t)
+--- So many calls of a model at once, until it is closed.
+local function fixed(width)
+  pool.set_default(width)
+  return setmetatable({}, { __close = function() pool.set_default(nil) end })
+end
+
+test("so many calls of one model at once as the settings say, oldest first; other servers do not wait", function(t)
+  local guard <close> = fixed(2)
   local running, most, order = {}, {}, {}
   local function handler(name)
     return function(req, res)
@@ -32,16 +39,31 @@ test("at most two calls of one model at once, oldest first; other models and oth
   local scope <close> = stoke.scope {}
   local calls = {}
   for i = 1, 6 do calls[i] = { one, "a", tostring(i) } end
-  calls[7], calls[8], calls[9] = { one, "a:latest", "7" }, { one, "b", "8" }, { two, "a", "9" }
+  calls[7], calls[8] = { one, "a:latest", "7" }, { two, "a", "8" }
   scope:map(calls, function(c)
     ollama.chat { model = c[2], messages = { { role = "user", content = c[3] } }, endpoint = c[1].url }
   end)
   t.near(time.monotonic() - began, 4, 0.1)
-  t.eq({ most["one a"], most["one b"], most["two a"] }, { 2, 1, 1 })
+  t.eq({ most["one a"], most["two a"] }, { 2, 1 })
   local a = {}
-  for _, name in ipairs(order) do if name ~= "8" and name ~= "9" then a[#a + 1] = name end end
+  for _, name in ipairs(order) do if name ~= "8" then a[#a + 1] = name end end
   t.eq(a, { "1", "2", "3", "4", "5", "6", "7" })
   t.eq(pool.list(), {})
+end)
+
+test("the slots of a model are learned: more calls are out than one, and no more than the server has", function(t)
+  for _, slots in ipairs { 1, 3 } do
+    local server <close> = sim.serve { mem = "learns" .. slots, models = { "m" }, load_seconds = 0, slots = slots,
+      tokens_per_second = 20, script = function() return ("word "):rep(20) end }
+    local scope <close> = stoke.scope {}
+    local began = time.monotonic()
+    local calls = {}
+    for i = 1, 60 do calls[i] = i end
+    scope:map(calls, function() ollama.chat { model = "m", messages = HI, endpoint = server.url } end)
+    local best = 60 / slots
+    t.ok(time.monotonic() - began <= 1.3 * best, ("%d slots: %.1f s, %.1f at best"):format(slots, time.monotonic() - began, best))
+    t.eq(pool.list(), {})
+  end
 end)
 
 test("what the server answers at once does not wait for a slot", function(t)
@@ -60,6 +82,7 @@ test("what the server answers at once does not wait for a slot", function(t)
 end)
 
 test("a call that is cancelled while it waits for its slot leaves the queue", function(t)
+  local guard <close> = fixed(2)
   local server <close> = fake { { delay = 10, body = [[{"message":{"role":"assistant","content":""},"done":true}]] } }
   local scope <close> = stoke.scope {}
   local tasks = {}

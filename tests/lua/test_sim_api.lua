@@ -411,6 +411,6 @@ test("the ledger is one JSON object with every field", function(t)
   ask(s, w, "/api/chat", HI)
   t.eq(ask(s, w, "/sim/ledger", nil, "GET").body,
     '{"requests":1,"streams_open":0,"streams_max":1,"disconnects":0,"loads":1,"swaps":0,"aborted_loads":0,'
-    .. '"slot_seconds":0.201,"tokens":2,"busy_503":0,"models":{"qwen2.5:3b":{"requests":1,"loads":1,'
+    .. '"slot_seconds":0.201,"tokens":2,"busy_503":0,"answers":1,"models":{"qwen2.5:3b":{"requests":1,"loads":1,'
     .. '"slot_seconds":0.201,"tokens":2,"prompt_tokens":3,"cached_tokens":0}}}')
 end)

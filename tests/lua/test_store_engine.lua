@@ -250,6 +250,21 @@ test("an append is acknowledged by its ticket, in order and as a whole", functio
   t.eq(db:failed(), nil)
 end)
 
+test("statements are packed into a batch one by one, and it is empty again when it was appended", function(t)
+  local db <close> = fresh(t)
+  local batch = store.batch()
+  for i = 1, 100 do batch:add("INSERT INTO t VALUES(?, ?)", i, i % 2 == 0 and ("x"):rep(i) or nil) end
+  batch:put { "INSERT INTO t VALUES(?, ?)", 101, json.null }
+  t.raises("argument", function() batch:add("INSERT INTO t VALUES(?, ?)", 102, print) end)
+  t.eq(#batch, 101)
+  t.eq(db:append(batch):wait(), true)
+  t.eq(#batch, 0)
+  t.raises("argument", function() db:append(batch) end)
+  batch:add("INSERT INTO t VALUES(?, ?)", 200, "again")
+  t.eq(db:append(batch):wait(), true)
+  t.eq(assert(db:query "SELECT count(*), count(v), sum(length(v)), max(n) FROM t").rows, { { 102, 51, 2555, 200 } })
+end)
+
 test("a batch that fails leaves nothing, tells its ticket and the database, and ends its chain until that is mended", function(t)
   local db <close> = fresh(t)
   local a = db:append({ { "INSERT INTO t VALUES(1, 1)" }, { "INSERT INTO t VALUES(1, 1)" } }, false, 7)

@@ -1,0 +1,110 @@
+--- The program of a task: what the pool gives turns to. A program is all that was begun by one task of the script's main one, or by
+--- one request of a server, or one durable run; its unit is the conversation inside it (a session, an agent's run) or, without
+--- one, the task that asks. Age is the order in which they first had to wait.
+
+local order = require "core.pool.order"
+
+local M = {}
+
+---@class stoke.pool.program
+---@field seq integer its age
+---@field service? number seconds that its calls have taken
+---@field class integer
+---@field owner table weak: the task, or the frame of a run
+
+local last = 0
+--- object -> its program or its age. What has ended is forgotten with it.
+local programs, ages = setmetatable({}, { __mode = "k" }), setmetatable({}, { __mode = "k" })
+local OWNER <const> = { __mode = "v" }
+
+local function age(object)
+  local seq = ages[object]
+  if not seq then
+    last = last + 1
+    seq = last
+    ages[object] = seq
+  end
+  return seq
+end
+
+--- The task below the outermost one that all this belongs to; the outermost one itself where it asks.
+local function root_of(task)
+  local top, below = task, task
+  local up = task.up
+  while up do
+    local owner = up.task or up
+    if not owner.co then break end -- a root of the tree, or a supervisor
+    top, below = owner, top
+    up = owner.up
+  end
+  return top == task and task or below
+end
+
+--- The outermost agent run around.
+local function outermost(run)
+  while run.outer do run = run.outer end
+  return run
+end
+
+--- The program of a task, and the age of the unit that asks in it.
+---@param task stoke.task
+---@param context stoke.context
+---@param run? stoke.agent.run the agent run that asks
+---@return stoke.pool.program
+---@return integer unit
+function M.of(task, context, run)
+  local owner = context.frame and context.frame.root or root_of(task)
+  local program = programs[owner]
+  if not program then
+    program = { seq = age(owner), class = 2, service = nil, owner = setmetatable({ owner }, OWNER) }
+    programs[owner] = program
+    M.count = M.count + 1
+  end
+  local outer = run or context.run
+  return program, age(outer and outermost(outer).history or task)
+end
+
+--- How many programs there have been.
+M.count = 0
+
+--- A key of the order in which programs get their turns.
+---@param program stoke.pool.program
+---@param unit integer
+---@param over boolean it is a giant
+---@return integer
+function M.key(program, unit, over) return order.key(program.seq, unit, over) end
+
+--- Was a task begun, through others, by another one?
+local function below(task, other)
+  local up = task.up
+  while up do
+    local owner = up.task or up
+    if owner == other then return true end
+    up = owner.up
+  end
+  return false
+end
+
+--- Does somebody wait for what is asked here: an agent that called this one as its tool, or a task that did not begin this one?
+---@param task stoke.task
+---@param context stoke.context
+---@param run? stoke.agent.run
+---@return boolean
+function M.holds(task, context, run)
+  if context.run or run and run.outer then return true end
+  local waiter = task.waiters and task.waiters.head
+  return waiter ~= nil and not below(task, waiter)
+end
+
+--- Tell what finished programs took; what is alive stays.
+---@param charged stoke.pool.programs
+function M.sweep(charged)
+  for owner, program in next, programs do
+    if owner.state then
+      charged:ended(program)
+      programs[owner] = nil
+    end
+  end
+end
+
+return M

@@ -1,0 +1,312 @@
+--- The pool's shell, for calls that have to wait or to choose: it makes tickets, parks tasks until the engine has decided, and
+--- wakes the engine when a time is due. What is decided is in lua/pool/, which knows neither tasks nor clocks.
+
+local host = require "host.task"
+local monotonic = require "host.time".monotonic
+local choose = require "core.pool.choose"
+local engines = require "core.pool.engine"
+local errors = require "core.errors"
+local gate = require "core.gate.pool"
+local program = require "core.gate.program"
+local tasks = require "core.task"
+local terms = require "core.terms"
+local words = require "core.pool.words"
+
+local M = {}
+
+--- Seconds after which a call that waits is overdue, by class.
+local BOUNDS <const> = { 10, 60, 600 }
+
+--- What the settings say, as the engine takes it.
+local function told(settings)
+  local named = settings.bounds or {}
+  return { order = settings.order, hold = settings.hold,
+    bounds = { named.interactive or BOUNDS[1], named.normal or BOUNDS[2], named.batch or BOUNDS[3] } }
+end
+
+local state = engines.new(told(gate.settings))
+local park, wake, current = host.park, host.wake, host.current
+
+--- A wait that the host's clock can tell from none, seconds.
+local LEAST <const> = 1e-6
+
+-- ---- time -----------------------------------------------------------------------------------------------------------------
+
+local huge = math.huge
+local timer = { task = nil, at = nil }
+local tell
+
+--- Advance the engine whenever a time is due. A task of the host's: it ends when nothing is due any more.
+local function run_timer()
+  while true do
+    local due, now = state:due(), monotonic()
+    if not due then break end
+    if due <= now then
+      state:advance(now)
+      tell()
+      due = state:due()
+      if due and due <= now then due = now + 0.01 end -- what was due has changed nothing: ask again a little later
+    end
+    if due then
+      timer.at = due
+      park("pool", math.max(due - now, LEAST))
+    end
+  end
+  timer.task = nil
+end
+
+local function set_timer()
+  local due, task = state:due(), timer.task
+  if not task then
+    if not due then return end
+    timer.at = due
+    timer.task = tasks.spawn(run_timer, { system = true, name = "pool" })
+  elseif not due or due < timer.at then -- sooner, or not at all
+    timer.at = due or huge
+    if task.co and task ~= current() then wake(task.co) end
+  end
+end
+
+--- Wake those whose tickets were decided, and see to the time.
+function tell()
+  local decided = state.decided
+  if decided[1] then
+    state.decided = {}
+    local me = current()
+    for i = 1, #decided do
+      local task = decided[i].task
+      if task ~= me and task.co then wake(task.co) end
+    end
+  end
+  local rested = state.rested
+  if rested[1] then
+    state.rested = {}
+    for i = 1, #rested do gate.rested(rested[i]) end
+  end
+  set_timer()
+end
+
+-- ---- tickets --------------------------------------------------------------------------------------------------------------
+
+--- Tokens of a call's prompt, at a guess.
+local function input_of(call, target)
+  local estimate = target.dialect.estimate
+  return estimate and estimate(call.q, target) or 0
+end
+
+local function ticket_of(call, group)
+  local task, work = call.task, call.work
+  local run = type(work) == "table" and work.run or nil
+  local context = (task.scope or task).context
+  local owner, unit = program.of(task, context, run)
+  local ticket = state:ticket { group = group, order = program.key(owner, unit, state.programs:over(owner)), program = owner,
+    task = task, call = call, unit = run and run.history or nil, agent = run and run.agent.label or nil, seq = nil }
+  local class, deadline = terms.class(call), terms.deadline(call)
+  if class ~= 2 then ticket.class = class end
+  if deadline then ticket.deadline = deadline end
+  if program.holds(task, context, run) then ticket.holder = true end
+  if (deadline or group.lanes[2]) and call.target then ticket.input = input_of(call, call.target) end
+  return ticket
+end
+
+--- The error of a call that was refused.
+local function refused(ticket)
+  if ticket.err then return ticket.err end
+  local target = ticket.call.target
+  return errors.new("overloaded", ("%s %s"):format(target and target.name or ticket.group.lanes[1].key,
+    words.refused(ticket, monotonic())), { seconds = ticket.late,
+    hint = "give it more time, a smaller model (a route, a fallback), or another class: only interactive calls are refused" })
+end
+
+--- A call goes to the lane that it was granted.
+local function granted(call, ticket)
+  local lane = ticket.lane
+  if ticket.targets then call.target = ticket.targets[lane.key] end
+  local span = call.span
+  if span then span.slot, span.reason = lane.key, ticket.reason end
+  return ticket
+end
+
+--- Queue up until the ticket is decided.
+local function wait(call, ticket, key)
+  call.slot = ticket -- given back from there, should the task be cut off
+  state:arrive(ticket, monotonic())
+  tell()
+  if ticket.state == "waiting" then
+    if call.span then ticket.reason = words.reason(ticket, monotonic()) end
+    if call.def.waits then call.def.waits(call.q) end
+    ticket.task = host.enter("pool " .. key)
+    repeat
+      local woken, err = park("pool " .. key)
+      if woken == nil then
+        call.slot = nil
+        state:done(ticket, { cancelled = true }, monotonic())
+        tell()
+        return nil, err
+      end
+    until ticket.state ~= "waiting"
+  end
+  if ticket.state == "granted" then return granted(call, ticket) end
+  call.slot = nil
+  return nil, refused(ticket)
+end
+
+--- Wait for a slot of a lane.
+---@param call table
+---@param lane stoke.pool.lane
+---@return stoke.pool.ticket|nil
+---@return stoke.error|nil err
+function M.wait(call, lane)
+  return wait(call, ticket_of(call, state:group { lane }), lane.key)
+end
+
+--- Wait for a slot of any of several lanes. A call that failed at one is not sent there again.
+---@param call table
+---@param work stoke.target[]
+---@return stoke.pool.ticket|nil
+---@return stoke.error|nil err
+function M.route(call, work)
+  local list, targets = {}, {}
+  for _, target in ipairs(work) do
+    if target.key and not targets[target.key] and target.key ~= call.avoid then
+      targets[target.key] = target
+      list[#list + 1] = gate.lane(target.key, target)
+    end
+  end
+  local ticket = ticket_of(call, state:group(list))
+  ticket.targets = targets
+  return wait(call, ticket, list[1].key)
+end
+
+-- ---- outcomes ---------------------------------------------------------------------------------------------------------------
+
+--- What became of a call, as the engine wants to know it.
+local function outcome_of(target, value, err)
+  local dialect = target and target.dialect
+  local outcome = { err = err and err.kind ~= "cancelled" and err or nil, cancelled = err ~= nil and err.kind == "cancelled" }
+  if type(value) == "table" and dialect then
+    local last = value.done -- a stream's last event
+    outcome.timings = dialect.timings and dialect.timings(type(last) == "table" and last.reply or value)
+    outcome.tool = dialect.continues and dialect.continues(value)
+    outcome.continues = outcome.tool ~= nil
+  end
+  return outcome
+end
+
+local charged = 0
+
+--- A ticket's slot comes back.
+---@param ticket stoke.pool.ticket
+---@param value any
+---@param err stoke.error|nil
+function M.done(ticket, value, err)
+  local target = ticket.lane and ticket.lane.target
+  local outcome = outcome_of(target, value, err)
+  if outcome.cancelled and ticket.began then outcome.in_prefill = not ticket.streams end
+  state:done(ticket, outcome, monotonic())
+  charged = charged + 1
+  if charged % 64 == 0 then program.sweep(state.programs) end
+  tell()
+end
+
+--- The answer to a call has begun.
+---@param ticket stoke.pool.ticket
+function M.began(ticket)
+  state:began(ticket, monotonic())
+  tell()
+end
+
+--- A slot comes back that was counted in place before the engine had the lane.
+---@param lane stoke.pool.lane
+---@param value any
+---@param err stoke.error|nil
+function M.counted(lane, value, err)
+  state:group { lane }
+  state:finished(lane, nil, outcome_of(lane.target, value, err), monotonic())
+  tell()
+end
+
+-- ---- for the gate -----------------------------------------------------------------------------------------------------------
+
+--- Calls that wait for a lane alone; those of a route count where it goes first.
+---@param lane stoke.pool.lane
+---@return integer
+function M.waiting(lane)
+  local n = 0
+  for _, group in ipairs(lane.groups or {}) do
+    if group.lanes[1] == lane then n = n + group.queue.size end
+  end
+  return n
+end
+
+--- Forget an idle lane.
+---@param lane stoke.pool.lane
+---@return boolean
+function M.forget(lane) return state:forget(lane) end
+
+local function all_lanes()
+  local list = {}
+  for _, lane in next, gate.pools do list[#list + 1] = lane end
+  table.sort(list, function(a, b) return a.key < b.key end)
+  return list
+end
+
+--- The settings have changed.
+---@param settings table
+function M.configure(settings)
+  state:configure(told(settings), all_lanes(), monotonic())
+  tell()
+end
+
+--- Forget what was learned of all lanes.
+function M.forget_all()
+  state:unlearn(all_lanes())
+  state:advance(monotonic())
+  tell()
+end
+
+--- Why a ticket waits.
+---@param ticket stoke.pool.ticket
+---@return string
+function M.reason(ticket) return words.reason(ticket, monotonic()) end
+
+local function lane_state(lane, now)
+  local calls, waiting = {}, {}
+  for ticket in next, lane.running or {} do
+    calls[#calls + 1] = { program = ticket.program and ticket.program.seq, agent = ticket.agent, class = ticket.class,
+      since = now - ticket.began, reason = ticket.reason }
+  end
+  table.sort(calls, function(a, b) return a.since > b.since end)
+  state:each_waiting(lane, function(ticket)
+    waiting[#waiting + 1] = { class = ticket.class, waited = now - ticket.arrived, reason = words.reason(ticket, now),
+      program = ticket.program and ticket.program.seq, agent = ticket.agent }
+  end)
+  local residency = lane.server.residency
+  return { model = lane.target and lane.target.name, key = lane.key, slots = lane.limit or lane.slots and lane.slots.believed or 1,
+    believed = lane.slots and lane.slots.believed, busy = lane.busy, waiting = M.waiting(lane), calls = calls, queue = waiting,
+    resident = residency and residency.resident and residency:resident(lane) or nil,
+    held = lane.holds and #lane.holds or 0, breaker = lane.breaker and choose.room(lane, now) < 0 and "open" or nil }
+end
+
+--- All that is known of the pool.
+---@param now number
+---@return table
+function M.state(now)
+  local servers = {}
+  for url, server in next, gate.servers do
+    local list = {}
+    for i, lane in ipairs(server.lanes) do list[i] = lane_state(lane, now) end
+    local target = server.lanes[1] and server.lanes[1].target
+    if target then
+      servers[#servers + 1] = { name = target.endpoint.name, url = url, state = "ok", lanes = list }
+    end
+  end
+  table.sort(servers, function(a, b) return a.url < b.url end)
+  return { servers = servers, programs = program.count, waiting = state.waiting, shed = state.counts.refused,
+    moved = state.counts.moved, counts = state.counts }
+end
+
+--- The engine, for tests that look into it.
+function M.engine() return state end
+
+return M

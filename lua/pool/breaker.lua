@@ -1,0 +1,164 @@
+--- Does a lane answer? After failures in a row it gets no calls, then one trial, then all again. Pure: what happened goes in with
+--- its time (seconds), and whether a call may be sent comes out.
+---
+---   closed   calls are sent. Open after 5 failures in a row, or when half of the last 20 ended so (with at least 5 of them).
+---   open     no call until a pause is over. It begins at a quarter of a second and doubles, so that a server is used again
+---            within twice the time it was away, and the trials of a long outage are few.
+---   trial    one call: a request for one token, or, where calls wait, one of them. It says whether to close or to open again.
+---   tender   closed again, but not yet proven: one failure opens it, five answers make it whole.
+---
+--- The only server of a model is never closed off: it is `paced`, which is the same with calls of the user in place of trials,
+--- and what has waited through all of a long outage is told why (M:refusal), as it would be without a breaker.
+---
+--- A server that says when it wants to be asked again (Retry-After) is taken at its word. It is not a failure of its own.
+
+local M = {}
+
+--- Failures in a row that open; or so many of the last calls.
+M.row, M.half, M.last = 5, 10, 20
+--- The pauses before trials: the first, and the longest.
+M.pause, M.pause_most = 0.25, 30
+--- Answers that prove a lane after an outage.
+M.proof = 5
+--- Seconds without an answer after which a call that waits for the only server gets its last error.
+M.patience = 30
+--- A Retry-After is honoured up to so many seconds.
+M.retry_after_most = 300
+
+---@class stoke.pool.breaker
+---@field state "closed"|"tender"|"open"|"trial"
+---@field last? table the last error that counted
+local B = {}
+B.__index = B
+
+---@param o? { alone?: boolean } alone: no other server has the model
+---@return stoke.pool.breaker
+---
+---     local b = breaker.new { alone = false }
+---     if b:allows(now) then b:sent(now) ... b:done(err, now) end
+function M.new(o)
+  return setmetatable({ alone = o and o.alone or false, state = "closed", row = 0, answers = 0, pause = M.pause, till = 0,
+    paced_until = 0, outcomes = 0, since = nil, last = nil, flying = 0 }, B)
+end
+
+local NOT_FAILURES = { cancelled = true, argument = true, auth = true, budget = true, denied = true, needs_approval = true,
+  context_overflow = true, invalid_output = true, deadline = true, usage = true, limit = true }
+
+--- Does an error speak against the server? Not what the caller did (cancelled, bad requests), nor a load that takes its time.
+---@param err table|nil
+---@return boolean
+function M.counts(err)
+  if not err or NOT_FAILURES[err.kind] then return false end
+  local status = rawget(err, "status")
+  if err.kind == "overloaded" then return rawget(err, "retry_after") == nil and status ~= 429 end
+  return not (status and status >= 400 and status < 500 and status ~= 408)
+end
+
+-- Failures among the last 20, a bit each.
+local MASK <const> = (1 << 20) - 1
+
+local function failures(set)
+  local n = 0
+  while set ~= 0 do
+    set = set & (set - 1)
+    n = n + 1
+  end
+  return n
+end
+
+--- May a call be sent now? With the time at which to ask again, where not.
+---@param now number
+---@return boolean
+---@return number|nil due nil while open only for as long as a trial is under way
+function B:allows(now)
+  if now < self.paced_until then return false, self.paced_until end
+  local state = self.state
+  if state == "closed" or state == "tender" then return true end
+  if state == "trial" then return false end
+  if now < self.till then return false, self.till end
+  return self.alone -- another server's calls are not risked: a trial comes first
+end
+
+--- Is it time for a trial of its own: one token, asked for by nobody? Not where the only server is paced.
+---@param now number
+---@return boolean
+---@return number|nil due
+function B:wants_trial(now)
+  if self.state ~= "open" or self.alone then return false end
+  local at = math.max(self.till, self.paced_until)
+  return now >= at, now < at and at or nil
+end
+
+--- The trial is sent, or, by a paced lane, a call. Others wait for its outcome.
+function B:trial()
+  if self.state == "open" then self.state = "trial" end
+end
+B.sent = B.trial
+
+local function open(self, now, again)
+  if again then self.pause = math.min(self.pause * 2, M.pause_most) else self.pause = M.pause end
+  self.state, self.till = "open", now + self.pause
+end
+
+local function failed(self, err, now)
+  self.last, self.since = err, self.since or now
+  self.row, self.outcomes = self.row + 1, (self.outcomes << 1 | 1) & MASK
+  local state = self.state
+  if state == "trial" then return open(self, now, true) end
+  if state == "open" then return end -- one that was sent before it opened
+  if state == "tender" then return open(self, now, false) end
+  if self.row >= M.row or failures(self.outcomes) >= M.half then open(self, now, false) end
+end
+
+local function answered(self)
+  self.since, self.row, self.outcomes = nil, 0, self.outcomes << 1 & MASK
+  local state = self.state
+  if state == "trial" or state == "open" then
+    self.state, self.answers, self.outcomes = "tender", 1, 0
+  elseif state == "tender" then
+    self.answers = self.answers + 1
+    if self.answers >= M.proof then self.state, self.pause, self.last = "closed", M.pause, nil end
+  end
+end
+
+--- A call or a trial has ended.
+---@param err table|nil nil: it was answered
+---@param now number
+function B:done(err, now)
+  if not err then return answered(self) end
+  local after = rawget(err, "retry_after")
+  if after and after > 0 then
+    self.paced_until = math.max(self.paced_until, now + math.min(after, M.retry_after_most))
+  end
+  if M.counts(err) then return failed(self, err, now) end
+  if self.state == "trial" then -- it says nothing of the server
+    self.state = "open"
+    if err.kind ~= "cancelled" then return answered(self) end
+  end
+end
+
+--- What a call is told that has waited since `arrived` for the only server, in an outage that does not end.
+---@param arrived number
+---@param now number
+---@return table|nil err the last error of the server; nil: it waits on
+function B:refusal(arrived, now)
+  if self.alone and self.since and self.state ~= "closed" and now - self.since >= M.patience and now > arrived then
+    return self.last
+  end
+end
+
+--- Is nothing known against it?
+---@param now number
+---@return boolean
+function B:quiet(now) return self.state == "closed" and self.row == 0 and now >= self.paced_until end
+
+--- In a word, for people: "ok", "paced", "sick".
+---@param now number
+---@return string
+function B:word(now)
+  if self.state == "closed" and now >= self.paced_until then return "ok" end
+  if self.alone or self.state == "closed" or self.state == "tender" then return "paced" end
+  return "sick"
+end
+
+return M

@@ -1,0 +1,170 @@
+--- Who goes next on a server: a pure function of the state and the time. What came of it is the engine's to do.
+
+local holds = require "core.pool.hold"
+local queue = require "core.pool.queue"
+local where = require "core.pool.where"
+
+local M = {}
+
+local huge = math.huge
+
+---@class stoke.pool.choice
+---@field lane stoke.pool.lane
+---@field ticket stoke.pool.ticket
+---@field why stoke.pool.why|"hold"
+---@field breaks? stoke.pool.hold the hold that has to end for it
+---@field better? stoke.pool.lane it is not granted: it waits for this lane alone,
+---@field till? number until then
+
+--- Calls that wait for a lane, those of its routes too.
+---@param lane stoke.pool.lane
+---@return integer
+function M.waiting(lane)
+  local n = 0
+  for _, group in ipairs(lane.groups) do n = n + group.queue.size end
+  return n
+end
+
+--- How many calls a lane could take, holds aside. Below 0: it takes none at all, until `due`.
+---@param lane stoke.pool.lane
+---@param now number
+---@return integer
+---@return number|nil due
+function M.room(lane, now)
+  local extra = lane.server.verdict and lane.server.verdict.extra
+  if lane.breaker then
+    local allowed, due = lane.breaker:allows(now)
+    if not allowed then return -1, due end
+  end
+  local free = (lane.limit or lane.slots:allowed(now, M.waiting(lane))) - lane.busy + (extra and extra[lane] or 0)
+  if free > 0 then return free end
+  return 0, lane.slots and not lane.limit and lane.slots:due(now) or nil
+end
+
+--- The best of all that may go to a lane.
+local function best_of(lane, now)
+  local ticket, why
+  local favoured = lane.cache and lane.cache:units()
+  for _, group in ipairs(lane.groups) do
+    if group.queue.size > 0 then
+      local other, why_other = group.queue:best(now, favoured)
+      if other and (not ticket or queue.before(other, why_other, ticket, why)) then ticket, why = other, why_other end
+    end
+  end
+  return ticket, why
+end
+
+--- The call of a lane that has room.
+local function pick(lane, now, room)
+  local kept = lane.holds
+  if kept then
+    for _, hold in ipairs(kept) do
+      if hold.ticket then return hold.ticket, "hold" end
+    end
+  end
+  local ticket, why = best_of(lane, now)
+  if not ticket then return nil end
+  local breaks
+  if kept and #kept >= room then
+    breaks = holds.breakable(lane, ticket, why == "overdue")
+    if not breaks then return nil end
+  end
+  return ticket, why, breaks
+end
+
+--- The sooner of two times.
+local function sooner(a, b) return b and b < a and b or a end
+
+--- When the state of a lane changes by itself. Who goes first matters only where somebody could go; and interactive calls are
+--- refused once it is too late for them.
+local function lane_due(lane, now, due, again, could)
+  due = sooner(due, again)
+  due = sooner(due, holds.due(lane))
+  for _, group in ipairs(lane.groups) do
+    local q = group.queue
+    if q.size > 0 and (could or q:count(1) > 0) then due = sooner(due, q:due(now)) end
+  end
+  return due
+end
+
+--- The best class of what a lane is at.
+local function running(lane)
+  local best
+  for ticket in next, lane.running do
+    if not best or ticket.class < best then best = ticket.class end
+  end
+  return best
+end
+
+--- What waits and runs of each model, for who decides which of them is in memory.
+local function work_of(server, now)
+  local work = {}
+  for _, lane in ipairs(server.lanes) do
+    local waiting, oldest, class, overdue = 0, huge, 3, false
+    for _, group in ipairs(lane.groups) do
+      local q = group.queue
+      if q.size > 0 then
+        waiting = waiting + q.size
+        oldest = math.min(oldest, q:oldest().arrived)
+        overdue = overdue or q:overdue(now) ~= nil
+        for better = 1, class - 1 do
+          if q:count(better) > 0 then
+            class = better
+            break
+          end
+        end
+      end
+    end
+    if waiting > 0 or lane.busy > 0 or lane.holds then
+      local usual = where.usual(lane)
+      local load, known
+      if lane.facts then load, known = lane.facts:load() end
+      work[#work + 1] = { lane = lane, busy = lane.busy, waiting = waiting, class = class, overdue = overdue,
+        oldest = oldest < huge and oldest or nil, newest = lane.newest, running = running(lane), load = known and load or nil,
+        service = usual, seconds = waiting * (usual or 1) / math.max(1, lane.limit or lane.slots.believed) }
+    end
+  end
+  return work
+end
+
+--- Which models of a server may be asked.
+---@param server stoke.pool.server
+---@param now number
+---@return table|nil verdict of its residency (may, due, kind ...); nil: all
+function M.verdict(server, now)
+  return server.residency and server.residency:decide(now, work_of(server, now)) or nil
+end
+
+--- Who goes next on a server?
+---@param server stoke.pool.server engaged
+---@param now number
+---@param power? table who may say that nobody begins now (lua/pool/power.lua)
+---@return stoke.pool.choice|nil choice
+---@return number|nil due without a choice: when to ask again, should nothing happen before
+---@return table|nil verdict
+function M.next(server, now, power)
+  local verdict, due = M.verdict(server, now), huge
+  if verdict then due = sooner(due, verdict.due) end
+  for _, lane in ipairs(server.lanes) do
+    if M.waiting(lane) > 0 or lane.holds then
+      local room, again = M.room(lane, now)
+      if room > 0 and (not verdict or verdict.may[lane]) then
+        local ticket, why, breaks = pick(lane, now, room)
+        if ticket and power then
+          local allowed, till = power:allows(now, ticket.class)
+          if not allowed then ticket, again = nil, till end
+        end
+        if ticket then
+          local better, patience
+          if ticket.group.lanes[2] and why ~= "hold" then better, patience = where.better(ticket, lane, now, M.room) end
+          return { lane = lane, ticket = ticket, why = why, breaks = breaks, better = better, till = better and now + patience },
+            nil, verdict
+        end
+      end
+      due = lane_due(lane, now, due, again, room > 0 or verdict ~= nil)
+    end
+  end
+  return nil, due < huge and due or nil, verdict
+end
+
+return M

@@ -1,0 +1,577 @@
+--- The engine of the pool: everything that waits and runs, and what becomes of it when something happens. Pure: events and their
+--- time go in (arrive, leave, done, advance), and tickets that were decided come out (`decided`). Who parks tasks, sends calls and
+--- owns a clock is lua/gate/turns.lua.
+---
+---     local pool = engine.new {}
+---     local group = pool:group { lane }
+---     local ticket = pool:ticket { group = group, order = 1 }
+---     pool:arrive(ticket, now)               -- ticket.state: "granted", or "waiting", or "refused"
+---     pool:done(ticket, { timings = ... }, now)
+---     pool:advance(now)                      -- at pool:due(), when nothing has happened before
+---
+--- A server is looked at when something has happened there: an arrival, an end, a time that was due. Then calls are granted until
+--- none can be.
+
+local breaker = require "core.pool.breaker"
+local choose = require "core.pool.choose"
+local estimate = require "core.pool.estimate"
+local fifo = require "core.pool.fifo"
+local holds = require "core.pool.hold"
+local lanes = require "core.pool.lane"
+local order = require "core.pool.order"
+local prefix = require "core.pool.prefix"
+local queue = require "core.pool.queue"
+local residency = require "core.pool.residency"
+local slots = require "core.pool.slots"
+local where = require "core.pool.where"
+
+local M = {}
+
+local huge = math.huge
+local NOTHING = {}
+local CUT = { kind = "cancelled" }
+
+---@class stoke.pool.group the calls that may go to the same lanes
+---@field lanes stoke.pool.lane[] in the order of the route
+---@field queue stoke.pool.queue
+
+---@class stoke.pool.ticket
+---@field seq integer
+---@field arrived number
+---@field state "waiting"|"granted"|"refused"|"left"|"done"
+---@field class integer 1 interactive, 2 normal, 3 batch
+---@field order integer see lua/pool/order.lua
+---@field holder boolean somebody waits for it
+---@field deadline? number absolute
+---@field group stoke.pool.group
+---@field program? table whose it is: its service is charged there
+---@field unit? table the conversation
+---@field agent? string for estimates
+---@field input integer tokens, at a guess
+---@field lane? stoke.pool.lane it was granted
+---@field began? number when
+---@field shared? integer tokens of its prompt that the server should remember
+---@field at_most? number seconds that its service is expected to take
+---@field why? string the rule that put it first
+---@field home? stoke.pool.group it waits for one lane alone, until `till`; then again for all of these
+---@field till? number
+---@field late? number seconds by which it would have missed its deadline: it was refused
+---@field err? stoke.error the server's, for which it was refused
+---@field loads? boolean it loads its model, for which others have left
+---@field streams? boolean its answer has begun
+---@field before_it? integer calls that went before it when it was refused
+local Ticket = { state = "waiting", class = 2, order = 0, holder = false, input = 0, open = 0 }
+Ticket.__index = Ticket
+M.Ticket = Ticket
+
+---@class stoke.pool.engine
+---@field settings { order?: "program"|"fifo", bounds?: number[], hold?: boolean }
+---@field decided stoke.pool.ticket[] granted or refused since this was last emptied
+---@field rested stoke.pool.server[] servers that need no engine any more, since this was last emptied
+---@field waiting integer
+---@field programs stoke.pool.programs
+---@field power? table lua/pool/power.lua
+---@field chain_of fun(ticket: stoke.pool.ticket): stoke.pool.chain? what its prompt begins with
+---@field counts table<string, integer> what has happened: granted, refused, held, swaps ...
+local Engine = {}
+Engine.__index = Engine
+
+--- An engine at rest.
+---@param settings? { order?: "program"|"fifo", bounds?: number[], hold?: boolean }
+---@return stoke.pool.engine
+function M.new(settings)
+  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, groups = {}, engaged = {},
+    touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }), programs = order.programs(), power = nil,
+    chain_of = function() return nil end,
+    counts = { granted = 0, refused = 0, held = 0, broken = 0, pinned = 0, swaps = 0 } }, Engine)
+end
+
+--- A ticket, not yet in any queue.
+---@param fields table group, and what differs from a normal call
+---@return stoke.pool.ticket
+function Engine:ticket(fields) return setmetatable(fields, Ticket) end
+
+-- ---- lanes and groups -------------------------------------------------------------------------------------------------------
+
+local function new_queue(self)
+  local make = self.settings.order == "fifo" and fifo or queue
+  return make.new { bounds = self.settings.bounds }
+end
+
+--- What learns of a lane.
+local function equip_learners(lane)
+  if not lane.target then
+    lane.limit = lane.limit or lanes.PLAIN
+    return
+  end
+  local known = lane.known or NOTHING
+  lane.slots = lane.slots or slots.new(known.slots)
+  lane.facts = lane.facts or estimate.new(known.facts)
+  lane.cache = lane.cache or prefix.new(known.cache, lane.limit or lane.slots.believed)
+  lane.breaker = lane.breaker or breaker.new { alone = true }
+end
+
+--- A lane gets what a contended one has.
+local function equip(self, lane)
+  if lane.group then return end
+  lane.group = { lanes = { lane }, queue = new_queue(self) }
+  lane.groups, lane.running = { lane.group }, {}
+  equip_learners(lane)
+end
+
+--- The calls for some lanes are one group.
+---@param list stoke.pool.lane[] in the order in which they are preferred
+---@return stoke.pool.group
+function Engine:group(list)
+  for _, lane in ipairs(list) do equip(self, lane) end
+  if not list[2] then return list[1].group end
+  local keys = {}
+  for i, lane in ipairs(list) do keys[i] = lane.key end
+  local name = table.concat(keys, "\n")
+  local group = self.groups[name]
+  if not group then
+    group = { lanes = list, queue = new_queue(self), name = name }
+    self.groups[name] = group
+    for _, lane in ipairs(list) do
+      lane.groups[#lane.groups + 1] = group
+      if lane.breaker then lane.breaker.alone = false end
+    end
+  end
+  return group
+end
+
+--- Forget a lane that is idle, and the routes it was part of.
+---@param lane stoke.pool.lane
+---@return boolean forgotten false: somebody waits for it, or it is held
+function Engine:forget(lane)
+  if lane.busy > 0 or lane.holds then return false end
+  for _, group in ipairs(lane.groups or {}) do
+    if group.queue.size > 0 then return false end
+  end
+  for _, group in ipairs(lane.groups or {}) do
+    if group.name then self.groups[group.name] = nil end
+    for _, other in ipairs(group.lanes) do
+      for i = #other.groups, 1, -1 do
+        if other ~= lane and other.groups[i] == group then table.remove(other.groups, i) end
+      end
+    end
+  end
+  lane.group, lane.groups, lane.running = nil, nil, nil
+  if lane.server.residency then lane.server.residency:drop(lane) end
+  return true
+end
+
+--- Something has happened on a server.
+local function touch(self, server)
+  if server.touched then return end
+  server.touched = true
+  self.touched[#self.touched + 1] = server
+end
+
+local function touch_group(self, group)
+  for _, lane in ipairs(group.lanes) do touch(self, lane.server) end
+end
+
+--- The engine decides about a server from now on.
+---@param server stoke.pool.server
+function Engine:engage(server)
+  if server.engaged then return end
+  lanes.engage(server)
+  self.engaged[server] = true
+  for _, lane in ipairs(server.lanes) do equip(self, lane) end
+end
+
+--- From the second model of a server on it matters which is in memory.
+local function watch_models(self, server)
+  local models = 0
+  for _, lane in ipairs(server.lanes) do
+    if lane.target then models = models + 1 end
+    equip(self, lane)
+  end
+  if models > 1 and not server.residency and self.settings.order ~= "fifo" then server.residency = residency.new(server.known) end
+end
+
+--- Is there nothing on a server that the engine has to watch? One model, nobody waits, nothing is kept, nothing failed.
+local function quiet(server, now)
+  if server.residency then return false end
+  local used = nil
+  for _, lane in ipairs(server.lanes) do
+    if lane.holds or choose.waiting(lane) > 0 or lane.slots and lane.slots:due(now) then return false end
+    if lane.breaker and not lane.breaker:quiet(now) then return false end
+    if lane.busy > 0 then
+      if used then return false end
+      used = lane
+    end
+  end
+  return true, used
+end
+
+--- A server that needs no engine any more: calls may count themselves again.
+local function rest(self, server, now)
+  local still, used = quiet(server, now)
+  if not still then return end
+  server.engaged, server.due = false, nil
+  self.engaged[server] = nil
+  self.rested[#self.rested + 1] = server
+  used = used or server.current
+  if used then lanes.reopen(used) end
+end
+
+-- ---- what is decided --------------------------------------------------------------------------------------------------------
+
+--- Take a ticket off its queue.
+local function unqueue(self, ticket, granted)
+  local q = ticket.group.queue
+  if granted then q:take(ticket) else q:remove(ticket) end
+  self.waiting = self.waiting - 1
+  if ticket.home then self.pinned[ticket] = nil end
+  if ticket.unit then -- its place is free for others, whatever became of it
+    for _, lane in ipairs((ticket.home or ticket.group).lanes) do
+      local hold = lane.holds and holds.of(lane, ticket.unit)
+      if hold and hold.ticket == ticket then holds.drop(lane, hold) end
+    end
+  end
+  touch_group(self, ticket.home or ticket.group)
+end
+
+local function grant(self, choice, now)
+  local ticket, lane = choice.ticket, choice.lane
+  local server = lane.server
+  if choice.breaks then
+    holds.drop(lane, choice.breaks)
+    self.counts.broken = self.counts.broken + 1
+  end
+  unqueue(self, ticket, true)
+  ticket.state, ticket.lane, ticket.why, ticket.began = "granted", lane, choice.why, now
+  ticket.at_most = ticket.at_most or where.usual(lane)
+  lane.busy = lane.busy + 1
+  lane.running[ticket] = true
+  if lane.slots then lane.slots:sent(now) end
+  if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
+  if lane.breaker then lane.breaker:sent(now) end
+  if self.power then self.power:sent(now) end
+  local change = server.verdict
+  if change then
+    ticket.loads = change.kind == "swap" and change.lane == lane or nil
+    server.residency:sent(lane, now)
+  end
+  server.current = lane
+  self.counts.granted = self.counts.granted + 1
+  self.decided[#self.decided + 1] = ticket
+end
+
+local function refuse(self, ticket, late, err)
+  if late then ticket.before_it = ticket.group.queue:before(ticket) end
+  unqueue(self, ticket, false)
+  ticket.state, ticket.late, ticket.err = "refused", late, err
+  self.counts.refused = self.counts.refused + 1
+  self.decided[#self.decided + 1] = ticket
+end
+
+--- A ticket of a route waits for one of its lanes alone.
+local function pin(self, choice)
+  local ticket, lane = choice.ticket, choice.better
+  ticket.group.queue:remove(ticket)
+  ticket.home, ticket.group, ticket.till = ticket.group, lane.group, choice.till
+  lane.group.queue:push(ticket)
+  self.pinned[ticket] = true
+  self.counts.pinned = self.counts.pinned + 1
+  touch(self, lane.server)
+end
+
+--- It has waited for that lane long enough, and may go to any again.
+local function unpin(self, ticket)
+  ticket.group.queue:remove(ticket)
+  ticket.group, ticket.home, ticket.till = ticket.home, nil, nil
+  self.pinned[ticket] = nil
+  ticket.group.queue:push(ticket)
+  touch_group(self, ticket.group)
+end
+
+--- Interactive calls that cannot meet their deadline any more.
+local function shed(self, server, now)
+  for _, lane in ipairs(server.lanes) do
+    for _, group in ipairs(lane.groups) do
+      local q = group.queue
+      local late = q.size > 0 and q:count(1) > 0 and q:late(now, function(ticket) return self:estimate(ticket, now) end)
+      for _, ticket in ipairs(late or {}) do
+        refuse(self, ticket, now + self:estimate(ticket, now) - ticket.deadline)
+      end
+    end
+  end
+end
+
+--- Fail all that waits for one lane alone with an error of its server.
+local function fail(self, lane, wanted)
+  local q, list = lane.group.queue, {}
+  q:each(function(ticket)
+    local err = wanted(ticket)
+    if err then list[#list + 1] = { ticket = ticket, err = err } end
+  end)
+  for _, entry in ipairs(list) do refuse(self, entry.ticket, nil, entry.err) end
+end
+
+--- What cannot be answered at all: the server of its only lane is down for long, or cannot load its model.
+local function give_up(self, server, now)
+  for _, lane in ipairs(server.lanes) do
+    local breaks = lane.breaker
+    if breaks and not breaks:quiet(now) and lane.group.queue.size > 0 then
+      fail(self, lane, function(ticket) return breaks:refusal(ticket.arrived, now) end)
+    end
+  end
+  for lane, err in next, server.verdict and server.verdict.refuse or NOTHING do fail(self, lane, function() return err end) end
+end
+
+--- Grant on one server what can be granted.
+local function settle(self, server, now)
+  shed(self, server, now)
+  give_up(self, server, now)
+  while true do
+    local choice, due, verdict = choose.next(server, now, self.power)
+    server.verdict = verdict
+    if verdict and verdict.refuse then give_up(self, server, now) end
+    if not choice then
+      server.due = due
+      break
+    end
+    if choice.better then pin(self, choice) else grant(self, choice, now) end
+  end
+  rest(self, server, now)
+end
+
+--- Seconds from now until a waiting ticket should have been answered.
+---@param ticket stoke.pool.ticket
+---@param now number
+---@return number
+function Engine:estimate(ticket, now)
+  local first = huge
+  for _, lane in ipairs(ticket.group.lanes) do
+    local service = where.service(lane, ticket) or 0
+    local room = choose.room(lane, now)
+    local ahead = room > 0 and 0 or where.ahead(lane, ticket, now)
+    if room >= 0 and ahead + service < first then first = ahead + service end
+  end
+  return first < huge and first or 0
+end
+
+--- Decide all that can be decided now.
+---@param now number
+function Engine:advance(now)
+  for ticket in next, self.pinned do
+    if ticket.till <= now then unpin(self, ticket) end
+  end
+  for server in next, self.engaged do
+    if server.due and server.due <= now then
+      server.due = nil
+      for _, lane in ipairs(server.lanes) do holds.expire(lane, now) end
+      touch(self, server)
+    end
+  end
+  local touched, i = self.touched, 1
+  while touched[i] do
+    local server = touched[i]
+    server.touched = false
+    if server.engaged then settle(self, server, now) end
+    i = i + 1
+  end
+  for k = i - 1, 1, -1 do touched[k] = nil end
+end
+
+--- When to call `advance`, should nothing happen before.
+---@return number|nil
+function Engine:due()
+  local due = huge
+  for server in next, self.engaged do
+    if server.due and server.due < due then due = server.due end
+  end
+  for ticket in next, self.pinned do
+    if ticket.till < due then due = ticket.till end
+  end
+  return due < huge and due or nil
+end
+
+--- Each ticket that waits for a lane alone, or for a route that begins with it.
+---@param lane stoke.pool.lane
+---@param f fun(ticket: stoke.pool.ticket)
+function Engine:each_waiting(lane, f)
+  for _, group in ipairs(lane.groups or {}) do
+    if group.lanes[1] == lane then group.queue:each(f) end
+  end
+end
+
+--- Other settings: what waits is ordered anew.
+---@param settings table
+---@param all stoke.pool.lane[] the lanes there are
+---@param now number
+function Engine:configure(settings, all, now)
+  self.settings = settings
+  local done = {}
+  for _, lane in ipairs(all) do
+    for _, group in ipairs(lane.groups or {}) do
+      if not done[group] then
+        done[group] = true
+        local tickets = {}
+        group.queue:each(function(ticket) tickets[#tickets + 1] = ticket end)
+        for _, ticket in ipairs(tickets) do group.queue:remove(ticket) end
+        group.queue = new_queue(self)
+        for _, ticket in ipairs(tickets) do group.queue:push(ticket) end
+      end
+    end
+    touch(self, lane.server)
+  end
+  self:advance(now)
+end
+
+--- Forget what was learned of lanes. What runs and waits stays.
+---@param all stoke.pool.lane[]
+function Engine:unlearn(all)
+  for _, lane in ipairs(all) do
+    lane.slots, lane.facts, lane.cache, lane.breaker, lane.holds, lane.known = nil, nil, nil, nil, nil, nil
+    lane.server.residency, lane.server.verdict = nil, nil
+    if lane.group then
+      equip_learners(lane)
+      touch(self, lane.server)
+    end
+  end
+  self.programs = order.programs()
+end
+
+-- ---- what happens -------------------------------------------------------------------------------------------------------------
+
+--- A call wants to go.
+---@param ticket stoke.pool.ticket
+---@param now number
+function Engine:arrive(ticket, now)
+  self.seq = self.seq + 1
+  ticket.seq, ticket.arrived = self.seq, now
+  local group = ticket.group
+  for _, lane in ipairs(group.lanes) do
+    local server = lane.server
+    self:engage(server)
+    lane.newest = now
+    if server.lanes[2] then watch_models(self, server) end
+    local hold = lane.holds and holds.of(lane, ticket.unit)
+    if hold and not hold.ticket then hold.ticket = ticket end
+  end
+  local pause = ticket.unit and self.pauses[ticket.unit]
+  if pause then
+    self.pauses[ticket.unit] = nil
+    pause.facts:paused(pause.tool, now - pause.since)
+  end
+  if ticket.deadline and not ticket.at_most then ticket.at_most = where.service(group.lanes[1], ticket) end
+  group.queue:push(ticket)
+  self.waiting = self.waiting + 1
+  touch_group(self, group)
+  self:advance(now)
+  if ticket.class == 1 and ticket.deadline and ticket.state == "waiting" and self.settings.order ~= "fifo" then
+    local late = now + self:estimate(ticket, now) - ticket.deadline
+    if late > 0 then
+      refuse(self, ticket, late)
+      self:advance(now)
+    end
+  end
+end
+
+--- A waiting call is not wanted any more.
+---@param ticket stoke.pool.ticket
+---@param now number
+function Engine:leave(ticket, now)
+  if ticket.state ~= "waiting" then return end
+  unqueue(self, ticket, false)
+  ticket.state = "left"
+  self:advance(now)
+end
+
+--- The answer of a granted call has begun: its prompt was read, its model is there.
+---@param ticket stoke.pool.ticket
+---@param now number
+function Engine:began(ticket, now)
+  if ticket.state ~= "granted" then return end
+  ticket.streams = true
+  local server = ticket.lane.server
+  if not server.residency then return end
+  server.residency:began(ticket.lane, now)
+  touch(self, server)
+  self:advance(now)
+end
+
+--- When a prompt that was cancelled would have been read: its slot is taken until then, whoever has asked.
+local function prompt_ends(lane, ticket, now)
+  if not ticket or not lane.facts then return nil end
+  local _, reading = lane.facts:service(ticket.input, 0, ticket.agent)
+  local till = reading and ticket.began + reading
+  return till and till > now and till or nil
+end
+
+--- What a finished call teaches of its lane.
+local function learn(lane, ticket, outcome, out, now)
+  local timings, err = outcome.timings, outcome.err
+  if not lane.slots then return end
+  if timings then
+    lane.slots:answered(now, timings, out, ticket and ticket.began)
+    lane.facts:learn(timings, ticket and ticket.agent, ticket and ticket.shared, out + 1)
+    if not lane.limit and lane.cache.slots ~= lane.slots.believed then lane.cache:resize(lane.slots.believed) end
+  elseif outcome.cancelled then
+    lane.slots:lost(now, "gone", outcome.in_prefill and prompt_ends(lane, ticket, now) or nil)
+  elseif err then
+    lane.slots:lost(now, err.status == 503 and "503" or "gone")
+  else
+    lane.slots:answered(now, nil, out, ticket and ticket.began)
+  end
+  if ticket and ticket.unit then
+    lane.cache:give(ticket.unit, timings and timings.output or 0, nil, timings and lane.facts.seen_part and lane.facts:seen_part(timings) or nil)
+  end
+  for _ = 1, lane.failed or 0 do lane.breaker:done(lane.last_error, now) end -- while nobody watched
+  lane.failed, lane.last_error = nil, nil
+  lane.breaker:done(outcome.cancelled and CUT or err, now)
+  local server = lane.server
+  if server.residency then
+    server.residency:answered(lane, now, timings, err or outcome.cancelled and CUT or nil, err and err.unfit)
+  end
+end
+
+--- Keep the slot of a conversation that calls a tool, where that is worth it.
+local function keep(self, lane, ticket, outcome, now)
+  local unit = ticket and ticket.unit
+  if not unit or not outcome.continues or not lane.slots then return end
+  self.pauses[unit] = { facts = lane.facts, tool = outcome.tool, since = now }
+  if self.settings.hold == false or self.settings.order == "fifo" then return end
+  local pause, known = lane.facts:pause(outcome.tool)
+  local till = holds.worth(known and pause or nil, lane.cache:price(unit, lane.facts:speeds() or 0))
+  if not till or holds.of(lane, unit) then return end
+  holds.add(lane, unit, ticket.class, now + till)
+  self.counts.held = self.counts.held + 1
+end
+
+--- A call on a lane has ended. Of one that was counted without a ticket only the lane is known.
+---@param lane stoke.pool.lane
+---@param ticket stoke.pool.ticket|nil
+---@param outcome { err?: table, timings?: table, cancelled?: boolean, in_prefill?: boolean, continues?: boolean, tool?: string }
+---@param now number
+function Engine:finished(lane, ticket, outcome, now)
+  local out = lane.busy - 1
+  lane.busy = out
+  equip(self, lane)
+  learn(lane, ticket, outcome, out, now)
+  keep(self, lane, ticket, outcome, now)
+  if ticket and ticket.program and outcome.timings then
+    local service = (outcome.timings.prefill or 0) + (outcome.timings.decode or 0)
+    self.programs:charge(ticket.program, service)
+  end
+  touch(self, lane.server)
+  self:advance(now)
+end
+
+--- A granted call has ended, or was cut off before it was sent. A waiting one leaves.
+---@param ticket stoke.pool.ticket
+---@param outcome table see Engine:finished
+---@param now number
+function Engine:done(ticket, outcome, now)
+  if ticket.state == "waiting" then return self:leave(ticket, now) end
+  if ticket.state ~= "granted" then return end
+  ticket.state = "done"
+  ticket.lane.running[ticket] = nil
+  self:finished(ticket.lane, ticket, outcome, now)
+end
+
+return M

@@ -1,0 +1,103 @@
+--- The hold rule: between a conversation's call of a tool and its next question, the slot that has its context may stay empty for
+--- it. That costs the slot for the pause, and saves computing the context again; so it is done where the pause is expected to be
+--- shorter than that, for at most twice the pause, and only where a server forgets a conversation when another takes its slot.
+--- Pure.
+
+local M = {}
+
+---@class stoke.pool.hold
+---@field unit table the conversation
+---@field till number
+---@field class integer of the call before
+---@field ticket? stoke.pool.ticket its next call, once it waits
+
+--- A slot is kept for at most this long, seconds.
+M.LONGEST = 30
+
+--- The hold that a finished call is worth, if any.
+---@param pause? number seconds that its tool is expected to take; nil: nobody knows
+---@param price number seconds that computing its context again takes
+---@return number|nil seconds to keep the slot at most
+function M.worth(pause, price)
+  if not pause or pause >= price then return nil end
+  return math.min(2 * pause, M.LONGEST)
+end
+
+--- Keep a slot of a lane.
+---@param lane stoke.pool.lane
+---@param unit table
+---@param class integer
+---@param till number
+---@return stoke.pool.hold
+function M.add(lane, unit, class, till)
+  local hold = { unit = unit, class = class, till = till, ticket = nil }
+  local list = lane.holds
+  if not list then
+    list = {}
+    lane.holds = list
+  end
+  list[#list + 1] = hold
+  return hold
+end
+
+--- The hold of a conversation.
+---@param lane stoke.pool.lane
+---@param unit table|nil
+---@return stoke.pool.hold|nil
+function M.of(lane, unit)
+  if not unit then return nil end
+  for _, hold in ipairs(lane.holds or {}) do
+    if hold.unit == unit then return hold end
+  end
+end
+
+--- A hold has done its work, or is broken.
+---@param lane stoke.pool.lane
+---@param hold stoke.pool.hold
+function M.drop(lane, hold)
+  local list = lane.holds
+  for i = 1, #list do
+    if list[i] == hold then
+      table.remove(list, i)
+      break
+    end
+  end
+  if #list == 0 then lane.holds = nil end
+end
+
+--- The holds whose time is over end. A hold whose call waits already does not: that call has the slot as soon as it is free.
+---@param lane stoke.pool.lane
+---@param now number
+function M.expire(lane, now)
+  local list = lane.holds
+  for i = list and #list or 0, 1, -1 do
+    local hold = list[i]
+    if not hold.ticket and hold.till <= now then M.drop(lane, hold) end
+  end
+end
+
+--- When the first hold ends by itself.
+---@param lane stoke.pool.lane
+---@return number|nil
+function M.due(lane)
+  local first
+  for _, hold in ipairs(lane.holds or {}) do
+    if not hold.ticket and (not first or hold.till < first) then first = hold.till end
+  end
+  return first
+end
+
+--- The hold that a call may break: an overdue one any, else one of a class below its own; of those the one that ends last.
+---@param lane stoke.pool.lane
+---@param ticket stoke.pool.ticket
+---@param overdue boolean
+---@return stoke.pool.hold|nil
+function M.breakable(lane, ticket, overdue)
+  local found
+  for _, hold in ipairs(lane.holds or {}) do
+    if not hold.ticket and (overdue or ticket.class < hold.class) and (not found or hold.till > found.till) then found = hold end
+  end
+  return found
+end
+
+return M

@@ -1,0 +1,476 @@
+--- Which models a server holds, and when it should change them. Pure: what happened goes in with its time (seconds), a decision
+--- comes out.
+---
+--- A model that is not loaded is loaded by the first call that is sent to it; the server then unloads another one, once that has
+--- nothing in flight. So the order in which calls of several models are sent decides how often models are loaded. The rules:
+---
+---   stay      calls go to loaded models as long as these have work. Where several models fit, each is loaded when asked for.
+---   swap      another model gets its turn when those that must leave for it have nothing to do; or when its calls are of a
+---             higher class, or overdue; or when its oldest call has waited as long as a swap takes and the work for the loaded
+---             models goes on arriving, so that waiting for the end of it would be for ever.
+---   drain     a model that must leave gets no more calls until the swap is through.
+---   pay       a model that was swapped in stays for some times as long as its swap took, while it has work, so that swaps take a
+---             bounded share of the time: a fifth among equals, half where one side is overdue.
+---   one load at a time, since a server loads one after another.
+---
+--- What fits beside what is learned (room.lua). Where nobody knows it yet, a call may be sent and left to wait in the server,
+--- while the other models keep their calls in flight (`extra`): a server with room loads it beside them; one without waits for
+--- the first pause of theirs, which is when the swap would have come anyway.
+
+local rooms = require "core.pool.room"
+local turn = require "core.pool.turn"
+
+local M = {}
+
+--- Seconds a load takes while nothing is known.
+M.load = 3
+--- Work that is served out of class, since it is overdue, has its model for a part of the time: after it, the others have the
+--- server for so many times as long as it had.
+M.rest = 3
+--- Seconds for which calls of a model that cannot be loaded get the server's error without asking it again, doubling up to the
+--- second number.
+M.again, M.again_most = 30, 600
+--- A look at the server's list of loaded models is old after so many seconds; one that is waited for may take so many.
+M.fresh, M.patience = 60, 2
+--- A model that is gone within so many seconds of its last use had to leave; later, its keep_alive may have ended.
+M.unused = 200
+--- Seconds of keep_alive: the least, and the step from each model to the one used more lately.
+M.keep_least, M.keep_step = 300, 60
+
+local NEVER = math.huge
+local NONE = {}
+
+---@class stoke.pool.work what is wanted of one lane
+---@field lane { model: string } the model on this server, by its name in the server's lists
+---@field busy integer calls in flight
+---@field waiting integer
+---@field class integer the best class that waits: 1 interactive, 2 normal, 3 batch
+---@field running? integer the best class of those in flight; 2 when not given
+---@field overdue? boolean does one wait that is overdue?
+---@field oldest? number when the oldest that waits arrived
+---@field newest? number when the last call for this lane arrived, whatever became of it
+---@field seconds number estimated service of all that wait, by the lane's slots
+---@field service? number estimated service of one call
+---@field load? number seconds its load is estimated to take
+
+---@class stoke.pool.change
+---@field kind "stay"|"swap"|"drain"
+---@field may table<table, boolean> lanes whose calls may be sent now
+---@field extra? table<table, integer> calls to send beyond a lane's slots, so that it is never left without one in flight
+---@field lane? table that is to be loaded; swap: its first call loads it
+---@field victims? table[] lanes that leave for it; drain: swap comes once they have nothing in flight
+---@field unload? boolean swap: tell the server that the victims leave, or it may choose another
+---@field price? number seconds the change takes
+---@field reason? "room"|"idle"|"class"|"overdue"|"waited"|"try"
+---@field refuse? table<table, any> lanes whose model cannot be loaded: the error the server gave
+---@field look? boolean the server's list of loaded models should be read, and given to `seen`
+---@field due? number when time alone changes this decision
+
+---@class stoke.pool.residency
+---@field swaps integer loads for which another model had to leave
+---@field swap_seconds number
+local R = {}
+R.__index = R
+
+--- The models of one server.
+---@param facts? table as R:facts() gave
+---@return stoke.pool.residency
+---
+---     local r = residency.new()
+---     local change = r:decide(now, { { lane = a, busy = 1, waiting = 3, class = 2, oldest = 0, newest = 4, seconds = 3 }, ... })
+---     if change.may[lane] then send(); r:sent(lane, now) end
+function M.new(facts)
+  local self = setmetatable({ models = {}, loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
+    rest_until = -NEVER, change = { may = {} } }, R)
+  for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do
+    self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0)
+  end
+  return self
+end
+
+--- What was learned, as plain data.
+---@return table
+function R:facts()
+  local loads = {}
+  for name, seconds in next, self.loads do loads[name] = seconds end
+  return { room = self.room:facts(), loads = loads }
+end
+
+--- The server was started anew, perhaps with other limits: nothing is loaded, and what fits is not known.
+function R:restarted()
+  for _, m in next, self.models do m.resident, m.failed, m.visit = false, nil, nil end
+  self.loading, self.doubt, self.looked, self.there = nil, nil, nil, nil
+  self.room:forget()
+end
+
+--- What is known of a lane's model. For lua/pool/turn.lua.
+---@param lane table
+function R:model(lane)
+  local m = self.models[lane]
+  if not m then
+    m = { lane = lane, name = lane.model, resident = nil, since = nil, swapped = 0, used = -NEVER, failed = nil }
+    if self.there then m.resident = self.there[m.name] or false end
+    self.models[lane] = m
+  end
+  return m
+end
+
+--- Forget a lane that is not used any more.
+---@param lane table
+function R:drop(lane)
+  self.models[lane] = nil
+  if self.loading and self.loading.lane == lane then self.loading = nil end
+  if self.doubt and self.doubt.lane == lane then self.doubt = nil end
+end
+
+--- Is the lane's model loaded? nil where nobody knows.
+---@param lane table
+---@return boolean|nil
+function R:resident(lane)
+  local m = self.models[lane]
+  return m and m.resident
+end
+
+--- Seconds that loading a lane's model takes; before it was loaded once, what the server's other models took.
+---@param lane table
+---@param estimated? number
+---@return number
+function R:price(lane, estimated)
+  return estimated or self.loads[self:model(lane).name] or self.usual or M.load
+end
+
+-- ---- what happened ----------------------------------------------------------------------------------------------------------
+
+--- Another model takes the place of this one.
+local function unload(self, m, began, now)
+  m.resident = false
+  if m.visit then -- it was loaded for overdue calls that others of a higher class waited for
+    self.rest_until, m.visit = now + M.rest * (began - m.visit), nil
+  end
+end
+
+--- A load is through. Who had to leave for it is known where one model was there and does not fit beside it; else it has to be
+--- seen.
+local function end_load(self, now, seconds)
+  local load = self.loading
+  self.loading = nil
+  local m = self:model(load.lane)
+  m.resident, m.since, m.failed = true, now, nil
+  if load.adopted then return end
+  m.swapped = 0
+  if #load.victims > 0 then
+    m.swapped = math.max(seconds, now - load.since)
+    self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + seconds
+  end
+  if load.visit then m.visit = load.since end
+  if load.known then
+    for _, lane in ipairs(load.victims) do unload(self, self:model(lane), load.since, now) end
+  elseif #load.beside > 0 then
+    for _, lane in ipairs(load.beside) do self:model(lane).resident = nil end
+    self.doubt = { lane = load.lane, beside = load.beside, since = load.since, at = now }
+  end
+end
+
+--- A call was sent to a lane. To one that is not loaded: that loads it.
+---@param lane table
+---@param now number
+function R:sent(lane, now)
+  local m, load = self:model(lane), self.loading
+  m.used = now
+  if m.resident or load then return end
+  load = { lane = lane, since = now, victims = {}, beside = {}, class = 2, oldest = now }
+  for other, o in next, self.models do
+    if o.resident then load.beside[#load.beside + 1] = other end
+  end
+  self.loading = load
+  local change = self.change
+  if change.kind ~= "swap" or change.lane ~= lane then return end
+  for i, v in ipairs(change.victims) do load.victims[i] = v end
+  load.known = #load.beside == 1 and #load.victims == 1 and change.certain
+  load.try, load.visit, load.class, load.oldest = change.reason == "try", change.visit, change.class, change.oldest
+  load.waited = load.try -- what it takes will not be the load alone
+end
+
+--- A call begins to be answered: its model is loaded.
+---@param lane table
+---@param now number
+---@param seconds? number what the load took, where that is known
+function R:began(lane, now, seconds)
+  local load = self.loading
+  if load and load.lane == lane then return end_load(self, now, seconds or now - load.since) end
+  local m = self:model(lane)
+  if not m.resident then m.resident, m.since = true, now end
+end
+
+local function learn_load(self, name, seconds)
+  local known = self.loads[name]
+  self.loads[name] = known and known + 0.3 * (seconds - known) or seconds
+  self.usual = math.max(self.loads[name], self.usual or 0)
+end
+
+--- The server could not load the lane's model, or answered before it failed.
+local function failed(self, m, now, err, unfit)
+  if self.loading and self.loading.lane == m.lane then
+    for _, lane in ipairs(self.loading.beside) do self:model(lane).resident = nil end -- some may have left for it
+    self.loading, self.looked = nil, nil
+  end
+  if not unfit then return end
+  local before = m.failed
+  local pause = before and math.min(before.pause * 2, M.again_most) or M.again
+  m.failed, m.resident = { pause = pause, err = err, till = now + pause }, false
+end
+
+--- An answer without a load: what was there before a doubtful load still is.
+local function settle(self, m, quick)
+  local doubt = self.doubt
+  if not doubt or not quick then return end
+  for _, lane in ipairs(doubt.beside) do
+    if lane == m.lane then self.room:together { m.name, self:model(doubt.lane).name } end
+  end
+end
+
+--- A call has ended.
+---@param lane table
+---@param now number
+---@param timings? { load?: number, total?: number } seconds, as the server told them
+---@param err? table why it failed
+---@param unfit? boolean the server says that it cannot load this model
+function R:answered(lane, now, timings, err, unfit)
+  local m, load = self:model(lane), self.loading
+  if err then return failed(self, m, now, err, unfit) end
+  local seconds = timings and timings.load
+  if not (load and load.lane == lane) then
+    if not m.resident then m.resident, m.since = true, now end
+    return settle(self, m, seconds and seconds < 0.5 * self:price(lane))
+  end
+  if seconds and not load.adopted and not load.waited then learn_load(self, m.name, seconds) end -- it waited for nobody
+  local total = timings and timings.total
+  local ended = total and seconds and now - math.max(total - seconds, 0) or now
+  end_load(self, ended, seconds or now - load.since)
+end
+
+--- What was seen of a load after which nobody knew who had left.
+local function judge(self, doubt, there)
+  local m = self:model(doubt.lane)
+  if not there[m.name] then return end
+  local names, gone = { m.name }, false
+  for _, lane in ipairs(doubt.beside) do
+    local o = self:model(lane)
+    names[#names + 1] = o.name
+    if not there[o.name] then
+      gone = gone or doubt.since - o.used < M.unused
+      unload(self, o, doubt.since, doubt.at)
+    end
+  end
+  if gone then
+    self.room:not_together(names)
+    if m.swapped == 0 then
+      m.swapped = doubt.at - doubt.since
+      self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + m.swapped
+    end
+  end
+end
+
+--- The server was asked which models it holds.
+---@param list { name: string, size?: integer }[] names as lanes have them in `model`
+---@param now number when the answer came
+function R:seen(list, now)
+  local there, names, bytes = {}, {}, 0
+  for i, entry in ipairs(list) do
+    there[entry.name], names[i] = true, entry.name
+    if entry.size and entry.size > 0 then self.room.sizes[entry.name] = entry.size else bytes = nil end
+    bytes = bytes and bytes + entry.size
+  end
+  self.there, self.looked = there, now
+  if #names > 0 then self.room:together(names, bytes) end
+  local load = self.loading
+  if load and there[self:model(load.lane).name] then end_load(self, now, now - load.since) end
+  if self.doubt then judge(self, self.doubt, there) end
+  self.doubt = nil
+  for lane, m in next, self.models do
+    if there[m.name] then
+      if not m.resident then m.resident, m.since = true, m.since or now end
+    elseif not (self.loading and self.loading.lane == lane) then
+      m.resident = false
+    end
+  end
+end
+
+-- ---- decide -----------------------------------------------------------------------------------------------------------------
+
+local function clear(change)
+  for lane in next, change.may do change.may[lane] = nil end
+  change.kind, change.lane, change.victims, change.price, change.reason = "stay", nil, nil, nil, nil
+  change.refuse, change.look, change.due, change.extra, change.unload = nil, nil, nil, nil, nil
+  change.visit, change.class, change.oldest, change.certain = nil, nil, nil, nil
+  return change
+end
+
+local function sooner(change, at)
+  if at and at < (change.due or NEVER) then change.due = at end
+end
+
+--- Calls that are out answer a doubt: what was sent before the load began, and is not answered, has kept its model there.
+local function resolve(self, w, m, now)
+  local doubt = self.doubt
+  if not doubt or m.resident ~= nil then return end
+  if w.busy > 0 and m.used <= doubt.since then
+    m.resident = true
+    self.room:together { m.name, self:model(doubt.lane).name }
+  elseif now - doubt.at > M.patience then
+    m.resident = false -- nobody can look; it was asked to leave
+  end
+end
+
+--- Sort the lanes: those whose calls go to a loaded model, and those that wait for a load.
+local function split(self, now, work, change)
+  local inside, outside = {}, {}
+  for _, w in ipairs(work) do
+    local m = self:model(w.lane)
+    resolve(self, w, m, now)
+    if w.busy > 0 and not m.resident and not self.loading then -- sent before anybody knew of it: it may be loading
+      self.loading = { lane = w.lane, since = now, victims = NONE, beside = NONE, adopted = true }
+    end
+    if m.resident then
+      inside[#inside + 1] = w
+      change.may[w.lane] = true
+    elseif self.loading and self.loading.lane == w.lane then
+      change.may[w.lane] = true
+    elseif w.waiting > 0 then
+      if m.failed and now < m.failed.till then
+        change.refuse = change.refuse or {}
+        change.refuse[w.lane] = m.failed.err
+      else
+        outside[#outside + 1] = w
+      end
+    end
+    m.row = w
+  end
+  for lane, m in next, self.models do -- and the loaded models that nobody uses now
+    if m.resident and not m.row then inside[#inside + 1] = { lane = lane, busy = 0, waiting = 0, seconds = 0 } end
+    m.row = nil
+  end
+  return inside, outside
+end
+
+local function leave(change, victims)
+  local lanes, flying = {}, false
+  for i, v in ipairs(victims) do
+    lanes[i], change.may[v.lane] = v.lane, false
+    flying = flying or v.busy > 0
+  end
+  change.victims = lanes
+  return flying
+end
+
+--- The lane that is loaded. Where its call waited in the server for a pause of the others, has it come? Those with nothing in
+--- flight leave then, if they have to.
+local function begun(load, work)
+  local own, flying = nil, {}
+  for _, w in ipairs(work) do
+    flying[w.lane] = w.busy > 0
+    if w.lane == load.lane then own = w end
+  end
+  if load.try then
+    for _, lane in ipairs(load.beside) do
+      if not flying[lane] then load.victims[#load.victims + 1], load.try = lane, false end
+    end
+  end
+  return own
+end
+
+--- A call that loads is under way: perhaps it waits in the server until others have nothing in flight.
+local function while_loading(self, now, work, inside, change)
+  local load = self.loading
+  change.lane = load.lane
+  local own = begun(load, work)
+  for _, lane in ipairs(load.victims) do change.may[lane] = false end
+  if not own or not load.try then return change end
+  local wanted = { lane = own.lane, class = load.class, overdue = own.overdue, oldest = load.oldest, load = own.load }
+  if own.waiting > 0 then wanted.class = math.min(own.class, load.class) end
+  local victims = turn.room_for(self, wanted, inside, now)
+  local reason, from = turn.reason_for(self, wanted, victims, now)
+  if reason and reason ~= "idle" then
+    change.kind, change.reason, change.price = "drain", reason, self:price(load.lane, own.load)
+    leave(change, victims)
+    return change
+  end
+  sooner(change, from)
+  for _, v in ipairs(inside) do
+    if not from or from - now > (v.service or 0) then -- or it would have to be drained, too
+      change.extra = change.extra or {}
+      change.extra[v.lane] = 1
+    end
+  end
+  return change
+end
+
+--- The lanes that have a reason to be loaded now, with the reason of each.
+local function candidates(self, now, outside, inside, change)
+  local ready, about = {}, {}
+  for _, w in ipairs(outside) do
+    local victims, certain = turn.room_for(self, w, inside, now)
+    local reason, more = "room", nil
+    if #victims > 0 then
+      reason, more = turn.reason_for(self, w, victims, now)
+      if not reason and not certain and turn.may_try(self, w, victims) then reason, victims = "try", NONE end
+    end
+    if reason then
+      ready[#ready + 1] = w
+      about[w] = { victims = victims, certain = certain, reason = reason, visit = reason == "overdue" and more }
+    else
+      sooner(change, more)
+    end
+  end
+  return ready, about
+end
+
+--- Does a model stay that has nothing in flight? Then the server might choose that one.
+local function idle_beside(inside, victims)
+  local idle = 0
+  for _, v in ipairs(inside) do idle = idle + (v.busy == 0 and 1 or 0) end
+  return idle > #victims or nil
+end
+
+--- What next? It changes nothing but what it learns from calls that it was not told of, and the table that it gives, which is
+--- used again by the next call.
+---@param now number
+---@param work stoke.pool.work[] a row for each lane that has calls in flight or waiting
+---@return stoke.pool.change
+function R:decide(now, work)
+  local change = clear(self.change)
+  local inside, outside = split(self, now, work, change)
+  local old = not self.looked or now - self.looked > M.fresh
+  if self.doubt or (old and #work > 1) then change.look = true end
+  if self.loading then return while_loading(self, now, work, inside, change) end
+  if #outside == 0 then return change end
+  if self.doubt and now < self.doubt.at + M.patience then -- another load would blur what is seen of the last one
+    sooner(change, self.doubt.at + M.patience)
+    return change
+  end
+  local ready, about = candidates(self, now, outside, inside, change)
+  if #ready == 0 then return change end
+  local w = #ready == 1 and ready[1] or turn.first_of(self, ready, inside)
+  local how = about[w]
+  change.lane, change.reason, change.price = w.lane, how.reason, self:price(w.lane, w.load)
+  change.visit, change.class, change.oldest, change.certain = how.visit or nil, w.class, w.oldest, how.certain
+  local flying = leave(change, how.victims)
+  if not flying and #how.victims > 0 then change.unload = idle_beside(inside, how.victims) end
+  change.kind = flying and "drain" or "swap"
+  if not flying then change.may[w.lane] = true end
+  return change
+end
+
+--- Seconds of keep_alive for the call that loads a lane: should the server choose who leaves, the models used most lately go
+--- last. Never sent with other calls: a server waits for ever for a model to leave if each call renews its time.
+---@param lane table
+---@return integer seconds
+function R:keep(lane)
+  local used, before = self:model(lane).used, 0
+  for other, m in next, self.models do
+    if other ~= lane and m.used < used then before = before + 1 end
+  end
+  return M.keep_least + M.keep_step * before
+end
+
+return M

@@ -1,0 +1,395 @@
+--- How many calls a server works on at once for one model: learned from the times that its replies tell, asked of nobody.
+---
+--- A reply that says how long its prompt and its answer took says when it was in a slot: the last so many seconds. The number of
+--- slots is the greatest overlap of these intervals that holds for more than a twentieth of the time in which more calls are out
+--- than the server has slots. So something more than believed has to be out, now and then:
+---
+---   grow    twice as many as are known of; until the overlap stays behind, which tells the number
+---   check   one more than that, for a moment: was it all?
+---   rest    as many as believed. Left for a check, ever more rarely; or because calls wait in the server as if it had fewer
+---
+--- Where the way to the server is long beside the work, the same number of calls leaves slots empty: then as many more are out as
+--- the way takes of each call's time.
+---
+--- Pure: times come in as seconds on one scale; nothing here waits.
+
+local M = {}
+
+---@class stoke.pool.slots
+---@field believed integer slots that the lane has, as far as known
+---@field level integer slots that are tried at present; believed, or more
+---@field extra integer calls beyond, that are on their way
+---@field mode "grow"|"check"|"rest"
+local Slots = {}
+Slots.__index = Slots
+
+local max, min, ceil, huge, sort, remove = math.max, math.min, math.ceil, math.huge, table.sort, table.remove
+
+--- More are never tried.
+M.MOST = 256
+--- Replies that are remembered, at least.
+local KEPT <const> = 50
+--- The part of the time for which an overlap has to hold.
+local HOLDS <const> = 0.05
+--- The same where calls that are out count as likely, and may be wrong either way.
+local MOSTLY <const> = 0.4
+--- A call waits for a slot when it waits for longer than this part of a usual call. Less is the step of a batch that it waits for.
+local WAITS <const> = 0.3
+--- The way is long when it is more than this part of a usual call.
+local WAY <const> = 0.04
+--- Replies between two checks, at first and at most.
+local PAUSE <const>, LONGEST_PAUSE <const> = 50, 1600
+--- Seconds without growth after a server refused a call, at first and at most.
+local REFUSED <const>, LONGEST_REFUSED <const> = 30, 600
+
+--- Choose what is tried from now on.
+local function try(self, mode, level, now)
+  self.mode, self.level, self.fresh, self.changed = mode, min(level, M.MOST), 0, now
+end
+
+--- A lane of which nothing is known, or what an earlier process learned.
+---@param facts? { slots?: integer, sure?: boolean } as :facts() gave them; not sure: it may be another version of the server
+---@return stoke.pool.slots
+---
+--- Example: `local lane = slots.new(); if lane:allowed(now, waiting) > busy then lane:sent(now) end`
+function M.new(facts)
+  local known = facts and math.tointeger(facts.slots)
+  if known and (known < 1 or known > M.MOST) then known = nil end
+  local self = setmetatable({ believed = known or 1, level = 1, extra = 0, mode = "grow", since = -huge, fresh = 0, pause = PAUSE,
+    out = {}, done = {}, ghosts = nil, service = nil, way = 0, trip = 0, waited = 0, ups = 0, first = nil, calm = -huge,
+    refusals = 0, seen = 0, load = nil }, Slots)
+  if known and facts.sure then try(self, "check", known + 1, -huge) else try(self, "grow", self.believed * 2, -huge) end
+  return self
+end
+
+-- ---- what is out ----------------------------------------------------------------------------------------------------------------
+
+--- Calls that may be out at once.
+---@param now number
+---@param waiting integer|nil calls that wait for one of these slots; nobody tries anything for none
+---@return integer
+function Slots:allowed(now, waiting)
+  local level = self.level
+  if not waiting or waiting == 0 or now < self.calm then level = min(level, self.believed) end
+  local ghosts = self.ghosts
+  if ghosts then
+    for i = #ghosts, 1, -1 do
+      if ghosts[i] <= now then remove(ghosts, i) end
+    end
+    if #ghosts == 0 then self.ghosts = nil end
+    return max(level + self.extra - #ghosts, 0)
+  end
+  return level + self.extra
+end
+
+--- When M.allowed changes by itself.
+---@param now number
+---@return number|nil
+function Slots:due(now)
+  local due = now < self.calm and self.level > self.believed and self.calm or nil
+  for _, till in ipairs(self.ghosts or {}) do
+    if till > now and (not due or till < due) then due = till end
+  end
+  return due
+end
+
+--- A call goes out.
+---@param now number
+function Slots:sent(now)
+  self.out[#self.out + 1] = now
+end
+
+--- Take a call out of those that are out, by when it was sent: the nearest one; nil: none of those.
+local function returned(self, sent)
+  local out, nearest, at = self.out, huge, nil
+  for i = #out, 1, -1 do
+    local apart = out[i] - sent
+    if apart < 0 then apart = -apart end
+    if apart > nearest then break end
+    nearest, at = apart, i
+  end
+  if at and nearest <= max(0.1, self.service or 0) then return remove(out, at) end
+end
+
+--- Calls are forgotten of which nobody heard any more.
+local function settle(self, still)
+  local out = self.out
+  while still and #out > still + 1 do remove(out, 1) end
+end
+
+-- ---- what is seen ---------------------------------------------------------------------------------------------------------------
+
+--- What a usual call takes, and the way to it, of the last replies.
+local function usual(self)
+  local done = self.done
+  local n = #done
+  local services, ways, trips = {}, {}, {}
+  for i = max(n - 15, 1), n do
+    local d = done[i]
+    services[#services + 1], ways[#ways + 1] = d.stop - d.start, d.start - d.wait - d.sent
+    trips[#trips + 1] = d.trip
+  end
+  sort(services)
+  sort(ways)
+  sort(trips)
+  local middle = (#services + 1) // 2
+  self.service, self.way, self.trip = services[middle], max(ways[middle], 0), max(trips[middle], 0)
+end
+
+--- Calls that are on their way while each slot is at work.
+local function extra_of(self)
+  local service, way = self.service, self.way
+  if not service or way <= WAY * service then return 0 end
+  if service <= 0 then return 1 end
+  return min(ceil(self.level * (way / service - WAY / 2)), self.level)
+end
+
+--- When a call that is out began at the latest, as the server takes them in the order in which they come: before what was sent
+--- later and came back. And since when it may have begun, where that is not known.
+local function bounds(done, sent, margin)
+  local latest, earliest = nil, sent
+  for i = 1, #done do
+    local d = done[i]
+    if d.sent > sent + margin then
+      if not latest or d.start < latest then latest = d.start end
+    elseif d.sent < sent - margin and d.start > earliest then
+      earliest = d.start
+    end
+  end
+  return latest, earliest
+end
+
+--- Ends of intervals as three sorted lists; and up to when all is known that happened. how: what is made of calls that are out and
+--- have begun, "proven": no more than is certain, "likely": the middle of what may be, "complete": nothing.
+local function intervals(self, now, how)
+  local done, out = self.done, self.out
+  local sents, starts, stops, known = {}, {}, {}, now
+  for i = 1, #done do
+    local d = done[i]
+    sents[i], starts[i], stops[i] = d.sent, d.start, d.stop
+  end
+  local margin = max(0.005, 0.1 * (self.service or 0))
+  for i = 1, #out do
+    local latest, earliest = bounds(done, out[i], margin)
+    sents[#sents + 1] = out[i]
+    if latest and how ~= "complete" then
+      starts[#starts + 1] = how == "likely" and (min(earliest, latest) + latest) / 2 or latest
+    elseif earliest < known then
+      known = earliest
+    end
+  end
+  sort(sents)
+  sort(starts)
+  sort(stops)
+  return sents, starts, stops, known
+end
+
+--- The overlap that holds, while enough calls are out.
+---@return integer level
+---@return number held seconds for which it held
+---@return integer known replies that came meanwhile
+---@return number[] above seconds for which at least so many overlapped
+---@return number total seconds
+local function observe(self, now, how)
+  local sents, starts, stops, known = intervals(self, now, how)
+  local part = how == "likely" and MOSTLY or HOLDS
+  local full, since = self.level + self.extra, self.since
+  local a, b, c, out, busy, at, replies, total = 1, 1, 1, 0, 0, -huge, 0, 0
+  local above, counts = {}, false
+  while true do
+    local sent, start, stop = sents[a] or huge, starts[b] or huge, stops[c] or huge
+    local time = min(sent, start, stop, known)
+    if time > at then
+      local from = max(at, since)
+      counts = time > from and out >= full
+      if counts then
+        total, above[busy] = total + time - from, (above[busy] or 0) + time - from
+      end
+      at = time
+    end
+    if time >= known then break end
+    if stop == time then
+      if counts then replies = replies + 1 end
+      c, out, busy = c + 1, out - 1, busy - 1
+    elseif sent == time then
+      a, out = a + 1, out + 1
+    else
+      b, busy = b + 1, busy + 1
+    end
+  end
+  local most = 0
+  for level in next, above do most = max(most, level) end
+  local sum, level, held = 0, 0, 0
+  for n = most, 1, -1 do
+    sum = sum + (above[n] or 0)
+    above[n] = sum
+    if level == 0 and sum > part * total then level, held = n, sum end
+  end
+  return level, held, replies, above, total
+end
+
+-- ---- what follows ---------------------------------------------------------------------------------------------------------------
+
+local function rest(self, now)
+  try(self, "rest", self.believed, now)
+  self.waited, self.seen, self.since = 0, 0, now
+end
+
+--- Slots that the server has, as far as this is known: no less than is certain, and else what is likely.
+local function estimate(self, now)
+  local proven, held = observe(self, now, "proven")
+  if held <= 0.2 * self.service then proven = 0 end
+  local likely, _, replies = observe(self, now, "likely")
+  return proven, max(proven, likely), replies
+end
+
+--- How many replies waited in the server, of those that were sent since the level is what it is.
+---@return integer waited
+---@return integer replies
+local function waited(self)
+  local done, count, replies = self.done, 0, 0
+  for i = #done, max(#done - self.fresh + 1, 1), -1 do
+    local d = done[i]
+    if d.sent >= self.changed then
+      replies = replies + 1
+      if d.waits then count = count + 1 end
+    end
+  end
+  return count, replies
+end
+
+--- Twice as many are out.
+local function while_growing(self, now)
+  local proven, likely, replies = estimate(self, now)
+  if proven >= self.level - self.level // 8 then
+    self.believed = proven
+    return try(self, "grow", proven * 2, now)
+  end
+  if replies < max(4, self.level // 4) then return nil end
+  local late, sent = waited(self)
+  if late * 2 < sent or sent < 2 then
+    if sent < max(4, self.level // 2) then return nil end
+    if late * 4 < sent then
+      self.believed = max(likely, self.believed)
+      return try(self, "grow", self.level * 2, now)
+    end
+  end
+  self.believed, self.ups, self.pause = max(likely, 1), 0, PAUSE
+  try(self, "check", self.believed + 1, now)
+end
+
+--- One more is out. What was seen while more were counts, too.
+local function while_checking(self, now)
+  local proven, likely, replies = estimate(self, now)
+  if proven >= self.level then
+    self.believed, self.ups = proven, self.ups + 1
+    return try(self, self.ups > 1 and "grow" or "check", self.ups > 1 and proven * 2 or proven + 1, now)
+  end
+  if replies < max(8, self.level * 3 // 2) then return nil end
+  if likely > 0 and likely < self.believed then
+    self.believed, self.pause = likely, PAUSE
+    return try(self, "check", likely + 1, now)
+  end
+  self.ups = 0
+  rest(self, now)
+end
+
+--- As many are out as believed. Calls that wait in the server all the same say that it has fewer slots.
+local function while_resting(self, now)
+  if self.waited >= 6 and self.seen >= 8 then
+    local _, likely, replies = estimate(self, now)
+    if replies >= 4 and likely > 0 and likely < self.believed - self.believed // 8 then
+      self.believed, self.pause = likely, PAUSE
+      return try(self, "check", likely + 1, now)
+    end
+    self.waited, self.seen, self.since = 0, 0, now
+  end
+  if self.fresh < self.pause then return nil end
+  self.pause, self.since = min(self.pause * 2, LONGEST_PAUSE), now
+  try(self, "check", self.believed + 1, now)
+end
+
+local STEPS = { grow = while_growing, check = while_checking, rest = while_resting }
+
+--- When the call was in its slot: start, and how long it waited for it. nil where its times do not tell.
+local function interval_of(self, now, timings)
+  local service = timings.decode and (timings.prefill or 0) + timings.decode
+  local total = timings.total
+  if service then
+    return now - service, total and max(total - (timings.load or 0) - service, 0) or 0
+  end
+  local first = timings.first
+  if not first or not total then return nil end
+  local best = self.first
+  if not best or first < best then best = first else best = best + 0.01 * (first - best) end
+  self.first = best
+  local wait = max(first - 1.5 * best, 0)
+  return now - (total - wait), wait
+end
+
+--- Keep a reply; what is too old to count goes.
+local function keep(self, sent, start, stop, wait, trip, waits)
+  local done = self.done
+  local limit = max(KEPT, 3 * self.level)
+  if #done >= 2 * limit then
+    table.move(done, #done - limit + 1, #done, 1)
+    for i = #done, limit + 1, -1 do done[i] = nil end
+  end
+  done[#done + 1] = { sent = sent, start = start, stop = stop, wait = wait, trip = trip, waits = waits }
+end
+
+--- A reply has come.
+---@param now number
+---@param timings table|nil seconds: { total, load, prefill, decode } as the server tells them, or { total, first } as was seen
+---  here: until the end, and until the first token. nil: nothing is known
+---@param out? integer calls that are still out, this one not counted
+---@param began? number when it was sent; without it, it is told by its times
+function Slots:answered(now, timings, out, began)
+  local start, wait
+  if timings then start, wait = interval_of(self, now, timings) end
+  local reached = timings and timings.total and now - timings.total
+  local sent = returned(self, began or reached and reached - self.trip or self.out[1] or now) or began or reached or now
+  settle(self, out)
+  if not start then return end
+  local load = timings.load or 0
+  if load > 0.3 and load > 5 * self.way then self.since = max(self.since, start) end -- nobody was served while it loaded
+  local step = timings.output and timings.output > 0 and 3 * timings.decode / timings.output or 0
+  local waits = wait > max(WAITS * (self.service or now - start), step)
+  keep(self, min(sent, start), start, now, wait, reached and reached - sent or 0, waits)
+  self.fresh = self.fresh + 1
+  if self.fresh % 4 == 1 or #self.done < 8 then usual(self) end
+  self.extra = extra_of(self)
+  if self.mode == "rest" then
+    self.seen, self.waited = self.seen + 1, max(self.waited + (waits and 1 or -1), 0)
+  end
+  if self.fresh % max(self.level // 8, 1) == 0 then STEPS[self.mode](self, now) end
+end
+
+--- A call came to nothing.
+---@param now number
+---@param why "503"|"load"|"gone" refused as too many; the model was loaded though nobody asked for another; cut off
+---@param till? number when the prompt that it was cut off in will have been read: its slot is busy until then
+function Slots:lost(now, why, till)
+  if why == "load" then
+    self.done, self.since = {}, now
+    if self.mode == "rest" then try(self, "check", self.believed + 1, now) end
+    return
+  end
+  local sent = remove(self.out)
+  if why == "503" then
+    self.refusals = self.refusals + 1
+    self.calm = now + min(REFUSED * 2 ^ (self.refusals - 1), LONGEST_REFUSED)
+    self.believed = max(1, min(self.believed, #self.out))
+    return rest(self, now)
+  end
+  if not till or till <= now then return end
+  local ghosts = self.ghosts or {}
+  ghosts[#ghosts + 1], self.ghosts = till, ghosts
+  if sent then keep(self, sent, sent, till, 0, 0, false) end
+end
+
+--- What an earlier process wants to know, as plain data.
+---@return { slots: integer, sure: boolean }
+function Slots:facts() return { slots = self.believed, sure = self.mode == "rest" } end
+
+return M

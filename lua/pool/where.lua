@@ -1,0 +1,112 @@
+--- Where a call that several servers could answer goes: to the one that is estimated to end it first. An idle server takes from the
+--- common queue, which is work stealing; and a call may wait for a busy server instead, because that one is faster or has its
+--- context, where that ends it sooner (delay scheduling). Pure.
+
+local M = {}
+
+local max, min, huge = math.max, math.min, math.huge
+
+--- A busy lane of which nothing is known is expected to take this long for a call, seconds.
+local UNKNOWN <const> = 5
+--- A call waits for another lane for at most this many times what it is expected to wait, and at least so many seconds.
+local PATIENCE <const>, LEAST <const> = 2, 0.25
+
+--- Tokens of a ticket's context that a lane holds.
+local function shared(lane, ticket)
+  return ticket.unit and lane.cache and lane.cache:holds(ticket.unit) or 0
+end
+
+--- Seconds that a lane is expected to take for a call, without waiting.
+---@param lane stoke.pool.lane
+---@param ticket stoke.pool.ticket
+---@return number|nil seconds nil: nobody knows
+function M.service(lane, ticket)
+  local facts = lane.facts
+  if not facts or not facts:mean() then return nil end
+  return (facts:service(ticket.input, shared(lane, ticket), ticket.agent, lane.busy + 1))
+end
+
+--- Seconds of a usual call of a lane.
+---@param lane stoke.pool.lane
+---@return number|nil
+function M.usual(lane) return lane.facts and lane.facts:mean() or nil end
+
+--- Seconds until the first of the calls that are out should have ended. One that is late already is expected to take as long again
+--- as it is late: the longer it is out, the less is known.
+local function first_end(lane, now)
+  local usual, first = M.usual(lane) or UNKNOWN, huge
+  for ticket in next, lane.running do
+    local left = ticket.began + (ticket.at_most or usual) - now
+    first = min(first, left > 0 and left or -left)
+  end
+  return first < huge and first or usual
+end
+
+--- Seconds until the last of the calls that are out should have ended.
+---@param lane stoke.pool.lane
+---@param now number
+---@return number
+function M.rest(lane, now)
+  local usual, last = M.usual(lane) or UNKNOWN, 0
+  for ticket in next, lane.running do last = max(last, ticket.began + (ticket.at_most or usual) - now) end
+  return last
+end
+
+--- Seconds until a lane could begin a call that comes after all that wait for it alone.
+---@param lane stoke.pool.lane
+---@param now number
+---@param room integer calls that it could take now
+---@return number
+function M.wait(lane, now, room)
+  local waiting = lane.group.queue.size
+  if room > waiting then return 0 end
+  local turns = (waiting - room) / max(1, lane.limit or lane.slots.believed)
+  return (room > 0 and 0 or first_end(lane, now)) + turns * (M.usual(lane) or UNKNOWN)
+end
+
+--- Seconds until a lane should begin a ticket that waits, with those that go before it.
+---@param lane stoke.pool.lane
+---@param ticket stoke.pool.ticket
+---@param now number
+---@return number
+function M.ahead(lane, ticket, now)
+  local before = ticket.group.queue:before(ticket)
+  return first_end(lane, now) + before / max(1, lane.limit or lane.slots.believed) * (M.usual(lane) or UNKNOWN)
+end
+
+--- Seconds that all that waits in a group keeps the lanes busy, without one of them.
+local function drain(group, without, now, room_of)
+  local rate = 0
+  for _, lane in ipairs(group.lanes) do
+    local usual = lane ~= without and room_of(lane, now) >= 0 and M.usual(lane)
+    if usual and usual > 0 then rate = rate + (lane.limit or lane.slots.believed) / usual end
+  end
+  return rate > 0 and group.queue.size / rate or huge
+end
+
+--- Should a ticket of several lanes take this one, which is free, or wait for another?
+---@param ticket stoke.pool.ticket the best of its group
+---@param lane stoke.pool.lane a free one
+---@param now number
+---@param room_of fun(lane: stoke.pool.lane, now: number): integer calls that a lane could take; below 0: it takes none at all
+---@return stoke.pool.lane|nil better to wait for; nil: take this one
+---@return number|nil seconds to wait for it at most
+function M.better(ticket, lane, now, room_of)
+  local here = M.service(lane, ticket)
+  if not here then return nil end -- it has to be tried to be known
+  local best, ends, waits = nil, here, 0
+  for _, other in ipairs(ticket.group.lanes) do
+    local there = other ~= lane and M.service(other, ticket)
+    local room = there and room_of(other, now) or -1
+    if room >= 0 then
+      local wait = M.wait(other, now, room)
+      if wait + there < ends then best, ends, waits = other, wait + there, wait end
+    end
+  end
+  if not best then return nil end
+  -- nobody is waiting for its answer: it may as well do what the others would not get done sooner
+  if ticket.class > 1 and waits > 0 and here <= drain(ticket.group, lane, now, room_of) then return nil end
+  return best, max(LEAST, PATIENCE * waits)
+end
+
+return M

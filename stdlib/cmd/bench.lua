@@ -1,0 +1,147 @@
+-- stoke bench fuel: what the pool is worth, on worlds of simulated servers or on a real one.
+
+local about = require "core.about"
+local args = require "stoke.args"
+local environment = require "stoke.env"
+local errors = require "core.errors"
+local fs = require "stoke.fs"
+local json = require "core.json"
+local proc = require "stoke.proc"
+local random = require "core.random"
+local rows = require "stoke.fuel.rows"
+local stdio = require "core.stdio"
+local stoke = require "stoke"
+local term = require "stoke.term"
+local testbed = require "core.testbed"
+local time = require "stoke.time"
+
+local SPEC = {
+  name = "stoke bench",
+  summary = "Do the same work twice, by a naive client and by stoke, each on fresh servers, and print both.",
+  examples = { { "stoke bench fuel", "the whole table, on simulated servers under a virtual clock" },
+               { "stoke bench fuel --only talks-1 --seed 7", "one row, in another world" },
+               { "stoke bench fuel --only hidden --seed 42", "a dozen worlds drawn from a seed" },
+               { "stoke bench fuel --check", "exit code 1 when an aim is missed" },
+               { "stoke bench fuel --endpoint http://127.0.0.1:11434", "small rows on a real server, in real time" } },
+  options = { { "only", type = "list", placeholder = "ROW", help = "this row, may be repeated; without it: all" },
+              { "size", type = "number", default = 1.0, placeholder = "PART", help = "of the work; 0.1 = a tenth, a quick look" },
+              { "json", type = "boolean", help = "one JSON object a row" },
+              { "check", type = "boolean", help = "exit code 1 when an aim is missed" },
+              { "list", type = "boolean", help = "the rows and what is done in them" },
+              { "jobs", type = "integer", help = "processes at once; default: processors" },
+              { "part", placeholder = "ROW:SIDE", help = "one side of a row in this process, for the command itself" } },
+  positionals = { { "what", choices = { "fuel" }, help = "fuel: the pool of model calls" } },
+}
+
+-- ---- one side of a row, in a process of its own -------------------------------------------------------------------------------
+
+--- Prints { measures = one for each world } of `ROW:SIDE`.
+local function part(a)
+  local name, side = a.part:match "^(.*):(%l+)$"
+  local row = name and rows.find(name) or errors.raise("usage", ("no row %s"):format(a.part))
+  testbed.enter(false)
+  stdio.write(json.encode { measures = rows.measure(row, side, a.seed, a.size) } .. "\n")
+end
+
+--- What a process of our own printed; nothing of this user's settings and learned facts has a part in it.
+local function ask(row, side, a, folder)
+  local argv = { about.executable(), "bench", "fuel", "--part", row.name .. ":" .. side, "--size", ("%.17g"):format(a.size),
+    "--seed", tostring(a.seed), "--config", folder .. "/stoke.config.lua", "--log", "error" }
+  local result = proc.run { argv = argv, env_allow = environment.names(), timeout = 600,
+    env = { XDG_STATE_HOME = folder .. "/" .. row.name .. side } }
+  local said = result.code == 0 and json.decode(result.stdout)
+  if type(said) == "table" and said.measures then return said.measures end
+  local why = (result.stderr ~= "" and result.stderr or result.stdout):match "^%s*([^\n]*)"
+  errors.raise("script", ("%s, %s: %s"):format(row.name, side, why ~= "" and why or "the process ended early"))
+end
+
+-- ---- the table ----------------------------------------------------------------------------------------------------------------
+
+local SIDES = { "naive", "ours", "best" }
+
+local function sides_of(row)
+  return row.best and SIDES or { SIDES[1], SIDES[2] }
+end
+
+--- One row, all sides.
+local function measure(row, a, folder)
+  local m = {}
+  for _, side in ipairs(sides_of(row)) do m[side] = ask(row, side, a, folder) end
+  local met, near = row.judge(m, row.world(a.seed, a.size, 1))
+  return { row = row.name, title = row.title, aim = row.aim, met = met, near = near, naive = m.naive, ours = m.ours, best = m.best,
+    text = { naive = rows.text(row, m.naive), ours = rows.text(row, m.ours) } }
+end
+
+local function wanted(a)
+  if not a.only or #a.only == 0 then return rows.list end
+  local list, names = {}, {}
+  for i, row in ipairs(rows.list) do names[i] = row.name end
+  for i, name in ipairs(a.only) do
+    local row = rows.find(name)
+    if not row then
+      local near = errors.suggest(name, names)
+      errors.raise("usage", ("no row is named '%s'"):format(name), { hint = near and ("did you mean '%s'?"):format(near)
+        or "stoke bench fuel --list shows them" })
+    end
+    list[i] = row
+  end
+  return list
+end
+
+local function mark(met) return met and "met" or "MISSED" end
+
+local function show(results)
+  local lines = { { "ROW", "NAIVE", "STOKE", "", "AIM", "" } }
+  for i, r in ipairs(results) do
+    lines[i + 1] = { r.row, r.text.naive, r.text.ours, r.near, r.aim, mark(r.met) }
+  end
+  term.table(lines)
+end
+
+local function folder_of()
+  local base = environment.get "TMPDIR" or "/tmp"
+  local folder = ("%s/stoke-bench-%08x"):format(base, random.stream("bench"):int(0, 0xffffffff))
+  fs.mkdir(folder, { parents = true })
+  fs.write(folder .. "/stoke.config.lua", "return {}\n")
+  return folder
+end
+
+local function simulated(a)
+  local list, began, folder = wanted(a), time.monotonic(), folder_of()
+  local missed = 0
+  local cleaning <close> = setmetatable({}, { __close = function() fs.remove(folder, { recursive = true }) end }) -- luacheck: ignore
+  local progress <close> = term.progress { total = #list, label = "rows" }
+  local scope <close> = stoke.scope {}
+  local results = scope:map(list, function(row)
+    local result = measure(row, a, folder)
+    progress:add()
+    return result
+  end, { limit = a.jobs or about.processors() })
+  progress:finish()
+  for _, r in ipairs(results) do
+    if not r.met then missed = missed + 1 end
+    if a.json then stdio.write(json.encode(r) .. "\n") end
+  end
+  if not a.json then
+    show(results)
+    stdio.write(("\n%d of %d aims met; seed %d%s; %.0f s of real time\n"):format(#results - missed, #results, a.seed,
+      a.size ~= 1 and (", size %g"):format(a.size) or "", time.monotonic() - began))
+  end
+  if a.check and missed > 0 then errors.raise("exit", "aims were missed", { code = 1 }) end
+end
+
+local function list_rows()
+  local lines = { { "ROW", "WHAT IS DONE", "AIM" } }
+  for i, row in ipairs(rows.list) do lines[i + 1] = { row.name, row.title, row.aim } end
+  term.table(lines)
+end
+
+---@param argv string[]
+return function(argv)
+  local a = args.parse(SPEC, argv)
+  a.seed = random.seeded or 1
+  if a.size <= 0 or a.size > 1 then errors.raise("usage", "--size wants a part, above 0 and up to 1") end
+  if a.list then return list_rows() end
+  if a.part then return part(a) end
+  return simulated(a)
+end

@@ -118,7 +118,7 @@ local function equip_learners(self, lane)
   lane.slots = lane.slots or slots.new(before)
   lane.facts = lane.facts or estimate.new(known.estimate)
   lane.cache = lane.cache or prefix.new(known.prefix, lane.limit or lane.slots.believed)
-  lane.breaker = lane.breaker or breaker.new { alone = true }
+  lane.breaker = lane.breaker or breaker.new { alone = true, probes = lane.target.dialect.pooling ~= nil }
 end
 
 --- A lane gets what a contended one has.
@@ -578,6 +578,7 @@ function Engine:finished(lane, ticket, outcome, now)
     local service = (outcome.timings.prefill or 0) + (outcome.timings.decode or 0)
     if self.programs:charge(ticket.program, service) then step_behind(self, ticket.program) end
   end
+  if lane.breaker and not lane.breaker:quiet(now) then self:engage(lane.server) end
   touch(self, lane.server)
   self:advance(now)
 end

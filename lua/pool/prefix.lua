@@ -112,7 +112,7 @@ local WEAK, BOX = { __mode = "k" }, { __mode = "v" }
 --- Example: `local shared = memory:take(unit, chain); ...; memory:give(unit, answer_tokens, chain)`
 function M.new(facts, slots)
   local kind = facts and facts.kind == "host" and "host" or "slot"
-  local self = setmetatable({ kind = kind, slots = slots or 1, busy = setmetatable({}, WEAK), sides = {} }, Prefix)
+  local self = setmetatable({ kind = kind, slots = slots or 1, busy = setmetatable({}, WEAK), out = 0, sides = {} }, Prefix)
   for habit in next, TAKE do self.sides[habit] = new_side(self.slots) end
   self.sides[kind].score = facts and facts.kind and -0.2 or -0.01
   return self
@@ -135,7 +135,7 @@ function Prefix:forget()
     local fresh = new_side(self.slots)
     fresh.score, self.sides[habit] = side.score, fresh
   end
-  self.busy = setmetatable({}, WEAK)
+  self.busy, self.out = setmetatable({}, WEAK), 0
 end
 
 --- A call gets a slot.
@@ -150,6 +150,7 @@ function Prefix:take(unit, chain)
     taken[habit], taken[habit .. "_shared"] = entry, min(shared, max(total_of(chain) - 1, 0))
   end
   self.busy[unit] = taken
+  self.out = self.out + 1
   return taken[self.kind .. "_shared"]
 end
 
@@ -162,6 +163,7 @@ function Prefix:give(unit, tokens, chain, seen)
   local taken = self.busy[unit]
   if not taken then return end
   self.busy[unit] = taken.beside
+  self.out = max(self.out - 1, 0)
   chain = chain or taken.chain
   if seen then self:judge(taken, seen) end
   local box = setmetatable({ unit }, BOX) -- a conversation that has ended is not kept for this
@@ -169,7 +171,7 @@ function Prefix:give(unit, tokens, chain, seen)
     local entry = taken[habit]
     entry.chain, entry.tail, entry.box = chain, tokens or 0, box
     side.idle[#side.idle + 1] = entry
-    while #side.idle > self.slots do remove(side.idle, 1) end
+    while #side.idle > max(self.slots - self.out, 1) do remove(side.idle, 1) end -- the others have been displaced by those out
   end
 end
 

@@ -202,6 +202,9 @@ function R:began(lane, now, seconds)
   if not m.resident then m.resident, m.since = true, now end
 end
 
+--- The server was away for a while: what it holds has to be looked at.
+function R:away() self.looked = nil end
+
 local function learn_load(self, name, seconds)
   local known = self.loads[name]
   self.loads[name] = known and known + 0.3 * (seconds - known) or seconds

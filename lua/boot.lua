@@ -89,6 +89,7 @@ return function(argv)
   keeper.main = main
   tasks.spawn(function()
     while not main.state do pcall(main.await, main) end
+    if keeper.last then pcall(keeper.last) end
     host.stop(exit_code_of(main))
   end, { system = true, name = "reporter" })
 end

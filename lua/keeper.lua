@@ -26,6 +26,9 @@ M.main = nil
 --- The task that os.exit ends if it is not the main task: a script that is run again when its file changes.
 M.script = nil
 
+--- What is left to do before the process ends, in few seconds: fun().
+M.last = nil
+
 --- Report the error that ends the program as one JSON object (option --json of a verb).
 M.json = false
 

@@ -193,6 +193,15 @@ function Estimate:service(input, shared, agent, busy)
   return prefill + decode, prefill, decode
 end
 
+--- How much of a prompt the server remembered, as the time of reading it tells.
+---@param timings table { prefill, input }
+---@return number|nil part 0 to 1; nil: too few tokens, or the speed of reading is not known
+function Estimate:seen_part(timings)
+  local cold, input, prefill = self.cold:get(0.5), timings.input, timings.prefill
+  if not cold or not prefill or not input or input < 2 * FEW or self.cold.n < 3 then return nil end
+  return max(0, min(1, 1 - (prefill - min(self.fixed:get(0.5) or 0, prefill)) / (input * cold)))
+end
+
 --- What calls usually take.
 ---@return number|nil seconds nil: nothing is known
 function Estimate:mean() return self.whole:get(0.5) end

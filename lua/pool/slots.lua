@@ -13,6 +13,8 @@
 ---
 --- Pure: times come in as seconds on one scale; nothing here waits.
 
+local quantiles = require "core.pool.quantiles"
+
 local M = {}
 
 ---@class stoke.pool.slots
@@ -44,7 +46,7 @@ local REFUSED <const>, LONGEST_REFUSED <const> = 30, 600
 
 --- Choose what is tried from now on.
 local function try(self, mode, level, now)
-  self.mode, self.level, self.fresh, self.changed = mode, min(level, M.MOST), 0, now
+  self.mode, self.level, self.fresh, self.changed, self.peak = mode, min(level, M.MOST), 0, now, #self.out
 end
 
 --- A lane of which nothing is known, or what an earlier process learned.
@@ -55,9 +57,9 @@ end
 function M.new(facts)
   local known = facts and math.tointeger(facts.slots)
   if known and (known < 1 or known > M.MOST) then known = nil end
-  local self = setmetatable({ believed = known or 1, level = 1, extra = 0, mode = "grow", since = -huge, fresh = 0, pause = PAUSE,
-    out = {}, done = {}, ghosts = nil, service = nil, way = 0, trip = 0, waited = 0, ups = 0, first = nil, calm = -huge,
-    refusals = 0, seen = 0, load = nil }, Slots)
+  local self = setmetatable({ believed = known or 1, level = 1, extra = 0, mode = "grow", since = -huge, fresh = 0,
+    pause = PAUSE, out = {}, done = {}, ghosts = nil, service = nil, mean = nil, way = 0, trip = 0, waited = 0, ups = 0,
+    firsts = nil, calm = -huge, refusals = 0, seen = 0, peak = 0 }, Slots)
   if known and facts.sure then try(self, "check", known + 1, -huge) else try(self, "grow", self.believed * 2, -huge) end
   return self
 end
@@ -96,7 +98,9 @@ end
 --- A call goes out.
 ---@param now number
 function Slots:sent(now)
-  self.out[#self.out + 1] = now
+  local n = #self.out + 1
+  self.out[n] = now
+  if n > self.peak then self.peak = n end
 end
 
 --- Take a call out of those that are out, by when it was sent: the nearest one; nil: none of those.
@@ -123,25 +127,26 @@ end
 local function usual(self)
   local done = self.done
   local n = #done
-  local services, ways, trips = {}, {}, {}
+  local services, ways, trips, sum = {}, {}, {}, 0
   for i = max(n - 15, 1), n do
     local d = done[i]
     services[#services + 1], ways[#ways + 1] = d.stop - d.start, d.start - d.wait - d.sent
     trips[#trips + 1] = d.trip
+    sum = sum + services[#services]
   end
   sort(services)
   sort(ways)
   sort(trips)
   local middle = (#services + 1) // 2
-  self.service, self.way, self.trip = services[middle], max(ways[middle], 0), max(trips[middle], 0)
+  self.service, self.mean, self.way, self.trip = services[middle], sum / #services, max(ways[middle], 0), max(trips[middle], 0)
 end
 
 --- Calls that are on their way while each slot is at work.
 local function extra_of(self)
-  local service, way = self.service, self.way
+  local service, way = self.mean, self.way
   if not service or way <= WAY * service then return 0 end
   if service <= 0 then return 1 end
-  return min(ceil(self.level * (way / service - WAY / 2)), self.level)
+  return min(ceil(self.level * way / service), self.level)
 end
 
 --- When a call that is out began at the latest, as the server takes them in the order in which they come: before what was sent
@@ -184,6 +189,12 @@ local function intervals(self, now, how)
   return sents, starts, stops, known
 end
 
+--- Calls that have to be out for a time to count: as many as are tried, or as there are; more than are known to have a slot.
+local function enough(self)
+  if self.mode == "rest" then return self.level + self.extra end
+  return max(self.believed + 1, min(self.level, self.peak - self.extra)) + self.extra
+end
+
 --- The overlap that holds, while enough calls are out.
 ---@return integer level
 ---@return number held seconds for which it held
@@ -193,7 +204,7 @@ end
 local function observe(self, now, how)
   local sents, starts, stops, known = intervals(self, now, how)
   local part = how == "likely" and MOSTLY or HOLDS
-  local full, since = self.level + self.extra, self.since
+  local full, since = enough(self), self.since
   local a, b, c, out, busy, at, replies, total = 1, 1, 1, 0, 0, -huge, 0, 0
   local above, counts = {}, false
   while true do
@@ -265,6 +276,15 @@ local function while_growing(self, now)
     self.believed = proven
     return try(self, "grow", proven * 2, now)
   end
+  if self.peak < self.level + self.extra then -- nobody wants more
+    self.believed = max(self.believed, proven)
+    local tried = enough(self) - self.extra
+    if replies >= max(8, tried) and likely < tried then
+      self.believed, self.ups, self.pause = max(likely, self.believed), 0, PAUSE
+      try(self, "check", self.believed + 1, now)
+    end
+    return nil
+  end
   if replies < max(4, self.level // 4) then return nil end
   local late, sent = waited(self)
   if late * 2 < sent or sent < 2 then
@@ -320,10 +340,11 @@ local function interval_of(self, now, timings)
   end
   local first = timings.first
   if not first or not total then return nil end
-  local best = self.first
-  if not best or first < best then best = first else best = best + 0.01 * (first - best) end
-  self.first = best
-  local wait = max(first - 1.5 * best, 0)
+  local firsts = self.firsts or quantiles.new(128)
+  firsts:add(first)
+  self.firsts = firsts
+  local wait = first - firsts:get(0.02)
+  if wait < 0.2 * (total - first) then wait = 0 end -- a longer prompt
   return now - (total - wait), wait
 end
 

@@ -3,7 +3,7 @@
 local M = {}
 
 --- Tables of this version are written; older ones are migrated when the file is opened, newer ones are refused.
-M.VERSION = 1
+M.VERSION = 2
 
 --- The steps from one version to the next: M.steps[1] makes an empty file one of version 1.
 ---@type string[][]
@@ -231,5 +231,14 @@ CREATE TABLE mail (
 ) STRICT]], "CREATE INDEX mail_waiting ON mail (actor, number) WHERE state='waiting'",
 "CREATE INDEX mail_dead ON mail (actor, number) WHERE state='dead'",
 "CREATE UNIQUE INDEX mail_once ON mail (actor, once) WHERE once IS NOT NULL" }
+
+M.steps[2] = { [[
+CREATE TABLE learned (
+  -- What calls have taught of model servers, so that a new process does not begin blind: slots, speeds, loads, lengths of answers.
+  key ANY PRIMARY KEY,           -- address of a server; and a blank and a model, where it is of that
+  version ANY,                   -- of the server
+  facts TEXT NOT NULL,
+  changed REAL NOT NULL
+) STRICT, WITHOUT ROWID]] }
 
 return M

@@ -16,6 +16,7 @@ add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach
   stoke.cmd.overview
   stoke.cmd.watch stoke.console.commands stoke.console.prompt stoke.doc stoke.doc.definitions stoke.doc.library stoke.doc.man
   stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.json stoke.log stoke.ollama
+  stoke.ollama.pooling
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim
   stoke.sim.models stoke.sim.script stoke.workflow stoke.agent.kept stoke.config.routes stoke.model.fallback stoke.flow.pace
   stoke.flow.cascade
@@ -26,7 +27,8 @@ add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach
 add("errors", "core.foreign stoke.log.bugs")
 -- Of the core: what begins before the rest is there, or is an engine that few runs start.
 add("core", [[core.about core.approval core.driver.fs core.env core.gate.pool core.gate.span core.gate.turns core.hash
-  core.json core.keeper core.random core.script core.stdio core.task host.about]])
+  core.json core.keeper core.random core.script core.stdio core.store core.store.learned core.store.place core.task
+  host.about]])
 
 local seen = {}
 

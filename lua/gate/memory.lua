@@ -1,0 +1,164 @@
+--- What the pool has learned, from one process to the next: in the user's own file, since servers are the same for all scripts.
+---
+--- It is read when a call first has to wait, and written now and then while there is something new, and at the end: a process in
+--- which nobody waits opens no file. Two processes may do so at once: of what both know the last one counts. What cannot be read or
+--- written is no error of anybody's work: it is learned again.
+
+local env = require "host.env"
+local fs = require "host.fs"
+local host = require "host.task"
+local monotonic = require "host.time".monotonic
+local keeper = require "core.keeper"
+local tasks = require "core.task"
+local testbed = require "core.testbed"
+
+local M = {}
+
+--- Seconds between two writes, at least; and that the end of the process waits for the last one, at most.
+M.EVERY, M.GOODBYE = 30, 2
+
+--- The path of the store from the settings, or nil; whoever knows them sets this function.
+---@type fun(): string|nil
+M.setting = nil
+
+--- Why nothing is read or written any more; nil: all is well.
+---@type stoke.error|nil
+M.trouble = nil
+
+local known, reading     -- rows by key; whether they are being read
+local waiting = {}       -- who wants to hear of them
+local news, written, writing = {}, nil, false
+
+--- The file; nil: this process keeps nothing. A test keeps nothing unless it names a file.
+---@return string|nil
+function M.path()
+  local chosen = M.setting and M.setting()
+  if chosen or testbed.closed then return chosen end
+  local base, home = env.get "XDG_STATE_HOME", env.get "HOME"
+  if (base or home or ""):sub(1, 1) ~= "/" and (home or ""):sub(1, 1) ~= "/" then return nil end
+  return require "core.store.place".path()
+end
+
+--- No password of an address is written down.
+local function settled(key) return (key:gsub("//[^/@%s]*@", "//", 1)) end
+
+--- Open the file, do something with it, close it.
+local function with_store(options, f)
+  local path = M.path()
+  if not path or M.trouble then return nil end
+  if options.create == false and not fs.stat(path) then return nil end
+  local store, err = require "core.store".open(path, options)
+  local value
+  if store then
+    value, err = f(store)
+    store:close()
+  end
+  if err and err.kind ~= "cancelled" then M.trouble = err end
+  return value
+end
+
+-- ---- reading --------------------------------------------------------------------------------------------------------------------
+
+local function tell()
+  local list = waiting
+  waiting = {}
+  for _, f in ipairs(list) do f() end
+end
+
+local function read()
+  local rows = with_store({ create = false, readonly = true }, function(store)
+    local learned = require "core.store.learned"
+    local rows, err = learned.read(store)
+    if not rows and store.db and err and err.message:find("no such table", 1, true) then return {} end
+    return rows, err
+  end)
+  known, reading = rows or {}, nil
+  M.trouble = nil -- a file that cannot be read may still be written
+  tell()
+end
+
+--- Read what earlier processes learned, once. It takes a few milliseconds, in which nobody has to wait.
+---@param done? fun() called when it is there
+---
+--- Example: `memory.read(function() lane.slots = slots.new(memory.facts(lane.key)) end)`
+function M.read(done)
+  if known then return done and done() end
+  if done then waiting[#waiting + 1] = done end
+  if reading then return end
+  if not M.path() then
+    known = {}
+    return tell()
+  end
+  reading = tasks.spawn(read, { system = true, name = "pool memory" })
+end
+
+--- What is known of a key.
+---@param key string
+---@param version? string the server's present one
+---@return table|nil facts nil: nothing, or it is not read yet
+---@return boolean|nil sure false: the server has another version now
+function M.facts(key, version)
+  local row = known and known[settled(key)]
+  if not row then return nil end
+  return row.facts, version == nil or row.version == nil or row.version == version
+end
+
+-- ---- writing --------------------------------------------------------------------------------------------------------------------
+
+local function write()
+  local list = {}
+  for key, entry in next, news do
+    local facts = entry.facts()
+    if facts then list[#list + 1] = { key = key, version = entry.version, facts = facts } end
+  end
+  news = {}
+  if #list > 0 then
+    table.sort(list, function(a, b) return a.key < b.key end)
+    with_store({}, function(store) return require "core.store.learned".write(store, list) end)
+  end
+  written, writing = monotonic(), false
+end
+
+--- Write what is new, and wait for it, but not for long.
+function M.flush()
+  if not next(news) or M.trouble or not M.path() then return end
+  if not writing then
+    writing = true
+    tasks.spawn(write, { system = true, name = "pool memory" })
+  end
+  local last = monotonic() + M.GOODBYE
+  while writing and monotonic() < last do
+    if host.park("pool memory", 0.005) == nil then return end
+  end
+end
+
+--- Something new is known of a key. It is asked for when it is written.
+---@param key string
+---@param facts fun(): table|nil plain data
+---@param version? string of the server
+---
+--- Example: `memory.note(lane.key, function() return { slots = lane.slots:facts() } end, "0.17.4")`
+function M.note(key, facts, version)
+  if M.trouble then return end
+  key = settled(key)
+  local entry = news[key]
+  if not entry then
+    entry = {}
+    news[key] = entry
+    keeper.last = M.flush
+  end
+  entry.facts, entry.version = facts, version
+  local now = monotonic()
+  written = written or now
+  if writing or now - written < M.EVERY then return end
+  if not M.path() then return end
+  writing = true
+  tasks.spawn(write, { system = true, name = "pool memory" })
+end
+
+--- As at the beginning, so that a test does not depend on the one before.
+function M.forget()
+  known, reading, waiting, news, written, writing, M.trouble = nil, nil, {}, {}, nil, false, nil
+end
+
+return M

@@ -1,0 +1,114 @@
+-- What was learned of servers, in the store, and from one process to the next.
+
+local test = require "stoke.test"
+local host = require "host.task"
+local learned = require "core.store.learned"
+local memory = require "core.gate.memory"
+local fs = require "stoke.fs"
+local stored = require "stored"
+
+local ok = stored.ok
+
+test("learned: rows come back, the last one counts, and those of others stay", function(t)
+  local store = stored.open(t.tmp() .. "/x.db")
+  ok(learned.write(store, {
+    { key = "http://a m", facts = { slots = 2 } }, { key = "http://b m", version = "0.17.4", facts = {} } }))
+  ok(learned.write(store, { { key = "http://a m", version = "0.30.1", facts = { slots = 4, each = { [1] = 0.5 } } } }))
+  local rows = ok(learned.read(store))
+  t.eq({ rows["http://a m"].facts.slots, rows["http://a m"].version, rows["http://b m"].version }, { 4, "0.30.1", "0.17.4" })
+  store:close()
+end)
+
+test("learned: a damaged row is left out", function(t)
+  local store = stored.open(":memory:")
+  ok(learned.write(store, { { key = "a", facts = { slots = 2 } }, { key = "b", facts = { slots = 3 } } }))
+  ok(store.db:write("UPDATE learned SET facts='{' WHERE key='a'", {}, true))
+  local rows = ok(learned.read(store))
+  t.eq({ rows.a, rows.b.facts.slots }, { nil, 3 })
+  store:close()
+end)
+
+test("learned: no more rows than there is room for, the oldest go", function(t)
+  local store = stored.open(":memory:")
+  local list = {}
+  for i = 1, learned.MOST do list[i] = { key = ("k%04d"):format(i), facts = {} } end
+  ok(learned.write(store, list))
+  ok(store.db:write("UPDATE learned SET changed=0 WHERE key='k0500'", {}, true))
+  ok(learned.write(store, { { key = "new", facts = {} } }))
+  local rows, count = ok(learned.read(store)), 0
+  for _ in pairs(rows) do count = count + 1 end
+  t.eq({ count, rows.k0500, rows.new ~= nil }, { learned.MOST, nil, true })
+  store:close()
+end)
+
+test("learned: a file of the first version gets the table when it is opened", function(t)
+  local path = t.tmp() .. "/x.db"
+  local store = stored.open(path)
+  ok(store.db:write("DROP TABLE learned", {}, true))
+  ok(store.db:write("DELETE FROM migrations WHERE version=2", {}, true))
+  store:close()
+  store = stored.open(path)
+  t.eq(ok(learned.read(store)), {})
+  store:close()
+end)
+
+-- A process's memory in a file, and empty again after the test.
+local function use(path)
+  memory.forget()
+  memory.setting = function() return path end
+  return setmetatable({}, { __close = function()
+    memory.forget()
+    memory.setting = nil
+  end })
+end
+
+local function read()
+  local done
+  memory.read(function() done = true end)
+  for _ = 1, 1000 do
+    if done then return end
+    host.park("test", 0.001)
+  end
+  error "it was never read"
+end
+
+test("memory: what one process notes the next one knows", function(t)
+  local path = t.tmp() .. "/x.db"
+  local _ <close> = use(path)
+  read()
+  t.eq(memory.facts "http://u:secret@h m", nil)
+  memory.note("http://u:secret@h m", function() return { slots = 1 } end)
+  memory.note("http://u:secret@h m", function() return { slots = 4 } end, "0.17.4")
+  memory.flush()
+  memory.forget()
+  read()
+  t.eq({ memory.facts("http://h m", "0.17.4") }, { { slots = 4 }, true })
+  t.eq({ memory.facts("http://u:other@h m", "0.30.0") }, { { slots = 4 }, false }, "another version of the server")
+end)
+
+test("memory: nothing is opened to read what is not there, and nothing made to write what is not new", function(t)
+  local path = t.tmp() .. "/folder/x.db"
+  local _ <close> = use(path)
+  read()
+  memory.flush()
+  t.eq(fs.list(t.tmp()), {})
+end)
+
+test("memory: a file that cannot be used is nobody's error", function(t)
+  local path = t.tmp() .. "/x.db"
+  fs.write(path, ("no database "):rep(100))
+  local _ <close> = use(path)
+  read()
+  memory.note("http://h m", function() return { slots = 4 } end)
+  memory.flush()
+  t.eq(memory.trouble.kind, "db")
+  t.eq(memory.facts "http://h m", nil)
+end)
+
+test("memory: a test keeps nothing, unless it names a file", function(t)
+  memory.forget()
+  t.eq(memory.path(), nil)
+  memory.note("http://h m", function() return { slots = 4 } end)
+  memory.flush()
+  memory.forget()
+end)

@@ -82,12 +82,23 @@ function M.rate(options) return require "stoke.flow.pace".rate(options) end
 --- has a small margin, or a rule says so. Where the small one is asked in vain too often, it is passed over.
 ---@param given table the agents, the smallest first; `escalate` = fun(result): whether its answer will not do (a text says why);
 ---  `margin` = nats: an answer of a smaller margin goes on (servers that tell the odds of tokens)
----@return stoke.cascade cascade `cascade:run(input, options)` is as agent:run; the result has `rung`, `tried` = { { rung, why } ... }
----  and the usage of all; `cascade:state()` tells how often each rung was enough
+---@return stoke.cascade cascade `cascade:run(input, options)` is as agent:run; the result has `rung`, the usage of all, and
+---  `tried` = { { rung, why } ... }; `cascade:state()` tells how often each rung was enough
 ---Raises `argument`.
 ---
 --- Example: `local careful = stoke.cascade { small, large, escalate = function(result) return #result.text < 20 end }`
 function M.cascade(given) return require "stoke.flow.cascade".new(given) end
+
+--- How long a call would take, by what was learned of its model and server, and what waits there now. Nothing is sent.
+---@param given { model?: string, endpoint?: string, route?: string|string[], prompt?: string, messages?: table[], tokens?: integer,
+---  answer?: integer, agent?: stoke.agent } tokens: of the prompt, instead of it; answer: tokens of the answer; agent: whose model,
+---  and whose usual length of answers
+---@return stoke.estimate estimate { seconds, queue, prefill, decode, load, loaded, known, input, output, speeds, model, endpoint,
+---  servers = of all that it may go to }
+---Raises `argument`, and `usage` for a route or an endpoint that nobody knows.
+---
+--- Example: `print(stoke.estimate { model = "qwen2.5:3b", prompt = text }.seconds)`
+function M.estimate(given) return require "stoke.model.forecast".of(given) end
 
 --- Print values as the prompt shows them: tables with their fields and sorted keys, strings quoted, depth and width
 --- limited. `term.format` gives the text, and takes limits.

@@ -138,8 +138,8 @@ function Cascade:run(given, options)
 end
 
 --- What it has done lately.
----@return { agent: string, runs: integer, passed_on: number, seconds: number, skipped: integer }[] of each rung; passed_on: the part
----  of its last runs that went on to the next rung
+---@return { agent: string, runs: integer, passed_on: number, seconds: number, skipped: integer }[] of each rung; passed_on: the
+---  part of its last runs that went on to the next rung
 ---
 --- Example: `print(careful:state()[1].passed_on)`
 function Cascade:state()

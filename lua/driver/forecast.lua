@@ -1,7 +1,7 @@
 --- What a call would take, as far as the pool has learned: effect llm.forecast { output = tokens | nil, agent = name | nil },
---- its third argument the list of targets, and beside them input = tokens -> { { model, endpoint, seconds, queue, load, loaded, prefill, decode, known,
---- speeds = { prefill, decode }, input, output } ... }, the soonest first. It asks no server, and reads what earlier processes
---- learned.
+--- its third argument the list of targets, and beside them input = tokens -> { { model, endpoint, seconds, queue, load, loaded,
+--- prefill, decode, known, speeds = { prefill, decode }, input, output } ... }, the soonest first. It asks no server, and reads
+--- what earlier processes learned.
 
 local host = require "host.task"
 local effect = require "core.effect"

@@ -32,6 +32,7 @@ M.verbs = {
   { name = "models", summary = "list the models the server has, or has loaded",
     usage = "models [--loaded]", talks = true },
   { name = "pull", summary = "download a model", usage = "pull NAME", talks = true },
+  { name = "estimate", summary = "how long a call would take", usage = "estimate MODEL [TEXT]", talks = true },
   { name = "runs", summary = "list the durable runs", usage = "runs [--status STATE]" },
   { name = "show", summary = "show what a durable run did, and what it waits for", usage = "show ID" },
   { name = "resume", summary = "continue a durable run, or all of them", usage = "resume ID|--all", talks = true },

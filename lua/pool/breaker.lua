@@ -39,7 +39,8 @@ B.__index = B
 ---     local b = breaker.new { alone = false }
 ---     if b:allows(now) then b:sent(now) ... b:done(err, now) end
 function M.new(o)
-  return setmetatable({ alone = o and o.alone or false, probes = o and o.probes or false, state = "closed", row = 0, answers = 0, pause = M.pause, till = 0,
+  return setmetatable({ alone = o and o.alone or false, probes = o and o.probes or false, state = "closed",
+    row = 0, answers = 0, pause = M.pause, till = 0,
     paced_until = 0, outcomes = 0, since = nil, last = nil, flying = 0 }, B)
 end
 

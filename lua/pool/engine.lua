@@ -118,7 +118,7 @@ local function equip_learners(self, lane)
   lane.slots = lane.slots or slots.new(before)
   lane.facts = lane.facts or estimate.new(known.estimate)
   lane.cache = lane.cache or prefix.new(known.prefix, lane.limit or lane.slots.believed)
-  lane.breaker = lane.breaker or breaker.new { alone = true, probes = lane.target.dialect.pooling ~= nil }
+  lane.breaker = lane.breaker or breaker.new { alone = true, probes = chores.can_ask(lane) }
 end
 
 --- A lane gets what a contended one has.

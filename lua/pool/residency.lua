@@ -240,6 +240,7 @@ end
 ---@param unfit? boolean the server says that it cannot load this model
 function R:answered(lane, now, timings, err, unfit)
   local m, load = self:model(lane), self.loading
+  m.ended = now
   if err then return failed(self, m, now, err, unfit) end
   local seconds = timings and timings.load
   if not (load and load.lane == lane) then
@@ -284,6 +285,7 @@ function R:seen(list, now)
     if entry.size and entry.size > 0 then self.room.sizes[entry.name] = entry.size else bytes = nil end
     bytes = bytes and bytes + entry.size
   end
+  local first = not self.there
   self.there, self.looked = there, now
   if #names > 0 then self.room:together(names, bytes) end
   local load = self.loading
@@ -293,6 +295,7 @@ function R:seen(list, now)
   for lane, m in next, self.models do
     if there[m.name] then
       if not m.resident then m.resident, m.since = true, m.since or now end
+      if first then m.since = -NEVER end -- it was there before anybody asked
     elseif not (self.loading and self.loading.lane == lane) then
       m.resident = false
     end

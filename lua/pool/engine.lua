@@ -24,6 +24,7 @@ local prefix = require "core.pool.prefix"
 local queue = require "core.pool.queue"
 local residency = require "core.pool.residency"
 local slots = require "core.pool.slots"
+local taught = require "core.pool.taught"
 local where = require "core.pool.where"
 
 local M = {}
@@ -33,7 +34,6 @@ local NOTHING = {}
 --- Replies of which a lane has learned so little that what was known before is better.
 local FEW <const> = 8
 local function nothing() return nil end
-local CUT = { kind = "cancelled" }
 
 ---@class stoke.pool.group the calls that may go to the same lanes
 ---@field lanes stoke.pool.lane[] in the order of the route
@@ -76,8 +76,8 @@ M.Ticket = Ticket
 ---@field waiting integer
 ---@field programs stoke.pool.programs
 ---@field power? table lua/pool/power.lua
----@field recall fun(key: string): table?, boolean? what is remembered of a lane { slots, estimate, prefix } or of a server's models;
----  false: of another version of the server
+---@field recall fun(key: string): table?, boolean? what is remembered of a lane { slots, estimate, prefix } or of a server's
+---  models; false: of another version of the server
 ---@field chain_of fun(ticket: stoke.pool.ticket): stoke.pool.chain? what its prompt begins with
 ---@field counts table<string, integer> what has happened: granted, refused, held, swaps ...
 local Engine = {}
@@ -87,9 +87,9 @@ Engine.__index = Engine
 ---@param settings? { order?: "program"|"fifo", bounds?: number[], hold?: boolean }
 ---@return stoke.pool.engine
 function M.new(settings)
-  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, chores = {}, groups = {}, lanes = {}, engaged = {},
-    touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }), programs = order.programs(), power = nil,
-    chain_of = nothing, recall = nothing,
+  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, chores = {}, groups = {},
+    lanes = {}, engaged = {}, touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }),
+    programs = order.programs(), power = nil, chain_of = nothing, recall = nothing,
     counts = { granted = 0, refused = 0, held = 0, broken = 0, pinned = 0, swaps = 0 } }, Engine)
 end
 
@@ -200,7 +200,8 @@ local function watch_models(self, server)
     if lane.target then models = models + 1 end
     equip(self, lane)
   end
-  if models > 1 and not server.residency and self.settings.order ~= "fifo" then server.residency = residency.new(self.recall(server.url)) end
+  if models < 2 or server.residency or self.settings.order == "fifo" then return end
+  server.residency = residency.new(self.recall(server.url))
 end
 
 --- Is there nothing on a server that the engine has to watch? One model, nobody waits, nothing is kept, nothing failed.
@@ -538,44 +539,6 @@ function Engine:began(ticket, now)
   self:advance(now)
 end
 
---- When a prompt that was cancelled would have been read: its slot is taken until then, whoever has asked.
-local function prompt_ends(lane, ticket, now)
-  if not ticket or not lane.facts then return nil end
-  local _, reading = lane.facts:service(ticket.input, 0, ticket.agent)
-  local till = reading and ticket.began + reading
-  return till and till > now and till or nil
-end
-
---- What a finished call teaches of its lane.
-local function learn(lane, ticket, outcome, out, now)
-  local timings, err = outcome.timings, outcome.err
-  if not lane.slots then return end
-  if timings then
-    lane.replies = (lane.replies or 0) + 1
-    lane.slots:answered(now, timings, out, ticket and ticket.began)
-    lane.facts:learn(timings, ticket and ticket.agent, ticket and ticket.shared, out + 1)
-    if not lane.limit and lane.cache.slots ~= lane.slots.believed then lane.cache:resize(lane.slots.believed) end
-  elseif outcome.cancelled then
-    lane.slots:lost(now, "gone", outcome.in_prefill and prompt_ends(lane, ticket, now) or nil)
-  elseif err then
-    lane.slots:lost(now, err.status == 503 and "503" or "gone")
-  else
-    lane.slots:answered(now, nil, out, ticket and ticket.began)
-  end
-  if ticket and ticket.unit then
-    local seen = timings and lane.facts.seen_part and lane.facts:seen_part(timings) or nil
-    lane.cache:give(ticket.unit, timings and timings.output or 0, nil, seen)
-  end
-  for _ = 1, lane.failed or 0 do lane.breaker:done(lane.last_error, now) end -- while nobody watched
-  lane.failed, lane.last_error = nil, nil
-  if not (err and err.unfit) then lane.breaker:done(outcome.cancelled and CUT or err, now) end
-  chores.finished(lane, outcome, now)
-  local server = lane.server
-  if server.residency then
-    server.residency:answered(lane, now, timings, err or outcome.cancelled and CUT or nil, err and err.unfit)
-  end
-end
-
 --- Keep the slot of a conversation that calls a tool, where that is worth it.
 local function keep(self, lane, ticket, outcome, now)
   local unit = ticket and ticket.unit
@@ -609,7 +572,7 @@ function Engine:finished(lane, ticket, outcome, now)
   local out = lane.busy - 1
   lane.busy = out
   equip(self, lane)
-  learn(lane, ticket, outcome, out, now)
+  taught.of(lane, ticket, outcome, out, now)
   keep(self, lane, ticket, outcome, now)
   if ticket and ticket.program and outcome.timings then
     local service = (outcome.timings.prefill or 0) + (outcome.timings.decode or 0)

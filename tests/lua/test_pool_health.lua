@@ -175,7 +175,6 @@ local function may(p, now, class) return (p:allows(now, class or 2)) end
 
 test("power: above a temperature nobody begins until it is well below; interactive calls may", function(t)
   local p = power.new { temperature = { above = 80, below = 70 } }
-  t.eq(may(p, 0), true) -- nothing read yet
   p:read({ temperature = 80 }, 0)
   t.eq(may(p, 0), true)
   p:read({ temperature = 81 }, 5)
@@ -208,12 +207,12 @@ test("power: a battery counts while there are no mains", function(t)
   t.eq({ p:allows(0, 2) }, { false, 5, "on battery" })
 end)
 
-test("power: what cannot be read stops nobody, nor does a reading that is old", function(t)
+test("power: what cannot be read stops nobody; what was not read lately does, until it is", function(t)
   local p = power.new { temperature = 80, battery = 20, ac = true }
+  t.eq({ p:allows(0, 2) }, { false, nil, "the sensors are being read" })
+  t.eq(may(p, 0, 1), true)
   p:read({}, 0)
-  t.eq(may(p, 0), true)
-  p:read({ temperature = 99 }, 5)
-  t.eq({ may(p, 5), may(p, 65), may(p, 66) }, { false, false, true })
+  t.eq({ may(p, 0), may(p, 5), may(p, 5.1) }, { true, true, false })
 end)
 
 test("power: bursts and rests, always or on battery", function(t)
@@ -228,6 +227,7 @@ test("power: bursts and rests, always or on battery", function(t)
   p = power.new { burst = 60, when = "battery" }
   p:read({ ac = true }, 0)
   p:sent(0)
+  p:read({ ac = true }, 61)
   t.eq(may(p, 61), true)
   p:read({ ac = false }, 65)
   t.eq({ p:allows(65, 2) }, { false, 120, "a rest of 60 s" })

@@ -78,12 +78,12 @@ end)
 local function stream(kind, seconds, slots)
   local jobs = {}
   if kind == "arrivals" then
-    for i = 1, math.floor(70 / seconds) do jobs[i] = { at = i * seconds * 1.05 / slots, { "a", seconds } } end
+    for i = 1, math.floor(110 / seconds) do jobs[i] = { at = i * seconds * 1.05 / slots, { "a", seconds } } end
     return jobs
   end
   for i = 1, kind * slots do
     jobs[i] = {}
-    for k = 1, math.floor(70 / seconds / kind) do jobs[i][k] = { "a", seconds } end
+    for k = 1, math.floor(110 / seconds / kind) do jobs[i][k] = { "a", seconds } end
   end
   return jobs
 end
@@ -104,7 +104,7 @@ end
 
 test("one call for b under a steady load on a waits for the longest a, a swap and 10 %, and one swap's worth more", function(t)
   for _, load in ipairs { 0.5, 1, 3, 8 } do
-    for _, kind in ipairs { 1, 2, 4, "arrivals" } do
+    for _, kind in ipairs { 1, 2, "arrivals" } do
       for _, seconds in ipairs { 0.5, 2, 6 } do
         for _, slots in ipairs { 1, 4 } do one_late(t, load, kind, seconds, slots) end
       end

@@ -2,6 +2,7 @@
 
 local chores = require "core.pool.chores"
 local holds = require "core.pool.hold"
+local lanes = require "core.pool.lane"
 local queue = require "core.pool.queue"
 local where = require "core.pool.where"
 
@@ -70,7 +71,7 @@ local function pick(lane, now, room)
   local ticket, why = best_of(lane, now)
   if not ticket then return nil end
   local breaks
-  if kept and #kept >= room then
+  if kept and #kept >= math.min(room, lanes.width(lane) - lane.busy) then -- nobody tries for more slots beside a kept one
     breaks = holds.breakable(lane, ticket, why == "overdue")
     if not breaks then return nil end
   end

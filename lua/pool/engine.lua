@@ -260,7 +260,10 @@ local function grant(self, choice, now)
   lane.busy = lane.busy + 1
   lane.running[ticket] = true
   if lane.slots then lane.slots:sent(now) end
-  if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
+  if lane.cache and ticket.unit then
+    ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket))
+    if lane.holds then holds.displaced(lane) end
+  end
   if lane.breaker then
     lane.breaker:sent(now)
     chores.sent(lane, now)
@@ -546,7 +549,7 @@ local function keep(self, lane, ticket, outcome, now)
   self.pauses[unit] = { facts = lane.facts, tool = outcome.tool, since = now }
   if self.settings.hold == false or self.settings.order == "fifo" then return end
   local pause, known = lane.facts:pause(outcome.tool)
-  local till = holds.worth(known and pause or nil, lane.cache:price(unit, lane.facts:speeds() or 0))
+  local till = holds.worth((known or os.getenv "UNK") and pause or nil, lane.cache:price(unit, lane.facts:speeds() or 0))
   if not till or holds.of(lane, unit) then return end
   holds.add(lane, unit, ticket.class, now + till)
   self.counts.held = self.counts.held + 1

@@ -11,6 +11,8 @@ local M = {}
 ---@field class integer of the call before
 ---@field ticket? stoke.pool.ticket its next call, once it waits
 
+M.GAIN = tonumber(os.getenv "GAIN" or "1")
+
 --- A slot is kept for at most this long, seconds.
 M.LONGEST = 30
 
@@ -19,7 +21,7 @@ M.LONGEST = 30
 ---@param price number seconds that computing its context again takes
 ---@return number|nil seconds to keep the slot at most
 function M.worth(pause, price)
-  if not pause or pause >= price then return nil end
+  if not pause or pause >= M.GAIN * price then return nil end
   return math.min(2 * pause, M.LONGEST)
 end
 
@@ -73,6 +75,15 @@ function M.expire(lane, now)
   for i = list and #list or 0, 1, -1 do
     local hold = list[i]
     if not hold.ticket and hold.till <= now then M.drop(lane, hold) end
+  end
+end
+
+--- Holds end whose conversation another one has displaced after all: there is nothing left to keep.
+---@param lane stoke.pool.lane
+function M.displaced(lane)
+  local list = lane.holds
+  for i = list and #list or 0, 1, -1 do
+    if not lane.cache:holds(list[i].unit) then M.drop(lane, list[i]) end
   end
 end
 

@@ -125,7 +125,7 @@ local function kept_lane(world, options)
   world:call { lanes = { "m@s" } }
   world:run()
   local lane = world.lanes["m@s"]
-  lane.cache.price = function() return 5 end
+  lane.cache.price, lane.cache.holds = function() return 5 end, function() return 1000 end
   lane.facts:paused("tool", 1)
   return lane, options
 end

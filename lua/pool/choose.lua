@@ -157,7 +157,8 @@ function M.next(server, now, power)
       if room > 0 and (not verdict or verdict.may[lane]) then
         local ticket, why, breaks = pick(lane, now, room)
         if ticket and power then
-          local allowed, till = power:allows(now, ticket.class)
+          local allowed, till, reason = power:allows(now, ticket.class)
+          server.rests = not allowed and reason or nil
           if not allowed then ticket, again = nil, till end
         end
         if ticket then

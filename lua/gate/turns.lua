@@ -7,6 +7,7 @@ local choose = require "core.pool.choose"
 local engines = require "core.pool.engine"
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
+local memory = require "core.gate.memory"
 local program = require "core.gate.program"
 local tasks = require "core.task"
 local terms = require "core.terms"
@@ -86,6 +87,43 @@ function tell()
   set_timer()
 end
 
+-- ---- what earlier processes learned -----------------------------------------------------------------------------------------
+
+--- It has been read: a lane takes it over.
+local function recall(lane)
+  local known = memory.facts(lane.key)
+  if not known then return false end
+  lane.known = known
+  if lane.slots then
+    lane.slots:recall(known.slots)
+    lane.facts:recall(known.facts)
+    lane.cache:recall(known.cache)
+    lane.server.due = monotonic() -- more calls may be out than it seemed
+  end
+  return true
+end
+
+--- What is known of a lane, for the next process.
+local function facts_of(lane)
+  return { slots = lane.slots:facts(), facts = lane.facts:facts(), cache = lane.cache:facts() }
+end
+
+--- Whoever has to wait for a lane wants to know what is known of it.
+local function remember(lane)
+  if lane.tells or not lane.target then return end
+  lane.tells = function() return lane.slots and facts_of(lane) end
+  memory.read(function()
+    if not recall(lane) then return end
+    state:advance(monotonic())
+    tell()
+  end)
+end
+
+--- A reply has taught something of it.
+local function note(lane)
+  if lane and lane.tells and lane.slots then memory.note(lane.key, lane.tells) end
+end
+
 -- ---- tickets --------------------------------------------------------------------------------------------------------------
 
 --- Tokens of a call's prompt, at a guess.
@@ -157,6 +195,7 @@ end
 ---@return stoke.pool.ticket|nil
 ---@return stoke.error|nil err
 function M.wait(call, lane)
+  remember(lane)
   return wait(call, ticket_of(call, state:group { lane }), lane.key)
 end
 
@@ -170,7 +209,9 @@ function M.route(call, work)
   for _, target in ipairs(work) do
     if target.key and not targets[target.key] and target.key ~= call.avoid then
       targets[target.key] = target
-      list[#list + 1] = gate.lane(target.key, target)
+      local lane = gate.lane(target.key, target)
+      list[#list + 1] = lane
+      remember(lane)
     end
   end
   local ticket = ticket_of(call, state:group(list))
@@ -204,6 +245,7 @@ function M.done(ticket, value, err)
   local outcome = outcome_of(target, value, err)
   if outcome.cancelled and ticket.began then outcome.in_prefill = not ticket.streams end
   state:done(ticket, outcome, monotonic())
+  if outcome.timings then note(ticket.lane) end
   charged = charged + 1
   if charged % 64 == 0 then program.sweep(state.programs) end
   tell()

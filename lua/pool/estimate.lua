@@ -60,16 +60,38 @@ end
 
 local function name_key(name) return type(name) == "string" and name end
 
+local function fill(self, facts)
+  self.cold, self.fixed, self.loads, self.base, self.whole = ring(facts.cold), ring(facts.fixed), ring(facts.loads),
+    ring(facts.base), ring(facts.whole)
+  self.each, self.outputs, self.pauses = rings(facts.each, power_key), rings(facts.outputs, name_key),
+    rings(facts.pauses, name_key)
+end
+
 --- A lane of which nothing is known, or what an earlier process learned.
 ---@param facts? table as :facts() gave them; what does not fit is left out
 ---@return stoke.pool.estimate
 ---
 --- Example: `local lane = estimate.new(); lane:learn(timings, "writer"); local seconds = lane:service(800, 0, "writer")`
 function M.new(facts)
-  facts = facts or {}
-  return setmetatable({ cold = ring(facts.cold), fixed = ring(facts.fixed), each = rings(facts.each, power_key),
-    loads = ring(facts.loads), base = ring(facts.base), whole = ring(facts.whole), outputs = rings(facts.outputs, name_key),
-    pauses = rings(facts.pauses, name_key), faster = 0, tick = 0 }, Estimate)
+  local self = setmetatable({ faster = 0, tick = 0 }, Estimate)
+  fill(self, facts or {})
+  return self
+end
+
+--- Lists of values, or tables of them, of which the second ones are newer.
+local function joined(old, new)
+  if type(old) ~= "table" then return new end
+  if #old > 0 or #new > 0 then return table.move(new, 1, #new, #old + 1, table.move(old, 1, #old, 1, {})) end
+  local out = {}
+  for name, values in next, old do out[name] = values end
+  for name, values in next, new do out[name] = joined(out[name], values) end
+  return out
+end
+
+--- Take over what an earlier process learned: what has been seen since counts as newer.
+---@param facts? table
+function Estimate:recall(facts)
+  if type(facts) == "table" then fill(self, joined(facts, self:facts())) end
 end
 
 --- Note a value under a name, and for all names.

@@ -58,6 +58,26 @@ function M.snapshot(state, continue) return require "stoke.workflow".snapshot(st
 --- Example: `if stoke.patched "ask twice" then second = critic:run(draft) end`
 function M.patched(name) return require "stoke.workflow".patched(name) end
 
+--- A function of which the latest call alone goes on: a call cancels the one before it, with the question of a model that it may be
+--- waiting for. For what is asked at each keystroke, or whenever something changes.
+---@param f function
+---@param options? { wait?: number } seconds that must pass without another call before it is called (0)
+---@return stoke.latest latest call it as `f`: it returns what `f` returned, or nil and "superseded" where a later call came;
+---  `latest:cancel()` ends the one that runs
+---Raises `argument`; a call raises what `f` raises.
+---
+--- Example: `local complete = stoke.latest(function(text) return bot:run(text).text end, { wait = 0.3 })`
+function M.latest(f, options) return require "stoke.flow.pace".latest(f, options) end
+
+--- A limit of how often something begins: at most `calls` times in any `per` seconds, first come first served.
+---@param options { calls: integer, per: number }
+---@return stoke.rate limit `limit:wait()` waits for its turn, `limit:run(f, ...)` does and calls a function, `limit:try()` says
+---  whether it may begin at once
+---Raises `argument`.
+---
+--- Example: `local limit = stoke.rate { calls = 10, per = 60 }`
+function M.rate(options) return require "stoke.flow.pace".rate(options) end
+
 --- Print values as the prompt shows them: tables with their fields and sorted keys, strings quoted, depth and width
 --- limited. `term.format` gives the text, and takes limits.
 ---@param ... any

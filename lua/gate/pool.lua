@@ -41,7 +41,7 @@ end
 --- Calls at once that somebody has set for a lane.
 local function limit_of(lane)
   local target = lane.target
-  if not target then return M.default_width end
+  if not target then return M.default_width or lanes.PLAIN end
   local slots = M.settings.slots
   if type(slots) ~= "table" then return slots or M.default_width end
   local name = target.name or ""

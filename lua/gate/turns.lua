@@ -3,12 +3,15 @@
 
 local host = require "host.task"
 local monotonic = require "host.time".monotonic
+local chains = require "core.gate.chain"
+local chores = require "core.gate.chores"
 local choose = require "core.pool.choose"
 local engines = require "core.pool.engine"
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
 local memory = require "core.gate.memory"
 local program = require "core.gate.program"
+local states = require "core.pool.chores"
 local tasks = require "core.task"
 local terms = require "core.terms"
 local words = require "core.pool.words"
@@ -26,6 +29,18 @@ local function told(settings)
 end
 
 local state = engines.new(told(gate.settings))
+
+--- The messages of a call, where it has any. A body that was not made yet is not made for this.
+function state.chain_of(ticket)
+  local q = ticket.call.q
+  local messages = rawget(q, "messages")
+  if not messages then
+    local holder = rawget(q, "about") or rawget(q, "body")
+    messages = type(holder) == "table" and holder.messages
+  end
+  return type(messages) == "table" and chains.of(messages) or nil
+end
+
 local park, wake, current = host.park, host.wake, host.current
 
 --- A wait that the host's clock can tell from none, seconds.
@@ -84,6 +99,12 @@ function tell()
     state.rested = {}
     for i = 1, #rested do gate.rested(rested[i]) end
   end
+  local todo = state.chores
+  if todo[1] then
+    state.chores = {}
+    chores.run(state, todo, tell)
+  end
+  if state.power then chores.read_sensors(state, tell) end
   set_timer()
 end
 
@@ -147,10 +168,19 @@ local function ticket_of(call, group)
   return ticket
 end
 
+local function wedged(lane)
+  local name = lane.target and lane.target.endpoint.name or lane.server.url
+  return errors.new("timeout", ("the endpoint %s takes calls and answers none, not even one for a single token"):format(name),
+    { retryable = false, hint = "restart that server; its lists (stoke ps) may look healthy" })
+end
+
 --- The error of a call that was refused.
 local function refused(ticket)
-  if ticket.err then return ticket.err end
-  local target = ticket.call.target
+  local err, target = ticket.err, ticket.call.target
+  if err and err.wedged then return wedged(ticket.group.lanes[1]) end
+  if err then
+    return errors.new(err.kind, err.message, { hint = err.hint, status = rawget(err, "status"), retryable = false, cause = err })
+  end
   return errors.new("overloaded", ("%s %s"):format(target and target.name or ticket.group.lanes[1].key,
     words.refused(ticket, monotonic())), { seconds = ticket.late,
     hint = "give it more time, a smaller model (a route, a fallback), or another class: only interactive calls are refused" })
@@ -165,8 +195,38 @@ local function granted(call, ticket)
   return ticket
 end
 
+local function all_lanes()
+  local list = {}
+  for _, lane in next, gate.pools do list[#list + 1] = lane end
+  table.sort(list, function(a, b) return a.key < b.key end)
+  return list
+end
+
+state.recall = memory.facts
+local remembered = false
+
+--- What earlier processes have learned is read when somebody has to wait for the first time.
+local function remember()
+  remembered = true
+  memory.read(function()
+    state:remember(all_lanes())
+    state:advance(monotonic())
+    tell()
+  end)
+end
+
+--- Something was learned of a lane.
+local function note(lane)
+  if not lane.slots then return end
+  lane.told = lane.told or function() return state:learned(lane) end
+  memory.note(lane.key, lane.told)
+  local models = lane.server.residency
+  if models then memory.note(lane.server.url, function() return models:facts() end) end
+end
+
 --- Queue up until the ticket is decided.
 local function wait(call, ticket, key)
+  if not remembered then remember() end
   call.slot = ticket -- given back from there, should the task be cut off
   state:arrive(ticket, monotonic())
   tell()
@@ -206,13 +266,17 @@ end
 ---@return stoke.error|nil err
 function M.route(call, work)
   local list, targets = {}, {}
-  for _, target in ipairs(work) do
-    if target.key and not targets[target.key] and target.key ~= call.avoid then
-      targets[target.key] = target
-      local lane = gate.lane(target.key, target)
-      list[#list + 1] = lane
-      remember(lane)
+  for pass = 1, 2 do
+    for _, target in ipairs(work) do
+      local key = target.key
+      if not targets[key] and (key ~= call.avoid or pass == 2) then
+        targets[key] = target
+        local lane = gate.lane(key, target)
+        list[#list + 1] = lane
+        remember(lane)
+      end
     end
+    if list[1] then break end -- else there is no other place
   end
   local ticket = ticket_of(call, state:group(list))
   ticket.targets = targets
@@ -286,13 +350,6 @@ end
 ---@return boolean
 function M.forget(lane) return state:forget(lane) end
 
-local function all_lanes()
-  local list = {}
-  for _, lane in next, gate.pools do list[#list + 1] = lane end
-  table.sort(list, function(a, b) return a.key < b.key end)
-  return list
-end
-
 --- The settings have changed.
 ---@param settings table
 function M.configure(settings)
@@ -302,6 +359,8 @@ end
 
 --- Forget what was learned of all lanes.
 function M.forget_all()
+  memory.forget()
+  remembered = false
   state:unlearn(all_lanes())
   state:advance(monotonic())
   tell()
@@ -340,7 +399,7 @@ function M.state(now)
     for i, lane in ipairs(server.lanes) do list[i] = lane_state(lane, now) end
     local target = server.lanes[1] and server.lanes[1].target
     if target then
-      servers[#servers + 1] = { name = target.endpoint.name, url = url, state = "ok", lanes = list }
+      servers[#servers + 1] = { name = target.endpoint.name, url = url, state = states.word(server, now), lanes = list }
     end
   end
   table.sort(servers, function(a, b) return a.url < b.url end)

@@ -1,5 +1,6 @@
 --- Who goes next on a server: a pure function of the state and the time. What came of it is the engine's to do.
 
+local chores = require "core.pool.chores"
 local holds = require "core.pool.hold"
 local queue = require "core.pool.queue"
 local where = require "core.pool.where"
@@ -31,14 +32,18 @@ end
 ---@return integer
 ---@return number|nil due
 function M.room(lane, now)
-  local extra = lane.server.verdict and lane.server.verdict.extra
   if lane.breaker then
-    local allowed, due = lane.breaker:allows(now)
+    local allowed, due = chores.open(lane.server)
+    if allowed then allowed, due = lane.breaker:allows(now) end
     if not allowed then return -1, due end
   end
-  local free = (lane.limit or lane.slots:allowed(now, M.waiting(lane))) - lane.busy + (extra and extra[lane] or 0)
+  local limit = lane.limit
+  if limit then return math.max(limit - lane.busy, 0) end
+  local change, slots = lane.server.verdict, lane.slots
+  local extra = change and change.extra and change.extra[lane] or 0
+  local free = slots:allowed(now, M.waiting(lane)) + extra - lane.busy
   if free > 0 then return free end
-  return 0, lane.slots and not lane.limit and lane.slots:due(now) or nil
+  return 0, slots:due(now)
 end
 
 --- The best of all that may go to a lane.

@@ -13,6 +13,7 @@
 --- none can be.
 
 local breaker = require "core.pool.breaker"
+local chores = require "core.pool.chores"
 local choose = require "core.pool.choose"
 local estimate = require "core.pool.estimate"
 local fifo = require "core.pool.fifo"
@@ -29,6 +30,9 @@ local M = {}
 
 local huge = math.huge
 local NOTHING = {}
+--- Replies of which a lane has learned so little that what was known before is better.
+local FEW <const> = 8
+local function nothing() return nil end
 local CUT = { kind = "cancelled" }
 
 ---@class stoke.pool.group the calls that may go to the same lanes
@@ -68,9 +72,12 @@ M.Ticket = Ticket
 ---@field settings { order?: "program"|"fifo", bounds?: number[], hold?: boolean }
 ---@field decided stoke.pool.ticket[] granted or refused since this was last emptied
 ---@field rested stoke.pool.server[] servers that need no engine any more, since this was last emptied
+---@field chores stoke.pool.chore[] what is to be done in the world, since this was last emptied
 ---@field waiting integer
 ---@field programs stoke.pool.programs
 ---@field power? table lua/pool/power.lua
+---@field recall fun(key: string): table?, boolean? what is remembered of a lane { slots, estimate, prefix } or of a server's models;
+---  false: of another version of the server
 ---@field chain_of fun(ticket: stoke.pool.ticket): stoke.pool.chain? what its prompt begins with
 ---@field counts table<string, integer> what has happened: granted, refused, held, swaps ...
 local Engine = {}
@@ -80,9 +87,9 @@ Engine.__index = Engine
 ---@param settings? { order?: "program"|"fifo", bounds?: number[], hold?: boolean }
 ---@return stoke.pool.engine
 function M.new(settings)
-  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, groups = {}, engaged = {},
+  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, chores = {}, groups = {}, lanes = {}, engaged = {},
     touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }), programs = order.programs(), power = nil,
-    chain_of = function() return nil end,
+    chain_of = nothing, recall = nothing,
     counts = { granted = 0, refused = 0, held = 0, broken = 0, pinned = 0, swaps = 0 } }, Engine)
 end
 
@@ -99,16 +106,19 @@ local function new_queue(self)
 end
 
 --- What learns of a lane.
-local function equip_learners(lane)
+local function equip_learners(self, lane)
   if not lane.target then
     lane.limit = lane.limit or lanes.PLAIN
     return
   end
-  local known = lane.known or NOTHING
-  lane.slots = lane.slots or slots.new(known.slots)
-  lane.facts = lane.facts or estimate.new(known.facts)
-  lane.cache = lane.cache or prefix.new(known.cache, lane.limit or lane.slots.believed)
-  lane.breaker = lane.breaker or breaker.new { alone = true }
+  local known, sure = self.recall(lane.key)
+  known = known or NOTHING
+  local before = type(known.slots) == "table" and known.slots or nil
+  if before and sure == false then before = { slots = before.slots, sure = false } end
+  lane.slots = lane.slots or slots.new(before)
+  lane.facts = lane.facts or estimate.new(known.estimate)
+  lane.cache = lane.cache or prefix.new(known.prefix, lane.limit or lane.slots.believed)
+  lane.breaker = lane.breaker or breaker.new { alone = true, probes = lane.target.dialect.pooling ~= nil }
 end
 
 --- A lane gets what a contended one has.
@@ -116,7 +126,8 @@ local function equip(self, lane)
   if lane.group then return end
   lane.group = { lanes = { lane }, queue = new_queue(self) }
   lane.groups, lane.running = { lane.group }, {}
-  equip_learners(lane)
+  self.lanes[lane] = true
+  equip_learners(self, lane)
 end
 
 --- The calls for some lanes are one group.
@@ -157,6 +168,7 @@ function Engine:forget(lane)
     end
   end
   lane.group, lane.groups, lane.running = nil, nil, nil
+  self.lanes[lane] = nil
   if lane.server.residency then lane.server.residency:drop(lane) end
   return true
 end
@@ -188,12 +200,12 @@ local function watch_models(self, server)
     if lane.target then models = models + 1 end
     equip(self, lane)
   end
-  if models > 1 and not server.residency and self.settings.order ~= "fifo" then server.residency = residency.new(server.known) end
+  if models > 1 and not server.residency and self.settings.order ~= "fifo" then server.residency = residency.new(self.recall(server.url)) end
 end
 
 --- Is there nothing on a server that the engine has to watch? One model, nobody waits, nothing is kept, nothing failed.
 local function quiet(server, now)
-  if server.residency then return false end
+  if server.residency or not chores.quiet(server) then return false end
   local used = nil
   for _, lane in ipairs(server.lanes) do
     if lane.holds or choose.waiting(lane) > 0 or lane.slots and lane.slots:due(now) then return false end
@@ -248,7 +260,10 @@ local function grant(self, choice, now)
   lane.running[ticket] = true
   if lane.slots then lane.slots:sent(now) end
   if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
-  if lane.breaker then lane.breaker:sent(now) end
+  if lane.breaker then
+    lane.breaker:sent(now)
+    chores.sent(lane, now)
+  end
   if self.power then self.power:sent(now) end
   local change = server.verdict
   if change then
@@ -314,9 +329,8 @@ end
 --- What cannot be answered at all: the server of its only lane is down for long, or cannot load its model.
 local function give_up(self, server, now)
   for _, lane in ipairs(server.lanes) do
-    local breaks = lane.breaker
-    if breaks and not breaks:quiet(now) and lane.group.queue.size > 0 then
-      fail(self, lane, function(ticket) return breaks:refusal(ticket.arrived, now) end)
+    if lane.group.queue.size > 0 and chores.refusal(lane, -huge, now) then
+      fail(self, lane, function(ticket) return chores.refusal(lane, ticket.arrived, now) end)
     end
   end
   for lane, err in next, server.verdict and server.verdict.refuse or NOTHING do fail(self, lane, function() return err end) end
@@ -325,7 +339,6 @@ end
 --- Grant on one server what can be granted.
 local function settle(self, server, now)
   shed(self, server, now)
-  give_up(self, server, now)
   while true do
     local choice, due, verdict = choose.next(server, now, self.power)
     server.verdict = verdict
@@ -336,6 +349,9 @@ local function settle(self, server, now)
     end
     if choice.better then pin(self, choice) else grant(self, choice, now) end
   end
+  give_up(self, server, now)
+  local at = chores.settle(server, now, choose.waiting, self.chores)
+  if at and at < (server.due or huge) then server.due = at end
   rest(self, server, now)
 end
 
@@ -352,6 +368,13 @@ function Engine:estimate(ticket, now)
     if room >= 0 and ahead + service < first then first = ahead + service end
   end
   return first < huge and first or 0
+end
+
+--- Something was learned of a server, or of all, from elsewhere: decide about it at the next `advance`.
+---@param server? stoke.pool.server
+function Engine:touch(server)
+  if server then return touch(self, server) end
+  for each in next, self.engaged do touch(self, each) end
 end
 
 --- Decide all that can be decided now.
@@ -422,14 +445,34 @@ function Engine:configure(settings, all, now)
   self:advance(now)
 end
 
+--- What earlier processes knew is there: lanes of which little was learned since begin with it.
+---@param all stoke.pool.lane[]
+function Engine:remember(all)
+  for _, lane in ipairs(all) do
+    if lane.slots and (lane.replies or 0) < FEW and self.recall(lane.key) then
+      lane.slots, lane.facts, lane.cache = nil, nil, nil
+      equip_learners(self, lane)
+      touch(self, lane.server)
+    end
+  end
+end
+
+--- What a lane has learned, as plain data.
+---@param lane stoke.pool.lane
+---@return { slots: table, estimate: table, prefix: table }|nil
+function Engine:learned(lane)
+  if not lane.slots then return nil end
+  return { slots = lane.slots:facts(), estimate = lane.facts:facts(), prefix = lane.cache:facts() }
+end
+
 --- Forget what was learned of lanes. What runs and waits stays.
 ---@param all stoke.pool.lane[]
 function Engine:unlearn(all)
   for _, lane in ipairs(all) do
-    lane.slots, lane.facts, lane.cache, lane.breaker, lane.holds, lane.known = nil, nil, nil, nil, nil, nil
+    lane.slots, lane.facts, lane.cache, lane.breaker, lane.holds = nil, nil, nil, nil, nil
     lane.server.residency, lane.server.verdict = nil, nil
     if lane.group then
-      equip_learners(lane)
+      equip_learners(self, lane)
       touch(self, lane.server)
     end
   end
@@ -508,6 +551,7 @@ local function learn(lane, ticket, outcome, out, now)
   local timings, err = outcome.timings, outcome.err
   if not lane.slots then return end
   if timings then
+    lane.replies = (lane.replies or 0) + 1
     lane.slots:answered(now, timings, out, ticket and ticket.began)
     lane.facts:learn(timings, ticket and ticket.agent, ticket and ticket.shared, out + 1)
     if not lane.limit and lane.cache.slots ~= lane.slots.believed then lane.cache:resize(lane.slots.believed) end
@@ -519,11 +563,13 @@ local function learn(lane, ticket, outcome, out, now)
     lane.slots:answered(now, nil, out, ticket and ticket.began)
   end
   if ticket and ticket.unit then
-    lane.cache:give(ticket.unit, timings and timings.output or 0, nil, timings and lane.facts.seen_part and lane.facts:seen_part(timings) or nil)
+    local seen = timings and lane.facts.seen_part and lane.facts:seen_part(timings) or nil
+    lane.cache:give(ticket.unit, timings and timings.output or 0, nil, seen)
   end
   for _ = 1, lane.failed or 0 do lane.breaker:done(lane.last_error, now) end -- while nobody watched
   lane.failed, lane.last_error = nil, nil
-  lane.breaker:done(outcome.cancelled and CUT or err, now)
+  if not (err and err.unfit) then lane.breaker:done(outcome.cancelled and CUT or err, now) end
+  chores.finished(lane, outcome, now)
   local server = lane.server
   if server.residency then
     server.residency:answered(lane, now, timings, err or outcome.cancelled and CUT or nil, err and err.unfit)
@@ -543,6 +589,17 @@ local function keep(self, lane, ticket, outcome, now)
   self.counts.held = self.counts.held + 1
 end
 
+--- A program has become a giant: what it has waiting goes a band behind.
+local function step_behind(self, program)
+  for lane in next, self.lanes do
+    for _, group in ipairs(lane.groups) do
+      local own = {}
+      group.queue:each(function(ticket) if ticket.program == program then own[#own + 1] = ticket end end)
+      for _, ticket in ipairs(own) do group.queue:change(ticket, "order", order.behind(ticket.order)) end
+    end
+  end
+end
+
 --- A call on a lane has ended. Of one that was counted without a ticket only the lane is known.
 ---@param lane stoke.pool.lane
 ---@param ticket stoke.pool.ticket|nil
@@ -556,8 +613,9 @@ function Engine:finished(lane, ticket, outcome, now)
   keep(self, lane, ticket, outcome, now)
   if ticket and ticket.program and outcome.timings then
     local service = (outcome.timings.prefill or 0) + (outcome.timings.decode or 0)
-    self.programs:charge(ticket.program, service)
+    if self.programs:charge(ticket.program, service) then step_behind(self, ticket.program) end
   end
+  if lane.breaker and not lane.breaker:quiet(now) then self:engage(lane.server) end
   touch(self, lane.server)
   self:advance(now)
 end

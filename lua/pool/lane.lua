@@ -13,7 +13,6 @@ M.PLAIN = 2
 ---@field current? stoke.pool.lane the one lane that may be taken in place: no other model of this server is in use
 ---@field engaged boolean every call goes through the engine: somebody waits, or the server has to be watched
 ---@field residency? table which models are in memory (lua/pool/residency.lua); from the second model on
----@field known? table what was learned of its models before
 ---@field verdict? stoke.pool.change what it decided last
 ---@field due? number when the server has to be looked at again though nothing happened
 ---@field touched? boolean something happened that may allow a grant
@@ -32,6 +31,7 @@ M.PLAIN = 2
 ---@field newest? number when the last call for it arrived
 ---@field group? stoke.pool.group the calls that may go to this lane alone; from here on only once it was engaged
 ---@field groups? stoke.pool.group[] all groups that may go to this lane
+---@field replies? integer that told how long they took
 ---@field running? table<stoke.pool.ticket, true>
 ---@field slots? table lua/pool/slots.lua
 ---@field facts? table lua/pool/estimate.lua

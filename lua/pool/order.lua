@@ -35,6 +35,11 @@ function M.key(root, unit, over)
   return over and key | 1 << (UNIT_BITS + ROOT_BITS) or key
 end
 
+--- The key of a waiting call whose program has become a giant.
+---@param key integer
+---@return integer
+function M.behind(key) return key | 1 << (UNIT_BITS + ROOT_BITS) end
+
 --- The part of a key that is the same for all calls of one program.
 ---@param key integer
 ---@return integer

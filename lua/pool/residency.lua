@@ -32,10 +32,10 @@ M.rest = 3
 M.again, M.again_most = 30, 600
 --- A look at the server's list of loaded models is old after so many seconds; one that is waited for may take so many.
 M.fresh, M.patience = 60, 2
+--- A call waits in the server for so many seconds at most: its client gives up some time.
+M.parked = 180
 --- A model that is gone within so many seconds of its last use had to leave; later, its keep_alive may have ended.
 M.unused = 200
---- Seconds of keep_alive: the least, and the step from each model to the one used more lately.
-M.keep_least, M.keep_step = 300, 60
 
 local NEVER = math.huge
 local NONE = {}
@@ -108,7 +108,7 @@ end
 function R:model(lane)
   local m = self.models[lane]
   if not m then
-    m = { lane = lane, name = lane.model, resident = nil, since = nil, swapped = 0, used = -NEVER, failed = nil }
+    m = { lane = lane, name = lane.model or lane.key, resident = nil, since = nil, swapped = 0, used = -NEVER, failed = nil }
     if self.there then m.resident = self.there[m.name] or false end
     self.models[lane] = m
   end
@@ -136,7 +136,7 @@ end
 ---@param estimated? number
 ---@return number
 function R:price(lane, estimated)
-  return estimated or self.loads[self:model(lane).name] or self.usual or M.load
+  return self.loads[self:model(lane).name] or estimated or self.usual or M.load
 end
 
 -- ---- what happened ----------------------------------------------------------------------------------------------------------
@@ -201,6 +201,9 @@ function R:began(lane, now, seconds)
   local m = self:model(lane)
   if not m.resident then m.resident, m.since = true, now end
 end
+
+--- The server was away for a while: what it holds has to be looked at.
+function R:away() self.looked = nil end
 
 local function learn_load(self, name, seconds)
   local known = self.loads[name]
@@ -296,6 +299,13 @@ function R:seen(list, now)
   end
 end
 
+--- Nobody could look: what is not known will not be seen.
+---@param now number
+function R:unseen(now)
+  self.looked = now
+  if self.doubt then self.doubt.at = math.min(self.doubt.at, now - M.patience) end
+end
+
 -- ---- decide -----------------------------------------------------------------------------------------------------------------
 
 local function clear(change)
@@ -334,15 +344,15 @@ local function split(self, now, work, change)
     if m.resident then
       inside[#inside + 1] = w
       change.may[w.lane] = true
+    elseif m.failed and now < m.failed.till then
+      if w.waiting > 0 then
+        change.refuse = change.refuse or {}
+        change.refuse[w.lane] = m.failed.err
+      end
     elseif self.loading and self.loading.lane == w.lane then
       change.may[w.lane] = true
     elseif w.waiting > 0 then
-      if m.failed and now < m.failed.till then
-        change.refuse = change.refuse or {}
-        change.refuse[w.lane] = m.failed.err
-      else
-        outside[#outside + 1] = w
-      end
+      outside[#outside + 1] = w
     end
     m.row = w
   end
@@ -390,6 +400,7 @@ local function while_loading(self, now, work, inside, change)
   if own.waiting > 0 then wanted.class = math.min(own.class, load.class) end
   local victims = turn.room_for(self, wanted, inside, now)
   local reason, from = turn.reason_for(self, wanted, victims, now)
+  if now - load.since >= M.parked then reason = reason or "waited" else sooner(change, load.since + M.parked) end
   if reason and reason ~= "idle" then
     change.kind, change.reason, change.price = "drain", reason, self:price(load.lane, own.load)
     leave(change, victims)
@@ -459,18 +470,6 @@ function R:decide(now, work)
   change.kind = flying and "drain" or "swap"
   if not flying then change.may[w.lane] = true end
   return change
-end
-
---- Seconds of keep_alive for the call that loads a lane: should the server choose who leaves, the models used most lately go
---- last. Never sent with other calls: a server waits for ever for a model to leave if each call renews its time.
----@param lane table
----@return integer seconds
-function R:keep(lane)
-  local used, before = self:model(lane).used, 0
-  for other, m in next, self.models do
-    if other ~= lane and m.used < used then before = before + 1 end
-  end
-  return M.keep_least + M.keep_step * before
 end
 
 return M

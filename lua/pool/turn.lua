@@ -58,13 +58,14 @@ end
 
 --- What the models that would have to leave are at.
 local function load_of(self, victims)
-  local at = { idle = true, waiting = NEVER, flying = NEVER, newest = -NEVER, paid = -NEVER, paid_overdue = -NEVER }
+  local at = { idle = true, waiting = NEVER, flying = NEVER, newest = -NEVER, since = -NEVER, paid = -NEVER, paid_overdue = -NEVER }
   for _, v in ipairs(victims) do
     if has_work(v) then
       local m = self:model(v.lane)
       local since = m.since or -NEVER
       at.idle = false
       if v.waiting > 0 then at.waiting = math.min(at.waiting, rank(v)) else at.flying = math.min(at.flying, v.running or 2) end
+      at.since = math.max(at.since, since)
       at.newest = math.max(at.newest, v.newest or -NEVER)
       at.paid = math.max(at.paid, since + M.pays * m.swapped)
       at.paid_overdue = math.max(at.paid_overdue, since + M.pays_overdue * m.swapped)
@@ -87,7 +88,10 @@ function M.reason_for(self, w, victims, now)
     return nil, from
   end
   local price, oldest = self:price(w.lane, w.load), w.oldest or now
-  if at.waiting < NEVER and at.newest < oldest + M.later * price then return nil end -- these will have an end
+  if own ~= OVERDUE then
+    if oldest <= at.since then return nil end -- it was there when these were chosen: they go to their end
+    if at.waiting < NEVER and at.newest < oldest + M.later * price then return nil end -- these will have an end
+  end
   local from = math.max(oldest + price, at.paid)
   if now >= from then return "waited" end
   return nil, from

@@ -16,6 +16,8 @@ M.times, M.least = 3, 30
 M.probe = 15
 --- Pauses between the probes of a sick server: the first, and the longest.
 M.pause, M.pause_most = 2, 60
+--- Calls that wait for nobody but a sick server are told so after so many seconds.
+M.patience = 30
 
 ---@class stoke.pool.watch
 ---@field state "well"|"probing"|"sick"
@@ -33,6 +35,7 @@ end
 function W:sign(now)
   self.alive = now
   self.unloaded = nil
+  self.sick_since = nil
   if self.state ~= "well" then self.state, self.pause = "well", M.pause end
 end
 
@@ -85,11 +88,19 @@ function W:probed(now, ok)
   if self.state ~= "probing" then return end -- a call was answered first
   if ok then
     self.doubt = self.was == "well" and math.min(self.doubt * 2, 8) or self.doubt -- its calls are longer than was expected
-    self.state, self.alive, self.pause = "well", now, M.pause
+    self.state, self.alive, self.pause, self.sick_since = "well", now, M.pause, nil
     return
   end
   self.pause = self.was == "sick" and math.min(self.pause * 2, M.pause_most) or M.pause
-  self.state, self.till = "sick", now + self.pause
+  self.state, self.till, self.sick_since = "sick", now + self.pause, self.sick_since or now
+end
+
+--- Has a call waited for a sick server for so long that it should be told?
+---@param arrived number
+---@param now number
+---@return boolean
+function W:hopeless(arrived, now)
+  return self.sick_since ~= nil and now - self.sick_since >= M.patience and now > arrived
 end
 
 --- May calls be sent?

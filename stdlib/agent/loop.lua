@@ -205,9 +205,9 @@ local function step_down(run, err)
   run.before = run.before or {}
   run.before[#run.before + 1], run.rung = err, rung
   if run.listener then run.listener { type = "fallback", rung = rung, model = what.model, err = err } end
+  run.model, run.endpoint = what.model, what.endpoint
   if what.text then return { text = what.text, reason = "stop", repairs = 0 } end
   run.target, run.window = models.begin(models.open(what.model, what.endpoint)), nil
-  run.model, run.endpoint = what.model, what.endpoint
 end
 
 --- The server found the prompt too long, which teaches what fits, or the level of thinking unknown: the question is asked anew.

@@ -2,13 +2,17 @@
 
 local about = require "core.about"
 local args = require "stoke.args"
+local config = require "stoke.config"
 local environment = require "stoke.env"
 local errors = require "core.errors"
 local fs = require "stoke.fs"
 local json = require "core.json"
+local ollama = require "stoke.ollama"
 local proc = require "stoke.proc"
 local random = require "core.random"
+local real = require "stoke.fuel.real"
 local rows = require "stoke.fuel.rows"
+local run = require "stoke.fuel.run"
 local stdio = require "core.stdio"
 local stoke = require "stoke"
 local term = require "stoke.term"
@@ -25,6 +29,7 @@ local SPEC = {
                { "stoke bench fuel --endpoint http://127.0.0.1:11434", "small rows on a real server, in real time" } },
   options = { { "only", type = "list", placeholder = "ROW", help = "this row, may be repeated; without it: all" },
               { "size", type = "number", default = 1.0, placeholder = "PART", help = "of the work; 0.1 = a tenth, a quick look" },
+              { "model", type = "list", placeholder = "NAME", help = "with --endpoint: one or two models; else the smallest" },
               { "json", type = "boolean", help = "one JSON object a row" },
               { "check", type = "boolean", help = "exit code 1 when an aim is missed" },
               { "list", type = "boolean", help = "the rows and what is done in them" },
@@ -130,6 +135,45 @@ local function simulated(a)
   if a.check and missed > 0 then errors.raise("exit", "aims were missed", { code = 1 }) end
 end
 
+-- ---- on a real server ---------------------------------------------------------------------------------------------------------
+
+--- One side of a row there, after its models were unloaded, so that both begin alike.
+local function side_outside(row, side, models, url, a)
+  for _, model in ipairs(models) do ollama.unload(model, url) end
+  local spec = real.world(row, models, url, a.seed)
+  return { row.measure(run.world(spec, side), spec) }
+end
+
+local function rows_outside(a)
+  if not a.only or #a.only == 0 then return real.list end
+  local list = {}
+  for i, name in ipairs(a.only) do
+    list[i] = real.find(name) or errors.raise("usage", ("no row for a real server is named '%s'"):format(name),
+      { hint = "there are burst, loops, models, swap, classes, talks" })
+  end
+  return list
+end
+
+local function outside(a, url)
+  local models = real.models(url, a.model or {})
+  stdio.write(("%s: %s\n\n"):format(url, table.concat(models, ", ")))
+  local lines, skipped = { { "ROW", "NAIVE", "STOKE", "OF NAIVE" } }, {}
+  for _, row in ipairs(rows_outside(a)) do
+    if row.two and not models[2] then
+      skipped[#skipped + 1] = ("%s is left out: it needs two models that answer chats, and the server has one\n"):format(row.name)
+    else
+      local m = { naive = side_outside(row, "naive", models, url, a), ours = side_outside(row, "ours", models, url, a) }
+      local line = { row.name, row.figure(m.naive[1]), row.figure(m.ours[1]), row.compare(m) }
+      if a.json then
+        stdio.write(json.encode { row = row.name, title = row.title, naive = m.naive, ours = m.ours } .. "\n")
+      end
+      lines[#lines + 1] = line
+    end
+  end
+  if not a.json then term.table(lines) end
+  for _, text in ipairs(skipped) do io.stderr:write(text) end
+end
+
 local function list_rows()
   local lines = { { "ROW", "WHAT IS DONE", "AIM" } }
   for i, row in ipairs(rows.list) do lines[i + 1] = { row.name, row.title, row.aim } end
@@ -143,5 +187,7 @@ return function(argv)
   if a.size <= 0 or a.size > 1 then errors.raise("usage", "--size wants a part, above 0 and up to 1") end
   if a.list then return list_rows() end
   if a.part then return part(a) end
+  local chosen = config.flags().endpoint
+  if chosen then return outside(a, config.endpoint(chosen).url) end
   return simulated(a)
 end

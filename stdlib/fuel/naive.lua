@@ -8,6 +8,7 @@
 local http = require "stoke.http"
 local json = require "stoke.json"
 local stoke = require "stoke"
+local time = require "stoke.time"
 local work = require "stoke.fuel.work"
 
 local M = {}
@@ -16,13 +17,14 @@ local Naive = {}
 Naive.__index = Naive
 
 --- A naive client of these servers.
----@param o { urls: string[], definitions: table[], options: table, attempts: integer, limit?: integer }
+---@param o { urls: string[], definitions: table[], options: table, attempts: integer, limit?: integer, outside?: table } outside:
+---  the real server's world; its models are not scripted, so answers are bounded and turns are asked for
 ---@return table
 ---
 --- Example: `local client = naive.new { urls = world.urls, definitions = {}, options = { num_ctx = 8192 }, attempts = 60 }`
 function M.new(o)
   return setmetatable({ urls = o.urls, definitions = o.definitions, options = o.options, attempts = o.attempts, turn = 0,
-    posted = 0, places = o.limit and stoke.semaphore(o.limit) }, Naive)
+    outside = o.outside, posted = 0, places = o.limit and stoke.semaphore(o.limit) }, Naive)
 end
 
 local function next_url(self)
@@ -44,14 +46,34 @@ local function post(self, path, body)
   error(last, 0)
 end
 
-local function converse(self, call, pause)
+-- With a real model: it does not call the tool when it should, so the next turn is a question.
+local function converse_outside(self, call)
+  local messages = { { role = "system", content = work.INSTRUCTIONS }, { role = "user", content = work.question(call) } }
+  for _, turn in ipairs(call.turns) do
+    messages[#messages + 1] = post(self, "/api/chat", { model = call.model, messages = messages, stream = false,
+      options = { num_predict = turn.answer } }).message
+    if turn.pause then
+      stoke.sleep(turn.pause)
+      messages[#messages + 1] = { role = "user", content = work.text(turn.result) }
+    end
+  end
+end
+
+local function ask_outside(self, call)
+  if #call.turns > 1 then return converse_outside(self, call) end
+  local reply = post(self, "/api/chat", { model = call.model, stream = false, options = { num_predict = call.turns[1].answer },
+    messages = { { role = "system", content = work.INSTRUCTIONS }, { role = "user", content = work.question(call) } } })
+  self.outside:note(call.model, reply, time.monotonic())
+end
+
+local function converse(self, call)
   local messages = { { role = "system", content = work.INSTRUCTIONS }, { role = "user", content = work.question(call) } }
   for i, turn in ipairs(call.turns) do
     local answer = post(self, "/api/chat", { model = call.model, messages = messages, stream = false, options = self.options,
       tools = self.definitions }).message
     messages[#messages + 1] = answer
     if i < #call.turns then
-      pause(turn.pause)
+      stoke.sleep(turn.pause)
       messages[#messages + 1] = { role = "tool", tool_name = "work", content = work.text(turn.result) }
     end
   end
@@ -65,7 +87,8 @@ function Naive:call(call)
   if call.embed then
     return post(self, "/api/embed", { model = call.model, input = { work.question(call) } })
   end
-  if #call.turns > 1 then return converse(self, call, stoke.sleep) end
+  if self.outside then return ask_outside(self, call) end
+  if #call.turns > 1 then return converse(self, call) end
   return post(self, "/api/chat", { model = call.model, stream = false, options = self.options, tools = json.array(),
     messages = { { role = "system", content = work.INSTRUCTIONS }, { role = "user", content = work.question(call) } } })
 end

@@ -14,7 +14,8 @@ local M = {}
 M.CONTEXT = 16384
 
 ---@class stoke.fuel.spec
----@field servers table[] settings of stoke.sim, one for each server
+---@field servers? table[] settings of stoke.sim, one for each server
+---@field url? string a real server instead
 ---@field jobs stoke.fuel.job[]
 ---@field events? stoke.fuel.event[]
 ---@field seed integer
@@ -51,11 +52,12 @@ end
 
 --- The client of a side.
 local function client_of(side, spec, world, calls)
-  local profiles = {}
-  for _, model in ipairs(models_of(calls)) do profiles[model] = { num_ctx = M.CONTEXT } end
   local o = { urls = world.urls, calls = calls, definitions = DEFINITION, options = { num_ctx = M.CONTEXT },
     attempts = spec.attempts or 60, limit = side == "best" and spec.limit or nil }
+  if spec.url then o.options, o.outside = {}, world end
   if side ~= "ours" then return naive.new(o) end
+  local profiles = {}
+  for _, model in ipairs(models_of(calls)) do profiles[model] = not spec.url and { num_ctx = M.CONTEXT } or nil end
   ollama.profiles(profiles)
   return ours.new(o)
 end
@@ -139,7 +141,7 @@ local function summary(spec, records, world)
   return out
 end
 
---- Carry a world out. Time should be virtual.
+--- Carry a world out. Time should be virtual where its servers are simulated.
 ---@param spec stoke.fuel.spec
 ---@param side "naive"|"ours"|"best"
 ---@return stoke.fuel.outcome
@@ -147,7 +149,8 @@ end
 --- Example: `local outcome = run.world(spec, "naive")`
 function M.world(spec, side)
   local calls = work.number(spec.jobs)
-  local world <close> = worlds.open { servers = spec.servers, script = work.script(calls), seed = spec.seed }
+  local world <close> = spec.url and worlds.outside(spec.url)
+    or worlds.open { servers = spec.servers, script = work.script(calls), seed = spec.seed }
   local client = client_of(side, spec, world, calls)
   local records, began = {}, time.monotonic()
   for i, job in ipairs(spec.jobs) do records[i] = { id = i, class = job.class or "normal", at = job.at } end

@@ -140,4 +140,54 @@ end
 
 World.__close = World.close
 
+-- ---- a server that is really there --------------------------------------------------------------------------------------------
+
+local Outside = {}
+Outside.__index = Outside
+
+--- A world that is one real server: nothing can be made to happen there, and what it does is known from its replies.
+---@param url string
+---@return table world with the face of stoke.fuel.world
+---
+--- Example: `local world <close> = world.outside "http://127.0.0.1:11434"`
+function M.outside(url) return setmetatable({ urls = { url }, replies = {} }, Outside) end
+
+--- A reply of a call: when it was in its slot.
+---@param model string
+---@param reply table as /api/chat gives it
+---@param now number
+---
+--- Example: `world:note("qwen2.5:3b", reply, time.monotonic())`
+function Outside:note(model, reply, now)
+  local service = ((reply.prompt_eval_duration or 0) + (reply.eval_duration or 0)) / 1e9
+  self.replies[#self.replies + 1] = { model = model, began = now - service }
+end
+
+--- How often another model was at work than before.
+---@return { changes: integer }
+---
+--- Example: `print(world:counts().changes)`
+function Outside:counts()
+  local changes, last = 0, nil
+  table.sort(self.replies, function(a, b) return a.began < b.began end)
+  for _, reply in ipairs(self.replies) do
+    if last and reply.model ~= last then changes = changes + 1 end
+    last = reply.model
+  end
+  return { changes = changes }
+end
+
+--- Nothing is planned.
+---
+--- Example: `world:play()`
+function Outside:play() end -- luacheck: ignore 212
+
+--- Nobody knows.
+---@return integer
+---
+--- Example: `local out = world:in_flight()`
+function Outside:in_flight() return 0 end -- luacheck: ignore 212
+
+Outside.__close = function() end
+
 return M

@@ -96,6 +96,7 @@ local function classify(text, q, fields, kind, retryable, target)
   if meaning then
     kind, retryable = meaning[2], meaning[3]
     local hint = meaning[4]
+    fields.unfit = hint == meanings.MEMORY or nil -- whatever else is unloaded
     if hint == meanings.PULL then
       fields.missing = q.model and q.model ~= "" or nil -- for auto_pull
       hint = fields.missing and "stoke pull " .. (target and target.served or q.model) or nil

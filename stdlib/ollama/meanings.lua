@@ -114,4 +114,4 @@ local CALLS = {
   { "invalid input type", "http", false, "input is a text or a list of texts" },
 }
 
-return { calls = CALLS, moving = MOVING, PULL = PULL, CALL = CALL, NAME = NAME, NONE = NONE }
+return { calls = CALLS, moving = MOVING, PULL = PULL, CALL = CALL, NAME = NAME, NONE = NONE, MEMORY = MEMORY }

@@ -265,6 +265,9 @@ M.continues = replies.continues
 M.facts, M.restore, M.holds, M.plain = replies.facts, replies.restore, replies.holds, replies.plain
 M.error, M.broken = failures.status, failures.broken
 
+--- What the pool asks a server beside its calls.
+function M.pooling() return require "stoke.ollama.pooling" end
+
 function M.incomplete(state) return failures.incomplete(state.q) end
 
 --- Tokens of a request's prompt, and what it bounds its answer by.

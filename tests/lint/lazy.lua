@@ -16,8 +16,10 @@ add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach
   stoke.cmd.overview
   stoke.cmd.watch stoke.console.commands stoke.console.prompt stoke.doc stoke.doc.definitions stoke.doc.library stoke.doc.man
   stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.json stoke.log stoke.ollama
+  stoke.ollama.pooling
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim
-  stoke.sim.models stoke.sim.script stoke.workflow stoke.agent.kept stoke.config.routes stoke.model.fallback
+  stoke.sim.models stoke.sim.script stoke.workflow stoke.agent.kept stoke.config.routes stoke.model.fallback stoke.flow.pace
+  stoke.ollama.terms
   stoke.term stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])
 -- Words for errors.

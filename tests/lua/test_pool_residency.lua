@@ -231,13 +231,6 @@ test("never two loads at once, and no call for a model that is to leave", functi
   t.eq({ r:resident(a), r:resident(b), r.swaps, r.swap_seconds }, { false, true, 1, 3 })
 end)
 
-test("the models used most lately are given the longest keep_alive", function(t)
-  local r = residency.new()
-  local a, b, c = { model = "a" }, { model = "b" }, { model = "c" }
-  for i, lane in ipairs { c, a, b } do r:sent(lane, i) end
-  t.eq({ r:keep(c), r:keep(a), r:keep(b) }, { 300, 360, 420 })
-end)
-
 test("room: what fits follows from what was seen", function(t)
   local room = rooms.new()
   room.sizes = { a = 4, b = 4, c = 5, d = 1, e = 1, f = 9 }

@@ -1,0 +1,234 @@
+-- The engine of the pool (lua/pool/engine.lua), without tasks, clocks or requests: see pooling.lua for the world it is driven in.
+
+local test = require "stoke.test"
+local holds = require "core.pool.hold"
+local pooling = require "pooling"
+local rand = require "stoke.rand"
+local stoke = require "stoke"
+local words = require "core.pool.words"
+
+local SCALE = tonumber(os.getenv "STOKE_SCALE" or "1")
+
+--- The numbers of calls in the order in which they were sent.
+local function sent(world)
+  local list = {}
+  for i, call in ipairs(world.log) do list[i] = call.number end
+  return list
+end
+
+test("a fixed number of slots is filled and not exceeded, and the order is that of the programs", function(t)
+  local world = pooling.world()
+  world:server("s", { m = { slots = 2, limit = 2 } })
+  for i = 1, 6 do world:call { lanes = { "m@s" }, order = 10 - i } end
+  t.eq(sent(world), { 1, 2 })
+  world:run(t)
+  t.eq(sent(world), { 1, 2, 6, 5, 4, 3 })
+  world:check_end(t)
+end)
+
+test("first come, first served is there as the yardstick", function(t)
+  local world = pooling.world { order = "fifo" }
+  world:server("s", { m = { slots = 1, limit = 1 } })
+  for i = 1, 4 do world:call { lanes = { "m@s" }, order = 10 - i, class = i == 4 and 1 or 2 } end
+  world:run(t)
+  t.eq(sent(world), { 1, 2, 3, 4 })
+end)
+
+test("a server without contention rests: calls may count themselves in place again", function(t)
+  local world = pooling.world()
+  local server = world:server("s", { m = { slots = 2, limit = 2 } })
+  for _ = 1, 3 do world:call { lanes = { "m@s" } } end
+  t.eq({ server.engaged, world.lanes["m@s"].open }, { true, 0 })
+  world:run(t)
+  t.eq({ server.engaged, world.lanes["m@s"].open }, { false, 2 })
+end)
+
+test("an interactive call that cannot meet its deadline is refused at once; a batch call only waits", function(t)
+  local world = pooling.world()
+  world:server("s", { m = { slots = 1, limit = 1, service = 10 } })
+  world:call { lanes = { "m@s" } }
+  world:run(t) -- it is known that calls take 10 s
+  world:call { lanes = { "m@s" } }
+  local late = world:call { lanes = { "m@s" }, class = 1, deadline = world.now + 12, input = 100 }
+  local batch = world:call { lanes = { "m@s" }, class = 3, deadline = world.now + 12 }
+  t.eq({ late.ticket.state, batch.ticket.state }, { "refused", "waiting" })
+  t.near(late.ticket.late, 8, 1e-6)
+  t.match(words.refused(late.ticket, world.now), "^would miss its deadline by %d+%.%d s: ")
+  world:run(t)
+  world:check_end(t)
+end)
+
+test("a call that was feasible is refused when those before it took longer than expected", function(t)
+  local world = pooling.world()
+  world:server("s", { m = { slots = 1, limit = 1, service = 2 } })
+  world:call { lanes = { "m@s" } }
+  world:run(t)
+  world:call { lanes = { "m@s" }, service = 60 }
+  local call = world:call { lanes = { "m@s" }, class = 1, deadline = world.now + 10 }
+  t.eq(call.ticket.state, "waiting")
+  world:run(t)
+  t.eq(call.ticket.state, "refused")
+  world:check_end(t)
+end)
+
+test("of several servers the one that ends the call first is taken; one that is far slower only gets what is worth it", function(t)
+  local world = pooling.world()
+  world:server("fast", { m = { slots = 1, limit = 1, service = 1 } })
+  world:server("slow", { m = { slots = 1, limit = 1, service = 10 } })
+  local route = { "m@slow", "m@fast" }
+  for i = 1, 2 do world:call { lanes = { route[i] } } end
+  world:run(t)
+  world.log = {}
+  for _ = 1, 4 do world:call { lanes = route } end
+  world:run(t)
+  local counts = { slow = 0, fast = 0 }
+  for _, call in ipairs(world.log) do
+    local url = call.ticket.lane.server.url
+    counts[url] = counts[url] + 1
+  end
+  t.eq(counts, { slow = 0, fast = 4 })
+  local began = world.now
+  for _ = 1, 44 do world:call { lanes = route } end
+  world:run(t)
+  t.ok(world.now - began <= 42, "44 calls: 40 for the fast one in 40 s, 4 for the slow one; got " .. world.now - began)
+  world:check_end(t)
+end)
+
+test("a call waits for the server that holds its conversation, if that is free soon enough", function(t)
+  local world = pooling.world()
+  for _, name in ipairs { "a", "b" } do
+    world:server(name, { m = { slots = 1, limit = 1, service = 1 } })
+    world:call { lanes = { "m@" .. name } }
+  end
+  world:run(t)
+  local lane, unit = world.lanes["m@a"], {}
+  lane.cache.holds = function(_, of) return of == unit and 100000 or nil end
+  for name in pairs { a = 1, b = 1 } do world.lanes["m@" .. name].facts.cold:add(0.001) end
+  local other = world:call { lanes = { "m@a" } }
+  local call = world:call { lanes = { "m@a", "m@b" }, unit = unit, input = 100000 }
+  t.eq({ call.ticket.state, call.ticket.home ~= nil }, { "waiting", true })
+  t.match(words.reason(call.ticket, world.now), "^it waits up to .* for m at a, which should end it first$")
+  world:run(t)
+  t.eq({ other.ticket.lane.key, call.ticket.lane.key }, { "a m", "a m" })
+  world:check_end(t)
+end)
+
+test("hold: worth it where the pause is shorter than computing again, for at most twice the pause", function(t)
+  t.eq(holds.worth(1, 3), 2)
+  t.eq(holds.worth(3, 1), nil)
+  t.eq(holds.worth(nil, 9), nil)
+end)
+
+-- A lane on which conversations are worth keeping a slot for: computing again takes 5 s, tools take 1 s.
+local function kept_lane(world, options)
+  world:server("s", { m = { slots = 1, limit = 1, service = 1 } })
+  world:call { lanes = { "m@s" } }
+  world:run()
+  local lane = world.lanes["m@s"]
+  lane.cache.price = function() return 5 end
+  lane.facts:paused("tool", 1)
+  return lane, options
+end
+
+test("hold: the slot stays empty for a conversation whose tool runs, and that goes before others", function(t)
+  local world = pooling.world()
+  local lane, unit = kept_lane(world), {}
+  world.log = {}
+  local first = world:call { lanes = { "m@s" }, unit = unit, continues = "tool", order = 100 }
+  local other = world:call { lanes = { "m@s" }, order = 1 }
+  local next_call
+  first.on_end = function()
+    world:at(world.now + 0.5, function() next_call = world:call { lanes = { "m@s" }, unit = unit, order = 100 } end)
+  end
+  world:run(t, world.now + 1.2)
+  t.eq({ #lane.holds, other.ticket.state }, { 1, "waiting" })
+  t.match(words.reason(other.ticket, world.now), "^a slot is kept for a conversation whose tool is at work")
+  world:run(t)
+  t.eq({ next_call.waited, next_call.ticket.why }, { 0, "hold" })
+  t.ok(other.sent > next_call.sent)
+  world:check_end(t)
+end)
+
+test("hold: ends by itself, and is broken by a higher class and by who is overdue", function(t)
+  for _, case in ipairs { { class = 2, waits = 2 }, { class = 1, waits = 0 }, { class = 2, overdue = true, waits = 0 } } do
+    local world = pooling.world { bounds = case.overdue and { 10, 0.5, 600 } or nil }
+    kept_lane(world)
+    world:call { lanes = { "m@s" }, unit = {}, continues = "tool" }
+    local other = world:call { lanes = { "m@s" }, class = case.class }
+    world:run(t)
+    t.near(other.waited, 1 + case.waits, 1e-9)
+    world:check_end(t)
+  end
+end)
+
+test("two models, room for one, closed loops of two agents: few loads, and nobody starves", function(t)
+  local world = pooling.world()
+  world:server("s", { a = { slots = 1, load = 5 }, b = { slots = 1, load = 5 } })
+  local done = { a = 0, b = 0 }
+  local function ask(model)
+    world:call { lanes = { model .. "@s" }, on_end = function()
+      done[model] = done[model] + 1
+      if done[model] < 40 then ask(model) end
+    end }
+  end
+  for _ = 1, 4 do
+    ask "a"
+    ask "b"
+  end
+  world:run(t)
+  t.ok(done.a >= 40 and done.b >= 40)
+  t.ok(world.servers.s.loads <= 12, world.servers.s.loads .. " loads of 86 calls")
+  world:check_end(t)
+end)
+
+-- Random calls of random lanes, cancelled and failing at random, and what the engine counts is true after every event.
+local function storm(t, seed, options)
+  local random = rand.new(seed)
+  local world = pooling.world { order = options.fifo and "fifo" or nil, bounds = { 2, 5, 20 } }
+  local names = {}
+  for s = 1, options.servers do
+    local models = {}
+    for m = 1, options.models do
+      models["m" .. m] = { slots = random:int(1, 4), limit = random:int(1, 3) == 1 and random:int(1, 4) or nil,
+        load = random:float() * 3, service = function() return 0.05 + random:float() * 2 end }
+      names[#names + 1] = ("m%d@s%d"):format(m, s)
+    end
+    world:server("s" .. s, models, random:int(1, options.models))
+  end
+  local units = {}
+  for i = 1, 8 do units[i] = {} end
+  local function call()
+    local list = { names[random:int(1, #names)] }
+    if options.servers > 1 and random:int(1, 3) == 1 then
+      local other = names[random:int(1, #names)]
+      if other ~= list[1] then list[2] = other end
+    end
+    local made = world:call { lanes = list, class = random:int(1, 3), order = random:int(1, 20),
+      unit = random:int(1, 2) == 1 and units[random:int(1, #units)] or nil, continues = random:int(1, 4) == 1 and "tool" or nil,
+      deadline = random:int(1, 6) == 1 and world.now + random:float() * 10 or nil,
+      err = random:int(1, 12) == 1 and { kind = "incomplete", status = random:int(1, 2) == 1 and 503 or nil } or nil }
+    world:check(t)
+    if random:int(1, 4) == 1 then
+      world:at(world.now + random:float() * 3, function() world:cancel(made) end)
+    end
+  end
+  for _ = 1, 40 do
+    local at = random:float() * 15
+    for _ = 1, random:int(1, 4) do world:at(at, call) end
+  end
+  world:run(t)
+  world:check_end(t)
+end
+
+local WORLDS = { one = { servers = 1, models = 1 }, models = { servers = 1, models = 3 }, servers = { servers = 3, models = 1 },
+  both = { servers = 2, models = 2 }, fifo = { servers = 2, models = 2, fifo = true } }
+
+test("random calls, cancels and failures: no slot is lost, nobody waits for nothing", function(t)
+  for seed = 1, math.max(2, 10 * SCALE // 1) do
+    for name, options in pairs(WORLDS) do
+      local ok, err = pcall(storm, t, seed, options)
+      stoke.sleep(0) -- others have their turn
+      if not ok then error(("%s, seed %d: %s"):format(name, seed, tostring(err)), 0) end
+    end
+  end
+end)

@@ -1,0 +1,102 @@
+-- Models that take turns on a server, through the door: calls of scripts, on the simulator, in virtual time.
+
+local test = require "stoke.test"
+local ollama = require "stoke.ollama"
+local pool = require "core.gate.pool"
+local sim = require "stoke.sim"
+local stoke = require "stoke"
+local time = require "stoke.time"
+
+local WORDS = ("word "):rep(20)
+
+--- A server with models a, b, c; a call takes a second. o: as sim.serve.
+local function serve(name, o)
+  local settings = { mem = name, models = { "a", "b", "c" }, load_seconds = 3, tokens_per_second = 20, max_loaded = 1,
+    script = function() return WORDS end }
+  for key, value in pairs(o or {}) do settings[key] = value end
+  pool.forget()
+  return sim.serve(settings)
+end
+
+local function call(server, model)
+  return ollama.chat { model = model, messages = { { role = "user", content = "go" } }, endpoint = server.url,
+    options = { num_predict = 20 } }
+end
+
+--- Seconds that f takes.
+local function seconds(f)
+  local began = time.monotonic()
+  f()
+  return time.monotonic() - began
+end
+
+test("80 calls for two models in turn, room for one: two loads", function(t)
+  for i, slots in ipairs { 1, 4 } do
+    local server <close> = serve("turn" .. i, { slots = slots })
+    local scope <close> = stoke.scope {}
+    local jobs = {}
+    for k = 1, 80 do jobs[k] = k % 2 == 1 and "a" or "b" end
+    local took = seconds(function() scope:map(jobs, function(model) call(server, model) end, { limit = 80 }) end)
+    t.eq(server.sim.scheduler.ledger.loads, 2)
+    if slots == 1 then t.ok(took < 90, took) end -- how many there are has to be learned
+  end
+end)
+
+test("agents whose own work takes turns: one load more than their longest alternation at most", function(t)
+  local server <close> = serve("agents", { slots = 2 })
+  local scope <close> = stoke.scope {}
+  for _ = 1, 8 do
+    scope:spawn(function()
+      for k = 1, 6 do call(server, k % 2 == 1 and "a" or "b") end
+    end)
+  end
+  scope:wait()
+  local loads = server.sim.scheduler.ledger.loads
+  t.ok(loads <= 7, loads .. " loads")
+end)
+
+test("one call for another model under a steady load waits for the longest call, a swap, and one swap's worth", function(t)
+  local server <close> = serve("steady", { slots = 1 })
+  local scope <close> = stoke.scope {}
+  for _ = 1, 3 do
+    scope:spawn(function()
+      for _ = 1, 40 do call(server, "a") end
+    end)
+  end
+  stoke.sleep(30.3)
+  local waited = seconds(function() call(server, "b") end) - 1
+  t.ok(waited <= 1 + 3.3 + 3 + 0.3, waited)
+  scope:cancel()
+end)
+
+test("models that fit beside each other are both loaded at once, and the second time it is known", function(t)
+  local server <close> = serve("beside", { slots = 1, max_loaded = 3 })
+  local scope <close> = stoke.scope {}
+  local jobs = {}
+  for k = 1, 40 do jobs[k] = k % 2 == 1 and "a" or "b" end
+  local took = seconds(function() scope:map(jobs, function(model) call(server, model) end, { limit = 40 }) end)
+  t.eq(server.sim.scheduler.ledger.loads, 2)
+  t.ok(took < 28, took)
+end)
+
+test("a model that cannot be loaded: its calls fail with the server's words, the others go on", function(t)
+  local server <close> = serve("unfit", { slots = 1, models = { "a",
+    { name = "x", load_error = "model requires more system memory (9.1 GiB) than is available (7.9 GiB)" } } })
+  local scope <close> = stoke.scope {}
+  local good, bad = 0, 0
+  for k = 1, 20 do
+    scope:spawn(function()
+      local model = k % 2 == 1 and "x" or "a"
+      local ok, err = pcall(call, server, model)
+      if ok then good = good + 1
+      else
+        t.eq({ model, err.kind, err.unfit }, { "x", "overloaded", err.unfit })
+        t.contains(err.message, "requires more system memory")
+        bad = bad + 1
+      end
+    end)
+  end
+  scope:wait()
+  t.eq({ good, bad }, { 10, 10 })
+  t.ok(server.sim.scheduler.ledger.loads <= 3, server.sim.scheduler.ledger.loads)
+end)

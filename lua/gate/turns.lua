@@ -108,43 +108,6 @@ function tell()
   set_timer()
 end
 
--- ---- what earlier processes learned -----------------------------------------------------------------------------------------
-
---- It has been read: a lane takes it over.
-local function recall(lane)
-  local known = memory.facts(lane.key)
-  if not known then return false end
-  lane.known = known
-  if lane.slots then
-    lane.slots:recall(known.slots)
-    lane.facts:recall(known.facts)
-    lane.cache:recall(known.cache)
-    lane.server.due = monotonic() -- more calls may be out than it seemed
-  end
-  return true
-end
-
---- What is known of a lane, for the next process.
-local function facts_of(lane)
-  return { slots = lane.slots:facts(), facts = lane.facts:facts(), cache = lane.cache:facts() }
-end
-
---- Whoever has to wait for a lane wants to know what is known of it.
-local function remember(lane)
-  if lane.tells or not lane.target then return end
-  lane.tells = function() return lane.slots and facts_of(lane) end
-  memory.read(function()
-    if not recall(lane) then return end
-    state:advance(monotonic())
-    tell()
-  end)
-end
-
---- A reply has taught something of it.
-local function note(lane)
-  if lane and lane.tells and lane.slots then memory.note(lane.key, lane.tells) end
-end
-
 -- ---- tickets --------------------------------------------------------------------------------------------------------------
 
 --- Tokens of a call's prompt, at a guess.
@@ -255,7 +218,6 @@ end
 ---@return stoke.pool.ticket|nil
 ---@return stoke.error|nil err
 function M.wait(call, lane)
-  remember(lane)
   return wait(call, ticket_of(call, state:group { lane }), lane.key)
 end
 
@@ -271,9 +233,7 @@ function M.route(call, work)
       local key = target.key
       if not targets[key] and (key ~= call.avoid or pass == 2) then
         targets[key] = target
-        local lane = gate.lane(key, target)
-        list[#list + 1] = lane
-        remember(lane)
+        list[#list + 1] = gate.lane(key, target)
       end
     end
     if list[1] then break end -- else there is no other place

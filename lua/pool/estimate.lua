@@ -35,7 +35,7 @@ local POWERS <const> = 8
 ---@field fixed stoke.pool.quantiles seconds of a prompt that is remembered
 ---@field each table<integer, stoke.pool.quantiles> seconds a token of an answer, by the power of two of the calls in service
 ---@field loads stoke.pool.quantiles seconds of loads
----@field base stoke.pool.quantiles what calls of a loaded model say that its load took
+---@field base stoke.pool.quantiles what calls say that the load took, those apart that were known to load
 ---@field whole stoke.pool.quantiles seconds of service
 ---@field outputs table<string, stoke.pool.quantiles> tokens of answers by agent; "" is everybody
 ---@field pauses table<string, stoke.pool.quantiles> seconds of tools; "" is every tool
@@ -60,38 +60,16 @@ end
 
 local function name_key(name) return type(name) == "string" and name end
 
-local function fill(self, facts)
-  self.cold, self.fixed, self.loads, self.base, self.whole = ring(facts.cold), ring(facts.fixed), ring(facts.loads),
-    ring(facts.base), ring(facts.whole)
-  self.each, self.outputs, self.pauses = rings(facts.each, power_key), rings(facts.outputs, name_key),
-    rings(facts.pauses, name_key)
-end
-
 --- A lane of which nothing is known, or what an earlier process learned.
 ---@param facts? table as :facts() gave them; what does not fit is left out
 ---@return stoke.pool.estimate
 ---
 --- Example: `local lane = estimate.new(); lane:learn(timings, "writer"); local seconds = lane:service(800, 0, "writer")`
 function M.new(facts)
-  local self = setmetatable({ faster = 0, tick = 0 }, Estimate)
-  fill(self, facts or {})
-  return self
-end
-
---- Lists of values, or tables of them, of which the second ones are newer.
-local function joined(old, new)
-  if type(old) ~= "table" then return new end
-  if #old > 0 or #new > 0 then return table.move(new, 1, #new, #old + 1, table.move(old, 1, #old, 1, {})) end
-  local out = {}
-  for name, values in next, old do out[name] = values end
-  for name, values in next, new do out[name] = joined(out[name], values) end
-  return out
-end
-
---- Take over what an earlier process learned: what has been seen since counts as newer.
----@param facts? table
-function Estimate:recall(facts)
-  if type(facts) == "table" then fill(self, joined(facts, self:facts())) end
+  facts = facts or {}
+  return setmetatable({ cold = ring(facts.cold), fixed = ring(facts.fixed), each = rings(facts.each, power_key),
+    loads = ring(facts.loads), base = ring(facts.base), whole = ring(facts.whole), outputs = rings(facts.outputs, name_key),
+    pauses = rings(facts.pauses, name_key), faster = 0, tick = 0 }, Estimate)
 end
 
 --- Note a value under a name, and for all names.
@@ -128,14 +106,15 @@ local function power_of(busy)
   return power
 end
 
+--- Seconds from which on it is a load.
+local function least_load(self) return NO_LOAD + LOADS * (self.base:get(0.25) or 0) end
+
 --- Was the model loaded for this call? Some engines say a good part of a second with every call, so it is judged by what is usual.
 ---@param timings table { load } in seconds
 ---@param expected? boolean the model was not there, as far as is known
 ---@return boolean
 function Estimate:loaded(timings, expected)
-  local load = timings.load or 0
-  if load <= NO_LOAD then return false end
-  return expected or load > NO_LOAD + LOADS * (self.base:get(0.5) or 0)
+  return (timings.load or 0) > (expected and NO_LOAD or least_load(self))
 end
 
 --- How fast a prompt was read.
@@ -164,7 +143,10 @@ end
 ---@param expected? boolean the model was not there
 function Estimate:learn(timings, agent, shared, busy, expected)
   local load, prefill, decode, output = timings.load, timings.prefill, timings.decode, timings.output
-  if load then (self:loaded(timings, expected) and self.loads or self.base):add(load) end
+  if load then
+    if self:loaded(timings, expected) then self.loads:add(load) end
+    if not expected then self.base:add(load) end
+  end
   read(self, timings, shared)
   if decode and output and output > 0 then
     local power = power_of(busy)
@@ -237,7 +219,11 @@ function Estimate:most(part) return self.whole:get(part or 0.95) end
 ---@return number seconds
 ---@return boolean known
 function Estimate:load()
-  local known = self.loads:get(0.5)
+  local least, real = least_load(self), quantiles.new()
+  for i = 1, self.loads.n do
+    if self.loads[i] > least then real:add(self.loads[i]) end -- else it has turned out to be none
+  end
+  local known = real:get(0.5)
   return known or LOAD, known ~= nil
 end
 

@@ -111,11 +111,20 @@ local WEAK, BOX = { __mode = "k" }, { __mode = "v" }
 ---
 --- Example: `local shared = memory:take(unit, chain); ...; memory:give(unit, answer_tokens, chain)`
 function M.new(facts, slots)
-  local kind = facts and facts.kind == "host" and "host" or "slot"
-  local self = setmetatable({ kind = kind, slots = slots or 1, busy = setmetatable({}, WEAK), out = 0, sides = {} }, Prefix)
+  local self = setmetatable({ kind = "slot", slots = slots or 1, busy = setmetatable({}, WEAK), out = 0, sides = {},
+    judged = false }, Prefix)
   for habit in next, TAKE do self.sides[habit] = new_side(self.slots) end
-  self.sides[kind].score = facts and facts.kind and -0.2 or -0.01
+  self:recall(facts)
   return self
+end
+
+--- Take over what an earlier process learned, unless this one has seen which it is.
+---@param facts? { kind?: string }
+function Prefix:recall(facts)
+  local kind = facts and facts.kind
+  if self.judged or not TAKE[kind] then return end
+  self.kind = kind
+  self.sides[kind].score = -0.2 -- another one has to be seen more than once
 end
 
 --- The lane has another number of slots, as has been learned.
@@ -185,6 +194,7 @@ function Prefix:judge(taken, seen)
     local side = self.sides[habit]
     side.score = side.score * (1 - SHARE) + SHARE * math.abs(told - seen)
   end
+  self.judged = true
   self.kind = self.sides.host.score < self.sides.slot.score and "host" or "slot"
 end
 
@@ -228,7 +238,7 @@ function Prefix:price(unit, rate)
 end
 
 --- What an earlier process wants to know, as plain data.
----@return { kind: string }
-function Prefix:facts() return { kind = self.kind } end
+---@return { kind: string|nil } nil: nothing has told
+function Prefix:facts() return { kind = (self.judged or self.sides[self.kind].score < 0) and self.kind or nil } end
 
 return M

@@ -154,8 +154,10 @@ function M.apply(flags, talks, lenient)
   config.load { flags = flags, problems = lenient and {} or nil }
   local c = config.get()
   log.configure { level = c.log.level, format = c.log.format }
-  if next(c.pool) ~= nil then require "core.gate.pool".configure(c.pool) end
+  local pool = require "core.gate.pool"
+  if next(c.pool) ~= nil then pool.configure(c.pool) end
   if c.pool.power then require "stoke.config.sensors".use(c.pool.power.sensors) end
+  pool.store = c.store
   overrun.limit_memory(overrun.bytes(c.max_memory))
   if flags.seed then
     local seed = math.tointeger(tonumber(flags.seed))

@@ -94,17 +94,20 @@ end
 
 local reading
 
+local function nothing() return {} end
+
 --- Read the sensors as long as somebody waits: a task that ends by itself.
 ---@param state stoke.pool.engine
 ---@param tell fun()
 function M.read_sensors(state, tell)
   local power = state.power
-  if reading or not power or not gate.sensors then return end
+  if reading or not power or not power.senses or (power.at and monotonic() < power:due()) then return end
   reading = tasks.spawn(function()
     repeat
       local now = monotonic()
       if not power.at or now >= power:due() then
-        power:read(gate.sensors(), monotonic())
+        local ok, readings = pcall(gate.sensors or nothing)
+        power:read(ok and readings or {}, monotonic())
         state:touch()
         state:advance(monotonic())
         tell()

@@ -2,15 +2,16 @@
 --- its time (seconds), and whether a call may be sent comes out.
 ---
 ---   closed   calls are sent. Open after 5 failures in a row, or when half of the last 20 ended so (with at least 5 of them).
----   open     no call until a pause is over. It begins at half a second and doubles, so that a server is used again within twice
----            the time it was away, and the trials of a long outage are few.
+---   open     no call until a pause is over: half a second, later a quarter of the time since the server last answered; where nobody
+---            even took the connection, and asking costs nothing, a quarter of a second and a tenth. So it is used again soon
+---            after it is back, also where it comes and goes, and the trials of a long outage are few.
 ---   trial    a request for one token, of the pool's own, so that no call of the user's is lost by trying. It says whether to
 ---            close or to open again.
 ---   tender   closed again, but not yet proven: one failure opens it, twenty answers make it whole.
 ---
 --- The only server of a model is never given up: its calls wait for it, `paced`; what has waited through half a minute of an
---- outage is told why (B:refusal), as it would be without a breaker. Where nobody can try with a request of his own, a call is the
---- trial.
+--- outage is told why (B:refusal), as it would be without a breaker. Where nobody can try with a request of his own, a call is
+--- the trial.
 ---
 --- A server that says when it wants to be asked again (Retry-After) is taken at its word. It is not a failure of its own.
 
@@ -18,8 +19,9 @@ local M = {}
 
 --- Failures in a row that open; or so many of the last calls.
 M.row, M.half, M.last = 5, 10, 20
---- The pauses before trials: the first, and the longest.
-M.pause, M.pause_most = 0.5, 30
+--- The pauses before trials: the least, as a part of the outage so far, and the longest; and of a server that nobody reaches.
+M.pause, M.part, M.pause_most = 0.5, 0.25, 30
+M.pause_away, M.part_away = 0.25, 0.1
 --- Answers that prove a lane after an outage.
 M.proof = 20
 --- Seconds without an answer after which a call that waits for the only server gets its last error.
@@ -39,8 +41,8 @@ B.__index = B
 ---     local b = breaker.new { alone = false }
 ---     if b:allows(now) then b:sent(now) ... b:done(err, now) end
 function M.new(o)
-  return setmetatable({ alone = o and o.alone or false, probes = o and o.probes or false, state = "closed", row = 0, answers = 0, pause = M.pause, till = 0,
-    paced_until = 0, outcomes = 0, since = nil, last = nil, flying = 0 }, B)
+  return setmetatable({ alone = o and o.alone or false, probes = o and o.probes or false, state = "closed",
+    row = 0, answers = 0, till = 0, paced_until = 0, outcomes = 0, since = nil, last = nil }, B)
 end
 
 local NOT_FAILURES = { cancelled = true, argument = true, auth = true, budget = true, denied = true, needs_approval = true,
@@ -97,19 +99,21 @@ function B:trial()
 end
 B.sent = B.trial
 
-local function open(self, now, again)
-  if again then self.pause = math.min(self.pause * 2, M.pause_most) else self.pause = M.pause end
-  self.state, self.till = "open", now + self.pause
+local UNREACHED = { refused = true, unreachable = true, dns = true }
+
+local function open(self, now)
+  local away = UNREACHED[self.last.kind]
+  local pause = math.max(away and M.pause_away or M.pause, (away and M.part_away or M.part) * (now - self.since))
+  self.state, self.till = "open", now + math.min(pause, M.pause_most)
 end
 
 local function failed(self, err, now)
   self.last, self.since = err, self.since or now
   self.row, self.outcomes = self.row + 1, (self.outcomes << 1 | 1) & MASK
   local state = self.state
-  if state == "trial" then return open(self, now, true) end
+  if state == "trial" then return open(self, now) end
   if state == "open" then return end -- one that was sent before it opened
-  if state == "tender" then return open(self, now, false) end
-  if self.row >= M.row or failures(self.outcomes) >= M.half then open(self, now, false) end
+  if state == "tender" or self.row >= M.row or failures(self.outcomes) >= M.half then open(self, now) end
 end
 
 local function answered(self)
@@ -119,7 +123,7 @@ local function answered(self)
     self.state, self.answers, self.outcomes = "tender", 1, 0
   elseif state == "tender" then
     self.answers = self.answers + 1
-    if self.answers >= M.proof then self.state, self.pause, self.last = "closed", M.pause, nil end
+    if self.answers >= M.proof then self.state, self.last = "closed", nil end
   end
 end
 

@@ -20,6 +20,14 @@ local UNKNOWN <const> = 10
 ---@field lanes? stoke.pool.lane[]
 ---@field seconds? number
 
+--- Can a lane be asked for one token?
+---@param lane stoke.pool.lane
+---@return boolean
+function M.can_ask(lane)
+  local dialect = lane.target and lane.target.dialect
+  return dialect ~= nil and dialect.pooling ~= nil
+end
+
 --- Does a server take calls? With the time at which to ask again, where not.
 ---@param server stoke.pool.server
 ---@return boolean

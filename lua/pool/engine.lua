@@ -118,7 +118,7 @@ local function equip_learners(self, lane)
   lane.slots = lane.slots or slots.new(before)
   lane.facts = lane.facts or estimate.new(known.estimate)
   lane.cache = lane.cache or prefix.new(known.prefix, lane.limit or lane.slots.believed)
-  lane.breaker = lane.breaker or breaker.new { alone = true, probes = lane.target.dialect.pooling ~= nil }
+  lane.breaker = lane.breaker or breaker.new { alone = true, probes = chores.can_ask(lane) }
 end
 
 --- A lane gets what a contended one has.
@@ -205,8 +205,8 @@ local function watch_models(self, server)
 end
 
 --- Is there nothing on a server that the engine has to watch? One model, nobody waits, nothing is kept, nothing failed.
-local function quiet(server, now)
-  if server.residency or not chores.quiet(server) then return false end
+local function quiet(self, server, now)
+  if self.power or server.residency or not chores.quiet(server) then return false end
   local used = nil
   for _, lane in ipairs(server.lanes) do
     if lane.holds or choose.waiting(lane) > 0 or lane.slots and lane.slots:due(now) then return false end
@@ -221,7 +221,7 @@ end
 
 --- A server that needs no engine any more: calls may count themselves again.
 local function rest(self, server, now)
-  local still, used = quiet(server, now)
+  local still, used = quiet(self, server, now)
   if not still then return end
   server.engaged, server.due = false, nil
   self.engaged[server] = nil
@@ -259,6 +259,7 @@ local function grant(self, choice, now)
   ticket.at_most = ticket.at_most or where.usual(lane)
   lane.busy = lane.busy + 1
   lane.running[ticket] = true
+  if lane.holds then holds.trim(lane, lanes.width(lane) - lane.busy) end
   if lane.slots then lane.slots:sent(now) end
   if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
   if lane.breaker then
@@ -545,8 +546,8 @@ local function keep(self, lane, ticket, outcome, now)
   if not unit or not outcome.continues or not lane.slots then return end
   self.pauses[unit] = { facts = lane.facts, tool = outcome.tool, since = now }
   if self.settings.hold == false or self.settings.order == "fifo" then return end
-  local pause, known = lane.facts:pause(outcome.tool)
-  local till = holds.worth(known and pause or nil, lane.cache:price(unit, lane.facts:speeds() or 0))
+  local pause = lane.facts:pause(outcome.tool)
+  local till = holds.worth(pause, lane.cache:price(unit, lane.facts:speeds() or 0))
   if not till or holds.of(lane, unit) then return end
   holds.add(lane, unit, ticket.class, now + till)
   self.counts.held = self.counts.held + 1

@@ -32,6 +32,8 @@ M.rest = 3
 M.again, M.again_most = 30, 600
 --- A look at the server's list of loaded models is old after so many seconds; one that is waited for may take so many.
 M.fresh, M.patience = 60, 2
+--- Seconds between two looks.
+M.again_looked = 0.25
 --- A call waits in the server for so many seconds at most: its client gives up some time.
 M.parked = 180
 --- A model that is gone within so many seconds of its last use had to leave; later, its keep_alive may have ended.
@@ -81,7 +83,7 @@ R.__index = R
 ---     if change.may[lane] then send(); r:sent(lane, now) end
 function M.new(facts)
   local self = setmetatable({ models = {}, loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
-    rest_until = -NEVER, change = { may = {} } }, R)
+    rest_until = -NEVER, look_again = -NEVER, change = { may = {} } }, R)
   for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do
     self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0)
   end
@@ -240,6 +242,7 @@ end
 ---@param unfit? boolean the server says that it cannot load this model
 function R:answered(lane, now, timings, err, unfit)
   local m, load = self:model(lane), self.loading
+  m.ended = now
   if err then return failed(self, m, now, err, unfit) end
   local seconds = timings and timings.load
   if not (load and load.lane == lane) then
@@ -284,7 +287,8 @@ function R:seen(list, now)
     if entry.size and entry.size > 0 then self.room.sizes[entry.name] = entry.size else bytes = nil end
     bytes = bytes and bytes + entry.size
   end
-  self.there, self.looked = there, now
+  local first = not self.there
+  self.there, self.looked, self.look_again = there, now, now + M.again_looked
   if #names > 0 then self.room:together(names, bytes) end
   local load = self.loading
   if load and there[self:model(load.lane).name] then end_load(self, now, now - load.since) end
@@ -293,6 +297,7 @@ function R:seen(list, now)
   for lane, m in next, self.models do
     if there[m.name] then
       if not m.resident then m.resident, m.since = true, m.since or now end
+      if first then m.since = -NEVER end -- it was there before anybody asked
     elseif not (self.loading and self.loading.lane == lane) then
       m.resident = false
     end
@@ -302,8 +307,12 @@ end
 --- Nobody could look: what is not known will not be seen.
 ---@param now number
 function R:unseen(now)
-  self.looked = now
-  if self.doubt then self.doubt.at = math.min(self.doubt.at, now - M.patience) end
+  self.looked, self.look_again = now, now + M.again_looked
+  for _, lane in ipairs(self.doubt and self.doubt.beside or NONE) do
+    local m = self:model(lane)
+    if m.resident == nil then m.resident = false end
+  end
+  self.doubt = nil
 end
 
 -- ---- decide -----------------------------------------------------------------------------------------------------------------
@@ -452,7 +461,9 @@ function R:decide(now, work)
   local change = clear(self.change)
   local inside, outside = split(self, now, work, change)
   local old = not self.looked or now - self.looked > M.fresh
-  if self.doubt or (old and #work > 1) then change.look = true end
+  if self.doubt or (old and #work > 1) then
+    if now >= self.look_again then change.look = true else sooner(change, self.look_again) end
+  end
   if self.loading then return while_loading(self, now, work, inside, change) end
   if #outside == 0 then return change end
   if self.doubt and now < self.doubt.at + M.patience then -- another load would blur what is seen of the last one

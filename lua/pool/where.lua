@@ -6,6 +6,8 @@ local M = {}
 
 local max, min, huge = math.max, math.min, math.huge
 
+local NONE = {}
+
 --- A busy lane of which nothing is known is expected to take this long for a call, seconds.
 local UNKNOWN <const> = 5
 --- A call waits for another lane for at most this many times what it is expected to wait, and at least so many seconds.
@@ -84,6 +86,15 @@ local function drain(group, without, now, room_of)
   return rate > 0 and group.queue.size / rate or huge
 end
 
+--- Slots of a lane that are kept for other conversations.
+local function kept_for_others(lane, ticket)
+  local n = 0
+  for _, hold in ipairs(lane.holds or NONE) do
+    if hold.unit ~= ticket.unit then n = n + 1 end
+  end
+  return n
+end
+
 --- Should a ticket of several lanes take this one, which is free, or wait for another?
 ---@param ticket stoke.pool.ticket the best of its group
 ---@param lane stoke.pool.lane a free one
@@ -94,12 +105,13 @@ end
 function M.better(ticket, lane, now, room_of)
   local here = M.service(lane, ticket)
   if not here then return nil end -- it has to be tried to be known
+  if lane.busy >= (lane.limit or lane.slots.believed) then here = here + first_end(lane, now) end -- it waits in the server
   local best, ends, waits = nil, here, 0
   for _, other in ipairs(ticket.group.lanes) do
     local there = other ~= lane and M.service(other, ticket)
     local room = there and room_of(other, now) or -1
     if room >= 0 then
-      local wait = M.wait(other, now, room)
+      local wait = M.wait(other, now, room - kept_for_others(other, ticket))
       if wait + there < ends then best, ends, waits = other, wait + there, wait end
     end
   end

@@ -6,7 +6,7 @@ local errors = require "core.errors"
 local power = require "core.pool.power"
 local watch = require "core.pool.watch"
 
-local GONE = errors.new("refused", "nobody listens")
+local GONE = errors.new("incomplete", "it broke off")
 
 local function fail(b, times, now)
   for _ = 1, times do b:done(GONE, now) end
@@ -48,11 +48,11 @@ test("breaker: a 503 and a 429 without a time are failures", function(t)
   t.eq(b.state, "open")
 end)
 
-test("breaker: one trial at a time; pauses double; answered, it is tender until twenty answers", function(t)
+test("breaker: one trial at a time, after a quarter of the outage; answered, it is tender until twenty answers", function(t)
   local b = breaker.new { probes = true }
   fail(b, 5, 0)
   local now = 0
-  for _, pause in ipairs { 0.5, 1, 2, 4, 8, 16, 30, 30 } do
+  for _, pause in ipairs { 0.5, 0.5, 0.5, 0.5, 0.5, 0.625 } do
     t.eq({ b:wants_trial(now + pause - 0.01) }, { false, now + pause })
     now = now + pause
     t.eq(b:wants_trial(now), true)
@@ -60,7 +60,10 @@ test("breaker: one trial at a time; pauses double; answered, it is tender until 
     t.eq({ b:wants_trial(now), b:allows(now) }, { false, false })
     b:done(GONE, now)
   end
-  now = now + 30
+  b:trial()
+  b:done(GONE, 1000)
+  t.eq({ b:wants_trial(1000) }, { false, 1030 })
+  now = 1030
   b:trial()
   b:done(nil, now)
   t.eq({ b.state, b:allows(now) }, { "tender", true })
@@ -71,7 +74,7 @@ test("breaker: one trial at a time; pauses double; answered, it is tender until 
   t.eq({ b.state, b:quiet(now + 1) }, { "closed", true })
 end)
 
-test("breaker: a server is used again within twice the time it was away", function(t)
+test("breaker: a server is used again soon: after half a second, or a quarter of the time it was away", function(t)
   for _, away in ipairs { 0.1, 1, 2, 5, 10, 20 } do
     local b = breaker.new { probes = true }
     fail(b, 5, 0)
@@ -85,8 +88,17 @@ test("breaker: a server is used again within twice the time it was away", functi
         now = at or now + 0.01
       end
     until b.state == "tender"
-    t.ok(now <= 2 * away + breaker.pause, ("away for %g s, used after %g s"):format(away, now))
+    t.ok(now <= math.max(1.25 * away, away + 0.5) + 1e-6, ("away for %g s, used after %g s"):format(away, now))
   end
+end)
+
+test("breaker: a server that nobody reaches is tried more often, as that costs nothing", function(t)
+  local b = breaker.new { probes = true }
+  for _ = 1, 5 do b:done(errors.new("refused", "nobody listens"), 0) end
+  t.eq({ b:wants_trial(0) }, { false, 0.25 })
+  b:trial()
+  b:done(errors.new("refused", "nobody listens"), 10)
+  t.eq({ b:wants_trial(10) }, { false, 11 })
 end)
 
 test("breaker: where nobody makes trials a call is one", function(t)
@@ -98,7 +110,7 @@ test("breaker: where nobody makes trials a call is one", function(t)
   b:sent()
   t.eq(b:allows(0.5), false)
   b:done(GONE, 0.6)
-  t.eq({ b:allows(0.6) }, { false, 1.6 })
+  t.eq({ b:allows(0.6) }, { false, 1.1 })
 end)
 
 test("breaker: the only server is paced, and after half a minute those that wait for it are told", function(t)
@@ -175,7 +187,6 @@ local function may(p, now, class) return (p:allows(now, class or 2)) end
 
 test("power: above a temperature nobody begins until it is well below; interactive calls may", function(t)
   local p = power.new { temperature = { above = 80, below = 70 } }
-  t.eq(may(p, 0), true) -- nothing read yet
   p:read({ temperature = 80 }, 0)
   t.eq(may(p, 0), true)
   p:read({ temperature = 81 }, 5)
@@ -208,12 +219,12 @@ test("power: a battery counts while there are no mains", function(t)
   t.eq({ p:allows(0, 2) }, { false, 5, "on battery" })
 end)
 
-test("power: what cannot be read stops nobody, nor does a reading that is old", function(t)
+test("power: what cannot be read stops nobody; what was not read lately does, until it is", function(t)
   local p = power.new { temperature = 80, battery = 20, ac = true }
+  t.eq({ p:allows(0, 2) }, { false, nil, "the sensors are being read" })
+  t.eq(may(p, 0, 1), true)
   p:read({}, 0)
-  t.eq(may(p, 0), true)
-  p:read({ temperature = 99 }, 5)
-  t.eq({ may(p, 5), may(p, 65), may(p, 66) }, { false, false, true })
+  t.eq({ may(p, 0), may(p, 5), may(p, 5.1) }, { true, true, false })
 end)
 
 test("power: bursts and rests, always or on battery", function(t)
@@ -228,6 +239,7 @@ test("power: bursts and rests, always or on battery", function(t)
   p = power.new { burst = 60, when = "battery" }
   p:read({ ac = true }, 0)
   p:sent(0)
+  p:read({ ac = true }, 61)
   t.eq(may(p, 61), true)
   p:read({ ac = false }, 65)
   t.eq({ p:allows(65, 2) }, { false, 120, "a rest of 60 s" })

@@ -85,7 +85,8 @@ end
 
 test("a wedged server, whose lists stay green, is found by a probe for one token; a route goes elsewhere", function(t)
   fresh()
-  local world <close> = routed({ one = { models = { "m" }, tokens_per_second = 10 }, two = { models = { "m" }, tokens_per_second = 10 } },
+  local one = { models = { "m" }, tokens_per_second = 10 }
+  local world <close> = routed({ one = one, two = one },
     [[models = { fast = { "m@one", "m@two" } }, timeouts = { first_byte = 600, load = 600, idle = 600 }]])
   local scope <close> = stoke.scope {}
   calls_of(scope, 4, "fast")
@@ -146,8 +147,8 @@ end
 
 test("one of three servers is down: its calls go to the others, and few find out", function(t)
   fresh()
-  local world <close> = routed({ one = { models = { "m" }, tokens_per_second = 10 }, two = { models = { "m" }, tokens_per_second = 10 },
-    three = { models = { "m" }, tokens_per_second = 10 } }, [[models = { any = { "m@one", "m@two", "m@three" } }]])
+  local one = { models = { "m" }, tokens_per_second = 10 }
+  local world <close> = routed({ one = one, two = one, three = one }, [[models = { any = { "m@one", "m@two", "m@three" } }]])
   world.two:close()
   local scope <close> = stoke.scope {}
   local out = calls_of(scope, 60, "any")

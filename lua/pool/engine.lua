@@ -293,6 +293,7 @@ local function pin(self, choice)
   lane.group.queue:push(ticket)
   self.pinned[ticket] = true
   self.counts.pinned = self.counts.pinned + 1
+  self:engage(lane.server)
   touch(self, lane.server)
 end
 
@@ -302,6 +303,7 @@ local function unpin(self, ticket)
   ticket.group, ticket.home, ticket.till = ticket.home, nil, nil
   self.pinned[ticket] = nil
   ticket.group.queue:push(ticket)
+  for _, lane in ipairs(ticket.group.lanes) do self:engage(lane.server) end -- meanwhile one may have come to rest
   touch_group(self, ticket.group)
 end
 

@@ -322,22 +322,20 @@ end
 
 --- Fail all that waits for one lane alone with an error of its server.
 local function fail(self, lane, wanted)
-  local q, list = lane.group.queue, {}
-  q:each(function(ticket)
-    local err = wanted(ticket)
-    if err then list[#list + 1] = { ticket = ticket, err = err } end
-  end)
-  for _, entry in ipairs(list) do refuse(self, entry.ticket, nil, entry.err) end
+  local list = {}
+  lane.group.queue:each(function(ticket) list[#list + 1] = wanted(ticket) and ticket end)
+  for _, ticket in ipairs(list) do refuse(self, ticket, nil, wanted(ticket)) end
 end
 
 --- What cannot be answered at all: the server of its only lane is down for long, or cannot load its model.
 local function give_up(self, server, now)
+  local unfit = server.verdict and server.verdict.refuse or NOTHING
   for _, lane in ipairs(server.lanes) do
-    if lane.group.queue.size > 0 and chores.refusal(lane, -huge, now) then
-      fail(self, lane, function(ticket) return chores.refusal(lane, ticket.arrived, now) end)
+    local err = unfit[lane]
+    if err or (lane.group.queue.size > 0 and chores.refusal(lane, -huge, now)) then
+      fail(self, lane, function(ticket) return err or chores.refusal(lane, ticket.arrived, now) end)
     end
   end
-  for lane, err in next, server.verdict and server.verdict.refuse or NOTHING do fail(self, lane, function() return err end) end
 end
 
 --- Grant on one server what can be granted.

@@ -3,6 +3,7 @@
 --- the list of targets that it may be sent to (call.work, lua/driver/llm.lua).
 
 local host = require "host.task"
+local contexts = require "core.context"
 local errors = require "core.errors"
 local monotonic = require "host.time".monotonic
 
@@ -56,6 +57,12 @@ function M.inside(context, class, route)
   local outer = context and context.terms
   if route then M.routed = true end
   return { class = class or outer and outer.class, route = route or outer and outer.route }
+end
+
+--- Somebody waits for what a task does, at a prompt: its calls go first. What it spawns elsewhere is not among them.
+---@param task table that has not opened a scope yet
+function M.interactive(task)
+  task.context = contexts.with(task.context, { terms = M.inside(task.context, CLASSES.interactive) })
 end
 
 --- The route that the scope around the running task has.

@@ -16,7 +16,6 @@ local config = require "stoke.config"
 local check = require "stoke.ollama.options"
 local protocol = require "stoke.ollama.protocol"
 local spoken = require "core.terms"
-local terms = require "stoke.ollama.terms"
 local transfer = require "stoke.ollama.transfer"
 local window = require "stoke.ollama.window"
 local written = require "stoke.ollama.written"
@@ -100,16 +99,19 @@ end
 
 local ASKS, PATHS = { chat = "messages", generate = "prompt" }, { chat = "/api/chat", generate = "/api/generate" }
 
+--- What calls with a class, a deadline or a route need beside: few have any.
+local function terms() return require "stoke.ollama.terms" end
+
 --- The request of a call, everything in it checked, and its target.
 local function request(what, way, given, stream)
-  if type(given) == "table" and given.model == nil and given.route ~= nil then given = terms.with_model(what, given) end
+  if type(given) == "table" and given.model == nil and given.route ~= nil then given = terms().with_model(what, given) end
   given = check.check(what, given, ALLOWED[stream][way])
   if given.stream ~= nil and given.stream ~= stream then
     errors.argument("%s: %s", what, stream and "it streams; ollama.chat and ollama.generate do not"
       or "one reply is its value; ollama.stream gives events as they come")
   end
   local target = protocol.of_call(what, given)
-  if terms.has(given) then target = terms.target(what, given, target) end
+  if given.class ~= nil or given.deadline then target = terms().target(what, given, target) end
   if not given[ASKS[way]] then errors.argument("%s: %s is missing", what, ASKS[way]) end
   local body = BODIES[way](target, given, stream, what)
   if given.format ~= nil then body.format = check.format(given.format) end
@@ -144,19 +146,19 @@ function Reply.__index(reply, key)
   return usage
 end
 
---- A reply with its usage, or the error.
-local function with_usage(reply, err)
-  return err == nil and setmetatable(reply, Reply) or nil, err
-end
-
-local function try(given, q, target)
+--- The reply to a call; where it failed, that of a lower rung of its route.
+local function try(what, way, given)
+  local q, target = prepared(what, way, given, false)
+  local reply, err
   if given.deadline then
-    return with_usage(terms.within("ollama.chat", given, target, asking.perform, "llm.chat", q, target, given))
+    reply, err = terms().within(what, given, target, asking.perform, "llm.chat", q, target, given)
+  else
+    reply, err = asking.perform("llm.chat", q, target, given)
   end
-  return with_usage(asking.perform("llm.chat", q, target, given))
+  if err == nil then return setmetatable(reply, Reply) end
+  if not target.route then return nil, err end
+  return terms().fall(given, target, err, function(lower) return try(what, way, lower) end)
 end
-
-local function ask(given, q, target) return errors.check(try(given, q, target)) end
 
 ---@class stoke.ollama.call
 ---@field model string
@@ -204,7 +206,7 @@ local function ask(given, q, target) return errors.check(try(given, q, target)) 
 ---
 --- Example: `print(ollama.chat { model = "qwen2.5:3b", messages = { { role = "user", content = "Hi" } } }.message.content)`
 function M.chat(given)
-  return ask(given, prepared("ollama.chat", "chat", given, false))
+  return errors.check(try("ollama.chat", "chat", given))
 end
 
 --- As ollama.chat, but a failure of the world is its second value: for callers that go on without the answer.
@@ -215,7 +217,7 @@ end
 ---
 --- Example: `local reply, err = ollama.try_chat { model = m, messages = messages }`
 function M.try_chat(given)
-  return try(given, prepared("ollama.chat", "chat", given, false))
+  return try("ollama.chat", "chat", given)
 end
 
 --- One completion of a prompt; with `suffix` it fills the hole between the two, with `raw` no template is used.
@@ -225,7 +227,7 @@ end
 ---
 --- Example: `print(ollama.generate { model = "qwen2.5-coder:3b", prompt = "def f(", suffix = "return x" }.response)`
 function M.generate(given)
-  return ask(given, prepared("ollama.generate", "generate", given, false))
+  return errors.check(try("ollama.generate", "generate", given))
 end
 
 --- Open a stream and give its iterator, the stream and what closes it, as generic `for` takes them.
@@ -237,11 +239,14 @@ local function open(what, given, bare)
   local q, target = prepared(what, chat and "chat" or "generate", given, true)
   local stream, err
   if given.deadline then
-    stream, err = terms.within(what, given, target, asking.perform, "llm.stream", q, target, given)
+    stream, err = terms().within(what, given, target, asking.perform, "llm.stream", q, target, given)
   else
     stream, err = asking.perform("llm.stream", q, target, given)
   end
-  if err then error(err, 0) end
+  if err then
+    if not target.route then error(err, 0) end
+    return terms().fall_stream(given, target, err, bare, function(lower) return open(what, lower, bare) end)
+  end
   return asking.events(stream, target, q, given.merge ~= false, bare)
 end
 
@@ -272,6 +277,16 @@ function M.text(given)
   return open("ollama.text", given, true)
 end
 
+local function embedded(what, given, q, target)
+  local reply, err
+  if given.deadline then
+    reply, err = terms().within(what, given, target, asking.perform, "llm.chat", q, target, given)
+  else
+    reply, err = asking.perform("llm.chat", q, target, given)
+  end
+  return err == nil and setmetatable(reply, Reply) or nil, err
+end
+
 local EMBED = { model = "string", input = true, dimensions = "number", truncate = "boolean", options = "table",
   endpoint = "string", timeouts = "table", keep_alive = true, auto_pull = "boolean", class = true, deadline = "number" }
 
@@ -293,14 +308,14 @@ function M.embed(given)
     errors.argument("ollama.embed: input must be a string or a list of strings, got %s", type(input))
   end
   local target = protocol.at(given.model, given.endpoint)
-  if terms.has(given) then target = terms.target("ollama.embed", given, target) end
-  return ask(given, { protocol = "ollama", path = "/api/embed", model = given.model, endpoint = given.endpoint,
-    timeouts = given.timeouts, body = protocol.embed_body(target, given) }, target)
+  if given.class ~= nil or given.deadline then target = terms().target("ollama.embed", given, target) end
+  return errors.check(embedded("ollama.embed", given, { protocol = "ollama", path = "/api/embed", model = given.model,
+    endpoint = given.endpoint, timeouts = given.timeouts, body = protocol.embed_body(target, given) }, target))
 end
 
 function protocol.embed(target, about, texts)
-  local reply, err = try(about, { protocol = "ollama", path = "/api/embed", model = target.name, timeouts = about.timeouts,
-    endpoint = about.endpoint, body = protocol.embed_body(target, { input = texts }) }, target)
+  local reply, err = embedded("model.embed", about, { protocol = "ollama", path = "/api/embed", model = target.name,
+    timeouts = about.timeouts, endpoint = about.endpoint, body = protocol.embed_body(target, { input = texts }) }, target)
   if err then return nil, err end
   return reply.embeddings, protocol.usage(reply)
 end

@@ -21,6 +21,7 @@ local script = require "core.script"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
 local term = require "stoke.term"
+local terms = require "core.terms"
 local time = require "stoke.time"
 local terminals = require "stoke.term.terminal"
 local tokens = require "stoke.repl.tokens"
@@ -132,6 +133,7 @@ end
 local function run_line(self, metered, name, f, ...)
   local task = tasks.start(self.scope, name, f, ...)
   task.into = self.scope
+  terms.interactive(task)
   self.line, self.swallow = task, nil
   if metered then metered:watch(task) end
   local _, err = pcall(task.await, task)

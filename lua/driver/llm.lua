@@ -49,6 +49,7 @@ local errors = require "core.errors"
 local frames = require "core.frame"
 local http = require "host.http"
 local policy = require "core.gate.policy"
+local pool = require "core.gate.pool"
 local streams = require "core.stream"
 local task = require "host.task"
 
@@ -176,6 +177,9 @@ end
 local function call(q, record)
   local target, work = record.target, record.work
   local protocol, way = target.dialect, work and work.route
+  if way and work[2] and pool.settings.hedge and not record.alone then
+    return require "core.gate.hedge".run(call, q, record)
+  end
   local options, sent = request_of(q, record, false)
   if not options then return nil, sent end
   local status, head, body = http.fetch(options, sent)

@@ -30,12 +30,6 @@ local function target_of(server)
   end
 end
 
---- Is an error an answer? The server has read the request and said something of it.
-local function answers(err)
-  local status = err and rawget(err, "status")
-  return not err or status ~= nil and status < 500
-end
-
 local chores = {}
 
 function chores.look(state, about)
@@ -73,10 +67,12 @@ function chores.trial(state, about)
   local lane = about.lane
   local err = nil
   if way(lane.target) then
-    local _, failed = ask(lane.target, "probe", M.trial)
-    err = not answers(failed) and failed or nil
+    local load = lane.facts and lane.facts:load() or 0 -- it may have to be loaded first, and a load that is left is lost
+    local _, failed = ask(lane.target, "probe", math.max(M.trial, 3 * load))
+    err = failed
   end
   if lane.breaker then lane.breaker:done(err, monotonic()) end
+  if lane.server.residency and not err then lane.server.residency:away() end
   state:touch(lane.server)
 end
 
@@ -98,17 +94,20 @@ end
 
 local reading
 
+local function nothing() return {} end
+
 --- Read the sensors as long as somebody waits: a task that ends by itself.
 ---@param state stoke.pool.engine
 ---@param tell fun()
 function M.read_sensors(state, tell)
   local power = state.power
-  if reading or not power or not gate.sensors then return end
+  if reading or not power or not power.senses or (power.at and monotonic() < power:due()) then return end
   reading = tasks.spawn(function()
     repeat
       local now = monotonic()
       if not power.at or now >= power:due() then
-        power:read(gate.sensors(), monotonic())
+        local ok, readings = pcall(gate.sensors or nothing)
+        power:read(ok and readings or {}, monotonic())
         state:touch()
         state:advance(monotonic())
         tell()

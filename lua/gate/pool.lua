@@ -24,8 +24,16 @@ local servers = M.servers
 ---@type table
 M.settings = {}
 
+--- What reads the sensors, for limits of power: fun() -> { temperature?, battery?, ac? }; set by stoke.config.sensors.
+---@type (fun(): table)|nil
+M.sensors = nil
+
 --- Calls of one model at once where the settings name a number; nil: it is learned. (pool.per_model)
 M.default_width = nil
+
+--- The file of the store that the settings name (lua/gate/memory.lua); nil: the user's own.
+---@type string|nil
+M.store = nil
 
 local turns -- lua/gate/turns.lua, once somebody had to wait
 
@@ -47,7 +55,7 @@ end
 --- While there are too many lanes, what goes idle is forgotten: its calls come here.
 local function reopen(lane)
   lanes.reopen(lane)
-  if count > KEPT then lane.open = 0 end
+  if count > KEPT or M.settings.power then lane.open = 0 end
 end
 
 local function new_lane(key, target)
@@ -116,7 +124,7 @@ function M.acquire(call, key, width)
   local lane = pools[key] or new_lane(key, call.target)
   local server = lane.server
   lane.limit = width or limit_of(lane)
-  if not server.engaged then
+  if not server.engaged and not M.settings.power then
     local current = server.current
     if current ~= lane and (not current or current.busy == 0) then current = lane end
     if current == lane and lane.busy < lanes.width(lane) then

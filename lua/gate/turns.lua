@@ -10,6 +10,7 @@ local engines = require "core.pool.engine"
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
 local memory = require "core.gate.memory"
+local power = require "core.pool.power"
 local program = require "core.gate.program"
 local states = require "core.pool.chores"
 local tasks = require "core.task"
@@ -29,6 +30,7 @@ local function told(settings)
 end
 
 local state = engines.new(told(gate.settings))
+state.power = gate.settings.power and power.new(gate.settings.power) or nil
 
 --- The messages of a call, where it has any. A body that was not made yet is not made for this.
 function state.chain_of(ticket)
@@ -313,6 +315,7 @@ function M.forget(lane) return state:forget(lane) end
 --- The settings have changed.
 ---@param settings table
 function M.configure(settings)
+  state.power = settings.power and power.new(settings.power) or nil
   state:configure(told(settings), all_lanes(), monotonic())
   tell()
 end

@@ -2,13 +2,16 @@
 --- its time (seconds), and whether a call may be sent comes out.
 ---
 ---   closed   calls are sent. Open after 5 failures in a row, or when half of the last 20 ended so (with at least 5 of them).
----   open     no call until a pause is over. It begins at a quarter of a second and doubles, so that a server is used again
----            within twice the time it was away, and the trials of a long outage are few.
----   trial    one call: a request for one token, or, where calls wait, one of them. It says whether to close or to open again.
----   tender   closed again, but not yet proven: one failure opens it, five answers make it whole.
+---   open     no call until a pause is over: half a second, later a quarter of the time since the server last answered; where
+---            nobody even took the connection, and asking costs nothing, a quarter of a second and a tenth. So it is used again
+---            soon after it is back, also where it comes and goes, and the trials of a long outage are few.
+---   trial    a request for one token, of the pool's own, so that no call of the user's is lost by trying. It says whether to
+---            close or to open again.
+---   tender   closed again, but not yet proven: one failure opens it, twenty answers make it whole.
 ---
---- The only server of a model is never closed off: it is `paced`, which is the same with calls of the user in place of trials,
---- and what has waited through all of a long outage is told why (M:refusal), as it would be without a breaker.
+--- The only server of a model is never given up: its calls wait for it, `paced`; what has waited through half a minute of an
+--- outage is told why (B:refusal), as it would be without a breaker. Where nobody can try with a request of his own, a call is
+--- the trial.
 ---
 --- A server that says when it wants to be asked again (Retry-After) is taken at its word. It is not a failure of its own.
 
@@ -16,10 +19,11 @@ local M = {}
 
 --- Failures in a row that open; or so many of the last calls.
 M.row, M.half, M.last = 5, 10, 20
---- The pauses before trials: the first, and the longest.
-M.pause, M.pause_most = 0.25, 30
+--- The pauses before trials: the least, as a part of the outage so far, and the longest; and of a server that nobody reaches.
+M.pause, M.part, M.pause_most = 0.5, 0.25, 30
+M.pause_away, M.part_away = 0.25, 0.1
 --- Answers that prove a lane after an outage.
-M.proof = 5
+M.proof = 20
 --- Seconds without an answer after which a call that waits for the only server gets its last error.
 M.patience = 30
 --- A Retry-After is honoured up to so many seconds.
@@ -31,14 +35,14 @@ M.retry_after_most = 300
 local B = {}
 B.__index = B
 
----@param o? { alone?: boolean } alone: no other server has the model
+---@param o? { alone?: boolean, probes?: boolean } alone: no other server has the model; probes: somebody makes trials
 ---@return stoke.pool.breaker
 ---
 ---     local b = breaker.new { alone = false }
 ---     if b:allows(now) then b:sent(now) ... b:done(err, now) end
 function M.new(o)
-  return setmetatable({ alone = o and o.alone or false, state = "closed", row = 0, answers = 0, pause = M.pause, till = 0,
-    paced_until = 0, outcomes = 0, since = nil, last = nil, flying = 0 }, B)
+  return setmetatable({ alone = o and o.alone or false, probes = o and o.probes or false, state = "closed",
+    row = 0, answers = 0, till = 0, paced_until = 0, outcomes = 0, since = nil, last = nil }, B)
 end
 
 local NOT_FAILURES = { cancelled = true, argument = true, auth = true, budget = true, denied = true, needs_approval = true,
@@ -50,7 +54,7 @@ local NOT_FAILURES = { cancelled = true, argument = true, auth = true, budget = 
 function M.counts(err)
   if not err or NOT_FAILURES[err.kind] then return false end
   local status = rawget(err, "status")
-  if err.kind == "overloaded" then return rawget(err, "retry_after") == nil and status ~= 429 end
+  if err.kind == "overloaded" then return rawget(err, "retry_after") == nil end
   return not (status and status >= 400 and status < 500 and status ~= 408)
 end
 
@@ -76,38 +80,40 @@ function B:allows(now)
   if state == "closed" or state == "tender" then return true end
   if state == "trial" then return false end
   if now < self.till then return false, self.till end
-  return self.alone -- another server's calls are not risked: a trial comes first
+  return not self.probes -- else a trial comes first
 end
 
---- Is it time for a trial of its own: one token, asked for by nobody? Not where the only server is paced.
+--- Is it time for a trial: one token, asked for by nobody?
 ---@param now number
 ---@return boolean
 ---@return number|nil due
 function B:wants_trial(now)
-  if self.state ~= "open" or self.alone then return false end
+  if self.state ~= "open" or not self.probes then return false end
   local at = math.max(self.till, self.paced_until)
   return now >= at, now < at and at or nil
 end
 
---- The trial is sent, or, by a paced lane, a call. Others wait for its outcome.
+--- The trial is sent, or a call in its place. Others wait for its outcome.
 function B:trial()
   if self.state == "open" then self.state = "trial" end
 end
 B.sent = B.trial
 
-local function open(self, now, again)
-  if again then self.pause = math.min(self.pause * 2, M.pause_most) else self.pause = M.pause end
-  self.state, self.till = "open", now + self.pause
+local UNREACHED = { refused = true, unreachable = true, dns = true }
+
+local function open(self, now)
+  local away = UNREACHED[self.last.kind]
+  local pause = math.max(away and M.pause_away or M.pause, (away and M.part_away or M.part) * (now - self.since))
+  self.state, self.till = "open", now + math.min(pause, M.pause_most)
 end
 
 local function failed(self, err, now)
   self.last, self.since = err, self.since or now
   self.row, self.outcomes = self.row + 1, (self.outcomes << 1 | 1) & MASK
   local state = self.state
-  if state == "trial" then return open(self, now, true) end
+  if state == "trial" then return open(self, now) end
   if state == "open" then return end -- one that was sent before it opened
-  if state == "tender" then return open(self, now, false) end
-  if self.row >= M.row or failures(self.outcomes) >= M.half then open(self, now, false) end
+  if state == "tender" or self.row >= M.row or failures(self.outcomes) >= M.half then open(self, now) end
 end
 
 local function answered(self)
@@ -117,7 +123,7 @@ local function answered(self)
     self.state, self.answers, self.outcomes = "tender", 1, 0
   elseif state == "tender" then
     self.answers = self.answers + 1
-    if self.answers >= M.proof then self.state, self.pause, self.last = "closed", M.pause, nil end
+    if self.answers >= M.proof then self.state, self.last = "closed", nil end
   end
 end
 
@@ -147,10 +153,10 @@ function B:refusal(arrived, now)
   end
 end
 
---- Is nothing known against it?
+--- Is nothing known against it? A failure is remembered for twenty calls.
 ---@param now number
 ---@return boolean
-function B:quiet(now) return self.state == "closed" and self.row == 0 and now >= self.paced_until end
+function B:quiet(now) return self.state == "closed" and self.outcomes == 0 and now >= self.paced_until end
 
 --- In a word, for people: "ok", "paced", "sick".
 ---@param now number

@@ -2,6 +2,7 @@
 
 local chores = require "core.pool.chores"
 local holds = require "core.pool.hold"
+local lanes = require "core.pool.lane"
 local queue = require "core.pool.queue"
 local where = require "core.pool.where"
 
@@ -70,7 +71,7 @@ local function pick(lane, now, room)
   local ticket, why = best_of(lane, now)
   if not ticket then return nil end
   local breaks
-  if kept and #kept >= room then
+  if kept and #kept >= math.min(room, lanes.width(lane) - lane.busy) then -- nobody tries for more slots beside a kept one
     breaks = holds.breakable(lane, ticket, why == "overdue")
     if not breaks then return nil end
   end
@@ -156,7 +157,8 @@ function M.next(server, now, power)
       if room > 0 and (not verdict or verdict.may[lane]) then
         local ticket, why, breaks = pick(lane, now, room)
         if ticket and power then
-          local allowed, till = power:allows(now, ticket.class)
+          local allowed, till, reason = power:allows(now, ticket.class)
+          server.rests = not allowed and reason or nil
           if not allowed then ticket, again = nil, till end
         end
         if ticket then

@@ -20,6 +20,14 @@ local UNKNOWN <const> = 10
 ---@field lanes? stoke.pool.lane[]
 ---@field seconds? number
 
+--- Can a lane be asked for one token?
+---@param lane stoke.pool.lane
+---@return boolean
+function M.can_ask(lane)
+  local dialect = lane.target and lane.target.dialect
+  return dialect ~= nil and dialect.pooling ~= nil
+end
+
 --- Does a server take calls? With the time at which to ask again, where not.
 ---@param server stoke.pool.server
 ---@return boolean
@@ -29,10 +37,18 @@ function M.open(server)
   return true
 end
 
---- Is nothing known against a server as a whole?
+--- Need a server not be watched any more? One of several is, as long as it has calls: nobody may wait for it, and still the next
+--- call should not go there if it is wedged.
 ---@param server stoke.pool.server
 ---@return boolean
-function M.quiet(server) return not server.watch or server.watch.state == "well" end
+function M.quiet(server)
+  if not server.watch then return true end
+  if server.watch.state ~= "well" then return false end
+  for _, lane in ipairs(server.lanes) do
+    if lane.busy > 0 and lane.breaker and not lane.breaker.alone then return false end
+  end
+  return true
+end
 
 --- A call is sent.
 ---@param lane stoke.pool.lane

@@ -24,6 +24,7 @@ local prefix = require "core.pool.prefix"
 local queue = require "core.pool.queue"
 local residency = require "core.pool.residency"
 local slots = require "core.pool.slots"
+local taught = require "core.pool.taught"
 local where = require "core.pool.where"
 
 local M = {}
@@ -33,7 +34,6 @@ local NOTHING = {}
 --- Replies of which a lane has learned so little that what was known before is better.
 local FEW <const> = 8
 local function nothing() return nil end
-local CUT = { kind = "cancelled" }
 
 ---@class stoke.pool.group the calls that may go to the same lanes
 ---@field lanes stoke.pool.lane[] in the order of the route
@@ -76,8 +76,8 @@ M.Ticket = Ticket
 ---@field waiting integer
 ---@field programs stoke.pool.programs
 ---@field power? table lua/pool/power.lua
----@field recall fun(key: string): table?, boolean? what is remembered of a lane { slots, estimate, prefix } or of a server's models;
----  false: of another version of the server
+---@field recall fun(key: string): table?, boolean? what is remembered of a lane { slots, estimate, prefix } or of a server's
+---  models; false: of another version of the server
 ---@field chain_of fun(ticket: stoke.pool.ticket): stoke.pool.chain? what its prompt begins with
 ---@field counts table<string, integer> what has happened: granted, refused, held, swaps ...
 local Engine = {}
@@ -87,9 +87,9 @@ Engine.__index = Engine
 ---@param settings? { order?: "program"|"fifo", bounds?: number[], hold?: boolean }
 ---@return stoke.pool.engine
 function M.new(settings)
-  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, chores = {}, groups = {}, lanes = {}, engaged = {},
-    touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }), programs = order.programs(), power = nil,
-    chain_of = nothing, recall = nothing,
+  return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, chores = {}, groups = {},
+    lanes = {}, engaged = {}, touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }),
+    programs = order.programs(), power = nil, chain_of = nothing, recall = nothing,
     counts = { granted = 0, refused = 0, held = 0, broken = 0, pinned = 0, swaps = 0 } }, Engine)
 end
 
@@ -118,7 +118,7 @@ local function equip_learners(self, lane)
   lane.slots = lane.slots or slots.new(before)
   lane.facts = lane.facts or estimate.new(known.estimate)
   lane.cache = lane.cache or prefix.new(known.prefix, lane.limit or lane.slots.believed)
-  lane.breaker = lane.breaker or breaker.new { alone = true }
+  lane.breaker = lane.breaker or breaker.new { alone = true, probes = chores.can_ask(lane) }
 end
 
 --- A lane gets what a contended one has.
@@ -200,12 +200,13 @@ local function watch_models(self, server)
     if lane.target then models = models + 1 end
     equip(self, lane)
   end
-  if models > 1 and not server.residency and self.settings.order ~= "fifo" then server.residency = residency.new(self.recall(server.url)) end
+  if models < 2 or server.residency or self.settings.order == "fifo" then return end
+  server.residency = residency.new(self.recall(server.url))
 end
 
 --- Is there nothing on a server that the engine has to watch? One model, nobody waits, nothing is kept, nothing failed.
-local function quiet(server, now)
-  if server.residency or not chores.quiet(server) then return false end
+local function quiet(self, server, now)
+  if self.power or server.residency or not chores.quiet(server) then return false end
   local used = nil
   for _, lane in ipairs(server.lanes) do
     if lane.holds or choose.waiting(lane) > 0 or lane.slots and lane.slots:due(now) then return false end
@@ -220,7 +221,7 @@ end
 
 --- A server that needs no engine any more: calls may count themselves again.
 local function rest(self, server, now)
-  local still, used = quiet(server, now)
+  local still, used = quiet(self, server, now)
   if not still then return end
   server.engaged, server.due = false, nil
   self.engaged[server] = nil
@@ -258,6 +259,7 @@ local function grant(self, choice, now)
   ticket.at_most = ticket.at_most or where.usual(lane)
   lane.busy = lane.busy + 1
   lane.running[ticket] = true
+  if lane.holds then holds.trim(lane, lanes.width(lane) - lane.busy) end
   if lane.slots then lane.slots:sent(now) end
   if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
   if lane.breaker then
@@ -320,22 +322,20 @@ end
 
 --- Fail all that waits for one lane alone with an error of its server.
 local function fail(self, lane, wanted)
-  local q, list = lane.group.queue, {}
-  q:each(function(ticket)
-    local err = wanted(ticket)
-    if err then list[#list + 1] = { ticket = ticket, err = err } end
-  end)
-  for _, entry in ipairs(list) do refuse(self, entry.ticket, nil, entry.err) end
+  local list = {}
+  lane.group.queue:each(function(ticket) list[#list + 1] = wanted(ticket) and ticket end)
+  for _, ticket in ipairs(list) do refuse(self, ticket, nil, wanted(ticket)) end
 end
 
 --- What cannot be answered at all: the server of its only lane is down for long, or cannot load its model.
 local function give_up(self, server, now)
+  local unfit = server.verdict and server.verdict.refuse or NOTHING
   for _, lane in ipairs(server.lanes) do
-    if lane.group.queue.size > 0 and chores.refusal(lane, -huge, now) then
-      fail(self, lane, function(ticket) return chores.refusal(lane, ticket.arrived, now) end)
+    local err = unfit[lane]
+    if err or (lane.group.queue.size > 0 and chores.refusal(lane, -huge, now)) then
+      fail(self, lane, function(ticket) return err or chores.refusal(lane, ticket.arrived, now) end)
     end
   end
-  for lane, err in next, server.verdict and server.verdict.refuse or NOTHING do fail(self, lane, function() return err end) end
 end
 
 --- Grant on one server what can be granted.
@@ -349,7 +349,8 @@ local function settle(self, server, now)
       server.due = due
       break
     end
-    if choice.better then pin(self, choice) else grant(self, choice, now) end
+    local late = self.settings.order ~= "fifo" and where.misses(choice.lane, choice.ticket, now)
+    if late then refuse(self, choice.ticket, late) elseif choice.better then pin(self, choice) else grant(self, choice, now) end
   end
   give_up(self, server, now)
   local at = chores.settle(server, now, choose.waiting, self.chores)
@@ -364,7 +365,7 @@ end
 function Engine:estimate(ticket, now)
   local first = huge
   for _, lane in ipairs(ticket.group.lanes) do
-    local service = where.service(lane, ticket) or 0
+    local service = where.most(lane, ticket)
     local room = choose.room(lane, now)
     local ahead = room > 0 and 0 or where.ahead(lane, ticket, now)
     if room >= 0 and ahead + service < first then first = ahead + service end
@@ -540,52 +541,14 @@ function Engine:began(ticket, now)
   self:advance(now)
 end
 
---- When a prompt that was cancelled would have been read: its slot is taken until then, whoever has asked.
-local function prompt_ends(lane, ticket, now)
-  if not ticket or not lane.facts then return nil end
-  local _, reading = lane.facts:service(ticket.input, 0, ticket.agent)
-  local till = reading and ticket.began + reading
-  return till and till > now and till or nil
-end
-
---- What a finished call teaches of its lane.
-local function learn(lane, ticket, outcome, out, now)
-  local timings, err = outcome.timings, outcome.err
-  if not lane.slots then return end
-  if timings then
-    lane.replies = (lane.replies or 0) + 1
-    lane.slots:answered(now, timings, out, ticket and ticket.began)
-    lane.facts:learn(timings, ticket and ticket.agent, ticket and ticket.shared, out + 1)
-    if not lane.limit and lane.cache.slots ~= lane.slots.believed then lane.cache:resize(lane.slots.believed) end
-  elseif outcome.cancelled then
-    lane.slots:lost(now, "gone", outcome.in_prefill and prompt_ends(lane, ticket, now) or nil)
-  elseif err then
-    lane.slots:lost(now, err.status == 503 and "503" or "gone")
-  else
-    lane.slots:answered(now, nil, out, ticket and ticket.began)
-  end
-  if ticket and ticket.unit then
-    local seen = timings and lane.facts.seen_part and lane.facts:seen_part(timings) or nil
-    lane.cache:give(ticket.unit, timings and timings.output or 0, nil, seen)
-  end
-  for _ = 1, lane.failed or 0 do lane.breaker:done(lane.last_error, now) end -- while nobody watched
-  lane.failed, lane.last_error = nil, nil
-  if not (err and err.unfit) then lane.breaker:done(outcome.cancelled and CUT or err, now) end
-  chores.finished(lane, outcome, now)
-  local server = lane.server
-  if server.residency then
-    server.residency:answered(lane, now, timings, err or outcome.cancelled and CUT or nil, err and err.unfit)
-  end
-end
-
 --- Keep the slot of a conversation that calls a tool, where that is worth it.
 local function keep(self, lane, ticket, outcome, now)
   local unit = ticket and ticket.unit
   if not unit or not outcome.continues or not lane.slots then return end
   self.pauses[unit] = { facts = lane.facts, tool = outcome.tool, since = now }
   if self.settings.hold == false or self.settings.order == "fifo" then return end
-  local pause, known = lane.facts:pause(outcome.tool)
-  local till = holds.worth(known and pause or nil, lane.cache:price(unit, lane.facts:speeds() or 0))
+  local pause = lane.facts:pause(outcome.tool)
+  local till = holds.worth(pause, lane.cache:price(unit, lane.facts:speeds() or 0))
   if not till or holds.of(lane, unit) then return end
   holds.add(lane, unit, ticket.class, now + till)
   self.counts.held = self.counts.held + 1
@@ -611,12 +574,13 @@ function Engine:finished(lane, ticket, outcome, now)
   local out = lane.busy - 1
   lane.busy = out
   equip(self, lane)
-  learn(lane, ticket, outcome, out, now)
+  taught.of(lane, ticket, outcome, out, now)
   keep(self, lane, ticket, outcome, now)
   if ticket and ticket.program and outcome.timings then
     local service = (outcome.timings.prefill or 0) + (outcome.timings.decode or 0)
     if self.programs:charge(ticket.program, service) then step_behind(self, ticket.program) end
   end
+  if lane.breaker and not lane.breaker:quiet(now) then self:engage(lane.server) end
   touch(self, lane.server)
   self:advance(now)
 end

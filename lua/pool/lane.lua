@@ -14,6 +14,7 @@ M.PLAIN = 2
 ---@field engaged boolean every call goes through the engine: somebody waits, or the server has to be watched
 ---@field residency? table which models are in memory (lua/pool/residency.lua); from the second model on
 ---@field verdict? stoke.pool.change what it decided last
+---@field rests? string why the machine takes no calls now, in words (lua/pool/power.lua)
 ---@field due? number when the server has to be looked at again though nothing happened
 ---@field touched? boolean something happened that may allow a grant
 

@@ -9,8 +9,8 @@ local M = {}
 
 --- Degrees that the temperature must fall below its limit; percent that the battery must rise above its.
 M.cooler, M.fuller = 5, 5
---- Seconds between two readings, and until a reading is too old to say anything.
-M.every, M.stale = 5, 60
+--- Seconds between two readings.
+M.every = 5
 
 ---@class stoke.pool.limits as written in the settings, pool.power
 ---@field temperature? number|{ above: number, below?: number } degrees Celsius
@@ -42,10 +42,11 @@ end
 function M.new(limits)
   local hot, cool = marks(limits.temperature, "above", "below", -M.cooler)
   local low, full = marks(limits.battery, "below", "above", M.fuller)
+  local senses = (hot or low or limits.ac or limits.when == "battery") and true or false
   return setmetatable({ hot = hot, cool = cool, low = low, full = full, mains = limits.ac, burst = limits.burst,
-    rest = limits.burst and (limits.rest or limits.burst) or nil, on_battery = limits.when == "battery",
-    override = limits.interactive ~= false, every = limits.every or M.every, readings = {}, at = nil, stopped = {}, began = nil },
-    P)
+    rest = limits.burst and (limits.rest or limits.burst) or nil, on_battery = limits.when == "battery", senses = senses,
+    override = limits.interactive ~= false, every = limits.every or M.every, readings = {}, at = nil, stopped = {},
+    began = nil }, P)
 end
 
 local function hysteresis(stopped, value, stops, goes)
@@ -97,7 +98,8 @@ end
 ---@return string|nil reason in words
 function P:allows(now, class)
   if class == 1 and self.override then return true end
-  if self.at and now - self.at <= math.max(M.stale, 3 * self.every) then
+  if self.senses then
+    if not self.at or now - self.at > self.every then return false, nil, "the sensors are being read" end
     local reason = why(self)
     if reason then return false, self.at + self.every, reason end
   end

@@ -32,6 +32,8 @@ M.rest = 3
 M.again, M.again_most = 30, 600
 --- A look at the server's list of loaded models is old after so many seconds; one that is waited for may take so many.
 M.fresh, M.patience = 60, 2
+--- Seconds between two looks.
+M.again_looked = 0.25
 --- A call waits in the server for so many seconds at most: its client gives up some time.
 M.parked = 180
 --- A model that is gone within so many seconds of its last use had to leave; later, its keep_alive may have ended.
@@ -80,8 +82,9 @@ R.__index = R
 ---     local change = r:decide(now, { { lane = a, busy = 1, waiting = 3, class = 2, oldest = 0, newest = 4, seconds = 3 }, ... })
 ---     if change.may[lane] then send(); r:sent(lane, now) end
 function M.new(facts)
-  local self = setmetatable({ models = {}, loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
-    rest_until = -NEVER, change = { may = {} } }, R)
+  local self = setmetatable({ models = {}, list = {},
+    loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
+    rest_until = -NEVER, look_again = -NEVER, change = { may = {} } }, R)
   for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do
     self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0)
   end
@@ -98,7 +101,7 @@ end
 
 --- The server was started anew, perhaps with other limits: nothing is loaded, and what fits is not known.
 function R:restarted()
-  for _, m in next, self.models do m.resident, m.failed, m.visit = false, nil, nil end
+  for _, m in ipairs(self.list) do m.resident, m.failed, m.visit = false, nil, nil end
   self.loading, self.doubt, self.looked, self.there = nil, nil, nil, nil
   self.room:forget()
 end
@@ -110,7 +113,7 @@ function R:model(lane)
   if not m then
     m = { lane = lane, name = lane.model or lane.key, resident = nil, since = nil, swapped = 0, used = -NEVER, failed = nil }
     if self.there then m.resident = self.there[m.name] or false end
-    self.models[lane] = m
+    self.models[lane], self.list[#self.list + 1] = m, m
   end
   return m
 end
@@ -118,6 +121,9 @@ end
 --- Forget a lane that is not used any more.
 ---@param lane table
 function R:drop(lane)
+  for i = #self.list, 1, -1 do
+    if self.list[i].lane == lane then table.remove(self.list, i) end
+  end
   self.models[lane] = nil
   if self.loading and self.loading.lane == lane then self.loading = nil end
   if self.doubt and self.doubt.lane == lane then self.doubt = nil end
@@ -179,8 +185,8 @@ function R:sent(lane, now)
   m.used = now
   if m.resident or load then return end
   load = { lane = lane, since = now, victims = {}, beside = {}, class = 2, oldest = now }
-  for other, o in next, self.models do
-    if o.resident then load.beside[#load.beside + 1] = other end
+  for _, o in ipairs(self.list) do
+    if o.resident then load.beside[#load.beside + 1] = o.lane end
   end
   self.loading = load
   local change = self.change
@@ -201,6 +207,9 @@ function R:began(lane, now, seconds)
   local m = self:model(lane)
   if not m.resident then m.resident, m.since = true, now end
 end
+
+--- The server was away for a while: what it holds has to be looked at.
+function R:away() self.looked = nil end
 
 local function learn_load(self, name, seconds)
   local known = self.loads[name]
@@ -237,6 +246,7 @@ end
 ---@param unfit? boolean the server says that it cannot load this model
 function R:answered(lane, now, timings, err, unfit)
   local m, load = self:model(lane), self.loading
+  m.ended = now
   if err then return failed(self, m, now, err, unfit) end
   local seconds = timings and timings.load
   if not (load and load.lane == lane) then
@@ -281,16 +291,18 @@ function R:seen(list, now)
     if entry.size and entry.size > 0 then self.room.sizes[entry.name] = entry.size else bytes = nil end
     bytes = bytes and bytes + entry.size
   end
-  self.there, self.looked = there, now
+  local first = not self.there
+  self.there, self.looked, self.look_again = there, now, now + M.again_looked
   if #names > 0 then self.room:together(names, bytes) end
   local load = self.loading
   if load and there[self:model(load.lane).name] then end_load(self, now, now - load.since) end
   if self.doubt then judge(self, self.doubt, there) end
   self.doubt = nil
-  for lane, m in next, self.models do
+  for _, m in ipairs(self.list) do
     if there[m.name] then
       if not m.resident then m.resident, m.since = true, m.since or now end
-    elseif not (self.loading and self.loading.lane == lane) then
+      if first then m.since = -NEVER end -- it was there before anybody asked
+    elseif not (self.loading and self.loading.lane == m.lane) then
       m.resident = false
     end
   end
@@ -299,8 +311,12 @@ end
 --- Nobody could look: what is not known will not be seen.
 ---@param now number
 function R:unseen(now)
-  self.looked = now
-  if self.doubt then self.doubt.at = math.min(self.doubt.at, now - M.patience) end
+  self.looked, self.look_again = now, now + M.again_looked
+  for _, lane in ipairs(self.doubt and self.doubt.beside or NONE) do
+    local m = self:model(lane)
+    if m.resident == nil then m.resident = false end
+  end
+  self.doubt = nil
 end
 
 -- ---- decide -----------------------------------------------------------------------------------------------------------------
@@ -353,8 +369,8 @@ local function split(self, now, work, change)
     end
     m.row = w
   end
-  for lane, m in next, self.models do -- and the loaded models that nobody uses now
-    if m.resident and not m.row then inside[#inside + 1] = { lane = lane, busy = 0, waiting = 0, seconds = 0 } end
+  for _, m in ipairs(self.list) do -- and the loaded models that nobody uses now
+    if m.resident and not m.row then inside[#inside + 1] = { lane = m.lane, busy = 0, waiting = 0, seconds = 0 } end
     m.row = nil
   end
   return inside, outside
@@ -449,7 +465,9 @@ function R:decide(now, work)
   local change = clear(self.change)
   local inside, outside = split(self, now, work, change)
   local old = not self.looked or now - self.looked > M.fresh
-  if self.doubt or (old and #work > 1) then change.look = true end
+  if self.doubt or (old and #work > 1) then
+    if now >= self.look_again then change.look = true else sooner(change, self.look_again) end
+  end
   if self.loading then return while_loading(self, now, work, inside, change) end
   if #outside == 0 then return change end
   if self.doubt and now < self.doubt.at + M.patience then -- another load would blur what is seen of the last one

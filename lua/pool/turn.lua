@@ -10,6 +10,8 @@ local M = {}
 M.pays, M.pays_overdue = 4, 1
 --- Work goes on arriving when a call has come so much later than the one that waits, as a part of the seconds of a swap.
 M.later = 0.25
+--- A model that has just had its last answer stays for a moment, as a part of the seconds of a swap: who got it may go on.
+M.linger = 0.05
 
 local OVERDUE <const> = 0
 local NEVER = math.huge
@@ -58,13 +60,16 @@ end
 
 --- What the models that would have to leave are at.
 local function load_of(self, victims)
-  local at = { idle = true, waiting = NEVER, flying = NEVER, newest = -NEVER, paid = -NEVER, paid_overdue = -NEVER }
+  local at = { idle = true, waiting = NEVER, flying = NEVER, newest = -NEVER, since = -NEVER, ended = -NEVER, paid = -NEVER,
+    paid_overdue = -NEVER }
   for _, v in ipairs(victims) do
+    local m = self:model(v.lane)
+    at.ended = math.max(at.ended, m.ended or -NEVER)
     if has_work(v) then
-      local m = self:model(v.lane)
       local since = m.since or -NEVER
       at.idle = false
       if v.waiting > 0 then at.waiting = math.min(at.waiting, rank(v)) else at.flying = math.min(at.flying, v.running or 2) end
+      at.since = math.max(at.since, since)
       at.newest = math.max(at.newest, v.newest or -NEVER)
       at.paid = math.max(at.paid, since + M.pays * m.swapped)
       at.paid_overdue = math.max(at.paid_overdue, since + M.pays_overdue * m.swapped)
@@ -76,7 +81,11 @@ end
 --- Why should the victims leave for `w` now? nil, and from when on they should, where time alone makes it so.
 function M.reason_for(self, w, victims, now)
   local own, at = rank(w), load_of(self, victims)
-  if at.idle then return "idle" end
+  if at.idle then
+    local from = own > 1 and at.ended + M.linger * self:price(w.lane, w.load) or -NEVER
+    if now >= from then return "idle" end
+    return nil, from
+  end
   local best = at.waiting < NEVER and at.waiting or at.flying
   if own > best then return nil end
   if own < best then
@@ -87,7 +96,10 @@ function M.reason_for(self, w, victims, now)
     return nil, from
   end
   local price, oldest = self:price(w.lane, w.load), w.oldest or now
-  if at.waiting < NEVER and at.newest < oldest + M.later * price then return nil end -- these will have an end
+  if own ~= OVERDUE then
+    if oldest <= at.since then return nil end -- it was there when these were chosen: they go to their end
+    if at.waiting < NEVER and at.newest < oldest + M.later * price then return nil end -- these will have an end
+  end
   local from = math.max(oldest + price, at.paid)
   if now >= from then return "waited" end
   return nil, from

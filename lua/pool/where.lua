@@ -6,6 +6,8 @@ local M = {}
 
 local max, min, huge = math.max, math.min, math.huge
 
+local NONE = {}
+
 --- A busy lane of which nothing is known is expected to take this long for a call, seconds.
 local UNKNOWN <const> = 5
 --- A call waits for another lane for at most this many times what it is expected to wait, and at least so many seconds.
@@ -24,6 +26,28 @@ function M.service(lane, ticket)
   local facts = lane.facts
   if not facts or not facts:mean() then return nil end
   return (facts:service(ticket.input, shared(lane, ticket), ticket.agent, lane.busy + 1))
+end
+
+--- Seconds that nine of ten such calls do not exceed: for promises.
+---@param lane stoke.pool.lane
+---@param ticket stoke.pool.ticket
+---@return number seconds 0 where nobody knows
+function M.most(lane, ticket)
+  local service = M.service(lane, ticket)
+  if not service then return 0 end
+  local usual, most = lane.facts:mean(), lane.facts:most(0.9)
+  return usual and most and usual > 0 and service * max(most / usual, 1) or service
+end
+
+--- Seconds by which an interactive call would miss its deadline though it began now: then its slot is of more use to others.
+---@param lane stoke.pool.lane
+---@param ticket stoke.pool.ticket
+---@param now number
+---@return number|nil
+function M.misses(lane, ticket, now)
+  if ticket.class > 1 or not ticket.deadline then return nil end
+  local late = now + M.most(lane, ticket) - ticket.deadline
+  return late > 0 and late or nil
 end
 
 --- Seconds of a usual call of a lane.
@@ -84,6 +108,15 @@ local function drain(group, without, now, room_of)
   return rate > 0 and group.queue.size / rate or huge
 end
 
+--- Slots of a lane that are kept for other conversations.
+local function kept_for_others(lane, ticket)
+  local n = 0
+  for _, hold in ipairs(lane.holds or NONE) do
+    if hold.unit ~= ticket.unit then n = n + 1 end
+  end
+  return n
+end
+
 --- Should a ticket of several lanes take this one, which is free, or wait for another?
 ---@param ticket stoke.pool.ticket the best of its group
 ---@param lane stoke.pool.lane a free one
@@ -94,12 +127,13 @@ end
 function M.better(ticket, lane, now, room_of)
   local here = M.service(lane, ticket)
   if not here then return nil end -- it has to be tried to be known
+  if lane.busy >= (lane.limit or lane.slots.believed) then here = here + first_end(lane, now) end -- it waits in the server
   local best, ends, waits = nil, here, 0
   for _, other in ipairs(ticket.group.lanes) do
     local there = other ~= lane and M.service(other, ticket)
     local room = there and room_of(other, now) or -1
     if room >= 0 then
-      local wait = M.wait(other, now, room)
+      local wait = M.wait(other, now, room - kept_for_others(other, ticket))
       if wait + there < ends then best, ends, waits = other, wait + there, wait end
     end
   end

@@ -84,7 +84,8 @@ function M.reason(ticket, now)
     end
     first = first or why
   end
-  return first or behind(ticket, now)
+  local rests = lanes[1].server.rests
+  return first or rests and "this machine is to rest: " .. rests or behind(ticket, now)
 end
 
 --- Why a ticket was refused.

@@ -8,6 +8,7 @@ local help = require "stoke.repl.help"
 local printer = require "stoke.repl.print"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
+local terms = require "core.terms"
 local time = require "stoke.time"
 
 local M = {}
@@ -115,6 +116,7 @@ function M.run(text, client, write, columns)
   local session = session_of(client)
   session.count, session.write, session.columns = session.count + 1, write, columns or COLUMNS
   local task = tasks.start(supervisor, ("attached[%d]"):format(session.count), body, session, text)
+  terms.interactive(task)
   task.into, task.line, task.reader = supervisor, true, { write = write, columns = session.columns }
   local guard <close> = setmetatable({}, { __close = function() task:cancel "the client has left" end })
   local ok, err = pcall(task.await, task)

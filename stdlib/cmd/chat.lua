@@ -70,7 +70,7 @@ local function turn(chat, line)
   local messages = chat.messages
   messages[#messages + 1] = { role = "user", content = line }
   local text, done = show_answer(chat, ollama.stream { model = chat.model, messages = messages_of(chat), think = chat.think,
-    options = next(chat.options) and chat.options or nil })
+    class = "interactive", options = next(chat.options) and chat.options or nil })
   text = model.settled(model.open(chat.model), {}, text)
   messages[#messages + 1] = { role = "assistant", content = text }
   if chat.stats and done and done.usage then

@@ -45,7 +45,7 @@ local SHAPE = {
   pool = { order = "order", slots = "slots", per_model = "count", hedge = "boolean", hold = "boolean",
     bounds = { interactive = "seconds", normal = "seconds", batch = "seconds" },
     power = { temperature = "bound", battery = "bound", ac = "boolean", burst = "seconds", rest = "seconds", when = "when",
-      interactive = "boolean", every = "seconds", sensors = { temperature = "string", battery = "string", ac = "string" } } },
+      interactive = "boolean", every = "seconds", sensors = { temperature = "sensor", battery = "sensor", ac = "sensor" } } },
   log = { level = "level", format = "format" },
   max_memory = "memory",
   store = "string",
@@ -147,6 +147,9 @@ local CHECK = {
     return true
   end },
   when = one_of("always", "battery"),
+  sensor = { want = "the path of a file, with * for any part of a name, or a function", ok = function(v)
+    return type(v) == "function" or (type(v) == "string" and v ~= "")
+  end },
   bound = { want = "a number, or { above = , below = }", ok = function(v)
     if type(v) ~= "table" then return type(v) == "number" end
     for name, n in pairs(v) do

@@ -1,4 +1,5 @@
---- Our client: the same work by what stoke gives to everybody: ollama.chat, ollama.embed, stoke.agent with a tool.
+--- Our client: the same work by what stoke gives to everybody: ollama.chat, ollama.embed, stoke.agent with a tool; a scope that
+--- says how urgent a job is; and, of several servers, a route. It tells nothing of the servers but their addresses.
 
 local ollama = require "stoke.ollama"
 local stoke = require "stoke"
@@ -30,11 +31,20 @@ function M.new(o)
   return self
 end
 
+-- Where a call may go: one server, or any of several.
+local function place(self, model)
+  if not self.urls[2] then return self.urls[1], nil end
+  local route = {}
+  for i, url in ipairs(self.urls) do route[i] = model .. "@" .. url end
+  return nil, route
+end
+
 local function agent_of(self, model)
   local agent = self.agents[model]
   if not agent then
-    agent = stoke.agent { model = model, endpoint = self.urls[1], instructions = work.INSTRUCTIONS, tools = { self.tool },
-      max_steps = 200, nudge = false, timeouts = PATIENT }
+    local endpoint, route = place(self, model)
+    agent = stoke.agent { model = model, endpoint = endpoint, route = route, tools = { self.tool },
+      instructions = work.INSTRUCTIONS, max_steps = 200, nudge = false, timeouts = PATIENT }
     self.agents[model] = agent
   end
   return agent
@@ -80,16 +90,16 @@ end
 --- Example: `client:call(call)`
 function Ours:call(call)
   if self.outside then return ask_outside(self, call) end
-  local url = self.urls[1]
+  local url, route = place(self, call.model)
   if call.embed then
-    return persist(self, ollama.embed, { model = call.model, input = { work.question(call) }, endpoint = url,
+    return persist(self, ollama.embed, { model = call.model, input = { work.question(call) }, endpoint = url, route = route,
       timeouts = PATIENT })
   end
   if #call.turns > 1 then
     local agent = agent_of(self, call.model)
     return persist(self, function() return agent:run(work.question(call)) end)
   end
-  return persist(self, ollama.chat, { model = call.model, endpoint = url, timeouts = PATIENT,
+  return persist(self, ollama.chat, { model = call.model, endpoint = url, route = route, timeouts = PATIENT,
     messages = { { role = "system", content = work.INSTRUCTIONS }, { role = "user", content = work.question(call) } } })
 end
 
@@ -99,7 +109,7 @@ end
 ---
 --- Example: `client:job(job, function() ... end)`
 function Ours:job(job, f) -- luacheck: ignore 212
-  if job.deadline then return stoke.timeout(job.deadline, f) end
+  local scope <close> = stoke.scope { class = job.class, deadline = job.deadline } -- luacheck: ignore
   return f()
 end
 

@@ -66,6 +66,26 @@ function M.next(list, rung, err)
   end
 end
 
+--- Go down the rungs until one answers.
+---@param list table[]|nil
+---@param err stoke.error of the first
+---@param ask fun(what: { model?: string, endpoint?: string, text?: string }): any, stoke.error?
+---@return any value
+---@return stoke.error|nil err the last, with those before it
+---@return integer|nil rung that answered
+---
+--- Example: `local reply, err, rung = fallback.down(route.fallback, err, ask)`
+function M.down(list, err, ask)
+  local before, rung, value = {}, 1, nil
+  while true do
+    local below, what = M.next(list, rung, err)
+    if not below then return value, M.failed(err, before) end
+    before[#before + 1], rung = err, below
+    value, err = ask(what)
+    if not err then return value, nil, rung end
+  end
+end
+
 --- The error of the last rung, with those before it.
 ---@param err stoke.error
 ---@param before stoke.error[]|nil

@@ -2,8 +2,10 @@
 
 local core = require "core.terms"
 local errors = require "core.errors"
+local fallback = require "stoke.model.fallback"
 local routes = require "stoke.config.routes"
 local scopes = require "core.scope"
+local usages = require "stoke.agent.usage"
 local current = require "core.task".current
 
 local M = {}
@@ -19,11 +21,6 @@ function M.with_model(what, given)
   out.model = routes.model(what, nil, given.route)
   return out
 end
-
---- Does a call say anything of this?
----@param given table
----@return boolean
-function M.has(given) return given.class ~= nil or given.deadline ~= nil end
 
 --- The target of a call that has a class or a deadline of its own.
 ---@param what string
@@ -72,6 +69,71 @@ function M.within(what, given, target, f, ...)
   end
   if type(value) == "table" and value.bound then value:bound(math.max(ends - core.now(), 0), late(what, given, target)) end
   return value, err
+end
+
+-- ---- fallbacks ----------------------------------------------------------------------------------------------------------------
+
+--- The same call of a lower rung.
+local function lowered(given, what)
+  local out = {}
+  for name, value in next, given do out[name] = value end
+  out.model, out.endpoint, out.route = what.model, what.endpoint, nil
+  return out
+end
+
+--- A reply that no model has given.
+local function said(text)
+  return { message = { role = "assistant", content = text }, response = text, done = true, done_reason = "stop",
+    usage = usages.new() }
+end
+
+--- What a route falls back to when all of its servers have failed.
+---@param target stoke.target
+---@return table[]|nil rungs
+function M.rungs(target) return target.route and target.route.fallback end
+
+--- The reply of a lower rung; `rung` is in it.
+---@param given table the call
+---@param target stoke.target
+---@param err stoke.error
+---@param ask fun(given: table): table|nil, stoke.error?
+---@return table|nil reply
+---@return stoke.error? err
+function M.fall(given, target, err, ask)
+  local reply, failed, rung = fallback.down(M.rungs(target), err, function(what)
+    if what.text then return said(what.text) end
+    return ask(lowered(given, what))
+  end)
+  if reply then reply.rung = rung end
+  return reply, failed
+end
+
+--- The same for a stream: the four values of an iterator.
+---@param given table
+---@param target stoke.target
+---@param err stoke.error
+---@param bare boolean|nil texts alone
+---@param open fun(given: table): ...
+---@return fun(): any iterator
+---@return any ... what generic `for` wants beside it
+---Raises the error of the last rung.
+function M.fall_stream(given, target, err, bare, open)
+  local values, failed = fallback.down(M.rungs(target), err, function(what)
+    if not what.text then
+      local opened = table.pack(pcall(open, lowered(given, what)))
+      if not opened[1] then return nil, errors.wrap(opened[2]) end
+      return table.pack(table.unpack(opened, 2, opened.n))
+    end
+    local events = { bare and what.text or { type = "text", text = what.text } }
+    if not bare then events[2] = { type = "done", reason = "stop", usage = usages.new(), reply = said(what.text) } end
+    local i = 0
+    return { n = 1, function()
+      i = i + 1
+      return events[i]
+    end }
+  end)
+  if failed then error(failed, 0) end
+  return table.unpack(values, 1, values.n)
 end
 
 return M

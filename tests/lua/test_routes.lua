@@ -71,8 +71,9 @@ end)
 
 test("a call, an agent, one run and a scope give routes of their own; the nearest counts, an endpoint goes before a scope's",
   function(t)
-    local world <close> = routed({ gpu = { models = { "big", "m" } }, laptop = { models = { "small", "m" } } }, FAST)
-    local bot = stoke.agent { model = "m", route = { "@gpu", "@laptop" } }
+    local world <close> = routed({ gpu = { models = { "big", "m" } }, laptop = { models = { "small", "m" } } },
+      [[models = { fast = { "big@gpu" } }]])
+    local bot = stoke.agent { model = "m", route = { "@gpu" } }
     ollama.chat { model = "m", route = { "@laptop" }, messages = HI }
     ollama.chat { route = "small@laptop", messages = HI }
     ollama.chat { route = "fast", messages = HI }

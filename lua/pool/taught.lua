@@ -1,0 +1,62 @@
+--- What the end of a call teaches: of the lane's slots and speeds, of what its server remembers, of whether it answers, and of the
+--- models that are in memory. Pure.
+
+local chores = require "core.pool.chores"
+
+local M = {}
+
+--- The error of a call that was not wanted any more, for those who count errors.
+local CUT <const> = { kind = "cancelled" }
+
+--- When a prompt that was cancelled would have been read: its slot is taken until then, whoever has asked.
+local function prompt_ends(lane, ticket, now)
+  if not ticket or not lane.facts then return nil end
+  local _, reading = lane.facts:service(ticket.input, 0, ticket.agent)
+  local till = reading and ticket.began + reading
+  return till and till > now and till or nil
+end
+
+--- A model that was loaded anew remembers nothing; and where the pool did not ask for that, the server may have been started anew,
+--- with other slots.
+local function loaded(lane, ticket, timings, now)
+  local wanted = ticket and ticket.loads
+  if not lane.facts:loaded(timings, wanted) then return end
+  lane.cache:forget()
+  if not wanted then lane.slots:lost(now, "load") end
+end
+
+--- What a finished call teaches of its lane.
+---@param lane stoke.pool.lane
+---@param ticket stoke.pool.ticket|nil nil: it was counted without one
+---@param outcome { err?: table, timings?: table, cancelled?: boolean, in_prefill?: boolean }
+---@param out integer calls that are still out
+---@param now number
+function M.of(lane, ticket, outcome, out, now)
+  local timings, err = outcome.timings, outcome.err
+  if not lane.slots then return end
+  local seen = timings and lane.facts:seen_part(timings)
+  if timings then
+    lane.replies = (lane.replies or 0) + 1
+    loaded(lane, ticket, timings, now)
+    lane.slots:answered(now, timings, out, ticket and ticket.began)
+    lane.facts:learn(timings, ticket and ticket.agent, ticket and ticket.shared, out + 1, ticket and ticket.loads)
+    if not lane.limit and lane.cache.slots ~= lane.slots.believed then lane.cache:resize(lane.slots.believed) end
+  elseif outcome.cancelled then
+    lane.slots:lost(now, "gone", outcome.in_prefill and prompt_ends(lane, ticket, now) or nil)
+  elseif err then
+    lane.slots:lost(now, err.status == 503 and "503" or "gone")
+  else
+    lane.slots:answered(now, nil, out, ticket and ticket.began)
+  end
+  if ticket and ticket.unit then lane.cache:give(ticket.unit, timings and timings.output or 0, nil, seen or nil) end
+  for _ = 1, lane.failed or 0 do lane.breaker:done(lane.last_error, now) end -- while nobody watched
+  lane.failed, lane.last_error = nil, nil
+  if not (err and err.unfit) then lane.breaker:done(outcome.cancelled and CUT or err, now) end
+  chores.finished(lane, outcome, now)
+  local server = lane.server
+  if server.residency then
+    server.residency:answered(lane, now, timings, err or outcome.cancelled and CUT or nil, err and err.unfit)
+  end
+end
+
+return M

@@ -1,0 +1,190 @@
+-- Servers that fail, through the door: calls of scripts, on the simulator and on scripted peers, in virtual time.
+
+local test = require "stoke.test"
+local fake = require "fake"
+local ollama = require "stoke.ollama"
+local pool = require "core.gate.pool"
+local retry = require "core.gate.retry"
+local routed = require "routed"
+local sim = require "stoke.sim"
+local stoke = require "stoke"
+local time = require "stoke.time"
+
+local HI = { { role = "user", content = "Hi" } }
+local ANSWER = [[{"model":"m","message":{"role":"assistant","content":"Hello"},"done":true,"total_duration":200000000,]] ..
+  [["load_duration":1000000,"prompt_eval_count":5,"prompt_eval_duration":50000000,"eval_count":5,"eval_duration":140000000}]]
+
+local function fresh()
+  pool.forget()
+  retry.forget()
+end
+
+--- A peer that answers in 0.2 s while `up()` says so; what it was asked, by path, is counted.
+local function peer(up)
+  local asked = { n = 0, failed = 0, probes = 0 }
+  return fake(function(req, res)
+    local body = req:json()
+    if body and body.options and body.options.num_predict == 1 and not body.messages then asked.probes = asked.probes + 1 end
+    asked.n = asked.n + 1
+    if not up() then
+      asked.failed = asked.failed + 1
+      return res:reply(500, nil, [[{"error":"model runner has unexpectedly stopped"}]])
+    end
+    stoke.sleep(0.2)
+    res:reply(200, nil, ANSWER)
+  end), asked
+end
+
+test("a server that is up for 2 s and down for 2 s: what is tried again adds at most a fifth, and it is used within twice the time",
+  function(t)
+  fresh()
+  local began = time.monotonic()
+  local function up() return (time.monotonic() - began) % 4 < 2 or time.monotonic() - began > 120 end
+  local server <close>, asked = peer(up)
+  local scope <close> = stoke.scope {}
+  local calls, answered = 0, 0
+  local last_down, first = began + 120, nil
+  while time.monotonic() - began < 140 do
+    calls = calls + 1
+    scope:spawn(function()
+      local ok = pcall(ollama.chat, { model = "m", messages = HI, endpoint = server.url })
+      if ok then answered = answered + 1 end
+      local now = time.monotonic()
+      if ok and now > last_down and not first then first = now end
+    end)
+    stoke.sleep(0.5)
+  end
+  scope:wait()
+  t.ok(asked.n - asked.probes <= 1.2 * calls, ("%d asked for %d calls"):format(asked.n - asked.probes, calls))
+  t.ok(asked.probes < 0.5 * calls, ("%d probes of one token"):format(asked.probes))
+  t.ok(first - last_down < 4, first - last_down)
+  t.ok(answered > 0.95 * calls, ("%d of %d answered"):format(answered, calls))
+end)
+
+--- Calls of a model at once, and what became of them.
+local function calls_of(scope, n, model, endpoint, class)
+  local out = { answered = 0, failed = 0, errors = {} }
+  for _ = 1, n do
+    scope:spawn(function()
+      local ok, err = pcall(ollama.chat, { model = model, messages = HI, endpoint = endpoint, class = class })
+      if ok then
+        out.answered = out.answered + 1
+      else
+        out.failed, out.errors[#out.errors + 1] = out.failed + 1, err
+      end
+    end)
+  end
+  return out
+end
+
+local function states()
+  local out = {}
+  for _, server in ipairs(pool.state().servers) do out[server.name] = server.state end
+  return out
+end
+
+test("a wedged server, whose lists stay green, is found by a probe for one token; a route goes elsewhere", function(t)
+  fresh()
+  local one = { models = { "m" }, tokens_per_second = 10 }
+  local world <close> = routed({ one = one, two = one },
+    [[models = { fast = { "m@one", "m@two" } }, timeouts = { first_byte = 600, load = 600, idle = 600 }]])
+  local scope <close> = stoke.scope {}
+  calls_of(scope, 4, "fast")
+  stoke.sleep(10)
+  world.one.sim:pace(0)
+  local out = calls_of(scope, 20, "fast")
+  stoke.sleep(120)
+  t.eq(states().one, "sick")
+  t.ok(out.answered >= 18, out.answered .. " answered") -- those that it took are not given up
+  world.one.sim:pace(1)
+  scope:wait()
+  t.eq({ out.answered, out.failed, states().one }, { 20, 0, "ok" })
+end)
+
+test("the only server is wedged: calls that wait are told so after a while, and it is used again when it works", function(t)
+  fresh()
+  local server <close> = sim.serve { mem = "wedged", models = { "m" }, load_seconds = 0, tokens_per_second = 10 }
+  local scope <close> = stoke.scope {}
+  calls_of(scope, 2, "m", server.url)
+  stoke.sleep(10)
+  server.sim:pace(0)
+  local out = calls_of(scope, 5, "m", server.url)
+  stoke.sleep(200)
+  t.ok(out.failed >= 3, out.failed .. " failed")
+  t.eq({ out.errors[1].kind, out.errors[1].retryable }, { "timeout", false })
+  t.contains(out.errors[1].message, "takes calls and answers none")
+  server.sim:pace(1)
+  scope:wait()
+  local again = calls_of(scope, 3, "m", server.url)
+  scope:wait()
+  t.eq({ again.answered, again.failed }, { 3, 0 })
+end)
+
+test("a server that becomes ten times slower is no wedged one: every call is answered there", function(t)
+  fresh()
+  local server <close> = sim.serve { mem = "slow", models = { "m" }, load_seconds = 0, tokens_per_second = 10 }
+  local scope <close> = stoke.scope {}
+  local out = calls_of(scope, 10, "m", server.url)
+  stoke.sleep(5)
+  server.sim:pace(0.1)
+  scope:wait()
+  t.eq({ out.answered, out.failed }, { 10, 0 })
+end)
+
+for _, fault in ipairs { "429", "503", "429-wait", "503-wait" } do
+  test(fault .. " for ten seconds: the calls that wait are answered when it is over", function(t)
+    fresh()
+    local server <close> = sim.serve { mem = "full" .. fault, models = { "m" }, load_seconds = 0, tokens_per_second = 10 }
+    local scope <close> = stoke.scope {}
+    server.sim.fault = fault
+    local out = calls_of(scope, 20, "m", server.url)
+    stoke.sleep(10)
+    server.sim.fault = nil
+    scope:wait()
+    t.ok(out.answered >= 15, out.answered .. " answered")
+  end)
+end
+
+test("one of three servers is down: its calls go to the others, and few find out", function(t)
+  fresh()
+  local one = { models = { "m" }, tokens_per_second = 10 }
+  local world <close> = routed({ one = one, two = one, three = one }, [[models = { any = { "m@one", "m@two", "m@three" } }]])
+  world.two:close()
+  local scope <close> = stoke.scope {}
+  local out = calls_of(scope, 60, "any")
+  scope:wait()
+  t.eq({ out.answered, out.failed }, { 60, 0 })
+  for i = 1, #world.asked do t.ne(world.asked[i].endpoint, "two") end
+end)
+
+test("a server that was started again with fewer slots: every call is answered", function(t)
+  fresh()
+  local scope <close> = stoke.scope {}
+  local first = sim.serve { mem = "restarted", models = { "m" }, load_seconds = 0, tokens_per_second = 10, slots = 4 }
+  local url = first.url
+  local out = calls_of(scope, 40, "m", url)
+  scope:wait()
+  t.eq(out.answered, 40)
+  first:close()
+  local second <close> = sim.serve { mem = "restarted", models = { "m" }, load_seconds = 0, tokens_per_second = 10, slots = 1 }
+  out = calls_of(scope, 40, "m", second.url)
+  scope:wait()
+  t.eq({ out.answered, out.failed }, { 40, 0 })
+end)
+
+test("the only server is gone: calls fail as ever, none waits for ever, and later ones are answered by the next", function(t)
+  fresh()
+  local first = sim.serve { mem = "gone", models = { "m" }, load_seconds = 0, tokens_per_second = 10 }
+  local url = first.url
+  first:close()
+  local scope <close> = stoke.scope {}
+  local began = time.monotonic()
+  local out = calls_of(scope, 30, "m", url)
+  scope:wait()
+  t.eq({ out.failed, out.errors[1].kind }, { 30, out.errors[#out.errors].kind })
+  t.ok(time.monotonic() - began < 120, time.monotonic() - began)
+  local second <close> = sim.serve { mem = "gone", models = { "m" }, load_seconds = 0, tokens_per_second = 10 }
+  out = calls_of(scope, 3, "m", second.url)
+  scope:wait()
+  t.eq({ out.answered, out.failed }, { 3, 0 })
+end)

@@ -293,6 +293,7 @@ local function pin(self, choice)
   lane.group.queue:push(ticket)
   self.pinned[ticket] = true
   self.counts.pinned = self.counts.pinned + 1
+  self:engage(lane.server)
   touch(self, lane.server)
 end
 
@@ -302,6 +303,7 @@ local function unpin(self, ticket)
   ticket.group, ticket.home, ticket.till = ticket.home, nil, nil
   self.pinned[ticket] = nil
   ticket.group.queue:push(ticket)
+  for _, lane in ipairs(ticket.group.lanes) do self:engage(lane.server) end -- meanwhile one may have come to rest
   touch_group(self, ticket.group)
 end
 
@@ -320,22 +322,20 @@ end
 
 --- Fail all that waits for one lane alone with an error of its server.
 local function fail(self, lane, wanted)
-  local q, list = lane.group.queue, {}
-  q:each(function(ticket)
-    local err = wanted(ticket)
-    if err then list[#list + 1] = { ticket = ticket, err = err } end
-  end)
-  for _, entry in ipairs(list) do refuse(self, entry.ticket, nil, entry.err) end
+  local list = {}
+  lane.group.queue:each(function(ticket) list[#list + 1] = wanted(ticket) and ticket end)
+  for _, ticket in ipairs(list) do refuse(self, ticket, nil, wanted(ticket)) end
 end
 
 --- What cannot be answered at all: the server of its only lane is down for long, or cannot load its model.
 local function give_up(self, server, now)
+  local unfit = server.verdict and server.verdict.refuse or NOTHING
   for _, lane in ipairs(server.lanes) do
-    if lane.group.queue.size > 0 and chores.refusal(lane, -huge, now) then
-      fail(self, lane, function(ticket) return chores.refusal(lane, ticket.arrived, now) end)
+    local err = unfit[lane]
+    if err or (lane.group.queue.size > 0 and chores.refusal(lane, -huge, now)) then
+      fail(self, lane, function(ticket) return err or chores.refusal(lane, ticket.arrived, now) end)
     end
   end
-  for lane, err in next, server.verdict and server.verdict.refuse or NOTHING do fail(self, lane, function() return err end) end
 end
 
 --- Grant on one server what can be granted.
@@ -349,7 +349,8 @@ local function settle(self, server, now)
       server.due = due
       break
     end
-    if choice.better then pin(self, choice) else grant(self, choice, now) end
+    local late = self.settings.order ~= "fifo" and where.misses(choice.lane, choice.ticket, now)
+    if late then refuse(self, choice.ticket, late) elseif choice.better then pin(self, choice) else grant(self, choice, now) end
   end
   give_up(self, server, now)
   local at = chores.settle(server, now, choose.waiting, self.chores)
@@ -364,7 +365,7 @@ end
 function Engine:estimate(ticket, now)
   local first = huge
   for _, lane in ipairs(ticket.group.lanes) do
-    local service = where.service(lane, ticket) or 0
+    local service = where.most(lane, ticket)
     local room = choose.room(lane, now)
     local ahead = room > 0 and 0 or where.ahead(lane, ticket, now)
     if room >= 0 and ahead + service < first then first = ahead + service end

@@ -82,7 +82,8 @@ R.__index = R
 ---     local change = r:decide(now, { { lane = a, busy = 1, waiting = 3, class = 2, oldest = 0, newest = 4, seconds = 3 }, ... })
 ---     if change.may[lane] then send(); r:sent(lane, now) end
 function M.new(facts)
-  local self = setmetatable({ models = {}, loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
+  local self = setmetatable({ models = {}, list = {},
+    loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
     rest_until = -NEVER, look_again = -NEVER, change = { may = {} } }, R)
   for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do
     self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0)
@@ -100,7 +101,7 @@ end
 
 --- The server was started anew, perhaps with other limits: nothing is loaded, and what fits is not known.
 function R:restarted()
-  for _, m in next, self.models do m.resident, m.failed, m.visit = false, nil, nil end
+  for _, m in ipairs(self.list) do m.resident, m.failed, m.visit = false, nil, nil end
   self.loading, self.doubt, self.looked, self.there = nil, nil, nil, nil
   self.room:forget()
 end
@@ -112,7 +113,7 @@ function R:model(lane)
   if not m then
     m = { lane = lane, name = lane.model or lane.key, resident = nil, since = nil, swapped = 0, used = -NEVER, failed = nil }
     if self.there then m.resident = self.there[m.name] or false end
-    self.models[lane] = m
+    self.models[lane], self.list[#self.list + 1] = m, m
   end
   return m
 end
@@ -120,6 +121,9 @@ end
 --- Forget a lane that is not used any more.
 ---@param lane table
 function R:drop(lane)
+  for i = #self.list, 1, -1 do
+    if self.list[i].lane == lane then table.remove(self.list, i) end
+  end
   self.models[lane] = nil
   if self.loading and self.loading.lane == lane then self.loading = nil end
   if self.doubt and self.doubt.lane == lane then self.doubt = nil end
@@ -181,8 +185,8 @@ function R:sent(lane, now)
   m.used = now
   if m.resident or load then return end
   load = { lane = lane, since = now, victims = {}, beside = {}, class = 2, oldest = now }
-  for other, o in next, self.models do
-    if o.resident then load.beside[#load.beside + 1] = other end
+  for _, o in ipairs(self.list) do
+    if o.resident then load.beside[#load.beside + 1] = o.lane end
   end
   self.loading = load
   local change = self.change
@@ -294,11 +298,11 @@ function R:seen(list, now)
   if load and there[self:model(load.lane).name] then end_load(self, now, now - load.since) end
   if self.doubt then judge(self, self.doubt, there) end
   self.doubt = nil
-  for lane, m in next, self.models do
+  for _, m in ipairs(self.list) do
     if there[m.name] then
       if not m.resident then m.resident, m.since = true, m.since or now end
       if first then m.since = -NEVER end -- it was there before anybody asked
-    elseif not (self.loading and self.loading.lane == lane) then
+    elseif not (self.loading and self.loading.lane == m.lane) then
       m.resident = false
     end
   end
@@ -365,8 +369,8 @@ local function split(self, now, work, change)
     end
     m.row = w
   end
-  for lane, m in next, self.models do -- and the loaded models that nobody uses now
-    if m.resident and not m.row then inside[#inside + 1] = { lane = lane, busy = 0, waiting = 0, seconds = 0 } end
+  for _, m in ipairs(self.list) do -- and the loaded models that nobody uses now
+    if m.resident and not m.row then inside[#inside + 1] = { lane = m.lane, busy = 0, waiting = 0, seconds = 0 } end
     m.row = nil
   end
   return inside, outside

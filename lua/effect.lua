@@ -138,9 +138,9 @@ end
 -- ---- settle -----------------------------------------------------------------------------------------------------------
 
 --- One record a gated call: the gates keep what they must give back in it, and settle runs exactly once.
-local Call = {}
-Call.__index = Call
+local Call = {} -- no __index: of most fields a call has none
 
+--- `getmetatable(call).settle(call, ...)`, for who knows no more of it.
 function Call:settle(value, err)
   if self.settled then return end
   self.settled = true
@@ -155,9 +155,11 @@ function Call:settle(value, err)
   if self.span then span.close(self.span, self, err, used) end
 end
 
+local settle = Call.settle
+
 function Call:__close(err)
   self.task.call = self.outer
-  if not self.settled then self:settle(nil, err or errors.new("cancelled", "left before it settled")) end
+  if not self.settled then settle(self, nil, err or errors.new("cancelled", "left before it settled")) end
 end
 
 -- ---- perform ------------------------------------------------------------------------------------------------------------
@@ -254,7 +256,8 @@ local function gated(def, q, task, scope, work)
   local context = scope.context
   if context.only then check_place(def, work, context.only) end
   local journal, key = context.journal, nil
-  if journal and def.quick and not (context.budget or context.tape or (span.on and not def.quiet)) then
+  if journal and def.quick and (journal.replaying or def.at_once)
+    and not (context.budget or context.tape or (span.on and not def.quiet)) then
     local served, value, err = journal:quick(def, q, context)
     if served then
       if err == nil then return value end
@@ -269,7 +272,7 @@ local function gated(def, q, task, scope, work)
   if span.on and not def.quiet and not context.system then call.span = span.open(def, q, task, context) end
   local value, err = (journal and journalled or context.tape and def.taped and taped or live)(def, q, call)
   if err ~= nil then
-    call:settle(nil, err)
+    settle(call, nil, err)
     if err.kind == "cancelled" then deliver(task) end
     return nil, err
   end
@@ -277,7 +280,7 @@ local function gated(def, q, task, scope, work)
     local owner = def.lasts and not task.scope and task.into or scope
     return streams.open(value, owner, hand_over(call))
   end
-  call:settle(value)
+  settle(call, value)
   return value
 end
 

@@ -61,7 +61,8 @@ local function finish(stream, err)
   local source = stream.source
   if err and source.came then stream.call.came = source:came() end -- incomplete: there is no reported usage
   source:close()
-  stream.call:settle(err == nil and source or nil, err)
+  local call = stream.call
+  getmetatable(call).settle(call, err == nil and source or nil, err)
 end
 
 --- The next item; nil at the end; nil and an error on failure. `given` is an item that the caller has read from the source

@@ -227,7 +227,7 @@ function Task:cut_off(before)
   host.abandon(self.co)
   local call = self.call -- its call in flight holds a slot, a reservation and a span
   while call do
-    call:settle(nil, errors.new("cancelled", "the task was abandoned"))
+    getmetatable(call).settle(call, nil, errors.new("cancelled", "the task was abandoned"))
     call = call.outer
   end
   local owners, inner = {}, self.scope

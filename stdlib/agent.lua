@@ -71,6 +71,8 @@ end
 ---@field model? string of a run with a route or a fallback: the model that answered last, as its server calls it
 ---@field endpoint? string and its endpoint, along a route
 ---@field rung? integer where a fallback was taken: 2 is the first
+---@field margin? number where `logprobs` was asked for: how sure the model was of the answer, in nats: the mean distance of the
+---  likeliest token to the next one, over the tenth of the tokens where it is least
 
 ---@class stoke.agent.definition
 ---@field name? string needed for handoffs, as_tool and reload
@@ -106,6 +108,7 @@ end
 ---@field max_steps? integer
 ---@field class? "interactive"|"normal"|"batch"
 ---@field deadline? number seconds; the shorter counts
+---@field logprobs? boolean the result has a `margin`; for servers that tell the odds of tokens (Ollama from 0.12.11)
 ---@field route? string|string[]
 
 local OPTIONS = { name = "string", description = "string", model = "string", instructions = true, tools = "table", output = true,

@@ -58,8 +58,8 @@ function M.snapshot(state, continue) return require "stoke.workflow".snapshot(st
 --- Example: `if stoke.patched "ask twice" then second = critic:run(draft) end`
 function M.patched(name) return require "stoke.workflow".patched(name) end
 
---- A function of which the latest call alone goes on: a call cancels the one before it, with the question of a model that it may be
---- waiting for. For what is asked at each keystroke, or whenever something changes.
+--- A function of which the latest call alone goes on: a call cancels the one before it, with the question of a model that it may
+--- be waiting for. For what is asked at each keystroke, or whenever something changes.
 ---@param f function
 ---@param options? { wait?: number } seconds that must pass without another call before it is called (0)
 ---@return stoke.latest latest call it as `f`: it returns what `f` returned, or nil and "superseded" where a later call came;
@@ -77,6 +77,28 @@ function M.latest(f, options) return require "stoke.flow.pace".latest(f, options
 ---
 --- Example: `local limit = stoke.rate { calls = 10, per = 60 }`
 function M.rate(options) return require "stoke.flow.pace".rate(options) end
+
+--- A small model first, and a larger one where the small one's answer will not do: it does not fit its schema, is cut off, fails,
+--- has a small margin, or a rule says so. Where the small one is asked in vain too often, it is passed over.
+---@param given table the agents, the smallest first; `escalate` = fun(result): whether its answer will not do (a text says why);
+---  `margin` = nats: an answer of a smaller margin goes on (servers that tell the odds of tokens)
+---@return stoke.cascade cascade `cascade:run(input, options)` is as agent:run; the result has `rung`, the usage of all, and
+---  `tried` = { { rung, why } ... }; `cascade:state()` tells how often each rung was enough
+---Raises `argument`.
+---
+--- Example: `local careful = stoke.cascade { small, large, escalate = function(result) return #result.text < 20 end }`
+function M.cascade(given) return require "stoke.flow.cascade".new(given) end
+
+--- How long a call would take, by what was learned of its model and server, and what waits there now. Nothing is sent.
+---@param given { model?: string, endpoint?: string, route?: string|string[], prompt?: string, messages?: table[], tokens?: integer,
+---  answer?: integer, agent?: stoke.agent } tokens: of the prompt, instead of it; answer: tokens of the answer; agent: whose model,
+---  and whose usual length of answers
+---@return stoke.estimate estimate { seconds, queue, prefill, decode, load, loaded, known, input, output, speeds, model, endpoint,
+---  servers = of all that it may go to }
+---Raises `argument`, and `usage` for a route or an endpoint that nobody knows.
+---
+--- Example: `print(stoke.estimate { model = "qwen2.5:3b", prompt = text }.seconds)`
+function M.estimate(given) return require "stoke.model.forecast".of(given) end
 
 --- Print values as the prompt shows them: tables with their fields and sorted keys, strings quoted, depth and width
 --- limited. `term.format` gives the text, and takes limits.

@@ -62,6 +62,7 @@ local SMALL <const> = 256
 ---@field usage stoke.usage
 ---@field model? string along a route: the model that answered, as its server calls it
 ---@field endpoint? string and its endpoint
+---@field logprobs? table[] where they were asked for: of each token { token, logprob, top_logprobs = { { token, logprob } ... } }
 
 -- ---- targets ------------------------------------------------------------------------------------------------------------------
 

@@ -177,7 +177,7 @@ function M.step(name, f, options)
     errors.argument("stoke.step: attempts must be a whole number of at least 1, got %s", errors.describe(attempts))
   end
   return perform("step", { name = name, idempotent = options.idempotent or nil, attempts = attempts and math.tointeger(attempts) },
-    { f = f, reconcile = options.reconcile, site = errors.site() })
+    { f = f, reconcile = options.reconcile })
 end
 
 --- Wait for a signal to this run: one that was sent before, or the next. It is taken once.

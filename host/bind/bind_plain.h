@@ -46,6 +46,8 @@ struct plain_buffers {
   struct json_out out;
   struct json_entry *entries; /* keys being sorted; a stack over the nested tables */
   size_t entry_count, entry_size;
+  const void *hollow; /* a table that is written as if it were empty; NULL = none */
+  unsigned hollowed;  /* how often that came up */
   bool busy;
 };
 void plain_buffers_open(struct plain_buffers *b, struct mem *m);

@@ -1,13 +1,16 @@
 /* plain.c - host.plain: plain data as text that reads back as exactly the same (bind_plain.h says how it is written).
  *
- *   encode(value, sink?, loose?, max?) -> text | nil | nil, err   nil: it is not plain data. sink[hash] = string: long ones, which
- *                                         stand in the text by their hash. loose: objects of classes are the tables they are.
- *                                         max: bytes in all (kind `limit`)
+ *   encode(value, sink?, loose?, max?, hollow?) -> text | nil | nil, err   nil: it is not plain data. sink[hash] = string: long
+ *                                         ones, which stand in the text by their hash. loose: objects of classes are the tables they
+ *                                         are. max: bytes in all (kind `limit`). hollow: a table that is written as if it were empty;
+ *                                         then the second result is how often it came up
  *   decode(text, contents?) -> value | nil, err   contents[hash] is what stands by its hash: a string, or the text of a value
  *   hash(text) -> hash | nil, err         of a string as it stands in a text
  *   pack(hex) -> bytes, unpack(bytes) -> hex   64 digits as 32 bytes; any other text stays as it is
  *   squeeze(bytes) -> bytes               with what repeats itself at a short distance written once; stretch(bytes, size) -> bytes |
  *                                         nil: the same again, size bytes
+ *   unusual(t, usual, apart) -> true | table | nil   what of t is not as in `usual`, of which it has all names and no others but those
+ *                                         apart; true: nothing; nil: it is no such table
  *   name(key) -> name                     of an effect: what stands in its key between the last slash and the hash mark behind it */
 #include <lauxlib.h>
 #include <math.h>
@@ -324,13 +327,15 @@ static struct plain_buffers *push_buffers(lua_State *L) {
 static int l_encode(lua_State *L) {
   struct err e = {0};
   luaL_checkany(L, 1);
-  lua_settop(L, 4);
-  bool sink = !lua_isnil(L, 2);
+  lua_settop(L, 5);
+  bool sink = !lua_isnil(L, 2), hollow = lua_istable(L, 5);
   if (sink) luaL_checktype(L, 2, LUA_TTABLE);
   lua_Integer max = luaL_optinteger(L, 4, SIZE_MAX_DEFAULT);
   struct plain_buffers *b = push_buffers(L);
   if (sink && !hash_open(&e)) return err_push(L, &e);
   b->busy = true;
+  b->hollow = hollow ? lua_topointer(L, 5) : NULL;
+  b->hollowed = 0;
   enum plain_result result = plain_write(L, 1, sink ? 2 : 0, lua_toboolean(L, 3), max > 0 ? (size_t)max : 0, b, &e);
   b->busy = false;
   if (result == PLAIN_FAILED) return err_push(L, &e);
@@ -338,7 +343,9 @@ static int l_encode(lua_State *L) {
     lua_pushnil(L);
   else
     lua_pushlstring(L, b->out.buf, b->out.len);
-  return 1;
+  if (!hollow) return 1;
+  lua_pushinteger(L, (lua_Integer)b->hollowed);
+  return 2;
 }
 
 static int l_hash(lua_State *L) {
@@ -452,6 +459,43 @@ static int l_stretch(lua_State *L) {
   return 1;
 }
 
+/* Is the value on top of the stack that of the same name in the table below its key? */
+static bool is_usual(lua_State *L, int usual, bool *known) {
+  lua_pushvalue(L, -2);
+  *known = lua_rawget(L, usual) != LUA_TNIL;
+  bool same = *known && lua_rawequal(L, -1, -2) && lua_isinteger(L, -1) == lua_isinteger(L, -2);
+  lua_pop(L, 1);
+  return same;
+}
+
+static int l_unusual(lua_State *L) {
+  luaL_checktype(L, 2, LUA_TTABLE);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  lua_settop(L, 3);
+  lua_Integer names = 0, wanted = 0;
+  if (!lua_istable(L, 1) || lua_getmetatable(L, 1)) return 0;
+  for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) wanted++;
+  lua_pushboolean(L, 1);
+  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+    bool known, same = is_usual(L, 2, &known);
+    names += known;
+    if (same) continue;
+    lua_pushvalue(L, -2);
+    if (!known && lua_rawget(L, 3) == LUA_TNIL) return 0;
+    lua_pop(L, 1);
+    if (!known) continue;
+    if (!lua_istable(L, 4)) {
+      lua_newtable(L);
+      lua_replace(L, 4);
+    }
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, 4);
+  }
+  lua_settop(L, 4);
+  return names == wanted;
+}
+
 static int l_name(lua_State *L) {
   size_t len, end;
   const char *key = luaL_checklstring(L, 1, &len);
@@ -480,7 +524,7 @@ static int l_unpack(lua_State *L) {
 int luaopen_host_plain(lua_State *L) {
   static const luaL_Reg functions[] = {{"decode", l_decode},   {"hash", l_hash}, {"pack", l_pack},
                                        {"unpack", l_unpack},   {"name", l_name}, {"squeeze", l_squeeze},
-                                       {"stretch", l_stretch}, {NULL, NULL}};
+                                       {"stretch", l_stretch}, {"unusual", l_unusual}, {NULL, NULL}};
   if (luaL_newmetatable(L, BUFFERS)) {
     lua_pushcfunction(L, buffers_gc);
     lua_setfield(L, -2, "__gc");

@@ -344,6 +344,11 @@ static bool put_table(struct writer *w, int idx, bool loose) {
     lua_settop(L, top);
     if (!of_error && !loose && !marked) return false;
   }
+  if (w->b->hollow && lua_topointer(L, idx) == w->b->hollow) {
+    lua_settop(L, top);
+    w->b->hollowed++;
+    return put_words(w, mark == JSON_MARK_ARRAY ? "[ ]" : mark == JSON_MARK_OBJECT ? "{ }" : "{}");
+  }
   w->depth++;
   w->loose = loose;
   ok = (!of_error || put_words(w, "{\"$error\":")) && put_shape(w, idx, mark, of_error, from) &&

@@ -49,6 +49,7 @@ local errors = require "core.errors"
 local frames = require "core.frame"
 local http = require "host.http"
 local policy = require "core.gate.policy"
+local pool = require "core.gate.pool"
 local streams = require "core.stream"
 local task = require "host.task"
 
@@ -173,7 +174,7 @@ end
 
 -- ---- one reply ----------------------------------------------------------------------------------------------------------
 
-local function call(q, record)
+local function ask(q, record)
   local target, work = record.target, record.work
   local protocol, way = target.dialect, work and work.route
   local options, sent = request_of(q, record, false)
@@ -186,6 +187,12 @@ local function call(q, record)
   if not value then return nil, along(way, target, err) end
   value.endpoint = target.endpoint.name -- which server of the route it was
   return value
+end
+
+local function call(q, record)
+  local work = record.work
+  if work and work[2] and pool.settings.hedge then return require "core.gate.hedge".run(ask, q, record) end
+  return ask(q, record)
 end
 
 -- ---- a stream of events ---------------------------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ end
 
 local FIRST <const>, LONGEST <const> = 0.5, 30 -- seconds between two attempts
 
-local function attempt(work, q, key)
-  local scope <close> = scopes.open { site = work.site }
+local function attempt(work, q, key, row)
+  local scope <close> = scopes.open { site = row and row.where or host.site() }
   local value = work.f({ name = q.name, key = key })
   if scope.first then scope:wait() end
   return value
@@ -43,7 +43,7 @@ effect.define("step", { class = function(q) return q.idempotent and "idempotent"
     local key = call and call.key and call.context.journal:idempotency(call.key) or nil
     local pause = FIRST
     for i = 1, q.attempts or 1 do
-      local value, err = told(attempt, work, q, key)
+      local value, err = told(attempt, work, q, key, call and call.row)
       if err == nil then return value end
       if err.kind == "cancelled" or i == (q.attempts or 1) then return nil, err end
       local woken, stopped = host.park("step", pause)

@@ -8,6 +8,7 @@ local env = require "host.env"
 local fs = require "host.fs"
 local host = require "host.task"
 local monotonic = require "host.time".monotonic
+local gate = require "core.gate.pool"
 local keeper = require "core.keeper"
 local tasks = require "core.task"
 local testbed = require "core.testbed"
@@ -17,9 +18,9 @@ local M = {}
 --- Seconds between two writes, at least; and that the end of the process waits for the last one, at most.
 M.EVERY, M.GOODBYE = 30, 2
 
---- The path of the store from the settings, or nil; whoever knows them sets this function.
----@type fun(): string|nil
-M.setting = nil
+--- Another file than the settings name.
+---@type string|nil
+M.file = nil
 
 --- Why nothing is read or written any more; nil: all is well.
 ---@type stoke.error|nil
@@ -32,7 +33,7 @@ local news, written, writing = {}, nil, false
 --- The file; nil: this process keeps nothing. A test keeps nothing unless it names a file.
 ---@return string|nil
 function M.path()
-  local chosen = M.setting and M.setting()
+  local chosen = M.file or gate.store
   if chosen or testbed.closed then return chosen end
   local base, home = env.get "XDG_STATE_HOME", env.get "HOME"
   if (base or home or ""):sub(1, 1) ~= "/" and (home or ""):sub(1, 1) ~= "/" then return nil end
@@ -109,7 +110,7 @@ local function write()
   local list = {}
   for key, entry in next, news do
     local facts = entry.facts()
-    if facts then list[#list + 1] = { key = key, version = entry.version, facts = facts } end
+    if facts then list[#list + 1] = { key = settled(key), version = entry.version, facts = facts } end
   end
   news = {}
   if #list > 0 then
@@ -140,7 +141,6 @@ end
 --- Example: `memory.note(lane.key, function() return { slots = lane.slots:facts() } end, "0.17.4")`
 function M.note(key, facts, version)
   if M.trouble then return end
-  key = settled(key)
   local entry = news[key]
   if not entry then
     entry = {}

@@ -31,6 +31,10 @@ M.sensors = nil
 --- Calls of one model at once where the settings name a number; nil: it is learned. (pool.per_model)
 M.default_width = nil
 
+--- The file of the store that the settings name (lua/gate/memory.lua); nil: the user's own.
+---@type string|nil
+M.store = nil
+
 local turns -- lua/gate/turns.lua, once somebody had to wait
 
 local function contended()

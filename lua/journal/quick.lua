@@ -13,8 +13,9 @@ local wall = require "host.time".wall
 
 local M = {}
 
-local decode, digest_of, key_of, site, touch = plain.decode, json.digest, frames.key, host.site, keep.touch
+local decode, encode, digest_of, key_of, site, touch = plain.decode, plain.encode, json.digest, frames.key, host.site, keep.touch
 local GATHERED <const> = keep.GATHERED
+local SHORT <const> = 150 -- bytes of a request as text: it refers to no contents
 
 --- The value of a row whose outcome is kept as text, when its turn comes.
 local function give(journal, row, text)
@@ -29,6 +30,13 @@ local function give(journal, row, text)
   end
   if journal.on_given then journal.on_given(row) end
   return value
+end
+
+--- Does it ask what the row has? Where that is short its text tells, as it would for the same request, without a digest.
+local function is_same(row, q)
+  if q == nil then return row.sha == "nil" end
+  local asked = row.asked
+  return asked and #asked < SHORT and encode(q, nil, true, SHORT) == asked or row.sha == digest_of(q, true)
 end
 
 --- May it be done here and now? Else it is the gates' to say.
@@ -66,7 +74,7 @@ function M.outcome(journal, def, q, context)
   local row = journal.replaying and journal.by_key[key]
   local text = row and row.text
   if text then
-    if row.sha ~= (q == nil and "nil" or digest_of(q, true)) then return false, key end
+    if not is_same(row, q) then return false, key end
     return true, give(journal, row, text)
   end
   local log = journal.log

@@ -14,15 +14,19 @@ local function hide(redactor, value)
   return value
 end
 
---- A request without what is not asked.
+--- A request without what is not asked; itself, where it has nothing of that.
 ---@param def stoke.effect
 ---@param q any
 ---@return any
 function M.asked_of(def, q)
-  if not def.aside or type(q) ~= "table" then return q end
+  local aside = def.aside
+  if not aside or type(q) ~= "table" then return q end
+  local any
+  for i = 1, #aside do any = any or q[aside[i]] ~= nil end
+  if not any then return q end
   local request = {}
   for name, value in next, q do request[name] = value end
-  for _, name in ipairs(def.aside) do request[name] = nil end
+  for _, name in ipairs(aside) do request[name] = nil end
   return request
 end
 

@@ -259,11 +259,9 @@ local function grant(self, choice, now)
   ticket.at_most = ticket.at_most or where.usual(lane)
   lane.busy = lane.busy + 1
   lane.running[ticket] = true
+  if lane.holds then holds.trim(lane, lanes.width(lane) - lane.busy) end
   if lane.slots then lane.slots:sent(now) end
-  if lane.cache and ticket.unit then
-    ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket))
-    if lane.holds then holds.displaced(lane) end
-  end
+  if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
   if lane.breaker then
     lane.breaker:sent(now)
     chores.sent(lane, now)
@@ -546,8 +544,8 @@ local function keep(self, lane, ticket, outcome, now)
   if not unit or not outcome.continues or not lane.slots then return end
   self.pauses[unit] = { facts = lane.facts, tool = outcome.tool, since = now }
   if self.settings.hold == false or self.settings.order == "fifo" then return end
-  local pause, known = lane.facts:pause(outcome.tool)
-  local till = holds.worth((known or os.getenv "UNK") and pause or nil, lane.cache:price(unit, lane.facts:speeds() or 0))
+  local pause = lane.facts:pause(outcome.tool)
+  local till = holds.worth(pause, lane.cache:price(unit, lane.facts:speeds() or 0))
   if not till or holds.of(lane, unit) then return end
   holds.add(lane, unit, ticket.class, now + till)
   self.counts.held = self.counts.held + 1

@@ -35,7 +35,7 @@ local POWERS <const> = 8
 ---@field fixed stoke.pool.quantiles seconds of a prompt that is remembered
 ---@field each table<integer, stoke.pool.quantiles> seconds a token of an answer, by the power of two of the calls in service
 ---@field loads stoke.pool.quantiles seconds of loads
----@field base stoke.pool.quantiles what calls of a loaded model say that its load took
+---@field base stoke.pool.quantiles what calls say that the load took, those apart that were known to load
 ---@field whole stoke.pool.quantiles seconds of service
 ---@field outputs table<string, stoke.pool.quantiles> tokens of answers by agent; "" is everybody
 ---@field pauses table<string, stoke.pool.quantiles> seconds of tools; "" is every tool
@@ -106,14 +106,15 @@ local function power_of(busy)
   return power
 end
 
+--- Seconds from which on it is a load.
+local function least_load(self) return NO_LOAD + LOADS * (self.base:get(0.25) or 0) end
+
 --- Was the model loaded for this call? Some engines say a good part of a second with every call, so it is judged by what is usual.
 ---@param timings table { load } in seconds
 ---@param expected? boolean the model was not there, as far as is known
 ---@return boolean
 function Estimate:loaded(timings, expected)
-  local load = timings.load or 0
-  if load <= NO_LOAD then return false end
-  return expected or load > NO_LOAD + LOADS * (self.base:get(0.5) or 0)
+  return (timings.load or 0) > (expected and NO_LOAD or least_load(self))
 end
 
 --- How fast a prompt was read.
@@ -142,7 +143,10 @@ end
 ---@param expected? boolean the model was not there
 function Estimate:learn(timings, agent, shared, busy, expected)
   local load, prefill, decode, output = timings.load, timings.prefill, timings.decode, timings.output
-  if load then (self:loaded(timings, expected) and self.loads or self.base):add(load) end
+  if load then
+    if self:loaded(timings, expected) then self.loads:add(load) end
+    if not expected then self.base:add(load) end
+  end
   read(self, timings, shared)
   if decode and output and output > 0 then
     local power = power_of(busy)
@@ -215,7 +219,11 @@ function Estimate:most(part) return self.whole:get(part or 0.95) end
 ---@return number seconds
 ---@return boolean known
 function Estimate:load()
-  local known = self.loads:get(0.5)
+  local least, real = least_load(self), quantiles.new()
+  for i = 1, self.loads.n do
+    if self.loads[i] > least then real:add(self.loads[i]) end -- else it has turned out to be none
+  end
+  local known = real:get(0.5)
   return known or LOAD, known ~= nil
 end
 

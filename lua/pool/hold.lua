@@ -1,5 +1,5 @@
 --- The hold rule: between a conversation's call of a tool and its next question, the slot that has its context may stay empty for
---- it. That costs the slot for the pause, and saves computing the context again; so it is done where the pause is expected to be
+--- it. That costs the slot for the pause, and saves computing contexts again; so it is done where the pause is expected to be
 --- shorter than that, for at most twice the pause, and only where a server forgets a conversation when another takes its slot.
 --- Pure.
 
@@ -11,17 +11,19 @@ local M = {}
 ---@field class integer of the call before
 ---@field ticket? stoke.pool.ticket its next call, once it waits
 
-M.GAIN = tonumber(os.getenv "GAIN" or "1")
+--- Pauses up to so many times the price are worth it: who takes the place has to be read, too, and the one who comes back displaces
+--- the next. Measured (stoke bench fuel, rows servers, talks, arrivals): 1 is too few, 3 idles.
+M.GAIN = 2
 
 --- A slot is kept for at most this long, seconds.
 M.LONGEST = 30
 
 --- The hold that a finished call is worth, if any.
----@param pause? number seconds that its tool is expected to take; nil: nobody knows
+---@param pause number seconds that its tool is expected to take
 ---@param price number seconds that computing its context again takes
 ---@return number|nil seconds to keep the slot at most
 function M.worth(pause, price)
-  if not pause or pause >= M.GAIN * price then return nil end
+  if pause >= M.GAIN * price then return nil end
   return math.min(2 * pause, M.LONGEST)
 end
 
@@ -78,13 +80,11 @@ function M.expire(lane, now)
   end
 end
 
---- Holds end whose conversation another one has displaced after all: there is nothing left to keep.
+--- No more conversations are kept than slots are idle: where more calls were sent, the oldest ones kept have been displaced.
 ---@param lane stoke.pool.lane
-function M.displaced(lane)
-  local list = lane.holds
-  for i = list and #list or 0, 1, -1 do
-    if not lane.cache:holds(list[i].unit) then M.drop(lane, list[i]) end
-  end
+---@param idle integer
+function M.trim(lane, idle)
+  while lane.holds and #lane.holds > math.max(idle, 0) do M.drop(lane, lane.holds[1]) end
 end
 
 --- When the first hold ends by itself.

@@ -111,11 +111,20 @@ local WEAK, BOX = { __mode = "k" }, { __mode = "v" }
 ---
 --- Example: `local shared = memory:take(unit, chain); ...; memory:give(unit, answer_tokens, chain)`
 function M.new(facts, slots)
-  local kind = facts and facts.kind == "host" and "host" or "slot"
-  local self = setmetatable({ kind = kind, slots = slots or 1, busy = setmetatable({}, WEAK), sides = {} }, Prefix)
+  local self = setmetatable({ kind = "slot", slots = slots or 1, busy = setmetatable({}, WEAK), out = 0, sides = {},
+    judged = false }, Prefix)
   for habit in next, TAKE do self.sides[habit] = new_side(self.slots) end
-  self.sides[kind].score = facts and facts.kind and -0.2 or -0.01
+  self:recall(facts)
   return self
+end
+
+--- Take over what an earlier process learned, unless this one has seen which it is.
+---@param facts? { kind?: string }
+function Prefix:recall(facts)
+  local kind = facts and facts.kind
+  if self.judged or not TAKE[kind] then return end
+  self.kind = kind
+  self.sides[kind].score = -0.2 -- another one has to be seen more than once
 end
 
 --- The lane has another number of slots, as has been learned.
@@ -135,7 +144,7 @@ function Prefix:forget()
     local fresh = new_side(self.slots)
     fresh.score, self.sides[habit] = side.score, fresh
   end
-  self.busy = setmetatable({}, WEAK)
+  self.busy, self.out = setmetatable({}, WEAK), 0
 end
 
 --- A call gets a slot.
@@ -150,6 +159,7 @@ function Prefix:take(unit, chain)
     taken[habit], taken[habit .. "_shared"] = entry, min(shared, max(total_of(chain) - 1, 0))
   end
   self.busy[unit] = taken
+  self.out = self.out + 1
   return taken[self.kind .. "_shared"]
 end
 
@@ -162,6 +172,7 @@ function Prefix:give(unit, tokens, chain, seen)
   local taken = self.busy[unit]
   if not taken then return end
   self.busy[unit] = taken.beside
+  self.out = max(self.out - 1, 0)
   chain = chain or taken.chain
   if seen then self:judge(taken, seen) end
   local box = setmetatable({ unit }, BOX) -- a conversation that has ended is not kept for this
@@ -169,7 +180,7 @@ function Prefix:give(unit, tokens, chain, seen)
     local entry = taken[habit]
     entry.chain, entry.tail, entry.box = chain, tokens or 0, box
     side.idle[#side.idle + 1] = entry
-    while #side.idle > self.slots do remove(side.idle, 1) end
+    while #side.idle > max(self.slots - self.out, 1) do remove(side.idle, 1) end -- the others have been displaced by those out
   end
 end
 
@@ -183,6 +194,7 @@ function Prefix:judge(taken, seen)
     local side = self.sides[habit]
     side.score = side.score * (1 - SHARE) + SHARE * math.abs(told - seen)
   end
+  self.judged = true
   self.kind = self.sides.host.score < self.sides.slot.score and "host" or "slot"
 end
 
@@ -226,7 +238,7 @@ function Prefix:price(unit, rate)
 end
 
 --- What an earlier process wants to know, as plain data.
----@return { kind: string }
-function Prefix:facts() return { kind = self.kind } end
+---@return { kind: string|nil } nil: nothing has told
+function Prefix:facts() return { kind = (self.judged or self.sides[self.kind].score < 0) and self.kind or nil } end
 
 return M

@@ -31,6 +31,8 @@ local max, min, ceil, huge, sort, remove = math.max, math.min, math.ceil, math.h
 M.MOST = 256
 --- Replies that are remembered, at least.
 local KEPT <const> = 50
+--- Replies that tell less than an earlier process knew.
+local FEW <const> = 8
 --- The part of the time for which an overlap has to hold.
 local HOLDS <const> = 0.05
 --- The same where calls that are out count as likely, and may be wrong either way.
@@ -55,13 +57,21 @@ end
 ---
 --- Example: `local lane = slots.new(); if lane:allowed(now, waiting) > busy then lane:sent(now) end`
 function M.new(facts)
-  local known = facts and math.tointeger(facts.slots)
-  if known and (known < 1 or known > M.MOST) then known = nil end
-  local self = setmetatable({ believed = known or 1, level = 1, extra = 0, mode = "grow", since = -huge, fresh = 0,
+  local self = setmetatable({ believed = 1, level = 1, extra = 0, mode = "grow", since = -huge, fresh = 0, changed = -huge,
     pause = PAUSE, out = {}, done = {}, ghosts = nil, service = nil, mean = nil, way = 0, trip = 0, waited = 0, ups = 0,
     firsts = nil, calm = -huge, refusals = 0, seen = 0, peak = 0 }, Slots)
-  if known and facts.sure then try(self, "check", known + 1, -huge) else try(self, "grow", self.believed * 2, -huge) end
+  try(self, "grow", 2, -huge)
+  self:recall(facts)
   return self
+end
+
+--- Take over what an earlier process learned, unless more has been seen since.
+---@param facts? { slots?: integer, sure?: boolean } what does not fit is left out
+function Slots:recall(facts)
+  local known = facts and math.tointeger(facts.slots)
+  if not known or known < 1 or known > M.MOST or #self.done > FEW then return end
+  self.believed = known
+  if facts.sure then try(self, "check", known + 1, self.changed) else try(self, "grow", known * 2, self.changed) end
 end
 
 -- ---- what is out ----------------------------------------------------------------------------------------------------------------
@@ -123,28 +133,34 @@ end
 
 -- ---- what is seen ---------------------------------------------------------------------------------------------------------------
 
---- What a usual call takes, and the way to it, of the last replies.
+--- What a usual call takes, and the way to it, of the last replies. Where the model had to be loaded, that is no way.
 local function usual(self)
   local done = self.done
   local n = #done
-  local services, ways, trips, sum = {}, {}, {}, 0
+  local services, ways, trips, loads, sum = {}, {}, {}, {}, 0
   for i = max(n - 15, 1), n do
     local d = done[i]
-    services[#services + 1], ways[#ways + 1] = d.stop - d.start, d.start - d.wait - d.sent
-    trips[#trips + 1] = d.trip
-    sum = sum + services[#services]
+    local at = #services + 1
+    services[at], trips[at], loads[at], sum = d.stop - d.start, d.trip, d.load, sum + d.stop - d.start
   end
   sort(services)
-  sort(ways)
   sort(trips)
-  local middle = (#services + 1) // 2
-  self.service, self.mean, self.way, self.trip = services[middle], sum / #services, max(ways[middle], 0), max(trips[middle], 0)
+  sort(loads)
+  local count = #services
+  local most = 0.1 + 2.5 * loads[(count + 3) // 4]
+  for i = max(n - 15, 1), n do
+    local d = done[i]
+    if d.load <= most then ways[#ways + 1] = d.start - d.wait - d.sent end
+  end
+  sort(ways)
+  self.service, self.mean, self.trip = services[(count + 1) // 2], sum / count, max(trips[(count + 1) // 2], 0)
+  self.way = max(ways[(#ways + 1) // 2], 0)
 end
 
 --- Calls that are on their way while each slot is at work.
 local function extra_of(self)
   local service, way = self.mean, self.way
-  if not service or way <= WAY * service then return 0 end
+  if not service or way <= WAY * service or #self.done < 3 then return 0 end
   if service <= 0 then return 1 end
   return min(ceil(self.level * way / service), self.level)
 end
@@ -349,14 +365,14 @@ local function interval_of(self, now, timings)
 end
 
 --- Keep a reply; what is too old to count goes.
-local function keep(self, sent, start, stop, wait, trip, waits)
+local function keep(self, sent, start, stop, wait, trip, waits, load)
   local done = self.done
   local limit = max(KEPT, 3 * self.level)
   if #done >= 2 * limit then
     table.move(done, #done - limit + 1, #done, 1)
     for i = #done, limit + 1, -1 do done[i] = nil end
   end
-  done[#done + 1] = { sent = sent, start = start, stop = stop, wait = wait, trip = trip, waits = waits }
+  done[#done + 1] = { sent = sent, start = start, stop = stop, wait = wait, trip = trip, waits = waits, load = load }
 end
 
 --- A reply has come.
@@ -376,7 +392,7 @@ function Slots:answered(now, timings, out, began)
   if load > 0.3 and load > 5 * self.way then self.since = max(self.since, start) end -- nobody was served while it loaded
   local step = timings.output and timings.output > 0 and 3 * timings.decode / timings.output or 0
   local waits = wait > max(WAITS * (self.service or now - start), step)
-  keep(self, min(sent, start), start, now, wait, reached and reached - sent or 0, waits)
+  keep(self, min(sent, start), start, now, wait, reached and reached - sent or 0, waits, load)
   self.fresh = self.fresh + 1
   if self.fresh % 4 == 1 or #self.done < 8 then usual(self) end
   self.extra = extra_of(self)
@@ -406,7 +422,7 @@ function Slots:lost(now, why, till)
   if not till or till <= now then return end
   local ghosts = self.ghosts or {}
   ghosts[#ghosts + 1], self.ghosts = till, ghosts
-  if sent then keep(self, sent, sent, till, 0, 0, false) end
+  if sent then keep(self, sent, sent, till, 0, 0, false, 0) end
 end
 
 --- What an earlier process wants to know, as plain data.

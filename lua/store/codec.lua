@@ -75,12 +75,17 @@ end
 ---@return stoke.error|nil err `limit`
 function M.outcome(outcome, sink, max)
   max = max or M.LIMIT
-  local value = outcome.value
+  local value, alone = outcome.value, outcome.text
+  if alone and outcome.facts and next(outcome, (next(outcome, (next(outcome))))) == nil then
+    if known.is_once(outcome.facts) then return alone end
+    local facts, input, output, seconds, failed = known.keep(outcome.facts, text_of, sink, max)
+    if failed then return nil, failed end
+    return { kind = "value", value = alone, err = null, facts = facts, more = null, input = input, output = output,
+      seconds = seconds }
+  end
   if value ~= nil and is_plain(outcome) then
     local text = encode(value, sink, false, max)
     if text then return text end
-  elseif outcome.text and is_plain(outcome) then
-    return outcome.text
   end
   local kind, said = kind_of(outcome)
   local kept, err, failed = outcome.text or null, null, nil

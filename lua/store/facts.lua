@@ -16,40 +16,17 @@ local USUAL = { attempts = 1, calls = 1, estimated = false, load_seconds = 0, re
 local NOTHING = { attempts = 0, calls = 0, estimated = false, input_tokens = 0, load_seconds = 0, output_tokens = 0, repairs = 0,
   seconds = 0, tool_calls = 0 }
 
-local function count_of(t)
-  local n = 0
-  for _ in next, t do n = n + 1 end
-  return n
-end
-local USUALS <const>, NOTHINGS <const> = count_of(USUAL), count_of(NOTHING)
-
-local math_type = math.type
-
---- What of a table is not usual; nil where it has not exactly these names, and those apart.
-local function unusual(t, usual, names, apart)
-  local out = {}
-  for name, value in next, t do
-    local mostly = usual[name]
-    if mostly ~= nil then
-      names = names - 1
-      if value ~= mostly or math_type(value) ~= math_type(mostly) then out[name] = value end
-    elseif not apart or not apart[name] then
-      return nil
-    end
-  end
-  return names == 0 and out or nil
-end
-
 local APART = { input_tokens = true, output_tokens = true, seconds = true }
+local NONE = {}
+--- Facts beside a usage.
+local BESIDE, USAGE = { attempts = 1, counts = true }, { usage = true }
 
---- A usage that is as usages of models are.
-local function regular(facts)
-  local usage = facts.usage
-  if facts.attempts ~= 1 or math_type(facts.attempts) ~= "integer" or facts.counts ~= true
-    or getmetatable(usage) then return nil end
+local math_type, unusual = math.type, plain.unusual
+
+--- What of a usage is not as usages of models are; true: nothing; nil: it is another kind.
+local function regular(usage)
   if math_type(usage.input_tokens) ~= "integer" or math_type(usage.output_tokens) ~= "integer" then return nil end
-  if math_type(usage.seconds) ~= "float" then return nil end
-  return unusual(usage, USUAL, USUALS, APART)
+  return math_type(usage.seconds) == "float" and unusual(usage, USUAL, APART) or nil
 end
 
 --- Is nothing more known than that it took one attempt?
@@ -77,15 +54,20 @@ function M.keep(facts, text, sink, max)
     local made, err = text(facts == nil and null or facts, sink, max)
     return made == ONCE and null or made, null, null, null, err
   end
-  local out, input, output, seconds = {}, null, null, null
-  for name, value in next, facts do out[name] = value end
-  local rest = type(facts.usage) == "table" and regular(facts)
-  if rest then
-    input, output, seconds = facts.usage.input_tokens, facts.usage.output_tokens, facts.usage.seconds
-    out.attempts, out.counts, out.usage = nil, nil, next(rest) and rest or nil
+  local out, input, output, seconds, usage = {}, null, null, null, facts.usage
+  local rest = type(usage) == "table" and regular(usage)
+  if rest and unusual(facts, BESIDE, USAGE) == true then -- as of most calls
+    local made, err = null, nil
+    if rest ~= true then made, err = text({ usage = rest }, sink, max) end
+    return made, usage.input_tokens, usage.output_tokens, usage.seconds, err
   end
-  local sums = type(facts.nested) == "table" and not getmetatable(facts.nested) and unusual(facts.nested, NOTHING, NOTHINGS)
-  if sums then out.nested, out.nested_beyond_0 = nil, sums end
+  for name, value in next, facts do out[name] = value end
+  if rest and facts.attempts == 1 and math_type(facts.attempts) == "integer" and facts.counts == true then
+    input, output, seconds = usage.input_tokens, usage.output_tokens, usage.seconds
+    out.attempts, out.counts, out.usage = nil, nil, rest ~= true and rest or nil
+  end
+  local sums = unusual(facts.nested, NOTHING, NONE)
+  if sums then out.nested, out.nested_beyond_0 = nil, sums == true and {} or sums end
   if next(out) == nil then return null, input, output, seconds end
   local made, err = text(out, sink, max)
   return made, input, output, seconds, err

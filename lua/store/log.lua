@@ -401,38 +401,34 @@ M.whole = whole
 
 --- A row that is written for the first time.
 local function insert(self, row)
-  local key, outcome, request, digest, made = row.key, row.outcome, row.asked, row.digest, row.made
-  local base, kept
-  local follows = self.follows[row]
+  local key, outcome, request, digest, made, name = row.key, row.outcome, row.asked, row.digest, row.made, row.name
+  local id, inside, intent, follows, base, kept = self.base | row.number, row.inside, row.intent, self.follows[row], nil, nil
+  if named(key) == name then name = nil end
+  digest = digest and pack(digest)
+  self.bytes = self.bytes + ROW_BYTES + #key + (request and #request or 0)
+  if outcome then made = made or outcome_of(outcome, self.sink) end
+  if type(made) == "string" then self.bytes = self.bytes + #made end
+  if type(made) == "string" and not (follows or name or inside or intent) and (request or row.request == nil) then -- as most are
+    self.batch:add(PLAIN, id, key, row.class, digest, request, row.where, row.time, row.inline, row.seen, row.at, made, row.took)
+    return
+  end
   if follows then
     base, kept = follows[1], follows[2]
   elseif not request and row.request ~= nil then
     request, base, kept = self.requests:encode(row.request, row.number, self.sink)
+    self.bytes = self.bytes + (request and #request or 0)
   end
-  local id, inside = self.base | row.number, row.inside
-  self.bytes = self.bytes + ROW_BYTES + #key + (request and #request or 0)
-  local name = row.name
-  if named(key) == name then name = nil end
-  digest = digest and pack(digest)
   if not outcome then
     self.batch:add(ASKED, id, key, row.class, digest, base, kept, request, row.where, row.time, row.inline, row.at, name, inside,
-      row.intent, asks_of(self, row))
+      intent, asks_of(self, row))
     return
   end
-  made = made or outcome_of(outcome, self.sink)
-  if type(made) == "string" then
-    self.bytes = self.bytes + #made
-    if not (name or kept or inside or row.intent) then
-      self.batch:add(PLAIN, id, key, row.class, digest, request, row.where, row.time, row.inline, row.seen, row.at, made, row.took)
-      return
-    end
-    made = whole(made)
-  end
+  if type(made) == "string" then made = whole(made) end
   local value, lengths = made.value, nil
   if outcome.items then value, lengths = items_of(self, row) end
   self.batch:add(ROW, id, key, row.class, digest, base, kept, request, row.where, row.time, row.took, row.inline, row.seen, row.at,
-    made.kind, value, made.facts, name, inside, row.intent, lengths, made.err, made.more, asks_of(self, row), made.input,
-    made.output, made.seconds)
+    made.kind, value, made.facts, name, inside, intent, lengths, made.err, made.more, asks_of(self, row), made.input, made.output,
+    made.seconds)
 end
 
 --- What has come of a row that is there.

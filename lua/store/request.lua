@@ -45,23 +45,12 @@ local function is_lasting(list)
   return type(meta) == "table" and rawget(meta, 1) == GROWING
 end
 
-local function without_messages(t)
-  local out = {}
-  for name, value in next, t do out[name] = value end
-  out.messages = is_lasting(t.messages) and {} or setmetatable({}, getmetatable(t.messages))
-  return setmetatable(out, getmetatable(t))
-end
-
---- The list of messages of a request, and the request without them.
-local function split(request)
-  local body, messages = request.body, request.messages
-  if type(body) == "table" and type(body.messages) == "table" and #body.messages > 0 then
-    local rest = {}
-    for name, value in next, request do rest[name] = value end
-    rest.body = without_messages(body)
-    return body.messages, setmetatable(rest, getmetatable(request))
-  end
-  if type(messages) == "table" and #messages > 0 then return messages, without_messages(request) end
+--- The list of messages of a request.
+local function messages_of(request)
+  local body = request.body
+  local messages = type(body) == "table" and body.messages
+  if type(messages) ~= "table" or #messages == 0 then messages = request.messages end
+  return type(messages) == "table" and #messages > 0 and messages or nil
 end
 
 --- The text of a message; what was once made of a table that does not change is known.
@@ -102,6 +91,12 @@ end
 ---@return nil
 function Requests:forget() self.root, self.nodes, self.paths = { next = {} }, 0, new_paths() end
 
+--- What is asked beside messages is mostly the same as the last time, and was kept then.
+function Requests:rest(text, sink)
+  if text ~= self.last then self.last, self.last_short = text, short(text, sink) end
+  return self.last_short
+end
+
 --- A request as it is kept: base and kept are nil where it has no messages.
 ---@param request any
 ---@param number integer of its record
@@ -112,7 +107,7 @@ function Requests:forget() self.root, self.nodes, self.paths = { next = {} }, 0,
 ---@return integer|nil kept messages of that
 function Requests:encode(request, number, sink, raw)
   if type(request) ~= "table" or not request.messages and not request.body then return (encode(request, sink, true)) end
-  local messages, rest = split(request)
+  local messages = messages_of(request)
   if not messages then return (encode(request, sink, true)) end
   local lasting = not raw or is_lasting(messages)
   if self.nodes > NODES then self:forget() end
@@ -135,9 +130,13 @@ function Requests:encode(request, number, sink, raw)
     if path then path[2 * i - 1], path[2 * i] = messages[i], node end
   end
   if lasting and not path then self:remember(messages) end
-  local text = encode(rest, sink, true)
+  local text, times = encode(request, sink, true, nil, messages)
   if not text then return self:forget() end
-  return '{"add":[' .. concat(added, ",") .. '],"rest":' .. short(text, sink) .. "}", base, kept
+  if times ~= 1 then -- it is asked with them in another place, too
+    self:forget()
+    return (encode(request, sink, true))
+  end
+  return '{"add":[' .. concat(added, ",") .. '],"rest":' .. self:rest(text, sink) .. "}", base, kept
 end
 
 -- ---- reading ------------------------------------------------------------------------------------------------------------------

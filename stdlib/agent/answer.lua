@@ -116,6 +116,29 @@ function M.bound(agent, target)
     tokens == known and "the window of " .. agent.model or "where nothing else is said")
 end
 
+--- Of the tokens of an answer, those that count for its margin: the least sure.
+local LEAST <const> = 0.1
+
+--- How sure a model was of its answer: the mean distance of the likeliest token to the next one, in nats, over the tenth of the
+--- tokens where it is least.
+---@param odds table[] of each token, as the API has them: { top_logprobs = { { logprob }, ... } }
+---@return number|nil margin nil where nothing is known
+function M.margin(odds)
+  local gaps = {}
+  for _, token in ipairs(odds) do
+    local top = type(token) == "table" and token.top_logprobs
+    local first, second = type(top) == "table" and top[1], type(top) == "table" and top[2]
+    if first and second and math.type(first.logprob) and math.type(second.logprob) then
+      gaps[#gaps + 1] = math.abs(first.logprob - second.logprob)
+    end
+  end
+  if not gaps[1] then return nil end
+  table.sort(gaps)
+  local count, sum = math.max(1, math.floor(#gaps * LEAST)), 0
+  for i = 1, count do sum = sum + gaps[i] end
+  return sum / count
+end
+
 -- ---- calls --------------------------------------------------------------------------------------------------------------------
 
 local function as_calls(found)

@@ -42,6 +42,7 @@ local M = {}
 ---@field model? string along a route: the model that answered last; `endpoint` is its endpoint
 ---@field rung? integer how far down the fallbacks it is; nil: it asks its own model
 ---@field before? stoke.error[] of the rungs above
+---@field odds? table[] of the tokens of the last answer, where it was asked for them
 ---@field toolbox? stoke.agent.toolbox made for its first call
 local Run = { repaired = 0, usage = usages.new() }
 Run.__index = Run
@@ -193,6 +194,12 @@ local function without_level(agent, target, err)
   return true
 end
 
+--- A target whose answers come with the odds of their tokens.
+local function with_odds(target)
+  return setmetatable({ profile = setmetatable({ late = true, logprobs = true }, { __index = target.profile }) },
+    { __index = target })
+end
+
 --- A question has failed for good: the next rung of the fallbacks is asked, or its text is the answer. Raises where there is none.
 ---@return stoke.agent.answer|nil answer nil: the question is asked anew
 local function step_down(run, err)
@@ -208,6 +215,7 @@ local function step_down(run, err)
   run.model, run.endpoint = what.model, what.endpoint
   if what.text then return { text = what.text, reason = "stop", repairs = 0 } end
   run.target, run.window = models.begin(models.open(what.model, what.endpoint)), nil
+  if run.odds then run.target = with_odds(run.target) end
 end
 
 --- The server found the prompt too long, which teaches what fits, or the level of thinking unknown: the question is asked anew.
@@ -243,6 +251,7 @@ local function account(run, answer)
   spend(run, usage or unknown_usage(run))
   if answer.repairs > 0 then count(run, "repairs", answer.repairs) end
   if answer.model then run.model, run.endpoint = answer.model, answer.endpoint end
+  if answer.logprobs then run.odds = answer.logprobs end
   return answer
 end
 
@@ -400,6 +409,7 @@ local function hand_over(run, box, handoffs)
       if run.listener then run.listener { type = "handoff", from = from.label, to = target.label } end
       if target.complete then target:complete() end -- it is used for the first time
       run.agent, run.target = target, M.target(target, false, run.route)
+      if run.odds then run.target = with_odds(run.target) end
       run.rung, run.before, run.model, run.endpoint = nil, nil, nil, nil
       run.target.candidates.run = run
     else
@@ -445,7 +455,8 @@ end
 ---@param options table|nil
 function M.options(what, options)
   if options == nil then return nil end
-  options = errors.options(options, { max_steps = "number", class = true, deadline = "number", route = true }, what)
+  options = errors.options(options, { max_steps = "number", class = true, deadline = "number", route = true,
+    logprobs = "boolean" }, what)
   if options.max_steps and not (math.type(options.max_steps) == "integer" and options.max_steps >= 1) then
     errors.argument("%s: max_steps must be a whole number of at least 1, got %s", what, tostring(options.max_steps))
   end
@@ -509,6 +520,7 @@ local function finish(run, text, value, answer)
   local result = result_of(run, text, value, answer and answer.reason or "stop")
   if answer and answer.thinking then result.thinking = answer.thinking end
   if run.rung or run.model then result.model, result.endpoint, result.rung = run.model, run.endpoint, run.rung end
+  if run.odds then result.margin = answers.margin(run.odds) end
   local listener = run.listener
   if listener then
     listener { type = "usage", usage = result.usage }
@@ -532,6 +544,7 @@ function M.run(agent, past, begin, listener, limits)
   local scope <close> = (agent.bounded or limits) and bounds(agent, limits) or nil
   if limits then run.route, run.deadline = limits.route, limits.deadline end
   run.target = M.target(agent, false, run.route)
+  if limits and limits.logprobs then run.odds, run.target = {}, with_odds(run.target) end
   run.target.candidates.run = run -- whose calls these are: for the pool
   while true do
     agent = run.agent

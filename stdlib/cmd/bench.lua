@@ -48,16 +48,20 @@ local function part(a)
   stdio.write(json.encode { measures = rows.measure(row, side, a.seed, a.size) } .. "\n")
 end
 
+--- Seconds of real time that one side of a row may take.
+local PATIENCE <const> = 120
+
 --- What a process of our own printed; nothing of this user's settings and learned facts has a part in it.
 local function ask(row, side, a, folder)
   local argv = { about.executable(), "bench", "fuel", "--part", row.name .. ":" .. side, "--size", ("%.17g"):format(a.size),
     "--seed", tostring(a.seed), "--config", folder .. "/stoke.config.lua", "--log", "error" }
-  local result = proc.run { argv = argv, env_allow = environment.names(), timeout = 600,
-    env = { XDG_STATE_HOME = folder .. "/" .. row.name .. side } }
+  local result, failed = stoke.try(proc.run, { argv = argv, env_allow = environment.names(), timeout = PATIENCE,
+    env = { XDG_STATE_HOME = folder .. "/" .. row.name .. side } })
+  if failed then return nil, failed.kind == "timeout" and ("no end after %d s"):format(PATIENCE) or failed.message end
   local said = result.code == 0 and json.decode(result.stdout)
   if type(said) == "table" and said.measures then return said.measures end
   local why = (result.stderr ~= "" and result.stderr or result.stdout):match "^%s*([^\n]*)"
-  errors.raise("script", ("%s, %s: %s"):format(row.name, side, why ~= "" and why or "the process ended early"))
+  return nil, why ~= "" and why or "the process ended early"
 end
 
 -- ---- the table ----------------------------------------------------------------------------------------------------------------
@@ -70,11 +74,18 @@ end
 
 --- One row, all sides.
 local function measure(row, a, folder)
-  local m = {}
-  for _, side in ipairs(sides_of(row)) do m[side] = ask(row, side, a, folder) end
-  local met, near = row.judge(m, row.world(a.seed, a.size, 1))
-  return { row = row.name, title = row.title, aim = row.aim, met = met, near = near, naive = m.naive, ours = m.ours, best = m.best,
-    text = { naive = rows.text(row, m.naive), ours = rows.text(row, m.ours) } }
+  local m, out = {}, { row = row.name, title = row.title, aim = row.aim, met = false, near = "", text = {} }
+  for _, side in ipairs(sides_of(row)) do
+    local why
+    m[side], why = ask(row, side, a, folder)
+    out[side], out.text[side] = m[side], m[side] and rows.text(row, m[side]) or "failed"
+    if why then
+      out.near, out.failed = term.fit(why, 40), why
+      return out
+    end
+  end
+  out.met, out.near = row.judge(m, row.world(a.seed, a.size, 1))
+  return out
 end
 
 local function wanted(a)
@@ -98,7 +109,7 @@ local function mark(met) return met and "met" or "MISSED" end
 local function show(results)
   local lines = { { "ROW", "NAIVE", "STOKE", "", "AIM", "" } }
   for i, r in ipairs(results) do
-    lines[i + 1] = { r.row, r.text.naive, r.text.ours, r.near, r.aim, mark(r.met) }
+    lines[i + 1] = { r.row, r.text.naive, r.text.ours or "", r.near, r.aim, mark(r.met) }
   end
   term.table(lines)
 end

@@ -32,6 +32,7 @@ M.verbs = {
   { name = "models", summary = "list the models the server has, or has loaded",
     usage = "models [--loaded]", talks = true },
   { name = "pull", summary = "download a model", usage = "pull NAME", talks = true },
+  { name = "estimate", summary = "how long a call would take", usage = "estimate MODEL [TEXT]", talks = true },
   { name = "runs", summary = "list the durable runs", usage = "runs [--status STATE]" },
   { name = "show", summary = "show what a durable run did, and what it waits for", usage = "show ID" },
   { name = "resume", summary = "continue a durable run, or all of them", usage = "resume ID|--all", talks = true },
@@ -153,8 +154,10 @@ function M.apply(flags, talks, lenient)
   config.load { flags = flags, problems = lenient and {} or nil }
   local c = config.get()
   log.configure { level = c.log.level, format = c.log.format }
-  if next(c.pool) ~= nil then require "core.gate.pool".configure(c.pool) end
+  local pool = require "core.gate.pool"
+  if next(c.pool) ~= nil then pool.configure(c.pool) end
   if c.pool.power then require "stoke.config.sensors".use(c.pool.power.sensors) end
+  pool.store = c.store
   overrun.limit_memory(overrun.bytes(c.max_memory))
   if flags.seed then
     local seed = math.tointeger(tonumber(flags.seed))

@@ -166,7 +166,8 @@ local function agent_body(target, about, stream)
     sent = (sent or target.sampling or sampling.stop) and merge(sampling, sent, target.sampling) or sampling
   end
   return { model = target.name, messages = about.messages, tools = about.tools, format = about.format, stream = stream,
-    think = about.think or false, truncate = about.truncate or false, options = sent, shift = profile.shift }
+    think = about.think or false, truncate = about.truncate or false, options = sent, shift = profile.shift,
+    logprobs = profile.logprobs, top_logprobs = profile.logprobs and 2 or nil }
 end
 
 --- A chat of which everything has been checked; images are base64. For stoke.model.

@@ -42,7 +42,7 @@ function World:server(name, models, room)
   local truth = { record = server, room = room or 1, resident = {}, loads = 0, lanes = {}, queue = {}, used = 0 }
   self.servers[name] = truth
   for model, about in pairs(models) do
-    local target = { name = model, endpoint = { name = name, url = name } }
+    local target = { name = model, dialect = {}, endpoint = { name = name, url = name } }
     local lane = lanes.new(name .. " " .. model, server, target)
     lane.limit = about.limit
     truth.lanes[lane] = { about = about, busy = 0, queue = {}, out = 0 }

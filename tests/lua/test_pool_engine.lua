@@ -113,12 +113,6 @@ test("a call waits for the server that holds its conversation, if that is free s
   world:check_end(t)
 end)
 
-test("hold: worth it where the pause is shorter than computing again, for at most twice the pause", function(t)
-  t.eq(holds.worth(1, 3), 2)
-  t.eq(holds.worth(3, 1), nil)
-  t.eq(holds.worth(nil, 9), nil)
-end)
-
 -- A lane on which conversations are worth keeping a slot for: computing again takes 5 s, tools take 1 s.
 local function kept_lane(world, options)
   world:server("s", { m = { slots = 1, limit = 1, service = 1 } })
@@ -129,6 +123,23 @@ local function kept_lane(world, options)
   lane.facts:paused("tool", 1)
   return lane, options
 end
+
+test("hold: worth it for pauses up to twice the time of computing again, for at most twice the pause", function(t)
+  t.eq(holds.worth(1, 3), 2)
+  t.eq(holds.worth(1.9, 1), 3.8)
+  t.eq(holds.worth(2.1, 1), nil)
+  t.eq(holds.worth(1, 0), nil) -- nothing is displaced
+end)
+
+test("hold: no more conversations are kept than slots are idle", function(t)
+  local world = pooling.world()
+  local lane = kept_lane(world)
+  for i = 1, 3 do holds.add(lane, { i }, 2, world.now + i) end
+  holds.trim(lane, 2)
+  t.eq({ #lane.holds, lane.holds[1].unit[1] }, { 2, 2 })
+  holds.trim(lane, -1)
+  t.eq(lane.holds, nil)
+end)
 
 test("hold: the slot stays empty for a conversation whose tool runs, and that goes before others", function(t)
   local world = pooling.world()

@@ -234,6 +234,18 @@ test("writes wait for a transaction, reads do not, and waits end when cancelled"
   t.eq(assert(db:query "SELECT n FROM t").rows, { { 1 } }, "what was cancelled is not there")
 end)
 
+test("rows by name have what is not NULL, and booleans where a name says so", function(t)
+  local db <close> = fresh(t)
+  assert(db:write("INSERT INTO t VALUES (1,'a'),(2,NULL),(3,'c')"))
+  local sql = "SELECT n AS number,v,n>1 AS \"later?\",nullif(n,n) AS none FROM t ORDER BY n"
+  local wanted = { { number = 1, v = "a", later = false }, { number = 2, later = true }, { number = 3, v = "c", later = true } }
+  t.eq(assert(db:query(sql, nil, nil, true)).rows, wanted)
+  local cursor = assert(db:each(sql))
+  t.eq(cursor:next(2, true), { wanted[1], wanted[2] })
+  t.eq(cursor:next(2, true), { wanted[3] })
+  t.eq(cursor:next(2, true), nil)
+end)
+
 -- ---- appends --------------------------------------------------------------------------------------------------------
 
 test("an append is acknowledged by its ticket, in order and as a whole", function(t)

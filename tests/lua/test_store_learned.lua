@@ -55,10 +55,10 @@ end)
 -- A process's memory in a file, and empty again after the test.
 local function use(path)
   memory.forget()
-  memory.setting = function() return path end
+  memory.file = path
   return setmetatable({}, { __close = function()
     memory.forget()
-    memory.setting = nil
+    memory.file = nil
   end })
 end
 

@@ -2,13 +2,18 @@
 
 local test = require "stoke.test"
 local effect = require "core.effect"
+local json = require "stoke.json"
 local ollama = require "stoke.ollama"
+local request = require "core.journal.request"
 local routed = require "routed"
+local runs = require "core.runs"
 local scopes = require "core.scope"
 local stoke = require "stoke"
+local stored = require "kept_store"
 local tasks = require "core.task"
 local terms = require "core.terms"
 local time = require "stoke.time"
+local workflow = require "stoke.workflow"
 
 local HI = { { role = "user", content = "Hi" } }
 local ONE = { gpu = { models = { "m" }, tokens_per_second = 10 } }
@@ -94,6 +99,51 @@ test("the pool knows the nearest deadline of a call and the scopes around it; a 
   t.ok(left[5] <= 50 and left[5] > 40, left[5])
   t.eq({ left[6], left[7] }, { 40, 35 })
 end)
+
+test("class, deadline and route are no part of what a recording finds a call by", function(t)
+  local _ <close> = routed({ gpu = { models = { "m" } }, laptop = { models = { "small" }, names = { m = "small" } } })
+  local def, digests = effect.about "llm.chat", {}
+  local before = def.pool
+  local _ <close> = setmetatable({}, { __close = function() def.pool = before end })
+  def.pool = function(q, call)
+    local body = q.body -- made now, where its text was written first
+    local asked = request.asked_of(def, q)
+    asked.sent, asked.about, asked.body = nil, nil, body
+    digests[#digests + 1] = json.digest(asked)
+    return before(q, call)
+  end
+  ollama.chat { model = "m", endpoint = "gpu", messages = HI }
+  ollama.chat { model = "m", endpoint = "laptop", messages = HI }
+  ollama.chat { model = "m", messages = HI, route = { "@gpu" }, class = "batch", deadline = 50 }
+  ollama.chat { model = "m", messages = HI, route = { "small@laptop" } }
+  stoke.agent { model = "m", endpoint = "gpu" }:run "Hi"
+  stoke.agent { model = "m", route = { "small@laptop", "@gpu" }, class = "interactive" }:run("Hi", { deadline = 9 })
+  t.eq({ digests[2], digests[3], digests[4], digests[6] }, { digests[1], digests[1], digests[1], digests[5] })
+end)
+
+test("a durable run replays the answer of whichever server gave it, though its route leads elsewhere by now", { real = true },
+  function(t)
+    local _ <close> = stored(t)
+    local world <close> = routed({ gpu = { models = { "m" } }, laptop = { models = { "m" } } })
+    local function define(route, class)
+      return stoke.workflow("asks", function()
+        local first = ollama.chat { model = "m", messages = HI, route = route, class = class, deadline = 60 }
+        local told = stoke.agent { model = "m", route = route, class = class }:run "Hi"
+        stoke.signal "go"
+        return { first.endpoint, first.model, told.endpoint, told.text,
+          ollama.chat({ model = "m", messages = HI, route = route }).endpoint }
+      end)
+    end
+    local run = define({ "@gpu" }, "batch"):start(nil, { id = "r" })
+    while run:status().state ~= "waiting" do stoke.sleep(0.01) end
+    runs.leave()
+    world.gpu:close()
+    define({ "@laptop" }, "interactive")
+    run = workflow.run "r"
+    run:signal "go"
+    t.eq(run:await(), { "gpu", "m", "gpu", "from gpu", "laptop" })
+    t.eq(#world.asked, 3)
+  end)
 
 test("a call that has not answered by its deadline is ended, and its slot is free", function(t)
   local _ <close> = routed(ONE, M)

@@ -293,6 +293,7 @@ local function pin(self, choice)
   lane.group.queue:push(ticket)
   self.pinned[ticket] = true
   self.counts.pinned = self.counts.pinned + 1
+  self:engage(lane.server)
   touch(self, lane.server)
 end
 
@@ -302,6 +303,7 @@ local function unpin(self, ticket)
   ticket.group, ticket.home, ticket.till = ticket.home, nil, nil
   self.pinned[ticket] = nil
   ticket.group.queue:push(ticket)
+  for _, lane in ipairs(ticket.group.lanes) do self:engage(lane.server) end -- meanwhile one may have come to rest
   touch_group(self, ticket.group)
 end
 
@@ -347,7 +349,8 @@ local function settle(self, server, now)
       server.due = due
       break
     end
-    if choice.better then pin(self, choice) else grant(self, choice, now) end
+    local late = self.settings.order ~= "fifo" and where.misses(choice.lane, choice.ticket, now)
+    if late then refuse(self, choice.ticket, late) elseif choice.better then pin(self, choice) else grant(self, choice, now) end
   end
   give_up(self, server, now)
   local at = chores.settle(server, now, choose.waiting, self.chores)
@@ -362,7 +365,7 @@ end
 function Engine:estimate(ticket, now)
   local first = huge
   for _, lane in ipairs(ticket.group.lanes) do
-    local service = where.service(lane, ticket) or 0
+    local service = where.most(lane, ticket)
     local room = choose.room(lane, now)
     local ahead = room > 0 and 0 or where.ahead(lane, ticket, now)
     if room >= 0 and ahead + service < first then first = ahead + service end

@@ -28,6 +28,28 @@ function M.service(lane, ticket)
   return (facts:service(ticket.input, shared(lane, ticket), ticket.agent, lane.busy + 1))
 end
 
+--- Seconds that nine of ten such calls do not exceed: for promises.
+---@param lane stoke.pool.lane
+---@param ticket stoke.pool.ticket
+---@return number seconds 0 where nobody knows
+function M.most(lane, ticket)
+  local service = M.service(lane, ticket)
+  if not service then return 0 end
+  local usual, most = lane.facts:mean(), lane.facts:most(0.9)
+  return usual and most and usual > 0 and service * max(most / usual, 1) or service
+end
+
+--- Seconds by which an interactive call would miss its deadline though it began now: then its slot is of more use to others.
+---@param lane stoke.pool.lane
+---@param ticket stoke.pool.ticket
+---@param now number
+---@return number|nil
+function M.misses(lane, ticket, now)
+  if ticket.class > 1 or not ticket.deadline then return nil end
+  local late = now + M.most(lane, ticket) - ticket.deadline
+  return late > 0 and late or nil
+end
+
 --- Seconds of a usual call of a lane.
 ---@param lane stoke.pool.lane
 ---@return number|nil

@@ -209,7 +209,8 @@ local function quiet(self, server, now)
   if self.power or server.residency or not chores.quiet(server) then return false end
   local used = nil
   for _, lane in ipairs(server.lanes) do
-    if lane.holds or choose.waiting(lane) > 0 or lane.slots and lane.slots:due(now) then return false end
+    if lane.holds or holds.talks(lane, now) or choose.waiting(lane) > 0 then return false end
+    if lane.slots and lane.slots:due(now) then return false end
     if lane.breaker and not lane.breaker:quiet(now) then return false end
     if lane.busy > 0 then
       if used then return false end
@@ -473,6 +474,7 @@ end
 function Engine:unlearn(all)
   for _, lane in ipairs(all) do
     lane.slots, lane.facts, lane.cache, lane.breaker, lane.holds = nil, nil, nil, nil, nil
+    lane.talked, lane.replies = nil, nil
     lane.server.residency, lane.server.verdict = nil, nil
     if lane.group then
       equip_learners(self, lane)
@@ -541,19 +543,6 @@ function Engine:began(ticket, now)
   self:advance(now)
 end
 
---- Keep the slot of a conversation that calls a tool, where that is worth it.
-local function keep(self, lane, ticket, outcome, now)
-  local unit = ticket and ticket.unit
-  if not unit or not outcome.continues or not lane.slots then return end
-  self.pauses[unit] = { facts = lane.facts, tool = outcome.tool, since = now }
-  if self.settings.hold == false or self.settings.order == "fifo" then return end
-  local pause = lane.facts:pause(outcome.tool)
-  local till = holds.worth(pause, lane.cache:price(unit, lane.facts:speeds() or 0))
-  if not till or holds.of(lane, unit) then return end
-  holds.add(lane, unit, ticket.class, now + till)
-  self.counts.held = self.counts.held + 1
-end
-
 --- A program has become a giant: what it has waiting goes a band behind.
 local function step_behind(self, program)
   for lane in next, self.lanes do
@@ -575,7 +564,7 @@ function Engine:finished(lane, ticket, outcome, now)
   lane.busy = out
   equip(self, lane)
   taught.of(lane, ticket, outcome, out, now)
-  keep(self, lane, ticket, outcome, now)
+  if ticket and ticket.unit and outcome.continues and lane.slots then holds.consider(self, lane, ticket, outcome.tool, now) end
   if ticket and ticket.program and outcome.timings then
     local service = (outcome.timings.prefill or 0) + (outcome.timings.decode or 0)
     if self.programs:charge(ticket.program, service) then step_behind(self, ticket.program) end

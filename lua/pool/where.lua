@@ -127,7 +127,8 @@ end
 function M.better(ticket, lane, now, room_of)
   local here = M.service(lane, ticket)
   if not here then return nil end -- it has to be tried to be known
-  if lane.busy >= (lane.limit or lane.slots.believed) then here = here + first_end(lane, now) end -- it waits in the server
+  local queued = lane.busy >= (lane.limit or lane.slots.believed) -- it would wait in the server, after all that is out there
+  if queued then here = here + first_end(lane, now) end
   local best, ends, waits = nil, here, 0
   for _, other in ipairs(ticket.group.lanes) do
     local there = other ~= lane and M.service(other, ticket)
@@ -139,7 +140,7 @@ function M.better(ticket, lane, now, room_of)
   end
   if not best then return nil end
   -- nobody is waiting for its answer: it may as well do what the others would not get done sooner
-  if ticket.class > 1 and waits > 0 and here <= drain(ticket.group, lane, now, room_of) then return nil end
+  if not queued and ticket.class > 1 and waits > 0 and here <= drain(ticket.group, lane, now, room_of) then return nil end
   return best, max(LEAST, PATIENCE * waits)
 end
 

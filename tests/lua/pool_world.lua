@@ -45,7 +45,7 @@ function M.new(options)
   return self
 end
 
--- ---- time -------------------------------------------------------------------------------------------------------------------
+-- ---- time ----
 
 function World:at(time, f)
   self.made = self.made + 1
@@ -57,7 +57,7 @@ function World:problem(...)
   if #self.problems < 5 then self.problems[#self.problems + 1] = text end
 end
 
--- ---- the servers --------------------------------------------------------------------------------------------------------------
+-- ---- the servers ----
 
 local function loaded(server)
   local n = 0
@@ -129,7 +129,7 @@ function start(self, server)
   end
 end
 
--- ---- the callers ---------------------------------------------------------------------------------------------------------------
+-- ---- the callers ----
 
 -- A call is sent to the server of its lane.
 local function send(self, call, lane)
@@ -288,7 +288,7 @@ function World:collect()
   end
 end
 
--- ---- what the engine asks for ---------------------------------------------------------------------------------------------------
+-- ---- what the engine asks for ----
 
 -- One token of a lane, or of its server, a moment later.
 local function one_token(self, lane, seconds, told)
@@ -339,7 +339,7 @@ function work.probe(self, about)
   end)
 end
 
--- ---- what must be true -----------------------------------------------------------------------------------------------------------
+-- ---- what must be true ----
 
 --- Beside the plain account: no slot is lost, nobody is forgotten or queued twice.
 function World:check()

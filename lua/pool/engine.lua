@@ -105,6 +105,12 @@ local function new_queue(self)
   return make.new { bounds = self.settings.bounds }
 end
 
+--- A part of what is remembered; nil where it is of another shape, as another version may have written it.
+local function part_of(known, name)
+  local part = known[name]
+  return type(part) == "table" and part or nil
+end
+
 --- What learns of a lane.
 local function equip_learners(self, lane)
   if not lane.target then
@@ -113,11 +119,11 @@ local function equip_learners(self, lane)
   end
   local known, sure = self.recall(lane.key)
   known = known or NOTHING
-  local before = type(known.slots) == "table" and known.slots or nil
+  local before = part_of(known, "slots")
   if before and sure == false then before = { slots = before.slots, sure = false } end
   lane.slots = lane.slots or slots.new(before)
-  lane.facts = lane.facts or estimate.new(known.estimate)
-  lane.cache = lane.cache or prefix.new(known.prefix, lane.limit or lane.slots.believed)
+  lane.facts = lane.facts or estimate.new(part_of(known, "estimate"))
+  lane.cache = lane.cache or prefix.new(part_of(known, "prefix"), lane.limit or lane.slots.believed)
   lane.breaker = lane.breaker or breaker.new { alone = true, probes = chores.can_ask(lane) }
 end
 

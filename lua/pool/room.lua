@@ -13,15 +13,17 @@ local NEVER = math.huge
 local Room = {}
 Room.__index = Room
 
----@param facts? table as Room:facts() gave
+---@param facts? table as Room:facts() gave; what does not fit is left out
 ---@return stoke.pool.room
 function M.new(facts)
   local self = setmetatable({ sizes = {}, apart = {}, bytes = 0, most = 0, no_bytes = NEVER, no_most = NEVER }, Room)
   for _, field in ipairs { "bytes", "most", "no_bytes", "no_most" } do
     if facts and type(facts[field]) == "number" then self[field] = facts[field] end
   end
-  for _, field in ipairs { "sizes", "apart" } do
-    for name, value in next, facts and type(facts[field]) == "table" and facts[field] or {} do self[field][name] = value end
+  for field, kind in next, { sizes = "number", apart = "boolean" } do
+    for name, value in next, facts and type(facts[field]) == "table" and facts[field] or {} do
+      if type(value) == kind then self[field][name] = value end
+    end
   end
   return self
 end

@@ -53,12 +53,12 @@ function chores.unload(state, about)
 end
 
 function chores.probe(state, about)
-  local target = about.lane and about.lane.target
+  local target, watch = about.lane and about.lane.target, about.server.watch
   if way(target) then
     local _, err = ask(target, "probe", about.seconds)
-    about.server.watch:probed(monotonic(), err == nil or rawget(err, "status") ~= nil)
+    watch:probed(monotonic(), err == nil or rawget(err, "status") ~= nil)
   else
-    about.server.watch:probed(monotonic(), true)
+    watch:probed(monotonic(), true)
   end
   state:touch(about.server)
 end

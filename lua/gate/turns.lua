@@ -9,6 +9,7 @@ local choose = require "core.pool.choose"
 local engines = require "core.pool.engine"
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
+local learners = require "core.pool.learners"
 local memory = require "core.gate.memory"
 local power = require "core.pool.power"
 local program = require "core.gate.program"
@@ -184,7 +185,7 @@ end
 --- Something was learned of a lane.
 local function note(lane)
   if not lane.slots then return end
-  lane.told = lane.told or function() return state:learned(lane) end
+  lane.told = lane.told or function() return learners.facts(lane) end
   memory.note(lane.key, lane.told)
   local models = lane.server.residency
   if models then memory.note(lane.server.url, function() return models:facts() end) end

@@ -98,7 +98,8 @@ test("a sensor that says no number stops nobody", function(t)
   local guard <close> = limits({ temperature = 80, battery = 20 }, function() return { temperature = "hot", battery = {} } end)
   local server <close> = serve "odd"
   t.eq(call(server).message.role, "assistant")
-  local nothing <close> = limits({ temperature = 80 }, function() return "hot" end)
+  pool.sensors = function() return "hot" end
+  pool.configure { power = { temperature = 80 } }
   t.eq(call(server).message.role, "assistant")
 end)
 

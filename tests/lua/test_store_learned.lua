@@ -94,7 +94,8 @@ local ODD = { 1, -0.5, "x", "12", true, {}, { 1, "x" }, { x = 1, y = 2 }, { x = 
 
 test("facts of another shape are left out: of speeds, slots and contexts", function(t)
   for _, odd in ipairs(ODD) do
-    for _, facts in ipairs { { slots = odd, estimate = odd, prefix = odd }, { slots = { slots = odd, sure = odd }, prefix = { kind = odd },
+    for _, facts in ipairs { { slots = odd, estimate = odd, prefix = odd },
+      { slots = { slots = odd, sure = odd }, prefix = { kind = odd },
       estimate = { cold = odd, fixed = odd, each = odd, loads = odd, base = odd, whole = odd, outputs = odd, pauses = odd } } } do
       local engine = engines.new()
       function engine.recall() return facts end
@@ -112,7 +113,8 @@ test("facts of another shape are left out: of a server's models", function(t)
   local one, two = { key = "x", model = "x" }, { key = "y", model = "y" }
   for _, odd in ipairs(ODD) do
     for _, facts in ipairs { { room = odd, loads = odd }, { loads = { x = odd, y = odd } }, { room = { sizes = odd, apart = odd } },
-      { room = { bytes = odd, most = odd, no_bytes = odd, no_most = odd, sizes = { x = odd, y = odd }, apart = { ["x\ny"] = odd } } } } do
+      { room = { bytes = odd, most = odd, no_bytes = odd, no_most = odd, sizes = { x = odd, y = odd },
+        apart = { ["x\ny"] = odd } } } } do
       local models = residency.new(facts)
       local change = models:decide(1, { { lane = one, busy = 0, waiting = 1, class = 2, oldest = 0, newest = 0, seconds = 1 },
         { lane = two, busy = 0, waiting = 1, class = 2, oldest = 0, newest = 0, seconds = 1 } })

@@ -87,6 +87,11 @@ end
 
 --- Wake those whose tickets were decided, and see to the time.
 function tell()
+  local todo = state.chores
+  if todo[1] then -- who leaves a server's memory does so before the call is sent that needs it
+    state.chores = {}
+    chores.run(state, todo, tell)
+  end
   local decided = state.decided
   if decided[1] then
     state.decided = {}
@@ -100,11 +105,6 @@ function tell()
   if rested[1] then
     state.rested = {}
     for i = 1, #rested do gate.rested(rested[i]) end
-  end
-  local todo = state.chores
-  if todo[1] then
-    state.chores = {}
-    chores.run(state, todo, tell)
   end
   if state.power then chores.read_sensors(state, tell) end
   set_timer()

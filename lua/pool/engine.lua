@@ -271,6 +271,9 @@ local function grant(self, choice, now)
   local change = server.verdict
   if change then
     ticket.loads = change.kind == "swap" and change.lane == lane or nil
+    if ticket.loads and change.unload then
+      self.chores[#self.chores + 1] = { what = "unload", server = server, lanes = change.victims }
+    end
     server.residency:sent(lane, now)
   end
   server.current = lane

@@ -185,7 +185,7 @@ local function end_load(self, now, seconds)
   local m = self:model(load.lane)
   arrived(self, m, now)
   m.swapped, m.learns = 0, not load.adopted and not load.waited -- it waited for nobody
-  if #load.victims > 0 then
+  if #load.victims > 0 or load.evicts then
     m.swapped = math.max(seconds, now - load.since)
     self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + seconds
   end
@@ -297,25 +297,28 @@ function R:answered(lane, now, timings, err, unfit)
   learn_load(self, m, seconds)
 end
 
---- What was seen of a load after which nobody knew who had left.
-local function judge(self, doubt, there)
-  local m = self:model(doubt.lane)
-  if not there[m.name] then return end
-  local names, gone = { m.name }, false
-  for _, lane in ipairs(doubt.beside) do
-    local o = self:model(lane)
+--- What was seen of a load of which nobody knew who would have to leave for it: did one?
+local function judge(self, lane, beside, there, since, now)
+  local names, gone = { self:model(lane).name }, false
+  for _, other in ipairs(beside) do
+    local o = self:model(other)
     names[#names + 1] = o.name
-    if not there[o.name] then
-      gone = gone or doubt.since - o.used < M.unused
-      unload(self, o, doubt.since, doubt.at)
+    if not there[o.name] and o.resident ~= false then
+      gone = gone or since - o.used < M.unused
+      unload(self, o, since, now)
     end
   end
-  if gone then
-    self.room:not_together(names)
-    if m.swapped == 0 then
-      m.swapped = doubt.at - doubt.since
-      self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + m.swapped
-    end
+  if gone then self.room:not_together(names) end
+  return gone
+end
+
+--- A load that is through.
+local function judge_doubt(self, doubt, there)
+  local m = self:model(doubt.lane)
+  if not there[m.name] or not judge(self, doubt.lane, doubt.beside, there, doubt.since, doubt.at) then return end
+  if m.swapped == 0 then
+    m.swapped = doubt.at - doubt.since
+    self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + m.swapped
   end
 end
 
@@ -335,10 +338,11 @@ function R:seen(list, now)
   local load = self.loading
   if load and there[self:model(load.lane).name] then
     end_load(self, now, now - load.since)
-  elseif load and load.idle and now - load.idle >= M.evicts then
-    load.spared = there -- the server had half a second to unload what was idle, and it has not
+  elseif load then
+    if judge(self, load.lane, load.beside, there, load.since, now) then load.evicts = true end
+    if load.idle and now - load.idle >= M.evicts then load.spared = there end -- there was time to unload what was idle
   end
-  if self.doubt then judge(self, self.doubt, there) end
+  if self.doubt then judge_doubt(self, self.doubt, there) end
   self.doubt = nil
   for _, m in ipairs(self.list) do
     if there[m.name] then

@@ -112,15 +112,16 @@ end
 --- calls are short beside the swap.
 function M.may_try(self, w, victims, now)
   local price, oldest = self:price(w.lane, w.load), w.oldest or 0
-  local near = M.later * price
+  local near, any = M.later * price, false
   for _, v in ipairs(victims) do
     local at_once = math.abs((v.newest or -NEVER) - oldest) <= near and oldest - (v.oldest or oldest) <= near
     if has_work(v) and not at_once and not (v.service and v.service <= price / 2) then return false end
     if v.busy == 0 and v.waiting > 0 then return false end -- between two calls
     local m = self:model(v.lane)
-    if has_work(v) and not m.ended and now - m.used < M.reach then return false, m.used + M.reach end
+    any = any or has_work(v)
+    if has_work(v) and not m.ended and now < m.used + M.reach then return false, m.used + M.reach end
   end
-  return true
+  return any -- idle ones are left a moment
 end
 
 -- ---- who first ----------------------------------------------------------------------------------------------------------------

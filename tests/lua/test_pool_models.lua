@@ -100,3 +100,22 @@ test("a model that cannot be loaded: its calls fail with the server's words, the
   t.eq({ good, bad }, { 10, 10 })
   t.ok(server.sim.scheduler.ledger.loads <= 3, server.sim.scheduler.ledger.loads)
 end)
+
+test("the model that leaves is the one that the pool means, though the server would choose another", function(t)
+  local size = 9 << 30
+  local server <close> = serve("means", { slots = 1, max_loaded = 4, vram = 16 << 30, gpus = 1, vram_wait = 0, models = {
+    { name = "a", size = size, kv = 0 }, { name = "b", size = size, kv = 0 }, { name = "s", size = 1 << 30, kv = 0 } } })
+  local function loaded()
+    local names = {}
+    for i, m in ipairs(ollama.ps(server.url).models) do names[i] = m.name end
+    table.sort(names)
+    return names
+  end
+  for _, model in ipairs { "a", "s", "b", "a", "s", "b", "s", "a" } do
+    call(server, model)
+    stoke.sleep(1)
+  end
+  t.eq(loaded(), { "a:latest", "s:latest" })
+  call(server, "b")
+  t.eq(loaded(), { "b:latest", "s:latest" })
+end)

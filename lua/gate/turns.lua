@@ -5,14 +5,12 @@ local host = require "host.task"
 local monotonic = require "host.time".monotonic
 local chains = require "core.gate.chain"
 local chores = require "core.gate.chores"
-local choose = require "core.pool.choose"
 local engines = require "core.pool.engine"
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
 local memory = require "core.gate.memory"
 local power = require "core.pool.power"
 local program = require "core.gate.program"
-local states = require "core.pool.chores"
 local tasks = require "core.task"
 local terms = require "core.terms"
 local words = require "core.pool.words"
@@ -155,7 +153,10 @@ end
 --- A call goes to the lane that it was granted.
 local function granted(call, ticket)
   local lane = ticket.lane
-  if ticket.targets then call.target = ticket.targets[lane.key] end
+  if ticket.targets then
+    call.target = ticket.targets[lane.key]
+    if call.avoid and call.avoid ~= lane.key then state.counts.moved = state.counts.moved + 1 end
+  end
   local span = call.span
   if span then span.slot, span.reason = lane.key, ticket.reason end
   return ticket
@@ -197,7 +198,7 @@ local function wait(call, ticket, key)
   state:arrive(ticket, monotonic())
   tell()
   if ticket.state == "waiting" then
-    if call.span then ticket.reason = words.reason(ticket, monotonic()) end
+    if call.span then ticket.reason = words.reason(ticket, monotonic(), state.power) end
     if call.def.waits then call.def.waits(call.q) end
     ticket.task = host.enter("pool " .. key)
     repeat
@@ -330,48 +331,10 @@ function M.forget_all()
   tell()
 end
 
---- Why a ticket waits.
----@param ticket stoke.pool.ticket
----@return string
-function M.reason(ticket) return words.reason(ticket, monotonic()) end
-
-local function lane_state(lane, now)
-  local calls, waiting = {}, {}
-  for ticket in next, lane.running or {} do
-    calls[#calls + 1] = { program = ticket.program and ticket.program.seq, agent = ticket.agent, class = ticket.class,
-      since = now - ticket.began, reason = ticket.reason }
-  end
-  table.sort(calls, function(a, b) return a.since > b.since end)
-  state:each_waiting(lane, function(ticket)
-    waiting[#waiting + 1] = { class = ticket.class, waited = now - ticket.arrived, reason = words.reason(ticket, now),
-      program = ticket.program and ticket.program.seq, agent = ticket.agent }
-  end)
-  local residency = lane.server.residency
-  return { model = lane.target and lane.target.name, key = lane.key, slots = lane.limit or lane.slots and lane.slots.believed or 1,
-    believed = lane.slots and lane.slots.believed, busy = lane.busy, waiting = M.waiting(lane), calls = calls, queue = waiting,
-    resident = residency and residency.resident and residency:resident(lane) or nil,
-    held = lane.holds and #lane.holds or 0, breaker = lane.breaker and choose.room(lane, now) < 0 and "open" or nil }
-end
-
---- All that is known of the pool.
----@param now number
----@return table
-function M.state(now)
-  local servers = {}
-  for url, server in next, gate.servers do
-    local list = {}
-    for i, lane in ipairs(server.lanes) do list[i] = lane_state(lane, now) end
-    local target = server.lanes[1] and server.lanes[1].target
-    if target then
-      servers[#servers + 1] = { name = target.endpoint.name, url = url, state = states.word(server, now), lanes = list }
-    end
-  end
-  table.sort(servers, function(a, b) return a.url < b.url end)
-  return { servers = servers, programs = program.count, waiting = state.waiting, shed = state.counts.refused,
-    moved = state.counts.moved, counts = state.counts }
-end
-
---- The engine, for tests that look into it.
+--- The engine, for who looks into it.
 function M.engine() return state end
+
+--- How many programs have had to wait and have not ended.
+function M.programs() return program.alive() end
 
 return M

@@ -62,7 +62,7 @@ local function nothing() return nil end
 ---@field late? number seconds by which it would have missed its deadline: it was refused
 ---@field err? stoke.error the server's, for which it was refused
 ---@field loads? boolean it loads its model, for which others have left
----@field streams? boolean its answer has begun
+---@field streams? number when its answer has begun
 ---@field before_it? integer calls that went before it when it was refused
 local Ticket = { state = "waiting", class = 2, order = 0, holder = false, input = 0, open = 0 }
 Ticket.__index = Ticket
@@ -90,7 +90,7 @@ function M.new(settings)
   return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, chores = {}, groups = {},
     lanes = {}, engaged = {}, touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }),
     programs = order.programs(), power = nil, chain_of = nothing, recall = nothing,
-    counts = { granted = 0, refused = 0, held = 0, broken = 0, pinned = 0, swaps = 0 } }, Engine)
+    counts = { granted = 0, refused = 0, shed = 0, moved = 0, held = 0, broken = 0, pinned = 0 } }, Engine)
 end
 
 --- A ticket, not yet in any queue.
@@ -286,6 +286,7 @@ local function refuse(self, ticket, late, err)
   unqueue(self, ticket, false)
   ticket.state, ticket.late, ticket.err = "refused", late, err
   self.counts.refused = self.counts.refused + 1
+  if late then self.counts.shed = self.counts.shed + 1 end
   self.decided[#self.decided + 1] = ticket
 end
 
@@ -538,7 +539,7 @@ end
 ---@param now number
 function Engine:began(ticket, now)
   if ticket.state ~= "granted" then return end
-  ticket.streams = true
+  ticket.streams = now
   local server = ticket.lane.server
   if not server.residency then return end
   server.residency:began(ticket.lane, now)

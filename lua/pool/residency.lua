@@ -64,6 +64,7 @@ local NONE = {}
 ---@field kind "stay"|"swap"|"drain"
 ---@field may table<table, boolean> lanes whose calls may be sent now
 ---@field extra? table<table, integer> calls to send beyond a lane's slots, so that it is never left without one in flight
+---@field from table<table, number> lanes that have a reason to be loaded from then on, should nothing change
 ---@field lane? table that is to be loaded; swap: its first call loads it
 ---@field victims? table[] lanes that leave for it; drain: swap comes once they have nothing in flight
 ---@field unload? boolean swap: tell the server that the victims leave, or it may choose another
@@ -89,7 +90,7 @@ R.__index = R
 function M.new(facts)
   local self = setmetatable({ models = {}, list = {},
     loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
-    rest_until = -NEVER, look_again = -NEVER, suspect_at = -NEVER, change = { may = {} } }, R)
+    rest_until = -NEVER, look_again = -NEVER, suspect_at = -NEVER, change = { may = {}, from = {} } }, R)
   for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do
     self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0)
   end
@@ -369,6 +370,7 @@ end
 
 local function clear(change)
   for lane in next, change.may do change.may[lane] = nil end
+  for lane in next, change.from do change.from[lane] = nil end
   change.kind, change.lane, change.victims, change.price, change.reason = "stay", nil, nil, nil, nil
   change.refuse, change.look, change.due, change.extra, change.unload = nil, nil, nil, nil, nil
   change.visit, change.class, change.oldest, change.certain = nil, nil, nil, nil
@@ -508,6 +510,7 @@ local function candidates(self, now, outside, inside, change)
       ready[#ready + 1] = w
       about[w] = { victims = victims, certain = certain, reason = reason, visit = reason == "overdue" and more }
     else
+      change.from[w.lane] = more
       sooner(change, more)
     end
   end

@@ -122,7 +122,10 @@ function M.consider(pool, lane, ticket, tool, now)
   pool.pauses[unit] = { facts = lane.facts, tool = tool, since = now }
   if settings.hold == false or settings.order == "fifo" then return end
   local price = lane.cache:price(unit, lane.facts:speeds() or 0)
-  if price > 0 then lane.talked = now end
+  if price > 0 then
+    lane.talked = now
+    pool:engage(lane.server)
+  end
   local till = M.worth(lane.facts:pause(tool), price)
   if not till or M.of(lane, unit) then return end
   M.add(lane, unit, ticket.class, now + till)

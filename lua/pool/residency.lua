@@ -35,6 +35,8 @@ M.fresh, M.patience = 60, 2
 --- Seconds that a load takes at least; a server under load may say less of a call that loaded nothing. Such calls are looked into
 --- at most every so many seconds.
 M.real, M.suspect = 0.25, 5
+--- Seconds that a server needs at most to unload an idle model, once it has to.
+M.evicts = 0.5
 --- Seconds between two looks.
 M.again_looked = 0.25
 --- A call waits in the server for so many seconds at most: its client gives up some time.
@@ -182,7 +184,7 @@ local function end_load(self, ended, seconds, now)
   self.loading = nil
   local m = self:model(load.lane)
   arrived(self, m, ended)
-  m.swapped = 0
+  m.swapped, m.learns = 0, not load.adopted and not load.waited -- it waited for nobody
   if #load.victims > 0 then
     m.swapped = math.max(seconds, ended - load.since)
     self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + seconds
@@ -229,7 +231,11 @@ end
 --- The server was away for a while: what it holds has to be looked at.
 function R:away() self.looked = nil end
 
-local function learn_load(self, name, seconds)
+--- The first answer after a load says what it took.
+local function learn_load(self, m, seconds)
+  if not m.learns or not seconds then return end
+  m.learns = false
+  local name = m.name
   local known = self.loads[name]
   self.loads[name] = known and known + 0.3 * (seconds - known) or seconds
   self.usual = math.max(self.loads[name], self.usual or 0)
@@ -278,15 +284,17 @@ function R:answered(lane, now, timings, err, unfit)
   if not (load and load.lane == lane) then
     if not m.resident then
       arrived(self, m, now)
+    elseif m.learns then
+      learn_load(self, m, seconds)
     elseif seconds and seconds > M.real and now >= self.suspect_at then
       suspect(self, m, now, seconds)
     end
     return settle(self, m, seconds and seconds < M.real)
   end
-  if seconds and not load.adopted and not load.waited then learn_load(self, m.name, seconds) end -- it waited for nobody
   local total = timings and timings.total
   local ended = total and seconds and now - math.max(total - seconds, 0) or now
   end_load(self, ended, seconds or now - load.since, now)
+  learn_load(self, m, seconds)
 end
 
 --- What was seen of a load after which nobody knew who had left.
@@ -325,7 +333,11 @@ function R:seen(list, now)
   self.there, self.looked, self.look_again = there, now, now + M.again_looked
   if #names > 0 then self.room:together(names, bytes) end
   local load = self.loading
-  if load and there[self:model(load.lane).name] then end_load(self, now, now - load.since) end
+  if load and there[self:model(load.lane).name] then
+    end_load(self, now, now - load.since)
+  elseif load and load.idle and now - load.idle >= M.evicts then
+    load.spared = there -- the server had half a second to unload what was idle, and it has not
+  end
   if self.doubt then judge(self, self.doubt, there) end
   self.doubt = nil
   for _, m in ipairs(self.list) do
@@ -446,7 +458,12 @@ local function while_loading(self, now, work, inside, change)
   for _, lane in ipairs(load.victims) do change.may[lane] = false end
   local name = self:model(load.lane).name
   for _, v in ipairs(inside) do -- what has nothing in flight may have to leave for it
-    if v.busy == 0 and not self.room:fits { name, self:model(v.lane).name } then change.may[v.lane] = false end
+    local other = self:model(v.lane).name
+    if v.busy == 0 and not (load.spared and load.spared[other]) and not self.room:fits { name, other } then
+      change.may[v.lane], load.idle = false, load.idle or now
+    elseif load.spared and load.spared[other] then
+      change.may[v.lane] = true
+    end
   end
   if not own or not load.try then return change end
   change.may[load.lane] = false -- what waits in the server cannot be called back: no more of it
@@ -478,7 +495,10 @@ local function candidates(self, now, outside, inside, change)
     local reason, more = "room", nil
     if #victims > 0 then
       reason, more = turn.reason_for(self, w, victims, now)
-      if not reason and not certain and turn.may_try(self, w, victims) then reason, victims = "try", NONE end
+      if not reason and not certain then
+        local try, at = turn.may_try(self, w, victims, now)
+        if try then reason, victims = "try", NONE else more = math.min(more or NEVER, at or NEVER) end
+      end
     end
     if reason then
       ready[#ready + 1] = w
@@ -497,6 +517,22 @@ local function idle_beside(inside, victims)
   return idle > #victims or nil
 end
 
+--- Should the server's list be read? When it is old; when who left is in doubt; and where others wait for the end of a load,
+--- which no answer tells as soon.
+local function look(self, now, lanes, outside, change)
+  local load, at = self.loading, nil
+  if self.doubt or (lanes > 1 and (not self.looked or now - self.looked > M.fresh)) then
+    at = self.look_again
+  elseif load and not load.try and outside > 0 then
+    at = math.max(load.since + 0.8 * self:price(load.lane), (self.looked or now) + 2 * M.again_looked)
+  end
+  if load and load.idle and not load.spared then
+    at = math.min(at or NEVER, math.max(load.idle + M.evicts, self.look_again))
+  end
+  if not at then return end
+  if now >= at then change.look = true else sooner(change, at) end
+end
+
 --- What next? It changes nothing but what it learns from calls that it was not told of, and the table that it gives, which is
 --- used again by the next call.
 ---@param now number
@@ -505,10 +541,7 @@ end
 function R:decide(now, work)
   local change = clear(self.change)
   local inside, outside = split(self, now, work, change)
-  local old = not self.looked or now - self.looked > M.fresh
-  if self.doubt or (old and #work > 1) then
-    if now >= self.look_again then change.look = true else sooner(change, self.look_again) end
-  end
+  look(self, now, #work, #outside, change)
   if self.loading then return while_loading(self, now, work, inside, change) end
   if #outside == 0 then return change end
   if self.doubt and now < self.doubt.known + M.patience then -- another load would blur what is seen of the last one

@@ -10,6 +10,8 @@ local M = {}
 M.pays, M.pays_overdue = 4, 1
 --- Work goes on arriving when a call has come so much later than the one that waits, as a part of the seconds of a swap.
 M.later = 0.25
+--- Seconds after which a call that was sent has reached its model, if that is loaded.
+M.reach = 0.25
 --- A model that has just had its last answer stays for a moment, as a part of the seconds of a swap: who got it may go on.
 M.linger = 0.05
 
@@ -111,14 +113,15 @@ end
 --- May the server find out by itself whether `w` fits? The others need one call more in flight meanwhile, which has to be drained
 --- with them should they leave. So only where all came at once, and nobody wants to go before the others are done; or where their
 --- calls are short beside the swap.
-function M.may_try(self, w, victims)
+function M.may_try(self, w, victims, now)
   local price, oldest = self:price(w.lane, w.load), w.oldest or 0
   local near = M.later * price
   for _, v in ipairs(victims) do
     local at_once = math.abs((v.newest or -NEVER) - oldest) <= near and oldest - (v.oldest or oldest) <= near
     if has_work(v) and not at_once and not (v.service and v.service <= price / 2) then return false end
     if v.busy == 0 and v.waiting > 0 then return false end -- between two calls
-    if has_work(v) and not self:model(v.lane).ended then return false end -- its first calls may not have reached the model yet
+    local m = self:model(v.lane)
+    if has_work(v) and not m.ended and now - m.used < M.reach then return false, m.used + M.reach end
   end
   return true
 end

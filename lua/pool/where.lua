@@ -127,8 +127,9 @@ end
 function M.better(ticket, lane, now, room_of)
   local here = M.service(lane, ticket)
   if not here then return nil end -- it has to be tried to be known
-  local queued = lane.busy >= (lane.limit or lane.slots.believed) -- it would wait in the server, after all that is out there
-  if queued then here = here + first_end(lane, now) end
+  local slots = max(1, lane.limit or lane.slots.believed)
+  local queued = lane.busy >= slots -- it would wait in the server, after all that is out there
+  if queued then here = here + first_end(lane, now) + (lane.busy - slots) / slots * (M.usual(lane) or UNKNOWN) end
   local best, ends, waits = nil, here, 0
   for _, other in ipairs(ticket.group.lanes) do
     local there = other ~= lane and M.service(other, ticket)

@@ -195,8 +195,9 @@ local function end_load(self, ended, seconds, now)
     return
   end
   local beside = others(self, m)
-  if #beside == 0 then return end
   for _, lane in ipairs(beside) do self:model(lane).resident = nil end
+  for _, lane in ipairs(load.left or NONE) do beside[#beside + 1] = lane end
+  if #beside == 0 then return end
   self.doubt = { lane = load.lane, beside = beside, since = load.since, at = ended, known = now or ended }
 end
 
@@ -345,6 +346,10 @@ function R:seen(list, now)
       if not m.resident then m.resident, m.since = true, m.since or now end
       if first then m.since = -NEVER end -- it was there before anybody asked
     elseif not (self.loading and self.loading.lane == m.lane) then
+      if m.resident and self.loading then -- it left for the load under way: to be judged once that is through
+        self.loading.left = self.loading.left or {}
+        table.insert(self.loading.left, m.lane)
+      end
       m.resident = false
     end
   end

@@ -71,6 +71,19 @@ test("the same where each answer takes long, so that in the end all are overdue"
   t.ok(took < 1.05 * (40 * 20 + 3), took)
 end)
 
+test("what leaves while another model is loading does not fit beside it: seen once, it is known", function(t)
+  local server <close> = serve("leaving", { slots = 1, load_seconds = 2 })
+  local scope <close> = stoke.scope {}
+  for agent = 1, 8 do
+    scope:spawn(function()
+      for _ = 1, 10 do call(server, agent % 2 == 0 and "a" or "b") end
+    end)
+  end
+  scope:wait()
+  local loads = server.sim.scheduler.ledger.loads
+  t.ok(loads <= 3, loads .. " loads")
+end)
+
 test("another client loads its own model in between: what is loaded is seen again, and no model is taken for loaded that has left",
   function(t)
     local server <close> = serve("other", { slots = 1, like = "0.17", gpus = 0 })

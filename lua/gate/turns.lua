@@ -225,26 +225,37 @@ function M.wait(call, lane)
   return wait(call, ticket_of(call, state:group { lane }), lane.key)
 end
 
---- Wait for a slot of any of several lanes. A call that failed at one is not sent there again.
+--- Does a lane take calls, as far as anybody knows?
+local function open(lane, now) return not lane.breaker or choose.room(lane, now) >= 0 end
+
+--- Wait for a slot of any of several lanes. A call that failed at one is sent there again only where no other one takes calls.
 ---@param call table
 ---@param work stoke.target[]
 ---@return stoke.pool.ticket|nil
 ---@return stoke.error|nil err
 function M.route(call, work)
-  local list, targets = {}, {}
-  for pass = 1, 2 do
-    for _, target in ipairs(work) do
-      local key = target.key
-      if not targets[key] and (key ~= call.avoid or pass == 2) then
-        targets[key] = target
-        list[#list + 1] = gate.lane(key, target)
-      end
+  local list, targets, avoided, others = {}, {}, nil, false
+  local now = monotonic()
+  for _, target in ipairs(work) do
+    local key = target.key
+    if key == call.avoid then
+      avoided = target
+    elseif not targets[key] then
+      local lane = gate.lane(key, target)
+      targets[key], list[#list + 1], others = target, lane, others or open(lane, now)
     end
-    if list[1] then break end -- else there is no other place
+  end
+  if avoided and not others then
+    targets[avoided.key], list[#list + 1] = avoided, gate.lane(avoided.key, avoided)
   end
   local ticket = ticket_of(call, state:group(list))
   ticket.targets = targets
-  return wait(call, ticket, list[1].key)
+  local slot, err = wait(call, ticket, list[1].key)
+  if not slot and ticket.err and avoided and others then -- those fail, too, by now
+    call.avoid = ""
+    return M.route(call, work)
+  end
+  return slot, err
 end
 
 -- ---- outcomes ---------------------------------------------------------------------------------------------------------------

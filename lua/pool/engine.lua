@@ -325,11 +325,13 @@ local function shed(self, server, now)
   end
 end
 
---- Fail all that waits for one lane alone with an error of its server.
+--- Fail all that waits for one lane alone with an error of its server; what waits there by choice goes elsewhere.
 local function fail(self, lane, wanted)
   local list = {}
   lane.group.queue:each(function(ticket) list[#list + 1] = wanted(ticket) and ticket end)
-  for _, ticket in ipairs(list) do refuse(self, ticket, nil, wanted(ticket)) end
+  for _, ticket in ipairs(list) do
+    if ticket.home then unpin(self, ticket) else refuse(self, ticket, nil, wanted(ticket)) end
+  end
 end
 
 --- What cannot be answered at all: the server of its only lane is down for long, or cannot load its model.

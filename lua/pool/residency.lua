@@ -178,27 +178,28 @@ local function others(self, m)
   return list
 end
 
---- A load is through. Who had to leave for it is known where one model was there and does not fit beside it; else it has to be
---- seen.
-local function end_load(self, now, seconds)
+--- A load is through, since `ended`; where an answer has said it, that is known from `now` on alone. Who had to leave for it is
+--- known where one model was there and does not fit beside it; else it has to be seen.
+local function end_load(self, ended, seconds, now)
   local load = self.loading
   self.loading = nil
   local m = self:model(load.lane)
-  arrived(self, m, now)
+  arrived(self, m, ended)
   m.swapped, m.learns = 0, not load.adopted and not load.waited -- it waited for nobody
   if #load.victims > 0 or load.evicts then
-    m.swapped = math.max(seconds, now - load.since)
+    m.swapped = math.max(seconds, ended - load.since)
     self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + seconds
   end
   if load.visit then m.visit = load.since end
   if load.known then
-    for _, lane in ipairs(load.victims) do unload(self, self:model(lane), load.since, now) end
+    for _, lane in ipairs(load.victims) do unload(self, self:model(lane), load.since, ended) end
     return
   end
   local beside = others(self, m)
-  if #beside == 0 then return end
   for _, lane in ipairs(beside) do self:model(lane).resident = nil end
-  self.doubt = { lane = load.lane, beside = beside, since = load.since, at = now }
+  for _, lane in ipairs(load.left or NONE) do beside[#beside + 1] = lane end
+  if #beside == 0 then return end
+  self.doubt = { lane = load.lane, beside = beside, since = load.since, at = ended, known = now or ended }
 end
 
 --- A call was sent to a lane. To one that is not loaded: that loads it.
@@ -268,7 +269,7 @@ local function suspect(self, m, now, seconds)
   local beside = others(self, m)
   if self.doubt or #beside == 0 then return end
   self.suspect_at = now + M.suspect
-  self.doubt = { lane = m.lane, beside = beside, since = now - seconds, at = now }
+  self.doubt = { lane = m.lane, beside = beside, since = now - seconds, at = now, known = now }
 end
 
 --- A call has ended.
@@ -294,7 +295,7 @@ function R:answered(lane, now, timings, err, unfit)
   end
   local total = timings and timings.total
   local ended = total and seconds and now - math.max(total - seconds, 0) or now
-  end_load(self, ended, seconds or now - load.since)
+  end_load(self, ended, seconds or now - load.since, now)
   learn_load(self, m, seconds)
 end
 
@@ -350,6 +351,10 @@ function R:seen(list, now)
       if not m.resident then m.resident, m.since = true, m.since or now end
       if first then m.since = -NEVER end -- it was there before anybody asked
     elseif not (self.loading and self.loading.lane == m.lane) then
+      if m.resident and self.loading then -- it left for the load under way: to be judged once that is through
+        self.loading.left = self.loading.left or {}
+        table.insert(self.loading.left, m.lane)
+      end
       m.resident = false
     end
   end
@@ -388,7 +393,7 @@ local function resolve(self, w, m, now)
   if w.busy > 0 and m.used <= doubt.since then
     m.resident = true
     self.room:together { m.name, self:model(doubt.lane).name }
-  elseif now - doubt.at > M.patience then
+  elseif now - doubt.known > M.patience then
     m.resident = false -- nobody can look; it was asked to leave
   end
 end
@@ -551,8 +556,8 @@ function R:decide(now, work)
   look(self, now, #work, #outside, change)
   if self.loading then return while_loading(self, now, work, inside, change) end
   if #outside == 0 then return change end
-  if self.doubt and now < self.doubt.at + M.patience then -- another load would blur what is seen of the last one
-    sooner(change, self.doubt.at + M.patience)
+  if self.doubt and now < self.doubt.known + M.patience then -- another load would blur what is seen of the last one
+    sooner(change, self.doubt.known + M.patience)
     return change
   end
   local ready, about = candidates(self, now, outside, inside, change)

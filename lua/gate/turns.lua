@@ -1,6 +1,7 @@
 --- The pool's shell, for calls that have to wait or to choose: it makes tickets, parks tasks until the engine has decided, and
 --- wakes the engine when a time is due. What is decided is in lua/pool/, which knows neither tasks nor clocks.
 
+local choose = require "core.pool.choose"
 local host = require "host.task"
 local monotonic = require "host.time".monotonic
 local chains = require "core.gate.chain"

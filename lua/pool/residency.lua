@@ -64,6 +64,7 @@ local NONE = {}
 ---@field kind "stay"|"swap"|"drain"
 ---@field may table<table, boolean> lanes whose calls may be sent now
 ---@field extra? table<table, integer> calls to send beyond a lane's slots, so that it is never left without one in flight
+---@field from table<table, number> lanes that have a reason to be loaded from then on, should nothing change
 ---@field lane? table that is to be loaded; swap: its first call loads it
 ---@field victims? table[] lanes that leave for it; drain: swap comes once they have nothing in flight
 ---@field unload? boolean swap: tell the server that the victims leave, or it may choose another
@@ -89,7 +90,7 @@ R.__index = R
 function M.new(facts)
   local self = setmetatable({ models = {}, list = {},
     loads = {}, room = rooms.new(facts and type(facts.room) == "table" and facts.room or nil), swaps = 0, swap_seconds = 0,
-    rest_until = -NEVER, look_again = -NEVER, suspect_at = -NEVER, change = { may = {} } }, R)
+    rest_until = -NEVER, look_again = -NEVER, suspect_at = -NEVER, change = { may = {}, from = {} } }, R)
   for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do
     if math.type(seconds) then self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0) end
   end
@@ -177,27 +178,28 @@ local function others(self, m)
   return list
 end
 
---- A load is through. Who had to leave for it is known where one model was there and does not fit beside it; else it has to be
---- seen.
-local function end_load(self, now, seconds)
+--- A load is through, since `ended`; where an answer has said it, that is known from `now` on alone. Who had to leave for it is
+--- known where one model was there and does not fit beside it; else it has to be seen.
+local function end_load(self, ended, seconds, now)
   local load = self.loading
   self.loading = nil
   local m = self:model(load.lane)
-  arrived(self, m, now)
+  arrived(self, m, ended)
   m.swapped, m.learns = 0, not load.adopted and not load.waited -- it waited for nobody
-  if #load.victims > 0 then
-    m.swapped = math.max(seconds, now - load.since)
+  if #load.victims > 0 or load.evicts then
+    m.swapped = math.max(seconds, ended - load.since)
     self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + seconds
   end
   if load.visit then m.visit = load.since end
   if load.known then
-    for _, lane in ipairs(load.victims) do unload(self, self:model(lane), load.since, now) end
+    for _, lane in ipairs(load.victims) do unload(self, self:model(lane), load.since, ended) end
     return
   end
   local beside = others(self, m)
-  if #beside == 0 then return end
   for _, lane in ipairs(beside) do self:model(lane).resident = nil end
-  self.doubt = { lane = load.lane, beside = beside, since = load.since, at = now }
+  for _, lane in ipairs(load.left or NONE) do beside[#beside + 1] = lane end
+  if #beside == 0 then return end
+  self.doubt = { lane = load.lane, beside = beside, since = load.since, at = ended, known = now or ended }
 end
 
 --- A call was sent to a lane. To one that is not loaded: that loads it.
@@ -267,7 +269,7 @@ local function suspect(self, m, now, seconds)
   local beside = others(self, m)
   if self.doubt or #beside == 0 then return end
   self.suspect_at = now + M.suspect
-  self.doubt = { lane = m.lane, beside = beside, since = now - seconds, at = now }
+  self.doubt = { lane = m.lane, beside = beside, since = now - seconds, at = now, known = now }
 end
 
 --- A call has ended.
@@ -293,29 +295,32 @@ function R:answered(lane, now, timings, err, unfit)
   end
   local total = timings and timings.total
   local ended = total and seconds and now - math.max(total - seconds, 0) or now
-  end_load(self, ended, seconds or now - load.since)
+  end_load(self, ended, seconds or now - load.since, now)
   learn_load(self, m, seconds)
 end
 
---- What was seen of a load after which nobody knew who had left.
-local function judge(self, doubt, there)
-  local m = self:model(doubt.lane)
-  if not there[m.name] then return end
-  local names, gone = { m.name }, false
-  for _, lane in ipairs(doubt.beside) do
-    local o = self:model(lane)
+--- What was seen of a load of which nobody knew who would have to leave for it: did one?
+local function judge(self, lane, beside, there, since, now)
+  local names, gone = { self:model(lane).name }, false
+  for _, other in ipairs(beside) do
+    local o = self:model(other)
     names[#names + 1] = o.name
-    if not there[o.name] then
-      gone = gone or doubt.since - o.used < M.unused
-      unload(self, o, doubt.since, doubt.at)
+    if not there[o.name] and o.resident ~= false then
+      gone = gone or since - o.used < M.unused
+      unload(self, o, since, now)
     end
   end
-  if gone then
-    self.room:not_together(names)
-    if m.swapped == 0 then
-      m.swapped = doubt.at - doubt.since
-      self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + m.swapped
-    end
+  if gone then self.room:not_together(names) end
+  return gone
+end
+
+--- A load that is through.
+local function judge_doubt(self, doubt, there)
+  local m = self:model(doubt.lane)
+  if not there[m.name] or not judge(self, doubt.lane, doubt.beside, there, doubt.since, doubt.at) then return end
+  if m.swapped == 0 then
+    m.swapped = doubt.at - doubt.since
+    self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + m.swapped
   end
 end
 
@@ -335,16 +340,21 @@ function R:seen(list, now)
   local load = self.loading
   if load and there[self:model(load.lane).name] then
     end_load(self, now, now - load.since)
-  elseif load and load.idle and now - load.idle >= M.evicts then
-    load.spared = there -- the server had half a second to unload what was idle, and it has not
+  elseif load then
+    if judge(self, load.lane, load.beside, there, load.since, now) then load.evicts = true end
+    if load.idle and now - load.idle >= M.evicts then load.spared = there end -- there was time to unload what was idle
   end
-  if self.doubt then judge(self, self.doubt, there) end
+  if self.doubt then judge_doubt(self, self.doubt, there) end
   self.doubt = nil
   for _, m in ipairs(self.list) do
     if there[m.name] then
       if not m.resident then m.resident, m.since = true, m.since or now end
       if first then m.since = -NEVER end -- it was there before anybody asked
     elseif not (self.loading and self.loading.lane == m.lane) then
+      if m.resident and self.loading then -- it left for the load under way: to be judged once that is through
+        self.loading.left = self.loading.left or {}
+        table.insert(self.loading.left, m.lane)
+      end
       m.resident = false
     end
   end
@@ -365,6 +375,7 @@ end
 
 local function clear(change)
   for lane in next, change.may do change.may[lane] = nil end
+  for lane in next, change.from do change.from[lane] = nil end
   change.kind, change.lane, change.victims, change.price, change.reason = "stay", nil, nil, nil, nil
   change.refuse, change.look, change.due, change.extra, change.unload = nil, nil, nil, nil, nil
   change.visit, change.class, change.oldest, change.certain = nil, nil, nil, nil
@@ -382,7 +393,7 @@ local function resolve(self, w, m, now)
   if w.busy > 0 and m.used <= doubt.since then
     m.resident = true
     self.room:together { m.name, self:model(doubt.lane).name }
-  elseif now - doubt.at > M.patience then
+  elseif now - doubt.known > M.patience then
     m.resident = false -- nobody can look; it was asked to leave
   end
 end
@@ -504,6 +515,7 @@ local function candidates(self, now, outside, inside, change)
       ready[#ready + 1] = w
       about[w] = { victims = victims, certain = certain, reason = reason, visit = reason == "overdue" and more }
     else
+      change.from[w.lane] = more
       sooner(change, more)
     end
   end
@@ -544,8 +556,8 @@ function R:decide(now, work)
   look(self, now, #work, #outside, change)
   if self.loading then return while_loading(self, now, work, inside, change) end
   if #outside == 0 then return change end
-  if self.doubt and now < self.doubt.at + M.patience then -- another load would blur what is seen of the last one
-    sooner(change, self.doubt.at + M.patience)
+  if self.doubt and now < self.doubt.known + M.patience then -- another load would blur what is seen of the last one
+    sooner(change, self.doubt.known + M.patience)
     return change
   end
   local ready, about = candidates(self, now, outside, inside, change)

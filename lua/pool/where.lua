@@ -92,9 +92,10 @@ end
 ---@param lane stoke.pool.lane
 ---@param ticket stoke.pool.ticket
 ---@param now number
+---@param before? integer calls that go before it, where they have been counted
 ---@return number
-function M.ahead(lane, ticket, now)
-  local before = ticket.group.queue:before(ticket)
+function M.ahead(lane, ticket, now, before)
+  before = before or ticket.group.queue:before(ticket)
   return first_end(lane, now) + before / max(1, lane.limit or lane.slots.believed) * (M.usual(lane) or UNKNOWN)
 end
 

@@ -114,7 +114,7 @@ test("facts of another shape are left out: of a server's models", function(t)
   for _, odd in ipairs(ODD) do
     for _, facts in ipairs { { room = odd, loads = odd }, { loads = { x = odd, y = odd } }, { room = { sizes = odd, apart = odd } },
       { room = { bytes = odd, most = odd, no_bytes = odd, no_most = odd, sizes = { x = odd, y = odd },
-        apart = { ["x\ny"] = odd } } } } do
+        apart = { x = { y = odd }, y = odd } } } } do
       local models = residency.new(facts)
       local change = models:decide(1, { { lane = one, busy = 0, waiting = 1, class = 2, oldest = 0, newest = 0, seconds = 1 },
         { lane = two, busy = 0, waiting = 1, class = 2, oldest = 0, newest = 0, seconds = 1 } })

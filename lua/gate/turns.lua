@@ -24,9 +24,13 @@ local BOUNDS <const> = { 10, 60, 600 }
 
 --- What the settings say, as the engine takes it.
 local function told(settings)
-  local named = settings.bounds or {}
-  return { order = settings.order, hold = settings.hold,
-    bounds = { named.interactive or BOUNDS[1], named.normal or BOUNDS[2], named.batch or BOUNDS[3] } }
+  local bounds = {}
+  for class, name in ipairs(terms.NAMES) do
+    local bound = (settings.bounds or {})[name]
+    if bound == false then bound = math.huge end -- never
+    bounds[class] = bound or BOUNDS[class]
+  end
+  return { order = settings.order, hold = settings.hold, bounds = bounds }
 end
 
 local state = engines.new(told(gate.settings))
@@ -189,8 +193,10 @@ local function note(lane)
   if not lane.slots then return end
   lane.told = lane.told or function() return learners.facts(lane) end
   memory.note(lane.key, lane.told)
-  local models = lane.server.residency
-  if models then memory.note(lane.server.url, function() return models:facts() end) end
+  local server = lane.server
+  if not server.residency then return end
+  server.told = server.told or function() return server.residency and server.residency:facts() end
+  memory.note(server.url, server.told)
 end
 
 --- Queue up until the ticket is decided.

@@ -28,6 +28,8 @@ local M = {}
 
 local huge = math.huge
 local NOTHING = {}
+--- Routes that are kept; beyond, those along which nobody waits are forgotten.
+local ROUTES <const> = 64
 local function nothing() return nil end
 
 ---@class stoke.pool.group the calls that may go to the same lanes
@@ -109,6 +111,27 @@ local function equip(self, lane)
   learners.equip(lane, self.recall)
 end
 
+--- Forget a route.
+local function drop(self, group)
+  self.groups[group.name] = nil
+  for _, lane in ipairs(group.lanes) do
+    for i = #lane.groups, 1, -1 do
+      if lane.groups[i] == group then table.remove(lane.groups, i) end
+    end
+  end
+end
+
+--- Forget the routes along which nobody waits, where there are too many: a script may make a new one for each call.
+local function drop_idle(self)
+  local count, homes = 0, {}
+  for _ in next, self.groups do count = count + 1 end
+  if count < ROUTES then return end
+  for ticket in next, self.pinned do homes[ticket.home] = true end
+  for _, group in next, self.groups do
+    if group.queue.size == 0 and not homes[group] then drop(self, group) end
+  end
+end
+
 --- The calls for some lanes are one group.
 ---@param list stoke.pool.lane[] in the order in which they are preferred
 ---@return stoke.pool.group
@@ -120,6 +143,7 @@ function Engine:group(list)
   local name = table.concat(keys, "\n")
   local group = self.groups[name]
   if not group then
+    drop_idle(self)
     group = { lanes = list, queue = new_queue(self), name = name }
     self.groups[name] = group
     for _, lane in ipairs(list) do
@@ -138,13 +162,9 @@ function Engine:forget(lane)
   for _, group in ipairs(lane.groups or {}) do
     if group.queue.size > 0 then return false end
   end
-  for _, group in ipairs(lane.groups or {}) do
-    if group.name then self.groups[group.name] = nil end
-    for _, other in ipairs(group.lanes) do
-      for i = #other.groups, 1, -1 do
-        if other ~= lane and other.groups[i] == group then table.remove(other.groups, i) end
-      end
-    end
+  for i = lane.groups and #lane.groups or 0, 1, -1 do
+    local group = lane.groups[i]
+    if group.name then drop(self, group) end
   end
   lane.group, lane.groups, lane.running = nil, nil, nil
   self.lanes[lane] = nil

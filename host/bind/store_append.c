@@ -90,6 +90,20 @@ static int ticket_wait(lua_State *L) {
   return op_await(L, &w->op);
 }
 
+/* ticket:again(db) -> true: a batch that has failed is handed over once more, as it is. After db:mend(chain), and in the order of
+ * the tickets. */
+static int ticket_again(lua_State *L) {
+  struct ticket *t = check_ticket(L);
+  struct store_db *db = store_check_db(L, 2);
+  struct err e;
+  if (!t->done || !t->job.err.kind) return err_argument(L, "this batch has not failed");
+  if (!store_submit(db, &t->job, &e)) return store_push_error(L, &e);
+  t->done = false;
+  t->refs++;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 static int ticket_index(lua_State *L) {
   struct ticket *t = check_ticket(L);
   const char *key = lua_tostring(L, 2);
@@ -97,6 +111,8 @@ static int ticket_index(lua_State *L) {
     lua_pushcfunction(L, ticket_wait);
   else if (key && strcmp(key, "done") == 0)
     lua_pushboolean(L, t->done);
+  else if (key && strcmp(key, "again") == 0)
+    lua_pushcfunction(L, ticket_again);
   else
     lua_pushnil(L);
   return 1;
@@ -188,12 +204,18 @@ int store_l_room(lua_State *L) {
   return 1;
 }
 
-/* db:failed() -> the error of the last append that failed, or nil */
+/* db:failed() -> the error of the last append that failed, or nil; how many have failed */
 int store_l_failed(lua_State *L) {
   struct err e;
-  if (!store_failure(store_check_db(L, 1), &e)) return 0;
-  (void)store_push_error(L, &e);
-  return 1;
+  uint64_t count;
+  if (store_failure(store_check_db(L, 1), &e, &count)) {
+    (void)store_push_error(L, &e);
+    lua_remove(L, -2);
+  } else {
+    lua_pushnil(L);
+  }
+  lua_pushinteger(L, (lua_Integer)count);
+  return 2;
 }
 
 /* --- locks ------------------------------------------------------------------------------------------------------------------------------ */

@@ -92,7 +92,7 @@ static void db_free(struct store_db *db) {
   uv_mutex_destroy(&db->lock);
   uv_cond_destroy(&db->work);
   uv_cond_destroy(&db->read);
-  free(db->chains);
+  free(db->broken);
   mem_free(&db->store->host->mem, db->path);
   mem_free(&db->store->host->mem, db);
 }
@@ -445,9 +445,10 @@ const char *store_path(const struct store_db *db) {
   return db->path;
 }
 
-const char *store_failure(struct store_db *db, struct err *e) {
+const char *store_failure(struct store_db *db, struct err *e, uint64_t *count) {
   uv_mutex_lock(&db->lock);
   *e = db->failure;
+  *count = db->failures;
   uv_mutex_unlock(&db->lock);
   return e->kind;
 }

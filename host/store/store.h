@@ -94,7 +94,8 @@ bool store_closing(const struct store_db *db);
 bool store_durable(const struct store_db *db); /* what it was opened with */
 bool store_room(const struct store_db *db);
 const char *store_path(const struct store_db *db);
-const char *store_failure(struct store_db *db, struct err *e); /* kind of error of the last failed append; NULL = none failed */
+/* Kind of error of the last failed append; NULL = none failed. count: how many have failed so far. */
+const char *store_failure(struct store_db *db, struct err *e, uint64_t *count);
 
 /* Name of an extended code, such as "SQLITE_CONSTRAINT_UNIQUE"; NULL = unknown. */
 const char *store_code_name(int code);

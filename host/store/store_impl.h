@@ -62,7 +62,7 @@ struct reader {
   struct conn conn;
 };
 
-struct chain {
+struct chain { /* of appends, that is broken */
   uint64_t number;
   struct err err;
 };
@@ -90,13 +90,15 @@ struct store_db {
   unsigned readers, idle_readers, waiting_reads;
   struct reader reader[READERS_MAX];
   struct store_cursor *cursors;
-  struct err failure;
+  struct err failure; /* of the last append that failed */
+  uint64_t failures;
 
   uv_thread_t thread; /* the writer; as the rest */
   struct conn writer;
   int synchronous, checkpoint_at;
-  struct chain *chains;
-  size_t chains_len;
+  struct chain *broken;
+  size_t broken_len;
+  bool sealed; /* there was no memory to note one: all of them */
 };
 
 struct store {

@@ -21,9 +21,9 @@ struct group {
 
 /* --- chains of appends -------------------------------------------------------------------------------------------------------- */
 
-static struct chain *chain_of(struct store_db *db, uint64_t number) {
-  for (size_t i = 0; number && i < db->chains_len; i++)
-    if (db->chains[i].number == number) return &db->chains[i];
+static struct chain *broken_chain(struct store_db *db, uint64_t number) {
+  for (size_t i = 0; number && i < db->broken_len; i++)
+    if (db->broken[i].number == number) return &db->broken[i];
   return NULL;
 }
 
@@ -31,17 +31,31 @@ static void chain_fail(struct store_db *db, const struct store_job *job) {
   if (job->what != STORE_APPEND) return;
   uv_mutex_lock(&db->lock);
   db->failure = job->err;
+  db->failures++;
   uv_mutex_unlock(&db->lock);
-  if (!job->chain || chain_of(db, job->chain)) return;
-  struct chain *chains = realloc(db->chains, (db->chains_len + 1) * sizeof *chains);
-  CHECK(chains); /* else a gap in a journal would go unnoticed */
-  db->chains = chains;
-  chains[db->chains_len++] = (struct chain){job->chain, job->err};
+  if (!job->chain || db->sealed || broken_chain(db, job->chain)) return;
+  struct chain *broken = store_fault_unnoted() ? NULL : realloc(db->broken, (db->broken_len + 1) * sizeof *broken);
+  if (!broken) {
+    db->sealed = true; /* a gap in a journal must not go unnoticed */
+    return;
+  }
+  db->broken = broken;
+  broken[db->broken_len++] = (struct chain){job->chain, job->err};
 }
 
 static void chain_mend(struct store_db *db, uint64_t number) {
-  struct chain *c = chain_of(db, number);
-  if (c) *c = db->chains[--db->chains_len];
+  struct chain *c = broken_chain(db, number);
+  if (c) *c = db->broken[--db->broken_len];
+}
+
+/* Must this append fail because an earlier one of its chain has? */
+static bool is_broken(struct store_db *db, struct store_job *job) {
+  if (job->what != STORE_APPEND || !job->chain) return false;
+  struct chain *c = broken_chain(db, job->chain);
+  if (c) job->err = c->err;
+  if (db->sealed)
+    err_set(&job->err, "db", SQLITE_NOMEM, "out of memory: no run is written to \"%.120s\" any more", db->path);
+  return c || db->sealed;
 }
 
 /* --- a group ------------------------------------------------------------------------------------------------------------------- */
@@ -72,11 +86,7 @@ static void fail_rest(struct group *g, const struct err *e) {
 }
 
 static bool run_one(struct store_db *db, struct store_job *job) {
-  struct chain *broken = job->what == STORE_APPEND ? chain_of(db, job->chain) : NULL;
-  if (broken) {
-    job->err = broken->err;
-    return false;
-  }
+  if (is_broken(db, job)) return false;
   if (job->what == STORE_APPEND && store_fault_drop()) return true;
   bool ok = store_begin_job(&db->writer, job) && store_run(&db->writer, job, true);
   store_end_job(&db->writer);

@@ -377,17 +377,27 @@ bool store_fault_key(const char *key, uint64_t value, struct store_faults *f) {
     f->seed = value;
   else if (strcmp(key, "slow") == 0)
     f->slow_ms = (unsigned)value;
+  else if (strcmp(key, "unnoted") == 0)
+    f->unnoted = value != 0;
   else
     return strcmp(key, "count") == 0;
   return true;
 }
 
-bool store_fault_early(void) {
+static bool is_set(const bool *fault) {
   if (!atomic_load_explicit(&wanted, memory_order_relaxed)) return false;
   pthread_mutex_lock(&lock);
-  bool early = faults.early;
+  bool set = *fault;
   pthread_mutex_unlock(&lock);
-  return early;
+  return set;
+}
+
+bool store_fault_early(void) {
+  return is_set(&faults.early);
+}
+
+bool store_fault_unnoted(void) {
+  return is_set(&faults.unnoted);
 }
 
 bool store_fault_drop(void) {

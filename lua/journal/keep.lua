@@ -12,6 +12,8 @@ local tasks = require "core.task"
 local M = {}
 
 ---@class stoke.journal.log
+---@field held? table what was handed over cannot be written for now (a full disk): it is tried again, and `room` is false
+---@field leave? fun(log) it is tried no more
 ---@field count? integer rows that were gathered
 ---@field texts? boolean the journal need not remember what it has handed over; and it takes requests of the script as they are, and
 ---  has `text`
@@ -74,8 +76,7 @@ local function flush_all()
   for _, journal in ipairs(list) do
     if journal.dirty and journal.log then
       M.flush(journal)
-      local err = journal.log:failure()
-      if err then journal:stop(err) end
+      M.look(journal)
     end
   end
 end
@@ -106,6 +107,21 @@ function M.touch(journal)
   end
 end
 
+--- Nothing more is kept: what there is is handed over.
+---@param journal stoke.journal
+function M.leave(journal)
+  M.flush(journal)
+  local log = journal.log
+  if log and log.held then log:leave() end
+end
+
+--- Some append has failed: one of this journal?
+---@param journal stoke.journal
+function M.look(journal)
+  local err = journal.log and journal.log:failure()
+  if err then journal:stop(err) end
+end
+
 local function failed(journal, err)
   if err.kind == "cancelled" then return err end
   journal:stop(err)
@@ -125,7 +141,7 @@ end
 -- Rows that are gathered at most before they are handed over, though the run has not waited.
 local GATHERED <const> = 200
 
---- Before more is gathered: where there is much, hand it over; where the engine has no room for it, wait.
+--- Before more is gathered: where there is much, hand it over; where the engine or the disk has no room for it, wait.
 ---@param journal stoke.journal
 function M.make_room(journal)
   local log = journal.log

@@ -27,6 +27,7 @@ local M = {}
 ---@field prepared? any what that gave: the second argument of its function
 ---@field waiters table[] tasks that wait for its end
 ---@field parked? stoke.error why it is parked
+---@field held? stoke.error what it did cannot be written for now (a full disk); it waits at its next effect, in this process
 ---@field suspended? boolean this process ends, or gives it up
 ---@field retries? boolean it is resumed when there is room on the disk
 ---@field pause? number seconds until it is tried again after the next full disk; nil: the first one
@@ -135,6 +136,37 @@ end
 
 --- What `waits` of a run in doubt begins with: the store has one column for why a run is parked.
 local DOUBT <const> = "in doubt: "
+
+-- Runs that cannot be written for now, and how many of them were told of.
+local held, held_told = 0, 0
+local HELD_TOLD <const> = 3
+
+--- What a run did cannot be written for now, or again.
+local function hold(entry, err)
+  held = held + (err and 1 or -1)
+  entry.held = err
+  if not err then
+    if held == 0 then held_told = 0 end
+    return
+  end
+  held_told = held_told + 1
+  if held_told > HELD_TOLD then return end
+  local when = full(err) and "there is room" or "the disk can be written again"
+  scopes.tell(("run %s is parked: %s; it goes on when %s%s"):format(entry.id, err.message, when,
+    held_told == HELD_TOLD and "; so do others" or ""))
+end
+
+--- How a run stands, as far as this process knows more than the store: there is no room there to write that it is parked.
+---@param store stoke.store
+---@param run stoke.store.run changed in place
+---@return stoke.store.run
+function M.seen(store, run)
+  local entry = M.live[run.id]
+  if entry and entry.store == store and entry.held then
+    run.state, run.waits = "parked", "what it did cannot be written: " .. entry.held.message
+  end
+  return run
+end
 
 --- Of which kind the error of a parked run is.
 ---@param run stoke.store.run
@@ -268,6 +300,7 @@ live = function(entry)
   parts, err = store:load(run)
   if parts then log, err = store:log(run) end
   if not log then return park(entry, err) end
+  log.told = function(failed) hold(entry, failed) end
   err = resolve(entry, parts, log)
   if err then return park(entry, err) end
   local began = parts.rows[1] ~= nil or parts.deliveries ~= ""

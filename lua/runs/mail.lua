@@ -4,6 +4,7 @@
 local approval = require "core.approval"
 local errors = require "core.errors"
 local host = require "host.task"
+local logs = require "core.journal.keep"
 local scopes = require "core.scope"
 local tasks = require "core.task"
 local time = require "host.time"
@@ -17,8 +18,20 @@ M.INTERVAL = 0.25
 M.CANCEL = "stoke.cancel"
 
 local watched, poller, version = {}, nil, nil -- what is to be told of changes: object -> fun()
+local failures = 0 -- appends that had failed by then
+
+--- What could not be written is noticed also by runs that do nothing just now.
+local function look_for_failures(store)
+  local _, count = store.db:failed()
+  if count == failures then return end
+  failures = count
+  local list = {}
+  for object in next, watched do list[#list + 1] = object.journal end
+  for _, journal in ipairs(list) do logs.look(journal) end
+end
 
 local function look(store)
+  look_for_failures(store)
   local now = store:changed()
   if now == version then return end
   version = now

@@ -6,6 +6,7 @@ local blob = require "host.store".blob
 local codec = require "core.store.codec"
 local copy = require "core.journal.plain".copy
 local errors = require "core.errors"
+local holds = require "core.store.hold"
 local json = require "core.json"
 local plain = require "core.store.plain"
 local requests = require "core.store.request"
@@ -24,6 +25,9 @@ local null, pack, name_of, outcome_of = json.null, plain.pack, codec.name, codec
 ---@field offset integer bytes of deliveries so far
 ---@field calls integer of models, counted on
 ---@field tokens integer
+---@field told? fun(err: stoke.error?) what cannot be written for now is kept and tried again (lua/store/hold.lua): called when that
+---  begins, and without an error when it is over; nil: such an error is one like any other
+---@field held? stoke.store.held while that goes on
 local Log = {}
 Log.__index = Log
 Log.texts = true
@@ -98,7 +102,7 @@ function M.new(store, run, known)
     modules = known.modules, sources = known.sources, calls = known.calls, tokens = known.tokens, bytes = known.bytes,
     requests = requests.new(), list = {}, count = 0, what = {}, made = {}, asked = {}, items = {}, sizes = {}, streaming = {},
       extra = {},
-    sink = {}, used = {}, ticket = nil, unsynced = false, failed = nil }, Log)
+    sink = {}, used = {}, open = {}, ticket = nil, unsynced = false, failed = nil }, Log)
 end
 
 -- ---- gathering ----------------------------------------------------------------------------------------------------------------
@@ -488,23 +492,39 @@ local function gathered(self)
   return batch
 end
 
---- What became of the last batch, as far as that is known; waits for it where it is not.
+--- What became of a batch, as far as that is known; waits for it where it is not. Those before it are written where it is.
 local function outcome_of_batch(self, ticket)
   local ok, err = ticket:wait()
-  if not ok and err.kind == "cancelled" then return nil, err end -- the wait was
-  if self.ticket == ticket then self.ticket = nil end
-  if not ok then self.failed = err end
+  if ok then
+    if self.ticket == ticket then self.ticket, self.open = nil, self.open[1] and {} or self.open end
+  elseif err.kind ~= "cancelled" and not self.held and not holds.begin(self, err) then -- cancelled: the wait was
+    self.failed = err
+    if self.ticket == ticket then self.ticket = nil end
+  end
   return ok, err
 end
 
+-- Batches that are remembered beside the last one, until it is known that they are written.
+local UNDER_WAY <const> = 32
+
+--- Of the batch before a new one: it is to be handed over again should it fail.
+local function keep_open(self, ticket)
+  local open = self.open
+  open[#open + 1] = ticket
+  while open[UNDER_WAY] and open[1].done and open[1]:wait() do table.remove(open, 1) end
+end
+
 local function append(self, durable)
+  local before = self.ticket
+  if before and before.done then outcome_of_batch(self, before) end
+  if self.held then return end
   local batch = gathered(self)
   if not batch then
     if not durable or not self.unsynced then return end
     batch = { { TOUCH, wall(), self.run } }
   end
-  local before = self.ticket
-  if before and before.done then outcome_of_batch(self, before) end
+  before = self.ticket
+  if before then keep_open(self, before) end
   local ticket, err
   if #batch <= BATCH then
     ticket, err = self.db:append(batch, durable, self.run)
@@ -512,6 +532,7 @@ local function append(self, durable)
     for from = 1, #batch, BATCH do
       ticket, err = self.db:append(table.move(batch, from, math.min(from + BATCH - 1, #batch), 1, {}), durable, self.run)
       if err then break end
+      if from + BATCH <= #batch then keep_open(self, ticket) end
     end
   end
   self.ticket, self.unsynced, self.failed = ticket, not durable, self.failed or err
@@ -520,41 +541,44 @@ end
 --- Hand over what was gathered. Does not wait.
 function Log:flush() append(self, false) end
 
-local function settled(self)
-  if self.ticket then
-    local ok, err = outcome_of_batch(self, self.ticket)
-    if not ok then return nil, err end
+--- Hand it over, and wait until it is written, for as long as that takes.
+local function written(self, durable)
+  while true do
+    append(self, durable)
+    if self.ticket and not self.held then
+      local ok, err = outcome_of_batch(self, self.ticket)
+      if not ok and not self.held then return nil, err end
+    end
+    if self.failed then return nil, self.failed end
+    if not self.held then return true end
+    local err = holds.wait(self)
+    if err then return nil, err end
   end
-  if self.failed then return nil, self.failed end
-  return true
 end
 
 --- Hand it over, and wait until it is committed: a process that is killed keeps it.
 ---@return boolean|nil ok
 ---@return stoke.error|nil err
-function Log:commit()
-  append(self, false)
-  return settled(self)
-end
+function Log:commit() return written(self, false) end
 
 --- Hand it over, and wait until it is on the disk.
 ---@return boolean|nil ok
 ---@return stoke.error|nil err
-function Log:barrier()
-  append(self, true)
-  return settled(self)
-end
+function Log:barrier() return written(self, true) end
 
 --- Has the engine room for more? If not, commit before going on.
 ---@return boolean
-function Log:room() return self.db:room() end
+function Log:room() return not self.held and self.db:room() end
 
 --- Why nothing more can be written down; nil while all is well.
 ---@return stoke.error|nil
 function Log:failure()
   local ticket = self.ticket
-  if ticket and ticket.done then outcome_of_batch(self, ticket) end
+  if ticket and ticket.done and not self.held then outcome_of_batch(self, ticket) end
   return self.failed
 end
+
+--- Its process ends, or gives the run up: what cannot be written is tried once more, without waiting.
+function Log:leave() holds.leave(self) end
 
 return M

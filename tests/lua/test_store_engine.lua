@@ -264,6 +264,42 @@ test("a batch that fails leaves nothing, tells its ticket and the database, and 
   t.eq(assert(db:query "SELECT n FROM t").rows, { { 3 }, { 4 } })
 end)
 
+test("batches that failed are handed over again, as they are", function(t)
+  store.fault {}
+  local db <close> = fresh(t)
+  store.fault { full = 1 }
+  local a = db:append({ { "INSERT INTO t VALUES(1, 1)" } }, true, 7)
+  local b = db:append({ { "INSERT INTO t VALUES(2, 2)" } }, false, 7)
+  t.eq({ code_of(a:wait()), code_of(b:wait()) }, { "SQLITE_FULL", "SQLITE_FULL" })
+  t.eq(select(2, db:failed()), 2)
+  store.fault {}
+  t.eq(code_of(select(2, a:again(db)) or a:wait()), "SQLITE_FULL", "its chain is not mended")
+  db:mend(7)
+  t.eq({ a:again(db), b:again(db) }, { true, true })
+  t.eq({ a:wait(), b:wait() }, { true, true })
+  t.eq(assert(db:query "SELECT n FROM t").rows, { { 1 }, { 2 } })
+  t.eq(select(2, pcall(a.again, db)).kind, "argument")
+  store.fault()
+end)
+
+test("where a broken chain cannot be noted for want of memory, no chain is written any more", function(t)
+  local path = t.tmp() .. "/x.db"
+  store.fault { unnoted = 1 }
+  local db = open(path)
+  assert(db:write "CREATE TABLE t(n INTEGER PRIMARY KEY)")
+  t.eq(code_of(db:append({ { "INSERT INTO nowhere VALUES(1)" } }, false, 7):wait()), "SQLITE_ERROR")
+  db:mend(7)
+  for chain = 7, 8 do
+    t.eq(code_of(db:append({ { "INSERT INTO t VALUES(?)", chain } }, false, chain):wait()), "SQLITE_NOMEM")
+  end
+  assert(db:write "INSERT INTO t VALUES(9)")
+  assert(db:close())
+  store.fault()
+  db = open(path)
+  t.eq(db:append({ { "INSERT INTO t VALUES(7)" } }, true, 7):wait(), true)
+  assert(db:close())
+end)
+
 test("the queue says when it has no room", function(t)
   local db <close> = fresh(t, { queue = 100000 })
   local tx = assert(db:begin()) -- so that nothing is taken out of it

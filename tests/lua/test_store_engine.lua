@@ -266,7 +266,8 @@ end)
 
 test("batches that failed are handed over again, as they are", function(t)
   store.fault {}
-  local db <close> = fresh(t)
+  local db = open(t.tmp() .. "/x.db")
+  assert(db:write "CREATE TABLE t(n INTEGER PRIMARY KEY, v)")
   store.fault { full = 1 }
   local a = db:append({ { "INSERT INTO t VALUES(1, 1)" } }, true, 7)
   local b = db:append({ { "INSERT INTO t VALUES(2, 2)" } }, false, 7)
@@ -278,7 +279,8 @@ test("batches that failed are handed over again, as they are", function(t)
   t.eq({ a:again(db), b:again(db) }, { true, true })
   t.eq({ a:wait(), b:wait() }, { true, true })
   t.eq(assert(db:query "SELECT n FROM t").rows, { { 1 }, { 2 } })
-  t.eq(select(2, pcall(a.again, db)).kind, "argument")
+  t.eq(select(2, pcall(a.again, a, db)).kind, "argument")
+  assert(db:close())
   store.fault()
 end)
 

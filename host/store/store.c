@@ -165,10 +165,11 @@ static void queue_job(struct queue *q, struct store_job *job, uint8_t state) {
 }
 
 /* What tasks write in one pump of the loop shares a commit, and with it a sync: else the writer would begin with the first, and the others
- * would wait for two syncs. Where a commit is faster than the pump is, it begins with a part of them. */
+ * would wait for two syncs. Where a commit is done sooner than it takes to gather a part of them, it begins with that part, so that
+ * both threads work at the same time. */
 #define STAGED_MAX   256
 #define STAGED_BYTES ((size_t)1 << 20)
-#define STAGED_PART  24
+#define STAGED_PART  16
 
 static void flush(struct store_db *db) {
   if (!db->staged.head) return;
@@ -178,23 +179,31 @@ static void flush(struct store_db *db) {
     next = job->next;
     queue_job(&db->writes, job, JOB_WRITES);
   }
+  db->arrived += db->staged_durable;
   if (db->writer_waits) uv_cond_signal(&db->work);
   uv_mutex_unlock(&db->lock);
   queue_init(&db->staged);
-  db->staged_count = db->staged_bytes = 0;
+  db->staged_count = db->staged_bytes = db->staged_durable = 0;
 }
 
 static void on_flush(struct poll_hook *hook) {
   flush(CONTAINER_OF(hook, struct store_db, flush));
 }
 
+/* Has it taken longer to gather what is staged than a commit takes? */
+static bool is_part(struct store_db *db) {
+  if (db->staged_count % STAGED_PART != 0) return false;
+  uint64_t commit = atomic_load_explicit(&db->commit_ns[db->staged_durable > 0], memory_order_relaxed);
+  return uv_hrtime() - db->staged_at >= commit;
+}
+
 static void stage(struct store_db *db, struct store_job *job) {
   job->state = JOB_STAGED;
   queue_add(&db->staged, job);
-  db->staged_count++;
+  if (db->staged_count++ == 0) db->staged_at = uv_hrtime();
   db->staged_bytes += job->request_len + JOB_SIZE;
-  bool part = db->staged_count >= STAGED_PART && atomic_load_explicit(&db->quick, memory_order_relaxed);
-  if (part || db->staged_count >= STAGED_MAX || db->staged_bytes >= STAGED_BYTES)
+  db->staged_durable += job->durable;
+  if (is_part(db) || db->staged_count >= STAGED_MAX || db->staged_bytes >= STAGED_BYTES)
     flush(db);
   else
     host_before_poll(db->store->host, BEFORE_POLL_JOURNAL, &db->flush);

@@ -50,7 +50,7 @@ static bool query(struct conn *c, struct store_job *job) {
   bool reads = only_reads(c, &sql, &job->err);
   if (job->err.kind) return false;
   if (!reads) return hand_over(c->db, job);
-  if (store_begin_job(c, job)) (void)store_run(c, job, false);
+  if (store_begin_job(c, job)) (void)store_run(c, job, UNDO_NONE);
   store_end_job(c);
   return false;
 }

@@ -157,8 +157,11 @@ end
 ---@return stoke.error|nil err
 function M.barrier(journal)
   if not journal.log then return journal.stopped end
-  M.flush(journal)
-  if point then point "barrier" end
+  if point then
+    M.flush(journal)
+    point "barrier" -- what it makes durable is handed over, and not there
+  end
+  gather(journal)
   local _, err = journal.log:barrier()
   if err then return failed(journal, err) end
   return nil

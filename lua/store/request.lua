@@ -8,17 +8,21 @@ local plain = require "core.store.plain"
 local M = {}
 
 local GROWING = getmetatable(json.growing {})[1]
+local math_type = math.type
 local encode, hash, concat, move = plain.encode, plain.hash, table.concat, table.move
 
 --- Bytes of a value's text from which on it is kept as a content of its own; as of strings (host/bind/bind_plain.h).
 M.LONG = 200
 --- Messages a run is known to have asked with. Beyond that it begins anew, and its next request is kept whole.
 local NODES <const> = 20000
+-- What requests are beside their messages is written again up to so many bytes.
+local SHORTEST <const> = 20
 
 ---@class stoke.store.requests what a run has asked so far
 ---@field root table known beginnings: node.next[text] = node of one message more; node.number is a record that begins so
 ---@field nodes integer
 ---@field texts table<table, string> of messages, weak
+---@field rests table<string, integer> what requests were beside their messages -> a record that has it
 ---@field paths table<table, any[]> first message -> the last request that began with it: message, node, message, node, ...; weak
 local Requests = {}
 Requests.__index = Requests
@@ -28,7 +32,8 @@ local function new_paths() return setmetatable({}, WEAK) end
 
 ---@return stoke.store.requests
 function M.new()
-  return setmetatable({ root = { next = {} }, nodes = 0, texts = setmetatable({}, WEAK), paths = new_paths() }, Requests)
+  return setmetatable({ root = { next = {} }, nodes = 0, texts = setmetatable({}, WEAK), rests = {}, paths = new_paths() },
+    Requests)
 end
 
 --- A text, or what stands for it where it is long.
@@ -100,7 +105,17 @@ end
 
 --- The next request begins anew: also where one was noted that is not kept.
 ---@return nil
-function Requests:forget() self.root, self.nodes, self.paths = { next = {} }, 0, new_paths() end
+function Requests:forget() self.root, self.nodes, self.rests, self.paths = { next = {} }, 0, {}, new_paths() end
+
+--- What a request is beside its messages: the number of a record that has the same, where there is one.
+function Requests:rest(text, number, sink)
+  local known = self.rests[text]
+  if known and known < number then return known end
+  if #text > SHORTEST then
+    self.rests[text], self.nodes = number, self.nodes + 1
+  end
+  return short(text, sink)
+end
 
 --- A request as it is kept: base and kept are nil where it has no messages.
 ---@param request any
@@ -137,7 +152,7 @@ function Requests:encode(request, number, sink, raw)
   if lasting and not path then self:remember(messages) end
   local text = encode(rest, sink, true)
   if not text then return self:forget() end
-  return '{"add":[' .. concat(added, ",") .. '],"rest":' .. short(text, sink) .. "}", base, kept
+  return '{"add":[' .. concat(added, ",") .. '],"rest":' .. self:rest(text, number, sink) .. "}", base, kept
 end
 
 -- ---- reading ------------------------------------------------------------------------------------------------------------------
@@ -193,6 +208,9 @@ function Kept:of(number)
   if err then error(err, 0) end
   if not self.kept[number] then return value end
   local request = value.rest
+  if math_type(request) == "integer" then -- the same as of that record
+    request = assert(plain.decode(self.texts[request], self.contents)).rest
+  end
   local list = self:messages(number, value)
   local body = type(request.body) == "table" and request.body.messages and request.body or request
   move(list, 1, #list, 1, body.messages)

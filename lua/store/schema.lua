@@ -65,7 +65,7 @@ CREATE TABLE records (
   digest ANY,                    -- SHA-256 of the request
   base INTEGER,                  -- number of an earlier record whose request this one continues
   kept INTEGER,                  -- so many of its messages; "add" of this request are those that follow
-  request TEXT,
+  request TEXT,                  -- with messages: "rest" is what it is beside them; a number: the same as of that record
   line ANY,                      -- of the script
   time REAL,                     -- when it was begun
   took REAL,                     -- seconds until its outcome

@@ -82,7 +82,7 @@ test("what stands beside the messages is kept once, while it is the same", funct
     kept, rows[i] = ask(store, log, i, chat({ say("user", "q" .. i) }, { tools = tools, temperature = i == 4 and 1 or nil }))
     texts[i] = kept.text:match '"rest":(.*)}$'
   end
-  t.eq({ #texts[1] < 50, texts[1] == texts[2], texts[2] == texts[3], texts[3] ~= texts[4] }, { true, true, true, true })
+  t.eq({ #texts[1] < 50, texts[2], texts[3], #texts[4] > 20 }, { true, "1", "1", true })
   for i, row in ipairs(rows) do t.eq(loaded(store, run, i), row.request) end
 end)
 

@@ -218,6 +218,17 @@ int store_l_failed(lua_State *L) {
   return 2;
 }
 
+/* db:stuck() -> bytes of its log that a reader keeps from being copied to the file, is it one of this process; nil where they are
+ * few */
+int store_l_stuck(lua_State *L) {
+  bool own;
+  uint64_t bytes = store_log_stuck(store_check_db(L, 1), &own);
+  if (bytes == 0) return 0;
+  lua_pushinteger(L, (lua_Integer)bytes);
+  lua_pushboolean(L, own);
+  return 2;
+}
+
 /* --- locks ------------------------------------------------------------------------------------------------------------------------------ */
 
 /* lock:free() */

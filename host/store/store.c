@@ -44,6 +44,10 @@ static bool only_reads(const struct store_job *job) {
   }
 }
 
+void store_closed_error(const struct store_db *db, struct err *e) {
+  err_set(e, "db", SQLITE_INTERRUPT, "the database \"%.160s\" was closed", db->path);
+}
+
 bool store_begin_job(struct conn *c, struct store_job *job) {
   struct store_db *db = c->db;
   uv_mutex_lock(&db->lock);
@@ -54,7 +58,7 @@ bool store_begin_job(struct conn *c, struct store_job *job) {
   if (cancelled)
     err_set(&job->err, "cancelled", 0, "cancelled before it began");
   else if (closed)
-    err_set(&job->err, "db", SQLITE_INTERRUPT, "the database \"%.160s\" was closed", db->path);
+    store_closed_error(db, &job->err);
   return !cancelled && !closed;
 }
 
@@ -460,6 +464,14 @@ const char *store_failure(struct store_db *db, struct err *e, uint64_t *count) {
   *count = db->failures;
   uv_mutex_unlock(&db->lock);
   return e->kind;
+}
+
+uint64_t store_log_stuck(struct store_db *db, bool *own) {
+  uv_mutex_lock(&db->lock);
+  uint64_t bytes = db->log_stuck;
+  *own = db->cursors != NULL;
+  uv_mutex_unlock(&db->lock);
+  return bytes;
 }
 
 /* --- closing ---------------------------------------------------------------------------------------------------------------------- */

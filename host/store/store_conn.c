@@ -330,6 +330,7 @@ static bool set_up(struct conn *c, bool writer, struct err *e) {
   if (!writer && !db->options.readonly && !conn_exec(c, "PRAGMA query_only=ON", e)) return false;
   int64_t version;
   if (!number_of(c, "PRAGMA schema_version", &version, e)) return false; /* reads the file: is it a database? */
+  if (writer && !number_of(c, "PRAGMA page_size", &db->page_bytes, e)) return false;
   if (!writer || db->options.readonly) return !writer || !db->options.host || claim(c, e);
   if (db->options.host && (!claim(c, e) || !conn_exec(c, "PRAGMA secure_delete=OFF", e))) return false;
   if (db->memory) return true;

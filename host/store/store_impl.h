@@ -89,18 +89,20 @@ struct store_db {
   struct queue writes, in_tx, reads;
   bool stopping; /* readers end; an open transaction is rolled back */
   bool writer_waits;
-  uint64_t arrived;                /* writes that want a sync, so far */
+  uint64_t arrived;                  /* writes that want a sync, so far */
   atomic_uint_fast64_t commit_ns[2]; /* how long commits take, without a sync and with one; any thread */
   unsigned readers, idle_readers, waiting_reads;
   struct reader reader[READERS_MAX];
   struct store_cursor *cursors;
+  uint64_t log_stuck; /* bytes of the log that readers keep from being copied to the file; 0 = none, or few */
   struct err failure; /* of the last append that failed */
   uint64_t failures;
 
   uv_thread_t thread; /* the writer; as the rest */
   struct conn writer;
   int synchronous, checkpoint_at;
-  struct returning { /* who was acknowledged with a sync is likely to write again soon */
+  int64_t page_bytes;
+  struct returning {         /* who was acknowledged with a sync is likely to write again soon */
     uint64_t since, arrived; /* when that was, and db->arrived then */
     size_t count;
     unsigned skip, penalty; /* times not to wait for them, because it was in vain */
@@ -148,7 +150,8 @@ void store_post(struct store_db *db, struct store_job *const *jobs, size_t count
 struct store_job *store_take(struct store_db *db, struct queue *q); /* db->lock held: its head; NULL when it is empty */
 bool store_begin_job(struct conn *c, struct store_job *job);        /* interruptible from here on; false: cancelled */
 void store_end_job(struct conn *c);
-void store_quiet_thread(void); /* signals are for the loop thread */
+void store_quiet_thread(void);                                     /* signals are for the loop thread */
+void store_closed_error(const struct store_db *db, struct err *e); /* what was queued when it was closed */
 struct store *store_of(struct host *h, struct err *e);
 
 /* store_lock.c */

@@ -5,14 +5,15 @@
 #include "store_impl.h"
 #include "vfs_fault.h"
 
-#define GROUP_MAX   1024
-#define GROUP_BYTES ((size_t)8 << 20)
-#define REDO_MAX    4 /* a disk that fails fails all soon */
-#define SLOW_NS     50000 /* of a commit with a sync: it pays to wait for others that are to share it */
-#define IN_VAIN_MAX 63    /* commits without such a wait, after it was in vain */
-#define IDLE_NS     100000000ull
-#define FRAMES_IDLE 256  /* pages of the log beyond which an idle writer copies them to the file */
-#define FRAMES_MAX  4096 /* and one that is never idle, too */
+#define GROUP_MAX    1024
+#define GROUP_BYTES  ((size_t)8 << 20)
+#define REDO_MAX     4     /* a disk that fails fails all soon */
+#define SLOW_NS      50000 /* of a commit with a sync: it pays to wait for others that are to share it */
+#define IN_VAIN_MAX  63    /* commits without such a wait, after it was in vain */
+#define IDLE_NS      100000000ull
+#define FRAMES_IDLE  256   /* pages of the log beyond which an idle writer copies them to the file */
+#define FRAMES_STUCK 16384 /* that a reader keeps in the log: it is told of */
+#define FRAMES_MAX   4096  /* and one that is never idle, too */
 
 struct group {
   struct store_job *jobs[GROUP_MAX];
@@ -309,9 +310,13 @@ static void transaction(struct store_db *db, struct store_job *job) {
 
 static void checkpoint(struct store_db *db, int mode) {
   FAULT_POINT("checkpoint");
-  int frames, copied;
+  int frames = 0, copied = 0;
   if (sqlite.wal_checkpoint_v2(db->writer.sql, NULL, mode, &frames, &copied) == SQLITE_OK && copied == frames)
     db->writer.frames = 0;
+  uint64_t stuck = frames - copied >= FRAMES_STUCK ? (uint64_t)(frames - copied) * (uint64_t)db->page_bytes : 0;
+  uv_mutex_lock(&db->lock);
+  db->log_stuck = stuck;
+  uv_mutex_unlock(&db->lock);
 }
 
 /* The next job; what is idle meanwhile copies the log to the file. */

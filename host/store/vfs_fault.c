@@ -379,6 +379,8 @@ bool store_fault_key(const char *key, uint64_t value, struct store_faults *f) {
     f->slow_ms = (unsigned)value;
   else if (strcmp(key, "unnoted") == 0)
     f->unnoted = value != 0;
+  else if (strcmp(key, "folder") == 0)
+    f->folder = value != 0;
   else
     return strcmp(key, "count") == 0;
   return true;
@@ -394,6 +396,10 @@ static bool is_set(const bool *fault) {
 
 bool store_fault_early(void) {
   return is_set(&faults.early);
+}
+
+bool store_fault_folder(void) {
+  return is_set(&faults.folder);
 }
 
 bool store_fault_unnoted(void) {

@@ -18,6 +18,7 @@ struct store_faults {
   uint64_t open_at;      /* the same, when a file is opened */
   uint64_t seed;         /* of a cut: not 0 = some of what was written stays, whole or torn */
   unsigned slow_ms;      /* how long a sync takes at least */
+  bool folder;           /* the folder of a backup cannot be synced */
   bool unnoted;          /* there is no memory to note which chain of appends is broken */
   /* Broken promises, which a campaign has to find: */
   bool lie;         /* a sync says that it was done, and was not */
@@ -41,6 +42,7 @@ bool store_fault_key(const char *key, uint64_t value, struct store_faults *f); /
 bool store_fault_early(void); /* a commit that failed is to be acknowledged */
 bool store_fault_drop(void);  /* this append is to be dropped */
 bool store_fault_unnoted(void);
-void store_fault_init(void);                                                   /* reads STOKE_STORE_FAULT, once */
+bool store_fault_folder(void);
+void store_fault_init(void); /* reads STOKE_STORE_FAULT, once */
 
 #endif

@@ -134,8 +134,8 @@ function M.hint(run)
   return ("look whether it was done, then say so: stoke resolve %s --retry, --value JSON or --fail WHY"):format(M.typed(run))
 end
 
---- What `waits` of a run in doubt begins with: the store has one column for why a run is parked.
-local DOUBT <const> = "in doubt: "
+--- What `waits` of a parked run begins with, by the kind of its error.
+local PARKED_WORDS <const> = { in_doubt = "in doubt: ", replay = "it does not go as recorded: " }
 
 -- Runs that cannot be written for now, and how many of them were told of.
 local held, held_told = 0, 0
@@ -163,7 +163,7 @@ end
 function M.seen(store, run)
   local entry = M.live[run.id]
   if entry and entry.store == store and entry.held then
-    run.state, run.waits = "parked", "what it did cannot be written: " .. entry.held.message
+    run.state, run.why, run.waits = "parked", "parked", "what it did cannot be written: " .. entry.held.message
   end
   return run
 end
@@ -171,7 +171,7 @@ end
 --- Of which kind the error of a parked run is.
 ---@param run stoke.store.run
 ---@return "in_doubt"|"parked"
-function M.kind_of(run) return (run.waits or ""):sub(1, #DOUBT) == DOUBT and "in_doubt" or "parked" end
+function M.kind_of(run) return run.why == "in_doubt" and "in_doubt" or "parked" end
 
 --- Release a run that cannot continue now, and record why.
 local function park(entry, err, log)
@@ -182,9 +182,9 @@ local function park(entry, err, log)
   if entry.retries and not entry.pause then
     scopes.tell(("run %s: %s; it goes on when there is room"):format(entry.id, err.message:gsub("^the run is parked: ", "")))
   end
-  local what = err.kind == "in_doubt" and DOUBT or err.kind == "replay" and "it does not go as recorded: " or ""
+  local words = PARKED_WORDS[err.kind]
   if log and not full(err) then
-    log:state("parked", what .. err.message)
+    log:state("parked", (words or "") .. err.message, words and err.kind or "parked")
     log:barrier()
   end
   mail.unwatch(entry)
@@ -335,17 +335,22 @@ live = function(entry)
   finish(entry, results, log, definition)
 end
 
+--- What was raised while it was taken up is no end of the run: others are to see that it is parked, too.
+local function park_raised(entry, err)
+  local wrapped = errors.wrap(err)
+  if wrapped.kind == "cancelled" or entry.suspended then return end
+  local parked = errors.new("parked", "the run is parked: " .. wrapped.message, { cause = wrapped })
+  local log = not entry.ended and entry.store:log(entry.run)
+  local ok = pcall(park, entry, parked, log or nil)
+  if not ok then entry.parked = parked end
+end
+
 local function take_up(entry)
   local ok, err = pcall(live, entry)
+  if not ok then park_raised(entry, err) end
   if not entry.parked then mail.unwatch(entry) end
   M.live[entry.id] = nil
   entry.store:release(entry.run)
-  if not ok and not entry.suspended then
-    local wrapped = errors.wrap(err)
-    if wrapped.kind ~= "cancelled" then
-      entry.parked = errors.new("parked", "the run is parked: " .. wrapped.message, { cause = wrapped })
-    end
-  end
   entry.over = true
   if entry.moved and not M.stopping then M.begin(entry.store, entry.run, entry.definition, entry.given, entry.stays) end
   wake_all(entry)

@@ -6,6 +6,7 @@ local errors = require "core.errors"
 local host = require "host.task"
 local logs = require "core.journal.keep"
 local scopes = require "core.scope"
+local stuck = require "core.store.stuck"
 local tasks = require "core.task"
 local time = require "host.time"
 
@@ -32,6 +33,7 @@ end
 
 local function look(store)
   look_for_failures(store)
+  stuck.look(store.db, store.path)
   local now = store:changed()
   if now == version then return end
   version = now

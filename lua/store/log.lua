@@ -68,10 +68,10 @@ local NO_PIECES = "DELETE FROM pieces WHERE record=?"
 local DELIVERIES = "INSERT INTO deliveries (run,first,records,bytes) VALUES (?,?,?,?)"
 local MODULE = "INSERT INTO modules (run,number,name) VALUES (?,?,?)"
 local SOURCE = "INSERT INTO sources (run,number,name,hash) VALUES (?,?,?,?)"
-local STATE = "UPDATE runs SET state=?,waits=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
-local END = "UPDATE runs SET state=?,waits=NULL,result=?,error=?,changed=?,calls=?,tokens=?,bytes=?,"
+local STATE = "UPDATE runs SET state=?,waits=?,why=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
+local END = "UPDATE runs SET state=?,waits=NULL,why=NULL,result=?,error=?,changed=?,calls=?,tokens=?,bytes=?,"
   .. "sum=stoke_sum(id,workflow,input,?2,?3) WHERE number=?"
-local COUNTED = { [STATE] = 5, [END] = 6 } -- where calls, tokens and bytes stand, which are known when all is gathered
+local COUNTED = { [STATE] = 6, [END] = 6 } -- where calls, tokens and bytes stand, which are known when all is gathered
 local EPOCH = "UPDATE runs SET epoch=epoch+1,changed=? WHERE number=?"
 local BEGAN = "INSERT OR REPLACE INTO epochs (run,epoch,began,records) SELECT number,epoch,?,? FROM runs WHERE number=?"
 local PRINTED = "UPDATE runs SET printed=? WHERE number=?"
@@ -81,8 +81,8 @@ local JOIN = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes) "
   .. "(SELECT run,records,bytes FROM deliveries WHERE run=? ORDER BY first) GROUP BY run"
 local SQUEEZED = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes,size) VALUES (?,0,?,?,?)"
 local JOINED = "DELETE FROM deliveries WHERE run=? AND first>0"
-local RESTART = "UPDATE runs SET input=?,workflow=?,seed=?,changed=?,calls=?,tokens=?,bytes=0,printed=0,state='running',waits=NULL,"
-  .. "snapshots=snapshots+1,sum=stoke_sum(id,?2,?1,result,error) WHERE number=?"
+local RESTART = "UPDATE runs SET input=?,workflow=?,seed=?,changed=?,calls=?,tokens=?,bytes=0,printed=0,state='running',"
+  .. "waits=NULL,why=NULL,snapshots=snapshots+1,sum=stoke_sum(id,?2,?1,result,error) WHERE number=?"
 local DROP = { "DELETE FROM records WHERE id BETWEEN ?1<<32 AND (?1<<32)+4294967295",
   "DELETE FROM pieces WHERE record BETWEEN ?1<<32 AND (?1<<32)+4294967295", "DELETE FROM deliveries WHERE run=?1",
   "DELETE FROM modules WHERE run=?1", "DELETE FROM decisions WHERE run=?1",
@@ -159,9 +159,10 @@ local function replace(row, err)
   return err
 end
 
+--- What a call of a model used: known with its outcome; of a stream, with its last event.
 local function count(self, facts)
   local usage = facts and facts.usage
-  if not usage then return end
+  if type(usage) ~= "table" then return end
   self.calls = self.calls + (usage.calls or 1)
   self.tokens = self.tokens + (usage.input_tokens or 0) + (usage.output_tokens or 0)
 end
@@ -207,7 +208,9 @@ function Log:item(row, i)
     mark(self, row, ITEMS)
     return nil
   end
-  local text, err = codec.text({ value = item.value }, self.sink, self.store.limit)
+  local value = item.value
+  if type(value) == "table" and value.type == "done" then count(self, value) end
+  local text, err = codec.text({ value = value }, self.sink, self.store.limit)
   local size = (self.sizes[row] or 0) + (text and #text or 0)
   if not text or size > self.store.limit then
     return err or errors.new("limit", ("%s: a stream of more than %d bytes"):format(row.name, self.store.limit))
@@ -294,8 +297,9 @@ function Log:taken(signal, row) self.extra[#self.extra + 1] = { TAKEN, row.numbe
 --- How the run stands.
 ---@param state "running"|"waiting"|"parked"
 ---@param waits? string what it waits for, or why it is parked, in words
-function Log:state(state, waits)
-  self.extra[#self.extra + 1] = { STATE, state, waits or null, wall(), 0, 0, 0, self.run }
+---@param why? "in_doubt"|"replay"|"parked" of a parked one, the kind of error
+function Log:state(state, waits, why)
+  self.extra[#self.extra + 1] = { STATE, state, waits or null, why or null, wall(), 0, 0, 0, self.run }
 end
 
 --- The run has ended. (A barrier makes it durable.)

@@ -34,6 +34,8 @@ CREATE TABLE runs (
   workflow ANY NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('running', 'waiting', 'parked', 'done', 'failed', 'cancelled')),
   waits ANY,                     -- what it waits for, or why it is parked, in words
+  why TEXT CHECK (why IN ('in_doubt', 'replay', 'parked')),
+                     -- of a parked one: nobody knows whether a step was done; it does not go as recorded; anything else
   created REAL NOT NULL,
   changed REAL NOT NULL,
   input TEXT,

@@ -5,6 +5,7 @@ local binary = require "binary"
 local stoke = require "stoke"
 local engine = require "host.store"
 local runs = require "core.runs"
+local lives = require "core.runs.live"
 local stored = require "kept_store"
 local workflow = require "stoke.workflow"
 
@@ -224,6 +225,33 @@ end)
   local shown = r.stdout .. r.stderr
   t.ok(shown:find("it was kept", 1, true), shown)
   t.eq(shown:find("it was not", 1, true), nil)
+end)
+
+test("what is raised while a run is taken up parks it, for other processes, too", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  runs.define("breaks", function() end, { prepare = function() error("no such thing", 0) end })
+  runs.start("breaks", nil, "1")
+  local _, err = runs.await "1"
+  t.eq(err.kind, "parked")
+  runs.leave()
+  local run = runs.open():find "1"
+  t.eq({ run.state, run.why }, { "parked", "parked" })
+  t.match(run.waits, "no such thing")
+end)
+
+test("whether a run is in doubt is a column, whatever the words of why it is parked", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local store = runs.open()
+  for id, why in pairs { a = "in_doubt", b = "parked" } do
+    local run = store:create { id = id, workflow = "w" }
+    local log = store:log(run)
+    log:state("parked", "in doubt: words of a server", why)
+    log:barrier()
+    t.eq(lives.kind_of(store:find(id)), why)
+    log:state("running")
+    log:barrier()
+    t.eq(store:find(id).why, nil)
+  end
 end)
 
 test("a task that waits while another one opens the store can be cancelled", { real = true }, function(t)

@@ -175,6 +175,13 @@ static void queue_job(struct queue *q, struct store_job *job, uint8_t state) {
 #define STAGED_BYTES ((size_t)1 << 20)
 #define STAGED_PART  16
 
+/* The lock goes first: else the writer would wake up to wait for it. */
+static void unlock_and_wake(struct store_db *db) {
+  bool waits = db->writer_waits;
+  uv_mutex_unlock(&db->lock);
+  if (waits) uv_cond_signal(&db->work);
+}
+
 static void flush(struct store_db *db) {
   if (!db->staged.head) return;
   host_before_poll_drop(&db->flush);
@@ -184,8 +191,7 @@ static void flush(struct store_db *db) {
     queue_job(&db->writes, job, JOB_WRITES);
   }
   db->arrived += db->staged_durable;
-  if (db->writer_waits) uv_cond_signal(&db->work);
-  uv_mutex_unlock(&db->lock);
+  unlock_and_wake(db);
   queue_init(&db->staged);
   db->staged_count = db->staged_bytes = db->staged_durable = 0;
 }
@@ -371,9 +377,9 @@ static bool queue_read(struct store_db *db, struct store_job *job, struct err *e
   if (started) {
     queue_job(&db->reads, job, JOB_READS);
     db->waiting_reads++;
-    uv_cond_signal(&db->read);
   }
   uv_mutex_unlock(&db->lock);
+  if (started) uv_cond_signal(&db->read); /* not before: it would wake up to wait for the lock */
   if (!started) {
     undo_begin(db, job);
     err_set(e, "os", 0, "cannot start a thread to read the database \"%.100s\"", db->path);
@@ -396,8 +402,7 @@ bool store_submit(struct store_db *db, struct store_job *job, struct err *e) {
   if (job->tx && job->what != STORE_BEGIN) {
     uv_mutex_lock(&db->lock);
     queue_job(&db->in_tx, job, JOB_IN_TX);
-    if (db->writer_waits) uv_cond_signal(&db->work);
-    uv_mutex_unlock(&db->lock);
+    unlock_and_wake(db);
   } else if (reads(db, job)) {
     return queue_read(db, job, e);
   } else {

@@ -336,7 +336,7 @@ static int l_fault_point(lua_State *L) {
   return 0;
 }
 
-/* fault { full?, error?, times?, read?, sync?, open?, cut?, cut_write?, seed?, slow?, folder?, unnoted?, lie?, early?, drop? }: databases opened from now
+/* fault { full?, error?, times?, read?, sync?, open?, cut?, cut_write?, seed?, slow?, gone?, folder?, unnoted?, lie?, early?, drop? }: databases opened from now
  * on use a file system that fails in this way (host/store/vfs_fault.h); fault() ends that. For tests. */
 static int l_fault(lua_State *L) {
   struct store_faults f = {0};

@@ -8,6 +8,7 @@ struct waiter {
   struct op op;
   struct waiter *next, **prev; /* prev: NULL = not in the list */
   struct ticket *ticket;
+  struct err err; /* what came of it: the ticket may be handed over again before this is seen */
 };
 
 /* Two may hold it: its userdata and the engine; and each that waits for it. */
@@ -38,20 +39,21 @@ static void appended(struct store_job *job) {
   while (t->waiters) {
     struct waiter *w = t->waiters;
     leave(w);
+    w->err = job->err;
     op_done(&w->op);
     op_unref(&w->op);
   }
   release(t);
 }
 
-static int push_ticket_result(lua_State *L, const struct ticket *t) {
-  if (t->job.err.kind) return store_push_error(L, &t->job.err);
+static int push_ticket_result(lua_State *L, const struct err *e) {
+  if (e->kind) return store_push_error(L, e);
   lua_pushboolean(L, 1);
   return 1;
 }
 
 static int push_waited(lua_State *L, struct op *op) {
-  return push_ticket_result(L, CONTAINER_OF(op, struct waiter, op)->ticket);
+  return push_ticket_result(L, &CONTAINER_OF(op, struct waiter, op)->err);
 }
 
 static void waiter_cancel(struct op *op) {
@@ -76,7 +78,7 @@ static struct ticket *check_ticket(lua_State *L) {
 /* ticket:wait() -> true, when its batch is committed */
 static int ticket_wait(lua_State *L) {
   struct ticket *t = check_ticket(L);
-  if (t->done) return push_ticket_result(L, t);
+  if (t->done) return push_ticket_result(L, &t->job.err);
   op_enter(L, "db.append");
   struct waiter *w = mem_calloc(&t->host->mem, sizeof *w);
   if (!w) return store_no_memory(L);

@@ -109,6 +109,7 @@ struct store_db {
   } returning;
   struct chain *broken;
   size_t broken_len;
+  bool unsure; /* a sync has failed */
   bool sealed; /* there was no memory to note one: all of them */
 };
 

@@ -70,8 +70,23 @@ static bool in_group(const struct store_job *job) {
   }
 }
 
+/* After a sync that failed the system may take for written what never reached the disk. So all of the log goes to the file, which is
+ * synced, and the log begins anew. */
+static bool settle(struct store_db *db, struct err *e) {
+  int frames, copied;
+  int rc = sqlite.wal_checkpoint_v2(db->writer.sql, NULL, SQLITE_CHECKPOINT_TRUNCATE, &frames, &copied);
+  if (rc != SQLITE_OK) {
+    conn_error_code(&db->writer, rc, NULL, e);
+    return false;
+  }
+  db->writer.frames = 0;
+  db->unsure = false;
+  return true;
+}
+
 static bool synchronous(struct store_db *db, bool durable, struct err *e) {
   int wanted = durable ? 2 : 1;
+  if (durable && db->unsure && !settle(db, e)) return false;
   if (db->synchronous == wanted || db->memory) return true;
   if (!conn_exec(&db->writer, durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", e)) return false;
   db->synchronous = wanted;
@@ -129,6 +144,7 @@ static bool commit(struct store_db *db, struct err *e) {
   atomic_uint_fast64_t *usual = &db->commit_ns[db->synchronous == 2];
   FAULT_POINT("before-commit");
   if (!conn_exec(&db->writer, "COMMIT", e)) {
+    db->unsure |= e->code == SQLITE_IOERR_FSYNC;
     end_transaction(&db->writer);
     return store_fault_early();
   }
@@ -311,8 +327,9 @@ static void transaction(struct store_db *db, struct store_job *job) {
 static void checkpoint(struct store_db *db, int mode) {
   FAULT_POINT("checkpoint");
   int frames = 0, copied = 0;
-  if (sqlite.wal_checkpoint_v2(db->writer.sql, NULL, mode, &frames, &copied) == SQLITE_OK && copied == frames)
-    db->writer.frames = 0;
+  int rc = sqlite.wal_checkpoint_v2(db->writer.sql, NULL, mode, &frames, &copied);
+  db->unsure |= rc == SQLITE_IOERR_FSYNC;
+  if (rc == SQLITE_OK && copied == frames) db->writer.frames = 0;
   uint64_t stuck = frames - copied >= FRAMES_STUCK ? (uint64_t)(frames - copied) * (uint64_t)db->page_bytes : 0;
   uv_mutex_lock(&db->lock);
   db->log_stuck = stuck;

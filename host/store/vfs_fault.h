@@ -15,6 +15,7 @@ struct store_faults {
       cut_at; /* the power goes at this sync: what was written since the last one is lost, and everything fails from there on */
   uint64_t cut_write_at; /* the same, at a write */
   uint64_t sync_at;      /* this sync and `times` - 1 after it fail */
+  bool gone;             /* what such a sync should have written is lost in a cut, whatever is synced later */
   uint64_t open_at;      /* the same, when a file is opened */
   uint64_t seed;         /* of a cut: not 0 = some of what was written stays, whole or torn */
   unsigned slow_ms;      /* how long a sync takes at least */

@@ -19,13 +19,14 @@ M.INTERVAL = 0.25
 M.CANCEL = "stoke.cancel"
 
 local watched, poller, version = {}, nil, nil -- what is to be told of changes: object -> fun()
-local failures = 0 -- appends that had failed by then
+local failures = setmetatable({}, { __mode = "k" }) -- database -> appends that had failed by then
 
 --- What could not be written is noticed also by runs that do nothing just now.
 local function look_for_failures(store)
-  local _, count = store.db:failed()
-  if count == failures then return end
-  failures = count
+  local db = store.db
+  local _, count = db:failed()
+  if count == (failures[db] or 0) then return end
+  failures[db] = count
   local list = {}
   for object in next, watched do list[#list + 1] = object.journal end
   for _, journal in ipairs(list) do logs.look(journal) end

@@ -174,9 +174,12 @@ end
 
 -- ---- one reply ----------------------------------------------------------------------------------------------------------
 
-local function ask(q, record)
+local function call(q, record)
   local target, work = record.target, record.work
   local protocol, way = target.dialect, work and work.route
+  if way and work[2] and pool.settings.hedge and not record.alone then
+    return require "core.gate.hedge".run(call, q, record)
+  end
   local options, sent = request_of(q, record, false)
   if not options then return nil, sent end
   local status, head, body = http.fetch(options, sent)
@@ -187,12 +190,6 @@ local function ask(q, record)
   if not value then return nil, along(way, target, err) end
   value.endpoint = target.endpoint.name -- which server of the route it was
   return value
-end
-
-local function call(q, record)
-  local work = record.work
-  if work and work[2] and pool.settings.hedge then return require "core.gate.hedge".run(ask, q, record) end
-  return ask(q, record)
 end
 
 -- ---- a stream of events ---------------------------------------------------------------------------------------------------

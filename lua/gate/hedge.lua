@@ -96,13 +96,13 @@ local function wait(race, seconds)
 end
 
 --- Make a call, and once more where it is late.
----@param ask fun(q: table, record: table): any, stoke.error? makes it
+---@param ask fun(q: table, record: table): any, stoke.error? makes it, where record.alone says that it is one of the parts
 ---@param q table
 ---@param record table of lua/effect.lua, granted, with more than one target
 ---@return any value
 ---@return stoke.error? err
 function M.run(ask, q, record)
-  counts.calls = counts.calls + 1
+  counts.calls, record.alone = counts.calls + 1, true -- its parts are not hedged again
   local lane = gate.pools[record.target.key]
   local most = lane and lane.facts and lane.facts:most(LATE)
   if not most or counts.hedged + 1 > PART * counts.calls then return ask(q, record) end

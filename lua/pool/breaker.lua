@@ -2,9 +2,9 @@
 --- its time (seconds), and whether a call may be sent comes out.
 ---
 ---   closed   calls are sent. Open after 5 failures in a row, or when half of the last 20 ended so (with at least 5 of them).
----   open     no call until a pause is over: half a second, later a quarter of the time since the server last answered; where nobody
----            even took the connection, and asking costs nothing, a quarter of a second and a tenth. So it is used again soon
----            after it is back, also where it comes and goes, and the trials of a long outage are few.
+---   open     no call until a pause is over: half a second, later a quarter of the time since the server last answered; where
+---            nobody even took the connection, and asking costs nothing, a quarter of a second and a tenth. So it is used again
+---            soon after it is back, also where it comes and goes, and the trials of a long outage are few.
 ---   trial    a request for one token, of the pool's own, so that no call of the user's is lost by trying. It says whether to
 ---            close or to open again.
 ---   tender   closed again, but not yet proven: one failure opens it, twenty answers make it whole.

@@ -209,7 +209,8 @@ local function quiet(self, server, now)
   if self.power or server.residency or not chores.quiet(server) then return false end
   local used = nil
   for _, lane in ipairs(server.lanes) do
-    if lane.holds or choose.waiting(lane) > 0 or lane.slots and lane.slots:due(now) then return false end
+    if lane.holds or holds.talks(lane, now) or choose.waiting(lane) > 0 then return false end
+    if lane.slots and lane.slots:due(now) then return false end
     if lane.breaker and not lane.breaker:quiet(now) then return false end
     if lane.busy > 0 then
       if used then return false end
@@ -293,6 +294,7 @@ local function pin(self, choice)
   lane.group.queue:push(ticket)
   self.pinned[ticket] = true
   self.counts.pinned = self.counts.pinned + 1
+  self:engage(lane.server)
   touch(self, lane.server)
 end
 
@@ -302,6 +304,7 @@ local function unpin(self, ticket)
   ticket.group, ticket.home, ticket.till = ticket.home, nil, nil
   self.pinned[ticket] = nil
   ticket.group.queue:push(ticket)
+  for _, lane in ipairs(ticket.group.lanes) do self:engage(lane.server) end -- meanwhile one may have come to rest
   touch_group(self, ticket.group)
 end
 
@@ -320,22 +323,20 @@ end
 
 --- Fail all that waits for one lane alone with an error of its server.
 local function fail(self, lane, wanted)
-  local q, list = lane.group.queue, {}
-  q:each(function(ticket)
-    local err = wanted(ticket)
-    if err then list[#list + 1] = { ticket = ticket, err = err } end
-  end)
-  for _, entry in ipairs(list) do refuse(self, entry.ticket, nil, entry.err) end
+  local list = {}
+  lane.group.queue:each(function(ticket) list[#list + 1] = wanted(ticket) and ticket end)
+  for _, ticket in ipairs(list) do refuse(self, ticket, nil, wanted(ticket)) end
 end
 
 --- What cannot be answered at all: the server of its only lane is down for long, or cannot load its model.
 local function give_up(self, server, now)
+  local unfit = server.verdict and server.verdict.refuse or NOTHING
   for _, lane in ipairs(server.lanes) do
-    if lane.group.queue.size > 0 and chores.refusal(lane, -huge, now) then
-      fail(self, lane, function(ticket) return chores.refusal(lane, ticket.arrived, now) end)
+    local err = unfit[lane]
+    if err or (lane.group.queue.size > 0 and chores.refusal(lane, -huge, now)) then
+      fail(self, lane, function(ticket) return err or chores.refusal(lane, ticket.arrived, now) end)
     end
   end
-  for lane, err in next, server.verdict and server.verdict.refuse or NOTHING do fail(self, lane, function() return err end) end
 end
 
 --- Grant on one server what can be granted.
@@ -349,7 +350,8 @@ local function settle(self, server, now)
       server.due = due
       break
     end
-    if choice.better then pin(self, choice) else grant(self, choice, now) end
+    local late = self.settings.order ~= "fifo" and where.misses(choice.lane, choice.ticket, now)
+    if late then refuse(self, choice.ticket, late) elseif choice.better then pin(self, choice) else grant(self, choice, now) end
   end
   give_up(self, server, now)
   local at = chores.settle(server, now, choose.waiting, self.chores)
@@ -364,7 +366,7 @@ end
 function Engine:estimate(ticket, now)
   local first = huge
   for _, lane in ipairs(ticket.group.lanes) do
-    local service = where.service(lane, ticket) or 0
+    local service = where.most(lane, ticket)
     local room = choose.room(lane, now)
     local ahead = room > 0 and 0 or where.ahead(lane, ticket, now)
     if room >= 0 and ahead + service < first then first = ahead + service end
@@ -472,6 +474,7 @@ end
 function Engine:unlearn(all)
   for _, lane in ipairs(all) do
     lane.slots, lane.facts, lane.cache, lane.breaker, lane.holds = nil, nil, nil, nil, nil
+    lane.talked, lane.replies = nil, nil
     lane.server.residency, lane.server.verdict = nil, nil
     if lane.group then
       equip_learners(self, lane)
@@ -540,19 +543,6 @@ function Engine:began(ticket, now)
   self:advance(now)
 end
 
---- Keep the slot of a conversation that calls a tool, where that is worth it.
-local function keep(self, lane, ticket, outcome, now)
-  local unit = ticket and ticket.unit
-  if not unit or not outcome.continues or not lane.slots then return end
-  self.pauses[unit] = { facts = lane.facts, tool = outcome.tool, since = now }
-  if self.settings.hold == false or self.settings.order == "fifo" then return end
-  local pause = lane.facts:pause(outcome.tool)
-  local till = holds.worth(pause, lane.cache:price(unit, lane.facts:speeds() or 0))
-  if not till or holds.of(lane, unit) then return end
-  holds.add(lane, unit, ticket.class, now + till)
-  self.counts.held = self.counts.held + 1
-end
-
 --- A program has become a giant: what it has waiting goes a band behind.
 local function step_behind(self, program)
   for lane in next, self.lanes do
@@ -574,7 +564,7 @@ function Engine:finished(lane, ticket, outcome, now)
   lane.busy = out
   equip(self, lane)
   taught.of(lane, ticket, outcome, out, now)
-  keep(self, lane, ticket, outcome, now)
+  if ticket and ticket.unit and outcome.continues and lane.slots then holds.consider(self, lane, ticket, outcome.tool, now) end
   if ticket and ticket.program and outcome.timings then
     local service = (outcome.timings.prefill or 0) + (outcome.timings.decode or 0)
     if self.programs:charge(ticket.program, service) then step_behind(self, ticket.program) end

@@ -111,4 +111,28 @@ function M.breakable(lane, ticket, overdue)
   return found
 end
 
+--- A conversation calls a tool: its slot is kept where that is worth it.
+---@param pool stoke.pool.engine
+---@param lane stoke.pool.lane
+---@param ticket stoke.pool.ticket of a conversation
+---@param tool string
+---@param now number
+function M.consider(pool, lane, ticket, tool, now)
+  local unit, settings = ticket.unit, pool.settings
+  pool.pauses[unit] = { facts = lane.facts, tool = tool, since = now }
+  if settings.hold == false or settings.order == "fifo" then return end
+  local price = lane.cache:price(unit, lane.facts:speeds() or 0)
+  if price > 0 then lane.talked = now end
+  local till = M.worth(lane.facts:pause(tool), price)
+  if not till or M.of(lane, unit) then return end
+  M.add(lane, unit, ticket.class, now + till)
+  pool.counts.held = pool.counts.held + 1
+end
+
+--- Are there conversations of which the next call should find its context? Then nobody is counted in place, past what is kept.
+---@param lane stoke.pool.lane
+---@param now number
+---@return boolean
+function M.talks(lane, now) return lane.talked ~= nil and now - lane.talked < M.LONGEST end
+
 return M

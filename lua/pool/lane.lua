@@ -38,6 +38,7 @@ M.PLAIN = 2
 ---@field facts? table lua/pool/estimate.lua
 ---@field cache? table lua/pool/prefix.lua
 ---@field breaker? table lua/pool/breaker.lua
+---@field talked? number when a conversation last called a tool whose context could be displaced meanwhile
 ---@field holds? stoke.pool.hold[] slots that are kept for a conversation
 
 --- A server without lanes.

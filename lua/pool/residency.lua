@@ -32,6 +32,9 @@ M.rest = 3
 M.again, M.again_most = 30, 600
 --- A look at the server's list of loaded models is old after so many seconds; one that is waited for may take so many.
 M.fresh, M.patience = 60, 2
+--- Seconds that a load takes at least; a server under load may say less of a call that loaded nothing. Such calls are looked into
+--- at most every so many seconds.
+M.real, M.suspect = 0.25, 5
 --- Seconds between two looks.
 M.again_looked = 0.25
 --- A call waits in the server for so many seconds at most: its client gives up some time.
@@ -82,8 +85,9 @@ R.__index = R
 ---     local change = r:decide(now, { { lane = a, busy = 1, waiting = 3, class = 2, oldest = 0, newest = 4, seconds = 3 }, ... })
 ---     if change.may[lane] then send(); r:sent(lane, now) end
 function M.new(facts)
-  local self = setmetatable({ models = {}, loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
-    rest_until = -NEVER, look_again = -NEVER, change = { may = {} } }, R)
+  local self = setmetatable({ models = {}, list = {},
+    loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
+    rest_until = -NEVER, look_again = -NEVER, suspect_at = -NEVER, change = { may = {} } }, R)
   for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do
     self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0)
   end
@@ -100,7 +104,7 @@ end
 
 --- The server was started anew, perhaps with other limits: nothing is loaded, and what fits is not known.
 function R:restarted()
-  for _, m in next, self.models do m.resident, m.failed, m.visit = false, nil, nil end
+  for _, m in ipairs(self.list) do m.resident, m.failed, m.visit = false, nil, nil end
   self.loading, self.doubt, self.looked, self.there = nil, nil, nil, nil
   self.room:forget()
 end
@@ -112,7 +116,7 @@ function R:model(lane)
   if not m then
     m = { lane = lane, name = lane.model or lane.key, resident = nil, since = nil, swapped = 0, used = -NEVER, failed = nil }
     if self.there then m.resident = self.there[m.name] or false end
-    self.models[lane] = m
+    self.models[lane], self.list[#self.list + 1] = m, m
   end
   return m
 end
@@ -120,6 +124,9 @@ end
 --- Forget a lane that is not used any more.
 ---@param lane table
 function R:drop(lane)
+  for i = #self.list, 1, -1 do
+    if self.list[i].lane == lane then table.remove(self.list, i) end
+  end
   self.models[lane] = nil
   if self.loading and self.loading.lane == lane then self.loading = nil end
   if self.doubt and self.doubt.lane == lane then self.doubt = nil end
@@ -151,14 +158,30 @@ local function unload(self, m, began, now)
   end
 end
 
+--- This model is there now: those that do not fit beside it are not.
+local function arrived(self, m, now)
+  m.resident, m.since, m.failed = true, now, nil
+  for _, o in ipairs(self.list) do
+    if o ~= m and o.resident and self.room:fits { m.name, o.name } == false then unload(self, o, now, now) end
+  end
+end
+
+--- The lanes that are taken to be loaded, without one.
+local function others(self, m)
+  local list = {}
+  for _, o in ipairs(self.list) do
+    if o ~= m and o.resident then list[#list + 1] = o.lane end
+  end
+  return list
+end
+
 --- A load is through. Who had to leave for it is known where one model was there and does not fit beside it; else it has to be
 --- seen.
 local function end_load(self, now, seconds)
   local load = self.loading
   self.loading = nil
   local m = self:model(load.lane)
-  m.resident, m.since, m.failed = true, now, nil
-  if load.adopted then return end
+  arrived(self, m, now)
   m.swapped = 0
   if #load.victims > 0 then
     m.swapped = math.max(seconds, now - load.since)
@@ -167,10 +190,12 @@ local function end_load(self, now, seconds)
   if load.visit then m.visit = load.since end
   if load.known then
     for _, lane in ipairs(load.victims) do unload(self, self:model(lane), load.since, now) end
-  elseif #load.beside > 0 then
-    for _, lane in ipairs(load.beside) do self:model(lane).resident = nil end
-    self.doubt = { lane = load.lane, beside = load.beside, since = load.since, at = now }
+    return
   end
+  local beside = others(self, m)
+  if #beside == 0 then return end
+  for _, lane in ipairs(beside) do self:model(lane).resident = nil end
+  self.doubt = { lane = load.lane, beside = beside, since = load.since, at = now }
 end
 
 --- A call was sent to a lane. To one that is not loaded: that loads it.
@@ -180,10 +205,7 @@ function R:sent(lane, now)
   local m, load = self:model(lane), self.loading
   m.used = now
   if m.resident or load then return end
-  load = { lane = lane, since = now, victims = {}, beside = {}, class = 2, oldest = now }
-  for other, o in next, self.models do
-    if o.resident then load.beside[#load.beside + 1] = other end
-  end
+  load = { lane = lane, since = now, victims = {}, beside = others(self, m), class = 2, oldest = now }
   self.loading = load
   local change = self.change
   if change.kind ~= "swap" or change.lane ~= lane then return end
@@ -201,7 +223,7 @@ function R:began(lane, now, seconds)
   local load = self.loading
   if load and load.lane == lane then return end_load(self, now, seconds or now - load.since) end
   local m = self:model(lane)
-  if not m.resident then m.resident, m.since = true, now end
+  if not m.resident then arrived(self, m, now) end
 end
 
 --- The server was away for a while: what it holds has to be looked at.
@@ -234,6 +256,14 @@ local function settle(self, m, quick)
   end
 end
 
+--- A model that was taken to be loaded was loaded for a call: perhaps those beside it drive it out, and it them. To be looked at.
+local function suspect(self, m, now, seconds)
+  local beside = others(self, m)
+  if self.doubt or #beside == 0 then return end
+  self.suspect_at = now + M.suspect
+  self.doubt = { lane = m.lane, beside = beside, since = now - seconds, at = now }
+end
+
 --- A call has ended.
 ---@param lane table
 ---@param now number
@@ -246,8 +276,12 @@ function R:answered(lane, now, timings, err, unfit)
   if err then return failed(self, m, now, err, unfit) end
   local seconds = timings and timings.load
   if not (load and load.lane == lane) then
-    if not m.resident then m.resident, m.since = true, now end
-    return settle(self, m, seconds and seconds < 0.5 * self:price(lane))
+    if not m.resident then
+      arrived(self, m, now)
+    elseif seconds and seconds > M.real and now >= self.suspect_at then
+      suspect(self, m, now, seconds)
+    end
+    return settle(self, m, seconds and seconds < M.real)
   end
   if seconds and not load.adopted and not load.waited then learn_load(self, m.name, seconds) end -- it waited for nobody
   local total = timings and timings.total
@@ -294,11 +328,11 @@ function R:seen(list, now)
   if load and there[self:model(load.lane).name] then end_load(self, now, now - load.since) end
   if self.doubt then judge(self, self.doubt, there) end
   self.doubt = nil
-  for lane, m in next, self.models do
+  for _, m in ipairs(self.list) do
     if there[m.name] then
       if not m.resident then m.resident, m.since = true, m.since or now end
       if first then m.since = -NEVER end -- it was there before anybody asked
-    elseif not (self.loading and self.loading.lane == lane) then
+    elseif not (self.loading and self.loading.lane == m.lane) then
       m.resident = false
     end
   end
@@ -341,15 +375,21 @@ local function resolve(self, w, m, now)
   end
 end
 
+--- Calls are out for a model that is not there: they were sent before anybody knew, and load it, or wait in the server until they
+--- can.
+local function adopt(self, w, now)
+  local beside = others(self, self:model(w.lane))
+  self.loading = { lane = w.lane, since = now, victims = {}, beside = beside, adopted = true, try = #beside > 0,
+    class = w.class or 2, oldest = w.oldest or now }
+end
+
 --- Sort the lanes: those whose calls go to a loaded model, and those that wait for a load.
 local function split(self, now, work, change)
   local inside, outside = {}, {}
+  for _, w in ipairs(work) do resolve(self, w, self:model(w.lane), now) end
   for _, w in ipairs(work) do
     local m = self:model(w.lane)
-    resolve(self, w, m, now)
-    if w.busy > 0 and not m.resident and not self.loading then -- sent before anybody knew of it: it may be loading
-      self.loading = { lane = w.lane, since = now, victims = NONE, beside = NONE, adopted = true }
-    end
+    if w.busy > 0 and not m.resident and not self.loading then adopt(self, w, now) end
     if m.resident then
       inside[#inside + 1] = w
       change.may[w.lane] = true
@@ -365,8 +405,8 @@ local function split(self, now, work, change)
     end
     m.row = w
   end
-  for lane, m in next, self.models do -- and the loaded models that nobody uses now
-    if m.resident and not m.row then inside[#inside + 1] = { lane = lane, busy = 0, waiting = 0, seconds = 0 } end
+  for _, m in ipairs(self.list) do -- and the loaded models that nobody uses now
+    if m.resident and not m.row then inside[#inside + 1] = { lane = m.lane, busy = 0, waiting = 0, seconds = 0 } end
     m.row = nil
   end
   return inside, outside
@@ -404,7 +444,12 @@ local function while_loading(self, now, work, inside, change)
   change.lane = load.lane
   local own = begun(load, work)
   for _, lane in ipairs(load.victims) do change.may[lane] = false end
+  local name = self:model(load.lane).name
+  for _, v in ipairs(inside) do -- what has nothing in flight may have to leave for it
+    if v.busy == 0 and not self.room:fits { name, self:model(v.lane).name } then change.may[v.lane] = false end
+  end
   if not own or not load.try then return change end
+  change.may[load.lane] = false -- what waits in the server cannot be called back: no more of it
   local wanted = { lane = own.lane, class = load.class, overdue = own.overdue, oldest = load.oldest, load = own.load }
   if own.waiting > 0 then wanted.class = math.min(own.class, load.class) end
   local victims = turn.room_for(self, wanted, inside, now)

@@ -115,6 +115,7 @@ function M.may_try(self, w, victims)
     local at_once = math.abs((v.newest or -NEVER) - oldest) <= near and oldest - (v.oldest or oldest) <= near
     if has_work(v) and not at_once and not (v.service and v.service <= price / 2) then return false end
     if v.busy == 0 and v.waiting > 0 then return false end -- between two calls
+    if has_work(v) and not self:model(v.lane).ended then return false end -- its first calls may not have reached the model yet
   end
   return true
 end

@@ -28,6 +28,28 @@ function M.service(lane, ticket)
   return (facts:service(ticket.input, shared(lane, ticket), ticket.agent, lane.busy + 1))
 end
 
+--- Seconds that nine of ten such calls do not exceed: for promises.
+---@param lane stoke.pool.lane
+---@param ticket stoke.pool.ticket
+---@return number seconds 0 where nobody knows
+function M.most(lane, ticket)
+  local service = M.service(lane, ticket)
+  if not service then return 0 end
+  local usual, most = lane.facts:mean(), lane.facts:most(0.9)
+  return usual and most and usual > 0 and service * max(most / usual, 1) or service
+end
+
+--- Seconds by which an interactive call would miss its deadline though it began now: then its slot is of more use to others.
+---@param lane stoke.pool.lane
+---@param ticket stoke.pool.ticket
+---@param now number
+---@return number|nil
+function M.misses(lane, ticket, now)
+  if ticket.class > 1 or not ticket.deadline then return nil end
+  local late = now + M.most(lane, ticket) - ticket.deadline
+  return late > 0 and late or nil
+end
+
 --- Seconds of a usual call of a lane.
 ---@param lane stoke.pool.lane
 ---@return number|nil
@@ -105,7 +127,8 @@ end
 function M.better(ticket, lane, now, room_of)
   local here = M.service(lane, ticket)
   if not here then return nil end -- it has to be tried to be known
-  if lane.busy >= (lane.limit or lane.slots.believed) then here = here + first_end(lane, now) end -- it waits in the server
+  local queued = lane.busy >= (lane.limit or lane.slots.believed) -- it would wait in the server, after all that is out there
+  if queued then here = here + first_end(lane, now) end
   local best, ends, waits = nil, here, 0
   for _, other in ipairs(ticket.group.lanes) do
     local there = other ~= lane and M.service(other, ticket)
@@ -117,7 +140,7 @@ function M.better(ticket, lane, now, room_of)
   end
   if not best then return nil end
   -- nobody is waiting for its answer: it may as well do what the others would not get done sooner
-  if ticket.class > 1 and waits > 0 and here <= drain(ticket.group, lane, now, room_of) then return nil end
+  if not queued and ticket.class > 1 and waits > 0 and here <= drain(ticket.group, lane, now, room_of) then return nil end
   return best, max(LEAST, PATIENCE * waits)
 end
 

@@ -1,5 +1,5 @@
---- Our client: the same work by what stoke gives to everybody: ollama.chat, ollama.embed, stoke.agent with a tool; a scope that says
---- how urgent a job is; and, of several servers, a route. It tells nothing of the servers but their addresses.
+--- Our client: the same work by what stoke gives to everybody: ollama.chat, ollama.embed, stoke.agent with a tool; a scope that
+--- says how urgent a job is; and, of several servers, a route. It tells nothing of the servers but their addresses.
 
 local ollama = require "stoke.ollama"
 local stoke = require "stoke"
@@ -43,8 +43,8 @@ local function agent_of(self, model)
   local agent = self.agents[model]
   if not agent then
     local endpoint, route = place(self, model)
-    agent = stoke.agent { model = model, endpoint = endpoint, route = route, instructions = work.INSTRUCTIONS, tools = { self.tool },
-      max_steps = 200, nudge = false, timeouts = PATIENT }
+    agent = stoke.agent { model = model, endpoint = endpoint, route = route, tools = { self.tool },
+      instructions = work.INSTRUCTIONS, max_steps = 200, nudge = false, timeouts = PATIENT }
     self.agents[model] = agent
   end
   return agent

@@ -160,6 +160,18 @@ test("hold: the slot stays empty for a conversation whose tool runs, and that go
   world:check_end(t)
 end)
 
+test("hold: while conversations call tools nobody is counted in place, past what is kept", function(t)
+  local world = pooling.world()
+  local lane, unit = kept_lane(world), {}
+  world:call { lanes = { "m@s" }, unit = unit, continues = "tool" }
+  world:run(t, world.now + 1.5)
+  t.eq({ lane.server.engaged, #lane.holds }, { true, 1 })
+  local stranger = world:call { lanes = { "m@s" } }
+  t.eq(stranger.ticket.state, "waiting")
+  world:run(t)
+  world:check_end(t)
+end)
+
 test("hold: ends by itself, and is broken by a higher class and by who is overdue", function(t)
   for _, case in ipairs { { class = 2, waits = 2 }, { class = 1, waits = 0 }, { class = 2, overdue = true, waits = 0 } } do
     local world = pooling.world { bounds = case.overdue and { 10, 0.5, 600 } or nil }

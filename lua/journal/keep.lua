@@ -144,8 +144,8 @@ end
 M.GATHERED = 200
 local GATHERED = M.GATHERED
 
---- Before more is gathered: where there is much, hand it over; where the engine or the disk has no room for it, wait. The engine gets
---- less room when something is handed over, so the first row after that asks; a full disk is seen at once.
+--- Before more is gathered: where there is much, hand it over; where the engine or the disk has no room for it, wait. The engine
+--- gets less room when something is handed over, so the first row after that asks; a full disk is seen at once.
 ---@param journal stoke.journal
 function M.make_room(journal)
   local log = journal.log

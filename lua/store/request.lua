@@ -23,7 +23,7 @@ local SHORTEST <const> = 20
 ---@field nodes integer
 ---@field texts table<table, string> of messages, weak
 ---@field rests table<string, integer> what requests were beside their messages -> a record that has it
----@field last? string what the last one was beside them, with its record in last_number
+---@field last? string what the last one was beside them, with its record in last_number, and that as text in last_words
 ---@field paths table<table, any[]> first message -> the last request that began with it: message, node, message, node, ...; weak
 local Requests = {}
 Requests.__index = Requests
@@ -34,7 +34,7 @@ local function new_paths() return setmetatable({}, WEAK) end
 ---@return stoke.store.requests
 function M.new()
   return setmetatable({ root = { next = {} }, nodes = 0, texts = setmetatable({}, WEAK), rests = {}, last = nil,
-    last_number = nil, paths = new_paths() }, Requests)
+    last_number = nil, last_words = nil, paths = new_paths() }, Requests)
 end
 
 --- A text, or what stands for it where it is long.
@@ -102,16 +102,16 @@ end
 --- What a request is beside its messages: the number of a record that has the same, where there is one. Mostly it is that of the
 --- last request, which is found without a hash of all of the text.
 function Requests:rest(text, number, sink)
-  local known
-  if text == self.last then known = self.last_number else known = self.rests[text] end
-  if known and known < number then
-    self.last, self.last_number = text, known
-    return known
+  if text ~= self.last then
+    local known = self.rests[text]
+    if not known then
+      if #text <= SHORTEST then return short(text, sink) end
+      known, self.nodes = number, self.nodes + 1
+      self.rests[text] = known
+    end
+    self.last, self.last_number, self.last_words = text, known, tostring(known)
   end
-  if #text > SHORTEST then
-    self.rests[text], self.nodes = number, self.nodes + 1
-    self.last, self.last_number = text, number
-  end
+  if self.last_number < number then return self.last_words end
   return short(text, sink)
 end
 

@@ -67,6 +67,12 @@ function M.find_store(path)
   return nil, tried
 end
 
+--- Is the file there that M.open would open? Another one that commands look at as well, the user's, is not this script's.
+local function own_is_there()
+  local stat = fs.stat(places()[1])
+  return stat ~= nil and stat.type == "file"
+end
+
 --- Open the store of this process, or return it where it is open.
 ---@param path? string
 ---@return stoke.store
@@ -130,7 +136,7 @@ M.at_end = { leave = M.leave, wait = M.wait_for_all }
 --- Resume the unfinished runs of the defined workflows that no process has.
 function M.resume_all()
   if resuming or not next(M.defined) then return end
-  if not store and not M.find_store() then return end
+  if not store and not own_is_there() then return end
   script.runs = M.at_end
   resuming = tasks.spawn(function()
     local ok, err = pcall(function()

@@ -66,6 +66,8 @@ end
 -- ---- what it tells --------------------------------------------------------------------------------------------------------------
 
 local host -- { name, script, began, server, counting: seconds after which calls are counted }
+--- Waiting calls of a model that are told one by one.
+local WAITING <const> = 10
 local counted = { calls = 0, failed = 0, input_tokens = 0, output_tokens = 0 }
 
 local function count(record)
@@ -91,7 +93,7 @@ local function counts()
   end
   for name, value in next, counted do out[name] = value end
   out.counted = out.seconds - host.counting
-  out.pool = require("stoke.json").array(pool.list())
+  out.pool = require "stoke.model.pool".listed(pool.state(WAITING))
   return out
 end
 

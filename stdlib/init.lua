@@ -100,6 +100,16 @@ function M.cascade(given) return require "stoke.flow.cascade".new(given) end
 --- Example: `print(stoke.estimate { model = "qwen2.5:3b", prompt = text }.seconds)`
 function M.estimate(given) return require "stoke.model.forecast".of(given) end
 
+--- What the pool is at: servers, lanes (a model at a server), slots and who holds them for how long, queues and why they wait, what
+--- was learned of speeds and loads. Plain data; nothing is sent, and it costs nothing when nobody asks.
+---@param options? { waiting?: integer } how many waiting calls of each model are told one by one (10)
+---@return stoke.pool.state state { servers = { { name, url, state, swaps, swap_seconds, lanes = { { model, slots, busy, waiting,
+---  resident, speed, load_seconds, calls, queue } } } }, busy, waiting, programs, hits, hedges, moved, shed }
+---Raises `argument`.
+---
+--- Example: `for _, server in ipairs(stoke.pool().servers) do print(server.name, server.state) end`
+function M.pool(options) return require "stoke.model.pool".state(options) end
+
 --- Print values as the prompt shows them: tables with their fields and sorted keys, strings quoted, depth and width
 --- limited. `term.format` gives the text, and takes limits.
 ---@param ... any

@@ -12,6 +12,7 @@ local agents = require "stoke.agent"
 local sessions = require "stoke.agent.session"
 local ollama = require "stoke.ollama"
 local term = require "stoke.term"
+local seen = require "stoke.inspect.pool"
 local models = require "stoke.model"
 
 local M = {}
@@ -260,14 +261,17 @@ function M.models()
   return grid({ "MODEL", "SIZE", "" }, rows, "the server has no models; stoke pull NAME gets one")
 end
 
---- The slots of each model: taken, and how many wait for one.
+--- The slots of each model, who is on them, and who waits for one and why.
+---@param columns? integer of the terminal
 ---@return string
 ---
 --- Example: `io.write(inspect.pool())`
-function M.pool()
-  local rows = {}
-  for i, entry in ipairs(pool.list()) do rows[i] = { entry.key, entry.busy, entry.waiting } end
-  return grid({ "MODEL", "RUNNING", "WAITING" }, rows, "no model is at work")
+function M.pool(columns)
+  local state = pool.state()
+  local lines = seen.lines(state, { columns = columns })
+  if not lines[1] then return "no model was asked yet\n" end
+  lines[#lines + 1] = table.concat(seen.summary(state), "  ")
+  return term.clean(table.concat(lines, "\n")) .. "\n"
 end
 
 return M

@@ -191,9 +191,16 @@ function M.list()
 end
 
 --- All that is known of the pool: its servers, lanes, slots, queues.
+---@param most? integer waiting calls of a lane that are told one by one; 10 when not given
 ---@return table see stoke.pool
-function M.state()
-  return contended().state(monotonic())
+function M.state(most)
+  local holders, picture = require "core.gate.holders", require "core.pool.picture"
+  local look = { now = monotonic(), most = most or 10, holders = holders.find(), task_of = holders.name }
+  local state = picture.of(M.servers, turns and turns.engine(), look)
+  local hedge = package.loaded["core.gate.hedge"]
+  state.hedges, state.hedges_won = hedge and hedge.counts.hedged or 0, hedge and hedge.counts.won or 0
+  state.programs = turns and turns.programs() or 0
+  return state
 end
 
 --- Forget what was learned, so that a test does not depend on the one before. Calls that are out stay counted.

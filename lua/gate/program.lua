@@ -58,14 +58,10 @@ function M.of(task, context, run)
   if not program then
     program = { seq = age(owner), class = 2, service = nil, owner = setmetatable({ owner }, OWNER) }
     programs[owner] = program
-    M.count = M.count + 1
   end
   local outer = run or context.run
   return program, age(outer and outermost(outer).history or task)
 end
-
---- How many programs there have been.
-M.count = 0
 
 --- A key of the order in which programs get their turns.
 ---@param program stoke.pool.program
@@ -94,6 +90,16 @@ function M.holds(task, context, run)
   if context.run or run and run.outer then return true end
   local waiter = task.waiters and task.waiters.head
   return waiter ~= nil and not below(task, waiter)
+end
+
+--- How many programs have had to wait, or to choose, and have not ended.
+---@return integer
+function M.alive()
+  local n = 0
+  for owner in next, programs do
+    if not owner.state then n = n + 1 end
+  end
+  return n
 end
 
 --- Tell what finished programs took; what is alive stays.

@@ -1,18 +1,17 @@
 --- The pool's shell, for calls that have to wait or to choose: it makes tickets, parks tasks until the engine has decided, and
 --- wakes the engine when a time is due. What is decided is in lua/pool/, which knows neither tasks nor clocks.
 
+local choose = require "core.pool.choose"
 local host = require "host.task"
 local monotonic = require "host.time".monotonic
 local chains = require "core.gate.chain"
 local chores = require "core.gate.chores"
-local choose = require "core.pool.choose"
 local engines = require "core.pool.engine"
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
 local memory = require "core.gate.memory"
 local power = require "core.pool.power"
 local program = require "core.gate.program"
-local states = require "core.pool.chores"
 local tasks = require "core.task"
 local terms = require "core.terms"
 local words = require "core.pool.words"
@@ -87,6 +86,11 @@ end
 
 --- Wake those whose tickets were decided, and see to the time.
 function tell()
+  local todo = state.chores
+  if todo[1] then -- who leaves a server's memory does so before the call is sent that needs it
+    state.chores = {}
+    chores.run(state, todo, tell)
+  end
   local decided = state.decided
   if decided[1] then
     state.decided = {}
@@ -100,11 +104,6 @@ function tell()
   if rested[1] then
     state.rested = {}
     for i = 1, #rested do gate.rested(rested[i]) end
-  end
-  local todo = state.chores
-  if todo[1] then
-    state.chores = {}
-    chores.run(state, todo, tell)
   end
   if state.power then chores.read_sensors(state, tell) end
   set_timer()
@@ -143,8 +142,9 @@ end
 local function refused(ticket)
   local err, target = ticket.err, ticket.call.target
   if err and err.wedged then return wedged(ticket.group.lanes[1]) end
-  if err then
-    return errors.new(err.kind, err.message, { hint = err.hint, status = rawget(err, "status"), retryable = false, cause = err })
+  if err then -- of another call: what that one had got is not this one's
+    return errors.new(err.kind, err.message, { hint = err.hint, status = rawget(err, "status"), retryable = false, cause = err,
+      model = target and target.name or nil })
   end
   return errors.new("overloaded", ("%s %s"):format(target and target.name or ticket.group.lanes[1].key,
     words.refused(ticket, monotonic())), { seconds = ticket.late,
@@ -154,7 +154,10 @@ end
 --- A call goes to the lane that it was granted.
 local function granted(call, ticket)
   local lane = ticket.lane
-  if ticket.targets then call.target = ticket.targets[lane.key] end
+  if ticket.targets then
+    call.target = ticket.targets[lane.key]
+    if call.avoid and call.avoid ~= lane.key then state.counts.moved = state.counts.moved + 1 end
+  end
   local span = call.span
   if span then span.slot, span.reason = lane.key, ticket.reason end
   return ticket
@@ -196,7 +199,7 @@ local function wait(call, ticket, key)
   state:arrive(ticket, monotonic())
   tell()
   if ticket.state == "waiting" then
-    if call.span then ticket.reason = words.reason(ticket, monotonic()) end
+    if call.span then ticket.reason = words.reason(ticket, monotonic(), state.power) end
     if call.def.waits then call.def.waits(call.q) end
     ticket.task = host.enter("pool " .. key)
     repeat
@@ -223,26 +226,37 @@ function M.wait(call, lane)
   return wait(call, ticket_of(call, state:group { lane }), lane.key)
 end
 
---- Wait for a slot of any of several lanes. A call that failed at one is not sent there again.
+--- Does a lane take calls, as far as anybody knows?
+local function open(lane, now) return not lane.breaker or choose.room(lane, now) >= 0 end
+
+--- Wait for a slot of any of several lanes. A call that failed at one is sent there again only where no other one takes calls.
 ---@param call table
 ---@param work stoke.target[]
 ---@return stoke.pool.ticket|nil
 ---@return stoke.error|nil err
 function M.route(call, work)
-  local list, targets = {}, {}
-  for pass = 1, 2 do
-    for _, target in ipairs(work) do
-      local key = target.key
-      if not targets[key] and (key ~= call.avoid or pass == 2) then
-        targets[key] = target
-        list[#list + 1] = gate.lane(key, target)
-      end
+  local list, targets, avoided, others = {}, {}, nil, false
+  local now = monotonic()
+  for _, target in ipairs(work) do
+    local key = target.key
+    if key == call.avoid then
+      avoided = target
+    elseif not targets[key] then
+      local lane = gate.lane(key, target)
+      targets[key], list[#list + 1], others = target, lane, others or open(lane, now)
     end
-    if list[1] then break end -- else there is no other place
+  end
+  if avoided and not others then
+    targets[avoided.key], list[#list + 1] = avoided, gate.lane(avoided.key, avoided)
   end
   local ticket = ticket_of(call, state:group(list))
   ticket.targets = targets
-  return wait(call, ticket, list[1].key)
+  local slot, err = wait(call, ticket, list[1].key)
+  if not slot and ticket.err and avoided and others then -- those fail, too, by now
+    call.avoid = ""
+    return M.route(call, work)
+  end
+  return slot, err
 end
 
 -- ---- outcomes ---------------------------------------------------------------------------------------------------------------
@@ -329,48 +343,10 @@ function M.forget_all()
   tell()
 end
 
---- Why a ticket waits.
----@param ticket stoke.pool.ticket
----@return string
-function M.reason(ticket) return words.reason(ticket, monotonic()) end
-
-local function lane_state(lane, now)
-  local calls, waiting = {}, {}
-  for ticket in next, lane.running or {} do
-    calls[#calls + 1] = { program = ticket.program and ticket.program.seq, agent = ticket.agent, class = ticket.class,
-      since = now - ticket.began, reason = ticket.reason }
-  end
-  table.sort(calls, function(a, b) return a.since > b.since end)
-  state:each_waiting(lane, function(ticket)
-    waiting[#waiting + 1] = { class = ticket.class, waited = now - ticket.arrived, reason = words.reason(ticket, now),
-      program = ticket.program and ticket.program.seq, agent = ticket.agent }
-  end)
-  local residency = lane.server.residency
-  return { model = lane.target and lane.target.name, key = lane.key, slots = lane.limit or lane.slots and lane.slots.believed or 1,
-    believed = lane.slots and lane.slots.believed, busy = lane.busy, waiting = M.waiting(lane), calls = calls, queue = waiting,
-    resident = residency and residency.resident and residency:resident(lane) or nil,
-    held = lane.holds and #lane.holds or 0, breaker = lane.breaker and choose.room(lane, now) < 0 and "open" or nil }
-end
-
---- All that is known of the pool.
----@param now number
----@return table
-function M.state(now)
-  local servers = {}
-  for url, server in next, gate.servers do
-    local list = {}
-    for i, lane in ipairs(server.lanes) do list[i] = lane_state(lane, now) end
-    local target = server.lanes[1] and server.lanes[1].target
-    if target then
-      servers[#servers + 1] = { name = target.endpoint.name, url = url, state = states.word(server, now), lanes = list }
-    end
-  end
-  table.sort(servers, function(a, b) return a.url < b.url end)
-  return { servers = servers, programs = program.count, waiting = state.waiting, shed = state.counts.refused,
-    moved = state.counts.moved, counts = state.counts }
-end
-
---- The engine, for tests that look into it.
+--- The engine, for who looks into it.
 function M.engine() return state end
+
+--- How many programs have had to wait and have not ended.
+function M.programs() return program.alive() end
 
 return M

@@ -48,7 +48,11 @@ function M.room(lane, now)
 end
 
 --- The best of all that may go to a lane.
-local function best_of(lane, now)
+---@param lane stoke.pool.lane
+---@param now number
+---@return stoke.pool.ticket|nil
+---@return stoke.pool.why|nil
+function M.best(lane, now)
   local ticket, why
   local favoured = lane.cache and lane.cache:units()
   for _, group in ipairs(lane.groups) do
@@ -68,7 +72,7 @@ local function pick(lane, now, room)
       if hold.ticket then return hold.ticket, "hold" end
     end
   end
-  local ticket, why = best_of(lane, now)
+  local ticket, why = M.best(lane, now)
   if not ticket then return nil end
   local breaks
   if kept and #kept >= math.min(room, lanes.width(lane) - lane.busy) then -- nobody tries for more slots beside a kept one
@@ -157,8 +161,7 @@ function M.next(server, now, power)
       if room > 0 and (not verdict or verdict.may[lane]) then
         local ticket, why, breaks = pick(lane, now, room)
         if ticket and power then
-          local allowed, till, reason = power:allows(now, ticket.class)
-          server.rests = not allowed and reason or nil
+          local allowed, till = power:allows(now, ticket.class)
           if not allowed then ticket, again = nil, till end
         end
         if ticket then

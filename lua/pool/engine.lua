@@ -62,7 +62,7 @@ local function nothing() return nil end
 ---@field late? number seconds by which it would have missed its deadline: it was refused
 ---@field err? stoke.error the server's, for which it was refused
 ---@field loads? boolean it loads its model, for which others have left
----@field streams? boolean its answer has begun
+---@field streams? number when its answer has begun
 ---@field before_it? integer calls that went before it when it was refused
 local Ticket = { state = "waiting", class = 2, order = 0, holder = false, input = 0, open = 0 }
 Ticket.__index = Ticket
@@ -90,7 +90,7 @@ function M.new(settings)
   return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, chores = {}, groups = {},
     lanes = {}, engaged = {}, touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }),
     programs = order.programs(), power = nil, chain_of = nothing, recall = nothing,
-    counts = { granted = 0, refused = 0, held = 0, broken = 0, pinned = 0, swaps = 0 } }, Engine)
+    counts = { granted = 0, refused = 0, shed = 0, moved = 0, held = 0, broken = 0, pinned = 0 } }, Engine)
 end
 
 --- A ticket, not yet in any queue.
@@ -271,6 +271,9 @@ local function grant(self, choice, now)
   local change = server.verdict
   if change then
     ticket.loads = change.kind == "swap" and change.lane == lane or nil
+    if ticket.loads and change.unload then
+      self.chores[#self.chores + 1] = { what = "unload", server = server, lanes = change.victims }
+    end
     server.residency:sent(lane, now)
   end
   server.current = lane
@@ -283,6 +286,7 @@ local function refuse(self, ticket, late, err)
   unqueue(self, ticket, false)
   ticket.state, ticket.late, ticket.err = "refused", late, err
   self.counts.refused = self.counts.refused + 1
+  if late then self.counts.shed = self.counts.shed + 1 end
   self.decided[#self.decided + 1] = ticket
 end
 
@@ -321,11 +325,13 @@ local function shed(self, server, now)
   end
 end
 
---- Fail all that waits for one lane alone with an error of its server.
+--- Fail all that waits for one lane alone with an error of its server; what waits there by choice goes elsewhere.
 local function fail(self, lane, wanted)
   local list = {}
   lane.group.queue:each(function(ticket) list[#list + 1] = wanted(ticket) and ticket end)
-  for _, ticket in ipairs(list) do refuse(self, ticket, nil, wanted(ticket)) end
+  for _, ticket in ipairs(list) do
+    if ticket.home then unpin(self, ticket) else refuse(self, ticket, nil, wanted(ticket)) end
+  end
 end
 
 --- What cannot be answered at all: the server of its only lane is down for long, or cannot load its model.
@@ -535,7 +541,7 @@ end
 ---@param now number
 function Engine:began(ticket, now)
   if ticket.state ~= "granted" then return end
-  ticket.streams = true
+  ticket.streams = now
   local server = ticket.lane.server
   if not server.residency then return end
   server.residency:began(ticket.lane, now)

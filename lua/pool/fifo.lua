@@ -102,6 +102,27 @@ function Queue:count(class)
   return class and self.counts[class] or self.size
 end
 
+--- Add what came before a ticket: see stoke.pool.ahead.
+---@param t stoke.pool.ticket
+---@param sum stoke.pool.ahead
+function Queue:ahead(t, sum)
+  local other = self.list.head
+  while other and other.seq < t.seq do
+    sum.calls, other = sum.calls + 1, other.after
+  end
+end
+
+--- The first that wait.
+---@param most integer
+---@return stoke.pool.ticket[]
+function Queue:first(most)
+  local out, t = {}, self.list.head
+  while t and #out < most do
+    out[#out + 1], t = t, t.after
+  end
+  return out
+end
+
 --- How many wait before a ticket.
 ---@param t stoke.pool.ticket
 ---@return integer tickets

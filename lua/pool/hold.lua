@@ -9,6 +9,8 @@ local M = {}
 ---@field unit table the conversation
 ---@field till number
 ---@field class integer of the call before
+---@field agent? string whose conversation it is
+---@field tool? string which is at work
 ---@field ticket? stoke.pool.ticket its next call, once it waits
 
 --- Pauses up to so many times the price are worth it: who takes the place has to be read, too, and the one who comes back displaces
@@ -122,10 +124,14 @@ function M.consider(pool, lane, ticket, tool, now)
   pool.pauses[unit] = { facts = lane.facts, tool = tool, since = now }
   if settings.hold == false or settings.order == "fifo" then return end
   local price = lane.cache:price(unit, lane.facts:speeds() or 0)
-  if price > 0 then lane.talked = now end
+  if price > 0 then
+    lane.talked = now
+    pool:engage(lane.server)
+  end
   local till = M.worth(lane.facts:pause(tool), price)
   if not till or M.of(lane, unit) then return end
-  M.add(lane, unit, ticket.class, now + till)
+  local hold = M.add(lane, unit, ticket.class, now + till)
+  hold.agent, hold.tool = ticket.agent, tool
   pool.counts.held = pool.counts.held + 1
 end
 

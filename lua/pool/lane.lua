@@ -14,7 +14,6 @@ M.PLAIN = 2
 ---@field engaged boolean every call goes through the engine: somebody waits, or the server has to be watched
 ---@field residency? table which models are in memory (lua/pool/residency.lua); from the second model on
 ---@field verdict? stoke.pool.change what it decided last
----@field rests? string why the machine takes no calls now, in words (lua/pool/power.lua)
 ---@field due? number when the server has to be looked at again though nothing happened
 ---@field touched? boolean something happened that may allow a grant
 
@@ -33,6 +32,8 @@ M.PLAIN = 2
 ---@field group? stoke.pool.group the calls that may go to this lane alone; from here on only once it was engaged
 ---@field groups? stoke.pool.group[] all groups that may go to this lane
 ---@field replies? integer that told how long they took
+---@field asked? number tokens of prompts of which is known how much was remembered,
+---@field remembered? number and how many were
 ---@field running? table<stoke.pool.ticket, true>
 ---@field slots? table lua/pool/slots.lua
 ---@field facts? table lua/pool/estimate.lua

@@ -38,7 +38,7 @@ end
 ---
 ---     local p = power.new { temperature = 85, battery = { below = 30, above = 40 } }
 ---     p:read({ temperature = 91 }, now)
----     p:allows(now, 2)   --> false, nil, "91 degrees, more than 85"
+---     p:allows(now, 2)   --> false, now + 5, "too hot: 91 C; calls begin again at 80 C"
 function M.new(limits)
   local hot, cool = marks(limits.temperature, "above", "below", -M.cooler)
   local low, full = marks(limits.battery, "below", "above", M.fuller)
@@ -75,9 +75,9 @@ function P:due() return self.at and self.at + self.every end
 
 local function why(self)
   local r, s = self.readings, self.stopped
-  if s.temperature then return ("%.0f degrees, waits until %.0f"):format(r.temperature, self.cool) end
-  if s.battery then return ("battery at %.0f %%, waits until %.0f %%"):format(r.battery, self.full) end
-  if s.ac then return "on battery" end
+  if s.temperature then return ("too hot: %.0f C; calls begin again at %.0f C"):format(r.temperature, self.cool) end
+  if s.battery then return ("battery at %.0f %%; calls begin again at %.0f %%"):format(r.battery, self.full) end
+  if s.ac then return "on battery; calls begin again on mains" end
 end
 
 --- Bursts and rests: is it a rest, and until when? A burst begins with its first call, and a rest that nobody wanted to work in
@@ -104,7 +104,7 @@ function P:allows(now, class)
     if reason then return false, self.at + self.every, reason end
   end
   local rests, till = resting(self, now)
-  if rests then return false, till, ("a rest of %g s"):format(self.rest) end
+  if rests then return false, till, ("this machine rests for %.0f s more"):format(till - now) end
   return true
 end
 

@@ -520,4 +520,40 @@ function Queue:before(t)
   return tickets, n
 end
 
+---@class stoke.pool.ahead what goes before a waiting ticket, as things are now
+---@field calls integer all of them
+---@field better integer of these: of a higher class
+---@field held integer of these: of its class, and somebody waits for them
+---@field programs integer of its equals
+---@field seen table<integer, true> these programs, by the key they have in common
+
+--- Add what goes before a ticket in this queue, where it waits itself or that competes with its own for slots.
+---@param t stoke.pool.ticket
+---@param sum stoke.pool.ahead
+function Queue:ahead(t, sum)
+  local number, own = number_of(t), order.program(t.order)
+  for i = 1, number - 1 do
+    local size = self.ranks[i].size
+    sum.calls = sum.calls + size
+    if i < 2 * t.class - 1 then sum.better = sum.better + size else sum.held = sum.held + size end
+  end
+  sum.calls = sum.calls + sorted.before(self.ranks[number].tickets, t, t.order, LOOKED, function(key)
+    local program = order.program(key)
+    if program ~= own and not sum.seen[program] then
+      sum.seen[program], sum.programs = true, sum.programs + 1
+    end
+  end)
+end
+
+--- The first that wait, in the order of the rules that do not change with time: class, holder, program, arrival.
+---@param most integer
+---@return stoke.pool.ticket[]
+function Queue:first(most)
+  local out = {}
+  for _, rank in ipairs(self.ranks) do
+    if rank.size > 0 then sorted.list(rank.tickets, out, most) end
+  end
+  return out
+end
+
 return M

@@ -35,6 +35,8 @@ M.fresh, M.patience = 60, 2
 --- Seconds that a load takes at least; a server under load may say less of a call that loaded nothing. Such calls are looked into
 --- at most every so many seconds.
 M.real, M.suspect = 0.25, 5
+--- Seconds that a server needs at most to unload an idle model, once it has to.
+M.evicts = 0.5
 --- Seconds between two looks.
 M.again_looked = 0.25
 --- A call waits in the server for so many seconds at most: its client gives up some time.
@@ -62,6 +64,7 @@ local NONE = {}
 ---@field kind "stay"|"swap"|"drain"
 ---@field may table<table, boolean> lanes whose calls may be sent now
 ---@field extra? table<table, integer> calls to send beyond a lane's slots, so that it is never left without one in flight
+---@field from table<table, number> lanes that have a reason to be loaded from then on, should nothing change
 ---@field lane? table that is to be loaded; swap: its first call loads it
 ---@field victims? table[] lanes that leave for it; drain: swap comes once they have nothing in flight
 ---@field unload? boolean swap: tell the server that the victims leave, or it may choose another
@@ -87,7 +90,7 @@ R.__index = R
 function M.new(facts)
   local self = setmetatable({ models = {}, list = {},
     loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
-    rest_until = -NEVER, look_again = -NEVER, suspect_at = -NEVER, change = { may = {} } }, R)
+    rest_until = -NEVER, look_again = -NEVER, suspect_at = -NEVER, change = { may = {}, from = {} } }, R)
   for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do
     self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0)
   end
@@ -175,27 +178,28 @@ local function others(self, m)
   return list
 end
 
---- A load is through. Who had to leave for it is known where one model was there and does not fit beside it; else it has to be
---- seen.
-local function end_load(self, now, seconds)
+--- A load is through, since `ended`; where an answer has said it, that is known from `now` on alone. Who had to leave for it is
+--- known where one model was there and does not fit beside it; else it has to be seen.
+local function end_load(self, ended, seconds, now)
   local load = self.loading
   self.loading = nil
   local m = self:model(load.lane)
-  arrived(self, m, now)
-  m.swapped = 0
-  if #load.victims > 0 then
-    m.swapped = math.max(seconds, now - load.since)
+  arrived(self, m, ended)
+  m.swapped, m.learns = 0, not load.adopted and not load.waited -- it waited for nobody
+  if #load.victims > 0 or load.evicts then
+    m.swapped = math.max(seconds, ended - load.since)
     self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + seconds
   end
   if load.visit then m.visit = load.since end
   if load.known then
-    for _, lane in ipairs(load.victims) do unload(self, self:model(lane), load.since, now) end
+    for _, lane in ipairs(load.victims) do unload(self, self:model(lane), load.since, ended) end
     return
   end
   local beside = others(self, m)
-  if #beside == 0 then return end
   for _, lane in ipairs(beside) do self:model(lane).resident = nil end
-  self.doubt = { lane = load.lane, beside = beside, since = load.since, at = now }
+  for _, lane in ipairs(load.left or NONE) do beside[#beside + 1] = lane end
+  if #beside == 0 then return end
+  self.doubt = { lane = load.lane, beside = beside, since = load.since, at = ended, known = now or ended }
 end
 
 --- A call was sent to a lane. To one that is not loaded: that loads it.
@@ -229,7 +233,11 @@ end
 --- The server was away for a while: what it holds has to be looked at.
 function R:away() self.looked = nil end
 
-local function learn_load(self, name, seconds)
+--- The first answer after a load says what it took.
+local function learn_load(self, m, seconds)
+  if not m.learns or not seconds then return end
+  m.learns = false
+  local name = m.name
   local known = self.loads[name]
   self.loads[name] = known and known + 0.3 * (seconds - known) or seconds
   self.usual = math.max(self.loads[name], self.usual or 0)
@@ -261,7 +269,7 @@ local function suspect(self, m, now, seconds)
   local beside = others(self, m)
   if self.doubt or #beside == 0 then return end
   self.suspect_at = now + M.suspect
-  self.doubt = { lane = m.lane, beside = beside, since = now - seconds, at = now }
+  self.doubt = { lane = m.lane, beside = beside, since = now - seconds, at = now, known = now }
 end
 
 --- A call has ended.
@@ -278,36 +286,41 @@ function R:answered(lane, now, timings, err, unfit)
   if not (load and load.lane == lane) then
     if not m.resident then
       arrived(self, m, now)
+    elseif m.learns then
+      learn_load(self, m, seconds)
     elseif seconds and seconds > M.real and now >= self.suspect_at then
       suspect(self, m, now, seconds)
     end
     return settle(self, m, seconds and seconds < M.real)
   end
-  if seconds and not load.adopted and not load.waited then learn_load(self, m.name, seconds) end -- it waited for nobody
   local total = timings and timings.total
   local ended = total and seconds and now - math.max(total - seconds, 0) or now
-  end_load(self, ended, seconds or now - load.since)
+  end_load(self, ended, seconds or now - load.since, now)
+  learn_load(self, m, seconds)
 end
 
---- What was seen of a load after which nobody knew who had left.
-local function judge(self, doubt, there)
-  local m = self:model(doubt.lane)
-  if not there[m.name] then return end
-  local names, gone = { m.name }, false
-  for _, lane in ipairs(doubt.beside) do
-    local o = self:model(lane)
+--- What was seen of a load of which nobody knew who would have to leave for it: did one?
+local function judge(self, lane, beside, there, since, now)
+  local names, gone = { self:model(lane).name }, false
+  for _, other in ipairs(beside) do
+    local o = self:model(other)
     names[#names + 1] = o.name
-    if not there[o.name] then
-      gone = gone or doubt.since - o.used < M.unused
-      unload(self, o, doubt.since, doubt.at)
+    if not there[o.name] and o.resident ~= false then
+      gone = gone or since - o.used < M.unused
+      unload(self, o, since, now)
     end
   end
-  if gone then
-    self.room:not_together(names)
-    if m.swapped == 0 then
-      m.swapped = doubt.at - doubt.since
-      self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + m.swapped
-    end
+  if gone then self.room:not_together(names) end
+  return gone
+end
+
+--- A load that is through.
+local function judge_doubt(self, doubt, there)
+  local m = self:model(doubt.lane)
+  if not there[m.name] or not judge(self, doubt.lane, doubt.beside, there, doubt.since, doubt.at) then return end
+  if m.swapped == 0 then
+    m.swapped = doubt.at - doubt.since
+    self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + m.swapped
   end
 end
 
@@ -325,14 +338,23 @@ function R:seen(list, now)
   self.there, self.looked, self.look_again = there, now, now + M.again_looked
   if #names > 0 then self.room:together(names, bytes) end
   local load = self.loading
-  if load and there[self:model(load.lane).name] then end_load(self, now, now - load.since) end
-  if self.doubt then judge(self, self.doubt, there) end
+  if load and there[self:model(load.lane).name] then
+    end_load(self, now, now - load.since)
+  elseif load then
+    if judge(self, load.lane, load.beside, there, load.since, now) then load.evicts = true end
+    if load.idle and now - load.idle >= M.evicts then load.spared = there end -- there was time to unload what was idle
+  end
+  if self.doubt then judge_doubt(self, self.doubt, there) end
   self.doubt = nil
   for _, m in ipairs(self.list) do
     if there[m.name] then
       if not m.resident then m.resident, m.since = true, m.since or now end
       if first then m.since = -NEVER end -- it was there before anybody asked
     elseif not (self.loading and self.loading.lane == m.lane) then
+      if m.resident and self.loading then -- it left for the load under way: to be judged once that is through
+        self.loading.left = self.loading.left or {}
+        table.insert(self.loading.left, m.lane)
+      end
       m.resident = false
     end
   end
@@ -353,6 +375,7 @@ end
 
 local function clear(change)
   for lane in next, change.may do change.may[lane] = nil end
+  for lane in next, change.from do change.from[lane] = nil end
   change.kind, change.lane, change.victims, change.price, change.reason = "stay", nil, nil, nil, nil
   change.refuse, change.look, change.due, change.extra, change.unload = nil, nil, nil, nil, nil
   change.visit, change.class, change.oldest, change.certain = nil, nil, nil, nil
@@ -370,7 +393,7 @@ local function resolve(self, w, m, now)
   if w.busy > 0 and m.used <= doubt.since then
     m.resident = true
     self.room:together { m.name, self:model(doubt.lane).name }
-  elseif now - doubt.at > M.patience then
+  elseif now - doubt.known > M.patience then
     m.resident = false -- nobody can look; it was asked to leave
   end
 end
@@ -446,7 +469,12 @@ local function while_loading(self, now, work, inside, change)
   for _, lane in ipairs(load.victims) do change.may[lane] = false end
   local name = self:model(load.lane).name
   for _, v in ipairs(inside) do -- what has nothing in flight may have to leave for it
-    if v.busy == 0 and not self.room:fits { name, self:model(v.lane).name } then change.may[v.lane] = false end
+    local other = self:model(v.lane).name
+    if v.busy == 0 and not (load.spared and load.spared[other]) and not self.room:fits { name, other } then
+      change.may[v.lane], load.idle = false, load.idle or now
+    elseif load.spared and load.spared[other] then
+      change.may[v.lane] = true
+    end
   end
   if not own or not load.try then return change end
   change.may[load.lane] = false -- what waits in the server cannot be called back: no more of it
@@ -478,12 +506,16 @@ local function candidates(self, now, outside, inside, change)
     local reason, more = "room", nil
     if #victims > 0 then
       reason, more = turn.reason_for(self, w, victims, now)
-      if not reason and not certain and turn.may_try(self, w, victims) then reason, victims = "try", NONE end
+      if not reason and not certain then
+        local try, at = turn.may_try(self, w, victims, now)
+        if try then reason, victims = "try", NONE else more = math.min(more or NEVER, at or NEVER) end
+      end
     end
     if reason then
       ready[#ready + 1] = w
       about[w] = { victims = victims, certain = certain, reason = reason, visit = reason == "overdue" and more }
     else
+      change.from[w.lane] = more
       sooner(change, more)
     end
   end
@@ -497,6 +529,22 @@ local function idle_beside(inside, victims)
   return idle > #victims or nil
 end
 
+--- Should the server's list be read? When it is old; when who left is in doubt; and where others wait for the end of a load,
+--- which no answer tells as soon.
+local function look(self, now, lanes, outside, change)
+  local load, at = self.loading, nil
+  if self.doubt or (lanes > 1 and (not self.looked or now - self.looked > M.fresh)) then
+    at = self.look_again
+  elseif load and not load.try and outside > 0 then
+    at = math.max(load.since + 0.8 * self:price(load.lane), (self.looked or now) + 2 * M.again_looked)
+  end
+  if load and load.idle and not load.spared then
+    at = math.min(at or NEVER, math.max(load.idle + M.evicts, self.look_again))
+  end
+  if not at then return end
+  if now >= at then change.look = true else sooner(change, at) end
+end
+
 --- What next? It changes nothing but what it learns from calls that it was not told of, and the table that it gives, which is
 --- used again by the next call.
 ---@param now number
@@ -505,14 +553,11 @@ end
 function R:decide(now, work)
   local change = clear(self.change)
   local inside, outside = split(self, now, work, change)
-  local old = not self.looked or now - self.looked > M.fresh
-  if self.doubt or (old and #work > 1) then
-    if now >= self.look_again then change.look = true else sooner(change, self.look_again) end
-  end
+  look(self, now, #work, #outside, change)
   if self.loading then return while_loading(self, now, work, inside, change) end
   if #outside == 0 then return change end
-  if self.doubt and now < self.doubt.at + M.patience then -- another load would blur what is seen of the last one
-    sooner(change, self.doubt.at + M.patience)
+  if self.doubt and now < self.doubt.known + M.patience then -- another load would blur what is seen of the last one
+    sooner(change, self.doubt.known + M.patience)
     return change
   end
   local ready, about = candidates(self, now, outside, inside, change)

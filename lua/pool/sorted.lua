@@ -239,7 +239,7 @@ end
 
 --- How many items go before one?
 ---@param s stoke.sorted
----@param item table in here
+---@param item table in here or not
 ---@param key number
 ---@param most integer keys, and then items of its own, that are looked at
 ---@param see fun(key: number) called with each key that goes before
@@ -259,14 +259,39 @@ function M.before(s, item, key, most, see)
       last, left = here, left - 1
     end
   end
-  local list = s.at[key]
-  local i = list.live and list.first
+  local list, seq = s.at[key], item.seq
+  if not list then return n end
+  if not list.live then return list.seq < seq and n + 1 or n end
+  local i = list.first
   left = most
-  while i and left > 0 and list[i] ~= item do
+  while left > 0 and i <= list.last and list[i].seq < seq do
     if not list.gone[list[i]] then n = n + 1 end
     i, left = i + 1, left - 1
   end
   return n
+end
+
+--- The first items, in their order.
+---@param s stoke.sorted
+---@param out table[] added to
+---@param most integer items that `out` has then, at most
+function M.list(s, out, most)
+  local last = nil
+  for b = s.first, s.last do
+    local block = s.blocks[b]
+    for i = block.from, block.to do
+      if #out >= most then return end
+      local found = block[i] ~= last and s.at[block[i]]
+      if found and not found.live then
+        out[#out + 1] = found
+      elseif found then
+        for k = found.first, found.last do
+          if #out < most and not found.gone[found[k]] then out[#out + 1] = found[k] end
+        end
+      end
+      last = block[i]
+    end
+  end
 end
 
 return M

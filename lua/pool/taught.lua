@@ -25,6 +25,15 @@ local function loaded(lane, ticket, timings, now)
   if not wanted then lane.slots:lost(now, "load") end
 end
 
+--- A prompt was read of which less was remembered than this says nothing of it: speeds vary.
+local LITTLE <const> = 0.1
+
+--- How many tokens prompts had, and how many of these the server remembered; for people.
+local function count_prompt(lane, input, seen)
+  lane.asked = (lane.asked or 0) + input
+  lane.remembered = (lane.remembered or 0) + (seen > LITTLE and seen * input or 0)
+end
+
 --- What a finished call teaches of its lane.
 ---@param lane stoke.pool.lane
 ---@param ticket stoke.pool.ticket|nil nil: it was counted without one
@@ -37,6 +46,7 @@ function M.of(lane, ticket, outcome, out, now)
   local seen = timings and lane.facts:seen_part(timings)
   if timings then
     lane.replies = (lane.replies or 0) + 1
+    if seen then count_prompt(lane, timings.input, seen) end
     loaded(lane, ticket, timings, now)
     lane.slots:answered(now, timings, out, ticket and ticket.began)
     lane.facts:learn(timings, ticket and ticket.agent, ticket and ticket.shared, out + 1, ticket and ticket.loads)

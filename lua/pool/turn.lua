@@ -10,6 +10,8 @@ local M = {}
 M.pays, M.pays_overdue = 4, 1
 --- Work goes on arriving when a call has come so much later than the one that waits, as a part of the seconds of a swap.
 M.later = 0.25
+--- Seconds after which a call that was sent has reached its model, if that is loaded.
+M.reach = 0.25
 --- A model that has just had its last answer stays for a moment, as a part of the seconds of a swap: who got it may go on.
 M.linger = 0.05
 
@@ -60,14 +62,14 @@ end
 
 --- What the models that would have to leave are at.
 local function load_of(self, victims)
-  local at = { idle = true, waiting = NEVER, flying = NEVER, newest = -NEVER, since = -NEVER, ended = -NEVER, paid = -NEVER,
+  local at = { idle = true, seconds = 0, waiting = NEVER, flying = NEVER, newest = -NEVER, since = -NEVER, ended = -NEVER, paid = -NEVER,
     paid_overdue = -NEVER }
   for _, v in ipairs(victims) do
     local m = self:model(v.lane)
     at.ended = math.max(at.ended, m.ended or -NEVER)
     if has_work(v) then
       local since = m.since or -NEVER
-      at.idle = false
+      at.idle, at.seconds = false, at.seconds + (v.seconds or 0)
       if v.waiting > 0 then at.waiting = math.min(at.waiting, rank(v)) else at.flying = math.min(at.flying, v.running or 2) end
       at.since = math.max(at.since, since)
       at.newest = math.max(at.newest, v.newest or -NEVER)
@@ -96,9 +98,12 @@ function M.reason_for(self, w, victims, now)
     return nil, from
   end
   local price, oldest = self:price(w.lane, w.load), w.oldest or now
+  local ends = at.waiting < NEVER and at.newest < oldest + M.later * price -- nothing more comes for these
   if own ~= OVERDUE then
     if oldest <= at.since then return nil end -- it was there when these were chosen: they go to their end
-    if at.waiting < NEVER and at.newest < oldest + M.later * price then return nil end -- these will have an end
+    if ends then return nil end
+  elseif ends and at.seconds <= now - oldest then -- overdue as these are: it waits at most twice as long
+    return nil
   end
   local from = math.max(oldest + price, at.paid)
   if now >= from then return "waited" end
@@ -108,16 +113,18 @@ end
 --- May the server find out by itself whether `w` fits? The others need one call more in flight meanwhile, which has to be drained
 --- with them should they leave. So only where all came at once, and nobody wants to go before the others are done; or where their
 --- calls are short beside the swap.
-function M.may_try(self, w, victims)
+function M.may_try(self, w, victims, now)
   local price, oldest = self:price(w.lane, w.load), w.oldest or 0
-  local near = M.later * price
+  local near, any = M.later * price, false
   for _, v in ipairs(victims) do
     local at_once = math.abs((v.newest or -NEVER) - oldest) <= near and oldest - (v.oldest or oldest) <= near
     if has_work(v) and not at_once and not (v.service and v.service <= price / 2) then return false end
     if v.busy == 0 and v.waiting > 0 then return false end -- between two calls
-    if has_work(v) and not self:model(v.lane).ended then return false end -- its first calls may not have reached the model yet
+    local m = self:model(v.lane)
+    any = any or has_work(v)
+    if has_work(v) and not m.ended and now < m.used + M.reach then return false, m.used + M.reach end
   end
-  return true
+  return any -- idle ones are left a moment
 end
 
 -- ---- who first ----------------------------------------------------------------------------------------------------------------

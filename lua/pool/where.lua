@@ -92,9 +92,10 @@ end
 ---@param lane stoke.pool.lane
 ---@param ticket stoke.pool.ticket
 ---@param now number
+---@param before? integer calls that go before it, where they have been counted
 ---@return number
-function M.ahead(lane, ticket, now)
-  local before = ticket.group.queue:before(ticket)
+function M.ahead(lane, ticket, now, before)
+  before = before or ticket.group.queue:before(ticket)
   return first_end(lane, now) + before / max(1, lane.limit or lane.slots.believed) * (M.usual(lane) or UNKNOWN)
 end
 
@@ -127,8 +128,9 @@ end
 function M.better(ticket, lane, now, room_of)
   local here = M.service(lane, ticket)
   if not here then return nil end -- it has to be tried to be known
-  local queued = lane.busy >= (lane.limit or lane.slots.believed) -- it would wait in the server, after all that is out there
-  if queued then here = here + first_end(lane, now) end
+  local slots = max(1, lane.limit or lane.slots.believed)
+  local queued = lane.busy >= slots -- it would wait in the server, after all that is out there
+  if queued then here = here + first_end(lane, now) + (lane.busy - slots) / slots * (M.usual(lane) or UNKNOWN) end
   local best, ends, waits = nil, here, 0
   for _, other in ipairs(ticket.group.lanes) do
     local there = other ~= lane and M.service(other, ticket)

@@ -1,6 +1,8 @@
 --- Why a call waits, in words for people: in spans, in stoke.pool(), in errors. Made only where somebody reads it. Pure.
 
+local chores = require "core.pool.chores"
 local choose = require "core.pool.choose"
+local lanes = require "core.pool.lane"
 local where = require "core.pool.where"
 
 local M = {}
@@ -17,75 +19,228 @@ function M.seconds(seconds)
   return ("%.0f min"):format(seconds / 60)
 end
 
+--- Seconds that are left, "a moment" when they are over.
+local function left(seconds) return seconds < 0.05 and "a moment" or M.seconds(seconds) end
+
 local function name_of(lane) return lane.target and lane.target.name or lane.key end
 
---- What keeps a whole lane from taking calls.
-local function shut(lane, now)
-  local room, due = choose.room(lane, now)
-  if room >= 0 then return nil, room end
-  local server = lane.target and lane.target.endpoint.name or lane.server.url
-  return ("%s failed too often at %s; %s"):format(name_of(lane), server,
-    due and due > now and "it is tried again in " .. M.seconds(due - now) or "one call tries whether it is back"), room
+local function server_of(lane) return lane.target and lane.target.endpoint.name or lane.server.url end
+
+-- ---- the server ---------------------------------------------------------------------------------------------------------------
+
+--- What keeps a lane from taking calls at all.
+---@param lane stoke.pool.lane
+---@param now number
+---@return string|nil reason "m failed too often at gpu (refused); it is tried again in 4.0 s"
+function M.shut(lane, now)
+  if not chores.open(lane.server) then
+    local watch = lane.server.watch
+    return ("%s takes calls and answers none; it %s"):format(server_of(lane), watch.state == "sick" and watch.till > now and
+      "is tried again in " .. M.seconds(watch.till - now) or "is asked for one token now")
+  end
+  local breaker = lane.breaker
+  if not breaker or breaker:allows(now) then return nil end
+  if now < breaker.paced_until then
+    return ("%s wants to be left alone for %s more"):format(server_of(lane), left(breaker.paced_until - now))
+  end
+  return ("%s failed too often at %s%s; %s"):format(name_of(lane), server_of(lane),
+    breaker.last and (" (%s)"):format(breaker.last.kind) or "",
+    breaker.state == "open" and breaker.till > now and "it is tried again in " .. M.seconds(breaker.till - now)
+      or "one call tries now whether it is back")
 end
 
---- Its model has to be loaded first, or makes room for another.
-local function away(lane, verdict, now)
-  if not verdict or verdict.may[lane] then return nil end
-  if verdict.kind == "stay" and verdict.lane then return "another model is being loaded" end
-  if verdict.lane == lane then
-    local left = 0
-    for _, victim in ipairs(lane.server.lanes) do
-      if victim ~= lane and victim.busy > 0 then left = math.max(left, where.rest(victim, now)) end
-    end
-    return "its model is not resident; swap in " .. M.seconds(left)
+-- ---- the model ------------------------------------------------------------------------------------------------------------------
+
+--- Models in memory that have work, in words.
+local function at_work(residency, but)
+  local first, n = nil, 0
+  for _, m in ipairs(residency.list) do
+    local other = m.lane
+    if m.resident and other ~= but and (other.busy > 0 or choose.waiting(other) > 0) then first, n = first or other, n + 1 end
   end
-  if verdict.lane then return ("its model makes room for %s, which others wait for"):format(name_of(verdict.lane)) end
-  return verdict.due and verdict.due > now and "its model is not resident; swap in " .. M.seconds(verdict.due - now) .. " at most"
-    or "its model is not resident; the resident ones have work"
+  if n == 1 then return name_of(first) .. " has work" end
+  return n > 1 and ("the %d resident ones have work"):format(n) or nil
 end
 
---- Those before it in its queue.
-local function behind(ticket, now)
-  local tickets, programs = ticket.group.queue:before(ticket)
-  local lane = ticket.group.lanes[1]
-  local eta = ticket.group.lanes[2] == nil and where.usual(lane) and
-    ("; about %s to wait"):format(M.seconds(where.ahead(lane, ticket, now))) or ""
-  if programs > 0 then return count(programs, "program") .. " before this one" .. eta end
-  if tickets > 0 then return count(tickets, "call") .. " before this one" .. eta end
-  local busy, slots = 0, 0
-  for _, other in ipairs(ticket.group.lanes) do
-    busy, slots = busy + other.busy, slots + (other.limit or other.slots.believed)
+--- Until those that must leave have nothing in flight.
+local function drained(victims, now)
+  local seconds, names = 0, {}
+  for _, victim in ipairs(victims) do
+    if victim.busy > 0 then seconds, names[#names + 1] = math.max(seconds, where.rest(victim, now)), name_of(victim) end
   end
+  if seconds > 0 then return "swap in " .. M.seconds(seconds) end
+  return names[1] and ("swap as soon as %s has answered"):format(table.concat(names, " and ")) or "swap now"
+end
+
+--- A load is over some time after this many times what loads of the model take, though no answer has told yet.
+local OVER <const> = 1.1
+
+--- What a server is loading. No answer has come since, so it may be at its first answer already: where it is known what the load
+--- takes, that is told apart by the time.
+---@param server stoke.pool.server
+---@param now number
+---@return stoke.pool.lane|nil lane nil: nothing, or it must be there by now
+---@return string|nil progress "2.1 s of about 3.0 s"
+---@return number|nil seconds left, where that is known
+function M.loading(server, now)
+  local residency = server.residency
+  local loading = residency and residency.loading
+  if not loading or loading.try then return nil end
+  local lane, so_far = loading.lane, now - loading.since
+  local takes = residency.loads[lane.model or lane.key]
+  if not takes and lane.facts then
+    local load, known = lane.facts:load()
+    takes = known and load or nil
+  end
+  if not takes then return lane, ("or at its first answer, for %s"):format(M.seconds(so_far)) end
+  if so_far > OVER * takes then return nil end
+  return lane, ("%s of about %s"):format(M.seconds(so_far), M.seconds(takes)), math.max(0, takes - so_far)
+end
+
+--- The model of a lane has to be loaded first, or makes room for another.
+local function away(lane, now)
+  local residency, verdict = lane.server.residency, lane.server.verdict
+  if not residency or not verdict or verdict.may[lane] then return nil end
+  local other, there = verdict.lane, residency:resident(lane)
+  if there and other then return ("its model makes room for %s, which others wait for"):format(name_of(other)) end
+  local load, why = residency.loading, nil
+  if other == lane and load and load.try and verdict.kind == "stay" then
+    why = "a call for it waits in the server until there is room"
+  elseif other == lane then
+    why = drained(verdict.victims or {}, now)
+  elseif other then
+    local loading, progress = M.loading(lane.server, now)
+    why = loading == other and ("%s is being loaded (%s)"):format(name_of(other), progress)
+      or (load and load.lane == other and not load.try and "%s has work" or "%s is loaded first"):format(name_of(other))
+  elseif residency.doubt then
+    why = "the server is asked which models are"
+  else
+    local from = verdict.from[lane]
+    local when = from and from > now and M.seconds(from - now)
+    local working = at_work(residency, lane)
+    why = working and working .. (when and ", for %s more at most" or "") or when and "swap in %s" or "it waits for its turn"
+    if when then why = why:format(when) end
+  end
+  return "its model is not resident; " .. why
+end
+
+--- The model of a lane is on its way.
+---@return string|nil words
+---@return number|nil seconds until it is there
+local function coming(lane, now)
+  local residency = lane.server.residency
+  local load = residency and residency.loading
+  if load and load.lane == lane and load.try then return "its model is loaded when the server has room for it" end
+  local loading, progress, seconds = M.loading(lane.server, now)
+  if loading ~= lane then return nil end
+  return ("its model is being loaded (%s)"):format(progress), seconds
+end
+
+-- ---- its turn -------------------------------------------------------------------------------------------------------------------
+
+--- All that goes before a ticket, also of other groups that want the same lane.
+local function ahead_of(ticket)
+  local sum = { calls = 0, better = 0, held = 0, programs = 0, seen = {} }
+  local only = ticket.group.lanes
+  for _, group in ipairs(only[2] and { ticket.group } or only[1].groups) do group.queue:ahead(ticket, sum) end
+  return sum
+end
+
+local BETTER <const> = { [2] = "interactive call", [3] = "call" }
+
+--- "2 interactive calls and 3 programs before this one".
+local function before_it(ticket, sum)
+  local parts = {}
+  if sum.better > 0 then
+    parts[1] = count(sum.better, BETTER[ticket.class]) .. (ticket.class == 3 and " of a higher class" or "")
+  end
+  if sum.held > 0 then parts[#parts + 1] = count(sum.held, "call that others wait for", "calls that others wait for") end
+  if sum.programs > 0 then
+    parts[#parts + 1] = count(sum.programs, "program")
+  elseif sum.calls > sum.better + sum.held then
+    parts[#parts + 1] = count(sum.calls - sum.better - sum.held, ticket.group.queue.ranks and "call of its own program" or "call",
+      ticket.group.queue.ranks and "calls of its own program")
+  end
+  return table.concat(parts, " and ") .. " before this one"
+end
+
+local PASSES <const> = { overdue = "one that has waited longer than it may", deadline = "one whose deadline is near",
+  prefix = "one whose conversation the slot still holds" }
+
+--- The first hold of a lane to end, and how many of its slots are kept for conversations whose tools are at work.
+local function held(lane, now)
+  local kept = lane.holds
+  local room = kept and choose.room(lane, now) or 0
+  if room <= 0 or #kept < math.min(room, lanes.width(lane) - lane.busy) then return nil end
+  local first
+  for _, hold in ipairs(kept) do
+    if hold.ticket then return "next, after a conversation whose slot is kept" end
+    if not first or hold.till < first.till then first = hold end
+  end
+  return ("held for the conversation of %s, whose tool %s is at work: %s more at most"):format(first.agent or "an agent",
+    first.tool or "", left(first.till - now))
+end
+
+--- It is the next one: what is it that the lanes do not have?
+local function next_one(ticket)
+  local busy, slots, ghosts = 0, 0, 0
+  for _, lane in ipairs(ticket.group.lanes) do
+    busy, slots = busy + lane.busy, slots + lanes.width(lane)
+    ghosts = ghosts + (lane.slots and lane.slots.ghosts and #lane.slots.ghosts or 0)
+  end
+  if ghosts > 0 and busy < slots then return "next; a slot is still at the prompt of a call that was cancelled" end
   if busy == 0 then return "next, as soon as a call may begin" end
-  return ("next; %s busy"):format(slots == 1 and "the one slot is" or ("all %d slots are"):format(math.max(slots, busy))) .. eta
+  return ("next; %s busy"):format(slots == 1 and "the one slot is" or ("all %d slots are"):format(slots))
+end
+
+--- Its turn has not come.
+local function behind(ticket, lane, now)
+  local sum, alone, q = ahead_of(ticket), ticket.group.lanes[2] == nil, ticket.group.queue
+  local best, why = choose.best(lane, now)
+  local load, until_there = coming(lane, now)
+  local text
+  if best == ticket then
+    local kept = held(lane, now)
+    if kept then return kept end
+    text = next_one(ticket)
+    sum.calls = 0
+  elseif q.ranks and now - ticket.arrived >= q.bounds[ticket.class] then
+    text = ("it has waited %s and goes before others, the oldest such call first"):format(M.seconds(now - ticket.arrived))
+    alone = false
+  elseif sum.calls == 0 then
+    text = "next, after " .. (PASSES[why] or "another one")
+    sum.calls = 1
+  else
+    text = before_it(ticket, sum)
+  end
+  local usual = alone and where.usual(lane)
+  if load then text = load .. "; " .. text end
+  if not usual or load and not until_there then return text end
+  local seconds = until_there and until_there + (1 + sum.calls / lanes.width(lane)) * usual or where.ahead(lane, ticket, now, sum.calls)
+  return ("%s; about %s to wait"):format(text, M.seconds(seconds))
 end
 
 --- Why a ticket waits.
 ---@param ticket stoke.pool.ticket
 ---@param now number
+---@param power? stoke.pool.power
 ---@return string reason "3 programs before this one; about 12 s to wait"
-function M.reason(ticket, now)
-  local lanes = ticket.group.lanes
-  if ticket.home then
-    return ("it waits up to %s for %s, which should end it first"):format(M.seconds(ticket.till - now), name_of(lanes[1]) ..
-      (lanes[1].target and " at " .. lanes[1].target.endpoint.name or ""))
+function M.reason(ticket, now, power)
+  if power then
+    local allowed, _, why = power:allows(now, ticket.class)
+    if not allowed then return why or "this machine is to rest" end
   end
-  local first
-  for _, lane in ipairs(lanes) do
-    local why, room = shut(lane, now)
-    why = why or away(lane, lane.server.verdict, now)
+  local places, first = ticket.group.lanes, nil
+  for _, lane in ipairs(places) do
+    local why = M.shut(lane, now) or away(lane, now)
     if not why then
-      first = nil
-      if room > 0 and lane.holds and #lane.holds >= room then
-        return "a slot is kept for a conversation whose tool is at work, until it goes on or " ..
-          M.seconds(math.max(0, lane.holds[1].till - now)) .. " have passed"
-      end
-      break
+      if not ticket.home then return behind(ticket, lane, now) end
+      return ("it waits up to %s for %s at %s, which should end it first"):format(left(ticket.till - now), name_of(lane),
+        server_of(lane))
     end
     first = first or why
   end
-  local rests = lanes[1].server.rests
-  return first or rests and "this machine is to rest: " .. rests or behind(ticket, now)
+  return (places[2] and ("none of its %d servers takes it now: "):format(#places) or "") .. first
 end
 
 --- Why a ticket was refused.

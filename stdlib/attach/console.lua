@@ -125,7 +125,7 @@ function M.run(asked, write)
   local function run(code) require "stoke.attach.eval".run(code, asked.client or "", write, columns) end
   local ok, err = pcall(function()
     if text:find "^:" and not text:find "^::" then
-      write(commands.run(text, asked.write, run))
+      write(commands.run(text, asked.write, run, columns))
     elseif asked.write then
       run(text)
     else

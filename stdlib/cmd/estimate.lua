@@ -12,7 +12,7 @@ local SPEC = {
   examples = { { "stoke estimate qwen2.5:3b \"Why is the sky blue?\"", "a question" },
                { "stoke estimate fast --tokens 8000 --answer 500", "a long prompt, along a route of the settings" } },
   positionals = { { "model", help = "a model, model@endpoint, or a route of the settings" },
-                  { "text", required = false, help = "the prompt" } },
+                  { "text", optional = true, help = "the prompt" } },
   options = { { "tokens", type = "integer", placeholder = "N", help = "tokens of the prompt, instead of the text" },
               { "answer", type = "integer", placeholder = "N", help = "tokens of the answer (the usual length)" },
               { "json", type = "boolean", help = "as JSON, with the parts" } },

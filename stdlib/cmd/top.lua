@@ -7,6 +7,7 @@ local errors = require "core.errors"
 local json = require "stoke.json"
 local keeper = require "core.keeper"
 local keys = require "stoke.term.keys"
+local pool = require "stoke.inspect.pool"
 local stdio = require "core.stdio"
 local stoke = require "stoke"
 local tasks = require "core.task"
@@ -14,7 +15,7 @@ local term = require "stoke.term"
 local time = require "stoke.time"
 
 local SPEC = {
-  name = "stoke top", summary = "Watch a running host: tasks, slots, queues, tokens a second.",
+  name = "stoke top", summary = "Watch a running host: slots and who is on them, queues and why they wait, tokens a second.",
   examples = { { "stoke top", "the only host there is; q, Esc or Ctrl-C ends" },
                { "stoke top town --every 5", "this one, every five seconds" },
                { "stoke top --json", "one look into a pipe or a file, for a script" },
@@ -24,6 +25,9 @@ local SPEC = {
               { "json", type = "boolean", help = "one JSON object a look" } },
   positionals = { { "name", optional = true, help = "name or process of the host" } },
 }
+
+--- Lines of the pool, at most.
+local MOST <const> = 10000
 
 -- ---- a look as lines -----------------------------------------------------------------------------------------------
 
@@ -42,10 +46,8 @@ local function flow(parts, columns)
   return lines
 end
 
-local SLOTS = { right = { [2] = true, [3] = true } }
-
---- `before` is the look before, or nil.
-local function lines_of(now, before, columns)
+--- `before` is the look before, or nil; rows: how many lines there is room for.
+local function lines_of(now, before, columns, rows)
   local passed = before and now.seconds - before.seconds or 0
   local function rate(name) return passed > 0 and ("%.0f"):format((now[name] - before[name]) / passed) or "-" end
   local out = { ("%s  pid %d  up %s  %s"):format(now.name, now.pid, term.duration(now.seconds), now.script or "") }
@@ -57,11 +59,10 @@ local function lines_of(now, before, columns)
     ("tokens in %d (%s/s)"):format(now.input_tokens, rate "input_tokens"), ("tokens out %d (%s/s)"):format(now.output_tokens,
     rate "output_tokens"), not before and ("counted since %s"):format(now.counted > 0 and term.duration(now.counted) .. " ago" or
     "this look") or nil }
-  if #now.pool == 0 then return out end
-  local rows = { { "SLOTS OF", "RUNNING", "WAITING" } }
-  for i, slot in ipairs(now.pool) do rows[i + 1] = { slot.key, ("%d"):format(slot.busy), ("%d"):format(slot.waiting) } end
-  for line in term.layout(rows, { right = SLOTS.right, columns = columns }):gmatch "[^\n]+" do out[#out + 1] = line end
-  return out
+  local state = now.pool
+  if not state.servers then errors.raise("usage", ("the host %s runs another version of stoke (%s)"):format(now.name, now.version)) end
+  if state.servers[1] or state.others[1] then add(pool.summary(state)) end
+  return table.move(pool.lines(state, { columns = columns, rows = rows and rows - #out }), 1, MOST, #out + 1, out)
 end
 
 -- ---- the screen ----------------------------------------------------------------------------------------------------
@@ -143,21 +144,23 @@ return function(argv)
   a.every = a.every or 1
   if not (a.every > 0) then errors.raise("usage", ("--every: seconds must be more than 0, not %g"):format(a.every)) end
   local host = attach.find(a.name)
+  local screen = tty and os.getenv "TERM" ~= "dumb" and not a.json and not once
   local before
   local function look(columns)
+    local _, rows = stdio.columns()
     local now, err = stoke.try(attach.ask, host.path, "/counts")
     if err and before and (err.kind == "refused" or err.kind == "unreachable" or err.kind == "incomplete") then
       errors.raise(err.kind, ("the host %s is gone"):format(host.name), { hint = "stoke ps lists those that run" })
     elseif err then
       error(err, 0)
     end
-    local lines = not a.json and lines_of(now, before, columns or (stdio.columns()) or term.columns())
+    local lines = not a.json and lines_of(now, before, columns or (stdio.columns()) or term.columns(),
+      screen and rows and rows > 2 and rows - 2 or nil)
     before = now
     if a.json then return json.encode(now) .. "\n" end
     for i, line in ipairs(lines) do lines[i] = term.clean(line) end
     return lines
   end
-  local screen = tty and os.getenv "TERM" ~= "dumb" and not a.json and not once
   if screen and stdio.is_tty(0) then return watch(look, a.every) end
   repeat
     local seen = look(not screen and math.huge or nil)

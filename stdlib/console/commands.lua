@@ -35,7 +35,7 @@ local function check_request(whose)
   end
 end
 
---- name -> { usage, summary, run = fun(rest, run: fun(code: string), write: boolean): string, write? = it changes something }
+--- name -> { usage, summary, run = fun(rest, run: fun(code: string), write: boolean, columns: integer): string, write? = it changes something }
 ---@type table<string, { usage: string, summary: string, run: fun(rest, run, write): string, write?: boolean }>
 M.commands = {
   tasks = { usage = ":tasks [NUMBER|all]", summary = "what lives and what it waits for; the stack of one", run = function(rest)
@@ -56,7 +56,8 @@ M.commands = {
       if not write then check_request(whose) end
       return inspect.request(whose, text ~= "" and text or nil)
     end },
-  pool = { usage = ":pool", summary = "slots of each model, and who waits for one", run = function() return inspect.pool() end },
+  pool = { usage = ":pool", summary = "slots of each model, who is on them, who waits and why",
+    run = function(_, _, _, columns) return inspect.pool(columns) end },
   models = { usage = ":models", summary = "the models of the server", run = function() return inspect.models() end },
   pending = { usage = ":pending", summary = "what waits for approval", run = function() return inspect.pending() end },
   reload = { usage = ":reload [MODULE]", summary = "load changed files again, or a module", write = true, run = function(rest)
@@ -117,11 +118,12 @@ end }
 ---@param text string with its colon
 ---@param write? boolean whether it may change something
 ---@param run fun(code: string) runs Lua, for `:time`
+---@param columns? integer of the terminal
 ---@return string text to show
 ---Raises `argument` for a command that does not exist, `denied`, and what the command raises.
 ---
 --- Example: `io.write(commands.run(":tasks all"))`
-function M.run(text, write, run)
+function M.run(text, write, run, columns)
   local name, rest = text:match "^:(%S*)%s*(.-)%s*$"
   local command = M.commands[name]
   if not command then
@@ -131,7 +133,7 @@ function M.run(text, write, run)
   if command.write and not write then
     errors.raise("denied", (":%s changes something"):format(name), { hint = "stoke attach --write" })
   end
-  return command.run(rest, run, write)
+  return command.run(rest, run, write, columns)
 end
 
 return M

@@ -22,7 +22,7 @@ function M.all()
   local all = {}
   for name, command in next, require "stoke.console.commands".commands do
     all[name] = { usage = command.usage, summary = command.summary,
-      run = function(_, rest) stdio.write(command.run(rest)) end }
+      run = function(_, rest) stdio.write(command.run(rest, nil, nil, (stdio.columns()) or term.columns())) end }
   end
   for name, command in next, C do
     all[name] = { usage = ":" .. (command.usage or name), summary = command.summary, run = command.run }

@@ -57,7 +57,7 @@ local function persist(self, f, ...)
     if attempt > 1 then stoke.sleep(1) end
     local value, err = stoke.try(f, ...)
     if not err then return value end
-    if err.kind == "cancelled" or err.kind == "overloaded" or err.kind == "deadline" then error(err, 0) end
+    if err.kind == "cancelled" or err.kind == "deadline" then error(err, 0) end
     last = err
   end
   error(last, 0)

@@ -101,7 +101,8 @@ end
 function M.answer(reply)
   local message = reply.message
   return { text = message.content, thinking = message.thinking, calls = message.tool_calls, reason = reply.done_reason,
-    usage = used(reply, message), logprobs = reply.logprobs }
+    usage = used(reply, message),
+    logprobs = type(reply.logprobs) == "table" and reply.logprobs or nil }
 end
 
 --- The tool that an answer calls first: its conversation goes on when that has run.

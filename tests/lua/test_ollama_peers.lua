@@ -107,7 +107,10 @@ real("a stream that was read to its end leaves its connection for the next", fun
   local peer <close> = start_peer()
   for _ = 1, 5 do stream { model = "m", messages = HI, endpoint = server.url } end
   t.eq({ server.sim.ledger.disconnects, server.sim.ledger.requests }, { 0, 5 })
-  for _ = 1, 3 do t.raises("incomplete", stream, { model = "m", messages = HI, endpoint = peer.url .. "/lines?3" }) end
+  for _ = 1, 3 do
+    t.raises("incomplete", stream, { model = "m", messages = HI, endpoint = peer.url .. "/lines?3" })
+    pool.forget() -- or calls are held back from a server that has failed so often
+  end
 end)
 
 -- A simulator in a process of its own.

@@ -153,7 +153,7 @@ test("hold: the slot stays empty for a conversation whose tool runs, and that go
   end
   world:run(t, world.now + 1.2)
   t.eq({ #lane.holds, other.ticket.state }, { 1, "waiting" })
-  t.match(words.reason(other.ticket, world.now), "^a slot is kept for a conversation whose tool is at work")
+  t.match(words.reason(other.ticket, world.now), "^held for the conversation of an agent, whose tool tool is at work: 1%.%d s more")
   world:run(t)
   t.eq({ next_call.waited, next_call.ticket.why }, { 0, "hold" })
   t.ok(other.sent > next_call.sent)

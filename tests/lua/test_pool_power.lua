@@ -60,7 +60,7 @@ test("above a temperature no call begins until it has cooled; one under way goes
   degrees = 75
   stoke.sleep(10)
   t.ok(not ends.third)
-  t.contains(pool.state().servers[1].lanes[1].queue[1].reason, "degrees")
+  t.contains(pool.state().servers[1].lanes[1].queue[1].reason, "too hot: 75 C; calls begin again at 70 C")
   degrees = 70
   stoke.sleep(7)
   t.ok(ends.third)

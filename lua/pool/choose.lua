@@ -27,12 +27,23 @@ function M.waiting(lane)
   return n
 end
 
+--- May calls be sent to wait in the server, where it may have slots for them? One model, one server, nobody is of another class.
+local function bold(lane)
+  local group = lane.group
+  if lane.groups[2] or lane.server.residency or lane.holds then return false end
+  for ticket in next, lane.running do
+    if ticket.class ~= 2 then return false end
+  end
+  return group.queue:count(2) == group.queue.size
+end
+
 --- How many calls a lane could take, holds aside. Below 0: it takes none at all, until `due`.
 ---@param lane stoke.pool.lane
 ---@param now number
+---@param power? table somebody counts what the machine may do: nothing is sent just to wait there
 ---@return integer
 ---@return number|nil due
-function M.room(lane, now)
+function M.room(lane, now, power)
   if lane.breaker then
     local allowed, due = chores.open(lane.server)
     if allowed then allowed, due = lane.breaker:allows(now) end
@@ -42,7 +53,7 @@ function M.room(lane, now)
   if limit then return math.max(limit - lane.busy, 0) end
   local change, slots = lane.server.verdict, lane.slots
   local extra = change and change.extra and change.extra[lane] or 0
-  local free = slots:allowed(now, M.waiting(lane)) + extra - lane.busy
+  local free = slots:allowed(now, M.waiting(lane), slots.unknown and not power and bold(lane)) + extra - lane.busy
   if free > 0 then return free end
   return 0, slots:due(now)
 end
@@ -157,7 +168,7 @@ function M.next(server, now, power)
   if verdict then due = sooner(due, verdict.due) end
   for _, lane in ipairs(server.lanes) do
     if M.waiting(lane) > 0 or lane.holds then
-      local room, again = M.room(lane, now)
+      local room, again = M.room(lane, now, power)
       if room > 0 and (not verdict or verdict.may[lane]) then
         local ticket, why, breaks = pick(lane, now, room)
         if ticket and power then

@@ -117,9 +117,20 @@ local function running(lane)
   return best
 end
 
+--- When the first of the calls that a lane is at is overdue: they may still wait, in the server.
+local function overdue_at(lane)
+  local first
+  for ticket in next, lane.running do
+    local bounds = ticket.group.queue.bounds
+    local bound = bounds and bounds[ticket.class]
+    if bound and (not first or ticket.arrived + bound < first) then first = ticket.arrived + bound end
+  end
+  return first
+end
+
 --- What waits and runs of each model, for who decides which of them is in memory.
 local function work_of(server, now)
-  local work = {}
+  local work, loading = {}, server.residency.loading
   for _, lane in ipairs(server.lanes) do
     local waiting, oldest, class, overdue = 0, huge, 3, false
     for _, group in ipairs(lane.groups) do
@@ -142,7 +153,7 @@ local function work_of(server, now)
       if lane.facts then load, known = lane.facts:load() end
       work[#work + 1] = { lane = lane, busy = lane.busy, waiting = waiting, class = class, overdue = overdue,
         oldest = oldest < huge and oldest or nil, newest = lane.newest, running = running(lane), load = known and load or nil,
-        service = usual, seconds = waiting * (usual or 1) / math.max(1, lane.limit or lane.slots.believed) }
+        overdue_at = loading and loading.lane == lane and overdue_at(lane) or nil, service = usual, seconds = waiting * (usual or 1) / math.max(1, lane.limit or lane.slots.believed) }
     end
   end
   return work

@@ -262,7 +262,7 @@ local function grant(self, choice, now)
   lane.busy = lane.busy + 1
   lane.running[ticket] = true
   if lane.holds then holds.trim(lane, lanes.width(lane) - lane.busy) end
-  if lane.slots then lane.slots:sent(now) end
+  if lane.slots and not lane.limit then lane.slots:sent(now) end
   if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
   if lane.breaker then
     lane.breaker:sent(now)

@@ -54,6 +54,7 @@ local NONE = {}
 ---@field class integer the best class that waits: 1 interactive, 2 normal, 3 batch
 ---@field running? integer the best class of those in flight; 2 when not given
 ---@field overdue? boolean does one wait that is overdue?
+---@field overdue_at? number of the lane that is loaded: when the first call that was sent is overdue
 ---@field oldest? number when the oldest that waits arrived
 ---@field newest? number when the last call for this lane arrived, whatever became of it
 ---@field seconds number estimated service of all that wait, by the lane's slots
@@ -480,6 +481,7 @@ local function while_loading(self, now, work, inside, change)
   change.may[load.lane] = false -- what waits in the server cannot be called back: no more of it
   local wanted = { lane = own.lane, class = load.class, overdue = own.overdue, oldest = load.oldest, load = own.load }
   if own.waiting > 0 then wanted.class = math.min(own.class, load.class) end
+  if own.overdue_at and now >= own.overdue_at then wanted.overdue = true else sooner(change, own.overdue_at) end
   local victims = turn.room_for(self, wanted, inside, now)
   local reason, from = turn.reason_for(self, wanted, victims, now)
   if now - load.since >= M.parked then reason = reason or "waited" else sooner(change, load.since + M.parked) end
@@ -536,7 +538,7 @@ local function look(self, now, lanes, outside, change)
   if self.doubt or (lanes > 1 and (not self.looked or now - self.looked > M.fresh)) then
     at = self.look_again
   elseif load and not load.try and outside > 0 then
-    at = math.max(load.since + 0.8 * self:price(load.lane), (self.looked or now) + 2 * M.again_looked)
+    at = math.max(load.since + 0.8 * self:price(load.lane), (self.looked or now) + math.max(2 * M.again_looked, 0.1 * (now - load.since)))
   end
   if load and load.idle and not load.spared then
     at = math.min(at or NEVER, math.max(load.idle + M.evicts, self.look_again))

@@ -84,6 +84,21 @@ test("what leaves while another model is loading does not fit beside it: seen on
   t.ok(loads <= 3, loads .. " loads")
 end)
 
+test("a call that was sent to try whether its model fits is overdue like one that waits here", function(t)
+  local server <close> = serve("parked", { slots = 2 })
+  local scope <close> = stoke.scope {}
+  for _ = 1, 6 do
+    scope:spawn(function()
+      local _ <close> = stoke.scope { class = "interactive" }
+      while true do call(server, "a") end
+    end)
+  end
+  stoke.sleep(20)
+  local waited = seconds(function() call(server, "b") end)
+  t.ok(waited < 60 + 3 + 3 + 1, waited)
+  scope:cancel()
+end)
+
 test("another client loads its own model in between: what is loaded is seen again, and no model is taken for loaded that has left",
   function(t)
     local server <close> = serve("other", { slots = 1, like = "0.17", gpus = 0 })

@@ -48,6 +48,7 @@ test("learned: a file of the first version gets the table when it is opened", fu
   local path = t.tmp() .. "/x.db"
   local store = stored.open(path)
   ok(store.db:write("DROP TABLE learned", {}, true))
+  ok(store.db:write("ALTER TABLE runs DROP COLUMN why", {}, true))
   ok(store.db:write("DELETE FROM migrations WHERE version=2", {}, true))
   store:close()
   store = stored.open(path)

@@ -9,6 +9,7 @@ local chores = require "core.gate.chores"
 local engines = require "core.pool.engine"
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
+local learners = require "core.pool.learners"
 local memory = require "core.gate.memory"
 local power = require "core.pool.power"
 local program = require "core.gate.program"
@@ -23,9 +24,13 @@ local BOUNDS <const> = { 10, 60, 600 }
 
 --- What the settings say, as the engine takes it.
 local function told(settings)
-  local named = settings.bounds or {}
-  return { order = settings.order, hold = settings.hold,
-    bounds = { named.interactive or BOUNDS[1], named.normal or BOUNDS[2], named.batch or BOUNDS[3] } }
+  local bounds = {}
+  for class, name in ipairs(terms.NAMES) do
+    local bound = (settings.bounds or {})[name]
+    if bound == false then bound = math.huge end -- never
+    bounds[class] = bound or BOUNDS[class]
+  end
+  return { order = settings.order, hold = settings.hold, bounds = bounds }
 end
 
 local state = engines.new(told(gate.settings))
@@ -186,10 +191,12 @@ end
 --- Something was learned of a lane.
 local function note(lane)
   if not lane.slots then return end
-  lane.told = lane.told or function() return state:learned(lane) end
+  lane.told = lane.told or function() return learners.facts(lane) end
   memory.note(lane.key, lane.told)
-  local models = lane.server.residency
-  if models then memory.note(lane.server.url, function() return models:facts() end) end
+  local server = lane.server
+  if not server.residency then return end
+  server.told = server.told or function() return server.residency and server.residency:facts() end
+  memory.note(server.url, server.told)
 end
 
 --- Queue up until the ticket is decided.

@@ -82,7 +82,7 @@ local R = {}
 R.__index = R
 
 --- The models of one server.
----@param facts? table as R:facts() gave
+---@param facts? table as R:facts() gave; what does not fit is left out
 ---@return stoke.pool.residency
 ---
 ---     local r = residency.new()
@@ -90,10 +90,10 @@ R.__index = R
 ---     if change.may[lane] then send(); r:sent(lane, now) end
 function M.new(facts)
   local self = setmetatable({ models = {}, list = {},
-    loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
+    loads = {}, room = rooms.new(facts and type(facts.room) == "table" and facts.room or nil), swaps = 0, swap_seconds = 0,
     rest_until = -NEVER, look_again = -NEVER, suspect_at = -NEVER, change = { may = {}, from = {} } }, R)
   for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do
-    self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0)
+    if math.type(seconds) then self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0) end
   end
   return self
 end

@@ -26,16 +26,20 @@ local function note(self, a, b, apart)
   end
 end
 
----@param facts? table as Room:facts() gave
+---@param facts? table as Room:facts() gave; what does not fit is left out
 ---@return stoke.pool.room
 function M.new(facts)
   local self = setmetatable({ sizes = {}, apart = {}, bytes = 0, most = 0, no_bytes = NEVER, no_most = NEVER }, Room)
   for _, field in ipairs { "bytes", "most", "no_bytes", "no_most" } do
     if facts and type(facts[field]) == "number" then self[field] = facts[field] end
   end
-  for name, size in next, facts and type(facts.sizes) == "table" and facts.sizes or {} do self.sizes[name] = size end
+  for name, size in next, facts and type(facts.sizes) == "table" and facts.sizes or {} do
+    if type(name) == "string" and math.type(size) then self.sizes[name] = size end
+  end
   for a, row in next, facts and type(facts.apart) == "table" and facts.apart or {} do
-    for b, apart in next, type(row) == "table" and row or {} do note(self, a, b, apart) end
+    for b, apart in next, type(row) == "table" and row or {} do
+      if type(b) == "string" and type(apart) == "boolean" then note(self, a, b, apart) end
+    end
   end
   return self
 end

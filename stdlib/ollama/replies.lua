@@ -109,8 +109,8 @@ end
 ---@param value table a reply, or the source of a stream that was read to its end
 ---@return string|nil name
 function M.continues(value)
-  while value.inner do value = value.inner end
-  if value.tool then return value.tool end
+  while type(value.inner) == "table" do value = value.inner end
+  if type(value.tool) == "string" then return value.tool end
   local message = value.message
   local calls = type(message) == "table" and message.tool_calls
   return calls and calls[1] and calls[1]["function"].name or nil

@@ -81,13 +81,19 @@ local function tell(record)
   end
 end
 
+--- Seconds that the model was loaded for a call, where its server tells.
+local function load_of(used)
+  local load = used and used.load_seconds
+  return load and load > 0 and rounded(load) or nil
+end
+
 function M.close(self, call, err, used)
   local now = M.now()
   local started = call.started or now
   local record = {
     span = self.id, parent = self.parent, name = self.name, task = self.task.name or self.task.site, start = self.wall,
     queue = rounded(started - self.opened), run = rounded(now - started), attempts = call.attempts, about = summary(self.q),
-    slot = self.slot, reason = self.reason, load = used and used.load_seconds,
+    slot = self.slot, reason = self.reason, load = load_of(used),
     replayed = call.replayed, error = err and err.kind or nil, message = err and err.message or nil,
     traceback = err and err.kind ~= "cancelled" and rawget(err, "traceback") or nil,
     input_tokens = used and used.input_tokens, output_tokens = used and used.output_tokens,
@@ -96,11 +102,19 @@ function M.close(self, call, err, used)
   tell(record)
 end
 
---- A sink that prints one readable line to `write`.
+--- A shorter load is none: servers look for the model with every call.
+local LOAD <const> = 0.1
+
+--- A sink that prints one readable line to `write`. What says nothing is left out: where a call went that nobody had to choose a
+--- place for, a load that was none, why a call waited that did not.
 function M.printer(write)
   return function(r)
-    write(("effect %-14s queue %.3f s  run %.3f s%s%s  [%s]\n"):format(r.name, r.queue, r.run,
-      r.about and ("  " .. tostring(r.about)) or "", r.error and ("  " .. r.error) or "", tostring(r.task)))
+    local load = r.load and r.load >= LOAD and ("load %.3f s  "):format(r.load) or ""
+    local elsewhere = r.slot and r.about and not r.slot:find(" " .. tostring(r.about), 1, true)
+    local why = r.reason and ("  (waited: %s)"):format(r.reason) or ""
+    write(("effect %-14s queue %.3f s  %srun %.3f s%s%s%s%s  [%s]\n"):format(r.name, r.queue, load, r.run,
+      r.about and ("  " .. tostring(r.about)) or "", elsewhere and ("  at " .. r.slot) or "",
+      r.error and ("  " .. r.error) or "", why, tostring(r.task)))
   end
 end
 

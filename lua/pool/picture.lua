@@ -29,7 +29,7 @@ local function program_of(ticket) return ticket.program and ticket.program.seq e
 --- Tokens a second, as far as there is something to tell.
 local function rate(tokens, seconds) return tokens and tokens > 0 and seconds and seconds >= 0.1 and tokens / seconds or nil end
 
--- ---- slots and queues -----------------------------------------------------------------------------------------------------------
+-- ---- slots and queues ------------------------------------------------------------------------------------------------------
 
 --- The calls that are out, those that have been for longest first.
 local function calls_of(lane, look)
@@ -40,7 +40,8 @@ local function calls_of(lane, look)
     local known = look.holders[ticket] and look.holders[ticket][1] or {}
     list[#list + 1] = { program = program_of(ticket), task = look.task_of(ticket.task), agent = ticket.agent,
       class = CLASSES[ticket.class], since = look.now - ticket.began, waited = ticket.began - ticket.arrived,
-      parked = away, tokens = known.tokens, rate = rate(known.tokens, look.now - (ticket.streams or ticket.began)), reason = ticket.reason }
+      parked = away, tokens = known.tokens, rate = rate(known.tokens, look.now - (ticket.streams or ticket.began)),
+      reason = ticket.reason }
   end
   for _, known in ipairs(look.holders[lane] or {}) do
     list[#list + 1] = { task = known.task, agent = known.agent, class = CLASSES[known.class or 2], since = known.seconds,
@@ -87,7 +88,7 @@ local function holds_of(lane, now)
   return list[1] and list or nil
 end
 
--- ---- lanes and servers ------------------------------------------------------------------------------------------------------------
+-- ---- lanes and servers -----------------------------------------------------------------------------------------------------
 
 local BREAKER <const> = { open = "open", trial = "trial", tender = "tender" }
 

@@ -19,14 +19,17 @@ function M.seconds(seconds)
   return ("%.0f min"):format(seconds / 60)
 end
 
+--- Less than this, in seconds, is not worth a number.
+local SOON <const> = 0.15
+
 --- Seconds that are left, "a moment" when they are over.
-local function left(seconds) return seconds < 0.05 and "a moment" or M.seconds(seconds) end
+local function left(seconds) return seconds < SOON and "a moment" or M.seconds(seconds) end
 
 local function name_of(lane) return lane.target and lane.target.name or lane.key end
 
 local function server_of(lane) return lane.target and lane.target.endpoint.name or lane.server.url end
 
--- ---- the server ---------------------------------------------------------------------------------------------------------------
+-- ---- the server ------------------------------------------------------------------------------------------------------------
 
 --- What keeps a lane from taking calls at all.
 ---@param lane stoke.pool.lane
@@ -49,7 +52,7 @@ function M.shut(lane, now)
       or "one call tries now whether it is back")
 end
 
--- ---- the model ------------------------------------------------------------------------------------------------------------------
+-- ---- the model -------------------------------------------------------------------------------------------------------------
 
 --- Models in memory that have work, in words.
 local function at_work(residency, but)
@@ -69,7 +72,8 @@ local function drained(victims, now)
     if victim.busy > 0 then seconds, names[#names + 1] = math.max(seconds, where.rest(victim, now)), name_of(victim) end
   end
   if seconds > 0 then return "swap in " .. M.seconds(seconds) end
-  return names[1] and ("swap as soon as %s has answered"):format(table.concat(names, " and ")) or "swap now"
+  if not names[1] then return "swap now" end
+  return ("swap as soon as %s %s answered"):format(table.concat(names, " and "), names[2] and "have" or "has")
 end
 
 --- A load is over some time after this many times what loads of the model take, though no answer has told yet.
@@ -80,7 +84,7 @@ local OVER <const> = 1.1
 ---@param server stoke.pool.server
 ---@param now number
 ---@return stoke.pool.lane|nil lane nil: nothing, or it must be there by now
----@return string|nil progress "2.1 s of about 3.0 s"
+---@return string|nil words "is being loaded (2.1 s of about 3.0 s)"
 ---@return number|nil seconds left, where that is known
 function M.loading(server, now)
   local residency = server.residency
@@ -92,36 +96,48 @@ function M.loading(server, now)
     local load, known = lane.facts:load()
     takes = known and load or nil
   end
-  if not takes then return lane, ("or at its first answer, for %s"):format(M.seconds(so_far)) end
+  if not takes then
+    if so_far < SOON then return lane, "was just asked for" end
+    return lane, ("was asked for %s ago and has not answered yet"):format(M.seconds(so_far))
+  end
   if so_far > OVER * takes then return nil end
-  return lane, ("%s of about %s"):format(M.seconds(so_far), M.seconds(takes)), math.max(0, takes - so_far)
+  return lane, ("is being loaded (%s of about %s)"):format(M.seconds(so_far), M.seconds(takes)), math.max(0, takes - so_far)
+end
+
+--- What another model of its server is at, which comes first.
+local function other_first(lane, other, now)
+  local loading, how = M.loading(lane.server, now)
+  if loading == other then return name_of(other) .. " " .. how end
+  local load = lane.server.residency.loading
+  return name_of(other) .. (load and load.lane == other and not load.try and " has work" or " is loaded first")
+end
+
+--- The loaded models stay; until when at most?
+local function others_stay(residency, lane, from, now)
+  local working, most = at_work(residency, lane), from and from > now and from < math.huge and M.seconds(from - now)
+  if not working then return most and "swap in " .. most or "it waits for its turn" end
+  return most and ("%s, for %s more at most"):format(working, most) or working
 end
 
 --- The model of a lane has to be loaded first, or makes room for another.
 local function away(lane, now)
   local residency, verdict = lane.server.residency, lane.server.verdict
   if not residency or not verdict or verdict.may[lane] then return nil end
-  local other, there = verdict.lane, residency:resident(lane)
+  local other, there, load = verdict.lane, residency:resident(lane), residency.loading
   if there and other then return ("its model makes room for %s, which others wait for"):format(name_of(other)) end
-  local load, why = residency.loading, nil
-  if other == lane and load and load.try and verdict.kind == "stay" then
+  local why
+  if other and other ~= lane then
+    why = other_first(lane, other, now)
+  elseif other and load and load.try and verdict.kind == "stay" then
     why = "a call for it waits in the server until there is room"
-  elseif other == lane then
-    why = drained(verdict.victims or {}, now)
   elseif other then
-    local loading, progress = M.loading(lane.server, now)
-    why = loading == other and ("%s is being loaded (%s)"):format(name_of(other), progress)
-      or (load and load.lane == other and not load.try and "%s has work" or "%s is loaded first"):format(name_of(other))
+    why = drained(verdict.victims or {}, now)
   elseif residency.doubt then
     why = "the server is asked which models are"
   else
-    local from = verdict.from[lane]
-    local when = from and from > now and M.seconds(from - now)
-    local working = at_work(residency, lane)
-    why = working and working .. (when and ", for %s more at most" or "") or when and "swap in %s" or "it waits for its turn"
-    if when then why = why:format(when) end
+    why = others_stay(residency, lane, verdict.from[lane], now)
   end
-  return "its model is not resident; " .. why
+  return (there == nil and "its model is perhaps not resident; " or "its model is not resident; ") .. why
 end
 
 --- The model of a lane is on its way.
@@ -131,12 +147,12 @@ local function coming(lane, now)
   local residency = lane.server.residency
   local load = residency and residency.loading
   if load and load.lane == lane and load.try then return "its model is loaded when the server has room for it" end
-  local loading, progress, seconds = M.loading(lane.server, now)
+  local loading, how, seconds = M.loading(lane.server, now)
   if loading ~= lane then return nil end
-  return ("its model is being loaded (%s)"):format(progress), seconds
+  return "its model " .. how, seconds
 end
 
--- ---- its turn -------------------------------------------------------------------------------------------------------------------
+-- ---- its turn --------------------------------------------------------------------------------------------------------------
 
 --- All that goes before a ticket, also of other groups that want the same lane.
 local function ahead_of(ticket)
@@ -161,7 +177,8 @@ local function before_it(ticket, sum)
     parts[#parts + 1] = count(sum.calls - sum.better - sum.held, ticket.group.queue.ranks and "call of its own program" or "call",
       ticket.group.queue.ranks and "calls of its own program")
   end
-  return table.concat(parts, " and ") .. " before this one"
+  local last = table.remove(parts)
+  return (parts[1] and table.concat(parts, ", ") .. " and " or "") .. last .. " before this one"
 end
 
 local PASSES <const> = { overdue = "one that has waited longer than it may", deadline = "one whose deadline is near",
@@ -208,7 +225,8 @@ local function behind(ticket, lane, now)
     text = ("it has waited %s and goes before others, the oldest such call first"):format(M.seconds(now - ticket.arrived))
     alone = false
   elseif sum.calls == 0 then
-    text = "next, after " .. (PASSES[why] or "another one")
+    local other = best and best.group ~= ticket.group and "one that may go nowhere else" or "another one"
+    text = "next, after " .. (PASSES[why] or other)
     sum.calls = 1
   else
     text = before_it(ticket, sum)
@@ -216,7 +234,9 @@ local function behind(ticket, lane, now)
   local usual = alone and where.usual(lane)
   if load then text = load .. "; " .. text end
   if not usual or load and not until_there then return text end
-  local seconds = until_there and until_there + (1 + sum.calls / lanes.width(lane)) * usual or where.ahead(lane, ticket, now, sum.calls)
+  local seconds = until_there and until_there + (1 + sum.calls / lanes.width(lane)) * usual
+    or where.ahead(lane, ticket, now, sum.calls)
+  if seconds < SOON then return text .. "; any moment now" end
   return ("%s; about %s to wait"):format(text, M.seconds(seconds))
 end
 
@@ -233,6 +253,10 @@ function M.reason(ticket, now, power)
   local places, first = ticket.group.lanes, nil
   for _, lane in ipairs(places) do
     local why = M.shut(lane, now) or away(lane, now)
+    if why and not places[2] then
+      local sum = ahead_of(ticket)
+      return sum.calls > 0 and why .. "; " .. before_it(ticket, sum) or why
+    end
     if not why then
       if not ticket.home then return behind(ticket, lane, now) end
       return ("it waits up to %s for %s at %s, which should end it first"):format(left(ticket.till - now), name_of(lane),

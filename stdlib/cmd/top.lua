@@ -60,7 +60,9 @@ local function lines_of(now, before, columns, rows)
     rate "output_tokens"), not before and ("counted since %s"):format(now.counted > 0 and term.duration(now.counted) .. " ago" or
     "this look") or nil }
   local state = now.pool
-  if not state.servers then errors.raise("usage", ("the host %s runs another version of stoke (%s)"):format(now.name, now.version)) end
+  if not state.servers then
+    errors.raise("usage", ("the host %s runs another version of stoke (%s)"):format(now.name, now.version))
+  end
   if state.servers[1] or state.others[1] then add(pool.summary(state)) end
   return table.move(pool.lines(state, { columns = columns, rows = rows and rows - #out }), 1, MOST, #out + 1, out)
 end

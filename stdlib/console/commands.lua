@@ -35,8 +35,9 @@ local function check_request(whose)
   end
 end
 
---- name -> { usage, summary, run = fun(rest, run: fun(code: string), write: boolean, columns: integer): string, write? = it changes something }
----@type table<string, { usage: string, summary: string, run: fun(rest, run, write): string, write?: boolean }>
+--- name -> { usage, summary, run = fun(rest, run: fun(code: string), write: boolean, columns: integer): string,
+--- write? = it changes something }
+---@type table<string, { usage: string, summary: string, run: fun(rest, run, write, columns): string, write?: boolean }>
 M.commands = {
   tasks = { usage = ":tasks [NUMBER|all]", summary = "what lives and what it waits for; the stack of one", run = function(rest)
     if rest == "" or rest == "all" then return inspect.tasks(rest == "all") end

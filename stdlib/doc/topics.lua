@@ -38,7 +38,7 @@ local LIST = {
   { "databases", "Databases", also = "database sqlite sql" },
   { "durable", "Runs that survive", also = "workflow workflows resume replay fork" },
   { "doubt", "In doubt", also = "in-doubt parked" },
-  { "pool", "The pool", also = "routes route class classes priority queue slots hedge fallbacks scheduler" },
+  { "pool", "The pool", also = "routes route class classes priority queue slots hedge fallbacks scheduler watching why" },
 }
 
 --- The names of all topics, in the order of the guide.

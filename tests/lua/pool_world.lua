@@ -7,6 +7,7 @@
 local engines = require "core.pool.engine"
 local lanes = require "core.pool.lane"
 local sorted = require "core.pool.sorted"
+local words = require "core.pool.words"
 
 local M = {}
 
@@ -35,7 +36,8 @@ function M.new(options)
   for i, o in ipairs(options.servers) do
     local server = { truth = o, record = lanes.server("server" .. i), models = {}, number = i }
     for m = 1, o.models or 1 do
-      local lane = lanes.new(("server%d model%d"):format(i, m), server.record, { name = "model" .. m })
+      local lane = lanes.new(("server%d model%d"):format(i, m), server.record,
+        { name = "model" .. m, endpoint = { name = "server" .. i } })
       lane.limit = options.limit
       if o.forgets then lane.known = { cache = { kind = "slot" } } end
       server.models[m] = { lane = lane, queue = {}, busy = 0, resident = false, number = m, memory = {} }
@@ -366,6 +368,10 @@ function World:check()
   local waiting = 0
   for call in next, self.waiting do
     waiting = waiting + 1
+    if waiting <= 3 and call.ticket.state == "waiting" then
+      local why = words.reason(call.ticket, self.now)
+      if why == "" or why:find "%-%d" or why:find "inf" or why:find "nan" then self:problem("call %d waits: %s", call.id, why) end
+    end
     if not queued[call.ticket] then self:problem("call %d waits and is in no queue (%s)", call.id, call.ticket.state) end
     for _, lane in ipairs(call.ticket.group.lanes) do
       if not lane.server.engaged then self:problem("call %d waits for %s, which is at rest", call.id, lane.key) end

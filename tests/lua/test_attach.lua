@@ -218,12 +218,37 @@ end)
 test("top: where the output is no terminal there is one look, with --every as many as somebody reads", { real = true }, function(t)
   local host <close> = start "town"
   local r = host.stoke("", "top")
-  t.match(r.stdout, "^town  pid %d+[^\n]*\n.*counted since this look\n$")
+  t.match(r.stdout, "^town  pid %d+[^\n]*\n.*counted since this look\nout 0  waiting 0\nMODEL ")
+  t.match(r.stdout, "\nsim  http://[^\n]+  ok\n  qwen2%.5:3b +1%?  idle +%- [^\n]*\n$")
   t.eq({ select(2, r.stdout:gsub("pid", "")), r.code }, { 1, 0 })
   t.eq({ select(2, host.stoke("", "top", "--json").stdout:gsub("\n", "")) }, { 1 })
   local piped = proc.run { argv = { "sh", "-c", '"$1" top town --json --every 0.01 | head -n 3', "sh", about.executable() },
     env = { XDG_RUNTIME_DIR = host.folder, HOME = host.folder, PATH = os.getenv "PATH" }, timeout = 30 }
   t.eq({ select(2, piped.stdout:gsub("\n", "")) }, { 3 })
+end)
+
+test("top and :pool: who is on each slot, who waits and why, also as JSON", { real = true }, function(t)
+  local host <close> = start("crowd", [[
+    local stoke = require "stoke"
+    stoke.main(function()
+      local bot = stoke.agent { name = "clerk", model = "slow", endpoint = "http://slow.mem" }
+      local server = require "stoke.sim".serve { mem = "slow", models = { "slow" }, tokens_per_second = 1, load_seconds = 0,
+        script = function() return ("word "):rep(1000) end }
+      local scope <close> = stoke.scope {}
+      for i = 1, 9 do scope:spawn(function() bot:run("Hi " .. i) end) end
+      scope:wait()
+    end)]])
+  local now = json.decode(host.stoke("", "top", "--json").stdout)
+  local lane = now.pool.servers[1].lanes[1]
+  t.eq({ lane.model, lane.busy + lane.waiting, #lane.calls, #lane.queue, lane.queue[1].class },
+    { "slow", 9, lane.busy, lane.waiting, "normal" })
+  t.match(lane.queue[2].reason, "^1 program before this one")
+  local looks = { host.stoke("", "top").stdout, host.stoke(":pool\n", "attach", "crowd").stdout }
+  for _, look in ipairs(looks) do
+    t.match(look, "\n    runs +[%d.]+s  clerk")
+    t.match(look, "\n    waits +[%d.]+s  clerk #%d+ +next; [^\n]*\n    waits +[%d.]+s  clerk #%d+ +1 program before this one")
+    t.match(look, "\n    %d more wait\n")
+  end
 end)
 
 test("ps and top: the number of tasks is that of those listed", function(t)

@@ -6,6 +6,7 @@
 local host = require "host.task"
 local effect = require "core.effect"
 local estimates = require "core.pool.estimate"
+local lanes = require "core.pool.lane"
 local memory = require "core.gate.memory"
 local pool = require "core.gate.pool"
 
@@ -24,7 +25,7 @@ local function queue_of(lane, usual)
   if not lane then return 0 end
   local waiting = 0
   for _, group in ipairs(lane.groups or {}) do waiting = waiting + group.queue.size end
-  local slots = lane.limit or lane.slots and lane.slots.believed or 1
+  local slots = lanes.width(lane)
   local ahead = lane.busy + waiting - slots + 1
   return ahead > 0 and ahead / slots * usual or 0
 end

@@ -2,6 +2,8 @@
 --- common queue, which is work stealing; and a call may wait for a busy server instead, because that one is faster or has its
 --- context, where that ends it sooner (delay scheduling). Pure.
 
+local lanes = require "core.pool.lane"
+
 local M = {}
 
 local max, min, huge = math.max, math.min, math.huge
@@ -84,7 +86,7 @@ end
 function M.wait(lane, now, room)
   local waiting = lane.group.queue.size
   if room > waiting then return 0 end
-  local turns = (waiting - room) / max(1, lane.limit or lane.slots.believed)
+  local turns = (waiting - room) / max(1, lanes.width(lane))
   return (room > 0 and 0 or first_end(lane, now)) + turns * (M.usual(lane) or UNKNOWN)
 end
 
@@ -96,7 +98,7 @@ end
 ---@return number
 function M.ahead(lane, ticket, now, before)
   before = before or ticket.group.queue:before(ticket)
-  return first_end(lane, now) + before / max(1, lane.limit or lane.slots.believed) * (M.usual(lane) or UNKNOWN)
+  return first_end(lane, now) + before / max(1, lanes.width(lane)) * (M.usual(lane) or UNKNOWN)
 end
 
 --- Seconds that all that waits in a group keeps the lanes busy, without one of them.
@@ -104,7 +106,7 @@ local function drain(group, without, now, room_of)
   local rate = 0
   for _, lane in ipairs(group.lanes) do
     local usual = lane ~= without and room_of(lane, now) >= 0 and M.usual(lane)
-    if usual and usual > 0 then rate = rate + (lane.limit or lane.slots.believed) / usual end
+    if usual and usual > 0 then rate = rate + lanes.width(lane) / usual end
   end
   return rate > 0 and group.queue.size / rate or huge
 end
@@ -128,7 +130,7 @@ end
 function M.better(ticket, lane, now, room_of)
   local here = M.service(lane, ticket)
   if not here then return nil end -- it has to be tried to be known
-  local slots = max(1, lane.limit or lane.slots.believed)
+  local slots = max(1, lanes.width(lane))
   local queued = lane.busy >= slots -- it would wait in the server, after all that is out there
   if queued then here = here + first_end(lane, now) + (lane.busy - slots) / slots * (M.usual(lane) or UNKNOWN) end
   local best, ends, waits = nil, here, 0

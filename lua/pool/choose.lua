@@ -153,7 +153,8 @@ local function work_of(server, now)
       if lane.facts then load, known = lane.facts:load() end
       work[#work + 1] = { lane = lane, busy = lane.busy, waiting = waiting, class = class, overdue = overdue,
         oldest = oldest < huge and oldest or nil, newest = lane.newest, running = running(lane), load = known and load or nil,
-        overdue_at = loading and loading.lane == lane and overdue_at(lane) or nil, service = usual, seconds = waiting * (usual or 1) / math.max(1, lane.limit or lane.slots.believed) }
+        overdue_at = loading and loading.lane == lane and overdue_at(lane) or nil,
+        service = usual, seconds = waiting * (usual or 1) / math.max(1, lane.limit or lane.slots.believed) }
     end
   end
   return work

@@ -538,7 +538,8 @@ local function look(self, now, lanes, outside, change)
   if self.doubt or (lanes > 1 and (not self.looked or now - self.looked > M.fresh)) then
     at = self.look_again
   elseif load and not load.try and outside > 0 then
-    at = math.max(load.since + 0.8 * self:price(load.lane), (self.looked or now) + math.max(2 * M.again_looked, 0.1 * (now - load.since)))
+    at = math.max(load.since + 0.8 * self:price(load.lane),
+      (self.looked or now) + math.max(2 * M.again_looked, 0.1 * (now - load.since)))
   end
   if load and load.idle and not load.spared then
     at = math.min(at or NEVER, math.max(load.idle + M.evicts, self.look_again))

@@ -62,7 +62,8 @@ end
 
 --- What the models that would have to leave are at.
 local function load_of(self, victims)
-  local at = { idle = true, seconds = 0, waiting = NEVER, flying = NEVER, newest = -NEVER, since = -NEVER, ended = -NEVER, paid = -NEVER,
+  local at = { idle = true, seconds = 0, waiting = NEVER, flying = NEVER, newest = -NEVER, since = -NEVER, ended = -NEVER,
+    paid = -NEVER,
     paid_overdue = -NEVER }
   for _, v in ipairs(victims) do
     local m = self:model(v.lane)

@@ -430,7 +430,7 @@ end
 
 --- Nothing more of it is kept.
 function Journal:detach()
-  keep.flush(self)
+  keep.leave(self)
   self.log = nil
 end
 

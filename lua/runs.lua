@@ -248,7 +248,7 @@ function M.ended(run) return lives.ENDED[run.state] ~= nil end
 function M.find(id)
   local run, err = M.open():find(id)
   if err then error(err, 0) end
-  return run or errors.argument("no run has the id %q", id)
+  return run and lives.seen(M.open(), run) or errors.argument("no run has the id %q", id)
 end
 
 local function told(state, result, err) return { state = state, result = result, error = err } end

@@ -78,7 +78,7 @@ end
 ---@return 1|2|3
 function M.class(call)
   local work = call.work
-  if work and work.class then return work.class end
+  if type(work) == "table" and work.class then return work.class end
   local task = call.task
   local terms = (call.context or (task.scope or task).context).terms
   return terms and terms.class or 2
@@ -103,7 +103,8 @@ end
 ---@param call table of lua/effect.lua
 ---@return number|nil deadline seconds of the host's clock; nil: never
 function M.deadline(call)
-  local own, around = call.work and call.work.deadline, ends(call.task, monotonic())
+  local work, around = call.work, ends(call.task, monotonic())
+  local own = type(work) == "table" and work.deadline or nil
   return own and around and math.min(own, around) or own or around
 end
 

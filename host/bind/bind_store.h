@@ -84,6 +84,7 @@ int store_l_held(lua_State *L);
 int store_l_mend(lua_State *L);
 int store_l_room(lua_State *L);
 int store_l_failed(lua_State *L);
+int store_l_stuck(lua_State *L);
 void store_append_open(lua_State *L); /* their metatables */
 void store_tx_open(lua_State *L);
 void store_each_open(lua_State *L);

@@ -338,7 +338,7 @@ static int l_fault_point(lua_State *L) {
   return 0;
 }
 
-/* fault { full?, error?, times?, read?, sync?, open?, cut?, cut_write?, seed?, slow?, lie?, early?, drop? }: databases opened from now
+/* fault { full?, error?, times?, read?, sync?, open?, cut?, cut_write?, seed?, slow?, gone?, folder?, unnoted?, lie?, early?, drop? }: databases opened from now
  * on use a file system that fails in this way (host/store/vfs_fault.h); fault() ends that. For tests. */
 static int l_fault(lua_State *L) {
   struct store_faults f = {0};
@@ -391,11 +391,11 @@ void store_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFu
 }
 
 int luaopen_host_store(lua_State *L) {
-  static const luaL_Reg methods[] = {{"query", db_query},    {"write", db_write},        {"begin", store_l_begin},
-                                     {"each", store_l_each}, {"append", store_l_append}, {"mend", store_l_mend},
-                                     {"room", store_l_room}, {"failed", store_l_failed}, {"version", db_version},
-                                     {"backup", db_backup},  {"check", db_check},        {"interrupt", db_interrupt},
-                                     {"path", db_path},      {"close", db_close},        {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"query", db_query},        {"write", db_write},      {"begin", store_l_begin}, {"each", store_l_each},
+      {"append", store_l_append}, {"mend", store_l_mend},   {"room", store_l_room},   {"failed", store_l_failed},
+      {"version", db_version},    {"backup", db_backup},    {"check", db_check},      {"interrupt", db_interrupt},
+      {"path", db_path},          {"stuck", store_l_stuck}, {"close", db_close},      {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", l_open},
                                        {"blob", store_l_blob},
                                        {"batch", store_l_batch},

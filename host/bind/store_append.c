@@ -8,6 +8,7 @@ struct waiter {
   struct op op;
   struct waiter *next, **prev; /* prev: NULL = not in the list */
   struct ticket *ticket;
+  struct err err; /* what came of it: the ticket may be handed over again before this is seen */
 };
 
 /* Two may hold it: its userdata and the engine; and each that waits for it. */
@@ -38,20 +39,21 @@ static void appended(struct store_job *job) {
   while (t->waiters) {
     struct waiter *w = t->waiters;
     leave(w);
+    w->err = job->err;
     op_done(&w->op);
     op_unref(&w->op);
   }
   release(t);
 }
 
-static int push_ticket_result(lua_State *L, const struct ticket *t) {
-  if (t->job.err.kind) return store_push_error(L, &t->job.err);
+static int push_ticket_result(lua_State *L, const struct err *e) {
+  if (e->kind) return store_push_error(L, e);
   lua_pushboolean(L, 1);
   return 1;
 }
 
 static int push_waited(lua_State *L, struct op *op) {
-  return push_ticket_result(L, CONTAINER_OF(op, struct waiter, op)->ticket);
+  return push_ticket_result(L, &CONTAINER_OF(op, struct waiter, op)->err);
 }
 
 static void waiter_cancel(struct op *op) {
@@ -76,7 +78,7 @@ static struct ticket *check_ticket(lua_State *L) {
 /* ticket:wait() -> true, when its batch is committed */
 static int ticket_wait(lua_State *L) {
   struct ticket *t = check_ticket(L);
-  if (t->done) return push_ticket_result(L, t);
+  if (t->done) return push_ticket_result(L, &t->job.err);
   op_enter(L, "db.append");
   struct waiter *w = mem_calloc(&t->host->mem, sizeof *w);
   if (!w) return store_no_memory(L);
@@ -90,6 +92,20 @@ static int ticket_wait(lua_State *L) {
   return op_await(L, &w->op);
 }
 
+/* ticket:again(db) -> true: a batch that has failed is handed over once more, as it is. After db:mend(chain), and in the order of
+ * the tickets. */
+static int ticket_again(lua_State *L) {
+  struct ticket *t = check_ticket(L);
+  struct store_db *db = store_check_db(L, 2);
+  struct err e;
+  if (!t->done || !t->job.err.kind) return err_argument(L, "this batch has not failed");
+  if (!store_submit(db, &t->job, &e)) return store_push_error(L, &e);
+  t->done = false;
+  t->refs++;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 static int ticket_index(lua_State *L) {
   struct ticket *t = check_ticket(L);
   const char *key = lua_tostring(L, 2);
@@ -97,6 +113,8 @@ static int ticket_index(lua_State *L) {
     lua_pushcfunction(L, ticket_wait);
   else if (key && strcmp(key, "done") == 0)
     lua_pushboolean(L, t->done);
+  else if (key && strcmp(key, "again") == 0)
+    lua_pushcfunction(L, ticket_again);
   else
     lua_pushnil(L);
   return 1;
@@ -175,12 +193,29 @@ int store_l_room(lua_State *L) {
   return 1;
 }
 
-/* db:failed() -> the error of the last append that failed, or nil */
+/* db:failed() -> the error of the last append that failed, or nil; how many have failed */
 int store_l_failed(lua_State *L) {
   struct err e;
-  if (!store_failure(store_check_db(L, 1), &e)) return 0;
-  (void)store_push_error(L, &e);
-  return 1;
+  uint64_t count;
+  if (store_failure(store_check_db(L, 1), &e, &count)) {
+    (void)store_push_error(L, &e);
+    lua_remove(L, -2);
+  } else {
+    lua_pushnil(L);
+  }
+  lua_pushinteger(L, (lua_Integer)count);
+  return 2;
+}
+
+/* db:stuck() -> bytes of its log that a reader keeps from being copied to the file, is it one of this process; nil where they are
+ * few */
+int store_l_stuck(lua_State *L) {
+  bool own;
+  uint64_t bytes = store_log_stuck(store_check_db(L, 1), &own);
+  if (bytes == 0) return 0;
+  lua_pushinteger(L, (lua_Integer)bytes);
+  lua_pushboolean(L, own);
+  return 2;
 }
 
 /* --- locks ------------------------------------------------------------------------------------------------------------------------------ */

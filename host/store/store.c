@@ -44,6 +44,10 @@ static bool only_reads(const struct store_job *job) {
   }
 }
 
+void store_closed_error(const struct store_db *db, struct err *e) {
+  err_set(e, "db", SQLITE_INTERRUPT, "the database \"%.160s\" was closed", db->path);
+}
+
 bool store_begin_job(struct conn *c, struct store_job *job) {
   struct store_db *db = c->db;
   uv_mutex_lock(&db->lock);
@@ -54,7 +58,7 @@ bool store_begin_job(struct conn *c, struct store_job *job) {
   if (cancelled)
     err_set(&job->err, "cancelled", 0, "cancelled before it began");
   else if (closed)
-    err_set(&job->err, "db", SQLITE_INTERRUPT, "the database \"%.160s\" was closed", db->path);
+    store_closed_error(db, &job->err);
   return !cancelled && !closed;
 }
 
@@ -92,7 +96,7 @@ static void db_free(struct store_db *db) {
   uv_mutex_destroy(&db->lock);
   uv_cond_destroy(&db->work);
   uv_cond_destroy(&db->read);
-  free(db->chains);
+  free(db->broken);
   mem_free(&db->store->host->mem, db->path);
   mem_free(&db->store->host->mem, db);
 }
@@ -165,10 +169,18 @@ static void queue_job(struct queue *q, struct store_job *job, uint8_t state) {
 }
 
 /* What tasks write in one pump of the loop shares a commit, and with it a sync: else the writer would begin with the first, and the others
- * would wait for two syncs. Where a commit is faster than the pump is, it begins with a part of them. */
+ * would wait for two syncs. Where a commit is done sooner than it takes to gather a part of them, it begins with that part, so that
+ * both threads work at the same time. */
 #define STAGED_MAX   256
 #define STAGED_BYTES ((size_t)1 << 20)
-#define STAGED_PART  24
+#define STAGED_PART  16
+
+/* The lock goes first: else the writer would wake up to wait for it. */
+static void unlock_and_wake(struct store_db *db) {
+  bool waits = db->writer_waits;
+  uv_mutex_unlock(&db->lock);
+  if (waits) uv_cond_signal(&db->work);
+}
 
 static void flush(struct store_db *db) {
   if (!db->staged.head) return;
@@ -178,23 +190,30 @@ static void flush(struct store_db *db) {
     next = job->next;
     queue_job(&db->writes, job, JOB_WRITES);
   }
-  if (db->writer_waits) uv_cond_signal(&db->work);
-  uv_mutex_unlock(&db->lock);
+  db->arrived += db->staged_durable;
+  unlock_and_wake(db);
   queue_init(&db->staged);
-  db->staged_count = db->staged_bytes = 0;
+  db->staged_count = db->staged_bytes = db->staged_durable = 0;
 }
 
 static void on_flush(struct poll_hook *hook) {
   flush(CONTAINER_OF(hook, struct store_db, flush));
 }
 
+/* Has it taken longer to gather what is staged than a commit takes? */
+static bool is_part(struct store_db *db) {
+  if (db->staged_count % STAGED_PART != 0) return false;
+  uint64_t commit = atomic_load_explicit(&db->commit_ns[db->staged_durable > 0], memory_order_relaxed);
+  return uv_hrtime() - db->staged_at >= commit;
+}
+
 static void stage(struct store_db *db, struct store_job *job) {
   job->state = JOB_STAGED;
   queue_add(&db->staged, job);
-  db->staged_count++;
+  if (db->staged_count++ == 0) db->staged_at = uv_hrtime();
   db->staged_bytes += job->request_len + JOB_SIZE;
-  bool part = db->staged_count >= STAGED_PART && atomic_load_explicit(&db->quick, memory_order_relaxed);
-  if (part || db->staged_count >= STAGED_MAX || db->staged_bytes >= STAGED_BYTES)
+  db->staged_durable += job->durable;
+  if (is_part(db) || db->staged_count >= STAGED_MAX || db->staged_bytes >= STAGED_BYTES)
     flush(db);
   else
     host_before_poll(db->store->host, BEFORE_POLL_JOURNAL, &db->flush);
@@ -358,9 +377,9 @@ static bool queue_read(struct store_db *db, struct store_job *job, struct err *e
   if (started) {
     queue_job(&db->reads, job, JOB_READS);
     db->waiting_reads++;
-    uv_cond_signal(&db->read);
   }
   uv_mutex_unlock(&db->lock);
+  if (started) uv_cond_signal(&db->read); /* not before: it would wake up to wait for the lock */
   if (!started) {
     undo_begin(db, job);
     err_set(e, "os", 0, "cannot start a thread to read the database \"%.100s\"", db->path);
@@ -383,8 +402,7 @@ bool store_submit(struct store_db *db, struct store_job *job, struct err *e) {
   if (job->tx && job->what != STORE_BEGIN) {
     uv_mutex_lock(&db->lock);
     queue_job(&db->in_tx, job, JOB_IN_TX);
-    if (db->writer_waits) uv_cond_signal(&db->work);
-    uv_mutex_unlock(&db->lock);
+    unlock_and_wake(db);
   } else if (reads(db, job)) {
     return queue_read(db, job, e);
   } else {
@@ -445,11 +463,20 @@ const char *store_path(const struct store_db *db) {
   return db->path;
 }
 
-const char *store_failure(struct store_db *db, struct err *e) {
+const char *store_failure(struct store_db *db, struct err *e, uint64_t *count) {
   uv_mutex_lock(&db->lock);
   *e = db->failure;
+  *count = db->failures;
   uv_mutex_unlock(&db->lock);
   return e->kind;
+}
+
+uint64_t store_log_stuck(struct store_db *db, bool *own) {
+  uv_mutex_lock(&db->lock);
+  uint64_t bytes = db->log_stuck;
+  *own = db->cursors != NULL;
+  uv_mutex_unlock(&db->lock);
+  return bytes;
 }
 
 /* --- closing ---------------------------------------------------------------------------------------------------------------------- */

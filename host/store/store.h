@@ -52,7 +52,8 @@ enum store_what {
 struct store_job {
   enum store_what what;
   void (*done)(struct store_job *job); /* last use by the engine */
-  const char *request; /* packed: for each statement its text, the number of its parameters, and the parameters, each after
+  const char
+      *request; /* packed: for each statement its text, the number of its parameters, and the parameters, each after
                           its name if it has one */
   size_t request_len;
   unsigned statements;
@@ -94,7 +95,12 @@ bool store_closing(const struct store_db *db);
 bool store_durable(const struct store_db *db); /* what it was opened with */
 bool store_room(const struct store_db *db);
 const char *store_path(const struct store_db *db);
-const char *store_failure(struct store_db *db, struct err *e); /* kind of error of the last failed append; NULL = none failed */
+/* Kind of error of the last failed append; NULL = none failed. count: how many have failed so far. */
+const char *store_failure(struct store_db *db, struct err *e, uint64_t *count);
+
+/* Bytes of the log (FILE-wal) that a reader, which stays open, keeps from being copied to the file; 0 = fewer than 64 MiB. own: a
+ * cursor of this process is open. */
+uint64_t store_log_stuck(struct store_db *db, bool *own);
 
 /* Name of an extended code, such as "SQLITE_CONSTRAINT_UNIQUE"; NULL = unknown. */
 const char *store_code_name(int code);

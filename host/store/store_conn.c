@@ -102,10 +102,15 @@ void conn_error(struct conn *c, const char *what, struct err *e) {
 
 /* --- statements that are kept --------------------------------------------------------------------------------------------- */
 
+/* Of the length, the beginning, the middle and the end: a statement is compared before it is taken. */
 static uint32_t hash_of(const char *s, size_t len) {
-  uint32_t h = 2166136261u;
-  for (size_t i = 0; i < len; i++) h = (h ^ (unsigned char)s[i]) * 16777619u;
-  return h;
+  uint64_t h = len, part[3] = {0};
+  size_t n = len < sizeof part[0] ? len : sizeof part[0];
+  memcpy(&part[0], s, n);
+  memcpy(&part[1], s + (len - n) / 2, n);
+  memcpy(&part[2], s + (len - n), n);
+  for (size_t i = 0; i < COUNT_OF(part); i++) h = (h ^ part[i]) * 0x9e3779b97f4a7c15u ^ h >> 29;
+  return (uint32_t)(h >> 32);
 }
 
 static void unlink_use(struct conn *c, struct statement *s) {
@@ -325,6 +330,7 @@ static bool set_up(struct conn *c, bool writer, struct err *e) {
   if (!writer && !db->options.readonly && !conn_exec(c, "PRAGMA query_only=ON", e)) return false;
   int64_t version;
   if (!number_of(c, "PRAGMA schema_version", &version, e)) return false; /* reads the file: is it a database? */
+  if (writer && !number_of(c, "PRAGMA page_size", &db->page_bytes, e)) return false;
   if (!writer || db->options.readonly) return !writer || !db->options.host || claim(c, e);
   if (db->options.host && (!claim(c, e) || !conn_exec(c, "PRAGMA secure_delete=OFF", e))) return false;
   if (db->memory) return true;

@@ -34,6 +34,7 @@ struct conn {
   int frames;             /* of the log, by the last commit */
   struct store_job *job;  /* that it runs now; db->lock */
   bool own, in_tx;        /* it runs a statement of the engine's; it is in a transaction that a user began */
+  bool torn;              /* a job that failed has left a part behind: see UNDO_ALL */
   atomic_bool stop;       /* the running job is to stop; any thread */
   uint64_t waiting_since; /* for a lock of another program */
 };
@@ -62,7 +63,7 @@ struct reader {
   struct conn conn;
 };
 
-struct chain {
+struct chain { /* of appends, that is broken */
   uint64_t number;
   struct err err;
 };
@@ -75,6 +76,8 @@ struct store_db {
   bool closing, joined;
   struct queue staged;                       /* writes of this pump: they go to the writer together */
   size_t staged_count, staged_bytes, queued; /* bytes that are not acknowledged */
+  size_t staged_durable;                     /* how many of them want a sync */
+  uint64_t staged_at;                        /* when the first of them came */
   struct poll_hook flush;
   struct store_job own_job;  /* to close, unasked */
   struct store_job *opening; /* set before its thread begins */
@@ -86,17 +89,28 @@ struct store_db {
   struct queue writes, in_tx, reads;
   bool stopping; /* readers end; an open transaction is rolled back */
   bool writer_waits;
-  atomic_bool quick; /* the last commit was fast; any thread */
+  uint64_t arrived;                  /* writes that want a sync, so far */
+  atomic_uint_fast64_t commit_ns[2]; /* how long commits take, without a sync and with one; any thread */
   unsigned readers, idle_readers, waiting_reads;
   struct reader reader[READERS_MAX];
   struct store_cursor *cursors;
-  struct err failure;
+  uint64_t log_stuck; /* bytes of the log that readers keep from being copied to the file; 0 = none, or few */
+  struct err failure; /* of the last append that failed */
+  uint64_t failures;
 
   uv_thread_t thread; /* the writer; as the rest */
   struct conn writer;
   int synchronous, checkpoint_at;
-  struct chain *chains;
-  size_t chains_len;
+  int64_t page_bytes;
+  struct returning {         /* who was acknowledged with a sync is likely to write again soon */
+    uint64_t since, arrived; /* when that was, and db->arrived then */
+    size_t count;
+    unsigned skip, penalty; /* times not to wait for them, because it was in vain */
+  } returning;
+  struct chain *broken;
+  size_t broken_len;
+  bool unsure; /* a sync has failed */
+  bool sealed; /* there was no memory to note one: all of them */
 };
 
 struct store {
@@ -137,7 +151,8 @@ void store_post(struct store_db *db, struct store_job *const *jobs, size_t count
 struct store_job *store_take(struct store_db *db, struct queue *q); /* db->lock held: its head; NULL when it is empty */
 bool store_begin_job(struct conn *c, struct store_job *job);        /* interruptible from here on; false: cancelled */
 void store_end_job(struct conn *c);
-void store_quiet_thread(void); /* signals are for the loop thread */
+void store_quiet_thread(void);                                     /* signals are for the loop thread */
+void store_closed_error(const struct store_db *db, struct err *e); /* what was queued when it was closed */
 struct store *store_of(struct host *h, struct err *e);
 
 /* store_lock.c */
@@ -159,9 +174,11 @@ void conn_error_code(struct conn *c, int rc, const char *what, struct err *e);
 /* store_run.c */
 enum keyword { WORD_OTHER, WORD_TRANSACTION, WORD_SAVEPOINT, WORD_PRAGMA, WORD_ALONE };
 enum keyword store_keyword(const char *sql, size_t len);
-/* Runs the statements of a job, and fills its outcome; false with job->err filled. With `undo` a job that fails half way leaves
- * nothing behind. */
-bool store_run(struct conn *c, struct store_job *job, bool undo);
+/* What becomes of what a job did that fails half way: it stays, or its caller is told by `torn` and rolls all of the transaction
+ * back, or it alone is undone, which costs a savepoint. */
+enum undo { UNDO_NONE, UNDO_ALL, UNDO_OWN };
+/* Runs the statements of a job, and fills its outcome; false with job->err filled. */
+bool store_run(struct conn *c, struct store_job *job, enum undo undo);
 bool store_bind(struct conn *c, sqlite3_stmt *stmt, const char *sql, const char **at, struct err *e);
 bool store_columns(sqlite3_stmt *stmt, struct store_rows *r, struct err *e);
 /* The next rows of a statement: up to `max` (0 = all), and none more once they are `enough` bytes (0 = no matter how many). */

@@ -1,4 +1,5 @@
 /* store_reader.c - the threads that read: queries, cursors, backups, checks. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static struct store_job *next_read(struct store_db *db) {
 /* A statement that writes, asked as a query, goes to the writer. True: it has gone. */
 static bool hand_over(struct store_db *db, struct store_job *job) {
   uv_mutex_lock(&db->lock);
-  bool open = !db->stopping && !job->cancelled;
+  bool cancelled = job->cancelled, open = !db->stopping && !cancelled;
   if (open) {
     job->writes = true;
     job->state = JOB_WRITES;
@@ -32,7 +33,10 @@ static bool hand_over(struct store_db *db, struct store_job *job) {
     if (db->writer_waits) uv_cond_signal(&db->work);
   }
   uv_mutex_unlock(&db->lock);
-  if (!open) err_set(&job->err, "cancelled", 0, "cancelled before it began");
+  if (cancelled)
+    err_set(&job->err, "cancelled", 0, "cancelled before it began");
+  else if (!open)
+    store_closed_error(db, &job->err);
   return open;
 }
 
@@ -50,7 +54,7 @@ static bool query(struct conn *c, struct store_job *job) {
   bool reads = only_reads(c, &sql, &job->err);
   if (job->err.kind) return false;
   if (!reads) return hand_over(c->db, job);
-  if (store_begin_job(c, job)) (void)store_run(c, job, false);
+  if (store_begin_job(c, job)) (void)store_run(c, job, UNDO_NONE);
   store_end_job(c);
   return false;
 }
@@ -60,16 +64,36 @@ static bool query(struct conn *c, struct store_job *job) {
 static void copy(struct store_db *db, struct conn *from, struct conn *to, const char *path, struct store_job *job) {
   sqlite3_backup *b = sqlite.backup_init(to->sql, "main", from->sql, "main");
   int rc = b ? SQLITE_OK : SQLITE_ERROR;
+  bool cancelled = false, closed = false;
   while (rc == SQLITE_OK) {
     uv_mutex_lock(&db->lock);
-    bool stop = job->cancelled || (db->stopping && !db->memory);
+    cancelled = job->cancelled;
+    closed = db->stopping && !db->memory;
     uv_mutex_unlock(&db->lock);
-    rc = stop ? SQLITE_INTERRUPT : sqlite.backup_step(b, BACKUP_PAGES);
+    rc = cancelled || closed ? SQLITE_INTERRUPT : sqlite.backup_step(b, BACKUP_PAGES);
   }
   if (b) sqlite.backup_finish(b);
   if (rc == SQLITE_DONE) return;
+  if (closed && !cancelled) {
+    store_closed_error(db, &job->err);
+    return;
+  }
   err_set(&job->err, rc == SQLITE_INTERRUPT ? "cancelled" : "db", rc, "cannot back up to \"%.120s\": %.80s", path,
           b ? sqlite.errstr(rc) : sqlite.errmsg(to->sql));
+}
+
+/* A file's new name is on the disk when its folder is. True also where that cannot be asked for: of a folder that may not be read, and
+ * of file systems that do not sync folders. */
+static bool sync_folder(const char *path) {
+  const char *end = strrchr(path, '/');
+  char *folder = strndup(end ? path : ".", end && end != path ? (size_t)(end - path) : 1);
+  if (!folder) return false;
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  free(folder);
+  if (fd < 0) return errno == EACCES;
+  bool synced = !store_fault_folder() && (fsync(fd) == 0 || errno == EINVAL);
+  close(fd);
+  return synced;
 }
 
 /* Into a file beside, which takes the name when it is whole. */
@@ -96,7 +120,11 @@ void store_backup(struct store_db *db, struct conn *c, struct store_job *job) {
   if (to.sql) sqlite.close_v2(to.sql);
   if (!job->err.kind && rename(partial, path.bytes) != 0)
     err_set(&job->err, "db", SQLITE_CANTOPEN, "cannot write a backup to \"%.160s\"", path.bytes);
-  if (job->err.kind) (void)unlink(partial);
+  if (job->err.kind)
+    (void)unlink(partial);
+  else if (!sync_folder(path.bytes))
+    err_set(&job->err, "db", SQLITE_IOERR_DIR_FSYNC, "the folder of the backup \"%.140s\" cannot be synced: a power cut may take it",
+            path.bytes);
   free(partial);
 }
 

@@ -249,12 +249,13 @@ static bool may_run(struct conn *c, const struct store_job *job, const char *sql
 struct run {
   struct conn *conn;
   struct store_job *job;
-  bool undo, marked;
+  enum undo undo;
+  bool marked; /* what is done from here on may be undone */
 };
 
 static bool mark(struct run *r) {
-  if (!r->undo || r->marked) return true;
-  return r->marked = conn_exec(r->conn, "SAVEPOINT stoke_write", &r->job->err);
+  if (r->undo == UNDO_NONE || r->marked) return true;
+  return r->marked = r->undo == UNDO_ALL || conn_exec(r->conn, "SAVEPOINT stoke_write", &r->job->err);
 }
 
 static bool run_statement(struct run *r, struct statement *s, const char **at) {
@@ -329,14 +330,15 @@ static bool run_all(struct run *r) {
   return true;
 }
 
-bool store_run(struct conn *c, struct store_job *job, bool undo) {
+bool store_run(struct conn *c, struct store_job *job, enum undo undo) {
   struct run r = {.conn = c, .job = job, .undo = undo};
   int before = sqlite.total_changes(c->sql);
   bool ok = run_all(&r);
   job->changes = sqlite.total_changes(c->sql) == before ? 0 : sqlite.changes(c->sql);
   job->last_id = sqlite.last_insert_rowid(c->sql);
   if (!ok) store_rows_free(&job->rows);
-  if (!r.marked || sqlite.get_autocommit(c->sql)) return ok;
+  c->torn = !ok && r.marked && undo == UNDO_ALL;
+  if (!r.marked || undo != UNDO_OWN || sqlite.get_autocommit(c->sql)) return ok;
   struct err e;
   if (!ok) (void)conn_exec(c, "ROLLBACK TO stoke_write", &e);
   bool released = conn_exec(c, "RELEASE stoke_write", ok ? &job->err : &e);

@@ -16,6 +16,7 @@ struct undo {
   sqlite3_int64 at, size_before; /* of the file */
   int len;
   char *before, *after; /* len bytes each; after NULL: cut to `at` */
+  bool gone;            /* its sync has failed, and no later one brings it to the disk */
 };
 
 struct fault_file {
@@ -43,20 +44,38 @@ static struct fault_file *ours(sqlite3_file *f) {
 
 /* --- the power cut ------------------------------------------------------------------------------------------------------------------- */
 
+static void drop(struct fault_file *f, struct undo *u) {
+  *(u->older ? &u->older->newer : &f->oldest) = u->newer;
+  *(u->newer ? &u->newer->older : &f->newest) = u->older;
+  free(u->before);
+  free(u->after);
+  free(u);
+}
+
 static void forget(struct fault_file *f) {
-  while (f->newest) {
-    struct undo *u = f->newest;
-    f->newest = u->older;
-    free(u->before);
-    free(u->after);
-    free(u);
+  while (f->newest) drop(f, f->newest);
+}
+
+/* A sync was done: what it wrote stays. */
+static void synced(struct fault_file *f) {
+  for (struct undo *u = f->newest, *older; u; u = older) {
+    older = u->older;
+    if (!u->gone) drop(f, u);
   }
-  f->oldest = NULL;
+}
+
+/* What is written anew is no longer gone. */
+static void written_anew(struct fault_file *f, sqlite3_int64 at, sqlite3_int64 end) {
+  for (struct undo *u = f->newest, *older; u; u = older) {
+    older = u->older;
+    if (u->gone && u->at >= at && u->at + u->len <= end) drop(f, u);
+  }
 }
 
 /* What stands between `at` and `at` + len, or to the end of the file with len < 0. */
 static void remember(struct fault_file *f, sqlite3_int64 at, const void *after, int len) {
   sqlite3_file *real = (sqlite3_file *)f->real;
+  written_anew(f, at, len < 0 ? INT64_MAX : at + len);
   struct undo *u = calloc(1, sizeof *u);
   CHECK(u);
   (void)real->pMethods->xFileSize(real, &u->size_before);
@@ -173,7 +192,8 @@ static int f_sync(sqlite3_file *f, int flags) {
   if (!counts.cut && counts.syncs == faults.cut_at) cut();
   bool fails = counts.cut || now(counts.syncs, faults.sync_at, faults.times), lie = faults.lie && !fails;
   int rc = fails ? SQLITE_IOERR_FSYNC : lie ? SQLITE_OK : real_of(f)->pMethods->xSync(real_of(f), flags);
-  if (rc == SQLITE_OK && !lie) forget(file);
+  if (rc == SQLITE_OK && !lie) synced(file);
+  for (struct undo *u = fails && faults.gone ? file->newest : NULL; u; u = u->older) u->gone = true;
   pthread_mutex_unlock(&lock);
   if (slow) uv_sleep(slow);
   return rc;
@@ -377,17 +397,35 @@ bool store_fault_key(const char *key, uint64_t value, struct store_faults *f) {
     f->seed = value;
   else if (strcmp(key, "slow") == 0)
     f->slow_ms = (unsigned)value;
+  else if (strcmp(key, "gone") == 0)
+    f->gone = value != 0;
+  else if (strcmp(key, "unnoted") == 0)
+    f->unnoted = value != 0;
+  else if (strcmp(key, "folder") == 0)
+    f->folder = value != 0;
   else
     return strcmp(key, "count") == 0;
   return true;
 }
 
-bool store_fault_early(void) {
+static bool is_set(const bool *fault) {
   if (!atomic_load_explicit(&wanted, memory_order_relaxed)) return false;
   pthread_mutex_lock(&lock);
-  bool early = faults.early;
+  bool set = *fault;
   pthread_mutex_unlock(&lock);
-  return early;
+  return set;
+}
+
+bool store_fault_early(void) {
+  return is_set(&faults.early);
+}
+
+bool store_fault_folder(void) {
+  return is_set(&faults.folder);
+}
+
+bool store_fault_unnoted(void) {
+  return is_set(&faults.unnoted);
 }
 
 bool store_fault_drop(void) {

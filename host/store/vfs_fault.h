@@ -15,9 +15,12 @@ struct store_faults {
       cut_at; /* the power goes at this sync: what was written since the last one is lost, and everything fails from there on */
   uint64_t cut_write_at; /* the same, at a write */
   uint64_t sync_at;      /* this sync and `times` - 1 after it fail */
+  bool gone;             /* what such a sync should have written is lost in a cut, whatever is synced later */
   uint64_t open_at;      /* the same, when a file is opened */
   uint64_t seed;         /* of a cut: not 0 = some of what was written stays, whole or torn */
   unsigned slow_ms;      /* how long a sync takes at least */
+  bool folder;           /* the folder of a backup cannot be synced */
+  bool unnoted;          /* there is no memory to note which chain of appends is broken */
   /* Broken promises, which a campaign has to find: */
   bool lie;         /* a sync says that it was done, and was not */
   bool early;       /* a commit is acknowledged whatever comes of it */
@@ -39,6 +42,8 @@ bool store_fault_parse(const char *text, struct store_faults *f);
 bool store_fault_key(const char *key, uint64_t value, struct store_faults *f); /* false: no such key */
 bool store_fault_early(void); /* a commit that failed is to be acknowledged */
 bool store_fault_drop(void);  /* this append is to be dropped */
-void store_fault_init(void);                                                   /* reads STOKE_STORE_FAULT, once */
+bool store_fault_unnoted(void);
+bool store_fault_folder(void);
+void store_fault_init(void); /* reads STOKE_STORE_FAULT, once */
 
 #endif

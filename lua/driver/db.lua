@@ -17,6 +17,7 @@ local host = require "host.store"
 local jail = require "core.driver.jail"
 local plain = require "core.journal.plain"
 local redo = require "core.driver.db.redo"
+local stuck = require "core.store.stuck"
 local texts = require "core.driver.db.text"
 local words = require "core.driver.db.words"
 
@@ -191,7 +192,9 @@ local function write(q, call, work)
   elseif call and call.key and not source.memory and not q.alone then -- in a transaction of its own, with its key
     done, err, statement = redo.once(source, call, function(own) return texts.inside(own, q.sql, q.params) end)
   else
-    done, err, statement = texts.outside(source.db, q.sql, q.params)
+    local db = source.db
+    done, err, statement = texts.outside(db, q.sql, q.params)
+    stuck.look(db, source.path)
   end
   if err then return nil, worded(err, source, statement or q.sql, tx) end
   return done

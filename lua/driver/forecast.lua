@@ -42,7 +42,7 @@ local function row_of(q, input, target)
   local facts = lane and lane.facts
   if not facts then
     local kept = memory.facts(target.key)
-    facts = estimates.new(kept and kept.estimate)
+    facts = estimates.new(kept and type(kept.estimate) == "table" and kept.estimate or nil)
   end
   local _, prefill, decode = facts:service(input, 0, q.agent)
   local read, written = facts:speeds()

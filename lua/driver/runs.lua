@@ -9,6 +9,7 @@ require "core.driver.proc"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local files = require "core.driver.runs.file"
+local lives = require "core.runs.live"
 local loading = require "core.store.load"
 local outputs = require "core.journal.output"
 local runs = require "core.runs"
@@ -98,6 +99,7 @@ end
 
 --- Note what the table does not say: a run that is to go on, and that no process has.
 local function with_owner(store, run)
+  lives.seen(store, run)
   if (run.state == "running" or run.state == "waiting") and not store:held(run) then run.left = true end
   return run
 end

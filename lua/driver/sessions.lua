@@ -21,6 +21,7 @@ local M = {}
 ---@field waiting? table tasks that wait for that
 ---@field run? string id of the run that is its present turn in this process
 ---@field reader? { task: table, stream?: table } who reads the events of that
+---@field store? stoke.store where they are kept
 ---@field history? table its messages, once they were needed, as of `turns`
 ---@field turns? integer
 
@@ -190,6 +191,7 @@ local function turn_of(q, call, work)
   work.define(work.handle)
   local core, store = M.core(q.id), runs.open()
   local guard <close> = hold(core, call) -- luacheck: ignore
+  if core.store ~= store then core.store, core.history, core.turns = store, nil, nil end -- of another file, or of this one before
   local journal = call and call.context.journal
   local key = q.key or journal and call.key and journal:idempotency(call.key) or nil
   local parent = journal and journal.entry and journal.entry.run.number

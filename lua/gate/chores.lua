@@ -53,12 +53,12 @@ function chores.unload(state, about)
 end
 
 function chores.probe(state, about)
-  local target = about.lane and about.lane.target
+  local target, watch = about.lane and about.lane.target, about.server.watch
   if way(target) then
     local _, err = ask(target, "probe", about.seconds)
-    about.server.watch:probed(monotonic(), err == nil or rawget(err, "status") ~= nil)
+    watch:probed(monotonic(), err == nil or rawget(err, "status") ~= nil)
   else
-    about.server.watch:probed(monotonic(), true)
+    watch:probed(monotonic(), true)
   end
   state:touch(about.server)
 end
@@ -92,7 +92,7 @@ end
 
 -- ---- power --------------------------------------------------------------------------------------------------------------------
 
-local reading
+local reading -- the limits for which a task reads the sensors
 
 local function nothing() return {} end
 
@@ -101,13 +101,14 @@ local function nothing() return {} end
 ---@param tell fun()
 function M.read_sensors(state, tell)
   local power = state.power
-  if reading or not power or not power.senses or (power.at and monotonic() < power:due()) then return end
-  reading = tasks.spawn(function()
+  if not power or reading == power or not power.senses or (power.at and monotonic() < power:due()) then return end
+  reading = power -- a task for limits that are not in force any more ends by itself
+  tasks.spawn(function()
     repeat
       local now = monotonic()
       if not power.at or now >= power:due() then
         local ok, readings = pcall(gate.sensors or nothing)
-        power:read(ok and readings or {}, monotonic())
+        power:read(ok and type(readings) == "table" and readings or {}, monotonic())
         state:touch()
         state:advance(monotonic())
         tell()
@@ -115,7 +116,7 @@ function M.read_sensors(state, tell)
       if state.waiting == 0 then break end -- who waits next has them read again
       host.park("pool power", math.max(power:due() - monotonic(), 0.01))
     until power ~= state.power
-    reading = nil
+    if reading == power then reading = nil end
   end, { system = true, name = "pool power" })
 end
 

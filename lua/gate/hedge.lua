@@ -6,6 +6,7 @@ local host = require "host.task"
 local monotonic = require "host.time".monotonic
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
+local lanes = require "core.pool.lane"
 local scopes = require "core.scope"
 local tasks = require "core.task"
 
@@ -24,7 +25,9 @@ local counts = M.counts
 
 --- Has a lane a slot that nobody wants?
 local function is_idle(lane)
-  if lane.busy >= (lane.limit or lane.slots and lane.slots.believed or 1) then return false end
+  if lane.busy >= lanes.width(lane) then return false end
+  local models = lane.server.residency
+  if models and not models:resident(lane) then return false end -- it would have to be loaded
   for _, group in ipairs(lane.groups or {}) do
     if group.queue.size > 0 then return false end
   end
@@ -44,54 +47,75 @@ local function wake(race)
   if co then host.wake(co) end
 end
 
---- One of the two calls, in a task of its own.
+--- One of the two calls, in a task of its own. What it raises is its caller's.
 local function start(race, record, work)
   race.running = race.running + 1
   local side = { record = record }
   side.task = tasks.spawn(function()
-    local value, err = work(record)
+    local ok, value, err = pcall(work, record)
     race.running = race.running - 1
-    if err then side.err = err elseif not race.winner then race.winner, race.value = side, value end
+    if not ok then
+      race.raised = race.raised or value
+    elseif err then
+      side.err = err
+    elseif not race.winner then
+      race.winner, race.value = side, value
+    end
     wake(race)
   end, { system = true, name = "hedge" })
   return side
 end
 
---- The second call: it takes a slot of its own, and gives it back unless it has won.
+--- Make the second call, in a slot of its own. It gives the slot back unless it has won: then `race.slot` is the caller's.
+local function ask_again(race, own, ask, q)
+  local slot, err = gate.acquire(own, own.target.key)
+  if err then return nil, err end
+  own.slot = slot
+  local ok, value
+  ok, value, err = pcall(ask, q, own)
+  if not ok or err or race.over or race.winner then
+    own.slot = nil
+    if not ok then err = errors.wrap(value) end
+    err = err or errors.new("cancelled", "the first call has answered")
+    gate.release(slot, nil, err)
+    if not ok then error(value, 0) end
+    return nil, err
+  end
+  race.slot = slot
+  return value
+end
+
 local function second_of(race, record, target, ask, q)
   local own = setmetatable({ target = target, slot = nil, work = { target, route = record.work.route, run = record.work.run } },
     { __index = record })
-  return start(race, own, function()
-    local slot, err = gate.acquire(own, target.key)
-    if err then return nil, err end
-    own.slot = slot
-    local value
-    value, err = ask(q, own)
-    if err or race.winner then
-      own.slot = nil
-      gate.release(slot, nil, err or errors.new("cancelled", "the first call has answered"))
-      return nil, err or errors.new("cancelled", "the first call has answered")
-    end
-    return value
-  end)
+  return start(race, own, function() return ask_again(race, own, ask, q) end)
 end
 
+--- The caller goes on: what still runs is cancelled, and a slot that it did not take over is free.
 local Guard = {}
-function Guard.__close(guard)
-  for _, side in ipairs(guard) do
+function Guard.__close(sides)
+  local race = sides.race
+  race.over = true
+  for _, side in ipairs(sides) do
     if not side.task.state then scopes.cancel(side.task, errors.new("cancelled", "the other call has answered")) end
+  end
+  local slot = race.slot
+  if slot then
+    race.slot = nil
+    gate.release(slot, nil, errors.new("cancelled", "whoever asked does not wait any more"))
   end
 end
 
---- Wait until one has answered, both have failed, or a time is over.
+--- Wait until one has answered, one has raised, both have failed, or a time is over.
 local function wait(race, seconds)
   local ends = seconds and monotonic() + seconds
-  while not race.winner and race.running > 0 do
+  while not race.winner and not race.raised and race.running > 0 do
     local left = ends and ends - monotonic()
     if left and left <= 1e-6 then return true end
     local woken, err = host.park("hedge", left)
     if woken == nil then return nil, err end
   end
+  if race.raised and not race.winner then error(race.raised, 0) end
   return true
 end
 
@@ -106,8 +130,8 @@ function M.run(ask, q, record)
   local lane = gate.pools[record.target.key]
   local most = lane and lane.facts and lane.facts:most(LATE)
   if not most or counts.hedged + 1 > PART * counts.calls then return ask(q, record) end
-  local race = { task = host.current(), running = 0, winner = nil, value = nil }
-  local sides <close> = setmetatable({}, Guard)
+  local race = { task = host.current(), running = 0, winner = nil, value = nil, slot = nil, raised = nil, over = false }
+  local sides <close> = setmetatable({ race = race }, Guard)
   sides[1] = start(race, record, function() return ask(q, record) end)
   local ok, err = wait(race, math.max(most * MARGIN, most + LEAST))
   local target = ok and not race.winner and race.running > 0 and other_of(record) or nil
@@ -122,7 +146,7 @@ function M.run(ask, q, record)
   if winner == sides[2] then -- its slot is the call's from here on: what its answer tells is of that lane
     counts.won = counts.won + 1
     local slot = record.slot
-    record.slot, record.target = winner.record.slot, winner.record.target
+    record.slot, record.target, race.slot = race.slot, winner.record.target, nil
     if slot then gate.release(slot, nil, errors.new("cancelled", "the second call has answered")) end
   end
   return race.value

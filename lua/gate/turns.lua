@@ -1,6 +1,7 @@
 --- The pool's shell, for calls that have to wait or to choose: it makes tickets, parks tasks until the engine has decided, and
 --- wakes the engine when a time is due. What is decided is in lua/pool/, which knows neither tasks nor clocks.
 
+local choose = require "core.pool.choose"
 local host = require "host.task"
 local monotonic = require "host.time".monotonic
 local chains = require "core.gate.chain"
@@ -8,6 +9,7 @@ local chores = require "core.gate.chores"
 local engines = require "core.pool.engine"
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
+local learners = require "core.pool.learners"
 local memory = require "core.gate.memory"
 local power = require "core.pool.power"
 local program = require "core.gate.program"
@@ -22,9 +24,13 @@ local BOUNDS <const> = { 10, 60, 600 }
 
 --- What the settings say, as the engine takes it.
 local function told(settings)
-  local named = settings.bounds or {}
-  return { order = settings.order, hold = settings.hold,
-    bounds = { named.interactive or BOUNDS[1], named.normal or BOUNDS[2], named.batch or BOUNDS[3] } }
+  local bounds = {}
+  for class, name in ipairs(terms.NAMES) do
+    local bound = (settings.bounds or {})[name]
+    if bound == false then bound = math.huge end -- never
+    bounds[class] = bound or BOUNDS[class]
+  end
+  return { order = settings.order, hold = settings.hold, bounds = bounds }
 end
 
 local state = engines.new(told(gate.settings))
@@ -85,6 +91,11 @@ end
 
 --- Wake those whose tickets were decided, and see to the time.
 function tell()
+  local todo = state.chores
+  if todo[1] then -- who leaves a server's memory does so before the call is sent that needs it
+    state.chores = {}
+    chores.run(state, todo, tell)
+  end
   local decided = state.decided
   if decided[1] then
     state.decided = {}
@@ -98,11 +109,6 @@ function tell()
   if rested[1] then
     state.rested = {}
     for i = 1, #rested do gate.rested(rested[i]) end
-  end
-  local todo = state.chores
-  if todo[1] then
-    state.chores = {}
-    chores.run(state, todo, tell)
   end
   if state.power then chores.read_sensors(state, tell) end
   set_timer()
@@ -185,10 +191,12 @@ end
 --- Something was learned of a lane.
 local function note(lane)
   if not lane.slots then return end
-  lane.told = lane.told or function() return state:learned(lane) end
+  lane.told = lane.told or function() return learners.facts(lane) end
   memory.note(lane.key, lane.told)
-  local models = lane.server.residency
-  if models then memory.note(lane.server.url, function() return models:facts() end) end
+  local server = lane.server
+  if not server.residency then return end
+  server.told = server.told or function() return server.residency and server.residency:facts() end
+  memory.note(server.url, server.told)
 end
 
 --- Queue up until the ticket is decided.
@@ -225,26 +233,37 @@ function M.wait(call, lane)
   return wait(call, ticket_of(call, state:group { lane }), lane.key)
 end
 
---- Wait for a slot of any of several lanes. A call that failed at one is not sent there again.
+--- Does a lane take calls, as far as anybody knows?
+local function open(lane, now) return not lane.breaker or choose.room(lane, now) >= 0 end
+
+--- Wait for a slot of any of several lanes. A call that failed at one is sent there again only where no other one takes calls.
 ---@param call table
 ---@param work stoke.target[]
 ---@return stoke.pool.ticket|nil
 ---@return stoke.error|nil err
 function M.route(call, work)
-  local list, targets = {}, {}
-  for pass = 1, 2 do
-    for _, target in ipairs(work) do
-      local key = target.key
-      if not targets[key] and (key ~= call.avoid or pass == 2) then
-        targets[key] = target
-        list[#list + 1] = gate.lane(key, target)
-      end
+  local list, targets, avoided, others = {}, {}, nil, false
+  local now = monotonic()
+  for _, target in ipairs(work) do
+    local key = target.key
+    if key == call.avoid then
+      avoided = target
+    elseif not targets[key] then
+      local lane = gate.lane(key, target)
+      targets[key], list[#list + 1], others = target, lane, others or open(lane, now)
     end
-    if list[1] then break end -- else there is no other place
+  end
+  if avoided and not others then
+    targets[avoided.key], list[#list + 1] = avoided, gate.lane(avoided.key, avoided)
   end
   local ticket = ticket_of(call, state:group(list))
   ticket.targets = targets
-  return wait(call, ticket, list[1].key)
+  local slot, err = wait(call, ticket, list[1].key)
+  if not slot and ticket.err and avoided and others then -- those fail, too, by now
+    call.avoid = ""
+    return M.route(call, work)
+  end
+  return slot, err
 end
 
 -- ---- outcomes ---------------------------------------------------------------------------------------------------------------

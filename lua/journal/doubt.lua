@@ -45,12 +45,10 @@ local function what(row)
 end
 
 local function in_doubt(journal, row)
-  local begun, entry = row.touched or row, journal.entry
-  local why = entry and entry.pause and "had begun, and the disk was too full to keep what came of it: it is not known whether"
-    or "had begun when the process ended, and it is not known whether"
-  return errors.new("in_doubt", ("%s (#%d, %s) %s it was done"):format(what(begun), begun.number, begun.where or begun.key, why),
-    { key = row.key, number = row.number, digest = row.digest,
-      idempotency = journal:idempotency(row.key) })
+  local begun = row.touched or row
+  return errors.new("in_doubt", ("%s (#%d, %s) had begun when the process ended, and it is not known whether it was done"):format(
+    what(begun), begun.number, begun.where or begun.key),
+    { key = row.key, number = row.number, digest = row.digest, idempotency = journal:idempotency(row.key) })
 end
 
 --- The work of an effect that may have been done: ask first.

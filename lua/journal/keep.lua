@@ -12,6 +12,8 @@ local tasks = require "core.task"
 local M = {}
 
 ---@class stoke.journal.log
+---@field held? table|false what was handed over cannot be written for now (a full disk): it is tried again, and `room` is false
+---@field leave? fun(log) it is tried no more
 ---@field count? integer rows that were gathered
 ---@field texts? boolean the journal need not remember what it has handed over; and it takes requests of the script as they are, and
 ---  has `text`
@@ -76,8 +78,7 @@ local function flush_all()
   for _, journal in ipairs(list) do
     if journal.dirty and journal.log then
       M.flush(journal)
-      local err = journal.log:failure()
-      if err then journal:stop(err) end
+      M.look(journal)
     end
   end
 end
@@ -108,6 +109,21 @@ function M.touch(journal)
   end
 end
 
+--- Nothing more is kept: what there is is handed over.
+---@param journal stoke.journal
+function M.leave(journal)
+  M.flush(journal)
+  local log = journal.log
+  if log and log.held then log:leave() end
+end
+
+--- Some append has failed: one of this journal?
+---@param journal stoke.journal
+function M.look(journal)
+  local err = journal.log and journal.log:failure()
+  if err then journal:stop(err) end
+end
+
 local function failed(journal, err)
   if err.kind == "cancelled" then return err end
   journal:stop(err)
@@ -128,13 +144,13 @@ end
 M.GATHERED = 200
 local GATHERED = M.GATHERED
 
---- Before more is gathered: where there is much, hand it over; where the engine has no room for it, wait. It gets less room when
---- something is handed over, so the first row after that asks.
+--- Before more is gathered: where there is much, hand it over; where the engine or the disk has no room for it, wait. The engine
+--- gets less room when something is handed over, so the first row after that asks; a full disk is seen at once.
 ---@param journal stoke.journal
 function M.make_room(journal)
   local log = journal.log
   local count = log.count
-  if count and count > 1 and count < GATHERED then return end
+  if count and count > 1 and count < GATHERED and not log.held then return end
   if not log:room() then
     M.commit(journal)
   elseif count and count >= GATHERED then
@@ -147,8 +163,11 @@ end
 ---@return stoke.error|nil err
 function M.barrier(journal)
   if not journal.log then return journal.stopped end
-  M.flush(journal)
-  if point then point "barrier" end
+  if point then
+    M.flush(journal)
+    point "barrier" -- what it makes durable is handed over, and not there
+  end
+  gather(journal)
   local _, err = journal.log:barrier()
   if err then return failed(journal, err) end
   return nil

@@ -9,6 +9,7 @@ local M = {}
 --- Is something of it at work? What waits for a timer, a signal, another run or a person may be left and begun again.
 local function busy(journal)
   if journal.replaying and not journal:at_end() then return false end -- it is not alive yet
+  if journal.log and journal.log.held then return true end -- what came of its work is not on the disk
   local waits = 0
   for _, entry in ipairs(journal.waiting) do
     if not entry.inside then waits = waits + 1 end

@@ -43,7 +43,7 @@ end
 local function is_live(journal, key, log)
   if journal.replaying and not (journal.lives and journal:at_end()) or journal.moving or journal.by_key[key] then return false end
   local count = log and log.texts and log.count
-  return count and (count > 0 or log:room()) and count < GATHERED
+  return count and (count > 0 and not log.held or log:room()) and count < GATHERED
 end
 
 local function look(journal, def, key, log)

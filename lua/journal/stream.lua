@@ -3,6 +3,7 @@
 
 local errors = require "core.errors"
 local handler = require "core.coro".handler
+local logs = require "core.journal.keep"
 local plain = require "core.journal.plain"
 local schedule = require "core.schedule"
 
@@ -50,10 +51,24 @@ local function entry_of(recorder)
   return entry
 end
 
-function Recorder:next(given) return outside(self, keep, entry_of(self), self.inner.next, self.inner, given) end
+--- While nothing can be written (a full disk), no more of it is read.
+local function later(recorder, name, given)
+  logs.make_room(recorder.journal)
+  return recorder.inner[name](recorder.inner, given)
+end
+
+function Recorder:next(given)
+  local inner, log = self.inner, self.journal.log
+  if log and log.held then return outside(self, keep, entry_of(self), later, self, "next", given) end
+  return outside(self, keep, entry_of(self), inner.next, inner, given)
+end
 
 --- All that is still to come, as one item: `rest` of a source that can do that.
-local function record_rest(self) return outside(self, keep, entry_of(self), self.inner.rest, self.inner) end
+local function record_rest(self)
+  local inner, log = self.inner, self.journal.log
+  if log and log.held then return outside(self, keep, entry_of(self), later, self, "rest") end
+  return outside(self, keep, entry_of(self), inner.rest, inner)
+end
 
 --- How much had come is chance, too.
 function Recorder:came()

@@ -27,12 +27,23 @@ function M.waiting(lane)
   return n
 end
 
+--- May calls be sent to wait in the server, where it may have slots for them? One model, one server, nobody is of another class.
+local function bold(lane)
+  local group = lane.group
+  if lane.groups[2] or lane.server.residency or lane.holds then return false end
+  for ticket in next, lane.running do
+    if ticket.class ~= 2 then return false end
+  end
+  return group.queue:count(2) == group.queue.size
+end
+
 --- How many calls a lane could take, holds aside. Below 0: it takes none at all, until `due`.
 ---@param lane stoke.pool.lane
 ---@param now number
+---@param power? table somebody counts what the machine may do: nothing is sent just to wait there
 ---@return integer
 ---@return number|nil due
-function M.room(lane, now)
+function M.room(lane, now, power)
   if lane.breaker then
     local allowed, due = chores.open(lane.server)
     if allowed then allowed, due = lane.breaker:allows(now) end
@@ -42,7 +53,7 @@ function M.room(lane, now)
   if limit then return math.max(limit - lane.busy, 0) end
   local change, slots = lane.server.verdict, lane.slots
   local extra = change and change.extra and change.extra[lane] or 0
-  local free = slots:allowed(now, M.waiting(lane)) + extra - lane.busy
+  local free = slots:allowed(now, M.waiting(lane), slots.unknown and not power and bold(lane)) + extra - lane.busy
   if free > 0 then return free end
   return 0, slots:due(now)
 end
@@ -106,9 +117,20 @@ local function running(lane)
   return best
 end
 
+--- When the first of the calls that a lane is at is overdue: they may still wait, in the server.
+local function overdue_at(lane)
+  local first
+  for ticket in next, lane.running do
+    local bounds = ticket.group.queue.bounds
+    local bound = bounds and bounds[ticket.class]
+    if bound and (not first or ticket.arrived + bound < first) then first = ticket.arrived + bound end
+  end
+  return first
+end
+
 --- What waits and runs of each model, for who decides which of them is in memory.
 local function work_of(server, now)
-  local work = {}
+  local work, loading = {}, server.residency.loading
   for _, lane in ipairs(server.lanes) do
     local waiting, oldest, class, overdue = 0, huge, 3, false
     for _, group in ipairs(lane.groups) do
@@ -131,7 +153,7 @@ local function work_of(server, now)
       if lane.facts then load, known = lane.facts:load() end
       work[#work + 1] = { lane = lane, busy = lane.busy, waiting = waiting, class = class, overdue = overdue,
         oldest = oldest < huge and oldest or nil, newest = lane.newest, running = running(lane), load = known and load or nil,
-        service = usual, seconds = waiting * (usual or 1) / math.max(1, lane.limit or lane.slots.believed) }
+        overdue_at = loading and loading.lane == lane and overdue_at(lane) or nil, service = usual, seconds = waiting * (usual or 1) / math.max(1, lane.limit or lane.slots.believed) }
     end
   end
   return work
@@ -157,7 +179,7 @@ function M.next(server, now, power)
   if verdict then due = sooner(due, verdict.due) end
   for _, lane in ipairs(server.lanes) do
     if M.waiting(lane) > 0 or lane.holds then
-      local room, again = M.room(lane, now)
+      local room, again = M.room(lane, now, power)
       if room > 0 and (not verdict or verdict.may[lane]) then
         local ticket, why, breaks = pick(lane, now, room)
         if ticket and power then

@@ -12,18 +12,15 @@
 --- A server is looked at when something has happened there: an arrival, an end, a time that was due. Then calls are granted until
 --- none can be.
 
-local breaker = require "core.pool.breaker"
 local chores = require "core.pool.chores"
 local choose = require "core.pool.choose"
-local estimate = require "core.pool.estimate"
 local fifo = require "core.pool.fifo"
 local holds = require "core.pool.hold"
 local lanes = require "core.pool.lane"
+local learners = require "core.pool.learners"
 local order = require "core.pool.order"
-local prefix = require "core.pool.prefix"
 local queue = require "core.pool.queue"
 local residency = require "core.pool.residency"
-local slots = require "core.pool.slots"
 local taught = require "core.pool.taught"
 local where = require "core.pool.where"
 
@@ -31,8 +28,8 @@ local M = {}
 
 local huge = math.huge
 local NOTHING = {}
---- Replies of which a lane has learned so little that what was known before is better.
-local FEW <const> = 8
+--- Routes that are kept; beyond, those along which nobody waits are forgotten.
+local ROUTES <const> = 64
 local function nothing() return nil end
 
 ---@class stoke.pool.group the calls that may go to the same lanes
@@ -105,29 +102,34 @@ local function new_queue(self)
   return make.new { bounds = self.settings.bounds }
 end
 
---- What learns of a lane.
-local function equip_learners(self, lane)
-  if not lane.target then
-    lane.limit = lane.limit or lanes.PLAIN
-    return
-  end
-  local known, sure = self.recall(lane.key)
-  known = known or NOTHING
-  local before = type(known.slots) == "table" and known.slots or nil
-  if before and sure == false then before = { slots = before.slots, sure = false } end
-  lane.slots = lane.slots or slots.new(before)
-  lane.facts = lane.facts or estimate.new(known.estimate)
-  lane.cache = lane.cache or prefix.new(known.prefix, lane.limit or lane.slots.believed)
-  lane.breaker = lane.breaker or breaker.new { alone = true, probes = chores.can_ask(lane) }
-end
-
 --- A lane gets what a contended one has.
 local function equip(self, lane)
   if lane.group then return end
   lane.group = { lanes = { lane }, queue = new_queue(self) }
   lane.groups, lane.running = { lane.group }, {}
   self.lanes[lane] = true
-  equip_learners(self, lane)
+  learners.equip(lane, self.recall)
+end
+
+--- Forget a route.
+local function drop(self, group)
+  self.groups[group.name] = nil
+  for _, lane in ipairs(group.lanes) do
+    for i = #lane.groups, 1, -1 do
+      if lane.groups[i] == group then table.remove(lane.groups, i) end
+    end
+  end
+end
+
+--- Forget the routes along which nobody waits, where there are too many: a script may make a new one for each call.
+local function drop_idle(self)
+  local count, homes = 0, {}
+  for _ in next, self.groups do count = count + 1 end
+  if count < ROUTES then return end
+  for ticket in next, self.pinned do homes[ticket.home] = true end
+  for _, group in next, self.groups do
+    if group.queue.size == 0 and not homes[group] then drop(self, group) end
+  end
 end
 
 --- The calls for some lanes are one group.
@@ -141,6 +143,7 @@ function Engine:group(list)
   local name = table.concat(keys, "\n")
   local group = self.groups[name]
   if not group then
+    drop_idle(self)
     group = { lanes = list, queue = new_queue(self), name = name }
     self.groups[name] = group
     for _, lane in ipairs(list) do
@@ -159,17 +162,15 @@ function Engine:forget(lane)
   for _, group in ipairs(lane.groups or {}) do
     if group.queue.size > 0 then return false end
   end
-  for _, group in ipairs(lane.groups or {}) do
-    if group.name then self.groups[group.name] = nil end
-    for _, other in ipairs(group.lanes) do
-      for i = #other.groups, 1, -1 do
-        if other ~= lane and other.groups[i] == group then table.remove(other.groups, i) end
-      end
-    end
+  for i = lane.groups and #lane.groups or 0, 1, -1 do
+    local group = lane.groups[i]
+    if group.name then drop(self, group) end
   end
   lane.group, lane.groups, lane.running = nil, nil, nil
   self.lanes[lane] = nil
-  if lane.server.residency then lane.server.residency:drop(lane) end
+  local server = lane.server
+  if server.residency then server.residency:drop(lane) end
+  if not server.lanes[2] then server.engaged, self.engaged[server] = false, nil end -- it goes with its last lane
   return true
 end
 
@@ -261,7 +262,7 @@ local function grant(self, choice, now)
   lane.busy = lane.busy + 1
   lane.running[ticket] = true
   if lane.holds then holds.trim(lane, lanes.width(lane) - lane.busy) end
-  if lane.slots then lane.slots:sent(now) end
+  if lane.slots and not lane.limit then lane.slots:sent(now) end
   if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
   if lane.breaker then
     lane.breaker:sent(now)
@@ -271,6 +272,9 @@ local function grant(self, choice, now)
   local change = server.verdict
   if change then
     ticket.loads = change.kind == "swap" and change.lane == lane or nil
+    if ticket.loads and change.unload then
+      self.chores[#self.chores + 1] = { what = "unload", server = server, lanes = change.victims }
+    end
     server.residency:sent(lane, now)
   end
   server.current = lane
@@ -322,11 +326,13 @@ local function shed(self, server, now)
   end
 end
 
---- Fail all that waits for one lane alone with an error of its server.
+--- Fail all that waits for one lane alone with an error of its server; what waits there by choice goes elsewhere.
 local function fail(self, lane, wanted)
   local list = {}
   lane.group.queue:each(function(ticket) list[#list + 1] = wanted(ticket) and ticket end)
-  for _, ticket in ipairs(list) do refuse(self, ticket, nil, wanted(ticket)) end
+  for _, ticket in ipairs(list) do
+    if ticket.home then unpin(self, ticket) else refuse(self, ticket, nil, wanted(ticket)) end
+  end
 end
 
 --- What cannot be answered at all: the server of its only lane is down for long, or cannot load its model.
@@ -454,31 +460,18 @@ end
 ---@param all stoke.pool.lane[]
 function Engine:remember(all)
   for _, lane in ipairs(all) do
-    if lane.slots and (lane.replies or 0) < FEW and self.recall(lane.key) then
-      lane.slots, lane.facts, lane.cache = nil, nil, nil
-      equip_learners(self, lane)
-      touch(self, lane.server)
-    end
+    if learners.renew(lane, self.recall) then touch(self, lane.server) end
   end
-end
-
---- What a lane has learned, as plain data.
----@param lane stoke.pool.lane
----@return { slots: table, estimate: table, prefix: table }|nil
-function Engine:learned(lane)
-  if not lane.slots then return nil end
-  return { slots = lane.slots:facts(), estimate = lane.facts:facts(), prefix = lane.cache:facts() }
 end
 
 --- Forget what was learned of lanes. What runs and waits stays.
 ---@param all stoke.pool.lane[]
 function Engine:unlearn(all)
   for _, lane in ipairs(all) do
-    lane.slots, lane.facts, lane.cache, lane.breaker, lane.holds = nil, nil, nil, nil, nil
-    lane.talked, lane.replies = nil, nil
-    lane.server.residency, lane.server.verdict = nil, nil
+    learners.drop(lane)
+    lane.server.residency, lane.server.verdict, lane.server.watch = nil, nil, nil
     if lane.group then
-      equip_learners(self, lane)
+      learners.equip(lane, self.recall)
       touch(self, lane.server)
     end
   end

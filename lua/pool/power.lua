@@ -55,14 +55,18 @@ local function hysteresis(stopped, value, stops, goes)
   return stops(value)
 end
 
---- Take in a reading. A field that is nil could not be read.
+--- A sensor may be a function of the user's, and say anything.
+local function number(value) return type(value) == "number" and value or nil end
+
+--- Take in a reading. A field that is nil, or of another type, could not be read.
 ---@param readings { temperature?: number, battery?: number, ac?: boolean }
 ---@param now number
 function P:read(readings, now)
-  self.readings, self.at = readings, now
-  local stopped, battery = self.stopped, readings.battery
+  local temperature, battery = number(readings.temperature), number(readings.battery)
+  self.readings, self.at = { temperature = temperature, battery = battery, ac = readings.ac }, now
+  local stopped = self.stopped
   if readings.ac then battery = battery and 100 end
-  stopped.temperature = self.hot and hysteresis(stopped.temperature, readings.temperature,
+  stopped.temperature = self.hot and hysteresis(stopped.temperature, temperature,
     function(v) return v > self.hot end, function(v) return v <= self.cool end)
   stopped.battery = self.low and hysteresis(stopped.battery, battery,
     function(v) return v < self.low end, function(v) return v >= self.full end)

@@ -54,6 +54,7 @@ local NONE = {}
 ---@field class integer the best class that waits: 1 interactive, 2 normal, 3 batch
 ---@field running? integer the best class of those in flight; 2 when not given
 ---@field overdue? boolean does one wait that is overdue?
+---@field overdue_at? number of the lane that is loaded: when the first call that was sent is overdue
 ---@field oldest? number when the oldest that waits arrived
 ---@field newest? number when the last call for this lane arrived, whatever became of it
 ---@field seconds number estimated service of all that wait, by the lane's slots
@@ -81,7 +82,7 @@ local R = {}
 R.__index = R
 
 --- The models of one server.
----@param facts? table as R:facts() gave
+---@param facts? table as R:facts() gave; what does not fit is left out
 ---@return stoke.pool.residency
 ---
 ---     local r = residency.new()
@@ -89,10 +90,10 @@ R.__index = R
 ---     if change.may[lane] then send(); r:sent(lane, now) end
 function M.new(facts)
   local self = setmetatable({ models = {}, list = {},
-    loads = {}, room = rooms.new(facts and facts.room), swaps = 0, swap_seconds = 0,
+    loads = {}, room = rooms.new(facts and type(facts.room) == "table" and facts.room or nil), swaps = 0, swap_seconds = 0,
     rest_until = -NEVER, look_again = -NEVER, suspect_at = -NEVER, change = { may = {}, from = {} } }, R)
   for name, seconds in next, facts and type(facts.loads) == "table" and facts.loads or NONE do
-    self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0)
+    if math.type(seconds) then self.loads[name], self.usual = seconds, math.max(seconds, self.usual or 0) end
   end
   return self
 end
@@ -178,27 +179,28 @@ local function others(self, m)
   return list
 end
 
---- A load is through. Who had to leave for it is known where one model was there and does not fit beside it; else it has to be
---- seen.
-local function end_load(self, now, seconds)
+--- A load is through, since `ended`; where an answer has said it, that is known from `now` on alone. Who had to leave for it is
+--- known where one model was there and does not fit beside it; else it has to be seen.
+local function end_load(self, ended, seconds, now)
   local load = self.loading
   self.loading = nil
   local m = self:model(load.lane)
-  arrived(self, m, now)
+  arrived(self, m, ended)
   m.swapped, m.learns = 0, not load.adopted and not load.waited -- it waited for nobody
-  if #load.victims > 0 then
-    m.swapped = math.max(seconds, now - load.since)
+  if #load.victims > 0 or load.evicts then
+    m.swapped = math.max(seconds, ended - load.since)
     self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + seconds
   end
   if load.visit then m.visit = load.since end
   if load.known then
-    for _, lane in ipairs(load.victims) do unload(self, self:model(lane), load.since, now) end
+    for _, lane in ipairs(load.victims) do unload(self, self:model(lane), load.since, ended) end
     return
   end
   local beside = others(self, m)
-  if #beside == 0 then return end
   for _, lane in ipairs(beside) do self:model(lane).resident = nil end
-  self.doubt = { lane = load.lane, beside = beside, since = load.since, at = now }
+  for _, lane in ipairs(load.left or NONE) do beside[#beside + 1] = lane end
+  if #beside == 0 then return end
+  self.doubt = { lane = load.lane, beside = beside, since = load.since, at = ended, known = now or ended }
 end
 
 --- A call was sent to a lane. To one that is not loaded: that loads it.
@@ -268,7 +270,7 @@ local function suspect(self, m, now, seconds)
   local beside = others(self, m)
   if self.doubt or #beside == 0 then return end
   self.suspect_at = now + M.suspect
-  self.doubt = { lane = m.lane, beside = beside, since = now - seconds, at = now }
+  self.doubt = { lane = m.lane, beside = beside, since = now - seconds, at = now, known = now }
 end
 
 --- A call has ended.
@@ -294,29 +296,32 @@ function R:answered(lane, now, timings, err, unfit)
   end
   local total = timings and timings.total
   local ended = total and seconds and now - math.max(total - seconds, 0) or now
-  end_load(self, ended, seconds or now - load.since)
+  end_load(self, ended, seconds or now - load.since, now)
   learn_load(self, m, seconds)
 end
 
---- What was seen of a load after which nobody knew who had left.
-local function judge(self, doubt, there)
-  local m = self:model(doubt.lane)
-  if not there[m.name] then return end
-  local names, gone = { m.name }, false
-  for _, lane in ipairs(doubt.beside) do
-    local o = self:model(lane)
+--- What was seen of a load of which nobody knew who would have to leave for it: did one?
+local function judge(self, lane, beside, there, since, now)
+  local names, gone = { self:model(lane).name }, false
+  for _, other in ipairs(beside) do
+    local o = self:model(other)
     names[#names + 1] = o.name
-    if not there[o.name] then
-      gone = gone or doubt.since - o.used < M.unused
-      unload(self, o, doubt.since, doubt.at)
+    if not there[o.name] and o.resident ~= false then
+      gone = gone or since - o.used < M.unused
+      unload(self, o, since, now)
     end
   end
-  if gone then
-    self.room:not_together(names)
-    if m.swapped == 0 then
-      m.swapped = doubt.at - doubt.since
-      self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + m.swapped
-    end
+  if gone then self.room:not_together(names) end
+  return gone
+end
+
+--- A load that is through.
+local function judge_doubt(self, doubt, there)
+  local m = self:model(doubt.lane)
+  if not there[m.name] or not judge(self, doubt.lane, doubt.beside, there, doubt.since, doubt.at) then return end
+  if m.swapped == 0 then
+    m.swapped = doubt.at - doubt.since
+    self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + m.swapped
   end
 end
 
@@ -336,16 +341,21 @@ function R:seen(list, now)
   local load = self.loading
   if load and there[self:model(load.lane).name] then
     end_load(self, now, now - load.since)
-  elseif load and load.idle and now - load.idle >= M.evicts then
-    load.spared = there -- the server had half a second to unload what was idle, and it has not
+  elseif load then
+    if judge(self, load.lane, load.beside, there, load.since, now) then load.evicts = true end
+    if load.idle and now - load.idle >= M.evicts then load.spared = there end -- there was time to unload what was idle
   end
-  if self.doubt then judge(self, self.doubt, there) end
+  if self.doubt then judge_doubt(self, self.doubt, there) end
   self.doubt = nil
   for _, m in ipairs(self.list) do
     if there[m.name] then
       if not m.resident then m.resident, m.since = true, m.since or now end
       if first then m.since = -NEVER end -- it was there before anybody asked
     elseif not (self.loading and self.loading.lane == m.lane) then
+      if m.resident and self.loading then -- it left for the load under way: to be judged once that is through
+        self.loading.left = self.loading.left or {}
+        table.insert(self.loading.left, m.lane)
+      end
       m.resident = false
     end
   end
@@ -384,7 +394,7 @@ local function resolve(self, w, m, now)
   if w.busy > 0 and m.used <= doubt.since then
     m.resident = true
     self.room:together { m.name, self:model(doubt.lane).name }
-  elseif now - doubt.at > M.patience then
+  elseif now - doubt.known > M.patience then
     m.resident = false -- nobody can look; it was asked to leave
   end
 end
@@ -471,6 +481,7 @@ local function while_loading(self, now, work, inside, change)
   change.may[load.lane] = false -- what waits in the server cannot be called back: no more of it
   local wanted = { lane = own.lane, class = load.class, overdue = own.overdue, oldest = load.oldest, load = own.load }
   if own.waiting > 0 then wanted.class = math.min(own.class, load.class) end
+  if own.overdue_at and now >= own.overdue_at then wanted.overdue = true else sooner(change, own.overdue_at) end
   local victims = turn.room_for(self, wanted, inside, now)
   local reason, from = turn.reason_for(self, wanted, victims, now)
   if now - load.since >= M.parked then reason = reason or "waited" else sooner(change, load.since + M.parked) end
@@ -527,7 +538,7 @@ local function look(self, now, lanes, outside, change)
   if self.doubt or (lanes > 1 and (not self.looked or now - self.looked > M.fresh)) then
     at = self.look_again
   elseif load and not load.try and outside > 0 then
-    at = math.max(load.since + 0.8 * self:price(load.lane), (self.looked or now) + 2 * M.again_looked)
+    at = math.max(load.since + 0.8 * self:price(load.lane), (self.looked or now) + math.max(2 * M.again_looked, 0.1 * (now - load.since)))
   end
   if load and load.idle and not load.spared then
     at = math.min(at or NEVER, math.max(load.idle + M.evicts, self.look_again))
@@ -547,8 +558,8 @@ function R:decide(now, work)
   look(self, now, #work, #outside, change)
   if self.loading then return while_loading(self, now, work, inside, change) end
   if #outside == 0 then return change end
-  if self.doubt and now < self.doubt.at + M.patience then -- another load would blur what is seen of the last one
-    sooner(change, self.doubt.at + M.patience)
+  if self.doubt and now < self.doubt.known + M.patience then -- another load would blur what is seen of the last one
+    sooner(change, self.doubt.known + M.patience)
     return change
   end
   local ready, about = candidates(self, now, outside, inside, change)

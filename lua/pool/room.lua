@@ -13,15 +13,33 @@ local NEVER = math.huge
 local Room = {}
 Room.__index = Room
 
----@param facts? table as Room:facts() gave
+--- Of two models: true, they had to leave for each other; false, they were seen together; nil.
+local function known(self, a, b)
+  local row = self.apart[a]
+  return row and row[b]
+end
+
+local function note(self, a, b, apart)
+  for _, pair in ipairs { { a, b }, { b, a } } do
+    local row = self.apart[pair[1]] or {}
+    row[pair[2]], self.apart[pair[1]] = apart, row
+  end
+end
+
+---@param facts? table as Room:facts() gave; what does not fit is left out
 ---@return stoke.pool.room
 function M.new(facts)
   local self = setmetatable({ sizes = {}, apart = {}, bytes = 0, most = 0, no_bytes = NEVER, no_most = NEVER }, Room)
   for _, field in ipairs { "bytes", "most", "no_bytes", "no_most" } do
     if facts and type(facts[field]) == "number" then self[field] = facts[field] end
   end
-  for _, field in ipairs { "sizes", "apart" } do
-    for name, value in next, facts and type(facts[field]) == "table" and facts[field] or {} do self[field][name] = value end
+  for name, size in next, facts and type(facts.sizes) == "table" and facts.sizes or {} do
+    if type(name) == "string" and math.type(size) then self.sizes[name] = size end
+  end
+  for a, row in next, facts and type(facts.apart) == "table" and facts.apart or {} do
+    for b, apart in next, type(row) == "table" and row or {} do
+      if type(b) == "string" and type(apart) == "boolean" then note(self, a, b, apart) end
+    end
   end
   return self
 end
@@ -32,8 +50,10 @@ function Room:facts()
   local out = { bytes = self.bytes, most = self.most, sizes = {}, apart = {} }
   if self.no_bytes < NEVER then out.no_bytes = self.no_bytes end
   if self.no_most < NEVER then out.no_most = self.no_most end
-  for _, field in ipairs { "sizes", "apart" } do
-    for name, value in next, self[field] do out[field][name] = value end
+  for name, size in next, self.sizes do out.sizes[name] = size end
+  for a, row in next, self.apart do
+    out.apart[a] = {}
+    for b, apart in next, row do out.apart[a][b] = apart end
   end
   return out
 end
@@ -42,8 +62,6 @@ end
 function Room:forget()
   self.apart, self.bytes, self.most, self.no_bytes, self.no_most = {}, 0, 0, NEVER, NEVER
 end
-
-local function pair(a, b) return a < b and a .. "\n" .. b or b .. "\n" .. a end
 
 --- Bytes of all of these; nil where one is not known.
 local function sum(self, names)
@@ -66,7 +84,7 @@ function Room:together(names, bytes)
   if self.most >= self.no_most then self.no_most = NEVER end
   if self.bytes >= self.no_bytes then self.no_bytes = NEVER end
   for i = 1, #names do
-    for k = i + 1, #names do self.apart[pair(names[i], names[k])] = false end
+    for k = i + 1, #names do note(self, names[i], names[k], false) end
   end
 end
 
@@ -74,7 +92,7 @@ end
 ---@param names string[]
 function Room:not_together(names)
   local bytes = sum(self, names)
-  if #names == 2 then self.apart[pair(names[1], names[2])] = true end
+  if #names == 2 then note(self, names[1], names[2], true) end
   if bytes and bytes > self.bytes then
     self.no_bytes = math.min(self.no_bytes, bytes)
   elseif #names > self.most then -- there was room for them: it is their number
@@ -94,7 +112,7 @@ function Room:fits(names)
   local seen = #names == 2
   for i = 1, #names do
     for k = i + 1, #names do
-      local apart = self.apart[pair(names[i], names[k])]
+      local apart = known(self, names[i], names[k])
       if apart then return false end
       seen = seen and apart == false
     end

@@ -7,6 +7,8 @@
 
 local M = {}
 
+local huge = math.huge
+
 --- Groups searched exactly. Beyond, the groups with the least seconds a call go first, which is the best order where each needs a
 --- load (Smith's rule).
 M.most = 8
@@ -87,17 +89,34 @@ local function by_ratio(groups)
   return list
 end
 
+--- What may stay loaded beside a group, of those that are: asked once for each.
+local function remembered_parts(fits)
+  local parts = {}
+  return function(held, bit)
+    local key = held << M.most | bit
+    local known = parts[key]
+    if not known then
+      known = keepable(held, bit, fits)
+      parts[key] = known
+    end
+    return known
+  end
+end
+
 local function search(groups, kept, fits)
   local n, sum, sorted = #groups, weights(groups), by_ratio(groups)
-  local memo, parts = {}, {}
+  local memo, work, whole, parts_of = {}, {}, {}, remembered_parts(fits)
+  for i, g in ipairs(groups) do work[1 << (i - 1)], whole[1 << (i - 1)] = g.seconds, g.load + g.seconds end
 
   local function without_kept(left)
     local cost, first = 0, nil
-    for _, g in ipairs(sorted) do
-      if left & g.bit ~= 0 then
-        first = first or g.bit
+    for i = 1, n do
+      local g = sorted[i]
+      local bit = g.bit
+      if left & bit ~= 0 then
+        first = first or bit
         cost = cost + g.cost * sum[left]
-        left = left ~ g.bit
+        left = left ~ bit
       end
     end
     return cost, first
@@ -106,30 +125,33 @@ local function search(groups, kept, fits)
   --- The least cost of serving `left` while `held` of them are loaded; which goes first, and what stays loaded then.
   local function best(left, held)
     if held == 0 then return without_kept(left) end
-    local key = left << M.most | held
-    local known = memo[key]
+    local row = memo[held]
+    if not row then
+      row = {}
+      memo[held] = row
+    end
+    local known = row[left]
     if known then return known end
-    local least, first, stays = math.huge, nil, nil
-    local weight = sum[left]
-    for i = 1, n do
-      local bit = 1 << (i - 1)
-      if left & bit ~= 0 then
-        local g, rest = groups[i], left ~ bit
-        if held & bit ~= 0 then
-          local cost = g.seconds * weight + best(rest, held ~ bit)
-          if cost < least then least, first, stays = cost, bit, held end
-        else
-          local choices = parts[held << M.most | bit] or keepable(held, bit, fits)
-          parts[held << M.most | bit] = choices
-          local own = (g.load + g.seconds) * weight
-          for _, part in ipairs(choices) do
-            local cost = own + best(rest, part)
-            if cost < least then least, first, stays = cost, bit, part end
+    local least, first, stays = huge, nil, nil
+    local weight, bits = sum[left], left
+    while bits ~= 0 do
+      local bit = bits & -bits
+      bits = bits ~ bit
+      local rest = left ~ bit
+      if held & bit ~= 0 then
+        local cost = work[bit] * weight + best(rest, held ~ bit)
+        if cost < least then least, first, stays = cost, bit, held end
+      else
+        local own, choices = whole[bit] * weight, parts_of(held, bit)
+        if own < least then
+          for i = 1, #choices do
+            local cost = own + best(rest, choices[i])
+            if cost < least then least, first, stays = cost, bit, choices[i] end
           end
         end
       end
     end
-    memo[key] = least
+    row[left] = least
     return least, first, stays
   end
 

@@ -11,6 +11,9 @@
 --- Where the way to the server is long beside the work, the same number of calls leaves slots empty: then as many more are out as
 --- the way takes of each call's time.
 ---
+--- A refusal is no number of slots: a server may refuse for other reasons. Fewer are out for a moment, then as many as before;
+--- only where that is refused again and again, it has fewer.
+---
 --- Pure: times come in as seconds on one scale; nothing here waits.
 
 local quantiles = require "core.pool.quantiles"
@@ -22,6 +25,7 @@ local M = {}
 ---@field level integer slots that are tried at present; believed, or more
 ---@field extra integer calls beyond, that are on their way
 ---@field mode "grow"|"check"|"rest"
+---@field unknown boolean nothing was heard of it, nor remembered
 local Slots = {}
 Slots.__index = Slots
 
@@ -43,8 +47,14 @@ local WAITS <const> = 0.3
 local WAY <const> = 0.04
 --- Replies between two checks, at first and at most.
 local PAUSE <const>, LONGEST_PAUSE <const> = 50, 1600
---- Seconds without growth after a server refused a call, at first and at most.
-local REFUSED <const>, LONGEST_REFUSED <const> = 30, 600
+--- Of a lane of which nothing is known, so many are out before its first reply, where nobody minds the order.
+local BOLD <const> = 4
+--- Seconds without growth after a server refused one more than are believed, at first and at most.
+local REFUSED <const>, LONGEST_REFUSED <const> = 2, 600
+--- So many refusals of one more, and it has no more.
+local FIRM <const> = 3
+--- Seconds with fewer out after it refused one of those believed, at first and at most; so often in a row, and it has fewer slots.
+local FEWER <const>, LONGEST_FEWER <const>, STRIKES <const> = 0.5, 4, 8
 
 --- Choose what is tried from now on.
 local function try(self, mode, level, now)
@@ -59,7 +69,8 @@ end
 function M.new(facts)
   local self = setmetatable({ believed = 1, level = 1, extra = 0, mode = "grow", since = -huge, fresh = 0, changed = -huge,
     pause = PAUSE, out = {}, done = {}, ghosts = nil, service = nil, mean = nil, way = 0, trip = 0, waited = 0, ups = 0,
-    firsts = nil, calm = -huge, refusals = 0, seen = 0, peak = 0 }, Slots)
+    firsts = nil, calm = -huge, refusals = 0, seen = 0, peak = 0, unknown = true, cap = nil, cap_till = -huge, strikes = 0 },
+    Slots)
   try(self, "grow", 2, -huge)
   self:recall(facts)
   return self
@@ -70,7 +81,7 @@ end
 function Slots:recall(facts)
   local known = facts and math.tointeger(facts.slots)
   if not known or known < 1 or known > M.MOST or #self.done > FEW then return end
-  self.believed = known
+  self.believed, self.unknown = known, false
   if facts.sure then try(self, "check", known + 1, self.changed) else try(self, "grow", known * 2, self.changed) end
 end
 
@@ -79,9 +90,12 @@ end
 --- Calls that may be out at once.
 ---@param now number
 ---@param waiting integer|nil calls that wait for one of these slots; nobody tries anything for none
+---@param bold? boolean nobody minds if the first of them wait in the server: it matters while nothing is known
 ---@return integer
-function Slots:allowed(now, waiting)
+function Slots:allowed(now, waiting, bold)
   local level = self.level
+  if bold and self.unknown and level < BOLD then level = BOLD end
+  if now < self.cap_till then level = min(level, self.cap) end
   if not waiting or waiting == 0 or now < self.calm then level = min(level, self.believed) end
   local ghosts = self.ghosts
   if ghosts then
@@ -99,6 +113,7 @@ end
 ---@return number|nil
 function Slots:due(now)
   local due = now < self.calm and self.level > self.believed and self.calm or nil
+  if now < self.cap_till and not (due and due < self.cap_till) then due = self.cap_till end
   for _, till in ipairs(self.ghosts or {}) do
     if till > now and (not due or till < due) then due = till end
   end
@@ -111,6 +126,7 @@ function Slots:sent(now)
   local n = #self.out + 1
   self.out[n] = now
   if n > self.peak then self.peak = n end
+  if n > self.level and self.unknown then self.level = min(n, BOLD) end
 end
 
 --- Take a call out of those that are out, by when it was sent: the nearest one; nil: none of those.
@@ -318,7 +334,7 @@ end
 local function while_checking(self, now)
   local proven, likely, replies = estimate(self, now)
   if proven >= self.level then
-    self.believed, self.ups = proven, self.ups + 1
+    self.believed, self.ups, self.refusals = proven, self.ups + 1, 0
     return try(self, self.ups > 1 and "grow" or "check", self.ups > 1 and proven * 2 or proven + 1, now)
   end
   if replies < max(8, self.level * 3 // 2) then return nil end
@@ -393,6 +409,7 @@ function Slots:answered(now, timings, out, began)
   local step = timings.output and timings.output > 0 and 3 * timings.decode / timings.output or 0
   local waits = wait > max(WAITS * (self.service or now - start), step)
   keep(self, min(sent, start), start, now, wait, reached and reached - sent or 0, waits, load)
+  self.unknown = false
   self.fresh = self.fresh + 1
   if self.fresh % 4 == 1 or #self.done < 8 then usual(self) end
   self.extra = extra_of(self)
@@ -400,6 +417,28 @@ function Slots:answered(now, timings, out, began)
     self.seen, self.waited = self.seen + 1, max(self.waited + (waits and 1 or -1), 0)
   end
   if self.fresh % max(self.level // 8, 1) == 0 then STEPS[self.mode](self, now) end
+end
+
+--- The server refused a call.
+local function refused(self, now)
+  local beside, believed = #self.out, self.believed
+  self.unknown = false
+  if beside >= believed then
+    self.refusals = self.refusals + 1
+    self.calm = now + min(REFUSED * 2 ^ (self.refusals - 1), LONGEST_REFUSED)
+    if self.refusals > FIRM then return rest(self, now) end
+    return try(self, "check", believed + 1, now)
+  end
+  if now < self.cap_till then return end
+  local pause = min(FEWER * 2 ^ (self.strikes - 1), LONGEST_FEWER)
+  if now - self.cap_till > pause then self.strikes, self.cap = 0, believed end -- it has taken as many in the meantime
+  self.strikes, self.cap = self.strikes + 1, max(1, beside, self.cap // 2)
+  if self.strikes < STRIKES then
+    self.cap_till = now + min(FEWER * 2 ^ (self.strikes - 1), LONGEST_FEWER)
+  else
+    self.believed, self.strikes, self.cap_till, self.pause = self.cap, 0, -huge, PAUSE
+    rest(self, now)
+  end
 end
 
 --- A call came to nothing.
@@ -413,12 +452,7 @@ function Slots:lost(now, why, till)
     return
   end
   local sent = remove(self.out)
-  if why == "503" then
-    self.refusals = self.refusals + 1
-    self.calm = now + min(REFUSED * 2 ^ (self.refusals - 1), LONGEST_REFUSED)
-    self.believed = max(1, min(self.believed, #self.out))
-    return rest(self, now)
-  end
+  if why == "503" then return refused(self, now) end
   if not till or till <= now then return end
   local ghosts = self.ghosts or {}
   ghosts[#ghosts + 1], self.ghosts = till, ghosts
@@ -426,7 +460,7 @@ function Slots:lost(now, why, till)
 end
 
 --- What an earlier process wants to know, as plain data.
----@return { slots: integer, sure: boolean }
-function Slots:facts() return { slots = self.believed, sure = self.mode == "rest" } end
+---@return { slots: integer|nil, sure: boolean }
+function Slots:facts() return { slots = not self.unknown and self.believed or nil, sure = self.mode == "rest" } end
 
 return M

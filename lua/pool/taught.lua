@@ -22,7 +22,17 @@ local function loaded(lane, ticket, timings, now)
   local wanted = ticket and ticket.loads
   if not lane.facts:loaded(timings, wanted) then return end
   lane.cache:forget()
-  if not wanted then lane.slots:lost(now, "load") end
+  if not wanted and not lane.limit then lane.slots:lost(now, "load") end
+end
+
+--- Slots are learned of a lane for which nobody has said a number.
+local function teach_slots(lane, ticket, outcome, out, now)
+  local slots, timings, err = lane.slots, outcome.timings, outcome.err
+  if timings or not (err or outcome.cancelled) then return slots:answered(now, timings, out, ticket and ticket.began) end
+  if outcome.cancelled then
+    return slots:lost(now, "gone", outcome.in_prefill and prompt_ends(lane, ticket, now) or nil)
+  end
+  slots:lost(now, err.status == 503 and "503" or "gone")
 end
 
 --- A prompt was read of which less was remembered than this says nothing of it: speeds vary.
@@ -48,15 +58,11 @@ function M.of(lane, ticket, outcome, out, now)
     lane.replies = (lane.replies or 0) + 1
     if seen then count_prompt(lane, timings.input, seen) end
     loaded(lane, ticket, timings, now)
-    lane.slots:answered(now, timings, out, ticket and ticket.began)
+  end
+  if not lane.limit then teach_slots(lane, ticket, outcome, out, now) end
+  if timings then
     lane.facts:learn(timings, ticket and ticket.agent, ticket and ticket.shared, out + 1, ticket and ticket.loads)
     if not lane.limit and lane.cache.slots ~= lane.slots.believed then lane.cache:resize(lane.slots.believed) end
-  elseif outcome.cancelled then
-    lane.slots:lost(now, "gone", outcome.in_prefill and prompt_ends(lane, ticket, now) or nil)
-  elseif err then
-    lane.slots:lost(now, err.status == 503 and "503" or "gone")
-  else
-    lane.slots:answered(now, nil, out, ticket and ticket.began)
   end
   if ticket and ticket.unit then lane.cache:give(ticket.unit, timings and timings.output or 0, nil, seen or nil) end
   for _ = 1, lane.failed or 0 do lane.breaker:done(lane.last_error, now) end -- while nobody watched

@@ -62,14 +62,14 @@ end
 
 --- What the models that would have to leave are at.
 local function load_of(self, victims)
-  local at = { idle = true, waiting = NEVER, flying = NEVER, newest = -NEVER, since = -NEVER, ended = -NEVER, paid = -NEVER,
+  local at = { idle = true, seconds = 0, waiting = NEVER, flying = NEVER, newest = -NEVER, since = -NEVER, ended = -NEVER, paid = -NEVER,
     paid_overdue = -NEVER }
   for _, v in ipairs(victims) do
     local m = self:model(v.lane)
     at.ended = math.max(at.ended, m.ended or -NEVER)
     if has_work(v) then
       local since = m.since or -NEVER
-      at.idle = false
+      at.idle, at.seconds = false, at.seconds + (v.seconds or 0)
       if v.waiting > 0 then at.waiting = math.min(at.waiting, rank(v)) else at.flying = math.min(at.flying, v.running or 2) end
       at.since = math.max(at.since, since)
       at.newest = math.max(at.newest, v.newest or -NEVER)
@@ -98,9 +98,12 @@ function M.reason_for(self, w, victims, now)
     return nil, from
   end
   local price, oldest = self:price(w.lane, w.load), w.oldest or now
+  local ends = at.waiting < NEVER and at.newest < oldest + M.later * price -- nothing more comes for these
   if own ~= OVERDUE then
     if oldest <= at.since then return nil end -- it was there when these were chosen: they go to their end
-    if at.waiting < NEVER and at.newest < oldest + M.later * price then return nil end -- these will have an end
+    if ends then return nil end
+  elseif ends and at.seconds <= now - oldest then -- overdue as these are: it waits at most twice as long
+    return nil
   end
   local from = math.max(oldest + price, at.paid)
   if now >= from then return "waited" end
@@ -112,15 +115,16 @@ end
 --- calls are short beside the swap.
 function M.may_try(self, w, victims, now)
   local price, oldest = self:price(w.lane, w.load), w.oldest or 0
-  local near = M.later * price
+  local near, any = M.later * price, false
   for _, v in ipairs(victims) do
     local at_once = math.abs((v.newest or -NEVER) - oldest) <= near and oldest - (v.oldest or oldest) <= near
     if has_work(v) and not at_once and not (v.service and v.service <= price / 2) then return false end
     if v.busy == 0 and v.waiting > 0 then return false end -- between two calls
     local m = self:model(v.lane)
-    if has_work(v) and not m.ended and now - m.used < M.reach then return false, m.used + M.reach end
+    any = any or has_work(v)
+    if has_work(v) and not m.ended and now < m.used + M.reach then return false, m.used + M.reach end
   end
-  return true
+  return any -- idle ones are left a moment
 end
 
 -- ---- who first ----------------------------------------------------------------------------------------------------------------

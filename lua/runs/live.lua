@@ -27,6 +27,7 @@ local M = {}
 ---@field prepared? any what that gave: the second argument of its function
 ---@field waiters table[] tasks that wait for its end
 ---@field parked? stoke.error why it is parked
+---@field held? stoke.error what it did cannot be written for now (a full disk); it waits at its next effect, in this process
 ---@field suspended? boolean this process ends, or gives it up
 ---@field retries? boolean it is resumed when there is room on the disk
 ---@field pause? number seconds until it is tried again after the next full disk; nil: the first one
@@ -134,13 +135,44 @@ function M.hint(run)
   return ("look whether it was done, then say so: stoke resolve %s --retry, --value JSON or --fail WHY"):format(M.typed(run))
 end
 
---- What `waits` of a run in doubt begins with: the store has one column for why a run is parked.
-local DOUBT <const> = "in doubt: "
+--- What `waits` of a parked run begins with, by the kind of its error.
+local PARKED_WORDS <const> = { in_doubt = "in doubt: ", replay = "it does not go as recorded: " }
+
+-- Runs that cannot be written for now, and how many of them were told of.
+local held, held_told = 0, 0
+local HELD_TOLD <const> = 3
+
+--- What a run did cannot be written for now, or again.
+local function hold(entry, err)
+  held = held + (err and 1 or -1)
+  entry.held = err
+  if not err then
+    if held == 0 then held_told = 0 end
+    return
+  end
+  held_told = held_told + 1
+  if held_told > HELD_TOLD then return end
+  local when = full(err) and "there is room" or "the disk can be written again"
+  scopes.tell(("run %s is parked: %s; it goes on when %s%s"):format(entry.id, err.message, when,
+    held_told == HELD_TOLD and "; so do others" or ""))
+end
+
+--- How a run stands, as far as this process knows more than the store: there is no room there to write that it is parked.
+---@param store stoke.store
+---@param run stoke.store.run changed in place
+---@return stoke.store.run
+function M.seen(store, run)
+  local entry = M.live[run.id]
+  if entry and entry.store == store and entry.held then
+    run.state, run.why, run.waits = "parked", "parked", "what it did cannot be written: " .. entry.held.message
+  end
+  return run
+end
 
 --- Of which kind the error of a parked run is.
 ---@param run stoke.store.run
 ---@return "in_doubt"|"parked"
-function M.kind_of(run) return (run.waits or ""):sub(1, #DOUBT) == DOUBT and "in_doubt" or "parked" end
+function M.kind_of(run) return run.why == "in_doubt" and "in_doubt" or "parked" end
 
 --- Release a run that cannot continue now, and record why.
 local function park(entry, err, log)
@@ -151,9 +183,9 @@ local function park(entry, err, log)
   if entry.retries and not entry.pause then
     scopes.tell(("run %s: %s; it goes on when there is room"):format(entry.id, err.message:gsub("^the run is parked: ", "")))
   end
-  local what = err.kind == "in_doubt" and DOUBT or err.kind == "replay" and "it does not go as recorded: " or ""
+  local words = PARKED_WORDS[err.kind]
   if log and not full(err) then
-    log:state("parked", what .. err.message)
+    log:state("parked", (words or "") .. err.message, words and err.kind or "parked")
     log:barrier()
   end
   mail.unwatch(entry)
@@ -269,6 +301,7 @@ live = function(entry)
   parts, err = store:load(run)
   if parts then log, err = store:log(run) end
   if not log then return park(entry, err) end
+  log.told = function(failed) hold(entry, failed) end
   err = resolve(entry, parts, log)
   if err then return park(entry, err) end
   local began = parts.rows[1] ~= nil or parts.deliveries ~= ""
@@ -303,17 +336,22 @@ live = function(entry)
   finish(entry, results, log, definition)
 end
 
+--- What was raised while it was taken up is no end of the run: others are to see that it is parked, too.
+local function park_raised(entry, err)
+  local wrapped = errors.wrap(err)
+  if wrapped.kind == "cancelled" or entry.suspended then return end
+  local parked = errors.new("parked", "the run is parked: " .. wrapped.message, { cause = wrapped })
+  local log = not entry.ended and entry.store:log(entry.run)
+  local ok = pcall(park, entry, parked, log or nil)
+  if not ok then entry.parked = parked end
+end
+
 local function take_up(entry)
   local ok, err = pcall(live, entry)
+  if not ok then park_raised(entry, err) end
   if not entry.parked then mail.unwatch(entry) end
   M.live[entry.id] = nil
   entry.store:release(entry.run)
-  if not ok and not entry.suspended then
-    local wrapped = errors.wrap(err)
-    if wrapped.kind ~= "cancelled" then
-      entry.parked = errors.new("parked", "the run is parked: " .. wrapped.message, { cause = wrapped })
-    end
-  end
   entry.over = true
   if entry.moved and not M.stopping then M.begin(entry.store, entry.run, entry.definition, entry.given, entry.stays) end
   wake_all(entry)

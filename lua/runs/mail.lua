@@ -4,7 +4,9 @@
 local approval = require "core.approval"
 local errors = require "core.errors"
 local host = require "host.task"
+local logs = require "core.journal.keep"
 local scopes = require "core.scope"
+local stuck = require "core.store.stuck"
 local tasks = require "core.task"
 local time = require "host.time"
 
@@ -17,8 +19,22 @@ M.INTERVAL = 0.25
 M.CANCEL = "stoke.cancel"
 
 local watched, poller, version = {}, nil, nil -- what is to be told of changes: object -> fun()
+local failures = setmetatable({}, { __mode = "k" }) -- database -> appends that had failed by then
+
+--- What could not be written is noticed also by runs that do nothing just now.
+local function look_for_failures(store)
+  local db = store.db
+  local _, count = db:failed()
+  if count == (failures[db] or 0) then return end
+  failures[db] = count
+  local list = {}
+  for object in next, watched do list[#list + 1] = object.journal end
+  for _, journal in ipairs(list) do logs.look(journal) end
+end
 
 local function look(store)
+  look_for_failures(store)
+  stuck.look(store.db, store.path)
   local now = store:changed()
   if now == version then return end
   version = now

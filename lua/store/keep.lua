@@ -177,12 +177,31 @@ function M.prune(store, options)
   return done
 end
 
+-- Found by a reader; the writer looks again, as a run may need one by now.
+local UNUSED = "SELECT id FROM contents WHERE id NOT IN (SELECT content FROM uses) ORDER BY id"
+local SWEEP = "DELETE FROM contents WHERE id BETWEEN ?1 AND ?2 "
+  .. "AND id NOT IN (SELECT content FROM uses WHERE content BETWEEN ?1 AND ?2)"
+
+--- Contents that are deleted by one statement, at most: others write between two.
+M.SLICE = 500
+
 --- Delete the contents that nobody needs any more.
 ---@param store stoke.store
 ---@return boolean|nil ok
 ---@return stoke.error|nil err
 function M.sweep(store)
-  local ok, err = store.db:write("DELETE FROM contents WHERE id NOT IN (SELECT content FROM uses)", {}, true)
+  local slices, n = {}, M.SLICE
+  local ok, err = load.each(store, UNUSED, {}, function(r)
+    local last = slices[#slices]
+    if n == M.SLICE then
+      n, slices[#slices + 1] = 1, { r[1], r[1] }
+    else
+      n, last[2] = n + 1, r[1]
+    end
+  end)
+  for _, slice in ipairs(slices) do
+    if ok then ok, err = store.db:write(SWEEP, slice, true) end
+  end
   if not ok then return nil, store:failed(err) end
   return true
 end

@@ -17,7 +17,7 @@ local SOME <const> = 256
 local MANY <const> = 2000
 
 local RUN = "number,id,workflow,state,waits,created,changed,input,result,error,code,seed,epoch,calls,tokens,bytes,printed,parent,"
-  .. "fork_of,fork_at,snapshots,sum IS stoke_sum(id,workflow,input,result,error)"
+  .. "fork_of,fork_at,snapshots,sum IS stoke_sum(id,workflow,input,result,error),why"
 M.RUN = RUN
 
 ---@class stoke.store.run
@@ -26,6 +26,7 @@ M.RUN = RUN
 ---@field workflow string
 ---@field state "running"|"waiting"|"parked"|"done"|"failed"|"cancelled"
 ---@field waits? string what it waits for, or why it is parked, in words
+---@field why? "in_doubt"|"replay"|"parked" why it is parked
 ---@field created number seconds since 1970
 ---@field changed number
 ---@field input any
@@ -136,7 +137,7 @@ function M.run(store, r)
     return { number = r[1], id = r[2], workflow = r[3], state = r[4], waits = or_nil(r[5]), created = r[6], changed = r[7],
       input = codec.value(r[8], contents), result = codec.value(r[9], contents), error = codec.value(r[10], contents),
       code = or_nil(r[11]), seed = r[12], epoch = r[13], calls = r[14], tokens = r[15], bytes = r[16], printed = r[17],
-      parent = or_nil(r[18]), fork_of = or_nil(r[19]), fork_at = or_nil(r[20]), snapshots = r[21] }
+      parent = or_nil(r[18]), fork_of = or_nil(r[19]), fork_at = or_nil(r[20]), snapshots = r[21], why = or_nil(r[23]) }
   end)
 end
 

@@ -6,6 +6,7 @@ local codec = require "core.store.codec"
 local copy = require "core.journal.plain".copy
 local engine = require "host.store"
 local errors = require "core.errors"
+local holds = require "core.store.hold"
 local json = require "core.json"
 local once = require "core.journal.outcome".ONCE
 local plain = require "core.store.plain"
@@ -14,6 +15,7 @@ local wall = require "host.time".wall
 
 local M = {}
 
+local keep_open = holds.keep
 local blob, null, pack, named, outcome_of = engine.blob, json.null, plain.pack, plain.name, codec.outcome
 
 ---@class stoke.store.log
@@ -25,6 +27,9 @@ local blob, null, pack, named, outcome_of = engine.blob, json.null, plain.pack, 
 ---@field offset integer bytes of deliveries so far
 ---@field calls integer of models, counted on
 ---@field tokens integer
+---@field told? fun(err: stoke.error?) what cannot be written for now is kept and tried again (lua/store/hold.lua): called when that
+---  begins, and without an error when it is over; nil: such an error is one like any other
+---@field held stoke.store.held|false while that goes on
 local Log = {}
 Log.__index = Log
 Log.texts = true
@@ -65,10 +70,10 @@ local NO_PIECES = "DELETE FROM pieces WHERE record=?"
 local DELIVERIES = "INSERT INTO deliveries (run,first,records,bytes) VALUES (?,?,?,?)"
 local MODULE = "INSERT INTO modules (run,number,name) VALUES (?,?,?)"
 local SOURCE = "INSERT INTO sources (run,number,name,hash) VALUES (?,?,?,?)"
-local STATE = "UPDATE runs SET state=?,waits=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
-local END = "UPDATE runs SET state=?,waits=NULL,result=?,error=?,changed=?,calls=?,tokens=?,bytes=?,"
+local STATE = "UPDATE runs SET state=?,waits=?,why=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
+local END = "UPDATE runs SET state=?,waits=NULL,why=NULL,result=?,error=?,changed=?,calls=?,tokens=?,bytes=?,"
   .. "sum=stoke_sum(id,workflow,input,?2,?3) WHERE number=?"
-local COUNTED = { [STATE] = 5, [END] = 6 } -- where calls, tokens and bytes stand, which are known when all is gathered
+local COUNTED = { [STATE] = 6, [END] = 6 } -- where calls, tokens and bytes stand, which are known when all is gathered
 local EPOCH = "UPDATE runs SET epoch=epoch+1,changed=? WHERE number=?"
 local BEGAN = "INSERT OR REPLACE INTO epochs (run,epoch,began,records) SELECT number,epoch,?,? FROM runs WHERE number=?"
 local PRINTED = "UPDATE runs SET printed=? WHERE number=?"
@@ -78,8 +83,8 @@ local JOIN = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes) "
   .. "(SELECT run,records,bytes FROM deliveries WHERE run=? ORDER BY first) GROUP BY run"
 local SQUEEZED = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes,size) VALUES (?,0,?,?,?)"
 local JOINED = "DELETE FROM deliveries WHERE run=? AND first>0"
-local RESTART = "UPDATE runs SET input=?,workflow=?,seed=?,changed=?,calls=?,tokens=?,bytes=0,printed=0,state='running',waits=NULL,"
-  .. "snapshots=snapshots+1,sum=stoke_sum(id,?2,?1,result,error) WHERE number=?"
+local RESTART = "UPDATE runs SET input=?,workflow=?,seed=?,changed=?,calls=?,tokens=?,bytes=0,printed=0,state='running',"
+  .. "waits=NULL,why=NULL,snapshots=snapshots+1,sum=stoke_sum(id,?2,?1,result,error) WHERE number=?"
 local DROP = { "DELETE FROM records WHERE id BETWEEN ?1<<32 AND (?1<<32)+4294967295",
   "DELETE FROM pieces WHERE record BETWEEN ?1<<32 AND (?1<<32)+4294967295", "DELETE FROM deliveries WHERE run=?1",
   "DELETE FROM modules WHERE run=?1", "DELETE FROM decisions WHERE run=?1",
@@ -98,7 +103,7 @@ function M.new(store, run, known)
     offset = known.offset,
     modules = known.modules, sources = known.sources, calls = known.calls, tokens = known.tokens, bytes = known.bytes,
     requests = requests.new(), batch = engine.batch(), list = {}, count = 0, follows = {}, items = {}, sizes = {}, streaming = {},
-    extra = {}, sink = {}, used = {}, ticket = nil, unsynced = false, failed = nil }, Log)
+    extra = {}, sink = {}, used = {}, open = {}, ticket = nil, unsynced = false, failed = nil, held = false }, Log)
 end
 
 -- ---- gathering ----------------------------------------------------------------------------------------------------------------
@@ -175,9 +180,10 @@ local function replace(row, err)
   return err
 end
 
+--- What a call of a model used: known with its outcome; of a stream, with its last event.
 local function count(self, facts)
   local usage = facts and facts.usage
-  if not usage then return end
+  if type(usage) ~= "table" then return end
   self.calls = self.calls + (usage.calls or 1)
   self.tokens = self.tokens + (usage.input_tokens or 0) + (usage.output_tokens or 0)
 end
@@ -228,7 +234,9 @@ function Log:item(row, i)
     mark(self, row, ITEMS)
     return nil
   end
-  local text, err = codec.text({ value = item.value }, self.sink, self.store.limit)
+  local value = item.value
+  if type(value) == "table" and value.type == "done" then count(self, value) end
+  local text, err = codec.text({ value = value }, self.sink, self.store.limit)
   local size = (self.sizes[row] or 0) + (text and #text or 0)
   if not text or size > self.store.limit then
     return err or errors.new("limit", ("%s: a stream of more than %d bytes"):format(row.name, self.store.limit))
@@ -315,8 +323,9 @@ function Log:taken(signal, row) self.extra[#self.extra + 1] = { TAKEN, row.numbe
 --- How the run stands.
 ---@param state "running"|"waiting"|"parked"
 ---@param waits? string what it waits for, or why it is parked, in words
-function Log:state(state, waits)
-  self.extra[#self.extra + 1] = { STATE, state, waits or null, wall(), 0, 0, 0, self.run }
+---@param why? "in_doubt"|"replay"|"parked" of a parked one, the kind of error
+function Log:state(state, waits, why)
+  self.extra[#self.extra + 1] = { STATE, state, waits or null, why or null, wall(), 0, 0, 0, self.run }
 end
 
 --- The run has ended. (A barrier makes it durable.)
@@ -478,6 +487,8 @@ local function add_contents(self)
 end
 
 local function hand_over(self, durable)
+  local before = self.ticket
+  if before then keep_open(self.open, before) end -- it is to be handed over again should it fail
   local ticket, err = self.db:append(self.batch, durable, self.run)
   self.ticket, self.failed = ticket, self.failed or err
 end
@@ -514,24 +525,28 @@ local function gather(self)
   if #extra > 0 then self.extra = {} end
 end
 
---- What became of the last batch, as far as that is known; waits for it where it is not.
+--- What became of a batch, as far as that is known; waits for it where it is not. Those before it are written where it is.
 local function outcome_of_batch(self, ticket)
   local ok, err = ticket:wait()
-  if not ok and err.kind == "cancelled" then return nil, err end -- the wait was
-  if self.ticket == ticket then self.ticket = nil end
-  if not ok then self.failed = err end
+  if ok then
+    if self.ticket == ticket then self.ticket, self.open = nil, self.open[1] and {} or self.open end
+  elseif err.kind ~= "cancelled" and not self.held and not holds.begin(self, err) then -- cancelled: the wait was
+    self.failed = err
+    if self.ticket == ticket then self.ticket = nil end
+  end
   return ok, err
 end
 
 local function append(self, durable)
+  local before = self.ticket
+  if before and before.done then outcome_of_batch(self, before) end
+  if self.held then return end
   gather(self)
   local batch = self.batch
   if #batch == 0 then
     if not durable or not self.unsynced then return end
     batch:add(TOUCH, wall(), self.run)
   end
-  local before = self.ticket
-  if before and before.done then outcome_of_batch(self, before) end
   hand_over(self, durable)
   self.unsynced = not durable
 end
@@ -539,41 +554,44 @@ end
 --- Hand over what was gathered. Does not wait.
 function Log:flush() append(self, false) end
 
-local function settled(self)
-  if self.ticket then
-    local ok, err = outcome_of_batch(self, self.ticket)
-    if not ok then return nil, err end
+--- Hand it over, and wait until it is written, for as long as that takes.
+local function written(self, durable)
+  while true do
+    append(self, durable)
+    if self.ticket and not self.held then
+      local ok, err = outcome_of_batch(self, self.ticket)
+      if not ok and not self.held then return nil, err end
+    end
+    if self.failed then return nil, self.failed end
+    if not self.held then return true end
+    local err = holds.wait(self)
+    if err then return nil, err end
   end
-  if self.failed then return nil, self.failed end
-  return true
 end
 
 --- Hand it over, and wait until it is committed: a process that is killed keeps it.
 ---@return boolean|nil ok
 ---@return stoke.error|nil err
-function Log:commit()
-  append(self, false)
-  return settled(self)
-end
+function Log:commit() return written(self, false) end
 
 --- Hand it over, and wait until it is on the disk.
 ---@return boolean|nil ok
 ---@return stoke.error|nil err
-function Log:barrier()
-  append(self, true)
-  return settled(self)
-end
+function Log:barrier() return written(self, true) end
 
 --- Has the engine room for more? If not, commit before going on.
 ---@return boolean
-function Log:room() return self.db:room() end
+function Log:room() return not self.held and self.db:room() end
 
 --- Why nothing more can be written down; nil while all is well.
 ---@return stoke.error|nil
 function Log:failure()
   local ticket = self.ticket
-  if ticket and ticket.done then outcome_of_batch(self, ticket) end
+  if ticket and ticket.done and not self.held then outcome_of_batch(self, ticket) end
   return self.failed
 end
+
+--- Its process ends, or gives the run up: what cannot be written is tried once more, without waiting.
+function Log:leave() holds.leave(self) end
 
 return M

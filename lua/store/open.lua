@@ -6,11 +6,14 @@ local errors = require "core.errors"
 local fs = require "host.fs"
 local place = require "core.store.place"
 local schema = require "core.store.schema"
+local scopes = require "core.scope"
+local texts = require "core.text"
 local wall = require "host.time".wall
 
 local M = {}
 
 local PRIVATE <const> = 448 -- rwx------
+local OTHERS <const> = 54 -- rw-rw-, of the group and of others
 
 M.path = place.path
 
@@ -115,6 +118,13 @@ local function prepared(db, path)
   return true
 end
 
+--- The file of before may be one that others can read: a store holds what people said to models.
+local function warn_of_readers(path)
+  local stat = fs.stat(path)
+  if not stat or stat.type ~= "file" or stat.mode & OTHERS == 0 then return end
+  scopes.tell(("others on this machine can read the store \"%s\"; chmod 600 %s"):format(path, texts.word(path)))
+end
+
 --- Open a file, and make what is not there.
 ---@param path string ":memory:" too
 ---@param options? { readonly?: boolean, create?: boolean }
@@ -142,7 +152,10 @@ function M.open(path, options)
   else
     ok, err = prepared(db, path)
   end
-  if ok then return db end
+  if ok then
+    if not memory then warn_of_readers(path) end
+    return db
+  end
   db:close()
   return nil, M.explain(path, err)
 end

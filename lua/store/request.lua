@@ -8,17 +8,22 @@ local plain = require "core.store.plain"
 local M = {}
 
 local GROWING = getmetatable(json.growing {})[1]
+local math_type = math.type
 local encode, hash, concat, move = plain.encode, plain.hash, table.concat, table.move
 
 --- Bytes of a value's text from which on it is kept as a content of its own; as of strings (host/bind/bind_plain.h).
 M.LONG = 200
 --- Messages a run is known to have asked with. Beyond that it begins anew, and its next request is kept whole.
 local NODES <const> = 20000
+-- What requests are beside their messages is written again up to so many bytes.
+local SHORTEST <const> = 20
 
 ---@class stoke.store.requests what a run has asked so far
 ---@field root table known beginnings: node.next[text] = node of one message more; node.number is a record that begins so
 ---@field nodes integer
 ---@field texts table<table, string> of messages, weak
+---@field rests table<string, integer> what requests were beside their messages -> a record that has it
+---@field last? string what the last one was beside them, with its record in last_number, and that as text in last_words
 ---@field paths table<table, any[]> first message -> the last request that began with it: message, node, message, node, ...; weak
 local Requests = {}
 Requests.__index = Requests
@@ -28,7 +33,8 @@ local function new_paths() return setmetatable({}, WEAK) end
 
 ---@return stoke.store.requests
 function M.new()
-  return setmetatable({ root = { next = {} }, nodes = 0, texts = setmetatable({}, WEAK), paths = new_paths() }, Requests)
+  return setmetatable({ root = { next = {} }, nodes = 0, texts = setmetatable({}, WEAK), rests = {}, last = nil,
+    last_number = nil, last_words = nil, paths = new_paths() }, Requests)
 end
 
 --- A text, or what stands for it where it is long.
@@ -89,12 +95,24 @@ end
 
 --- The next request begins anew: also where one was noted that is not kept.
 ---@return nil
-function Requests:forget() self.root, self.nodes, self.paths = { next = {} }, 0, new_paths() end
+function Requests:forget()
+  self.root, self.nodes, self.rests, self.last, self.paths = { next = {} }, 0, {}, nil, new_paths()
+end
 
---- What is asked beside messages is mostly the same as the last time, and was kept then.
-function Requests:rest(text, sink)
-  if text ~= self.last then self.last, self.last_short = text, short(text, sink) end
-  return self.last_short
+--- What a request is beside its messages: the number of a record that has the same, where there is one. Mostly it is that of the
+--- last request, which is found without a hash of all of the text.
+function Requests:rest(text, number, sink)
+  if text ~= self.last then
+    local known = self.rests[text]
+    if not known then
+      if #text <= SHORTEST then return short(text, sink) end
+      known, self.nodes = number, self.nodes + 1
+      self.rests[text] = known
+    end
+    self.last, self.last_number, self.last_words = text, known, tostring(known)
+  end
+  if self.last_number < number then return self.last_words end
+  return short(text, sink)
 end
 
 --- A request as it is kept: base and kept are nil where it has no messages.
@@ -136,14 +154,15 @@ function Requests:encode(request, number, sink, raw)
     self:forget()
     return (encode(request, sink, true))
   end
-  return '{"add":[' .. concat(added, ",") .. '],"rest":' .. self:rest(text, sink) .. "}", base, kept
+  return '{"add":[' .. concat(added, ",") .. '],"rest":' .. self:rest(text, number, sink) .. "}", base, kept
 end
 
 -- ---- reading ------------------------------------------------------------------------------------------------------------------
 
 ---@class stoke.store.kept_requests of a run that was loaded; made whole when somebody wants one
 ---@field contents table<string, string>
----@field rows table[] with `asked`, `base` and `kept`, as they are kept
+---@field rows table[] with `asked`, `base` and `kept`, as they are kept; its own list, as a journal puts others in place of some
+---@field texts table<integer, string> of requests that were made whole, whose rows may have been made whole, too
 ---@field lists table<integer, table[]> messages that were made
 local Kept = {}
 Kept.__index = Kept
@@ -151,7 +170,9 @@ Kept.__index = Kept
 ---@param rows table[]
 ---@param contents table<string, string>
 ---@return stoke.store.kept_requests
-function M.kept(rows, contents) return setmetatable({ contents = contents, rows = rows, lists = {} }, Kept) end
+function M.kept(rows, contents)
+  return setmetatable({ contents = contents, rows = move(rows, 1, #rows, 1, {}), texts = {}, lists = {} }, Kept)
+end
 
 --- The messages of a record, from those that it continues; what it adds is `part`.
 function Kept:messages(number, part)
@@ -185,6 +206,11 @@ function Kept:of(row)
   if err then error(err, 0) end
   if not row.kept then return value end
   local request = value.rest
+  if math_type(request) == "integer" then -- the same as of that record
+    request = assert(plain.decode(self.texts[request] or self.rows[request].asked, self.contents)).rest
+  else
+    self.texts[row.number] = text
+  end
   local list = self:messages(row.number, value)
   local body = type(request.body) == "table" and request.body.messages and request.body or request
   move(list, 1, #list, 1, body.messages)

@@ -65,7 +65,7 @@ CREATE TABLE records (
   digest ANY,                    -- SHA-256 of the request
   base INTEGER,                  -- number of an earlier record whose request this one continues
   kept INTEGER,                  -- so many of its messages; "add" of this request are those that follow
-  request TEXT,
+  request TEXT,                  -- with messages: "rest" is what it is beside them; a number: the same as of that record
   line ANY,                      -- of the script
   time REAL,                     -- when it was begun
   took REAL,                     -- seconds until its outcome
@@ -239,6 +239,9 @@ CREATE TABLE learned (
   version ANY,                   -- of the server
   facts TEXT NOT NULL,
   changed REAL NOT NULL
-) STRICT, WITHOUT ROWID]] }
+) STRICT, WITHOUT ROWID]], [[
+ALTER TABLE runs ADD COLUMN
+  -- Of a parked one: nobody knows whether a step was done; it does not go as recorded; anything else.
+  why TEXT CHECK (why IN ('in_doubt', 'replay', 'parked'))]] }
 
 return M

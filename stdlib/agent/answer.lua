@@ -128,7 +128,7 @@ function M.margin(odds)
   for _, token in ipairs(odds) do
     local top = type(token) == "table" and token.top_logprobs
     local first, second = type(top) == "table" and top[1], type(top) == "table" and top[2]
-    if first and second and math.type(first.logprob) and math.type(second.logprob) then
+    if type(first) == "table" and type(second) == "table" and math.type(first.logprob) and math.type(second.logprob) then
       gaps[#gaps + 1] = math.abs(first.logprob - second.logprob)
     end
   end

@@ -44,7 +44,7 @@ local SHAPE = {
                total = "seconds" },
   pool = { order = "order", slots = "slots", per_model = "count", hedge = "boolean", hold = "boolean",
     bounds = { interactive = "seconds", normal = "seconds", batch = "seconds" },
-    power = { temperature = "bound", battery = "bound", ac = "boolean", burst = "seconds", rest = "seconds", when = "when",
+    power = { temperature = "above", battery = "below", ac = "boolean", burst = "seconds", rest = "seconds", when = "when",
       interactive = "boolean", every = "seconds", sensors = { temperature = "sensor", battery = "sensor", ac = "sensor" } } },
   log = { level = "level", format = "format" },
   max_memory = "memory",
@@ -106,6 +106,20 @@ local function route_problem(v)
   return true
 end
 
+--- A limit of a sensor: where it stops, and perhaps where it lets go again.
+local function mark(stops, goes)
+  return { want = ("a number, or { %s = , %s = }"):format(stops, goes), ok = function(v)
+    if type(v) ~= "table" then return type(v) == "number" end
+    for name, n in pairs(v) do
+      if name ~= stops and name ~= goes then return false, ("%s is not known there"):format(tostring(name)) end
+      if type(n) ~= "number" then return false, name .. " is no number" end
+    end
+    if not v[stops] then return false, stops .. " is missing" end
+    if v[goes] and v.above <= v.below then return false, "above must be more than below" end
+    return true
+  end }
+end
+
 -- Each checker: a description of the expected value, and the test.
 local CHECK = {
   string = { want = "a string", ok = function(v) return type(v) == "string" and v ~= "" end },
@@ -150,14 +164,8 @@ local CHECK = {
   sensor = { want = "the path of a file, with * for any part of a name, or a function", ok = function(v)
     return type(v) == "function" or (type(v) == "string" and v ~= "")
   end },
-  bound = { want = "a number, or { above = , below = }", ok = function(v)
-    if type(v) ~= "table" then return type(v) == "number" end
-    for name, n in pairs(v) do
-      if name ~= "above" and name ~= "below" then return false, ("%s is not known there"):format(tostring(name)) end
-      if type(n) ~= "number" then return false, name .. " is no number" end
-    end
-    return next(v) ~= nil
-  end },
+  above = mark("above", "below"),
+  below = mark("below", "above"),
   sim = sim_mode(),
 }
 

@@ -101,15 +101,16 @@ end
 function M.answer(reply)
   local message = reply.message
   return { text = message.content, thinking = message.thinking, calls = message.tool_calls, reason = reply.done_reason,
-    usage = used(reply, message), logprobs = reply.logprobs }
+    usage = used(reply, message),
+    logprobs = type(reply.logprobs) == "table" and reply.logprobs or nil }
 end
 
 --- The tool that an answer calls first: its conversation goes on when that has run.
 ---@param value table a reply, or the source of a stream that was read to its end
 ---@return string|nil name
 function M.continues(value)
-  while value.inner do value = value.inner end
-  if value.tool then return value.tool end
+  while type(value.inner) == "table" do value = value.inner end
+  if type(value.tool) == "string" then return value.tool end
   local message = value.message
   local calls = type(message) == "table" and message.tool_calls
   return calls and calls[1] and calls[1]["function"].name or nil

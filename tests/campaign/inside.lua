@@ -4,6 +4,7 @@
 local engine = require "host.store"
 local errors = require "core.errors"
 local fs = require "stoke.fs"
+local holds = require "core.store.hold"
 local runs = require "core.runs"
 local stoke = require "stoke"
 
@@ -56,10 +57,12 @@ end
 --- A world, and its store, which is closed with it.
 ---@param path string
 ---@param before? campaign.inside the world goes on, with another store
-function M.new(path, before)
+---@param patience? number seconds for which a disk that fails is tried again
+function M.new(path, before, patience)
   local world = setmetatable({ path = path, paid = {}, made = {}, behind = {}, broken = {} }, World)
   if before then world.paid, world.made, world.behind = before.paid, before.made, before.behind end
-  world.outer = runs.setting
+  world.outer, world.patience = runs.setting, holds.PATIENCE
+  holds.PATIENCE = patience or world.patience
   runs.setting = function() return path end
   world.flow = stoke.workflow("campaign", program(world), { code = "latest" }) -- not on the sources of a test
   return world
@@ -67,7 +70,7 @@ end
 
 function World:close()
   runs.leave()
-  runs.setting = self.outer
+  runs.setting, holds.PATIENCE = self.outer, self.patience
   runs.defined.campaign = nil
 end
 

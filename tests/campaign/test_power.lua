@@ -33,7 +33,7 @@ end
 -- One run through one or more cuts. Returns the world.
 local function through(root, n, random, counts, usual, more)
   local path = ("%s/%d.db"):format(root, n)
-  local world <close> = inside.new(path)
+  local world <close> = inside.new(path, nil, 0)
   local cuts = 0
   for _ = 1, random() < 0.3 and 2 or 1 do
     engine.fault(faults_of(random, counts, more))

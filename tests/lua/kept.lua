@@ -15,7 +15,7 @@ function M.store(t)
 end
 
 --- A run of f in it; `open`: it has not ended, and stands at this state with these words.
----@param open? { state: string, waits: string, change?: fun(journal, log) }
+---@param open? { state: string, waits: string, why?: string, change?: fun(journal, log) }
 function M.run(store, id, f, open)
   local run = assert(store:create { id = id, workflow = "trip", input = {} })
   local log = errors.check(store:log(run))
@@ -24,7 +24,7 @@ function M.run(store, id, f, open)
   local results = journal:run(f)
   if open then
     if open.change then open.change(journal, log) end
-    log:state(open.state, open.waits)
+    log:state(open.state, open.waits, open.why)
   elseif results.err then
     log:finish("failed", nil, plain.copy(results.err))
   else

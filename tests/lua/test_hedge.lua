@@ -1,7 +1,9 @@
 -- Hedges: a call along a route that is late is made once more on another server (pool.hedge).
 
 local test = require "stoke.test"
+local estimates = require "core.pool.estimate"
 local hedge = require "core.gate.hedge"
+local host = require "host.task"
 local ollama = require "stoke.ollama"
 local pool = require "core.gate.pool"
 local routed = require "routed"
@@ -73,5 +75,53 @@ test("who leaves cancels both calls", function(t)
   t.eq({ hedge.counts.hedged, #pool.list() }, { 1, 2 })
   task:cancel()
   stoke.sleep(0.5)
+  t.eq(pool.list(), {})
+end)
+
+-- A call of hedge.run by hand, so that what the parts do is in the test's hands: the first never answers, the second waits until it
+-- is woken. Returns the task that calls, and a function that wakes the second.
+local function by_hand(scope, second_ends)
+  local function target_of(name)
+    return { name = "m", key = "mem:" .. name .. " m", endpoint = { url = "mem:" .. name, name = name }, dialect = {} }
+  end
+  local targets = { target_of "one", target_of "two" }
+  local lane = pool.lane(targets[1].key, targets[1])
+  lane.facts = estimates.new()
+  for _ = 1, 20 do lane.facts:learn { load = 0, prefill = 0.1, decode = 0.1, input = 10, output = 10 } end
+  hedge.counts.calls, hedge.counts.hedged = 1000, 0
+  local second
+  local caller = scope:spawn(function()
+    local record <close> = setmetatable({ work = targets, target = targets[1], task = host.current(), slot = nil }, {
+      __close = function(self) if self.slot then pool.release(self.slot, nil, nil) end end })
+    record.slot = pool.acquire({ target = targets[1], task = record.task }, targets[1].key)
+    local _, value, err = pcall(hedge.run, function(_, part)
+      if part.target == targets[1] then return nil, select(2, host.park "the first") end
+      second = host.current().co
+      host.park "the second"
+      return second_ends()
+    end, {}, record)
+    return err or value
+  end)
+  stoke.sleep(2)
+  return caller, function() host.wake(second) end
+end
+
+test("a second call that answers in the moment in which its caller is cancelled gives its slot back", function(t)
+  for _, cancelled_first in ipairs { true, false } do
+    local scope <close> = stoke.scope {}
+    local caller, answer = by_hand(scope, function() return {} end)
+    if not cancelled_first then answer() end
+    caller:cancel()
+    if cancelled_first then answer() end
+    stoke.sleep(1)
+    t.eq({ hedge.counts.hedged, pool.list() }, { 1, {} })
+  end
+end)
+
+test("a mistake in a driver is raised to the caller of a hedged call, and its slots are free", function(t)
+  local scope <close> = stoke.scope {}
+  local caller, answer = by_hand(scope, function() error "a mistake" end)
+  answer()
+  t.contains(tostring(caller:await()), "a mistake")
   t.eq(pool.list(), {})
 end)

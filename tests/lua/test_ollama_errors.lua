@@ -7,6 +7,7 @@ local fake = require "fake"
 local json = require "stoke.json"
 local ollama = require "stoke.ollama"
 local sim = require "stoke.sim"
+local pool = require "core.gate.pool"
 local stoke = require "stoke"
 local time = require "stoke.time"
 
@@ -333,6 +334,8 @@ end)
 
 test("timeout: time in the pool's queue does not count", function(t)
   local server <close> = fake { { delay = 4, body = WHOLE } }
+  local _ <close> = setmetatable({}, { __close = function() pool.set_default(nil) end })
+  pool.set_default(2)
   local scope <close> = stoke.scope {}
   local began = time.monotonic()
   scope:map({ 1, 2, 3, 4, 5, 6 }, function() return ollama.chat(options_for(server, { timeouts = { first_byte = 5 } })) end)

@@ -66,6 +66,27 @@ test("the slots of a model are learned: more calls are out than one, and no more
   end
 end)
 
+test("a bound of false in the settings: such calls are never overdue", function(t)
+  pool.configure { per_model = 1, bounds = { interactive = false, normal = false } }
+  local guard <close> = setmetatable({}, { __close = function() pool.configure {} end })
+  local server <close> = sim.serve { mem = "never", models = { "m" }, load_seconds = 0, tokens_per_second = 0.1,
+    script = function() return "a b" end }
+  local scope <close> = stoke.scope {}
+  local order = {}
+  local function ask(class)
+    scope:spawn(function()
+      ollama.chat { model = "m", messages = HI, endpoint = server.url, class = class }
+      order[#order + 1] = class
+    end)
+    stoke.sleep(0.1)
+  end
+  ask "interactive"
+  ask "normal"
+  for _ = 1, 9 do ask "interactive" end
+  scope:wait()
+  t.eq({ #order, order[11] }, { 11, "normal" })
+end)
+
 test("what the server answers at once does not wait for a slot", function(t)
   local server <close> = sim.serve { mem = "admin", load_seconds = 0, tokens_per_second = 1,
     script = function() return ("word "):rep(100) end }

@@ -2,6 +2,7 @@
 
 local test = require "stoke.test"
 local holds = require "core.pool.hold"
+local lanes = require "core.pool.lane"
 local pooling = require "pooling"
 local rand = require "stoke.rand"
 local stoke = require "stoke"
@@ -242,6 +243,36 @@ local function storm(t, seed, options)
   world:run(t)
   world:check_end(t)
 end
+
+test("routes along which nobody waits are forgotten where there are many, and a server goes with its last lane", function(t)
+  local world = pooling.world()
+  local names = {}
+  for i = 1, 20 do
+    names[i] = "m@s" .. i
+    world:server("s" .. i, { m = { slots = 1, limit = 1 } })
+  end
+  world:server("two", { a = { slots = 1, limit = 1 }, b = { slots = 1, limit = 1 } }, 2)
+  local waits = {}
+  for i = 1, 2 do waits[i] = world:call { lanes = { names[1], names[2] }, service = 3 } end
+  waits[3] = world:call { lanes = { names[1], names[2] } } -- its route stays
+  for i = 3, 20 do
+    for k = 3, 20 do
+      if i ~= k then world.pool:group { world.lanes[names[i]], world.lanes[names[k]] } end
+    end
+  end
+  local count = 0
+  for _ in pairs(world.pool.groups) do count = count + 1 end
+  t.ok(count <= 65, count)
+  t.eq(world.pool:group { world.lanes[names[1]], world.lanes[names[2]] }, waits[3].ticket.home or waits[3].ticket.group)
+  for _, name in ipairs { "a@two", "b@two" } do world:call { lanes = { name } } end
+  world:run(t)
+  world:check_end(t)
+  for _, name in ipairs { "a@two", "b@two" } do
+    t.ok(world.pool:forget(world.lanes[name]))
+    lanes.remove(world.lanes[name])
+  end
+  t.eq(world.pool.engaged[world.servers.two.record], nil)
+end)
 
 local WORLDS = { one = { servers = 1, models = 1 }, models = { servers = 1, models = 3 }, servers = { servers = 3, models = 1 },
   both = { servers = 2, models = 2 }, fifo = { servers = 2, models = 2, fifo = true } }

@@ -42,6 +42,82 @@ test("80 calls for two models in turn, room for one: two loads", function(t)
   end
 end)
 
+test("the same where a model was loaded before that nobody knew of", function(t)
+  for _, other in ipairs { "a", "b" } do
+    for i, slots in ipairs { 1, 4 } do
+      local server <close> = serve("before" .. other .. i, { slots = slots, like = "0.17", gpus = 0, jitter = 0.02 })
+      call(server, other)
+      pool.forget()
+      local jobs = {}
+      for k = 1, 60 do jobs[k] = k % 3 > 0 and "b" or "a" end
+      local scope <close> = stoke.scope {}
+      scope:map(jobs, function(model) call(server, model) end, { limit = 60 })
+      local loads = server.sim.scheduler.ledger.loads - 1
+      t.ok(loads <= 2, ("%s was loaded, %d slots: %d loads"):format(other, slots, loads))
+    end
+  end
+end)
+
+test("the same where each answer takes long, so that in the end all are overdue", function(t)
+  local server <close> = serve("slow", { slots = 1, like = "0.17", gpus = 0, jitter = 0.02, tokens_per_second = 1 })
+  call(server, "a")
+  pool.forget()
+  local jobs = {}
+  for k = 1, 40 do jobs[k] = k % 2 == 1 and "b" or "a" end
+  local scope <close> = stoke.scope {}
+  local took = seconds(function() scope:map(jobs, function(model) call(server, model) end, { limit = 40 }) end)
+  local loads = server.sim.scheduler.ledger.loads - 1
+  t.ok(loads <= 4, loads .. " loads")
+  t.ok(took < 1.05 * (40 * 20 + 3), took)
+end)
+
+test("what leaves while another model is loading does not fit beside it: seen once, it is known", function(t)
+  local server <close> = serve("leaving", { slots = 1, load_seconds = 2 })
+  local scope <close> = stoke.scope {}
+  for agent = 1, 8 do
+    scope:spawn(function()
+      for _ = 1, 10 do call(server, agent % 2 == 0 and "a" or "b") end
+    end)
+  end
+  scope:wait()
+  local loads = server.sim.scheduler.ledger.loads
+  t.ok(loads <= 3, loads .. " loads")
+end)
+
+test("a call that was sent to try whether its model fits is overdue like one that waits here", function(t)
+  local server <close> = serve("parked", { slots = 2 })
+  local scope <close> = stoke.scope {}
+  for _ = 1, 6 do
+    scope:spawn(function()
+      local _ <close> = stoke.scope { class = "interactive" }
+      while true do call(server, "a") end
+    end)
+  end
+  stoke.sleep(20)
+  local waited = seconds(function() call(server, "b") end)
+  t.ok(waited < 60 + 3 + 3 + 1, waited)
+  scope:cancel()
+end)
+
+test("another client loads its own model in between: what is loaded is seen again, and no model is taken for loaded that has left",
+  function(t)
+    local server <close> = serve("other", { slots = 1, like = "0.17", gpus = 0 })
+    local scope <close> = stoke.scope {}
+    local jobs = {}
+    for k = 1, 60 do jobs[k] = k % 2 == 1 and "a" or "b" end
+    local stranger = stoke.http -- asks the server by itself, not through the pool
+    scope:spawn(function()
+      for _ = 1, 3 do
+        stoke.sleep(10.5)
+        stranger.post(server.url .. "/api/generate", { json = { model = "c", prompt = "x", stream = false } })
+      end
+    end)
+    scope:map(jobs, function(model) call(server, model) end, { limit = 60 })
+    scope:wait()
+    local loads = server.sim.scheduler.ledger.loads
+    t.ok(loads <= 2 + 3 * 2 + 1, loads .. " loads")
+  end)
+
 test("agents whose own work takes turns: one load more than their longest alternation at most", function(t)
   local server <close> = serve("agents", { slots = 2 })
   local scope <close> = stoke.scope {}
@@ -99,4 +175,23 @@ test("a model that cannot be loaded: its calls fail with the server's words, the
   scope:wait()
   t.eq({ good, bad }, { 10, 10 })
   t.ok(server.sim.scheduler.ledger.loads <= 3, server.sim.scheduler.ledger.loads)
+end)
+
+test("the model that leaves is the one that the pool means, though the server would choose another", function(t)
+  local size = 9 << 30
+  local server <close> = serve("means", { slots = 1, max_loaded = 4, vram = 16 << 30, gpus = 1, vram_wait = 0, models = {
+    { name = "a", size = size, kv = 0 }, { name = "b", size = size, kv = 0 }, { name = "s", size = 1 << 30, kv = 0 } } })
+  local function loaded()
+    local names = {}
+    for i, m in ipairs(ollama.ps(server.url).models) do names[i] = m.name end
+    table.sort(names)
+    return names
+  end
+  for _, model in ipairs { "a", "s", "b", "a", "s", "b", "s", "a" } do
+    call(server, model)
+    stoke.sleep(1)
+  end
+  t.eq(loaded(), { "a:latest", "s:latest" })
+  call(server, "b")
+  t.eq(loaded(), { "b:latest", "s:latest" })
 end)

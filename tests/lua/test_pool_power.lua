@@ -94,6 +94,27 @@ test("a sensor that fails stops nobody", function(t)
   t.eq(call(server).message.role, "assistant")
 end)
 
+test("a sensor that says no number stops nobody", function(t)
+  local guard <close> = limits({ temperature = 80, battery = 20 }, function() return { temperature = "hot", battery = {} } end)
+  local server <close> = serve "odd"
+  t.eq(call(server).message.role, "assistant")
+  pool.sensors = function() return "hot" end
+  pool.configure { power = { temperature = 80 } }
+  t.eq(call(server).message.role, "assistant")
+end)
+
+test("limits that are changed while somebody waits hold from the next reading on, which is made at once", function(t)
+  local guard <close> = limits({ temperature = 80, every = 50 }, function() return { temperature = 90 } end)
+  local server <close> = serve "changed"
+  local scope <close> = stoke.scope {}
+  local began = time.monotonic()
+  local task = scope:spawn(call, server)
+  stoke.sleep(1)
+  pool.configure { power = { temperature = 95, every = 50 } }
+  task:await()
+  t.ok(time.monotonic() - began < 5, time.monotonic() - began)
+end)
+
 test("sensors are read from files: the hottest zone, the emptiest battery, any mains; or from functions", function(t)
   local folder = t.tmp()
   for path, text in pairs { ["zone0/temp"] = "41000\n", ["zone1/temp"] = "57500\n", ["zone2/temp"] = "n/a\n",

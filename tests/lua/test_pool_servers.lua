@@ -120,6 +120,26 @@ test("the only server is wedged: calls that wait are told so after a while, and 
   t.eq({ again.answered, again.failed }, { 3, 0 })
 end)
 
+test("a call that was moved to a server which turns out to be wedged goes back to the one where it failed", function(t)
+  fresh()
+  local failed = 0
+  local world <close> = routed({ one = { models = { "m" }, script = function(req)
+    if req.messages[1].content ~= "fail once" or failed > 0 then return "from one" end
+    failed = failed + 1
+    return { status = 500, error = "out of luck" }
+  end }, two = { models = { "m" }, slots = 1 } }, [[pool = { slots = 1 }, models = { both = { "m@one", "m@two" } }]])
+  world.two.sim:pace(0)
+  local scope <close> = stoke.scope {}
+  for _ = 1, 2 do
+    scope:spawn(function() stoke.try(ollama.chat, { model = "m", messages = HI, endpoint = "two" }) end)
+  end
+  stoke.sleep(20)
+  local reply = ollama.chat { model = "both", messages = { { role = "user", content = "fail once" } } }
+  t.eq({ failed, reply.endpoint }, { 1, "one" })
+  world.two.sim:pace(1)
+  scope:wait()
+end)
+
 test("a server that becomes ten times slower is no wedged one: every call is answered there", function(t)
   fresh()
   local server <close> = sim.serve { mem = "slow", models = { "m" }, load_seconds = 0, tokens_per_second = 10 }

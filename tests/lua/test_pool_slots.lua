@@ -133,13 +133,49 @@ test("slots: a prompt that cannot be stopped keeps its slot until it is read", f
   t.eq({ lane:allowed(9, 0), lane:due(9) }, { 2, nil })
 end)
 
-test("slots: a refusal counts, and nothing is tried for a while after it", function(t)
+test("slots: a refusal of one of those believed in takes one away for a moment", function(t)
   local lane = slots.new { slots = 4, sure = true }
   for _ = 1, 4 do lane:sent(0) end
   lane:lost(1, "503")
+  t.eq({ lane:allowed(1, 5), lane:due(1) }, { 3, 1.5 })
+  t.eq({ lane:allowed(1.5, 0), lane.believed }, { 4, 4 })
+end)
+
+test("slots: refused again and again whenever as many are out, the server has fewer", function(t)
+  local lane, now = slots.new { slots = 4, sure = true }, 0
+  for _ = 1, 4 do lane:sent(now) end
+  for _ = 1, 20 do
+    lane:lost(now, "503")
+    now = lane:due(now) or now
+    lane:sent(now)
+    if lane.believed < 4 then break end
+  end
   t.eq(lane.believed, 3)
-  t.eq(lane:allowed(1, 5), 3)
-  t.eq(lane:allowed(100, 5), 3)
+  t.ok(now < 30, now)
+end)
+
+test("slots: a refusal of one more than believed teaches nothing of these, and it is tried again ever more rarely", function(t)
+  local lane, now = slots.new { slots = 4, sure = true }, 0
+  local pauses = {}
+  for i = 1, 6 do
+    for _ = 1, 5 do lane:sent(now) end
+    lane:lost(now, "503")
+    for _ = 1, 4 do lane:lost(now, "gone") end
+    t.eq({ lane.believed, lane:allowed(now, 5) }, { 4, 4 })
+    local due = lane:due(now)
+    pauses[i] = due and due - now
+    now = due or now
+  end
+  t.eq(pauses, { 2, 4, 8 }, "then it is looked at after some replies, as always")
+end)
+
+test("slots: of a lane of which nothing is known, more are out where nobody minds the order", function(t)
+  local lane = slots.new()
+  t.eq({ lane:allowed(0, 1, true), lane:allowed(0, 1, false) }, { 4, 2 })
+  t.eq(lane:facts(), { sure = false })
+  lane:sent(0)
+  lane:answered(1, { total = 1, load = 0, prefill = 0.2, decode = 0.8 }, 0, 0)
+  t.eq(lane:allowed(1, 1, true), 2)
 end)
 
 test("slots: a server that tells no times is judged by when its first token comes", function(t)

@@ -136,6 +136,10 @@ test("settings with a route that cannot be are refused when they are read, with 
   t.match(load([[return { pool = { order = "fifio" } }]]).hint, 'did you mean "fifo"')
   t.match(load([[return { pool = { slots = { m = 0 } } }]]).message, "pool.slots wants.*of m it has 0")
   t.match(load([[return { pool = { power = { battery = { over = 3 } } } }]]).message, "over is not known there")
+  t.match(load([[return { pool = { power = { temperature = { below = 70 } } } }]]).message, "above is missing")
+  t.match(load([[return { pool = { power = { battery = { above = 40 } } } }]]).message, "below is missing")
+  t.match(load([[return { pool = { power = { temperature = { above = 70, below = 80 } } } }]]).message,
+    "above must be more than below")
 end)
 
 test("an error along a route says which model and which server it came from", function(t)

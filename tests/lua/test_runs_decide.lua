@@ -136,13 +136,15 @@ test("resolve: what came of a request or a program has the form that a script re
     { "proc.run", { argv = { "true" } }, '{"code":0,"stdout":"..."}', { code = 0 },
       { code = 0, stdout = "", stderr = "", seconds = 0 } } } do
     local name, request, form, value, whole = table.unpack(case)
-    kept.run(held.store, name, function() end, { state = "parked", waits = "in doubt: #1", change = function(journal, log)
+    local state = { state = "parked", waits = "in doubt: #1", why = "in_doubt" }
+    function state.change(journal, log)
       local row = { number = 1, key = "run/" .. name .. "#1", name = name, class = "unsafe", digest = ("0"):rep(64),
         request = request, where = "trip.lua:9", time = 1767225700 }
       journal.rows[1] = row
       log:row(row)
       log:intent(row)
-    end })
+    end
+    kept.run(held.store, name, function() end, state)
     for _, wrong in ipairs { "ok", 5, {} } do
       fails(t, "usage", "is an object: " .. form, runs.resolve, name, { value = wrong, store = held.path })
     end

@@ -106,7 +106,7 @@ end)
 
 test("show: what is in doubt, and what may be said of it", function(t)
   local held <close> = kept.store(t)
-  kept.run(held.store, "trip-9", function() end, { state = "parked", waits = "in doubt: #1",
+  kept.run(held.store, "trip-9", function() end, { state = "parked", waits = "in doubt: #1", why = "in_doubt",
     change = function(journal, log) kept.open_call(journal, log, { intent = true }) end })
   local shown = runs.show("trip-9", { store = held.path })
   t.eq(timeline.text(shown.records), [[

@@ -203,6 +203,15 @@ test("a full disk stops the log of a run, which goes on with a new one when ther
   store:close()
 end)
 
+test("a store that others can read is told of, with the command that mends it", { real = true }, function(t)
+  local path = t.tmp() .. "/state.db"
+  make(path)
+  local function told() return proc.run({ argv = { about.executable(), "runs", "--store", path } }).stderr end
+  t.eq(told(), "")
+  proc.run { argv = { "chmod", "644", path } }
+  t.match(told(), "^stoke: others on this machine can read the store .*; chmod 600 ")
+end)
+
 test("one process at a time owns a run; another is told, and gets it when that one ends", { real = true }, function(t)
   local path = t.tmp() .. "/state.db"
   make(path)

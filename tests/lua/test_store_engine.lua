@@ -291,6 +291,104 @@ test("a batch that fails leaves nothing, tells its ticket and the database, and 
   t.eq(assert(db:query "SELECT n FROM t").rows, { { 3 }, { 4 } })
 end)
 
+-- A database whose syncs are counted, and take so many ms.
+local function counted(t, slow)
+  store.fault { slow = slow }
+  local db = open(t.tmp() .. "/x.db")
+  assert(db:write "CREATE TABLE t(n INTEGER PRIMARY KEY, v)")
+  store.fault { slow = slow }
+  return db
+end
+
+test("a batch that fails half way leaves nothing, and those that share its commit are done", function(t)
+  local db <close> = fresh(t)
+  local tickets = {}
+  for i = 1, 9 do
+    local second = i % 3 == 0 and 2 or 2 * i + 1 -- 2 is there
+    tickets[i] = db:append { { "INSERT INTO t VALUES(?, 1)", 2 * i }, { "INSERT INTO t VALUES(?, 2)", second } }
+  end
+  for i = 1, 9 do t.eq(not tickets[i]:wait(), i % 3 == 0) end
+  t.eq(one(db, "SELECT count(*) FROM t"), 12)
+  t.eq(one(db, "SELECT count(*) FROM t WHERE n IN (6, 12, 18)"), 0)
+end)
+
+test("tasks that write in turns come to share their syncs", { real = true }, function(t)
+  local ROUNDS <const>, TASKS <const> = 6, 8
+  local db = counted(t, 60)
+  do
+    local scope <close> = stoke.scope()
+    for task = 1, TASKS do
+      scope:spawn(function()
+        if task > TASKS / 2 then stoke.sleep(0.02) end -- the others' first sync has begun
+        for i = 1, ROUNDS do assert(db:append({ { "INSERT INTO t VALUES(?, 1)", task * 100 + i } }, true):wait()) end
+      end)
+    end
+    scope:wait()
+  end
+  local syncs = store.fault_counts().syncs
+  assert(db:close())
+  store.fault()
+  t.ok(syncs <= ROUNDS + 3, syncs)
+end)
+
+test("where a commit takes less time than gathering, it begins with a part of what a pump writes", { real = true }, function(t)
+  local db = counted(t, 0)
+  local ticket
+  local function write(i)
+    local busy = os.clock() + 0.002
+    while os.clock() < busy do end
+    ticket = db:append({ { "INSERT INTO t VALUES(?, 1)", i } }, true)
+  end
+  write(0)
+  assert(ticket:wait())
+  for i = 1, 40 do write(i) end
+  local give_up = os.clock() + 20
+  while store.fault_counts().syncs < 2 and os.clock() < give_up do end -- still the same pump
+  t.ok(store.fault_counts().syncs >= 2)
+  assert(ticket:wait())
+  assert(db:close())
+  store.fault()
+end)
+
+test("batches that failed are handed over again, as they are", function(t)
+  store.fault {}
+  local db = open(t.tmp() .. "/x.db")
+  assert(db:write "CREATE TABLE t(n INTEGER PRIMARY KEY, v)")
+  store.fault { full = 1 }
+  local a = db:append({ { "INSERT INTO t VALUES(1, 1)" } }, true, 7)
+  local b = db:append({ { "INSERT INTO t VALUES(2, 2)" } }, false, 7)
+  t.eq({ code_of(a:wait()), code_of(b:wait()) }, { "SQLITE_FULL", "SQLITE_FULL" })
+  t.eq(select(2, db:failed()), 2)
+  store.fault {}
+  t.eq(a:again(db), true)
+  t.eq(code_of(a:wait()), "SQLITE_FULL", "its chain is not mended")
+  db:mend(7)
+  t.eq({ a:again(db), b:again(db) }, { true, true })
+  t.eq({ a:wait(), b:wait() }, { true, true })
+  t.eq(assert(db:query "SELECT n FROM t").rows, { { 1 }, { 2 } })
+  t.eq(select(2, pcall(a.again, a, db)).kind, "argument")
+  assert(db:close())
+  store.fault()
+end)
+
+test("where a broken chain cannot be noted for want of memory, no chain is written any more", function(t)
+  local path = t.tmp() .. "/x.db"
+  store.fault { unnoted = 1 }
+  local db = open(path)
+  assert(db:write "CREATE TABLE t(n INTEGER PRIMARY KEY)")
+  t.eq(code_of(db:append({ { "INSERT INTO nowhere VALUES(1)" } }, false, 7):wait()), "SQLITE_ERROR")
+  db:mend(7)
+  for chain = 7, 8 do
+    t.eq(code_of(db:append({ { "INSERT INTO t VALUES(?)", chain } }, false, chain):wait()), "SQLITE_NOMEM")
+  end
+  assert(db:write "INSERT INTO t VALUES(9)")
+  assert(db:close())
+  store.fault()
+  db = open(path)
+  t.eq(db:append({ { "INSERT INTO t VALUES(7)" } }, true, 7):wait(), true)
+  assert(db:close())
+end)
+
 test("the queue says when it has no room", function(t)
   local db <close> = fresh(t, { queue = 100000 })
   local tx = assert(db:begin()) -- so that nothing is taken out of it
@@ -382,8 +480,10 @@ test("an interrupt is an error with SQLite's code", { real = true }, function(t)
   local db <close> = fresh(t)
   local scope <close> = stoke.scope()
   local task = scope:spawn(function() return code_of(db:query(FOREVER)) end)
-  stoke.sleep(0.02)
-  db:interrupt()
+  while not task.state do -- until it has begun there is nothing to interrupt
+    stoke.sleep(0.02)
+    db:interrupt()
+  end
   t.eq(task:await(), "SQLITE_INTERRUPT")
 end)
 

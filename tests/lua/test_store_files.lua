@@ -5,6 +5,7 @@ local binary = require "binary"
 local databases = require "databases"
 local fs = require "stoke.fs"
 local store = require "host.store"
+local stoke = require "stoke"
 
 local code_of, fresh, one, open = databases.code_of, databases.fresh, databases.one, databases.open
 
@@ -103,6 +104,58 @@ test("a backup is whole, and there is none when it fails", function(t)
   end
 end)
 
+test("a backup is told to fail where its folder is not on the disk", function(t)
+  local dir = t.tmp()
+  local db = open(dir .. "/x.db")
+  assert(db:write "CREATE TABLE t(n)")
+  store.fault { folder = 1 }
+  local _, err = db:backup(dir .. "/copy.db")
+  store.fault()
+  t.eq({ err.code, err.message:match "power cut" }, { "SQLITE_IOERR_DIR_FSYNC", "power cut" })
+  t.eq(db:backup(dir .. "/copy.db"), true)
+  assert(db:close())
+end)
+
+test("a backup and a query that a close ends say that, and are not cancelled", { real = true }, function(t)
+  local path = t.tmp() .. "/x.db"
+  local db = open(path)
+  assert(db:write "CREATE TABLE t(v)")
+  assert(db:write("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 5000) "
+    .. "INSERT INTO t SELECT zeroblob(4000) FROM c"))
+  local scope <close> = stoke.scope()
+  local task = scope:spawn(function() return { db:backup(path .. ".copy") } end)
+  stoke.sleep(0.002)
+  assert(db:close())
+  local done = task:await()
+  if not done[1] then t.eq({ done[2].kind, done[2].message:match "was closed" }, { "db", "was closed" }) end
+  t.eq(fs.stat(path .. ".copy") ~= nil, done[1] == true)
+end)
+
+test("a log that a reader keeps from being copied to the file is told of, and whose reader that is", { real = true }, function(t)
+  local path = t.tmp() .. "/x.db"
+  local db, other = open(path, { durable = false }), open(path)
+  assert(db:write "CREATE TABLE t(n INTEGER PRIMARY KEY, v)")
+  assert(db:write "INSERT INTO t VALUES(1, 1), (2, 2)")
+  local function grow()
+    for _ = 1, 40 do assert(db:write("REPLACE INTO t VALUES(3, zeroblob(2000000))")) end
+  end
+  local cursor = assert(db:each "SELECT n FROM t")
+  assert(cursor:next(1))
+  grow()
+  local bytes, own = db:stuck()
+  t.eq({ bytes > 64000000, own }, { true, true })
+  cursor:close()
+  cursor = assert(other:each "SELECT n FROM t")
+  assert(cursor:next(1))
+  grow()
+  t.eq(select(2, db:stuck()), false)
+  cursor:close()
+  grow()
+  t.eq(db:stuck(), nil)
+  assert(db:close())
+  assert(other:close())
+end)
+
 test("version changes when somebody else writes, and only then", function(t)
   local path = t.tmp() .. "/x.db"
   local a, b = open(path), open(path)
@@ -137,6 +190,7 @@ end)
 -- Appends 1, 2, 3 ... and says each number that was acknowledged.
 local WRITER = [[
 local store = require "host.store"
+local stoke = require "stoke"
 require "stoke.test"("child", { real = true }, function()
   local db = assert(store.open "x.db")
   assert(db:write "CREATE TABLE IF NOT EXISTS t(n INTEGER PRIMARY KEY, v)")

@@ -1,6 +1,8 @@
 -- Runs are forked, pruned and checked.
 
 local test = require "stoke.test"
+local keep = require "core.store.keep"
+local stoke = require "stoke"
 local stored = require "stored"
 
 local ok, record, value = stored.ok, stored.record, stored.value
@@ -135,6 +137,38 @@ test("what a run that goes on has started stays", function(t)
   make(store, "child", 1, 1000.0)
   ok(store.db:write("UPDATE runs SET parent=? WHERE id='child'", { parent.number }))
   t.eq(ids(ok(store:prune { older = 3600 })), {})
+end)
+
+test("texts that nobody needs are deleted in slices, and others write between two", { real = true }, function(t)
+  local path = t.tmp() .. "/state.db"
+  local store = ok(stored.open(path))
+  local run = make(store, "r", 3)
+  local statements = {}
+  for i = 1, 100 do statements[i] = { "INSERT INTO contents (hash,value) VALUES (?,?)", "h" .. i, i } end
+  assert(store.db:append(statements, true):wait())
+  local before = count(store, "contents")
+  local slice = keep.SLICE
+  keep.SLICE = 10
+  local written, swept = 0, false
+  do
+    local scope <close> = stoke.scope()
+    scope:spawn(function()
+      ok(keep.sweep(store))
+      swept = true
+    end)
+    scope:spawn(function()
+      while not swept do
+        ok(store.db:write "UPDATE runs SET changed=changed+1")
+        if not swept then written = written + 1 end
+      end
+    end)
+    scope:wait()
+  end
+  keep.SLICE = slice
+  t.eq(count(store, "contents"), before - 100)
+  t.eq(#ok(store:load(run)).rows, 3)
+  t.ok(written >= 5, written)
+  store:close()
 end)
 
 test("the number of a run that is gone is never used again", function(t)

@@ -3,7 +3,10 @@
 local test = require "stoke.test"
 local host = require "host.task"
 local learned = require "core.store.learned"
+local engines = require "core.pool.engine"
+local lanes = require "core.pool.lane"
 local memory = require "core.gate.memory"
+local residency = require "core.pool.residency"
 local fs = require "stoke.fs"
 local stored = require "stored"
 
@@ -45,6 +48,7 @@ test("learned: a file of the first version gets the table when it is opened", fu
   local path = t.tmp() .. "/x.db"
   local store = stored.open(path)
   ok(store.db:write("DROP TABLE learned", {}, true))
+  ok(store.db:write("ALTER TABLE runs DROP COLUMN why", {}, true))
   ok(store.db:write("DELETE FROM migrations WHERE version=2", {}, true))
   store:close()
   store = stored.open(path)
@@ -84,6 +88,40 @@ test("memory: what one process notes the next one knows", function(t)
   read()
   t.eq({ memory.facts("http://h m", "0.17.4") }, { { slots = 4 }, true })
   t.eq({ memory.facts("http://u:other@h m", "0.30.0") }, { { slots = 4 }, false }, "another version of the server")
+end)
+
+-- What another version of stoke may have written: each of these in each place.
+local ODD = { 1, -0.5, "x", "12", true, {}, { 1, "x" }, { x = 1, y = 2 }, { x = "y" }, { x = {}, y = true }, { ["0"] = { "x" } } }
+
+test("facts of another shape are left out: of speeds, slots and contexts", function(t)
+  for _, odd in ipairs(ODD) do
+    for _, facts in ipairs { { slots = odd, estimate = odd, prefix = odd },
+      { slots = { slots = odd, sure = odd }, prefix = { kind = odd },
+      estimate = { cold = odd, fixed = odd, each = odd, loads = odd, base = odd, whole = odd, outputs = odd, pauses = odd } } } do
+      local engine = engines.new()
+      function engine.recall() return facts end
+      local lane = lanes.new("u m", lanes.server "u", { name = "m", dialect = {}, endpoint = { name = "u", url = "u" } })
+      local ticket = engine:ticket { group = engine:group { lane }, unit = {}, agent = "x" }
+      engine:arrive(ticket, 0)
+      t.eq(ticket.state, "granted")
+      engine:done(ticket, { timings = { total = 2, load = 0, prefill = 1, decode = 1, input = 99, output = 9 } }, 2)
+      t.ok(lane.facts:service(100, 0, "x") > 0)
+    end
+  end
+end)
+
+test("facts of another shape are left out: of a server's models", function(t)
+  local one, two = { key = "x", model = "x" }, { key = "y", model = "y" }
+  for _, odd in ipairs(ODD) do
+    for _, facts in ipairs { { room = odd, loads = odd }, { loads = { x = odd, y = odd } }, { room = { sizes = odd, apart = odd } },
+      { room = { bytes = odd, most = odd, no_bytes = odd, no_most = odd, sizes = { x = odd, y = odd },
+        apart = { x = { y = odd }, y = odd } } } } do
+      local models = residency.new(facts)
+      local change = models:decide(1, { { lane = one, busy = 0, waiting = 1, class = 2, oldest = 0, newest = 0, seconds = 1 },
+        { lane = two, busy = 0, waiting = 1, class = 2, oldest = 0, newest = 0, seconds = 1 } })
+      t.ok(change.may[one] or change.may[two])
+    end
+  end
 end)
 
 test("memory: nothing is opened to read what is not there, and nothing made to write what is not new", function(t)

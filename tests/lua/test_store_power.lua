@@ -64,3 +64,23 @@ test("the power goes at any write: the same", { real = true }, function(t)
     survived(t, path, kept, "cut at write " .. n * 5)
   end
 end)
+
+test("after a sync that failed nothing is acknowledged that rests on what it should have written", { real = true }, function(t)
+  local path = t.tmp() .. "/x.db"
+  engine.fault { count = 1 }
+  local db = ok(engine.open(path))
+  ok(db:write "CREATE TABLE t(n INTEGER PRIMARY KEY)")
+  engine.fault { sync = 1, times = 1, gone = 1, cut = 6 }
+  ok(db:write("INSERT INTO t VALUES(1)", {}, false))
+  t.eq(select(2, db:write "INSERT INTO t VALUES(2)").code, "SQLITE_IOERR_FSYNC")
+  ok(db:write "INSERT INTO t VALUES(3)") -- acknowledged: it and what came before must outlive the cut
+  local n = 3
+  repeat n = n + 1 until n > 99 or not db:write("INSERT INTO t VALUES(?)", { n })
+  t.eq(engine.fault_counts().cut, true)
+  db:close()
+  engine.fault()
+  db = ok(engine.open(path))
+  t.eq(ok(db:query "SELECT n FROM t WHERE n IN (1, 2, 3) ORDER BY n").rows, { { 1 }, { 3 } })
+  t.eq(ok(db:query "SELECT count(*) FROM t").rows[1][1] >= n - 2, true)
+  db:close()
+end)

@@ -2,6 +2,7 @@
 
 local test = require "stoke.test"
 local json = require "core.json"
+local loading = require "core.store.load"
 local stored = require "stored"
 
 local ok = stored.ok
@@ -82,8 +83,9 @@ test("what stands beside the messages is kept once, while it is the same", funct
     kept, rows[i] = ask(store, log, i, chat({ say("user", "q" .. i) }, { tools = tools, temperature = i == 4 and 1 or nil }))
     texts[i] = kept.text:match '"rest":(.*)}$'
   end
-  t.eq({ #texts[1] < 50, texts[1] == texts[2], texts[2] == texts[3], texts[3] ~= texts[4] }, { true, true, true, true })
+  t.eq({ #texts[1] < 50, texts[2], texts[3], #texts[4] > 20 }, { true, "1", "1", true })
   for i, row in ipairs(rows) do t.eq(loaded(store, run, i), row.request) end
+  for i, row in ipairs(ok(store:load(run)).rows) do t.eq(loading.whole_row(row).request, rows[i].request) end
 end)
 
 test("an order of names, marks and odd values of messages are kept", function(t)

@@ -120,7 +120,7 @@ test("a full disk parks the run; when there is room it goes on, and nothing was 
     runs.leave()
     engine.fault()
   end })
-  local done, most = {}, 0
+  local done, parked = {}, nil
   local flow = stoke.workflow("fills", function()
     for i = 1, 20 do
       stoke.step("s" .. i, function() done[i] = (done[i] or 0) + 1 end, { idempotent = true })
@@ -131,14 +131,103 @@ test("a full disk parks the run; when there is room it goes on, and nothing was 
   local run = flow:start(nil, { id = "1" })
   local watcher = stoke.spawn(function()
     while true do
-      if lives.parked["1"] then most = 1 end
+      local status = run:status()
+      if status.state == "parked" then parked = status.waits end
       stoke.sleep(0.01)
     end
   end)
   t.eq(run:await(), "through")
   watcher:cancel()
-  t.eq(most, 1)
-  for i = 1, 20 do t.ok(done[i] >= 1 and done[i] <= 5, i) end -- once, and once more for each failure that cut it
+  t.match(parked, "^what it did cannot be written: .*database or disk is full")
+  for i = 1, 20 do t.eq(done[i], 1, i) end
+end)
+
+-- A run of three steps that must not be done twice, on a disk that fails with the outcome of the second: `faults` of host.store.
+local function fails_after_second(t, faults)
+  local path = store_of(t)
+  engine.fault {}
+  runs.open()
+  local done = {}
+  local flow = stoke.workflow("pays", function()
+    for i = 1, 3 do
+      stoke.step("pay " .. i, function()
+        done[i] = (done[i] or 0) + 1
+        if i == 2 then engine.fault(faults) end
+        return i
+      end)
+    end
+    return "paid"
+  end)
+  return flow:start(nil, { id = "1" }), done, path
+end
+
+local function no_faults() return setmetatable({}, { __close = function()
+  runs.leave()
+  engine.fault()
+end }) end
+
+for _, case in ipairs { { "full", "SQLITE_FULL" }, { "error", "SQLITE_IOERR_WRITE" }, { "sync", "SQLITE_IOERR_FSYNC" } } do
+  test(("a step whose outcome cannot be written (%s) is not in doubt: its run waits, and goes on"):format(case[1]),
+    { real = true, timeout = 60 }, function(t)
+      local ending <close> = no_faults() -- luacheck: ignore
+      local run, done = fails_after_second(t, { [case[1]] = 1, times = 2 })
+      t.eq(run:await(), "paid")
+      t.eq(done, { 1, 1, 1 })
+      t.eq(select(2, runs.store().db:failed()) > 0, true)
+      t.eq(runs.store().db:failed().code, case[2])
+    end)
+end
+
+test("while the disk is full a run begins nothing new, and says so; a process that ends then leaves its step in doubt",
+  { real = true, timeout = 60 }, function(t)
+    local ending <close> = no_faults() -- luacheck: ignore
+    local run, done = fails_after_second(t, { full = 1 })
+    until_state(run, "parked")
+    t.match(run:status().waits, "cannot be written")
+    t.eq(done, { 1, 1 })
+    runs.leave()
+    engine.fault()
+    local again = stoke.workflow("pays", function() for i = 1, 3 do stoke.step("pay " .. i, print) end end, { code = "latest" })
+    local _, err = stoke.try(run.await, again:start(nil, { id = "1" }))
+    t.eq(err.kind, "in_doubt")
+    t.match(err.message, "step pay 2")
+  end)
+
+test("while the disk is full a run does not even look at the clock", { real = true, timeout = 60 }, function(t)
+  local ending <close> = no_faults() -- luacheck: ignore
+  store_of(t)
+  engine.fault {}
+  runs.open()
+  local reads, LOOKS <const> = 0, 60
+  local run = stoke.workflow("looks", function()
+    stoke.step("pay", function() engine.fault { full = 1 } end)
+    for i = 1, LOOKS do
+      stoke.sleep(0.005)
+      stoke.time.now()
+      reads = i
+    end
+    return reads
+  end):start(nil, { id = "1" })
+  until_state(run, "parked")
+  local before = reads
+  stoke.sleep(0.5)
+  t.ok(reads <= before + 1 and reads < LOOKS, reads)
+  engine.fault {}
+  t.eq(run:await(), LOOKS)
+end)
+
+test("a run that does nothing just now notices that its last outcome was not written", { real = true, timeout = 60 }, function(t)
+  local ending <close> = no_faults() -- luacheck: ignore
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  engine.fault {}
+  runs.open()
+  local run = stoke.workflow("rests", function()
+    stoke.step("pay", function() engine.fault { full = 1, times = 3 } end)
+    stoke.signal "go"
+  end):start(nil, { id = "1" })
+  until_state(run, "parked")
+  until_state(run, "waiting")
+  t.eq(runs.store():load(runs.find "1").rows[1].outcome ~= nil, true)
 end)
 
 test("what a run prints is not shown where the commit that would skip it failed", { real = true }, function(t)
@@ -159,6 +248,33 @@ end)
   local shown = r.stdout .. r.stderr
   t.ok(shown:find("it was kept", 1, true), shown)
   t.eq(shown:find("it was not", 1, true), nil)
+end)
+
+test("what is raised while a run is taken up parks it, for other processes, too", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  runs.define("breaks", function() end, { prepare = function() error("no such thing", 0) end })
+  runs.start("breaks", nil, "1")
+  local _, err = runs.await "1"
+  t.eq(err.kind, "parked")
+  runs.leave()
+  local run = runs.open():find "1"
+  t.eq({ run.state, run.why }, { "parked", "parked" })
+  t.match(run.waits, "no such thing")
+end)
+
+test("whether a run is in doubt is a column, whatever the words of why it is parked", { real = true }, function(t)
+  local _, closing <close> = store_of(t) -- luacheck: ignore
+  local store = runs.open()
+  for id, why in pairs { a = "in_doubt", b = "parked" } do
+    local run = store:create { id = id, workflow = "w" }
+    local log = store:log(run)
+    log:state("parked", "in doubt: words of a server", why)
+    log:barrier()
+    t.eq(lives.kind_of(store:find(id)), why)
+    log:state("running")
+    log:barrier()
+    t.eq(store:find(id).why, nil)
+  end
 end)
 
 test("a task that waits while another one opens the store can be cancelled", { real = true }, function(t)

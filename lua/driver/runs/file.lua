@@ -14,7 +14,8 @@ local M = {}
 local VERSION <const> = 1
 
 --- Of a run: what is not the store's own.
-local FIELDS = { "id", "workflow", "state", "waits", "created", "changed", "input", "result", "error", "code", "seed", "printed" }
+local FIELDS = { "id", "workflow", "state", "waits", "why", "created", "changed", "input", "result", "error", "code", "seed",
+  "printed" }
 
 local function line(value)
   local text = plain.encode(value, nil, true)
@@ -74,7 +75,8 @@ end
 local HEAD = { id = is_text, workflow = is_text, seed = is_text, created = is_number, changed = is_number,
   waits = maybe(is_text), code = maybe(is_text),
   printed = maybe(function(value) return math.type(value) == "integer" end), error = is_error,
-  state = function(value) return STATES[value] ~= nil end }
+  state = function(value) return STATES[value] ~= nil end,
+  why = maybe(function(value) return value == "in_doubt" or value == "replay" or value == "parked" end) }
 local RECORD = { name = is_text, digest = is_text, key = function(value) return is_text(value) and value:find "#%d+$" ~= nil end,
   class = function(value) return CLASSES[value] ~= nil end, where = maybe(is_text), time = maybe(is_number),
     took = maybe(is_number),
@@ -153,7 +155,7 @@ local function put(store, parts)
   if head.state == "done" or head.state == "failed" or head.state == "cancelled" then
     log:finish(head.state, head.result, head.error)
   else
-    log:state(head.state, head.waits)
+    log:state(head.state, head.waits, head.why)
   end
   local ok
   ok, err = log:barrier()

@@ -21,7 +21,9 @@ CREATE TABLE contents (
   value ANY NOT NULL
 ) STRICT
 ;
-INSERT INTO "contents" ("id","hash","value") VALUES (1,'rkBK9hsn6GsES9b_NYBr','-- One small run of each kind, for the journals that later versions must be able to replay. Run by make.lua.
+INSERT INTO "contents" ("id","hash","value") VALUES (1,'iQ2-YjC6TSDrH8UC_TMM','{"body":{"messages":{},"model":"qwen2.5:3b","options":{"num_predict":4096},"stream":false,"think":false,"tools":[{  "type":"function","function":{  "name":"get_weather","description":"Current weather in a city","parameters":{ "properties":{  "city":{ "description":"city","type":"string"}},"required":[ "city"],"type":"object"}}}],"truncate":false},"model":"qwen2.5:3b","path":"/api/chat","protocol":"ollama"}')
+;
+INSERT INTO "contents" ("id","hash","value") VALUES (2,'rkBK9hsn6GsES9b_NYBr','-- One small run of each kind, for the journals that later versions must be able to replay. Run by make.lua.
 -- A new kind is added below, with its name in KINDS; what is here stays as it is.
 
 local stoke = require "stoke"
@@ -101,41 +103,40 @@ stoke.main(function()
 end)
 ')
 ;
-INSERT INTO "contents" ("id","hash","value") VALUES (2,'iQ2-YjC6TSDrH8UC_TMM','{"body":{"messages":{},"model":"qwen2.5:3b","options":{"num_predict":4096},"stream":false,"think":false,"tools":[{  "type":"function","function":{  "name":"get_weather","description":"Current weather in a city","parameters":{ "properties":{  "city":{ "description":"city","type":"string"}},"required":[ "city"],"type":"object"}}}],"truncate":false},"model":"qwen2.5:3b","path":"/api/chat","protocol":"ollama"}')
-;
-INSERT INTO "contents" ("id","hash","value") VALUES (3,'mr7BgVmrtsoMQ_HL6Ljz','stack traceback:
+INSERT INTO "contents" ("id","hash","value") VALUES (3,'FJB3rTkZGGKwUHoPu0xf','stack traceback:
 	[C]: in function ''error''
 	stoke:lua/errors.lua:99: in function ''core.errors.raise''
-	stoke:lua/errors.lua:355: in function ''core.errors.raise_checked''
+	stoke:lua/errors.lua:355: in function ''stoke.raise''
 	kinds.lua:58: in field ''f''
 	stoke:lua/driver/run.lua:35: in function <stoke:lua/driver/run.lua:33>
 	[C]: in function ''core.coro.raw_xpcall''
 	stoke:lua/driver/run.lua:23: in upvalue ''?''
 	stoke:lua/driver/run.lua:46: in field ''run''
-	stoke:lua/effect.lua:176: in function <stoke:lua/effect.lua:161>
+	stoke:lua/effect.lua:183: in function <stoke:lua/effect.lua:168>
 	(...tail calls...)
 	[C]: in function ''core.coro.raw_xpcall''
-	...	(skipping 1 levels)
-	stoke:lua/effect.lua:253: in function <stoke:lua/effect.lua:246>
+	stoke:lua/journal/body.lua:38: in function ''core.journal.body.done''
+	stoke:lua/journal.lua:217: in function <stoke:lua/journal.lua:209>
 	(...tail calls...)
-	stoke:stdlib/workflow.lua:35: in upvalue ''?''
-	stoke:stdlib/workflow.lua:181: in function ''stoke.workflow.step''
+	stoke:lua/effect.lua:273: in function <stoke:lua/effect.lua:255>
 	(...tail calls...)
-	stoke:lua/combine.lua:217: in function <stoke:lua/combine.lua:215>
+	stoke:stdlib/workflow.lua:34: in function <stoke:stdlib/workflow.lua:34>
+	(...tail calls...)
+	stoke:lua/combine.lua:226: in function <stoke:lua/combine.lua:224>
 	[C]: in function ''core.coro.raw_xpcall''
 	stoke:lua/coro.lua:154: in function ''xpcall''
-	stoke:lua/combine.lua:224: in function ''core.combine.try''
+	stoke:lua/combine.lua:233: in function ''stoke.try''
 	kinds.lua:58: in upvalue ''?''
-	stoke:lua/journal.lua:518: in function <stoke:lua/journal.lua:518>
+	stoke:lua/journal.lua:523: in function <stoke:lua/journal.lua:523>
 	[C]: in function ''core.coro.raw_xpcall''
 	stoke:lua/task.lua:106: in function <stoke:lua/task.lua:105>')
 ;
-INSERT INTO "contents" ("id","hash","value") VALUES (4,'PzV3Izd7p_muS376-8go','stack traceback:
+INSERT INTO "contents" ("id","hash","value") VALUES (4,'9VyVj7YDXLAKqUUBop-n','stack traceback:
 	[C]: in function ''error''
 	stoke:lua/errors.lua:99: in function ''core.errors.raise''
-	stoke:lua/errors.lua:355: in function ''core.errors.raise_checked''
+	stoke:lua/errors.lua:355: in function ''stoke.raise''
 	kinds.lua:60: in upvalue ''?''
-	stoke:lua/journal.lua:518: in function <stoke:lua/journal.lua:518>
+	stoke:lua/journal.lua:523: in function <stoke:lua/journal.lua:523>
 	[C]: in function ''core.coro.raw_xpcall''
 	stoke:lua/task.lua:106: in function <stoke:lua/task.lua:105>
 in task run (the host)')
@@ -165,7 +166,7 @@ INSERT INTO "deliveries" ("run","first","records","bytes","size") VALUES (1,0,4,
 ;
 INSERT INTO "deliveries" ("run","first","records","bytes","size") VALUES (2,0,2,X'040202',2)
 ;
-INSERT INTO "deliveries" ("run","first","records","bytes","size") VALUES (3,0,6,X'1C03040202020B0000040A01080106',14)
+INSERT INTO "deliveries" ("run","first","records","bytes","size") VALUES (3,0,6,X'1C03040202020B0000040A01080006',14)
 ;
 INSERT INTO "deliveries" ("run","first","records","bytes","size") VALUES (4,0,4,X'100100010001000100',8)
 ;
@@ -188,6 +189,14 @@ CREATE TABLE epochs (
   began REAL NOT NULL,
   records INTEGER NOT NULL,      -- records begun before
   PRIMARY KEY (run, epoch)
+) STRICT, WITHOUT ROWID
+;
+CREATE TABLE learned (
+  -- What calls have taught of model servers, so that a new process does not begin blind: slots, speeds, loads, lengths of answers.
+  key ANY PRIMARY KEY,           -- address of a server; and a blank and a model, where it is of that
+  version ANY,                   -- of the server
+  facts TEXT NOT NULL,
+  changed REAL NOT NULL
 ) STRICT, WITHOUT ROWID
 ;
 CREATE TABLE mail (
@@ -235,7 +244,9 @@ CREATE TABLE migrations (
   stoke TEXT NOT NULL
 ) STRICT
 ;
-INSERT INTO "migrations" ("version","applied","stoke") VALUES (1,1.79598656422845506666e+09,'0.1.0')
+INSERT INTO "migrations" ("version","applied","stoke") VALUES (1,1.79600286740848302845e+09,'0.1.0')
+;
+INSERT INTO "migrations" ("version","applied","stoke") VALUES (2,1.79600286740930891035e+09,'0.1.0')
 ;
 CREATE TABLE modules (
   -- The modules that a run required, in that order.
@@ -265,7 +276,7 @@ CREATE TABLE records (
   digest ANY,                    -- SHA-256 of the request
   base INTEGER,                  -- number of an earlier record whose request this one continues
   kept INTEGER,                  -- so many of its messages; "add" of this request are those that follow
-  request TEXT,
+  request TEXT,                  -- with messages: "rest" is what it is beside them; a number: the same as of that record
   line ANY,                      -- of the script
   time REAL,                     -- when it was begun
   took REAL,                     -- seconds until its outcome
@@ -288,67 +299,67 @@ CREATE TABLE records (
   sum INTEGER                    -- 32 bits of key, class, digest, outcome, value, lengths, error: damage is seen
 ) STRICT
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967297,'run/agent guide:1/llm.learned#1',NULL,'pure',X'104346ACE91E6C82F783FF072E358B770C0BDF65994AAA4E78E20C43865258E8',NULL,NULL,'{"body":{"model":"qwen2.5:3b"},"model":"qwen2.5:3b","path":"learned","protocol":"ollama"}','kinds.lua:15',1.79598656423542308809e+09,3.4809112548828125e-05,NULL,1,NULL,1,0,'value','{}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,441621725)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967297,'run/agent guide:1/llm.learned#1',NULL,'pure',X'104346ACE91E6C82F783FF072E358B770C0BDF65994AAA4E78E20C43865258E8',NULL,NULL,'{"body":{"model":"qwen2.5:3b"},"model":"qwen2.5:3b","path":"learned","protocol":"ollama"}','kinds.lua:15',1.79600286741970205308e+09,5.98430633544921875e-05,NULL,1,NULL,1,0,'value','{}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,441621725)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967298,'run/agent guide:1/llm.chat#1',NULL,'idempotent',X'8C75BE4EE71D91E0EFC9DD4A8AEB970EDCBA85C7A6DFAB1FC04E51C4AE55ABC3',NULL,0,'{"add":[{"content":"Umbrella in Oslo?","role":"user"}],"rest":{"$value":"iQ2-YjC6TSDrH8UC_TMM"}}','kinds.lua:15',1.79598656423550796508e+09,0.0331120491027832,NULL,0,NULL,2,0,'value','{"created_at":"2026-11-29T21:09:24.268377Z","done":true,"done_reason":"stop","eval_count":7,"eval_duration":1000,"load_duration":1000000,"message":{"content":"","role":"assistant","tool_calls":[ {"function":{"arguments":{  "city":"Oslo"},"index":0,"name":"get_weather"},"id":"call_pdiybtkg"}]},"model":"qwen2.5:3b","prompt_eval_count":61,"prompt_eval_duration":30500000,"total_duration":31500000}',NULL,NULL,61,7,0.0315,'{"usage":{"load_seconds":0.001,"tool_calls":1}}',NULL,NULL,1489060638)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967298,'run/agent guide:1/llm.chat#1',NULL,'idempotent',X'8C75BE4EE71D91E0EFC9DD4A8AEB970EDCBA85C7A6DFAB1FC04E51C4AE55ABC3',NULL,0,'{"add":[{"content":"Umbrella in Oslo?","role":"user"}],"rest":{"$value":"iQ2-YjC6TSDrH8UC_TMM"}}','kinds.lua:15',1.79600286741982507706e+09,3.24459075927734375e-02,NULL,0,NULL,2,0,'value','{"created_at":"2026-11-30T01:41:07.451984Z","done":true,"done_reason":"stop","eval_count":7,"eval_duration":1000,"load_duration":1000000,"message":{"content":"","role":"assistant","tool_calls":[ {"function":{"arguments":{  "city":"Oslo"},"index":0,"name":"get_weather"},"id":"call_pdiybtkg"}]},"model":"qwen2.5:3b","prompt_eval_count":61,"prompt_eval_duration":30500000,"total_duration":31500000}',NULL,NULL,61,7,0.0315,'{"usage":{"load_seconds":0.001,"tool_calls":1}}',NULL,NULL,-1289928312)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967299,'run/agent guide:1/tool get_weather:1/tool.call#1',NULL,'unsafe',X'A78BBE4C1FD4C190C4F3D409EAD2A4DFF657E9A52131B5FD498C844F779CF132',NULL,NULL,'{"agent":"guide","args":{  "city":"Oslo"},"id":"call_pdiybtkg","name":"get_weather"}','kinds.lua:15',1.79598656426881909367e+09,4.98294830322265625e-05,NULL,1,NULL,3,2,'value','"4 degrees, rain in Oslo"',NULL,NULL,NULL,NULL,NULL,'{"attempts":1,"counts":true,"nested_beyond_0":{}}',NULL,NULL,-794281363)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967299,'run/agent guide:1/tool get_weather:1/tool.call#1',NULL,'unsafe',X'A78BBE4C1FD4C190C4F3D409EAD2A4DFF657E9A52131B5FD498C844F779CF132',NULL,NULL,'{"agent":"guide","args":{  "city":"Oslo"},"id":"call_pdiybtkg","name":"get_weather"}','kinds.lua:15',1.79600286745251703267e+09,1.089572906494140625e-04,NULL,1,NULL,3,2,'value','"4 degrees, rain in Oslo"',NULL,NULL,NULL,NULL,NULL,'{"attempts":1,"counts":true,"nested_beyond_0":{}}',NULL,NULL,-794281363)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967300,'run/agent guide:1/llm.chat#2',NULL,'idempotent',X'DF1AD9CFA96F31ABCA4F1CA6B34C749EBA570D06040A25E3790D223D0043CD6D',2,1,'{"add":[{"content":"","role":"assistant","tool_calls":[ {"function":{"arguments":{  "city":"Oslo"},"index":0,"name":"get_weather"},"id":"call_pdiybtkg"}]},{"content":"4 degrees, rain in Oslo","role":"tool","tool_call_id":"call_pdiybtkg","tool_name":"get_weather"}],"rest":{"$value":"iQ2-YjC6TSDrH8UC_TMM"}}','kinds.lua:15',1.795986564268928051e+09,1.73590183258056640625e-02,NULL,0,NULL,4,2,'value','{"created_at":"2026-11-29T21:09:24.28605Z","done":true,"done_reason":"stop","eval_count":2,"eval_duration":1000,"load_duration":1000000,"message":{"content":"Take one.","role":"assistant"},"model":"qwen2.5:3b","prompt_eval_count":90,"prompt_eval_duration":15000000,"total_duration":16000000}',NULL,NULL,90,2,0.016,'{"usage":{"load_seconds":0.001}}',NULL,NULL,585544051)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967300,'run/agent guide:1/llm.chat#2',NULL,'idempotent',X'DF1AD9CFA96F31ABCA4F1CA6B34C749EBA570D06040A25E3790D223D0043CD6D',2,1,'{"add":[{"content":"","role":"assistant","tool_calls":[ {"function":{"arguments":{  "city":"Oslo"},"index":0,"name":"get_weather"},"id":"call_pdiybtkg"}]},{"content":"4 degrees, rain in Oslo","role":"tool","tool_call_id":"call_pdiybtkg","tool_name":"get_weather"}],"rest":2}','kinds.lua:15',1.79600286745271801947e+09,2.37939357757568359375e-02,NULL,0,NULL,4,2,'value','{"created_at":"2026-11-30T01:41:07.476257Z","done":true,"done_reason":"stop","eval_count":2,"eval_duration":1000,"load_duration":1000000,"message":{"content":"Take one.","role":"assistant"},"model":"qwen2.5:3b","prompt_eval_count":90,"prompt_eval_duration":15000000,"total_duration":16000000}',NULL,NULL,90,2,0.016,'{"usage":{"load_seconds":0.001}}',NULL,NULL,884454108)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (8589934593,'run/agent:1/agent teller:1/llm.learned#1',NULL,'pure',X'104346ACE91E6C82F783FF072E358B770C0BDF65994AAA4E78E20C43865258E8',NULL,NULL,'{"body":{"model":"qwen2.5:3b"},"model":"qwen2.5:3b","path":"learned","protocol":"ollama"}',NULL,1.79598656428912496567e+09,6.008148193359375e-05,NULL,1,NULL,1,0,'value','{"rate":3.8555555555555556}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1646165031)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (8589934593,'run/agent:1/agent teller:1/llm.learned#1',NULL,'pure',X'104346ACE91E6C82F783FF072E358B770C0BDF65994AAA4E78E20C43865258E8',NULL,NULL,'{"body":{"model":"qwen2.5:3b"},"model":"qwen2.5:3b","path":"learned","protocol":"ollama"}',NULL,1.7960028674796919822e+09,6.198883056640625e-05,NULL,1,NULL,1,0,'value','{"rate":3.8555555555555556}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1646165031)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (8589934594,'run/agent:1/agent teller:1/llm.stream#1',NULL,'idempotent',X'B5CE93BD86C8F694B1C274ED134040155D7A08774BA15948AEAA76C972DB0ACC',NULL,0,'{"add":[{"content":"Tell me a story.","role":"user"}],"rest":{"body":{"messages":{},"model":"qwen2.5:3b","options":{"num_predict":4096},"stream":true,"think":false,"truncate":false},"model":"qwen2.5:3b","path":"/api/chat","protocol":"ollama"}}',NULL,1.79598656428929305071e+09,5.04398345947265625e-03,NULL,0,NULL,2,0,'stream','[["text",6,"Once upon a time, in Oslo.",true],{"inline":true,"value":{"reason":"stop","reply":{"created_at":"2026-11-29T21:09:24.294204Z","done":true,"done_reason":"stop","eval_count":6,"eval_duration":1000,"load_duration":1000000,"message":{"content":"","role":"assistant"},"model":"qwen2.5:3b","prompt_eval_count":6,"prompt_eval_duration":3000000,"total_duration":4000000},"type":"done","usage":{"attempts":1,"calls":1,"estimated":false,"input_tokens":6,"load_seconds":0.001,"output_tokens":6,"repairs":0,"seconds":0.004,"tool_calls":0}}},{"ended":true,"inline":true}]',X'452636',NULL,NULL,NULL,NULL,'{"attempts":1,"counts":true}','{"closed":{"inline":true},"rests":false}',NULL,349918221)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (8589934594,'run/agent:1/agent teller:1/llm.stream#1',NULL,'idempotent',X'B5CE93BD86C8F694B1C274ED134040155D7A08774BA15948AEAA76C972DB0ACC',NULL,0,'{"add":[{"content":"Tell me a story.","role":"user"}],"rest":{"body":{"messages":{},"model":"qwen2.5:3b","options":{"num_predict":4096},"stream":true,"think":false,"truncate":false},"model":"qwen2.5:3b","path":"/api/chat","protocol":"ollama"}}',NULL,1.79600286747982692721e+09,5.4111480712890625e-03,NULL,0,NULL,2,0,'stream','[["text",6,"Once upon a time, in Oslo.",true],{"inline":true,"value":{"reason":"stop","reply":{"created_at":"2026-11-30T01:41:07.484751Z","done":true,"done_reason":"stop","eval_count":6,"eval_duration":1000,"load_duration":1000000,"message":{"content":"","role":"assistant"},"model":"qwen2.5:3b","prompt_eval_count":6,"prompt_eval_duration":3000000,"total_duration":4000000},"type":"done","usage":{"attempts":1,"calls":1,"estimated":false,"input_tokens":6,"load_seconds":0.001,"output_tokens":6,"repairs":0,"seconds":0.004,"tool_calls":0}}},{"ended":true,"inline":true}]',X'452636',NULL,NULL,NULL,NULL,'{"attempts":1,"counts":true}','{"closed":{"inline":true},"rests":false}',NULL,-102672185)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901889,'run/task:1/time.sleep#1',NULL,'pure',X'EF2D127DE37B942BAAD06145E54B0C619A1F22327B2EBBCFBEC78F5564AFE39D',NULL,NULL,'5','kinds.lua:27',1.79598656429743289944e+09,2.5770664215087890625e-03,NULL,0,NULL,2,0,'cut',NULL,NULL,'{"$error":{"kind":"cancelled","message":"cancelled while waiting for time.sleep"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,606436443)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901889,'run/task:1/time.sleep#1',NULL,'pure',X'EF2D127DE37B942BAAD06145E54B0C619A1F22327B2EBBCFBEC78F5564AFE39D',NULL,NULL,'5','kinds.lua:27',1.79600286749755406381e+09,2.6700496673583984375e-03,NULL,0,NULL,2,0,'cut',NULL,NULL,'{"$error":{"kind":"cancelled","message":"cancelled while waiting for time.sleep"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,606436443)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901890,'run/task:2/time.sleep#1',NULL,'pure',X'8D938122D3904436FD32A463678148C7B7595BF667F263A65AB79059E5833A21',NULL,NULL,'0.002','kinds.lua:28',1.79598656429746890072e+09,2.42519378662109375e-03,NULL,0,NULL,1,0,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,328408548)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901890,'run/task:2/time.sleep#1',NULL,'pure',X'8D938122D3904436FD32A463678148C7B7595BF667F263A65AB79059E5833A21',NULL,NULL,'0.002','kinds.lua:28',1.79600286749760890006e+09,2.4700164794921875e-03,NULL,0,NULL,1,0,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,328408548)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901891,'run/time.sleep#1',NULL,'pure',X'EF2D127DE37B942BAAD06145E54B0C619A1F22327B2EBBCFBEC78F5564AFE39D',NULL,NULL,'5','kinds.lua:29',1.7959865643000741005e+09,2.53582000732421875e-03,NULL,0,NULL,3,4,'cut',NULL,NULL,'{"$error":{"kind":"cancelled","message":"cancelled while waiting for time.sleep"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,649711406)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901891,'run/time.sleep#1',NULL,'pure',X'EF2D127DE37B942BAAD06145E54B0C619A1F22327B2EBBCFBEC78F5564AFE39D',NULL,NULL,'5','kinds.lua:29',1.79600286750032401084e+09,2.6299953460693359375e-03,NULL,0,NULL,3,4,'cut',NULL,NULL,'{"$error":{"kind":"cancelled","message":"cancelled while waiting for time.sleep"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,649711406)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901892,'run/map:1/1/time.sleep#1',NULL,'pure',X'414369A18B9A0BB5B48E3EE8793144AA88E25115CBCC2128DD8293B5B9225DF0',NULL,NULL,'0.003','kinds.lua:32',1.79598656430355811119e+09,4.1058063507080078125e-03,NULL,0,NULL,6,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,2054430538)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901892,'run/map:1/1/time.sleep#1',NULL,'pure',X'414369A18B9A0BB5B48E3EE8793144AA88E25115CBCC2128DD8293B5B9225DF0',NULL,NULL,'0.003','kinds.lua:32',1.79600286750573205941e+09,5.9740543365478515625e-03,NULL,0,NULL,6,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,2054430538)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901893,'run/map:1/2/time.sleep#1',NULL,'pure',X'8D938122D3904436FD32A463678148C7B7595BF667F263A65AB79059E5833A21',NULL,NULL,'0.002','kinds.lua:32',1795986564.3036,2.771854400634765625e-03,NULL,0,NULL,5,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-191223141)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901893,'run/map:1/2/time.sleep#1',NULL,'pure',X'8D938122D3904436FD32A463678148C7B7595BF667F263A65AB79059E5833A21',NULL,NULL,'0.002','kinds.lua:32',1.79600286750584197045e+09,5.847930908203125e-03,NULL,0,NULL,5,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-191223141)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901894,'run/map:1/3/time.sleep#1',NULL,'pure',X'9FCA51987C96BA92D35F303353B7065F31114501C9F2AFA37463FF1FDFFE8F1F',NULL,NULL,'0.001','kinds.lua:32',1.79598656430361509322e+09,1.4379024505615234375e-03,NULL,0,NULL,4,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-2120480672)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901894,'run/map:1/3/time.sleep#1',NULL,'pure',X'9FCA51987C96BA92D35F303353B7065F31114501C9F2AFA37463FF1FDFFE8F1F',NULL,NULL,'0.001','kinds.lua:32',1796002867.50593,0.00150299072265625,NULL,0,NULL,4,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-2120480672)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869185,'run/run.start#1',NULL,'idempotent',X'8D7253A8ADACB4946B5E98C87FD31472A235EB96E86E29D5234743515CBC3EA9',NULL,NULL,'{"id":"child","input":21,"workflow":"child"}','kinds.lua:40',1.79598656430998897554e+09,7.340908050537109375e-04,NULL,0,NULL,1,0,'value','"child"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1073876695)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869185,'run/run.start#1',NULL,'idempotent',X'8D7253A8ADACB4946B5E98C87FD31472A235EB96E86E29D5234743515CBC3EA9',NULL,NULL,'{"id":"child","input":21,"workflow":"child"}','kinds.lua:40',1796002867.51717,3.014087677001953125e-03,NULL,0,NULL,1,0,'value','"child"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1073876695)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869186,'run/run.start#2',NULL,'idempotent',X'5B7AF7750E7762B66D510F8E51215EB817C855967958C492BADB8141CFDE012B',NULL,NULL,'{"input":22,"workflow":"child"}','kinds.lua:40',1.79598656431081295011e+09,0.0018310546875,NULL,0,NULL,2,2,'value','"3b76dc0b9085dc60"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,855229753)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869186,'run/run.start#2',NULL,'idempotent',X'5B7AF7750E7762B66D510F8E51215EB817C855967958C492BADB8141CFDE012B',NULL,NULL,'{"input":22,"workflow":"child"}','kinds.lua:40',1.79600286752025389671e+09,1.0240077972412109375e-03,NULL,0,NULL,2,2,'value','"3b76dc0b9085dc60"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,855229753)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869187,'run/run.await#1',NULL,'pure',X'768E4FCE26E1B2D0D678AAC99866A95292D4839182AA0BE8703CF879F0FC56BF',NULL,NULL,'{"id":"child"}','kinds.lua:41',1.79598656431270694731e+09,1.2390613555908203125e-03,NULL,0,NULL,3,4,'value','{"result":42,"state":"done"}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-965666575)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869187,'run/run.await#1',NULL,'pure',X'768E4FCE26E1B2D0D678AAC99866A95292D4839182AA0BE8703CF879F0FC56BF',NULL,NULL,'{"id":"child"}','kinds.lua:41',1.79600286752136802667e+09,3.1139850616455078125e-03,NULL,0,NULL,3,4,'value','{"result":42,"state":"done"}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-965666575)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869188,'run/run.await#2',NULL,'pure',X'BE7BF81034875447952CC4AC842C14607DF714538135193AA73E2C1253C8121F',NULL,NULL,'{"id":"3b76dc0b9085dc60"}','kinds.lua:41',1.79598656431397509574e+09,1.7759799957275390625e-03,NULL,0,NULL,4,6,'value','{"result":44,"state":"done"}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1085488391)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869188,'run/run.await#2',NULL,'pure',X'BE7BF81034875447952CC4AC842C14607DF714538135193AA73E2C1253C8121F',NULL,NULL,'{"id":"3b76dc0b9085dc60"}','kinds.lua:41',1.79600286752451109885e+09,2.71701812744140625e-03,NULL,0,NULL,4,6,'value','{"result":44,"state":"done"}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1085488391)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (21474836481,'run/step double:1/step#1',NULL,'unsafe',X'AEF56CB7A67647E2F1D77CDAD00ABD9A9B66878D3CB7004BD01C17FC12C076B4',NULL,NULL,'{"name":"double"}',NULL,1.79598656431209111215e+09,1.102924346923828125e-03,NULL,0,1,1,0,'value','42',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-512080650)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (21474836481,'run/step double:1/step#1',NULL,'unsafe',X'AEF56CB7A67647E2F1D77CDAD00ABD9A9B66878D3CB7004BD01C17FC12C076B4',NULL,NULL,'{"name":"double"}',NULL,1.79600286752256488795e+09,6.45160675048828125e-04,NULL,0,1,1,0,'value','42',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-512080650)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (25769803777,'run/step double:1/step#1',NULL,'unsafe',X'AEF56CB7A67647E2F1D77CDAD00ABD9A9B66878D3CB7004BD01C17FC12C076B4',NULL,NULL,'{"name":"double"}',NULL,1.79598656431460690493e+09,6.120204925537109375e-04,NULL,0,1,1,0,'value','44',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1801877893)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (25769803777,'run/step double:1/step#1',NULL,'unsafe',X'AEF56CB7A67647E2F1D77CDAD00ABD9A9B66878D3CB7004BD01C17FC12C076B4',NULL,NULL,'{"name":"double"}',NULL,1.796002867524684906e+09,1.9781589508056640625e-03,NULL,0,1,1,0,'value','44',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1801877893)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771073,'run/run.signal#1',NULL,'pure',X'8E8C2C07B86973C23AB6DD32AD16E2AB012F6924C8E8DF9209433BAA4968221B',NULL,NULL,'{"name":"paid"}','kinds.lua:45',1.79598656431893301003e+09,0.00014495849609375,NULL,NULL,NULL,1,0,'value','{"value":{"amount":12.5}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1815222696)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771073,'run/run.signal#1',NULL,'pure',X'8E8C2C07B86973C23AB6DD32AD16E2AB012F6924C8E8DF9209433BAA4968221B',NULL,NULL,'{"name":"paid"}','kinds.lua:45',1.79600286753475308415e+09,0.000209808349609375,NULL,NULL,NULL,1,0,'value','{"value":{"amount":12.5}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1815222696)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771074,'run/run.signal#2',NULL,'pure',X'C214821B0E102E0F652EA742CCA7BDA705494B42AF9FA45E1C2A2B0E74AC34CF',NULL,NULL,'{"name":"paid","timeout":0.005}','kinds.lua:46',1.79598656431971788406e+09,5.45215606689453125e-03,NULL,0,NULL,2,2,'error',NULL,NULL,'{"$error":{"kind":"timeout","message":"no signal \"paid\" came in time"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,-1248191512)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771074,'run/run.signal#2',NULL,'pure',X'C214821B0E102E0F652EA742CCA7BDA705494B42AF9FA45E1C2A2B0E74AC34CF',NULL,NULL,'{"name":"paid","timeout":0.005}','kinds.lua:46',1.79600286753569388393e+09,5.4380893707275390625e-03,NULL,0,NULL,2,2,'error',NULL,NULL,'{"$error":{"kind":"timeout","message":"no signal \"paid\" came in time"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,-1248191512)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771075,'run/run.patched#1',NULL,'pure',X'DF3DA8009237FA032035E5A2B8908DF3F3A99A4FB58CFCB5D2B6481CE469509B',NULL,NULL,'{"name":"later"}','kinds.lua:47',1.79598656432528495791e+09,3.1948089599609375e-05,NULL,1,NULL,3,4,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1951958299)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771075,'run/run.patched#1',NULL,'pure',X'DF3DA8009237FA032035E5A2B8908DF3F3A99A4FB58CFCB5D2B6481CE469509B',NULL,NULL,'{"name":"later"}','kinds.lua:47',1.79600286754122591015e+09,2.59876251220703125e-05,NULL,1,NULL,3,4,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1951958299)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738369,'run/db.open#1',NULL,'idempotent',X'63F3FB925A36B07A52A9A7CC902D80605B9644EAB951003D197C26E58C8F165F',NULL,NULL,'{"path":"shop.db"}','kinds.lua:51',1.79598656432789301868e+09,1.4889240264892578125e-03,NULL,0,NULL,1,0,'stream',NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"about":{"path":"shop.db"},"came":[0],"closed":{"inline":false},"rests":false}',NULL,1547474449)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738369,'run/db.open#1',NULL,'idempotent',X'63F3FB925A36B07A52A9A7CC902D80605B9644EAB951003D197C26E58C8F165F',NULL,NULL,'{"path":"shop.db"}','kinds.lua:51',1796002867.54404,9.559154510498046875e-03,NULL,0,NULL,1,0,'stream',NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"about":{"path":"shop.db"},"came":[0],"closed":{"inline":false},"rests":false}',NULL,1547474449)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738370,'run/db.write#1',NULL,'unsafe',X'63B69DA88E2836DC0D9EA197BC83E14E7748A826EC0BFC2FA971DF2042BFF936',NULL,NULL,'{"db":"shop.db","sql":"CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, item TEXT, bytes BLOB)"}','kinds.lua:52',1.79598656432950305934e+09,1.904010772705078125e-03,NULL,0,1,2,2,'value','{"changes":0,"columns":{},"rows":{}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1304930066)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738370,'run/db.write#1',NULL,'unsafe',X'63B69DA88E2836DC0D9EA197BC83E14E7748A826EC0BFC2FA971DF2042BFF936',NULL,NULL,'{"db":"shop.db","sql":"CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, item TEXT, bytes BLOB)"}','kinds.lua:52',1.79600286755381488793e+09,7.01618194580078125e-03,NULL,0,1,2,2,'value','{"changes":0,"columns":{},"rows":{}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1304930066)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738371,'run/db.begin#1',NULL,'pure',X'73540136DAF597F1359F1C5D91541C7CE3CC2FBE94E26EBFDD5B84B3B31F42E5',NULL,NULL,'{"db":"shop.db","depth":0}','kinds.lua:53',1.79598656433144807814e+09,6.103515625e-05,NULL,0,NULL,3,4,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-303363362)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738371,'run/db.begin#1',NULL,'pure',X'73540136DAF597F1359F1C5D91541C7CE3CC2FBE94E26EBFDD5B84B3B31F42E5',NULL,NULL,'{"db":"shop.db","depth":0}','kinds.lua:53',1.79600286756092691418e+09,0.000164031982421875,NULL,0,NULL,3,4,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-303363362)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738372,'run/db.write#2',NULL,'pure',X'E731F348D7CEC02FB28A1DED5F93DC53E07184B285CC3E159F3E0FE7EE3D5987',NULL,NULL,'{"db":"shop.db","depth":0,"params":["lamp",{"$bytes":"AP8="}],"sql":"INSERT INTO orders (item, bytes) VALUES (?, ?)"}','kinds.lua:53',1.79598656433158802986e+09,1.590251922607421875e-04,NULL,0,NULL,4,6,'value','{"changes":1,"columns":{},"last_id":1,"rows":{}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1454740837)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738372,'run/db.write#2',NULL,'pure',X'E731F348D7CEC02FB28A1DED5F93DC53E07184B285CC3E159F3E0FE7EE3D5987',NULL,NULL,'{"db":"shop.db","depth":0,"params":["lamp",{"$bytes":"AP8="}],"sql":"INSERT INTO orders (item, bytes) VALUES (?, ?)"}','kinds.lua:53',1.79600286756125211715e+09,1.6498565673828125e-04,NULL,0,NULL,4,6,'value','{"changes":1,"columns":{},"last_id":1,"rows":{}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1454740837)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738373,'run/db.commit#1',NULL,'unsafe',X'73540136DAF597F1359F1C5D91541C7CE3CC2FBE94E26EBFDD5B84B3B31F42E5',NULL,NULL,'{"db":"shop.db","depth":0}','kinds.lua:53',1.79598656433177208905e+09,1.4598369598388671875e-03,NULL,0,1,5,8,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1450068934)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738373,'run/db.commit#1',NULL,'unsafe',X'73540136DAF597F1359F1C5D91541C7CE3CC2FBE94E26EBFDD5B84B3B31F42E5',NULL,NULL,'{"db":"shop.db","depth":0}','kinds.lua:53',1.79600286756145191189e+09,1.285076141357421875e-03,NULL,0,1,5,8,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1450068934)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738374,'run/db.query#1',NULL,'pure',X'DE0FAF73E6290EC697DC85491033EA6F49B33B5A8D88BD0ECEC7FB682ACEA843',NULL,NULL,'{"db":"shop.db","max":100001,"sql":"SELECT * FROM orders"}','kinds.lua:54',1.79598656433338809009e+09,7.54833221435546875e-04,NULL,0,NULL,6,10,'value','{"columns":["id","item","bytes"],"more":false,"rows":[[1,"lamp",{"$bytes":"AP8="}]]}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1111107682)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738374,'run/db.query#1',NULL,'pure',X'DE0FAF73E6290EC697DC85491033EA6F49B33B5A8D88BD0ECEC7FB682ACEA843',NULL,NULL,'{"db":"shop.db","max":100001,"sql":"SELECT * FROM orders"}','kinds.lua:54',1796002867.56282,6.89983367919921875e-04,NULL,0,NULL,6,10,'value','{"columns":["id","item","bytes"],"more":false,"rows":[[1,"lamp",{"$bytes":"AP8="}]]}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1111107682)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (38654705665,'run/step broken:1/step#1',NULL,'unsafe',X'35D70EDFAE21ED91083053AD91EDE4B9D9787A40B0E342A9B047CF4C3BBB6AEB',NULL,NULL,'{"name":"broken"}','kinds.lua:58',1795986564.33766,2.030849456787109375e-03,NULL,0,1,1,0,'error',NULL,NULL,'{"$error":{"kind":"tool","message":"the bank was closed","traceback":{"$text":"mr7BgVmrtsoMQ_HL6Ljz"},"where":"kinds.lua:58"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,851198975)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (38654705665,'run/step broken:1/step#1',NULL,'unsafe',X'35D70EDFAE21ED91083053AD91EDE4B9D9787A40B0E342A9B047CF4C3BBB6AEB',NULL,NULL,'{"name":"broken"}','kinds.lua:58',1796002867.56747,2.792835235595703125e-03,NULL,0,1,1,0,'error',NULL,NULL,'{"$error":{"kind":"tool","message":"the bank was closed","traceback":{"$text":"FJB3rTkZGGKwUHoPu0xf"},"where":"kinds.lua:58"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,-274096525)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (38654705666,'run/time.sleep#1',NULL,'pure',X'9FCA51987C96BA92D35F303353B7065F31114501C9F2AFA37463FF1FDFFE8F1F',NULL,NULL,'0.001','kinds.lua:59',1.79598656433975100519e+09,1.4579296112060546875e-03,NULL,0,NULL,2,2,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-2077044057)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (38654705666,'run/time.sleep#1',NULL,'pure',X'9FCA51987C96BA92D35F303353B7065F31114501C9F2AFA37463FF1FDFFE8F1F',NULL,NULL,'0.001','kinds.lua:59',1.79600286757031893727e+09,1.4460086822509765625e-03,NULL,0,NULL,2,2,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-2077044057)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (42949672961,'run/step ask:1/step#1',NULL,'unsafe',X'ED304784B257940AC45ECB6C90FA0E5ABCA42543E0D0BFE2E47C422A748E73C6',NULL,NULL,'{"name":"ask"}','kinds.lua:65',1.79598656434421300887e+09,4.770755767822265625e-04,NULL,0,1,1,0,'value','"asked"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,828065532)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (42949672961,'run/step ask:1/step#1',NULL,'unsafe',X'ED304784B257940AC45ECB6C90FA0E5ABCA42543E0D0BFE2E47C422A748E73C6',NULL,NULL,'{"name":"ask"}','kinds.lua:65',1.79600286757607507711e+09,7.839202880859375e-04,NULL,0,1,1,0,'value','"asked"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,828065532)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (42949672962,'run/run.signal#1',NULL,'pure',X'BD5FA626F0015F2C1C200D6C0806629B3664555B18576698D3E93208E8B47C64',NULL,NULL,'{"name":"go"}','kinds.lua:66',1.79598656434472489355e+09,NULL,NULL,NULL,NULL,NULL,2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,70689947)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (42949672962,'run/run.signal#1',NULL,'pure',X'BD5FA626F0015F2C1C200D6C0806629B3664555B18576698D3E93208E8B47C64',NULL,NULL,'{"name":"go"}','kinds.lua:66',1.7960028675769510269e+09,NULL,NULL,NULL,NULL,NULL,2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,70689947)
 ;
 CREATE TABLE runs (
   -- A durable run: one call of a workflow.
@@ -374,27 +385,27 @@ CREATE TABLE runs (
   fork_of INTEGER,               -- number of the run whose records up to fork_at it began with
   fork_at INTEGER,
   sum INTEGER                    -- 32 bits of id, workflow, input, result, error: damage is seen
-) STRICT
+, why TEXT CHECK (why IN ('in_doubt', 'replay', 'parked'))) STRICT
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (1,'agent','agent','done',NULL,1.79598656423114395137e+09,1.79598656428650903706e+09,'"Oslo"','"Take one."',NULL,NULL,'agent',0,0,2,160,5723,0,NULL,NULL,NULL,-1822171880)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (1,'agent','agent','done',NULL,1.79600286741406607628e+09,1.79600286747675108914e+09,'"Oslo"','"Take one."',NULL,NULL,'agent',0,0,2,160,5692,0,NULL,NULL,NULL,-1822171880,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (2,'stream','stream','done',NULL,1.79598656428772306438e+09,1.79598656429523110384e+09,'21','["Once"," upon"," a"," time,"," in"," Oslo."]',NULL,NULL,'stream',0,0,0,0,4623,1,NULL,NULL,NULL,-1631536727)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (2,'stream','stream','done',NULL,1.79600286747805500033e+09,1.79600286748807501792e+09,'21','["Once"," upon"," a"," time,"," in"," Oslo."]',NULL,NULL,'stream',0,0,1,12,4623,1,NULL,NULL,NULL,-1631536727,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (3,'race','race','done',NULL,1.79598656429615807532e+09,1.79598656430776309968e+09,'21','{"late":true,"squares":[1,4,9],"value":2,"which":"fast505","why":"timeout"}',NULL,NULL,'race',0,0,0,0,4391,0,NULL,NULL,NULL,-437413887)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (3,'race','race','done',NULL,1.79600286749211597442e+09,1.7960028675118091106e+09,'21','{"late":true,"squares":[1,4,9],"value":2,"which":"fast505","why":"timeout"}',NULL,NULL,'race',0,0,0,0,4391,0,NULL,NULL,NULL,-437413887,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (4,'parent','parent','done',NULL,1.79598656430868196492e+09,1.79598656431579589837e+09,'21','[42,44]',NULL,NULL,'parent',0,0,0,0,4170,0,NULL,NULL,NULL,-1982096550)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (4,'parent','parent','done',NULL,1.79600286751388597489e+09,1.79600286752727794645e+09,'21','[42,44]',NULL,NULL,'parent',0,0,0,0,4170,0,NULL,NULL,NULL,-1982096550,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (5,'child','child','done',NULL,1.7959865643101089001e+09,1.79598656431323909759e+09,'21','42',NULL,NULL,'child',0,0,0,0,3508,0,NULL,NULL,NULL,-1881219163)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (5,'child','child','done',NULL,1.79600286751742506028e+09,1.79600286752325606349e+09,'21','42',NULL,NULL,'child',0,0,0,0,3508,0,NULL,NULL,NULL,-1881219163,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (6,'3b76dc0b9085dc60','child','done',NULL,1.79598656431099104884e+09,1.7959865643152608871e+09,'22','44',NULL,NULL,'3b76dc0b9085dc60',0,0,0,0,3508,0,NULL,NULL,NULL,-385793219)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (6,'3b76dc0b9085dc60','child','done',NULL,1.79600286752046108245e+09,1.79600286752670502661e+09,'22','44',NULL,NULL,'3b76dc0b9085dc60',0,0,0,0,3508,0,NULL,NULL,NULL,-385793219,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (7,'signal','signal','done',NULL,1.7959865643165030479e+09,1.79598656432543706895e+09,'21','{"none":true,"paid":{"amount":12.5},"patched":true,"why":"timeout"}',NULL,NULL,'signal',0,0,0,0,3905,0,NULL,NULL,NULL,-1207853310)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (7,'signal','signal','done',NULL,1796002867.53237,1.79600286754132509228e+09,'21','{"none":true,"paid":{"amount":12.5},"patched":true,"why":"timeout"}',NULL,NULL,'signal',0,0,0,0,3905,0,NULL,NULL,NULL,-1207853310,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (8,'database','database','done',NULL,1.7959865643264560699e+09,1.79598656433522295946e+09,'21','[ {"bytes":{"$bytes":"AP8="},"id":1,"item":"lamp"}]',NULL,NULL,'database',0,0,0,0,4826,0,NULL,NULL,NULL,1511077107)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (8,'database','database','done',NULL,1.79600286754238510139e+09,1.79600286756513309472e+09,'21','[ {"bytes":{"$bytes":"AP8="},"id":1,"item":"lamp"}]',NULL,NULL,'database',0,0,0,0,4826,0,NULL,NULL,NULL,1511077107,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (9,'error','error','failed',NULL,1.79598656433595895765e+09,1.79598656434178590769e+09,'21',NULL,'{"$error":{"kind":"limit","message":"enough: the bank was closed","traceback":{"$text":"PzV3Izd7p_muS376-8go"},"where":"kinds.lua:60"}}',NULL,'error',0,0,0,0,5256,0,NULL,NULL,NULL,1063288450)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (9,'error','error','failed',NULL,1796002867.5659,1.79600286757249903678e+09,'21',NULL,'{"$error":{"kind":"limit","message":"enough: the bank was closed","traceback":{"$text":"9VyVj7YDXLAKqUUBop-n"},"where":"kinds.lua:60"}}',NULL,'error',0,0,0,0,5315,0,NULL,NULL,NULL,-368748691,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum") VALUES (10,'waits','waits','waiting','signal go',1.79598656434256100655e+09,1.79598656434475588798e+09,'1',NULL,NULL,NULL,'waits',0,0,0,0,3686,0,NULL,NULL,NULL,-1604134669)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (10,'waits','waits','waiting','signal go',1.79600286757372188568e+09,1796002867.577,'1',NULL,NULL,NULL,'waits',0,0,0,0,3686,0,NULL,NULL,NULL,-1604134669,NULL)
 ;
 CREATE TABLE sessions (
   -- A conversation that is kept: agent:session { id = } (stoke sessions).
@@ -423,7 +434,7 @@ CREATE TABLE signals (
   taken INTEGER                  -- number of the record that has it
 ) STRICT
 ;
-INSERT INTO "signals" ("number","run","name","value","once","sent","taken") VALUES (1,7,'paid','{"amount":12.5}',NULL,1.79598656431710696217e+09,1)
+INSERT INTO "signals" ("number","run","name","value","once","sent","taken") VALUES (1,7,'paid','{"amount":12.5}',NULL,1796002867.53309,1)
 ;
 CREATE TABLE sources (
   -- The source files that a run continues on.
@@ -484,27 +495,27 @@ INSERT INTO "uses" ("run","content") VALUES (1,1)
 ;
 INSERT INTO "uses" ("run","content") VALUES (1,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (2,1)
+INSERT INTO "uses" ("run","content") VALUES (2,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (3,1)
+INSERT INTO "uses" ("run","content") VALUES (3,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (4,1)
+INSERT INTO "uses" ("run","content") VALUES (4,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (5,1)
+INSERT INTO "uses" ("run","content") VALUES (5,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (6,1)
+INSERT INTO "uses" ("run","content") VALUES (6,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (7,1)
+INSERT INTO "uses" ("run","content") VALUES (7,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (8,1)
+INSERT INTO "uses" ("run","content") VALUES (8,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (9,1)
+INSERT INTO "uses" ("run","content") VALUES (9,2)
 ;
 INSERT INTO "uses" ("run","content") VALUES (9,3)
 ;
 INSERT INTO "uses" ("run","content") VALUES (9,4)
 ;
-INSERT INTO "uses" ("run","content") VALUES (10,1)
+INSERT INTO "uses" ("run","content") VALUES (10,2)
 ;
 CREATE INDEX mail_dead ON mail (actor, number) WHERE state='dead'
 ;

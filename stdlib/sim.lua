@@ -126,7 +126,7 @@ function M.new(o)
     tasks = seams.tasks, time = seams.clock, wall = seams.wall, sha256 = seams.sha256, waiters = 0, answers = 0,
     ledger = ledger.new(), random = generator(seed), context = o.context or 4096,
     habits = own, version = o.version or own.version, pull_seconds = o.pull_seconds or 0.6, script = script.answerer(o.script),
-    fault = o.fault, speed = 1, paced_at = 0, paced_from = 0, resting = setmetatable({}, { __mode = "k" }),
+    fault = o.fault, speed = 1, paced_at = 0, paced_from = 0, rests = 0, resting = setmetatable({}, { __mode = "k" }),
   }, Sim)
   -- The machine's clock: it stands still, or goes slowly, while the machine does (Sim:pace).
   self.clock = function() return self.paced_at + (self.time() - self.paced_from) * self.speed end
@@ -173,7 +173,8 @@ function Sim:sleep(seconds) self.tasks.park("sim.sleep", seconds) end
 ---@param seconds number|nil nil: until it is woken
 function Sim:rest(label, seconds)
   local task = self.tasks.current()
-  self.resting[task] = true
+  self.rests = self.rests + 1
+  self.resting[task] = self.rests
   self.tasks.park(label, seconds and self.speed > 0 and seconds / self.speed or nil)
   self.resting[task] = nil
 end
@@ -187,7 +188,10 @@ function Sim:pace(speed)
   local now = self.time()
   self.scheduler:advance(self.clock())
   self.paced_at, self.paced_from, self.speed = self.clock(), now, speed
-  for task in pairs(self.resting) do self.tasks.wake(task) end
+  local resting = {}
+  for task in pairs(self.resting) do resting[#resting + 1] = task end
+  table.sort(resting, function(a, b) return self.resting[a] < self.resting[b] end) -- the same in each run of a test
+  for _, task in ipairs(resting) do self.tasks.wake(task) end
   self:kick()
 end
 

@@ -143,6 +143,7 @@ function M.note(key, facts, version)
   if M.trouble then return end
   local entry = news[key]
   if not entry then
+    if not M.path() then return end -- nobody will ever write it
     entry = {}
     news[key] = entry
     keeper.last = M.flush

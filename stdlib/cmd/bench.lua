@@ -116,7 +116,7 @@ end
 
 local function folder_of()
   local base = environment.get "TMPDIR" or "/tmp"
-  local folder = ("%s/stoke-bench-%08x"):format(base, random.stream("bench"):int(0, 0xffffffff))
+  local folder = ("%s/stoke-bench-%d-%08x"):format(base, about.pid(), random.stream("bench"):int(0, 0xffffffff))
   fs.mkdir(folder, { parents = true })
   fs.write(folder .. "/stoke.config.lua", "return {}\n")
   return folder

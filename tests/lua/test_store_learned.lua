@@ -2,6 +2,7 @@
 
 local test = require "stoke.test"
 local host = require "host.task"
+local keeper = require "core.keeper"
 local learned = require "core.store.learned"
 local engines = require "core.pool.engine"
 local lanes = require "core.pool.lane"
@@ -146,7 +147,9 @@ end)
 test("memory: a test keeps nothing, unless it names a file", function(t)
   memory.forget()
   t.eq(memory.path(), nil)
+  keeper.last = nil
   memory.note("http://h m", function() return { slots = 4 } end)
+  t.eq(keeper.last, nil, "nothing is left to do at the end")
   memory.flush()
   memory.forget()
 end)

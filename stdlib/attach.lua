@@ -84,14 +84,16 @@ local function host_status()
     sessions = count_live "stoke.agent.session" }
 end
 
---- Counting starts with the first query and costs nothing before.
+--- Counting starts with the first query and costs nothing before. Calls that had begun to wait by then are traced by nobody; the
+--- pool counts them.
 local function counts()
-  local out = host_status()
+  local out, untraced = host_status(), pool.untraced() or {}
   if not host.counting then
-    host.counting = out.seconds
+    host.counting, host.before = out.seconds, {}
+    for name, value in next, untraced do host.before[name] = value end
     span.listen(count)
   end
-  for name, value in next, counted do out[name] = value end
+  for name, value in next, counted do out[name] = value + (untraced[name] or 0) - (host.before[name] or 0) end
   out.counted = out.seconds - host.counting
   out.pool = require "stoke.model.pool".listed(pool.state(WAITING))
   return out

@@ -203,6 +203,9 @@ function M.state(most)
   return state
 end
 
+--- Calls that had to wait or to choose, and were not traced: { calls, failed, input_tokens, output_tokens }; nil: none.
+function M.untraced() return turns and turns.untraced end
+
 --- Forget what was learned, so that a test does not depend on the one before. Calls that are out stay counted.
 function M.forget()
   if turns then turns.forget_all() end

@@ -283,6 +283,19 @@ end
 
 local charged = 0
 
+--- Calls of models that nobody traced, for who begins to count while they wait: { calls, failed, input_tokens, output_tokens }.
+M.untraced = { calls = 0, failed = 0, input_tokens = 0, output_tokens = 0 }
+
+local function count_untraced(outcome)
+  local sum, timings = M.untraced, outcome.timings
+  sum.calls = sum.calls + 1
+  if outcome.err or outcome.cancelled then sum.failed = sum.failed + 1 end
+  if timings then
+    sum.input_tokens = sum.input_tokens + (timings.input or 0)
+    sum.output_tokens = sum.output_tokens + (timings.output or 0)
+  end
+end
+
 --- A ticket's slot comes back.
 ---@param ticket stoke.pool.ticket
 ---@param value any
@@ -293,6 +306,8 @@ function M.done(ticket, value, err)
   if outcome.cancelled and ticket.began then outcome.in_prefill = not ticket.streams end
   state:done(ticket, outcome, monotonic())
   if outcome.timings then note(ticket.lane) end
+  local call = ticket.call
+  if target and not call.span and call.def.usage then count_untraced(outcome) end
   charged = charged + 1
   if charged % 64 == 0 then program.sweep(state.programs) end
   tell()

@@ -181,23 +181,33 @@ local function extra_of(self)
   return min(ceil(self.level * way / service), self.level)
 end
 
---- When a call that is out began at the latest, as the server takes them in the order in which they come: before what was sent
---- later and came back. And since when it may have begun, where that is not known.
-local function bounds(done, sent, margin)
-  local latest, earliest = nil, sent
-  for i = 1, #done do
-    local d = done[i]
-    if d.sent > sent + margin then
-      if not latest or d.start < latest then latest = d.start end
-    elseif d.sent < sent - margin and d.start > earliest then
-      earliest = d.start
+local function by_sent(a, b) return a.sent < b.sent end
+
+--- When calls that are out began at the latest, as the server takes them in the order in which they come: before what was sent
+--- later and came back. And since when they may have begun, where that is not known. Two lists, in the order of `out`, which is
+--- that of sending; the latest is `huge` where nothing tells.
+local function bounds(done, out, margin)
+  local list, latest, earliest = table.move(done, 1, #done, 1, {}), {}, {}
+  sort(list, by_sent)
+  local at, start = #list, huge
+  for i = #out, 1, -1 do
+    while at > 0 and list[at].sent > out[i] + margin do
+      start, at = min(start, list[at].start), at - 1
     end
+    latest[i] = start
+  end
+  at, start = 1, -huge
+  for i = 1, #out do
+    while list[at] and list[at].sent < out[i] - margin do
+      start, at = max(start, list[at].start), at + 1
+    end
+    earliest[i] = max(out[i], start)
   end
   return latest, earliest
 end
 
 --- Ends of intervals as three sorted lists; and up to when all is known that happened. how: what is made of calls that are out and
---- have begun, "proven": no more than is certain, "likely": the middle of what may be, "complete": nothing.
+--- have begun, "proven": no more than is certain, "likely": the middle of what may be.
 local function intervals(self, now, how)
   local done, out = self.done, self.out
   local sents, starts, stops, known = {}, {}, {}, now
@@ -206,10 +216,11 @@ local function intervals(self, now, how)
     sents[i], starts[i], stops[i] = d.sent, d.start, d.stop
   end
   local margin = max(0.005, 0.1 * (self.service or 0))
+  local latests, earliests = bounds(done, out, margin)
   for i = 1, #out do
-    local latest, earliest = bounds(done, out[i], margin)
+    local latest, earliest = latests[i], earliests[i]
     sents[#sents + 1] = out[i]
-    if latest and how ~= "complete" then
+    if latest < huge then
       starts[#starts + 1] = how == "likely" and (min(earliest, latest) + latest) / 2 or latest
     elseif earliest < known then
       known = earliest
@@ -303,6 +314,7 @@ end
 
 --- Twice as many are out.
 local function while_growing(self, now)
+  if self.peak <= self.believed then return nil end -- nobody wants more than are known of: there is nothing to see
   local proven, likely, replies = estimate(self, now)
   if proven >= self.level - self.level // 8 then
     self.believed = proven

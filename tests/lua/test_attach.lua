@@ -238,7 +238,8 @@ test("top and :pool: who is on each slot, who waits and why, also as JSON", { re
       for i = 1, 9 do scope:spawn(function() bot:run("Hi " .. i) end) end
       scope:wait()
     end)]])
-  local now = json.decode(host.stoke("", "top", "--json").stdout)
+  local now
+  repeat now = json.decode(host.stoke("", "top", "--json").stdout) until now.pool.servers[1]
   local lane = now.pool.servers[1].lanes[1]
   t.eq({ lane.model, lane.busy + lane.waiting, #lane.calls, #lane.queue, lane.queue[1].class },
     { "slow", 9, lane.busy, lane.waiting, "normal" })

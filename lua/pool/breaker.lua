@@ -10,8 +10,8 @@
 ---   tender   closed again, but not yet proven: one failure opens it, twenty answers make it whole.
 ---
 --- The only server of a model is never given up: its calls wait for it, `paced`; what has waited through half a minute of an
---- outage is told why (B:refusal), as it would be without a breaker. Where nobody can try with a request of his own, a call is
---- the trial.
+--- outage is told why (B:refusal), as it would be without a breaker. Where nobody has ever taken a connection it is two seconds:
+--- there may be no server. Where nobody can try with a request of his own, a call is the trial.
 ---
 --- A server that says when it wants to be asked again (Retry-After) is taken at its word. It is not a failure of its own.
 
@@ -26,12 +26,15 @@ M.pause_away, M.part_away = 0.25, 0.1
 M.proof = 20
 --- Seconds without an answer after which a call that waits for the only server gets its last error.
 M.patience = 30
+--- The same where nobody has ever been reached.
+M.patience_new = 2
 --- A Retry-After is honoured up to so many seconds.
 M.retry_after_most = 300
 
 ---@class stoke.pool.breaker
 ---@field state "closed"|"tender"|"open"|"trial"
 ---@field last? table the last error that counted
+---@field known? boolean it has answered
 local B = {}
 B.__index = B
 
@@ -42,7 +45,7 @@ B.__index = B
 ---     if b:allows(now) then b:sent(now) ... b:done(err, now) end
 function M.new(o)
   return setmetatable({ alone = o and o.alone or false, probes = o and o.probes or false, state = "closed",
-    row = 0, answers = 0, till = 0, paced_until = 0, outcomes = 0, since = nil, last = nil }, B)
+    row = 0, answers = 0, till = 0, paced_until = 0, outcomes = 0, since = nil, last = nil, known = nil }, B)
 end
 
 local NOT_FAILURES = { cancelled = true, argument = true, auth = true, budget = true, denied = true, needs_approval = true,
@@ -117,7 +120,7 @@ local function failed(self, err, now)
 end
 
 local function answered(self)
-  self.since, self.row, self.outcomes = nil, 0, self.outcomes << 1 & MASK
+  self.since, self.row, self.outcomes, self.known = nil, 0, self.outcomes << 1 & MASK, true
   local state = self.state
   if state == "trial" or state == "open" then
     self.state, self.answers, self.outcomes = "tender", 1, 0
@@ -148,9 +151,9 @@ end
 ---@param now number
 ---@return table|nil err the last error of the server; nil: it waits on
 function B:refusal(arrived, now)
-  if self.alone and self.since and self.state ~= "closed" and now - self.since >= M.patience and now > arrived then
-    return self.last
-  end
+  if not self.alone or not self.since or self.state == "closed" or now <= arrived then return nil end
+  local nobody = not self.known and UNREACHED[self.last.kind]
+  if now - self.since >= (nobody and M.patience_new or M.patience) then return self.last end
 end
 
 --- Is nothing known against it? A failure is remembered for twenty calls.

@@ -10,8 +10,8 @@
 ---   tender   closed again, but not yet proven: one failure opens it, twenty answers make it whole.
 ---
 --- The only server of a model is never given up: its calls wait for it, `paced`; what has waited through half a minute of an
---- outage is told why (B:refusal), as it would be without a breaker. Where nobody has ever taken a connection it is two seconds:
---- there may be no server. Where nobody can try with a request of his own, a call is the trial.
+--- outage is told why (B:refusal), as it would be without a breaker. Where nobody is known to have taken a connection it is five
+--- seconds: there may be no server. Where nobody can try with a request of his own, a call is the trial.
 ---
 --- A server that says when it wants to be asked again (Retry-After) is taken at its word. It is not a failure of its own.
 
@@ -27,7 +27,7 @@ M.proof = 20
 --- Seconds without an answer after which a call that waits for the only server gets its last error.
 M.patience = 30
 --- The same where nobody has ever been reached.
-M.patience_new = 2
+M.patience_new = 5
 --- A Retry-After is honoured up to so many seconds.
 M.retry_after_most = 300
 
@@ -38,14 +38,15 @@ M.retry_after_most = 300
 local B = {}
 B.__index = B
 
----@param o? { alone?: boolean, probes?: boolean } alone: no other server has the model; probes: somebody makes trials
+---@param o? { alone?: boolean, probes?: boolean, known?: boolean } alone: no other server has the model; probes: somebody makes
+---  trials; known: it has answered before
 ---@return stoke.pool.breaker
 ---
 ---     local b = breaker.new { alone = false }
 ---     if b:allows(now) then b:sent(now) ... b:done(err, now) end
 function M.new(o)
   return setmetatable({ alone = o and o.alone or false, probes = o and o.probes or false, state = "closed",
-    row = 0, answers = 0, till = 0, paced_until = 0, outcomes = 0, since = nil, last = nil, known = nil }, B)
+    row = 0, answers = 0, till = 0, paced_until = 0, outcomes = 0, since = nil, last = nil, known = o and o.known }, B)
 end
 
 local NOT_FAILURES = { cancelled = true, argument = true, auth = true, budget = true, denied = true, needs_approval = true,

@@ -38,7 +38,9 @@ function M.equip(lane, recall)
   lane.slots = lane.slots or slots.new(before)
   lane.facts = lane.facts or estimate.new(part_of(known, "estimate"))
   lane.cache = lane.cache or prefix.new(part_of(known, "prefix"), lane.limit or lane.slots.believed)
-  lane.breaker = lane.breaker or breaker.new { alone = true, probes = chores.can_ask(lane) }
+  local learned = lane.target.learned -- in place, too, where calls pass without this
+  lane.breaker = lane.breaker or breaker.new { alone = true, probes = chores.can_ask(lane),
+    known = learned ~= nil and next(learned) ~= nil }
 end
 
 --- What earlier processes knew is there now: a lane that has learned little since begins with it.

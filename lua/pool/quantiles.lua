@@ -30,12 +30,34 @@ function M.new(room, facts)
   return q
 end
 
---- Note a value.
+--- The first place in a sorted list whose value is not below one.
+local function place_of(sorted, n, value)
+  local low, high = 1, n + 1
+  while low < high do
+    local middle = (low + high) // 2
+    if sorted[middle] < value then low = middle + 1 else high = middle end
+  end
+  return low
+end
+
+--- Note a value. Where the values are sorted already it takes the place of the oldest there, too.
 ---@param value number
 function Quantiles:add(value)
-  local at = self.at % self.room + 1
-  self[at], self.at, self.sorted = value, at, nil
-  if self.n < self.room then self.n = self.n + 1 end
+  local at, n, sorted = self.at % self.room + 1, self.n, self.sorted
+  local oldest = self[at]
+  self[at], self.at = value, at
+  if n < self.room then
+    self.n, self.sorted = n + 1, nil
+  elseif sorted then
+    local from, to = place_of(sorted, n, oldest), place_of(sorted, n, value)
+    if to > from then
+      to = to - 1
+      for i = from, to - 1 do sorted[i] = sorted[i + 1] end
+    else
+      for i = from, to + 1, -1 do sorted[i] = sorted[i - 1] end
+    end
+    sorted[to] = value
+  end
 end
 
 --- The value that a part of all lies at or below.

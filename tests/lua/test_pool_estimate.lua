@@ -110,3 +110,21 @@ test("quantiles: of the last values, exactly", function(t)
   end
   t.eq({ quantiles.new():get(0.5), quantiles.new():above(1), quantiles.new():rest(0) }, { nil, 0, nil })
 end)
+
+test("quantiles of a ring are those of its values sorted anew", function(t)
+  local quantiles = require "core.pool.quantiles"
+  for room = 1, 33 do
+    local ring, values = quantiles.new(room), {}
+    for _ = 1, 150 do
+      local value = math.random(20) / 4
+      ring:add(value)
+      values[#values + 1] = value
+      if #values > room then table.remove(values, 1) end
+      if math.random() < 0.7 then
+        local sorted = table.move(values, 1, #values, 1, {})
+        table.sort(sorted)
+        for _, part in ipairs { 0.1, 0.9, 0.95, 1 } do t.eq(ring:get(part), sorted[math.ceil(part * #sorted)]) end
+      end
+    end
+  end
+end)

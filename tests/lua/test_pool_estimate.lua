@@ -112,7 +112,6 @@ test("quantiles: of the last values, exactly", function(t)
 end)
 
 test("quantiles of a ring are those of its values sorted anew", function(t)
-  local quantiles = require "core.pool.quantiles"
   for room = 1, 33 do
     local ring, values = quantiles.new(room), {}
     for _ = 1, 150 do

@@ -27,7 +27,6 @@ local where = require "core.pool.where"
 local M = {}
 
 local huge = math.huge
-local NOTHING = {}
 --- Routes that are kept; beyond, those along which nobody waits are forgotten.
 local ROUTES <const> = 64
 local function nothing() return nil end
@@ -118,6 +117,7 @@ local function drop(self, group)
     for i = #lane.groups, 1, -1 do
       if lane.groups[i] == group then table.remove(lane.groups, i) end
     end
+    if lane.breaker then lane.breaker.alone = not lane.groups[2] end
   end
 end
 
@@ -335,13 +335,17 @@ local function fail(self, lane, wanted)
   end
 end
 
---- What cannot be answered at all: the server of its only lane is down for long, or cannot load its model.
+--- Why is a call that has waited for a lane alone since `arrived` not answered at all? The lane's server is down for long, or
+--- cannot load its model. nil: it may be.
+local function hopeless(lane, arrived, now)
+  local verdict = lane.server.verdict
+  return verdict and verdict.refuse and verdict.refuse[lane] or chores.refusal(lane, arrived, now)
+end
+
 local function give_up(self, server, now)
-  local unfit = server.verdict and server.verdict.refuse or NOTHING
   for _, lane in ipairs(server.lanes) do
-    local err = unfit[lane]
-    if err or (lane.group.queue.size > 0 and chores.refusal(lane, -huge, now)) then
-      fail(self, lane, function(ticket) return err or chores.refusal(lane, ticket.arrived, now) end)
+    if lane.group.queue.size > 0 and hopeless(lane, -huge, now) then
+      fail(self, lane, function(ticket) return hopeless(lane, ticket.arrived, now) end)
     end
   end
 end
@@ -358,7 +362,9 @@ local function settle(self, server, now)
       break
     end
     local late = self.settings.order ~= "fifo" and where.misses(choice.lane, choice.ticket, now)
-    if late then refuse(self, choice.ticket, late) elseif choice.better then pin(self, choice) else grant(self, choice, now) end
+    local better = choice.better
+    if better and hopeless(better, -huge, now) then better = nil end -- it would be given up there at once, and wait here again
+    if late then refuse(self, choice.ticket, late) elseif better then pin(self, choice) else grant(self, choice, now) end
   end
   give_up(self, server, now)
   local at = chores.settle(server, now, choose.waiting, self.chores)

@@ -39,7 +39,7 @@ function M.equip(lane, recall)
   lane.facts = lane.facts or estimate.new(part_of(known, "estimate"))
   lane.cache = lane.cache or prefix.new(part_of(known, "prefix"), lane.limit or lane.slots.believed)
   local learned = lane.target.learned -- in place, too, where calls pass without this
-  lane.breaker = lane.breaker or breaker.new { alone = true, probes = chores.can_ask(lane),
+  lane.breaker = lane.breaker or breaker.new { alone = not lane.groups[2], probes = chores.can_ask(lane),
     known = learned ~= nil and next(learned) ~= nil }
 end
 

@@ -277,6 +277,20 @@ end)
 local WORLDS = { one = { servers = 1, models = 1 }, models = { servers = 1, models = 3 }, servers = { servers = 3, models = 1 },
   both = { servers = 2, models = 2 }, fifo = { servers = 2, models = 2, fifo = true } }
 
+test("a lane of a route is never taken for the only one, also after all that was learned is forgotten", function(t)
+  local world = pooling.world()
+  world:server("one", { m = { slots = 1, service = 1 } })
+  world:server("two", { m = { slots = 1, service = 1 } })
+  local a, b = world.lanes["m@one"], world.lanes["m@two"]
+  local engine = world.pool
+  engine:group { a, b }
+  t.eq({ a.breaker.alone, b.breaker.alone }, { false, false })
+  engine:unlearn { a, b }
+  t.eq({ a.breaker.alone, b.breaker.alone }, { false, false })
+  engine:forget(b)
+  t.eq(a.breaker.alone, true)
+end)
+
 test("random calls, cancels and failures: no slot is lost, nobody waits for nothing", function(t)
   for seed = 1, math.max(2, 10 * SCALE // 1) do
     for name, options in pairs(WORLDS) do

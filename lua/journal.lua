@@ -17,10 +17,10 @@ local doubt = require "core.journal.doubt"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local frames = require "core.frame"
-local handler = require "core.coro".handler
 local host = require "host.task"
 local hash = require "core.hash"
 local keep = require "core.journal.keep"
+local modules = require "core.journal.module"
 local moves = require "core.journal.move"
 local ordered = require "core.ordered"
 local outcomes = require "core.journal.outcome"
@@ -53,6 +53,7 @@ local begin, finish, class_of, outcome_of = schedule.begin, schedule.finish, out
 local Journal = {}
 Journal.__index = Journal
 Journal.__name = "stoke.journal"
+Journal.require = modules.require
 
 ---@class stoke.journal.row
 ---@field number integer
@@ -240,18 +241,26 @@ end
 
 -- ---- replaying --------------------------------------------------------------------------------------------------------------
 
---- The outcome of a row, when its turn comes.
-function Journal:give(row, def, q, call)
+--- The turn of a row has come: the run gets its outcome.
+---@param row table
+---@return stoke.error|nil err
+function Journal:arrived(row)
   row.given = true
   self.left_over = self.left_over - 1
-  call.replayed = true
   if not row.inline then
     local inline, err = schedule.place() -- it may have come, and nobody had seen it yet
-    if err then return nil, err end
+    if err then return err end
     row.inline = inline
     if inline then self:changed(row) end
   end
   if self.on_given then self.on_given(row) end
+end
+
+--- The outcome of a row, when its turn comes.
+function Journal:give(row, def, q, call)
+  call.replayed = true
+  local err = self:arrived(row)
+  if err then return nil, err end
   local outcome = row.outcome
   local facts = outcome.facts
   call.started = call.span and time.monotonic() or nil
@@ -298,59 +307,6 @@ end
 
 --- In place of an effect that was cancelled before it was done.
 local function cut_off(def) return nil, errors.new("cancelled", "cancelled while waiting for " .. def.name) end
-
--- ---- modules ----------------------------------------------------------------------------------------------------------------
-
-local LOADER = { name = "module.load", class = "pure" }
-
---- What `load` raises is the outcome of a row, for each task that had to wait for it.
-function Journal:load(key, frame, name, load)
-  local row = self:begin(key, LOADER, nil, { name = name }, name)
-  local guard = frames.inside(frame)
-  schedule.begin()
-  local ok, value = xpcall(load, handler)
-  guard:leave()
-  local err = not ok and errors.wrap(value) or nil
-  self:put(row, { err = err and plain.copy(err), cut = err and err.kind == "cancelled" or nil, facts = {} })
-  row.inline = schedule.finish()
-  if err then error(value, 0) end
-  return value
-end
-
---- A module that a task of the run requires. Modules belong to the process: whether one has been loaded before is nothing a run
---- depends on. What its loader and its body read is no outcome of the task that came first; a replay loads all modules before it
---- begins.
----@param name string
----@param loaded any
----@param load fun(): any
----@return any
----Raises what loading raised.
-function Journal:require(name, loaded, load)
-  if not self.wanted[name] then
-    self.wanted[name] = true
-    self.modules[#self.modules + 1] = name
-    if self.log then self.log:module(name) end
-    if self.on_module then self.on_module() end
-  end
-  local frame, key = frames.module(name)
-  local row = self.replaying and self.by_key[key]
-  if row then
-    row.given = true
-    self.left_over = self.left_over - 1
-    if not row.outcome and loaded ~= nil then self:put(row, { facts = {} }) end -- this process has loaded it before the replay
-    local outcome, err = row.outcome, nil
-    if not outcome then
-      err = select(2, schedule.await())
-    elseif not row.inline then
-      row.inline, err = schedule.place()
-      if row.inline then self:changed(row) end
-    end
-    if err then error(err, 0) end
-    if outcome and outcome.err then error(plain.copy(outcome.err), 0) end
-  end
-  if loaded ~= nil then return loaded end
-  return self:load(key, frame, name, load)
-end
 
 --- The outcome of an effect: recorded, or taken from the recording.
 ---@param def stoke.effect

@@ -146,15 +146,16 @@ function Reply.__index(reply, key)
   return usage
 end
 
+--- Ask, for as long as the call has.
+local function ask(name, what, given, q, target)
+  if given.deadline then return terms().within(what, given, target, asking.perform, name, q, target, given) end
+  return asking.perform(name, q, target, given)
+end
+
 --- The reply to a call; where it failed, that of a lower rung of its route.
 local function try(what, way, given)
   local q, target = prepared(what, way, given, false)
-  local reply, err
-  if given.deadline then
-    reply, err = terms().within(what, given, target, asking.perform, "llm.chat", q, target, given)
-  else
-    reply, err = asking.perform("llm.chat", q, target, given)
-  end
+  local reply, err = ask("llm.chat", what, given, q, target)
   if err == nil then return setmetatable(reply, Reply) end
   if not target.route then return nil, err end
   return terms().fall(given, target, err, function(lower) return try(what, way, lower) end)
@@ -237,12 +238,7 @@ local function open(what, given, bare)
     errors.argument("%s: messages or prompt is missing", what)
   end
   local q, target = prepared(what, chat and "chat" or "generate", given, true)
-  local stream, err
-  if given.deadline then
-    stream, err = terms().within(what, given, target, asking.perform, "llm.stream", q, target, given)
-  else
-    stream, err = asking.perform("llm.stream", q, target, given)
-  end
+  local stream, err = ask("llm.stream", what, given, q, target)
   if err then
     if not target.route then error(err, 0) end
     return terms().fall_stream(given, target, err, bare, function(lower) return open(what, lower, bare) end)
@@ -278,12 +274,7 @@ function M.text(given)
 end
 
 local function embedded(what, given, q, target)
-  local reply, err
-  if given.deadline then
-    reply, err = terms().within(what, given, target, asking.perform, "llm.chat", q, target, given)
-  else
-    reply, err = asking.perform("llm.chat", q, target, given)
-  end
+  local reply, err = ask("llm.chat", what, given, q, target)
   return err == nil and setmetatable(reply, Reply) or nil, err
 end
 

@@ -8,7 +8,6 @@ local json = require "core.json"
 local keep = require "core.journal.keep"
 local plain = require "core.store.plain"
 local point = require "host.store".fault_point
-local schedule = require "core.schedule"
 local wall = require "host.time".wall
 
 local M = {}
@@ -20,15 +19,9 @@ local SHORT <const> = 150 -- bytes of a request as text: it refers to no content
 --- The value of a row whose outcome is kept as text, when its turn comes.
 local function give(journal, row, text)
   local value = errors.check(decode(text))
-  journal.count, journal.left_over = journal.count + 1, journal.left_over - 1
-  row.given = true
-  if not row.inline then
-    local inline, err = schedule.place() -- it may have come, and nobody had seen it yet
-    if err then return nil, err end
-    row.inline = inline
-    if inline then journal:changed(row) end
-  end
-  if journal.on_given then journal.on_given(row) end
+  journal.count = journal.count + 1
+  local err = journal:arrived(row)
+  if err then return nil, err end
   return value
 end
 

@@ -16,7 +16,7 @@ local words = require "core.driver.db.words"
 
 local M = {}
 
-local ROWS <const> = 256 -- read at once
+local ROWS <const> = 64 -- read at once: a slice of one or two milliseconds
 
 --- How many changes back the ids of deleted rows are known; who is further behind reads all again.
 M.FORGET = 100000

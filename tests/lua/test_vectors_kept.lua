@@ -326,3 +326,24 @@ test("a run that is killed writes each row once, and a search gives it what it g
   local set <close> = vectors(case.folder .. "/x.vectors")
   t.eq(set:get "a", { 0.0, 1.0 }) -- not written again
 end)
+
+test("a run that is killed searches a large set in memory once, and goes on with what was found", { real = true, timeout = 60 },
+  function(t)
+    local case = durable.new(t, ([[
+      local stoke = require "stoke"
+      stoke.main(function()
+        local set, rows = stoke.vectors(), {}
+        for i = 1, %d do rows[i] = { id = i, vector = { i, 1 } } end
+        set:add_all(rows)
+        print("first", set:search({ 1, 1 }, 1)[1].id)
+        stoke.fs.write("searched", "1")
+        stoke.sleep(2)
+        print("then", set:search({ 5, 1 }, 1)[1].id)
+      end)
+    ]]):format(core.LARGE))
+    case:run("m", nil, durable.file "searched")
+    local status, out, err = case:run("m")
+    t.eq(status.code, 0, err)
+    t.eq(table.concat(case.shown), "first\t1\nthen\t5\n")
+    t.eq(out, "then\t5\n")
+  end)

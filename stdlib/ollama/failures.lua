@@ -1,10 +1,8 @@
 --- What Ollama says when it fails, as errors with a kind and a cure. What its texts mean: stoke.ollama.meanings.
 
-local config = require "stoke.config"
 local errors = require "core.errors"
 local json = require "core.json"
 local texts = require "core.text"
-local sorted_keys = require "stoke.show".sorted_keys
 local meanings = require "stoke.ollama.meanings"
 local wire = require "stoke.ollama.wire"
 
@@ -100,9 +98,6 @@ local function classify(text, q, fields, kind, retryable, target)
     if hint == meanings.PULL then
       fields.missing = q.model and q.model ~= "" or nil -- for auto_pull
       hint = fields.missing and "stoke pull " .. (target and target.served or q.model) or nil
-      local routes = config.get().models
-      local near = hint and not routes[q.model] and errors.suggest(q.model, sorted_keys(routes))
-      if near then hint = ("%s; or did you mean the route %q of the settings?"):format(hint, near) end
       if hint and target and target.endpoint.name == "sim" then hint = hint .. ", or one that `stoke models --sim` lists" end
     elseif hint == meanings.NAME or hint == meanings.NONE then
       hint = naming(hint, q)

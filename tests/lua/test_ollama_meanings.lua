@@ -158,7 +158,7 @@ test("each text that is known, with a status: its kind, its hint, whether it is 
   for _, row in ipairs(CALLS) do
     local asked = 0
     local server <close> = fake(function(req, res)
-      if req.path == "/api/ps" then return res:reply(200, {}, '{"models":[]}') end
+      if req.path == "/api/ps" or req.path == "/api/tags" then return res:reply(200, {}, '{"models":[]}') end
       asked = asked + 1
       return res:reply(row[1], {}, json.encode { error = row[2] })
     end)

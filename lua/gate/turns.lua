@@ -199,6 +199,15 @@ local function note(lane)
   memory.note(server.url, server.told)
 end
 
+--- The end of a wait that a deadline has cut off says what was waited for: nobody else could find out later. One call of a scope
+--- tells it for all of them (lua/scope.lua).
+local function cut_off(call, ticket, err)
+  local task = call.task
+  local reason = (task.scope or task).cancelled
+  if not reason or not rawget(reason, "late") or rawget(reason, "waited") then return err end
+  return errors.new("cancelled", err.message, { waited = words.waited(ticket, monotonic(), state.power) })
+end
+
 --- Queue up until the ticket is decided.
 local function wait(call, ticket, key)
   if not remembered then remember() end
@@ -212,6 +221,7 @@ local function wait(call, ticket, key)
     repeat
       local woken, err = park("pool " .. key)
       if woken == nil then
+        err = cut_off(call, ticket, err)
         call.slot = nil
         state:done(ticket, { cancelled = true }, monotonic())
         tell()

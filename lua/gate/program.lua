@@ -10,7 +10,7 @@ local M = {}
 ---@field seq integer its age
 ---@field service? number seconds that its calls have taken
 ---@field class integer
----@field owner table weak: the task, or the frame of a run
+---@field owner table weak: the task; of a run its first one
 
 local last = 0
 --- object -> its program or its age. What has ended is forgotten with it.
@@ -40,6 +40,12 @@ local function root_of(task)
   return top == task and task or below
 end
 
+--- Who a program is of: the first task of a durable run, whose end is that of the run, or the one that was begun outermost.
+local function owner_of(task, context)
+  local journal = context.journal
+  return journal and journal.root or root_of(task)
+end
+
 --- The outermost agent run around.
 local function outermost(run)
   while run.outer do run = run.outer end
@@ -53,7 +59,7 @@ end
 ---@return stoke.pool.program
 ---@return integer unit
 function M.of(task, context, run)
-  local owner = context.frame and context.frame.root or root_of(task)
+  local owner = owner_of(task, context)
   local program = programs[owner]
   if not program then
     program = { seq = age(owner), class = 2, service = nil, owner = setmetatable({ owner }, OWNER) }

@@ -127,7 +127,7 @@ local function ticket_of(call, group)
   local run = type(work) == "table" and work.run or nil
   local context = (task.scope or task).context
   local owner, unit = program.of(task, context, run)
-  local ticket = state:ticket { group = group, order = program.key(owner, unit, state.programs:over(owner)), program = owner,
+  local ticket = state:ticket { group = group, order = program.key(owner, unit), program = owner,
     task = task, call = call, unit = run and run.history or nil, agent = run and run.agent.label or nil, seq = nil }
   local class, deadline = terms.class(call), terms.deadline(call)
   if class ~= 2 then ticket.class = class end
@@ -291,7 +291,9 @@ local function outcome_of(target, value, err)
   return outcome
 end
 
-local charged = 0
+--- Programs are looked through for those that have ended after so many answers, and not before a fourth of their number.
+local SWEPT <const> = 8
+local charged = SWEPT
 
 --- Calls of models that nobody traced, for who begins to count while they wait: { calls, failed, input_tokens, output_tokens }.
 M.untraced = { calls = 0, failed = 0, input_tokens = 0, output_tokens = 0 }
@@ -318,8 +320,8 @@ function M.done(ticket, value, err)
   if outcome.timings then note(ticket.lane) end
   local call = ticket.call
   if target and not call.span and call.def.usage then count_untraced(outcome) end
-  charged = charged + 1
-  if charged % 64 == 0 then program.sweep(state.programs) end
+  charged = charged - 1
+  if charged <= 0 then charged = math.max(SWEPT, program.sweep(state.programs) // 4) end
   tell()
 end
 

@@ -50,10 +50,14 @@ end
 --- Is this about the window? With the numbers, where they are in it.
 local function overflow_numbers(text)
   local tokens, window = text:match "%((%d+) tokens%) exceeds the available context size %((%d+) tokens%)"
+  if not tokens then -- of a text to embed: llama-server computes it in one batch
+    tokens, window = text:match "input %((%d+) tokens%) is too large to process.*batch size: (%d+)"
+  end
   if tokens then return true, math.tointeger(tonumber(tokens)), math.tointeger(tonumber(window)) end
   return text:find("exceeds the context length", 1, true) ~= nil
     or text:find("longer than the context length", 1, true) ~= nil
     or text:find("exceed_context_size", 1, true) ~= nil
+    or text:find("input is too large to process", 1, true) ~= nil
 end
 
 -- ---- meanings ---------------------------------------------------------------------------------------------------------------

@@ -261,7 +261,7 @@ local function gated(def, q, task, scope, work)
     local served, value, err = journal:quick(def, q, context)
     if served then
       if err == nil then return value end
-      if err.kind == "cancelled" then deliver(task) end
+      if err.kind == "cancelled" then deliver(task, err) end
       return nil, err
     end
     key = value
@@ -273,7 +273,7 @@ local function gated(def, q, task, scope, work)
   local value, err = (journal and journalled or context.tape and def.taped and taped or live)(def, q, call)
   if err ~= nil then
     settle(call, nil, err)
-    if err.kind == "cancelled" then deliver(task) end
+    if err.kind == "cancelled" then deliver(task, err) end
     return nil, err
   end
   if def.stream then
@@ -319,7 +319,7 @@ local function short(def, q, task, scope, work)
     if slot.open > 0 then slot.busy = slot.busy - 1 else release(slot, value, err) end
   end
   if err == nil then return value end
-  if err.kind == "cancelled" then deliver(task) end
+  if err.kind == "cancelled" then deliver(task, err) end
   return nil, err
 end
 
@@ -359,7 +359,7 @@ function M.perform(name, q, work)
     return gated(def, q, task, scope, work)
   end
   local value, err = def.run(q, nil, work)
-  if value == nil and err and err.kind == "cancelled" then deliver(task) end
+  if value == nil and err and err.kind == "cancelled" then deliver(task, err) end
   return value, err
 end
 

@@ -130,7 +130,9 @@ function Run:__close(err)
   if err == nil or not errors.is(err) then return end
   local seconds = err.kind == "deadline" and rawget(err, "seconds")
   if seconds and (seconds == self.agent.deadline or seconds == self.deadline) then
-    err.message = ("%s did not finish within %g s"):format(self.agent.label, err.seconds)
+    local waited = rawget(err, "waited")
+    err.message = ("%s did not finish within %g s%s"):format(self.agent.label, err.seconds,
+      waited and "; a call had " .. waited or "")
   end
   if err.kind == "cancelled" then return end
   if self.toolbox and self.toolbox.repairs > 0 then count(self, "repairs", self.toolbox.repairs) end

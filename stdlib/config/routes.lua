@@ -50,9 +50,30 @@ function M.named(name)
   return { name = name, key = name, items = items_of(list), fallback = list.fallback, source = config.source("models." .. name) }
 end
 
+--- What a name that nobody knows was probably meant for: a route of the settings, or one of some models. Of a model its name
+--- without the tag says enough.
+---@param name string
+---@param models? string[] those that there are
+---@return string|nil near
+---@return boolean|nil route it is one
+---
+--- Example: `local near = routes.near("qwen25:3b", { "qwen2.5:3b", "llama3.2:latest" })`
+function M.near(name, models)
+  local names, meant = sorted_keys(config.get().models), {}
+  name = name:match "^(.*):latest$" or name
+  for _, model in ipairs(models or {}) do
+    local short = model:match "^(.*):latest$" or model
+    local bare = not name:find ":[^/]*$" and short:match "^(.*):[^/]*$" or short
+    if not meant[bare] then names[#names + 1], meant[bare] = bare, short end
+  end
+  local near = errors.suggest(name, names)
+  if not near then return nil end
+  return meant[near] or near, not meant[near]
+end
+
 local function unknown(what, name)
   local names = sorted_keys(config.get().models)
-  local near = errors.suggest(name, names)
+  local near = M.near(name)
   local hint = near and ("did you mean %q?"):format(near)
   if not hint and config.get().endpoints[name] then hint = ("%s is an endpoint: route = { %q }"):format(name, "@" .. name) end
   errors.raise("usage", ("%s: no route is named %q"):format(what, name), { hint = hint or

@@ -266,6 +266,11 @@ M.continues = replies.continues
 M.facts, M.restore, M.holds, M.plain = replies.facts, replies.restore, replies.holds, replies.plain
 M.error, M.broken = failures.status, failures.broken
 
+--- A name that the server does not know is compared with those that it has, and with the routes of the settings.
+function M.inquire(err, q, target, ask)
+  if rawget(err, "missing") then return require "stoke.ollama.unknown".inquire(err, q, target, ask) end
+end
+
 --- What the pool asks a server beside its calls.
 function M.pooling() return require "stoke.ollama.pooling" end
 

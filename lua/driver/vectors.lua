@@ -21,6 +21,9 @@ local ROWS <const> = 64 -- read at once: a slice of one or two milliseconds
 --- How many changes back the ids of deleted rows are known; who is further behind reads all again.
 M.FORGET = 100000
 
+--- Seconds between two calls of `progress`.
+M.EVERY = 1
+
 ---@class core.vectors.kept
 ---@field set? core.vectors.set
 ---@field change integer what it has seen of the file
@@ -68,7 +71,7 @@ local function read_rows(kept, source, q, from, total, progress)
     if not rows or rows[1] == nil then return end
     for i = 1, #rows do add(kept, source.path, rows[i]) end
     done = done + #rows
-    if progress and from == 0 and monotonic() - told >= 1 then
+    if progress and from == 0 and monotonic() - told >= M.EVERY then
       told = monotonic()
       progress(done, total)
     end
@@ -114,11 +117,15 @@ local function latest(q, work)
     if woken == nil then return nil, cancelled end
   end
   kept.busy = true
+  local whole = false
+  local _ <close> = setmetatable({}, { __close = function() -- also where the task is cut off
+    kept.busy = nil
+    if not whole then kept.set, kept.change = nil, 0 end -- half of it may have been read
+    scopes.wake_all(kept.waiting)
+  end })
   local ok, raised = pcall(refresh, kept, source, q, work.progress)
-  kept.busy = nil
-  scopes.wake_all(kept.waiting)
+  whole = ok
   if ok then return kept.set end
-  kept.set, kept.change = nil, 0 -- half of it may have been read
   local failure = errors.wrap(raised)
   if failure.kind == "limit" then
     failure.message = ("%s: %s"):format(source.path, failure.message)

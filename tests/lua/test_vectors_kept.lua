@@ -257,6 +257,33 @@ test("a search in a large set waits on another thread, and can be cancelled", fu
   t.raises("cancelled", searching.await, searching)
 end)
 
+test("reading a file can be cancelled, also while others wait for it, and begins anew", { real = true }, function(t)
+  local path, rows = t.tmp() .. "/x.vectors", {}
+  for i = 1, 3000 do rows[i] = { id = i, vector = { i, 1 } } end
+  local one <close> = vectors(path)
+  local two <close> = vectors(path)
+  one:add_all(rows)
+  local first = stoke.spawn(function() return two:search({ 1, 1 }, 1) end)
+  local second = stoke.spawn(function() return two:search({ 1, 1 }, 1) end)
+  stoke.spawn(function() first:cancel() end)
+  t.raises("cancelled", first.await, first)
+  t.eq(ids(second:await()), { 1 })
+  t.eq(#two:search({ 1, 1 }, 5000), 3000)
+end)
+
+test("progress is told while a file is read, by rows and all of them", { real = true }, function(t)
+  local path, rows = t.tmp() .. "/x.vectors", {}
+  for i = 1, 200 do rows[i] = { id = i, vector = { i, 1 } } end
+  local one <close> = vectors(path)
+  one:add_all(rows)
+  local every, told = driver.EVERY, {}
+  driver.EVERY = 0
+  local _ <close> = setmetatable({}, { __close = function() driver.EVERY = every end })
+  local two <close> = vectors(path, { progress = function(done, total) told[#told + 1] = { done, total } end })
+  t.eq(told, { { 64, 200 }, { 128, 200 }, { 192, 200 }, { 200, 200 } })
+  t.eq(two:count(), 200)
+end)
+
 -- ---- killed ---------------------------------------------------------------------------------------------------------------------
 
 local WRITER <const> = [[

@@ -490,6 +490,16 @@ end
 
 -- ---- what happens -------------------------------------------------------------------------------------------------------------
 
+--- Does an arrival change nothing? Others of its class wait before it, and its lane, the only one, is full.
+local function only_queues(self, ticket, now)
+  local group = ticket.group
+  local lane = group.lanes[1]
+  local server = lane.server
+  if group.lanes[2] or lane.groups[2] or lane.holds or server.residency or server.touched or self.power then return false end
+  if ticket.deadline or ticket.class ~= 2 or group.queue:count(2) < 2 then return false end
+  return (not lane.breaker or lane.breaker.state == "closed") and choose.room(lane, now) == 0
+end
+
 --- A call wants to go.
 ---@param ticket stoke.pool.ticket
 ---@param now number
@@ -515,6 +525,7 @@ function Engine:arrive(ticket, now)
   if self.programs.changed then self.programs:weigh_all(self.lanes) end
   group.queue:push(ticket)
   self.waiting = self.waiting + 1
+  if only_queues(self, ticket, now) then return end
   touch_group(self, group)
   self:advance(now)
   if ticket.class == 1 and ticket.deadline and ticket.state == "waiting" and self.settings.order ~= "fifo" then

@@ -103,6 +103,11 @@ local function classify(text, q, fields, kind, retryable, target)
       local routes = config.get().models
       local near = hint and not routes[q.model] and errors.suggest(q.model, sorted_keys(routes))
       if near then hint = ("%s; or did you mean the route %q of the settings?"):format(hint, near) end
+      local name = target and target.name
+      if hint and name ~= q.model and routes[name] then
+        hint = ("%s is the name of a route, and a route lists models: put those of %s in its place (or %s)")
+          :format(name, name, hint)
+      end
       if hint and target and target.endpoint.name == "sim" then hint = hint .. ", or one that `stoke models --sim` lists" end
     elseif hint == meanings.NAME or hint == meanings.NONE then
       hint = naming(hint, q)

@@ -53,8 +53,9 @@ local function nothing() return nil end
 ---@field shared? integer tokens of its prompt that the server should remember
 ---@field at_most? number seconds that its service is expected to take
 ---@field why? string the rule that put it first
----@field home? stoke.pool.group it waits for one lane alone, until `till`; then again for all of these
+---@field home? stoke.pool.group it waits for some of its lanes alone, until `till`; then again for all of these
 ---@field till? number
+---@field shuns? boolean it does so because it has failed at the others
 ---@field late? number seconds by which it would have missed its deadline: it was refused
 ---@field err? stoke.error the server's, for which it was refused
 ---@field loads? boolean it loads its model, for which others have left
@@ -310,7 +311,7 @@ end
 --- It has waited for that lane long enough, and may go to any again.
 local function unpin(self, ticket)
   ticket.group.queue:remove(ticket)
-  ticket.group, ticket.home, ticket.till = ticket.home, nil, nil
+  ticket.group, ticket.home, ticket.till, ticket.shuns = ticket.home, nil, nil, nil
   self.pinned[ticket] = nil
   ticket.group.queue:push(ticket)
   for _, lane in ipairs(ticket.group.lanes) do self:engage(lane.server) end -- meanwhile one may have come to rest
@@ -524,6 +525,7 @@ function Engine:arrive(ticket, now)
   if ticket.program then self.programs:asks(ticket) end
   if self.programs.changed then self.programs:weigh_all(self.lanes) end
   group.queue:push(ticket)
+  if ticket.home then self.pinned[ticket] = true end
   self.waiting = self.waiting + 1
   if only_queues(self, ticket, now) then return end
   touch_group(self, group)

@@ -6,6 +6,7 @@ local host = require "host.task"
 local monotonic = require "host.time".monotonic
 local effect = require "core.effect"
 local gate = require "core.gate.pool"
+local notice = require "core.gate.notice"
 local tasks = require "core.task"
 
 local M = {}
@@ -52,11 +53,24 @@ function chores.unload(state, about)
   state:touch(about.server)
 end
 
+--- A server that was found wedged is told to people where calls wait for it alone; and when it answers again.
+local function tell_wedged(server, target)
+  local key, waiting = "wedged " .. server.url, 0
+  if server.watch.was == "well" then notice.over(key) end -- a call was answered meanwhile
+  if server.watch.state ~= "sick" then return notice.over(key, ("%s answers again"):format(target.endpoint.name)) end
+  for _, lane in ipairs(server.lanes) do waiting = waiting + (lane.group and lane.group.queue.size or 0) end
+  if waiting == 0 then return end
+  notice.tell(key, "warn", ("%s takes calls and answers none, not even one for a single token; %d %s, and it is asked again. " ..
+    "Restart that server: its lists may look healthy"):format(target.endpoint.name, waiting, waiting == 1 and "call waits" or
+    "calls wait"))
+end
+
 function chores.probe(state, about)
   local target, watch = about.lane and about.lane.target, about.server.watch
   if way(target) then
     local _, err = ask(target, "probe", about.seconds)
     watch:probed(monotonic(), err == nil or rawget(err, "status") ~= nil)
+    tell_wedged(about.server, target)
   else
     watch:probed(monotonic(), true)
   end

@@ -137,16 +137,17 @@ local function ticket_of(call, group)
   return ticket
 end
 
-local function wedged(lane)
-  local name = lane.target and lane.target.endpoint.name or lane.server.url
-  return errors.new("timeout", ("the endpoint %s takes calls and answers none, not even one for a single token"):format(name),
+local function wedged(ticket)
+  local lane = ticket.group.lanes[1]
+  return errors.new("timeout", ("the endpoint %s takes calls and answers none, not even one for a single token; this one waited %s")
+    :format(lane.target and lane.target.endpoint.name or lane.server.url, words.seconds(monotonic() - ticket.arrived)),
     { retryable = false, hint = "restart that server; its lists (stoke ps) may look healthy" })
 end
 
 --- The error of a call that was refused.
 local function refused(ticket)
   local err, target = ticket.err, ticket.call.target
-  if err and err.wedged then return wedged(ticket.group.lanes[1]) end
+  if err and err.wedged then return wedged(ticket) end
   if err then -- of another call: what that one had got is not this one's
     return errors.new(err.kind, err.message, { hint = err.hint, status = rawget(err, "status"), retryable = false, cause = err,
       model = target and target.name or nil })

@@ -129,7 +129,9 @@ function M.settle(server, now, waiting, chores)
     chores[#chores + 1] = { what = "look", server = server }
   end
   for _, lane in ipairs(server.lanes) do
-    if lane.breaker and waiting(lane) > 0 then
+    local waits = lane.breaker and waiting(lane) > 0
+    if waits and lane.busy > 0 and not server.watch then server.watch = watches.new(now) end -- sent before anybody watched
+    if waits then
       local wants, at = lane.breaker:wants_trial(now)
       if wants then
         lane.breaker:trial()
@@ -148,12 +150,13 @@ end
 ---@param lane stoke.pool.lane
 ---@param arrived number
 ---@param now number
+---@param class? integer
 ---@return stoke.error|table|nil err the last of the server; { wedged = true } where it takes calls and answers none
-function M.refusal(lane, arrived, now)
+function M.refusal(lane, arrived, now, class)
   local watch = lane.server.watch
   local err = lane.breaker and lane.breaker:refusal(arrived, now)
   if err then return err end
-  if watch and watch:hopeless(arrived, now) then return { wedged = true } end
+  if watch and watch:hopeless(arrived, now, class) then return { wedged = true } end
 end
 
 --- In a word, for people.

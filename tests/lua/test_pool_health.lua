@@ -159,6 +159,8 @@ test("watch: nothing has come back for three times the longest: one token is ask
   w:probed(102, false)
   t.eq({ w:check(103, out) }, { nil, 106 })
   t.eq({ w:hopeless(0, 109), w:hopeless(0, 110), w:hopeless(110, 110) }, { false, true, false })
+  t.eq({ w:hopeless(0, 379, 2), w:hopeless(0, 380, 2) }, { false, true })
+  t.eq({ w:hopeless(0, 3679, 3), w:hopeless(0, 3680, 3) }, { false, true })
   w:sign(111)
   t.eq({ w.state, w:allows() }, { "well", true })
 end)

@@ -111,12 +111,12 @@ local function logged()
   return lines, setmetatable({}, { __close = function() log.configure { write = require "core.stdio".err } end })
 end
 
-test("the only server is wedged: calls of people are told so soon, others wait for it longer; it is said once, and used again",
+test("the only server is wedged: calls of people are told so soon, others wait for it longer; it is said once",
   function(t)
     fresh()
     local lines, _ <close> = logged()
-    local world <close> = routed({ one = { models = { "m" }, tokens_per_second = 10 } }, [[timeouts = { first_byte = 9000, load = 9000,
-      idle = 9000 }]])
+    local world <close> = routed({ one = { models = { "m" }, tokens_per_second = 10 } },
+      [[timeouts = { first_byte = 9000, load = 9000, idle = 9000 }]])
     pool.set_default(1)
     local server = world.one.sim
     local scope <close> = stoke.scope {}
@@ -138,7 +138,7 @@ test("the only server is wedged: calls of people are told so soon, others wait f
     stoke.sleep(300)
     t.eq(failed(), { 2, 2, 0 })
     t.eq(#lines, 1)
-    t.match(lines[1], "warn.*one takes calls and answers none, not even one for a single token; 6 calls wait, and it is asked again")
+    t.match(lines[1], "warn.*one takes calls and answers none, .*; 6 calls wait, and it is asked again")
     server:pace(1)
     scope:wait()
     t.eq({ out.batch.answered, sent.answered }, { 2, 1 })

@@ -31,8 +31,9 @@
 ---                                                 function a budget sets nothing aside
 ---   canonical(model) -> name                      names of one model that are the same
 ---   pooling() -> { look(target, seconds) -> q, loaded(value) -> list of { name, size? }, probe(target, seconds) -> q,
----                 unload(target, seconds) -> q }   what the pool asks a server beside its calls: which models it holds, one
----                                                 token, to let a model go. Without it: it is not asked
+---                 unload(target, seconds) -> q, version?(target, seconds) -> q, told_version?(value) -> text | nil }
+---                                                 what the pool asks a server beside its calls: which models it holds, one
+---                                                 token, to let a model go; its version. Without it: it is not asked
 ---   open(target)                                  a target is made: put in what the settings say of the model
 ---
 --- The other half is the model's face: stdlib/model.lua.

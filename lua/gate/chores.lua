@@ -70,6 +70,16 @@ function chores.look(state, about)
   state:touch(server)
 end
 
+--- about.told hears of the version.
+function chores.version(_, about)
+  local target = target_of(about.server)
+  local how = way(target)
+  if not how or not how.version then return end
+  local value = ask(target, "version", M.look)
+  local version = value and said(target, how.told_version, value)
+  if version then about.told(version) end
+end
+
 function chores.unload(state, about)
   for _, lane in ipairs(about.lanes) do
     if way(lane.target) then ask(lane.target, "unload", M.unload) end

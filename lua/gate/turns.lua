@@ -49,10 +49,12 @@ local function chain_of(ticket)
   return type(messages) == "table" and chains.of(messages) or nil
 end
 
+local recall -- what is remembered of a lane or a server
+
 local function new_engine()
   local engine = engines.new(told(gate.settings))
   engine.power = gate.settings.power and power.new(gate.settings.power) or nil
-  engine.chain_of, engine.recall = chain_of, memory.facts
+  engine.chain_of, engine.recall = chain_of, function(key) return recall(key) end
   return engine
 end
 
@@ -227,6 +229,33 @@ local function granted(call, ticket)
   return ticket
 end
 
+--- The versions of servers, by address, where anybody has told: what was learned of another version is not sure. Asked once, beside
+--- the calls, where something is kept at all. false: it was asked.
+local versions, version_count = {}, 0
+local VERSIONS <const> = 256
+
+--- What is remembered of a lane or a server, by its key.
+function recall(key) return memory.facts(key, versions[key:match "^%S*"] or nil) end
+
+--- Of what is remembered of a server's lanes some is of another version.
+local function know_version(server, version)
+  versions[server.url] = version
+  local list = {}
+  for _, lane in ipairs(server.lanes) do
+    local known, sure = recall(lane.key)
+    if known and not sure then list[#list + 1] = lane end
+  end
+  ask("remember", list)
+end
+
+local function ask_version(server)
+  if version_count >= VERSIONS then versions, version_count = {}, 0 end
+  versions[server.url], version_count = false, version_count + 1
+  if not memory.path() then return end
+  state.chores[#state.chores + 1] = { what = "version", server = server,
+    told = function(version) know_version(server, version) end }
+end
+
 local remembered = false
 
 --- What earlier processes have learned is read when somebody has to wait for the first time.
@@ -243,11 +272,12 @@ end
 local function note(lane)
   if not lane.slots then return end
   lane.told = lane.told or function() return learners.facts(lane) end
-  memory.note(lane.key, lane.told)
   local server = lane.server
+  local version = versions[server.url] or nil
+  memory.note(lane.key, lane.told, version)
   if not server.residency then return end
   server.told = server.told or function() return server.residency and server.residency:facts() end
-  memory.note(server.url, server.told)
+  memory.note(server.url, server.told, version)
 end
 
 --- The end of a wait that a deadline has cut off says what was waited for: nobody else could find out later. One call of a scope
@@ -262,6 +292,9 @@ end
 --- Queue up until the ticket is decided.
 local function wait(call, ticket, key)
   if not remembered then remember() end
+  for _, lane in ipairs(ticket.group.lanes) do
+    if versions[lane.server.url] == nil and lane.target then ask_version(lane.server) end
+  end
   call.slot = ticket -- given back from there, should the task be cut off
   ask("arrive", ticket, monotonic())
   if state.plain and not ticket.plain then state:arrive(ticket, monotonic()) end
@@ -430,7 +463,7 @@ end
 --- Forget what was learned of all lanes.
 function M.forget_all()
   memory.forget()
-  remembered = false
+  remembered, versions, version_count = false, {}, 0
   if state.plain and state:release(all_lanes()) then state = new_engine() end
   ask("unlearn", all_lanes())
   ask("advance", monotonic())

@@ -11,6 +11,9 @@ local residency = require "core.pool.residency"
 local fs = require "stoke.fs"
 local log = require "stoke.log"
 local notice = require "core.gate.notice"
+local ollama = require "stoke.ollama"
+local pool = require "core.gate.pool"
+local routed = require "routed"
 local stoke = require "stoke"
 local stored = require "stored"
 
@@ -145,6 +148,36 @@ test("memory: a file that cannot be used is nobody's error", function(t)
   memory.flush()
   t.eq(memory.trouble.kind, "db")
   t.eq(memory.facts "http://h m", nil)
+end)
+
+test("memory: what was learned of another version of a server is not sure; the version is asked for beside the calls", function(t)
+  local _ <close> = use(t.tmp() .. "/x.db")
+  local function run(version)
+    pool.forget()
+    local world <close> = routed { one = { models = { "m" }, slots = 4, tokens_per_second = 20, version = version } }
+    local scope <close> = stoke.scope {}
+    local call = { model = "m", endpoint = "one", messages = { { role = "user", content = "Hi" } } }
+    for _ = 1, 60 do scope:spawn(ollama.chat, call) end
+    stoke.sleep(0.01)
+    local lane = pool.lane "http://one.mem:80 m:latest"
+    local first = { lane.slots.believed, lane.slots.mode }
+    scope:wait()
+    memory.flush()
+    return first, lane.slots.believed, world
+  end
+  local first, learned_slots = run "0.17.4"
+  t.eq({ first[1], learned_slots }, { 1, 4 })
+  memory.forget()
+  read()
+  local function sure(version) return (select(2, memory.facts("http://one.mem:80 m:latest", version))) end
+  t.eq({ sure "0.17.4", sure "0.30.0" }, { true, false })
+  first = run "0.17.4"
+  t.eq(first, { 4, "check" })
+  first = run "0.30.0"
+  t.eq(first, { 4, "grow" })
+  memory.forget()
+  read()
+  t.eq({ sure "0.17.4", sure "0.30.0" }, { false, true })
 end)
 
 test("memory: after a failure it is tried again, later each time, and said once; what is new meanwhile is not lost", function(t)

@@ -8,6 +8,7 @@ local monotonic = require "host.time".monotonic
 local notice = require "core.gate.notice"
 local plain = require "core.pool.plain"
 local chains = require "core.gate.chain"
+local channel = require "core.channel"
 local chores = require "core.gate.chores"
 local engines = require "core.pool.engine"
 local errors = require "core.errors"
@@ -287,6 +288,17 @@ local function cut_off(call, ticket, err)
   local reason = (task.scope or task).cancelled
   if not reason or not rawget(reason, "late") or rawget(reason, "waited") then return err end
   return errors.new("cancelled", err.message, { waited = words.waited(ticket, monotonic(), state.power) })
+end
+
+--- Somebody waits for a permit: the calls of those who hold one go first, also when they wait already.
+function channel.contended(semaphore)
+  for permit in next, semaphore.permits do
+    local call = permit.task.call
+    local ticket = call and call.slot
+    if ticket and ticket.state == "waiting" and not ticket.holder then
+      raw_xpcall(ticket.group.queue.change, errors.handler, ticket.group.queue, ticket, "holder", true)
+    end
+  end
 end
 
 --- Queue up until the ticket is decided.

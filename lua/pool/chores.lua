@@ -165,7 +165,7 @@ end
 ---@return "ok"|"paced"|"sick"|"loading"
 function M.word(server, now)
   local watch, worst = server.watch, "ok"
-  if watch and watch.state == "sick" then return "sick" end
+  if watch and (watch.state == "sick" or watch.state == "probing" and watch.was == "sick") then return "sick" end
   for _, lane in ipairs(server.lanes) do
     local word = lane.breaker and lane.breaker:word(now) or "ok"
     if word == "sick" then return word end

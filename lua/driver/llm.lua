@@ -23,7 +23,8 @@
 ---   usage(value) -> { input_tokens, output_tokens, ... }   what an answer has cost, with the fields of stoke.usage; those left
 ---                                                 out are 0 (calls and attempts 1). estimated = true where the wire told nothing
 ---   timings(value) -> table | nil                 what it took, as the server tells: seconds { total, load, prefill, decode } and
----                                                 tokens { input, output }. value: a reply, or a stream's last line
+---                                                 tokens { input, output }. value: a reply, or a stream's last line. single =
+---                                                 true: the model has one slot, and never more
 ---   facts(value) -> plain data | nil              what is known of a reply beside it: a recording keeps it,
 ---   restore(value, facts)                         and gives it back
 ---   estimate(q, target) -> tokens, answer         of the prompt, at a guess; of the answer: what the request bounds it by, nil

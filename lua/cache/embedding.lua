@@ -5,6 +5,7 @@
 --- Without a digest there is no cache.
 
 local current = require "core.task".current
+local park = require "host.task".park
 local keys = require "core.cache.key"
 local memory = require "core.cache.memory"
 local models = require "core.cache.models"
@@ -103,6 +104,7 @@ function Vault:look(items)
       wanted_keys[#wanted_keys + 1], wanted_keys[#wanted_keys + 2] = plain, other or nil
     end
     local found = self.file:many(KIND, wanted_keys)
+    if first > 1 then park("embeddings", 0) end -- others have their turn
     for i, plain in ipairs(list) do
       local item = items[first + i - 1]
       local packed = found[plain]

@@ -11,9 +11,8 @@ local type = type
 M.WIDTH = 4
 local WIDTH <const> = M.WIDTH
 
---- Numbers of a vector, at most (core.vectors); the largest one of single precision.
+--- Numbers of a vector, at most (core.vectors).
 local LONGEST <const> = 16384
-local MOST <const> = 0x1.fffffep127
 
 --- A vector, packed.
 ---@param row any
@@ -22,11 +21,8 @@ local MOST <const> = 0x1.fffffep127
 --- Example: `local packed = rows.pack { 0.5, -0.25 }   --> 8 bytes`
 function M.pack(row)
   if type(row) ~= "table" or #row == 0 or #row > LONGEST then return nil end
-  for i = 1, #row do
-    local v = row[i]
-    if type(v) ~= "number" or not (v <= MOST and v >= -MOST) then return nil end
-  end
-  return vectors.pack(row)
+  local ok, packed = pcall(vectors.pack, row)
+  return ok and vectors.finite(packed) and packed or nil
 end
 
 --- A vector again.

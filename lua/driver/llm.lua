@@ -33,6 +33,8 @@
 ---   pooling() -> { look(target, seconds) -> q, loaded(value) -> list of { name, size? }, probe(target, seconds) -> q,
 ---                 unload(target, seconds) -> q }   what the pool asks a server beside its calls: which models it holds, one
 ---                                                 token, to let a model go. Without it: it is not asked
+---   inventory(target, seconds) -> q               ask a server for its models,
+---   digests(value) -> { [canonical name] = digest } | nil   and what it says of them. Without these two nothing is cached
 ---   open(target)                                  a target is made: put in what the settings say of the model
 ---
 --- The other half is the model's face: stdlib/model.lua.

@@ -39,7 +39,7 @@ test("radix: what was used longest ago goes first, and it is never above its lim
   tree:find("first", any)
   tree:put("third", 3, 300)
   tree:put("fourth", 4, 300)
-  t.eq({ tree:find("second", any), tree:find("first", any), tree:find("fourth", any) }, 
+  t.eq({ tree:find("second", any), tree:find("first", any), tree:find("fourth", any) },
     { [2] = { 1, 5 }, [3] = { 4, 6 } })
   tree:put("huge", 5, 5000)
   t.eq({ tree.count, tree:find("huge", any) }, { 3 })

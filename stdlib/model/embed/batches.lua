@@ -15,8 +15,8 @@ M.COUNT, M.BYTES = 64, 16 * 1024
 ---@field took fun(item: any, answer: any) it has its answer
 ---@field refused fun(item: any, err: stoke.error): any[]|nil, stoke.error? it alone was refused; items to ask for in its place.
 ---  An error: nothing more is asked for
----@field blames fun(err: stoke.error): "size"|"content"|nil can an item be the reason? size: a large one, so that the large ones are
----  told from the small ones first
+---@field blames fun(err: stoke.error): "size"|"content"|nil can an item be the reason? size: a large one, so that the large ones
+---  are told from the small ones first
 ---@field control fun(): stoke.error|nil ask for something that no server refuses; the error where it is refused, too
 ---@field count? integer items of a batch
 ---@field bytes? integer bytes of a batch; one larger item is a batch of its own

@@ -60,7 +60,7 @@ local COMMON = {
   model = "string", options = "table", format = true, think = true, truncate = "boolean", logprobs = "boolean",
   top_logprobs = "number", endpoint = "string", timeouts = "table", stream = "boolean", keep_alive = true, shift = true,
   _debug_render_only = "boolean", split_thinking = "boolean", auto_pull = "boolean", any_arguments = "boolean",
-  fitted = "boolean", class = true, deadline = "number", route = true,
+  fitted = "boolean", class = true, deadline = "number", route = true, cache = true,
 }
 local CHAT = { messages = "table", tools = "table" }
 local GENERATE = { prompt = "string", suffix = "string", system = "string", template = "string", raw = "boolean",
@@ -112,7 +112,7 @@ local function request(what, way, given, stream)
       or "one reply is its value; ollama.stream gives events as they come")
   end
   local target = protocol.of_call(what, given)
-  if given.class ~= nil or given.deadline then target = terms().target(what, given, target) end
+  if given.class ~= nil or given.deadline or given.cache ~= nil then target = terms().target(what, given, target) end
   if not given[ASKS[way]] then errors.argument("%s: %s is missing", what, ASKS[way]) end
   local body = BODIES[way](target, given, stream, what)
   if given.format ~= nil then body.format = check.format(given.format) end

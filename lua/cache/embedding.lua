@@ -5,9 +5,10 @@
 --- Without a digest there is no cache.
 
 local current = require "core.task".current
+local errors = require "core.errors"
+local files = require "core.cache.file"
 local park = require "host.task".park
 local keys = require "core.cache.key"
-local memory = require "core.cache.memory"
 local models = require "core.cache.models"
 
 local M = {}
@@ -16,26 +17,18 @@ local KIND <const> = "embedding"
 --- Texts that are looked up at once.
 local SLICE <const> = 256
 
---- Bytes of vectors that this process keeps: 10,000 of 768 numbers and as many again.
-M.BYTES = 64 << 20
-
-local kept = nil -- made when it is first used
-
 --- Where vectors are kept.
----@return stoke.cache.memory
-function M.store()
-  kept = kept or memory.new(M.BYTES)
-  return kept
-end
+---@return stoke.cache.file
+function M.store() return files.of() end
 
 --- Forget them, so that a test does not depend on the one before.
 function M.forget()
-  kept = nil
+  files.forget()
   models.forget()
 end
 
 ---@class stoke.embed.vault
----@field file stoke.cache.memory
+---@field file stoke.cache.file
 ---@field prefix string of its keys
 ---@field long? "chunk"|"truncate"
 ---@field digest string
@@ -60,8 +53,9 @@ end
 local function prefix_of(target, about)
   local identity, digest
   for _, candidate in ipairs(target.candidates) do
-    digest = models.digest(candidate)
-    if not digest then return nil end
+    local why
+    digest, why = models.digest(candidate)
+    if not digest then return nil, why end
     local profile = candidate.profile
     if profile and profile.automatic and about.long and about.long ~= "error" then return nil end -- its window is the moment's
     local own = keys.canonical { digest, candidate.dialect.name, profile and profile.options or false }
@@ -79,11 +73,15 @@ end
 ---@param target stoke.target
 ---@param about stoke.embed.about
 ---@return stoke.embed.vault|nil vault nil: it does without
+---Raises `cancelled`.
 ---
 --- Example: `local vault = embedding.wanted(about.cache) and embedding.open(target, about)`
 function M.open(target, about)
   local prefix, digest = prefix_of(target, about)
-  if not prefix then return nil end
+  if not prefix then
+    if errors.is(digest) and digest.kind == "cancelled" then error(digest, 0) end
+    return nil
+  end
   local long = about.long ~= "error" and about.long or nil
   return setmetatable({ file = M.store(), prefix = prefix, long = long, digest = digest, model = target.name }, Vault)
 end

@@ -436,7 +436,7 @@ local ASIDE = { "endpoint", "timeouts" }
 local function class_of(q) return q.method == "GET" and "pure" or "idempotent" end
 
 effect.define("llm.chat", {
-  taped = true, class = "idempotent", repeats = true, aside = ASIDE,
+  taped = true, cached = true, class = "idempotent", repeats = true, aside = ASIDE,
   run = call, pool = route, waits = drop_text, retry = RETRY, subject = subject, reserve = reserve,
   usage = function(value, q)
     local protocol = protocols[q.protocol]
@@ -454,7 +454,7 @@ effect.define("llm.load", { taped = true, class = "idempotent", repeats = true, 
 -- What the server answers at once: no slot, no usage.
 effect.define("llm.admin", { taped = true, class = class_of, aside = ASIDE,
   run = call, pool = route_at_once, retry = RETRY, subject = subject })
-effect.define("llm.stream", { taped = true, class = "idempotent", repeats = true, aside = ASIDE,
+effect.define("llm.stream", { taped = true, cached = true, class = "idempotent", repeats = true, aside = ASIDE,
   run = open, stream = true, resume = resume, pool = route, waits = drop_text, retry = RETRY, usage = usage_of, subject = subject,
   reserve = reserve })
 -- What answers have taught so far, as an agent run begins with it: on a tape, since the run asks by it.

@@ -17,6 +17,7 @@ local keys = require "core.cache.key"
 local models = require "core.cache.models"
 local plain = require "core.store.plain"
 local pool = require "core.gate.pool"
+local prefix = require "core.cache.prefix"
 local streams = require "core.stream"
 local scopes = require "core.scope"
 local tasks = require "core.task"
@@ -52,7 +53,7 @@ end
 M.semantic = nil
 
 --- What became of calls: hits, shared, misses, stale, and why answers were not looked for or not kept.
-M.counts = { exact = 0, shared = 0, misses = 0, stale = 0, errors = 0, skipped = {}, unkept = {} }
+M.counts = { exact = 0, shared = 0, prefix = 0, misses = 0, stale = 0, errors = 0, skipped = {}, unkept = {} }
 
 local function count(list, why) list[why] = (list[why] or 0) + 1 end
 
@@ -139,6 +140,7 @@ end
 ---@field kind "exact"|"stream"
 ---@field key string
 ---@field target stoke.target
+---@field goes_on? string|false of a completion: what those have in common that go on behind another text (lua/cache/prefix.lua)
 
 --- Where the answers of a call's candidates are kept.
 ---@return core.cache.place[]|nil places
@@ -154,7 +156,8 @@ local function places_of(def, q, call, settings)
       if not text then return nil, "its request cannot be told" end
       local aside = ("%s\0%s\0%s\0%s"):format(q.protocol, q.path, tostring(q.split_thinking), tostring(q.any_arguments))
       list[#list + 1] = { kind = def.stream and "stream" or "exact", target = target, digest = digest,
-        key = keys.of(def.stream and "stream" or "whole", aside, text, digest, settings.scope or "") }
+        key = keys.of(def.stream and "stream" or "whole", aside, text, digest, settings.scope or ""),
+        goes_on = q.path == "/api/generate" and prefix.scope(q, settings.scope or "", digest, target.profile, target.sampling) }
     else
       if reason.kind == "cancelled" then return nil, reason end
       why = reason.message
@@ -281,6 +284,29 @@ local function look(places, call, settings)
   if late then return late, late_text, late_meta, "late" end
 end
 
+--- Completions that others go on with.
+local completions = prefix.new()
+
+--- The rest of an answer that has begun with what was typed since it was asked for.
+local function gone_on(def, q, call, settings, places)
+  for _, place in ipairs(places) do
+    if place.goes_on and not (settings.sampled and unit_of(call)) then
+      completions:load(files.of())
+      local text, reason, made = completions:find(place.goes_on, q.body.prompt,
+        function(when) return age_of({ made = when }, settings) == "fresh" end)
+      if text then
+        local reply = { model = place.target.served or place.target.name, response = text, done = true, done_reason = reason }
+        if not def.stream then return mark(reply, "prefix", { made = made }) end
+        local transcript = streams.transcript()
+        streams.note(transcript, { type = "text", text = text }, 0)
+        reply.response = ""
+        streams.note(transcript, { type = "done", reason = reason, reply = reply }, 0)
+        return kept_stream(transcript:text(), "prefix", { made = made })
+      end
+    end
+  end
+end
+
 -- ---- keeping ----------------------------------------------------------------------------------------------------------------
 
 --- Why an answer is not kept; nil: it is.
@@ -301,7 +327,8 @@ local function facts_of(place, call, usage)
     output_tokens = usage and usage.output_tokens, seconds = usage and usage.seconds }
 end
 
-local function keep(places, q, call, settings, target, reason, usage, text)
+---@param answer fun(): string|nil the text alone, nil where it is not all that was said
+local function keep(places, q, call, settings, target, reason, usage, text, answer)
   for _, place in ipairs(places) do
     if place.target == target or place.target.key == target.key then
       local why = unfit(q, reason, call)
@@ -311,6 +338,10 @@ local function keep(places, q, call, settings, target, reason, usage, text)
       if not files.of():put(place.kind, place.key, encoded, facts_of(place, call, usage), settings.ttl) then
         count(M.counts.unkept, "it is too large")
       end
+      local words = place.goes_on and answer()
+      if words then
+        completions:keep(place.goes_on, q.body.prompt, words, reason, files.of(), facts_of(place, call, usage))
+      end
       return note_given(call, settings, place)
     end
   end
@@ -319,7 +350,21 @@ end
 --- Keep an answer as a whole.
 local function keep_value(places, def, q, call, settings, value, record, text)
   local target = record.target or places[1].target
-  keep(places, q, call, settings, target, value.done_reason, def.usage(value, q), function() return text end)
+  keep(places, q, call, settings, target, value.done_reason, def.usage(value, q), function() return text end,
+    function() return not value.thinking and value.response or nil end)
+end
+
+--- The text of a stream, where it is nothing but text.
+local function words_of(transcript)
+  local list = {}
+  for _, item in streams.items(transcript) do
+    if item.type == "text" then
+      list[#list + 1] = item.text
+    elseif item.type ~= "done" then
+      return nil
+    end
+  end
+  return table.concat(list)
 end
 
 --- Keep a stream that has come to its end.
@@ -327,7 +372,7 @@ local function keep_stream(places, q, call, settings, flight, record)
   local done = flight.done
   if not done then return end
   keep(places, q, call, settings, record.target or places[1].target, done.reason, done.usage,
-    function() return flight.transcript:text() end)
+    function() return flight.transcript:text() end, function() return words_of(flight.transcript) end)
 end
 
 -- ---- asking -----------------------------------------------------------------------------------------------------------------
@@ -483,6 +528,11 @@ function M.through(def, q, call, way)
       return value
     end
   end
+  local rest = not (age or settings.again) and gone_on(def, q, call, settings, places)
+  if rest then
+    M.counts.prefix, call.cached = M.counts.prefix + 1, "prefix"
+    return rest
+  end
   M.counts.misses = M.counts.misses + 1
   local value, err = (def.stream and stream or whole)(def, q, call, settings, places, way)
   if err and age == "late" and err.kind ~= "cancelled" and not OWN[err.kind] then
@@ -516,9 +566,10 @@ end
 --- As at the beginning, for tests.
 function M.forget()
   M.on, M.default, told, refreshing = false, nil, {}, {}
-  M.counts = { exact = 0, shared = 0, misses = 0, stale = 0, errors = 0, skipped = {}, unkept = {} }
+  M.counts = { exact = 0, shared = 0, prefix = 0, misses = 0, stale = 0, errors = 0, skipped = {}, unkept = {} }
   models.forget()
   files.forget()
+  completions:forget()
   if M.changed then M.changed() end
 end
 

@@ -11,6 +11,7 @@ local ollama = require "stoke.ollama"
 local scopes = require "core.scope"
 local stoke = require "stoke"
 local test = require "stoke.test"
+local words = require "stoke.runs.words"
 
 local DIGEST = ("0123456789abcdef"):rep(4)
 
@@ -376,6 +377,8 @@ test("embed: a run that begins with everything in the cache has the same vectors
   local tape, cached = journal.record("run", run)
   t.eq({ cached[1], on.requests }, { fresh[1], 1 })
   t.eq(tape.rows[1].outcome.value.hits, 2)
+  t.eq({ words.outcome(tape.rows[1], {}) }, { "done", "2 vectors of 4 numbers, 2 from the cache" })
+  t.eq(words.what(tape.rows[1]), "llm.embed e")
 end)
 
 test("embed: a recording of a test has the requests, whatever is in the cache", function(t)

@@ -246,30 +246,33 @@ end
 --- Does a lane take calls, as far as anybody knows?
 local function open(lane, now) return not lane.breaker or choose.room(lane, now) >= 0 end
 
---- Wait for a slot of any of several lanes. A call that failed at one is sent there again only where no other one takes calls.
+--- Seconds for which a call that failed at one server of a route waits for the others alone. By then it is known whether that one
+--- is down.
+local SHUNS <const> = 5
+
+--- Wait for a slot of any of several lanes. A call that failed at one is sent there again only where no other one takes calls, or
+--- where it has waited for the others in vain.
 ---@param call table
 ---@param work stoke.target[]
 ---@return stoke.pool.ticket|nil
 ---@return stoke.error|nil err
 function M.route(call, work)
-  local list, targets, avoided, others = {}, {}, nil, false
+  local all, rest, targets, others = {}, {}, {}, false
   local now = monotonic()
   for _, target in ipairs(work) do
     local key = target.key
-    if key == call.avoid then
-      avoided = target
-    elseif not targets[key] then
+    if not targets[key] then
       local lane = gate.lane(key, target)
-      targets[key], list[#list + 1], others = target, lane, others or open(lane, now)
+      targets[key], all[#all + 1] = target, lane
+      if key ~= call.avoid then rest[#rest + 1], others = lane, others or open(lane, now) end
     end
   end
-  if avoided and not others then
-    targets[avoided.key], list[#list + 1] = avoided, gate.lane(avoided.key, avoided)
-  end
-  local ticket = ticket_of(call, state:group(list))
+  local shuns = others and #rest < #all
+  local ticket = ticket_of(call, state:group(shuns and rest or all))
   ticket.targets = targets
-  local slot, err = wait(call, ticket, list[1].key)
-  if not slot and ticket.err and avoided and others then -- those fail, too, by now
+  if shuns then ticket.home, ticket.till, ticket.shuns = state:group(all), now + SHUNS, true end
+  local slot, err = wait(call, ticket, all[1].key)
+  if not slot and ticket.err and shuns then -- those fail, too, by now
     call.avoid = ""
     return M.route(call, work)
   end

@@ -53,8 +53,9 @@ local function nothing() return nil end
 ---@field shared? integer tokens of its prompt that the server should remember
 ---@field at_most? number seconds that its service is expected to take
 ---@field why? string the rule that put it first
----@field home? stoke.pool.group it waits for one lane alone, until `till`; then again for all of these
+---@field home? stoke.pool.group it waits for some of its lanes alone, until `till`; then again for all of these
 ---@field till? number
+---@field shuns? boolean it does so because it has failed at the others
 ---@field late? number seconds by which it would have missed its deadline: it was refused
 ---@field err? stoke.error the server's, for which it was refused
 ---@field loads? boolean it loads its model, for which others have left
@@ -310,7 +311,7 @@ end
 --- It has waited for that lane long enough, and may go to any again.
 local function unpin(self, ticket)
   ticket.group.queue:remove(ticket)
-  ticket.group, ticket.home, ticket.till = ticket.home, nil, nil
+  ticket.group, ticket.home, ticket.till, ticket.shuns = ticket.home, nil, nil, nil
   self.pinned[ticket] = nil
   ticket.group.queue:push(ticket)
   for _, lane in ipairs(ticket.group.lanes) do self:engage(lane.server) end -- meanwhile one may have come to rest
@@ -490,6 +491,16 @@ end
 
 -- ---- what happens -------------------------------------------------------------------------------------------------------------
 
+--- Does an arrival change nothing? Others of its class wait before it, and its lane, the only one, is full.
+local function only_queues(self, ticket, now)
+  local group = ticket.group
+  local lane = group.lanes[1]
+  local server = lane.server
+  if group.lanes[2] or lane.groups[2] or lane.holds or server.residency or server.touched or self.power then return false end
+  if ticket.deadline or ticket.class ~= 2 or group.queue:count(2) < 2 then return false end
+  return (not lane.breaker or lane.breaker.state == "closed") and choose.room(lane, now) == 0
+end
+
 --- A call wants to go.
 ---@param ticket stoke.pool.ticket
 ---@param now number
@@ -514,7 +525,9 @@ function Engine:arrive(ticket, now)
   if ticket.program then self.programs:asks(ticket) end
   if self.programs.changed then self.programs:weigh_all(self.lanes) end
   group.queue:push(ticket)
+  if ticket.home then self.pinned[ticket] = true end
   self.waiting = self.waiting + 1
+  if only_queues(self, ticket, now) then return end
   touch_group(self, group)
   self:advance(now)
   if ticket.class == 1 and ticket.deadline and ticket.state == "waiting" and self.settings.order ~= "fifo" then

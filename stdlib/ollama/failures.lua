@@ -1,5 +1,6 @@
 --- What Ollama says when it fails, as errors with a kind and a cure. What its texts mean: stoke.ollama.meanings.
 
+local config = require "stoke.config"
 local errors = require "core.errors"
 local json = require "core.json"
 local texts = require "core.text"
@@ -102,6 +103,11 @@ local function classify(text, q, fields, kind, retryable, target)
     if hint == meanings.PULL then
       fields.missing = q.model and q.model ~= "" or nil -- for auto_pull
       hint = fields.missing and "stoke pull " .. (target and target.served or q.model) or nil
+      local name, routes = target and target.name, config.get().models
+      if hint and name ~= q.model and routes[name] then
+        hint = ("%s is the name of a route, and a route lists models: put those of %s in its place (or %s)")
+          :format(name, name, hint)
+      end
       if hint and target and target.endpoint.name == "sim" then hint = hint .. ", or one that `stoke models --sim` lists" end
     elseif hint == meanings.NAME or hint == meanings.NONE then
       hint = naming(hint, q)

@@ -31,6 +31,10 @@ M.pack = host.pack
 ---@type fun(packed: string): number[]
 M.unpack = host.unpack
 
+--- Is no number of such a string infinite, or none at all?
+---@type fun(packed: string): boolean
+M.finite = host.finite
+
 --- Names of the kernels that this machine has, the fastest first; `use(name?)` takes one, nil the fastest. For tests and figures.
 M.kernels, M.use = host.kernels, host.use
 

@@ -100,6 +100,16 @@ static int l_unpack(lua_State *L) {
   return 1;
 }
 
+/* Is there neither an infinite number nor a NaN in a packed vector? */
+static int l_finite(lua_State *L) {
+  size_t len;
+  const char *bytes = luaL_checklstring(L, 1, &len);
+  bool finite = true;
+  for (size_t i = 0; i + 4 <= len && finite; i += 4) finite = isfinite(read_f32(bytes + i));
+  lua_pushboolean(L, finite);
+  return 1;
+}
+
 static void push_packed(lua_State *L, const float *values, size_t n) {
   luaL_Buffer b;
   char *out = luaL_buffinitsize(L, &b, n * 4);
@@ -391,8 +401,14 @@ int luaopen_host_vectors(lua_State *L) {
   static const luaL_Reg methods[] = {{"put", set_put},       {"drop", set_drop},   {"get", set_get},     {"next", set_next},
                                      {"search", set_search}, {"find", set_find},   {"count", set_count}, {"bytes", set_bytes},
                                      {"clear", set_clear},   {NULL, NULL}};
+<<<<<<< HEAD
+  static const luaL_Reg functions[] = {{"new", l_new},       {"pack", l_pack},       {"unpack", l_unpack},
+                                       {"finite", l_finite}, {"kernels", l_kernels}, {"use", l_use},
+                                       {NULL, NULL}};
+=======
   static const luaL_Reg functions[] = {{"new", l_new},         {"pack", l_pack}, {"unpack", l_unpack}, {"length", l_length},
                                        {"kernels", l_kernels}, {"use", l_use},   {NULL, NULL}};
+>>>>>>> w-int
   luaL_newmetatable(L, SEARCH_TYPE);
   lua_pushcfunction(L, search_gc);
   lua_setfield(L, -2, "__gc");

@@ -184,7 +184,7 @@ local function input_of(call, target)
 end
 
 local function ticket_of(call, group)
-  local task, work = call.task, call.work
+  local task, work = call.asker or call.task, call.work
   local run = type(work) == "table" and work.run or nil
   local context = (task.scope or task).context
   local owner, unit = program.of(task, context, run)

@@ -1,23 +1,18 @@
 --- Vectors as they are kept: single precision, packed, 4 bytes a number, little-endian. Model servers compute in single precision
 --- and print these numbers in decimal, so nothing is lost; what is read back is the number that was computed.
 
+local vectors = require "core.vectors"
+
 local M = {}
 
-local pack, unpack, type = string.pack, string.unpack, type
+local type = type
 
 --- Bytes of a number.
 M.WIDTH = 4
 local WIDTH <const> = M.WIDTH
 
---- The largest number of single precision.
-local MOST <const> = 0x1.fffffep127
-
---- dimensions -> format
-local formats = setmetatable({}, { __index = function(list, n)
-  local format = "<" .. ("f"):rep(n)
-  list[n] = format
-  return format
-end })
+--- Numbers of a vector, at most (core.vectors).
+local LONGEST <const> = 16384
 
 --- A vector, packed.
 ---@param row any
@@ -25,26 +20,21 @@ end })
 ---
 --- Example: `local packed = rows.pack { 0.5, -0.25 }   --> 8 bytes`
 function M.pack(row)
-  if type(row) ~= "table" or #row == 0 then return nil end
-  for i = 1, #row do
-    local v = row[i]
-    if type(v) ~= "number" or not (v <= MOST and v >= -MOST) then return nil end
-  end
-  return pack(formats[#row], table.unpack(row))
+  if type(row) ~= "table" or #row == 0 or #row > LONGEST then return nil end
+  local ok, packed = pcall(vectors.pack, row)
+  return ok and vectors.finite(packed) and packed or nil
 end
 
 --- A vector again.
 ---@param packed string
 ---@param first? integer the byte it begins at
----@param dimensions? integer
+---@param dimensions? integer of it, where others stand beside it
 ---@return number[]
 ---
 --- Example: `rows.unpack(rows.pack { 0.5, -0.25 })   --> { 0.5, -0.25 }`
 function M.unpack(packed, first, dimensions)
-  local n = dimensions or #packed // WIDTH
-  local row = { unpack(formats[n], packed, first or 1) }
-  row[n + 1] = nil
-  return row
+  if first then packed = packed:sub(first, first + dimensions * WIDTH - 1) end
+  return vectors.unpack(packed)
 end
 
 --- Give a vector length 1; one of zeros stays as it is.

@@ -6,7 +6,7 @@ local source = require "source"
 local FACE = {}
 for name in ([[about approval channel combine coro effect endpoint env envfile errors frame hash json keyfile
   keeper leftover modules names ordered overrun queue random redact reload schedule scope script secrets source stdio task
-  terms testbed text vectors cache.embedding cache.models gate.budget gate.policy gate.pool gate.retry gate.span journal
+  terms testbed text vectors cache.embedding cache.models gate.budget gate.cache gate.policy gate.pool gate.retry gate.span journal
   journal.place journal.plain runs runs.actors runs.code store store.place store.plain store.sessions]]):gmatch "%S+" do
   FACE[name] = true
 end

@@ -123,11 +123,11 @@ local function input_of(call, target)
 end
 
 local function ticket_of(call, group)
-  local task, work = call.task, call.work
+  local task, work = call.asker or call.task, call.work
   local run = type(work) == "table" and work.run or nil
   local context = (task.scope or task).context
   local owner, unit = program.of(task, context, run)
-  local ticket = state:ticket { group = group, order = program.key(owner, unit, state.programs:over(owner)), program = owner,
+  local ticket = state:ticket { group = group, order = program.key(owner, unit), program = owner,
     task = task, call = call, unit = run and run.history or nil, agent = run and run.agent.label or nil, seq = nil }
   local class, deadline = terms.class(call), terms.deadline(call)
   if class ~= 2 then ticket.class = class end
@@ -199,6 +199,15 @@ local function note(lane)
   memory.note(server.url, server.told)
 end
 
+--- The end of a wait that a deadline has cut off says what was waited for: nobody else could find out later. One call of a scope
+--- tells it for all of them (lua/scope.lua).
+local function cut_off(call, ticket, err)
+  local task = call.task
+  local reason = (task.scope or task).cancelled
+  if not reason or not rawget(reason, "late") or rawget(reason, "waited") then return err end
+  return errors.new("cancelled", err.message, { waited = words.waited(ticket, monotonic(), state.power) })
+end
+
 --- Queue up until the ticket is decided.
 local function wait(call, ticket, key)
   if not remembered then remember() end
@@ -212,6 +221,7 @@ local function wait(call, ticket, key)
     repeat
       local woken, err = park("pool " .. key)
       if woken == nil then
+        err = cut_off(call, ticket, err)
         call.slot = nil
         state:done(ticket, { cancelled = true }, monotonic())
         tell()
@@ -281,7 +291,9 @@ local function outcome_of(target, value, err)
   return outcome
 end
 
-local charged = 0
+--- Programs are looked through for those that have ended after so many answers, and not before a fourth of their number.
+local SWEPT <const> = 8
+local charged = SWEPT
 
 --- Calls of models that nobody traced, for who begins to count while they wait: { calls, failed, input_tokens, output_tokens }.
 M.untraced = { calls = 0, failed = 0, input_tokens = 0, output_tokens = 0 }
@@ -308,8 +320,8 @@ function M.done(ticket, value, err)
   if outcome.timings then note(ticket.lane) end
   local call = ticket.call
   if target and not call.span and call.def.usage then count_untraced(outcome) end
-  charged = charged + 1
-  if charged % 64 == 0 then program.sweep(state.programs) end
+  charged = charged - 1
+  if charged <= 0 then charged = math.max(SWEPT, program.sweep(state.programs) // 4) end
   tell()
 end
 

@@ -18,7 +18,7 @@ local fifo = require "core.pool.fifo"
 local holds = require "core.pool.hold"
 local lanes = require "core.pool.lane"
 local learners = require "core.pool.learners"
-local order = require "core.pool.order"
+local programs = require "core.pool.programs"
 local queue = require "core.pool.queue"
 local residency = require "core.pool.residency"
 local taught = require "core.pool.taught"
@@ -85,7 +85,7 @@ Engine.__index = Engine
 function M.new(settings)
   return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, chores = {}, groups = {},
     lanes = {}, engaged = {}, touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }),
-    programs = order.programs(), power = nil, chain_of = nothing, recall = nothing,
+    programs = programs.new(), power = nil, chain_of = nothing, recall = nothing,
     counts = { granted = 0, refused = 0, shed = 0, moved = 0, held = 0, broken = 0, pinned = 0 } }, Engine)
 end
 
@@ -240,6 +240,10 @@ local function unqueue(self, ticket, granted)
   if granted then q:take(ticket) else q:remove(ticket) end
   self.waiting = self.waiting - 1
   if ticket.home then self.pinned[ticket] = nil end
+  if ticket.program then
+    self.programs:waits_not(ticket)
+    if not granted then self.programs:over(ticket, false) end
+  end
   if ticket.unit then -- its place is free for others, whatever became of it
     for _, lane in ipairs((ticket.home or ticket.group).lanes) do
       local hold = lane.holds and holds.of(lane, ticket.unit)
@@ -481,7 +485,7 @@ function Engine:unlearn(all)
       touch(self, lane.server)
     end
   end
-  self.programs = order.programs()
+  self.programs = programs.new()
 end
 
 -- ---- what happens -------------------------------------------------------------------------------------------------------------
@@ -507,6 +511,8 @@ function Engine:arrive(ticket, now)
     pause.facts:paused(pause.tool, now - pause.since)
   end
   if ticket.deadline and not ticket.at_most then ticket.at_most = where.service(group.lanes[1], ticket) end
+  if ticket.program then self.programs:asks(ticket) end
+  if self.programs.changed then self.programs:weigh_all(self.lanes) end
   group.queue:push(ticket)
   self.waiting = self.waiting + 1
   touch_group(self, group)
@@ -543,17 +549,6 @@ function Engine:began(ticket, now)
   self:advance(now)
 end
 
---- A program has become a giant: what it has waiting goes a band behind.
-local function step_behind(self, program)
-  for lane in next, self.lanes do
-    for _, group in ipairs(lane.groups) do
-      local own = {}
-      group.queue:each(function(ticket) if ticket.program == program then own[#own + 1] = ticket end end)
-      for _, ticket in ipairs(own) do group.queue:change(ticket, "order", order.behind(ticket.order)) end
-    end
-  end
-end
-
 --- A call on a lane has ended. Of one that was counted without a ticket only the lane is known.
 ---@param lane stoke.pool.lane
 ---@param ticket stoke.pool.ticket|nil
@@ -564,11 +559,8 @@ function Engine:finished(lane, ticket, outcome, now)
   lane.busy = out
   equip(self, lane)
   taught.of(lane, ticket, outcome, out, now)
+  if ticket and ticket.program then self.programs:over(ticket, outcome.timings ~= nil) end
   if ticket and ticket.unit and outcome.continues and lane.slots then holds.consider(self, lane, ticket, outcome.tool, now) end
-  if ticket and ticket.program and outcome.timings then
-    local service = (outcome.timings.prefill or 0) + (outcome.timings.decode or 0)
-    if self.programs:charge(ticket.program, service) then step_behind(self, ticket.program) end
-  end
   if lane.breaker and not lane.breaker:quiet(now) then self:engage(lane.server) end
   touch(self, lane.server)
   self:advance(now)

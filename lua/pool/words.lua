@@ -194,8 +194,8 @@ local function held(lane, now)
     if hold.ticket then return "next, after a conversation whose slot is kept" end
     if not first or hold.till < first.till then first = hold end
   end
-  return ("held for the conversation of %s, whose tool %s is at work: %s more at most"):format(first.agent or "an agent",
-    first.tool or "", left(first.till - now))
+  return ("held for the conversation of %s, whose tool %sis at work: %s more at most"):format(first.agent or "an agent",
+    first.tool and first.tool .. " " or "", left(first.till - now))
 end
 
 --- It is the next one: what is it that the lanes do not have?
@@ -264,7 +264,24 @@ function M.reason(ticket, now, power)
     end
     first = first or why
   end
-  return (places[2] and ("none of its %d servers takes it now: "):format(#places) or "") .. first
+  return (places[2] and ("none of the %d places of its route takes it now: "):format(#places) or "") .. first
+end
+
+--- The places where a ticket may go: "m at gpu", "m at gpu or at 2 other places".
+local function places_of(ticket)
+  local places = (ticket.home or ticket.group).lanes
+  local lane, others = places[1], #places - 1
+  local first = lane.target and ("%s at %s"):format(name_of(lane), server_of(lane)) or lane.key
+  return others == 0 and first or ("%s or at %s of its route"):format(first, count(others, "other place"))
+end
+
+--- What a ticket has waited for, once nobody waits for it any more.
+---@param ticket stoke.pool.ticket that is still in its queue
+---@param now number
+---@param power? stoke.pool.power
+---@return string "waited 3.0 s for a slot of m at gpu: 4 calls before this one; about 36 s to wait"
+function M.waited(ticket, now, power)
+  return ("waited %s for a slot of %s: %s"):format(M.seconds(now - ticket.arrived), places_of(ticket), M.reason(ticket, now, power))
 end
 
 --- Why a ticket was refused.

@@ -7,7 +7,7 @@ local FACE = {}
 for name in ([[about approval channel combine coro effect endpoint env envfile errors frame hash json keyfile
   keeper leftover modules names ordered overrun queue random redact reload schedule scope script secrets source stdio task
   terms testbed text gate.budget gate.policy gate.pool gate.retry gate.span journal journal.place journal.plain runs
-  runs.actors runs.code store store.place store.plain store.sessions]]):gmatch "%S+" do
+  cache.embedding cache.models vectors runs.actors runs.code store store.place store.plain store.sessions]]):gmatch "%S+" do
   FACE[name] = true
 end
 

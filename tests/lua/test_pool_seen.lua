@@ -209,7 +209,7 @@ test("a model that is not in memory: what is said of the swap comes true", funct
   for _ = 1, 3 do
     scope:spawn(function() while not stop do call "a" end end)
   end
-  stoke.sleep(10.37)
+  stoke.sleep(10.57)
   local done
   scope:spawn(function()
     call "b"

@@ -205,7 +205,9 @@ function M.load(opts)
   for _, layer in ipairs(layers) do lay(s.values, layer.values, s.sources, layer.source, "") end
   s.problems = opts.problems
   put(s)
-  if next(s.values.models) ~= nil then require "stoke.config.routes".check(complain, attempt, opts.problems) end
+  if next(s.values.models) ~= nil or type(s.values.pool.slots) == "table" then
+    require "stoke.config.routes".check(complain, attempt, opts.problems)
+  end
   if not attempt(opts.problems, M.endpoint) then
     s.values.endpoint, s.sources.endpoint = "default", "built in"
     if not attempt(opts.problems, M.endpoint) then -- a file gave this name an entry of its own

@@ -35,6 +35,8 @@
 ---                 unload(target, seconds) -> q, version?(target, seconds) -> q, told_version?(value) -> text | nil }
 ---                                                 what the pool asks a server beside its calls: which models it holds, one
 ---                                                 token, to let a model go; its version. Without it: it is not asked
+---   inventory(target, seconds) -> q               ask a server for its models,
+---   digests(value) -> { [canonical name] = digest } | nil   and what it says of them. Without these two nothing is cached
 ---   open(target)                                  a target is made: put in what the settings say of the model
 ---
 --- The other half is the model's face: stdlib/model.lua.
@@ -436,7 +438,7 @@ local ASIDE = { "endpoint", "timeouts" }
 local function class_of(q) return q.method == "GET" and "pure" or "idempotent" end
 
 effect.define("llm.chat", {
-  taped = true, class = "idempotent", repeats = true, aside = ASIDE,
+  taped = true, cached = true, class = "idempotent", repeats = true, aside = ASIDE,
   run = call, pool = route, waits = drop_text, retry = RETRY, subject = subject, reserve = reserve,
   usage = function(value, q)
     local protocol = protocols[q.protocol]
@@ -454,7 +456,7 @@ effect.define("llm.load", { taped = true, class = "idempotent", repeats = true, 
 -- What the server answers at once: no slot, no usage.
 effect.define("llm.admin", { taped = true, class = class_of, aside = ASIDE,
   run = call, pool = route_at_once, retry = RETRY, subject = subject })
-effect.define("llm.stream", { taped = true, class = "idempotent", repeats = true, aside = ASIDE,
+effect.define("llm.stream", { taped = true, cached = true, class = "idempotent", repeats = true, aside = ASIDE,
   run = open, stream = true, resume = resume, pool = route, waits = drop_text, retry = RETRY, usage = usage_of, subject = subject,
   reserve = reserve })
 -- What answers have taught so far, as an agent run begins with it: on a tape, since the run asks by it.

@@ -8,6 +8,7 @@ local effect = require "core.effect"
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
 local notice = require "core.gate.notice"
+local taught = require "core.pool.taught"
 local tasks = require "core.task"
 
 local M = {}
@@ -119,8 +120,10 @@ function chores.trial(state, about)
     local _, failed = ask(lane.target, "probe", math.max(M.trial, 3 * load))
     err = failed
   end
+  local back = not err and lane.breaker and lane.breaker:was_away()
   if lane.breaker then lane.breaker:done(err, monotonic()) end
   if lane.server.residency and not err then lane.server.residency:away() end
+  if back then taught.back(lane.server, monotonic()) end
   state:touch(lane.server)
 end
 

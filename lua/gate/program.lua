@@ -9,8 +9,12 @@ local M = {}
 
 ---@class stoke.pool.program
 ---@field seq integer its age
----@field service? number seconds that its calls have taken
----@field class integer
+---@field kind? string the agent that asked first, "" for none; from here on what lua/pool/programs.lua keeps
+---@field had? integer calls that were answered
+---@field out? integer calls that wait or are out
+---@field level? integer how much of it is still to be done
+---@field first? stoke.pool.ticket a call that waits,
+---@field more? table<stoke.pool.ticket, true> and the others
 ---@field owner table weak: the task; of a run its first one
 
 local last = 0
@@ -63,19 +67,18 @@ function M.of(task, context, run)
   local owner = owner_of(task, context)
   local program = programs[owner]
   if not program then
-    program = { seq = age(owner), class = 2, service = nil, owner = setmetatable({ owner }, OWNER) }
+    program = { seq = age(owner), kind = nil, owner = setmetatable({ owner }, OWNER) }
     programs[owner] = program
   end
   local outer = run or context.run
   return program, age(outer and outermost(outer).history or task)
 end
 
---- A key of the order in which programs get their turns.
+--- A key of the order in which programs get their turns; its level comes when it waits.
 ---@param program stoke.pool.program
 ---@param unit integer
----@param over boolean it is a giant
 ---@return integer
-function M.key(program, unit, over) return order.key(program.seq, unit, over) end
+function M.key(program, unit) return order.key(program.seq, unit, 0) end
 
 --- Was a task begun, through others, by another one?
 local function below(task, other)
@@ -121,14 +124,19 @@ function M.alive()
 end
 
 --- Tell what finished programs took; what is alive stays.
----@param charged stoke.pool.programs
-function M.sweep(charged)
+---@param known stoke.pool.programs
+---@return integer alive
+function M.sweep(known)
+  local alive = 0
   for owner, program in next, programs do
     if owner.state then
-      charged:ended(program)
+      known:ended(program)
       programs[owner] = nil
+    else
+      alive = alive + 1
     end
   end
+  return alive
 end
 
 return M

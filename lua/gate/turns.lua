@@ -184,11 +184,11 @@ local function input_of(call, target)
 end
 
 local function ticket_of(call, group)
-  local task, work = call.task, call.work
+  local task, work = call.asker or call.task, call.work
   local run = type(work) == "table" and work.run or nil
   local context = (task.scope or task).context
   local owner, unit = program.of(task, context, run)
-  local ticket = state:ticket { group = group, order = program.key(owner, unit, state.programs:over(owner)), program = owner,
+  local ticket = state:ticket { group = group, order = program.key(owner, unit), program = owner,
     task = task, call = call, unit = run and run.history or nil, agent = run and run.agent.label or nil, seq = nil }
   local class, deadline = terms.class(call), terms.deadline(call)
   if class ~= 2 then ticket.class = class end
@@ -343,30 +343,33 @@ end
 --- Does a lane take calls, as far as anybody knows?
 local function open(lane, now) return not lane.breaker or choose.room(lane, now) >= 0 end
 
---- Wait for a slot of any of several lanes. A call that failed at one is sent there again only where no other one takes calls.
+--- Seconds for which a call that failed at one server of a route waits for the others alone. By then it is known whether that one
+--- is down.
+local SHUNS <const> = 5
+
+--- Wait for a slot of any of several lanes. A call that failed at one is sent there again only where no other one takes calls, or
+--- where it has waited for the others in vain.
 ---@param call table
 ---@param work stoke.target[]
 ---@return stoke.pool.ticket|nil
 ---@return stoke.error|nil err
 function M.route(call, work)
-  local list, targets, avoided, others = {}, {}, nil, false
+  local all, rest, targets, others = {}, {}, {}, false
   local now = monotonic()
   for _, target in ipairs(work) do
     local key = target.key
-    if key == call.avoid then
-      avoided = target
-    elseif not targets[key] then
+    if not targets[key] then
       local lane = gate.lane(key, target)
-      targets[key], list[#list + 1], others = target, lane, others or open(lane, now)
+      targets[key], all[#all + 1] = target, lane
+      if key ~= call.avoid then rest[#rest + 1], others = lane, others or open(lane, now) end
     end
   end
-  if avoided and not others then
-    targets[avoided.key], list[#list + 1] = avoided, gate.lane(avoided.key, avoided)
-  end
-  local ticket = ticket_of(call, group_of(list))
+  local shuns = others and #rest < #all
+  local ticket = ticket_of(call, group_of(shuns and rest or all))
   ticket.targets = targets
-  local slot, err = wait(call, ticket, list[1].key)
-  if not slot and ticket.err and avoided and others then -- those fail, too, by now
+  if shuns then ticket.home, ticket.till, ticket.shuns = group_of(all), now + SHUNS, true end
+  local slot, err = wait(call, ticket, all[1].key)
+  if not slot and ticket.err and shuns then -- those fail, too, by now
     call.avoid = ""
     return M.route(call, work)
   end
@@ -388,7 +391,9 @@ local function outcome_of(target, value, err)
   return outcome
 end
 
-local charged = 0
+--- Programs are looked through for those that have ended after so many answers, and not before a fourth of their number.
+local SWEPT <const> = 8
+local charged = SWEPT
 
 --- Calls of models that nobody traced, for who begins to count while they wait: { calls, failed, input_tokens, output_tokens }.
 M.untraced = { calls = 0, failed = 0, input_tokens = 0, output_tokens = 0 }
@@ -423,8 +428,8 @@ function M.done(ticket, value, err)
   if outcome.timings then note(ticket.lane) end
   local call = ticket.call
   if target and not call.span and call.def.usage then count_untraced(outcome) end
-  charged = charged + 1
-  if charged % 64 == 0 then program.sweep(state.programs) end
+  charged = charged - 1
+  if charged <= 0 then charged = math.max(SWEPT, program.sweep(state.programs) // 4) end
   tell()
 end
 

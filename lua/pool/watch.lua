@@ -22,13 +22,14 @@ M.patience = { 30, 300, 3600 }
 
 ---@class stoke.pool.watch
 ---@field state "well"|"probing"|"sick"
+---@field calm number while all is well, nobody need look before this time; kept by lua/pool/chores.lua
 local W = {}
 W.__index = W
 
 ---@param now number
 ---@return stoke.pool.watch
 function M.new(now)
-  return setmetatable({ state = "well", alive = now, doubt = 1, pause = M.pause, till = 0, unloaded = nil }, W)
+  return setmetatable({ state = "well", alive = now, doubt = 1, pause = M.pause, till = 0, unloaded = nil, calm = now }, W)
 end
 
 --- The server gave a sign of life: the end of a call, or a piece of an answer. Errors count where they came from the server.

@@ -56,6 +56,11 @@ end
 
 --- What a reply used, that has its text and calls in `holder`.
 local function used(reply, holder)
+  if reply.cached then -- what it cost was paid before
+    local calls = holder.tool_calls
+    return { input_tokens = 0, output_tokens = 0, calls = 0, attempts = 0, repairs = 0, seconds = 0, load_seconds = 0,
+      tool_calls = calls and type(calls) == "table" and #calls or 0, estimated = false, cached = 1 }
+  end
   local input, output, about, calls = reply.prompt_eval_count, reply.eval_count, notes[reply] or NOTHING, holder.tool_calls
   local guessed = about ~= NOTHING and (about.input ~= nil or about.output ~= nil)
   if guessed or not counted(reply) then

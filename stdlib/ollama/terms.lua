@@ -1,5 +1,6 @@
 --- The terms of one call: its class, its deadline and its route, see lua/terms.lua. For calls that have some; most have none.
 
+local cache = require "core.gate.cache"
 local core = require "core.terms"
 local errors = require "core.errors"
 local fallback = require "stoke.model.fallback"
@@ -22,14 +23,14 @@ function M.with_model(what, given)
   return out
 end
 
---- The target of a call that has a class or a deadline of its own.
+--- The target of a call that has a class, a deadline or a cache of its own.
 ---@param what string
 ---@param given table
 ---@param target stoke.target
 ---@return stoke.target
 ---Raises `argument`.
 function M.target(what, given, target)
-  local list = { class = core.check(what, given.class) }
+  local list = { class = core.check(what, given.class), cache = cache.check(what, given.cache) }
   if given.deadline ~= nil then
     errors.check_seconds(given.deadline, what .. ": deadline")
     list.deadline = core.now() + given.deadline

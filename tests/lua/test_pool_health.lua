@@ -5,6 +5,9 @@ local breaker = require "core.pool.breaker"
 local errors = require "core.errors"
 local power = require "core.pool.power"
 local chores = require "core.pool.chores"
+local prefix = require "core.pool.prefix"
+local slots = require "core.pool.slots"
+local taught = require "core.pool.taught"
 local watch = require "core.pool.watch"
 
 local GONE = errors.new("incomplete", "it broke off")
@@ -128,6 +131,23 @@ test("breaker: the only server is paced, and after half a minute those that wait
   t.eq(b:refusal(0, 30), GONE)
   t.eq(b:refusal(30, 30), nil) -- it has just come, and may be the one that tries
   t.eq({ b:word(0.3), breaker.new():word(0) }, { "paced", "ok" })
+end)
+
+test("a server that could not be reached is another one, perhaps: its slots are counted anew; one that refused is not", function(t)
+  local b = breaker.new { probes = true }
+  b:done(errors.new("overloaded", "busy", { status = 503 }), 0)
+  t.eq(b:was_away(), false)
+  b:done(errors.new("refused", "nobody there"), 1)
+  t.eq(b:was_away(), true)
+  local lane = { slots = slots.new { slots = 2, sure = true }, cache = prefix.new(nil, 2) }
+  local named = { slots = slots.new { slots = 2, sure = true }, cache = prefix.new(nil, 2), limit = 2 }
+  for _, each in ipairs { lane, named } do
+    for i = 1, 60 do each.slots:answered(i, { total = 1, prefill = 0.1, decode = 0.9, load = 0 }, 1, i - 1) end
+    each.slots.mode, each.slots.level = "rest", 2 -- long since known
+  end
+  taught.back({ lanes = { lane, named } }, 100)
+  t.eq({ lane.slots.mode, lane.slots.level }, { "check", 3 })
+  t.eq({ named.slots.mode, named.slots.level }, { "rest", 2 })
 end)
 
 test("breaker: a trial that says nothing of the server leaves it open", function(t)

@@ -184,6 +184,27 @@ test("a call that was moved to a server which turns out to be wedged goes back t
   scope:wait()
 end)
 
+test("a call that was moved to a busy server may go back, after a while, to the one where it failed", function(t)
+  fresh()
+  local failed = 0
+  local world <close> = routed({ one = { models = { "m" }, script = function(req)
+    if req.messages[1].content ~= "fail once" or failed > 0 then return "from one" end
+    failed = failed + 1
+    return { status = 500, error = "out of luck" }
+  end }, two = { models = { "m" }, slots = 1, tokens_per_second = 1, script = function() return ("word "):rep(40) end } },
+    [[models = { both = { "m@one", "m@two" } }]])
+  pool.configure { slots = 1 } -- nobody tries whether two takes a second call
+  local scope <close> = stoke.scope {}
+  scope:spawn(function() ollama.chat { model = "m", messages = HI, endpoint = "two" } end)
+  stoke.sleep(1)
+  local began = time.monotonic()
+  local reply = ollama.chat { model = "both", messages = { { role = "user", content = "fail once" } } }
+  t.eq({ failed, reply.endpoint, #world.asked }, { 1, "one", 3 })
+  t.ok(time.monotonic() - began < 10, time.monotonic() - began)
+  scope:cancel()
+  pool.configure {}
+end)
+
 test("a server that becomes ten times slower is no wedged one: every call is answered there", function(t)
   fresh()
   local server <close> = sim.serve { mem = "slow", models = { "m" }, load_seconds = 0, tokens_per_second = 10 }

@@ -150,6 +150,13 @@ test("for that its list is asked for, once for many such calls; an answer that i
   end
 end)
 
+test("a route that lists another route: its name is taken for a model's, and the error says so", function(t)
+  local _ <close> = routed(TWO, [[models = { fast = { "slow@gpu" }, slow = { "big@gpu" } }]])
+  local err = t.raises("http", ollama.chat, { model = "fast", messages = HI })
+  t.eq(err.message, "model 'slow' not found (slow at gpu, along the route fast)")
+  t.eq(err.hint, "slow is the name of a route, and a route lists models: put those of slow in its place (or stoke pull slow)")
+end)
+
 test("settings with a route that cannot be are refused when they are read, with place and mend", function(t)
   local function load(text)
     return t.raises("usage", config.load, { getenv = function() return nil end, read = function(path)
@@ -161,6 +168,9 @@ test("settings with a route that cannot be are refused when they are read, with 
   end })
   local err = load [[return { endpoints = { gpu = { url = "http://10.0.0.7" } }, models = { fast = { "m@gpo" } } }]]
   t.eq(err.message, './stoke.config.lua: models.fast[1] names the endpoint "gpo", and there is none')
+  t.eq(err.hint, 'did you mean "gpu"?')
+  err = load [[return { endpoints = { gpu = { url = "http://10.0.0.7" } }, pool = { slots = { m = 2, ["m@gpo"] = 2 } } }]]
+  t.eq(err.message, './stoke.config.lua: pool.slots["m@gpo"] names the endpoint "gpo", and there is none')
   t.eq(err.hint, 'did you mean "gpu"?')
   t.match(load([[return { models = { fast = {} } }]]).message, "models.fast wants a list of models.*it names no model")
   t.match(load([[return { models = { m = { num_ctx = 8192 } } }]]).message, "num_ctx is no setting of a route.*profiles")

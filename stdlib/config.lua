@@ -19,6 +19,7 @@ local addresses = require "stoke.config.address"
 local endpoints = require "core.endpoint"
 local envfile = require "core.envfile"
 local errors = require "core.errors"
+local notice = require "core.gate.notice"
 local shape = require "stoke.config.shape"
 local terms = require "core.terms"
 local sorted_keys = require "stoke.show".sorted_keys
@@ -297,6 +298,8 @@ function endpoints.routed(endpoint, model, dialect)
   if next(M.get().models) == nil and not model:find("@", 1, true) then return nil end
   return require "stoke.config.routes".routed(endpoint, model, dialect)
 end
+
+function notice.write(level, text, fields) require "stoke.log"[level](text, fields) end
 
 function terms.check_route(what, given) require "stoke.config.routes".of(what, given) end
 

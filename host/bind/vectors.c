@@ -401,8 +401,9 @@ int luaopen_host_vectors(lua_State *L) {
   static const luaL_Reg methods[] = {{"put", set_put},       {"drop", set_drop},   {"get", set_get},     {"next", set_next},
                                      {"search", set_search}, {"find", set_find},   {"count", set_count}, {"bytes", set_bytes},
                                      {"clear", set_clear},   {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"new", l_new},       {"pack", l_pack},       {"unpack", l_unpack}, {"length", l_length},
-                                       {"finite", l_finite}, {"kernels", l_kernels}, {"use", l_use},       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"new", l_new},       {"pack", l_pack},     {"unpack", l_unpack},
+                                       {"finite", l_finite}, {"length", l_length}, {"kernels", l_kernels},
+                                       {"use", l_use},       {NULL, NULL}};
   luaL_newmetatable(L, SEARCH_TYPE);
   lua_pushcfunction(L, search_gc);
   lua_setfield(L, -2, "__gc");

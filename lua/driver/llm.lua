@@ -23,7 +23,8 @@
 ---   usage(value) -> { input_tokens, output_tokens, ... }   what an answer has cost, with the fields of stoke.usage; those left
 ---                                                 out are 0 (calls and attempts 1). estimated = true where the wire told nothing
 ---   timings(value) -> table | nil                 what it took, as the server tells: seconds { total, load, prefill, decode } and
----                                                 tokens { input, output }. value: a reply, or a stream's last line
+---                                                 tokens { input, output }. value: a reply, or a stream's last line. single =
+---                                                 true: the model has one slot, and never more
 ---   facts(value) -> plain data | nil              what is known of a reply beside it: a recording keeps it,
 ---   restore(value, facts)                         and gives it back
 ---   estimate(q, target) -> tokens, answer         of the prompt, at a guess; of the answer: what the request bounds it by, nil
@@ -31,8 +32,9 @@
 ---                                                 function a budget sets nothing aside
 ---   canonical(model) -> name                      names of one model that are the same
 ---   pooling() -> { look(target, seconds) -> q, loaded(value) -> list of { name, size? }, probe(target, seconds) -> q,
----                 unload(target, seconds) -> q }   what the pool asks a server beside its calls: which models it holds, one
----                                                 token, to let a model go. Without it: it is not asked
+---                 unload(target, seconds) -> q, version?(target, seconds) -> q, told_version?(value) -> text | nil }
+---                                                 what the pool asks a server beside its calls: which models it holds, one
+---                                                 token, to let a model go; its version. Without it: it is not asked
 ---   inventory(target, seconds) -> q               ask a server for its models,
 ---   digests(value) -> { [canonical name] = digest } | nil   and what it says of them. Without these two nothing is cached
 ---   open(target)                                  a target is made: put in what the settings say of the model

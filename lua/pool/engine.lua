@@ -342,15 +342,15 @@ end
 
 --- Why is a call that has waited for a lane alone since `arrived` not answered at all? The lane's server is down for long, or
 --- cannot load its model. nil: it may be.
-local function hopeless(lane, arrived, now)
+local function hopeless(lane, arrived, now, class)
   local verdict = lane.server.verdict
-  return verdict and verdict.refuse and verdict.refuse[lane] or chores.refusal(lane, arrived, now)
+  return verdict and verdict.refuse and verdict.refuse[lane] or chores.refusal(lane, arrived, now, class)
 end
 
 local function give_up(self, server, now)
   for _, lane in ipairs(server.lanes) do
     if lane.group.queue.size > 0 and hopeless(lane, -huge, now) then
-      fail(self, lane, function(ticket) return hopeless(lane, ticket.arrived, now) end)
+      fail(self, lane, function(ticket) return hopeless(lane, ticket.arrived, now, ticket.class) end)
     end
   end
 end
@@ -368,7 +368,7 @@ local function settle(self, server, now)
     end
     local late = self.settings.order ~= "fifo" and where.misses(choice.lane, choice.ticket, now)
     local better = choice.better
-    if better and hopeless(better, -huge, now) then better = nil end -- it would be given up there at once, and wait here again
+    if better and hopeless(better, -huge, now, choice.ticket.class) then better = nil end -- it would come back at once
     if late then refuse(self, choice.ticket, late) elseif better then pin(self, choice) else grant(self, choice, now) end
   end
   give_up(self, server, now)

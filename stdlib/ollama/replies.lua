@@ -93,7 +93,8 @@ end
 function M.timings(reply)
   if type(reply) ~= "table" or not math_type(reply.total_duration) then return nil end
   local timings = { total = number(reply.total_duration) / 1e9, load = number(reply.load_duration) / 1e9,
-    input = count(reply.prompt_eval_count), output = count(reply.eval_count), prefill = nil, decode = nil }
+    input = count(reply.prompt_eval_count), output = count(reply.eval_count), prefill = nil, decode = nil,
+    single = reply.embeddings and true or nil } -- an Ollama embeds one request of a model at a time, whatever its slots
   if not reply.embeddings then
     timings.prefill, timings.decode = number(reply.prompt_eval_duration) / 1e9, number(reply.eval_duration) / 1e9
   end

@@ -59,12 +59,12 @@ end
 --- late: a request is written when the target is chosen, as its model or its options may be others then.
 ---@param target stoke.target
 function M.open(target)
-  if not target.name then return end
   local spoken = target.endpoint.dialect
   if spoken and spoken ~= "ollama" and not target.route then
     errors.raise("usage", ("the endpoint %s speaks %s, and stoke.ollama Ollama's own API"):format(target.endpoint.name, spoken),
       { hint = "stoke.chat, stoke.stream, stoke.embed and agents ask in the dialect of the endpoint" })
   end
+  if not target.name then return end
   local profile = M.profile(target.name)
   local load = { options = chosen(profile, options.LOAD), shift = profile.shift, split_thinking = profile.split_thinking,
     auto_pull = profile.auto_pull }

@@ -21,7 +21,7 @@ local HINTS = {
 }
 
 --- Seconds after which a server that loads its model is asked again.
-local LOADING <const> = 5
+local LOADING <const> = 2
 
 --- What texts mean: { pattern, kind, retryable, hint }. The first that fits counts.
 local MEANINGS = {

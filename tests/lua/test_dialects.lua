@@ -1,4 +1,5 @@
--- Which dialect an endpoint speaks: as it is said, or found out by asking; routes that lead to servers of both; the pool before them.
+-- Which dialect an endpoint speaks: as it is said, or found out by asking; routes that lead to servers of both; the pool before
+-- them.
 
 local test = require "stoke.test"
 local about = require "core.about"
@@ -21,7 +22,8 @@ local function reply(text)
     finish_reason = "stop" } }, usage = { prompt_tokens = 9, completion_tokens = 2, total_tokens = 11 } }
 end
 
--- ---- said ---------------------------------------------------------------------------------------------------------------------------
+-- ---- said
+-- ---------------------------------------------------------------------------------------------------------------------------
 
 local function settings(text)
   return config.load { getenv = function() return nil end, read = function(path)
@@ -31,8 +33,10 @@ end
 
 test("dialects: an endpoint has the one that is said, and else what its address tells", function(t)
   settings [[return { endpoints = {
-    own = { url = "http://10.0.0.7:11434" }, cloud = { url = "https://ollama.com" }, said = { url = "http://h:8000", dialect = "openai" },
-    version = { url = "https://api.groq.com/openai/v1" }, unsaid = { url = "http://h:8000" }, auto = { url = "http://h:11434", dialect = "auto" } } }]]
+    own = { url = "http://10.0.0.7:11434" }, cloud = { url = "https://ollama.com" }, said = { url = "http://h:8000",
+      dialect = "openai" },
+    version = { url = "https://api.groq.com/openai/v1" }, unsaid = { url = "http://h:8000" }, auto = { url = "http://h:11434",
+      dialect = "auto" } } }]]
   for name, want in pairs { own = "ollama", cloud = "ollama", said = "openai", version = "openai", unsaid = false, auto = false,
     default = "ollama", ["http://h:8000/v1"] = "openai", ["http://h:8000"] = "ollama" } do
     t.eq(endpoints.of(name).dialect, want, name)
@@ -44,7 +48,8 @@ test("dialects: a name that nobody knows is said to be none", function(t)
   t.eq(t.raises("usage", model.open, "m", "odd").message, 'endpoint odd: no dialect is named "openia" (did you mean openai?)')
 end)
 
--- ---- asked --------------------------------------------------------------------------------------------------------------------------
+-- ---- asked
+-- --------------------------------------------------------------------------------------------------------------------------
 
 -- A script in a process of its own, with an endpoint of which nothing is said.
 local function run(folder, url, code, more)
@@ -106,7 +111,8 @@ test("dialects: a server that wants a key says so", { real = true }, function(t)
   t.eq(run(folder, server.url, ASK, ", key = 'sk-1'").stdout, "Hello\nHello\n")
 end)
 
--- ---- routes of both -----------------------------------------------------------------------------------------------------------------
+-- ---- routes of both
+-- -----------------------------------------------------------------------------------------------------------------
 
 -- Two servers, one of each dialect: endpoints a and b.
 local function servers(script)
@@ -166,7 +172,8 @@ test("dialects: agents with tools and schemas go along a route of both", functio
   t.eq(one.vectors, other.vectors)
 end)
 
--- ---- the pool -------------------------------------------------------------------------------------------------------------------------
+-- ---- the pool
+-- -------------------------------------------------------------------------------------------------------------------------
 
 test("dialects: the pool learns the slots of a server that tells no times, and fills them", function(t)
   local server <close> = sim.serve { mem = "busy", models = { "m,tps=100,load=0,prefill=0" }, slots = 8, tokens_per_second = 100,

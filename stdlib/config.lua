@@ -20,6 +20,7 @@ local addresses = require "stoke.config.address"
 local endpoints = require "core.endpoint"
 local envfile = require "core.envfile"
 local errors = require "core.errors"
+local notice = require "core.gate.notice"
 local shape = require "stoke.config.shape"
 local terms = require "core.terms"
 local sorted_keys = require "stoke.show".sorted_keys
@@ -205,7 +206,9 @@ function M.load(opts)
   for _, layer in ipairs(layers) do lay(s.values, layer.values, s.sources, layer.source, "") end
   s.problems = opts.problems
   put(s)
-  if next(s.values.models) ~= nil then require "stoke.config.routes".check(complain, attempt, opts.problems) end
+  if next(s.values.models) ~= nil or type(s.values.pool.slots) == "table" then
+    require "stoke.config.routes".check(complain, attempt, opts.problems)
+  end
   if not attempt(opts.problems, M.endpoint) then
     s.values.endpoint, s.sources.endpoint = "default", "built in"
     if not attempt(opts.problems, M.endpoint) then -- a file gave this name an entry of its own
@@ -316,6 +319,8 @@ function endpoints.routed(endpoint, model, dialect)
   if next(M.get().models) == nil and not model:find("@", 1, true) then return nil end
   return require "stoke.config.routes".routed(endpoint, model, dialect)
 end
+
+function notice.write(level, text, fields) require "stoke.log"[level](text, fields) end
 
 function terms.check_route(what, given) require "stoke.config.routes".of(what, given) end
 

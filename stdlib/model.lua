@@ -35,7 +35,10 @@
 ---   [residency](endpoint) -> { { name, window?, bytes?, fast_bytes?, expires? } ... } | nil, err      what is loaded
 ---   [probe](endpoint) -> { version } | nil, err          is there such a server?
 ---   [capabilities](target) -> { completion = true, tools = true, ... } | nil, err
----   [embed](target, call, texts) -> vectors, usage | nil, err
+---   [embedding](target, call, texts, truncate) -> q      one request for vectors; call may hold dimensions and options. For
+---                     stoke.model.embed, which makes as many as it takes
+---   [vectors](value) -> rows         of its reply, one a text, each a list of numbers
+---   [embed](target, call, texts) -> vectors, usage | nil, err     of a dialect without these two: nothing of it is kept
 ---   [ready](target)                 a route leads to it as well: what must be known of its server before a call is asked now
 ---
 --- Events of a stream are { type = "text"|"thinking", text = }, { type = "tool_call", id =, name =, arguments =, call = as in a
@@ -395,15 +398,21 @@ function M.unload(target) return optional("unload", dialect_at("model.unload", t
 --- Example: `print(model.capabilities(model.open "qwen2.5:3b").tools)`
 function M.capabilities(target) return optional("capabilities", dialect_at("model.capabilities", target), target) end
 
---- Vectors of texts.
+--- Vectors of texts, through the embedding cache.
 ---@param target stoke.target
----@param call table
+---@param call stoke.embed.about and normalise?: boolean
 ---@param texts string[]
----@return number[][]|nil vectors
----@return stoke.usage|stoke.error usage or the error
+---@return (number[]|false)[]|nil vectors false with `partial` alone: refused
+---@return stoke.usage|stoke.error usage of what was asked, or the error
 ---
 --- Example: `local vectors = model.embed(model.open "nomic-embed-text", {}, { "a text" })`
-function M.embed(target, call, texts) return optional("embed", dialect_at("model.embed", target), target, call, texts) end
+function M.embed(target, call, texts)
+  local dialect = dialect_at("model.embed", target)
+  if not dialect.embedding then return optional("embed", dialect, target, call, texts) end
+  local reply, err = require "stoke.model.embed".reply(target, call, texts)
+  if not reply then return nil, err end
+  return reply.embeddings, reply.usage
+end
 
 --- The models that an endpoint's server has loaded.
 ---@param endpoint? string name or address

@@ -10,6 +10,8 @@
 ---                                                 shaped for none of them, and knows the route by the model's name
 ---   error(status, body, q, head, target) -> stoke.error   an answer that is no success; where it says `retryable` the call is made
 ---                                                 again, up to three times, as long as no event has been read
+---   inquire(err, q, target, ask) -> err | nil    may ask the server something about that error, past the gates (ask(q) -> value
+---                                                 | nil, err), and put it into the error's hint; a result is told instead
 ---   broken(err, q) -> stoke.error                 the connection failed: the same error, with what the dialect knows of it
 ---   reply(text, q, attempts, target) -> value | nil, err  the whole body of a call that is not streamed
 ---   plain(q) -> words | nil                       the shape of lines that are read without decoding (host/json/json.h)
@@ -29,7 +31,8 @@
 ---   usage(value) -> { input_tokens, output_tokens, ... }   what an answer has cost, with the fields of stoke.usage; those left
 ---                                                 out are 0 (calls and attempts 1). estimated = true where the wire told nothing
 ---   timings(value) -> table | nil                 what it took, as the server tells: seconds { total, load, prefill, decode } and
----                                                 tokens { input, output }. value: a reply, or a stream's last line
+---                                                 tokens { input, output }. value: a reply, or a stream's last line. single =
+---                                                 true: the model has one slot, and never more
 ---   facts(value) -> plain data | nil              what is known of a reply beside it: a recording keeps it,
 ---   restore(value, facts)                         and gives it back
 ---   estimate(q, target) -> tokens, answer         of the prompt, at a guess; of the answer: what the request bounds it by, nil
@@ -37,8 +40,11 @@
 ---                                                 function a budget sets nothing aside
 ---   canonical(model) -> name                      names of one model that are the same
 ---   pooling() -> { look(target, seconds) -> q, loaded(value) -> list of { name, size? }, probe(target, seconds) -> q,
----                 [unload(target, seconds) -> q] } what the pool asks a server beside its calls: which models it holds, one
----                                                 token, to let a model go. Without it: it is not asked
+---                 [unload(target, seconds) -> q], version?(target, seconds) -> q, told_version?(value) -> text | nil }
+---                                                 what the pool asks a server beside its calls: which models it holds, one
+---                                                 token, to let a model go; its version. Without it: it is not asked
+---   inventory(target, seconds) -> q               ask a server for its models,
+---   digests(value) -> { [canonical name] = digest } | nil   and what it says of them. Without these two nothing is cached
 ---   open(target)                                  a target is made: put in what the settings say of the model
 ---
 --- The other half is the model's face: stdlib/model.lua.
@@ -190,9 +196,17 @@ local function suited(q, target, way)
   return dialect.adopt(q)
 end
 
-local gathered -- a whole reply from a stream: below
+local call, gathered -- the second: a whole reply from a stream, below
 
-local function call(asked, record)
+--- An answer that is no success, as an error. What its dialect wants to know for that is asked at once: the call has a slot.
+local function failure(status, body, q, head, target)
+  local protocol = target.dialect
+  local err = protocol.error(status, body, q, head, target)
+  if not protocol.inquire then return err end
+  return protocol.inquire(err, q, target, function(other) return call(other, { target = target }) end) or err
+end
+
+function call(asked, record)
   local target, work = record.target, record.work
   local protocol, way = target.dialect, work and work.route
   if way and work[2] and pool.settings.hedge and not record.alone then
@@ -206,7 +220,7 @@ local function call(asked, record)
   if not options then return nil, sent end
   local status, head, body = http.fetch(options, sent)
   if not status then return nil, along(way, target, broken(protocol, policy.reached(options, head), q)) end
-  if status >= 300 then return nil, along(way, target, protocol.error(status, body, q, head, target)) end
+  if status >= 300 then return nil, along(way, target, failure(status, body, q, head, target)) end
   if not way and not began then return protocol.reply(body, q, record.attempts, target) end
   local value, err = protocol.reply(body, q, record.attempts, target)
   if not value then return nil, along(way, target, err) end
@@ -349,9 +363,8 @@ end
 local function refused(request, target, status, q, head)
   local body, why = request:body()
   request:close()
-  local protocol = target.dialect
-  if not body then return broken(protocol, why, q) end
-  return protocol.error(status, body, q, head, target)
+  if not body then return broken(target.dialect, why, q) end
+  return failure(status, body, q, head, target)
 end
 
 -- Opening is three calls, each the last thing the one before does: while one waits, what only the others need is gone, and its
@@ -479,7 +492,7 @@ local ASIDE = { "endpoint", "timeouts" }
 local function class_of(q) return q.method == "GET" and "pure" or "idempotent" end
 
 effect.define("llm.chat", {
-  taped = true, class = "idempotent", repeats = true, aside = ASIDE,
+  taped = true, cached = true, class = "idempotent", repeats = true, aside = ASIDE,
   run = call, pool = route, waits = drop_text, retry = RETRY, subject = subject, reserve = reserve,
   usage = function(value, q)
     local protocol = protocols[q.protocol]
@@ -497,7 +510,7 @@ effect.define("llm.load", { taped = true, class = "idempotent", repeats = true, 
 -- What the server answers at once: no slot, no usage.
 effect.define("llm.admin", { taped = true, class = class_of, aside = ASIDE,
   run = call, pool = route_at_once, retry = RETRY, subject = subject })
-effect.define("llm.stream", { taped = true, class = "idempotent", repeats = true, aside = ASIDE,
+effect.define("llm.stream", { taped = true, cached = true, class = "idempotent", repeats = true, aside = ASIDE,
   run = function(q, record) return open(q, record) end, stream = true, resume = resume, pool = route, waits = drop_text,
     retry = RETRY, usage = usage_of, subject = subject,
   reserve = reserve })

@@ -18,7 +18,7 @@ local fifo = require "core.pool.fifo"
 local holds = require "core.pool.hold"
 local lanes = require "core.pool.lane"
 local learners = require "core.pool.learners"
-local order = require "core.pool.order"
+local programs = require "core.pool.programs"
 local queue = require "core.pool.queue"
 local residency = require "core.pool.residency"
 local taught = require "core.pool.taught"
@@ -53,8 +53,9 @@ local function nothing() return nil end
 ---@field shared? integer tokens of its prompt that the server should remember
 ---@field at_most? number seconds that its service is expected to take
 ---@field why? string the rule that put it first
----@field home? stoke.pool.group it waits for one lane alone, until `till`; then again for all of these
+---@field home? stoke.pool.group it waits for some of its lanes alone, until `till`; then again for all of these
 ---@field till? number
+---@field shuns? boolean it does so because it has failed at the others
 ---@field late? number seconds by which it would have missed its deadline: it was refused
 ---@field err? stoke.error the server's, for which it was refused
 ---@field loads? boolean it loads its model, for which others have left
@@ -85,7 +86,7 @@ Engine.__index = Engine
 function M.new(settings)
   return setmetatable({ settings = settings or {}, seq = 0, waiting = 0, decided = {}, rested = {}, chores = {}, groups = {},
     lanes = {}, engaged = {}, touched = {}, pinned = {}, pauses = setmetatable({}, { __mode = "k" }),
-    programs = order.programs(), power = nil, chain_of = nothing, recall = nothing,
+    programs = programs.new(), power = nil, chain_of = nothing, recall = nothing,
     counts = { granted = 0, refused = 0, shed = 0, moved = 0, held = 0, broken = 0, pinned = 0 } }, Engine)
 end
 
@@ -240,6 +241,10 @@ local function unqueue(self, ticket, granted)
   if granted then q:take(ticket) else q:remove(ticket) end
   self.waiting = self.waiting - 1
   if ticket.home then self.pinned[ticket] = nil end
+  if ticket.program then
+    self.programs:waits_not(ticket)
+    if not granted then self.programs:over(ticket, false) end
+  end
   if ticket.unit then -- its place is free for others, whatever became of it
     for _, lane in ipairs((ticket.home or ticket.group).lanes) do
       local hold = lane.holds and holds.of(lane, ticket.unit)
@@ -306,7 +311,7 @@ end
 --- It has waited for that lane long enough, and may go to any again.
 local function unpin(self, ticket)
   ticket.group.queue:remove(ticket)
-  ticket.group, ticket.home, ticket.till = ticket.home, nil, nil
+  ticket.group, ticket.home, ticket.till, ticket.shuns = ticket.home, nil, nil, nil
   self.pinned[ticket] = nil
   ticket.group.queue:push(ticket)
   for _, lane in ipairs(ticket.group.lanes) do self:engage(lane.server) end -- meanwhile one may have come to rest
@@ -337,15 +342,15 @@ end
 
 --- Why is a call that has waited for a lane alone since `arrived` not answered at all? The lane's server is down for long, or
 --- cannot load its model. nil: it may be.
-local function hopeless(lane, arrived, now)
+local function hopeless(lane, arrived, now, class)
   local verdict = lane.server.verdict
-  return verdict and verdict.refuse and verdict.refuse[lane] or chores.refusal(lane, arrived, now)
+  return verdict and verdict.refuse and verdict.refuse[lane] or chores.refusal(lane, arrived, now, class)
 end
 
 local function give_up(self, server, now)
   for _, lane in ipairs(server.lanes) do
     if lane.group.queue.size > 0 and hopeless(lane, -huge, now) then
-      fail(self, lane, function(ticket) return hopeless(lane, ticket.arrived, now) end)
+      fail(self, lane, function(ticket) return hopeless(lane, ticket.arrived, now, ticket.class) end)
     end
   end
 end
@@ -363,7 +368,7 @@ local function settle(self, server, now)
     end
     local late = self.settings.order ~= "fifo" and where.misses(choice.lane, choice.ticket, now)
     local better = choice.better
-    if better and hopeless(better, -huge, now) then better = nil end -- it would be given up there at once, and wait here again
+    if better and hopeless(better, -huge, now, choice.ticket.class) then better = nil end -- it would come back at once
     if late then refuse(self, choice.ticket, late) elseif better then pin(self, choice) else grant(self, choice, now) end
   end
   give_up(self, server, now)
@@ -481,10 +486,20 @@ function Engine:unlearn(all)
       touch(self, lane.server)
     end
   end
-  self.programs = order.programs()
+  self.programs = programs.new()
 end
 
 -- ---- what happens -------------------------------------------------------------------------------------------------------------
+
+--- Does an arrival change nothing? Others of its class wait before it, and its lane, the only one, is full.
+local function only_queues(self, ticket, now)
+  local group = ticket.group
+  local lane = group.lanes[1]
+  local server = lane.server
+  if group.lanes[2] or lane.groups[2] or lane.holds or server.residency or server.touched or self.power then return false end
+  if ticket.deadline or ticket.class ~= 2 or group.queue:count(2) < 2 then return false end
+  return (not lane.breaker or lane.breaker.state == "closed") and choose.room(lane, now) == 0
+end
 
 --- A call wants to go.
 ---@param ticket stoke.pool.ticket
@@ -507,8 +522,12 @@ function Engine:arrive(ticket, now)
     pause.facts:paused(pause.tool, now - pause.since)
   end
   if ticket.deadline and not ticket.at_most then ticket.at_most = where.service(group.lanes[1], ticket) end
+  if ticket.program then self.programs:asks(ticket) end
+  if self.programs.changed then self.programs:weigh_all(self.lanes) end
   group.queue:push(ticket)
+  if ticket.home then self.pinned[ticket] = true end
   self.waiting = self.waiting + 1
+  if only_queues(self, ticket, now) then return end
   touch_group(self, group)
   self:advance(now)
   if ticket.class == 1 and ticket.deadline and ticket.state == "waiting" and self.settings.order ~= "fifo" then
@@ -543,17 +562,6 @@ function Engine:began(ticket, now)
   self:advance(now)
 end
 
---- A program has become a giant: what it has waiting goes a band behind.
-local function step_behind(self, program)
-  for lane in next, self.lanes do
-    for _, group in ipairs(lane.groups) do
-      local own = {}
-      group.queue:each(function(ticket) if ticket.program == program then own[#own + 1] = ticket end end)
-      for _, ticket in ipairs(own) do group.queue:change(ticket, "order", order.behind(ticket.order)) end
-    end
-  end
-end
-
 --- A call on a lane has ended. Of one that was counted without a ticket only the lane is known.
 ---@param lane stoke.pool.lane
 ---@param ticket stoke.pool.ticket|nil
@@ -564,11 +572,8 @@ function Engine:finished(lane, ticket, outcome, now)
   lane.busy = out
   equip(self, lane)
   taught.of(lane, ticket, outcome, out, now)
+  if ticket and ticket.program then self.programs:over(ticket, outcome.timings ~= nil) end
   if ticket and ticket.unit and outcome.continues and lane.slots then holds.consider(self, lane, ticket, outcome.tool, now) end
-  if ticket and ticket.program and outcome.timings then
-    local service = (outcome.timings.prefill or 0) + (outcome.timings.decode or 0)
-    if self.programs:charge(ticket.program, service) then step_behind(self, ticket.program) end
-  end
   if lane.breaker and not lane.breaker:quiet(now) then self:engage(lane.server) end
   touch(self, lane.server)
   self:advance(now)

@@ -1,7 +1,9 @@
 --- The hold rule: between a conversation's call of a tool and its next question, the slot that has its context may stay empty for
 --- it. That costs the slot for the pause, and saves computing contexts again; so it is done where the pause is expected to be
---- shorter than that, for at most twice the pause, and only where a server forgets a conversation when another takes its slot.
---- Pure.
+--- shorter than that, for at most twice the pause, and only where a server forgets a conversation when another takes its slot. And
+--- it is done only for its equals: where a call waits of whose program less is left, that one goes first in any case. Pure.
+
+local order = require "core.pool.order"
 
 local M = {}
 
@@ -9,6 +11,7 @@ local M = {}
 ---@field unit table the conversation
 ---@field till number
 ---@field class integer of the call before
+---@field level integer of its program (lua/pool/programs.lua)
 ---@field agent? string whose conversation it is
 ---@field tool? string which is at work
 ---@field ticket? stoke.pool.ticket its next call, once it waits
@@ -34,9 +37,10 @@ end
 ---@param unit table
 ---@param class integer
 ---@param till number
+---@param level? integer of its program; 0 when not given
 ---@return stoke.pool.hold
-function M.add(lane, unit, class, till)
-  local hold = { unit = unit, class = class, till = till, ticket = nil }
+function M.add(lane, unit, class, till, level)
+  local hold = { unit = unit, class = class, till = till, level = level or 0, ticket = nil }
   local list = lane.holds
   if not list then
     list = {}
@@ -100,7 +104,13 @@ function M.due(lane)
   return first
 end
 
---- The hold that a call may break: an overdue one any, else one of a class below its own; of those the one that ends last.
+--- May a call break a hold? An overdue one may; else one of a higher class, or of a program of which less is left.
+local function breaks(ticket, hold, overdue)
+  if overdue or ticket.class < hold.class then return true end
+  return ticket.class == hold.class and order.level(ticket.order) < hold.level
+end
+
+--- The hold that a call may break; of several the one that ends last.
 ---@param lane stoke.pool.lane
 ---@param ticket stoke.pool.ticket
 ---@param overdue boolean
@@ -108,7 +118,7 @@ end
 function M.breakable(lane, ticket, overdue)
   local found
   for _, hold in ipairs(lane.holds or {}) do
-    if not hold.ticket and (overdue or ticket.class < hold.class) and (not found or hold.till > found.till) then found = hold end
+    if not hold.ticket and breaks(ticket, hold, overdue) and (not found or hold.till > found.till) then found = hold end
   end
   return found
 end
@@ -130,7 +140,11 @@ function M.consider(pool, lane, ticket, tool, now)
   end
   local till = M.worth(lane.facts:pause(tool), price)
   if not till or M.of(lane, unit) then return end
-  local hold = M.add(lane, unit, ticket.class, now + till)
+  local level = ticket.program and ticket.program.level or 0
+  for _, group in ipairs(lane.groups) do
+    if group.queue.size > 0 and group.queue:has_less(ticket.class, level) then return end
+  end
+  local hold = M.add(lane, unit, ticket.class, now + till, level)
   hold.agent, hold.tool = ticket.agent, tool
   pool.counts.held = pool.counts.held + 1
 end

@@ -8,8 +8,8 @@
 --- 4. urgent: its deadline can still be met, but not for long; the least slack first;
 --- 5. program order: the smaller `order` (core.pool.order);
 --- 6. arrival.
---- A conversation whose context a free slot holds (`favoured`) goes before its equals of rule 3 that are not urgent, as long as the
---- one it passes has not waited for a good part of its bound.
+--- A conversation whose context a free slot holds (`favoured`) goes before its equals of rule 3 that are not urgent, unless less is
+--- left of their programs (a smaller level), and as long as the one it passes has not waited for a good part of its bound.
 ---
 ---     local q = queue.new { bounds = { 10, 60, 600 } }
 ---     q:push { seq = 1, arrived = 0, class = 2, order = 7 }
@@ -25,6 +25,8 @@ local order = require "core.pool.order"
 local sorted = require "core.pool.sorted"
 
 local push, remove, first_of = sorted.push, sorted.remove, sorted.first
+
+local level_of = order.level
 
 local M = {}
 
@@ -397,7 +399,7 @@ function Queue:best(now, favoured)
   local t = first_of(rank.tickets)
   if favoured and now - t.arrived < self.patience * self.bounds[rank.list.class] then
     local other = first_favoured(rank, favoured)
-    if other and other ~= t then return other, "prefix" end
+    if other and other ~= t and level_of(other.order) <= level_of(t.order) then return other, "prefix" end
   end
   return t, rank.size > 1 and "program" or reason(self, rank)
 end
@@ -543,6 +545,18 @@ function Queue:ahead(t, sum)
       sum.seen[program], sum.programs = true, sum.programs + 1
     end
   end)
+end
+
+--- Does a call of this class or a better one wait of whose program less is left than this level says?
+---@param class integer
+---@param level integer
+---@return boolean
+function Queue:has_less(class, level)
+  for number = self.low, 2 * class do
+    local rank = self.ranks[number]
+    if rank.size > 0 and level_of(first_of(rank.tickets).order) < level then return true end
+  end
+  return false
 end
 
 --- The first that wait, in the order of the rules that do not change with time: class, holder, program, arrival.

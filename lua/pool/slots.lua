@@ -415,6 +415,7 @@ function Slots:answered(now, timings, out, began)
   local reached = timings and timings.total and now - timings.total
   local sent = returned(self, began or reached and reached - self.trip or self.out[1] or now) or began or reached or now
   settle(self, out)
+  if timings and timings.single then self.unknown, self.mode, self.level = false, "rest", 2 end -- one, and the next at hand
   if not start then return end
   local load = timings.load or 0
   if load > 0.3 and load > 5 * self.way then self.since = max(self.since, start) end -- nobody was served while it loaded

@@ -4,7 +4,6 @@ local config = require "stoke.config"
 local errors = require "core.errors"
 local json = require "core.json"
 local texts = require "core.text"
-local sorted_keys = require "stoke.show".sorted_keys
 local meanings = require "stoke.ollama.meanings"
 local statuses = require "stoke.model.status"
 local wire = require "stoke.reading.wire"
@@ -53,10 +52,14 @@ end
 --- Is this about the window? With the numbers, where they are in it.
 local function overflow_numbers(text)
   local tokens, window = text:match "%((%d+) tokens%) exceeds the available context size %((%d+) tokens%)"
+  if not tokens then -- of a text to embed: llama-server computes it in one batch
+    tokens, window = text:match "input %((%d+) tokens%) is too large to process.*batch size: (%d+)"
+  end
   if tokens then return true, math.tointeger(tonumber(tokens)), math.tointeger(tonumber(window)) end
   return text:find("exceeds the context length", 1, true) ~= nil
     or text:find("longer than the context length", 1, true) ~= nil
     or text:find("exceed_context_size", 1, true) ~= nil
+    or text:find("input is too large to process", 1, true) ~= nil
 end
 
 -- ---- meanings ---------------------------------------------------------------------------------------------------------------
@@ -101,9 +104,11 @@ local function classify(text, q, fields, kind, retryable, target)
     if hint == meanings.PULL then
       fields.missing = q.model and q.model ~= "" or nil -- for auto_pull
       hint = fields.missing and "stoke pull " .. (target and target.served or q.model) or nil
-      local routes = config.get().models
-      local near = hint and not routes[q.model] and errors.suggest(q.model, sorted_keys(routes))
-      if near then hint = ("%s; or did you mean the route %q of the settings?"):format(hint, near) end
+      local name, routes = target and target.name, config.get().models
+      if hint and name ~= q.model and routes[name] then
+        hint = ("%s is the name of a route, and a route lists models: put those of %s in its place (or %s)")
+          :format(name, name, hint)
+      end
       if hint and target and target.endpoint.name == "sim" then hint = hint .. ", or one that `stoke models --sim` lists" end
     elseif hint == meanings.NAME or hint == meanings.NONE then
       hint = naming(hint, q)

@@ -136,12 +136,31 @@ function M.load_body(target, keep_alive)
   return { model = target.name, stream = false, options = profile.options, shift = profile.shift, keep_alive = keep_alive }
 end
 
---- The body of an embedding call.
-function M.embed_body(target, given)
-  return {
-    model = target.name, options = merge(given.options, target.profile.options), truncate = given.truncate or false,
-    input = type(given.input) == "table" and options.list(given.input) or given.input, dimensions = given.dimensions,
-  }
+--- One request for vectors.
+---@param target stoke.target
+---@param about table { dimensions?, options?, endpoint?, timeouts? }
+---@param texts string[]
+---@param truncate boolean
+---@return table q
+function M.embedding(target, about, texts, truncate)
+  return { protocol = "ollama", path = "/api/embed", model = target.name, endpoint = about.endpoint, timeouts = about.timeouts,
+    body = { model = target.name, options = merge(about.options, target.profile.options), truncate = truncate,
+      input = options.list(texts), dimensions = about.dimensions } }
+end
+
+--- The vectors of its reply.
+function M.vectors(reply) return reply.embeddings end
+
+--- A reply of vectors with the fields that the API has.
+---@param model string
+---@param reply stoke.embed.reply changed
+---@return table reply
+function M.embedded(model, reply)
+  local usage = reply.usage
+  reply.model = model
+  reply.total_duration, reply.load_duration = usage.seconds * 1e9 // 1 | 0, usage.load_seconds * 1e9 // 1 | 0
+  if not usage.estimated then reply.prompt_eval_count = usage.input_tokens end
+  return reply
 end
 
 local PATHS = { chat = "/api/chat", generate = "/api/generate" }
@@ -289,8 +308,17 @@ M.continues = replies.continues
 M.facts, M.restore, M.holds, M.plain = replies.facts, replies.restore, replies.holds, replies.plain
 M.error, M.broken = failures.status, failures.broken
 
+--- A name that the server does not know is compared with those that it has, and with the routes of the settings.
+function M.inquire(err, q, target, ask)
+  if rawget(err, "missing") then return require "stoke.ollama.unknown".inquire(err, q, target, ask) end
+end
+
 --- What the pool asks a server beside its calls.
 function M.pooling() return require "stoke.ollama.pooling" end
+
+--- What the caches ask a server: which models it has, and their digests.
+function M.inventory(target, seconds) return M.pooling().inventory(target, seconds) end
+function M.digests(value) return M.pooling().digests(value) end
 
 function M.incomplete(state) return failures.incomplete(state.q) end
 

@@ -57,6 +57,11 @@ end
 
 --- What a reply used, that has its text and calls in `holder`.
 local function used(reply, holder)
+  if reply.cached then -- what it cost was paid before
+    local calls = holder.tool_calls
+    return { input_tokens = 0, output_tokens = 0, calls = 0, attempts = 0, repairs = 0, seconds = 0, load_seconds = 0,
+      tool_calls = calls and type(calls) == "table" and #calls or 0, estimated = false, cached = 1 }
+  end
   local input, output, about, calls = reply.prompt_eval_count, reply.eval_count, notes[reply] or NOTHING, holder.tool_calls
   local guessed = about ~= NOTHING and (about.input ~= nil or about.output ~= nil)
   if guessed or not counted(reply) then
@@ -89,7 +94,8 @@ end
 function M.timings(reply)
   if type(reply) ~= "table" or not math_type(reply.total_duration) then return nil end
   local timings = { total = number(reply.total_duration) / 1e9, load = number(reply.load_duration) / 1e9,
-    input = count(reply.prompt_eval_count), output = count(reply.eval_count), prefill = nil, decode = nil }
+    input = count(reply.prompt_eval_count), output = count(reply.eval_count), prefill = nil, decode = nil,
+    single = reply.embeddings and true or nil } -- an Ollama embeds one request of a model at a time, whatever its slots
   if not reply.embeddings then
     timings.prefill, timings.decode = number(reply.prompt_eval_duration) / 1e9, number(reply.eval_duration) / 1e9
   end

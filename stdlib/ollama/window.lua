@@ -195,7 +195,9 @@ function M.cut(target, q, reply)
 end
 
 local function bytes_of(body)
-  local text = body.messages or body.input or (body.system or "") .. (body.prompt or "") .. (body.suffix or "")
+  local input = body.input
+  if type(input) == "table" and #input == 1 then input = input[1] end
+  local text = body.messages or input or (body.system or "") .. (body.prompt or "") .. (body.suffix or "")
   return type(text) == "string" and #text or #(json.encode(text) or "")
 end
 

@@ -262,18 +262,19 @@ end
 ---@return stoke.error? err
 function M.capabilities(target) return require "stoke.openai.capabilities".of(target) end
 
---- Vectors of texts.
+--- One request for vectors: for stoke.model.embed, which makes as many as it takes. These servers say themselves what is too long.
 ---@param target stoke.target
 ---@param call table
 ---@param texts string[]
----@return number[][]|nil vectors
----@return stoke.usage|stoke.error usage or the error
-function M.embed(target, call, texts)
-  local q = M.shape(target, call, EMBEDDING, { model = target.name, input = texts, dimensions = call.dimensions })
-  local value, err = model.perform("llm.chat", q, target, call)
-  if not value then return nil, err end
-  return value.embeddings, M.usage(value)
+---@return table q
+function M.embedding(target, call, texts)
+  return M.shape(target, call, EMBEDDING, { model = target.name, input = texts, dimensions = call.dimensions })
 end
+
+--- The vectors of its reply.
+---@param value table
+---@return number[][]
+function M.vectors(value) return value.embeddings end
 
 model.register("openai", M)
 

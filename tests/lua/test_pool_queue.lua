@@ -139,36 +139,22 @@ test("the order changes by itself when somebody becomes overdue or late", functi
   t.eq(q:due(60), nil)
 end)
 
-test("keys: a giant behind all others, then the older program, then the older unit", function(t)
+test("keys: the level first, then the older program, then the older unit", function(t)
   t.ok(order.key(1, 5) < order.key(1, 6))
   t.ok(order.key(1, 6) < order.key(2, 1))
-  t.ok(order.key(2 ^ 30 // 1 - 1, 2 ^ 31 // 1 - 1) < order.key(1, 1, true))
-  t.eq(order.program(order.key(7, 1)), order.program(order.key(7, 900)))
+  t.ok(order.key(2 ^ 28 // 1 - 1, 2 ^ 29 // 1 - 1) < order.key(1, 1, 1))
+  t.ok(order.key(1, 1, order.LAST - 1) < order.key(1, 1, order.LAST))
+  t.eq(order.program(order.key(7, 1)), order.program(order.key(7, 900, 3)))
+  t.eq({ order.level(order.key(7, 1, 5)), order.at(order.key(7, 1, 5), 2) }, { 5, order.key(7, 1, 2) })
 end)
 
-test("a program far beyond what is usual for its class is a giant, and stays one", function(t)
-  local programs = order.programs()
-  local giant = { class = 3 }
-  for _ = 1, 12 do
-    local small = { class = 3 }
-    programs:charge(small, 2)
-    programs:ended(small)
-  end
-  for _ = 1, 8 do t.eq(programs:charge(giant, 1), false) end
-  t.eq({ programs:charge(giant, 1), programs:over(giant), programs:charge(giant, 1) }, { true, true, false })
-  t.eq(programs:over { class = 3 }, false)
-end)
-
-test("before programs have ended, a giant is who took more than 32 calls of mean length", function(t)
-  local programs, giant = order.programs(), {}
-  local small = {}
-  for i = 1, 40 do
-    small[i] = {}
-    programs:charge(small[i], 1)
-  end
-  local calls = 1
-  while not programs:charge(giant, 1) do calls = calls + 1 end
-  t.eq(calls, 33)
+test("a favoured conversation passes its equals, and nobody of whose program less is left", function(t)
+  local unit = {}
+  local q, list = filled({}, { order = order.key(1, 1, 2) }, { order = order.key(9, 1, 2), unit = unit })
+  t.eq({ q:best(1, { [unit] = true }) }, { list[2], "prefix" })
+  q:change(list[1], "order", order.key(1, 1, 1))
+  t.eq(q:best(1, { [unit] = true }), list[1])
+  t.eq({ q:has_less(2, 1), q:has_less(2, 2), q:has_less(1, 9) }, { false, true, false })
 end)
 
 test("the yardstick: first come, first served, whatever else is said", function(t)

@@ -51,6 +51,15 @@ test("80 jobs for two models in turn, room for one: two loads", function(t)
   end
 end)
 
+test("what a swap takes is its load, not the time for which its call waited in the server until the others were done", function(t)
+  for _, slots in ipairs { 1, 4 } do
+    local world = one_room { slots = slots, jobs = independent(80, 0.002) }
+    t.eq({ world.loads, world.residency.swaps }, { 2, 1 })
+    t.near(world.residency.swap_seconds, 3, 0.3)
+    t.near(world.residency.loads.b, 3, 0.3)
+  end
+end)
+
 test("the same without a pool: a load for nearly each job", function(t)
   local world = one_room { slots = 1, jobs = independent(80, 0.002), naive = true, jitter = 0.005, random = numbers(1) }
   t.ok(world.loads > 20, world.loads .. " loads")
@@ -210,6 +219,26 @@ test("without looks at the server's list it goes as well, since what waits in th
   local world = one_room { slots = 1, jobs = independent(80, 0.002), look = false }
   t.ok(world.loads <= 3, world.loads .. " loads")
   t.eq(world.done, 80)
+end)
+
+test("a model that was swapped in answers as many calls as waited for it, before its equals have their turn", function(t)
+  local r = residency.new()
+  local a, b = { model = "a" }, { model = "b" }
+  local function row(lane, busy, waiting, oldest, newest)
+    return { lane = lane, busy = busy, waiting = waiting, class = 2, overdue = true, oldest = oldest, newest = newest,
+      seconds = waiting }
+  end
+  r:seen({ { name = "b" } }, 0)
+  r.room:not_together { "a", "b" }
+  t.eq(r:decide(1, { row(a, 0, 10, 0, 1), row(b, 0, 0) }).kind, "swap")
+  r:sent(a, 1)
+  r:began(a, 2)
+  for i = 1, 10 do -- and more come for both
+    local now = 100 + i
+    t.eq({ i, r:decide(now, { row(a, 1, 9, 50, now), row(b, 0, 5, 60, now) }).kind }, { i, "stay" })
+    r:answered(a, now, { load = 0, total = 1 })
+  end
+  t.eq(r:decide(111, { row(a, 1, 9, 50, 111), row(b, 0, 5, 60, 111) }).kind, "drain")
 end)
 
 test("never two loads at once, and no call for a model that is to leave", function(t)

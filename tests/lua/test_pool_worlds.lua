@@ -46,7 +46,7 @@ local function crowd(w, calls, rate)
     programs = program and programs or programs + 1
     program = program or { seq = programs, class = class }
     w:ask { group = group, class = class, unit = unit, program = program, seconds = exponential(0.5), input = math.random(2000),
-      order = order.key(program.seq, left, w.engine.programs:over(program)), holder = math.random() < 0.1,
+      order = order.key(program.seq, left), holder = math.random() < 0.1,
       deadline = math.random() < 0.1 and exponential(10) or nil, agent = "agent" .. math.random(3),
       patience = math.random() < 0.25 and exponential(4) or nil, continues = left > 0, tool = left > 0 and "look" or nil,
       after = left > 0 and function()
@@ -171,7 +171,7 @@ local ADVERSARIES = {
     local program = { seq = 1 }
     for _ = 1, 10 do
       again_and_again(w, { group = group, seconds = 1, program = program,
-        order = function() return order.key(1, 1, w.engine.programs:over(program)) end }, function() return 0 end)
+        order = order.key(1, 1) }, function() return 0 end)
     end
   end,
   ["holders"] = function(w, group)

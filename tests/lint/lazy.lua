@@ -22,7 +22,7 @@ add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim
   stoke.sim.models stoke.sim.script stoke.workflow stoke.agent.kept stoke.config.routes stoke.config.sensors
   stoke.model.fallback stoke.flow.pace stoke.flow.cascade stoke.model.forecast
-  stoke.model.pool stoke.model.embed
+  stoke.model.pool stoke.model.embed stoke.model.call stoke.openai.capabilities
   stoke.ollama.terms
   stoke.term stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])

@@ -1,6 +1,7 @@
 --- Combinators of tasks and scopes. Scripts see them as stoke.spawn, stoke.all, scope:map ...
 
 local budgets = require "core.gate.budget"
+local cache = require "core.gate.cache"
 local channel = require "core.channel"
 local handler = require "core.coro".handler
 local errors = require "core.errors"
@@ -26,7 +27,7 @@ end
 
 -- ---- scopes -------------------------------------------------------------------------------------------------------------
 
-local SCOPE_OPTIONS = { deadline = "number", budget = "table", class = true, route = true }
+local SCOPE_OPTIONS = { deadline = "number", budget = "table", class = true, route = true, cache = true }
 
 --- Open a scope: `local s <close> = stoke.scope{}`. Leaving it cancels and joins what was spawned in it and raises the first
 --- error of a child.
@@ -46,9 +47,10 @@ function M.scope(options)
   if options.budget then
     fields.budget = budgets.new(options.budget, me and scopes.innermost(me).context.budget)
   end
-  if options.class ~= nil or options.route ~= nil then
+  if options.class ~= nil or options.route ~= nil or options.cache ~= nil then
     if options.route ~= nil then terms.check_route("stoke.scope", options.route) end
-    fields.terms = terms.inside(me and scopes.innermost(me).context, terms.check("stoke.scope", options.class), options.route)
+    fields.terms = terms.inside(me and scopes.innermost(me).context, terms.check("stoke.scope", options.class), options.route,
+      cache.check("stoke.scope", options.cache))
   end
   return scopes.open(fields)
 end

@@ -10,7 +10,7 @@
 ---   replay   the same of a test's cassette; refusals are outcomes   lua/gate/replay.lua
 ---   policy   allow, ask a person and wait, or deny                  lua/gate/policy.lua, lua/approval.lua
 ---   budget   reserve calls, settle tokens and seconds               lua/gate/budget.lua
----   (cache   its place; exact hit or single flight)
+---   cache    an answer that is kept, or that somebody asks for      lua/gate/cache.lua
 ---   retry {  pool    wait for a slot of that key                    lua/gate/retry.lua, lua/gate/pool.lua
 ---            intent   unsafe work is journalled before it begins   lua/journal.lua
 ---            driver  the only part that does the work }
@@ -25,12 +25,14 @@ local errors = require "core.errors"
 local modules = require "core.modules"
 local scopes = require "core.scope"
 local budget = require "core.gate.budget"
+local cache = require "core.gate.cache"
 local policy = require "core.gate.policy"
 local pool = require "core.gate.pool"
 local replay = require "core.gate.replay"
 local retry = require "core.gate.retry"
 local span = require "core.gate.span"
 local streams = require "core.stream"
+local terms = require "core.terms"
 
 local M = {}
 
@@ -54,6 +56,7 @@ local M = {}
 ---  or two, and what that is, in words. A request with `aside` is nothing a person is asked about: it fails where the verdict is to
 ---  ask
 ---@field approvable? boolean a request may ask for a person's approval itself (needs_approval)
+---@field cached? boolean its answers may come from the cache, where somebody wants that
 ---@field quiet? boolean never traced (clock, randomness)
 ---@field in_body? boolean a body that is run again may do it: it only looks, and waits for nothing
 ---@field in_transaction? boolean it is of a database, and may be done in a transaction of that one
@@ -92,7 +95,7 @@ local notice -- fun(): listener for effects that bodies must not perform
 local function weigh(def)
   local seen = (span.on and not def.quiet) or (policy.rules ~= nil and def.subject ~= nil)
   def.gated = def.always or seen
-  def.short = def.always and not seen and not def.approvable and not def.lasts
+  def.short = def.always and not seen and not def.approvable and not def.lasts and not (cache.on and def.cached)
 end
 
 --- Register an effect.
@@ -111,7 +114,7 @@ end
 local function weigh_all()
   for _, def in next, effects do weigh(def) end
 end
-span.changed, policy.changed = weigh_all, weigh_all
+span.changed, policy.changed, cache.changed = weigh_all, weigh_all, weigh_all
 
 --- Every effect's name, sorted.
 function M.names()
@@ -209,6 +212,14 @@ local function hand_over(call)
   return settles
 end
 
+--- Set aside what a call may use.
+local function pay(call)
+  local context = call.context
+  if context.budget then return budget.reserve(context.budget, call.def, call) end
+end
+
+local WAY = { pay = pay, attempts = attempts, class = terms.class }
+
 --- What is not on a tape: it is judged, paid for, and tried.
 local function live(def, q, call)
   local context = call.context
@@ -216,10 +227,9 @@ local function live(def, q, call)
     local err = policy.judge(def, q, call)
     if err then return nil, err end
   end
-  if context.budget then
-    local err = budget.reserve(context.budget, def, call)
-    if err then return nil, err end
-  end
+  if cache.on and def.cached then return cache.through(def, q, call, WAY) end
+  local err = pay(call)
+  if err then return nil, err end
   return attempts(def, q, call)
 end
 
@@ -261,7 +271,7 @@ local function gated(def, q, task, scope, work)
     local served, value, err = journal:quick(def, q, context)
     if served then
       if err == nil then return value end
-      if err.kind == "cancelled" then deliver(task) end
+      if err.kind == "cancelled" then deliver(task, err) end
       return nil, err
     end
     key = value
@@ -273,7 +283,7 @@ local function gated(def, q, task, scope, work)
   local value, err = (journal and journalled or context.tape and def.taped and taped or live)(def, q, call)
   if err ~= nil then
     settle(call, nil, err)
-    if err.kind == "cancelled" then deliver(task) end
+    if err.kind == "cancelled" then deliver(task, err) end
     return nil, err
   end
   if def.stream then
@@ -319,7 +329,7 @@ local function short(def, q, task, scope, work)
     if slot.open > 0 then slot.busy = slot.busy - 1 else release(slot, value, err) end
   end
   if err == nil then return value end
-  if err.kind == "cancelled" then deliver(task) end
+  if err.kind == "cancelled" then deliver(task, err) end
   return nil, err
 end
 
@@ -359,8 +369,10 @@ function M.perform(name, q, work)
     return gated(def, q, task, scope, work)
   end
   local value, err = def.run(q, nil, work)
-  if value == nil and err and err.kind == "cancelled" then deliver(task) end
+  if value == nil and err and err.kind == "cancelled" then deliver(task, err) end
   return value, err
 end
+
+cache.perform = M.perform
 
 return M

@@ -22,6 +22,7 @@ M.site = site
 ---@field value? any the raised value, if neither a string nor an error object
 ---@field traceback? string
 ---@field suppressed? stoke.error[] later errors of sibling tasks
+---@field waited? string of a deadline that ended a wait in the pool: what for ("waited 3.0 s for a slot of ...")
 
 --- kind -> { exit code, may a retry help?, hint, was it refused before any side effect? }
 M.kinds = {

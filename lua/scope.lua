@@ -73,10 +73,12 @@ end
 
 --- Raise the cancellation of the current scope, unless the task is already unwinding from it.
 ---@param task table
-local function deliver(task)
+---@param err? stoke.error the end of a wait, where that knows what it waited for (`waited`)
+local function deliver(task, err)
   local reason = (task.scope or task).cancelled
   if reason and not task.unwinding then
     unwind(task)
+    if err then reason.waited = rawget(reason, "waited") or rawget(err, "waited") end
     error(reason, 0)
   end
 end
@@ -396,7 +398,7 @@ end
 ---@private
 function Scope:on_alarm()
   local reason = errors.new("cancelled",
-    ("the deadline of %g s of the scope opened at %s has passed"):format(self.deadline, self.site))
+    ("the deadline of %g s of the scope opened at %s has passed"):format(self.deadline, self.site), { late = true })
   if M.cancel(self, reason) then self.passed = reason end
 end
 
@@ -405,8 +407,10 @@ function M.outcome(scope, err)
   local failed, passed = scope.failed, scope.passed
   if failed and (err == nil or err == scope.cancelled) then return failed end
   if passed and (err == passed or (err == nil and scope.delivered)) then
-    return errors.new(scope.deadline_kind or "deadline", (passed.message:gsub("^the deadline", "deadline")),
-      { seconds = scope.deadline, where = rawget(passed, "where"), traceback = rawget(passed, "traceback") })
+    local waited = rawget(passed, "waited")
+    return errors.new(scope.deadline_kind or "deadline", passed.message:gsub("^the deadline", "deadline") ..
+      (waited and "; a call had " .. waited or ""),
+      { seconds = scope.deadline, waited = waited, where = rawget(passed, "where"), traceback = rawget(passed, "traceback") })
   end
   if failed and err ~= failed then
     local both = errors.wrap(err)

@@ -250,6 +250,8 @@ local function item_at(transcript, position)
   return after, item, wait / 1e6, err
 end
 
+M.item_at = item_at
+
 --- The items of a transcript, in order.
 ---@param transcript userdata|string
 ---@return fun(): number|nil, any seconds since its start, and the item

@@ -12,6 +12,7 @@ local M = {}
 ---@class stoke.terms
 ---@field class? 1|2|3 interactive, normal, batch: 2 where nobody says
 ---@field route? string|string[] see stoke.model.routes
+---@field cache? stoke.cache.settings|false see lua/gate/cache.lua
 
 local CLASSES = { interactive = 1, normal = 2, batch = 3 }
 local NAMES = { "interactive", "normal", "batch" }
@@ -51,12 +52,14 @@ end
 ---@param context stoke.context|nil around
 ---@param class? 1|2|3
 ---@param route? string|string[]
+---@param cache? stoke.cache.settings|false
 ---@return stoke.terms|nil terms nil where nothing is said
-function M.inside(context, class, route)
-  if not class and not route then return nil end
+function M.inside(context, class, route, cache)
+  if not class and not route and cache == nil then return nil end
   local outer = context and context.terms
   if route then M.routed = true end
-  return { class = class or outer and outer.class, route = route or outer and outer.route }
+  if cache == nil and outer then cache = outer.cache end
+  return { class = class or outer and outer.class, route = route or outer and outer.route, cache = cache }
 end
 
 --- Somebody waits for what a task does, at a prompt: its calls go first. What it spawns elsewhere is not among them.

@@ -7,6 +7,7 @@
 --- `run` and `stream` are stateless; a session keeps the conversation. A reload does not change a run that has already begun.
 
 local budgets = require "core.gate.budget"
+local cache = require "core.gate.cache"
 local errors = require "core.errors"
 local scopes = require "core.scope"
 local script = require "core.script"
@@ -92,6 +93,8 @@ end
 ---@field route? string|string[] where its questions may go: a route of the settings, or { "model@endpoint", "@endpoint" ... }
 ---@field fallback? (string|{ text?: string, model?: string, endpoint?: string }|fun(err: stoke.error): string?)[] what is asked,
 ---  or said, when a question has failed for good: smaller models, a text. The result has `rung`
+---@field cache? boolean|stoke.cache.settings its answers are kept, and given again where the same is asked; of the scope around
+---  when not given
 ---@field options? table|string sampling: temperature, seed, num_predict ...; or the name of a sampling profile
 ---@field sampling? string name of a sampling profile (precise, balanced, creative, those of stoke.config.lua); options go over it
 ---@field think? boolean|"low"|"medium"|"high"|"max"
@@ -114,7 +117,8 @@ end
 local OPTIONS = { name = "string", description = "string", model = "string", instructions = true, tools = "table", output = true,
   repair = "number", handoffs = "table", max_steps = "number", budget = "table", deadline = "number", options = true,
   sampling = true, think = true, endpoint = "string", timeouts = "table", summarize = true, nudge = "boolean", texts = "table",
-  split_thinking = "boolean", auto_pull = "boolean", class = true, route = true, fallback = true }
+  split_thinking = "boolean", auto_pull = "boolean", class = true, route = true, fallback = true,
+  cache = true }
 
 local function is_agent(value) return type(value) == "table" and getmetatable(value) == Agent end
 
@@ -166,6 +170,7 @@ local function check(given)
   if given.texts then texts.check(where, given.texts) end
   if given.fallback ~= nil then require "stoke.model.fallback".check(where, given.fallback) end
   terms.check(where, given.class)
+  cache.check(where, given.cache)
   return where, options, model
 end
 
@@ -263,13 +268,14 @@ end
 --- What a run works with: everything checked, and not changed any more once it is complete.
 local function define(given, label)
   local where, options, model = check(given)
-  local definition = setmetatable({ model = model, class = terms.check(where, given.class) }, Definition)
+  local definition = setmetatable({ model = model, class = terms.check(where, given.class),
+    cache = cache.check(where, given.cache) }, Definition)
   if options then definition.options = options end
   for _, name in ipairs(COPIED) do
     if given[name] ~= nil then definition[name] = given[name] end
   end
   definition.label = given.name or label
-  definition.bounded = given.budget ~= nil or given.deadline ~= nil or given.class ~= nil or nil
+  definition.bounded = given.budget ~= nil or given.deadline ~= nil or given.class ~= nil or given.cache ~= nil or nil
   if waits(given.handoffs) then
     definition.complete = function(self)
       add_tools(self, where, given)

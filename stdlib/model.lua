@@ -35,12 +35,17 @@
 ---   [residency](endpoint) -> { { name, window?, bytes?, fast_bytes?, expires? } ... } | nil, err      what is loaded
 ---   [probe](endpoint) -> { version } | nil, err          is there such a server?
 ---   [capabilities](target) -> { completion = true, tools = true, ... } | nil, err
----   [embed](target, call, texts) -> vectors, usage | nil, err
+---   [embedding](target, call, texts, truncate) -> q      one request for vectors; call may hold dimensions and options. For
+---                     stoke.model.embed, which makes as many as it takes
+---   [vectors](value) -> rows         of its reply, one a text, each a list of numbers
+---   [embed](target, call, texts) -> vectors, usage | nil, err     of a dialect without these two: nothing of it is kept
+---   [ready](target)                 a route leads to it as well: what must be known of its server before a call is asked now
 ---
 --- Events of a stream are { type = "text"|"thinking", text = }, { type = "tool_call", id =, name =, arguments =, call = as in a
 --- message } and { type = "done", reason = "stop"|"length", usage =, reply = the last the server said }.
 
 local effect = require "core.effect"
+local dialects = require "stoke.model.dialect"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local llm = require "core.driver.llm"
@@ -65,22 +70,6 @@ local SMALL <const> = 256
 ---@field logprobs? table[] where they were asked for: of each token { token, logprob, top_logprobs = { { token, logprob } ... } }
 
 -- ---- targets ------------------------------------------------------------------------------------------------------------------
-
---- Dialects that come with the library, and the modules that register them.
-local MODULES = { ollama = "stoke.ollama" }
-
-local function dialect_of(endpoint)
-  local name = endpoint.dialect
-  local dialect = llm.dialect(name)
-  if dialect then return dialect end
-  if MODULES[name] then
-    require(MODULES[name])
-    return llm.dialect(name)
-  end
-  local near = errors.suggest(name, { "ollama" })
-  errors.raise("usage", ("endpoint %s: no dialect is named %q%s"):format(endpoint.name, name,
-    near and (" (did you mean %s?)"):format(near) or ""), { hint = "known: ollama; others are registered by their module" })
-end
 
 --- What each dialect must have, its half of the driver and that of this face.
 local NEEDED = { "request", "error", "reply", "line", "incomplete", "usage", "chat", "answer" }
@@ -131,12 +120,12 @@ function M.open(name, endpoint, route)
   if type(name) ~= "string" then errors.argument("model.open: the model must be a string, got %s", errors.describe(name)) end
   if route == nil and terms.routed and not endpoint then route = terms.route() end
   if route ~= nil then
-    return require "stoke.config.routes".target("model.open", name, route, dialect_of(endpoints.of(endpoint)))
+    return require "stoke.config.routes".target("model.open", name, route, dialects.of(endpoints.of(endpoint)))
   end
   local found = endpoints.known[endpoint or false] or endpoints.of(endpoint)
   local target = found.targets[name]
   if target then return target end
-  return endpoints.target(found, name, dialect_of(found))
+  return endpoints.target(found, name, dialects.of(found))
 end
 
 --- A target for one agent run, see above.
@@ -266,7 +255,7 @@ function M.stream(target, call, messages, tools, format, options)
   local q = dialect_at("model.stream", target).chat(target, call, true, messages, tools, format, options)
   local stream, err = M.perform("llm.stream", q, target, call)
   if err then error(err, 0) end
-  return M.events(stream, target, q, true)
+  return M.events(stream, target, q, call.merge ~= false)
 end
 
 --- The text and the thinking of a streamed answer, once all of it is there.
@@ -409,15 +398,21 @@ function M.unload(target) return optional("unload", dialect_at("model.unload", t
 --- Example: `print(model.capabilities(model.open "qwen2.5:3b").tools)`
 function M.capabilities(target) return optional("capabilities", dialect_at("model.capabilities", target), target) end
 
---- Vectors of texts.
+--- Vectors of texts, through the embedding cache.
 ---@param target stoke.target
----@param call table
+---@param call stoke.embed.about and normalise?: boolean
 ---@param texts string[]
----@return number[][]|nil vectors
----@return stoke.usage|stoke.error usage or the error
+---@return (number[]|false)[]|nil vectors false with `partial` alone: refused
+---@return stoke.usage|stoke.error usage of what was asked, or the error
 ---
 --- Example: `local vectors = model.embed(model.open "nomic-embed-text", {}, { "a text" })`
-function M.embed(target, call, texts) return optional("embed", dialect_at("model.embed", target), target, call, texts) end
+function M.embed(target, call, texts)
+  local dialect = dialect_at("model.embed", target)
+  if not dialect.embedding then return optional("embed", dialect, target, call, texts) end
+  local reply, err = require "stoke.model.embed".reply(target, call, texts)
+  if not reply then return nil, err end
+  return reply.embeddings, reply.usage
+end
 
 --- The models that an endpoint's server has loaded.
 ---@param endpoint? string name or address
@@ -427,7 +422,7 @@ function M.embed(target, call, texts) return optional("embed", dialect_at("model
 --- Example: `for _, m in ipairs(model.residency()) do print(m.name, m.window) end`
 function M.residency(endpoint)
   local found = endpoints.of(endpoint)
-  return optional("residency", dialect_of(found), found)
+  return optional("residency", dialects.of(found), found)
 end
 
 --- Is there a server at an endpoint? Asked once.
@@ -438,7 +433,7 @@ end
 --- Example: `print(model.probe() ~= nil)`
 function M.probe(endpoint)
   local found = endpoints.of(endpoint)
-  return optional("probe", dialect_of(found), found)
+  return optional("probe", dialects.of(found), found)
 end
 
 return M

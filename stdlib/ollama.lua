@@ -10,6 +10,7 @@ local effect = require "core.effect"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local llm = require "core.driver.llm"
+local models = require "core.cache.models"
 local asking = require "stoke.model"
 local call = require "stoke.ollama.call"
 local config = require "stoke.config"
@@ -59,7 +60,7 @@ local COMMON = {
   model = "string", options = "table", format = true, think = true, truncate = "boolean", logprobs = "boolean",
   top_logprobs = "number", endpoint = "string", timeouts = "table", stream = "boolean", keep_alive = true, shift = true,
   _debug_render_only = "boolean", split_thinking = "boolean", auto_pull = "boolean", any_arguments = "boolean",
-  fitted = "boolean", class = true, deadline = "number", route = true,
+  fitted = "boolean", class = true, deadline = "number", route = true, cache = true,
 }
 local CHAT = { messages = "table", tools = "table" }
 local GENERATE = { prompt = "string", suffix = "string", system = "string", template = "string", raw = "boolean",
@@ -111,7 +112,7 @@ local function request(what, way, given, stream)
       or "one reply is its value; ollama.stream gives events as they come")
   end
   local target = protocol.of_call(what, given)
-  if given.class ~= nil or given.deadline then target = terms().target(what, given, target) end
+  if given.class ~= nil or given.deadline or given.cache ~= nil then target = terms().target(what, given, target) end
   if not given[ASKS[way]] then errors.argument("%s: %s is missing", what, ASKS[way]) end
   local body = BODIES[way](target, given, stream, what)
   if given.format ~= nil then body.format = check.format(given.format) end
@@ -273,42 +274,46 @@ function M.text(given)
   return open("ollama.text", given, true)
 end
 
-local function embedded(what, given, q, target)
-  local reply, err = ask("llm.chat", what, given, q, target)
-  return err == nil and setmetatable(reply, Reply) or nil, err
-end
+local EMBED = { model = "string", input = true, dimensions = "number", truncate = "boolean", long = "string", partial = "boolean",
+  normalise = "boolean", cache = true, options = "table", endpoint = "string", timeouts = "table", keep_alive = true,
+  auto_pull = "boolean", class = true, deadline = "number" }
 
-local EMBED = { model = "string", input = true, dimensions = "number", truncate = "boolean", options = "table",
-  endpoint = "string", timeouts = "table", keep_alive = true, auto_pull = "boolean", class = true, deadline = "number" }
+---@class stoke.ollama.embed
+---@field model string
+---@field input string|string[]
+---@field dimensions? integer shorter vectors, of models that can
+---@field long? "error"|"chunk"|"truncate" what becomes of a text longer than the window. "error" (when not given): the call
+---  fails and names it. "chunk": its vector is the mean of those of its pieces. "truncate": its beginning counts. .chunked and
+---  .truncated list such texts
+---@field truncate? boolean true: as long = "truncate"
+---@field partial? boolean true: a text that the server refuses has `false` for its vector and its error in .errors, by its place
+---@field normalise? boolean true: each vector gets length 1 (Ollama's mostly have it)
+---@field cache? boolean false: neither look into the embedding cache nor keep anything in it
+---@field options? table|string
+---@field endpoint? string
+---@field timeouts? table
+---@field auto_pull? boolean
+---@field class? "interactive"|"normal"|"batch"
+---@field deadline? number
 
---- Vectors of one or several texts. All or nothing: one text that is too long fails the call, unless truncate = true.
----@param given { model: string, input: string|string[], dimensions?: integer, truncate?: boolean, options?: table }
----  also endpoint, timeouts, class and deadline, as for chat
----@return table reply .embeddings, one row a text, in their order; .usage
+--- Vectors of one or several texts. Texts that come twice are asked for once, those in the embedding cache not at all, the rest in
+--- batches. A text that the server refuses ends the call with its error, whose `index` says which it is; those of all others are in
+--- the cache then. Numbers are of single precision, as the server computes them.
+---@param given stoke.ollama.embed
+---@return table reply .embeddings, one row a text, in their order; .usage, what was asked; .hits, how many came from the cache;
+---  .cached is "exact" where all did
 ---Raises what ollama.chat raises.
 ---
 --- Example: `local v = ollama.embed { model = "nomic-embed-text", input = "a text" }.embeddings[1]`
 function M.embed(given)
   given = check.check("ollama.embed", given, EMBED)
-  local input = given.input
-  if input == nil then errors.argument("ollama.embed: input is missing") end
-  for i = 1, type(input) == "table" and #input or 0 do
-    if type(input[i]) ~= "string" then errors.argument("ollama.embed: input[%d] must be a string, got %s", i, type(input[i])) end
-  end
-  if type(input) ~= "table" and type(input) ~= "string" then
-    errors.argument("ollama.embed: input must be a string or a list of strings, got %s", type(input))
-  end
+  local texts, about = check.embed("ollama.embed", given)
   local target = protocol.at(given.model, given.endpoint)
   if given.class ~= nil or given.deadline then target = terms().target("ollama.embed", given, target) end
-  return errors.check(embedded("ollama.embed", given, { protocol = "ollama", path = "/api/embed", model = given.model,
-    endpoint = given.endpoint, timeouts = given.timeouts, body = protocol.embed_body(target, given) }, target))
-end
-
-function protocol.embed(target, about, texts)
-  local reply, err = embedded("model.embed", about, { protocol = "ollama", path = "/api/embed", model = target.name,
-    timeouts = about.timeouts, endpoint = about.endpoint, body = protocol.embed_body(target, { input = texts }) }, target)
-  if err then return nil, err end
-  return reply.embeddings, protocol.usage(reply)
+  local embed = require "stoke.model.embed".reply
+  if not given.deadline then return protocol.embedded(given.model, errors.check(embed(target, about, texts))) end
+  local reply, err = terms().within("ollama.embed", given, target, embed, target, about, texts)
+  return protocol.embedded(given.model, errors.check(reply, err))
 end
 
 -- ---- loading --------------------------------------------------------------------------------------------------------------
@@ -496,6 +501,7 @@ function M.copy(source, destination, endpoint)
   check.model("ollama.copy: destination", destination)
   errors.check(effect.perform("llm.admin", { protocol = "ollama", path = "/api/copy", model = source, endpoint = endpoint,
     body = { source = source, destination = destination } }, protocol.at(source, endpoint).candidates))
+  models.forget(protocol.at(source, endpoint).endpoint.url)
 end
 
 --- Delete a model. One that is loaded goes on until its keep_alive ends. Asked once: a second try could not tell its own success.
@@ -506,6 +512,7 @@ end
 function M.delete(model, endpoint)
   local given = check.one("ollama.delete", model, endpoint)
   admin("DELETE", "/api/delete", { model = given.model }, given.endpoint, true)
+  models.forget(protocol.at(given.model, given.endpoint).endpoint.url)
 end
 
 M.pull, M.push, M.create = transfer.pull, transfer.push, transfer.create

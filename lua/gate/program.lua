@@ -2,6 +2,7 @@
 --- one request of a server, or one durable run; its unit is the conversation inside it (a session, an agent's run) or, without
 --- one, the task that asks. Age is the order in which they first had to wait.
 
+local channel = require "core.channel"
 local order = require "core.pool.order"
 
 local M = {}
@@ -14,7 +15,7 @@ local M = {}
 ---@field level? integer how much of it is still to be done
 ---@field first? stoke.pool.ticket a call that waits,
 ---@field more? table<stoke.pool.ticket, true> and the others
----@field owner table weak: the task, or the frame of a run
+---@field owner table weak: the task; of a run its first one
 
 local last = 0
 --- object -> its program or its age. What has ended is forgotten with it.
@@ -44,6 +45,12 @@ local function root_of(task)
   return top == task and task or below
 end
 
+--- Who a program is of: the first task of a durable run, whose end is that of the run, or the one that was begun outermost.
+local function owner_of(task, context)
+  local journal = context.journal
+  return journal and journal.root or root_of(task)
+end
+
 --- The outermost agent run around.
 local function outermost(run)
   while run.outer do run = run.outer end
@@ -57,7 +64,7 @@ end
 ---@return stoke.pool.program
 ---@return integer unit
 function M.of(task, context, run)
-  local owner = context.frame and context.frame.root or root_of(task)
+  local owner = owner_of(task, context)
   local program = programs[owner]
   if not program then
     program = { seq = age(owner), kind = nil, owner = setmetatable({ owner }, OWNER) }
@@ -84,7 +91,18 @@ local function below(task, other)
   return false
 end
 
---- Does somebody wait for what is asked here: an agent that called this one as its tool, or a task that did not begin this one?
+--- Does a task, or one that has begun it, hold a permit of a semaphore that others wait for?
+local function keeps(task)
+  while task do
+    if task.permit and channel.holds(task) then return true end
+    local up = task.up
+    task = up and (up.task or up)
+  end
+  return false
+end
+
+--- Does somebody wait for what is asked here: an agent that called this one as its tool, a task that did not begin this one, or one
+--- that wants a lock?
 ---@param task stoke.task
 ---@param context stoke.context
 ---@param run? stoke.agent.run
@@ -92,7 +110,7 @@ end
 function M.holds(task, context, run)
   if context.run or run and run.outer then return true end
   local waiter = task.waiters and task.waiters.head
-  return waiter ~= nil and not below(task, waiter)
+  return waiter ~= nil and not below(task, waiter) or keeps(task)
 end
 
 --- How many programs have had to wait, or to choose, and have not ended.

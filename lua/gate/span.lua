@@ -93,7 +93,7 @@ function M.close(self, call, err, used)
   local record = {
     span = self.id, parent = self.parent, name = self.name, task = self.task.name or self.task.site, start = self.wall,
     queue = rounded(started - self.opened), run = rounded(now - started), attempts = call.attempts, about = summary(self.q),
-    slot = self.slot, reason = self.reason, load = load_of(used),
+    slot = self.slot, reason = self.reason, cached = call.cached, load = load_of(used),
     replayed = call.replayed, error = err and err.kind or nil, message = err and err.message or nil,
     traceback = err and err.kind ~= "cancelled" and rawget(err, "traceback") or nil,
     input_tokens = used and used.input_tokens, output_tokens = used and used.output_tokens,

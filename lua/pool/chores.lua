@@ -137,6 +137,9 @@ function M.settle(server, now, waiting, chores)
   end
   for _, lane in ipairs(server.lanes) do
     local breaker = lane.breaker
+    if not server.watch and breaker and lane.busy > 0 and waiting(lane) > 0 then
+      server.watch = watches.new(now) -- they were sent before anybody watched
+    end
     if breaker and breaker.state == "open" and waiting(lane) > 0 then
       local wants, at = breaker:wants_trial(now)
       if wants then
@@ -156,12 +159,13 @@ end
 ---@param lane stoke.pool.lane
 ---@param arrived number
 ---@param now number
+---@param class? integer
 ---@return stoke.error|table|nil err the last of the server; { wedged = true } where it takes calls and answers none
-function M.refusal(lane, arrived, now)
+function M.refusal(lane, arrived, now, class)
   local watch, breaker = lane.server.watch, lane.breaker
   local err = breaker and breaker.since and breaker:refusal(arrived, now)
   if err then return err end
-  if watch and watch.sick_since and watch:hopeless(arrived, now) then return { wedged = true } end
+  if watch and watch.sick_since and watch:hopeless(arrived, now, class) then return { wedged = true } end
 end
 
 --- In a word, for people.
@@ -170,7 +174,7 @@ end
 ---@return "ok"|"paced"|"sick"|"loading"
 function M.word(server, now)
   local watch, worst = server.watch, "ok"
-  if watch and watch.state == "sick" then return "sick" end
+  if watch and (watch.state == "sick" or watch.state == "probing" and watch.was == "sick") then return "sick" end
   for _, lane in ipairs(server.lanes) do
     local word = lane.breaker and lane.breaker:word(now) or "ok"
     if word == "sick" then return word end

@@ -9,9 +9,8 @@
 ---             higher class, or overdue; or when its oldest call has waited as long as a swap takes and the work for the loaded
 ---             models goes on arriving, so that waiting for the end of it would be for ever.
 ---   drain     a model that must leave gets no more calls until the swap is through.
----   pay       a model that was swapped in stays for some times as long as its swap took, while it has work, so that swaps take a
----             bounded share of the time: a fifth among equals, half where one side is overdue. Among equals it also stays until so
----             many calls were answered as waited for it when it came: the longer the queues are, the fewer swaps are made.
+---   pay       a model that was swapped in stays for some times as long as its swap took: swaps take a fifth of the time among
+---             equals, half where one side is overdue. Among equals it also answers as many calls as waited when it came.
 ---   one load at a time, since a server loads one after another.
 ---
 --- What fits beside what is learned (room.lua). Where nobody knows it yet, a call may be sent and left to wait in the server,
@@ -180,6 +179,14 @@ local function others(self, m)
   return list
 end
 
+--- Seconds for which the call that loads has waited in the server, until the others had nothing in flight. NEVER: nobody knows.
+local function waited(load, seconds)
+  if not load.waited then return 0 end
+  if load.adopted or not load.pause then return NEVER end
+  local wait = load.pause - load.since
+  return seconds > wait and wait or 0 -- the load was through before: there was room
+end
+
 --- A load is through, since `ended`; where an answer has said it, that is known from `now` on alone. Who had to leave for it is
 --- known where one model was there and does not fit beside it; else it has to be seen.
 local function end_load(self, ended, seconds, now)
@@ -187,10 +194,12 @@ local function end_load(self, ended, seconds, now)
   self.loading = nil
   local m = self:model(load.lane)
   arrived(self, m, ended)
-  m.swapped, m.learns = 0, not load.adopted and not load.waited -- it waited for nobody
+  local wait = waited(load, seconds)
+  m.swapped, m.waited, m.learns = 0, wait > 0 and wait or nil, not load.adopted and wait < NEVER
   if #load.victims > 0 or load.evicts then
-    m.swapped = math.max(seconds, ended - load.since)
-    self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + seconds
+    local took = wait < NEVER and seconds - wait or math.min(seconds, self:price(load.lane))
+    m.swapped = wait > 0 and took or math.max(seconds, ended - load.since)
+    self.swaps, self.swap_seconds = self.swaps + 1, self.swap_seconds + took
   end
   if load.visit then m.visit = load.since end
   if load.known then
@@ -274,31 +283,41 @@ local function suspect(self, m, now, seconds)
   self.doubt = { lane = m.lane, beside = beside, since = now - seconds, at = now, known = now }
 end
 
+--- The seconds that an answer tells of its load, less those for which it waited in the server until others left; nil: nobody
+--- knows how long that was.
+local function alone(m, seconds)
+  local wait = m.waited
+  if not wait or not seconds or seconds < math.min(wait, M.real) then return seconds end -- not the answer that was loaded for
+  m.waited = nil
+  return wait < NEVER and math.max(seconds - wait, 0) or nil
+end
+
 --- A call has ended.
 ---@param lane table
 ---@param now number
 ---@param timings? { load?: number, total?: number } seconds, as the server told them
 ---@param err? table why it failed
 ---@param unfit? boolean the server says that it cannot load this model
+---@return number|nil load seconds of loading alone; nil: not known
 function R:answered(lane, now, timings, err, unfit)
   local m, load = self:model(lane), self.loading
   m.ended, m.promised = now, m.promised and m.promised - 1
   if err then return failed(self, m, now, err, unfit) end
-  local seconds = timings and timings.load
-  if not (load and load.lane == lane) then
-    if not m.resident then
-      arrived(self, m, now)
-    elseif m.learns then
-      learn_load(self, m, seconds)
-    elseif seconds and seconds > M.real and now >= self.suspect_at then
-      suspect(self, m, now, seconds)
-    end
-    return settle(self, m, seconds and seconds < M.real)
+  local seconds, total = timings and timings.load, timings and timings.total
+  local loads, there = load and load.lane == lane, m.resident
+  if loads then
+    end_load(self, total and seconds and now - math.max(total - seconds, 0) or now, seconds or now - load.since, now)
+  elseif not there then
+    arrived(self, m, now)
   end
-  local total = timings and timings.total
-  local ended = total and seconds and now - math.max(total - seconds, 0) or now
-  end_load(self, ended, seconds or now - load.since, now)
-  learn_load(self, m, seconds)
+  local own = alone(m, seconds)
+  if loads or there and m.learns then
+    learn_load(self, m, own)
+  elseif there and seconds and seconds > M.real and now >= self.suspect_at then
+    suspect(self, m, now, seconds)
+  end
+  if not loads then settle(self, m, seconds and seconds < M.real) end
+  return own
 end
 
 --- What was seen of a load of which nobody knew who would have to leave for it: did one?
@@ -450,15 +469,14 @@ end
 
 --- The lane that is loaded. Where its call waited in the server for a pause of the others, has it come? Those with nothing in
 --- flight leave then, if they have to.
-local function begun(load, work)
+local function begun(load, work, now)
   local own, flying = nil, {}
   for _, w in ipairs(work) do
-    flying[w.lane] = w.busy > 0
-    if w.lane == load.lane then own = w end
+    flying[w.lane], own = w.busy > 0, w.lane == load.lane and w or own
   end
   if load.try then
     for _, lane in ipairs(load.beside) do
-      if not flying[lane] then load.victims[#load.victims + 1], load.try = lane, false end
+      if not flying[lane] then load.victims[#load.victims + 1], load.try, load.pause = lane, false, load.pause or now end
     end
   end
   return own
@@ -468,7 +486,7 @@ end
 local function while_loading(self, now, work, inside, change)
   local load = self.loading
   change.lane = load.lane
-  local own = begun(load, work)
+  local own = begun(load, work, now)
   for _, lane in ipairs(load.victims) do change.may[lane] = false end
   local name = self:model(load.lane).name
   for _, v in ipairs(inside) do -- what has nothing in flight may have to leave for it

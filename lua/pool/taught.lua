@@ -73,6 +73,11 @@ function M.of(lane, ticket, outcome, out, now)
     loaded(lane, ticket, timings, now)
   end
   if not lane.limit then teach_slots(lane, ticket, outcome, out, now) end
+  local server = lane.server
+  if server.residency then
+    local load = server.residency:answered(lane, now, timings, err or outcome.cancelled and CUT or nil, err and err.unfit)
+    if timings then timings.load = load end -- without the wait for others, which is no load
+  end
   if timings then
     lane.facts:learn(timings, ticket and ticket.agent, ticket and ticket.shared, out + 1, ticket and ticket.loads)
     if not lane.limit and lane.cache.slots ~= lane.slots.believed then lane.cache:resize(lane.slots.believed) end
@@ -82,10 +87,6 @@ function M.of(lane, ticket, outcome, out, now)
   lane.failed, lane.last_error = nil, nil
   if not (err and err.unfit) then lane.breaker:done(outcome.cancelled and CUT or err, now) end
   chores.finished(lane, outcome, now)
-  local server = lane.server
-  if server.residency then
-    server.residency:answered(lane, now, timings, err or outcome.cancelled and CUT or nil, err and err.unfit)
-  end
 end
 
 return M

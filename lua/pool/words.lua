@@ -194,8 +194,8 @@ local function held(lane, now)
     if hold.ticket then return "next, after a conversation whose slot is kept" end
     if not first or hold.till < first.till then first = hold end
   end
-  return ("held for the conversation of %s, whose tool %s is at work: %s more at most"):format(first.agent or "an agent",
-    first.tool or "", left(first.till - now))
+  return ("held for the conversation of %s, whose tool %sis at work: %s more at most"):format(first.agent or "an agent",
+    first.tool and first.tool .. " " or "", left(first.till - now))
 end
 
 --- It is the next one: what is it that the lanes do not have?
@@ -208,6 +208,16 @@ local function next_one(ticket)
   if ghosts > 0 and busy < slots then return "next; a slot is still at the prompt of a call that was cancelled" end
   if busy == 0 then return "next, as soon as a call may begin" end
   return ("next; %s busy"):format(slots == 1 and "the one slot is" or ("all %d slots are"):format(slots))
+end
+
+--- Was a call sent that came later than this one? Then more may come that go before it, and its wait is no sum of what waits now.
+local function overtaken(ticket)
+  for _, lane in ipairs(ticket.group.lanes) do
+    for other in next, lane.running do
+      if other.arrived > ticket.arrived then return true end
+    end
+  end
+  return false
 end
 
 --- Its turn has not come.
@@ -236,6 +246,9 @@ local function behind(ticket, lane, now)
   if not usual or load and not until_there then return text end
   local seconds = until_there and until_there + (1 + sum.calls / lanes.width(lane)) * usual
     or where.ahead(lane, ticket, now, sum.calls)
+  if best ~= ticket and overtaken(ticket) then
+    return ("%s; at least %s to wait, as more come that go before it"):format(text, M.seconds(seconds))
+  end
   if seconds < SOON then return text .. "; any moment now" end
   return ("%s; about %s to wait"):format(text, M.seconds(seconds))
 end
@@ -258,13 +271,30 @@ function M.reason(ticket, now, power)
       return sum.calls > 0 and why .. "; " .. before_it(ticket, sum) or why
     end
     if not why then
-      if not ticket.home then return behind(ticket, lane, now) end
+      if not ticket.home or ticket.shuns then return behind(ticket, lane, now) end
       return ("it waits up to %s for %s at %s, which should end it first"):format(left(ticket.till - now), name_of(lane),
         server_of(lane))
     end
     first = first or why
   end
-  return (places[2] and ("none of its %d servers takes it now: "):format(#places) or "") .. first
+  return (places[2] and ("none of the %d places of its route takes it now: "):format(#places) or "") .. first
+end
+
+--- The places where a ticket may go: "m at gpu", "m at gpu or at 2 other places".
+local function places_of(ticket)
+  local places = (ticket.home or ticket.group).lanes
+  local lane, others = places[1], #places - 1
+  local first = lane.target and ("%s at %s"):format(name_of(lane), server_of(lane)) or lane.key
+  return others == 0 and first or ("%s or at %s of its route"):format(first, count(others, "other place"))
+end
+
+--- What a ticket has waited for, once nobody waits for it any more.
+---@param ticket stoke.pool.ticket that is still in its queue
+---@param now number
+---@param power? stoke.pool.power
+---@return string "waited 3.0 s for a slot of m at gpu: 4 calls before this one; about 36 s to wait"
+function M.waited(ticket, now, power)
+  return ("waited %s for a slot of %s: %s"):format(M.seconds(now - ticket.arrived), places_of(ticket), M.reason(ticket, now, power))
 end
 
 --- Why a ticket was refused.

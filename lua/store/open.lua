@@ -27,6 +27,12 @@ local function make_folder(path)
   return fs.mkdir(path, PRIVATE)
 end
 
+--- Make a folder that only this user can read, and those above it that are not there.
+---@param path string
+---@return boolean|nil ok
+---@return stoke.error|nil err
+M.make_folder = make_folder
+
 --- Bytes that are read at once, at most: more than the longest text that host.plain writes, so that what was kept can be read.
 local LONGEST <const> = 600 * 1024 * 1024
 

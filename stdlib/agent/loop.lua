@@ -4,6 +4,7 @@
 --- conversation fit (history.lua), the model is asked and its answer read (answer.lua), its calls are run (tools.lua).
 
 local budgets = require "core.gate.budget"
+local cache = require "core.gate.cache"
 local errors = require "core.errors"
 local frames = require "core.frame"
 local scopes = require "core.scope"
@@ -130,7 +131,9 @@ function Run:__close(err)
   if err == nil or not errors.is(err) then return end
   local seconds = err.kind == "deadline" and rawget(err, "seconds")
   if seconds and (seconds == self.agent.deadline or seconds == self.deadline) then
-    err.message = ("%s did not finish within %g s"):format(self.agent.label, err.seconds)
+    local waited = rawget(err, "waited")
+    err.message = ("%s did not finish within %g s%s"):format(self.agent.label, err.seconds,
+      waited and "; a call had " .. waited or "")
   end
   if err.kind == "cancelled" then return end
   if self.toolbox and self.toolbox.repairs > 0 then count(self, "repairs", self.toolbox.repairs) end
@@ -456,13 +459,14 @@ end
 function M.options(what, options)
   if options == nil then return nil end
   options = errors.options(options, { max_steps = "number", class = true, deadline = "number", route = true,
-    logprobs = "boolean" }, what)
+    logprobs = "boolean", cache = true }, what)
   if options.max_steps and not (math.type(options.max_steps) == "integer" and options.max_steps >= 1) then
     errors.argument("%s: max_steps must be a whole number of at least 1, got %s", what, tostring(options.max_steps))
   end
   if options.deadline then errors.check_seconds(options.deadline, what .. ": deadline") end
   if options.route ~= nil then terms.check_route(what, options.route) end
   terms.check(what, options.class)
+  cache.check(what, options.cache)
   return options
 end
 
@@ -509,10 +513,11 @@ local function bounds(agent, limits)
   local budget, task = agent.budget, current()
   local context = task and scopes.innermost(task).context
   local class, deadline = limits and terms.check("agent:run", limits.class) or agent.class, agent.deadline
-  local other = limits and limits.deadline
-  if not (budget or class or deadline or other) then return nil end
+  local other, kept = limits and limits.deadline, agent.cache
+  if limits and limits.cache ~= nil then kept = cache.check("agent:run", limits.cache) end
+  if not (budget or class or deadline or other or kept ~= nil) then return nil end
   return scopes.open { deadline = deadline and other and math.min(deadline, other) or deadline or other,
-    budget = budget and budgets.new(budget, context and context.budget), terms = terms.inside(context, class) }
+    budget = budget and budgets.new(budget, context and context.budget), terms = terms.inside(context, class, nil, kept) }
 end
 
 local function finish(run, text, value, answer)

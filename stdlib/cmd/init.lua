@@ -158,6 +158,10 @@ function M.apply(flags, talks, lenient)
   if next(c.pool) ~= nil then pool.configure(c.pool) end
   if c.pool.power then require "stoke.config.sensors".use(c.pool.power.sensors) end
   pool.store = c.store
+  if next(c.cache) ~= nil then
+    require "core.gate.cache".configure { calls = c.cache.calls, bytes = c.cache.bytes and overrun.bytes(c.cache.bytes),
+      path = c.cache.path }
+  end
   overrun.limit_memory(overrun.bytes(c.max_memory))
   if flags.seed then
     local seed = math.tointeger(tonumber(flags.seed))

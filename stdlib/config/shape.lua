@@ -1,6 +1,7 @@
 --- The shape of a configuration: what may stand in it, what each value must be, what is in force where nobody says.
 
 local addresses = require "stoke.config.address"
+local cache = require "core.gate.cache"
 local errors = require "core.errors"
 local overrun = require "core.overrun"
 local sorted_keys = require "stoke.show".sorted_keys
@@ -21,6 +22,7 @@ M.BUILT_IN = {
   timeouts = { connect = 2, load = 300, first_byte = 60, idle = 120 },
   models = {},
   pool = {},
+  cache = {},
   auto_pull = false,
   log = { level = "info", format = "text" },
   max_memory = "50%",
@@ -46,6 +48,7 @@ local SHAPE = {
     bounds = { interactive = "seconds", normal = "seconds", batch = "seconds" },
     power = { temperature = "above", battery = "below", ac = "boolean", burst = "seconds", rest = "seconds", when = "when",
       interactive = "boolean", every = "seconds", sensors = { temperature = "sensor", battery = "sensor", ac = "sensor" } } },
+  cache = { calls = "calls", embeddings = "boolean", bytes = "bytes", path = "string" },
   log = { level = "level", format = "format" },
   max_memory = "memory",
   store = "string",
@@ -58,7 +61,7 @@ for name, kind in pairs { temperature = "number", top_p = "number", top_k = "int
   SHAPE.sampling.each[name], SHAPE.profiles.each[name] = kind, kind
 end
 -- Named entries replace each other whole instead of being mixed.
-M.WHOLE = { endpoints = true, profiles = true, sampling = true, models = true, pool = true }
+M.WHOLE = { endpoints = true, profiles = true, sampling = true, models = true, pool = true, cache = true }
 
 local function one_of(...)
   local list = { ... }
@@ -91,11 +94,14 @@ end
 local function route_problem(v)
   if type(v) ~= "table" then return false end
   for key, item in pairs(v) do
-    if key == "fallback" then
+    if key == "cache" then
+      local good, err = pcall(cache.check, "its cache", item)
+      if not good then return false, err.message end
+    elseif key == "fallback" then
       local problem = fallback_problem(item)
       if problem then return false, problem end
     elseif math.type(key) ~= "integer" then
-      return false, ("%s is no setting of a route (known: fallback); how a model is loaded and sampled stands in profiles")
+      return false, ("%s is no setting of a route (known: fallback, cache); how a model is loaded and sampled stands in profiles")
         :format(tostring(key))
     elseif type(item) ~= "string" or not item:find "[^@]" or item:find "@$" then
       return false, ("item %d must be \"model\", \"model@endpoint\" or \"@endpoint\", got %s"):format(key,
@@ -151,6 +157,15 @@ local CHECK = {
   level = one_of("debug", "info", "warn", "error", "off"),
   format = one_of("text", "json"),
   order = one_of("program", "fifo"),
+  calls = { want = "true, false or a table, as in { ttl = 3600 }", ok = function(v)
+    if type(v) == "boolean" then return true end
+    local ok, err = pcall(cache.check, "calls", v)
+    return ok, not ok and err.message or nil
+  end },
+  bytes = { want = "bytes, at least 1 MB, as in \"512M\" or \"2G\"", ok = function(v)
+    local n = (type(v) == "string" or type(v) == "number") and not tostring(v):find "%%" and overrun.bytes(v)
+    return n ~= nil and n ~= false and n >= 1 << 20
+  end },
   route = { want = "a list of models, as in { \"qwen2.5:3b@gpu\", \"qwen2.5:1.5b\" }", ok = route_problem },
   slots = { want = "a whole number of at least 1, or a table of them by \"model\" or \"model@endpoint\"", ok = function(v)
     if type(v) ~= "table" then return is_count(v) end

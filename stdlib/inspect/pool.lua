@@ -100,7 +100,7 @@ local function holder(hold) return hold.agent or "a conversation" end
 
 local function add_held(out, about, hold)
   add_below(out, about, "held", hold.left, holder(hold), hold.waits and "it goes on next" or
-    ("its tool %s is at work"):format(hold.tool or ""))
+    ("its tool %sis at work"):format(hold.tool and hold.tool .. " " or ""))
 end
 
 local function add_more(out, n, one, many)

@@ -302,4 +302,39 @@ function M.messages(what, messages, images)
   return M.list(out or messages)
 end
 
+-- ---- embeddings ---------------------------------------------------------------------------------------------------------------
+
+local LONG = { "error", "chunk", "truncate" }
+
+--- What a call that embeds is given, checked.
+---@param what string
+---@param given table { input, long?, truncate?, partial?, normalise?, cache?, dimensions?, options?, endpoint?, timeouts? }
+---@return string[] texts
+---@return stoke.embed.about about and normalise
+---Raises `argument`.
+function M.embed(what, given)
+  local input, long = given.input, given.long
+  if input == nil then errors.argument("%s: input is missing", what) end
+  if type(input) ~= "table" and type(input) ~= "string" then
+    errors.argument("%s: input must be a string or a list of strings, got %s", what, type(input))
+  end
+  for i = 1, type(input) == "table" and #input or 0 do
+    if type(input[i]) ~= "string" then errors.argument("%s: input[%d] must be a string, got %s", what, i, type(input[i])) end
+  end
+  if long ~= nil and long ~= "error" and long ~= "chunk" and long ~= "truncate" then
+    local near = errors.suggest(long, LONG)
+    errors.raise("argument", ("%s: long must be \"error\", \"chunk\" or \"truncate\", got %q"):format(what, long),
+      { hint = near and ("did you mean %q?"):format(near) or nil })
+  end
+  if given.truncate and long ~= nil and long ~= "truncate" then
+    errors.argument("%s: truncate = true and long = %q say two things; leave truncate away", what, long)
+  end
+  local cache = given.cache
+  if cache ~= nil and type(cache) ~= "boolean" then errors.argument("%s: cache must be a boolean, got %s", what, type(cache)) end
+  return type(input) == "string" and { input } or input, { endpoint = given.endpoint, timeouts = given.timeouts,
+    dimensions = given.dimensions, options = given.options, auto_pull = given.auto_pull,
+    long = given.truncate and "truncate" or long, partial = given.partial, normalise = given.normalise, cache = cache,
+    single = type(input) == "string" }
+end
+
 return M

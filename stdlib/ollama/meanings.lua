@@ -111,6 +111,8 @@ local CALLS = {
   { "cannot unmarshal", "http", false, REQUEST }, { "^invalid character", "http", false, REQUEST },
   { "^unexpected EOF", "http", false, REQUEST, 400 }, { "EOF$", "incomplete", true, RUNNER },
   { "^missing request body", "http", false, REQUEST },
+  { "unsupported value: NaN", "invalid_output", false,
+    "the model computed no number for a text: other words, or another model (a known fault of some models and GPUs)" },
   { "invalid input type", "http", false, "input is a text or a list of texts" },
 }
 

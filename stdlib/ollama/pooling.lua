@@ -35,6 +35,40 @@ function M.loaded(value)
   return list
 end
 
+--- Ask for the server's version: what was learned of another one is not sure.
+---@param target stoke.target
+---@param seconds number
+---@return table q
+function M.version(target, seconds) return request(target, "/api/version", nil, seconds) end
+
+--- The version in an answer to that.
+---@param value any
+---@return string|nil
+function M.told_version(value)
+  local version = type(value) == "table" and value.version
+  return type(version) == "string" and version or nil
+end
+
+--- Ask which models the server has.
+---@param target stoke.target any of the server
+---@param seconds number it may take
+---@return table q
+function M.inventory(target, seconds) return request(target, "/api/tags", nil, seconds) end
+
+--- The digests in an answer to that, by canonical names.
+---@param value any
+---@return table<string, string>|nil
+function M.digests(value)
+  local models = type(value) == "table" and value.models
+  if type(models) ~= "table" then return nil end
+  local found = {}
+  for _, model in ipairs(models) do
+    local digest = type(model) == "table" and model.digest
+    if type(digest) == "string" and #digest >= 32 and type(model.name) == "string" then found[canonical(model.name)] = digest end
+  end
+  return found
+end
+
 --- Ask for one token, with the options that the model is loaded with: others would load it anew.
 ---@param target stoke.target
 ---@param seconds number

@@ -59,6 +59,11 @@ end
 --- late: a request is written when the target is chosen, as its model or its options may be others then.
 ---@param target stoke.target
 function M.open(target)
+  local spoken = target.endpoint.dialect
+  if spoken and spoken ~= "ollama" and not target.route then
+    errors.raise("usage", ("the endpoint %s speaks %s, and stoke.ollama Ollama's own API"):format(target.endpoint.name, spoken),
+      { hint = "stoke.chat, stoke.stream, stoke.embed and agents ask in the dialect of the endpoint" })
+  end
   if not target.name then return end
   local profile = M.profile(target.name)
   local load = { options = chosen(profile, options.LOAD), shift = profile.shift, split_thinking = profile.split_thinking,
@@ -131,12 +136,31 @@ function M.load_body(target, keep_alive)
   return { model = target.name, stream = false, options = profile.options, shift = profile.shift, keep_alive = keep_alive }
 end
 
---- The body of an embedding call.
-function M.embed_body(target, given)
-  return {
-    model = target.name, options = merge(given.options, target.profile.options), truncate = given.truncate or false,
-    input = type(given.input) == "table" and options.list(given.input) or given.input, dimensions = given.dimensions,
-  }
+--- One request for vectors.
+---@param target stoke.target
+---@param about table { dimensions?, options?, endpoint?, timeouts? }
+---@param texts string[]
+---@param truncate boolean
+---@return table q
+function M.embedding(target, about, texts, truncate)
+  return { protocol = "ollama", path = "/api/embed", model = target.name, endpoint = about.endpoint, timeouts = about.timeouts,
+    body = { model = target.name, options = merge(about.options, target.profile.options), truncate = truncate,
+      input = options.list(texts), dimensions = about.dimensions } }
+end
+
+--- The vectors of its reply.
+function M.vectors(reply) return reply.embeddings end
+
+--- A reply of vectors with the fields that the API has.
+---@param model string
+---@param reply stoke.embed.reply changed
+---@return table reply
+function M.embedded(model, reply)
+  local usage = reply.usage
+  reply.model = model
+  reply.total_duration, reply.load_duration = usage.seconds * 1e9 // 1 | 0, usage.load_seconds * 1e9 // 1 | 0
+  if not usage.estimated then reply.prompt_eval_count = usage.input_tokens end
+  return reply
 end
 
 local PATHS = { chat = "/api/chat", generate = "/api/generate" }
@@ -183,7 +207,7 @@ function M.chat(target, about, stream, messages, tools, format, sampling)
   local q = { messages = messages, tools = tools, format = format, options = sampling, think = about.think or nil,
     path = "/api/chat", endpoint = about.endpoint, sent = nil }
   if about.truncate then q.truncate = true end
-  if not target.profile.late and not about.timeouts and unseen() then
+  if not target.profile.late and not about.timeouts and not about.logprobs and unseen() then
     local kind = target.written[stream].agent or written.agent(target, stream, agent_body)
     local text = kind.spec:encode(q)
     if text then
@@ -193,9 +217,27 @@ function M.chat(target, about, stream, messages, tools, format, sampling)
     end
   end
   local body = agent_body(target, q, stream)
+  if about.logprobs then body.logprobs, body.top_logprobs = true, about.top_logprobs end
   if target.profile.late and not target.fitted then require "stoke.ollama.window".fit(target, body) end
   return setmetatable({ protocol = "ollama", path = "/api/chat", model = target.name, body = body, endpoint = about.endpoint,
     timeouts = about.timeouts, split_thinking = about.split_thinking }, ANY)
+end
+
+local ADOPTED = { ["/v1/chat/completions"] = "/api/chat", ["/v1/embeddings"] = "/api/embed", ["/v1/responses"] = "/api/chat" }
+
+--- A request of another dialect, for a server of this one: along a route. Its body is the same (stoke.openai.protocol).
+---@param q table
+---@return table|nil q
+---@return stoke.error? err
+function M.adopt(q)
+  local path, given = ADOPTED[q.path], q.body
+  if not path then return nil, errors.new("usage", ("a request of %s cannot go to an Ollama"):format(q.path)) end
+  local body = {}
+  for name, value in next, given do body[name] = value end
+  if body.input == nil then body.think = given.think or false end
+  body.truncate = false
+  return setmetatable({ protocol = "ollama", path = path, model = q.model, body = body, endpoint = q.endpoint,
+    timeouts = q.timeouts, split_thinking = q.split_thinking }, ANY)
 end
 
 -- ---- requests ---------------------------------------------------------------------------------------------------------------
@@ -266,8 +308,17 @@ M.continues = replies.continues
 M.facts, M.restore, M.holds, M.plain = replies.facts, replies.restore, replies.holds, replies.plain
 M.error, M.broken = failures.status, failures.broken
 
+--- A name that the server does not know is compared with those that it has, and with the routes of the settings.
+function M.inquire(err, q, target, ask)
+  if rawget(err, "missing") then return require "stoke.ollama.unknown".inquire(err, q, target, ask) end
+end
+
 --- What the pool asks a server beside its calls.
 function M.pooling() return require "stoke.ollama.pooling" end
+
+--- What the caches ask a server: which models it has, and their digests.
+function M.inventory(target, seconds) return M.pooling().inventory(target, seconds) end
+function M.digests(value) return M.pooling().digests(value) end
 
 function M.incomplete(state) return failures.incomplete(state.q) end
 

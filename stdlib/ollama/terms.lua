@@ -1,5 +1,6 @@
 --- The terms of one call: its class, its deadline and its route, see lua/terms.lua. For calls that have some; most have none.
 
+local cache = require "core.gate.cache"
 local core = require "core.terms"
 local errors = require "core.errors"
 local fallback = require "stoke.model.fallback"
@@ -22,14 +23,14 @@ function M.with_model(what, given)
   return out
 end
 
---- The target of a call that has a class or a deadline of its own.
+--- The target of a call that has a class, a deadline or a cache of its own.
 ---@param what string
 ---@param given table
 ---@param target stoke.target
 ---@return stoke.target
 ---Raises `argument`.
 function M.target(what, given, target)
-  local list = { class = core.check(what, given.class) }
+  local list = { class = core.check(what, given.class), cache = cache.check(what, given.cache) }
   if given.deadline ~= nil then
     errors.check_seconds(given.deadline, what .. ": deadline")
     list.deadline = core.now() + given.deadline
@@ -38,9 +39,10 @@ function M.target(what, given, target)
   return setmetatable({ candidates = list }, { __index = target })
 end
 
-local function late(what, given, target)
-  return errors.new("deadline", ("%s: %s did not answer within %g s"):format(what, target.name, given.deadline),
-    { seconds = given.deadline, model = target.name,
+--- waited: what it waited for, in words, where it was not sent at all.
+local function late(what, given, target, waited)
+  return errors.new("deadline", ("%s: %s did not answer within %g s%s"):format(what, target.name, given.deadline,
+    waited and "; the call " .. waited or ""), { seconds = given.deadline, model = target.name, waited = waited,
       hint = "deadline counts from the call on, the wait for a slot and the load of the model among it" })
 end
 
@@ -65,7 +67,7 @@ function M.within(what, given, target, f, ...)
   end)
   if not ok then
     if not errors.is(value) or value.kind ~= "deadline" or value.seconds ~= given.deadline then error(value, 0) end
-    return nil, late(what, given, target)
+    return nil, late(what, given, target, rawget(value, "waited"))
   end
   if type(value) == "table" and value.bound then value:bound(math.max(ends - core.now(), 0), late(what, given, target)) end
   return value, err

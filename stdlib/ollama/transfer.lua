@@ -5,11 +5,12 @@ local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local json = require "core.json"
 local llm = require "core.driver.llm"
+local models = require "core.cache.models"
 local config = require "stoke.config"
 local failures = require "stoke.ollama.failures"
 local options = require "stoke.ollama.options"
 local protocol = require "stoke.ollama.protocol"
-local wire = require "stoke.ollama.wire"
+local wire = require "stoke.reading.wire"
 
 local M = {}
 
@@ -28,6 +29,7 @@ local function progress_line(text, state)
   end
   state.last = line.status
   line.type = line.status == "success" and "done" or "progress"
+  if line.type == "done" then models.forget(state.target.endpoint.url) end -- a name may mean another model now
   return { line }, line.status == "success"
 end
 

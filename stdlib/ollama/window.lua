@@ -54,7 +54,8 @@ local window_of
 local function least_of(target)
   local least = nil
   for _, candidate in ipairs(target.candidates) do
-    local tokens = window_of(candidate)
+    local other = candidate.dialect ~= protocol and candidate.dialect.window
+    local tokens = (other or window_of)(candidate)
     if tokens and (not least or tokens < least) then least = tokens end
   end
   return least
@@ -194,7 +195,9 @@ function M.cut(target, q, reply)
 end
 
 local function bytes_of(body)
-  local text = body.messages or body.input or (body.system or "") .. (body.prompt or "") .. (body.suffix or "")
+  local input = body.input
+  if type(input) == "table" and #input == 1 then input = input[1] end
+  local text = body.messages or input or (body.system or "") .. (body.prompt or "") .. (body.suffix or "")
   return type(text) == "string" and #text or #(json.encode(text) or "")
 end
 

@@ -66,6 +66,10 @@ end
 --- What of a value a run is likely to go by: not how long it took, nor the date of a web server.
 local MEANING = {
   ["llm.chat"] = function(row) return of_answer(row.request, row.outcome.value) end,
+  ["llm.embed"] = function(row)
+    local value = row.outcome.value
+    return { vectors = value.vectors, of = value.of, errors = value.errors }
+  end,
   ["http.request"] = function(row) return { status = row.outcome.value.status, body = row.outcome.value.body } end,
   ["proc.run"] = function(row)
     local value = row.outcome.value

@@ -191,6 +191,12 @@ local function stream_words(outcome)
   return "done", text
 end
 
+--- Vectors as their number: nobody reads them.
+local function embedded_words(value)
+  return ("%d vector%s of %d numbers%s"):format(#value.of, #value.of == 1 and "" or "s", value.dimensions,
+    value.hits > 0 and (", %d from the cache"):format(value.hits) or "")
+end
+
 --- What came of a record: its status, and in a few words.
 ---@param row stoke.journal.row
 ---@param run stoke.run.record whose row it is
@@ -218,6 +224,7 @@ function M.outcome(row, run)
   if outcome.secret then return "done", "(a secret: read anew each time)" end
   if outcome.items then return stream_words(outcome) end
   if row.name == "time.sleep" or row.name == "llm.learned" then return "done", "" end
+  if row.name == "llm.embed" then return "done", embedded_words(outcome.value) end
   local answer = row.name == "llm.chat" and answer_of(row)
   return "done", answer and answer_words(answer) or M.value(outcome.value)
 end
@@ -232,6 +239,7 @@ function M.tokens(row)
   local outcome = row.outcome
   if not outcome then return nil end
   local usage = outcome.facts and outcome.facts.usage or outcome.items and (streamed(outcome.items) or {}).usage
+  if row.name == "llm.embed" and outcome.value then usage = outcome.value.usage end
   if not usage and row.name == "tool.call" then usage = outcome.facts and outcome.facts.nested end
   if not usage or (usage.calls or 0) == 0 then return nil end
   return usage.input_tokens or 0, usage.output_tokens or 0

@@ -2,6 +2,7 @@
 --- removed afterwards, so that tests are independent.
 
 local effects = require "stoke.test.effects"
+local embedding = require "core.cache.embedding"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local testbed = require "core.testbed"
@@ -137,6 +138,7 @@ function M.enter(item, context)
   retry.forget()
   pool.forget()
   endpoints.forget()
+  embedding.forget()
   local path = options.cassette and cassette_path(world, options, context)
   local recording = path and context.record
   local tape = path and not recording and insert(world, path) or nil

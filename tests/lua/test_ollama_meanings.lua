@@ -42,6 +42,7 @@ local CALLS = {
   { 501, "This server does not support embeddings. Start it with `--embeddings`", "http", false, "embedding model" },
   { 500, "the runner was started without embedding mode", "http", false, "embedding model" },
   { 500, "start it with --embeddings", "http", false, "embedding model" },
+  { 500, "failed to encode response: json: unsupported value: NaN", "invalid_output", false, "no number for a text" },
   { 500, 'option "num_ctx" must be of type integer', "http", false, "wrong type" },
   { 400, "top_logprobs must be between 0 and 20", "http", false, "0 to 20" },
   { 500, 'invalid format: "x"; expected "json" or a valid JSON Schema object', "http", false, "JSON Schema" },
@@ -83,6 +84,9 @@ local CALLS = {
   { 500, "no slots available after 10 retries", "overloaded", true, "busy" },
   { 500, "unexpected server status: 1", "overloaded", true, "busy" },
   { 400, "the input length exceeds the context length", "context_overflow", false, "num_ctx" },
+  { 500, "input (596 tokens) is too large to process. increase the physical batch size (current batch size: 512)",
+    "context_overflow", false, "num_ctx" },
+  { 500, "input is too large to process. increase the physical batch size", "context_overflow", false, "num_ctx" },
   { 400, "the prompt is longer than the context length currently available to the model; x", "context_overflow", false, "num_ctx" },
   { 400,
     '{"error":{"code":400,"message":"request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it",'
@@ -158,7 +162,7 @@ test("each text that is known, with a status: its kind, its hint, whether it is 
   for _, row in ipairs(CALLS) do
     local asked = 0
     local server <close> = fake(function(req, res)
-      if req.path == "/api/ps" then return res:reply(200, {}, '{"models":[]}') end
+      if req.path == "/api/ps" or req.path == "/api/tags" then return res:reply(200, {}, '{"models":[]}') end
       asked = asked + 1
       return res:reply(row[1], {}, json.encode { error = row[2] })
     end)

@@ -4,6 +4,7 @@ local test = require "stoke.test"
 local breaker = require "core.pool.breaker"
 local errors = require "core.errors"
 local power = require "core.pool.power"
+local chores = require "core.pool.chores"
 local prefix = require "core.pool.prefix"
 local slots = require "core.pool.slots"
 local taught = require "core.pool.taught"
@@ -175,10 +176,12 @@ test("watch: nothing has come back for three times the longest: one token is ask
   t.eq({ w:check(81, out) }, { nil, 82 })
   t.eq(w:check(82, out), "probe")
   w:probing(20)
-  t.eq(w:allows(), false)
+  t.eq({ w:allows(), chores.word({ watch = w, lanes = {} }, 83) }, { false, "sick" }) -- and not "ok" meanwhile
   w:probed(102, false)
   t.eq({ w:check(103, out) }, { nil, 106 })
   t.eq({ w:hopeless(0, 109), w:hopeless(0, 110), w:hopeless(110, 110) }, { false, true, false })
+  t.eq({ w:hopeless(0, 379, 2), w:hopeless(0, 380, 2) }, { false, true })
+  t.eq({ w:hopeless(0, 3679, 3), w:hopeless(0, 3680, 3) }, { false, true })
   w:sign(111)
   t.eq({ w.state, w:allows() }, { "well", true })
 end)

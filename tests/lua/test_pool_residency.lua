@@ -51,6 +51,15 @@ test("80 jobs for two models in turn, room for one: two loads", function(t)
   end
 end)
 
+test("what a swap takes is its load, not the time for which its call waited in the server until the others were done", function(t)
+  for _, slots in ipairs { 1, 4 } do
+    local world = one_room { slots = slots, jobs = independent(80, 0.002) }
+    t.eq({ world.loads, world.residency.swaps }, { 2, 1 })
+    t.near(world.residency.swap_seconds, 3, 0.3)
+    t.near(world.residency.loads.b, 3, 0.3)
+  end
+end)
+
 test("the same without a pool: a load for nearly each job", function(t)
   local world = one_room { slots = 1, jobs = independent(80, 0.002), naive = true, jitter = 0.005, random = numbers(1) }
   t.ok(world.loads > 20, world.loads .. " loads")

@@ -209,7 +209,7 @@ test("a model that is not in memory: what is said of the swap comes true", funct
   for _ = 1, 3 do
     scope:spawn(function() while not stop do call "a" end end)
   end
-  stoke.sleep(10.37)
+  stoke.sleep(10.57)
   local done
   scope:spawn(function()
     call "b"
@@ -255,6 +255,24 @@ test("while a model is loaded, its own calls and those of others say so", functi
   while not lane_of(server, "b").loading do stoke.sleep(0.1) end -- now the load is known
   local loading = lane_of(server, "b")
   t.near(loading.load_seconds or 3, 3, 0.2)
+  scope:wait()
+end)
+
+test("where older programs go on asking, the wait that is told is the least", function(t)
+  local guard <close> = fresh(1)
+  local server <close> = peer(1)
+  local scope <close> = stoke.scope {}
+  local stop
+  for _ = 1, 2 do
+    scope:spawn(function() while not stop do ask(server, "old") end end)
+  end
+  stoke.sleep(3.5)
+  scope:spawn(ask, server, "new")
+  stoke.sleep(0.1)
+  t.match(reasons(server)[2], "^1 program before this one; about 1%.%d s to wait$") -- nobody knows that it goes on
+  stoke.sleep(4)
+  t.match(reasons(server)[2], "^1 program before this one; at least 1%.%d s to wait, as more come that go before it$")
+  stop = true
   scope:wait()
 end)
 

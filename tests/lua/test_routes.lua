@@ -4,6 +4,7 @@
 local test = require "stoke.test"
 local config = require "stoke.config"
 local endpoints = require "core.endpoint"
+local fake = require "fake"
 local json = require "stoke.json"
 local models = require "stoke.model"
 local ollama = require "stoke.ollama"
@@ -109,11 +110,62 @@ test("names that nobody knows are told with the one that was meant", function(t)
   t.eq(fails("usage", { model = "fast", endpoint = "default" }),
     "the route fast has no server at the endpoint default | its endpoints: gpu, laptop; leave the endpoint of the call out")
   t.eq(fails("http", { model = "fsat", endpoint = "gpu" }),
-    [[model 'fsat' not found | stoke pull fsat; or did you mean the route "fast" of the settings?]])
+    [[model 'fsat' not found | did you mean the route "fast" of the settings? otherwise: stoke pull fsat]])
   t.match(fails("argument", { route = {} }), "the route names no model")
   t.match(fails("argument", { route = { "big@" } }), 'route%[1%] must be "model", "model@endpoint" or "@endpoint", got "big@"')
   t.match(fails("argument", { route = { "@gpu" } }), "model is missing: the route says where it is asked, and names none")
   t.match(fails("argument", { route = 5 }), "route must be the name of one, or a list of models, got")
+end)
+
+test("auto_pull of a call along a route pulls the model of the place where it is missing", function(t)
+  local world <close> = routed({ gpu = { models = { "other" } }, laptop = { models = { "small" } } }, [[auto_pull = true,
+    models = { fast = { "qwen2.5:0.5b@gpu" } }]])
+  local reply = ollama.chat { model = "fast", messages = HI }
+  t.eq({ reply.model, reply.endpoint }, { "qwen2.5:0.5b", "gpu" })
+  local names = {}
+  for _, model in ipairs(ollama.tags("laptop").models) do names[#names + 1] = model.name end
+  t.eq(#names, 1)
+  t.eq(#world.asked, 1)
+end)
+
+test("a model that its server does not have is told with the one that was meant", function(t)
+  local _ <close> = routed({ gpu = { models = { "qwen2.5:3b", "llama3.2", "gemma3:1b" } }, laptop = {} }, FAST)
+  local function hint(name)
+    local err = t.raises("http", ollama.chat, { model = name, endpoint = "gpu", messages = HI })
+    t.raises("http", function()
+      for _ in ollama.stream { model = name, endpoint = "gpu", messages = HI } do t.ok(false, "nothing is said") end
+    end)
+    return err.hint
+  end
+  t.eq(hint "qwen25:3b", "did you mean qwen2.5:3b? otherwise: stoke pull qwen25:3b")
+  t.eq(hint "qwen2.5", "did you mean qwen2.5:3b? otherwise: stoke pull qwen2.5") -- the tag was left out
+  t.eq(hint "lama3.2", "did you mean llama3.2? otherwise: stoke pull lama3.2")
+  t.eq(hint "lama3.2:latest", "did you mean llama3.2? otherwise: stoke pull lama3.2:latest")
+  t.eq(hint "fats", 'did you mean the route "fast" of the settings? otherwise: stoke pull fats')
+  t.eq(hint "nothing-like-it:70b", "stoke pull nothing-like-it:70b")
+end)
+
+test("for that its list is asked for, once for many such calls; an answer that is no list changes nothing", function(t)
+  for _, list in ipairs { '{"models":[{"name":"mine:1b"}]}', '{"models":[{"name":7},5]}', '{"models":5}', "oops" } do
+    local server <close> = fake(function(req, res)
+      if req.path == "/api/tags" then return res:reply(200, {}, list) end
+      res:reply(404, {}, [[{"error":"model 'mone:1b' not found"}]])
+    end)
+    local hints = {}
+    for i = 1, 3 do
+      hints[i] = t.raises("http", ollama.chat, { model = "mone:1b", endpoint = server.url, messages = HI }).hint
+    end
+    local hint = list:find "mine" and "did you mean mine:1b? otherwise: stoke pull mone:1b" or "stoke pull mone:1b"
+    t.eq(hints, { hint, hint, hint })
+    t.eq(#server.requests, 4, list)
+  end
+end)
+
+test("a route that lists another route: its name is taken for a model's, and the error says so", function(t)
+  local _ <close> = routed(TWO, [[models = { fast = { "slow@gpu" }, slow = { "big@gpu" } }]])
+  local err = t.raises("http", ollama.chat, { model = "fast", messages = HI })
+  t.eq(err.message, "model 'slow' not found (slow at gpu, along the route fast)")
+  t.eq(err.hint, "slow is the name of a route, and a route lists models: put those of slow in its place (or stoke pull slow)")
 end)
 
 test("settings with a route that cannot be are refused when they are read, with place and mend", function(t)
@@ -127,6 +179,9 @@ test("settings with a route that cannot be are refused when they are read, with 
   end })
   local err = load [[return { endpoints = { gpu = { url = "http://10.0.0.7" } }, models = { fast = { "m@gpo" } } }]]
   t.eq(err.message, './stoke.config.lua: models.fast[1] names the endpoint "gpo", and there is none')
+  t.eq(err.hint, 'did you mean "gpu"?')
+  err = load [[return { endpoints = { gpu = { url = "http://10.0.0.7" } }, pool = { slots = { m = 2, ["m@gpo"] = 2 } } }]]
+  t.eq(err.message, './stoke.config.lua: pool.slots["m@gpo"] names the endpoint "gpo", and there is none')
   t.eq(err.hint, 'did you mean "gpu"?')
   t.match(load([[return { models = { fast = {} } }]]).message, "models.fast wants a list of models.*it names no model")
   t.match(load([[return { models = { m = { num_ctx = 8192 } } }]]).message, "num_ctx is no setting of a route.*profiles")

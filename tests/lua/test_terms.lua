@@ -4,6 +4,7 @@ local test = require "stoke.test"
 local effect = require "core.effect"
 local json = require "stoke.json"
 local ollama = require "stoke.ollama"
+local pool = require "core.gate.pool"
 local request = require "core.journal.request"
 local routed = require "routed"
 local runs = require "core.runs"
@@ -32,7 +33,7 @@ local function watched()
     end
   end
   return seen, setmetatable({}, { __close = function()
-    for def, pool in pairs(before) do def.pool = pool end
+    for def, own in pairs(before) do def.pool = own end
   end })
 end
 
@@ -189,6 +190,98 @@ test("the deadline of one run is told as that of the agent", function(t)
     stoke.agent { name = "poet", model = "m" }:run("Hi", { deadline = 0.1 })
   end)
   t.eq({ err.message, err.work.text }, { "poet did not finish within 0.1 s", "" })
+end)
+
+-- One slot, and four calls of four seconds before whoever asks next; the first is out.
+local function busy(scope)
+  pool.forget()
+  pool.set_default(1)
+  for _ = 1, 4 do scope:spawn(ollama.chat, { model = "m", messages = HI, endpoint = "gpu" }) end
+  stoke.sleep(0.05)
+  return setmetatable({}, { __close = function() pool.set_default(nil) end })
+end
+
+local LONG = { gpu = { models = { "m" }, tokens_per_second = 1, script = function() return "one two three four" end } }
+local WAITED <const> = "waited 0.5 s for a slot of m at gpu: "
+
+test("a deadline that ends a wait says what was waited for: of a call, a scope, an agent's run, a timeout", function(t)
+  local _ <close> = routed(LONG)
+  local scope <close> = stoke.scope {}
+  local _ <close> = busy(scope)
+  local call = { model = "m", messages = HI, endpoint = "gpu", deadline = 0.5 }
+  local BEFORE <const> = "next; the one slot is busy" -- a call whose deadline is near goes before its equals
+  local err = t.raises("deadline", ollama.chat, call)
+  t.eq({ err.message, err.waited }, { "ollama.chat: m did not answer within 0.5 s; the call " .. WAITED .. BEFORE,
+    WAITED .. BEFORE })
+  err = t.raises("deadline", function() for _ in ollama.stream(call) do t.ok(false) end end)
+  t.eq(err.message, "ollama.stream: m did not answer within 0.5 s; the call " .. WAITED .. BEFORE)
+  call.deadline = nil
+  err = t.raises("deadline", function()
+    local inner <close> = stoke.scope { deadline = 0.5 }
+    for _ = 1, 3 do inner:spawn(ollama.chat, call) end
+    inner:wait()
+  end)
+  t.match(err.message, "^deadline of 0.5 s of the scope opened at .- has passed; a call had waited 0.5 s ")
+  t.match(err.message, " for a slot of m at gpu: next")
+  local poet = stoke.agent { name = "poet", model = "m", endpoint = "gpu" }
+  err = t.raises("deadline", poet.run, poet, "Hi", { deadline = 0.5 })
+  t.match(err.message, "^poet did not finish within 0.5 s; a call had waited 0.5 s for a slot of m at gpu: next")
+  err = t.raises("timeout", stoke.timeout, 0.5, function() ollama.chat(call) end)
+  t.match(err.message, "; a call had waited 0.5 s for a slot of m at gpu: next")
+  scope:cancel()
+end)
+
+test("a call whose route has several places says so; one that had its slot does not say that it waited", function(t)
+  local _ <close> = routed { gpu = LONG.gpu, laptop = { models = { "m" }, tokens_per_second = 1, script = LONG.gpu.script } }
+  local scope <close> = stoke.scope {}
+  pool.forget()
+  pool.set_default(1)
+  local _ <close> = setmetatable({}, { __close = function() pool.set_default(nil) end })
+  local call = { model = "m", messages = HI, route = { "@gpu", "@laptop" } }
+  for _ = 1, 4 do scope:spawn(ollama.chat, call) end
+  stoke.sleep(0.05)
+  local late = { model = "m", messages = HI, route = { "@gpu", "@laptop" }, deadline = 0.5 }
+  local err = t.raises("deadline", ollama.chat, late)
+  t.eq(err.waited, "waited 0.5 s for a slot of m at gpu or at 1 other place of its route: next; all 2 slots are busy")
+  scope:wait()
+  err = t.raises("deadline", ollama.chat, late)
+  t.eq({ err.message, rawget(err, "waited") }, { "ollama.chat: m did not answer within 0.5 s" })
+end)
+
+test("a durable run is told the same at a resume", { real = true }, function(t)
+  local _ <close> = stored(t)
+  local world <close> = routed(LONG)
+  local function define()
+    return stoke.workflow("late", function()
+      local _, err = stoke.try(function()
+        local scope <close> = stoke.scope { deadline = 0.2 }
+        scope:spawn(ollama.chat, { model = "m", messages = HI, endpoint = "gpu" })
+        scope:wait()
+      end)
+      local said = { err.message }
+      _, err = stoke.try(ollama.chat, { model = "m", messages = HI, endpoint = "gpu", deadline = 0.2 })
+      said[2] = err.message
+      stoke.step(json.encode(said), function() end) -- another text would be another step
+      stoke.signal "go"
+      return said
+    end)
+  end
+  local run
+  do
+    local scope <close> = stoke.scope {}
+    local _ <close> = busy(scope)
+    run = define():start(nil, { id = "r" })
+    while run:status().state ~= "waiting" do stoke.sleep(0.01) end
+    runs.leave()
+  end
+  local asked = #world.asked
+  define()
+  run = workflow.run "r"
+  run:signal "go"
+  local said = run:await()
+  t.match(said[1], "; a call had waited 0.2 s for a slot of m at gpu: %w+")
+  t.match(said[2], "^ollama.chat: m did not answer within 0.2 s; the call waited 0.2 s for a slot of m at gpu: ")
+  t.eq(#world.asked, asked)
 end)
 
 test("classes, deadlines and routes that cannot be are refused, with what was meant", function(t)

@@ -1,0 +1,90 @@
+--- Which model it is that a server has under a name: its digest. A name can be pulled or created anew, so no answer may be kept
+--- under the name alone.
+---
+--- The server is asked for all of its models at once, by the first who needs one; the others wait for that answer. It is believed
+--- for a minute, and forgotten when this process changes models there (M.forget). A model that somebody else replaces may be taken
+--- for the old one for that minute.
+
+local endpoints = require "core.endpoint"
+local errors = require "core.errors"
+local host = require "host.task"
+local monotonic = require "host.time".monotonic
+local scopes = require "core.scope"
+local tasks = require "core.task"
+
+local M = {}
+
+--- Seconds that an answer is believed, that the server may take for it, and until one that failed is asked again.
+M.BELIEVED, M.PATIENCE, M.AGAIN = 60, 5, 5
+
+--- Servers that are remembered, at most.
+local SERVERS <const> = 256
+
+--- address -> { digests, asked = time, err? }, or { asking = tasks that wait }
+local known, count = {}, 0
+
+--- Forget what a server has, or what all have.
+---@param url? string its address
+---
+--- Example: `models.forget(target.endpoint.url)`
+function M.forget(url)
+  if url then known[url] = nil else known, count = {}, 0 end
+end
+
+local function ask(endpoint, dialect)
+  local all = endpoints.target(endpoint, nil, dialect)
+  local value, err = require "core.effect".perform("llm.admin", dialect.inventory(all, M.PATIENCE), all.candidates)
+  if err then return nil, err end
+  local digests = dialect.digests(value)
+  if digests then return digests end
+  return nil, errors.new("protocol", "the server does not tell the digests of its models")
+end
+
+--- The list of a server, asked for by a task of the host's: it is part of no run and of no budget.
+local function refresh(url, endpoint, dialect)
+  if count >= SERVERS then M.forget() end
+  count = known[url] and count or count + 1
+  local entry = { asking = {} }
+  known[url] = entry
+  tasks.spawn(function()
+    local ok, digests, err = pcall(ask, endpoint, dialect)
+    if not ok then digests, err = nil, errors.wrap(digests) end
+    local answer = { digests = digests, err = err, asked = monotonic() }
+    if known[url] == entry then known[url] = answer end -- else its models have changed meanwhile
+    scopes.wake_all(entry.asking)
+  end, { system = true, name = "models" })
+  return entry
+end
+
+--- The answer of a server, asked now or within the last minute; nil and an error of kind `cancelled`.
+local function inventory(endpoint, dialect)
+  local url = endpoint.url
+  while true do
+    local entry = known[url]
+    local age = entry and entry.asked and monotonic() - entry.asked
+    if not entry or age and age >= (entry.digests and M.BELIEVED or M.AGAIN) then entry = refresh(url, endpoint, dialect) end
+    if entry.asked then return entry end
+    local woken, err = scopes.queue_up(entry.asking, host.enter "models", "models")
+    if woken == nil then return nil, err end
+  end
+end
+
+--- The digest of a target's model, as its server tells it.
+---@param target stoke.target of one endpoint
+---@return string|nil digest nil: nobody can tell
+---@return stoke.error|nil why of kind `cancelled`, too
+---
+--- Example: `local digest, why = models.digest(target)`
+function M.digest(target)
+  local dialect = target.dialect
+  if not dialect.inventory then return nil, errors.new("usage", ("the dialect %s tells no digests"):format(dialect.name)) end
+  local entry, cancelled = inventory(target.endpoint, dialect)
+  if not entry then return nil, cancelled end
+  if not entry.digests then return nil, entry.err end
+  local name = target.served or target.name
+  local digest = entry.digests[dialect.canonical and dialect.canonical(name) or name]
+  if digest then return digest end
+  return nil, errors.new("http", ("the server of %s does not list the model %s"):format(target.endpoint.name, name))
+end
+
+return M

@@ -1,0 +1,185 @@
+--- A cache in memory that is bound by bytes: S3-FIFO (Yang et al., SOSP 2023). What is new goes through a small queue, a tenth of
+--- the bytes; what nobody asked for again leaves it soon, so a long batch that asks everything once pushes nothing out. What was
+--- asked for again goes on to the main queue. Of what has left the small queue the keys are remembered for a while (the ghost
+--- queue): who comes back goes to the main queue at once. Pure.
+
+local M = {}
+
+---@class stoke.cache.s3fifo
+---@field limit integer bytes
+---@field bytes integer of what it holds: never more than `limit`
+---@field count integer
+local Cache = {}
+Cache.__index = Cache
+
+--- Part of the bytes that is the small queue's; how often an entry counts as asked for, at most.
+local SMALL <const>, MOST <const> = 0.1, 3
+
+---@class stoke.cache.s3fifo.node
+---@field key any
+---@field value any
+---@field bytes integer
+---@field freq integer how often it was asked for since it came, or went round; up to 3
+---@field queue table the one it is in; nil: it has left
+
+local function queue() return { first = 1, last = 0, bytes = 0, dead = 0 } end
+
+local function push(list, node)
+  local last = list.last + 1
+  list[last], list.last = node, last
+  list.bytes = list.bytes + node.bytes
+  node.queue = list
+end
+
+--- The oldest node that is still in the queue.
+local function pop(list)
+  local first = list.first
+  while first <= list.last do
+    local node = list[first]
+    list[first] = nil
+    first = first + 1
+    if node.queue == list then
+      list.first, list.bytes = first, list.bytes - node.bytes
+      return node
+    end
+    list.dead = list.dead - 1
+  end
+  list.first, list.last, list.dead = 1, 0, 0
+end
+
+--- Nodes that were taken out leave holes, which are closed when they are most of a queue.
+local function compact(list)
+  local into = list.first
+  for at = list.first, list.last do
+    local node = list[at]
+    list[at] = nil
+    if node.queue == list then
+      list[into] = node
+      into = into + 1
+    end
+  end
+  list.last, list.dead = into - 1, 0
+end
+
+--- A cache of so many bytes.
+---@param limit integer
+---@return stoke.cache.s3fifo
+---
+--- Example: `local cache = s3fifo.new(1 << 20); cache:put("a", "text", 4); cache:get "a" --> "text"`
+function M.new(limit)
+  return setmetatable({ limit = limit, bytes = 0, count = 0, nodes = {}, small = queue(), main = queue(), ghosts = {},
+    ghost_list = {}, ghost_first = 1, ghost_last = 0 }, Cache)
+end
+
+--- What is kept under a key; nil where it is not there.
+---@param key any
+---@return any value
+function Cache:get(key)
+  local node = self.nodes[key]
+  if not node then return nil end
+  local freq = node.freq
+  if freq < MOST then node.freq = freq + 1 end
+  return node.value
+end
+
+--- The same, and it does not count as asked for.
+---@param key any
+---@return any value
+function Cache:peek(key)
+  local node = self.nodes[key]
+  return node and node.value
+end
+
+--- Remember the key of an entry that left the small queue, and forget the oldest ones: as many are remembered as there are
+--- entries, or a hundred.
+local function remember(self, key)
+  local list, last = self.ghost_list, self.ghost_last + 1
+  list[last], self.ghost_last, self.ghosts[key] = key, last, last
+  local most = math.max(self.count, 100)
+  while self.ghost_last - self.ghost_first >= most do
+    local first = self.ghost_first
+    local old = list[first]
+    list[first], self.ghost_first = nil, first + 1
+    if self.ghosts[old] == first then self.ghosts[old] = nil end
+  end
+end
+
+local function leave(self, node)
+  node.queue = nil
+  self.nodes[node.key] = nil
+  self.bytes, self.count = self.bytes - node.bytes, self.count - 1
+end
+
+--- Let one entry go.
+local function evict(self)
+  local small, main = self.small, self.main
+  while true do
+    if small.bytes > SMALL * self.limit or main.bytes == 0 then
+      local node = pop(small)
+      if not node then return end
+      if node.freq > 0 then
+        node.freq = 0
+        push(main, node)
+      else
+        leave(self, node)
+        return remember(self, node.key)
+      end
+    else
+      local node = pop(main)
+      if node.freq == 0 then return leave(self, node) end
+      node.freq = node.freq - 1
+      push(main, node)
+    end
+  end
+end
+
+--- Take an entry out.
+---@param key any
+---@return boolean was_there
+function Cache:delete(key)
+  local node = self.nodes[key]
+  if not node then return false end
+  local list = node.queue
+  list.bytes, list.dead = list.bytes - node.bytes, list.dead + 1
+  leave(self, node)
+  if list.dead > 16 and list.dead * 2 > list.last - list.first then compact(list) end
+  return true
+end
+
+--- Keep a value. One that is larger than a quarter of the whole is not kept.
+---@param key any
+---@param value any not nil
+---@param bytes integer that it takes, its key among them
+---@return boolean kept
+function Cache:put(key, value, bytes)
+  local known = self.nodes[key]
+  local freq, main = known and known.freq or 0, known ~= nil and known.queue == self.main
+  if known then self:delete(key) end
+  if bytes * 4 > self.limit then return false end
+  while self.bytes + bytes > self.limit do evict(self) end
+  local back = self.ghosts[key] ~= nil
+  if back then self.ghosts[key] = nil end
+  local node = { key = key, value = value, bytes = bytes, freq = freq, queue = nil }
+  self.nodes[key] = node
+  self.bytes, self.count = self.bytes + bytes, self.count + 1
+  push((back or main) and self.main or self.small, node)
+  return true
+end
+
+--- Forget everything.
+function Cache:clear()
+  self.bytes, self.count, self.nodes, self.small, self.main = 0, 0, {}, queue(), queue()
+  self.ghosts, self.ghost_list, self.ghost_first, self.ghost_last = {}, {}, 1, 0
+end
+
+--- All entries, in no order. Nothing may be put while they are read.
+---@return fun(): any, any key and value
+function Cache:each()
+  local nodes, key, node = self.nodes, nil, nil
+  return function()
+    key, node = next(nodes, key)
+    if node then return key, node.value end
+  end
+end
+
+return M

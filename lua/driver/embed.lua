@@ -1,0 +1,27 @@
+--- The effect of embedding texts: llm.embed { protocol, path, model, body, long, partial }. The request is data; the job that comes
+--- beside it looks into the cache, and asks for what is missing by effects of its own (llm.chat). So a durable run records the
+--- vectors that it got, and its replay neither asks nor looks into a cache; a budget counts what was asked, and a vector from the
+--- cache costs nothing.
+
+local effect = require "core.effect"
+
+local M = {}
+
+--- Does the work of a call; other fields are its own.
+---@class stoke.embed.job
+---@field run fun(job: stoke.embed.job): table|nil, stoke.error?
+
+effect.define("llm.embed", { class = "idempotent", repeats = true, metered = true, aside = { "endpoint", "timeouts" },
+  run = function(_, _, job) return job:run() end })
+
+--- Embed texts.
+---@param q table pure data
+---@param job stoke.embed.job
+---@return table|nil outcome plain data
+---@return stoke.error|nil err
+---Raises `cancelled`.
+---
+--- Example: `local outcome, err = embed.perform(q, job)`
+function M.perform(q, job) return effect.perform("llm.embed", q, job) end
+
+return M

@@ -5,7 +5,6 @@ local effect = require "core.effect"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local llm = require "core.driver.llm"
-local memory = require "core.gate.memory"
 local tasks = require "core.task"
 
 local M = {}
@@ -61,7 +60,7 @@ local function ask(endpoint)
 end
 
 --- What was found before, in this process or an earlier one. Waits until that is read.
-local function remembered(endpoint)
+local function remembered(endpoint, memory)
   local read = false
   memory.read(function() read = true end)
   while not read do tasks.park("what is known of dialects", 0.005) end
@@ -77,9 +76,9 @@ end
 --- Example: `print(dialects.name(endpoints.of "gpu"))`
 function M.name(endpoint)
   if endpoint.dialect then return endpoint.dialect end
-  local found, failed = nil, nil
+  local memory, found, failed = require "core.gate.memory", nil, nil
   tasks.spawn(function()
-    local ok, value = pcall(function() return remembered(endpoint) or ask(endpoint) end)
+    local ok, value = pcall(function() return remembered(endpoint, memory) or ask(endpoint) end)
     if ok then found = value else failed = value end
   end, { system = true, name = "dialect of " .. endpoint.name }):await()
   if failed then error(failed, 0) end

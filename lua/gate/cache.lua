@@ -1,12 +1,14 @@
---- The cache gate: an answer that is kept instead of the call, or the call that somebody makes already; else the call, whose answer
---- is kept. It stands behind the policy, so that what is denied is not answered either, and before the budget: what costs nothing is
---- never refused. Journal and tape stand around it: a replay gives what the run was given, whatever the cache holds by then.
+--- The cache gate: an answer that is kept instead of the call, or the call that somebody makes already; else the call, whose
+--- answer is kept. It stands behind the policy, so that what is denied is not answered either, and before the budget: what costs
+--- nothing is never refused. Journal and tape stand around it: a replay gives what the run was given, whatever the cache holds by
+--- then.
 ---
 --- Off unless asked for: `cache = true | { ttl =, stale =, stale_if_error =, scope =, sampled = }` of a call, an agent, a scope, a
 --- route, or the settings, in this order. Until somebody asks, no call comes here (lua/effect.lua).
 ---
---- What is asked goes into the key as the bytes that would be sent (lua/cache/key.lua), with the digest of the model that the server
---- has under the name. Along a route each candidate has a key of its own, and an answer is kept under that of the one that gave it.
+--- What is asked goes into the key as the bytes that would be sent (lua/cache/key.lua), with the digest of the model that the
+--- server has under the name. Along a route each candidate has a key of its own, and an answer is kept under that of the one that
+--- gave it.
 
 local clock = require "host.time"
 local host = require "host.task"
@@ -216,8 +218,9 @@ local function mark_event(event, how, meta, stale)
     for name, value in next, out.reply do reply[name] = value end
     out.reply = mark(reply, how, meta, stale)
   end
-  out.usage = { input_tokens = 0, output_tokens = 0, calls = 0, attempts = 0, tool_calls = event.usage and event.usage.tool_calls or 0,
-    repairs = 0, seconds = 0, load_seconds = 0, estimated = false, cached = 1 }
+  out.usage = { input_tokens = 0, output_tokens = 0, calls = 0, attempts = 0,
+    tool_calls = event.usage and event.usage.tool_calls or 0, repairs = 0, seconds = 0, load_seconds = 0,
+    estimated = false, cached = 1 }
   return mark(out, how, meta, stale)
 end
 
@@ -322,9 +325,9 @@ end
 
 local function facts_of(place, call, usage)
   local journal = call.context.journal
-  return { model = place.target.served or place.target.name, digest = place.digest:sub(1, 19), endpoint = place.target.endpoint.name,
-    run = journal and (journal.run_id or journal.id) or nil, input_tokens = usage and usage.input_tokens,
-    output_tokens = usage and usage.output_tokens, seconds = usage and usage.seconds }
+  return { model = place.target.served or place.target.name, digest = place.digest:sub(1, 19),
+    endpoint = place.target.endpoint.name, run = journal and (journal.run_id or journal.id) or nil,
+    input_tokens = usage and usage.input_tokens, output_tokens = usage and usage.output_tokens, seconds = usage and usage.seconds }
 end
 
 ---@param answer fun(): string|nil the text alone, nil where it is not all that was said
@@ -391,8 +394,8 @@ local function record_of(call, flight, class)
   local work = {}
   for name, value in next, call.work do work[name] = value end
   work.class, work.deadline, work.cache = class, nil, false
-  local record = { task = host.current(), asker = call.task, work = work, slot = nil, attempts = 0, target = nil, outer = nil, settled = false,
-    flight = flight }
+  local record = { task = host.current(), asker = call.task, work = work, slot = nil, attempts = 0, target = nil,
+    outer = nil, settled = false, flight = flight }
   record.task.call = record
   return setmetatable(record, { __index = call, settle = function(_, value, err) release(record, value, err) end })
 end
@@ -435,7 +438,9 @@ local function whole(def, q, call, settings, places, way)
       flight = flights.of(key)
       first = not flight
       if first then
-        flight = flights.begin(key, function(own) return fly(own, def, q, call, settings, places, way.attempts, way.class(call)) end)
+        flight = flights.begin(key, function(own)
+          return fly(own, def, q, call, settings, places, way.attempts, way.class(call))
+        end)
         flight.payer, flight.first, flight.amended = call, call, call.amend ~= nil
       end
     end
@@ -459,7 +464,9 @@ local function stream(def, q, call, settings, places, way)
   if not flight then
     local err = way.pay(call)
     if err then return nil, err end
-    flight = flights.begin(places.key, function(own) return fly(own, def, q, call, settings, places, way.attempts, way.class(call)) end)
+    flight = flights.begin(places.key, function(own)
+      return fly(own, def, q, call, settings, places, way.attempts, way.class(call))
+    end)
     flight.payer = call
   end
   local reader = flight:reader(call, function(event, paid)

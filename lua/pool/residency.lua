@@ -505,7 +505,8 @@ local function while_loading(self, now, work, inside, change)
   if own.overdue_at and now >= own.overdue_at then wanted.overdue = true else sooner(change, own.overdue_at) end
   local victims = turn.room_for(self, wanted, inside, now)
   local reason, from = turn.reason_for(self, wanted, victims, now)
-  if now - load.since >= M.parked then reason = reason or "waited" else sooner(change, load.since + M.parked) end
+  local till = load.since + M.parked -- not by what has passed, which may be a rounding short of it at that time
+  if now >= till then reason = reason or "waited" else sooner(change, till) end
   if reason and reason ~= "idle" then
     change.kind, change.reason, change.price = "drain", reason, self:price(load.lane, own.load)
     leave(change, victims)

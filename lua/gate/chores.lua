@@ -83,7 +83,8 @@ end
 
 function chores.unload(state, about)
   for _, lane in ipairs(about.lanes) do
-    if way(lane.target) then ask(lane.target, "unload", M.unload) end
+    local how = way(lane.target)
+    if how and how.unload then ask(lane.target, "unload", M.unload) end
   end
   state:touch(about.server)
 end

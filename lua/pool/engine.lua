@@ -50,6 +50,7 @@ local function nothing() return nil end
 ---@field input integer tokens, at a guess
 ---@field lane? stoke.pool.lane it was granted
 ---@field began? number when
+---@field serves? number when it has a slot of its server, as far as can be told; nil: it waits there
 ---@field shared? integer tokens of its prompt that the server should remember
 ---@field at_most? number seconds that its service is expected to take
 ---@field why? string the rule that put it first
@@ -266,6 +267,7 @@ local function grant(self, choice, now)
   ticket.at_most = ticket.at_most or where.usual(lane)
   lane.busy = lane.busy + 1
   lane.running[ticket] = true
+  if lane.busy <= lanes.width(lane) then ticket.serves = now else lane.queues = true end
   if lane.holds then holds.trim(lane, lanes.width(lane) - lane.busy) end
   if lane.slots and not lane.limit then lane.slots:sent(now) end
   if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
@@ -370,6 +372,12 @@ local function settle(self, server, now)
     local better = choice.better
     if better and hopeless(better, -huge, now, choice.ticket.class) then better = nil end -- it would come back at once
     if late then refuse(self, choice.ticket, late) elseif better then pin(self, choice) else grant(self, choice, now) end
+  end
+  while next(self.pinned) and not self.power do
+    local stolen = choose.steal(server, now)
+    if not stolen then break end
+    unpin(self, stolen.ticket)
+    grant(self, stolen, now)
   end
   give_up(self, server, now)
   local at = chores.settle(server, now, choose.waiting, self.chores)
@@ -491,16 +499,6 @@ end
 
 -- ---- what happens -------------------------------------------------------------------------------------------------------------
 
---- Does an arrival change nothing? Others of its class wait before it, and its lane, the only one, is full.
-local function only_queues(self, ticket, now)
-  local group = ticket.group
-  local lane = group.lanes[1]
-  local server = lane.server
-  if group.lanes[2] or lane.groups[2] or lane.holds or server.residency or server.touched or self.power then return false end
-  if ticket.deadline or ticket.class ~= 2 or group.queue:count(2) < 2 then return false end
-  return (not lane.breaker or lane.breaker.state == "closed") and choose.room(lane, now) == 0
-end
-
 --- A call wants to go.
 ---@param ticket stoke.pool.ticket
 ---@param now number
@@ -527,7 +525,7 @@ function Engine:arrive(ticket, now)
   group.queue:push(ticket)
   if ticket.home then self.pinned[ticket] = true end
   self.waiting = self.waiting + 1
-  if only_queues(self, ticket, now) then return end
+  if not self.power and choose.only_queues(ticket, now) then return end
   touch_group(self, group)
   self:advance(now)
   if ticket.class == 1 and ticket.deadline and ticket.state == "waiting" and self.settings.order ~= "fifo" then
@@ -588,6 +586,7 @@ function Engine:done(ticket, outcome, now)
   if ticket.state ~= "granted" then return end
   ticket.state = "done"
   ticket.lane.running[ticket] = nil
+  if ticket.lane.queues then where.next_begins(ticket.lane, now) end
   self:finished(ticket.lane, ticket, outcome, now)
 end
 

@@ -9,9 +9,8 @@
 ---             higher class, or overdue; or when its oldest call has waited as long as a swap takes and the work for the loaded
 ---             models goes on arriving, so that waiting for the end of it would be for ever.
 ---   drain     a model that must leave gets no more calls until the swap is through.
----   pay       a model that was swapped in stays for some times as long as its swap took, while it has work, so that swaps take a
----             bounded share of the time: a fifth among equals, half where one side is overdue. Among equals it also stays until so
----             many calls were answered as waited for it when it came: the longer the queues are, the fewer swaps are made.
+---   pay       a model that was swapped in stays for some times as long as its swap took: swaps take a fifth of the time among
+---             equals, half where one side is overdue. Among equals it also answers as many calls as waited when it came.
 ---   one load at a time, since a server loads one after another.
 ---
 --- What fits beside what is learned (room.lua). Where nobody knows it yet, a call may be sent and left to wait in the server,
@@ -505,7 +504,8 @@ local function while_loading(self, now, work, inside, change)
   if own.overdue_at and now >= own.overdue_at then wanted.overdue = true else sooner(change, own.overdue_at) end
   local victims = turn.room_for(self, wanted, inside, now)
   local reason, from = turn.reason_for(self, wanted, victims, now)
-  if now - load.since >= M.parked then reason = reason or "waited" else sooner(change, load.since + M.parked) end
+  local till = load.since + M.parked -- not by what has passed, which may be a rounding short of it at that time
+  if now >= till then reason = reason or "waited" else sooner(change, till) end
   if reason and reason ~= "idle" then
     change.kind, change.reason, change.price = "drain", reason, self:price(load.lane, own.load)
     leave(change, victims)

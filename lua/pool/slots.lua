@@ -405,8 +405,8 @@ end
 
 --- A reply has come.
 ---@param now number
----@param timings table|nil seconds: { total, load, prefill, decode } as the server tells them, or { total, first } as was seen
----  here: until the end, and until the first token. nil: nothing is known
+---@param timings table|nil seconds: { total, load, prefill, decode } as the server tells them, or { total, first, output? } as was
+---  seen here: until the end, and until the first token. nil: nothing is known
 ---@param out? integer calls that are still out, this one not counted
 ---@param began? number when it was sent; without it, it is told by its times
 function Slots:answered(now, timings, out, began)
@@ -419,7 +419,8 @@ function Slots:answered(now, timings, out, began)
   if not start then return end
   local load = timings.load or 0
   if load > 0.3 and load > 5 * self.way then self.since = max(self.since, start) end -- nobody was served while it loaded
-  local step = timings.output and timings.output > 0 and 3 * timings.decode / timings.output or 0
+  local decode = timings.decode or timings.first and timings.total - timings.first
+  local step = decode and timings.output and timings.output > 0 and 3 * decode / timings.output or 0
   local waits = wait > max(WAITS * (self.service or now - start), step)
   keep(self, min(sent, start), start, now, wait, reached and reached - sent or 0, waits, load)
   self.unknown = false
@@ -458,18 +459,18 @@ end
 ---@param now number
 ---@param why "503"|"load"|"gone" refused as too many; the model was loaded though nobody asked for another; cut off
 ---@param till? number when the prompt that it was cut off in will have been read: its slot is busy until then
-function Slots:lost(now, why, till)
+---@param began? number when it was sent
+function Slots:lost(now, why, till, began)
   if why == "load" then
     self.done, self.since = {}, now
     if self.mode == "rest" then try(self, "check", self.believed + 1, now) end
     return
   end
-  local sent = remove(self.out)
+  if not (began and returned(self, began)) then remove(self.out) end
   if why == "503" then return refused(self, now) end
   if not till or till <= now then return end
-  local ghosts = self.ghosts or {}
+  local ghosts = self.ghosts or {} -- no proof that it had a slot: it may have waited for one
   ghosts[#ghosts + 1], self.ghosts = till, ghosts
-  if sent then keep(self, sent, sent, till, 0, 0, false, 0) end
 end
 
 --- What an earlier process wants to know, as plain data.

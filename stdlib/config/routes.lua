@@ -8,6 +8,7 @@ local cache = require "core.cache.settings"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local config = require "stoke.config"
+local dialects = require "stoke.model.dialect"
 local sorted_keys = require "stoke.show".sorted_keys
 
 local M = {}
@@ -131,7 +132,7 @@ end
 --- The targets of a route, in its order.
 ---@param route stoke.route
 ---@param model string as it was asked for
----@param dialect table which all of them have to speak
+---@param dialect table that shapes its calls: other servers have to adopt them
 ---@param only? stoke.endpoint where the call names one: the others are left out
 ---@return stoke.target[]
 local function targets_of(route, model, dialect, only)
@@ -139,12 +140,13 @@ local function targets_of(route, model, dialect, only)
   for _, item in ipairs(route.items) do
     local endpoint = endpoints.of(item.endpoint)
     there[#there + 1] = endpoint.name
-    if endpoint.dialect ~= dialect.name then
+    local own = dialects.of(endpoint)
+    if own ~= dialect and not (own.adopt and dialect.adopt) then
       errors.raise("usage", ("the route %s mixes dialects: the endpoint %s speaks %s, %s"):format(route.name, endpoint.name,
-        endpoint.dialect, dialect.name), { hint = "one route, one dialect" })
+        own.name, dialect.name), { hint = "a route may mix ollama and openai; others keep to themselves" })
     end
     if not only or only.meant == endpoint.meant then
-      list[#list + 1] = endpoints.plain(endpoint, item.model or model, dialect)
+      list[#list + 1] = endpoints.plain(endpoint, item.model or model, own)
     end
   end
   if not list[1] then

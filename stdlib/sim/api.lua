@@ -29,6 +29,11 @@ local function ledger(sim, _, res)
   return json_text(res, wire.ledger(sim.ledger:report(now)))
 end
 
+--- OpenAI's API: most simulators are never asked for it.
+local function v1(name) return function(...) return require "stoke.sim.v1"[name](...) end end
+
+local function responses(...) return require "stoke.sim.v1.responses".handle(...) end
+
 local ROUTES = {
   ["/"] = { GET = root, HEAD = root },
   ["/api/version"] = { GET = version, HEAD = version },
@@ -45,16 +50,22 @@ local ROUTES = {
   ["/api/create"] = { POST = registry.create },
   ["/api/copy"] = { POST = registry.copy },
   ["/api/delete"] = { DELETE = registry.delete },
+  ["/v1/chat/completions"] = { POST = v1 "chat" },
+  ["/v1/completions"] = { POST = v1 "completion" },
+  ["/v1/embeddings"] = { POST = v1 "embeddings" },
+  ["/v1/responses"] = { POST = responses },
+  ["/v1/models"] = { GET = v1 "models" },
   ["/sim/ledger"] = { GET = ledger },
 }
 
+local MODEL = { GET = v1 "model" }
 local BLOBS = { HEAD = registry.blob, POST = registry.blob }
 
 -- The order in which the original knows its methods, for the Allow header.
 local METHODS = { "HEAD", "GET", "POST", "DELETE" }
 
 local function route_of(path)
-  return ROUTES[path] or path:match "^/api/blobs/[^/]+$" and BLOBS or nil
+  return ROUTES[path] or path:match "^/api/blobs/[^/]+$" and BLOBS or path:match "^/v1/models/[^/]+$" and MODEL or nil
 end
 
 local function has(path, method)

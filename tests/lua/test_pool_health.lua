@@ -274,3 +274,14 @@ test("power: bursts and rests, always or on battery", function(t)
   p:read({ ac = false }, 65)
   t.eq({ p:allows(65, 2) }, { false, 120, "this machine rests for 55 s more" })
 end)
+
+test("power: at the time at which a rest is told to end, it has ended, whatever is lost in rounding", function(t)
+  for i = 1, 2000 do
+    local began = i * 0.737 + 1 / i
+    local p = power.new { burst = 10.1, rest = 169.9 }
+    p:sent(began)
+    local allowed, till = p:allows(began + 11, 2)
+    t.eq(allowed, false)
+    if not p:allows(till, 2) then t.fail(("a rest since %.17g never ends"):format(began)) end
+  end
+end)

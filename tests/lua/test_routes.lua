@@ -117,6 +117,17 @@ test("names that nobody knows are told with the one that was meant", function(t)
   t.match(fails("argument", { route = 5 }), "route must be the name of one, or a list of models, got")
 end)
 
+test("auto_pull of a call along a route pulls the model of the place where it is missing", function(t)
+  local world <close> = routed({ gpu = { models = { "other" } }, laptop = { models = { "small" } } }, [[auto_pull = true,
+    models = { fast = { "qwen2.5:0.5b@gpu" } }]])
+  local reply = ollama.chat { model = "fast", messages = HI }
+  t.eq({ reply.model, reply.endpoint }, { "qwen2.5:0.5b", "gpu" })
+  local names = {}
+  for _, model in ipairs(ollama.tags("laptop").models) do names[#names + 1] = model.name end
+  t.eq(#names, 1)
+  t.eq(#world.asked, 1)
+end)
+
 test("a model that its server does not have is told with the one that was meant", function(t)
   local _ <close> = routed({ gpu = { models = { "qwen2.5:3b", "llama3.2", "gemma3:1b" } }, laptop = {} }, FAST)
   local function hint(name)

@@ -48,8 +48,10 @@ function M.configure(settings)
   files.forget()
 end
 
---- Does an entry with the same meaning answer? fun(q, call, place) -> value | nil, ...; set by lua/cache/semantic.lua.
+--- Answers to questions that mean the same (lua/gate/semantic.lua); nil until somebody asks for them.
 M.semantic = nil
+--- The vector of a text: fun(model, endpoint?, text) -> packed|nil, digest|err. Set by stoke.model.
+M.packed = nil
 
 --- What became of calls: hits, shared, misses, stale, and why answers were not looked for or not kept.
 M.counts = { exact = 0, shared = 0, misses = 0, stale = 0, errors = 0, skipped = {}, unkept = {} }
@@ -87,7 +89,10 @@ function M.check(what, given)
     end
   end
   if given.stale and not given.ttl then errors.argument("%s: cache.stale says nothing without cache.ttl", what) end
-  if given.semantic and M.check_semantic then M.check_semantic(what, given.semantic) end
+  if given.semantic then
+    if not M.check_semantic then require "core.gate.semantic" end
+    M.check_semantic(what, given.semantic)
+  end
   M.use()
   local out = {}
   for name, value in next, given do out[name] = value end
@@ -301,7 +306,7 @@ local function facts_of(place, call, usage)
     output_tokens = usage and usage.output_tokens, seconds = usage and usage.seconds }
 end
 
-local function keep(places, q, call, settings, target, reason, usage, text)
+local function keep(places, q, call, settings, target, reason, usage, text, reply)
   for _, place in ipairs(places) do
     if place.target == target or place.target.key == target.key then
       local why = unfit(q, reason, call)
@@ -311,6 +316,7 @@ local function keep(places, q, call, settings, target, reason, usage, text)
       if not files.of():put(place.kind, place.key, encoded, facts_of(place, call, usage), settings.ttl) then
         count(M.counts.unkept, "it is too large")
       end
+      if call.meant then M.semantic.answered(call.meant, q, place, reply) end
       return note_given(call, settings, place)
     end
   end
@@ -319,7 +325,7 @@ end
 --- Keep an answer as a whole.
 local function keep_value(places, def, q, call, settings, value, record, text)
   local target = record.target or places[1].target
-  keep(places, q, call, settings, target, value.done_reason, def.usage(value, q), function() return text end)
+  keep(places, q, call, settings, target, value.done_reason, def.usage(value, q), function() return text end, value)
 end
 
 --- Keep a stream that has come to its end.
@@ -327,7 +333,7 @@ local function keep_stream(places, q, call, settings, flight, record)
   local done = flight.done
   if not done then return end
   keep(places, q, call, settings, record.target or places[1].target, done.reason, done.usage,
-    function() return flight.transcript:text() end)
+    function() return flight.transcript:text() end, done.reply)
 end
 
 -- ---- asking -----------------------------------------------------------------------------------------------------------------
@@ -447,6 +453,30 @@ local function refresh(def, q, call, settings, place)
   end, { system = true, name = "cache" })
 end
 
+--- The answer to a question that means the same; nil: the model is asked, and what it says is learned from (call.meant).
+local function meant(def, q, call, settings, places)
+  local place = places[1]
+  local asked, why = M.semantic.look(q, place, text_of(def, q, place.target, call.work), settings)
+  if not asked then
+    if type(why) == "table" then return nil, why end
+    count(M.counts.skipped, why)
+    return nil
+  end
+  call.meant = asked
+  if asked.found.action ~= "serve" then return nil end
+  local answer = asked.found.entry.answer
+  local text, meta = files.of():get(answer.kind, answer.key)
+  local value = text and age_of(meta, settings) == "fresh" and value_of(answer, text, "semantic", meta)
+  if not value then
+    M.semantic.gone(asked)
+    return nil
+  end
+  if not def.stream then value.semantic = M.semantic.told(asked.found) end
+  M.counts.semantic = (M.counts.semantic or 0) + 1
+  call.cached = "semantic"
+  return value
+end
+
 --- The answer of a call.
 ---@param def stoke.effect
 ---@param q table
@@ -482,6 +512,10 @@ function M.through(def, q, call, way)
       end
       return value
     end
+  end
+  if settings.semantic and not settings.again then
+    local value, err = meant(def, q, call, settings, places)
+    if value or err then return value, err end
   end
   M.counts.misses = M.counts.misses + 1
   local value, err = (def.stream and stream or whole)(def, q, call, settings, places, way)

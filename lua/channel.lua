@@ -229,17 +229,45 @@ function M.semaphore(count)
   if math.type(count) ~= "integer" or count < 1 then
     errors.argument("semaphore: the count must be an integer >= 1, got %s", tostring(count))
   end
-  return setmetatable({ free = count, waiting = {}, schedule = schedules.any and schedules.own() }, Semaphore)
+  return setmetatable({ free = count, waiting = {}, permits = {}, schedule = schedules.any and schedules.own() }, Semaphore)
 end
+
+--- Hook: somebody has to wait for a permit, as the first: fun(semaphore). Who holds one keeps others waiting (lua/gate/turns.lua).
+---@type (fun(semaphore: stoke.semaphore))|nil
+M.contended = nil
 
 local Permit = { __name = "stoke.permit" }
 Permit.__index = Permit
+
+--- Off the list of its task.
+local function unlist(permit)
+  local task, at = permit.task, permit.task.permit
+  if at == permit then
+    task.permit = permit.below
+    return
+  end
+  while at and at.below ~= permit do at = at.below end
+  if at then at.below = permit.below end
+end
+
+--- Does a task hold a permit that others wait for?
+---@param task stoke.task
+---@return boolean
+function M.holds(task)
+  local permit = task.permit
+  while permit do
+    if permit.semaphore.waiting.head then return true end
+    permit = permit.below
+  end
+  return false
+end
 
 --- Release the permit; a no-op the second time.
 function Permit:release()
   local semaphore = self.semaphore
   if not semaphore then return end
-  self.semaphore = nil
+  unlist(self)
+  self.semaphore, semaphore.permits[self] = nil, nil
   local ticket = take(semaphore.waiting)
   if not ticket then semaphore.free = semaphore.free + 1 end
 end
@@ -256,9 +284,12 @@ function Semaphore:acquire()
     self.free = self.free - 1
   else
     host.enter("semaphore:acquire")
+    if M.contended and not self.waiting.head then M.contended(self) end
     stand(self.waiting, { task = task }, "semaphore")
   end
-  return setmetatable({ semaphore = self }, Permit)
+  local permit = setmetatable({ semaphore = self, task = task, below = task.permit }, Permit)
+  task.permit, self.permits[permit] = permit, true
+  return permit
 end
 
 return M

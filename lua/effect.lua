@@ -32,6 +32,7 @@ local replay = require "core.gate.replay"
 local retry = require "core.gate.retry"
 local span = require "core.gate.span"
 local streams = require "core.stream"
+local terms = require "core.terms"
 
 local M = {}
 
@@ -217,7 +218,7 @@ local function pay(call)
   if context.budget then return budget.reserve(context.budget, call.def, call) end
 end
 
-local WAY = { pay = pay, attempts = attempts, class = require "core.terms".class }
+local WAY = { pay = pay, attempts = attempts, class = terms.class }
 
 --- What is not on a tape: it is judged, paid for, and tried.
 local function live(def, q, call)

@@ -12,7 +12,7 @@ local M = {}
 ---@field name string
 ---@field url string
 ---@field meant string the configured address: a simulator that replaces it changes neither policy nor health
----@field dialect string the name of its protocol, "ollama"
+---@field dialect string|false the name of its protocol, "ollama"; false: nobody has said, and it was not asked yet
 ---@field headers string[] "Name: value", its key among them
 ---@field auto_pull? boolean
 ---@field chosen boolean it was named by who asks
@@ -58,8 +58,8 @@ local healths, health_count = {}, 0
 --- Learned facts by a target's key; at most LEARNED_MAX of them.
 local learned, learned_count, LEARNED_MAX <const> = {}, 0, 4096
 
---- Hook: look up the settings of an endpoint, fun(name?): { name, url, meant?, headers, key?, dialect?, auto_pull? }. Raises
---- `usage`.
+--- Hook: look up the settings of an endpoint, fun(name?): { name, url, meant?, headers, key?, dialect?, auto_pull? }. dialect =
+--- false: it is to be asked. Raises `usage`.
 function M.resolve()
   errors.raise("usage", "no endpoints are known yet", { hint = "the settings have not been read" })
 end
@@ -100,6 +100,11 @@ local function health_of(name, meant)
   return health
 end
 
+local function dialect_of(settings)
+  if settings.dialect == nil then return "ollama" end
+  return settings.dialect
+end
+
 --- The endpoint of a name or an address; nil = the default one.
 ---@param name? string
 ---@return stoke.endpoint endpoint the same table each time, until the settings change
@@ -109,7 +114,7 @@ function M.of(name)
   if endpoint then return endpoint end
   local settings = M.resolve(name)
   local meant = settings.meant or settings.url
-  endpoint = { name = settings.name, url = settings.url, meant = meant, dialect = settings.dialect or "ollama",
+  endpoint = { name = settings.name, url = settings.url, meant = meant, dialect = dialect_of(settings),
     headers = headers_of(settings), auto_pull = settings.auto_pull, health = health_of(settings.name, meant), targets = {},
     own = {}, names = settings.models, chosen = name ~= nil, requests = {} }
   if count >= ENDPOINTS_MAX then M.known, count = {}, 0 end
@@ -152,7 +157,7 @@ function M.plain(endpoint, model, dialect)
   target = new(model, endpoint, dialect, name and endpoint.url .. " " .. (dialect.canonical and dialect.canonical(name) or name))
   target.candidates, target.served = { target }, name
   if dialect.open then dialect.open(target) end
-  if dialect.name == endpoint.dialect then endpoint.own[model or false] = target end
+  if dialect.name == (endpoint.dialect or "ollama") then endpoint.own[model or false] = target end
   return target
 end
 
@@ -189,7 +194,7 @@ function M.target(endpoint, model, dialect)
   local targets, route = nil, nil
   if model then targets, route = M.routed(endpoint, model, dialect) end
   target = targets and of_route(model, dialect, targets, route) or M.plain(endpoint, model, dialect)
-  if dialect.name == endpoint.dialect then endpoint.targets[model or false] = target end
+  if dialect.name == (endpoint.dialect or "ollama") then endpoint.targets[model or false] = target end
   return target
 end
 

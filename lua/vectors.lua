@@ -109,6 +109,67 @@ local function encode_filter(filter, what)
   return table.concat(groups)
 end
 
+-- ---- checks, for sets that are kept elsewhere -----------------------------------------------------------------------------------
+
+--- May a row have this id and these tags?
+---@param id any
+---@param tags any
+---@param what string for the message
+---Raises `argument`.
+function M.check_row(id, tags, what)
+  key_of(id, what)
+  encode_tags(tags, what)
+end
+
+--- May a set have this vector?
+---@param vector any
+---@param dim integer|nil numbers of a vector; nil: any number
+---@param metric "cosine"|"dot"
+---@param what string for the message
+---@return string packed
+---Raises `argument`.
+function M.check_vector(vector, dim, metric, what)
+  if type(vector) ~= "string" and type(vector) ~= "table" then
+    errors.argument("%s: a vector is an array of numbers, or a string of vectors.pack; got %s", what, errors.describe(vector))
+  end
+  local packed = type(vector) == "table" and M.pack(vector) or vector
+  local count = #packed // 4
+  if #packed % 4 ~= 0 or count == 0 or count ~= (dim or count) then
+    errors.argument("%s: the vector has %g numbers, and the set is for %s", what, #packed / 4, dim or "at least one")
+  end
+  local length = host.length(packed)
+  if not length then errors.argument("%s: a number of the vector is not finite, or too large for f32", what) end
+  if length == 0 and metric == "cosine" then
+    errors.argument("%s: the vector is zero: it has no direction to compare by cosine", what)
+  end
+  return packed
+end
+
+--- The id as it is kept: 7.0 is the integer 7, "7" is not.
+---@param id string|number
+---@return string|integer
+function M.plain_id(id) return math.type(id) and math.tointeger(id) or id end
+
+--- May a search be asked for so many rows?
+---@param k any
+---@param what string for the message
+---Raises `argument`.
+function M.check_count(k, what)
+  if math.type(k) and math.tointeger(k) and k >= 1 then return end
+  errors.argument("%s: how many rows? A whole number above 0, got %s", what, errors.describe(k))
+end
+
+--- May a search be asked with these options?
+---@param options { filter?: table, only?: any[] }
+---@param what string for the message
+---Raises `argument`.
+function M.check_search(options, what)
+  encode_filter(options.filter, what)
+  if not options.only then return end
+  errors.list(what .. ": only", options.only)
+  for _, id in ipairs(options.only) do key_of(id, what) end
+end
+
 -- ---- sets ----------------------------------------------------------------------------------------------------------------------
 
 ---@class core.vectors.set
@@ -125,7 +186,7 @@ Set.__name = "vectors.set"
 
 local function whole(value, otherwise, what)
   if value == nil then return otherwise end
-  local integer = math.tointeger(value)
+  local integer = math.type(value) and math.tointeger(value)
   if not integer or integer < 1 then errors.argument("%s must be a whole number above 0, got %s", what, tostring(value)) end
   return integer
 end
@@ -191,7 +252,7 @@ end
 
 local function asked(self, vector, k, options, what)
   scopes.check_self(self, Set, what)
-  if not math.tointeger(k) or k < 1 then errors.argument("%s: how many rows? A whole number above 0, got %s", what, tostring(k)) end
+  M.check_count(k, what)
   if not options then return vector, k, nil, "" end
   errors.options(options, SEARCH, what)
   local only

@@ -5,7 +5,8 @@
 --     return {
 --       endpoint = "gpu",
 --       endpoints = { gpu = { url = "http://10.0.0.7:11434" },
---                     cloud = { url = "https://ollama.com", key = "..." } },
+--                     cloud = { url = "https://ollama.com", key = "..." },
+--                     vllm = { url = "http://10.0.0.8:8000", dialect = "openai" } },
 --       models = { fast = { "qwen2.5:3b@gpu", "qwen2.5:1.5b" } },
 --       profiles = { ["qwen2.5:3b"] = { num_ctx = 8192, temperature = 0.2 } },
 --       sampling = { precise = { temperature = 0 } },
@@ -19,6 +20,7 @@ local addresses = require "stoke.config.address"
 local endpoints = require "core.endpoint"
 local envfile = require "core.envfile"
 local errors = require "core.errors"
+local notice = require "core.gate.notice"
 local shape = require "stoke.config.shape"
 local terms = require "core.terms"
 local sorted_keys = require "stoke.show".sorted_keys
@@ -204,7 +206,9 @@ function M.load(opts)
   for _, layer in ipairs(layers) do lay(s.values, layer.values, s.sources, layer.source, "") end
   s.problems = opts.problems
   put(s)
-  if next(s.values.models) ~= nil then require "stoke.config.routes".check(complain, attempt, opts.problems) end
+  if next(s.values.models) ~= nil or type(s.values.pool.slots) == "table" then
+    require "stoke.config.routes".check(complain, attempt, opts.problems)
+  end
   if not attempt(opts.problems, M.endpoint) then
     s.values.endpoint, s.sources.endpoint = "default", "built in"
     if not attempt(opts.problems, M.endpoint) then -- a file gave this name an entry of its own
@@ -245,12 +249,30 @@ local function with_key(e, trusted)
   return e
 end
 
+-- Ollama's own port, and its cloud.
+local OWN = { "^https?://[^/]*:11434", "^https://ollama%.com:", "^http://[^/]*%.mem" }
+
+-- The dialect of an endpoint: as it is said; an address that ends in a version is OpenAI's; Ollama's where it is plain. false:
+-- nobody
+-- has said, and its server is asked (stoke.model.dialect).
+local function dialect_of(e, url, sure)
+  if e.dialect and e.dialect ~= "auto" then return e.dialect end
+  if url:find "/v%d%w*$" then return "openai" end
+  if e.dialect == nil then
+    if sure then return nil end
+    for _, pattern in ipairs(OWN) do
+      if url:find(pattern) then return nil end
+    end
+  end
+  return false
+end
+
 ---The endpoint for a name or an address; the default endpoint without an argument. OLLAMA_API_KEY is
 ---sent to the server of OLLAMA_HOST, to an endpoint given as an address, and to ollama.com, never to an
 ---endpoint from a file.
 ---@param name? string
 ---@return {name: string, url: string, headers: table<string, string>, key: string|nil, source: string, meant: string|nil,
----  dialect: string|nil, models: table<string, string>|nil}
+---  dialect: string|false|nil, models: table<string, string>|nil}
 ---`meant` is the address that `url` stands in for: a simulator takes the place of a server.
 ---Raises `usage` for an unknown name.
 ---
@@ -269,16 +291,18 @@ function M.endpoint(name)
         ("say where its server is: endpoints = { [%q] = { url = \"http://HOST:11434\" } }"):format(asked))
     end
     for k, v in pairs(e.headers or {}) do headers[k] = v end
-    return with_key({ name = asked, url = direct or address("endpoint", e.url),
-                      headers = headers, key = e.key, meant = current.meant[asked], auto_pull = e.auto_pull, dialect = e.dialect,
+    local url, source = direct or address("endpoint", e.url), current.sources["endpoints." .. asked]
+    local sure = direct ~= nil or source == nil or source == "built in" or source:find "^environment" ~= nil
+    return with_key({ name = asked, url = url, dialect = dialect_of(e, url, sure),
+                      headers = headers, key = e.key, meant = current.meant[asked], auto_pull = e.auto_pull,
                       models = direct == nil and e.models or nil,
-                      source = current.sources["endpoints." .. asked] })
+                      source = source })
   end
   if asked:find "[.:/]" or asked == "localhost" then
     local source = name and "script" or current.sources.endpoint
     local url, meant = address(source, asked), nil
     if current.everywhere and not asked:find "%.mem" then asked, url, meant = current.everywhere, current.everywhere, url end
-    return with_key({ name = asked, url = url, meant = meant, headers = {}, source = source },
+    return with_key({ name = asked, url = url, meant = meant, headers = {}, source = source, dialect = dialect_of({}, url, true) },
                     name or source:find "^flag" or source:find "^environment")
   end
   local names = sorted_keys(values.endpoints)
@@ -295,6 +319,8 @@ function endpoints.routed(endpoint, model, dialect)
   if next(M.get().models) == nil and not model:find("@", 1, true) then return nil end
   return require "stoke.config.routes".routed(endpoint, model, dialect)
 end
+
+function notice.write(level, text, fields) require "stoke.log"[level](text, fields) end
 
 function terms.check_route(what, given) require "stoke.config.routes".of(what, given) end
 
@@ -359,7 +385,8 @@ function M.stand_in(url, source, everywhere)
   for _, name in ipairs(names) do
     local known = M.endpoint(name)
     s.meant[name] = known.meant or known.url
-    values.endpoints[name], s.direct[name], s.sources["endpoints." .. name] = { url = url }, url, source
+    values.endpoints[name] = { url = url, dialect = known.dialect or nil }
+    s.direct[name], s.sources["endpoints." .. name] = url, source
   end
   s.sources.endpoint, s.everywhere = source, everywhere and url or nil
   put(s)

@@ -117,6 +117,36 @@ function M.pool(options) return require "stoke.model.pool".state(options) end
 --- Example: `stoke.pp { city = "Oslo", degrees = { 4, 2 } }`
 function M.pp(...) require "stoke.repl.print".print(...) end
 
+--- Ask a model, in whatever dialect its endpoint speaks (endpoints = { NAME = { url =, dialect = "ollama"|"openai" } }).
+---@param given stoke.chat
+---@return stoke.chat.answer answer { text, thinking?, calls?, message, reason, usage, logprobs?, model?, endpoint? }; message is
+---   what
+---  goes back in `messages`
+---Raises what agents raise: refused, unreachable, timeout, auth, http, overloaded, protocol, incomplete, invalid_output,
+---context_overflow, budget, denied, argument, cancelled.
+---
+--- Example: `print(stoke.chat { model = "qwen2.5:3b", messages = { { role = "user", content = "Hi" } } }.text)`
+function M.chat(given) return require "stoke.model.call".chat(given) end
+
+--- Ask a model, its answer as it comes: an iterator of events { type = "text"|"thinking", text = }, { type = "tool_call", id =,
+--- name
+--- =, arguments =, call = } and { type = "done", reason =, usage = }. Leaving the loop closes the connection.
+---@param given stoke.chat and merge?: boolean: false keeps one event for each piece of the server
+---@return fun(): table iterator for generic `for`
+---Raises what stoke.chat raises, when it is called and while it is iterated.
+---
+--- Example: `for ev in stoke.stream { model = "qwen2.5:3b", prompt = "Hi" } do io.write(ev.text or "") end`
+function M.stream(given) return require "stoke.model.call".stream(given) end
+
+--- Vectors of one or several texts, from whatever server the endpoint is.
+---@param given { model: string, input: string|string[], endpoint?: string, route?: string|string[], dimensions?: integer,
+---  timeouts?: table }
+---@return { vectors: number[][], usage: stoke.usage } embedded one vector a text, in their order
+---Raises what stoke.chat raises.
+---
+--- Example: `local v = stoke.embed { model = "nomic-embed-text", input = "a text" }.vectors[1]`
+function M.embed(given) return require "stoke.model.call".embed(given) end
+
 --- Load options by model, sent with every call to it: num_ctx, num_gpu, num_batch, keep_alive ...
 ---@param profiles table<string, table>
 ---

@@ -39,6 +39,7 @@
 ---                     stoke.model.embed, which makes as many as it takes
 ---   [vectors](value) -> rows         of its reply, one a text, each a list of numbers
 ---   [embed](target, call, texts) -> vectors, usage | nil, err     of a dialect without these two: nothing of it is kept
+---   [ready](target)                 a route leads to it as well: what must be known of its server before a call is asked now
 ---
 --- Events of a stream are { type = "text"|"thinking", text = }, { type = "tool_call", id =, name =, arguments =, call = as in a
 --- message } and { type = "done", reason = "stop"|"length", usage =, reply = the last the server said }.
@@ -46,6 +47,7 @@
 local cache = require "core.gate.cache"
 local digests = require "core.cache.models"
 local effect = require "core.effect"
+local dialects = require "stoke.model.dialect"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local llm = require "core.driver.llm"
@@ -70,22 +72,6 @@ local SMALL <const> = 256
 ---@field logprobs? table[] where they were asked for: of each token { token, logprob, top_logprobs = { { token, logprob } ... } }
 
 -- ---- targets ------------------------------------------------------------------------------------------------------------------
-
---- Dialects that come with the library, and the modules that register them.
-local MODULES = { ollama = "stoke.ollama" }
-
-local function dialect_of(endpoint)
-  local name = endpoint.dialect
-  local dialect = llm.dialect(name)
-  if dialect then return dialect end
-  if MODULES[name] then
-    require(MODULES[name])
-    return llm.dialect(name)
-  end
-  local near = errors.suggest(name, { "ollama" })
-  errors.raise("usage", ("endpoint %s: no dialect is named %q%s"):format(endpoint.name, name,
-    near and (" (did you mean %s?)"):format(near) or ""), { hint = "known: ollama; others are registered by their module" })
-end
 
 --- What each dialect must have, its half of the driver and that of this face.
 local NEEDED = { "request", "error", "reply", "line", "incomplete", "usage", "chat", "answer" }
@@ -136,12 +122,12 @@ function M.open(name, endpoint, route)
   if type(name) ~= "string" then errors.argument("model.open: the model must be a string, got %s", errors.describe(name)) end
   if route == nil and terms.routed and not endpoint then route = terms.route() end
   if route ~= nil then
-    return require "stoke.config.routes".target("model.open", name, route, dialect_of(endpoints.of(endpoint)))
+    return require "stoke.config.routes".target("model.open", name, route, dialects.of(endpoints.of(endpoint)))
   end
   local found = endpoints.known[endpoint or false] or endpoints.of(endpoint)
   local target = found.targets[name]
   if target then return target end
-  return endpoints.target(found, name, dialect_of(found))
+  return endpoints.target(found, name, dialects.of(found))
 end
 
 --- A target for one agent run, see above.
@@ -271,7 +257,7 @@ function M.stream(target, call, messages, tools, format, options)
   local q = dialect_at("model.stream", target).chat(target, call, true, messages, tools, format, options)
   local stream, err = M.perform("llm.stream", q, target, call)
   if err then error(err, 0) end
-  return M.events(stream, target, q, true)
+  return M.events(stream, target, q, call.merge ~= false)
 end
 
 --- The text and the thinking of a streamed answer, once all of it is there.
@@ -448,7 +434,7 @@ end
 --- Example: `for _, m in ipairs(model.residency()) do print(m.name, m.window) end`
 function M.residency(endpoint)
   local found = endpoints.of(endpoint)
-  return optional("residency", dialect_of(found), found)
+  return optional("residency", dialects.of(found), found)
 end
 
 --- Is there a server at an endpoint? Asked once.
@@ -459,7 +445,7 @@ end
 --- Example: `print(model.probe() ~= nil)`
 function M.probe(endpoint)
   local found = endpoints.of(endpoint)
-  return optional("probe", dialect_of(found), found)
+  return optional("probe", dialects.of(found), found)
 end
 
 return M

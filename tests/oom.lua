@@ -17,6 +17,7 @@ local PROGRAMS = {
   { "simulator", "agents/hello.lua --sim" },
   { "everything", "tests/oom/world.lua" },
   { "databases", "tests/oom/db.lua" },
+  { "vectors", "tests/oom/vectors.lua" },
   { "runs and specs", "test --internal tests/oom/journal.lua" },
   { "durable run", "test --internal tests/oom/durable.lua" },
   { "broken script", "-e 'error {}'", fails = true },

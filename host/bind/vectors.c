@@ -74,6 +74,20 @@ static int l_pack(lua_State *L) {
   return 1;
 }
 
+/* length(packed) -> the length of the vector; nil: a number of it is not finite */
+static int l_length(lua_State *L) {
+  size_t len;
+  const char *bytes = luaL_checklstring(L, 1, &len);
+  double sum = 0;
+  for (size_t i = 0; i < len / 4; i++) {
+    double value = (double)read_f32(bytes + 4 * i);
+    sum += value * value;
+  }
+  if (!isfinite(sum)) return 0;
+  lua_pushnumber(L, sqrt(sum));
+  return 1;
+}
+
 static int l_unpack(lua_State *L) {
   size_t len;
   const char *bytes = luaL_checklstring(L, 1, &len);
@@ -387,9 +401,9 @@ int luaopen_host_vectors(lua_State *L) {
   static const luaL_Reg methods[] = {{"put", set_put},       {"drop", set_drop},   {"get", set_get},     {"next", set_next},
                                      {"search", set_search}, {"find", set_find},   {"count", set_count}, {"bytes", set_bytes},
                                      {"clear", set_clear},   {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"new", l_new},       {"pack", l_pack},       {"unpack", l_unpack},
-                                       {"finite", l_finite}, {"kernels", l_kernels}, {"use", l_use},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"new", l_new},       {"pack", l_pack},     {"unpack", l_unpack},
+                                       {"finite", l_finite}, {"length", l_length}, {"kernels", l_kernels},
+                                       {"use", l_use},       {NULL, NULL}};
   luaL_newmetatable(L, SEARCH_TYPE);
   lua_pushcfunction(L, search_gc);
   lua_setfield(L, -2, "__gc");

@@ -101,7 +101,8 @@ end
 
 -- ---- a batch ----------------------------------------------------------------------------------------------------------------
 
-local INSERT = "INSERT INTO entries (kind,key,value,bytes,made,ttl,hits,freq,queue,place,facts,sum) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+local INSERT = "INSERT INTO entries (kind,key,value,bytes,made,ttl,hits,freq,queue,place,facts,sum) " ..
+  "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 
 local function put(tx, s, one, about)
   local entry, key = one.entry, engine.blob(one.key)

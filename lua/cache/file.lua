@@ -6,8 +6,8 @@
 ---     local text, meta = file:get("exact", key)
 ---
 --- The file is shared by the processes of one user and project. Which keys it has is known in memory, so that a miss asks no
---- disk; what others write is noticed once a second. The bytes it may take hold at all times: who comes makes room first (S3-FIFO over all
---- entries: lua/cache/evict.lua).
+--- disk; what others write is noticed once a second. The bytes it may take hold at all times: who comes makes room first (S3-FIFO
+--- over all entries: lua/cache/evict.lua).
 
 local engine = require "host.store"
 local fs = require "host.fs"
@@ -360,8 +360,8 @@ end
 ---@return { path: string|nil, entries: integer, bytes: integer, limit: integer, kinds: table, evicted: integer, memory: integer }
 function File:stats()
   self:flush()
-  local out = { path = self.path, entries = self.memory.count, bytes = self.memory.bytes, limit = self.bytes, kinds = {}, evicted = 0,
-    memory = self.memory.bytes, hits = self.counts.hits, misses = self.counts.misses }
+  local out = { path = self.path, entries = self.memory.count, bytes = self.memory.bytes, limit = self.bytes, kinds = {},
+    evicted = 0, memory = self.memory.bytes, hits = self.counts.hits, misses = self.counts.misses }
   local db = is_there(self) and open(self)
   local found = db and db:query "SELECT kind,count(*),sum(bytes),sum(hits) FROM entries GROUP BY kind ORDER BY kind"
   if not found then return out end

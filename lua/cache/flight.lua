@@ -1,5 +1,5 @@
---- Single flight: who asks what is being asked already waits for that answer. The flight owns the call, not who asked first: it runs
---- in a task of the host's, and is cancelled when the last one has left. The first one pays, and when it leaves the next.
+--- Single flight: who asks what is being asked already waits for that answer. The flight owns the call, not who asked first: it
+--- runs in a task of the host's, and is cancelled when the last one has left. The first one pays, and when it leaves the next.
 ---
 --- An answer as a whole is given to all when it is there. Of a stream each reader gets what has come, as it comes.
 

@@ -8,16 +8,18 @@
 
 local keys = require "core.cache.key"
 local radix = require "core.cache.radix"
+local wall = require "host.time".wall
 
 local M = {}
 
 local KIND <const> = "prefix"
---- Bytes of the tree.
+--- Bytes of the tree; answers that are read from a file, at most.
 M.BYTES = 8 << 20
+local MOST <const> = 2000
 
 ---@class stoke.cache.prefix
 ---@field tree stoke.cache.radix
----@field loaded? boolean|"now"
+---@field loaded? boolean
 local Prefix = {}
 Prefix.__index = Prefix
 
@@ -33,11 +35,14 @@ local ASIDE = { prompt = true, stream = true, keep_alive = true, model = true }
 
 --- What calls must have in common beside their prompts, as 32 bytes.
 ---@param q table the request
----@param identity string what else the answer depends on: the model's digest, the user's scope
+---@param own string who shares answers
+---@param digest string of the model
+---@param profile? table how the target's model is loaded
+---@param sampling? table and sampled, where a call does not say
 ---@return string|nil scope nil: not a call whose prompt is gone on with
 ---
---- Example: `local scope = prefix.scope(q, digest)`
-function M.scope(q, identity)
+--- Example: `local scope = prefix.scope(q, "", digest)`
+function M.scope(q, own, digest, profile, sampling)
   local body = q.path == "/api/generate" and q.body
   if not body or type(body.prompt) ~= "string" or body.prompt == "" then return nil end
   if not (body.raw or type(body.suffix) == "string" and body.suffix ~= "") then return nil end
@@ -45,25 +50,32 @@ function M.scope(q, identity)
   for name, value in next, body do
     if not ASIDE[name] then rest[name] = value end
   end
-  local text = keys.canonical { q.protocol or "", q.path, rest }
-  return text and keys.of(KIND, identity, text)
+  local text = keys.canonical { q.protocol or "", q.path, rest, profile and profile.options or false, sampling or false }
+  return text and keys.of(KIND, own, digest, text)
+end
+
+local function put(self, whole, text, reason, made)
+  self.tree:put(whole, { text = text, reason = reason, made = made }, #text)
 end
 
 --- The rest of an answer that has begun with what was typed since.
 ---@param scope string
 ---@param prompt string
+---@param fits? fun(made: number): boolean is an answer of that time still good?
 ---@return string|nil text never an empty one
 ---@return string|nil reason why the answer ended, "stop" or "length"
+---@return number|nil made when, seconds since 1970
 ---
 --- Example: `local text = answers:find(scope, "local function add(a, b) re")`
-function Prefix:find(scope, prompt)
+function Prefix:find(scope, prompt, fits)
   local whole = scope .. prompt
   local found = self.tree:find(whole, function(answer, length)
     local typed = #whole - length
     if length <= #scope or typed >= #answer.text or whole:sub(length + 1) ~= answer.text:sub(1, typed) then return nil end
-    return { answer.text:sub(typed + 1), answer.reason }
+    if fits and not fits(answer.made) then return nil end
+    return { answer.text:sub(typed + 1), answer.reason, answer.made }
   end)
-  if found then return found[1], found[2] end
+  if found then return found[1], found[2], found[3] end
 end
 
 --- Keep an answer.
@@ -77,7 +89,7 @@ end
 --- Example: `answers:keep(scope, "local function add(a, b) ", "return a + b", "stop", file)`
 function Prefix:keep(scope, prompt, text, reason, file, facts)
   if text == "" then return end
-  self.tree:put(scope .. prompt, { text = text, reason = reason }, #text)
+  put(self, scope .. prompt, text, reason, wall())
   if file then
     file:put(KIND, keys.digest(scope .. prompt), string.pack("<s4s4s4s4", scope, prompt, text, reason), facts)
   end
@@ -89,12 +101,17 @@ end
 --- Example: `answers:load(file)`
 function Prefix:load(file)
   if self.loaded then return end
-  self.loaded = "now"
-  for row in file:each(KIND) do
-    local ok, scope, prompt, text, reason = pcall(string.unpack, "<s4s4s4s4", row.value)
-    if ok then self.tree:put(scope .. prompt, { text = text, reason = reason }, #text) end
-  end
   self.loaded = true
+  local list = {}
+  for kind, key in file:each(KIND) do
+    list[#list + 1] = key
+    if kind ~= KIND or #list == MOST then break end
+  end
+  for i = #list, 1, -1 do -- the newest last, as they were made
+    local value, meta = file:get(KIND, list[i])
+    local ok, scope, prompt, text, reason = pcall(string.unpack, "<s4s4s4s4", value or "")
+    if ok then put(self, scope .. prompt, text, reason, meta.made) end
+  end
 end
 
 --- As at the beginning.

@@ -134,6 +134,9 @@ local function database(stream)
   return again(stream, source)
 end
 
+--- The database of a stream of db.open, for other drivers that work on it.
+M.database = database
+
 --- The error of a statement, in words.
 local function worded(err, source, sql, tx)
   if err.kind ~= "db" then return err end

@@ -8,6 +8,7 @@ local effect = require "core.effect"
 local estimates = require "core.pool.estimate"
 local lanes = require "core.pool.lane"
 local memory = require "core.gate.memory"
+local monotonic = require "host.time".monotonic
 local pool = require "core.gate.pool"
 
 --- What earlier processes learned is read in the background.
@@ -35,6 +36,7 @@ local function is_loaded(lane)
   if not lane then return nil end
   local residency = lane.server.residency
   if residency then return residency:resident(lane) and true or false end
+  if lane.failed or lane.breaker and not lane.breaker:quiet(monotonic()) then return nil end -- asked, and not answered
   return true -- the only one of its server that this process has asked
 end
 

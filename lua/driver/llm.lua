@@ -19,11 +19,20 @@
 ---   line(text, state) -> events (list), finished | nil, err   any other line, without its end; empty ones come, too, and so does
 ---                                                 "data: ..." of server-sent events. nil = no event. A wire that sends the
 ---                                                 arguments of a call in pieces gathers them in `state` until they are whole
+---   ended(state) -> events, finished | nil, err   [the connection ended before `finished`]: what is whole all the same; nil: it
+---                                                 is not, and `incomplete` says so
 ---   incomplete(state) -> stoke.error              the stream ended before `finished`
+---   gathers(q, target) -> boolean                 [a whole reply is read from a stream]: the event "done" has it as `reply`. While
+---                                                 it is gathered, state.kept = { text = {}, thinking = {}, odds = {} }
+---   took(value, total, first)                     [what it took as seen here]: a reply, or an event "done"; seconds until the end,
+---                                                 and until the first event where that was seen
+---   adopt(q) -> q | nil, err                      [a request that another dialect has shaped]: along a route it goes to servers of
+---                                                 both. Its reply is read by either dialect's `answer` and `usage`
 ---   usage(value) -> { input_tokens, output_tokens, ... }   what an answer has cost, with the fields of stoke.usage; those left
 ---                                                 out are 0 (calls and attempts 1). estimated = true where the wire told nothing
 ---   timings(value) -> table | nil                 what it took, as the server tells: seconds { total, load, prefill, decode } and
----                                                 tokens { input, output }. value: a reply, or a stream's last line
+---                                                 tokens { input, output }. value: a reply, or a stream's last line. single =
+---                                                 true: the model has one slot, and never more
 ---   facts(value) -> plain data | nil              what is known of a reply beside it: a recording keeps it,
 ---   restore(value, facts)                         and gives it back
 ---   estimate(q, target) -> tokens, answer         of the prompt, at a guess; of the answer: what the request bounds it by, nil
@@ -31,8 +40,9 @@
 ---                                                 function a budget sets nothing aside
 ---   canonical(model) -> name                      names of one model that are the same
 ---   pooling() -> { look(target, seconds) -> q, loaded(value) -> list of { name, size? }, probe(target, seconds) -> q,
----                 unload(target, seconds) -> q }   what the pool asks a server beside its calls: which models it holds, one
----                                                 token, to let a model go. Without it: it is not asked
+---                 [unload(target, seconds) -> q], version?(target, seconds) -> q, told_version?(value) -> text | nil }
+---                                                 what the pool asks a server beside its calls: which models it holds, one
+---                                                 token, to let a model go; its version. Without it: it is not asked
 ---   inventory(target, seconds) -> q               ask a server for its models,
 ---   digests(value) -> { [canonical name] = digest } | nil   and what it says of them. Without these two nothing is cached
 ---   open(target)                                  a target is made: put in what the settings say of the model
@@ -56,6 +66,7 @@ local policy = require "core.gate.policy"
 local pool = require "core.gate.pool"
 local streams = require "core.stream"
 local task = require "host.task"
+local monotonic = require "host.time".monotonic
 
 local alarm, park = task.alarm, task.park
 
@@ -178,7 +189,14 @@ end
 
 -- ---- one reply ----------------------------------------------------------------------------------------------------------
 
-local call
+--- A request in the dialect of the server that it was granted: along a route another may have shaped it.
+local function suited(q, target, way)
+  local dialect = target.dialect
+  if not way or q.protocol == dialect.name then return q end
+  return dialect.adopt(q)
+end
+
+local call, gathered -- the second: a whole reply from a stream, below
 
 --- An answer that is no success, as an error. What its dialect wants to know for that is asked at once: the call has a slot.
 local function failure(status, body, q, head, target)
@@ -188,21 +206,26 @@ local function failure(status, body, q, head, target)
   return protocol.inquire(err, q, target, function(other) return call(other, { target = target }) end) or err
 end
 
-function call(q, record)
+function call(asked, record)
   local target, work = record.target, record.work
   local protocol, way = target.dialect, work and work.route
   if way and work[2] and pool.settings.hedge and not record.alone then
-    return require "core.gate.hedge".run(call, q, record)
+    return require "core.gate.hedge".run(call, asked, record)
   end
+  local q, unfit = suited(asked, target, way)
+  if not q then return nil, unfit end
+  if protocol.gathers and protocol.gathers(q, target) then return gathered(q, record, way) end
+  local began = protocol.took and monotonic()
   local options, sent = request_of(q, record, false)
   if not options then return nil, sent end
   local status, head, body = http.fetch(options, sent)
   if not status then return nil, along(way, target, broken(protocol, policy.reached(options, head), q)) end
   if status >= 300 then return nil, along(way, target, failure(status, body, q, head, target)) end
-  if not way then return protocol.reply(body, q, record.attempts, target) end
+  if not way and not began then return protocol.reply(body, q, record.attempts, target) end
   local value, err = protocol.reply(body, q, record.attempts, target)
   if not value then return nil, along(way, target, err) end
-  value.endpoint = target.endpoint.name -- which server of the route it was
+  if began then protocol.took(value, monotonic() - began) end
+  if way then value.endpoint = target.endpoint.name end -- which server of the route it was
   return value
 end
 
@@ -222,17 +245,20 @@ local function take(source)
   source.events[first], source.first = nil, first + 1
   if event.type == "done" then
     source.done = event
+    local sent = source.sent
+    if sent then source.target.dialect.took(event, monotonic() - sent, source.seen) end
     if source.routed then event.endpoint, event.reply.endpoint = source.target.endpoint.name, source.target.endpoint.name end
   end
   return event
 end
 
---- Give one line to the protocol; false and an error when it breaks the stream.
-local function digest(source, line)
-  local events, finished = source.target.dialect.line(line, source)
+--- Give one line to the protocol, or the end; false and an error when that breaks the stream.
+local function digest(source, line, read)
+  local events, finished
+  if line then events, finished = read(line, source) else events, finished = read(source) end
   if events == nil then
     if finished then return false, finished end -- nil, err
-    return true
+    return line ~= nil
   end
   source.events, source.first, source.finished = events, 1, finished
   return true
@@ -271,11 +297,17 @@ function Source:next(line)
       line, err = self.request:line()
       if not line then
         local protocol = self.target.dialect
-        return nil, err and broken(protocol, err, self.q) or protocol.incomplete(self)
+        if err then return nil, broken(protocol, err, self.q) end
+        local ok, failed = false, nil
+        if protocol.ended then ok, failed = digest(self, nil, protocol.ended) end
+        if not ok then return nil, failed or protocol.incomplete(self) end
+        self.drained = true
       end
     end
-    local ok, err = digest(self, line)
-    if not ok then return nil, err end
+    if line then
+      local ok, err = digest(self, line, self.target.dialect.line)
+      if not ok then return nil, err end
+    end
     line, silent = nil, silent + 1
     if silent % SILENT == 0 then
       local woken, stopped = park("llm.stream", 0)
@@ -365,11 +397,13 @@ local function begun(source)
     source.first = source.first - 1
     source.events[source.first] = event
   end
+  if source.sent then source.seen = monotonic() - source.sent end
   return source
 end
 
 --- reached: what was sent, where the policy of hosts has a say; else nil. routed: the route that the target was chosen along.
-local function answered(q, target, request, attempts, reached, routed)
+--- began: when it was sent, where the dialect wants to know; kept: what a whole reply is gathered in.
+local function answered(q, target, request, attempts, reached, routed, began, kept)
   local status, head = request:head()
   if not status then
     request:close()
@@ -380,17 +414,39 @@ local function answered(q, target, request, attempts, reached, routed)
     begun = nil }, Source)
   if attempts > 1 then source.attempts = attempts end
   if routed then source.routed = routed end
+  if began then source.sent, source.kept = began, kept end
   return begun(source)
 end
 
-local function open(q, record)
+local function open(asked, record, kept)
   local target = record.target
+  local routed = record.work and record.work.route
+  local q, unfit = suited(asked, target, routed)
+  if not q then return nil, unfit end
   local options, sent = request_of(q, record, true)
   if not options then return nil, sent end
+  local began = target.dialect.took and monotonic()
   local request, err = http.start(options, sent)
-  local routed = record.work and record.work.route
   if not request then return nil, along(routed, target, broken(target.dialect, policy.reached(options, err), q)) end
-  return answered(q, target, request, record.attempts, type(options) == "table" and options.reached and options, routed)
+  return answered(q, target, request, record.attempts, type(options) == "table" and options.reached and options, routed, began,
+    kept)
+end
+
+local LEAVING = { __close = function(about) about.source:close() end }
+
+--- A whole reply that is read from a stream.
+function gathered(q, record, way)
+  local source, failed = open(q, record, { text = {}, thinking = {}, odds = {} })
+  if not source then return nil, failed end
+  local _ <close> = setmetatable({ source = source }, LEAVING)
+  local value = nil
+  repeat
+    local event, err = source:next()
+    if err then return nil, along(way, source.target, err) end
+    if event and event.type == "done" then value = event.reply end
+  until not event
+  if way then value.endpoint = source.target.endpoint.name end
+  return value
 end
 
 --- A stream that was cut off with the process that read it. The answer is asked for once more, through the gates, and goes on where
@@ -455,7 +511,8 @@ effect.define("llm.load", { taped = true, class = "idempotent", repeats = true, 
 effect.define("llm.admin", { taped = true, class = class_of, aside = ASIDE,
   run = call, pool = route_at_once, retry = RETRY, subject = subject })
 effect.define("llm.stream", { taped = true, cached = true, class = "idempotent", repeats = true, aside = ASIDE,
-  run = open, stream = true, resume = resume, pool = route, waits = drop_text, retry = RETRY, usage = usage_of, subject = subject,
+  run = function(q, record) return open(q, record) end, stream = true, resume = resume, pool = route, waits = drop_text,
+    retry = RETRY, usage = usage_of, subject = subject,
   reserve = reserve })
 -- What answers have taught so far, as an agent run begins with it: on a tape, since the run asks by it.
 effect.define("llm.learned", { taped = true, class = "pure", quiet = true, in_body = true,

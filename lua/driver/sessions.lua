@@ -196,7 +196,7 @@ local function turn_of(q, call, work)
   local key = q.key or journal and call.key and journal:idempotency(call.key) or nil
   local parent = journal and journal.entry and journal.entry.run.number
   while true do
-    local input = { given = q.given, max_steps = q.max_steps, stream = q.stream }
+    local input = { given = q.given, max_steps = q.max_steps, terms = q.terms, stream = q.stream }
     local begun = errors.check(sessions.begin(store, { id = q.id, agent = q.agent, workflow = q.workflow, input = input, key = key,
       parent = parent }))
     if begun.what == "done" then return errors.check(sessions.result(store, begun.session, begun.turn)) end
@@ -207,7 +207,8 @@ local function turn_of(q, call, work)
   end
 end
 
-effect.define("session.turn", { class = "idempotent", repeats = true, usage = function(value) return value.usage end,
+effect.define("session.turn", { aside = { "terms" }, class = "idempotent", repeats = true,
+  usage = function(value) return value.usage end,
   run = function(q, call, work) return told(turn_of, q, call, work) end })
 
 --- Wait until the reader of a turn's events has taken what there is.

@@ -1,12 +1,14 @@
---- The cache gate: an answer that is kept instead of the call, or the call that somebody makes already; else the call, whose answer
---- is kept. It stands behind the policy, so that what is denied is not answered either, and before the budget: what costs nothing is
---- never refused. Journal and tape stand around it: a replay gives what the run was given, whatever the cache holds by then.
+--- The cache gate: an answer that is kept instead of the call, or the call that somebody makes already; else the call, whose
+--- answer is kept. It stands behind the policy, so that what is denied is not answered either, and before the budget: what costs
+--- nothing is never refused. Journal and tape stand around it: a replay gives what the run was given, whatever the cache holds by
+--- then.
 ---
 --- Off unless asked for: `cache = true | { ttl =, stale =, stale_if_error =, scope =, sampled = }` of a call, an agent, a scope, a
 --- route, or the settings, in this order. Until somebody asks, no call comes here (lua/effect.lua).
 ---
---- What is asked goes into the key as the bytes that would be sent (lua/cache/key.lua), with the digest of the model that the server
---- has under the name. Along a route each candidate has a key of its own, and an answer is kept under that of the one that gave it.
+--- What is asked goes into the key as the bytes that would be sent (lua/cache/key.lua), with the digest of the model that the
+--- server has under the name. Along a route each candidate has a key of its own, and an answer is kept under that of the one that
+--- gave it.
 
 local clock = require "host.time"
 local host = require "host.task"
@@ -17,6 +19,7 @@ local keys = require "core.cache.key"
 local models = require "core.cache.models"
 local plain = require "core.store.plain"
 local pool = require "core.gate.pool"
+local prefix = require "core.cache.prefix"
 local streams = require "core.stream"
 local scopes = require "core.scope"
 local tasks = require "core.task"
@@ -54,7 +57,7 @@ M.semantic = nil
 M.packed = nil
 
 --- What became of calls: hits, shared, misses, stale, and why answers were not looked for or not kept.
-M.counts = { exact = 0, shared = 0, misses = 0, stale = 0, errors = 0, skipped = {}, unkept = {} }
+M.counts = { exact = 0, shared = 0, prefix = 0, misses = 0, stale = 0, errors = 0, skipped = {}, unkept = {} }
 
 local function count(list, why) list[why] = (list[why] or 0) + 1 end
 
@@ -144,6 +147,7 @@ end
 ---@field kind "exact"|"stream"
 ---@field key string
 ---@field target stoke.target
+---@field goes_on? string|false of a completion: what those have in common that go on behind another text (lua/cache/prefix.lua)
 
 --- Where the answers of a call's candidates are kept.
 ---@return core.cache.place[]|nil places
@@ -159,7 +163,8 @@ local function places_of(def, q, call, settings)
       if not text then return nil, "its request cannot be told" end
       local aside = ("%s\0%s\0%s\0%s"):format(q.protocol, q.path, tostring(q.split_thinking), tostring(q.any_arguments))
       list[#list + 1] = { kind = def.stream and "stream" or "exact", target = target, digest = digest,
-        key = keys.of(def.stream and "stream" or "whole", aside, text, digest, settings.scope or "") }
+        key = keys.of(def.stream and "stream" or "whole", aside, text, digest, settings.scope or ""),
+        goes_on = q.path == "/api/generate" and prefix.scope(q, settings.scope or "", digest, target.profile, target.sampling) }
     else
       if reason.kind == "cancelled" then return nil, reason end
       why = reason.message
@@ -218,8 +223,9 @@ local function mark_event(event, how, meta, stale)
     for name, value in next, out.reply do reply[name] = value end
     out.reply = mark(reply, how, meta, stale)
   end
-  out.usage = { input_tokens = 0, output_tokens = 0, calls = 0, attempts = 0, tool_calls = event.usage and event.usage.tool_calls or 0,
-    repairs = 0, seconds = 0, load_seconds = 0, estimated = false, cached = 1 }
+  out.usage = { input_tokens = 0, output_tokens = 0, calls = 0, attempts = 0,
+    tool_calls = event.usage and event.usage.tool_calls or 0, repairs = 0, seconds = 0, load_seconds = 0,
+    estimated = false, cached = 1 }
   return mark(out, how, meta, stale)
 end
 
@@ -286,6 +292,29 @@ local function look(places, call, settings)
   if late then return late, late_text, late_meta, "late" end
 end
 
+--- Completions that others go on with.
+local completions = prefix.new()
+
+--- The rest of an answer that has begun with what was typed since it was asked for.
+local function gone_on(def, q, call, settings, places)
+  for _, place in ipairs(places) do
+    if place.goes_on and not (settings.sampled and unit_of(call)) then
+      completions:load(files.of())
+      local text, reason, made = completions:find(place.goes_on, q.body.prompt,
+        function(when) return age_of({ made = when }, settings) == "fresh" end)
+      if text then
+        local reply = { model = place.target.served or place.target.name, response = text, done = true, done_reason = reason }
+        if not def.stream then return mark(reply, "prefix", { made = made }) end
+        local transcript = streams.transcript()
+        streams.note(transcript, { type = "text", text = text }, 0)
+        reply.response = ""
+        streams.note(transcript, { type = "done", reason = reason, reply = reply }, 0)
+        return kept_stream(transcript:text(), "prefix", { made = made })
+      end
+    end
+  end
+end
+
 -- ---- keeping ----------------------------------------------------------------------------------------------------------------
 
 --- Why an answer is not kept; nil: it is.
@@ -301,12 +330,13 @@ end
 
 local function facts_of(place, call, usage)
   local journal = call.context.journal
-  return { model = place.target.served or place.target.name, digest = place.digest:sub(1, 19), endpoint = place.target.endpoint.name,
-    run = journal and (journal.run_id or journal.id) or nil, input_tokens = usage and usage.input_tokens,
-    output_tokens = usage and usage.output_tokens, seconds = usage and usage.seconds }
+  return { model = place.target.served or place.target.name, digest = place.digest:sub(1, 19),
+    endpoint = place.target.endpoint.name, run = journal and (journal.run_id or journal.id) or nil,
+    input_tokens = usage and usage.input_tokens, output_tokens = usage and usage.output_tokens, seconds = usage and usage.seconds }
 end
 
-local function keep(places, q, call, settings, target, reason, usage, text, reply)
+---@param answer fun(): string|nil the text alone, nil where it is not all that was said
+local function keep(places, q, call, settings, target, reason, usage, text, answer, reply)
   for _, place in ipairs(places) do
     if place.target == target or place.target.key == target.key then
       local why = unfit(q, reason, call)
@@ -317,6 +347,10 @@ local function keep(places, q, call, settings, target, reason, usage, text, repl
         count(M.counts.unkept, "it is too large")
       end
       if call.meant then M.semantic.answered(call.meant, q, place, reply) end
+      local words = place.goes_on and answer()
+      if words then
+        completions:keep(place.goes_on, q.body.prompt, words, reason, files.of(), facts_of(place, call, usage))
+      end
       return note_given(call, settings, place)
     end
   end
@@ -325,7 +359,21 @@ end
 --- Keep an answer as a whole.
 local function keep_value(places, def, q, call, settings, value, record, text)
   local target = record.target or places[1].target
-  keep(places, q, call, settings, target, value.done_reason, def.usage(value, q), function() return text end, value)
+  keep(places, q, call, settings, target, value.done_reason, def.usage(value, q), function() return text end,
+    function() return not value.thinking and value.response or nil end, value)
+end
+
+--- The text of a stream, where it is nothing but text.
+local function words_of(transcript)
+  local list = {}
+  for _, item in streams.items(transcript) do
+    if item.type == "text" then
+      list[#list + 1] = item.text
+    elseif item.type ~= "done" then
+      return nil
+    end
+  end
+  return table.concat(list)
 end
 
 --- Keep a stream that has come to its end.
@@ -333,7 +381,7 @@ local function keep_stream(places, q, call, settings, flight, record)
   local done = flight.done
   if not done then return end
   keep(places, q, call, settings, record.target or places[1].target, done.reason, done.usage,
-    function() return flight.transcript:text() end, done.reply)
+    function() return flight.transcript:text() end, function() return words_of(flight.transcript) end, done.reply)
 end
 
 -- ---- asking -----------------------------------------------------------------------------------------------------------------
@@ -352,8 +400,8 @@ local function record_of(call, flight, class)
   local work = {}
   for name, value in next, call.work do work[name] = value end
   work.class, work.deadline, work.cache = class, nil, false
-  local record = { task = host.current(), asker = call.task, work = work, slot = nil, attempts = 0, target = nil, outer = nil, settled = false,
-    flight = flight }
+  local record = { task = host.current(), asker = call.task, work = work, slot = nil, attempts = 0, target = nil,
+    outer = nil, settled = false, flight = flight }
   record.task.call = record
   return setmetatable(record, { __index = call, settle = function(_, value, err) release(record, value, err) end })
 end
@@ -396,7 +444,9 @@ local function whole(def, q, call, settings, places, way)
       flight = flights.of(key)
       first = not flight
       if first then
-        flight = flights.begin(key, function(own) return fly(own, def, q, call, settings, places, way.attempts, way.class(call)) end)
+        flight = flights.begin(key, function(own)
+          return fly(own, def, q, call, settings, places, way.attempts, way.class(call))
+        end)
         flight.payer, flight.first, flight.amended = call, call, call.amend ~= nil
       end
     end
@@ -420,7 +470,9 @@ local function stream(def, q, call, settings, places, way)
   if not flight then
     local err = way.pay(call)
     if err then return nil, err end
-    flight = flights.begin(places.key, function(own) return fly(own, def, q, call, settings, places, way.attempts, way.class(call)) end)
+    flight = flights.begin(places.key, function(own)
+      return fly(own, def, q, call, settings, places, way.attempts, way.class(call))
+    end)
     flight.payer = call
   end
   local reader = flight:reader(call, function(event, paid)
@@ -513,6 +565,11 @@ function M.through(def, q, call, way)
       return value
     end
   end
+  local rest = not (age or settings.again) and gone_on(def, q, call, settings, places)
+  if rest then
+    M.counts.prefix, call.cached = M.counts.prefix + 1, "prefix"
+    return rest
+  end
   if settings.semantic and not settings.again then
     local value, err = meant(def, q, call, settings, places)
     if value or err then return value, err end
@@ -550,9 +607,10 @@ end
 --- As at the beginning, for tests.
 function M.forget()
   M.on, M.default, told, refreshing = false, nil, {}, {}
-  M.counts = { exact = 0, shared = 0, misses = 0, stale = 0, errors = 0, skipped = {}, unkept = {} }
+  M.counts = { exact = 0, shared = 0, prefix = 0, misses = 0, stale = 0, errors = 0, skipped = {}, unkept = {} }
   models.forget()
   files.forget()
+  completions:forget()
   if M.changed then M.changed() end
 end
 

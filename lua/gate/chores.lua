@@ -5,10 +5,33 @@
 local host = require "host.task"
 local monotonic = require "host.time".monotonic
 local effect = require "core.effect"
+local errors = require "core.errors"
 local gate = require "core.gate.pool"
+local notice = require "core.gate.notice"
+local taught = require "core.pool.taught"
 local tasks = require "core.task"
 
 local M = {}
+
+--- Hook: the engine has failed in a chore. Set by lua/gate/turns.lua.
+---@type fun(err: stoke.error)
+M.fail = nil
+
+--- A dialect may be a script's own: a bug of its functions costs their answer, and is told once.
+---@param target stoke.target
+---@param err stoke.error
+function M.tell_dialect(target, err)
+  local name = tostring(target.dialect.name)
+  notice.tell("dialect " .. name, "error", ("a bug in the dialect %s of model servers"):format(name),
+    { error = err.message, traceback = rawget(err, "traceback") })
+end
+
+--- What a function of a dialect says; nothing where it has failed.
+local function said(target, f, ...)
+  local ok, value = xpcall(f, errors.handler, ...)
+  if ok then return value end
+  M.tell_dialect(target, value)
+end
 
 --- Seconds that a look, an unload and the trial of a lane may take.
 M.look, M.unload, M.trial = 2, 5, 60
@@ -16,12 +39,15 @@ M.look, M.unload, M.trial = 2, 5, 60
 --- How a target's dialect asks; nil: it does not.
 local function way(target)
   local pooling = target and target.dialect.pooling
-  return pooling and pooling()
+  return pooling and said(target, pooling)
 end
 
 --- Send a request about a target now.
 local function ask(target, name, seconds)
-  return effect.perform("llm.admin", way(target)[name](target, seconds), { target })
+  local how = way(target)
+  local q = how and said(target, how[name], target, seconds)
+  if not q then return nil, errors.new("script", "its dialect does not say how to ask") end
+  return effect.perform("llm.admin", q, { target })
 end
 
 local function target_of(server)
@@ -37,7 +63,7 @@ function chores.look(state, about)
   local target = target_of(server)
   local how = way(target)
   local value = how and ask(target, "look", M.look)
-  local list = value and how.loaded(value)
+  local list = value and said(target, how.loaded, value)
   server.looking = nil
   if server.residency then
     if list then server.residency:seen(list, monotonic()) else server.residency:unseen(monotonic()) end
@@ -45,11 +71,34 @@ function chores.look(state, about)
   state:touch(server)
 end
 
+--- about.told hears of the version.
+function chores.version(_, about)
+  local target = target_of(about.server)
+  local how = way(target)
+  if not how or not how.version then return end
+  local value = ask(target, "version", M.look)
+  local version = value and said(target, how.told_version, value)
+  if version then about.told(version) end
+end
+
 function chores.unload(state, about)
   for _, lane in ipairs(about.lanes) do
-    if way(lane.target) then ask(lane.target, "unload", M.unload) end
+    local how = way(lane.target)
+    if how and how.unload then ask(lane.target, "unload", M.unload) end
   end
   state:touch(about.server)
+end
+
+--- A server that was found wedged is told to people where calls wait for it alone; and when it answers again.
+local function tell_wedged(server, target)
+  local key, waiting = "wedged " .. server.url, 0
+  if server.watch.was == "well" then notice.over(key) end -- a call was answered meanwhile
+  if server.watch.state ~= "sick" then return notice.over(key, ("%s answers again"):format(target.endpoint.name)) end
+  for _, lane in ipairs(server.lanes) do waiting = waiting + (lane.group and lane.group.queue.size or 0) end
+  if waiting == 0 then return end
+  notice.tell(key, "warn", ("%s takes calls and answers none, not even one for a single token; %d %s, and it is asked again. " ..
+    "Restart that server: its lists may look healthy"):format(target.endpoint.name, waiting, waiting == 1 and "call waits" or
+    "calls wait"))
 end
 
 function chores.probe(state, about)
@@ -57,6 +106,7 @@ function chores.probe(state, about)
   if way(target) then
     local _, err = ask(target, "probe", about.seconds)
     watch:probed(monotonic(), err == nil or rawget(err, "status") ~= nil)
+    tell_wedged(about.server, target)
   else
     watch:probed(monotonic(), true)
   end
@@ -71,8 +121,10 @@ function chores.trial(state, about)
     local _, failed = ask(lane.target, "probe", math.max(M.trial, 3 * load))
     err = failed
   end
+  local back = not err and lane.breaker and lane.breaker:was_away()
   if lane.breaker then lane.breaker:done(err, monotonic()) end
   if lane.server.residency and not err then lane.server.residency:away() end
+  if back then taught.back(lane.server, monotonic()) end
   state:touch(lane.server)
 end
 
@@ -83,8 +135,11 @@ end
 function M.run(state, list, tell)
   for _, about in ipairs(list) do
     tasks.spawn(function()
-      chores[about.what](state, about)
-      state:advance(monotonic())
+      local ok, err = xpcall(function()
+        chores[about.what](state, about)
+        state:advance(monotonic())
+      end, errors.handler)
+      if not ok then M.fail(err) end
       tell()
     end, { system = true, name = "pool " .. about.what })
   end
@@ -108,9 +163,12 @@ function M.read_sensors(state, tell)
       local now = monotonic()
       if not power.at or now >= power:due() then
         local ok, readings = pcall(gate.sensors or nothing)
-        power:read(ok and type(readings) == "table" and readings or {}, monotonic())
-        state:touch()
-        state:advance(monotonic())
+        local fine, err = xpcall(function()
+          power:read(ok and type(readings) == "table" and readings or {}, monotonic())
+          state:touch()
+          state:advance(monotonic())
+        end, errors.handler)
+        if not fine then M.fail(err) end
         tell()
       end
       if state.waiting == 0 then break end -- who waits next has them read again

@@ -85,10 +85,13 @@ local function ask_again(race, own, ask, q)
   return value
 end
 
+--- It is found as the holder of its slot by its task (lua/gate/holders.lua).
 local function second_of(race, record, target, ask, q)
-  local own = setmetatable({ target = target, slot = nil, work = { target, route = record.work.route, run = record.work.run } },
-    { __index = record })
-  return start(race, own, function() return ask_again(race, own, ask, q) end)
+  local work = { target, route = record.work.route, run = record.work.run }
+  local own = setmetatable({ target = target, slot = nil, outer = false, work = work }, { __index = record })
+  local side = start(race, own, function() return ask_again(race, own, ask, q) end)
+  side.task.hedge = own
+  return side
 end
 
 --- The caller goes on: what still runs is cancelled, and a slot that it did not take over is free.

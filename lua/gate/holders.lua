@@ -23,7 +23,7 @@ end
 
 --- The calls that a task waits for: the answer as a whole, or the beginning of one. A call that waits for its slot holds none.
 local function calls(found, task, now)
-  local call, seconds = task.call, nil
+  local call, seconds = task.call or task.hedge, nil
   while call do
     local slot = call.slot
     if slot and slot.state ~= "waiting" then
@@ -48,6 +48,21 @@ local function streams(found, task, scope, now)
         seconds = call.started and now - call.started or nil })
     end
   end
+end
+
+--- The tickets of the calls that wait for a slot.
+---@return stoke.pool.ticket[] in any order
+function M.waiting()
+  local list = {}
+  for _, task in ipairs(host.list()) do
+    local call = task.co and (task.call or task.hedge)
+    while call do
+      local slot = call.slot
+      if slot and slot.state == "waiting" then list[#list + 1] = slot end
+      call = call.outer
+    end
+  end
+  return list
 end
 
 --- All of them.

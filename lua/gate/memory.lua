@@ -2,14 +2,16 @@
 ---
 --- It is read when a call first has to wait, and written now and then while there is something new, and at the end: a process in
 --- which nobody waits opens no file. Two processes may do so at once: of what both know the last one counts. What cannot be read or
---- written is no error of anybody's work: it is learned again.
+--- written is no error of anybody's work: it is learned again, said once, and tried again later and later.
 
 local env = require "host.env"
 local fs = require "host.fs"
 local host = require "host.task"
 local monotonic = require "host.time".monotonic
 local gate = require "core.gate.pool"
+local errors = require "core.errors"
 local keeper = require "core.keeper"
+local notice = require "core.gate.notice"
 local tasks = require "core.task"
 local testbed = require "core.testbed"
 
@@ -22,13 +24,19 @@ M.EVERY, M.GOODBYE = 30, 2
 ---@type string|nil
 M.file = nil
 
---- Why nothing is read or written any more; nil: all is well.
+--- Why nothing is read or written at present; nil: all is well.
 ---@type stoke.error|nil
 M.trouble = nil
 
+--- Seconds after a failure until it is tried again: the first time, and the longest.
+M.PAUSE, M.PAUSE_MOST = 30, 3600
+
+local retry_at, pause = 0, nil -- while there is trouble
+
 local known, reading     -- rows by key; whether they are being read
+local MOST <const> = 4096 -- keys with news: a file that cannot be written may stay so
 local waiting = {}       -- who wants to hear of them
-local news, written, writing = {}, nil, false
+local news, news_count, written, writing = {}, 0, nil, false
 
 --- The file; nil: this process keeps nothing. A test keeps nothing unless it names a file.
 ---@return string|nil
@@ -43,19 +51,40 @@ end
 --- No password of an address is written down.
 local function settled(key) return (key:gsub("//[^/@%s]*@", "//", 1)) end
 
+--- Is it too early to try again?
+local function resting() return M.trouble ~= nil and monotonic() < retry_at end
+
+--- Did that go well? Else it rests for a while.
+local function judge(err, path)
+  if not err then
+    if M.trouble then notice.over("memory", ("what the pool has learned is kept in %s again"):format(path)) end
+    M.trouble, pause = nil, nil
+  elseif err.kind ~= "cancelled" then
+    M.trouble = err
+    pause = pause and math.min(2 * pause, M.PAUSE_MOST) or M.PAUSE
+    retry_at = monotonic() + pause
+    notice.tell("memory", "warn", ("what the pool has learned cannot be kept in %s; it is tried again later"):format(path),
+      { error = err.message })
+  end
+end
+
 --- Open the file, do something with it, close it.
+---@return any value
+---@return boolean|nil done
 local function with_store(options, f)
   local path = M.path()
-  if not path or M.trouble then return nil end
+  if not path or resting() then return nil end
   if options.create == false and not fs.stat(path) then return nil end
   local store, err = require "core.store".open(path, options)
   local value
   if store then
-    value, err = f(store)
+    local ok
+    ok, value, err = pcall(f, store)
+    if not ok then value, err = nil, errors.wrap(value) end
     store:close()
   end
-  if err and err.kind ~= "cancelled" then M.trouble = err end
-  return value
+  judge(err, path)
+  return value, not err
 end
 
 -- ---- reading --------------------------------------------------------------------------------------------------------------------
@@ -74,7 +103,7 @@ local function read()
     return rows, err
   end)
   known, reading = rows or {}, nil
-  M.trouble = nil -- a file that cannot be read may still be written
+  retry_at = 0 -- a file that cannot be read may still be written
   tell()
 end
 
@@ -107,22 +136,27 @@ end
 -- ---- writing --------------------------------------------------------------------------------------------------------------------
 
 local function write()
-  local list = {}
-  for key, entry in next, news do
-    local facts = entry.facts()
-    if facts then list[#list + 1] = { key = settled(key), version = entry.version, facts = facts } end
+  local list, before = {}, news
+  for key, entry in next, before do
+    local ok, facts = pcall(entry.facts)
+    if ok and facts then list[#list + 1] = { key = settled(key), version = entry.version, facts = facts } end
   end
-  news = {}
+  news, news_count = {}, 0
   if #list > 0 then
     table.sort(list, function(a, b) return a.key < b.key end)
-    with_store({}, function(store) return require "core.store.learned".write(store, list) end)
+    local _, done = with_store({}, function(store) return require "core.store.learned".write(store, list) end)
+    if not done then -- the next time
+      for key, entry in next, before do news[key] = news[key] or entry end
+      news_count = 0
+      for _ in next, news do news_count = news_count + 1 end
+    end
   end
   written, writing = monotonic(), false
 end
 
 --- Write what is new, and wait for it, but not for long.
 function M.flush()
-  if not next(news) or M.trouble or not M.path() then return end
+  if not next(news) or resting() or not M.path() then return end
   if not writing then
     writing = true
     tasks.spawn(write, { system = true, name = "pool memory" })
@@ -140,18 +174,17 @@ end
 ---
 --- Example: `memory.note(lane.key, function() return { slots = lane.slots:facts() } end, "0.17.4")`
 function M.note(key, facts, version)
-  if M.trouble then return end
   local entry = news[key]
   if not entry then
-    if not M.path() then return end -- nobody will ever write it
+    if not M.path() or news_count >= MOST then return end -- nobody will ever write it
     entry = {}
-    news[key] = entry
+    news[key], news_count = entry, news_count + 1
     keeper.last = M.flush
   end
   entry.facts, entry.version = facts, version
   local now = monotonic()
   written = written or now
-  if writing or now - written < M.EVERY then return end
+  if writing or now - written < M.EVERY or resting() then return end
   if not M.path() then return end
   writing = true
   tasks.spawn(write, { system = true, name = "pool memory" })
@@ -160,6 +193,7 @@ end
 --- As at the beginning, so that a test does not depend on the one before.
 function M.forget()
   known, reading, waiting, news, written, writing, M.trouble = nil, nil, {}, {}, nil, false, nil
+  retry_at, pause, news_count = 0, nil, 0
 end
 
 return M

@@ -2,6 +2,7 @@
 --- one request of a server, or one durable run; its unit is the conversation inside it (a session, an agent's run) or, without
 --- one, the task that asks. Age is the order in which they first had to wait.
 
+local channel = require "core.channel"
 local order = require "core.pool.order"
 
 local M = {}
@@ -90,7 +91,18 @@ local function below(task, other)
   return false
 end
 
---- Does somebody wait for what is asked here: an agent that called this one as its tool, or a task that did not begin this one?
+--- Does a task, or one that has begun it, hold a permit of a semaphore that others wait for?
+local function keeps(task)
+  while task do
+    if task.permit and channel.holds(task) then return true end
+    local up = task.up
+    task = up and (up.task or up)
+  end
+  return false
+end
+
+--- Does somebody wait for what is asked here: an agent that called this one as its tool, a task that did not begin this one, or one
+--- that wants a lock?
 ---@param task stoke.task
 ---@param context stoke.context
 ---@param run? stoke.agent.run
@@ -98,7 +110,7 @@ end
 function M.holds(task, context, run)
   if context.run or run and run.outer then return true end
   local waiter = task.waiters and task.waiters.head
-  return waiter ~= nil and not below(task, waiter)
+  return waiter ~= nil and not below(task, waiter) or keeps(task)
 end
 
 --- How many programs have had to wait, or to choose, and have not ended.

@@ -2,9 +2,13 @@
 --- wakes the engine when a time is due. What is decided is in lua/pool/, which knows neither tasks nor clocks.
 
 local choose = require "core.pool.choose"
+local coros = require "core.coro"
 local host = require "host.task"
 local monotonic = require "host.time".monotonic
+local notice = require "core.gate.notice"
+local plain = require "core.pool.plain"
 local chains = require "core.gate.chain"
+local channel = require "core.channel"
 local chores = require "core.gate.chores"
 local engines = require "core.pool.engine"
 local errors = require "core.errors"
@@ -18,6 +22,8 @@ local terms = require "core.terms"
 local words = require "core.pool.words"
 
 local M = {}
+
+local raw_xpcall = coros.raw_xpcall -- nothing here waits inside
 
 --- Seconds after which a call that waits is overdue, by class.
 local BOUNDS <const> = { 10, 60, 600 }
@@ -33,11 +39,8 @@ local function told(settings)
   return { order = settings.order, hold = settings.hold, bounds = bounds }
 end
 
-local state = engines.new(told(gate.settings))
-state.power = gate.settings.power and power.new(gate.settings.power) or nil
-
 --- The messages of a call, where it has any. A body that was not made yet is not made for this.
-function state.chain_of(ticket)
+local function chain_of(ticket)
   local q = ticket.call.q
   local messages = rawget(q, "messages")
   if not messages then
@@ -47,7 +50,58 @@ function state.chain_of(ticket)
   return type(messages) == "table" and chains.of(messages) or nil
 end
 
+local recall -- what is remembered of a lane or a server
+
+local function new_engine()
+  local engine = engines.new(told(gate.settings))
+  engine.power = gate.settings.power and power.new(gate.settings.power) or nil
+  engine.chain_of, engine.recall = chain_of, function(key) return recall(key) end
+  return engine
+end
+
+local state = new_engine()
+
 local park, wake, current = host.park, host.wake, host.current
+
+local function all_lanes()
+  local list = {}
+  for _, lane in next, gate.pools do list[#list + 1] = lane end
+  table.sort(list, function(a, b) return a.key < b.key end)
+  return list
+end
+
+-- ---- when the engine fails ------------------------------------------------------------------------------------------------
+
+--- An engine that has failed does nothing any more, whoever still has it.
+local GONE <const> = { __index = function() return function() end end }
+
+--- A bug in the engine is no reason to lose what everybody else does: it is told once, and calls go first come, first served from
+--- here on (lua/pool/plain.lua). Who waits and who is out is found by the tasks, not in what has failed.
+local function fail(err)
+  if state.plain then error(err, 0) end
+  notice.tell("engine", "error", "internal error: the pool has a bug, and goes on first come, first served until this process " ..
+    "ends; please report it with these lines", { error = err.message, traceback = rawget(err, "traceback") })
+  local before, holders = state, require "core.gate.holders"
+  state = plain.new(before)
+  state.decided = before.decided
+  before.waiting, before.power, before.chores, before.engaged, before.pinned = 0, nil, {}, {}, {}
+  setmetatable(before, GONE)
+  state:take_over(all_lanes(), holders.find(), holders.waiting(), monotonic())
+end
+chores.fail = function(err)
+  if not state.plain then fail(err) end
+end
+
+--- Ask the engine.
+---@param method string
+---@return any value nil where it has failed
+local function ask(method, ...)
+  local ok, value = raw_xpcall(state[method], errors.handler, state, ...)
+  if ok then return value end
+  fail(value)
+end
+
+local function group_of(list) return ask("group", list) or state:group(list) end
 
 --- A wait that the host's clock can tell from none, seconds.
 local LEAST <const> = 1e-6
@@ -61,12 +115,12 @@ local tell
 --- Advance the engine whenever a time is due. A task of the host's: it ends when nothing is due any more.
 local function run_timer()
   while true do
-    local due, now = state:due(), monotonic()
+    local due, now = ask "due", monotonic()
     if not due then break end
     if due <= now then
-      state:advance(now)
+      ask("advance", now)
       tell()
-      due = state:due()
+      due = ask "due"
       if due and due <= now then due = now + 0.01 end -- what was due has changed nothing: ask again a little later
     end
     if due then
@@ -89,8 +143,7 @@ local function set_timer()
   end
 end
 
---- Wake those whose tickets were decided, and see to the time.
-function tell()
+local function tell_all()
   local todo = state.chores
   if todo[1] then -- who leaves a server's memory does so before the call is sent that needs it
     state.chores = {}
@@ -112,6 +165,14 @@ function tell()
   end
   if state.power then chores.read_sensors(state, tell) end
   set_timer()
+end
+
+--- Wake those whose tickets were decided, and see to the time.
+function tell()
+  local ok, err = raw_xpcall(tell_all, errors.handler)
+  if ok then return end
+  fail(err)
+  tell_all()
 end
 
 -- ---- tickets --------------------------------------------------------------------------------------------------------------
@@ -137,16 +198,17 @@ local function ticket_of(call, group)
   return ticket
 end
 
-local function wedged(lane)
-  local name = lane.target and lane.target.endpoint.name or lane.server.url
-  return errors.new("timeout", ("the endpoint %s takes calls and answers none, not even one for a single token"):format(name),
+local function wedged(ticket)
+  local lane = ticket.group.lanes[1]
+  return errors.new("timeout", ("the endpoint %s takes calls and answers none, not even one for a single token; this one waited %s")
+    :format(lane.target and lane.target.endpoint.name or lane.server.url, words.seconds(monotonic() - ticket.arrived)),
     { retryable = false, hint = "restart that server; its lists (stoke ps) may look healthy" })
 end
 
 --- The error of a call that was refused.
 local function refused(ticket)
   local err, target = ticket.err, ticket.call.target
-  if err and err.wedged then return wedged(ticket.group.lanes[1]) end
+  if err and err.wedged then return wedged(ticket) end
   if err then -- of another call: what that one had got is not this one's
     return errors.new(err.kind, err.message, { hint = err.hint, status = rawget(err, "status"), retryable = false, cause = err,
       model = target and target.name or nil })
@@ -168,22 +230,41 @@ local function granted(call, ticket)
   return ticket
 end
 
-local function all_lanes()
+--- The versions of servers, by address, where anybody has told: what was learned of another version is not sure. Asked once, beside
+--- the calls, where something is kept at all. false: it was asked.
+local versions, version_count = {}, 0
+local VERSIONS <const> = 256
+
+--- What is remembered of a lane or a server, by its key.
+function recall(key) return memory.facts(key, versions[key:match "^%S*"] or nil) end
+
+--- Of what is remembered of a server's lanes some is of another version.
+local function know_version(server, version)
+  versions[server.url] = version
   local list = {}
-  for _, lane in next, gate.pools do list[#list + 1] = lane end
-  table.sort(list, function(a, b) return a.key < b.key end)
-  return list
+  for _, lane in ipairs(server.lanes) do
+    local known, sure = recall(lane.key)
+    if known and not sure then list[#list + 1] = lane end
+  end
+  ask("remember", list)
 end
 
-state.recall = memory.facts
+local function ask_version(server)
+  if version_count >= VERSIONS then versions, version_count = {}, 0 end
+  versions[server.url], version_count = false, version_count + 1
+  if not memory.path() then return end
+  state.chores[#state.chores + 1] = { what = "version", server = server,
+    told = function(version) know_version(server, version) end }
+end
+
 local remembered = false
 
 --- What earlier processes have learned is read when somebody has to wait for the first time.
 local function remember()
   remembered = true
   memory.read(function()
-    state:remember(all_lanes())
-    state:advance(monotonic())
+    ask("remember", all_lanes())
+    ask("advance", monotonic())
     tell()
   end)
 end
@@ -192,11 +273,12 @@ end
 local function note(lane)
   if not lane.slots then return end
   lane.told = lane.told or function() return learners.facts(lane) end
-  memory.note(lane.key, lane.told)
   local server = lane.server
+  local version = versions[server.url] or nil
+  memory.note(lane.key, lane.told, version)
   if not server.residency then return end
   server.told = server.told or function() return server.residency and server.residency:facts() end
-  memory.note(server.url, server.told)
+  memory.note(server.url, server.told, version)
 end
 
 --- The end of a wait that a deadline has cut off says what was waited for: nobody else could find out later. One call of a scope
@@ -208,11 +290,26 @@ local function cut_off(call, ticket, err)
   return errors.new("cancelled", err.message, { waited = words.waited(ticket, monotonic(), state.power) })
 end
 
+--- Somebody waits for a permit: the calls of those who hold one go first, also when they wait already.
+function channel.contended(semaphore)
+  for permit in next, semaphore.permits do
+    local call = permit.task.call
+    local ticket = call and call.slot
+    if ticket and ticket.state == "waiting" and not ticket.holder then
+      raw_xpcall(ticket.group.queue.change, errors.handler, ticket.group.queue, ticket, "holder", true)
+    end
+  end
+end
+
 --- Queue up until the ticket is decided.
 local function wait(call, ticket, key)
   if not remembered then remember() end
+  for _, lane in ipairs(ticket.group.lanes) do
+    if versions[lane.server.url] == nil and lane.target then ask_version(lane.server) end
+  end
   call.slot = ticket -- given back from there, should the task be cut off
-  state:arrive(ticket, monotonic())
+  ask("arrive", ticket, monotonic())
+  if state.plain and not ticket.plain then state:arrive(ticket, monotonic()) end
   tell()
   if ticket.state == "waiting" then
     if call.span then ticket.reason = words.reason(ticket, monotonic(), state.power) end
@@ -223,7 +320,7 @@ local function wait(call, ticket, key)
       if woken == nil then
         err = cut_off(call, ticket, err)
         call.slot = nil
-        state:done(ticket, { cancelled = true }, monotonic())
+        ask("done", ticket, { cancelled = true }, monotonic())
         tell()
         return nil, err
       end
@@ -240,36 +337,39 @@ end
 ---@return stoke.pool.ticket|nil
 ---@return stoke.error|nil err
 function M.wait(call, lane)
-  return wait(call, ticket_of(call, state:group { lane }), lane.key)
+  return wait(call, ticket_of(call, group_of { lane }), lane.key)
 end
 
 --- Does a lane take calls, as far as anybody knows?
 local function open(lane, now) return not lane.breaker or choose.room(lane, now) >= 0 end
 
---- Wait for a slot of any of several lanes. A call that failed at one is sent there again only where no other one takes calls.
+--- Seconds for which a call that failed at one server of a route waits for the others alone. By then it is known whether that one
+--- is down.
+local SHUNS <const> = 5
+
+--- Wait for a slot of any of several lanes. A call that failed at one is sent there again only where no other one takes calls, or
+--- where it has waited for the others in vain.
 ---@param call table
 ---@param work stoke.target[]
 ---@return stoke.pool.ticket|nil
 ---@return stoke.error|nil err
 function M.route(call, work)
-  local list, targets, avoided, others = {}, {}, nil, false
+  local all, rest, targets, others = {}, {}, {}, false
   local now = monotonic()
   for _, target in ipairs(work) do
     local key = target.key
-    if key == call.avoid then
-      avoided = target
-    elseif not targets[key] then
+    if not targets[key] then
       local lane = gate.lane(key, target)
-      targets[key], list[#list + 1], others = target, lane, others or open(lane, now)
+      targets[key], all[#all + 1] = target, lane
+      if key ~= call.avoid then rest[#rest + 1], others = lane, others or open(lane, now) end
     end
   end
-  if avoided and not others then
-    targets[avoided.key], list[#list + 1] = avoided, gate.lane(avoided.key, avoided)
-  end
-  local ticket = ticket_of(call, state:group(list))
+  local shuns = others and #rest < #all
+  local ticket = ticket_of(call, group_of(shuns and rest or all))
   ticket.targets = targets
-  local slot, err = wait(call, ticket, list[1].key)
-  if not slot and ticket.err and avoided and others then -- those fail, too, by now
+  if shuns then ticket.home, ticket.till, ticket.shuns = group_of(all), now + SHUNS, true end
+  local slot, err = wait(call, ticket, all[1].key)
+  if not slot and ticket.err and shuns then -- those fail, too, by now
     call.avoid = ""
     return M.route(call, work)
   end
@@ -314,9 +414,17 @@ end
 ---@param err stoke.error|nil
 function M.done(ticket, value, err)
   local target = ticket.lane and ticket.lane.target
-  local outcome = outcome_of(target, value, err)
+  local known, outcome = raw_xpcall(outcome_of, errors.handler, target, value, err)
+  if not known then
+    chores.tell_dialect(target, outcome)
+    outcome = { err = err }
+  end
   if outcome.cancelled and ticket.began then outcome.in_prefill = not ticket.streams end
-  state:done(ticket, outcome, monotonic())
+  local ok, failed = raw_xpcall(state.done, errors.handler, state, ticket, outcome, monotonic())
+  if not ok then
+    ticket.state = "done" -- it is counted no more
+    fail(failed)
+  end
   if outcome.timings then note(ticket.lane) end
   local call = ticket.call
   if target and not call.span and call.def.usage then count_untraced(outcome) end
@@ -328,7 +436,7 @@ end
 --- The answer to a call has begun.
 ---@param ticket stoke.pool.ticket
 function M.began(ticket)
-  state:began(ticket, monotonic())
+  ask("began", ticket, monotonic())
   tell()
 end
 
@@ -337,8 +445,9 @@ end
 ---@param value any
 ---@param err stoke.error|nil
 function M.counted(lane, value, err)
-  state:group { lane }
-  state:finished(lane, nil, outcome_of(lane.target, value, err), monotonic())
+  group_of { lane }
+  local known, outcome = pcall(outcome_of, lane.target, value, err)
+  ask("finished", lane, nil, known and outcome or { err = err }, monotonic())
   tell()
 end
 
@@ -363,17 +472,18 @@ function M.forget(lane) return state:forget(lane) end
 --- The settings have changed.
 ---@param settings table
 function M.configure(settings)
-  state.power = settings.power and power.new(settings.power) or nil
-  state:configure(told(settings), all_lanes(), monotonic())
+  state.power = not state.plain and settings.power and power.new(settings.power) or nil
+  ask("configure", told(settings), all_lanes(), monotonic())
   tell()
 end
 
 --- Forget what was learned of all lanes.
 function M.forget_all()
   memory.forget()
-  remembered = false
-  state:unlearn(all_lanes())
-  state:advance(monotonic())
+  remembered, versions, version_count = false, {}, 0
+  if state.plain and state:release(all_lanes()) then state = new_engine() end
+  ask("unlearn", all_lanes())
+  ask("advance", monotonic())
   tell()
 end
 

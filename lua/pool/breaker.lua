@@ -162,6 +162,10 @@ end
 ---@return boolean
 function B:quiet(now) return self.state == "closed" and self.outcomes == 0 and now >= self.paced_until end
 
+--- Was the last failure one of the connection? Then the server may have been away, and be another process now.
+---@return boolean
+function B:was_away() return self.last ~= nil and not rawget(self.last, "status") end
+
 --- In a word, for people: "ok", "paced", "sick".
 ---@param now number
 ---@return string

@@ -200,4 +200,42 @@ function M.next(server, now, power)
   return nil, due < huge and due or nil, verdict
 end
 
+--- Does an arrival change nothing? Others of its class wait before it, and its lane, the only one, is full.
+---@param ticket stoke.pool.ticket that has just come to wait
+---@param now number
+---@return boolean
+function M.only_queues(ticket, now)
+  local group = ticket.group
+  local lane = group.lanes[1]
+  local server = lane.server
+  if group.lanes[2] or lane.groups[2] or lane.holds or server.residency or server.touched then return false end
+  if ticket.deadline or ticket.class ~= 2 or group.queue:count(2) < 2 then return false end
+  return (not lane.breaker or lane.breaker.state == "closed") and M.room(lane, now) == 0
+end
+
+--- The next call of another lane that waits for that one alone, though it may go to a lane of this server that has nothing to do.
+local function stolen(lane, now)
+  for _, group in ipairs(lane.groups) do
+    for _, other in ipairs(group.lanes) do
+      local ticket = other ~= lane and other.group.queue:best(now)
+      if ticket and ticket.home == group and where.sooner(lane, other, ticket, now) then return ticket end
+    end
+  end
+end
+
+--- A call that an idle slot of a server takes from another server's queue, where that ends it sooner.
+---@param server stoke.pool.server with nothing of its own to grant
+---@param now number
+---@return stoke.pool.choice|nil
+function M.steal(server, now)
+  local verdict = server.verdict
+  for _, lane in ipairs(server.lanes) do
+    local idle = lane.busy < lanes.width(lane) and not lane.holds and M.waiting(lane) == 0 and M.room(lane, now) > 0
+    if idle and lane.groups[2] and (not verdict or verdict.may[lane]) then
+      local ticket = stolen(lane, now)
+      if ticket then return { lane = lane, ticket = ticket, why = "program" } end
+    end
+  end
+end
+
 return M

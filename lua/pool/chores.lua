@@ -98,15 +98,22 @@ end
 
 local function watch_over(server, now, chores)
   local watch, residency = server.watch, server.residency
-  local out = { count = 0, longest = 0 }
+  local loading = residency and residency.loading
+  local count, most = 0, 0
   for _, lane in ipairs(server.lanes) do
-    if lane.busy > 0 and lane.target then
-      out.count, out.longest = out.count + lane.busy, math.max(out.longest, longest(lane))
-    end
+    if lane.target then count = count + lane.busy end
   end
-  local free = residency and residency.loading and idle(server) or {}
-  if residency and residency.loading then out.load, out.idle = residency:price(residency.loading.lane), #free > 0 end
+  if watch.state == "well" and not loading and now < watch.calm then -- signs of life only make it later
+    return count > 0 and watch.calm or nil
+  end
+  for _, lane in ipairs(server.lanes) do
+    if lane.busy > 0 and lane.target then most = math.max(most, longest(lane)) end
+  end
+  local out = { count = count, longest = most }
+  local free = loading and idle(server) or {}
+  if loading then out.load, out.idle = residency:price(loading.lane), #free > 0 end
   local act, due = watch:check(now, out)
+  watch.calm = not loading and due or now
   if act == "unload" then
     watch:unloading(now)
     chores[#chores + 1] = { what = "unload", server = server, lanes = free }
@@ -129,10 +136,14 @@ function M.settle(server, now, waiting, chores)
     chores[#chores + 1] = { what = "look", server = server }
   end
   for _, lane in ipairs(server.lanes) do
-    if lane.breaker and waiting(lane) > 0 then
-      local wants, at = lane.breaker:wants_trial(now)
+    local breaker = lane.breaker
+    if not server.watch and breaker and lane.busy > 0 and waiting(lane) > 0 then
+      server.watch = watches.new(now) -- they were sent before anybody watched
+    end
+    if breaker and breaker.state == "open" and waiting(lane) > 0 then
+      local wants, at = breaker:wants_trial(now)
       if wants then
-        lane.breaker:trial()
+        breaker:trial()
         chores[#chores + 1] = { what = "trial", server = server, lane = lane }
       elseif at and at < (due or math.huge) then
         due = at
@@ -148,12 +159,13 @@ end
 ---@param lane stoke.pool.lane
 ---@param arrived number
 ---@param now number
+---@param class? integer
 ---@return stoke.error|table|nil err the last of the server; { wedged = true } where it takes calls and answers none
-function M.refusal(lane, arrived, now)
-  local watch = lane.server.watch
-  local err = lane.breaker and lane.breaker:refusal(arrived, now)
+function M.refusal(lane, arrived, now, class)
+  local watch, breaker = lane.server.watch, lane.breaker
+  local err = breaker and breaker.since and breaker:refusal(arrived, now)
   if err then return err end
-  if watch and watch:hopeless(arrived, now) then return { wedged = true } end
+  if watch and watch.sick_since and watch:hopeless(arrived, now, class) then return { wedged = true } end
 end
 
 --- In a word, for people.
@@ -162,7 +174,7 @@ end
 ---@return "ok"|"paced"|"sick"|"loading"
 function M.word(server, now)
   local watch, worst = server.watch, "ok"
-  if watch and watch.state == "sick" then return "sick" end
+  if watch and (watch.state == "sick" or watch.state == "probing" and watch.was == "sick") then return "sick" end
   for _, lane in ipairs(server.lanes) do
     local word = lane.breaker and lane.breaker:word(now) or "ok"
     if word == "sick" then return word end

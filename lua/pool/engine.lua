@@ -50,11 +50,13 @@ local function nothing() return nil end
 ---@field input integer tokens, at a guess
 ---@field lane? stoke.pool.lane it was granted
 ---@field began? number when
+---@field serves? number when it has a slot of its server, as far as can be told; nil: it waits there
 ---@field shared? integer tokens of its prompt that the server should remember
 ---@field at_most? number seconds that its service is expected to take
 ---@field why? string the rule that put it first
----@field home? stoke.pool.group it waits for one lane alone, until `till`; then again for all of these
+---@field home? stoke.pool.group it waits for some of its lanes alone, until `till`; then again for all of these
 ---@field till? number
+---@field shuns? boolean it does so because it has failed at the others
 ---@field late? number seconds by which it would have missed its deadline: it was refused
 ---@field err? stoke.error the server's, for which it was refused
 ---@field loads? boolean it loads its model, for which others have left
@@ -265,6 +267,7 @@ local function grant(self, choice, now)
   ticket.at_most = ticket.at_most or where.usual(lane)
   lane.busy = lane.busy + 1
   lane.running[ticket] = true
+  if lane.busy <= lanes.width(lane) then ticket.serves = now else lane.queues = true end
   if lane.holds then holds.trim(lane, lanes.width(lane) - lane.busy) end
   if lane.slots and not lane.limit then lane.slots:sent(now) end
   if lane.cache and ticket.unit then ticket.shared = lane.cache:take(ticket.unit, self.chain_of(ticket)) end
@@ -310,7 +313,7 @@ end
 --- It has waited for that lane long enough, and may go to any again.
 local function unpin(self, ticket)
   ticket.group.queue:remove(ticket)
-  ticket.group, ticket.home, ticket.till = ticket.home, nil, nil
+  ticket.group, ticket.home, ticket.till, ticket.shuns = ticket.home, nil, nil, nil
   self.pinned[ticket] = nil
   ticket.group.queue:push(ticket)
   for _, lane in ipairs(ticket.group.lanes) do self:engage(lane.server) end -- meanwhile one may have come to rest
@@ -341,15 +344,15 @@ end
 
 --- Why is a call that has waited for a lane alone since `arrived` not answered at all? The lane's server is down for long, or
 --- cannot load its model. nil: it may be.
-local function hopeless(lane, arrived, now)
+local function hopeless(lane, arrived, now, class)
   local verdict = lane.server.verdict
-  return verdict and verdict.refuse and verdict.refuse[lane] or chores.refusal(lane, arrived, now)
+  return verdict and verdict.refuse and verdict.refuse[lane] or chores.refusal(lane, arrived, now, class)
 end
 
 local function give_up(self, server, now)
   for _, lane in ipairs(server.lanes) do
     if lane.group.queue.size > 0 and hopeless(lane, -huge, now) then
-      fail(self, lane, function(ticket) return hopeless(lane, ticket.arrived, now) end)
+      fail(self, lane, function(ticket) return hopeless(lane, ticket.arrived, now, ticket.class) end)
     end
   end
 end
@@ -367,8 +370,14 @@ local function settle(self, server, now)
     end
     local late = self.settings.order ~= "fifo" and where.misses(choice.lane, choice.ticket, now)
     local better = choice.better
-    if better and hopeless(better, -huge, now) then better = nil end -- it would be given up there at once, and wait here again
+    if better and hopeless(better, -huge, now, choice.ticket.class) then better = nil end -- it would come back at once
     if late then refuse(self, choice.ticket, late) elseif better then pin(self, choice) else grant(self, choice, now) end
+  end
+  while next(self.pinned) and not self.power do
+    local stolen = choose.steal(server, now)
+    if not stolen then break end
+    unpin(self, stolen.ticket)
+    grant(self, stolen, now)
   end
   give_up(self, server, now)
   local at = chores.settle(server, now, choose.waiting, self.chores)
@@ -514,7 +523,9 @@ function Engine:arrive(ticket, now)
   if ticket.program then self.programs:asks(ticket) end
   if self.programs.changed then self.programs:weigh_all(self.lanes) end
   group.queue:push(ticket)
+  if ticket.home then self.pinned[ticket] = true end
   self.waiting = self.waiting + 1
+  if not self.power and choose.only_queues(ticket, now) then return end
   touch_group(self, group)
   self:advance(now)
   if ticket.class == 1 and ticket.deadline and ticket.state == "waiting" and self.settings.order ~= "fifo" then
@@ -575,6 +586,7 @@ function Engine:done(ticket, outcome, now)
   if ticket.state ~= "granted" then return end
   ticket.state = "done"
   ticket.lane.running[ticket] = nil
+  if ticket.lane.queues then where.next_begins(ticket.lane, now) end
   self:finished(ticket.lane, ticket, outcome, now)
 end
 

@@ -136,13 +136,15 @@ local function read(self, timings, shared)
 end
 
 --- A reply has come.
----@param timings table { load, prefill, decode, input, output } in seconds and tokens; what is nil is not learned from
+---@param timings table { load, prefill, decode, input, output } in seconds and tokens, or { total, first, output }; what is nil is
+---  not learned from
 ---@param agent? string who asked
 ---@param shared? integer tokens of the prompt that the server remembered, as the prefix model says; nil: nobody knows
 ---@param busy? integer calls in service beside and with it
 ---@param expected? boolean the model was not there
 function Estimate:learn(timings, agent, shared, busy, expected)
   local load, prefill, decode, output = timings.load, timings.prefill, timings.decode, timings.output
+  if not decode and timings.first and timings.total then decode = timings.total - timings.first end -- as it was seen from here
   if load then
     if self:loaded(timings, expected) then self.loads:add(load) end
     if not expected then self.base:add(load) end

@@ -29,6 +29,7 @@ M.PLAIN = 2
 ---@field failed? integer failures in a row that were seen while nobody watched
 ---@field last_error? stoke.error of these
 ---@field newest? number when the last call for it arrived
+---@field queues? boolean more calls were sent than it has slots
 ---@field group? stoke.pool.group the calls that may go to this lane alone; from here on only once it was engaged
 ---@field groups? stoke.pool.group[] all groups that may go to this lane
 ---@field replies? integer that told how long they took

@@ -89,9 +89,9 @@ end
 local function resting(self, now)
   if not self.burst or (self.on_battery and self.readings.ac ~= false) then return false end
   local began = self.began
-  if not began or now - began >= self.burst + self.rest then return false end
-  if now - began < self.burst then return false end
-  return true, began + self.burst + self.rest
+  local till = began and began + self.burst + self.rest -- it is compared as it is told: a difference may be a rounding short
+  if not till or now >= till or now < began + self.burst then return false end
+  return true, till
 end
 
 --- May a call of a class be sent?
@@ -115,7 +115,7 @@ end
 --- A call is sent.
 ---@param now number
 function P:sent(now)
-  if self.burst and (not self.began or now - self.began >= self.burst + self.rest) then self.began = now end
+  if self.burst and (not self.began or now >= self.began + self.burst + self.rest) then self.began = now end
 end
 
 return M

@@ -11,7 +11,7 @@ local M = {}
 local Quantiles = {}
 Quantiles.__index = Quantiles
 
-local ceil, floor, move, sort = math.ceil, math.floor, table.move, table.sort
+local ceil, floor, insert, move, sort = math.ceil, math.floor, table.insert, table.move, table.sort
 
 --- Values of a ring when nobody says.
 M.ROOM = 32
@@ -47,7 +47,8 @@ function Quantiles:add(value)
   local oldest = self[at]
   self[at], self.at = value, at
   if n < self.room then
-    self.n, self.sorted = n + 1, nil
+    self.n = n + 1
+    if sorted then insert(sorted, place_of(sorted, n, value), value) end
   elseif sorted then
     local from, to = place_of(sorted, n, oldest), place_of(sorted, n, value)
     if to > from then

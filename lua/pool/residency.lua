@@ -10,7 +10,8 @@
 ---             models goes on arriving, so that waiting for the end of it would be for ever.
 ---   drain     a model that must leave gets no more calls until the swap is through.
 ---   pay       a model that was swapped in stays for some times as long as its swap took, while it has work, so that swaps take a
----             bounded share of the time: a fifth among equals, half where one side is overdue.
+---             bounded share of the time: a fifth among equals, half where one side is overdue. Among equals it also stays until so
+---             many calls were answered as waited for it when it came: the longer the queues are, the fewer swaps are made.
 ---   one load at a time, since a server loads one after another.
 ---
 --- What fits beside what is learned (room.lua). Where nobody knows it yet, a call may be sent and left to wait in the server,
@@ -164,7 +165,7 @@ end
 
 --- This model is there now: those that do not fit beside it are not.
 local function arrived(self, m, now)
-  m.resident, m.since, m.failed = true, now, nil
+  m.resident, m.since, m.failed, m.promised = true, now, nil, nil
   for _, o in ipairs(self.list) do
     if o ~= m and o.resident and self.room:fits { m.name, o.name } == false then unload(self, o, now, now) end
   end
@@ -301,7 +302,7 @@ end
 ---@return number|nil load seconds of loading alone; nil: not known
 function R:answered(lane, now, timings, err, unfit)
   local m, load = self:model(lane), self.loading
-  m.ended = now
+  m.ended, m.promised = now, m.promised and m.promised - 1
   if err then return failed(self, m, now, err, unfit) end
   local seconds, total = timings and timings.load, timings and timings.total
   local loads, there = load and load.lane == lane, m.resident
@@ -435,6 +436,7 @@ local function split(self, now, work, change)
     local m = self:model(w.lane)
     if w.busy > 0 and not m.resident and not self.loading then adopt(self, w, now) end
     if m.resident then
+      m.promised = m.promised or m.swapped > 0 and w.busy + w.waiting or 0
       inside[#inside + 1] = w
       change.may[w.lane] = true
     elseif m.failed and now < m.failed.till then
@@ -503,7 +505,8 @@ local function while_loading(self, now, work, inside, change)
   if own.overdue_at and now >= own.overdue_at then wanted.overdue = true else sooner(change, own.overdue_at) end
   local victims = turn.room_for(self, wanted, inside, now)
   local reason, from = turn.reason_for(self, wanted, victims, now)
-  if now - load.since >= M.parked then reason = reason or "waited" else sooner(change, load.since + M.parked) end
+  local till = load.since + M.parked -- not by what has passed, which may be a rounding short of it at that time
+  if now >= till then reason = reason or "waited" else sooner(change, till) end
   if reason and reason ~= "idle" then
     change.kind, change.reason, change.price = "drain", reason, self:price(load.lane, own.load)
     leave(change, victims)

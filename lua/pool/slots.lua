@@ -405,8 +405,8 @@ end
 
 --- A reply has come.
 ---@param now number
----@param timings table|nil seconds: { total, load, prefill, decode } as the server tells them, or { total, first } as was seen
----  here: until the end, and until the first token. nil: nothing is known
+---@param timings table|nil seconds: { total, load, prefill, decode } as the server tells them, or { total, first, output? } as was
+---  seen here: until the end, and until the first token. nil: nothing is known
 ---@param out? integer calls that are still out, this one not counted
 ---@param began? number when it was sent; without it, it is told by its times
 function Slots:answered(now, timings, out, began)
@@ -415,10 +415,12 @@ function Slots:answered(now, timings, out, began)
   local reached = timings and timings.total and now - timings.total
   local sent = returned(self, began or reached and reached - self.trip or self.out[1] or now) or began or reached or now
   settle(self, out)
+  if timings and timings.single then self.unknown, self.mode, self.level = false, "rest", 2 end -- one, and the next at hand
   if not start then return end
   local load = timings.load or 0
   if load > 0.3 and load > 5 * self.way then self.since = max(self.since, start) end -- nobody was served while it loaded
-  local step = timings.output and timings.output > 0 and 3 * timings.decode / timings.output or 0
+  local decode = timings.decode or timings.first and timings.total - timings.first
+  local step = decode and timings.output and timings.output > 0 and 3 * decode / timings.output or 0
   local waits = wait > max(WAITS * (self.service or now - start), step)
   keep(self, min(sent, start), start, now, wait, reached and reached - sent or 0, waits, load)
   self.unknown = false

@@ -44,6 +44,19 @@ local function count_prompt(lane, input, seen)
   lane.remembered = (lane.remembered or 0) + (seen > LITTLE and seen * input or 0)
 end
 
+--- A server that could not be reached answers again. It may have been started anew: with other slots, and nothing remembered. (That
+--- its model was loaded for who asked whether it is back, no call of ours has said.)
+---@param server stoke.pool.server
+---@param now number
+function M.back(server, now)
+  for _, lane in ipairs(server.lanes) do
+    if lane.slots then
+      lane.cache:forget()
+      if not lane.limit then lane.slots:lost(now, "load") end
+    end
+  end
+end
+
 --- What a finished call teaches of its lane.
 ---@param lane stoke.pool.lane
 ---@param ticket stoke.pool.ticket|nil nil: it was counted without one

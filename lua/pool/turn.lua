@@ -69,7 +69,7 @@ local function load_of(self, victims)
     at.ended = math.max(at.ended, m.ended or -NEVER)
     if has_work(v) then
       local since = m.since or -NEVER
-      at.idle, at.seconds = false, at.seconds + (v.seconds or 0)
+      at.idle, at.seconds, at.promised = false, at.seconds + (v.seconds or 0), at.promised or (m.promised or 0) > 0
       if v.waiting > 0 then at.waiting = math.min(at.waiting, rank(v)) else at.flying = math.min(at.flying, v.running or 2) end
       at.since = math.max(at.since, since)
       at.newest = math.max(at.newest, v.newest or -NEVER)
@@ -97,6 +97,7 @@ function M.reason_for(self, w, victims, now)
     if now >= from then return "overdue", visit end
     return nil, from
   end
+  if at.promised then return nil end
   local price, oldest = self:price(w.lane, w.load), w.oldest or now
   local ends = at.waiting < NEVER and at.newest < oldest + M.later * price -- nothing more comes for these
   if own ~= OVERDUE then

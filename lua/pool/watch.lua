@@ -16,18 +16,20 @@ M.times, M.least = 3, 30
 M.probe = 15
 --- Pauses between the probes of a sick server: the first, and the longest.
 M.pause, M.pause_most = 2, 60
---- Calls that wait for nobody but a sick server are told so after so many seconds.
-M.patience = 30
+--- Calls that wait for nobody but a sick server are told so when it has been for so many seconds, by class: a person wants to know,
+--- work of the night rather waits for whoever starts it again.
+M.patience = { 30, 300, 3600 }
 
 ---@class stoke.pool.watch
 ---@field state "well"|"probing"|"sick"
+---@field calm number while all is well, nobody need look before this time; kept by lua/pool/chores.lua
 local W = {}
 W.__index = W
 
 ---@param now number
 ---@return stoke.pool.watch
 function M.new(now)
-  return setmetatable({ state = "well", alive = now, doubt = 1, pause = M.pause, till = 0, unloaded = nil }, W)
+  return setmetatable({ state = "well", alive = now, doubt = 1, pause = M.pause, till = 0, unloaded = nil, calm = now }, W)
 end
 
 --- The server gave a sign of life: the end of a call, or a piece of an answer. Errors count where they came from the server.
@@ -98,9 +100,10 @@ end
 --- Has a call waited for a sick server for so long that it should be told?
 ---@param arrived number
 ---@param now number
+---@param class? integer 1 where it is not given: is it so for anybody?
 ---@return boolean
-function W:hopeless(arrived, now)
-  return self.sick_since ~= nil and now - self.sick_since >= M.patience and now > arrived
+function W:hopeless(arrived, now, class)
+  return self.sick_since ~= nil and now - self.sick_since >= M.patience[class or 1] and now > arrived
 end
 
 --- May calls be sent?

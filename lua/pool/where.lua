@@ -62,10 +62,22 @@ function M.usual(lane) return lane.facts and lane.facts:mean() or nil end
 local function first_end(lane, now)
   local usual, first = M.usual(lane) or UNKNOWN, huge
   for ticket in next, lane.running do
-    local left = ticket.began + (ticket.at_most or usual) - now
+    local left = (ticket.serves or now) + (ticket.at_most or usual) - now
     first = min(first, left > 0 and left or -left)
   end
   return first < huge and first or usual
+end
+
+--- Seconds until a slot of a lane is free to which more calls were sent than it has slots: the server takes them in that order.
+local function next_slot(lane, now, slots)
+  local usual, free, queued = M.usual(lane) or UNKNOWN, {}, 0
+  for ticket in next, lane.running do
+    local left = ticket.serves and ticket.serves + (ticket.at_most or usual) - now
+    if left then free[#free + 1] = left > 0 and left or -left else queued = queued + 1 end
+  end
+  table.sort(free)
+  local turn = free[queued % slots + 1] or free[#free] or 0
+  return turn + queued // slots * usual
 end
 
 --- Seconds until the last of the calls that are out should have ended.
@@ -74,7 +86,7 @@ end
 ---@return number
 function M.rest(lane, now)
   local usual, last = M.usual(lane) or UNKNOWN, 0
-  for ticket in next, lane.running do last = max(last, ticket.began + (ticket.at_most or usual) - now) end
+  for ticket in next, lane.running do last = max(last, (ticket.serves or now) + (ticket.at_most or usual) - now) end
   return last
 end
 
@@ -132,7 +144,7 @@ function M.better(ticket, lane, now, room_of)
   if not here then return nil end -- it has to be tried to be known
   local slots = max(1, lanes.width(lane))
   local queued = lane.busy >= slots -- it would wait in the server, after all that is out there
-  if queued then here = here + first_end(lane, now) + (lane.busy - slots) / slots * (M.usual(lane) or UNKNOWN) end
+  if queued then here = M.most(lane, ticket) + next_slot(lane, now, slots) end
   local best, ends, waits = nil, here, 0
   for _, other in ipairs(ticket.group.lanes) do
     local there = other ~= lane and M.service(other, ticket)
@@ -144,8 +156,37 @@ function M.better(ticket, lane, now, room_of)
   end
   if not best then return nil end
   -- nobody is waiting for its answer: it may as well do what the others would not get done sooner
-  if not queued and ticket.class > 1 and waits > 0 and here <= drain(ticket.group, lane, now, room_of) then return nil end
+  if not queued and ticket.class > 1 and waits > 0 then
+    if M.most(lane, ticket) <= drain(ticket.group, lane, now, room_of) then return nil end
+  end
   return best, max(LEAST, PATIENCE * waits)
+end
+
+--- A slot of a lane to which more calls were sent than it has slots is free: the next of them begins.
+---@param lane stoke.pool.lane
+---@param now number
+function M.next_begins(lane, now)
+  local first, queued = nil, 0
+  for ticket in next, lane.running do
+    if not ticket.serves then
+      queued = queued + 1
+      if not first or ticket.began < first.began or ticket.began == first.began and ticket.seq < first.seq then first = ticket end
+    end
+  end
+  if first then first.serves = now end
+  lane.queues = queued > 1 or nil
+end
+
+--- Would a free lane end the next call of a busy one sooner? A call of a conversation stays where its context is, or will be.
+---@param lane stoke.pool.lane free
+---@param other stoke.pool.lane
+---@param ticket stoke.pool.ticket
+---@param now number
+---@return boolean
+function M.sooner(lane, other, ticket, now)
+  local here, there = M.service(lane, ticket), M.service(other, ticket)
+  if ticket.unit or not here or not there then return false end
+  return here < first_end(other, now) + there
 end
 
 return M

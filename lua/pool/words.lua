@@ -210,6 +210,16 @@ local function next_one(ticket)
   return ("next; %s busy"):format(slots == 1 and "the one slot is" or ("all %d slots are"):format(slots))
 end
 
+--- Was a call sent that came later than this one? Then more may come that go before it, and its wait is no sum of what waits now.
+local function overtaken(ticket)
+  for _, lane in ipairs(ticket.group.lanes) do
+    for other in next, lane.running do
+      if other.arrived > ticket.arrived then return true end
+    end
+  end
+  return false
+end
+
 --- Its turn has not come.
 local function behind(ticket, lane, now)
   local sum, alone, q = ahead_of(ticket), ticket.group.lanes[2] == nil, ticket.group.queue
@@ -236,6 +246,9 @@ local function behind(ticket, lane, now)
   if not usual or load and not until_there then return text end
   local seconds = until_there and until_there + (1 + sum.calls / lanes.width(lane)) * usual
     or where.ahead(lane, ticket, now, sum.calls)
+  if best ~= ticket and overtaken(ticket) then
+    return ("%s; at least %s to wait, as more come that go before it"):format(text, M.seconds(seconds))
+  end
   if seconds < SOON then return text .. "; any moment now" end
   return ("%s; about %s to wait"):format(text, M.seconds(seconds))
 end
@@ -258,7 +271,7 @@ function M.reason(ticket, now, power)
       return sum.calls > 0 and why .. "; " .. before_it(ticket, sum) or why
     end
     if not why then
-      if not ticket.home then return behind(ticket, lane, now) end
+      if not ticket.home or ticket.shuns then return behind(ticket, lane, now) end
       return ("it waits up to %s for %s at %s, which should end it first"):format(left(ticket.till - now), name_of(lane),
         server_of(lane))
     end

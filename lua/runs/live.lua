@@ -300,6 +300,7 @@ live = function(entry)
   local parts, log
   parts, err = store:load(run)
   if parts then log, err = store:log(run) end
+  if log then log:recount(parts.rows) end
   if not log then return park(entry, err) end
   log.told = function(failed) hold(entry, failed) end
   err = resolve(entry, parts, log)

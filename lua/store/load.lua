@@ -325,6 +325,36 @@ function M.known(store, run)
     bytes = r[7] }
 end
 
+--- What a call of a model used: known with its outcome; of a stream, with its last event.
+---@param facts any
+---@return integer calls
+---@return integer tokens
+function M.usage(facts)
+  local usage = facts and facts.usage
+  if type(usage) ~= "table" then return 0, 0 end
+  return usage.calls or 1, (usage.input_tokens or 0) + (usage.output_tokens or 0)
+end
+
+--- What all calls of a run used, as far as it is written down. (The numbers in its head are of the last time it waited or ended.)
+---@param rows stoke.journal.row[]
+---@return integer calls
+---@return integer tokens
+function M.used(rows)
+  local calls, tokens = 0, 0
+  local function add(facts)
+    local more, many = M.usage(facts)
+    calls, tokens = calls + more, tokens + many
+  end
+  for _, row in ipairs(rows) do
+    local outcome = row.outcome
+    if outcome then add(outcome.facts) end
+    for _, item in ipairs(outcome and outcome.items or {}) do
+      if type(item.value) == "table" and item.value.type == "done" then add(item.value) end
+    end
+  end
+  return calls, tokens
+end
+
 --- The hash under which a text is a content.
 M.hash = plain.hash
 

@@ -8,6 +8,7 @@ local engine = require "host.store"
 local errors = require "core.errors"
 local holds = require "core.store.hold"
 local json = require "core.json"
+local load = require "core.store.load"
 local once = require "core.journal.outcome".ONCE
 local plain = require "core.store.plain"
 local requests = require "core.store.request"
@@ -180,13 +181,14 @@ local function replace(row, err)
   return err
 end
 
---- What a call of a model used: known with its outcome; of a stream, with its last event.
 local function count(self, facts)
-  local usage = facts and facts.usage
-  if type(usage) ~= "table" then return end
-  self.calls = self.calls + (usage.calls or 1)
-  self.tokens = self.tokens + (usage.input_tokens or 0) + (usage.output_tokens or 0)
+  local calls, tokens = load.usage(facts)
+  self.calls, self.tokens = self.calls + calls, self.tokens + tokens
 end
+
+--- Count anew what is there already: a process that was killed has not told its own calls.
+---@param rows stoke.journal.row[]
+function Log:recount(rows) self.calls, self.tokens = load.used(rows) end
 
 --- The outcome of a row is there; of a stream, that it is open. Its items are told with `item`.
 ---@param row stoke.journal.row

@@ -117,12 +117,19 @@ local function teller(prepared)
   end
 end
 
+--- What a turn was told to keep to: a part of its run, which goes on with it in another process.
+local function limits_of_turn(asked)
+  local terms, limits = asked.terms, { max_steps = asked.max_steps }
+  if terms then limits.class, limits.deadline, limits.route = terms.class, terms.deadline, terms.route end
+  return next(limits) and limits or nil
+end
+
 local function body(asked, prepared)
   local definition, past = prepared.handle.definition, prepared.past
   local begin = #past + 1
   for _, message in ipairs(asked.given) do past:push(message) end
   local result, last = loop.run(definition, past, begin, asked.stream and teller(prepared) or nil,
-    asked.max_steps and { max_steps = asked.max_steps } or nil)
+    limits_of_turn(asked))
   prepared.result, prepared.last = result, last
   return result.text
 end
@@ -197,19 +204,21 @@ function M.open(handle, options)
   return made(handle, options.id, options.wait)
 end
 
-local LIMITS = { max_steps = "number", key = "string" }
+local LIMITS = { max_steps = "number", key = "string", class = true, deadline = "number", route = true }
 
 local function limits_of(what, limits)
   if limits == nil then return {} end
   errors.options(limits, LIMITS, what)
-  loop.options(what, { max_steps = limits.max_steps })
+  loop.options(what, { max_steps = limits.max_steps, class = limits.class, deadline = limits.deadline, route = limits.route })
   if limits.key ~= nil then check_id(limits.key, what .. ": key") end
   return limits
 end
 
 local function turn(self, given, limits, listener, reader)
   local handle = self.handle
-  local q = { id = self.id, agent = handle.name, workflow = workflow_of(handle.name), key = limits.key,
+  local terms = (limits.class or limits.deadline or limits.route) and { class = limits.class, deadline = limits.deadline,
+    route = limits.route } or nil
+  local q = { id = self.id, terms = terms, agent = handle.name, workflow = workflow_of(handle.name), key = limits.key,
     given = input.messages(handle.name, given), max_steps = limits.max_steps, stream = listener and true or nil,
     wait = self.wait or nil }
   return loop.result(perform("session.turn", q, { handle = handle, define = define, listener = listener,
@@ -218,7 +227,8 @@ end
 
 --- One turn. With a key, what is asked again under that key is the same turn, and gives its result again.
 ---@param given string|{ text: string, images?: string[] }|table[]
----@param limits? { max_steps?: integer, key?: string }
+---@param limits? { max_steps?: integer, key?: string, class?: "interactive"|"normal"|"batch", deadline?: number,
+---  route?: string|string[] }
 ---@return stoke.agent.result
 ---Raises what agent:run raises; the session is then as it was before.
 ---
@@ -230,7 +240,8 @@ end
 
 --- One turn, its events as they come; inside of a durable run they come when the turn is over.
 ---@param given string|{ text: string, images?: string[] }|table[]
----@param limits? { max_steps?: integer, key?: string }
+---@param limits? { max_steps?: integer, key?: string, class?: "interactive"|"normal"|"batch", deadline?: number,
+---  route?: string|string[] }
 ---@return fun(): table|nil iterator for generic `for`
 ---
 --- Example: `for ev in chat:stream("And in Rome?") do if ev.type == "text" then io.write(ev.text) end end`

@@ -75,9 +75,10 @@ end
 local function add_server(add, s)
   add(s.reachable, "server", ("%s (%s)"):format(s.url, s.from))
   if s.reachable then
-    add(#s.models > 0, "ollama", ("%s, answered in %.0f ms"):format(s.version, s.seconds * 1000))
-    add(nil, "models", #s.models > 0 and names_text(s.models) or "none; try: stoke pull qwen2.5:3b")
-    add(nil, "loaded", names_text(s.loaded))
+    add(#s.models > 0, s.dialect, ("%s, answered in %.0f ms"):format(s.version, s.seconds * 1000))
+    local own = s.dialect == "ollama"
+    add(nil, "models", #s.models > 0 and names_text(s.models) or own and "none; try: stoke pull qwen2.5:3b" or "none")
+    if own then add(nil, "loaded", names_text(s.loaded)) end
   else
     add(nil, "", s.error.message)
     if s.error.hint then add(nil, "", s.error.hint) end
@@ -126,7 +127,7 @@ end
 -- ---- the report -----------------------------------------------------------------------------------------------------------------
 
 local function probe(facts, a)
-  if not a.probe or not facts.server.reachable then return nil end
+  if not a.probe or not facts.server.reachable or facts.server.dialect ~= "ollama" then return nil end
   local function say(text) stdio.err(("stoke: probe: %s\n"):format(text)) end
   return require "stoke.cmd.doctor.probe".run(facts, a.probe_wait, say)
 end
@@ -144,7 +145,8 @@ return function(argv)
     sandbox = proc.sandbox_level(), problems = json.array(problems), probe = facts.probe, lua = facts.lua,
     proxies = facts.proxies,
     terminal = { tty = stdio.is_tty(1), colour = term.colour(1), columns = term.columns() },
-    server = { name = s.name, url = s.url, from = s.from, reachable = s.reachable, error = s.error, version = s.version,
+    server = { name = s.name, url = s.url, from = s.from, reachable = s.reachable, dialect = s.dialect, error = s.error,
+      version = s.version,
       seconds = s.seconds, clock_behind = s.clock_behind, models = s.reachable and model_names(s.list) or nil,
       loaded = s.reachable and model_names(s.ps) or nil },
   }

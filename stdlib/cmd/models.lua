@@ -1,8 +1,13 @@
 -- stoke models [--loaded] [--json]
 
 local args = require "stoke.args"
+local config = require "stoke.config"
+local dialects = require "stoke.model.dialect"
+local endpoints = require "core.endpoint"
+local errors = require "core.errors"
 local json = require "core.json"
 local look = require "stoke.cmd.doctor.look"
+local models = require "stoke.model"
 local ollama = require "stoke.ollama"
 local stdio = require "core.stdio"
 local term = require "stoke.term"
@@ -62,9 +67,20 @@ local function tag_rows(list, now)
   return rows, { [2] = true, [3] = true }
 end
 
+--- Models of a server of another dialect: it lists what it serves, and tells no more than a window.
+local function others(json_wanted)
+  local list = errors.check(models.residency())
+  if json_wanted then return stdio.write(json.encode { models = json.array(list) } .. "\n") end
+  if #list == 0 then return stdio.err "the server has no models\n" end
+  local rows = { { "NAME", "CONTEXT" } }
+  for _, m in ipairs(list) do rows[#rows + 1] = { m.name, m.window and ("%d"):format(m.window) or "" } end
+  term.table(rows, { right = { [2] = true } })
+end
+
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
+  if config.endpoint().dialect ~= nil and dialects.name(endpoints.of()) ~= "ollama" then return others(a.json) end
   local reply = a.loaded and ollama.ps() or ollama.tags()
   if a.json then return stdio.write(json.encode(reply) .. "\n") end
   if #reply.models == 0 then

@@ -8,6 +8,7 @@ local cache = require "core.gate.cache"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local config = require "stoke.config"
+local dialects = require "stoke.model.dialect"
 local sorted_keys = require "stoke.show".sorted_keys
 
 local M = {}
@@ -131,7 +132,7 @@ end
 --- The targets of a route, in its order.
 ---@param route stoke.route
 ---@param model string as it was asked for
----@param dialect table which all of them have to speak
+---@param dialect table that shapes its calls: other servers have to adopt them
 ---@param only? stoke.endpoint where the call names one: the others are left out
 ---@return stoke.target[]
 local function targets_of(route, model, dialect, only)
@@ -139,12 +140,15 @@ local function targets_of(route, model, dialect, only)
   for _, item in ipairs(route.items) do
     local endpoint = endpoints.of(item.endpoint)
     there[#there + 1] = endpoint.name
-    if endpoint.dialect ~= dialect.name then
+    local own = dialects.of(endpoint)
+    if own ~= dialect and not (own.adopt and dialect.adopt) then
       errors.raise("usage", ("the route %s mixes dialects: the endpoint %s speaks %s, %s"):format(route.name, endpoint.name,
-        endpoint.dialect, dialect.name), { hint = "one route, one dialect" })
+        own.name, dialect.name), { hint = "a route may mix ollama and openai; others keep to themselves" })
     end
     if not only or only.meant == endpoint.meant then
-      list[#list + 1] = endpoints.plain(endpoint, item.model or model, dialect)
+      local target = endpoints.plain(endpoint, item.model or model, own)
+      if own.ready then own.ready(target) end
+      list[#list + 1] = target
     end
   end
   if not list[1] then
@@ -184,7 +188,15 @@ function M.routed(endpoint, model, dialect)
   if route then return targets_of(route, model, dialect, endpoint.chosen and endpoint or nil), route end
 end
 
---- Do all routes of the settings name endpoints that there are? Called when they have been read.
+--- An endpoint that the settings name, and that there is none of: what to do about it. nil: there is, or it is an address.
+local function unknown_endpoint(here, known)
+  if not here or known[here] or here:find "[.:/]" or here == "localhost" then return nil end
+  local near = errors.suggest(here, sorted_keys(known))
+  return near and ("did you mean %q?"):format(near) or ("known: %s; endpoints = { %s = { url = \"http://HOST:11434\" } } makes it")
+    :format(table.concat(sorted_keys(known), ", "), here)
+end
+
+--- Do all routes of the settings, and all limits of the pool, name endpoints that there are? Called when they have been read.
 ---@param complain fun(source: string, key: string, problem: string, hint: string?)
 ---@param attempt fun(problems: table|nil, f: function, ...)
 ---@param problems? stoke.error[]
@@ -192,20 +204,22 @@ end
 --- Example: `routes.check(shape.complain, shape.attempt)`
 function M.check(complain, attempt, problems)
   local values = config.get()
+  local function known(setting, key, here)
+    local hint = unknown_endpoint(here, values.endpoints)
+    return not hint or attempt(problems, complain, config.source(setting) or "the settings", key,
+      ("names the endpoint %q, and there is none"):format(here), hint)
+  end
   for _, name in ipairs(sorted_keys(values.models)) do
     for i, item in ipairs(items_of(values.models[name])) do
-      local here = item.endpoint
-      if here and not values.endpoints[here] and not here:find "[.:/]" and here ~= "localhost" then
-        local near = errors.suggest(here, sorted_keys(values.endpoints))
-        local source = config.source("models." .. name) or "the settings"
-        local hint = near and ("did you mean %q?"):format(near)
-          or ("known: %s; endpoints = { %s = { url = \"http://HOST:11434\" } } makes it"):format(
-            table.concat(sorted_keys(values.endpoints), ", "), here)
-        local ran = attempt(problems, complain, source, ("models.%s[%d]"):format(name, i),
-          ("names the endpoint %q, and there is none"):format(here), hint)
-        if not ran then values.models[name] = nil break end
+      if not known("models." .. name, ("models.%s[%d]"):format(name, i), item.endpoint) then
+        values.models[name] = nil
+        break
       end
     end
+  end
+  local slots = values.pool.slots
+  for _, name in ipairs(type(slots) == "table" and sorted_keys(slots) or {}) do
+    if not known("pool.slots", ("pool.slots[%q]"):format(name), name:match "@([^@]*)$") then slots[name] = nil end
   end
 end
 

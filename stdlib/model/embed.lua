@@ -181,6 +181,7 @@ end
 --- Ask for items, batch by batch.
 ---@return stoke.error|nil err that no text is to blame for
 local function ask_all(work, items, truncate)
+  local target = work.target
   work.cutting = truncate
   return batches.ask(items, {
     size = function(item) return #item.text end,
@@ -192,6 +193,10 @@ local function ask_all(work, items, truncate)
     took = function(item, row) took(work, item, row) end,
     refused = function(item, err) return refused(work, item, err) end,
     blames = blames,
+    limit = not truncate and function(err)
+      local window = err and rawget(err, "window") or target.learned.window
+      return window and window * TOKEN
+    end or nil,
     control = function() return select(2, ask(work, { CONTROL }, true)) end,
   })
 end
@@ -254,6 +259,7 @@ local function outcome(work, items, of)
     end
     at[n] = packed and #list or 0
   end
+  if hits > 0 and work.usage.calls == 0 then work.usage.cached = 1 end
   local which, failed = {}, {}
   for i, n in ipairs(of) do
     which[i] = at[n]

@@ -22,10 +22,18 @@ local function limit(given, configured)
   return given or 0
 end
 
+--- The address of a path. That of an endpoint may end in the version (/v1), as clients of OpenAI's write it, or in what stands for
+--- one there.
+local function url_of(endpoint, path)
+  local url, version = endpoint.url, path:match "^/v1(/.*)$"
+  if version and (url:find "/v%d%w*$" or url:find "/openai$") then return url .. version end
+  return url .. path
+end
+
 local function options_of(endpoint, q, stream)
   local limits, given = config.get().timeouts, q.timeouts or NONE
   return {
-    method = q.method or "POST", url = endpoint.url .. q.path, headers = endpoint.headers,
+    method = q.method or "POST", url = url_of(endpoint, q.path), headers = endpoint.headers,
     connect = limit(given.connect, limits.connect), first_byte = limit(given.first_byte, first_byte(limits, stream)),
     idle = limit(given.idle, limits.idle), total = limit(given.total, limits.total),
     plain = true, max_line = 16 * 1024 * 1024, max_bytes = 256 * 1024 * 1024,

@@ -6,6 +6,14 @@ local window = require "stoke.ollama.window"
 
 local M = {}
 
+--- Of a route the place where a call has failed: the error says which (lua/driver/llm.lua).
+local function place_of(target, err)
+  if not target.route then return target end
+  for _, one in ipairs(target.candidates) do
+    if one.endpoint.name == rawget(err, "endpoint") and one.served == err.model then return one end
+  end
+end
+
 --- Mend what a failed call lacked: a window that fits into memory, or one that holds the prompt; a model that is pulled, where the
 --- call was told to.
 ---@param target stoke.target
@@ -20,8 +28,9 @@ function M.mend(target, q, err, about, round)
   if round == 0 and window.smaller(target, err) or window.larger(target, err) then return true end
   if err.status ~= 404 then return false end
   local pulls = require "stoke.ollama.pulls"
-  if round > 1 or not pulls.wanted(err, target, about) then return false end
-  local failed = pulls.pull(q, target)
+  local place = place_of(target, err)
+  if not place or round > 1 or not pulls.wanted(err, place, about) then return false end
+  local failed = pulls.pull(place ~= target and { model = place.served, endpoint = place.endpoint.name } or q, place)
   if failed then return false, failed end
   return true
 end

@@ -1,10 +1,12 @@
 --- What Ollama says when it fails, as errors with a kind and a cure. What its texts mean: stoke.ollama.meanings.
 
+local config = require "stoke.config"
 local errors = require "core.errors"
 local json = require "core.json"
 local texts = require "core.text"
 local meanings = require "stoke.ollama.meanings"
-local wire = require "stoke.ollama.wire"
+local statuses = require "stoke.model.status"
+local wire = require "stoke.reading.wire"
 
 local M = {}
 
@@ -102,6 +104,11 @@ local function classify(text, q, fields, kind, retryable, target)
     if hint == meanings.PULL then
       fields.missing = q.model and q.model ~= "" or nil -- for auto_pull
       hint = fields.missing and "stoke pull " .. (target and target.served or q.model) or nil
+      local name, routes = target and target.name, config.get().models
+      if hint and name ~= q.model and routes[name] then
+        hint = ("%s is the name of a route, and a route lists models: put those of %s in its place (or %s)")
+          :format(name, name, hint)
+      end
       if hint and target and target.endpoint.name == "sim" then hint = hint .. ", or one that `stoke models --sim` lists" end
     elseif hint == meanings.NAME or hint == meanings.NONE then
       hint = naming(hint, q)
@@ -116,20 +123,7 @@ end
 
 -- ---- answers ----------------------------------------------------------------------------------------------------------------
 
---- status -> { kind, retryable, what it is called }. A gateway that gave up waiting (504, 524) says nothing of the server, which
---- may be at work still: asking again by itself would add to its load.
-local STATUS = {
-  [401] = { "auth", false, "unauthorized" }, [403] = { "auth", false, "forbidden" },
-  [404] = { "http", false, "not found" }, [407] = { "auth", false, "the proxy wants a user and a password" },
-  [408] = { "timeout", true, "request timeout" }, [413] = { "http", false, "the request is too large" },
-  [429] = { "overloaded", true, "too many requests" }, [499] = { "incomplete", true, "the client left" },
-  [500] = { "http", false, "internal server error" }, [502] = { "overloaded", true, "bad gateway" },
-  [503] = { "overloaded", true, "service unavailable" }, [504] = { "timeout", true, "gateway timeout" },
-  [524] = { "timeout", true, "gateway timeout" },
-}
-local OTHER = { "http", false }
-local BEGAN = { [504] = true, [524] = true }
-local WHO = "a proxy or another program answered; check the address (stoke doctor)"
+local STATUS, OTHER, BEGAN = statuses.STATUS, statuses.OTHER, statuses.BEGAN
 local GATEWAY = "a gateway before the server gave up waiting; raise its limit, or load the model first (ollama.load)"
 
 local HINTS = {
@@ -138,85 +132,8 @@ local HINTS = {
   [407] = "give them in the proxy's address (http_proxy, https_proxy): http://user:password@host:port",
   [413] = "a gateway before the server takes no longer bodies; raise its limit (nginx: client_max_body_size)",
   [504] = GATEWAY, [524] = GATEWAY,
+  silent = { [403] = "Ollama refuses this Host or Origin; check OLLAMA_HOST and OLLAMA_ORIGINS on the server" },
 }
-
---- The value of a header, nil when there is none.
-local function header(head, wanted)
-  for name, value in (head or ""):gmatch "([^:\n]+):[ \t]*([^\n]*)" do
-    if name:lower() == wanted then return texts.trim(value) end
-  end
-end
-
-local MONTHS = { jan = 1, feb = 2, mar = 3, apr = 4, may = 5, jun = 6, jul = 7, aug = 8, sep = 9, oct = 10, nov = 11, dec = 12 }
-
---- Seconds since 1970 of a date as HTTP writes it, in any of its three forms; nil for what is none.
-local function date_of(text)
-  local day, month, year, h, m, s = text:match "(%d%d?)[ -](%a%a%a)[ -](%d+) (%d%d):(%d%d):(%d%d) GMT"
-  if not day then month, day, h, m, s, year = text:match "%a+ (%a%a%a) +(%d%d?) (%d%d):(%d%d):(%d%d) (%d%d%d%d)" end
-  month, year = month and MONTHS[month:lower()], tonumber(year)
-  if not month or not year or year > 9999 then return nil end
-  if year < 100 then year = year + (year < 70 and 2000 or 1900) end
-  local y = month <= 2 and year - 1 or year -- the year begins in March, so that its last day is the one that may be missing
-  local days = (153 * ((month + 9) % 12) + 2) // 5 + day - 1 + 365 * y + y // 4 - y // 100 + y // 400 - 719468
-  return days * 86400 + h * 3600 + m * 60 + s
-end
-
-local LONGEST_WAIT <const> = 86400
-
---- Seconds that Retry-After asks for, as a number or as a date (by the server's own clock, where it tells it).
-local function retry_after(head)
-  local value = header(head, "retry-after")
-  if not value then return nil end
-  local seconds = tonumber(value:match "^%d+$")
-  if not seconds then
-    local at = date_of(value)
-    seconds = at and at - (date_of(header(head, "date") or "") or os.time())
-  end
-  return seconds and math.min(math.max(seconds, 0), LONGEST_WAIT)
-end
-
---- Where a redirect leads, fit to be shown: no name of a user, no query.
-local function moved_to(head)
-  local location = header(head, "location")
-  if not location or location == "" then return nil end
-  return excerpt((location:gsub("[?#].*", ""):gsub("^(%a[%w+.-]*://)[^/]*@", "%1")), 200)
-end
-
-local function redirect(status, fields, q, head)
-  local to = moved_to(head)
-  fields.hint = "check the scheme and path of the address (stoke doctor)"
-  if not to then return errors.new("protocol", ("status %d instead of an answer"):format(status), fields) end
-  fields.location = to
-  local base = to:match "^https?://" and to:sub(-#q.path) == q.path and to:sub(1, -#q.path - 1)
-  fields.hint = base and ("the server is at another address: set the endpoint, or OLLAMA_HOST, to %s"):format(base)
-    or "is that the address that was meant? then set it as the endpoint's, or as OLLAMA_HOST"
-  return errors.new("protocol", ("status %d instead of an answer: the server sends its clients to %s"):format(status, to), fields)
-end
-
---- What a page says for people: its title, or what is left without its marks.
-local function page_text(body)
-  local title = body:sub(1, 20000):match "<[tT][iI][tT][lL][eE][^>]*>(.-)</"
-  local text = clean(title or "")
-  return excerpt(text ~= "" and text or body, 120)
-end
-
---- A body that is not Ollama's {"error": ...}.
-local function foreign(status, body, fields, q, head)
-  local known = STATUS[status] or OTHER
-  if status < 400 then return redirect(status, fields, q, head) end
-  fields.retryable, fields.began = known[2], BEGAN[status]
-  fields.hint = HINTS[status]
-  local said = ("status %d%s"):format(status, known[3] and (" (%s)"):format(known[3]) or "")
-  if body:find "^%s*<" then
-    fields.hint = fields.hint or WHO
-    return errors.new(known[1], ("%s with HTML instead of JSON: %s"):format(said, page_text(body)), fields)
-  end
-  local text = excerpt(body, 120)
-  if status == 403 and text == "" then
-    fields.hint = "Ollama refuses this Host or Origin; check OLLAMA_HOST and OLLAMA_ORIGINS on the server"
-  end
-  return errors.new(known[1], ("%s%s"):format(said, text ~= "" and ": " .. text or ""), fields)
-end
 
 --- An answer that is no success.
 ---@param status integer 300 or more
@@ -228,8 +145,10 @@ function M.status(status, body, q, head, target)
   local parsed = wire.decode(body) -- the words of a model in it may hold anything: they are cleaned when they are shown
   local fields = { status = status, model = q.model }
   local known = STATUS[status] or OTHER
-  fields.retry_after = retry_after(head)
-  if type(parsed) ~= "table" or parsed.error == nil or status < 400 then return foreign(status, body, fields, q, head) end
+  fields.retry_after = statuses.retry_after(head)
+  if type(parsed) ~= "table" or parsed.error == nil or status < 400 then
+    return statuses.foreign(status, body, fields, q, head, HINTS)
+  end
   local url = parsed.signin_url
   fields.signin_url = type(url) == "string" and clean(url) or nil
   local err = classify(words(parsed.error, 0), q, fields, known[1], known[2], target)
@@ -245,7 +164,8 @@ function M.line(value, q)
   return classify(words(value, 0), q, { model = q.model }, "http", false)
 end
 
-local OWN = "stoke speaks Ollama's own API: give the address of an Ollama server, without a path such as /v1"
+local OWN = "stoke.ollama speaks Ollama's own API: give the address of an Ollama server; for one that speaks OpenAI's, say "
+  .. "endpoints = { NAME = { url =, dialect = \"openai\" } } in stoke.config.lua, and ask with stoke.agent or stoke.chat"
 
 --- Marks of other dialects: a member that has this type, or this value.
 local DIALECTS = {
@@ -313,7 +233,7 @@ function M.no_json(text, err, q)
   end
   local fields = { model = q.model, cause = err }
   if text:find "^%s*<" then
-    fields.hint = WHO
+    fields.hint = statuses.WHO
     return errors.new("protocol", "HTML instead of JSON: " .. excerpt(text, 80), fields)
   end
   if text:find "^%s*data:" or text:find "^%s*event:" then

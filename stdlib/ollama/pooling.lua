@@ -35,6 +35,20 @@ function M.loaded(value)
   return list
 end
 
+--- Ask for the server's version: what was learned of another one is not sure.
+---@param target stoke.target
+---@param seconds number
+---@return table q
+function M.version(target, seconds) return request(target, "/api/version", nil, seconds) end
+
+--- The version in an answer to that.
+---@param value any
+---@return string|nil
+function M.told_version(value)
+  local version = type(value) == "table" and value.version
+  return type(version) == "string" and version or nil
+end
+
 --- Ask which models the server has.
 ---@param target stoke.target any of the server
 ---@param seconds number it may take

@@ -59,6 +59,11 @@ end
 --- late: a request is written when the target is chosen, as its model or its options may be others then.
 ---@param target stoke.target
 function M.open(target)
+  local spoken = target.endpoint.dialect
+  if spoken and spoken ~= "ollama" and not target.route then
+    errors.raise("usage", ("the endpoint %s speaks %s, and stoke.ollama Ollama's own API"):format(target.endpoint.name, spoken),
+      { hint = "stoke.chat, stoke.stream, stoke.embed and agents ask in the dialect of the endpoint" })
+  end
   if not target.name then return end
   local profile = M.profile(target.name)
   local load = { options = chosen(profile, options.LOAD), shift = profile.shift, split_thinking = profile.split_thinking,
@@ -202,7 +207,7 @@ function M.chat(target, about, stream, messages, tools, format, sampling)
   local q = { messages = messages, tools = tools, format = format, options = sampling, think = about.think or nil,
     path = "/api/chat", endpoint = about.endpoint, sent = nil }
   if about.truncate then q.truncate = true end
-  if not target.profile.late and not about.timeouts and unseen() then
+  if not target.profile.late and not about.timeouts and not about.logprobs and unseen() then
     local kind = target.written[stream].agent or written.agent(target, stream, agent_body)
     local text = kind.spec:encode(q)
     if text then
@@ -212,9 +217,27 @@ function M.chat(target, about, stream, messages, tools, format, sampling)
     end
   end
   local body = agent_body(target, q, stream)
+  if about.logprobs then body.logprobs, body.top_logprobs = true, about.top_logprobs end
   if target.profile.late and not target.fitted then require "stoke.ollama.window".fit(target, body) end
   return setmetatable({ protocol = "ollama", path = "/api/chat", model = target.name, body = body, endpoint = about.endpoint,
     timeouts = about.timeouts, split_thinking = about.split_thinking }, ANY)
+end
+
+local ADOPTED = { ["/v1/chat/completions"] = "/api/chat", ["/v1/embeddings"] = "/api/embed", ["/v1/responses"] = "/api/chat" }
+
+--- A request of another dialect, for a server of this one: along a route. Its body is the same (stoke.openai.protocol).
+---@param q table
+---@return table|nil q
+---@return stoke.error? err
+function M.adopt(q)
+  local path, given = ADOPTED[q.path], q.body
+  if not path then return nil, errors.new("usage", ("a request of %s cannot go to an Ollama"):format(q.path)) end
+  local body = {}
+  for name, value in next, given do body[name] = value end
+  if body.input == nil then body.think = given.think or false end
+  body.truncate = false
+  return setmetatable({ protocol = "ollama", path = path, model = q.model, body = body, endpoint = q.endpoint,
+    timeouts = q.timeouts, split_thinking = q.split_thinking }, ANY)
 end
 
 -- ---- requests ---------------------------------------------------------------------------------------------------------------

@@ -5,14 +5,15 @@ local json = require "core.json"
 local tidy = require "stoke.reading.calls".tidy
 local failures = require "stoke.ollama.failures"
 local learned = require "stoke.model.learned"
-local thinking = require "stoke.reading.thinking"
-local wire = require "stoke.ollama.wire"
+local pieces = require "stoke.reading.pieces"
+local wire = require "stoke.reading.wire"
 
 local M = {}
 
 local null = json.null
 local math_type, type, is_array = math.type, type, json.is_array
 local odd = failures.odd
+local split, splits, tagged, texts_of = pieces.split, pieces.splits, pieces.tagged, pieces.texts
 local find = string.find
 local decode, STRICT = json.decode, wire.STRICT
 
@@ -93,7 +94,8 @@ end
 function M.timings(reply)
   if type(reply) ~= "table" or not math_type(reply.total_duration) then return nil end
   local timings = { total = number(reply.total_duration) / 1e9, load = number(reply.load_duration) / 1e9,
-    input = count(reply.prompt_eval_count), output = count(reply.eval_count), prefill = nil, decode = nil }
+    input = count(reply.prompt_eval_count), output = count(reply.eval_count), prefill = nil, decode = nil,
+    single = reply.embeddings and true or nil } -- an Ollama embeds one request of a model at a time, whatever its slots
   if not reply.embeddings then
     timings.prefill, timings.decode = number(reply.prompt_eval_duration) / 1e9, number(reply.eval_duration) / 1e9
   end
@@ -106,7 +108,7 @@ end
 function M.answer(reply)
   local message = reply.message
   return { text = message.content, thinking = message.thinking, calls = message.tool_calls, reason = reply.done_reason,
-    usage = used(reply, message),
+    usage = rawget(reply, "usage") or used(reply, message), -- along a route it may be another dialect's
     logprobs = type(reply.logprobs) == "table" and reply.logprobs or nil }
 end
 
@@ -177,32 +179,6 @@ local function text_of(holder, name, path, q)
     return ""
   end
   return nil, odd(("%s%s is a %s"):format(path, name, type(value)), q)
-end
-
---- Is reasoning split off the text of this request's answer? A raw prompt, or a hole to fill, has no template that would.
-local function splits(q, target)
-  local body, said = q.body, q.split_thinking
-  if body and (body.raw or body.suffix) then return false end
-  if said == nil then said = target.profile.split_thinking end
-  return said ~= false
-end
-
---- What a server's own field and the text have of a model's reasoning.
-local function joined(before, more)
-  if more == "" then return before end
-  return (before and before ~= "") and before .. "\n" .. more or more
-end
-
---- May there be reasoning in a text? Two plain searches: nearly always there is none.
-local function tagged(text) return find(text, "<", 1, true) or find(text, "[", 1, true) or find(text, "^%s*\xE2") end
-
---- Take the reasoning out of a whole answer.
-local function split(holder, name, text, q, target)
-  if not tagged(text) or not splits(q, target) then return text end
-  local thought, rest = thinking.split(text)
-  if not thought then return text end
-  holder.thinking, holder[name] = joined(holder.thinking, thought), rest
-  return rest
 end
 
 --- What chat and generate have in common. `holder` has the text under `name`; its tool calls and thinking, too.
@@ -335,105 +311,6 @@ local function done_event(chunk, state)
   return { type = "done", reason = type(reason) == "string" and reason or nil, usage = usage, reply = chunk }
 end
 
--- What a stream holds back: half a character, and text that may yet become the tag of a reasoning. While there is any,
--- `state.held` says that each line has to come through here.
-
---- Count a repair of the answer's characters, once.
-local function count_replaced(state)
-  if state.replaced then return end
-  state.replaced, state.repairs = true, (state.repairs or 0) + 1
-end
-
-local function hold(state)
-  local splitter = state.splitter
-  state.held = state.half ~= nil or splitter ~= nil and splitter.mode ~= "text" or nil
-end
-
---- Add a piece of the answer to the events.
-local function add_text(events, text, state)
-  local splitter = state.splitter
-  if not splitter and not state.begun and text ~= "" then
-    state.begun = true
-    if thinking.may_begin(text) and splits(state.q, state.target) then
-      splitter = thinking.new()
-      state.splitter = splitter
-    end
-  end
-  if not splitter or splitter.mode == "text" then
-    if text ~= "" then events[#events + 1] = { type = "text", text = text } end
-    return
-  end
-  for _, event in ipairs(splitter:put(text)) do events[#events + 1] = event end
-end
-
-local function add(events, kind, text, state)
-  if kind == "text" then return add_text(events, text, state) end
-  if text == "" then return end
-  state.begun = true
-  events[#events + 1] = { type = "thinking", text = text }
-end
-
---- What a half turned out to be: nothing that has an other half.
-local function drop_half(events, state)
-  local half = state.half
-  if not half then return end
-  state.half = nil
-  count_replaced(state)
-  add(events, half.kind, (wire.whole(half.bytes)), state)
-end
-
---- A piece with its halves. Pieces are UTF-8 nearly always.
-local function put(events, kind, piece, state, damaged)
-  local half = state.half
-  if half and piece ~= "" and half.kind ~= kind then
-    drop_half(events, state)
-    half = nil
-  end
-  if piece ~= "" and (half or damaged) then
-    local rest, replaced
-    piece, rest, replaced = wire.join(half and half.bytes or "", piece)
-    state.half = rest ~= "" and { kind = kind, bytes = rest } or nil
-    if replaced then count_replaced(state) end
-  end
-  add(events, kind, piece, state)
-end
-
---- The answer goes on with a call, or has ended.
-local function flush(events, state)
-  drop_half(events, state)
-  local splitter = state.splitter
-  if not splitter then return end
-  for _, event in ipairs(splitter:flush()) do events[#events + 1] = event end
-end
-
---- A line's probabilities go with the first event that comes of it.
-local function attach(events, logprobs, state)
-  if state.logprobs then logprobs = table.move(logprobs, 1, #logprobs, #state.logprobs + 1, state.logprobs) end
-  state.logprobs = nil
-  if events[1] then
-    events[1].logprobs = logprobs
-  elseif state.held then
-    state.logprobs = logprobs
-  else
-    events[1] = { type = "text", text = "", logprobs = logprobs }
-  end
-end
-
---- The texts of a line, as events. Nearly always nothing is held back, and nothing has to be.
-local function texts_of(text, thought, logprobs, state, damaged)
-  local events = {}
-  if not damaged and not state.held and not logprobs and (state.begun or text == "") then
-    add(events, "thinking", thought, state)
-    if text ~= "" then events[#events + 1] = { type = "text", text = text } end
-    return events
-  end
-  put(events, "thinking", thought, state, damaged)
-  put(events, "text", text, state, damaged)
-  hold(state)
-  if type(logprobs) == "table" then attach(events, logprobs, state) end
-  return events
-end
-
 --- What a line says, as events.
 local function events_of(chunk, holder, name, path, state, damaged)
   local q = state.q
@@ -444,7 +321,7 @@ local function events_of(chunk, holder, name, path, state, damaged)
   if err then return nil, err end
   if damaged then
     holder[name], holder.thinking = nil, nil
-    if select(2, wire.mend(chunk)) then count_replaced(state) end
+    if select(2, wire.mend(chunk)) then pieces.replaced(state) end
     holder[name], holder.thinking = wire.whole(text), thought ~= "" and wire.whole(thought) or nil
   end
   if text ~= "" or thought ~= "" then state.said = true end
@@ -453,12 +330,12 @@ local function events_of(chunk, holder, name, path, state, damaged)
     local calls, found = tidy_calls(holder, q)
     if not calls and found then return nil, found end
     if calls and calls[1] then state.said = true end
-    flush(events, state)
+    pieces.flush(events, state)
     state.repairs = (state.repairs or 0) + (found or 0)
     call_events(calls, events, state)
   end
   if chunk.done ~= true then return #events > 0 and events or nil end
-  flush(events, state)
+  pieces.flush(events, state)
   state.held = nil
   events[#events + 1] = done_event(chunk, state)
   return events, true
@@ -469,7 +346,7 @@ end
 ---@param q table the request
 ---@param target stoke.target
 ---@return boolean
-function M.holds(text, q, target) return thinking.may_begin(text) and splits(q, target) end
+function M.holds(text, q, target) return pieces.may_begin(text) and splits(q, target) end
 
 --- One line of a chat or generate stream.
 ---@param line string

@@ -10,7 +10,7 @@ local config = require "stoke.config"
 local failures = require "stoke.ollama.failures"
 local options = require "stoke.ollama.options"
 local protocol = require "stoke.ollama.protocol"
-local wire = require "stoke.ollama.wire"
+local wire = require "stoke.reading.wire"
 
 local M = {}
 

@@ -44,7 +44,7 @@ end
 --- Example: `local stopped = unknown.inquire(err, q, target, ask)`
 function M.inquire(err, q, target, ask)
   local name = target.served or q.model
-  if type(name) ~= "string" then return nil end
+  if type(name) ~= "string" or routes.named(name) then return nil end -- the hint says that a route lists models
   local names, stopped = names_at(target, ask)
   if not names then return stopped end
   local near, route = routes.near(name, names)

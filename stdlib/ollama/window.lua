@@ -54,7 +54,8 @@ local window_of
 local function least_of(target)
   local least = nil
   for _, candidate in ipairs(target.candidates) do
-    local tokens = window_of(candidate)
+    local other = candidate.dialect ~= protocol and candidate.dialect.window
+    local tokens = (other or window_of)(candidate)
     if tokens and (not least or tokens < least) then least = tokens end
   end
   return least

@@ -4,6 +4,8 @@ local front = require "stoke.sim.front"
 local wire = require "stoke.ollama.server.wire"
 local inference = require "stoke.sim.inference"
 local registry = require "stoke.sim.registry"
+local responses = require "stoke.sim.v1.responses"
+local v1 = require "stoke.sim.v1"
 
 local M = {}
 
@@ -45,16 +47,22 @@ local ROUTES = {
   ["/api/create"] = { POST = registry.create },
   ["/api/copy"] = { POST = registry.copy },
   ["/api/delete"] = { DELETE = registry.delete },
+  ["/v1/chat/completions"] = { POST = v1.chat },
+  ["/v1/completions"] = { POST = v1.completion },
+  ["/v1/embeddings"] = { POST = v1.embeddings },
+  ["/v1/responses"] = { POST = responses.handle },
+  ["/v1/models"] = { GET = v1.models },
   ["/sim/ledger"] = { GET = ledger },
 }
 
+local MODEL = { GET = v1.model }
 local BLOBS = { HEAD = registry.blob, POST = registry.blob }
 
 -- The order in which the original knows its methods, for the Allow header.
 local METHODS = { "HEAD", "GET", "POST", "DELETE" }
 
 local function route_of(path)
-  return ROUTES[path] or path:match "^/api/blobs/[^/]+$" and BLOBS or nil
+  return ROUTES[path] or path:match "^/api/blobs/[^/]+$" and BLOBS or path:match "^/v1/models/[^/]+$" and MODEL or nil
 end
 
 local function has(path, method)

@@ -32,6 +32,7 @@ M.BATCH_COST = { processor = 0.33, gpu = 0.02 }
 ---@field names boolean malformed names are refused before they are looked up
 ---@field deaf boolean a prompt under evaluation cannot be cancelled
 ---@field cache "slot"|"host" what is remembered: one conversation a slot, or old ones in the host's memory too
+---@field role_once boolean chunks of /v1 name the role once, and the last one is empty
 ---@field lock boolean a call for a model whose weights are being loaded waits for it, outside the queue
 ---@field join integer whole steps a new stream waits for, beyond the one under way
 ---@field overhead number seconds of a call that no duration counts
@@ -42,7 +43,7 @@ local function record(minor, patch, version)
   return {
     version = version, age = new and "llama-server" or "runner", gpus = new and 1 or 0, inventory = new,
     levels = since(17, 7), max = since(22), names = since(17, 6), deaf = not new, cache = new and "host" or "slot",
-    lock = not new, join = new and 0 or 1, overhead = new and 0 or 0.0013,
+    role_once = since(32, 6), lock = not new, join = new and 0 or 1, overhead = new and 0 or 0.0013,
     no_longer = new and "llama-server process no longer running: unknown " or "llama runner process no longer running: -1 ",
   }
 end

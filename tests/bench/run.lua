@@ -215,6 +215,19 @@ local function start()
   p:close()
 end
 
+-- CPU time of one thread, which hangs on the machine's memory: reading the codes once is beside it.
+local function vectors()
+  for _, size in ipairs { { 10000, 768, 0.6 }, { 100000, 768, 7 } } do
+    local found = values(("%s/vectors %d %d"):format(bench, size[1], size[2]))
+    local what = ("%d vectors of %d searched"):format(size[1], size[2])
+    beside(what .. ", beside reading the codes", "ms", found.search_ms, found.read_ms)
+    beside(what .. ", beside comparing f32", "ms", found.search_ms, found.brute_ms)
+    figure(what, "ms", found.search_ms, size[3])
+    figure("  found of the ten best", "", found.recall, 1, true)
+    figure("  memory, a vector", "B", found.bytes, 4100)
+  end
+end
+
 local function engines()
   local rates = {}
   for i = 1, ROUNDS do rates[i] = values(bench .. "/lines").lines_mb_s end
@@ -222,6 +235,7 @@ local function engines()
   io.stdout:flush()
   os.execute(lua "json.lua")
   os.execute(lua "embed.lua")
+  os.execute "rm -rf tests/bench/.stoke" -- the vectors that it kept
   os.execute(lua "schema.lua")
   os.execute(stoke .. " test --internal --file tests/bench/request.lua | grep -v '^{'")
   os.execute(stoke .. " test --internal --file tests/bench/pool.lua | grep -v '^{'")
@@ -232,7 +246,8 @@ end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))
 local failed = false
-local parts = { calls, streams, loops, instructions, held, serving, databases, durable, conversations, parked, start, engines }
+local parts = { calls, streams, loops, instructions, held, serving, databases, durable, conversations, parked, start, vectors,
+  engines }
 for _, part in ipairs(parts) do
   local ok, err = pcall(part)
   if not ok then

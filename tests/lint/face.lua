@@ -4,17 +4,18 @@ local source = require "source"
 
 -- Modules of lua/ that stdlib may require, beside the drivers of the effects it performs (core.driver.*).
 local FACE = {}
-for name in ([[about approval channel combine coro effect endpoint env envfile errors frame hash json keyfile
-  keeper leftover modules names ordered overrun queue random redact reload schedule scope script secrets source stdio task
-  terms testbed text gate.budget gate.policy gate.pool gate.retry gate.span journal journal.place journal.plain runs
-  cache.embedding cache.models vectors runs.actors runs.code store store.place store.plain store.sessions]]):gmatch "%S+" do
+for name in ([[about approval channel combine coro effect endpoint env envfile errors frame hash journal json keeper keyfile
+   leftover modules names ordered overrun queue random redact reload runs schedule scope script secrets source stdio store
+   task terms testbed text vectors cache.embedding cache.models gate.budget gate.cache gate.memory gate.notice gate.policy
+   gate.pool gate.retry gate.span journal.place journal.plain runs.actors runs.code store.place store.plain
+   store.sessions]]):gmatch "%S+" do
   FACE[name] = true
 end
 
 -- Files of stdlib that may use the raw io and os: they run before there is a task, or read what is the program's own (its terminal,
 -- its configuration, its history).
 local RAW = {}
-for path in ([[cmd/chat cmd/doctor/look cmd/init cmd/run cmd/scaffold cmd/top config log ollama/failures repl repl/complete
+for path in ([[cmd/chat cmd/doctor/look cmd/init cmd/run cmd/scaffold cmd/top config log model/status repl repl/complete
   runs/words sim/script term term/history term/progress term/prompt test/cassette test/report tools/basic]]):gmatch "%S+" do
   RAW["stdlib/" .. path .. ".lua"] = true
 end

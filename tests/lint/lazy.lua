@@ -10,7 +10,8 @@ end
 -- An index hands its modules on by name.
 add("index", "stoke. stoke.cmd. stoke.tools.")
 -- It requires whoever asks for it: the verbs what lists them, the terminal's parts the terminal, errors the names they explain.
-add("circle", "stoke.cmd core.errors core.names stoke.ollama.window stoke.repl.print stoke.term.progress stoke.term.prompt")
+add("circle", [[stoke.cmd core.effect core.errors core.names stoke.ollama.window stoke.repl.print stoke.term.progress
+  stoke.term.prompt]])
 -- Large, and for some runs alone: a prompt, a server, the simulator, the documentation, a test, a verb's own.
 add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach.eval stoke.cmd.doctor.probe stoke.cmd.durable
   stoke.cmd.overview
@@ -21,16 +22,16 @@ add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim
   stoke.sim.models stoke.sim.script stoke.workflow stoke.agent.kept stoke.config.routes stoke.config.sensors
   stoke.model.fallback stoke.flow.pace stoke.flow.cascade stoke.model.forecast
-  stoke.model.pool stoke.model.embed
+  stoke.model.pool stoke.model.embed stoke.model.call stoke.openai.capabilities
   stoke.ollama.terms
   stoke.term stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])
 -- Words for errors.
 add("errors", "core.foreign stoke.log.bugs")
 -- Of the core: what begins before the rest is there, or is an engine that few runs start.
-add("core", [[core.about core.approval core.driver.fs core.env core.gate.hedge core.gate.holders core.gate.pool core.gate.semantic
-  core.gate.span
-  core.gate.turns core.hash core.json core.keeper core.pool.picture core.random core.script core.stdio core.store
+add("core", [[core.about core.approval core.driver.fs core.env core.gate.cache core.gate.hedge core.gate.holders
+  core.gate.pool core.gate.semantic core.gate.span core.gate.turns core.hash core.json core.keeper core.pool.picture
+  core.random core.script core.stdio core.store
   core.store.learned core.store.place core.task host.about]])
 
 local seen = {}

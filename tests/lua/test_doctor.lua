@@ -19,6 +19,7 @@ local binary = require "binary"
 local function place(files)
   local self = binary.place(files)
   local run = self.run
+  self.verb = run
   function self.run(...) return run("doctor", ...) end
   function self.report(...)
     local r = self.run("--json", ...)
@@ -232,6 +233,20 @@ test("doctor: a path such as /v1 in the address", { real = true }, function(t)
   local report, r = here.report("--endpoint", server.url .. "/v1")
   has(t, report, "address", "has the path /v1", "--endpoint=" .. server.url)
   t.eq(r.code, 5)
+end)
+
+test("doctor: a server of OpenAI's API is judged by what it has", { real = true }, function(t)
+  local server <close> = http.serve { port = 0, handler = function(req, res)
+    if req.path ~= "/v1/models" then return res:reply(404, { ["Content-Type"] = "application/json" }, '{"detail":"Not Found"}') end
+    res:reply(200, { ["Content-Type"] = "application/json" },
+      '{"object":"list","data":[{"id":"qwen","object":"model","owned_by":"vllm","max_model_len":4096}]}')
+  end }
+  local here <close> = place()
+  local report, r = here.report("--endpoint", server.url .. "/v1")
+  t.eq({ report.server.dialect, report.server.version, report.server.models, r.code }, { "openai", "vllm", { "qwen" }, 0 })
+  t.eq(find(report, "window"), nil, "an Ollama's window is nothing to it")
+  local listed = here.verb("models", "--endpoint", server.url .. "/v1")
+  t.eq(listed.stdout, "NAME  CONTEXT\nqwen     4096\n")
 end)
 
 test("doctor: https where http is spoken", { real = true }, function(t)

@@ -2,6 +2,7 @@
 
 local embedding = require "core.cache.embedding"
 local fake = require "fake"
+local files = require "core.cache.file"
 local journal = require "core.journal"
 local json = require "stoke.json"
 local model = require "stoke.model"
@@ -10,6 +11,7 @@ local ollama = require "stoke.ollama"
 local scopes = require "core.scope"
 local stoke = require "stoke"
 local test = require "stoke.test"
+local words = require "stoke.runs.words"
 
 local DIGEST = ("0123456789abcdef"):rep(4)
 
@@ -160,15 +162,15 @@ test("embed: a model that was replaced under its name is another one", function(
   t.eq({ after.hits, after.embeddings[1][4] == before[4] }, { 0, false })
 end)
 
-test("embed: what is kept is bound by bytes", function(t)
-  local before = embedding.BYTES
+test("embed: a later run finds in the file what an earlier one kept", function(t)
   local on <close> = server()
-  local after <close> = setmetatable({}, { __close = function() embedding.BYTES = before end }) -- luacheck: ignore
-  embedding.forget()
-  embedding.BYTES = 20000
-  embed(on, { input = texts_of(500) })
-  local store = embedding.store()
-  t.ok(store.cache.bytes <= 20000 and store.cache.count > 50, store.cache.count)
+  local after <close> = setmetatable({}, { __close = function() files.path = nil end }) -- luacheck: ignore
+  files.path = t.tmp() .. "/cache.db"
+  files.forget()
+  local first = embed(on, { input = texts_of(300) }).embeddings
+  embedding.forget() -- all that this process knows; what it kept is written before
+  local again = embed(on, { input = texts_of(300) })
+  t.eq({ again.cached, again.embeddings, on.tags }, { "exact", first, 2 })
 end)
 
 test("embed: without a digest there is no cache, and the call goes on", function(t)
@@ -375,6 +377,8 @@ test("embed: a run that begins with everything in the cache has the same vectors
   local tape, cached = journal.record("run", run)
   t.eq({ cached[1], on.requests }, { fresh[1], 1 })
   t.eq(tape.rows[1].outcome.value.hits, 2)
+  t.eq({ words.outcome(tape.rows[1], {}) }, { "done", "2 vectors of 4 numbers, 2 from the cache" })
+  t.eq(words.what(tape.rows[1]), "llm.embed e")
 end)
 
 test("embed: a recording of a test has the requests, whatever is in the cache", function(t)

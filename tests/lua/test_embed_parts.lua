@@ -17,7 +17,7 @@ end
 local function world(o)
   local seen = { requests = {}, took = {}, refused = {}, controls = 0 }
   local how = {
-    count = o.count, bytes = o.bytes,
+    count = o.count, bytes = o.bytes, limit = o.limit,
     size = function(item) return item.size end,
     send = function(list)
       local names = {}
@@ -101,6 +101,24 @@ test("batches: where size is the reason, the small ones pass in one request", fu
   t.eq(seen.refused, { 3, 17, 18, 30 })
   t.ok(#seen.requests <= 14, #seen.requests)
   t.eq(seen.controls, 0)
+end)
+
+test("batches: where the error says how much fits, the large ones go alone at once", function(t)
+  local large = { [3] = true, [17] = true, [18] = true, [30] = true }
+  local known = nil
+  local o = { count = 32, kind = "context_overflow", bad = function(item) return item.size > 100 end,
+    blames = function() return "size" end,
+    limit = function(err)
+      known = known or err and 90
+      return known
+    end }
+  local how, seen = world(o)
+  t.eq(batches.ask(items_of(32, function(i) return large[i] and 101 or i == 5 and 95 or 1 end), how), nil)
+  t.eq(seen.refused, { 3, 17, 18, 30 })
+  t.eq({ #seen.requests, seen.took[5] }, { 7, 5 }) -- all; the small ones; five alone
+  how, seen = world(o)
+  t.eq(batches.ask(items_of(32, function(i) return large[i] and 101 or 1 end), how), nil)
+  t.eq(#seen.requests, 5) -- it is known before anything is asked
 end)
 
 test("batches: a server that refuses everything is asked no further than the control", function(t)

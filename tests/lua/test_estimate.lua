@@ -22,6 +22,13 @@ test("nothing is known of a model that was never asked: the numbers say that the
   t.ok(found.seconds > 0)
 end)
 
+test("of a model that was asked and never answered nobody says that it is loaded", function(t)
+  local world <close> = routed { gpu = { models = { "m" } } }
+  world.gpu:close()
+  t.raises("refused", ollama.generate, { model = "m@gpu", prompt = "Hi" })
+  t.eq(stoke.estimate({ model = "m@gpu", prompt = "Hi" }).loaded, nil)
+end)
+
 test("what calls took is what the next one will take, within a fifth", function(t)
   local _ <close> = routed { gpu = { models = { "m" }, tokens_per_second = 20, prefill = 200, slots = 1, script = words(40) } }
   local prompt = ("word "):rep(400)

@@ -73,6 +73,13 @@ test("who leaves cancels both calls", function(t)
   local task = scope:spawn(ask, "late")
   stoke.sleep(3)
   t.eq({ hedge.counts.hedged, #pool.list() }, { 1, 2 })
+  local out = {}
+  for _, server in ipairs(stoke.pool().servers) do
+    for _, lane in ipairs(server.lanes) do
+      for _, call in ipairs(lane.calls) do out[#out + 1] = { server.name, call.task ~= nil, call.since > 0 } end
+    end
+  end
+  t.eq(out, { { "a", true, true }, { "b", true, true } }) -- who has them is seen of both
   task:cancel()
   stoke.sleep(0.5)
   t.eq(pool.list(), {})

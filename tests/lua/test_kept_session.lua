@@ -1,6 +1,7 @@
 -- Sessions that are kept: they outlive their process, take one turn at a time, and a turn is there as a whole or not at all.
 
 local test = require "stoke.test"
+local routed = require "routed"
 local runs = require "core.runs"
 local scripted = require "scripted"
 local sessions = require "core.store.sessions"
@@ -324,4 +325,20 @@ test("kept session: what a turn used counts for the budget of its caller", { rea
   end)
   t.match(err.message, "the budget of 20 tokens is spent")
   t.ok(chat.turns >= 1 and chat.turns < 50)
+end)
+
+test("a turn has a class, a deadline and a route of its own, also in the process that goes on with it", { real = true }, function(t)
+  local store <close> = stored(t)
+  local world <close> = routed({ gpu = { models = { "m" }, tokens_per_second = 10 }, laptop = { models = { "m" } } })
+  local bot = stoke.agent { name = "kept", model = "m", endpoint = "gpu" }
+  local chat = bot:session { id = "ada" }
+  chat:run("Hi", { route = { "@laptop" }, class = "batch" })
+  t.eq(world.asked[1].endpoint, "laptop")
+  chat:run "Hi"
+  t.eq(world.asked[2].endpoint, "gpu")
+  local err = t.raises("deadline", chat.run, chat, "Hi", { deadline = 0.01 })
+  t.match(err.message, "did not finish within 0.01 s")
+  t.eq(chat.turns, 2)
+  t.match(t.raises("argument", chat.run, chat, "Hi", { class = "interctive" }).hint, 'did you mean "interactive"?')
+  t.eq(store.path ~= nil, true)
 end)

@@ -66,6 +66,28 @@ test("the slots of a model are learned: more calls are out than one, and no more
   end
 end)
 
+test("a model that embeds has one slot: nobody looks for more, and one call more is at hand", function(t)
+  pool.forget()
+  local server <close> = sim.serve { mem = "embeds", models = { "all-minilm" }, slots = 8, prefill = 100, load_seconds = 0 }
+  local scope <close> = stoke.scope {}
+  for i = 1, 40 do
+    scope:spawn(ollama.embed, { model = "all-minilm", endpoint = server.url, input = ("word "):rep(50) .. i })
+  end
+  local function lane()
+    for _, one in ipairs(stoke.pool().servers) do
+      if one.url:find(server.url, 1, true) then return one.lanes[1] end
+    end
+  end
+  stoke.sleep(5)
+  for _ = 1, 5 do
+    local seen = lane()
+    t.eq({ seen.slots, seen.believed, seen.busy }, { 1, 1, 2 })
+    stoke.sleep(1)
+  end
+  scope:wait()
+  t.eq(lane().busy, 0)
+end)
+
 test("a bound of false in the settings: such calls are never overdue", function(t)
   pool.configure { per_model = 1, bounds = { interactive = false, normal = false } }
   local guard <close> = setmetatable({}, { __close = function() pool.configure {} end })

@@ -7,7 +7,7 @@ local json = require "stoke.json"
 local ollama = require "stoke.ollama"
 local stoke = require "stoke"
 local thinking = require "stoke.reading.thinking"
-local wire = require "stoke.ollama.wire"
+local wire = require "stoke.reading.wire"
 
 local HI = { { role = "user", content = "Hi" } }
 local COUNTS = [["done":true,"done_reason":"stop","prompt_eval_count":12,"eval_count":25]]

@@ -1,11 +1,13 @@
 -- The engine of the pool (lua/pool/engine.lua), without tasks, clocks or requests: see pooling.lua for the world it is driven in.
 
 local test = require "stoke.test"
+local engines = require "core.pool.engine"
 local holds = require "core.pool.hold"
 local lanes = require "core.pool.lane"
 local pooling = require "pooling"
 local rand = require "stoke.rand"
 local stoke = require "stoke"
+local where = require "core.pool.where"
 local words = require "core.pool.words"
 
 local SCALE = tonumber(os.getenv "STOKE_SCALE" or "1")
@@ -299,4 +301,65 @@ test("random calls, cancels and failures: no slot is lost, nobody waits for noth
       if not ok then error(("%s, seed %d: %s"):format(name, seed, tostring(err)), 0) end
     end
   end
+end)
+
+-- ---- servers that share work ---------------------------------------------------------------------------------------------------
+
+-- Two lanes of one slot and what is known of their calls: seconds each.
+local function two_lanes(first, second)
+  local pool, list = engines.new {}, {}
+  for i = 1, 2 do
+    local lane = lanes.new("m@" .. i, lanes.server("s" .. i), { name = "m", endpoint = { name = "s" .. i } })
+    lane.limit, list[i] = 1, lane
+  end
+  local group = pool:group(list)
+  for i, seconds in ipairs { first, second } do
+    for _ = 1, 8 do
+      list[i].facts:learn { load = 0, prefill = 0.01, decode = seconds, input = 100, output = 100 }
+    end
+  end
+  return pool, group, list
+end
+
+local function ask(pool, group, now, unit)
+  local ticket = pool:ticket { group = group, order = 1, unit = unit, input = 100 }
+  pool:arrive(ticket, now)
+  return ticket
+end
+
+-- A call waits for the first lane alone, as that one is expected to end it sooner; then the second becomes idle.
+local function waits_for_the_first(second, unit)
+  local pool, group, list = two_lanes(4, second)
+  local one, two = ask(pool, list[1].group, 0), ask(pool, list[2].group, 0)
+  local waiting = ask(pool, group, 0, unit)
+  group.queue:remove(waiting)
+  waiting.home, waiting.group, waiting.till = group, list[1].group, 100
+  waiting.group.queue:push(waiting)
+  pool.pinned[waiting] = true
+  pool:done(two, { timings = { prefill = 0.01, decode = 0.5, input = 100, output = 10, total = 0.51 } }, 0.5)
+  return waiting, one, list
+end
+
+test("an idle lane takes a call that waits for another one alone, where it ends it sooner", function(t)
+  local waiting, one, list = waits_for_the_first(4)
+  t.eq({ one.state, waiting.state, waiting.lane }, { "granted", "granted", list[2] })
+end)
+
+test("it does not where that one is quicker in spite of the wait, nor a call of a conversation", function(t)
+  t.eq(waits_for_the_first(40).state, "waiting")
+  t.eq(waits_for_the_first(4, {}).state, "waiting")
+end)
+
+test("of calls beyond a lane's slots the first sent is the next to begin", function(t)
+  local lane = { running = {}, queues = true }
+  local list = {}
+  for i = 1, 3 do
+    list[i] = { seq = i, began = 1, serves = i == 1 and 1 or nil }
+    lane.running[list[i]] = true
+  end
+  lane.running[list[1]] = nil
+  where.next_begins(lane, 5)
+  t.eq({ list[2].serves, list[3].serves, lane.queues }, { 5, nil, true })
+  where.next_begins(lane, 7)
+  t.eq({ list[2].serves, list[3].serves, lane.queues }, { 5, 7, nil })
 end)

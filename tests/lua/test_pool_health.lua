@@ -4,6 +4,10 @@ local test = require "stoke.test"
 local breaker = require "core.pool.breaker"
 local errors = require "core.errors"
 local power = require "core.pool.power"
+local chores = require "core.pool.chores"
+local prefix = require "core.pool.prefix"
+local slots = require "core.pool.slots"
+local taught = require "core.pool.taught"
 local watch = require "core.pool.watch"
 
 local GONE = errors.new("incomplete", "it broke off")
@@ -129,6 +133,23 @@ test("breaker: the only server is paced, and after half a minute those that wait
   t.eq({ b:word(0.3), breaker.new():word(0) }, { "paced", "ok" })
 end)
 
+test("a server that could not be reached is another one, perhaps: its slots are counted anew; one that refused is not", function(t)
+  local b = breaker.new { probes = true }
+  b:done(errors.new("overloaded", "busy", { status = 503 }), 0)
+  t.eq(b:was_away(), false)
+  b:done(errors.new("refused", "nobody there"), 1)
+  t.eq(b:was_away(), true)
+  local lane = { slots = slots.new { slots = 2, sure = true }, cache = prefix.new(nil, 2) }
+  local named = { slots = slots.new { slots = 2, sure = true }, cache = prefix.new(nil, 2), limit = 2 }
+  for _, each in ipairs { lane, named } do
+    for i = 1, 60 do each.slots:answered(i, { total = 1, prefill = 0.1, decode = 0.9, load = 0 }, 1, i - 1) end
+    each.slots.mode, each.slots.level = "rest", 2 -- long since known
+  end
+  taught.back({ lanes = { lane, named } }, 100)
+  t.eq({ lane.slots.mode, lane.slots.level }, { "check", 3 })
+  t.eq({ named.slots.mode, named.slots.level }, { "rest", 2 })
+end)
+
 test("breaker: a trial that says nothing of the server leaves it open", function(t)
   local b = breaker.new { alone = true }
   fail(b, 5, 0)
@@ -155,10 +176,12 @@ test("watch: nothing has come back for three times the longest: one token is ask
   t.eq({ w:check(81, out) }, { nil, 82 })
   t.eq(w:check(82, out), "probe")
   w:probing(20)
-  t.eq(w:allows(), false)
+  t.eq({ w:allows(), chores.word({ watch = w, lanes = {} }, 83) }, { false, "sick" }) -- and not "ok" meanwhile
   w:probed(102, false)
   t.eq({ w:check(103, out) }, { nil, 106 })
   t.eq({ w:hopeless(0, 109), w:hopeless(0, 110), w:hopeless(110, 110) }, { false, true, false })
+  t.eq({ w:hopeless(0, 379, 2), w:hopeless(0, 380, 2) }, { false, true })
+  t.eq({ w:hopeless(0, 3679, 3), w:hopeless(0, 3680, 3) }, { false, true })
   w:sign(111)
   t.eq({ w.state, w:allows() }, { "well", true })
 end)
@@ -250,4 +273,15 @@ test("power: bursts and rests, always or on battery", function(t)
   t.eq(may(p, 61), true)
   p:read({ ac = false }, 65)
   t.eq({ p:allows(65, 2) }, { false, 120, "this machine rests for 55 s more" })
+end)
+
+test("power: at the time at which a rest is told to end, it has ended, whatever is lost in rounding", function(t)
+  for i = 1, 2000 do
+    local began = i * 0.737 + 1 / i
+    local p = power.new { burst = 10.1, rest = 169.9 }
+    p:sent(began)
+    local allowed, till = p:allows(began + 11, 2)
+    t.eq(allowed, false)
+    if not p:allows(till, 2) then t.fail(("a rest since %.17g never ends"):format(began)) end
+  end
 end)

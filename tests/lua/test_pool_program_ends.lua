@@ -1,4 +1,4 @@
--- Programs of the pool: what one of them is of, and when it has ended.
+-- Programs of the pool: what one of them is of, and what is learned at its end.
 
 local test = require "stoke.test"
 local ollama = require "stoke.ollama"
@@ -17,6 +17,42 @@ local function fresh()
   pool.set_default(1)
   return setmetatable({}, { __close = function() pool.set_default(nil) end })
 end
+
+test("who holds a lock that others wait for goes first: when it asks, and when it waits for its slot already", function(t)
+  local order = {}
+  local _ <close> = routed { gpu = { models = { "m" }, tokens_per_second = 20, script = function(req)
+    order[#order + 1] = req.messages[1].content
+    return "one two"
+  end } }
+  local _ <close> = fresh()
+  local lock, other = stoke.semaphore(1), stoke.semaphore(1)
+  local scope <close> = stoke.scope {}
+  local function ask(text)
+    ollama.chat { model = "m", endpoint = "gpu", messages = { { role = "user", content = text } } }
+  end
+  for i = 1, 4 do scope:spawn(ask, "plain " .. i) end
+  scope:spawn(function()
+    local _ <close> = lock:acquire()
+    ask "with the lock"
+  end)
+  scope:spawn(function()
+    local _ <close> = other:acquire()
+    stoke.sleep(0.05)
+    ask "with the other lock"
+  end)
+  scope:spawn(function()
+    local _ <close> = stoke.semaphore(1):acquire() -- nobody waits for it
+    ask "with a lock of its own"
+  end)
+  for _, one in ipairs { lock, other } do
+    scope:spawn(function()
+      stoke.sleep(0.01)
+      local _ <close> = one:acquire()
+    end)
+  end
+  scope:wait()
+  t.eq(order, { "plain 1", "with the lock", "with the other lock", "plain 2", "plain 3", "plain 4", "with a lock of its own" })
+end)
 
 test("a durable run is one program to its end, and what it took is learned then", { real = true }, function(t)
   local _ <close> = stored(t)

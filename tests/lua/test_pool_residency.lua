@@ -221,6 +221,26 @@ test("without looks at the server's list it goes as well, since what waits in th
   t.eq(world.done, 80)
 end)
 
+test("a model that was swapped in answers as many calls as waited for it, before its equals have their turn", function(t)
+  local r = residency.new()
+  local a, b = { model = "a" }, { model = "b" }
+  local function row(lane, busy, waiting, oldest, newest)
+    return { lane = lane, busy = busy, waiting = waiting, class = 2, overdue = true, oldest = oldest, newest = newest,
+      seconds = waiting }
+  end
+  r:seen({ { name = "b" } }, 0)
+  r.room:not_together { "a", "b" }
+  t.eq(r:decide(1, { row(a, 0, 10, 0, 1), row(b, 0, 0) }).kind, "swap")
+  r:sent(a, 1)
+  r:began(a, 2)
+  for i = 1, 10 do -- and more come for both
+    local now = 100 + i
+    t.eq({ i, r:decide(now, { row(a, 1, 9, 50, now), row(b, 0, 5, 60, now) }).kind }, { i, "stay" })
+    r:answered(a, now, { load = 0, total = 1 })
+  end
+  t.eq(r:decide(111, { row(a, 1, 9, 50, 111), row(b, 0, 5, 60, 111) }).kind, "drain")
+end)
+
 test("never two loads at once, and no call for a model that is to leave", function(t)
   local r = residency.new()
   local a, b, c = { model = "a" }, { model = "b" }, { model = "c" }

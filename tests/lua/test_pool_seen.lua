@@ -258,6 +258,24 @@ test("while a model is loaded, its own calls and those of others say so", functi
   scope:wait()
 end)
 
+test("where older programs go on asking, the wait that is told is the least", function(t)
+  local guard <close> = fresh(1)
+  local server <close> = peer(1)
+  local scope <close> = stoke.scope {}
+  local stop
+  for _ = 1, 2 do
+    scope:spawn(function() while not stop do ask(server, "old") end end)
+  end
+  stoke.sleep(3.5)
+  scope:spawn(ask, server, "new")
+  stoke.sleep(0.1)
+  t.match(reasons(server)[2], "^1 program before this one; about 1%.%d s to wait$") -- nobody knows that it goes on
+  stoke.sleep(4)
+  t.match(reasons(server)[2], "^1 program before this one; at least 1%.%d s to wait, as more come that go before it$")
+  stop = true
+  scope:wait()
+end)
+
 test("a slot that is kept for a conversation whose tool is at work is told with its agent and tool", function(t)
   local guard <close> = fresh(1)
   local server <close> = sim.serve { mem = "kept", like = "0.17", models = { "m" }, load_seconds = 0, tokens_per_second = 50,

@@ -2,6 +2,8 @@
 
 local test = require "stoke.test"
 local fake = require "fake"
+local log = require "stoke.log"
+local notice = require "core.gate.notice"
 local ollama = require "stoke.ollama"
 local pool = require "core.gate.pool"
 local retry = require "core.gate.retry"
@@ -101,23 +103,65 @@ test("a wedged server, whose lists stay green, is found by a probe for one token
   t.eq({ out.answered, out.failed, states().one }, { 20, 0, "ok" })
 end)
 
-test("the only server is wedged: calls that wait are told so after a while, and it is used again when it works", function(t)
+-- What is logged from now on, until it is closed.
+local function logged()
+  local lines = {}
+  log.configure { write = function(line) lines[#lines + 1] = line end, level = "info" }
+  notice.forget()
+  return lines, setmetatable({}, { __close = function() log.configure { write = require "core.stdio".err } end })
+end
+
+test("the only server is wedged: calls of people are told so soon, others wait for it longer; it is said once",
+  function(t)
+    fresh()
+    local lines, _ <close> = logged()
+    local world <close> = routed({ one = { models = { "m" }, tokens_per_second = 10 } },
+      [[timeouts = { first_byte = 9000, load = 9000, idle = 9000 }]])
+    pool.set_default(1)
+    local server = world.one.sim
+    local scope <close> = stoke.scope {}
+    calls_of(scope, 1, "m", "one")
+    stoke.sleep(10)
+    server:pace(0)
+    local sent = calls_of(scope, 1, "m", "one") -- the server has it
+    local out = {}
+    for _, class in ipairs { "interactive", "normal", "batch" } do out[class] = calls_of(scope, 2, "m", "one", class) end
+    local function failed() return { out.interactive.failed, out.normal.failed, out.batch.failed } end
+    stoke.sleep(60)
+    t.eq(failed(), { 0, 0, 0 })
+    stoke.sleep(100)
+    t.eq(failed(), { 2, 0, 0 })
+    local err = out.interactive.errors[1]
+    t.eq({ err.kind, err.retryable, err.hint }, { "timeout", false,
+      "restart that server; its lists (stoke ps) may look healthy" })
+    t.match(err.message, "^the endpoint one takes calls and answers none, not even one for a single token; this one waited %d+ s$")
+    stoke.sleep(300)
+    t.eq(failed(), { 2, 2, 0 })
+    t.eq(#lines, 1)
+    t.match(lines[1], "warn.*one takes calls and answers none, .*; 6 calls wait, and it is asked again")
+    server:pace(1)
+    scope:wait()
+    t.eq({ out.batch.answered, sent.answered }, { 2, 1 })
+    local again = calls_of(scope, 3, "m", "one")
+    scope:wait()
+    t.eq({ again.answered, again.failed }, { 3, 0 })
+    pool.set_default(nil)
+  end)
+
+test("a call with a deadline does not outlive it while its only server is wedged", function(t)
   fresh()
-  local server <close> = sim.serve { mem = "wedged", models = { "m" }, load_seconds = 0, tokens_per_second = 10 }
+  local _, _ <close> = logged()
+  local world <close> = routed({ one = { models = { "m" }, tokens_per_second = 10 } })
+  pool.set_default(1)
+  world.one.sim:pace(0)
   local scope <close> = stoke.scope {}
-  calls_of(scope, 2, "m", server.url)
-  stoke.sleep(10)
-  server.sim:pace(0)
-  local out = calls_of(scope, 5, "m", server.url)
-  stoke.sleep(200)
-  t.ok(out.failed >= 3, out.failed .. " failed")
-  t.eq({ out.errors[1].kind, out.errors[1].retryable }, { "timeout", false })
-  t.contains(out.errors[1].message, "takes calls and answers none")
-  server.sim:pace(1)
+  calls_of(scope, 2, "m", "one")
+  stoke.sleep(80)
+  local err = t.raises("deadline", ollama.chat, { model = "m", messages = HI, endpoint = "one", deadline = 5 })
+  t.match(err.message, "waited 5.0 s for a slot of m at one: one takes calls and answers none; it is tried again in")
+  pool.set_default(nil)
+  world.one.sim:pace(1)
   scope:wait()
-  local again = calls_of(scope, 3, "m", server.url)
-  scope:wait()
-  t.eq({ again.answered, again.failed }, { 3, 0 })
 end)
 
 test("a call that was moved to a server which turns out to be wedged goes back to the one where it failed", function(t)
@@ -138,6 +182,27 @@ test("a call that was moved to a server which turns out to be wedged goes back t
   t.eq({ failed, reply.endpoint }, { 1, "one" })
   world.two.sim:pace(1)
   scope:wait()
+end)
+
+test("a call that was moved to a busy server may go back, after a while, to the one where it failed", function(t)
+  fresh()
+  local failed = 0
+  local world <close> = routed({ one = { models = { "m" }, script = function(req)
+    if req.messages[1].content ~= "fail once" or failed > 0 then return "from one" end
+    failed = failed + 1
+    return { status = 500, error = "out of luck" }
+  end }, two = { models = { "m" }, slots = 1, tokens_per_second = 1, script = function() return ("word "):rep(40) end } },
+    [[models = { both = { "m@one", "m@two" } }]])
+  pool.configure { slots = 1 } -- nobody tries whether two takes a second call
+  local scope <close> = stoke.scope {}
+  scope:spawn(function() ollama.chat { model = "m", messages = HI, endpoint = "two" } end)
+  stoke.sleep(1)
+  local began = time.monotonic()
+  local reply = ollama.chat { model = "both", messages = { { role = "user", content = "fail once" } } }
+  t.eq({ failed, reply.endpoint, #world.asked }, { 1, "one", 3 })
+  t.ok(time.monotonic() - began < 10, time.monotonic() - began)
+  scope:cancel()
+  pool.configure {}
 end)
 
 test("a server that becomes ten times slower is no wedged one: every call is answered there", function(t)

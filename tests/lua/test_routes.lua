@@ -117,6 +117,17 @@ test("names that nobody knows are told with the one that was meant", function(t)
   t.match(fails("argument", { route = 5 }), "route must be the name of one, or a list of models, got")
 end)
 
+test("auto_pull of a call along a route pulls the model of the place where it is missing", function(t)
+  local world <close> = routed({ gpu = { models = { "other" } }, laptop = { models = { "small" } } }, [[auto_pull = true,
+    models = { fast = { "qwen2.5:0.5b@gpu" } }]])
+  local reply = ollama.chat { model = "fast", messages = HI }
+  t.eq({ reply.model, reply.endpoint }, { "qwen2.5:0.5b", "gpu" })
+  local names = {}
+  for _, model in ipairs(ollama.tags("laptop").models) do names[#names + 1] = model.name end
+  t.eq(#names, 1)
+  t.eq(#world.asked, 1)
+end)
+
 test("a model that its server does not have is told with the one that was meant", function(t)
   local _ <close> = routed({ gpu = { models = { "qwen2.5:3b", "llama3.2", "gemma3:1b" } }, laptop = {} }, FAST)
   local function hint(name)
@@ -150,6 +161,13 @@ test("for that its list is asked for, once for many such calls; an answer that i
   end
 end)
 
+test("a route that lists another route: its name is taken for a model's, and the error says so", function(t)
+  local _ <close> = routed(TWO, [[models = { fast = { "slow@gpu" }, slow = { "big@gpu" } }]])
+  local err = t.raises("http", ollama.chat, { model = "fast", messages = HI })
+  t.eq(err.message, "model 'slow' not found (slow at gpu, along the route fast)")
+  t.eq(err.hint, "slow is the name of a route, and a route lists models: put those of slow in its place (or stoke pull slow)")
+end)
+
 test("settings with a route that cannot be are refused when they are read, with place and mend", function(t)
   local function load(text)
     return t.raises("usage", config.load, { getenv = function() return nil end, read = function(path)
@@ -161,6 +179,9 @@ test("settings with a route that cannot be are refused when they are read, with 
   end })
   local err = load [[return { endpoints = { gpu = { url = "http://10.0.0.7" } }, models = { fast = { "m@gpo" } } }]]
   t.eq(err.message, './stoke.config.lua: models.fast[1] names the endpoint "gpo", and there is none')
+  t.eq(err.hint, 'did you mean "gpu"?')
+  err = load [[return { endpoints = { gpu = { url = "http://10.0.0.7" } }, pool = { slots = { m = 2, ["m@gpo"] = 2 } } }]]
+  t.eq(err.message, './stoke.config.lua: pool.slots["m@gpo"] names the endpoint "gpo", and there is none')
   t.eq(err.hint, 'did you mean "gpu"?')
   t.match(load([[return { models = { fast = {} } }]]).message, "models.fast wants a list of models.*it names no model")
   t.match(load([[return { models = { m = { num_ctx = 8192 } } }]]).message, "num_ctx is no setting of a route.*profiles")

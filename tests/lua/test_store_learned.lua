@@ -9,6 +9,12 @@ local lanes = require "core.pool.lane"
 local memory = require "core.gate.memory"
 local residency = require "core.pool.residency"
 local fs = require "stoke.fs"
+local log = require "stoke.log"
+local notice = require "core.gate.notice"
+local ollama = require "stoke.ollama"
+local pool = require "core.gate.pool"
+local routed = require "routed"
+local stoke = require "stoke"
 local stored = require "stored"
 
 local ok = stored.ok
@@ -142,6 +148,73 @@ test("memory: a file that cannot be used is nobody's error", function(t)
   memory.flush()
   t.eq(memory.trouble.kind, "db")
   t.eq(memory.facts "http://h m", nil)
+end)
+
+test("memory: what was learned of another version of a server is not sure; the version is asked for beside the calls", function(t)
+  local _ <close> = use(t.tmp() .. "/x.db")
+  local function run(version)
+    pool.forget()
+    local world <close> = routed { one = { models = { "m" }, slots = 4, tokens_per_second = 20, version = version } }
+    local scope <close> = stoke.scope {}
+    local call = { model = "m", endpoint = "one", messages = { { role = "user", content = "Hi" } } }
+    for _ = 1, 60 do scope:spawn(ollama.chat, call) end
+    stoke.sleep(0.01)
+    local lane = pool.lane "http://one.mem:80 m:latest"
+    local first = { lane.slots.believed, lane.slots.mode }
+    scope:wait()
+    memory.flush()
+    return first, lane.slots.believed, world
+  end
+  local first, learned_slots = run "0.17.4"
+  t.eq({ first[1], learned_slots }, { 1, 4 })
+  memory.forget()
+  read()
+  local function sure(version) return (select(2, memory.facts("http://one.mem:80 m:latest", version))) end
+  t.eq({ sure "0.17.4", sure "0.30.0" }, { true, false })
+  first = run "0.17.4"
+  t.eq(first, { 4, "check" })
+  first = run "0.30.0"
+  t.eq(first, { 4, "grow" })
+  memory.forget()
+  read()
+  t.eq({ sure "0.17.4", sure "0.30.0" }, { false, true })
+end)
+
+test("memory: after a failure it is tried again, later each time, and said once; what is new meanwhile is not lost", function(t)
+  local path = t.tmp() .. "/x.db"
+  fs.write(path, ("no database "):rep(100))
+  local _ <close> = use(path)
+  local lines = {}
+  notice.forget()
+  log.configure { write = function(line) lines[#lines + 1] = line end }
+  local _ <close> = setmetatable({}, { __close = function() log.configure { write = require "core.stdio".err } end })
+  read()
+  memory.note("http://h m", function() return { slots = 4 } end)
+  memory.flush()
+  t.eq({ memory.trouble.kind, #lines }, { "db", 1 })
+  t.match(lines[1], "warn.*what the pool has learned cannot be kept in .*x.db; it is tried again later")
+  fs.remove(path)
+  memory.flush()
+  t.eq(fs.stat(path), nil) -- too early
+  stoke.sleep(memory.PAUSE_MOST)
+  memory.note("http://h n", function() return { slots = 2 } end)
+  memory.flush()
+  t.eq({ memory.trouble, #lines }, { nil, 2 })
+  t.match(lines[2], "is kept in .*x.db again")
+  memory.forget()
+  read()
+  t.eq({ memory.facts "http://h m" }, { { slots = 4 }, true })
+  t.eq({ memory.facts "http://h n" }, { { slots = 2 }, true })
+end)
+
+test("memory: facts that cannot be told cost themselves alone", function(t)
+  local _ <close> = use(t.tmp() .. "/x.db")
+  memory.note("http://h m", function() error "a bug" end)
+  memory.note("http://h n", function() return { slots = 2 } end)
+  memory.flush()
+  memory.forget()
+  read()
+  t.eq({ memory.facts "http://h m", (memory.facts "http://h n").slots }, { nil, 2 })
 end)
 
 test("memory: a test keeps nothing, unless it names a file", function(t)

@@ -301,10 +301,11 @@ test("a search on another thread sees the set as it was when it began", function
   local found
   local searching = stoke.spawn(function() found = set:find({ 0, 0, 0, -1 }, 3) end)
   local before = ids(set:search({ 0, 0, 0, -1 }, 3))
-  stoke.sleep(0) -- it has begun
-  for i = 1, 5 do set:delete(i) end
-  set:add(6, { 1, 0, 0, 0 })
-  for i = 20001, 20300 do set:add(i, { 0, 0, 0, -1 }) end
+  stoke.spawn(function() -- runs when it has begun
+    for i = 1, 5 do set:delete(i) end
+    set:add(6, { 1, 0, 0, 0 })
+    for i = 20001, 20300 do set:add(i, { 0, 0, 0, -1 }) end
+  end)
   searching:await()
   t.eq(ids(found), before)
   t.eq(ids(set:find({ 0, 0, 0, -1 }, 1)), { 20001 })
@@ -313,11 +314,12 @@ end)
 test("a search on another thread can be cancelled, and its set thrown away meanwhile", function(t)
   local set = large()
   local searching = stoke.spawn(function() return set:find({ 1, 0, 0, 0 }, 3) end)
-  stoke.sleep(0)
-  set:clear()
-  set = nil -- luacheck: ignore
-  collectgarbage()
-  searching:cancel()
+  stoke.spawn(function() -- runs when it has begun, and before its end can be seen
+    set:clear()
+    set = nil -- luacheck: ignore
+    collectgarbage()
+    searching:cancel()
+  end)
   local ok, err = pcall(searching.await, searching)
   t.eq(ok, false)
   t.eq(err.kind, "cancelled")

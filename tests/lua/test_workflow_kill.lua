@@ -265,3 +265,30 @@ test("a clock that jumps while no process has the run makes no wait longer than 
     t.eq({ status.code, out, status.seconds < 10 }, { 0, "timeout\n", true })
   end
 end)
+
+test("the model calls of a run are all counted, though its process was killed in the middle", { real = true, timeout = 60 },
+  function(t)
+    local stores, sim = require "core.store", require "stoke.sim"
+    local server <close> = sim.serve { port = 0, models = { "m" }, load_seconds = 0, tokens_per_second = 1000,
+      script = function() return "one two" end }
+    local case = durable.new(t, [[
+      local stoke, ollama = require "stoke", require "stoke.ollama"
+      stoke.main(function(args)
+        for i = 1, 8 do
+          local call = { model = "m", endpoint = args[1], messages = { { role = "user", content = "Hi " .. i } } }
+          if i % 2 == 0 then ollama.chat(call) else for _ in ollama.stream(call) do end end
+          if i == 5 then
+            print "half of it"
+            stoke.sleep(0.5)
+          end
+        end
+      end)
+    ]])
+    case:run("a", { server.url }, durable.shows "half of it")
+    t.eq(case:run("a", { server.url }).code, 0)
+    t.eq(case.kills, 1)
+    local store = stores.open(case.folder .. "/.stoke/state.db")
+    local run = store:find "a"
+    store:close()
+    t.eq({ run.calls, run.tokens > 8 * 3 }, { 8, true })
+  end)

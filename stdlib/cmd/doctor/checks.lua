@@ -324,7 +324,9 @@ M.list = {
       return ("something else than Ollama answers at %s: status %d%s%s"):format(f.server.url, x.status, who, to)
     end,
     why = "agents would get its pages instead of answers",
-    cure = function(_, f) return ("%s=http://HOST:11434, the address of Ollama"):format(where_set(f)) end },
+    cure = function(_, f)
+      return ("%s=http://HOST:11434, Ollama's address; of a server of OpenAI's API: HOST:PORT/v1"):format(where_set(f))
+    end },
   { name = "server", level = "error",
     look = function(f)
       if not unreachable(f) or f.server.elsewhere or f.server.answers and not f.server.answers.ollama then return nil end
@@ -557,13 +559,19 @@ local function text(given, ...) return type(given) == "function" and given(...) 
 ---@field inferred? string what it was worked out of
 ---@field kind? string of an error: its exit code follows from that
 
+--- Checks of what only an Ollama has, or tells.
+local OWN = {}
+for name in ([[every-interface old-server no-models embedding-only no-tools profile-model window processor keep-alive slots
+  models-at-once threads]]):gmatch "%S+" do OWN[name] = true end
+
 --- What is wrong, the worst first.
 ---@param facts stoke.cmd.doctor.facts
 ---@return stoke.cmd.doctor.problem[]
 function M.run(facts)
   local found = { error = {}, warning = {}, note = {} }
+  local other = facts.server.dialect ~= nil and facts.server.dialect ~= "ollama"
   for _, check in ipairs(M.list) do
-    local subjects = check.look(facts)
+    local subjects = not (other and OWN[check.name]) and check.look(facts) or nil
     if subjects and not (type(subjects) == "table" and (subjects[1] or next(subjects) == nil)) then subjects = { subjects } end
     for _, x in ipairs(subjects or {}) do
       local level = type(x) == "table" and x.note and "note" or check.level

@@ -9,6 +9,9 @@ local errors = require "core.errors"
 local fs = require "stoke.fs"
 local http = require "stoke.http"
 local json = require "core.json"
+local dialects = require "stoke.model.dialect"
+local endpoints = require "core.endpoint"
+local asking = require "stoke.model"
 local ollama = require "stoke.ollama"
 local options = require "stoke.ollama.options"
 local proc = require "stoke.proc"
@@ -261,9 +264,28 @@ local function list(f, wait)
   return type(reply) == "table" and type(reply.models) == "table" and reply.models or {}
 end
 
+--- What a server of another dialect than Ollama's tells: its models, and which kind it is.
+local function other_server(out, e, wait)
+  local began = time.monotonic()
+  local found, err = stoke.try(stoke.timeout, wait, function() return errors.check(asking.probe(e.name)) end)
+  out.seconds = math.floor((time.monotonic() - began) * 1e4 + 0.5) / 1e4
+  if err then
+    out.error = { kind = err.kind, message = err.message, hint = err.hint }
+    if err.kind ~= "timeout" and err.kind ~= "dns" then out.elsewhere = elsewhere(e.url, wait) end
+    return out, err
+  end
+  out.reachable, out.version, out.ps = true, found.version, {}
+  out.list = stoke.try(stoke.timeout, wait, function() return errors.check(asking.residency(e.name)) end) or {}
+  return out
+end
+
 local function server(wait)
   local e = config.endpoint()
   local out = { name = e.name, url = e.url, from = e.source, reachable = false }
+  local spoken = e.dialect ~= nil and stoke.try(stoke.timeout, wait, function() return dialects.name(endpoints.of()) end)
+    or "ollama"
+  out.dialect = spoken
+  if spoken ~= "ollama" then return other_server(out, e, wait) end
   local began = time.monotonic()
   local version, err = stoke.try(stoke.timeout, wait, ollama.version)
   out.seconds = math.floor((time.monotonic() - began) * 1e4 + 0.5) / 1e4

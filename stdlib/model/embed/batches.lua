@@ -18,6 +18,8 @@ M.COUNT, M.BYTES = 64, 16 * 1024
 ---@field blames fun(err: stoke.error): "size"|"content"|nil can an item be the reason? size: a large one, so that the large ones
 ---  are told from the small ones first
 ---@field control fun(): stoke.error|nil ask for something that no server refuses; the error where it is refused, too
+---@field limit? fun(err: stoke.error|nil): integer|nil bytes from which on an item is most likely too large, as far as an error, or
+---  nobody yet, says: such items do not share a batch
 ---@field count? integer items of a batch
 ---@field bytes? integer bytes of a batch; one larger item is a batch of its own
 
@@ -26,19 +28,24 @@ M.COUNT, M.BYTES = 64, 16 * 1024
 ---@param size fun(item: any): integer
 ---@param count? integer
 ---@param bytes? integer
+---@param limit? integer bytes: a larger item is a batch of its own
 ---@return any[][]
 ---
 --- Example: `for _, batch in ipairs(batches.split(texts, string.len)) do ask(batch) end`
-function M.split(items, size, count, bytes)
-  count, bytes = count or M.COUNT, bytes or M.BYTES
+function M.split(items, size, count, bytes, limit)
+  count, bytes, limit = count or M.COUNT, bytes or M.BYTES, limit or math.huge
   local lists, list, sum = {}, nil, 0
   for _, item in ipairs(items) do
     local more = size(item)
-    if not list or #list >= count or sum + more > bytes then
-      list, sum = {}, 0
-      lists[#lists + 1] = list
+    if more > limit then
+      lists[#lists + 1] = { item }
+    else
+      if not list or #list >= count or sum + more > bytes then
+        list, sum = {}, 0
+        lists[#lists + 1] = list
+      end
+      list[#list + 1], sum = item, sum + more
     end
-    list[#list + 1], sum = item, sum + more
   end
   return lists
 end
@@ -60,6 +67,20 @@ local function halves(list, reason, size)
   return table.move(from, 1, middle, 1, {}), table.move(from, middle + 1, #from, 1, {})
 end
 
+--- The parts of a batch that was refused: those that are most likely too large apart from the others, where that tells some from
+--- others; else two halves.
+local function parts(list, reason, err, how)
+  local limit = reason == "size" and how.limit and how.limit(err)
+  if limit then
+    local large = 0
+    for _, item in ipairs(list) do
+      if how.size(item) > limit then large = large + 1 end
+    end
+    if large > 0 and large < #list then return M.split(list, how.size, how.count, how.bytes, limit) end
+  end
+  return { halves(list, reason, how.size) }
+end
+
 --- Put lists on a stack, so that the first is taken first.
 local function push(stack, lists)
   for i = #lists, 1, -1 do stack[#stack + 1] = lists[i] end
@@ -77,7 +98,7 @@ end
 ---   control = control })`
 function M.ask(items, how)
   local stack, sound = {}, #items < 2
-  push(stack, M.split(items, how.size, how.count, how.bytes))
+  push(stack, M.split(items, how.size, how.count, how.bytes, how.limit and how.limit(nil)))
   while #stack > 0 do
     local list = table.remove(stack)
     local answers, err = how.send(list)
@@ -94,7 +115,7 @@ function M.ask(items, how)
         sound = true
       end
       if #list > 1 then
-        push(stack, { halves(list, reason, how.size) })
+        push(stack, parts(list, reason, err, how))
       else
         local others, failed = how.refused(list[1], err)
         if failed then return failed end

@@ -14,6 +14,7 @@ local STRING = { kind = "string", go = "string" }
 local BOOL = { kind = "bool", go = "bool" }
 local INT = { kind = "int", go = "int" }
 local ANY = { kind = "any" }
+local FLOAT, FLOAT32 = { kind = "float", go = "float64" }, { kind = "float", go = "float32" }
 local MAP = { kind = "map", go = "map[string]interface {}" }
 local IMAGE = { kind = "bytes", go = "api.ImageData" }
 
@@ -148,6 +149,11 @@ M.requests = {
   }),
 }
 
+--- What specifications are made of, for the structs of its other APIs.
+M.types = { STRING = STRING, BOOL = BOOL, INT = INT, FLOAT = FLOAT, FLOAT32 = FLOAT32, ANY = ANY, RAW = { kind = "raw" },
+  TOOLS = list(TOOL, "[]api.Tool"),
+  list = list, struct = struct }
+
 -- Go's decoder: a wrong type is remembered (the first one) and decoding goes on; a type's own
 -- failure ends it at once.
 local function mismatch(st, what, spec)
@@ -265,6 +271,7 @@ local READ = {
   string = scalar "string", bool = scalar "bool", map = scalar "object", bytes = read_bytes, array = read_array,
   struct = read_struct, properties = read_properties, ordered = read_ordered, names = read_names,
   any = function(v) return v end,
+  float = scalar "number",
   int = function(v, spec, st)
     local kind = json.kind(v)
     if kind ~= "number" then return mismatch(st, kind, spec) end

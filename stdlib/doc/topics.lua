@@ -34,6 +34,7 @@ local LIST = {
   { "images", "Images", also = "image vision pictures" },
   { "thinking", "Thinking", also = "think reasoning" },
   { "embeddings", "Embeddings", also = "embedding vectors" },
+  { "cache", "The caches", also = "caching caches cached" },
   { "serving", "Serving over HTTP", also = "serve server http-server sse" },
   { "databases", "Databases", also = "database sqlite sql" },
   { "durable", "Runs that survive", also = "workflow workflows resume replay fork" },

@@ -6,12 +6,15 @@
 
 package.path = "tests/lua/?.lua;" .. package.path
 
+local effect = require "core.effect"
 local fake = require "fake"
 local files = require "core.cache.file"
 local fs = require "stoke.fs"
 local json = require "stoke.json"
 local keys = require "core.cache.key"
 local ollama = require "stoke.ollama"
+local places = require "core.cache.place"
+local protocol = require "stoke.ollama.protocol"
 local stoke = require "stoke"
 local test = require "stoke.test"
 local time = require "stoke.time"
@@ -71,6 +74,24 @@ local function hits()
   figure("exact hit from the file", (time.monotonic() - began) / 499 * 1e6, "us", 200)
 end
 
+--- What a miss adds before the model is asked: the key, and the look into memory and the file's filter.
+local function looks()
+  local target = protocol.at("m", server.url)
+  local def, settings = effect.about "llm.chat", {}
+  local q = { protocol = "ollama", path = "/api/chat", model = "m", body = { model = "m", stream = false, think = false,
+    truncate = false, options = { temperature = 0 },
+    messages = { { role = "system", content = SYSTEM }, { role = "user", content = "not kept" } } } }
+  local call, least = { work = { target }, context = {} }, math.huge
+  local file = files.of()
+  for _ = 1, 7 do
+    least = math.min(least, per(3000, function()
+      local place = places.of(def, q, call, settings)[1]
+      assert(not file:get(place.kind, place.key))
+    end))
+  end
+  figure("a question that is not kept: looking for it", least, "us", 5)
+end
+
 --- In turns, so that what the machine does beside falls on both; the least counts.
 local function misses()
   stoke.sleep(2.5) -- as long as another process may be there, each miss looks into the file
@@ -114,6 +135,7 @@ test("the cache", { real = true }, function()
   else
     hits()
     misses()
+    looks()
   end
   files.of():close()
   files.path = nil

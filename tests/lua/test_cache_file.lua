@@ -139,7 +139,7 @@ for what, size in pairs { small = function() return 50 end, large = function() r
     local path, bytes = t.tmp() .. "/cache.db", 2 << 20
     local one <close> = open(path, bytes)
     local most = 0
-    local count = what == "small" and 12000 or 4000
+    local count = ({ small = 10000, large = 600, mixed = 3000 })[what]
     for i = 1, count do
       one:put("exact", key(i), ("v"):rep(size(i)))
       if i % 50 == 0 then

@@ -4,7 +4,7 @@
 ---
 --- An item is "model@endpoint"; "model" alone is at the default endpoint; "@endpoint" alone is the model that was asked for, there.
 
-local cache = require "core.gate.cache"
+local cache = require "core.cache.settings"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local config = require "stoke.config"

@@ -32,7 +32,6 @@ local replay = require "core.gate.replay"
 local retry = require "core.gate.retry"
 local span = require "core.gate.span"
 local streams = require "core.stream"
-local terms = require "core.terms"
 
 local M = {}
 

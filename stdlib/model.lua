@@ -39,7 +39,6 @@
 ---                     stoke.model.embed, which makes as many as it takes
 ---   [vectors](value) -> rows         of its reply, one a text, each a list of numbers
 ---   [embed](target, call, texts) -> vectors, usage | nil, err     of a dialect without these two: nothing of it is kept
----   [ready](target)                 a route leads to it as well: what must be known of its server before a call is asked now
 ---
 --- Events of a stream are { type = "text"|"thinking", text = }, { type = "tool_call", id =, name =, arguments =, call = as in a
 --- message } and { type = "done", reason = "stop"|"length", usage =, reply = the last the server said }.

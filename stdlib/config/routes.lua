@@ -146,9 +146,7 @@ local function targets_of(route, model, dialect, only)
         own.name, dialect.name), { hint = "a route may mix ollama and openai; others keep to themselves" })
     end
     if not only or only.meant == endpoint.meant then
-      local target = endpoints.plain(endpoint, item.model or model, own)
-      if own.ready then own.ready(target) end
-      list[#list + 1] = target
+      list[#list + 1] = endpoints.plain(endpoint, item.model or model, own)
     end
   end
   if not list[1] then

@@ -415,14 +415,15 @@ end
 ---@param value string
 ---@param facts? table where it came from: plain data
 ---@param ttl? number seconds for which it is fresh
+---@param made? number seconds since 1970; now, unless it comes from elsewhere
 ---@return boolean kept false: it is too large
 ---
 --- Example: `file:put("exact", key, text, { model = "m" }, 3600)`
-function File:put(kind, key, value, facts, ttl)
+function File:put(kind, key, value, facts, ttl, made)
   local size = #value + ENTRY
   if size * LARGEST > (self.path and self.bytes // M.PART or self.bytes) then return false end
   local id = id_of(kind, key)
-  local entry = { kind = kind, key = key, value = value, made = wall(), ttl = ttl, facts = facts or {}, hits = 0 }
+  local entry = { kind = kind, key = key, value = value, made = made or wall(), ttl = ttl, facts = facts or {}, hits = 0 }
   self.memory:put(id, entry, size)
   if not self.path or self.until_then and monotonic() < self.until_then then return true end
   if self.waiting > 4 * M.MOST then return true end -- the disk is slower than what comes: memory has it

@@ -163,6 +163,7 @@ local function keep(file, rows, out)
     kinds[row.kind] = kinds[row.kind] or {}
     table.insert(kinds[row.kind], row.key)
   end
+  file:flush()
   local db = file:database()
   for kind, list in next, kinds do
     local made, err = nil, nil
@@ -172,11 +173,13 @@ local function keep(file, rows, out)
   end
   for _, row in ipairs(rows) do
     local there = kinds[row.kind][row.key]
-    if there and there >= row.made then
-      out.known = out.known + 1
-    elseif file:put(row.kind, row.key, row.value, row.facts, row.ttl, row.made) then
+    local kept = nil
+    if not there or there < row.made then kept = file:put(row.kind, row.key, row.value, row.facts, row.ttl, row.made) end
+    if kept then
       kinds[row.kind][row.key] = row.made
       out.entries = out.entries + 1
+    elseif kept == nil then
+      out.known = out.known + 1
     else
       out.large = out.large + 1
     end
@@ -198,7 +201,8 @@ function M.import(file, take, path)
   local first, err = next_line()
   if err then return nil, err end
   local ok, why = M.check_head(first or "")
-  if not ok then return nil, errors.new("usage", ("%s %s"):format(path, why)) end
+  if not ok then return nil, errors.new("usage", ("%s %s"):format(path, why),
+    { hint = "stoke cache export FILE writes one" }) end
   local rows, bytes, seen = {}, 0, 0
   while true do
     local line

@@ -35,12 +35,15 @@ local function check_named(path)
   local function no(why, hint) return errors.new("usage", ("%s %s"):format(texts.word(path), why), { hint = hint }) end
   if not is_file(path) then return no("is no file", "the cache of a script is .stoke/cache.db in its folder") end
   local db, err = engine.open(path, { readonly = true, busy = 2 })
-  if not db then return err end
   local found
-  found, err = db:query "SELECT version,inode FROM meta"
-  db:close()
+  if db then
+    found = db:query "SELECT version,inode FROM meta"
+    db:close()
+  elseif not disk.damaged(err) then
+    return err
+  end
   local row, stat = found and found.rows[1], fs.stat(path)
-  if not row then return no("is no cache" .. (err and disk.damaged(err) and " that could be read" or "")) end
+  if not row then return no "is no cache" end
   if row[1] ~= disk.VERSION then return no "was written by another version of stoke" end
   if not stat or stat.ino ~= row[2] then
     return no("was copied, or made elsewhere: what is in it is not trusted", "stoke cache export and import copy entries")
@@ -73,9 +76,12 @@ function M.where() return files.where() end
 
 --- f(file), with the file; nil, where there is none yet, unless it is to be made.
 local function with(f, make)
-  local path = files.where()
-  if path and not make and not is_file(path) then return nil end
-  return f(files.of())
+  local path, file = files.where(), files.of()
+  if path and not make then
+    file:flush() -- what was put may make it
+    if not is_file(path) then return nil end
+  end
+  return f(file)
 end
 
 --- The database of a file that has been written; nil and an error where it cannot be opened.

@@ -165,7 +165,7 @@ function DO.show(a)
   say("fresh", rest == "" and "for ever" or rest == "expired" and "no more: expired" or "for " .. rest .. " more")
   if entry.input_tokens then cost[1] = count(entry.input_tokens, "tokens") .. " read" end
   if entry.output_tokens then cost[#cost + 1] = count(entry.output_tokens, "tokens") .. " written" end
-  if entry.seconds then cost[#cost + 1] = term.duration(entry.seconds) end
+  if entry.seconds and entry.seconds >= 0.05 then cost[#cost + 1] = term.duration(entry.seconds) end
   say("cost", cost[1] and table.concat(cost, ", "))
   say("hits", ("%d"):format(entry.hits))
   say("size", term.bytes(entry.bytes))

@@ -66,6 +66,7 @@ end)
 test("stoke.cache.clear and wrong: what went is asked for again", function(t)
   local server <close> = world(t)
   server:chat "a"
+  stoke.sleep(1)
   server:chat "b"
   local entry = stoke.cache.list()[2]
   t.eq(stoke.cache.wrong(entry.id).key, entry.key)

@@ -64,7 +64,7 @@ function M.where() return driver.where() end
 function M.stats() return perform("cache.stats", {}) end
 
 ---@class stoke.cache.entry
----@field id string the first digits of its key; of an entry by meaning, an id of its own
+---@field id string the first digits of its key
 ---@field key string 64 hexadecimal digits
 ---@field kind "exact"|"stream"|"embedding"|"prefix"|"semantic"
 ---@field model? string
@@ -76,6 +76,7 @@ function M.stats() return perform("cache.stats", {}) end
 ---@field ttl? number seconds for which it is fresh; nil: for ever
 ---@field hits integer times it was given
 ---@field bytes integer that it takes in the file, about
+---@field answers? string of an entry by meaning: the id of the answer that it gives
 
 local LIST = { kind = "string", model = "string", limit = "number", before = "number" }
 
@@ -147,7 +148,7 @@ end
 --- An answer was wrong: it is not given again, and the model is asked the next time. Where it was the answer to a question that
 --- means the same, the cache learns from it to be more careful there.
 ---@param id string as `stoke cache list` tells it, or `reply.semantic.id`
----@return stoke.cache.entry entry as it was
+---@return stoke.cache.entry entry as it was; `learned`: it had been kept for questions that mean the same
 ---Raises `usage` where there is none, or several; `argument`, `db`, `cancelled`.
 ---
 --- Example: `stoke.cache.wrong(reply.semantic.id)`

@@ -109,7 +109,7 @@ local function shown(row)
     output_tokens = facts.output_tokens, seconds = facts.seconds, made = row.made, ttl = row.ttl, hits = row.hits,
     bytes = row.bytes, row = row.row }
   local meaning = row.kind == "semantic" and semantic_of(row)
-  if meaning then out.id = meaning.id end
+  out.answers = meaning and meaning.id or nil
   return out
 end
 
@@ -226,20 +226,6 @@ local function bytes_of(digits)
   return (digits:gsub("%x%x", function(two) return string.char(tonumber(two, 16)) end))
 end
 
---- The semantic entry of an id, which is no part of its key.
-local function find_semantic(db, id)
-  local before
-  while true do
-    local rows, err = entries.page(db, { kind = "semantic", before = before, limit = 100 })
-    if not rows or not rows[1] then return nil, err end
-    for _, row in ipairs(rows) do
-      local entry = semantic_of(row)
-      if entry and entry.id == id then return row end
-      before = row.row
-    end
-  end
-end
-
 --- The row of an id: the first digits of its key, at least one; several is an error that lists them.
 local function find(db, id)
   local digits = id:lower()
@@ -260,9 +246,6 @@ local function find(db, id)
       found[6] and ", ..." or ""), { hint = "give more of its digits" })
   end
   if found[1] then return found[1] end
-  local row
-  row, err = find_semantic(db, digits)
-  if row or err then return row, err end
   return nil, errors.new("usage", ("no entry of the cache has the id %s"):format(id), { hint = "stoke cache list tells them" })
 end
 
@@ -312,9 +295,11 @@ end
 
 --- An answer that was wrong: it is not given again. Where it was given to a question that was worded otherwise, that is learned.
 local function wrong(q)
-  return with_row(q, function(file, _, row)
+  return with_row(q, function(file, db, row)
     local out = shown(row)
-    if row.kind == "semantic" and require "core.gate.semantic".wrong(out.id) then return out end
+    local meanings, err = entries.count(db, { kind = "semantic" })
+    if not meanings then return nil, err end
+    out.learned = meanings > 0 and require "core.gate.semantic".wrong(out.answers or out.id)
     file:delete(row.kind, row.key)
     return out
   end)

@@ -169,6 +169,7 @@ function DO.show(a)
   say("cost", cost[1] and table.concat(cost, ", "))
   say("hits", ("%d"):format(entry.hits))
   say("size", term.bytes(entry.bytes))
+  say("gives", entry.answers and "the answer " .. entry.answers)
   say_answer(entry)
 end
 
@@ -193,7 +194,7 @@ function DO.wrong(a)
   local entry = cache.wrong(a.id)
   if a.json then return output.print_json(entry) end
   stdio.write(("%s is not given again%s\n"):format(entry.id,
-    entry.kind == "semantic" and "; questions like it are answered with more care" or ": the model is asked the next time"))
+    entry.learned and ", nor to questions like it" or ": the model is asked the next time"))
 end
 
 -- A bar, for what takes longer than a second.

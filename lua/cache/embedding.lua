@@ -58,7 +58,7 @@ local function prefix_of(target, about)
     if not digest then return nil, why end
     local profile = candidate.profile
     if profile and profile.automatic and about.long and about.long ~= "error" then return nil end -- its window is the moment's
-    local own = keys.canonical { digest, candidate.dialect.name, profile and profile.options or false }
+    local own = keys.canonical { files.project(), digest, candidate.dialect.name, profile and profile.options or false }
     if not own or identity and identity ~= own then return nil end
     identity = own
   end

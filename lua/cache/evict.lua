@@ -16,8 +16,8 @@ local MOST <const> = 3
 --- Bytes that an entry takes in the file, about: large values have pages of their own.
 local function size_of(value, facts, page)
   local size = #value + #facts + 160
-  if size * 4 > page then size = (size + page - 1) // page * page end
-  return size
+  if size > page - 64 then return (size + page - 1) // page * page end
+  return page // ((page - 64) // size) -- so many go on a page
 end
 
 ---@class core.cache.state sums of the file, inside a transaction

@@ -79,7 +79,7 @@ local function mark_of(kind, key) return (("<i8"):unpack(key)) ~ #kind * 0x9E377
 function M.at(path, bytes)
   bytes = math.max(bytes or M.USUAL, disk.LEAST)
   return setmetatable({ path = path, bytes = bytes, memory = s3fifo.new(path and bytes // M.PART or bytes), pending = {}, rows = 0,
-    waiting = 0, touched = {}, touches = 0, hits = 0, misses = 0 }, File)
+    waiting = 0, seq = 0, touched = {}, touches = 0, hits = 0, misses = 0 }, File)
 end
 
 -- ---- the disk ---------------------------------------------------------------------------------------------------------------
@@ -398,17 +398,6 @@ end
 --- Bytes of the log that an entry may need, and one that goes for it: pages of the table and of its indices.
 local LOGGED <const> = 12 * 4096
 
---- Entries in the order in which they were made, so that the number of a row tells which is the newer.
-local function in_order(pending)
-  local list = {}
-  for _, entry in next, pending do list[#list + 1] = entry end
-  table.sort(list, function(a, b)
-    if a.made ~= b.made then return a.made < b.made end
-    return a.key < b.key
-  end)
-  return list
-end
-
 --- Write what was gathered, in transactions that the log has room for.
 local function write_all(self, db, pending, touched, counts)
   local list, some_hits, rows, bytes = {}, {}, 0, 0
@@ -421,7 +410,10 @@ local function write_all(self, db, pending, touched, counts)
     counts = { hits = 0, misses = 0 }
     return write_some(self, db, entries, hits, now)
   end
-  for _, entry in ipairs(in_order(pending)) do
+  local ordered = {}
+  for _, entry in next, pending do ordered[#ordered + 1] = entry end
+  table.sort(ordered, function(a, b) return a.seq < b.seq end)
+  for _, entry in ipairs(ordered) do
     local size = 2 * #entry.value + LOGGED
     if bytes + size > room and not flush() then return end
     list[#list + 1], rows, bytes = entry, rows + 1, bytes + size
@@ -470,7 +462,9 @@ function File:put(kind, key, value, facts, ttl, made)
   local id = id_of(kind, key)
   local here = made and (self.pending[id] or self.memory:peek(id))
   if here and here.made >= made then return nil end
-  local entry = { kind = kind, key = key, value = value, made = made or wall(), ttl = ttl, facts = facts or {}, hits = 0 }
+  self.seq = self.seq + 1
+  local entry = { seq = self.seq, kind = kind, key = key, value = value, made = made or wall(), ttl = ttl, facts = facts or {},
+    hits = 0 }
   self.memory:put(id, entry, size)
   if not self.path or self.until_then and monotonic() < self.until_then then return true end
   if self.waiting > 4 * M.MOST then return true end -- the disk is slower than what comes: memory has it

@@ -58,6 +58,11 @@ end
 
 M.RANDOM, M.NO_QUESTION = "its answer is drawn at random", "it is no question"
 
+--- Who shares answers: those of one project, and in it of one scope.
+---@param settings stoke.cache.settings
+---@return string
+function M.own(settings) return files.project() .. "\0" .. (settings.scope or "") end
+
 --- Where the answers of a call's candidates are kept, in their order.
 ---@param def stoke.effect
 ---@param q table
@@ -77,7 +82,7 @@ function M.of(def, q, call, settings)
       if not text then return nil, "its request cannot be told" end
       places[#places + 1] = { kind = kind, target = target, digest = digest, text = text,
         unsure = unsure,
-        key = keys.of(kind, reading(q, target), text, digest, files.project(), settings.scope or "") }
+        key = keys.of(kind, reading(q, target), text, digest, M.own(settings)) }
     else
       if reason.kind == "cancelled" then return nil, reason end
       why = reason.message

@@ -99,7 +99,7 @@ local completions = prefix.new()
 local function gone_on(def, q, call, settings, places)
   for _, place in ipairs(places) do
     local scope = not place.unsure and not (settings.sampled and place_of.unit_of(call, settings)) and
-      prefix.scope(q, settings.scope or "", place.digest, place.target.profile, place.target.sampling)
+      prefix.scope(q, place_of.own(settings), place.digest, place.target.profile, place.target.sampling)
     if scope then
       completions:load(files.of())
       local text, reason, made = completions:find(scope, q.body.prompt,
@@ -188,7 +188,7 @@ local function keep(asking, answer)
       end
       if settings.stale_if_error then models.keep(place.target, place.digest) end
       if call.meant then M.semantic.answered(call.meant, q, place, answer.reply) end
-      local scope = prefix.scope(q, settings.scope or "", place.digest, place.target.profile, place.target.sampling)
+      local scope = prefix.scope(q, place_of.own(settings), place.digest, place.target.profile, place.target.sampling)
       local words = scope and answer.words()
       if words then completions:keep(scope, q.body.prompt, words, answer.reason, files.of(), facts) end
       return place_of.note_given(call, settings, place)

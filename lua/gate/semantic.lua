@@ -7,12 +7,12 @@
 local clock = require "host.time"
 local host = require "host.task"
 local cache = require "core.gate.cache"
+local kinds = require "core.cache.settings"
 local errors = require "core.errors"
 local files = require "core.cache.file"
 local json = require "core.json"
 local keys = require "core.cache.key"
 local plain = require "core.store.plain"
-local said = require "core.cache.settings"
 local scopes = require "core.scope"
 local semantic = require "core.cache.semantic"
 local streams = require "core.stream"
@@ -130,7 +130,7 @@ end
 --- The vector of a text, and the digest of the model that made it.
 local function vector_of(options, place, text)
   if clock.monotonic() < resting then return nil, "the embedding model does not answer" end
-  local packed, digest = outside(said.packed, options.model or M.MODEL, options.endpoint or place.target.endpoint.name, text)
+  local packed, digest = outside(kinds.packed, options.model or M.MODEL, options.endpoint or place.target.endpoint.name, text)
   if packed then return packed, digest end
   if digest.kind == "cancelled" then return nil, digest end
   resting = clock.monotonic() + M.PAUSE
@@ -170,7 +170,7 @@ function M.look(q, place, sent, settings)
   if not vector then return nil, digest end
   local scope = scope_of(place, sent, text, options, digest)
   if not scope then return nil, "the question stands in the request twice" end
-  scope = keys.hex(keys.of(scope, settings.scope or ""))
+  scope = keys.hex(keys.of(scope, settings.scope or "", files.project()))
   local question = { text = text, scope = scope, vector = vector, now = clock.wall(), offset = M.offset() }
   local found = opened():look(question, options)
   return { question = question, found = found, options = options, place = place }

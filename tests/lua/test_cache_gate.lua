@@ -4,6 +4,7 @@ local cached = require "cached"
 local gate = require "core.gate.cache"
 local ollama = require "stoke.ollama"
 local places = require "core.cache.place"
+local routed = require "routed"
 local stoke = require "stoke"
 local test = require "stoke.test"
 
@@ -334,6 +335,34 @@ test("without stale_if_error a server that is down is an error, whatever is kept
   server.down = true
   stoke.sleep(6)
   t.ok(select(2, server:try "Hi"))
+end)
+
+-- ---- fallbacks ----------------------------------------------------------------------------------------------------------------
+
+test("fallback: where all servers of a route fail, what is kept of the question is the answer, however old", function(t)
+  local world <close> = routed({ a = { models = { "m" } } },
+    [[models = { r = { "m@a", fallback = { "cache", { text = "Later." } }, cache = { ttl = 10, scope = "s" } } }]])
+  local function ask(prompt) return ollama.generate { model = "r", prompt = prompt, options = { temperature = 0 } } end
+  local first = ask "Hi"
+  t.eq(ask("Hi").cached, "exact")
+  stoke.sleep(1000)
+  world.a:close()
+  local reply = ask "Hi"
+  t.eq({ reply.response, reply.cached, reply.stale, reply.rung }, { first.response, "exact", true, 2 })
+  t.eq({ ask("Other").response, ask("Other").rung }, { "Later.", 3 })
+end)
+
+test("fallback: an agent's, too", function(t)
+  local server <close> = cached()
+  local agent = stoke.agent { model = "m", endpoint = server.url, options = { temperature = 0 }, cache = { ttl = 10, scope = "x" },
+    fallback = { "cache", { text = "Later." } } }
+  t.eq(agent:run("Hi").text, "1: Hi")
+  stoke.sleep(20)
+  server.down = true
+  local result = agent:run "Hi"
+  t.eq({ result.text, result.rung }, { "1: Hi", 2 })
+  result = agent:run "Other"
+  t.eq({ result.text, result.rung }, { "Later.", 3 })
 end)
 
 -- ---- who says so ----------------------------------------------------------------------------------------------------------------

@@ -180,7 +180,7 @@ end)
 
 test("semantic gate: settings that make no sense are named", function(t)
   for _, bad in ipairs { 3, { error = 1 }, { error = 0 }, { same = 1 }, { modle = "x" } } do
-    t.raises("argument", function() cache.check("x", { semantic = bad }) end)
+    t.raises("argument", function() require "core.cache.settings".check("x", { semantic = bad }) end)
   end
   cache.forget()
 end)

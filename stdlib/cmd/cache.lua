@@ -235,7 +235,7 @@ return function(argv)
   local what = a.what or "stats"
   if WANTS[what] and not a.id then errors.raise("usage", WANTS[what]) end
   if not WANTS[what] and a.id then
-    errors.raise("usage", ("stoke cache %s takes no '%s'"):format(what, a.id), { hint = "stoke cache --help" })
+    errors.raise("usage", ("%s takes no '%s'"):format(what, a.id), { hint = "stoke cache --help" })
   end
   if a.limit < 1 or a.limit > 10000 then errors.raise("usage", "--limit wants a number from 1 to 10000") end
   errors.check(driver.use(a.file))

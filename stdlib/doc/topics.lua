@@ -34,11 +34,12 @@ local LIST = {
   { "images", "Images", also = "image vision pictures" },
   { "thinking", "Thinking", also = "think reasoning" },
   { "embeddings", "Embeddings", also = "embedding vectors" },
-  { "cache", "The caches", also = "caching caches cached" },
   { "serving", "Serving over HTTP", also = "serve server http-server sse" },
   { "databases", "Databases", also = "database sqlite sql" },
   { "durable", "Runs that survive", also = "workflow workflows resume replay fork" },
   { "doubt", "In doubt", also = "in-doubt parked" },
+  { "cache", "Caches", also = "caches caching cached" },
+  { "meaning", "Questions that mean the same", also = "semantic" },
   { "pool", "The pool", also = "routes route class classes priority queue slots hedge fallbacks scheduler watching why" },
 }
 

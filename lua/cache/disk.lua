@@ -114,13 +114,11 @@ end
 
 --- What a file says of itself: true; nil and why it must be begun anew; nil, nil and an error.
 local function known(db, path)
-  local found, err = db:query "SELECT count(*) FROM sqlite_schema WHERE type='table' AND name='meta'"
+  -- in one statement: another process may be making the tables
+  local found, err = db:query "SELECT count(*) FILTER (WHERE type='table' AND name='meta'),count(*) FROM sqlite_schema"
   if not found then return nil, nil, err end
   if found.rows[1][1] == 0 then
-    local any
-    any, err = db:query "SELECT count(*) FROM sqlite_schema"
-    if not any then return nil, nil, err end
-    if any.rows[1][1] > 0 then return nil, "is no cache" end
+    if found.rows[1][2] > 0 then return nil, "is no cache" end
     return false
   end
   found, err = db:query "SELECT version,inode FROM meta"

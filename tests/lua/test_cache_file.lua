@@ -133,13 +133,13 @@ local function size_of(path)
   return sum
 end
 
-for what, size in pairs { small = function() return 50 end, large = function() return 40000 end,
-  mixed = function(i) return i % 17 == 0 and 60000 or i % 300 end } do
+for what, size in pairs { small = function() return 50 end, large = function() return 20000 end,
+  mixed = function(i) return i % 17 == 0 and 20000 or i % 300 end } do
   test("the file is within its bytes at all times, its log among them: " .. what .. " values", function(t)
-    local path, bytes = t.tmp() .. "/cache.db", 2 << 20
+    local path, bytes = t.tmp() .. "/cache.db", 1 << 20
     local one <close> = open(path, bytes)
     local most = 0
-    local count = ({ small = 7500, large = 400, mixed = 1500 })[what]
+    local count = ({ small = 5000, large = 120, mixed = 900 })[what]
     for i = 1, count do
       one:put("exact", key(i), ("v"):rep(size(i)))
       if i % 50 == 0 then
@@ -168,7 +168,7 @@ test("what is asked for again stays in the file while others pass through it", f
     for i = 1, 20 do one:get("exact", key(i)) end
     one:flush()
   end
-  for round = 1, 20 do fill(round * 1000, round * 1000 + 200) end
+  for round = 1, 8 do fill(round * 1000, round * 1000 + 150) end
   one:close()
   local two <close> = open(path, 1 << 20)
   local left = 0

@@ -20,8 +20,8 @@ local M = {}
 --- Of the lines.
 M.VERSION = 1
 
---- Rows that are read, or kept, at once; bytes of a line, at most.
-local PAGE <const>, LONGEST <const> = 100, 256 << 20
+--- Rows that are read at once, and that are kept at once: enough that the file does not wait for more; bytes of a line, at most.
+local PAGE <const>, BATCH <const>, LONGEST <const> = 100, 1000, 256 << 20
 
 local function sum_of(text) return hash.sha256(text):sub(1, 32) end
 
@@ -184,8 +184,6 @@ local function keep(file, rows, out)
       out.large = out.large + 1
     end
   end
-  file:flush()
-  if not file:database() then return nil, errors.new("db", "the cache cannot be written") end
   return true
 end
 
@@ -216,13 +214,16 @@ function M.import(file, take, path)
     elseif line then
       out.damaged = out.damaged + 1
     end
-    if rows[1] and (not line or #rows == PAGE or bytes > 1 << 20) then
+    if rows[1] and (not line or #rows == BATCH or bytes > 1 << 20) then
       ok, err = keep(file, rows, out)
       if not ok then return nil, err end
       rows, bytes = {}, 0
     end
-    if not line then return out end
+    if not line then break end
   end
+  file:flush()
+  if not file:database() then return nil, errors.new("db", "the cache cannot be written") end
+  return out
 end
 
 return M

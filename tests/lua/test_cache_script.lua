@@ -93,6 +93,23 @@ test("stoke.cache.export and import: an answer that is here and newer stays", fu
   t.eq({ reply.message.content, reply.cached, server.asked }, { "1: a", "exact", 2 })
 end)
 
+test("stoke.cache.export and import: they tell how far they are, over more entries than are written at once", function(t)
+  local server <close> = world(t)
+  local path, file, text = t.tmp() .. "/out.jsonl", files.of(), '{"response":"yes","done_reason":"stop"}'
+  for i = 1, 2345 do
+    file:put("exact", keys.digest("k" .. i), text)
+    if i % 200 == 0 then file:flush() end
+  end
+  local told = nil
+  local function progress(done, total) told = { done, total } end
+  t.eq(stoke.cache.export(path, { progress = progress }), 2345)
+  t.eq(told, { 2345, 2345 })
+  stoke.cache.clear()
+  t.eq(stoke.cache.import(path, { progress = progress }).entries, 2345)
+  local size = fs.stat(path).size
+  t.eq({ told, stoke.cache.stats().entries, server.asked }, { { size, size }, 2345, 0 })
+end)
+
 test("stoke.cache.import: an old answer stays as old as it is", function(t)
   local server <close> = world(t)
   local path = t.tmp() .. "/out.jsonl"

@@ -14,6 +14,7 @@ local http = require "stoke.http"
 local log = require "stoke.log"
 local lent = require "stoke.serve.lent"
 local ollama = require "stoke.serve.ollama"
+local openai = require "stoke.serve.openai"
 local registry = require "stoke.serve.registry"
 local turn = require "stoke.serve.turn"
 
@@ -51,7 +52,8 @@ local function allowed(route)
 end
 
 local function handle(host, req, res)
-  local route = ollama.ROUTES[req.path]
+  local path = req.path
+  local route = ollama.ROUTES[path] or openai.ROUTES[path] or path:find("^/v1/models/.") and openai.MODEL
   if not route then return res:reply(404, wire.TEXT, "404 page not found") end
   local run = route[req.method]
   if run then return run(host, req, res) end

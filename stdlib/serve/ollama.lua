@@ -1,6 +1,5 @@
 --- Ollama's API in front of agents: what its clients ask before a chat, and chats and completions, as lines or whole.
 
-local errors = require "core.errors"
 local agents = require "stoke.agent.loop"
 local model = require "stoke.model"
 local gojson = require "stoke.ollama.server.gojson"
@@ -132,62 +131,6 @@ end
 
 -- ---- who writes -----------------------------------------------------------------------------------------------------------------
 
---- Writes the lines of a stream as they come.
-local Lines = {}
-Lines.__index = Lines
-
-local function send(self, bytes)
-  if not self.res.started then self.res:start(200, wire.NDJSON) end
-  local ok, err = pcall(self.res.write, self.res, bytes)
-  if ok then return end
-  if self.res.gone then err = errors.new("cancelled", "the client has left") end -- not an answer that broke off
-  error(err, 0)
-end
-
-function Lines:text(text)
-  local f = self.frame
-  return send(self, f.head .. wire.time(time.now()) .. f.text .. gojson.escape(text) .. f.text_end)
-end
-
-function Lines:thinking(text)
-  local f = self.frame
-  return send(self, f.head .. wire.time(time.now()) .. f.thinking .. gojson.escape(text) .. f.thinking_end)
-end
-
-function Lines:done(last)
-  if last.calls then
-    send(self, wire.object { name = last.name, chat = last.chat, at = last.at, calls = last.calls, done = false } .. "\n")
-    last.calls = nil
-  end
-  return send(self, wire.object(last) .. "\n")
-end
-
-function Lines:fail(failure)
-  if not self.res.started then return refuse(self.res, failure) end
-  return send(self, wire.error(failure.text) .. "\n")
-end
-
---- Keeps what is said, for one answer.
-local Whole = {}
-Whole.__index = Whole
-
-function Whole:text(text) self.said[#self.said + 1] = text end
-function Whole:thinking(text) self.thoughts[#self.thoughts + 1] = text end
-
-function Whole:done(last)
-  last.text, last.thinking = gojson.escape(table.concat(self.said)), gojson.escape(table.concat(self.thoughts))
-  return wire.send(self.res, 200, wire.JSON, wire.object(last))
-end
-
-function Whole:fail(failure) return refuse(self.res, failure) end
-
-local function writer(res, name, chat, stream)
-  if stream then return setmetatable({ res = res, frame = wire.frame(name, chat) }, Lines) end
-  return setmetatable({ res = res, said = {}, thoughts = {} }, Whole)
-end
-
--- ---- a turn ---------------------------------------------------------------------------------------------------------------------
-
 --- Calls as the API has them; nil where there are none.
 local function calls_text(calls, renamed)
   if not calls then return nil end
@@ -207,19 +150,68 @@ local function metrics(answer)
     eval_duration = wire.nanos(math.max(0, usage.seconds - usage.load_seconds)) }
 end
 
---- Run a turn and write its answer.
-local function answer(host, res, q, name, chat, stream)
-  local out = writer(res, name, chat, stream)
-  local ok, result = pcall(turn.run, host, q, out)
-  if not ok then
-    if errors.is(result) and result.kind == "cancelled" then error(result, 0) end
-    host.report(result, q)
-    return out:fail(failures.of(result))
-  end
-  if result.calls then host.lent:keep(q.user, q.entry.name, result) end
-  return out:done { name = name, chat = chat, at = wire.time(time.now()), calls = calls_text(result.calls, q.renamed or {}),
-    done = true, done_reason = result.reason == "length" and "length" or "stop", metrics = metrics(result) }
+--- The last object of an answer.
+local function last_of(self, answer)
+  return { name = self.name, chat = self.chat, at = wire.time(time.now()), calls = calls_text(answer.calls, self.renamed),
+    done = true, done_reason = answer.reason == "length" and "length" or "stop", metrics = metrics(answer) }
 end
+
+--- Writes the lines of a stream as they come.
+local Lines = {}
+Lines.__index = Lines
+
+local function send(self, bytes) return turn.send(self.res, wire.NDJSON, bytes) end
+
+function Lines:text(text)
+  local f = self.frame
+  return send(self, f.head .. wire.time(time.now()) .. f.text .. gojson.escape(text) .. f.text_end)
+end
+
+function Lines:thinking(text)
+  local f = self.frame
+  return send(self, f.head .. wire.time(time.now()) .. f.thinking .. gojson.escape(text) .. f.thinking_end)
+end
+
+function Lines:done(answer)
+  local last = last_of(self, answer)
+  if last.calls then
+    send(self, wire.object { name = last.name, chat = last.chat, at = last.at, calls = last.calls, done = false } .. "\n")
+    last.calls = nil
+  end
+  return send(self, wire.object(last) .. "\n")
+end
+
+function Lines:fail(failure)
+  if not self.res.started then return refuse(self.res, failure) end
+  return send(self, wire.error(failure.text) .. "\n")
+end
+
+--- Keeps what is said, for one answer.
+local Whole = {}
+Whole.__index = Whole
+
+function Whole:text(text) self.said[#self.said + 1] = text end
+function Whole:thinking(text) self.thoughts[#self.thoughts + 1] = text end
+
+function Whole:done(answer)
+  local last = last_of(self, answer)
+  last.text, last.thinking = gojson.escape(table.concat(self.said)), gojson.escape(table.concat(self.thoughts))
+  return wire.send(self.res, 200, wire.JSON, wire.object(last))
+end
+
+function Whole:fail(failure) return refuse(self.res, failure) end
+
+local function writer(res, q, name, chat, stream)
+  local self = { res = res, name = name, chat = chat, renamed = q.renamed }
+  if stream then
+    self.frame = wire.frame(name, chat)
+    return setmetatable(self, Lines)
+  end
+  self.said, self.thoughts = {}, {}
+  return setmetatable(self, Whole)
+end
+
+-- ---- a turn ---------------------------------------------------------------------------------------------------------------------
 
 --- The answer to a request without a question.
 local function loaded(res, body, name, chat)
@@ -247,8 +239,12 @@ local function message_of(message)
 end
 
 --- The shape that is asked for; nil where none is.
-local function format_of(body)
-  local format = body.format
+---@param format any of the request
+---@return table|string|nil
+---@return string|nil err
+---
+--- Example: `local format, err = ollama.format(body.format)`
+function M.format(format)
   if format == nil or format == gojson.null or format == "" then return nil end
   if format == "json" then return "json" end
   if gojson.is_object(format) then return values.plain(format) end
@@ -281,12 +277,12 @@ local function chat(host, req, res)
   local entry = find(host, res, name)
   if not entry then return end
   if #messages == 0 then return loaded(res, body, name, true) end
-  local format, bad = format_of(body)
+  local format, bad = M.format(body.format)
   if bad then return deny(res, 400, "%s", bad) end
   local raw = body.tools and #body.tools > 0 and gojson.decode(req.body).tools or nil
   local ok, q = pcall(M.turn, host, req, entry, messages, { tools = raw, format = format, thinking = body.think ~= false })
   if not ok then return refuse(res, failures.of(q)) end
-  return answer(host, res, q, name, true, body.stream ~= false)
+  return turn.answer(host, q, writer(res, q, name, true, body.stream ~= false))
 end
 
 local function generate(host, req, res)
@@ -297,13 +293,13 @@ local function generate(host, req, res)
   if not entry then return end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", name) end
   if prompt == "" then return loaded(res, body, name, false) end
-  local format, bad = format_of(body)
+  local format, bad = M.format(body.format)
   if bad then return deny(res, 400, "%s", bad) end
   local messages = { { role = "user", content = prompt, images = body.images } }
   if body.system and body.system ~= "" then table.insert(messages, 1, { role = "system", content = body.system }) end
   local ok, q = pcall(M.turn, host, req, entry, messages, { format = format, thinking = body.think ~= false })
   if not ok then return refuse(res, failures.of(q)) end
-  return answer(host, res, q, name, false, body.stream ~= false)
+  return turn.answer(host, q, writer(res, q, name, false, body.stream ~= false))
 end
 
 -- ---- what agents cannot ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ local agents = require "stoke.agent"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
 local loop = require "stoke.agent.loop"
+local failures = require "stoke.serve.failures"
 local json = require "stoke.json"
 local schema = require "stoke.schema"
 local time = require "stoke.time"
@@ -17,6 +18,8 @@ local M = {}
 ---@class stoke.serve.listener who writes to a client
 ---@field text fun(self: table, text: string)
 ---@field thinking fun(self: table, text: string)
+---@field done fun(self: table, answer: stoke.serve.answer)
+---@field fail fun(self: table, failure: stoke.serve.failure)
 
 ---@class stoke.serve.turn
 ---@field entry stoke.serve.entry
@@ -144,6 +147,39 @@ function M.run(host, q, out)
   if state.told == 0 and result.text ~= "" then out:text(result.text) end
   return { text = result.text, reason = result.reason, calls = result.calls, usage = result.usage, past = past,
     seconds = time.monotonic() - place.began }
+end
+
+--- Send bytes of a stream, its head before the first. Waits while the client is slow.
+---@param res stoke.http.reply
+---@param headers table of the head
+---@param bytes string
+---Raises `cancelled` when the client has left.
+---
+--- Example: `turn.send(res, wire.NDJSON, line)`
+function M.send(res, headers, bytes)
+  if not res.started then res:start(200, headers) end
+  local ok, err = pcall(res.write, res, bytes)
+  if ok then return end
+  if res.gone then err = errors.new("cancelled", "the client has left") end -- no answer of a model that broke off: not to be mended
+  error(err, 0)
+end
+
+--- Run a turn and have its answer written, or what became of it.
+---@param host stoke.serve.host
+---@param q stoke.serve.turn
+---@param out stoke.serve.listener
+---Raises `cancelled`.
+---
+--- Example: `return turn.answer(host, q, writer)`
+function M.answer(host, q, out)
+  local ok, answer = pcall(M.run, host, q, out)
+  if not ok then
+    if errors.is(answer) and answer.kind == "cancelled" then error(answer, 0) end
+    host.report(answer, q)
+    return out:fail(failures.of(answer))
+  end
+  if answer.calls then host.lent:keep(q.user, q.entry.name, answer) end
+  return out:done(answer)
 end
 
 return M

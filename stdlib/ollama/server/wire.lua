@@ -9,6 +9,7 @@ local M = {}
 M.JSON = { ["Content-Type"] = "application/json; charset=utf-8" }
 M.JSON_BARE = { ["Content-Type"] = "application/json" }
 M.NDJSON = { ["Content-Type"] = "application/x-ndjson" }
+M.SSE = { ["Content-Type"] = "text/event-stream" }
 M.TEXT = { ["Content-Type"] = "text/plain" }
 M.TEXT_UTF8 = { ["Content-Type"] = "text/plain; charset=utf-8" }
 M.HTML = { ["Content-Type"] = "text/html" }
@@ -159,6 +160,14 @@ end
 ---@return string
 function M.call(id, index, name, arguments)
   return ('{"id":%s,"function":{"index":%d,"name":%s,"arguments":%s}}'):format(json.quote(id), index, json.quote(name), arguments)
+end
+
+--- Tokens of an answer as OpenAI's API tells them.
+---@param input integer
+---@param output integer
+---@return table
+function M.usage(input, output)
+  return json.object { { "prompt_tokens", input }, { "completion_tokens", output }, { "total_tokens", input + output } }
 end
 
 --- {"error":"text"}

@@ -12,6 +12,7 @@ local errors = require "core.errors"
 local wire = require "stoke.ollama.server.wire"
 local http = require "stoke.http"
 local log = require "stoke.log"
+local guards = require "stoke.serve.guard"
 local lent = require "stoke.serve.lent"
 local ollama = require "stoke.serve.ollama"
 local openai = require "stoke.serve.openai"
@@ -28,13 +29,15 @@ M.PORT = 11500
 M.TURNS = 1024
 
 local OPTIONS = { agents = true, port = "number", address = "string", mem = "string", max_turns = "number", activity = "boolean",
-  class = "string", drain = "number", max_body = "number" }
+  class = "string", drain = "number", max_body = "number", token = "string", token_file = "string", origins = "table",
+  hosts = "table" }
 
 --- Own fields of the host that handlers work with.
 ---@class stoke.serve.host
 ---@field registry stoke.serve.registry
 ---@field gate table
 ---@field lent stoke.serve.lent
+---@field guard stoke.serve.guard
 ---@field class? string
 ---@field activity boolean
 ---@field report fun(err: any, q: table)
@@ -53,6 +56,8 @@ end
 
 local function handle(host, req, res)
   local path = req.path
+  res = host.guard:admit(req, res, path:find "^/v1/" and openai.refuse or ollama.refuse)
+  if not res then return end
   local route = ollama.ROUTES[path] or openai.ROUTES[path] or path:find("^/v1/models/.") and openai.MODEL
   if not route then return res:reply(404, wire.TEXT, "404 page not found") end
   local run = route[req.method]
@@ -73,6 +78,7 @@ end
 --- A host for a source of agents, and the options of its server.
 local function host_of(options, source)
   return { registry = registry.new(source), gate = turn.gate(math.tointeger(options.max_turns) or M.TURNS), lent = lent.new(),
+    guard = guards.new(options),
     class = options.class or "interactive", activity = options.activity ~= false, report = report }
 end
 
@@ -91,7 +97,9 @@ end
 ---  mem: a name, for http://NAME.mem/ inside this process; max_turns (1024) at once, beyond which a client is told to come again
 ---  (503 and Retry-After); activity: false leaves out what agents do from what clients are shown as thoughts; class
 ---  ("interactive") of the calls of agents that have none; drain (5 seconds for turns under way when the server closes); max_body
----  (16 MB)
+---  (16 MB); token, or token_file, the path of a file of the owner's alone, made where it is not there: what a client must send as
+---  its Bearer, needed for an address that others reach; origins: pages that may ask ("https://chat.example", "*"), none without;
+---  hosts: names that this machine is asked by on loopback, beside its own
 ---@return stoke.http.server
 ---Raises `argument`; `os` when it cannot listen.
 ---
@@ -102,6 +110,9 @@ function M.new(options)
   if given == nil then errors.argument "stoke.serve: agents is missing: { bot, ... }" end
   return M.open(options, function() return registry.entries("stoke.serve: agents", given) end)
 end
+
+--- Pages are judged by our own guard, which tells them why.
+local EVERY = { "*" }
 
 --- The same for a source that is asked again after a reload.
 ---@private
@@ -117,7 +128,7 @@ function M.open(options, source)
     errors.raise("usage", "there is no agent to serve", { hint = "stoke.agent { name = \"poet\", ... } in the body of the file" })
   end
   local server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
-    mem = options.mem, drain = options.drain, max_body = options.max_body,
+    mem = options.mem, drain = options.drain, max_body = options.max_body, hosts = options.hosts, origins = EVERY,
     handler = function(req, res) return handle(host, req, res) end }
   return server, host
 end

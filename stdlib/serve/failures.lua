@@ -33,6 +33,21 @@ function M.of(raised)
   return { status = status, text = text, retry_after = status == 503 and math.max(1, math.ceil(tonumber(later) or 1)) or nil }
 end
 
+--- Headers of an answer that says so.
+---@param headers table<string, string> of its form
+---@param failure stoke.serve.failure
+---@return table<string, string>
+---
+--- Example: `res:reply(failure.status, failures.headers(wire.JSON, failure), text)`
+function M.headers(headers, failure)
+  if not failure.retry_after and failure.status ~= 401 then return headers end
+  local out = {}
+  for name, value in next, headers do out[name] = value end
+  if failure.retry_after then out["Retry-After"] = tostring(failure.retry_after) end
+  if failure.status == 401 then out["WWW-Authenticate"] = "Bearer" end
+  return out
+end
+
 --- A refusal in words of our own.
 ---@param status integer
 ---@param format string

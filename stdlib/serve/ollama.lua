@@ -26,18 +26,19 @@ local ASK <const> = 1
 
 -- ---- errors ---------------------------------------------------------------------------------------------------------------------
 
-local function refuse(res, failure)
-  local headers = wire.JSON
-  if failure.retry_after then
-    headers = { ["Content-Type"] = headers["Content-Type"], ["Retry-After"] = tostring(failure.retry_after) }
-  end
-  return res:reply(failure.status, headers, wire.error(failure.text))
+--- Answer with an error.
+---@param res stoke.http.reply
+---@param failure stoke.serve.failure
+---
+--- Example: `return ollama.refuse(res, failures.new(404, "no such model"))`
+function M.refuse(res, failure)
+  return res:reply(failure.status, failures.headers(wire.JSON, failure), wire.error(failure.text))
 end
+
+local refuse = M.refuse
 
 --- A status and words.
 local function deny(res, status, format, ...) return refuse(res, failures.new(status, format, ...)) end
-
-M.refuse = refuse
 
 local function read(req, res, name)
   local body, err = decode.request(req.body, decode.requests[name])
@@ -253,20 +254,19 @@ end
 
 --- A turn of a request: its messages, what it lends, the shape it wants.
 ---@param host table
----@param req table
 ---@param entry stoke.serve.entry
 ---@param messages table[] as the native API has them
 ---@param about { tools: table[]?, format: any, thinking: boolean }
 ---@return stoke.serve.turn
 ---Raises `argument`.
 ---
---- Example: `local q = ollama.turn(host, req, entry, body.messages, { thinking = true })`
-function M.turn(host, req, entry, messages, about)
+--- Example: `local q = ollama.turn(host, entry, body.messages, { thinking = true })`
+function M.turn(host, entry, messages, about)
   local list = {}
   for i, message in ipairs(messages) do list[i] = message_of(message) end
   local tools, renamed = lent.tools(values.plain(about.tools), entry.handle.definition)
   return { entry = entry, messages = list, tools = tools, renamed = renamed, format = about.format, thinking = about.thinking,
-    user = req.user or "", past = host.lent:resume(req.user or "", entry.name, list) }
+    user = host.guard.user, past = host.lent:resume(host.guard.user, entry.name, list) }
 end
 
 local function chat(host, req, res)
@@ -280,7 +280,7 @@ local function chat(host, req, res)
   local format, bad = M.format(body.format)
   if bad then return deny(res, 400, "%s", bad) end
   local raw = body.tools and #body.tools > 0 and gojson.decode(req.body).tools or nil
-  local ok, q = pcall(M.turn, host, req, entry, messages, { tools = raw, format = format, thinking = body.think ~= false })
+  local ok, q = pcall(M.turn, host, entry, messages, { tools = raw, format = format, thinking = body.think ~= false })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, name, true, body.stream ~= false))
 end
@@ -297,7 +297,7 @@ local function generate(host, req, res)
   if bad then return deny(res, 400, "%s", bad) end
   local messages = { { role = "user", content = prompt, images = body.images } }
   if body.system and body.system ~= "" then table.insert(messages, 1, { role = "system", content = body.system }) end
-  local ok, q = pcall(M.turn, host, req, entry, messages, { format = format, thinking = body.think ~= false })
+  local ok, q = pcall(M.turn, host, entry, messages, { format = format, thinking = body.think ~= false })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, name, false, body.stream ~= false))
 end

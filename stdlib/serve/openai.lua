@@ -34,11 +34,7 @@ end
 ---
 --- Example: `return openai.refuse(res, failures.new(404, "no such model"))`
 function M.refuse(res, failure)
-  local headers = wire.JSON_BARE
-  if failure.retry_after then
-    headers = { ["Content-Type"] = headers["Content-Type"], ["Retry-After"] = tostring(failure.retry_after) }
-  end
-  return res:reply(failure.status, headers, error_text(failure))
+  return res:reply(failure.status, failures.headers(wire.JSON_BARE, failure), error_text(failure))
 end
 
 local refuse = M.refuse
@@ -193,7 +189,7 @@ local function chat(host, req, res)
   if not native then return deny(res, 400, "%s", err) end
   for _, message in ipairs(native.messages) do message.role = ROLES[message.role] or message.role end
   local tools = raw.tool_choice ~= "none" and json.is_array(native.tools) and native.tools or nil
-  local ok, q = pcall(ollama.turn, host, req, entry, native.messages, { tools = tools, thinking = native.think ~= false,
+  local ok, q = pcall(ollama.turn, host, entry, native.messages, { tools = tools, thinking = native.think ~= false,
     format = ollama.format(native.format) })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, body, "chat.completion"))
@@ -207,7 +203,7 @@ local function completion(host, req, res)
   if not entry then return end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", body.model) end
   if (body.prompt or "") == "" then return deny(res, 400, "prompt is required") end
-  local ok, q = pcall(ollama.turn, host, req, entry, { { role = "user", content = body.prompt } }, { thinking = false })
+  local ok, q = pcall(ollama.turn, host, entry, { { role = "user", content = body.prompt } }, { thinking = false })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, body, "text_completion"))
 end

@@ -367,6 +367,30 @@ function M.refresh(changed)
   end
 end
 
+--- A definition with tools that somebody outside lends to one run. Calls of these are not run: they end the run with the reason
+--- "tool_calls", and its result has them as `calls`; who lent them goes on with the history and the results.
+---@private
+---@param definition table
+---@param lent table[] definitions of tools as models read them, of other names than the agent's own
+---@return table definition
+---
+--- Example: `local definition = agent.lend(bot.definition, { open_file:definition() })`
+function M.lend(definition, lent)
+  if definition.complete then definition:complete() end
+  local names, outside, definitions = {}, {}, {}
+  for name in next, definition.names do names[name] = true end
+  for i, known in ipairs(definition.definitions or {}) do definitions[i] = known end
+  for _, given in ipairs(lent) do
+    local name = given["function"].name
+    names[name], outside[name] = true, true
+    definitions[#definitions + 1] = given
+  end
+  local out = setmetatable({ names = names, outside = outside }, { __index = definition })
+  out.lend = function(other) return M.lend(other, lent) end
+  set_definitions(out, definitions)
+  return out
+end
+
 --- What the library itself says to models. Without an argument, the texts in force: { name, purpose, fields, text } each, sorted by
 --- name. With a table, these are replaced for all agents; an agent's own `texts` go before them. A replacement is a text with
 --- {fields}, a function of a table of the fields that returns the text, or false for the built-in one.

@@ -423,6 +423,7 @@ local function hand_over(run, box, handoffs)
       run.history:push(tools.message(call, tools.note(box, call, told)))
       if run.listener then run.listener { type = "handoff", from = from.label, to = target.label } end
       if target.complete then target:complete() end -- it is used for the first time
+      if from.lend then target = from.lend(target) end
       run.agent, run.target = target, M.target(target, false, run.route)
       if run.odds then run.target = with_odds(run.target) end
       run.rung, run.before, run.model, run.endpoint = nil, nil, nil, nil
@@ -434,17 +435,12 @@ local function hand_over(run, box, handoffs)
 end
 
 --- Run what was called; a handoff comes after the other calls.
+---@return table[]|nil lent calls that somebody outside is to run
 local function act(run, answer)
-  local targets, past, own, handoffs = run.agent.targets, run.history, answer.calls, nil
+  local past = run.history
   run.nudged = nil
-  past:push { role = "assistant", content = answer.text, thinking = answer.thinking, tool_calls = own }
-  if targets then
-    own, handoffs = {}, {}
-    for _, call in ipairs(answer.calls) do
-      local list = targets[call["function"].name] and handoffs or own
-      list[#list + 1] = call
-    end
-  end
+  past:push { role = "assistant", content = answer.text, thinking = answer.thinking, tool_calls = answer.calls }
+  local own, handoffs, lent = tools.sorted(run.agent, answer.calls)
   local box = run.toolbox
   if not box then
     box = { run = run, notes = {}, repairs = 0 }
@@ -461,6 +457,7 @@ local function act(run, answer)
     count(run, "tool_calls", #own)
   end
   if handoffs then hand_over(run, box, handoffs) end
+  return lent
 end
 
 -- ---- the turns ------------------------------------------------------------------------------------------------------------------
@@ -532,18 +529,30 @@ local function bounds(agent, limits)
     budget = budget and budgets.new(budget, context and context.budget), terms = terms.inside(context, class, nil, kept) }
 end
 
-local function finish(run, text, value, answer)
-  run.history:push { role = "assistant", content = text }
-  local result = result_of(run, text, value, answer and answer.reason or "stop")
-  if answer and answer.thinking then result.thinking = answer.thinking end
-  if run.rung or run.model then result.model, result.endpoint, result.rung = run.model, run.endpoint, run.rung end
-  if run.odds then result.margin = answers.margin(run.odds) end
+--- The end of a run, or its end for now.
+local function conclude(run, result)
   local listener = run.listener
   if listener then
     listener { type = "usage", usage = result.usage }
     listener { type = "done", result = result }
   end
   return result, run.agent
+end
+
+--- The run ends for now: somebody outside has calls to run.
+local function hand_out(run, answer, lent)
+  local result = result_of(run, answer.text, nil, "tool_calls")
+  result.calls, result.thinking = lent, answer.thinking
+  return conclude(run, result)
+end
+
+local function finish(run, text, value, answer)
+  run.history:push { role = "assistant", content = text }
+  local result = result_of(run, text, value, answer and answer.reason or "stop")
+  if answer and answer.thinking then result.thinking = answer.thinking end
+  if run.rung or run.model then result.model, result.endpoint, result.rung = run.model, run.endpoint, run.rung end
+  if run.odds then result.margin = answers.margin(run.odds) end
+  return conclude(run, result)
 end
 
 --- Run an agent.
@@ -572,7 +581,8 @@ function M.run(agent, past, begin, listener, limits)
     if bound then
       return finish(run, structured(run, answer))
     elseif answer.calls then
-      act(run, answer)
+      local lent = act(run, answer)
+      if lent then return hand_out(run, answer, lent) end
     elseif answer.failed or answer.endless or not text:find "%S" then
       unanswered(run, answer)
     elseif not (agent.definitions and announced(run, answer)) then

@@ -239,6 +239,29 @@ local function result_of(box, state)
   return cancelled(box, state.call), true, nil, task.err
 end
 
+--- Calls by who runs them: this run, an agent that takes over, somebody outside who lent the tool to this run.
+---@param agent table its definition
+---@param calls table[]
+---@return table[] own
+---@return table[]|nil handoffs
+---@return table[]|nil lent
+function M.sorted(agent, calls)
+  local targets, outside = agent.targets, agent.outside
+  if not targets and not outside then return calls end
+  local own, handoffs, lent = {}, targets and {}, nil
+  for _, call in ipairs(calls) do
+    local name, list = call["function"].name, own
+    if targets and targets[name] then
+      list = handoffs
+    elseif outside and outside[name] then
+      lent = lent or {}
+      list = lent
+    end
+    list[#list + 1] = call
+  end
+  return own, handoffs, lent
+end
+
 --- Run several calls of an answer.
 ---@param box stoke.agent.toolbox
 ---@param calls table[] as the API has them

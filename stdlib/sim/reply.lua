@@ -4,6 +4,7 @@
 local json = require "stoke.ollama.server.gojson"
 local prompt = require "stoke.sim.prompt"
 local logprobs = require "stoke.sim.logprobs"
+local wire = require "stoke.ollama.server.wire"
 
 local M = {}
 
@@ -65,8 +66,7 @@ local function calls_of(list, random)
       end
       id = "call_" .. table.concat(k)
     end
-    out[i] = ('{"id":%s,"function":{"index":%d,"name":%s,"arguments":%s}}'):format(json.quote(id), i - 1,
-      json.quote(c.name), args)
+    out[i] = wire.call(id, i - 1, c.name, args)
     size = size + #c.name + #args
   end
   return "[" .. table.concat(out, ",") .. "]", prompt.tokens(("x"):rep(size))

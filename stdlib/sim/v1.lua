@@ -11,9 +11,6 @@ local wire = require "stoke.ollama.server.wire"
 
 local M = {}
 
-local SSE = { ["Content-Type"] = "text/event-stream" }
-M.SSE = SSE
-
 -- ---- errors ---------------------------------------------------------------------------------------------------------------------
 
 local TYPES = { [400] = "invalid_request_error", [404] = "not_found_error" }
@@ -62,7 +59,7 @@ end
 function Writer:start(status, headers)
   self.status, self.head = status, headers
   self.lined = headers == wire.NDJSON
-  if self.lined and status == 200 then return self.res:start(200, SSE) end
+  if self.lined and status == 200 then return self.res:start(200, wire.SSE) end
 end
 
 function Writer:write(bytes)
@@ -106,13 +103,7 @@ function M.calls(list)
   return out
 end
 
---- Tokens of an answer.
----@param value table
----@return table
-function M.usage(value)
-  local input, output = value.prompt_eval_count or 0, value.eval_count or 0
-  return json.object { { "prompt_tokens", input }, { "completion_tokens", output }, { "total_tokens", input + output } }
-end
+local function usage_of(value) return wire.usage(value.prompt_eval_count or 0, value.eval_count or 0) end
 
 local function said(text) return text ~= "" and text or nil end
 
@@ -144,7 +135,7 @@ local function whole_chat(about, value)
     { "message", json.object { { "role", "assistant" }, { "content", message.content }, { "reasoning", said(message.thinking
       or "") },
       { "tool_calls", calls } } }, { "finish_reason", reason }, { "logprobs", odds_of(value) } } } }, { "usage",
-        M.usage(value) } }))
+        usage_of(value) } }))
 end
 
 local function chunk(about, value, delta, reason, odds)
@@ -185,7 +176,7 @@ local function chat_line(about, value)
   if about.sim.habits.role_once then out[#out + 1] = chunk(about, value, {}, reason) end
   if about.counts then
     out[#out + 1] = "data: " .. json.encode(object_of(head(about, "chat.completion.chunk", value), { { "choices", json.array() },
-      { "usage", M.usage(value) } })) .. "\n\n"
+      { "usage", usage_of(value) } })) .. "\n\n"
   end
   return table.concat(out) .. "data: [DONE]\n\n"
 end
@@ -231,7 +222,7 @@ end
 
 local function whole_text(about, value)
   return json.encode(object_of(head(about, "text_completion", value), { { "choices", text_choice(value, value.done_reason) },
-    { "usage", M.usage(value) } }))
+    { "usage", usage_of(value) } }))
 end
 
 local function text_chunk(about, value, choices, usage)
@@ -241,9 +232,9 @@ local function text_chunk(about, value, choices, usage)
 end
 
 local function text_line(about, value)
-  local out = text_chunk(about, value, text_choice(value, value.done and value.done_reason), about.counts and M.usage {} or nil)
+  local out = text_chunk(about, value, text_choice(value, value.done and value.done_reason), about.counts and usage_of {} or nil)
   if not value.done then return out end
-  if about.counts then out = out .. text_chunk(about, value, json.array(), M.usage(value)) end
+  if about.counts then out = out .. text_chunk(about, value, json.array(), usage_of(value)) end
   return out .. "data: [DONE]\n\n"
 end
 

@@ -9,6 +9,7 @@ local M = {}
 M.JSON = { ["Content-Type"] = "application/json; charset=utf-8" }
 M.JSON_BARE = { ["Content-Type"] = "application/json" }
 M.NDJSON = { ["Content-Type"] = "application/x-ndjson" }
+M.SSE = { ["Content-Type"] = "text/event-stream" }
 M.TEXT = { ["Content-Type"] = "text/plain" }
 M.TEXT_UTF8 = { ["Content-Type"] = "text/plain; charset=utf-8" }
 M.HTML = { ["Content-Type"] = "text/html" }
@@ -65,6 +66,14 @@ function M.time(wall)
   if micros == 0 then return last_text .. "Z" end
   if micros > 999999 then micros = 999999 end
   return last_text .. "." .. ("%06d"):format(micros):gsub("0+$", "") .. "Z"
+end
+
+--- Wall seconds with six digits and an offset: what Python before 3.11 reads as well.
+---@param wall number
+---@return string
+function M.instant(wall)
+  local whole = M.time(math.floor(wall))
+  return ("%s.%06d+00:00"):format(whole:sub(1, -2), math.floor((wall - math.floor(wall)) * 1e6))
 end
 
 --- Seconds as whole nanoseconds.
@@ -143,6 +152,24 @@ function M.object(o)
   return table.concat(out)
 end
 
+--- A call of a tool.
+---@param id string
+---@param index integer from 0
+---@param name string
+---@param arguments string JSON
+---@return string
+function M.call(id, index, name, arguments)
+  return ('{"id":%s,"function":{"index":%d,"name":%s,"arguments":%s}}'):format(json.quote(id), index, json.quote(name), arguments)
+end
+
+--- Tokens of an answer as OpenAI's API tells them.
+---@param input integer
+---@param output integer
+---@return table
+function M.usage(input, output)
+  return json.object { { "prompt_tokens", input }, { "completion_tokens", output }, { "total_tokens", input + output } }
+end
+
 --- {"error":"text"}
 ---@param text string
 ---@return string
@@ -170,9 +197,13 @@ end
 
 -- Inventory ---------------------------------------------------------------------------------------
 
-local function details(m, long)
+--- The details of a model.
+---@param m table family, params, quant; format where it is not "gguf"; for `long` context, embedding
+---@param long? boolean as newer servers tell them
+---@return table
+function M.details(m, long)
   local list = {
-    { "parent_model", "" }, { "format", "gguf" }, { "family", m.family }, { "families", json.array { m.family } },
+    { "parent_model", "" }, { "format", m.format or "gguf" }, { "family", m.family }, { "families", json.array { m.family } },
     { "parameter_size", m.params }, { "quantization_level", m.quant },
   }
   if long then
@@ -189,7 +220,7 @@ function M.tags(models, habits)
   for i, m in ipairs(models) do
     list[i] = json.object {
       { "name", m.name }, { "model", m.name }, { "modified_at", M.time(m.modified) }, { "size", m.size },
-      { "digest", m.digest }, { "details", details(m, habits.inventory) },
+      { "digest", m.digest }, { "details", M.details(m, habits.inventory) },
       { "capabilities", habits.inventory and caps(m) or nil },
     }
   end
@@ -204,7 +235,7 @@ function M.ps(resident, offset)
     local m = r.model
     local at = e.expires_at
     list[i] = json.object {
-      { "name", m.name }, { "model", m.name }, { "size", r.size }, { "digest", m.digest }, { "details", details(m) },
+      { "name", m.name }, { "model", m.name }, { "size", r.size }, { "digest", m.digest }, { "details", M.details(m) },
       { "expires_at", M.time(at == math.huge and offset + 292 * 365.25 * 86400 or offset + at) }, { "size_vram", r.vram },
       { "context_length", r.opts.num_ctx },
     }
@@ -238,7 +269,7 @@ function M.show(m, habits)
   for line in (text or ""):gmatch "[^\n]+" do file = file .. "PARAMETER " .. line:gsub("%s+", " ", 1) .. "\n" end
   return json.encode(json.object {
     { "license", m.license }, { "modelfile", file }, { "parameters", text }, { "template", template },
-    { "system", m.system ~= "" and m.system or nil }, { "details", details(m, habits.inventory) },
+    { "system", m.system ~= "" and m.system or nil }, { "details", M.details(m, habits.inventory) },
     { "messages", m.messages },
     { "model_info", json.object {
       { "general.architecture", arch }, { "general.parameter_count", math.floor(m.size * 1.6) },

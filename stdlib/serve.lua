@@ -1,0 +1,136 @@
+--- stoke.serve: agents as models. Whoever talks to Ollama talks to them unchanged: Open WebUI, editors, `ollama run`.
+---
+---     local stoke = require "stoke"
+---     local poet = stoke.agent { name = "poet", model = "qwen2.5:3b", instructions = "Answer in verse." }
+---     local server <close> = stoke.serve { agents = { poet }, port = 11500 }
+---     server:wait()                               -- OLLAMA_HOST=127.0.0.1:11500 ollama run poet "Hello"
+---
+--- Each agent is a model under its name. Requests are stateless, as the protocol is: the client sends the conversation. A client
+--- that leaves ends its run, and a slow one makes it wait. Tools of the client are lent to the agent: their calls go out to it.
+
+local errors = require "core.errors"
+local wire = require "stoke.ollama.server.wire"
+local http = require "stoke.http"
+local log = require "stoke.log"
+local guards = require "stoke.serve.guard"
+local lent = require "stoke.serve.lent"
+local ollama = require "stoke.serve.ollama"
+local openai = require "stoke.serve.openai"
+local registry = require "stoke.serve.registry"
+local turn = require "stoke.serve.turn"
+
+local M = {}
+
+--- The port where none is told.
+---@private
+M.PORT = 11500
+--- Turns at once where the options do not say.
+---@private
+M.TURNS = 1024
+
+local OPTIONS = { agents = true, port = "number", address = "string", mem = "string", max_turns = "number", activity = "boolean",
+  class = "string", drain = "number", max_body = "number", token = "string", token_file = "string", origins = "table",
+  hosts = "table" }
+
+--- Own fields of the host that handlers work with.
+---@class stoke.serve.host
+---@field registry stoke.serve.registry
+---@field gate table
+---@field lent stoke.serve.lent
+---@field guard stoke.serve.guard
+---@field class? string
+---@field activity boolean
+---@field report fun(err: any, q: table)
+
+-- ---- one request ----------------------------------------------------------------------------------------------------------------
+
+local METHODS = { "HEAD", "GET", "POST", "DELETE" }
+
+local function allowed(route)
+  local list = {}
+  for _, method in ipairs(METHODS) do
+    if route[method] then list[#list + 1] = method end
+  end
+  return table.concat(list, ", ")
+end
+
+local function handle(host, req, res)
+  local path = req.path
+  res = host.guard:admit(req, res, path:find "^/v1/" and openai.refuse or ollama.refuse)
+  if not res then return end
+  local route = ollama.ROUTES[path] or openai.ROUTES[path] or path:find("^/v1/models/.") and openai.MODEL
+  if not route then return res:reply(404, wire.TEXT, "404 page not found") end
+  local run = route[req.method]
+  if run then return run(host, req, res) end
+  return res:reply(405, { ["Content-Type"] = "text/plain", Allow = allowed(route) }, "405 method not allowed")
+end
+
+-- ---- the server -----------------------------------------------------------------------------------------------------------------
+
+--- Kinds that are the client's doing, or were told to it: nothing for the log.
+local QUIET = { argument = true, overloaded = true, context_overflow = true }
+
+local function report(err, q)
+  if errors.is(err) and QUIET[err.kind] then return end
+  log.error("a turn failed", { agent = q.entry.name, error = tostring(err) })
+end
+
+--- A host for a source of agents, and the options of its server.
+local function host_of(options, source)
+  return { registry = registry.new(source), gate = turn.gate(math.tointeger(options.max_turns) or M.TURNS), lent = lent.new(),
+    guard = guards.new(options),
+    class = options.class or "interactive", activity = options.activity ~= false, report = report }
+end
+
+local function check(options)
+  options = errors.options(options, OPTIONS, "stoke.serve")
+  local most = options.max_turns
+  if most and (not math.tointeger(most) or most < 1) then
+    errors.argument("stoke.serve: max_turns must be a whole number of at least 1, got %s", tostring(most))
+  end
+  return options
+end
+
+--- Serve agents under Ollama's API. The server is a child of the current scope, as http.serve's is.
+---@param options { agents: stoke.agent|stoke.agent[]|table<string, stoke.agent>, port?: integer, address?: string }
+---  agents: one, a list of agents with names, or a map of names to agents; port (11500; 0: any free one), address (127.0.0.1), or
+---  mem: a name, for http://NAME.mem/ inside this process; max_turns (1024) at once, beyond which a client is told to come again
+---  (503 and Retry-After); activity: false leaves out what agents do from what clients are shown as thoughts; class
+---  ("interactive") of the calls of agents that have none; drain (5 seconds for turns under way when the server closes); max_body
+---  (16 MB); token, or token_file, the path of a file of the owner's alone, made where it is not there: what a client must send as
+---  its Bearer, needed for an address that others reach; origins: pages that may ask ("https://chat.example", "*"), none without;
+---  hosts: names that this machine is asked by on loopback, beside its own
+---@return stoke.http.server
+---Raises `argument`; `os` when it cannot listen.
+---
+--- Example: `local server <close> = stoke.serve { agents = { poet, critic }, port = 11500 }`
+function M.new(options)
+  options = check(options)
+  local given = options.agents
+  if given == nil then errors.argument "stoke.serve: agents is missing: { bot, ... }" end
+  return M.open(options, function() return registry.entries("stoke.serve: agents", given) end)
+end
+
+--- Pages are judged by our own guard, which tells them why.
+local EVERY = { "*" }
+
+--- The same for a source that is asked again after a reload.
+---@private
+---@param options table
+---@param source fun(): stoke.serve.entry[]
+---@return stoke.http.server server
+---@return stoke.serve.host host
+---
+--- Example: `local server, host = serve.open({ port = 0 }, source)`
+function M.open(options, source)
+  local host = host_of(options, source)
+  if not host.registry.list[1] then
+    errors.raise("usage", "there is no agent to serve", { hint = "stoke.agent { name = \"poet\", ... } in the body of the file" })
+  end
+  local server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
+    mem = options.mem, drain = options.drain, max_body = options.max_body, hosts = options.hosts, origins = EVERY,
+    handler = function(req, res) return handle(host, req, res) end }
+  return server, host
+end
+
+return setmetatable(M, { __call = function(_, options) return (M.new(options)) end })

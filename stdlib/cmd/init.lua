@@ -45,6 +45,8 @@ M.verbs = {
   { name = "export", summary = "write a durable run into one file", usage = "export ID [FILE]" },
   { name = "sessions", summary = "list, show and delete the sessions that are kept", usage = "sessions [show|delete ID]" },
   { name = "sim", summary = "serve the built-in simulator on a port", usage = "sim [--port N]" },
+  { name = "mcp", summary = "serve the tools and agents of a file by MCP, or use MCP servers",
+    usage = "mcp FILE|list|inspect NAME|call NAME TOOL", talks = true },
   { name = "ps", summary = "list the running hosts", usage = "ps" },
   { name = "attach", summary = "look into a running host, or work in it", usage = "attach [NAME]" },
   { name = "top", summary = "watch a running host", usage = "top [NAME]" },

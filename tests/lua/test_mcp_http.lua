@@ -8,7 +8,8 @@ local stoke = require "stoke"
 local headers = require "stoke.mcp.headers"
 
 local TOOL = { name = "sql", inputSchema = { type = "object", properties = {
-  region = { type = "string", ["x-mcp-header"] = "Region" }, count = { type = "integer", ["x-mcp-header"] = "Count" }, query = { type = "string" } } } }
+  region = { type = "string", ["x-mcp-header"] = "Region" },
+  count = { type = "integer", ["x-mcp-header"] = "Count" }, query = { type = "string" } } } }
 
 local function answer(id, result) return { jsonrpc = "2.0", id = id, result = result } end
 local function refuse(id, code, message) return { jsonrpc = "2.0", id = id, error = { code = code, message = message } } end

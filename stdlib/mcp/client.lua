@@ -130,6 +130,8 @@ end
 --- The answer of a person to what a server asks, as the protocol has it.
 ---@param params table
 ---@return table
+---
+--- Example: `local answer = client:elicited { message = "Your name?" }`
 function Client:elicited(params)
   local content = self.spec.on_elicit(type(params.message) == "string" and params.message or "", params.requestedSchema, params)
   if content == nil then return { action = "decline" } end

@@ -2,16 +2,21 @@
 --- OAuth is not done: a server that wants it gets a token in `headers`, from whoever runs the program.
 
 local errors = require "core.errors"
+local floods = require "stoke.mcp.flood"
 local headers = require "stoke.mcp.headers"
 local http = require "stoke.http"
 local json = require "core.json"
 local rpc = require "stoke.mcp.rpc"
 local tasks = require "core.task"
+local time = require "stoke.time"
 
 local M = {}
 
 --- Bytes of a line, and of a whole answer, at most.
 M.LINE, M.BODY = 16 << 20, 64 << 20
+--- A stream that breaks off is opened again so often, at most; seconds before that, at most; one that lasted so long was none of
+--- them.
+M.AGAIN, M.RETRY_MOST, M.LONG = 5, 30, 10
 
 ---@class stoke.mcp.http
 ---@field session? string of the versions with a handshake
@@ -52,21 +57,55 @@ local function whole(res, most)
   return table.concat(parts, "\n")
 end
 
---- Events of a stream: of each only its data counts.
-local function events(self, res)
+--- Events of a stream: of each its data counts, and where to go on when the stream breaks off.
+local function events(self, res, at)
   local data, size = {}, 0
   for line in res:lines() do
     line = line:gsub("\r$", "")
     if line == "" then
-      if data[1] then self.on.message(table.concat(data, "\n")) end
+      if data[1] then self.flood:note(self.on.message(table.concat(data, "\n"))) end
       data, size = {}, 0
     else
-      local part = line:match "^data: ?(.*)$"
-      if part then data[#data + 1], size = part, size + #part end
+      local field, part = line:match "^(%l+): ?(.*)$"
+      if field == "data" and (part ~= "" or data[1]) then
+        data[#data + 1], size = part, size + #part
+      elseif field == "id" then
+        at.last = part
+      elseif field == "retry" and part:find "^%d+$" then
+        at.retry = math.min(tonumber(part) / 1000, M.RETRY_MOST)
+      end
       if size > M.LINE then
         errors.raise("limit", ("%s sent an event of more than %d MB"):format(self.client.name, M.LINE >> 20), { retryable = false })
       end
     end
+  end
+end
+
+--- Open a stream of what a server of the older versions says by itself, or of the rest of one that broke off.
+---@return boolean|nil opened
+local function get(self, at)
+  local client = self.client
+  local out = {}
+  for name, value in next, client.spec.headers or {} do out[name] = value end
+  out.Accept, out["Mcp-Session-Id"], out["MCP-Protocol-Version"] = "text/event-stream", self.session, client.version
+  out["Last-Event-ID"] = at.last
+  local res = http.request { method = "GET", url = client.spec.url, headers = out, timeout = TIMEOUT, raise = false,
+    stream = "lines", max_line = M.LINE, max_bytes = math.maxinteger }
+  local guard <close> = setmetatable({}, { __close = function() res:close() end }) -- luacheck: ignore
+  if res.status >= 400 or not (res.headers["content-type"] or ""):find("event-stream", 1, true) then return nil end
+  events(self, res, at)
+  return true
+end
+
+--- Listen to what a server of the older versions says by itself, as long as it has a stream for that.
+local function listen(self)
+  local at = {}
+  for _ = 1, M.AGAIN do
+    local since = time.monotonic()
+    local ok, opened = pcall(get, self, at)
+    if ok and not opened or self.over then return end
+    if time.monotonic() - since > M.LONG then return listen(self) end
+    time.sleep(at.retry or 1)
   end
 end
 
@@ -110,7 +149,16 @@ local function post(self, line, message, entry)
   end
   if message.method == "initialize" then self.session = res.headers["mcp-session-id"] end
   local kind = (res.headers["content-type"] or ""):lower()
-  if kind:find("text/event-stream", 1, true) then return events(self, res) end
+  if kind:find("text/event-stream", 1, true) then
+    local at = {}
+    events(self, res, at)
+    for _ = 1, M.AGAIN do -- the rest of an answer may be had by the number of the last event
+      if not (id and at.last and self.client.era == "legacy" and self.client.rpc.pending[id]) then return end
+      time.sleep(at.retry or 1)
+      if not get(self, at) then return end
+    end
+    return
+  end
   local body = whole(res, M.BODY)
   if body:find "%S" then self.on.message(body) end
 end
@@ -133,7 +181,13 @@ function Wire:send(line, message, entry)
     end
   end, { system = true, name = "mcp " .. self.client.name })
   if id then self.tasks[id] = task end
-  if message.method == "notifications/initialized" then self.hello = task end -- what follows must not come before it
+  if message.method == "notifications/initialized" then
+    self.hello = task -- what follows must not come before it
+    self.listener = tasks.spawn(function()
+      pcall(task.await, task)
+      listen(self)
+    end, { system = true, name = "mcp " .. self.client.name })
+  end
   return true
 end
 
@@ -153,12 +207,13 @@ end
 ---@param client stoke.mcp.client
 ---@param on table as for stdio, and failed(id, err)
 ---@return stoke.mcp.http
-function M.open(client, on) return setmetatable({ client = client, on = on, tasks = {} }, Wire) end
+function M.open(client, on) return setmetatable({ client = client, on = on, tasks = {}, flood = floods.new() }, Wire) end
 
 --- End what is under way, and the session.
 function Wire:close()
   if self.over then return end
   self.over = true
+  if self.listener then self.listener:cancel "the MCP client was closed" end
   for _, task in next, self.tasks do task:cancel "the MCP client was closed" end
   if not self.session then return end
   pcall(http.request, { method = "DELETE", url = self.client.spec.url, timeout = 2, raise = false,

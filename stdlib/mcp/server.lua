@@ -116,7 +116,7 @@ METHODS["tools/list"] = function(server, params)
   local list = {}
   for i, one in ipairs(server.entries) do
     local definition = one.tool:definition()["function"]
-    list[i] = { name = one.name, description = definition.description ~= "" and definition.description or nil,
+    list[i] = { name = one.name, description = definition.description ~= "" and definition.description or one.name,
       inputSchema = definition.parameters, annotations = one.tool.idempotent and { idempotentHint = true } or nil }
   end
   return { tools = json.array(list), ttlMs = 0, cacheScope = "private" }

@@ -5,8 +5,8 @@ local combine = require "core.combine"
 local errors = require "core.errors"
 local scopes = require "core.scope"
 local tasks = require "core.task"
+local floods = require "stoke.mcp.flood"
 local proc = require "stoke.proc"
-local time = require "stoke.time"
 
 local M = {}
 
@@ -14,8 +14,6 @@ local M = {}
 M.LINE = 16 << 20
 --- Bytes that wait to be taken by a server, at most.
 M.OUT = 64 << 20
---- Messages a second that nobody asked for, at most: more of them wait, and so do the answers behind them.
-M.FLOOD = 2000
 --- Seconds for a server to leave when its input has ended; then it gets SIGTERM, and SIGKILL two seconds later.
 M.LEAVE = 2
 --- Bytes of its standard error that an error shows.
@@ -79,20 +77,6 @@ local function listen(self)
   end
 end
 
---- A server that talks without being asked is slowed down.
-local function slow(self, unasked)
-  if not unasked then return end
-  self.unasked = self.unasked + 1
-  if self.unasked < M.FLOOD then return end
-  local now = time.monotonic()
-  local left = self.since + 1 - now
-  if left > 0 then
-    self.paused = self.paused + 1
-    time.sleep(left)
-  end
-  self.since, self.unasked = time.monotonic(), 0
-end
-
 local function read(self)
   local parts, size = {}, 0
   for bytes in function() return self.process:read() end do
@@ -108,7 +92,7 @@ local function read(self)
       if not lf then break end
       local line = #parts == 1 and part or table.concat(parts)
       parts, size, from = {}, 0, lf + 1
-      if line:find "%S" then slow(self, self.on_message(line)) end
+      if line:find "%S" then self.flood:note(self.on_message(line)) end
     end
   end
 end
@@ -156,8 +140,8 @@ function M.open(client, on)
   local name, spec = client.name, client.spec
   local options = { argv = spec.argv, cwd = spec.cwd, env = spec.env, env_allow = ALLOWED, sandbox = spec.sandbox, stdin = true,
     stderr = "capture" }
-  local wire = setmetatable({ name = name, options = options, out = {}, size = 0, words = "", unasked = 0, paused = 0,
-    since = time.monotonic(), on_up = on.up, on_message = on.message, on_words = on.words }, Wire)
+  local wire = setmetatable({ name = name, options = options, out = {}, size = 0, words = "", flood = floods.new(),
+    on_up = on.up, on_message = on.message, on_words = on.words }, Wire)
   wire.task = tasks.spawn(function()
     local ok, err = pcall(serve, wire)
     if not ok then err = errors.wrap(err) end

@@ -4,6 +4,9 @@ local test = require "stoke.test"
 local about = require "core.about"
 local stoke = require "stoke"
 local mcp = require "stoke.mcp"
+local runs = require "core.runs"
+local scripted = require "scripted"
+local stored = require "kept_store"
 local tools = require "stoke.tool"
 
 local REAL = { real = true, timeout = 60 }
@@ -161,4 +164,37 @@ test("mcp: many calls at once each get their own answer", REAL, function(t)
   local tasks = {}
   for i = 1, 200 do tasks[i] = scope:spawn(function() return peer:call("add", { a = i, b = i }).text end) end
   for i = 1, 200 do t.eq(tasks[i]:await(), tostring(2 * i)) end
+end)
+
+test("mcp: an agent uses the tools of a server, and reads what failed", REAL, function(t)
+  local peer <close> = connect "modern"
+  local server <close> = scripted { { tool_calls = { { name = "add", arguments = { a = 2, b = 3 } },
+    { name = "fail", arguments = {} } } }, "done" }
+  local bot = stoke.agent { model = scripted.MODEL, endpoint = server.url, tools = peer:tools { only = { "add", "fail" } } }
+  local result = bot:run "go"
+  t.eq(result.text, "done")
+  local said = {}
+  for _, message in ipairs(result.messages) do
+    if message.role == "tool" then said[#said + 1] = message.content end
+  end
+  t.eq(said[1], "5")
+  t.match(said[2], "it did not work")
+end)
+
+test("mcp: a durable run records what a server answered; its next process asks for nothing again", REAL, function(t)
+  local closing <close> = stored(t) -- luacheck: ignore
+  local peer <close> = connect "legacy"
+  local add = by_name(peer).add
+  local function body()
+    local sum = add:call { a = 1, b = 2 }
+    stoke.signal "go"
+    return { sum, peer:call("add", { a = 3, b = 4 }).text }
+  end
+  local run = stoke.workflow("adds", body):start(nil, { id = "m" })
+  while run:status().state ~= "waiting" do stoke.sleep(0.01) end
+  runs.leave()
+  local before = peer.rpc.last
+  run:signal "go"
+  t.eq(run:await(), { "3", "7" })
+  t.eq(peer.rpc.last, before + 1, "the first call came from the journal")
 end)

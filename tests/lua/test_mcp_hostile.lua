@@ -23,7 +23,7 @@ end)
 test("mcp hostile: a flood of notifications is slowed down, and the answer behind it comes", REAL, function(t)
   local peer <close> = connect "flood"
   t.eq(peer:call("add", { a = 1, b = 2 }).text, "3")
-  t.ok(peer.wire.paused >= 1, "paused")
+  t.ok(peer.wire.flood.paused >= 1, "paused")
 end)
 
 test("mcp hostile: a line of 100 MB ends the connection, and memory stays", REAL, function(t)

@@ -128,6 +128,43 @@ test("mcp http: a server with a handshake gets it, its session and version in ea
     t.eq(seen.deleted, "s2")
   end)
 
+test("mcp http: a server of the older versions may ask on a stream of its own, and go on with an answer that broke off", function(t)
+  local asked, answered, stream
+  local server <close> = http.serve { mem = "mcp", handler = function(req, res) -- luacheck: ignore
+    if req.method == "GET" then
+      res:start(200, { ["Content-Type"] = "text/event-stream" })
+      if req.headers["last-event-id"] == "e1" then
+        res:write("data: " .. json.encode(answer(stream, { content = { { type = "text", text = "the rest" } } })) .. "\n\n")
+        return
+      end
+      res:write('data: {"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"message":"Who?"}}\n\n')
+      stoke.sleep(1000)
+    end
+    local message = json.decode(req.body)
+    if message.method == "server/discover" then return res:reply(400) end
+    if message.id == "q" then
+      answered = message.result
+      return res:reply(202)
+    elseif not message.id then
+      return res:reply(202)
+    elseif message.method == "initialize" then
+      return res:reply(200, { ["Content-Type"] = "application/json" }, json.encode(answer(message.id,
+        { protocolVersion = "2025-11-25", capabilities = {} })))
+    end
+    stream = message.id
+    res:start(200, { ["Content-Type"] = "text/event-stream" })
+    res:write "id: e1\nretry: 10\ndata: \n\n"
+  end }
+  local peer <close> = mcp.connect { url = "http://mcp.mem/mcp", on_elicit = function(message)
+    asked = message
+    return { name = "Bo" }
+  end }
+  t.eq(peer:call("x").text, "the rest")
+  stoke.sleep(0.1)
+  t.eq(asked, "Who?")
+  t.eq(answered.content.name, "Bo")
+end)
+
 test("mcp http: refusals are told: a token that is missing, a wrong address, a server that is busy or breaks off", function(t)
   local status, body, kind = 401, "", nil
   local server <close> = http.serve { mem = "mcp", handler = function(_, res) -- luacheck: ignore

@@ -9,9 +9,8 @@
 ---             higher class, or overdue; or when its oldest call has waited as long as a swap takes and the work for the loaded
 ---             models goes on arriving, so that waiting for the end of it would be for ever.
 ---   drain     a model that must leave gets no more calls until the swap is through.
----   pay       a model that was swapped in stays for some times as long as its swap took, while it has work, so that swaps take a
----             bounded share of the time: a fifth among equals, half where one side is overdue. Among equals it also stays until so
----             many calls were answered as waited for it when it came: the longer the queues are, the fewer swaps are made.
+---   pay       a model that was swapped in stays for some times as long as its swap took: swaps take a fifth of the time among
+---             equals, half where one side is overdue. Among equals it also answers as many calls as waited when it came.
 ---   one load at a time, since a server loads one after another.
 ---
 --- What fits beside what is learned (room.lua). Where nobody knows it yet, a call may be sent and left to wait in the server,

@@ -459,18 +459,18 @@ end
 ---@param now number
 ---@param why "503"|"load"|"gone" refused as too many; the model was loaded though nobody asked for another; cut off
 ---@param till? number when the prompt that it was cut off in will have been read: its slot is busy until then
-function Slots:lost(now, why, till)
+---@param began? number when it was sent
+function Slots:lost(now, why, till, began)
   if why == "load" then
     self.done, self.since = {}, now
     if self.mode == "rest" then try(self, "check", self.believed + 1, now) end
     return
   end
-  local sent = remove(self.out)
+  if not (began and returned(self, began)) then remove(self.out) end
   if why == "503" then return refused(self, now) end
   if not till or till <= now then return end
-  local ghosts = self.ghosts or {}
+  local ghosts = self.ghosts or {} -- no proof that it had a slot: it may have waited for one
   ghosts[#ghosts + 1], self.ghosts = till, ghosts
-  if sent then keep(self, sent, sent, till, 0, 0, false, 0) end
 end
 
 --- What an earlier process wants to know, as plain data.

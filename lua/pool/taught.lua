@@ -30,9 +30,9 @@ local function teach_slots(lane, ticket, outcome, out, now)
   local slots, timings, err = lane.slots, outcome.timings, outcome.err
   if timings or not (err or outcome.cancelled) then return slots:answered(now, timings, out, ticket and ticket.began) end
   if outcome.cancelled then
-    return slots:lost(now, "gone", outcome.in_prefill and prompt_ends(lane, ticket, now) or nil)
+    return slots:lost(now, "gone", outcome.in_prefill and prompt_ends(lane, ticket, now) or nil, ticket and ticket.began)
   end
-  slots:lost(now, err.status == 503 and "503" or "gone")
+  slots:lost(now, err.status == 503 and "503" or "gone", nil, ticket and ticket.began)
 end
 
 --- A prompt was read of which less was remembered than this says nothing of it: speeds vary.

@@ -191,3 +191,10 @@ test("slots: a server that tells no times is judged by when its first token come
   lane:answered(1000, nil, 0)
   t.ok(math.abs(lane.believed - 4) <= 1, "no times at all")
 end)
+
+test("a call that was cut off is no proof that it had a slot: it may have waited in the server for one", function(t)
+  local lane = slots.new { slots = 2, sure = true }
+  for _ = 1, 3 do lane:sent(0) end
+  lane:lost(1, "gone", 9, 0)
+  t.eq({ lane:allowed(1, 1), #lane.done, #lane.out }, { 2, 0, 2 }) -- three are tried, and one place may be taken until 9
+end)

@@ -48,6 +48,8 @@ M.verbs = {
   { name = "cache", summary = "see what the cache of answers holds and has saved; forget or copy entries",
     usage = "cache [list|show ID|clear|...]" },
   { name = "sim", summary = "serve the built-in simulator on a port", usage = "sim [--port N]" },
+  { name = "mcp", summary = "serve the tools and agents of a file by MCP, or use MCP servers",
+    usage = "mcp FILE|list|inspect NAME|call NAME TOOL", talks = true },
   { name = "ps", summary = "list the running hosts", usage = "ps" },
   { name = "attach", summary = "look into a running host, or work in it", usage = "attach [NAME]" },
   { name = "top", summary = "watch a running host", usage = "top [NAME]" },

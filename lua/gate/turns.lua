@@ -209,9 +209,9 @@ end
 local function refused(ticket)
   local err, target = ticket.err, ticket.call.target
   if err and err.wedged then return wedged(ticket) end
-  if err then -- of another call: what that one had got is not this one's
-    return errors.new(err.kind, err.message, { hint = err.hint, status = rawget(err, "status"), retryable = false, cause = err,
-      model = target and target.name or nil })
+  if err then -- of another call, in words of its own: what that one had got is not this one's
+    return errors.new(err.kind, err.message, { hint = err.hint, status = rawget(err, "status"), retryable = false,
+      cause = rawget(err, "cause"), model = target and target.name or nil })
   end
   return errors.new("overloaded", ("%s %s"):format(target and target.name or ticket.group.lanes[1].key,
     words.refused(ticket, monotonic())), { seconds = ticket.late,

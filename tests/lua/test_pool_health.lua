@@ -131,6 +131,9 @@ test("breaker: the only server is paced, and after half a minute those that wait
   t.eq(b:refusal(0, 30), GONE)
   t.eq(b:refusal(30, 30), nil) -- it has just come, and may be the one that tries
   t.eq({ b:word(0.3), breaker.new():word(0) }, { "paced", "ok" })
+  b:trial()
+  b:done(nil, 31)
+  t.eq({ b.state, b:word(31) }, { "tender", "ok" }) -- calls are sent again
 end)
 
 test("a server that could not be reached is another one, perhaps: its slots are counted anew; one that refused is not", function(t)

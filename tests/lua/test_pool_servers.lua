@@ -273,3 +273,21 @@ test("the only server is gone: calls fail as ever, none waits for ever, and late
   scope:wait()
   t.eq({ out.answered, out.failed }, { 3, 0 })
 end)
+
+test("all servers of a route are gone: none of its calls waits for ever, nor one that waits for one of them alone", function(t)
+  fresh()
+  local world <close> = routed({ one = { models = { "m" } }, two = { models = { "m" } } },
+    [[models = { any = { "m@one", "m@two" } }]])
+  world.one:close()
+  world.two:close()
+  local scope <close> = stoke.scope {}
+  local began = time.monotonic()
+  local out, alone = calls_of(scope, 30, "any"), calls_of(scope, 10, "m", "one")
+  scope:wait()
+  t.eq({ out.failed, alone.failed }, { 30, 10 })
+  t.ok(time.monotonic() - began < 120, time.monotonic() - began)
+  for _, err in ipairs(out.errors) do -- a refused call has the server's error for its own, and not for its cause, too
+    local cause = rawget(err, "cause")
+    t.ok(not cause or cause.message ~= err.message, err.message)
+  end
+end)

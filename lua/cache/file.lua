@@ -79,7 +79,7 @@ local function mark_of(kind, key) return (("<i8"):unpack(key)) ~ #kind * 0x9E377
 function M.at(path, bytes)
   bytes = math.max(bytes or M.USUAL, disk.LEAST)
   return setmetatable({ path = path, bytes = bytes, memory = s3fifo.new(path and bytes // M.PART or bytes), pending = {}, rows = 0,
-    waiting = 0, touched = {}, touches = 0, hits = 0, misses = 0, logged = 0 }, File)
+    waiting = 0, touched = {}, touches = 0, hits = 0, misses = 0 }, File)
 end
 
 -- ---- the disk ---------------------------------------------------------------------------------------------------------------
@@ -201,6 +201,17 @@ local some, facts_of = survey.some, survey.facts
 
 local READ = "SELECT key,kind,value,made,ttl,hits,facts,sum=stoke_sum(key,value,facts) FROM entries WHERE kind=? AND key"
 
+--- The clock was set back: what seems to be of the future is of now, in the file, too.
+local function of_the_future(self, now)
+  if self.mending then return end
+  self.mending = true
+  tasks.spawn(function()
+    local db = self.db
+    if db then db:write("UPDATE entries SET made=?1 WHERE made>?1", { now }) end
+    self.mending = nil
+  end, { system = true, name = "cache" })
+end
+
 --- An entry of a row; nil: a disk has changed it.
 local function entry_of(self, row)
   if row[8] ~= 1 then
@@ -209,7 +220,8 @@ local function entry_of(self, row)
     return nil
   end
   local now = wall()
-  return { key = row[1], kind = row[2], value = row[3], made = row[4] <= now and row[4] or now, ttl = some(row[5]), hits = row[6],
+  if row[4] > now then of_the_future(self, now) end
+  return { key = row[1], kind = row[2], value = row[3], made = math.min(row[4], now), ttl = some(row[5]), hits = row[6],
     facts = facts_of(row[7]) }
 end
 
@@ -360,17 +372,15 @@ end
 
 -- ---- writing ----------------------------------------------------------------------------------------------------------------
 
---- Write what was gathered, in one transaction.
-local function write_all(self, db, pending, touched, counts)
-  local list, hits, bytes = {}, {}, 0
-  for id, entry in next, pending do
-    list[#list + 1] = entry
-    bytes = bytes + #entry.value + ENTRY
-    entry.id = id
-  end
-  table.sort(list, function(a, b) return a.id < b.id end)
-  for id, n in next, touched do hits[#hits + 1] = { id = id, n = n } end
-  table.sort(hits, function(a, b) return a.id < b.id end)
+--- The log is taken into the file before it grows beyond what it may have.
+local function checkpoint(self, db)
+  local stat = fs.stat(self.path .. "-wal")
+  if stat and stat.size > disk.log_of(self.bytes) // 4 then db:write "PRAGMA wal_checkpoint(TRUNCATE)" end
+end
+
+--- Write in one transaction.
+---@return boolean|nil ok
+local function write_some(self, db, list, hits, counts)
   local ok, err = evict.write(db, list, hits, counts, self.limits)
   if err and rawget(err, "code") == "SQLITE_FULL" then -- the pages are emptier than thought, if it is not the disk
     if evict.shrink(db, self.limits) then ok, err = evict.write(db, list, hits, counts, self.limits) end
@@ -381,11 +391,35 @@ local function write_all(self, db, pending, touched, counts)
     if filter then filter:add(mark_of(entry.kind, entry.key)) end
   end
   if filter and filter.count > filter.room then learn(self) end
-  self.logged = self.logged + bytes
-  if self.logged > disk.log_of(self.bytes) // 4 then
-    self.logged = 0
-    db:write "PRAGMA wal_checkpoint(TRUNCATE)"
+  checkpoint(self, db)
+  return true
+end
+
+--- Bytes of the log that an entry may need, and one that goes for it: pages of the table and of its indices.
+local LOGGED <const> = 12 * 4096
+
+--- Write what was gathered, in transactions that the log has room for.
+local function write_all(self, db, pending, touched, counts)
+  local list, some_hits, rows, bytes = {}, {}, 0, 0
+  local room = disk.log_of(self.bytes) // 2
+  local function flush(last)
+    if rows == 0 and not last then return true end
+    local entries, hits = list, some_hits
+    list, some_hits, rows, bytes = {}, {}, 0, 0
+    local now = counts
+    counts = { hits = 0, misses = 0 }
+    return write_some(self, db, entries, hits, now)
   end
+  for _, entry in next, pending do
+    local size = 2 * #entry.value + LOGGED
+    if bytes + size > room and not flush() then return end
+    list[#list + 1], rows, bytes = entry, rows + 1, bytes + size
+  end
+  for id, n in next, touched do
+    if bytes + LOGGED > room and not flush() then return end
+    some_hits[#some_hits + 1], rows, bytes = { id = id, n = n }, rows + 1, bytes + LOGGED // 4
+  end
+  flush(counts.hits + counts.misses > 0)
 end
 
 local function write(self)

@@ -324,7 +324,8 @@ function M.through(def, q, call, way)
   local file = files.of()
   file.misses = file.misses + 1
   local shared
-  value, err, shared = fly.ask { def = def, q = q, call = call, settings = settings, places = places, way = way, keep = keep }
+  value, err, shared = fly.ask { def = def, q = q, call = call, settings = settings, places = places, way = way, keep = keep,
+    fresh = function(meta) return age_of(meta, settings) == "fresh" end }
   if shared then answered(call, "shared") end
   if err and found and not fly.OWN[err.kind] then
     value = instead(call, found)

@@ -31,6 +31,7 @@ M.OTHERS = 300
 ---@field places core.cache.place[]
 ---@field way core.cache.way
 ---@field keep fun(asking: core.cache.asking, answer: core.cache.answer): boolean|nil
+---@field fresh fun(meta: stoke.cache.meta): boolean may an entry be given?
 
 -- ---- the call ---------------------------------------------------------------------------------------------------------------
 
@@ -126,7 +127,7 @@ local function kept_by_others(asking)
   if asking.settings.again then return nil end
   for _, place in ipairs(asking.places) do
     local text, meta = files.of():reread(place.kind, place.key)
-    if text then return { kind = place.kind, text = text, made = meta.made } end
+    if text and asking.fresh(meta) then return { kind = place.kind, text = text, made = meta.made } end
   end
 end
 

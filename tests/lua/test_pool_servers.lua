@@ -148,6 +148,31 @@ test("the only server is wedged: calls of people are told so soon, others wait f
     pool.set_default(nil)
   end)
 
+test("a server whose only slot streams a long answer is not taken for a wedged one", function(t)
+  fresh()
+  local lines, _ <close> = logged()
+  local function script(req)
+    return req.messages and req.messages[1].content == "Tell me all" and ("word "):rep(3000) or "Hello"
+  end
+  local server <close> = sim.serve { mem = "long", models = { "m" }, load_seconds = 0, tokens_per_second = 10, slots = 1,
+    script = script }
+  local scope <close> = stoke.scope {}
+  local pieces = 0
+  scope:spawn(function()
+    local ask = { model = "m", messages = { { role = "user", content = "Tell me all" } }, endpoint = server.url }
+    for _ in ollama.stream(ask) do pieces = pieces + 1 end
+  end)
+  stoke.sleep(1)
+  local people, others = calls_of(scope, 2, "m", server.url, "interactive"), calls_of(scope, 3, "m", server.url)
+  for _ = 1, 9 do
+    stoke.sleep(30)
+    t.ne(stoke.pool().servers[1].state, "sick")
+  end
+  scope:wait()
+  t.ok(pieces >= 3000, pieces)
+  t.eq({ people.answered, others.answered, #lines }, { 2, 3, 0 })
+end)
+
 test("a call with a deadline does not outlive it while its only server is wedged", function(t)
   fresh()
   local _, _ <close> = logged()

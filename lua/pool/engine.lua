@@ -35,7 +35,7 @@ local function nothing() return nil end
 ---@field lanes stoke.pool.lane[] in the order of the route
 ---@field queue stoke.pool.queue
 
----@class stoke.pool.ticket
+---@class stoke.pool.ticket: stoke.pool.waiting
 ---@field seq integer
 ---@field arrived number
 ---@field state "waiting"|"granted"|"refused"|"left"|"done"

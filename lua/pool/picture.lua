@@ -186,5 +186,4 @@ function M.of(servers, engine, look)
     order = engine and engine.settings.order or "program" }
 end
 
-
 return M

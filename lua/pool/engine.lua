@@ -298,7 +298,7 @@ local function refuse(self, ticket, late, err)
   self.decided[#self.decided + 1] = ticket
 end
 
---- A ticket of a route waits for one of its lanes alone.
+--- A ticket of a route waits for one of its lanes alone: not one that does so already, nor for a lane that would send it back.
 local function pin(self, choice)
   local ticket, lane = choice.ticket, choice.better
   ticket.group.queue:remove(ticket)
@@ -376,7 +376,7 @@ local function settle(self, server, now)
     end
     local late = self.settings.order ~= "fifo" and where.misses(choice.lane, choice.ticket, now)
     local better = choice.better
-    if better and hopeless(better, -huge, now, choice.ticket.class) then better = nil end -- it would come back at once
+    if better and (choice.ticket.home or hopeless(better, -huge, now, choice.ticket.class)) then better = nil end -- see pin
     if late then refuse(self, choice.ticket, late) elseif better then pin(self, choice) else grant(self, choice, now) end
   end
   while next(self.pinned) and not self.power do

@@ -97,6 +97,24 @@ test("of several servers the one that ends the call first is taken; one that is 
   world:check_end(t)
 end)
 
+test("a call that was moved away from a server takes what is free of the others, and forgets no place of its route", function(t)
+  local world = pooling.world()
+  for name, service in pairs { failed = 1, near = 1, far = 30 } do
+    world:server(name, { m = { slots = 1, limit = 1, service = service } })
+    world:call { lanes = { "m@" .. name } }
+  end
+  world:run(t)
+  world:call { lanes = { "m@near" }, service = 40 }
+  local function move(n)
+    return world:call { lanes = { "m@near", "m@far" }, all = { "m@failed", "m@near", "m@far" }, till = world.now + 5, order = n }
+  end
+  local one, other = move(1), move(2)
+  t.eq({ one.ticket.state, one.ticket.lane and one.ticket.lane.key, #other.ticket.home.lanes }, { "granted", "far m", 3 })
+  world:run(t)
+  t.eq(other.ticket.lane.key, "failed m") -- once it has waited for the others in vain
+  world:check_end(t)
+end)
+
 test("a call waits for the server that holds its conversation, if that is free soon enough", function(t)
   local world = pooling.world()
   for _, name in ipairs { "a", "b" } do

@@ -128,7 +128,7 @@ test("a call waits for the server that holds its conversation, if that is free s
   local other = world:call { lanes = { "m@a" } }
   local call = world:call { lanes = { "m@a", "m@b" }, unit = unit, input = 100000 }
   t.eq({ call.ticket.state, call.ticket.home ~= nil }, { "waiting", true })
-  t.match(words.reason(call.ticket, world.now), "^it waits up to .* for m at a, which should end it first$")
+  t.match(words.reason(call.ticket, world.now), "^it waits up to .* for m at a, which should answer it sooner$")
   world:run(t)
   t.eq({ other.ticket.lane.key, call.ticket.lane.key }, { "a m", "a m" })
   world:check_end(t)

@@ -368,12 +368,7 @@ function M.route(call, work)
   local ticket = ticket_of(call, group_of(shuns and rest or all))
   ticket.targets = targets
   if shuns then ticket.home, ticket.till, ticket.shuns = group_of(all), now + SHUNS, true end
-  local slot, err = wait(call, ticket, all[1].key)
-  if not slot and ticket.err and shuns then -- those fail, too, by now
-    call.avoid = ""
-    return M.route(call, work)
-  end
-  return slot, err
+  return wait(call, ticket, all[1].key)
 end
 
 --- A call that waits has another class or deadline now: more wait for it.

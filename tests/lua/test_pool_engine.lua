@@ -97,6 +97,20 @@ test("of several servers the one that ends the call first is taken; one that is 
   world:check_end(t)
 end)
 
+test("a model that was loaded though nobody had it leave: perhaps another process, so its slots are counted anew", function(t)
+  local world = pooling.world()
+  world:server("s", { m = { slots = 1, service = 1, load = 2 } })
+  local lane = world.lanes["m@s"]
+  for _ = 1, 5 do world:call { lanes = { "m@s" } } end
+  world:run(t)
+  local before = #lane.slots.done
+  world.servers.s.resident[lane] = nil
+  world:call { lanes = { "m@s" } }
+  world:run(t)
+  t.ok(before >= 4, before)
+  t.eq(#lane.slots.done, 1) -- that of the call that found it gone
+end)
+
 test("a call that was moved away from a server takes what is free of the others, and forgets no place of its route", function(t)
   local world = pooling.world()
   for name, service in pairs { failed = 1, near = 1, far = 30 } do

@@ -288,3 +288,13 @@ test("power: at the time at which a rest is told to end, it has ended, whatever 
     if not p:allows(till, 2) then t.fail(("a rest since %.17g never ends"):format(began)) end
   end
 end)
+
+test("watch: calls that are sent to a server with others out are no sign of its life", function(t)
+  local w = watch.new(0)
+  for i = 0, 2 do w:sent(10 * i, i) end
+  t.eq({ w:check(29, { count = 3, longest = 1 }) }, { nil, 30 })
+  t.eq(w:check(30, { count = 3, longest = 1 }), "probe")
+  local idle = watch.new(0)
+  idle:sent(100, 0) -- what went before says nothing
+  t.eq({ idle:check(100, { count = 1, longest = 1 }) }, { nil, 130 })
+end)

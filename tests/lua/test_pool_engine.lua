@@ -111,6 +111,22 @@ test("a model that was loaded though nobody had it leave: perhaps another proces
   t.eq(#lane.slots.done, 1) -- that of the call that found it gone
 end)
 
+test("a call that was to go on in a kept slot and is cancelled leaves the slot to others", function(t)
+  local world = pooling.world()
+  world:server("s", { m = { slots = 1, limit = 1, service = 1 } })
+  local lane, unit = world.lanes["m@s"], {}
+  world:call { lanes = { "m@s" } }
+  holds.add(lane, unit, 2, world.now + 100)
+  local call = world:call { lanes = { "m@s" }, unit = unit }
+  t.eq({ call.ticket.state, lane.holds[1].ticket == call.ticket }, { "waiting", true })
+  world:cancel(call)
+  t.eq(lane.holds, nil)
+  local other = world:call { lanes = { "m@s" } }
+  world:run(t)
+  t.eq({ other.ticket.state, call.ticket.state }, { "done", "left" })
+  world:check_end(t)
+end)
+
 test("a call that was moved away from a server takes what is free of the others, and forgets no place of its route", function(t)
   local world = pooling.world()
   for name, service in pairs { failed = 1, near = 1, far = 30 } do

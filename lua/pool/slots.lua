@@ -108,7 +108,7 @@ function Slots:allowed(now, waiting, bold)
   return level + self.extra
 end
 
---- When M.allowed changes by itself.
+--- When Slots:allowed changes by itself.
 ---@param now number
 ---@return number|nil
 function Slots:due(now)

@@ -41,6 +41,12 @@ end
 local SEARCHED <const> = 6
 
 --- Who must leave for `w`, and is that known for sure? Where nobody knows, those after whom it fits in any case.
+---@param self stoke.pool.residency
+---@param w stoke.pool.work what is to be loaded
+---@param inside stoke.pool.work[] the loaded models
+---@param now number seconds, as everywhere here
+---@return stoke.pool.work[] victims
+---@return boolean sure
 function M.room_for(self, w, inside, now)
   local fits = self.room:fits(names_with(self, w, inside))
   if fits then return NONE, true end
@@ -81,6 +87,12 @@ local function load_of(self, victims)
 end
 
 --- Why should the victims leave for `w` now? nil, and from when on they should, where time alone makes it so.
+---@param self stoke.pool.residency
+---@param w stoke.pool.work
+---@param victims stoke.pool.work[]
+---@param now number
+---@return "idle"|"class"|"overdue"|"waited"|nil reason
+---@return number|boolean|nil from without a reason: when there will be one; "overdue": is it out of class, a visit?
 function M.reason_for(self, w, victims, now)
   local own, at = rank(w), load_of(self, victims)
   if at.idle then
@@ -114,6 +126,12 @@ end
 --- May the server find out by itself whether `w` fits? The others need one call more in flight meanwhile, which has to be drained
 --- with them should they leave. So only where all came at once, and nobody wants to go before the others are done; or where their
 --- calls are short beside the swap.
+---@param self stoke.pool.residency
+---@param w stoke.pool.work
+---@param victims stoke.pool.work[] who would have to leave, if it does not fit
+---@param now number
+---@return boolean
+---@return number|nil at when to ask again, where time alone may change that
 function M.may_try(self, w, victims, now)
   local price, oldest = self:price(w.lane, w.load), w.oldest or 0
   local near, any = M.later * price, false
@@ -161,6 +179,10 @@ local function first_in_order(self, list, inside)
 end
 
 --- Which of several models goes first? The best class; overdue ones by age, the others by the best order.
+---@param self stoke.pool.residency
+---@param list stoke.pool.work[] at least one
+---@param inside stoke.pool.work[] the loaded models
+---@return stoke.pool.work
 function M.first_of(self, list, inside)
   local top, equals, oldest = NEVER, {}, nil
   for _, w in ipairs(list) do top = math.min(top, rank(w)) end

@@ -1,7 +1,7 @@
 --- Combinators of tasks and scopes. Scripts see them as stoke.spawn, stoke.all, scope:map ...
 
 local budgets = require "core.gate.budget"
-local cache = require "core.gate.cache"
+local cache = require "core.cache.settings"
 local channel = require "core.channel"
 local handler = require "core.coro".handler
 local errors = require "core.errors"

@@ -25,14 +25,13 @@ local errors = require "core.errors"
 local modules = require "core.modules"
 local scopes = require "core.scope"
 local budget = require "core.gate.budget"
-local cache = require "core.gate.cache"
+local cache = require "core.cache.settings"
 local policy = require "core.gate.policy"
 local pool = require "core.gate.pool"
 local replay = require "core.gate.replay"
 local retry = require "core.gate.retry"
 local span = require "core.gate.span"
 local streams = require "core.stream"
-local terms = require "core.terms"
 
 local M = {}
 
@@ -218,7 +217,17 @@ local function pay(call)
   if context.budget then return budget.reserve(context.budget, call.def, call) end
 end
 
-local WAY = { pay = pay, attempts = attempts, class = terms.class }
+--- Count what a call has used, for which nothing was set aside.
+local function charge(call, used)
+  local held = call.context.budget
+  if not held then return end
+  local own = { context = call.context }
+  budget.account(held, call.def, own)
+  if own.budget then budget.settle(own.budget, used, own) end
+end
+
+local WAY = { pay = pay, charge = charge, attempts = attempts }
+local gate -- lua/gate/cache.lua, once somebody wants it
 
 --- What is not on a tape: it is judged, paid for, and tried.
 local function live(def, q, call)
@@ -227,7 +236,10 @@ local function live(def, q, call)
     local err = policy.judge(def, q, call)
     if err then return nil, err end
   end
-  if cache.on and def.cached then return cache.through(def, q, call, WAY) end
+  if cache.on and def.cached then
+    gate = gate or require "core.gate.cache"
+    return gate.through(def, q, call, WAY)
+  end
   local err = pay(call)
   if err then return nil, err end
   return attempts(def, q, call)
@@ -372,7 +384,5 @@ function M.perform(name, q, work)
   if value == nil and err and err.kind == "cancelled" then deliver(task, err) end
   return value, err
 end
-
-cache.perform = M.perform
 
 return M

@@ -13,6 +13,7 @@ local M = {}
 ---@field url string
 ---@field meant string the configured address: a simulator that replaces it changes neither policy nor health
 ---@field dialect string|false the name of its protocol, "ollama"; false: nobody has said, and it was not asked yet
+---@field unsaid? boolean its dialect was found out by asking: a run has that on its tape
 ---@field headers string[] "Name: value", its key among them
 ---@field auto_pull? boolean
 ---@field chosen boolean it was named by who asks
@@ -194,7 +195,7 @@ function M.target(endpoint, model, dialect)
   local targets, route = nil, nil
   if model then targets, route = M.routed(endpoint, model, dialect) end
   target = targets and of_route(model, dialect, targets, route) or M.plain(endpoint, model, dialect)
-  if dialect.name == (endpoint.dialect or "ollama") then endpoint.targets[model or false] = target end
+  if dialect.name == (endpoint.dialect or "ollama") and not endpoint.unsaid then endpoint.targets[model or false] = target end
   return target
 end
 

@@ -7,7 +7,7 @@
 --- `run` and `stream` are stateless; a session keeps the conversation. A reload does not change a run that has already begun.
 
 local budgets = require "core.gate.budget"
-local cache = require "core.gate.cache"
+local cache = require "core.cache.settings"
 local errors = require "core.errors"
 local scopes = require "core.scope"
 local script = require "core.script"

@@ -164,11 +164,13 @@ local function lay(into, from, sources, source, path, whole)
     local key, v = path == "" and k or path .. "." .. k, from[k]
     if type(v) == "table" and not whole then
       if into[k] == nil then into[k] = {} end
+      if type(into[k]) ~= "table" then goto next end -- cache = false: a table below says nothing
       lay(into[k], v, sources, source, key, shape.WHOLE[key])
     elseif into[k] == nil then
       into[k] = v
       sources[key] = source
     end
+    ::next::
   end
 end
 

@@ -36,7 +36,7 @@ CREATE TABLE meta (
   misses INTEGER NOT NULL DEFAULT 0
 ) STRICT]], [[
 CREATE TABLE entries (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- who has seen one knows that all new ones are larger
   kind TEXT NOT NULL,      -- exact, stream, embedding, prefix, semantic, digest
   key BLOB NOT NULL,       -- SHA-256 of everything that could change the answer
   value BLOB NOT NULL,
@@ -48,7 +48,7 @@ CREATE TABLE entries (
   queue INTEGER NOT NULL,  -- 0 small, 1 main
   place INTEGER NOT NULL,  -- in its queue: the smallest goes first
   facts TEXT,              -- JSON: where it came from
-  sum INTEGER NOT NULL     -- 32 bits of key and value: damage is seen
+  sum INTEGER NOT NULL     -- 32 bits of key, value and facts: damage is seen
 ) STRICT]], "CREATE UNIQUE INDEX entries_by_key ON entries (key, kind)", "CREATE INDEX entries_by_place ON entries (queue, place)",
   [[
 CREATE TABLE ghosts (
@@ -67,6 +67,14 @@ function M.tell(path, what)
   if told[text] then return end
   told[text] = true
   scopes.tell(text)
+end
+
+--- What becomes of a file that cannot be used, in words.
+---@param path string
+---@param why string
+---@return string
+function M.begun_anew(path, why)
+  return ("%s: it was put aside as %s, and a new one begun"):format(why, texts.word(path .. ".aside"))
 end
 
 --- As at the beginning, for tests.
@@ -209,7 +217,7 @@ function M.open(path, bytes)
       db, reason, err = open_once(path, bytes)
       if db then return db, reason end
       if not reason and not M.damaged(err) then return nil, err end
-      why = ("%s: it was put aside as %s, and a new one begun"):format(reason or "is damaged", texts.word(path .. ".aside"))
+      why = M.begun_anew(path, reason or "is damaged")
     end
     local aside, failed = M.put_aside(path)
     if not aside then return nil, failed end

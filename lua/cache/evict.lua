@@ -38,6 +38,9 @@ local function state_of(tx)
   return { small = row[1], main = row[2], count = row[3], place = row[4], ghosts = row[5], evicted = row[6] }
 end
 
+--- Bytes that the entries may take.
+local function limit_of(limits) return math.floor(limits.page * limits.pages * FILL) end
+
 local function keep_state(tx, s)
   return tx:run(KEEP, { s.small, s.main, s.count, s.place, s.ghosts, s.evicted })
 end
@@ -102,13 +105,13 @@ end
 -- ---- a batch ----------------------------------------------------------------------------------------------------------------
 
 local INSERT = "INSERT INTO entries (kind,key,value,bytes,made,ttl,hits,freq,queue,place,facts,sum) " ..
-  "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+  "VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,stoke_sum(?2,?3,?11))"
 
-local function put(tx, s, one, about)
-  local entry, key = one.entry, engine.blob(one.key)
+local function put(tx, s, entry, limits)
+  local key = engine.blob(entry.key)
   local facts = json.encode(entry.facts) or "{}"
-  local bytes = size_of(entry.value, facts, about.limits.page)
-  local found, err = tx:run("SELECT id,bytes,queue,hits,freq FROM entries WHERE key=? AND kind=?", { key, one.kind })
+  local bytes = size_of(entry.value, facts, limits.page)
+  local found, err = tx:run("SELECT id,bytes,queue,hits,freq FROM entries WHERE key=? AND kind=?", { key, entry.kind })
   if not found then return err end
   local before, queue, hits, freq, _ = found.rows[1], 0, 0, 0, nil
   if before then -- a newer answer in its place
@@ -117,45 +120,77 @@ local function put(tx, s, one, about)
     s.count = s.count - 1
     _, err = tx:run("DELETE FROM entries WHERE id=?", { before[1] })
   else
-    found, err = tx:run("DELETE FROM ghosts WHERE hash=?", { mark_of(one.key) })
+    found, err = tx:run("DELETE FROM ghosts WHERE hash=?", { mark_of(entry.key) })
     if found and found.changes > 0 then queue = 1 end
   end
-  err = err or make_room(tx, s, bytes, about.limits.page * about.limits.pages * FILL)
+  err = err or make_room(tx, s, bytes, limit_of(limits))
   if err then return err end
   s.place, s.count = s.place + 1, s.count + 1
   if queue == 0 then s.small = s.small + bytes else s.main = s.main + bytes end
-  _, err = tx:run(INSERT, { one.kind, key, engine.blob(entry.value), bytes, entry.made, entry.ttl, hits, freq, queue, s.place,
-    facts, about.sum(one.key, entry.value) })
+  _, err = tx:run(INSERT, { entry.kind, key, engine.blob(entry.value), bytes, entry.made, entry.ttl or json.null, hits, freq, queue,
+    s.place, facts })
   return err
 end
 
 local TOUCH = "UPDATE entries SET hits=hits+?,freq=min(freq+?," .. MOST .. ") WHERE key=? AND kind=?"
 
---- Write entries, and how often others were asked for.
----@param db userdata of host.store
----@param list { kind: string, key: string, entry: table }[]
----@param hits { id: string, n: integer }[] id: kind, a zero byte and the key
----@param about { limits: { page: integer, pages: integer }, sum: fun(key: string, value: string): integer }
----@return boolean|nil ok
----@return stoke.error? err
-function M.write(db, list, hits, about)
+local COUNT = "UPDATE meta SET hits=hits+?,misses=misses+?"
+
+--- In one transaction, with the sums of the file.
+local function with_state(db, f)
   local tx, err = db:begin()
   if not tx then return nil, err end
   local s, _
   s, err = state_of(tx)
-  for _, one in ipairs(s and list or {}) do
-    err = put(tx, s, one, about)
-    if err then break end
-  end
-  for _, hit in ipairs(err and {} or hits) do
-    local kind, key = hit.id:match "^(%Z*)%z(.*)$"
-    _, err = tx:run(TOUCH, { hit.n, hit.n, engine.blob(key), kind })
-    if err then break end
-  end
+  if s then err = f(tx, s) end
   if not err then _, err = keep_state(tx, s) end
   if not err then return tx:commit() end
   tx:rollback()
   return nil, err
+end
+
+---@class core.cache.limits
+---@field page integer bytes of a page
+---@field pages integer that the file may have
+
+--- Write entries, and how often others were asked for.
+---@param db userdata of host.store
+---@param list { kind: string, key: string, value: string, facts: table, made: number, ttl?: number }[]
+---@param hits { id: string, n: integer }[] id: kind, a zero byte and the key
+---@param counts { hits: integer, misses: integer } more calls that were answered, and that were not
+---@param limits core.cache.limits
+---@return boolean|nil ok
+---@return stoke.error? err
+function M.write(db, list, hits, counts, limits)
+  return with_state(db, function(tx, s)
+    local err, _
+    for _, entry in ipairs(list) do
+      err = put(tx, s, entry, limits)
+      if err then return err end
+    end
+    for _, hit in ipairs(hits) do
+      local kind, key = hit.id:match "^(%Z*)%z(.*)$"
+      _, err = tx:run(TOUCH, { hit.n, hit.n, engine.blob(key), kind })
+      if err then return err end
+    end
+    if counts.hits + counts.misses > 0 then _, err = tx:run(COUNT, { counts.hits, counts.misses }) end
+    return err
+  end)
+end
+
+--- Let a fifth of the entries go: the file is full before it should be.
+---@param db userdata
+---@param limits core.cache.limits
+---@return boolean|nil ok nil: there is nothing that could go
+function M.shrink(db, limits)
+  local before, after
+  local ok = with_state(db, function(tx, s)
+    before = s.count
+    local err = make_room(tx, s, limit_of(limits) // 5, math.min(limit_of(limits), s.small + s.main))
+    after = s.count
+    return err
+  end)
+  return ok and after < before or nil
 end
 
 -- ---- taking out -------------------------------------------------------------------------------------------------------------
@@ -180,23 +215,17 @@ end
 ---@return stoke.error? err
 function M.delete(db, kind, key) return take_out(db, "key=? AND kind=?", { engine.blob(key), kind }) end
 
---- Take out entries of a kind, made before a time; all of them where nothing is said.
+--- Take out entries of a kind, made before a time, of a model; all of them where nothing is said.
+---@param db userdata
+---@param kind? string
+---@param before? number seconds since 1970
+---@param model? string
 ---@return integer|nil entries
 ---@return stoke.error? err
-function M.clear(db, kind, before)
-  return take_out(db, "(?1 IS NULL OR kind=?1) AND (?2 IS NULL OR made<?2)", { kind or json.null, before or json.null })
-end
-
---- The key of an entry by the first digits of its hexadecimal form.
----@param db userdata
----@param digits string
----@return table|nil rows { kind, key, value, made, ttl, hits, facts, bytes }, at most two
----@return stoke.error? err
-function M.find(db, digits)
-  local found, err = db:query("SELECT kind,key,value,made,ttl,hits,facts,bytes FROM entries WHERE hex(key) LIKE ? LIMIT 2",
-    { digits:upper() .. "%" })
-  if not found then return nil, err end
-  return found.rows
+function M.clear(db, kind, before, model)
+  local null = json.null
+  return take_out(db, "(?1 IS NULL OR kind=?1) AND (?2 IS NULL OR made<?2) AND (?3 IS NULL OR json_extract(facts,'$.model')=?3)",
+    { kind or null, before or null, model or null })
 end
 
 return M

@@ -5,21 +5,28 @@
 ---     file:put("exact", key, text, { model = "m" }, 3600)
 ---     local text, meta = file:get("exact", key)
 ---
---- The file is shared by the processes of one user and project. Which keys it has is known in memory, so that a miss asks no
+--- The file is shared by the processes of one user and project. Which keys it may have is known in memory, so that a miss asks no
 --- disk; what others write is noticed once a second. The bytes it may take hold at all times: who comes makes room first (S3-FIFO
 --- over all entries: lua/cache/evict.lua).
+---
+--- Ages are told by the wall clock. Nothing is deleted for its age, so a clock that jumps ahead loses nothing for good; an entry
+--- that seems to be of the future counts as made now, so that it is neither expired nor kept for ever.
 
 local engine = require "host.store"
+local env = require "host.env"
 local fs = require "host.fs"
 local host = require "host.task"
 local clock = require "host.time"
+local companies = require "core.cache.company"
 local disk = require "core.cache.disk"
 local evict = require "core.cache.evict"
-local json = require "core.json"
+local filters = require "core.cache.filter"
 local keeper = require "core.keeper"
-local keys = require "core.cache.key"
 local place = require "core.store.place"
 local s3fifo = require "core.cache.s3fifo"
+local scopes = require "core.scope"
+local settings = require "core.cache.settings"
+local survey = require "core.cache.survey"
 local tasks = require "core.task"
 local testbed = require "core.testbed"
 
@@ -31,19 +38,20 @@ local monotonic, wall = clock.monotonic, clock.wall
 M.GATHER, M.ROWS, M.MOST = 0.05, 256, 1 << 20
 --- Seconds between two looks for what other processes have written.
 M.LOOK = 1
+--- Hits that are not noted for longer.
+M.TOUCHED = 4096
 --- Seconds without the disk after it has failed; and that the end of a process waits for the last write, at most.
 M.ASIDE, M.GOODBYE = 30, 2
 --- Bytes of the file, and part of them that may be held in memory.
 M.USUAL, M.PART = disk.USUAL, 8
-M.BYTES = M.USUAL
---- Bytes of one value, at most, as a part of all.
-local LARGEST <const> = 4
+--- Bytes of one value, at most, as a part of all; of an entry beside its value.
+local LARGEST <const>, ENTRY <const> = 4, 200
 
---- Where the settings put the file; false: nowhere, the memory alone.
+--- Another file than that of the settings; false: none, the memory alone. For tests.
 ---@type string|false|nil
 M.path = nil
---- Told when a process keeps something for the first time.
-local began
+--- Does the end of the process write what is left?
+local began = false
 
 ---@class stoke.cache.meta
 ---@field made number seconds since 1970
@@ -62,9 +70,6 @@ local function id_of(kind, key) return kind .. "\0" .. key end
 --- The first eight bytes of a key and its kind: what an index in memory knows of an entry.
 local function mark_of(kind, key) return (("<i8"):unpack(key)) ~ #kind * 0x9E3779B97F4A7C15 end
 
---- 32 bits of key and value.
-local function sum_of(key, value) return (("<I4"):unpack(keys.digest(key .. value))) end
-
 --- A cache in a file, or in memory alone.
 ---@param path string|nil
 ---@param bytes? integer that it may take
@@ -72,118 +77,192 @@ local function sum_of(key, value) return (("<I4"):unpack(keys.digest(key .. valu
 ---
 --- Example: `local file = files.at("/tmp/cache.db", 64 << 20)`
 function M.at(path, bytes)
-  bytes = math.max(bytes or M.BYTES, disk.LEAST)
+  bytes = math.max(bytes or M.USUAL, disk.LEAST)
   return setmetatable({ path = path, bytes = bytes, memory = s3fifo.new(path and bytes // M.PART or bytes), pending = {}, rows = 0,
-    waiting = 0, touched = {}, known = {}, counts = { hits = 0, misses = 0, stored = 0 } }, File)
+    waiting = 0, touched = {}, touches = 0, hits = 0, misses = 0 }, File)
 end
 
 -- ---- the disk ---------------------------------------------------------------------------------------------------------------
 
---- The disk does not work: it is left alone for a while.
-local function aside(self, err)
-  if not err or err.kind == "cancelled" then return end
-  local db = self.db
-  self.db, self.limits, self.until_then = nil, nil, monotonic() + M.ASIDE
+local function shut(self)
+  local db, company = self.db, self.company
+  self.db, self.limits, self.filter, self.last, self.company = nil, nil, nil, nil, nil
+  if company then company:leave() end
   if db then db:close() end
-  if disk.damaged(err) then
-    disk.put_aside(self.path)
-    disk.tell(self.path, "is damaged: it was put aside, and a new one begun")
-    self.until_then, self.known, self.last = nil, {}, nil
-    return
-  end
-  disk.tell(self.path, ("is not used for now, and all models are asked as ever: %s"):format(err.message))
 end
+
+--- The disk does not work: it is left alone for a while. A file that is damaged is begun anew.
+local function aside(self, err)
+  if not err or err.kind == "cancelled" then return nil end
+  shut(self)
+  self.until_then = monotonic() + M.ASIDE
+  if not disk.damaged(err) then
+    disk.tell(self.path, ("is not used for now, and all models are asked as ever: %s"):format(err.message))
+    return nil
+  end
+  if disk.put_aside(self.path) then self.until_then = nil end
+  disk.tell(self.path, disk.begun_anew(self.path, "is damaged"))
+end
+
+--- Rows whose keys are read at once.
+local KEYS <const> = 20000
 
 --- Learn which keys the file has; those after the last one that is known.
 local function learn(self)
-  local db, last = self.db, self.last or 0
+  local db, filter = self.db, self.filter
   while db do
-    local found, err = db:query("SELECT id,kind,substr(key,1,8) FROM entries WHERE id>? ORDER BY id LIMIT 20000", { last })
+    local found, err = db:query(("SELECT id,kind,substr(key,1,8) FROM entries WHERE id>? ORDER BY id LIMIT %d"):format(KEYS),
+      { self.last or 0 })
     if not found then return aside(self, err) end
-    for _, row in ipairs(found.rows) do self.known[mark_of(row[2], row[3])], last = true, row[1] end
-    self.last = last
-    if #found.rows < 20000 then return true end
+    if not filter or filter.count + #found.rows > filter.room then -- a larger one, from the beginning
+      filter = filters.new(math.max(8192, filter and 2 * (filter.count + KEYS) or #found.rows))
+      if self.last then
+        self.last = nil
+        found.rows = nil
+      end
+    end
+    if found.rows then
+      for _, row in ipairs(found.rows) do
+        filter:add(mark_of(row[2], row[3]))
+        self.last = row[1]
+      end
+      if #found.rows < KEYS then
+        self.filter = filter
+        return true
+      end
+    end
   end
 end
 
---- Open the file; nil where there is none, or it is to be left alone.
-local function open(self)
-  if self.db then return self.db end
-  if not self.path or self.until_then and monotonic() < self.until_then then return nil end
-  while self.opening do
-    if host.park("cache", 0.002) == nil then return nil end
-  end
-  if self.db then return self.db end
-  self.opening = true
+local function open_now(self)
   local db, limits = disk.open(self.path, self.bytes)
-  self.opening = nil
-  if not db then
-    aside(self, limits)
-    return nil
-  end
-  self.db, self.limits, self.until_then, self.looked = db, limits, nil, monotonic()
+  if not db then return aside(self, limits) end
+  local stat = fs.stat(self.path)
+  self.db, self.limits, self.until_then, self.looked, self.inode = db, limits, nil, monotonic(), stat and stat.ino
+  self.company = companies.join(self.path)
+  self.company:look()
   self.seen = db:version()
   learn(self)
+end
+
+--- Open the file, once; nil where there is none, or it is to be left alone. A task of the host's opens it, as whoever wants it
+--- first may be cancelled meanwhile.
+local function open(self)
+  if self.db and not self.opening then return self.db end
+  if not self.path or self.until_then and monotonic() < self.until_then then return nil end
+  if not self.opening then
+    self.opening = {}
+    tasks.spawn(function()
+      open_now(self)
+      local waiting = self.opening
+      self.opening = nil
+      scopes.wake_all(waiting)
+    end, { system = true, name = "cache" })
+  end
+  while self.opening do
+    if scopes.queue_up(self.opening, host.enter "cache", "cache") == nil then return nil end
+  end
   return self.db
 end
 
---- See what other processes have written: a task of the host's looks, so that nobody waits.
+--- What others have written, and whether there are any: asked once a second, by a task of the host's, so that nobody waits.
 local function look(self)
   local now = monotonic()
-  if self.looking or not self.db or now - (self.looked or now) < M.LOOK then return end
+  if self.looking or not self.db or now - self.looked < M.LOOK then return end
   self.looking, self.looked = true, now
   tasks.spawn(function()
-    local version, err = self.db:version()
-    if not version then
+    local company, stat = self.company, fs.stat(self.path)
+    if company then company:look() end
+    local version, err = nil, nil
+    if stat and stat.ino == self.inode and self.db then
+      version, err = self.db:version()
+    else -- somebody has put it aside, or away
+      self.memory:clear()
+      shut(self)
+    end
+    if err then
       aside(self, err)
-    elseif version ~= self.seen then
+    elseif version and version ~= self.seen then
       self.seen = version
+      self.memory:clear() -- what is in it may be gone
       learn(self)
     end
     self.looking = nil
   end, { system = true, name = "cache" })
 end
 
---- Is there a file to be opened? Asked once: without one, nothing is looked for.
-local function is_there(self)
-  if self.db then return true end
-  if self.absent == nil then self.absent = not self.path or fs.stat(self.path) == nil end
-  return not self.absent
-end
+--- The database, where there is one and it works. May wait.
+---@return userdata|nil db
+function File:database() return open(self) end
 
 -- ---- reading ----------------------------------------------------------------------------------------------------------------
 
---- A column that may be empty.
-local function some(value)
-  if value ~= json.null then return value end
+local some, facts_of = survey.some, survey.facts
+
+local READ = "SELECT key,kind,value,made,ttl,hits,facts,sum=stoke_sum(key,value,facts) FROM entries WHERE kind=? AND key"
+
+--- The clock was set back: what seems to be of the future is of now, in the file, too.
+local function of_the_future(self, now)
+  if self.mending then return end
+  self.mending = true
+  tasks.spawn(function()
+    local db = self.db
+    if db then db:write("UPDATE entries SET made=?1 WHERE made>?1", { now }) end
+    self.mending = nil
+  end, { system = true, name = "cache" })
 end
 
-local function facts_of(text)
-  local facts = type(text) == "string" and json.decode(text)
-  return type(facts) == "table" and facts or {}
+--- An entry of a row; nil: a disk has changed it.
+local function entry_of(self, row)
+  if row[8] ~= 1 then
+    disk.tell(self.path, "has a damaged entry, which is not used")
+    self:delete(row[2], row[1])
+    return nil
+  end
+  local now = wall()
+  if row[4] > now then of_the_future(self, now) end
+  return { key = row[1], kind = row[2], value = row[3], made = math.min(row[4], now), ttl = some(row[5]), hits = row[6],
+    facts = facts_of(row[7]) }
 end
 
-local function entry_of(row)
-  return { value = row[1], made = row[2], ttl = some(row[3]), hits = row[4], facts = facts_of(row[5]) }
+--- May the file have a key?
+local function perhaps(self, kind, key)
+  look(self)
+  local filter = self.filter
+  return not filter or filter:has(mark_of(kind, key))
 end
-
-local READ = "SELECT value,made,ttl,hits,facts,sum,id FROM entries WHERE key=? AND kind=?"
 
 local function read(self, kind, key)
-  if not is_there(self) or not open(self) then return nil end
-  if not self.known[mark_of(kind, key)] then
-    look(self)
-    return nil
-  end
-  local found, err = self.db:query(READ, { engine.blob(key), kind })
+  local db = self.db or open(self)
+  if not db or not perhaps(self, kind, key) then return nil end
+  local found, err = db:query(READ .. "=?", { kind, engine.blob(key) })
   if not found then return aside(self, err) end
   local row = found.rows[1]
-  if not row then return nil end
-  if row[6] ~= sum_of(key, row[1]) then -- a page that the disk has changed
-    self:delete(kind, key)
-    return nil
+  return row and entry_of(self, row)
+end
+
+--- The end of the process writes what is left, and waits for it, but not for long.
+local function last_words()
+  if began then return end
+  began = true
+  local last = keeper.last
+  keeper.last = function()
+    if last then last() end
+    M.goodbye()
   end
-  return entry_of(row)
+end
+
+local gather
+
+--- Somebody asked for an entry.
+local function touch(self, id)
+  if not self.path then return end
+  local n = self.touched[id]
+  self.touched[id] = (n or 0) + 1
+  if n then return end
+  self.touches = self.touches + 1
+  if not began then last_words() end
+  if self.touches >= M.TOUCHED and not self.gathering then gather(self) end
 end
 
 --- What is kept under a key. May wait for the disk, so it is called in a task.
@@ -195,14 +274,63 @@ end
 --- Example: `local text, meta = file:get("exact", key)`
 function File:get(kind, key)
   local id = id_of(kind, key)
-  local entry = self.pending[id] or self.memory:get(id)
-  if not entry then
+  local entry = self.memory:get(id) or self.pending[id] or self.writing and self.writing[id]
+  if entry then
+    if self.db then look(self) end
+  else
     entry = read(self, kind, key)
     if not entry then return nil end
-    self.memory:put(id, entry, #entry.value + 200)
+    self.memory:put(id, entry, #entry.value + ENTRY)
   end
-  if self.path then self.touched[id] = (self.touched[id] or 0) + 1 end
+  touch(self, id)
+  local now = wall()
+  if entry.made > now then entry.made = now end
   return entry.value, entry
+end
+
+--- What is in memory under a key; asks no disk, and does not count as asked for.
+---@param kind string
+---@param key string
+---@return string|nil value
+function File:peek(kind, key)
+  local id = id_of(kind, key)
+  local entry = self.memory:peek(id) or self.pending[id]
+  return entry and entry.value
+end
+
+--- The same as File:get, of the disk alone: another process may just have written it.
+---@param kind string
+---@param key string
+---@return string|nil value
+---@return stoke.cache.meta|nil meta
+function File:reread(kind, key)
+  local db = self.db
+  local found = db and db:query(READ .. "=?", { kind, engine.blob(key) })
+  local row = found and found.rows[1]
+  local entry = row and entry_of(self, row)
+  if not entry then return nil end
+  self.memory:put(id_of(kind, key), entry, #entry.value + ENTRY)
+  return entry.value, entry
+end
+
+--- Entries that are asked of the disk at once.
+local SLICE <const> = 256
+
+local function read_many(self, kind, list, take)
+  for first = 1, #list, SLICE do
+    local db = self.db or open(self)
+    if not db then return end
+    local params, marks = { kind }, {}
+    for i = first, math.min(first + SLICE - 1, #list) do
+      params[#params + 1], marks[#marks + 1] = engine.blob(list[i]), "?"
+    end
+    local found, err = db:query(("%s IN (%s)"):format(READ, table.concat(marks, ",")), params)
+    if not found then return aside(self, err) end
+    for _, row in ipairs(found.rows) do
+      local entry = entry_of(self, row)
+      if entry then take(entry) end
+    end
+  end
 end
 
 --- Several at once.
@@ -211,47 +339,103 @@ end
 ---@return table<string, string> values by key
 ---@return table<string, stoke.cache.meta> metas
 function File:many(kind, list)
-  local values, metas = {}, {}
-  for _, key in ipairs(list) do
-    local value, meta = self:get(kind, key)
-    if value then values[key], metas[key] = value, meta end
+  local values, metas, missing = {}, {}, {}
+  local function take(entry)
+    values[entry.key], metas[entry.key] = entry.value, entry
+    touch(self, id_of(kind, entry.key))
   end
+  if self.path and not self.db then open(self) end
+  for _, key in ipairs(list) do
+    local id = id_of(kind, key)
+    local entry = self.memory:get(id) or self.pending[id] or self.writing and self.writing[id]
+    if entry then
+      take(entry)
+    elseif self.db and perhaps(self, kind, key) then
+      missing[#missing + 1] = key
+    end
+  end
+  read_many(self, kind, missing, function(entry)
+    self.memory:put(id_of(kind, entry.key), entry, #entry.value + ENTRY)
+    take(entry)
+  end)
   return values, metas
+end
+
+--- Is another process there that has this file open? For who would wait for what that one is doing.
+---@return core.cache.company|nil
+function File:others()
+  local company = self.company
+  if not company or not company.others then return nil end
+  look(self)
+  return company
 end
 
 -- ---- writing ----------------------------------------------------------------------------------------------------------------
 
---- Write what was gathered, in one transaction.
-local function write(self)
-  local pending, touched = self.pending, self.touched
-  self.writing, self.pending, self.touched, self.rows, self.waiting = pending, {}, {}, 0, 0
-  local db = open(self)
-  if db then
-    local list = {}
-    for id, entry in next, pending do
-      list[#list + 1] = { kind = entry.kind, key = entry.key, id = id, entry = entry }
-    end
-    table.sort(list, function(a, b) return a.id < b.id end)
-    local hits = {}
-    for id, n in next, touched do
-      if not pending[id] then hits[#hits + 1] = { id = id, n = n } end
-    end
-    table.sort(hits, function(a, b) return a.id < b.id end)
-    local _, err = evict.write(db, list, hits, { bytes = self.bytes, limits = self.limits, sum = sum_of })
-    if err then
-      aside(self, err)
-    else
-      for _, one in ipairs(list) do self.known[mark_of(one.kind, one.key)] = true end
-    end
+--- The log is taken into the file before it grows beyond what it may have.
+local function checkpoint(self, db)
+  local stat = fs.stat(self.path .. "-wal")
+  if stat and stat.size > disk.log_of(self.bytes) // 4 then db:write "PRAGMA wal_checkpoint(TRUNCATE)" end
+end
+
+--- Write in one transaction.
+---@return boolean|nil ok
+local function write_some(self, db, list, hits, counts)
+  local ok, err = evict.write(db, list, hits, counts, self.limits)
+  if err and rawget(err, "code") == "SQLITE_FULL" then -- the pages are emptier than thought, if it is not the disk
+    if evict.shrink(db, self.limits) then ok, err = evict.write(db, list, hits, counts, self.limits) end
   end
+  if not ok then return aside(self, err) end
+  local filter = self.filter
+  for _, entry in ipairs(list) do
+    if filter then filter:add(mark_of(entry.kind, entry.key)) end
+  end
+  if filter and filter.count > filter.room then learn(self) end
+  checkpoint(self, db)
+  return true
+end
+
+--- Bytes of the log that an entry may need, and one that goes for it: pages of the table and of its indices.
+local LOGGED <const> = 12 * 4096
+
+--- Write what was gathered, in transactions that the log has room for.
+local function write_all(self, db, pending, touched, counts)
+  local list, some_hits, rows, bytes = {}, {}, 0, 0
+  local room = disk.log_of(self.bytes) // 2
+  local function flush(last)
+    if rows == 0 and not last then return true end
+    local entries, hits = list, some_hits
+    list, some_hits, rows, bytes = {}, {}, 0, 0
+    local now = counts
+    counts = { hits = 0, misses = 0 }
+    return write_some(self, db, entries, hits, now)
+  end
+  for _, entry in next, pending do
+    local size = 2 * #entry.value + LOGGED
+    if bytes + size > room and not flush() then return end
+    list[#list + 1], rows, bytes = entry, rows + 1, bytes + size
+  end
+  for id, n in next, touched do
+    if bytes + LOGGED > room and not flush() then return end
+    some_hits[#some_hits + 1], rows, bytes = { id = id, n = n }, rows + 1, bytes + LOGGED // 4
+  end
+  flush(counts.hits + counts.misses > 0)
+end
+
+local function write(self)
+  local pending, touched, counts = self.pending, self.touched, { hits = self.hits, misses = self.misses }
+  self.writing, self.pending, self.touched, self.rows, self.waiting, self.touches = pending, {}, {}, 0, 0, 0
+  self.hits, self.misses = 0, 0
+  local db = open(self)
+  if db then write_all(self, db, pending, touched, counts) end
   self.writing = nil
 end
 
 --- A task writes now and then, as long as there is something.
-local function gather(self)
+function gather(self)
   self.gathering = true
   tasks.spawn(function()
-    while next(self.pending) do
+    while next(self.pending) or self.touches >= M.TOUCHED do
       if self.rows < M.ROWS and self.waiting < M.MOST then host.park("cache", M.GATHER) end
       write(self)
     end
@@ -269,24 +453,16 @@ end
 ---
 --- Example: `file:put("exact", key, text, { model = "m" }, 3600)`
 function File:put(kind, key, value, facts, ttl)
-  local size = #value + 200
+  local size = #value + ENTRY
   if size * LARGEST > (self.path and self.bytes // M.PART or self.bytes) then return false end
   local id = id_of(kind, key)
   local entry = { kind = kind, key = key, value = value, made = wall(), ttl = ttl, facts = facts or {}, hits = 0 }
-  self.counts.stored = self.counts.stored + 1
   self.memory:put(id, entry, size)
   if not self.path or self.until_then and monotonic() < self.until_then then return true end
+  if self.waiting > 4 * M.MOST then return true end -- the disk is slower than what comes: memory has it
   if not self.pending[id] then self.rows = self.rows + 1 end
-  self.pending[id], self.waiting, self.absent = entry, self.waiting + size, false
-  if self.rows > 8 * M.ROWS then return true end -- the disk is slower than what comes: memory has it
-  if not began then
-    began = true
-    local last = keeper.last
-    keeper.last = function()
-      if last then last() end
-      M.flush()
-    end
-  end
+  self.pending[id], self.waiting = entry, self.waiting + size
+  if not began then last_words() end
   if not self.gathering then gather(self) end
   return true
 end
@@ -298,9 +474,8 @@ function File:delete(kind, key)
   local id = id_of(kind, key)
   self.pending[id], self.touched[id] = nil, nil
   self.memory:delete(id)
-  local db = is_there(self) and open(self)
+  local db = open(self)
   if not db then return end
-  self.known[mark_of(kind, key)] = nil
   local done, err = evict.delete(db, kind, key)
   if not done then aside(self, err) end
 end
@@ -312,109 +487,86 @@ function File:flush(seconds)
   while (self.gathering or self.writing) and monotonic() < last do
     if host.park("cache", 0.005) == nil then return end
   end
-  if next(self.touched) and not self.writing and self.db then write(self) end
+  local new = next(self.touched) or self.hits > 0 or self.misses > 0
+  if new and not self.writing and self.path then write(self) end
 end
 
-local LIST = "SELECT id,kind,key,made,ttl,hits,facts,bytes FROM entries WHERE id<?1 AND (?2 IS NULL OR kind=?2) " ..
-  "ORDER BY id DESC LIMIT 500"
-
---- All entries, the newest first: kind, key and meta; `bytes` is in it. In slices; may wait.
----@param kind? string of one kind alone
----@return fun(): string|nil, string, stoke.cache.meta
-function File:each(kind)
-  self:flush()
-  local rows, at, before = {}, 0, math.maxinteger
-  return function()
-    at = at + 1
-    if not rows[at] then
-      local db = is_there(self) and open(self)
-      local found = db and db:query(LIST, { before, kind or json.null })
-      rows, at = found and found.rows or {}, 1
-    end
-    local row = rows[at]
-    if not row then return nil end
-    before = row[1]
-    return row[2], row[3], { made = row[4], ttl = some(row[5]), hits = row[6], facts = facts_of(row[7]), bytes = row[8] }
-  end
-end
-
---- Forget entries: of a kind, older than so many seconds; all of them where nothing is said.
----@param kind? string
----@param older? number seconds
+--- Forget entries: of a kind, older than so many seconds, of a model; all of them where nothing is said.
+---@param what? { kind?: string, older?: number, model?: string }
 ---@return integer|nil entries how many went
 ---@return stoke.error? err
-function File:clear(kind, older)
+function File:clear(what)
+  what = what or {}
   self:flush()
   self.memory:clear()
   self.pending, self.touched = {}, {}
-  local db = is_there(self) and open(self)
+  local db = open(self)
   if not db then return 0 end
-  local n, err = evict.clear(db, kind, older and wall() - older)
-  if not n then aside(self, err) end
-  self.known, self.last = {}, nil
-  if self.db then learn(self) end
-  return n, err
+  local n, err = evict.clear(db, what.kind, what.older and wall() - what.older, what.model)
+  if not n then return aside(self, err), err end
+  if n > 0 then
+    db:write "VACUUM" -- the space goes back to the disk
+    db:write "PRAGMA wal_checkpoint(TRUNCATE)"
+  end
+  return n
 end
 
---- What it holds.
----@return { path: string|nil, entries: integer, bytes: integer, limit: integer, kinds: table, evicted: integer, memory: integer }
-function File:stats()
-  self:flush()
-  local out = { path = self.path, entries = self.memory.count, bytes = self.memory.bytes, limit = self.bytes, kinds = {},
-    evicted = 0, memory = self.memory.bytes, hits = self.counts.hits, misses = self.counts.misses }
-  local db = is_there(self) and open(self)
-  local found = db and db:query "SELECT kind,count(*),sum(bytes),sum(hits) FROM entries GROUP BY kind ORDER BY kind"
-  if not found then return out end
-  out.entries, out.bytes = 0, 0
-  for _, row in ipairs(found.rows) do
-    out.kinds[row[1]] = { entries = row[2], bytes = row[3], hits = row[4] }
-    out.entries, out.bytes = out.entries + row[2], out.bytes + row[3]
-  end
-  found = self.db and self.db:query "SELECT evicted,hits,misses FROM meta"
-  local row = found and found.rows[1]
-  if row then out.evicted = row[1] end
-  return out
-end
+--- Entries, the newest first; what it holds: see lua/cache/survey.lua.
+File.each, File.stats = survey.each, survey.stats
 
 --- Close the file. What was put is written first.
 function File:close()
   self:flush(M.GOODBYE)
-  local db = self.db
-  self.db = nil
-  if db then db:close() end
+  shut(self)
 end
 
 -- ---- the one of this process ------------------------------------------------------------------------------------------------
 
-local own
+local own, project
 
 --- Where the file of this process is: beside the store of the script, or where the settings say. A test keeps nothing on the disk
 --- unless it names a file.
 ---@return string|nil
 function M.where()
   if M.path ~= nil then return M.path or nil end
+  if settings.path then return settings.path end
   if testbed.closed then return nil end
   local path = require "core.script".path
   if path == "-" then path = nil end
   return (place.path(path):gsub("[^/]*$", "cache.db"))
 end
 
+--- Whose answers the keys of this process are for: nothing where the file is in the project's own folder; else the folder, as
+--- projects share the file.
+---@return string
+function M.project()
+  if project then return project end
+  local path = require "core.script".path
+  local folder = path and path ~= "-" and path:match "^(.*/)[^/]*$" or path and path ~= "-" and "" or nil
+  if folder and M.where() == folder .. ".stoke/cache.db" then
+    project = ""
+  else
+    project = (folder or ""):sub(1, 1) == "/" and folder or (env.cwd() or "") .. "/" .. (folder or "")
+  end
+  return project
+end
+
 --- The cache of this process.
 ---@return stoke.cache.file
 function M.of()
-  if not own then own = M.at(M.where(), M.BYTES) end
+  if not own then own = M.at(M.where(), settings.bytes) end
   return own
 end
 
---- Write what is left, and wait for it, but not for long.
-function M.flush()
-  if own then own:flush(M.GOODBYE) end
+--- Write what is left, and wait for it, but not for long. Closing takes the log into the file.
+function M.goodbye()
+  if own then own:close() end
 end
 
 --- As at the beginning: the settings have changed, or a test begins.
 function M.forget()
   local file = own
-  own = nil
+  own, project = nil, nil
   if file then file:close() end
 end
 

@@ -26,6 +26,12 @@ local flights = {}
 ---@field err? stoke.error
 ---@field transcript? userdata of a stream: what has come
 ---@field done? table its last event
+---@field class? 1|2|3 the highest of those who wait
+---@field deadline? number the latest
+---@field text? string the answer as it is kept
+---@field kept? { kind: string, text: string, made: number } another process has kept it
+---@field changed? boolean it may be the answer to another question
+---@field amended? boolean a budget has cut what it asks
 local Flight = {}
 Flight.__index = Flight
 
@@ -51,8 +57,9 @@ end
 --- Begin one.
 ---@param key string
 ---@param work fun(flight: stoke.cache.flight): any, stoke.error? does it, in the flight's task; may raise
+---@param after? fun(flight: stoke.cache.flight) called in that task when all have been told
 ---@return stoke.cache.flight
-function M.begin(key, work)
+function M.begin(key, work, after)
   local flight = setmetatable({ key = key, asked = 0, waiting = {} }, Flight)
   flights[key] = flight
   flight.task = tasks.spawn(function()
@@ -61,6 +68,7 @@ function M.begin(key, work)
       value, err = nil, errors.wrap(value)
     end
     finish(flight, value, err)
+    if after then after(flight) end
   end, { system = true, name = "cache" })
   return flight
 end
@@ -83,22 +91,16 @@ function Guard:__close() leave(self.flight, self.call) end
 
 --- Wait for a flight.
 ---@param call table of lua/effect.lua
----@param pay fun(call: table): stoke.error? sets aside what the call may use; asked of who pays
 ---@return any value
 ---@return stoke.error? err
 ---@return boolean paid
-function Flight:await(call, pay)
+function Flight:await(call)
   self.asked = self.asked + 1
   local guard <close> = setmetatable({ flight = self, call = call }, Guard) -- luacheck: ignore
   while not self.over do
-    if not self.payer then
-      self.payer = call
-      local err = pay(call)
-      if err then return nil, err, true end
-    else
-      local woken, err = scopes.queue_up(self.waiting, host.enter "cache", "cache.flight")
-      if woken == nil then return nil, err, self.payer == call end
-    end
+    self.payer = self.payer or call
+    local woken, err = scopes.queue_up(self.waiting, host.enter "cache", "cache.flight")
+    if woken == nil then return nil, err, false end
   end
   return self.value, self.err, self.payer == call
 end

@@ -2,12 +2,15 @@
 --- under the name alone.
 ---
 --- The server is asked for all of its models at once, by the first who needs one; the others wait for that answer. It is believed
---- for a minute, and forgotten when this process changes models there (M.forget). A model that somebody else replaces may be taken
---- for the old one for that minute.
+--- for five seconds, and forgotten when this process changes models there (M.forget). A model that somebody else replaces may be
+--- taken for the old one for that long. A server that cannot be asked has the models that it had: such a digest is unsure, and good
+--- for nothing but an old answer in the place of an error.
 
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
+local files = require "core.cache.file"
 local host = require "host.task"
+local keys = require "core.cache.key"
 local monotonic = require "host.time".monotonic
 local scopes = require "core.scope"
 local tasks = require "core.task"
@@ -15,12 +18,12 @@ local tasks = require "core.task"
 local M = {}
 
 --- Seconds that an answer is believed, that the server may take for it, and until one that failed is asked again.
-M.BELIEVED, M.PATIENCE, M.AGAIN = 60, 5, 5
+M.BELIEVED, M.PATIENCE, M.AGAIN = 5, 5, 5
 
 --- Servers that are remembered, at most.
 local SERVERS <const> = 256
 
---- address -> { digests, asked = time, err? }, or { asking = tasks that wait }
+--- address -> { digests, asked = time, err? }, or { asking = tasks that wait }; before: digests that it had
 local known, count = {}, 0
 
 --- Forget what a server has, or what all have.
@@ -44,19 +47,20 @@ end
 local function refresh(url, endpoint, dialect)
   if count >= SERVERS then M.forget() end
   count = known[url] and count or count + 1
-  local entry = { asking = {} }
+  local last = known[url]
+  local entry = { asking = {}, before = last and (last.digests or last.before) }
   known[url] = entry
   tasks.spawn(function()
     local ok, digests, err = pcall(ask, endpoint, dialect)
     if not ok then digests, err = nil, errors.wrap(digests) end
-    local answer = { digests = digests, err = err, asked = monotonic() }
+    local answer = { digests = digests, err = err, asked = monotonic(), before = entry.before }
     if known[url] == entry then known[url] = answer end -- else its models have changed meanwhile
     scopes.wake_all(entry.asking)
   end, { system = true, name = "models" })
   return entry
 end
 
---- The answer of a server, asked now or within the last minute; nil and an error of kind `cancelled`.
+--- The answer of a server, asked now or a moment ago; nil and an error of kind `cancelled`.
 local function inventory(endpoint, dialect)
   local url = endpoint.url
   while true do
@@ -69,22 +73,48 @@ local function inventory(endpoint, dialect)
   end
 end
 
+--- Where the digest of a name is kept, for a process that finds its server down.
+local function kept_key(url, name) return keys.of("digest", url, name) end
+
+--- The digest that a model of a server had when it was last asked.
+local function before(entry, url, name)
+  local digest = entry.before and entry.before[name]
+  if digest or entry.digests then return digest end
+  return (files.of():get("digest", kept_key(url, name)))
+end
+
 --- The digest of a target's model, as its server tells it.
 ---@param target stoke.target of one endpoint
 ---@return string|nil digest nil: nobody can tell
 ---@return stoke.error|nil why of kind `cancelled`, too
+---@return boolean|nil unsure the server cannot be asked, and had this one
 ---
 --- Example: `local digest, why = models.digest(target)`
 function M.digest(target)
-  local dialect = target.dialect
+  local dialect, url = target.dialect, target.endpoint.url
   if not dialect.inventory then return nil, errors.new("usage", ("the dialect %s tells no digests"):format(dialect.name)) end
   local entry, cancelled = inventory(target.endpoint, dialect)
   if not entry then return nil, cancelled end
-  if not entry.digests then return nil, entry.err end
   local name = target.served or target.name
-  local digest = entry.digests[dialect.canonical and dialect.canonical(name) or name]
+  name = dialect.canonical and dialect.canonical(name) or name
+  local digest = entry.digests and entry.digests[name]
   if digest then return digest end
+  if not entry.digests then
+    digest = before(entry, url, name)
+    if digest then return digest, nil, true end
+    return nil, entry.err
+  end
   return nil, errors.new("http", ("the server of %s does not list the model %s"):format(target.endpoint.name, name))
+end
+
+--- Keep the digest of a model of which an answer was kept.
+---@param target stoke.target
+---@param digest string
+function M.keep(target, digest)
+  local name, dialect, file = target.served or target.name, target.dialect, files.of()
+  local key = kept_key(target.endpoint.url, dialect.canonical and dialect.canonical(name) or name)
+  local known_one = file:peek("digest", key)
+  if known_one ~= digest then file:put("digest", key, digest, { model = name }) end
 end
 
 return M

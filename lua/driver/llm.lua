@@ -26,6 +26,8 @@
 ---                                                 it is gathered, state.kept = { text = {}, thinking = {}, odds = {} }
 ---   took(value, total, first)                     [what it took as seen here]: a reply, or an event "done"; seconds until the end,
 ---                                                 and until the first event where that was seen
+---   ready(target, ask)                            [a question is to be sent]: what must be known of the server, asked by ask(q) ->
+---                                                 value | nil, err
 ---   adopt(q) -> q | nil, err                      [a request that another dialect has shaped]: along a route it goes to servers of
 ---                                                 both. Its reply is read by either dialect's `answer` and `usage`
 ---   usage(value) -> { input_tokens, output_tokens, ... }   what an answer has cost, with the fields of stoke.usage; those left
@@ -189,6 +191,12 @@ end
 
 -- ---- one reply ----------------------------------------------------------------------------------------------------------
 
+--- Before a server is asked its dialect may want to know it: asked at once, on no tape, as the call has a slot.
+local function prepare(q, target)
+  local ready = q.body and target.dialect.ready
+  if ready then ready(target, function(other) return M.ask(other, target) end) end
+end
+
 --- A request in the dialect of the server that it was granted: along a route another may have shaped it.
 local function suited(q, target, way)
   local dialect = target.dialect
@@ -214,6 +222,7 @@ function call(asked, record)
   end
   local q, unfit = suited(asked, target, way)
   if not q then return nil, unfit end
+  prepare(q, target)
   if protocol.gathers and protocol.gathers(q, target) then return gathered(q, record, way) end
   local began = protocol.took and monotonic()
   local options, sent = request_of(q, record, false)
@@ -423,6 +432,7 @@ local function open(asked, record, kept)
   local routed = record.work and record.work.route
   local q, unfit = suited(asked, target, routed)
   if not q then return nil, unfit end
+  if not kept then prepare(q, target) end
   local options, sent = request_of(q, record, true)
   if not options then return nil, sent end
   local began = target.dialect.took and monotonic()
@@ -431,6 +441,13 @@ local function open(asked, record, kept)
   return answered(q, target, request, record.attempts, type(options) == "table" and options.reached and options, routed, began,
     kept)
 end
+
+--- Ask a target's server something beside the call that is under way.
+---@param q table
+---@param target stoke.target
+---@return any value
+---@return stoke.error? err
+function M.ask(q, target) return call(q, { target = target, attempts = 1 }) end
 
 local LEAVING = { __close = function(about) about.source:close() end }
 
@@ -514,6 +531,9 @@ effect.define("llm.stream", { taped = true, cached = true, class = "idempotent",
   run = function(q, record) return open(q, record) end, stream = true, resume = resume, pool = route, waits = drop_text,
     retry = RETRY, usage = usage_of, subject = subject,
   reserve = reserve })
+-- Which dialect an endpoint speaks, where nobody has said: what a run asked by is on its tape.
+effect.define("llm.dialect", { taped = true, class = "pure", quiet = true, in_body = true,
+  run = function(_, _, find) return find() end })
 -- What answers have taught so far, as an agent run begins with it: on a tape, since the run asks by it.
 effect.define("llm.learned", { taped = true, class = "pure", quiet = true, in_body = true,
   absent = function(_, learned) return learned end, run = function(_, _, learned) return learned end })

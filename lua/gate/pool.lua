@@ -179,6 +179,14 @@ function M.rested(server)
   if current and count > KEPT then current.open = 0 end
 end
 
+--- A call that waits has another class or deadline now.
+---@param slot stoke.pool.lane|stoke.pool.ticket what the call holds
+---@param class 1|2|3
+---@param deadline? number
+function M.renew(slot, class, deadline)
+  if slot.state == "waiting" then turns.renew(slot, class, deadline) end
+end
+
 --- What runs and waits: { key, busy, waiting }, sorted by key.
 function M.list()
   local out = {}

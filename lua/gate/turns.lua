@@ -376,6 +376,18 @@ function M.route(call, work)
   return slot, err
 end
 
+--- A call that waits has another class or deadline now: more wait for it.
+---@param ticket stoke.pool.ticket
+---@param class 1|2|3
+---@param deadline number|nil
+function M.renew(ticket, class, deadline)
+  local queue = ticket.group.queue
+  if ticket.class ~= class then queue:change(ticket, "class", class) end
+  if ticket.deadline ~= deadline then queue:change(ticket, "deadline", deadline) end
+  state:advance(monotonic())
+  tell()
+end
+
 -- ---- outcomes ---------------------------------------------------------------------------------------------------------------
 
 --- What became of a call, as the engine wants to know it.

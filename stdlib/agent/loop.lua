@@ -4,7 +4,7 @@
 --- conversation fit (history.lua), the model is asked and its answer read (answer.lua), its calls are run (tools.lua).
 
 local budgets = require "core.gate.budget"
-local cache = require "core.gate.cache"
+local cache = require "core.cache.settings"
 local errors = require "core.errors"
 local frames = require "core.frame"
 local scopes = require "core.scope"

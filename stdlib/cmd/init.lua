@@ -2,6 +2,7 @@
 -- runs a script or a verb. A verb is a module stdlib/cmd/VERB.lua returning `function(argv)`.
 
 local approval = require "core.approval"
+local cache = require "core.cache.settings"
 local config = require "stoke.config"
 local effect = require "core.effect"
 local envfile = require "core.envfile"
@@ -158,10 +159,8 @@ function M.apply(flags, talks, lenient)
   if next(c.pool) ~= nil then pool.configure(c.pool) end
   if c.pool.power then require "stoke.config.sensors".use(c.pool.power.sensors) end
   pool.store = c.store
-  if next(c.cache) ~= nil then
-    require "core.gate.cache".configure { calls = c.cache.calls, bytes = c.cache.bytes and overrun.bytes(c.cache.bytes),
-      path = c.cache.path }
-  end
+  local kept = c.cache
+  if kept ~= nil then cache.configure(kept, type(kept) == "table" and kept.bytes and overrun.bytes(kept.bytes) or nil) end
   overrun.limit_memory(overrun.bytes(c.max_memory))
   if flags.seed then
     local seed = math.tointeger(tonumber(flags.seed))

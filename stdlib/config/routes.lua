@@ -4,7 +4,7 @@
 ---
 --- An item is "model@endpoint"; "model" alone is at the default endpoint; "@endpoint" alone is the model that was asked for, there.
 
-local cache = require "core.gate.cache"
+local cache = require "core.cache.settings"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local config = require "stoke.config"
@@ -146,9 +146,7 @@ local function targets_of(route, model, dialect, only)
         own.name, dialect.name), { hint = "a route may mix ollama and openai; others keep to themselves" })
     end
     if not only or only.meant == endpoint.meant then
-      local target = endpoints.plain(endpoint, item.model or model, own)
-      if own.ready then own.ready(target) end
-      list[#list + 1] = target
+      list[#list + 1] = endpoints.plain(endpoint, item.model or model, own)
     end
   end
   if not list[1] then

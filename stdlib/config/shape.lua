@@ -1,7 +1,7 @@
 --- The shape of a configuration: what may stand in it, what each value must be, what is in force where nobody says.
 
 local addresses = require "stoke.config.address"
-local cache = require "core.gate.cache"
+local cache = require "core.cache.settings"
 local errors = require "core.errors"
 local overrun = require "core.overrun"
 local sorted_keys = require "stoke.show".sorted_keys
@@ -22,7 +22,6 @@ M.BUILT_IN = {
   timeouts = { connect = 2, load = 300, first_byte = 60, idle = 120 },
   models = {},
   pool = {},
-  cache = {},
   auto_pull = false,
   log = { level = "info", format = "text" },
   max_memory = "50%",
@@ -48,7 +47,7 @@ local SHAPE = {
     bounds = { interactive = "seconds", normal = "seconds", batch = "seconds" },
     power = { temperature = "above", battery = "below", ac = "boolean", burst = "seconds", rest = "seconds", when = "when",
       interactive = "boolean", every = "seconds", sensors = { temperature = "sensor", battery = "sensor", ac = "sensor" } } },
-  cache = { calls = "calls", embeddings = "boolean", bytes = "bytes", path = "string" },
+  cache = "cache",
   log = { level = "level", format = "format" },
   max_memory = "memory",
   store = "string",
@@ -112,6 +111,18 @@ local function route_problem(v)
   return true
 end
 
+--- Are these settings of the cache?
+local function cache_problem(v)
+  if type(v) ~= "table" and type(v) ~= "boolean" then return false end
+  local ok, err = pcall(cache.check_all, "the settings", v)
+  if not ok then return false, errors.wrap(err).message:gsub("^the settings: ", "") end
+  local bytes = type(v) == "table" and v.bytes
+  if not bytes then return true end
+  local n = (type(bytes) == "string" or type(bytes) == "number") and not tostring(bytes):find "%%" and overrun.bytes(bytes)
+  if not n or n < 1 << 20 then return false, "cache.bytes must be at least 1 MB, as in \"512M\" or \"2G\"" end
+  return true
+end
+
 --- A limit of a sensor: where it stops, and perhaps where it lets go again.
 local function mark(stops, goes)
   return { want = ("a number, or { %s = , %s = }"):format(stops, goes), ok = function(v)
@@ -157,15 +168,7 @@ local CHECK = {
   level = one_of("debug", "info", "warn", "error", "off"),
   format = one_of("text", "json"),
   order = one_of("program", "fifo"),
-  calls = { want = "true, false or a table, as in { ttl = 3600 }", ok = function(v)
-    if type(v) == "boolean" then return true end
-    local ok, err = pcall(cache.check, "calls", v)
-    return ok, not ok and err.message or nil
-  end },
-  bytes = { want = "bytes, at least 1 MB, as in \"512M\" or \"2G\"", ok = function(v)
-    local n = (type(v) == "string" or type(v) == "number") and not tostring(v):find "%%" and overrun.bytes(v)
-    return n ~= nil and n ~= false and n >= 1 << 20
-  end },
+  cache = { want = "true, false or a table, as in { ttl = 3600, bytes = \"512M\" }", ok = cache_problem },
   route = { want = "a list of models, as in { \"qwen2.5:3b@gpu\", \"qwen2.5:1.5b\" }", ok = route_problem },
   slots = { want = "a whole number of at least 1, or a table of them by \"model\" or \"model@endpoint\"", ok = function(v)
     if type(v) ~= "table" then return is_count(v) end

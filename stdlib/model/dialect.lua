@@ -5,8 +5,9 @@ local effect = require "core.effect"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
 local llm = require "core.driver.llm"
-local memory = require "core.gate.memory"
 local tasks = require "core.task"
+
+local current = tasks.current
 
 local M = {}
 
@@ -43,25 +44,25 @@ function M.named(name, who)
 end
 
 local function get(endpoint, dialect, path)
-  return effect.perform("llm.admin", { protocol = dialect, method = "GET", path = path, once = true, endpoint = endpoint.name,
-    timeouts = { total = PATIENCE, first_byte = PATIENCE, connect = 2 } }, { endpoints.plain(endpoint, nil, M.named(dialect,
-      endpoint.name)) })
+  local target = endpoints.plain(endpoint, nil, M.named(dialect, endpoint.name))
+  return llm.ask({ protocol = dialect, method = "GET", path = path, endpoint = endpoint.name,
+    timeouts = { total = PATIENCE, first_byte = PATIENCE, connect = 2 } }, target)
 end
 
---- Ask; raises where nobody answers, or nobody of these.
+--- Ask; an error where nobody answers, or nobody of these.
 local function ask(endpoint)
   local _, err = get(endpoint, "ollama", "/api/version")
   if not err then return "ollama" end
-  if UNREACHED[err.kind] then error(err, 0) end
+  if UNREACHED[err.kind] then return nil, err end
   local _, second = get(endpoint, "openai", "/v1/models")
   if not second then return "openai" end
-  if UNREACHED[second.kind] or second.kind == "auth" then error(second, 0) end
-  errors.raise("usage", ("endpoint %s: %s answers neither as Ollama nor as OpenAI's API"):format(endpoint.name, endpoint.url),
-    { hint = 'check the address (stoke doctor), or say which it is: dialect = "openai"', cause = second })
+  if UNREACHED[second.kind] or second.kind == "auth" then return nil, second end
+  return nil, errors.new("usage", ("endpoint %s: %s answers neither as Ollama nor as OpenAI's API"):format(endpoint.name,
+    endpoint.url), { hint = 'check the address (stoke doctor), or say which it is: dialect = "openai"', cause = second })
 end
 
 --- What was found before, in this process or an earlier one. Waits until that is read.
-local function remembered(endpoint)
+local function remembered(endpoint, memory)
   local read = false
   memory.read(function() read = true end)
   while not read do tasks.park("what is known of dialects", 0.005) end
@@ -69,22 +70,31 @@ local function remembered(endpoint)
   return facts and (facts.dialect == "ollama" or facts.dialect == "openai") and facts.dialect or nil
 end
 
---- The name of the dialect of an endpoint.
+--- What nobody has said, found out now.
+local function find(endpoint)
+  if endpoint.dialect then return endpoint.dialect end
+  local memory = require "core.gate.memory"
+  local found, err = remembered(endpoint, memory), nil
+  if not found then found, err = ask(endpoint) end
+  if not found then return nil, err end
+  memory.note("dialect " .. endpoint.meant, function() return { dialect = found } end)
+  return found
+end
+
+--- The name of the dialect of an endpoint. What nobody has said is on the tape of a run that asks by it.
 ---@param endpoint stoke.endpoint
 ---@return string
 ---Raises what asking gives: `refused`, `unreachable`, `auth` ...; `usage` where nothing of either kind answers.
 ---
 --- Example: `print(dialects.name(endpoints.of "gpu"))`
 function M.name(endpoint)
-  if endpoint.dialect then return endpoint.dialect end
-  local found, failed = nil, nil
-  tasks.spawn(function()
-    local ok, value = pcall(function() return remembered(endpoint) or ask(endpoint) end)
-    if ok then found = value else failed = value end
-  end, { system = true, name = "dialect of " .. endpoint.name }):await()
-  if failed then error(failed, 0) end
-  memory.note("dialect " .. endpoint.meant, function() return { dialect = found } end)
-  endpoint.dialect, endpoint.targets, endpoint.own = found, {}, {}
+  if endpoint.dialect and not endpoint.unsaid then return endpoint.dialect end
+  local task = current()
+  if endpoint.dialect and not (task and (task.scope or task).context.gated) then return endpoint.dialect end
+  local found = errors.check(effect.perform("llm.dialect", { endpoint = endpoint.name }, function() return find(endpoint) end))
+  if endpoint.dialect ~= found then
+    endpoint.dialect, endpoint.unsaid, endpoint.targets, endpoint.own = found, true, {}, {}
+  end
   return found
 end
 
@@ -94,6 +104,9 @@ end
 ---Raises as M.name, and `usage` for a name that nobody knows.
 ---
 --- Example: `local dialect = dialects.of(endpoints.of "gpu")`
-function M.of(endpoint) return llm.dialect(endpoint.dialect) or M.named(M.name(endpoint), endpoint.name) end
+function M.of(endpoint)
+  local dialect = not endpoint.unsaid and llm.dialect(endpoint.dialect)
+  return dialect or M.named(M.name(endpoint), endpoint.name)
+end
 
 return M

@@ -1,6 +1,6 @@
 --- The terms of one call: its class, its deadline and its route, see lua/terms.lua. For calls that have some; most have none.
 
-local cache = require "core.gate.cache"
+local cache = require "core.cache.settings"
 local core = require "core.terms"
 local errors = require "core.errors"
 local fallback = require "stoke.model.fallback"

@@ -52,9 +52,8 @@ function M.open(target)
   if next(sampling) ~= nil then target.sampling = sampling end
 end
 
---- A candidate of a route is made: which server it is, is asked now.
----@param target stoke.target
-function M.ready(target) servers.of(target.endpoint, target.dialect) end
+--- Before a question is sent: which server it is, is asked where it is not known.
+M.ready = servers.ready
 
 -- ---- shaping --------------------------------------------------------------------------------------------------------------------
 
@@ -73,7 +72,6 @@ end
 ---@param body table
 ---@return table q
 function M.shape(target, call, path, body)
-  if not target.route then servers.of(target.endpoint, target.dialect) end
   return { protocol = target.dialect.name, path = path, model = target.name, body = body, endpoint = call.endpoint,
     timeouts = call.timeouts, split_thinking = call.split_thinking }
 end

@@ -1,9 +1,7 @@
 --- The servers that speak OpenAI's wire, and what each of them takes and says beyond what all of them do. Which one answers at an
---- endpoint is asked once (GET /v1/models), before the first call; it is no part of what a call asks.
+--- endpoint is asked once (GET /v1/models), before the first
+--- question is sent; it is no part of what a call asks, and on no tape.
 
-local effect = require "core.effect"
-local endpoints = require "core.endpoint"
-local tasks = require "core.task"
 
 local M = {}
 
@@ -87,20 +85,10 @@ function M.read(url, value)
   return { kind = kind_of(url, value.data[1]), names = names, windows = windows }
 end
 
---- A request about an endpoint, beside the calls of scripts: on no tape, in no budget.
----@param target stoke.target of no model
----@param path string
----@param seconds number
----@return any value
----@return stoke.error|nil err
----Raises `cancelled`.
-function M.ask(target, path, seconds)
-  local endpoint, value, err = target.endpoint, nil, nil
-  tasks.spawn(function()
-    value, err = effect.perform("llm.admin", { protocol = target.dialect.name, method = "GET", path = path, once = true,
-      endpoint = endpoint.name, timeouts = { total = seconds, first_byte = seconds, connect = 2 } }, { target })
-  end, { system = true, name = "what is at " .. endpoint.name }):await()
-  return value, err
+--- A request about an endpoint, for `ask` of the driver.
+local function get(target, path, seconds)
+  return { protocol = target.dialect.name, method = "GET", path = path, endpoint = target.endpoint.name, model = target.name,
+    timeouts = { total = seconds, first_byte = seconds, connect = 2 } }
 end
 
 --- The server at an endpoint, as far as it is known.
@@ -109,33 +97,30 @@ end
 function M.known(endpoint) return known[endpoint] or UNKNOWN end
 
 --- llama-server tells the window of its slots, and no list does.
-local function ask_llama(target, server)
-  local props = M.ask(target, "/props", 5)
+local function ask_llama(target, ask, server)
+  local props = ask(get(target, "/props", 5))
   local settings = type(props) == "table" and props.default_generation_settings
   local window = type(settings) == "table" and math.type(settings.n_ctx) and math.tointeger(settings.n_ctx)
   for _, name in ipairs(server.names) do server.windows[name] = window end
 end
 
---- The server at an endpoint; asked, where that was not done before. One that cannot be reached is asked again once an answer has
---- come from there.
----@param endpoint stoke.endpoint
----@param dialect table
----@return stoke.openai.server
----Raises `cancelled`.
-function M.of(endpoint, dialect)
-  if known[endpoint] or failed[endpoint] then return known[endpoint] or UNKNOWN end
-  local target = endpoints.plain(endpoint, nil, dialect)
-  local value, err = M.ask(target, "/v1/models", 5)
+--- The server of a target is asked what it is, where that was not done before. One that cannot be reached is asked again once an
+--- answer has come from there.
+---@param target stoke.target
+---@param ask fun(q: table): any, stoke.error?
+function M.ready(target, ask)
+  local endpoint = target.endpoint
+  if known[endpoint] or failed[endpoint] then return end
+  local value, err = ask(get(target, "/v1/models", 5))
   if value then
     local server = M.read(endpoint.meant, value)
-    if server.kind == M.KINDS.llama then ask_llama(target, server) end
+    if server.kind == M.KINDS.llama then ask_llama(target, ask, server) end
     known[endpoint] = server
   elseif rawget(err, "status") or err.kind == "protocol" then -- it is there, and has no such list
     known[endpoint] = { kind = kind_of(endpoint.meant), names = {}, windows = {} }
-  else
+  elseif err.kind ~= "cancelled" then
     failed[endpoint] = true
   end
-  return known[endpoint] or UNKNOWN
 end
 
 --- An answer has come from an endpoint.

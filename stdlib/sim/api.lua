@@ -4,8 +4,6 @@ local front = require "stoke.sim.front"
 local wire = require "stoke.ollama.server.wire"
 local inference = require "stoke.sim.inference"
 local registry = require "stoke.sim.registry"
-local responses = require "stoke.sim.v1.responses"
-local v1 = require "stoke.sim.v1"
 
 local M = {}
 
@@ -31,6 +29,11 @@ local function ledger(sim, _, res)
   return json_text(res, wire.ledger(sim.ledger:report(now)))
 end
 
+--- OpenAI's API: most simulators are never asked for it.
+local function v1(name) return function(...) return require "stoke.sim.v1"[name](...) end end
+
+local function responses(...) return require "stoke.sim.v1.responses".handle(...) end
+
 local ROUTES = {
   ["/"] = { GET = root, HEAD = root },
   ["/api/version"] = { GET = version, HEAD = version },
@@ -47,15 +50,15 @@ local ROUTES = {
   ["/api/create"] = { POST = registry.create },
   ["/api/copy"] = { POST = registry.copy },
   ["/api/delete"] = { DELETE = registry.delete },
-  ["/v1/chat/completions"] = { POST = v1.chat },
-  ["/v1/completions"] = { POST = v1.completion },
-  ["/v1/embeddings"] = { POST = v1.embeddings },
-  ["/v1/responses"] = { POST = responses.handle },
-  ["/v1/models"] = { GET = v1.models },
+  ["/v1/chat/completions"] = { POST = v1 "chat" },
+  ["/v1/completions"] = { POST = v1 "completion" },
+  ["/v1/embeddings"] = { POST = v1 "embeddings" },
+  ["/v1/responses"] = { POST = responses },
+  ["/v1/models"] = { GET = v1 "models" },
   ["/sim/ledger"] = { GET = ledger },
 }
 
-local MODEL = { GET = v1.model }
+local MODEL = { GET = v1 "model" }
 local BLOBS = { HEAD = registry.blob, POST = registry.blob }
 
 -- The order in which the original knows its methods, for the Allow header.

@@ -2,6 +2,7 @@
 --- removed afterwards, so that tests are independent.
 
 local effects = require "stoke.test.effects"
+local cache = require "core.cache.settings"
 local embedding = require "core.cache.embedding"
 local endpoints = require "core.endpoint"
 local errors = require "core.errors"
@@ -139,6 +140,7 @@ function M.enter(item, context)
   pool.forget()
   endpoints.forget()
   embedding.forget()
+  cache.forget()
   local path = options.cassette and cassette_path(world, options, context)
   local recording = path and context.record
   local tape = path and not recording and insert(world, path) or nil

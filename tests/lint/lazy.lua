@@ -20,7 +20,8 @@ add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach
   stoke.ollama.pooling
   stoke.ollama.unknown
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim
-  stoke.sim.models stoke.sim.script stoke.workflow stoke.agent.kept stoke.config.routes stoke.config.sensors
+  stoke.sim.models stoke.sim.script stoke.sim.v1 stoke.sim.v1.responses
+  stoke.workflow stoke.agent.kept stoke.config.routes stoke.config.sensors
   stoke.model.fallback stoke.flow.pace stoke.flow.cascade stoke.model.forecast
   stoke.model.pool stoke.model.embed stoke.model.call stoke.openai.capabilities
   stoke.ollama.terms
@@ -29,10 +30,10 @@ add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach
 -- Words for errors.
 add("errors", "core.foreign stoke.log.bugs")
 -- Of the core: what begins before the rest is there, or is an engine that few runs start.
-add("core", [[core.about core.approval core.driver.fs core.env core.gate.cache core.gate.hedge core.gate.holders
-  core.gate.pool core.gate.span core.gate.turns core.hash core.json core.keeper core.pool.picture
-  core.random core.script core.stdio core.store
-  core.store.learned core.store.place core.task host.about]])
+add("core", [[core.about core.approval core.driver.fs core.effect core.env core.gate.cache core.gate.hedge
+  core.gate.holders core.gate.memory core.gate.pool core.gate.semantic core.gate.span core.gate.turns core.hash core.json
+  core.keeper core.pool.picture core.random core.script core.stdio core.store core.store.learned core.store.place
+  core.task host.about]])
 
 local seen = {}
 

@@ -32,11 +32,11 @@ end
 
 local function digest(on, name) return models.digest(model.open(name or "m", on.url)) end
 
-test("models: a name and its long form are one model; the server is asked once a minute", function(t)
+test("models: a name and its long form are one model; the server is asked every five seconds", function(t)
   local on <close> = server()
   t.eq({ digest(on), digest(on, "m:latest"), on.asked }, { ONE, ONE, 1 })
   on.digest = OTHER
-  stoke.sleep(59)
+  stoke.sleep(4)
   t.eq({ digest(on), on.asked }, { ONE, 1 })
   stoke.sleep(2)
   t.eq({ digest(on), on.asked }, { OTHER, 2 })

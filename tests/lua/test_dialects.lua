@@ -22,8 +22,7 @@ local function reply(text)
     finish_reason = "stop" } }, usage = { prompt_tokens = 9, completion_tokens = 2, total_tokens = 11 } }
 end
 
--- ---- said
--- ---------------------------------------------------------------------------------------------------------------------------
+-- ---- said ----------------------------------------------------------------------------------------------------------------------
 
 local function settings(text)
   return config.load { getenv = function() return nil end, read = function(path)
@@ -48,8 +47,7 @@ test("dialects: a name that nobody knows is said to be none", function(t)
   t.eq(t.raises("usage", model.open, "m", "odd").message, 'endpoint odd: no dialect is named "openia" (did you mean openai?)')
 end)
 
--- ---- asked
--- --------------------------------------------------------------------------------------------------------------------------
+-- ---- asked ---------------------------------------------------------------------------------------------------------------------
 
 -- A script in a process of its own, with an endpoint of which nothing is said.
 local function run(folder, url, code, more)
@@ -111,8 +109,43 @@ test("dialects: a server that wants a key says so", { real = true }, function(t)
   t.eq(run(folder, server.url, ASK, ", key = 'sk-1'").stdout, "Hello\nHello\n")
 end)
 
--- ---- routes of both
--- -----------------------------------------------------------------------------------------------------------------
+test("dialects: a durable run is replayed without a server, its dialect said or asked", { real = true }, function(t)
+  for _, said in ipairs { ", dialect = 'openai'", "" } do
+    local folder = t.tmp()
+    fs.write(folder .. "/flow.lua", [[
+      local stoke = require "stoke"
+      local bot = stoke.agent { name = "bot", model = "m" }
+      local flow = stoke.workflow("flow", function()
+        local scope <close> = stoke.scope {}
+        local texts = scope:map({ 1, 2, 3 }, function(i) return stoke.chat { model = "m", prompt = "Hi " .. i }.text end)
+        return table.concat(texts, " ") .. bot:run("Hi").text
+      end)
+      stoke.main(function()
+        for _, id in ipairs { "first", "second" } do print(#flow:start({}, { id = id }):await() > 0) end
+      end)
+    ]])
+    local env = { STOKE_CONFIG = folder .. "/stoke.config.lua", XDG_STATE_HOME = folder .. "/state" }
+    local function stoke_in(...)
+      return proc.run { argv = { about.executable(), ... }, cwd = folder, env = env, timeout = 30 }
+    end
+    do
+      local server <close> = http.serve { port = 0, drain = 0, handler = function(req, res)
+        if req.path == "/v1/models" then return res:reply(200, JSON, speaking.MODELS.litellm) end
+        if req.method == "GET" then return res:reply(404, JSON, '{"detail":"Not Found"}') end
+        return res:reply(200, JSON, reply "Hello")
+      end }
+      fs.write(env.STOKE_CONFIG, ("return { endpoint = 'here', endpoints = { here = { url = %q%s } } }"):format(server.url, said))
+      local r = stoke_in("run", "--durable", "flow.lua")
+      t.eq({ r.stdout, r.code }, { "true\ntrue\n", 0 }, r.stderr)
+    end
+    for _, id in ipairs { "first", "second" } do
+      local r = stoke_in("replay", id)
+      t.match(r.stdout .. r.stderr, "effects, all the same", said .. id)
+    end
+  end
+end)
+
+-- ---- routes of both ------------------------------------------------------------------------------------------------------------
 
 -- Two servers, one of each dialect: endpoints a and b.
 local function servers(script)
@@ -172,8 +205,7 @@ test("dialects: agents with tools and schemas go along a route of both", functio
   t.eq(one.vectors, other.vectors)
 end)
 
--- ---- the pool
--- -------------------------------------------------------------------------------------------------------------------------
+-- ---- the pool ------------------------------------------------------------------------------------------------------------------
 
 test("dialects: the pool learns the slots of a server that tells no times, and fills them", function(t)
   local server <close> = sim.serve { mem = "busy", models = { "m,tps=100,load=0,prefill=0" }, slots = 8, tokens_per_second = 100,

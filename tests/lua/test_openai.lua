@@ -23,8 +23,7 @@ local function reply(text, more)
     usage = { prompt_tokens = 9, completion_tokens = 2, total_tokens = 11 } }
 end
 
--- ---- one script, both dialects
--- -----------------------------------------------------------------------------------------------------
+-- ---- one script, both dialects -------------------------------------------------------------------------------------------------
 
 local function both(script, f, options)
   local out = {}
@@ -130,8 +129,7 @@ test("openai: a cascade by the odds of the answer works on both", function(t)
   t.eq(got.openai[1], got.ollama[1])
 end)
 
--- ---- what is sent
--- -------------------------------------------------------------------------------------------------------------------
+-- ---- what is sent --------------------------------------------------------------------------------------------------------------
 
 local IMAGE = "iVBORw0KGgo="
 
@@ -221,8 +219,7 @@ test("openai: an address with a version is the base of all paths; the key is a b
   t.eq(asked[2]:match "^%S+", "/api/v1/chat/completions")
 end)
 
--- ---- what comes back
--- ------------------------------------------------------------------------------------------------------------------
+-- ---- what comes back -----------------------------------------------------------------------------------------------------------
 
 test("openai: a whole reply: text, thinking, calls, odds, tokens", function(t)
   local body = json.encode { id = "c", model = "m", choices = json.array { { index = 0, finish_reason = "tool_calls", message = {
@@ -279,8 +276,7 @@ test("openai: where a server tells no times, whole answers are read from streams
     t.eq(stoke.chat(given).text, "whole")
   end)
 
--- ---- OpenAI's own
--- ---------------------------------------------------------------------------------------------------------------------
+-- ---- OpenAI's own --------------------------------------------------------------------------------------------------------------
 
 test("openai: completions, whole and streamed; models", function(t)
   local server <close> = sim.serve { mem = "own", models = { "coder,tps=0,load=0" }, script = { "return x", "return y" } }

@@ -12,7 +12,8 @@ M.pays, M.pays_overdue = 4, 1
 M.later = 0.25
 --- Seconds after which a call that was sent has reached its model, if that is loaded.
 M.reach = 0.25
---- A model that has just had its last answer stays for a moment, as a part of the seconds of a swap: who got it may go on.
+--- A model that has just had its last answer stays for a moment, as a part of the seconds of its load: who got it may go on. The
+--- same moment for all that want its place, or the one that loads fastest would be alone when it is chosen.
 M.linger = 0.05
 
 local OVERDUE <const> = 0
@@ -68,11 +69,11 @@ end
 
 --- What the models that would have to leave are at.
 local function load_of(self, victims)
-  local at = { idle = true, seconds = 0, waiting = NEVER, flying = NEVER, newest = -NEVER, since = -NEVER, ended = -NEVER,
+  local at = { idle = true, seconds = 0, waiting = NEVER, flying = NEVER, newest = -NEVER, since = -NEVER, stays = -NEVER,
     paid = -NEVER, paid_overdue = -NEVER }
   for _, v in ipairs(victims) do
     local m = self:model(v.lane)
-    at.ended = math.max(at.ended, m.ended or -NEVER)
+    if m.ended then at.stays = math.max(at.stays, m.ended + M.linger * self:price(v.lane, v.load)) end
     if has_work(v) then
       local since = m.since or -NEVER
       at.idle, at.seconds, at.promised = false, at.seconds + (v.seconds or 0), at.promised or (m.promised or 0) > 0
@@ -96,7 +97,7 @@ end
 function M.reason_for(self, w, victims, now)
   local own, at = rank(w), load_of(self, victims)
   if at.idle then
-    local from = own > 1 and at.ended + M.linger * self:price(w.lane, w.load) or -NEVER
+    local from = own > 1 and at.stays or -NEVER
     if now >= from then return "idle" end
     return nil, from
   end

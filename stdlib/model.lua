@@ -43,6 +43,8 @@
 --- Events of a stream are { type = "text"|"thinking", text = }, { type = "tool_call", id =, name =, arguments =, call = as in a
 --- message } and { type = "done", reason = "stop"|"length", usage =, reply = the last the server said }.
 
+local cache = require "core.cache.settings"
+local digests = require "core.cache.models"
 local effect = require "core.effect"
 local dialects = require "stoke.model.dialect"
 local endpoints = require "core.endpoint"
@@ -411,6 +413,16 @@ function M.embed(target, call, texts)
   local reply, err = require "stoke.model.embed".reply(target, call, texts)
   if not reply then return nil, err end
   return reply.embeddings, reply.usage
+end
+
+-- The vector of a question, for answers to questions that mean the same, and which model made it.
+cache.packed = function(name, endpoint, text)
+  local target = M.open(name, endpoint)
+  local digest, why = digests.digest(target)
+  if not digest then return nil, why end
+  local packed, err = require "stoke.model.embed".packed(target, {}, { text })
+  if not packed then return nil, err end
+  return packed[1], digest
 end
 
 --- The models that an endpoint's server has loaded.

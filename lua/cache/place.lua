@@ -16,6 +16,7 @@ local M = {}
 ---@field target stoke.target
 ---@field digest string of the model
 ---@field text string what would be sent
+---@field reading string how its answer is read
 ---@field unsure? boolean the server does not say which model it has now: it is the one that it had
 
 local NONE <const> = {}
@@ -75,9 +76,9 @@ function M.of(def, q, call, settings)
     if digest then
       local text = M.text(def, q, target, work)
       if not text then return nil, "its request cannot be told" end
-      places[#places + 1] = { kind = kind, target = target, digest = digest, text = text,
-        unsure = unsure,
-        key = keys.of(kind, reading(q, target), text, digest, files.project(), settings.scope or "") }
+      local read = reading(q, target)
+      places[#places + 1] = { kind = kind, target = target, digest = digest, text = text, reading = read, unsure = unsure,
+        key = keys.of(kind, read, text, digest, files.project(), settings.scope or "") }
     else
       if reason.kind == "cancelled" then return nil, reason end
       why = reason.message

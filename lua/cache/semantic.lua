@@ -72,7 +72,7 @@ Cache.__index = Cache
 function M.new(options)
   return setmetatable({ options = options, error = options.error or 0.01, scopes = {}, order = {}, by_id = {},
     random = options.random or function() return random.streams["semantic cache"]:float() end,
-    counts = { served = 0, explored = 0, missed = 0, refused = {}, same = 0, different = 0, right = 0, wrong = 0,
+    counts = { served = 0, explored = 0, missed = 0, refused = {}, same = 0, different = 0, unchecked = 0, right = 0, wrong = 0,
       taken_back = 0 } },
     Cache)
 end
@@ -155,24 +155,26 @@ end
 
 --- What is known for a question.
 ---@param question core.semantic.question
+---@param own? { error?: number, cold?: boolean, shadow?: boolean, explore?: number } instead of the cache's own
 ---@return core.semantic.decision
 ---
 --- Example: `local found = cache:look { text = "Who wrote Dracula?", scope = hash, vector = vector, now = time.now() }`
-function Cache:look(question)
+function Cache:look(question, own)
+  own = own or self.options
   local scope = scope_of(self, question.scope)
   local entry, refused, similarity = candidate(self, scope, question)
   if not entry then
     self.counts.missed = self.counts.missed + 1
     return { action = "miss", reason = refused }
   end
-  local options = { error = self.error, cold = self.options.cold, explore = 0 }
+  local options = { error = own.error or self.error, cold = own.cold, explore = 0 }
   local action, chance = learner.decide(scope.learned, entry.checks, similarity, options, self.random)
   local found = { action = action, entry = entry, similarity = similarity, chance = chance, sure = action == "serve" }
   if action == "explore" then
     found.reason = entry.checks.n == 0 and "cold" or "not sure enough"
-  elseif self.options.shadow then
+  elseif own.shadow then
     found.action, found.reason = "explore", "shadow"
-  elseif self.random() < (self.options.explore or learner.EXPLORE) then
+  elseif self.random() < (own.explore or learner.EXPLORE) then
     found.action, found.reason = "explore", "checked now and then"
   else
     found.reason = "likely the same"
@@ -232,6 +234,27 @@ function Cache:add(question, id, answer, found, same)
   return entry
 end
 
+--- An answer was explored, and nobody could say whether it is the same.
+---
+--- Example: `cache:unchecked()`
+function Cache:unchecked() self.counts.unchecked = self.counts.unchecked + 1 end
+
+--- Read what is kept of a scope.
+---@param scope string
+---
+--- Example: `cache:touch(hash)`
+function Cache:touch(scope) scope_of(self, scope) end
+
+--- The answer of an entry is gone.
+---@param hash string scope
+---@param id string
+---
+--- Example: `cache:drop(hash, id)`
+function Cache:drop(hash, id)
+  local scope = scope_of(self, hash)
+  if scope.entries[id] then remove(self, scope, scope.entries[id]) end
+end
+
 --- An answer that was given was wrong: its entry goes, and its scope has learned it.
 ---@param id string
 ---@return boolean found
@@ -249,10 +272,10 @@ function Cache:wrong(id)
 end
 
 --- Counts since the start. refused: by gate, each question that was looked at counts; right and wrong: of answers that would have
---- been given and were checked (in shadow all of them), so wrong / (right + wrong) measures the error rate.
+--- been given and were checked (in shadow all of them), so unchecked: explored, and nobody could
+--- compare; wrong / (right + wrong) measures the error rate.
 ---@return { served: integer, explored: integer, missed: integer, refused: table<string, integer>, same: integer, different:
----  integer,
----  right: integer, wrong: integer, taken_back: integer }
+---  integer, unchecked: integer, right: integer, wrong: integer, taken_back: integer }
 ---
 --- Example: `cache:stats().refused.negation`
 function Cache:stats() return self.counts end

@@ -76,6 +76,26 @@ function M.near(folder, list, questions)
   return near
 end
 
+--- The intents of asked.lua, as near gives the pairs.
+---@param folder string
+---@param questions string[]
+---@return table<string, { text: string, similarity: number }[]>
+function M.asked(folder, questions)
+  local near, at = {}, 0
+  for _, line in ipairs(lines(folder, "asked.tsv")) do
+    if not line:find "^#" then
+      at = at + 1
+      local row = {}
+      for other, similarity in line:gmatch "(%d+):(%d+)" do
+        row[#row + 1] = { text = questions[tonumber(other)], similarity = tonumber(similarity) / 1000 }
+      end
+      near[questions[at]] = row
+    end
+  end
+  if at ~= #questions then error "asked.tsv is not of these questions: run tests/pairs/measure.lua" end
+  return near
+end
+
 --- Wilson's interval of a rate (Wilson 1927), 95 %.
 ---@param hits integer
 ---@param n integer

@@ -73,14 +73,22 @@ end
 ---@field sent integer
 
 --- Ask.
----@param data { list: table, questions: string[], near: table }
+---@param data { list: table, questions: string[], near: table, intents?: string[][] }
 ---@param options { seed: integer, asked?: integer, intents?: integer, error?: number, cold?: boolean, taught?: integer }
 ---  taught: questions asked before, on other intents, that are not counted
 ---@return pairs.outcome
 ---@return table stats of the cache
 function M.run(data, options)
   local random = rand.new(options.seed)
-  local intents, intent_of = M.intents(data.list, data.questions)
+  local intents, intent_of = data.intents, {}
+  if intents then
+    for i, wordings in ipairs(intents) do
+      for _, text in ipairs(wordings) do intent_of[text] = i end
+    end
+    intents = table.move(intents, 1, #intents, 1, {})
+  else
+    intents, intent_of = M.intents(data.list, data.questions)
+  end
   table.sort(intents, function(a, b) return #a ~= #b and #a > #b or #a == #b and a[1] < b[1] end)
   local chosen = table.move(intents, 1, math.min(options.intents or 500, #intents), 1, {})
   for i = #chosen, 2, -1 do

@@ -43,7 +43,7 @@
 --- Events of a stream are { type = "text"|"thinking", text = }, { type = "tool_call", id =, name =, arguments =, call = as in a
 --- message } and { type = "done", reason = "stop"|"length", usage =, reply = the last the server said }.
 
-local cache = require "core.cache.settings"
+local cached = require "core.cache.settings"
 local digests = require "core.cache.models"
 local effect = require "core.effect"
 local dialects = require "stoke.model.dialect"
@@ -416,7 +416,7 @@ function M.embed(target, call, texts)
 end
 
 -- The vector of a question, for answers to questions that mean the same, and which model made it.
-cache.packed = function(name, endpoint, text)
+cached.packed = function(name, endpoint, text)
   local target = M.open(name, endpoint)
   local digest, why = digests.digest(target)
   if not digest then return nil, why end

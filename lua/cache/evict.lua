@@ -16,8 +16,8 @@ local MOST <const> = 3
 --- Bytes that an entry takes in the file, about: large values have pages of their own.
 local function size_of(value, facts, page)
   local size = #value + #facts + 160
-  if size * 4 > page then size = (size + page - 1) // page * page end
-  return size
+  if size > page - 64 then return (size + page - 1) // page * page end
+  return page // ((page - 64) // size) -- so many go on a page
 end
 
 ---@class core.cache.state sums of the file, inside a transaction
@@ -213,7 +213,19 @@ end
 --- Take one entry out.
 ---@return integer|nil entries
 ---@return stoke.error? err
-function M.delete(db, kind, key) return take_out(db, "key=? AND kind=?", { engine.blob(key), kind }) end
+function M.delete(db, kind, key)
+  local n = 0
+  local ok, err = with_state(db, function(tx, s)
+    local found, err = tx:run("DELETE FROM entries WHERE key=? AND kind=? RETURNING queue,bytes", { engine.blob(key), kind })
+    if not found then return err end
+    for _, row in ipairs(found.rows) do
+      if row[1] == 0 then s.small = s.small - row[2] else s.main = s.main - row[2] end
+      s.count, n = s.count - 1, n + 1
+    end
+  end)
+  if not ok then return nil, err end
+  return n
+end
 
 --- Take out entries of a kind, made before a time, of a model; all of them where nothing is said.
 ---@param db userdata

@@ -79,7 +79,7 @@ local function mark_of(kind, key) return (("<i8"):unpack(key)) ~ #kind * 0x9E377
 function M.at(path, bytes)
   bytes = math.max(bytes or M.USUAL, disk.LEAST)
   return setmetatable({ path = path, bytes = bytes, memory = s3fifo.new(path and bytes // M.PART or bytes), pending = {}, rows = 0,
-    waiting = 0, touched = {}, touches = 0, hits = 0, misses = 0 }, File)
+    waiting = 0, seq = 0, touched = {}, touches = 0, hits = 0, misses = 0 }, File)
 end
 
 -- ---- the disk ---------------------------------------------------------------------------------------------------------------
@@ -410,7 +410,10 @@ local function write_all(self, db, pending, touched, counts)
     counts = { hits = 0, misses = 0 }
     return write_some(self, db, entries, hits, now)
   end
-  for _, entry in next, pending do
+  local ordered = {}
+  for _, entry in next, pending do ordered[#ordered + 1] = entry end
+  table.sort(ordered, function(a, b) return a.seq < b.seq end)
+  for _, entry in ipairs(ordered) do
     local size = 2 * #entry.value + LOGGED
     if bytes + size > room and not flush() then return end
     list[#list + 1], rows, bytes = entry, rows + 1, bytes + size
@@ -449,14 +452,17 @@ end
 ---@param value string
 ---@param facts? table where it came from: plain data
 ---@param ttl? number seconds for which it is fresh
+---@param made? number when it was given first; now when not given
 ---@return boolean kept false: it is too large
 ---
 --- Example: `file:put("exact", key, text, { model = "m" }, 3600)`
-function File:put(kind, key, value, facts, ttl)
+function File:put(kind, key, value, facts, ttl, made)
   local size = #value + ENTRY
   if size * LARGEST > (self.path and self.bytes // M.PART or self.bytes) then return false end
   local id = id_of(kind, key)
-  local entry = { kind = kind, key = key, value = value, made = wall(), ttl = ttl, facts = facts or {}, hits = 0 }
+  self.seq = self.seq + 1
+  local entry = { seq = self.seq, kind = kind, key = key, value = value, made = made or wall(), ttl = ttl, facts = facts or {},
+    hits = 0 }
   self.memory:put(id, entry, size)
   if not self.path or self.until_then and monotonic() < self.until_then then return true end
   if self.waiting > 4 * M.MOST then return true end -- the disk is slower than what comes: memory has it

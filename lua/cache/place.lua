@@ -25,16 +25,17 @@ local NONE <const> = {}
 local OTHERS <const> = { ["/api/embed"] = true, ["/v1/embeddings"] = true }
 
 --- Is an answer drawn at random, as far as anybody can say? Where no temperature is given the model's own counts, which is hardly
---- ever 0.
+--- ever 0. A seed below 0 asks the server for one of its own choice, another each time.
 local function is_sampled(q, target)
   local said, usual = q.body and q.body.options or NONE, target.sampling or NONE
   local seed, temperature = said.seed, said.temperature
   if seed == nil then seed = usual.seed end
   if temperature == nil then temperature = usual.temperature end
+  if type(seed) == "number" and seed < 0 then seed = nil end
   return seed == nil and temperature ~= 0
 end
 
---- What would be sent to a target, whether its answer is read as it comes or not.
+--- What would be sent to a target.
 ---@param def stoke.effect
 ---@param q table
 ---@param target stoke.target
@@ -47,7 +48,7 @@ function M.text(def, q, target, work)
     options, sent = target.dialect.request(q, target, def.stream == true, nil, work)
     if not options or type(sent) ~= "string" then return nil end
   end
-  return (sent:gsub('"stream":%l+', '"stream":0', 1))
+  return sent
 end
 
 --- How an answer is read is part of what it says.
@@ -58,6 +59,11 @@ local function reading(q, target)
 end
 
 M.RANDOM, M.NO_QUESTION = "its answer is drawn at random", "it is no question"
+
+--- Who shares answers: those of one project, and in it of one scope.
+---@param settings stoke.cache.settings
+---@return string
+function M.own(settings) return files.project() .. "\0" .. (settings.scope or "") end
 
 --- Where the answers of a call's candidates are kept, in their order.
 ---@param def stoke.effect
@@ -78,7 +84,7 @@ function M.of(def, q, call, settings)
       if not text then return nil, "its request cannot be told" end
       local read = reading(q, target)
       places[#places + 1] = { kind = kind, target = target, digest = digest, text = text, reading = read, unsure = unsure,
-        key = keys.of(kind, read, text, digest, files.project(), settings.scope or "") }
+        key = keys.of(kind, read, text, digest, M.own(settings)) }
     else
       if reason.kind == "cancelled" then return nil, reason end
       why = reason.message

@@ -45,6 +45,7 @@ M.verbs = {
   { name = "prune", summary = "delete durable runs that have ended", usage = "prune --older AGE" },
   { name = "export", summary = "write a durable run into one file", usage = "export ID [FILE]" },
   { name = "sessions", summary = "list, show and delete the sessions that are kept", usage = "sessions [show|delete ID]" },
+  { name = "cache", summary = "show, forget and carry over what is kept of answers", usage = "cache [stats|list|show|clear ...]" },
   { name = "sim", summary = "serve the built-in simulator on a port", usage = "sim [--port N]" },
   { name = "ps", summary = "list the running hosts", usage = "ps" },
   { name = "attach", summary = "look into a running host, or work in it", usage = "attach [NAME]" },

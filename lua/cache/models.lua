@@ -97,19 +97,11 @@ local function inventory(endpoint, dialect)
 end
 
 --- The end of the process asks the servers which have not confirmed what was kept.
-local began = false
-
 local function last_words()
-  if began then return end
-  began = true
-  local last = keeper.last
-  keeper.last = function()
-    for url, list in pairs(kept) do
-      kept[url] = nil
-      local ok, digests = pcall(ask, list.endpoint, list.dialect, M.GOODBYE)
-      if ok and digests then settle(url, list, digests) end
-    end
-    if last then last() end
+  for url, list in pairs(kept) do
+    kept[url] = nil
+    local ok, digests = pcall(ask, list.endpoint, list.dialect, M.GOODBYE)
+    if ok and digests then settle(url, list, digests) end
   end
 end
 
@@ -165,9 +157,9 @@ function M.confirm(target, digest, back)
   if not list then
     list = { endpoint = target.endpoint, dialect = target.dialect }
     kept[url] = list
+    keeper.at_end(last_words)
   end
   list[#list + 1] = { name = name_of(target), digest = digest, back = back }
-  last_words()
 end
 
 --- Keep the digest of a model of which an answer was kept.

@@ -448,14 +448,16 @@ end
 ---@param value string
 ---@param facts? table where it came from: plain data
 ---@param ttl? number seconds for which it is fresh
----@param made? number when it was given first; now when not given
----@return boolean kept false: it is too large
+---@param made? number seconds since 1970; now, unless it comes from elsewhere
+---@return boolean|nil kept false: it is too large; nil: one that comes from elsewhere is no newer than what is here
 ---
 --- Example: `file:put("exact", key, text, { model = "m" }, 3600)`
 function File:put(kind, key, value, facts, ttl, made)
   local size = #value + ENTRY
   if size * LARGEST > (self.path and self.bytes // M.PART or self.bytes) then return false end
   local id = id_of(kind, key)
+  local here = made and (self.pending[id] or self.memory:peek(id))
+  if here and here.made >= made then return nil end
   self.seq = self.seq + 1
   local entry = { seq = self.seq, kind = kind, key = key, value = value, made = made or wall(), ttl = ttl, facts = facts or {},
     hits = 0 }

@@ -51,11 +51,21 @@ function M.text(def, q, target, work)
   return sent
 end
 
---- How an answer is read is part of what it says.
+--- How an answer is read is part of what it says; nearly all are read as they usually are.
+local usual = {}
+
 local function reading(q, target)
-  local profile = target.profile
-  return ("%s\0%s\0%s\0%s\0%s"):format(q.protocol, q.path, tostring(q.split_thinking), tostring(q.any_arguments),
-    tostring(profile and profile.split_thinking))
+  local profile, split, any = target.profile, q.split_thinking, q.any_arguments
+  local own = profile and profile.split_thinking
+  if split == nil and not any and own == nil then
+    local known = usual[q.path]
+    if not known or known.protocol ~= q.protocol then
+      known = { protocol = q.protocol, text = ("%s %s"):format(q.protocol, q.path) }
+      usual[q.path] = known
+    end
+    return known.text
+  end
+  return ("%s %s %s %s %s"):format(q.protocol, q.path, tostring(split), tostring(any), tostring(own))
 end
 
 M.RANDOM, M.NO_QUESTION = "its answer is drawn at random", "it is no question"
@@ -63,7 +73,10 @@ M.RANDOM, M.NO_QUESTION = "its answer is drawn at random", "it is no question"
 --- Who shares answers: those of one project, and in it of one scope.
 ---@param settings stoke.cache.settings
 ---@return string
-function M.own(settings) return files.project() .. "\0" .. (settings.scope or "") end
+function M.own(settings)
+  local scope = settings.scope
+  return scope and files.project() .. "\0" .. scope or files.project()
+end
 
 --- Where the answers of a call's candidates are kept, in their order.
 ---@param def stoke.effect

@@ -7,7 +7,7 @@
 local clock = require "host.time"
 local host = require "host.task"
 local cache = require "core.gate.cache"
-local kinds = require "core.cache.settings"
+local hooks = require "core.cache.settings"
 local errors = require "core.errors"
 local files = require "core.cache.file"
 local json = require "core.json"
@@ -130,7 +130,7 @@ end
 --- The vector of a text, and the digest of the model that made it.
 local function vector_of(options, place, text)
   if clock.monotonic() < resting then return nil, "the embedding model does not answer" end
-  local packed, digest = outside(kinds.packed, options.model or M.MODEL, options.endpoint or place.target.endpoint.name, text)
+  local packed, digest = outside(hooks.packed, options.model or M.MODEL, options.endpoint or place.target.endpoint.name, text)
   if packed then return packed, digest end
   if digest.kind == "cancelled" then return nil, digest end
   resting = clock.monotonic() + M.PAUSE

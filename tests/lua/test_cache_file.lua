@@ -139,7 +139,7 @@ for what, size in pairs { small = function() return 50 end, large = function() r
     local path, bytes = t.tmp() .. "/cache.db", 2 << 20
     local one <close> = open(path, bytes)
     local most = 0
-    local count = what == "small" and 12000 or 4000
+    local count = ({ small = 7500, large = 400, mixed = 1500 })[what]
     for i = 1, count do
       one:put("exact", key(i), ("v"):rep(size(i)))
       if i % 50 == 0 then
@@ -342,7 +342,7 @@ end)
 
 test("a disk that fails at any write, sync or opening fails no call, and loses nothing that was kept before", function(t)
   for _, fault in ipairs { "error", "sync", "full", "open" } do
-    for n = 1, 6 do
+    for n = 1, 4 do
       local path = ("%s/%s%d.db"):format(t.tmp(), fault, n)
       filled(path)
       disk.forget()
@@ -489,7 +489,7 @@ test("a process that is killed in the middle of a write leaves a file that is wh
   local path = folder .. "/cache.db"
   disk.forget()
   local said = told(function()
-    for round = 1, 5 do
+    for round = 1, 3 do
       for _, point in ipairs { false, "before-commit:" .. round * 3 } do
         proc.run { argv = { "timeout", "-s", "KILL", point and "20" or tostring(0.3 + round * 0.05),
           about.executable(), "test", "--internal", "--file", folder .. "/writer_test.lua" },

@@ -245,11 +245,7 @@ end
 local function last_words()
   if began then return end
   began = true
-  local last = keeper.last
-  keeper.last = function()
-    if last then last() end
-    M.goodbye()
-  end
+  keeper.at_end(M.goodbye)
 end
 
 local gather

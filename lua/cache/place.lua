@@ -16,6 +16,7 @@ local M = {}
 ---@field target stoke.target
 ---@field digest string of the model
 ---@field text string what would be sent
+---@field reading string how its answer is read
 ---@field unsure? boolean the server does not say which model it has now: it is the one that it had
 
 local NONE <const> = {}
@@ -24,12 +25,13 @@ local NONE <const> = {}
 local OTHERS <const> = { ["/api/embed"] = true, ["/v1/embeddings"] = true }
 
 --- Is an answer drawn at random, as far as anybody can say? Where no temperature is given the model's own counts, which is hardly
---- ever 0.
+--- ever 0. A seed below 0 asks the server for one of its own choice, another each time.
 local function is_sampled(q, target)
   local said, usual = q.body and q.body.options or NONE, target.sampling or NONE
   local seed, temperature = said.seed, said.temperature
   if seed == nil then seed = usual.seed end
   if temperature == nil then temperature = usual.temperature end
+  if type(seed) == "number" and seed < 0 then seed = nil end
   return seed == nil and temperature ~= 0
 end
 
@@ -93,9 +95,9 @@ function M.of(def, q, call, settings)
     if digest then
       local text = M.text(def, q, target, work)
       if not text then return nil, "its request cannot be told" end
-      places[#places + 1] = { kind = kind, target = target, digest = digest, text = text,
-        unsure = unsure,
-        key = keys.of(kind, reading(q, target), text, digest, M.own(settings)) }
+      local read = reading(q, target)
+      places[#places + 1] = { kind = kind, target = target, digest = digest, text = text, reading = read, unsure = unsure,
+        key = keys.of(kind, read, text, digest, M.own(settings)) }
     else
       if reason.kind == "cancelled" then return nil, reason end
       why = reason.message

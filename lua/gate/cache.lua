@@ -164,12 +164,14 @@ end
 ---@field reply any
 ---@field usage table|nil
 
+local REPLACED <const> = "its model was changed while it was asked"
+
 --- Why an answer must not be kept, though it has an end; nil: it may.
 local function doubt(def, q, call, place)
   local text = place_of.text(def, q, place.target, call.work)
   if text ~= place.text then return "its request was changed while it was asked" end
   local digest, _, unsure = models.digest(place.target)
-  if unsure or digest ~= place.digest then return "its model was changed while it was asked" end
+  if unsure or digest ~= place.digest then return REPLACED end
 end
 
 --- Keep an answer.
@@ -191,6 +193,11 @@ local function keep(asking, answer)
       local scope = prefix.scope(q, place_of.own(settings), place.digest, place.target.profile, place.target.sampling)
       local words = scope and answer.words()
       if words then completions:keep(scope, q.body.prompt, words, answer.reason, files.of(), facts) end
+      models.confirm(place.target, place.digest, function()
+        count(M.counts.unkept, REPLACED)
+        files.of():delete(place.kind, place.key)
+        if words then completions:drop(scope, q.body.prompt, files.of()) end
+      end)
       return place_of.note_given(call, settings, place)
     end
   end

@@ -144,7 +144,7 @@ local function scope_of(place, sent, text, options, digest)
   local first, last = sent:find(encoded, 1, true)
   if not first or sent:find(encoded, first + 1, true) then return nil end
   local rest = sent:sub(1, first - 1) .. "\0" .. sent:sub(last + 1)
-  return keys.hex(keys.of("semantic", place.kind, rest, place.digest, options.model or M.MODEL, digest))
+  return keys.hex(keys.of("semantic", place.kind, rest, place.reading, place.digest, options.model or M.MODEL, digest))
 end
 
 local function options_of(settings) return type(settings.semantic) == "table" and settings.semantic or {} end

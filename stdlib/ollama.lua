@@ -101,7 +101,7 @@ end
 local ASKS, PATHS = { chat = "messages", generate = "prompt" }, { chat = "/api/chat", generate = "/api/generate" }
 
 --- What calls with a class, a deadline or a route need beside: few have any.
-local function terms() return require "stoke.ollama.terms" end
+local function terms() return require "stoke.model.terms" end
 
 --- The request of a call, everything in it checked, and its target.
 local function request(what, way, given, stream)

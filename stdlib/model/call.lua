@@ -4,6 +4,7 @@
 local errors = require "core.errors"
 local models = require "stoke.model"
 local options = require "stoke.model.options"
+local terms = require "stoke.model.terms"
 
 local M = {}
 
@@ -22,13 +23,17 @@ local M = {}
 ---@field route? string|string[] where it may go
 ---@field timeouts? table seconds by phase, { connect, first_byte, idle, total }
 ---@field split_thinking? boolean false: reasoning between tags stays in the text
+---@field class? "interactive"|"normal"|"batch" who goes first where calls wait, see ollama.chat
+---@field deadline? number seconds for the whole call
+---@field cache? boolean|stoke.cache.settings its answer may come from the cache, see stoke.cache
 
 ---@class stoke.chat.answer: stoke.model.answer
 ---@field message table { role = "assistant", content, thinking?, tool_calls? }
+---@field cached? "exact"|"shared"|"semantic"|"prefix" it came from the cache
 
 local FIELDS = { model = "string", messages = "table", prompt = "string", tools = "table", format = true, options = "table",
   think = true, logprobs = "boolean", top_logprobs = "number", endpoint = "string", route = true, timeouts = "table",
-  split_thinking = "boolean" }
+  split_thinking = "boolean", class = true, deadline = "number", cache = true }
 local STREAM = { merge = "boolean" }
 for name, kind in next, FIELDS do STREAM[name] = kind end
 
@@ -47,6 +52,7 @@ local function prepared(what, given, fields)
   local list = given.messages or { { role = "user", content = given.prompt } }
   if #list == 0 then errors.argument("%s: messages is empty", what) end
   local target = models.open(given.model, given.endpoint, given.route)
+  if given.class ~= nil or given.deadline or given.cache ~= nil then target = terms.target(what, given, target) end
   local call = { think = given.think, timeouts = given.timeouts, endpoint = given.endpoint, split_thinking = given.split_thinking,
     logprobs = given.logprobs, top_logprobs = given.top_logprobs }
   return target, call, options.messages(what, list, options.images), given.tools and #given.tools > 0 and given.tools or nil,
@@ -59,7 +65,14 @@ end
 ---
 --- Example: `print(call.chat { model = "qwen2.5:3b", prompt = "Hi" }.text)`
 function M.chat(given)
-  local answer = errors.check(models.ask(prepared("stoke.chat", given, FIELDS)))
+  local target, call, messages, tools, format, sampling = prepared("stoke.chat", given, FIELDS)
+  local answer, err
+  if given.deadline then
+    answer, err = terms.within("stoke.chat", given, target, models.ask, target, call, messages, tools, format, sampling)
+  else
+    answer, err = models.ask(target, call, messages, tools, format, sampling)
+  end
+  errors.check(answer, err)
   answer.message = { role = "assistant", content = answer.text, thinking = answer.thinking, tool_calls = answer.calls }
   return answer
 end
@@ -72,13 +85,18 @@ end
 function M.stream(given)
   local target, call, messages, tools, format, sampling = prepared("stoke.stream", given, STREAM)
   call.merge = given.merge
-  return models.stream(target, call, messages, tools, format, sampling)
+  if not given.deadline then return models.stream(target, call, messages, tools, format, sampling) end
+  local q = target.dialect.chat(target, call, true, messages, tools, format, sampling)
+  local stream = errors.check(terms.within("stoke.stream", given, target, models.perform, "llm.stream", q, target, call))
+  return models.events(stream, target, q, true)
 end
 
-local EMBED = { model = "string", input = true, endpoint = "string", route = true, timeouts = "table", dimensions = "number" }
+local EMBED = { model = "string", input = true, endpoint = "string", route = true, timeouts = "table", dimensions = "number",
+  cache = true }
 
 --- Vectors of texts; see stoke.embed.
----@param given { model: string, input: string|string[], endpoint?: string, route?: string|string[], dimensions?: integer }
+---@param given { model: string, input: string|string[], endpoint?: string, route?: string|string[], dimensions?: integer,
+---  cache?: boolean } cache = false: neither look for vectors in the cache nor keep them
 ---@return { vectors: number[][], usage: stoke.usage }
 ---
 --- Example: `local v = call.embed { model = "nomic-embed-text", input = "a text" }.vectors[1]`
@@ -95,8 +113,7 @@ function M.embed(given)
   if #input == 0 then errors.argument("stoke.embed: input is empty") end
   local target = models.open(given.model, given.endpoint, given.route)
   local vectors, usage = models.embed(target, { endpoint = given.endpoint, timeouts = given.timeouts,
-    dimensions = given.dimensions },
-    input)
+    dimensions = given.dimensions, cache = given.cache }, input)
   if not vectors then error(usage, 0) end
   return { vectors = vectors, usage = usage }
 end

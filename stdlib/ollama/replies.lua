@@ -109,7 +109,7 @@ function M.answer(reply)
   local message = reply.message
   return { text = message.content, thinking = message.thinking, calls = message.tool_calls, reason = reply.done_reason,
     usage = rawget(reply, "usage") or used(reply, message), -- along a route it may be another dialect's
-    logprobs = type(reply.logprobs) == "table" and reply.logprobs or nil }
+    logprobs = type(reply.logprobs) == "table" and reply.logprobs or nil, cached = reply.cached }
 end
 
 --- The tool that an answer calls first: its conversation goes on when that has run.

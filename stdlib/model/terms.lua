@@ -1,4 +1,4 @@
---- The terms of one call: its class, its deadline and its route, see lua/terms.lua. For calls that have some; most have none.
+--- The terms of one call: its class, deadline, route and cache, see lua/terms.lua. For calls that have some; most have none.
 
 local cache = require "core.cache.settings"
 local core = require "core.terms"

@@ -198,7 +198,7 @@ M.members = {
     ["setInterval interval"] = "every", ["gather parallel"] = "all",
     ["map pmap"] = "scope:map(list, f, { limit = 8 }), of a stoke.scope", ["Agent agents"] = "agent",
     ["serve server listen"] = "http.serve",
-    ["chat generate complete"] = "ollama.chat, or stoke.agent", ["queue chan"] = "channel", ["mutex lock"] = "semaphore",
+    ["generate complete"] = "chat, or ollama.generate", ["queue chan"] = "channel", ["mutex lock"] = "semaphore",
     ["catch pcall protect"] = "try", ["throw error"] = "raise" },
   ["stoke.fs"] = table_of { ["open readfile readFile read_file load slurp"] = "read",
     ["writefile writeFile write_file save dump"] = "write",

@@ -1,2 +1,2 @@
---- SHA-256: sha256(s) -> hex; new() -> digest with :update(s) and :hex(). base64(s) -> text.
+--- SHA-256: sha256(s, raw?) -> hex, or 32 bytes; new() -> digest with :update(s) and :hex(). base64(s) -> text.
 return require "host.hash"

@@ -26,8 +26,26 @@ M.main = nil
 --- The task that os.exit ends if it is not the main task: a script that is run again when its file changes.
 M.script = nil
 
---- What is left to do before the process ends, in few seconds: fun().
+--- What is left to do before the process ends: fun(); see M.at_end.
 M.last = nil
+
+local ends = {}
+
+local function run_ends()
+  for i = #ends, 1, -1 do pcall(ends[i]) end
+end
+
+--- Something is left to do before the process ends. What is told last is done first; one function is done once.
+---@param f fun() takes few seconds; an error of it is nobody's
+---
+--- Example: `keeper.at_end(M.flush)`
+function M.at_end(f)
+  M.last = run_ends
+  for _, other in ipairs(ends) do
+    if other == f then return end
+  end
+  ends[#ends + 1] = f
+end
 
 --- Report the error that ends the program as one JSON object (option --json of a verb).
 M.json = false

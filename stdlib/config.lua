@@ -108,8 +108,8 @@ local function env_layer(getenv, out, problems)
   end
   leaf("STOKE_ENDPOINT", "string", function(v) return { endpoint = v } end)
   leaf("OLLAMA_HOST", "string", function(v)
-    return { endpoint = "ollama_host", endpoints = {
-      ollama_host = { url = address("OLLAMA_HOST", v), key = env_value(getenv, "OLLAMA_API_KEY") } } }
+    return { endpoint = "OLLAMA_HOST", endpoints = {
+      OLLAMA_HOST = { url = address("OLLAMA_HOST", v), key = env_value(getenv, "OLLAMA_API_KEY") } } }
   end)
   leaf("STOKE_LOG", "level", function(v) return { log = { level = v } } end)
   leaf("STOKE_LOG_FORMAT", "format", function(v) return { log = { format = v } } end)

@@ -158,7 +158,7 @@ local function try(what, way, given)
   local q, target = prepared(what, way, given, false)
   local reply, err = ask("llm.chat", what, given, q, target)
   if err == nil then return setmetatable(reply, Reply) end
-  if not target.route then return nil, err end
+  if not target.route or target.candidates.cache and target.candidates.cache.only then return nil, err end
   return terms().fall(given, target, err, function(lower) return try(what, way, lower) end)
 end
 
@@ -241,7 +241,7 @@ local function open(what, given, bare)
   local q, target = prepared(what, chat and "chat" or "generate", given, true)
   local stream, err = ask("llm.stream", what, given, q, target)
   if err then
-    if not target.route then error(err, 0) end
+    if not target.route or target.candidates.cache and target.candidates.cache.only then error(err, 0) end
     return terms().fall_stream(given, target, err, bare, function(lower) return open(what, lower, bare) end)
   end
   return asking.events(stream, target, q, given.merge ~= false, bare)

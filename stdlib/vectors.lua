@@ -229,11 +229,16 @@ local function check_row(self, id, tags, what)
   core.check_row(id, tags, what)
 end
 
---- The vector as f32, checked against the set.
-local function check_vector(self, vector, what)
-  local packed = core.check_vector(vector, self.dim, self.metric, what)
-  if not self.dim and not self.db then self.memory = core.new(#packed // 4, self.limits) end
-  if not self.dim then self.dim, self.guessed = #packed // 4, true end -- until the first rows are in the file
+--- The vectors of rows as f32, checked against the set; an empty set is for vectors like the first of them, once all are fit.
+local function check_vectors(self, rows, what)
+  local packed, dim = {}, self.dim
+  for i, row in ipairs(rows) do
+    packed[i] = core.check_vector(row.vector, dim, self.metric, what)
+    dim = dim or #packed[i] // 4
+  end
+  if self.dim or not dim then return packed end
+  if not self.db then self.memory = core.new(dim, self.limits) end
+  self.dim, self.guessed = dim, self.db ~= nil -- until they are in the file
   return packed
 end
 
@@ -266,13 +271,13 @@ end
 function Set:add_all(rows)
   scopes.check_self(self, Set, "vectors:add_all()")
   errors.list("vectors:add_all: the rows", rows)
-  local packed, list = {}, {}
+  local list = {}
   for i, row in ipairs(rows) do
     if type(row) ~= "table" then errors.argument("vectors:add_all: row %d is %s", i, errors.describe(row)) end
     check_row(self, row.id, row.tags, "vectors:add_all")
-    packed[i] = check_vector(self, row.vector, "vectors:add_all")
     list[i] = { i = core.plain_id(row.id), t = row.tags and next(row.tags) ~= nil and row.tags or nil }
   end
+  local packed = check_vectors(self, rows, "vectors:add_all")
   if not self.db then
     for i, row in ipairs(rows) do self.memory:add(row.id, packed[i], row.tags) end
   elseif #rows > 0 then

@@ -1,4 +1,4 @@
-/* hash.c - host.hash: sha256(s) -> hex; new() -> d; d:update(s) -> d; d:hex() -> hex of what was
+/* hash.c - host.hash: sha256(s, raw?) -> hex, or the bytes; new() -> d; d:update(s) -> d; d:hex() -> hex of what was
  * fed so far; base64(s) -> text, with padding, in one line. */
 #include <lauxlib.h>
 #include <lua.h>
@@ -22,11 +22,16 @@ static struct hash *check_digest(lua_State *L) {
 static int l_sha256(lua_State *L) {
   size_t len;
   const char *s = luaL_checklstring(L, 1, &len);
+  bool raw = lua_toboolean(L, 2);
   char hex[HASH_HEX_SIZE];
+  unsigned char bytes[HASH_SIZE];
   struct err e;
   if (!hash_open(&e)) return err_push(L, &e);
-  if (!hash_sha256(s, len, hex)) return out_of_memory(L);
-  lua_pushlstring(L, hex, HASH_HEX_SIZE - 1);
+  if (raw ? !hash_sha256_raw(s, len, bytes) : !hash_sha256(s, len, hex)) return out_of_memory(L);
+  if (raw)
+    lua_pushlstring(L, (const char *)bytes, sizeof bytes);
+  else
+    lua_pushlstring(L, hex, HASH_HEX_SIZE - 1);
   return 1;
 }
 

@@ -8,6 +8,8 @@
 local engine = require "host.store"
 local errors = require "core.errors"
 local fs = require "host.fs"
+local host = require "host.task"
+local monotonic = require "host.time".monotonic
 local opening = require "core.store.open"
 local scopes = require "core.scope"
 local texts = require "core.text"
@@ -112,13 +114,11 @@ end
 
 --- What a file says of itself: true; nil and why it must be begun anew; nil, nil and an error.
 local function known(db, path)
-  local found, err = db:query "SELECT count(*) FROM sqlite_schema WHERE type='table' AND name='meta'"
+  -- in one statement: another process may be making the tables
+  local found, err = db:query "SELECT count(*) FILTER (WHERE type='table' AND name='meta'),count(*) FROM sqlite_schema"
   if not found then return nil, nil, err end
   if found.rows[1][1] == 0 then
-    local any
-    any, err = db:query "SELECT count(*) FROM sqlite_schema"
-    if not any then return nil, nil, err end
-    if any.rows[1][1] > 0 then return nil, "is no cache" end
+    if found.rows[1][2] > 0 then return nil, "is no cache" end
     return false
   end
   found, err = db:query "SELECT version,inode FROM meta"
@@ -195,6 +195,24 @@ local function open_once(path, bytes)
   return nil, why, err
 end
 
+--- Codes of a file that others are about to open, make or close: it is tried again.
+local BUSY = { "^SQLITE_BUSY", "^SQLITE_LOCKED", "^SQLITE_PROTOCOL" }
+--- Seconds for which it is tried, and between two attempts at first.
+local PATIENCE <const>, PAUSE <const> = 3, 0.005
+
+--- Open it, though others do so at the same moment.
+local function open_among_others(path, bytes)
+  local ends, pause = monotonic() + PATIENCE, PAUSE
+  while true do
+    local db, reason, err = open_once(path, bytes)
+    local code, busy = err and tostring(rawget(err, "code") or "") or "", false
+    for _, pattern in ipairs(BUSY) do busy = busy or code:find(pattern) ~= nil end
+    if db or reason or not busy or monotonic() >= ends then return db, reason, err end
+    if host.park("cache", pause) == nil then return db, reason, err end
+    pause = math.min(pause * 2, 0.1)
+  end
+end
+
 local function make_folder(path)
   local folder = path:match "^(.*[^/])/+[^/]*$"
   if not folder then return true end
@@ -214,7 +232,7 @@ function M.open(path, bytes)
     if fatal then return nil, errors.new("denied", ("the cache %s %s"):format(path, why)) end
     local db, reason
     if not why then
-      db, reason, err = open_once(path, bytes)
+      db, reason, err = open_among_others(path, bytes)
       if db then return db, reason end
       if not reason and not M.damaged(err) then return nil, err end
       why = M.begun_anew(path, reason or "is damaged")

@@ -33,6 +33,7 @@ end
 ---@field long? "chunk"|"truncate"
 ---@field digest string
 ---@field model string
+---@field target stoke.target
 local Vault = {}
 Vault.__index = Vault
 
@@ -53,12 +54,12 @@ end
 local function prefix_of(target, about)
   local identity, digest
   for _, candidate in ipairs(target.candidates) do
-    local why
-    digest, why = models.digest(candidate)
-    if not digest then return nil, why end
+    local why, unsure
+    digest, why, unsure = models.digest(candidate)
+    if not digest or unsure then return nil, why end
     local profile = candidate.profile
     if profile and profile.automatic and about.long and about.long ~= "error" then return nil end -- its window is the moment's
-    local own = keys.canonical { digest, candidate.dialect.name, profile and profile.options or false }
+    local own = keys.canonical { files.project(), digest, candidate.dialect.name, profile and profile.options or false }
     if not own or identity and identity ~= own then return nil end
     identity = own
   end
@@ -83,7 +84,8 @@ function M.open(target, about)
     return nil
   end
   local long = about.long ~= "error" and about.long or nil
-  return setmetatable({ file = M.store(), prefix = prefix, long = long, digest = digest, model = target.name }, Vault)
+  return setmetatable({ file = M.store(), prefix = prefix, long = long, digest = digest, model = target.name,
+    target = target }, Vault)
 end
 
 local function key_of(vault, text, mode) return keys.of(KIND, vault.prefix, mode or "", text) end
@@ -120,8 +122,14 @@ end
 ---@param item stoke.embed.item
 ---@param endpoint string where it was asked
 function Vault:put(item, endpoint)
-  self.file:put(KIND, key_of(self, item.text, item.mode), item.packed,
-    { model = self.model, digest = self.digest, endpoint = endpoint })
+  local file, key = self.file, key_of(self, item.text, item.mode)
+  file:put(KIND, key, item.packed, { model = self.model, digest = self.digest, endpoint = endpoint })
+  for _, candidate in ipairs(self.target.candidates) do
+    if candidate.endpoint.name == endpoint then
+      models.confirm(candidate, self.digest, function() file:delete(KIND, key) end)
+      return
+    end
+  end
 end
 
 return M

@@ -10,14 +10,16 @@ local M = {}
 local SMALL <const>, FILL <const> = 0.1, 0.7
 --- Entries that are looked at together when some have to go; keys that are remembered of those that went.
 local SLICE <const>, GHOSTS <const> = 64, 20000
+--- Bytes of the entries for each key that is remembered: in a small file the keys alone, at 40 bytes each, would fill it.
+local GHOST <const> = 1000
 --- How often an entry counts as asked for, at most.
 local MOST <const> = 3
 
 --- Bytes that an entry takes in the file, about: large values have pages of their own.
 local function size_of(value, facts, page)
   local size = #value + #facts + 160
-  if size * 4 > page then size = (size + page - 1) // page * page end
-  return size
+  if size > page - 64 then return (size + page - 1) // page * page end
+  return page // ((page - 64) // size) -- so many go on a page
 end
 
 ---@class core.cache.state sums of the file, inside a transaction
@@ -49,24 +51,24 @@ local function mark_of(key) return (("<i8"):unpack(key)) end
 
 -- ---- making room ------------------------------------------------------------------------------------------------------------
 
-local function remember(tx, s, key)
+local function remember(tx, s, key, limit)
   s.ghosts = s.ghosts + 1
   local _, err = tx:run("INSERT OR REPLACE INTO ghosts (hash,place) VALUES (?,?)", { mark_of(key), s.ghosts })
   if not err and s.ghosts % SLICE == 0 then
-    _, err = tx:run("DELETE FROM ghosts WHERE place<=?", { s.ghosts - GHOSTS })
+    _, err = tx:run("DELETE FROM ghosts WHERE place<=?", { s.ghosts - math.min(GHOSTS, limit // GHOST) })
   end
   return err
 end
 
 --- One entry of the queue's end goes, or moves on.
 ---@return stoke.error|nil err
-local function pass(tx, s, queue, row)
+local function pass(tx, s, queue, row, limit)
   local id, bytes, freq = row[1], row[2], row[3]
   if freq == 0 then
     if queue == 0 then s.small = s.small - bytes else s.main = s.main - bytes end
     s.count, s.evicted = s.count - 1, s.evicted + 1
     local _, err = tx:run("DELETE FROM entries WHERE id=?", { id })
-    if not err and queue == 0 then err = remember(tx, s, row[4]) end
+    if not err and queue == 0 then err = remember(tx, s, row[4], limit) end
     return err
   end
   s.place = s.place + 1
@@ -96,7 +98,7 @@ local function make_room(tx, s, more, limit)
     for _, row in ipairs(found.rows) do
       if s.small + s.main + more <= limit then break end
       if queue == 0 and s.small <= SMALL * limit and s.main > 0 then break end
-      err = pass(tx, s, queue, row)
+      err = pass(tx, s, queue, row, limit)
       if err then return err end
     end
   end
@@ -213,7 +215,19 @@ end
 --- Take one entry out.
 ---@return integer|nil entries
 ---@return stoke.error? err
-function M.delete(db, kind, key) return take_out(db, "key=? AND kind=?", { engine.blob(key), kind }) end
+function M.delete(db, kind, key)
+  local n = 0
+  local ok, err = with_state(db, function(tx, s)
+    local found, err = tx:run("DELETE FROM entries WHERE key=? AND kind=? RETURNING queue,bytes", { engine.blob(key), kind })
+    if not found then return err end
+    for _, row in ipairs(found.rows) do
+      if row[1] == 0 then s.small = s.small - row[2] else s.main = s.main - row[2] end
+      s.count, n = s.count - 1, n + 1
+    end
+  end)
+  if not ok then return nil, err end
+  return n
+end
 
 --- Take out entries of a kind, made before a time, of a model; all of them where nothing is said.
 ---@param db userdata

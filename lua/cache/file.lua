@@ -79,7 +79,7 @@ local function mark_of(kind, key) return (("<i8"):unpack(key)) ~ #kind * 0x9E377
 function M.at(path, bytes)
   bytes = math.max(bytes or M.USUAL, disk.LEAST)
   return setmetatable({ path = path, bytes = bytes, memory = s3fifo.new(path and bytes // M.PART or bytes), pending = {}, rows = 0,
-    waiting = 0, touched = {}, touches = 0, hits = 0, misses = 0 }, File)
+    waiting = 0, seq = 0, touched = {}, touches = 0, hits = 0, misses = 0 }, File)
 end
 
 -- ---- the disk ---------------------------------------------------------------------------------------------------------------
@@ -245,11 +245,7 @@ end
 local function last_words()
   if began then return end
   began = true
-  local last = keeper.last
-  keeper.last = function()
-    if last then last() end
-    M.goodbye()
-  end
+  keeper.at_end(M.goodbye)
 end
 
 local gather
@@ -410,7 +406,10 @@ local function write_all(self, db, pending, touched, counts)
     counts = { hits = 0, misses = 0 }
     return write_some(self, db, entries, hits, now)
   end
-  for _, entry in next, pending do
+  local ordered = {}
+  for _, entry in next, pending do ordered[#ordered + 1] = entry end
+  table.sort(ordered, function(a, b) return a.seq < b.seq end)
+  for _, entry in ipairs(ordered) do
     local size = 2 * #entry.value + LOGGED
     if bytes + size > room and not flush() then return end
     list[#list + 1], rows, bytes = entry, rows + 1, bytes + size
@@ -449,14 +448,19 @@ end
 ---@param value string
 ---@param facts? table where it came from: plain data
 ---@param ttl? number seconds for which it is fresh
----@return boolean kept false: it is too large
+---@param made? number seconds since 1970; now, unless it comes from elsewhere
+---@return boolean|nil kept false: it is too large; nil: one that comes from elsewhere is no newer than what is here
 ---
 --- Example: `file:put("exact", key, text, { model = "m" }, 3600)`
-function File:put(kind, key, value, facts, ttl)
+function File:put(kind, key, value, facts, ttl, made)
   local size = #value + ENTRY
   if size * LARGEST > (self.path and self.bytes // M.PART or self.bytes) then return false end
   local id = id_of(kind, key)
-  local entry = { kind = kind, key = key, value = value, made = wall(), ttl = ttl, facts = facts or {}, hits = 0 }
+  local here = made and (self.pending[id] or self.memory:peek(id))
+  if here and here.made >= made then return nil end
+  self.seq = self.seq + 1
+  local entry = { seq = self.seq, kind = kind, key = key, value = value, made = made or wall(), ttl = ttl, facts = facts or {},
+    hits = 0 }
   self.memory:put(id, entry, size)
   if not self.path or self.until_then and monotonic() < self.until_then then return true end
   if self.waiting > 4 * M.MOST then return true end -- the disk is slower than what comes: memory has it

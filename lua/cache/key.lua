@@ -27,7 +27,7 @@ end })
 ---@return string
 ---
 --- Example: `#key.digest "a text" --> 32`
-function M.digest(text) return (gsub(sha256(text), "..", BYTES)) end
+function M.digest(text) return sha256(text, true) end
 
 --- The same as a text, for people.
 ---@param key string
@@ -50,18 +50,20 @@ function M.canonical(value)
   return json.encode(value)
 end
 
+--- Parts with their lengths, by how many there are.
+local FORMATS = setmetatable({}, { __index = function(list, n)
+  local format = "<" .. ("s4"):rep(n)
+  list[n] = format
+  return format
+end })
+
 --- The key of parts. Each stands with its length, so that no two lists of parts are the same text.
 ---@param ... string
 ---@return string key 32 bytes
 ---
 --- Example: `key.of("llm.chat", "ollama", "/api/chat", body, model_digest, scope)`
 function M.of(...)
-  local parts = { VERSION, ... }
-  local n = #parts
-  local lengths = {}
-  for i = 1, n do lengths[i] = #parts[i] end
-  parts[n + 1] = table.concat(lengths, ",")
-  return M.digest(table.concat(parts, "\0"))
+  return sha256(FORMATS[select("#", ...) + 1]:pack(VERSION, ...), true)
 end
 
 return M

@@ -16,6 +16,7 @@ local M = {}
 ---@field target stoke.target
 ---@field digest string of the model
 ---@field text string what would be sent
+---@field reading string how its answer is read
 ---@field unsure? boolean the server does not say which model it has now: it is the one that it had
 
 local NONE <const> = {}
@@ -24,16 +25,17 @@ local NONE <const> = {}
 local OTHERS <const> = { ["/api/embed"] = true, ["/v1/embeddings"] = true }
 
 --- Is an answer drawn at random, as far as anybody can say? Where no temperature is given the model's own counts, which is hardly
---- ever 0.
+--- ever 0. A seed below 0 asks the server for one of its own choice, another each time.
 local function is_sampled(q, target)
   local said, usual = q.body and q.body.options or NONE, target.sampling or NONE
   local seed, temperature = said.seed, said.temperature
   if seed == nil then seed = usual.seed end
   if temperature == nil then temperature = usual.temperature end
+  if type(seed) == "number" and seed < 0 then seed = nil end
   return seed == nil and temperature ~= 0
 end
 
---- What would be sent to a target, whether its answer is read as it comes or not.
+--- What would be sent to a target.
 ---@param def stoke.effect
 ---@param q table
 ---@param target stoke.target
@@ -46,17 +48,35 @@ function M.text(def, q, target, work)
     options, sent = target.dialect.request(q, target, def.stream == true, nil, work)
     if not options or type(sent) ~= "string" then return nil end
   end
-  return (sent:gsub('"stream":%l+', '"stream":0', 1))
+  return sent
 end
 
---- How an answer is read is part of what it says.
+--- How an answer is read is part of what it says; nearly all are read as they usually are.
+local usual = {}
+
 local function reading(q, target)
-  local profile = target.profile
-  return ("%s\0%s\0%s\0%s\0%s"):format(q.protocol, q.path, tostring(q.split_thinking), tostring(q.any_arguments),
-    tostring(profile and profile.split_thinking))
+  local profile, split, any = target.profile, q.split_thinking, q.any_arguments
+  local own = profile and profile.split_thinking
+  if split == nil and not any and own == nil then
+    local known = usual[q.path]
+    if not known or known.protocol ~= q.protocol then
+      known = { protocol = q.protocol, text = ("%s %s"):format(q.protocol, q.path) }
+      usual[q.path] = known
+    end
+    return known.text
+  end
+  return ("%s %s %s %s %s"):format(q.protocol, q.path, tostring(split), tostring(any), tostring(own))
 end
 
 M.RANDOM, M.NO_QUESTION = "its answer is drawn at random", "it is no question"
+
+--- Who shares answers: those of one project, and in it of one scope.
+---@param settings stoke.cache.settings
+---@return string
+function M.own(settings)
+  local scope = settings.scope
+  return scope and files.project() .. "\0" .. scope or files.project()
+end
 
 --- Where the answers of a call's candidates are kept, in their order.
 ---@param def stoke.effect
@@ -75,9 +95,9 @@ function M.of(def, q, call, settings)
     if digest then
       local text = M.text(def, q, target, work)
       if not text then return nil, "its request cannot be told" end
-      places[#places + 1] = { kind = kind, target = target, digest = digest, text = text,
-        unsure = unsure,
-        key = keys.of(kind, reading(q, target), text, digest, files.project(), settings.scope or "") }
+      local read = reading(q, target)
+      places[#places + 1] = { kind = kind, target = target, digest = digest, text = text, reading = read, unsure = unsure,
+        key = keys.of(kind, read, text, digest, M.own(settings)) }
     else
       if reason.kind == "cancelled" then return nil, reason end
       why = reason.message

@@ -95,6 +95,17 @@ function Prefix:keep(scope, prompt, text, reason, file, facts)
   end
 end
 
+--- Forget an answer.
+---@param scope string
+---@param prompt string
+---@param file? stoke.cache.file
+---
+--- Example: `answers:drop(scope, "local function add(a, b) ", file)`
+function Prefix:drop(scope, prompt, file)
+  self.tree:delete(scope .. prompt)
+  if file then file:delete(KIND, keys.digest(scope .. prompt)) end
+end
+
 --- Read what the file has, once; it takes a while, in which nobody who looks waits: he finds what there is.
 ---@param file stoke.cache.file
 ---

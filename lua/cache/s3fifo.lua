@@ -1,7 +1,10 @@
 --- A cache in memory that is bound by bytes: S3-FIFO (Yang et al., SOSP 2023). What is new goes through a small queue, a tenth of
 --- the bytes; what nobody asked for again leaves it soon, so a long batch that asks everything once pushes nothing out. What was
 --- asked for again goes on to the main queue. Of what has left the small queue the keys are remembered for a while (the ghost
---- queue): who comes back goes to the main queue at once. Pure.
+--- queue): who comes back goes to the main queue at once.
+---
+--- How large the small queue is follows what comes back, as in ARC: a key that the small queue has let go too soon makes it larger,
+--- one that the main queue has let go makes it smaller. So interests that change push out those of yesterday. Pure.
 
 local M = {}
 
@@ -12,8 +15,8 @@ local M = {}
 local Cache = {}
 Cache.__index = Cache
 
---- Part of the bytes that is the small queue's; how often an entry counts as asked for, at most.
-local SMALL <const>, MOST <const> = 0.1, 3
+--- Part of the bytes that is the small queue's, at least and at most; how often an entry counts as asked for, at most.
+local SMALL <const>, LARGE <const>, MOST <const> = 0.1, 0.9, 3
 
 ---@class stoke.cache.s3fifo.node
 ---@field key any
@@ -67,8 +70,8 @@ end
 ---
 --- Example: `local cache = s3fifo.new(1 << 20); cache:put("a", "text", 4); cache:get "a" --> "text"`
 function M.new(limit)
-  return setmetatable({ limit = limit, bytes = 0, count = 0, nodes = {}, small = queue(), main = queue(), ghosts = {},
-    ghost_list = {}, ghost_first = 1, ghost_last = 0 }, Cache)
+  return setmetatable({ limit = limit, bytes = 0, count = 0, part = SMALL, nodes = {}, small = queue(), main = queue(),
+    ghosts = {}, ghost_list = {}, ghost_first = 1, ghost_last = 0, of_small = 0, of_main = 0 }, Cache)
 end
 
 --- What is kept under a key; nil where it is not there.
@@ -90,17 +93,24 @@ function Cache:peek(key)
   return node and node.value
 end
 
---- Remember the key of an entry that left the small queue, and forget the oldest ones: as many are remembered as there are
---- entries, or a hundred.
-local function remember(self, key)
+local function forget(self, key)
+  local ghosts = self.ghosts
+  if ghosts[key] > 0 then self.of_small = self.of_small - 1 else self.of_main = self.of_main - 1 end
+  ghosts[key] = nil
+end
+
+--- Remember the key of an entry that left a queue, and forget the oldest ones: as many are remembered as there are entries, or a
+--- hundred. The place of one that left the main queue is below 0.
+local function remember(self, key, main)
   local list, last = self.ghost_list, self.ghost_last + 1
-  list[last], self.ghost_last, self.ghosts[key] = key, last, last
+  list[last], self.ghost_last, self.ghosts[key] = key, last, main and -last or last
+  if main then self.of_main = self.of_main + 1 else self.of_small = self.of_small + 1 end
   local most = math.max(self.count, 100)
   while self.ghost_last - self.ghost_first >= most do
     local first = self.ghost_first
     local old = list[first]
     list[first], self.ghost_first = nil, first + 1
-    if self.ghosts[old] == first then self.ghosts[old] = nil end
+    if math.abs(self.ghosts[old] or 0) == first then forget(self, old) end
   end
 end
 
@@ -114,7 +124,7 @@ end
 local function evict(self)
   local small, main = self.small, self.main
   while true do
-    if small.bytes > SMALL * self.limit or main.bytes == 0 then
+    if small.bytes > self.part * self.limit or main.bytes == 0 then
       local node = pop(small)
       if not node then return end
       if node.freq > 0 then
@@ -126,7 +136,10 @@ local function evict(self)
       end
     else
       local node = pop(main)
-      if node.freq == 0 then return leave(self, node) end
+      if node.freq == 0 then
+        leave(self, node)
+        return remember(self, node.key, true)
+      end
       node.freq = node.freq - 1
       push(main, node)
     end
@@ -157,8 +170,17 @@ function Cache:put(key, value, bytes)
   if known then self:delete(key) end
   if bytes * 4 > self.limit then return false end
   while self.bytes + bytes > self.limit do evict(self) end
-  local back = self.ghosts[key] ~= nil
-  if back then self.ghosts[key] = nil end
+  local ghost = self.ghosts[key]
+  local back = ghost ~= nil
+  if ghost then
+    local of_small, of_main, step = self.of_small, self.of_main, bytes / self.limit
+    if ghost > 0 then
+      self.part = math.min(LARGE, self.part + step * math.max(1, of_main / of_small))
+    else
+      self.part = math.max(SMALL, self.part - step * math.max(1, of_small / of_main))
+    end
+    forget(self, key)
+  end
   local node = { key = key, value = value, bytes = bytes, freq = freq, queue = nil }
   self.nodes[key] = node
   self.bytes, self.count = self.bytes + bytes, self.count + 1
@@ -169,7 +191,8 @@ end
 --- Forget everything.
 function Cache:clear()
   self.bytes, self.count, self.nodes, self.small, self.main = 0, 0, {}, queue(), queue()
-  self.ghosts, self.ghost_list, self.ghost_first, self.ghost_last = {}, {}, 1, 0
+  self.ghosts, self.ghost_list, self.ghost_first, self.ghost_last, self.part = {}, {}, 1, 0, SMALL
+  self.of_small, self.of_main = 0, 0
 end
 
 --- All entries, in no order. Nothing may be put while they are read.

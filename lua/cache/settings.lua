@@ -14,6 +14,7 @@ local M = {}
 ---@field sampled? boolean answers that are drawn at random are kept, too
 ---@field embeddings? boolean false: vectors are not
 ---@field semantic? boolean|table answers to questions that mean the same
+---@field only? boolean nothing else is to answer, and it may be as old as it is
 
 --- Has anybody asked for a cache?
 M.on = false
@@ -29,7 +30,7 @@ M.packed = nil
 M.bytes, M.path = nil, nil
 
 local NAMES = { ttl = "number", stale = "number", stale_if_error = "number", scope = "string", sampled = "boolean",
-  embeddings = "boolean", semantic = true }
+  embeddings = "boolean", semantic = true, only = "boolean", inherits = "boolean" }
 
 --- Somebody wants a cache.
 function M.use()
@@ -73,18 +74,34 @@ function M.check(what, given)
   return out
 end
 
+--- The settings of a call that nothing but the cache is to answer, however old it is.
+---@param given boolean|table|nil what the call says
+---@return stoke.cache.settings
+function M.only(given)
+  M.use()
+  if type(given) ~= "table" then return { only = true, inherits = given == nil } end
+  local out = { only = true }
+  for name, value in next, given do out[name] = value end
+  return out
+end
+
+--- What is said of a call beside what it says itself.
+local function around(call)
+  local terms, work = call.context.terms, call.work
+  local said = terms and terms.cache
+  if said == nil and work then said = work.route_cache end
+  if said == nil then said = M.default end
+  return said or nil
+end
+
 --- The settings of a call.
 ---@param call table of lua/effect.lua
 ---@return stoke.cache.settings|nil settings nil: it is not cached
 function M.of(call)
   local work, said = call.work, nil
   if work then said = work.cache end
-  if said == nil then
-    local terms = call.context.terms
-    said = terms and terms.cache
-  end
-  if said == nil and work then said = work.route_cache end
-  if said == nil then said = M.default end
+  if said == nil then return around(call) end
+  if said and said.inherits then return setmetatable({ only = true }, { __index = around(call) }) end
   return said or nil
 end
 

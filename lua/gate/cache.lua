@@ -99,7 +99,7 @@ local completions = prefix.new()
 local function gone_on(def, q, call, settings, places)
   for _, place in ipairs(places) do
     local scope = not place.unsure and not (settings.sampled and place_of.unit_of(call, settings)) and
-      prefix.scope(q, settings.scope or "", place.digest, place.target.profile, place.target.sampling)
+      prefix.scope(q, place_of.own(settings), place.digest, place.target.profile, place.target.sampling)
     if scope then
       completions:load(files.of())
       local text, reason, made = completions:find(scope, q.body.prompt,
@@ -164,12 +164,14 @@ end
 ---@field reply any
 ---@field usage table|nil
 
+local REPLACED <const> = "its model was changed while it was asked"
+
 --- Why an answer must not be kept, though it has an end; nil: it may.
 local function doubt(def, q, call, place)
   local text = place_of.text(def, q, place.target, call.work)
   if text ~= place.text then return "its request was changed while it was asked" end
   local digest, _, unsure = models.digest(place.target)
-  if unsure or digest ~= place.digest then return "its model was changed while it was asked" end
+  if unsure or digest ~= place.digest then return REPLACED end
 end
 
 --- Keep an answer.
@@ -188,9 +190,14 @@ local function keep(asking, answer)
       end
       if settings.stale_if_error then models.keep(place.target, place.digest) end
       if call.meant then M.semantic.answered(call.meant, q, place, answer.reply) end
-      local scope = prefix.scope(q, settings.scope or "", place.digest, place.target.profile, place.target.sampling)
+      local scope = prefix.scope(q, place_of.own(settings), place.digest, place.target.profile, place.target.sampling)
       local words = scope and answer.words()
       if words then completions:keep(scope, q.body.prompt, words, answer.reason, files.of(), facts) end
+      models.confirm(place.target, place.digest, function()
+        count(M.counts.unkept, REPLACED)
+        files.of():delete(place.kind, place.key)
+        if words then completions:drop(scope, q.body.prompt, files.of()) end
+      end)
       return place_of.note_given(call, settings, place)
     end
   end

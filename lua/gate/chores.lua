@@ -7,6 +7,7 @@ local monotonic = require "host.time".monotonic
 local effect = require "core.effect"
 local errors = require "core.errors"
 local gate = require "core.gate.pool"
+local holders = require "core.gate.holders"
 local notice = require "core.gate.notice"
 local taught = require "core.pool.taught"
 local tasks = require "core.task"
@@ -89,11 +90,24 @@ function chores.unload(state, about)
   state:touch(about.server)
 end
 
+--- Tokens that have come of the answers that a server streams now.
+local function streamed(server)
+  local found, sum = holders.find(), 0
+  local function add(slot)
+    for _, holder in ipairs(found[slot] or {}) do sum = sum + (holder.tokens or 0) end
+  end
+  for _, lane in ipairs(server.lanes) do
+    add(lane)
+    for ticket in next, lane.running or {} do add(ticket) end
+  end
+  return sum
+end
+
 --- A server that was found wedged is told to people where calls wait for it alone; and when it answers again.
-local function tell_wedged(server, target)
+local function tell_wedged(server, watch, target)
   local key, waiting = "wedged " .. server.url, 0
-  if server.watch.was == "well" then notice.over(key) end -- a call was answered meanwhile
-  if server.watch.state ~= "sick" then return notice.over(key, ("%s answers again"):format(target.endpoint.name)) end
+  if watch.was == "well" then notice.over(key) end -- a call was answered meanwhile
+  if watch.state ~= "sick" then return notice.over(key, ("%s answers again"):format(target.endpoint.name)) end
   for _, lane in ipairs(server.lanes) do waiting = waiting + (lane.group and lane.group.queue.size or 0) end
   if waiting == 0 then return end
   notice.tell(key, "warn", ("%s takes calls and answers none, not even one for a single token; %d %s, and it is asked again. " ..
@@ -104,9 +118,11 @@ end
 function chores.probe(state, about)
   local target, watch = about.lane and about.lane.target, about.server.watch
   if way(target) then
+    local before = streamed(about.server)
     local _, err = ask(target, "probe", about.seconds)
-    watch:probed(monotonic(), err == nil or rawget(err, "status") ~= nil)
-    tell_wedged(about.server, target)
+    -- where long streams have all its slots the probe waits behind them: what has come of these meanwhile is an answer, too
+    watch:probed(monotonic(), not err or rawget(err, "status") ~= nil or streamed(about.server) > before)
+    tell_wedged(about.server, watch, target)
   else
     watch:probed(monotonic(), true)
   end

@@ -179,7 +179,7 @@ function M.note(key, facts, version)
     if not M.path() or news_count >= MOST then return end -- nobody will ever write it
     entry = {}
     news[key], news_count = entry, news_count + 1
-    keeper.last = M.flush
+    keeper.at_end(M.flush)
   end
   entry.facts, entry.version = facts, version
   local now = monotonic()

@@ -7,7 +7,7 @@
 local clock = require "host.time"
 local host = require "host.task"
 local cache = require "core.gate.cache"
-local settings = require "core.cache.settings"
+local hooks = require "core.cache.settings"
 local errors = require "core.errors"
 local files = require "core.cache.file"
 local json = require "core.json"
@@ -130,7 +130,7 @@ end
 --- The vector of a text, and the digest of the model that made it.
 local function vector_of(options, place, text)
   if clock.monotonic() < resting then return nil, "the embedding model does not answer" end
-  local packed, digest = outside(settings.packed, options.model or M.MODEL, options.endpoint or place.target.endpoint.name, text)
+  local packed, digest = outside(hooks.packed, options.model or M.MODEL, options.endpoint or place.target.endpoint.name, text)
   if packed then return packed, digest end
   if digest.kind == "cancelled" then return nil, digest end
   resting = clock.monotonic() + M.PAUSE
@@ -144,7 +144,7 @@ local function scope_of(place, sent, text, options, digest)
   local first, last = sent:find(encoded, 1, true)
   if not first or sent:find(encoded, first + 1, true) then return nil end
   local rest = sent:sub(1, first - 1) .. "\0" .. sent:sub(last + 1)
-  return keys.hex(keys.of("semantic", place.kind, rest, place.digest, options.model or M.MODEL, digest))
+  return keys.hex(keys.of("semantic", place.kind, rest, place.reading, place.digest, options.model or M.MODEL, digest))
 end
 
 local function options_of(settings) return type(settings.semantic) == "table" and settings.semantic or {} end
@@ -170,7 +170,7 @@ function M.look(q, place, sent, settings)
   if not vector then return nil, digest end
   local scope = scope_of(place, sent, text, options, digest)
   if not scope then return nil, "the question stands in the request twice" end
-  scope = keys.hex(keys.of(scope, settings.scope or ""))
+  scope = keys.hex(keys.of(scope, settings.scope or "", files.project()))
   local question = { text = text, scope = scope, vector = vector, now = clock.wall(), offset = M.offset() }
   local found = opened():look(question, options)
   return { question = question, found = found, options = options, place = place }

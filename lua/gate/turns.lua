@@ -209,9 +209,9 @@ end
 local function refused(ticket)
   local err, target = ticket.err, ticket.call.target
   if err and err.wedged then return wedged(ticket) end
-  if err then -- of another call: what that one had got is not this one's
-    return errors.new(err.kind, err.message, { hint = err.hint, status = rawget(err, "status"), retryable = false, cause = err,
-      model = target and target.name or nil })
+  if err then -- of another call, in words of its own: what that one had got is not this one's
+    return errors.new(err.kind, err.message, { hint = err.hint, status = rawget(err, "status"), retryable = false,
+      cause = rawget(err, "cause"), model = target and target.name or nil })
   end
   return errors.new("overloaded", ("%s %s"):format(target and target.name or ticket.group.lanes[1].key,
     words.refused(ticket, monotonic())), { seconds = ticket.late,
@@ -368,12 +368,7 @@ function M.route(call, work)
   local ticket = ticket_of(call, group_of(shuns and rest or all))
   ticket.targets = targets
   if shuns then ticket.home, ticket.till, ticket.shuns = group_of(all), now + SHUNS, true end
-  local slot, err = wait(call, ticket, all[1].key)
-  if not slot and ticket.err and shuns then -- those fail, too, by now
-    call.avoid = ""
-    return M.route(call, work)
-  end
-  return slot, err
+  return wait(call, ticket, all[1].key)
 end
 
 --- A call that waits has another class or deadline now: more wait for it.

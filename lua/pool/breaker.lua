@@ -9,9 +9,9 @@
 ---            close or to open again.
 ---   tender   closed again, but not yet proven: one failure opens it, twenty answers make it whole.
 ---
---- The only server of a model is never given up: its calls wait for it, `paced`; what has waited through half a minute of an
---- outage is told why (B:refusal), as it would be without a breaker. Where nobody is known to have taken a connection it is five
---- seconds: there may be no server. Where nobody can try with a request of his own, a call is the trial.
+--- The only server of a model is never given up: its calls wait for it, `paced`. What has waited through half a minute of an outage
+--- of all servers that it may go to is told why (B:refusal), as it would be without a breaker. Where nobody is known to have taken
+--- a connection it is five seconds: there may be no server. Where nobody can try with a request of his own, a call is the trial.
 ---
 --- A server that says when it wants to be asked again (Retry-After) is taken at its word. It is not a failure of its own.
 
@@ -147,12 +147,13 @@ function B:done(err, now)
   end
 end
 
---- What a call is told that has waited since `arrived` for the only server, in an outage that does not end.
+--- What a call is told that has waited since `arrived`, in an outage that does not end. One that may go to several lanes is told
+--- when each of them says so (lua/pool/engine.lua).
 ---@param arrived number
 ---@param now number
 ---@return table|nil err the last error of the server; nil: it waits on
 function B:refusal(arrived, now)
-  if not self.alone or not self.since or self.state == "closed" or now <= arrived then return nil end
+  if not self.since or self.state == "closed" or now <= arrived then return nil end
   local nobody = not self.known and UNREACHED[self.last.kind]
   if now - self.since >= (nobody and M.patience_new or M.patience) then return self.last end
 end
@@ -166,12 +167,13 @@ function B:quiet(now) return self.state == "closed" and self.outcomes == 0 and n
 ---@return boolean
 function B:was_away() return self.last ~= nil and not rawget(self.last, "status") end
 
---- In a word, for people: "ok", "paced", "sick".
+--- In a word, for people: "ok" as long as calls are sent; "paced", "sick".
 ---@param now number
 ---@return string
 function B:word(now)
-  if self.state == "closed" and now >= self.paced_until then return "ok" end
-  if self.alone or self.state == "closed" or self.state == "tender" then return "paced" end
+  local sends = self.state == "closed" or self.state == "tender"
+  if sends and now >= self.paced_until then return "ok" end
+  if self.alone or sends then return "paced" end
   return "sick"
 end
 

@@ -155,7 +155,7 @@ function M.settle(server, now, waiting, chores)
   return due
 end
 
---- Why should a call that waits for a lane alone not wait any longer? Through an outage that does not end nobody should.
+--- Why should a call not wait for a lane any longer? Through an outage that does not end nobody should.
 ---@param lane stoke.pool.lane
 ---@param arrived number
 ---@param now number

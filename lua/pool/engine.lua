@@ -35,7 +35,7 @@ local function nothing() return nil end
 ---@field lanes stoke.pool.lane[] in the order of the route
 ---@field queue stoke.pool.queue
 
----@class stoke.pool.ticket
+---@class stoke.pool.ticket: stoke.pool.waiting
 ---@field seq integer
 ---@field arrived number
 ---@field state "waiting"|"granted"|"refused"|"left"|"done"
@@ -298,7 +298,7 @@ local function refuse(self, ticket, late, err)
   self.decided[#self.decided + 1] = ticket
 end
 
---- A ticket of a route waits for one of its lanes alone.
+--- A ticket of a route waits for one of its lanes alone: not one that does so already, nor for a lane that would send it back.
 local function pin(self, choice)
   local ticket, lane = choice.ticket, choice.better
   ticket.group.queue:remove(ticket)
@@ -333,26 +333,32 @@ local function shed(self, server, now)
   end
 end
 
---- Fail all that waits for one lane alone with an error of its server; what waits there by choice goes elsewhere.
-local function fail(self, lane, wanted)
-  local list = {}
-  lane.group.queue:each(function(ticket) list[#list + 1] = wanted(ticket) and ticket end)
-  for _, ticket in ipairs(list) do
-    if ticket.home then unpin(self, ticket) else refuse(self, ticket, nil, wanted(ticket)) end
-  end
-end
-
---- Why is a call that has waited for a lane alone since `arrived` not answered at all? The lane's server is down for long, or
---- cannot load its model. nil: it may be.
+--- Why is a call that waits since `arrived` not answered on a lane? Its server is down for long, or cannot load it. nil: it may be.
 local function hopeless(lane, arrived, now, class)
   local verdict = lane.server.verdict
   return verdict and verdict.refuse and verdict.refuse[lane] or chores.refusal(lane, arrived, now, class)
 end
 
+--- Why is a call answered at none of its lanes? The error of the first.
+local function lost(ticket, now)
+  local err
+  for _, lane in ipairs(ticket.group.lanes) do
+    local why = hopeless(lane, ticket.arrived, now, ticket.class)
+    if not why then return nil end
+    err = err or why
+  end
+  return err
+end
+
+--- Who waits where nobody will answer gets the server's error; who waits there by choice goes elsewhere.
 local function give_up(self, server, now)
   for _, lane in ipairs(server.lanes) do
-    if lane.group.queue.size > 0 and hopeless(lane, -huge, now) then
-      fail(self, lane, function(ticket) return hopeless(lane, ticket.arrived, now, ticket.class) end)
+    for _, group in ipairs(choose.waiting(lane) > 0 and hopeless(lane, -huge, now) and lane.groups or {}) do
+      local list = {}
+      group.queue:each(function(ticket) list[#list + 1] = lost(ticket, now) and ticket end)
+      for _, ticket in ipairs(list) do
+        if ticket.home then unpin(self, ticket) else refuse(self, ticket, nil, lost(ticket, now)) end
+      end
     end
   end
 end
@@ -370,7 +376,7 @@ local function settle(self, server, now)
     end
     local late = self.settings.order ~= "fifo" and where.misses(choice.lane, choice.ticket, now)
     local better = choice.better
-    if better and hopeless(better, -huge, now, choice.ticket.class) then better = nil end -- it would come back at once
+    if better and (choice.ticket.home or hopeless(better, -huge, now, choice.ticket.class)) then better = nil end -- see pin
     if late then refuse(self, choice.ticket, late) elseif better then pin(self, choice) else grant(self, choice, now) end
   end
   while next(self.pinned) and not self.power do

@@ -97,7 +97,8 @@ local function lane_of(lane, look)
   local waiting, total, longest, by_class = queue_of(lane, look)
   local residency, facts = lane.server.residency, lane.facts
   local out = { model = lane.target and lane.target.name, served = lane.target and lane.target.served, key = lane.key,
-    slots = lanes.width(lane), believed = lane.slots and lane.slots.believed, set = lane.limit and lane.target and true or nil,
+    slots = lanes.width(lane), believed = lane.slots and not lane.slots.unknown and lane.slots.believed or nil,
+    set = lane.limit and lane.target and true or nil,
     busy = lane.busy, calls = calls, waiting = total, queue = waiting, longest = longest, classes = by_class,
     held = holds_of(lane, look.now), breaker = lane.breaker and BREAKER[lane.breaker.state] }
   if out.served == out.model then out.served = nil end
@@ -185,6 +186,5 @@ function M.of(servers, engine, look)
     shed = counts and counts.shed or 0, held = counts and counts.held or 0, power = power_of(look.power, look.now),
     order = engine and engine.settings.order or "program" }
 end
-
 
 return M

@@ -6,6 +6,9 @@ local lanes = require "core.pool.lane"
 
 local M = {}
 
+---@class stoke.pool.plain the face of stoke.pool.engine
+---@field decided stoke.pool.ticket[] granted since this was last emptied
+---@field waiting integer
 local Plain = {}
 Plain.__index = Plain
 
@@ -15,7 +18,7 @@ local function nothing() end
 for _, name in ipairs { "began", "due", "remember", "touch", "advance", "configure", "unlearn" } do Plain[name] = nothing end
 
 --- Programs are not told apart.
-local NONE <const> = { over = function() return false end, ended = nothing }
+local NONE <const> = { ended = nothing }
 
 --- It takes over from an engine.
 ---@param failed stoke.pool.engine

@@ -27,8 +27,8 @@ local max, log = math.max, math.log
 
 --- Finished programs of a kind that are remembered, at most; then every other of them is forgotten.
 local KEPT <const> = 64
---- Kinds; beyond, all are forgotten.
-local KINDS <const> = 256
+--- Kinds; beyond, all are forgotten. The same of what was computed of one kind: a program that never ends goes on asking.
+local KINDS <const>, COMPUTED <const> = 256, 4096
 --- Calls of an agent's run while nothing is known.
 local EXPECTED <const> = 8
 --- What is expected of one that has asked more often than any of its kind, as a part of what it has had.
@@ -38,7 +38,8 @@ local BEYOND <const> = 0.5
 ---@field agent boolean it is an agent's
 ---@field finished integer[] calls of those that have finished, sorted
 ---@field first integer level of one that begins
----@field known table<integer, number> indices that were computed, by calls had and out
+---@field known table<integer, integer> levels that were computed, by calls had and out
+---@field computed integer how many
 
 ---@class stoke.pool.programs
 ---@field kinds table<string, stoke.pool.kind>
@@ -56,7 +57,7 @@ local function kind_of(self, name)
   local kind = self.kinds[name]
   if kind then return kind end
   if self.count >= KINDS then self.kinds, self.count = {}, 0 end -- agents that are named anew each time
-  kind = { agent = name ~= "", finished = {}, first = nil, known = {} }
+  kind = { agent = name ~= "", finished = {}, first = nil, known = {}, computed = 0 }
   self.kinds[name], self.count = kind, self.count + 1
   return kind
 end
@@ -103,7 +104,8 @@ local function weigh(self, program)
   local level = kind.known[at]
   if not level then
     level = level_of(expected(kind, had, out))
-    kind.known[at] = level
+    if kind.computed >= COMPUTED then kind.known, kind.computed = {}, 0 end
+    kind.known[at], kind.computed = level, kind.computed + 1
   end
   if level == program.level then return false end
   program.level = level
@@ -173,7 +175,7 @@ function Programs:ended(program)
     for i = 1, KEPT do finished[i] = finished[2 * i] end
   end
   insert(finished, had)
-  kind.known = {}
+  kind.known, kind.computed = {}, 0
   local first = level_of(expected(kind, 0, 1))
   if first ~= kind.first then kind.first, self.changed = first, true end
 end

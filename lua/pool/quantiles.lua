@@ -78,17 +78,6 @@ function Quantiles:get(part)
   return sorted[place < 1 and 1 or place > n and n or place]
 end
 
---- The part of the values that is above one.
----@param value number
----@return number 0 to 1; 0 where nothing was noted
-function Quantiles:above(value)
-  local count = 0
-  for i = 1, self.n do
-    if self[i] > value then count = count + 1 end
-  end
-  return self.n > 0 and count / self.n or 0
-end
-
 --- The mean of what is left of a value that has reached `so_far` already.
 ---@param so_far number
 ---@return number|nil rest nil: no value was ever so large

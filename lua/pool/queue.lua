@@ -46,7 +46,7 @@ local MATES = 16
 -- A list is swept when those that left are more than those that wait, and than this many more.
 local LITTER = 64
 
----@class stoke.pool.ticket a call that waits. The queue reads these fields; they change through Queue:change alone
+---@class stoke.pool.waiting a call that waits. The queue reads these fields; they change through Queue:change alone
 ---@field seq integer unique, rising
 ---@field arrived number seconds; the same when it is pushed again
 ---@field class integer 1 interactive, 2 normal, 3 batch

@@ -17,6 +17,7 @@
 --- while the other models keep their calls in flight (`extra`): a server with room loads it beside them; one without waits for
 --- the first pause of theirs, which is when the swap would have come anyway.
 
+local loads = require "core.pool.loads"
 local rooms = require "core.pool.room"
 local turn = require "core.pool.turn"
 
@@ -101,9 +102,9 @@ end
 --- What was learned, as plain data.
 ---@return table
 function R:facts()
-  local loads = {}
-  for name, seconds in next, self.loads do loads[name] = seconds end
-  return { room = self.room:facts(), loads = loads }
+  local known = {}
+  for name, seconds in next, self.loads do known[name] = seconds end
+  return { room = self.room:facts(), loads = known }
 end
 
 --- The server was started anew, perhaps with other limits: nothing is loaded, and what fits is not known.
@@ -179,14 +180,6 @@ local function others(self, m)
   return list
 end
 
---- Seconds for which the call that loads has waited in the server, until the others had nothing in flight. NEVER: nobody knows.
-local function waited(load, seconds)
-  if not load.waited then return 0 end
-  if load.adopted or not load.pause then return NEVER end
-  local wait = load.pause - load.since
-  return seconds > wait and wait or 0 -- the load was through before: there was room
-end
-
 --- A load is through, since `ended`; where an answer has said it, that is known from `now` on alone. Who had to leave for it is
 --- known where one model was there and does not fit beside it; else it has to be seen.
 local function end_load(self, ended, seconds, now)
@@ -194,8 +187,9 @@ local function end_load(self, ended, seconds, now)
   self.loading = nil
   local m = self:model(load.lane)
   arrived(self, m, ended)
-  local wait = waited(load, seconds)
-  m.swapped, m.waited, m.learns = 0, wait > 0 and wait or nil, not load.adopted and wait < NEVER
+  local wait = loads.waited(load, seconds)
+  loads.ended(m, load, wait, ended)
+  m.swapped = 0
   if #load.victims > 0 or load.evicts then
     local took = wait < NEVER and seconds - wait or math.min(seconds, self:price(load.lane))
     m.swapped = wait > 0 and took or math.max(seconds, ended - load.since)
@@ -244,16 +238,6 @@ end
 --- The server was away for a while: what it holds has to be looked at.
 function R:away() self.looked = nil end
 
---- The first answer after a load says what it took.
-local function learn_load(self, m, seconds)
-  if not m.learns or not seconds then return end
-  m.learns = false
-  local name = m.name
-  local known = self.loads[name]
-  self.loads[name] = known and known + 0.3 * (seconds - known) or seconds
-  self.usual = math.max(self.loads[name], self.usual or 0)
-end
-
 --- The server could not load the lane's model, or answered before it failed.
 local function failed(self, m, now, err, unfit)
   if self.loading and self.loading.lane == m.lane then
@@ -283,15 +267,6 @@ local function suspect(self, m, now, seconds)
   self.doubt = { lane = m.lane, beside = beside, since = now - seconds, at = now, known = now }
 end
 
---- The seconds that an answer tells of its load, less those for which it waited in the server until others left; nil: nobody
---- knows how long that was.
-local function alone(m, seconds)
-  local wait = m.waited
-  if not wait or not seconds or seconds < math.min(wait, M.real) then return seconds end -- not the answer that was loaded for
-  m.waited = nil
-  return wait < NEVER and math.max(seconds - wait, 0) or nil
-end
-
 --- A call has ended.
 ---@param lane table
 ---@param now number
@@ -304,19 +279,19 @@ function R:answered(lane, now, timings, err, unfit)
   m.ended, m.promised = now, m.promised and m.promised - 1
   if err then return failed(self, m, now, err, unfit) end
   local seconds, total = timings and timings.load, timings and timings.total
-  local loads, there = load and load.lane == lane, m.resident
-  if loads then
+  local ours, there = load and load.lane == lane, m.resident
+  if ours then
     end_load(self, total and seconds and now - math.max(total - seconds, 0) or now, seconds or now - load.since, now)
   elseif not there then
     arrived(self, m, now)
   end
-  local own = alone(m, seconds)
-  if loads or there and m.learns then
-    learn_load(self, m, own)
-  elseif there and seconds and seconds > M.real and now >= self.suspect_at then
+  local own, told = loads.alone(m, now, seconds, total, M.real)
+  if told and m.learns then
+    loads.learn(self, m, own)
+  elseif there and not ours and not told and seconds and seconds > M.real and now >= self.suspect_at then
     suspect(self, m, now, seconds)
   end
-  if not loads then settle(self, m, seconds and seconds < M.real) end
+  if not ours then settle(self, m, seconds and seconds < M.real) end
   return own
 end
 

@@ -13,7 +13,7 @@ local huge = math.huge
 --- load (Smith's rule).
 M.most = 8
 
----@class stoke.pool.group
+---@class stoke.sequence.group
 ---@field waiting number calls, or their weight
 ---@field seconds number of service for all of them
 ---@field load number seconds that loading its model takes, with what must be unloaded for it
@@ -22,7 +22,7 @@ M.most = 8
 local function ratio(g) return ((g.resident and 0 or g.load) + g.seconds) / g.waiting end
 
 --- The group that Smith's rule serves first: the least seconds for each of its calls.
----@param groups stoke.pool.group[]
+---@param groups stoke.sequence.group[]
 ---@return integer index of the group
 local function greedy(groups)
   local best = 1
@@ -168,7 +168,7 @@ end
 ---
 ---     sequence.first({ { waiting = 1, seconds = 9, load = 3 }, { waiting = 5, seconds = 5, load = 3 } }, fits)   --> 2
 ---
----@param groups stoke.pool.group[] at least one, each with waiting > 0
+---@param groups stoke.sequence.group[] at least one, each with waiting > 0
 ---@param fits fun(set: integer): boolean do the models of these groups have room beside each other? Bit i - 1 is group i
 ---@return integer index of the group
 ---@return integer keep the loaded models with work that should stay while it is served, as such a set (0 beyond M.most groups)

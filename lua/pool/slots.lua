@@ -29,7 +29,7 @@ local M = {}
 local Slots = {}
 Slots.__index = Slots
 
-local max, min, ceil, huge, sort, remove = math.max, math.min, math.ceil, math.huge, table.sort, table.remove
+local max, min, ceil, huge, remove = math.max, math.min, math.ceil, math.huge, table.remove
 
 --- More are never tried.
 M.MOST = 256
@@ -108,7 +108,7 @@ function Slots:allowed(now, waiting, bold)
   return level + self.extra
 end
 
---- When M.allowed changes by itself.
+--- When Slots:allowed changes by itself.
 ---@param now number
 ---@return number|nil
 function Slots:due(now)
@@ -149,6 +149,18 @@ end
 
 -- ---- what is seen ---------------------------------------------------------------------------------------------------------------
 
+--- Sort numbers that are nearly in order, as times of calls are: each is moved by a few places at most.
+local function in_order(list)
+  for i = 2, #list do
+    local x, k = list[i], i - 1
+    while k > 0 and list[k] > x do
+      list[k + 1], k = list[k], k - 1
+    end
+    list[k + 1] = x
+  end
+  return list
+end
+
 --- What a usual call takes, and the way to it, of the last replies. Where the model had to be loaded, that is no way.
 local function usual(self)
   local done = self.done
@@ -159,16 +171,16 @@ local function usual(self)
     local at = #services + 1
     services[at], trips[at], loads[at], sum = d.stop - d.start, d.trip, d.load, sum + d.stop - d.start
   end
-  sort(services)
-  sort(trips)
-  sort(loads)
+  in_order(services)
+  in_order(trips)
+  in_order(loads)
   local count = #services
   local most = 0.1 + 2.5 * loads[(count + 3) // 4]
   for i = max(n - 15, 1), n do
     local d = done[i]
     if d.load <= most then ways[#ways + 1] = d.start - d.wait - d.sent end
   end
-  sort(ways)
+  in_order(ways)
   self.service, self.mean, self.trip = services[(count + 1) // 2], sum / count, max(trips[(count + 1) // 2], 0)
   self.way = max(ways[(#ways + 1) // 2], 0)
 end
@@ -181,14 +193,25 @@ local function extra_of(self)
   return min(ceil(self.level * way / service), self.level)
 end
 
-local function by_sent(a, b) return a.sent < b.sent end
+--- Replies in the order in which their calls were sent. They are kept as they came back, which is nearly the same.
+local function by_sent(done)
+  local list = {}
+  for i = 1, #done do
+    local d, k = done[i], i - 1
+    local sent = d.sent
+    while k > 0 and list[k].sent > sent do
+      list[k + 1], k = list[k], k - 1
+    end
+    list[k + 1] = d
+  end
+  return list
+end
 
 --- When calls that are out began at the latest, as the server takes them in the order in which they come: before what was sent
 --- later and came back. And since when they may have begun, where that is not known. Two lists, in the order of `out`, which is
 --- that of sending; the latest is `huge` where nothing tells.
-local function bounds(done, out, margin)
-  local list, latest, earliest = table.move(done, 1, #done, 1, {}), {}, {}
-  sort(list, by_sent)
+local function bounds(list, out, margin)
+  local latest, earliest = {}, {}
   local at, start = #list, huge
   for i = #out, 1, -1 do
     while at > 0 and list[at].sent > out[i] + margin do
@@ -206,30 +229,32 @@ local function bounds(done, out, margin)
   return latest, earliest
 end
 
---- Ends of intervals as three sorted lists; and up to when all is known that happened. how: what is made of calls that are out and
---- have begun, "proven": no more than is certain, "likely": the middle of what may be.
-local function intervals(self, now, how)
-  local done, out = self.done, self.out
-  local sents, starts, stops, known = {}, {}, {}, now
-  for i = 1, #done do
-    local d = done[i]
-    sents[i], starts[i], stops[i] = d.sent, d.start, d.stop
+--- Ends of intervals as sorted lists, and up to when all is known that happened. `proven` and `likely` are when calls begin, with
+--- what is made of those that are out: no more than is certain, or the middle of what may be.
+local function intervals(self, now)
+  local done, out, since = self.done, self.out, self.since
+  local list = by_sent(done)
+  local sents, proven, likely, stops, known, n = {}, {}, {}, {}, now, 0
+  for _, d in ipairs(list) do
+    if d.stop >= since then -- what was over before does not count
+      n = n + 1
+      sents[n], proven[n], stops[n] = d.sent, d.start, d.stop
+    end
   end
-  local margin = max(0.005, 0.1 * (self.service or 0))
-  local latests, earliests = bounds(done, out, margin)
+  in_order(proven)
+  table.move(proven, 1, n, 1, likely)
+  local latests, earliests = bounds(list, out, max(0.005, 0.1 * (self.service or 0)))
   for i = 1, #out do
     local latest, earliest = latests[i], earliests[i]
-    sents[#sents + 1] = out[i]
+    sents[n + i] = out[i]
     if latest < huge then
-      starts[#starts + 1] = how == "likely" and (min(earliest, latest) + latest) / 2 or latest
+      local at = #proven + 1
+      proven[at], likely[at] = latest, (min(earliest, latest) + latest) / 2
     elseif earliest < known then
       known = earliest
     end
   end
-  sort(sents)
-  sort(starts)
-  sort(stops)
-  return sents, starts, stops, known
+  return { sents = in_order(sents), proven = in_order(proven), likely = in_order(likely), stops = in_order(stops), known = known }
 end
 
 --- Calls that have to be out for a time to count: as many as are tried, or as there are; more than are known to have a slot.
@@ -239,13 +264,15 @@ local function enough(self)
 end
 
 --- The overlap that holds, while enough calls are out.
+---@param seen table as `intervals` gave
+---@param how "proven"|"likely"
 ---@return integer level
 ---@return number held seconds for which it held
 ---@return integer known replies that came meanwhile
 ---@return number[] above seconds for which at least so many overlapped
 ---@return number total seconds
-local function observe(self, now, how)
-  local sents, starts, stops, known = intervals(self, now, how)
+local function observe(self, seen, how)
+  local sents, starts, stops, known = seen.sents, seen[how], seen.stops, seen.known
   local part = how == "likely" and MOSTLY or HOLDS
   local full, since = enough(self), self.since
   local a, b, c, out, busy, at, replies, total = 1, 1, 1, 0, 0, -huge, 0, 0
@@ -291,9 +318,10 @@ end
 
 --- Slots that the server has, as far as this is known: no less than is certain, and else what is likely.
 local function estimate(self, now)
-  local proven, held = observe(self, now, "proven")
+  local seen = intervals(self, now)
+  local proven, held = observe(self, seen, "proven")
   if held <= 0.2 * self.service then proven = 0 end
-  local likely, _, replies = observe(self, now, "likely")
+  local likely, _, replies = observe(self, seen, "likely")
   return proven, max(proven, likely), replies
 end
 

@@ -12,7 +12,8 @@ M.pays, M.pays_overdue = 4, 1
 M.later = 0.25
 --- Seconds after which a call that was sent has reached its model, if that is loaded.
 M.reach = 0.25
---- A model that has just had its last answer stays for a moment, as a part of the seconds of a swap: who got it may go on.
+--- A model that has just had its last answer stays for a moment, as a part of the seconds of its load: who got it may go on. The
+--- same moment for all that want its place, or the one that loads fastest would be alone when it is chosen.
 M.linger = 0.05
 
 local OVERDUE <const> = 0
@@ -41,6 +42,12 @@ end
 local SEARCHED <const> = 6
 
 --- Who must leave for `w`, and is that known for sure? Where nobody knows, those after whom it fits in any case.
+---@param self stoke.pool.residency
+---@param w stoke.pool.work what is to be loaded
+---@param inside stoke.pool.work[] the loaded models
+---@param now number seconds, as everywhere here
+---@return stoke.pool.work[] victims
+---@return boolean sure
 function M.room_for(self, w, inside, now)
   local fits = self.room:fits(names_with(self, w, inside))
   if fits then return NONE, true end
@@ -62,11 +69,11 @@ end
 
 --- What the models that would have to leave are at.
 local function load_of(self, victims)
-  local at = { idle = true, seconds = 0, waiting = NEVER, flying = NEVER, newest = -NEVER, since = -NEVER, ended = -NEVER,
+  local at = { idle = true, seconds = 0, waiting = NEVER, flying = NEVER, newest = -NEVER, since = -NEVER, stays = -NEVER,
     paid = -NEVER, paid_overdue = -NEVER }
   for _, v in ipairs(victims) do
     local m = self:model(v.lane)
-    at.ended = math.max(at.ended, m.ended or -NEVER)
+    if m.ended then at.stays = math.max(at.stays, m.ended + M.linger * self:price(v.lane, v.load)) end
     if has_work(v) then
       local since = m.since or -NEVER
       at.idle, at.seconds, at.promised = false, at.seconds + (v.seconds or 0), at.promised or (m.promised or 0) > 0
@@ -81,10 +88,16 @@ local function load_of(self, victims)
 end
 
 --- Why should the victims leave for `w` now? nil, and from when on they should, where time alone makes it so.
+---@param self stoke.pool.residency
+---@param w stoke.pool.work
+---@param victims stoke.pool.work[]
+---@param now number
+---@return "idle"|"class"|"overdue"|"waited"|nil reason
+---@return number|boolean|nil from without a reason: when there will be one; "overdue": is it out of class, a visit?
 function M.reason_for(self, w, victims, now)
   local own, at = rank(w), load_of(self, victims)
   if at.idle then
-    local from = own > 1 and at.ended + M.linger * self:price(w.lane, w.load) or -NEVER
+    local from = own > 1 and at.stays or -NEVER
     if now >= from then return "idle" end
     return nil, from
   end
@@ -114,6 +127,12 @@ end
 --- May the server find out by itself whether `w` fits? The others need one call more in flight meanwhile, which has to be drained
 --- with them should they leave. So only where all came at once, and nobody wants to go before the others are done; or where their
 --- calls are short beside the swap.
+---@param self stoke.pool.residency
+---@param w stoke.pool.work
+---@param victims stoke.pool.work[] who would have to leave, if it does not fit
+---@param now number
+---@return boolean
+---@return number|nil at when to ask again, where time alone may change that
 function M.may_try(self, w, victims, now)
   local price, oldest = self:price(w.lane, w.load), w.oldest or 0
   local near, any = M.later * price, false
@@ -161,6 +180,10 @@ local function first_in_order(self, list, inside)
 end
 
 --- Which of several models goes first? The best class; overdue ones by age, the others by the best order.
+---@param self stoke.pool.residency
+---@param list stoke.pool.work[] at least one
+---@param inside stoke.pool.work[] the loaded models
+---@return stoke.pool.work
 function M.first_of(self, list, inside)
   local top, equals, oldest = NEVER, {}, nil
   for _, w in ipairs(list) do top = math.min(top, rank(w)) end

@@ -2,8 +2,9 @@
 --- (seconds), what to do comes out.
 ---
 --- A wedged server looks healthy to all questions but the real one. So it is suspected when nothing has come back for some times
---- as long as the longest of its calls was expected to take, and then asked for one token. No answer to that either: it is
---- `sick`, and gets no calls until a later one of these probes is answered, or one of the calls that are out after all.
+--- as long as the longest of its calls was expected to take, and then asked for one token. No answer to that either, and nothing
+--- more of an answer that is streamed: it is `sick`, and gets no calls until a later one of these probes is answered, or one of the
+--- calls that are out after all.
 ---
 --- One known cause can be mended from outside: a server that wants to unload a model for another, and never does. Where a load is
 --- what takes too long while other models have nothing in flight, these are told to leave before anybody is called sick.
@@ -32,7 +33,7 @@ function M.new(now)
   return setmetatable({ state = "well", alive = now, doubt = 1, pause = M.pause, till = 0, unloaded = nil, calm = now }, W)
 end
 
---- The server gave a sign of life: the end of a call, or a piece of an answer. Errors count where they came from the server.
+--- The server gave a sign of life: a call has ended. Errors count where they came from the server.
 ---@param now number
 function W:sign(now)
   self.alive = now
@@ -85,7 +86,7 @@ end
 
 --- The probe has ended.
 ---@param now number
----@param ok boolean was it answered? An error from the server is an answer
+---@param ok boolean was it answered, or has more come of an answer meanwhile? An error from the server is an answer
 function W:probed(now, ok)
   if self.state ~= "probing" then return end -- a call was answered first
   if ok then

@@ -62,7 +62,7 @@ local function at_work(residency, but)
     if m.resident and other ~= but and (other.busy > 0 or choose.waiting(other) > 0) then first, n = first or other, n + 1 end
   end
   if n == 1 then return name_of(first) .. " has work" end
-  return n > 1 and ("the %d resident ones have work"):format(n) or nil
+  return n > 1 and ("the %d loaded ones have work"):format(n) or nil
 end
 
 --- Until those that must leave have nothing in flight.
@@ -71,9 +71,9 @@ local function drained(victims, now)
   for _, victim in ipairs(victims) do
     if victim.busy > 0 then seconds, names[#names + 1] = math.max(seconds, where.rest(victim, now)), name_of(victim) end
   end
-  if seconds > 0 then return "swap in " .. M.seconds(seconds) end
-  if not names[1] then return "swap now" end
-  return ("swap as soon as %s %s answered"):format(table.concat(names, " and "), names[2] and "have" or "has")
+  if seconds > 0 then return "loading begins in " .. M.seconds(seconds) end
+  if not names[1] then return "loading begins now" end
+  return ("loading begins as soon as %s %s answered"):format(table.concat(names, " and "), names[2] and "have" or "has")
 end
 
 --- A load is over some time after this many times what loads of the model take, though no answer has told yet.
@@ -115,7 +115,7 @@ end
 --- The loaded models stay; until when at most?
 local function others_stay(residency, lane, from, now)
   local working, most = at_work(residency, lane), from and from > now and from < math.huge and M.seconds(from - now)
-  if not working then return most and "swap in " .. most or "it waits for its turn" end
+  if not working then return most and "loading begins in " .. most or "it waits for its turn" end
   return most and ("%s, for %s more at most"):format(working, most) or working
 end
 
@@ -137,7 +137,7 @@ local function away(lane, now)
   else
     why = others_stay(residency, lane, verdict.from[lane], now)
   end
-  return (there == nil and "its model is perhaps not resident; " or "its model is not resident; ") .. why
+  return (there == nil and "its model is perhaps not loaded; " or "its model is not loaded; ") .. why
 end
 
 --- The model of a lane is on its way.
@@ -272,7 +272,7 @@ function M.reason(ticket, now, power)
     end
     if not why then
       if not ticket.home or ticket.shuns then return behind(ticket, lane, now) end
-      return ("it waits up to %s for %s at %s, which should end it first"):format(left(ticket.till - now), name_of(lane),
+      return ("it waits up to %s for %s at %s, which should answer it sooner"):format(left(ticket.till - now), name_of(lane),
         server_of(lane))
     end
     first = first or why

@@ -203,6 +203,14 @@ local function with_odds(target)
     { __index = target })
 end
 
+--- A target whose questions nothing but the cache answers.
+local function kept_only(target, given)
+  local candidates = {}
+  for name, value in next, target.candidates do candidates[name] = value end
+  candidates.cache = cache.only(given)
+  return setmetatable({ candidates = candidates }, { __index = target })
+end
+
 --- A question has failed for good: the next rung of the fallbacks is asked, or its text is the answer. Raises where there is none.
 ---@return stoke.agent.answer|nil answer nil: the question is asked anew
 local function step_down(run, err)
@@ -217,6 +225,10 @@ local function step_down(run, err)
   if run.listener then run.listener { type = "fallback", rung = rung, model = what.model, err = err } end
   run.model, run.endpoint = what.model, what.endpoint
   if what.text then return { text = what.text, reason = "stop", repairs = 0 } end
+  if what.cache then
+    run.target = kept_only(run.target, agent.cache)
+    return nil
+  end
   run.target, run.window = models.begin(models.open(what.model, what.endpoint)), nil
   if run.odds then run.target = with_odds(run.target) end
 end

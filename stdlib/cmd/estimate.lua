@@ -38,9 +38,10 @@ return function(argv)
         seconds(one.load), speed(one.speeds.prefill) .. " / " .. speed(one.speeds.decode) }
   end
   term.table(rows, { right = { [3] = true, [4] = true, [5] = true, [6] = true, [7] = true } })
-  stdio.print(("%d tokens of prompt, none of it remembered; %d of answer; loading comes on top where the model is not in memory")
-    :format(found.input, found.output))
+  stdio.print(("%d %s of prompt, none of it remembered; %d of answer; loading comes on top where the model is not in memory")
+    :format(found.input, found.input == 1 and "token" or "tokens", found.output))
   if guessed[1] then
-    stdio.print(("~ a guess: nothing was learned yet of %s (it is, where several calls meet)"):format(table.concat(guessed, ", ")))
+    stdio.print(("~ a guess: nothing was learned yet of %s. The server was not asked whether it has this model (stoke models does)")
+      :format(table.concat(guessed, ", ")))
   end
 end

@@ -38,6 +38,8 @@ local LIST = {
   { "databases", "Databases", also = "database sqlite sql" },
   { "durable", "Runs that survive", also = "workflow workflows resume replay fork" },
   { "doubt", "In doubt", also = "in-doubt parked" },
+  { "cache", "Caches", also = "caches caching cached" },
+  { "meaning", "Questions that mean the same", also = "semantic" },
   { "pool", "The pool", also = "routes route class classes priority queue slots hedge fallbacks scheduler watching why" },
   { "agents-as-models", "Serving agents as models", also = "serve served open-webui openai-api ollama-run" },
 }

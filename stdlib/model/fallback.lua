@@ -1,6 +1,6 @@
 --- What is asked, or said, when a question has failed: the rungs below a model. Agents and calls give them (`fallback =`), and
---- routes of the settings. A rung is the name of a model or a route, { model =, endpoint = }, { text = } or a function of the error
---- that gives a text, or nil for the next rung.
+--- routes of the settings. A rung is the name of a model or a route, { model =, endpoint = }, { text = }, "cache" for what is kept
+--- of the same question, however old, or a function of the error that gives a text, or nil for the next rung.
 
 local errors = require "core.errors"
 
@@ -47,7 +47,7 @@ function M.worth(err) return not FINAL[err.kind] and not errors.bug(err) end
 ---@param rung integer the one that failed; 1 is the model itself
 ---@param err stoke.error
 ---@return integer|nil rung nil: there is none
----@return string|{ text: string }|{ model: string, endpoint?: string } what is asked, or said
+---@return { text?: string, model?: string, endpoint?: string, cache?: boolean } what is asked, or said; cache: what is kept
 ---
 --- Example: `local rung, what = fallback.next(agent.fallback, 1, err)`
 function M.next(list, rung, err)
@@ -61,6 +61,7 @@ function M.next(list, rung, err)
       end
       what = text and { text = text }
     end
+    if what == "cache" then what = { cache = true } end
     if type(what) == "string" then what = { model = what } end
     if what then return i + 1, what end
   end
@@ -69,7 +70,7 @@ end
 --- Go down the rungs until one answers.
 ---@param list table[]|nil
 ---@param err stoke.error of the first
----@param ask fun(what: { model?: string, endpoint?: string, text?: string }): any, stoke.error?
+---@param ask fun(what: { model?: string, endpoint?: string, text?: string, cache?: boolean }): any, stoke.error?
 ---@return any value
 ---@return stoke.error|nil err the last, with those before it
 ---@return integer|nil rung that answered

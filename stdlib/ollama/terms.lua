@@ -79,7 +79,11 @@ end
 local function lowered(given, what)
   local out = {}
   for name, value in next, given do out[name] = value end
-  out.model, out.endpoint, out.route = what.model, what.endpoint, nil
+  if what.cache then
+    out.cache = cache.only(given.cache)
+  else
+    out.model, out.endpoint, out.route = what.model, what.endpoint, nil
+  end
   return out
 end
 

@@ -30,7 +30,8 @@ local function items_of(list)
     if message.role == "system" and i == 1 then
       instructions = message.content
     elseif message.role == "tool" then
-      items[#items + 1] = { type = "function_call_output", call_id = message.tool_call_id, output = message.content }
+      items[#items + 1] = { type = "function_call_output", call_id = message.tool_call_id,
+        output = parts_of(message.content) }
     else
       if message.content ~= "" then
         items[#items + 1] = { type = "message", role = message.role, content = parts_of(message.content) }

@@ -152,7 +152,8 @@ function World:deliver()
   self.pool.rested = {}
 end
 
--- A call: lanes = names "model@server", and fields of the ticket. service, err, continues: what will come of it.
+-- A call: lanes = names "model@server", and fields of the ticket. service, err, continues: what will come of it. all: it failed at
+-- one of these lanes, and waits for the others alone until `till`.
 function World:call(call)
   local list = {}
   for i, name in ipairs(call.lanes) do list[i] = self.lanes[name] end
@@ -160,6 +161,11 @@ function World:call(call)
   call.number = self.count
   call.ticket = self.pool:ticket { group = self.pool:group(list), order = call.order or call.number, class = call.class,
     unit = call.unit, deadline = call.deadline, agent = call.agent, input = call.input, call = call }
+  if call.all then
+    local all = {}
+    for i, name in ipairs(call.all) do all[i] = self.lanes[name] end
+    call.ticket.home, call.ticket.till, call.ticket.shuns = self.pool:group(all), call.till, true
+  end
   self.live[call] = true
   self.pool:arrive(call.ticket, self.now)
   self:deliver()

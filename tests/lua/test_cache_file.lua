@@ -133,13 +133,13 @@ local function size_of(path)
   return sum
 end
 
-for what, size in pairs { small = function() return 50 end, large = function() return 40000 end,
-  mixed = function(i) return i % 17 == 0 and 60000 or i % 300 end } do
+for what, size in pairs { small = function() return 50 end, large = function() return 20000 end,
+  mixed = function(i) return i % 17 == 0 and 20000 or i % 300 end } do
   test("the file is within its bytes at all times, its log among them: " .. what .. " values", function(t)
-    local path, bytes = t.tmp() .. "/cache.db", 2 << 20
+    local path, bytes = t.tmp() .. "/cache.db", 1 << 20
     local one <close> = open(path, bytes)
     local most = 0
-    local count = what == "small" and 12000 or 4000
+    local count = ({ small = 5000, large = 120, mixed = 900 })[what]
     for i = 1, count do
       one:put("exact", key(i), ("v"):rep(size(i)))
       if i % 50 == 0 then
@@ -168,7 +168,7 @@ test("what is asked for again stays in the file while others pass through it", f
     for i = 1, 20 do one:get("exact", key(i)) end
     one:flush()
   end
-  for round = 1, 20 do fill(round * 1000, round * 1000 + 200) end
+  for round = 1, 8 do fill(round * 1000, round * 1000 + 150) end
   one:close()
   local two <close> = open(path, 1 << 20)
   local left = 0
@@ -342,7 +342,7 @@ end)
 
 test("a disk that fails at any write, sync or opening fails no call, and loses nothing that was kept before", function(t)
   for _, fault in ipairs { "error", "sync", "full", "open" } do
-    for n = 1, 6 do
+    for n = 1, 4 do
       local path = ("%s/%s%d.db"):format(t.tmp(), fault, n)
       filled(path)
       disk.forget()
@@ -489,7 +489,7 @@ test("a process that is killed in the middle of a write leaves a file that is wh
   local path = folder .. "/cache.db"
   disk.forget()
   local said = told(function()
-    for round = 1, 5 do
+    for round = 1, 3 do
       for _, point in ipairs { false, "before-commit:" .. round * 3 } do
         proc.run { argv = { "timeout", "-s", "KILL", point and "20" or tostring(0.3 + round * 0.05),
           about.executable(), "test", "--internal", "--file", folder .. "/writer_test.lua" },

@@ -4,6 +4,7 @@ local cached = require "cached"
 local gate = require "core.gate.cache"
 local ollama = require "stoke.ollama"
 local places = require "core.cache.place"
+local routed = require "routed"
 local stoke = require "stoke"
 local test = require "stoke.test"
 
@@ -46,6 +47,11 @@ local function tool(description)
   return { { type = "function", ["function"] = { name = "f", description = description, parameters = parameters } } }
 end
 
+local function called(stream)
+  return { { role = "user", content = "Hi" }, { role = "assistant", content = "", tool_calls = { { ["function"] = { name = "f",
+    arguments = { stream = stream } } } } }, { role = "tool", tool_name = "f", content = "x" } }
+end
+
 -- Each: what is asked, and the same with one thing changed.
 local CHANGED = {
   ["the text"] = { {}, { messages = { { role = "user", content = "Hi!" } } } },
@@ -55,6 +61,9 @@ local CHANGED = {
   ["a tool"] = { {}, { tools = { TOOL } } },
   ["what a tool says of itself"] = { { tools = tool "a" }, { tools = tool "b" } },
   ["a schema"] = { { format = SCHEMA }, { format = { type = "object", properties = { x = { type = "string" } } } } },
+  ["a property of a schema that has the name of a field"] = { { format = { properties = { stream = true } } },
+    { format = { properties = { stream = false } } } },
+  ["an argument of an earlier tool call"] = { { messages = called(true) }, { messages = called(false) } },
   ["a format"] = { {}, { format = "json" } },
   ["an option"] = { {}, { options = { temperature = 0, top_k = 3 } } },
   ["the number of tokens"] = { {}, { options = { temperature = 0, num_predict = 3 } } },
@@ -95,6 +104,8 @@ end)
 test("it is another question where the model was made anew under its name, and the old one's answers come back with it", function(t)
   local server <close> = cached()
   server:chat "Hi"
+  stoke.sleep(6)
+  t.eq(server:chat("Hi").cached, "exact") -- the server has said that it still has the model
   server.models.m = cached.TWO
   stoke.sleep(6)
   t.eq({ server:chat("Hi").cached, server.asked }, { nil, 2 })
@@ -115,6 +126,27 @@ test("a model that this process pulls, copies or deletes is looked at anew at on
     change(server)
     t.eq({ server:chat("Hi").cached, server.asked }, { nil, 2 })
   end
+end)
+
+test("what a new model has said is not kept under the old one's digest, which was believed when it was asked", function(t)
+  local server <close> = cached()
+  server:chat "Hi"
+  stoke.sleep(6)
+  server:chat "Hi"
+  server.models.m = cached.TWO
+  t.eq(server:chat("Hello").message.content, "2: Hello") -- the new one's answer
+  stoke.sleep(6)
+  t.eq(server:chat("Hello").message.content, "3: Hello")
+  server.models.m = cached.ONE
+  stoke.sleep(6)
+  t.eq({ server:chat("Hi").cached, server:chat("Hello").cached, server.asked }, { "exact", nil, 4 })
+  t.eq(gate.counts.unkept["its model was changed while it was asked"], 2) -- and that of the new one, which is gone
+end)
+
+test("a seed below 0 is no seed: the server draws one, another each time", function(t)
+  local server <close> = cached()
+  for _ = 1, 2 do t.eq(server:chat("Hi", { options = { temperature = 1, seed = -1 } }).cached, nil) end
+  t.eq(server.asked, 2)
 end)
 
 test("an answer is not kept where the model was made anew while it was asked", function(t)
@@ -334,6 +366,34 @@ test("without stale_if_error a server that is down is an error, whatever is kept
   server.down = true
   stoke.sleep(6)
   t.ok(select(2, server:try "Hi"))
+end)
+
+-- ---- fallbacks ----------------------------------------------------------------------------------------------------------------
+
+test("fallback: where all servers of a route fail, what is kept of the question is the answer, however old", function(t)
+  local world <close> = routed({ a = { models = { "m" } } },
+    [[models = { r = { "m@a", fallback = { "cache", { text = "Later." } }, cache = { ttl = 10, scope = "s" } } }]])
+  local function ask(prompt) return ollama.generate { model = "r", prompt = prompt, options = { temperature = 0 } } end
+  local first = ask "Hi"
+  t.eq(ask("Hi").cached, "exact")
+  stoke.sleep(1000)
+  world.a:close()
+  local reply = ask "Hi"
+  t.eq({ reply.response, reply.cached, reply.stale, reply.rung }, { first.response, "exact", true, 2 })
+  t.eq({ ask("Other").response, ask("Other").rung }, { "Later.", 3 })
+end)
+
+test("fallback: an agent's, too", function(t)
+  local server <close> = cached()
+  local agent = stoke.agent { model = "m", endpoint = server.url, options = { temperature = 0 }, cache = { ttl = 10, scope = "x" },
+    fallback = { "cache", { text = "Later." } } }
+  t.eq(agent:run("Hi").text, "1: Hi")
+  stoke.sleep(20)
+  server.down = true
+  local result = agent:run "Hi"
+  t.eq({ result.text, result.rung }, { "1: Hi", 2 })
+  result = agent:run "Other"
+  t.eq({ result.text, result.rung }, { "Later.", 3 })
 end)
 
 -- ---- who says so ----------------------------------------------------------------------------------------------------------------

@@ -212,7 +212,7 @@ case("config: OLLAMA_HOST and --endpoint choose the server", function(t)
   t.eq(config.endpoint_chosen(), true)
   load_with { env = { OLLAMA_HOST = "10.0.0.7" }, flags = { endpoint = "https://b" } }
   t.eq(config.endpoint().url, "https://b:443")
-  t.eq(config.endpoint("ollama_host").url, "http://10.0.0.7:11434")
+  t.eq(config.endpoint("OLLAMA_HOST").url, "http://10.0.0.7:11434")
   load_with { env = { OLLAMA_HOST = "10.0.0.7", STOKE_ENDPOINT = "default" } }
   t.eq(config.endpoint().url, "http://127.0.0.1:11434")
   load_with { flags = { endpoint = "localhost" } }
@@ -263,7 +263,7 @@ case("config: explain lists every value with its place, secrets masked", functio
   t.eq(by["endpoints.a.headers.X-Team"].value, "blue")
   t.eq(by["endpoints.a.url"].source, "./stoke.config.lua")
   t.eq(by["log.level"], { key = "log.level", value = "warn", source = "flag --log" })
-  t.eq(by["endpoints.ollama_host.url"].source, "environment OLLAMA_HOST")
+  t.eq(by["endpoints.OLLAMA_HOST.url"].source, "environment OLLAMA_HOST")
   t.eq(by["timeouts.load"], { key = "timeouts.load", value = 300, source = "built in" })
 end)
 

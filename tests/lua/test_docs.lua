@@ -1,6 +1,7 @@
 -- docs/ tells the truth: the guide's examples run on the simulator, the reference is what the comments say.
 
 local about = require "core.about"
+local binary = require "binary"
 local doc = require "stoke.doc"
 local fs = require "stoke.fs"
 local proc = require "stoke.proc"
@@ -32,9 +33,11 @@ end
 local function run(fence, folder)
   if fence.kind == "test" then
     fs.write(folder .. "/guide_test.lua", fence.code)
-    return proc.run { argv = { about.executable(), "test", "guide_test.lua" }, cwd = folder, timeout = 50 }
+    return proc.run { argv = { about.executable(), "test", "guide_test.lua" }, cwd = folder, env = { HOME = folder },
+      env_allow = binary.PASSED_ON, timeout = 50 }
   end
-  return proc.run { argv = { about.executable(), "--sim", "-e", fence.code }, cwd = folder, timeout = 50 }
+  return proc.run { argv = { about.executable(), "--sim", "-e", fence.code }, cwd = folder, env = { HOME = folder },
+    env_allow = binary.PASSED_ON, timeout = 50 }
 end
 
 for _, fence in ipairs(fences "docs/guide.md") do

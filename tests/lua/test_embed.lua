@@ -162,6 +162,19 @@ test("embed: a model that was replaced under its name is another one", function(
   t.eq({ after.hits, after.embeddings[1][4] == before[4] }, { 0, false })
 end)
 
+test("embed: a new model's vectors are not kept under the old one's digest, which was believed when they were asked", function(t)
+  local o = {}
+  local on <close> = server(o)
+  embed(on, { input = "a" })
+  o.digest, o.extra = ("f"):rep(64), 0.5 -- made anew by somebody else
+  t.eq(embed(on, { input = "b" }).hits, 0)
+  stoke.sleep(6)
+  t.eq(embed(on, { input = "b" }).hits, 0) -- the server says that it has another model
+  o.digest, o.extra = nil, nil
+  stoke.sleep(6)
+  t.eq(embed(on, { input = "b" }).hits, 0)
+end)
+
 test("embed: a later run finds in the file what an earlier one kept", function(t)
   local on <close> = server()
   local after <close> = setmetatable({}, { __close = function() files.path = nil end }) -- luacheck: ignore

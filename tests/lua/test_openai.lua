@@ -334,3 +334,13 @@ test("openai: what the server does not have is an error that says so", function(
   t.eq(model.residency(server.name)[1], { name = "m", window = 4096 })
   t.match(t.raises("usage", stoke.ollama.chat, { model = "m", endpoint = server.name, messages = {} }).message, "speaks openai")
 end)
+
+test("openai-responses: a tool's result with an image goes as parts of that wire", function(t)
+  local messages = { { role = "user", content = "Look" },
+    { role = "assistant", content = "", tool_calls = { { id = "c1", ["function"] = { name = "look", arguments = {} } } } },
+    { role = "tool", tool_name = "look", tool_call_id = "c1", content = "seen", images = { "iVBORw0K" } } }
+  local body = require "stoke.openai.responses".body({ body = { messages = messages } }, { served = "m", learned = {} },
+    { kind = require "stoke.openai.servers".KINDS.openai, windows = {}, names = {} }, false)
+  t.eq(body.input[3], { type = "function_call_output", call_id = "c1", output = { { type = "input_text", text = "seen" },
+    { type = "input_image", image_url = "data:image/png;base64,iVBORw0K" } } })
+end)

@@ -131,6 +131,9 @@ test("breaker: the only server is paced, and after half a minute those that wait
   t.eq(b:refusal(0, 30), GONE)
   t.eq(b:refusal(30, 30), nil) -- it has just come, and may be the one that tries
   t.eq({ b:word(0.3), breaker.new():word(0) }, { "paced", "ok" })
+  b:trial()
+  b:done(nil, 31)
+  t.eq({ b.state, b:word(31) }, { "tender", "ok" }) -- calls are sent again
 end)
 
 test("a server that could not be reached is another one, perhaps: its slots are counted anew; one that refused is not", function(t)
@@ -284,4 +287,14 @@ test("power: at the time at which a rest is told to end, it has ended, whatever 
     t.eq(allowed, false)
     if not p:allows(till, 2) then t.fail(("a rest since %.17g never ends"):format(began)) end
   end
+end)
+
+test("watch: calls that are sent to a server with others out are no sign of its life", function(t)
+  local w = watch.new(0)
+  for i = 0, 2 do w:sent(10 * i, i) end
+  t.eq({ w:check(29, { count = 3, longest = 1 }) }, { nil, 30 })
+  t.eq(w:check(30, { count = 3, longest = 1 }), "probe")
+  local idle = watch.new(0)
+  idle:sent(100, 0) -- what went before says nothing
+  t.eq({ idle:check(100, { count = 1, longest = 1 }) }, { nil, 130 })
 end)

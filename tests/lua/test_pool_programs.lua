@@ -116,3 +116,11 @@ test("of finished programs so many are remembered; old ones fade", function(t)
   t.ok(#s.all.kinds[""].finished <= 64, #s.all.kinds[""].finished)
   t.eq(order.level(s.ask({ seq = 1 }).order), 0)
 end)
+
+test("what is computed of a program that goes on asking is bounded", function(t)
+  local s, program = setting(), { seq = 1 }
+  for _ = 1, 5000 do s.answer(s.ask(program, "server")) end
+  local kept = 0
+  for _ in pairs(s.all.kinds.server.known) do kept = kept + 1 end
+  t.ok(kept <= 4096, kept)
+end)

@@ -2,6 +2,7 @@
 -- model and numbers for time; the client is tests/lua/swapping.lua.
 
 local test = require "stoke.test"
+local loads = require "core.pool.loads"
 local residency = require "core.pool.residency"
 local rooms = require "core.pool.room"
 local stoke = require "stoke"
@@ -239,6 +240,32 @@ test("a model that was swapped in answers as many calls as waited for it, before
     r:answered(a, now, { load = 0, total = 1 })
   end
   t.eq(r:decide(111, { row(a, 1, 9, 50, 111), row(b, 0, 5, 60, 111) }).kind, "drain")
+end)
+
+test("each answer that waited for a load tells what that took, without what went before it", function(t)
+  local load = { since = 6, pause = 12, waited = true } -- its call waited in the server for six seconds
+  local m = {}
+  loads.ended(m, load, loads.waited(load, 8), 14)
+  t.eq(m.learns, true)
+  t.eq({ loads.alone(m, 16, 1, 3, 0.25) }, { 2, true }) -- a call that arrived amid the load, and is answered first
+  t.eq({ loads.alone(m, 17, 8, 11, 0.25) }, { 2, true }) -- the one that was loaded for
+  t.eq({ loads.alone(m, 18, 0.01, 5, 0.25) }, { 0.01, false }) -- one that found it loaded, though nobody knew that yet
+  t.eq({ loads.alone(m, 40, 3, 5, 0.25) }, { 3, false }) -- and one of a later load
+end)
+
+test("once a model is idle, the best order says who is next, and not who loads fastest", function(t)
+  local r = residency.new { loads = { a = 5, quick = 1, wanted = 6 } }
+  local a, quick, wanted = { model = "a" }, { model = "quick" }, { model = "wanted" }
+  r:seen({ { name = "a" } }, 0)
+  for _, pair in ipairs { { "a", "quick" }, { "a", "wanted" }, { "quick", "wanted" } } do r.room:not_together(pair) end
+  local work = { { lane = quick, busy = 0, waiting = 1, class = 2, oldest = 1, newest = 1, seconds = 4 },
+    { lane = wanted, busy = 0, waiting = 20, class = 2, oldest = 1, newest = 1, seconds = 20 } }
+  r:sent(a, 1)
+  r:answered(a, 10, { load = 0, total = 9 })
+  local change = r:decide(10.1, work)
+  t.eq({ change.kind, change.due }, { "stay", 10.25 })
+  change = r:decide(10.25, work)
+  t.eq({ change.kind, change.lane }, { "swap", wanted })
 end)
 
 test("never two loads at once, and no call for a model that is to leave", function(t)

@@ -67,6 +67,18 @@ end
 
 -- ---- plain data ---------------------------------------------------------------------------------------------------------------
 
+test("how many slots there are is told as learned from the first answer on", function(t)
+  local guard <close> = fresh()
+  local server <close> = peer(1)
+  local scope <close> = stoke.scope {}
+  for i = 1, 6 do scope:spawn(ask, server, tostring(i)) end
+  stoke.sleep(0.001)
+  local lane = lane_of(server)
+  t.eq({ lane.waiting > 0, lane.slots, lane.believed }, { true, 1, nil })
+  scope:wait()
+  t.ok(lane_of(server).believed >= 1)
+end)
+
 test("where nobody waits, lanes are idle, lists are lists, and asking changes nothing", function(t)
   local guard <close> = fresh()
   local server <close> = peer(1)
@@ -222,8 +234,8 @@ test("a model that is not in memory: what is said of the swap comes true", funct
     local reason = lane.queue[1] and lane.queue[1].reason
     if reason then
       last = now
-      local most, swap = reason:match "a has work, for ([%d.]+) s more at most", reason:match "swap in ([%d.]+) s"
-      t.ok(reason:find "^its model is not resident; ", reason)
+      local most, swap = reason:match "a has work, for ([%d.]+) s more at most", reason:match "loading begins in ([%d.]+) s"
+      t.ok(reason:find "^its model is not loaded; ", reason)
       if most then claims[#claims + 1] = { what = "most", at = now + tonumber(most) } end
       if swap then claims[#claims + 1] = { what = "swap", at = now + tonumber(swap), from = now } end
     end
@@ -249,7 +261,7 @@ test("while a model is loaded, its own calls and those of others say so", functi
   for i = 1, 6 do scope:spawn(ask, server, "Hi", { model = i % 2 == 1 and "a" or "b" }) end
   stoke.sleep(2)
   t.match(reasons(server, "a")[1], "^its model was asked for 2%.0 s ago and has not answered yet; next; the one slot is busy$")
-  t.match(reasons(server, "b")[1], "^its model is not resident; a was asked for 2%.0 s ago and has not answered yet")
+  t.match(reasons(server, "b")[1], "^its model is not loaded; a was asked for 2%.0 s ago and has not answered yet")
   t.eq(select(2, lane_of(server, "a")).state, "loading")
   stoke.sleep(4.2)
   while not lane_of(server, "b").loading do stoke.sleep(0.1) end -- now the load is known
@@ -369,9 +381,9 @@ local function busy()
           { model = "qwen3:8b", key = "k2", slots = 1, believed = 1, busy = 0, waiting = 2, longest = 7, resident = false,
             load_seconds = 4.1, speed = 9.04, calls = {},
             queue = { { program = 12, agent = "judge", class = "interactive", waited = 7, deadline = 30,
-                reason = "its model is not resident; swap in 3.2 s" },
+                reason = "its model is not loaded; loading begins in 3.2 s" },
               { program = 13, agent = "judge", class = "batch", waited = 6,
-                reason = "its model is not resident; swap in 3.2 s; 1 call of a higher class before this one" } } },
+                reason = "its model is not loaded; loading begins in 3.2 s; 1 call of a higher class before this one" } } },
         } },
       { name = "laptop", url = "http://127.0.0.1:11434", state = "paced", swaps = 0, swap_seconds = 0,
         reason = "laptop wants to be left alone for 12 s more",
@@ -397,8 +409,8 @@ gpu  http://10.0.0.7:11434  ok, 2 swaps took 8.2s
                   wait for
     30 more wait
   qwen3:8b          1     -     2     7.0s       no       9.0  4.1s
-    waits  7.0s  judge #12  interactive, has 30s left, its model is not
-                  resident; swap in 3.2 s
+    waits  7.0s  judge #12  interactive, has 30s left, its model is not loaded;
+                  loading begins in 3.2 s
     1 more waits
 laptop  http://127.0.0.1:11434  paced
   laptop wants to be left alone for 12 s more
@@ -440,7 +452,7 @@ gpu  http://10.0.0.7:11434  ok, 2 swaps took 8.2s
   qwen3:8b        1     -     2     7.0s       no       9.0  4.1s
     waits  7.0s  judge #12  interactive,
         has 30s left, its model is not
-        resident; swap in 3.2 s
+        loaded; loading begins in 3.2 s
     1 more waits
 laptop  http://127.0.0.1:11434  paced
   laptop wants to be left alone for 12 s

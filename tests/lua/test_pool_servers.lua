@@ -148,6 +148,31 @@ test("the only server is wedged: calls of people are told so soon, others wait f
     pool.set_default(nil)
   end)
 
+test("a server whose only slot streams a long answer is not taken for a wedged one", function(t)
+  fresh()
+  local lines, _ <close> = logged()
+  local function script(req)
+    return req.messages and req.messages[1].content == "Tell me all" and ("word "):rep(3000) or "Hello"
+  end
+  local server <close> = sim.serve { mem = "long", models = { "m" }, load_seconds = 0, tokens_per_second = 10, slots = 1,
+    script = script }
+  local scope <close> = stoke.scope {}
+  local pieces = 0
+  scope:spawn(function()
+    local ask = { model = "m", messages = { { role = "user", content = "Tell me all" } }, endpoint = server.url }
+    for _ in ollama.stream(ask) do pieces = pieces + 1 end
+  end)
+  stoke.sleep(1)
+  local people, others = calls_of(scope, 2, "m", server.url, "interactive"), calls_of(scope, 3, "m", server.url)
+  for _ = 1, 9 do
+    stoke.sleep(30)
+    t.ne(stoke.pool().servers[1].state, "sick")
+  end
+  scope:wait()
+  t.ok(pieces >= 3000, pieces)
+  t.eq({ people.answered, others.answered, #lines }, { 2, 3, 0 })
+end)
+
 test("a call with a deadline does not outlive it while its only server is wedged", function(t)
   fresh()
   local _, _ <close> = logged()
@@ -272,4 +297,22 @@ test("the only server is gone: calls fail as ever, none waits for ever, and late
   out = calls_of(scope, 3, "m", second.url)
   scope:wait()
   t.eq({ out.answered, out.failed }, { 3, 0 })
+end)
+
+test("all servers of a route are gone: none of its calls waits for ever, nor one that waits for one of them alone", function(t)
+  fresh()
+  local world <close> = routed({ one = { models = { "m" } }, two = { models = { "m" } } },
+    [[models = { any = { "m@one", "m@two" } }]])
+  world.one:close()
+  world.two:close()
+  local scope <close> = stoke.scope {}
+  local began = time.monotonic()
+  local out, alone = calls_of(scope, 30, "any"), calls_of(scope, 10, "m", "one")
+  scope:wait()
+  t.eq({ out.failed, alone.failed }, { 30, 10 })
+  t.ok(time.monotonic() - began < 120, time.monotonic() - began)
+  for _, err in ipairs(out.errors) do -- a refused call has the server's error for its own, and not for its cause, too
+    local cause = rawget(err, "cause")
+    t.ok(not cause or cause.message ~= err.message, err.message)
+  end
 end)

@@ -1,6 +1,7 @@
 -- Calls that are answered from questions which mean the same: through the cache gate, with a server's chat and embedding models.
 
 local cache = require "core.gate.cache"
+local settings = require "core.cache.settings"
 local fake = require "fake"
 local files = require "core.cache.file"
 local json = require "stoke.json"
@@ -180,7 +181,7 @@ end)
 
 test("semantic gate: settings that make no sense are named", function(t)
   for _, bad in ipairs { 3, { error = 1 }, { error = 0 }, { same = 1 }, { modle = "x" } } do
-    t.raises("argument", function() cache.check("x", { semantic = bad }) end)
+    t.raises("argument", function() settings.check("x", { semantic = bad }) end)
   end
   cache.forget()
 end)

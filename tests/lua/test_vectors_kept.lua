@@ -85,7 +85,16 @@ both("what cannot be added is refused, and nothing of its list is added", functi
   t.eq(set:count(), 3)
 end)
 
-test("max_rows: what would be too many is refused as a whole, in memory and in a file", { real = true }, function(t)
+test("rows that are refused do not say how long the vectors of an empty set are", { real = true }, function(t)
+  for _, where in ipairs { false, t.tmp() .. "/x.vectors" } do
+    local set <close> = vectors(where or nil)
+    t.raises("argument", set.add_all, set, { { id = 1, vector = { 1, 2, 3 } }, { id = 2, vector = { 1, 2 } } })
+    set:add(1, { 1, 2 })
+    t.eq(set:get(1), { 1.0, 2.0 })
+  end
+end)
+
+test("max_rows: what would be too many is refused, in a file as a whole", { real = true }, function(t)
   local path = t.tmp() .. "/x.vectors"
   local set <close> = vectors(path, { max_rows = 3 })
   fill(set)

@@ -1,0 +1,109 @@
+--- An MCP server over the standard streams of this process. Its standard output carries messages alone: what scripts print goes to
+--- standard error, and what they read is empty.
+
+local combine = require "core.combine"
+local errors = require "core.errors"
+local json = require "core.json"
+local rpc = require "stoke.mcp.rpc"
+local scopes = require "core.scope"
+local stdio = require "core.stdio"
+local tasks = require "core.task"
+local server = require "stoke.mcp.server"
+local time = require "stoke.time"
+
+local M = {}
+
+--- Bytes of a line, requests at once, seconds that calls may go on when the input has ended.
+M.LINE, M.RUNNING, M.GRACE = 16 << 20, 256, 5
+
+--- Keep the streams for messages.
+local Holder = {}
+Holder.__index = Holder
+function Holder.write(_, _, text) return stdio.put(2, text) end
+function Holder.read_line() return nil end
+function Holder.forget_typed() end
+
+--- Take the streams, before a script runs.
+function M.hold() stdio.holder = setmetatable({}, Holder) end
+
+local function send(message)
+  local line, err = json.encode(message)
+  if not line then line = json.encode(rpc.refusal(message.id or json.null, -32603, "the answer is no JSON: " .. err.message)) end
+  stdio.put(1, line .. "\n")
+end
+
+local function answer(self, message, running)
+  local function wait()
+    running.idle = running.idle + 1
+    local _ <close> = setmetatable({}, { __close = function() running.idle = running.idle - 1 end })
+    tasks.park "mcp.listen"
+  end
+  local ok, out = pcall(self.server.answer, self.server, message, send, wait)
+  running[message.id], running.count = nil, running.count - 1
+  if ok then return send(out) end
+  if errors.is(out) and out.kind == "cancelled" then error(out, 0) end -- who cancels waits for no answer
+  send(rpc.refusal(message.id, -32603, errors.wrap(out).message))
+end
+
+local function take(self, line, scope, running)
+  local message, bad = json.decode(line)
+  if bad then return send(rpc.refusal(json.null, -32700, "Parse error: " .. bad.message)) end
+  local problem, id = server.problem(message)
+  if problem then
+    if type(message) == "table" and (message.result ~= nil or message.error ~= nil) then return end -- we ask nothing
+    return send(rpc.refusal(id, -32600, problem))
+  end
+  id = message.id
+  if id == nil then
+    local params = message.params or {}
+    local task = message.method == "notifications/cancelled" and params.requestId ~= nil and running[params.requestId]
+    if type(task) == "table" then task:cancel "the client cancelled it" end
+    return
+  end
+  if running[id] then return send(rpc.refusal(id, -32600, "a request with this id is under way")) end
+  if running.count >= M.RUNNING then return send(rpc.refusal(id, -32603, ("%d requests are under way"):format(M.RUNNING))) end
+  running.count = running.count + 1
+  running[id] = true
+  local task = tasks.start(scope, "mcp request", answer, self, message, running)
+  if running[id] then running[id] = task end
+end
+
+local function lines(self, scope, running)
+  local parts, size, over = {}, 0, false
+  for bytes in stdio.read_some do
+    local from = 1
+    while true do
+      local lf = bytes:find("\n", from, true)
+      local part = bytes:sub(from, (lf or 0) - 1)
+      size = size + #part
+      if size > M.LINE then
+        parts, over = {}, true
+      elseif not over then
+        parts[#parts + 1] = part
+      end
+      if not lf then break end
+      local line = table.concat(parts)
+      if over then
+        send(rpc.refusal(json.null, -32600, ("a message of more than %d MB"):format(M.LINE >> 20)))
+      elseif line:find "%S" then
+        take(self, line, scope, running)
+      end
+      parts, size, over, from = {}, 0, false, lf + 1
+    end
+  end
+end
+
+--- Serve until the input ends.
+---@param made stoke.mcp.server
+function M.serve(made)
+  local running = { count = 0, idle = 0 } -- idle: those that end with the client alone
+  local scope <close> = scopes.open {}
+  scope.on_child_error = function() end
+  lines({ server = made }, scope, running)
+  pcall(combine.timeout, M.GRACE, function()
+    while running.count > running.idle do time.sleep(0.02) end
+  end)
+  scope:cancel "the client has left"
+end
+
+return M

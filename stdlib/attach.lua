@@ -78,10 +78,16 @@ local function count(record)
   counted.output_tokens = counted.output_tokens + (record.output_tokens or 0)
 end
 
+--- Turns of clients that are under way; nil where no agents are served.
+local function clients()
+  local serve = package.loaded["stoke.serve"]
+  return serve and next(serve.live) and serve.turns() or nil
+end
+
 local function host_status()
   return { name = host.name, script = host.script, pid = about.pid(), version = about.version,
     seconds = time.monotonic() - host.began, tasks = tasks.count(), agents = count_live "stoke.agent",
-    sessions = count_live "stoke.agent.session" }
+    sessions = count_live "stoke.agent.session", clients = clients() }
 end
 
 --- Counting starts with the first query and costs nothing before. Calls that had begun to wait by then are traced by nobody; the

@@ -32,6 +32,21 @@ local OPTIONS = { agents = true, port = "number", address = "string", mem = "str
   class = "string", drain = "number", max_body = "number", token = "string", token_file = "string", origins = "table",
   hosts = "table" }
 
+--- The hosts of servers that live, for those who look.
+---@private
+M.live = setmetatable({}, { __mode = "k" })
+
+--- Turns that clients have under way here.
+---@private
+---@return integer
+---
+--- Example: `print(serve.turns())`
+function M.turns()
+  local count = 0
+  for host in next, M.live do count = count + host.gate.count end
+  return count
+end
+
 --- Own fields of the host that handlers work with.
 ---@class stoke.serve.host
 ---@field registry stoke.serve.registry
@@ -82,7 +97,14 @@ local function host_of(options, source)
     class = options.class or "interactive", activity = options.activity ~= false, report = report }
 end
 
-local function check(options)
+--- Check the options of a server, all but its agents.
+---@private
+---@param options table
+---@return table options
+---Raises `argument`.
+---
+--- Example: `local options = serve.check { port = 0 }`
+function M.check(options)
   options = errors.options(options, OPTIONS, "stoke.serve")
   local most = options.max_turns
   if most and (not math.tointeger(most) or most < 1) then
@@ -105,7 +127,7 @@ end
 ---
 --- Example: `local server <close> = stoke.serve { agents = { poet, critic }, port = 11500 }`
 function M.new(options)
-  options = check(options)
+  options = M.check(options)
   local given = options.agents
   if given == nil then errors.argument "stoke.serve: agents is missing: { bot, ... }" end
   return M.open(options, function() return registry.entries("stoke.serve: agents", given) end)
@@ -130,6 +152,7 @@ function M.open(options, source)
   local server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
     mem = options.mem, drain = options.drain, max_body = options.max_body, hosts = options.hosts, origins = EVERY,
     handler = function(req, res) return handle(host, req, res) end }
+  M.live[host] = true
   return server, host
 end
 

@@ -48,6 +48,7 @@ M.verbs = {
   { name = "cache", summary = "see what the cache of answers holds and has saved; forget or copy entries",
     usage = "cache [list|show ID|clear|...]" },
   { name = "sim", summary = "serve the built-in simulator on a port", usage = "sim [--port N]" },
+  { name = "serve", summary = "serve the agents of a file as models", usage = "serve FILE", talks = true },
   { name = "mcp", summary = "serve the tools and agents of a file by MCP, or use MCP servers",
     usage = "mcp FILE|list|inspect NAME|call NAME TOOL", talks = true },
   { name = "ps", summary = "list the running hosts", usage = "ps" },
@@ -204,6 +205,13 @@ end
 
 local function tail(list, from) return table.move(list, from, #list, 1, {}) end
 
+---Raises `usage` where there is no such file.
+---@param path string
+---@param hint? string
+function M.check_file(path, hint)
+  if not is_file(path) then errors.raise("usage", ("no file %s"):format(path), { hint = hint }) end
+end
+
 ---Run a script: a path, "-" for standard input.
 ---@param path string
 ---@param argv string[] the script's own words
@@ -213,10 +221,9 @@ function M.run_file(path, argv, flags, how)
   if path ~= "-" and not is_file(path) then
     local verb = errors.suggest(path, verb_names())
     local words = not path:find "%.lua$" and not path:find "/" and is_file "main.lua"
-    errors.raise("usage", ("no file %s"):format(path), {
-      hint = verb and ("did you mean 'stoke %s'?"):format(verb)
-        or words and ("words for ./main.lua follow its name: stoke main.lua %s"):format(path:find "[^%w]" and
-          "'" .. path:gsub("'", "'\\''") .. "'" or path) or nil })
+    M.check_file(path, verb and ("did you mean 'stoke %s'?"):format(verb)
+      or words and ("words for ./main.lua follow its name: stoke main.lua %s"):format(path:find "[^%w]" and
+        "'" .. path:gsub("'", "'\\''") .. "'" or path) or nil)
   end
   if flags then M.apply(flags, true) end
   M.announce(path)
@@ -254,7 +261,6 @@ M.elsewhere = {
 }
 -- Verbs of other programs, and verbs that do not exist.
 local NOT_OURS = {
-  serve = "ollama serve starts a model server, stoke sim the simulator",
   stop = "Ctrl-C ends a host; ollama stop NAME, or ollama.unload, frees a model's memory",
   install = "modules come with luarocks: luarocks install --tree lua_modules NAME (stoke pull NAME downloads a model)",
 }

@@ -21,15 +21,15 @@ return function(argv)
     return
   end
   if #hosts == 0 then return stdio.err "no host is running\n" end
-  local rows = { { "NAME", "PID", "UP", "TASKS", "AGENTS", "SESSIONS", "SCRIPT" } }
+  local rows = { { "NAME", "PID", "UP", "TASKS", "AGENTS", "SESSIONS", "CLIENTS", "SCRIPT" } }
   for _, host in ipairs(hosts) do
     if host.busy or host.locked then
       local why = host.busy and "busy: it does not answer" or "it wants another secret than ours"
-      rows[#rows + 1] = { host.name, "-", "-", "-", "-", "-", why }
+      rows[#rows + 1] = { host.name, "-", "-", "-", "-", "-", "-", why }
     else
       rows[#rows + 1] = { host.name, tostring(host.pid), term.duration(host.seconds), tostring(host.tasks), tostring(host.agents),
-        tostring(host.sessions), host.script or "" }
+        tostring(host.sessions), tostring(host.clients or "-"), host.script or "" }
     end
   end
-  term.table(rows, { right = { [2] = true, [4] = true, [5] = true, [6] = true } })
+  term.table(rows, { right = { [2] = true, [4] = true, [5] = true, [6] = true, [7] = true } })
 end

@@ -34,13 +34,14 @@ local LIST = {
   { "images", "Images", also = "image vision pictures" },
   { "thinking", "Thinking", also = "think reasoning" },
   { "embeddings", "Embeddings", also = "embedding vectors" },
-  { "serving", "Serving over HTTP", also = "serve server http-server sse" },
+  { "serving", "Serving over HTTP", also = "server http-server sse" },
   { "databases", "Databases", also = "database sqlite sql" },
   { "durable", "Runs that survive", also = "workflow workflows resume replay fork" },
   { "doubt", "In doubt", also = "in-doubt parked" },
   { "cache", "Caches", also = "caches caching cached" },
   { "meaning", "Questions that mean the same", also = "semantic" },
   { "pool", "The pool", also = "routes route class classes priority queue slots hedge fallbacks scheduler watching why" },
+  { "agents-as-models", "Serving agents as models", also = "serve served open-webui openai-api ollama-run" },
 }
 
 --- The names of all topics, in the order of the guide.

@@ -39,6 +39,7 @@ local WORDS = {
   ["coder.lua"] = { "tests/agents/coder", "Mend it.", "--test", "true", "-m", "m" },
   ["extract.lua"] = { "README.md", "--fields", "title=string" },
   ["notebook.lua"] = { "Who likes figs?", "--file", ":memory:" },
+  ["served.lua"] = { "Hi" },
   ["race_models.lua"] = { "Hi", "m", "n" }, ["research.lua"] = { "Why?" }, ["review.lua"] = { "README.md" },
   ["ledger.lua"] = { "tests/agents/ledger/acme.txt", "--store", ":memory:" }, ["summarize.lua"] = { "README.md" },
   ["tutor.lua"] = { "Ada", "Hi", "--store", ":memory:" },

@@ -1,0 +1,164 @@
+-- stoke serve FILE: the binary from outside, its file as it changes, and its end.
+
+local test = require "stoke.test"
+local about = require "core.about"
+local fs = require "stoke.fs"
+local http = require "stoke.http"
+local proc = require "stoke.proc"
+local sim = require "stoke.sim"
+local stoke = require "stoke"
+local binary = require "binary"
+local served = require "served"
+
+local REAL = { real = true }
+local USER = { { role = "user", content = "Hello" } }
+
+local FILE = [[
+local stoke = require "stoke"
+local poet = stoke.agent { name = "poet", model = "m", instructions = "%s" }
+stoke.agent { name = "clerk", model = "m" }
+stoke.main(function() error "not run" end)
+]]
+
+--- What runs in a folder of its own, with its address.
+local function serving(files, ...)
+  local here = binary.place(files)
+  local model = sim.serve { port = 0, models = { "m,load=0,tps=200" }, script = function(request)
+    return request.messages[1].content .. (" and so on"):rep(30)
+  end }
+  local child = proc.spawn { argv = { about.executable(), "serve", "a.lua", "--endpoint", model.url, "--port", "0", ... },
+    cwd = here.path, env = here.env, env_allow = binary.PASSED_ON, stderr = "merge" }
+  local lines = child:lines()
+  local url = lines()
+  return setmetatable({ here = here, child = child, lines = lines, url = url, model = model }, { __close = function()
+    local folder <close> = here -- luacheck: ignore
+    local program <close> = child -- luacheck: ignore
+    model:close()
+  end })
+end
+
+local function ask(place, name)
+  return http.post(place.url .. "/api/chat", { json = { model = name or "poet", stream = false, messages = USER }, raise = false })
+end
+
+--- Lines of the program, up to one with this in it.
+local function wait_for(place, text)
+  for line in place.lines do
+    if line:find(text, 1, true) then return line end
+  end
+  error("the program ended and did not say " .. text)
+end
+
+test("stoke serve: the first line is the address, and every agent of the body with a name is a model", REAL, function(t)
+  local place <close> = serving { ["a.lua"] = FILE:format "One." }
+  t.match(place.url, "^http://127%.0%.0%.1:%d+$")
+  t.eq(wait_for(place, "serving"), "stoke: serving clerk, poet")
+  t.match(ask(place):json().message.content, "^One%.")
+end)
+
+test("stoke serve: agents that the file returns are what it offers", REAL, function(t)
+  local place <close> = serving { ["a.lua"] = [[
+    local stoke = require "stoke"
+    stoke.agent { name = "hidden", model = "m" }
+    return { scribe = stoke.agent { name = "inner", model = "m", instructions = "Two." } }]] }
+  t.eq(wait_for(place, "serving"), "stoke: serving scribe")
+  t.match(ask(place, "scribe"):json().message.content, "^Two%.")
+  t.eq(ask(place, "hidden").status, 404)
+end)
+
+test("stoke serve: a file that is saved is taken while a stream goes on, which ends as it began", REAL, function(t)
+  local place <close> = serving { ["a.lua"] = FILE:format "One." }
+  wait_for(place, "serving")
+  local going = http.post(place.url .. "/api/chat", { json = { model = "poet", messages = USER }, stream = "lines" })
+  local lines = going:lines()
+  t.match(lines(), "One")
+  fs.write(place.here.path .. "/a.lua", FILE:format "Two." .. 'stoke.agent { name = "late", model = "m" }\n')
+  t.match(wait_for(place, "serving"), "clerk, late, poet")
+  t.match(ask(place):json().message.content, "^Two%.")
+  local last
+  for line in lines do
+    t.ok(not line:find "Two")
+    last = line
+  end
+  t.match(last, '"done":true')
+end)
+
+test("stoke serve: a file that does not work changes nothing", REAL, function(t)
+  local place <close> = serving { ["a.lua"] = FILE:format "One." }
+  wait_for(place, "serving")
+  fs.write(place.here.path .. "/a.lua", "this is no Lua")
+  t.match(wait_for(place, "not reloaded"), "a.lua:1")
+  t.match(ask(place):json().message.content, "^One%.")
+end)
+
+test("stoke serve: SIGTERM lets turns end, and the exit code is 0", REAL, function(t)
+  local place <close> = serving { ["a.lua"] = FILE:format "One." }
+  wait_for(place, "serving")
+  local going = http.post(place.url .. "/api/chat", { json = { model = "poet", messages = USER }, stream = "lines" })
+  local lines = going:lines()
+  t.ok(lines())
+  place.child:kill "TERM"
+  local last
+  for line in lines do last = line end
+  t.match(last, '"done":true')
+  t.eq(place.child:wait().code, 0)
+end)
+
+test("stoke serve: a second signal ends it at once", REAL, function(t)
+  local place <close> = serving { ["a.lua"] = FILE:format "One." }
+  wait_for(place, "serving")
+  local going = http.post(place.url .. "/api/chat", { json = { model = "poet", messages = USER }, stream = "lines" })
+  t.ok(going:lines()())
+  place.child:kill "TERM"
+  stoke.sleep(0.2)
+  place.child:kill "TERM"
+  t.eq(place.child:wait().code, 143)
+  going:close()
+end)
+
+test("stoke serve: mistakes on its command line end with 2 and say what is wrong", REAL, function(t)
+  local here <close> = binary.place { ["a.lua"] = FILE:format "One.", ["empty.lua"] = [[
+    require "stoke".main(function() end)]] }
+  for _, case in ipairs {
+    { { "serve" }, "wants a FILE" }, { { "serve", "no.lua" }, "no file no.lua" },
+    { { "serve", "empty.lua", "--port", "0" }, "in the body of the file" },
+    { { "serve", "a.lua", "--address", "0.0.0.0", "--port", "0" }, "a token is needed" },
+  } do
+    local r = here.run(table.unpack(case[1]))
+    t.eq(r.code, 2, r.stderr)
+    t.match(r.stderr, case[2])
+  end
+end)
+
+test("stoke serve: a token from its file", REAL, function(t)
+  local place <close> = serving({ ["a.lua"] = FILE:format "One." }, "--token", "serve.key")
+  t.eq(ask(place).status, 401)
+  local token = fs.read(place.here.path .. "/serve.key"):match "%x+"
+  t.eq(http.get(place.url .. "/api/tags", { headers = { Authorization = "Bearer " .. token } }).status, 200)
+end)
+
+test("stoke serve: eight streams at once, while the file is saved ten times: no turn fails", REAL, function(t)
+  local place <close> = serving { ["a.lua"] = FILE:format "One." }
+  wait_for(place, "serving")
+  local failed, turns, over = 0, 0, false
+  local scope <close> = stoke.scope {}
+  for _ = 1, 8 do
+    scope:spawn(function()
+      while not over do
+        local r = http.post(place.url .. "/api/chat", { json = { model = "poet", messages = USER }, raise = false })
+        local lines = served.lines(r.body)
+        turns = turns + 1
+        if r.status ~= 200 or not lines[#lines].done then failed = failed + 1 end
+      end
+    end)
+  end
+  for i = 1, 10 do
+    fs.write(place.here.path .. "/a.lua", FILE:format("Take " .. i))
+    stoke.sleep(0.15)
+  end
+  over = true
+  scope:wait()
+  t.eq(failed, 0)
+  t.ok(turns >= 8)
+  t.match(ask(place):json().message.content, "^Take 10")
+end)

@@ -127,7 +127,7 @@ local function fill(count)
   file:close()
 end
 
-test("the cache", { real = true }, function()
+test("the cache", { real = true, timeout = os.getenv "FILL" and 900 or 60 }, function()
   local own <close> = serve()
   server, files.path = own, path
   if os.getenv "FILL" then

@@ -107,6 +107,18 @@ function M.needs(name, wanted)
   return false
 end
 
+--- What a file has made of a kind, by name: of several with one name the last.
+---@param path string
+---@param kind string "agent", "tool"
+---@return table<string, table>
+---
+--- Example: `for name, agent in next, modules.newest("town.lua", "agent") do print(name, agent) end`
+function M.newest(path, kind)
+  local file, out = M.by_path[path], {}
+  for name, list in next, file and file.made[kind] or {} do out[name] = list[#list] end
+  return out
+end
+
 --- Record an object that the running body created; does nothing in functions that are called later.
 ---@param kind string "agent", "tool", "timer"
 ---@param name string

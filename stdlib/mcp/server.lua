@@ -77,9 +77,9 @@ function M.of_file(path, value)
   if offers then
     entries = M.entries(value, path)
   else
-    local file, list = modules.by_path[path], {}
+    local list = {}
     for _, kind in ipairs { "tool", "agent" } do
-      for _, made in next, file and file.made[kind] or {} do list[#list + 1] = made[#made] end
+      for _, made in next, modules.newest(path, kind) do list[#list + 1] = made end
     end
     table.sort(list, function(a, b) return (a.name or a.definition.name) < (b.name or b.definition.name) end)
     entries = M.entries(list, path)

@@ -84,8 +84,8 @@ end
 function M.of_file(path, value)
   return function()
     if offers(value) then return M.entries(path, value) end
-    local file, list = modules.by_path[path], {}
-    for name, made in next, file and file.made.agent or {} do add(list, path, name, made[#made]) end
+    local list = {}
+    for name, handle in next, modules.newest(path, "agent") do add(list, path, name, handle) end
     return by_name(list)
   end
 end

@@ -28,24 +28,13 @@ local function list()
   return self
 end
 
-function POLICIES.FIFO(size)
-  local nodes, queue = {}, list()
-  return function(key)
-    if nodes[key] then return true end
-    if queue.size == size then nodes[queue.drop(queue.tail).key] = nil end
-    nodes[key] = { key = key }
-    queue.push(nodes[key])
-    return false
-  end
-end
-
-function POLICIES.LRU(size)
+-- One queue; what is asked for again goes to its front, or stays where it is.
+local function queued(size, moves)
   local nodes, queue = {}, list()
   return function(key)
     local node = nodes[key]
     if node then
-      queue.drop(node)
-      queue.push(node)
+      if moves then queue.push(queue.drop(node)) end
       return true
     end
     if queue.size == size then nodes[queue.drop(queue.tail).key] = nil end
@@ -54,6 +43,9 @@ function POLICIES.LRU(size)
     return false
   end
 end
+
+function POLICIES.FIFO(size) return queued(size, false) end
+function POLICIES.LRU(size) return queued(size, true) end
 
 -- Zhang et al., NSDI 2024
 function POLICIES.SIEVE(size)

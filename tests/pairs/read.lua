@@ -50,14 +50,10 @@ function M.list(folder)
   return list, questions
 end
 
---- What near.tsv says: of each question its nearest others and their similarities. Gives each pair its similarity as well.
----@param folder string
----@param list pairs.pair[]
----@param questions string[]
----@return table<string, { text: string, similarity: number }[]> near
-function M.near(folder, list, questions)
+-- Of each question its nearest others, as a file of tests/pairs/measure.lua has them.
+local function nearest(folder, name, questions)
   local near, at = {}, 0
-  for _, line in ipairs(lines(folder, "near.tsv")) do
+  for _, line in ipairs(lines(folder, name)) do
     if not line:find "^#" then
       at = at + 1
       local row = {}
@@ -67,7 +63,17 @@ function M.near(folder, list, questions)
       near[questions[at]] = row
     end
   end
-  if at ~= #questions then error "near.tsv is not of these pairs: run tests/pairs/measure.lua" end
+  if at ~= #questions then error(name .. " is not of these questions: run tests/pairs/measure.lua") end
+  return near
+end
+
+--- What near.tsv says: of each question its nearest others and their similarities. Gives each pair its similarity as well.
+---@param folder string
+---@param list pairs.pair[]
+---@param questions string[]
+---@return table<string, { text: string, similarity: number }[]> near
+function M.near(folder, list, questions)
+  local near = nearest(folder, "near.tsv", questions)
   for _, pair in ipairs(list) do
     for _, other in ipairs(near[pair.a]) do
       if other.text == pair.b then pair.similarity = other.similarity end
@@ -80,21 +86,7 @@ end
 ---@param folder string
 ---@param questions string[]
 ---@return table<string, { text: string, similarity: number }[]>
-function M.asked(folder, questions)
-  local near, at = {}, 0
-  for _, line in ipairs(lines(folder, "asked.tsv")) do
-    if not line:find "^#" then
-      at = at + 1
-      local row = {}
-      for other, similarity in line:gmatch "(%d+):(%d+)" do
-        row[#row + 1] = { text = questions[tonumber(other)], similarity = tonumber(similarity) / 1000 }
-      end
-      near[questions[at]] = row
-    end
-  end
-  if at ~= #questions then error "asked.tsv is not of these questions: run tests/pairs/measure.lua" end
-  return near
-end
+function M.asked(folder, questions) return nearest(folder, "asked.tsv", questions) end
 
 --- Wilson's interval of a rate (Wilson 1927), 95 %.
 ---@param hits integer

@@ -6,7 +6,7 @@ local json = require "stoke.ollama.server.gojson"
 local decode = require "stoke.ollama.server.decode"
 local inference = require "stoke.sim.inference"
 local models = require "stoke.sim.models"
-local requests = require "stoke.sim.v1.requests"
+local requests = require "stoke.ollama.server.openai"
 local wire = require "stoke.ollama.server.wire"
 
 local M = {}

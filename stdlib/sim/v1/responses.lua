@@ -2,7 +2,7 @@
 
 local json = require "stoke.ollama.server.gojson"
 local inference = require "stoke.sim.inference"
-local requests = require "stoke.sim.v1.requests"
+local requests = require "stoke.ollama.server.openai"
 local v1 = require "stoke.sim.v1"
 
 local M = {}

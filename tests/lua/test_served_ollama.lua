@@ -57,6 +57,14 @@ test("VS Code and Continue: show takes model or name, and tells abilities and th
   end
 end)
 
+test("the CLI sends an empty model beside the name, to show and to pull", function(t)
+  local place <close> = served {}
+  t.eq(place:post("/api/show", { model = "", name = "poet" }):json().model_info["general.basename"], "poet")
+  t.eq(place:post("/api/pull", { model = "", name = "poet", stream = false }):json().status, "success")
+  t.eq(place:post("/api/show", { model = "", name = "" }).status, 400)
+  t.match(place:post("/api/pull", { model = "", name = "peot" }):json().error, "does not exist %(did you mean poet%?%)$")
+end)
+
 test("show tells of a model that sees", function(t)
   local place <close> = served({}, nil, nil, { models = { "qwen2.5:3b,caps=completion+tools+vision" } })
   t.eq(place:post("/api/show", { model = "poet" }):json().capabilities, { "completion", "tools", "thinking", "vision" })

@@ -7,6 +7,7 @@
 
 local about = require "core.about"
 local fs = require "stoke.fs"
+local http = require "stoke.http"
 local proc = require "stoke.proc"
 
 local M = {}
@@ -53,13 +54,23 @@ function M.home()
   return setmetatable({ path = path }, { __close = function() proc.run { argv = { "rm", "-rf", path } } end })
 end
 
---- The binary, serving: its first line is its address.
+--- A port that nobody has now, for programs that cannot take any free one.
+function M.free_port()
+  local server <close> = http.serve { port = 0, handler = function() end }
+  return tonumber(server.url:match ":(%d+)$")
+end
+
+--- The binary, serving: its address is a line of its own, behind what the file prints.
 ---@param ... string the arguments
 ---@return { url: string, home: string } to be closed
 function M.starting(...)
   local home = M.home()
   local child = proc.spawn { argv = { about.executable(), ... }, env = { HOME = home.path }, env_allow = M.PASSED_ON }
-  local url = child:lines()()
+  local url
+  for line in child:lines() do
+    url = line:match "^http://127%.0%.0%.1:%d+%S*$"
+    if url then break end
+  end
   return setmetatable({ url = url, home = home.path, child = child }, { __close = function()
     child:close()
     local _ <close> = home

@@ -1,6 +1,8 @@
 """Runs checks one after the other: a line each, "ok NAME" or "not ok NAME: why", then how many of how many."""
+import os
 import sys
 import traceback
+import urllib.request
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "description": "Get the weather in a city", "parameters": {
     "type": "object", "required": ["city"], "properties": {"city": {"type": "string", "description": "The city"}}}}}
@@ -23,6 +25,8 @@ def run(checks):
     failed = 0
     for check in checks:
         try:
+            if "MARK" in os.environ:  # for record.lua
+                urllib.request.urlopen(f"{os.environ['MARK']}/mark/{check.__name__}").read()
             check()
             print("ok", check.__name__)
         except Exception:

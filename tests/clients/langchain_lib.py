@@ -88,6 +88,21 @@ def structured_output():
     both(check)
 
 
+def a_conversation_of_three_turns():
+    def check(make):
+        messages = [SystemMessage("Be brief.")]
+        for text in ("Say hello.", "And more.", "What is 17 * 23?"):
+            messages.append(HumanMessage(text))
+            messages.append(make("clerk").invoke(messages))
+        assert "391" in messages[-1].content, messages
+    both(check)
+
+
+def options_are_hints():
+    assert ollama_of(temperature=0, num_ctx=2048, num_predict=300, keep_alive="5m").invoke("Say hello.").content
+    assert openai_of(temperature=0, max_tokens=300, seed=1, top_p=0.9).invoke("Say hello.").content
+
+
 def a_model_that_is_looked_for_first():
     assert ollama_of(validate_model_on_init=True).invoke("Say hello.").content
     raised(ValueError, lambda: ollama_of("peot", validate_model_on_init=True))
@@ -102,5 +117,5 @@ def completions():
     assert OllamaLLM(model="poet", base_url=URL).invoke("Hello")
 
 
-run([invoke, stream, asynchronous, a_tool_of_the_client, a_streamed_call, structured_output, a_model_that_is_looked_for_first,
-     reasoning, completions])
+run([invoke, stream, asynchronous, a_tool_of_the_client, a_streamed_call, structured_output, a_conversation_of_three_turns,
+     options_are_hints, a_model_that_is_looked_for_first, reasoning, completions])

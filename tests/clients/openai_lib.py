@@ -64,6 +64,20 @@ def a_pydantic_answer():
     assert isinstance(reply.choices[0].message.parsed, Person), reply
 
 
+def a_conversation_of_three_turns():
+    messages = [{"role": "system", "content": "Be brief."}]
+    for text in ("Say hello.", "And more.", "What is 17 * 23?"):
+        messages.append({"role": "user", "content": text})
+        messages.append(create(model="clerk", messages=messages).choices[0].message)
+    assert "391" in messages[-1].content, messages
+
+
+def parts_and_a_developer():
+    reply = create(model="desk", messages=[{"role": "developer", "content": "Be brief."}, {"role": "user", "content": [
+        {"type": "text", "text": "Say"}, {"type": "text", "text": "hello."}]}])
+    assert reply.choices[0].message.content, reply
+
+
 def completions():
     assert client.completions.create(model="poet", prompt="Hello").choices[0].text
     parts = list(client.completions.create(model="poet", prompt="Hello", stream=True))
@@ -78,4 +92,4 @@ def errors():
 
 
 run([models, chat, a_stream_with_usage, the_helper_that_gathers_a_stream, a_tool_of_the_client, a_streamed_call_is_gathered,
-     a_pydantic_answer, completions, errors])
+     a_pydantic_answer, a_conversation_of_three_turns, parts_and_a_developer, completions, errors])

@@ -1,6 +1,6 @@
 // npm: @langchain/ollama, ai with @ai-sdk/openai-compatible, against agents:  PEERS=FOLDER node others.mjs URL
 import assert from "node:assert/strict";
-import { ages, collect, load, run } from "./checks.mjs";
+import { ages, collect, load, run, weather } from "./checks.mjs";
 
 const url = process.argv[2];
 const { ChatOllama } = await load("@langchain/ollama");
@@ -23,6 +23,25 @@ await run({
     assert.ok(Number.isInteger((await model.invoke("I am 42")).age));
   },
 
+  async langchain_lends_a_tool() {
+    const model = new ChatOllama({ model: "poet", baseUrl: url }).bindTools([weather]);
+    const reply = await model.invoke("What is the weather in Oslo?");
+    assert.deepEqual(reply.tool_calls.map((c) => [c.name, c.args]), [["get_weather", { city: "Oslo" }]]);
+    const answer = await model.invoke([["user", "What is the weather in Oslo?"], reply,
+      { role: "tool", content: "rain", tool_call_id: reply.tool_calls[0].id ?? "1", name: "get_weather" }]);
+    assert.match(answer.content, /rain/);
+  },
+
+  async langchain_turns() {
+    const model = new ChatOllama({ model: "clerk", baseUrl: url });
+    const messages = [["system", "Be brief."]];
+    for (const text of ["Say hello.", "What is 17 * 23?"]) {
+      messages.push(["user", text]);
+      messages.push(await model.invoke(messages));
+    }
+    assert.match(messages.at(-1).content, /391/);
+  },
+
   async ai_text() {
     const { text, usage, finishReason } = await generateText({ model: compatible("poet"), prompt: "Say hello." });
     assert.ok(text && usage.outputTokens > 0 && finishReason === "stop");
@@ -43,6 +62,22 @@ await run({
     assert.match((await generateText(settings)).text, /rain/);
     assert.match(await streamText(settings).text, /rain/);
     assert.deepEqual(asked, [{ city: "Oslo" }, { city: "Oslo" }]);
+  },
+
+  async ai_turns() {
+    const messages = [];
+    for (const content of ["Say hello.", "What is 17 * 23?"]) {
+      messages.push({ role: "user", content });
+      const { response, responseMessages } = await generateText({ model: compatible("clerk"), system: "Be brief.", messages });
+      messages.push(...(responseMessages ?? response.messages));
+    }
+    assert.match(JSON.stringify(messages.at(-1)), /391/);
+  },
+
+  async ai_settings_are_hints() {
+    const { text } = await generateText({ model: compatible("desk"), prompt: "Say hello.", temperature: 0, maxOutputTokens: 300,
+      topP: 0.9, seed: 1, stopSequences: ["###"] });
+    assert.ok(text);
   },
 
   async ai_structured_output() {

@@ -14,12 +14,10 @@ local stoke = require "stoke"
 local FOLDER <const> = "tests/golden/clients/"
 local UPDATE = (os.getenv "STOKE_UPDATE" or "") ~= ""
 
-local count = 0
-
---- The agents of agents/served.lua, in front of a model of their own.
+--- The agents of agents/served.lua, in front of a model of their own: as new for each conversation. The names are always the same,
+--- since digests tell of them.
 local function town()
-  count = count + 1
-  local model = sim.serve { mem = "town-model" .. count, load_seconds = 0, tokens_per_second = 20 }
+  local model = sim.serve { mem = "town-model", load_seconds = 0, tokens_per_second = 20 }
   local function agent(given)
     given.model, given.endpoint = "qwen2.5:3b", model.url
     return stoke.agent(given)
@@ -30,7 +28,7 @@ local function town()
     tools = { stoke.tools.calculator(), stoke.tools.now() } }
   local desk = agent { name = "desk", description = "Poems and numbers", handoffs = { poet, clerk },
     instructions = "Hand over to the poet for poems, to the clerk for numbers and dates. Answer anything else yourself." }
-  local server = stoke.serve { mem = "town" .. count, agents = { poet, clerk, desk } }
+  local server = stoke.serve { mem = "town", agents = { poet, clerk, desk } }
   return setmetatable({ url = server.url }, { __close = function()
     server:close()
     model:close()

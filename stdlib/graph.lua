@@ -79,7 +79,7 @@ local function named(self, sql) return (sql:gsub("NAME_", self.name .. "_")) end
 ---@return stoke.graph
 ---Raises `argument`, `db`, `os`, `denied` (a policy), `cancelled`.
 ---
---- Example: `local graph <close> = stoke.graph.open "people.graph"`
+--- Example: `local people <close> = stoke.graph.open "people.graph"`
 function M.open(where, options)
   local o = errors.options(options, OPTIONS, "stoke.graph")
   local name = o.name or "graph"
@@ -102,7 +102,7 @@ end
 
 --- Close it; a database that was given stays open. What `<close>` does.
 ---
---- Example: `graph:close()`
+--- Example: `people:close()`
 function Graph:close()
   scopes.check_self(self, Graph, "graph:close()")
   if self.own then self.db:close() end
@@ -153,7 +153,7 @@ end
 ---@param fields? table<string, any> plain data, such as { type = "person", born = 1815 }
 ---Raises `argument`, `db`, `denied`, `cancelled`.
 ---
---- Example: `graph:put("Ada", { type = "person" })`
+--- Example: `people:put("Ada", { type = "person" })`
 function Graph:put(name, fields)
   scopes.check_self(self, Graph, "graph:put()")
   check_name("graph:put: the name", name)
@@ -171,7 +171,7 @@ end
 ---@return { name: string, names: string[], fields: table }|nil node names: all of them, the one that is shown first
 ---Raises `argument`, `db`, `cancelled`.
 ---
---- Example: `print(graph:get("lady lovelace").name)`
+--- Example: `print(people:get("lady lovelace").name)`
 function Graph:get(name)
   scopes.check_self(self, Graph, "graph:get()")
   local id, row = node_of(self, check_name("graph:get: the name", name))
@@ -188,7 +188,7 @@ end
 ---@return boolean removed false: there was none
 ---Raises `argument`, `db`, `denied`, `cancelled`.
 ---
---- Example: `graph:remove "Ada"`
+--- Example: `people:remove "Ada"`
 function Graph:remove(name)
   scopes.check_self(self, Graph, "graph:remove()")
   local key = check_name("graph:remove: the name", name)
@@ -201,7 +201,7 @@ end
 ---@param other string need not be there yet: it is then only one more name
 ---Raises `argument`, `db`, `denied`, `cancelled`.
 ---
---- Example: `graph:merge("Ada", "Lady Lovelace")`
+--- Example: `people:merge("Ada", "Lady Lovelace")`
 function Graph:merge(kept, other)
   scopes.check_self(self, Graph, "graph:merge()")
   check_name("graph:merge: the name", kept)
@@ -234,7 +234,7 @@ end
 ---@param options? { weight?: number, source?: string|integer } weight: how strong it is, 1 for a new edge; source: what it rests on
 ---Raises `argument`, `db`, `denied`, `cancelled`.
 ---
---- Example: `graph:link("Ada", "knows", "Charles", { weight = 0.9, source = "letter 3" })`
+--- Example: `people:link("Ada", "knows", "Charles", { weight = 0.9, source = "letter 3" })`
 function Graph:link(from, type_of, to, options)
   scopes.check_self(self, Graph, "graph:link()")
   check_name("graph:link: from", from)
@@ -263,7 +263,7 @@ end
 ---@return boolean removed false: there was none
 ---Raises `argument`, `db`, `denied`, `cancelled`.
 ---
---- Example: `graph:unlink("Ada", "knows", "Charles")`
+--- Example: `people:unlink("Ada", "knows", "Charles")`
 function Graph:unlink(from, type_of, to)
   scopes.check_self(self, Graph, "graph:unlink()")
   return self.db:exec(named(self, [[
@@ -305,7 +305,7 @@ end
 ---@return stoke.graph.edge[] edges in the order in which they were added; none for an unknown name
 ---Raises `argument`, `db`, `cancelled`.
 ---
---- Example: `for _, edge in ipairs(graph:edges("Ada", { direction = "out" })) do print(edge.type, edge.to) end`
+--- Example: `for _, edge in ipairs(people:edges("Ada", { direction = "out" })) do print(edge.type, edge.to) end`
 function Graph:edges(name, options)
   scopes.check_self(self, Graph, "graph:edges()")
   local id = node_of(self, check_name("graph:edges: the name", name))
@@ -324,7 +324,7 @@ local NEAR = { type = true, direction = "string", depth = "number", limit = "num
 ---@return { nodes: { name: string, depth: integer }[], edges: stoke.graph.edge[] } neighbourhood edges: those between its nodes
 ---Raises `argument`, `db`, `cancelled`.
 ---
---- Example: `for _, node in ipairs(graph:neighbourhood("Ada", { depth = 2 }).nodes) do print(node.depth, node.name) end`
+--- Example: `for _, node in ipairs(people:neighbourhood("Ada", { depth = 2 }).nodes) do print(node.depth, node.name) end`
 function Graph:neighbourhood(name, options)
   scopes.check_self(self, Graph, "graph:neighbourhood()")
   local id = node_of(self, check_name("graph:neighbourhood: the name", name))
@@ -345,7 +345,7 @@ local WAY = { type = true, direction = "string", cost = true, within = "number" 
 ---  always the same
 ---Raises `argument`, `db`, `limit` (more than a million names looked at), `cancelled`, and what `cost` raises.
 ---
---- Example: `local way = graph:path("Ada", "the engine", { cost = function(edge) return 1 / edge.weight end })`
+--- Example: `local way = people:path("Ada", "the engine", { cost = function(edge) return 1 / edge.weight end })`
 function Graph:path(from, to, options)
   scopes.check_self(self, Graph, "graph:path()")
   local key, other = check_name("graph:path: from", from), check_name("graph:path: to", to)
@@ -361,7 +361,7 @@ end
 ---@return { nodes: integer, edges: integer }
 ---Raises `db`, `cancelled`.
 ---
---- Example: `print(graph:count().edges)`
+--- Example: `print(people:count().edges)`
 function Graph:count()
   scopes.check_self(self, Graph, "graph:count()")
   return self.db:one(named(self, "SELECT (SELECT count(*) FROM NAME_node) AS nodes, (SELECT count(*) FROM NAME_edge) AS edges"))
@@ -372,7 +372,7 @@ end
 ---@return string[]
 ---Raises `argument`, `db`, `cancelled`.
 ---
---- Example: `for _, name in ipairs(graph:names { like = "ada" }) do print(name) end`
+--- Example: `for _, name in ipairs(people:names { like = "ada" }) do print(name) end`
 function Graph:names(options)
   scopes.check_self(self, Graph, "graph:names()")
   local o = errors.options(options, { like = "string", limit = "number" }, "graph:names")
@@ -389,7 +389,7 @@ end
 ---@return string|nil text nil: nothing is known of it
 ---Raises as graph:neighbourhood.
 ---
---- Example: `print(graph:text("Ada", { depth = 2 }))`
+--- Example: `print(people:text("Ada", { depth = 2 }))`
 function Graph:text(name, options)
   local node = self:get(name)
   if not node then return nil end
@@ -406,7 +406,7 @@ end
 ---  stoke.usage } extracted edges: those that were added
 ---Raises `argument`, and what agent:run raises.
 ---
---- Example: `local found = graph:extract(letter, { model = "qwen2.5:3b", source = "letter 4", relations = { "knows", "built" } })`
+--- Example: `local found = people:extract(letter, { model = "qwen2.5:3b", source = "letter 4", relations = { "knows", "built" } })`
 function Graph:extract(text, options)
   scopes.check_self(self, Graph, "graph:extract()")
   return require "stoke.graph.extract".run(self, text, options)
@@ -417,7 +417,7 @@ end
 ---@return stoke.tool
 ---Raises `argument`.
 ---
---- Example: `local bot = stoke.agent { model = m, tools = { graph:tool() } }`
+--- Example: `local bot = stoke.agent { model = m, tools = { people:tool() } }`
 function Graph:tool(options)
   scopes.check_self(self, Graph, "graph:tool()")
   return require "stoke.graph.extract".tool(self, options)

@@ -105,6 +105,8 @@ end
 ---@field nudge? boolean false: accept an answer that only announces work; by default the model is asked once to do the work or to
 ---  answer (with tools or handoffs)
 ---@field texts? table<string, string|function> what the library says to the model, replaced; see stoke.agent.texts
+---@field memory? stoke.memory|table what it remembers: shown what fits each question, it gets the tools `recall` and `remember`;
+---  { memory, k = 5, kind =, tags =, min =, recall = false, tools = false } says more
 ---@field summarize? boolean|fun(messages: table[], summary?: string): string what falls out of the context window is summarized
 
 ---@class stoke.agent.limits of one run, before those of the agent
@@ -118,7 +120,7 @@ local OPTIONS = { name = "string", description = "string", model = "string", ins
   repair = "number", handoffs = "table", max_steps = "number", budget = "table", deadline = "number", options = true,
   sampling = true, think = true, endpoint = "string", timeouts = "table", summarize = true, nudge = "boolean", texts = "table",
   split_thinking = "boolean", auto_pull = "boolean", class = true, route = true, fallback = true,
-  cache = true }
+  cache = true, memory = true }
 
 local function is_agent(value) return type(value) == "table" and getmetatable(value) == Agent end
 
@@ -245,7 +247,8 @@ end
 
 --- Tools and handoffs, worked out once.
 local function add_tools(definition, where, given)
-  local tools, by_name = tools_of(where, given.tools)
+  local memory = definition.memory
+  local tools, by_name = tools_of(where, memory and memory.with(given.tools) or given.tools)
   local definitions, names = {}, {}
   for i, made in ipairs(tools) do definitions[i] = made:definition() end
   local targets, order = handoffs_of(where, given.handoffs, by_name, definitions, given.texts)
@@ -276,12 +279,13 @@ local function define(given, label)
   end
   definition.label = given.name or label
   definition.bounded = given.budget ~= nil or given.deadline ~= nil or given.class ~= nil or given.cache ~= nil or nil
+  if given.memory ~= nil then definition.memory = require "stoke.memory.recall".of(where, given.memory) end
   if waits(given.handoffs) then
     definition.complete = function(self)
       add_tools(self, where, given)
       self.complete = nil
     end
-  elseif given.tools or given.handoffs then
+  elseif given.tools or given.handoffs or definition.memory then
     add_tools(definition, where, given)
   end
   if given.output ~= nil then definition.output = schema(given.output) end
@@ -402,6 +406,7 @@ end
 ---     failure, bug, denied, cancelled       tools that failed
 ---     handoff, second_handoff, handoff_tool, agent_tool, agent_input    agents that work together
 ---     summary_task, summary, choose         summaries of what fell out of the window; the options of stoke.choose
+---     recalled                              what an agent with a memory remembers
 ---@param given? table<string, string|function|false>
 ---@return { name: string, purpose: string, fields: string, text: string|function }[]
 ---Raises `argument` for an unknown name or field.

@@ -20,6 +20,7 @@ local function applicable(agent)
       "cancelled"),
     when(not calls, "unreadable_without_tools", "no_tools"),
     when(agent.targets, "handoff", "second_handoff"), when(agent.summarize, "summary_task", "summary"),
+    when(agent.memory, "recalled"),
   } do
     table.move(list, 1, #list, #names + 1, names)
   end
@@ -36,6 +37,7 @@ function M.next_request(agent, past)
   local run = loop.new(agent, past, 1)
   local format = agent.output and not agent.definitions and agent.output:format() or nil
   run.target = loop.target(agent, true)
+  if agent.memory then agent.memory.recall_for(run, true) end
   local messages, cap = loop.prompt(run, format)
   local made = models.request(run.target, agent, false, messages, not format and agent.definitions or nil, format,
     answers.options(agent, cap))

@@ -572,6 +572,7 @@ function M.run(agent, past, begin, listener, limits)
   run.target = M.target(agent, false, run.route)
   if limits and limits.logprobs then run.odds, run.target = {}, with_odds(run.target) end
   run.target.candidates.run = run -- whose calls these are: for the pool
+  if agent.memory then agent.memory.recall_for(run) end
   while true do
     agent = run.agent
     local bound = agent.output and not agent.definitions

@@ -21,7 +21,8 @@ add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach
   stoke.ollama.unknown
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim
   stoke.sim.models stoke.sim.script stoke.sim.v1 stoke.sim.v1.responses
-  stoke.workflow stoke.agent.kept stoke.graph.extract stoke.config.routes stoke.config.sensors
+  stoke.workflow stoke.agent.kept
+  stoke.graph.extract stoke.memory stoke.memory.recall stoke.memory.think stoke.config.routes stoke.config.sensors
   stoke.model.fallback stoke.flow.pace stoke.flow.cascade stoke.model.forecast
   stoke.model.pool stoke.model.embed stoke.model.call stoke.openai.capabilities
   stoke.model.terms

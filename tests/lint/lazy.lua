@@ -8,7 +8,7 @@ local function add(why, names)
 end
 
 -- An index hands its modules on by name.
-add("index", "stoke. stoke.cmd. stoke.tools.")
+add("index", "stoke. stoke.cmd. stoke.team. stoke.tools.")
 -- It requires whoever asks for it: the verbs what lists them, the terminal's parts the terminal, errors the names they explain.
 add("circle", [[stoke.cmd core.effect core.errors core.names stoke.ollama.window stoke.repl.print stoke.term.progress
   stoke.term.prompt]])
@@ -25,7 +25,7 @@ add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach
   stoke.model.fallback stoke.flow.pace stoke.flow.cascade stoke.model.forecast
   stoke.model.pool stoke.model.embed stoke.model.call stoke.openai.capabilities
   stoke.model.terms
-  stoke.term stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden
+  stoke.term stoke.term.cluster stoke.team.stop stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])
 -- Words for errors.
 add("errors", "core.foreign stoke.log.bugs")

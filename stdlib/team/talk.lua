@@ -26,7 +26,7 @@ Talk.__index = Talk
 ---@param run stoke.agent.run
 ---@return stoke.team.talk
 function M.new(run)
-  return setmetatable({ run = run, team = run.agent, turns = {}, failures = {}, began = time.monotonic(), notes = {},
+  return setmetatable({ run = run, team = run.agent, turns = {}, failures = {}, began = time.monotonic(), notes = {}, shown = {},
     limits = run.route and { route = run.route } or nil }, Talk)
 end
 
@@ -57,9 +57,9 @@ end
 --- with their names. It only grows, so that a server has most of a prompt in its cache.
 ---@param messages table[] the history of the team
 ---@param name? string of the member; nil: somebody outside of it
----@param said fun(from: string, text: string): string a message of another member, as it is shown
+---@param said fun(message: table): string a message of another member, as it is shown
 ---@return table[] messages
-function M.view(messages, name, said)
+local function view(messages, name, said)
   local out, block = {}, {}
   local function close()
     if block[1] or block.images then
@@ -75,7 +75,7 @@ function M.view(messages, name, said)
       add(block, text, message.images)
     elseif message.role == "assistant" and text:find "%S" then
       if from and from ~= name then
-        add(block, said(from, text))
+        add(block, said(message))
       else
         close()
         out[#out + 1] = { role = "assistant", content = text }
@@ -91,7 +91,15 @@ end
 ---@param question? string what is asked of it beside the conversation
 ---@return table[]
 function Talk:view(name, question)
-  local out = M.view(self.run.history, name, function(from, text) return self:words("team_said", { agent = from, text = text }) end)
+  local shown = self.shown
+  local out = view(self.run.history, name, function(message)
+    local text = shown[message]
+    if not text then -- written once: a long conversation is looked at again and again
+      text = self:words("team_said", { agent = message.name, text = message.content })
+      shown[message] = text
+    end
+    return text
+  end)
   local last = out[#out]
   if question then
     if last and last.role == "user" then

@@ -13,10 +13,12 @@ add("index", "stoke. stoke.cmd. stoke.team. stoke.tools.")
 add("circle", [[stoke.cmd core.effect core.errors core.names stoke.ollama.window stoke.repl.print stoke.term.progress
   stoke.term.prompt]])
 -- Large, and for some runs alone: a prompt, a server, the simulator, the documentation, a test, a verb's own.
-add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach.eval stoke.cmd.doctor.probe stoke.cmd.durable
+add("rare", [[stoke stoke.actor stoke.approve stoke.attach stoke.attach.console stoke.attach.eval stoke.cmd.doctor.probe
+  stoke.cmd.durable
   stoke.cmd.overview
   stoke.cmd.watch stoke.console.commands stoke.console.prompt stoke.doc stoke.doc.definitions stoke.doc.library stoke.doc.man
-  stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.json stoke.log stoke.ollama
+  stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.json stoke.log
+  stoke.mailbox stoke.ollama
   stoke.ollama.pooling
   stoke.ollama.unknown
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim

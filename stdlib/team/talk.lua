@@ -5,6 +5,7 @@
 
 local combine = require "core.combine"
 local errors = require "core.errors"
+local scopes = require "core.scope"
 local history = require "stoke.agent.history"
 local loop = require "stoke.agent.loop"
 local texts = require "stoke.agent.texts"
@@ -278,6 +279,20 @@ function Talk:ask(member, messages, how)
     if substituted then other, member, tries = substituted, substituted, 0 end
     if MENDED[err.kind] or substituted then given = told(self, messages, err) end
   end
+end
+
+--- Ask several at the same time, each its own question.
+---@param members stoke.agent[]
+---@param question fun(member: stoke.agent, i: integer): table[]|nil, stoke.team.how|nil nil: this one is not asked
+---@param at_once? integer
+---@return (stoke.agent.result|false)[] results in the order of the members; false: it was not asked, or has failed
+---Raises the error of a member where the answer to it is "stop"; the others are cancelled then.
+function Talk:each(members, question, at_once)
+  local scope <close> = scopes.open {}
+  return scope:map(members, function(member, i)
+    local messages, how = question(member, i)
+    return messages and self:ask(member, messages, how) or false
+  end, at_once and { limit = at_once } or nil)
 end
 
 --- Ask an agent of the team's own (a planner, a judge): a question, and a checked value.

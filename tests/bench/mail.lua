@@ -61,7 +61,7 @@ end
 stoke.main(function()
   figure("letters through a mailbox, numbers", letters(1), "1/s", 200000, true)
   figure("letters through a mailbox, small tables", letters { id = 1, text = "hello" }, "1/s", 200000, true)
-  local before, boxes = memory(), {}
+  local before, boxes = memory(), {} -- luacheck: ignore
   for i = 1, BOXES do boxes[i] = stoke.mailbox("box " .. i) end
   figure("10,000 mailboxes, each", (memory() - before) / BOXES, "B", 2048)
   local server <close> = sim.serve { mem = "bench", load_seconds = 0, tokens_per_second = 0, models = { "m" },

@@ -380,6 +380,7 @@ end
 ---
 --- Example: `local definition = agent.lend(bot.definition, { open_file:definition() })`
 function M.lend(definition, lent)
+  if definition.play then return definition end -- the members of a team have tools of their own, and take no others
   if definition.complete then definition:complete() end
   local names, outside, definitions = {}, {}, {}
   for name in next, definition.names do names[name] = true end
@@ -425,6 +426,27 @@ end
 --- Example: `local bot = stoke.agent { name = "poet", model = "qwen2.5:3b", instructions = "Answer in verse." }`
 function M.new(given)
   return handle_of(define(given, errors.site() or "an agent"))
+end
+
+--- An agent that works inside of a library: it has a label, and no name, so no file is said to have made it.
+---@private
+---@param given stoke.agent.definition
+---@param label string
+---@return stoke.agent
+---
+--- Example: `local planner = agent.inner({ model = "qwen2.5:3b" }, "crew planner")`
+function M.inner(given, label) return setmetatable({ definition = define(given, label) }, Agent) end
+
+--- An agent whose turns others do: a team.
+---@private
+---@param definition table label, name, model, play = fun(run): text, value, answer; what a definition has besides
+---@return stoke.agent
+---
+--- Example: `local crew = agent.played { label = "crew", name = "crew", model = m, play = function(run) return "done" end }`
+function M.played(definition)
+  definition.bounded = definition.budget ~= nil or definition.deadline ~= nil or definition.class ~= nil or definition.cache ~= nil
+    or nil
+  return handle_of(setmetatable(definition, Definition))
 end
 
 --- The history of a run that begins with this input.
@@ -532,6 +554,9 @@ function Agent:next_request(given)
   return explain.next_request(definition, beginning(definition, given))
 end
 
-function Agent:__tostring() return ("agent %s (%s)"):format(self.definition.label, self.definition.model) end
+function Agent:__tostring()
+  local definition = self.definition
+  return ("%s %s (%s)"):format(definition.play and "team" or "agent", definition.label, definition.pattern or definition.model)
+end
 
 return setmetatable(M, { __call = function(_, ...) return M.new(...) end })

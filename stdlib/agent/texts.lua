@@ -53,6 +53,12 @@ local BUILT_IN = {
 --- In force for all agents that have none of their own.
 local own = {}
 
+--- Texts of a module that is loaded later (the patterns of stoke.team): the same is true of them as of those above.
+---@param more table<string, { [1]: string, [2]: string, [3]: string }> name -> { what it is said for, fields, text }
+function M.add(more)
+  for name, text in next, more do BUILT_IN[name] = text end
+end
+
 --- Their names, sorted.
 ---@return string[]
 function M.names()

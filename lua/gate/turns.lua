@@ -340,9 +340,6 @@ function M.wait(call, lane)
   return wait(call, ticket_of(call, group_of { lane }), lane.key)
 end
 
---- Does a lane take calls, as far as anybody knows?
-local function open(lane, now) return not lane.breaker or choose.room(lane, now) >= 0 end
-
 --- Seconds for which a call that failed at one server of a route waits for the others alone. By then it is known whether that one
 --- is down.
 local SHUNS <const> = 5
@@ -361,7 +358,7 @@ function M.route(call, work)
     if not targets[key] then
       local lane = gate.lane(key, target)
       targets[key], all[#all + 1] = target, lane
-      if key ~= call.avoid then rest[#rest + 1], others = lane, others or open(lane, now) end
+      if key ~= call.avoid then rest[#rest + 1], others = lane, others or choose.open(lane, now) end
     end
   end
   local shuns = others and #rest < #all

@@ -5,8 +5,9 @@
 ---     local server <close> = stoke.serve { agents = { poet }, port = 11500 }
 ---     server:wait()                               -- OLLAMA_HOST=127.0.0.1:11500 ollama run poet "Hello"
 ---
---- Each agent is a model under its name. Requests are stateless, as the protocol is: the client sends the conversation. A client
---- that leaves ends its run, and a slow one makes it wait. Tools of the client are lent to the agent: their calls go out to it.
+--- Each agent is a model under its name. Requests are stateless, as the protocol is: the client sends the conversation. One that it
+--- names (X-Stoke-Session and others, see the guide) is a kept session. A client that leaves ends its run, and a slow one makes it
+--- wait. Tools of the client are lent to the agent: their calls go out to it.
 
 local errors = require "core.errors"
 local wire = require "stoke.ollama.server.wire"
@@ -17,6 +18,7 @@ local lent = require "stoke.serve.lent"
 local ollama = require "stoke.serve.ollama"
 local openai = require "stoke.serve.openai"
 local registry = require "stoke.serve.registry"
+local sessions = require "stoke.serve.sessions"
 local turn = require "stoke.serve.turn"
 
 local M = {}
@@ -30,7 +32,7 @@ M.TURNS = 1024
 
 local OPTIONS = { agents = true, port = "number", address = "string", mem = "string", max_turns = "number", activity = "boolean",
   class = "string", drain = "number", max_body = "number", token = "string", token_file = "string", origins = "table",
-  hosts = "table" }
+  hosts = "table", sessions = true }
 
 --- The hosts of servers that live, for those who look.
 ---@private
@@ -52,6 +54,7 @@ end
 ---@field registry stoke.serve.registry
 ---@field gate table
 ---@field lent stoke.serve.lent
+---@field sessions stoke.serve.sessions
 ---@field guard stoke.serve.guard
 ---@field class? string
 ---@field activity boolean
@@ -92,8 +95,9 @@ end
 
 --- A host for a source of agents, and the options of its server.
 local function host_of(options, source)
+  local guard = guards.new(options)
   return { registry = registry.new(source), gate = turn.gate(math.tointeger(options.max_turns) or M.TURNS), lent = lent.new(),
-    guard = guards.new(options),
+    guard = guard, sessions = sessions.new(options.sessions, guard.user),
     class = options.class or "interactive", activity = options.activity ~= false, report = report }
 end
 
@@ -121,7 +125,8 @@ end
 ---  ("interactive") of the calls of agents that have none; drain (5 seconds for turns under way when the server closes); max_body
 ---  (16 MB); token, or token_file, the path of a file of the owner's alone, made where it is not there: what a client must send as
 ---  its Bearer, needed for an address that others reach; origins: pages that may ask ("https://chat.example", "*"), none without;
----  hosts: names that this machine is asked by on loopback, beside its own
+---  hosts: names that this machine is asked by on loopback, beside its own; sessions: false keeps none of the conversations that
+---  clients name, { most = 1000, lifetime = seconds } says how many are kept, and for how long after their last turn (30 days)
 ---@return stoke.http.server
 ---Raises `argument`; `os` when it cannot listen.
 ---

@@ -8,6 +8,7 @@ local reload = require "stoke.reload"
 local registry = require "stoke.serve.registry"
 local script = require "core.script"
 local serve = require "stoke.serve"
+local sessions = require "stoke.serve.sessions"
 local stdio = require "core.stdio"
 local stoke = require "stoke"
 
@@ -31,6 +32,8 @@ local SPEC = {
     { "host", type = "list", placeholder = "NAME", help = "a name that clients on this machine ask for, beside localhost" },
     { "max-turns", type = "integer", default = serve.TURNS, help = "turns at once; more are told to come again" },
     { "drain", type = "number", default = 30, placeholder = "S", help = "how long turns may go on after SIGTERM" },
+    { "sessions", type = "integer", default = sessions.MOST, placeholder = "N", help = "conversations of clients that are kept, "
+      .. "those that changed last; 0 keeps none" },
     { "quiet", type = "boolean", help = "do not tell clients what agents do, as thoughts" },
   },
   positionals = { { "file", optional = true, help = "the script: agents in its body, or those it returns" } },
@@ -83,7 +86,7 @@ local function given(list) return list and list[1] and list or nil end
 
 local function open(a, value)
   local options = { port = a.port, address = a.address, token_file = a.token, origins = given(a.origin), hosts = given(a.host),
-    max_turns = a.max_turns, drain = a.drain, activity = not a.quiet }
+    max_turns = a.max_turns, drain = a.drain, activity = not a.quiet, sessions = { most = a.sessions } }
   local ok, server, host = pcall(serve.open, serve.check(options), registry.of_file(a.file, value))
   if ok then return server, host end
   local err = errors.wrap(server)

@@ -256,7 +256,8 @@ end
 ---@param host table
 ---@param entry stoke.serve.entry
 ---@param messages table[] as the native API has them
----@param about { tools: table[]?, format: any, thinking: boolean }
+---@param about { tools: table[]?, format: any, thinking: boolean, headers: table?, body: table? } headers and body: they may name
+---  a session
 ---@return stoke.serve.turn
 ---Raises `argument`.
 ---
@@ -266,7 +267,7 @@ function M.turn(host, entry, messages, about)
   for i, message in ipairs(messages) do list[i] = message_of(message) end
   local tools, renamed = lent.tools(values.plain(about.tools), entry.handle.definition)
   return { entry = entry, messages = list, tools = tools, renamed = renamed, format = about.format, thinking = about.thinking,
-    user = host.guard.user, past = host.lent:resume(host.guard.user, entry.name, list) }
+    user = host.guard.user, session = about.headers and host.sessions:named(about.headers, about.body) or nil }
 end
 
 local function chat(host, req, res)
@@ -280,7 +281,8 @@ local function chat(host, req, res)
   local format, bad = M.format(body.format)
   if bad then return deny(res, 400, "%s", bad) end
   local raw = body.tools and #body.tools > 0 and gojson.decode(req.body).tools or nil
-  local ok, q = pcall(M.turn, host, entry, messages, { tools = raw, format = format, thinking = body.think ~= false })
+  local ok, q = pcall(M.turn, host, entry, messages, { tools = raw, format = format, thinking = body.think ~= false,
+    headers = req.headers })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, name, true, body.stream ~= false))
 end

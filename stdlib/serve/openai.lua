@@ -190,7 +190,7 @@ local function chat(host, req, res)
   for _, message in ipairs(native.messages) do message.role = ROLES[message.role] or message.role end
   local tools = raw.tool_choice ~= "none" and json.is_array(native.tools) and native.tools or nil
   local ok, q = pcall(ollama.turn, host, entry, native.messages, { tools = tools, thinking = native.think ~= false,
-    format = ollama.format(native.format) })
+    format = ollama.format(native.format), headers = req.headers, body = raw })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, body, "chat.completion"))
 end

@@ -5,9 +5,10 @@ local model = require "stoke.model"
 local gojson = require "stoke.ollama.server.gojson"
 local decode = require "stoke.ollama.server.decode"
 local wire = require "stoke.ollama.server.wire"
-local combine = require "core.combine"
+local behind = require "stoke.serve.behind"
 local failures = require "stoke.serve.failures"
 local lent = require "stoke.serve.lent"
+local passing = require "stoke.serve.passing"
 local registry = require "stoke.serve.registry"
 local turn = require "stoke.serve.turn"
 local values = require "stoke.serve.values"
@@ -21,8 +22,6 @@ M.VERSION = "0.99.0-stoke"
 
 --- The window that is told where nobody knows it.
 local WINDOW <const> = 8192
---- Seconds to ask the server of a model what it can do.
-local ASK <const> = 1
 
 -- ---- errors ---------------------------------------------------------------------------------------------------------------------
 
@@ -61,37 +60,57 @@ local function target_of(entry)
   return ok and target or nil
 end
 
---- The window of an agent. `ask`: its server may be asked, for a moment.
-local function window_of(entry, ask)
-  local target = target_of(entry)
-  if not target then return WINDOW end
-  local known = model.known(target)
-  if not known and ask then known = combine.try(combine.timeout, ASK, model.window, target) end
-  return math.tointeger(known) or WINDOW
+local function known_of(target)
+  return { window = model.known(target) or model.window(target), can = model.capabilities(target) }
 end
 
---- What an agent can do: what it does itself, and what its model sees.
-local function abilities(entry, ask)
+local function key_of(target) return ("agent %s %s"):format(target.name, target.endpoint and target.endpoint.name or "") end
+
+--- Ask ahead what clients will want to know.
+---@param host stoke.serve.host
+---
+--- Example: `ollama.ahead(host)`
+function M.ahead(host)
+  for _, entry in ipairs(host.registry.list) do
+    local target = target_of(entry)
+    if target then host.looks:ahead(key_of(target), known_of, target) end
+  end
+  if host.registry.behind then host.registry.behind:ahead() end
+end
+
+--- The window of an agent, and what it can do: what it does itself, and what its model sees. `ask`: its server may be asked.
+local function nature_of(host, entry, ask)
+  local target = target_of(entry)
+  local known = target and ask and host.looks:get(key_of(target), known_of, target) or nil
+  local window = known and known.window or target and model.known(target)
   local list = { "completion", "tools", "thinking" }
-  local target = ask and target_of(entry)
-  local can = target and combine.try(combine.timeout, ASK, model.capabilities, target)
-  if type(can) == "table" and can.vision then list[#list + 1] = "vision" end
-  return list
+  if known and type(known.can) == "table" and known.can.vision then list[#list + 1] = "vision" end
+  return math.tointeger(window) or WINDOW, list
 end
 
 --- An agent as a model of Ollama's inventory.
 local function model_of(host, entry, ask)
+  local context, caps = nature_of(host, entry, ask)
   return { name = entry.name .. ":latest", modified = host.registry:modified(entry, time.now()), size = 0,
     digest = registry.digest(entry), format = "stoke", family = "stoke", params = "agent", quant = "none",
-    context = window_of(entry, ask), embedding = 0, caps = abilities(entry, ask) }
+    context = context, embedding = 0, caps = caps }
 end
 
 local INVENTORY = { inventory = true }
 
+--- A list of models with more of them, which are written already.
+local function with_more(text, some, more)
+  if not more[1] then return text end
+  return text:sub(1, -3) .. (some and "," or "") .. table.concat(more, ",") .. "]}"
+end
+
 local function tags(host, _, res)
   local list = {}
   for i, entry in ipairs(host.registry.list) do list[i] = model_of(host, entry) end
-  return wire.send(res, 200, wire.JSON, wire.tags(list, INVENTORY))
+  local text = wire.tags(list, INVENTORY)
+  local more = {}
+  for i, found in ipairs(host.registry.behind and host.registry.behind:entries() or {}) do more[i] = behind.tag(found) end
+  return wire.send(res, 200, wire.JSON, with_more(text, list[1] ~= nil, more))
 end
 
 --- Agents are always ready: each is told as loaded, for the five minutes that a model stays after a call.
@@ -105,7 +124,9 @@ local function ps(host, _, res)
     list[i] = gojson.object { { "name", m.name }, { "model", m.name }, { "size", 0 }, { "digest", m.digest },
       { "details", wire.details(m) }, { "expires_at", till }, { "size_vram", 0 }, { "context_length", m.context } }
   end
-  return wire.send(res, 200, wire.JSON, gojson.encode(gojson.object { { "models", list } }))
+  local text = gojson.encode(gojson.object { { "models", list } })
+  local more = host.registry.behind and host.registry.behind:loaded() or {}
+  return wire.send(res, 200, wire.JSON, with_more(text, list[1] ~= nil, more))
 end
 
 local function version(_, _, res) return res:reply(200, wire.JSON, ('{"version":"%s"}'):format(M.VERSION)) end
@@ -119,6 +140,7 @@ local function show(host, req, res)
   if name == "" then return deny(res, 400, "model is required") end
   local entry = find(host, res, name)
   if not entry then return end
+  if entry.behind then return wire.send(res, 200, wire.JSON, (json.encode(host.registry.behind:show(entry)))) end
   local m, definition = model_of(host, entry, true), entry.handle.definition
   return wire.send(res, 200, wire.JSON, gojson.encode(gojson.object {
     { "modelfile", "# an agent of stoke\nFROM " .. entry.name .. "\n" },
@@ -145,6 +167,7 @@ end
 
 --- What the turn has used, in the fields of Ollama. Of an agent of several questions they are sums.
 local function metrics(answer)
+  if answer.metrics then return answer.metrics end
   local usage = answer.usage
   return { total_duration = wire.nanos(answer.seconds), load_duration = wire.nanos(usage.load_seconds),
     prompt_eval_count = usage.input_tokens, eval_count = usage.output_tokens,
@@ -154,7 +177,8 @@ end
 --- The last object of an answer.
 local function last_of(self, answer)
   return { name = self.name, chat = self.chat, at = wire.time(time.now()), calls = calls_text(answer.calls, self.renamed),
-    done = true, done_reason = answer.reason == "length" and "length" or "stop", metrics = metrics(answer) }
+    done = true, done_reason = answer.reason == "length" and "length" or "stop", metrics = metrics(answer),
+    context = answer.context and gojson.array(answer.context) or nil }
 end
 
 --- Writes the lines of a stream as they come.
@@ -163,8 +187,15 @@ Lines.__index = Lines
 
 local function send(self, bytes) return turn.send(self.res, wire.NDJSON, bytes) end
 
-function Lines:text(text)
+--- The odds of tokens, as the list has them without its brackets.
+local function odds_text(odds) return odds and json.encode(odds):sub(2, -2) or nil end
+
+function Lines:text(text, odds)
   local f = self.frame
+  if odds then
+    return send(self, wire.object { name = self.name, chat = self.chat, at = wire.time(time.now()), text = gojson.escape(text),
+      done = false, logprobs = odds_text(odds) } .. "\n")
+  end
   return send(self, f.head .. wire.time(time.now()) .. f.text .. gojson.escape(text) .. f.text_end)
 end
 
@@ -191,12 +222,17 @@ end
 local Whole = {}
 Whole.__index = Whole
 
-function Whole:text(text) self.said[#self.said + 1] = text end
+function Whole:text(text, odds)
+  self.said[#self.said + 1] = text
+  self.odds = odds and odds_text(odds) or self.odds
+end
+
 function Whole:thinking(text) self.thoughts[#self.thoughts + 1] = text end
 
 function Whole:done(answer)
   local last = last_of(self, answer)
   last.text, last.thinking = gojson.escape(table.concat(self.said)), gojson.escape(table.concat(self.thoughts))
+  last.logprobs = self.odds
   return wire.send(self.res, 200, wire.JSON, wire.object(last))
 end
 
@@ -270,6 +306,76 @@ function M.turn(host, entry, messages, about)
     user = host.guard.user, session = about.headers and host.sessions:named(about.headers, about.body) or nil }
 end
 
+-- ---- models behind --------------------------------------------------------------------------------------------------------------
+
+--- What a model reads: images are base64, as they came.
+local function passed_message(message)
+  local out = message_of(message)
+  out.images = message.images and message.images[1] and message.images or nil
+  return out
+end
+
+--- What all calls of a model may hold.
+local function call_of(way, body, raw)
+  local format, bad = M.format(body.format)
+  if bad then return nil, bad end
+  local call = { way = way, stream = body.stream ~= false, format = format, think = body.think, truncate = body.truncate,
+    options = passing.options(values.plain(body.options)), logprobs = body.logprobs, top_logprobs = body.top_logprobs,
+    tools = raw and values.plain(raw) or nil }
+  bad = passing.misfit(call.options)
+  if bad then return nil, bad end
+  return call
+end
+
+--- A chat of a model as a turn.
+---@param entry stoke.serve.model
+---@param body table as the native API has it
+---@param raw any its tools as they were decoded
+---@return stoke.serve.turn|nil
+---@return string|nil err
+---
+--- Example: `local q, err = ollama.passed_chat(entry, body, raw.tools)`
+function M.passed_chat(entry, body, raw)
+  local call, bad = call_of("chat", body, raw)
+  if not call then return nil, bad end
+  call.messages = {}
+  for i, message in ipairs(body.messages) do call.messages[i] = passed_message(message) end
+  return { entry = entry, call = call, renamed = {}, thinking = true }
+end
+
+--- A completion of a model as a turn.
+---@param entry stoke.serve.model
+---@param body table as the native API has it
+---@return stoke.serve.turn|nil
+---@return string|nil err
+---
+--- Example: `local q, err = ollama.passed_generate(entry, body)`
+function M.passed_generate(entry, body)
+  local call, bad = call_of("generate", body)
+  if not call then return nil, bad end
+  call.prompt, call.suffix, call.system = body.prompt or "", body.suffix, body.system
+  call.template, call.raw, call.context = body.template, body.raw, values.plain(body.context)
+  call.images = body.images and body.images[1] and body.images or nil
+  return { entry = entry, call = call, renamed = {}, thinking = true }
+end
+
+--- An error in the words of a client's protocol, where f raises one.
+local function try(res, f, ...)
+  local ok, value, err = pcall(f, ...)
+  if not ok then return refuse(res, failures.of(value)) end
+  if err then return refuse(res, failures.of(err)) end
+  return value or true
+end
+
+--- A request without a question: the model is loaded, or let go.
+local function loads(res, entry, body, chat)
+  local target = behind.target(entry.name)
+  local act = body.keep_alive == 0 and model.unload or model.load
+  if try(res, act, target) then return loaded(res, body, body.model, chat) end
+end
+
+-- ---- turns ----------------------------------------------------------------------------------------------------------------------
+
 local function chat(host, req, res)
   local body = read(req, res, "chat")
   if not body then return end
@@ -277,10 +383,17 @@ local function chat(host, req, res)
   if name == "" then return deny(res, 400, "model is required") end
   local entry = find(host, res, name)
   if not entry then return end
+  local lends = body.tools and #body.tools > 0
+  if entry.behind then
+    if #messages == 0 then return loads(res, entry, body, true) end
+    local q, bad = M.passed_chat(entry, body, lends and gojson.decode(req.body).tools or nil)
+    if not q then return deny(res, 400, "%s", bad) end
+    return turn.answer(host, q, writer(res, q, name, true, body.stream ~= false))
+  end
   if #messages == 0 then return loaded(res, body, name, true) end
   local format, bad = M.format(body.format)
   if bad then return deny(res, 400, "%s", bad) end
-  local raw = body.tools and #body.tools > 0 and gojson.decode(req.body).tools or nil
+  local raw = lends and gojson.decode(req.body).tools or nil
   local ok, q = pcall(M.turn, host, entry, messages, { tools = raw, format = format, thinking = body.think ~= false,
     headers = req.headers })
   if not ok then return refuse(res, failures.of(q)) end
@@ -293,6 +406,12 @@ local function generate(host, req, res)
   local name, prompt = body.model or "", body.prompt or ""
   local entry = find(host, res, name)
   if not entry then return end
+  if entry.behind then
+    if prompt == "" and (body.suffix or "") == "" then return loads(res, entry, body, false) end
+    local q, bad = M.passed_generate(entry, body)
+    if not q then return deny(res, 400, "%s", bad) end
+    return turn.answer(host, q, writer(res, q, name, false, body.stream ~= false))
+  end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", name) end
   if prompt == "" then return loaded(res, body, name, false) end
   local format, bad = M.format(body.format)
@@ -321,12 +440,68 @@ end
 
 local function fixed(_, _, res) return deny(res, 403, "agents are made and changed in the file that is served") end
 
-local function no_embeddings(host, req, res)
+--- The texts of a request for vectors; nil where they are none.
+---@param input any
+---@return string[]|nil
+---
+--- Example: `local texts = ollama.texts(body.input)`
+function M.texts(input)
+  if type(input) == "string" then return { input } end
+  if not gojson.is_array(input) then return nil end
+  for _, text in ipairs(input) do
+    if type(text) ~= "string" then return nil end
+  end
+  return table.move(input, 1, #input, 1, {})
+end
+
+--- The model of a request for vectors, once it is one that can be asked.
+local function embedding_model(host, res, name)
+  local entry = host.registry:find(name)
+  if not entry then return deny(res, 404, 'model "%s" not found, try pulling it first', name) end
+  if not entry.behind then return deny(res, 400, '"%s" does not support embed', name) end
+  return entry
+end
+
+--- Vectors, made within the number of turns that go on at once.
+---@param host stoke.serve.host
+---@param entry stoke.serve.model
+---@param texts string[]
+---@param body table { dimensions?, options?, truncate? }
+---@return table reply
+---Raises what stoke.embed raises; `overloaded`.
+---
+--- Example: `local reply = ollama.vectors(host, entry, { "a text" }, {})`
+function M.vectors(host, entry, texts, body)
+  local place <close> = host.gate:enter() -- luacheck: ignore
+  return passing.embed(host, entry, texts, { dimensions = body.dimensions, truncate = body.truncate,
+    options = passing.options(values.plain(body.options)) })
+end
+
+local function embed(host, req, res)
   local body = read(req, res, "embed")
-  if not body then return end
-  local name = body.model or ""
-  if not host.registry:find(name) then return deny(res, 404, 'model "%s" not found, try pulling it first', name) end
-  return deny(res, 400, '"%s" does not support embed', name)
+  local entry = body and embedding_model(host, res, body.model or "")
+  if not entry then return end
+  local texts = M.texts(body.input)
+  if not texts then
+    if body.input == nil then return res:reply(200, wire.JSON, wire.embed(body.model, {}, 0, 0, 0)) end
+    return deny(res, 400, "invalid input type")
+  end
+  local reply = try(res, M.vectors, host, entry, texts, body)
+  if not reply then return end
+  local usage = reply.usage
+  return wire.send(res, 200, wire.JSON, wire.embed(body.model, reply.embeddings, wire.nanos(usage.seconds),
+    wire.nanos(usage.load_seconds), usage.input_tokens))
+end
+
+--- The older form, of one text.
+local function embeddings(host, req, res)
+  local body = read(req, res, "embeddings")
+  local entry = body and embedding_model(host, res, body.model or "")
+  if not entry then return end
+  if (body.prompt or "") == "" then return res:reply(200, wire.JSON, '{"embedding":[]}') end
+  local reply = try(res, M.vectors, host, entry, { body.prompt }, body)
+  if not reply then return end
+  return wire.send(res, 200, wire.JSON, '{"embedding":' .. wire.rows(reply.embeddings):sub(2, -2) .. "}")
 end
 
 --- path -> method -> handler
@@ -338,8 +513,8 @@ M.ROUTES = {
   ["/api/show"] = { POST = show },
   ["/api/chat"] = { POST = chat },
   ["/api/generate"] = { POST = generate },
-  ["/api/embed"] = { POST = no_embeddings },
-  ["/api/embeddings"] = { POST = no_embeddings },
+  ["/api/embed"] = { POST = embed },
+  ["/api/embeddings"] = { POST = embeddings },
   ["/api/pull"] = { POST = pull },
   ["/api/push"] = { POST = fixed },
   ["/api/create"] = { POST = fixed },

@@ -7,6 +7,7 @@ local wire = require "stoke.ollama.server.wire"
 local decode = require "stoke.ollama.server.decode"
 local requests = require "stoke.ollama.server.openai"
 local random = require "core.random"
+local behind = require "stoke.serve.behind"
 local failures = require "stoke.serve.failures"
 local ollama = require "stoke.serve.ollama"
 local turn = require "stoke.serve.turn"
@@ -88,16 +89,19 @@ Chunks.__index = Chunks
 
 local function send(self, bytes) return turn.send(self.res, wire.SSE, bytes) end
 
+--- The odds of tokens, as this API has them.
+local function odds_of(odds) return odds and '"logprobs":{"content":' .. core_json.encode(odds) .. "}," or "" end
+
 --- One delta, written already.
-local function delta(self, text)
+local function delta(self, text, odds)
   if not self.begun then
     self.begun = true
     text = '"role":"assistant",' .. text
   end
-  return send(self, self.head .. '"choices":[{"index":0,"delta":{' .. text .. '},"finish_reason":null}]}\n\n')
+  return send(self, ('%s"choices":[{"index":0,"delta":{%s},%s"finish_reason":null}]}\n\n'):format(self.head, text, odds_of(odds)))
 end
 
-function Chunks:text(text) return delta(self, '"content":"' .. json.escape(text) .. '"') end
+function Chunks:text(text, odds) return delta(self, '"content":"' .. json.escape(text) .. '"', odds) end
 function Chunks:thinking(text) return delta(self, '"content":"","reasoning":"' .. json.escape(text) .. '"') end
 
 function Chunks:done(answer)
@@ -140,7 +144,11 @@ end
 local Whole = {}
 Whole.__index = Whole
 
-function Whole:text(text) self.said[#self.said + 1] = text end
+function Whole:text(text, odds)
+  self.said[#self.said + 1] = text
+  self.odds = odds or self.odds
+end
+
 function Whole:thinking(text) self.thoughts[#self.thoughts + 1] = text end
 function Whole:fail(failure) return refuse(self.res, failure) end
 
@@ -152,7 +160,8 @@ function Whole:done(answer)
   else
     choice = json.object { { "index", 0 }, { "message", json.object { { "role", "assistant" }, { "content", text },
       { "reasoning", thought ~= "" and thought or nil }, { "tool_calls", calls_of(answer.calls, self.renamed) } } },
-      { "finish_reason", reason_of(answer) } }
+      { "finish_reason", reason_of(answer) },
+      { "logprobs", self.odds and json.object { { "content", json.decode(core_json.encode(self.odds)) } } or nil } }
   end
   return wire.send(self.res, 200, wire.JSON_BARE, json.encode(json.object { { "id", self.id }, { "object", self.kind },
     { "created", self.created }, { "model", self.name }, { "system_fingerprint", "fp_stoke" },
@@ -178,6 +187,12 @@ end
 --- Roles by other names.
 local ROLES = { developer = "system", ["function"] = "tool" }
 
+--- A turn of a model behind.
+local function passed(host, res, body, kind, q, bad)
+  if not q then return deny(res, 400, "%s", bad) end
+  return turn.answer(host, q, writer(res, q, body, kind))
+end
+
 local function chat(host, req, res)
   local body, raw = read(req, res, requests.CHAT)
   if not body then return end
@@ -187,6 +202,7 @@ local function chat(host, req, res)
   if not entry then return end
   local native, err = requests.chat(body, raw, HABITS)
   if not native then return deny(res, 400, "%s", err) end
+  if entry.behind then return passed(host, res, body, "chat.completion", ollama.passed_chat(entry, native, native.tools)) end
   for _, message in ipairs(native.messages) do message.role = ROLES[message.role] or message.role end
   local tools = raw.tool_choice ~= "none" and json.is_array(native.tools) and native.tools or nil
   local ok, q = pcall(ollama.turn, host, entry, native.messages, { tools = tools, thinking = native.think ~= false,
@@ -201,6 +217,9 @@ local function completion(host, req, res)
   body.model = body.model or ""
   local entry = find(host, res, body.model)
   if not entry then return end
+  if entry.behind then
+    return passed(host, res, body, "text_completion", ollama.passed_generate(entry, requests.completion(body)))
+  end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", body.model) end
   if (body.prompt or "") == "" then return deny(res, 400, "prompt is required") end
   local ok, q = pcall(ollama.turn, host, entry, { { role = "user", content = body.prompt } }, { thinking = false })
@@ -209,13 +228,16 @@ local function completion(host, req, res)
 end
 
 local function model_of(host, entry)
-  return json.object { { "id", entry.name }, { "object", "model" }, { "created", host.registry:modified(entry, time.now()) },
-    { "owned_by", "stoke" } }
+  local changed = entry.behind and behind.modified(entry) or host.registry:modified(entry, time.now())
+  return json.object { { "id", entry.name }, { "object", "model" }, { "created", changed },
+    { "owned_by", entry.behind and "library" or "stoke" } }
 end
 
 local function models(host, _, res)
   local list = json.array()
   for i, entry in ipairs(host.registry.list) do list[i] = model_of(host, entry) end
+  local models_behind = host.registry.behind and host.registry.behind:entries() or {}
+  for _, found in ipairs(models_behind) do list[#list + 1] = model_of(host, found) end
   return wire.send(res, 200, wire.JSON_BARE, json.encode(json.object { { "object", "list" }, { "data", list } }))
 end
 
@@ -225,12 +247,22 @@ local function one_model(host, req, res)
   return res:reply(200, wire.JSON_BARE, json.encode(model_of(host, entry)))
 end
 
-local function no_embeddings(host, req, res)
+local function embeddings(host, req, res)
   local body = read(req, res, requests.EMBEDDING)
   if not body then return end
   local entry = find(host, res, body.model or "")
   if not entry then return end
-  return deny(res, 400, "%s does not support embeddings", body.model)
+  if not entry.behind then return deny(res, 400, "%s does not support embeddings", body.model) end
+  local format = (body.encoding_format or ""):lower()
+  if format ~= "" and format ~= "float" and format ~= "base64" then
+    return deny(res, 400, "Invalid value for 'encoding_format' = %s. Supported values: ['float', 'base64'].", body.encoding_format)
+  end
+  local texts = ollama.texts(body.input)
+  if not texts or not texts[1] then return deny(res, 400, "invalid input") end
+  local ok, reply = pcall(ollama.vectors, host, entry, texts, body)
+  if not ok then return refuse(res, failures.of(reply)) end
+  return wire.send(res, 200, wire.JSON_BARE, wire.openai_embeddings(body.model, reply.embeddings, reply.usage.input_tokens,
+    format == "base64"))
 end
 
 --- path -> method -> handler
@@ -238,7 +270,7 @@ M.ROUTES = {
   ["/v1/models"] = { GET = models },
   ["/v1/chat/completions"] = { POST = chat },
   ["/v1/completions"] = { POST = completion },
-  ["/v1/embeddings"] = { POST = no_embeddings },
+  ["/v1/embeddings"] = { POST = embeddings },
 }
 
 --- The route of a model's own path.

@@ -8,6 +8,7 @@ local guest = require "stoke.agent.guest"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
 local loop = require "stoke.agent.loop"
+local passing = require "stoke.serve.passing"
 local sessions = require "stoke.agent.session"
 local failures = require "stoke.serve.failures"
 local json = require "stoke.json"
@@ -16,7 +17,7 @@ local time = require "stoke.time"
 local M = {}
 
 ---@class stoke.serve.listener who writes to a client
----@field text fun(self: table, text: string)
+---@field text fun(self: table, text: string, odds?: table[]) odds: of its tokens, of a model that is passed through
 ---@field thinking fun(self: table, text: string)
 ---@field done fun(self: table, answer: stoke.serve.answer)
 ---@field fail fun(self: table, failure: stoke.serve.failure)
@@ -27,6 +28,7 @@ local M = {}
 ---@field tools? table[] what the client lends: definitions of tools, see lent.lua
 ---@field past? stoke.agent.history what goes on, instead of messages
 ---@field session? stoke.serve.session the conversation that the client names
+---@field call? stoke.serve.call of a model that is passed through, instead of messages
 ---@field format? table|string "json" or a JSON Schema: the shape of the answer, where the agent has none of its own
 ---@field thinking boolean are thoughts wanted?
 
@@ -37,6 +39,8 @@ local M = {}
 ---@field usage stoke.usage
 ---@field past? stoke.agent.history all of it, where no session has it
 ---@field seconds number
+---@field metrics? table what the server of a model measured that is passed through
+---@field context? integer[]
 
 -- ---- how many at once -----------------------------------------------------------------------------------------------------------
 
@@ -164,6 +168,12 @@ local function alone(host, q, out, class)
   return result, past
 end
 
+--- Thoughts that the client does not want.
+---@private
+---
+--- Example: `local deaf = { thinking = turn.unsaid }`
+function M.unsaid() end
+
 --- Run a turn.
 ---@param host stoke.serve.host
 ---@param q stoke.serve.turn
@@ -174,6 +184,11 @@ end
 --- Example: `local answer = turn.run(host, { entry = entry, messages = messages, thinking = true }, writer)`
 function M.run(host, q, out)
   local place <close> = host.gate:enter()
+  if q.call then
+    local answer = passing.run(host, q, q.thinking and out or setmetatable({ thinking = M.unsaid }, { __index = out }))
+    answer.seconds = time.monotonic() - place.began
+    return answer
+  end
   local class = not q.entry.handle.definition.class and host.class or nil
   local result, past = q.session and in_session(host, q, out, class) or nil, nil
   if not result then result, past = alone(host, q, out, class) end

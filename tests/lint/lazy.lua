@@ -23,7 +23,7 @@ add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach
   stoke.sim.models stoke.sim.script stoke.sim.v1 stoke.sim.v1.responses
   stoke.workflow stoke.agent.kept stoke.config.routes stoke.config.sensors
   stoke.model.fallback stoke.flow.pace stoke.flow.cascade stoke.model.forecast
-  stoke.model.pool stoke.model.embed stoke.model.call stoke.openai.capabilities
+  stoke.model.pool stoke.model.embed stoke.model.call stoke.openai stoke.openai.capabilities
   stoke.model.terms
   stoke.term stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])

@@ -10,7 +10,6 @@ local failures = require "stoke.serve.failures"
 local lent = require "stoke.serve.lent"
 local registry = require "stoke.serve.registry"
 local turn = require "stoke.serve.turn"
-local values = require "stoke.serve.values"
 local json = require "stoke.json"
 local time = require "stoke.time"
 
@@ -41,9 +40,9 @@ local refuse = M.refuse
 local function deny(res, status, format, ...) return refuse(res, failures.new(status, format, ...)) end
 
 local function read(req, res, name)
-  local body, err = decode.request(req.body, decode.requests[name])
-  if not body then return deny(res, 400, "%s", err) end
-  return body
+  local body, raw = decode.request(req.body, decode.requests[name])
+  if not body then return deny(res, 400, "%s", raw) end
+  return body, raw
 end
 
 local function find(host, res, name)
@@ -233,7 +232,7 @@ local function message_of(message)
   for i, call in ipairs(message.tool_calls or {}) do
     calls = calls or {}
     local f = call["function"] or {}
-    calls[i] = { id = call.id, ["function"] = { name = f.name or "", arguments = values.plain(f.arguments or {}) } }
+    calls[i] = { id = call.id, ["function"] = { name = f.name or "", arguments = f.arguments or {} } }
   end
   return { role = message.role, content = message.content, thinking = message.thinking, images = images_of(message.images),
     tool_calls = calls, tool_name = message.tool_name, tool_call_id = message.tool_call_id }
@@ -248,7 +247,7 @@ end
 function M.format(format)
   if format == nil or format == gojson.null or format == "" then return nil end
   if format == "json" then return "json" end
-  if gojson.is_object(format) then return values.plain(format) end
+  if gojson.is_object(format) then return format end
   return nil, ('invalid format: %s; expected "json" or a valid JSON Schema object'):format(gojson.encode(format))
 end
 
@@ -264,13 +263,13 @@ end
 function M.turn(host, entry, messages, about)
   local list = {}
   for i, message in ipairs(messages) do list[i] = message_of(message) end
-  local tools, renamed = lent.tools(values.plain(about.tools), entry.handle.definition)
+  local tools, renamed = lent.tools(about.tools, entry.handle.definition)
   return { entry = entry, messages = list, tools = tools, renamed = renamed, format = about.format, thinking = about.thinking,
     user = host.guard.user, past = host.lent:resume(host.guard.user, entry.name, list) }
 end
 
 local function chat(host, req, res)
-  local body = read(req, res, "chat")
+  local body, raw = read(req, res, "chat")
   if not body then return end
   local name, messages = body.model or "", body.messages or {}
   if name == "" then return deny(res, 400, "model is required") end
@@ -279,8 +278,8 @@ local function chat(host, req, res)
   if #messages == 0 then return loaded(res, body, name, true) end
   local format, bad = M.format(body.format)
   if bad then return deny(res, 400, "%s", bad) end
-  local raw = body.tools and #body.tools > 0 and gojson.decode(req.body).tools or nil
-  local ok, q = pcall(M.turn, host, entry, messages, { tools = raw, format = format, thinking = body.think ~= false })
+  local about = { tools = body.tools and raw.tools, format = format, thinking = body.think ~= false }
+  local ok, q = pcall(M.turn, host, entry, messages, about)
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, name, true, body.stream ~= false))
 end

@@ -44,9 +44,9 @@ local function deny(res, status, format, ...) return refuse(res, failures.new(st
 local function read(req, res, spec)
   local text = req.body or ""
   if not text:find "%S" then return deny(res, 400, "the request has no body") end
-  local body, err = decode.request(text, spec, HABITS)
-  if not body then return deny(res, 400, "%s", err) end
-  return body, json.decode(text)
+  local body, raw = decode.request(text, spec, HABITS)
+  if not body then return deny(res, 400, "%s", raw) end
+  return body, raw
 end
 
 local function find(host, res, name)

@@ -6,12 +6,12 @@ local gojson = require "stoke.ollama.server.gojson"
 local decode = require "stoke.ollama.server.decode"
 local wire = require "stoke.ollama.server.wire"
 local behind = require "stoke.serve.behind"
+local embed = require "stoke.serve.embed"
 local failures = require "stoke.serve.failures"
 local lent = require "stoke.serve.lent"
 local passing = require "stoke.serve.passing"
 local registry = require "stoke.serve.registry"
 local turn = require "stoke.serve.turn"
-local values = require "stoke.serve.values"
 local json = require "stoke.json"
 local time = require "stoke.time"
 
@@ -40,9 +40,9 @@ local refuse = M.refuse
 local function deny(res, status, format, ...) return refuse(res, failures.new(status, format, ...)) end
 
 local function read(req, res, name)
-  local body, err = decode.request(req.body, decode.requests[name])
-  if not body then return deny(res, 400, "%s", err) end
-  return body
+  local body, raw = decode.request(req.body, decode.requests[name])
+  if not body then return deny(res, 400, "%s", raw) end
+  return body, raw
 end
 
 local function find(host, res, name)
@@ -269,7 +269,7 @@ local function message_of(message)
   for i, call in ipairs(message.tool_calls or {}) do
     calls = calls or {}
     local f = call["function"] or {}
-    calls[i] = { id = call.id, ["function"] = { name = f.name or "", arguments = values.plain(f.arguments or {}) } }
+    calls[i] = { id = call.id, ["function"] = { name = f.name or "", arguments = f.arguments or {} } }
   end
   return { role = message.role, content = message.content, thinking = message.thinking, images = images_of(message.images),
     tool_calls = calls, tool_name = message.tool_name, tool_call_id = message.tool_call_id }
@@ -284,7 +284,7 @@ end
 function M.format(format)
   if format == nil or format == gojson.null or format == "" then return nil end
   if format == "json" then return "json" end
-  if gojson.is_object(format) then return values.plain(format) end
+  if gojson.is_object(format) then return format end
   return nil, ('invalid format: %s; expected "json" or a valid JSON Schema object'):format(gojson.encode(format))
 end
 
@@ -301,70 +301,19 @@ end
 function M.turn(host, entry, messages, about)
   local list = {}
   for i, message in ipairs(messages) do list[i] = message_of(message) end
-  local tools, renamed = lent.tools(values.plain(about.tools), entry.handle.definition)
+  local tools, renamed = lent.tools(about.tools, entry.handle.definition)
   return { entry = entry, messages = list, tools = tools, renamed = renamed, format = about.format, thinking = about.thinking,
     user = host.guard.user, session = about.headers and host.sessions:named(about.headers, about.body) or nil }
 end
 
--- ---- models behind --------------------------------------------------------------------------------------------------------------
-
---- What a model reads: images are base64, as they came.
-local function passed_message(message)
-  local out = message_of(message)
-  out.images = message.images and message.images[1] and message.images or nil
-  return out
-end
-
---- What all calls of a model may hold.
-local function call_of(way, body, raw)
-  local format, bad = M.format(body.format)
-  if bad then return nil, bad end
-  local call = { way = way, stream = body.stream ~= false, format = format, think = body.think, truncate = body.truncate,
-    options = passing.options(values.plain(body.options)), logprobs = body.logprobs, top_logprobs = body.top_logprobs,
-    tools = raw and values.plain(raw) or nil }
-  bad = passing.misfit(call.options)
-  if bad then return nil, bad end
-  return call
-end
-
---- A chat of a model as a turn.
----@param entry stoke.serve.model
----@param body table as the native API has it
----@param raw any its tools as they were decoded
----@return stoke.serve.turn|nil
----@return string|nil err
----
---- Example: `local q, err = ollama.passed_chat(entry, body, raw.tools)`
-function M.passed_chat(entry, body, raw)
-  local call, bad = call_of("chat", body, raw)
-  if not call then return nil, bad end
-  call.messages = {}
-  for i, message in ipairs(body.messages) do call.messages[i] = passed_message(message) end
-  return { entry = entry, call = call, renamed = {}, thinking = true }
-end
-
---- A completion of a model as a turn.
----@param entry stoke.serve.model
----@param body table as the native API has it
----@return stoke.serve.turn|nil
----@return string|nil err
----
---- Example: `local q, err = ollama.passed_generate(entry, body)`
-function M.passed_generate(entry, body)
-  local call, bad = call_of("generate", body)
-  if not call then return nil, bad end
-  call.prompt, call.suffix, call.system = body.prompt or "", body.suffix, body.system
-  call.template, call.raw, call.context = body.template, body.raw, values.plain(body.context)
-  call.images = body.images and body.images[1] and body.images or nil
-  return { entry = entry, call = call, renamed = {}, thinking = true }
-end
+-- ---- turns ----------------------------------------------------------------------------------------------------------------------
 
 --- An error in the words of a client's protocol, where f raises one.
 local function try(res, f, ...)
   local ok, value, err = pcall(f, ...)
   if not ok then return refuse(res, failures.of(value)) end
   if err then return refuse(res, failures.of(err)) end
-  return value or true
+  return value
 end
 
 --- A request without a question: the model is loaded, or let go.
@@ -374,28 +323,29 @@ local function loads(res, entry, body, chat)
   if try(res, act, target) then return loaded(res, body, body.model, chat) end
 end
 
--- ---- turns ----------------------------------------------------------------------------------------------------------------------
+--- A turn of a model behind.
+local function pass(host, res, body, q, bad)
+  if not q then return deny(res, 400, "%s", bad) end
+  return turn.answer(host, q, writer(res, q, body.model, q.call.way == "chat", body.stream ~= false))
+end
 
 local function chat(host, req, res)
-  local body = read(req, res, "chat")
+  local body, raw = read(req, res, "chat")
   if not body then return end
   local name, messages = body.model or "", body.messages or {}
   if name == "" then return deny(res, 400, "model is required") end
   local entry = find(host, res, name)
   if not entry then return end
+  local format, bad = M.format(body.format)
+  if bad then return deny(res, 400, "%s", bad) end
   local lends = body.tools and #body.tools > 0
   if entry.behind then
     if #messages == 0 then return loads(res, entry, body, true) end
-    local q, bad = M.passed_chat(entry, body, lends and gojson.decode(req.body).tools or nil)
-    if not q then return deny(res, 400, "%s", bad) end
-    return turn.answer(host, q, writer(res, q, name, true, body.stream ~= false))
+    return pass(host, res, body, passing.chat(entry, body, lends and raw.tools or nil, format))
   end
   if #messages == 0 then return loaded(res, body, name, true) end
-  local format, bad = M.format(body.format)
-  if bad then return deny(res, 400, "%s", bad) end
-  local raw = lends and gojson.decode(req.body).tools or nil
-  local ok, q = pcall(M.turn, host, entry, messages, { tools = raw, format = format, thinking = body.think ~= false,
-    headers = req.headers })
+  local about = { tools = lends and raw.tools or nil, format = format, thinking = body.think ~= false, headers = req.headers }
+  local ok, q = pcall(M.turn, host, entry, messages, about)
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, name, true, body.stream ~= false))
 end
@@ -408,9 +358,9 @@ local function generate(host, req, res)
   if not entry then return end
   if entry.behind then
     if prompt == "" and (body.suffix or "") == "" then return loads(res, entry, body, false) end
-    local q, bad = M.passed_generate(entry, body)
-    if not q then return deny(res, 400, "%s", bad) end
-    return turn.answer(host, q, writer(res, q, name, false, body.stream ~= false))
+    local format, bad = M.format(body.format)
+    if bad then return deny(res, 400, "%s", bad) end
+    return pass(host, res, body, passing.generate(entry, body, format))
   end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", name) end
   if prompt == "" then return loaded(res, body, name, false) end
@@ -440,68 +390,15 @@ end
 
 local function fixed(_, _, res) return deny(res, 403, "agents are made and changed in the file that is served") end
 
---- The texts of a request for vectors; nil where they are none.
----@param input any
----@return string[]|nil
----
---- Example: `local texts = ollama.texts(body.input)`
-function M.texts(input)
-  if type(input) == "string" then return { input } end
-  if not gojson.is_array(input) then return nil end
-  for _, text in ipairs(input) do
-    if type(text) ~= "string" then return nil end
+--- A handler that answers with vectors.
+local function vectors(answer)
+  return function(host, req, res)
+    local name = answer == embed.native and "embed" or "embeddings"
+    local body = read(req, res, name)
+    if not body then return end
+    local failure = answer(host, res, body)
+    if failure then return refuse(res, failure) end
   end
-  return table.move(input, 1, #input, 1, {})
-end
-
---- The model of a request for vectors, once it is one that can be asked.
-local function embedding_model(host, res, name)
-  local entry = host.registry:find(name)
-  if not entry then return deny(res, 404, 'model "%s" not found, try pulling it first', name) end
-  if not entry.behind then return deny(res, 400, '"%s" does not support embed', name) end
-  return entry
-end
-
---- Vectors, made within the number of turns that go on at once.
----@param host stoke.serve.host
----@param entry stoke.serve.model
----@param texts string[]
----@param body table { dimensions?, options?, truncate? }
----@return table reply
----Raises what stoke.embed raises; `overloaded`.
----
---- Example: `local reply = ollama.vectors(host, entry, { "a text" }, {})`
-function M.vectors(host, entry, texts, body)
-  local place <close> = host.gate:enter() -- luacheck: ignore
-  return passing.embed(host, entry, texts, { dimensions = body.dimensions, truncate = body.truncate,
-    options = passing.options(values.plain(body.options)) })
-end
-
-local function embed(host, req, res)
-  local body = read(req, res, "embed")
-  local entry = body and embedding_model(host, res, body.model or "")
-  if not entry then return end
-  local texts = M.texts(body.input)
-  if not texts then
-    if body.input == nil then return res:reply(200, wire.JSON, wire.embed(body.model, {}, 0, 0, 0)) end
-    return deny(res, 400, "invalid input type")
-  end
-  local reply = try(res, M.vectors, host, entry, texts, body)
-  if not reply then return end
-  local usage = reply.usage
-  return wire.send(res, 200, wire.JSON, wire.embed(body.model, reply.embeddings, wire.nanos(usage.seconds),
-    wire.nanos(usage.load_seconds), usage.input_tokens))
-end
-
---- The older form, of one text.
-local function embeddings(host, req, res)
-  local body = read(req, res, "embeddings")
-  local entry = body and embedding_model(host, res, body.model or "")
-  if not entry then return end
-  if (body.prompt or "") == "" then return res:reply(200, wire.JSON, '{"embedding":[]}') end
-  local reply = try(res, M.vectors, host, entry, { body.prompt }, body)
-  if not reply then return end
-  return wire.send(res, 200, wire.JSON, '{"embedding":' .. wire.rows(reply.embeddings):sub(2, -2) .. "}")
 end
 
 --- path -> method -> handler
@@ -513,8 +410,8 @@ M.ROUTES = {
   ["/api/show"] = { POST = show },
   ["/api/chat"] = { POST = chat },
   ["/api/generate"] = { POST = generate },
-  ["/api/embed"] = { POST = embed },
-  ["/api/embeddings"] = { POST = embeddings },
+  ["/api/embed"] = { POST = vectors(embed.native) },
+  ["/api/embeddings"] = { POST = vectors(embed.old) },
   ["/api/pull"] = { POST = pull },
   ["/api/push"] = { POST = fixed },
   ["/api/create"] = { POST = fixed },

@@ -8,8 +8,10 @@ local decode = require "stoke.ollama.server.decode"
 local requests = require "stoke.ollama.server.openai"
 local random = require "core.random"
 local behind = require "stoke.serve.behind"
+local embed = require "stoke.serve.embed"
 local failures = require "stoke.serve.failures"
 local ollama = require "stoke.serve.ollama"
+local passing = require "stoke.serve.passing"
 local turn = require "stoke.serve.turn"
 local time = require "stoke.time"
 
@@ -45,9 +47,9 @@ local function deny(res, status, format, ...) return refuse(res, failures.new(st
 local function read(req, res, spec)
   local text = req.body or ""
   if not text:find "%S" then return deny(res, 400, "the request has no body") end
-  local body, err = decode.request(text, spec, HABITS)
-  if not body then return deny(res, 400, "%s", err) end
-  return body, json.decode(text)
+  local body, raw = decode.request(text, spec, HABITS)
+  if not body then return deny(res, 400, "%s", raw) end
+  return body, raw
 end
 
 local function find(host, res, name)
@@ -202,7 +204,8 @@ local function chat(host, req, res)
   if not entry then return end
   local native, err = requests.chat(body, raw, HABITS)
   if not native then return deny(res, 400, "%s", err) end
-  if entry.behind then return passed(host, res, body, "chat.completion", ollama.passed_chat(entry, native, native.tools)) end
+  if entry.behind then return passed(host, res, body, "chat.completion", passing.chat(entry, native, native.tools,
+    ollama.format(native.format))) end
   for _, message in ipairs(native.messages) do message.role = ROLES[message.role] or message.role end
   local tools = raw.tool_choice ~= "none" and json.is_array(native.tools) and native.tools or nil
   local ok, q = pcall(ollama.turn, host, entry, native.messages, { tools = tools, thinking = native.think ~= false,
@@ -218,7 +221,7 @@ local function completion(host, req, res)
   local entry = find(host, res, body.model)
   if not entry then return end
   if entry.behind then
-    return passed(host, res, body, "text_completion", ollama.passed_generate(entry, requests.completion(body)))
+    return passed(host, res, body, "text_completion", passing.generate(entry, requests.completion(body)))
   end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", body.model) end
   if (body.prompt or "") == "" then return deny(res, 400, "prompt is required") end
@@ -252,17 +255,8 @@ local function embeddings(host, req, res)
   if not body then return end
   local entry = find(host, res, body.model or "")
   if not entry then return end
-  if not entry.behind then return deny(res, 400, "%s does not support embeddings", body.model) end
-  local format = (body.encoding_format or ""):lower()
-  if format ~= "" and format ~= "float" and format ~= "base64" then
-    return deny(res, 400, "Invalid value for 'encoding_format' = %s. Supported values: ['float', 'base64'].", body.encoding_format)
-  end
-  local texts = ollama.texts(body.input)
-  if not texts or not texts[1] then return deny(res, 400, "invalid input") end
-  local ok, reply = pcall(ollama.vectors, host, entry, texts, body)
-  if not ok then return refuse(res, failures.of(reply)) end
-  return wire.send(res, 200, wire.JSON_BARE, wire.openai_embeddings(body.model, reply.embeddings, reply.usage.input_tokens,
-    format == "base64"))
+  local failure = embed.openai(host, res, body, entry)
+  if failure then return refuse(res, failure) end
 end
 
 --- path -> method -> handler

@@ -38,7 +38,7 @@ for _, name in ipairs(options.LOAD) do LOAD[name] = true end
 ---@param given table|nil
 ---@return table|nil
 ---
---- Example: `call.options = passing.options(values.plain(body.options))`
+--- Example: `call.options = passing.options(body.options)`
 function M.options(given)
   local out = {}
   for name, value in next, given or {} do
@@ -55,11 +55,7 @@ local TYPES = { num_predict = "integer", num_keep = "integer", seed = "integer",
   presence_penalty = "float32", frequency_penalty = "float32" }
 
 --- What Ollama says of an option of another type; nil: they are as they should be.
----@param given table|nil
----@return string|nil
----
---- Example: `local bad = passing.misfit(call.options)`
-function M.misfit(given)
+local function misfit(given)
   for name, kind in next, TYPES do
     local value = given and given[name]
     if value ~= nil and type(value) ~= "number" then return ('option "%s" must be of type %s'):format(name, kind) end
@@ -68,6 +64,60 @@ function M.misfit(given)
   if stop ~= nil and not json.is_array(stop) and not (type(stop) == "table" and stop[1]) then
     return 'option "stop" must be of type array'
   end
+end
+
+--- What all calls of a model may hold.
+local function call_of(way, body, format)
+  local given = M.options(body.options)
+  return { way = way, stream = body.stream ~= false, format = format, think = body.think, truncate = body.truncate, options = given,
+    logprobs = body.logprobs, top_logprobs = body.top_logprobs }, misfit(given)
+end
+
+local function some(list) return list and list[1] and list or nil end
+
+local function turn_of(entry, call, bad)
+  if bad then return nil, bad end
+  return { entry = entry, call = call, renamed = {}, thinking = true }
+end
+
+--- A chat of a model as a turn.
+---@param entry stoke.serve.model
+---@param body table as the native API has it
+---@param tools? table[]
+---@param format? table|string
+---@return stoke.serve.turn|nil
+---@return string|nil err
+---
+--- Example: `local q, err = passing.chat(entry, body, raw.tools)`
+function M.chat(entry, body, tools, format)
+  local call, bad = call_of("chat", body, format)
+  call.messages, call.tools = {}, some(tools)
+  for i, message in ipairs(body.messages) do
+    local calls
+    for j, made in ipairs(message.tool_calls or {}) do
+      calls = calls or {}
+      local f = made["function"] or {}
+      calls[j] = { id = made.id, ["function"] = { name = f.name or "", arguments = f.arguments or json.object {} } }
+    end
+    call.messages[i] = { role = message.role, content = message.content, thinking = message.thinking,
+      images = some(message.images), tool_calls = calls, tool_name = message.tool_name, tool_call_id = message.tool_call_id }
+  end
+  return turn_of(entry, call, bad)
+end
+
+--- A completion of a model as a turn.
+---@param entry stoke.serve.model
+---@param body table as the native API has it
+---@param format? table|string
+---@return stoke.serve.turn|nil
+---@return string|nil err
+---
+--- Example: `local q, err = passing.generate(entry, body)`
+function M.generate(entry, body, format)
+  local call, bad = call_of("generate", body, format)
+  call.prompt, call.suffix, call.system = body.prompt or "", body.suffix, body.system
+  call.template, call.raw, call.context, call.images = body.template, body.raw, body.context, some(body.images)
+  return turn_of(entry, call, bad)
 end
 
 -- ---- requests -------------------------------------------------------------------------------------------------------------------

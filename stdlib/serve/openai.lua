@@ -12,6 +12,7 @@ local embed = require "stoke.serve.embed"
 local failures = require "stoke.serve.failures"
 local ollama = require "stoke.serve.ollama"
 local passing = require "stoke.serve.passing"
+local responses = require "stoke.serve.responses"
 local turn = require "stoke.serve.turn"
 local time = require "stoke.time"
 
@@ -27,8 +28,8 @@ local TYPES = { [400] = "invalid_request_error", [401] = "authentication_error",
 
 local function error_text(failure)
   return json.encode(json.object { { "error", json.object { { "message", failure.text },
-    { "type", TYPES[failure.status] or "api_error" }, { "param", json.null },
-    { "code", failure.status == 404 and "model_not_found" or json.null } } } })
+    { "type", TYPES[failure.status] or "api_error" }, { "param", failure.param or json.null },
+    { "code", failure.code or failure.status == 404 and "model_not_found" or json.null } } } })
 end
 
 --- Answer with an error.
@@ -163,7 +164,7 @@ function Whole:done(answer)
     choice = json.object { { "index", 0 }, { "message", json.object { { "role", "assistant" }, { "content", text },
       { "reasoning", thought ~= "" and thought or nil }, { "tool_calls", calls_of(answer.calls, self.renamed) } } },
       { "finish_reason", reason_of(answer) },
-      { "logprobs", self.odds and json.object { { "content", json.decode(core_json.encode(self.odds)) } } or nil } }
+      { "logprobs", self.odds and json.object { { "content", core_json.array(self.odds) } } or nil } }
   end
   return wire.send(self.res, 200, wire.JSON_BARE, json.encode(json.object { { "id", self.id }, { "object", self.kind },
     { "created", self.created }, { "model", self.name }, { "system_fingerprint", "fp_stoke" },
@@ -214,9 +215,26 @@ local function chat(host, req, res)
   return turn.answer(host, q, writer(res, q, body, "chat.completion"))
 end
 
+--- Requests of completions, whose prompt some libraries send as a list of one.
+local COMPLETION = decode.types.struct("CompletionRequest", "openai.CompletionRequest", setmetatable({ prompt = decode.types.ANY },
+  { __index = requests.COMPLETION.fields }))
+
+--- The prompt of a completion; nil and what is wrong with it.
+local function prompt_of(prompt)
+  if prompt == nil or type(prompt) == "string" then return prompt or "" end
+  if json.is_array(prompt) and #prompt == 1 and type(prompt[1]) == "string" then return prompt[1] end
+  if json.is_array(prompt) and #prompt > 1 then
+    return nil, ("prompt has %d texts; a completion is of one: send a request for each"):format(#prompt)
+  end
+  return nil, ("json: cannot unmarshal %s into Go struct field CompletionRequest.prompt of type string"):format(json.kind(prompt))
+end
+
 local function completion(host, req, res)
-  local body = read(req, res, requests.COMPLETION)
+  local body = read(req, res, COMPLETION)
   if not body then return end
+  local prompt, bad = prompt_of(body.prompt)
+  if bad then return deny(res, 400, "%s", bad) end
+  body.prompt = prompt
   body.model = body.model or ""
   local entry = find(host, res, body.model)
   if not entry then return end
@@ -259,11 +277,21 @@ local function embeddings(host, req, res)
   if failure then return refuse(res, failure) end
 end
 
+local function response(host, req, res)
+  local body, raw = read(req, res, responses.REQUEST)
+  if not body then return end
+  if (body.model or "") == "" then return deny(res, 400, "model is required") end
+  local entry = find(host, res, body.model)
+  if not entry then return end
+  return responses.handle(host, req, res, { body = body, raw = raw, entry = entry, refuse = refuse })
+end
+
 --- path -> method -> handler
 M.ROUTES = {
   ["/v1/models"] = { GET = models },
   ["/v1/chat/completions"] = { POST = chat },
   ["/v1/completions"] = { POST = completion },
+  ["/v1/responses"] = { POST = response },
   ["/v1/embeddings"] = { POST = embeddings },
 }
 

@@ -86,6 +86,7 @@ end
 ---@field append boolean messages without an answer among them go on where the conversation stands
 ---@field once? string the same text: the same turn
 ---@field from? string the name of the turn that it goes on from
+---@field previous? string the id that it is known by
 ---@field also? string a name that this turn has beside its own
 ---@field named? string and one by `once`
 
@@ -157,12 +158,12 @@ local function complete(answer, asked)
   local results, there = {}, {}
   for _, message in ipairs(asked) do
     if message.role == "tool" then
-      if message.tool_call_id then there[message.tool_call_id] = true end
+      if message.tool_call_id then there[message.tool_call_id] = message end
       results[#results + 1] = message
     end
   end
   for i, call in ipairs(answer.tool_calls or {}) do
-    local result, name = results[i], call["function"].name
+    local result, name = call.id and there[call.id] or results[i], call["function"].name
     if result and not result.tool_call_id then result.tool_call_id = call.id end
     if result and not result.tool_name then result.tool_name = name end
     if not result and not (call.id and there[call.id]) then
@@ -214,7 +215,8 @@ local function find(self, q, talk)
   if session.from or head and not turns[1] then
     local found = perform("told.find", { names = { session.from or head } }).found
     if not found and session.from then
-      errors.raise("usage", "the previous response is not there", { status = 404, gone = true })
+      errors.raise("usage", ("Previous response with id '%s' not found."):format(session.previous),
+        { api = { code = "previous_response_not_found", param = "previous_response_id" } })
     elseif found and found.agent ~= agent then
       errors.argument("the previous response was given by %s, and only that one can go on with it", found.agent)
     end
@@ -321,13 +323,28 @@ local function before(self, q)
   return perform("told.find", { names = { name } }).found
 end
 
+--- Calls that the client was given last have results, also where it sends nothing of what was said before.
+local function settle(chat, asked)
+  local messages = chat.messages
+  local last = #messages
+  while last > 0 and messages[last].role == "tool" do last = last - 1 end
+  local answer, done, open = messages[last], {}, {}
+  for i = last + 1, #messages do done[messages[i].tool_call_id or ""] = true end
+  for _, call in ipairs(answer and answer.tool_calls or {}) do
+    if not done[call.id] then open[#open + 1] = call end
+  end
+  if open[1] then complete({ tool_calls = open }, asked) end
+end
+
 --- Find or make the session of a request.
 local function place(self, q, talk)
   local known = before(self, q)
   if known then return { chat = q.entry.handle:session { id = known.id } } end
   local stand = find(self, q, talk)
   local id, at = session_of(q, talk, stand)
-  return { chat = q.entry.handle:session { id = id }, id = id, at = at, stand = stand }
+  local chat = q.entry.handle:session { id = id }
+  if stand.found and not talk.turns[1] then settle(chat, talk.asked) end
+  return { chat = chat, id = id, at = at, stand = stand }
 end
 
 --- Where a request goes on; nil: the store cannot be used, and the turn is one without a session.

@@ -215,7 +215,7 @@ local function find(self, q, talk)
   if session.from or head and not turns[1] then
     local found = perform("told.find", { names = { session.from or head } }).found
     if not found and session.from then
-      errors.raise("usage", ("Previous response with id '%s' not found."):format(session.previous),
+      errors.raise("argument", ("Previous response with id '%s' not found."):format(session.previous),
         { api = { code = "previous_response_not_found", param = "previous_response_id" } })
     elseif found and found.agent ~= agent then
       errors.argument("the previous response was given by %s, and only that one can go on with it", found.agent)

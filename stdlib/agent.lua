@@ -17,6 +17,7 @@ local modules = require "core.modules"
 local place = require "core.store.place"
 local config = require "stoke.config"
 local explain = require "stoke.agent.explain"
+local guest = require "stoke.agent.guest"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
 local loop = require "stoke.agent.loop"
@@ -234,17 +235,6 @@ Definition.__index = Definition
 local COPIED = { "name", "description", "instructions", "repair", "max_steps", "budget", "deadline", "think", "endpoint",
   "timeouts", "nudge", "texts", "split_thinking", "auto_pull", "route", "fallback" }
 
---- The tool definitions for the model, encoded once and not for each question.
-local function set_definitions(definition, definitions)
-  local text, err = json.encode(definitions)
-  if not text then -- words of a script that are no UTF-8
-    errors.raise("argument", ("%s: its tools cannot be told to a model: %s"):format(definition.label or "stoke.agent", err.message),
-      { cause = err })
-  end
-  definition.definitions = json.fixed(definitions)
-  definition.tools_bytes = #text
-end
-
 --- Tools and handoffs, worked out once.
 local function add_tools(definition, where, given)
   local memory = definition.memory
@@ -257,7 +247,7 @@ local function add_tools(definition, where, given)
   for name in next, targets or {} do names[name] = true end
   definition.tools, definition.by_name, definition.names, definition.targets = tools, by_name, names, targets
   definition.handoff_order = order
-  set_definitions(definition, definitions)
+  guest.tell(definition, definitions)
 end
 
 --- Is one of the handoffs made later?
@@ -366,34 +356,9 @@ function M.refresh(changed)
       for _, name in ipairs(definition.handoff_order or {}) do
         definitions[#definitions + 1] = handoff_definition(definition.targets[name], definition.texts)
       end
-      set_definitions(definition, definitions)
+      guest.tell(definition, definitions)
     end
   end
-end
-
---- A definition with tools that somebody outside lends to one run. Calls of these are not run: they end the run with the reason
---- "tool_calls", and its result has them as `calls`; who lent them goes on with the history and the results.
----@private
----@param definition table
----@param lent table[] definitions of tools as models read them, of other names than the agent's own
----@return table definition
----
---- Example: `local definition = agent.lend(bot.definition, { open_file:definition() })`
-function M.lend(definition, lent)
-  if definition.play then return definition end -- the members of a team have tools of their own, and take no others
-  if definition.complete then definition:complete() end
-  local names, outside, definitions = {}, {}, {}
-  for name in next, definition.names do names[name] = true end
-  for i, known in ipairs(definition.definitions or {}) do definitions[i] = known end
-  for _, given in ipairs(lent) do
-    local name = given["function"].name
-    names[name], outside[name] = true, true
-    definitions[#definitions + 1] = given
-  end
-  local out = setmetatable({ names = names, outside = outside }, { __index = definition })
-  out.lend = function(other) return M.lend(other, lent) end
-  set_definitions(out, definitions)
-  return out
 end
 
 --- What the library itself says to models. Without an argument, the texts in force: { name, purpose, fields, text } each, sorted by

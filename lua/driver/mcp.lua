@@ -3,8 +3,62 @@
 
 local host = require "host.task"
 local effect = require "core.effect"
+local fs = require "host.fs"
+local memory = require "core.gate.memory"
 
 local M = {}
+
+--- Another file than the user's own for what tools were when they were first seen.
+---@type string|nil
+M.file = nil
+
+-- ---- what tools were ----------------------------------------------------------------------------------------------------------
+
+--- f with the store, which is closed behind it.
+local function with_store(path, options, f)
+  local store, err = require "core.store".open(path, options)
+  if not store then return nil, err end
+  local _ <close> = setmetatable({}, { __close = function() store:close() end })
+  return f(store, require "core.store.pins")
+end
+
+effect.define("mcp.pins", { class = "pure", run = function(q)
+  local path = M.file or memory.path()
+  if not path or not fs.stat(path) then return {} end
+  return with_store(path, { create = false, readonly = true }, function(store, pins)
+    local list, err = pins.read(store, q.server)
+    if err and err.message:find("no such table", 1, true) then return {} end
+    return list, err
+  end)
+end })
+
+effect.define("mcp.pin", { class = "idempotent", repeats = true, run = function(q)
+  local path = M.file or memory.path()
+  if not path then return false end
+  return with_store(path, {}, function(store, pins) return pins.write(store, q.server, q.tools, q.accepted) end)
+end })
+
+--- What the tools of a server were when they were first seen, or accepted last; none where this process keeps nothing.
+---@param server string a key of it, without a blank
+---@return stoke.store.pin[]|nil
+---@return stoke.error|nil err kind `db`
+---
+--- Example: `local list, err = mcp.pins "1f00"`
+function M.pins(server) return effect.perform("mcp.pins", { server = server }) end
+
+--- Keep what tools are. Those that are known already stay as they were, unless they are accepted.
+---@param server string
+---@param tools stoke.store.pin[]
+---@param accepted? boolean a person has accepted what they are now
+---@return boolean|nil kept false: this process keeps nothing
+---@return stoke.error|nil err kind `db`
+---
+--- Example: `mcp.pin("1f00", { { name = "add", pin = digest, item = {} } })`
+function M.pin(server, tools, accepted)
+  return effect.perform("mcp.pin", { server = server, tools = tools, accepted = accepted == true })
+end
+
+-- ---- questions ----------------------------------------------------------------------------------------------------------------
 
 effect.define("mcp.request", { run = function(q, _, job) return job:ask(q) end, aside = { "timeout" }, repeats = true,
   class = function(q) return q.class or "unsafe" end })

@@ -1,19 +1,17 @@
 --- What an MCP server offers, as ours: its tools as tools of agents, its resources and prompts as functions.
 ---
---- A server may change its tools while it runs. A tool is pinned as it was first seen (name, description, schema, annotations): the
---- model keeps reading the description that was pinned, and a call of a tool that has changed since, or is gone, asks a person
---- first. Who approves the call accepts the change.
+--- A server may change its tools. A tool is pinned as it was first seen (stdlib/mcp/pins.lua): the model keeps reading what was
+--- pinned, and a call of a tool that has changed since, or is gone, asks a person first. Who approves the call accepts the change.
 
 local base64 = require "stoke.mcp.base64"
 local client = require "stoke.mcp.client"
 local errors = require "core.errors"
-local hash = require "core.hash"
 local headers = require "stoke.mcp.headers"
 local json = require "core.json"
 local log = require "stoke.log"
+local pins = require "stoke.mcp.pins"
 local schema = require "stoke.schema"
 local tool = require "stoke.tool"
-local canonical = require "stoke.schema.values".canonical
 
 local M = {}
 
@@ -154,11 +152,6 @@ end
 
 -- ---- tools --------------------------------------------------------------------------------------------------------------------
 
---- What a tool was when it was seen.
-local function pin(item)
-  return hash.sha256(canonical { item.name, item.description or "", item.inputSchema or {}, item.annotations or {} } or "")
-end
-
 --- Ask for the tools, and compare them with those that were pinned.
 local function refresh(self)
   self.tools_changed = nil -- a change that comes meanwhile is seen the next time
@@ -167,7 +160,8 @@ local function refresh(self)
     self.tools_changed = true
     error(items, 0)
   end
-  local offered, order, pins = {}, {}, self.pins or {}
+  local known = self.pins or pins.read(self)
+  local offered, order = {}, {}
   for _, item in ipairs(items) do
     if type(item.name) ~= "string" or item.name == "" then error(bad(self, "a tool has no name"), 0) end
     if offered[item.name] then error(bad(self, ("two tools are named %s"):format(item.name)), 0) end
@@ -177,12 +171,14 @@ local function refresh(self)
       goto continue
     end
     local seen = { name = item.name, title = item.title, description = item.description, inputSchema = item.inputSchema,
-      annotations = type(item.annotations) == "table" and item.annotations or {}, pin = pin(item), mirrored = mirrored }
+      annotations = type(item.annotations) == "table" and item.annotations or {}, pin = pins.of(item), mirrored = mirrored }
+    if not seen.pin then error(bad(self, ("the tool %s is described without end"):format(item.name)), 0) end
     offered[item.name], order[#order + 1] = seen, seen
-    pins[item.name] = pins[item.name] or seen.pin
     ::continue::
   end
-  self.offered, self.order, self.pins = offered, order, pins
+  self.pins = self.pins or known
+  self.offered, self.order = offered, order
+  pins.first(self, order)
 end
 
 local function current(self)
@@ -190,11 +186,13 @@ local function current(self)
   return self.order
 end
 
---- Is a tool no longer what it was when it was given to somebody?
+--- Is a tool no longer what it was when it was given to somebody? What it is now is what a person is asked about.
 local function changed(self, name)
   current(self)
-  local seen = self.offered[name]
-  return not seen or seen.pin ~= self.pins[name]
+  if not pins.changed(self, name) then return false end
+  self.asking = self.asking or {}
+  self.asking[name] = self.offered[name] and self.offered[name].pin
+  return true
 end
 
 --- A name that models can say.
@@ -221,7 +219,8 @@ end
 
 --- The schema of a tool's arguments; one that cannot be checked here is the server's to check.
 local function parameters(self, seen)
-  local given = type(seen.inputSchema) == "table" and seen.inputSchema or { type = "object" }
+  local pinned = self.pins[seen.name].item.inputSchema
+  local given = type(pinned) == "table" and pinned or { type = "object" }
   local ok, made = pcall(schema.json, given)
   if ok and made:json_schema().type == "object" then return made end
   log.warn(("the schema of the tool %s of the MCP server %s cannot be used: %s"):format(seen.name, self.name,
@@ -231,7 +230,12 @@ end
 
 local function perform(self, seen, args)
   local now = self.offered and self.offered[seen.name]
-  if now and now.pin ~= self.pins[seen.name] then self.pins[seen.name] = now.pin end -- a person has approved the call
+  if now and pins.changed(self, seen.name) then
+    if not self.asking or self.asking[seen.name] ~= now.pin then
+      return nil, errors.new("denied", ("%s: the tool %s changed while its call waited"):format(self.name, seen.name))
+    end
+    pins.accept(self, now)
+  end
   local result, err = M.call(self, seen.name, args, {})
   if err then return nil, err end
   if result.failed then
@@ -245,7 +249,7 @@ end
 local function as_tool(self, seen, name)
   local timeout = self.spec.timeout
   return tool {
-    name = name, description = type(seen.description) == "string" and seen.description or nil, params = parameters(self, seen),
+    name = name, description = self.pins[seen.name].item.description, params = parameters(self, seen),
     needs_approval = needs(self, seen), timeout = timeout == nil and client.TIMEOUT or timeout,
     idempotent = self.spec.trust and (seen.annotations.readOnlyHint == true or seen.annotations.idempotentHint == true) or nil,
     run = function(args) return perform(self, seen, args) end,

@@ -66,4 +66,22 @@ function M.tools(servers)
   return out
 end
 
+--- A resource that `stoke mcp FILE` offers: a text, or bytes, at an address, or at all addresses of a pattern.
+---@param given { uri: string, name?: string, description?: string, mime?: string, read: fun(parts: table<string, string>,
+---  uri: string): string|table|nil } read gives a text, { text =, mime = } or { bytes =, mime = }; nil: there is none
+---@return stoke.mcp.resource
+---Raises `argument`.
+---
+--- Example: `stoke.mcp.resource { uri = "notes://{day}", read = function(at) return stoke.fs.read(at.day .. ".txt") end }`
+function M.resource(given) return require "stoke.mcp.offers".resource(given) end
+
+--- A prompt that `stoke mcp FILE` offers: messages to begin with, which a person chooses in a client.
+---@param given { name: string, description?: string, arguments?: table<string, string>, run: fun(args: table): string|table[] }
+---  arguments: texts, as stoke.schema has them; run gives a text, or messages { { role = "user", content = } ... }
+---@return stoke.mcp.prompt
+---Raises `argument`.
+---
+--- Example: `stoke.mcp.prompt { name = "review", arguments = { code = "string" }, run = function(a) return "See " .. a.code end }`
+function M.prompt(given) return require "stoke.mcp.offers".prompt(given) end
+
 return M

@@ -5,12 +5,16 @@ local host = require "host.task"
 local effect = require "core.effect"
 local fs = require "host.fs"
 local memory = require "core.gate.memory"
+local testbed = require "core.testbed"
 
 local M = {}
 
 --- Another file than the user's own for what tools were when they were first seen.
 ---@type string|nil
 M.file = nil
+
+--- The file; nil: this process keeps nothing.
+local function path_of() return M.file or not testbed.running and memory.path() or nil end
 
 -- ---- what tools were ----------------------------------------------------------------------------------------------------------
 
@@ -23,7 +27,7 @@ local function with_store(path, options, f)
 end
 
 effect.define("mcp.pins", { class = "pure", run = function(q)
-  local path = M.file or memory.path()
+  local path = path_of()
   if not path or not fs.stat(path) then return {} end
   return with_store(path, { create = false, readonly = true }, function(store, pins)
     local list, err = pins.read(store, q.server)
@@ -33,7 +37,7 @@ effect.define("mcp.pins", { class = "pure", run = function(q)
 end })
 
 effect.define("mcp.pin", { class = "idempotent", repeats = true, run = function(q)
-  local path = M.file or memory.path()
+  local path = path_of()
   if not path then return false end
   return with_store(path, {}, function(store, pins) return pins.write(store, q.server, q.tools, q.accepted) end)
 end })

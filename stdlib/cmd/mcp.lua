@@ -3,6 +3,7 @@
 local args = require "stoke.args"
 local client = require "stoke.mcp.client"
 local config = require "stoke.mcp.config"
+local entries = require "stoke.mcp.server.entries"
 local errors = require "core.errors"
 local fs = require "stoke.fs"
 local json = require "core.json"
@@ -13,7 +14,9 @@ local over_stdio = require "stoke.mcp.server.stdio"
 local output = require "stoke.runs.output"
 local pins = require "stoke.mcp.pins"
 local script = require "core.script"
+local reload = require "stoke.reload"
 local server = require "stoke.mcp.server"
+local stoke = require "stoke"
 local stdio = require "core.stdio"
 local term = require "stoke.term"
 
@@ -194,6 +197,21 @@ end
 
 local function report(name, err) log.error(("the tool %s failed"):format(name), { error = tostring(err) }) end
 
+--- What a reload has changed is told, and offered.
+local function follow(made)
+  reload.on_change(function(change)
+    stdio.err(reload.text(change))
+    if change.err then return end
+    local _, err = stoke.try(made.refresh, made)
+    if err then stdio.err(("stoke: what is offered stays as it was: %s\n"):format(tostring(err))) end
+  end)
+end
+
+local Restore = setmetatable({}, { __close = function()
+  reload.watch(false)
+  script.end_timers()
+end })
+
 local function serve(a)
   if not fs.stat(a.what) then
     local near = errors.suggest(a.what, { "list", "inspect", "call", "accept" })
@@ -202,8 +220,11 @@ local function serve(a)
   local at_address = a.port or a.address
   if not at_address then over_stdio.hold() end
   require "stoke.cmd".announce(a.what)
-  local entries = server.of_file(a.what, script.run_body(a.what))
-  local made = server.new(entries, { name = a.what:match "([^/]*)%.lua$" or a.what, report = report })
+  local _ <close> = Restore
+  reload.watch(true)
+  local made = server.new(entries.of_file(a.what, script.run_body(a.what)),
+    { name = a.what:match "([^/]*)%.lua$" or a.what, report = report })
+  follow(made)
   if not at_address then return over_stdio.serve(made) end
   local running <close> = over_http.serve(made, { port = a.port or 8931, address = a.address,
     token = token_of(a.token), hosts = a.host, origins = a.origin })

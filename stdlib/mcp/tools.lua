@@ -10,6 +10,7 @@ local headers = require "stoke.mcp.headers"
 local json = require "core.json"
 local log = require "stoke.log"
 local pins = require "stoke.mcp.pins"
+local progress = require "stoke.tool.progress"
 local schema = require "stoke.schema"
 local tool = require "stoke.tool"
 
@@ -228,6 +229,9 @@ local function parameters(self, seen)
   return schema.json { type = "object" }
 end
 
+local function text(value) return type(value) == "string" and value or nil end
+local function number(value) return type(value) == "number" and value or nil end
+
 local function perform(self, seen, args)
   local now = self.offered and self.offered[seen.name]
   if now and pins.changed(self, seen.name) then
@@ -236,7 +240,11 @@ local function perform(self, seen, args)
     end
     pins.accept(self, now)
   end
-  local result, err = M.call(self, seen.name, args, {})
+  local on_progress
+  if progress.listener() then
+    on_progress = function(note) progress.say(text(note.message), number(note.progress), number(note.total)) end
+  end
+  local result, err = M.call(self, seen.name, args, { on_progress = on_progress })
   if err then return nil, err end
   if result.failed then
     local words = result.text ~= "" and result.text or seen.name .. " failed without a word"

@@ -7,6 +7,7 @@ local http = require "stoke.http"
 local json = require "stoke.json"
 local mcp = require "stoke.mcp"
 local proc = require "stoke.proc"
+local entries = require "stoke.mcp.server.entries"
 local server = require "stoke.mcp.server"
 local serve = require "stoke.mcp.server.http".serve
 local stoke = require "stoke"
@@ -50,7 +51,7 @@ test("mcp server: standard output carries messages alone; what scripts print goe
   t.eq(answers[2].result.structuredContent.sum, 3)
   t.eq(answers[2].result.content[1].text, '{"sum":3}')
   t.eq(answers[2].result.resultType, nil, "the old era has no types of results")
-  t.eq(#answers[3].result.tools, 6)
+  t.eq(#answers[3].result.tools, 7)
   t.ok(answers[4].result)
   t.match(result.stderr, "loading\nraw\n")
   t.match(result.stderr, "adding")
@@ -122,7 +123,7 @@ test("mcp server: our client and our server understand each other over standard 
 end)
 
 local function offer()
-  return server.new(server.entries({ stoke.tool { name = "add", params = { a = "number", b = "number" }, run = function(args)
+  return server.new(entries.given({ stoke.tool { name = "add", params = { a = "number", b = "number" }, run = function(args)
     return { sum = args.a + args.b } end } }, "test"), { name = "here" })
 end
 
@@ -205,5 +206,5 @@ test("mcp verbs: list, inspect and call by .mcp.json, with its variables", REAL,
   fails(2, "did you mean offer", "call", "ofer", "add")
   fails(2, "NO_SUCH_VARIABLE", "call", "other", "add")
   fails(2, "sse", "inspect", "old")
-  t.eq(#json.decode(first("inspect", "--json", "--", exe, "mcp", here .. "/" .. FILE)).tools, 6)
+  t.eq(#json.decode(first("inspect", "--json", "--", exe, "mcp", here .. "/" .. FILE)).tools, 7)
 end)

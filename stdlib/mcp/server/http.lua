@@ -36,7 +36,7 @@ local function mismatch(self, req, message)
   if given["mcp-method"] ~= message.method then return "Mcp-Method" end
   local name = headers.name(message.method, params)
   if name and (not given["mcp-name"] or headers.decode(given["mcp-name"]) ~= name) then return "Mcp-Name" end
-  local one = message.method == "tools/call" and self.server.entries[params.name]
+  local one = message.method == "tools/call" and self.server.entries.tools[params.name]
   if not one then return nil end
   one.mirrored = one.mirrored or headers.mirrored(one.tool.params:json_schema()) or {}
   for _, wanted in ipairs(one.mirrored) do
@@ -47,6 +47,8 @@ local function mismatch(self, req, message)
     if got ~= value and not (tonumber(got) and tonumber(got) == tonumber(value)) then return header end
   end
 end
+
+local function park() tasks.park "mcp.listen" end
 
 local function answer(self, req, res, message)
   if server.version(message) then
@@ -60,7 +62,7 @@ local function answer(self, req, res, message)
     if not res.started then res:start(200, EVENTS) end
     res:write("data: " .. json.encode(note) .. "\n\n")
   end
-  local ok, out = pcall(self.server.answer, self.server, message, emit, function() tasks.park "mcp.listen" end)
+  local ok, out = pcall(self.server.answer, self.server, message, emit, park)
   if not ok then
     if errors.is(out) and out.kind == "cancelled" then error(out, 0) end
     out = rpc.refusal(message.id, -32603, errors.wrap(out).message)
@@ -73,6 +75,14 @@ local function answer(self, req, res, message)
   return res:reply(server.version(message) and (malformed and 400 or STATUS[code]) or 200, JSON, text)
 end
 
+--- What clients of the versions with a handshake hear of changes: a stream of its own.
+local function announce(self, req, res)
+  if not (req.headers.accept or ""):find("text/event-stream", 1, true) then return res:reply(406) end
+  res:start(200, EVENTS)
+  res:write ": changes\n\n"
+  server.announce(self.server, function(note) res:write("data: " .. json.encode(note) .. "\n\n") end, park)
+end
+
 local function handle(self, req, res)
   if self.token and not knows(req, self.token) then
     return res:reply(401, { ["WWW-Authenticate"] = "Bearer" }, "a token is wanted: Authorization: Bearer TOKEN\n")
@@ -80,7 +90,8 @@ local function handle(self, req, res)
   local origin = req.headers.origin
   if self.foreign and origin and not self.foreign[origin:lower()] then return res:reply(403) end
   if req.path ~= M.PATH then return res:reply(404, nil, ("the server is at %s\n"):format(M.PATH)) end
-  if req.method ~= "POST" then return res:reply(405, { Allow = "POST" }) end
+  if req.method == "GET" and self.server.source then return announce(self, req, res) end
+  if req.method ~= "POST" then return res:reply(405, { Allow = self.server.source and "GET, POST" or "POST" }) end
   local message, bad = json.decode(req.body or "")
   if bad then return reply(res, 400, rpc.refusal(json.null, -32700, "Parse error: " .. bad.message)) end
   local problem, id = server.problem(message)

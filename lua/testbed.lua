@@ -27,6 +27,10 @@ M.closed = false
 --- true while any test runs: it leaves nothing behind in the user's own files.
 M.running = false
 
+--- Called when the test ends, once: what a module has for the whole process, and a test must not leave to the next one.
+---@type fun()[]
+M.leaving = {}
+
 --- true while a test runs that may not start child processes; lua/driver/proc.lua checks it.
 M.no_programs = false
 
@@ -100,6 +104,9 @@ end
 ---@return string[]
 function M.leave()
   M.no_programs, M.running = false, false
+  local leaving = M.leaving
+  M.leaving = {}
+  for _, f in ipairs(leaving) do pcall(f) end
   for _ = 1, 20 do -- closing a handle takes a few turns of the loop
     local now = count_open()
     if now.tasks <= before.tasks and now.handles <= before.handles then break end

@@ -81,6 +81,8 @@ end
 ---@field model string may be left out where `route` names one
 ---@field instructions? string|fun(run: table): string? a text, or a function that gives it for each question
 ---@field tools? (stoke.tool|stoke.agent|function)[] tools, agents, documented functions
+---@field mcp? string|table a server of .mcp.json by its name, a description as stoke.mcp.connect takes it, or a list of these: each
+---  run has the tools that they offer when it begins
 ---@field output? any a schema; the result then has `output`
 ---@field repair? integer how often an answer that does not fit, or is empty, is asked for again (2)
 ---@field handoffs? (stoke.agent|fun(): stoke.agent)[] agents that may take the conversation over; a function gives one that is
@@ -118,7 +120,7 @@ local OPTIONS = { name = "string", description = "string", model = "string", ins
   repair = "number", handoffs = "table", max_steps = "number", budget = "table", deadline = "number", options = true,
   sampling = true, think = true, endpoint = "string", timeouts = "table", summarize = true, nudge = "boolean", texts = "table",
   split_thinking = "boolean", auto_pull = "boolean", class = true, route = true, fallback = true,
-  cache = true }
+  cache = true, mcp = true }
 
 local function is_agent(value) return type(value) == "table" and getmetatable(value) == Agent end
 
@@ -265,6 +267,18 @@ local function waits(list)
   return false
 end
 
+--- Servers of MCP, whose tools each run asks for when it begins.
+local function add_servers(definition, where, given)
+  local agents = require "stoke.mcp.agents"
+  local servers = agents.servers(where .. ": mcp", given.mcp)
+  definition.ready = function(self)
+    if self.complete then self:complete() end
+    return agents.with(self, servers, function(made, tools)
+      add_tools(made, where, { tools = tools, handoffs = given.handoffs, texts = given.texts })
+    end)
+  end
+end
+
 --- What a run works with: everything checked, and not changed any more once it is complete.
 local function define(given, label)
   local where, options, model = check(given)
@@ -284,6 +298,7 @@ local function define(given, label)
   elseif given.tools or given.handoffs then
     add_tools(definition, where, given)
   end
+  if given.mcp ~= nil then add_servers(definition, where, given) end
   if given.output ~= nil then definition.output = schema(given.output) end
   if given.summarize then definition.summarize = given.summarize end
   return definition
@@ -376,6 +391,7 @@ end
 ---
 --- Example: `local definition = agent.lend(bot.definition, { open_file:definition() })`
 function M.lend(definition, lent)
+  if definition.ready then definition = definition:ready() end
   if definition.complete then definition:complete() end
   local names, outside, definitions = {}, {}, {}
   for name in next, definition.names do names[name] = true end

@@ -45,13 +45,15 @@ end
 
 --- The tools of several servers in one list. Names that two of them have get the server's before them ("files_read").
 ---@param servers (string|stoke.mcp.spec|stoke.mcp.client)[]
+---@param taken? string[] names that others have: they, too, get the server's before them
 ---@return stoke.tool[]
 ---Raises as stoke.mcp.connect and client:tools.
 ---
 --- Example: `local bot = stoke.agent { model = m, tools = stoke.mcp.tools { "files", "git" } }`
-function M.tools(servers)
+function M.tools(servers, taken)
   if type(servers) ~= "table" then errors.argument("mcp.tools: a list of servers expected, got %s", errors.describe(servers)) end
   local clients, times = {}, {}
+  for _, name in ipairs(taken or {}) do times[name] = 1 end
   for i, given in ipairs(servers) do
     clients[i] = getmetatable(given) == client.Client and given or M.connect(given)
     for _, seen in ipairs(clients[i]:list()) do times[seen.name] = (times[seen.name] or 0) + 1 end

@@ -34,6 +34,7 @@ end
 ---@return { method: string, url: string, body: string, answer: string, texts: { name: string, text: string|function }[] }
 function M.next_request(agent, past)
   local run = loop.new(agent, past, 1)
+  agent = run.agent
   local format = agent.output and not agent.definitions and agent.output:format() or nil
   run.target = loop.target(agent, true)
   local messages, cap = loop.prompt(run, format)

@@ -2,6 +2,7 @@
 --- stateless one (2026-07-28), found by server/discover, and the ones with a handshake.
 
 local about = require "core.about"
+local config = require "stoke.mcp.config"
 local driver = require "core.driver.mcp"
 local errors = require "core.errors"
 local http = require "stoke.mcp.http"
@@ -362,6 +363,7 @@ local function transport(client)
 end
 
 local function connect(client)
+  if client.spec.configured then client.spec = config.check(config.find(client.name), "mcp.connect") end
   if client.failures > 0 then time.sleep(math.min(M.MOST_OFF, M.BACK_OFF * 2 ^ (client.failures - 1))) end
   transport(client)
   local ok, err = pcall(handshake, client)
@@ -445,6 +447,20 @@ function Client:request(method, params, options)
   if timeout == nil then timeout = self.spec.timeout or M.TIMEOUT end
   return driver.perform({ server = self.name, method = method, params = params, class = options.class or "pure",
     timeout = timeout or nil }, setmetatable({ client = self, on_progress = options.on_progress }, Job))
+end
+
+--- The same from inside of an effect, whose driver asks.
+---@private
+---@param method string
+---@param params? table
+---@return table|nil result
+---@return stoke.error|nil err
+---
+--- Example: `local result, err = client:direct "tools/list"`
+function Client:direct(method, params)
+  local timeout = self.spec.timeout
+  if timeout == nil then timeout = M.TIMEOUT end
+  return setmetatable({ client = self }, Job):ask { method = method, params = params, timeout = timeout or nil }
 end
 
 --- End the connection, and the server's process. A no-op the second time.

@@ -24,7 +24,7 @@ function M.of(item)
   return ok and digest or nil
 end
 
---- What a server is known by: its name here, and what is started or asked.
+--- What a server is known by: its name here, and what is started or asked. It must have been reached.
 local function key(client)
   if not client.pin_key then
     local spec = client.spec
@@ -48,7 +48,7 @@ local function told(client, err)
     :format(client.name), { error = err.message })
 end
 
---- The pins of a server, from earlier processes.
+--- The pins of a server, from earlier processes. As M.first, for who is inside an effect.
 ---@param client stoke.mcp.client
 ---@return table<string, stoke.mcp.pin> by names of tools
 ---Raises `cancelled`.
@@ -60,11 +60,6 @@ function M.read(client)
   local out = {}
   for _, one in ipairs(list or {}) do out[one.name] = { pin = one.pin, item = one.item } end
   return out
-end
-
-local function write(client, list, accepted)
-  local _, err = driver.pin(key(client), list, accepted)
-  if err then told(client, err) end
 end
 
 --- Pin the tools that were not known.
@@ -82,7 +77,9 @@ function M.first(client, order)
       fresh[#fresh + 1] = { name = seen.name, pin = seen.pin, item = item }
     end
   end
-  if fresh[1] then write(client, fresh, false) end
+  local _, err
+  if fresh[1] then _, err = driver.pin(key(client), fresh) end
+  if err then told(client, err) end
 end
 
 --- A person accepts what a tool is now.
@@ -92,8 +89,10 @@ end
 ---
 --- Example: `pins.accept(client, client.offered.add)`
 function M.accept(client, seen)
-  client.pins[seen.name] = { pin = seen.pin, item = item_of(seen) }
-  write(client, { { name = seen.name, pin = seen.pin, item = item_of(seen) } }, true)
+  seen.pinned = { pin = seen.pin, item = item_of(seen) }
+  client.pins[seen.name], client.accepted = seen.pinned, (client.accepted or 0) + 1
+  local _, err = driver.accept(key(client), { name = seen.name, pin = seen.pin, item = seen.pinned.item })
+  if err then told(client, err) end
 end
 
 --- Is this tool another one than the one that was pinned?

@@ -5,6 +5,7 @@
 
 local base64 = require "stoke.mcp.base64"
 local client = require "stoke.mcp.client"
+local driver = require "core.driver.mcp"
 local errors = require "core.errors"
 local headers = require "stoke.mcp.headers"
 local json = require "core.json"
@@ -25,11 +26,11 @@ local function bad(self, what) return errors.new("protocol", ("%s: %s"):format(s
 
 -- ---- lists ------------------------------------------------------------------------------------------------------------------
 
---- All pages of a list.
-local function list(self, method, field, options)
+--- All pages of a list. `ask` is how: as an effect of its own, or from inside of one.
+local function list(self, method, field, ask)
   local items, cursor = {}, nil
   for _ = 1, M.PAGES do
-    local result = errors.check(self:request(method, { cursor = cursor }, options))
+    local result = errors.check((ask or self.request)(self, method, { cursor = cursor }))
     if type(result[field]) ~= "table" then error(bad(self, ("%s gave no list of %s"):format(method, field)), 0) end
     for _, item in ipairs(result[field]) do
       if type(item) ~= "table" then error(bad(self, method .. " gave an item that is no object"), 0) end
@@ -156,16 +157,17 @@ end
 --- Ask for the tools, and compare them with those that were pinned.
 local function refresh(self)
   self.tools_changed = nil -- a change that comes meanwhile is seen the next time
-  local ok, items = pcall(list, self, "tools/list", "tools")
+  local ok, items = pcall(list, self, "tools/list", "tools", self.direct)
   if not ok then
     self.tools_changed = true
     error(items, 0)
   end
-  local known = self.pins or pins.read(self)
-  local offered, order = {}, {}
+  self.pins = self.pins or pins.read(self)
+  local order, names = {}, {}
   for _, item in ipairs(items) do
     if type(item.name) ~= "string" or item.name == "" then error(bad(self, "a tool has no name"), 0) end
-    if offered[item.name] then error(bad(self, ("two tools are named %s"):format(item.name)), 0) end
+    if names[item.name] then error(bad(self, ("two tools are named %s"):format(item.name)), 0) end
+    names[item.name] = true
     local mirrored, why = headers.mirrored(item.inputSchema)
     if not mirrored and self.spec.url then
       log.warn(("the tool %s of the MCP server %s is left out: %s"):format(item.name, self.name, why))
@@ -174,17 +176,37 @@ local function refresh(self)
     local seen = { name = item.name, title = item.title, description = item.description, inputSchema = item.inputSchema,
       annotations = type(item.annotations) == "table" and item.annotations or {}, pin = pins.of(item), mirrored = mirrored }
     if not seen.pin then error(bad(self, ("the tool %s is described without end"):format(item.name)), 0) end
-    offered[item.name], order[#order + 1] = seen, seen
+    order[#order + 1] = seen
     ::continue::
   end
-  self.pins = self.pins or known
-  self.offered, self.order = offered, order
   pins.first(self, order)
+  for _, seen in ipairs(order) do seen.pinned = self.pins[seen.name] end
+  return order
 end
 
+local Look = {}
+Look.__index = Look
+
+function Look:look()
+  local one = self.client
+  if one.order and not one.tools_changed then return one.order end
+  local ok, order = pcall(refresh, one)
+  if ok then return order end
+  return nil, errors.wrap(order)
+end
+
+--- The tools as they are now. In a durable run they are what they were there.
 local function current(self)
-  if not self.offered or self.tools_changed then refresh(self) end
-  return self.order
+  self.looks = self.looks or setmetatable({ client = self }, Look)
+  local order = errors.check(driver.look(self.name, self.looks))
+  if order == self.order then return order end
+  local offered, known = {}, self.pins or {}
+  for _, seen in ipairs(order) do
+    offered[seen.name] = seen
+    known[seen.name] = known[seen.name] or seen.pinned
+  end
+  self.offered, self.order, self.pins = offered, order, known
+  return order
 end
 
 --- Is a tool no longer what it was when it was given to somebody? What it is now is what a person is asked about.

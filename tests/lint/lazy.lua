@@ -25,7 +25,8 @@ add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach
   stoke.model.fallback stoke.flow.pace stoke.flow.cascade stoke.model.forecast
   stoke.model.pool stoke.model.embed stoke.model.call stoke.openai.capabilities
   stoke.model.terms
-  stoke.mcp.offers stoke.term stoke.term.cluster stoke.tool.progress stoke.test.effects stoke.test.files stoke.test.golden
+  stoke.mcp.agents stoke.mcp.offers stoke.tool.progress
+  stoke.term stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])
 -- Words for errors.
 add("errors", "core.foreign stoke.log.bugs")

@@ -337,8 +337,16 @@ local function fail_all(client, why)
   end
 end
 
+--- Nothing is heard of changes any more.
+local function unwatch(client)
+  local watcher = client.watcher
+  client.watcher = nil
+  if watcher and watcher ~= tasks.current() then watcher:cancel "the MCP server is gone" end
+end
+
 local function down(client, wire, why)
   if client.wire ~= wire then return end
+  unwatch(client)
   client.wire, client.up = nil, false
   client.failures = time.monotonic() - client.began < M.LIVED and client.failures + 1 or 0
   client.tools_changed = client.pins and true or nil -- the next one may be another program
@@ -360,6 +368,24 @@ local function transport(client)
   client.began = time.monotonic()
   wire = (client.spec.url and http or stdio).open(client, on)
   client.wire = wire
+end
+
+--- Hear of changes as long as the connection lasts. A subscription that ends is begun again: what changed meanwhile is looked up.
+local function watch(client)
+  local wire, short = client.wire, 0
+  while wire and client.wire == wire do
+    local entry, since = { over = false }, time.monotonic()
+    if not begin(client, "subscriptions/listen", { notifications = { toolsListChanged = true } }, entry, "modern") then return end
+    while not entry.over do
+      if driver.wait "mcp.listen" == nil then return end
+    end
+    if client.wire ~= wire then return end
+    local err = entry.err
+    if entry.message and entry.message.error or err and rawget(err, "status") then return end -- it does not do that, after all
+    client.tools_changed = true
+    short = time.monotonic() - since > http.LONG and 1 or short + 1
+    time.sleep(http.pause(short))
+  end
 end
 
 local function connect(client)
@@ -384,7 +410,7 @@ local function connect(client)
   end
   client.up = true
   if client.era == "modern" and object(client.capabilities.tools).listChanged then
-    begin(client, "subscriptions/listen", { notifications = { toolsListChanged = true } }, { over = false }, "modern")
+    client.watcher = tasks.spawn(watch, { system = true, name = "mcp changes " .. client.name }, client)
   end
 end
 
@@ -471,6 +497,7 @@ function Client:close()
   self.closed = true
   local wire = self.wire
   self.wire, self.up = nil, false
+  unwatch(self)
   fail_all(self, true)
   if wire then wire:close() end
 end

@@ -254,9 +254,9 @@ METHODS["subscriptions/listen"] = function(server, params, emit, id, wait)
   return {}
 end
 
--- Which of them belong to one era alone.
+--- Which of them belong to one era alone.
 local LEGACY_ONLY = { initialize = true, ping = true }
-local MODERN_ONLY = { ["server/discover"] = true, ["subscriptions/listen"] = true }
+M.MODERN_ONLY = { ["server/discover"] = true, ["subscriptions/listen"] = true }
 
 -- ---- one message ------------------------------------------------------------------------------------------------------------
 
@@ -342,7 +342,7 @@ local function check(message)
     end
     return "modern"
   end
-  if MODERN_ONLY[message.method] then return refuse(-32602, META .. "protocolVersion is missing in _meta") end
+  if M.MODERN_ONLY[message.method] then return refuse(-32602, META .. "protocolVersion is missing in _meta") end
   if not METHODS[message.method] then return refuse(-32601, "Method not found: " .. message.method) end
   return "legacy"
 end

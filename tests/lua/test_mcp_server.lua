@@ -150,6 +150,10 @@ test("mcp server over HTTP: methods, paths, headers and tokens are checked", fun
   t.eq((ask(nil, nil, { method = "GET" })), 405)
   t.eq((ask(list, nil, { path = "/other" })), 404)
   t.eq((ask(list, right)), 200)
+  local call = { name = "add", arguments = { a = 1, b = 1 }, _meta = meta() }
+  t.eq((ask({ jsonrpc = "2.0", id = 1, method = "tools/call", params = call },
+    { ["MCP-Protocol-Version"] = "2026-07-28", ["Mcp-Method"] = "tools/call", ["Mcp-Name"] = "  add  " })), 200)
+  t.eq((ask { jsonrpc = "2.0", id = 1, method = "server/discover" }), 400)
   local status, answer = ask(list, {})
   t.eq(status, 400)
   t.eq(answer.error.code, -32020)

@@ -31,7 +31,10 @@ end
 
 --- Headers that must say what the message says.
 local function mismatch(self, req, message)
-  local params, given = message.params or {}, req.headers
+  local params, given = message.params or {}, setmetatable({}, { __index = function(_, name)
+    local value = req.headers[name]
+    return value and value:match "^%s*(.-)%s*$"
+  end })
   if given["mcp-protocol-version"] ~= (server.version(message)) then return "MCP-Protocol-Version" end
   if given["mcp-method"] ~= message.method then return "Mcp-Method" end
   local name = headers.name(message.method, params)
@@ -72,7 +75,8 @@ local function answer(self, req, res, message)
   if res.started then return res:write("data: " .. text .. "\n\n") end
   local code = out.error and out.error.code
   local malformed = code == -32602 and message.method ~= "tools/call"
-  return res:reply(server.version(message) and (malformed and 400 or STATUS[code]) or 200, JSON, text)
+  local modern = server.version(message) or server.MODERN_ONLY[message.method]
+  return res:reply(modern and (malformed and 400 or STATUS[code]) or 200, JSON, text)
 end
 
 --- What clients of the versions with a handshake hear of changes: a stream of its own.

@@ -423,6 +423,7 @@ local function hand_over(run, box, handoffs)
       run.history:push(tools.message(call, tools.note(box, call, told)))
       if run.listener then run.listener { type = "handoff", from = from.label, to = target.label } end
       if target.complete then target:complete() end -- it is used for the first time
+      if target.ready then target = target:ready() end
       if from.lend then target = from.lend(target) end
       run.agent, run.target = target, M.target(target, false, run.route)
       if run.odds then run.target = with_odds(run.target) end
@@ -504,6 +505,7 @@ end
 ---@return stoke.agent.run
 function M.new(agent, past, begin, listener, max_steps)
   if agent.complete then agent:complete() end
+  if agent.ready then agent = agent:ready() end
   local run = setmetatable({ agent = agent, history = past, begin = begin, steps = 0, target = nil, usage = nil, last_text = nil,
     toolbox = nil }, Run) -- the size that most have in the end
   if listener then run.listener = listener end
@@ -567,6 +569,7 @@ end
 ---Raises what ollama.chat raises, and invalid_output, limit, max_steps, loop, needs_approval; `err.work` is the work so far.
 function M.run(agent, past, begin, listener, limits)
   local run <close> = M.new(agent, past, begin, listener, limits and limits.max_steps)
+  agent = run.agent -- with the tools of its servers
   local frame <close> = frames.any and frames.enter("agent", agent.label) or nil -- luacheck: ignore
   local scope <close> = (agent.bounded or limits) and bounds(agent, limits) or nil
   if limits then run.route, run.deadline = limits.route, limits.deadline end

@@ -24,7 +24,7 @@ add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach
   stoke.workflow stoke.agent.kept stoke.config.routes stoke.config.sensors
   stoke.model.fallback stoke.flow.pace stoke.flow.cascade stoke.model.forecast
   stoke.model.pool stoke.model.embed stoke.model.call stoke.openai.capabilities
-  stoke.model.terms
+  stoke.model.terms stoke.model.judge
   stoke.term stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])
 -- Words for errors.

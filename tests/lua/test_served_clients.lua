@@ -74,10 +74,12 @@ end
 local Ids = {}
 Ids.__index = Ids
 
+--- The first kind has 24 digits, all others 32.
+local COMPLETIONS = { ["chatcmpl-"] = true, ["cmpl-"] = true }
+
 function Ids:told(text)
-  return (text:gsub("(%a+[_-])(%x+)", function(kind, rest)
-    local long = kind == "call_" and 32 or (kind == "chatcmpl-" or kind == "cmpl-") and 24
-    if not long or #rest ~= long then return nil end
+  return (text:gsub("%f[%a](%l+[_-])(%x+)", function(kind, rest)
+    if #rest ~= (COMPLETIONS[kind] and 24 or 32) then return nil end
     local id = kind .. rest
     if not self.number[id] then
       self.count[kind] = (self.count[kind] or 0) + 1
@@ -88,7 +90,7 @@ function Ids:told(text)
   end))
 end
 
-function Ids:real_ones(text) return (text:gsub("call_%d+", self.real)) end
+function Ids:real_ones(text) return (text:gsub("%f[%a]%l+_%d+", self.real)) end
 
 --- A conversation with its replies, as the file has it.
 local function held(one)

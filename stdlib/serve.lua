@@ -73,6 +73,7 @@ local function handle(host, req, res)
   local path = req.path
   res = host.guard:admit(req, res, path:find "^/v1/" and openai.refuse or ollama.refuse)
   if not res then return end
+  if #path > 1 and path:sub(-1) == "/" then path = path:sub(1, -2) end -- the server it stands for redirects there
   local route = ollama.ROUTES[path] or openai.ROUTES[path] or path:find("^/v1/models/.") and openai.MODEL
   if not route then return res:reply(404, wire.TEXT, "404 page not found") end
   local run = route[req.method]

@@ -1,11 +1,14 @@
 --- Ollama's API in front of agents: what its clients ask before a chat, and chats and completions, as lines or whole.
 
 local agents = require "stoke.agent.loop"
+local input = require "stoke.agent.input"
 local model = require "stoke.model"
 local gojson = require "stoke.ollama.server.gojson"
+local checks = require "stoke.ollama.server.checks"
 local decode = require "stoke.ollama.server.decode"
 local wire = require "stoke.ollama.server.wire"
 local combine = require "core.combine"
+local errors = require "core.errors"
 local failures = require "stoke.serve.failures"
 local lent = require "stoke.serve.lent"
 local registry = require "stoke.serve.registry"
@@ -238,19 +241,6 @@ local function message_of(message)
     tool_calls = calls, tool_name = message.tool_name, tool_call_id = message.tool_call_id }
 end
 
---- The shape that is asked for; nil where none is.
----@param format any of the request
----@return table|string|nil
----@return string|nil err
----
---- Example: `local format, err = ollama.format(body.format)`
-function M.format(format)
-  if format == nil or format == gojson.null or format == "" then return nil end
-  if format == "json" then return "json" end
-  if gojson.is_object(format) then return format end
-  return nil, ('invalid format: %s; expected "json" or a valid JSON Schema object'):format(gojson.encode(format))
-end
-
 --- A turn of a request: its messages, what it lends, the shape it wants.
 ---@param host table
 ---@param entry stoke.serve.entry
@@ -262,10 +252,29 @@ end
 --- Example: `local q = ollama.turn(host, entry, body.messages, { thinking = true })`
 function M.turn(host, entry, messages, about)
   local list = {}
-  for i, message in ipairs(messages) do list[i] = message_of(message) end
+  for i, message in ipairs(messages) do
+    if not input.ROLES[message.role] then
+      errors.argument("messages[%d]: the role must be user, assistant, system or tool, got %s", i - 1,
+        message.role and ("'%s'"):format(message.role) or "none")
+    end
+    list[i] = message_of(message)
+  end
+  if not list[1] then errors.argument "messages have no content" end
   local tools, renamed = lent.tools(about.tools, entry.handle.definition)
   return { entry = entry, messages = list, tools = tools, renamed = renamed, format = about.format, thinking = about.thinking,
     user = host.guard.user, past = host.lent:resume(host.guard.user, entry.name, list) }
+end
+
+--- The agent of a request and the shape it wants; nil when it was refused.
+local function resolve(host, res, body, name)
+  local bad = checks.top_logprobs(body.top_logprobs)
+  if bad then return deny(res, 400, "%s", bad) end
+  local entry = find(host, res, name)
+  if not entry then return end
+  local format, wrong = checks.format(body.format)
+  wrong = checks.options(body.options) or wrong
+  if wrong then return deny(res, 500, "%s", wrong) end
+  return entry, format
 end
 
 local function chat(host, req, res)
@@ -273,11 +282,9 @@ local function chat(host, req, res)
   if not body then return end
   local name, messages = body.model or "", body.messages or {}
   if name == "" then return deny(res, 400, "model is required") end
-  local entry = find(host, res, name)
+  local entry, format = resolve(host, res, body, name)
   if not entry then return end
   if #messages == 0 then return loaded(res, body, name, true) end
-  local format, bad = M.format(body.format)
-  if bad then return deny(res, 400, "%s", bad) end
   local about = { tools = body.tools and raw.tools, format = format, thinking = body.think ~= false }
   local ok, q = pcall(M.turn, host, entry, messages, about)
   if not ok then return refuse(res, failures.of(q)) end
@@ -288,12 +295,10 @@ local function generate(host, req, res)
   local body = read(req, res, "generate")
   if not body then return end
   local name, prompt = body.model or "", body.prompt or ""
-  local entry = find(host, res, name)
+  local entry, format = resolve(host, res, body, name)
   if not entry then return end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", name) end
   if prompt == "" then return loaded(res, body, name, false) end
-  local format, bad = M.format(body.format)
-  if bad then return deny(res, 400, "%s", bad) end
   local messages = { { role = "user", content = prompt, images = body.images } }
   if body.system and body.system ~= "" then table.insert(messages, 1, { role = "system", content = body.system }) end
   local ok, q = pcall(M.turn, host, entry, messages, { format = format, thinking = body.think ~= false })
@@ -303,20 +308,31 @@ end
 
 -- ---- what agents cannot ---------------------------------------------------------------------------------------------------------
 
+local NO_MANIFEST <const> = "pull model manifest: file does not exist"
+
 --- A client that pulls what is there has it; else there is nowhere to pull from.
 local function pull(host, req, res)
   local body = read(req, res, "pull")
   if not body then return end
-  if not host.registry:find(body.model or body.name or "") then
-    return deny(res, 500, "pull model manifest: file does not exist")
+  local name = body.model or ""
+  if name == "" then name = body.name or "" end
+  if name == "" then return deny(res, 400, "invalid model name") end
+  local known = host.registry:find(name)
+  if body.stream == false then
+    if not known then return deny(res, 500, "%s", NO_MANIFEST) end
+    return res:reply(200, wire.JSON, '{"status":"success"}')
   end
-  local done = '{"status":"success"}'
-  if body.stream == false then return res:reply(200, wire.JSON, done) end
   res:start(200, wire.NDJSON)
-  return res:write('{"status":"pulling manifest"}\n' .. done .. "\n")
+  return res:write('{"status":"pulling manifest"}\n' .. (known and '{"status":"success"}' or wire.error(NO_MANIFEST)) .. "\n")
 end
 
-local function fixed(_, _, res) return deny(res, 403, "agents are made and changed in the file that is served") end
+--- Refuses what would change the models, once the request is one.
+local function fixed(name)
+  return function(_, req, res)
+    if not read(req, res, name) then return end
+    return deny(res, 403, "agents are made and changed in the file that is served")
+  end
+end
 
 local function no_embeddings(host, req, res)
   local body = read(req, res, "embed")
@@ -338,10 +354,10 @@ M.ROUTES = {
   ["/api/embed"] = { POST = no_embeddings },
   ["/api/embeddings"] = { POST = no_embeddings },
   ["/api/pull"] = { POST = pull },
-  ["/api/push"] = { POST = fixed },
-  ["/api/create"] = { POST = fixed },
-  ["/api/copy"] = { POST = fixed },
-  ["/api/delete"] = { DELETE = fixed },
+  ["/api/push"] = { POST = fixed "push" },
+  ["/api/create"] = { POST = fixed "create" },
+  ["/api/copy"] = { POST = fixed "copy" },
+  ["/api/delete"] = { DELETE = fixed "delete" },
 }
 
 return M

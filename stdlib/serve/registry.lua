@@ -123,12 +123,13 @@ end
 --- Example: `local entry = known:find "Poet:latest"`
 function Registry:find(name) return self.index[short(name)] end
 
---- A name that is nearly this one.
+--- A name that is nearly this one. Nothing is near a name without a letter.
 ---@param name string
 ---@return string|nil
 ---
 --- Example: `known:near "peot" --> "poet"`
 function Registry:near(name)
+  if not name:find "%w" then return nil end
   local names = {}
   for i, entry in ipairs(self.list) do names[i] = entry.name end
   return errors.suggest(short(name), names)

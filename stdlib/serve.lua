@@ -55,6 +55,7 @@ end
 ---@field guard stoke.serve.guard
 ---@field class? string
 ---@field activity boolean
+---@field left_out table<string, integer> agents that answered without what clients lent, and how many tools these were
 ---@field report fun(err: any, q: table)
 
 -- ---- one request ----------------------------------------------------------------------------------------------------------------
@@ -93,7 +94,7 @@ end
 --- A host for a source of agents, and the options of its server.
 local function host_of(options, source)
   return { registry = registry.new(source), gate = turn.gate(math.tointeger(options.max_turns) or M.TURNS), lent = lent.new(),
-    guard = guards.new(options),
+    guard = guards.new(options), left_out = {},
     class = options.class or "interactive", activity = options.activity ~= false, report = report }
 end
 

@@ -547,11 +547,12 @@ local function hand_out(run, answer, lent)
 end
 
 local function finish(run, text, value, answer)
-  run.history:push { role = "assistant", content = text }
+  if not (answer and answer.told) then run.history:push { role = "assistant", content = text } end
   local result = result_of(run, text, value, answer and answer.reason or "stop")
   if answer and answer.thinking then result.thinking = answer.thinking end
   if run.rung or run.model then result.model, result.endpoint, result.rung = run.model, run.endpoint, run.rung end
   if run.odds then result.margin = answers.margin(run.odds) end
+  if answer and answer.told then answer.told(result) end
   return conclude(run, result)
 end
 
@@ -572,8 +573,10 @@ function M.run(agent, past, begin, listener, limits)
   run.target = M.target(agent, false, run.route)
   if limits and limits.logprobs then run.odds, run.target = {}, with_odds(run.target) end
   run.target.candidates.run = run -- whose calls these are: for the pool
+  if agent.memory then agent.memory.recall_for(run) end
   while true do
     agent = run.agent
+    if agent.play then return finish(run, agent.play(run)) end -- a team: its members work
     local bound = agent.output and not agent.definitions
     local answer = ask(run, bound and agent.output:format() or nil)
     local text = answer.text

@@ -48,6 +48,7 @@ function M.next_request(agent, past)
     return made
   end
   local run = loop.new(agent, past, 1)
+  agent = run.agent
   local format = agent.output and not agent.definitions and agent.output:format() or nil
   run.target = loop.target(agent, true)
   if agent.memory then agent.memory.recall_for(run, true) end

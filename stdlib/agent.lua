@@ -82,6 +82,8 @@ end
 ---@field model string may be left out where `route` names one
 ---@field instructions? string|fun(run: table): string? a text, or a function that gives it for each question
 ---@field tools? (stoke.tool|stoke.agent|function)[] tools, agents, documented functions
+---@field mcp? string|table a server of .mcp.json by its name, a description as stoke.mcp.connect takes it, or a list of these: each
+---  run has the tools that they offer when it begins
 ---@field output? any a schema; the result then has `output`
 ---@field repair? integer how often an answer that does not fit, or is empty, is asked for again (2)
 ---@field handoffs? (stoke.agent|fun(): stoke.agent)[] agents that may take the conversation over; a function gives one that is
@@ -106,6 +108,8 @@ end
 ---@field nudge? boolean false: accept an answer that only announces work; by default the model is asked once to do the work or to
 ---  answer (with tools or handoffs)
 ---@field texts? table<string, string|function> what the library says to the model, replaced; see stoke.agent.texts
+---@field memory? stoke.memory|table what it remembers: shown what fits each question, it gets the tools `recall` and `remember`;
+---  { memory, k = 5, kind =, tags =, min =, recall = false, tools = false } says more
 ---@field summarize? boolean|fun(messages: table[], summary?: string): string what falls out of the context window is summarized
 
 ---@class stoke.agent.limits of one run, before those of the agent
@@ -119,7 +123,7 @@ local OPTIONS = { name = "string", description = "string", model = "string", ins
   repair = "number", handoffs = "table", max_steps = "number", budget = "table", deadline = "number", options = true,
   sampling = true, think = true, endpoint = "string", timeouts = "table", summarize = true, nudge = "boolean", texts = "table",
   split_thinking = "boolean", auto_pull = "boolean", class = true, route = true, fallback = true,
-  cache = true }
+  cache = true, memory = true, mcp = true }
 
 local function is_agent(value) return type(value) == "table" and getmetatable(value) == Agent end
 
@@ -235,7 +239,8 @@ local COPIED = { "name", "description", "instructions", "repair", "max_steps", "
 
 --- Tools and handoffs, worked out once.
 local function add_tools(definition, where, given)
-  local tools, by_name = tools_of(where, given.tools)
+  local memory = given.memory ~= nil and definition.memory
+  local tools, by_name = tools_of(where, memory and memory.with(given.tools) or given.tools)
   local definitions, names = {}, {}
   for i, made in ipairs(tools) do definitions[i] = made:definition() end
   local targets, order = handoffs_of(where, given.handoffs, by_name, definitions, given.texts)
@@ -255,6 +260,18 @@ local function waits(list)
   return false
 end
 
+--- Servers of MCP, whose tools each run asks for when it begins.
+local function add_servers(definition, where, given)
+  local agents = require "stoke.mcp.agents"
+  local servers = agents.servers(where .. ": mcp", given.mcp)
+  definition.ready = function(self)
+    if self.complete then self:complete() end
+    return agents.with(self, servers, function(made, tools)
+      add_tools(made, where, { tools = tools, handoffs = given.handoffs, texts = given.texts })
+    end)
+  end
+end
+
 --- What a run works with: everything checked, and not changed any more once it is complete.
 local function define(given, label)
   local where, options, model = check(given)
@@ -266,14 +283,16 @@ local function define(given, label)
   end
   definition.label = given.name or label
   definition.bounded = given.budget ~= nil or given.deadline ~= nil or given.class ~= nil or given.cache ~= nil or nil
+  if given.memory ~= nil then definition.memory = require "stoke.memory.recall".of(where, given.memory) end
   if waits(given.handoffs) then
     definition.complete = function(self)
       add_tools(self, where, given)
       self.complete = nil
     end
-  elseif given.tools or given.handoffs then
+  elseif given.tools or given.handoffs or definition.memory then
     add_tools(definition, where, given)
   end
+  if given.mcp ~= nil then add_servers(definition, where, given) end
   if given.output ~= nil then definition.output = schema(given.output) end
   if given.summarize then definition.summarize = given.summarize end
   return definition
@@ -368,6 +387,7 @@ end
 ---     failure, bug, denied, cancelled       tools that failed
 ---     handoff, second_handoff, handoff_tool, agent_tool, agent_input    agents that work together
 ---     summary_task, summary, choose         summaries of what fell out of the window; the options of stoke.choose
+---     recalled                              what an agent with a memory remembers
 ---@param given? table<string, string|function|false>
 ---@return { name: string, purpose: string, fields: string, text: string|function }[]
 ---Raises `argument` for an unknown name or field.
@@ -386,6 +406,27 @@ end
 --- Example: `local bot = stoke.agent { name = "poet", model = "qwen2.5:3b", instructions = "Answer in verse." }`
 function M.new(given)
   return handle_of(define(given, errors.site() or "an agent"))
+end
+
+--- An agent that works inside of a library: it has a label, and no name, so no file is said to have made it.
+---@private
+---@param given stoke.agent.definition
+---@param label string
+---@return stoke.agent
+---
+--- Example: `local planner = agent.inner({ model = "qwen2.5:3b" }, "crew planner")`
+function M.inner(given, label) return setmetatable({ definition = define(given, label) }, Agent) end
+
+--- An agent whose turns others do: a team.
+---@private
+---@param definition table label, name, model, play = fun(run): text, value, answer; what a definition has besides
+---@return stoke.agent
+---
+--- Example: `local crew = agent.played { label = "crew", name = "crew", model = m, play = function(run) return "done" end }`
+function M.played(definition)
+  definition.bounded = definition.budget ~= nil or definition.deadline ~= nil or definition.class ~= nil or definition.cache ~= nil
+    or nil
+  return handle_of(setmetatable(definition, Definition))
 end
 
 --- The history of a run that begins with this input.
@@ -412,7 +453,8 @@ end
 --- Answer once, and iterate over the events as they come.
 --- They are { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
 --- "tool_call" { id, name, arguments, cancel }, "tool_result" { id, name, text, failed, value = what run returned, err = why it
---- failed }, "fallback" { rung, model = nil for a text, err }, "approval" { id, pending }, "handoff" { from, to },
+--- failed }, "progress" { id, name, text, done, total } of a tool that says how far it is (stoke.progress),
+--- "fallback" { rung, model = nil for a text, err }, "approval" { id, pending }, "handoff" { from, to },
 --- "usage" { usage }, "interrupted" { text } in a durable run whose process ended in the middle of an answer (it is asked for
 --- again, and begins anew), "done" { result = as of agent:run }. What an agent does that works as a tool of this one comes as
 --- { type = "nested", agent =, run =, event = }. Leaving the loop ends the run and closes its connection.
@@ -493,6 +535,9 @@ function Agent:next_request(given)
   return explain.next_request(definition, beginning(definition, given))
 end
 
-function Agent:__tostring() return ("agent %s (%s)"):format(self.definition.label, self.definition.model) end
+function Agent:__tostring()
+  local definition = self.definition
+  return ("%s %s (%s)"):format(definition.play and "team" or "agent", definition.label, definition.pattern or definition.model)
+end
 
 return setmetatable(M, { __call = function(_, ...) return M.new(...) end })

@@ -61,6 +61,7 @@ end
 ---@field guard stoke.serve.guard
 ---@field class? string
 ---@field activity boolean
+---@field left_out table<string, integer> agents that answered without what clients lent, and how many tools these were
 ---@field report fun(err: any, q: table)
 
 -- ---- one request ----------------------------------------------------------------------------------------------------------------
@@ -102,7 +103,7 @@ local function host_of(options, source)
   local known = registry.new(source)
   known.behind = behind.new(options.models, seen)
   return { registry = known, looks = seen, gate = turn.gate(math.tointeger(options.max_turns) or M.TURNS), lent = lent.new(),
-    guard = guard, sessions = sessions.new(options.sessions, guard.user),
+    left_out = {}, guard = guard, sessions = sessions.new(options.sessions, guard.user),
     class = options.class or "interactive", activity = options.activity ~= false, report = report }
 end
 

@@ -58,8 +58,10 @@ local ANY_OBJECT = { type = "object" }
 --- Example: `local definition = guest.with(bot.definition, { lend = { open_file:definition() } })`
 function M.with(definition, about)
   local lent, system = about.lend, about.system
+  if definition.play then lent = nil end -- the members of a team have tools of their own, and take no others
   local format = not definition.output and about.format or nil
   if not lent and not system and not format then return definition end
+  if definition.ready then definition = definition:ready() end
   if definition.complete then definition:complete() end
   local out = setmetatable({}, { __index = definition })
   if lent then lend(out, definition, lent) end

@@ -20,6 +20,7 @@ local loop = require "stoke.agent.loop"
 local sessions_of_agents = require "stoke.agent.session"
 local stream = require "stoke.agent.stream"
 local tasks = require "core.task"
+local terms = require "core.terms"
 require "stoke.workflow"
 
 local M = {}
@@ -120,8 +121,8 @@ end
 
 --- What a turn was told to keep to: a part of its run, which goes on with it in another process.
 local function limits_of_turn(asked)
-  local terms, limits = asked.terms, { max_steps = asked.max_steps }
-  if terms then limits.class, limits.deadline, limits.route = terms.class, terms.deadline, terms.route end
+  local own, limits = asked.terms, { max_steps = asked.max_steps }
+  if own then limits.class, limits.deadline, limits.route = own.class, own.deadline, own.route end
   return next(limits) and limits or nil
 end
 
@@ -218,9 +219,10 @@ end
 
 local function turn(self, given, limits, listener, reader)
   local handle = self.handle
-  local terms = (limits.class or limits.deadline or limits.route) and { class = limits.class, deadline = limits.deadline,
+  local class = limits.class or not handle.definition.class and terms.around() or nil -- its run has no scope of ours around it
+  local own = (class or limits.deadline or limits.route) and { class = class, deadline = limits.deadline,
     route = limits.route } or nil
-  local q = { id = self.id, terms = terms, agent = handle.name, workflow = workflow_of(handle.name), key = limits.key,
+  local q = { id = self.id, terms = own, agent = handle.name, workflow = workflow_of(handle.name), key = limits.key,
     given = input.messages(handle.name, given), max_steps = limits.max_steps, stream = listener and true or nil,
     wait = self.wait or nil, guest = limits.guest, at = limits.at }
   return loop.result(perform("session.turn", q, { handle = handle, define = define, listener = listener,

@@ -423,6 +423,7 @@ local function hand_over(run, box, handoffs)
       run.history:push(tools.message(call, tools.note(box, call, told)))
       if run.listener then run.listener { type = "handoff", from = from.label, to = target.label } end
       if target.complete then target:complete() end -- it is used for the first time
+      if target.ready then target = target:ready() end
       if from.lend then target = from.lend(target) end
       run.agent, run.target = target, M.target(target, false, run.route)
       if run.odds then run.target = with_odds(run.target) end
@@ -504,6 +505,7 @@ end
 ---@return stoke.agent.run
 function M.new(agent, past, begin, listener, max_steps)
   if agent.complete then agent:complete() end
+  if agent.ready then agent = agent:ready() end
   local run = setmetatable({ agent = agent, history = past, begin = begin, steps = 0, target = nil, usage = nil, last_text = nil,
     toolbox = nil }, Run) -- the size that most have in the end
   if listener then run.listener = listener end
@@ -547,11 +549,12 @@ local function hand_out(run, answer, lent)
 end
 
 local function finish(run, text, value, answer)
-  run.history:push { role = "assistant", content = text }
+  if not (answer and answer.told) then run.history:push { role = "assistant", content = text } end
   local result = result_of(run, text, value, answer and answer.reason or "stop")
   if answer and answer.thinking then result.thinking = answer.thinking end
   if run.rung or run.model then result.model, result.endpoint, result.rung = run.model, run.endpoint, run.rung end
   if run.odds then result.margin = answers.margin(run.odds) end
+  if answer and answer.told then answer.told(result) end
   return conclude(run, result)
 end
 
@@ -566,14 +569,17 @@ end
 ---Raises what ollama.chat raises, and invalid_output, limit, max_steps, loop, needs_approval; `err.work` is the work so far.
 function M.run(agent, past, begin, listener, limits)
   local run <close> = M.new(agent, past, begin, listener, limits and limits.max_steps)
+  agent = run.agent -- with the tools of its servers
   local frame <close> = frames.any and frames.enter("agent", agent.label) or nil -- luacheck: ignore
   local scope <close> = (agent.bounded or limits) and bounds(agent, limits) or nil
   if limits then run.route, run.deadline = limits.route, limits.deadline end
   run.target = M.target(agent, false, run.route)
   if limits and limits.logprobs then run.odds, run.target = {}, with_odds(run.target) end
   run.target.candidates.run = run -- whose calls these are: for the pool
+  if agent.memory then agent.memory.recall_for(run) end
   while true do
     agent = run.agent
+    if agent.play then return finish(run, agent.play(run)) end -- a team: its members work
     local bound = agent.output and not agent.definitions
     local answer = ask(run, bound and agent.output:format() or nil)
     local text = answer.text

@@ -45,11 +45,22 @@ local function read(req, res, name)
   return body, raw
 end
 
+--- The model that a request names. Ollama's own client sends an empty `model` beside `name`, which is what it was called once.
+local function named(body)
+  local name = body.model
+  if not name or name == "" then name = body.name end
+  return name or ""
+end
+
+local function suggestion(host, name)
+  local near = host.registry:near(name)
+  return near and (" (did you mean %s?)"):format(near) or ""
+end
+
 local function find(host, res, name)
   local entry = host.registry:find(name)
   if entry then return entry end
-  local near = host.registry:near(name)
-  return deny(res, 404, "model '%s' not found%s", name, near and (" (did you mean %s?)"):format(near) or "")
+  return deny(res, 404, "model '%s' not found%s", name, suggestion(host, name))
 end
 
 -- ---- what there is --------------------------------------------------------------------------------------------------------------
@@ -136,7 +147,7 @@ local function root(_, _, res) return res:reply(200, wire.TEXT_UTF8, "Ollama is 
 local function show(host, req, res)
   local body = read(req, res, "show")
   if not body then return end
-  local name = body.model or body.name or ""
+  local name = named(body)
   if name == "" then return deny(res, 400, "model is required") end
   local entry = find(host, res, name)
   if not entry then return end
@@ -379,8 +390,8 @@ end
 local function pull(host, req, res)
   local body = read(req, res, "pull")
   if not body then return end
-  if not host.registry:find(body.model or body.name or "") then
-    return deny(res, 500, "pull model manifest: file does not exist")
+  if not host.registry:find(named(body)) then -- what `ollama run` shows of a name that is not there
+    return deny(res, 500, "pull model manifest: file does not exist%s", suggestion(host, named(body)))
   end
   local done = '{"status":"success"}'
   if body.stream == false then return res:reply(200, wire.JSON, done) end

@@ -12,6 +12,7 @@ local passing = require "stoke.serve.passing"
 local sessions = require "stoke.agent.session"
 local failures = require "stoke.serve.failures"
 local json = require "stoke.json"
+local log = require "stoke.log"
 local time = require "stoke.time"
 
 local M = {}
@@ -31,6 +32,7 @@ local M = {}
 ---@field call? stoke.serve.call of a model that is passed through, instead of messages
 ---@field format? table|string "json" or a JSON Schema: the shape of the answer, where the agent has none of its own
 ---@field thinking boolean are thoughts wanted?
+---@field begun? boolean has anything come of it yet?
 
 ---@class stoke.serve.answer
 ---@field text string
@@ -104,6 +106,7 @@ local BREAKS = { tool_call = true, handoff = true, fallback = true }
 local function listener(out, q, activity, whole, state)
   return function(event)
     local kind = event.type
+    q.begun = true
     if kind == "text" then
       if whole then return end
       if state.told == 0 and state.before then out:text "\n\n" end
@@ -211,6 +214,23 @@ function M.send(res, headers, bytes)
   error(err, 0)
 end
 
+local LEFT_OUT = "> %d tools of this client are left out: with them a request has about %s tokens, and the window %s"
+
+--- Clients lend what they have, Open WebUI some twenty tools of 6,000 tokens, also to an agent that could do without. Where
+--- nothing but these makes a request too large, the agent answers without them, and that is told, and logged once.
+local function without_lent(host, q, out, err)
+  if q.begun or not q.tools or not errors.is(err) or err.kind ~= "context_overflow" then return false end
+  local words = LEFT_OUT:format(#q.tools, rawget(err, "tokens") or "too many", rawget(err, "window") or "is smaller")
+  local known, name = host.left_out, q.entry.name
+  if known[name] ~= #q.tools then
+    known[name] = #q.tools
+    log.warn(words:sub(3), { agent = name, hint = "num_ctx of the model, in stoke.models, makes the window larger" })
+  end
+  q.tools, q.renamed = nil, {}
+  if q.thinking and host.activity then out:thinking(words .. "\n") end
+  return true
+end
+
 --- Run a turn and have its answer written, or what became of it.
 ---@param host stoke.serve.host
 ---@param q stoke.serve.turn
@@ -220,6 +240,7 @@ end
 --- Example: `return turn.answer(host, q, writer)`
 function M.answer(host, q, out)
   local ok, answer = pcall(M.run, host, q, out)
+  if not ok and without_lent(host, q, out, answer) then ok, answer = pcall(M.run, host, q, out) end
   if not ok then
     if errors.is(answer) and answer.kind == "cancelled" then error(answer, 0) end
     host.report(answer, q)

@@ -95,6 +95,7 @@ local function nature_of(host, entry, ask)
   local known = target and ask and host.looks:get(key_of(target), known_of, target) or nil
   local window = known and known.window or target and model.known(target)
   local list = { "completion", "tools", "thinking" }
+  if entry.handle.definition.play then table.remove(list, 2) end
   if known and type(known.can) == "table" and known.can.vision then list[#list + 1] = "vision" end
   return math.tointeger(window) or WINDOW, list
 end

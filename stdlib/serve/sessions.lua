@@ -347,6 +347,18 @@ local function place(self, q, talk)
   return { chat = chat, id = id, at = at, stand = stand }
 end
 
+--- What the client says before all to a team, whose members have instructions of their own: a message, where it is another one than
+--- the last of that kind.
+local function preface(chat, system, asked)
+  local messages = chat.messages
+  local last = #messages
+  while last > 0 and messages[last].role ~= "system" do last = last - 1 end
+  if last > 0 and messages[last].content == system then return asked end
+  local out = table.move(asked, 1, #asked, 2, {})
+  out[1] = { role = "system", content = system }
+  return out
+end
+
 --- Where a request goes on; nil: the store cannot be used, and the turn is one without a session.
 local function placed(self, q, talk)
   local ok, at = pcall(place, self, q, talk)
@@ -371,8 +383,10 @@ function Sessions:run(q, about)
   for _ = 1, 3 do
     local at = placed(self, q, talk)
     if not at then return nil end
-    local ok, result = pcall(about.turn, at.chat, talk.asked, { key = q.session.once, class = about.class, at = at.at,
-      guest = { lend = q.tools, system = talk.system, format = q.format } }, about.listener)
+    local asked, system = talk.asked, talk.system
+    if system and q.entry.handle.definition.play then asked, system = preface(at.chat, system, asked), nil end
+    local ok, result = pcall(about.turn, at.chat, asked, { key = q.session.once, class = about.class, at = at.at,
+      guest = { lend = q.tools, system = system, format = q.format } }, about.listener)
     if ok then
       return result, function(said, calls) if at.stand then told(self, q, at, talk, said, calls) end end
     end

@@ -380,7 +380,7 @@ local function generate(host, req, res)
   if bad then return deny(res, 400, "%s", bad) end
   local messages = { { role = "user", content = prompt, images = body.images } }
   if body.system and body.system ~= "" then table.insert(messages, 1, { role = "system", content = body.system }) end
-  local ok, q = pcall(M.turn, host, entry, messages, { format = format, thinking = body.think ~= false })
+  local ok, q = pcall(M.turn, host, entry, messages, { format = format, thinking = body.think ~= false, headers = req.headers })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, name, false, body.stream ~= false))
 end

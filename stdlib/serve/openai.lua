@@ -243,7 +243,8 @@ local function completion(host, req, res)
   end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", body.model) end
   if (body.prompt or "") == "" then return deny(res, 400, "prompt is required") end
-  local ok, q = pcall(ollama.turn, host, entry, { { role = "user", content = body.prompt } }, { thinking = false })
+  local ok, q = pcall(ollama.turn, host, entry, { { role = "user", content = body.prompt } }, { thinking = false,
+    headers = req.headers })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, body, "text_completion"))
 end

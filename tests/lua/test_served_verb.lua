@@ -110,6 +110,39 @@ test("stoke serve: a conversation that is named goes on after kill -9, with what
   t.match(say(again:lines()(), "Two"), "^3 messages")
 end)
 
+test("stoke serve: killed in the middle of an answer, it gives that answer when it is asked again; no tool runs twice", REAL,
+  function(t)
+    local here <close> = binary.place { ["a.lua"] = [[
+      local stoke = require "stoke"
+      local note = stoke.tool { name = "note", params = { text = "string" }, run = function(a)
+        stoke.fs.write("notes.txt", a.text .. "\n", { append = true })
+        return "noted"
+      end }
+      stoke.agent { name = "poet", model = "m", tools = { note } }]] }
+    local model <close> = sim.serve { port = 0, models = { "m,load=0,tps=20" }, script = function(request)
+      local last = request.messages[#request.messages]
+      return last.role == "tool" and ("word "):rep(20) .. "end" or { tool = "note", args = { text = "once" } }
+    end }
+    local function start()
+      local child = proc.spawn { argv = { about.executable(), "serve", "a.lua", "--endpoint", model.url, "--port", "0" },
+        cwd = here.path, env = here.env, env_allow = binary.PASSED_ON, stderr = "merge" }
+      return child, child:lines()() .. "/api/chat"
+    end
+    local asked = { headers = { ["X-Stoke-Session"] = "a-conversation-of-ada" }, stream = "lines",
+      json = { model = "poet", think = false, messages = { { role = "user", content = "Note it" } } } }
+    local first <close>, url = start()
+    local cut <close> = http.post(url, asked)
+    t.match(cut:lines()(), "word")
+    first:kill "KILL"
+    first:wait()
+    local second <close>, again = start()
+    local said = {}
+    for line in http.post(again, asked):lines() do said[#said + 1] = json.decode(line).message.content end
+    t.eq(table.concat(said), ("word "):rep(20) .. "end")
+    t.eq(fs.read(here.path .. "/notes.txt"), "once\n")
+    second:kill "TERM"
+  end)
+
 test("stoke ps and stoke top show how many clients are served", REAL, function(t)
   local place <close> = serving { ["a.lua"] = FILE:format "One." }
   wait_for(place, "serving")

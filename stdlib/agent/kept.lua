@@ -17,6 +17,7 @@ local guest = require "stoke.agent.guest"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
 local loop = require "stoke.agent.loop"
+local record = require "stoke.agent.record"
 local sessions_of_agents = require "stoke.agent.session"
 local stream = require "stoke.agent.stream"
 local tasks = require "core.task"
@@ -225,7 +226,7 @@ local function turn(self, given, limits, listener, reader)
   local q = { id = self.id, terms = own, agent = handle.name, workflow = workflow_of(handle.name), key = limits.key,
     given = input.messages(handle.name, given), max_steps = limits.max_steps, stream = listener and true or nil,
     wait = self.wait or nil, guest = limits.guest, at = limits.at }
-  return loop.result(perform("session.turn", q, { handle = handle, define = define, listener = listener,
+  return record.result(perform("session.turn", q, { handle = handle, define = define, listener = listener,
     reader = reader }))
 end
 

@@ -366,6 +366,17 @@ test("a handoff lasts: the agent that took over answers the next turn", function
   t.match(place.model.requests[3].messages[1].content, "clerk")
 end)
 
+test("a call that waits for a person's yes goes on when it is given", function(t)
+  local place <close> = served({ { tool = "wipe", args = { disk = "sda" } }, "Done." }, function(agent)
+    return { agent { tools = { stoke.tool { name = "wipe", params = { disk = "string" }, needs_approval = true,
+      run = function() return "wiped" end } } } }
+  end)
+  local asked = stoke.spawn(post, place, { user "Wipe it." }, CHAT)
+  stoke.sleep(0.5)
+  stoke.pending()[1]:approve()
+  t.eq(asked:await():json().message.content, "Done.")
+end)
+
 test("a shape that the client wants holds in a session, too", function(t)
   local place <close> = served { '{"city":"Oslo"}' }
   local shape = { type = "object", properties = { city = { type = "string" } }, required = { "city" } }

@@ -110,6 +110,20 @@ test("stoke serve: a conversation that is named goes on after kill -9, with what
   t.match(say(again:lines()(), "Two"), "^3 messages")
 end)
 
+test("stoke serve: a conversation goes on with the agent as it is saved", REAL, function(t)
+  local place <close> = serving { ["a.lua"] = FILE:format "One." }
+  wait_for(place, "serving")
+  local function say()
+    local body = { model = "poet", stream = false, messages = USER }
+    return http.post(place.url .. "/api/chat", { json = body, headers = { ["X-Stoke-Session"] = "a-conversation-of-ada" } }):json()
+  end
+  t.match(say().message.content, "^One%.")
+  fs.write(place.here.path .. "/a.lua", FILE:format "Two." .. 'stoke.agent { name = "late", model = "m" }\n')
+  wait_for(place, "serving")
+  t.match(say().message.content, "^Two%.")
+  t.match(place.here.run("sessions").stdout, "poet +2 +4 ")
+end)
+
 test("stoke serve: killed in the middle of an answer, it gives that answer when it is asked again; no tool runs twice", REAL,
   function(t)
     local here <close> = binary.place { ["a.lua"] = [[

@@ -165,7 +165,7 @@ function M.open(options, source)
   local server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
     mem = options.mem, drain = options.drain, max_body = options.max_body, hosts = options.hosts, origins = EVERY,
     handler = function(req, res) return handle(host, req, res) end }
-  M.live[host], host.looks.task = true, server.task
+  M.live[host], host.looks.task, host.sessions.task = true, server.task, server.task
   ollama.ahead(host)
   return server, host
 end

@@ -24,8 +24,8 @@ local M = {}
 M.PREFIX = "served/"
 --- Sessions that are kept where the options do not say, and seconds since their last turn.
 M.MOST, M.LIFETIME = 1000, 30 * 24 * 3600
---- Seconds between two looks for those that are too many or too old.
-local SWEEP <const> = 60
+--- Seconds, and turns, between two looks for those that are too many or too old.
+local SWEEP <const>, MANY <const> = 60, 64
 --- Characters of an id that a client chooses: fewer can be guessed.
 local SHORTEST <const>, LONGEST <const> = 16, 200
 
@@ -33,6 +33,7 @@ local SHORTEST <const>, LONGEST <const> = 16, 200
 ---@field most integer 0: none are kept
 ---@field lifetime number
 ---@field user string whose they are
+---@field task? table whose children delete old ones: of the server
 ---@field held table<string, table> keys of conversations in the middle of a turn -> tasks that wait for it
 local Sessions = {}
 Sessions.__index = Sessions
@@ -59,7 +60,7 @@ function M.new(given, user)
   end
   local options = type(given) == "table" and errors.options(given, { most = true, lifetime = true }, "stoke.serve: sessions") or {}
   return setmetatable({ most = given == false and 0 or math.floor(number_of(options, "most", M.MOST)),
-    lifetime = number_of(options, "lifetime", M.LIFETIME), user = user, held = {}, swept = -math.huge }, Sessions)
+    lifetime = number_of(options, "lifetime", M.LIFETIME), user = user, held = {}, swept = -math.huge, turns = 0 }, Sessions)
 end
 
 -- ---- whose it is ----------------------------------------------------------------------------------------------------------------
@@ -319,13 +320,26 @@ function Sessions:hold(q)
   return setmetatable({ sessions = self, key = key }, Hold)
 end
 
---- Sessions that are too many or too old go.
+local function swept(self)
+  local gone, err
+  repeat
+    gone, err = effect.perform("told.sweep", { prefix = M.PREFIX, most = self.most, lifetime = self.lifetime })
+  until err or gone == 0
+  self.sweeping = nil
+  if err then log.warn("old sessions of clients could not be deleted", { error = tostring(err) }) end
+end
+
+--- Sessions that are too many or too old go, beside the requests.
 local function sweep(self)
   local now = time.monotonic()
-  if now - self.swept < SWEEP then return end
-  self.swept = now
-  local _, err = effect.perform("told.sweep", { prefix = M.PREFIX, most = self.most, lifetime = self.lifetime })
-  if err then log.warn("old sessions of clients could not be deleted", { error = tostring(err) }) end
+  if self.sweeping or not self.task or now - self.swept < SWEEP and self.turns < MANY then return end
+  self.swept, self.turns, self.sweeping = now, 0, true
+  local ok = pcall(tasks.start, self.task, "sessions", function()
+    local done, err = pcall(swept, self)
+    if not done then self.sweeping = nil end
+    if not done and errors.wrap(err).kind ~= "cancelled" then error(err, 0) end
+  end)
+  if not ok then self.sweeping = nil end -- the server closes
 end
 
 -- ---- a turn ---------------------------------------------------------------------------------------------------------------------
@@ -340,6 +354,7 @@ local function told(self, q, at, talk, said, calls)
   for _, name in next, { q.session.also or chain, stand.head or chain, q.session.named or chain } do names[#names + 1] = name end
   local _, err = effect.perform("told.keep", { names = names, id = at.id, turn = at.at + 1, chain = chain })
   if err then log.error("a turn will not be found again", { session = at.id, error = tostring(err) }) end
+  self.turns = self.turns + 1
   sweep(self)
 end
 

@@ -330,7 +330,15 @@ test("so many sessions are kept, those that changed last, and none beyond their 
   t.eq(#kept(), 2)
   stoke.sleep(4000)
   client(place, ID).ask "b"
+  stoke.sleep(1)
   t.eq(#kept(), 1)
+end)
+
+test("many conversations in a short time do not outgrow what is kept", function(t)
+  local place <close> = served(function() return "Yes." end, nil, { sessions = { most = 10 } })
+  for i = 1, 200 do client(place, { ["X-Stoke-Session"] = "conversation-of-ada-" .. i }).ask "a" end
+  stoke.sleep(1)
+  t.ok(#kept() <= 10 + 64, #kept())
 end)
 
 test("sessions = false keeps nothing", function(t)

@@ -376,6 +376,15 @@ function M.refresh(changed)
   end
 end
 
+--- A definition with tools that somebody outside lends to one run, see stoke.agent.guest.
+---@private
+---@param definition table
+---@param lent table[] definitions of tools as models read them, of other names than the agent's own
+---@return table definition
+---
+--- Example: `local definition = agent.lend(bot.definition, { open_file:definition() })`
+function M.lend(definition, lent) return guest.with(definition, { lend = lent }) end
+
 --- What the library itself says to models. Without an argument, the texts in force: { name, purpose, fields, text } each, sorted by
 --- name. With a table, these are replaced for all agents; an agent's own `texts` go before them. A replacement is a text with
 --- {fields}, a function of a table of the fields that returns the text, or false for the built-in one.

@@ -98,6 +98,7 @@ local function nature_of(host, entry, ask)
   local known = target and ask and host.looks:get(key_of(target), known_of, target) or nil
   local window = known and known.window or target and model.known(target)
   local list = { "completion", "tools", "thinking" }
+  if entry.handle.definition.play then table.remove(list, 2) end
   if known and type(known.can) == "table" and known.can.vision then list[#list + 1] = "vision" end
   return math.tointeger(window) or WINDOW, list
 end
@@ -381,7 +382,7 @@ local function generate(host, req, res)
   if prompt == "" then return loaded(res, body, name, false) end
   local messages = { { role = "user", content = prompt, images = body.images } }
   if body.system and body.system ~= "" then table.insert(messages, 1, { role = "system", content = body.system }) end
-  local ok, q = pcall(M.turn, host, entry, messages, { format = format, thinking = body.think ~= false })
+  local ok, q = pcall(M.turn, host, entry, messages, { format = format, thinking = body.think ~= false, headers = req.headers })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, name, false, body.stream ~= false))
 end

@@ -73,6 +73,15 @@ await run({
     assert.ok(parts.map((p) => p.choices[0].text).join("") && parts.at(-1).choices[0].finish_reason === "stop");
   },
 
+  async responses() {
+    const first = await client.responses.create({ model: "clerk", input: "What is 17 * 23?" });
+    assert.ok(first.output_text.includes("391") && first.usage.total_tokens > 0);
+    const second = await client.responses.create({ model: "clerk", input: "And more.", previous_response_id: first.id });
+    assert.ok(second.output_text && second.previous_response_id === first.id);
+    const kinds = (await collect(await client.responses.create({ model: "poet", input: "Say hello.", stream: true }))).map((e) => e.type);
+    assert.deepEqual([kinds[0], kinds.at(-1)], ["response.created", "response.completed"]);
+  },
+
   async errors_are_its_own_classes() {
     await assert.rejects(completions.create({ model: "peot", messages: asks("?") }), (e) => e instanceof NotFoundError
       && e.code === "model_not_found" && /did you mean poet\?/.test(e.message));

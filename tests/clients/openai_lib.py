@@ -84,6 +84,31 @@ def completions():
     assert "".join(p.choices[0].text for p in parts) and parts[-1].choices[0].finish_reason == "stop"
 
 
+def responses():
+    first = client.responses.create(model="clerk", input="What is 17 * 23?")
+    assert "391" in first.output_text and first.usage.total_tokens > 0 and first.status == "completed", first
+    second = client.responses.create(model="clerk", input="And more.", previous_response_id=first.id)
+    assert second.output_text and second.previous_response_id == first.id, second
+    with client.responses.stream(model="poet", input="Say hello.", instructions="Be brief.") as stream:
+        kinds = [event.type for event in stream]
+        assert stream.get_final_response().output_text, kinds
+    assert kinds[0] == "response.created" and kinds[-1] == "response.completed", kinds
+    parsed = client.responses.parse(model="poet", input="I am 42", text_format=Person)
+    assert isinstance(parsed.output_parsed, Person), parsed
+    err = raised(openai.BadRequestError, lambda: client.responses.create(model="poet", input="?", previous_response_id="resp_0"))
+    assert err.code == "previous_response_not_found", err
+
+
+def a_response_calls_a_tool_of_the_client():
+    tool = {"type": "function", "strict": False, **WEATHER["function"]}
+    first = client.responses.create(model="poet", input="Weather in Oslo?", tools=[tool])
+    call = next(item for item in first.output if item.type == "function_call")
+    assert call.name == "get_weather" and json.loads(call.arguments), first
+    output = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+    second = client.responses.create(model="poet", previous_response_id=first.id, input=[output], tools=[tool])
+    assert "rain" in second.output_text, second
+
+
 def errors():
     err = raised(openai.NotFoundError, lambda: create(model="peot", messages=asks("?")))
     assert err.code == "model_not_found" and "did you mean poet?" in err.message, err
@@ -92,4 +117,5 @@ def errors():
 
 
 run([models, chat, a_stream_with_usage, the_helper_that_gathers_a_stream, a_tool_of_the_client, a_streamed_call_is_gathered,
-     a_pydantic_answer, a_conversation_of_three_turns, parts_and_a_developer, completions, errors])
+     a_pydantic_answer, a_conversation_of_three_turns, parts_and_a_developer, completions, responses,
+     a_response_calls_a_tool_of_the_client, errors])

@@ -259,7 +259,7 @@ end
 
 local function model_of(host, entry)
   local changed = entry.behind and behind.modified(entry) or host.registry:modified(entry, time.now())
-  return json.object { { "id", entry.name }, { "object", "model" }, { "created", changed },
+  return json.object { { "id", entry.name }, { "object", "model" }, { "created", math.floor(changed) },
     { "owned_by", entry.behind and "library" or "stoke" } }
 end
 

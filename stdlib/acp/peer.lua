@@ -135,10 +135,12 @@ end
 
 --- Serve lines until they end: `each` calls a function for each.
 ---@param each fun(f: fun(line: string))
-function Peer:serve(each)
+---@param goodbye? fun() called when they have, before what is under way is cancelled
+function Peer:serve(each, goodbye)
   local scope <close> = scopes.open {}
   scope.on_child_error = function() end
   each(function(line) self:take(line, scope) end)
+  if goodbye then goodbye() end
   scope:cancel "the client has left"
 end
 

@@ -279,6 +279,19 @@ local function listen(self)
   end
 end
 
+--- The client has left: its turns are taken back, as nobody is there to read them.
+local function leave(self)
+  local busy = {}
+  for _, session in ipairs(self:opened()) do
+    if session.task then busy[#busy + 1] = session end
+    session:cancel()
+  end
+  local last = time.monotonic() + sessions.END
+  for _, session in ipairs(busy) do
+    while session.task and time.monotonic() < last do time.sleep(0.01) end
+  end
+end
+
 --- A server of agents.
 ---@param registry stoke.serve.registry
 ---@param fields { name: string, default?: string, send: fun(message: table),
@@ -308,7 +321,7 @@ function Server:serve(each)
     self.watcher:cancel "the client has left"
     for _, session in ipairs(self:opened()) do close(self, session) end
   end })
-  self.peer:serve(each)
+  self.peer:serve(each, function() leave(self) end)
 end
 
 --- The sessions that are open, as a list.

@@ -2,17 +2,21 @@
 --- of the kept session; the folder is part of it.
 
 local agents = require "stoke.agent"
+local combine = require "core.combine"
 local content = require "stoke.acp.content"
 local driver = require "core.driver.sessions"
 local errors = require "core.errors"
 local json = require "core.json"
 local rand = require "stoke.rand"
+local runs = require "core.runs"
 local scopes = require "core.scope"
 local sessions = require "stoke.sessions"
 local tasks = require "core.task"
 
 local M = {}
 
+--- Seconds that a cancelled turn may take to come to its end.
+M.END = 10
 --- How the ids of these sessions begin: "acp:", a UUID, ":", the folder.
 M.PREFIX = "acp:"
 
@@ -135,6 +139,9 @@ local function run(self, input)
   return done and done.reason == "length" and "max_tokens" or "end_turn"
 end
 
+--- Wait until a cancelled turn has come to its end: what it did until then has been told, and the session is free.
+local function taken_back(self) pcall(combine.timeout, M.END, runs.await, self.ending) end
+
 --- A turn: how it ended.
 ---@param input table
 ---@return table|nil result
@@ -146,13 +153,14 @@ function Session:prompt(input)
   if self.task then return nil, { code = -32600, message = "a turn of this session is under way" } end
   local scope <close> = scopes.open {} -- the turn is a task of its own: who answers is not cancelled with it
   scope.on_child_error = function() end
-  self.calls, self.stopped = {}, nil
+  self.calls, self.stopped, self.ending = {}, nil, nil
   self.task = tasks.start(scope, "acp turn", run, self, input)
   local _ <close> = setmetatable({}, { __close = function()
     self.task = nil
     for task in next, self.asks do task:cancel "the turn has ended" end
   end })
   local ok, reason = pcall(self.task.await, self.task)
+  if self.ending then taken_back(self) end
   if ok then return { stopReason = reason } end
   local err = errors.wrap(reason)
   if self.stopped and err.kind == "cancelled" then return { stopReason = "cancelled" } end
@@ -167,7 +175,7 @@ end
 --- Example: `session:cancel()`
 function Session:cancel()
   if not self.task then return end
-  self.stopped = true
+  self.stopped, self.ending = true, driver.core(self.id).run
   self.task:cancel "the client cancelled the turn"
 end
 

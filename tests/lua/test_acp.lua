@@ -163,10 +163,24 @@ test("acp: a cancelled turn ends with the stop reason cancelled, its model is no
   t.eq(editor:answer(prompt).result.stopReason, "cancelled")
   t.eq(ended, true)
   t.eq(#model.requests, 1)
-  model.requests[1] = nil
   local again = editor:prompt(id, "Hi")
   t.eq(again.result.stopReason, "end_turn")
   t.eq(#model.requests[2].messages, 1, "what was cancelled is not remembered")
+end)
+
+test("acp: a cancelled turn has come to its end when that is said: its session may be deleted at once", REAL, function(t)
+  local store <close> = stored(t) -- luacheck: ignore
+  local model <close> = scripted(function() return calls("slow", {}) end)
+  local slow = stoke.tool { name = "slow", run = function() stoke.sleep(1000) end }
+  local editor <close> = editor_of { agents = agent(model, { tools = { slow } }) }
+  for _ = 1, 5 do
+    local id, before = editor:open(), #editor:of "tool_call"
+    local prompt = editor:begin("session/prompt", { sessionId = id, prompt = json.array { { type = "text", text = "go" } } })
+    while #editor:of "tool_call" == before do stoke.sleep(0.001) end
+    editor:write { method = "session/cancel", params = { sessionId = id } }
+    t.eq(editor:answer(prompt).result.stopReason, "cancelled")
+    t.eq(editor:ask("session/delete", { sessionId = id }).error, nil)
+  end
 end)
 
 test("acp: a turn that is cancelled while it asks takes the question back", function(t)
@@ -184,6 +198,25 @@ test("acp: a turn that is cancelled while it asks takes the question back", func
   t.eq(editor:answer(prompt).result.stopReason, "cancelled")
   t.eq(editor.told[1].method, "$/cancel_request")
   t.eq(editor.server.peer.waiting, 0)
+end)
+
+test("acp: turns of a client that leaves are taken back", function(t)
+  local store <close> = stored(t) -- luacheck: ignore
+  local model <close> = scripted { calls("slow", {}) }
+  local slow = stoke.tool { name = "slow", run = function() stoke.sleep(1000) end }
+  local id
+  do
+    local editor <close> = editor_of { agents = agent(model, { tools = { slow } }) }
+    id = editor:open()
+    editor:begin("session/prompt", { sessionId = id, prompt = json.array { { type = "text", text = "go" } } })
+    for _ = 1, 100 do
+      if editor:of "tool_call"[1] then break end
+      stoke.sleep(0.01)
+    end
+  end
+  local shown = stoke.sessions.show(id)
+  t.eq(shown.session.present, nil)
+  t.eq(shown.session.turns, 0)
 end)
 
 test("acp: a session is opened again by another process, which is told all that was said", function(t)

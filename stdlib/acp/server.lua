@@ -115,7 +115,9 @@ local function reopen(self, params)
   if not record then return refuse(-32002, ("there is no session %q"):format(id)) end
   for _, entry in ipairs(self.registry.list) do
     if entry.handle.name == record.agent then
-      return open(self, params, { id = id, handle = entry.handle, mode = entry.name })
+      local session, err = open(self, params, { id = id, handle = entry.handle, mode = entry.name })
+      if session and record.present then session:clear(record.present) end
+      return session, err
     end
   end
   return refuse(-32002, ("the session %q is with the agent %s, which is not in this file"):format(id, record.agent))

@@ -84,6 +84,9 @@ local function result(self, id, text, failed)
     content = content.of_call(text) }
 end
 
+--- Wait until a cancelled turn has come to its end: what it did until then has been told, and the session is free.
+local function taken_back(self) pcall(combine.timeout, M.END, runs.await, self.ending) end
+
 -- ---- a turn -----------------------------------------------------------------------------------------------------------------
 
 local TOLD = {}
@@ -139,9 +142,6 @@ local function run(self, input)
   return done and done.reason == "length" and "max_tokens" or "end_turn"
 end
 
---- Wait until a cancelled turn has come to its end: what it did until then has been told, and the session is free.
-local function taken_back(self) pcall(combine.timeout, M.END, runs.await, self.ending) end
-
 --- A turn: how it ended.
 ---@param input table
 ---@return table|nil result
@@ -177,6 +177,20 @@ function Session:cancel()
   if not self.task then return end
   self.stopped, self.ending = true, driver.core(self.id).run
   self.task:cancel "the client cancelled the turn"
+end
+
+--- A turn whose process was killed is taken back: the client that asked for it knows nothing of it any more.
+---@param present { run: string } the turn that the store has
+---
+--- Example: `session:clear(record.present)`
+function Session:clear(present)
+  local store = runs.open()
+  local run = store:find(present.run)
+  if not run or runs.ended(run) or store:held(run) then return end -- another process has it: prompts wait for that one
+  kept(self)
+  self.ending = present.run
+  pcall(runs.cancel, present.run)
+  taken_back(self)
 end
 
 --- Has it a turn that was kept?

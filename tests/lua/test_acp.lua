@@ -360,6 +360,55 @@ test("acp: a client's own servers of MCP give the agent tools, in that session a
   t.ok(editor:ask("session/close", { sessionId = id }).result)
 end)
 
+--- Asks a process, and gives its answers; `heard` gets what comes before, and says true where that is enough.
+local function talk(process, heard)
+  local buffer, id = "", 0
+  return function(method, params)
+    id = id + 1
+    process:write(json.encode { jsonrpc = "2.0", id = id, method = method, params = params } .. "\n")
+    while true do
+      while not buffer:find "\n" do buffer = buffer .. process:read() end
+      local line
+      line, buffer = buffer:match "^(.-)\n(.*)$"
+      local message = json.decode(line) -- raises where standard output is not clean
+      if message.id == id and not message.method then return message.result end
+      if heard and heard(message) then return nil end
+    end
+  end
+end
+
+test("acp: a turn whose process was killed while it asked is taken back when its session is opened again", REAL, function(t)
+  local folder = t.tmp()
+  fs.write(folder .. "/town.lua", [[
+local stoke = require "stoke"
+local note = stoke.tool { name = "write_note", params = { text = "string" }, needs_approval = true, run = function() return "ok" end }
+stoke.agent { name = "clerk", model = "qwen2.5:3b", tools = { note } }
+]])
+  local function start()
+    return proc.spawn { argv = { about.executable(), "acp", folder .. "/town.lua", "--sim" }, stdin = true }
+  end
+  local first <close> = start()
+  local ask = talk(first, function(message) return message.method == "session/request_permission" end)
+  ask("initialize", { protocolVersion = 1 })
+  local id = ask("session/new", { cwd = folder, mcpServers = json.array {} }).sessionId
+  local asked = { sessionId = id, prompt = json.array { { type = "text", text = 'Write a note with text "milk"' } } }
+  t.eq(ask("session/prompt", asked), nil)
+  first:kill "KILL"
+  first:wait()
+  local second <close> = start()
+  ask = talk(second, function(message)
+    if message.method ~= "session/request_permission" then return false end
+    second:write(json.encode { jsonrpc = "2.0", id = message.id, result = { outcome = { outcome = "selected", optionId = "allow" } } }
+      .. "\n")
+  end)
+  ask("initialize", { protocolVersion = 1 })
+  t.ok(ask("session/load", { sessionId = id, cwd = folder, mcpServers = json.array {} }))
+  t.eq(ask("session/prompt", asked).stopReason, "end_turn")
+  second:close_stdin()
+  second:wait()
+  t.eq(stoke.sessions.show(id, { store = folder .. "/.stoke/state.db" }).session.turns, 1)
+end)
+
 test("acp: a file over standard streams: prints go to standard error, changes of the file are taken, the end is the client's", REAL,
   function(t)
     local folder = t.tmp()
@@ -374,18 +423,7 @@ stoke.agent { name = "clerk", model = "qwen2.5:3b" }
     write "first"
     local process <close> = proc.spawn { argv = { about.executable(), "acp", folder .. "/town.lua", "--sim" }, stdin = true,
       stderr = "capture" }
-    local buffer, id = "", 0
-    local function ask(method, params)
-      id = id + 1
-      process:write(json.encode { jsonrpc = "2.0", id = id, method = method, params = params } .. "\n")
-      while true do
-        while not buffer:find "\n" do buffer = buffer .. process:read() end
-        local line
-        line, buffer = buffer:match "^(.-)\n(.*)$"
-        local message = json.decode(line) -- raises where standard output is not clean
-        if message.id == id then return message.result end
-      end
-    end
+    local ask = talk(process)
     t.eq(ask("initialize", { protocolVersion = 1 }).agentInfo.name, "town")
     local new = { cwd = folder, mcpServers = json.array {} }
     local opened = ask("session/new", new)

@@ -97,10 +97,10 @@ test("a wedged server, whose lists stay green, is found by a probe for one token
   local out = calls_of(scope, 20, "fast")
   stoke.sleep(120)
   t.eq(states().one, "sick")
-  t.ok(out.answered >= 18, out.answered .. " answered") -- those that it took are not given up
+  t.eq({ out.answered, out.failed }, { 20, 0 }) -- also those that it had taken
   world.one.sim:pace(1)
-  scope:wait()
-  t.eq({ out.answered, out.failed, states().one }, { 20, 0, "ok" })
+  stoke.sleep(60)
+  t.eq(states().one, "ok")
 end)
 
 -- What is logged from now on, until it is closed.
@@ -171,6 +171,47 @@ test("a server whose only slot streams a long answer is not taken for a wedged o
   scope:wait()
   t.ok(pieces >= 3000, pieces)
   t.eq({ people.answered, others.answered, #lines }, { 2, 3, 0 })
+end)
+
+test("a server whose only slot writes a long answer, given as a whole, is not taken for a wedged one", function(t)
+  for _, stopped in ipairs { false, true } do
+    fresh()
+    local lines, _ <close> = logged()
+    local function script(req)
+      return req.messages and req.messages[1].content == "Tell me all" and ("word "):rep(2000) or "Hello"
+    end
+    local about = { models = { "m" }, tokens_per_second = 10, slots = 1, script = script }
+    local world <close> = routed({ one = about, two = about },
+      [[models = { both = { "m@one", "m@two" } }, timeouts = { first_byte = 9000, load = 9000, idle = 9000 }]])
+    local scope <close> = stoke.scope {}
+    calls_of(scope, 8, "both")
+    local reply
+    scope:spawn(function() reply = ollama.chat { model = "both", messages = { { role = "user", content = "Tell me all" } } } end)
+    stoke.sleep(20)
+    local out = calls_of(scope, 4, "both", nil, "interactive")
+    local function places()
+      local list = {}
+      for _, one in ipairs(world.asked) do
+        if one.body.messages and one.body.messages[1].content == "Tell me all" then list[#list + 1] = one.endpoint end
+      end
+      return list
+    end
+    local at = places()[1]
+    if stopped then world[at].sim:pace(0) end
+    local began = time.monotonic()
+    for _ = 1, 14 do
+      stoke.sleep(10)
+      if not stopped then t.ne(states()[at], "sick") end
+    end
+    if stopped then t.eq({ states()[at], out.answered }, { "sick", 4 }) end -- and it was sent to the other one
+    scope:wait()
+    t.eq({ reply.message.content, out.answered, out.failed }, { ("word "):rep(2000), 4, 0 })
+    t.ok(reply.eval_count >= 2000, reply.eval_count)
+    t.ok(time.monotonic() - began < (stopped and 300 or 200), time.monotonic() - began)
+    t.eq(#lines, stopped and 1 or 0)
+    t.eq(#places(), stopped and 2 or 1)
+    world[at].sim:pace(1)
+  end
 end)
 
 test("a call with a deadline does not outlive it while its only server is wedged", function(t)
@@ -315,4 +356,24 @@ test("all servers of a route are gone: none of its calls waits for ever, nor one
     local cause = rawget(err, "cause")
     t.ok(not cause or cause.message ~= err.message, err.message)
   end
+end)
+
+test("a call that no server of its route answers is told what each of them did", function(t)
+  fresh()
+  local _, _ <close> = logged()
+  local world <close> = routed({ one = { models = { "m" }, slots = 1, tokens_per_second = 10 }, two = { models = { "m" } } },
+    [[models = { both = { "m@one", "m@two" } }, timeouts = { first_byte = 9000, load = 9000, idle = 9000 }, pool = { slots = 1 }]])
+  local scope <close> = stoke.scope {}
+  world.one.sim:pace(0)
+  world.two:close()
+  calls_of(scope, 2, "m", "one")
+  stoke.sleep(50)
+  local out = calls_of(scope, 12, "both", nil, "interactive")
+  stoke.sleep(300)
+  t.eq({ out.answered, out.failed }, { 0, 12 })
+  local told = out.errors[#out.errors]
+  t.match(told.message, "^none of the 2 places of its route answers: one: takes calls and answers none, .*; two: ")
+  t.eq({ told.kind, told.hint }, { "timeout", "restart that server; its lists (stoke ps) may look healthy" })
+  world.one.sim:pace(1)
+  scope:wait()
 end)

@@ -2,6 +2,7 @@
 --- of what they have saved. Reading here does not count as a hit.
 
 local engine = require "host.store"
+local evict = require "core.cache.evict"
 local survey = require "core.cache.survey"
 
 local M = {}
@@ -36,11 +37,15 @@ local function conditions(which)
     list[#list + 1] = sql
     for i = 1, select("#", ...) do params[#params + 1] = (select(i, ...)) end
   end
-  if which.kind then add("kind=?", which.kind) else add "kind<>'digest'" end
+  if which.kind then add("kind=?", which.kind) else add "kind NOT IN ('digest','tally')" end
   if which.model then add("json_extract(facts,'$.model')=?", which.model) end
   if which.endpoint then add("json_extract(facts,'$.endpoint')=?", which.endpoint) end
   local from = which.from
-  if from then add("key>=? AND key<=?", engine.blob(from), engine.blob(from .. ("\xff"):rep(32 - #from))) end
+  if from then
+    local first, last = from .. ("\0"):rep(32 - #from), from .. ("\xff"):rep(32 - #from)
+    add("mark>=? AND mark<=?", evict.mark_of(first), evict.mark_of(last))
+    add("key>=? AND key<=?", engine.blob(from), engine.blob(last))
+  end
   if which.before then add("id<?", which.before) end
   if which.after then add("id>?", which.after) end
   return table.concat(list, " AND "), params
@@ -87,8 +92,8 @@ end
 ---@return stoke.error? err
 function M.made(db, kind, list)
   local params, marks = { kind }, {}
-  for i, key in ipairs(list) do params[i + 1], marks[i] = engine.blob(key), "?" end
-  local sql = ("SELECT key,made FROM entries WHERE kind=? AND key IN (%s)"):format(table.concat(marks, ","))
+  for i, key in ipairs(list) do params[i + 1], marks[i] = evict.mark_of(key), "?" end
+  local sql = ("SELECT key,made FROM entries WHERE kind=? AND mark IN (%s)"):format(table.concat(marks, ","))
   local found, err = db:query(sql, params)
   if not found then return nil, err end
   local made = {}
@@ -102,7 +107,7 @@ end
 
 local SUMS = "SELECT kind,count(*),sum(bytes),sum(hits)," .. each_hit "input_tokens" .. "+" .. each_hit "tokens" .. "," ..
   each_hit "output_tokens" .. ",coalesce(sum(hits*coalesce(json_extract(facts,'$.seconds'),0)),0),max(made),min(made)" ..
-  " FROM entries WHERE kind<>'digest' GROUP BY kind ORDER BY kind"
+  " FROM entries WHERE kind NOT IN ('digest','tally') GROUP BY kind ORDER BY kind"
 
 ---@class stoke.cache.kind
 ---@field entries integer
@@ -136,7 +141,7 @@ function M.is_kind(kind)
   for _, known in ipairs(M.KINDS) do
     if kind == known then return true end
   end
-  return kind == "digest"
+  return kind == "digest" or kind == "tally"
 end
 
 return M

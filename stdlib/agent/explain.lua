@@ -25,6 +25,7 @@ local function applicable(agent)
       "cancelled"),
     when(not calls, "unreadable_without_tools", "no_tools"),
     when(agent.targets, "handoff", "second_handoff"), when(agent.summarize, "summary_task", "summary"),
+    when(agent.memory, "recalled"),
   } do
     table.move(list, 1, #list, #names + 1, names)
   end
@@ -47,8 +48,10 @@ function M.next_request(agent, past)
     return made
   end
   local run = loop.new(agent, past, 1)
+  agent = run.agent
   local format = agent.output and not agent.definitions and agent.output:format() or nil
   run.target = loop.target(agent, true)
+  if agent.memory then agent.memory.recall_for(run, true) end
   local messages, cap = loop.prompt(run, format)
   local made = models.request(run.target, agent, false, messages, not format and agent.definitions or nil, format,
     answers.options(agent, cap))

@@ -23,10 +23,12 @@ add("rare", [[stoke stoke.actor stoke.approve stoke.attach stoke.attach.console 
   stoke.ollama.unknown
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim
   stoke.sim.models stoke.sim.script stoke.sim.v1 stoke.sim.v1.responses
-  stoke.workflow stoke.agent.kept stoke.config.routes stoke.config.sensors
+  stoke.workflow stoke.agent.kept
+  stoke.graph.extract stoke.memory stoke.memory.recall stoke.memory.think stoke.config.routes stoke.config.sensors
   stoke.model.fallback stoke.flow.pace stoke.flow.cascade stoke.model.forecast
-  stoke.model.pool stoke.model.embed stoke.model.call stoke.openai.capabilities
-  stoke.model.terms
+  stoke.model.pool stoke.model.embed stoke.model.call stoke.openai stoke.openai.capabilities
+  stoke.model.terms stoke.model.judge
+  stoke.mcp.agents stoke.mcp.offers stoke.tool.progress
   stoke.term stoke.term.cluster stoke.team.stop stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])
 -- Words for errors.
@@ -34,7 +36,7 @@ add("errors", "core.foreign stoke.log.bugs")
 -- Of the core: what begins before the rest is there, or is an engine that few runs start.
 add("core", [[core.about core.approval core.driver.fs core.env core.gate.cache core.gate.hedge
   core.gate.holders core.gate.memory core.gate.pool core.gate.semantic core.gate.span core.gate.turns core.hash core.json
-  core.keeper core.pool.picture core.random core.script core.stdio core.store core.store.learned core.store.place
+  core.keeper core.pool.picture core.random core.script core.stdio core.store core.store.learned core.store.pins core.store.place
   core.task host.about]])
 
 local seen = {}

@@ -5,7 +5,7 @@
 ---     print(desk:run("My invoice is wrong").text)
 
 local errors = require "core.errors"
-local agents = require "stoke.agent"
+local guest = require "stoke.agent.guest"
 local json = require "stoke.json"
 local history = require "stoke.agent.history"
 local make = require "stoke.team.make"
@@ -62,7 +62,7 @@ local function at_work(talk, team, member)
     lent[i] = tool_of(team, target[1], target[2])
     by_call[call_name(target[1])] = target[1]
   end
-  return lent[1] and agents.lend(definition, lent) or definition, by_call
+  return lent[1] and guest.with(definition, { lend = lent }) or definition, by_call
 end
 
 --- Who has the conversation at the beginning: who answered last, else `begin`.

@@ -74,8 +74,8 @@ local function judged(talk, team, ledger)
   if #talk.turns > ledger.steps then -- before the first step of a plan there is nothing to bring forward
     ledger.stalls = verdict.progress and math.max(0, ledger.stalls - 1) or ledger.stalls + 1
   end
-  talk:tell { type = "progress", done = verdict.done, progress = verdict.progress, reason = verdict.reason, next = verdict.next,
-    stalls = ledger.stalls }
+  talk:tell { type = "progress", done = verdict.done, progress = verdict.progress, reason = verdict.reason,
+    next = not verdict.done and ledger.stalls < team.max_stalls and verdict.next or nil, stalls = ledger.stalls }
   return verdict
 end
 

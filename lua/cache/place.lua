@@ -43,10 +43,10 @@ local function as_a_whole(q)
   out.sent, out.body = nil, {}
   for name, value in next, q.body do out.body[name] = value end
   out.body.stream = false
-  return out
+  return setmetatable(out, getmetatable(q))
 end
 
---- What would be sent to a target, were it asked for the answer as a whole.
+--- What would be sent to a target, were it asked for the answer as a whole; or what that is made of.
 ---@param def stoke.effect
 ---@param q table
 ---@param target stoke.target
@@ -54,6 +54,10 @@ end
 ---@return string|nil text nil: nobody can tell
 function M.text(def, q, target, work)
   local whole = def.stream and q.body and as_a_whole(q) or q
+  if q.body and not target.dialect.inventory then -- what is sent there changes with what is learned of the server
+    local profile = target.profile
+    return keys.canonical { whole.body, target.served or target.name, profile and profile.options or false }
+  end
   local sent = rawget(whole, "sent")
   if not sent then
     local options
@@ -104,7 +108,7 @@ function M.of(def, q, call, settings)
   local work, places, why = call.work, {}, "no model was found"
   for _, target in ipairs(type(work) == "table" and work or NONE) do
     if not settings.sampled and is_sampled(q, target) then return nil, M.RANDOM end
-    local digest, reason, unsure = models.digest(target)
+    local digest, reason, unsure = models.digest(target, settings.identity)
     if digest then
       local text = M.text(def, q, target, work)
       if not text then return nil, "its request cannot be told" end

@@ -167,10 +167,10 @@ end
 local REPLACED <const> = "its model was changed while it was asked"
 
 --- Why an answer must not be kept, though it has an end; nil: it may.
-local function doubt(def, q, call, place)
+local function doubt(def, q, call, place, settings)
   local text = place_of.text(def, q, place.target, call.work)
   if text ~= place.text then return "its request was changed while it was asked" end
-  local digest, _, unsure = models.digest(place.target)
+  local digest, _, unsure = models.digest(place.target, settings.identity)
   if unsure or digest ~= place.digest then return REPLACED end
 end
 
@@ -180,7 +180,7 @@ local function keep(asking, answer)
   local q, call, settings = asking.q, asking.call, asking.settings
   for _, place in ipairs(asking.places) do
     if place.target == answer.target or place.target.key == answer.target.key then
-      local why = place_of.unfit(q, call, answer.reason) or doubt(asking.def, q, call, place)
+      local why = place_of.unfit(q, call, answer.reason) or doubt(asking.def, q, call, place, settings)
         or not answer.text and "it is no plain data"
       local facts = not why and facts_of(place, call, answer.usage)
       if facts and not files.of():put(place.kind, place.key, answer.text, facts, settings.ttl) then why = "it is too large" end

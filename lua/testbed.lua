@@ -21,8 +21,8 @@ local function count_open()
   return { tasks = all - system, handles = handles }
 end
 
---- true while a test without `real` runs.
-M.closed = false
+--- true while a test runs; while one without `real` does.
+M.running, M.closed = false, false
 
 --- true while a test runs that may not start child processes; lua/driver/proc.lua checks it.
 M.no_programs = false
@@ -34,7 +34,7 @@ M.no_programs = false
 function M.enter(real, epoch, programs)
   time.virtual(not real and (epoch or M.EPOCH) or nil)
   http.deny(not real)
-  M.closed = not real
+  M.running, M.closed = true, not real
   M.no_programs = not real and not programs
   before = count_open()
 end
@@ -96,7 +96,7 @@ end
 --- Leave the test's environment, and describe the tasks and handles that have leaked.
 ---@return string[]
 function M.leave()
-  M.no_programs = false
+  M.no_programs, M.running = false, false
   for _ = 1, 20 do -- closing a handle takes a few turns of the loop
     local now = count_open()
     if now.tasks <= before.tasks and now.handles <= before.handles then break end

@@ -21,8 +21,15 @@ local function count_open()
   return { tasks = all - system, handles = handles }
 end
 
---- true while a test runs; while one without `real` does.
-M.running, M.closed = false, false
+--- true while a test without `real` runs.
+M.closed = false
+
+--- true while any test runs: it leaves nothing behind in the user's own files.
+M.running = false
+
+--- Called when the test ends, once: what a module has for the whole process, and a test must not leave to the next one.
+---@type fun()[]
+M.leaving = {}
 
 --- true while a test runs that may not start child processes; lua/driver/proc.lua checks it.
 M.no_programs = false
@@ -34,7 +41,7 @@ M.no_programs = false
 function M.enter(real, epoch, programs)
   time.virtual(not real and (epoch or M.EPOCH) or nil)
   http.deny(not real)
-  M.running, M.closed = true, not real
+  M.closed, M.running = not real, true
   M.no_programs = not real and not programs
   before = count_open()
 end
@@ -97,6 +104,9 @@ end
 ---@return string[]
 function M.leave()
   M.no_programs, M.running = false, false
+  local leaving = M.leaving
+  M.leaving = {}
+  for _, f in ipairs(leaving) do pcall(f) end
   for _ = 1, 20 do -- closing a handle takes a few turns of the loop
     local now = count_open()
     if now.tasks <= before.tasks and now.handles <= before.handles then break end

@@ -159,11 +159,16 @@ function M.check_count(k, what)
   errors.argument("%s: how many rows? A whole number above 0, got %s", what, errors.describe(k))
 end
 
+local function check_min(min, what)
+  if min ~= min then errors.argument("%s: min is not a number (nan)", what) end
+end
+
 --- May a search be asked with these options?
 ---@param options { filter?: table, only?: any[] }
 ---@param what string for the message
 ---Raises `argument`.
 function M.check_search(options, what)
+  check_min(options.min, what)
   encode_filter(options.filter, what)
   if not options.only then return end
   errors.list(what .. ": only", options.only)
@@ -261,6 +266,7 @@ local function asked(self, vector, k, options, what)
     only = {}
     for i, id in ipairs(options.only) do only[i] = key_of(id, what) end
   end
+  check_min(options.min, what)
   return vector, k, options.min, encode_filter(options.filter, what), only
 end
 

@@ -56,8 +56,8 @@ function M.where() return driver.where() end
 --- What the cache holds, and what it has saved. Makes no file.
 ---@return table stats { path, exists, entries, bytes, limit, file, memory, kinds = { [kind] = { entries, bytes, hits, input_tokens,
 ---  output_tokens, seconds, newest, oldest } }, hits, misses, evicted, saved = { calls, input_tokens, output_tokens, seconds },
----  calls = see stoke.cache.calls; nil where this process has asked for no cache }; `hits` and `misses` are those of calls since
----  the file was begun
+---  calls = see stoke.cache.calls; nil where this process has asked for no cache, semantic = see core.semantic.counts; nil where
+---  nobody has asked for answers to questions that mean the same }; `hits` and `misses` are those of calls since the file was begun
 ---Raises `db`, `cancelled`.
 ---
 --- Example: `print(stoke.cache.stats().saved.seconds)`

@@ -425,6 +425,9 @@ cached.packed = function(name, endpoint, text)
   return packed[1], digest
 end
 
+-- A model's word on two questions.
+cached.judge = function(name, endpoint, a, b) return require "stoke.model.judge".same(M, name, endpoint, a, b) end
+
 --- The models that an endpoint's server has loaded.
 ---@param endpoint? string name or address
 ---@return table[]|nil models { name, window?, bytes?, fast_bytes?, expires? }

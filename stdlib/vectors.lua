@@ -171,8 +171,8 @@ local function open_kept(where, o)
   if not there or o.max_rows and not o.readonly then
     database:exec(named(TABLES, o.name), { dim = o.dim or 0, metric = o.metric or "cosine", max = o.max_rows or core.MAX_ROWS })
   end
-  local head = database:one(named("SELECT dim, metric FROM NAME_set", o.name))
-  if o.metric and head.metric ~= o.metric then
+  local head = database:one(named("SELECT dim, metric FROM NAME_set", o.name)) or { dim = 0 } -- which vectors.load tells
+  if o.metric and head.metric and head.metric ~= o.metric then
     errors.argument("stoke.vectors: the set in %s is compared by %s, not by %s", self.path, head.metric, o.metric)
   end
   if o.dim and head.dim ~= 0 and head.dim ~= o.dim then
@@ -371,7 +371,8 @@ end
 function Set:count()
   scopes.check_self(self, Set, "vectors:count()")
   if not self.db then return self.memory and self.memory:count() or 0 end
-  return self.db:one(named("SELECT rows FROM NAME_set", self.name)).rows
+  local head = self.db:one(named("SELECT rows FROM NAME_set", self.name))
+  return head and head.rows or errors.check(effect.perform("vectors.load", request(self, {}), self)).rows
 end
 
 --- How much memory it takes.

@@ -37,7 +37,7 @@ local function conditions(which)
     list[#list + 1] = sql
     for i = 1, select("#", ...) do params[#params + 1] = (select(i, ...)) end
   end
-  if which.kind then add("kind=?", which.kind) else add "kind<>'digest'" end
+  if which.kind then add("kind=?", which.kind) else add "kind NOT IN ('digest','tally')" end
   if which.model then add("json_extract(facts,'$.model')=?", which.model) end
   if which.endpoint then add("json_extract(facts,'$.endpoint')=?", which.endpoint) end
   local from = which.from
@@ -107,7 +107,7 @@ end
 
 local SUMS = "SELECT kind,count(*),sum(bytes),sum(hits)," .. each_hit "input_tokens" .. "+" .. each_hit "tokens" .. "," ..
   each_hit "output_tokens" .. ",coalesce(sum(hits*coalesce(json_extract(facts,'$.seconds'),0)),0),max(made),min(made)" ..
-  " FROM entries WHERE kind<>'digest' GROUP BY kind ORDER BY kind"
+  " FROM entries WHERE kind NOT IN ('digest','tally') GROUP BY kind ORDER BY kind"
 
 ---@class stoke.cache.kind
 ---@field entries integer
@@ -141,7 +141,7 @@ function M.is_kind(kind)
   for _, known in ipairs(M.KINDS) do
     if kind == known then return true end
   end
-  return kind == "digest"
+  return kind == "digest" or kind == "tally"
 end
 
 return M

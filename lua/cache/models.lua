@@ -146,7 +146,8 @@ function M.digest(target, identity)
     if digest then return digest, nil, true end
     return nil, entry.err
   end
-  return nil, errors.new("http", ("the server of %s does not list the model %s"):format(target.endpoint.name, name))
+  return nil, errors.new("http", ("the server of %s does not list the model %s"):format(target.endpoint.name, name),
+    { hint = ("stoke pull %s"):format(target.name) })
 end
 
 --- Something is kept under the digest that a model is believed to have. It is taken back where the server, the next time that it

@@ -14,11 +14,14 @@ local gates = require "core.cache.semantic.gates"
 local learner = require "core.cache.semantic.learner"
 local random = require "core.random"
 local read = require "core.cache.semantic.read"
+local tally = require "core.cache.semantic.tally"
 
 local M = {}
 
 local NEAREST = 8 -- questions that are looked at
 local TEXTS = 8 -- wordings that an entry keeps
+local JOIN = 0.7 -- similarity from which the answer of a question that a gate told apart is compared all the same
+local COMPARED = 2 -- such questions whose answers are compared
 local MAX_ENTRIES = 4096 -- of one scope; the oldest go
 local MAX_SCOPES = 64 -- in memory; the one not asked for longest goes
 
@@ -57,6 +60,7 @@ local MAX_SCOPES = 64 -- in memory; the one not asked for longest goes
 ---@field action "serve"|"explore"|"miss"
 ---@field reason string in words: a gate's name, "nothing near", "cold", "not sure enough", "checked now and then", "shadow"
 ---@field entry? core.semantic.entry
+---@field near? core.semantic.entry[] of a miss: what a gate told apart, and may have the same answer
 ---@field similarity? number
 ---@field chance? number how likely the entry's answer is right
 ---@field sure? boolean it would have been given
@@ -72,9 +76,7 @@ Cache.__index = Cache
 function M.new(options)
   return setmetatable({ options = options, error = options.error or 0.01, scopes = {}, order = {}, by_id = {},
     random = options.random or function() return random.streams["semantic cache"]:float() end,
-    counts = { served = 0, explored = 0, missed = 0, refused = {}, same = 0, different = 0, unchecked = 0, right = 0, wrong = 0,
-      taken_back = 0 } },
-    Cache)
+    counts = tally.new() }, Cache)
 end
 
 -- ---- scopes and entries
@@ -104,7 +106,8 @@ local function scope_of(self, hash)
   if scope then return scope end
   if #self.order > MAX_SCOPES then forget(self, table.remove(self.order, 1)) end
   local kept = self.options.store and self.options.store.load and self.options.store.load(hash)
-  scope = { hash = hash, learned = kept and kept.learned or learner.scope(), entries = {}, oldest = {}, wordings = {}, next = 0 }
+  local learned = kept and learner.valid(kept.learned) and kept.learned or learner.scope()
+  scope = { hash = hash, learned = learned, entries = {}, oldest = {}, wordings = {}, next = 0 }
   self.scopes[hash] = scope
   for _, entry in ipairs(kept and kept.entries or {}) do
     scope.entries[entry.id], self.by_id[entry.id] = entry, scope
@@ -138,10 +141,22 @@ end
 -- ---- looking
 -- ----------------------------------------------------------------------------------------------------------------------
 
---- The nearest entry that every gate lets through; else the gate that refused the nearest of all.
+-- Gates that refuse many a paraphrase, too.
+local MAYBE = { word = true, question = true, person = true, tense = true, direction = true }
+
+local function note_near(near, row, gate, score)
+  if not MAYBE[gate] or score < JOIN or #near >= COMPARED then return end
+  for _, entry in ipairs(near) do
+    if entry == row.entry then return end
+  end
+  near[#near + 1] = row.entry
+end
+
+--- The nearest entry that every gate lets through; else the gate that refused the nearest of all, and entries that may have the
+--- same answer.
 local function candidate(self, scope, question)
   if not scope.set then return nil, "nothing near" end
-  local refused, asked
+  local refused, asked, near = nil, nil, {}
   for _, hit in ipairs(scope.set:search(question.vector, NEAREST)) do
     local row = scope.wordings[hit.id]
     asked = asked or read.of(question.text)
@@ -149,8 +164,9 @@ local function candidate(self, scope, question)
     if not gate then return row.entry, nil, hit.score end
     self.counts.refused[gate] = (self.counts.refused[gate] or 0) + 1
     refused = refused or gate
+    note_near(near, row, gate, hit.score)
   end
-  return nil, refused or "nothing near"
+  return nil, refused or "nothing near", near
 end
 
 --- What is known for a question.
@@ -165,7 +181,7 @@ function Cache:look(question, own)
   local entry, refused, similarity = candidate(self, scope, question)
   if not entry then
     self.counts.missed = self.counts.missed + 1
-    return { action = "miss", reason = refused }
+    return { action = "miss", reason = refused --[[@as string]], near = similarity }
   end
   local options = { error = own.error or self.error, cold = own.cold, explore = 0 }
   local action, chance = learner.decide(scope.learned, entry.checks, similarity, options, self.random)
@@ -206,7 +222,10 @@ function Cache:teach(scope, found, same)
   keep(self, at, at.entries[found.entry.id])
 end
 
---- Keep a question with its answer. A wording whose answer was found to be the same joins the entry that was found.
+--- Keep a question with its answer. A wording whose answer was found to be the same joins the entry that was found; after a miss
+--- `found.entry` may be one of `found.near`: a gate told the questions apart, but one answer serves both, and whoever words either
+--- of them in another way finds it. It says nothing of what the gates let through, so nothing is learned from it, except that the
+--- entry's answer has been given twice: it is not cold any more.
 ---@param question core.semantic.question
 ---@param id string of the new entry
 ---@param answer any plain data: where the answer is kept
@@ -219,6 +238,9 @@ function Cache:add(question, id, answer, found, same)
   local scope = scope_of(self, question.scope)
   local wording = { text = question.text, vector = question.vector }
   local entry = same and found and scope.entries[found.entry.id]
+  if entry and found.action == "miss" then
+    if #entry.texts < TEXTS then entry.checks.joined = true else entry = nil end
+  end
   if entry and #entry.texts < TEXTS then
     entry.texts[#entry.texts + 1] = wording
   elseif not entry then
@@ -271,11 +293,23 @@ function Cache:wrong(id)
   return true
 end
 
---- Counts since the start. refused: by gate, each question that was looked at counts; right and wrong: of answers that would have
---- been given and were checked (in shadow all of them), so unchecked: explored, and nobody could
---- compare; wrong / (right + wrong) measures the error rate.
----@return { served: integer, explored: integer, missed: integer, refused: table<string, integer>, same: integer, different:
----  integer, unchecked: integer, right: integer, wrong: integer, taken_back: integer }
+--- Somebody was asked whether an answer that would be given may be: a model, or a function of the user's.
+---@param found core.semantic.decision "serve"; changed where it may not
+---@param yes boolean|nil nil: nobody could say, which is a no
+---
+--- Example: `cache:judged(found, ask(found.entry.texts[1].text, text))`
+function Cache:judged(found, yes)
+  local counts = self.counts
+  local name = yes and "yes" or yes == nil and "failed" or "no"
+  counts.judged[name] = counts.judged[name] + 1
+  if yes then return end
+  found.action, found.reason, found.sure = "explore", "judge", false
+  counts.refused.judge = (counts.refused.judge or 0) + 1
+  counts.served, counts.explored = counts.served - 1, counts.explored + 1
+end
+
+--- Counts since the start; wrong / (right + wrong) measures the error rate.
+---@return core.semantic.counts
 ---
 --- Example: `cache:stats().refused.negation`
 function Cache:stats() return self.counts end

@@ -26,6 +26,8 @@ function M.changed() end
 M.default = nil
 --- Hook of the semantic cache: the vector of a text, fun(model, endpoint?, text) -> packed|nil, digest|err. Set by stoke.model.
 M.packed = nil
+--- Hook of the semantic cache: a model's word on two questions, fun(model, endpoint?, a, b) -> same|nil, err. Set by stoke.model.
+M.judge = nil
 --- Bytes of the file, and its path: what the settings say; nil: the usual ones.
 ---@type integer|nil, string|nil
 M.bytes, M.path = nil, nil

@@ -52,7 +52,8 @@ function M.each(file, kind, from)
 end
 
 local SUMS = "SELECT kind,count(*),sum(bytes),sum(hits),sum(hits*coalesce(json_extract(facts,'$.seconds'),0))," ..
-  "sum(hits*coalesce(json_extract(facts,'$.output_tokens'),0)) FROM entries WHERE kind<>'digest' GROUP BY kind ORDER BY kind"
+  "sum(hits*coalesce(json_extract(facts,'$.output_tokens'),0)) FROM entries " ..
+  "WHERE kind NOT IN ('digest','tally') GROUP BY kind ORDER BY kind"
 
 ---@class stoke.cache.stats
 ---@field path string|nil nil: in memory alone

@@ -181,10 +181,12 @@ end
 
 local function totals(kinds)
   local saved, n, bytes = { calls = 0, input_tokens = 0, output_tokens = 0, seconds = 0 }, 0, 0
-  for _, kind in next, kinds do
+  for name, kind in next, kinds do
     n, bytes = n + kind.entries, bytes + kind.bytes
+    if name == "semantic" then goto next end -- what it gives is an answer of its own kind
     saved.calls, saved.seconds = saved.calls + kind.hits, saved.seconds + kind.seconds
     saved.input_tokens, saved.output_tokens = saved.input_tokens + kind.input_tokens, saved.output_tokens + kind.output_tokens
+    ::next::
   end
   return saved, n, bytes
 end
@@ -202,6 +204,7 @@ local function stats()
     if failed then return nil, failed end
     held.exists, held.calls, held.kinds = db ~= nil, calls, kinds or {}
     held.saved, held.entries, held.bytes = totals(held.kinds)
+    held.semantic = (held.kinds.semantic or package.loaded["core.gate.semantic"]) and require "core.gate.semantic".totals() or nil
     if not db then held.entries, held.bytes = file.memory.count, file.memory.bytes end
     return held
   end)

@@ -42,14 +42,37 @@ local function read_head(source, name)
   return rows and rows[1], err
 end
 
+--- What is in the file is no set of vectors: told as damage of the file, and not as a mistake of who opens it.
+local function damaged(source, q, what, place)
+  local hint = place and ("DELETE FROM %s WHERE place = %d takes this row out"):format(q.name, place)
+    or "put a copy of the file in its place, or begin it anew"
+  errors.raise("db", ("%s: the set of vectors %s is damaged: %s"):format(source.path, q.name, what),
+    { code = "SQLITE_CORRUPT", path = source.path, hint = hint })
+end
+
 --- Add one row of the file. Raises.
-local function add(kept, path, row)
-  local place, id, tags, vector = row[1], row[2], row[3], row[4]
+local function add(kept, source, q, row)
+  local place, id, text, vector = row[1], row[2], row[3], row[4]
   if #vector ~= kept.set.dim * 4 then
-    errors.raise("db", ("%s: the vector of row %d has %d bytes, and not %d"):format(path, place, #vector, kept.set.dim * 4),
-      { code = "SQLITE_CORRUPT", path = path })
+    damaged(source, q, ("the vector of row %d has %d bytes, and not %d"):format(place, #vector, kept.set.dim * 4), place)
   end
-  kept.set:add(id, vector, tags ~= json.null and json.decode(tags) or nil, place)
+  local tags = nil
+  if text ~= json.null then
+    tags = json.decode(text)
+    if type(tags) ~= "table" then damaged(source, q, ("the tags of row %d are no JSON of an object"):format(place), place) end
+  end
+  local ok, err = pcall(kept.set.add, kept.set, id, vector, tags, place)
+  if ok then return end
+  if errors.is(err) and err.kind == "argument" then damaged(source, q, ("row %d: %s"):format(place, err.message), place) end
+  error(err, 0)
+end
+
+--- An empty set as the file describes it. Raises.
+local function new_set(source, q, dim, metric)
+  local ok, set = pcall(vectors.new, dim, { metric = metric, max_bytes = q.max_bytes })
+  if ok then return set end
+  if errors.is(set) and set.kind == "argument" then damaged(source, q, set.message) end
+  error(set, 0)
 end
 
 --- Raises.
@@ -69,7 +92,7 @@ local function read_rows(kept, source, q, from, total, progress)
     rows, err = cursor:next(ROWS)
     if err then error(words.better(err, source.path, sql), 0) end
     if not rows or rows[1] == nil then return end
-    for i = 1, #rows do add(kept, source.path, rows[i]) end
+    for i = 1, #rows do add(kept, source, q, rows[i]) end
     done = done + #rows
     if progress and from == 0 and monotonic() - told >= M.EVERY then
       told = monotonic()
@@ -82,14 +105,16 @@ end
 local function refresh(kept, source, q, progress)
   local head, err = read_head(source, q.name)
   if err then error(err, 0) end
-  if not head or head[1] == 0 then
+  if not head then damaged(source, q, q.name .. "_set has no row") end
+  if head[1] == 0 and head[5] > 0 then damaged(source, q, ("%d rows of vectors without numbers"):format(head[5])) end
+  if head[1] == 0 then
     kept.set, kept.change = nil, 0
     return
   end
   local dim, metric, change, forgotten, total = table.unpack(head)
   if kept.set and change == kept.change then return end
   if not kept.set or forgotten > kept.change or change < kept.change or kept.set.dim ~= dim then
-    kept.set, kept.change = vectors.new(dim, { metric = metric, max_bytes = q.max_bytes }), 0
+    kept.set, kept.change = new_set(source, q, dim, metric), 0
   end
   local from = kept.change
   if from > 0 then

@@ -13,8 +13,10 @@ local files = require "core.cache.file"
 local json = require "core.json"
 local keys = require "core.cache.key"
 local plain = require "core.store.plain"
+local rand = require "host.rand"
 local scopes = require "core.scope"
 local semantic = require "core.cache.semantic"
+local tally = require "core.cache.semantic.tally"
 local tasks = require "core.task"
 local values = require "core.cache.value"
 local vectors = require "core.vectors"
@@ -25,7 +27,8 @@ local KIND <const> = "semantic"
 --- The embedding model where nobody names one, and seconds for which it is left alone after it has failed.
 M.MODEL, M.PAUSE = "all-minilm", 30
 
-local OPTIONS = { error = "number", same = true, model = "string", endpoint = "string", shadow = "boolean", cold = "boolean" }
+local OPTIONS = { error = "number", same = true, model = "string", endpoint = "string", shadow = "boolean", cold = "boolean",
+  judge = true }
 
 ---@class stoke.cache.semantic
 ---@field error? number wanted share of wrong ones among the answers given so (0.01)
@@ -34,6 +37,8 @@ local OPTIONS = { error = "number", same = true, model = "string", endpoint = "s
 ---@field endpoint? string where it is (where the call goes)
 ---@field shadow? boolean never give an answer; measure
 ---@field cold? boolean an answer may be given before it was checked once itself
+---@field judge? string|fun(asked: string, kept: string): boolean a model that is asked about both questions before an answer is
+---  given, at the same endpoint, or a function; whatever else they say than yes is a no
 
 --- Are these settings right?
 ---@param what string who was given them
@@ -52,6 +57,11 @@ function M.check(what, given)
   if given.same and not errors.callable(given.same) then
     errors.argument("%s: cache.semantic.same must be a function of two answers, got %s", what, errors.describe(given.same))
   end
+  local judge = given.judge
+  if judge ~= nil and judge ~= "" and type(judge) ~= "string" and not errors.callable(judge) or judge == "" then
+    errors.argument("%s: cache.semantic.judge must be the name of a model, or a function of two questions, got %s", what,
+      errors.describe(judge))
+  end
 end
 
 -- ---- what is kept -----------------------------------------------------------------------------------------------------------
@@ -59,9 +69,15 @@ end
 local function entry_key(scope, id) return keys.of("semantic entry", scope, id) end
 local function scope_key(scope) return keys.of("semantic scope", scope) end
 
-local function put(key, row)
+local function put(key, row, model)
   local text = plain.encode(row)
-  if text then files.of():put(KIND, key, text, {}) end
+  if text then files.of():put(KIND, key, text, { model = model }) end
+end
+
+--- What is kept, looked at by the cache itself: no answer is given with it, so it is no hit.
+local function held(kind, key)
+  local file = files.of()
+  return file:peek(kind, key) or file:reread(kind, key)
 end
 
 --- What was there when this process began, by scope. Others' later entries are found by the next process.
@@ -70,7 +86,7 @@ local rows
 local function read_rows()
   local file, found = files.of(), {}
   for kind, key in file:each(KIND) do
-    local text = kind and file:get(KIND, key)
+    local text = kind and held(KIND, key)
     local row = text and plain.decode(text)
     if type(row) == "table" and row.scope then
       local scope = found[row.scope] or { entries = {} }
@@ -87,18 +103,53 @@ local STORE = {
     if kept then table.sort(kept.entries, function(a, b) return a.made < b.made end) end
     return kept
   end,
-  keep = function(scope, entry) put(entry_key(scope, entry.id), { scope = scope, entry = entry }) end,
+  keep = function(scope, entry) put(entry_key(scope, entry.id), { scope = scope, entry = entry }, entry.answer.model) end,
   learned = function(scope, learned) put(scope_key(scope), { scope = scope, learned = learned }) end,
   drop = function(scope, id) files.of():delete(KIND, entry_key(scope, id)) end,
 }
 
 local engine
 
--- When the embedding model may be asked again.
-local resting = 0
+-- When the embedding model, and the judge, may be asked again.
+local resting, judge_rests = 0, 0
+
+-- ---- counts over all processes ------------------------------------------------------------------------------------------------
+
+local TALLY = { encode = plain.encode, decode = plain.decode,
+  each = function()
+    local next_one = files.of():each "tally"
+    return function() return (select(2, next_one())) end
+  end,
+  get = function(key) return held("tally", key) end,
+  put = function(key, text) files.of():put("tally", key, text, {}) end,
+  delete = function(key) files.of():delete("tally", key) end }
+
+--- The key of this process's row, and what it has taken over from old ones.
+local own, before
+
+--- Write what was counted.
+local function note()
+  if not own then
+    own = keys.of("semantic tally", rand.new():bytes(16))
+    before = tally.take_old(TALLY, clock.wall())
+  end
+  local row = { at = clock.wall(), counts = tally.add(tally.add(tally.new(), before), engine:stats()) }
+  TALLY.put(own, plain.encode(row) --[[@as string]])
+end
+
+--- What became of questions, of all processes that use the file.
+---@return core.semantic.counts
+---
+--- Example: `print(require "core.gate.semantic".totals().served)`
+function M.totals()
+  local all = tally.sum(TALLY, own)
+  if engine then tally.add(tally.add(all, before), engine:stats()) end
+  all.error = tally.error(all)
+  return all
+end
 
 --- As at the beginning.
-function M.forget() engine, rows, resting = nil, nil, 0 end
+function M.forget() engine, rows, resting, own, before, judge_rests = nil, nil, 0, nil, nil, 0 end
 
 local function opened()
   if not engine then
@@ -147,6 +198,22 @@ local function scope_of(place, sent, text, options, digest)
   return keys.hex(keys.of("semantic", place.kind, rest, place.reading, place.digest, options.model or M.MODEL, digest))
 end
 
+--- Ask whether an answer may be given. Gives an error of kind `cancelled`.
+local function judged(options, place, found, text)
+  local known, judge = found.entry.texts[1].text, options.judge
+  local yes, err
+  if errors.callable(judge) then
+    local ok, said = pcall(judge, text, known)
+    if ok then yes = said == true else err = errors.wrap(said) end
+  elseif clock.monotonic() >= judge_rests then
+    yes, err = outside(hooks.judge, judge, options.endpoint or place.target.endpoint.name, text, known)
+    if err and err.kind == "cancelled" then return err end
+    if err then judge_rests = clock.monotonic() + M.PAUSE end
+  end
+  if err then scopes.tell(("the judge of questions failed, which counts as a no: %s"):format(err.message)) end
+  opened():judged(found, yes)
+end
+
 local function options_of(settings) return type(settings.semantic) == "table" and settings.semantic or {} end
 
 ---@class core.semantic.asked what a call asked for, and what was found
@@ -173,6 +240,10 @@ function M.look(q, place, sent, settings)
   scope = keys.hex(keys.of(scope, settings.scope or "", files.project()))
   local question = { text = text, scope = scope, vector = vector, now = clock.wall(), offset = M.offset() }
   local found = opened():look(question, options)
+  local err = found.action == "serve" and options.judge and judged(options, place, found, text) or nil
+  if err then return nil, err end
+  if found.action == "serve" then files.of():get(KIND, entry_key(scope, found.entry.id)) end -- a hit: it stays longer
+  note()
   return { question = question, found = found, options = options, place = place }
 end
 
@@ -203,13 +274,13 @@ end
 
 --- The reply that an entry kept.
 local function kept_reply(answer, q)
-  local text = files.of():get(answer.kind, answer.key)
+  local text = held(answer.kind, answer.key)
   return text and values.whole(text, q.path)
 end
 
 --- Are two answers the same? nil: nobody can say.
-local function judged(asked, q, new)
-  local old = content(kept_reply(asked.found.entry.answer, q))
+local function compared(asked, q, new, entry)
+  local old = content(kept_reply(entry.answer, q))
   if not old or not new then return nil end
   if asked.options.same then
     local ok, same = pcall(asked.options.same, new, old)
@@ -238,10 +309,17 @@ function M.answered(asked, q, place, reply)
   if calls and calls[1] then return end
   local id = keys.hex(place.key):sub(1, 8)
   if found.action == "explore" then
-    same = judged(asked, q, new)
+    same = compared(asked, q, new, found.entry)
     if same ~= nil then opened():teach(asked.question.scope, found, same) else opened():unchecked() end
   end
-  opened():add(asked.question, id, { kind = place.kind, key = place.key }, found, same)
+  for _, entry in ipairs(found.near or {}) do
+    if compared(asked, q, new, entry) then
+      found.entry, same = entry, true
+      break
+    end
+  end
+  opened():add(asked.question, id, { kind = place.kind, key = place.key, model = place.target.name }, found, same)
+  note()
 end
 
 --- An answer that was given was wrong.
@@ -250,7 +328,9 @@ end
 function M.wrong(id)
   local known = opened()
   for scope in pairs(rows) do known:touch(scope) end
-  return known:wrong(id)
+  local found = known:wrong(id)
+  if found then note() end
+  return found
 end
 
 --- Counts since the start: see core.cache.semantic.

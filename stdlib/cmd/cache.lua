@@ -33,7 +33,8 @@ local SPEC = {
 
 local DO = {}
 
-local ONE = { entries = "entry", hits = "hit", misses = "miss", answers = "answer", vectors = "vector", lines = "line" }
+local ONE = { questions = "question", entries = "entry", hits = "hit", misses = "miss", answers = "answer", vectors = "vector",
+  lines = "line" }
 
 local function count(n, word)
   local digits = ("%d"):format(n):reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", "")
@@ -86,6 +87,51 @@ local function say_kinds(s)
   term.table(rows, { right = { [2] = true, [3] = true, [4] = true, [5] = true, [6] = true } })
 end
 
+--- Names of gates in words; the others are called what they are.
+local GATES = { word = "other words", direction = "order", number = "numbers", unit = "units", date = "dates", quote = "quotations",
+  name = "names", antonym = "opposites", quantity = "quantities", question = "kind of question", language = "language unknown",
+  judge = "the judge" }
+
+local function refusals(refused)
+  local list, names = {}, {}
+  for gate in next, refused do names[#names + 1] = gate end
+  table.sort(names, function(a, b)
+    if refused[a] ~= refused[b] then return refused[a] > refused[b] end
+    return a < b
+  end)
+  for i, gate in ipairs(names) do
+    if i <= 6 then list[i] = ("%s %d"):format(GATES[gate] or gate, refused[gate]) end
+  end
+  if #names > 6 then list[7] = "..." end
+  return table.concat(list, ", ")
+end
+
+--- Questions that mean the same: what was given, and how often it would have been wrong.
+local function say_meanings(m)
+  local asked, checked = m.served + m.explored + m.missed, m.right + m.wrong
+  if asked == 0 then return end
+  stdio.write(("meaning %s: %d answered by another one's answer, %d asked to learn, %d with nothing to give\n"):format(
+    count(asked, "questions"), m.served, m.explored, m.missed))
+  local compared = m.same + m.different
+  if compared > 0 then
+    stdio.write(("        %d answers compared: %d the same, %d not\n"):format(compared, m.same, m.different))
+  end
+  if m.unchecked > 0 then
+    stdio.write(("        %s could not be compared: give `same = function(a, b) ... end`\n"):format(count(m.unchecked, "answers")))
+  end
+  if checked > 0 then
+    local wrong = m.error
+    stdio.write(("        %d that would have been given were checked: %d wrong, %.1f %% [%.1f to %.1f]\n"):format(checked, m.wrong,
+      100 * wrong.rate, 100 * wrong.low, 100 * wrong.high))
+  end
+  if m.taken_back > 0 then stdio.write(("        %s called wrong by hand\n"):format(count(m.taken_back, "answers"))) end
+  if next(m.refused) then stdio.write(("        near, and refused for: %s\n"):format(refusals(m.refused))) end
+  local judge = m.judged
+  if judge.yes + judge.no + judge.failed > 0 then
+    stdio.write(("        the judge said yes %d times, no %d, and failed %d\n"):format(judge.yes, judge.no, judge.failed))
+  end
+end
+
 function DO.stats(a)
   local s = cache.stats()
   if a.json then return output.print_json(s) end
@@ -101,6 +147,7 @@ function DO.stats(a)
       math.floor(s.hits / asked * 100 + 0.5)))
   end
   say_saved(s)
+  if s.semantic then say_meanings(s.semantic) end
   stdio.write "\n"
   say_kinds(s)
 end

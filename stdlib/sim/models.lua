@@ -33,7 +33,7 @@ local CATALOGUE = {
 }
 
 --- The names a server has when none are given.
-M.DEFAULTS = { "qwen2.5:3b", "llama3.2:3b", "qwen3:4b", "nomic-embed-text" }
+M.DEFAULTS = { "qwen2.5:3b", "llama3.2:3b", "qwen3:4b", "nomic-embed-text", "all-minilm" }
 
 local SERIAL = {}
 for name in ("mllama qwen3vl qwen3vlmoe qwen35 qwen35moe qwen3next lfm2 lfm2moe nemotron_h nemotron_h_moe " ..

@@ -98,6 +98,45 @@ test("semantic: a wording that was found to be the same joins its entry", functi
   t.eq(cache:add(ask(C), "c", "Santiago").id, "c")
 end)
 
+test("semantic: a question that a gate tells apart joins an entry with the same answer, which is not cold then", function(t)
+  local near = { [A] = { { text = B, similarity = 0.95 } }, [B] = { { text = A, similarity = 0.95 } } }
+  local other = "Which place is the seat of Peru's government?"
+  near[A][2], near[B][2] = { text = other, similarity = 0.8 }, { text = other, similarity = 0.8 }
+  near[other] = { { text = A, similarity = 0.8 } }
+  local cache = semantic.new { vectors = zipf.index(near), random = never }
+  well_taught(cache)
+  cache:add(ask(A), "a", "Lima")
+  local found = cache:look(ask(other))
+  t.eq({ found.action, #found.near, found.near[1].id }, { "miss", 1, "a" })
+  local taught = cache.scopes.s.learned.n
+  found.entry = found.near[1]
+  t.eq(cache:add(ask(other), "b", "Lima", found, true).id, "a")
+  t.eq(cache.scopes.s.learned.n, taught, "it says nothing of what the gates let through")
+  t.eq(cache:look(ask(B)).action, "serve")
+end)
+
+test("semantic: what differs in a number, a name or a negation is never compared", function(t)
+  local cache = semantic.new { vectors = zipf.index { [C] = { { text = A, similarity = 0.9 } } }, random = never }
+  cache:add(ask(A), "a", "Lima")
+  t.eq(cache:look(ask(C)).near, {})
+end)
+
+test("semantic: a judge who does not say yes takes an answer back before it is given, and is counted", function(t)
+  local cache = cache_of()
+  well_taught(cache)
+  cache:add(ask(A), "a", "Lima")
+  local found = cache:look(ask(B))
+  cache:teach("s", found, true)
+  for _, said in ipairs { "yes", "no", "failed" } do
+    found = cache:look(ask(B))
+    t.eq(found.action, "serve")
+    cache:judged(found, ({ yes = true, no = false })[said])
+    t.eq({ found.action, found.reason }, said == "yes" and { "serve", "likely the same" } or { "explore", "judge" })
+  end
+  t.eq(cache:stats().judged, { yes = 1, no = 1, failed = 1 })
+  t.eq({ cache:stats().served, cache:stats().refused.judge }, { 1, 2 })
+end)
+
 test("semantic: what was learned and what is known go to the store and come back", function(t)
   local rows, learned = {}, {}
   local store = { keep = function(scope, entry) rows[scope .. entry.id] = entry end,

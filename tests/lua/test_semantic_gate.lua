@@ -30,8 +30,13 @@ local function server(t, told)
       for i, text in ipairs(type(body.input) == "table" and body.input or { body.input }) do rows[i] = vector_of(text) end
       return res:reply(200, {}, json.encode { model = "e", embeddings = rows, prompt_eval_count = 3 })
     end
-    seen.chats = seen.chats + 1
     local text = body.messages[#body.messages].content
+    if body.model == "j" then
+      seen.judged = (seen.judged or 0) + 1
+      return res:reply(seen.judge and 200 or 500, {}, json.encode { model = "j", done = true, done_reason = "stop",
+        message = { role = "assistant", content = seen.judge or "" } })
+    end
+    seen.chats = seen.chats + 1
     res:reply(200, {}, json.encode { model = "m", done = true, done_reason = "stop", prompt_eval_count = 5, eval_count = 2,
       message = { role = "assistant", content = told and told(text) or (text:find "Chile" and "Santiago" or "Lima") } })
   end)
@@ -154,6 +159,67 @@ test("semantic gate: what was learned is there for the next process, and what is
   t.ne(on.ask("Hey, tell me Peru's capital.", semantic_of()).cached, "semantic")
 end)
 
+local function hits_of(on, semantic, from)
+  local hits = 0
+  for i = from or 1, #WORDINGS do
+    if on.ask(WORDINGS[i], semantic).cached == "semantic" then hits = hits + 1 end
+  end
+  return hits
+end
+
+test("semantic gate: a judge is asked before an answer is given, and only its yes lets it be given", { real = true }, function(t)
+  local free <const> = (function()
+    local on <close> = server(t)
+    return hits_of(on, semantic_of())
+  end)()
+  local sayings = { ['{"same": true}'] = true, ['{"same": false}'] = false, ['{"same": "yes"}'] = false, ["yes"] = false }
+  for said, given in pairs(sayings) do
+    local on <close> = server(t)
+    on.judge = said
+    local hits = hits_of(on, semantic_of { judge = "j" })
+    t.ok(given and hits == free or not given and hits == 0, said .. ": " .. hits)
+    t.ok(on.judged > 0)
+    t.eq(on.chats + hits, #WORDINGS)
+  end
+end)
+
+test("semantic gate: a judge that fails counts as a no, and is left alone for a while", { real = true }, function(t)
+  local on <close> = server(t)
+  t.eq(hits_of(on, semantic_of { judge = "j" }), 0)
+  t.ok(cache.semantic.stats().judged.failed > 1)
+  t.ok(on.judged <= 3, on.judged) -- with the repeats of one call
+end)
+
+test("semantic gate: a judge may be a function; one that raises counts as a no", { real = true }, function(t)
+  local on <close> = server(t)
+  local asked = {}
+  t.ok(hits_of(on, semantic_of { judge = function(a, b)
+    asked[#asked + 1] = { a, b }
+    return true
+  end }) > 0)
+  t.eq({ asked[1][1] ~= asked[1][2], type(asked[1][2]) }, { true, "string" })
+  local other <close> = server(t)
+  t.eq(hits_of(other, semantic_of { judge = function() error "no" end }), 0)
+end)
+
+test("semantic gate: what became of questions is counted over processes, and an answer given keeps its entry", { real = true },
+  function(t)
+  local on <close> = server(t)
+  local hits = hits_of(on, semantic_of())
+  local first = cache.semantic.totals()
+  t.eq({ first.served, first.served + first.explored + first.missed }, { hits, #WORDINGS })
+  files.of():flush()
+  cache.semantic.forget()
+  on.ask("Hey, what is Peru's capital?", semantic_of())
+  local both = cache.semantic.totals()
+  t.eq({ both.served, cache.semantic.stats().served }, { hits + 1, 1 })
+  local stats = require "stoke.cache".stats()
+  t.eq(stats.semantic.served, hits + 1)
+  t.eq(stats.kinds.semantic.hits, hits + 1)
+  t.eq(stats.saved.calls, stats.kinds.exact.hits + stats.kinds.embedding.hits, "an answer is not counted twice")
+  t.eq(stats.kinds.tally, nil)
+end)
+
 test("semantic gate: a stream is answered as a stream", { real = true }, function(t)
   local on <close> = server(t)
   local hits = 0
@@ -180,7 +246,7 @@ test("semantic gate: where the embedding model does not answer the model is aske
 end)
 
 test("semantic gate: settings that make no sense are named", function(t)
-  for _, bad in ipairs { 3, { error = 1 }, { error = 0 }, { same = 1 }, { modle = "x" } } do
+  for _, bad in ipairs { 3, { error = 1 }, { error = 0 }, { same = 1 }, { judge = 1 }, { judge = "" }, { modle = "x" } } do
     t.raises("argument", function() settings.check("x", { semantic = bad }) end)
   end
   cache.forget()

@@ -56,6 +56,22 @@ test("semantic learner: what could be given is checked now and then, and one wro
   t.eq(learner.decide(scope, entry, 0.95, { error = 0.01 }, never), "explore")
 end)
 
+test("semantic learner: an answer that was wrong is not given to what is as near, and nearer only if that is likely", function(t)
+  local scope, entry = learner.scope(), learner.entry()
+  for _ = 1, 200 do learner.teach(scope, learner.entry(), 0.9, true) end
+  learner.teach(scope, entry, 0.8, false)
+  t.eq(learner.decide(scope, entry, 0.8, { error = 0.2 }, never), "explore")
+  t.eq(learner.decide(scope, entry, 0.75, { error = 0.2 }, never), "explore")
+  t.eq(learner.decide(scope, entry, 0.99, { error = 0.2 }, never), "serve")
+end)
+
+test("semantic learner: what another version kept of a scope is not taken for its own", function(t)
+  t.ok(learner.valid(learner.scope()))
+  for _, other in ipairs { {}, { n = 3, weights = { 0, 0 } }, { weights = learner.scope().weights }, "x" } do
+    t.eq(learner.valid(other), false)
+  end
+end)
+
 -- ---- the guarantee
 -- ----------------------------------------------------------------------------------------------------------------
 

@@ -256,6 +256,93 @@ test("a damaged row is told, and the others' search fails with it", { real = tru
   t.contains(err.message, "bytes")
 end)
 
+--- What is done to a file with other tools, and what must be said of it.
+local DAMAGE <const> = {
+  { "update vectors set vector = x'0000c07f0000803f' where id = 'east'", "row 1: a number of the vector is not finite" },
+  { "update vectors set vector = x'0000000000000000' where id = 'east'", "row 1: the vector is zero" },
+  { "update vectors set tags = 'no json' where id = 'east'", "tags of row 1" },
+  { "update vectors set tags = '[1]' where id = 'east'", "row 1: " },
+  { "update vectors set tags = '{\"a\": {}}' where id = 'east'", "row 1: " },
+  { "update vectors set id = 1.5 where id = 'east'", "an id is a string or an integer" },
+  { "update vectors_set set dim = 0", "3 rows of vectors without numbers" },
+  { "update vectors_set set dim = -1", "got -1" }, { "update vectors_set set dim = 1000000000", "16384" },
+  { "update vectors_set set dim = 3", "8 bytes, and not 12" }, { "update vectors_set set metric = 'l2'", "metric" },
+  { "delete from vectors_set", "has no row" },
+}
+
+test("a file that somebody has damaged is told as that, with its path and what is wrong", { real = true }, function(t)
+  for i, case in ipairs(DAMAGE) do
+    local path = ("%s/%d.vectors"):format(t.tmp(), i)
+    do
+      local set <close> = vectors(path)
+      fill(set)
+      local db <close> = stoke.db.open(path)
+      db:exec(case[1])
+    end
+    local err = t.raises("db", vectors.open, path)
+    t.contains(err.message, path)
+    t.contains(err.message, case[2])
+    t.ok(err.hint, case[1])
+  end
+end)
+
+test("a row that is told to be damaged can be taken out as the hint says, and the others are there", { real = true }, function(t)
+  local path = t.tmp() .. "/x.vectors"
+  do
+    local set <close> = vectors(path)
+    fill(set)
+  end
+  local db <close> = stoke.db.open(path)
+  db:exec "update vectors set vector = x'00' where id = 'east'"
+  local err = t.raises("db", vectors.open, path)
+  db:exec(err.hint:match "^(DELETE .-) takes")
+  local set <close> = vectors(path)
+  t.eq(ids(set:search({ 1, 0 }, 9)), { 45, "north" })
+end)
+
+both("a least score that is no number is refused", function(t, set)
+  fill(set)
+  t.raises("argument", set.search, set, { 1, 0 }, 1, { min = 0 / 0 })
+  t.eq(#set:search({ 1, 0 }, 9, { min = 1 / 0 }), 0)
+  t.eq(#set:search({ 1, 0 }, 9, { min = -1 / 0 }), 3)
+end)
+
+test("several searches at once read what is new one time, and none sees half of it", { real = true }, function(t)
+  local path, rows = t.tmp() .. "/x.vectors", {}
+  for i = 1, 1000 do rows[i] = { id = i, vector = { i, 1 } } end
+  local one <close> = vectors(path)
+  local two <close> = vectors(path)
+  one:add_all(rows)
+  local read, each = 0, core.new(2)
+  local meta = getmetatable(each)
+  local add = meta.__index.add
+  meta.__index.add = function(...)
+    read = read + 1
+    return add(...)
+  end
+  local _ <close> = setmetatable({}, { __close = function() meta.__index.add = add end })
+  local tasks = {}
+  for i = 1, 5 do tasks[i] = stoke.spawn(function() return #two:search({ 1, 1 }, 5000) end) end
+  for i = 1, 5 do t.eq(tasks[i]:await(), 1000) end
+  t.eq(read, 1000)
+end)
+
+test("what was read by half is not gone on with: a row that was deleted meanwhile is not found", { real = true }, function(t)
+  local path, rows = t.tmp() .. "/x.vectors", {}
+  for i = 1, 300 do rows[i] = { id = i, vector = { i, 1 } } end
+  local every = driver.EVERY
+  driver.EVERY = 0
+  local _ <close> = setmetatable({}, { __close = function() driver.EVERY = every end })
+  local cut = true
+  local one <close> = vectors(path)
+  local two <close> = vectors(path, { progress = function() if cut then error "stop" end end })
+  one:add_all(rows)
+  t.raises("stop", two.search, two, { 1, 1 }, 9)
+  one:delete(1)
+  cut = false
+  t.eq(#two:search({ 1, 1 }, 500), 299)
+end)
+
 test("a search in a large set waits on another thread, and can be cancelled", function(t)
   local set, rows = vectors(), {}
   for i = 1, core.LARGE do rows[i] = { id = i, vector = { i, 1, 0, -1 } } end

@@ -50,6 +50,20 @@ function M.list(folder)
   return list, questions
 end
 
+--- Pairs that were written by somebody who had not seen the gates' words. When they came, 7 of 228 that ask for different things
+--- were let through, and 34 of 85 paraphrases; what let the seven through was mended since, by its kind, so both rates flatter now.
+---@param folder string
+---@return { language: string, kind: string, same: boolean, a: string, b: string }[]
+function M.held(folder)
+  local list = {}
+  for _, line in ipairs(lines(folder, "held.tsv")) do
+    local language, kind, a, b = line:match "^(%l%l)\t(%l+)\t([^\t]+)\t([^\t]+)$"
+    if not language then error("held.tsv: not a pair: " .. line) end
+    list[#list + 1] = { language = language, kind = kind, same = kind == "paraphrase", a = a, b = b }
+  end
+  return list
+end
+
 -- Of each question its nearest others, as a file of tests/pairs/measure.lua has them.
 local function nearest(folder, name, questions)
   local near, at = {}, 0

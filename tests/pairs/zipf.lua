@@ -123,6 +123,11 @@ function M.run(data, options)
         exact[text] = true
         local same = found.action == "explore" and found.entry.answer == intent_of[text]
         if found.action == "explore" then cache:teach("all", found, same) end
+        for _, entry in ipairs(found.near or {}) do
+          same = entry.answer == intent_of[text]
+          found.entry = entry
+          if same then break end
+        end
         cache:add(question, text, intent_of[text], found, same)
       end
     end

@@ -30,20 +30,22 @@ M.EXPLORE = 0.02
 
 local KEPT = 64 -- checks that an entry keeps; the oldest go
 
--- The grid. Thresholds reach beyond 1: an entry may be one that nothing else is the same as.
+-- The grid. Thresholds reach beyond 1: an entry may be one that little else is the same as.
 local THRESHOLDS, SLOPES, LAPSES = {}, { 12, 30, 70 }, { 0.0005, 0.002, 0.01, 0.04, 0.15 }
 for i = 0, 18 do THRESHOLDS[i + 1] = 0.25 + 0.05 * i end
 local MEANS, SPREADS = { 0.3, 0.45, 0.6, 0.75, 0.9, 1.05 }, { 0.03, 0.1, 0.25 }
+-- Share of a scope's entries that nothing else is the same as, whatever its similarity; and how often the answers are equal all
+-- the same. With a fixed share of them no scope could ever be surer than that share.
+local ALONE, CHANCE = { 0.001, 0.01, 0.08 }, 0.02
 
--- What thresholds may be, for each mean and spread of a scope: a normal distribution on the grid, with a floor under it: no entry
--- is thought impossible.
+-- What thresholds may be, for each mean and spread of a scope: a normal distribution on the grid.
 local PRIORS = {}
 for _, mean in ipairs(MEANS) do
   for _, spread in ipairs(SPREADS) do
     local row, sum = {}, 0
     for i, t in ipairs(THRESHOLDS) do
       local z = (t - mean) / spread
-      row[i] = math.exp(-z * z / 2) + 0.002
+      row[i] = math.exp(-z * z / 2)
       sum = sum + row[i]
     end
     for i = 1, #row do row[i] = row[i] / sum end
@@ -57,10 +59,13 @@ for _, slope in ipairs(SLOPES) do
   for _, lapse in ipairs(LAPSES) do CURVES[#CURVES + 1] = { slope = slope, lapse = lapse } end
 end
 
+local WEIGHTS <const> = #CURVES * #PRIORS * #ALONE
+
 local function chance(curve, t, s) return (1 - curve.lapse) / (1 + math.exp(-curve.slope * (s - t))) end
 
 ---@class core.semantic.checks
 ---@field n integer checks in all
+---@field joined? boolean a question that the gates tell apart from it had the same answer: it is not cold
 ---@field list { [1]: number, [2]: boolean }[] the latest: similarity, and whether the answer was the same
 
 ---@class core.semantic.scope
@@ -73,8 +78,17 @@ local function chance(curve, t, s) return (1 - curve.lapse) / (1 + math.exp(-cur
 --- Example: `local scope, entry = learner.scope(), learner.entry()`
 function M.scope()
   local weights = {}
-  for i = 1, #CURVES * #PRIORS do weights[i] = 0 end
+  for i = 1, WEIGHTS do weights[i] = 0 end
   return { n = 0, weights = weights }
+end
+
+--- Is this what M.scope gives? What was kept by another version is not.
+---@param scope any
+---@return boolean
+---
+--- Example: `local learned = learner.valid(kept) and kept or learner.scope()`
+function M.valid(scope)
+  return type(scope) == "table" and type(scope.n) == "number" and type(scope.weights) == "table" and #scope.weights == WEIGHTS
 end
 
 --- What an entry has learned: nothing yet.
@@ -98,17 +112,20 @@ local function times(rows, check)
   end
 end
 
-local function sums(rows)
+local function sums(rows, alone)
   local list = {}
-  for c, row in ipairs(rows) do
-    for p, prior in ipairs(PRIORS) do
+  for _, row in ipairs(rows) do
+    for _, prior in ipairs(PRIORS) do
       local sum = 0
       for i = 1, #row do sum = sum + row[i] * prior[i] end
-      list[(c - 1) * #PRIORS + p] = sum
+      for _, share in ipairs(ALONE) do list[#list + 1] = (1 - share) * sum + share * alone end
     end
   end
   return list
 end
+
+--- How likely a check is where nothing is the same as the entry.
+local function by_chance(check) return check[2] and CHANCE or 1 - CHANCE end
 
 local function evidence(entry)
   local known = worked_out[entry]
@@ -118,8 +135,12 @@ local function evidence(entry)
     rows[c] = {}
     for i = 1, #THRESHOLDS do rows[c][i] = 1 end
   end
-  for _, check in ipairs(entry.list) do times(rows, check) end
-  known = { n = entry.n, list = #entry.list, rows = rows, sums = sums(rows) }
+  local alone = 1
+  for _, check in ipairs(entry.list) do
+    times(rows, check)
+    alone = alone * by_chance(check)
+  end
+  known = { n = entry.n, list = #entry.list, rows = rows, alone = alone, sums = sums(rows, alone) }
   worked_out[entry] = known
   return known
 end
@@ -129,7 +150,8 @@ local function add(entry, similarity, same)
   entry.list[#entry.list + 1] = check
   entry.n = entry.n + 1
   times(known.rows, check)
-  known.n, known.list, known.sums = entry.n, #entry.list, sums(known.rows)
+  known.alone = known.alone * by_chance(check)
+  known.n, known.list, known.sums = entry.n, #entry.list, sums(known.rows, known.alone)
   return known.sums
 end
 
@@ -152,6 +174,12 @@ function M.teach(scope, entry, similarity, same)
   scope.n = scope.n + 1
 end
 
+local function expected(gains, prior)
+  local gain = 0
+  for i = 1, #gains do gain = gain + gains[i] * prior[i] end
+  return gain
+end
+
 --- How likely the entry's answer is right for a question, after all that was checked.
 ---@param scope core.semantic.scope
 ---@param entry core.semantic.checks
@@ -160,23 +188,32 @@ end
 ---
 --- Example: `learner.chance(scope, entry, 0.95)`
 function M.chance(scope, entry, similarity)
-  local known, right, all, gains = evidence(entry), 0, 0, {}
+  local known, right, all, gains, at = evidence(entry), 0, 0, {}, 0
   for c, curve in ipairs(CURVES) do
-    local row, done = known.rows[c], false
-    for p, prior in ipairs(PRIORS) do
-      local at = (c - 1) * #PRIORS + p
-      local weight, sum, gain = math.exp(scope.weights[at]), known.sums[at], 0
-      if weight > 1e-9 and sum > 0 then
-        if not done then
-          for i, t in ipairs(THRESHOLDS) do gains[i] = row[i] * chance(curve, t, similarity) end
-          done = true
+    local row = known.rows[c]
+    for i, t in ipairs(THRESHOLDS) do gains[i] = row[i] * chance(curve, t, similarity) end
+    for _, prior in ipairs(PRIORS) do
+      local gain
+      for _, share in ipairs(ALONE) do
+        at = at + 1
+        local weight, sum = math.exp(scope.weights[at]), known.sums[at]
+        if weight > 1e-9 and sum > 0 then
+          gain = gain or expected(gains, prior)
+          right, all = right + weight * (1 - share) * gain / sum, all + weight -- the weight holds this entry's evidence already
         end
-        for i = 1, #gains do gain = gain + gains[i] * prior[i] end
-        right, all = right + weight * gain / sum, all + weight -- the weight holds this entry's evidence already
       end
     end
   end
   return all > 0 and right / all or 0
+end
+
+--- Was the entry's answer wrong for a question as near as this one? Then it is not given there any more, however rare errors are
+--- in its scope: what a scope takes for chance is, for one entry, most often its own.
+local function was_wrong(entry, similarity)
+  for _, check in ipairs(entry.list) do
+    if not check[2] and similarity <= check[1] then return true end
+  end
+  return false
 end
 
 --- May the entry's answer be given?
@@ -190,9 +227,9 @@ end
 ---
 --- Example: `learner.decide(scope, entry, 0.95, { error = 0.01 }, math.random)`
 function M.decide(scope, entry, similarity, options, random)
-  if entry.n == 0 and not (options.cold and scope.n > 0) then return "explore", 0 end
+  if entry.n == 0 and not entry.joined and not (options.cold and scope.n > 0) then return "explore", 0 end
   local right = M.chance(scope, entry, similarity)
-  if right < 1 - options.error then return "explore", right end
+  if right < 1 - options.error or was_wrong(entry, similarity) then return "explore", right end
   if random() < (options.explore or M.EXPLORE) then return "explore", right end
   return "serve", right
 end

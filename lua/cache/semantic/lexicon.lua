@@ -8,6 +8,8 @@ local M = {}
 ---@field key string what it is read as
 ---@field past? boolean a verb's past
 ---@field participle? boolean a verb's participle
+---@field either? boolean a verb's present, or its participle
+---@field going? boolean a verb's -ing
 ---@field person? string whom the form of a verb says: "1"
 
 ---@class core.semantic.lexicon
@@ -27,6 +29,12 @@ local M = {}
 ---@field particles? table<string, boolean> they stand before a verb, or at the end of its sentence
 ---@field subjects table<string, boolean> pronouns that only say who does it, wherever they stand
 ---@field ago table<string, boolean> with a time behind them they count from today
+---@field leads table<string, string[][]> by first word, longest first: what stands before a question and says nothing
+---@field frames table<string, { head: string[], tail: string[] }[]> by first word: what stands around what is asked for
+---@field asks table<string, boolean> words that begin a question
+---@field whether table<string, boolean>
+---@field has? table<string, boolean> forms of "have" between what is had and who has it
+---@field polite table<string, boolean> with a capital they mean who is spoken to
 ---@field data table the words as they are written
 
 local function set(text)
@@ -87,12 +95,18 @@ local function english(base)
     base .. "ing" }
 end
 
---- German, present and infinitive of a regular verb given as infinitive.
+-- Verbs whose participle has no ge-.
+local INSEPARABLE = { "^be%l%l%l", "^ent", "^er%l%l%l", "^ver", "^zer", "^über", "ieren$" }
+
+--- German, present and infinitive of a regular verb given as infinitive. Last the form that is the participle as well.
 local function german(base)
   local stem = base:gsub("e?n$", "")
   local e = (stem:find "[td]$" or stem:find "[^lrhaeiounm][nm]$") and "e" or ""
-  return { stem .. "e", stem .. e .. "t", stem .. e .. "st", stem }, { stem .. e .. "te", stem .. e .. "ten" }, { "ge" ..
-    stem .. e .. "t" }
+  local present, past = { stem .. "e", stem .. e .. "t", stem .. e .. "st", stem }, { stem .. e .. "te", stem .. e .. "ten" }
+  for _, prefix in ipairs(INSEPARABLE) do
+    if base:find(prefix) then return present, past, {}, stem .. e .. "t" end
+  end
+  return present, past, { "ge" .. stem .. e .. "t" }
 end
 
 --- Spanish, present of a regular verb: the first person says who is meant.
@@ -111,10 +125,10 @@ function Builder:verb(base, key)
     local present, past, going = english(base)
     for _, form in ipairs(present) do self:put(form, "word", key) end
     for _, form in ipairs(past) do self:put(form, "word", key, { past = true, participle = true }) end
-    for _, form in ipairs(going) do self:put(form, "word", key) end
+    for _, form in ipairs(going) do self:put(form, "word", key, { going = true }) end
   elseif self.language == "de" then
-    local present, past, participle = german(base)
-    for _, form in ipairs(present) do self:put(form, "word", key) end
+    local present, past, participle, either = german(base)
+    for _, form in ipairs(present) do self:put(form, "word", key, { either = form == either or nil }) end
     for _, form in ipairs(past) do self:put(form, "word", key, { past = true }) end
     for _, form in ipairs(participle) do self:put(form, "word", key, { participle = true }) end
   else
@@ -159,7 +173,7 @@ local function phrases(data, auxiliaries)
     local first = phrase.words[1]
     for i, word in ipairs(phrase.words) do
       phrase.aux = phrase.aux or auxiliaries[word] or nil
-      phrase.be = phrase.be or i > 1 and data.be[word] or nil
+      phrase.be = phrase.be or i > 1 and data.be[word] and not data.active[text] or nil
     end
     by[first] = by[first] or {}
     table.insert(by[first], phrase)
@@ -177,6 +191,31 @@ local function opposites(data)
     end
   end)
   return found
+end
+
+local function leads(data)
+  local by = {}
+  rows(data.leads, function(row)
+    by[row[1]] = by[row[1]] or {}
+    table.insert(by[row[1]], row)
+  end)
+  for _, list in pairs(by) do table.sort(list, function(a, b) return #a > #b end) end
+  return by
+end
+
+--- Rows of "head ... tail".
+local function frames(data)
+  local by = {}
+  rows(data.frames, function(row)
+    local frame, side = { head = {}, tail = {} }, "head"
+    for _, word in ipairs(row) do
+      if word == "..." then side = "tail" else table.insert(frame[side], word) end
+    end
+    by[row[1]] = by[row[1]] or {}
+    table.insert(by[row[1]], frame)
+  end)
+  for _, list in pairs(by) do table.sort(list, function(a, b) return #a.head > #b.head end) end
+  return by
 end
 
 local function dates(self, data)
@@ -244,7 +283,8 @@ function M.build(language, data)
     twofaced = set(data.twofaced), whole = set(data.whole), opposite = opposites(data), measured = set(data.measured),
     join = data.number_join, thousands = data.thousands, decimal = data.decimal, particles = data.particles and
       set(data.particles), subjects = set(data.subjects), ago = set(data.ago), sure = data.sure ~= false, nouns = data.nouns,
-    data = data }
+    leads = leads(data), frames = frames(data), asks = set(data.asks), whether = set(data.whether),
+    has = data.has and set(data.has), polite = set(data.polite), data = data }
 end
 
 return M

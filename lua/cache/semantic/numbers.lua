@@ -114,7 +114,7 @@ function M.joined(lex, items)
   local out, at = {}, 1
   while at <= #items do
     local item = items[at]
-    local unit = unit_of(lex, item, out[#out])
+    local unit = item.kind ~= "unit" and unit_of(lex, item, out[#out])
     if unit then
       item.kind, item.key = "unit", unit
       out[#out + 1] = item

@@ -7,6 +7,7 @@
 
 local lexicon = require "core.cache.semantic.lexicon"
 local numbers = require "core.cache.semantic.numbers"
+local rewrite = require "core.cache.semantic.rewrite"
 local split = require "core.cache.semantic.split"
 local de = require "core.cache.semantic.words.de"
 local en = require "core.cache.semantic.words.en"
@@ -170,8 +171,26 @@ local function named(lex, token)
   end
 end
 
-local function read_word(lex, token)
+--- Signs of units whose case tells them apart: Mb is no MB, and MW no mW. Of others it says nothing: 250 mL, 5 KM.
+local function cased(lex, token, before)
+  local text = token.text
+  if not (before and before.kind == "number") or not text or #text > 3 then return nil end
+  local known = lex.words[token.lower]
+  if text:find "^[KMGT]b$" then return { kind = "unit", key = token.lower .. "it" } end
+  if text == "mL" or known and known.kind == "unit" and #text > 1 and text == text:upper() then return nil end
+  if text == "M" or text == "G" or text:find "^[mM]%u" or text:find "^M%l$" then return { kind = "unit", key = text } end
+end
+
+--- German: "Sie" inside a sentence is who is spoken to; at its beginning it may be either.
+local function polite(lex, token)
+  if not token.capital or not lex.polite[token.lower] then return nil end
+  return { kind = "person", key = token.start and token.lower .. "?" or "2s" }
+end
+
+local function read_word(lex, token, before)
   if token.kind then return token end
+  local other = cased(lex, token, before) or polite(lex, token)
+  if other then return other end
   local word = token.lower
   local asked = word:match "^@(.+)$"
   if asked == "i" then return { kind = "person", key = "1" } end
@@ -206,7 +225,7 @@ end
 
 --- The order of what stands in a sentence: its core, and its parts that a preposition begins.
 local function ordering()
-  return { core = {}, parts = {}, segment = nil }
+  return { core = {}, parts = {}, marks = {}, segment = nil }
 end
 
 local function place(order, key)
@@ -267,8 +286,26 @@ local function holder_first(order, kind)
   end
 end
 
+--- Two persons or more: their places tell who does what.
+local function several_persons(items)
+  local first
+  for _, item in ipairs(items) do
+    local person = item.kind == "person" and item.key or item.person
+    if person and first and first ~= person then return true end
+    first = first or person
+  end
+  return false
+end
+
+--- German: two nouns or more with articles in the core; these tell who does it to whom, whatever the order.
+local function mark_cases(self, order)
+  if not self.lex.data.cases or #order.marks < 2 then return end
+  order.parts[#order.parts + 1] = "cases: " .. table.concat(order.marks, " ")
+end
+
 local function sentence_of(self, items, order)
   local at, be, passive, participle = 1, false, false, nil
+  local persons, cases = several_persons(items), self.lex.data.cases
   while at <= #items do
     local item = items[at]
     local lower = item.lower
@@ -292,16 +329,23 @@ local function sentence_of(self, items, order)
     elseif PART[item.kind] then
       if item.participle and be then passive, participle = true, item.key end
       self:note(gate_of(item.kind), item.key)
-      if not (item.kind == "person" and self.lex.subjects[lower]) then place(order, item.key) end
+      if persons or not (item.kind == "person" and self.lex.subjects[lower]) then place(order, item.key) end
+      local article = cases and item.capital and not order.segment and items[at - 1]
+      if article and cases[article.lower or ""] then order.marks[#order.marks + 1] = item.key .. "+" .. cases[article.lower] end
+      if item.going then self:note("tense", "ing") end
     elseif item.kind == "free" then
       self:note("word", item.key)
     end
     if item.be or lower and self.lex.data.be[lower] then be = true end
-    if item.person then self:note("person", item.person) end
+    if item.person then
+      self:note("person", item.person)
+      if persons then place(order, item.person) end
+    end
     if item.comma then close(order) end
     at = at + 1
   end
   close(order)
+  mark_cases(self, order)
   return passive, participle
 end
 
@@ -328,7 +372,7 @@ local function verb_first(self, items)
   for i, item in ipairs(items) do
     if item.verb then
       if verb then return end
-      verb, participle = i, item.participle
+      verb, participle = i, item.participle or item.either and have ~= nil
     elseif item.key == "haben" then
       have = i
     end
@@ -437,12 +481,12 @@ end
 
 local function items_of(lex, tokens)
   local items = {}
+  rewrite.tokens(lex, tokens)
   for _, token in ipairs(replaced(lex, tokens)) do
-    local read = read_word(lex, token)
+    local read = read_word(lex, token, items[#items])
     local item = read == token and token or { kind = read.kind, key = read.key, past = read.past, participle = read.participle,
-      person = read.person, verb = read.verb, lower = token.lower, comma = token.comma, stop = token.stop,
-        capital = token.capital, start = token.start,
-      shout = token.shout, aux = token.aux, be = token.be }
+      either = read.either, going = read.going, person = read.person, verb = read.verb, lower = token.lower, comma = token.comma,
+      stop = token.stop, capital = token.capital, start = token.start, shout = token.shout, aux = token.aux, be = token.be }
     items[#items + 1] = item
   end
   return numbers.joined(lex, items)
@@ -478,6 +522,7 @@ function M.of(text)
   for _, sentence in ipairs(sentences(items)) do
     local order = ordering()
     local kind = measured(self, sentence, kind_of_sentence(self, sentence))
+    rewrite.sentence(self, sentence)
     if lex.particles then verb_first(self, sentence) end
     anyone(self, sentence, kind)
     if lex.data.have then sentence = owner_first(self, sentence, kind) end

@@ -55,7 +55,8 @@ local function verbatim(text)
   return text, kept
 end
 
-local UNIT_CHUNKS = { ["km/h"] = true, ["mg/dl"] = true, ["m/s"] = true }
+local UNIT_CHUNKS = { ["km/h"] = true, ["mg/dl"] = true, ["m/s"] = true, ml = true, kb = true, kw = true, kwh = true, mw = true,
+  ma = true, mv = true }
 
 --- Is this piece something that is written in one way only: a path, an identifier, an operator?
 local function literal(chunk)

@@ -8,7 +8,8 @@ return {
     free = [[können müssen sollen dürfen möglich sicher nötig normal erlaubt höhe gewicht alter preis entfernung
     größe tiefe länge bedeutung unterschied gut beste haben werden wurde geworden gewesen dass daß diese dieser
     dieses wenn oder und grund hier]],
-    prepositions = [[in: in im ins auf an am bei beim | unter: unter | von: von vom | aus: aus | vor: vor | nach:
+    prepositions = [[in: in im ins | auf: auf | an: an am | bei: bei beim | unter: unter | von: von vom | aus: aus |
+    vor: vor | nach:
     nach | über: über | für: für | mit: mit mittels | durch: durch | zwischen: zwischen | pro: pro je]],
     questions = [[how: wie | what: was welche welcher welches welchen welchem worin woran | when: wann | where: wo |
     whereto: wohin | wherefrom: woher | why: warum wieso weshalb wofür wozu | who: wer | whom: wen wem | whose:
@@ -16,7 +17,7 @@ return {
     auxiliaries = [[ist sind bin war waren hat haben habe hast wird werden wurde wurden kann können kannst könnte
     könnten darf dürfen muss müssen musst soll sollen sollte sollten will wollen gibt @man]],
     persons = [[1: ich mich mir mein meine meinen meinem meiner meines | 1s: wir uns unser unsere unseren | 2: du
-    dich dir dein deine deinen deinem deiner | 2s: Sie ihnen Ihr Ihre Ihren | m: er ihn ihm sein seine seinen seinem
+    dich dir dein deine deinen deinem deiner | 2s: ihnen | m: er ihn ihm sein seine seinen seinem
     seiner | f: sie ihr ihre ihren ihrem ihrer]],
   tense = "past: war waren wurde wurden @past | future: wird werden wirst @future | cond: würde würden wäre hätte",
     negation = [[nicht kein keine keinen keinem keiner keines nie niemals ohne weder noch niemand nichts nirgends
@@ -58,10 +59,14 @@ return {
     lernen löschen lösen machen malen messen mieten nutzen öffnen pflanzen prüfen putzen rechnen reinigen reparieren
     sagen schälen schicken schützen sortieren spielen speichern starten steuern stoppen suchen teilen testen trennen
     üben überprüfen übersetzen verbinden verkaufen verringern verschicken verwenden wandeln warten waschen wechseln
+    tauen entdecken verursachen parken kriegen dauern heizen hören kleben klettern kühlen lagern leeren legen liefern mischen
+    mähen nähen pflegen rauchen reisen rühren sammeln spülen stammen stricken tanzen töten trocknen verdienen verlängern
+    verwalten wecken wählen wünschen zerstören züchten heilen kürzen tauschen füttern jagen fragen hoffen glauben
     wohnen zahlen zeigen zählen ändern erneuern aktualisieren eröffnen installieren verschlüsseln entschlüsseln
     entfernen sperren entsperren]],
   -- Forms of other verbs: the infinitive first; "<": a past, ">": a participle.
-    irregular = [[lesen lese liest lest | finden finde findet findest | sehen sehe sieht seht | essen esse isst |
+    irregular = [[bekommen bekomme bekommt | enthalten enthalte enthält | schneiden schneide schneidet | braten brate brät |
+    vermeiden vermeide vermeidet | lesen lese liest lest | finden finde findet findest | sehen sehe sieht seht | essen esse isst |
     fressen frisst | trinken trinke trinkt | schlafen schlafe schläft | laufen laufe läuft | fahren fahre fährt |
     geben gebe gibt | nehmen nehme nimmt | sprechen spreche spricht >gesprochen | schreiben schreibe schreibt
     schreib <schrieb >geschrieben | gewinnen gewinne gewinnt <gewann >gewonnen | erfinden erfinde erfindet <erfand
@@ -82,13 +87,34 @@ return {
     opposite = [[öffnen schließen | aktivieren deaktivieren | steigen fallen | vorteil nachteil | vorteile nachteile
     | kaufen verkaufen | ein aus | zu ab | auf unter | an ab | heiß kalt | ursachen folgen | hoch herunter | links
     rechts | link recht | alt neu | gut schlecht | groß klein | hinzu entfernen | laut leise]],
+  -- Before a question they say nothing; see words/en.lua.
+    leads = [[kannst du mir sagen | können sie mir sagen | könntest du mir sagen | könnten sie mir sagen |
+    kannst du mir bitte sagen | können sie mir bitte sagen | könntest du mir bitte sagen | könnten sie mir bitte sagen |
+    sag mir | sag mir bitte | bitte sag mir | sagen sie mir | sagen sie mir bitte | weißt du | wissen sie | weiß jemand |
+    erkläre | erkläre mir | erkläre mir bitte | erklär mir | erklär mir bitte | erklären sie mir | kannst du mir erklären |
+    können sie mir erklären | könntest du mir erklären | könnten sie mir erklären | ich möchte wissen | ich will wissen |
+    ich würde gern wissen | ich würde gerne wissen | ich wüsste gern | ich frage mich | mich interessiert | verrate mir |
+    zeig mir | zeige mir]],
+    frames = [[kannst du mir ... erklären | können sie mir ... erklären | könntest du mir ... erklären |
+    könnten sie mir ... erklären | kannst du ... erklären | können sie ... erklären | könnten sie ... erklären |
+    kannst du mir ... nennen | können sie mir ... nennen | könntest du mir ... nennen | könnten sie mir ... nennen |
+    kannst du mir ... sagen | können sie mir ... sagen]],
+    asks = [[was welche welcher welches welchen welchem wer wem wen wessen wann wo wohin woher warum wieso weshalb wofür
+    wozu womit worin woran wie]],
+  whether = "ob",
+  active = { ["von wem wurde"] = true, ["von wem wurden"] = true },
+  has = "hat haben", of = "von",
   phrases = {
+    ["von wem wurde"] = "@who hat", ["von wem wurden"] = "@who hat", ["nenn mir"] = "@what", ["nennen sie"] = "@what",
+    ["nennen sie mir"] = "@what", ["wieso"] = "@why", ["womit"] = "@womit",
     ["wie kann ich"] = "@how", ["wie kann man"] = "@how", ["wie können wir"] = "@how", ["wie soll ich"] = "@how",
     ["wie könnte ich"] = "@how", ["was muss ich tun um"] = "@how", ["können sie mir sagen"] = "",
     ["kannst du mir sagen"] = "", ["sag mir"] = "@what", ["sagen sie mir"] = "@what", ["nenne mir"] = "@what",
     ["nenne"] = "@what", ["erkläre mir"] = "@what", ["erkläre"] = "@what", ["erklär"] = "@what",
     ["erkläre warum"] = "@why", ["erkläre mir warum"] = "@why", ["erkläre mir bitte warum"] = "@why",
-    ["erkläre wie"] = "@how", ["erkläre was"] = "@what", ["was bedeutet"] = "@what",
+    ["erkläre wie"] = "@how", ["erkläre was"] = "@what", ["was bedeutet"] = "@what", ["welche bedeutung hat"] = "@what",
+    ["was ist die bedeutung des"] = "@what",
+    ["was ist die bedeutung der"] = "@what",
     ["was ist die bedeutung von"] = "@what", ["was heißt"] = "@what", ["ich möchte wissen"] = "",
     ["wie viele"] = "@howmany", ["wie viel"] = "@what viel", ["wieviel"] = "@what viel", ["wieviele"] = "@howmany",
     ["wie viel kostet"] = "@what kosten", ["wie teuer ist"] = "@what kosten", ["was kostet"] = "@what kosten",
@@ -116,6 +142,10 @@ return {
     ["wann soll man"] = "@when sollen", ["wann sollte man"] = "@when sollen", ["wo kann ich"] = "@where ich",
     ["wo finde ich"] = "@where ich finden",
   },
+  -- Articles, by the part that their noun may play in the sentence.
+    cases = { der = "r", die = "a", das = "a", dem = "m", den = "n", des = "s", ein = "a", eine = "a", einen = "n", einem = "m",
+    einer = "r", eines = "s" },
+  polite = "sie ihnen ihr ihre ihren ihrem ihrer",
   -- A subject that means anyone; it says no more than "how to".
   ago = "vor in seit",
   anyone = "how",

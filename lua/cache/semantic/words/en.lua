@@ -10,11 +10,12 @@ return {
 
   -- Their place in a sentence says nothing, but they must be in both.
     free = [[can must should may need-to possible safe necessary normal allowed required height weight age price
-    distance size depth length meaning difference population best good bad ripe purpose speed have been being it
+    distance size depth length difference population best good bad ripe purpose speed have been being it
     this that these those here able included if and or reason use]],
 
   -- Each begins a part of a sentence that may stand elsewhere: "In Python, how ..." is "How ... in Python".
-    prepositions = [[in: in on at within inside | to: to into towards | from: from | for: for | with: with using |
+    prepositions = [[in: in inside | on: on upon | at: at | within: within | to: to towards | into: into | from: from |
+    for: for | with: with using |
     by: by | about: about regarding | of: of | through: through via | per: per each-day]],
 
   -- How a question begins, by what it asks for.
@@ -82,7 +83,14 @@ return {
     reduce refuse register release remove rename repair repeat replace reset restart return reverse review roll rule
     save scan search share ship show sign sort spell start stay stop store submit subscribe substitute subtract
     summarize support switch teach test tie train translate travel treat try turn type undo uninstall unlock
-    unsubscribe update upgrade upload use verify visit wait walk want wash watch water weigh work]],
+    unsubscribe update upgrade upload use verify visit wait walk want wash watch water weigh work attach bathe blend browse
+    burn chop clone collect combine commit compile
+    compress configure crash debug decorate defrost deploy design detach dissolve download dry earn estimate execute expand
+    extract fold generate handle harvest heat ignore implement insert inspect knit locate lubricate marinate migrate mute
+    notice obey operate overheat parse perform photograph pickle prepare prevent pronounce protect prune publish rank recover
+    recycle refresh renew renovate require resize respond restore revoke rotate sail sharpen shave simplify smooth soften
+    solder solve squash store stretch suffer survive sweeten thaw tighten toggle transfer transform trim tune unblock uncover
+    unmute unzip wipe wrap zip]],
   -- base past participle
     irregular = [[be was been | become became become | begin began begun | bite bit bitten | break broke broken |
     bring brought brought | build built built | buy bought bought | catch caught caught | choose chose chosen | come
@@ -117,7 +125,7 @@ return {
     obtain get | can able | may allowed | must required | price cost costs | weight weigh weighs | height tall-as |
     speak spoken-in | include included | accept accepted | use used | differ different | support supported | browser
     web-browser | convert turn-x | undo revert | recent most-recent | pharmacy drugstore | holiday vacation | flat
-    apartment | lift elevator | petrol gasoline | trash rubbish | autumn fall-season | mean meaning | calculate
+    apartment | lift elevator | petrol gasoline | trash rubbish | autumn fall-season | calculate
     compute | picture image | e-mail email mail | website site web-site | login log-in sign-in | logout log-out
     sign-out | registration sign-up | wifi wi-fi | secure safe-x]],
 
@@ -130,22 +138,45 @@ return {
     | on off | up down | long short | fast slow | hard easy | win lose | give take | send receive | teach learn |
     question answer | inside outside | male female | true false | day night]],
 
+  -- Before a question they say nothing: "tell me who" is "who".
+    leads = [[can you tell me | could you tell me | would you tell me | can you please tell me | could you please tell me |
+    please tell me | tell me | do you know | do you happen to know | does anyone know | does anybody know |
+    can anyone tell me | can somebody tell me | can someone tell me | can you explain | could you explain |
+    can you please explain | could you please explain | please explain | explain | explain to me | can you explain to me |
+    could you explain to me | please explain to me | i want to know | i would like to know | i need to know | i wonder |
+    i was wondering | i am wondering | i am curious | let me know | any idea | remind me | can you remind me | show me |
+    can you show me | could you show me | teach me | can you teach me]],
+  -- What stands around something that is to be explained.
+    frames = [[explain ... to me | can you explain ... to me | could you explain ... to me | please explain ... to me |
+    can you please explain ... to me | could you please explain ... to me | describe ... to me | can you describe ... to me]],
+  asks = "what which who whom whose when where why how",
+  whether = "whether if",
+  active = {},
+
   -- Several words read as others; "@how" and its like say what is asked for.
   phrases = {
-    ["can you tell me"] = "", ["could you tell me"] = "", ["please tell me"] = "", ["tell me"] = "@what",
+    ["can you tell me"] = "", ["could you tell me"] = "", ["tell me"] = "@what",
     ["do you know"] = "", ["can you explain"] = "@what", ["could you explain"] = "@what", ["please explain"] = "@what",
     ["explain to me"] = "@what", ["can you help me"] = "", ["could you help me"] = "", ["help me"] = "",
     ["i would like to know"] = "", ["i want to know"] = "", ["i need to know"] = "", ["i would like to"] = "",
     ["i want to"] = "", ["explain"] = "@what", ["define"] = "@what", ["describe"] = "@what",
-    ["what is the meaning of"] = "@what mean", ["what is the definition of"] = "@what mean",
+    ["what is the meaning of"] = "@what word-meaning", ["what is the definition of"] = "@what word-meaning",
+    ["the meaning of"] = "word-meaning", ["the definition of"] = "word-meaning",
     ["what does it mean to"] = "@what", ["what do i do if"] = "@do if", ["what should i do if"] = "@do if",
     ["what should i do when"] = "@do if", ["what do i do when"] = "@do if", ["what should i do"] = "@do if",
-    ["what now"] = "@do if", ["how do i"] = "@how", ["how can i"] = "@how", ["how do you"] = "@how", ["how can you"] = "@how",
+    ["what now"] = "@do if", ["how do i"] = "@how", ["how can i"] = "@how", ["how do you"] = "@how",
+    ["how do you feel"] = "@how you feel", ["how do you know"] = "@how you know",
+    ["how do you think"] = "@how you think", ["how do you sleep"] = "@how you sleep", ["how do you work"] = "@how you work",
+    ["how do you like"] = "@how you like", ["how do you remember"] = "@how you remember", ["how do you see"] = "@how you see",
+    ["how do you look"] = "@how you look", ["how can you"] = "@how", ["how can you know"] = "@how you can know",
+    ["how can you think"] = "@how you can think",
     ["how to"] = "@how", ["how would i"] = "@how", ["how does one"] = "@how", ["how can one"] = "@how",
     ["how should i"] = "@how", ["how could i"] = "@how", ["how do we"] = "@how", ["how can we"] = "@how",
     ["show me how to"] = "@how", ["teach me how to"] = "@how", ["tell me how to"] = "@how", ["explain how to"] = "@how",
     ["what is the way to"] = "@how", ["what is a way to"] = "@how", ["what is the best way to"] = "@how",
-    ["what is a good way to"] = "@how", ["what is the easiest way to"] = "@how", ["what do i have to do to"] = "@how",
+    ["what is a good way to"] = "@how", ["what is the easiest way to"] = "@how", ["what is the right way to"] = "@how",
+    ["what is the correct way to"] = "@how", ["what is the proper way to"] = "@how",
+    ["what is the simplest way to"] = "@how", ["what do i have to do to"] = "@how",
     ["what do i need to do to"] = "@how", ["what can i do to"] = "@how", ["what must i do to"] = "@how",
     ["what should i do to"] = "@how", ["what are the steps to"] = "@how", ["is there a way to"] = "@how",
     ["steps to"] = "@how", ["how do i do that"] = "@how", ["how do i do this"] = "@how", ["instructions to"] = "@how",
@@ -165,10 +196,10 @@ return {
     ["what type of"] = "@what kind", ["what city is"] = "@what", ["which city is"] = "@what", ["name the"] = "@what",
     ["tell me the"] = "@what", ["give me the"] = "@what", ["tell me what"] = "@what", ["tell me who"] = "@who",
     ["tell me where"] = "@where", ["tell me when"] = "@when", ["tell me why"] = "@why", ["explain why"] = "@why",
-    ["explain how"] = "@how", ["explain what"] = "@what", ["can you tell me what"] = "@what",
-    ["can you explain what"] = "@what", ["can you tell me how"] = "@how", ["can you tell me where"] = "@where",
-    ["could you explain how"] = "@how", ["can you explain how"] = "@how", ["could you explain why"] = "@why",
-    ["please explain why"] = "@why", ["please explain how"] = "@how", ["how many people live in"] = "@what population in",
+    ["explain what"] = "@what", ["can you tell me what"] = "@what",
+    ["can you explain what"] = "@what", ["can you tell me where"] = "@where",
+    ["could you explain why"] = "@why",
+    ["please explain why"] = "@why", ["how many people live in"] = "@what population in",
     ["the population of"] = "population in", ["is it possible to"] = "@yes can @i", ["is it possible that"] = "@yes possible",
     ["can i"] = "@yes can @i", ["am i able to"] = "@yes can @i", ["am i allowed to"] = "@yes may @i",
     ["is it allowed to"] = "@yes may @i", ["may i"] = "@yes may @i", ["do i have to"] = "@yes must @i",
@@ -198,6 +229,10 @@ return {
     ["who was"] = "@who @past", ["who is able to"] = "@who can", ["instead"] = "insteadof",
     ["give me a summary of"] = "summary", ["a summary of"] = "summary", ["the plot of"] = "plot", ["thank you"] = "thankyou",
     ["good morning"] = "goodmorning", ["good evening"] = "goodevening", ["good night"] = "goodnight", ["^list"] = "@what",
+    ["can you list"] = "@what", ["could you list"] = "@what",
+    ["please list"] = "@what", ["can you name"] = "@what", ["could you name"] = "@what", ["please name"] = "@what",
+    ["can you give me"] = "@what", ["could you give me"] = "@what", ["please give me"] = "@what",
+    ["can you define"] = "@what", ["can you describe"] = "@what", ["could you describe"] = "@what",
     ["^name"] = "@what", ["^give me"] = "@what", ["^calculate"] = "@what", ["^compute"] = "@what",
     ["where can i"] = "@where @i", ["where do i"] = "@where @i", ["who is the author of"] = "@who write @past",
     ["who is the writer of"] = "@who write @past", ["who is the founder of"] = "@who found @past",

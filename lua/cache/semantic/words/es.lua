@@ -3,7 +3,7 @@
 
 return {
   asking = true, -- a question may be one by its mark alone: ¿Plutón es un planeta?
-    empty = [[@empty el la los las un una unos unas lo por-favor favor hola gracias es son está están sea pues
+    empty = [[@empty el la los las un una unos unas lo por-favor favor hola gracias es son sea pues
     entonces se hay]],
     free = [[poder deber necesario posible seguro normal altura peso edad precio distancia tamaño longitud
     significado diferencia población mejor bueno buena malo mala si o y que este esta estos estas ese esa aquí ser
@@ -51,7 +51,9 @@ return {
     llamar llegar llevar mejorar mirar necesitar olvidar ordenar pagar pasar pelar plantar preparar quitar reiniciar
     reparar responder resumir sacar tomar traducir trabajar usar utilizar vender ver viajar vivir vivir cortar crear
     definir deletrear encriptar firmar habilitar imprimir iniciar invertir mandar nadar subir regar conectar
-    desconectar verificar]],
+    desconectar verificar aparcar aprender cargar causar coser crecer dibujar durar estudiar evitar fumar gastar girar grabar
+    lanzar llenar mezclar ocurrir organizar parar pescar planchar producir proteger publicar recibir recuperar romper saltar
+    secar soñar tardar tejer tocar tratar tirar vaciar pintar inventar fundar]],
   -- Forms of other verbs: the infinitive first; "1": a first person, "<": a past, ">": a participle.
     irregular = [[poder puede pueden 1puedo puedes podría | deber debe deben 1debo debería deberían | hacer hace
     hacen 1hago | ver ve ven 1veo >visto | leer lee leen 1leo | ir va van 1voy | tener tiene tienen 1tengo tienes |
@@ -59,7 +61,9 @@ return {
     <inventó | fundar <fundó | nacer nace <nació | terminar <terminó | empezar empieza <empezó | regar riega riegan
     1riego | restablecer restablece 1restablezco | cerrar cierra cierran 1cierro | encender enciende encienden
     1enciendo | perder pierde pierden 1pierdo | convertir convierte convierten 1convierto | traducir traduce
-    1traduzco | contener contiene contienen | pintar <pintó | ganar gana ganan 1gano <ganó >ganado | abrir <abrió
+    1traduzco | contener contiene contienen | pintar <pintó | estar está están 1estoy estás | descubrir <descubrió |
+    calentar calienta calientan
+    1caliento | cocer cuece cuecen 1cuezo | ganar gana ganan 1gano <ganó >ganado | abrir <abrió
     >abierto | funcionar funciona funcionan | medir mide miden 1mido | costar cuesta cuestan | pesar pesa pesan |
     significar significa significan | pedir pide piden 1pido | jugar juega juegan 1juego | volar vuela vuelan 1vuelo
     | dormir duerme duermen 1duermo | servir sirve sirven | venir viene vienen 1vengo | salir sale salen 1salgo |
@@ -73,7 +77,21 @@ return {
     opposite = [[abrir cerrar | activar desactivar | encender apagar | subir bajar | ventaja desventaja | ganar
     perder | comprar vender | causa efecto | añadir eliminar | caliente frío | izquierdo derecho | entrar salir |
     alto bajo | viejo nuevo | bueno malo | grande pequeño]],
+  -- Before a question they say nothing; see words/en.lua.
+    leads = [[puedes decirme | puede decirme | podrías decirme | podría decirme | me puedes decir | me puede decir |
+    me podrías decir | me podría decir | dime | dígame | sabes | sabe usted | sabe alguien | alguien sabe | explica |
+    explícame | explíqueme | puedes explicar | puedes explicarme | puede explicarme | podrías explicarme |
+    podría explicarme | me puedes explicar | me puede explicar | quiero saber | quisiera saber | me gustaría saber |
+    necesito saber | me pregunto | enséñame | muéstrame]],
+  frames = "",
+  asks = "qué cuál cuáles quién quiénes cuándo dónde adónde cómo cuánto cuánta cuántos cuántas",
+  whether = "si",
+  active = { ["por quién fue"] = true, ["por quién fueron"] = true },
+  has = "tiene tienen", of = "de",
   phrases = {
+    ["por quién fue"] = "@who @past", ["por quién fueron"] = "@who @past", ["puedes explicarme"] = "@what",
+    ["puede explicarme"] = "@what", ["podrías explicarme"] = "@what", ["podría explicarme"] = "@what",
+    ["me puedes explicar"] = "@what", ["me puede explicar"] = "@what", ["explíqueme"] = "@what",
     -- Also where the article alone tells two words apart.
     ["cómo puedo"] = "@how @anyone", ["cómo se puede"] = "@how @anyone", ["cómo se"] = "@how @anyone",
     ["cómo puede uno"] = "@how @anyone", ["cómo"] = "@how @anyone", ["qué tengo que hacer para"] = "@how @anyone",
@@ -84,7 +102,8 @@ return {
     ["dígame"] = "@what", ["explica"] = "@what", ["explícame"] = "@what", ["define"] = "@what", ["enumera"] = "@what",
     ["explica cómo"] = "@how @anyone", ["explica qué"] = "@what", ["explícame por qué"] = "@why",
     ["explica por qué"] = "@why", ["explícame cómo"] = "@how @anyone", ["qué significa"] = "@what",
-    ["cuál es el significado de"] = "@what", ["qué quiere decir"] = "@what", ["por qué"] = "@why",
+    ["cuál es el significado de"] = "@what", ["cuál es el significado del"] = "@what", ["qué quiere decir"] = "@what",
+    ["por qué"] = "@why",
     ["para qué"] = "@whatfor", ["de dónde"] = "@wherefrom", ["a dónde"] = "@whereto", ["a quién"] = "@whom",
     ["de quién"] = "@whose", ["en qué año"] = "@when", ["a qué hora"] = "@when", ["qué día"] = "@when",
     ["en qué ciudad"] = "@where", ["en qué país"] = "@where", ["en qué lugares"] = "@where", ["en qué lugar"] = "@where",

@@ -70,6 +70,7 @@ end
 ---@field id string
 ---@field reason string "stop", or "length" when the answer was cut off
 ---@field thinking? string
+---@field cached? "exact"|"shared"|"semantic" no model was asked: how the last answer came from the cache
 ---@field model? string of a run with a route or a fallback: the model that answered last, as its server calls it
 ---@field endpoint? string and its endpoint, along a route
 ---@field rung? integer where a fallback was taken: 2 is the first

@@ -181,6 +181,16 @@ npm:
 	    ollama@0.6 >'$(NPM)/install.log' 2>&1 || \
 	  echo 'npm: the ollama package could not be fetched (see $(NPM)/install.log); its test will be skipped'; }
 
+# The clients and servers of others, against ours: not part of `make test`, which needs no network.
+PEERS ?= $(BUILD)/peers
+
+.PHONY: peers
+peers: ## fetch clients of others (npm, PyPI) once, into build/peers, and run them against `stoke serve` and `stoke mcp`
+	@.ci/packages build test peers
+	+@$(again) all
+	@sh tests/clients/install.sh '$(PEERS)'
+	@$(TEST_ENV) STOKE_PEERS='$(PEERS)' $(BIN) test --internal --patience 1200 tests/clients
+
 # ---- durable runs, killed: make test has the small form ----------------------------------------------------------------
 
 .PHONY: campaign

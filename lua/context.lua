@@ -14,6 +14,7 @@ local M = {}
 ---  told apart, so that the body may be done again before that
 ---@field only? table the transaction that all effects have to be of: `stream`, `path` (lua/driver/db.lua)
 ---@field terms? stoke.terms on which models are asked (lua/terms.lua)
+---@field progress? { tell: fun(note: table) } who hears how far the tool around is (stdlib/tool/progress.lua)
 ---@field system? boolean the host's own work: it is not traced, and counts as no leak
 ---@field gated boolean each effect has to pass the gates: there is a budget, a tape, a transaction or a journal
 
@@ -26,7 +27,7 @@ M.system = { system = true, gated = false }
 --- A context that differs from another.
 ---@param context stoke.context
 ---@param fields { budget?: stoke.budget, run?: table, span?: integer, tape?: stoke.tape, journal?: stoke.journal,
----  frame?: stoke.frame, inside?: true|"through", only?: table, terms?: stoke.terms }
+---  frame?: stoke.frame, inside?: true|"through", only?: table, terms?: stoke.terms, progress?: table }
 ---@return stoke.context
 function M.with(context, fields)
   local budget, tape, journal = fields.budget or context.budget, fields.tape or context.tape, fields.journal or context.journal
@@ -35,6 +36,8 @@ function M.with(context, fields)
   if tape then made.tape, made.gated = tape, true end
   local terms = fields.terms or context.terms
   if terms then made.terms = terms end
+  local progress = fields.progress or context.progress
+  if progress then made.progress = progress end
   local only = fields.only or context.only
   if only then made.only, made.gated = only, true end
   if journal then -- apart, so that all others stay small
@@ -57,6 +60,7 @@ function M.in_frame(context, frame, inside, budget)
   if context.tape then made.tape = context.tape end
   if context.only then made.only = context.only end
   if context.terms then made.terms = context.terms end
+  if context.progress then made.progress = context.progress end
   if context.system then made.system = context.system end
   return made
 end
@@ -65,9 +69,12 @@ end
 ---@param context stoke.context
 ---@param run? table
 ---@param span? integer
+---@param progress? { tell: fun(note: table) }
 ---@return stoke.context
-function M.of_work(context, run, span)
-  if context.gated or context.terms then return M.with(context, { run = run, span = span }) end
+function M.of_work(context, run, span, progress)
+  if progress or context.gated or context.terms or context.progress then
+    return M.with(context, { run = run, span = span, progress = progress })
+  end
   return { run = run or context.run, span = span or context.span, system = context.system, gated = false }
 end
 

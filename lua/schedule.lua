@@ -133,6 +133,7 @@ local ADVICE = {
   semaphore = "make the semaphore inside the run, or limit what is called (a pool's width)",
   task = "spawn the task inside the run; what a run needs from outside it gets by an effect",
   scope = "open the scope inside the run; from outside cancel the run's task",
+  mailbox = "make the mailbox inside the run; from outside a run hears by signals, and actors have mailboxes that last",
   session = "make the session inside the run, from what session:save() gave, and hand that in as an argument",
   timer = "named timers are the process's; inside a run a task that loops over stoke.sleep does the same",
   table = "hand in what it holds as an argument, and let the run return what is to be kept there",
@@ -140,7 +141,7 @@ local ADVICE = {
 
 --- Raise `argument` if the current code and an object belong to different runs. Called if either belongs to one.
 ---@param schedule stoke.schedule|false|nil the object's
----@param what "channel"|"semaphore"|"task"|"scope"|"session"|"timer"|"table" the last two belong to the process
+---@param what "channel"|"semaphore"|"mailbox"|"task"|"scope"|"session"|"timer"|"table" the last two belong to the process
 ---@param call string
 function M.check(schedule, what, call)
   if not host.foreign(schedule) then return end

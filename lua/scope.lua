@@ -385,11 +385,12 @@ end
 ---@param site string|nil
 ---@param run? table the agent run that it works for
 ---@param span? integer
-function M.open_work(seconds, site, run, span)
+---@param progress? { tell: fun(note: table) } who hears how far it is
+function M.open_work(seconds, site, run, span, progress)
   local task = host.enter("a scope")
   local outer = task.scope or task
   local context = outer.context
-  if run or span then context = contexts.of_work(context, run, span) end
+  if run or span or progress then context = contexts.of_work(context, run, span, progress) end
   return begin(task, outer, setmetatable({ task = task, outer = task.scope, site = site or host.site() or "the host",
     context = context, closed = false, deadline = nil, deadline_kind = nil, alarm = nil }, Scope), seconds, "timeout")
 end

@@ -68,6 +68,16 @@ function M.interactive(task)
   task.context = contexts.with(task.context, { terms = M.inside(task.context, CLASSES.interactive) })
 end
 
+--- The class that the scope around the running task gives what is asked in it, for work that is done elsewhere for it.
+---@return "interactive"|"normal"|"batch"|nil
+---
+--- Example: `local class = terms.around()`
+function M.around()
+  local task = host.current()
+  local terms = task and (task.scope or task).context.terms
+  return terms and NAMES[terms.class]
+end
+
 --- The route that the scope around the running task has.
 ---@return string|string[]|nil
 function M.route()

@@ -24,6 +24,13 @@ end
 --- true while a test without `real` runs.
 M.closed = false
 
+--- true while any test runs: it leaves nothing behind in the user's own files.
+M.running = false
+
+--- Called when the test ends, once: what a module has for the whole process, and a test must not leave to the next one.
+---@type fun()[]
+M.leaving = {}
+
 --- true while a test runs that may not start child processes; lua/driver/proc.lua checks it.
 M.no_programs = false
 
@@ -34,7 +41,7 @@ M.no_programs = false
 function M.enter(real, epoch, programs)
   time.virtual(not real and (epoch or M.EPOCH) or nil)
   http.deny(not real)
-  M.closed = not real
+  M.closed, M.running = not real, true
   M.no_programs = not real and not programs
   before = count_open()
 end
@@ -96,7 +103,10 @@ end
 --- Leave the test's environment, and describe the tasks and handles that have leaked.
 ---@return string[]
 function M.leave()
-  M.no_programs = false
+  M.no_programs, M.running = false, false
+  local leaving = M.leaving
+  M.leaving = {}
+  for _, f in ipairs(leaving) do pcall(f) end
   for _ = 1, 20 do -- closing a handle takes a few turns of the loop
     local now = count_open()
     if now.tasks <= before.tasks and now.handles <= before.handles then break end

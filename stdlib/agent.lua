@@ -17,6 +17,7 @@ local modules = require "core.modules"
 local place = require "core.store.place"
 local config = require "stoke.config"
 local explain = require "stoke.agent.explain"
+local guest = require "stoke.agent.guest"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
 local loop = require "stoke.agent.loop"
@@ -81,6 +82,8 @@ end
 ---@field model string may be left out where `route` names one
 ---@field instructions? string|fun(run: table): string? a text, or a function that gives it for each question
 ---@field tools? (stoke.tool|stoke.agent|function)[] tools, agents, documented functions
+---@field mcp? string|table a server of .mcp.json by its name, a description as stoke.mcp.connect takes it, or a list of these: each
+---  run has the tools that they offer when it begins
 ---@field output? any a schema; the result then has `output`
 ---@field repair? integer how often an answer that does not fit, or is empty, is asked for again (2)
 ---@field handoffs? (stoke.agent|fun(): stoke.agent)[] agents that may take the conversation over; a function gives one that is
@@ -105,6 +108,8 @@ end
 ---@field nudge? boolean false: accept an answer that only announces work; by default the model is asked once to do the work or to
 ---  answer (with tools or handoffs)
 ---@field texts? table<string, string|function> what the library says to the model, replaced; see stoke.agent.texts
+---@field memory? stoke.memory|table what it remembers: shown what fits each question, it gets the tools `recall` and `remember`;
+---  { memory, k = 5, kind =, tags =, min =, recall = false, tools = false } says more
 ---@field summarize? boolean|fun(messages: table[], summary?: string): string what falls out of the context window is summarized
 
 ---@class stoke.agent.limits of one run, before those of the agent
@@ -118,7 +123,7 @@ local OPTIONS = { name = "string", description = "string", model = "string", ins
   repair = "number", handoffs = "table", max_steps = "number", budget = "table", deadline = "number", options = true,
   sampling = true, think = true, endpoint = "string", timeouts = "table", summarize = true, nudge = "boolean", texts = "table",
   split_thinking = "boolean", auto_pull = "boolean", class = true, route = true, fallback = true,
-  cache = true }
+  cache = true, memory = true, mcp = true }
 
 local function is_agent(value) return type(value) == "table" and getmetatable(value) == Agent end
 
@@ -232,20 +237,10 @@ Definition.__index = Definition
 local COPIED = { "name", "description", "instructions", "repair", "max_steps", "budget", "deadline", "think", "endpoint",
   "timeouts", "nudge", "texts", "split_thinking", "auto_pull", "route", "fallback" }
 
---- The tool definitions for the model, encoded once and not for each question.
-local function set_definitions(definition, definitions)
-  local text, err = json.encode(definitions)
-  if not text then -- words of a script that are no UTF-8
-    errors.raise("argument", ("%s: its tools cannot be told to a model: %s"):format(definition.label or "stoke.agent", err.message),
-      { cause = err })
-  end
-  definition.definitions = json.fixed(definitions)
-  definition.tools_bytes = #text
-end
-
 --- Tools and handoffs, worked out once.
 local function add_tools(definition, where, given)
-  local tools, by_name = tools_of(where, given.tools)
+  local memory = given.memory ~= nil and definition.memory
+  local tools, by_name = tools_of(where, memory and memory.with(given.tools) or given.tools)
   local definitions, names = {}, {}
   for i, made in ipairs(tools) do definitions[i] = made:definition() end
   local targets, order = handoffs_of(where, given.handoffs, by_name, definitions, given.texts)
@@ -254,7 +249,7 @@ local function add_tools(definition, where, given)
   for name in next, targets or {} do names[name] = true end
   definition.tools, definition.by_name, definition.names, definition.targets = tools, by_name, names, targets
   definition.handoff_order = order
-  set_definitions(definition, definitions)
+  guest.tell(definition, definitions)
 end
 
 --- Is one of the handoffs made later?
@@ -263,6 +258,18 @@ local function waits(list)
     if not is_agent(target) and errors.callable(target) then return true end
   end
   return false
+end
+
+--- Servers of MCP, whose tools each run asks for when it begins.
+local function add_servers(definition, where, given)
+  local agents = require "stoke.mcp.agents"
+  local servers = agents.servers(where .. ": mcp", given.mcp)
+  definition.ready = function(self)
+    if self.complete then self:complete() end
+    return agents.with(self, servers, function(made, tools)
+      add_tools(made, where, { tools = tools, handoffs = given.handoffs, texts = given.texts })
+    end)
+  end
 end
 
 --- What a run works with: everything checked, and not changed any more once it is complete.
@@ -276,14 +283,16 @@ local function define(given, label)
   end
   definition.label = given.name or label
   definition.bounded = given.budget ~= nil or given.deadline ~= nil or given.class ~= nil or given.cache ~= nil or nil
+  if given.memory ~= nil then definition.memory = require "stoke.memory.recall".of(where, given.memory) end
   if waits(given.handoffs) then
     definition.complete = function(self)
       add_tools(self, where, given)
       self.complete = nil
     end
-  elseif given.tools or given.handoffs then
+  elseif given.tools or given.handoffs or definition.memory then
     add_tools(definition, where, given)
   end
+  if given.mcp ~= nil then add_servers(definition, where, given) end
   if given.output ~= nil then definition.output = schema(given.output) end
   if given.summarize then definition.summarize = given.summarize end
   return definition
@@ -362,33 +371,9 @@ function M.refresh(changed)
       for _, name in ipairs(definition.handoff_order or {}) do
         definitions[#definitions + 1] = handoff_definition(definition.targets[name], definition.texts)
       end
-      set_definitions(definition, definitions)
+      guest.tell(definition, definitions)
     end
   end
-end
-
---- A definition with tools that somebody outside lends to one run. Calls of these are not run: they end the run with the reason
---- "tool_calls", and its result has them as `calls`; who lent them goes on with the history and the results.
----@private
----@param definition table
----@param lent table[] definitions of tools as models read them, of other names than the agent's own
----@return table definition
----
---- Example: `local definition = agent.lend(bot.definition, { open_file:definition() })`
-function M.lend(definition, lent)
-  if definition.complete then definition:complete() end
-  local names, outside, definitions = {}, {}, {}
-  for name in next, definition.names do names[name] = true end
-  for i, known in ipairs(definition.definitions or {}) do definitions[i] = known end
-  for _, given in ipairs(lent) do
-    local name = given["function"].name
-    names[name], outside[name] = true, true
-    definitions[#definitions + 1] = given
-  end
-  local out = setmetatable({ names = names, outside = outside }, { __index = definition })
-  out.lend = function(other) return M.lend(other, lent) end
-  set_definitions(out, definitions)
-  return out
 end
 
 --- What the library itself says to models. Without an argument, the texts in force: { name, purpose, fields, text } each, sorted by
@@ -402,6 +387,7 @@ end
 ---     failure, bug, denied, cancelled       tools that failed
 ---     handoff, second_handoff, handoff_tool, agent_tool, agent_input    agents that work together
 ---     summary_task, summary, choose         summaries of what fell out of the window; the options of stoke.choose
+---     recalled                              what an agent with a memory remembers
 ---@param given? table<string, string|function|false>
 ---@return { name: string, purpose: string, fields: string, text: string|function }[]
 ---Raises `argument` for an unknown name or field.
@@ -420,6 +406,27 @@ end
 --- Example: `local bot = stoke.agent { name = "poet", model = "qwen2.5:3b", instructions = "Answer in verse." }`
 function M.new(given)
   return handle_of(define(given, errors.site() or "an agent"))
+end
+
+--- An agent that works inside of a library: it has a label, and no name, so no file is said to have made it.
+---@private
+---@param given stoke.agent.definition
+---@param label string
+---@return stoke.agent
+---
+--- Example: `local planner = agent.inner({ model = "qwen2.5:3b" }, "crew planner")`
+function M.inner(given, label) return setmetatable({ definition = define(given, label) }, Agent) end
+
+--- An agent whose turns others do: a team.
+---@private
+---@param definition table label, name, model, play = fun(run): text, value, answer; what a definition has besides
+---@return stoke.agent
+---
+--- Example: `local crew = agent.played { label = "crew", name = "crew", model = m, play = function(run) return "done" end }`
+function M.played(definition)
+  definition.bounded = definition.budget ~= nil or definition.deadline ~= nil or definition.class ~= nil or definition.cache ~= nil
+    or nil
+  return handle_of(setmetatable(definition, Definition))
 end
 
 --- The history of a run that begins with this input.
@@ -446,7 +453,8 @@ end
 --- Answer once, and iterate over the events as they come.
 --- They are { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
 --- "tool_call" { id, name, arguments, cancel }, "tool_result" { id, name, text, failed, value = what run returned, err = why it
---- failed }, "fallback" { rung, model = nil for a text, err }, "approval" { id, pending }, "handoff" { from, to },
+--- failed }, "progress" { id, name, text, done, total } of a tool that says how far it is (stoke.progress),
+--- "fallback" { rung, model = nil for a text, err }, "approval" { id, pending }, "handoff" { from, to },
 --- "usage" { usage }, "interrupted" { text } in a durable run whose process ended in the middle of an answer (it is asked for
 --- again, and begins anew), "done" { result = as of agent:run }. What an agent does that works as a tool of this one comes as
 --- { type = "nested", agent =, run =, event = }. Leaving the loop ends the run and closes its connection.
@@ -527,6 +535,9 @@ function Agent:next_request(given)
   return explain.next_request(definition, beginning(definition, given))
 end
 
-function Agent:__tostring() return ("agent %s (%s)"):format(self.definition.label, self.definition.model) end
+function Agent:__tostring()
+  local definition = self.definition
+  return ("%s %s (%s)"):format(definition.play and "team" or "agent", definition.label, definition.pattern or definition.model)
+end
 
 return setmetatable(M, { __call = function(_, ...) return M.new(...) end })

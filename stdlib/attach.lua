@@ -84,10 +84,19 @@ local function clients()
   return serve and next(serve.live) and serve.turns() or nil
 end
 
+--- Letters that wait in mailboxes with a name, and dead ones; nil where there are no mailboxes.
+local function mail()
+  local mailbox = package.loaded["core.mailbox"]
+  if not mailbox then return nil end
+  local waiting, list = 0, mailbox.list()
+  for _, box in ipairs(list) do waiting = waiting + box.waiting end
+  return { mailboxes = #list, waiting = waiting, dead = mailbox.dead.count }
+end
+
 local function host_status()
   return { name = host.name, script = host.script, pid = about.pid(), version = about.version,
     seconds = time.monotonic() - host.began, tasks = tasks.count(), agents = count_live "stoke.agent",
-    sessions = count_live "stoke.agent.session", clients = clients() }
+    sessions = count_live "stoke.agent.session", clients = clients(), mail = mail() }
 end
 
 --- Counting starts with the first query and costs nothing before. Calls that had begun to wait by then are traced by nobody; the

@@ -110,6 +110,17 @@ function M.estimate(given) return require "stoke.model.forecast".of(given) end
 --- Example: `for _, server in ipairs(stoke.pool().servers) do print(server.name, server.state) end`
 function M.pool(options) return require "stoke.model.pool".state(options) end
 
+--- Say how far a tool is, from inside of it, to whoever runs it: the reader of an agent's events (type "progress"), an MCP client.
+--- At most 20 times a second; what comes between is dropped. Where nobody listens, and in durable runs, nothing happens.
+---@param message? string
+---@param done? number
+---@param total? number
+---@return boolean heard does somebody listen?
+---Raises `argument`.
+---
+--- Example: `for i, page in ipairs(pages) do stoke.progress("reads " .. page, i, #pages) end`
+function M.progress(message, done, total) return require "stoke.tool.progress".say(message, done, total) end
+
 --- Print values as the prompt shows them: tables with their fields and sorted keys, strings quoted, depth and width
 --- limited. `term.format` gives the text, and takes limits.
 ---@param ... any

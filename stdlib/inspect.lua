@@ -153,6 +153,24 @@ function M.sessions()
   return grid({ "SESSION", "AGENT", "TURNS", "MESSAGES", "TOKENS", "STATE" }, rows, "no session")
 end
 
+--- Mailboxes with a name, and the newest dead letters.
+---@return string
+---
+--- Example: `io.write(inspect.mail())`
+function M.mail()
+  local mailbox = require "stoke.mailbox"
+  local rows, dead = {}, mailbox.dead()
+  for i, box in ipairs(mailbox.list()) do rows[i] = { box.name, box.waiting, box.capacity, box.senders } end
+  local out = { grid({ "MAILBOX", "LETTERS", "CAPACITY", "SENDERS WAITING" }, rows, "no mailbox with a name") }
+  if dead.count > 0 then
+    rows = {}
+    for i, letter in ipairs(dead.newest) do rows[i] = { letter.mailbox, letter.type, letter.from, letter.why } end
+    out[2] = ("\n%d dead letters; the newest:\n"):format(dead.count)
+    out[3] = grid({ "MAILBOX", "TYPE", "FROM", "WHY" }, rows, "")
+  end
+  return table.concat(out)
+end
+
 --- The session of a number.
 ---@param number integer
 ---@return stoke.agent.session

@@ -45,13 +45,15 @@ end
 
 --- The tools of several servers in one list. Names that two of them have get the server's before them ("files_read").
 ---@param servers (string|stoke.mcp.spec|stoke.mcp.client)[]
+---@param taken? string[] names that others have: they, too, get the server's before them
 ---@return stoke.tool[]
 ---Raises as stoke.mcp.connect and client:tools.
 ---
 --- Example: `local bot = stoke.agent { model = m, tools = stoke.mcp.tools { "files", "git" } }`
-function M.tools(servers)
+function M.tools(servers, taken)
   if type(servers) ~= "table" then errors.argument("mcp.tools: a list of servers expected, got %s", errors.describe(servers)) end
   local clients, times = {}, {}
+  for _, name in ipairs(taken or {}) do times[name] = 1 end
   for i, given in ipairs(servers) do
     clients[i] = getmetatable(given) == client.Client and given or M.connect(given)
     for _, seen in ipairs(clients[i]:list()) do times[seen.name] = (times[seen.name] or 0) + 1 end
@@ -65,5 +67,23 @@ function M.tools(servers)
   end
   return out
 end
+
+--- A resource that `stoke mcp FILE` offers: a text, or bytes, at an address, or at all addresses of a pattern.
+---@param given { uri: string, name?: string, description?: string, mime?: string, read: fun(parts: table<string, string>,
+---  uri: string): string|table|nil } read gives a text, { text =, mime = } or { bytes =, mime = }; nil: there is none
+---@return stoke.mcp.resource
+---Raises `argument`.
+---
+--- Example: `stoke.mcp.resource { uri = "notes://{day}", read = function(at) return stoke.fs.read(at.day .. ".txt") end }`
+function M.resource(given) return require "stoke.mcp.offers".resource(given) end
+
+--- A prompt that `stoke mcp FILE` offers: messages to begin with, which a person chooses in a client.
+---@param given { name: string, description?: string, arguments?: table<string, string>, run: fun(args: table): string|table[] }
+---  arguments: texts, as stoke.schema has them; run gives a text, or messages { { role = "user", content = } ... }
+---@return stoke.mcp.prompt
+---Raises `argument`.
+---
+--- Example: `stoke.mcp.prompt { name = "review", arguments = { code = "string" }, run = function(a) return "See " .. a.code end }`
+function M.prompt(given) return require "stoke.mcp.offers".prompt(given) end
 
 return M

@@ -5,18 +5,22 @@
 ---     local server <close> = stoke.serve { agents = { poet }, port = 11500 }
 ---     server:wait()                               -- OLLAMA_HOST=127.0.0.1:11500 ollama run poet "Hello"
 ---
---- Each agent is a model under its name. Requests are stateless, as the protocol is: the client sends the conversation. A client
---- that leaves ends its run, and a slow one makes it wait. Tools of the client are lent to the agent: their calls go out to it.
+--- Each agent is a model under its name. Requests are stateless, as the protocol is: the client sends the conversation. One that it
+--- names (X-Stoke-Session and others, see the guide) is a kept session. A client that leaves ends its run, and a slow one makes it
+--- wait. Tools of the client are lent to the agent: their calls go out to it.
 
 local errors = require "core.errors"
 local wire = require "stoke.ollama.server.wire"
 local http = require "stoke.http"
 local log = require "stoke.log"
+local behind = require "stoke.serve.behind"
 local guards = require "stoke.serve.guard"
 local lent = require "stoke.serve.lent"
+local looks = require "stoke.serve.looks"
 local ollama = require "stoke.serve.ollama"
 local openai = require "stoke.serve.openai"
 local registry = require "stoke.serve.registry"
+local sessions = require "stoke.serve.sessions"
 local turn = require "stoke.serve.turn"
 
 local M = {}
@@ -30,7 +34,7 @@ M.TURNS = 1024
 
 local OPTIONS = { agents = true, port = "number", address = "string", mem = "string", max_turns = "number", activity = "boolean",
   class = "string", drain = "number", max_body = "number", token = "string", token_file = "string", origins = "table",
-  hosts = "table" }
+  hosts = "table", sessions = true, models = true }
 
 --- The hosts of servers that live, for those who look.
 ---@private
@@ -52,9 +56,12 @@ end
 ---@field registry stoke.serve.registry
 ---@field gate table
 ---@field lent stoke.serve.lent
+---@field sessions stoke.serve.sessions
+---@field looks stoke.serve.looks
 ---@field guard stoke.serve.guard
 ---@field class? string
 ---@field activity boolean
+---@field left_out table<string, integer> agents that answered without what clients lent, and how many tools these were
 ---@field report fun(err: any, q: table)
 
 -- ---- one request ----------------------------------------------------------------------------------------------------------------
@@ -92,8 +99,11 @@ end
 
 --- A host for a source of agents, and the options of its server.
 local function host_of(options, source)
-  return { registry = registry.new(source), gate = turn.gate(math.tointeger(options.max_turns) or M.TURNS), lent = lent.new(),
-    guard = guards.new(options),
+  local guard, seen = guards.new(options), looks.new()
+  local known = registry.new(source)
+  known.behind = behind.new(options.models, seen)
+  return { registry = known, looks = seen, gate = turn.gate(math.tointeger(options.max_turns) or M.TURNS), lent = lent.new(),
+    left_out = {}, guard = guard, sessions = sessions.new(options.sessions, guard.user),
     class = options.class or "interactive", activity = options.activity ~= false, report = report }
 end
 
@@ -114,14 +124,16 @@ function M.check(options)
 end
 
 --- Serve agents under Ollama's API. The server is a child of the current scope, as http.serve's is.
----@param options { agents: stoke.agent|stoke.agent[]|table<string, stoke.agent>, port?: integer, address?: string }
+---@param options { agents?: stoke.agent|stoke.agent[]|table<string, stoke.agent>, port?: integer, address?: string }
 ---  agents: one, a list of agents with names, or a map of names to agents; port (11500; 0: any free one), address (127.0.0.1), or
 ---  mem: a name, for http://NAME.mem/ inside this process; max_turns (1024) at once, beyond which a client is told to come again
 ---  (503 and Retry-After); activity: false leaves out what agents do from what clients are shown as thoughts; class
 ---  ("interactive") of the calls of agents that have none; drain (5 seconds for turns under way when the server closes); max_body
 ---  (16 MB); token, or token_file, the path of a file of the owner's alone, made where it is not there: what a client must send as
 ---  its Bearer, needed for an address that others reach; origins: pages that may ask ("https://chat.example", "*"), none without;
----  hosts: names that this machine is asked by on loopback, beside its own
+---  hosts: names that this machine is asked by on loopback, beside its own; sessions: false keeps none of the conversations that
+---  clients name, { most = 1000, lifetime = seconds } says how many are kept, and for how long after their last turn (30 days);
+---  models: true offers the models of the default endpoint and the routes of the settings beside the agents, a list of names these
 ---@return stoke.http.server
 ---Raises `argument`; `os` when it cannot listen.
 ---
@@ -129,7 +141,8 @@ end
 function M.new(options)
   options = M.check(options)
   local given = options.agents
-  if given == nil then errors.argument "stoke.serve: agents is missing: { bot, ... }" end
+  if given == nil and not options.models then errors.argument "stoke.serve: agents is missing: { bot, ... }" end
+  given = given or {}
   return M.open(options, function() return registry.entries("stoke.serve: agents", given) end)
 end
 
@@ -146,13 +159,14 @@ local EVERY = { "*" }
 --- Example: `local server, host = serve.open({ port = 0 }, source)`
 function M.open(options, source)
   local host = host_of(options, source)
-  if not host.registry.list[1] then
+  if not host.registry.list[1] and not options.models then
     errors.raise("usage", "there is no agent to serve", { hint = "stoke.agent { name = \"poet\", ... } in the body of the file" })
   end
   local server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
     mem = options.mem, drain = options.drain, max_body = options.max_body, hosts = options.hosts, origins = EVERY,
     handler = function(req, res) return handle(host, req, res) end }
-  M.live[host] = true
+  M.live[host], host.looks.task = true, server.task
+  ollama.ahead(host)
   return server, host
 end
 

@@ -216,8 +216,8 @@ end
 
 --- The work itself. It is done in a scope, however short it is: what the function spawns and opens is part of it. `given` is the
 --- function's second argument in a journalled run.
-local function body(self, args, run, span, given)
-  local scope <close> = scopes.open_work(self.timeout or nil, self.site, run, span)
+local function body(self, args, run, span, given, progress)
+  local scope <close> = scopes.open_work(self.timeout or nil, self.site, run, span, progress)
   local value, why = self.run(args, given)
   if value == nil and why ~= nil then fail(why) end
   if scope.first then scope:wait() end -- what it spawned is part of its work, as of any task's
@@ -238,7 +238,7 @@ local function performed(job, q, span, call)
     call.nested = run.usage
   end
   local key = call and call.key
-  return body(self, args, run, span, key and { key = call.context.journal:idempotency(key) } or nil)
+  return body(self, args, run, span, key and { key = call.context.journal:idempotency(key) } or nil, job.progress)
 end
 
 --- The error of a call that exceeded the tool's timeout.
@@ -269,8 +269,9 @@ local function asks_first(self, args)
   return nil, errors.wrap(asks)
 end
 
---- Do a call whose arguments are checked.
-local function work(self, args, id, agent, run, on_pending)
+--- Do a call whose arguments are checked. What a durable run did is told again when it is replayed, what a tool's body says on its
+--- way is not: nobody hears it there.
+local function work(self, args, id, agent, run, on_pending, on_progress)
   local frame <close> = frames.any and frames.enter("tool", self.name) or nil
   local asks = self.needs_approval
   if type(asks) ~= "boolean" then
@@ -279,12 +280,14 @@ local function work(self, args, id, agent, run, on_pending)
     if err then return nil, err end
   end
   local value, failed
+  local progress = on_progress and not frame and { tell = on_progress } or nil
   if not asks and straight() then
-    value, failed = driver.work(body, self, args, run)
+    value, failed = driver.work(body, self, args, run, nil, nil, progress)
   else
     value, failed = driver.call({ name = self.name, args = args, id = id, agent = agent, needs_approval = asks or nil,
       idempotent = self.idempotent or nil, through = self.through }, { body = performed, tool = self, run = run,
-      reconcile = self.reconcile and function(key) return self.reconcile(args, key) end or nil }, not frame and on_pending or nil,
+      progress = progress, reconcile = self.reconcile and function(key) return self.reconcile(args, key) end or nil },
+      not frame and on_pending or nil,
       frame and run and function(used) run:spend(used) end or nil)
   end
   if failed then return nil, name_tool(self, failed) end
@@ -299,21 +302,24 @@ end
 ---@param agent string whose name errors and questions show
 ---@param run table what agents inside it work for
 ---@param on_pending? fun(entry: stoke.pending)
+---@param on_progress? fun(note: { message?: string, done?: number, total?: number })
 ---@return any what run returned
 ---@return stoke.error|nil err
 ---
 --- Example: `local value, err = tool.work(weather, { city = "Oslo" }, "call_1", "umbrella", run)`
-function M.work(self, args, id, agent, run, on_pending)
+function M.work(self, args, id, agent, run, on_pending, on_progress)
   local checked, err = self:check(copy(args))
   if err then return nil, err end
-  return work(self, checked, id, agent, run, on_pending)
+  return work(self, checked, id, agent, run, on_pending, on_progress)
 end
 
 local NOBODY = {}
 
 --- Call the tool as a model does: with validation, policy and trace.
 ---@param args table
----@param about? { id?: string, agent?: string, run?: table, on_pending?: fun(entry: stoke.pending) } run: of the agent it works for
+---@param about? { id?: string, agent?: string, run?: table, on_pending?: fun(entry: stoke.pending),
+---  on_progress?: fun(note: table) } run: of the agent it works for; on_progress hears what it says by stoke.progress: { message,
+---  done, total }
 ---@return any what run returned
 ---@return stoke.error|nil err
 ---
@@ -322,7 +328,7 @@ function Tool:perform(args, about)
   local checked, err = self:check(args)
   if err then return nil, err end
   about = about or NOBODY
-  return work(self, checked, about.id, about.agent, about.run, about.on_pending)
+  return work(self, checked, about.id, about.agent, about.run, about.on_pending, about.on_progress)
 end
 
 --- Call the tool from a script.

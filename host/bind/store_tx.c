@@ -129,6 +129,25 @@ static int tx_run(lua_State *L) {
   return store_await(L, c);
 }
 
+static const struct op_class batch_class = {"db.run", store_push_true, store_call_cancel, store_call_free};
+
+/* tx:batch({ { sql, value, ... }, ... } or a batch) -> true. All of it or none, in one hand-over to the writer; the batch is empty
+ * again. */
+static int tx_batch(lua_State *L) {
+  op_enter(L, "db.run");
+  struct transaction *t = check_tx(L);
+  lua_settop(L, 2);
+  struct pack p;
+  size_t n = store_pack_batch(L, 2, &p);
+  struct call *c = store_call(L, &batch_class, t->db, STORE_RUN, p.size);
+  if (!c) return store_no_memory(L);
+  memcpy(c->request, p.bytes, p.size);
+  store_batch_taken(L, 2);
+  c->job.statements = (unsigned)n;
+  c->job.tx = t->tx;
+  return store_await(L, c);
+}
+
 static int end(lua_State *L, enum store_what what) {
   op_enter(L, what == STORE_COMMIT ? "db.commit" : "db.rollback");
   struct transaction *t = check_tx(L);
@@ -157,7 +176,8 @@ static int tx_gc(lua_State *L) {
 }
 
 void store_tx_open(lua_State *L) {
-  static const luaL_Reg methods[] = {{"run", tx_run}, {"commit", tx_commit}, {"rollback", tx_rollback}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"run", tx_run}, {"batch", tx_batch}, {"commit", tx_commit}, {"rollback", tx_rollback}, {NULL, NULL}};
   store_type(L, STORE_TX_TYPE, methods, tx_gc);
 }
 

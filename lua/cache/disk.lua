@@ -17,7 +17,7 @@ local texts = require "core.text"
 local M = {}
 
 --- Of the tables; a file of another version is begun anew.
-M.VERSION = 1
+M.VERSION = 2
 
 --- Bytes of a file at least, and where nobody says.
 M.LEAST, M.USUAL = 1 << 20, 256 << 20
@@ -33,6 +33,8 @@ CREATE TABLE meta (
   count INTEGER NOT NULL DEFAULT 0,  -- entries
   place INTEGER NOT NULL DEFAULT 0,  -- the last place that was given in a queue
   ghosts INTEGER NOT NULL DEFAULT 0, -- the same, of the ghost queue
+  forgotten INTEGER NOT NULL DEFAULT 0, -- ghosts up to this place are forgotten
+  part REAL NOT NULL DEFAULT 0.1,    -- of the bytes, that is the small queue's: it follows what comes back
   evicted INTEGER NOT NULL DEFAULT 0,
   hits INTEGER NOT NULL DEFAULT 0,
   misses INTEGER NOT NULL DEFAULT 0
@@ -46,16 +48,18 @@ CREATE TABLE entries (
   made REAL NOT NULL,      -- seconds since 1970
   ttl REAL,                -- seconds for which it is fresh; NULL: for ever
   hits INTEGER NOT NULL DEFAULT 0,
-  freq INTEGER NOT NULL DEFAULT 0,  -- S3-FIFO: asked for since it last moved, up to 3
+  freq INTEGER NOT NULL DEFAULT 0,  -- S3-FIFO: was it asked for since it last moved?
   queue INTEGER NOT NULL,  -- 0 small, 1 main
   place INTEGER NOT NULL,  -- in its queue: the smallest goes first
   facts TEXT,              -- JSON: where it came from
+  mark INTEGER NOT NULL,   -- the first 8 bytes of the key: an index over whole keys would be three times as large
   sum INTEGER NOT NULL     -- 32 bits of key, value and facts: damage is seen
-) STRICT]], "CREATE UNIQUE INDEX entries_by_key ON entries (key, kind)", "CREATE INDEX entries_by_place ON entries (queue, place)",
+) STRICT]], "CREATE INDEX entries_by_mark ON entries (mark)", "CREATE INDEX entries_by_place ON entries (queue, place)",
   [[
 CREATE TABLE ghosts (
-  hash INTEGER PRIMARY KEY, -- of an entry that left the small queue: if it comes back it goes to the main one
-  place INTEGER NOT NULL
+  hash INTEGER PRIMARY KEY, -- the mark of an entry that had to go: if it comes back it goes to the main queue
+  place INTEGER NOT NULL,
+  main INTEGER NOT NULL     -- the queue that let it go
 ) STRICT]], "CREATE INDEX ghosts_by_place ON ghosts (place)" }
 
 --- Files about which something was said already.
@@ -167,7 +171,7 @@ end
 --- Bytes beside the file itself that its log may take, of so many in all.
 ---@param bytes integer
 ---@return integer
-function M.log_of(bytes) return math.min(math.max(bytes // 8, 1 << 18), 4 << 20) end
+function M.log_of(bytes) return math.min(math.max(bytes // 8, 1 << 18), 16 << 20) end
 
 --- The file itself never grows beyond its bytes, whatever is written: SQLite refuses.
 local function bound(db, bytes)

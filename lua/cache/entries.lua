@@ -2,6 +2,7 @@
 --- of what they have saved. Reading here does not count as a hit.
 
 local engine = require "host.store"
+local evict = require "core.cache.evict"
 local survey = require "core.cache.survey"
 
 local M = {}
@@ -40,7 +41,11 @@ local function conditions(which)
   if which.model then add("json_extract(facts,'$.model')=?", which.model) end
   if which.endpoint then add("json_extract(facts,'$.endpoint')=?", which.endpoint) end
   local from = which.from
-  if from then add("key>=? AND key<=?", engine.blob(from), engine.blob(from .. ("\xff"):rep(32 - #from))) end
+  if from then
+    local first, last = from .. ("\0"):rep(32 - #from), from .. ("\xff"):rep(32 - #from)
+    add("mark>=? AND mark<=?", evict.mark_of(first), evict.mark_of(last))
+    add("key>=? AND key<=?", engine.blob(from), engine.blob(last))
+  end
   if which.before then add("id<?", which.before) end
   if which.after then add("id>?", which.after) end
   return table.concat(list, " AND "), params
@@ -87,8 +92,8 @@ end
 ---@return stoke.error? err
 function M.made(db, kind, list)
   local params, marks = { kind }, {}
-  for i, key in ipairs(list) do params[i + 1], marks[i] = engine.blob(key), "?" end
-  local sql = ("SELECT key,made FROM entries WHERE kind=? AND key IN (%s)"):format(table.concat(marks, ","))
+  for i, key in ipairs(list) do params[i + 1], marks[i] = evict.mark_of(key), "?" end
+  local sql = ("SELECT key,made FROM entries WHERE kind=? AND mark IN (%s)"):format(table.concat(marks, ","))
   local found, err = db:query(sql, params)
   if not found then return nil, err end
   local made = {}

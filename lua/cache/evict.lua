@@ -1,183 +1,267 @@
---- The cache's file: what is written in one transaction, and what has to go for it. S3-FIFO as in lua/cache/s3fifo.lua, over
---- entries in a table: each has its queue, its place there, and how often it was asked for since it last moved.
+--- The cache's file: what has to go for what comes, inside one transaction. S3-FIFO as in lua/cache/s3fifo.lua, over entries in a
+--- table: each has its queue, its place there, and how often it was asked for since it last moved.
+---
+--- What is decided is gathered as a batch of statements, which the file's own thread does at once. A plan counts the pages that its
+--- batch will change: the log of a transaction has a bound.
 
 local engine = require "host.store"
-local json = require "core.json"
+local policy = require "core.cache.s3fifo"
 
 local M = {}
 
---- Part of the bytes that is the small queue's; part of the file that entries may fill: pages are never quite full.
-local SMALL <const>, FILL <const> = 0.1, 0.7
---- Entries that are looked at together when some have to go; keys that are remembered of those that went.
-local SLICE <const>, GHOSTS <const> = 64, 20000
---- Bytes of the entries for each key that is remembered: in a small file the keys alone, at 40 bytes each, would fill it.
-local GHOST <const> = 1000
+--- Part of the file that entries may fill: pages are never quite full.
+local FILL <const> = 0.7
+--- Entries that are looked at together when some have to go.
+local SLICE <const> = 256
 --- How often an entry counts as asked for, at most.
-local MOST <const> = 3
-
---- Bytes that an entry takes in the file, about: large values have pages of their own.
-local function size_of(value, facts, page)
-  local size = #value + #facts + 160
-  if size > page - 64 then return (size + page - 1) // page * page end
-  return page // ((page - 64) // size) -- so many go on a page
-end
+M.MOST = policy.MOST
 
 ---@class core.cache.state sums of the file, inside a transaction
----@field small integer
----@field main integer
----@field count integer
----@field place integer
----@field ghosts integer
+---@field small integer bytes of the small queue
+---@field main integer bytes of the main queue
+---@field count integer entries
+---@field place integer the last place that was given in a queue
+---@field ghosts integer the last place that was given to a key of those that went
+---@field forgotten integer the last place of those that are not remembered any more
 ---@field evicted integer
+---@field part number of the bytes, that is the small queue's
 
-local STATE = "SELECT small,main,count,place,ghosts,evicted FROM meta"
-local KEEP = "UPDATE meta SET small=?,main=?,count=?,place=?,ghosts=?,evicted=?"
+local STATE = "SELECT small,main,count,place,ghosts,forgotten,evicted,part FROM meta"
+local KEEP = "UPDATE meta SET small=?,main=?,count=?,place=?,ghosts=?,forgotten=?,evicted=?,part=?"
 
 local function state_of(tx)
   local found, err = tx:run(STATE)
   if not found then return nil, err end
   local row = found.rows[1]
-  return { small = row[1], main = row[2], count = row[3], place = row[4], ghosts = row[5], evicted = row[6] }
-end
-
---- Bytes that the entries may take.
-local function limit_of(limits) return math.floor(limits.page * limits.pages * FILL) end
-
-local function keep_state(tx, s)
-  return tx:run(KEEP, { s.small, s.main, s.count, s.place, s.ghosts, s.evicted })
-end
-
-local function mark_of(key) return (("<i8"):unpack(key)) end
-
--- ---- making room ------------------------------------------------------------------------------------------------------------
-
-local function remember(tx, s, key, limit)
-  s.ghosts = s.ghosts + 1
-  local _, err = tx:run("INSERT OR REPLACE INTO ghosts (hash,place) VALUES (?,?)", { mark_of(key), s.ghosts })
-  if not err and s.ghosts % SLICE == 0 then
-    _, err = tx:run("DELETE FROM ghosts WHERE place<=?", { s.ghosts - math.min(GHOSTS, limit // GHOST) })
-  end
-  return err
-end
-
---- One entry of the queue's end goes, or moves on.
----@return stoke.error|nil err
-local function pass(tx, s, queue, row, limit)
-  local id, bytes, freq = row[1], row[2], row[3]
-  if freq == 0 then
-    if queue == 0 then s.small = s.small - bytes else s.main = s.main - bytes end
-    s.count, s.evicted = s.count - 1, s.evicted + 1
-    local _, err = tx:run("DELETE FROM entries WHERE id=?", { id })
-    if not err and queue == 0 then err = remember(tx, s, row[4], limit) end
-    return err
-  end
-  s.place = s.place + 1
-  if queue == 0 then s.small, s.main = s.small - bytes, s.main + bytes end
-  local _, err = tx:run("UPDATE entries SET queue=1,place=?,freq=? WHERE id=?", { s.place, queue == 0 and 0 or freq - 1, id })
-  return err
-end
-
---- Sums that do not agree with the table.
-local function recount(tx, s)
-  local found, err = tx:run("SELECT coalesce(sum(bytes) FILTER (WHERE queue=0),0),coalesce(sum(bytes) FILTER (WHERE queue=1),0)," ..
-    "count(*) FROM entries")
-  if not found then return err end
-  s.small, s.main, s.count = table.unpack(found.rows[1])
-end
-
---- Let entries go until there is room for so many bytes more.
-local function make_room(tx, s, more, limit)
-  while s.count > 0 and s.small + s.main + more > limit do
-    local queue = (s.small > SMALL * limit or s.main <= 0) and 0 or 1
-    local found, err = tx:run("SELECT id,bytes,freq,key FROM entries WHERE queue=? ORDER BY place LIMIT ?", { queue, SLICE })
-    if not found then return err end
-    if not found.rows[1] then
-      err = recount(tx, s)
-      if err then return err end
-    end
-    for _, row in ipairs(found.rows) do
-      if s.small + s.main + more <= limit then break end
-      if queue == 0 and s.small <= SMALL * limit and s.main > 0 then break end
-      err = pass(tx, s, queue, row, limit)
-      if err then return err end
-    end
-  end
-end
-
--- ---- a batch ----------------------------------------------------------------------------------------------------------------
-
-local INSERT = "INSERT INTO entries (kind,key,value,bytes,made,ttl,hits,freq,queue,place,facts,sum) " ..
-  "VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,stoke_sum(?2,?3,?11))"
-
-local function put(tx, s, entry, limits)
-  local key = engine.blob(entry.key)
-  local facts = json.encode(entry.facts) or "{}"
-  local bytes = size_of(entry.value, facts, limits.page)
-  local found, err = tx:run("SELECT id,bytes,queue,hits,freq FROM entries WHERE key=? AND kind=?", { key, entry.kind })
-  if not found then return err end
-  local before, queue, hits, freq, _ = found.rows[1], 0, 0, 0, nil
-  if before then -- a newer answer in its place
-    queue, hits, freq = before[3], before[4], before[5]
-    if queue == 0 then s.small = s.small - before[2] else s.main = s.main - before[2] end
-    s.count = s.count - 1
-    _, err = tx:run("DELETE FROM entries WHERE id=?", { before[1] })
-  else
-    found, err = tx:run("DELETE FROM ghosts WHERE hash=?", { mark_of(entry.key) })
-    if found and found.changes > 0 then queue = 1 end
-  end
-  err = err or make_room(tx, s, bytes, limit_of(limits))
-  if err then return err end
-  s.place, s.count = s.place + 1, s.count + 1
-  if queue == 0 then s.small = s.small + bytes else s.main = s.main + bytes end
-  _, err = tx:run(INSERT, { entry.kind, key, engine.blob(entry.value), bytes, entry.made, entry.ttl or json.null, hits, freq, queue,
-    s.place, facts })
-  return err
-end
-
-local TOUCH = "UPDATE entries SET hits=hits+?,freq=min(freq+?," .. MOST .. ") WHERE key=? AND kind=?"
-
-local COUNT = "UPDATE meta SET hits=hits+?,misses=misses+?"
-
---- In one transaction, with the sums of the file.
-local function with_state(db, f)
-  local tx, err = db:begin()
-  if not tx then return nil, err end
-  local s, _
-  s, err = state_of(tx)
-  if s then err = f(tx, s) end
-  if not err then _, err = keep_state(tx, s) end
-  if not err then return tx:commit() end
-  tx:rollback()
-  return nil, err
+  return { small = row[1], main = row[2], count = row[3], place = row[4], ghosts = row[5], forgotten = row[6], evicted = row[7],
+    part = row[8] }
 end
 
 ---@class core.cache.limits
 ---@field page integer bytes of a page
 ---@field pages integer that the file may have
 
---- Write entries, and how often others were asked for.
----@param db userdata of host.store
----@param list { kind: string, key: string, value: string, facts: table, made: number, ttl?: number }[]
----@param hits { id: string, n: integer }[] id: kind, a zero byte and the key
----@param counts { hits: integer, misses: integer } more calls that were answered, and that were not
+--- Bytes that the entries may take.
 ---@param limits core.cache.limits
+---@return integer
+function M.room(limits) return math.floor(limits.page * limits.pages * FILL) end
+
+---@class core.cache.plan what a transaction will do
+---@field tx userdata of host.store
+---@field s core.cache.state
+---@field limit integer bytes that the entries may take
+---@field page integer bytes of a page
+---@field batch userdata the statements that are not done yet
+---@field rows number pages of the table that they change, at most
+---@field near integer the last row that was changed
+---@field marks integer entries of the index by mark
+---@field remembered integer keys that are remembered, or forgotten
+---@field queues table<integer, table> how far each queue was looked at
+---@field gone table<integer, boolean> rows that the batch deletes
+local Plan = {}
+Plan.__index = Plan
+
+--- The first eight bytes of a key, as a number that is ordered as they are.
+---@param key string
+---@return integer
+function M.mark_of(key) return ((">i8"):unpack(key)) end
+
+local function afresh(plan)
+  plan.queues, plan.gone = { [0] = { last = -1, rows = {}, at = 1 }, { last = -1, rows = {}, at = 1 } }, {}
+end
+
+--- A plan for a transaction.
+---@param tx userdata
+---@param limits core.cache.limits
+---@param limit? integer bytes that the entries may take; nil: as many as there is room for
+---@return core.cache.plan|nil
+---@return stoke.error? err
+function M.plan(tx, limits, limit)
+  local s, err = state_of(tx)
+  if not s then return nil, err end
+  local plan = setmetatable({ tx = tx, s = s, limit = limit or M.room(limits), page = limits.page, batch = engine.batch(), rows = 0,
+    near = -1, marks = 0, remembered = 0 }, Plan)
+  afresh(plan)
+  return plan
+end
+
+--- Pages of an index that so many changes hit, at places as random as a hash: its leaves are half full at the least.
+local function hit(changes, entries, page)
+  local leaves = entries * 20 / (page // 2) + 4
+  return leaves * (1 - math.exp(-changes / leaves))
+end
+
+--- Pages that its statements change, about, and rather too many.
+---@return integer
+function Plan:pages()
+  local s = self.s
+  return math.ceil(self.rows + hit(self.marks, s.count, self.page) + hit(self.remembered, s.ghosts - s.forgotten, self.page)) + 16
+end
+
+--- A row of the table is changed. Those of rows that came one after the other lie side by side.
+local function touch(plan, id, bytes)
+  plan.rows = plan.rows + (id == plan.near + 1 and math.min(3 * bytes / plan.page, 1) or 1)
+  plan.near = id
+end
+
+--- Do what was gathered.
+---@return stoke.error|nil err
+function Plan:apply()
+  afresh(self)
+  if #self.batch == 0 then return nil end
+  local _, err = self.tx:batch(self.batch)
+  return err
+end
+
+--- The last of it, and the sums.
+---@return stoke.error|nil err
+function Plan:finish()
+  local s = self.s
+  self.batch:add(KEEP, s.small, s.main, s.count, s.place, s.ghosts, s.forgotten, s.evicted, s.part)
+  return self:apply()
+end
+
+-- ---- making room ------------------------------------------------------------------------------------------------------------
+
+--- Remember the key of an entry that went, and forget the oldest ones.
+local function remember(plan, mark, main)
+  local s = plan.s
+  s.ghosts = s.ghosts + 1
+  plan.batch:add("INSERT OR REPLACE INTO ghosts (hash,place,main) VALUES (?,?,?)", mark, s.ghosts, main)
+  plan.remembered = plan.remembered + 1
+  local first = s.ghosts - math.max(math.floor(s.count * policy.GHOSTS), 16)
+  if first - s.forgotten < 64 then return end
+  plan.remembered = plan.remembered + first - s.forgotten
+  plan.batch:add("DELETE FROM ghosts WHERE place<=?", first)
+  s.forgotten = first
+end
+
+--- Bytes that a queue has more.
+local function add(s, queue, bytes)
+  if queue == 0 then s.small = s.small + bytes else s.main = s.main + bytes end
+end
+
+--- An entry leaves its queue.
+---@param id integer
+---@param queue 0|1
+---@param bytes integer
+function Plan:drop(id, queue, bytes)
+  add(self.s, queue, -bytes)
+  self.s.count, self.gone[id], self.marks = self.s.count - 1, true, self.marks + 1
+  touch(self, id, bytes)
+  self.batch:add("DELETE FROM entries WHERE id=?", id)
+end
+
+--- One entry of the queue's end goes, or moves on.
+local function pass(plan, queue, row)
+  local id, bytes, freq, s = row[1], row[2], row[3], plan.s
+  if plan.gone[id] then return end
+  if freq == 0 then
+    plan:drop(id, queue, bytes)
+    s.evicted = s.evicted + 1
+    return remember(plan, row[4], queue)
+  end
+  s.place = s.place + 1
+  add(s, queue, -bytes)
+  add(s, 1, bytes)
+  plan.gone[id] = true
+  touch(plan, id, bytes)
+  plan.batch:add("UPDATE entries SET queue=1,place=?,freq=? WHERE id=?", s.place, queue == 0 and 0 or freq - 1, id)
+end
+
+local NEXT = "SELECT id,bytes,freq,mark,place FROM entries WHERE queue=? AND place>? ORDER BY place LIMIT " .. SLICE
+
+--- The next entry of a queue's end; nil: there is none that the plan does not move or delete already.
+local function next_of(plan, queue)
+  local q = plan.queues[queue]
+  local row = q.rows[q.at]
+  if not row and not q.ended then
+    local found, err = plan.tx:run(NEXT, { queue, q.last })
+    if not found then return nil, err end
+    q.rows, q.at, q.ended = found.rows, 1, #found.rows < SLICE
+    row = q.rows[1]
+  end
+  if row then q.at, q.last = q.at + 1, row[5] end
+  return row
+end
+
+--- Sums that do not agree with the table.
+local function recount(plan)
+  local found, err = plan.tx:run("SELECT coalesce(sum(bytes) FILTER (WHERE queue=0),0)," ..
+    "coalesce(sum(bytes) FILTER (WHERE queue=1),0),count(*) FROM entries")
+  if not found then return err end
+  local s = plan.s
+  s.small, s.main, s.count = table.unpack(found.rows[1])
+end
+
+--- Let entries go until there is room for so many bytes more.
+---@param more integer
+---@return stoke.error|nil err
+function Plan:make_room(more)
+  local s, limit, empty = self.s, self.limit, false
+  while s.count > 0 and s.small + s.main + more > limit do
+    local queue = (s.small > s.part * limit or s.main <= 0) and 0 or 1
+    local row, err = next_of(self, queue)
+    if row then
+      pass(self, queue, row)
+      empty = false
+    else -- what the batch has moved is behind what was there
+      err = err or self:apply() or empty and recount(self)
+      if err then return err end
+      empty = true
+    end
+  end
+end
+
+-- ---- who comes back -----------------------------------------------------------------------------------------------------------
+
+--- A key comes that is remembered: the queue that let it go was too small.
+---@param main 0|1 which it was
+---@param mark integer
+---@param bytes integer
+---@return stoke.error|nil err
+function Plan:back(main, mark, bytes)
+  if not self.of_main then
+    local found, err = self.tx:run "SELECT coalesce(sum(main),0),count(*) FROM ghosts"
+    if not found then return err end
+    self.of_main = found.rows[1][1]
+    self.of_small = found.rows[1][2] - self.of_main
+  end
+  self.s.part = policy.adapt(self.s.part, main == 1, self.of_small, self.of_main, bytes / self.limit)
+  self.batch:add("DELETE FROM ghosts WHERE hash=?", mark)
+  self.remembered = self.remembered + 1
+end
+
+--- An entry comes: its bytes, and its place in its queue.
+---@param queue 0|1
+---@param bytes integer
+---@return integer place
+function Plan:add(queue, bytes)
+  local s = self.s
+  s.place, s.count = s.place + 1, s.count + 1
+  add(s, queue, bytes)
+  self.rows, self.marks = self.rows + math.min(bytes / self.page * 1.5, bytes // self.page + 1), self.marks + 1
+  return s.place
+end
+
+-- ---- taking out -------------------------------------------------------------------------------------------------------------
+
+--- In one transaction, with a plan: f(plan) gives an error or nil.
+---@param db userdata of host.store
+---@param limits core.cache.limits
+---@param f fun(plan: core.cache.plan): stoke.error|nil
+---@param limit? integer
 ---@return boolean|nil ok
 ---@return stoke.error? err
-function M.write(db, list, hits, counts, limits)
-  return with_state(db, function(tx, s)
-    local err, _
-    for _, entry in ipairs(list) do
-      err = put(tx, s, entry, limits)
-      if err then return err end
-    end
-    for _, hit in ipairs(hits) do
-      local kind, key = hit.id:match "^(%Z*)%z(.*)$"
-      _, err = tx:run(TOUCH, { hit.n, hit.n, engine.blob(key), kind })
-      if err then return err end
-    end
-    if counts.hits + counts.misses > 0 then _, err = tx:run(COUNT, { counts.hits, counts.misses }) end
-    return err
-  end)
+function M.within(db, limits, f, limit)
+  local tx, err = db:begin()
+  if not tx then return nil, err end
+  local plan
+  plan, err = M.plan(tx, limits, limit)
+  if plan then err = f(plan) or plan:finish() end
+  if not err then return tx:commit() end
+  tx:rollback()
+  return nil, err
 end
 
 --- Let a fifth of the entries go: the file is full before it should be.
@@ -186,43 +270,32 @@ end
 ---@return boolean|nil ok nil: there is nothing that could go
 function M.shrink(db, limits)
   local before, after
-  local ok = with_state(db, function(tx, s)
-    before = s.count
-    local err = make_room(tx, s, limit_of(limits) // 5, math.min(limit_of(limits), s.small + s.main))
-    after = s.count
+  local ok = M.within(db, limits, function(plan)
+    before = plan.s.count
+    plan.limit = math.min(plan.limit, plan.s.small + plan.s.main)
+    local err = plan:make_room(plan.limit // 5)
+    after = plan.s.count
     return err
   end)
   return ok and after < before or nil
 end
 
--- ---- taking out -------------------------------------------------------------------------------------------------------------
-
---- Take out what a condition says, and count what is left.
-local function take_out(db, where, params)
-  local tx, err = db:begin()
-  if not tx then return nil, err end
-  local done, found
-  done, err = tx:run("DELETE FROM entries WHERE " .. where, params)
-  if done then
-    found, err = tx:run("UPDATE meta SET (small,main,count)=(SELECT coalesce(sum(bytes) FILTER (WHERE queue=0),0)," ..
-      "coalesce(sum(bytes) FILTER (WHERE queue=1),0),count(*) FROM entries)")
-  end
-  if found then found, err = tx:commit() else tx:rollback() end
-  if not found then return nil, err end
-  return done.changes
-end
-
 --- Take one entry out.
+---@param db userdata
+---@param limits core.cache.limits
+---@param kind string
+---@param key string
 ---@return integer|nil entries
 ---@return stoke.error? err
-function M.delete(db, kind, key)
+function M.delete(db, limits, kind, key)
   local n = 0
-  local ok, err = with_state(db, function(tx, s)
-    local found, err = tx:run("DELETE FROM entries WHERE key=? AND kind=? RETURNING queue,bytes", { engine.blob(key), kind })
+  local ok, err = M.within(db, limits, function(plan)
+    local found, err = plan.tx:run("SELECT id,queue,bytes FROM entries WHERE mark=? AND key=? AND kind=?",
+      { M.mark_of(key), engine.blob(key), kind })
     if not found then return err end
     for _, row in ipairs(found.rows) do
-      if row[1] == 0 then s.small = s.small - row[2] else s.main = s.main - row[2] end
-      s.count, n = s.count - 1, n + 1
+      plan:drop(row[1], row[2], row[3])
+      n = n + 1
     end
   end)
   if not ok then return nil, err end
@@ -237,9 +310,19 @@ end
 ---@return integer|nil entries
 ---@return stoke.error? err
 function M.clear(db, kind, before, model)
-  local null = json.null
-  return take_out(db, "(?1 IS NULL OR kind=?1) AND (?2 IS NULL OR made<?2) AND (?3 IS NULL OR json_extract(facts,'$.model')=?3)",
-    { kind or null, before or null, model or null })
+  local tx, err = db:begin()
+  if not tx then return nil, err end
+  local null = require "core.json".null
+  local done, found
+  done, err = tx:run("DELETE FROM entries WHERE (?1 IS NULL OR kind=?1) AND (?2 IS NULL OR made<?2) AND " ..
+    "(?3 IS NULL OR json_extract(facts,'$.model')=?3)", { kind or null, before or null, model or null })
+  if done then
+    found, err = tx:run("UPDATE meta SET (small,main,count)=(SELECT coalesce(sum(bytes) FILTER (WHERE queue=0),0)," ..
+      "coalesce(sum(bytes) FILTER (WHERE queue=1),0),count(*) FROM entries)")
+  end
+  if found then found, err = tx:commit() else tx:rollback() end
+  if not found then return nil, err end
+  return done.changes
 end
 
 return M

@@ -29,6 +29,7 @@ local settings = require "core.cache.settings"
 local survey = require "core.cache.survey"
 local tasks = require "core.task"
 local testbed = require "core.testbed"
+local writing = require "core.cache.write"
 
 local M = {}
 
@@ -67,9 +68,6 @@ File.__index = File
 
 local function id_of(kind, key) return kind .. "\0" .. key end
 
---- The first eight bytes of a key and its kind: what an index in memory knows of an entry.
-local function mark_of(kind, key) return (("<i8"):unpack(key)) ~ #kind * 0x9E3779B97F4A7C15 end
-
 --- A cache in a file, or in memory alone.
 ---@param path string|nil
 ---@param bytes? integer that it may take
@@ -104,34 +102,57 @@ local function aside(self, err)
   disk.tell(self.path, disk.begun_anew(self.path, "is damaged"))
 end
 
---- Rows whose keys are read at once.
-local KEYS <const> = 20000
+--- Keys that are read at once: the loop does nothing else for as long as it takes them.
+local KEYS <const> = 4000
 
---- Learn which keys the file has; those after the last one that is known.
-local function learn(self)
-  local db, filter = self.db, self.filter
-  while db do
-    local found, err = db:query(("SELECT id,kind,substr(key,1,8) FROM entries WHERE id>? ORDER BY id LIMIT %d"):format(KEYS),
-      { self.last or 0 })
-    if not found then return aside(self, err) end
-    if not filter or filter.count + #found.rows > filter.room then -- a larger one, from the beginning
-      filter = filters.new(math.max(8192, filter and 2 * (filter.count + KEYS) or #found.rows))
-      if self.last then
-        self.last = nil
-        found.rows = nil
-      end
+local ALL, NEW = "SELECT mark,mark FROM entries WHERE mark>? ORDER BY mark LIMIT " .. KEYS,
+  "SELECT id,mark FROM entries WHERE id>? ORDER BY id LIMIT " .. KEYS
+
+--- Add the keys that a statement gives to a filter; the last of its rows.
+---@return integer|nil last
+---@return stoke.error? err
+local function add_keys(db, filter, sql, last)
+  while true do
+    local found, err = db:query(sql, { last })
+    if not found then return nil, err end
+    for _, row in ipairs(found.rows) do
+      filter:add(row[2])
+      last = row[1]
     end
-    if found.rows then
-      for _, row in ipairs(found.rows) do
-        filter:add(mark_of(row[2], row[3]))
-        self.last = row[1]
-      end
-      if #found.rows < KEYS then
-        self.filter = filter
-        return true
-      end
-    end
+    if #found.rows < KEYS or filter.count > filter.room then return last end
   end
+end
+
+--- A filter of all keys, which are read from the index alone, and the last row that may be in it.
+local function filter_of(db)
+  local _
+  local found, err = db:query "SELECT count(*),coalesce(max(id),0) FROM entries"
+  if not found then return nil, nil, err end
+  local filter = filters.new(math.max(8192, 2 * found.rows[1][1]))
+  _, err = add_keys(db, filter, ALL, math.mininteger)
+  return filter, found.rows[1][2], err
+end
+
+--- Learn which keys the file has; those after the last one that is known. Until it is known the file is asked. What this process
+--- writes meanwhile may be in none of the rows that are read, so it is noted.
+local function learn(self)
+  local db, filter, last, new, err = self.db, self.filter, self.last, {}, nil
+  self.learning = new
+  repeat
+    if not filter or filter.count > filter.room then filter, last, err = filter_of(db) end
+    if not err then last, err = add_keys(db, filter, NEW, last) end
+    if self.db ~= db or self.learning ~= new then return end -- it was closed, or somebody else learns
+    if err then return aside(self, err) end
+  until filter.count <= filter.room
+  for _, mark in ipairs(new) do filter:add(mark) end
+  self.filter, self.last, self.learning = filter, last, nil
+end
+
+--- An entry is in the file.
+local function wrote(self, entry)
+  local mark, filter, learning = evict.mark_of(entry.key), self.filter, self.learning
+  if filter then filter:add(mark) end
+  if learning then learning[#learning + 1] = mark end
 end
 
 local function open_now(self)
@@ -142,7 +163,7 @@ local function open_now(self)
   self.company = companies.join(self.path)
   self.company:look()
   self.seen = db:version()
-  learn(self)
+  tasks.spawn(learn, { system = true, name = "cache" }, self)
 end
 
 --- Open the file, once; nil where there is none, or it is to be left alone. A task of the host's opens it, as whoever wants it
@@ -199,7 +220,8 @@ function File:database() return open(self) end
 
 local some, facts_of = survey.some, survey.facts
 
-local READ = "SELECT key,kind,value,made,ttl,hits,facts,sum=stoke_sum(key,value,facts) FROM entries WHERE kind=? AND key"
+local COLUMNS = "SELECT key,kind,value,made,ttl,hits,facts,sum=stoke_sum(key,value,facts) FROM entries "
+local READ, READ_MANY = COLUMNS .. "WHERE kind=? AND mark=? AND key=?", COLUMNS .. "WHERE kind=? AND mark IN (%s)"
 
 --- The clock was set back: what seems to be of the future is of now, in the file, too.
 local function of_the_future(self, now)
@@ -226,16 +248,16 @@ local function entry_of(self, row)
 end
 
 --- May the file have a key?
-local function perhaps(self, kind, key)
+local function perhaps(self, key)
   look(self)
   local filter = self.filter
-  return not filter or filter:has(mark_of(kind, key))
+  return not filter or filter:has(evict.mark_of(key))
 end
 
 local function read(self, kind, key)
   local db = self.db or open(self)
-  if not db or not perhaps(self, kind, key) then return nil end
-  local found, err = db:query(READ .. "=?", { kind, engine.blob(key) })
+  if not db or not perhaps(self, key) then return nil end
+  local found, err = db:query(READ, { kind, evict.mark_of(key), engine.blob(key) })
   if not found then return aside(self, err) end
   local row = found.rows[1]
   return row and entry_of(self, row)
@@ -301,7 +323,7 @@ end
 ---@return stoke.cache.meta|nil meta
 function File:reread(kind, key)
   local db = self.db
-  local found = db and db:query(READ .. "=?", { kind, engine.blob(key) })
+  local found = db and db:query(READ, { kind, evict.mark_of(key), engine.blob(key) })
   local row = found and found.rows[1]
   local entry = row and entry_of(self, row)
   if not entry then return nil end
@@ -318,9 +340,9 @@ local function read_many(self, kind, list, take)
     if not db then return end
     local params, marks = { kind }, {}
     for i = first, math.min(first + SLICE - 1, #list) do
-      params[#params + 1], marks[#marks + 1] = engine.blob(list[i]), "?"
+      params[#params + 1], marks[#marks + 1] = evict.mark_of(list[i]), "?"
     end
-    local found, err = db:query(("%s IN (%s)"):format(READ, table.concat(marks, ",")), params)
+    local found, err = db:query(READ_MANY:format(table.concat(marks, ",")), params)
     if not found then return aside(self, err) end
     for _, row in ipairs(found.rows) do
       local entry = entry_of(self, row)
@@ -346,7 +368,7 @@ function File:many(kind, list)
     local entry = self.memory:get(id) or self.pending[id] or self.writing and self.writing[id]
     if entry then
       take(entry)
-    elseif self.db and perhaps(self, kind, key) then
+    elseif self.db and perhaps(self, key) then
       missing[#missing + 1] = key
     end
   end
@@ -368,65 +390,17 @@ end
 
 -- ---- writing ----------------------------------------------------------------------------------------------------------------
 
---- The log is taken into the file before it grows beyond what it may have.
-local function checkpoint(self, db)
-  local stat = fs.stat(self.path .. "-wal")
-  if stat and stat.size > disk.log_of(self.bytes) // 4 then db:write "PRAGMA wal_checkpoint(TRUNCATE)" end
-end
-
---- Write in one transaction.
----@return boolean|nil ok
-local function write_some(self, db, list, hits, counts)
-  local ok, err = evict.write(db, list, hits, counts, self.limits)
-  if err and rawget(err, "code") == "SQLITE_FULL" then -- the pages are emptier than thought, if it is not the disk
-    if evict.shrink(db, self.limits) then ok, err = evict.write(db, list, hits, counts, self.limits) end
-  end
-  if not ok then return aside(self, err) end
-  local filter = self.filter
-  for _, entry in ipairs(list) do
-    if filter then filter:add(mark_of(entry.kind, entry.key)) end
-  end
-  if filter and filter.count > filter.room then learn(self) end
-  checkpoint(self, db)
-  return true
-end
-
---- Bytes of the log that an entry may need, and one that goes for it: pages of the table and of its indices.
-local LOGGED <const> = 12 * 4096
-
---- Write what was gathered, in transactions that the log has room for.
-local function write_all(self, db, pending, touched, counts)
-  local list, some_hits, rows, bytes = {}, {}, 0, 0
-  local room = disk.log_of(self.bytes) // 2
-  local function flush(last)
-    if rows == 0 and not last then return true end
-    local entries, hits = list, some_hits
-    list, some_hits, rows, bytes = {}, {}, 0, 0
-    local now = counts
-    counts = { hits = 0, misses = 0 }
-    return write_some(self, db, entries, hits, now)
-  end
-  local ordered = {}
-  for _, entry in next, pending do ordered[#ordered + 1] = entry end
-  table.sort(ordered, function(a, b) return a.seq < b.seq end)
-  for _, entry in ipairs(ordered) do
-    local size = 2 * #entry.value + LOGGED
-    if bytes + size > room and not flush() then return end
-    list[#list + 1], rows, bytes = entry, rows + 1, bytes + size
-  end
-  for id, n in next, touched do
-    if bytes + LOGGED > room and not flush() then return end
-    some_hits[#some_hits + 1], rows, bytes = { id = id, n = n }, rows + 1, bytes + LOGGED // 4
-  end
-  flush(counts.hits + counts.misses > 0)
-end
-
 local function write(self)
   local pending, touched, counts = self.pending, self.touched, { hits = self.hits, misses = self.misses }
   self.writing, self.pending, self.touched, self.rows, self.waiting, self.touches = pending, {}, {}, 0, 0, 0
   self.hits, self.misses = 0, 0
   local db = open(self)
-  if db then write_all(self, db, pending, touched, counts) end
+  if db then
+    local target = { db = db, path = self.path, bytes = self.bytes, limits = self.limits }
+    local ok, err = writing.all(target, pending, touched, counts, function(entry) wrote(self, entry) end)
+    if not ok then aside(self, err) end
+    if self.filter and self.filter.count > self.filter.room then learn(self) end
+  end
   self.writing = nil
 end
 
@@ -480,7 +454,7 @@ function File:delete(kind, key)
   self.memory:delete(id)
   local db = open(self)
   if not db then return end
-  local done, err = evict.delete(db, kind, key)
+  local done, err = evict.delete(db, self.limits, kind, key)
   if not done then aside(self, err) end
 end
 

@@ -3,23 +3,12 @@
 --- prefill, decode, known, speeds = { prefill, decode }, input, output } ... }, the soonest first. It asks no server, and reads
 --- what earlier processes learned.
 
-local host = require "host.task"
 local effect = require "core.effect"
 local estimates = require "core.pool.estimate"
 local lanes = require "core.pool.lane"
 local memory = require "core.gate.memory"
 local monotonic = require "host.time".monotonic
 local pool = require "core.gate.pool"
-
---- What earlier processes learned is read in the background.
-local function remember()
-  local ready = false
-  memory.read(function() ready = true end)
-  while not ready do
-    local woken, err = host.park("pool memory", 0.005)
-    if woken == nil then return err end
-  end
-end
 
 --- Seconds until a slot is free: what runs and waits there, at the usual length.
 local function queue_of(lane, usual)
@@ -59,7 +48,7 @@ local function row_of(q, input, target)
 end
 
 effect.define("llm.forecast", { taped = true, class = "pure", quiet = true, run = function(q, _, targets)
-  local err = remember()
+  local err = memory.wait()
   if err then return nil, err end
   local rows = {}
   for i, target in ipairs(targets) do rows[i] = row_of(q, targets.input, target) end

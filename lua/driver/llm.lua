@@ -191,10 +191,18 @@ end
 
 -- ---- one reply ----------------------------------------------------------------------------------------------------------
 
---- Before a server is asked its dialect may want to know it: asked at once, on no tape, as the call has a slot.
+--- Before a server is asked its dialect may want to know it: asked at once, on no tape, as the call has a slot. It does without,
+--- but who was cancelled meanwhile asks nothing more.
+---@return stoke.error|nil cancelled
 local function prepare(q, target)
-  local ready = q.body and target.dialect.ready
-  if ready then ready(target, function(other) return M.ask(other, target) end) end
+  local ready, cancelled = q.body and target.dialect.ready, nil
+  if not ready then return nil end
+  ready(target, function(other)
+    local value, err = M.ask(other, target)
+    if err and err.kind == "cancelled" then cancelled = err end
+    return value, err
+  end)
+  return cancelled
 end
 
 --- A request in the dialect of the server that it was granted: along a route another may have shaped it.
@@ -222,7 +230,8 @@ function call(asked, record)
   end
   local q, unfit = suited(asked, target, way)
   if not q then return nil, unfit end
-  prepare(q, target)
+  local stopped = prepare(q, target)
+  if stopped then return nil, stopped end
   if protocol.gathers and protocol.gathers(q, target) then return gathered(q, record, way) end
   local began = protocol.took and monotonic()
   local options, sent = request_of(q, record, false)
@@ -432,7 +441,8 @@ local function open(asked, record, kept)
   local routed = record.work and record.work.route
   local q, unfit = suited(asked, target, routed)
   if not q then return nil, unfit end
-  if not kept then prepare(q, target) end
+  local stopped = not kept and prepare(q, target)
+  if stopped then return nil, stopped end
   local options, sent = request_of(q, record, true)
   if not options then return nil, sent end
   local began = target.dialect.took and monotonic()

@@ -187,6 +187,11 @@ local function take(core, q, call, work, turn)
   return result_of(entry)
 end
 
+local function moved(session, at)
+  return errors.new("argument", ("the session %q has %d turns now, and was to have %d"):format(session.id, session.turns, at),
+    { moved = true })
+end
+
 local function turn_of(q, call, work)
   work.define(work.handle)
   local core, store = M.core(q.id), runs.open()
@@ -196,9 +201,10 @@ local function turn_of(q, call, work)
   local key = q.key or journal and call.key and journal:idempotency(call.key) or nil
   local parent = journal and journal.entry and journal.entry.run.number
   while true do
-    local input = { given = q.given, max_steps = q.max_steps, terms = q.terms, stream = q.stream }
+    local input = { given = q.given, max_steps = q.max_steps, terms = q.terms, stream = q.stream, guest = q.guest }
     local begun = errors.check(sessions.begin(store, { id = q.id, agent = q.agent, workflow = q.workflow, input = input, key = key,
-      parent = parent }))
+      parent = parent, at = q.at }))
+    if begun.what == "moved" then error(moved(begun.session, q.at), 0) end
     if begun.what == "done" then return errors.check(sessions.result(store, begun.session, begun.turn)) end
     if begun.what == "new" then return take(core, q, call, work, begun.turn) end
     core.run = begun.turn.run

@@ -9,6 +9,7 @@ local errors = require "core.errors"
 local gate = require "core.gate.pool"
 local holders = require "core.gate.holders"
 local notice = require "core.gate.notice"
+local rescue = require "core.gate.rescue"
 local taught = require "core.pool.taught"
 local tasks = require "core.task"
 
@@ -103,16 +104,19 @@ local function streamed(server)
   return sum
 end
 
---- A server that was found wedged is told to people where calls wait for it alone; and when it answers again.
-local function tell_wedged(server, watch, target)
+local function calls(n, one, many) return ("%d %s"):format(n, n == 1 and "call " .. one or "calls " .. many) end
+
+--- A server that was found wedged is told to people where calls wait for it alone, or have left it; and when it answers again.
+local function tell_wedged(server, watch, target, moved)
   local key, waiting = "wedged " .. server.url, 0
   if watch.was == "well" then notice.over(key) end -- a call was answered meanwhile
   if watch.state ~= "sick" then return notice.over(key, ("%s answers again"):format(target.endpoint.name)) end
   for _, lane in ipairs(server.lanes) do waiting = waiting + (lane.group and lane.group.queue.size or 0) end
-  if waiting == 0 then return end
-  notice.tell(key, "warn", ("%s takes calls and answers none, not even one for a single token; %d %s, and it is asked again. " ..
-    "Restart that server: its lists may look healthy"):format(target.endpoint.name, waiting, waiting == 1 and "call waits" or
-    "calls wait"))
+  if waiting + moved == 0 then return end
+  local what = waiting > 0 and calls(waiting, "waits", "wait") or ""
+  if moved > 0 then what = (what ~= "" and what .. ", " or "") .. calls(moved, "is", "are") .. " asked for elsewhere" end
+  notice.tell(key, "warn", ("%s takes calls and answers none, not even one for a single token; %s, and it is asked again. " ..
+    "Restart that server: its lists may look healthy"):format(target.endpoint.name, what))
 end
 
 function chores.probe(state, about)
@@ -122,7 +126,7 @@ function chores.probe(state, about)
     local _, err = ask(target, "probe", about.seconds)
     -- where long streams have all its slots the probe waits behind them: what has come of these meanwhile is an answer, too
     watch:probed(monotonic(), not err or rawget(err, "status") ~= nil or streamed(about.server) > before)
-    tell_wedged(about.server, watch, target)
+    tell_wedged(about.server, watch, target, watch.state == "sick" and rescue.calls(about.server) or 0)
   else
     watch:probed(monotonic(), true)
   end

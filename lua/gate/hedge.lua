@@ -136,6 +136,7 @@ function M.run(ask, q, record)
   local race = { task = host.current(), running = 0, winner = nil, value = nil, slot = nil, raised = nil, over = false }
   local sides <close> = setmetatable({ race = race }, Guard)
   sides[1] = start(race, record, function() return ask(q, record) end)
+  sides[1].task.asks = record -- for lua/gate/rescue.lua
   local ok, err = wait(race, math.max(most * MARGIN, most + LEAST))
   local target = ok and not race.winner and race.running > 0 and other_of(record) or nil
   if target then

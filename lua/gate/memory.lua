@@ -17,7 +17,7 @@ local testbed = require "core.testbed"
 
 local M = {}
 
---- Seconds between two writes, at least; and that the end of the process waits for the last one, at most.
+--- Seconds between two writes, at least; and that somebody waits for the file at most: who reads, and the end of the process.
 M.EVERY, M.GOODBYE = 30, 2
 
 --- Another file than the settings name.
@@ -70,19 +70,28 @@ end
 
 --- Open the file, do something with it, close it.
 ---@return any value
+---@return stoke.error|nil err
+---@return boolean|nil absent there is no file, and none was to be made
+local function open_store(path, options, f)
+  if options.create == false and not fs.stat(path) then return nil, nil, true end
+  local store, err = require "core.store".open(path, options)
+  if not store then return nil, err end
+  local ok, value
+  ok, value, err = pcall(f, store)
+  store:close()
+  if not ok then return nil, errors.wrap(value) end
+  return value, err
+end
+
+--- The same, whatever goes wrong: that is judged.
+---@return any value
 ---@return boolean|nil done
 local function with_store(options, f)
   local path = M.path()
   if not path or resting() then return nil end
-  if options.create == false and not fs.stat(path) then return nil end
-  local store, err = require "core.store".open(path, options)
-  local value
-  if store then
-    local ok
-    ok, value, err = pcall(f, store)
-    if not ok then value, err = nil, errors.wrap(value) end
-    store:close()
-  end
+  local ok, value, err, absent = pcall(open_store, path, options, f)
+  if not ok then value, err = nil, errors.wrap(value) end
+  if absent then return nil end
   judge(err, path)
   return value, not err
 end
@@ -92,7 +101,13 @@ end
 local function tell()
   local list = waiting
   waiting = {}
-  for _, f in ipairs(list) do f() end
+  for _, f in ipairs(list) do
+    local ok, err = pcall(f)
+    if not ok then
+      notice.tell("memory told", "error", "internal error: what the pool remembers could not be taken over; please report it",
+        { error = errors.wrap(err).message })
+    end
+  end
 end
 
 local function read()
@@ -120,6 +135,19 @@ function M.read(done)
     return tell()
   end
   reading = tasks.spawn(read, { system = true, name = "pool memory" })
+end
+
+--- Wait until that is read, but not for long: a disk may hang.
+---@return stoke.error|nil cancelled
+---
+--- Example: `memory.wait() local facts = memory.facts(target.key)`
+function M.wait()
+  local ready, last = false, monotonic() + M.GOODBYE
+  M.read(function() ready = true end)
+  while not ready and monotonic() < last do
+    local woken, err = host.park("pool memory", 0.005)
+    if woken == nil then return err end
+  end
 end
 
 --- What is known of a key.

@@ -79,6 +79,16 @@ function M.earn(call)
   if bucket.left >= M.saved then buckets[key], count = nil, count - 1 end
 end
 
+--- A call that was taken by a server which answers nothing, and called back from there (lua/gate/rescue.lua), is asked for
+--- elsewhere, once; unless its own wait is not wanted any more either.
+local function called_back(call, err)
+  if not rawget(call, "stalled") or err.kind ~= "cancelled" then return false end
+  local task = call.task
+  if (task.scope or task).cancelled then return false end
+  call.stalled, call.avoid = false, call.target.key
+  return true
+end
+
 --- A call that failed before it began to answer is asked for once at another server of its route, at once: it is no repetition for
 --- the one that failed.
 local function moves(call, err)
@@ -98,7 +108,7 @@ end
 ---@return stoke.error|nil cancelled when the wait was cancelled
 function M.again(call, err)
   local def, attempts = call.def, call.attempts
-  if moves(call, err) then return true end
+  if called_back(call, err) or moves(call, err) then return true end
   if not err.retryable or err.began or attempts >= def.retry.attempts then return false end
   if (err.retry_after or 0) > M.patience then return false end -- the script is told, and may come back later
   local bucket = bucket_of(call)

@@ -17,6 +17,7 @@ local learners = require "core.pool.learners"
 local memory = require "core.gate.memory"
 local power = require "core.pool.power"
 local program = require "core.gate.program"
+local refused = require "core.gate.refused"
 local tasks = require "core.task"
 local terms = require "core.terms"
 local words = require "core.pool.words"
@@ -198,26 +199,6 @@ local function ticket_of(call, group)
   return ticket
 end
 
-local function wedged(ticket)
-  local lane = ticket.group.lanes[1]
-  return errors.new("timeout", ("the endpoint %s takes calls and answers none, not even one for a single token; this one waited %s")
-    :format(lane.target and lane.target.endpoint.name or lane.server.url, words.seconds(monotonic() - ticket.arrived)),
-    { retryable = false, hint = "restart that server; its lists (stoke ps) may look healthy" })
-end
-
---- The error of a call that was refused.
-local function refused(ticket)
-  local err, target = ticket.err, ticket.call.target
-  if err and err.wedged then return wedged(ticket) end
-  if err then -- of another call, in words of its own: what that one had got is not this one's
-    return errors.new(err.kind, err.message, { hint = err.hint, status = rawget(err, "status"), retryable = false,
-      cause = rawget(err, "cause"), model = target and target.name or nil })
-  end
-  return errors.new("overloaded", ("%s %s"):format(target and target.name or ticket.group.lanes[1].key,
-    words.refused(ticket, monotonic())), { seconds = ticket.late,
-    hint = "give it more time, a smaller model (a route, a fallback), or another class: only interactive calls are refused" })
-end
-
 --- A call goes to the lane that it was granted.
 local function granted(call, ticket)
   local lane = ticket.lane
@@ -328,7 +309,7 @@ local function wait(call, ticket, key)
   end
   if ticket.state == "granted" then return granted(call, ticket) end
   call.slot = nil
-  return nil, refused(ticket)
+  return nil, refused.error(ticket)
 end
 
 --- Wait for a slot of a lane.
@@ -339,9 +320,6 @@ end
 function M.wait(call, lane)
   return wait(call, ticket_of(call, group_of { lane }), lane.key)
 end
-
---- Does a lane take calls, as far as anybody knows?
-local function open(lane, now) return not lane.breaker or choose.room(lane, now) >= 0 end
 
 --- Seconds for which a call that failed at one server of a route waits for the others alone. By then it is known whether that one
 --- is down.
@@ -361,7 +339,7 @@ function M.route(call, work)
     if not targets[key] then
       local lane = gate.lane(key, target)
       targets[key], all[#all + 1] = target, lane
-      if key ~= call.avoid then rest[#rest + 1], others = lane, others or open(lane, now) end
+      if key ~= call.avoid then rest[#rest + 1], others = lane, others or choose.open(lane, now) end
     end
   end
   local shuns = others and #rest < #all

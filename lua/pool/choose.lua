@@ -58,6 +58,12 @@ function M.room(lane, now, power)
   return 0, slots:due(now)
 end
 
+--- Does a lane take calls, as far as anybody knows?
+---@param lane stoke.pool.lane
+---@param now number
+---@return boolean
+function M.open(lane, now) return not lane.breaker or M.room(lane, now) >= 0 end
+
 --- The best of all that may go to a lane.
 ---@param lane stoke.pool.lane
 ---@param now number

@@ -15,6 +15,7 @@
 local chores = require "core.pool.chores"
 local choose = require "core.pool.choose"
 local fifo = require "core.pool.fifo"
+local hopeless = require "core.pool.hopeless"
 local holds = require "core.pool.hold"
 local lanes = require "core.pool.lane"
 local learners = require "core.pool.learners"
@@ -58,7 +59,7 @@ local function nothing() return nil end
 ---@field till? number
 ---@field shuns? boolean it does so because it has failed at the others
 ---@field late? number seconds by which it would have missed its deadline: it was refused
----@field err? stoke.error the server's, for which it was refused
+---@field errs? stoke.error[] those of its servers, for which it was refused
 ---@field loads? boolean it loads its model, for which others have left
 ---@field streams? number when its answer has begun
 ---@field before_it? integer calls that went before it when it was refused
@@ -289,10 +290,10 @@ local function grant(self, choice, now)
   self.decided[#self.decided + 1] = ticket
 end
 
-local function refuse(self, ticket, late, err)
+local function refuse(self, ticket, late, errs)
   if late then ticket.before_it = ticket.group.queue:before(ticket) end
   unqueue(self, ticket, false)
-  ticket.state, ticket.late, ticket.err = "refused", late, err
+  ticket.state, ticket.late, ticket.errs = "refused", late, errs
   self.counts.refused = self.counts.refused + 1
   if late then self.counts.shed = self.counts.shed + 1 end
   self.decided[#self.decided + 1] = ticket
@@ -333,31 +334,14 @@ local function shed(self, server, now)
   end
 end
 
---- Why is a call that waits since `arrived` not answered on a lane? Its server is down for long, or cannot load it. nil: it may be.
-local function hopeless(lane, arrived, now, class)
-  local verdict = lane.server.verdict
-  return verdict and verdict.refuse and verdict.refuse[lane] or chores.refusal(lane, arrived, now, class)
-end
-
---- Why is a call answered at none of its lanes? The error of the first.
-local function lost(ticket, now)
-  local err
-  for _, lane in ipairs(ticket.group.lanes) do
-    local why = hopeless(lane, ticket.arrived, now, ticket.class)
-    if not why then return nil end
-    err = err or why
-  end
-  return err
-end
-
---- Who waits where nobody will answer gets the server's error; who waits there by choice goes elsewhere.
+--- Who waits where nobody will answer gets the servers' errors; who waits there by choice goes elsewhere.
 local function give_up(self, server, now)
   for _, lane in ipairs(server.lanes) do
-    for _, group in ipairs(choose.waiting(lane) > 0 and hopeless(lane, -huge, now) and lane.groups or {}) do
+    for _, group in ipairs(choose.waiting(lane) > 0 and hopeless.at(lane, -huge, now) and lane.groups or {}) do
       local list = {}
-      group.queue:each(function(ticket) list[#list + 1] = lost(ticket, now) and ticket end)
+      group.queue:each(function(ticket) list[#list + 1] = hopeless.everywhere(ticket, now) and ticket end)
       for _, ticket in ipairs(list) do
-        if ticket.home then unpin(self, ticket) else refuse(self, ticket, nil, lost(ticket, now)) end
+        if ticket.home then unpin(self, ticket) else refuse(self, ticket, nil, hopeless.everywhere(ticket, now)) end
       end
     end
   end
@@ -376,7 +360,7 @@ local function settle(self, server, now)
     end
     local late = self.settings.order ~= "fifo" and where.misses(choice.lane, choice.ticket, now)
     local better = choice.better
-    if better and (choice.ticket.home or hopeless(better, -huge, now, choice.ticket.class)) then better = nil end -- see pin
+    if better and (choice.ticket.home or hopeless.at(better, -huge, now, choice.ticket.class)) then better = nil end -- see pin
     if late then refuse(self, choice.ticket, late) elseif better then pin(self, choice) else grant(self, choice, now) end
   end
   while next(self.pinned) and not self.power do

@@ -1,4 +1,5 @@
---- What calls have taught of model servers, by address and model: read whole, written by whoever knows something new.
+--- What calls have taught of model servers, by address and model: read whole, written by whoever knows something new. Rows that
+--- begin with "mcp " are pins of tools (lua/store/pins.lua).
 
 local json = require "core.json"
 local keep = require "core.store.keep"
@@ -24,7 +25,7 @@ M.MOST = 1000
 ---
 --- Example: `local rows = learned.read(store); rows["http://127.0.0.1:11434 qwen2.5:3b"].facts`
 function M.read(store)
-  local found, err = store.db:query "SELECT key,version,facts,changed FROM learned"
+  local found, err = store.db:query "SELECT key,version,facts,changed FROM learned WHERE key NOT GLOB 'mcp *'"
   if not found then return nil, store:failed(err) end
   local rows = {}
   for _, r in ipairs(found.rows) do
@@ -38,7 +39,8 @@ end
 
 local UPSERT = "INSERT INTO learned (key,version,facts,changed) VALUES (?,?,?,?) "
   .. "ON CONFLICT (key) DO UPDATE SET version=excluded.version,facts=excluded.facts,changed=excluded.changed"
-local TRIM = "DELETE FROM learned WHERE key IN (SELECT key FROM learned ORDER BY changed DESC,key LIMIT -1 OFFSET ?)"
+local TRIM = "DELETE FROM learned WHERE key IN (SELECT key FROM learned WHERE key NOT GLOB 'mcp *' "
+  .. "ORDER BY changed DESC,key LIMIT -1 OFFSET ?)"
 
 --- Write rows, all or none; another process may have written the same ones: the last one counts.
 ---@param store stoke.store

@@ -3,7 +3,7 @@
 local M = {}
 
 --- Tables of this version are written; older ones are migrated when the file is opened, newer ones are refused.
-M.VERSION = 2
+M.VERSION = 3
 
 --- The steps from one version to the next: M.steps[1] makes an empty file one of version 1.
 ---@type string[][]
@@ -243,5 +243,14 @@ CREATE TABLE learned (
 ALTER TABLE runs ADD COLUMN
   -- Of a parked one: nobody knows whether a step was done; it does not go as recorded; anything else.
   why TEXT CHECK (why IN ('in_doubt', 'replay', 'parked'))]] }
+
+M.steps[3] = { [[
+CREATE TABLE told (
+  -- What clients of stoke serve were told: by what a client sends again, the session and the turn that it comes from.
+  name ANY PRIMARY KEY,          -- a digest of whose it is and what was said so far; of the id of a response; of whose session
+  session INTEGER NOT NULL,
+  turn INTEGER NOT NULL,
+  chain ANY NOT NULL             -- the digest of what was said so far
+) STRICT, WITHOUT ROWID]], "CREATE INDEX told_of_session ON told (session)" }
 
 return M

@@ -196,13 +196,15 @@ local function over(run, session)
 end
 
 ---@class stoke.store.begun
----@field what "new"|"present"|"done" this turn was begun; another goes on; the one of this key is over
+---@field what "new"|"present"|"done"|"moved" this turn was begun; another goes on; the one of this key is over; the session has not
+---  as many turns as it was to have
 ---@field session stoke.store.session as it is before the turn
 ---@field turn { serial: integer, run: string, key?: string, result?: string, messages?: integer, turn?: integer }
 
 --- Begin a turn, unless another one goes on or that of this key has been. Durable when this returns.
 ---@param store stoke.store
----@param q { id: string, agent: string, workflow: string, input: table, key?: string, parent?: integer }
+---@param q { id: string, agent: string, workflow: string, input: table, key?: string, parent?: integer, at?: integer } at: turns
+---  that it has before this one
 ---@return stoke.store.begun|nil
 ---@return stoke.error|nil err
 function M.begin(store, q)
@@ -220,6 +222,7 @@ function M.begin(store, q)
           result = or_nil(r[4]), messages = or_nil(r[5]), turn = or_nil(r[6]) } }
       end
     end
+    if q.at and session.turns ~= q.at then return { what = "moved", session = session } end
     if session.present then return { what = "present", session = session, turn = session.present } end
     local serial = run("SELECT coalesce(max(serial),0)+1 FROM turns WHERE session=?", { session.number }).rows[1][1]
     local id = ("session %s turn %d"):format(q.id, serial)
@@ -419,7 +422,8 @@ function M.delete(store, session, options)
       for _, sql in ipairs(keep.GONE) do run(sql, { r[1] }) end
     end
     for _, sql in ipairs { "DELETE FROM messages WHERE session=?", "DELETE FROM turns WHERE session=?",
-      "DELETE FROM uses WHERE run=-?", "DELETE FROM sessions WHERE number=?" } do run(sql, { session.number }) end
+      "DELETE FROM uses WHERE run=-?", "DELETE FROM told WHERE session=?",
+      "DELETE FROM sessions WHERE number=?" } do run(sql, { session.number }) end
     return true
   end)
   if ok then ok, err = keep.sweep(store) end

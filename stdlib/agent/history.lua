@@ -19,6 +19,7 @@ local M = {}
 ---@field first integer the oldest that is still sent
 ---@field asked integer the last message of the user, sent in any case
 ---@field summary? string of what fell out
+---@field recalled? string notes that go with the user's last question, and with no later one
 ---@field texts? table replacements of the agent's, see stoke.agent.texts
 ---@field sent? table[] what was sent last, while nothing has fallen out or been taken back, with the instructions first
 ---@field taken integer the last message that is in it
@@ -109,11 +110,27 @@ function History:cut(kept)
   self.sent = nil
 end
 
+--- A message as it is sent: the notes that go with the question stand before it.
+local function as_sent(self, i)
+  local message = self[i]
+  if not self.recalled or i ~= self.asked then return message end
+  local copy = {}
+  for name, value in next, message do copy[name] = value end
+  copy.content = self.recalled .. "\n\n" .. message.content
+  return copy
+end
+
+--- Send notes with the user's last question.
+---@param notes string|nil nil: none
+function History:recall(notes)
+  if notes ~= self.recalled then self.recalled, self.sent = notes, nil end
+end
+
 --- What is sent, with the messages that have come since, without looking whether it fits.
 local function update(self)
   local sent, bytes, images, last = self.sent, self.bytes, self.images, #self
   for i = self.taken + 1, last do
-    local message = self[i]
+    local message = as_sent(self, i)
     sent[#sent + 1] = message
     local more, pictures = models.size(message)
     bytes, images = bytes + more, images + pictures
@@ -129,7 +146,7 @@ local function build(self, instructions)
   if self.summary then
     system = (system and system .. "\n\n" or "") .. texts.of("summary", self.texts, { summary = self.summary })
   end
-  if self.asked > 0 and self.asked < self.first then before = self[self.asked] end
+  if self.asked > 0 and self.asked < self.first then before = as_sent(self, self.asked) end
   local head = system and { role = "system", content = system } or before
   if head == before then before = nil end
   local sent = { head, before, nil, nil, nil } -- in the size that most have in the end

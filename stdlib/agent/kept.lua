@@ -13,12 +13,15 @@ local runs = require "core.runs"
 local scopes = require "core.scope"
 local sessions = require "core.store.sessions"
 local explain = require "stoke.agent.explain"
+local guest = require "stoke.agent.guest"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
 local loop = require "stoke.agent.loop"
+local record = require "stoke.agent.record"
 local sessions_of_agents = require "stoke.agent.session"
 local stream = require "stoke.agent.stream"
 local tasks = require "core.task"
+local terms = require "core.terms"
 require "stoke.workflow"
 
 local M = {}
@@ -119,13 +122,14 @@ end
 
 --- What a turn was told to keep to: a part of its run, which goes on with it in another process.
 local function limits_of_turn(asked)
-  local terms, limits = asked.terms, { max_steps = asked.max_steps }
-  if terms then limits.class, limits.deadline, limits.route = terms.class, terms.deadline, terms.route end
+  local own, limits = asked.terms, { max_steps = asked.max_steps }
+  if own then limits.class, limits.deadline, limits.route = own.class, own.deadline, own.route end
   return next(limits) and limits or nil
 end
 
 local function body(asked, prepared)
   local definition, past = prepared.handle.definition, prepared.past
+  if asked.guest then definition = guest.with(definition, asked.guest) end
   local begin = #past + 1
   for _, message in ipairs(asked.given) do past:push(message) end
   local result, last = loop.run(definition, past, begin, asked.stream and teller(prepared) or nil,
@@ -216,13 +220,28 @@ end
 
 local function turn(self, given, limits, listener, reader)
   local handle = self.handle
-  local terms = (limits.class or limits.deadline or limits.route) and { class = limits.class, deadline = limits.deadline,
+  local class = limits.class or not handle.definition.class and terms.around() or nil -- its run has no scope of ours around it
+  local own = (class or limits.deadline or limits.route) and { class = class, deadline = limits.deadline,
     route = limits.route } or nil
-  local q = { id = self.id, terms = terms, agent = handle.name, workflow = workflow_of(handle.name), key = limits.key,
+  local q = { id = self.id, terms = own, agent = handle.name, workflow = workflow_of(handle.name), key = limits.key,
     given = input.messages(handle.name, given), max_steps = limits.max_steps, stream = listener and true or nil,
-    wait = self.wait or nil }
-  return loop.result(perform("session.turn", q, { handle = handle, define = define, listener = listener,
+    wait = self.wait or nil, guest = limits.guest, at = limits.at }
+  return record.result(perform("session.turn", q, { handle = handle, define = define, listener = listener,
     reader = reader }))
+end
+
+--- One turn for somebody outside: stoke serve. Its events are told in the task of the caller, who makes the turn wait by waiting.
+---@param self stoke.agent.session
+---@param given table[] messages
+---@param limits { key?: string, class?: string, guest?: table, at?: integer } guest: what stoke.agent.guest adds to the agent; at:
+---  how many turns the session has before this one
+---@param listener fun(event: table)
+---@return stoke.agent.result
+---Raises what session:run raises; `argument` with `moved` where the session has another number of turns.
+---
+--- Example: `local result = kept.turn(chat, messages, { at = 2 }, listener)`
+function M.turn(self, given, limits, listener)
+  return turn(self, given, limits, listener, { task = tasks.current() })
 end
 
 --- One turn. With a key, what is asked again under that key is the same turn, and gives its result again.

@@ -1,6 +1,6 @@
 --- The agentic loop, the turns of a run: ask the model, run what it calls, ask again, until it answers.
 ---
---- This file owns the record of a run. It hands to the others what they need, and adds up what they return: the history makes the
+--- It hands to the others what they need, and adds up what they return: the run keeps its record (record.lua), the history makes the
 --- conversation fit (history.lua), the model is asked and its answer read (answer.lua), its calls are run (tools.lua).
 
 local budgets = require "core.gate.budget"
@@ -12,6 +12,7 @@ local current = require "core.task".current
 local answers = require "stoke.agent.answer"
 local nudges = require "stoke.agent.nudge"
 local output = require "stoke.agent.output"
+local record = require "stoke.agent.record"
 local summary = require "stoke.agent.summary"
 local texts = require "stoke.agent.texts"
 local tools = require "stoke.agent.tools"
@@ -24,121 +25,7 @@ local reading = require "stoke.reading"
 
 local M = {}
 
----@class stoke.agent.run
----@field agent table the definition in force; a handoff changes it
----@field target stoke.target its model, with what this run knows of it
----@field history stoke.agent.history
----@field begin integer the first message of this run
----@field usage stoke.usage nested runs included
----@field steps integer questions to the model
----@field max_steps? integer
----@field listener? fun(event: table)
----@field outer? stoke.agent.run the run whose tool this one works for
----@field window? integer the context window, where the server told it in an error
----@field last_text? string what was said last
----@field repaired integer answers that were asked for again
----@field nudged? boolean it announced work, was asked to do it, and has called nothing since
----@field route? string|string[] where its questions may go, before the agent's own
----@field deadline? number seconds, of this run alone
----@field model? string along a route: the model that answered last; `endpoint` is its endpoint
----@field rung? integer how far down the fallbacks it is; nil: it asks its own model
----@field before? stoke.error[] of the rungs above
----@field odds? table[] of the tokens of the last answer, where it was asked for them
----@field toolbox? stoke.agent.toolbox made for its first call
-local Run = { repaired = 0, usage = usages.new() }
-Run.__index = Run
-
--- ---- what a run has used and done -----------------------------------------------------------------------------------------------
-
---- Its id, made when somebody wants it.
-function Run:id()
-  local id = self.known_as
-  if not id then
-    id = answers.id "run_"
-    self.known_as = id
-  end
-  return id
-end
-
---- Count what a call of the model used, in the runs around it too.
----@param run stoke.agent.run
----@param more stoke.usage taken over
-local function spend(run, more)
-  more.tool_calls = 0 -- counted when they are run
-  local whole = more.input_tokens and more.output_tokens and more.calls and more.attempts and more.repairs and more.seconds
-    and more.load_seconds and more.estimated ~= nil -- of some dialects it is not
-  if whole and not run.outer and not rawget(run, "usage") then
-    run.usage = more
-    return
-  end
-  repeat
-    run.usage = usages.add(rawget(run, "usage"), more)
-    run = run.outer
-  until not run
-end
-
---- Count what a part of the run used that a replay does not do again.
----@param more stoke.usage
-function Run:spend(more)
-  local run = self
-  repeat
-    run.usage = usages.add(rawget(run, "usage"), more)
-    run = run.outer
-  until not run
-end
-
---- A part of the run that counts for itself what it uses, and then for the run. Who listens to the run hears nothing of it: what
---- happens there, a replay does not do again.
----@return stoke.agent.run part
-function Run:part()
-  return setmetatable({ agent = self.agent, target = self.target, history = self.history, outer = self, usage = usages.new() }, Run)
-end
-
---- Count one thing.
----@param run stoke.agent.run
----@param name "repairs"|"tool_calls"
----@param more integer
-local function count(run, name, more)
-  repeat
-    local usage = rawget(run, "usage")
-    if not usage then
-      usage = usages.new()
-      run.usage = usage
-    end
-    usage[name] = usage[name] + more
-    run = run.outer
-  until not run
-end
-
---- A result, whole or of a run that failed, says its text where it is printed.
-local Result = { __name = "stoke.agent.result" }
-function Result:__tostring() return self.text end
-
---- What has been done so far, or in the end; nothing is added to its usage afterwards.
-local function result_of(run, text, value, reason)
-  return setmetatable({ text = text or run.last_text or "", output = value, messages = run.history:shown(run.begin),
-    steps = run.steps, usage = rawget(run, "usage") or usages.new(), agent = run.agent.label, id = run:id(), reason = reason },
-    Result)
-end
-
---- A result of what is kept of one.
----@param kept table
----@return stoke.agent.result
-function M.result(kept) return setmetatable(kept, Result) end
-
---- An error that leaves the run carries the work so far; its own deadline is told in its own words.
-function Run:__close(err)
-  if err == nil or not errors.is(err) then return end
-  local seconds = err.kind == "deadline" and rawget(err, "seconds")
-  if seconds and (seconds == self.agent.deadline or seconds == self.deadline) then
-    local waited = rawget(err, "waited")
-    err.message = ("%s did not finish within %g s%s"):format(self.agent.label, err.seconds,
-      waited and "; a call had " .. waited or "")
-  end
-  if err.kind == "cancelled" then return end
-  if self.toolbox and self.toolbox.repairs > 0 then count(self, "repairs", self.toolbox.repairs) end
-  err.work = result_of(self)
-end
+local Run, spend, count, result_of = record.Run, record.spend, record.count, record.result_of
 
 --- A text of ours to the model.
 local function words(run, name, about) return texts.of(name, run.agent.texts, about) end
@@ -423,6 +310,7 @@ local function hand_over(run, box, handoffs)
       run.history:push(tools.message(call, tools.note(box, call, told)))
       if run.listener then run.listener { type = "handoff", from = from.label, to = target.label } end
       if target.complete then target:complete() end -- it is used for the first time
+      if target.ready then target = target:ready() end
       if from.lend then target = from.lend(target) end
       run.agent, run.target = target, M.target(target, false, run.route)
       if run.odds then run.target = with_odds(run.target) end
@@ -504,6 +392,7 @@ end
 ---@return stoke.agent.run
 function M.new(agent, past, begin, listener, max_steps)
   if agent.complete then agent:complete() end
+  if agent.ready then agent = agent:ready() end
   local run = setmetatable({ agent = agent, history = past, begin = begin, steps = 0, target = nil, usage = nil, last_text = nil,
     toolbox = nil }, Run) -- the size that most have in the end
   if listener then run.listener = listener end
@@ -547,11 +436,12 @@ local function hand_out(run, answer, lent)
 end
 
 local function finish(run, text, value, answer)
-  run.history:push { role = "assistant", content = text }
+  if not (answer and answer.told) then run.history:push { role = "assistant", content = text } end
   local result = result_of(run, text, value, answer and answer.reason or "stop")
   if answer and answer.thinking then result.thinking = answer.thinking end
   if run.rung or run.model then result.model, result.endpoint, result.rung = run.model, run.endpoint, run.rung end
   if run.odds then result.margin = answers.margin(run.odds) end
+  if answer and answer.told then answer.told(result) end
   return conclude(run, result)
 end
 
@@ -566,14 +456,17 @@ end
 ---Raises what ollama.chat raises, and invalid_output, limit, max_steps, loop, needs_approval; `err.work` is the work so far.
 function M.run(agent, past, begin, listener, limits)
   local run <close> = M.new(agent, past, begin, listener, limits and limits.max_steps)
+  agent = run.agent -- with the tools of its servers
   local frame <close> = frames.any and frames.enter("agent", agent.label) or nil -- luacheck: ignore
   local scope <close> = (agent.bounded or limits) and bounds(agent, limits) or nil
   if limits then run.route, run.deadline = limits.route, limits.deadline end
   run.target = M.target(agent, false, run.route)
   if limits and limits.logprobs then run.odds, run.target = {}, with_odds(run.target) end
   run.target.candidates.run = run -- whose calls these are: for the pool
+  if agent.memory then agent.memory.recall_for(run) end
   while true do
     agent = run.agent
+    if agent.play then return finish(run, agent.play(run)) end -- a team: its members work
     local bound = agent.output and not agent.definitions
     local answer = ask(run, bound and agent.output:format() or nil)
     local text = answer.text

@@ -3,6 +3,7 @@
 local args = require "stoke.args"
 local client = require "stoke.mcp.client"
 local config = require "stoke.mcp.config"
+local entries = require "stoke.mcp.server.entries"
 local errors = require "core.errors"
 local fs = require "stoke.fs"
 local json = require "core.json"
@@ -11,8 +12,11 @@ local mcp = require "stoke.mcp"
 local over_http = require "stoke.mcp.server.http"
 local over_stdio = require "stoke.mcp.server.stdio"
 local output = require "stoke.runs.output"
+local pins = require "stoke.mcp.pins"
 local script = require "core.script"
+local reload = require "stoke.reload"
 local server = require "stoke.mcp.server"
+local stoke = require "stoke"
 local stdio = require "core.stdio"
 local term = require "stoke.term"
 
@@ -24,18 +28,19 @@ local SPEC = {
                { "stoke mcp inspect files", "start a server and show what it offers" },
                { "stoke mcp inspect -- npx -y @modelcontextprotocol/server-filesystem .", "one that is not configured" },
                { "stoke mcp call files read_text_file path=notes.txt", "call a tool; its arguments may also be one JSON object" },
+               { "stoke mcp accept files", "accept what tools of a server have become since they were first seen" },
                { "stoke mcp call http://127.0.0.1:8931/mcp add '{\"a\":1,\"b\":2}'", "at an address" } },
   options = { { "port", type = "integer", placeholder = "N", help = "serve over HTTP; 0 takes any free port" },
               { "address", placeholder = "ADDRESS", help = "serve at this address, not at 127.0.0.1 alone; wants --token" },
               { "token", placeholder = "FILE", help = "serve only who sends the token in this file" },
               { "host", type = "list", placeholder = "NAME", help = "serve: a name clients may call this machine by" },
               { "origin", type = "list", placeholder = "URL", help = "serve: a web page that may ask" },
-              { "servers", placeholder = "FILE", help = "list, inspect, call: this file instead of .mcp.json" },
+              { "servers", placeholder = "FILE", help = "list, inspect, call, accept: this file instead of .mcp.json" },
               { "timeout", type = "number", placeholder = "S", help = "call: seconds for the answer (120)" },
               { "json", type = "boolean", help = "JSON instead of text" } },
-  positionals = { { "what", placeholder = "FILE|list|inspect|call", help = "a file to serve, or what to do" },
+  positionals = { { "what", placeholder = "FILE|list|inspect|call|accept", help = "a file to serve, or what to do" },
                   { "words", type = "list", optional = true,
-                    help = "inspect: NAME, URL or a command; call: NAME or URL, TOOL, ARGS" } },
+                    help = "inspect, accept: NAME, URL or a command; call: NAME or URL, TOOL, ARGS" } },
 }
 
 -- ---- clients ---------------------------------------------------------------------------------------------------------------
@@ -100,6 +105,24 @@ local function arguments_of(seen)
   return ("%s(%s)"):format(seen.name, table.concat(names, ", "))
 end
 
+--- What tools have become since they were first seen.
+local function changes(one)
+  local changed = pins.list(one)
+  section("Changed since they were first seen", changed, function(seen)
+    local was, now = first_line(one.pins[seen.name].item.description), first_line(seen.description)
+    return seen.name, was == now and "(its schema or annotations)" or ("was: %s; now: %s"):format(was, now)
+  end)
+  return changed
+end
+
+function DO.accept(a)
+  local one <close> = connect(a, a.words)
+  one:list()
+  local changed = changes(one)
+  for _, seen in ipairs(changed) do pins.accept(one, seen) end
+  stdio.write(("%s%d of %d tools accepted\n"):format(changed[1] and "\n" or "", #changed, #one.order))
+end
+
 function DO.inspect(a)
   local one <close> = connect(a, a.words)
   local list, resources, prompts = one:list(), one:resources(), one:prompts()
@@ -107,7 +130,7 @@ function DO.inspect(a)
     local tools = {}
     for i, seen in ipairs(list) do
       tools[i] = { name = seen.name, description = seen.description, inputSchema = seen.inputSchema,
-        annotations = seen.annotations }
+        annotations = seen.annotations, changed = pins.changed(one, seen.name) or nil }
     end
     return output.print_json { server = one.server, version = one.version, era = one.era, instructions = one.instructions,
       tools = json.array(tools), resources = json.array(resources), prompts = json.array(prompts) }
@@ -117,6 +140,7 @@ function DO.inspect(a)
   stdio.write(("%s  MCP %s (%s)\n"):format(term.clean(who), one.version, one.era == "modern" and "stateless" or "with a handshake"))
   if one.instructions then stdio.write(term.clean(one.instructions), "\n") end
   section("Tools", list, function(seen) return arguments_of(seen), first_line(seen.description) end)
+  changes(one)
   section("Resources", resources, function(item) return tostring(item.uri), first_line(item.description or item.name) end)
   section("Prompts", prompts, function(item) return tostring(item.name), first_line(item.description) end)
 end
@@ -173,16 +197,34 @@ end
 
 local function report(name, err) log.error(("the tool %s failed"):format(name), { error = tostring(err) }) end
 
+--- What a reload has changed is told, and offered.
+local function follow(made)
+  reload.on_change(function(change)
+    stdio.err(reload.text(change))
+    if change.err then return end
+    local _, err = stoke.try(made.refresh, made)
+    if err then stdio.err(("stoke: what is offered stays as it was: %s\n"):format(tostring(err))) end
+  end)
+end
+
+local Restore = setmetatable({}, { __close = function()
+  reload.watch(false)
+  script.end_timers()
+end })
+
 local function serve(a)
   if not fs.stat(a.what) then
-    local near = errors.suggest(a.what, { "list", "inspect", "call" })
+    local near = errors.suggest(a.what, { "list", "inspect", "call", "accept" })
     errors.raise("usage", "no file " .. a.what, { hint = near and ("did you mean stoke mcp %s?"):format(near) or nil })
   end
   local at_address = a.port or a.address
   if not at_address then over_stdio.hold() end
   require "stoke.cmd".announce(a.what)
-  local entries = server.of_file(a.what, script.run_body(a.what))
-  local made = server.new(entries, { name = a.what:match "([^/]*)%.lua$" or a.what, report = report })
+  local _ <close> = Restore
+  reload.watch(true)
+  local made = server.new(entries.of_file(a.what, script.run_body(a.what)),
+    { name = a.what:match "([^/]*)%.lua$" or a.what, report = report })
+  follow(made)
   if not at_address then return over_stdio.serve(made) end
   local running <close> = over_http.serve(made, { port = a.port or 8931, address = a.address,
     token = token_of(a.token), hosts = a.host, origins = a.origin })

@@ -8,6 +8,7 @@ local reload = require "stoke.reload"
 local registry = require "stoke.serve.registry"
 local script = require "core.script"
 local serve = require "stoke.serve"
+local sessions = require "stoke.serve.sessions"
 local stdio = require "core.stdio"
 local stoke = require "stoke"
 
@@ -18,6 +19,8 @@ local SPEC = {
   examples = {
     { "stoke serve agents/served.lua", "each agent of the file that has a name is a model" },
     { "stoke serve agents/served.lua --sim", "the same, answered by the built-in simulator" },
+    { "stoke serve town.lua --models", "the models behind are offered beside the agents" },
+    { "stoke serve --model qwen2.5:3b", "a model alone, through the pool and its settings" },
     { "stoke serve town.lua --port 0", "on any free port" },
     { "stoke serve town.lua --address 0.0.0.0 --token serve.key", "for other machines: the file of the token is made" },
     { "stoke serve town.lua --origin https://chat.example", "a page of the web may ask" },
@@ -31,6 +34,11 @@ local SPEC = {
     { "host", type = "list", placeholder = "NAME", help = "a name that clients on this machine ask for, beside localhost" },
     { "max-turns", type = "integer", default = serve.TURNS, help = "turns at once; more are told to come again" },
     { "drain", type = "number", default = 30, placeholder = "S", help = "how long turns may go on after SIGTERM" },
+    { "models", type = "boolean", help = "offer the models behind, too: those of the default endpoint, and the "
+      .. "routes of the settings" },
+    { "model", type = "list", placeholder = "NAME", help = "offer this one (NAME, NAME@ENDPOINT, a route); may be repeated" },
+    { "sessions", type = "integer", default = sessions.MOST, placeholder = "N", help = "conversations of clients that are kept, "
+      .. "those that changed last; 0 keeps none" },
     { "quiet", type = "boolean", help = "do not tell clients what agents do, as thoughts" },
   },
   positionals = { { "file", optional = true, help = "the script: agents in its body, or those it returns" } },
@@ -81,10 +89,19 @@ end
 
 local function given(list) return list and list[1] and list or nil end
 
+--- What is served, in words.
+local function served(host, a)
+  local agents, models = names_of(host.registry.list), given(a.model)
+  local behind = models and table.concat(models, ", ") or a.models and "the models behind" or ""
+  return agents .. (agents ~= "" and behind ~= "" and ", " or "") .. behind
+end
+
 local function open(a, value)
   local options = { port = a.port, address = a.address, token_file = a.token, origins = given(a.origin), hosts = given(a.host),
-    max_turns = a.max_turns, drain = a.drain, activity = not a.quiet }
-  local ok, server, host = pcall(serve.open, serve.check(options), registry.of_file(a.file, value))
+    max_turns = a.max_turns, drain = a.drain, activity = not a.quiet, sessions = { most = a.sessions },
+    models = given(a.model) or a.models or nil }
+  local source = a.file and registry.of_file(a.file, value) or function() return {} end
+  local ok, server, host = pcall(serve.open, serve.check(options), source)
   if ok then return server, host end
   local err = errors.wrap(server)
   if err.kind == "argument" then -- of the command line
@@ -98,21 +115,23 @@ end
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
-  if not a.file then
+  if not a.file and not a.models and not given(a.model) then
     errors.raise("usage", "stoke serve wants a FILE with agents",
       { hint = "ollama serve starts a model server, stoke sim the simulator" })
   end
-  local cmd = require "stoke.cmd"
-  cmd.check_file(a.file)
-  cmd.announce(a.file)
+  if a.file then
+    local cmd = require "stoke.cmd"
+    cmd.check_file(a.file)
+    cmd.announce(a.file)
+  end
   local stopping = channel.new(1)
   local _ <close> = setmetatable({}, Restore)
   keeper.on_signal = on_signal(stopping)
   reload.watch(true)
-  local server <close>, host = open(a, script.run_body(a.file))
+  local server <close>, host = open(a, a.file and script.run_body(a.file))
   follow(host)
   stdio.write(server.url .. "\n")
-  stdio.err(("stoke: serving %s\n"):format(names_of(host.registry.list)))
+  stdio.err(("stoke: serving %s\n"):format(served(host, a)))
   stopping:recv()
   server:close()
 end

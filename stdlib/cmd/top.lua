@@ -55,6 +55,10 @@ local function lines_of(now, before, columns, rows)
     for _, line in ipairs(flow(parts, columns)) do out[#out + 1] = line end
   end
   add { ("tasks %d"):format(now.tasks), ("agents %d"):format(now.agents), ("sessions %d"):format(now.sessions) }
+  if now.mail then
+    add { ("mailboxes %d"):format(now.mail.mailboxes), ("letters waiting %d"):format(now.mail.waiting),
+      ("dead letters %d"):format(now.mail.dead) }
+  end
   if now.clients then add { ("clients %d"):format(now.clients) } end
   add { ("calls %d (%s/s)"):format(now.calls, rate "calls"), ("failed %d"):format(now.failed),
     ("tokens in %d (%s/s)"):format(now.input_tokens, rate "input_tokens"), ("tokens out %d (%s/s)"):format(now.output_tokens,

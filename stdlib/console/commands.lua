@@ -45,6 +45,7 @@ M.commands = {
   end },
   agents = { usage = ":agents", summary = "agents, their models and tools", run = function() return inspect.agents() end },
   sessions = { usage = ":sessions", summary = "conversations", run = function() return inspect.sessions() end },
+  mail = { usage = ":mail", summary = "mailboxes and dead letters", run = function() return inspect.mail() end },
   messages = { usage = ":messages SESSION", summary = "what was said in one",
     run = function(rest) return inspect.messages(number(rest, ":messages")) end },
   window = { usage = ":window SESSION", summary = "how full its context window is",

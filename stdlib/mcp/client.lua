@@ -2,6 +2,7 @@
 --- stateless one (2026-07-28), found by server/discover, and the ones with a handshake.
 
 local about = require "core.about"
+local config = require "stoke.mcp.config"
 local driver = require "core.driver.mcp"
 local errors = require "core.errors"
 local http = require "stoke.mcp.http"
@@ -336,8 +337,16 @@ local function fail_all(client, why)
   end
 end
 
+--- Nothing is heard of changes any more.
+local function unwatch(client)
+  local watcher = client.watcher
+  client.watcher = nil
+  if watcher and watcher ~= tasks.current() then watcher:cancel "the MCP server is gone" end
+end
+
 local function down(client, wire, why)
   if client.wire ~= wire then return end
+  unwatch(client)
   client.wire, client.up = nil, false
   client.failures = time.monotonic() - client.began < M.LIVED and client.failures + 1 or 0
   client.tools_changed = client.pins and true or nil -- the next one may be another program
@@ -361,7 +370,26 @@ local function transport(client)
   client.wire = wire
 end
 
+--- Hear of changes as long as the connection lasts. A subscription that ends is begun again: what changed meanwhile is looked up.
+local function watch(client)
+  local wire, short = client.wire, 0
+  while wire and client.wire == wire do
+    local entry, since = { over = false }, time.monotonic()
+    if not begin(client, "subscriptions/listen", { notifications = { toolsListChanged = true } }, entry, "modern") then return end
+    while not entry.over do
+      if driver.wait "mcp.listen" == nil then return end
+    end
+    if client.wire ~= wire then return end
+    local err = entry.err
+    if entry.message and entry.message.error or err and rawget(err, "status") then return end -- it does not do that, after all
+    client.tools_changed = true
+    short = time.monotonic() - since > http.LONG and 1 or short + 1
+    time.sleep(http.pause(short))
+  end
+end
+
 local function connect(client)
+  if client.spec.configured then client.spec = config.check(config.find(client.name), "mcp.connect") end
   if client.failures > 0 then time.sleep(math.min(M.MOST_OFF, M.BACK_OFF * 2 ^ (client.failures - 1))) end
   transport(client)
   local ok, err = pcall(handshake, client)
@@ -382,7 +410,7 @@ local function connect(client)
   end
   client.up = true
   if client.era == "modern" and object(client.capabilities.tools).listChanged then
-    begin(client, "subscriptions/listen", { notifications = { toolsListChanged = true } }, { over = false }, "modern")
+    client.watcher = tasks.spawn(watch, { system = true, name = "mcp changes " .. client.name }, client)
   end
 end
 
@@ -447,6 +475,20 @@ function Client:request(method, params, options)
     timeout = timeout or nil }, setmetatable({ client = self, on_progress = options.on_progress }, Job))
 end
 
+--- The same from inside of an effect, whose driver asks.
+---@private
+---@param method string
+---@param params? table
+---@return table|nil result
+---@return stoke.error|nil err
+---
+--- Example: `local result, err = client:direct "tools/list"`
+function Client:direct(method, params)
+  local timeout = self.spec.timeout
+  if timeout == nil then timeout = M.TIMEOUT end
+  return setmetatable({ client = self }, Job):ask { method = method, params = params, timeout = timeout or nil }
+end
+
 --- End the connection, and the server's process. A no-op the second time.
 ---
 --- Example: `files:close()`
@@ -455,6 +497,7 @@ function Client:close()
   self.closed = true
   local wire = self.wire
   self.wire, self.up = nil, false
+  unwatch(self)
   fail_all(self, true)
   if wire then wire:close() end
 end

@@ -90,29 +90,45 @@ local function get(self, at)
   out.Accept, out["Mcp-Session-Id"], out["MCP-Protocol-Version"] = "text/event-stream", self.session, client.version
   out["Last-Event-ID"] = at.last
   local res = http.request { method = "GET", url = client.spec.url, headers = out, timeout = TIMEOUT, raise = false,
-    stream = "lines", max_line = M.LINE, max_bytes = math.maxinteger }
+    stream = "lines", max_line = M.LINE, max_bytes = math.maxinteger, max_redirects = 0 }
   local guard <close> = setmetatable({}, { __close = function() res:close() end }) -- luacheck: ignore
-  if res.status >= 400 or not (res.headers["content-type"] or ""):find("event-stream", 1, true) then return nil end
+  if res.status >= 300 or not (res.headers["content-type"] or ""):find("event-stream", 1, true) then return nil end
   events(self, res, at)
   return true
 end
 
---- Listen to what a server of the older versions says by itself, as long as it has a stream for that.
+--- Seconds until a stream that has ended is opened again: longer each time that it ends at once.
+---@param short integer how often it did
+---@return number
+function M.pause(short) return math.min(M.RETRY_MOST, 2 ^ (short - 1)) end
+
+--- Listen to what a server of the older versions says by itself, if it has a stream for that. One that ends is opened again: what
+--- was said meanwhile may have been that the tools have changed.
 local function listen(self)
-  local at = {}
-  for _ = 1, M.AGAIN do
+  local at, short = {}, 0
+  while not self.over do
     local since = time.monotonic()
     local ok, opened = pcall(get, self, at)
     if ok and not opened or self.over then return end
-    if time.monotonic() - since > M.LONG then return listen(self) end
-    time.sleep(at.retry or 1)
+    if not at.last and self.client.pins then self.client.tools_changed = true end
+    short = time.monotonic() - since > M.LONG and 1 or short + 1
+    time.sleep(math.max(at.retry or 1, M.pause(short)))
   end
 end
 
 local WHERE <const> = "put a token into the headers of this server; OAuth is not done here"
 
+--- A redirect is not followed: the headers of this server, a token among them, are for its address alone.
+local function moved(self, res)
+  local to = res.headers.location
+  local shown = type(to) == "string" and to:match "^[^?#]*":gsub("//[^/@]*@", "//") or nil
+  return errors.new("http", ("%s: HTTP %d, it redirects%s"):format(self.client.name, res.status, shown and " to " .. shown or ""),
+    { status = res.status, retryable = false, hint = shown and "if you trust that address, it is the url of this server" or nil })
+end
+
 --- What a refusal means. One that carries an error of the protocol is an answer.
 local function refusal(self, res, id)
+  if res.status < 400 then return moved(self, res) end
   local status, body = res.status, whole(res, 1 << 20)
   local said = json.decode(body)
   local name = self.client.name
@@ -134,9 +150,9 @@ local function post(self, line, message, entry)
   local id = message.method and message.id
   if self.hello and message.method ~= "notifications/initialized" then pcall(self.hello.await, self.hello) end
   local res = http.request { method = "POST", url = self.client.spec.url, body = line, headers = head(self, message, entry),
-    timeout = TIMEOUT, raise = false, stream = "lines", max_line = M.LINE, max_bytes = M.BODY }
+    timeout = TIMEOUT, raise = false, stream = "lines", max_line = M.LINE, max_bytes = M.BODY, max_redirects = 0 }
   local guard <close> = setmetatable({}, { __close = function() res:close() end }) -- luacheck: ignore
-  if res.status >= 400 then
+  if res.status >= 300 then
     local err, answer = refusal(self, res, id)
     if answer then
       if id then self.on.message(json.encode(answer)) end

@@ -1,14 +1,15 @@
---- An MCP server of tools and agents: what a message is answered with. The transports (server/stdio.lua, server/http.lua) bring the
---- messages. Both eras: a request that names its version is answered by itself, without state; others as after a handshake.
+--- An MCP server of tools, agents, resources and prompts: what a message is answered with. The transports (server/stdio.lua,
+--- server/http.lua) bring the messages. Both eras: a request that names its version is answered by itself, without state; others as
+--- after a handshake.
 
 local about = require "core.about"
-local agent = require "stoke.agent"
 local client = require "stoke.mcp.client"
 local errors = require "core.errors"
 local json = require "core.json"
-local modules = require "core.modules"
+local offers = require "stoke.mcp.offers"
 local rpc = require "stoke.mcp.rpc"
-local tool = require "stoke.tool"
+local made_of = require "stoke.mcp.server.entries"
+local tasks = require "core.task"
 
 local M = {}
 
@@ -17,79 +18,6 @@ local SUPPORTED = json.array { client.MODERN, table.unpack(client.LEGACY) }
 local KNOWN = {}
 for _, version in ipairs(client.LEGACY) do KNOWN[version] = true end
 
--- ---- what is offered -----------------------------------------------------------------------------------------------------
-
-local function is_agent(value) return getmetatable(value) == agent.Agent end
-local function is_offer(value) return tool.is(value) or is_agent(value) end
-
---- A tool or an agent, as what clients call.
-local function entry(value, name)
-  local made = tool.is(value) and value or value:as_tool { name = name and name:gsub("[^%w_-]", "_") or nil }
-  return { name = name or made.name, tool = made, agent = not tool.is(value) and value or nil }
-end
-
-local function add(entries, value, name, where)
-  local one = entry(value, name)
-  if entries[one.name] then errors.argument("%s: two tools are named %s", where, one.name) end
-  entries[one.name], entries[#entries + 1] = one, one
-end
-
---- Tools and agents: one, a list, or a map of names to them.
----@param given any
----@param where string for errors
----@return table entries
----Raises `argument`.
-function M.entries(given, where)
-  if is_offer(given) then given = { given } end
-  if type(given) ~= "table" then
-    errors.argument("%s: tools and agents expected, got %s", where, errors.describe(given))
-  end
-  local entries, names = {}, {}
-  for i, value in ipairs(given) do
-    if not is_offer(value) then errors.argument("%s[%d] must be a tool or an agent, got %s", where, i, errors.describe(value)) end
-    add(entries, value, nil, where)
-  end
-  for name, value in next, given do
-    if math.type(name) ~= "integer" then
-      if type(name) ~= "string" or not is_offer(value) then
-        errors.argument("%s.%s must be a tool or an agent, got %s", where, tostring(name), errors.describe(value))
-      end
-      names[#names + 1] = name
-    end
-  end
-  table.sort(names)
-  for _, name in ipairs(names) do add(entries, given[name], name, where) end
-  return entries
-end
-
---- What a file offers: what it returns, else all tools and agents with a name that it made.
----@param path string
----@param value any what it returned
----@return table entries
----Raises `usage` when there is none.
-function M.of_file(path, value)
-  local offers = is_offer(value)
-  for _, item in next, type(value) == "table" and not offers and value or {} do
-    offers = is_offer(item)
-    if not offers then break end
-  end
-  local entries
-  if offers then
-    entries = M.entries(value, path)
-  else
-    local list = {}
-    for _, kind in ipairs { "tool", "agent" } do
-      for _, made in next, modules.newest(path, kind) do list[#list + 1] = made end
-    end
-    table.sort(list, function(a, b) return (a.name or a.definition.name) < (b.name or b.definition.name) end)
-    entries = M.entries(list, path)
-  end
-  if not entries[1] then
-    errors.raise("usage", path .. " has no tool and no agent with a name", { hint = "return { a_tool, an_agent } at its end" })
-  end
-  return entries
-end
-
 -- ---- methods ----------------------------------------------------------------------------------------------------------------
 
 --- An answer that is an error.
@@ -97,29 +25,41 @@ local function refuse(code, message, data) return nil, { code = code, message = 
 
 local METHODS = {}
 
+--- What is told to be there: of resources and prompts only where a file has some, or may have some after a reload.
+local function capabilities(server)
+  local has, changes = server.entries, { listChanged = server.source and true or false }
+  return { tools = changes, resources = (server.source or has.resources[1]) and changes or nil,
+    prompts = (server.source or has.prompts[1]) and changes or nil }
+end
+
 METHODS["server/discover"] = function(server)
-  return { supportedVersions = SUPPORTED, capabilities = { tools = json.object {} }, instructions = server.instructions,
+  return { supportedVersions = SUPPORTED, capabilities = capabilities(server), instructions = server.instructions,
     ttlMs = 0, cacheScope = "private" }
 end
 
 METHODS.initialize = function(server, params)
   local wanted = params.protocolVersion
   if type(wanted) ~= "string" then return refuse(-32602, "protocolVersion is missing") end
-  return { protocolVersion = KNOWN[wanted] and wanted or client.LEGACY[1], capabilities = { tools = json.object {} },
+  return { protocolVersion = KNOWN[wanted] and wanted or client.LEGACY[1], capabilities = capabilities(server),
     serverInfo = server.info, instructions = server.instructions }
 end
 
 METHODS.ping = function() return {} end
 
+--- A list, all on one page.
+local function page(params, field, list)
+  if params.cursor ~= nil then return refuse(-32602, ("no such cursor: all %s are on one page"):format(field)) end
+  return { [field] = json.array(list), ttlMs = 0, cacheScope = "private" }
+end
+
 METHODS["tools/list"] = function(server, params)
-  if params.cursor ~= nil then return refuse(-32602, "no such cursor: all tools are on one page") end
   local list = {}
-  for i, one in ipairs(server.entries) do
+  for i, one in ipairs(server.entries.tools) do
     local definition = one.tool:definition()["function"]
     list[i] = { name = one.name, description = definition.description ~= "" and definition.description or one.name,
       inputSchema = definition.parameters, annotations = one.tool.idempotent and { idempotentHint = true } or nil }
   end
-  return { tools = json.array(list), ttlMs = 0, cacheScope = "private" }
+  return page(params, "tools", list)
 end
 
 --- A value as structured content: what JSON has as an object.
@@ -133,14 +73,15 @@ local function failed(words) return { content = { { type = "text", text = words 
 local NOBODY <const> = "nobody is here to be asked; a tool that is served needs none, or a rule of stoke.policy that allows it"
 local function reject(pending) pending:reject(NOBODY) end
 
---- Run an agent; each of its calls is told as progress.
+--- Run an agent; each of its calls is told as progress, and what its tools say of theirs.
 local function run_agent(one, args, progress)
-  local count, done = 0, nil
+  local done
   local stream <close> = one.agent:stream(args.input)
   for event in stream do
     if event.type == "tool_call" then
-      count = count + 1
-      progress(count, "calls " .. event.name)
+      progress { message = "calls " .. event.name }
+    elseif event.type == "progress" then
+      progress { message = event.text and ("%s: %s"):format(event.name, event.text) or event.name }
     elseif event.type == "approval" then
       reject(event.pending)
     elseif event.type == "done" then
@@ -151,33 +92,45 @@ local function run_agent(one, args, progress)
   return done.text
 end
 
+local function nothing() end
+
 local function work(one, args, progress)
-  if not one.agent then return one.tool:perform(args, { agent = "mcp", on_pending = reject }) end
+  if not one.agent then return one.tool:perform(args, { agent = "mcp", on_pending = reject, on_progress = progress }) end
   local checked, err = one.tool:check(args)
   if err then return nil, err end
-  local ok, value = pcall(run_agent, one, checked, progress)
+  local ok, value = pcall(run_agent, one, checked, progress or nothing)
   if ok then return value end
   if errors.is(value) and value.kind == "cancelled" then error(value, 0) end
   return nil, errors.wrap(value)
 end
 
-METHODS["tools/call"] = function(server, params, emit)
-  local one = type(params.name) == "string" and server.entries[params.name]
-  if not one then
-    local names = {}
-    for i, known in ipairs(server.entries) do names[i] = known.name end
-    local near = type(params.name) == "string" and errors.suggest(params.name, names)
-    return refuse(-32602, ("Unknown tool: %s%s"):format(tostring(params.name), near and (" (did you mean %s?)"):format(near) or ""))
+--- Tells progress to who asked for it. The number of a note is more than that of the one before, whatever a tool says.
+local function teller(params, emit)
+  local token = type(params._meta) == "table" and params._meta.progressToken or nil
+  if token == nil or token == json.null then return nil end
+  local last = 0
+  return function(note)
+    last = note.done and note.done > last and note.done or last + (note.done and 1e-6 or 1)
+    emit { jsonrpc = "2.0", method = "notifications/progress", params = { progressToken = token, progress = last,
+      total = note.total, message = note.message } }
   end
+end
+
+--- The nearest one of what there is, as words.
+local function near(name, list)
+  local names = {}
+  for i, known in ipairs(list) do names[i] = known.name end
+  local found = type(name) == "string" and errors.suggest(name, names)
+  return ("%s%s"):format(tostring(name), found and (" (did you mean %s?)"):format(found) or "")
+end
+
+METHODS["tools/call"] = function(server, params, emit)
+  local one = type(params.name) == "string" and server.entries.tools[params.name]
+  if not one then return refuse(-32602, "Unknown tool: " .. near(params.name, server.entries.tools)) end
   local args = params.arguments
   if args == nil or args == json.null then args = json.object {} end
   if type(args) ~= "table" or json.is_array(args) then return refuse(-32602, "arguments must be an object") end
-  local token = type(params._meta) == "table" and params._meta.progressToken or nil
-  local function progress(count, message)
-    if token == nil or token == json.null then return end
-    emit { jsonrpc = "2.0", method = "notifications/progress", params = { progressToken = token, progress = count,
-      message = message } }
-  end
+  local progress = teller(params, emit)
   local value, err = work(one, args, progress)
   if err then
     if errors.bug(err) then
@@ -189,35 +142,163 @@ METHODS["tools/call"] = function(server, params, emit)
   return { content = { { type = "text", text = one.tool:text(value) } }, structuredContent = structured(value) }
 end
 
---- Long: it ends with its request. Nothing is announced there, as nothing changes while a server runs.
-METHODS["subscriptions/listen"] = function(_, _, emit, id, wait)
-  emit { jsonrpc = "2.0", method = "notifications/subscriptions/acknowledged", params = { notifications = json.object {},
-    _meta = { [META .. "subscriptionId"] = id } } }
-  wait()
+-- ---- resources and prompts ----------------------------------------------------------------------------------------------
+
+METHODS["resources/list"] = function(server, params)
+  local list = {}
+  for _, one in ipairs(server.entries.resources) do
+    if not one.pattern then list[#list + 1] = offers.listed(one) end
+  end
+  return page(params, "resources", list)
+end
+
+METHODS["resources/templates/list"] = function(server, params)
+  local list = {}
+  for _, one in ipairs(server.entries.resources) do
+    if one.pattern then list[#list + 1] = offers.listed(one) end
+  end
+  return page(params, "resourceTemplates", list)
+end
+
+--- Call a function of a script: its mistake is told here, and to the client that there was one.
+local function guarded(server, name, f, ...)
+  local ok, value = pcall(f, ...)
+  if ok then return value end
+  if errors.is(value) and value.kind == "cancelled" then error(value, 0) end
+  local err = errors.wrap(value)
+  if not errors.bug(err) then return nil, err.message end
+  server.report(name, err)
+  return nil, name .. " failed by a mistake of its own"
+end
+
+METHODS["resources/read"] = function(server, params, _, _, _, modern)
+  local uri = params.uri
+  if type(uri) ~= "string" then return refuse(-32602, "uri is missing") end
+  local one, parts = offers.find(server.entries.resources, uri)
+  local value, problem
+  if one then value, problem = guarded(server, one.name, one.read, parts, uri) end
+  if problem then return refuse(-32603, problem) end
+  if value == nil then return refuse(modern and -32602 or -32002, "Resource not found: " .. uri, { uri = uri }) end
+  local contents, bad = offers.contents(one, uri, value)
+  if not contents then
+    server.report(one.name, errors.new("argument", bad))
+    return refuse(-32603, bad)
+  end
+  return { contents = json.array { contents }, ttlMs = 0, cacheScope = "private" }
+end
+
+METHODS["prompts/list"] = function(server, params)
+  local list = {}
+  for i, one in ipairs(server.entries.prompts) do list[i] = offers.shown(one) end
+  return page(params, "prompts", list)
+end
+
+METHODS["prompts/get"] = function(server, params)
+  local one = type(params.name) == "string" and server.entries.prompts[params.name]
+  if not one then return refuse(-32602, "Unknown prompt: " .. near(params.name, server.entries.prompts)) end
+  local given = type(params.arguments) == "table" and params.arguments or json.object {}
+  local args, wrong = one.arguments:try(given)
+  if wrong then return refuse(-32602, ("the arguments of %s do not fit: %s"):format(one.name, wrong.message)) end
+  local value, problem = guarded(server, one.name, one.run, args)
+  if problem then return refuse(-32603, problem) end
+  local messages, bad = offers.messages(one, value)
+  if not messages then
+    server.report(one.name, errors.new("argument", bad))
+    return refuse(-32603, bad)
+  end
+  return { description = one.description, messages = messages }
+end
+
+-- ---- changes ------------------------------------------------------------------------------------------------------------
+
+local CHANGES <const> = { tools = "toolsListChanged", prompts = "promptsListChanged", resources = "resourcesListChanged" }
+
+--- Tell what has changed, until the request is cancelled: changes that come while one is told are one.
+local function listen(server, wanted, wait, tell)
+  local listener = { task = tasks.current(), changed = {} }
+  server.listeners[listener] = true
+  local _ <close> = setmetatable({}, { __close = function() server.listeners[listener] = nil end })
+  while true do
+    for _, kind in ipairs { "tools", "resources", "prompts" } do
+      if listener.changed[kind] then
+        listener.changed[kind] = nil
+        if wanted[kind] then tell(kind) end
+      end
+    end
+    if not next(listener.changed) then wait() end
+  end
+end
+
+--- What a client of a version with a handshake hears of changes, on a stream of its own or between answers.
+---@param emit fun(message: table)
+---@param wait fun() until somebody wakes the task
+---Raises `cancelled`: it ends with the client.
+function M.announce(server, emit, wait)
+  listen(server, { tools = true, resources = true, prompts = true }, wait, function(kind)
+    emit { jsonrpc = "2.0", method = ("notifications/%s/list_changed"):format(kind) }
+  end)
+end
+
+--- Long: it ends with its request.
+METHODS["subscriptions/listen"] = function(server, params, emit, id, wait)
+  local asked = type(params.notifications) == "table" and params.notifications or {}
+  local wanted, honoured = {}, json.object {}
+  for kind, name in next, CHANGES do
+    if server.source and asked[name] == true then wanted[kind], honoured[name] = true, true end
+  end
+  local meta = { [META .. "subscriptionId"] = id }
+  emit { jsonrpc = "2.0", method = "notifications/subscriptions/acknowledged", params = { notifications = honoured, _meta = meta } }
+  listen(server, wanted, wait, function(kind)
+    emit { jsonrpc = "2.0", method = ("notifications/%s/list_changed"):format(kind), params = { _meta = meta } }
+  end)
   return {}
 end
 
--- Which of them belong to one era alone.
+--- Which of them belong to one era alone.
 local LEGACY_ONLY = { initialize = true, ping = true }
-local MODERN_ONLY = { ["server/discover"] = true, ["subscriptions/listen"] = true }
+M.MODERN_ONLY = { ["server/discover"] = true, ["subscriptions/listen"] = true }
 
 -- ---- one message ------------------------------------------------------------------------------------------------------------
 
 ---@class stoke.mcp.server
----@field entries table what it offers
+---@field entries stoke.mcp.entries what it offers
+---@field source? fun(): stoke.mcp.entries of a file that may change
 ---@field info { name: string, version: string }
 ---@field instructions? string
 ---@field report fun(name: string, err: stoke.error) told of mistakes in tools
 local Server = {}
 Server.__index = Server
 
---- A server of what a file offers.
----@param entries table
+--- A server of what a file, or a script, offers.
+---@param given stoke.mcp.entries|fun(): stoke.mcp.entries a function is asked again when the file has changed
 ---@param fields { name: string, instructions?: string, report?: fun(name: string, err: stoke.error) }
 ---@return stoke.mcp.server
-function M.new(entries, fields)
-  return setmetatable({ entries = entries, info = { name = fields.name, version = about.version }, instructions =
-    fields.instructions, report = fields.report or function() end }, Server)
+function M.new(given, fields)
+  local source = errors.callable(given) and given or nil
+  local offered = source and source() or given
+  return setmetatable({ entries = offered, source = source, digests = source and made_of.digests(offered) or nil, listeners = {},
+    info = { name = fields.name, version = about.version }, instructions = fields.instructions,
+    report = fields.report or function() end }, Server)
+end
+
+--- The file has changed: ask it again, and tell who listens which lists are other ones now.
+---@return boolean changed
+---Raises what the source raises; then what was offered stays.
+function Server:refresh()
+  local before = self.digests -- of then: a reload has changed the tools themselves
+  local fresh = self.source()
+  local after, changed = made_of.digests(fresh), false
+  self.entries, self.digests = fresh, after
+  for kind, digest in next, after do
+    if digest ~= before[kind] then
+      changed = true
+      for listener in next, self.listeners do
+        listener.changed[kind] = true
+        tasks.wake(listener.task)
+      end
+    end
+  end
+  return changed
 end
 
 --- Is this a message at all? The id of an answer that says what is wrong.
@@ -261,7 +342,7 @@ local function check(message)
     end
     return "modern"
   end
-  if MODERN_ONLY[message.method] then return refuse(-32602, META .. "protocolVersion is missing in _meta") end
+  if M.MODERN_ONLY[message.method] then return refuse(-32602, META .. "protocolVersion is missing in _meta") end
   if not METHODS[message.method] then return refuse(-32601, "Method not found: " .. message.method) end
   return "legacy"
 end
@@ -275,7 +356,7 @@ end
 function Server:answer(message, emit, wait)
   local era, err = check(message)
   local result
-  if era then result, err = METHODS[message.method](self, message.params or {}, emit, message.id, wait) end
+  if era then result, err = METHODS[message.method](self, message.params or {}, emit, message.id, wait, era == "modern") end
   if not result then return rpc.refusal(message.id, err.code, err.message, err.data) end
   if era == "modern" then
     result.resultType = result.resultType or "complete"

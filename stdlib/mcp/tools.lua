@@ -1,19 +1,19 @@
 --- What an MCP server offers, as ours: its tools as tools of agents, its resources and prompts as functions.
 ---
---- A server may change its tools while it runs. A tool is pinned as it was first seen (name, description, schema, annotations): the
---- model keeps reading the description that was pinned, and a call of a tool that has changed since, or is gone, asks a person
---- first. Who approves the call accepts the change.
+--- A server may change its tools. A tool is pinned as it was first seen (stdlib/mcp/pins.lua): the model keeps reading what was
+--- pinned, and a call of a tool that has changed since, or is gone, asks a person first. Who approves the call accepts the change.
 
 local base64 = require "stoke.mcp.base64"
 local client = require "stoke.mcp.client"
+local driver = require "core.driver.mcp"
 local errors = require "core.errors"
-local hash = require "core.hash"
 local headers = require "stoke.mcp.headers"
 local json = require "core.json"
 local log = require "stoke.log"
+local pins = require "stoke.mcp.pins"
+local progress = require "stoke.tool.progress"
 local schema = require "stoke.schema"
 local tool = require "stoke.tool"
-local canonical = require "stoke.schema.values".canonical
 
 local M = {}
 
@@ -26,11 +26,11 @@ local function bad(self, what) return errors.new("protocol", ("%s: %s"):format(s
 
 -- ---- lists ------------------------------------------------------------------------------------------------------------------
 
---- All pages of a list.
-local function list(self, method, field, options)
+--- All pages of a list. `ask` is how: as an effect of its own, or from inside of one.
+local function list(self, method, field, ask)
   local items, cursor = {}, nil
   for _ = 1, M.PAGES do
-    local result = errors.check(self:request(method, { cursor = cursor }, options))
+    local result = errors.check((ask or self.request)(self, method, { cursor = cursor }))
     if type(result[field]) ~= "table" then error(bad(self, ("%s gave no list of %s"):format(method, field)), 0) end
     for _, item in ipairs(result[field]) do
       if type(item) ~= "table" then error(bad(self, method .. " gave an item that is no object"), 0) end
@@ -154,47 +154,68 @@ end
 
 -- ---- tools --------------------------------------------------------------------------------------------------------------------
 
---- What a tool was when it was seen.
-local function pin(item)
-  return hash.sha256(canonical { item.name, item.description or "", item.inputSchema or {}, item.annotations or {} } or "")
-end
-
 --- Ask for the tools, and compare them with those that were pinned.
 local function refresh(self)
   self.tools_changed = nil -- a change that comes meanwhile is seen the next time
-  local ok, items = pcall(list, self, "tools/list", "tools")
+  local ok, items = pcall(list, self, "tools/list", "tools", self.direct)
   if not ok then
     self.tools_changed = true
     error(items, 0)
   end
-  local offered, order, pins = {}, {}, self.pins or {}
+  self.pins = self.pins or pins.read(self)
+  local order, names = {}, {}
   for _, item in ipairs(items) do
     if type(item.name) ~= "string" or item.name == "" then error(bad(self, "a tool has no name"), 0) end
-    if offered[item.name] then error(bad(self, ("two tools are named %s"):format(item.name)), 0) end
+    if names[item.name] then error(bad(self, ("two tools are named %s"):format(item.name)), 0) end
+    names[item.name] = true
     local mirrored, why = headers.mirrored(item.inputSchema)
     if not mirrored and self.spec.url then
       log.warn(("the tool %s of the MCP server %s is left out: %s"):format(item.name, self.name, why))
       goto continue
     end
     local seen = { name = item.name, title = item.title, description = item.description, inputSchema = item.inputSchema,
-      annotations = type(item.annotations) == "table" and item.annotations or {}, pin = pin(item), mirrored = mirrored }
-    offered[item.name], order[#order + 1] = seen, seen
-    pins[item.name] = pins[item.name] or seen.pin
+      annotations = type(item.annotations) == "table" and item.annotations or {}, pin = pins.of(item), mirrored = mirrored }
+    if not seen.pin then error(bad(self, ("the tool %s is described without end"):format(item.name)), 0) end
+    order[#order + 1] = seen
     ::continue::
   end
-  self.offered, self.order, self.pins = offered, order, pins
+  pins.first(self, order)
+  for _, seen in ipairs(order) do seen.pinned = self.pins[seen.name] end
+  return order
 end
 
+local Look = {}
+Look.__index = Look
+
+function Look:look()
+  local one = self.client
+  if one.order and not one.tools_changed then return one.order end
+  local ok, order = pcall(refresh, one)
+  if ok then return order end
+  return nil, errors.wrap(order)
+end
+
+--- The tools as they are now. In a durable run they are what they were there.
 local function current(self)
-  if not self.offered or self.tools_changed then refresh(self) end
-  return self.order
+  self.looks = self.looks or setmetatable({ client = self }, Look)
+  local order = errors.check(driver.look(self.name, self.looks))
+  if order == self.order then return order end
+  local offered, known = {}, self.pins or {}
+  for _, seen in ipairs(order) do
+    offered[seen.name] = seen
+    known[seen.name] = known[seen.name] or seen.pinned
+  end
+  self.offered, self.order, self.pins = offered, order, known
+  return order
 end
 
---- Is a tool no longer what it was when it was given to somebody?
+--- Is a tool no longer what it was when it was given to somebody? What it is now is what a person is asked about.
 local function changed(self, name)
   current(self)
-  local seen = self.offered[name]
-  return not seen or seen.pin ~= self.pins[name]
+  if not pins.changed(self, name) then return false end
+  self.asking = self.asking or {}
+  self.asking[name] = self.offered[name] and self.offered[name].pin
+  return true
 end
 
 --- A name that models can say.
@@ -221,7 +242,8 @@ end
 
 --- The schema of a tool's arguments; one that cannot be checked here is the server's to check.
 local function parameters(self, seen)
-  local given = type(seen.inputSchema) == "table" and seen.inputSchema or { type = "object" }
+  local pinned = self.pins[seen.name].item.inputSchema
+  local given = type(pinned) == "table" and pinned or { type = "object" }
   local ok, made = pcall(schema.json, given)
   if ok and made:json_schema().type == "object" then return made end
   log.warn(("the schema of the tool %s of the MCP server %s cannot be used: %s"):format(seen.name, self.name,
@@ -229,10 +251,22 @@ local function parameters(self, seen)
   return schema.json { type = "object" }
 end
 
+local function text(value) return type(value) == "string" and value or nil end
+local function number(value) return type(value) == "number" and value or nil end
+
 local function perform(self, seen, args)
   local now = self.offered and self.offered[seen.name]
-  if now and now.pin ~= self.pins[seen.name] then self.pins[seen.name] = now.pin end -- a person has approved the call
-  local result, err = M.call(self, seen.name, args, {})
+  if now and pins.changed(self, seen.name) then
+    if not self.asking or self.asking[seen.name] ~= now.pin then
+      return nil, errors.new("denied", ("%s: the tool %s changed while its call waited"):format(self.name, seen.name))
+    end
+    pins.accept(self, now)
+  end
+  local on_progress
+  if progress.listener() then
+    on_progress = function(note) progress.say(text(note.message), number(note.progress), number(note.total)) end
+  end
+  local result, err = M.call(self, seen.name, args, { on_progress = on_progress })
   if err then return nil, err end
   if result.failed then
     local words = result.text ~= "" and result.text or seen.name .. " failed without a word"
@@ -245,7 +279,7 @@ end
 local function as_tool(self, seen, name)
   local timeout = self.spec.timeout
   return tool {
-    name = name, description = type(seen.description) == "string" and seen.description or nil, params = parameters(self, seen),
+    name = name, description = self.pins[seen.name].item.description, params = parameters(self, seen),
     needs_approval = needs(self, seen), timeout = timeout == nil and client.TIMEOUT or timeout,
     idempotent = self.spec.trust and (seen.annotations.readOnlyHint == true or seen.annotations.idempotentHint == true) or nil,
     run = function(args) return perform(self, seen, args) end,

@@ -63,9 +63,8 @@ end
 
 --- What was found before, in this process or an earlier one. Waits until that is read.
 local function remembered(endpoint, memory)
-  local read = false
-  memory.read(function() read = true end)
-  while not read do tasks.park("what is known of dialects", 0.005) end
+  local cancelled = memory.wait()
+  if cancelled then return nil, cancelled end
   local facts = memory.facts("dialect " .. endpoint.meant)
   return facts and (facts.dialect == "ollama" or facts.dialect == "openai") and facts.dialect or nil
 end
@@ -74,8 +73,8 @@ end
 local function find(endpoint)
   if endpoint.dialect then return endpoint.dialect end
   local memory = require "core.gate.memory"
-  local found, err = remembered(endpoint, memory), nil
-  if not found then found, err = ask(endpoint) end
+  local found, err = remembered(endpoint, memory)
+  if not found and not err then found, err = ask(endpoint) end
   if not found then return nil, err end
   memory.note("dialect " .. endpoint.meant, function() return { dialect = found } end)
   return found

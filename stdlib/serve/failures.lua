@@ -8,13 +8,15 @@ local M = {}
 local STATUS = {
   argument = 400, context_overflow = 400, usage = 400, auth = 502, refused = 502, dns = 502, tls = 502, unreachable = 502,
   protocol = 502, incomplete = 502, http = 502, overloaded = 503, timeout = 504, deadline = 504, budget = 429, denied = 403,
-  needs_approval = 403,
+  needs_approval = 403, parked = 409, in_doubt = 409,
 }
 
 ---@class stoke.serve.failure
 ---@field status integer
 ---@field text string
 ---@field retry_after? integer seconds
+---@field code? string of OpenAI's API
+---@field param? string
 
 --- An error in the terms of HTTP. Its hint is told too: who serves agents on a machine of theirs reads it there.
 ---@param raised any
@@ -30,7 +32,9 @@ function M.of(raised)
   local text = type(err.message) == "string" and err.message or err.kind
   if type(hint) == "string" then text = ("%s (%s)"):format(text, hint) end
   local later = rawget(err, "retry_after")
-  return { status = status, text = text, retry_after = status == 503 and math.max(1, math.ceil(tonumber(later) or 1)) or nil }
+  local api = rawget(err, "api") -- how OpenAI's API calls it
+  return { status = status, text = text, code = api and api.code, param = api and api.param,
+    retry_after = status == 503 and math.max(1, math.ceil(tonumber(later) or 1)) or nil }
 end
 
 --- Headers of an answer that says so.

@@ -5,12 +5,13 @@ local model = require "stoke.model"
 local gojson = require "stoke.ollama.server.gojson"
 local decode = require "stoke.ollama.server.decode"
 local wire = require "stoke.ollama.server.wire"
-local combine = require "core.combine"
+local behind = require "stoke.serve.behind"
+local embed = require "stoke.serve.embed"
 local failures = require "stoke.serve.failures"
 local lent = require "stoke.serve.lent"
+local passing = require "stoke.serve.passing"
 local registry = require "stoke.serve.registry"
 local turn = require "stoke.serve.turn"
-local values = require "stoke.serve.values"
 local json = require "stoke.json"
 local time = require "stoke.time"
 
@@ -21,8 +22,6 @@ M.VERSION = "0.99.0-stoke"
 
 --- The window that is told where nobody knows it.
 local WINDOW <const> = 8192
---- Seconds to ask the server of a model what it can do.
-local ASK <const> = 1
 
 -- ---- errors ---------------------------------------------------------------------------------------------------------------------
 
@@ -41,16 +40,27 @@ local refuse = M.refuse
 local function deny(res, status, format, ...) return refuse(res, failures.new(status, format, ...)) end
 
 local function read(req, res, name)
-  local body, err = decode.request(req.body, decode.requests[name])
-  if not body then return deny(res, 400, "%s", err) end
-  return body
+  local body, raw = decode.request(req.body, decode.requests[name])
+  if not body then return deny(res, 400, "%s", raw) end
+  return body, raw
+end
+
+--- The model that a request names. Ollama's own client sends an empty `model` beside `name`, which is what it was called once.
+local function named(body)
+  local name = body.model
+  if not name or name == "" then name = body.name end
+  return name or ""
+end
+
+local function suggestion(host, name)
+  local near = host.registry:near(name)
+  return near and (" (did you mean %s?)"):format(near) or ""
 end
 
 local function find(host, res, name)
   local entry = host.registry:find(name)
   if entry then return entry end
-  local near = host.registry:near(name)
-  return deny(res, 404, "model '%s' not found%s", name, near and (" (did you mean %s?)"):format(near) or "")
+  return deny(res, 404, "model '%s' not found%s", name, suggestion(host, name))
 end
 
 -- ---- what there is --------------------------------------------------------------------------------------------------------------
@@ -61,37 +71,57 @@ local function target_of(entry)
   return ok and target or nil
 end
 
---- The window of an agent. `ask`: its server may be asked, for a moment.
-local function window_of(entry, ask)
-  local target = target_of(entry)
-  if not target then return WINDOW end
-  local known = model.known(target)
-  if not known and ask then known = combine.try(combine.timeout, ASK, model.window, target) end
-  return math.tointeger(known) or WINDOW
+local function known_of(target)
+  return { window = model.known(target) or model.window(target), can = model.capabilities(target) }
 end
 
---- What an agent can do: what it does itself, and what its model sees.
-local function abilities(entry, ask)
+local function key_of(target) return ("agent %s %s"):format(target.name, target.endpoint and target.endpoint.name or "") end
+
+--- Ask ahead what clients will want to know.
+---@param host stoke.serve.host
+---
+--- Example: `ollama.ahead(host)`
+function M.ahead(host)
+  for _, entry in ipairs(host.registry.list) do
+    local target = target_of(entry)
+    if target then host.looks:ahead(key_of(target), known_of, target) end
+  end
+  if host.registry.behind then host.registry.behind:ahead() end
+end
+
+--- The window of an agent, and what it can do: what it does itself, and what its model sees. `ask`: its server may be asked.
+local function nature_of(host, entry, ask)
+  local target = target_of(entry)
+  local known = target and ask and host.looks:get(key_of(target), known_of, target) or nil
+  local window = known and known.window or target and model.known(target)
   local list = { "completion", "tools", "thinking" }
-  local target = ask and target_of(entry)
-  local can = target and combine.try(combine.timeout, ASK, model.capabilities, target)
-  if type(can) == "table" and can.vision then list[#list + 1] = "vision" end
-  return list
+  if known and type(known.can) == "table" and known.can.vision then list[#list + 1] = "vision" end
+  return math.tointeger(window) or WINDOW, list
 end
 
 --- An agent as a model of Ollama's inventory.
 local function model_of(host, entry, ask)
+  local context, caps = nature_of(host, entry, ask)
   return { name = entry.name .. ":latest", modified = host.registry:modified(entry, time.now()), size = 0,
     digest = registry.digest(entry), format = "stoke", family = "stoke", params = "agent", quant = "none",
-    context = window_of(entry, ask), embedding = 0, caps = abilities(entry, ask) }
+    context = context, embedding = 0, caps = caps }
 end
 
 local INVENTORY = { inventory = true }
 
+--- A list of models with more of them, which are written already.
+local function with_more(text, some, more)
+  if not more[1] then return text end
+  return text:sub(1, -3) .. (some and "," or "") .. table.concat(more, ",") .. "]}"
+end
+
 local function tags(host, _, res)
   local list = {}
   for i, entry in ipairs(host.registry.list) do list[i] = model_of(host, entry) end
-  return wire.send(res, 200, wire.JSON, wire.tags(list, INVENTORY))
+  local text = wire.tags(list, INVENTORY)
+  local more = {}
+  for i, found in ipairs(host.registry.behind and host.registry.behind:entries() or {}) do more[i] = behind.tag(found) end
+  return wire.send(res, 200, wire.JSON, with_more(text, list[1] ~= nil, more))
 end
 
 --- Agents are always ready: each is told as loaded, for the five minutes that a model stays after a call.
@@ -105,7 +135,9 @@ local function ps(host, _, res)
     list[i] = gojson.object { { "name", m.name }, { "model", m.name }, { "size", 0 }, { "digest", m.digest },
       { "details", wire.details(m) }, { "expires_at", till }, { "size_vram", 0 }, { "context_length", m.context } }
   end
-  return wire.send(res, 200, wire.JSON, gojson.encode(gojson.object { { "models", list } }))
+  local text = gojson.encode(gojson.object { { "models", list } })
+  local more = host.registry.behind and host.registry.behind:loaded() or {}
+  return wire.send(res, 200, wire.JSON, with_more(text, list[1] ~= nil, more))
 end
 
 local function version(_, _, res) return res:reply(200, wire.JSON, ('{"version":"%s"}'):format(M.VERSION)) end
@@ -115,10 +147,11 @@ local function root(_, _, res) return res:reply(200, wire.TEXT_UTF8, "Ollama is 
 local function show(host, req, res)
   local body = read(req, res, "show")
   if not body then return end
-  local name = body.model or body.name or ""
+  local name = named(body)
   if name == "" then return deny(res, 400, "model is required") end
   local entry = find(host, res, name)
   if not entry then return end
+  if entry.behind then return wire.send(res, 200, wire.JSON, (json.encode(host.registry.behind:show(entry)))) end
   local m, definition = model_of(host, entry, true), entry.handle.definition
   return wire.send(res, 200, wire.JSON, gojson.encode(gojson.object {
     { "modelfile", "# an agent of stoke\nFROM " .. entry.name .. "\n" },
@@ -145,6 +178,7 @@ end
 
 --- What the turn has used, in the fields of Ollama. Of an agent of several questions they are sums.
 local function metrics(answer)
+  if answer.metrics then return answer.metrics end
   local usage = answer.usage
   return { total_duration = wire.nanos(answer.seconds), load_duration = wire.nanos(usage.load_seconds),
     prompt_eval_count = usage.input_tokens, eval_count = usage.output_tokens,
@@ -154,7 +188,8 @@ end
 --- The last object of an answer.
 local function last_of(self, answer)
   return { name = self.name, chat = self.chat, at = wire.time(time.now()), calls = calls_text(answer.calls, self.renamed),
-    done = true, done_reason = answer.reason == "length" and "length" or "stop", metrics = metrics(answer) }
+    done = true, done_reason = answer.reason == "length" and "length" or "stop", metrics = metrics(answer),
+    context = answer.context and gojson.array(answer.context) or nil }
 end
 
 --- Writes the lines of a stream as they come.
@@ -163,8 +198,15 @@ Lines.__index = Lines
 
 local function send(self, bytes) return turn.send(self.res, wire.NDJSON, bytes) end
 
-function Lines:text(text)
+--- The odds of tokens, as the list has them without its brackets.
+local function odds_text(odds) return odds and json.encode(odds):sub(2, -2) or nil end
+
+function Lines:text(text, odds)
   local f = self.frame
+  if odds then
+    return send(self, wire.object { name = self.name, chat = self.chat, at = wire.time(time.now()), text = gojson.escape(text),
+      done = false, logprobs = odds_text(odds) } .. "\n")
+  end
   return send(self, f.head .. wire.time(time.now()) .. f.text .. gojson.escape(text) .. f.text_end)
 end
 
@@ -191,12 +233,17 @@ end
 local Whole = {}
 Whole.__index = Whole
 
-function Whole:text(text) self.said[#self.said + 1] = text end
+function Whole:text(text, odds)
+  self.said[#self.said + 1] = text
+  self.odds = odds and odds_text(odds) or self.odds
+end
+
 function Whole:thinking(text) self.thoughts[#self.thoughts + 1] = text end
 
 function Whole:done(answer)
   local last = last_of(self, answer)
   last.text, last.thinking = gojson.escape(table.concat(self.said)), gojson.escape(table.concat(self.thoughts))
+  last.logprobs = self.odds
   return wire.send(self.res, 200, wire.JSON, wire.object(last))
 end
 
@@ -233,7 +280,7 @@ local function message_of(message)
   for i, call in ipairs(message.tool_calls or {}) do
     calls = calls or {}
     local f = call["function"] or {}
-    calls[i] = { id = call.id, ["function"] = { name = f.name or "", arguments = values.plain(f.arguments or {}) } }
+    calls[i] = { id = call.id, ["function"] = { name = f.name or "", arguments = f.arguments or {} } }
   end
   return { role = message.role, content = message.content, thinking = message.thinking, images = images_of(message.images),
     tool_calls = calls, tool_name = message.tool_name, tool_call_id = message.tool_call_id }
@@ -248,7 +295,7 @@ end
 function M.format(format)
   if format == nil or format == gojson.null or format == "" then return nil end
   if format == "json" then return "json" end
-  if gojson.is_object(format) then return values.plain(format) end
+  if gojson.is_object(format) then return format end
   return nil, ('invalid format: %s; expected "json" or a valid JSON Schema object'):format(gojson.encode(format))
 end
 
@@ -256,7 +303,8 @@ end
 ---@param host table
 ---@param entry stoke.serve.entry
 ---@param messages table[] as the native API has them
----@param about { tools: table[]?, format: any, thinking: boolean }
+---@param about { tools: table[]?, format: any, thinking: boolean, headers: table?, body: table? } headers and body: they may name
+---  a session
 ---@return stoke.serve.turn
 ---Raises `argument`.
 ---
@@ -264,23 +312,51 @@ end
 function M.turn(host, entry, messages, about)
   local list = {}
   for i, message in ipairs(messages) do list[i] = message_of(message) end
-  local tools, renamed = lent.tools(values.plain(about.tools), entry.handle.definition)
+  local tools, renamed = lent.tools(about.tools, entry.handle.definition)
   return { entry = entry, messages = list, tools = tools, renamed = renamed, format = about.format, thinking = about.thinking,
-    user = host.guard.user, past = host.lent:resume(host.guard.user, entry.name, list) }
+    user = host.guard.user, session = about.headers and host.sessions:named(about.headers, about.body) or nil }
+end
+
+-- ---- turns ----------------------------------------------------------------------------------------------------------------------
+
+--- An error in the words of a client's protocol, where f raises one.
+local function try(res, f, ...)
+  local ok, value, err = pcall(f, ...)
+  if not ok then return refuse(res, failures.of(value)) end
+  if err then return refuse(res, failures.of(err)) end
+  return value
+end
+
+--- A request without a question: the model is loaded, or let go.
+local function loads(res, entry, body, chat)
+  local target = behind.target(entry.name)
+  local act = body.keep_alive == 0 and model.unload or model.load
+  if try(res, act, target) then return loaded(res, body, body.model, chat) end
+end
+
+--- A turn of a model behind.
+local function pass(host, res, body, q, bad)
+  if not q then return deny(res, 400, "%s", bad) end
+  return turn.answer(host, q, writer(res, q, body.model, q.call.way == "chat", body.stream ~= false))
 end
 
 local function chat(host, req, res)
-  local body = read(req, res, "chat")
+  local body, raw = read(req, res, "chat")
   if not body then return end
   local name, messages = body.model or "", body.messages or {}
   if name == "" then return deny(res, 400, "model is required") end
   local entry = find(host, res, name)
   if not entry then return end
-  if #messages == 0 then return loaded(res, body, name, true) end
   local format, bad = M.format(body.format)
   if bad then return deny(res, 400, "%s", bad) end
-  local raw = body.tools and #body.tools > 0 and gojson.decode(req.body).tools or nil
-  local ok, q = pcall(M.turn, host, entry, messages, { tools = raw, format = format, thinking = body.think ~= false })
+  local lends = body.tools and #body.tools > 0
+  if entry.behind then
+    if #messages == 0 then return loads(res, entry, body, true) end
+    return pass(host, res, body, passing.chat(entry, body, lends and raw.tools or nil, format))
+  end
+  if #messages == 0 then return loaded(res, body, name, true) end
+  local about = { tools = lends and raw.tools or nil, format = format, thinking = body.think ~= false, headers = req.headers }
+  local ok, q = pcall(M.turn, host, entry, messages, about)
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, name, true, body.stream ~= false))
 end
@@ -291,6 +367,12 @@ local function generate(host, req, res)
   local name, prompt = body.model or "", body.prompt or ""
   local entry = find(host, res, name)
   if not entry then return end
+  if entry.behind then
+    if prompt == "" and (body.suffix or "") == "" then return loads(res, entry, body, false) end
+    local format, bad = M.format(body.format)
+    if bad then return deny(res, 400, "%s", bad) end
+    return pass(host, res, body, passing.generate(entry, body, format))
+  end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", name) end
   if prompt == "" then return loaded(res, body, name, false) end
   local format, bad = M.format(body.format)
@@ -308,8 +390,8 @@ end
 local function pull(host, req, res)
   local body = read(req, res, "pull")
   if not body then return end
-  if not host.registry:find(body.model or body.name or "") then
-    return deny(res, 500, "pull model manifest: file does not exist")
+  if not host.registry:find(named(body)) then -- what `ollama run` shows of a name that is not there
+    return deny(res, 500, "pull model manifest: file does not exist%s", suggestion(host, named(body)))
   end
   local done = '{"status":"success"}'
   if body.stream == false then return res:reply(200, wire.JSON, done) end
@@ -319,12 +401,15 @@ end
 
 local function fixed(_, _, res) return deny(res, 403, "agents are made and changed in the file that is served") end
 
-local function no_embeddings(host, req, res)
-  local body = read(req, res, "embed")
-  if not body then return end
-  local name = body.model or ""
-  if not host.registry:find(name) then return deny(res, 404, 'model "%s" not found, try pulling it first', name) end
-  return deny(res, 400, '"%s" does not support embed', name)
+--- A handler that answers with vectors.
+local function vectors(answer)
+  return function(host, req, res)
+    local name = answer == embed.native and "embed" or "embeddings"
+    local body = read(req, res, name)
+    if not body then return end
+    local failure = answer(host, res, body)
+    if failure then return refuse(res, failure) end
+  end
 end
 
 --- path -> method -> handler
@@ -336,8 +421,8 @@ M.ROUTES = {
   ["/api/show"] = { POST = show },
   ["/api/chat"] = { POST = chat },
   ["/api/generate"] = { POST = generate },
-  ["/api/embed"] = { POST = no_embeddings },
-  ["/api/embeddings"] = { POST = no_embeddings },
+  ["/api/embed"] = { POST = vectors(embed.native) },
+  ["/api/embeddings"] = { POST = vectors(embed.old) },
   ["/api/pull"] = { POST = pull },
   ["/api/push"] = { POST = fixed },
   ["/api/create"] = { POST = fixed },

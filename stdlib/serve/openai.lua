@@ -7,8 +7,12 @@ local wire = require "stoke.ollama.server.wire"
 local decode = require "stoke.ollama.server.decode"
 local requests = require "stoke.ollama.server.openai"
 local random = require "core.random"
+local behind = require "stoke.serve.behind"
+local embed = require "stoke.serve.embed"
 local failures = require "stoke.serve.failures"
 local ollama = require "stoke.serve.ollama"
+local passing = require "stoke.serve.passing"
+local responses = require "stoke.serve.responses"
 local turn = require "stoke.serve.turn"
 local time = require "stoke.time"
 
@@ -24,8 +28,8 @@ local TYPES = { [400] = "invalid_request_error", [401] = "authentication_error",
 
 local function error_text(failure)
   return json.encode(json.object { { "error", json.object { { "message", failure.text },
-    { "type", TYPES[failure.status] or "api_error" }, { "param", json.null },
-    { "code", failure.status == 404 and "model_not_found" or json.null } } } })
+    { "type", TYPES[failure.status] or "api_error" }, { "param", failure.param or json.null },
+    { "code", failure.code or failure.status == 404 and "model_not_found" or json.null } } } })
 end
 
 --- Answer with an error.
@@ -44,9 +48,9 @@ local function deny(res, status, format, ...) return refuse(res, failures.new(st
 local function read(req, res, spec)
   local text = req.body or ""
   if not text:find "%S" then return deny(res, 400, "the request has no body") end
-  local body, err = decode.request(text, spec, HABITS)
-  if not body then return deny(res, 400, "%s", err) end
-  return body, json.decode(text)
+  local body, raw = decode.request(text, spec, HABITS)
+  if not body then return deny(res, 400, "%s", raw) end
+  return body, raw
 end
 
 local function find(host, res, name)
@@ -88,16 +92,19 @@ Chunks.__index = Chunks
 
 local function send(self, bytes) return turn.send(self.res, wire.SSE, bytes) end
 
+--- The odds of tokens, as this API has them.
+local function odds_of(odds) return odds and '"logprobs":{"content":' .. core_json.encode(odds) .. "}," or "" end
+
 --- One delta, written already.
-local function delta(self, text)
+local function delta(self, text, odds)
   if not self.begun then
     self.begun = true
     text = '"role":"assistant",' .. text
   end
-  return send(self, self.head .. '"choices":[{"index":0,"delta":{' .. text .. '},"finish_reason":null}]}\n\n')
+  return send(self, ('%s"choices":[{"index":0,"delta":{%s},%s"finish_reason":null}]}\n\n'):format(self.head, text, odds_of(odds)))
 end
 
-function Chunks:text(text) return delta(self, '"content":"' .. json.escape(text) .. '"') end
+function Chunks:text(text, odds) return delta(self, '"content":"' .. json.escape(text) .. '"', odds) end
 function Chunks:thinking(text) return delta(self, '"content":"","reasoning":"' .. json.escape(text) .. '"') end
 
 function Chunks:done(answer)
@@ -140,7 +147,11 @@ end
 local Whole = {}
 Whole.__index = Whole
 
-function Whole:text(text) self.said[#self.said + 1] = text end
+function Whole:text(text, odds)
+  self.said[#self.said + 1] = text
+  self.odds = odds or self.odds
+end
+
 function Whole:thinking(text) self.thoughts[#self.thoughts + 1] = text end
 function Whole:fail(failure) return refuse(self.res, failure) end
 
@@ -152,7 +163,8 @@ function Whole:done(answer)
   else
     choice = json.object { { "index", 0 }, { "message", json.object { { "role", "assistant" }, { "content", text },
       { "reasoning", thought ~= "" and thought or nil }, { "tool_calls", calls_of(answer.calls, self.renamed) } } },
-      { "finish_reason", reason_of(answer) } }
+      { "finish_reason", reason_of(answer) },
+      { "logprobs", self.odds and json.object { { "content", core_json.array(self.odds) } } or nil } }
   end
   return wire.send(self.res, 200, wire.JSON_BARE, json.encode(json.object { { "id", self.id }, { "object", self.kind },
     { "created", self.created }, { "model", self.name }, { "system_fingerprint", "fp_stoke" },
@@ -178,6 +190,12 @@ end
 --- Roles by other names.
 local ROLES = { developer = "system", ["function"] = "tool" }
 
+--- A turn of a model behind.
+local function passed(host, res, body, kind, q, bad)
+  if not q then return deny(res, 400, "%s", bad) end
+  return turn.answer(host, q, writer(res, q, body, kind))
+end
+
 local function chat(host, req, res)
   local body, raw = read(req, res, requests.CHAT)
   if not body then return end
@@ -187,20 +205,42 @@ local function chat(host, req, res)
   if not entry then return end
   local native, err = requests.chat(body, raw, HABITS)
   if not native then return deny(res, 400, "%s", err) end
+  if entry.behind then return passed(host, res, body, "chat.completion", passing.chat(entry, native, native.tools,
+    ollama.format(native.format))) end
   for _, message in ipairs(native.messages) do message.role = ROLES[message.role] or message.role end
   local tools = raw.tool_choice ~= "none" and json.is_array(native.tools) and native.tools or nil
   local ok, q = pcall(ollama.turn, host, entry, native.messages, { tools = tools, thinking = native.think ~= false,
-    format = ollama.format(native.format) })
+    format = ollama.format(native.format), headers = req.headers, body = raw })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, body, "chat.completion"))
 end
 
+--- Requests of completions, whose prompt some libraries send as a list of one.
+local COMPLETION = decode.types.struct("CompletionRequest", "openai.CompletionRequest", setmetatable({ prompt = decode.types.ANY },
+  { __index = requests.COMPLETION.fields }))
+
+--- The prompt of a completion; nil and what is wrong with it.
+local function prompt_of(prompt)
+  if prompt == nil or type(prompt) == "string" then return prompt or "" end
+  if json.is_array(prompt) and #prompt == 1 and type(prompt[1]) == "string" then return prompt[1] end
+  if json.is_array(prompt) and #prompt > 1 then
+    return nil, ("prompt has %d texts; a completion is of one: send a request for each"):format(#prompt)
+  end
+  return nil, ("json: cannot unmarshal %s into Go struct field CompletionRequest.prompt of type string"):format(json.kind(prompt))
+end
+
 local function completion(host, req, res)
-  local body = read(req, res, requests.COMPLETION)
+  local body = read(req, res, COMPLETION)
   if not body then return end
+  local prompt, bad = prompt_of(body.prompt)
+  if bad then return deny(res, 400, "%s", bad) end
+  body.prompt = prompt
   body.model = body.model or ""
   local entry = find(host, res, body.model)
   if not entry then return end
+  if entry.behind then
+    return passed(host, res, body, "text_completion", passing.generate(entry, requests.completion(body)))
+  end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", body.model) end
   if (body.prompt or "") == "" then return deny(res, 400, "prompt is required") end
   local ok, q = pcall(ollama.turn, host, entry, { { role = "user", content = body.prompt } }, { thinking = false })
@@ -209,13 +249,16 @@ local function completion(host, req, res)
 end
 
 local function model_of(host, entry)
-  return json.object { { "id", entry.name }, { "object", "model" }, { "created", host.registry:modified(entry, time.now()) },
-    { "owned_by", "stoke" } }
+  local changed = entry.behind and behind.modified(entry) or host.registry:modified(entry, time.now())
+  return json.object { { "id", entry.name }, { "object", "model" }, { "created", changed },
+    { "owned_by", entry.behind and "library" or "stoke" } }
 end
 
 local function models(host, _, res)
   local list = json.array()
   for i, entry in ipairs(host.registry.list) do list[i] = model_of(host, entry) end
+  local models_behind = host.registry.behind and host.registry.behind:entries() or {}
+  for _, found in ipairs(models_behind) do list[#list + 1] = model_of(host, found) end
   return wire.send(res, 200, wire.JSON_BARE, json.encode(json.object { { "object", "list" }, { "data", list } }))
 end
 
@@ -225,12 +268,22 @@ local function one_model(host, req, res)
   return res:reply(200, wire.JSON_BARE, json.encode(model_of(host, entry)))
 end
 
-local function no_embeddings(host, req, res)
+local function embeddings(host, req, res)
   local body = read(req, res, requests.EMBEDDING)
   if not body then return end
   local entry = find(host, res, body.model or "")
   if not entry then return end
-  return deny(res, 400, "%s does not support embeddings", body.model)
+  local failure = embed.openai(host, res, body, entry)
+  if failure then return refuse(res, failure) end
+end
+
+local function response(host, req, res)
+  local body, raw = read(req, res, responses.REQUEST)
+  if not body then return end
+  if (body.model or "") == "" then return deny(res, 400, "model is required") end
+  local entry = find(host, res, body.model)
+  if not entry then return end
+  return responses.handle(host, req, res, { body = body, raw = raw, entry = entry, refuse = refuse })
 end
 
 --- path -> method -> handler
@@ -238,7 +291,8 @@ M.ROUTES = {
   ["/v1/models"] = { GET = models },
   ["/v1/chat/completions"] = { POST = chat },
   ["/v1/completions"] = { POST = completion },
-  ["/v1/embeddings"] = { POST = no_embeddings },
+  ["/v1/responses"] = { POST = response },
+  ["/v1/embeddings"] = { POST = embeddings },
 }
 
 --- The route of a model's own path.

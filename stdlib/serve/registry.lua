@@ -13,6 +13,7 @@ local M = {}
 
 ---@class stoke.serve.registry
 ---@field source fun(): stoke.serve.entry[]
+---@field behind? stoke.serve.behind models that are offered beside the agents
 local Registry = {}
 Registry.__index = Registry
 
@@ -118,10 +119,12 @@ end
 
 --- Find a model as Ollama does: in any case, with or without ":latest".
 ---@param name string
----@return stoke.serve.entry|nil
+---@return stoke.serve.entry|stoke.serve.model|nil
 ---
 --- Example: `local entry = known:find "Poet:latest"`
-function Registry:find(name) return self.index[short(name)] end
+function Registry:find(name)
+  return self.index[short(name)] or self.behind and self.behind:find(name) or nil
+end
 
 --- A name that is nearly this one.
 ---@param name string
@@ -131,6 +134,9 @@ function Registry:find(name) return self.index[short(name)] end
 function Registry:near(name)
   local names = {}
   for i, entry in ipairs(self.list) do names[i] = entry.name end
+  if self.behind then
+    for _, one in ipairs(self.behind:names()) do names[#names + 1] = one end
+  end
   return errors.suggest(short(name), names)
 end
 

@@ -4,19 +4,21 @@
 --- and its model wait; the task is cancelled when the client leaves, and the run and its model's slot with it.
 
 local errors = require "core.errors"
-local agents = require "stoke.agent"
+local guest = require "stoke.agent.guest"
 local history = require "stoke.agent.history"
 local input = require "stoke.agent.input"
 local loop = require "stoke.agent.loop"
+local passing = require "stoke.serve.passing"
+local sessions = require "stoke.agent.session"
 local failures = require "stoke.serve.failures"
 local json = require "stoke.json"
-local schema = require "stoke.schema"
+local log = require "stoke.log"
 local time = require "stoke.time"
 
 local M = {}
 
 ---@class stoke.serve.listener who writes to a client
----@field text fun(self: table, text: string)
+---@field text fun(self: table, text: string, odds?: table[]) odds: of its tokens, of a model that is passed through
 ---@field thinking fun(self: table, text: string)
 ---@field done fun(self: table, answer: stoke.serve.answer)
 ---@field fail fun(self: table, failure: stoke.serve.failure)
@@ -26,16 +28,21 @@ local M = {}
 ---@field messages table[] as stoke.agent takes them
 ---@field tools? table[] what the client lends: definitions of tools, see lent.lua
 ---@field past? stoke.agent.history what goes on, instead of messages
+---@field session? stoke.serve.session the conversation that the client names
+---@field call? stoke.serve.call of a model that is passed through, instead of messages
 ---@field format? table|string "json" or a JSON Schema: the shape of the answer, where the agent has none of its own
 ---@field thinking boolean are thoughts wanted?
+---@field begun? boolean has anything come of it yet?
 
 ---@class stoke.serve.answer
 ---@field text string
 ---@field reason string "stop", "length", "tool_calls"
 ---@field calls? table[]
 ---@field usage stoke.usage
----@field past stoke.agent.history all of it
+---@field past? stoke.agent.history all of it, where no session has it
 ---@field seconds number
+---@field metrics? table what the server of a model measured that is passed through
+---@field context? integer[]
 
 -- ---- how many at once -----------------------------------------------------------------------------------------------------------
 
@@ -99,6 +106,7 @@ local BREAKS = { tool_call = true, handoff = true, fallback = true }
 local function listener(out, q, activity, whole, state)
   return function(event)
     local kind = event.type
+    q.begun = true
     if kind == "text" then
       if whole then return end
       if state.told == 0 and state.before then out:text "\n\n" end
@@ -116,21 +124,61 @@ end
 
 -- ---- the run --------------------------------------------------------------------------------------------------------------------
 
-local ANY_OBJECT = { type = "object" }
+--- What a client is told, and what of it its next request will say again.
+local Told = {}
+Told.__index = Told
 
---- The definition of this run: the agent's, with what the client lends, and the shape it wants.
-local function definition_of(q)
-  local definition = q.entry.handle.definition
-  if q.tools then definition = agents.lend(definition, q.tools) end
-  if q.format and not definition.output then
-    local shape = schema.json(q.format == "json" and ANY_OBJECT or q.format)
-    definition = setmetatable({ output = shape }, { __index = definition })
-  end
-  return definition
+function Told:text(text)
+  self.said[#self.said + 1] = text
+  return self.out:text(text)
 end
 
+function Told:thinking(text) return self.out:thinking(text) end
+
+--- Calls by the names that the client has for its tools.
+local function renamed(q, calls)
+  if not calls then return nil end
+  local out = {}
+  for i, call in ipairs(calls) do
+    local f = call["function"]
+    out[i] = { ["function"] = { name = q.renamed[f.name] or f.name, arguments = f.arguments } }
+  end
+  return out
+end
+
+--- Run a turn of the session that the client names; nil where it is one without.
+local function in_session(host, q, out, class)
+  local held <close> = host.sessions:hold(q) -- luacheck: ignore
+  local told = setmetatable({ out = out, said = {} }, Told)
+  local definition = q.entry.handle.definition
+  local state, whole = { told = 0, before = false }, definition.output ~= nil or q.format ~= nil
+  local result, tell = host.sessions:run(q, { turn = sessions.kept().turn, class = class,
+    listener = listener(told, q, host.activity, whole, state) })
+  if not result then return nil end
+  if state.told == 0 and result.text ~= "" then told:text(result.text) end
+  tell(table.concat(told.said), renamed(q, result.calls))
+  return result
+end
+
+--- Run a turn that is the client's alone.
+local function alone(host, q, out, class)
+  local definition = guest.with(q.entry.handle.definition, { lend = q.tools, format = q.format })
+  local past = q.past or host.lent:resume(q.user, q.entry.name, q.messages)
+    or history.new(input.messages(definition.label, q.messages))
+  local state, whole = { told = 0, before = false }, definition.output ~= nil
+  local result = loop.run(definition, past, #past + 1, listener(out, q, host.activity, whole, state), class and { class = class })
+  if state.told == 0 and result.text ~= "" then out:text(result.text) end
+  return result, past
+end
+
+--- Thoughts that the client does not want.
+---@private
+---
+--- Example: `local deaf = { thinking = turn.unsaid }`
+function M.unsaid() end
+
 --- Run a turn.
----@param host { gate: table, class: string?, activity: boolean }
+---@param host stoke.serve.host
 ---@param q stoke.serve.turn
 ---@param out stoke.serve.listener
 ---@return stoke.serve.answer
@@ -139,12 +187,14 @@ end
 --- Example: `local answer = turn.run(host, { entry = entry, messages = messages, thinking = true }, writer)`
 function M.run(host, q, out)
   local place <close> = host.gate:enter()
-  local definition = definition_of(q)
-  local past = q.past or history.new(input.messages(definition.label, q.messages))
-  local limits = host.class and not definition.class and { class = host.class } or nil
-  local state, whole = { told = 0, before = false }, definition.output ~= nil
-  local result = loop.run(definition, past, #past + 1, listener(out, q, host.activity, whole, state), limits)
-  if state.told == 0 and result.text ~= "" then out:text(result.text) end
+  if q.call then
+    local answer = passing.run(host, q, q.thinking and out or setmetatable({ thinking = M.unsaid }, { __index = out }))
+    answer.seconds = time.monotonic() - place.began
+    return answer
+  end
+  local class = not q.entry.handle.definition.class and host.class or nil
+  local result, past = q.session and in_session(host, q, out, class) or nil, nil
+  if not result then result, past = alone(host, q, out, class) end
   return { text = result.text, reason = result.reason, calls = result.calls, usage = result.usage, past = past,
     seconds = time.monotonic() - place.began }
 end
@@ -164,6 +214,23 @@ function M.send(res, headers, bytes)
   error(err, 0)
 end
 
+local LEFT_OUT = "> %d tools of this client are left out: with them a request has about %s tokens, and the window %s"
+
+--- Clients lend what they have, Open WebUI some twenty tools of 6,000 tokens, also to an agent that could do without. Where
+--- nothing but these makes a request too large, the agent answers without them, and that is told, and logged once.
+local function without_lent(host, q, out, err)
+  if q.begun or not q.tools or not errors.is(err) or err.kind ~= "context_overflow" then return false end
+  local words = LEFT_OUT:format(#q.tools, rawget(err, "tokens") or "too many", rawget(err, "window") or "is smaller")
+  local known, name = host.left_out, q.entry.name
+  if known[name] ~= #q.tools then
+    known[name] = #q.tools
+    log.warn(words:sub(3), { agent = name, hint = "num_ctx of the model, in stoke.models, makes the window larger" })
+  end
+  q.tools, q.renamed = nil, {}
+  if q.thinking and host.activity then out:thinking(words .. "\n") end
+  return true
+end
+
 --- Run a turn and have its answer written, or what became of it.
 ---@param host stoke.serve.host
 ---@param q stoke.serve.turn
@@ -173,12 +240,13 @@ end
 --- Example: `return turn.answer(host, q, writer)`
 function M.answer(host, q, out)
   local ok, answer = pcall(M.run, host, q, out)
+  if not ok and without_lent(host, q, out, answer) then ok, answer = pcall(M.run, host, q, out) end
   if not ok then
     if errors.is(answer) and answer.kind == "cancelled" then error(answer, 0) end
     host.report(answer, q)
     return out:fail(failures.of(answer))
   end
-  if answer.calls then host.lent:keep(q.user, q.entry.name, answer) end
+  if answer.calls and answer.past then host.lent:keep(q.user, q.entry.name, answer) end
   return out:done(answer)
 end
 

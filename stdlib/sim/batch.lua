@@ -7,7 +7,7 @@
 --- has token i at p + i * each, whatever happens between. So a change of speed costs nothing for each
 --- stream.
 
-local heap = require "stoke.sim.heap"
+local heap = require "core.heap"
 
 local M = {}
 local Batch = {}

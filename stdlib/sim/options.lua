@@ -1,6 +1,8 @@
 --- Options of a request: which are load options, how they are typed, and when they force a loaded
 --- model out.
 
+local json = require "stoke.ollama.server.gojson"
+
 local M = {}
 
 -- name -> the type the server insists on, as its error text names it
@@ -17,7 +19,7 @@ local MATCHES = {
   integer = function(v) return type(v) == "number" end,
   float32 = function(v) return type(v) == "number" end,
   boolean = function(v) return type(v) == "boolean" end,
-  array = function(v) return type(v) == "table" and getmetatable(v) ~= nil and getmetatable(v).__name == "array" end,
+  array = json.is_array,
 }
 
 --- Checks options and merges them over the model's own parameters.

@@ -1,7 +1,7 @@
 --- The part of the scheduler that is about what runs: slots, streams that share a runner, clients
 --- that leave, processes that die.
 
-local heap = require "stoke.sim.heap"
+local heap = require "core.heap"
 local cache = require "stoke.sim.cache"
 
 local M = {}

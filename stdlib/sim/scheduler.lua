@@ -23,7 +23,7 @@
 --- waits for memory to come back) and the runners (running.lua). Their faults are kept: see
 --- tests/lua/test_sim_wedges.lua.
 
-local heap = require "stoke.sim.heap"
+local heap = require "core.heap"
 local cache = require "stoke.sim.cache"
 local options = require "stoke.sim.options"
 local ledger = require "stoke.sim.ledger"

@@ -1,7 +1,6 @@
 --- OpenAI's API as Ollama has it: a request is rewritten into one of its own API, and what is written there is rewritten on its way
 --- out. So scheduler, queue, checks and scripts are those of the native calls.
 
-local hash = require "core.hash"
 local json = require "stoke.ollama.server.gojson"
 local decode = require "stoke.ollama.server.decode"
 local inference = require "stoke.sim.inference"
@@ -255,12 +254,6 @@ end
 
 -- ---- embeddings -----------------------------------------------------------------------------------------------------------------
 
-local function packed(row)
-  local out = {}
-  for i = 1, #row do out[i] = ("<f"):pack(row[i]) end
-  return (hash.base64(table.concat(out)))
-end
-
 --- POST /v1/embeddings
 ---@param sim table
 ---@param req table
@@ -277,13 +270,7 @@ function M.embeddings(sim, req, res)
   if input == "" then input = json.array { "" } end
   local about = { sim = sim, res = res }
   about.whole = function(value)
-    local items, tokens = {}, value.prompt_eval_count or 0
-    for i, row in ipairs(value.embeddings) do
-      local numbers = format == "base64" and json.quote(packed(row)) or wire.rows { row }:sub(2, -2)
-      items[i] = ('{"object":"embedding","embedding":%s,"index":%d}'):format(numbers, i - 1)
-    end
-    return ('{"object":"list","data":[%s],"model":%s,"usage":{"prompt_tokens":%d,"total_tokens":%d}}'):format(
-      table.concat(items, ","), json.quote(body.model or ""), tokens, tokens)
+    return wire.openai_embeddings(body.model or "", value.embeddings, value.prompt_eval_count or 0, format == "base64")
   end
   return M.ask(sim, req, json.object { { "model", body.model }, { "input", input }, { "dimensions", body.dimensions } },
     inference.embed, M.writer(about))

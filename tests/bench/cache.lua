@@ -106,24 +106,43 @@ local function misses()
   say(("%-46s %10.1f %10.1f %-6s"):format("a question that is not kept, CPU of a whole call", with, without, "us"))
 end
 
+--- Many entries: how long they take, the bytes on the disk at all times, and what looking costs then.
 local function fill(count)
-  local bytes = 64 << 20
-  local file = files.at(path .. "-fill", bytes)
+  local bytes, each = 64 << 20, 4000
+  local own = path .. "-fill"
+  local file = files.at(own, bytes)
   local most, began = 0, time.monotonic()
   for i = 1, count do
     file:put("exact", keys.of("fill", tostring(i)), ("entry %d "):format(i):rep(8))
-    if i % 1000 == 0 then file:flush() end
-    if i % 20000 == 0 then
-      local size = fs.stat(path .. "-fill").size
-      local log = fs.stat(path .. "-fill-wal")
+    if i % each == 0 then
+      file:flush()
+      local size, log = fs.stat(own).size, fs.stat(own .. "-wal")
       most = math.max(most, size + (log and log.size or 0))
     end
   end
-  local stats = file:stats()
+  local took, stats = time.monotonic() - began, file:stats()
   say(("%-46s %10d %10d %-6s  %d kept, %.0f s"):format(("%d entries into %d MB: the most on the disk"):format(count, bytes >> 20),
-    most >> 20, bytes >> 20, "MB", stats.entries, time.monotonic() - began) .. (most > bytes and "  MISSED" or ""))
+    most >> 20, bytes >> 20, "MB", stats.entries, took) .. (most > bytes and "  MISSED" or ""))
   collectgarbage()
   say(("%-46s %10.1f %10s %-6s"):format("Lua's memory with it", collectgarbage "count" / 1024, "", "MB"))
+  file:close()
+  began = time.monotonic()
+  file = files.at(own, bytes)
+  file:get("exact", keys.of("fill", "none"))
+  say(("%-46s %10.0f %10s %-6s"):format("opening it again", (time.monotonic() - began) * 1e3, "", "ms"))
+  local n, found = 2000, 0
+  began = time.monotonic()
+  for i = 1, n do
+    if file:get("exact", keys.of("fill", tostring(count - i * 20))) then found = found + 1 end
+  end
+  local each_us = (time.monotonic() - began) / n * 1e6
+  say(("%-46s %10.1f %10s %-6s  %d of %d found"):format("looking one up that is not in memory", each_us, "", "us", found, n))
+  stoke.sleep(2.5) -- as long as another process may be there it is looked for
+  file:get("exact", keys.of("fill", "none"))
+  stoke.sleep(0.1)
+  began = time.cpu()
+  for i = 1, n do file:get("exact", keys.of("fill", "none " .. i)) end
+  say(("%-46s %10.1f %10s %-6s"):format("looking for one that is not there", (time.cpu() - began) / n * 1e6, "", "us"))
   file:close()
 end
 

@@ -237,6 +237,7 @@ local function engines()
   os.execute(lua "embed.lua")
   os.execute "rm -rf tests/bench/.stoke" -- the vectors that it kept
   os.execute(lua "schema.lua")
+  os.execute(lua "mail.lua")
   os.execute(stoke .. " test --internal --file tests/bench/request.lua | grep -v '^{'")
   os.execute(stoke .. " test --internal --file tests/bench/pool.lua | grep -v '^{'")
   os.execute(stoke .. " test --internal --file tests/bench/cache.lua | grep -v '^{'")

@@ -8,31 +8,35 @@ local function add(why, names)
 end
 
 -- An index hands its modules on by name.
-add("index", "stoke. stoke.cmd. stoke.tools.")
+add("index", "stoke. stoke.cmd. stoke.team. stoke.tools.")
 -- It requires whoever asks for it: the verbs what lists them, the terminal's parts the terminal, errors the names they explain.
 add("circle", [[stoke.cmd core.effect core.errors core.names stoke.ollama.window stoke.repl.print stoke.term.progress
   stoke.term.prompt]])
 -- Large, and for some runs alone: a prompt, a server, the simulator, the documentation, a test, a verb's own.
-add("rare", [[stoke stoke.approve stoke.attach stoke.attach.console stoke.attach.eval stoke.cmd.doctor.probe stoke.cmd.durable
+add("rare", [[stoke stoke.actor stoke.approve stoke.attach stoke.attach.console stoke.attach.eval stoke.cmd.doctor.probe
+  stoke.cmd.durable
   stoke.cmd.overview
   stoke.cmd.watch stoke.console.commands stoke.console.prompt stoke.doc stoke.doc.definitions stoke.doc.library stoke.doc.man
-  stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.json stoke.log stoke.ollama
+  stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.json stoke.log
+  stoke.mailbox stoke.ollama
   stoke.ollama.pooling
   stoke.ollama.unknown
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim
   stoke.sim.models stoke.sim.script stoke.sim.v1 stoke.sim.v1.responses
-  stoke.workflow stoke.agent.kept stoke.config.routes stoke.config.sensors
+  stoke.workflow stoke.agent.kept
+  stoke.graph.extract stoke.memory stoke.memory.recall stoke.memory.think stoke.config.routes stoke.config.sensors
   stoke.model.fallback stoke.flow.pace stoke.flow.cascade stoke.model.forecast
-  stoke.model.pool stoke.model.embed stoke.model.call stoke.openai.capabilities
+  stoke.model.pool stoke.model.embed stoke.model.call stoke.openai stoke.openai.capabilities
   stoke.model.terms stoke.model.judge
-  stoke.term stoke.term.cluster stoke.test.effects stoke.test.files stoke.test.golden
+  stoke.mcp.agents stoke.mcp.offers stoke.tool.progress
+  stoke.term stoke.term.cluster stoke.team.stop stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])
 -- Words for errors.
 add("errors", "core.foreign stoke.log.bugs")
 -- Of the core: what begins before the rest is there, or is an engine that few runs start.
 add("core", [[core.about core.approval core.driver.fs core.env core.gate.cache core.gate.hedge
   core.gate.holders core.gate.memory core.gate.pool core.gate.semantic core.gate.span core.gate.turns core.hash core.json
-  core.keeper core.pool.picture core.random core.script core.stdio core.store core.store.learned core.store.place
+  core.keeper core.pool.picture core.random core.script core.stdio core.store core.store.learned core.store.pins core.store.place
   core.task host.about]])
 
 local seen = {}

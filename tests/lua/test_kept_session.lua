@@ -342,3 +342,27 @@ test("a turn has a class, a deadline and a route of its own, also in the process
   t.match(t.raises("argument", chat.run, chat, "Hi", { class = "interctive" }).hint, 'did you mean "interactive"?')
   t.eq(store.path ~= nil, true)
 end)
+
+test("a turn has the class of the scope it is asked in, where neither the turn nor its agent has one", { real = true }, function(t)
+  local _ <close> = stored(t)
+  local asked = {}
+  local world <close> = routed { gpu = { models = { "m" }, script = function()
+    stoke.sleep(0.05)
+    for _, server in ipairs(stoke.pool().servers) do
+      for _, lane in ipairs(server.lanes) do asked[#asked + 1] = lane.calls[1] and lane.calls[1].class end
+    end
+    return "yes"
+  end } }
+  local function chat_of(more)
+    return stoke.agent { name = "bot" .. #asked, model = "m", endpoint = "gpu", class = more }:session { id = "s" .. #asked }
+  end
+  do
+    local _ <close> = stoke.scope { class = "interactive" }
+    chat_of():run "Hi"
+    chat_of():run("Hi", { class = "normal" })
+    chat_of "batch":run "Hi"
+  end
+  chat_of():run "Hi"
+  t.eq(asked, { "interactive", "normal", "batch", "normal" })
+  t.eq(#world.asked, 4)
+end)

@@ -7,6 +7,7 @@ local http = require "stoke.http"
 local json = require "stoke.json"
 local mcp = require "stoke.mcp"
 local proc = require "stoke.proc"
+local entries = require "stoke.mcp.server.entries"
 local server = require "stoke.mcp.server"
 local serve = require "stoke.mcp.server.http".serve
 local stoke = require "stoke"
@@ -50,7 +51,7 @@ test("mcp server: standard output carries messages alone; what scripts print goe
   t.eq(answers[2].result.structuredContent.sum, 3)
   t.eq(answers[2].result.content[1].text, '{"sum":3}')
   t.eq(answers[2].result.resultType, nil, "the old era has no types of results")
-  t.eq(#answers[3].result.tools, 6)
+  t.eq(#answers[3].result.tools, 7)
   t.ok(answers[4].result)
   t.match(result.stderr, "loading\nraw\n")
   t.match(result.stderr, "adding")
@@ -122,7 +123,7 @@ test("mcp server: our client and our server understand each other over standard 
 end)
 
 local function offer()
-  return server.new(server.entries({ stoke.tool { name = "add", params = { a = "number", b = "number" }, run = function(args)
+  return server.new(entries.given({ stoke.tool { name = "add", params = { a = "number", b = "number" }, run = function(args)
     return { sum = args.a + args.b } end } }, "test"), { name = "here" })
 end
 
@@ -149,6 +150,10 @@ test("mcp server over HTTP: methods, paths, headers and tokens are checked", fun
   t.eq((ask(nil, nil, { method = "GET" })), 405)
   t.eq((ask(list, nil, { path = "/other" })), 404)
   t.eq((ask(list, right)), 200)
+  local call = { name = "add", arguments = { a = 1, b = 1 }, _meta = meta() }
+  t.eq((ask({ jsonrpc = "2.0", id = 1, method = "tools/call", params = call },
+    { ["MCP-Protocol-Version"] = "2026-07-28", ["Mcp-Method"] = "tools/call", ["Mcp-Name"] = "  add  " })), 200)
+  t.eq((ask { jsonrpc = "2.0", id = 1, method = "server/discover" }), 400)
   local status, answer = ask(list, {})
   t.eq(status, 400)
   t.eq(answer.error.code, -32020)
@@ -205,5 +210,5 @@ test("mcp verbs: list, inspect and call by .mcp.json, with its variables", REAL,
   fails(2, "did you mean offer", "call", "ofer", "add")
   fails(2, "NO_SUCH_VARIABLE", "call", "other", "add")
   fails(2, "sse", "inspect", "old")
-  t.eq(#json.decode(first("inspect", "--json", "--", exe, "mcp", here .. "/" .. FILE)).tools, 6)
+  t.eq(#json.decode(first("inspect", "--json", "--", exe, "mcp", here .. "/" .. FILE)).tools, 7)
 end)

@@ -4,6 +4,7 @@
 local test = require "stoke.test"
 local config = require "stoke.config"
 local about = require "core.about"
+local fake = require "fake"
 local http = require "stoke.http"
 local json = require "stoke.json"
 local model = require "stoke.model"
@@ -343,4 +344,22 @@ test("openai-responses: a tool's result with an image goes as parts of that wire
     { kind = require "stoke.openai.servers".KINDS.openai, windows = {}, names = {} }, false)
   t.eq(body.input[3], { type = "function_call_output", call_id = "c1", output = { { type = "input_text", text = "seen" },
     { type = "input_image", image_url = "data:image/png;base64,iVBORw0K" } } })
+end)
+
+test("openai: who is cancelled while the server is asked what it is asks nothing more", function(t)
+  for _, verb in ipairs { "chat", "stream" } do
+    local paths = {}
+    local server <close> = fake(function(req)
+      paths[#paths + 1] = req.path
+      stoke.sleep(100)
+    end)
+    config.use_endpoint("here", server.url, "this test", false, "openai")
+    local scope <close> = stoke.scope {}
+    local task = scope:spawn(function() return stoke[verb] { model = "m", prompt = "Hi" } end)
+    stoke.sleep(1)
+    t.eq(paths, { "/v1/models" })
+    task:cancel()
+    stoke.sleep(10)
+    t.eq(paths, { "/v1/models" })
+  end
 end)

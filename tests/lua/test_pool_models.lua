@@ -1,6 +1,7 @@
 -- Models that take turns on a server, through the door: calls of scripts, on the simulator, in virtual time.
 
 local test = require "stoke.test"
+local http = require "stoke.http"
 local ollama = require "stoke.ollama"
 local pool = require "core.gate.pool"
 local sim = require "stoke.sim"
@@ -194,4 +195,38 @@ test("the model that leaves is the one that the pool means, though the server wo
   t.eq(loaded(), { "a:latest", "s:latest" })
   call(server, "b")
   t.eq(loaded(), { "b:latest", "s:latest" })
+end)
+
+test("a server that was away is asked anew which models it holds", function(t)
+  pool.forget()
+  local down, looks, inner = false, 0, nil
+  local function start()
+    inner = sim.new { models = { "a", "b" }, load_seconds = 3, tokens_per_second = 20, max_loaded = 1,
+      script = function() return WORDS end }
+  end
+  start()
+  local server <close> = http.serve { mem = "away", drain = 0, handler = function(req, res)
+    if down then return res:reset() end
+    if req.path == "/api/ps" then looks = looks + 1 end
+    return inner.handler(req, res)
+  end }
+  local scope <close> = stoke.scope {}
+  local function ask(models)
+    return scope:spawn(function()
+      scope:map(models, function(model) stoke.try(call, server, model) end, { limit = #models })
+    end)
+  end
+  ask { "b", "b", "a", "a" }:await()
+  ask { "a" }:await() -- it is in memory
+  t.ok(looks > 0, "it is looked at first")
+  down = true
+  for _ = 1, 3 do ask { "a", "a", "a" } end -- they fail, until none is sent any more
+  stoke.sleep(3)
+  start() -- another process
+  down, looks = false, 0
+  repeat stoke.sleep(0.05) until inner.ledger.answers > 0 -- the trial has told that it is back
+  ask { "a", "b" }
+  stoke.sleep(0.5)
+  t.ok(looks > 0, "it is looked at again, though the last time was not long ago")
+  scope:wait()
 end)

@@ -57,6 +57,14 @@ test("VS Code and Continue: show takes model or name, and tells abilities and th
   end
 end)
 
+test("the CLI sends an empty model beside the name, to show and to pull", function(t)
+  local place <close> = served {}
+  t.eq(place:post("/api/show", { model = "", name = "poet" }):json().model_info["general.basename"], "poet")
+  t.eq(place:post("/api/pull", { model = "", name = "poet", stream = false }):json().status, "success")
+  t.eq(place:post("/api/show", { model = "", name = "" }).status, 400)
+  t.match(place:post("/api/pull", { model = "", name = "peot" }):json().error, "does not exist %(did you mean poet%?%)$")
+end)
+
 test("show tells of a model that sees", function(t)
   local place <close> = served({}, nil, nil, { models = { "qwen2.5:3b,caps=completion+tools+vision" } })
   t.eq(place:post("/api/show", { model = "poet" }):json().capabilities, { "completion", "tools", "thinking", "vision" })
@@ -226,6 +234,32 @@ test("codecompanion: results that carry no id begin with the conversation as the
   local roles = {}
   for i, m in ipairs(place.model.requests[3].messages) do roles[i] = m.role end
   t.eq(roles, { "system", "user", "assistant", "tool" })
+end)
+
+test("Open WebUI: lent tools that do not fit the window are left out, and that is told", function(t)
+  stoke.models { narrow = { num_ctx = 2048 } }
+  local many = {}
+  for i = 1, 40 do
+    many[i] = { type = "function", ["function"] = { name = "tool_" .. i, description = ("A long text. "):rep(40),
+      parameters = { type = "object", properties = { query = { type = "string" } } } } }
+  end
+  local place <close> = served({ "Hi.", "Hi." }, function(agent) return { agent { model = "narrow" } } end, nil,
+    { models = { "narrow" } })
+  local said = place:post("/api/chat", lending(USER, { tools = many })):json().message
+  t.eq(said.content, "Hi.")
+  t.match(said.thinking, "^> 40 tools of this client are left out: with them a request has about %d+ tokens, and")
+  t.eq(place.model.requests[1].tools, nil)
+  said = place:post("/api/chat", lending(USER, { tools = many, think = false })):json().message
+  t.eq({ said.content, said.thinking }, { "Hi.", nil })
+end)
+
+test("a conversation that does not fit the window by itself is refused, with tools or without", function(t)
+  stoke.models { narrow = { num_ctx = 2048 } }
+  local place <close> = served({}, function(agent) return { agent { model = "narrow" } } end, nil, { models = { "narrow" } })
+  local long = { { role = "user", content = ("a long question "):rep(2000) } }
+  local r = place:post("/api/chat", lending(long))
+  t.eq(r.status, 400)
+  t.match(r:json().error, "its context window 2048")
 end)
 
 test("a run that waits for its client is not another agent's", function(t)

@@ -135,6 +135,15 @@ test("completions, whole and streamed", function(t)
   t.eq({ events[1].choices[1].text, events[2].choices[1].finish_reason, ended }, { "two", "stop", true })
 end)
 
+test("LangChain: the prompt of a completion may be a list of one text, and of no more", function(t)
+  local place <close> = served { "one" }
+  t.eq(place:post("/v1/completions", { model = "poet", prompt = { "Hello" } }):json().choices[1].text, "one")
+  local r = place:post("/v1/completions", { model = "poet", prompt = { "a", "b" } })
+  t.eq(r.status, 400)
+  t.match(r:json().error.message, "2 texts")
+  t.match(place:post("/v1/completions", { model = "poet", prompt = { 1 } }):json().error.message, "cannot unmarshal array")
+end)
+
 -- ---- errors ---------------------------------------------------------------------------------------------------------------------
 
 local function refused(t, place, path, body, status, kind, text)

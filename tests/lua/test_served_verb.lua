@@ -91,6 +91,23 @@ test("stoke serve: a file that does not work changes nothing", REAL, function(t)
   t.match(ask(place):json().message.content, "^One%.")
 end)
 
+test("stoke serve: a conversation that is named goes on after kill -9, with what the client never saw", REAL, function(t)
+  local place <close> = serving { ["a.lua"] = [[
+    local stoke = require "stoke"
+    stoke.agent { name = "poet", model = "m", instructions = function(run) return #run.history .. " messages." end }]] }
+  local headers = { ["X-Stoke-Session"] = "a-conversation-of-ada" }
+  local function say(url, text)
+    local body = { model = "poet", stream = false, messages = { { role = "user", content = text } } }
+    return http.post(url .. "/api/chat", { json = body, headers = headers }):json().message.content
+  end
+  t.match(say(place.url, "One"), "^1 messages")
+  place.child:kill "KILL"
+  place.child:wait()
+  local again <close> = proc.spawn { argv = { about.executable(), "serve", "a.lua", "--endpoint", place.model.url, "--port", "0" },
+    cwd = place.here.path, env = place.here.env, env_allow = binary.PASSED_ON, stderr = "merge" }
+  t.match(say(again:lines()(), "Two"), "^3 messages")
+end)
+
 test("stoke serve: SIGTERM lets turns end, and the exit code is 0", REAL, function(t)
   local place <close> = serving { ["a.lua"] = FILE:format "One." }
   wait_for(place, "serving")

@@ -208,6 +208,20 @@ test("a transaction is seen when it is committed, and by nobody when it is rolle
   t.eq(errors.wrap(select(2, pcall(tx.run, tx, "SELECT 1"))).kind, "argument", "over is over")
 end)
 
+test("a batch in a transaction is done as a whole, or not at all, and the transaction goes on", function(t)
+  local db <close> = fresh(t)
+  local tx = assert(db:begin())
+  t.eq(tx:batch { { "INSERT INTO t VALUES(?,?)", 1, "a" }, { "INSERT INTO t VALUES(?,?)", 2, "b" } }, true)
+  t.eq(code_of(tx:batch { { "INSERT INTO t VALUES(3,'c')" }, { "INSERT INTO t VALUES(1,'d')" } }), "SQLITE_CONSTRAINT_PRIMARYKEY")
+  local batch = store.batch()
+  batch:add("DELETE FROM t WHERE n=?", 1)
+  assert(tx:batch(batch))
+  t.eq(#batch, 0)
+  assert(tx:commit())
+  t.eq(assert(db:query "SELECT * FROM t").rows, { { 2, "b" } })
+  t.eq(errors.wrap(select(2, pcall(tx.batch, tx, { { "DELETE FROM t" } }))).kind, "argument", "over is over")
+end)
+
 test("a transaction that is forgotten is rolled back, and lets others go on", function(t)
   local db <close> = fresh(t)
   do

@@ -56,7 +56,8 @@ test("learned: a file of the first version gets the table when it is opened", fu
   local store = stored.open(path)
   ok(store.db:write("DROP TABLE learned", {}, true))
   ok(store.db:write("ALTER TABLE runs DROP COLUMN why", {}, true))
-  ok(store.db:write("DELETE FROM migrations WHERE version=2", {}, true))
+  ok(store.db:write("DROP TABLE told", {}, true))
+  ok(store.db:write("DELETE FROM migrations WHERE version>1", {}, true))
   store:close()
   store = stored.open(path)
   t.eq(ok(learned.read(store)), {})
@@ -225,4 +226,51 @@ test("memory: a test keeps nothing, unless it names a file", function(t)
   t.eq(keeper.last, nil, "nothing is left to do at the end")
   memory.flush()
   memory.forget()
+end)
+
+test("memory: a path that no file can have is nobody's error, and nobody waits for it", function(t)
+  local before = memory.file
+  memory.forget()
+  notice.forget()
+  memory.file = t.tmp() .. "/a\0b"
+  local _ <close> = setmetatable({}, { __close = function()
+    memory.forget()
+    memory.file = before
+  end })
+  local told = 0
+  memory.read(function() told = told + 1 end)
+  t.eq({ memory.wait(), told, memory.facts "x" }, { nil, 1 })
+  t.contains(memory.trouble.message, "NUL")
+  t.eq(stoke.estimate({ model = "m", prompt = "Hi" }).known, false)
+end)
+
+test("memory: one that cannot take over what is remembered does not keep it from the others", function(t)
+  memory.forget()
+  notice.forget()
+  local before, told, lines = memory.file, 0, {}
+  memory.file = t.tmp() .. "/a\0b"
+  log.configure { write = function(line) lines[#lines + 1] = line end, level = "info" }
+  memory.read(function() error "a mistake" end)
+  memory.read(function() told = told + 1 end)
+  memory.wait()
+  log.configure { write = require "core.stdio".err }
+  memory.forget()
+  memory.file = before
+  t.eq({ told, #lines }, { 1, 2 })
+  t.contains(lines[2], "a mistake")
+end)
+
+test("memory: a file that does not open is not waited for long", { real = true }, function(t)
+  local before, goodbye = memory.file, memory.GOODBYE
+  memory.forget()
+  memory.file, memory.GOODBYE = t.tmp() .. "/pipe", 0.05
+  stoke.proc.run { argv = { "mkfifo", memory.file } } -- opening it waits until somebody writes
+  local told = false
+  memory.read(function() told = true end)
+  memory.wait()
+  t.eq({ told, memory.facts "x" }, { false })
+  stoke.proc.run { argv = { "sh", "-c", ": >\"$1\"", "sh", memory.file } }
+  while not told do stoke.sleep(0.005) end
+  memory.forget()
+  memory.file, memory.GOODBYE = before, goodbye
 end)

@@ -88,6 +88,7 @@ end
 --- Read a stream to its end, and keep it.
 local function read_stream(asking, flight, record, source)
   local slot = record.slot
+  record.begun = true
   if slot and slot.began then pool.began(slot) end
   local ok, value, err = pcall(flights.pump, flight, source)
   if not ok then value, err = nil, errors.wrap(value) end

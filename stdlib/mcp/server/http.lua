@@ -31,12 +31,15 @@ end
 
 --- Headers that must say what the message says.
 local function mismatch(self, req, message)
-  local params, given = message.params or {}, req.headers
+  local params, given = message.params or {}, setmetatable({}, { __index = function(_, name)
+    local value = req.headers[name]
+    return value and value:match "^%s*(.-)%s*$"
+  end })
   if given["mcp-protocol-version"] ~= (server.version(message)) then return "MCP-Protocol-Version" end
   if given["mcp-method"] ~= message.method then return "Mcp-Method" end
   local name = headers.name(message.method, params)
   if name and (not given["mcp-name"] or headers.decode(given["mcp-name"]) ~= name) then return "Mcp-Name" end
-  local one = message.method == "tools/call" and self.server.entries[params.name]
+  local one = message.method == "tools/call" and self.server.entries.tools[params.name]
   if not one then return nil end
   one.mirrored = one.mirrored or headers.mirrored(one.tool.params:json_schema()) or {}
   for _, wanted in ipairs(one.mirrored) do
@@ -47,6 +50,8 @@ local function mismatch(self, req, message)
     if got ~= value and not (tonumber(got) and tonumber(got) == tonumber(value)) then return header end
   end
 end
+
+local function park() tasks.park "mcp.listen" end
 
 local function answer(self, req, res, message)
   if server.version(message) then
@@ -60,7 +65,7 @@ local function answer(self, req, res, message)
     if not res.started then res:start(200, EVENTS) end
     res:write("data: " .. json.encode(note) .. "\n\n")
   end
-  local ok, out = pcall(self.server.answer, self.server, message, emit, function() tasks.park "mcp.listen" end)
+  local ok, out = pcall(self.server.answer, self.server, message, emit, park)
   if not ok then
     if errors.is(out) and out.kind == "cancelled" then error(out, 0) end
     out = rpc.refusal(message.id, -32603, errors.wrap(out).message)
@@ -70,7 +75,16 @@ local function answer(self, req, res, message)
   if res.started then return res:write("data: " .. text .. "\n\n") end
   local code = out.error and out.error.code
   local malformed = code == -32602 and message.method ~= "tools/call"
-  return res:reply(server.version(message) and (malformed and 400 or STATUS[code]) or 200, JSON, text)
+  local modern = server.version(message) or server.MODERN_ONLY[message.method]
+  return res:reply(modern and (malformed and 400 or STATUS[code]) or 200, JSON, text)
+end
+
+--- What clients of the versions with a handshake hear of changes: a stream of its own.
+local function announce(self, req, res)
+  if not (req.headers.accept or ""):find("text/event-stream", 1, true) then return res:reply(406) end
+  res:start(200, EVENTS)
+  res:write ": changes\n\n"
+  server.announce(self.server, function(note) res:write("data: " .. json.encode(note) .. "\n\n") end, park)
 end
 
 local function handle(self, req, res)
@@ -80,7 +94,8 @@ local function handle(self, req, res)
   local origin = req.headers.origin
   if self.foreign and origin and not self.foreign[origin:lower()] then return res:reply(403) end
   if req.path ~= M.PATH then return res:reply(404, nil, ("the server is at %s\n"):format(M.PATH)) end
-  if req.method ~= "POST" then return res:reply(405, { Allow = "POST" }) end
+  if req.method == "GET" and self.server.source then return announce(self, req, res) end
+  if req.method ~= "POST" then return res:reply(405, { Allow = self.server.source and "GET, POST" or "POST" }) end
   local message, bad = json.decode(req.body or "")
   if bad then return reply(res, 400, rpc.refusal(json.null, -32700, "Parse error: " .. bad.message)) end
   local problem, id = server.problem(message)

@@ -32,12 +32,17 @@ local function send(message)
   stdio.put(1, line .. "\n")
 end
 
-local function answer(self, message, running)
-  local function wait()
+--- Wait as one who ends with the client alone.
+local function waiter(running)
+  return function()
     running.idle = running.idle + 1
     local _ <close> = setmetatable({}, { __close = function() running.idle = running.idle - 1 end })
     tasks.park "mcp.listen"
   end
+end
+
+local function answer(self, message, running)
+  local wait = waiter(running)
   local ok, out = pcall(self.server.answer, self.server, message, send, wait)
   running[message.id], running.count = nil, running.count - 1
   if ok then return send(out) end
@@ -58,6 +63,11 @@ local function take(self, line, scope, running)
     local params = message.params or {}
     local task = message.method == "notifications/cancelled" and params.requestId ~= nil and running[params.requestId]
     if type(task) == "table" then task:cancel "the client cancelled it" end
+    if message.method == "notifications/initialized" and self.server.source and not self.announcing then
+      self.announcing = true
+      running.count = running.count + 1
+      tasks.start(scope, "mcp changes", server.announce, self.server, send, waiter(running))
+    end
     return
   end
   if running[id] then return send(rpc.refusal(id, -32600, "a request with this id is under way")) end

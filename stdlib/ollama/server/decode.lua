@@ -304,7 +304,7 @@ end
 ---@param spec table one of `requests`
 ---@param habits stoke.sim.habits?
 ---@return table? request
----@return string? err the server's text (status 400)
+---@return any raw the whole value; without a request the server's text (status 400)
 function M.request(body, spec, habits)
   local value, err = json.decode(body or "")
   if err == "EOF" then return nil, "missing request body" end
@@ -319,7 +319,7 @@ function M.request(body, spec, habits)
   for _, m in ipairs(out and out.messages or {}) do
     if m.role then m.role = m.role:lower() end
   end
-  return out or {}
+  return out or {}, value
 end
 
 --- Name and value of each option, in the order sent, nulls left out.

@@ -2,9 +2,11 @@
 --- and clients see its error texts, its key order and its escapes. The general codec is stoke.json;
 --- this one is for what answers as that server.
 ---
---- Decoded objects are plain tables whose metatable keeps the order of the keys; arrays carry a
---- mark, so that `[]` and `{}` stay apart; null is a value of its own.
+--- Values are those of the library's own codec: null, marked arrays, objects that know the order of
+--- their keys. A text that is strict JSON is read by that codec, in C; what it refuses is read again
+--- here, for Go's words, and for what Go takes all the same.
 
+local engine = require "core.json"
 local valid = require "core.text".valid
 
 local M = {}
@@ -12,39 +14,43 @@ local M = {}
 local byte, sub, find, format, char = string.byte, string.sub, string.find, string.format, string.char
 
 --- JSON null, as a value.
-M.null = setmetatable({}, { __name = "null", __tostring = function() return "null" end })
-
-local ARRAY = { __name = "array" }
+M.null = engine.null
 
 --- Marks a table as an array (an empty one would be written as an object otherwise).
 ---@param t table?
 ---@return table
-function M.array(t) return setmetatable(t or {}, ARRAY) end
+M.array = engine.array
 
 ---@param v any
 ---@return boolean
-function M.is_array(v)
-  return type(v) == "table" and (getmetatable(v) == ARRAY or (getmetatable(v) == nil and v[1] ~= nil))
-end
+M.is_array = engine.is_array
+
+local is_array = engine.is_array
 
 ---@param v any
 ---@return boolean
-function M.is_object(v) return type(v) == "table" and v ~= M.null and not M.is_array(v) end
+function M.is_object(v) return type(v) == "table" and not is_array(v) end
+
+-- What the metatable of an object begins with that knows the order of its keys; the keys follow.
+local ORDER = getmetatable(engine.object({}, { "a" }))[1]
 
 --- A table with an order of keys: object{ {"a", 1}, {"b", 2} }. Entries whose value is nil are left
 --- out.
 ---@param list table
 ---@return table
 function M.object(list)
-  local t, order = {}, {}
+  local t, order, n = {}, { ORDER }, 1
   for i = 1, #list do
     local k, v = list[i][1], list[i][2]
     if v ~= nil then
-      if t[k] == nil then order[#order + 1] = k end
+      if t[k] == nil then
+        n = n + 1
+        order[n] = k
+      end
       t[k] = v
     end
   end
-  return setmetatable(t, { order = order })
+  return setmetatable(t, order)
 end
 
 --- The keys of an object in the order they were written, or sorted where no order is known.
@@ -52,7 +58,7 @@ end
 ---@return string[]
 function M.keys(t)
   local mt = getmetatable(t)
-  if mt and mt.order then return mt.order end
+  if mt and mt[1] == ORDER then return table.move(mt, 2, #mt, 1, {}) end
   local keys = {}
   for k in pairs(t) do keys[#keys + 1] = k end
   table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
@@ -65,7 +71,8 @@ end
 function M.kind(v)
   local t = type(v)
   if t == "boolean" then return "bool" end
-  if t == "table" then return v == M.null and "null" or M.is_array(v) and "array" or "object" end
+  if t == "table" then return is_array(v) and "array" or "object" end
+  if v == M.null then return "null" end
   return t
 end
 
@@ -163,29 +170,33 @@ end
 
 local function space(s, i) return find(s, "[^ \t\r\n]", i) or #s + 1 end
 
+-- Go gives up at 10,000; a Lua C-stack limit does not apply, but the brief depth keeps hostile
+-- bodies cheap.
+local DEPTH <const> = 190
+
 local WORDS = { [116] = { "true", true }, [102] = { "false", false }, [110] = { "null", M.null } }
 
 local read
 
 local function read_array(s, i, depth)
-  local list, n = {}, 0
+  local list, n = M.array(), 0
   i = space(s, i + 1)
-  if byte(s, i) == 93 then return setmetatable(list, ARRAY), i + 1 end
+  if byte(s, i) == 93 then return list, i + 1 end
   while true do
     n = n + 1
     list[n], i = read(s, i, depth)
     i = space(s, i)
     local c = byte(s, i)
-    if c == 93 then return setmetatable(list, ARRAY), i + 1 end
+    if c == 93 then return list, i + 1 end
     if c ~= 44 then bad(s, i, "after array element") end
     i = space(s, i + 1)
   end
 end
 
 local function read_object(s, i, depth)
-  local t, order = {}, {}
+  local t, order = {}, { ORDER }
   i = space(s, i + 1)
-  if byte(s, i) == 125 then return setmetatable(t, { order = order }), i + 1 end
+  if byte(s, i) == 125 then return setmetatable(t, order), i + 1 end
   while true do
     if byte(s, i) ~= 34 then bad(s, i, "looking for beginning of object key string") end
     local key, value
@@ -197,7 +208,7 @@ local function read_object(s, i, depth)
     t[key] = value
     i = space(s, i)
     local c = byte(s, i)
-    if c == 125 then return setmetatable(t, { order = order }), i + 1 end
+    if c == 125 then return setmetatable(t, order), i + 1 end
     if c ~= 44 then bad(s, i, "after object key:value pair") end
     i = space(s, i + 1)
   end
@@ -207,9 +218,7 @@ function read(s, i, depth)
   local c = byte(s, i)
   if c == 34 then return read_string(s, i) end
   if c == 123 or c == 91 then
-    -- Go gives up at 10,000; a Lua C-stack limit does not apply, but the brief depth keeps hostile
-    -- bodies cheap.
-    if depth > 190 then fail "exceeded max depth" end
+    if depth > DEPTH then fail "exceeded max depth" end
     if c == 123 then return read_object(s, i, depth + 1) end
     return read_array(s, i, depth + 1)
   end
@@ -225,11 +234,15 @@ function read(s, i, depth)
   return word[2], i + #text
 end
 
+local ORDERED = { ordered = true, max_depth = DEPTH }
+
 --- Reads the first JSON value of a text; what follows it is ignored, as Go's stream decoder does.
 ---@param s string
 ---@return any value nil on failure
 ---@return string? err Go's text; "EOF" when there is nothing but white space
 function M.decode(s)
+  local known, refused = engine.decode(s, ORDERED)
+  if not refused then return known end
   local i = space(s, 1)
   if i > #s then return nil, "EOF" end
   local ok, value = pcall(read, s, i, 0)
@@ -297,7 +310,7 @@ end
 local encode
 
 local function encode_table(v, out)
-  if M.is_array(v) then
+  if is_array(v) then
     out[#out + 1] = "["
     for i = 1, #v do
       if i > 1 then out[#out + 1] = "," end

@@ -1,6 +1,7 @@
 --- The server's answers as text: key order, omitted zeros, escapes and times as the original writes
 --- them.
 
+local hash = require "core.hash"
 local json = require "stoke.ollama.server.gojson"
 local ordered = require "core.ordered"
 
@@ -193,6 +194,28 @@ function M.embed(name, rows, total, load, count)
   metrics({ total_duration = total, load_duration = load, prompt_eval_count = count }, out)
   out[#out + 1] = "}"
   return table.concat(out)
+end
+
+local function packed(row)
+  local out = {}
+  for i = 1, #row do out[i] = ("<f"):pack(row[i]) end
+  return (hash.base64(table.concat(out)))
+end
+
+--- The same as OpenAI's API has it.
+---@param name string
+---@param rows number[][]
+---@param tokens integer
+---@param base64? boolean numbers as their bytes
+---@return string
+function M.openai_embeddings(name, rows, tokens, base64)
+  local items = {}
+  for i, row in ipairs(rows) do
+    local numbers = base64 and json.quote(packed(row)) or M.rows { row }:sub(2, -2)
+    items[i] = ('{"object":"embedding","embedding":%s,"index":%d}'):format(numbers, i - 1)
+  end
+  return ('{"object":"list","data":[%s],"model":%s,"usage":{"prompt_tokens":%d,"total_tokens":%d}}'):format(
+    table.concat(items, ","), json.quote(name), tokens, tokens)
 end
 
 -- Inventory ---------------------------------------------------------------------------------------

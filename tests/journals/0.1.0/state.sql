@@ -21,9 +21,7 @@ CREATE TABLE contents (
   value ANY NOT NULL
 ) STRICT
 ;
-INSERT INTO "contents" ("id","hash","value") VALUES (1,'iQ2-YjC6TSDrH8UC_TMM','{"body":{"messages":{},"model":"qwen2.5:3b","options":{"num_predict":4096},"stream":false,"think":false,"tools":[{  "type":"function","function":{  "name":"get_weather","description":"Current weather in a city","parameters":{ "properties":{  "city":{ "description":"city","type":"string"}},"required":[ "city"],"type":"object"}}}],"truncate":false},"model":"qwen2.5:3b","path":"/api/chat","protocol":"ollama"}')
-;
-INSERT INTO "contents" ("id","hash","value") VALUES (2,'rkBK9hsn6GsES9b_NYBr','-- One small run of each kind, for the journals that later versions must be able to replay. Run by make.lua.
+INSERT INTO "contents" ("id","hash","value") VALUES (1,'rkBK9hsn6GsES9b_NYBr','-- One small run of each kind, for the journals that later versions must be able to replay. Run by make.lua.
 -- A new kind is added below, with its name in KINDS; what is here stays as it is.
 
 local stoke = require "stoke"
@@ -103,40 +101,42 @@ stoke.main(function()
 end)
 ')
 ;
-INSERT INTO "contents" ("id","hash","value") VALUES (3,'FJB3rTkZGGKwUHoPu0xf','stack traceback:
+INSERT INTO "contents" ("id","hash","value") VALUES (2,'iQ2-YjC6TSDrH8UC_TMM','{"body":{"messages":{},"model":"qwen2.5:3b","options":{"num_predict":4096},"stream":false,"think":false,"tools":[{  "type":"function","function":{  "name":"get_weather","description":"Current weather in a city","parameters":{ "properties":{  "city":{ "description":"city","type":"string"}},"required":[ "city"],"type":"object"}}}],"truncate":false},"model":"qwen2.5:3b","path":"/api/chat","protocol":"ollama"}')
+;
+INSERT INTO "contents" ("id","hash","value") VALUES (3,'bQe2r0fDt1VXB2W3vq2_','stack traceback:
 	[C]: in function ''error''
-	stoke:lua/errors.lua:99: in function ''core.errors.raise''
-	stoke:lua/errors.lua:355: in function ''stoke.raise''
+	stoke:lua/errors.lua:100: in function ''core.errors.raise''
+	stoke:lua/errors.lua:356: in function ''core.errors.raise_checked''
 	kinds.lua:58: in field ''f''
 	stoke:lua/driver/run.lua:35: in function <stoke:lua/driver/run.lua:33>
 	[C]: in function ''core.coro.raw_xpcall''
 	stoke:lua/driver/run.lua:23: in upvalue ''?''
 	stoke:lua/driver/run.lua:46: in field ''run''
-	stoke:lua/effect.lua:183: in function <stoke:lua/effect.lua:168>
+	stoke:lua/effect.lua:185: in function <stoke:lua/effect.lua:170>
 	(...tail calls...)
 	[C]: in function ''core.coro.raw_xpcall''
 	stoke:lua/journal/body.lua:38: in function ''core.journal.body.done''
-	stoke:lua/journal.lua:217: in function <stoke:lua/journal.lua:209>
+	stoke:lua/journal.lua:218: in function <stoke:lua/journal.lua:210>
 	(...tail calls...)
-	stoke:lua/effect.lua:273: in function <stoke:lua/effect.lua:255>
+	stoke:lua/effect.lua:295: in function <stoke:lua/effect.lua:277>
 	(...tail calls...)
 	stoke:stdlib/workflow.lua:34: in function <stoke:stdlib/workflow.lua:34>
 	(...tail calls...)
-	stoke:lua/combine.lua:226: in function <stoke:lua/combine.lua:224>
+	stoke:lua/combine.lua:228: in function <stoke:lua/combine.lua:226>
 	[C]: in function ''core.coro.raw_xpcall''
 	stoke:lua/coro.lua:154: in function ''xpcall''
-	stoke:lua/combine.lua:233: in function ''stoke.try''
+	stoke:lua/combine.lua:235: in function ''stoke.try''
 	kinds.lua:58: in upvalue ''?''
-	stoke:lua/journal.lua:523: in function <stoke:lua/journal.lua:523>
+	stoke:lua/journal.lua:479: in function <stoke:lua/journal.lua:479>
 	[C]: in function ''core.coro.raw_xpcall''
 	stoke:lua/task.lua:106: in function <stoke:lua/task.lua:105>')
 ;
-INSERT INTO "contents" ("id","hash","value") VALUES (4,'9VyVj7YDXLAKqUUBop-n','stack traceback:
+INSERT INTO "contents" ("id","hash","value") VALUES (4,'QtkIBaPwPueuvvYHwEt4','stack traceback:
 	[C]: in function ''error''
-	stoke:lua/errors.lua:99: in function ''core.errors.raise''
-	stoke:lua/errors.lua:355: in function ''stoke.raise''
+	stoke:lua/errors.lua:100: in function ''core.errors.raise''
+	stoke:lua/errors.lua:356: in function ''core.errors.raise_checked''
 	kinds.lua:60: in upvalue ''?''
-	stoke:lua/journal.lua:523: in function <stoke:lua/journal.lua:523>
+	stoke:lua/journal.lua:479: in function <stoke:lua/journal.lua:479>
 	[C]: in function ''core.coro.raw_xpcall''
 	stoke:lua/task.lua:106: in function <stoke:lua/task.lua:105>
 in task run (the host)')
@@ -166,7 +166,7 @@ INSERT INTO "deliveries" ("run","first","records","bytes","size") VALUES (1,0,4,
 ;
 INSERT INTO "deliveries" ("run","first","records","bytes","size") VALUES (2,0,2,X'040202',2)
 ;
-INSERT INTO "deliveries" ("run","first","records","bytes","size") VALUES (3,0,6,X'1C03040202020B0000040A01080006',14)
+INSERT INTO "deliveries" ("run","first","records","bytes","size") VALUES (3,0,6,X'1C03040202020B0000040A01080106',14)
 ;
 INSERT INTO "deliveries" ("run","first","records","bytes","size") VALUES (4,0,4,X'100100010001000100',8)
 ;
@@ -244,9 +244,11 @@ CREATE TABLE migrations (
   stoke TEXT NOT NULL
 ) STRICT
 ;
-INSERT INTO "migrations" ("version","applied","stoke") VALUES (1,1.79600286740848302845e+09,'0.1.0')
+INSERT INTO "migrations" ("version","applied","stoke") VALUES (1,1.79603169012879610062e+09,'0.1.0')
 ;
-INSERT INTO "migrations" ("version","applied","stoke") VALUES (2,1.79600286740930891035e+09,'0.1.0')
+INSERT INTO "migrations" ("version","applied","stoke") VALUES (2,1.79603169012943792337e+09,'0.1.0')
+;
+INSERT INTO "migrations" ("version","applied","stoke") VALUES (3,1.79603169012978291507e+09,'0.1.0')
 ;
 CREATE TABLE modules (
   -- The modules that a run required, in that order.
@@ -299,67 +301,67 @@ CREATE TABLE records (
   sum INTEGER                    -- 32 bits of key, class, digest, outcome, value, lengths, error: damage is seen
 ) STRICT
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967297,'run/agent guide:1/llm.learned#1',NULL,'pure',X'104346ACE91E6C82F783FF072E358B770C0BDF65994AAA4E78E20C43865258E8',NULL,NULL,'{"body":{"model":"qwen2.5:3b"},"model":"qwen2.5:3b","path":"learned","protocol":"ollama"}','kinds.lua:15',1.79600286741970205308e+09,5.98430633544921875e-05,NULL,1,NULL,1,0,'value','{}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,441621725)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967297,'run/agent guide:1/llm.learned#1',NULL,'pure',X'104346ACE91E6C82F783FF072E358B770C0BDF65994AAA4E78E20C43865258E8',NULL,NULL,'{"body":{"model":"qwen2.5:3b"},"model":"qwen2.5:3b","path":"learned","protocol":"ollama"}','kinds.lua:15',1.7960316901406641007e+09,3.4809112548828125e-05,NULL,1,NULL,1,0,'value','{}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,441621725)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967298,'run/agent guide:1/llm.chat#1',NULL,'idempotent',X'8C75BE4EE71D91E0EFC9DD4A8AEB970EDCBA85C7A6DFAB1FC04E51C4AE55ABC3',NULL,0,'{"add":[{"content":"Umbrella in Oslo?","role":"user"}],"rest":{"$value":"iQ2-YjC6TSDrH8UC_TMM"}}','kinds.lua:15',1.79600286741982507706e+09,3.24459075927734375e-02,NULL,0,NULL,2,0,'value','{"created_at":"2026-11-30T01:41:07.451984Z","done":true,"done_reason":"stop","eval_count":7,"eval_duration":1000,"load_duration":1000000,"message":{"content":"","role":"assistant","tool_calls":[ {"function":{"arguments":{  "city":"Oslo"},"index":0,"name":"get_weather"},"id":"call_pdiybtkg"}]},"model":"qwen2.5:3b","prompt_eval_count":61,"prompt_eval_duration":30500000,"total_duration":31500000}',NULL,NULL,61,7,0.0315,'{"usage":{"load_seconds":0.001,"tool_calls":1}}',NULL,NULL,-1289928312)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967298,'run/agent guide:1/llm.chat#1',NULL,'idempotent',X'8C75BE4EE71D91E0EFC9DD4A8AEB970EDCBA85C7A6DFAB1FC04E51C4AE55ABC3',NULL,0,'{"add":[{"content":"Umbrella in Oslo?","role":"user"}],"rest":{"$value":"iQ2-YjC6TSDrH8UC_TMM"}}','kinds.lua:15',1.79603169014074397083e+09,3.30760478973388671875e-02,NULL,0,NULL,2,0,'value','{"created_at":"2026-11-30T09:41:30.173591Z","done":true,"done_reason":"stop","eval_count":7,"eval_duration":1000,"load_duration":1000000,"message":{"content":"","role":"assistant","tool_calls":[ {"function":{"arguments":{  "city":"Oslo"},"index":0,"name":"get_weather"},"id":"call_pdiybtkg"}]},"model":"qwen2.5:3b","prompt_eval_count":61,"prompt_eval_duration":30500000,"total_duration":31500000}',NULL,NULL,61,7,0.0315,'{"usage":{"load_seconds":0.001,"tool_calls":1}}',NULL,NULL,-1017351194)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967299,'run/agent guide:1/tool get_weather:1/tool.call#1',NULL,'unsafe',X'A78BBE4C1FD4C190C4F3D409EAD2A4DFF657E9A52131B5FD498C844F779CF132',NULL,NULL,'{"agent":"guide","args":{  "city":"Oslo"},"id":"call_pdiybtkg","name":"get_weather"}','kinds.lua:15',1.79600286745251703267e+09,1.089572906494140625e-04,NULL,1,NULL,3,2,'value','"4 degrees, rain in Oslo"',NULL,NULL,NULL,NULL,NULL,'{"attempts":1,"counts":true,"nested_beyond_0":{}}',NULL,NULL,-794281363)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967299,'run/agent guide:1/tool get_weather:1/tool.call#1',NULL,'unsafe',X'A78BBE4C1FD4C190C4F3D409EAD2A4DFF657E9A52131B5FD498C844F779CF132',NULL,NULL,'{"agent":"guide","args":{  "city":"Oslo"},"id":"call_pdiybtkg","name":"get_weather"}','kinds.lua:15',1.79603169017396807668e+09,4.88758087158203125e-05,NULL,1,NULL,3,2,'value','"4 degrees, rain in Oslo"',NULL,NULL,NULL,NULL,NULL,'{"attempts":1,"counts":true,"nested_beyond_0":{}}',NULL,NULL,-794281363)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967300,'run/agent guide:1/llm.chat#2',NULL,'idempotent',X'DF1AD9CFA96F31ABCA4F1CA6B34C749EBA570D06040A25E3790D223D0043CD6D',2,1,'{"add":[{"content":"","role":"assistant","tool_calls":[ {"function":{"arguments":{  "city":"Oslo"},"index":0,"name":"get_weather"},"id":"call_pdiybtkg"}]},{"content":"4 degrees, rain in Oslo","role":"tool","tool_call_id":"call_pdiybtkg","tool_name":"get_weather"}],"rest":2}','kinds.lua:15',1.79600286745271801947e+09,2.37939357757568359375e-02,NULL,0,NULL,4,2,'value','{"created_at":"2026-11-30T01:41:07.476257Z","done":true,"done_reason":"stop","eval_count":2,"eval_duration":1000,"load_duration":1000000,"message":{"content":"Take one.","role":"assistant"},"model":"qwen2.5:3b","prompt_eval_count":90,"prompt_eval_duration":15000000,"total_duration":16000000}',NULL,NULL,90,2,0.016,'{"usage":{"load_seconds":0.001}}',NULL,NULL,884454108)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (4294967300,'run/agent guide:1/llm.chat#2',NULL,'idempotent',X'DF1AD9CFA96F31ABCA4F1CA6B34C749EBA570D06040A25E3790D223D0043CD6D',2,1,'{"add":[{"content":"","role":"assistant","tool_calls":[ {"function":{"arguments":{  "city":"Oslo"},"index":0,"name":"get_weather"},"id":"call_pdiybtkg"}]},{"content":"4 degrees, rain in Oslo","role":"tool","tool_call_id":"call_pdiybtkg","tool_name":"get_weather"}],"rest":2}','kinds.lua:15',1.79603169017406797411e+09,1.70180797576904296875e-02,NULL,0,NULL,4,2,'value','{"created_at":"2026-11-30T09:41:30.190978Z","done":true,"done_reason":"stop","eval_count":2,"eval_duration":1000,"load_duration":1000000,"message":{"content":"Take one.","role":"assistant"},"model":"qwen2.5:3b","prompt_eval_count":90,"prompt_eval_duration":15000000,"total_duration":16000000}',NULL,NULL,90,2,0.016,'{"usage":{"load_seconds":0.001}}',NULL,NULL,-2031515892)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (8589934593,'run/agent:1/agent teller:1/llm.learned#1',NULL,'pure',X'104346ACE91E6C82F783FF072E358B770C0BDF65994AAA4E78E20C43865258E8',NULL,NULL,'{"body":{"model":"qwen2.5:3b"},"model":"qwen2.5:3b","path":"learned","protocol":"ollama"}',NULL,1.7960028674796919822e+09,6.198883056640625e-05,NULL,1,NULL,1,0,'value','{"rate":3.8555555555555556}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1646165031)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (8589934593,'run/agent:1/agent teller:1/llm.learned#1',NULL,'pure',X'104346ACE91E6C82F783FF072E358B770C0BDF65994AAA4E78E20C43865258E8',NULL,NULL,'{"body":{"model":"qwen2.5:3b"},"model":"qwen2.5:3b","path":"learned","protocol":"ollama"}',NULL,1796031690.1941,4.100799560546875e-05,NULL,1,NULL,1,0,'value','{"rate":3.8555555555555556}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1646165031)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (8589934594,'run/agent:1/agent teller:1/llm.stream#1',NULL,'idempotent',X'B5CE93BD86C8F694B1C274ED134040155D7A08774BA15948AEAA76C972DB0ACC',NULL,0,'{"add":[{"content":"Tell me a story.","role":"user"}],"rest":{"body":{"messages":{},"model":"qwen2.5:3b","options":{"num_predict":4096},"stream":true,"think":false,"truncate":false},"model":"qwen2.5:3b","path":"/api/chat","protocol":"ollama"}}',NULL,1.79600286747982692721e+09,5.4111480712890625e-03,NULL,0,NULL,2,0,'stream','[["text",6,"Once upon a time, in Oslo.",true],{"inline":true,"value":{"reason":"stop","reply":{"created_at":"2026-11-30T01:41:07.484751Z","done":true,"done_reason":"stop","eval_count":6,"eval_duration":1000,"load_duration":1000000,"message":{"content":"","role":"assistant"},"model":"qwen2.5:3b","prompt_eval_count":6,"prompt_eval_duration":3000000,"total_duration":4000000},"type":"done","usage":{"attempts":1,"calls":1,"estimated":false,"input_tokens":6,"load_seconds":0.001,"output_tokens":6,"repairs":0,"seconds":0.004,"tool_calls":0}}},{"ended":true,"inline":true}]',X'452636',NULL,NULL,NULL,NULL,'{"attempts":1,"counts":true}','{"closed":{"inline":true},"rests":false}',NULL,-102672185)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (8589934594,'run/agent:1/agent teller:1/llm.stream#1',NULL,'idempotent',X'B5CE93BD86C8F694B1C274ED134040155D7A08774BA15948AEAA76C972DB0ACC',NULL,0,'{"add":[{"content":"Tell me a story.","role":"user"}],"rest":{"body":{"messages":{},"model":"qwen2.5:3b","options":{"num_predict":4096},"stream":true,"think":false,"truncate":false},"model":"qwen2.5:3b","path":"/api/chat","protocol":"ollama"}}',NULL,1.79603169019418501851e+09,0.00487208366394043,NULL,0,NULL,2,0,'stream','[["text",6,"Once upon a time, in Oslo.",true],{"inline":true,"value":{"reason":"stop","reply":{"created_at":"2026-11-30T09:41:30.198819Z","done":true,"done_reason":"stop","eval_count":6,"eval_duration":1000,"load_duration":1000000,"message":{"content":"","role":"assistant"},"model":"qwen2.5:3b","prompt_eval_count":6,"prompt_eval_duration":3000000,"total_duration":4000000},"type":"done","usage":{"attempts":1,"calls":1,"estimated":false,"input_tokens":6,"load_seconds":0.001,"output_tokens":6,"repairs":0,"seconds":0.004,"tool_calls":0}}},{"ended":true,"inline":true}]',X'452636',NULL,NULL,NULL,NULL,'{"attempts":1,"counts":true}','{"closed":{"inline":true},"rests":false}',NULL,862321001)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901889,'run/task:1/time.sleep#1',NULL,'pure',X'EF2D127DE37B942BAAD06145E54B0C619A1F22327B2EBBCFBEC78F5564AFE39D',NULL,NULL,'5','kinds.lua:27',1.79600286749755406381e+09,2.6700496673583984375e-03,NULL,0,NULL,2,0,'cut',NULL,NULL,'{"$error":{"kind":"cancelled","message":"cancelled while waiting for time.sleep"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,606436443)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901889,'run/task:1/time.sleep#1',NULL,'pure',X'EF2D127DE37B942BAAD06145E54B0C619A1F22327B2EBBCFBEC78F5564AFE39D',NULL,NULL,'5','kinds.lua:27',1796031690.20179,2.439022064208984375e-03,NULL,0,NULL,2,0,'cut',NULL,NULL,'{"$error":{"kind":"cancelled","message":"cancelled while waiting for time.sleep"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,606436443)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901890,'run/task:2/time.sleep#1',NULL,'pure',X'8D938122D3904436FD32A463678148C7B7595BF667F263A65AB79059E5833A21',NULL,NULL,'0.002','kinds.lua:28',1.79600286749760890006e+09,2.4700164794921875e-03,NULL,0,NULL,1,0,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,328408548)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901890,'run/task:2/time.sleep#1',NULL,'pure',X'8D938122D3904436FD32A463678148C7B7595BF667F263A65AB79059E5833A21',NULL,NULL,'0.002','kinds.lua:28',1.79603169020181202891e+09,2.34889984130859375e-03,NULL,0,NULL,1,0,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,328408548)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901891,'run/time.sleep#1',NULL,'pure',X'EF2D127DE37B942BAAD06145E54B0C619A1F22327B2EBBCFBEC78F5564AFE39D',NULL,NULL,'5','kinds.lua:29',1.79600286750032401084e+09,2.6299953460693359375e-03,NULL,0,NULL,3,4,'cut',NULL,NULL,'{"$error":{"kind":"cancelled","message":"cancelled while waiting for time.sleep"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,649711406)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901891,'run/time.sleep#1',NULL,'pure',X'EF2D127DE37B942BAAD06145E54B0C619A1F22327B2EBBCFBEC78F5564AFE39D',NULL,NULL,'5','kinds.lua:29',1.79603169020427298543e+09,3.0829906463623046875e-03,NULL,0,NULL,3,4,'cut',NULL,NULL,'{"$error":{"kind":"cancelled","message":"cancelled while waiting for time.sleep"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,649711406)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901892,'run/map:1/1/time.sleep#1',NULL,'pure',X'414369A18B9A0BB5B48E3EE8793144AA88E25115CBCC2128DD8293B5B9225DF0',NULL,NULL,'0.003','kinds.lua:32',1.79600286750573205941e+09,5.9740543365478515625e-03,NULL,0,NULL,6,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,2054430538)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901892,'run/map:1/1/time.sleep#1',NULL,'pure',X'414369A18B9A0BB5B48E3EE8793144AA88E25115CBCC2128DD8293B5B9225DF0',NULL,NULL,'0.003','kinds.lua:32',1.79603169020825791362e+09,3.9730072021484375e-03,NULL,0,NULL,6,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,2054430538)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901893,'run/map:1/2/time.sleep#1',NULL,'pure',X'8D938122D3904436FD32A463678148C7B7595BF667F263A65AB79059E5833A21',NULL,NULL,'0.002','kinds.lua:32',1.79600286750584197045e+09,5.847930908203125e-03,NULL,0,NULL,5,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-191223141)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901893,'run/map:1/2/time.sleep#1',NULL,'pure',X'8D938122D3904436FD32A463678148C7B7595BF667F263A65AB79059E5833A21',NULL,NULL,'0.002','kinds.lua:32',1.79603169020827889445e+09,2.735137939453125e-03,NULL,0,NULL,5,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-191223141)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901894,'run/map:1/3/time.sleep#1',NULL,'pure',X'9FCA51987C96BA92D35F303353B7065F31114501C9F2AFA37463FF1FDFFE8F1F',NULL,NULL,'0.001','kinds.lua:32',1796002867.50593,0.00150299072265625,NULL,0,NULL,4,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-2120480672)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (12884901894,'run/map:1/3/time.sleep#1',NULL,'pure',X'9FCA51987C96BA92D35F303353B7065F31114501C9F2AFA37463FF1FDFFE8F1F',NULL,NULL,'0.001','kinds.lua:32',1796031690.20829,1.3749599456787109375e-03,NULL,0,NULL,4,8,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-2120480672)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869185,'run/run.start#1',NULL,'idempotent',X'8D7253A8ADACB4946B5E98C87FD31472A235EB96E86E29D5234743515CBC3EA9',NULL,NULL,'{"id":"child","input":21,"workflow":"child"}','kinds.lua:40',1796002867.51717,3.014087677001953125e-03,NULL,0,NULL,1,0,'value','"child"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1073876695)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869185,'run/run.start#1',NULL,'idempotent',X'8D7253A8ADACB4946B5E98C87FD31472A235EB96E86E29D5234743515CBC3EA9',NULL,NULL,'{"id":"child","input":21,"workflow":"child"}','kinds.lua:40',1.79603169021378302576e+09,5.900859832763671875e-04,NULL,0,NULL,1,0,'value','"child"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1073876695)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869186,'run/run.start#2',NULL,'idempotent',X'5B7AF7750E7762B66D510F8E51215EB817C855967958C492BADB8141CFDE012B',NULL,NULL,'{"input":22,"workflow":"child"}','kinds.lua:40',1.79600286752025389671e+09,1.0240077972412109375e-03,NULL,0,NULL,2,2,'value','"3b76dc0b9085dc60"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,855229753)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869186,'run/run.start#2',NULL,'idempotent',X'5B7AF7750E7762B66D510F8E51215EB817C855967958C492BADB8141CFDE012B',NULL,NULL,'{"input":22,"workflow":"child"}','kinds.lua:40',1.79603169021440696711e+09,9.16004180908203125e-04,NULL,0,NULL,2,2,'value','"3b76dc0b9085dc60"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,855229753)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869187,'run/run.await#1',NULL,'pure',X'768E4FCE26E1B2D0D678AAC99866A95292D4839182AA0BE8703CF879F0FC56BF',NULL,NULL,'{"id":"child"}','kinds.lua:41',1.79600286752136802667e+09,3.1139850616455078125e-03,NULL,0,NULL,3,4,'value','{"result":42,"state":"done"}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-965666575)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869187,'run/run.await#1',NULL,'pure',X'768E4FCE26E1B2D0D678AAC99866A95292D4839182AA0BE8703CF879F0FC56BF',NULL,NULL,'{"id":"child"}','kinds.lua:41',1.7960316902153730393e+09,5.5949687957763671875e-03,NULL,0,NULL,3,4,'value','{"result":42,"state":"done"}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-965666575)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869188,'run/run.await#2',NULL,'pure',X'BE7BF81034875447952CC4AC842C14607DF714538135193AA73E2C1253C8121F',NULL,NULL,'{"id":"3b76dc0b9085dc60"}','kinds.lua:41',1.79600286752451109885e+09,2.71701812744140625e-03,NULL,0,NULL,4,6,'value','{"result":44,"state":"done"}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1085488391)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (17179869188,'run/run.await#2',NULL,'pure',X'BE7BF81034875447952CC4AC842C14607DF714538135193AA73E2C1253C8121F',NULL,NULL,'{"id":"3b76dc0b9085dc60"}','kinds.lua:41',1.79603169022099494935e+09,0.000141143798828125,NULL,0,NULL,4,6,'value','{"result":44,"state":"done"}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1085488391)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (21474836481,'run/step double:1/step#1',NULL,'unsafe',X'AEF56CB7A67647E2F1D77CDAD00ABD9A9B66878D3CB7004BD01C17FC12C076B4',NULL,NULL,'{"name":"double"}',NULL,1.79600286752256488795e+09,6.45160675048828125e-04,NULL,0,1,1,0,'value','42',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-512080650)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (21474836481,'run/step double:1/step#1',NULL,'unsafe',X'AEF56CB7A67647E2F1D77CDAD00ABD9A9B66878D3CB7004BD01C17FC12C076B4',NULL,NULL,'{"name":"double"}',NULL,1796031690.21712,1.513957977294921875e-03,NULL,0,1,1,0,'value','42',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-512080650)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (25769803777,'run/step double:1/step#1',NULL,'unsafe',X'AEF56CB7A67647E2F1D77CDAD00ABD9A9B66878D3CB7004BD01C17FC12C076B4',NULL,NULL,'{"name":"double"}',NULL,1.796002867524684906e+09,1.9781589508056640625e-03,NULL,0,1,1,0,'value','44',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1801877893)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (25769803777,'run/step double:1/step#1',NULL,'unsafe',X'AEF56CB7A67647E2F1D77CDAD00ABD9A9B66878D3CB7004BD01C17FC12C076B4',NULL,NULL,'{"name":"double"}',NULL,1.79603169021605205534e+09,6.06060028076171875e-04,NULL,0,1,1,0,'value','44',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1801877893)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771073,'run/run.signal#1',NULL,'pure',X'8E8C2C07B86973C23AB6DD32AD16E2AB012F6924C8E8DF9209433BAA4968221B',NULL,NULL,'{"name":"paid"}','kinds.lua:45',1.79600286753475308415e+09,0.000209808349609375,NULL,NULL,NULL,1,0,'value','{"value":{"amount":12.5}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1815222696)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771073,'run/run.signal#1',NULL,'pure',X'8E8C2C07B86973C23AB6DD32AD16E2AB012F6924C8E8DF9209433BAA4968221B',NULL,NULL,'{"name":"paid"}','kinds.lua:45',1.79603169022386908526e+09,2.16007232666015625e-04,NULL,NULL,NULL,1,0,'value','{"value":{"amount":12.5}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1815222696)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771074,'run/run.signal#2',NULL,'pure',X'C214821B0E102E0F652EA742CCA7BDA705494B42AF9FA45E1C2A2B0E74AC34CF',NULL,NULL,'{"name":"paid","timeout":0.005}','kinds.lua:46',1.79600286753569388393e+09,5.4380893707275390625e-03,NULL,0,NULL,2,2,'error',NULL,NULL,'{"$error":{"kind":"timeout","message":"no signal \"paid\" came in time"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,-1248191512)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771074,'run/run.signal#2',NULL,'pure',X'C214821B0E102E0F652EA742CCA7BDA705494B42AF9FA45E1C2A2B0E74AC34CF',NULL,NULL,'{"name":"paid","timeout":0.005}','kinds.lua:46',1.79603169022465205192e+09,5.3570270538330078125e-03,NULL,0,NULL,2,2,'error',NULL,NULL,'{"$error":{"kind":"timeout","message":"no signal \"paid\" came in time"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,-1248191512)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771075,'run/run.patched#1',NULL,'pure',X'DF3DA8009237FA032035E5A2B8908DF3F3A99A4FB58CFCB5D2B6481CE469509B',NULL,NULL,'{"name":"later"}','kinds.lua:47',1.79600286754122591015e+09,2.59876251220703125e-05,NULL,1,NULL,3,4,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1951958299)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (30064771075,'run/run.patched#1',NULL,'pure',X'DF3DA8009237FA032035E5A2B8908DF3F3A99A4FB58CFCB5D2B6481CE469509B',NULL,NULL,'{"name":"later"}','kinds.lua:47',1.79603169023004293446e+09,1.21593475341796875e-05,NULL,1,NULL,3,4,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1951958299)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738369,'run/db.open#1',NULL,'idempotent',X'63F3FB925A36B07A52A9A7CC902D80605B9644EAB951003D197C26E58C8F165F',NULL,NULL,'{"path":"shop.db"}','kinds.lua:51',1796002867.54404,9.559154510498046875e-03,NULL,0,NULL,1,0,'stream',NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"about":{"path":"shop.db"},"came":[0],"closed":{"inline":false},"rests":false}',NULL,1547474449)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738369,'run/db.open#1',NULL,'idempotent',X'63F3FB925A36B07A52A9A7CC902D80605B9644EAB951003D197C26E58C8F165F',NULL,NULL,'{"path":"shop.db"}','kinds.lua:51',1.79603169023251199717e+09,2.233982086181640625e-03,NULL,0,NULL,1,0,'stream',NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"about":{"path":"shop.db"},"came":[0],"closed":{"inline":false},"rests":false}',NULL,1547474449)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738370,'run/db.write#1',NULL,'unsafe',X'63B69DA88E2836DC0D9EA197BC83E14E7748A826EC0BFC2FA971DF2042BFF936',NULL,NULL,'{"db":"shop.db","sql":"CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, item TEXT, bytes BLOB)"}','kinds.lua:52',1.79600286755381488793e+09,7.01618194580078125e-03,NULL,0,1,2,2,'value','{"changes":0,"columns":{},"rows":{}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1304930066)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738370,'run/db.write#1',NULL,'unsafe',X'63B69DA88E2836DC0D9EA197BC83E14E7748A826EC0BFC2FA971DF2042BFF936',NULL,NULL,'{"db":"shop.db","sql":"CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, item TEXT, bytes BLOB)"}','kinds.lua:52',1.79603169023490810392e+09,2.80284881591796875e-03,NULL,0,1,2,2,'value','{"changes":0,"columns":{},"rows":{}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1304930066)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738371,'run/db.begin#1',NULL,'pure',X'73540136DAF597F1359F1C5D91541C7CE3CC2FBE94E26EBFDD5B84B3B31F42E5',NULL,NULL,'{"db":"shop.db","depth":0}','kinds.lua:53',1.79600286756092691418e+09,0.000164031982421875,NULL,0,NULL,3,4,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-303363362)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738371,'run/db.begin#1',NULL,'pure',X'73540136DAF597F1359F1C5D91541C7CE3CC2FBE94E26EBFDD5B84B3B31F42E5',NULL,NULL,'{"db":"shop.db","depth":0}','kinds.lua:53',1.79603169023782396323e+09,2.040863037109375e-04,NULL,0,NULL,3,4,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-303363362)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738372,'run/db.write#2',NULL,'pure',X'E731F348D7CEC02FB28A1DED5F93DC53E07184B285CC3E159F3E0FE7EE3D5987',NULL,NULL,'{"db":"shop.db","depth":0,"params":["lamp",{"$bytes":"AP8="}],"sql":"INSERT INTO orders (item, bytes) VALUES (?, ?)"}','kinds.lua:53',1.79600286756125211715e+09,1.6498565673828125e-04,NULL,0,NULL,4,6,'value','{"changes":1,"columns":{},"last_id":1,"rows":{}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1454740837)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738372,'run/db.write#2',NULL,'pure',X'E731F348D7CEC02FB28A1DED5F93DC53E07184B285CC3E159F3E0FE7EE3D5987',NULL,NULL,'{"db":"shop.db","depth":0,"params":["lamp",{"$bytes":"AP8="}],"sql":"INSERT INTO orders (item, bytes) VALUES (?, ?)"}','kinds.lua:53',1.79603169023833394045e+09,3.330707550048828125e-04,NULL,0,NULL,4,6,'value','{"changes":1,"columns":{},"last_id":1,"rows":{}}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1454740837)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738373,'run/db.commit#1',NULL,'unsafe',X'73540136DAF597F1359F1C5D91541C7CE3CC2FBE94E26EBFDD5B84B3B31F42E5',NULL,NULL,'{"db":"shop.db","depth":0}','kinds.lua:53',1.79600286756145191189e+09,1.285076141357421875e-03,NULL,0,1,5,8,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1450068934)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738373,'run/db.commit#1',NULL,'unsafe',X'73540136DAF597F1359F1C5D91541C7CE3CC2FBE94E26EBFDD5B84B3B31F42E5',NULL,NULL,'{"db":"shop.db","depth":0}','kinds.lua:53',1.79603169023868393895e+09,1.2199878692626953125e-03,NULL,0,1,5,8,'value','true',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1450068934)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738374,'run/db.query#1',NULL,'pure',X'DE0FAF73E6290EC697DC85491033EA6F49B33B5A8D88BD0ECEC7FB682ACEA843',NULL,NULL,'{"db":"shop.db","max":100001,"sql":"SELECT * FROM orders"}','kinds.lua:54',1796002867.56282,6.89983367919921875e-04,NULL,0,NULL,6,10,'value','{"columns":["id","item","bytes"],"more":false,"rows":[[1,"lamp",{"$bytes":"AP8="}]]}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1111107682)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (34359738374,'run/db.query#1',NULL,'pure',X'DE0FAF73E6290EC697DC85491033EA6F49B33B5A8D88BD0ECEC7FB682ACEA843',NULL,NULL,'{"db":"shop.db","max":100001,"sql":"SELECT * FROM orders"}','kinds.lua:54',1.79603169023995494837e+09,5.190372467041015625e-04,NULL,0,NULL,6,10,'value','{"columns":["id","item","bytes"],"more":false,"rows":[[1,"lamp",{"$bytes":"AP8="}]]}',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-1111107682)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (38654705665,'run/step broken:1/step#1',NULL,'unsafe',X'35D70EDFAE21ED91083053AD91EDE4B9D9787A40B0E342A9B047CF4C3BBB6AEB',NULL,NULL,'{"name":"broken"}','kinds.lua:58',1796002867.56747,2.792835235595703125e-03,NULL,0,1,1,0,'error',NULL,NULL,'{"$error":{"kind":"tool","message":"the bank was closed","traceback":{"$text":"FJB3rTkZGGKwUHoPu0xf"},"where":"kinds.lua:58"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,-274096525)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (38654705665,'run/step broken:1/step#1',NULL,'unsafe',X'35D70EDFAE21ED91083053AD91EDE4B9D9787A40B0E342A9B047CF4C3BBB6AEB',NULL,NULL,'{"name":"broken"}','kinds.lua:58',1.79603169024415707582e+09,2.051830291748046875e-03,NULL,0,1,1,0,'error',NULL,NULL,'{"$error":{"kind":"tool","message":"the bank was closed","traceback":{"$text":"bQe2r0fDt1VXB2W3vq2_"},"where":"kinds.lua:58"}}',NULL,NULL,NULL,'{"attempts":1,"counts":true}',NULL,NULL,-616406739)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (38654705666,'run/time.sleep#1',NULL,'pure',X'9FCA51987C96BA92D35F303353B7065F31114501C9F2AFA37463FF1FDFFE8F1F',NULL,NULL,'0.001','kinds.lua:59',1.79600286757031893727e+09,1.4460086822509765625e-03,NULL,0,NULL,2,2,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-2077044057)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (38654705666,'run/time.sleep#1',NULL,'pure',X'9FCA51987C96BA92D35F303353B7065F31114501C9F2AFA37463FF1FDFFE8F1F',NULL,NULL,'0.001','kinds.lua:59',1.79603169024624490738e+09,1.3320446014404296875e-03,NULL,0,NULL,2,2,'value','false',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,-2077044057)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (42949672961,'run/step ask:1/step#1',NULL,'unsafe',X'ED304784B257940AC45ECB6C90FA0E5ABCA42543E0D0BFE2E47C422A748E73C6',NULL,NULL,'{"name":"ask"}','kinds.lua:65',1.79600286757607507711e+09,7.839202880859375e-04,NULL,0,1,1,0,'value','"asked"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,828065532)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (42949672961,'run/step ask:1/step#1',NULL,'unsafe',X'ED304784B257940AC45ECB6C90FA0E5ABCA42543E0D0BFE2E47C422A748E73C6',NULL,NULL,'{"name":"ask"}','kinds.lua:65',1.79603169025007796287e+09,4.351139068603515625e-04,NULL,0,1,1,0,'value','"asked"',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,828065532)
 ;
-INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (42949672962,'run/run.signal#1',NULL,'pure',X'BD5FA626F0015F2C1C200D6C0806629B3664555B18576698D3E93208E8B47C64',NULL,NULL,'{"name":"go"}','kinds.lua:66',1.7960028675769510269e+09,NULL,NULL,NULL,NULL,NULL,2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,70689947)
+INSERT INTO "records" ("id","key","name","class","digest","base","kept","request","line","time","took","inside","inline","intent","seen","at","outcome","value","lengths","error","input_tokens","output_tokens","seconds","facts","more","asks","sum") VALUES (42949672962,'run/run.signal#1',NULL,'pure',X'BD5FA626F0015F2C1C200D6C0806629B3664555B18576698D3E93208E8B47C64',NULL,NULL,'{"name":"go"}','kinds.lua:66',1.79603169025055789953e+09,NULL,NULL,NULL,NULL,NULL,2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,70689947)
 ;
 CREATE TABLE runs (
   -- A durable run: one call of a workflow.
@@ -387,25 +389,25 @@ CREATE TABLE runs (
   sum INTEGER                    -- 32 bits of id, workflow, input, result, error: damage is seen
 , why TEXT CHECK (why IN ('in_doubt', 'replay', 'parked'))) STRICT
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (1,'agent','agent','done',NULL,1.79600286741406607628e+09,1.79600286747675108914e+09,'"Oslo"','"Take one."',NULL,NULL,'agent',0,0,2,160,5692,0,NULL,NULL,NULL,-1822171880,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (1,'agent','agent','done',NULL,1796031690.13427,1.79603169019121694559e+09,'"Oslo"','"Take one."',NULL,NULL,'agent',0,0,2,160,5692,0,NULL,NULL,NULL,-1822171880,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (2,'stream','stream','done',NULL,1.79600286747805500033e+09,1.79600286748807501792e+09,'21','["Once"," upon"," a"," time,"," in"," Oslo."]',NULL,NULL,'stream',0,0,1,12,4623,1,NULL,NULL,NULL,-1631536727,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (2,'stream','stream','done',NULL,1.79603169019263601306e+09,1796031690.19953,'21','["Once"," upon"," a"," time,"," in"," Oslo."]',NULL,NULL,'stream',0,0,1,12,4623,1,NULL,NULL,NULL,-1631536727,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (3,'race','race','done',NULL,1.79600286749211597442e+09,1.7960028675118091106e+09,'21','{"late":true,"squares":[1,4,9],"value":2,"which":"fast505","why":"timeout"}',NULL,NULL,'race',0,0,0,0,4391,0,NULL,NULL,NULL,-437413887,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (3,'race','race','done',NULL,1.79603169020043897628e+09,1.79603169021229910852e+09,'21','{"late":true,"squares":[1,4,9],"value":2,"which":"fast505","why":"timeout"}',NULL,NULL,'race',0,0,0,0,4391,0,NULL,NULL,NULL,-437413887,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (4,'parent','parent','done',NULL,1.79600286751388597489e+09,1.79600286752727794645e+09,'21','[42,44]',NULL,NULL,'parent',0,0,0,0,4170,0,NULL,NULL,NULL,-1982096550,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (4,'parent','parent','done',NULL,1.79603169021304106709e+09,1.79603169022116708757e+09,'21','[42,44]',NULL,NULL,'parent',0,0,0,0,4170,0,NULL,NULL,NULL,-1982096550,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (5,'child','child','done',NULL,1.79600286751742506028e+09,1.79600286752325606349e+09,'21','42',NULL,NULL,'child',0,0,0,0,3508,0,NULL,NULL,NULL,-1881219163,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (5,'child','child','done',NULL,1.79603169021384906768e+09,1.79603169021878099438e+09,'21','42',NULL,NULL,'child',0,0,0,0,3508,0,NULL,NULL,NULL,-1881219163,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (6,'3b76dc0b9085dc60','child','done',NULL,1.79600286752046108245e+09,1.79600286752670502661e+09,'22','44',NULL,NULL,'3b76dc0b9085dc60',0,0,0,0,3508,0,NULL,NULL,NULL,-385793219,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (6,'3b76dc0b9085dc60','child','done',NULL,1.79603169021447396278e+09,1.79603169021684503552e+09,'22','44',NULL,NULL,'3b76dc0b9085dc60',0,0,0,0,3508,0,NULL,NULL,NULL,-385793219,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (7,'signal','signal','done',NULL,1796002867.53237,1.79600286754132509228e+09,'21','{"none":true,"paid":{"amount":12.5},"patched":true,"why":"timeout"}',NULL,NULL,'signal',0,0,0,0,3905,0,NULL,NULL,NULL,-1207853310,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (7,'signal','signal','done',NULL,1.79603169022199106214e+09,1.79603169023009610178e+09,'21','{"none":true,"paid":{"amount":12.5},"patched":true,"why":"timeout"}',NULL,NULL,'signal',0,0,0,0,3905,0,NULL,NULL,NULL,-1207853310,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (8,'database','database','done',NULL,1.79600286754238510139e+09,1.79600286756513309472e+09,'21','[ {"bytes":{"$bytes":"AP8="},"id":1,"item":"lamp"}]',NULL,NULL,'database',0,0,0,0,4826,0,NULL,NULL,NULL,1511077107,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (8,'database','database','done',NULL,1.7960316902306950092e+09,1.79603169024191594129e+09,'21','[ {"bytes":{"$bytes":"AP8="},"id":1,"item":"lamp"}]',NULL,NULL,'database',0,0,0,0,4826,0,NULL,NULL,NULL,1511077107,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (9,'error','error','failed',NULL,1796002867.5659,1.79600286757249903678e+09,'21',NULL,'{"$error":{"kind":"limit","message":"enough: the bank was closed","traceback":{"$text":"9VyVj7YDXLAKqUUBop-n"},"where":"kinds.lua:60"}}',NULL,'error',0,0,0,0,5315,0,NULL,NULL,NULL,-368748691,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (9,'error','error','failed',NULL,1.79603169024245405195e+09,1.79603169024809098241e+09,'21',NULL,'{"$error":{"kind":"limit","message":"enough: the bank was closed","traceback":{"$text":"QtkIBaPwPueuvvYHwEt4"},"where":"kinds.lua:60"}}',NULL,'error',0,0,0,0,5345,0,NULL,NULL,NULL,-110173205,NULL)
 ;
-INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (10,'waits','waits','waiting','signal go',1.79600286757372188568e+09,1796002867.577,'1',NULL,NULL,NULL,'waits',0,0,0,0,3686,0,NULL,NULL,NULL,-1604134669,NULL)
+INSERT INTO "runs" ("number","id","workflow","state","waits","created","changed","input","result","error","code","seed","snapshots","epoch","calls","tokens","bytes","printed","parent","fork_of","fork_at","sum","why") VALUES (10,'waits','waits','waiting','signal go',1.79603169024870896334e+09,1.79603169025059795386e+09,'1',NULL,NULL,NULL,'waits',0,0,0,0,3686,0,NULL,NULL,NULL,-1604134669,NULL)
 ;
 CREATE TABLE sessions (
   -- A conversation that is kept: agent:session { id = } (stoke sessions).
@@ -434,7 +436,7 @@ CREATE TABLE signals (
   taken INTEGER                  -- number of the record that has it
 ) STRICT
 ;
-INSERT INTO "signals" ("number","run","name","value","once","sent","taken") VALUES (1,7,'paid','{"amount":12.5}',NULL,1796002867.53309,1)
+INSERT INTO "signals" ("number","run","name","value","once","sent","taken") VALUES (1,7,'paid','{"amount":12.5}',NULL,1.79603169022259402274e+09,1)
 ;
 CREATE TABLE sources (
   -- The source files that a run continues on.
@@ -464,6 +466,14 @@ INSERT INTO "sources" ("run","number","name","hash") VALUES (8,1,'main kinds.lua
 INSERT INTO "sources" ("run","number","name","hash") VALUES (9,1,'main kinds.lua','rkBK9hsn6GsES9b_NYBr')
 ;
 INSERT INTO "sources" ("run","number","name","hash") VALUES (10,1,'main kinds.lua','rkBK9hsn6GsES9b_NYBr')
+;
+CREATE TABLE told (
+  -- What clients of stoke serve were told: by what a client sends again, the session and the turn that it comes from.
+  name ANY PRIMARY KEY,          -- a digest of whose it is and what was said so far; of the id of a response; of whose session
+  session INTEGER NOT NULL,
+  turn INTEGER NOT NULL,
+  chain ANY NOT NULL             -- the digest of what was said so far
+) STRICT, WITHOUT ROWID
 ;
 CREATE TABLE turns (
   -- The turns of sessions, those that failed, too. Each is a run while it lasts; its messages come with its end.
@@ -495,27 +505,27 @@ INSERT INTO "uses" ("run","content") VALUES (1,1)
 ;
 INSERT INTO "uses" ("run","content") VALUES (1,2)
 ;
-INSERT INTO "uses" ("run","content") VALUES (2,2)
+INSERT INTO "uses" ("run","content") VALUES (2,1)
 ;
-INSERT INTO "uses" ("run","content") VALUES (3,2)
+INSERT INTO "uses" ("run","content") VALUES (3,1)
 ;
-INSERT INTO "uses" ("run","content") VALUES (4,2)
+INSERT INTO "uses" ("run","content") VALUES (4,1)
 ;
-INSERT INTO "uses" ("run","content") VALUES (5,2)
+INSERT INTO "uses" ("run","content") VALUES (5,1)
 ;
-INSERT INTO "uses" ("run","content") VALUES (6,2)
+INSERT INTO "uses" ("run","content") VALUES (6,1)
 ;
-INSERT INTO "uses" ("run","content") VALUES (7,2)
+INSERT INTO "uses" ("run","content") VALUES (7,1)
 ;
-INSERT INTO "uses" ("run","content") VALUES (8,2)
+INSERT INTO "uses" ("run","content") VALUES (8,1)
 ;
-INSERT INTO "uses" ("run","content") VALUES (9,2)
+INSERT INTO "uses" ("run","content") VALUES (9,1)
 ;
 INSERT INTO "uses" ("run","content") VALUES (9,3)
 ;
 INSERT INTO "uses" ("run","content") VALUES (9,4)
 ;
-INSERT INTO "uses" ("run","content") VALUES (10,2)
+INSERT INTO "uses" ("run","content") VALUES (10,1)
 ;
 CREATE INDEX mail_dead ON mail (actor, number) WHERE state='dead'
 ;
@@ -530,6 +540,8 @@ CREATE INDEX runs_by_state ON runs (state, number)
 CREATE INDEX signals_of_run ON signals (run) WHERE taken IS NULL
 ;
 CREATE UNIQUE INDEX signals_once ON signals (run, once) WHERE once IS NOT NULL
+;
+CREATE INDEX told_of_session ON told (session)
 ;
 CREATE UNIQUE INDEX turns_by_key ON turns (session, key) WHERE key IS NOT NULL
 ;

@@ -1,4 +1,4 @@
---- Event queue: a binary heap, ordered by time, then by insertion.
+--- A binary heap of events: ordered by a number (a time, a cost), then by insertion.
 
 local Heap = {}
 Heap.__index = Heap

@@ -1,0 +1,481 @@
+--- stoke.memory: what an agent remembers: texts with their time, importance and sources, kept, and found again by what they mean,
+--- how long ago they were used, and how much they matter.
+---
+---     local memory <close> = stoke.memory("ada.memory", { embed = "nomic-embed-text" })
+---     memory:add("Ada prefers tea to coffee.", { importance = 4 })
+---     for _, found in ipairs(memory:search("what does she drink?", { k = 3 })) do print(found.text, found.score) end
+---     local bot = stoke.agent { name = "tutor", model = "qwen2.5:3b", memory = memory } -- recalls, and may remember
+---
+--- **The score** of a memory is the sum of three numbers, each times its weight (1 unless `weights` says otherwise):
+---
+---     relevance   the cosine between the vectors of question and memory. Without `embed`: how well its words fit, the best one
+---  is 1    recency     0.5 ^ (seconds since it was last used / half_life)
+---     importance  from 0 to 10, divided by 10
+---
+--- (The three of Park et al., "Generative Agents", 2023, on fixed scales: a score does not change with what else is remembered,
+--- and where all are equal nothing is divided by zero.) All memories are compared, none is missed; of equal ones the newer comes
+--- first.
+---
+--- **Where it came from** stays with a memory: `origin` is "tool" or "stranger" for what others wrote. An agent is shown memories
+--- as notes beside the question, never in its instructions, and those of others are marked. What is concluded from them (`reflect`,
+--- `summarize`) has the same origin.
+
+local db = require "stoke.db"
+local errors = require "core.errors"
+local json = require "stoke.json"
+local embed = require "stoke.memory.embed"
+local filters = require "stoke.memory.filter"
+local fold = require "stoke.reading.fold"
+local scopes = require "core.scope"
+local search = require "stoke.memory.search"
+local time = require "stoke.time"
+local vectors = require "stoke.vectors"
+
+local M = {}
+
+--- Seconds after which a memory that was not used counts half, where it is not said: three days.
+---@private
+M.HALF_LIFE = 3 * 24 * 3600
+--- Bytes of a text at most.
+---@private
+M.LONGEST = 16384
+
+local TABLES = [[
+CREATE TABLE IF NOT EXISTS NAME (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  text TEXT NOT NULL,
+  key TEXT UNIQUE,                    -- digest of the text without case and spaces: what is remembered twice is one memory
+  kind TEXT NOT NULL,
+  importance INTEGER NOT NULL CHECK (importance BETWEEN 0 AND 10),
+  origin TEXT NOT NULL,               -- who says so: "script", "person", "agent", "tool", "stranger"
+  tags TEXT,                          -- JSON
+  sources TEXT,                       -- JSON: ids of memories that it was concluded from
+  created REAL NOT NULL,              -- seconds since 1970
+  used REAL NOT NULL,                 -- when it was last found, at first when it was created
+  uses INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX IF NOT EXISTS NAME_rest ON NAME (importance, used, id);
+CREATE INDEX IF NOT EXISTS NAME_created ON NAME (created);
+CREATE VIRTUAL TABLE IF NOT EXISTS NAME_words USING fts5(text, content = 'NAME', content_rowid = 'id',
+  tokenize = "unicode61 remove_diacritics 2");
+CREATE TABLE IF NOT EXISTS NAME_about ( -- one row: what the memory is
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  embed TEXT,                         -- the model of its vectors
+  reflected INTEGER NOT NULL          -- up to which memory it was reflected on
+) STRICT;
+INSERT OR IGNORE INTO NAME_about (one, embed, reflected) VALUES (1, NULL, 0)]]
+
+---@class stoke.memory.found
+---@field id integer
+---@field text string
+---@field kind string
+---@field importance integer
+---@field origin string
+---@field tags table<string, string|number|boolean>
+---@field sources integer[] memories that it was concluded from
+---@field created number seconds since 1970
+---@field used number when it was last found
+---@field uses integer how often
+---@field score? number of a search
+---@field relevance? number
+---@field recency? number
+
+---@class stoke.memory
+---@field half_life number
+local Memory = {}
+Memory.__index = Memory
+Memory.__name = "stoke.memory"
+
+-- ---- opening -------------------------------------------------------------------------------------------------------------------
+
+local OPTIONS = { embed = true, name = "string", half_life = "number", weights = "table", root = "string", create = "boolean" }
+
+--- A statement with the memory's own names of tables.
+local function named(self, sql) return (sql:gsub("NAME", self.name)) end
+
+local function check_half_life(what, value)
+  if value and not (value > 0 and value < math.huge) then
+    errors.argument("%s: half_life must be seconds above 0, got %s", what, tostring(value))
+  end
+  return value
+end
+
+--- The vectors of a memory are of one model.
+local function check_model(self)
+  local about = self.db:one(named(self, "SELECT embed FROM NAME_about"))
+  local name = self.embed and self.embed.name or nil
+  if about.embed == name then return end
+  if about.embed == nil and self:count() == 0 then
+    self.db:exec(named(self, "UPDATE NAME_about SET embed = ?"), name)
+  elseif name and about.embed then
+    errors.raise("argument", ("%s: its vectors are of the model %s, not of %s"):format(self.path, about.embed, name),
+      { hint = ("open it with embed = %q, or make a new one and add the texts again"):format(about.embed) })
+  elseif name then
+    errors.raise("argument", ("%s: its memories have no vectors"):format(self.path),
+      { hint = "open it without embed, or make a new one and add the texts again" })
+  end
+end
+
+--- Open a memory.
+---@param where? string|stoke.db.database a path, whose file is made when it is not there; an open database, in which the memory
+---  stands beside other tables; nil: in memory, until the scope ends
+---@param options? { embed?: string|table|fun(texts: string[]): number[][], name?: string, half_life?: number, weights?: table,
+---  root?: string, create?: boolean } embed: the model that makes vectors of texts, or { model =, endpoint = }, or a function;
+---  without one, words are compared; name: of its tables ("memory"); half_life: seconds (259200); weights: { relevance =, recency
+---  =, importance = }; root, create: as db.open
+---@return stoke.memory
+---Raises `argument` (also: its vectors are of another model), `db`, `os`, `denied`, `cancelled`.
+---
+--- Example: `local diary <close> = stoke.memory.open("ada.memory", { embed = "nomic-embed-text" })`
+function M.open(where, options)
+  local o = errors.options(options, OPTIONS, "stoke.memory")
+  local name, meta = o.name or "memory", getmetatable(where)
+  if not name:find "^%a[%w_]*$" or #name > 60 then
+    errors.argument("stoke.memory: a name is letters, digits and _, got %q", name)
+  end
+  local given = type(meta) == "table" and meta.__name == "stoke.db.database"
+  if where ~= nil and type(where) ~= "string" and not given then
+    errors.argument("stoke.memory: a path, an open database, or nil for one in memory; got %s", errors.describe(where))
+  end
+  local half_life, embedder = check_half_life("stoke.memory", o.half_life) or M.HALF_LIFE, embed.of(o.embed)
+  local weights = filters.weights("stoke.memory", o.weights)
+  local database = given and where or db.open(where or ":memory:", { root = o.root, create = o.create })
+  local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and not given then database:close() end end })
+  local self = setmetatable({ db = database, own = not given, path = database.path, name = name, embed = embedder,
+    half_life = half_life, weights = weights }, Memory)
+  database:exec(named(self, TABLES))
+  check_model(self)
+  if self.embed then self.vectors = vectors(database, { name = name .. "_vectors" }) end
+  local _ = guard
+  return self
+end
+
+--- Is it one?
+---@private
+---@param value any
+---@return boolean
+---
+--- Example: `print(memory.is(diary))`
+function M.is(value) return type(value) == "table" and getmetatable(value) == Memory end
+
+--- Close it; a database that was given stays open. What `<close>` does.
+---
+--- Example: `diary:close()`
+function Memory:close()
+  scopes.check_self(self, Memory, "memory:close()")
+  if self.vectors then self.vectors:close() end
+  if self.own then self.db:close() end
+end
+
+Memory.__close = Memory.close
+
+-- ---- what is remembered --------------------------------------------------------------------------------------------------------
+
+local ADD = { kind = "string", importance = "number", origin = "string", tags = "table", sources = "table", created = "number",
+  repeats = "boolean" }
+
+local ORIGINS = { "script", "person", "agent", "tool", "stranger" }
+
+local function check_origin(what, origin)
+  for _, known in ipairs(ORIGINS) do
+    if origin == known then return origin end
+  end
+  local near = errors.suggest(origin, ORIGINS)
+  errors.argument("%s: an origin is one of %s, got %q%s", what, table.concat(ORIGINS, ", "), origin,
+    near and (" (did you mean %s?)"):format(near) or "")
+end
+
+local function check_text(what, text)
+  if type(text) ~= "string" or not text:find "%S" then
+    errors.argument("%s: the text must not be empty, got %s", what, errors.describe(text))
+  end
+  if not utf8.len(text) then errors.argument("%s: the text is not UTF-8", what) end
+  if #text > M.LONGEST then
+    errors.argument("%s: the text has %d bytes, %d at most; stoke.notes is for documents", what, #text, M.LONGEST)
+  end
+end
+
+local function check_ids(what, sources)
+  errors.list(what, sources)
+  for i, id in ipairs(sources) do
+    if math.type(id) ~= "integer" then
+      errors.argument("%s: [%d] must be the id of a memory, got %s", what, i, errors.describe(id))
+    end
+  end
+end
+
+--- A memory as it is written.
+local function row_of(what, text, given)
+  local o = errors.options(given, ADD, what)
+  check_text(what, text)
+  local importance = o.importance == nil and 5 or math.tointeger(o.importance)
+  if not importance or importance < 0 or importance > 10 then
+    errors.argument("%s: importance must be a whole number from 0 to 10, got %s", what, tostring(o.importance))
+  end
+  if o.kind == "" then errors.argument("%s: the kind is empty", what) end
+  filters.check_tags(what, o.tags)
+  if o.sources then check_ids(what .. ": sources", o.sources) end
+  local created = o.created or time.now()
+  return { text = text, key = o.repeats and db.null or json.digest(fold.key(text)), kind = o.kind or "observation",
+    importance = importance, origin = check_origin(what, o.origin or "script"), created = created + 0.0,
+    tags = o.tags and next(o.tags) ~= nil and errors.check(json.encode(json.object(o.tags))) or db.null,
+    sources = o.sources and o.sources[1] and errors.check(json.encode(json.array(o.sources))) or db.null }
+end
+
+local INSERT = [[INSERT INTO NAME (text, key, kind, importance, origin, tags, sources, created, used)
+  VALUES (:text, :key, :kind, :importance, :origin, :tags, :sources, :created, :created)]]
+
+--- What is remembered already, said again.
+local AGAIN = [[UPDATE NAME SET used = max(used, :created), importance = max(importance, :importance) WHERE id = :id]]
+
+--- Write one, within a transaction; its id, and whether it is new.
+local function write(self, tx, row, vector)
+  local known = row.key ~= db.null and tx:one(named(self, "SELECT id FROM NAME WHERE key = ?"), row.key)
+  if known then
+    tx:exec(named(self, AGAIN), { id = known.id, created = row.created, importance = row.importance })
+    return known.id, false
+  end
+  local _, id = tx:exec(named(self, INSERT), row)
+  tx:exec(named(self, "INSERT INTO NAME_words (rowid, text) VALUES (?, ?)"), id, row.text)
+  if vector then self.vectors:add(id, vector, { kind = row.kind }) end
+  return id, true
+end
+
+--- Remember a text. One that is remembered already, but for case and spaces, is not added again: it counts as used now, and the
+--- greater importance holds; its origin stays.
+---@param text string
+---@param options? { kind?: string, importance?: integer, origin?: "script"|"person"|"agent"|"tool"|"stranger", tags?: table,
+---  sources?: integer[], created?: number, repeats?: boolean } kind: "observation"; importance: from 0 to 10 (5); origin: who
+---  says so ("script"); tags: fields to find it by; sources: memories that it was concluded from; created: seconds since 1970;
+---  repeats: add it also where it is remembered already
+---@return integer id
+---@return boolean added false: it was remembered already
+---Raises `argument`, `db`, `cancelled`, and what embedding raises.
+---
+--- Example: `diary:add("Ada asked about fractions.", { importance = 6, tags = { subject = "maths" } })`
+function Memory:add(text, options)
+  scopes.check_self(self, Memory, "memory:add()")
+  local row = row_of("memory:add", text, options)
+  local vector = self.embed and self.embed.ask({ text })[1]
+  local id, added
+  self.db:transaction(function(tx) id, added = write(self, tx, row, vector) end)
+  return id, added
+end
+
+--- Remember many at once: all of them or none.
+---@param list { text: string, kind?: string, importance?: integer, origin?: string, tags?: table, created?: number }[]
+---@return integer[] ids
+---Raises as memory:add.
+---
+--- Example: `diary:add_all { { text = "It rained." }, { text = "The shop was closed.", importance = 3 } }`
+function Memory:add_all(list)
+  scopes.check_self(self, Memory, "memory:add_all()")
+  errors.list("memory:add_all", list)
+  local rows, texts, ids = {}, {}, {}
+  for i, given in ipairs(list) do
+    if type(given) ~= "table" then errors.argument("memory:add_all: entry %d is %s", i, errors.describe(given)) end
+    local options = {}
+    for name, value in next, given do if name ~= "text" then options[name] = value end end
+    rows[i], texts[i] = row_of(("memory:add_all: entry %d"):format(i), given.text, options), given.text
+  end
+  local embedded = self.embed and #texts > 0 and self.embed.ask(texts) or {}
+  self.db:transaction(function(tx)
+    for i, row in ipairs(rows) do ids[i] = write(self, tx, row, embedded[i]) end
+  end)
+  return ids
+end
+
+-- ---- what is found -------------------------------------------------------------------------------------------------------------
+
+--- A memory as it is told.
+local function told(row)
+  row.key = nil
+  row.tags = row.tags and json.decode(row.tags) or {}
+  row.sources = row.sources and json.decode(row.sources) or {}
+  return row
+end
+
+--- Memories by their ids, in that order.
+local function read(self, ids)
+  local by_id, out = {}, {}
+  for row in self.db:each(named(self, "SELECT * FROM NAME WHERE id IN (SELECT value FROM json_each(?))"),
+    errors.check(json.encode(json.array(ids)))) do
+    by_id[row.id] = told(row)
+  end
+  for _, id in ipairs(ids) do out[#out + 1] = by_id[id] end
+  return out
+end
+
+--- One memory.
+---@param id integer
+---@return stoke.memory.found|nil
+---Raises `argument`, `db`, `cancelled`.
+---
+--- Example: `print(diary:get(1).text)`
+function Memory:get(id)
+  scopes.check_self(self, Memory, "memory:get()")
+  if math.type(id) ~= "integer" then errors.argument("memory:get: an id is a whole number, got %s", errors.describe(id)) end
+  return read(self, { id })[1]
+end
+
+local TOUCH = "UPDATE NAME SET used = max(used, :now), uses = uses + 1 WHERE id IN (SELECT value FROM json_each(:ids))"
+
+--- Find memories, those with the highest score first. They count as used now.
+---@param query? string nil: the most recent and important ones
+---@param options? { k?: integer, kind?: string|string[], origin?: string|string[], tags?: table, since?: number, before?: number,
+---  match?: string, weights?: table, half_life?: number, min?: number, touch?: boolean } k: how many at most (5); since, before:
+---  when they were created, seconds since 1970; match: words they must have, in the syntax of FTS5; min: leave out lower scores;
+---  touch = false: they do not count as used
+---@return stoke.memory.found[]
+---Raises `argument`, `db`, `cancelled`, and what embedding raises.
+---
+--- Example: `local found = diary:search("tea", { k = 3, kind = "observation", since = stoke.time.now() - 7 * 24 * 3600 })`
+function Memory:search(query, options)
+  scopes.check_self(self, Memory, "memory:search()")
+  local q = filters.question(self, query, options)
+  local hits, ids = search.best(self, q), {}
+  for i, hit in ipairs(hits) do ids[i] = hit.id end
+  local found, by_id = read(self, ids), {}
+  for _, hit in ipairs(hits) do by_id[hit.id] = hit end
+  for _, one in ipairs(found) do
+    local hit = by_id[one.id]
+    one.score, one.relevance, one.recency = hit.score, hit.relevance, hit.recency
+  end
+  if q.touch and ids[1] then
+    self.db:exec(named(self, TOUCH), { now = q.now, ids = errors.check(json.encode(json.array(ids))) })
+  end
+  return found
+end
+
+--- Memories in the order of their time, the newest first. They do not count as used.
+---@param options? { k?: integer, kind?: string|string[], origin?: string|string[], tags?: table, since?: number, before?: number,
+---  match?: string } k: how many at most (20)
+---@return stoke.memory.found[]
+---Raises `argument`, `db`, `cancelled`.
+---
+--- Example: `for _, one in ipairs(diary:list { kind = "insight" }) do print(one.text) end`
+function Memory:list(options)
+  scopes.check_self(self, Memory, "memory:list()")
+  local where, params, k = filters.listing(self, options)
+  params.k = k
+  local out = {}
+  local sql = "SELECT * FROM NAME WHERE " .. where .. " ORDER BY created DESC, id DESC LIMIT :k"
+  for row in self.db:each(named(self, sql), params) do
+    out[#out + 1] = told(row)
+  end
+  return out
+end
+
+--- How many there are.
+---@return integer
+---Raises `db`, `cancelled`.
+---
+--- Example: `print(diary:count())`
+function Memory:count()
+  scopes.check_self(self, Memory, "memory:count()")
+  return self.db:one(named(self, "SELECT count(*) AS n FROM NAME")).n
+end
+
+-- ---- what is forgotten ---------------------------------------------------------------------------------------------------------
+
+--- The index of words has no text of its own (and no trigger may write to it: a file from elsewhere could bring one).
+local FORGET_WORDS = "INSERT INTO NAME_words (NAME_words, rowid, text) SELECT 'delete', id, text FROM NAME "
+  .. "WHERE id IN (SELECT value FROM json_each(?))"
+
+--- Delete memories, within a transaction.
+local function delete(self, tx, ids)
+  local list = errors.check(json.encode(json.array(ids)))
+  tx:exec(named(self, FORGET_WORDS), list)
+  local gone = tx:exec(named(self, "DELETE FROM NAME WHERE id IN (SELECT value FROM json_each(?))"), list)
+  if self.vectors and #ids > 0 then self.vectors:delete(table.unpack(ids)) end
+  return gone
+end
+
+local FORGET = { keep = "number", before = "number", kind = true, origin = true, tags = "table", ids = "table" }
+
+--- Forget memories: those that are named, those that fit, or the least recent and important beyond a number.
+---@param options { ids?: integer[], keep?: integer, before?: number, kind?: string|string[], origin?: string|string[], tags?:
+---  table } ids: these; keep: as many of those that fit stay, the most recent and important ones; before: created earlier,
+---  seconds since 1970
+---@return integer forgotten
+---Raises `argument`, `db`, `cancelled`.
+---
+--- Example: `diary:forget { keep = 10000 }`
+function Memory:forget(options)
+  scopes.check_self(self, Memory, "memory:forget()")
+  local o = errors.options(options, FORGET, "memory:forget")
+  if next(o) == nil then errors.argument "memory:forget: say what: ids, keep, before, kind, origin or tags" end
+  if o.keep and not (math.tointeger(o.keep) and o.keep >= 0) then
+    errors.argument("memory:forget: keep must be a whole number of at least 0, got %s", tostring(o.keep))
+  end
+  if o.ids then check_ids("memory:forget: ids", o.ids) end
+  local gone = 0
+  repeat -- in parts, since a statement takes so many at once
+    local ids = o.ids or search.least(self, o, filters)
+    if #ids > 0 then self.db:transaction(function(tx) gone = gone + delete(self, tx, ids) end) end
+  until o.ids or #ids < search.PART
+  return gone
+end
+
+-- ---- what is concluded ---------------------------------------------------------------------------------------------------------
+
+--- Draw conclusions: where the importance of what came since the last time adds up to a threshold, a model is asked what the newest
+--- memories say together. Each insight names the memories it rests on, is a memory of the kind "insight", and has their origin.
+---@param options { model: string, threshold?: integer, newest?: integer, insights?: integer, endpoint?: string, sampling?:
+---  table|string, texts?: table } threshold: of the sum of importance (100); newest: memories that are looked at (40); insights:
+---  at most (3); texts: what is said to the model, see stoke.memory.think
+---@return stoke.memory.found[]|nil insights nil: not enough has come
+---@return { text: string, why: string }[]|nil refused those that rest on nothing
+---Raises `argument`, `db`, and what agent:run raises.
+---
+--- Example: `local insights = diary:reflect { model = "qwen2.5:3b" }`
+function Memory:reflect(options)
+  scopes.check_self(self, Memory, "memory:reflect()")
+  return require "stoke.memory.think".reflect(self, options)
+end
+
+--- Summarize what is old: the memories that fit, a few together, are replaced by a memory of the kind "summary" with their origin.
+---@param options { model: string, before: number, kind?: string|string[], together?: integer, endpoint?: string, sampling?:
+---  table|string, texts?: table } before: created earlier, seconds since 1970; together: how many make one summary (20)
+---@return integer summaries how many were written
+---@return integer replaced memories that they stand for
+---Raises `argument`, `db`, and what agent:run raises.
+---
+--- Example: `diary:summarize { model = "qwen2.5:3b", before = stoke.time.now() - 30 * 24 * 3600 }`
+function Memory:summarize(options)
+  scopes.check_self(self, Memory, "memory:summarize()")
+  return require "stoke.memory.think".summarize(self, options)
+end
+
+--- Two tools for a model: `recall` finds memories, `remember` adds one.
+---@param options? { k?: integer, kind?: string|string[], tags?: table } k: memories that recall tells (5); kind, tags: of what is
+---  recalled; what is remembered gets the tags, too
+---@return stoke.tool[]
+---Raises `argument`.
+---
+--- Example: `local bot = stoke.agent { model = m, tools = diary:tools() }`
+function Memory:tools(options)
+  scopes.check_self(self, Memory, "memory:tools()")
+  return require "stoke.memory.recall".tools(self, options)
+end
+
+--- Replace memories by one, in one transaction; for summaries.
+---@private
+---@param ids integer[]
+---@param text string
+---@param options table as for memory:add
+---@return integer id
+---
+--- Example: `diary:replace({ 1, 2 }, "It rained for two days.", { kind = "summary" })`
+function Memory:replace(ids, text, options)
+  local row = row_of("memory:replace", text, options)
+  local vector = self.embed and self.embed.ask({ text })[1]
+  local id
+  self.db:transaction(function(tx)
+    delete(self, tx, ids)
+    id = write(self, tx, row, vector)
+  end)
+  return id
+end
+
+return setmetatable(M, { __call = function(_, ...) return M.open(...) end })

@@ -1,0 +1,102 @@
+--- A memory at an agent: what it is shown before it answers, and two tools.
+---
+--- What is recalled stands beside the question, as notes, each on a line of its own; it is never a part of the instructions,
+--- whoever wrote it. It is sent with this question alone: the conversation that is kept has the question without it.
+
+local errors = require "core.errors"
+local line = require "core.text".line
+local texts = require "stoke.agent.texts"
+local time = require "stoke.time"
+local tool = require "stoke.tool"
+
+local M = {}
+
+local UNITS = { { 86400 * 365, "year" }, { 86400 * 30, "month" }, { 86400, "day" }, { 3600, "hour" }, { 60, "minute" } }
+
+--- How long ago, in words.
+local function ago(seconds)
+  for _, unit in ipairs(UNITS) do
+    local n = seconds // unit[1]
+    if n >= 1 then return ("%d %s%s ago"):format(n, unit[2], n > 1 and "s" or "") end
+  end
+  return "just now"
+end
+
+--- Memories as a model reads them, a line each.
+---@param found stoke.memory.found[]
+---@param now number
+---@return string
+function M.lines(found, now)
+  local lines = {}
+  for i, one in ipairs(found) do
+    local from = (one.origin == "tool" or one.origin == "stranger") and ", as a " .. one.origin .. " said" or ""
+    lines[i] = ("- (%s%s) %s"):format(ago(now - one.created), from, line(one.text))
+  end
+  return table.concat(lines, "\n")
+end
+
+local TOOLS = { k = "number", kind = true, tags = "table" }
+
+--- See memory:tools.
+---@param memory stoke.memory
+---@param given table|nil
+---@return stoke.tool[]
+function M.tools(memory, given)
+  local o = errors.options(given, TOOLS, "memory:tools")
+  return {
+    tool { name = "recall", description = "Look up what you remember: from earlier conversations, of people, of what was decided.",
+      params = { about = "string: what you want to know" },
+      run = function(a)
+        local found = memory:search(a.about, { k = o.k or 5, kind = o.kind, tags = o.tags })
+        return found[1] and M.lines(found, time.now()) or "nothing is remembered of that"
+      end },
+    tool { name = "remember", description = "Remember something that will matter in later conversations. One fact at a time.",
+      params = { fact = "string 1..1000: one sentence", importance = "integer? 0..10: how much it matters" },
+      run = function(a)
+        local _, added = memory:add(a.fact, { kind = "fact", origin = "agent", importance = a.importance, tags = o.tags })
+        return added and "remembered" or "that is remembered already"
+      end },
+  }
+end
+
+local FIELDS = { [1] = true, k = "number", kind = true, tags = "table", min = "number", recall = "boolean", tools = "boolean" }
+
+--- What is recalled for the question of a run goes with it.
+local function recall_for(has, run, only_looking)
+  local past = run.history
+  local question = past[past.asked] and past[past.asked].content or ""
+  if not question:find "%S" then return past:recall(nil) end
+  local found = has.memory:search(question,
+    { k = has.k, kind = has.kind, tags = has.tags, min = has.min, touch = not only_looking })
+  past:recall(found[1] and texts.of("recalled", run.agent.texts, { memories = M.lines(found, time.now()) }) or nil)
+  if run.listener then run.listener { type = "recalled", memories = found } end
+end
+
+--- What an agent was given as `memory`.
+---@param where string
+---@param given any a memory, or { memory, k =, kind =, tags =, min =, recall =, tools = }
+---@return { recall_for: fun(run: table, only_looking?: boolean), with: fun(tools: table[]|nil): table[] } has
+---Raises `argument`.
+function M.of(where, given)
+  local is = require "stoke.memory".is
+  local o = is(given) and { given } or given
+  if type(o) ~= "table" or not is(o[1]) then
+    errors.argument("%s: memory must be what stoke.memory gave, or { memory, k = 5 }, got %s", where, errors.describe(given))
+  end
+  errors.options(o, FIELDS, where .. ": memory")
+  local k = o.k == nil and 5 or math.tointeger(o.k)
+  if not k or k < 1 then errors.argument("%s: memory: k must be a whole number of at least 1, got %s", where, tostring(o.k)) end
+  local has = { memory = o[1], k = k, kind = o.kind, tags = o.tags, min = o.min }
+  local own = o.tools ~= false and M.tools(o[1], { k = k, kind = o.kind, tags = o.tags }) or {}
+  return {
+    recall_for = function(run, only_looking)
+      if o.recall ~= false then recall_for(has, run, only_looking) end
+    end,
+    with = function(tools)
+      local all = table.move(tools or {}, 1, #(tools or {}), 1, {})
+      return table.move(own, 1, #own, #all + 1, all)
+    end,
+  }
+end
+
+return M

@@ -1,0 +1,167 @@
+--- What is concluded from memories: insights, and summaries of what is old.
+
+local errors = require "core.errors"
+local json = require "core.json"
+local line = require "core.text".line
+local agent = require "stoke.agent"
+local filters = require "stoke.memory.filter"
+local schema = require "stoke.schema"
+
+local M = {}
+
+--- What is said to the model; `texts` of reflect and summarize replaces some.
+M.TEXTS = {
+  reflect = "Below are notes, each with its number. Say what several of them show together: at most {insights} short statements "
+    .. "that no single note makes. For each give the numbers of the notes that it rests on, and how much it matters, from 0 to 10.",
+  summarize = "Below are old notes. Write one short text that keeps what may matter later: names, facts, decisions, promises. Only "
+    .. "what the notes say.",
+}
+
+local COMMON = { model = "string", endpoint = "string", sampling = true, texts = "table", timeouts = "table", deadline = "number" }
+
+local function options(what, given, own)
+  local known = {}
+  for name, kind in next, COMMON do known[name] = kind end
+  for name, kind in next, own do known[name] = kind end
+  local o = errors.options(given, known, what)
+  if o.model == nil then errors.argument("%s: model is missing", what) end
+  for name, text in next, o.texts or {} do
+    if not M.TEXTS[name] then
+      errors.argument('%s: there is no text %s; they are "reflect" and "summarize"', what, tostring(name))
+    end
+    if type(text) ~= "string" then errors.argument("%s: the text %s must be a string", what, name) end
+  end
+  return o
+end
+
+local function whole(what, name, value, default)
+  value = value == nil and default or value
+  if not math.tointeger(value) or value < 1 then
+    errors.argument("%s: %s must be a whole number of at least 1, got %s", what, name, tostring(value))
+  end
+  return math.tointeger(value)
+end
+
+local function ask(o, name, instructions, shape, text)
+  local thinker = agent { name = "memory " .. name, model = o.model, endpoint = o.endpoint, instructions = instructions,
+    output = shape, options = o.sampling or { temperature = 0 }, timeouts = o.timeouts, deadline = o.deadline }
+  return thinker:run(text).output
+end
+
+--- Origins, from what is least to be trusted to what is most.
+local TRUST = { stranger = 1, tool = 2, agent = 3, person = 4, script = 5 }
+
+--- What is concluded is no better than the worst it rests on; that a model has written it makes it an agent's at best.
+local function origin_of(memories)
+  local worst = "agent"
+  for _, one in ipairs(memories) do
+    if TRUST[one.origin] < TRUST[worst] then worst = one.origin end
+  end
+  return worst
+end
+
+--- Notes with numbers, a line each.
+local function numbered(memories)
+  local lines = {}
+  for i, one in ipairs(memories) do lines[i] = ("%d. %s"):format(i, line(one.text)) end
+  return table.concat(lines, "\n")
+end
+
+local function about(memory) return memory.name .. "_about" end
+
+--- What has come since the last reflection, and how much it matters in all.
+local function since_last(memory)
+  return memory.db:one(([[SELECT coalesce(sum(importance), 0) AS importance, coalesce(max(id), 0) AS last FROM %s
+    WHERE kind <> 'insight' AND id > (SELECT reflected FROM %s)]]):format(memory.name, about(memory)))
+end
+
+local function object(properties, order)
+  return json.object { type = "object", properties = json.object(properties, order), required = json.array(order),
+    additionalProperties = false }
+end
+
+--- The shape of the answer: at most so many insights, each with numbers of notes that there are.
+local function insights_shape(notes, most)
+  local number = { type = "integer", minimum = 1, maximum = notes }
+  local item = object({ statement = { type = "string", minLength = 1, maxLength = 400 },
+    notes = { type = "array", items = number, minItems = 1, maxItems = 10 },
+    matters = { type = "integer", minimum = 0, maximum = 10 } }, { "statement", "notes", "matters" })
+  return schema.json(object({ insights = { type = "array", items = item, maxItems = most } }, { "insights" }))
+end
+
+local REFLECT = { threshold = "number", newest = "number", insights = "number" }
+
+--- See memory:reflect.
+---@param memory stoke.memory
+---@param given table
+---@return stoke.memory.found[]|nil
+---@return table[]|nil
+function M.reflect(memory, given)
+  local what = "memory:reflect"
+  local o = options(what, given, REFLECT)
+  local most = whole(what, "insights", o.insights, 3)
+  local since = since_last(memory)
+  if since.last == 0 or since.importance < (o.threshold or 100) then return nil end
+  local newest = memory:list { k = whole(what, "newest", o.newest, 40) }
+  table.sort(newest, function(x, y) return x.id < y.id end)
+  local said = ((o.texts or {}).reflect or M.TEXTS.reflect):gsub("{insights}", tostring(most))
+  local shape = insights_shape(#newest, most)
+  local insights, refused = {}, {}
+  for _, one in ipairs(ask(o, "reflect", said, shape, numbered(newest)).insights) do
+    local sources, ids, seen = {}, {}, {}
+    for _, number in ipairs(one.notes) do
+      if newest[number] and not seen[number] then
+        seen[number] = true
+        sources[#sources + 1], ids[#ids + 1] = newest[number], newest[number].id
+      end
+    end
+    if not ids[1] then
+      refused[#refused + 1] = { text = one.statement, why = "it rests on no note" }
+    else
+      local id, added = memory:add(one.statement, { kind = "insight", importance = one.matters, sources = ids,
+        origin = origin_of(sources) })
+      if added then
+        insights[#insights + 1] = memory:get(id)
+      else
+        refused[#refused + 1] = { text = one.statement, why = "it is remembered already" }
+      end
+    end
+  end
+  memory.db:exec(("UPDATE %s SET reflected = ?"):format(about(memory)), since.last)
+  return insights, refused
+end
+
+local SUMMARIZE = { before = "number", kind = true, together = "number" }
+
+--- See memory:summarize.
+---@param memory stoke.memory
+---@param given table
+---@return integer summaries
+---@return integer replaced
+function M.summarize(memory, given)
+  local what = "memory:summarize"
+  local o = options(what, given, SUMMARIZE)
+  if not o.before then errors.argument("%s: before is missing: what is older is summarized", what) end
+  local together = math.max(2, whole(what, "together", o.together, 20))
+  local where, params = filters.conditions(what, { kind = o.kind, before = o.before })
+  params.together = together
+  local sql = ("SELECT id FROM NAME WHERE kind <> 'summary'%s ORDER BY created, id LIMIT :together"):format(where):gsub("NAME",
+    memory.name)
+  local shape = schema { summary = "string 1..2000" }
+  local said = (o.texts or {}).summarize or M.TEXTS.summarize
+  local summaries, replaced = 0, 0
+  while true do
+    local old, ids = {}, {}
+    for _, row in ipairs(memory.db:query(sql, params)) do
+      old[#old + 1], ids[#ids + 1] = memory:get(row.id), row.id
+    end
+    if #old < 2 then return summaries, replaced end
+    local importance = 0
+    for _, one in ipairs(old) do importance = math.max(importance, one.importance) end
+    memory:replace(ids, ask(o, "summarize", said, shape, numbered(old)).summary, { kind = "summary", importance = importance,
+      sources = ids, origin = origin_of(old), created = old[#old].created, repeats = true })
+    summaries, replaced = summaries + 1, replaced + #old
+  end
+end
+
+return M

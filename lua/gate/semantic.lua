@@ -80,6 +80,12 @@ local function held(kind, key)
   return file:peek(kind, key) or file:reread(kind, key)
 end
 
+--- Weights are kept as f32, which takes a third; they are logarithms, and need no more.
+local function unpacked(learned)
+  if type(learned) ~= "table" or type(learned.weights) ~= "string" or #learned.weights % 4 ~= 0 then return nil end
+  return { n = learned.n, weights = vectors.unpack(learned.weights) }
+end
+
 --- What was there when this process began, by scope. Others' later entries are found by the next process.
 local rows
 
@@ -91,7 +97,7 @@ local function read_rows()
     if type(row) == "table" and row.scope then
       local scope = found[row.scope] or { entries = {} }
       found[row.scope] = scope
-      if row.entry then scope.entries[#scope.entries + 1] = row.entry else scope.learned = row.learned end
+      if row.entry then scope.entries[#scope.entries + 1] = row.entry else scope.learned = unpacked(row.learned) end
     end
   end
   return found
@@ -104,7 +110,9 @@ local STORE = {
     return kept
   end,
   keep = function(scope, entry) put(entry_key(scope, entry.id), { scope = scope, entry = entry }, entry.answer.model) end,
-  learned = function(scope, learned) put(scope_key(scope), { scope = scope, learned = learned }) end,
+  learned = function(scope, learned)
+    put(scope_key(scope), { scope = scope, learned = { n = learned.n, weights = vectors.pack(learned.weights) } })
+  end,
   drop = function(scope, id) files.of():delete(KIND, entry_key(scope, id)) end,
 }
 

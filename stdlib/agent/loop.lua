@@ -1,7 +1,7 @@
 --- The agentic loop, the turns of a run: ask the model, run what it calls, ask again, until it answers.
 ---
---- It hands to the others what they need, and adds up what they return: the run keeps its record (record.lua), the history makes the
---- conversation fit (history.lua), the model is asked and its answer read (answer.lua), its calls are run (tools.lua).
+--- It hands to the others what they need, and adds up what they return: the run keeps its record (record.lua), the history makes
+--- the conversation fit (history.lua), the model is asked and its answer read (answer.lua), its calls are run (tools.lua).
 
 local budgets = require "core.gate.budget"
 local cache = require "core.cache.settings"

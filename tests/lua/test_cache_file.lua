@@ -49,6 +49,18 @@ test("what was put is there for the next process, with where it came from", func
   t.eq(fs.stat(path).mode & 511, 384) -- rw-------
 end)
 
+test("what is put again and again while it waits for the disk counts once, and does not push others out", function(t)
+  local path = t.tmp() .. "/cache.db"
+  do
+    local one <close> = open(path)
+    local large = ("x"):rep(10000)
+    for _ = 1, 1000 do one:put("exact", key(1), large) end
+    one:put("exact", key(2), "small")
+  end
+  local two <close> = open(path)
+  t.eq(two:get("exact", key(2)), "small")
+end)
+
 test("any bytes are kept as they are", function(t)
   local path = t.tmp() .. "/cache.db"
   local bytes = "\0\255\1" .. ("x"):rep(100000) .. "\0"

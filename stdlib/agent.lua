@@ -385,6 +385,28 @@ end
 --- Example: `local definition = agent.lend(bot.definition, { open_file:definition() })`
 function M.lend(definition, lent) return guest.with(definition, { lend = lent }) end
 
+--- The agent as it is now, with the tools of more servers of MCP: for who serves it to a client that brings its own.
+---@private
+---@param handle stoke.agent
+---@param servers stoke.mcp.client[]
+---@return stoke.agent
+---
+--- Example: `local with = agent.with_servers(bot, { client })`
+function M.with_servers(handle, servers)
+  local definition = handle.definition
+  local function ready()
+    local base = definition
+    if base.complete then base:complete() end
+    if base.ready then base = base:ready() end
+    return require "stoke.mcp.agents".with(base, servers, function(made, tools)
+      local handoffs = {}
+      for i, name in ipairs(base.handoff_order or {}) do handoffs[i] = base.targets[name] end
+      add_tools(made, "stoke.agent " .. definition.label, { tools = tools, handoffs = handoffs, texts = definition.texts })
+    end)
+  end
+  return setmetatable({ definition = setmetatable({ ready = ready, complete = false }, { __index = definition }) }, Agent)
+end
+
 --- What the library itself says to models. Without an argument, the texts in force: { name, purpose, fields, text } each, sorted by
 --- name. With a table, these are replaced for all agents; an agent's own `texts` go before them. A replacement is a text with
 --- {fields}, a function of a table of the fields that returns the text, or false for the built-in one.

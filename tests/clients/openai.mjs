@@ -74,12 +74,32 @@ await run({
   },
 
   async responses() {
-    const first = await client.responses.create({ model: "clerk", input: "What is 17 * 23?" });
-    assert.ok(first.output_text.includes("391") && first.usage.total_tokens > 0);
-    const second = await client.responses.create({ model: "clerk", input: "And more.", previous_response_id: first.id });
-    assert.ok(second.output_text && second.previous_response_id === first.id);
-    const kinds = (await collect(await client.responses.create({ model: "poet", input: "Say hello.", stream: true }))).map((e) => e.type);
+    const reply = await client.responses.create({ model: "poet", input: "Say hello.", store: false });
+    assert.match(reply.output_text, /Say hello\./);
+    assert.ok(reply.status === "completed" && reply.usage.total_tokens > 0);
+  },
+
+  async responses_that_go_on() {
+    const first = await client.responses.create({ model: "clerk", input: "Say hello." });
+    const second = await client.responses.create({ model: "clerk", input: "What is 17 * 23?", previous_response_id: first.id });
+    assert.match(second.output_text, /391/);
+  },
+
+  async a_streamed_response() {
+    const stream = client.responses.stream({ model: "poet", input: "Say hello." });
+    const kinds = (await collect(stream)).map((event) => event.type);
     assert.deepEqual([kinds[0], kinds.at(-1)], ["response.created", "response.completed"]);
+    assert.match((await stream.finalResponse()).output_text, /Say hello\./);
+  },
+
+  async a_response_that_calls() {
+    const tools = [{ type: "function", strict: false, ...weather.function }];
+    const first = await client.responses.create({ model: "poet", input: "What is the weather in Oslo?", tools });
+    const call = first.output.find((item) => item.type === "function_call");
+    assert.deepEqual(JSON.parse(call.arguments), { city: "Oslo" });
+    const second = await client.responses.create({ model: "poet", previous_response_id: first.id, tools,
+      input: [{ type: "function_call_output", call_id: call.call_id, output: "rain" }] });
+    assert.match(second.output_text, /rain/);
   },
 
   async errors_are_its_own_classes() {

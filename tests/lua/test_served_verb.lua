@@ -25,7 +25,7 @@ stoke.main(function() error "not run" end)
 local function serving(files, ...)
   local here = binary.place(files)
   here.env.XDG_RUNTIME_DIR = here.path
-  local model = sim.serve { port = 0, models = { "m,load=0,tps=200" }, script = function(request)
+  local model = sim.serve { port = 0, slots = 1000, models = { "m,load=0,tps=200" }, script = function(request)
     return request.messages[1].content .. (" and so on"):rep(30)
   end }
   local child = proc.spawn { argv = { about.executable(), "serve", "a.lua", "--endpoint", model.url, "--port", "0", ... },
@@ -252,4 +252,62 @@ test("stoke serve: eight streams at once, while the file is saved ten times: no 
   t.eq(failed, 0)
   t.ok(turns >= 8)
   t.match(ask(place):json().message.content, "^Take 10")
+end)
+
+-- ---- crowds ---------------------------------------------------------------------------------------------------------------------
+
+local CROWD = os.getenv "STOKE_HOSTILE" == "1" and 500 or 40
+-- What is served is looked at here, and not how the pool finds out what a server can do at once.
+local POOL = "return { pool = { per_model = 100000 } }"
+
+--- Streams of a crowd, each with its first line read; what comes back waits for their ends: how many ended well, and how many
+--- began otherwise than `word`.
+local function crowd(place, word)
+  local tasks, begun = {}, 0
+  for i = 1, CROWD do
+    tasks[i] = stoke.spawn(function()
+      local stream <close> = http.post(place.url .. "/api/chat", { json = { model = "poet", messages = USER }, stream = "lines" })
+      local said, last
+      for line in stream:lines() do
+        if not said then begun = begun + 1 end
+        said, last = said or line, line
+      end
+      return { last:find('"done":true', 1, true) ~= nil, said:find('"content":"' .. word, 1, true) ~= nil }
+    end)
+  end
+  while begun < CROWD do stoke.sleep(0.01) end
+  return function()
+    local well, other = 0, 0
+    for _, task in ipairs(tasks) do
+      local ended, as_begun = table.unpack(task:await())
+      if ended then well = well + 1 end
+      if not as_begun then other = other + 1 end
+    end
+    return well, other
+  end
+end
+
+test("stoke serve: a crowd of streams under way ends as it began, whatever is saved meanwhile", REAL, function(t)
+  local place <close> = serving { ["a.lua"] = FILE:format "One.", ["stoke.config.lua"] = POOL }
+  wait_for(place, "serving")
+  local rest = crowd(place, "One.")
+  for i = 1, 10 do
+    fs.write(place.here.path .. "/a.lua", FILE:format("Take " .. i))
+    stoke.sleep(0.05)
+  end
+  t.eq({ rest() }, { CROWD, 0 })
+  wait_for(place, "poet")
+  t.match(ask(place):json().message.content, "^Take 10")
+end)
+
+test("stoke serve: SIGTERM lets a crowd of streams end, takes no other, and the exit code is 0", REAL, function(t)
+  local place <close> = serving { ["a.lua"] = FILE:format "One.", ["stoke.config.lua"] = POOL }
+  wait_for(place, "serving")
+  local rest = crowd(place, "One.")
+  place.child:kill "TERM"
+  stoke.sleep(0.1)
+  local _, err = stoke.try(http.get, place.url .. "/api/tags")
+  t.ok(err and (err.kind == "refused" or err.status == 503), tostring(err))
+  t.eq({ rest() }, { CROWD, 0 })
+  t.eq(place.child:wait().code, 0)
 end)

@@ -376,6 +376,15 @@ function M.refresh(changed)
   end
 end
 
+--- A definition with tools that somebody outside lends to one run, see stoke.agent.guest.
+---@private
+---@param definition table
+---@param lent table[] definitions of tools as models read them, of other names than the agent's own
+---@return table definition
+---
+--- Example: `local definition = agent.lend(bot.definition, { open_file:definition() })`
+function M.lend(definition, lent) return guest.with(definition, { lend = lent }) end
+
 --- The agent as it is now, with the tools of more servers of MCP: for who serves it to a client that brings its own.
 ---@private
 ---@param handle stoke.agent

@@ -9,6 +9,7 @@
 --- It is sent as num_predict, so that the server ends the answer and its slot is free. options.num_predict of the agent or of the
 --- model's profile goes before it, and so does a budget of tokens, which bounds the answer itself.
 
+local cache = require "core.cache.settings"
 local errors = require "core.errors"
 local frames = require "core.frame"
 local random = require "core.random"
@@ -363,6 +364,25 @@ function M.stream(target, agent, messages, format, cap, emit)
   if ok then return answer end
   if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end
   return nil, answer, said:text()
+end
+
+--- A target whose answers come with the odds of their tokens.
+---@param target stoke.target
+---@return stoke.target
+function M.with_odds(target)
+  return setmetatable({ profile = setmetatable({ late = true, logprobs = true }, { __index = target.profile }) },
+    { __index = target })
+end
+
+--- A target whose questions nothing but the cache answers.
+---@param target stoke.target
+---@param given boolean|table|nil the cache of the agent
+---@return stoke.target
+function M.kept_only(target, given)
+  local candidates = {}
+  for name, value in next, target.candidates do candidates[name] = value end
+  candidates.cache = cache.only(given)
+  return setmetatable({ candidates = candidates }, { __index = target })
 end
 
 return M

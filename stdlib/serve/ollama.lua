@@ -1,10 +1,13 @@
 --- Ollama's API in front of agents: what its clients ask before a chat, and chats and completions, as lines or whole.
 
 local agents = require "stoke.agent.loop"
+local input = require "stoke.agent.input"
 local model = require "stoke.model"
 local gojson = require "stoke.ollama.server.gojson"
+local checks = require "stoke.ollama.server.checks"
 local decode = require "stoke.ollama.server.decode"
 local wire = require "stoke.ollama.server.wire"
+local errors = require "core.errors"
 local behind = require "stoke.serve.behind"
 local embed = require "stoke.serve.embed"
 local failures = require "stoke.serve.failures"
@@ -101,6 +104,7 @@ local function nature_of(host, entry, ask)
   local known = target and ask and host.looks:get(key_of(target), known_of, target) or nil
   local window = known and known.window or target and model.known(target)
   local list = { "completion", "tools", "thinking" }
+  if entry.handle.definition.play then table.remove(list, 2) end
   if known and type(known.can) == "table" and known.can.vision then list[#list + 1] = "vision" end
   return math.tointeger(window) or WINDOW, list
 end
@@ -294,19 +298,6 @@ local function message_of(message)
     tool_calls = calls, tool_name = message.tool_name, tool_call_id = message.tool_call_id }
 end
 
---- The shape that is asked for; nil where none is.
----@param format any of the request
----@return table|string|nil
----@return string|nil err
----
---- Example: `local format, err = ollama.format(body.format)`
-function M.format(format)
-  if format == nil or format == gojson.null or format == "" then return nil end
-  if format == "json" then return "json" end
-  if gojson.is_object(format) then return format end
-  return nil, ('invalid format: %s; expected "json" or a valid JSON Schema object'):format(gojson.encode(format))
-end
-
 --- A turn of a request: its messages, what it lends, the shape it wants.
 ---@param host table
 ---@param entry stoke.serve.entry
@@ -319,7 +310,13 @@ end
 --- Example: `local q = ollama.turn(host, entry, body.messages, { thinking = true })`
 function M.turn(host, entry, messages, about)
   local list = {}
-  for i, message in ipairs(messages) do list[i] = message_of(message) end
+  for i, message in ipairs(messages) do
+    if not input.ROLES[message.role] then
+      errors.argument("messages[%d]: the role must be user, assistant, system or tool, got %s", i - 1,
+        message.role and ("'%s'"):format(message.role) or "none")
+    end
+    list[i] = message_of(message)
+  end
   local tools, renamed = lent.tools(about.tools, entry.handle.definition)
   return { entry = entry, messages = list, tools = tools, renamed = renamed, format = about.format, thinking = about.thinking,
     user = host.guard.user, session = about.headers and host.sessions:named(about.headers, about.body) or nil }
@@ -348,15 +345,25 @@ local function pass(host, res, body, q, bad)
   return turn.answer(host, q, writer(res, q, body.model, q.call.way == "chat", body.stream ~= false))
 end
 
+--- The agent of a request and the shape it wants; nil when it was refused.
+local function resolve(host, res, body, name)
+  local bad = checks.top_logprobs(body.top_logprobs)
+  if bad then return deny(res, 400, "%s", bad) end
+  local entry = find(host, res, name)
+  if not entry then return end
+  local format, wrong = checks.format(body.format)
+  wrong = checks.options(body.options) or wrong
+  if wrong then return deny(res, 500, "%s", wrong) end
+  return entry, format
+end
+
 local function chat(host, req, res)
   local body, raw = read(req, res, "chat")
   if not body then return end
   local name, messages = body.model or "", body.messages or {}
   if name == "" then return deny(res, 400, "model is required") end
-  local entry = find(host, res, name)
+  local entry, format = resolve(host, res, body, name)
   if not entry then return end
-  local format, bad = M.format(body.format)
-  if bad then return deny(res, 400, "%s", bad) end
   local lends = body.tools and #body.tools > 0
   if entry.behind then
     if #messages == 0 then return loads(res, entry, body, true) end
@@ -373,21 +380,17 @@ local function generate(host, req, res)
   local body = read(req, res, "generate")
   if not body then return end
   local name, prompt = body.model or "", body.prompt or ""
-  local entry = find(host, res, name)
+  local entry, format = resolve(host, res, body, name)
   if not entry then return end
   if entry.behind then
     if prompt == "" and (body.suffix or "") == "" then return loads(res, entry, body, false) end
-    local format, bad = M.format(body.format)
-    if bad then return deny(res, 400, "%s", bad) end
     return pass(host, res, body, passing.generate(entry, body, format))
   end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", name) end
   if prompt == "" then return loaded(res, body, name, false) end
-  local format, bad = M.format(body.format)
-  if bad then return deny(res, 400, "%s", bad) end
   local messages = { { role = "user", content = prompt, images = body.images } }
   if body.system and body.system ~= "" then table.insert(messages, 1, { role = "system", content = body.system }) end
-  local ok, q = pcall(M.turn, host, entry, messages, { format = format, thinking = body.think ~= false })
+  local ok, q = pcall(M.turn, host, entry, messages, { format = format, thinking = body.think ~= false, headers = req.headers })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, name, false, body.stream ~= false))
 end
@@ -398,16 +401,24 @@ end
 local function pull(host, req, res)
   local body = read(req, res, "pull")
   if not body then return end
-  if not host.registry:find(named(body)) then -- what `ollama run` shows of a name that is not there
-    return deny(res, 500, "pull model manifest: file does not exist%s", suggestion(host, named(body)))
+  local name = named(body)
+  if name == "" then return deny(res, 400, "invalid model name") end
+  local missing = not host.registry:find(name) and "pull model manifest: file does not exist" .. suggestion(host, name)
+  if body.stream == false then
+    if missing then return deny(res, 500, "%s", missing) end
+    return res:reply(200, wire.JSON, '{"status":"success"}')
   end
-  local done = '{"status":"success"}'
-  if body.stream == false then return res:reply(200, wire.JSON, done) end
   res:start(200, wire.NDJSON)
-  return res:write('{"status":"pulling manifest"}\n' .. done .. "\n")
+  return res:write('{"status":"pulling manifest"}\n' .. (missing and wire.error(missing) or '{"status":"success"}') .. "\n")
 end
 
-local function fixed(_, _, res) return deny(res, 403, "agents are made and changed in the file that is served") end
+--- Refuses what would change the models, once the request is one.
+local function fixed(name)
+  return function(_, req, res)
+    if not read(req, res, name) then return end
+    return deny(res, 403, "agents are made and changed in the file that is served")
+  end
+end
 
 --- A handler that answers with vectors.
 local function vectors(answer)
@@ -432,10 +443,10 @@ M.ROUTES = {
   ["/api/embed"] = { POST = vectors(embed.native) },
   ["/api/embeddings"] = { POST = vectors(embed.old) },
   ["/api/pull"] = { POST = pull },
-  ["/api/push"] = { POST = fixed },
-  ["/api/create"] = { POST = fixed },
-  ["/api/copy"] = { POST = fixed },
-  ["/api/delete"] = { DELETE = fixed },
+  ["/api/push"] = { POST = fixed "push" },
+  ["/api/create"] = { POST = fixed "create" },
+  ["/api/copy"] = { POST = fixed "copy" },
+  ["/api/delete"] = { DELETE = fixed "delete" },
 }
 
 return M

@@ -126,12 +126,13 @@ function Registry:find(name)
   return self.index[short(name)] or self.behind and self.behind:find(name) or nil
 end
 
---- A name that is nearly this one.
+--- A name that is nearly this one. Nothing is near a name without a letter.
 ---@param name string
 ---@return string|nil
 ---
 --- Example: `known:near "peot" --> "poet"`
 function Registry:near(name)
+  if not name:find "%w" then return nil end
   local names = {}
   for i, entry in ipairs(self.list) do names[i] = entry.name end
   if self.behind then

@@ -1,5 +1,5 @@
--- Our client of OpenAI's API against a real server of it: the /v1 of an Ollama, where one answers at OLLAMA_HOST, or another server,
--- whose address, which ends in /v1, is in STOKE_LIVE_V1. STOKE_LIVE_MODEL names the model to ask.
+-- Our client of OpenAI's API against a real server of it: the /v1 of an Ollama, where one answers at OLLAMA_HOST, or of another
+-- server, whose address, which ends in /v1, is in STOKE_LIVE_V1. STOKE_LIVE_MODEL names the model to ask.
 
 local test = require "stoke.test"
 local http = require "stoke.http"

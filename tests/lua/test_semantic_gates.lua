@@ -105,6 +105,11 @@ test("gates: what stands before a question says nothing", function(t)
   passes(t, "¿Quién inventó la radio?", "¿Sabes quién inventó la radio?")
   passes(t, "Wann endet der Verkauf?", "Erklären Sie mir bitte, wann der Verkauf endet.")
   passes(t, "What is the capital of Norway?", "capital of Norway")
+  for _, pair in ipairs { { "Remind me when the shop opens.", "When does the shop open?" },
+    { "Let me know when the price falls.", "When does the price fall?" },
+    { "Können sie die Krise erklären?", "Erkläre die Krise." }, { "Können sie mir sagen, wo er ist?", "Wo ist er?" } } do
+    t.ok(gates.texts(pair[1], pair[2]), pair[1])
+  end
   refused(t, "question", "Do you know who wrote Emma?", "Do you know when Emma wrote?")
   refused(t, "name", "Who told Anna who wrote it?", "Who wrote it?")
 end)

@@ -144,7 +144,7 @@ return {
     can anyone tell me | can somebody tell me | can someone tell me | can you explain | could you explain |
     can you please explain | could you please explain | please explain | explain | explain to me | can you explain to me |
     could you explain to me | please explain to me | i want to know | i would like to know | i need to know | i wonder |
-    i was wondering | i am wondering | i am curious | let me know | any idea | remind me | can you remind me | show me |
+    i was wondering | i am wondering | i am curious | any idea | show me |
     can you show me | could you show me | teach me | can you teach me]],
   -- What stands around something that is to be explained.
     frames = [[explain ... to me | can you explain ... to me | could you explain ... to me | please explain ... to me |

@@ -70,6 +70,7 @@ end
 ---@field id string
 ---@field reason string "stop", or "length" when the answer was cut off
 ---@field thinking? string
+---@field cached? "exact"|"shared"|"semantic" no model was asked: how the last answer came from the cache
 ---@field model? string of a run with a route or a fallback: the model that answered last, as its server calls it
 ---@field endpoint? string and its endpoint, along a route
 ---@field rung? integer where a fallback was taken: 2 is the first
@@ -374,6 +375,28 @@ function M.refresh(changed)
       guest.tell(definition, definitions)
     end
   end
+end
+
+--- The agent as it is now, with the tools of more servers of MCP: for who serves it to a client that brings its own.
+---@private
+---@param handle stoke.agent
+---@param servers stoke.mcp.client[]
+---@return stoke.agent
+---
+--- Example: `local with = agent.with_servers(bot, { client })`
+function M.with_servers(handle, servers)
+  local definition = handle.definition
+  local function ready()
+    local base = definition
+    if base.complete then base:complete() end
+    if base.ready then base = base:ready() end
+    return require "stoke.mcp.agents".with(base, servers, function(made, tools)
+      local handoffs = {}
+      for i, name in ipairs(base.handoff_order or {}) do handoffs[i] = base.targets[name] end
+      add_tools(made, "stoke.agent " .. definition.label, { tools = tools, handoffs = handoffs, texts = definition.texts })
+    end)
+  end
+  return setmetatable({ definition = setmetatable({ ready = ready, complete = false }, { __index = definition }) }, Agent)
 end
 
 --- What the library itself says to models. Without an argument, the texts in force: { name, purpose, fields, text } each, sorted by

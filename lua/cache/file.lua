@@ -509,7 +509,7 @@ local own, project
 function M.where()
   if M.path ~= nil then return M.path or nil end
   if settings.path then return settings.path end
-  if testbed.closed then return nil end
+  if testbed.running then return nil end
   local path = require "core.script".path
   if path == "-" then path = nil end
   return (place.path(path):gsub("[^/]*$", "cache.db"))

@@ -16,10 +16,10 @@ local plain = require "core.store.plain"
 local rand = require "host.rand"
 local scopes = require "core.scope"
 local semantic = require "core.cache.semantic"
-local streams = require "core.stream"
 local tally = require "core.cache.semantic.tally"
 local tasks = require "core.task"
 local terms = require "core.terms"
+local values = require "core.cache.value"
 local vectors = require "core.vectors"
 
 local M = {}
@@ -295,21 +295,14 @@ local function content(reply)
 end
 
 --- The reply that an entry kept.
-local function kept_reply(answer)
+local function kept_reply(answer, q)
   local text = held(answer.kind, answer.key)
-  if not text then return nil end
-  if answer.kind ~= "stream" then return plain.decode(text) end
-  local player = streams.player(text, { began = -math.huge })
-  while true do
-    local item = player:next()
-    if type(item) ~= "table" then return nil end
-    if item.type == "done" then return item.reply end
-  end
+  return text and values.whole(text, q.path)
 end
 
 --- Are two answers the same? nil: nobody can say.
 local function compared(asked, q, new, entry)
-  local old = content(kept_reply(entry.answer))
+  local old = content(kept_reply(entry.answer, q))
   if not old or not new then return nil end
   if asked.options.same then
     local ok, same = ask_user(asked.options.same, new, old)

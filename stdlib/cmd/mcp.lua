@@ -7,6 +7,7 @@ local entries = require "stoke.mcp.server.entries"
 local errors = require "core.errors"
 local fs = require "stoke.fs"
 local json = require "core.json"
+local lines = require "stoke.mcp.lines"
 local log = require "stoke.log"
 local mcp = require "stoke.mcp"
 local over_http = require "stoke.mcp.server.http"
@@ -218,7 +219,7 @@ local function serve(a)
     errors.raise("usage", "no file " .. a.what, { hint = near and ("did you mean stoke mcp %s?"):format(near) or nil })
   end
   local at_address = a.port or a.address
-  if not at_address then over_stdio.hold() end
+  if not at_address then lines.hold() end
   require "stoke.cmd".announce(a.what)
   local _ <close> = Restore
   reload.watch(true)

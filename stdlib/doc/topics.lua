@@ -42,6 +42,8 @@ local LIST = {
   { "meaning", "Questions that mean the same", also = "semantic" },
   { "pool", "The pool", also = "routes route class classes priority queue slots hedge fallbacks scheduler watching why" },
   { "agents-as-models", "Serving agents as models", also = "serve served open-webui openai-api ollama-run" },
+  { "model-context-protocol", "MCP", also = "mcp-servers tools-of-others" },
+  { "editors", "Agents in an editor", also = "acp-agents zed agent-client-protocol" },
 }
 
 --- The names of all topics, in the order of the guide.

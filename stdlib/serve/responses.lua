@@ -2,6 +2,7 @@
 --- next request goes on from by previous_response_id.
 
 local gojson = require "stoke.ollama.server.gojson"
+local checks = require "stoke.ollama.server.checks"
 local failures = require "stoke.serve.failures"
 local json = require "stoke.json"
 local ollama = require "stoke.serve.ollama"
@@ -106,7 +107,8 @@ local function turn_of(host, req, entry, body, raw, id)
   end
   local previous = text_of(body.previous_response_id)
   if previous and type(previous) ~= "string" then return nil, failures.new(400, "previous_response_id must be a string") end
-  local format = ollama.format(native.format)
+  local format, wrong = checks.format(native.format)
+  if wrong then return nil, failures.new(500, "%s", wrong) end
   local tools = raw.tool_choice ~= "none" and native.tools or nil
   if entry.behind then
     if previous then return nil, failures.new(400, "%s is a model, of which nothing is kept: send the whole input", entry.name) end

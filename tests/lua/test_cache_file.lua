@@ -448,12 +448,13 @@ end)
 
 local CHILD = [[
 local stoke = require "stoke"
+local scope <close> = stoke.scope { budget = { calls = 3, tokens = 10000 } }
 local reply = stoke.ollama.chat { model = "m", endpoint = URL, messages = { { role = "user", content = "Hi" } },
   options = { temperature = 0 }, cache = true }
-print(reply.message.content, reply.cached)
+print(reply.message.content, reply.cached, scope.budget.used.calls, scope.budget.used.tokens)
 ]]
 
-test("processes that ask the same at once ask it once", { real = true }, function(t)
+test("processes that ask the same at once ask it once, and one of them pays", { real = true }, function(t)
   local asked = 0
   local server = stoke.http.serve { port = 0, handler = function(req, res)
     if req.path == "/api/tags" then
@@ -472,12 +473,12 @@ test("processes that ask the same at once ask it once", { real = true }, functio
     return proc.run { argv = argv, cwd = folder, env_allow = { "PATH", "HOME" } }.stdout
   end)
   server:close()
-  local fresh = 0
+  local fresh, calls, tokens = 0, 0, 0
   for _, text in ipairs(said) do
-    t.match(text, "^answer 1\t")
-    fresh = fresh + (text:find("\tnil", 1, true) and 1 or 0)
+    local cached_as, n, used = text:match "^answer 1\t(%a+)\t(%d+)\t(%d+)\n$"
+    fresh, calls, tokens = fresh + (cached_as == "nil" and 1 or 0), calls + n, tokens + used
   end
-  t.eq({ asked, fresh }, { 1, 1 }) -- the others have it from the one that asks, or from the file
+  t.eq({ asked, fresh, calls, tokens }, { 1, 1, 1, 2 }) -- the others have it from the one that asks, or from the file
 end)
 
 local WRITER = [[

@@ -200,6 +200,24 @@ local function safe_to(self, items)
   table.insert(items, 2, verb)
 end
 
+--- "What are the planets" asks for all of them; "what is a planet" what one is. Nothing but the article and the number tells.
+local function all_of_them(self, items)
+  local at = self.lex.language == "en" and question_at(items, "what")
+  if not at then return end
+  local the, last = false, nil
+  for i = at + 1, #items do
+    local item = items[i]
+    if item.lower == "the" and not last then
+      the = true
+    elseif item.kind == "word" then
+      last = item
+    elseif item.kind ~= "empty" then
+      return
+    end
+  end
+  if the and last and last.lower and last.lower ~= last.key and last.lower:find "s$" then last.key = last.key .. "+all" end
+end
+
 --- Other orders of one sentence, brought to one.
 ---@param reading table with `lex`
 ---@param items table[] of one sentence; changed
@@ -210,6 +228,7 @@ function M.sentence(reading, items)
   painted_by(reading, items)
   like(reading, items)
   safe_to(reading, items)
+  all_of_them(reading, items)
 end
 
 return M

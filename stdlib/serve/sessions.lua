@@ -207,6 +207,9 @@ local function perform(name, q) return errors.check(effect.perform(name, q)) end
 ---@field found? stoke.store.told
 ---@field known integer turns of the client's that are in what was found
 ---@field chain string up to the new turn
+---@field head? string the name of where the conversation stands
+---@field last? boolean it is to go on wherever that is
+---@field first? string id of the session, where it begins
 
 --- What a turn is called: the same request where the conversation stands the same is the same turn.
 local function key_of(chain, asked)
@@ -227,7 +230,7 @@ local function go_on(q, head, base)
   end
   local chain = found and found.chain or base
   for _, turn in ipairs(q.talk.turns) do chain = link(chain, turn.asked, turn.answer) end
-  return { found = found, known = 0, chain = chain, head = head }
+  return { found = found, known = 0, chain = chain, head = head, last = not session.from and not q.talk.turns[1] }
 end
 
 --- The conversation of a request, and the names of its turns, the last one first.
@@ -284,6 +287,7 @@ local function session_of(q, talk, stand, again)
   local handle, found, turns = q.entry.handle, stand.found, talk.turns
   local all = stand.known == #turns
   if found and all and (found.turn == found.turns or found.open and again) then return found.id, found.turn end
+  if found and stand.last then return found.id, found.turns end -- another process was first
   local id = ("%s%s/%s"):format(M.PREFIX, handle.name, M.id())
   if not found and not turns[1] then return again and stand.first or id, 0 end
   if not all then return id, import(handle, id, found, turns, stand.known) end

@@ -113,6 +113,21 @@ function Sessions:named(headers, body)
   return key and { key = key, append = false, once = once } or nil
 end
 
+--- The conversation that a request of /v1/responses goes on with: { id = } or an id.
+---@param given any
+---@return stoke.serve.session
+---Raises `argument` for an id that can be guessed.
+---
+--- Example: `local session = host.sessions:conversation(raw.conversation)`
+function Sessions:conversation(given)
+  local id = long_enough(type(given) == "table" and given.id or given)
+  if not id or self.most == 0 then
+    errors.argument("conversation must be an id of %d to %d characters that nobody can guess%s", SHORTEST, LONGEST,
+      self.most == 0 and ", and none are kept here" or "")
+  end
+  return { key = "conversation " .. id, append = true }
+end
+
 local function digest(...) return hash.sha256(table.concat({ ... }, "\0")) end
 
 --- The name of a response's turn.

@@ -113,6 +113,11 @@ function TOLD.handoff(self, event)
   say(self, "agent_thought_chunk", ("%s hands over to %s\n"):format(event.from, event.to))
 end
 
+--- A member of a team has spoken.
+function TOLD.message(self, event)
+  say(self, "agent_thought_chunk", ("%s: %s\n"):format(event.from, event.text))
+end
+
 function TOLD.fallback(self, event)
   say(self, "agent_thought_chunk", ("asks %s instead\n"):format(event.model or "nobody else"))
 end
@@ -185,8 +190,8 @@ end
 --- Example: `session:clear(record.present)`
 function Session:clear(present)
   local store = runs.open()
-  local run = store:find(present.run)
-  if not run or runs.ended(run) or store:held(run) then return end -- another process has it: prompts wait for that one
+  local left = store:find(present.run)
+  if not left or runs.ended(left) or store:held(left) then return end -- another process has it: prompts wait for that one
   kept(self)
   self.ending = present.run
   pcall(runs.cancel, present.run)

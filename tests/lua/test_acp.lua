@@ -324,6 +324,22 @@ test("acp: a turn that reaches a limit has the protocol's words for that; other 
   t.ok(err.data.kind)
 end)
 
+test("acp: a team is an agent like any: what its members say is shown as thoughts", function(t)
+  local store <close> = stored(t) -- luacheck: ignore
+  local count = 0
+  local model <close> = scripted(function()
+    count = count + 1
+    return "word " .. count
+  end)
+  local team = stoke.team.round_robin { name = "desk", members = { agent(model, { name = "one" }), agent(model, { name = "two" }) },
+    max_turns = 2 }
+  local editor <close> = editor_of { agents = team }
+  local id = editor:open()
+  t.eq(editor:prompt(id, "Talk").result.stopReason, "end_turn")
+  t.match(editor:said "agent_thought_chunk", "one: word 1")
+  t.eq(editor:said "agent_message_chunk", "word 2")
+end)
+
 test("acp: bad messages are answered as JSON-RPC has it, and the next ones are served", function(t)
   local model <close> = scripted {}
   local editor <close> = editor_of { agents = agent(model, {}) }
@@ -381,7 +397,8 @@ test("acp: a turn whose process was killed while it asked is taken back when its
   local folder = t.tmp()
   fs.write(folder .. "/town.lua", [[
 local stoke = require "stoke"
-local note = stoke.tool { name = "write_note", params = { text = "string" }, needs_approval = true, run = function() return "ok" end }
+local note = stoke.tool { name = "write_note", params = { text = "string" }, needs_approval = true,
+  run = function() return "ok" end }
 stoke.agent { name = "clerk", model = "qwen2.5:3b", tools = { note } }
 ]])
   local function start()
@@ -398,8 +415,8 @@ stoke.agent { name = "clerk", model = "qwen2.5:3b", tools = { note } }
   local second <close> = start()
   ask = talk(second, function(message)
     if message.method ~= "session/request_permission" then return false end
-    second:write(json.encode { jsonrpc = "2.0", id = message.id, result = { outcome = { outcome = "selected", optionId = "allow" } } }
-      .. "\n")
+    local outcome = { outcome = "selected", optionId = "allow" }
+    second:write(json.encode { jsonrpc = "2.0", id = message.id, result = { outcome = outcome } } .. "\n")
   end)
   ask("initialize", { protocolVersion = 1 })
   t.ok(ask("session/load", { sessionId = id, cwd = folder, mcpServers = json.array {} }))

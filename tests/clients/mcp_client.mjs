@@ -36,7 +36,8 @@ await run({
 
   tools_are_listed_with_schemas: everywhere(async (client) => {
     const { tools } = await client.listTools();
-    assert.deepEqual(tools.map((t) => t.name).sort(), ["add", "bug", "delete", "poet", "refuse", "slow"]);
+    const names = tools.map((t) => t.name);
+    for (const name of ["add", "bug", "delete", "poet", "refuse", "slow"]) assert.ok(names.includes(name), name);
     assert.equal(tools.find((t) => t.name === "add").inputSchema.properties.a.type, "number");
   }),
 

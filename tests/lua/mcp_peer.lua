@@ -98,13 +98,15 @@ function CALL.change(id)
 end
 
 function CALL.ask(id, params)
-  local asked = { mode = "form", message = "Your name?", requestedSchema = { type = "object" } }
+  local asked = { mode = "form", message = "Your name?", requestedSchema = { type = "object",
+    properties = { name = { type = "string", default = "Ada" }, age = { type = "integer", default = 36 } } } }
+  local function said(content) return ("%s %s"):format(content.name, content.age) end
   if era == "legacy" then
     send { id = "q1", method = "elicitation/create", params = asked }
     local answer = json.decode(io.read "l")
-    text(id, answer.error and "refused" or answer.result.action .. " " .. tostring((answer.result.content or {}).name))
+    text(id, answer.error and "refused" or answer.result.action .. " " .. said(answer.result.content or {}))
   elseif params.inputResponses then
-    text(id, params.requestState .. " " .. params.inputResponses.who.content.name)
+    text(id, params.requestState .. " " .. said(params.inputResponses.who.content))
   else
     send { id = id, result = { resultType = "input_required", requestState = "state-1",
       inputRequests = { who = { method = "elicitation/create", params = asked } } } }

@@ -82,7 +82,7 @@ for _, era in ipairs { "legacy", "modern" } do
       asked = message
       return { name = "Bo" }
     end })
-    t.eq(peer:call("ask").text, era == "modern" and "state-1 Bo" or "accept Bo")
+    t.eq(peer:call("ask").text, (era == "modern" and "state-1" or "accept") .. " Bo 36", "what is left out has its default")
     t.eq(asked, "Your name?")
     local other <close> = connect(era)
     if era == "legacy" then

@@ -175,6 +175,16 @@ test("mcp server over HTTP: methods, paths, headers and tokens are checked", fun
   t.raises("usage", serve, offer(), { address = "0.0.0.0" })
 end)
 
+test("mcp server over HTTP: the first line is the address; what the file prints goes to standard error", REAL, function(t)
+  local process <close> = proc.spawn { argv = { about.executable(), "mcp", FILE, "--port", "0" }, stderr = "capture" }
+  local url = process:read():match "^(http://127%.0%.0%.1:%d+/mcp)\n$"
+  t.ok(url)
+  t.match(process:read(65536, "stderr"), "loading")
+  local one <close> = mcp.connect { url = url }
+  t.eq(one:call("add", { a = 1, b = 2 }).structured.sum, 3)
+  process:kill()
+end)
+
 -- ---- the shell --------------------------------------------------------------------------------------------------------------
 
 

@@ -70,6 +70,7 @@ end
 ---@field id string
 ---@field reason string "stop", or "length" when the answer was cut off
 ---@field thinking? string
+---@field cached? "exact"|"shared"|"semantic" no model was asked: how the last answer came from the cache
 ---@field model? string of a run with a route or a fallback: the model that answered last, as its server calls it
 ---@field endpoint? string and its endpoint, along a route
 ---@field rung? integer where a fallback was taken: 2 is the first
@@ -375,15 +376,6 @@ function M.refresh(changed)
     end
   end
 end
-
---- A definition with tools that somebody outside lends to one run, see stoke.agent.guest.
----@private
----@param definition table
----@param lent table[] definitions of tools as models read them, of other names than the agent's own
----@return table definition
----
---- Example: `local definition = agent.lend(bot.definition, { open_file:definition() })`
-function M.lend(definition, lent) return guest.with(definition, { lend = lent }) end
 
 --- The agent as it is now, with the tools of more servers of MCP: for who serves it to a client that brings its own.
 ---@private

@@ -32,6 +32,7 @@ local M = {}
 ---@field thinking? string
 ---@field calls? table[] as the API has them: { id, function = { name, arguments } }
 ---@field reason? string "stop" or "length"
+---@field cached? string how it came from the cache
 ---@field usage? stoke.usage nil where the server could not tell
 ---@field repairs integer rungs that were taken to read it
 ---@field endless? integer tokens at which the cap of answers that nothing else bounds has cut it
@@ -338,7 +339,8 @@ local function read_stream(target, agent, messages, format, cap, said, emit)
   local closing <close> = stream -- luacheck: ignore
   local thoughts, calls, done, held = pass_on(agent, events, format, cap, said, emit)
   local text, thinking = models.settled(target, agent, said:text(), thoughts)
-  local answer = { text = text, thinking = thinking, calls = calls, reason = done.reason, usage = done.usage }
+  local answer = { text = text, thinking = thinking, calls = calls, reason = done.reason, usage = done.usage,
+    cached = done.cached }
   if target.route then answer.model, answer.endpoint = done.reply.model, done.endpoint end
   M.read(agent, answer, format, cap)
   if held and said.count > 0 and not answer.calls and not answer.failed then -- it was no call

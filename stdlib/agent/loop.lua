@@ -425,6 +425,7 @@ local function finish(run, text, value, answer)
   if not (answer and answer.told) then run.history:push { role = "assistant", content = text } end
   local result = result_of(run, text, value, answer and answer.reason or "stop")
   if answer and answer.thinking then result.thinking = answer.thinking end
+  if answer and result.usage.calls == 0 then result.cached = answer.cached end
   if run.rung or run.model then result.model, result.endpoint, result.rung = run.model, run.endpoint, run.rung end
   if run.odds then result.margin = answers.margin(run.odds) end
   if answer and answer.told then answer.told(result) end

@@ -20,7 +20,7 @@ local SPEC = {
                { "stoke cache wrong 3f9a01bc", "that answer was wrong: it is not given again" },
                { "stoke cache clear --older 30d", "forget what is older (units m, h, d, w); without flags: everything" },
                { "stoke cache export answers.jsonl", "copy it; stoke cache import answers.jsonl takes it over" } },
-  options = { { "kind", placeholder = "KIND", choices = { "exact", "stream", "embedding", "prefix", "semantic" },
+  options = { { "kind", placeholder = "KIND", choices = { "exact", "embedding", "prefix", "semantic" },
                 help = "list, clear, export: only entries of this kind" },
               { "model", placeholder = "NAME", help = "list, clear, export: only answers of this model" },
               { "older", placeholder = "AGE", help = "clear: only entries older than this: 90m, 12h, 30d, 8w" },
@@ -45,9 +45,9 @@ local function ago(seconds) return term.duration(math.max(seconds, 0)) .. " ago"
 
 -- ---- stats ------------------------------------------------------------------------------------------------------------------
 
-local ORDER = { "exact", "stream", "embedding", "prefix", "semantic" }
+local ORDER = { "exact", "embedding", "prefix", "semantic" }
 
-local HELP = { exact = "whole answers", stream = "answers that came piece by piece", embedding = "vectors of texts",
+local HELP = { exact = "answers", embedding = "vectors of texts",
   prefix = "completions to go on with", semantic = "questions that mean the same" }
 
 local function say_empty(s)

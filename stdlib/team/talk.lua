@@ -9,10 +9,14 @@ local scopes = require "core.scope"
 local history = require "stoke.agent.history"
 local loop = require "stoke.agent.loop"
 local texts = require "stoke.agent.texts"
+local cut = require "stoke.tool.text".cut
 local fallback = require "stoke.model.fallback"
 local time = require "stoke.time"
 
 local M = {}
+
+--- Bytes of a message in what a manager reads.
+local BYTES <const> = 1500
 
 ---@class stoke.team.talk: stoke.team.state
 ---@field run stoke.agent.run of the team
@@ -114,17 +118,16 @@ function Talk:view(name, question)
   return out
 end
 
---- All that was said, as one text: the question of the user, and the messages of this run.
----@param limit? integer the newest so many messages of members
+--- What the members said in this run, as one text.
+---@param limit integer the newest so many messages
 ---@return string
-function Talk:transcript(limit)
-  local lines = { self:task() }
-  local first = math.max(1, #self.turns - (limit or #self.turns) + 1)
-  if first > 1 then lines[2] = "..." end
+function Talk:steps(limit)
+  local lines, first = {}, math.max(1, #self.turns - limit + 1)
+  if first > 1 then lines[1] = "..." end
   for i = first, #self.turns do
-    lines[#lines + 1] = self:words("team_said", { agent = self.turns[i].from, text = self.turns[i].text })
+    lines[#lines + 1] = self:words("team_said", { agent = self.turns[i].from, text = cut(self.turns[i].text, BYTES) })
   end
-  return table.concat(lines, "\n\n")
+  return lines[1] and table.concat(lines, "\n\n") or "(nothing yet)"
 end
 
 --- What the user asked last.
@@ -288,11 +291,20 @@ end
 ---@return (stoke.agent.result|false)[] results in the order of the members; false: it was not asked, or has failed
 ---Raises the error of a member where the answer to it is "stop"; the others are cancelled then.
 function Talk:each(members, question, at_once)
-  local scope <close> = scopes.open {}
-  return scope:map(members, function(member, i)
+  return self:side_by_side(members, function(member, i)
     local messages, how = question(member, i)
     return messages and self:ask(member, messages, how) or false
-  end, at_once and { limit = at_once } or nil)
+  end, at_once)
+end
+
+--- Do something with each of a list, at the same time, in the run of the team.
+---@param list any[]
+---@param f fun(item: any, i: integer): any
+---@param at_once? integer
+---@return any[]
+function Talk.side_by_side(_, list, f, at_once)
+  local scope <close> = scopes.open {}
+  return scope:map(list, f, at_once and { limit = at_once } or nil)
 end
 
 --- Ask an agent of the team's own (a planner, a judge): a question, and a checked value.

@@ -49,6 +49,8 @@ end
 --- "Can you tell me who ..." asks what "Who ..." does; "do you know whether" leaves a question of yes or no.
 local function lead(lex, tokens, at)
   local n = longest(lex.leads, tokens, at)
+  local polite = n and tokens[at + n] and lex.words[tokens[at + n].lower]
+  if polite and polite.kind == "empty" then n = n + 1 end -- "please"
   if not n or not asks(lex, tokens, at + n) or not begins(lex, tokens, at) then return end
   without(tokens, at, at + n - 1)
   local first = tokens[at]
@@ -180,6 +182,21 @@ local function like(self, items)
   if be and at then items[at].key = "alike" end
 end
 
+-- How something is, for whoever does it.
+local WAYS = { safe = true, necessary = true, possible = true, normal = true, allowed = true, hard = true, easy = true,
+  dangerous = true }
+
+--- "Are raw eggs safe to eat" stands as "Is it safe to eat raw eggs" does.
+local function safe_to(self, items)
+  local verb, to, way = items[#items], items[#items - 1], items[#items - 2]
+  if self.lex.language ~= "en" or #items < 5 or not (to.kind == "preposition" and to.key == "to") then return end
+  if not (verb.verb and WAYS[way.key or ""] and self.lex.data.be[items[1].lower or ""]) then return end
+  items[#items - 1].stop, way.stop = nil, verb.stop
+  items[#items], items[#items - 1] = nil, nil
+  verb.stop = nil
+  table.insert(items, 2, verb)
+end
+
 --- Other orders of one sentence, brought to one.
 ---@param reading table with `lex`
 ---@param items table[] of one sentence; changed
@@ -189,6 +206,7 @@ function M.sentence(reading, items)
   meaning(reading, items)
   painted_by(reading, items)
   like(reading, items)
+  safe_to(reading, items)
 end
 
 return M

@@ -59,7 +59,7 @@ return {
     lernen löschen lösen machen malen messen mieten nutzen öffnen pflanzen prüfen putzen rechnen reinigen reparieren
     sagen schälen schicken schützen sortieren spielen speichern starten steuern stoppen suchen teilen testen trennen
     üben überprüfen übersetzen verbinden verkaufen verringern verschicken verwenden wandeln warten waschen wechseln
-    tauen entdecken verursachen parken kriegen dauern heizen hören kleben klettern kühlen lagern leeren legen liefern mischen
+    leiten tauen entdecken verursachen parken kriegen dauern heizen hören kleben klettern kühlen lagern leeren legen liefern mischen
     mähen nähen pflegen rauchen reisen rühren sammeln spülen stammen stricken tanzen töten trocknen verdienen verlängern
     verwalten wecken wählen wünschen zerstören züchten heilen kürzen tauschen füttern jagen fragen hoffen glauben
     wohnen zahlen zeigen zählen ändern erneuern aktualisieren eröffnen installieren verschlüsseln entschlüsseln
@@ -145,6 +145,7 @@ return {
   -- Articles, by the part that their noun may play in the sentence.
     cases = { der = "r", die = "a", das = "a", dem = "m", den = "n", des = "s", ein = "a", eine = "a", einen = "n", einem = "m",
     einer = "r", eines = "s" },
+  opens = "ein eine einen das den die", joins = "und oder sowie als wie",
   polite = "sie ihnen ihr ihre ihren ihrem ihrer",
   -- A subject that means anyone; it says no more than "how to".
   ago = "vor in seit",

@@ -149,6 +149,7 @@ return {
   -- What stands around something that is to be explained.
     frames = [[explain ... to me | can you explain ... to me | could you explain ... to me | please explain ... to me |
     can you please explain ... to me | could you please explain ... to me | describe ... to me | can you describe ... to me]],
+  fragments = true, -- a noun alone may be a question
   asks = "what which who whom whose when where why how",
   whether = "whether if",
   active = {},
@@ -186,7 +187,8 @@ return {
     ["how long"] = "@howlong", ["for how long"] = "@howlong", ["how far"] = "@what distance", ["how tall"] = "@what height",
     ["how high"] = "@what height", ["how old"] = "@what age", ["how heavy"] = "@what weight", ["how big"] = "@what size",
     ["how large"] = "@what size", ["how deep"] = "@what depth", ["how fast"] = "@what speed", ["how hot"] = "@howhot",
-    ["how expensive"] = "@what price", ["how come"] = "@why", ["what for"] = "@why", ["what is the reason that"] = "@why",
+    ["how expensive"] = "@what price", ["how come"] = "@why", ["what makes"] = "@why", ["what for"] = "@why",
+    ["what is the reason that"] = "@why",
     ["what is the reason why"] = "@why", ["what is the reason"] = "@why", ["for what reason"] = "@why",
     ["what is the cause of"] = "@what cause", ["what are the causes of"] = "@what cause", ["what time"] = "@when",
     ["at what time"] = "@when", ["in what year"] = "@when", ["in which year"] = "@when", ["what year"] = "@when",

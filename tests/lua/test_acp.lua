@@ -7,8 +7,10 @@ local content = require "stoke.acp.content"
 local editor_of = require "acp_client"
 local fs = require "stoke.fs"
 local json = require "stoke.json"
+local peers = require "stoke.acp.peer"
 local proc = require "stoke.proc"
 local scripted = require "scripted"
+local servers = require "stoke.acp.server"
 local stoke = require "stoke"
 local stored = require "kept_store"
 
@@ -414,6 +416,29 @@ test("acp: bad messages are answered as JSON-RPC has it, and the next ones are s
   local sse = { cwd = "/work", mcpServers = { { type = "sse", name = "x", url = "http://x" } } }
   t.match(editor:ask("session/new", sse).error.message, "sse is not spoken")
   t.match(editor:ask("session/new", { cwd = "/work", mcpServers = { { name = "x" } } }).error.message, "command")
+end)
+
+test("acp: so many sessions are open at once, and so many requests under way", function(t)
+  local store <close> = stored(t) -- luacheck: ignore
+  local model <close> = scripted(function() return calls("slow", {}) end)
+  local slow = stoke.tool { name = "slow", run = function() stoke.sleep(1000) end }
+  local editor <close> = editor_of { agents = agent(model, { tools = { slow } }) }
+  local most, running = servers.OPEN, peers.RUNNING
+  servers.OPEN, peers.RUNNING = 3, 2
+  local _ <close> = setmetatable({}, { __close = function() servers.OPEN, peers.RUNNING = most, running end })
+  local ids = {}
+  for i = 1, 3 do ids[i] = editor:open() end
+  local _, refused = editor:open()
+  t.match(refused.error.message, "3 sessions are open")
+  editor:ask("session/close", { sessionId = ids[3] })
+  t.ok((editor:open()))
+  local text = json.array { { type = "text", text = "go" } }
+  editor:begin("session/prompt", { sessionId = ids[1], prompt = text })
+  editor:begin("session/prompt", { sessionId = ids[2], prompt = text })
+  t.match(editor:ask("session/list", {}).error.message, "2 requests are under way")
+  editor:write { method = "session/cancel", params = { sessionId = ids[1] } }
+  stoke.sleep(1)
+  t.ok(editor:ask("session/list", {}).result)
 end)
 
 test("acp: a client's own servers of MCP give the agent tools, in that session alone", REAL, function(t)

@@ -10,7 +10,8 @@ local stoke = require "stoke"
 local HI = { { role = "user", content = "Say hello in one short sentence." } }
 local BRIEF = { num_predict = 24, temperature = 0, seed = 1 }
 
-local found -- what there is: { url, model, can } or { skip = why }
+-- What there is: { url, model, tools, embedding, counts = the tokens of streams, knows = its models by name } or { skip = why }.
+local found
 
 --- The smallest model of an Ollama that can do something, beside what can embed alone.
 local function of_ollama(able)
@@ -33,7 +34,7 @@ local function look()
   if http.get(ollama.endpoint() .. "/sim/ledger", { raise = false }).status == 200 then
     return { skip = ollama.endpoint() .. " is the simulator" }
   end
-  return { url = ollama.endpoint() .. "/v1", model = os.getenv "STOKE_LIVE_MODEL" or of_ollama "completion",
+  return { url = ollama.endpoint() .. "/v1", counts = true, knows = true, model = os.getenv "STOKE_LIVE_MODEL" or of_ollama "completion",
     tools = of_ollama "tools", embedding = of_ollama "embedding" }
 end
 
@@ -59,7 +60,8 @@ live("a stream: text in pieces, then its end with usage", function(t)
   end
   t.ok(#table.concat(text) > 0)
   t.eq(last.type, "done")
-  t.ok(last.usage.output_tokens > 0 and not last.usage.estimated)
+  t.ok(last.usage.output_tokens > 0)
+  if found.counts then t.eq(last.usage.estimated, false) end
 end)
 
 live("a choice and a schema are held to", function(t)
@@ -89,6 +91,7 @@ live("embeddings", function(t)
 end)
 
 live("a model that is not there: what there is", function(t)
+  if not found.knows then t.skip "llama-cpp-python, for one, answers under any name" end
   local _, err = stoke.try(stoke.chat, { model = "no-such-model", endpoint = found.url, messages = HI })
   t.eq({ err.kind, err.status }, { "http", 404 })
   t.match(err.message, "no%-such%-model")

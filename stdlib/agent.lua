@@ -476,7 +476,7 @@ end
 --- Answer once, and iterate over the events as they come.
 --- They are { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
 --- "tool_call" { id, name, arguments, cancel }, "tool_result" { id, name, text, failed, value = what run returned, err = why it
---- failed }, "progress" { id, name, text, done, total } of a tool that says how far it is (stoke.progress),
+--- failed }, "tool_progress" { id, name, text, done, total } of a tool that says how far it is (stoke.progress),
 --- "fallback" { rung, model = nil for a text, err }, "approval" { id, pending }, "handoff" { from, to },
 --- "usage" { usage }, "interrupted" { text } in a durable run whose process ended in the middle of an answer (it is asked for
 --- again, and begins anew), "done" { result = as of agent:run }. What an agent does that works as a tool of this one comes as

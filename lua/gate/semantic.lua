@@ -189,7 +189,7 @@ local function outside(f, ...)
   return first, second
 end
 
---- Ask a function of the user's, `same` or `judge`. It may ask models itself, and what it asks is neither cached nor compared, for it
+--- Ask a function of the user's, `same` or `judge`. It may ask models itself, and what it asks is neither cached nor compared: it
 --- would be asked about that in turn. Gives what pcall does.
 local function ask_user(f, a, b)
   return pcall(function()

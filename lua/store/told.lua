@@ -1,7 +1,6 @@
 --- What clients were told (stoke serve): names under which a session is found again, with the turn after which it stands there. A
 --- name is a digest of what the client sends; nothing is found by a part of one.
 
-local keep = require "core.store.keep"
 local json = require "core.json"
 
 local M = {}
@@ -55,10 +54,10 @@ function M.first(store, id)
   return r and (r[1] == 1 and "told" or "there") or nil
 end
 
-local KEEP = "INSERT INTO told (name,session,turn,chain) SELECT ?1,number,?3,?4 FROM sessions WHERE id=?2 "
-  .. "ON CONFLICT (name) DO UPDATE SET session=excluded.session,turn=excluded.turn,chain=excluded.chain"
+local KEEP = "INSERT INTO told (name,session,turn,chain) SELECT w.value,s.number,?3,?4 FROM json_each(?1) AS w, sessions AS s "
+  .. "WHERE s.id=?2 ON CONFLICT (name) DO UPDATE SET session=excluded.session,turn=excluded.turn,chain=excluded.chain"
 
---- A session is found by these names now: what was told last counts.
+--- A session is found by these names now: what was told last counts. Not synced: what a power cut takes of it, the client sends.
 ---@param store stoke.store
 ---@param names string[]
 ---@param id string of the session
@@ -69,10 +68,9 @@ local KEEP = "INSERT INTO told (name,session,turn,chain) SELECT ?1,number,?3,?4 
 ---
 --- Example: `told.keep(store, { chain, head }, "served/poet/1f", 3, chain)`
 function M.keep(store, names, id, turn, chain)
-  return keep.transaction(store, function(run)
-    for _, name in ipairs(names) do run(KEEP, { name, id, turn, chain }) end
-    return true
-  end)
+  local done, err = store.db:write(KEEP, { json.encode(names), id, turn, chain }, false)
+  if not done then return nil, store:failed(err) end
+  return true
 end
 
 local OLD = [[SELECT id FROM (SELECT id,changed,row_number() OVER (ORDER BY changed DESC,number DESC) AS place FROM sessions

@@ -101,7 +101,7 @@ end
 
 function TOLD.tool_result(self, event) result(self, event.id, event.text, event.failed) end
 
-function TOLD.progress(self, event)
+function TOLD.tool_progress(self, event)
   local name = self.calls[event.id]
   if not name then return end
   local far = event.total and ("%g/%g"):format(event.done or 0, event.total) or event.done and ("%g"):format(event.done) or nil
@@ -111,6 +111,31 @@ end
 
 function TOLD.handoff(self, event)
   say(self, "agent_thought_chunk", ("%s hands over to %s\n"):format(event.from, event.to))
+end
+
+--- The plan of a team: a list of parts, or lines.
+local function entries_of(plan)
+  local out = {}
+  if type(plan) == "string" then
+    for line in plan:gmatch "[^\n]*%S[^\n]*" do out[#out + 1] = line end
+  end
+  for i, part in ipairs(type(plan) == "table" and plan or {}) do
+    local words = type(part) == "table" and part.part or part
+    out[i] = type(part) == "table" and part.worker and ("%s: %s"):format(part.worker, words) or tostring(words)
+  end
+  return out
+end
+
+--- Show the plan, if there is one, with how far it is.
+local function show_plan(self, status)
+  local list = {}
+  for i, words in ipairs(self.plan or {}) do list[i] = { content = words, priority = "medium", status = status } end
+  if list[1] then self:update { sessionUpdate = "plan", entries = json.array(list) } end
+end
+
+function TOLD.plan(self, event)
+  self.plan = entries_of(event.plan)
+  show_plan(self, "in_progress")
 end
 
 --- A member of a team has spoken.
@@ -144,6 +169,7 @@ local function run(self, input)
     if tell then tell(self, event) end
     if event.type == "done" then done = event.result end
   end
+  show_plan(self, "completed")
   return done and done.reason == "length" and "max_tokens" or "end_turn"
 end
 
@@ -158,7 +184,7 @@ function Session:prompt(input)
   if self.task then return nil, { code = -32600, message = "a turn of this session is under way" } end
   local scope <close> = scopes.open {} -- the turn is a task of its own: who answers is not cancelled with it
   scope.on_child_error = function() end
-  self.calls, self.stopped, self.ending = {}, nil, nil
+  self.calls, self.stopped, self.ending, self.plan = {}, nil, nil, nil
   self.task = tasks.start(scope, "acp turn", run, self, input)
   local _ <close> = setmetatable({}, { __close = function()
     self.task = nil

@@ -1,5 +1,6 @@
 -- stoke acp FILE: the agents of a file in an editor, by the Agent Client Protocol.
 
+local approval = require "core.approval"
 local args = require "stoke.args"
 local errors = require "core.errors"
 local lines = require "stoke.mcp.lines"
@@ -43,6 +44,7 @@ end })
 return function(argv)
   local a = args.parse(SPEC, argv)
   lines.hold()
+  approval.asker = nil -- the client is asked, also where this was started on a terminal
   local cmd = require "stoke.cmd"
   cmd.check_file(a.file)
   cmd.announce(a.file)

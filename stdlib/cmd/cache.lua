@@ -114,7 +114,7 @@ local function say_meanings(m)
     count(asked, "questions"), m.served, m.explored, m.missed))
   local compared = m.same + m.different
   if compared > 0 then
-    stdio.write(("        %d answers compared: %d the same, %d not\n"):format(compared, m.same, m.different))
+    stdio.write(("        %s compared: %d the same, %d not\n"):format(count(compared, "answers"), m.same, m.different))
   end
   if m.unchecked > 0 then
     stdio.write(("        %s could not be compared: give `same = function(a, b) ... end`\n"):format(count(m.unchecked, "answers")))

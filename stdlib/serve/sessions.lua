@@ -113,6 +113,21 @@ function Sessions:named(headers, body)
   return key and { key = key, append = false, once = once } or nil
 end
 
+--- The conversation that a request of /v1/responses goes on with: { id = } or an id.
+---@param given any
+---@return stoke.serve.session
+---Raises `argument` for an id that can be guessed.
+---
+--- Example: `local session = host.sessions:conversation(raw.conversation)`
+function Sessions:conversation(given)
+  local id = long_enough(type(given) == "table" and given.id or given)
+  if not id or self.most == 0 then
+    errors.argument("conversation must be an id of %d to %d characters that nobody can guess%s", SHORTEST, LONGEST,
+      self.most == 0 and ", and none are kept here" or "")
+  end
+  return { key = "conversation " .. id, append = true }
+end
+
 local function digest(...) return hash.sha256(table.concat({ ... }, "\0")) end
 
 --- The name of a response's turn.
@@ -207,6 +222,9 @@ local function perform(name, q) return errors.check(effect.perform(name, q)) end
 ---@field found? stoke.store.told
 ---@field known integer turns of the client's that are in what was found
 ---@field chain string up to the new turn
+---@field head? string the name of where the conversation stands
+---@field last? boolean it is to go on wherever that is
+---@field first? string id of the session, where it begins
 
 --- What a turn is called: the same request where the conversation stands the same is the same turn.
 local function key_of(chain, asked)
@@ -227,7 +245,7 @@ local function go_on(q, head, base)
   end
   local chain = found and found.chain or base
   for _, turn in ipairs(q.talk.turns) do chain = link(chain, turn.asked, turn.answer) end
-  return { found = found, known = 0, chain = chain, head = head }
+  return { found = found, known = 0, chain = chain, head = head, last = not session.from and not q.talk.turns[1] }
 end
 
 --- The conversation of a request, and the names of its turns, the last one first.
@@ -284,6 +302,7 @@ local function session_of(q, talk, stand, again)
   local handle, found, turns = q.entry.handle, stand.found, talk.turns
   local all = stand.known == #turns
   if found and all and (found.turn == found.turns or found.open and again) then return found.id, found.turn end
+  if found and stand.last then return found.id, found.turns end -- another process was first
   local id = ("%s%s/%s"):format(M.PREFIX, handle.name, M.id())
   if not found and not turns[1] then return again and stand.first or id, 0 end
   if not all then return id, import(handle, id, found, turns, stand.known) end

@@ -116,9 +116,9 @@ function PATTERN.make(team, given, where)
   team.recent = given.recent or 12
   local order = { "reason", "done", "progress", "next", "instruction" }
   team.verdict = schema.json { type = "object", required = json.array(order), properties = json.object({
-    reason = { type = "string", maxLength = 400 }, done = { type = "boolean" }, progress = { type = "boolean" },
+    reason = { type = "string", maxLength = 300 }, done = { type = "boolean" }, progress = { type = "boolean" },
     next = { type = "string", enum = json.array(make.names(team.members)) },
-    instruction = { type = "string", minLength = 1 } }, order) }
+    instruction = { type = "string", minLength = 1, maxLength = 400 } }, order) }
 end
 
 function PATTERN.first(team, past)

@@ -7,6 +7,9 @@ local texts = require "stoke.agent.texts"
 
 local M = {}
 
+--- Characters of a part: what a small model begins it does not always end.
+M.LENGTH = 400
+
 texts.add {
   orchestrate_plan = { "the question that makes the plan", "task members limit",
     "The task:\n{task}\n\nWho can work on it:\n{members}\n\nSplit the task into separate parts, at most {limit}. Each part is done "
@@ -19,7 +22,7 @@ texts.add {
 ---@return stoke.Schema
 function M.shape(team)
   local names = make.names(team.members)
-  local properties = { part = { type = "string", minLength = 1, description = "what is to be done" },
+  local properties = { part = { type = "string", minLength = 1, maxLength = M.LENGTH, description = "what is to be done" },
     worker = { type = "string", enum = json.array(names) } }
   local order = #names > 1 and { "part", "worker" } or { "part" }
   if #names == 1 then properties.worker = nil end

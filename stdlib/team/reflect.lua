@@ -12,7 +12,8 @@ local vote = require "stoke.team.vote"
 local M = {}
 
 --- The critic's answer: the faults before the verdict, as a model should think.
-local VERDICT = schema({ faults = "string[] 0..5: what is wrong, each in one sentence", good = "boolean: is it good as it is?" },
+local VERDICT = schema({ faults = "string 1..300[] 0..5: what is wrong, each in one sentence",
+  good = "boolean: is it good as it is?" },
   { order = { "faults", "good" } })
 
 texts.add {

@@ -63,7 +63,7 @@ end
 ---@param messages table[] the history of the team
 ---@param name? string of the member; nil: somebody outside of it
 ---@param said fun(message: table): string a message of another member, as it is shown
----@return table[] messages
+---@return table[] messages with `task`: which of them has the question of the user
 local function view(messages, name, said)
   local out, block = {}, {}
   local function close()
@@ -72,8 +72,9 @@ local function view(messages, name, said)
       block = {}
     end
   end
-  for _, message in ipairs(messages) do
+  for i, message in ipairs(messages) do
     local text, from = message.content or "", message.name
+    if i == messages.asked then out.task = #out + 1 end
     if message.role == "system" then
       out[#out + 1] = message
     elseif message.role == "user" then
@@ -271,7 +272,9 @@ function Talk:ask(member, messages, how)
     local definition = not other and how.definition or how.plain and member.definition or self:in_company(member)
     self.run.steps = self.run.steps + 1
     self:tell { type = "speaker", agent = member.name, why = how.why }
-    local result, err = combine.try(loop.run, definition, history.new(given), #given + 1, nil, how.limits or self.limits)
+    local past = history.new(given)
+    if messages.task then past.asked = messages.task end -- stays, however long the conversation gets
+    local result, err = combine.try(loop.run, definition, past, #given + 1, nil, how.limits or self.limits)
     if not err then return result, member end
     local answer = answer_of(self, member, err, tries, how)
     local substituted = answer == "replace" and substitute(self, how, member)

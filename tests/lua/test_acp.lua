@@ -7,8 +7,10 @@ local content = require "stoke.acp.content"
 local editor_of = require "acp_client"
 local fs = require "stoke.fs"
 local json = require "stoke.json"
+local peers = require "stoke.acp.peer"
 local proc = require "stoke.proc"
 local scripted = require "scripted"
+local servers = require "stoke.acp.server"
 local stoke = require "stoke"
 local stored = require "kept_store"
 
@@ -340,6 +342,60 @@ test("acp: a team is an agent like any: what its members say is shown as thought
   t.eq(editor:said "agent_message_chunk", "word 2")
 end)
 
+test("acp: the plan of a team is shown as a plan", function(t)
+  local store <close> = stored(t) -- luacheck: ignore
+  local model <close> = scripted(function(request)
+    local properties = type(request.format) == "table" and request.format.properties or {}
+    local parts = { { part = "look", worker = "one" }, { part = "write", worker = "two" } }
+    return properties.parts and json.encode { parts = parts } or "done"
+  end)
+  local members = { agent(model, { name = "one" }), agent(model, { name = "two" }) }
+  local team = stoke.team.orchestrate { name = "desk", members = members }
+  local editor <close> = editor_of { agents = team }
+  t.eq(editor:prompt((editor:open()), "Go").result.stopReason, "end_turn")
+  local plans = editor:of "plan"
+  t.eq(plans[1].entries, { { content = "one: look", priority = "medium", status = "in_progress" },
+    { content = "two: write", priority = "medium", status = "in_progress" } })
+  t.eq(plans[#plans].entries[2].status, "completed")
+end)
+
+test("acp: an answer to a question that is none of the options is a no", function(t)
+  local store <close> = stored(t) -- luacheck: ignore
+  local model <close> = scripted(function(_, n) return n % 2 == 1 and calls("touch", {}) or "ok" end)
+  local touched = 0
+  local touch = stoke.tool { name = "touch", needs_approval = true, run = function()
+    touched = touched + 1
+    return "done"
+  end }
+  local editor <close> = editor_of { agents = agent(model, { tools = { touch } }) }
+  local id = editor:open()
+  for _, option in ipairs { "yes", 1, {}, false } do
+    editor.permit = function() return option end
+    t.eq(editor:prompt(id, "go").result.stopReason, "end_turn")
+  end
+  t.eq(touched, 0)
+  t.eq(#editor.asked, 4)
+end)
+
+test("acp: what a policy wants to be asked about inside a tool is asked about, too", function(t)
+  local store <close> = stored(t) -- luacheck: ignore
+  local path = t.tmp() .. "/note.txt"
+  local model <close> = scripted { calls("keep", {}), "kept" }
+  local keep = stoke.tool { name = "keep", run = function()
+    fs.write(path, "milk")
+    return "ok"
+  end }
+  stoke.policy { ask = { path = { path } } }
+  local editor <close> = editor_of { agents = agent(model, { tools = { keep } }) }
+  editor.permit = function() return "allow" end
+  local id = editor:open()
+  t.eq(editor:prompt(id, "go").result.stopReason, "end_turn")
+  t.match(editor.asked[1].toolCall.title, "fs.write .*note.txt")
+  t.match(editor.asked[1].toolCall.toolCallId, "^ask%-%d")
+  stoke.policy(nil)
+  t.eq(fs.read(path), "milk")
+end)
+
 test("acp: bad messages are answered as JSON-RPC has it, and the next ones are served", function(t)
   local model <close> = scripted {}
   local editor <close> = editor_of { agents = agent(model, {}) }
@@ -360,6 +416,29 @@ test("acp: bad messages are answered as JSON-RPC has it, and the next ones are s
   local sse = { cwd = "/work", mcpServers = { { type = "sse", name = "x", url = "http://x" } } }
   t.match(editor:ask("session/new", sse).error.message, "sse is not spoken")
   t.match(editor:ask("session/new", { cwd = "/work", mcpServers = { { name = "x" } } }).error.message, "command")
+end)
+
+test("acp: so many sessions are open at once, and so many requests under way", function(t)
+  local store <close> = stored(t) -- luacheck: ignore
+  local model <close> = scripted(function() return calls("slow", {}) end)
+  local slow = stoke.tool { name = "slow", run = function() stoke.sleep(1000) end }
+  local editor <close> = editor_of { agents = agent(model, { tools = { slow } }) }
+  local most, running = servers.OPEN, peers.RUNNING
+  servers.OPEN, peers.RUNNING = 3, 2
+  local _ <close> = setmetatable({}, { __close = function() servers.OPEN, peers.RUNNING = most, running end })
+  local ids = {}
+  for i = 1, 3 do ids[i] = editor:open() end
+  local _, refused = editor:open()
+  t.match(refused.error.message, "3 sessions are open")
+  editor:ask("session/close", { sessionId = ids[3] })
+  t.ok((editor:open()))
+  local text = json.array { { type = "text", text = "go" } }
+  editor:begin("session/prompt", { sessionId = ids[1], prompt = text })
+  editor:begin("session/prompt", { sessionId = ids[2], prompt = text })
+  t.match(editor:ask("session/list", {}).error.message, "2 requests are under way")
+  editor:write { method = "session/cancel", params = { sessionId = ids[1] } }
+  stoke.sleep(1)
+  t.ok(editor:ask("session/list", {}).result)
 end)
 
 test("acp: a client's own servers of MCP give the agent tools, in that session alone", REAL, function(t)

@@ -177,7 +177,8 @@ test("semantic gate: a judge is asked before an answer is given, and only its ye
     local on <close> = server(t)
     on.judge = said
     local hits = hits_of(on, semantic_of { judge = "j" })
-    t.ok(given and hits == free or not given and hits == 0, said .. ": " .. hits)
+    local drawn <const> = 3 -- of all questions two in a hundred are asked all the same, by chance
+    t.ok(given and math.abs(hits - free) <= drawn and hits > 0 or not given and hits == 0, said .. ": " .. hits)
     t.ok(on.judged > 0)
     t.eq(on.chats + hits, #WORDINGS)
   end

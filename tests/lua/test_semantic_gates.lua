@@ -105,6 +105,22 @@ test("gates: what stands before a question says nothing", function(t)
   passes(t, "¿Quién inventó la radio?", "¿Sabes quién inventó la radio?")
   passes(t, "Wann endet der Verkauf?", "Erklären Sie mir bitte, wann der Verkauf endet.")
   passes(t, "What is the capital of Norway?", "capital of Norway")
+  for _, pair in ipairs { { "Remind me when the shop opens.", "When does the shop open?" },
+    { "Let me know when the price falls.", "When does the price fall?" },
+    { "Können sie die Krise erklären?", "Erkläre die Krise." }, { "Können sie mir sagen, wo er ist?", "Wo ist er?" } } do
+    t.ok(gates.texts(pair[1], pair[2]), pair[1])
+  end
+  for _, pair in ipairs { { "Tell me a joke.", "What is a joke?" }, { "Name a planet.", "What is a planet?" },
+    { "List planets.", "What are planets?" }, { "Can you tell me a story?", "What is a story?" },
+    { "Nenne Planeten.", "Was sind Planeten?" }, { "Sag mir eine Zahl.", "Was ist eine Zahl?" },
+    { "Dime un chiste.", "¿Qué es un chiste?" }, { "Give me an example.", "What is an example?" },
+    { "What are the planets?", "What is a planet?" }, { "List the planets.", "What are planets?" },
+    { "¿Cuáles son los planetas?", "¿Qué son los planetas?" } } do
+    t.ok(gates.texts(pair[1], pair[2]), pair[1])
+  end
+  passes(t, "What is the capital of Peru?", "Can you tell me the capital of Peru?")
+  passes(t, "List the planets.", "What are the planets?")
+  passes(t, "Nenne mir die Planeten.", "Was sind die Planeten?")
   refused(t, "question", "Do you know who wrote Emma?", "Do you know when Emma wrote?")
   refused(t, "name", "Who told Anna who wrote it?", "Who wrote it?")
 end)

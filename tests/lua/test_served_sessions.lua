@@ -80,7 +80,7 @@ test("without a name nothing is kept", function(t)
   local chat = client(place)
   chat.ask "a"
   chat.ask "b"
-  t.eq(stoke.try(sessions.list, { prefix = "served/" }), nil)
+  t.eq(#(stoke.try(sessions.list, { prefix = "served/" }) or {}), 0) -- nil where there is no store at all
 end)
 
 test("X-Stoke-Session: a client may send what is new alone", function(t)
@@ -109,7 +109,7 @@ end)
 test("Open WebUI: a temporary chat is not kept", function(t)
   local place <close> = served { "One." }
   client(place, { ["X-OpenWebUI-Chat-Id"] = "local:a-socket-id-of-some-length" }).ask "a"
-  t.eq(stoke.try(sessions.list, { prefix = "served/" }), nil)
+  t.eq(#(stoke.try(sessions.list, { prefix = "served/" }) or {}), 0) -- nil where there is no store at all
 end)
 
 test("blanks that a client changes do not make another conversation", function(t)
@@ -344,7 +344,7 @@ end)
 test("sessions = false keeps nothing", function(t)
   local place <close> = served({ "One." }, nil, { sessions = false })
   client(place, CHAT).ask "a"
-  t.eq(stoke.try(sessions.list, { prefix = "served/" }), nil)
+  t.eq(#(stoke.try(sessions.list, { prefix = "served/" }) or {}), 0) -- nil where there is no store at all
 end)
 
 test("where no store can be written clients are answered all the same, from what they send", function(t)

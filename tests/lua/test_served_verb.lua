@@ -124,6 +124,25 @@ test("stoke serve: a conversation goes on with the agent as it is saved", REAL, 
   t.match(place.here.run("sessions").stdout, "poet +2 +4 ")
 end)
 
+test("stoke serve: two processes have one conversation, by turns and at once", REAL, function(t)
+  local place <close> = serving { ["a.lua"] = [[
+    local stoke = require "stoke"
+    stoke.agent { name = "poet", model = "m", instructions = function(run) return #run.history .. " messages." end }]] }
+  local second <close> = proc.spawn { argv = { about.executable(), "serve", "a.lua", "--endpoint", place.model.url, "--port", "0" },
+    cwd = place.here.path, env = place.here.env, env_allow = binary.PASSED_ON, stderr = "merge" }
+  local urls = { place.url, second:lines()() }
+  local function say(i, text)
+    local r = http.post(urls[i] .. "/api/chat", { headers = { ["X-Stoke-Session"] = "a-conversation-of-ada" }, raise = false,
+      json = { model = "poet", stream = false, messages = { { role = "user", content = text or "Go on" } } } })
+    return r.status == 200 and tonumber(r:json().message.content:match "^%d+")
+  end
+  t.eq({ say(1), say(2), say(1) }, { 1, 3, 5 })
+  local tasks = { stoke.spawn(say, 1, "And you?"), stoke.spawn(say, 2, "And I?") }
+  local said = { tasks[1]:await(), tasks[2]:await() }
+  table.sort(said)
+  t.eq(said, { 7, 9 }) -- who came second has waited
+end)
+
 test("stoke serve: killed in the middle of an answer, it gives that answer when it is asked again; no tool runs twice", REAL,
   function(t)
     local here <close> = binary.place { ["a.lua"] = [[

@@ -173,6 +173,7 @@ DO["prompts/get"] = function(id, params)
 end
 
 stoke.main(function()
+  if behaviour == "slow to start" then stoke.sleep(0.5) end
   for line in io.lines() do
     local message = json.decode(line)
     heard[#heard + 1] = message.method or "answer"

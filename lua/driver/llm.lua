@@ -22,8 +22,9 @@
 ---   ended(state) -> events, finished | nil, err   [the connection ended before `finished`]: what is whole all the same; nil: it
 ---                                                 is not, and `incomplete` says so
 ---   incomplete(state) -> stoke.error              the stream ended before `finished`
----   gathers(q, target) -> boolean                 [a whole reply is read from a stream]: the event "done" has it as `reply`. While
----                                                 it is gathered, state.kept = { text = {}, thinking = {}, odds = {} }
+---   gathers(q, target, slot) -> boolean           [a whole reply is read from a stream]: the event "done" has it as `reply`. While
+---                                                 it is gathered, state.kept = { text = {}, thinking = {}, odds = {} }.
+---                                                 slot: what the call holds, a lane or a ticket (lua/gate/pool.lua)
 ---   took(value, total, first)                     [what it took as seen here]: a reply, or an event "done"; seconds until the end,
 ---                                                 and until the first event where that was seen
 ---   ready(target, ask)                            [a question is to be sent]: what must be known of the server, asked by ask(q) ->
@@ -232,7 +233,7 @@ function call(asked, record)
   if not q then return nil, unfit end
   local stopped = prepare(q, target)
   if stopped then return nil, stopped end
-  if protocol.gathers and protocol.gathers(q, target) then return gathered(q, record, way) end
+  if protocol.gathers and protocol.gathers(q, target, record.slot) then return gathered(q, record, way) end
   local began = protocol.took and monotonic()
   local options, sent = request_of(q, record, false)
   if not options then return nil, sent end
@@ -432,7 +433,8 @@ local function answered(q, target, request, attempts, reached, routed, began, ke
     begun = nil }, Source)
   if attempts > 1 then source.attempts = attempts end
   if routed then source.routed = routed end
-  if began then source.sent, source.kept = began, kept end
+  if began then source.sent = began end
+  if kept then source.kept = kept end
   return begun(source)
 end
 
@@ -459,13 +461,17 @@ end
 ---@return stoke.error? err
 function M.ask(q, target) return call(q, { target = target, attempts = 1 }) end
 
-local LEAVING = { __close = function(about) about.source:close() end }
+local LEAVING = { __close = function(about)
+  about.record.source = nil
+  about.source:close()
+end }
 
 --- A whole reply that is read from a stream.
 function gathered(q, record, way)
   local source, failed = open(q, record, { text = {}, thinking = {}, odds = {} })
   if not source then return nil, failed end
-  local _ <close> = setmetatable({ source = source }, LEAVING)
+  record.source = source -- for who asks how far it is
+  local _ <close> = setmetatable({ source = source, record = record }, LEAVING)
   local value = nil
   repeat
     local event, err = source:next()

@@ -28,10 +28,10 @@ local function calls(found, task, now)
     local slot = call.slot
     if slot and slot.state ~= "waiting" then
       if not seconds then seconds = select(2, host.waiting(task.co)) end
-      local work = call.work
+      local work, source = call.work, rawget(call, "source")
       local run = type(work) == "table" and work.run or nil
       add(found, slot, { task = M.name(task), agent = run and run.agent.label, class = call.task and terms.class(call),
-        seconds = call.started and now - call.started or seconds })
+        seconds = call.started and now - call.started or seconds, tokens = source and source:came() or nil })
     end
     call = call.outer
   end

@@ -44,6 +44,8 @@ local LIST = {
   { "messages", "Messages", also = "mailbox mailboxes letters" },
   { "teams", "Teams", also = "multi-agent group-chat debate vote" },
   { "agents-as-models", "Serving agents as models", also = "serve served open-webui openai-api ollama-run" },
+  { "model-context-protocol", "MCP", also = "mcp-servers tools-of-others" },
+  { "editors", "Agents in an editor", also = "acp-agents zed agent-client-protocol" },
 }
 
 --- The names of all topics, in the order of the guide.

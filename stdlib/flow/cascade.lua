@@ -11,6 +11,7 @@ local scopes = require "core.scope"
 local agents = require "stoke.agent"
 local fallback = require "stoke.model.fallback"
 local models = require "stoke.model"
+local stream = require "stoke.agent.stream"
 local time = require "stoke.time"
 local usages = require "stoke.agent.usage"
 
@@ -98,11 +99,75 @@ local function reason(self, result, err)
   if rule then return type(rule) == "string" and rule or "escalate" end
 end
 
-local function ask(rung, given, options, margin)
+--- Events that an answer consists of: nobody is told them before it is known that it will do.
+local TAKEN_BACK = { text = true, thinking = true }
+
+--- Keep such an event; texts that follow each other as one.
+local function hold(held, event)
+  local last = held[#held]
+  if not last or last.type ~= event.type then
+    last = { type = event.type, parts = {} }
+    held[#held + 1] = last
+  end
+  last.parts[#last.parts + 1], last.partial = event.text, event.partial
+end
+
+local function tell_held(held, hear)
+  for _, event in ipairs(held) do hear { type = event.type, text = table.concat(event.parts), partial = event.partial } end
+end
+
+--- A run whose events are told: what it does as it does it, and its texts, too, where `live`.
+local function heard(rung, given, limits, hear, live)
+  local result, held = nil, {}
+  for event in rung.agent:stream(given, limits) do
+    local kind = event.type
+    if kind == "done" then
+      result = event.result
+    elseif kind ~= "usage" then
+      if live or not TAKEN_BACK[kind] then hear(event) else hold(held, event) end
+    end
+  end
+  return { result = result, held = held }
+end
+
+---@return stoke.agent.result|nil
+---@return stoke.error|nil err
+---@return table[]|nil held
+local function ask(rung, given, options, margin, hear, live)
   local limits = {}
   for name, value in next, options or {} do limits[name] = value end
   if margin then limits.logprobs = true end
-  return combine.try(rung.agent.run, rung.agent, given, next(limits) and limits or nil)
+  limits = next(limits) and limits or nil
+  if not hear then return combine.try(rung.agent.run, rung.agent, given, limits) end
+  local got, err = combine.try(heard, rung, given, limits, hear, live)
+  if err then return nil, err end
+  return got.result, nil, got.held
+end
+
+--- Ask the first rung, and the next where its answer will not do. hear: who is told the events.
+local function climb(self, given, options, hear)
+  local usage, tried, i = usages.new(), {}, first_of(self)
+  local scope <close> = scopes.open {}
+  while true do
+    local rung, began = self.rungs[i], time.monotonic()
+    prewarm(self, i, scope)
+    local last = i == #self.rungs
+    local result, err, held = ask(rung, given, options, not last and self.margin, hear, last)
+    local done = result or rawget(err, "work")
+    if done then usages.add(usage, done.usage) end
+    local why = not last and reason(self, result, err) or nil
+    note(rung, why ~= nil, time.monotonic() - began)
+    if not why then
+      if err then error(err, 0) end
+      if held then tell_held(held, hear) end
+      result.usage, result.rung = usage, i
+      if tried[1] then result.tried = tried end
+      return result
+    end
+    tried[#tried + 1] = { rung = i, why = why }
+    if hear then hear { type = "escalated", rung = i + 1, why = why } end
+    i = i + 1
+  end
 end
 
 --- Ask the first rung, and the next where its answer will not do.
@@ -115,26 +180,28 @@ end
 --- Example: `local result = careful:run("How many days has a leap year?")`
 function Cascade:run(given, options)
   scopes.check_self(self, Cascade, "cascade:run()")
-  local usage, tried, i = usages.new(), {}, first_of(self)
-  local scope <close> = scopes.open {}
-  while true do
-    local rung, began = self.rungs[i], time.monotonic()
-    prewarm(self, i, scope)
-    local last = i == #self.rungs
-    local result, err = ask(rung, given, options, not last and self.margin)
-    local done = result or rawget(err, "work")
-    if done then usages.add(usage, done.usage) end
-    local why = not last and reason(self, result, err) or nil
-    note(rung, why ~= nil, time.monotonic() - began)
-    if not why then
-      if err then error(err, 0) end
-      result.usage, result.rung = usage, i
-      if tried[1] then result.tried = tried end
-      return result
-    end
-    tried[#tried + 1] = { rung = i, why = why }
-    i = i + 1
-  end
+  return climb(self, given, options)
+end
+
+--- The same, and iterate over the events. What is done comes as it is done: calls of tools, approvals, handoffs. A text comes
+--- once it is known that it will do, as one event; that of the last rung, which nobody judges, as it is written. Where an answer
+--- will not do there is { type = "escalated", rung = the next one, why = }, and nothing is told of its texts. At the end
+--- { type = "usage", usage } and { type = "done", result = as of cascade:run }.
+---@param given string|{ text: string, images?: (string|table)[] }|table[]
+---@param options? stoke.agent.limits for each rung
+---@return stoke.agent.stream iterator; raises what cascade:run raises
+---@return nil
+---@return nil
+---@return stoke.agent.stream closing it ends the run
+---
+--- Example: `for ev in careful:stream(text) do if ev.type == "text" then io.write(ev.text) end end`
+function Cascade:stream(given, options)
+  scopes.check_self(self, Cascade, "cascade:stream()")
+  return stream.open(function(hear)
+    local result = climb(self, given, options, hear)
+    hear { type = "usage", usage = result.usage }
+    hear { type = "done", result = result }
+  end)
 end
 
 --- What it has done lately.
@@ -156,7 +223,7 @@ end
 --- Make a cascade.
 ---@param given table the agents, the smallest first; `escalate` = fun(result): whether its answer will not do (a text says why);
 ---  `margin` = nats: an answer whose margin is smaller goes on (stoke.agent.limits.logprobs)
----@return stoke.cascade cascade with cascade:run(input, options) and cascade:state()
+---@return stoke.cascade cascade with cascade:run(input, options), cascade:stream(input, options) and cascade:state()
 ---Raises `argument`.
 ---
 --- Example: `local careful = stoke.cascade { small, large, escalate = function(result) return #result.text < 20 end }`

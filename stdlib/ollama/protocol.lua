@@ -268,6 +268,32 @@ local function for_target(body, target, loads)
   return setmetatable(out, getmetatable(body))
 end
 
+--- A copy of a body whose answer is streamed.
+local function streaming(body)
+  local out = {}
+  for name, value in next, body do out[name] = value end
+  out.stream = true
+  return setmetatable(out, getmetatable(body))
+end
+
+--- Tokens that an answer may have, and the least seconds after which a server is suspected to be wedged.
+local LONGEST <const>, SUSPECTED <const> = 8192, 30
+
+--- Is a whole reply read from a stream? Where others wait for the slot, or there are other servers, somebody watches whether the
+--- server is wedged; of a stream he sees that something comes. Not where no answer is long enough to be taken for one that never
+--- comes, nor where a model calls tools.
+---@param q table
+---@param slot stoke.pool.lane|stoke.pool.ticket|nil
+---@return boolean
+function M.gathers(q, _, slot)
+  local body = q.body
+  if not slot or not slot.state or not body or body.stream ~= false or body.tools or q.method then return false end
+  if q.path ~= "/api/chat" and q.path ~= "/api/generate" then return false end
+  local facts, speed = slot.lane and slot.lane.facts, nil
+  if facts then _, speed = facts:speeds() end
+  return not speed or speed * SUSPECTED < LONGEST
+end
+
 --- Finish a request for a target: what host.http is asked for.
 ---@param q table { path, body | raw, method?, timeouts? }
 ---@param target stoke.target
@@ -277,9 +303,9 @@ end
 ---@return any options
 ---@return string|nil body
 function M.request(q, target, stream, amend, candidates)
-  local endpoint, sent = target.endpoint, q.sent
-  if sent then
-    q.sent = nil -- it may wait long
+  local endpoint, sent, gathers = target.endpoint, q.sent, stream and q.body and q.body.stream == false
+  if sent then q.sent = nil end -- it may wait long
+  if sent and not gathers then
     return endpoint.requests[stream and "stream " .. q.path or q.path] or requests.options(endpoint, q, stream), sent
   end
   local body = q.body
@@ -292,6 +318,7 @@ function M.request(q, target, stream, amend, candidates)
     end
     local automatic = loads and profile.automatic
     if amend or automatic then body = amended(body, amend, automatic and auto.size(target)) end
+    if gathers then body = streaming(body) end
     local invalid
     sent, invalid = json.encode(body)
     if not sent then return nil, invalid end

@@ -348,6 +348,29 @@ end
 ---@return boolean
 function M.holds(text, q, target) return pieces.may_begin(text) and splits(q, target) end
 
+--- A line of an answer that is given as a whole: what the last one gives is the reply as one that was not streamed.
+local function gather(chunk, holder, name, state)
+  local kept, q = state.kept, state.q
+  if type(holder[name]) == "string" then kept.text[#kept.text + 1] = holder[name] end
+  if type(holder.thinking) == "string" then kept.thinking[#kept.thinking + 1] = holder.thinking end
+  for _, call in ipairs(type(holder.tool_calls) == "table" and holder.tool_calls or NOTHING) do
+    kept.calls = kept.calls or json.array {}
+    kept.calls[#kept.calls + 1] = call
+  end
+  for _, one in ipairs(type(chunk.logprobs) == "table" and chunk.logprobs or NOTHING) do kept.odds[#kept.odds + 1] = one end
+  if chunk.done ~= true then return nil end
+  holder[name] = table.concat(kept.text)
+  if kept.thinking[1] then holder.thinking = table.concat(kept.thinking) end
+  if kept.calls then holder.tool_calls = kept.calls end
+  if kept.odds[1] then chunk.logprobs = json.array(kept.odds) end
+  if holder ~= chunk then chunk.message = holder end
+  if kept.damaged and select(2, wire.mend(chunk)) then note(chunk, "repairs", 1) end -- halves of characters have met
+  if state.attempts then note(chunk, "attempts", state.attempts) end
+  local reply, err = SHAPES[q.path](chunk, q, state.target)
+  if err then return nil, err end
+  return { { type = "done", reason = reply.done_reason, usage = M.usage(reply), reply = reply } }, true
+end
+
 --- One line of a chat or generate stream.
 ---@param line string
 ---@param state table { q, target, attempts, came, begun }; sets `held` while lines have to come here
@@ -364,10 +387,16 @@ function M.line(line, state)
   end
   local foreign = chunk.done == nil and failures.dialect(chunk, q)
   if foreign then return nil, foreign end
-  if q.path ~= "/api/chat" then return events_of(chunk, chunk, "response", "", state, damaged) end
+  local kept = state.kept
+  if kept and damaged then kept.damaged = true end
+  if q.path ~= "/api/chat" then
+    if kept then return gather(chunk, chunk, "response", state) end
+    return events_of(chunk, chunk, "response", "", state, damaged)
+  end
   local message = chunk.message
-  if message == nil or message == null then message = {} end
+  if message == nil or message == null then message = { role = "assistant" } end
   if type(message) ~= "table" or is_array(message) then return nil, odd("message is no object", q) end
+  if kept then return gather(chunk, message, "content", state) end
   return events_of(chunk, message, "content", "message.", state, damaged)
 end
 

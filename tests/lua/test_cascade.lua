@@ -101,3 +101,60 @@ test("what it is given is checked", function(t)
   t.match(t.raises("argument", stoke.cascade, { bot, bot, esclate = print }).message, "escalate")
   t.match(t.raises("argument", stoke.cascade, { bot, bot, escalate = 1 }).message, "stoke.cascade: escalate")
 end)
+
+-- The events of a stream in short: { type, text or rung or nil }, and the result.
+local function events_of(cascade, question)
+  local list, result = {}, nil
+  for event in cascade:stream(question) do
+    list[#list + 1] = { event.type, event.text or event.rung or event.name }
+    if event.type == "done" then result = event.result end
+  end
+  return list, result
+end
+
+test("a stream tells the text of the answer that is taken, and of no other", function(t)
+  local text = "a good long answer"
+  local world, small, large = pair(function() return text end, says "from large")
+  local _ <close> = world
+  local careful = stoke.cascade { small, large, escalate = function(result) return #result.text < 10 and "too short" end }
+  local list, result = events_of(careful, "Hi")
+  t.eq(list, { { "text", "a good long answer" }, { "usage" }, { "done" } })
+  t.eq({ result.text, result.rung, result.usage.calls }, { "a good long answer", 1, 1 })
+  text = "short"
+  list, result = events_of(careful, "Hi")
+  t.eq({ list[1], list[#list] }, { { "escalated", 2 }, { "done" } })
+  local said = {}
+  for i = 2, #list - 2 do
+    t.eq(list[i][1], "text")
+    said[#said + 1] = list[i][2]
+  end
+  t.eq({ table.concat(said), #said > 1 }, { "from large", true }) -- as it is written
+  t.eq({ result.rung, result.tried, result.usage.calls }, { 2, { { rung = 1, why = "too short" } }, 2 })
+end)
+
+test("a stream tells at once what the small model does, also where its answer will not do", function(t)
+  local tool = stoke.tool { name = "look", description = "Look", params = {}, run = function() return "seen" end }
+  local function script(req)
+    local last = req.messages[#req.messages]
+    return last.role == "tool" and "so so" or { tool = "look", args = {} }
+  end
+  local world, small, large = pair(script, says "from large", { small = { tools = { tool } } })
+  local _ <close> = world
+  local list = events_of(stoke.cascade { small, large, escalate = function() return true end }, "Hi")
+  t.eq({ list[1], list[2][1], list[3] }, { { "tool_call", "look" }, "tool_result", { "escalated", 2 } })
+end)
+
+test("a stream raises what the last model raises, and may be left", function(t)
+  local world, small, large = pair(says "short", says(("word "):rep(200)))
+  local _ <close> = world
+  local gone = stoke.agent { model = "gone@laptop" }
+  t.raises("http", function() for _ in stoke.cascade({ gone, gone }):stream "Hi" do end end)
+  for event in stoke.cascade({ small, large, escalate = function() return true end }):stream "Hi" do
+    if event.type == "text" then break end
+  end
+  stoke.sleep(1)
+  t.eq(#world.asked, 2)
+  for _, server in ipairs(stoke.pool().servers) do
+    for _, lane in ipairs(server.lanes) do t.eq(lane.busy, 0) end
+  end
+end)

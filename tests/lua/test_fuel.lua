@@ -28,7 +28,7 @@ test("agents on two models in turn: the naive client loads for each job, ours se
   local naive, ours = both("models", 0.5)
   t.eq({ naive.loads, naive.failed, ours.failed }, { 40, 0, 0 })
   t.eq(ours.loads, 2)
-  t.ok(ours.makespan < 0.4 * naive.makespan, ours.makespan)
+  t.ok(ours.makespan < 0.38 * naive.makespan, ours.makespan / naive.makespan)
 end)
 
 test("people among batch work do not wait for it, and it ends no later", UNSEEN, function(t)
@@ -46,7 +46,7 @@ end)
 test("conversations that were begun first end first", UNSEEN, function(t)
   local naive, ours = both("talks-0.3", 0.3)
   t.eq({ naive.failed, ours.failed }, { 0, 0 })
-  t.ok(ours.mean <= 0.6 * naive.mean, ours.mean / naive.mean)
+  t.ok(ours.mean <= 0.56 * naive.mean, ours.mean / naive.mean)
 end)
 
 test("conversations with long pauses do not keep slots empty for each other", UNSEEN, function(t)
@@ -58,8 +58,8 @@ end)
 test("conversations stay at the server that has read them, though its slots are still to be found", UNSEEN, function(t)
   local naive, ours = both("servers", 1)
   t.eq({ naive.failed, ours.failed }, { 0, 0 })
-  t.ok(naive.again > 0.7 and ours.again < 0.2, ours.again)
-  t.ok(ours.mean < 0.7 * naive.mean, ours.mean / naive.mean)
+  t.ok(naive.again > 0.7 and ours.again < 0.19, ours.again)
+  t.ok(ours.mean < 0.68 * naive.mean, ours.mean / naive.mean)
 end)
 
 test("three models with room for one: what is cheap to load does not go before what many wait for", UNSEEN, function(t)
@@ -72,7 +72,7 @@ test("slots are found, and used", UNSEEN, function(t)
   for _, slots in ipairs { 1, 4 } do
     local naive, ours = both("slots-" .. slots, 0.5)
     t.ok(math.abs(ours.out - slots) <= 1, ours.out)
-    t.ok(ours.rate >= 0.95 * naive.rate, ours.rate / naive.rate)
+    t.ok(ours.rate >= 0.98 * naive.rate, ours.rate / naive.rate)
   end
 end)
 

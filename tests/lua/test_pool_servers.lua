@@ -173,6 +173,47 @@ test("a server whose only slot streams a long answer is not taken for a wedged o
   t.eq({ people.answered, others.answered, #lines }, { 2, 3, 0 })
 end)
 
+test("a server whose only slot writes a long answer, given as a whole, is not taken for a wedged one", function(t)
+  for _, stopped in ipairs { false, true } do
+    fresh()
+    local lines, _ <close> = logged()
+    local function script(req)
+      return req.messages and req.messages[1].content == "Tell me all" and ("word "):rep(2000) or "Hello"
+    end
+    local about = { models = { "m" }, tokens_per_second = 10, slots = 1, script = script }
+    local world <close> = routed({ one = about, two = about },
+      [[models = { both = { "m@one", "m@two" } }, timeouts = { first_byte = 9000, load = 9000, idle = 9000 }]])
+    local scope <close> = stoke.scope {}
+    calls_of(scope, 8, "both")
+    local reply
+    scope:spawn(function() reply = ollama.chat { model = "both", messages = { { role = "user", content = "Tell me all" } } } end)
+    stoke.sleep(20)
+    local out = calls_of(scope, 4, "both", nil, "interactive")
+    local function places()
+      local list = {}
+      for _, one in ipairs(world.asked) do
+        if one.body.messages and one.body.messages[1].content == "Tell me all" then list[#list + 1] = one.endpoint end
+      end
+      return list
+    end
+    local at = places()[1]
+    if stopped then world[at].sim:pace(0) end
+    local began = time.monotonic()
+    for _ = 1, 14 do
+      stoke.sleep(10)
+      if not stopped then t.ne(states()[at], "sick") end
+    end
+    if stopped then t.eq({ states()[at], out.answered }, { "sick", 4 }) end -- and it was sent to the other one
+    scope:wait()
+    t.eq({ reply.message.content, out.answered, out.failed }, { ("word "):rep(2000), 4, 0 })
+    t.ok(reply.eval_count >= 2000, reply.eval_count)
+    t.ok(time.monotonic() - began < (stopped and 300 or 200), time.monotonic() - began)
+    t.eq(#lines, stopped and 1 or 0)
+    t.eq(#places(), stopped and 2 or 1)
+    world[at].sim:pace(1)
+  end
+end)
+
 test("a call with a deadline does not outlive it while its only server is wedged", function(t)
   fresh()
   local _, _ <close> = logged()

@@ -1,8 +1,8 @@
 --- Questions to notes that a model answers: from passages alone, each statement with the numbers of those that say it.
 ---
 --- The passages are quoted in the question, each line behind a mark, so that nothing in a document can pass for a passage of its
---- own, a question, or an instruction; the instructions have no word of them. A grammar binds the numbers to those there are; what a
---- server lets through nevertheless is asked again, and a number that stands in the text itself is checked, too.
+--- own, a question, or an instruction; the instructions have no word of them. A grammar binds the numbers to those there are; what
+--- a server lets through nevertheless is asked again, and a number that stands in the text itself is checked, too.
 
 local agent = require "stoke.agent"
 local agent_texts = require "stoke.agent.texts"

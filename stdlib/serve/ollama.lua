@@ -44,6 +44,7 @@ local function deny(res, status, format, ...) return refuse(res, failures.new(st
 
 local function read(req, res, name)
   local body, raw = decode.request(req.body, decode.requests[name])
+  req.body = "" -- it is read; a long conversation is not held beside what it was made of while its answer streams
   if not body then return deny(res, 400, "%s", raw) end
   return body, raw
 end

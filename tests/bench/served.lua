@@ -2,8 +2,8 @@
 --
 --     stoke served.lua [TOKENS [SECONDS [sim | held | N]]]
 --
--- Its model says TOKENS tokens (256) at once, or one each SECONDS. "sim": the simulator itself, on a port. "held": an answer stops in
--- its middle. N: nobody is served, and N turns of the agent run here, 64 at once; then it prints a line and ends.
+-- Its model says TOKENS tokens (256) at once, or one each SECONDS. "sim": the simulator itself, on a port. "held": an answer stops
+-- in its middle. N: nobody is served, and N turns of the agent run here, 64 at once; then it prints a line and ends.
 local sim = require "stoke.sim"
 local stoke = require "stoke"
 

@@ -34,7 +34,7 @@ M.TURNS = 1024
 
 local OPTIONS = { agents = true, port = "number", address = "string", mem = "string", max_turns = "number", activity = "boolean",
   class = "string", drain = "number", max_body = "number", token = "string", token_file = "string", origins = "table",
-  hosts = "table", sessions = true, models = true }
+  hosts = "table", sessions = true, models = true, max_connections = "number", header_timeout = "number" }
 
 --- The hosts of servers that live, for those who look.
 ---@private
@@ -80,6 +80,7 @@ local function handle(host, req, res)
   local path = req.path
   res = host.guard:admit(req, res, path:find "^/v1/" and openai.refuse or ollama.refuse)
   if not res then return end
+  if #path > 1 and path:sub(-1) == "/" then path = path:sub(1, -2) end -- the server it stands for redirects there
   local route = ollama.ROUTES[path] or openai.ROUTES[path] or path:find("^/v1/models/.") and openai.MODEL
   if not route then return res:reply(404, wire.TEXT, "404 page not found") end
   local run = route[req.method]
@@ -131,7 +132,8 @@ end
 ---  ("interactive") of the calls of agents that have none; drain (5 seconds for turns under way when the server closes); max_body
 ---  (16 MB); token, or token_file, the path of a file of the owner's alone, made where it is not there: what a client must send as
 ---  its Bearer, needed for an address that others reach; origins: pages that may ask ("https://chat.example", "*"), none without;
----  hosts: names that this machine is asked by on loopback, beside its own; sessions: false keeps none of the conversations that
+---  hosts: names that this machine is asked by on loopback, beside its own; max_connections (10000) and header_timeout (60 seconds
+---  for a request to arrive), as http.serve has them; sessions: false keeps none of the conversations that
 ---  clients name, { most = 1000, lifetime = seconds } says how many are kept, and for how long after their last turn (30 days);
 ---  models: true offers the models of the default endpoint and the routes of the settings beside the agents, a list of names these
 ---@return stoke.http.server
@@ -146,7 +148,7 @@ function M.new(options)
   return M.open(options, function() return registry.entries("stoke.serve: agents", given) end)
 end
 
---- Pages are judged by our own guard, which tells them why.
+--- Names and pages are judged by our own guard, which tells why.
 local EVERY = { "*" }
 
 --- The same for a source that is asked again after a reload.
@@ -163,9 +165,10 @@ function M.open(options, source)
     errors.raise("usage", "there is no agent to serve", { hint = "stoke.agent { name = \"poet\", ... } in the body of the file" })
   end
   local server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
-    mem = options.mem, drain = options.drain, max_body = options.max_body, hosts = options.hosts, origins = EVERY,
+    mem = options.mem, drain = options.drain, max_body = options.max_body, hosts = EVERY, origins = EVERY,
+    max_connections = options.max_connections, header_timeout = options.header_timeout,
     handler = function(req, res) return handle(host, req, res) end }
-  M.live[host], host.looks.task = true, server.task
+  M.live[host], host.looks.task, host.sessions.task = true, server.task, server.task
   ollama.ahead(host)
   return server, host
 end

@@ -8,6 +8,7 @@
 --- What happened is in GET /sim/ledger, or in server.sim.ledger.
 
 local errors = require "core.errors"
+local time = require "core.driver.time"
 local ordered = require "core.ordered"
 local api = require "stoke.sim.api"
 local faults = require "stoke.sim.faults"
@@ -95,8 +96,7 @@ local function fraction(random)
 end
 
 local function default_seams()
-  local task, time = require "core.task", require "stoke.time"
-  return { tasks = task, clock = time.monotonic, wall = time.now,
+  return { tasks = require "core.task", clock = time.monotonic, wall = time.wall,
     sha256 = function(s) return require("core.hash").sha256(s) end }
 end
 

@@ -171,6 +171,15 @@ int httpd_check_head(const struct header *headers, size_t count, bool http_1_1) 
   return hosts > 1 || (http_1_1 && hosts == 0) || lengths + codings > 1 ? 400 : 0;
 }
 
+const char *httpd_refusal(int status) {
+  switch (status) {
+    case 413: return "the body is larger than this server takes (max_body)\n";
+    case 431: return "the head is larger than this server takes (max_header)\n";
+    case 503: return "this server takes no more requests now\n";
+    default: return "the head of the request is malformed, or its length in doubt\n";
+  }
+}
+
 /* --- replies ------------------------------------------------------------------------------------------------------ */
 
 enum httpd_header httpd_header(const char *line, size_t *name_len, const char **value) {

@@ -85,6 +85,7 @@ void httpd_drained(struct exchange *x); /* less than x->low bytes are held now *
 
 /* Why a request is refused: an HTTP status, or 0 when its head is sound. */
 int httpd_check_head(const struct header *headers, size_t count, bool http_1_1);
+const char *httpd_refusal(int status); /* what its sender is told */
 bool httpd_same(const char *a, const char *b); /* header names: ASCII, no case */
 /* A reply header the engine may send: not one of those that frame the message. *value_at gets the start of its value and
  * *name_len the length of its name. */

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #define CONNECTION_OVERHEAD (8 * 1024) /* of libmicrohttpd's memory per connection, beyond the head of a request */
 #define COPY_BLOCK          16384
 #define CHUNKED_BLOCK       1024
+#define ROOM_NS             UINT64_C(1000000000) /* idle at least so long, before it makes room for another */
 #define RUNS                4  /* at most, one after the other, before the rest of the loop has its turn */
 #define LOOK_MS             10 /* without epoll: between looks; who comes beyond max_connections is refused there */
 #define BODIES_MAX          ((size_t)256 << 20) /* bytes of the bodies of all requests, and at least four of the longest */
@@ -210,6 +212,11 @@ static void end(struct exchange *base, bool clean) {
   want_resume(x);
 }
 
+/* Between looks at connections that dawdle; 0 = none are looked at. */
+static uint64_t sweep_ms(const struct mhd_server *s) {
+  return s->header_timeout ? s->header_timeout / 4000000 + 1 : 0;
+}
+
 /* --- clients that leave or dawdle --------------------------------------------------------------------------------- */
 
 static void on_leaving(uv_poll_t *p, int status, int events) {
@@ -234,15 +241,35 @@ static void on_leaving(uv_poll_t *p, int status, int events) {
   if (s->ending) run(s);
 }
 
-/* Connections that have not brought a whole request for too long are shut; libmicrohttpd sees their end. */
-static void on_sweep(uv_timer_t *t) {
-  struct mhd_server *s = CONTAINER_OF(t, struct mhd_server, sweep);
-  uint64_t now = uv_hrtime();
+static uint64_t idle_for(const struct mhd_connection *mc, uint64_t now) {
+  return mc->reading_since && !mc->expired ? now - mc->reading_since : 0;
+}
+
+/* Connections that have not brought a whole request for so long are shut; libmicrohttpd sees their end. */
+static void shut_idle(struct mhd_server *s, uint64_t now, uint64_t limit) {
   for (struct mhd_connection *mc = s->connections; mc; mc = mc->next)
-    if (mc->reading_since && !mc->expired && now - mc->reading_since > s->header_timeout) {
+    if (idle_for(mc, now) > limit) {
       mc->expired = true;
       (void)shutdown(mc->fd, SHUT_RDWR);
     }
+}
+
+static void on_sweep(uv_timer_t *t) {
+  struct mhd_server *s = CONTAINER_OF(t, struct mhd_server, sweep);
+  if (s->header_timeout) shut_idle(s, uv_hrtime(), s->header_timeout);
+  if (s->connection_count >= s->max_connections) mhd_make_room(s);
+}
+
+/* Half as idle as the idlest, and more: so whoever sits on all of them makes few such passes. Where none has been idle for
+ * long they are looked at again soon. */
+void mhd_make_room(struct mhd_server *s) {
+  uint64_t now = uv_hrtime(), most = 0;
+  for (struct mhd_connection *mc = s->connections; mc; mc = mc->next)
+    if (idle_for(mc, now) > most) most = idle_for(mc, now);
+  if (most >= ROOM_NS)
+    shut_idle(s, now, most / 2 > ROOM_NS ? most / 2 : ROOM_NS - 1);
+  else if (most > 0)
+    uv_timer_start(&s->sweep, on_sweep, ROOM_NS / 1000000, sweep_ms(s));
 }
 
 /* --- closing ------------------------------------------------------------------------------------------------------ */
@@ -371,10 +398,18 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *c, char *s) {
   return strlen(s);
 }
 
-static struct MHD_Daemon *start_daemon(struct mhd_server *s, int fd, int max_connections) {
+/* Descriptors are for what handlers open as well: clients get three of four. */
+static size_t connections_of(int wanted) {
+  struct rlimit r;
+  if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == RLIM_INFINITY) return (size_t)wanted;
+  size_t most = (size_t)r.rlim_cur - (size_t)r.rlim_cur / 4;
+  return (size_t)wanted < most ? (size_t)wanted : most;
+}
+
+static struct MHD_Daemon *start_daemon(struct mhd_server *s, int fd) {
   unsigned flags = mhd.is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES ? MHD_USE_EPOLL : 0;
   return mhd.start_daemon(flags | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, mhd_on_request, s, MHD_OPTION_LISTEN_SOCKET,
-                          fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)max_connections,
+                          fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->max_connections,
                           MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->max_header + CONNECTION_OVERHEAD,
                           MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_URI_LOG_CALLBACK, mhd_on_uri, s,
                           MHD_OPTION_NOTIFY_COMPLETED, mhd_on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
@@ -389,12 +424,11 @@ static int descriptor_of(struct mhd_server *s) {
 
 /* True when all handles are there; those that are count in open_handles and get closed by close_handles. */
 static bool init_handles(struct mhd_server *s, uv_loop_t *loop, bool background) {
-  uint64_t sweep_ms = s->header_timeout / 4000000 + 1;
   int fd = descriptor_of(s);
   uv_timer_init(loop, &s->sweep);
   uv_timer_init(loop, &s->look);
   s->open_handles = 2;
-  if (s->header_timeout) uv_timer_start(&s->sweep, on_sweep, sweep_ms, sweep_ms);
+  if (s->header_timeout) uv_timer_start(&s->sweep, on_sweep, sweep_ms(s), sweep_ms(s));
   uv_unref((uv_handle_t *)&s->sweep);
   if (background) uv_unref((uv_handle_t *)&s->look);
   if (uv_poll_init(loop, &s->leaving, s->leave.fd) != 0) return false;
@@ -422,6 +456,7 @@ static struct mhd_server *make_server(struct host *h, const struct httpd_options
   s->base.host = h;
   s->max_body = o->max_body;
   s->max_header = o->max_header;
+  s->max_connections = connections_of(o->max_connections);
   s->max_bodies = o->max_body > BODIES_MAX / 4 ? o->max_body * 4 : BODIES_MAX;
   s->header_timeout = o->header_timeout > 0 ? (uint64_t)(o->header_timeout * 1e9) : 0;
   s->dirty_tail = &s->dirty;
@@ -441,7 +476,7 @@ static struct server *mhd_open(struct host *h, const struct httpd_options *o, vo
     return NULL;
   }
   s->port = port;
-  s->daemon = start_daemon(s, fd, o->max_connections);
+  s->daemon = start_daemon(s, fd);
   if (!s->daemon) close(fd); /* else it is the daemon's */
   if (!s->daemon || !init_handles(s, &h->loop, o->background)) {
     err_set(e, "os", errno, "cannot start a server on port %d: %s", port, strerror(errno));

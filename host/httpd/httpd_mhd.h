@@ -66,6 +66,7 @@ struct mhd_server {
   char *path; /* of its socket, NULL = it has an address */
   size_t max_body, max_header, max_bodies;
   uint64_t header_timeout; /* ns */
+  size_t max_connections, connection_count;
   size_t bodies;           /* bytes held of the bodies of requests */
   struct mhd_connection *connections;
   struct mhd_connection *ending; /* whose clients have gone in the middle of a request */
@@ -93,6 +94,7 @@ void mhd_on_connection(void *cls, struct MHD_Connection *c, void **socket, enum 
 ssize_t mhd_on_read(void *cls, uint64_t pos, char *buf, size_t max);
 
 /* httpd_mhd.c */
+void mhd_make_room(struct mhd_server *s); /* all connections are taken: those that have been idle longest are closed */
 void mhd_count(struct mhd_exchange *x, bool on); /* whether virtual time waits for it */
 void mhd_release(struct mhd_exchange *x); /* both owners are through: frees it, and a server that is down with it */
 void mhd_free_exchange(struct mhd_exchange *x); /* httpd_mhd_calls.c */

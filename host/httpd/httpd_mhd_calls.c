@@ -73,11 +73,13 @@ static void connection_opened(struct mhd_server *s, struct MHD_Connection *c, vo
   if (mc->next) mc->next->prev = &mc->next;
   s->connections = mc;
   leave_watch(&s->leave, mc->fd, mc);
+  if (++s->connection_count >= s->max_connections) mhd_make_room(s);
 }
 
 static void connection_closed(struct mhd_server *s, struct mhd_connection *mc) {
   s->freed_one = true;
   if (!mc) return;
+  s->connection_count--;
   leave_forget(&s->leave, mc->fd); /* the descriptor is still open here */
   if (mc->ending) {
     struct mhd_connection **link = &s->ending;
@@ -184,10 +186,14 @@ static bool refuse_body(const struct mhd_exchange *x) {
 
 /* Answers without the loop, and closes the connection: after a refusal nothing it says can be trusted. */
 static enum MHD_Result refuse(struct mhd_exchange *x, int status) {
-  struct MHD_Response *r = mhd.create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+  const char *text = httpd_refusal(status);
+  struct MHD_Response *r =
+      mhd.create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
   if (!r) return MHD_NO;
   x->stage = STAGE_REFUSED;
   enum MHD_Result rc = mhd.add_response_header(r, "Connection", "close");
+  if (rc == MHD_YES) rc = mhd.add_response_header(r, "Content-Type", "text/plain");
+  if (rc == MHD_YES && status == 503) rc = mhd.add_response_header(r, "Retry-After", "1");
   if (rc == MHD_YES) rc = mhd.queue_response(x->connection, (unsigned)status, r);
   mhd.destroy_response(r);
   return rc;

@@ -39,3 +39,6 @@ effect.define("time.zone", { quiet = true, in_body = true, class = "pure", run =
   if q.fields then return os.time(q.fields) end
   return os.date(q.date, q.time)
 end })
+
+--- The clocks themselves, for what stands for another machine: the time there is no effect of a script's.
+return { monotonic = time.monotonic, wall = time.wall }

@@ -62,16 +62,21 @@ local function without_port(authority)
   return authority:match "^(%[.*%]):%d*$" or authority:match "^([^:]*):%d*$" or authority
 end
 
+--- Is this a name by which this machine is meant?
+---@param host string as the header has it
+---@param hosts table<string, true> names beside its own
+function M.is_host(host, hosts)
+  local name = without_port(host)
+  return hosts["*"] or M.is_loopback(name) or hosts[name:lower()] or hosts[host:lower()] or false
+end
+
 --- A browser page from elsewhere can reach a server on loopback by a name that it controls, or by posting to it; what it
 --- cannot do is lie about Host and Origin.
 ---@param headers table<string, string>
 ---@param guard { hosts: table<string, true>, origins: table<string, true> }
 function M.is_welcome(headers, guard)
   local host, origin = headers.host, headers.origin
-  if host then
-    local name = without_port(host)
-    if not (guard.hosts["*"] or M.is_loopback(name) or guard.hosts[name:lower()] or guard.hosts[host:lower()]) then return false end
-  end
+  if host and not M.is_host(host, guard.hosts) then return false end
   if origin and not guard.origins["*"] and not guard.origins[origin:lower()] then
     local authority = origin:match "^%w[%w+.-]*://([^/]+)$"
     return authority ~= nil and M.is_loopback(without_port(authority))

@@ -1,7 +1,8 @@
 --- Who may ask: a token where one is set, and pages of the web only where they are listed.
 ---
 --- On loopback without a token everybody on this machine may ask, whatever Bearer a client sends out of habit. What a browser does
---- on behalf of a page elsewhere is refused: it cannot lie about Origin, nor about Host (that is judged by http.serve).
+--- on behalf of a page elsewhere is refused: it cannot lie about Origin, nor about Host, the name by which it reached us (which a
+--- page may have pointed at this machine).
 
 local errors = require "core.errors"
 local hash = require "core.hash"
@@ -15,6 +16,7 @@ local M = {}
 ---@field wanted? string digest of the token
 ---@field user string what stands for the token's owner; "" without one
 ---@field origins table<string, true>
+---@field hosts? table<string, true> names this machine may be asked by, beside its own; nil: any
 local Guard = {}
 Guard.__index = Guard
 
@@ -40,10 +42,20 @@ local function token_of(options)
   return errors.check(keyfile.make(folder == "" and "/" or folder, name))
 end
 
+local function set_of(list, name)
+  local set = {}
+  for i, item in ipairs(list or {}) do
+    if type(item) ~= "string" then errors.argument("stoke.serve: %s[%d] must be a text", name, i) end
+    set[item:lower():gsub("/$", "")] = true
+  end
+  return set
+end
+
 --- A guard for the options of a server.
----@param options { token?: string, token_file?: string, origins?: string[], address?: string, mem?: string }
+---@param options { token?: string, token_file?: string, origins?: string[], hosts?: string[], address?: string, mem?: string }
 ---@return stoke.serve.guard
----Raises `argument` for an address that others reach and no token; `denied` when others may read the file of the token; `os`.
+---Raises `argument` for an address that others reach and no token, and for an origin or host that is no text; `denied` when
+---others may read the file of the token; `os`.
 ---
 --- Example: `local guard = guards.new { token_file = "serve.key", address = "0.0.0.0" }`
 function M.new(options)
@@ -53,13 +65,11 @@ function M.new(options)
     errors.raise("argument", ("stoke.serve: %s can be reached from elsewhere, so that a token is needed"):format(address),
       { hint = "token_file = \"serve.key\" makes one; clients send it as a Bearer, or as their API key" })
   end
-  local origins = {}
-  for i, origin in ipairs(options.origins or {}) do
-    if type(origin) ~= "string" then errors.argument("stoke.serve: origins[%d] must be a text", i) end
-    origins[origin:lower():gsub("/$", "")] = true
-  end
+  local near = not options.mem and (not address or requests.is_loopback(address))
+  local hosts = set_of(options.hosts, "hosts") -- read in any case: a mistake is one
   local digest = token and hash.sha256(token)
-  return setmetatable({ wanted = digest, user = digest and digest:sub(1, 16) or "", origins = origins }, Guard)
+  return setmetatable({ wanted = digest, user = digest and digest:sub(1, 16) or "",
+    origins = set_of(options.origins, "origins"), hosts = near and hosts or nil }, Guard)
 end
 
 -- ---- listed pages ---------------------------------------------------------------------------------------------------------------
@@ -87,6 +97,7 @@ function Shared:finish() return self.res:finish() end
 function Shared:reset() return self.res:reset() end
 
 local function preflight(req, res, more)
+  if req.headers["access-control-request-private-network"] then more["Access-Control-Allow-Private-Network"] = "true" end
   return res:reply(204, with(more, { ["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE",
     ["Access-Control-Allow-Headers"] = req.headers["access-control-request-headers"] or "Authorization, Content-Type",
     ["Access-Control-Max-Age"] = "600" }), "")
@@ -95,6 +106,7 @@ end
 -- ---- one request ----------------------------------------------------------------------------------------------------------------
 
 local UNKNOWN = "pages of %s may not ask here; list it under origins (stoke serve --origin %s)"
+local STRANGE = "%s is no name of this machine; list it under hosts (stoke serve --host %s)"
 
 --- Lets a request in, or refuses it.
 ---@param req stoke.http.incoming
@@ -105,7 +117,14 @@ local UNKNOWN = "pages of %s may not ask here; list it under origins (stoke serv
 --- Example: `res = guard:admit(req, res, ollama.refuse)`
 function Guard:admit(req, res, refuse)
   local headers = req.headers
-  local origin = headers.origin
+  local origin, host = headers.origin, headers.host
+  if self.hosts and host and host ~= self.last then
+    if not requests.is_host(host, self.hosts) then
+      refuse(res, failures.new(403, STRANGE, host, host:gsub(":%d*$", "")))
+      return nil
+    end
+    self.last = host -- most come to the name that the last one came to
+  end
   if origin then
     if not self.origins["*"] and not self.origins[origin:lower()] then
       refuse(res, failures.new(403, UNKNOWN, origin, origin))

@@ -1,10 +1,13 @@
 --- Ollama's API in front of agents: what its clients ask before a chat, and chats and completions, as lines or whole.
 
 local agents = require "stoke.agent.loop"
+local input = require "stoke.agent.input"
 local model = require "stoke.model"
 local gojson = require "stoke.ollama.server.gojson"
+local checks = require "stoke.ollama.server.checks"
 local decode = require "stoke.ollama.server.decode"
 local wire = require "stoke.ollama.server.wire"
+local errors = require "core.errors"
 local behind = require "stoke.serve.behind"
 local embed = require "stoke.serve.embed"
 local failures = require "stoke.serve.failures"
@@ -22,6 +25,12 @@ M.VERSION = "0.99.0-stoke"
 
 --- The window that is told where nobody knows it.
 local WINDOW <const> = 8192
+--- VS Code takes 4,096 tokens for the answer off a window that has as many: one of 4,096 would have no room for a question. A
+--- smaller one is halved, so that is what it is told between these.
+local HALVED <const>, ROOM <const> = 4095, 8192
+
+--- A time as Go writes it. Enchanted reads none without a fraction, which Go leaves out for one nanosecond of a second.
+local function stamp(wall) return wire.time(registry.broken(wall)) end
 
 -- ---- errors ---------------------------------------------------------------------------------------------------------------------
 
@@ -95,6 +104,7 @@ local function nature_of(host, entry, ask)
   local known = target and ask and host.looks:get(key_of(target), known_of, target) or nil
   local window = known and known.window or target and model.known(target)
   local list = { "completion", "tools", "thinking" }
+  if entry.handle.definition.play then table.remove(list, 2) end
   if known and type(known.can) == "table" and known.can.vision then list[#list + 1] = "vision" end
   return math.tointeger(window) or WINDOW, list
 end
@@ -154,12 +164,14 @@ local function show(host, req, res)
   if entry.behind then return wire.send(res, 200, wire.JSON, (json.encode(host.registry.behind:show(entry)))) end
   local m, definition = model_of(host, entry, true), entry.handle.definition
   return wire.send(res, 200, wire.JSON, gojson.encode(gojson.object {
+    { "license", "" }, -- Enchanted's library reads no answer without one
     { "modelfile", "# an agent of stoke\nFROM " .. entry.name .. "\n" },
     { "parameters", ("%-30s %d"):format("num_ctx", m.context) },
     { "template", "{{ .Prompt }}" }, { "details", wire.details(m, true) },
     { "model_info", gojson.object { { "general.architecture", "stoke" }, { "general.basename", entry.name },
-      { "general.description", definition.description }, { "stoke.context_length", m.context } } },
-    { "capabilities", gojson.array(m.caps) }, { "modified_at", wire.time(m.modified) },
+      { "general.description", definition.description },
+      { "stoke.context_length", m.context < ROOM and math.min(m.context, HALVED) or m.context } } },
+    { "capabilities", gojson.array(m.caps) }, { "modified_at", stamp(m.modified) },
   }))
 end
 
@@ -187,7 +199,7 @@ end
 
 --- The last object of an answer.
 local function last_of(self, answer)
-  return { name = self.name, chat = self.chat, at = wire.time(time.now()), calls = calls_text(answer.calls, self.renamed),
+  return { name = self.name, chat = self.chat, at = stamp(time.now()), calls = calls_text(answer.calls, self.renamed),
     done = true, done_reason = answer.reason == "length" and "length" or "stop", metrics = metrics(answer),
     context = answer.context and gojson.array(answer.context) or nil }
 end
@@ -204,15 +216,15 @@ local function odds_text(odds) return odds and json.encode(odds):sub(2, -2) or n
 function Lines:text(text, odds)
   local f = self.frame
   if odds then
-    return send(self, wire.object { name = self.name, chat = self.chat, at = wire.time(time.now()), text = gojson.escape(text),
+    return send(self, wire.object { name = self.name, chat = self.chat, at = stamp(time.now()), text = gojson.escape(text),
       done = false, logprobs = odds_text(odds) } .. "\n")
   end
-  return send(self, f.head .. wire.time(time.now()) .. f.text .. gojson.escape(text) .. f.text_end)
+  return send(self, f.head .. stamp(time.now()) .. f.text .. gojson.escape(text) .. f.text_end)
 end
 
 function Lines:thinking(text)
   local f = self.frame
-  return send(self, f.head .. wire.time(time.now()) .. f.thinking .. gojson.escape(text) .. f.thinking_end)
+  return send(self, f.head .. stamp(time.now()) .. f.thinking .. gojson.escape(text) .. f.thinking_end)
 end
 
 function Lines:done(answer)
@@ -263,7 +275,7 @@ end
 
 --- The answer to a request without a question.
 local function loaded(res, body, name, chat)
-  return res:reply(200, wire.JSON, wire.object { name = name, chat = chat, at = wire.time(time.now()), done = true,
+  return res:reply(200, wire.JSON, wire.object { name = name, chat = chat, at = stamp(time.now()), done = true,
     done_reason = body.keep_alive == 0 and "unload" or "load" })
 end
 
@@ -286,19 +298,6 @@ local function message_of(message)
     tool_calls = calls, tool_name = message.tool_name, tool_call_id = message.tool_call_id }
 end
 
---- The shape that is asked for; nil where none is.
----@param format any of the request
----@return table|string|nil
----@return string|nil err
----
---- Example: `local format, err = ollama.format(body.format)`
-function M.format(format)
-  if format == nil or format == gojson.null or format == "" then return nil end
-  if format == "json" then return "json" end
-  if gojson.is_object(format) then return format end
-  return nil, ('invalid format: %s; expected "json" or a valid JSON Schema object'):format(gojson.encode(format))
-end
-
 --- A turn of a request: its messages, what it lends, the shape it wants.
 ---@param host table
 ---@param entry stoke.serve.entry
@@ -311,7 +310,13 @@ end
 --- Example: `local q = ollama.turn(host, entry, body.messages, { thinking = true })`
 function M.turn(host, entry, messages, about)
   local list = {}
-  for i, message in ipairs(messages) do list[i] = message_of(message) end
+  for i, message in ipairs(messages) do
+    if not input.ROLES[message.role] then
+      errors.argument("messages[%d]: the role must be user, assistant, system or tool, got %s", i - 1,
+        message.role and ("'%s'"):format(message.role) or "none")
+    end
+    list[i] = message_of(message)
+  end
   local tools, renamed = lent.tools(about.tools, entry.handle.definition)
   return { entry = entry, messages = list, tools = tools, renamed = renamed, format = about.format, thinking = about.thinking,
     user = host.guard.user, session = about.headers and host.sessions:named(about.headers, about.body) or nil }
@@ -340,15 +345,25 @@ local function pass(host, res, body, q, bad)
   return turn.answer(host, q, writer(res, q, body.model, q.call.way == "chat", body.stream ~= false))
 end
 
+--- The agent of a request and the shape it wants; nil when it was refused.
+local function resolve(host, res, body, name)
+  local bad = checks.top_logprobs(body.top_logprobs)
+  if bad then return deny(res, 400, "%s", bad) end
+  local entry = find(host, res, name)
+  if not entry then return end
+  local format, wrong = checks.format(body.format)
+  wrong = checks.options(body.options) or wrong
+  if wrong then return deny(res, 500, "%s", wrong) end
+  return entry, format
+end
+
 local function chat(host, req, res)
   local body, raw = read(req, res, "chat")
   if not body then return end
   local name, messages = body.model or "", body.messages or {}
   if name == "" then return deny(res, 400, "model is required") end
-  local entry = find(host, res, name)
+  local entry, format = resolve(host, res, body, name)
   if not entry then return end
-  local format, bad = M.format(body.format)
-  if bad then return deny(res, 400, "%s", bad) end
   local lends = body.tools and #body.tools > 0
   if entry.behind then
     if #messages == 0 then return loads(res, entry, body, true) end
@@ -365,21 +380,17 @@ local function generate(host, req, res)
   local body = read(req, res, "generate")
   if not body then return end
   local name, prompt = body.model or "", body.prompt or ""
-  local entry = find(host, res, name)
+  local entry, format = resolve(host, res, body, name)
   if not entry then return end
   if entry.behind then
     if prompt == "" and (body.suffix or "") == "" then return loads(res, entry, body, false) end
-    local format, bad = M.format(body.format)
-    if bad then return deny(res, 400, "%s", bad) end
     return pass(host, res, body, passing.generate(entry, body, format))
   end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", name) end
   if prompt == "" then return loaded(res, body, name, false) end
-  local format, bad = M.format(body.format)
-  if bad then return deny(res, 400, "%s", bad) end
   local messages = { { role = "user", content = prompt, images = body.images } }
   if body.system and body.system ~= "" then table.insert(messages, 1, { role = "system", content = body.system }) end
-  local ok, q = pcall(M.turn, host, entry, messages, { format = format, thinking = body.think ~= false })
+  local ok, q = pcall(M.turn, host, entry, messages, { format = format, thinking = body.think ~= false, headers = req.headers })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, name, false, body.stream ~= false))
 end
@@ -390,16 +401,24 @@ end
 local function pull(host, req, res)
   local body = read(req, res, "pull")
   if not body then return end
-  if not host.registry:find(named(body)) then -- what `ollama run` shows of a name that is not there
-    return deny(res, 500, "pull model manifest: file does not exist%s", suggestion(host, named(body)))
+  local name = named(body)
+  if name == "" then return deny(res, 400, "invalid model name") end
+  local missing = not host.registry:find(name) and "pull model manifest: file does not exist" .. suggestion(host, name)
+  if body.stream == false then
+    if missing then return deny(res, 500, "%s", missing) end
+    return res:reply(200, wire.JSON, '{"status":"success"}')
   end
-  local done = '{"status":"success"}'
-  if body.stream == false then return res:reply(200, wire.JSON, done) end
   res:start(200, wire.NDJSON)
-  return res:write('{"status":"pulling manifest"}\n' .. done .. "\n")
+  return res:write('{"status":"pulling manifest"}\n' .. (missing and wire.error(missing) or '{"status":"success"}') .. "\n")
 end
 
-local function fixed(_, _, res) return deny(res, 403, "agents are made and changed in the file that is served") end
+--- Refuses what would change the models, once the request is one.
+local function fixed(name)
+  return function(_, req, res)
+    if not read(req, res, name) then return end
+    return deny(res, 403, "agents are made and changed in the file that is served")
+  end
+end
 
 --- A handler that answers with vectors.
 local function vectors(answer)
@@ -424,10 +443,10 @@ M.ROUTES = {
   ["/api/embed"] = { POST = vectors(embed.native) },
   ["/api/embeddings"] = { POST = vectors(embed.old) },
   ["/api/pull"] = { POST = pull },
-  ["/api/push"] = { POST = fixed },
-  ["/api/create"] = { POST = fixed },
-  ["/api/copy"] = { POST = fixed },
-  ["/api/delete"] = { DELETE = fixed },
+  ["/api/push"] = { POST = fixed "push" },
+  ["/api/create"] = { POST = fixed "create" },
+  ["/api/copy"] = { POST = fixed "copy" },
+  ["/api/delete"] = { DELETE = fixed "delete" },
 }
 
 return M

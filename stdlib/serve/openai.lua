@@ -4,6 +4,7 @@ local core_json = require "stoke.json"
 local hash = require "core.hash"
 local json = require "stoke.ollama.server.gojson"
 local wire = require "stoke.ollama.server.wire"
+local checks = require "stoke.ollama.server.checks"
 local decode = require "stoke.ollama.server.decode"
 local requests = require "stoke.ollama.server.openai"
 local random = require "core.random"
@@ -201,16 +202,21 @@ local function chat(host, req, res)
   if not body then return end
   body.model = body.model or ""
   if #(body.messages or {}) == 0 then return deny(res, 400, "[] is too short - 'messages'") end
+  if body.model == "" then return deny(res, 400, "model is required") end
   local entry = find(host, res, body.model)
   if not entry then return end
   local native, err = requests.chat(body, raw, HABITS)
-  if not native then return deny(res, 400, "%s", err) end
-  if entry.behind then return passed(host, res, body, "chat.completion", passing.chat(entry, native, native.tools,
-    ollama.format(native.format))) end
+  err = err or not native.messages[1] and "messages have no content" or checks.top_logprobs(body.top_logprobs)
+  if err then return deny(res, 400, "%s", err) end
+  local format, wrong = checks.format(native.format)
+  if wrong then return deny(res, 500, "%s", wrong) end
+  if entry.behind then
+    return passed(host, res, body, "chat.completion", passing.chat(entry, native, native.tools, format))
+  end
   for _, message in ipairs(native.messages) do message.role = ROLES[message.role] or message.role end
   local tools = raw.tool_choice ~= "none" and json.is_array(native.tools) and native.tools or nil
   local ok, q = pcall(ollama.turn, host, entry, native.messages, { tools = tools, thinking = native.think ~= false,
-    format = ollama.format(native.format), headers = req.headers, body = raw })
+    format = format, headers = req.headers, body = raw })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, body, "chat.completion"))
 end
@@ -242,15 +248,18 @@ local function completion(host, req, res)
     return passed(host, res, body, "text_completion", passing.generate(entry, requests.completion(body)))
   end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", body.model) end
+  bad = requests.bad_stop(body.stop)
+  if bad then return deny(res, 400, "%s", bad) end
   if (body.prompt or "") == "" then return deny(res, 400, "prompt is required") end
-  local ok, q = pcall(ollama.turn, host, entry, { { role = "user", content = body.prompt } }, { thinking = false })
+  local ok, q = pcall(ollama.turn, host, entry, { { role = "user", content = body.prompt } }, { thinking = false,
+    headers = req.headers })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, body, "text_completion"))
 end
 
 local function model_of(host, entry)
   local changed = entry.behind and behind.modified(entry) or host.registry:modified(entry, time.now())
-  return json.object { { "id", entry.name }, { "object", "model" }, { "created", changed },
+  return json.object { { "id", entry.name }, { "object", "model" }, { "created", math.floor(changed) },
     { "owned_by", entry.behind and "library" or "stoke" } }
 end
 

@@ -1,6 +1,7 @@
 --- Calls that are passed through to the models behind: as the client asks, but for what is the settings' (how a model is loaded,
 --- and for how long), through the pool.
 
+local checks = require "stoke.ollama.server.checks"
 local fallback = require "stoke.model.fallback"
 local errors = require "core.errors"
 local json = require "stoke.json"
@@ -50,27 +51,11 @@ function M.options(given)
   return next(out) and out or nil
 end
 
-local TYPES = { num_predict = "integer", num_keep = "integer", seed = "integer", top_k = "integer", repeat_last_n = "integer",
-  temperature = "float32", top_p = "float32", min_p = "float32", typical_p = "float32", repeat_penalty = "float32",
-  presence_penalty = "float32", frequency_penalty = "float32" }
-
---- What Ollama says of an option of another type; nil: they are as they should be.
-local function misfit(given)
-  for name, kind in next, TYPES do
-    local value = given and given[name]
-    if value ~= nil and type(value) ~= "number" then return ('option "%s" must be of type %s'):format(name, kind) end
-  end
-  local stop = given and given.stop
-  if stop ~= nil and not json.is_array(stop) and not (type(stop) == "table" and stop[1]) then
-    return 'option "stop" must be of type array'
-  end
-end
-
 --- What all calls of a model may hold.
 local function call_of(way, body, format)
   local given = M.options(body.options)
   return { way = way, stream = body.stream ~= false, format = format, think = body.think, truncate = body.truncate, options = given,
-    logprobs = body.logprobs, top_logprobs = body.top_logprobs }, misfit(given)
+    logprobs = body.logprobs, top_logprobs = body.top_logprobs }, checks.options(given)
 end
 
 local function some(list) return list and list[1] and list or nil end

@@ -126,12 +126,13 @@ function Registry:find(name)
   return self.index[short(name)] or self.behind and self.behind:find(name) or nil
 end
 
---- A name that is nearly this one.
+--- A name that is nearly this one. Nothing is near a name without a letter.
 ---@param name string
 ---@return string|nil
 ---
 --- Example: `known:near "peot" --> "poet"`
 function Registry:near(name)
+  if not name:find "%w" then return nil end
   local names = {}
   for i, entry in ipairs(self.list) do names[i] = entry.name end
   if self.behind then
@@ -153,6 +154,13 @@ function M.digest(entry)
   return hash.sha256(table.concat(parts, "\1"))
 end
 
+--- A time that is no whole second: some clients read none without a fraction.
+---@param wall number
+---@return number
+---
+--- Example: `registry.broken(1.0) --> 1.000001`
+function M.broken(wall) return wall % 1 < 1e-6 and wall + 1e-6 or wall end
+
 --- When a definition came into force here: seconds since 1970. A reload that changes it makes it newer.
 ---@param entry stoke.serve.entry
 ---@param now number
@@ -160,7 +168,7 @@ end
 function Registry:modified(entry, now)
   local digest, known = M.digest(entry), self.since[entry.name]
   if not known or known.digest ~= digest then
-    known = { digest = digest, at = math.floor(now) }
+    known = { digest = digest, at = M.broken(now) }
     self.since[entry.name] = known
   end
   return known.at

@@ -47,24 +47,25 @@ local function wait_for_grant(sim, g)
   if sim.waiters == 0 then sim:kick() end
 end
 
--- False when the runner died meanwhile.
-local function wait_until(sim, t, due)
-  local left = due - sim.clock()
-  while left > NEAR and t.state ~= "died" do
-    sim:rest("sim.token", left < math.huge and left or nil)
-    left = due - sim.clock()
+-- The time then, by the machine's clock; false when the runner died meanwhile.
+local function wait_until(sim, t, due, now)
+  now = now or sim.clock()
+  while due - now > NEAR and t.state ~= "died" do
+    sim:rest("sim.token", due < math.huge and due - now or nil)
+    now = sim.clock()
   end
-  return t.state ~= "died"
+  return t.state ~= "died" and now
 end
 
 -- A token of a stream that shares its runner comes later when others join, so its time is asked for
 -- again after each wait.
 local function wait_for_token(sim, t, i)
-  local machine, clock = sim.scheduler, sim.clock
-  local due = machine:token_due(t, i, clock())
-  while due - clock() > NEAR do
-    if not wait_until(sim, t, due) then return false end
-    due = machine:token_due(t, i, math.max(due, (clock())))
+  local machine, now = sim.scheduler, sim.clock()
+  local due = machine:token_due(t, i, now)
+  while due - now > NEAR do
+    now = wait_until(sim, t, due, now)
+    if not now then return false end
+    due = machine:token_due(t, i, math.max(due, now))
   end
   return t.state ~= "died"
 end
@@ -117,14 +118,13 @@ local function write_lines(sim, res, q, t, out)
   local lines, at, thinking, odds = job.lines, job.at, job.thinking, job.logprobs
   local f = wire.frame(q.name, q.chat)
   local head = f.head
-  local clock, wall, time = sim.clock, sim.wall, wire.time
+  local wall, time = sim.wall, wire.time
   local first, each, shared = t.first, t.each, t.shared
   for i = 1, #lines do
     if shared then
       if not wait_for_token(sim, t, at and at[i] or i) then return i - 1 end
     else
-      local due = first + (at and at[i] or i) * each
-      if due - clock() > NEAR and not wait_until(sim, t, due) then return i - 1 end
+      if not wait_until(sim, t, first + (at and at[i] or i) * each) then return i - 1 end
     end
     if i == 1 then res:start(200, wire.NDJSON) end
     local before, after = f.text, f.text_end

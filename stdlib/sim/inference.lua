@@ -2,6 +2,7 @@
 --- request the scheduler gets.
 
 local json = require "stoke.ollama.server.gojson"
+local checks = require "stoke.ollama.server.checks"
 local decode = require "stoke.ollama.server.decode"
 local options = require "stoke.sim.options"
 local models = require "stoke.sim.models"
@@ -35,15 +36,6 @@ local function resolve(sim, res, body, model)
   if not merged then return refuse(res, 500, err) end
   return merged, options.load_options(merged, model, sim.context, body.shift, sim.scheduler:slots_of(model),
     sim.habits.age == "runner")
-end
-
--- "json" or a schema; nil when unset; false and the server's text when it is neither.
-local function format_of(body)
-  local f = body.format
-  if f == nil or f == json.null or f == "" then return nil end
-  if f == "json" or json.is_object(f) then return f end
-  return false, ('invalid format: "%s"; expected "json" or a valid JSON Schema object')
-    :format((json.encode(f):gsub('[\\"]', '\\%0')))
 end
 
 -- An error as llama-server words it: the text of the error is itself JSON.
@@ -112,8 +104,8 @@ local function prepare(request, runner)
   local level = q.chat and q.unknown_level
   if level then return nil, { 400, level } end
   if not text then return nil, tokens end
-  local format, bad = format_of(body)
-  if format == false then return nil, { 500, bad, late = true } end
+  local format, bad = checks.format(body.format)
+  if bad then return nil, { 500, bad, late = true } end
   local wrong, deadly = check_schema(sim, format)
   wrong = wrong or blind(sim, body, model)
   if wrong then return nil, wrong end

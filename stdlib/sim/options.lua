@@ -1,26 +1,9 @@
 --- Options of a request: which are load options, how they are typed, and when they force a loaded
 --- model out.
 
-local json = require "stoke.ollama.server.gojson"
+local checks = require "stoke.ollama.server.checks"
 
 local M = {}
-
--- name -> the type the server insists on, as its error text names it
-local TYPES = {
-  num_keep = "integer", seed = "integer", num_predict = "integer", top_k = "integer", repeat_last_n = "integer",
-  num_ctx = "integer", num_batch = "integer", num_gpu = "integer", main_gpu = "integer", num_thread = "integer",
-  draft_num_predict = "integer",
-  top_p = "float32", min_p = "float32", typical_p = "float32", temperature = "float32", repeat_penalty = "float32",
-  presence_penalty = "float32", frequency_penalty = "float32",
-  use_mmap = "boolean", stop = "array",
-}
-
-local MATCHES = {
-  integer = function(v) return type(v) == "number" end,
-  float32 = function(v) return type(v) == "number" end,
-  boolean = function(v) return type(v) == "boolean" end,
-  array = json.is_array,
-}
 
 --- Checks options and merges them over the model's own parameters.
 ---@param list { [1]: string, [2]: any }[] name and value in the order sent; nulls already left out
@@ -33,14 +16,9 @@ function M.merge(list, model)
   if model.num_ctx then out.num_ctx = model.num_ctx end
   for _, item in ipairs(list) do
     local name, value = item[1], item[2]
-    local want = TYPES[name]
+    local want, err = checks.option(name, value)
+    if err then return nil, err end
     if want then
-      if not MATCHES[want](value) then return nil, ('option "%s" must be of type %s'):format(name, want) end
-      if want == "array" then
-        for _, s in ipairs(value) do
-          if type(s) ~= "string" then return nil, ('option "%s" must be of an array of strings'):format(name) end
-        end
-      end
       if want == "integer" then value = math.tointeger(value) or math.floor(value) end
       out[name] = value
     end

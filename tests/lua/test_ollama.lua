@@ -168,7 +168,7 @@ end)
 test("tags, ps, show, version", function(t)
   local server <close> = simulate { version = "0.33.0" }
   t.eq(ollama.version(), { version = "0.33.0" })
-  t.eq(names(ollama.tags().models), { "llama3.2:3b", "nomic-embed-text:latest", "qwen2.5:3b", "qwen3:4b" })
+  t.eq(names(ollama.tags().models), { "all-minilm:latest", "llama3.2:3b", "nomic-embed-text:latest", "qwen2.5:3b", "qwen3:4b" })
   t.eq(#ollama.ps().models, 0)
   ollama.chat { model = "qwen2.5:3b", messages = HI }
   local loaded = ollama.ps().models[1]

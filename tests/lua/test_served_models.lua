@@ -98,6 +98,7 @@ end)
 
 test("ps has the models that are loaded", function(t)
   local place <close> = serving()
+  t.eq(names(place:get "/api/ps":json().models, "name"), { "poet:latest" })
   place:post("/api/chat", { model = "small", messages = USER, stream = false })
   t.eq(names(place:get "/api/ps":json().models, "name"), { "poet:latest", "small:latest" })
 end)
@@ -235,7 +236,7 @@ test("bad requests get the status and the words of the server it stands for", fu
   end
   refused("/api/embed", { model = "poet", input = "a" }, 400, "does not support embed")
   refused("/api/embed", { model = "mini", input = { 1 } }, 400, "invalid input type")
-  refused("/api/chat", { model = "small", messages = USER, options = { temperature = "hot" } }, 400, "must be of type float32")
+  refused("/api/chat", { model = "small", messages = USER, options = { temperature = "hot" } }, 500, "must be of type float32")
   refused("/v1/embeddings", { model = "mini", input = "a", encoding_format = "x" }, 400, "Supported values")
   refused("/v1/embeddings", { model = "mini" }, 400, "invalid input")
   t.eq(#place.world.asked, 0)

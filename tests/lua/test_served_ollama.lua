@@ -62,7 +62,8 @@ test("the CLI sends an empty model beside the name, to show and to pull", functi
   t.eq(place:post("/api/show", { model = "", name = "poet" }):json().model_info["general.basename"], "poet")
   t.eq(place:post("/api/pull", { model = "", name = "poet", stream = false }):json().status, "success")
   t.eq(place:post("/api/show", { model = "", name = "" }).status, 400)
-  t.match(place:post("/api/pull", { model = "", name = "peot" }):json().error, "does not exist %(did you mean poet%?%)$")
+  local missing = { model = "", name = "peot", stream = false }
+  t.match(place:post("/api/pull", missing):json().error, "does not exist %(did you mean poet%?%)$")
 end)
 
 test("show tells of a model that sees", function(t)
@@ -300,7 +301,8 @@ test("bad requests get the status and the words of the server it stands for", fu
   refused(t, place, "/api/chat", '{"messages":[]}', 400, "^model is required$")
   refused(t, place, "/api/generate", "{}", 404, "^model '' not found$")
   refused(t, place, "/api/chat", { model = "poets", messages = USER }, 404, "^model 'poets' not found %(did you mean poet%?%)$")
-  refused(t, place, "/api/chat", { model = "poet", messages = { { role = "bard", content = "x" } } }, 400, "role")
+  refused(t, place, "/api/chat", { model = "poet", messages = { { role = "bard", content = "x" } } }, 400,
+    "^messages%[0%]: the role must be user, assistant, system or tool, got 'bard'$")
   refused(t, place, "/api/chat", { model = "poet", messages = USER, think = "hard" }, 400, "invalid think value")
   refused(t, place, "/api/generate", { model = "poet", prompt = "a", suffix = "b" }, 400, "does not support insert")
   refused(t, place, "/api/embed", { model = "poet", input = "a" }, 400, "does not support embed")
@@ -310,10 +312,14 @@ end)
 test("what agents cannot is refused: pull, delete, create", function(t)
   local place <close> = served {}
   t.eq(served.lines(place:post("/api/pull", { model = "poet" }).body)[2], { status = "success" })
-  refused(t, place, "/api/pull", { model = "llama3" }, 500, "file does not exist")
+  t.match(served.lines(place:post("/api/pull", { model = "llama3" }).body)[2].error, "file does not exist")
+  refused(t, place, "/api/pull", { model = "llama3", stream = false }, 500, "file does not exist")
+  refused(t, place, "/api/pull", {}, 400, "^invalid model name$")
   refused(t, place, "/api/create", { model = "x", from = "poet" }, 403, "in the file that is served")
+  refused(t, place, "/api/copy", "", 400, "^missing request body$")
   t.eq(place:ask("DELETE", "/api/delete", { model = "poet" }).status, 403)
   t.eq(place:get "/api/nothing".status, 404)
+  t.eq({ place:get "/api/tags/".status, place:get "//api/tags".status }, { 200, 200 }, "an address with one slash too many")
   t.eq(place:get "/api/chat".status, 405)
 end)
 

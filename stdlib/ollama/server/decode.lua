@@ -15,6 +15,7 @@ local BOOL = { kind = "bool", go = "bool" }
 local INT = { kind = "int", go = "int" }
 local ANY = { kind = "any" }
 local FLOAT, FLOAT32 = { kind = "float", go = "float64" }, { kind = "float", go = "float32" }
+local FLOAT32_MAX <const> = 0x1.fffffep127
 local MAP = { kind = "map", go = "map[string]interface {}" }
 local IMAGE = { kind = "bytes", go = "api.ImageData" }
 
@@ -271,7 +272,12 @@ local READ = {
   string = scalar "string", bool = scalar "bool", map = scalar "object", bytes = read_bytes, array = read_array,
   struct = read_struct, properties = read_properties, ordered = read_ordered, names = read_names,
   any = function(v) return v end,
-  float = scalar "number",
+  float = function(v, spec, st)
+    local kind = json.kind(v)
+    if kind ~= "number" then return mismatch(st, kind, spec) end
+    if spec == FLOAT32 and math.abs(v) > FLOAT32_MAX then return mismatch(st, "number " .. json.number(v), spec) end
+    return v
+  end,
   int = function(v, spec, st)
     local kind = json.kind(v)
     if kind ~= "number" then return mismatch(st, kind, spec) end

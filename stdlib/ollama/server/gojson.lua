@@ -264,6 +264,7 @@ end
 ---@param s string
 ---@return string
 function M.escape(s)
+  if not find(s, '[%z\1-\31"\\<>&\128-\255]') then return s end -- nearly every piece of an answer
   if find(s, '[%z\1-\31"\\<>&]') then s = s:gsub('[%z\1-\31"\\<>&]', OUT) end
   if find(s, "\u{2028}", 1, true) then s = s:gsub("\u{2028}", "\\u2028") end
   if find(s, "\u{2029}", 1, true) then s = s:gsub("\u{2029}", "\\u2029") end

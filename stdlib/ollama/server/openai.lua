@@ -11,8 +11,9 @@ local STRING, BOOL, INT, ANY, FLOAT, FLOAT32, list = T.STRING, T.BOOL, T.INT, T.
 local function struct(name, fields) return T.struct(name, "openai." .. name, fields) end
 
 local OPTIONS = struct("StreamOptions", { include_usage = BOOL })
-local CALL = struct("ToolCall", { id = STRING, index = INT, type = STRING,
-  ["function"] = struct("", { name = STRING, arguments = STRING }) })
+local FUNCTION = T.struct("", [[struct { Name string "json:\"name\""; Arguments string "json:\"arguments\"" }]],
+  { name = STRING, arguments = STRING })
+local CALL = struct("ToolCall", { id = STRING, index = INT, type = STRING, ["function"] = FUNCTION })
 
 --- What each endpoint takes.
 M.CHAT = struct("ChatCompletionRequest", { model = STRING, stream = BOOL, stream_options = OPTIONS, max_tokens = INT, seed = INT,
@@ -112,6 +113,18 @@ end
 local function stops(stop)
   if type(stop) == "string" then return json.array { stop } end
   return json.is_array(stop) and stop or nil
+end
+
+--- A stop that is a list holds texts alone, where completions are asked for; chats pass over what is none.
+---@param stop any of a request for completions
+---@return string|nil err
+---
+--- Example: `local err = requests.bad_stop(body.stop)`
+function M.bad_stop(stop)
+  if not json.is_array(stop) then return nil end
+  for _, item in ipairs(stop) do
+    if type(item) ~= "string" then return ("invalid type for 'stop' field: %s"):format(GO[json.kind(item)] or "[]interface {}") end
+  end
 end
 
 --- Temperature and top_p are 1 where nobody says.

@@ -7,6 +7,8 @@ local ordered = require "core.ordered"
 
 local M = {}
 
+local floor, format = math.floor, string.format
+
 M.JSON = { ["Content-Type"] = "application/json; charset=utf-8" }
 M.JSON_BARE = { ["Content-Type"] = "application/json" }
 M.NDJSON = { ["Content-Type"] = "application/x-ndjson" }
@@ -56,16 +58,17 @@ local last_second, last_text
 ---@param wall number
 ---@return string
 function M.time(wall)
-  local second = math.floor(wall)
+  local second = floor(wall)
   if second ~= last_second then
     local y, m, d = civil(second // 86400)
     local s = second % 86400
     last_second = second
     last_text = ("%04d-%02d-%02dT%02d:%02d:%02d"):format(y, m, d, s // 3600, s // 60 % 60, s % 60)
   end
-  local micros = math.floor((wall - second) * 1e6 + 0.5) -- a double holds no more of a date than this
+  local micros = floor((wall - second) * 1e6 + 0.5) -- a double holds no more of a date than this
   if micros == 0 then return last_text .. "Z" end
   if micros > 999999 then micros = 999999 end
+  if micros % 10 ~= 0 then return format("%s.%06dZ", last_text, micros) end
   return last_text .. "." .. ("%06d"):format(micros):gsub("0+$", "") .. "Z"
 end
 

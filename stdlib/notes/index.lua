@@ -16,8 +16,9 @@ local vectors = require "stoke.vectors"
 
 local M = {}
 
---- Passages that are embedded and written together, at least.
-local TOGETHER <const> = 256
+--- Passages that are embedded and written together, at least. A model on a slow machine embeds some a second: what it has done is
+--- to be kept, and told, soon.
+local TOGETHER <const> = 64
 --- Files of which none is in the folder any more: this is an index of something else.
 local OTHER <const> = 10
 

@@ -262,6 +262,7 @@ local function engines()
   os.execute "rm -rf tests/bench/.stoke" -- the vectors that it kept
   os.execute(lua "schema.lua")
   os.execute(lua "mail.lua")
+  os.execute(("mkdir %s/notes && "):format(bench) .. lua("notes.lua", bench .. "/notes") .. ("; rm -rf %s/notes"):format(bench))
   os.execute(stoke .. " test --internal --file tests/bench/request.lua | grep -v '^{'")
   os.execute(stoke .. " test --internal --file tests/bench/pool.lua | grep -v '^{'")
   os.execute(stoke .. " test --internal --file tests/bench/cache.lua | grep -v '^{'")

@@ -211,7 +211,7 @@ end)
 
 test("what fails in the middle leaves what was read before, and the next time goes on", function(t)
   local files, broken = {}, true
-  for i = 1, 600 do files[("%03d.md"):format(i)] = "text number " .. i end
+  for i = 1, 200 do files[("%03d.md"):format(i)] = "text number " .. i end
   local path, index = folder(t, files), t.tmp() .. "/index"
   local total = 0
   local function embed(texts)
@@ -220,21 +220,21 @@ test("what fails in the middle leaves what was read before, and the next time go
     return letters(texts)
   end
   t.raises("script", stoke.notes, path, { embed = embed, file = index })
-  t.eq(total, 256)
+  t.eq(total, 64)
   broken = false
   local notes <close> = stoke.notes(path, { embed = embed, file = index })
-  t.eq({ total, #notes.report.added, notes.vectors:count() }, { 600, 344, 600 })
+  t.eq({ total, #notes.report.added, notes.vectors:count() }, { 200, 136, 200 })
 end)
 
 test("progress is told once a second", function(t)
   local files, told = {}, {}
-  for i = 1, 600 do files[i] = "text number " .. i end
+  for i = 1, 150 do files[i] = "text number " .. i end
   local function embed(texts)
     stoke.sleep(2)
     return letters(texts)
   end
   local _ <close> = stoke.notes(files, { embed = embed, progress = function(...) told[#told + 1] = { ... } end })
-  t.eq(told, { { 256, 600, "256" }, { 512, 600, "512" } })
+  t.eq(told, { { 64, 150, "64" }, { 128, 150, "128" } })
 end)
 
 test("a watch reads what changes, also in folders that are new", { real = true, timeout = 30 }, function(t)

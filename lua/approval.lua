@@ -16,6 +16,10 @@ local M = {}
 --- terminal.
 M.asker = nil
 
+--- Told of each request that starts to wait: fun(entry), which must not wait itself. For who shows them to a person somewhere else
+--- than on this terminal.
+M.told = nil
+
 --- request -> fun(entry), called when the request starts to wait. Weak: an entry lives as long as its request.
 M.watchers = setmetatable({}, { __mode = "k" })
 
@@ -28,6 +32,7 @@ M.watchers = setmetatable({}, { __mode = "k" })
 ---@field since number wall clock, seconds
 ---@field decision? "approved"|"rejected"
 ---@field key? string key of the waiting effect, in a journalled run
+---@field run? string id of the durable run
 ---@field durable? boolean of a durable run: it waits until somebody decides, here or elsewhere
 ---@field digest? string of exactly what is asked, in a durable run
 local Pending = {}
@@ -197,6 +202,7 @@ function M.request(effect, kind, what, q, timeout)
   local watcher = type(q) == "table" and M.watchers[q]
   if watcher then watcher(entry) end
   local over = M.durable and M.durable(entry, entry.task.call)
+  if M.told then M.told(entry) end
   local err = wait(entry, timeout and timeout - (time.wall() - entry.since))
   if over then over(err == nil) end
   if err then return err end

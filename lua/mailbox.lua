@@ -219,6 +219,7 @@ local function post(box, task, letter, seconds)
 end
 
 --- Send a letter; waits while the mailbox is full.
+---@private
 ---@param kind string
 ---@param body any data
 ---@param seconds? number
@@ -250,6 +251,7 @@ local function no_answer(box, letter, seconds)
 end
 
 --- Send a letter, and wait for its answer.
+---@private
 ---@param kind string
 ---@param body any
 ---@param seconds? number
@@ -284,6 +286,7 @@ function Mailbox:request(kind, body, seconds)
 end
 
 --- Answer a letter; the second answer to one, and one that comes too late, is a dead letter.
+---@private
 ---@param value any data
 ---@param err? stoke.error
 ---@return boolean heard
@@ -315,6 +318,7 @@ local function read(letter, task)
 end
 
 --- Take the oldest letter that fits; waits while there is none.
+---@private
 ---@param types? table<string, true>
 ---@param from? string
 ---@param seconds? number
@@ -345,11 +349,13 @@ function Mailbox:take(types, from, seconds)
 end
 
 --- Let the oldest letter go.
+---@private
 function Mailbox:discard()
   if self.count > 0 then take(self, self.first) end
 end
 
 --- Close it: what is in it are dead letters, and who waits is told.
+---@private
 function Mailbox:shut()
   if self.closed then return end
   if schedules.any then schedules.check(self.schedule, "mailbox", "mailbox:close") end

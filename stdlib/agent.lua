@@ -70,6 +70,7 @@ end
 ---@field id string
 ---@field reason string "stop", or "length" when the answer was cut off
 ---@field thinking? string
+---@field cached? "exact"|"shared"|"semantic" no model was asked: how the last answer came from the cache
 ---@field model? string of a run with a route or a fallback: the model that answered last, as its server calls it
 ---@field endpoint? string and its endpoint, along a route
 ---@field rung? integer where a fallback was taken: 2 is the first
@@ -376,6 +377,28 @@ function M.refresh(changed)
   end
 end
 
+--- The agent as it is now, with the tools of more servers of MCP: for who serves it to a client that brings its own.
+---@private
+---@param handle stoke.agent
+---@param servers stoke.mcp.client[]
+---@return stoke.agent
+---
+--- Example: `local with = agent.with_servers(bot, { client })`
+function M.with_servers(handle, servers)
+  local definition = handle.definition
+  local function ready()
+    local base = definition
+    if base.complete then base:complete() end
+    if base.ready then base = base:ready() end
+    return require "stoke.mcp.agents".with(base, servers, function(made, tools)
+      local handoffs = {}
+      for i, name in ipairs(base.handoff_order or {}) do handoffs[i] = base.targets[name] end
+      add_tools(made, "stoke.agent " .. definition.label, { tools = tools, handoffs = handoffs, texts = definition.texts })
+    end)
+  end
+  return setmetatable({ definition = setmetatable({ ready = ready, complete = false }, { __index = definition }) }, Agent)
+end
+
 --- What the library itself says to models. Without an argument, the texts in force: { name, purpose, fields, text } each, sorted by
 --- name. With a table, these are replaced for all agents; an agent's own `texts` go before them. A replacement is a text with
 --- {fields}, a function of a table of the fields that returns the text, or false for the built-in one.
@@ -453,7 +476,7 @@ end
 --- Answer once, and iterate over the events as they come.
 --- They are { type = "text", text =, partial = with a schema the value so far }, "thinking" { text },
 --- "tool_call" { id, name, arguments, cancel }, "tool_result" { id, name, text, failed, value = what run returned, err = why it
---- failed }, "progress" { id, name, text, done, total } of a tool that says how far it is (stoke.progress),
+--- failed }, "tool_progress" { id, name, text, done, total } of a tool that says how far it is (stoke.progress),
 --- "fallback" { rung, model = nil for a text, err }, "approval" { id, pending }, "handoff" { from, to },
 --- "usage" { usage }, "interrupted" { text } in a durable run whose process ended in the middle of an answer (it is asked for
 --- again, and begins anew), "done" { result = as of agent:run }. What an agent does that works as a tool of this one comes as

@@ -12,7 +12,7 @@ local M = {}
 local function perform(name, q, work) return errors.check(effect.perform(name, q, work)) end
 
 --- The kinds of entries.
-local KINDS = { "exact", "stream", "embedding", "prefix", "semantic" }
+local KINDS = { "exact", "embedding", "prefix", "semantic" }
 
 local function check_kind(what, kind)
   if kind == nil then return end
@@ -66,7 +66,7 @@ function M.stats() return perform("cache.stats", {}) end
 ---@class stoke.cache.entry
 ---@field id string the first digits of its key
 ---@field key string 64 hexadecimal digits
----@field kind "exact"|"stream"|"embedding"|"prefix"|"semantic"
+---@field kind "exact"|"embedding"|"prefix"|"semantic"
 ---@field model? string
 ---@field digest? string of the model
 ---@field endpoint? string that answered

@@ -110,8 +110,8 @@ function M.estimate(given) return require "stoke.model.forecast".of(given) end
 --- Example: `for _, server in ipairs(stoke.pool().servers) do print(server.name, server.state) end`
 function M.pool(options) return require "stoke.model.pool".state(options) end
 
---- Say how far a tool is, from inside of it, to whoever runs it: the reader of an agent's events (type "progress"), an MCP client.
---- At most 20 times a second; what comes between is dropped. Where nobody listens, and in durable runs, nothing happens.
+--- Say how far a tool is, from inside of it, to whoever runs it: the reader of an agent's events (type "tool_progress"), an MCP
+--- client. At most 20 times a second; what comes between is dropped. Where nobody listens, and in durable runs, nothing happens.
 ---@param message? string
 ---@param done? number
 ---@param total? number

@@ -172,7 +172,7 @@ function M.open(options, source)
     mem = options.mem, drain = options.drain, max_body = options.max_body, hosts = EVERY, origins = EVERY,
     max_header = options.max_header or HEAD, max_connections = options.max_connections, header_timeout = options.header_timeout,
     handler = function(req, res) return handle(host, req, res) end }
-  M.live[host], host.looks.task = true, server.task
+  M.live[host], host.looks.task, host.sessions.task = true, server.task, server.task
   ollama.ahead(host)
   return server, host
 end

@@ -57,6 +57,17 @@ function M.show(id, options)
   return perform("sessions.load", { id = id, store = store_of(options) })
 end
 
+--- The first messages of a session: what it began with.
+---@private
+---@param id string
+---@param count integer
+---@return table[] messages
+---
+--- Example: `print(sessions.beginning("ada", 1)[1].content)`
+function M.beginning(id, count)
+  return perform("sessions.load", { id = id, first = count, store = store_of {} }).messages
+end
+
 --- A session as a plain table: agent:session(saved) goes on with it, JSON can hold it.
 ---@param id string
 ---@param options? { store?: string }

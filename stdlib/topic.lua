@@ -12,6 +12,7 @@ local engine = require "core.mailbox"
 local errors = require "core.errors"
 local scopes = require "core.scope"
 local schedules = require "core.schedule"
+require "stoke.mailbox" -- what subscribers can do with theirs
 
 local M = {}
 

@@ -41,7 +41,7 @@ CREATE TABLE meta (
 ) STRICT]], [[
 CREATE TABLE entries (
   id INTEGER PRIMARY KEY AUTOINCREMENT, -- who has seen one knows that all new ones are larger
-  kind TEXT NOT NULL,      -- exact, stream, embedding, prefix, semantic, digest
+  kind TEXT NOT NULL,      -- exact, embedding, prefix, semantic, digest
   key BLOB NOT NULL,       -- SHA-256 of everything that could change the answer
   value BLOB NOT NULL,
   bytes INTEGER NOT NULL,  -- that it takes here, about

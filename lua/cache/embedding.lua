@@ -10,6 +10,7 @@ local files = require "core.cache.file"
 local park = require "host.task".park
 local keys = require "core.cache.key"
 local models = require "core.cache.models"
+local settings = require "core.cache.settings"
 
 local M = {}
 
@@ -50,12 +51,21 @@ function M.wanted(setting, general)
   return setting ~= false and not (type(setting) == "table" and setting.embeddings == false)
 end
 
+--- What a caller says that the model is, where its server does not tell.
+local function identity_of(setting)
+  local task = current()
+  local terms = task and (task.scope or task).context.terms
+  if setting == nil then setting = terms and terms.cache end
+  if setting == nil then setting = settings.default end
+  return type(setting) == "table" and setting.identity or nil
+end
+
 --- What of a request and of its target makes one vector another than its text alone; nil where nobody can tell.
 local function prefix_of(target, about)
   local identity, digest
   for _, candidate in ipairs(target.candidates) do
     local why, unsure
-    digest, why, unsure = models.digest(candidate)
+    digest, why, unsure = models.digest(candidate, identity_of(about.cache))
     if not digest or unsure then return nil, why end
     local profile = candidate.profile
     if profile and profile.automatic and about.long and about.long ~= "error" then return nil end -- its window is the moment's

@@ -8,7 +8,7 @@ local survey = require "core.cache.survey"
 local M = {}
 
 --- The kinds of what answers calls.
-M.KINDS = { "exact", "stream", "embedding", "prefix", "semantic" }
+M.KINDS = { "exact", "embedding", "prefix", "semantic" }
 
 ---@class core.cache.row
 ---@field row integer its number in the file: the larger, the newer

@@ -438,7 +438,8 @@ function File:put(kind, key, value, facts, ttl, made)
   self.memory:put(id, entry, size)
   if not self.path or self.until_then and monotonic() < self.until_then then return true end
   if self.waiting > 4 * M.MOST then return true end -- the disk is slower than what comes: memory has it
-  if not self.pending[id] then self.rows = self.rows + 1 end
+  local before = self.pending[id]
+  if before then self.waiting = self.waiting - #before.value - ENTRY else self.rows = self.rows + 1 end
   self.pending[id], self.waiting = entry, self.waiting + size
   if not began then last_words() end
   if not self.gathering then gather(self) end
@@ -508,7 +509,7 @@ local own, project
 function M.where()
   if M.path ~= nil then return M.path or nil end
   if settings.path then return settings.path end
-  if testbed.closed then return nil end
+  if testbed.running then return nil end
   local path = require "core.script".path
   if path == "-" then path = nil end
   return (place.path(path):gsub("[^/]*$", "cache.db"))

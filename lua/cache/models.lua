@@ -121,16 +121,21 @@ local function before(entry, url, name)
   return (files.of():get("digest", kept_key(url, name)))
 end
 
---- The digest of a target's model, as its server tells it.
+--- The digest of a target's model, as its server tells it; where servers of its dialect tell none, what the caller says that it is.
 ---@param target stoke.target of one endpoint
+---@param identity? string what the caller says
 ---@return string|nil digest nil: nobody can tell
 ---@return stoke.error|nil why of kind `cancelled`, too
 ---@return boolean|nil unsure the server cannot be asked, and had this one
 ---
 --- Example: `local digest, why = models.digest(target)`
-function M.digest(target)
+function M.digest(target, identity)
   local dialect, url = target.dialect, target.endpoint.url
-  if not dialect.inventory then return nil, errors.new("usage", ("the dialect %s tells no digests"):format(dialect.name)) end
+  if not dialect.inventory then
+    if identity then return ("%s %s at %s"):format(identity, name_of(target), url) end
+    return nil, errors.new("usage", ("servers of the dialect %s do not tell which model they have under a name: say what it is, " ..
+      'cache = { identity = "..." }, and change that when the model changes'):format(dialect.name))
+  end
   local entry, cancelled = inventory(target.endpoint, dialect)
   if not entry then return nil, cancelled end
   local name = name_of(target)
@@ -153,6 +158,7 @@ end
 ---
 --- Example: `models.confirm(target, digest, function() file:delete("exact", key) end)`
 function M.confirm(target, digest, back)
+  if not target.dialect.inventory then return end
   local url = target.endpoint.url
   local list = kept[url]
   if not list then

@@ -1,4 +1,5 @@
---- Where the answer to a call is kept: the key of what is asked, for each model that may answer it.
+--- Where the answer to a call is kept: the key of what is asked, for each model that may answer it. Whether it is wanted as a whole
+--- or piece by piece is not what is asked: a stream and a whole answer are one entry (lua/cache/value.lua).
 ---
 --- What is asked goes into the key as the bytes that would be sent, so whatever a request says is part of it: messages, system
 --- prompt, tools, schema, images, options, those of the model's profile among them. Beside them the digest of the model that the
@@ -11,11 +12,11 @@ local models = require "core.cache.models"
 local M = {}
 
 ---@class core.cache.place
----@field kind "exact"|"stream" an answer as a whole, or piece by piece
+---@field kind "exact"
 ---@field key string
 ---@field target stoke.target
 ---@field digest string of the model
----@field text string what would be sent
+---@field text string what would be sent, were it asked for as a whole
 ---@field reading string how its answer is read
 ---@field unsure? boolean the server does not say which model it has now: it is the one that it had
 
@@ -35,17 +36,32 @@ local function is_sampled(q, target)
   return seed == nil and temperature ~= 0
 end
 
---- What would be sent to a target.
+--- The request for the answer as a whole.
+local function as_a_whole(q)
+  local out = {}
+  for name, value in next, q do out[name] = value end
+  out.sent, out.body = nil, {}
+  for name, value in next, q.body do out.body[name] = value end
+  out.body.stream = false
+  return setmetatable(out, getmetatable(q))
+end
+
+--- What would be sent to a target, were it asked for the answer as a whole; or what that is made of.
 ---@param def stoke.effect
 ---@param q table
 ---@param target stoke.target
 ---@param work any the candidates of the call
 ---@return string|nil text nil: nobody can tell
 function M.text(def, q, target, work)
-  local sent = rawget(q, "sent")
+  local whole = def.stream and q.body and as_a_whole(q) or q
+  if q.body and not target.dialect.inventory then -- what is sent there changes with what is learned of the server
+    local profile = target.profile
+    return keys.canonical { whole.body, target.served or target.name, profile and profile.options or false }
+  end
+  local sent = rawget(whole, "sent")
   if not sent then
     local options
-    options, sent = target.dialect.request(q, target, def.stream == true, nil, work)
+    options, sent = target.dialect.request(whole, target, false, nil, work)
     if not options or type(sent) ~= "string" then return nil end
   end
   return sent
@@ -68,6 +84,8 @@ local function reading(q, target)
   return ("%s %s %s %s %s"):format(q.protocol, q.path, tostring(split), tostring(any), tostring(own))
 end
 
+local KIND <const> = "exact"
+
 M.RANDOM, M.NO_QUESTION = "its answer is drawn at random", "it is no question"
 
 --- Who shares answers: those of one project, and in it of one scope.
@@ -88,16 +106,15 @@ end
 function M.of(def, q, call, settings)
   if q.raw or q.method or OTHERS[q.path] then return nil, M.NO_QUESTION end
   local work, places, why = call.work, {}, "no model was found"
-  local kind = def.stream and "stream" or "exact"
   for _, target in ipairs(type(work) == "table" and work or NONE) do
     if not settings.sampled and is_sampled(q, target) then return nil, M.RANDOM end
-    local digest, reason, unsure = models.digest(target)
+    local digest, reason, unsure = models.digest(target, settings.identity)
     if digest then
       local text = M.text(def, q, target, work)
       if not text then return nil, "its request cannot be told" end
       local read = reading(q, target)
-      places[#places + 1] = { kind = kind, target = target, digest = digest, text = text, reading = read, unsure = unsure,
-        key = keys.of(kind, read, text, digest, M.own(settings)) }
+      places[#places + 1] = { kind = KIND, target = target, digest = digest, text = text, reading = read, unsure = unsure,
+        key = keys.of(KIND, read, text, digest, M.own(settings)) }
     else
       if reason.kind == "cancelled" then return nil, reason end
       why = reason.message

@@ -88,7 +88,7 @@ local function index(self, scope, entry, wording)
     scope.set = self.options.vectors.new(type(vector) == "string" and #vector // 4 or #vector, { metric = "cosine" })
   end
   scope.next = scope.next + 1
-  scope.wordings[scope.next] = { entry = entry, wording = wording, reading = read.of(wording.text) }
+  scope.wordings[scope.next] = { entry = entry, wording = wording }
   scope.set:add(scope.next, vector)
 end
 
@@ -160,6 +160,7 @@ local function candidate(self, scope, question)
   for _, hit in ipairs(scope.set:search(question.vector, NEAREST)) do
     local row = scope.wordings[hit.id]
     asked = asked or read.of(question.text)
+    row.reading = row.reading or read.of(row.wording.text) -- not before: a scope may have thousands
     local gate = gates.refusal(row.reading, asked, row.entry.made, question.now, question.offset)
     if not gate then return row.entry, nil, hit.score end
     self.counts.refused[gate] = (self.counts.refused[gate] or 0) + 1

@@ -1,6 +1,6 @@
---- What callers say of the cache: `cache = true | { ttl =, stale =, stale_if_error =, scope =, sampled =, semantic = }` of a call,
---- an agent, a scope, a route, or the settings, in this order; `false` switches it off. Until somebody asks for it no call looks
---- for an answer, and no file is opened.
+--- What callers say of the cache: `cache = true | { ttl =, stale =, stale_if_error =, scope =, sampled =, identity =, semantic = }`
+--- of a call, an agent, a scope, a route, or the settings, in this order; `false` switches it off. Until somebody asks for it no
+--- call looks for an answer, and no file is opened.
 
 local errors = require "core.errors"
 
@@ -12,6 +12,7 @@ local M = {}
 ---@field stale_if_error? number seconds after that in which it is given where the call fails
 ---@field scope? string answers are shared inside it alone
 ---@field sampled? boolean answers that are drawn at random are kept, too
+---@field identity? string what the model is, where its server does not tell: changed when the model is
 ---@field embeddings? boolean false: vectors are not
 ---@field semantic? boolean|table answers to questions that mean the same
 ---@field only? boolean nothing else is to answer, and it may be as old as it is
@@ -32,7 +33,7 @@ M.judge = nil
 M.bytes, M.path = nil, nil
 
 local NAMES = { ttl = "number", stale = "number", stale_if_error = "number", scope = "string", sampled = "boolean",
-  embeddings = "boolean", semantic = true, only = "boolean", inherits = "boolean" }
+  identity = "string", embeddings = "boolean", semantic = true, only = "boolean", inherits = "boolean" }
 
 --- Somebody wants a cache.
 function M.use()
@@ -55,6 +56,7 @@ local function check(what, given)
       errors.argument("%s: cache.%s says nothing without cache.ttl: an answer is fresh for ever", what, name)
     end
   end
+  if given.identity == "" then errors.argument("%s: cache.identity must not be empty: it says which model it is", what) end
   if given.semantic then require "core.gate.semantic".check(what, given.semantic) end
 end
 

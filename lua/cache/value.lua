@@ -1,10 +1,15 @@
---- What is kept of an answer, and what is given of it: an answer as a whole is plain data, a stream its transcript. What comes from
---- the cache says so (`cached`, `stale`, `made`), and its usage counts nothing but itself: what it cost was paid before.
+--- What is kept of an answer, and what is given of it: an answer as a whole is plain data, a stream its transcript. Each is given
+--- in the place of the other, too: a whole answer as a stream of one piece for each of its parts, a stream as a whole answer with
+--- its pieces put together. What comes from the cache says so (`cached`, `stale`, `made`), and its usage counts nothing but itself:
+--- what it cost was paid before.
 
 local plain = require "core.store.plain"
 local streams = require "core.stream"
 
 local M = {}
+
+local NONE <const> = {}
+local find = string.find
 
 ---@class core.cache.mark how an answer was come by
 ---@field how "exact"|"shared"|"semantic"|"prefix"
@@ -54,11 +59,47 @@ function M.encode(value)
   return (plain.encode(value))
 end
 
---- A text as an answer.
+--- Is what is kept a stream? A transcript begins with the kind of a piece, plain data with a brace.
 ---@param text string
+---@return boolean
+function M.is_stream(text) return find(text, "^[a-z]") ~= nil end
+
+--- The pieces of a stream put together.
+---@return table|nil reply nil: it has no end
+local function put_together(text, path)
+  local words, thoughts, calls, odds, reply = {}, {}, {}, {}, nil
+  for _, item in streams.items(text) do
+    local kind = type(item) == "table" and item.type
+    local into = kind == "text" and words or kind == "thinking" and thoughts
+    if into then
+      into[#into + 1] = item.text
+    elseif kind == "tool_call" then
+      calls[#calls + 1] = item.call
+    elseif kind == "done" then
+      reply = type(item.reply) == "table" and item.reply or nil
+    end
+    for _, one in ipairs(kind and item.logprobs or NONE) do odds[#odds + 1] = one end
+  end
+  if not reply then return nil end
+  local thinking, holder = thoughts[1] and table.concat(thoughts) or nil, reply
+  if path == "/api/generate" then
+    reply.response = table.concat(words)
+  else
+    holder = { role = "assistant", content = table.concat(words) }
+    reply.message = holder
+  end
+  holder.thinking, holder.tool_calls = thinking, calls[1] and calls or nil
+  reply.logprobs = odds[1] and odds or nil
+  return reply
+end
+
+--- What is kept as an answer as a whole.
+---@param text string
+---@param path string of the request: answers of each have their shape
 ---@return table|nil value nil: it is damaged
-function M.decode(text)
-  local value = plain.decode(text)
+function M.whole(text, path)
+  local value
+  if M.is_stream(text) then value = put_together(text, path) else value = plain.decode(text) end
   return type(value) == "table" and value or nil
 end
 
@@ -71,7 +112,7 @@ Kept.__index = Kept
 function Kept:next()
   local item, err = self.player:next()
   if type(item) == "table" and item.type == "done" then
-    item = M.mark_event(item, self.mark)
+    if self.mark then item = M.mark_event(item, self.mark) else item.usage = self.usage or item.usage end
     self.done = item
   end
   return item, err
@@ -81,12 +122,42 @@ function Kept:came() return self.player:came() end
 
 function Kept:close() self.player:close() end
 
---- A stream that is kept, as a source: all of it is there at once.
----@param text string its transcript
----@param mark core.cache.mark
----@return table source
-function M.stream(text, mark)
-  return setmetatable({ player = streams.player(text, { began = -math.huge }), mark = mark }, Kept)
+--- A whole answer as a transcript: a piece of each kind that it has.
+---@return string|nil
+local function taken_apart(text)
+  local reply = plain.decode(text)
+  if type(reply) ~= "table" then return nil end
+  local message = type(reply.message) == "table" and reply.message or nil
+  local holder, out, calls = message or reply, streams.transcript(), NONE
+  local function note(item) streams.note(out, item, 0) end
+  local words, thinking = message and message.content or reply.response, holder.thinking
+  if type(thinking) == "string" and thinking ~= "" then note { type = "thinking", text = thinking } end
+  if type(words) == "string" and (words ~= "" or reply.logprobs) then
+    note { type = "text", text = words, logprobs = reply.logprobs }
+  end
+  if type(holder.tool_calls) == "table" then calls = holder.tool_calls end
+  for _, call in ipairs(calls) do
+    local f = call["function"]
+    note { type = "tool_call", id = call.id, name = f.name, arguments = f.arguments, call = call }
+  end
+  reply.message, reply.logprobs, reply.thinking, reply.tool_calls = message and { role = message.role, content = "" }, nil, nil, nil
+  if not message then reply.response = "" end
+  note { type = "done", reason = reply.done_reason, usage = M.usage(#calls), reply = reply }
+  return out:text()
+end
+
+--- What is kept as a source of a stream: all of it is there at once.
+---@param text string
+---@param mark core.cache.mark|nil nil: who gets it has paid for it
+---@param usage? stoke.usage what it cost that one
+---@return table|nil source nil: it is damaged
+function M.stream(text, mark, usage)
+  if not M.is_stream(text) then
+    local ok, pieces = pcall(taken_apart, text)
+    if not ok or not pieces then return nil end
+    text = pieces
+  end
+  return setmetatable({ player = streams.player(text, { began = -math.huge }), mark = mark, usage = usage }, Kept)
 end
 
 return M

@@ -19,6 +19,7 @@ local settings = require "core.cache.settings"
 local streams = require "core.stream"
 local texts = require "core.text"
 local transfer = require "core.cache.transfer"
+local values = require "core.cache.value"
 
 local M = {}
 
@@ -146,8 +147,10 @@ local function from_stream(text)
 end
 
 local READ = {
-  exact = function(row) return from_reply(plain.decode(row.value)) end,
-  stream = function(row) return from_stream(row.value) end,
+  exact = function(row)
+    if values.is_stream(row.value) then return from_stream(row.value) end
+    return from_reply(plain.decode(row.value))
+  end,
   embedding = function(row) return { dimensions = #row.value // 4 } end,
   prefix = function(row)
     local _, prompt, text, reason = string.unpack("<s4s4s4s4", row.value)

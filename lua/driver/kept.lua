@@ -34,9 +34,10 @@ effect.define("sessions.list", { class = "pure", run = function(q)
   return drivers.with(q, function(store) return sessions.list(store, { agent = q.agent, prefix = q.prefix, limit = q.limit }) end)
 end })
 
-effect.define("sessions.load", { class = "pure", run = on_session(function(store, session)
-  local messages, err = sessions.messages(store, session, 1, session.messages)
+effect.define("sessions.load", { class = "pure", run = on_session(function(store, session, q)
+  local messages, err = sessions.messages(store, session, 1, math.min(session.messages, q.first or session.messages))
   if not messages then return nil, err end
+  if q.first then return { session = session, messages = messages } end
   local turns
   turns, err = sessions.turns(store, session)
   if not turns then return nil, err end

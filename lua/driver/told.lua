@@ -16,11 +16,17 @@ local function on_store(f)
   end
 end
 
---- { found = the first of the names that is known, as lua/store/told.lua has it }
+--- { found = the first of the names that is known, as lua/store/told.lua has it; first = "told" | "there" | nil: of the session
+--- `first`, whether its first turn was told }
 effect.define("told.find", { class = "pure", run = on_store(function(store, q)
   local found, err = told.find(store, q.names)
   if err then return nil, err end
-  return { found = found }
+  local first
+  if q.first then
+    first, err = told.first(store, q.first)
+    if err then return nil, err end
+  end
+  return { found = found, first = first }
 end) })
 
 effect.define("told.keep", { class = "idempotent", repeats = true, run = on_store(function(store, q)

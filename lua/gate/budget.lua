@@ -193,11 +193,13 @@ function M.settle(budget, used, call)
     tokens = (call.asked or 0) + (call.came or 0)
   end
   local held, level, seen = call.held or 0, budget, true
+  local free = used ~= nil and used.cached ~= nil and used.calls == 0 -- another one's answer, after all
   while level do
     if seen and call.unseen then
       add(level, false, "calls", -1)
       add(level, true, "calls", 1)
     end
+    if free then add(level, seen, "calls", -1) end
     add(level, seen, "tokens", tokens)
     add(level, seen, "seconds", seconds)
     level.held = level.held - held

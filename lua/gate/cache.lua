@@ -85,10 +85,10 @@ local function look(places, call, settings)
 end
 
 --- What was found, as the caller gets it; nil: it cannot be read, and counts as nothing.
-local function value_of(found, how, stale)
+local function value_of(def, q, found, how, stale)
   local mark = { how = how, made = found.meta.made, stale = stale }
-  if found.place.kind == "stream" then return values.stream(found.text, mark) end
-  local value = values.decode(found.text)
+  if def.stream then return values.stream(found.text, mark) end
+  local value = values.whole(found.text, q.path)
   return value and values.mark(value, mark)
 end
 
@@ -132,7 +132,7 @@ local function meant(def, q, call, settings, places)
   if asked.found.action ~= "serve" then return nil end
   local answer = asked.found.entry.answer
   local text, meta = files.of():get(answer.kind, answer.key)
-  local value = text and age_of(meta, settings) == "fresh" and value_of({ place = answer, text = text, meta = meta }, "semantic")
+  local value = text and age_of(meta, settings) == "fresh" and value_of(def, q, { text = text, meta = meta }, "semantic")
   if not value then
     M.semantic.gone(asked)
     return nil
@@ -167,10 +167,10 @@ end
 local REPLACED <const> = "its model was changed while it was asked"
 
 --- Why an answer must not be kept, though it has an end; nil: it may.
-local function doubt(def, q, call, place)
+local function doubt(def, q, call, place, settings)
   local text = place_of.text(def, q, place.target, call.work)
   if text ~= place.text then return "its request was changed while it was asked" end
-  local digest, _, unsure = models.digest(place.target)
+  local digest, _, unsure = models.digest(place.target, settings.identity)
   if unsure or digest ~= place.digest then return REPLACED end
 end
 
@@ -180,7 +180,7 @@ local function keep(asking, answer)
   local q, call, settings = asking.q, asking.call, asking.settings
   for _, place in ipairs(asking.places) do
     if place.target == answer.target or place.target.key == answer.target.key then
-      local why = place_of.unfit(q, call, answer.reason) or doubt(asking.def, q, call, place)
+      local why = place_of.unfit(q, call, answer.reason) or doubt(asking.def, q, call, place, settings)
         or not answer.text and "it is no plain data"
       local facts = not why and facts_of(place, call, answer.usage)
       if facts and not files.of():put(place.kind, place.key, answer.text, facts, settings.ttl) then why = "it is too large" end
@@ -254,7 +254,7 @@ end
 --- What is kept of a question; nil: nothing that could be given.
 local function kept(def, q, call, settings, found)
   if not found or found.age == "late" then return nil end
-  local value = value_of(found, "exact", found.age == "stale")
+  local value = value_of(def, q, found, "exact", found.age == "stale")
   if not value then return nil end
   answered(call, "exact")
   place_of.note_given(call, settings, found.place)
@@ -266,8 +266,8 @@ local function kept(def, q, call, settings, found)
 end
 
 --- An old answer in the place of an error.
-local function instead(call, found)
-  local value = value_of(found, "exact", true)
+local function instead(def, q, call, found)
+  local value = value_of(def, q, found, "exact", true)
   if value then
     M.counts.errors = M.counts.errors + 1
     answered(call, "exact")
@@ -321,7 +321,7 @@ function M.through(def, q, call, way)
   local value, err = kept(def, q, call, settings, found), nil
   if value then return value end
   if settings.only then
-    value = found and instead(call, found)
+    value = found and instead(def, q, call, found)
     if value then return value end
     return nil, none(call)
   end
@@ -335,7 +335,7 @@ function M.through(def, q, call, way)
     fresh = function(meta) return age_of(meta, settings) == "fresh" end }
   if shared then answered(call, "shared") end
   if err and found and not fly.OWN[err.kind] then
-    value = instead(call, found)
+    value = instead(def, q, call, found)
     if value then return value end
   end
   return value, err

@@ -16,9 +16,10 @@ local plain = require "core.store.plain"
 local rand = require "host.rand"
 local scopes = require "core.scope"
 local semantic = require "core.cache.semantic"
-local streams = require "core.stream"
 local tally = require "core.cache.semantic.tally"
 local tasks = require "core.task"
+local terms = require "core.terms"
+local values = require "core.cache.value"
 local vectors = require "core.vectors"
 
 local M = {}
@@ -26,6 +27,8 @@ local M = {}
 local KIND <const> = "semantic"
 --- The embedding model where nobody names one, and seconds for which it is left alone after it has failed.
 M.MODEL, M.PAUSE = "all-minilm", 30
+--- Seconds that a function of the user's may take to compare two answers, or to judge two questions.
+M.PATIENCE = 60
 
 local OPTIONS = { error = "number", same = true, model = "string", endpoint = "string", shadow = "boolean", cold = "boolean",
   judge = true }
@@ -80,6 +83,12 @@ local function held(kind, key)
   return file:peek(kind, key) or file:reread(kind, key)
 end
 
+--- Weights are kept as f32, which takes a third; they are logarithms, and need no more.
+local function unpacked(learned)
+  if type(learned) ~= "table" or type(learned.weights) ~= "string" or #learned.weights % 4 ~= 0 then return nil end
+  return { n = learned.n, weights = vectors.unpack(learned.weights) }
+end
+
 --- What was there when this process began, by scope. Others' later entries are found by the next process.
 local rows
 
@@ -91,7 +100,7 @@ local function read_rows()
     if type(row) == "table" and row.scope then
       local scope = found[row.scope] or { entries = {} }
       found[row.scope] = scope
-      if row.entry then scope.entries[#scope.entries + 1] = row.entry else scope.learned = row.learned end
+      if row.entry then scope.entries[#scope.entries + 1] = row.entry else scope.learned = unpacked(row.learned) end
     end
   end
   return found
@@ -104,7 +113,9 @@ local STORE = {
     return kept
   end,
   keep = function(scope, entry) put(entry_key(scope, entry.id), { scope = scope, entry = entry }, entry.answer.model) end,
-  learned = function(scope, learned) put(scope_key(scope), { scope = scope, learned = learned }) end,
+  learned = function(scope, learned)
+    put(scope_key(scope), { scope = scope, learned = { n = learned.n, weights = vectors.pack(learned.weights) } })
+  end,
   drop = function(scope, id) files.of():delete(KIND, entry_key(scope, id)) end,
 }
 
@@ -178,6 +189,17 @@ local function outside(f, ...)
   return first, second
 end
 
+--- Ask a function of the user's, `same` or `judge`. It may ask models itself, and what it asks is neither cached nor compared: it
+--- would be asked about that in turn. Gives what pcall does.
+local function ask_user(f, a, b)
+  return pcall(function()
+    local task = tasks.current()
+    local around = terms.inside((task.scope or task).context, nil, nil, false)
+    local scope <close> = scopes.open { terms = around, deadline = M.PATIENCE, deadline_kind = "timeout" } -- luacheck: ignore
+    return f(a, b)
+  end)
+end
+
 --- The vector of a text, and the digest of the model that made it.
 local function vector_of(options, place, text)
   if clock.monotonic() < resting then return nil, "the embedding model does not answer" end
@@ -203,7 +225,7 @@ local function judged(options, place, found, text)
   local known, judge = found.entry.texts[1].text, options.judge
   local yes, err
   if errors.callable(judge) then
-    local ok, said = pcall(judge, text, known)
+    local ok, said = ask_user(judge, text, known)
     if ok then yes = said == true else err = errors.wrap(said) end
   elseif clock.monotonic() >= judge_rests then
     yes, err = outside(hooks.judge, judge, options.endpoint or place.target.endpoint.name, text, known)
@@ -273,24 +295,17 @@ local function content(reply)
 end
 
 --- The reply that an entry kept.
-local function kept_reply(answer)
+local function kept_reply(answer, q)
   local text = held(answer.kind, answer.key)
-  if not text then return nil end
-  if answer.kind ~= "stream" then return plain.decode(text) end
-  local player = streams.player(text, { began = -math.huge })
-  while true do
-    local item = player:next()
-    if type(item) ~= "table" then return nil end
-    if item.type == "done" then return item.reply end
-  end
+  return text and values.whole(text, q.path)
 end
 
 --- Are two answers the same? nil: nobody can say.
 local function compared(asked, q, new, entry)
-  local old = content(kept_reply(entry.answer))
+  local old = content(kept_reply(entry.answer, q))
   if not old or not new then return nil end
   if asked.options.same then
-    local ok, same = pcall(asked.options.same, new, old)
+    local ok, same = ask_user(asked.options.same, new, old)
     if not ok then
       scopes.tell("cache.semantic.same failed: " .. errors.wrap(same).message)
       return nil

@@ -194,7 +194,7 @@ function approval.durable(pending, call)
   local journal = call and call.context.journal
   local entry, row = journal and journal.entry, call and call.row
   if not entry or not row then return nil end
-  pending.durable, pending.digest, pending.since = true, row.digest, row.time
+  pending.durable, pending.digest, pending.since, pending.run = true, row.digest, row.time, entry.id
   row.asks = { effect = pending.effect, what = pending.what, agent = pending.agent, since = pending.since }
   journal:changed(row)
   entry.mail.pending[pending] = true

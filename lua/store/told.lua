@@ -1,7 +1,6 @@
 --- What clients were told (stoke serve): names under which a session is found again, with the turn after which it stands there. A
 --- name is a digest of what the client sends; nothing is found by a part of one.
 
-local keep = require "core.store.keep"
 local json = require "core.json"
 
 local M = {}
@@ -18,8 +17,10 @@ M.MOST = 256
 ---@field turn integer
 ---@field turns integer that the session has now
 ---@field chain string
+---@field open? boolean it has one turn more, and nobody was told that
 
-local FIND = [[SELECT w.key,s.id,s.agent,t.turn,s.turns,t.chain FROM json_each(?) AS w JOIN told AS t ON t.name=w.value
+local FIND = [[SELECT w.key,s.id,s.agent,t.turn,s.turns,t.chain,s.turns=t.turn+1 AND NOT EXISTS
+    (SELECT 1 FROM told AS o WHERE o.session=t.session AND o.turn=s.turns) FROM json_each(?) AS w JOIN told AS t ON t.name=w.value
   JOIN sessions AS s ON s.number=t.session ORDER BY w.key LIMIT 1]]
 
 --- The first of these names that is known.
@@ -34,13 +35,29 @@ function M.find(store, names)
   local found, err = store.db:query(FIND, { json.encode(table.move(names, 1, math.min(#names, M.MOST), 1, {})) })
   if not found then return nil, store:failed(err) end
   local r = found.rows[1]
-  return r and { at = r[1] + 1, id = r[2], agent = r[3], turn = r[4], turns = r[5], chain = r[6] }
+  return r and { at = r[1] + 1, id = r[2], agent = r[3], turn = r[4], turns = r[5], chain = r[6], open = r[7] == 1 or nil }
 end
 
-local KEEP = "INSERT INTO told (name,session,turn,chain) SELECT ?1,number,?3,?4 FROM sessions WHERE id=?2 "
-  .. "ON CONFLICT (name) DO UPDATE SET session=excluded.session,turn=excluded.turn,chain=excluded.chain"
+local FIRST = "SELECT s.turns>1 OR EXISTS (SELECT 1 FROM told WHERE session=s.number) FROM sessions AS s WHERE id=?"
 
---- A session is found by these names now: what was told last counts.
+--- Was a turn of this session told?
+---@param store stoke.store
+---@param id string
+---@return "told"|"there"|nil nil: there is no such session
+---@return stoke.error|nil err
+---
+--- Example: `local first, err = told.first(store, "served/poet/1f")`
+function M.first(store, id)
+  local found, err = store.db:query(FIRST, { id })
+  if not found then return nil, store:failed(err) end
+  local r = found.rows[1]
+  return r and (r[1] == 1 and "told" or "there") or nil
+end
+
+local KEEP = "INSERT INTO told (name,session,turn,chain) SELECT w.value,s.number,?3,?4 FROM json_each(?1) AS w, sessions AS s "
+  .. "WHERE s.id=?2 ON CONFLICT (name) DO UPDATE SET session=excluded.session,turn=excluded.turn,chain=excluded.chain"
+
+--- A session is found by these names now: what was told last counts. Not synced: what a power cut takes of it, the client sends.
 ---@param store stoke.store
 ---@param names string[]
 ---@param id string of the session
@@ -51,10 +68,9 @@ local KEEP = "INSERT INTO told (name,session,turn,chain) SELECT ?1,number,?3,?4 
 ---
 --- Example: `told.keep(store, { chain, head }, "served/poet/1f", 3, chain)`
 function M.keep(store, names, id, turn, chain)
-  return keep.transaction(store, function(run)
-    for _, name in ipairs(names) do run(KEEP, { name, id, turn, chain }) end
-    return true
-  end)
+  local done, err = store.db:write(KEEP, { json.encode(names), id, turn, chain }, false)
+  if not done then return nil, store:failed(err) end
+  return true
 end
 
 local OLD = [[SELECT id FROM (SELECT id,changed,row_number() OVER (ORDER BY changed DESC,number DESC) AS place FROM sessions

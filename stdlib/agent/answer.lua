@@ -9,6 +9,7 @@
 --- It is sent as num_predict, so that the server ends the answer and its slot is free. options.num_predict of the agent or of the
 --- model's profile goes before it, and so does a budget of tokens, which bounds the answer itself.
 
+local cache = require "core.cache.settings"
 local errors = require "core.errors"
 local frames = require "core.frame"
 local random = require "core.random"
@@ -31,6 +32,7 @@ local M = {}
 ---@field thinking? string
 ---@field calls? table[] as the API has them: { id, function = { name, arguments } }
 ---@field reason? string "stop" or "length"
+---@field cached? string how it came from the cache
 ---@field usage? stoke.usage nil where the server could not tell
 ---@field repairs integer rungs that were taken to read it
 ---@field endless? integer tokens at which the cap of answers that nothing else bounds has cut it
@@ -337,7 +339,8 @@ local function read_stream(target, agent, messages, format, cap, said, emit)
   local closing <close> = stream -- luacheck: ignore
   local thoughts, calls, done, held = pass_on(agent, events, format, cap, said, emit)
   local text, thinking = models.settled(target, agent, said:text(), thoughts)
-  local answer = { text = text, thinking = thinking, calls = calls, reason = done.reason, usage = done.usage }
+  local answer = { text = text, thinking = thinking, calls = calls, reason = done.reason, usage = done.usage,
+    cached = done.cached }
   if target.route then answer.model, answer.endpoint = done.reply.model, done.endpoint end
   M.read(agent, answer, format, cap)
   if held and said.count > 0 and not answer.calls and not answer.failed then -- it was no call
@@ -363,6 +366,25 @@ function M.stream(target, agent, messages, format, cap, emit)
   if ok then return answer end
   if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end
   return nil, answer, said:text()
+end
+
+--- A target whose answers come with the odds of their tokens.
+---@param target stoke.target
+---@return stoke.target
+function M.with_odds(target)
+  return setmetatable({ profile = setmetatable({ late = true, logprobs = true }, { __index = target.profile }) },
+    { __index = target })
+end
+
+--- A target whose questions nothing but the cache answers.
+---@param target stoke.target
+---@param given boolean|table|nil the cache of the agent
+---@return stoke.target
+function M.kept_only(target, given)
+  local candidates = {}
+  for name, value in next, target.candidates do candidates[name] = value end
+  candidates.cache = cache.only(given)
+  return setmetatable({ candidates = candidates }, { __index = target })
 end
 
 return M

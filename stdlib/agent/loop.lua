@@ -84,20 +84,6 @@ local function without_level(agent, target, err)
   return true
 end
 
---- A target whose answers come with the odds of their tokens.
-local function with_odds(target)
-  return setmetatable({ profile = setmetatable({ late = true, logprobs = true }, { __index = target.profile }) },
-    { __index = target })
-end
-
---- A target whose questions nothing but the cache answers.
-local function kept_only(target, given)
-  local candidates = {}
-  for name, value in next, target.candidates do candidates[name] = value end
-  candidates.cache = cache.only(given)
-  return setmetatable({ candidates = candidates }, { __index = target })
-end
-
 --- A question has failed for good: the next rung of the fallbacks is asked, or its text is the answer. Raises where there is none.
 ---@return stoke.agent.answer|nil answer nil: the question is asked anew
 local function step_down(run, err)
@@ -113,11 +99,11 @@ local function step_down(run, err)
   run.model, run.endpoint = what.model, what.endpoint
   if what.text then return { text = what.text, reason = "stop", repairs = 0 } end
   if what.cache then
-    run.target = kept_only(run.target, agent.cache)
+    run.target = answers.kept_only(run.target, agent.cache)
     return nil
   end
   run.target, run.window = models.begin(models.open(what.model, what.endpoint)), nil
-  if run.odds then run.target = with_odds(run.target) end
+  if run.odds then run.target = answers.with_odds(run.target) end
 end
 
 --- The server found the prompt too long, which teaches what fits, or the level of thinking unknown: the question is asked anew.
@@ -313,7 +299,7 @@ local function hand_over(run, box, handoffs)
       if target.ready then target = target:ready() end
       if from.lend then target = from.lend(target) end
       run.agent, run.target = target, M.target(target, false, run.route)
-      if run.odds then run.target = with_odds(run.target) end
+      if run.odds then run.target = answers.with_odds(run.target) end
       run.rung, run.before, run.model, run.endpoint = nil, nil, nil, nil
       run.target.candidates.run = run
     else
@@ -439,6 +425,7 @@ local function finish(run, text, value, answer)
   if not (answer and answer.told) then run.history:push { role = "assistant", content = text } end
   local result = result_of(run, text, value, answer and answer.reason or "stop")
   if answer and answer.thinking then result.thinking = answer.thinking end
+  if answer and result.usage.calls == 0 then result.cached = answer.cached end
   if run.rung or run.model then result.model, result.endpoint, result.rung = run.model, run.endpoint, run.rung end
   if run.odds then result.margin = answers.margin(run.odds) end
   if answer and answer.told then answer.told(result) end
@@ -461,7 +448,7 @@ function M.run(agent, past, begin, listener, limits)
   local scope <close> = (agent.bounded or limits) and bounds(agent, limits) or nil
   if limits then run.route, run.deadline = limits.route, limits.deadline end
   run.target = M.target(agent, false, run.route)
-  if limits and limits.logprobs then run.odds, run.target = {}, with_odds(run.target) end
+  if limits and limits.logprobs then run.odds, run.target = {}, answers.with_odds(run.target) end
   run.target.candidates.run = run -- whose calls these are: for the pool
   if agent.memory then agent.memory.recall_for(run) end
   while true do

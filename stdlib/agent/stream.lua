@@ -38,6 +38,8 @@ function Stream:__call()
 end
 
 --- Stop the run, its calls and its connection. A no-op after the end.
+---
+--- Example: `events:close()`
 function Stream:close()
   if self.over then return end
   self.over = true

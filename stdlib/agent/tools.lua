@@ -90,7 +90,7 @@ local function perform(box, tool, call)
   local value, err = work(tool, arguments.of(call), call.id, run.agent.label, run,
     emit and function(entry) emit { type = "approval", id = call.id, pending = entry } end,
     emit and function(note)
-      emit { type = "progress", id = call.id, name = tool.name, text = note.message, done = note.done, total = note.total }
+      emit { type = "tool_progress", id = call.id, name = tool.name, text = note.message, done = note.done, total = note.total }
     end)
   if err then return failed(box, tool, err) end
   return tool:text(value), false, value

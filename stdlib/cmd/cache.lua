@@ -20,7 +20,7 @@ local SPEC = {
                { "stoke cache wrong 3f9a01bc", "that answer was wrong: it is not given again" },
                { "stoke cache clear --older 30d", "forget what is older (units m, h, d, w); without flags: everything" },
                { "stoke cache export answers.jsonl", "copy it; stoke cache import answers.jsonl takes it over" } },
-  options = { { "kind", placeholder = "KIND", choices = { "exact", "stream", "embedding", "prefix", "semantic" },
+  options = { { "kind", placeholder = "KIND", choices = { "exact", "embedding", "prefix", "semantic" },
                 help = "list, clear, export: only entries of this kind" },
               { "model", placeholder = "NAME", help = "list, clear, export: only answers of this model" },
               { "older", placeholder = "AGE", help = "clear: only entries older than this: 90m, 12h, 30d, 8w" },
@@ -45,9 +45,9 @@ local function ago(seconds) return term.duration(math.max(seconds, 0)) .. " ago"
 
 -- ---- stats ------------------------------------------------------------------------------------------------------------------
 
-local ORDER = { "exact", "stream", "embedding", "prefix", "semantic" }
+local ORDER = { "exact", "embedding", "prefix", "semantic" }
 
-local HELP = { exact = "whole answers", stream = "answers that came piece by piece", embedding = "vectors of texts",
+local HELP = { exact = "answers", embedding = "vectors of texts",
   prefix = "completions to go on with", semantic = "questions that mean the same" }
 
 local function say_empty(s)
@@ -114,7 +114,7 @@ local function say_meanings(m)
     count(asked, "questions"), m.served, m.explored, m.missed))
   local compared = m.same + m.different
   if compared > 0 then
-    stdio.write(("        %d answers compared: %d the same, %d not\n"):format(compared, m.same, m.different))
+    stdio.write(("        %s compared: %d the same, %d not\n"):format(count(compared, "answers"), m.same, m.different))
   end
   if m.unchecked > 0 then
     stdio.write(("        %s could not be compared: give `same = function(a, b) ... end`\n"):format(count(m.unchecked, "answers")))

@@ -51,6 +51,7 @@ M.verbs = {
   { name = "serve", summary = "serve the agents of a file as models", usage = "serve FILE", talks = true },
   { name = "mcp", summary = "serve the tools and agents of a file by MCP, or use MCP servers",
     usage = "mcp FILE|list|inspect NAME|call NAME TOOL", talks = true },
+  { name = "acp", summary = "put the agents of a file into an editor", usage = "acp FILE", talks = true },
   { name = "ps", summary = "list the running hosts", usage = "ps" },
   { name = "attach", summary = "look into a running host, or work in it", usage = "attach [NAME]" },
   { name = "top", summary = "watch a running host", usage = "top [NAME]" },

@@ -7,6 +7,7 @@ local entries = require "stoke.mcp.server.entries"
 local errors = require "core.errors"
 local fs = require "stoke.fs"
 local json = require "core.json"
+local lines = require "stoke.mcp.lines"
 local log = require "stoke.log"
 local mcp = require "stoke.mcp"
 local over_http = require "stoke.mcp.server.http"
@@ -218,7 +219,7 @@ local function serve(a)
     errors.raise("usage", "no file " .. a.what, { hint = near and ("did you mean stoke mcp %s?"):format(near) or nil })
   end
   local at_address = a.port or a.address
-  if not at_address then over_stdio.hold() end
+  lines.hold()
   require "stoke.cmd".announce(a.what)
   local _ <close> = Restore
   reload.watch(true)
@@ -228,7 +229,7 @@ local function serve(a)
   if not at_address then return over_stdio.serve(made) end
   local running <close> = over_http.serve(made, { port = a.port or 8931, address = a.address,
     token = token_of(a.token), hosts = a.host, origins = a.origin })
-  stdio.write(running.url .. over_http.PATH, "\n")
+  stdio.put(1, running.url .. over_http.PATH .. "\n") -- the only line there: what the file prints goes to standard error
   running:wait()
 end
 

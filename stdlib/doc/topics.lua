@@ -23,7 +23,7 @@ local LIST = {
   { "policy", "Policy", also = "deny allow" },
   { "toolbox", "Built-in tools", also = "built-in" },
   { "sandbox", "The sandbox" },
-  { "teams", "Ten agents", also = "multi-agent handoffs" },
+  { "ten-agents", "Ten agents", also = "handoffs" },
   { "testing", "Testing", also = "tests mocking" },
   { "prompt", "The prompt, and code that changes while it runs", also = "watch hot-reload" },
   { "configuration", "Configuration", also = "settings environment" },
@@ -41,7 +41,11 @@ local LIST = {
   { "cache", "Caches", also = "caches caching cached" },
   { "meaning", "Questions that mean the same", also = "semantic" },
   { "pool", "The pool", also = "routes route class classes priority queue slots hedge fallbacks scheduler watching why" },
+  { "messages", "Messages", also = "mailbox mailboxes letters" },
+  { "teams", "Teams", also = "multi-agent group-chat debate vote" },
   { "agents-as-models", "Serving agents as models", also = "serve served open-webui openai-api ollama-run" },
+  { "model-context-protocol", "MCP", also = "mcp-servers tools-of-others" },
+  { "editors", "Agents in an editor", also = "acp-agents zed agent-client-protocol" },
 }
 
 --- The names of all topics, in the order of the guide.

@@ -128,6 +128,18 @@ local function receive(client, line)
   return true
 end
 
+--- What was answered, and the server's own answers to what was left out.
+local function with_defaults(content, schema)
+  local properties = type(schema) == "table" and schema.properties
+  if type(content) ~= "table" or type(properties) ~= "table" then return content end
+  local out = {}
+  for name, value in next, content do out[name] = value end
+  for name, property in next, properties do
+    if out[name] == nil and type(property) == "table" then out[name] = property.default end
+  end
+  return json.object(out)
+end
+
 --- The answer of a person to what a server asks, as the protocol has it.
 ---@param params table
 ---@return table
@@ -136,7 +148,7 @@ end
 function Client:elicited(params)
   local content = self.spec.on_elicit(type(params.message) == "string" and params.message or "", params.requestedSchema, params)
   if content == nil then return { action = "decline" } end
-  return { action = "accept", content = content }
+  return { action = "accept", content = with_defaults(content, params.requestedSchema) }
 end
 
 -- ---- one request ----------------------------------------------------------------------------------------------------------
@@ -313,6 +325,8 @@ local function discover(client, seconds)
     end
   end
   client.rpc:forget(probe.id)
+  local taken = hello.message and type(hello.message.result) == "table"
+  if not taken and probe.over and answered() then return true end -- both answers have come together
   if hello.err then error(copy(hello.err), 0) end
   if type(hello.message.result) ~= "table" then
     error(rpc.failure(object(hello.message.error), client.name .. ": initialize"), 0)

@@ -80,7 +80,7 @@ local function run_agent(one, args, progress)
   for event in stream do
     if event.type == "tool_call" then
       progress { message = "calls " .. event.name }
-    elseif event.type == "progress" then
+    elseif event.type == "tool_progress" then
       progress { message = event.text and ("%s: %s"):format(event.name, event.text) or event.name }
     elseif event.type == "approval" then
       reject(event.pending)

@@ -96,6 +96,7 @@ local function format_of(format, target, kind, facts)
   if format == nil then return nil end
   local way = facts.schema or "json_schema"
   if format == "json" and way ~= "none" then return { type = "json_object" } end
+  if way == "json_schema" and kind.shaped then return { type = "json_object", schema = format } end
   if way == "json_schema" then
     return { type = "json_schema", json_schema = { name = "answer", schema = format,
       strict = kind.strict and is_strict(format) or nil } }

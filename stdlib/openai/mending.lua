@@ -71,7 +71,8 @@ end
 ---@return boolean again
 function M.mend(target, q, err)
   local status = err.status
-  if status ~= 400 and status ~= 422 and status ~= 501 then return false end
+  local invalid = status == 500 and err.message:find("validation error", 1, true) -- llama-cpp-python's way to say 422
+  if status ~= 400 and status ~= 422 and status ~= 501 and not invalid then return false end
   target = answered(target, err)
   local left = rawget(err, "left")
   if left and not bodies.fits[q] then

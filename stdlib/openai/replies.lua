@@ -302,7 +302,7 @@ function M.answer(value)
   if not rawget(value, "usage") then return ollama.answer(value) end
   local message = value.message
   return { text = message.content, thinking = message.thinking, calls = message.tool_calls, reason = value.done_reason,
-    usage = value.usage, logprobs = value.logprobs }
+    usage = value.usage, logprobs = value.logprobs, cached = value.cached }
 end
 
 return M

@@ -16,6 +16,7 @@ local M = {}
 ---@field timings? boolean whole replies tell how long they took
 ---@field most? string the field that bounds an answer, "max_tokens" else
 ---@field strict? boolean it knows strict schemas
+---@field shaped? boolean a schema goes beside the type json_object, and binds the answer there
 
 local SAMPLERS = { top_k = "top_k", min_p = "min_p", repeat_penalty = "repetition_penalty" }
 local LLAMA = { top_k = "top_k", min_p = "min_p", typical_p = "typical_p", repeat_penalty = "repeat_penalty",
@@ -27,6 +28,8 @@ M.KINDS = {
   vllm = { options = SAMPLERS, think = "template", past = "reasoning_content", whole = true },
   sglang = { options = SAMPLERS, think = "template", past = "reasoning_content", whole = true },
   llama = { options = LLAMA, think = "template", past = "reasoning_content", timings = true },
+  ["llama-cpp-python"] = { options = { top_k = "top_k", min_p = "min_p", typical_p = "typical_p",
+    repeat_penalty = "repeat_penalty" }, think = "level", shaped = true },
   openai = { options = {}, think = "level", most = "max_completion_tokens", strict = true },
   openrouter = { options = SAMPLERS, think = "native", past = "reasoning" },
   deepseek = { options = {}, think = "switch", past = "reasoning_content" },
@@ -62,6 +65,7 @@ local function kind_of(url, first)
   end
   if type(first) ~= "table" then return M.KINDS.other end
   if first.owned_by == "openai" and first.created == LITELLM then return M.KINDS.litellm end
+  if first.owned_by == "me" and type(first.permissions) == "table" then return M.KINDS["llama-cpp-python"] end
   return M.KINDS[OWNERS[first.owned_by] or "other"]
 end
 

@@ -61,7 +61,10 @@ local function inventory(endpoint)
   return { list = list, by_name = by_name }
 end
 
-local function inventory_of(self, endpoint) return self.looks:get("models " .. (endpoint or ""), inventory, endpoint) end
+--- `how`: "get", or "now" for who looks at the list itself.
+local function inventory_of(self, endpoint, how)
+  return self.looks[how or "get"](self.looks, "models " .. (endpoint or ""), inventory, endpoint)
+end
 
 --- Ask ahead what will be asked.
 function Behind:ahead()
@@ -74,7 +77,7 @@ local function entry(name, item) return { name = name, behind = true, item = ite
 local function item_of(self, name)
   if routes.named(name) then return nil end
   local bare, endpoint = routes.parse(name)
-  local known = inventory_of(self, endpoint)
+  local known = inventory_of(self, endpoint, "now")
   return known and bare and known.by_name[names.canonical(bare):lower()]
 end
 
@@ -87,7 +90,7 @@ function Behind:entries()
   for i, name in ipairs(self.list) do out[i] = entry(name, item_of(self, name)) end
   if not self.all then return out end
   for _, name in ipairs(ordered.names(config.get().models)) do out[#out + 1] = entry(name) end
-  local known = inventory_of(self)
+  local known = inventory_of(self, nil, "now")
   for _, item in ipairs(known and known.list or {}) do out[#out + 1] = entry(item.name, item) end
   return out
 end
@@ -109,6 +112,10 @@ function Behind:find(name)
   local known = inventory_of(self)
   if not known then return entry(name) end
   local item = known.by_name[wanted]
+  if not item then -- it may have come since
+    known = inventory_of(self, nil, "now")
+    item = known and known.by_name[wanted]
+  end
   return item and entry(item.name, item)
 end
 
@@ -209,7 +216,7 @@ function Behind:loaded()
   for _, one in ipairs(self.all and { "" } or self.list) do
     local bare, endpoint = routes.parse(one)
     local key = endpoint or ""
-    local list = not seen[key] and self.looks:get("ps " .. key, residents, endpoint) or {}
+    local list = not seen[key] and self.looks:now("ps " .. key, residents, endpoint) or {}
     seen[key] = self.all or seen[key]
     for _, item in ipairs(list) do
       if self.all or bare and names.canonical(item.name) == names.canonical(bare) then out[#out + 1] = json.encode(item) end

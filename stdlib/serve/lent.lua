@@ -47,6 +47,7 @@ local NO_PARAMETERS = json.object({ type = "object", properties = json.object {}
 --- Example: `local tools, renamed = lent.tools(body.tools, bot.definition)`
 function M.tools(raw, definition)
   if not raw or not raw[1] then return nil, {} end
+  if definition.play then errors.argument("%s does not support tools", definition.label) end -- a team: its members have their own
   if definition.ready then definition = definition:ready() end
   if definition.complete then definition:complete() end
   local out, renamed, seen = {}, {}, {}

@@ -51,6 +51,12 @@ function Looks:ahead(key, f, ...)
   return started
 end
 
+local function await(self, key, task)
+  if task then combine.try(combine.timeout, PATIENCE, task.await, task) end
+  local known = self.known[key]
+  return known and known.value
+end
+
 --- The answer, if there is one by now.
 ---@param key string the same for the same question
 ---@param f function asks; what it raises counts as no answer
@@ -63,10 +69,18 @@ function Looks:get(key, f, ...)
   local known = self.known[key]
   if known and time.monotonic() - known.at < FRESH then return known.value end
   local task = self:ahead(key, f, ...)
-  if known or not task then return known and known.value end
-  combine.try(combine.timeout, PATIENCE, task.await, task)
-  known = self.known[key]
-  return known and known.value
+  if known then return known.value end
+  return await(self, key, task)
 end
+
+--- The answer as it is now: asked anew, by one for all who want to know. Of a server that is late what it said before.
+---@param key string
+---@param f function
+---@param ... any its arguments
+---@return any|nil
+---Raises `cancelled`.
+---
+--- Example: `local loaded = looks:now("ps", model.residency)`
+function Looks:now(key, f, ...) return await(self, key, self:ahead(key, f, ...)) end
 
 return M

@@ -26,6 +26,12 @@ M.VERSION = "0.99.0-stoke"
 
 --- The window that is told where nobody knows it.
 local WINDOW <const> = 8192
+--- VS Code takes 4,096 tokens for the answer off a window that has as many: one of 4,096 would have no room for a question. A
+--- smaller one is halved, so that is what it is told between these.
+local HALVED <const>, ROOM <const> = 4095, 8192
+
+--- A time as Go writes it. Enchanted reads none without a fraction, which Go leaves out for one nanosecond of a second.
+local function stamp(wall) return wire.time(registry.broken(wall)) end
 
 -- ---- errors ---------------------------------------------------------------------------------------------------------------------
 
@@ -100,6 +106,7 @@ local function nature_of(host, entry, ask)
   local known = target and ask and host.looks:get(key_of(target), known_of, target) or nil
   local window = known and known.window or target and model.known(target)
   local list = { "completion", "tools", "thinking" }
+  if entry.handle.definition.play then table.remove(list, 2) end
   if known and type(known.can) == "table" and known.can.vision then list[#list + 1] = "vision" end
   return math.tointeger(window) or WINDOW, list
 end
@@ -159,12 +166,14 @@ local function show(host, req, res)
   if entry.behind then return wire.send(res, 200, wire.JSON, (json.encode(host.registry.behind:show(entry)))) end
   local m, definition = model_of(host, entry, true), entry.handle.definition
   return wire.send(res, 200, wire.JSON, gojson.encode(gojson.object {
+    { "license", "" }, -- Enchanted's library reads no answer without one
     { "modelfile", "# an agent of stoke\nFROM " .. entry.name .. "\n" },
     { "parameters", ("%-30s %d"):format("num_ctx", m.context) },
     { "template", "{{ .Prompt }}" }, { "details", wire.details(m, true) },
     { "model_info", gojson.object { { "general.architecture", "stoke" }, { "general.basename", entry.name },
-      { "general.description", definition.description }, { "stoke.context_length", m.context } } },
-    { "capabilities", gojson.array(m.caps) }, { "modified_at", wire.time(m.modified) },
+      { "general.description", definition.description },
+      { "stoke.context_length", m.context < ROOM and math.min(m.context, HALVED) or m.context } } },
+    { "capabilities", gojson.array(m.caps) }, { "modified_at", stamp(m.modified) },
   }))
 end
 
@@ -192,7 +201,7 @@ end
 
 --- The last object of an answer.
 local function last_of(self, answer)
-  return { name = self.name, chat = self.chat, at = wire.time(time.now()), calls = calls_text(answer.calls, self.renamed),
+  return { name = self.name, chat = self.chat, at = stamp(time.now()), calls = calls_text(answer.calls, self.renamed),
     done = true, done_reason = answer.reason == "length" and "length" or "stop", metrics = metrics(answer),
     context = answer.context and gojson.array(answer.context) or nil }
 end
@@ -209,15 +218,15 @@ local function odds_text(odds) return odds and json.encode(odds):sub(2, -2) or n
 function Lines:text(text, odds)
   local f = self.frame
   if odds then
-    return send(self, wire.object { name = self.name, chat = self.chat, at = wire.time(clocks.wall()), text = gojson.escape(text),
+    return send(self, wire.object { name = self.name, chat = self.chat, at = stamp(clocks.wall()), text = gojson.escape(text),
       done = false, logprobs = odds_text(odds) } .. "\n")
   end
-  return send(self, f.head .. wire.time(clocks.wall()) .. f.text .. gojson.escape(text) .. f.text_end)
+  return send(self, f.head .. stamp(clocks.wall()) .. f.text .. gojson.escape(text) .. f.text_end)
 end
 
 function Lines:thinking(text)
   local f = self.frame
-  return send(self, f.head .. wire.time(clocks.wall()) .. f.thinking .. gojson.escape(text) .. f.thinking_end)
+  return send(self, f.head .. stamp(clocks.wall()) .. f.thinking .. gojson.escape(text) .. f.thinking_end)
 end
 
 function Lines:done(answer)
@@ -268,7 +277,7 @@ end
 
 --- The answer to a request without a question.
 local function loaded(res, body, name, chat)
-  return res:reply(200, wire.JSON, wire.object { name = name, chat = chat, at = wire.time(time.now()), done = true,
+  return res:reply(200, wire.JSON, wire.object { name = name, chat = chat, at = stamp(time.now()), done = true,
     done_reason = body.keep_alive == 0 and "unload" or "load" })
 end
 
@@ -383,7 +392,7 @@ local function generate(host, req, res)
   if prompt == "" then return loaded(res, body, name, false) end
   local messages = { { role = "user", content = prompt, images = body.images } }
   if body.system and body.system ~= "" then table.insert(messages, 1, { role = "system", content = body.system }) end
-  local ok, q = pcall(M.turn, host, entry, messages, { format = format, thinking = body.think ~= false })
+  local ok, q = pcall(M.turn, host, entry, messages, { format = format, thinking = body.think ~= false, headers = req.headers })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, name, false, body.stream ~= false))
 end

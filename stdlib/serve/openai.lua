@@ -252,14 +252,15 @@ local function completion(host, req, res)
   bad = requests.bad_stop(body.stop)
   if bad then return deny(res, 400, "%s", bad) end
   if (body.prompt or "") == "" then return deny(res, 400, "prompt is required") end
-  local ok, q = pcall(ollama.turn, host, entry, { { role = "user", content = body.prompt } }, { thinking = false })
+  local ok, q = pcall(ollama.turn, host, entry, { { role = "user", content = body.prompt } }, { thinking = false,
+    headers = req.headers })
   if not ok then return refuse(res, failures.of(q)) end
   return turn.answer(host, q, writer(res, q, body, "text_completion"))
 end
 
 local function model_of(host, entry)
   local changed = entry.behind and behind.modified(entry) or host.registry:modified(entry, time.now())
-  return json.object { { "id", entry.name }, { "object", "model" }, { "created", changed },
+  return json.object { { "id", entry.name }, { "object", "model" }, { "created", math.floor(changed) },
     { "owned_by", entry.behind and "library" or "stoke" } }
 end
 

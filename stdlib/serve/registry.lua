@@ -154,6 +154,13 @@ function M.digest(entry)
   return hash.sha256(table.concat(parts, "\1"))
 end
 
+--- A time that is no whole second: some clients read none without a fraction.
+---@param wall number
+---@return number
+---
+--- Example: `registry.broken(1.0) --> 1.000001`
+function M.broken(wall) return wall % 1 < 1e-6 and wall + 1e-6 or wall end
+
 --- When a definition came into force here: seconds since 1970. A reload that changes it makes it newer.
 ---@param entry stoke.serve.entry
 ---@param now number
@@ -161,7 +168,7 @@ end
 function Registry:modified(entry, now)
   local digest, known = M.digest(entry), self.since[entry.name]
   if not known or known.digest ~= digest then
-    known = { digest = digest, at = math.floor(now) }
+    known = { digest = digest, at = M.broken(now) }
     self.since[entry.name] = known
   end
   return known.at

@@ -92,8 +92,9 @@ local function session_of(host, req, raw, id, previous)
     return { key = id, append = false, from = host.sessions:response(previous), previous = previous,
       also = host.sessions:response(id) }
   end
-  if raw.store == false or host.sessions.most == 0 then return nil end
-  local session = host.sessions:named(req.headers, raw) or { key = id, append = false }
+  local talk = text_of(raw.conversation)
+  if (raw.store == false or host.sessions.most == 0) and not talk then return nil end
+  local session = talk and host.sessions:conversation(talk) or host.sessions:named(req.headers, raw) or { key = id, append = false }
   session.also = host.sessions:response(id)
   return session
 end
@@ -109,6 +110,10 @@ local function turn_of(host, req, entry, body, raw, id)
   if previous and type(previous) ~= "string" then return nil, failures.new(400, "previous_response_id must be a string") end
   local format, wrong = checks.format(native.format)
   if wrong then return nil, failures.new(500, "%s", wrong) end
+  if body.background then return nil, failures.new(400, "a response is made while its client waits: leave background out") end
+  if previous and text_of(raw.conversation) then
+    return nil, failures.new(400, "previous_response_id or conversation, one of both")
+  end
   local tools = raw.tool_choice ~= "none" and native.tools or nil
   if entry.behind then
     if previous then return nil, failures.new(400, "%s is a model, of which nothing is kept: send the whole input", entry.name) end
@@ -118,7 +123,9 @@ local function turn_of(host, req, entry, body, raw, id)
   local ok, q = pcall(ollama.turn, host, entry, native.messages, { tools = tools, format = format,
     thinking = native.think ~= false })
   if not ok then return nil, failures.of(q) end
-  q.session = session_of(host, req, raw, id, previous)
+  local named, session = pcall(session_of, host, req, raw, id, previous)
+  if not named then return nil, failures.of(session) end
+  q.session = session
   return q
 end
 

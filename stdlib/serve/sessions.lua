@@ -24,8 +24,8 @@ local M = {}
 M.PREFIX = "served/"
 --- Sessions that are kept where the options do not say, and seconds since their last turn.
 M.MOST, M.LIFETIME = 1000, 30 * 24 * 3600
---- Seconds between two looks for those that are too many or too old.
-local SWEEP <const> = 60
+--- Seconds, and turns, between two looks for those that are too many or too old.
+local SWEEP <const>, MANY <const> = 60, 64
 --- Characters of an id that a client chooses: fewer can be guessed.
 local SHORTEST <const>, LONGEST <const> = 16, 200
 
@@ -33,6 +33,7 @@ local SHORTEST <const>, LONGEST <const> = 16, 200
 ---@field most integer 0: none are kept
 ---@field lifetime number
 ---@field user string whose they are
+---@field task? table whose children delete old ones: of the server
 ---@field held table<string, table> keys of conversations in the middle of a turn -> tasks that wait for it
 local Sessions = {}
 Sessions.__index = Sessions
@@ -59,7 +60,7 @@ function M.new(given, user)
   end
   local options = type(given) == "table" and errors.options(given, { most = true, lifetime = true }, "stoke.serve: sessions") or {}
   return setmetatable({ most = given == false and 0 or math.floor(number_of(options, "most", M.MOST)),
-    lifetime = number_of(options, "lifetime", M.LIFETIME), user = user, held = {}, swept = -math.huge }, Sessions)
+    lifetime = number_of(options, "lifetime", M.LIFETIME), user = user, held = {}, swept = -math.huge, turns = 0 }, Sessions)
 end
 
 -- ---- whose it is ----------------------------------------------------------------------------------------------------------------
@@ -110,6 +111,21 @@ function Sessions:named(headers, body)
   if chat then return { key = "chat " .. chat, append = false, once = once } end
   local key = in_body(body)
   return key and { key = key, append = false, once = once } or nil
+end
+
+--- The conversation that a request of /v1/responses goes on with: { id = } or an id.
+---@param given any
+---@return stoke.serve.session
+---Raises `argument` for an id that can be guessed.
+---
+--- Example: `local session = host.sessions:conversation(raw.conversation)`
+function Sessions:conversation(given)
+  local id = long_enough(type(given) == "table" and given.id or given)
+  if not id or self.most == 0 then
+    errors.argument("conversation must be an id of %d to %d characters that nobody can guess%s", SHORTEST, LONGEST,
+      self.most == 0 and ", and none are kept here" or "")
+  end
+  return { key = "conversation " .. id, append = true }
 end
 
 local function digest(...) return hash.sha256(table.concat({ ... }, "\0")) end
@@ -206,31 +222,61 @@ local function perform(name, q) return errors.check(effect.perform(name, q)) end
 ---@field found? stoke.store.told
 ---@field known integer turns of the client's that are in what was found
 ---@field chain string up to the new turn
+---@field head? string the name of where the conversation stands
+---@field last? boolean it is to go on wherever that is
+---@field first? string id of the session, where it begins
 
-local function find(self, q, talk)
-  local session, agent = q.session, q.entry.handle.name
-  local base = digest("conversation", self.user, agent, session.key)
-  local head = session.append and digest("head", self.user, agent, session.key) or nil
-  local turns = talk.turns
-  if session.from or head and not turns[1] then
-    local found = perform("told.find", { names = { session.from or head } }).found
-    if not found and session.from then
-      errors.raise("argument", ("Previous response with id '%s' not found."):format(session.previous),
-        { api = { code = "previous_response_not_found", param = "previous_response_id" } })
-    elseif found and found.agent ~= agent then
-      errors.argument("the previous response was given by %s, and only that one can go on with it", found.agent)
-    end
-    local chain = found and found.chain or base
-    for _, turn in ipairs(turns) do chain = link(chain, turn.asked, turn.answer) end
-    return { found = found, known = 0, chain = chain, head = head }
+--- What a turn is called: the same request where the conversation stands the same is the same turn.
+local function key_of(chain, asked)
+  local parts = { "turn", chain }
+  for i, message in ipairs(asked) do parts[i + 2] = stamp(message) end
+  return hash.sha256(table.concat(parts, "\3"))
+end
+
+--- Where the conversation stood last, for a request that sends nothing of it.
+local function go_on(q, head, base)
+  local session = q.session
+  local found = perform("told.find", { names = { session.from or head } }).found
+  if not found and session.from then
+    errors.raise("argument", ("Previous response with id '%s' not found."):format(session.previous),
+      { api = { code = "previous_response_not_found", param = "previous_response_id" } })
+  elseif found and found.agent ~= q.entry.handle.name then
+    errors.argument("the previous response was given by %s, and only that one can go on with it", found.agent)
   end
-  local names, chain, count = {}, base, #turns
-  for i, turn in ipairs(turns) do
+  local chain = found and found.chain or base
+  for _, turn in ipairs(q.talk.turns) do chain = link(chain, turn.asked, turn.answer) end
+  return { found = found, known = 0, chain = chain, head = head, last = not session.from and not q.talk.turns[1] }
+end
+
+--- The conversation of a request, and the names of its turns, the last one first.
+local function read(self, q)
+  local talk = q.talk
+  if talk then return talk end
+  talk = talk_of(q.messages)
+  local session = q.session
+  talk.base = digest("conversation", self.user, q.entry.handle.name, session.key)
+  local names, chain, count = {}, talk.base, #talk.turns
+  for i, turn in ipairs(talk.turns) do
     chain = link(chain, turn.asked, turn.answer)
     names[count + 1 - i] = chain
   end
-  local found = count > 0 and perform("told.find", { names = names }).found or nil
-  return { found = found, known = found and count + 1 - found.at or 0, chain = chain, head = head }
+  talk.names, talk.chain, q.talk = names, chain, talk
+  return talk
+end
+
+local function find(self, q)
+  local session, talk = q.session, read(self, q)
+  local head = session.append and digest("head", self.user, q.entry.handle.name, session.key) or nil
+  local count = #talk.turns
+  if session.from or head and count == 0 then
+    local stand = go_on(q, head, talk.base)
+    if stand.found or count > 0 then return stand end
+  end
+  local first = count == 0 and ("%s%s/%s"):format(M.PREFIX, q.entry.handle.name, key_of(talk.base, talk.asked):sub(1, 32)) or nil
+  local known = (count > 0 or first) and perform("told.find", { names = talk.names, first = first }) or {}
+  local found = known.found
+  return { found = found, known = found and count + 1 - found.at or 0, chain = talk.chain, head = head,
+    first = known.first ~= "told" and first or nil }
 end
 
 --- A session that has what was found, and then the turns that the client alone knows of.
@@ -250,13 +296,15 @@ local function import(handle, id, found, turns, known)
   return #ends
 end
 
---- The session that a request goes on with, and how many turns it has.
-local function session_of(q, talk, stand)
+--- The session that a request goes on with, and how many turns it has. `again`: it may have one more, of a request that was the
+--- same, whose answer was lost on its way when a process ended. A conversation that begins has an id that is made of its question.
+local function session_of(q, talk, stand, again)
   local handle, found, turns = q.entry.handle, stand.found, talk.turns
   local all = stand.known == #turns
-  if found and all and found.turn == found.turns then return found.id, found.turns end
+  if found and all and (found.turn == found.turns or found.open and again) then return found.id, found.turn end
+  if found and stand.last then return found.id, found.turns end -- another process was first
   local id = ("%s%s/%s"):format(M.PREFIX, handle.name, M.id())
-  if not found and not turns[1] then return id, 0 end
+  if not found and not turns[1] then return again and stand.first or id, 0 end
   if not all then return id, import(handle, id, found, turns, stand.known) end
   perform("session.fork", { id = found.id, turn = found.turn, to = id })
   return id, found.turn
@@ -270,14 +318,15 @@ local Hold = { __close = function(hold)
   scopes.wake_all(waiting)
 end }
 
---- Wait until no other request of the conversation is answered.
+--- Wait until no other request is answered that stands where this one does in its conversation.
 ---@param q stoke.serve.turn with `session`
 ---@return table closing the next one's turn
 ---Raises `cancelled`.
 ---
 --- Example: `local held <close> = host.sessions:hold(q)`
 function Sessions:hold(q)
-  local key = q.entry.name .. "\0" .. (q.session.from or q.session.key)
+  local session, talk = q.session, read(self, q)
+  local key = q.entry.name .. "\0" .. (session.from or session.append and session.key or key_of(talk.chain, talk.asked))
   while self.held[key] do
     local me = tasks.current()
     local woken, err = scopes.queue_up(self.held[key], me, "session")
@@ -290,13 +339,26 @@ function Sessions:hold(q)
   return setmetatable({ sessions = self, key = key }, Hold)
 end
 
---- Sessions that are too many or too old go.
+local function swept(self)
+  local gone, err
+  repeat
+    gone, err = effect.perform("told.sweep", { prefix = M.PREFIX, most = self.most, lifetime = self.lifetime })
+  until err or gone == 0
+  self.sweeping = nil
+  if err then log.warn("old sessions of clients could not be deleted", { error = tostring(err) }) end
+end
+
+--- Sessions that are too many or too old go, beside the requests.
 local function sweep(self)
   local now = time.monotonic()
-  if now - self.swept < SWEEP then return end
-  self.swept = now
-  local _, err = effect.perform("told.sweep", { prefix = M.PREFIX, most = self.most, lifetime = self.lifetime })
-  if err then log.warn("old sessions of clients could not be deleted", { error = tostring(err) }) end
+  if self.sweeping or not self.task or now - self.swept < SWEEP and self.turns < MANY then return end
+  self.swept, self.turns, self.sweeping = now, 0, true
+  local ok = pcall(tasks.start, self.task, "sessions", function()
+    local done, err = pcall(swept, self)
+    if not done then self.sweeping = nil end
+    if not done and errors.wrap(err).kind ~= "cancelled" then error(err, 0) end
+  end)
+  if not ok then self.sweeping = nil end -- the server closes
 end
 
 -- ---- a turn ---------------------------------------------------------------------------------------------------------------------
@@ -311,6 +373,7 @@ local function told(self, q, at, talk, said, calls)
   for _, name in next, { q.session.also or chain, stand.head or chain, q.session.named or chain } do names[#names + 1] = name end
   local _, err = effect.perform("told.keep", { names = names, id = at.id, turn = at.at + 1, chain = chain })
   if err then log.error("a turn will not be found again", { session = at.id, error = tostring(err) }) end
+  self.turns = self.turns + 1
   sweep(self)
 end
 
@@ -337,19 +400,31 @@ local function settle(chat, asked)
 end
 
 --- Find or make the session of a request.
-local function place(self, q, talk)
+local function place(self, q, talk, again)
   local known = before(self, q)
-  if known then return { chat = q.entry.handle:session { id = known.id } } end
-  local stand = find(self, q, talk)
-  local id, at = session_of(q, talk, stand)
+  if known then return { chat = q.entry.handle:session { id = known.id }, key = q.session.once } end
+  local stand = find(self, q)
+  local id, at = session_of(q, talk, stand, again)
   local chat = q.entry.handle:session { id = id }
   if stand.found and not talk.turns[1] then settle(chat, talk.asked) end
-  return { chat = chat, id = id, at = at, stand = stand }
+  return { chat = chat, id = id, at = at, stand = stand, key = q.session.once or key_of(stand.chain, talk.asked) }
+end
+
+--- What the client says before all to a team, whose members have instructions of their own: a message, where it is another one than
+--- the last of that kind.
+local function preface(chat, system, asked)
+  local messages = chat.messages
+  local last = #messages
+  while last > 0 and messages[last].role ~= "system" do last = last - 1 end
+  if last > 0 and messages[last].content == system then return asked end
+  local out = table.move(asked, 1, #asked, 2, {})
+  out[1] = { role = "system", content = system }
+  return out
 end
 
 --- Where a request goes on; nil: the store cannot be used, and the turn is one without a session.
-local function placed(self, q, talk)
-  local ok, at = pcall(place, self, q, talk)
+local function placed(self, q, talk, again)
+  local ok, at = pcall(place, self, q, talk, again)
   if ok then return at end
   if not errors.is(at) or not UNKEPT[at.kind] then error(at, 0) end
   if not self.warned then log.error("the sessions of clients are not kept", { error = tostring(at) }) end
@@ -366,13 +441,15 @@ end
 ---
 --- Example: `local result, tell = host.sessions:run(q, about)`
 function Sessions:run(q, about)
-  local talk = talk_of(q.messages)
+  local talk = read(self, q)
   if not talk.asked[1] or not q.entry.handle.definition.name then return nil end
-  for _ = 1, 3 do
-    local at = placed(self, q, talk)
+  for round = 1, 3 do
+    local at = placed(self, q, talk, round == 1)
     if not at then return nil end
-    local ok, result = pcall(about.turn, at.chat, talk.asked, { key = q.session.once, class = about.class, at = at.at,
-      guest = { lend = q.tools, system = talk.system, format = q.format } }, about.listener)
+    local asked, system = talk.asked, talk.system
+    if system and q.entry.handle.definition.play then asked, system = preface(at.chat, system, asked), nil end
+    local ok, result = pcall(about.turn, at.chat, asked, { key = at.key, class = about.class, at = at.at,
+      guest = { lend = q.tools, system = system, format = q.format } }, about.listener)
     if ok then
       return result, function(said, calls) if at.stand then told(self, q, at, talk, said, calls) end end
     end

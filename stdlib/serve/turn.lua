@@ -94,6 +94,8 @@ local ACTIVITY = {
   handoff = function(event) return ("> %s takes over\n"):format(event.to) end,
   approval = function() return "> waits to be approved\n" end,
   fallback = function(event) return event.model and ("> asks %s instead\n"):format(event.model) or nil end,
+  message = function(event) return ("%s: %s\n"):format(event.from, event.text) end, -- of a team
+  failure = function(event) return ("> %s failed: %s\n"):format(event.agent, tostring(event.err.message)) end,
   nested = function(event)
     local inner = event.event
     return inner.type == "tool_call" and ("> %s: %s"):format(event.agent, call_line(inner):sub(3)) or nil

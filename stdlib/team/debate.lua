@@ -4,7 +4,6 @@
 ---     local panel = stoke.team.debate { members = { optimist, sceptic, engineer }, rounds = 2 }
 ---     print(panel:run("Should the bridge be repaired or replaced?").text)
 
-local history = require "stoke.agent.history"
 local make = require "stoke.team.make"
 local texts = require "stoke.agent.texts"
 local vote = require "stoke.team.vote"
@@ -96,17 +95,14 @@ local function play(talk, team)
   return talk:say(who, result, true), result.output
 end
 
-local PATTERN = { name = "debate", play = play, members = 2, options = { rounds = "number", judge = "table" },
+local PATTERN = { name = "debate", play = play, first = make.first_alone,
+  members = 2, options = { rounds = "number", judge = "table" },
   texts = { "debate_round", "debate_judge", "team_said", "team_again" } }
 
 function PATTERN.make(team, given, where)
   make.whole(where, "rounds", given.rounds, 1)
   if given.judge ~= nil then make.check_member(where .. ": judge", given.judge) end
   team.rounds, team.judge = given.rounds or 2, given.judge
-end
-
-function PATTERN.first(team, past)
-  return team.members[1].definition, history.new(table.move(past, 1, #past, 1, {}))
 end
 
 --- Members that answer, read each other, and answer again; then a judge.

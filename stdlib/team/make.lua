@@ -99,6 +99,50 @@ local function members_of(where, list, least)
   return out
 end
 
+--- A name that must be one of the members', or one of some others.
+---@param team table
+---@param where string "stoke.team.graph: edges[1]"
+---@param name any
+---@param others? string[]
+---@return string name
+---Raises `argument`, with the name that was probably meant.
+function M.check_name(team, where, name, others)
+  if team.by_name[name] then return name end
+  local names = {}
+  for i, member in ipairs(team.members) do names[i] = member.name end
+  for _, other in ipairs(others or {}) do
+    if other == name then return name end
+    names[#names + 1] = other
+  end
+  local near = errors.suggest(tostring(name), names)
+  errors.argument("%s names %s, who is no member%s", where, errors.describe(name),
+    near and (" (did you mean %s?)"):format(near) or "")
+end
+
+--- Members with what they are good for, a line each, for a model that chooses among them.
+---@param members stoke.agent[]
+---@param names? table<string, any> only those
+---@return string[]
+function M.lines(members, names)
+  local lines = {}
+  for _, member in ipairs(members) do
+    if not names or names[member.name] then
+      local about = member.definition.description
+      lines[#lines + 1] = about and ("- %s: %s"):format(member.name, about) or "- " .. member.name
+    end
+  end
+  return lines
+end
+
+--- The names of members.
+---@param members stoke.agent[]
+---@return string[]
+function M.names(members)
+  local names = {}
+  for i, member in ipairs(members) do names[i] = member.name end
+  return names
+end
+
 local function check_policy(where, given)
   local policy = given.on_failure
   if policy ~= nil and not POLICIES[policy] and not errors.callable(policy) then
@@ -171,8 +215,7 @@ end
 
 --- What explain prints of a team before its first question.
 local function about(team)
-  local names = {}
-  for i, member in ipairs(team.members) do names[i] = member.name end
+  local names = M.names(team.members)
   return ("team %s: %s of %s; at most %d messages"):format(team.label, team.pattern, table.concat(names, ", "), team.max_turns)
 end
 
@@ -185,6 +228,15 @@ function M.first_member(team, past)
   local talk = talks.new { agent = team, history = past, route = nil }
   local member = team.members[1]
   return talk:in_company(member), history.new(talk:view(member.name))
+end
+
+--- The same for one whose members hear nothing of each other at first.
+---@param team table
+---@param past stoke.agent.history
+---@return table definition
+---@return stoke.agent.history past
+function M.first_alone(team, past)
+  return team.members[1].definition, history.new(table.move(past, 1, #past, 1, {}))
 end
 
 ---@class stoke.team.pattern
@@ -206,10 +258,11 @@ function M.team(pattern, given)
   check(where, given, pattern.options)
   if given.name then where = where .. " " .. given.name end
   local members = members_of(where, given.members, pattern.members or 1)
-  local lead = members[1].definition
+  local lead, by_name = members[1].definition, {}
+  for i, member in ipairs(members) do by_name[member.name] = i end
   local own = given.model ~= nil or given.route ~= nil
   local team = { label = given.name or errors.site() or "a team", name = given.name, description = given.description,
-    pattern = pattern.name, members = members, model = given.model or lead.model, endpoint = given.endpoint,
+    pattern = pattern.name, members = members, by_name = by_name, model = given.model or lead.model, endpoint = given.endpoint,
     route = given.route, budget = given.budget, deadline = given.deadline, class = terms.check(where, given.class),
     cache = cache.check(where, given.cache), texts = given.texts, max_turns = given.max_turns or M.MAX_TURNS,
     stop = given.stop ~= nil and stop.of(given.stop, where .. ": stop") or nil, retries = given.retries or M.RETRIES,

@@ -4,7 +4,6 @@
 ---     local broth = stoke.team.mixture { members = { qwen, llama, gemma }, layers = 2 }
 ---     print(broth:run("Explain tides to a child").text)
 
-local history = require "stoke.agent.history"
 local make = require "stoke.team.make"
 local texts = require "stoke.agent.texts"
 
@@ -53,17 +52,14 @@ local function play(talk, team)
   return talk:say(who, result, true), result.output
 end
 
-local PATTERN = { name = "mixture", play = play, members = 2, options = { layers = "number", aggregator = "table" },
+local PATTERN = { name = "mixture", play = play, first = make.first_alone,
+  members = 2, options = { layers = "number", aggregator = "table" },
   texts = { "mixture_layer", "mixture_final", "team_again" } }
 
 function PATTERN.make(team, given, where)
   make.whole(where, "layers", given.layers, 1)
   if given.aggregator ~= nil then make.check_member(where .. ": aggregator", given.aggregator) end
   team.layers, team.aggregator = given.layers or 1, given.aggregator
-end
-
-function PATTERN.first(team, past)
-  return team.members[1].definition, history.new(table.move(past, 1, #past, 1, {}))
 end
 
 --- Proposals of several members, and one answer made of them.

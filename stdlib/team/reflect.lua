@@ -4,7 +4,6 @@
 ---     local careful = stoke.team.reflect { members = { writer }, rounds = 3 }
 ---     print(careful:run("A haiku about rain, 5-7-5").text)
 
-local history = require "stoke.agent.history"
 local make = require "stoke.team.make"
 local schema = require "stoke.schema"
 local texts = require "stoke.agent.texts"
@@ -13,7 +12,8 @@ local vote = require "stoke.team.vote"
 local M = {}
 
 --- The critic's answer: the faults before the verdict, as a model should think.
-local VERDICT = schema({ faults = "string[] 0..5: what is wrong, each in one sentence", good = "boolean: is it good as it is?" },
+local VERDICT = schema({ faults = "string 1..300[] 0..5: what is wrong, each in one sentence",
+  good = "boolean: is it good as it is?" },
   { order = { "faults", "good" } })
 
 texts.add {
@@ -76,16 +76,12 @@ local function play(talk, team)
   return work.text, work.output
 end
 
-local PATTERN = { name = "reflect", play = play, options = { rounds = "number" },
+local PATTERN = { name = "reflect", play = play, first = make.first_alone, options = { rounds = "number" },
   texts = { "reflect_critic", "reflect_again", "team_again" } }
 
 function PATTERN.make(team, given, where)
   make.whole(where, "rounds", given.rounds, 1)
   team.rounds = given.rounds or 3
-end
-
-function PATTERN.first(team, past)
-  return team.members[1].definition, history.new(table.move(past, 1, #past, 1, {}))
 end
 
 --- Work, criticism, work again.

@@ -29,17 +29,6 @@ texts.add {
     "- nobody: the task is done, nothing is left to say" },
 }
 
-local function lines_of(members, names)
-  local lines = {}
-  for _, member in ipairs(members) do
-    if names[member.name] then
-      local about = member.definition.description
-      lines[#lines + 1] = about and ("- %s: %s"):format(member.name, about) or "- " .. member.name
-    end
-  end
-  return lines
-end
-
 --- Who may speak now: not who has just spoken, unless there is nobody else.
 local function candidates(talk, team)
   local names = {}
@@ -66,7 +55,7 @@ local function chooser(team, names, may_end)
 end
 
 local function question(talk, team, names, may_end)
-  local lines = lines_of(team.members, names)
+  local lines = make.lines(team.members, names)
   if may_end then lines[#lines + 1] = talk:words "selector_end" end
   local said = { cut(talk:task(), BYTES) }
   for i = math.max(1, #talk.turns - RECENT + 1), #talk.turns do
@@ -92,13 +81,7 @@ end
 local function by_function(talk, team)
   local name = team.select(talk)
   if name == nil or name == false then return name end
-  if not team.by_name[name] then
-    local names = candidates(talk, team)
-    local near = errors.suggest(tostring(name), names)
-    errors.argument("%s: select returned %s, which is no member%s", team.label, errors.describe(name),
-      near and (" (did you mean %s?)"):format(near) or "")
-  end
-  return name
+  return make.check_name(team, team.label .. ": select", name)
 end
 
 --- The name of who speaks next; nil: nobody.
@@ -140,8 +123,7 @@ local PATTERN = { name = "selector", play = play, members = 2,
 
 function PATTERN.make(team, given, where)
   team.select, team.may_end, team.allow_repeat = given.select, given.may_end, given.allow_repeat
-  team.choosers, team.by_name = {}, {}
-  for i, member in ipairs(team.members) do team.by_name[member.name] = i end
+  team.choosers = {}
   if team.by_name[NOBODY] then errors.argument("%s: no member may be named %q: it ends the conversation", where, NOBODY) end
 end
 

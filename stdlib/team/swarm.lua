@@ -5,7 +5,7 @@
 ---     print(desk:run("My invoice is wrong").text)
 
 local errors = require "core.errors"
-local agents = require "stoke.agent"
+local guest = require "stoke.agent.guest"
 local json = require "stoke.json"
 local history = require "stoke.agent.history"
 local make = require "stoke.team.make"
@@ -62,17 +62,17 @@ local function at_work(talk, team, member)
     lent[i] = tool_of(team, target[1], target[2])
     by_call[call_name(target[1])] = target[1]
   end
-  return lent[1] and agents.lend(definition, lent) or definition, by_call
+  return lent[1] and guest.with(definition, { lend = lent }) or definition, by_call
 end
 
---- Who has the conversation at the beginning: who answered last, else the first member.
+--- Who has the conversation at the beginning: who answered last, else `begin`.
 local function begins(talk, team)
   local past = talk.run.history
   for i = #past, 1, -1 do
-    local at = past[i].role == "assistant" and past[i].name and team.by_name[past[i].name]
+    local at = past[i].role == "assistant" and team.by_name[past[i].name]
     if at then return team.members[at] end
   end
-  return team.members[team.by_name[team.begin] or 1]
+  return team.members[team.begin]
 end
 
 --- What a handoff says to the next one.
@@ -116,22 +116,9 @@ local PATTERN = { name = "swarm", play = play, members = 2, options = { begin = 
   max_handoffs = "number" },
   texts = { "swarm_tool", "swarm_param", "swarm_said", "team_note", "team_said", "team_go_on", "team_again", "team_gap" } }
 
-local function check_names(team, where, list, what)
-  for _, name in ipairs(list) do
-    if not team.by_name[name] and team.outside[name] == nil then
-      local names = table.move(team.outside_names, 1, #team.outside_names, 1, {})
-      for _, member in ipairs(team.members) do names[#names + 1] = member.name end
-      local near = errors.suggest(tostring(name), names)
-      errors.argument("%s: %s names %s, who is no member%s", where, what, errors.describe(name),
-        near and (" (did you mean %s?)"):format(near) or "")
-    end
-  end
-end
-
 function PATTERN.make(team, given, where)
   make.whole(where, "max_handoffs", given.max_handoffs, 0)
-  team.by_name, team.outside, team.outside_names = {}, given.outside or {}, {}
-  for i, member in ipairs(team.members) do team.by_name[member.name] = i end
+  team.outside, team.outside_names = given.outside or {}, {}
   for name, about in next, team.outside do
     if type(name) ~= "string" or type(about) ~= "string" then
       errors.argument("%s: outside must be a map of names to what they are for, { user = \"a question to the user\" }", where)
@@ -139,13 +126,13 @@ function PATTERN.make(team, given, where)
     team.outside_names[#team.outside_names + 1] = name
   end
   table.sort(team.outside_names)
-  if given.begin then check_names(team, where, { given.begin }, "begin") end
   for name, list in next, given.to or {} do
-    check_names(team, where, { name }, "to")
+    make.check_name(team, where .. ": to", name)
     errors.list(where .. ": to." .. name, list)
-    check_names(team, where, list, "to." .. name)
+    for _, other in ipairs(list) do make.check_name(team, where .. ": to." .. name, other, team.outside_names) end
   end
-  team.begin, team.to, team.max_handoffs = given.begin, given.to, given.max_handoffs or HANDOFFS
+  team.begin = given.begin and team.by_name[make.check_name(team, where .. ": begin", given.begin)] or 1
+  team.to, team.max_handoffs = given.to, given.max_handoffs or HANDOFFS
 end
 
 function PATTERN.first(team, past)

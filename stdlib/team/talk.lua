@@ -9,10 +9,14 @@ local scopes = require "core.scope"
 local history = require "stoke.agent.history"
 local loop = require "stoke.agent.loop"
 local texts = require "stoke.agent.texts"
+local cut = require "stoke.tool.text".cut
 local fallback = require "stoke.model.fallback"
 local time = require "stoke.time"
 
 local M = {}
+
+--- Bytes of a message in what a manager reads.
+local BYTES <const> = 1500
 
 ---@class stoke.team.talk: stoke.team.state
 ---@field run stoke.agent.run of the team
@@ -59,7 +63,7 @@ end
 ---@param messages table[] the history of the team
 ---@param name? string of the member; nil: somebody outside of it
 ---@param said fun(message: table): string a message of another member, as it is shown
----@return table[] messages
+---@return table[] messages with `task`: which of them has the question of the user
 local function view(messages, name, said)
   local out, block = {}, {}
   local function close()
@@ -68,8 +72,9 @@ local function view(messages, name, said)
       block = {}
     end
   end
-  for _, message in ipairs(messages) do
+  for i, message in ipairs(messages) do
     local text, from = message.content or "", message.name
+    if i == messages.asked then out.task = #out + 1 end
     if message.role == "system" then
       out[#out + 1] = message
     elseif message.role == "user" then
@@ -114,17 +119,16 @@ function Talk:view(name, question)
   return out
 end
 
---- All that was said, as one text: the question of the user, and the messages of this run.
----@param limit? integer the newest so many messages of members
+--- What the members said in this run, as one text.
+---@param limit integer the newest so many messages
 ---@return string
-function Talk:transcript(limit)
-  local lines = { self:task() }
-  local first = math.max(1, #self.turns - (limit or #self.turns) + 1)
-  if first > 1 then lines[2] = "..." end
+function Talk:steps(limit)
+  local lines, first = {}, math.max(1, #self.turns - limit + 1)
+  if first > 1 then lines[1] = "..." end
   for i = first, #self.turns do
-    lines[#lines + 1] = self:words("team_said", { agent = self.turns[i].from, text = self.turns[i].text })
+    lines[#lines + 1] = self:words("team_said", { agent = self.turns[i].from, text = cut(self.turns[i].text, BYTES) })
   end
-  return table.concat(lines, "\n\n")
+  return lines[1] and table.concat(lines, "\n\n") or "(nothing yet)"
 end
 
 --- What the user asked last.
@@ -268,7 +272,9 @@ function Talk:ask(member, messages, how)
     local definition = not other and how.definition or how.plain and member.definition or self:in_company(member)
     self.run.steps = self.run.steps + 1
     self:tell { type = "speaker", agent = member.name, why = how.why }
-    local result, err = combine.try(loop.run, definition, history.new(given), #given + 1, nil, how.limits or self.limits)
+    local past = history.new(given)
+    if messages.task then past.asked = messages.task end -- stays, however long the conversation gets
+    local result, err = combine.try(loop.run, definition, past, #given + 1, nil, how.limits or self.limits)
     if not err then return result, member end
     local answer = answer_of(self, member, err, tries, how)
     local substituted = answer == "replace" and substitute(self, how, member)
@@ -288,11 +294,20 @@ end
 ---@return (stoke.agent.result|false)[] results in the order of the members; false: it was not asked, or has failed
 ---Raises the error of a member where the answer to it is "stop"; the others are cancelled then.
 function Talk:each(members, question, at_once)
-  local scope <close> = scopes.open {}
-  return scope:map(members, function(member, i)
+  return self:side_by_side(members, function(member, i)
     local messages, how = question(member, i)
     return messages and self:ask(member, messages, how) or false
-  end, at_once and { limit = at_once } or nil)
+  end, at_once)
+end
+
+--- Do something with each of a list, at the same time, in the run of the team.
+---@param list any[]
+---@param f fun(item: any, i: integer): any
+---@param at_once? integer
+---@return any[]
+function Talk.side_by_side(_, list, f, at_once)
+  local scope <close> = scopes.open {}
+  return scope:map(list, f, at_once and { limit = at_once } or nil)
 end
 
 --- Ask an agent of the team's own (a planner, a judge): a question, and a checked value.

@@ -8,7 +8,6 @@
 local channel = require "core.channel"
 local errors = require "core.errors"
 local scopes = require "core.scope"
-local history = require "stoke.agent.history"
 local make = require "stoke.team.make"
 local json = require "stoke.json"
 
@@ -99,7 +98,8 @@ local function play(talk, team)
   return won.result.text, won.result.output
 end
 
-local PATTERN = { name = "vote", play = play, options = { votes = "number", at_once = "number", by = "function" },
+local PATTERN = { name = "vote", play = play, first = make.first_alone,
+  options = { votes = "number", at_once = "number", by = "function" },
   texts = { "team_again" } }
 
 function PATTERN.make(team, given, where)
@@ -114,10 +114,6 @@ function PATTERN.make(team, given, where)
     end
     return tostring(key)
   end
-end
-
-function PATTERN.first(team, past)
-  return team.members[1].definition, history.new(table.move(past, 1, #past, 1, {}))
 end
 
 --- Several answers, and the one that most give.

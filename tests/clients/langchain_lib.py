@@ -5,7 +5,7 @@ import sys
 from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_ollama import ChatOllama, OllamaLLM
-from langchain_openai import ChatOpenAI
+from langchain_openai import ChatOpenAI, OpenAI
 import pydantic
 
 from checks import raised, run
@@ -115,7 +115,16 @@ def reasoning():
 
 def completions():
     assert OllamaLLM(model="poet", base_url=URL).invoke("Hello")
+    assert OpenAI(model="poet", base_url=URL + "/v1", api_key="any").invoke("Hello")
+
+
+def responses():
+    model = openai_of("clerk", use_responses_api=True)
+    assert "391" in model.invoke("What is 17 * 23?").text
+    assert "391" in "".join(chunk.text for chunk in model.stream("What is 17 * 23?"))
+    reply = openai_of(use_responses_api=True).bind_tools([get_weather]).invoke("What is the weather in Oslo?")
+    assert [(c["name"], c["args"]) for c in reply.tool_calls] == [("get_weather", {"city": "Oslo"})], reply
 
 
 run([invoke, stream, asynchronous, a_tool_of_the_client, a_streamed_call, structured_output, a_conversation_of_three_turns,
-     options_are_hints, a_model_that_is_looked_for_first, reasoning, completions])
+     options_are_hints, a_model_that_is_looked_for_first, reasoning, completions, responses])

@@ -73,6 +73,35 @@ await run({
     assert.ok(parts.map((p) => p.choices[0].text).join("") && parts.at(-1).choices[0].finish_reason === "stop");
   },
 
+  async responses() {
+    const reply = await client.responses.create({ model: "poet", input: "Say hello.", store: false });
+    assert.match(reply.output_text, /Say hello\./);
+    assert.ok(reply.status === "completed" && reply.usage.total_tokens > 0);
+  },
+
+  async responses_that_go_on() {
+    const first = await client.responses.create({ model: "clerk", input: "Say hello." });
+    const second = await client.responses.create({ model: "clerk", input: "What is 17 * 23?", previous_response_id: first.id });
+    assert.match(second.output_text, /391/);
+  },
+
+  async a_streamed_response() {
+    const stream = client.responses.stream({ model: "poet", input: "Say hello." });
+    const kinds = (await collect(stream)).map((event) => event.type);
+    assert.deepEqual([kinds[0], kinds.at(-1)], ["response.created", "response.completed"]);
+    assert.match((await stream.finalResponse()).output_text, /Say hello\./);
+  },
+
+  async a_response_that_calls() {
+    const tools = [{ type: "function", strict: false, ...weather.function }];
+    const first = await client.responses.create({ model: "poet", input: "What is the weather in Oslo?", tools });
+    const call = first.output.find((item) => item.type === "function_call");
+    assert.deepEqual(JSON.parse(call.arguments), { city: "Oslo" });
+    const second = await client.responses.create({ model: "poet", previous_response_id: first.id, tools,
+      input: [{ type: "function_call_output", call_id: call.call_id, output: "rain" }] });
+    assert.match(second.output_text, /rain/);
+  },
+
   async errors_are_its_own_classes() {
     await assert.rejects(completions.create({ model: "peot", messages: asks("?") }), (e) => e instanceof NotFoundError
       && e.code === "model_not_found" && /did you mean poet\?/.test(e.message));

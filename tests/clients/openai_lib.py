@@ -84,6 +84,41 @@ def completions():
     assert "".join(p.choices[0].text for p in parts) and parts[-1].choices[0].finish_reason == "stop"
 
 
+def responses():
+    reply = client.responses.create(model="poet", input="Say hello.", instructions="Be brief.", store=False)
+    assert reply.status == "completed" and "Say hello." in reply.output_text and reply.usage.total_tokens > 0, reply
+
+
+def responses_that_go_on():
+    first = client.responses.create(model="clerk", input="Say hello.")
+    second = client.responses.create(model="clerk", input="What is 17 * 23?", previous_response_id=first.id)
+    assert "391" in second.output_text and second.previous_response_id == first.id, second
+    err = raised(openai.BadRequestError, lambda: client.responses.create(model="clerk", input="?", previous_response_id="resp_none"))
+    assert "resp_none" in err.message, err
+
+
+def a_streamed_response():
+    with client.responses.stream(model="poet", input="Say hello.") as stream:
+        kinds = [event.type for event in stream]
+        final = stream.get_final_response()
+    assert kinds[0] == "response.created" and kinds[-1] == "response.completed", kinds
+    assert "response.output_text.delta" in kinds and "Say hello." in final.output_text, final
+
+
+def a_response_that_calls():
+    tool = {"type": "function", **WEATHER["function"]}
+    reply = client.responses.create(model="poet", input="What is the weather in Oslo?", tools=[tool])
+    call = next(item for item in reply.output if item.type == "function_call")
+    assert json.loads(call.arguments) == {"city": "Oslo"}, call
+    reply = client.responses.create(model="poet", previous_response_id=reply.id, tools=[tool],
+                                    input=[{"type": "function_call_output", "call_id": call.call_id, "output": "rain"}])
+    assert "rain" in reply.output_text, reply
+
+
+def a_pydantic_response():
+    assert isinstance(client.responses.parse(model="poet", input="I am 42", text_format=Person).output_parsed, Person)
+
+
 def errors():
     err = raised(openai.NotFoundError, lambda: create(model="peot", messages=asks("?")))
     assert err.code == "model_not_found" and "did you mean poet?" in err.message, err
@@ -92,4 +127,5 @@ def errors():
 
 
 run([models, chat, a_stream_with_usage, the_helper_that_gathers_a_stream, a_tool_of_the_client, a_streamed_call_is_gathered,
-     a_pydantic_answer, a_conversation_of_three_turns, parts_and_a_developer, completions, errors])
+     a_pydantic_answer, a_conversation_of_three_turns, parts_and_a_developer, completions, responses,
+     responses_that_go_on, a_streamed_response, a_response_that_calls, a_pydantic_response, errors])

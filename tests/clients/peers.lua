@@ -21,13 +21,14 @@ M.PASSED_ON = { "PATH", "LANG", "TMPDIR", "STOKE_PATH", "STOKE_GC", "ASAN_OPTION
 --- What every test of a program says: the clock is the real one, and a Python takes seconds to start.
 M.REAL = { real = true, timeout = 300 }
 
-local function absolute(path)
+--- A path from the top, for a program that runs elsewhere.
+function M.absolute(path)
   if path:sub(1, 1) == "/" then return path end
   return proc.run { argv = { "pwd" } }.stdout:gsub("\n$", "") .. "/" .. path
 end
 
 --- A path below the folder of the packages, from the top.
-function M.path(name) return absolute(M.FOLDER) .. "/" .. name end
+function M.path(name) return M.absolute(M.FOLDER) .. "/" .. name end
 
 --- The newer Node.
 function M.node() return M.path "node/node_modules/node/bin/node" end
@@ -94,7 +95,7 @@ end
 ---@return table result of proc.run
 function M.run(argv, env, cwd)
   local home <close> = M.home()
-  local given = { HOME = home.path, PYTHONDONTWRITEBYTECODE = "1", NO_COLOR = "1", PEERS = absolute(M.FOLDER) }
+  local given = { HOME = home.path, PYTHONDONTWRITEBYTECODE = "1", NO_COLOR = "1", PEERS = M.absolute(M.FOLDER) }
   for name, value in next, env or {} do given[name] = value end
   return proc.run { argv = argv, env = given, env_allow = M.PASSED_ON, timeout = 280, cwd = cwd }
 end

@@ -19,15 +19,16 @@ local KEPT = { "accept", "authorization", "content-type", "user-agent", "x-stain
 
 --- Ids in what the server says, by the number that they came in.
 local function number_ids(seen, text)
-  for id in text:gmatch "call_%x+" do
-    if #id == 37 and not seen[id] then
-      seen.count = seen.count + 1
-      seen[id] = ("call_%d"):format(seen.count)
+  for kind, rest in text:gmatch "%f[%a](%l+_)(%x+)" do
+    local id = kind .. rest
+    if #rest == 32 and not seen[id] then
+      seen.count[kind] = (seen.count[kind] or 0) + 1
+      seen[id] = kind .. seen.count[kind]
     end
   end
 end
 
-local function numbered(seen, text) return (text:gsub("call_%x+", seen)) end
+local function numbered(seen, text) return (text:gsub("%f[%a]%l+_%x+", seen)) end
 
 --- A request as the file has it.
 local function written(req, seen)
@@ -50,10 +51,10 @@ stoke.main(function(argv)
   local server = proc.spawn { argv = { binary, "serve", "agents/served.lua", "--sim", "--port", "0" }, env = { HOME = home },
     env_allow = PASSED_ON }
   local behind = server:lines()()
-  local out, seen, skipped = {}, { count = 0 }, nil
+  local out, seen, skipped = {}, { count = {} }, nil
   local function begin(title)
     out[#out + 1] = ("## %s\n\n"):format((title:gsub("_", " ")))
-    seen = { count = 0 }
+    seen = { count = {} }
   end
   if os.getenv "TITLE" then
     out[1] = fs.stat(file) and fs.read(file) or ""

@@ -13,17 +13,20 @@ local function javascript(t, file, packages, least)
 end
 
 --- One in Python.
-local function python(t, file, packages, least)
+local function python(t, file, packages, least, ...)
   peers.needs(t, "py/bin/python", table.unpack(packages))
-  local place <close> = peers.serving(t)
+  local place <close> = peers.serving(t, ...)
   peers.check(t, { peers.python(), "tests/clients/" .. file, place.url }, nil, least)
 end
 
 test("npm ollama", peers.REAL, function(t) javascript(t, "ollama.mjs", { "npm.stamp" }, 15) end)
-test("npm openai", peers.REAL, function(t) javascript(t, "openai.mjs", { "npm.stamp" }, 11) end)
+test("npm openai", peers.REAL, function(t) javascript(t, "openai.mjs", { "npm.stamp" }, 15) end)
 test("npm @langchain/ollama, and ai with @ai-sdk/openai-compatible", peers.REAL, function(t)
   javascript(t, "others.mjs", { "npm.stamp" }, 10)
 end)
 test("PyPI ollama", peers.REAL, function(t) python(t, "ollama_lib.py", { "py.stamp" }, 11) end)
-test("PyPI openai", peers.REAL, function(t) python(t, "openai_lib.py", { "py.stamp" }, 11) end)
-test("PyPI langchain-ollama and langchain-openai", peers.REAL, function(t) python(t, "langchain_lib.py", { "py.stamp" }, 11) end)
+test("PyPI openai", peers.REAL, function(t) python(t, "openai_lib.py", { "py.stamp" }, 16) end)
+test("PyPI langchain-ollama and langchain-openai", peers.REAL, function(t) python(t, "langchain_lib.py", { "py.stamp" }, 12) end)
+test("PyPI ollama, openai and LangChain: the models behind, passed through", peers.REAL, function(t)
+  python(t, "behind_lib.py", { "py.stamp" }, 7, "--models")
+end)

@@ -143,9 +143,33 @@ test("the inspector's command line lists and calls", peers.REAL, function(t)
       local given = table.move({ ... }, 1, select("#", ...), #argv + 1, table.move(argv, 1, #argv, 1, {}))
       local result = peers.run(given)
       t.eq(result.code, 0, result.stdout .. result.stderr)
-      return result.stdout
+      return result.stdout .. result.stderr
     end
     t.contains(ask("--method", "tools/list"), '"name": "add"')
     t.contains(ask("--method", "tools/call", "--tool-name", "add", "--tool-arg", "a=17", "b=23"), '"sum": 40')
   end
 end)
+
+-- ---- the conformance suite ------------------------------------------------------------------------------------------------------
+
+local function suite(t, ...)
+  peers.needs(t, "npm.stamp")
+  local home <close> = peers.home()
+  local result = peers.run({ peers.node(), peers.path "npm/node_modules/.bin/conformance", ... }, nil, home.path)
+  t.eq(result.code, 0, result.stdout .. result.stderr)
+  return result.stdout .. result.stderr
+end
+
+test("conformance: a server, but for what it does not offer", peers.REAL, function(t)
+  local place <close> = peers.starting("mcp", "tests/clients/conformance.lua", "--port", "0")
+  local text = suite(t, "server", "--url", place.url, "--expected-failures", peers.absolute "tests/clients/conformance.yml")
+  t.ok(tonumber(text:match "Total: (%d+) passed") >= 15, text)
+end)
+
+for _, scenario in ipairs { "initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry" } do
+  test("conformance: a client, " .. scenario, peers.REAL, function(t)
+    local text = suite(t, "client", "--scenario", scenario, "--command", ("'%s' '%s'"):format(about.executable(),
+      peers.absolute "tests/clients/conformance_client.lua"))
+    t.contains(text, "OVERALL: PASSED")
+  end)
+end

@@ -96,3 +96,45 @@ test("ollama run of a name that is nearly one says which", peers.REAL, function(
   t.ok(result.code ~= 0)
   t.contains(result.stderr, "did you mean poet?")
 end)
+
+-- ---- coding tools ---------------------------------------------------------------------------------------------------------------
+
+test("Continue's command line: an agent of its configuration answers", peers.REAL, function(t)
+  peers.needs(t, "npm.stamp")
+  local place <close> = peers.serving(t)
+  local config = place.home .. "/config.yaml"
+  fs.write(config, ([[
+name: local
+version: 0.0.1
+schema: v1
+models:
+  - name: clerk
+    provider: ollama
+    model: clerk
+    apiBase: %s
+    roles: [chat]
+    capabilities: [tool_use]
+]]):format(place.url))
+  local text = ask(t, { peers.node(), peers.path "npm/node_modules/.bin/cn", "-p", "What is 17 * 23?", "--config", config })
+  t.contains(text, "391")
+end)
+
+test("Codex: a command that the agent asks for runs there, and its output comes back", peers.REAL, function(t)
+  peers.needs(t, "npm.stamp")
+  local place <close> = peers.starting("serve", "tests/clients/coder.lua", "--sim=tests/clients/coder_replies.lua", "--port", "0")
+  fs.mkdir(place.home .. "/.codex")
+  fs.mkdir(place.home .. "/work")
+  fs.write(place.home .. "/.codex/config.toml", ([[
+model = "coder"
+model_provider = "stoke"
+[model_providers.stoke]
+name = "stoke"
+base_url = "%s/v1"
+wire_api = "responses"
+]]):format(place.url))
+  local result = peers.run({ peers.node(), peers.path "npm/node_modules/.bin/codex", "exec", "--skip-git-repo-check",
+    "What is 17 * 23?" }, { HOME = place.home }, place.home .. "/work")
+  t.eq(result.code, 0, result.stdout .. result.stderr)
+  t.contains(result.stdout, "The command said:")
+  t.contains(result.stdout, "391")
+end)

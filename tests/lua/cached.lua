@@ -28,23 +28,31 @@ local function chat(server, res, body)
   local answer = server.answer and server.answer(body, n)
   if server.delay then stoke.sleep(server.delay) end
   if type(answer) == "number" then return res:reply(answer, {}, '{"error":"no luck"}') end
-  local text, reason = answer or content(server, body), server.reason or "stop"
+  local parts = type(answer) == "table" and answer or { content = answer or content(server, body) }
+  local text, reason = parts.content, server.reason or "stop"
   local last = { model = body.model, done = true, done_reason = reason, prompt_eval_count = 10, eval_count = 5,
     total_duration = 2000000000, load_duration = 1, prompt_eval_duration = 1000000, eval_duration = 1000000 }
-  local function piece(part)
-    return body.messages and { model = body.model, message = { role = "assistant", content = part }, done = false }
+  local function piece(part, more)
+    local made = body.messages and { model = body.model, message = { role = "assistant", content = part }, done = false }
       or { model = body.model, response = part, done = false }
+    for name, value in pairs(more or {}) do
+      (name ~= "logprobs" and made.message or made)[name] = name ~= "content" and value or part
+    end
+    return made
   end
   if body.stream == false then
-    local whole = piece(text)
+    local whole = piece(text, parts)
     for name, value in pairs(last) do whole[name] = value end
     return res:reply(200, {}, json.encode(whole))
   end
+  if parts.thinking then res:write(json.encode(piece("", { thinking = parts.thinking })) .. "\n") end
+  local odds = parts.logprobs and { logprobs = parts.logprobs } or nil
   for part in text:gmatch "%S+%s*" do
+    if odds then res:write(json.encode(piece(text, odds)) .. "\n") break end
     res:write(json.encode(piece(part)) .. "\n")
     if server.pace then stoke.sleep(server.pace) end
   end
-  local ending = piece ""
+  local ending = piece("", { tool_calls = parts.tool_calls })
   for name, value in pairs(last) do ending[name] = value end
   res:write(json.encode(ending) .. "\n")
 end

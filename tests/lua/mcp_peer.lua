@@ -98,13 +98,15 @@ function CALL.change(id)
 end
 
 function CALL.ask(id, params)
-  local asked = { mode = "form", message = "Your name?", requestedSchema = { type = "object" } }
+  local asked = { mode = "form", message = "Your name?", requestedSchema = { type = "object",
+    properties = { name = { type = "string", default = "Ada" }, age = { type = "integer", default = 36 } } } }
+  local function said(content) return ("%s %s"):format(content.name, content.age) end
   if era == "legacy" then
     send { id = "q1", method = "elicitation/create", params = asked }
     local answer = json.decode(io.read "l")
-    text(id, answer.error and "refused" or answer.result.action .. " " .. tostring((answer.result.content or {}).name))
+    text(id, answer.error and "refused" or answer.result.action .. " " .. said(answer.result.content or {}))
   elseif params.inputResponses then
-    text(id, params.requestState .. " " .. params.inputResponses.who.content.name)
+    text(id, params.requestState .. " " .. said(params.inputResponses.who.content))
   else
     send { id = id, result = { resultType = "input_required", requestState = "state-1",
       inputRequests = { who = { method = "elicitation/create", params = asked } } } }
@@ -173,6 +175,7 @@ DO["prompts/get"] = function(id, params)
 end
 
 stoke.main(function()
+  if behaviour == "slow to start" then stoke.sleep(0.5) end
   for line in io.lines() do
     local message = json.decode(line)
     heard[#heard + 1] = message.method or "answer"

@@ -23,6 +23,8 @@ M.MODELS = {
   openai = [[{"object":"list","data":[{"id":"m","object":"model","created":1686935002,"owned_by":"system"}]}]],
   litellm = [[{"data":[{"id":"m","object":"model","created":1677610602,"owned_by":"openai"}],"object":"list"}]],
   ollama = [[{"object":"list","data":[{"id":"m:latest","object":"model","created":1796015578,"owned_by":"library"}]}]],
+  python = [[{"object":"list","data":[{"id":"m","object":"model","owned_by":"me","permissions":[]}]}]],
+  other = [[{"object":"list","data":[{"id":"m","object":"model","owned_by":"somebody"}]}]],
   deepseek = [[{"object":"list","data":[{"id":"m","object":"model","owned_by":"deepseek"}]}]],
 }
 M.PROPS = [[{"default_generation_settings":{"id":0,"n_ctx":2048,"speculative":false},"total_slots":4,"model_path":"m.gguf"}]]

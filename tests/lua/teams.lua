@@ -4,7 +4,8 @@
 --     local writer = world.agent "writer"
 --     world.asked.writer[1]        -- the messages of its first request
 --
--- `team` answers for the team's own questions, which have no such instructions. Options go to stoke.sim.
+-- `team` answers for the team's own questions, which have no such instructions. Options go to stoke.sim. world.on_ask(who, request)
+-- may give another answer.
 
 local scripted = require "scripted"
 local stoke = require "stoke"
@@ -21,6 +22,8 @@ return function(scripts, options)
     world.asked[who] = asked
     asked[#asked + 1] = request.messages
     world.order[#world.order + 1], world.requests[#world.requests + 1] = who, request
+    local other = world.on_ask and world.on_ask(who, request)
+    if other then return other end
     local script = scripts[who]
     if type(script) == "function" then return script(request, #asked) end
     if type(script) == "string" then return script end

@@ -36,6 +36,7 @@ end
 
 -- What each needs on its command line to come to its first question.
 local WORDS = {
+  ["crew.lua"] = { "Count." }, ["debate.lua"] = { "Hi?" },
   ["coder.lua"] = { "tests/agents/coder", "Mend it.", "--test", "true", "-m", "m" },
   ["extract.lua"] = { "README.md", "--fields", "title=string" },
   ["notebook.lua"] = { "Who likes figs?", "--file", ":memory:" },
@@ -240,6 +241,24 @@ test("research: a budget ends it with 6, a deadline with 124", { real = true }, 
   t.eq(scripted("research", words).code, 6)
   words[4], words[5] = "--deadline", "0.4"
   t.eq(scripted("research", words).code, 124)
+end)
+
+test("debate: two rounds, a side that fails once, a judge; a vote that is decided early", { real = true }, function(t)
+  golden(t, "debate", scripted("debate", { "Should a small town build a tram?" }))
+  local r = scripted("debate", { "How many legs?", "--vote", "5" })
+  t.match(r.stdout, "^3 for 32\n1 for 34\n32\ndecided after 4 of 5 votes; 4 calls")
+  t.eq(scripted("debate", { "Hm?", "--sides", "alone" }).code, 2)
+end)
+
+local TASK <const> = "What do two adults and a child pay, and when does the last ferry leave?"
+
+test("crew: a plan that stalls, another one, steps with tools, an answer", { real = true }, function(t)
+  golden(t, "crew", scripted("crew", { TASK, "--root", "tests/agents/research" }))
+end)
+
+test("crew: split in parts; a worker that fails twice is replaced", { real = true }, function(t)
+  golden(t, "crew_split", scripted("crew", { TASK, "--root", "tests/agents/research", "--split" }))
+  t.eq(scripted("crew", { TASK, "--root", "tests/agents/research", "--tokens", "500" }).code, 6)
 end)
 
 test("review: keeps what the judge keeps, ends with 1 for a grave finding", { real = true }, function(t)

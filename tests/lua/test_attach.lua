@@ -55,7 +55,8 @@ test("ps: lists running hosts and what lives in them", { real = true }, function
   local host <close> = start "town"
   local entry = json.decode(host.stoke("", "ps", "--json").stdout)
   t.eq({ entry.name, entry.pid, entry.script, entry.agents, entry.sessions }, { "town", host.process.pid, host.script, 1, 1 })
-  t.match(host.stoke("", "ps").stdout, "^NAME.-\ntown ")
+  t.match(host.stoke("", "ps").stdout, "^NAME.-\ntown .* %-  [^\n]*town%.lua\n") -- it serves no clients
+  t.eq(entry.clients, nil)
   t.match(proc.run { argv = { "ls", "-l", host.folder .. "/stoke" } }.stdout, "srw%-%-%-%-%-%-%-")
 end)
 

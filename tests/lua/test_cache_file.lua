@@ -49,6 +49,18 @@ test("what was put is there for the next process, with where it came from", func
   t.eq(fs.stat(path).mode & 511, 384) -- rw-------
 end)
 
+test("what is put again and again while it waits for the disk counts once, and does not push others out", function(t)
+  local path = t.tmp() .. "/cache.db"
+  do
+    local one <close> = open(path)
+    local large = ("x"):rep(10000)
+    for _ = 1, 1000 do one:put("exact", key(1), large) end
+    one:put("exact", key(2), "small")
+  end
+  local two <close> = open(path)
+  t.eq(two:get("exact", key(2)), "small")
+end)
+
 test("any bytes are kept as they are", function(t)
   local path = t.tmp() .. "/cache.db"
   local bytes = "\0\255\1" .. ("x"):rep(100000) .. "\0"
@@ -436,12 +448,13 @@ end)
 
 local CHILD = [[
 local stoke = require "stoke"
+local scope <close> = stoke.scope { budget = { calls = 3, tokens = 10000 } }
 local reply = stoke.ollama.chat { model = "m", endpoint = URL, messages = { { role = "user", content = "Hi" } },
   options = { temperature = 0 }, cache = true }
-print(reply.message.content, reply.cached)
+print(reply.message.content, reply.cached, scope.budget.used.calls, scope.budget.used.tokens)
 ]]
 
-test("processes that ask the same at once ask it once", { real = true }, function(t)
+test("processes that ask the same at once ask it once, and one of them pays", { real = true }, function(t)
   local asked = 0
   local server = stoke.http.serve { port = 0, handler = function(req, res)
     if req.path == "/api/tags" then
@@ -460,12 +473,12 @@ test("processes that ask the same at once ask it once", { real = true }, functio
     return proc.run { argv = argv, cwd = folder, env_allow = { "PATH", "HOME" } }.stdout
   end)
   server:close()
-  local fresh = 0
+  local fresh, calls, tokens = 0, 0, 0
   for _, text in ipairs(said) do
-    t.match(text, "^answer 1\t")
-    fresh = fresh + (text:find("\tnil", 1, true) and 1 or 0)
+    local cached_as, n, used = text:match "^answer 1\t(%a+)\t(%d+)\t(%d+)\n$"
+    fresh, calls, tokens = fresh + (cached_as == "nil" and 1 or 0), calls + n, tokens + used
   end
-  t.eq({ asked, fresh }, { 1, 1 }) -- the others have it from the one that asks, or from the file
+  t.eq({ asked, fresh, calls, tokens }, { 1, 1, 1, 2 }) -- the others have it from the one that asks, or from the file
 end)
 
 local WRITER = [[

@@ -173,6 +173,23 @@ test("the first reader of a stream leaves: the others read on, and the next one 
   t.eq({ used.calls, used.tokens }, { 1, 15 })
 end)
 
+test("a loop that is left closes the stream: nothing is asked any more, whichever way it was read", function(t)
+  for what, read in pairs {
+    events = function(given) for _ in ollama.stream(given) do break end end, -- luacheck: ignore
+    text = function(given) for _ in ollama.text(given) do break end end, -- luacheck: ignore
+    error = function(given) pcall(function() for _ in ollama.stream(given) do error "enough" end end) end,
+    agent = function(given)
+      local agent = stoke.agent { model = "m", endpoint = given.endpoint, options = given.options, cache = true }
+      for ev in agent:stream "Hi" do if ev.type == "text" then break end end
+    end,
+  } do
+    local server <close> = cached { pace = 1, answer = function() return WORDS end }
+    read { model = "m", endpoint = server.url, prompt = "Hi", options = { temperature = 0 }, cache = true }
+    stoke.sleep(0.01)
+    t.eq({ flights.count(), pool.list() }, { 0, {} }, what)
+  end
+end)
+
 test("a slow reader keeps nobody back", function(t)
   local server <close> = cached { answer = function() return WORDS end }
   local scope <close> = stoke.scope()

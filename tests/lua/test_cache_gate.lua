@@ -425,6 +425,10 @@ test("an agent's answers are kept: a second run asks nothing, and its usage says
   local first, second = agent:run "Hi", agent:run "Hi"
   t.eq({ first.text, second.text, server.asked }, { "1: Hi", "1: Hi", 1 })
   t.eq({ second.usage.cached, second.usage.calls, second.usage.output_tokens }, { 1, 0, 0 })
+  t.eq({ first.cached, second.cached }, { nil, "exact" })
+  local streamed
+  for ev in agent:stream "Hi" do streamed = ev.result end
+  t.eq({ streamed.cached, streamed.text }, { "exact", "1: Hi" })
   t.eq(agent:run("Hi", { cache = false }).text, "2: Hi")
 end)
 

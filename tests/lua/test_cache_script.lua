@@ -71,7 +71,7 @@ test("stoke.cache.clear and wrong: what went is asked for again", function(t)
   local entry = stoke.cache.list()[2]
   t.eq(stoke.cache.wrong(entry.id).key, entry.key)
   t.eq({ server:chat("a").cached, server:chat("b").cached }, { nil, "exact" })
-  t.eq(stoke.cache.clear { kind = "stream" }, 0)
+  t.eq(stoke.cache.clear { kind = "prefix" }, 0)
   t.eq(stoke.cache.clear { older = 3600 }, 0)
   t.eq(stoke.cache.clear(), 2)
   t.eq({ server:chat("b").cached, server.asked }, { nil, 4 })

@@ -58,7 +58,7 @@ test("stoke cache: it tells where it is, what it holds, hits and misses, and wha
   t.match(said, "^file    %.stoke/cache%.db\nholds   2 entries, [%d.]+ kB of at most 268 MB %(0 %%%)\n")
   t.match(said, "\ncalls   3 with a cache: 1 hit, 2 misses %(33 %%%)\n")
   t.match(said, "\nsaved   1 answer came from here and not from a model: %d+ %+ %d+ tokens")
-  t.match(said, "\nexact +2 +[%d.]+ k?B +1 +%d+ .*whole answers\n")
+  t.match(said, "\nexact +2 +[%d.]+ k?B +1 +%d+ .*answers\n")
   local stats = here.objects("stats", "--json")[1]
   t.eq({ stats.entries, stats.hits, stats.misses, stats.saved.calls, stats.kinds.exact.hits }, { 2, 1, 2, 1, 1 })
   t.eq(stats.saved.output_tokens, stats.kinds.exact.output_tokens)
@@ -77,7 +77,7 @@ test("stoke cache list and show: the newest first; what an entry answers, and wh
   t.match(shown, "\nmade +[^\n]+ ago, by ask.lua\nfresh +for [%dhms]+ more\ncost +%d+ tokens read, %d+ tokens written")
   t.match(shown, "\nended +stop\n\n%-%- answer\nthe zebra said A\n$")
   t.eq(here.objects("show", list[1].id, "--json")[1].answer, { text = "the zebra said B", reason = "stop" })
-  t.eq(here.objects("list", "--json", "--kind", "stream"), {})
+  t.eq(here.objects("list", "--json", "--kind", "prefix"), {})
   t.eq(here.objects("list", "--json", "--model", "other"), {})
   t.eq(here.objects("list", "--json", "--limit", "1")[1].id, list[1].id)
   t.eq(here.objects("list", "--json")[2].hits, 1) -- looking is no hit
@@ -90,7 +90,7 @@ test("stoke cache: streams are told as text and pieces, vectors by their size", 
     ollama.embed { model = "nomic-embed-text", input = { "one", "two" } }
   ]] }
   t.eq(here.run("more.lua", "--sim").stderr, "")
-  local stream = here.objects("list", "--json", "--kind", "stream")[1]
+  local stream = here.objects("list", "--json", "--kind", "exact")[1]
   local shown = here.objects("show", stream.id, "--json")[1].answer
   t.ok(#shown.text > 0 and shown.pieces >= 1 and shown.reason)
   t.match(here.run("cache", "show", stream.id).stdout, "\npieces +%d+, as they came\n")

@@ -3,6 +3,7 @@
 local test = require "stoke.test"
 local about = require "core.about"
 local stoke = require "stoke"
+local client = require "stoke.mcp.client"
 local mcp = require "stoke.mcp"
 local runs = require "core.runs"
 local scripted = require "scripted"
@@ -82,7 +83,7 @@ for _, era in ipairs { "legacy", "modern" } do
       asked = message
       return { name = "Bo" }
     end })
-    t.eq(peer:call("ask").text, era == "modern" and "state-1 Bo" or "accept Bo")
+    t.eq(peer:call("ask").text, (era == "modern" and "state-1" or "accept") .. " Bo 36", "what is left out has its default")
     t.eq(asked, "Your name?")
     local other <close> = connect(era)
     if era == "legacy" then
@@ -134,6 +135,17 @@ test("mcp: a server that says nothing to server/discover, or ends at it, is aske
   t.eq(silent:call("add", { a = 1, b = 2 }).text, "3")
   local gone <close> = connect("legacy", "dies on discover")
   t.eq(gone:call("add", { a = 1, b = 2 }).text, "3")
+end)
+
+test("mcp: a server that is slow to start is asked in both ways, and taken at its word", REAL, function(t)
+  local probe = client.PROBE
+  client.PROBE = 0.1
+  local _ <close> = setmetatable({}, { __close = function() client.PROBE = probe end })
+  for _, era in ipairs { "modern", "legacy" } do
+    local peer <close> = connect(era, "slow to start")
+    t.eq(peer:call("add", { a = 1, b = 2 }).text, "3")
+    t.eq(peer.era, era)
+  end
 end)
 
 test("mcp: lists come in pages; tools of several servers that share a name get the server's before it", REAL, function(t)

@@ -69,7 +69,9 @@ test("mcp offers: what an agent's tool tells comes as an event, that of an MCP s
   local bot = stoke.agent { model = scripted.MODEL, endpoint = model.url, tools = one:tools { only = { "count" } } }
   local said = {}
   for event in bot:stream "go" do
-    if event.type == "progress" then said[#said + 1] = ("%s %s %g/%g"):format(event.name, event.text, event.done, event.total) end
+    if event.type == "tool_progress" then
+      said[#said + 1] = ("%s %s %g/%g"):format(event.name, event.text, event.done, event.total)
+    end
   end
   t.eq(table.concat(said, ", "), "count number 1 1/2, count number 2 2/2")
 end)

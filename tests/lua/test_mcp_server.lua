@@ -106,6 +106,43 @@ test("mcp server: what fails is a result that says so; a mistake of the tool sho
   t.match(answers[4].result.content[1].text, "nobody is here to be asked")
 end)
 
+test("mcp server: a line without end is refused and passed over, the next one is served, and memory stays", REAL, function(t)
+  local process <close> = proc.spawn { argv = { about.executable(), "--max-memory", "200M", "mcp", FILE }, stdin = true }
+  local piece = ("x"):rep(1 << 20)
+  for _ = 1, 300 do process:write(piece) end
+  process:write '\n{"jsonrpc":"2.0","id":1,"method":"ping"}\n'
+  process:close_stdin()
+  local said = {}
+  for line in process:lines() do said[#said + 1] = json.decode(line) end
+  t.eq(said[1].error.code, -32600)
+  t.match(said[1].error.message, "more than 16 MB")
+  t.ok(said[2].result)
+  t.eq(process:wait().code, 0)
+end)
+
+test("mcp server: a call that has begun ends with the code it began with, also where its file changes", REAL, function(t)
+  local path = t.tmp() .. "/tools.lua"
+  local function write(words)
+    fs.write(path, ([[
+local stoke = require "stoke"
+stoke.tool { name = "wait", run = function() stoke.sleep(1) return "%s" end }
+stoke.tool { name = "say", run = function() return "%s" end }
+]]):format(words, words))
+  end
+  write "old"
+  local one <close> = mcp.connect { command = about.executable(), args = { "mcp", path } }
+  t.eq(one:call("say").text, "old")
+  local begun = stoke.spawn(function() return one:call("wait").text end)
+  stoke.sleep(0.05)
+  write "new"
+  for _ = 1, 100 do
+    if one:call("say").text == "new" then break end
+    stoke.sleep(0.02)
+  end
+  t.eq(one:call("say").text, "new")
+  t.eq(begun:await(), "old")
+end)
+
 test("mcp server: a cancelled call ends without an answer", REAL, function(t)
   local answers, other = talk { { id = 1, method = "tools/call", params = { name = "slow" } },
     { method = "notifications/cancelled", params = { requestId = 1 } }, { id = 2, method = "ping" } }
@@ -173,6 +210,16 @@ test("mcp server over HTTP: methods, paths, headers and tokens are checked", fun
   t.eq(status, 200)
   t.eq(answer.result.protocolVersion, "2025-11-25")
   t.raises("usage", serve, offer(), { address = "0.0.0.0" })
+end)
+
+test("mcp server over HTTP: the first line is the address; what the file prints goes to standard error", REAL, function(t)
+  local process <close> = proc.spawn { argv = { about.executable(), "mcp", FILE, "--port", "0" }, stderr = "capture" }
+  local url = process:read():match "^(http://127%.0%.0%.1:%d+/mcp)\n$"
+  t.ok(url)
+  t.match(process:read(65536, "stderr"), "loading")
+  local one <close> = mcp.connect { url = url }
+  t.eq(one:call("add", { a = 1, b = 2 }).structured.sum, 3)
+  process:kill()
 end)
 
 -- ---- the shell --------------------------------------------------------------------------------------------------------------

@@ -126,3 +126,28 @@ test("vLLM: a server that dies in the middle of a whole answer is asked again; o
   end)
   t.eq(#dead.sent, 1)
 end)
+
+-- ---- llama-cpp-python: a schema beside json_object, no usage in streams, and what its validation refuses is a 500 ----------------
+
+local PYTHON = { WHOLE = [[{"id":"chatcmpl-1","object":"chat.completion","created":1796035913,"model":"m","choices":[{"index":0,"message":{"content":]]
+    .. [["{ \"total\": 3}","role":"assistant"},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":16,]]
+    .. [["completion_tokens":11,"total_tokens":27}}]],
+  REFUSES = [[{"error":{"message":"1 validation error:\n  {'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), ]]
+    .. [['msg': \"Input should be 'text' or 'json_object'\", 'input': 'json_schema'}","type":"internal_server_error","param":null,]]
+    .. [["code":null}}]] }
+
+test("llama-cpp-python: a schema goes beside json_object, and options by their names there", REAL, function(t)
+  local server <close> = peer("python", { PYTHON.WHOLE })
+  local bot = stoke.agent { model = "m", endpoint = "python", output = stoke.schema { total = "integer" }, options = { top_k = 5 } }
+  t.eq(bot:run("How many?").output, { total = 3 })
+  local format = server.sent[1].response_format
+  t.eq({ format.type, format.schema.properties.total.type, server.sent[1].top_k }, { "json_object", "integer", 5 })
+end)
+
+test("a validation error that comes as a 500 is mended as any refusal, and asked once more", REAL, function(t)
+  local server <close> = peer("other", { { status = 500, body = PYTHON.REFUSES }, PYTHON.WHOLE })
+  local bot = stoke.agent { model = "m", endpoint = "other", output = stoke.schema { total = "integer" } }
+  t.eq(bot:run("How many?").output, { total = 3 })
+  t.eq(#server.sent, 2)
+  t.eq({ server.sent[1].response_format.type, server.sent[2].response_format.type }, { "json_schema", "json_object" })
+end)

@@ -103,6 +103,24 @@ test("gates: what stands before a question says nothing", function(t)
   passes(t, "Was verursacht Ebbe?", "Wissen Sie, was Ebbe verursacht?")
   passes(t, "Erkläre mir die Ebbe.", "Könnten Sie mir die Ebbe erklären?")
   passes(t, "¿Quién inventó la radio?", "¿Sabes quién inventó la radio?")
+  passes(t, "Wann endet der Verkauf?", "Erklären Sie mir bitte, wann der Verkauf endet.")
+  passes(t, "What is the capital of Norway?", "capital of Norway")
+  for _, pair in ipairs { { "Remind me when the shop opens.", "When does the shop open?" },
+    { "Let me know when the price falls.", "When does the price fall?" },
+    { "Können sie die Krise erklären?", "Erkläre die Krise." }, { "Können sie mir sagen, wo er ist?", "Wo ist er?" } } do
+    t.ok(gates.texts(pair[1], pair[2]), pair[1])
+  end
+  for _, pair in ipairs { { "Tell me a joke.", "What is a joke?" }, { "Name a planet.", "What is a planet?" },
+    { "List planets.", "What are planets?" }, { "Can you tell me a story?", "What is a story?" },
+    { "Nenne Planeten.", "Was sind Planeten?" }, { "Sag mir eine Zahl.", "Was ist eine Zahl?" },
+    { "Dime un chiste.", "¿Qué es un chiste?" }, { "Give me an example.", "What is an example?" },
+    { "What are the planets?", "What is a planet?" }, { "List the planets.", "What are planets?" },
+    { "¿Cuáles son los planetas?", "¿Qué son los planetas?" } } do
+    t.ok(gates.texts(pair[1], pair[2]), pair[1])
+  end
+  passes(t, "What is the capital of Peru?", "Can you tell me the capital of Peru?")
+  passes(t, "List the planets.", "What are the planets?")
+  passes(t, "Nenne mir die Planeten.", "Was sind die Planeten?")
   refused(t, "question", "Do you know who wrote Emma?", "Do you know when Emma wrote?")
   refused(t, "name", "Who told Anna who wrote it?", "Who wrote it?")
 end)
@@ -114,6 +132,9 @@ test("gates: other ways to say who has, who did and what is meant", function(t)
   passes(t, "Was ist die Währung von Ghana?", "Welche Währung hat Ghana?")
   passes(t, "Wer entdeckte das Neon?", "Von wem wurde das Neon entdeckt?")
   passes(t, "¿Cuál es la moneda de Ghana?", "¿Qué moneda tiene Ghana?")
+  passes(t, "Is it safe to eat raw eggs?", "Are raw eggs safe to eat?")
+  passes(t, "Why do leaves turn red?", "What makes leaves turn red?")
+  passes(t, "Wie sortiere ich eine Liste in Python?", "Wie kann ich in Python eine Liste sortieren?")
   refused(t, "word", "What is the mean temperature?", "What does temperature mean?")
   refused(t, "tense", "Who was painted by Picasso?", "Who painted Picasso?")
   refused(t, "direction", "Welche Währung hat Ghana?", "Was ist Ghana von Währung?")
@@ -128,6 +149,7 @@ test("gates: what a small difference hides", function(t)
   refused(t, "direction", "Was gibt die Tante der Nichte?", "Was gibt der Tante die Nichte?")
   refused(t, "direction", "Sieht er, was ich lösche?", "Sehe ich, was er löscht?")
   refused(t, "direction", "¿Ve él lo que borro?", "¿Veo lo que él borra?")
+  refused(t, "direction", "Wann endet der Verkauf der Firma?", "Wann endet die Firma der Verkauf?")
   refused(t, "word", "¿Es lista la niña?", "¿Está lista la niña?")
   refused(t, "tense", "Is boiled water hot?", "Is boiling water hot?")
   refused(t, "direction", "Is the cat in the box?", "Is the cat on the box?")
@@ -190,19 +212,21 @@ test("pairs: of those that ask for different things the gates let none through",
   end
 end)
 
-test("pairs: nor of those that were written before the gates were looked at", function(t)
-  local list, passed, n = pairs_of.held "tests/pairs", 0, 0
-  for _, pair in ipairs(list) do
-    local gate = gates.texts(pair.a, pair.b)
-    if pair.same then
-      passed, n = passed + (gate and 0 or 1), n + 1
-    else
-      t.ok(gate and gates.texts(pair.b, pair.a), pair.a .. " | " .. pair.b)
+for _, name in ipairs { "held", "fresh" } do
+  test(("pairs: nor of those that were kept apart (%s.tsv)"):format(name), function(t)
+    local list, passed, n = pairs_of.apart("tests/pairs", name), 0, 0
+    for _, pair in ipairs(list) do
+      local gate = gates.texts(pair.a, pair.b)
+      if pair.same then
+        passed, n = passed + (gate and 0 or 1), n + 1
+      else
+        t.ok(gate and gates.texts(pair.b, pair.a), pair.a .. " | " .. pair.b)
+      end
     end
-  end
-  print(("  different: let through 0 of %d; same: let through %s"):format(#list - n, pairs_of.rate(passed, n)))
-  t.ok(#list - n >= 150 and passed / n >= 0.5)
-end)
+    print(("  different: let through 0 of %d; same: let through %s"):format(#list - n, pairs_of.rate(passed, n)))
+    t.ok(#list - n >= 90 and passed / n >= 0.6)
+  end)
+end
 
 test("pairs: of paraphrases the gates let through a good part, also of the half they were not written against", function(t)
   local list = pairs_of.list "tests/pairs"

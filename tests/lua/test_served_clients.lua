@@ -14,12 +14,10 @@ local stoke = require "stoke"
 local FOLDER <const> = "tests/golden/clients/"
 local UPDATE = (os.getenv "STOKE_UPDATE" or "") ~= ""
 
-local count = 0
-
---- The agents of agents/served.lua, in front of a model of their own.
+--- The agents of agents/served.lua, in front of a model of their own: as new for each conversation. The names are always the same,
+--- since digests tell of them.
 local function town()
-  count = count + 1
-  local model = sim.serve { mem = "town-model" .. count, load_seconds = 0, tokens_per_second = 20 }
+  local model = sim.serve { mem = "town-model", load_seconds = 0, tokens_per_second = 20 }
   local function agent(given)
     given.model, given.endpoint = "qwen2.5:3b", model.url
     return stoke.agent(given)
@@ -30,7 +28,7 @@ local function town()
     tools = { stoke.tools.calculator(), stoke.tools.now() } }
   local desk = agent { name = "desk", description = "Poems and numbers", handoffs = { poet, clerk },
     instructions = "Hand over to the poet for poems, to the clerk for numbers and dates. Answer anything else yourself." }
-  local server = stoke.serve { mem = "town" .. count, agents = { poet, clerk, desk } }
+  local server = stoke.serve { mem = "town", agents = { poet, clerk, desk } }
   return setmetatable({ url = server.url }, { __close = function()
     server:close()
     model:close()
@@ -76,10 +74,12 @@ end
 local Ids = {}
 Ids.__index = Ids
 
+--- The first kind has 24 digits, all others 32.
+local COMPLETIONS = { ["chatcmpl-"] = true, ["cmpl-"] = true }
+
 function Ids:told(text)
-  return (text:gsub("(%a+[_-])(%x+)", function(kind, rest)
-    local long = kind == "call_" and 32 or (kind == "chatcmpl-" or kind == "cmpl-") and 24
-    if not long or #rest ~= long then return nil end
+  return (text:gsub("%f[%a](%l+[_-])(%x+)", function(kind, rest)
+    if #rest ~= (COMPLETIONS[kind] and 24 or 32) then return nil end
     local id = kind .. rest
     if not self.number[id] then
       self.count[kind] = (self.count[kind] or 0) + 1
@@ -90,7 +90,7 @@ function Ids:told(text)
   end))
 end
 
-function Ids:real_ones(text) return (text:gsub("call_%d+", self.real)) end
+function Ids:real_ones(text) return (text:gsub("%f[%a]%l+_%d+", self.real)) end
 
 --- A conversation with its replies, as the file has it.
 local function held(one)

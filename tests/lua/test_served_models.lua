@@ -98,6 +98,7 @@ end)
 
 test("ps has the models that are loaded", function(t)
   local place <close> = serving()
+  t.eq(names(place:get "/api/ps":json().models, "name"), { "poet:latest" })
   place:post("/api/chat", { model = "small", messages = USER, stream = false })
   t.eq(names(place:get "/api/ps":json().models, "name"), { "poet:latest", "small:latest" })
 end)

@@ -118,6 +118,17 @@ test("the same response may be gone on from twice: two branches", function(t)
   t.eq(#sessions.list { prefix = "served/" }, 2)
 end)
 
+test("a conversation goes on by its id, with what is new alone", function(t)
+  local place <close> = served { "One.", "Two." }
+  local id = "conv_of_ada_0123456789"
+  ask(place, { input = "a", conversation = id })
+  t.eq(text_of((ask(place, { input = "b", conversation = { id = id } }))), "Two.")
+  t.eq(roles(place.model.requests[2]), "system user assistant user")
+  local value, status = ask(place, { input = "c", conversation = "1" })
+  t.eq(status, 400)
+  t.match(value.error.message, "16 to 200 characters")
+end)
+
 test("instructions hold for their own response", function(t)
   local place <close> = served { "One.", "Two." }
   local first = ask(place, { input = "a", instructions = "Rhyme." })
@@ -154,7 +165,7 @@ test("store = false: the client sends all of it, calls and outputs as items, and
     { type = "function_call_output", call_id = "c1", output = "print(1)" } } })
   t.eq({ text_of(value), value.store }, { "It prints.", false })
   t.eq(roles(place.model.requests[1]), "system user assistant tool")
-  t.eq(stoke.try(sessions.list, { prefix = "served/" }), nil)
+  t.eq(#(stoke.try(sessions.list, { prefix = "served/" }) or {}), 0) -- nil where there is no store at all
 end)
 
 -- ---- what is refused ------------------------------------------------------------------------------------------------------------
@@ -208,6 +219,9 @@ test("wrong types get the words of the server it stands for", function(t)
   refused({ model = "poet", input = { { type = "function_call", call_id = "x", name = "f", arguments = "{" } } },
     "failed to parse function call arguments: unexpected end of JSON input")
   refused({ model = "poet", input = "a", previous_response_id = 5 }, "previous_response_id must be a string")
+  refused({ model = "poet", input = "a", background = true }, "a response is made while its client waits: leave background out")
+  refused({ model = "poet", input = "a", previous_response_id = "resp_0", conversation = "conv_of_ada_0123456789" },
+    "previous_response_id or conversation, one of both")
   refused({ model = "bard", input = "a" }, "model 'bard' not found", 404)
   t.eq(#place.model.requests, 0)
 end)

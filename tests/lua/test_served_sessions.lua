@@ -80,7 +80,7 @@ test("without a name nothing is kept", function(t)
   local chat = client(place)
   chat.ask "a"
   chat.ask "b"
-  t.eq(stoke.try(sessions.list, { prefix = "served/" }), nil)
+  t.eq(#(stoke.try(sessions.list, { prefix = "served/" }) or {}), 0) -- nil where there is no store at all
 end)
 
 test("X-Stoke-Session: a client may send what is new alone", function(t)
@@ -109,7 +109,7 @@ end)
 test("Open WebUI: a temporary chat is not kept", function(t)
   local place <close> = served { "One." }
   client(place, { ["X-OpenWebUI-Chat-Id"] = "local:a-socket-id-of-some-length" }).ask "a"
-  t.eq(stoke.try(sessions.list, { prefix = "served/" }), nil)
+  t.eq(#(stoke.try(sessions.list, { prefix = "served/" }) or {}), 0) -- nil where there is no store at all
 end)
 
 test("blanks that a client changes do not make another conversation", function(t)
@@ -154,6 +154,13 @@ test("/v1: a user's second conversation is another one", function(t)
   end
   t.eq(roles(place.model.requests[2]), "system user")
   t.eq(kept(), { 1, 1 })
+end)
+
+test("a completion goes on in a session, too", function(t)
+  local place <close> = served({ "I see.", "Ada.", "Still Ada." })
+  place:post("/api/generate", { model = "poet", stream = false, prompt = "I am Ada." }, ID)
+  place:post("/v1/completions", { model = "poet", prompt = "Who am I?" }, ID)
+  t.eq(roles(place.model.requests[2]), "system user assistant user")
 end)
 
 -- ---- branches -------------------------------------------------------------------------------------------------------------------
@@ -260,6 +267,16 @@ test("a result that does not come is said to be missing", function(t)
   t.eq(place.model.requests[2].messages[4].content, "no result came")
 end)
 
+test("a turn that was cut leaves nothing, and the same question is asked in the same session", function(t)
+  local place <close> = served({ ("word "):rep(200), "Two." }, nil, nil, { tokens_per_second = 20 })
+  local task = stoke.spawn(stoke.try, post, place, { user "a" }, CHAT)
+  stoke.sleep(0.5)
+  task:cancel()
+  stoke.sleep(0.05)
+  t.eq(post(place, { user "a" }, CHAT):json().message.content, "Two.")
+  t.eq(kept(), { 1 })
+end)
+
 -- ---- whose it is ----------------------------------------------------------------------------------------------------------------
 
 test("another id, another agent, another token: another conversation", function(t)
@@ -295,6 +312,15 @@ test("two clients in one conversation take turns", function(t)
   t.eq(roles(place.model.requests[2]), "system user assistant user")
 end)
 
+test("two requests of a conversation that stand elsewhere in it do not wait for each other", function(t)
+  local place <close> = served(function() return "a b c d" end, nil, nil, { tokens_per_second = 4 })
+  local first = stoke.spawn(post, place, { user "One?" }, CHAT)
+  local second = stoke.spawn(post, place, { user "A title, please." }, CHAT)
+  stoke.sleep(0.5)
+  t.eq(#place.model.requests, 2)
+  t.eq({ first:await().status, second:await().status }, { 200, 200 })
+end)
+
 test("so many sessions are kept, those that changed last, and none beyond their time", function(t)
   local place <close> = served(function() return "Yes." end, nil, { sessions = { most = 2, lifetime = 3600 } })
   for i = 1, 4 do
@@ -304,13 +330,21 @@ test("so many sessions are kept, those that changed last, and none beyond their 
   t.eq(#kept(), 2)
   stoke.sleep(4000)
   client(place, ID).ask "b"
+  stoke.sleep(1)
   t.eq(#kept(), 1)
+end)
+
+test("many conversations in a short time do not outgrow what is kept", function(t)
+  local place <close> = served(function() return "Yes." end, nil, { sessions = { most = 10 } })
+  for i = 1, 200 do client(place, { ["X-Stoke-Session"] = "conversation-of-ada-" .. i }).ask "a" end
+  stoke.sleep(1)
+  t.ok(#kept() <= 10 + 64, #kept())
 end)
 
 test("sessions = false keeps nothing", function(t)
   local place <close> = served({ "One." }, nil, { sessions = false })
   client(place, CHAT).ask "a"
-  t.eq(stoke.try(sessions.list, { prefix = "served/" }), nil)
+  t.eq(#(stoke.try(sessions.list, { prefix = "served/" }) or {}), 0) -- nil where there is no store at all
 end)
 
 test("where no store can be written clients are answered all the same, from what they send", function(t)
@@ -338,6 +372,17 @@ test("a handoff lasts: the agent that took over answers the next turn", function
   chat.ask "a"
   chat.ask "b"
   t.match(place.model.requests[3].messages[1].content, "clerk")
+end)
+
+test("a call that waits for a person's yes goes on when it is given", function(t)
+  local place <close> = served({ { tool = "wipe", args = { disk = "sda" } }, "Done." }, function(agent)
+    return { agent { tools = { stoke.tool { name = "wipe", params = { disk = "string" }, needs_approval = true,
+      run = function() return "wiped" end } } } }
+  end)
+  local asked = stoke.spawn(post, place, { user "Wipe it." }, CHAT)
+  stoke.sleep(0.5)
+  stoke.pending()[1]:approve()
+  t.eq(asked:await():json().message.content, "Done.")
 end)
 
 test("a shape that the client wants holds in a session, too", function(t)

@@ -34,6 +34,8 @@ local M = {}
 ---@field asks table<string, boolean> words that begin a question
 ---@field whether table<string, boolean>
 ---@field has? table<string, boolean> forms of "have" between what is had and who has it
+---@field opens table<string, boolean> articles that begin another part of a sentence
+---@field joins table<string, boolean> words between two things of one part
 ---@field polite table<string, boolean> with a capital they mean who is spoken to
 ---@field data table the words as they are written
 
@@ -284,7 +286,7 @@ function M.build(language, data)
     join = data.number_join, thousands = data.thousands, decimal = data.decimal, particles = data.particles and
       set(data.particles), subjects = set(data.subjects), ago = set(data.ago), sure = data.sure ~= false, nouns = data.nouns,
     leads = leads(data), frames = frames(data), asks = set(data.asks), whether = set(data.whether),
-    has = data.has and set(data.has), polite = set(data.polite), data = data }
+    has = data.has and set(data.has), polite = set(data.polite), opens = set(data.opens), joins = set(data.joins), data = data }
 end
 
 return M

@@ -143,6 +143,7 @@ end
 local function plain_word(lex, token)
   local word = token.lower
   local known = lex.words[word] or (lex.particles and separable(lex, word))
+  if known and known.verb and lex.nouns and token.capital and not token.start then return { kind = "word", key = word } end
   if known then return known end
   if lex.language == "de" then
     word = bare(token, word)
@@ -303,12 +304,20 @@ local function mark_cases(self, order)
   order.parts[#order.parts + 1] = "cases: " .. table.concat(order.marks, " ")
 end
 
+--- German and Spanish: an article behind a noun with a preposition begins another part of the sentence.
+local function part_ends(self, items, at, order)
+  local before = items[at - 1]
+  return order.segment and order.segment[2] and self.lex.opens[items[at].lower or ""] and
+    not self.lex.joins[before and before.lower or ""]
+end
+
 local function sentence_of(self, items, order)
   local at, be, passive, participle = 1, false, false, nil
   local persons, cases = several_persons(items), self.lex.data.cases
   while at <= #items do
     local item = items[at]
     local lower = item.lower
+    if part_ends(self, items, at, order) then close(order) end
     if item.kind == "preposition" then
       local before, after = items[at - 1], items[at + 1]
       if item.key == "of" and before and before.kind == "free" and after then
@@ -437,6 +446,18 @@ local function tenses(self, items, passive)
   if past and not aux then self:note("tense", "past") end
 end
 
+-- What stands in the name of a thing; a sentence of nothing else asks what it is.
+local NAMED = { word = true, preposition = true, empty = true, number = true, unit = true, quote = true, code = true }
+
+--- "capital of Norway" asks what "What is the capital of Norway" does.
+local function fragment(self, items)
+  if items.asks or not self.lex.data.fragments or #items < 2 then return false end
+  for _, item in ipairs(items) do
+    if not NAMED[item.kind] or item.verb or item.aux or item.lower and self.lex.auxiliaries[item.lower] then return false end
+  end
+  return true
+end
+
 local function measured(self, items, kind)
   if kind == "howmuch" then
     for _, item in ipairs(items) do
@@ -522,6 +543,7 @@ function M.of(text)
   for _, sentence in ipairs(sentences(items)) do
     local order = ordering()
     local kind = measured(self, sentence, kind_of_sentence(self, sentence))
+    if kind == "-" and #sentence == #items and fragment(self, sentence) then kind = "what" end
     rewrite.sentence(self, sentence)
     if lex.particles then verb_first(self, sentence) end
     anyone(self, sentence, kind)

@@ -5,17 +5,19 @@ local M = {}
 
 -- ---- tokens -------------------------------------------------------------------------------------------------------------------
 
-local function stands(tokens, at, words)
+--- Do these words stand here? German: "Sie" is who is asked, "sie" others, of whom something is asked.
+local function stands(lex, tokens, at, words)
   for i, word in ipairs(words) do
     local token = tokens[at + i - 1]
     if not token or token.lower ~= word or i > 1 and token.start then return false end
+    if lex.polite[word] and not token.capital then return false end
   end
   return true
 end
 
-local function longest(list, tokens, at)
+local function longest(lex, list, tokens, at)
   for _, words in ipairs(list[tokens[at].lower] or {}) do
-    if stands(tokens, at, words) then return #words end
+    if stands(lex, tokens, at, words) then return #words end
   end
 end
 
@@ -48,7 +50,9 @@ end
 
 --- "Can you tell me who ..." asks what "Who ..." does; "do you know whether" leaves a question of yes or no.
 local function lead(lex, tokens, at)
-  local n = longest(lex.leads, tokens, at)
+  local n = longest(lex, lex.leads, tokens, at)
+  local polite = n and tokens[at + n] and lex.words[tokens[at + n].lower]
+  if polite and polite.kind == "empty" then n = n + 1 end -- "please"
   if not n or not asks(lex, tokens, at + n) or not begins(lex, tokens, at) then return end
   without(tokens, at, at + n - 1)
   local first = tokens[at]
@@ -61,7 +65,8 @@ local function frame(lex, tokens, at)
   for _, each in ipairs(lex.frames[tokens[at].lower] or {}) do
     local last = last_of(tokens, at)
     local tail = last - #each.tail + 1
-    if stands(tokens, at, each.head) and tail > at + #each.head and stands(tokens, tail, each.tail) and begins(lex, tokens, at) then
+    if stands(lex, tokens, at, each.head) and tail > at + #each.head and stands(lex, tokens, tail, each.tail)
+      and begins(lex, tokens, at) then
       tokens[tail - 1].stop, tokens[tail - 1].comma = tokens[last].stop, tokens[last].comma
       without(tokens, tail, last)
       without(tokens, at, at + #each.head - 1)
@@ -180,6 +185,39 @@ local function like(self, items)
   if be and at then items[at].key = "alike" end
 end
 
+-- How something is, for whoever does it.
+local WAYS = { safe = true, necessary = true, possible = true, normal = true, allowed = true, hard = true, easy = true,
+  dangerous = true }
+
+--- "Are raw eggs safe to eat" stands as "Is it safe to eat raw eggs" does.
+local function safe_to(self, items)
+  local verb, to, way = items[#items], items[#items - 1], items[#items - 2]
+  if self.lex.language ~= "en" or #items < 5 or not (to.kind == "preposition" and to.key == "to") then return end
+  if not (verb.verb and WAYS[way.key or ""] and self.lex.data.be[items[1].lower or ""]) then return end
+  items[#items - 1].stop, way.stop = nil, verb.stop
+  items[#items], items[#items - 1] = nil, nil
+  verb.stop = nil
+  table.insert(items, 2, verb)
+end
+
+--- "What are the planets" asks for all of them; "what is a planet" what one is. Nothing but the article and the number tells.
+local function all_of_them(self, items)
+  local at = self.lex.language == "en" and question_at(items, "what")
+  if not at then return end
+  local the, last = false, nil
+  for i = at + 1, #items do
+    local item = items[i]
+    if item.lower == "the" and not last then
+      the = true
+    elseif item.kind == "word" then
+      last = item
+    elseif item.kind ~= "empty" then
+      return
+    end
+  end
+  if the and last and last.lower and last.lower ~= last.key and last.lower:find "s$" then last.key = last.key .. "+all" end
+end
+
 --- Other orders of one sentence, brought to one.
 ---@param reading table with `lex`
 ---@param items table[] of one sentence; changed
@@ -189,6 +227,8 @@ function M.sentence(reading, items)
   meaning(reading, items)
   painted_by(reading, items)
   like(reading, items)
+  safe_to(reading, items)
+  all_of_them(reading, items)
 end
 
 return M

@@ -1,5 +1,6 @@
 --- Calls that the cache gate makes: each is a flight (lua/cache/flight.lua), which whoever asks the same meanwhile joins; in
---- another process, too, as long as the file of the cache is shared.
+--- another process, too, as long as the file of the cache is shared. Who wants a whole answer waits for a stream that is under way,
+--- and the other way round.
 ---
 --- A flight's call has the task, the slot and the attempts of its own, and the rest of who began it. Its class is the highest of
 --- those who wait, its deadline the latest.
@@ -95,9 +96,10 @@ local function read_stream(asking, flight, record, source)
   release(record, err == nil and source or nil, err)
   local done = flight.done
   if err or not done then return value, err end
+  flight.text, flight.usage, flight.reason = flight.transcript:text(), done.usage, done.reason
   flight.changed = asking.keep(asking, { target = record.target or asking.places[1].target, reason = done.reason,
-    text = flight.transcript:text(), words = function() return words_of(flight.transcript) end, reply = done.reply,
-    usage = done.usage })
+    text = flight.text, words = function() return words_of(flight.transcript) end,
+    reply = asking.call.meant and values.whole(flight.text, asking.q.path), usage = done.usage })
   return value
 end
 
@@ -112,9 +114,10 @@ local function call_model(asking, flight)
     release(record, value, err)
     if err == nil then
       flight.text = values.encode(value) -- before anybody has the value
+      flight.usage, flight.reason = def.usage(value, asking.q), value.done_reason
       flight.changed = asking.keep(asking, { target = record.target or asking.places[1].target, reason = value.done_reason,
         text = flight.text, words = function() return not value.thinking and value.response or nil end, reply = value,
-        usage = def.usage(value, asking.q) })
+        usage = flight.usage })
     end
   end
   record.task.call = nil
@@ -183,76 +186,79 @@ end
 ---@return stoke.cache.flight|nil
 ---@return stoke.error|boolean err; or whether it is a new one
 local function flight_of(asking)
-  local key, call = asking.places.key, asking.call
-  local flight = flights.of(key)
+  local key, call, streamed = asking.places.key, asking.call, asking.def.stream == true
+  local own, other = key .. (streamed and "s" or "w"), key .. (streamed and "w" or "s")
+  local function under_way() return flights.of(own) or flights.of(other) end
+  local flight = under_way()
   if not flight then
     local err = asking.way.pay(call)
     if err then return nil, err end
-    flight = flights.of(key)
+    flight = under_way()
   end
   if flight then return flight, false end
-  flight = flights.begin(key, function(own) return fly(asking, own) end, after)
-  flight.payer, flight.first, flight.amended = call, true, call.amend ~= nil
+  flight = flights.begin(own, function(new) return fly(asking, new) end, after)
+  flight.payer, flight.first, flight.amended, flight.streamed = call, true, call.amend ~= nil, streamed
   return flight, true
 end
 
+--- The answer of a flight, for one that did not begin it: as a stream, or as a whole.
+local function given(asking, text, mark, usage)
+  if asking.def.stream then return values.stream(text, mark, usage) end
+  local value = values.whole(text, asking.q.path)
+  return value and mark and values.mark(value, mark) or value
+end
+
 --- What a flight has brought, for one that did not begin it: nil where that is no answer to it, and it asks itself.
-local function shared(flight, value, err, paid)
+local function shared(asking, flight, err, paid)
   if flight.changed or err and OWN[err.kind] then return nil end
   if err then return { err = copied(err) } end
-  if flight.amended and value.done_reason == "length" then return nil end -- cut by another one's budget
-  local own = flight.text and values.decode(flight.text)
+  if flight.amended and flight.reason == "length" then return nil end -- cut by another one's budget
+  local own = flight.text and given(asking, flight.text, not paid and { how = "shared" } or nil, flight.usage)
   if not own then return nil end
-  return { value = paid and own or values.mark(own, { how = "shared" }), shared = not paid }
+  return { value = own, shared = not paid }
 end
 
---- An answer as a whole.
-local function whole(asking)
+--- An answer that is there at once, when it is there.
+local function whole(asking, flight, new)
   local call = asking.call
-  while true do
-    local flight, new = flight_of(asking)
-    if not flight then return nil, new end
-    join(flight, call)
-    local value, err, paid = flight:await(call)
-    if not flight.over then return nil, err end -- this one was cancelled
-    local found = flight.kept
-    if found then
-      local own = values.decode(found.text)
-      if own then return values.mark(own, { how = "shared", made = found.made }), nil, true end
-    elseif new == true then
-      return value, err
-    else
-      local mine = shared(flight, value, err, paid)
-      if mine and paid and mine.value then asking.way.charge(call, asking.def.usage(mine.value, asking.q)) end
-      if mine then return mine.value, mine.err, mine.shared end
-    end
+  local value, err, paid = flight:await(call)
+  if not flight.over then return nil, err end -- this one was cancelled
+  local found = flight.kept
+  if found then
+    local own = given(asking, found.text, { how = "shared", made = found.made })
+    if own then return own, nil, true end
+  elseif new then
+    return value, err
+  else
+    local mine = shared(asking, flight, err, paid)
+    if mine and paid and mine.value then asking.way.charge(call, flight.usage) end
+    if mine then return mine.value, mine.err, mine.shared end
   end
+  return M.ask(asking)
 end
 
---- An answer piece by piece.
-local function stream(asking)
+--- An answer piece by piece, as it comes.
+local function stream(asking, flight, new)
   local call, way = asking.call, asking.way
-  while true do
-    local flight, new = flight_of(asking)
-    if not flight then return nil, new end
-    join(flight, call)
-    local reader = flight:reader(call, function(event, paid)
-      if not paid then return values.mark_event(event, { how = "shared" }) end
-      if new ~= true then way.charge(call, event.usage) end
-      return event
-    end)
-    local err = reader:opened()
-    local found = flight.kept
-    if found then
-      reader:close()
-      return values.stream(found.text, { how = "shared", made = found.made }), nil, true
-    end
-    if not err then return reader, nil, new ~= true end
-    local over = flight.over
+  local reader = flight:reader(call, function(event, paid)
+    if not paid then return values.mark_event(event, { how = "shared" }) end
+    if not new then way.charge(call, event.usage) end
+    return event
+  end)
+  local err = reader:opened()
+  local found = flight.kept
+  if found then
     reader:close()
-    if new == true or not over then return nil, err end
-    if not OWN[err.kind] then return nil, copied(err) end
+    local own = given(asking, found.text, { how = "shared", made = found.made })
+    if own then return own, nil, true end
+    return M.ask(asking)
   end
+  if not err then return reader, nil, not new end
+  local over = flight.over
+  reader:close()
+  if new or not over then return nil, err end
+  if not OWN[err.kind] then return nil, copied(err) end
+  return M.ask(asking)
 end
 
 --- Ask, or wait for who asks the same.
@@ -263,7 +269,11 @@ end
 ---
 --- Example: `local value, err = fly.ask(asking)`
 function M.ask(asking)
-  return (asking.def.stream and stream or whole)(asking)
+  local flight, new = flight_of(asking)
+  if not flight then return nil, new end
+  join(flight, asking.call)
+  if asking.def.stream and flight.streamed then return stream(asking, flight, new == true) end
+  return whole(asking, flight, new == true)
 end
 
 return M

@@ -4,33 +4,19 @@
 local combine = require "core.combine"
 local errors = require "core.errors"
 local json = require "core.json"
+local lines = require "stoke.mcp.lines"
 local rpc = require "stoke.mcp.rpc"
 local scopes = require "core.scope"
-local stdio = require "core.stdio"
 local tasks = require "core.task"
 local server = require "stoke.mcp.server"
 local time = require "stoke.time"
 
 local M = {}
 
---- Bytes of a line, requests at once, seconds that calls may go on when the input has ended.
-M.LINE, M.RUNNING, M.GRACE = 16 << 20, 256, 5
+--- Requests at once, and seconds that calls may go on when the input has ended.
+M.RUNNING, M.GRACE = 256, 5
 
---- Keep the streams for messages.
-local Holder = {}
-Holder.__index = Holder
-function Holder.write(_, _, text) return stdio.put(2, text) end
-function Holder.read_line() return nil end
-function Holder.forget_typed() end
-
---- Take the streams, before a script runs.
-function M.hold() stdio.holder = setmetatable({}, Holder) end
-
-local function send(message)
-  local line, err = json.encode(message)
-  if not line then line = json.encode(rpc.refusal(message.id or json.null, -32603, "the answer is no JSON: " .. err.message)) end
-  stdio.put(1, line .. "\n")
-end
+local send = lines.send
 
 --- Wait as one who ends with the client alone.
 local function waiter(running)
@@ -78,38 +64,14 @@ local function take(self, line, scope, running)
   if running[id] then running[id] = task end
 end
 
-local function lines(self, scope, running)
-  local parts, size, over = {}, 0, false
-  for bytes in stdio.read_some do
-    local from = 1
-    while true do
-      local lf = bytes:find("\n", from, true)
-      local part = bytes:sub(from, (lf or 0) - 1)
-      size = size + #part
-      if size > M.LINE then
-        parts, over = {}, true
-      elseif not over then
-        parts[#parts + 1] = part
-      end
-      if not lf then break end
-      local line = table.concat(parts)
-      if over then
-        send(rpc.refusal(json.null, -32600, ("a message of more than %d MB"):format(M.LINE >> 20)))
-      elseif line:find "%S" then
-        take(self, line, scope, running)
-      end
-      parts, size, over, from = {}, 0, false, lf + 1
-    end
-  end
-end
-
 --- Serve until the input ends.
 ---@param made stoke.mcp.server
 function M.serve(made)
   local running = { count = 0, idle = 0 } -- idle: those that end with the client alone
   local scope <close> = scopes.open {}
   scope.on_child_error = function() end
-  lines({ server = made }, scope, running)
+  local self = { server = made }
+  lines.each(function(line) take(self, line, scope, running) end)
   pcall(combine.timeout, M.GRACE, function()
     while running.count > running.idle do time.sleep(0.02) end
   end)

@@ -59,7 +59,8 @@ return {
     lernen löschen lösen machen malen messen mieten nutzen öffnen pflanzen prüfen putzen rechnen reinigen reparieren
     sagen schälen schicken schützen sortieren spielen speichern starten steuern stoppen suchen teilen testen trennen
     üben überprüfen übersetzen verbinden verkaufen verringern verschicken verwenden wandeln warten waschen wechseln
-    tauen entdecken verursachen parken kriegen dauern heizen hören kleben klettern kühlen lagern leeren legen liefern mischen
+    leiten tauen entdecken verursachen parken kriegen dauern heizen hören kleben klettern kühlen lagern leeren legen liefern
+    mischen
     mähen nähen pflegen rauchen reisen rühren sammeln spülen stammen stricken tanzen töten trocknen verdienen verlängern
     verwalten wecken wählen wünschen zerstören züchten heilen kürzen tauschen füttern jagen fragen hoffen glauben
     wohnen zahlen zeigen zählen ändern erneuern aktualisieren eröffnen installieren verschlüsseln entschlüsseln
@@ -105,12 +106,17 @@ return {
   active = { ["von wem wurde"] = true, ["von wem wurden"] = true },
   has = "hat haben", of = "von",
   phrases = {
-    ["von wem wurde"] = "@who hat", ["von wem wurden"] = "@who hat", ["nenn mir"] = "@what", ["nennen sie"] = "@what",
-    ["nennen sie mir"] = "@what", ["wieso"] = "@why", ["womit"] = "@womit",
+    ["von wem wurde"] = "@who hat", ["von wem wurden"] = "@who hat", ["nenn mir"] = "@nenne", ["nenn mir die"] = "@what",
+    ["nennen sie"] = "@nenne", ["nennen sie die"] = "@what",
+    ["nennen sie mir die"] = "@what",
+    ["nennen sie mir"] = "@nenne", ["wieso"] = "@why", ["womit"] = "@womit",
     ["wie kann ich"] = "@how", ["wie kann man"] = "@how", ["wie können wir"] = "@how", ["wie soll ich"] = "@how",
-    ["wie könnte ich"] = "@how", ["was muss ich tun um"] = "@how", ["können sie mir sagen"] = "",
-    ["kannst du mir sagen"] = "", ["sag mir"] = "@what", ["sagen sie mir"] = "@what", ["nenne mir"] = "@what",
-    ["nenne"] = "@what", ["erkläre mir"] = "@what", ["erkläre"] = "@what", ["erklär"] = "@what",
+    ["wie könnte ich"] = "@how", ["was muss ich tun um"] = "@how",
+    ["kannst du mir sagen"] = "", ["sag mir"] = "@what", ["sagen sie mir"] = "@what", ["nenne mir"] = "@nenne",
+    ["nenne mir die"] = "@what", ["nenne mir den"] = "@what", ["nenne mir das"] = "@what",
+    ["nenne die"] = "@what", ["nenne den"] = "@what", ["nenne das"] = "@what", ["sag mir ein"] = "@nenne",
+    ["sag mir eine"] = "@nenne", ["nenne mir bitte die"] = "@what",
+    ["nenne"] = "@nenne", ["erkläre mir"] = "@what", ["erkläre"] = "@what", ["erklär"] = "@what",
     ["erkläre warum"] = "@why", ["erkläre mir warum"] = "@why", ["erkläre mir bitte warum"] = "@why",
     ["erkläre wie"] = "@how", ["erkläre was"] = "@what", ["was bedeutet"] = "@what", ["welche bedeutung hat"] = "@what",
     ["was ist die bedeutung des"] = "@what",
@@ -145,6 +151,7 @@ return {
   -- Articles, by the part that their noun may play in the sentence.
     cases = { der = "r", die = "a", das = "a", dem = "m", den = "n", des = "s", ein = "a", eine = "a", einen = "n", einem = "m",
     einer = "r", eines = "s" },
+  opens = "ein eine einen das den die", joins = "und oder sowie als wie",
   polite = "sie ihnen ihr ihre ihren ihrem ihrer",
   -- A subject that means anyone; it says no more than "how to".
   ago = "vor in seit",

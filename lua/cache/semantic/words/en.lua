@@ -144,11 +144,12 @@ return {
     can anyone tell me | can somebody tell me | can someone tell me | can you explain | could you explain |
     can you please explain | could you please explain | please explain | explain | explain to me | can you explain to me |
     could you explain to me | please explain to me | i want to know | i would like to know | i need to know | i wonder |
-    i was wondering | i am wondering | i am curious | let me know | any idea | remind me | can you remind me | show me |
+    i was wondering | i am wondering | i am curious | any idea | show me |
     can you show me | could you show me | teach me | can you teach me]],
   -- What stands around something that is to be explained.
     frames = [[explain ... to me | can you explain ... to me | could you explain ... to me | please explain ... to me |
     can you please explain ... to me | could you please explain ... to me | describe ... to me | can you describe ... to me]],
+  fragments = true, -- a noun alone may be a question
   asks = "what which who whom whose when where why how",
   whether = "whether if",
   active = {},
@@ -186,15 +187,16 @@ return {
     ["how long"] = "@howlong", ["for how long"] = "@howlong", ["how far"] = "@what distance", ["how tall"] = "@what height",
     ["how high"] = "@what height", ["how old"] = "@what age", ["how heavy"] = "@what weight", ["how big"] = "@what size",
     ["how large"] = "@what size", ["how deep"] = "@what depth", ["how fast"] = "@what speed", ["how hot"] = "@howhot",
-    ["how expensive"] = "@what price", ["how come"] = "@why", ["what for"] = "@why", ["what is the reason that"] = "@why",
+    ["how expensive"] = "@what price", ["how come"] = "@why", ["what makes"] = "@why", ["what for"] = "@why",
+    ["what is the reason that"] = "@why",
     ["what is the reason why"] = "@why", ["what is the reason"] = "@why", ["for what reason"] = "@why",
     ["what is the cause of"] = "@what cause", ["what are the causes of"] = "@what cause", ["what time"] = "@when",
     ["at what time"] = "@when", ["in what year"] = "@when", ["in which year"] = "@when", ["what year"] = "@when",
     ["on what date"] = "@when", ["what is the date of"] = "@when", ["in which city"] = "@where", ["in what city"] = "@where",
     ["in which country"] = "@where", ["in which places"] = "@where", ["in which place"] = "@where", ["which person"] = "@who",
     ["in what way"] = "@how", ["in which way"] = "@how", ["what kind of"] = "@what kind", ["what sort of"] = "@what kind",
-    ["what type of"] = "@what kind", ["what city is"] = "@what", ["which city is"] = "@what", ["name the"] = "@what",
-    ["tell me the"] = "@what", ["give me the"] = "@what", ["tell me what"] = "@what", ["tell me who"] = "@who",
+    ["what type of"] = "@what kind", ["what city is"] = "@what", ["which city is"] = "@what", ["name the"] = "@what the",
+    ["tell me the"] = "@what the", ["give me the"] = "@what the", ["tell me what"] = "@what", ["tell me who"] = "@who",
     ["tell me where"] = "@where", ["tell me when"] = "@when", ["tell me why"] = "@why", ["explain why"] = "@why",
     ["explain what"] = "@what", ["can you tell me what"] = "@what",
     ["can you explain what"] = "@what", ["can you tell me where"] = "@where",
@@ -228,12 +230,19 @@ return {
     ["are there any"] = "@yes", ["is there any"] = "@yes", ["look like"] = "looklike", ["what was"] = "@what @past",
     ["who was"] = "@who @past", ["who is able to"] = "@who can", ["instead"] = "insteadof",
     ["give me a summary of"] = "summary", ["a summary of"] = "summary", ["the plot of"] = "plot", ["thank you"] = "thankyou",
-    ["good morning"] = "goodmorning", ["good evening"] = "goodevening", ["good night"] = "goodnight", ["^list"] = "@what",
-    ["can you list"] = "@what", ["could you list"] = "@what",
-    ["please list"] = "@what", ["can you name"] = "@what", ["could you name"] = "@what", ["please name"] = "@what",
-    ["can you give me"] = "@what", ["could you give me"] = "@what", ["please give me"] = "@what",
+    ["good morning"] = "goodmorning", ["good evening"] = "goodevening", ["good night"] = "goodnight", ["^list"] = "@list",
+    ["^list the"] = "@what the", ["^list all the"] = "@what all",
+    ["can you list"] = "@list", ["can you list the"] = "@what the", ["could you list"] = "@list",
+    ["could you list the"] = "@what the",
+    ["please list"] = "@list", ["please list the"] = "@what the", ["can you name"] = "@list",
+    ["can you name the"] = "@what the", ["could you name"] = "@list", ["could you name the"] = "@what the",
+    ["please name"] = "@list", ["please name the"] = "@what the",
+    ["can you give me"] = "@list", ["can you give me the"] = "@what the", ["could you give me"] = "@list",
+    ["could you give me the"] = "@what the", ["please give me"] = "@list", ["please give me the"] = "@what the",
     ["can you define"] = "@what", ["can you describe"] = "@what", ["could you describe"] = "@what",
-    ["^name"] = "@what", ["^give me"] = "@what", ["^calculate"] = "@what", ["^compute"] = "@what",
+    ["^name"] = "@list", ["tell me a"] = "@list a", ["tell me an"] = "@list a", ["can you tell me a"] = "@list a",
+    ["can you tell me an"] = "@list a", ["could you tell me a"] = "@list a", ["can you tell me the"] = "@what the",
+    ["could you tell me the"] = "@what the", ["^give me"] = "@list", ["^calculate"] = "@what", ["^compute"] = "@what",
     ["where can i"] = "@where @i", ["where do i"] = "@where @i", ["who is the author of"] = "@who write @past",
     ["who is the writer of"] = "@who write @past", ["who is the founder of"] = "@who found @past",
     ["who is the inventor of"] = "@who invent @past", ["who is the painter of"] = "@who paint @past",

@@ -10,7 +10,7 @@ return {
     estar azul rápido grande lento humano químico]],
     prepositions = [[en: en dentro | a: a al hacia | de: de del | desde: desde | para: para | con: con mediante |
     por: por | sobre: sobre acerca | entre: entre]],
-    questions = [[how: cómo | what: qué cuál cuáles | when: cuándo | where: dónde | whereto: adónde | who: quién
+    questions = [[how: cómo | what: qué cuál | whichof: cuáles | when: cuándo | where: dónde | whereto: adónde | who: quién
     quiénes | howmuch: cuánto cuánta | howmany: cuántos cuántas]],
     auxiliaries = [[es son está están era eran fue fueron ha han he hay puede pueden puedo puedes podría debe deben
     debo debería tengo tiene tienen tienes necesito necesita]],
@@ -99,7 +99,9 @@ return {
     ["qué hay que hacer para"] = "@how @anyone", ["cuál es la mejor manera de"] = "@how @anyone",
     ["cuál es la forma de"] = "@how @anyone", ["cuál es la mejor forma de"] = "@how @anyone", ["me puede decir"] = "",
     ["me puedes decir"] = "", ["puede decirme"] = "", ["puedes decirme"] = "", ["quiero saber"] = "", ["dime"] = "@what",
-    ["dígame"] = "@what", ["explica"] = "@what", ["explícame"] = "@what", ["define"] = "@what", ["enumera"] = "@what",
+    ["dime un"] = "@dime", ["dime una"] = "@dime",
+    ["dígame"] = "@what", ["explica"] = "@what", ["explícame"] = "@what", ["define"] = "@what", ["enumera"] = "@dime",
+    ["enumera los"] = "@what", ["enumera las"] = "@what",
     ["explica cómo"] = "@how @anyone", ["explica qué"] = "@what", ["explícame por qué"] = "@why",
     ["explica por qué"] = "@why", ["explícame cómo"] = "@how @anyone", ["qué significa"] = "@what",
     ["cuál es el significado de"] = "@what", ["cuál es el significado del"] = "@what", ["qué quiere decir"] = "@what",
@@ -124,6 +126,7 @@ return {
     ["buenos días"] = "buenosdías", ["en este momento"] = "ahora", ["es posible"] = "@yes posible",
     ["tengo que"] = "@yes deber @i", ["se puede"] = "@yes poder", ["hace falta"] = "@yes necesitar",
     ["qué hago si"] = "@do si", ["qué hago"] = "@do si", ["dónde puedo"] = "@where @anyone",
+    ["dónde encuentro"] = "@where @anyone encontrar", ["dónde se puede"] = "@where @anyone",
     ["cuándo debo"] = "@when deber @anyone", ["dónde"] = "@where", ["la papa"] = "la-papa", ["el papa"] = "el-papa",
     ["la cura"] = "la-cura", ["el cura"] = "el-cura", ["la orden"] = "la-orden", ["el orden"] = "el-orden",
     ["la frente"] = "la-frente", ["el frente"] = "el-frente", ["la corte"] = "la-corte", ["el corte"] = "el-corte",
@@ -131,6 +134,7 @@ return {
     ["el guía"] = "el-guía", ["la policía"] = "la-policía", ["el policía"] = "el-policía",
     ["el editorial"] = "el-editorial",
   },
+  opens = "un una el la los las unos unas", joins = "y e o u ni que como",
   ago = "hace en desde",
   anyone = "how",
   subjects = "yo tú",

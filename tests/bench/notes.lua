@@ -1,5 +1,5 @@
--- make bench: notes over 1,000 files of 10 KB, and a memory of 100,000 texts, both with vectors of 768 numbers made here (by hashing
--- words), so that what is measured is ours.  stoke notes.lua FOLDER [FILES [MEMORIES]]
+-- make bench: notes over 1,000 files of 10 KB, and a memory of 100,000 texts, both with vectors of 768 numbers made here (by
+-- hashing words), so that what is measured is ours.  stoke notes.lua FOLDER [FILES [MEMORIES]]
 local stoke = require "stoke"
 local fs, time = stoke.fs, stoke.time
 

@@ -322,9 +322,9 @@ end
 --- Example: `file:given { { kind = "exact", key = key } }`
 function File:given(places)
   local at = places[1]
-  for _, place in ipairs(places) do
-    if self:peek(place.kind, place.key) then
-      at = place
+  for _, one in ipairs(places) do
+    if self:peek(one.kind, one.key) then
+      at = one
       break
     end
   end

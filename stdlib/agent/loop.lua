@@ -447,13 +447,14 @@ function M.run(agent, past, begin, listener, limits)
   local frame <close> = frames.any and frames.enter("agent", agent.label) or nil -- luacheck: ignore
   local scope <close> = (agent.bounded or limits) and bounds(agent, limits) or nil
   if limits then run.route, run.deadline = limits.route, limits.deadline end
+  if agent.play then return finish(run, agent.play(run)) end -- a team: its members work
   run.target = M.target(agent, false, run.route)
   if limits and limits.logprobs then run.odds, run.target = {}, answers.with_odds(run.target) end
   run.target.candidates.run = run -- whose calls these are: for the pool
   if agent.memory then agent.memory.recall_for(run) end
   while true do
     agent = run.agent
-    if agent.play then return finish(run, agent.play(run)) end -- a team: its members work
+    if agent.play then return finish(run, agent.play(run)) end -- a team that took over
     local bound = agent.output and not agent.definitions
     local answer = ask(run, bound and agent.output:format() or nil)
     local text = answer.text

@@ -60,10 +60,16 @@ local function fields(list, was, is)
 end
 
 local AGENT = { "description", "model", "instructions", "tools", "output", "repair", "handoffs", "max_steps", "budget", "deadline",
-  "options", "think", "endpoint", "timeouts", "summarize", "class", "route", "fallback" }
+  "options", "think", "endpoint", "timeouts", "summarize", "class", "route", "fallback", "pattern", "members", "max_turns",
+  "retries", "on_failure", "texts" }
 
 local function of_agent(definition)
   return function(field)
+    if field == "members" then
+      local names = {}
+      for i, member in ipairs(definition.members or {}) do names[i] = member.name end
+      return names
+    end
     if field == "handoffs" then return definition.handoff_order end
     if field == "output" then return definition.output and definition.output:json_schema() end
     if field ~= "tools" then return definition[field] end

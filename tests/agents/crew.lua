@@ -29,9 +29,7 @@ local function reader(messages)
   end
   if last.content:find "Read tickets.md" then return call("read_file", { path = "tickets.md" }) end
   if last.content:find "Your part:\nCompute" then return "They pay 31." end
-  if last.content:find "Your part:" then -- slower than the other part: what is told comes in one order
-    return { tool_calls = { { name = "read_file", arguments = { path = "tickets.md" } } }, delay = 1 }
-  end
+  if last.content:find "Your part:" then return call("read_file", { path = "tickets.md" }) end
   return call("read_file", { path = "prices.md" })
 end
 

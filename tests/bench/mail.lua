@@ -3,7 +3,7 @@
 local stoke = require "stoke"
 local sim = require "stoke.sim"
 
-local N <const>, BOXES <const>, TURNS <const>, ROUNDS <const> = 200000, 10000, 400, 5
+local N <const>, BOXES <const>, TURNS <const>, RUNS <const>, ROUNDS <const> = 200000, 10000, 20, 10, 9
 
 local function figure(what, value, unit, limit, above)
   local missed = above and value < limit or not above and value > limit
@@ -32,30 +32,35 @@ local function memory()
   return collectgarbage "count" * 1024
 end
 
--- Seconds of processor time for TURNS messages of two members: as a team, and as the same runs by hand, with the same prompts.
+-- Processor time for each message of two members: as a team, and as the same runs by hand, with the same prompts.
 local function team_and_hand(url)
-  local members = {}
-  for i, name in ipairs { "writer", "critic" } do
+  local members, names = {}, { "writer", "critic" }
+  for i, name in ipairs(names) do
     members[i] = stoke.agent { name = name, model = "m", endpoint = url, instructions = "You are a " .. name .. "." }
   end
-  local pair = stoke.team.round_robin { members = members, max_turns = 4, texts = { team_note = "" } }
-  local function spent(f)
-    local began = stoke.time.cpu()
-    for _ = 1, TURNS // 4 do f() end
-    return (stoke.time.cpu() - began) / TURNS * 1e6
-  end
+  local pair = stoke.team.round_robin { members = members, max_turns = TURNS, texts = { team_note = "" } }
   local function by_hand()
-    local a = members[1]:run("go").text
-    local b = members[2]:run("go\n\nwriter: " .. a).text
-    local c = members[1]:run({ { role = "user", content = "go" }, { role = "assistant", content = a },
-      { role = "user", content = "critic: " .. b } }).text
-    members[2]:run { { role = "user", content = "go\n\nwriter: " .. a }, { role = "assistant", content = b },
-      { role = "user", content = "writer: " .. c } }
+    local own = { { { role = "user", content = "go" } }, { { role = "user", content = "go" } } }
+    for i = 1, TURNS do
+      local at = (i - 1) % 2 + 1
+      local text = members[at]:run(own[at]).text
+      table.insert(own[at], { role = "assistant", content = text })
+      local other = own[3 - at]
+      local last, line = other[#other], names[at] .. ": " .. text
+      if last.role == "user" then last.content = last.content .. "\n\n" .. line
+      else table.insert(other, { role = "user", content = line }) end
+    end
   end
-  local added = {}
+  local function spent(f)
+    collectgarbage()
+    local began = stoke.time.cpu()
+    for _ = 1, RUNS do f() end
+    return (stoke.time.cpu() - began) / (RUNS * TURNS) * 1e6
+  end
+  local team, hand = {}, {}
   spent(by_hand)
-  for i = 1, ROUNDS do added[i] = spent(function() pair:run "go" end) - spent(by_hand) end
-  return median(added)
+  for i = 1, ROUNDS do team[i], hand[i] = spent(function() pair:run "go" end), spent(by_hand) end
+  return median(team) - median(hand)
 end
 
 stoke.main(function()

@@ -176,6 +176,17 @@ test("a name is one mailbox until it is closed; another capacity is refused; the
   stoke.mailbox("one"):close()
 end)
 
+test("`:mail` and what `stoke top` asks for tell of mailboxes and dead letters", function(t)
+  local commands = require "stoke.console.commands"
+  local box <close> = stoke.mailbox("shown", { capacity = 4 })
+  box:send("a", 1)
+  t.match(commands.run ":mail", "shown +1 +4 +0\n")
+  local gone = stoke.mailbox "gone"
+  gone:send("b", 2)
+  gone:close()
+  t.match(commands.run ":mail", "%d+ dead letters; the newest:\n.*gone +b +main +unread\n")
+end)
+
 test("the names of durable runs are their own and go with them", { real = true }, function(t)
   local closing <close> = stored(t) -- luacheck: ignore
   local engine = require "core.mailbox"

@@ -114,6 +114,21 @@ test("reload: agents keep their identity by name; sessions go on with the new de
   t.eq({ chat:run("hi").text, bots.ask "x", chat.turns }, { "two", "two", 2 })
 end)
 
+test("reload: a team keeps its identity by name, and hears of its members' new versions", function(t)
+  local server <close> = scripted(function(request) return request.messages[1].content:match "^%w+" end)
+  local text = [[local stoke = require "stoke"
+    local function member(name) return stoke.agent { name = name, model = %q, endpoint = %q, instructions = %q } end
+    return { team = stoke.team.round_robin { name = "pair", members = { member "ada", member "bob" }, max_turns = %d } }]]
+  local files <close> = reloading { ["crew.lua"] = text:format(MODEL, server.url, "one", 2) }
+  local crew = require "crew"
+  local handle, chat = crew.team, crew.team:session()
+  t.eq({ chat:run("hi").text, #chat.messages }, { "one", 3 })
+  local report = files.edit("crew.lua", text:format(MODEL, server.url, "two", 3))
+  t.match(report.lines[1], "agent `pair`: max_turns")
+  t.ok(rawequal(crew.team, handle))
+  t.eq({ chat:run("hi").text, #chat.messages }, { "two", 7 })
+end)
+
 test("reload: a turn that has begun keeps its definition and its tools", function(t)
   local text = [[local stoke = require "stoke"
     local look = stoke.tool { name = "look", params = { at = "string" }, description = "v%d",

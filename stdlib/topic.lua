@@ -24,6 +24,22 @@ Topic.__name = "stoke.topic"
 
 local named = engine.names "topics"
 
+--- Subscribers from which on those that have left are looked for when another one comes.
+local SWEEP <const> = 64
+
+--- Those that have left need no letters.
+local function forget_closed(self)
+  local boxes, to = self.boxes, 0
+  for i = 1, #boxes do
+    local box = boxes[i]
+    boxes[i] = nil
+    if not box.closed then
+      to = to + 1
+      boxes[to] = box
+    end
+  end
+end
+
 --- Subscribe.
 ---@param options? { capacity?: integer, full?: "wait"|"drop", retained?: boolean, types?: string|string[] } capacity of the mailbox
 ---  (1000); full: what is done when it is full (wait); retained: begin with the letter that was kept last; types: only letters of
@@ -45,11 +61,22 @@ function Topic:subscribe(options)
   end
   if type(types) == "string" then types = { types } end
   local set = types and {} or nil
-  for _, kind in ipairs(types or {}) do set[kind] = true end
+  errors.list("topic:subscribe: types", types or {})
+  for _, kind in ipairs(types or {}) do
+    if type(kind) ~= "string" or kind == "" then
+      errors.argument("topic:subscribe: types must be texts that are not empty, got %s", errors.describe(kind))
+    end
+    set[kind] = true
+  end
   local box = engine.new(nil, capacity)
   box.of, box.dropped, box.drops, box.wants = self.name, 0, full == "drop", set
   local kept = options.retained and self.kept
   if kept and (not set or set[kept.type]) then box:post(kept.type, kept.body) end
+  local count = #self.boxes
+  if count >= self.swept then -- subscribers come and go also where nobody publishes
+    forget_closed(self)
+    self.swept = math.max(SWEEP, 2 * #self.boxes)
+  end
   self.boxes[#self.boxes + 1] = box
   return box
 end
@@ -82,9 +109,7 @@ function Topic:publish(kind, body, options)
       if box:post(kind, body) then heard = heard + 1 end
     end
   end
-  for i = #self.boxes, 1, -1 do
-    if self.boxes[i].closed then table.remove(self.boxes, i) end
-  end
+  forget_closed(self)
   return heard
 end
 
@@ -121,7 +146,8 @@ function M.new(name)
   if type(name) ~= "string" or name == "" then
     errors.argument("stoke.topic: a name expected, got %s", errors.describe(name))
   end
-  return (named:get(name, function(schedule) return setmetatable({ name = name, boxes = {}, schedule = schedule }, Topic) end))
+  return (named:get(name, function(schedule) return setmetatable({ name = name, boxes = {}, swept = SWEEP, schedule = schedule },
+    Topic) end))
 end
 
 return setmetatable(M, { __call = function(_, ...) return M.new(...) end })

@@ -26,6 +26,21 @@ texts.add {
 
 local function call_name(name) return "transfer_to_" .. name:gsub("[^%w_-]", "_") end
 
+--- Two whom a model cannot tell apart: its calls have no blanks, and no points.
+local function check_names(where, team)
+  local seen = {}
+  local function check(name)
+    local call = call_name(name)
+    if seen[call] then
+      errors.argument("%s: %q and %q are the same name in a call of a model, %s; name one of them otherwise", where, seen[call],
+        name, call)
+    end
+    seen[call] = name
+  end
+  for _, member in ipairs(team.members) do check(member.name) end
+  for _, name in ipairs(team.outside_names) do check(name) end
+end
+
 --- A handoff as the model sees it.
 local function tool_of(team, name, description)
   local params = json.object({ type = "object", required = { "note" }, properties = json.object { note = { type = "string",
@@ -126,6 +141,7 @@ function PATTERN.make(team, given, where)
     team.outside_names[#team.outside_names + 1] = name
   end
   table.sort(team.outside_names)
+  check_names(where, team)
   for name, list in next, given.to or {} do
     make.check_name(team, where .. ": to", name)
     errors.list(where .. ": to." .. name, list)

@@ -228,8 +228,8 @@ local INSERT = [[INSERT INTO NAME (text, key, kind, importance, origin, tags, so
 --- What is remembered already, said again.
 local AGAIN = [[UPDATE NAME SET used = max(used, :created), importance = max(importance, :importance) WHERE id = :id]]
 
---- Write one, within a transaction; its id, and whether it is new.
-local function write(self, tx, row, vector)
+--- Write one, within a transaction; its id, and whether it is new, so that its vector is to be added.
+local function write(self, tx, row)
   local known = row.key ~= db.null and tx:one(named(self, "SELECT id FROM NAME WHERE key = ?"), row.key)
   if known then
     tx:exec(named(self, AGAIN), { id = known.id, created = row.created, importance = row.importance })
@@ -237,7 +237,6 @@ local function write(self, tx, row, vector)
   end
   local _, id = tx:exec(named(self, INSERT), row)
   tx:exec(named(self, "INSERT INTO NAME_words (rowid, text) VALUES (?, ?)"), id, row.text)
-  if vector then self.vectors:add(id, vector, { kind = row.kind }) end
   return id, true
 end
 
@@ -258,7 +257,10 @@ function Memory:add(text, options)
   local row = row_of("memory:add", text, options)
   local vector = self.embed and self.embed.ask({ text })[1]
   local id, added
-  self.db:transaction(function(tx) id, added = write(self, tx, row, vector) end)
+  self.db:transaction(function(tx)
+    id, added = write(self, tx, row)
+    if vector and added then self.vectors:add(id, vector, { kind = row.kind }) end
+  end)
   return id, added
 end
 
@@ -280,7 +282,13 @@ function Memory:add_all(list)
   end
   local embedded = self.embed and #texts > 0 and self.embed.ask(texts) or {}
   self.db:transaction(function(tx)
-    for i, row in ipairs(rows) do ids[i] = write(self, tx, row, embedded[i]) end
+    local new = {}
+    for i, row in ipairs(rows) do
+      local id, added = write(self, tx, row)
+      ids[i] = id
+      if added and embedded[i] then new[#new + 1] = { id = id, vector = embedded[i], tags = { kind = row.kind } } end
+    end
+    if new[1] then self.vectors:add_all(new) end -- one statement: thousands of them are most of the time
   end)
   return ids
 end
@@ -473,7 +481,9 @@ function Memory:replace(ids, text, options)
   local id
   self.db:transaction(function(tx)
     delete(self, tx, ids)
-    id = write(self, tx, row, vector)
+    local added
+    id, added = write(self, tx, row)
+    if vector and added then self.vectors:add(id, vector, { kind = row.kind }) end
   end)
   return id
 end

@@ -34,8 +34,8 @@ local function look()
   if http.get(ollama.endpoint() .. "/sim/ledger", { raise = false }).status == 200 then
     return { skip = ollama.endpoint() .. " is the simulator" }
   end
-  return { url = ollama.endpoint() .. "/v1", counts = true, knows = true, model = os.getenv "STOKE_LIVE_MODEL" or of_ollama "completion",
-    tools = of_ollama "tools", embedding = of_ollama "embedding" }
+  return { url = ollama.endpoint() .. "/v1", counts = true, knows = true, tools = of_ollama "tools",
+    embedding = of_ollama "embedding", model = os.getenv "STOKE_LIVE_MODEL" or of_ollama "completion" }
 end
 
 local function live(name, f)

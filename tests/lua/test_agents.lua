@@ -39,6 +39,7 @@ local WORDS = {
   ["crew.lua"] = { "Count." }, ["debate.lua"] = { "Hi?" },
   ["coder.lua"] = { "tests/agents/coder", "Mend it.", "--test", "true", "-m", "m" },
   ["extract.lua"] = { "README.md", "--fields", "title=string" },
+  ["notes.lua"] = { "tests/agents/research", "When?" },
   ["notebook.lua"] = { "Who likes figs?", "--file", ":memory:" },
   ["served.lua"] = { "Hi" },
   ["race_models.lua"] = { "Hi", "m", "n" }, ["research.lua"] = { "Why?" }, ["review.lua"] = { "README.md" },
@@ -157,6 +158,25 @@ test("assistant: asks on the terminal, and takes no for an answer", { real = tru
 end)
 
 local FIELDS = "vendor=string,total=number >= 0,due=date?"
+
+test("notes: an answer cites lines of the documents, what changed alone is read again, and what is not there is said",
+  { real = true }, function(t)
+    local place <close> = folder "tests/agents/research"
+    fs.write(place.path .. "/map.png", "\x89PNG\0\0")
+    local file = place.path .. "/.index"
+    local function ask(question) return scripted("notes", { place.path, question, "--file", file }) end
+    local r = good(t, ask "When does the ferry leave, and is there a bicycle on it?")
+    t.contains(r.stdout, "2 new")
+    fs.write(place.path .. "/ferries.md", "# Ferries\n\nThe ferry leaves at 8:00.\n")
+    golden(t, "notes", good(t, ask "When does the ferry leave, and is there a bicycle on it?"), { { place.path, "DIR" } })
+    t.contains(good(t, ask "zebra").stdout, "Nothing about that was found.")
+    t.contains(good(t, ask "Who drives the ferry?").stdout, "The passages found do not answer that.")
+  end)
+
+test("notes: passages can be searched without a model", { real = true }, function(t)
+  local r = good(t, run("agents/notes.lua", "tests/agents/research", "ferry", "--search", "--endpoint", "127.0.0.1:1"))
+  t.contains(r.stdout, "ferries.md:1-3  Ferries\n# Ferries\n\nThe ferry to the island leaves")
+end)
 
 test("notebook: what it is told in one run it finds in the next, whatever the model writes as a query", { real = true }, function(t)
   local own <close> = folder()

@@ -3,7 +3,7 @@
 local test = require "stoke.test"
 local about = require "core.about"
 local stoke = require "stoke"
-local client = require "stoke.mcp.client"
+local clients = require "stoke.mcp.client"
 local mcp = require "stoke.mcp"
 local runs = require "core.runs"
 local scripted = require "scripted"
@@ -138,9 +138,9 @@ test("mcp: a server that says nothing to server/discover, or ends at it, is aske
 end)
 
 test("mcp: a server that is slow to start is asked in both ways, and taken at its word", REAL, function(t)
-  local probe = client.PROBE
-  client.PROBE = 0.1
-  local _ <close> = setmetatable({}, { __close = function() client.PROBE = probe end })
+  local probe = clients.PROBE
+  clients.PROBE = 0.1
+  local _ <close> = setmetatable({}, { __close = function() clients.PROBE = probe end })
   for _, era in ipairs { "modern", "legacy" } do
     local peer <close> = connect(era, "slow to start")
     t.eq(peer:call("add", { a = 1, b = 2 }).text, "3")

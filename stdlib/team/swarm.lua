@@ -26,7 +26,6 @@ texts.add {
 
 local function call_name(name) return "transfer_to_" .. name:gsub("[^%w_-]", "_") end
 
---- A handoff as the model sees it.
 local function tool_of(team, name, description)
   local params = json.object({ type = "object", required = { "note" }, properties = json.object { note = { type = "string",
     description = texts.of("swarm_param", team.texts, { agent = name }) } } }, { "type", "required", "properties" })

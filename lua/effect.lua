@@ -73,6 +73,7 @@ local M = {}
 ---@field codec? { keep: fun(value): any, give: fun(kept): any } of values that are no plain data
 ---@field metered? boolean its body performs effects of its own: what they spend of budgets is part of its outcome
 ---@field through? fun(q: any): any what its body does is all done through the door: with unsafe effects of their own
+---@field keyed? fun(q: any): any what does it knows it again by its key; in a durable run it begins when its place is on the disk
 ---@field repeats? boolean|fun(q: any): any what is idempotent of it may be done again with the whole body it is in: it asks a
 ---  model, promises this, or is known again by a key
 ---@field lasting? boolean its outcome is on the disk before the run goes on from it

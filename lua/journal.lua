@@ -196,12 +196,25 @@ local function intend(call)
   return err and err.kind == "cancelled" and err or nil
 end
 
+--- The work of an effect that its server knows again by its key begins when all that led to its place is on the disk: on another
+--- way another request would have this key, and be given the answer of this one.
+local function stay(call)
+  local journal = call.context.journal
+  call.intend = nil
+  if not journal.log then return journal.stopped end
+  return keep.barrier(journal)
+end
+
 --- Before an effect is done of which a log is kept. Where the body of an effect is looked through, whatever changes the world in it
 --- counts, also what could be done again by itself: done again after it, the rest of the body would see another world.
 local function prepare(journal, row, call, def, q)
   keep.make_room(journal)
   call.row, call.since = row, row.time
   local class, inner = row.class, call.context.inside
+  if not inner and def.keyed and def.keyed(q) then -- it is done again under its key, which belongs to its place: that has to stay
+    call.intend = stay
+    return
+  end
   if class == "pure" or inner == true or class ~= "unsafe" and not inner or def.through and def.through(q) then return end
   if class == "unsafe" or not outcomes.repeats(def, q) then call.intend = intend end
 end

@@ -144,7 +144,7 @@ end
 
 effect.define("http.request", {
   said = said,
-  subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known,
+  subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known, keyed = is_known,
   run = function(q, call)
     q = with_key(q, call)
     if follows(q) then return follow(q, fetch, function() end) end
@@ -201,6 +201,7 @@ end
 effect.define("http.stream", {
   resume = resume,
   stream = true, subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known,
+  keyed = is_known,
   run = function(q, call)
     q = with_key(q, call)
     if follows(q) then return follow(q, open, function(source) source:close() end) end

@@ -28,7 +28,7 @@ end
 --- Does whoever does its work know it again by the key of the effect?
 ---@param def stoke.effect
 ---@param q any
----@return boolean|nil
+---@return "disk"|"commit"|nil how well what led to it has to be kept
 function M.keyed(def, q)
   local how = def.keyed
   if type(how) == "function" then return how(q) end

@@ -34,7 +34,7 @@ M.TURNS = 1024
 
 local OPTIONS = { agents = true, port = "number", address = "string", mem = "string", max_turns = "number", activity = "boolean",
   class = "string", drain = "number", max_body = "number", token = "string", token_file = "string", origins = "table",
-  hosts = "table", sessions = true, models = true, max_connections = "number", header_timeout = "number" }
+  hosts = "table", sessions = true, models = true, max_connections = "number", header_timeout = "number", max_header = "number" }
 
 --- The hosts of servers that live, for those who look.
 ---@private
@@ -132,10 +132,11 @@ end
 ---  ("interactive") of the calls of agents that have none; drain (5 seconds for turns under way when the server closes); max_body
 ---  (16 MB); token, or token_file, the path of a file of the owner's alone, made where it is not there: what a client must send as
 ---  its Bearer, needed for an address that others reach; origins: pages that may ask ("https://chat.example", "*"), none without;
----  hosts: names that this machine is asked by on loopback, beside its own; max_connections (10000) and header_timeout (60 seconds
----  for a request to arrive), as http.serve has them; sessions: false keeps none of the conversations that
----  clients name, { most = 1000, lifetime = seconds } says how many are kept, and for how long after their last turn (30 days);
----  models: true offers the models of the default endpoint and the routes of the settings beside the agents, a list of names these
+---  hosts: names that this machine is asked by on loopback, beside its own; max_header (6 KB), max_connections (10000) and
+---  header_timeout (60 seconds for a request to arrive), as http.serve has them; sessions: false keeps none of the conversations
+---  that clients name, { most = 1000, lifetime = seconds } says how many are kept, and for how long after their last turn (30
+---  days); models: true offers the models of the default endpoint and the routes of the settings beside the agents, a list of
+---  names these
 ---@return stoke.http.server
 ---Raises `argument`; `os` when it cannot listen.
 ---
@@ -147,6 +148,9 @@ function M.new(options)
   given = given or {}
   return M.open(options, function() return registry.entries("stoke.serve: agents", given) end)
 end
+
+--- Bytes of a request's head. A connection costs as much memory and a little more, as long as it is there.
+local HEAD <const> = 6 * 1024
 
 --- Names and pages are judged by our own guard, which tells why.
 local EVERY = { "*" }
@@ -166,7 +170,7 @@ function M.open(options, source)
   end
   local server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
     mem = options.mem, drain = options.drain, max_body = options.max_body, hosts = EVERY, origins = EVERY,
-    max_connections = options.max_connections, header_timeout = options.header_timeout,
+    max_header = options.max_header or HEAD, max_connections = options.max_connections, header_timeout = options.header_timeout,
     handler = function(req, res) return handle(host, req, res) end }
   M.live[host], host.looks.task, host.sessions.task = true, server.task, server.task
   ollama.ahead(host)

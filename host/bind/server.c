@@ -389,7 +389,7 @@ static void add_header(void *ud, const char *name, const char *value) {
   lua_rawset(L, -3);
 }
 
-/* x:request() -> method, target, body, peer, { [name in lower case] = value }; of a name that comes twice, all values */
+/* x:request() -> method, target, body (once: it is not kept beside the string), peer, { [name in lower case] = value }; of a name that comes twice, all values */
 static int l_request(lua_State *L) {
   struct lexchange *lx = check_exchange(L);
   size_t len;
@@ -398,6 +398,7 @@ static int l_request(lua_State *L) {
   lua_pushstring(L, exchange_method(lx->x));
   lua_pushstring(L, exchange_target(lx->x));
   lua_pushlstring(L, body, len);
+  exchange_forget_body(lx->x);
   lua_pushstring(L, exchange_peer(lx->x));
   lua_createtable(L, 0, (int)lx->x->header_count);
   exchange_headers(lx->x, add_header, L);

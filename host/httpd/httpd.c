@@ -129,6 +129,13 @@ const char *exchange_body(const struct exchange *x, size_t *len) {
   return x->body ? x->body : "";
 }
 
+void exchange_forget_body(struct exchange *x) {
+  if (!x->server->cls->forget_body) return;
+  x->server->cls->forget_body(x);
+  x->body = NULL;
+  x->body_len = 0;
+}
+
 void exchange_headers(const struct exchange *x, void (*each)(void *ud, const char *name, const char *value), void *ud) {
   for (size_t i = 0; i < x->header_count; i++) each(ud, x->headers[i].name, x->headers[i].value);
 }

@@ -37,6 +37,7 @@ const char *exchange_peer(const struct exchange *x);   /* "127.0.0.1:5123", "mem
 /* Calls each for every header in order, duplicates apart. */
 void exchange_headers(const struct exchange *x, void (*each)(void *ud, const char *name, const char *value), void *ud);
 const char *exchange_body(const struct exchange *x, size_t *len);
+void exchange_forget_body(struct exchange *x); /* it was read: a long answer need not hold it */
 
 /* headers as in net.h. A reply with len >= 0 bytes to come gets Content-Length; -1 = chunked. */
 bool exchange_reply(struct exchange *x, int status, const char *const *headers, int64_t len, struct err *e);

@@ -49,6 +49,8 @@ struct server_class {
   struct server *(*open)(struct host *h, const struct httpd_options *o, void (*accepted)(void *ud), void *ud,
                          struct err *e);
   bool in_memory; /* serves what has o->mem; else what has not */
+  /* The body was read and is not asked for again; NULL: it is nobody's to free. */
+  void (*forget_body)(struct exchange *x);
 };
 
 /* First member of an engine's server. */

@@ -16,9 +16,9 @@
 #include "httpd_unix.h"
 
 #define BACKLOG             4096
-#define CONNECTION_OVERHEAD (8 * 1024) /* of libmicrohttpd's memory per connection, beyond the head of a request */
+#define CONNECTION_OVERHEAD (4 * 1024) /* of libmicrohttpd's memory per connection, beyond the head of a request */
 #define COPY_BLOCK          16384
-#define CHUNKED_BLOCK       1024
+#define CHUNKED_BLOCK       512
 #define ROOM_NS             UINT64_C(1000000000) /* idle at least so long, before it makes room for another */
 #define RUNS                4  /* at most, one after the other, before the rest of the loop has its turn */
 #define LOOK_MS             10 /* without epoll: between looks; who comes beyond max_connections is refused there */
@@ -357,7 +357,8 @@ static int port_of(const struct server *base) {
 static struct server *mhd_open(struct host *h, const struct httpd_options *o, void (*accepted)(void *ud), void *ud,
                                struct err *e);
 
-const struct server_class mhd_class = {port_of, mhd_close, reply, write_bytes, end, shut, .open = mhd_open};
+const struct server_class mhd_class = {
+    port_of, mhd_close, reply, write_bytes, end, shut, .open = mhd_open, .forget_body = mhd_forget_body};
 
 static bool resolve(const struct httpd_options *o, struct sockaddr_storage *addr) {
   const char *address = o->address ? o->address : "127.0.0.1";

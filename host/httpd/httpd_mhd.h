@@ -28,7 +28,7 @@ struct mhd_exchange {
   char *head; /* malloc'ed: method, header array and strings */
   char *body; /* malloc'ed */
   enum stage stage;
-  size_t body_size, body_seen;
+  size_t body_size, body_seen, body_first;
   bool http_1_1;
   bool crowded;                  /* there was no room for its body */
   struct MHD_Response *response; /* made by the handler, queued when libmicrohttpd asks */
@@ -86,6 +86,7 @@ struct mhd_server {
 };
 
 /* httpd_mhd_calls.c */
+void mhd_forget_body(struct exchange *base);
 enum MHD_Result mhd_on_request(void *cls, struct MHD_Connection *c, const char *url, const char *method,
                                const char *version, const char *data, size_t *size, void **state);
 void *mhd_on_uri(void *cls, const char *uri, struct MHD_Connection *c);

@@ -9,6 +9,7 @@
 #include "httpd_mhd.h"
 
 #define BODY_START  4096
+#define BODY_KNOWN  (64u << 10) /* of an announced body, so much is made room for at once */
 #define SWALLOW_MAX (16u << 20) /* bytes of a refused body that are still read */
 
 static void free_segments(struct mhd_exchange *x) {
@@ -26,6 +27,10 @@ static void drop_body(struct mhd_exchange *x) {
   x->body = NULL;
   x->server->bodies -= x->body_size;
   x->body_size = 0;
+}
+
+void mhd_forget_body(struct exchange *base) {
+  drop_body(CONTAINER_OF(base, struct mhd_exchange, base));
 }
 
 void mhd_free_exchange(struct mhd_exchange *x) {
@@ -184,6 +189,13 @@ static bool refuse_body(const struct mhd_exchange *x) {
   return errno != 0 || n > x->server->max_body + SWALLOW_MAX || header_of(x, "Expect");
 }
 
+/* Bytes to make room for when a body begins. */
+static size_t first_room(const struct mhd_exchange *x) {
+  const char *length = header_of(x, "Content-Length");
+  unsigned long long n = length ? strtoull(length, NULL, 10) : 0;
+  return n == 0 ? BODY_START : n < BODY_KNOWN ? (size_t)n : BODY_KNOWN;
+}
+
 /* Answers without the loop, and closes the connection: after a refusal nothing it says can be trusted. */
 static enum MHD_Result refuse(struct mhd_exchange *x, int status) {
   const char *text = httpd_refusal(status);
@@ -206,6 +218,7 @@ static enum MHD_Result begin(struct mhd_exchange *x, const char *method, const c
   int status = x->socket ? copy_head(x, method) : -1;
   if (status < 0) return MHD_NO;
   if (status == 0 && refuse_body(x)) status = 413;
+  if (status == 0) x->body_first = first_room(x);
   if (status > 0) return refuse(x, status);
   x->stage = STAGE_BODY;
   return MHD_YES;
@@ -216,7 +229,7 @@ static enum MHD_Result begin(struct mhd_exchange *x, const char *method, const c
 /* Room for all of the body that has come. False: the memory of the server, or its share for bodies, is full. */
 static bool make_room(struct mhd_exchange *x) {
   struct mhd_server *s = x->server;
-  size_t size = x->body_size ? x->body_size : BODY_START;
+  size_t size = x->body_size ? x->body_size : x->body_first;
   while (size < x->body_seen) size *= 2;
   size_t more = size - x->body_size;
   if (s->bodies + more > s->max_bodies) return false;

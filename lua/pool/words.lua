@@ -198,16 +198,20 @@ local function held(lane, now)
     first.tool and first.tool .. " " or "", left(first.till - now))
 end
 
---- It is the next one: what is it that the lanes do not have?
-local function next_one(ticket)
-  local busy, slots, ghosts = 0, 0, 0
+--- It is the next one: what is it that the lanes do not have? Those that take no calls now have nothing to give.
+local function next_one(ticket, now)
+  local busy, slots, ghosts, open = 0, 0, 0, {}
   for _, lane in ipairs(ticket.group.lanes) do
-    busy, slots = busy + lane.busy, slots + lanes.width(lane)
-    ghosts = ghosts + (lane.slots and lane.slots.ghosts and #lane.slots.ghosts or 0)
+    if not M.shut(lane, now) then
+      busy, slots, open[#open + 1] = busy + lane.busy, slots + lanes.width(lane), lane
+      ghosts = ghosts + (lane.slots and lane.slots.ghosts and #lane.slots.ghosts or 0)
+    end
   end
   if ghosts > 0 and busy < slots then return "next; a slot is still at the prompt of a call that was cancelled" end
   if busy == 0 then return "next, as soon as a call may begin" end
-  return ("next; %s busy"):format(slots == 1 and "the one slot is" or ("all %d slots are"):format(slots))
+  local place = #open == 1 and ticket.group.lanes[2] and " of " .. server_of(open[1]) or ""
+  return ("next; %s busy"):format(slots == 1 and ("the one slot%s is"):format(place) or
+    ("all %d slots%s are"):format(slots, place))
 end
 
 --- Was a call sent that came later than this one? Then more may come that go before it, and its wait is no sum of what waits now.
@@ -229,7 +233,7 @@ local function behind(ticket, lane, now)
   if best == ticket then
     local kept = held(lane, now)
     if kept then return kept end
-    text = next_one(ticket)
+    text = next_one(ticket, now)
     sum.calls = 0
   elseif q.ranks and now - ticket.arrived >= q.bounds[ticket.class] then
     text = ("it has waited %s and goes before others, the oldest such call first"):format(M.seconds(now - ticket.arrived))

@@ -7,6 +7,7 @@ local gojson = require "stoke.ollama.server.gojson"
 local checks = require "stoke.ollama.server.checks"
 local decode = require "stoke.ollama.server.decode"
 local wire = require "stoke.ollama.server.wire"
+local clocks = require "core.driver.time"
 local errors = require "core.errors"
 local behind = require "stoke.serve.behind"
 local embed = require "stoke.serve.embed"
@@ -50,6 +51,7 @@ local function deny(res, status, format, ...) return refuse(res, failures.new(st
 
 local function read(req, res, name)
   local body, raw = decode.request(req.body, decode.requests[name])
+  req.body = "" -- it is read; a long conversation is not held beside what it was made of while its answer streams
   if not body then return deny(res, 400, "%s", raw) end
   return body, raw
 end
@@ -216,15 +218,15 @@ local function odds_text(odds) return odds and json.encode(odds):sub(2, -2) or n
 function Lines:text(text, odds)
   local f = self.frame
   if odds then
-    return send(self, wire.object { name = self.name, chat = self.chat, at = stamp(time.now()), text = gojson.escape(text),
+    return send(self, wire.object { name = self.name, chat = self.chat, at = stamp(clocks.wall()), text = gojson.escape(text),
       done = false, logprobs = odds_text(odds) } .. "\n")
   end
-  return send(self, f.head .. stamp(time.now()) .. f.text .. gojson.escape(text) .. f.text_end)
+  return send(self, f.head .. stamp(clocks.wall()) .. f.text .. gojson.escape(text) .. f.text_end)
 end
 
 function Lines:thinking(text)
   local f = self.frame
-  return send(self, f.head .. stamp(time.now()) .. f.thinking .. gojson.escape(text) .. f.thinking_end)
+  return send(self, f.head .. stamp(clocks.wall()) .. f.thinking .. gojson.escape(text) .. f.thinking_end)
 end
 
 function Lines:done(answer)

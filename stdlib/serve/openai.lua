@@ -50,6 +50,7 @@ local function read(req, res, spec)
   local text = req.body or ""
   if not text:find "%S" then return deny(res, 400, "the request has no body") end
   local body, raw = decode.request(text, spec, HABITS)
+  req.body = "" -- see ollama.lua
   if not body then return deny(res, 400, "%s", raw) end
   return body, raw
 end

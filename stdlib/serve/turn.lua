@@ -3,6 +3,7 @@
 --- The run is in the task of the request. Who is told writes to the client and waits when the client is slow, and with it the run
 --- and its model wait; the task is cancelled when the client leaves, and the run and its model's slot with it.
 
+local raw_pcall = require "core.coro".raw_pcall
 local errors = require "core.errors"
 local guest = require "stoke.agent.guest"
 local history = require "stoke.agent.history"
@@ -210,7 +211,7 @@ end
 --- Example: `turn.send(res, wire.NDJSON, line)`
 function M.send(res, headers, bytes)
   if not res.started then res:start(200, headers) end
-  local ok, err = pcall(res.write, res, bytes)
+  local ok, err = raw_pcall(res.write, res, bytes) -- what it caught is raised again, also what no script may catch
   if ok then return end
   if res.gone then err = errors.new("cancelled", "the client has left") end -- no answer of a model that broke off: not to be mended
   error(err, 0)

@@ -171,6 +171,30 @@ local function serving()
   row("request served, 64 at once: CPU per request", "us", ours, theirs, 2.5)
 end
 
+-- Agents as models. What serving costs is what is left without the same turns of the agent, the client and the simulator.
+local function agents_served()
+  local tokens, pace = 256, 0.01
+  local chat = bench .. "/streams chat 64 64 "
+  local function turns_alone(n) return measure(lua("served.lua", tokens, pace, n)).cpu_ms end
+  local front, alone, bare = {}, {}, {}
+  for i = 1, ROUNDS do
+    front[i] = values(chat .. lua("served.lua", tokens, pace)).line_ns
+    alone[i] = (turns_alone(192) - turns_alone(64)) / (128 * (tokens + 1)) * 1e6
+    bare[i] = values(chat .. bench .. "/mhd " .. pace).line_ns
+  end
+  local all, yardstick = median(front), median(bare)
+  row("served token, 64 at once: CPU of serving", "ns", all - median(alone), yardstick, 2)
+  beside("the same with the agent and the simulator", "ns", all, yardstick)
+  local n = math.min(5000, files // 3)
+  figure(("%d served streams at once: memory, a stream"):format(n), "B",
+    values(("%s/streams hold %d %s"):format(bench, n, lua("served.lua", 2, 0, "held"))).stream_bytes, 40 * 1024)
+  local one = bench .. "/streams chat 200 1 "
+  local first, without = turns(ROUNDS,
+    function() return values(one .. lua("served.lua", 4, 0)).first_us end,
+    function() return values(one .. lua("served.lua", 4, 0, "sim")).first_us end)
+  figure("first token served, later than from the model", "us", first - without, 1000)
+end
+
 -- Rates hang on the disk's fdatasync, which is printed; ratios are to one thread of bare SQLite, the same rows, 64 a commit.
 local function databases()
   local folder = bench .. "/databases"
@@ -256,8 +280,8 @@ end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))
 local failed = false
-local parts = { calls, streams, loops, instructions, held, serving, databases, durable, conversations, parked, start, vectors,
-  engines }
+local parts = { calls, streams, loops, instructions, held, serving, agents_served, databases, durable, conversations, parked, start,
+  vectors, engines }
 for _, part in ipairs(parts) do
   local ok, err = pcall(part)
   if not ok then

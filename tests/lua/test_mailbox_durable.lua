@@ -50,7 +50,7 @@ test("a durable run whose tasks send letters, killed at random moments, does eac
     for seed = 1, KILLS do
       local witness <close> = durable.witness()
       local case = durable.new(t, WORK)
-      local status, _, told = case:survive("run", { witness.url }, 0.2, numbers(seed))
+      local status, _, told = case:survive("run", { witness.url }, 0.03, numbers(seed))
       local what = ("seed %d, %d kills: %s"):format(seed, case.kills, told)
       t.eq({ status.code, witness.count }, { 0, 6 }, what)
       local result = case:result "run"

@@ -122,6 +122,26 @@ test("a stream that has begun stays where it is, and goes on when its server doe
   t.eq(table.concat(texts), "from one")
 end)
 
+test("a call that waits beside a wedged server is told of the slots that there are", function(t)
+  local w <close> = world { slots = 2 }
+  w.one.sim:pace(0)
+  local scope <close> = stoke.scope {}
+  scope:spawn(function() ollama.chat { model = "fast", messages = HI } end)
+  stoke.sleep(60)
+  t.eq(stoke.pool().servers[1].state, "sick")
+  ask_many(scope, 3)
+  stoke.sleep(0.7)
+  local reasons = {}
+  for _, server in ipairs(stoke.pool().servers) do
+    for _, lane in ipairs(server.lanes) do
+      for _, call in ipairs(lane.queue) do reasons[#reasons + 1] = call.reason end
+    end
+  end
+  t.eq(reasons, { "next; all 2 slots of two are busy" })
+  w.one.sim:pace(1)
+  scope:wait()
+end)
+
 test("a call is moved once: where the other server is wedged, too, it stays there", function(t)
   local w <close> = world()
   w.one.sim:pace(0)

@@ -10,6 +10,7 @@ local proc = require "stoke.proc"
 local scripted = require "scripted"
 
 local FULL = os.getenv "STOKE_HOSTILE" == "1"
+local SLOW = (tonumber(os.getenv "STOKE_SCALE") or 1) < 1 -- builds whose memory is not what is held
 local USER = { { role = "user", content = "Hello" } }
 local CHAT = json.encode { model = "poet", stream = false, messages = USER }
 
@@ -87,9 +88,9 @@ real("a body whose length nobody said is cut off when it is too long, and memory
     most = math.max(most, resident() - before)
     stoke.sleep(0.01)
   end
-  t.ok(most < (4 * 36) << 20, ("%d MB more"):format(most >> 20))
+  t.ok(SLOW or most < (4 * 36) << 20, ("%d MB more"):format(most >> 20))
   stoke.sleep(0.1)
-  t.ok(resident() - before < 48 << 20, ("%d MB are kept"):format((resident() - before) >> 20))
+  t.ok(SLOW or resident() - before < 48 << 20, ("%d MB are kept"):format((resident() - before) >> 20))
   t.eq(#place.model.requests, 1)
   ok(t, place)
 end)
@@ -213,7 +214,7 @@ real("connections that say nothing, as many as there may be, keep nobody out", f
   t.ok(open >= count - 1, tostring(open))
   local each = (resident() - before) // open
   ok(t, place)
-  t.ok(each < 40000, ("%d bytes a connection"):format(each))
+  t.ok(SLOW or each < 40000, ("%d bytes a connection"):format(each))
 end)
 
 real("requests that come a byte at a time end when their time is over, and keep nobody out", function(t)

@@ -1,4 +1,5 @@
 -- Questions to documents: stdlib/notes.lua.
+local about = require "core.about"
 local chunk = require "stoke.notes.chunk"
 local durable = require "durable"
 local fs = require "stoke.fs"
@@ -224,6 +225,49 @@ test("what fails in the middle leaves what was read before, and the next time go
   broken = false
   local notes <close> = stoke.notes(path, { embed = embed, file = index })
   t.eq({ total, #notes.report.added, notes.vectors:count() }, { 200, 136, 200 })
+end)
+
+local READER <const> = [[
+  local stoke = require "stoke"
+  local function embed(texts)
+    print(#texts)
+    io.flush()
+    stoke.sleep(0.05) -- killed here, most often
+    local out = {}
+    for i = 1, #texts do out[i] = { i, 1 } end
+    return out
+  end
+  stoke.notes(arg[1], { embed = embed, file = arg[2] })
+  print "done"
+]]
+
+test("killed while it reads: the index is whole, and the next time goes on", { real = true, timeout = 60 }, function(t)
+  local files = {}
+  for i = 1, 800 do files[("%03d.md"):format(i)] = "text number " .. i end
+  local path, work = folder(t, files), t.tmp()
+  fs.write(work .. "/reader.lua", READER)
+  local embedded = 0
+  for round = 1, 3 do
+    local reader <close> = stoke.proc.spawn { argv = { about.executable(), work .. "/reader.lua", path, work .. "/index" } }
+    local batches = 0
+    for _ in reader:lines() do
+      batches = batches + 1
+      if batches > round then break end
+    end
+    reader:kill "KILL"
+    reader:wait()
+    local db <close> = stoke.db.open(work .. "/index")
+    db:exec "INSERT INTO notes_words (notes_words) VALUES ('integrity-check')"
+    local n = db:one "SELECT count(*) AS n FROM notes".n
+    t.ok(n >= embedded and (n % 64 == 0 or n == 800), n)
+    t.eq({ db:one "SELECT count(*) AS n FROM notes_files".n, db:one "SELECT count(*) AS n FROM notes_vectors".n }, { n, n })
+    embedded = n
+  end
+  t.ok(embedded >= 128, embedded)
+  local r = stoke.proc.run { argv = { about.executable(), work .. "/reader.lua", path, work .. "/index" } }
+  local rest = 0
+  for count in r.stdout:gmatch "%d+" do rest = rest + tonumber(count) end
+  t.eq(rest, 800 - embedded, r.stdout .. r.stderr)
 end)
 
 test("progress is told once a second", function(t)

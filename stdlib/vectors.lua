@@ -230,10 +230,10 @@ local function check_row(self, id, tags, what)
 end
 
 --- The vectors of rows as f32, checked against the set; an empty set is for vectors like the first of them, once all are fit.
-local function check_vectors(self, rows, what)
+local function check_vectors(self, rows, name)
   local packed, dim = {}, self.dim
   for i, row in ipairs(rows) do
-    packed[i] = core.check_vector(row.vector, dim, self.metric, what)
+    packed[i] = core.check_vector(row.vector, dim, self.metric, name(i))
     dim = dim or #packed[i] // 4
   end
   if self.dim or not dim then return packed end
@@ -262,6 +262,24 @@ local function change(self, sql, params)
   error(worded(self, changes), 0)
 end
 
+-- `name` says in an error where a row came from.
+local function add_rows(self, rows, name)
+  local list = {}
+  for i, row in ipairs(rows) do
+    if type(row) ~= "table" then errors.argument("%s is %s", name(i), errors.describe(row)) end
+    check_row(self, row.id, row.tags, name(i))
+    list[i] = { i = core.plain_id(row.id), t = row.tags and next(row.tags) ~= nil and row.tags or nil }
+  end
+  local packed = check_vectors(self, rows, name)
+  if not self.db then
+    for i, row in ipairs(rows) do self.memory:add(row.id, packed[i], row.tags) end
+  elseif #rows > 0 then
+    change(self, ADD, { dim = self.dim, vectors = db.blob(table.concat(packed)),
+      rows = errors.check(json.encode(json.array(list))) })
+    self.guessed = nil
+  end
+end
+
 --- Add rows together: in a file all of them or none. A row whose id is there is replaced.
 ---@param rows { id: string|integer, vector: number[]|string, tags?: table<string, string|number|boolean> }[]
 ---Raises `argument` (another number of numbers, one that is not finite, a zero vector by cosine: then none is added), `limit` (the
@@ -271,20 +289,7 @@ end
 function Set:add_all(rows)
   scopes.check_self(self, Set, "vectors:add_all()")
   errors.list("vectors:add_all: the rows", rows)
-  local list = {}
-  for i, row in ipairs(rows) do
-    if type(row) ~= "table" then errors.argument("vectors:add_all: row %d is %s", i, errors.describe(row)) end
-    check_row(self, row.id, row.tags, "vectors:add_all")
-    list[i] = { i = core.plain_id(row.id), t = row.tags and next(row.tags) ~= nil and row.tags or nil }
-  end
-  local packed = check_vectors(self, rows, "vectors:add_all")
-  if not self.db then
-    for i, row in ipairs(rows) do self.memory:add(row.id, packed[i], row.tags) end
-  elseif #rows > 0 then
-    change(self, ADD, { dim = self.dim, vectors = db.blob(table.concat(packed)),
-      rows = errors.check(json.encode(json.array(list))) })
-    self.guessed = nil
-  end
+  add_rows(self, rows, function(i) return "vectors:add_all: row " .. i end)
 end
 
 --- Add a row, or replace the one that has this id.
@@ -296,7 +301,7 @@ end
 --- Example: `set:add("milk", vector, { list = "home" })`
 function Set:add(id, vector, tags)
   scopes.check_self(self, Set, "vectors:add()")
-  self:add_all { { id = id, vector = vector, tags = tags } }
+  add_rows(self, { { id = id, vector = vector, tags = tags } }, function() return "vectors:add" end)
 end
 
 --- Delete rows.

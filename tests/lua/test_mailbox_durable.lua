@@ -6,8 +6,6 @@ local runs = require "core.runs"
 local stored = require "kept_store"
 local stoke = require "stoke"
 
-local KILLS = tonumber(os.getenv "STOKE_KILL_SEEDS") or 6
-
 local WORK = [[
 local stoke = require "stoke"
 stoke.main(function(args)

@@ -434,12 +434,24 @@ end
 local FORGET_WORDS = "INSERT INTO NAME_words (NAME_words, rowid, text) SELECT 'delete', id, text FROM NAME "
   .. "WHERE id IN (SELECT value FROM json_each(?))"
 
---- Delete memories, within a transaction.
-local function delete(self, tx, ids)
+--- Delete some memories, within a transaction.
+local function delete_some(self, tx, ids)
   local list = errors.check(json.encode(json.array(ids)))
   tx:exec(named(self, FORGET_WORDS), list)
   local gone = tx:exec(named(self, "DELETE FROM NAME WHERE id IN (SELECT value FROM json_each(?))"), list)
   if self.vectors and #ids > 0 then self.vectors:delete(table.unpack(ids)) end
+  return gone
+end
+
+--- Memories that one statement, and one call, deletes.
+local MANY <const> = 10000
+
+--- The same for as many as there are: arguments of a function are not without end.
+local function delete(self, tx, ids)
+  local gone = 0
+  for first = 1, #ids, MANY do
+    gone = gone + delete_some(self, tx, table.move(ids, first, math.min(first + MANY - 1, #ids), 1, {}))
+  end
   return gone
 end
 

@@ -215,6 +215,22 @@ end)
 
 local function insights(list) return function() return json.encode { insights = list } end end
 
+test("a tag may be called as the tables are called in the statements", function(t)
+  local memory <close> = stoke.memory(nil, { name = "diary" })
+  memory:add("Ada prefers tea.", { tags = { NAME = "Ada", WHERE_THESE = 1 } })
+  t.eq(#memory:search("tea", { tags = { NAME = "Ada", WHERE_THESE = 1 } }), 1)
+  t.eq(#memory:list { tags = { NAME = "Ada" } }, 1)
+end)
+
+test("as many ids as there may be are forgotten at once", function(t)
+  local memory <close> = stoke.memory(nil, { embed = letters })
+  memory:add "one"
+  local ids = {}
+  for i = 1, 1000000 do ids[i] = i end -- more than a call has arguments
+  t.eq(memory:forget { ids = ids }, 1)
+  t.eq({ memory:count(), memory.vectors:count() }, { 0, 0 })
+end)
+
 test("reflection waits until enough has come, and rests on what there is", function(t)
   local memory <close> = stoke.memory()
   memory:add("Ada drew a circle.", { importance = 6 })

@@ -6,6 +6,7 @@ local json = require "core.json"
 local rpc = require "stoke.mcp.rpc"
 local scopes = require "core.scope"
 local tasks = require "core.task"
+local time = require "stoke.time"
 
 local M = {}
 
@@ -16,6 +17,7 @@ M.RUNNING, M.ASKED = 256, 256
 ---@field send fun(message: table)
 ---@field handlers table<string, fun(params: table, id: any): table|nil, table|nil> a result, or nil and an error { code, message }
 ---@field running table<any, table> tasks of the client's requests, by their ids
+---@field fresh integer those of them that have not begun
 local Peer = {}
 Peer.__index = Peer
 
@@ -26,7 +28,8 @@ Peer.__index = Peer
 ---
 --- Example: `local peer = peers.new(lines.send, { ["session/new"] = function(params) return {} end })`
 function M.new(send, handlers)
-  return setmetatable({ send = send, handlers = handlers, running = {}, count = 0, asked = {}, waiting = 0, last = 0 }, Peer)
+  return setmetatable({ send = send, handlers = handlers, running = {}, count = 0, fresh = 0, asked = {}, waiting = 0, last = 0,
+  }, Peer)
 end
 
 --- Tell the client something.
@@ -70,6 +73,7 @@ end
 --- Do what a request asks for.
 local function perform(self, message)
   local id = message.id
+  self.fresh = self.fresh - 1
   local ok, result, err = pcall(self.handlers[message.method], message.params or json.object {}, id)
   self.running[id], self.count = nil, self.count - 1
   if ok and result then return self.send { jsonrpc = "2.0", id = id, result = json.object(result) } end
@@ -112,6 +116,7 @@ function Peer:take(line, scope)
   if message.params == json.null then message.params = nil end
   local handler = self.handlers[message.method]
   if message.id == nil then
+    while self.fresh > 0 do time.sleep(0) end -- a cancel may come in the same read as what it cancels, which has to begin first
     if handler then pcall(handler, message.params or {}) end
     return
   end
@@ -121,7 +126,7 @@ function Peer:take(line, scope)
   if self.count >= M.RUNNING then
     return self.send(rpc.refusal(id, -32603, ("%d requests are under way"):format(M.RUNNING)))
   end
-  self.count, self.running[id] = self.count + 1, true
+  self.count, self.fresh, self.running[id] = self.count + 1, self.fresh + 1, true
   local task = tasks.start(scope, "acp " .. message.method, perform, self, message)
   if self.running[id] then self.running[id] = task end
 end

@@ -100,7 +100,8 @@ end
 local function session_of(self, params)
   local session = self.sessions[params.sessionId or ""]
   if session then return session end
-  return refuse(-32002, ("no session %s is open"):format(errors.describe(params.sessionId)))
+  local id = params.sessionId
+  return refuse(-32002, type(id) == "string" and ("no session %q is open"):format(id) or "sessionId is missing")
 end
 
 --- A session of an earlier process: of the agent that it was begun with.

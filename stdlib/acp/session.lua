@@ -185,8 +185,8 @@ function Session:prompt(input)
   local ok, reason = pcall(self.task.await, self.task)
   if self.ending then taken_back(self) end
   if ok then return { stopReason = reason } end
+  if self.stopped then return { stopReason = "cancelled" } end -- whatever error the cancel became on its way
   local err = errors.wrap(reason)
-  if self.stopped and err.kind == "cancelled" then return { stopReason = "cancelled" } end
   local stop = ENDS[err.kind]
   if not stop then error(reason, 0) end
   say(self, "agent_message_chunk", ("\n(%s)"):format(err.message))

@@ -2,6 +2,7 @@
 
 local errors = require "core.errors"
 local json = require "core.json"
+local wire = require "stoke.reading.wire"
 
 local M = {}
 
@@ -65,7 +66,6 @@ local function is_id(id) return type(id) == "string" or math.type(id) == "intege
 local function decode(text)
   local message, err = json.decode(text)
   if err == nil then return message end
-  local wire = require "stoke.reading.wire"
   local damaged
   message, err, damaged = wire.decode(text)
   if err then return nil end

@@ -170,6 +170,24 @@ test("acp: a cancelled turn ends with the stop reason cancelled, its model is no
   t.eq(#model.requests[2].messages, 1, "what was cancelled is not remembered")
 end)
 
+test("acp: a turn is cancelled, too, when that comes in one piece with its question", function(t)
+  local store <close> = stored(t) -- luacheck: ignore
+  local model <close> = scripted { "never", "hello" }
+  local editor <close> = editor_of { agents = agent(model, {}) }
+  local id = editor:open()
+  local question = { sessionId = id, prompt = json.array { { type = "text", text = "go" } } }
+  local prompt = editor:begin("session/prompt", question)
+  editor:write { method = "session/cancel", params = { sessionId = id } }
+  t.eq(editor:answer(prompt).result.stopReason, "cancelled")
+  prompt = editor:begin("session/prompt", question)
+  editor:write { method = "$/cancel_request", params = { requestId = prompt } }
+  t.eq(editor:answer(prompt).result.stopReason, "cancelled")
+  local list = editor:begin("session/list", {})
+  editor:write { method = "$/cancel_request", params = { requestId = list } }
+  t.ok(editor:answer(list), "every request is answered")
+  t.eq(#model.requests, 0)
+end)
+
 test("acp: a cancelled turn has come to its end when that is said: its session may be deleted at once", REAL, function(t)
   local store <close> = stored(t) -- luacheck: ignore
   local model <close> = scripted(function() return calls("slow", {}) end)
